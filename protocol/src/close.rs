@@ -1,0 +1,101 @@
+//! Why a socket is closed, and whether to come back.
+
+use crate::limits::MAX_CLOSE_REASON_BYTES;
+
+/// What a client does after a close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterClose {
+    /// Connect again.
+    Reconnect,
+    /// Connecting again would end the same way: stop and tell the owner.
+    Stop,
+}
+
+/// A close code that has a meaning here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloseCode {
+    /// The number on the wire.
+    pub code: u16,
+    /// What a client does after it.
+    pub after: AfterClose,
+    /// When it is sent, or seen.
+    pub meaning: &'static str,
+}
+
+/// The owner is done.
+pub const NORMAL: u16 = 1000;
+/// The server goes away; another one, or the same one later, will answer.
+pub const GOING_AWAY: u16 = 1001;
+/// No close was received: the connection broke. Never sent, only seen.
+pub const ABNORMAL: u16 = 1006;
+/// The server restarts.
+pub const RESTART: u16 = 1012;
+/// A frame could not be decoded, or holds a message that this side does not take.
+pub const MALFORMED: u16 = 4400;
+/// A text frame where binary was agreed, or the reverse.
+pub const WRONG_FRAME_TYPE: u16 = 4405;
+/// Nothing was heard for too long.
+pub const HEARTBEAT_MISSED: u16 = 4408;
+/// A request carries the id of one that is still in flight.
+pub const DUPLICATE_ID: u16 = 4409;
+/// A frame is larger than was granted.
+pub const FRAME_TOO_LARGE: u16 = 4413;
+/// The other side does not read what it is sent.
+pub const SLOW_READER: u16 = 4429;
+
+/// Every code that has a meaning here.
+pub const CLOSE_CODES: &[CloseCode] = &[
+    row(NORMAL, AfterClose::Stop, "The side that closes is done."),
+    row(GOING_AWAY, AfterClose::Reconnect, "The server goes away; another one will answer."),
+    row(ABNORMAL, AfterClose::Reconnect, "The connection broke. Seen, never sent."),
+    row(RESTART, AfterClose::Reconnect, "The server restarts."),
+    row(MALFORMED, AfterClose::Stop, "A frame that cannot be decoded."),
+    row(WRONG_FRAME_TYPE, AfterClose::Stop, "Text where binary was agreed, or the reverse."),
+    row(HEARTBEAT_MISSED, AfterClose::Reconnect, "Nothing was heard for two heartbeats."),
+    row(DUPLICATE_ID, AfterClose::Stop, "A request with the id of one still in flight."),
+    row(FRAME_TOO_LARGE, AfterClose::Stop, "A frame larger than was granted."),
+    row(SLOW_READER, AfterClose::Reconnect, "What was sent was not read in time."),
+];
+
+/// What a client does after a close with this code. Codes that are not in the table mean
+/// reconnect, except those of 4400 to 4499, which blame the client: stop.
+pub fn after_close(code: u16) -> AfterClose {
+    match CLOSE_CODES.iter().find(|row| row.code == code) {
+        Some(row) => row.after,
+        None if (4400..4500).contains(&code) => AfterClose::Stop,
+        None => AfterClose::Reconnect,
+    }
+}
+
+/// The longest beginning of `reason` that fits into a close frame and ends at a character.
+pub fn fit_reason(reason: &str) -> &str {
+    let mut end = reason.len().min(MAX_CLOSE_REASON_BYTES);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    &reason[..end]
+}
+
+const fn row(code: u16, after: AfterClose, meaning: &'static str) -> CloseCode {
+    CloseCode { code, after, meaning }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_cut_at_a_character() {
+        assert_eq!(fit_reason("short"), "short");
+        let long = "é".repeat(100);
+        assert_eq!(fit_reason(&long), "é".repeat(61));
+    }
+
+    #[test]
+    fn unknown_codes_stop_only_where_they_blame_the_client() {
+        assert_eq!(after_close(4499), AfterClose::Stop);
+        assert_eq!(after_close(4500), AfterClose::Reconnect);
+        assert_eq!(after_close(1011), AfterClose::Reconnect);
+        assert_eq!(after_close(HEARTBEAT_MISSED), AfterClose::Reconnect);
+    }
+}

@@ -1,0 +1,24 @@
+//! The shared language of streamgate: what every backend can do, how it fails, and how the same
+//! six operations travel over a WebSocket.
+//!
+//! - [`traits`]: [`StreamingBackend`], the trait that every implementor keeps.
+//! - [`error`]: [`CacheError`] and the [table of error codes](error::CODES).
+//! - [`message`]: every message of the protocol, once.
+//! - [`codec`]: the two encodings of those messages, and frames of several messages.
+//! - [`close`]: why a socket is closed, and whether to come back.
+//! - [`limits`]: the bounds both sides keep.
+//!
+//! There is no I/O here, no clock and no runtime: the crate compiles for servers and browsers
+//! alike. The normative text of the protocol is `SPEC.md` beside this crate.
+
+pub mod close;
+pub mod codec;
+pub mod error;
+pub mod limits;
+pub mod message;
+pub mod text;
+pub mod traits;
+
+pub use error::{CacheError, CacheResult, Retry};
+pub use message::{ClientMessage, Operation, Reply, ServerMessage};
+pub use traits::{StreamEntry, StreamingBackend};

@@ -1,0 +1,44 @@
+//! The bounds both sides keep. What a server grants above the minimum is in its
+//! [`Welcome`](crate::message::Welcome).
+
+/// Longest name of a stream, group or consumer, in bytes.
+///
+/// Redis would take 512 MiB; a name is copied into every request, every answer's error and the
+/// hub's table, so it is bounded where it enters.
+pub const MAX_NAME_BYTES: usize = 16 * 1024;
+
+/// Longest id in bytes. Two 64-bit numbers and a dash are 41; what is longer is malformed anyway
+/// and would only travel to be refused.
+pub const MAX_ID_BYTES: usize = 128;
+
+/// Requests in flight that every server takes, and so what a client may send before the
+/// [`Welcome`](crate::message::Welcome) tells it more.
+pub const MIN_REQUESTS_IN_FLIGHT: u32 = 256;
+
+/// Largest frame in bytes that every server takes, and so what a client may send before the
+/// [`Welcome`](crate::message::Welcome) tells it more. An entry of one value of 1 MiB fits well.
+pub const MIN_FRAME_BYTES: u32 = 4 * 1024 * 1024;
+
+/// Requests in flight that a server takes by default: room for thousands of waiting readers on
+/// one socket, at about 1 KiB each.
+pub const DEFAULT_REQUESTS_IN_FLIGHT: u32 = 16_384;
+
+/// Largest frame in bytes that a server takes by default.
+pub const DEFAULT_FRAME_BYTES: u32 = 16 * 1024 * 1024;
+
+/// Largest answer in bytes. More is refused with `LIMIT`: ask for fewer entries.
+pub const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
+
+/// Largest frame in bytes that a server sends: one answer of the largest size and its envelope.
+pub const MAX_SERVER_FRAME_BYTES: usize = MAX_REPLY_BYTES + 64 * 1024;
+
+/// How often, in milliseconds, a client sends something, by default: a ping if nothing else.
+/// Below the 30 s at which the strictest common middleboxes drop idle connections.
+pub const DEFAULT_HEARTBEAT_MS: u32 = 15_000;
+
+/// A side that has heard nothing for this many heartbeats takes the other for dead.
+pub const HEARTBEATS_UNTIL_DEAD: u32 = 2;
+
+/// Longest reason of a close, in bytes (RFC 6455, section 5.5: a control frame carries at most
+/// 125 bytes, two of which are the code).
+pub const MAX_CLOSE_REASON_BYTES: usize = 123;

@@ -1,0 +1,187 @@
+//! Every message of the protocol, once, for both sides and both encodings.
+//!
+//! All enums are externally tagged and every variant is a record, so that JSON can ignore fields
+//! it does not know and the binary encoding can decode them at all. A change to a type here is a
+//! change to the protocol: see the rules for growth in `SPEC.md`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{CacheError, CacheResult};
+use crate::text::Text;
+use crate::traits::StreamEntry;
+
+mod operation;
+
+pub use operation::Operation;
+
+/// What a client sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientMessage<'a> {
+    /// Asks for an operation. Exactly one [`ServerMessage::Reply`] with the same id answers it,
+    /// unless it is cancelled.
+    Request {
+        /// Chosen by the client; not that of another request in flight. At most 2^53 − 1.
+        id: u64,
+        /// What to do.
+        #[serde(borrow)]
+        operation: Operation<'a>,
+    },
+    /// Ends a request's wait. A request that was answered already, or never made, is no error.
+    Cancel {
+        /// The request's id.
+        id: u64,
+    },
+    /// Asks for a [`ServerMessage::Pong`].
+    Ping {
+        /// Comes back in the pong.
+        nonce: u64,
+    },
+}
+
+/// What a server sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerMessage {
+    /// The first message on a socket.
+    Welcome(Welcome),
+    /// Answers a request.
+    Reply {
+        /// The request's id.
+        id: u64,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// Answers a [`ClientMessage::Ping`].
+    Pong {
+        /// The ping's nonce.
+        nonce: u64,
+    },
+}
+
+/// What the server is and grants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Name and version, for logs only.
+    pub server: String,
+    /// Requests that may be in flight at once.
+    pub max_in_flight: u32,
+    /// Largest frame in bytes that the server takes.
+    pub max_frame_bytes: u32,
+    /// Longest time in milliseconds between two frames of a client.
+    pub heartbeat_ms: u32,
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was done.
+    Ok(Reply),
+    /// It failed.
+    Error(Fault),
+}
+
+/// What an operation gives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// Of an add.
+    Added {
+        /// The new entry's id.
+        id: String,
+    },
+    /// Of the three reads.
+    Entries {
+        /// In the order the operation says.
+        entries: Vec<StreamEntry>,
+        /// Of a [`Operation::Read`]: the id to read after next, so that nothing is missed between
+        /// two reads. It is the last entry's id, or without entries the id that was asked for,
+        /// with `$` resolved.
+        last_id: Option<String>,
+    },
+    /// Of an operation that gives nothing back.
+    Done {},
+}
+
+/// A request's failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Stable, for programs: see [`CODES`](crate::error::CODES).
+    pub code: String,
+    /// Free text, for people.
+    pub message: String,
+    /// `never`, `later` or `unknown`: what [`Retry`](crate::Retry) means, so that a client can
+    /// act on a code it does not know.
+    pub retry: String,
+}
+
+impl From<CacheResult<Reply>> for Outcome {
+    fn from(result: CacheResult<Reply>) -> Self {
+        match result {
+            Ok(reply) => Self::Ok(reply),
+            Err(error) => Self::Error(Fault::from(&error)),
+        }
+    }
+}
+
+impl From<Outcome> for CacheResult<Reply> {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Ok(reply) => Ok(reply),
+            Outcome::Error(fault) => Err(CacheError::from_code(&fault.code, &fault.message)),
+        }
+    }
+}
+
+impl From<&CacheError> for Fault {
+    fn from(error: &CacheError) -> Self {
+        Self {
+            code: error.code().to_owned(),
+            message: error.message().to_owned(),
+            retry: error.retry().as_str().to_owned(),
+        }
+    }
+}
+
+impl Reply {
+    /// The id of an add.
+    ///
+    /// # Errors
+    ///
+    /// `PROTOCOL` if this answers another operation.
+    pub fn into_added(self) -> CacheResult<String> {
+        match self {
+            Self::Added { id } => Ok(id),
+            _ => Err(mismatch()),
+        }
+    }
+
+    /// The entries of a read.
+    ///
+    /// # Errors
+    ///
+    /// `PROTOCOL` if this answers another operation.
+    pub fn into_entries(self) -> CacheResult<Vec<StreamEntry>> {
+        match self {
+            Self::Entries { entries, .. } => Ok(entries),
+            _ => Err(mismatch()),
+        }
+    }
+
+    /// Nothing, of an operation that gives nothing back.
+    ///
+    /// # Errors
+    ///
+    /// `PROTOCOL` if this answers another operation.
+    pub fn into_done(self) -> CacheResult<()> {
+        match self {
+            Self::Done {} => Ok(()),
+            _ => Err(mismatch()),
+        }
+    }
+}
+
+fn mismatch() -> CacheError {
+    CacheError::backend(crate::error::code::PROTOCOL, "the answer is of another operation")
+}

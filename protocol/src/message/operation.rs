@@ -1,0 +1,215 @@
+//! The six operations as data.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{CacheError, CacheResult, code};
+use crate::limits::{MAX_ID_BYTES, MAX_NAME_BYTES};
+
+use super::Text;
+
+/// One call of [`StreamingBackend`](crate::StreamingBackend), with its arguments.
+///
+/// Numbers are 64 bits wide on the wire whatever the width of `usize` at either side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation<'a> {
+    /// [`stream_add`](crate::StreamingBackend::stream_add); answered by `Added`.
+    Add {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// Names and values, in order; at least one pair.
+        #[serde(borrow)]
+        fields: Vec<(Text<'a>, Text<'a>)>,
+        /// Trim to about this many entries, never fewer.
+        maxlen: Option<u64>,
+    },
+    /// [`stream_read_latest`](crate::StreamingBackend::stream_read_latest); answered by `Entries`.
+    ReadLatest {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// At most this many.
+        count: u64,
+    },
+    /// [`stream_read`](crate::StreamingBackend::stream_read); answered by `Entries`.
+    Read {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// An id or `$`.
+        #[serde(borrow)]
+        last_id: Text<'a>,
+        /// At most this many; 0 for no limit.
+        count: u64,
+        /// Wait so many milliseconds; 0 for no limit; absent for no wait.
+        block_ms: Option<u64>,
+    },
+    /// [`stream_create_group`](crate::StreamingBackend::stream_create_group); answered by `Done`.
+    CreateGroup {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// The group's name.
+        #[serde(borrow)]
+        group: Text<'a>,
+        /// The group starts after this id, or after the last one if it is `$`.
+        #[serde(borrow)]
+        id: Text<'a>,
+    },
+    /// [`stream_read_group`](crate::StreamingBackend::stream_read_group); answered by `Entries`.
+    ReadGroup {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// The group's name.
+        #[serde(borrow)]
+        group: Text<'a>,
+        /// The consumer's name.
+        #[serde(borrow)]
+        consumer: Text<'a>,
+        /// At most this many; 0 for no limit.
+        count: u64,
+        /// Wait so many milliseconds; 0 for no limit; absent for no wait.
+        block_ms: Option<u64>,
+    },
+    /// [`stream_ack`](crate::StreamingBackend::stream_ack); answered by `Done`.
+    Ack {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// The group's name.
+        #[serde(borrow)]
+        group: Text<'a>,
+        /// The entries' ids.
+        #[serde(borrow)]
+        ids: Vec<Text<'a>>,
+    },
+}
+
+impl Operation<'_> {
+    /// Refuses what no backend may take, with the same error everywhere.
+    ///
+    /// # Errors
+    ///
+    /// `LIMIT` for a name or id longer than its bound, `ERR` for an add without fields.
+    pub fn validate(&self) -> CacheResult<()> {
+        match self {
+            Self::Add { stream, fields, .. } => {
+                name("stream key", stream)?;
+                if fields.is_empty() {
+                    return Err(CacheError::backend(code::ERR, "an entry needs at least one field"));
+                }
+                Ok(())
+            }
+            Self::ReadLatest { stream, .. } => name("stream key", stream),
+            Self::Read { stream, last_id, .. } => {
+                name("stream key", stream)?;
+                id(last_id)
+            }
+            Self::CreateGroup { stream, group, id: start } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                id(start)
+            }
+            Self::ReadGroup { stream, group, consumer, .. } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                name("consumer name", consumer)
+            }
+            Self::Ack { stream, group, ids } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                ids.iter().try_for_each(|acked| id(acked))
+            }
+        }
+    }
+
+    /// The stream's key.
+    pub fn stream(&self) -> &str {
+        match self {
+            Self::Add { stream, .. }
+            | Self::ReadLatest { stream, .. }
+            | Self::Read { stream, .. }
+            | Self::CreateGroup { stream, .. }
+            | Self::ReadGroup { stream, .. }
+            | Self::Ack { stream, .. } => stream,
+        }
+    }
+
+    /// How long the operation may wait, in milliseconds; 0 is no limit, `None` no wait.
+    pub fn block_ms(&self) -> Option<u64> {
+        match self {
+            Self::Read { block_ms, .. } | Self::ReadGroup { block_ms, .. } => *block_ms,
+            _ => None,
+        }
+    }
+
+    /// Whether the operation changes nothing, so that it may be asked twice.
+    ///
+    /// A group read is not: it hands entries to a consumer.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::ReadLatest { .. } | Self::Read { .. })
+    }
+
+    /// The error for a request whose answer is lost with the connection.
+    pub fn lost(&self, why: &str) -> CacheError {
+        let code = if self.is_read_only() { code::DISCONNECTED } else { code::UNKNOWN_OUTCOME };
+        CacheError::from_code(code, why)
+    }
+
+    /// The same operation, owned.
+    pub fn into_owned(self) -> Operation<'static> {
+        match self {
+            Self::Add { stream, fields, maxlen } => Operation::Add {
+                stream: stream.into_owned(),
+                fields: fields.into_iter().map(|(n, v)| (n.into_owned(), v.into_owned())).collect(),
+                maxlen,
+            },
+            Self::ReadLatest { stream, count } => {
+                Operation::ReadLatest { stream: stream.into_owned(), count }
+            }
+            Self::Read { stream, last_id, count, block_ms } => Operation::Read {
+                stream: stream.into_owned(),
+                last_id: last_id.into_owned(),
+                count,
+                block_ms,
+            },
+            Self::CreateGroup { stream, group, id } => Operation::CreateGroup {
+                stream: stream.into_owned(),
+                group: group.into_owned(),
+                id: id.into_owned(),
+            },
+            Self::ReadGroup { stream, group, consumer, count, block_ms } => Operation::ReadGroup {
+                stream: stream.into_owned(),
+                group: group.into_owned(),
+                consumer: consumer.into_owned(),
+                count,
+                block_ms,
+            },
+            Self::Ack { stream, group, ids } => Operation::Ack {
+                stream: stream.into_owned(),
+                group: group.into_owned(),
+                ids: ids.into_iter().map(Text::into_owned).collect(),
+            },
+        }
+    }
+}
+
+fn name(what: &str, value: &str) -> CacheResult<()> {
+    if value.len() <= MAX_NAME_BYTES {
+        return Ok(());
+    }
+    let length = value.len();
+    Err(CacheError::backend(
+        code::LIMIT,
+        format_args!("the {what} has {length} bytes; at most {MAX_NAME_BYTES} are taken"),
+    ))
+}
+
+fn id(value: &str) -> CacheResult<()> {
+    if value.len() <= MAX_ID_BYTES {
+        return Ok(());
+    }
+    Err(CacheError::backend(code::ERR, "Invalid stream ID specified as stream command argument"))
+}

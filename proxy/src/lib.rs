@@ -1,0 +1,16 @@
+//! Redis Streams over a WebSocket.
+//!
+//! - [`RedisStreams`] and [`MemoryStreams`] implement
+//!   [`StreamingBackend`](streamgate_protocol::StreamingBackend) in this process, with or without
+//!   the server.
+//! - `server` (the feature of that name, on by default) stands in front of any [`Backend`].
+
+pub mod backend;
+pub mod memory;
+pub mod redis;
+#[cfg(feature = "server")]
+pub mod server;
+
+pub use backend::{Backend, Progress};
+pub use memory::MemoryStreams;
+pub use self::redis::RedisStreams;

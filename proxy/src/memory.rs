@@ -1,0 +1,1 @@
+//! Streams in this process's memory.

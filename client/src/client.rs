@@ -1,0 +1,151 @@
+//! The handle: cheap to clone, the same on every target.
+
+mod call;
+mod streaming;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use streamgate_protocol::error::code;
+use streamgate_protocol::{CacheError, CacheResult, Operation, Reply, StreamEntry};
+use tokio::sync::{mpsc, watch};
+
+use crate::driver::Command;
+use crate::engine::ConnectionState;
+
+/// A streamgate server somewhere else.
+///
+/// It keeps one connection, with thousands of calls in flight on it, and makes a new one when it
+/// is lost. Handles are cheap to clone and share the connection; it ends with the last of them.
+///
+/// # When the connection is lost
+///
+/// Calls in flight end at once: reads with `DISCONNECTED`, the others, which may have been
+/// carried out, with `UNKNOWN_OUTCOME`. Calls that were not sent yet, like those that follow,
+/// wait for the next connection, but not forever: see
+/// [`Config::queue_timeout_ms`](crate::engine::Config::queue_timeout_ms).
+#[derive(Debug, Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    commands: mpsc::Sender<Command>,
+    cancels: mpsc::UnboundedSender<u64>,
+    next_id: AtomicU64,
+    state: watch::Receiver<ConnectionState>,
+}
+
+/// Entries, and where to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadBatch {
+    /// Oldest first.
+    pub entries: Vec<StreamEntry>,
+    /// The id to read after next: the last entry's, or without entries the one asked for, with
+    /// `$` resolved.
+    pub last_id: String,
+}
+
+impl Client {
+    pub(crate) fn new(
+        commands: mpsc::Sender<Command>,
+        cancels: mpsc::UnboundedSender<u64>,
+        state: watch::Receiver<ConnectionState>,
+    ) -> Self {
+        let next_id = AtomicU64::new(1);
+        Self {
+            shared: Arc::new(Shared {
+                commands,
+                cancels,
+                next_id,
+                state,
+            }),
+        }
+    }
+
+    /// As [`stream_read`](crate::StreamingBackend::stream_read), and with the id to read after
+    /// next. From `$`, that id is what makes a loop of reads miss nothing, for a wait that ends
+    /// without an entry gives it too.
+    ///
+    /// # Errors
+    ///
+    /// As `stream_read`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the wait, at the server too. Nothing is lost.
+    pub async fn read_batch(
+        &self,
+        stream_key: &str,
+        last_id: &str,
+        count: usize,
+        block_ms: Option<usize>,
+    ) -> CacheResult<ReadBatch> {
+        let operation = streaming::read(stream_key, last_id, count, block_ms);
+        match self.request(operation).await? {
+            Reply::Entries {
+                entries,
+                last_id: Some(last_id),
+            } => Ok(ReadBatch { entries, last_id }),
+            _ => Err(CacheError::backend(
+                code::PROTOCOL,
+                "a read was answered without its id",
+            )),
+        }
+    }
+
+    /// How the connection is now.
+    pub fn state(&self) -> ConnectionState {
+        self.shared.state.borrow().clone()
+    }
+
+    /// Waits until the connection's state is another one than `seen`, and returns it. States that
+    /// pass quickly may be skipped; the last one never is.
+    pub async fn state_after(&self, seen: &ConnectionState) -> ConnectionState {
+        let mut states = self.shared.state.clone();
+        match states.wait_for(|state| state != seen).await {
+            Ok(state) => state.clone(),
+            // The driver is gone; its last word stands.
+            Err(_) => self.state(),
+        }
+    }
+
+    /// Closes the connection for all handles and waits for its end. Calls in flight fail, as do
+    /// those that follow.
+    pub async fn close(&self) {
+        // If the driver is gone already there is nothing to close.
+        let _ = self.shared.commands.send(Command::Close).await;
+        let mut states = self.shared.state.clone();
+        let _ = states
+            .wait_for(|state| matches!(state, ConnectionState::Closed { .. }))
+            .await;
+    }
+
+    /// Waits for the first attempt to connect.
+    ///
+    /// # Errors
+    ///
+    /// `DISCONNECTED`, or `PROTOCOL` if the server speaks another one.
+    pub async fn opened(&self) -> CacheResult<()> {
+        let mut states = self.shared.state.clone();
+        let state = states
+            .wait_for(|state| *state != ConnectionState::Connecting)
+            .await;
+        match state.as_deref() {
+            Ok(ConnectionState::Closed { code, reason }) => Err(CacheError::backend(
+                code::DISCONNECTED,
+                format_args!("{reason} ({code})"),
+            )),
+            Ok(_) => Ok(()),
+            Err(_) => Err(CacheError::InternalError(
+                "the driver was dropped".to_owned(),
+            )),
+        }
+    }
+
+    pub(crate) async fn request(&self, operation: Operation<'static>) -> CacheResult<Reply> {
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        call::run(&self.shared.commands, &self.shared.cancels, id, operation).await
+    }
+}

@@ -1,0 +1,441 @@
+//! Every decision of a client, as a state machine without I/O and without a clock.
+//!
+//! Commands, what the socket did, and the time go in; frames, answers and the next deadline come
+//! out. There are four kinds of method:
+//!
+//! - commands of the owner: [`call`](Engine::call), [`cancel`](Engine::cancel),
+//!   [`close`](Engine::close);
+//! - what happened: [`handle_opened`](Engine::handle_opened),
+//!   [`handle_frame`](Engine::handle_frame), [`handle_closed`](Engine::handle_closed),
+//!   [`handle_timeout`](Engine::handle_timeout);
+//! - what to do: [`poll_action`](Engine::poll_action), [`poll_transmit`](Engine::poll_transmit),
+//!   [`poll_event`](Engine::poll_event), each until it gives `None`;
+//! - [`next_deadline`](Engine::next_deadline): when to call `handle_timeout`.
+//!
+//! After any method of the first two kinds, poll all of the third. Times are milliseconds on one
+//! clock that never goes back; where it starts is of no importance.
+
+mod backoff;
+mod calls;
+mod config;
+mod heartbeat;
+mod state;
+
+use std::collections::VecDeque;
+
+use streamgate_protocol::close::{self, AfterClose};
+use streamgate_protocol::codec::Encoding;
+use streamgate_protocol::error::code;
+use streamgate_protocol::limits;
+use streamgate_protocol::message::Welcome;
+use streamgate_protocol::{
+    CacheError, CacheResult, ClientMessage, Operation, Reply, ServerMessage,
+};
+
+use backoff::Backoff;
+use calls::{Admission, Calls};
+pub use config::Config;
+use heartbeat::{Heartbeat, Pulse};
+pub use state::ConnectionState;
+
+/// Milliseconds on a clock that never goes back.
+pub type Millis = u64;
+
+/// How much is put into one frame before the next is begun. Large enough that a busy client pays
+/// for few system calls, small enough that the server starts on the first calls while the rest
+/// is still being written.
+const FRAME_TARGET_BYTES: usize = 64 * 1024;
+
+/// What a driver has to do with its socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Open a socket and answer with [`Engine::handle_opened`] or [`Engine::handle_closed`].
+    Connect,
+    /// Close the socket with this code and reason; then answer with [`Engine::handle_closed`].
+    Close {
+        /// A code of [`streamgate_protocol::close`].
+        code: u16,
+        /// At most 123 bytes.
+        reason: &'static str,
+    },
+    /// Forget the socket without waiting for anything; no answer is expected.
+    Abandon,
+}
+
+/// What a driver has to tell the owner.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A call is over.
+    Finished {
+        /// The call's id.
+        id: u64,
+        /// What came of it.
+        result: CacheResult<Reply>,
+    },
+    /// The connection's state changed.
+    State(ConnectionState),
+}
+
+/// The state machine. See the [module](self).
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    phase: Phase,
+    /// Whether any attempt has succeeded. Until then a failure is the owner's answer.
+    ever_opened: bool,
+    calls: Calls,
+    cancels: Vec<u64>,
+    heartbeat: Heartbeat,
+    backoff: Backoff,
+    max_frame_bytes: usize,
+    actions: VecDeque<Action>,
+    events: VecDeque<Event>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Connecting {
+        give_up_at: Millis,
+    },
+    Open {
+        since: Millis,
+    },
+    Waiting {
+        until: Millis,
+    },
+    /// The owner, or a violation, closed the socket; its end is awaited, but not forever.
+    Closing {
+        give_up_at: Millis,
+    },
+    Closed,
+}
+
+impl Engine {
+    /// A new engine, which asks for a connection at once.
+    pub fn new(config: Config, now: Millis) -> Self {
+        let mut engine = Self {
+            phase: Phase::Closed,
+            ever_opened: false,
+            calls: Calls::new(config.queue_timeout_ms),
+            cancels: Vec::new(),
+            heartbeat: Heartbeat::new(now),
+            backoff: Backoff::new(&config),
+            max_frame_bytes: limits::MIN_FRAME_BYTES as usize,
+            actions: VecDeque::new(),
+            events: VecDeque::new(),
+            config,
+        };
+        engine.connect(now);
+        engine
+    }
+
+    /// The encoding to offer as the subprotocol.
+    pub fn encoding(&self) -> Encoding {
+        self.config.encoding
+    }
+
+    /// Whether the engine has stopped for good: nothing will come out any more.
+    pub fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// Whether another call would be taken rather than refused with `OVERLOADED`.
+    pub fn has_room(&self) -> bool {
+        self.calls.has_room()
+    }
+
+    /// Starts a call, which ends with exactly one [`Event::Finished`] unless it is cancelled.
+    ///
+    /// `id` must be new: greater than those of most earlier calls, equal to none in flight.
+    pub fn call(&mut self, id: u64, operation: Operation<'static>, now: Millis) {
+        let refused = if matches!(self.phase, Phase::Closing { .. } | Phase::Closed) {
+            Some(CacheError::from_code(code::CLOSED, "the client is closed"))
+        } else {
+            operation.validate().err()
+        };
+        if let Some(error) = refused {
+            return self.finish(id, Err(error));
+        }
+        match self.calls.admit(id, operation, now) {
+            Admission::Queued => {}
+            Admission::Refused(error) => self.finish(id, Err(error)),
+        }
+    }
+
+    /// Ends a call without an answer. Unknown ids are ignored.
+    pub fn cancel(&mut self, id: u64) {
+        if self.calls.forget(id) {
+            self.cancels.push(id);
+        }
+    }
+
+    /// Ends the client: every call fails, the socket is closed.
+    pub fn close(&mut self, now: Millis) {
+        match self.phase {
+            Phase::Closing { .. } | Phase::Closed => {}
+            Phase::Open { .. } => {
+                self.fail_in_flight("the client was closed before the answer came");
+                self.fail_queued(code::CLOSED, "the client was closed");
+                self.begin_closing(close::NORMAL, "", now);
+            }
+            Phase::Connecting { .. } | Phase::Waiting { .. } => {
+                self.fail_queued(code::CLOSED, "the client was closed");
+                self.actions.push_back(Action::Abandon);
+                self.stop(close::NORMAL, "");
+            }
+        }
+    }
+
+    /// The socket is open and the server chose this subprotocol.
+    pub fn handle_opened(&mut self, subprotocol: &str, now: Millis) {
+        if !matches!(self.phase, Phase::Connecting { .. }) {
+            return;
+        }
+        self.max_frame_bytes = limits::MIN_FRAME_BYTES as usize;
+        self.calls.opened();
+        self.heartbeat = Heartbeat::new(now);
+        self.ever_opened = true;
+        self.phase = Phase::Open { since: now };
+        if Encoding::from_subprotocol(subprotocol) == Some(self.config.encoding) {
+            self.events.push_back(Event::State(ConnectionState::Open));
+        } else {
+            self.violated("the server does not speak streamgate.v1", now);
+        }
+    }
+
+    /// A frame came in.
+    pub fn handle_frame(&mut self, frame: &[u8], is_text: bool, now: Millis) {
+        if !matches!(self.phase, Phase::Open { .. }) {
+            return;
+        }
+        self.heartbeat.heard(now);
+        if is_text != self.config.encoding.is_text() {
+            return self.violated("the server sent a frame of the wrong type", now);
+        }
+        for message in self.config.encoding.messages::<ServerMessage>(frame) {
+            match message {
+                Ok(ServerMessage::Reply { id, outcome }) => {
+                    if self.calls.answered(id) {
+                        self.finish(id, outcome.into());
+                    }
+                }
+                Ok(ServerMessage::Welcome(welcome)) => self.welcomed(&welcome),
+                Ok(ServerMessage::Pong { .. }) => {}
+                Err(_) => return self.violated("the server sent what cannot be decoded", now),
+            }
+        }
+    }
+
+    /// The socket is closed, or could not be opened.
+    pub fn handle_closed(&mut self, code: u16, reason: &str, now: Millis) {
+        match self.phase {
+            Phase::Closed | Phase::Waiting { .. } => {}
+            Phase::Closing { .. } => self.stop(code, reason),
+            Phase::Connecting { .. } | Phase::Open { .. } => self.lost(code, reason, now),
+        }
+    }
+
+    /// The time has come that [`next_deadline`](Self::next_deadline) named. Too early, too late
+    /// and without need are all right.
+    pub fn handle_timeout(&mut self, now: Millis) {
+        while let Some(id) = self.calls.expired(now) {
+            let error = match self.phase {
+                Phase::Open { .. } => {
+                    CacheError::from_code(code::OVERLOADED, "too many calls are in flight already")
+                }
+                _ => CacheError::from_code(code::DISCONNECTED, "no connection in time"),
+            };
+            self.finish(id, Err(error));
+        }
+        match self.phase {
+            Phase::Connecting { give_up_at } if now >= give_up_at => {
+                self.actions.push_back(Action::Abandon);
+                self.lost(close::ABNORMAL, "no connection in time", now);
+            }
+            Phase::Waiting { until } if now >= until => self.connect(now),
+            Phase::Closing { give_up_at } if now >= give_up_at => {
+                self.actions.push_back(Action::Abandon);
+                self.stop(close::ABNORMAL, "the server did not answer the close");
+            }
+            Phase::Open { .. } if self.heartbeat.check(now) == Pulse::Dead => {
+                self.actions.push_back(Action::Abandon);
+                self.lost(close::HEARTBEAT_MISSED, "the server is silent", now);
+            }
+            _ => {}
+        }
+    }
+
+    /// What to do with the socket.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next frame to send, if the socket is open and takes one.
+    pub fn poll_transmit(&mut self, now: Millis) -> Option<Vec<u8>> {
+        if !matches!(self.phase, Phase::Open { .. }) {
+            return None;
+        }
+        let mut frame = Vec::new();
+        for id in std::mem::take(&mut self.cancels) {
+            self.append(&mut frame, &ClientMessage::Cancel { id });
+        }
+        if self.heartbeat.check(now) == Pulse::PingDue {
+            let nonce = self.heartbeat.pinged(now);
+            self.append(&mut frame, &ClientMessage::Ping { nonce });
+        }
+        while frame.len() < FRAME_TARGET_BYTES {
+            let Some((id, operation)) = self.calls.take_next() else {
+                break;
+            };
+            let start = frame.len();
+            let request = ClientMessage::Request { id, operation };
+            self.append(&mut frame, &request);
+            let ClientMessage::Request { operation, .. } = request else {
+                break;
+            };
+            if frame.len() <= self.max_frame_bytes {
+                self.calls.sent(id, &operation, frame.len() - start);
+            } else if start == 0 {
+                let error = too_large(frame.len(), self.max_frame_bytes);
+                frame.clear();
+                self.finish(id, Err(error));
+            } else {
+                frame.truncate(start);
+                self.calls.put_back(id, operation);
+                break;
+            }
+        }
+        if frame.is_empty() {
+            return None;
+        }
+        self.heartbeat.sent(now);
+        Some(frame)
+    }
+
+    /// What to tell the owner.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due, if ever.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let phase = match self.phase {
+            Phase::Connecting { give_up_at } | Phase::Closing { give_up_at } => Some(give_up_at),
+            Phase::Waiting { until } => Some(until),
+            Phase::Open { .. } => Some(self.heartbeat.next_deadline()),
+            Phase::Closed => None,
+        };
+        [phase, self.calls.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn connect(&mut self, now: Millis) {
+        self.phase = Phase::Connecting {
+            give_up_at: now + u64::from(self.config.connect_timeout_ms),
+        };
+        self.actions.push_back(Action::Connect);
+        if !self.ever_opened {
+            self.events
+                .push_back(Event::State(ConnectionState::Connecting));
+        }
+    }
+
+    fn welcomed(&mut self, welcome: &Welcome) {
+        self.max_frame_bytes = welcome.max_frame_bytes as usize;
+        self.calls.granted(welcome.max_in_flight as usize);
+        self.heartbeat.every(welcome.heartbeat_ms);
+    }
+
+    /// The connection is gone: calls in flight end, and unless there is no sense in it another
+    /// one is made for those that follow.
+    fn lost(&mut self, code: u16, reason: &str, now: Millis) {
+        self.fail_in_flight("the connection was lost before the answer came");
+        if close::after_close(code) == AfterClose::Stop || !self.ever_opened {
+            let error = if self.ever_opened {
+                code::CLOSED
+            } else {
+                code::DISCONNECTED
+            };
+            self.fail_queued(error, "the connection ended for good");
+            return self.stop(code, reason);
+        }
+        if let Phase::Open { since } = self.phase {
+            self.backoff.was_open_for(now.saturating_sub(since));
+        }
+        self.phase = Phase::Waiting {
+            until: now + self.backoff.next_delay(),
+        };
+        let state = ConnectionState::Reconnecting {
+            code,
+            reason: reason.to_owned(),
+        };
+        self.events.push_back(Event::State(state));
+    }
+
+    fn violated(&mut self, reason: &'static str, now: Millis) {
+        self.fail_in_flight(reason);
+        self.fail_queued(code::PROTOCOL, reason);
+        self.begin_closing(close::MALFORMED, reason, now);
+    }
+
+    fn begin_closing(&mut self, code: u16, reason: &'static str, now: Millis) {
+        self.actions.push_back(Action::Close { code, reason });
+        self.phase = Phase::Closing {
+            give_up_at: now + u64::from(self.config.close_timeout_ms),
+        };
+    }
+
+    fn stop(&mut self, code: u16, reason: &str) {
+        self.phase = Phase::Closed;
+        let state = ConnectionState::Closed {
+            code,
+            reason: reason.to_owned(),
+        };
+        self.events.push_back(Event::State(state));
+    }
+
+    fn fail_in_flight(&mut self, why: &str) {
+        self.cancels.clear();
+        for call in self.calls.lose_in_flight() {
+            self.finish(call.id, Err(lost_answer(call.read_only, why)));
+        }
+    }
+
+    fn fail_queued(&mut self, code: &str, why: &str) {
+        while let Some((id, _)) = self.calls.take_any() {
+            self.finish(id, Err(CacheError::from_code(code, why)));
+        }
+    }
+
+    fn finish(&mut self, id: u64, result: CacheResult<Reply>) {
+        self.events.push_back(Event::Finished { id, result });
+    }
+
+    fn append(&self, frame: &mut Vec<u8>, message: &ClientMessage<'_>) {
+        // Encoding fails only for types that are not this protocol's.
+        let encoded = self.config.encoding.append(frame, message);
+        debug_assert!(encoded.is_ok(), "{encoded:?}");
+    }
+}
+
+fn lost_answer(read_only: bool, why: &str) -> CacheError {
+    let code = if read_only {
+        code::DISCONNECTED
+    } else {
+        code::UNKNOWN_OUTCOME
+    };
+    CacheError::from_code(code, why)
+}
+
+fn too_large(bytes: usize, limit: usize) -> CacheError {
+    let mut text = String::from("the request has ");
+    text.push_str(&bytes.to_string());
+    text.push_str(" bytes; the server takes ");
+    text.push_str(&limit.to_string());
+    CacheError::from_code(code::LIMIT, &text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! The calls of a client: those that wait to be sent, and those in flight.
+
+use std::collections::VecDeque;
+
+use streamgate_protocol::error::code;
+use streamgate_protocol::limits::MIN_REQUESTS_IN_FLIGHT;
+use streamgate_protocol::{CacheError, Operation};
+
+use super::Millis;
+
+/// Calls that may wait to be sent. Beyond it a call is refused with `OVERLOADED`.
+pub(super) const MAX_QUEUED_CALLS: usize = 65_536;
+
+/// Bytes of names and values that may wait to be sent, for a tab that publishes faster than its
+/// connection. Beyond it a call is refused with `OVERLOADED`.
+pub(super) const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of requests that may be unanswered at once. It bounds what lies in the socket's own
+/// buffers, which on some runtimes cannot be asked how full they are. One request is always let
+/// through.
+pub(super) const MAX_IN_FLIGHT_BYTES: usize = 16 * 1024 * 1024;
+
+/// What becomes of a call.
+pub(super) enum Admission {
+    Queued,
+    Refused(CacheError),
+}
+
+#[derive(Debug)]
+struct Queued {
+    id: u64,
+    operation: Operation<'static>,
+    bytes: usize,
+    since: Millis,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InFlight {
+    pub(super) id: u64,
+    pub(super) read_only: bool,
+    bytes: usize,
+}
+
+/// In the order they came; those in flight sorted by id, which is nearly the same order, so that
+/// a lookup is a binary search and an insertion nearly always a push.
+#[derive(Debug)]
+pub(super) struct Calls {
+    queued: VecDeque<Queued>,
+    queued_bytes: usize,
+    in_flight: Vec<InFlight>,
+    in_flight_bytes: usize,
+    granted: usize,
+    queue_timeout_ms: u64,
+    /// Taken for sending; between `take_next` and `sent` or `put_back`.
+    taken_since: Millis,
+}
+
+impl Calls {
+    pub(super) fn new(queue_timeout_ms: u32) -> Self {
+        Self {
+            queued: VecDeque::new(),
+            queued_bytes: 0,
+            in_flight: Vec::new(),
+            in_flight_bytes: 0,
+            granted: MIN_REQUESTS_IN_FLIGHT as usize,
+            queue_timeout_ms: u64::from(queue_timeout_ms),
+            taken_since: 0,
+        }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.queued.len() < MAX_QUEUED_CALLS && self.queued_bytes < MAX_QUEUED_BYTES
+    }
+
+    pub(super) fn admit(
+        &mut self,
+        id: u64,
+        operation: Operation<'static>,
+        now: Millis,
+    ) -> Admission {
+        if !self.has_room() {
+            let error = CacheError::backend(code::OVERLOADED, "too many calls wait to be sent");
+            return Admission::Refused(error);
+        }
+        let bytes = weight(&operation);
+        self.queued_bytes += bytes;
+        self.queued.push_back(Queued {
+            id,
+            operation,
+            bytes,
+            since: now,
+        });
+        Admission::Queued
+    }
+
+    /// A new connection grants the least until its server says more.
+    pub(super) fn opened(&mut self) {
+        self.granted = MIN_REQUESTS_IN_FLIGHT as usize;
+    }
+
+    pub(super) fn granted(&mut self, requests: usize) {
+        self.granted = requests;
+    }
+
+    /// The next call to send, if there is a place in flight for it.
+    pub(super) fn take_next(&mut self) -> Option<(u64, Operation<'static>)> {
+        let next = self.queued.front()?;
+        let fits = self.in_flight_bytes + next.bytes <= MAX_IN_FLIGHT_BYTES;
+        if self.in_flight.len() >= self.granted || !(fits || self.in_flight.is_empty()) {
+            return None;
+        }
+        self.take_any()
+    }
+
+    /// The next call, whether or not there is a place for it.
+    pub(super) fn take_any(&mut self) -> Option<(u64, Operation<'static>)> {
+        let next = self.queued.pop_front()?;
+        self.queued_bytes -= next.bytes;
+        self.taken_since = next.since;
+        Some((next.id, next.operation))
+    }
+
+    /// Gives back what [`take_next`](Self::take_next) gave last.
+    pub(super) fn put_back(&mut self, id: u64, operation: Operation<'static>) {
+        let bytes = weight(&operation);
+        self.queued_bytes += bytes;
+        self.queued.push_front(Queued {
+            id,
+            operation,
+            bytes,
+            since: self.taken_since,
+        });
+    }
+
+    pub(super) fn sent(&mut self, id: u64, operation: &Operation<'_>, bytes: usize) {
+        let call = InFlight {
+            id,
+            read_only: operation.is_read_only(),
+            bytes,
+        };
+        let place = self.in_flight.partition_point(|other| other.id < id);
+        self.in_flight.insert(place, call);
+        self.in_flight_bytes += bytes;
+    }
+
+    /// Whether the call was in flight; it no longer is.
+    pub(super) fn answered(&mut self, id: u64) -> bool {
+        match self.in_flight.binary_search_by_key(&id, |call| call.id) {
+            Ok(place) => {
+                self.in_flight_bytes -= self.in_flight.remove(place).bytes;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Forgets a call; whether the server knows it and has to be told.
+    pub(super) fn forget(&mut self, id: u64) -> bool {
+        if self.answered(id) {
+            return true;
+        }
+        if let Some(place) = self.queued.iter().position(|call| call.id == id)
+            && let Some(call) = self.queued.remove(place)
+        {
+            self.queued_bytes -= call.bytes;
+        }
+        false
+    }
+
+    /// The calls in flight, the oldest first; there are none afterwards.
+    pub(super) fn lose_in_flight(&mut self) -> Vec<InFlight> {
+        self.in_flight_bytes = 0;
+        std::mem::take(&mut self.in_flight)
+    }
+
+    /// One of the calls that have waited to be sent for too long.
+    pub(super) fn expired(&mut self, now: Millis) -> Option<u64> {
+        let first = self.queued.front()?;
+        if now < first.since + self.queue_timeout_ms {
+            return None;
+        }
+        self.take_any().map(|(id, _)| id)
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Millis> {
+        self.queued
+            .front()
+            .map(|call| call.since + self.queue_timeout_ms)
+    }
+}
+
+/// About as many bytes as the call will have on the wire.
+fn weight(operation: &Operation<'_>) -> usize {
+    let payload = match operation {
+        Operation::Add { fields, .. } => fields
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 4)
+            .sum(),
+        Operation::Ack { ids, .. } => ids.iter().map(|id| id.len() + 2).sum(),
+        _ => 0,
+    };
+    operation.stream().len() + payload + 16
+}

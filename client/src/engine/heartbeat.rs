@@ -1,0 +1,85 @@
+//! Noticing that the other side is gone.
+
+use streamgate_protocol::limits::{DEFAULT_HEARTBEAT_MS, HEARTBEATS_UNTIL_DEAD};
+
+use super::Millis;
+
+/// What the heartbeat asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pulse {
+    Fine,
+    PingDue,
+    Dead,
+}
+
+/// Sends a ping when nothing was sent, or nothing was heard, for one beat. The server is dead
+/// when it is silent for the rest of the beats after a ping: silence alone proves nothing, for a
+/// tab that was frozen has been silent itself.
+#[derive(Debug)]
+pub(super) struct Heartbeat {
+    every_ms: u64,
+    last_sent: Millis,
+    last_heard: Millis,
+    last_ping: Millis,
+    /// When the first ping was sent that nothing was heard after.
+    unanswered_since: Option<Millis>,
+    nonce: u64,
+}
+
+impl Heartbeat {
+    pub(super) fn new(now: Millis) -> Self {
+        Self {
+            every_ms: u64::from(DEFAULT_HEARTBEAT_MS),
+            last_sent: now,
+            last_heard: now,
+            last_ping: now,
+            unanswered_since: None,
+            nonce: 0,
+        }
+    }
+
+    pub(super) fn every(&mut self, ms: u32) {
+        self.every_ms = u64::from(ms.max(1));
+    }
+
+    pub(super) fn heard(&mut self, now: Millis) {
+        self.last_heard = now;
+        self.unanswered_since = None;
+    }
+
+    pub(super) fn sent(&mut self, now: Millis) {
+        self.last_sent = now;
+    }
+
+    /// A ping is being sent; returns its nonce.
+    pub(super) fn pinged(&mut self, now: Millis) -> u64 {
+        self.last_ping = now;
+        self.unanswered_since.get_or_insert(now);
+        self.nonce += 1;
+        self.nonce
+    }
+
+    pub(super) fn check(&self, now: Millis) -> Pulse {
+        if self.dead_at().is_some_and(|at| now >= at) {
+            Pulse::Dead
+        } else if now >= self.ping_at() {
+            Pulse::PingDue
+        } else {
+            Pulse::Fine
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Millis {
+        self.dead_at()
+            .map_or(self.ping_at(), |at| at.min(self.ping_at()))
+    }
+
+    fn ping_at(&self) -> Millis {
+        self.last_sent.min(self.last_heard).max(self.last_ping) + self.every_ms
+    }
+
+    fn dead_at(&self) -> Option<Millis> {
+        let patience = self.every_ms * u64::from(HEARTBEATS_UNTIL_DEAD - 1);
+        self.unanswered_since.map(|since| since + patience)
+    }
+}

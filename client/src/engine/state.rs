@@ -1,0 +1,36 @@
+//! What an owner sees of the connection.
+
+/// How the connection is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// The first attempt is under way.
+    Connecting,
+    /// Calls are sent as they come.
+    Open,
+    /// The connection was lost; calls wait until there is a new one.
+    Reconnecting {
+        /// The close code of the lost connection; 1006 where there was none.
+        code: u16,
+        /// The reason beside it.
+        reason: String,
+    },
+    /// It is over: closed by its owner, or for a reason that would come back.
+    Closed {
+        /// The close code.
+        code: u16,
+        /// The reason beside it.
+        reason: String,
+    },
+}
+
+impl ConnectionState {
+    /// One word, as JavaScript sees it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Open => "open",
+            Self::Reconnecting { .. } => "reconnecting",
+            Self::Closed { .. } => "closed",
+        }
+    }
+}

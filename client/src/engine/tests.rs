@@ -1,0 +1,176 @@
+//! The engine against a server that is played by hand, in virtual time.
+
+use streamgate_protocol::message::Outcome;
+
+use super::*;
+
+mod bounds;
+mod loss;
+mod traffic;
+
+/// An engine and a clock; what comes out is collected.
+struct Played {
+    engine: Engine,
+    now: Millis,
+    actions: Vec<Action>,
+    states: Vec<&'static str>,
+    finished: Vec<(u64, CacheResult<Reply>)>,
+}
+
+impl Played {
+    fn new() -> Self {
+        Self::with(Config {
+            backoff_first_ms: 100,
+            ..Config::default()
+        })
+    }
+
+    fn with(config: Config) -> Self {
+        let engine = Engine::new(config, 0);
+        let mut played = Self {
+            engine,
+            now: 0,
+            actions: vec![],
+            states: vec![],
+            finished: vec![],
+        };
+        played.collect();
+        played
+    }
+
+    /// Connected, welcomed, and nothing left to collect.
+    fn open() -> Self {
+        let mut played = Self::new();
+        played.accept();
+        played.actions.clear();
+        played.states.clear();
+        played
+    }
+
+    fn accept(&mut self) {
+        self.engine.handle_opened("streamgate.v1.bin", self.now);
+        self.receive(&ServerMessage::Welcome(welcome()));
+    }
+
+    fn call(&mut self, id: u64, operation: Operation<'static>) {
+        self.engine.call(id, operation, self.now);
+        self.collect();
+    }
+
+    fn receive(&mut self, message: &ServerMessage) {
+        let mut frame = Vec::new();
+        Encoding::Binary.append(&mut frame, message).unwrap();
+        self.engine.handle_frame(&frame, false, self.now);
+        self.collect();
+    }
+
+    fn answer(&mut self, id: u64) {
+        let outcome = Outcome::Ok(Reply::Done {});
+        self.receive(&ServerMessage::Reply { id, outcome });
+    }
+
+    fn lose(&mut self, code: u16) {
+        self.engine.handle_closed(code, "gone", self.now);
+        self.collect();
+    }
+
+    /// Lets time pass, stopping at every deadline on the way.
+    fn pass(&mut self, ms: u64) {
+        let end = self.now + ms;
+        while let Some(deadline) = self.engine.next_deadline().filter(|at| *at <= end) {
+            let before = (self.actions.len(), self.finished.len());
+            self.now = self.now.max(deadline);
+            self.engine.handle_timeout(self.now);
+            self.collect();
+            if before == (self.actions.len(), self.finished.len()) {
+                // All that is left for this moment is a frame to be sent.
+                break;
+            }
+        }
+        self.now = end;
+    }
+
+    /// Lets time pass until the engine asks for a connection.
+    fn pass_until_connect(&mut self) {
+        self.actions.clear();
+        while !self.actions.contains(&Action::Connect) {
+            self.pass(1);
+        }
+    }
+
+    /// The messages of every frame the engine wants to send now, a list for each frame.
+    fn sent(&mut self) -> Vec<Vec<ClientMessage<'static>>> {
+        let mut frames = Vec::new();
+        while let Some(frame) = self.engine.poll_transmit(self.now) {
+            let messages = Encoding::Binary.messages::<ClientMessage<'_>>(&frame);
+            frames.push(messages.map(|message| owned(message.unwrap())).collect());
+        }
+        self.collect();
+        frames
+    }
+
+    fn codes(&self) -> Vec<(u64, &str)> {
+        let code = |result: &CacheResult<Reply>| match result {
+            Ok(_) => "OK".to_owned(),
+            Err(error) => error.code().to_owned(),
+        };
+        self.finished
+            .iter()
+            .map(|(id, result)| (*id, leak(code(result))))
+            .collect()
+    }
+
+    fn collect(&mut self) {
+        while let Some(action) = self.engine.poll_action() {
+            self.actions.push(action);
+        }
+        while let Some(event) = self.engine.poll_event() {
+            match event {
+                Event::Finished { id, result } => self.finished.push((id, result)),
+                Event::State(state) => self.states.push(state.as_str()),
+            }
+        }
+    }
+}
+
+fn welcome() -> Welcome {
+    Welcome {
+        server: "test".into(),
+        max_in_flight: 1_000,
+        max_frame_bytes: 16 << 20,
+        heartbeat_ms: 1_000,
+    }
+}
+
+fn add(value: &str) -> Operation<'static> {
+    let fields = vec![("f".to_owned().into(), value.to_owned().into())];
+    Operation::Add {
+        stream: "s".into(),
+        fields,
+        maxlen: None,
+    }
+}
+
+fn read() -> Operation<'static> {
+    Operation::Read {
+        stream: "s".into(),
+        last_id: "$".into(),
+        count: 1,
+        block_ms: Some(0),
+    }
+}
+
+fn owned(message: ClientMessage<'_>) -> ClientMessage<'static> {
+    match message {
+        ClientMessage::Request { id, operation } => ClientMessage::Request {
+            id,
+            operation: operation.into_owned(),
+        },
+        ClientMessage::Cancel { id } => ClientMessage::Cancel { id },
+        ClientMessage::Ping { nonce } => ClientMessage::Ping { nonce },
+    }
+}
+
+fn leak(text: String) -> &'static str {
+    Box::leak(text.into_boxed_str())
+}

@@ -1,0 +1,7 @@
+//! Sockets and a clock on tokio.
+
+mod builder;
+mod clock;
+mod socket;
+
+pub use builder::Builder;

@@ -1,0 +1,207 @@
+//! A WebSocket on tokio-tungstenite.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_util::future::BoxFuture;
+use futures_util::{Sink, Stream};
+use streamgate_protocol::close::{self, fit_reason};
+use streamgate_protocol::limits::MAX_SERVER_FRAME_BYTES;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+use crate::transport::{Connector, Socket, SocketEvent};
+
+/// tungstenite clears as many bytes at every attempt to read, so it is kept small.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
+
+type TungsteniteSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+#[derive(Debug)]
+pub(super) struct NativeConnector {
+    request: Request,
+}
+
+impl NativeConnector {
+    pub(super) fn new(url: &str) -> Result<Self, Error> {
+        Ok(Self {
+            request: url.into_client_request()?,
+        })
+    }
+}
+
+impl Connector for NativeConnector {
+    type Socket = NativeSocket;
+
+    fn connect(&mut self, subprotocol: &'static str) -> NativeSocket {
+        let mut request = self.request.clone();
+        let offer = HeaderValue::from_static(subprotocol);
+        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offer);
+        NativeSocket::Opening(Box::pin(open(request)))
+    }
+}
+
+async fn open(request: Request) -> Result<(TungsteniteSocket, String), Error> {
+    let mut config = WebSocketConfig::default();
+    config.read_buffer_size = READ_BUFFER_BYTES;
+    config.max_message_size = Some(MAX_SERVER_FRAME_BYTES);
+    config.max_frame_size = Some(MAX_SERVER_FRAME_BYTES);
+    let (socket, response) = connect_async_with_config(request, Some(config), true).await?;
+    let chosen = response.headers().get(SEC_WEBSOCKET_PROTOCOL);
+    let chosen = chosen
+        .and_then(|name| name.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
+    Ok((socket, chosen))
+}
+
+pub(super) enum NativeSocket {
+    Opening(BoxFuture<'static, Result<(TungsteniteSocket, String), Error>>),
+    Open(Box<Opened>),
+}
+
+pub(super) struct Opened {
+    socket: TungsteniteSocket,
+    /// A close that is still to be handed over.
+    closing: Option<CloseFrame>,
+    /// What the server, or the network, said at the end.
+    close: Option<(u16, String)>,
+}
+
+impl Socket for NativeSocket {
+    type Payload = Payload;
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent<Payload>> {
+        match self {
+            Self::Opening(opening) => Poll::Ready(match ready!(opening.as_mut().poll(cx)) {
+                Ok((socket, subprotocol)) => {
+                    *self = Self::Open(Box::new(Opened {
+                        socket,
+                        closing: None,
+                        close: None,
+                    }));
+                    SocketEvent::Opened { subprotocol }
+                }
+                Err(error) => closed(&error),
+            }),
+            Self::Open(open) => open.poll_event(cx),
+        }
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Opening(_) => Poll::Pending,
+            // A failure shows as the end of the stream.
+            Self::Open(open) => Pin::new(&mut open.socket).poll_ready(cx).map(|_| ()),
+        }
+    }
+
+    fn send(&mut self, frame: Vec<u8>, is_text: bool) {
+        let Self::Open(open) = self else { return };
+        let message = if is_text {
+            // The codec writes JSON, which is UTF-8.
+            let Ok(text) = Utf8Bytes::try_from(frame) else {
+                return;
+            };
+            Message::Text(text)
+        } else {
+            Message::Binary(frame.into())
+        };
+        // A failure shows as the end of the stream.
+        let _ = Pin::new(&mut open.socket).start_send(message);
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Opening(_) => Poll::Ready(()),
+            Self::Open(open) => open.poll_flush(cx),
+        }
+    }
+
+    fn close(&mut self, code: u16, reason: &str) {
+        if let Self::Open(open) = self {
+            let reason = fit_reason(reason).to_owned().into();
+            open.closing = Some(CloseFrame {
+                code: code.into(),
+                reason,
+            });
+        }
+    }
+}
+
+impl Opened {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent<Payload>> {
+        loop {
+            let message = match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
+                Some(Ok(message)) => message,
+                Some(Err(Error::ConnectionClosed)) | None => {
+                    let ended = || (close::ABNORMAL, "the connection ended".to_owned());
+                    let (code, reason) = self.close.take().unwrap_or_else(ended);
+                    return Poll::Ready(SocketEvent::Closed { code, reason });
+                }
+                Some(Err(error)) => return Poll::Ready(closed(&error)),
+            };
+            match message {
+                Message::Binary(bytes) => {
+                    let payload = Payload(bytes);
+                    return Poll::Ready(SocketEvent::Frame {
+                        payload,
+                        is_text: false,
+                    });
+                }
+                Message::Text(text) => {
+                    let payload = Payload(text.into());
+                    return Poll::Ready(SocketEvent::Frame {
+                        payload,
+                        is_text: true,
+                    });
+                }
+                Message::Close(frame) => {
+                    // 1005 stands for a close without a code (RFC 6455, section 7.4.1).
+                    self.close = Some(frame.map_or((1005, String::new()), |frame| {
+                        (frame.code.into(), frame.reason.to_string())
+                    }));
+                }
+                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut socket = Pin::new(&mut self.socket);
+        if self.closing.is_some() && socket.as_mut().poll_ready(cx).is_ready() {
+            // A failure shows as the end of the stream.
+            let _ = socket
+                .as_mut()
+                .start_send(Message::Close(self.closing.take()));
+        }
+        socket.poll_flush(cx).map(|_| ())
+    }
+}
+
+fn closed(error: &Error) -> SocketEvent<Payload> {
+    let reason = match error {
+        Error::Http(response) => format!("the server answered {}", response.status()),
+        error => error.to_string(),
+    };
+    SocketEvent::Closed {
+        code: close::ABNORMAL,
+        reason,
+    }
+}
+
+/// A frame's bytes, as they were received.
+#[derive(Debug)]
+pub(super) struct Payload(Bytes);
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}

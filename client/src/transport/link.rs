@@ -1,0 +1,106 @@
+//! An engine, its socket, and what goes between them.
+
+use std::task::{Context, Poll};
+
+use crate::engine::{Action, Engine, Millis};
+use crate::transport::{Connector, Socket, SocketEvent};
+
+/// Moves frames between an [`Engine`] and the socket it asks for. It decides nothing.
+#[derive(Debug)]
+pub struct Link<C: Connector> {
+    /// The engine. After a command to it, [`pump`](Self::pump).
+    pub engine: Engine,
+    connector: C,
+    socket: Option<C::Socket>,
+}
+
+impl<C: Connector> Link<C> {
+    /// A link without a socket; the engine will ask for one.
+    pub const fn new(engine: Engine, connector: C) -> Self {
+        Self {
+            engine,
+            connector,
+            socket: None,
+        }
+    }
+
+    /// Does what can be done without waiting. The context's waker is called when there is more.
+    pub fn pump(&mut self, cx: &mut Context<'_>, now: Millis) {
+        loop {
+            let received = self.receive(cx, now);
+            if self
+                .engine
+                .next_deadline()
+                .is_some_and(|deadline| now >= deadline)
+            {
+                self.engine.handle_timeout(now);
+            }
+            let acted = self.act();
+            let sent = self.transmit(cx, now);
+            if !received && !acted && !sent {
+                return;
+            }
+        }
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>, now: Millis) -> bool {
+        let mut any = false;
+        while let Some(socket) = &mut self.socket {
+            let Poll::Ready(event) = socket.poll_event(cx) else {
+                break;
+            };
+            any = true;
+            match event {
+                SocketEvent::Opened { subprotocol } => {
+                    self.engine.handle_opened(&subprotocol, now);
+                }
+                SocketEvent::Frame { payload, is_text } => {
+                    self.engine.handle_frame(payload.as_ref(), is_text, now);
+                }
+                SocketEvent::Closed { code, reason } => {
+                    self.socket = None;
+                    self.engine.handle_closed(code, &reason, now);
+                }
+            }
+        }
+        any
+    }
+
+    fn act(&mut self) -> bool {
+        let mut any = false;
+        while let Some(action) = self.engine.poll_action() {
+            any = true;
+            match action {
+                Action::Connect => {
+                    let subprotocol = self.engine.encoding().subprotocol();
+                    self.socket = Some(self.connector.connect(subprotocol));
+                }
+                Action::Close { code, reason } => {
+                    if let Some(socket) = &mut self.socket {
+                        socket.close(code, reason);
+                    }
+                }
+                Action::Abandon => self.socket = None,
+            }
+        }
+        any
+    }
+
+    fn transmit(&mut self, cx: &mut Context<'_>, now: Millis) -> bool {
+        let Some(socket) = &mut self.socket else {
+            return false;
+        };
+        let is_text = self.engine.encoding().is_text();
+        let mut any = false;
+        while socket.poll_ready(cx).is_ready() {
+            let Some(frame) = self.engine.poll_transmit(now) else {
+                break;
+            };
+            socket.send(frame, is_text);
+            any = true;
+        }
+        // Pending or done: what is left moves on when the socket wakes this task.
+        let _ = socket.poll_flush(cx);
+        any
+    }
+}

@@ -1,1 +1,36 @@
-//! Stub.
+//! Redis Streams over a WebSocket, for browsers and edge workers.
+//!
+//! For Rust applications that are compiled to wasm, [`connect`] gives the same
+//! [`Client`] as native code has, with the same `Send` futures:
+//!
+//! ```no_run
+//! use streamgate_wasm::{StreamingBackend, connect};
+//!
+//! # async fn example() -> streamgate_wasm::CacheResult<()> {
+//! let client = connect("wss://example.com/v1/ws").await?;
+//! client.stream_add("orders", vec![("item".into(), "tea".into())], None).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! With the feature `npm` this crate is the module inside the npm package `streamgate`; see
+//! `module`.
+
+mod application;
+mod clock;
+#[cfg(feature = "npm")]
+pub mod module;
+mod socket;
+mod url;
+
+pub use application::{connect, connect_with};
+pub use socket::WebSocketConnector;
+pub use streamgate_client::engine::Config;
+pub use streamgate_client::{
+    CacheError, CacheResult, Client, ConnectionState, ReadBatch, Retry, StreamEntry,
+    StreamingBackend,
+};
+
+#[cfg(all(feature = "npm", target_arch = "wasm32"))]
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();

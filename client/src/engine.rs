@@ -24,7 +24,7 @@ mod state;
 use std::collections::VecDeque;
 
 use streamgate_protocol::close::{self, AfterClose};
-use streamgate_protocol::codec::Encoding;
+use streamgate_protocol::codec::{DecodeError, Encoding};
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits;
 use streamgate_protocol::message::Welcome;
@@ -221,6 +221,8 @@ impl Engine {
                 }
                 Ok(ServerMessage::Welcome(welcome)) => self.welcomed(&welcome),
                 Ok(ServerMessage::Pong { .. }) => {}
+                // A newer server may have more to say than this client understands.
+                Err(DecodeError::UnknownKind(_)) => {}
                 Err(_) => return self.violated("the server sent what cannot be decoded", now),
             }
         }

@@ -46,15 +46,47 @@ pub const SLOW_READER: u16 = 4429;
 /// Every code that has a meaning here.
 pub const CLOSE_CODES: &[CloseCode] = &[
     row(NORMAL, AfterClose::Stop, "The side that closes is done."),
-    row(GOING_AWAY, AfterClose::Reconnect, "The server goes away; another one will answer."),
-    row(ABNORMAL, AfterClose::Reconnect, "The connection broke. Seen, never sent."),
+    row(
+        GOING_AWAY,
+        AfterClose::Reconnect,
+        "The server goes away; another one will answer.",
+    ),
+    row(
+        ABNORMAL,
+        AfterClose::Reconnect,
+        "The connection broke. Seen, never sent.",
+    ),
     row(RESTART, AfterClose::Reconnect, "The server restarts."),
-    row(MALFORMED, AfterClose::Stop, "A frame that cannot be decoded."),
-    row(WRONG_FRAME_TYPE, AfterClose::Stop, "Text where binary was agreed, or the reverse."),
-    row(HEARTBEAT_MISSED, AfterClose::Reconnect, "Nothing was heard for two heartbeats."),
-    row(DUPLICATE_ID, AfterClose::Stop, "A request with the id of one still in flight."),
-    row(FRAME_TOO_LARGE, AfterClose::Stop, "A frame larger than was granted."),
-    row(SLOW_READER, AfterClose::Reconnect, "What was sent was not read in time."),
+    row(
+        MALFORMED,
+        AfterClose::Stop,
+        "A frame that cannot be decoded.",
+    ),
+    row(
+        WRONG_FRAME_TYPE,
+        AfterClose::Stop,
+        "Text where binary was agreed, or the reverse.",
+    ),
+    row(
+        HEARTBEAT_MISSED,
+        AfterClose::Reconnect,
+        "Nothing was heard for two heartbeats.",
+    ),
+    row(
+        DUPLICATE_ID,
+        AfterClose::Stop,
+        "A request with the id of one still in flight.",
+    ),
+    row(
+        FRAME_TOO_LARGE,
+        AfterClose::Stop,
+        "A frame larger than was granted.",
+    ),
+    row(
+        SLOW_READER,
+        AfterClose::Reconnect,
+        "What was sent was not read in time.",
+    ),
 ];
 
 /// What a client does after a close with this code. Codes that are not in the table mean
@@ -77,7 +109,11 @@ pub fn fit_reason(reason: &str) -> &str {
 }
 
 const fn row(code: u16, after: AfterClose, meaning: &'static str) -> CloseCode {
-    CloseCode { code, after, meaning }
+    CloseCode {
+        code,
+        after,
+        meaning,
+    }
 }
 
 #[cfg(test)]

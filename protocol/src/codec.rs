@@ -1,12 +1,16 @@
 //! Two encodings of the same messages, and frames of several messages.
 //!
-//! A frame is one or more messages, one right after the other. In the binary encoding each
+//! A frame is any number of messages, one right after the other. In the binary encoding each
 //! message is a [postcard](https://postcard.jamesmunns.com/wire-format) value, which says by
 //! itself where it ends; in JSON each is a line.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CacheError, CacheResult};
+
+#[cfg(feature = "json")]
+mod envelope;
+mod tail;
 
 /// How messages are written, which is also what the two sides agree on as the WebSocket
 /// subprotocol.
@@ -19,10 +23,26 @@ pub enum Encoding {
     Json,
 }
 
-/// Why a frame could not be decoded.
+/// Why a message could not be decoded, as far as it decides what follows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct DecodeError(pub String);
+pub enum DecodeError {
+    /// Not a message. The socket is closed with [`MALFORMED`](crate::close::MALFORMED).
+    #[error("{0}")]
+    Malformed(String),
+    /// A request whose id can be read and the rest cannot: an operation of a later version, a
+    /// field of the wrong type. The server answers it with `ERR`. In JSON only.
+    #[error("{reason}")]
+    Request {
+        /// The request's id.
+        id: u64,
+        /// For people.
+        reason: String,
+    },
+    /// A message of a kind that version 1 does not have, by its name. A client passes over it. In
+    /// JSON only.
+    #[error("unknown message {0:?}")]
+    UnknownKind(String),
+}
 
 impl Encoding {
     /// Every encoding, the preferred one first.
@@ -43,7 +63,10 @@ impl Encoding {
 
     /// The encoding a subprotocol stands for.
     pub fn from_subprotocol(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|encoding| encoding.subprotocol() == name)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|encoding| encoding.subprotocol() == name)
     }
 
     /// Whether frames are text frames.
@@ -69,19 +92,20 @@ impl Encoding {
         result
     }
 
-    /// The messages of a frame, in order. Decoding stops at the first failure.
+    /// The messages of a frame, in order. Nothing follows a [`DecodeError::Malformed`]; the other
+    /// failures are of one message, and those behind it follow.
     pub fn messages<'a, M: Deserialize<'a>>(self, frame: &'a [u8]) -> Messages<'a, M> {
-        Messages { encoding: self, rest: frame, message: std::marker::PhantomData }
+        Messages {
+            encoding: self,
+            rest: frame,
+            message: std::marker::PhantomData,
+        }
     }
 
     fn write<M: Serialize>(self, frame: &mut Vec<u8>, message: &M) -> CacheResult<()> {
         match self {
-            Self::Binary => {
-                let taken = std::mem::take(frame);
-                *frame = postcard::to_extend(message, taken)
-                    .map_err(|_| CacheError::SerializationError("postcard".to_owned()))?;
-                Ok(())
-            }
+            Self::Binary => postcard::serialize_with_flavor(message, tail::Tail(frame))
+                .map_err(|error| CacheError::SerializationError(error.to_string())),
             #[cfg(feature = "json")]
             Self::Json => {
                 if !frame.is_empty() {
@@ -110,10 +134,18 @@ impl<'a, M: Deserialize<'a>> Iterator for Messages<'a, M> {
             #[cfg(feature = "json")]
             Encoding::Json => self.next_line(),
         }?;
-        if decoded.is_err() {
+        if let Err(DecodeError::Malformed(_)) = decoded {
             self.rest = &[];
         }
         Some(decoded)
+    }
+}
+
+impl<'a, M> Messages<'a, M> {
+    /// What of the frame is behind the messages taken so far; nothing behind a
+    /// [`DecodeError::Malformed`].
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 }
 
@@ -127,7 +159,9 @@ impl<'a, M: Deserialize<'a>> Messages<'a, M> {
                 self.rest = rest;
                 Ok(message)
             }
-            Err(_) => Err(DecodeError("not a message of streamgate.v1.bin".to_owned())),
+            Err(_) => Err(DecodeError::Malformed(
+                "not a message of streamgate.v1.bin".to_owned(),
+            )),
         })
     }
 
@@ -144,7 +178,7 @@ impl<'a, M: Deserialize<'a>> Messages<'a, M> {
             self.rest = rest;
             if !line.trim_ascii().is_empty() {
                 let decoded = serde_json::from_slice(line);
-                return Some(decoded.map_err(|error| DecodeError(error.to_string())));
+                return Some(decoded.map_err(|error| envelope::failure(line, &error)));
             }
         }
     }

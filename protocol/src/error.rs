@@ -1,9 +1,6 @@
 //! How an operation fails: one error type, and one table of codes.
 
-
 use std::fmt;
-
-
 
 /// What an operation gives: a value or a [`CacheError`].
 pub type CacheResult<T> = Result<T, CacheError>;
@@ -99,31 +96,107 @@ pub mod code {
 /// Every code that has a meaning here. A code that is not in the table is Redis's own word and
 /// is passed on as it is, with [`Retry::Never`].
 pub const CODES: &[Code] = &[
-    row(code::ERR, Retry::Never, "An argument is wrong: a malformed id, an add without fields."),
-    row(code::NOGROUP, Retry::Never, "The consumer group, or its stream, is missing."),
-    row(code::BUSYGROUP, Retry::Never, "The consumer group is there already."),
-    row(code::WRONGTYPE, Retry::Never, "The key holds something else than a stream."),
-    row(code::LIMIT, Retry::Never, "A name, a request or an answer is larger than its bound."),
-    row(code::OVERLOADED, Retry::Later, "Too many calls wait already; nothing was done."),
-    row(code::DISCONNECTED, Retry::Later, "No connection, to the proxy or to Redis; nothing was changed."),
-    row(code::TIMEOUT, Retry::Later, "No answer came in time; nothing was changed."),
-    row(code::UNKNOWN_OUTCOME, Retry::Unknown, "The answer was lost; it may have been done."),
-    row(code::CLOSED, Retry::Never, "The client was closed by its owner, or stopped for good."),
-    row(code::PROTOCOL, Retry::Never, "The two sides do not speak the same protocol."),
+    row(
+        code::ERR,
+        Retry::Never,
+        "An argument is wrong: a malformed id, an add without fields.",
+    ),
+    row(
+        code::NOGROUP,
+        Retry::Never,
+        "The consumer group, or its stream, is missing.",
+    ),
+    row(
+        code::BUSYGROUP,
+        Retry::Never,
+        "The consumer group is there already.",
+    ),
+    row(
+        code::WRONGTYPE,
+        Retry::Never,
+        "The key holds something else than a stream.",
+    ),
+    row(
+        code::LIMIT,
+        Retry::Never,
+        "A name, a request or an answer is larger than its bound.",
+    ),
+    row(
+        code::OVERLOADED,
+        Retry::Later,
+        "Too many calls wait already; nothing was done.",
+    ),
+    row(
+        code::DISCONNECTED,
+        Retry::Later,
+        "No connection, to the proxy or to Redis; nothing was changed.",
+    ),
+    row(
+        code::TIMEOUT,
+        Retry::Later,
+        "No answer came in time; nothing was changed.",
+    ),
+    row(
+        code::UNKNOWN_OUTCOME,
+        Retry::Unknown,
+        "The answer was lost; it may have been done.",
+    ),
+    row(
+        code::CLOSED,
+        Retry::Never,
+        "The client was closed by its owner, or stopped for good.",
+    ),
+    row(
+        code::PROTOCOL,
+        Retry::Never,
+        "The two sides do not speak the same protocol.",
+    ),
     row("NOAUTH", Retry::Never, "No one has said who they are."),
     row("WRONGPASS", Retry::Never, "Wrong name or password."),
     row("NOPERM", Retry::Never, "This is not permitted."),
-    row(code::OOM, Retry::Later, "The backend's memory is used up; nothing was changed."),
+    row(
+        code::OOM,
+        Retry::Later,
+        "The backend's memory is used up; nothing was changed.",
+    ),
     row("LOADING", Retry::Later, "Redis is starting."),
-    row("READONLY", Retry::Later, "This Redis is a replica, as after a failover."),
+    row(
+        "READONLY",
+        Retry::Later,
+        "This Redis is a replica, as after a failover.",
+    ),
     row("MASTERDOWN", Retry::Later, "A replica has lost its master."),
-    row("CLUSTERDOWN", Retry::Later, "The Redis cluster is not complete."),
-    row("TRYAGAIN", Retry::Later, "The Redis cluster is moving this key."),
+    row(
+        "CLUSTERDOWN",
+        Retry::Later,
+        "The Redis cluster is not complete.",
+    ),
+    row(
+        "TRYAGAIN",
+        Retry::Later,
+        "The Redis cluster is moving this key.",
+    ),
     row("BUSY", Retry::Later, "Redis is running a long script."),
-    row("MISCONF", Retry::Later, "Redis cannot write to its disk and refuses writes."),
-    row("NOREPLICAS", Retry::Later, "Redis has too few replicas to accept writes."),
-    row(code::SERIALIZATION, Retry::Never, "A value could not be encoded or decoded."),
-    row(code::INVALIDATION, Retry::Never, "Not produced by streamgate."),
+    row(
+        "MISCONF",
+        Retry::Later,
+        "Redis cannot write to its disk and refuses writes.",
+    ),
+    row(
+        "NOREPLICAS",
+        Retry::Later,
+        "Redis has too few replicas to accept writes.",
+    ),
+    row(
+        code::SERIALIZATION,
+        Retry::Never,
+        "A value could not be encoded or decoded.",
+    ),
+    row(
+        code::INVALIDATION,
+        Retry::Never,
+        "Not produced by streamgate.",
+    ),
     row(code::CONFIG, Retry::Never, "A setting is wrong."),
     row(code::NOTFOUND, Retry::Never, "Not produced by streamgate."),
     row(code::INTERNAL, Retry::Never, "A bug in streamgate."),
@@ -200,7 +273,10 @@ impl Retry {
 
 /// What the table says of a code; [`Retry::Never`] for one that is not in it.
 pub fn retry_of(code: &str) -> Retry {
-    CODES.iter().find(|row| row.name == code).map_or(Retry::Never, |row| row.retry)
+    CODES
+        .iter()
+        .find(|row| row.name == code)
+        .map_or(Retry::Never, |row| row.retry)
 }
 
 #[cfg(feature = "json")]
@@ -217,7 +293,11 @@ impl From<std::num::TryFromIntError> for CacheError {
 }
 
 const fn row(name: &'static str, retry: Retry, meaning: &'static str) -> Code {
-    Code { name, retry, meaning }
+    Code {
+        name,
+        retry,
+        meaning,
+    }
 }
 
 /// A code is a first word of capitals, digits and underscores, as Redis writes them.
@@ -242,7 +322,12 @@ mod tests {
 
     #[test]
     fn prose_without_a_code_is_err() {
-        for text in ["", "no code here", "A single letter is no code", "Mixed case"] {
+        for text in [
+            "",
+            "no code here",
+            "A single letter is no code",
+            "Mixed case",
+        ] {
             let error = CacheError::BackendError(text.into());
             assert_eq!(error.code(), "ERR", "{text:?}");
             assert_eq!(error.message(), text);
@@ -264,14 +349,21 @@ mod tests {
     #[test]
     fn no_code_is_listed_twice() {
         for (i, row) in CODES.iter().enumerate() {
-            assert!(CODES[i + 1..].iter().all(|other| other.name != row.name), "{}", row.name);
+            assert!(
+                CODES[i + 1..].iter().all(|other| other.name != row.name),
+                "{}",
+                row.name
+            );
         }
     }
 
     #[test]
     fn an_unknown_code_is_passed_on() {
         let error = CacheError::from_code("NEWCODE", "of a later Redis");
-        assert_eq!(error, CacheError::BackendError("NEWCODE of a later Redis".into()));
+        assert_eq!(
+            error,
+            CacheError::BackendError("NEWCODE of a later Redis".into())
+        );
         assert_eq!(error.code(), "NEWCODE");
         assert_eq!(error.retry(), Retry::Never);
     }

@@ -183,5 +183,8 @@ impl Reply {
 }
 
 fn mismatch() -> CacheError {
-    CacheError::backend(crate::error::code::PROTOCOL, "the answer is of another operation")
+    CacheError::backend(
+        crate::error::code::PROTOCOL,
+        "the answer is of another operation",
+    )
 }

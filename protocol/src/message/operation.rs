@@ -92,27 +92,42 @@ impl Operation<'_> {
     ///
     /// # Errors
     ///
-    /// `LIMIT` for a name or id longer than its bound, `ERR` for an add without fields.
+    /// `LIMIT` for a name longer than its bound, `ERR` for an id longer than its bound (what is
+    /// longer is malformed anyway) and for an add without fields.
     pub fn validate(&self) -> CacheResult<()> {
         match self {
             Self::Add { stream, fields, .. } => {
                 name("stream key", stream)?;
                 if fields.is_empty() {
-                    return Err(CacheError::backend(code::ERR, "an entry needs at least one field"));
+                    return Err(CacheError::backend(
+                        code::ERR,
+                        "an entry needs at least one field",
+                    ));
                 }
                 Ok(())
             }
             Self::ReadLatest { stream, .. } => name("stream key", stream),
-            Self::Read { stream, last_id, .. } => {
+            Self::Read {
+                stream, last_id, ..
+            } => {
                 name("stream key", stream)?;
                 id(last_id)
             }
-            Self::CreateGroup { stream, group, id: start } => {
+            Self::CreateGroup {
+                stream,
+                group,
+                id: start,
+            } => {
                 name("stream key", stream)?;
                 name("group name", group)?;
                 id(start)
             }
-            Self::ReadGroup { stream, group, consumer, .. } => {
+            Self::ReadGroup {
+                stream,
+                group,
+                consumer,
+                ..
+            } => {
                 name("stream key", stream)?;
                 name("group name", group)?;
                 name("consumer name", consumer)
@@ -154,22 +169,39 @@ impl Operation<'_> {
 
     /// The error for a request whose answer is lost with the connection.
     pub fn lost(&self, why: &str) -> CacheError {
-        let code = if self.is_read_only() { code::DISCONNECTED } else { code::UNKNOWN_OUTCOME };
+        let code = if self.is_read_only() {
+            code::DISCONNECTED
+        } else {
+            code::UNKNOWN_OUTCOME
+        };
         CacheError::from_code(code, why)
     }
 
     /// The same operation, owned.
     pub fn into_owned(self) -> Operation<'static> {
         match self {
-            Self::Add { stream, fields, maxlen } => Operation::Add {
+            Self::Add {
+                stream,
+                fields,
+                maxlen,
+            } => Operation::Add {
                 stream: stream.into_owned(),
-                fields: fields.into_iter().map(|(n, v)| (n.into_owned(), v.into_owned())).collect(),
+                fields: fields
+                    .into_iter()
+                    .map(|(n, v)| (n.into_owned(), v.into_owned()))
+                    .collect(),
                 maxlen,
             },
-            Self::ReadLatest { stream, count } => {
-                Operation::ReadLatest { stream: stream.into_owned(), count }
-            }
-            Self::Read { stream, last_id, count, block_ms } => Operation::Read {
+            Self::ReadLatest { stream, count } => Operation::ReadLatest {
+                stream: stream.into_owned(),
+                count,
+            },
+            Self::Read {
+                stream,
+                last_id,
+                count,
+                block_ms,
+            } => Operation::Read {
                 stream: stream.into_owned(),
                 last_id: last_id.into_owned(),
                 count,
@@ -180,7 +212,13 @@ impl Operation<'_> {
                 group: group.into_owned(),
                 id: id.into_owned(),
             },
-            Self::ReadGroup { stream, group, consumer, count, block_ms } => Operation::ReadGroup {
+            Self::ReadGroup {
+                stream,
+                group,
+                consumer,
+                count,
+                block_ms,
+            } => Operation::ReadGroup {
                 stream: stream.into_owned(),
                 group: group.into_owned(),
                 consumer: consumer.into_owned(),
@@ -211,5 +249,8 @@ fn id(value: &str) -> CacheResult<()> {
     if value.len() <= MAX_ID_BYTES {
         return Ok(());
     }
-    Err(CacheError::backend(code::ERR, "Invalid stream ID specified as stream command argument"))
+    Err(CacheError::backend(
+        code::ERR,
+        "Invalid stream ID specified as stream command argument",
+    ))
 }

@@ -1,0 +1,260 @@
+import { flatFields, idList, text, webSocketUrl, wholeNumber } from "./arguments.js";
+import { Entry, entriesFrom } from "./entry.js";
+import { StreamgateError } from "./errors.js";
+
+export { Entry, StreamgateError };
+
+/** Longest timer that every runtime keeps: beyond it they fire at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** Longest attempt to connect, unless the options say otherwise. */
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/** Tells of a change of the connection's state. */
+export class StateEvent extends Event {
+  constructor(state, code, reason) {
+    super("state");
+    this.state = state;
+    this.code = code;
+    this.reason = reason;
+  }
+}
+
+/**
+ * What one runtime's entry needs: how to get the module there. The module is loaded by the first
+ * `connect`, not by the import.
+ *
+ * @param {() => Promise<{ Connection: any }>} load
+ */
+export function bind(load) {
+  return async function connect(url, options = {}) {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const address = webSocketUrl(url);
+    const { Connection } = await load();
+    signal?.throwIfAborted();
+    const client = new Client(Connection, address, options);
+    const abort = () => void client.close();
+    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      await client[opened]();
+    } catch (error) {
+      throw signal?.aborted ? signal.reason : error;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
+    return client;
+  };
+}
+
+const opened = Symbol("opened");
+
+/**
+ * A streamgate server somewhere else. The promises are held here, by the id of their call; the
+ * protocol is in the module.
+ */
+export class Client extends EventTarget {
+  #connection;
+  #calls = new Map();
+  #state = "connecting";
+  #events = [];
+  #pumpDue = false;
+  #pumping = false;
+  #timer;
+  #timerDue = Infinity;
+  #open = deferred();
+  #closed = deferred();
+
+  constructor(Connection, url, options) {
+    super();
+    const wake = () => this.#wake();
+    const told = (...what) => this.#told(...what);
+    const timeout = wholeNumber(options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS, "connectTimeoutMs");
+    try {
+      this.#connection = new Connection(url, options.WebSocket, timeout, wake, told, now());
+    } catch (error) {
+      throw Array.isArray(error) ? new StreamgateError(...error) : error;
+    }
+    this.#wake();
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  add(stream, fields, { maxlen, signal } = {}) {
+    return this.#call(signal, (connection) =>
+      connection.add(text(stream, "stream"), flatFields(fields), wholeNumber(maxlen, "maxlen"), now()),
+    );
+  }
+
+  readLatest(stream, count, { signal } = {}) {
+    return this.#call(signal, (connection) =>
+      connection.read_latest(text(stream, "stream"), wholeNumber(count, "count"), now()),
+    );
+  }
+
+  read(stream, lastId, { count, blockMs, signal } = {}) {
+    return this.#call(signal, (connection) =>
+      connection.read(
+        text(stream, "stream"),
+        text(lastId, "lastId"),
+        wholeNumber(count, "count"),
+        wholeNumber(blockMs, "blockMs"),
+        now(),
+      ),
+    );
+  }
+
+  createGroup(stream, group, id, { signal } = {}) {
+    return this.#call(signal, (connection) =>
+      connection.create_group(text(stream, "stream"), text(group, "group"), text(id, "id"), now()),
+    );
+  }
+
+  readGroup(stream, group, consumer, { count, blockMs, signal } = {}) {
+    return this.#call(signal, (connection) =>
+      connection.read_group(
+        text(stream, "stream"),
+        text(group, "group"),
+        text(consumer, "consumer"),
+        wholeNumber(count, "count"),
+        wholeNumber(blockMs, "blockMs"),
+        now(),
+      ),
+    );
+  }
+
+  ack(stream, group, ids, { signal } = {}) {
+    return this.#call(signal, (connection) =>
+      connection.ack(text(stream, "stream"), text(group, "group"), idList(ids), now()),
+    );
+  }
+
+  close() {
+    this.#connection?.close(now());
+    this.#wake();
+    return this.#closed.promise;
+  }
+
+  [opened]() {
+    return this.#open.promise;
+  }
+
+  /** Makes a call and a promise for its answer. A mistake in the arguments rejects it. */
+  async #call(signal, start) {
+    signal?.throwIfAborted();
+    if (!this.#connection) throw new StreamgateError("CLOSED", "the client is closed", "never");
+    const id = start(this.#connection);
+    this.#wake();
+    if (!signal) return new Promise((resolve, reject) => this.#calls.set(id, { resolve, reject }));
+
+    const answer = deferred();
+    this.#calls.set(id, answer);
+    const abort = () => {
+      this.#calls.delete(id);
+      this.#connection?.cancel(id);
+      this.#wake();
+      answer.reject(signal.reason);
+    };
+    signal.addEventListener("abort", abort, { once: true });
+    try {
+      return await answer.promise;
+    } finally {
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Notes that a pump is due: one for all that happens in this turn of the event loop. */
+  #wake() {
+    if (this.#pumpDue || !this.#connection) return;
+    this.#pumpDue = true;
+    queueMicrotask(() => this.#pump());
+  }
+
+  #pump() {
+    this.#pumpDue = false;
+    // A listener of an event below may let microtasks run; the one that pumps goes on.
+    if (this.#pumping || !this.#connection) return;
+    this.#pumping = true;
+    this.#sleep(this.#connection.pump(now()));
+    this.#pumping = false;
+    const events = this.#events;
+    this.#events = [];
+    for (const event of events) this.#entered(event);
+  }
+
+  /** What the module tells during a pump. It must not be called from here: see `module.rs`. */
+  #told(kind, id, a, b, c) {
+    if (kind === 4) {
+      this.#events.push(id ? new StateEvent(a, id, b) : new StateEvent(a));
+      return;
+    }
+    const call = this.#calls.get(id);
+    if (!call) return;
+    this.#calls.delete(id);
+    if (kind === 0) {
+      call.reject(new StreamgateError(a, b, c));
+    } else if (kind === 1) {
+      call.resolve(a);
+    } else if (kind === 2) {
+      const entries = entriesFrom(a);
+      if (b !== undefined) entries.lastId = b;
+      call.resolve(entries);
+    } else {
+      call.resolve();
+    }
+  }
+
+  #entered(event) {
+    this.#state = event.state;
+    if (event.state === "open") this.#open.resolve();
+    if (event.state === "closed") {
+      clearTimeout(this.#timer);
+      this.#connection.free();
+      this.#connection = undefined;
+      const why = `${event.reason || "the connection ended"} (${event.code})`;
+      this.#open.reject(new StreamgateError("DISCONNECTED", why, "later"));
+      this.#closed.resolve();
+    }
+    this.dispatchEvent(event);
+  }
+
+  /** Sees to it that the next pump comes in so many milliseconds at the latest. */
+  #sleep(ms) {
+    const due = ms < 0 ? Infinity : now() + ms;
+    // A timer that fires too early costs one needless pump; a new one for each pump costs more.
+    if (due >= this.#timerDue) return;
+    clearTimeout(this.#timer);
+    this.#timerDue = due;
+    this.#timer = setTimeout(
+      () => {
+        this.#timerDue = Infinity;
+        this.#wake();
+      },
+      // One more, since a timer may fire up to a millisecond early by this clock.
+      Math.min(ms + 1, LONGEST_TIMER_MS),
+    );
+  }
+}
+
+// Where the symbol is missing, the one that tools put in its place.
+Object.defineProperty(Client.prototype, Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose"), {
+  value() {
+    return this.close();
+  },
+  configurable: true,
+  writable: true,
+});
+
+function now() {
+  return performance.now();
+}
+
+function deferred() {
+  const parts = {};
+  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
+  // Nobody may be waiting; a rejection is then of no interest.
+  parts.promise.catch(() => {});
+  return parts;
+}

@@ -1,0 +1,14 @@
+/** A call's failure. Compare `code`, never `message`. */
+export class StreamgateError extends Error {
+  /**
+   * @param {string} code such as `NOGROUP`
+   * @param {string} message for people
+   * @param {"never" | "later" | "unknown"} retry whether the same call may be made again
+   */
+  constructor(code, message, retry) {
+    super(`${code} ${message}`);
+    this.name = "StreamgateError";
+    this.code = code;
+    this.retry = retry;
+  }
+}

@@ -1,0 +1,94 @@
+//! What JavaScript is told: `told(kind, id, a, b, c)`.
+//!
+//! | kind | id | a | b | c |
+//! |---|---|---|---|---|
+//! | 0: a call failed | the call's | code | message | retry |
+//! | 1: an add is done | the call's | the entry's id | | |
+//! | 2: a read is done | the call's | entries | the id to read after next, or undefined | |
+//! | 3: another call is done | the call's | | | |
+//! | 4: the state changed | the close code, or 0 | the state | the reason, or undefined | |
+//!
+//! Entries are one flat list, which costs less on both sides than lists in lists: for each its
+//! id, the number of its fields, then name, value, name, value …
+
+use js_sys::{Array, Function};
+use streamgate_client::{CacheError, CacheResult, ConnectionState, StreamEntry};
+use streamgate_protocol::Reply;
+use wasm_bindgen::JsValue;
+
+pub(super) fn finished(told: &Function, id: u64, result: CacheResult<Reply>) {
+    let none = JsValue::UNDEFINED;
+    match result {
+        Ok(Reply::Added { id: entry }) => {
+            tell(told, 1, id as f64, entry.into(), none, &JsValue::UNDEFINED)
+        }
+        Ok(Reply::Entries { entries, last_id }) => {
+            tell(
+                told,
+                2,
+                id as f64,
+                flat(&entries).into(),
+                last_id.into(),
+                &none,
+            );
+        }
+        Ok(Reply::Done {}) => tell(told, 3, id as f64, none.clone(), none, &JsValue::UNDEFINED),
+        Err(error) => {
+            let retry = error.retry().as_str().into();
+            tell(
+                told,
+                0,
+                id as f64,
+                error.code().into(),
+                error.message().into(),
+                &retry,
+            );
+        }
+    }
+}
+
+pub(super) fn state(told: &Function, state: &ConnectionState) {
+    let (code, reason) = match state {
+        ConnectionState::Connecting | ConnectionState::Open => (0, JsValue::UNDEFINED),
+        ConnectionState::Reconnecting { code, reason }
+        | ConnectionState::Closed { code, reason } => (*code, reason.into()),
+    };
+    tell(
+        told,
+        4,
+        f64::from(code),
+        state.as_str().into(),
+        reason,
+        &JsValue::UNDEFINED,
+    );
+}
+
+/// `[code, message, retry]`
+pub(super) fn error(error: &CacheError) -> JsValue {
+    let parts = [error.code(), error.message(), error.retry().as_str()];
+    parts
+        .into_iter()
+        .map(JsValue::from)
+        .collect::<Array>()
+        .into()
+}
+
+fn flat(entries: &[StreamEntry]) -> Array {
+    let list = Array::new();
+    for (id, fields) in entries {
+        list.push(&id.into());
+        list.push(&(fields.len() as f64).into());
+        for (name, value) in fields {
+            list.push(&name.into());
+            list.push(&value.into());
+        }
+    }
+    list
+}
+
+fn tell(told: &Function, kind: u32, id: f64, a: JsValue, b: JsValue, c: &JsValue) {
+    let arguments = [JsValue::from(kind), id.into(), a, b, c.clone()];
+    let arguments: Array = arguments.into_iter().collect();
+    // It only notes what it is told, and does not throw.
+    let _ = told.apply(&JsValue::UNDEFINED, &arguments);
+}

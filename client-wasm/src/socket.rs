@@ -1,0 +1,280 @@
+//! The runtime's WebSocket: ours for opening, sending and closing, gloo-net's for its events.
+//!
+//! gloo-net alone does not do on every runtime. What is worked around, and why:
+//!
+//! - It sends bytes as a `Blob`, which workerd turns into the text `[object Blob]`: so frames are
+//!   sent by [`web_sys::WebSocket`], and as a copy, because the npm package `ws` may queue a view
+//!   of memory that has changed by the time it is written.
+//! - It says that a socket is ready when it is closed: so its state is asked too.
+//! - Node 20's socket fires `error` without `close` when it is refused: so a `close` of our own
+//!   follows the error, unless the runtime's comes first.
+//! - Its closures must outlive the socket's last event, or the runtime calls into freed memory
+//!   ("closure invoked recursively or after being dropped"): so a socket that is given up stays
+//!   in [`ABANDONED`] until its close has come, however long that takes.
+//! - Deno gives 0 for a connection that broke: so 0 is 1006.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use futures_util::{Sink, Stream};
+use gloo_net::websocket::futures::WebSocket as Events;
+use gloo_net::websocket::{Message, WebSocketError};
+use gloo_timers::callback::Timeout;
+use js_sys::{Array, Function, Reflect, Uint8Array};
+use streamgate_client::CacheResult;
+use streamgate_client::transport::{Connector, Socket, SocketEvent};
+use streamgate_protocol::close::{ABNORMAL, fit_reason};
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{BinaryType, Event, WebSocket};
+
+use crate::url;
+
+thread_local! {
+    /// Sockets that were given up before their close came.
+    static ABANDONED: RefCell<Vec<Events>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Opens the runtime's WebSockets, or those of a constructor like it.
+#[derive(Debug, Clone)]
+pub struct WebSocketConnector {
+    url: String,
+    constructor: Option<Function>,
+}
+
+impl WebSocketConnector {
+    /// Opens sockets to this address.
+    ///
+    /// # Errors
+    ///
+    /// `CONFIG` if it is not one of a WebSocket.
+    pub fn new(url: &str) -> CacheResult<Self> {
+        url::check(url)?;
+        Ok(Self {
+            url: url.to_owned(),
+            constructor: None,
+        })
+    }
+
+    /// Uses a constructor other than the global `WebSocket`, such as that of npm's `ws`. What it
+    /// makes must be an `EventTarget`.
+    #[must_use]
+    pub fn with_constructor(self, constructor: Function) -> Self {
+        Self {
+            constructor: Some(constructor),
+            ..self
+        }
+    }
+
+    fn open(&self, subprotocol: &str) -> Result<(WebSocket, Events), String> {
+        let socket = match &self.constructor {
+            None => WebSocket::new_with_str(&self.url, subprotocol),
+            Some(constructor) => {
+                let arguments = Array::of2(&self.url.as_str().into(), &subprotocol.into());
+                Reflect::construct(constructor, &arguments).map(JsCast::unchecked_into)
+            }
+        };
+        let socket = socket.map_err(describe)?;
+        socket.set_binary_type(BinaryType::Arraybuffer);
+        match Events::try_from(socket.clone()) {
+            Ok(events) => Ok((socket, events)),
+            Err(_) => Err("the WebSocket is no EventTarget".to_owned()),
+        }
+    }
+}
+
+impl fmt::Debug for RuntimeSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RuntimeSocket")
+    }
+}
+
+impl Connector for WebSocketConnector {
+    type Socket = RuntimeSocket;
+
+    fn connect(&mut self, subprotocol: &'static str) -> RuntimeSocket {
+        bury_the_closed();
+        RuntimeSocket {
+            live: self.open(subprotocol).map(Live::new),
+        }
+    }
+}
+
+/// A socket, or why there is none.
+pub struct RuntimeSocket {
+    live: Result<Live, String>,
+}
+
+struct Live {
+    socket: WebSocket,
+    /// Taken out when the socket is given up.
+    events: Option<Events>,
+    opened: bool,
+    /// Fires a `close` if the runtime does not. Cancelled when dropped.
+    missing_close: Option<Timeout>,
+    close: Option<(u16, String)>,
+}
+
+impl Live {
+    fn new((socket, events): (WebSocket, Events)) -> Self {
+        Self {
+            socket,
+            events: Some(events),
+            opened: false,
+            missing_close: None,
+            close: None,
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent<Vec<u8>>> {
+        let Some(events) = &mut self.events else {
+            return Poll::Pending;
+        };
+        let mut events = Pin::new(events);
+        if !self.opened
+            && events.as_mut().poll_ready(cx).is_ready()
+            && self.socket.ready_state() == WebSocket::OPEN
+        {
+            self.opened = true;
+            return Poll::Ready(SocketEvent::Opened {
+                subprotocol: self.socket.protocol(),
+            });
+        }
+        loop {
+            let event = std::task::ready!(events.as_mut().poll_next(cx));
+            return Poll::Ready(match event {
+                Some(Ok(Message::Bytes(payload))) => SocketEvent::Frame {
+                    payload,
+                    is_text: false,
+                },
+                Some(Ok(Message::Text(text))) => SocketEvent::Frame {
+                    payload: text.into_bytes(),
+                    is_text: true,
+                },
+                Some(Err(WebSocketError::ConnectionClose(close))) => {
+                    let code = if close.code == 0 {
+                        ABNORMAL
+                    } else {
+                        close.code
+                    };
+                    self.close = Some((code, close.reason));
+                    continue;
+                }
+                Some(Err(_)) => {
+                    let socket = self.socket.clone();
+                    self.missing_close = Some(Timeout::new(0, move || dispatch_close(&socket)));
+                    continue;
+                }
+                None => {
+                    let (code, reason) = self.close.take().unwrap_or((ABNORMAL, String::new()));
+                    SocketEvent::Closed { code, reason }
+                }
+            });
+        }
+    }
+}
+
+impl Socket for RuntimeSocket {
+    type Payload = Vec<u8>;
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent<Vec<u8>>> {
+        match &mut self.live {
+            Ok(live) => live.poll_event(cx),
+            Err(reason) => {
+                let reason = std::mem::take(reason);
+                Poll::Ready(SocketEvent::Closed {
+                    code: ABNORMAL,
+                    reason,
+                })
+            }
+        }
+    }
+
+    /// The runtime buffers what it cannot send at once, and some do not say how much; the engine
+    /// bounds the bytes that are unanswered.
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn send(&mut self, frame: Vec<u8>, is_text: bool) {
+        let Ok(live) = &self.live else { return };
+        // A failure shows as the socket's close.
+        let _ = if is_text {
+            live.socket.send_with_str(&String::from_utf8_lossy(&frame))
+        } else {
+            live.socket
+                .send_with_js_u8_array(&Uint8Array::from(frame.as_slice()))
+        };
+    }
+
+    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn close(&mut self, code: u16, reason: &str) {
+        if let Ok(live) = &self.live {
+            // A socket that is closed already says so by its events.
+            let _ = live
+                .socket
+                .close_with_code_and_reason(code, fit_reason(reason));
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let Some(mut events) = self.events.take() else {
+            return;
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        if !ended(&mut events, &mut cx) {
+            // A socket that is closed already says so by its events.
+            let _ = self.socket.close();
+            if let Some(timer) = self.missing_close.take() {
+                timer.forget();
+            }
+            ABANDONED.with_borrow_mut(|abandoned| abandoned.push(events));
+        }
+    }
+}
+
+/// Lets go of the abandoned sockets whose close has come. Called before a socket is opened, so
+/// there are never more of them than are open at the runtime's side.
+fn bury_the_closed() {
+    let mut cx = Context::from_waker(Waker::noop());
+    ABANDONED.with_borrow_mut(|abandoned| abandoned.retain_mut(|events| !ended(events, &mut cx)));
+}
+
+/// Whether the last event has come. What comes before it is of no interest any more.
+fn ended(events: &mut Events, cx: &mut Context<'_>) -> bool {
+    loop {
+        match Pin::new(&mut *events).poll_next(cx) {
+            Poll::Ready(Some(_)) => {}
+            Poll::Ready(None) => return true,
+            Poll::Pending => return false,
+        }
+    }
+}
+
+/// Fires the `close` that a runtime has left out.
+fn dispatch_close(socket: &WebSocket) {
+    let Ok(event) = Event::new("close") else {
+        return;
+    };
+    let set = |name: &str, value: JsValue| Reflect::set(&event, &name.into(), &value);
+    let described = set("code", ABNORMAL.into())
+        .and_then(|_| set("reason", "".into()))
+        .and_then(|_| set("wasClean", false.into()));
+    if described.is_ok() {
+        // It fails only for an event that is being dispatched already.
+        let _ = socket.dispatch_event(&event);
+    }
+}
+
+fn describe(error: JsValue) -> String {
+    let message = Reflect::get(&error, &"message".into())
+        .ok()
+        .and_then(|text| text.as_string());
+    message.unwrap_or_else(|| "the runtime has no WebSocket, or refuses to make one".to_owned())
+}

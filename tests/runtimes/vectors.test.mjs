@@ -1,0 +1,126 @@
+// The golden vectors, read and written by an implementation that knows only protocol/SPEC.md.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+
+import { decode, encode, Fault, open } from "./spec-client.mjs";
+
+const vectors = (name) =>
+  JSON.parse(readFileSync(new URL(`../../protocol/vectors/${name}.json`, import.meta.url), "utf8"));
+const fromHex = (digits) => Uint8Array.from(Buffer.from(digits, "hex"));
+const toHex = (bytes) => Buffer.from(bytes).toString("hex");
+
+for (const file of ["client", "server", "frames"]) {
+  const all = vectors(file);
+  assert.notEqual(all.length, 0);
+  for (const { name, direction, json, binary } of all) {
+    test(`golden, ${file}: ${name}`, () => {
+      const fromJson = decode(direction, "json", json);
+      assert.deepEqual(decode(direction, "bin", fromHex(binary)), fromJson);
+      assert.equal(encode(direction, "json", fromJson), json);
+      assert.equal(toHex(encode(direction, "bin", fromJson)), binary);
+      assert.equal(fromJson.length > 1, file === "frames");
+    });
+  }
+}
+
+for (const { name, direction, encoding, frame, then } of vectors("refused")) {
+  test(`refused, from the ${direction}, ${encoding}: ${name}`, () => {
+    const read = () =>
+      encoding === "json" ? decode(direction, "json", frame) : decode(direction, "bin", fromHex(frame));
+    if (then === "ignore") {
+      assert.deepEqual(read(), []);
+    } else if (name === "an id given twice") {
+      // JSON.parse keeps the last of two keys and does not tell. Refusing them is a server's duty.
+      assert.equal(read()[0].request.id, 6);
+    } else {
+      assert.throws(read);
+    }
+  });
+}
+
+for (const { name, direction, frame, json } of vectors("tolerated")) {
+  test(`tolerated, from the ${direction}: ${name}`, () => {
+    assert.deepEqual(decode(direction, "json", frame), decode(direction, "json", json));
+  });
+}
+
+// The client, against a server that says what each test wants.
+
+class ScriptedSocket extends EventTarget {
+  static last;
+  sent = [];
+  constructor(url, protocols) {
+    super();
+    Object.assign(this, { url, protocols });
+    ScriptedSocket.last = this;
+  }
+  send(frame) {
+    this.sent.push(frame);
+  }
+  close(code, reason = "") {
+    this.dispatchEvent(Object.assign(new Event("close"), { code, reason }));
+  }
+  say(encoding, ...values) {
+    const frame = encode("server", encoding, values);
+    this.receive(encoding === "json" ? frame : frame.buffer);
+  }
+  receive(data) {
+    this.dispatchEvent(Object.assign(new Event("message"), { data }));
+  }
+}
+
+const welcome = { server: "test", max_in_flight: 256, max_frame_bytes: 4194304, heartbeat_ms: 15000 };
+
+for (const encoding of ["json", "bin"]) {
+  const connect = async () => {
+    const opening = open("ws://test/v1/ws", ScriptedSocket, { encoding });
+    const server = ScriptedSocket.last;
+    server.say(encoding, { welcome });
+    return { client: await opening, server };
+  };
+
+  test(`client, ${encoding}: replies in any order find their requests`, async () => {
+    const { client, server } = await connect();
+    assert.deepEqual(server.protocols, [`streamgate.v1.${encoding}`]);
+    assert.deepEqual(client.welcome, welcome);
+    const first = client.request({ ack: { stream: "s", group: "g", ids: [] } });
+    const second = client.request({ read_latest: { stream: "s", count: 1 } });
+    const third = client.request({ add: { stream: "s", fields: [["f", "v"]] } });
+    const pong = client.ping(9);
+    const entries = { entries: [["1-1", [["f", "v"]]]], last_id: null };
+    server.say(
+      encoding,
+      { reply: { id: 3, outcome: { error: { code: "OOM", message: "full", retry: "later" } } } },
+      { reply: { id: 99, outcome: { ok: { done: {} } } } }, // nobody's: ignored
+      { reply: { id: 2, outcome: { ok: { entries } } } },
+      { pong: { nonce: 9 } },
+      { reply: { id: 1, outcome: { ok: { done: {} } } } },
+    );
+    assert.deepEqual(await first, { done: {} });
+    assert.deepEqual(await second, { entries });
+    await assert.rejects(third, (error) => error instanceof Fault && error.code === "OOM" && error.retry === "later");
+    await pong;
+    const sent = server.sent.flatMap((frame) => decode("client", encoding, frame));
+    assert.deepEqual(sent.map((message) => Object.keys(message)[0]), ["request", "request", "request", "ping"]);
+    assert.deepEqual(await client.close(), { code: 1000, reason: "" });
+  });
+
+  test(`client, ${encoding}: a close ends what is awaited`, async () => {
+    const { client, server } = await connect();
+    const lost = client.request({ read: { stream: "s", last_id: "$", count: 0, block_ms: 0 } });
+    server.close(1012, "restart");
+    await assert.rejects(lost, /1012 restart/);
+    assert.deepEqual(await client.closed, { code: 1012, reason: "restart" });
+  });
+
+  test(`client, ${encoding}: what cannot be read closes with 4400, the wrong type of frame with 4405`, async () => {
+    const bad = await connect();
+    bad.server.receive(encoding === "json" ? "rubbish" : Uint8Array.of(255).buffer);
+    assert.equal((await bad.client.closed).code, 4400);
+    const wrong = await connect();
+    wrong.server.receive(encoding === "json" ? new ArrayBuffer(0) : "");
+    assert.equal((await wrong.client.closed).code, 4405);
+  });
+}

@@ -1,1 +1,23 @@
-//! Stub.
+//! The one list of cases that every implementor of
+//! [`StreamingBackend`](streamgate_protocol::StreamingBackend) must pass, and what runs it.
+//!
+//! - [`cases`]: the cases, one file a topic, and the list of all of them.
+//! - [`fixture`]: what a case is given.
+//! - [`run`]: runs cases against one implementor.
+//! - [`implementors`]: the implementors, each with what it needs to be started.
+//! - [`bridge`]: the same trait on top of the npm package, in a browser or an edge runtime.
+//! - [`report`]: the table of what was run.
+//!
+//! The command `conformance` does all of it and fails unless every case that applies was run by
+//! every implementor and passed.
+
+// A case that is not in its file's list, like a file's list that is not in the list of all, is
+// never used.
+#![deny(dead_code)]
+
+pub mod bridge;
+pub mod cases;
+pub mod fixture;
+pub mod implementors;
+pub mod report;
+pub mod run;

@@ -1,1 +1,1 @@
-//! Stub.
+//! Tests of several crates together, with real servers: see `tests/`.

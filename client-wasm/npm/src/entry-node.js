@@ -1,0 +1,19 @@
+// Node.js and Bun. Compiled at once: a process that only waits for a module would end before it is
+// there.
+
+import { inflateRawSync } from "node:zlib";
+import { Connection, initSync } from "../dist/streamgate_wasm.js";
+import text from "../dist/module-inline.js";
+import { bind } from "./client.js";
+
+export { Client, Entry, StateEvent, StreamgateError } from "./client.js";
+
+export const connect = bind(load);
+
+let module;
+
+async function load() {
+  module ??= new WebAssembly.Module(inflateRawSync(Buffer.from(text, "base64")));
+  initSync({ module });
+  return { Connection };
+}

@@ -1,0 +1,14 @@
+// workerd, Cloudflare's runtime, which compiles no module from bytes but brings it compiled.
+
+import module from "../dist/streamgate_wasm.wasm";
+import { Connection, initSync } from "../dist/streamgate_wasm.js";
+import { bind } from "./client.js";
+
+export { Client, Entry, StateEvent, StreamgateError } from "./client.js";
+
+export const connect = bind(load);
+
+async function load() {
+  initSync({ module });
+  return { Connection };
+}

@@ -1,0 +1,134 @@
+//! From the command line to a running server.
+
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use streamgate_proxy::server::Server;
+use streamgate_proxy::{Backend, MemoryStreams, RedisStreams};
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+mod address;
+mod args;
+mod failure;
+mod signal;
+
+use self::address::{beyond_loopback, without_password};
+use self::args::{Command, Serve};
+pub(crate) use self::failure::Failure;
+
+/// Longest time that the first connection to Redis may take: whoever starts the command waits for
+/// the line that it is ready.
+const REDIS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Does what the command line says.
+pub(crate) fn run() -> Result<(), Failure> {
+    let Some(Command::Serve(serve)) = args::parse()? else {
+        return Ok(());
+    };
+    log_to_stderr(&serve.log)?;
+    // A thread per core: sockets are independent of each other, and one thread would bound what
+    // all of them can do together. On a machine with a single core this is one thread anyway.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::runtime(format_args!("cannot start threads: {error}")))?;
+    runtime.block_on(self::serve(serve))
+}
+
+async fn serve(args: Serve) -> Result<(), Failure> {
+    let addresses = resolve(&args.listen).await?;
+    if !args.insecure
+        && let Some(address) = beyond_loopback(&addresses)
+    {
+        return Err(Failure::usage(format_args!(
+            "refusing to listen on {address}: there is no authentication yet, so whoever reaches \
+             it could read and write every stream; listen on 127.0.0.1, or accept that with \
+             --insecure"
+        )));
+    }
+    if let Some(folder) = &args.www
+        && !folder.is_dir()
+    {
+        return Err(Failure::usage(format_args!(
+            "no folder {} to serve; check --www",
+            folder.display()
+        )));
+    }
+    let mut signal = Box::pin(signal::end()?);
+    // The port first: a second server that is started by mistake ends without touching Redis.
+    let listener = TcpListener::bind(&*addresses)
+        .await
+        .map_err(|error| cannot_listen(&args.listen, &error))?;
+    let address = listener.local_addr().map_err(|error| cannot_listen(&args.listen, &error))?;
+    let (backend, name) = tokio::select! {
+        connected = connect(args.redis.as_deref()) => connected?,
+        () = &mut signal => return Ok(()),
+    };
+    let server = Server::new(backend, args.config()).map_err(|error| Failure::usage(&error))?;
+    // A closed stdout is no reason not to serve.
+    let _ = writeln!(io::stdout(), "streamgate listening on http://{address} ({name})");
+    server
+        .serve(listener, signal)
+        .await
+        .map_err(|error| Failure::runtime(format_args!("cannot serve: {error}")))
+}
+
+/// The backend, and what to call it.
+async fn connect(redis: Option<&str>) -> Result<(Arc<dyn Backend>, String), Failure> {
+    let Some(url) = redis else {
+        return Ok((Arc::new(MemoryStreams::new()), "memory".to_owned()));
+    };
+    let name = without_password(url);
+    match tokio::time::timeout(REDIS_TIMEOUT, RedisStreams::connect(url)).await {
+        Ok(Ok(redis)) => Ok((Arc::new(redis), name)),
+        // The cause may quote the URL.
+        Ok(Err(error)) => Err(Failure::redis(&name, &error.message().replace(url, &name))),
+        Err(_) => {
+            let seconds = REDIS_TIMEOUT.as_secs();
+            Err(Failure::redis(&name, &format!("no answer within {seconds} s")))
+        }
+    }
+}
+
+async fn resolve(listen: &str) -> Result<Vec<SocketAddr>, Failure> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        Failure::usage(format_args!(
+            "cannot listen on '{listen}': {why}; give an address and a port, such as \
+             --listen 127.0.0.1:8080"
+        ))
+    };
+    let addresses: Vec<_> =
+        tokio::net::lookup_host(listen).await.map_err(|error| wrong(&error))?.collect();
+    if addresses.is_empty() { Err(wrong(&"no such host")) } else { Ok(addresses) }
+}
+
+fn cannot_listen(listen: &str, error: &io::Error) -> Failure {
+    let what_to_do = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "address already in use; stop the program that listens there, or choose another port \
+             with --listen"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "permission denied; ports below 1024 need privileges, choose a higher one with --listen"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; choose one of its own with --listen"
+        }
+        _ => return Failure::runtime(format_args!("cannot listen on {listen}: {error}")),
+    };
+    Failure::runtime(format_args!("cannot listen on {listen}: {what_to_do}"))
+}
+
+fn log_to_stderr(filter: &str) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| Failure::usage(format_args!("cannot read --log '{filter}': {error}")))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! The operations on all streams, one at a time, under one lock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use streamgate_protocol::{CacheResult, Operation, Reply};
+
+use super::budget::{Budget, PENDING_BYTES, named_bytes};
+use super::id::StreamId;
+use super::stream::{Entry, Stream};
+use super::wait::{Place, Ticket};
+
+mod entries;
+mod groups;
+
+/// All streams. No method waits; a failed one has changed nothing.
+pub(super) struct Engine {
+    pub(super) streams: HashMap<String, Stream>,
+    /// Of streams, groups and entries.
+    pub(super) stored: Budget,
+    /// Of consumers and pending entries, and those reserved for waiting consumers.
+    pub(super) pending: Budget,
+    /// Of waiting calls.
+    pub(super) waiting: Budget,
+    /// How many calls have waited so far, which numbers them in the order they come.
+    calls: u64,
+}
+
+/// How far an operation has come.
+#[derive(Debug)]
+pub(super) enum Step {
+    Done(Answer),
+    Waiting(Ticket),
+}
+
+/// What an operation gives, its entries still shared.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Added(StreamId),
+    Entries {
+        entries: Vec<Arc<Entry>>,
+        asked: Option<String>,
+    },
+    Done,
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Added(id) => Self::Added { id: id.to_string() },
+            Answer::Entries { entries, asked } => {
+                let last = entries.last().map(|entry| entry.id.to_string());
+                let last_id = asked.map(|asked| last.unwrap_or(asked));
+                let entries = entries
+                    .iter()
+                    .map(|entry| entry.to_stream_entry())
+                    .collect();
+                Self::Entries { entries, last_id }
+            }
+            Answer::Done => Self::Done {},
+        }
+    }
+}
+
+impl Engine {
+    /// No streams yet, and so many bytes of streams, of what is pending and of waiting calls.
+    pub(super) fn new(stored: usize, pending: usize, waiting: usize) -> Self {
+        Self {
+            streams: HashMap::new(),
+            stored: Budget::new(stored),
+            pending: Budget::new(pending),
+            waiting: Budget::new(waiting),
+            calls: 0,
+        }
+    }
+
+    /// Performs an operation, or notes that it waits.
+    pub(super) fn perform(&mut self, operation: Operation<'_>, now_ms: u64) -> CacheResult<Step> {
+        operation.validate()?;
+        match operation {
+            Operation::Add {
+                stream,
+                fields,
+                maxlen,
+            } => self.add(&stream, fields, maxlen, now_ms),
+            Operation::ReadLatest { stream, count } => Ok(self.read_latest(&stream, count)),
+            Operation::Read {
+                stream,
+                last_id,
+                count,
+                block_ms,
+            } => self.read(&stream, &last_id, count, block_ms),
+            Operation::CreateGroup { stream, group, id } => self.create_group(&stream, group, &id),
+            Operation::ReadGroup {
+                stream,
+                group,
+                consumer,
+                count,
+                block_ms,
+            } => self.read_group(&stream, &group, &consumer, count, block_ms, now_ms),
+            Operation::Ack { stream, group, ids } => self.ack(&stream, &group, &ids),
+        }
+    }
+
+    /// Forgets a waiting call; does nothing if it was answered.
+    pub(super) fn leave(&mut self, place: &Place) {
+        let Some(stream) = self.streams.get_mut(&place.stream) else {
+            return;
+        };
+        match &place.group {
+            Some(group) => {
+                let group = stream.groups.get_mut(group);
+                if let Some(left) = group.and_then(|group| group.waiting.remove(&place.number)) {
+                    self.waiting.give_back(left.bytes);
+                    self.pending.give_back(PENDING_BYTES);
+                }
+            }
+            None => {
+                if let Some(left) = stream.readers.remove(&place.number) {
+                    self.waiting.give_back(left.bytes);
+                }
+            }
+        }
+        if stream.is_blank() && stream.readers.is_empty() {
+            self.streams.remove(&place.stream);
+        }
+    }
+
+    /// What the stream itself will cost if it is stored for the first time.
+    fn bytes_of_missing(&self, key: &str) -> usize {
+        let missing = self.streams.get(key).is_none_or(Stream::is_blank);
+        if missing { named_bytes(key) } else { 0 }
+    }
+}
+
+/// A count of 0 sets no limit.
+fn no_limit(count: u64) -> usize {
+    if count == 0 {
+        usize::MAX
+    } else {
+        to_usize(count)
+    }
+}
+
+fn to_usize(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,99 @@
+//! One consumer group.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::budget::named_bytes;
+use super::id::StreamId;
+use super::stream::Entry;
+
+/// A consumer group. Invariant: while a consumer waits, the stream has no entry after
+/// `last_delivered`.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// Entries up to this id are not given to anybody again.
+    pub(super) last_delivered: StreamId,
+    consumers: HashSet<Arc<str>>,
+    /// What was delivered and not acknowledged. Entries stay in it when the stream is trimmed.
+    pub(super) pending: BTreeMap<StreamId, Pending>,
+    /// By the order they came in.
+    pub(super) waiting: BTreeMap<u64, WaitingConsumer>,
+}
+
+/// A delivery that was not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pending {
+    pub(super) consumer: Arc<str>,
+    /// Of the last delivery, in milliseconds since 1970.
+    pub(super) delivered_at_ms: u64,
+    pub(super) deliveries: u64,
+}
+
+/// A consumer that waits for an entry. Room for its pending entry is reserved, so that an add
+/// never fails for want of it.
+#[derive(Debug)]
+pub(super) struct WaitingConsumer {
+    pub(super) consumer: Arc<str>,
+    pub(super) sender: oneshot::Sender<Arc<Entry>>,
+    pub(super) bytes: usize,
+}
+
+impl Group {
+    /// A group that starts after `start`.
+    pub(super) fn new(start: StreamId) -> Self {
+        Self {
+            last_delivered: start,
+            consumers: HashSet::new(),
+            pending: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    /// What the consumer of this name will cost if it is new.
+    pub(super) fn bytes_of_missing(&self, consumer: &str) -> usize {
+        if self.consumers.contains(consumer) {
+            0
+        } else {
+            named_bytes(consumer)
+        }
+    }
+
+    /// The consumer of this name, new if there is none.
+    pub(super) fn consumer(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.consumers.get(name) {
+            return Arc::clone(known);
+        }
+        let consumer: Arc<str> = name.into();
+        self.consumers.insert(Arc::clone(&consumer));
+        consumer
+    }
+
+    /// Gives an entry to a consumer. Ids come in order, so none is pending already.
+    pub(super) fn deliver(&mut self, id: StreamId, consumer: &Arc<str>, now_ms: u64) {
+        let consumer = Arc::clone(consumer);
+        let pending = Pending {
+            consumer,
+            delivered_at_ms: now_ms,
+            deliveries: 1,
+        };
+        self.pending.insert(id, pending);
+        self.last_delivered = id;
+    }
+
+    /// Takes out the consumer that an entry with this id goes to: the one that came first.
+    pub(super) fn first_waiting(&mut self, id: StreamId) -> Option<WaitingConsumer> {
+        if id <= self.last_delivered {
+            return None;
+        }
+        self.waiting.pop_first().map(|(_, consumer)| consumer)
+    }
+
+    /// Forgets what is pending under these ids and returns how many there were.
+    pub(super) fn acknowledge(&mut self, ids: &[StreamId]) -> usize {
+        ids.iter()
+            .filter(|id| self.pending.remove(id).is_some())
+            .count()
+    }
+}

@@ -1,0 +1,201 @@
+//! Entry ids, read and generated as Redis does.
+
+use std::fmt;
+
+/// Redis copies an id into a buffer of 128 bytes, its end mark included.
+const MAX_TEXT_BYTES: usize = 127;
+
+/// An entry's id: milliseconds and a sequence number, which order it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct StreamId {
+    ms: u64,
+    seq: u64,
+}
+
+/// What a text means where Redis takes an id or `$`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// After this id.
+    After(StreamId),
+    /// `$`: after the last id that the stream generated.
+    Last,
+}
+
+impl StreamId {
+    /// Before every entry.
+    pub(super) const ZERO: Self = Self { ms: 0, seq: 0 };
+
+    /// The id of an entry added at `now_ms` to a stream whose last id is this one; `None` when
+    /// there is none left. A clock that stands still or goes back does not take ids with it.
+    pub(super) fn next(self, now_ms: u64) -> Option<Self> {
+        if now_ms > self.ms {
+            return Some(Self { ms: now_ms, seq: 0 });
+        }
+        match self.seq.checked_add(1) {
+            Some(seq) => Some(Self { ms: self.ms, seq }),
+            None => Some(Self {
+                ms: self.ms.checked_add(1)?,
+                seq: 0,
+            }),
+        }
+    }
+
+    /// Reads `ms` or `ms-seq`; `None` for what Redis calls an invalid stream ID.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if text.len() > MAX_TEXT_BYTES {
+            return None;
+        }
+        let text = until_nul(text);
+        let (ms, seq) = text.split_once('-').unwrap_or((text, "0"));
+        Some(Self {
+            ms: number(ms)?,
+            seq: number(seq)?,
+        })
+    }
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.ms, self.seq)
+    }
+}
+
+impl Start {
+    /// Reads an id or `$`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if until_nul(text) == "$" {
+            return Some(Self::Last);
+        }
+        StreamId::parse(text).map(Self::After)
+    }
+}
+
+/// Redis reads an id as a C string.
+fn until_nul(text: &str) -> &str {
+    text.split_once('\0').map_or(text, |(before, _)| before)
+}
+
+/// Reads a number as Redis's `string2ull` does, which falls back on C's `strtoull`: blanks before
+/// it, a sign and leading zeros are taken. A negative number is refused if it is written the
+/// usual way, and wraps around if not (`-07`).
+fn number(text: &str) -> Option<u64> {
+    let blank = |c: char| matches!(c, ' ' | '\t' | '\n' | '\x0b' | '\x0c' | '\r');
+    let signed = text.trim_start_matches(blank);
+    let (negative, digits) = match signed.as_bytes().first()? {
+        b'-' => (true, &signed[1..]),
+        b'+' => (false, &signed[1..]),
+        _ => (false, signed),
+    };
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let value: u64 = digits.parse().ok()?;
+    let usual = text.starts_with('-') && !digits.starts_with('0') && value <= 1 << 63;
+    match negative {
+        true if usual => None,
+        true => Some(value.wrapping_neg()),
+        false => Some(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(ms: u64, seq: u64) -> StreamId {
+        StreamId { ms, seq }
+    }
+
+    #[test]
+    fn ids_follow_the_clock_and_never_go_back() {
+        assert_eq!(StreamId::ZERO.next(0), Some(id(0, 1)));
+        assert_eq!(StreamId::ZERO.next(7), Some(id(7, 0)));
+        assert_eq!(id(7, 3).next(8), Some(id(8, 0)));
+        assert_eq!(id(7, 3).next(7), Some(id(7, 4)));
+        assert_eq!(id(7, 3).next(2), Some(id(7, 4)));
+    }
+
+    #[test]
+    fn ids_run_over_into_the_milliseconds_and_then_out() {
+        assert_eq!(id(7, u64::MAX).next(7), Some(id(8, 0)));
+        assert_eq!(
+            id(u64::MAX, u64::MAX - 1).next(7),
+            Some(id(u64::MAX, u64::MAX))
+        );
+        assert_eq!(id(u64::MAX, u64::MAX).next(7), None);
+        assert_eq!(id(u64::MAX, u64::MAX).next(u64::MAX), None);
+    }
+
+    #[test]
+    fn an_id_is_milliseconds_and_perhaps_a_sequence_number() {
+        assert_eq!(StreamId::parse("0"), Some(StreamId::ZERO));
+        assert_eq!(StreamId::parse("5"), Some(id(5, 0)));
+        assert_eq!(StreamId::parse("5-3"), Some(id(5, 3)));
+        let most = u64::MAX;
+        assert_eq!(
+            StreamId::parse(&format!("{most}-{most}")),
+            Some(id(most, most))
+        );
+        assert_eq!(id(5, 3).to_string(), "5-3");
+    }
+
+    /// Each was tried on Redis 7.0.15 and 8.2.3.
+    #[test]
+    fn odd_ids_that_redis_takes_are_taken() {
+        for (text, expected) in [
+            ("05", id(5, 0)),
+            ("5-03", id(5, 3)),
+            ("+5", id(5, 0)),
+            (" 5", id(5, 0)),
+            ("\t1", id(1, 0)),
+            ("5- 7", id(5, 7)),
+            ("5--0", id(5, 0)),
+            ("5--05", id(5, u64::MAX - 4)),
+            ("5--18446744073709551615", id(5, 1)),
+            ("5\0-7", id(5, 0)),
+        ] {
+            assert_eq!(StreamId::parse(text), Some(expected), "{text:?}");
+        }
+    }
+
+    /// Each was tried on Redis 7.0.15.
+    #[test]
+    fn malformed_ids_are_refused() {
+        let long = format!("{}-1", "0".repeat(MAX_TEXT_BYTES - 1));
+        for text in [
+            "",
+            "-",
+            "+",
+            ">",
+            "*",
+            "abc",
+            "5-",
+            "-5",
+            "-0",
+            "5-x",
+            "5-*",
+            "5-3-1",
+            "5--7",
+            "(5",
+            "1e3",
+            "0x5",
+            " ",
+            "5 ",
+            "18446744073709551616",
+            "5-18446744073709551616",
+            "é",
+            "\0",
+            "$",
+            &long,
+        ] {
+            assert_eq!(StreamId::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_dollar_is_the_last_id() {
+        assert_eq!(Start::parse("$"), Some(Start::Last));
+        assert_eq!(Start::parse("5"), Some(Start::After(id(5, 0))));
+        assert_eq!(Start::parse("$5"), None);
+    }
+}

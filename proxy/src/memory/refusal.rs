@@ -1,0 +1,38 @@
+//! Errors, worded as Redis words them.
+
+use streamgate_protocol::CacheError;
+use streamgate_protocol::error::code;
+
+pub(super) fn invalid_id() -> CacheError {
+    CacheError::backend(
+        code::ERR,
+        "Invalid stream ID specified as stream command argument",
+    )
+}
+
+pub(super) fn ids_exhausted() -> CacheError {
+    let why = "The stream has exhausted the last possible ID, unable to add more items";
+    CacheError::backend(code::ERR, why)
+}
+
+pub(super) fn group_exists() -> CacheError {
+    CacheError::backend(code::BUSYGROUP, "Consumer Group name already exists")
+}
+
+pub(super) fn no_group(key: &str, group: &str) -> CacheError {
+    let why = format_args!(
+        "No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option"
+    );
+    CacheError::backend(code::NOGROUP, why)
+}
+
+pub(super) fn out_of_memory() -> CacheError {
+    CacheError::backend(
+        code::OOM,
+        "command not allowed when used memory > 'maxmemory'.",
+    )
+}
+
+pub(super) fn overloaded() -> CacheError {
+    CacheError::backend(code::OVERLOADED, "too many calls wait already")
+}

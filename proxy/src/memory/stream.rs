@@ -1,0 +1,109 @@
+//! One stream: its entries, its groups and the readers that wait for it.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::mem;
+use std::sync::Arc;
+
+use streamgate_protocol::StreamEntry;
+use tokio::sync::oneshot;
+
+use super::budget::entry_bytes;
+use super::group::Group;
+use super::id::StreamId;
+
+/// An entry, shared by all that read it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) id: StreamId,
+    fields: Vec<(String, String)>,
+    bytes: usize,
+}
+
+/// A stream that nothing was added to and that has no group is as good as missing: no operation
+/// can tell the two apart. It is held only for the readers that wait for it.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    /// The last id generated. Trimming does not change it.
+    pub(super) last_id: StreamId,
+    /// In the order of their ids.
+    entries: VecDeque<Arc<Entry>>,
+    pub(super) groups: HashMap<String, Group>,
+    /// By the order they came in. None of them could be answered when it came, and every add
+    /// answers those it can.
+    pub(super) readers: BTreeMap<u64, WaitingReader>,
+}
+
+/// A reader that waits for an entry after `after`.
+#[derive(Debug)]
+pub(super) struct WaitingReader {
+    pub(super) after: StreamId,
+    pub(super) sender: oneshot::Sender<Arc<Entry>>,
+    pub(super) bytes: usize,
+}
+
+impl Entry {
+    pub(super) fn new(id: StreamId, mut fields: Vec<(String, String)>) -> Self {
+        // What a string could hold is not counted, so it must not be held.
+        fields.shrink_to_fit();
+        for (name, value) in &mut fields {
+            name.shrink_to_fit();
+            value.shrink_to_fit();
+        }
+        let bytes = entry_bytes(&fields);
+        Self { id, fields, bytes }
+    }
+
+    pub(super) fn to_stream_entry(&self) -> StreamEntry {
+        (self.id.to_string(), self.fields.clone())
+    }
+}
+
+impl Stream {
+    /// Whether it is as good as missing.
+    pub(super) fn is_blank(&self) -> bool {
+        self.last_id == StreamId::ZERO && self.groups.is_empty()
+    }
+
+    /// Up to `count` entries after `after`, oldest first.
+    pub(super) fn after(&self, after: StreamId, count: usize) -> Vec<Arc<Entry>> {
+        let first = self.entries.partition_point(|entry| entry.id <= after);
+        self.entries.range(first..).take(count).cloned().collect()
+    }
+
+    /// The last `count` entries, newest first.
+    pub(super) fn latest(&self, count: usize) -> Vec<Arc<Entry>> {
+        self.entries.iter().rev().take(count).cloned().collect()
+    }
+
+    /// What trimming to `maxlen` would give back once one more entry is there.
+    pub(super) fn bytes_beyond(&self, maxlen: usize) -> usize {
+        let kept = maxlen.saturating_sub(1);
+        let surplus = self.entries.len().saturating_sub(kept);
+        self.entries.range(..surplus).map(|entry| entry.bytes).sum()
+    }
+
+    /// Adds at the end. The entry's id is greater than all before it.
+    pub(super) fn push(&mut self, entry: Arc<Entry>) {
+        self.last_id = entry.id;
+        self.entries.push_back(entry);
+    }
+
+    /// Drops the oldest entries beyond `maxlen` and returns the bytes that frees.
+    pub(super) fn trim(&mut self, maxlen: usize) -> usize {
+        let surplus = self.entries.len().saturating_sub(maxlen);
+        self.entries.drain(..surplus).map(|entry| entry.bytes).sum()
+    }
+
+    /// Whether this entry was not trimmed by the add it came with.
+    pub(super) fn ends_with(&self, entry: &Entry) -> bool {
+        self.entries.back().is_some_and(|last| last.id == entry.id)
+    }
+
+    /// Takes out the readers that an entry with this id answers, in the order they came.
+    pub(super) fn readers_before(&mut self, id: StreamId) -> BTreeMap<u64, WaitingReader> {
+        let all = mem::take(&mut self.readers);
+        let (ready, waiting) = all.into_iter().partition(|(_, reader)| reader.after < id);
+        self.readers = waiting;
+        ready
+    }
+}

@@ -1,0 +1,251 @@
+//! Streams in Redis.
+
+mod answer;
+mod batch;
+mod command;
+mod commands;
+mod connection;
+mod entry_id;
+mod error;
+mod hub;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use streamgate_protocol::text::Text;
+use streamgate_protocol::{CacheResult, Operation, Reply, StreamEntry, StreamingBackend};
+
+use crate::backend::{Backend, Progress};
+
+use self::batch::{Batch, Outcome};
+use self::commands::Commands;
+use self::connection::Server;
+use self::hub::{Hub, MAX_WAITS};
+
+pub use self::connection::RESPONSE_TIMEOUT;
+
+/// Streams in Redis 7.0 or newer. Clones are cheap and share everything.
+///
+/// There are two connections, however many readers wait: one for commands, and one on which
+/// Redis pushes which stream has changed (`CLIENT TRACKING`). No command blocks inside Redis, so
+/// a wait of any length delays nobody. Both connections are made again by themselves when they
+/// are lost; waits go on meanwhile and miss nothing.
+///
+/// A value belongs to the tokio runtime in which it was connected: its tasks end with that
+/// runtime, and after that nothing works.
+///
+/// # Errors
+///
+/// Those of [`StreamingBackend`], and:
+///
+/// - `DISCONNECTED` at once while Redis is away, and for a wait that ends while it is away;
+/// - `TIMEOUT` for an operation that only reads, `UNKNOWN_OUTCOME` for any other, when Redis
+///   gives no answer for [`RESPONSE_TIMEOUT`];
+/// - `UNKNOWN_OUTCOME` for a group read that was being served when the connection was lost;
+/// - `OVERLOADED` beyond 131,072 waits at once;
+/// - `SERIALIZATION` for an answer whose shape is unknown.
+///
+/// A server that refuses `CLIENT TRACKING`, by its access list perhaps, still serves all that
+/// does not wait; waits end with what the server says, such as `NOPERM`.
+///
+/// ```no_run
+/// # async fn example() -> streamgate_protocol::CacheResult<()> {
+/// use streamgate_protocol::StreamingBackend;
+/// use streamgate_proxy::RedisStreams;
+///
+/// let streams = RedisStreams::connect("redis://127.0.0.1:6379").await?;
+/// let id = streams.stream_add("orders", vec![("item".into(), "tea".into())], None).await?;
+/// let later = streams.stream_read("orders", &id, 10, Some(30_000)).await?;
+/// # drop(later);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RedisStreams {
+    commands: Commands,
+    hub: Hub,
+}
+
+impl RedisStreams {
+    /// Connects to the Redis at a URL: `redis://[user:password@]host[:port][/database]`.
+    ///
+    /// # Errors
+    ///
+    /// `CONFIG` for a URL that is none, `DISCONNECTED` if Redis cannot be reached, otherwise what
+    /// Redis says, such as `WRONGPASS` or `NOAUTH`. No error repeats the password.
+    pub async fn connect(url: &str) -> CacheResult<Self> {
+        Self::connect_with(url, MAX_WAITS).await
+    }
+
+    async fn connect_with(url: &str, max_waits: usize) -> CacheResult<Self> {
+        let server = Server::new(url)?;
+        let commands = Commands::connect(server.clone()).await?;
+        let hub = Hub::connect(server, max_waits).await?;
+        Ok(Self { commands, hub })
+    }
+
+    /// Encodes at once; the future queues the command when it is first polled.
+    fn call<'a>(
+        &'a self,
+        operation: Operation<'_>,
+    ) -> impl Future<Output = CacheResult<Reply>> + Send + use<'a> {
+        let batch = Batch::new(std::iter::once(operation), &self.hub);
+        async move {
+            match batch.run(&self.commands, &self.hub).await.pop() {
+                Some(outcome) => outcome.finish().await,
+                None => Err(error::unexpected("an answer")),
+            }
+        }
+    }
+}
+
+impl Backend for RedisStreams {
+    fn perform<'a>(&'a self, operations: Vec<Operation<'_>>) -> BoxFuture<'a, Vec<Progress<'a>>> {
+        let batch = Batch::new(operations.into_iter(), &self.hub);
+        let outcomes = batch.run(&self.commands, &self.hub);
+        let progress = |outcome| match outcome {
+            Outcome::Done(result) => Progress::Done(result),
+            Outcome::Waiting(wait) => Progress::Waiting(wait.finish().boxed()),
+        };
+        outcomes
+            .map(move |outcomes| outcomes.into_iter().map(progress).collect())
+            .boxed()
+    }
+}
+
+impl StreamingBackend for RedisStreams {
+    fn stream_add<'a>(
+        &'a self,
+        stream_key: &'a str,
+        fields: Vec<(String, String)>,
+        maxlen: Option<usize>,
+    ) -> BoxFuture<'a, CacheResult<String>> {
+        let fields = fields
+            .into_iter()
+            .map(|(n, v)| (n.into(), v.into()))
+            .collect();
+        let maxlen = maxlen.map(number);
+        let reply = self.call(Operation::Add {
+            stream: stream_key.into(),
+            fields,
+            maxlen,
+        });
+        async move { reply.await?.into_added() }.boxed()
+    }
+
+    fn stream_read_latest<'a>(
+        &'a self,
+        stream_key: &'a str,
+        count: usize,
+    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+        let count = number(count);
+        let reply = self.call(Operation::ReadLatest {
+            stream: stream_key.into(),
+            count,
+        });
+        async move { reply.await?.into_entries() }.boxed()
+    }
+
+    fn stream_read<'a>(
+        &'a self,
+        stream_key: &'a str,
+        last_id: &'a str,
+        count: usize,
+        block_ms: Option<usize>,
+    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+        let reply = self.call(Operation::Read {
+            stream: stream_key.into(),
+            last_id: last_id.into(),
+            count: number(count),
+            block_ms: block_ms.map(number),
+        });
+        async move { reply.await?.into_entries() }.boxed()
+    }
+
+    fn stream_create_group<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        id: &'a str,
+    ) -> BoxFuture<'a, CacheResult<()>> {
+        let (stream, group) = (stream_key.into(), group_name.into());
+        let reply = self.call(Operation::CreateGroup {
+            stream,
+            group,
+            id: id.into(),
+        });
+        async move { reply.await?.into_done() }.boxed()
+    }
+
+    fn stream_read_group<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        consumer_name: &'a str,
+        count: usize,
+        block_ms: Option<usize>,
+    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+        let reply = self.call(Operation::ReadGroup {
+            stream: stream_key.into(),
+            group: group_name.into(),
+            consumer: consumer_name.into(),
+            count: number(count),
+            block_ms: block_ms.map(number),
+        });
+        async move { reply.await?.into_entries() }.boxed()
+    }
+
+    fn stream_ack<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        ids: &'a [String],
+    ) -> BoxFuture<'a, CacheResult<()>> {
+        let ids = ids.iter().map(|id| Text::from(id.as_str())).collect();
+        let (stream, group) = (stream_key.into(), group_name.into());
+        let reply = self.call(Operation::Ack { stream, group, ids });
+        async move { reply.await?.into_done() }.boxed()
+    }
+}
+
+fn number(value: usize) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use streamgate_protocol::Retry;
+    use streamgate_test_support::{RedisServer, RedisVersion};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_wait_too_many_is_refused_until_another_ends() {
+        let server = RedisServer::start(RedisVersion::V7_0).unwrap();
+        let streams = RedisStreams::connect_with(&server.url(), 2).await.unwrap();
+        streams.stream_create_group("s", "g", "$").await.unwrap();
+        let read = || Operation::Read {
+            stream: "s".into(),
+            last_id: "$".into(),
+            count: 1,
+            block_ms: Some(0),
+        };
+        let read_group = || Operation::ReadGroup {
+            stream: "s".into(),
+            group: "g".into(),
+            consumer: "c".into(),
+            count: 1,
+            block_ms: Some(50),
+        };
+        let mut waits = streams
+            .perform(vec![read(), read_group(), read(), read_group()])
+            .await;
+        for refused in waits.split_off(2) {
+            let error = refused.finish().await.unwrap_err();
+            assert_eq!((error.code(), error.retry()), ("OVERLOADED", Retry::Later));
+        }
+        let ended = waits.remove(1).finish().await.unwrap();
+        assert_eq!(ended.into_entries().unwrap(), []);
+        let again = streams.perform(vec![read_group(), read()]).await.remove(0);
+        assert!(matches!(again, Progress::Waiting(_)));
+    }
+}

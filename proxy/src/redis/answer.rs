@@ -1,0 +1,178 @@
+//! Answers of Redis, decoded.
+//!
+//! Bytes that are not UTF-8 become U+FFFD: a value that some other program wrote must not wedge
+//! the readers of a stream.
+
+use redis::Value;
+use streamgate_protocol::{CacheResult, StreamEntry};
+
+use super::error;
+
+/// An answer that says no more than that the command was done.
+pub(super) fn done(value: Value) -> CacheResult<()> {
+    settle(value).map(drop)
+}
+
+/// The id of an added entry.
+pub(super) fn id(value: Value) -> CacheResult<String> {
+    text(settle(value)?)
+}
+
+/// The entries of an `XREVRANGE`.
+pub(super) fn entries(value: Value) -> CacheResult<Vec<StreamEntry>> {
+    match settle(value)? {
+        Value::Nil => Ok(Vec::new()),
+        Value::Array(entries) => entries.into_iter().map(entry).collect(),
+        _ => Err(error::unexpected("entries")),
+    }
+}
+
+/// The entries of an `XREAD` or `XREADGROUP` of one stream.
+pub(super) fn stream(value: Value) -> CacheResult<Vec<StreamEntry>> {
+    match settle(value)? {
+        Value::Nil => Ok(Vec::new()),
+        // RESP3: a map from the stream's key to its entries.
+        Value::Map(streams) => match streams.into_iter().next() {
+            Some((_, found)) => entries(found),
+            None => Ok(Vec::new()),
+        },
+        // RESP2: a list of pairs.
+        Value::Array(streams) => match streams.into_iter().next() {
+            Some(Value::Array(pair)) if pair.len() == 2 => pair
+                .into_iter()
+                .nth(1)
+                .map_or_else(|| Ok(Vec::new()), entries),
+            Some(_) => Err(error::unexpected("a stream and its entries")),
+            None => Ok(Vec::new()),
+        },
+        _ => Err(error::unexpected("streams")),
+    }
+}
+
+/// The id of the first entry of an `XREVRANGE`; its fields, which may be large, are left alone.
+pub(super) fn first_id(value: Value) -> CacheResult<Option<String>> {
+    match settle(value)? {
+        Value::Nil => Ok(None),
+        Value::Array(entries) => match entries.into_iter().next() {
+            Some(Value::Array(parts)) => {
+                let id = parts
+                    .into_iter()
+                    .next()
+                    .ok_or_else(|| error::unexpected("an entry"))?;
+                text(id).map(Some)
+            }
+            Some(_) => Err(error::unexpected("an entry")),
+            None => Ok(None),
+        },
+        _ => Err(error::unexpected("entries")),
+    }
+}
+
+/// The answer itself, or the error that it is.
+fn settle(value: Value) -> CacheResult<Value> {
+    match value {
+        Value::ServerError(error) => Err(error::answered(&error)),
+        Value::Attribute { data, .. } => settle(*data),
+        value => Ok(value),
+    }
+}
+
+fn entry(value: Value) -> CacheResult<StreamEntry> {
+    let Value::Array(parts) = value else {
+        return Err(error::unexpected("an entry"));
+    };
+    let mut parts = parts.into_iter();
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(id), Some(fields), None) => Ok((text(id)?, pairs(fields)?)),
+        _ => Err(error::unexpected("an entry of an id and fields")),
+    }
+}
+
+fn pairs(value: Value) -> CacheResult<Vec<(String, String)>> {
+    let list = match value {
+        // The entry was deleted while it was pending.
+        Value::Nil => return Ok(Vec::new()),
+        Value::Array(list) if list.len() % 2 == 0 => list,
+        _ => return Err(error::unexpected("pairs of field and value")),
+    };
+    let mut fields = Vec::with_capacity(list.len() / 2);
+    let mut list = list.into_iter();
+    while let (Some(field), Some(value)) = (list.next(), list.next()) {
+        fields.push((text(field)?, text(value)?));
+    }
+    Ok(fields)
+}
+
+fn text(value: Value) -> CacheResult<String> {
+    match value {
+        Value::BulkString(bytes) => Ok(String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())),
+        Value::SimpleString(text) => Ok(text),
+        _ => Err(error::unexpected("a string")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk(bytes: &[u8]) -> Value {
+        Value::BulkString(bytes.to_vec())
+    }
+
+    fn one_entry() -> Value {
+        Value::Array(vec![Value::Array(vec![
+            bulk(b"1-2"),
+            Value::Array(vec![bulk(b"f\xff"), bulk(b"v")]),
+        ])])
+    }
+
+    fn decoded() -> Vec<StreamEntry> {
+        vec![("1-2".into(), vec![("f\u{fffd}".into(), "v".into())])]
+    }
+
+    #[test]
+    fn both_protocols_shapes_of_a_read_are_understood() {
+        let resp2 = Value::Array(vec![Value::Array(vec![bulk(b"s"), one_entry()])]);
+        let resp3 = Value::Map(vec![(bulk(b"s"), one_entry())]);
+        assert_eq!(stream(resp2).unwrap(), decoded());
+        assert_eq!(stream(resp3).unwrap(), decoded());
+        assert_eq!(stream(Value::Nil).unwrap(), []);
+    }
+
+    #[test]
+    fn a_deleted_pending_entry_has_no_fields() {
+        let value = Value::Array(vec![Value::Array(vec![bulk(b"1-2"), Value::Nil])]);
+        assert_eq!(entries(value).unwrap(), [("1-2".to_owned(), vec![])]);
+    }
+
+    #[test]
+    fn only_the_id_of_a_last_entry_is_decoded() {
+        assert_eq!(first_id(one_entry()).unwrap().as_deref(), Some("1-2"));
+        assert_eq!(first_id(Value::Array(vec![])).unwrap(), None);
+    }
+
+    #[test]
+    fn an_unknown_shape_is_an_error_of_that_call() {
+        let odd = Value::Array(vec![Value::Array(vec![
+            bulk(b"1-2"),
+            Value::Array(vec![bulk(b"field without value")]),
+        ])]);
+        let shapes = [
+            Value::Int(1),
+            Value::Array(vec![Value::Int(1)]),
+            Value::Boolean(true),
+            odd,
+        ];
+        for shape in shapes {
+            assert_eq!(
+                entries(shape.clone()).unwrap_err().code(),
+                "SERIALIZATION",
+                "{shape:?}"
+            );
+        }
+        assert_eq!(stream(Value::Int(1)).unwrap_err().code(), "SERIALIZATION");
+        assert_eq!(id(Value::Int(1)).unwrap_err().code(), "SERIALIZATION");
+        assert_eq!(first_id(Value::Int(1)).unwrap_err().code(), "SERIALIZATION");
+    }
+}

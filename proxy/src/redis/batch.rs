@@ -1,0 +1,290 @@
+//! Operations that go to Redis together, and what comes of each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Cmd, Pipeline, Value};
+use streamgate_protocol::error::code;
+use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
+use tokio::time::Instant;
+
+use super::commands::{Commands, Failure};
+use super::entry_id::EntryId;
+use super::hub::{Attempt, Hub, Place, Turn, Wait};
+use super::{answer, command, error};
+
+/// Operations, encoded.
+pub(super) struct Batch {
+    pipeline: Pipeline,
+    calls: Vec<Call>,
+}
+
+/// How far an operation has come.
+pub(super) enum Outcome {
+    Done(CacheResult<Reply>),
+    Waiting(Wait),
+}
+
+/// One operation.
+enum Call {
+    /// Needs no command.
+    Answered(CacheResult<Reply>),
+    /// Waits in line behind other consumers of its group.
+    Queued(Place, GroupWait),
+    /// Has a command in the pipeline.
+    Sent { expected: Expected, read_only: bool },
+}
+
+/// What a command answers, and what is to be made of it.
+enum Expected {
+    Id,
+    Done,
+    Latest,
+    /// Entries, or nothing after this id.
+    After {
+        last_id: String,
+        wait: Option<ReadWait>,
+    },
+    /// The last entry, whose id is what `$` stands for.
+    Last {
+        wait: Option<ReadWait>,
+    },
+    Group {
+        wait: Option<(Attempt, GroupWait)>,
+    },
+}
+
+/// How to wait if there is no entry yet.
+struct ReadWait {
+    stream: Arc<str>,
+    count: u64,
+    deadline: Option<Instant>,
+}
+
+/// How to wait if there is no entry for the group yet.
+struct GroupWait {
+    consumer: String,
+    count: u64,
+    deadline: Option<Instant>,
+}
+
+impl Batch {
+    /// Encodes operations, which are not needed after. Consumers that may have to wait take
+    /// their place in line here.
+    pub(super) fn new<'a>(
+        operations: impl ExactSizeIterator<Item = Operation<'a>>,
+        hub: &Hub,
+    ) -> Self {
+        let mut pipeline = Pipeline::with_capacity(operations.len());
+        let mut calls = Vec::with_capacity(operations.len());
+        for operation in operations {
+            calls.push(match operation.validate() {
+                Ok(()) => call(&operation, &mut pipeline, hub),
+                Err(error) => Call::Answered(Err(error)),
+            });
+        }
+        Self { pipeline, calls }
+    }
+
+    /// Sends the commands and waits for their answers; one outcome for each operation, in order.
+    pub(super) async fn run(self, commands: &Commands, hub: &Hub) -> Vec<Outcome> {
+        let Self { pipeline, calls } = self;
+        let mut values = if pipeline.is_empty() {
+            Ok(Vec::new().into_iter())
+        } else {
+            commands.send(&pipeline).await.map(Vec::into_iter)
+        };
+        drop(pipeline);
+        calls
+            .into_iter()
+            .map(|call| match call {
+                Call::Answered(result) => Outcome::Done(result),
+                Call::Queued(place, wait) => wait.start(place, hub),
+                Call::Sent {
+                    expected,
+                    read_only,
+                } => match &mut values {
+                    // An answer that is missing is one of unknown shape.
+                    Ok(values) => {
+                        expected.outcome(values.next().unwrap_or(Value::Boolean(false)), hub)
+                    }
+                    Err(Failure::NotSent) => Outcome::Done(Err(commands.disconnected())),
+                    Err(Failure::NoAnswer(error)) => {
+                        Outcome::Done(Err(error::unanswered(error, read_only)))
+                    }
+                },
+            })
+            .collect()
+    }
+}
+
+impl Outcome {
+    /// Waits for the end.
+    pub(super) async fn finish(self) -> CacheResult<Reply> {
+        match self {
+            Self::Done(result) => result,
+            Self::Waiting(wait) => wait.finish().await,
+        }
+    }
+}
+
+impl Expected {
+    fn outcome(self, value: Value, hub: &Hub) -> Outcome {
+        let result = match self {
+            Self::Id => answer::id(value).map(|id| Reply::Added { id }),
+            Self::Done => answer::done(value).map(|()| Reply::Done {}),
+            Self::Latest => answer::entries(value).map(|entries| Reply::Entries {
+                entries,
+                last_id: None,
+            }),
+            Self::After { last_id, wait } => match (answer::stream(value), wait) {
+                (Ok(entries), Some(wait)) if entries.is_empty() => {
+                    return wait.start(last_id, hub);
+                }
+                (entries, _) => entries.map(|entries| {
+                    let last_id = entries.last().map_or(last_id, |(id, _)| id.clone());
+                    Reply::Entries {
+                        entries,
+                        last_id: Some(last_id),
+                    }
+                }),
+            },
+            Self::Last { wait } => match (answer::first_id(value), wait) {
+                (Ok(id), wait) => {
+                    let last_id = id.unwrap_or_else(|| EMPTY.to_owned());
+                    match wait {
+                        Some(wait) => return wait.start(last_id, hub),
+                        None => Ok(Reply::Entries {
+                            entries: Vec::new(),
+                            last_id: Some(last_id),
+                        }),
+                    }
+                }
+                (Err(error), _) => Err(error),
+            },
+            Self::Group { wait } => match (answer::stream(value), wait) {
+                (Ok(entries), Some((attempt, wait))) if entries.is_empty() => {
+                    return wait.start(attempt.wait(), hub);
+                }
+                (entries, _) => entries.map(|entries| Reply::Entries {
+                    entries,
+                    last_id: None,
+                }),
+            },
+        };
+        Outcome::Done(result)
+    }
+}
+
+/// The id before the first entry of an empty stream.
+const EMPTY: &str = "0-0";
+
+impl ReadWait {
+    fn start(self, last_id: String, hub: &Hub) -> Outcome {
+        let Some(after) = EntryId::parse(&last_id) else {
+            return Outcome::Done(Err(invalid_id()));
+        };
+        match hub.read(self.stream, after, last_id, self.count, self.deadline) {
+            Ok(wait) => Outcome::Waiting(wait),
+            Err(error) => Outcome::Done(Err(error)),
+        }
+    }
+}
+
+impl GroupWait {
+    fn start(self, place: Place, hub: &Hub) -> Outcome {
+        match hub.read_group(place, self.consumer, self.count, self.deadline) {
+            Ok(wait) => Outcome::Waiting(wait),
+            Err(error) => Outcome::Done(Err(error)),
+        }
+    }
+}
+
+fn call(operation: &Operation<'_>, pipeline: &mut Pipeline, hub: &Hub) -> Call {
+    let mut send = |cmd: Cmd, expected: Expected| {
+        pipeline.add_command(cmd);
+        Call::Sent {
+            expected,
+            read_only: operation.is_read_only(),
+        }
+    };
+    match operation {
+        Operation::Add {
+            stream,
+            fields,
+            maxlen,
+        } => send(command::add(stream, fields, *maxlen), Expected::Id),
+        Operation::ReadLatest { stream, count } => {
+            send(command::read_latest(stream, *count), Expected::Latest)
+        }
+        Operation::Read {
+            stream,
+            last_id,
+            count,
+            block_ms,
+        } => {
+            let wait = block_ms.map(|block_ms| ReadWait {
+                stream: (**stream).into(),
+                count: *count,
+                deadline: deadline(block_ms),
+            });
+            match &**last_id {
+                // The last id that a stream ever gave could be greater than that of its last
+                // entry, if that was deleted. To read on, both are the same, and only `XINFO`
+                // knows the former: it would send the first entry as well.
+                "$" => send(command::read_latest(stream, 1), Expected::Last { wait }),
+                // Newer Redis gives it a meaning that older Redis and other backends do not know.
+                "+" => Call::Answered(Err(invalid_id())),
+                id => {
+                    let last_id = id.to_owned();
+                    send(
+                        command::read(stream, id, *count),
+                        Expected::After { last_id, wait },
+                    )
+                }
+            }
+        }
+        Operation::CreateGroup { stream, group, id } => {
+            send(command::create_group(stream, group, id), Expected::Done)
+        }
+        Operation::ReadGroup {
+            stream,
+            group,
+            consumer,
+            count,
+            block_ms,
+        } => {
+            let wait = block_ms.map(|block_ms| GroupWait {
+                consumer: (**consumer).to_owned(),
+                count: *count,
+                deadline: deadline(block_ms),
+            });
+            let wait = match wait.map(|wait| (hub.join(stream, group), wait)) {
+                Some((Turn::Queue(place), wait)) => return Call::Queued(place, wait),
+                Some((Turn::Try(attempt), wait)) => Some((attempt, wait)),
+                None => None,
+            };
+            let cmd = command::read_group(stream, group, consumer, *count);
+            send(cmd, Expected::Group { wait })
+        }
+        Operation::Ack { ids, .. } if ids.is_empty() => Call::Answered(Ok(Reply::Done {})),
+        Operation::Ack { stream, group, ids } => {
+            send(command::ack(stream, group, ids), Expected::Done)
+        }
+    }
+}
+
+/// When a wait of so many milliseconds ends; never for 0, nor for more than a clock can hold.
+fn deadline(block_ms: u64) -> Option<Instant> {
+    if block_ms == 0 {
+        return None;
+    }
+    Instant::now().checked_add(Duration::from_millis(block_ms))
+}
+
+fn invalid_id() -> CacheError {
+    CacheError::backend(
+        code::ERR,
+        "Invalid stream ID specified as stream command argument",
+    )
+}

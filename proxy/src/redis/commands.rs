@@ -1,0 +1,141 @@
+//! The connection that carries all six operations; it comes back by itself.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use redis::aio::MultiplexedConnection;
+use redis::{Pipeline, PushInfo, PushKind, RedisError, Value};
+use streamgate_protocol::{CacheError, CacheResult};
+
+use super::connection::{Backoff, Server};
+use super::error;
+
+/// Shares one connection among all callers.
+#[derive(Clone)]
+pub(super) struct Commands(Arc<Shared>);
+
+/// Why there are no answers.
+pub(super) enum Failure {
+    /// There is no connection; nothing was sent.
+    NotSent,
+    /// It was sent, or may have been.
+    NoAnswer(RedisError),
+}
+
+struct Shared {
+    server: Server,
+    slot: Mutex<Slot>,
+}
+
+/// A connection's generation tells the news of an old one's end from that of its successor's.
+struct Slot {
+    generation: u64,
+    connection: Option<MultiplexedConnection>,
+}
+
+impl Commands {
+    pub(super) async fn connect(server: Server) -> CacheResult<Self> {
+        let address = server.address();
+        let slot = Mutex::new(Slot {
+            generation: 0,
+            connection: None,
+        });
+        let shared = Arc::new(Shared { server, slot });
+        let connected = attempt(&shared.server, Arc::downgrade(&shared), 0).await;
+        let connection = connected.map_err(|error| error::unconnected(&error, &address))?;
+        shared.slot().connection = Some(connection);
+        Ok(Self(shared))
+    }
+
+    /// Sends commands as one pipeline. They are queued before this future first yields, so that
+    /// Redis carries out pipelines in the order in which their futures were first polled.
+    pub(super) async fn send(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Failure> {
+        let (generation, connection) = {
+            let slot = self.0.slot();
+            (slot.generation, slot.connection.clone())
+        };
+        let mut connection = connection.ok_or(Failure::NotSent)?;
+        // Not constrained: a task whose budget is spent would yield before the commands are queued.
+        let answer = tokio::task::unconstrained(connection.send_packed_commands(
+            pipeline,
+            0,
+            pipeline.len(),
+        ));
+        answer.await.map_err(|error| {
+            self.0.lost(generation);
+            Failure::NoAnswer(error)
+        })
+    }
+}
+
+impl Commands {
+    /// The error of a command that was not sent.
+    pub(super) fn disconnected(&self) -> CacheError {
+        error::disconnected(&self.0.server.address())
+    }
+}
+
+impl Shared {
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        // Nothing that can panic happens under the lock.
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the connection of that generation, unless it is being replaced already. One that
+    /// was silent for too long is replaced as well: its peer may be gone without a word.
+    fn lost(self: &Arc<Self>, generation: u64) {
+        {
+            let mut slot = self.slot();
+            if slot.generation != generation || slot.connection.is_none() {
+                return;
+            }
+            slot.generation += 1;
+            slot.connection = None;
+        }
+        tracing::warn!(
+            address = self.server.address(),
+            "lost a connection to Redis"
+        );
+        tokio::spawn(reconnect(Arc::downgrade(self), generation + 1));
+    }
+}
+
+/// Ends with a connection, or with the last handle.
+async fn reconnect(shared: Weak<Shared>, generation: u64) {
+    let mut backoff = Backoff::new();
+    loop {
+        let Some(server) = shared.upgrade().map(|shared| shared.server.clone()) else {
+            return;
+        };
+        match attempt(&server, shared.clone(), generation).await {
+            Ok(connection) => {
+                let Some(shared) = shared.upgrade() else {
+                    return;
+                };
+                tracing::info!(address = server.address(), "connected to Redis again");
+                shared.slot().connection = Some(connection);
+                return;
+            }
+            Err(error) => tracing::debug!(%error, "cannot connect to Redis yet"),
+        }
+        backoff.pause().await;
+    }
+}
+
+async fn attempt(
+    server: &Server,
+    shared: Weak<Shared>,
+    generation: u64,
+) -> redis::RedisResult<MultiplexedConnection> {
+    server
+        .connect(
+            move |push: PushInfo| -> Result<(), std::convert::Infallible> {
+                if push.kind == PushKind::Disconnection
+                    && let Some(shared) = shared.upgrade()
+                {
+                    shared.lost(generation);
+                }
+                Ok(())
+            },
+        )
+        .await
+}

@@ -1,0 +1,80 @@
+//! One Redis server and connections to it.
+
+use std::time::Duration;
+
+use redis::aio::{AsyncPushSender, MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, RedisResult};
+use streamgate_protocol::{CacheError, CacheResult};
+
+/// How long Redis may be silent before it is taken for hung. Nothing that is sent blocks inside
+/// Redis, so only a command of enormous size, or someone else's, takes longer.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection may take to be made, its handshake included.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Requests that queue before the connection's socket; more wait for room, in their order.
+const QUEUE: usize = 1024;
+
+/// The pause before the second attempt to reconnect; the first is made at once.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+
+/// The longest pause between attempts: short, so that waiting readers go on soon after Redis is
+/// back, and long enough to cost nothing.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Where Redis is and how to sign in.
+#[derive(Clone)]
+pub(super) struct Server {
+    client: Client,
+}
+
+/// The pauses between attempts to reconnect: doubling, up to a cap.
+pub(super) struct Backoff(Duration);
+
+impl Server {
+    /// Reads a `redis://` URL.
+    pub(super) fn new(url: &str) -> CacheResult<Self> {
+        // The URL is not repeated in the error: it may hold a password.
+        let wrong = |error| CacheError::ConfigError(format!("the URL of Redis is wrong: {error}"));
+        let info = url.into_connection_info().map_err(wrong)?;
+        // Pushes, and so news of a lost connection, exist in RESP3 only.
+        let settings = info
+            .redis_settings()
+            .clone()
+            .set_protocol(ProtocolVersion::RESP3);
+        let client = Client::open(info.set_redis_settings(settings)).map_err(wrong)?;
+        Ok(Self { client })
+    }
+
+    /// Host and port, without name and password.
+    pub(super) fn address(&self) -> String {
+        self.client.get_connection_info().addr().to_string()
+    }
+
+    /// Makes a connection that reports its pushes, and its end as one of them.
+    pub(super) async fn connect(
+        &self,
+        pushes: impl AsyncPushSender,
+    ) -> RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_response_timeout(Some(RESPONSE_TIMEOUT))
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_pipeline_buffer_size(QUEUE)
+            .set_push_sender(pushes);
+        self.client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+    }
+}
+
+impl Backoff {
+    pub(super) fn new() -> Self {
+        Self(FIRST_PAUSE)
+    }
+
+    pub(super) async fn pause(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
+    }
+}

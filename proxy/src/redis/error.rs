@@ -1,0 +1,59 @@
+//! What Redis and redis-rs report, as a [`CacheError`].
+
+use redis::{ErrorKind, RedisError, ServerError};
+use streamgate_protocol::CacheError;
+use streamgate_protocol::error::code;
+
+/// The error that Redis answered a command with, its code first.
+pub(super) fn answered(error: &ServerError) -> CacheError {
+    CacheError::from_code(error.code(), error.details().unwrap_or_default())
+}
+
+/// No answer came: the connection was lost, or Redis was silent for too long.
+pub(super) fn unanswered(error: &RedisError, read_only: bool) -> CacheError {
+    let code = match (read_only, error.is_timeout()) {
+        (false, _) => code::UNKNOWN_OUTCOME,
+        (true, true) => code::TIMEOUT,
+        (true, false) => code::DISCONNECTED,
+    };
+    CacheError::backend(code, format_args!("no answer from Redis: {error}"))
+}
+
+/// There is no connection now; nothing was sent.
+pub(super) fn disconnected(address: &str) -> CacheError {
+    CacheError::backend(
+        code::DISCONNECTED,
+        format_args!("no connection to Redis at {address}"),
+    )
+}
+
+/// A connection could not be made.
+pub(super) fn unconnected(error: &RedisError, address: &str) -> CacheError {
+    match error.kind() {
+        ErrorKind::AuthenticationFailed => CacheError::from_code("WRONGPASS", &error.to_string()),
+        ErrorKind::InvalidClientConfig => CacheError::ConfigError(error.to_string()),
+        ErrorKind::RESP3NotSupported => CacheError::ConfigError(format!(
+            "the server at {address} does not speak RESP3; Redis 7.0 or newer is needed"
+        )),
+        _ => match error.code() {
+            Some(code) => CacheError::from_code(code, error.detail().unwrap_or_default()),
+            None => CacheError::backend(
+                code::DISCONNECTED,
+                format_args!("cannot reach Redis at {address}: {error}"),
+            ),
+        },
+    }
+}
+
+/// The task that waits for entries is gone.
+pub(super) fn hub_ended() -> CacheError {
+    CacheError::backend(
+        code::DISCONNECTED,
+        "the runtime in which this backend was connected has ended",
+    )
+}
+
+/// The answer is of a shape that no Redis known to us sends.
+pub(super) fn unexpected(wanted: &str) -> CacheError {
+    CacheError::SerializationError(format!("Redis answered with something else than {wanted}"))
+}

@@ -1,0 +1,149 @@
+//! Waiting for entries, without a command that blocks: Redis pushes which stream has changed,
+//! and one read serves all who wait for it.
+//!
+//! One task owns one connection with `CLIENT TRACKING` and a table of who waits for what. A read
+//! arms its key, the key's next change is pushed, and the task reads again. Where Redis refuses
+//! `CLIENT TRACKING`, waits end with what it says.
+
+mod deadline;
+mod group;
+mod line;
+mod link;
+mod message;
+mod pushes;
+mod table;
+mod task;
+mod visit;
+mod wait;
+mod watch;
+
+use std::sync::Arc;
+
+use streamgate_protocol::error::code;
+use streamgate_protocol::{CacheError, CacheResult};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
+
+use self::line::Lines;
+use self::link::Up;
+use self::message::{Address, Consumer, Message, Reader, Waiter};
+use self::task::Task;
+use super::connection::Server;
+use super::entry_id::EntryId;
+use super::error;
+
+pub(super) use self::line::{Attempt, GroupKey, Place, Turn};
+pub(super) use self::wait::Wait;
+
+/// Waits under way at once, of all callers: about half a KiB each, and so 64 MiB.
+pub(super) const MAX_WAITS: usize = 128 * 1024;
+
+/// The way to the task that waits.
+#[derive(Clone)]
+pub(super) struct Hub {
+    /// Not bounded by itself, but no wait sends more than two messages and waits are bounded.
+    task: UnboundedSender<Message>,
+    waits: Arc<Semaphore>,
+    lines: Arc<Lines>,
+}
+
+impl Hub {
+    /// Connects, and starts the task, which ends with the last clone.
+    pub(super) async fn connect(server: Server, max_waits: usize) -> CacheResult<Self> {
+        let up = Up::connect(&server, 0)
+            .await
+            .map_err(|error| error::unconnected(&error, &server.address()))?;
+        let (task, inbox) = unbounded_channel();
+        let lines = Arc::new(Lines::default());
+        tokio::spawn(Task::new(server, up, inbox, Arc::clone(&lines)).run());
+        Ok(Self {
+            task,
+            waits: Arc::new(Semaphore::new(max_waits)),
+            lines,
+        })
+    }
+
+    /// Waits for entries of a stream after an id, `last_id` being that id as it was asked for.
+    pub(super) fn read(
+        &self,
+        stream: Arc<str>,
+        after: EntryId,
+        last_id: String,
+        count: u64,
+        deadline: Option<Instant>,
+    ) -> CacheResult<Wait> {
+        let number = self.lines.next_number();
+        let address = Address {
+            stream: Arc::clone(&stream),
+            group: None,
+            number,
+        };
+        self.wait(deadline, Some(last_id), address, |waiter| {
+            Message::Read(
+                stream,
+                Reader {
+                    number,
+                    waiter,
+                    after,
+                    count,
+                },
+            )
+        })
+    }
+
+    /// Takes a place in the line of a group's waiting consumers.
+    pub(super) fn join(&self, stream: &str, group: &str) -> Turn {
+        let key = GroupKey {
+            stream: stream.into(),
+            group: group.into(),
+        };
+        self.lines.join(key, &self.task)
+    }
+
+    /// Waits in line for entries of a group.
+    pub(super) fn read_group(
+        &self,
+        place: Place,
+        name: String,
+        count: u64,
+        deadline: Option<Instant>,
+    ) -> CacheResult<Wait> {
+        let GroupKey { stream, group } = place.key.clone();
+        let address = Address {
+            stream,
+            group: Some(group),
+            number: place.number,
+        };
+        self.wait(deadline, None, address, |waiter| {
+            Message::ReadGroup(Consumer {
+                waiter,
+                place,
+                name,
+                count,
+            })
+        })
+    }
+
+    fn wait(
+        &self,
+        deadline: Option<Instant>,
+        last_id: Option<String>,
+        address: Address,
+        message: impl FnOnce(Waiter) -> Message,
+    ) -> CacheResult<Wait> {
+        let permit = Arc::clone(&self.waits)
+            .try_acquire_owned()
+            .map_err(|_| CacheError::backend(code::OVERLOADED, "too many reads wait already"))?;
+        let (answer, receiver) = oneshot::channel();
+        let waiter = Waiter {
+            deadline,
+            answer,
+            _permit: permit,
+        };
+        self.task
+            .send(message(waiter))
+            .map_err(|_| error::hub_ended())?;
+        Ok(Wait::new(receiver, last_id, self.task.clone(), address))
+    }
+}

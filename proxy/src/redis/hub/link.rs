@@ -1,0 +1,141 @@
+//! The hub's connection: tracked, watched for silence, and made again when it is lost.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, PushInfo, RedisResult, Value};
+use streamgate_protocol::CacheError;
+
+use super::pushes::{Pushed, Pushes};
+use crate::redis::connection::{Backoff, Server};
+use crate::redis::error;
+
+/// The hub's way to Redis.
+pub(super) enum Link {
+    Up(Up),
+    /// Ends with a connection only.
+    Down(BoxFuture<'static, Up>),
+}
+
+/// A connection whose reads arm the keys they read.
+pub(super) struct Up {
+    /// Of the connections made so far, which this is.
+    pub(super) generation: u64,
+    pub(super) connection: MultiplexedConnection,
+    /// Redis refuses to push changes, so nobody can wait.
+    pub(super) refused: Option<CacheError>,
+    pushes: Arc<Pushes>,
+    ping: Option<BoxFuture<'static, RedisResult<Value>>>,
+}
+
+/// What happened on the way to Redis.
+pub(super) enum Event {
+    /// There is a new connection; it knows nothing of earlier ones' reads.
+    Connected,
+    Pushed(Pushed),
+    /// Redis answers.
+    Alive,
+    /// The connection was lost, or Redis is silent.
+    Lost,
+}
+
+impl Up {
+    pub(super) async fn connect(server: &Server, generation: u64) -> RedisResult<Self> {
+        let pushes = Arc::new(Pushes::default());
+        let sender = Arc::clone(&pushes);
+        let connection = server.connect(move |push: PushInfo| -> Result<(), Infallible> {
+            sender.push(push);
+            Ok(())
+        });
+        let mut connection = connection.await?;
+        let mut tracking = Cmd::new();
+        tracking.arg("CLIENT").arg("TRACKING").arg("ON");
+        // Inside a `Value`, unlike as the `Err` of a typed query, Redis's own words are complete.
+        let refused = match connection.send_packed_command(&tracking).await? {
+            Value::ServerError(error) => Some(error::answered(&error)),
+            _ => None,
+        };
+        if let Some(error) = &refused {
+            tracing::warn!(%error, "Redis refuses CLIENT TRACKING: reads cannot wait");
+        }
+        Ok(Self {
+            generation,
+            connection,
+            refused,
+            pushes,
+            ping: None,
+        })
+    }
+}
+
+impl Link {
+    /// Waits for the next event. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Event {
+        match self {
+            Self::Down(connecting) => {
+                *self = Self::Up(connecting.await);
+                Event::Connected
+            }
+            Self::Up(up) => {
+                let ping = async {
+                    match &mut up.ping {
+                        Some(ping) => ping.await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    pushed = up.pushes.next() => {
+                        if pushed.lost { Event::Lost } else { Event::Pushed(pushed) }
+                    }
+                    pong = ping => {
+                        up.ping = None;
+                        if pong.is_ok() { Event::Alive } else { Event::Lost }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks whether Redis is there; answered by [`Event::Alive`] or [`Event::Lost`].
+    pub(super) fn ping(&mut self) {
+        if let Self::Up(up) = self
+            && up.ping.is_none()
+        {
+            let mut connection = up.connection.clone();
+            up.ping = Some(
+                async move { connection.send_packed_command(&redis::cmd("PING")).await }.boxed(),
+            );
+        }
+    }
+
+    /// Gives up the connection and makes another.
+    pub(super) fn reconnect(&mut self, server: &Server) {
+        if let Self::Up(up) = self {
+            tracing::warn!(
+                address = server.address(),
+                "lost the connection of waiting readers"
+            );
+            *self = Self::Down(connect_again(server.clone(), up.generation + 1).boxed());
+        }
+    }
+}
+
+async fn connect_again(server: Server, generation: u64) -> Up {
+    let mut backoff = Backoff::new();
+    loop {
+        match Up::connect(&server, generation).await {
+            Ok(up) => {
+                tracing::info!(
+                    address = server.address(),
+                    "readers wait on a new connection"
+                );
+                return up;
+            }
+            Err(error) => tracing::debug!(%error, "cannot connect to Redis yet"),
+        }
+        backoff.pause().await;
+    }
+}

@@ -1,0 +1,229 @@
+//! Everybody who waits, and what to ask of Redis next. No I/O and no clock.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use redis::{RedisError, Value};
+use streamgate_protocol::CacheError;
+use tokio::time::Instant;
+
+use super::deadline::Deadlines;
+use super::line::Lines;
+use super::message::{Address, Message, Reader};
+use super::visit::Visit;
+use super::watch::Watch;
+use crate::redis::error;
+
+/// Streams that may need a round trip, each once.
+struct Ready {
+    streams: VecDeque<Arc<str>>,
+    /// Nothing is listed while nothing can be asked, however many come and go meanwhile.
+    open: bool,
+}
+
+/// The streams that somebody waits for.
+pub(super) struct Table {
+    lines: Arc<Lines>,
+    watches: HashMap<Arc<str>, Watch>,
+    deadlines: Deadlines,
+    ready: Ready,
+    /// Streams that Redis could not answer for.
+    troubled: Vec<Arc<str>>,
+}
+
+impl Table {
+    pub(super) fn new(lines: Arc<Lines>) -> Self {
+        Self {
+            lines,
+            watches: HashMap::new(),
+            deadlines: Deadlines::default(),
+            ready: Ready {
+                streams: VecDeque::new(),
+                open: true,
+            },
+            troubled: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.watches.is_empty()
+    }
+
+    pub(super) fn has_trouble(&self) -> bool {
+        !self.troubled.is_empty()
+    }
+
+    /// When the next wait ends.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first()
+    }
+
+    pub(super) fn handle(&mut self, message: Message) {
+        match message {
+            Message::Read(stream, reader) => self.add_reader(stream, reader),
+            Message::ReadGroup(consumer) => {
+                let key = consumer.place.key.clone();
+                let (stream, number) = (Arc::clone(&key.stream), consumer.place.number);
+                let address = Address {
+                    stream: Arc::clone(&stream),
+                    group: Some(key.group),
+                    number,
+                };
+                self.deadlines.insert(consumer.waiter.deadline, address);
+                self.watch(&stream).add_consumer(consumer);
+                self.settle(&stream);
+            }
+            Message::Leave(address) => {
+                if let Some(watch) = self.watches.get_mut(&address.stream) {
+                    watch.remove(&address, &mut self.deadlines);
+                }
+                self.settle(&address.stream);
+            }
+            Message::NextInLine(key) => self.settle(&key.stream),
+        }
+    }
+
+    /// Redis pushed that a stream has changed.
+    pub(super) fn changed(&mut self, stream: &str) {
+        if let Some(watch) = self.watches.get_mut(stream) {
+            watch.changed();
+            self.ready.list(watch);
+        }
+    }
+
+    /// Every stream may have changed: after a `FLUSHALL`, and on a new connection.
+    pub(super) fn all_changed(&mut self) {
+        self.ready.open = true;
+        for watch in self.watches.values_mut() {
+            watch.changed();
+            self.ready.list(watch);
+        }
+    }
+
+    /// Looks at all groups again.
+    pub(super) fn recheck(&mut self) {
+        for watch in self.watches.values_mut() {
+            watch.recheck();
+            self.ready.list(watch);
+        }
+    }
+
+    /// Asks again what Redis could not answer.
+    pub(super) fn retry(&mut self) {
+        for stream in std::mem::take(&mut self.troubled) {
+            if let Some(watch) = self.watches.get_mut(&stream) {
+                watch.retry();
+                self.ready.list(watch);
+            }
+        }
+    }
+
+    /// The next round trip to make.
+    pub(super) fn next_visit(&mut self) -> Option<Visit> {
+        while let Some(stream) = self.ready.streams.pop_front() {
+            let Some(watch) = self.watches.get_mut(&stream) else {
+                continue;
+            };
+            watch.listed = false;
+            let visit = watch.start(&self.lines, &mut self.deadlines);
+            if visit.is_some() {
+                return visit;
+            }
+            if watch.is_empty() {
+                self.watches.remove(&stream);
+            }
+        }
+        None
+    }
+
+    /// Takes the answers to a round trip, or an error for the want of them.
+    pub(super) fn finish(
+        &mut self,
+        visit: Visit,
+        values: Result<Vec<Value>, RedisError>,
+        now: Instant,
+    ) {
+        let stream = Arc::clone(&visit.stream);
+        let Some(watch) = self.watches.get_mut(&stream) else {
+            return;
+        };
+        match visit.answered(values) {
+            Ok(visited) => watch.finish(visited, &mut self.deadlines, now),
+            Err((visit, error)) => watch.lose(visit, &error::unanswered(&error, false)),
+        }
+        if watch.is_troubled() {
+            self.troubled.push(Arc::clone(&stream));
+        }
+        self.settle(&stream);
+    }
+
+    /// Ends the waits whose deadline has passed.
+    pub(super) fn expire(&mut self, now: Instant, down: Option<&CacheError>) {
+        while let Some(address) = self.deadlines.pop(now) {
+            if let Some(watch) = self.watches.get_mut(&address.stream) {
+                watch.expire(&address, down);
+            }
+            self.settle(&address.stream);
+        }
+    }
+
+    /// Nothing can be asked until [`all_changed`](Self::all_changed) is called: waits past their
+    /// deadline do not go on.
+    pub(super) fn disconnected(&mut self, now: Instant, error: &CacheError) {
+        self.ready.open = false;
+        self.ready.streams.clear();
+        for watch in self.watches.values_mut() {
+            watch.listed = false;
+            watch.end_overdue(now, error);
+        }
+        self.watches.retain(|_, watch| !watch.is_empty());
+    }
+
+    /// Ends every wait.
+    pub(super) fn fail(&mut self, error: &CacheError) {
+        for watch in self.watches.values_mut() {
+            watch.fail(error, &mut self.deadlines);
+        }
+        self.watches.retain(|_, watch| !watch.is_empty());
+    }
+
+    fn add_reader(&mut self, stream: Arc<str>, reader: Reader) {
+        let number = reader.number;
+        let address = Address {
+            stream: Arc::clone(&stream),
+            group: None,
+            number,
+        };
+        self.deadlines.insert(reader.waiter.deadline, address);
+        self.watch(&stream).add_reader(reader);
+        self.settle(&stream);
+    }
+
+    fn watch(&mut self, stream: &Arc<str>) -> &mut Watch {
+        self.watches
+            .entry(Arc::clone(stream))
+            .or_insert_with(|| Watch::new(Arc::clone(stream)))
+    }
+
+    /// Removes a stream that nobody waits for, or lists it for a round trip.
+    fn settle(&mut self, stream: &Arc<str>) {
+        if let Some(watch) = self.watches.get_mut(stream) {
+            if watch.is_empty() {
+                self.watches.remove(stream);
+            } else if watch.needs_visit() {
+                self.ready.list(watch);
+            }
+        }
+    }
+}
+
+impl Ready {
+    fn list(&mut self, watch: &mut Watch) {
+        if self.open && !std::mem::replace(&mut watch.listed, true) {
+            self.streams.push_back(watch.stream());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! The order of events that a real Redis brings about only now and then.
+
+use std::time::Duration;
+
+use redis::Value;
+use streamgate_protocol::CacheResult;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::*;
+use crate::redis::entry_id::EntryId;
+use crate::redis::hub::line::{GroupKey, Turn};
+use crate::redis::hub::message::{Consumer, Found, Waiter};
+use crate::redis::hub::visit::Read;
+
+type Answer = oneshot::Receiver<CacheResult<Found>>;
+
+struct Test {
+    table: Table,
+    lines: Arc<Lines>,
+    hub: UnboundedSender<Message>,
+    _told: UnboundedReceiver<Message>,
+    start: Instant,
+}
+
+impl Test {
+    fn new() -> Self {
+        let lines = Arc::new(Lines::default());
+        let (hub, told) = unbounded_channel();
+        let table = Table::new(Arc::clone(&lines));
+        Self {
+            table,
+            lines,
+            hub,
+            _told: told,
+            start: Instant::now(),
+        }
+    }
+
+    fn at(&self, ms: u64) -> Instant {
+        self.start + Duration::from_millis(ms)
+    }
+
+    fn waiter(deadline: Option<Instant>) -> (Waiter, Answer) {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let (answer, receiver) = oneshot::channel();
+        (
+            Waiter {
+                deadline,
+                answer,
+                _permit: permit,
+            },
+            receiver,
+        )
+    }
+
+    fn read(&mut self, after: &str, count: u64) -> Answer {
+        let (waiter, answer) = Self::waiter(None);
+        let (number, after) = (self.lines.next_number(), EntryId::parse(after).unwrap());
+        let reader = Reader {
+            number,
+            waiter,
+            after,
+            count,
+        };
+        self.table.handle(Message::Read("s".into(), reader));
+        answer
+    }
+
+    fn consume(&mut self, deadline: Option<Instant>) -> Answer {
+        let key = GroupKey {
+            stream: "s".into(),
+            group: "g".into(),
+        };
+        let place = match self.lines.join(key, &self.hub) {
+            Turn::Try(attempt) => attempt.wait(),
+            Turn::Queue(place) => place,
+        };
+        let (waiter, answer) = Self::waiter(deadline);
+        let consumer = Consumer {
+            waiter,
+            place,
+            name: "c".into(),
+            count: 1,
+        };
+        self.table.handle(Message::ReadGroup(consumer));
+        answer
+    }
+
+    fn visit(&mut self, after: EntryId, count: u64, tries: usize) -> Visit {
+        let visit = self.table.next_visit().expect("a visit is due");
+        assert_eq!(visit.read, Some(Read { after, count }));
+        assert_eq!(visit.tries.len(), tries);
+        visit
+    }
+
+    fn answer(&mut self, visit: Visit, values: Vec<Value>, ms: u64) {
+        self.table.finish(visit, Ok(values), self.at(ms));
+    }
+}
+
+fn id(text: &str) -> EntryId {
+    EntryId::parse(text).unwrap()
+}
+
+fn found(ids: &[&str]) -> Value {
+    let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+    let entry = |id: &&str| Value::Array(vec![bulk(id), Value::Array(vec![bulk("f"), bulk("v")])]);
+    Value::Map(vec![(
+        bulk("s"),
+        Value::Array(ids.iter().map(entry).collect()),
+    )])
+}
+
+fn ids(answer: &mut Answer) -> Vec<String> {
+    let found = answer.try_recv().expect("an answer").expect("no error");
+    found.into_entries().into_iter().map(|(id, _)| id).collect()
+}
+
+fn waits(answer: &mut Answer) -> bool {
+    matches!(answer.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+}
+
+#[test]
+fn a_push_that_overtakes_the_answer_of_a_read_is_read_again() {
+    let mut test = Test::new();
+    let mut reader = test.read("5", 1);
+    let visit = test.visit(id("5"), 1, 0);
+    test.table.changed("s");
+    assert!(
+        test.table.next_visit().is_none(),
+        "one round trip at a time"
+    );
+    test.answer(visit, vec![Value::Nil], 0);
+    let visit = test.visit(id("5"), 1, 0);
+    test.answer(visit, vec![found(&["6-0"])], 0);
+    assert_eq!(ids(&mut reader), ["6-0"]);
+    assert!(test.table.is_empty());
+}
+
+#[test]
+fn a_reader_that_comes_late_gets_what_a_read_found_before_it_came() {
+    let mut test = Test::new();
+    let mut first = test.read("5", 1);
+    let mut far = test.read("9", 1);
+    let visit = test.visit(id("5"), 1, 0);
+    test.answer(visit, vec![found(&["6-0"])], 0);
+    assert_eq!(ids(&mut first), ["6-0"]);
+    // The answer was full: there may be more.
+    let visit = test.visit(id("9"), 1, 0);
+    test.answer(visit, vec![Value::Nil], 0);
+    // Armed, and nothing after 9; but 6 is there, and no push will tell.
+    let mut late = test.read("5", 1);
+    let visit = test.visit(id("5"), 1, 0);
+    // One from before the id that is being read from waits for a read of its own.
+    let mut later = test.read("3", 1);
+    test.answer(visit, vec![found(&["6-0"])], 0);
+    assert_eq!(ids(&mut late), ["6-0"]);
+    let visit = test.visit(id("3"), 1, 0);
+    test.answer(visit, vec![found(&["6-0"])], 0);
+    assert_eq!(ids(&mut later), ["6-0"]);
+    assert!(waits(&mut far));
+}
+
+#[test]
+fn a_reader_at_the_end_of_an_armed_stream_needs_no_read() {
+    let mut test = Test::new();
+    let _first = test.read("5", 1);
+    let visit = test.visit(id("5"), 1, 0);
+    let _during = test.read("5", 1);
+    test.answer(visit, vec![Value::Nil], 0);
+    let _after = test.read("7", 1);
+    assert!(test.table.next_visit().is_none());
+}
+
+#[test]
+fn a_consumer_is_tried_for_before_its_deadline_ends_the_wait() {
+    let mut test = Test::new();
+    let mut first = test.consume(None);
+    let visit = test.visit(EntryId::MAX, 1, 1);
+    let mut second = test.consume(Some(test.at(1)));
+    // Its deadline passes while the one in front is being tried for.
+    test.table.expire(test.at(2), None);
+    assert!(waits(&mut second));
+    test.answer(visit, vec![Value::Nil, found(&["1-0"])], 3);
+    assert_eq!(ids(&mut first), ["1-0"]);
+    let visit = test.table.next_visit().expect("there may be more");
+    assert_eq!((visit.read, visit.tries.len()), (None, 1));
+    test.answer(visit, vec![found(&["2-0"])], 4);
+    assert_eq!(ids(&mut second), ["2-0"]);
+}
+
+#[test]
+fn a_consumer_past_its_deadline_ends_empty_once_there_is_nothing() {
+    let mut test = Test::new();
+    let mut tried = test.consume(Some(test.at(1)));
+    let mut behind = test.consume(Some(test.at(1)));
+    let visit = test.visit(EntryId::MAX, 1, 1);
+    test.table.expire(test.at(2), None);
+    assert!(waits(&mut tried) && waits(&mut behind));
+    test.answer(visit, vec![Value::Nil, Value::Nil], 3);
+    assert_eq!(ids(&mut tried), [""; 0]);
+    assert_eq!(ids(&mut behind), [""; 0]);
+    assert!(test.table.is_empty());
+    assert_eq!(test.table.next_deadline(), None);
+}
+
+#[test]
+fn only_the_consumer_being_tried_for_does_not_know_after_a_loss() {
+    let mut test = Test::new();
+    let mut tried = test.consume(None);
+    let mut behind = test.consume(None);
+    let mut reader = test.read("5", 1);
+    let visit = test.visit(id("5"), 1, 1);
+    let error = RedisError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+    test.table
+        .disconnected(test.at(0), &error::disconnected("there"));
+    test.table.finish(visit, Err(error), test.at(0));
+    assert_eq!(
+        tried.try_recv().unwrap().unwrap_err().code(),
+        "UNKNOWN_OUTCOME"
+    );
+    assert!(waits(&mut behind) && waits(&mut reader));
+    assert!(test.table.next_visit().is_none(), "nothing can be asked");
+    test.table.all_changed();
+    test.visit(id("5"), 1, 1);
+}
+
+#[test]
+fn nobody_is_served_before_the_one_who_came_first_has_tried() {
+    let mut test = Test::new();
+    let key = GroupKey {
+        stream: "s".into(),
+        group: "g".into(),
+    };
+    let Turn::Try(attempt) = test.lines.join(key.clone(), &test.hub) else {
+        panic!("it is first")
+    };
+    let _second = test.consume(None);
+    let visit = test.visit(EntryId::MAX, 1, 0);
+    test.answer(visit, vec![Value::Nil], 0);
+    assert!(test.table.next_visit().is_none());
+    drop(attempt);
+    test.table.handle(Message::NextInLine(key));
+    let visit = test.table.next_visit().expect("it is the next one's turn");
+    assert_eq!((visit.read, visit.tries.len()), (None, 1));
+}

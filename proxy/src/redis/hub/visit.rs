@@ -1,0 +1,79 @@
+//! One round trip for one stream: a read that arms the key, and tries for waiting consumers.
+
+use std::sync::Arc;
+
+use redis::{Pipeline, RedisError, Value};
+use streamgate_protocol::{CacheResult, StreamEntry};
+
+use super::message::Consumer;
+use crate::redis::entry_id::EntryId;
+use crate::redis::{answer, command};
+
+/// What to ask of Redis about one stream.
+pub(super) struct Visit {
+    pub(super) stream: Arc<str>,
+    pub(super) read: Option<Read>,
+    /// In the order in which they came, group by group.
+    pub(super) tries: Vec<Try>,
+}
+
+/// A read, which also arms the key: its next change is pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Read {
+    pub(super) after: EntryId,
+    /// At most so many entries; 0 for no limit.
+    pub(super) count: u64,
+}
+
+/// A consumer for which the group is read. From here on it may have been handed entries, so
+/// neither its deadline nor its leaving ends the wait before the answer is there.
+pub(super) struct Try {
+    pub(super) group: Arc<str>,
+    pub(super) consumer: Consumer,
+}
+
+/// What came of a visit, with one answer for each thing asked.
+pub(super) struct Visited {
+    pub(super) read: Option<(Read, CacheResult<Vec<StreamEntry>>)>,
+    pub(super) tries: Vec<(Try, CacheResult<Vec<StreamEntry>>)>,
+}
+
+impl Read {
+    /// Finds nothing: arms the key for consumers alone.
+    pub(super) const ARM: Self = Self {
+        after: EntryId::MAX,
+        count: 1,
+    };
+}
+
+impl Visit {
+    pub(super) fn pipeline(&self) -> Pipeline {
+        let mut pipeline = Pipeline::with_capacity(1 + self.tries.len());
+        // First of all, because reading a group is a write and arms nothing.
+        if let Some(read) = self.read {
+            pipeline.add_command(command::read_after(&self.stream, read.after, read.count));
+        }
+        for Try { group, consumer } in &self.tries {
+            let read = command::read_group(&self.stream, group, &consumer.name, consumer.count);
+            pipeline.add_command(read);
+        }
+        pipeline
+    }
+
+    /// Puts the answers beside what was asked; gives everything back if there are none.
+    pub(super) fn answered(
+        self,
+        values: Result<Vec<Value>, RedisError>,
+    ) -> Result<Visited, (Self, RedisError)> {
+        let mut values = match values {
+            Ok(values) => values.into_iter(),
+            Err(error) => return Err((self, error)),
+        };
+        // An answer that is missing is one of unknown shape.
+        let mut next = || answer::stream(values.next().unwrap_or(Value::Boolean(false)));
+        let Self { read, tries, .. } = self;
+        let read = read.map(|read| (read, next()));
+        let tries = tries.into_iter().map(|asked| (asked, next())).collect();
+        Ok(Visited { read, tries })
+    }
+}

@@ -1,0 +1,300 @@
+//! One stream that somebody waits for.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use streamgate_protocol::error::code;
+use streamgate_protocol::{CacheError, Retry, StreamEntry};
+use tokio::time::Instant;
+
+use super::deadline::Deadlines;
+use super::group::Group;
+use super::line::{GroupKey, Lines};
+use super::message::{Address, Consumer, Found, Reader};
+use super::visit::{Read, Try, Visit, Visited};
+use crate::redis::entry_id::EntryId;
+use crate::redis::error;
+
+/// Who waits for a stream, and what is known of it.
+///
+/// Armed means: Redis pushes the stream's next change. Every read arms, and a push disarms, so
+/// whoever is not served by a read that found the end of the stream is woken by a push.
+pub(super) struct Watch {
+    stream: Arc<str>,
+    /// In the table's list of streams that may need a round trip.
+    pub(super) listed: bool,
+    readers: BTreeMap<u64, Reader>,
+    groups: HashMap<Arc<str>, Group>,
+    /// A round trip is under way, and the read in it if there is one.
+    visiting: Option<Option<Read>>,
+    /// A read is needed: to find entries for readers, or to arm.
+    due: bool,
+    armed: bool,
+    /// When it was armed, no entry came after this one. Unknown if absent.
+    end: Option<EntryId>,
+    /// Redis cannot answer for now; there is a pause before it is asked again.
+    trouble: Option<CacheError>,
+}
+
+impl Watch {
+    pub(super) fn new(stream: Arc<str>) -> Self {
+        Self {
+            stream,
+            listed: false,
+            readers: BTreeMap::new(),
+            groups: HashMap::new(),
+            visiting: None,
+            due: false,
+            armed: false,
+            end: None,
+            trouble: None,
+        }
+    }
+
+    pub(super) fn stream(&self) -> Arc<str> {
+        Arc::clone(&self.stream)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.readers.is_empty() && self.groups.is_empty() && self.visiting.is_none()
+    }
+
+    pub(super) fn is_troubled(&self) -> bool {
+        self.trouble.is_some()
+    }
+
+    /// Whether a round trip is to be made now.
+    pub(super) fn needs_visit(&self) -> bool {
+        self.visiting.is_none()
+            && self.trouble.is_none()
+            && (self.due || self.groups.values().any(|group| group.due))
+    }
+
+    pub(super) fn add_reader(&mut self, reader: Reader) {
+        // The answer to a read under way is compared with every reader when it comes.
+        let reading = matches!(self.visiting, Some(Some(_)));
+        let at_end = self.armed && self.end.is_some_and(|end| end <= reader.after);
+        self.due |= !reading && !at_end;
+        self.readers.insert(reader.number, reader);
+    }
+
+    pub(super) fn add_consumer(&mut self, consumer: Consumer) {
+        self.due |= !self.armed;
+        let group = Arc::clone(&consumer.place.key.group);
+        self.groups.entry(group).or_default().add(consumer);
+    }
+
+    /// Removes one who does not wait any more.
+    pub(super) fn remove(&mut self, address: &Address, deadlines: &mut Deadlines) {
+        let waiter = match &address.group {
+            None => self
+                .readers
+                .remove(&address.number)
+                .map(|reader| reader.waiter),
+            Some(name) => self.groups.get_mut(name).and_then(|group| {
+                let consumer = group.remove(address.number)?;
+                // The one in front may have been the one that held up the others.
+                group.due |= group.has_waiting();
+                Some(consumer.waiter)
+            }),
+        };
+        if let Some(waiter) = waiter {
+            deadlines.remove(waiter.deadline, address.number);
+        }
+        self.tidy();
+    }
+
+    /// The stream has changed, or may have: what was known is void.
+    pub(super) fn changed(&mut self) {
+        (self.armed, self.end, self.due) = (false, None, true);
+        self.groups.values_mut().for_each(|group| group.due = true);
+    }
+
+    /// Looks at the groups again: not all that happens to a group is pushed.
+    pub(super) fn recheck(&mut self) {
+        for group in self.groups.values_mut() {
+            (group.due, group.forced) = (true, true);
+        }
+    }
+
+    /// The pause is over.
+    pub(super) fn retry(&mut self) {
+        self.trouble = None;
+        self.changed();
+    }
+
+    /// The round trip to make now, if there is anything to ask.
+    pub(super) fn start(&mut self, lines: &Lines, deadlines: &mut Deadlines) -> Option<Visit> {
+        if !self.needs_visit() {
+            return None;
+        }
+        let mut tries = Vec::new();
+        for (name, group) in self.groups.iter_mut().filter(|(_, group)| group.due) {
+            let key = GroupKey {
+                stream: Arc::clone(&self.stream),
+                group: Arc::clone(name),
+            };
+            if group.forced || !lines.is_trying(&key) {
+                let consumers = group.start(deadlines).into_iter();
+                tries.extend(consumers.map(|consumer| Try {
+                    group: Arc::clone(name),
+                    consumer,
+                }));
+            }
+        }
+        self.tidy();
+        let read = std::mem::take(&mut self.due).then(|| self.read());
+        if read.is_some() {
+            // From the moment Redis reads; a push before the answer is seen disarms again.
+            (self.armed, self.end) = (true, None);
+        } else if tries.is_empty() {
+            return None;
+        }
+        self.visiting = Some(read);
+        Some(Visit {
+            stream: Arc::clone(&self.stream),
+            read,
+            tries,
+        })
+    }
+
+    pub(super) fn finish(&mut self, visited: Visited, deadlines: &mut Deadlines, now: Instant) {
+        self.visiting = None;
+        match visited.read {
+            Some((read, Ok(entries))) => self.deliver(read, entries, deadlines),
+            // A reader goes on waiting for the stream to come back, as it does in Redis.
+            Some((read, Err(error))) if error.code() == code::WRONGTYPE => {
+                self.deliver(read, Vec::new(), deadlines);
+            }
+            Some((_, Err(error))) if error.retry() == Retry::Later => self.trouble = Some(error),
+            Some((_, Err(error))) => {
+                self.armed = false;
+                self.fail(&error, deadlines);
+            }
+            None => {}
+        }
+        let mut tries = visited.tries.into_iter().peekable();
+        while let Some((first, result)) = tries.next() {
+            let name = Arc::clone(&first.group);
+            let mut of_group = vec![(first, result)];
+            while let Some(next) = tries.next_if(|(next, _)| next.group == name) {
+                of_group.push(next);
+            }
+            let group = self.groups.entry(name).or_default();
+            let trouble = group.finish(of_group, deadlines, now);
+            self.trouble = self.trouble.take().or(trouble);
+        }
+        self.tidy();
+    }
+
+    /// There was no answer to a round trip.
+    pub(super) fn lose(&mut self, visit: Visit, unanswered: &CacheError) {
+        self.visiting = None;
+        for Try { consumer, .. } in visit.tries {
+            consumer.waiter.end(Err(unanswered.clone()));
+        }
+        self.groups.values_mut().for_each(Group::lose);
+        self.changed();
+        self.tidy();
+    }
+
+    /// Ends a wait at its deadline: empty, or with what kept Redis from being asked.
+    pub(super) fn expire(&mut self, address: &Address, down: Option<&CacheError>) {
+        let end = match down.or(self.trouble.as_ref()) {
+            Some(error) => Err(error.clone()),
+            None => Ok(Found::nothing()),
+        };
+        match &address.group {
+            None => {
+                if let Some(reader) = self.readers.remove(&address.number) {
+                    reader.waiter.end(end);
+                }
+            }
+            Some(name) => {
+                if let Some(group) = self.groups.get_mut(name) {
+                    group.expire(address.number, end);
+                }
+            }
+        }
+        self.tidy();
+    }
+
+    /// Ends waits whose deadline has passed and that were only waiting to be tried for.
+    pub(super) fn end_overdue(&mut self, now: Instant, error: &CacheError) {
+        for group in self.groups.values_mut() {
+            group.end_overdue(now, || Err(error.clone()));
+        }
+        self.tidy();
+    }
+
+    /// Ends every wait.
+    pub(super) fn fail(&mut self, error: &CacheError, deadlines: &mut Deadlines) {
+        while let Some((number, reader)) = self.readers.pop_first() {
+            deadlines.remove(reader.waiter.deadline, number);
+            reader.waiter.end(Err(error.clone()));
+        }
+        for group in self.groups.values_mut() {
+            group.fail(error, deadlines);
+        }
+        self.tidy();
+    }
+
+    /// One read for all readers: from the smallest id, with the largest count.
+    fn read(&self) -> Read {
+        let Some(after) = self.readers.values().map(|reader| reader.after).min() else {
+            return Read::ARM;
+        };
+        let unlimited = self.readers.values().any(|reader| reader.count == 0);
+        let largest = self
+            .readers
+            .values()
+            .map(|reader| reader.count)
+            .max()
+            .unwrap_or(0);
+        Read {
+            after,
+            count: if unlimited { 0 } else { largest },
+        }
+    }
+
+    /// Gives each reader the entries after its own id.
+    fn deliver(&mut self, read: Read, entries: Vec<StreamEntry>, deadlines: &mut Deadlines) {
+        let ids: Option<Vec<EntryId>> = entries.iter().map(|(id, _)| EntryId::parse(id)).collect();
+        let Some(ids) = ids else {
+            return self.fail(&error::unexpected("ids of entries"), deadlines);
+        };
+        let found = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+        let more = read.count > 0 && found >= read.count;
+        self.end = (self.armed && !more).then(|| ids.last().copied().unwrap_or(read.after));
+
+        let entries = Arc::new(entries);
+        let mut behind = false;
+        let mut served = Vec::new();
+        for (&number, reader) in &self.readers {
+            // It came while this read, which began after its id, was under way.
+            behind |= reader.after < read.after;
+            if reader.after >= read.after {
+                let start = ids.partition_point(|id| *id <= reader.after);
+                let room = ids.len() - start;
+                let length = match usize::try_from(reader.count) {
+                    Ok(count) if count > 0 => room.min(count),
+                    _ => room,
+                };
+                if length > 0 {
+                    served.push((number, start..start + length));
+                }
+            }
+        }
+        for (number, part) in served {
+            if let Some(reader) = self.readers.remove(&number) {
+                deadlines.remove(reader.waiter.deadline, number);
+                reader.waiter.end(Ok(Found::part(&entries, part)));
+            }
+        }
+        self.due |= behind || (more && !self.readers.is_empty());
+    }
+
+    fn tidy(&mut self) {
+        self.groups.retain(|_, group| !group.is_empty());
+    }
+}

@@ -1,0 +1,294 @@
+//! One socket's life after the upgrade.
+//!
+//! Everything of a socket happens in one task. What arrived together is performed together and
+//! answered together: a frame costs little, a system call or a round trip to Redis much.
+//! Operations keep their order, because each batch is begun before the next is decoded; answers
+//! come as they are ready.
+//!
+//! After a violation nothing more is decoded. What was decoded before it is still performed, and
+//! answered if it is over at once.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::FutureExt;
+use streamgate_protocol::limits::HEARTBEATS_UNTIL_DEAD;
+use streamgate_protocol::{CacheError, CacheResult, Reply, ServerMessage, close};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Bytes;
+
+use self::futures::{Batch, Performing, Wait, begin};
+use self::incoming::{Drained, MAX_DRAIN_BYTES, MAX_DRAIN_FRAMES, decode};
+use self::outgoing::Outgoing;
+use self::requests::{Requests, Ticket};
+use super::socket::{Ending, Event, Socket};
+use super::{CLOSE_TIMEOUT, Config, Shared};
+use crate::{Backend, Progress};
+
+mod futures;
+mod incoming;
+mod outgoing;
+mod requests;
+
+/// Bytes of requests being performed above which a session reads no further until some are over:
+/// a slow backend holds up its clients and does not fill memory.
+const MAX_PERFORMING_BYTES: usize = 16 * 1024 * 1024;
+
+/// Serves a socket to its end.
+pub(super) async fn run<S>(shared: &Shared, socket: Socket<S>, peer: Option<SocketAddr>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    tracing::debug!(?peer, encoding = ?socket.encoding(), "socket opened");
+    let mut session = Session::new(&*shared.backend, &shared.config, socket);
+    let mut closing = shared.closing.subscribe();
+    let ending = tokio::select! {
+        biased;
+        // An error would mean that the server is gone, which is the same.
+        _ = closing.wait_for(|closing| *closing) => {
+            Ending::close(close::GOING_AWAY, "the server shuts down")
+        }
+        ending = session.serve() => ending,
+    };
+    match &ending {
+        Ending::Left => tracing::debug!(?peer, "socket closed by its client"),
+        Ending::Close { code: code @ close::GOING_AWAY, .. } => {
+            tracing::debug!(?peer, code, "socket closed");
+        }
+        Ending::Close { code, reason, .. } => tracing::info!(?peer, code, %reason, "socket closed"),
+    }
+    session.close(&ending).await;
+}
+
+struct Session<'b, S> {
+    backend: &'b dyn Backend,
+    config: &'b Config,
+    socket: Socket<S>,
+    requests: Requests,
+    outgoing: Outgoing,
+    /// Frames, or the rest of one, for which there was no turn yet.
+    left: VecDeque<Bytes>,
+    performing: FuturesUnordered<Performing<'b>>,
+    performing_requests: usize,
+    performing_bytes: usize,
+    waits: FuturesUnordered<Wait<'b>>,
+}
+
+impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
+    fn new(backend: &'b dyn Backend, config: &'b Config, socket: Socket<S>) -> Self {
+        let mut outgoing = Outgoing::new(socket.encoding());
+        outgoing.push(&ServerMessage::Welcome(config.welcome()));
+        Self {
+            backend,
+            config,
+            socket,
+            requests: Requests::new(config.max_in_flight),
+            outgoing,
+            left: VecDeque::new(),
+            performing: FuturesUnordered::new(),
+            performing_requests: 0,
+            performing_bytes: 0,
+            waits: FuturesUnordered::new(),
+        }
+    }
+
+    /// Serves until there is a reason to end.
+    ///
+    /// Dropping the future between two turns loses nothing but what a close drops anyway.
+    async fn serve(&mut self) -> Ending {
+        let mut alarm = std::pin::pin!(tokio::time::sleep_until(self.deadline()));
+        loop {
+            if let Err(ending) = self.send().await {
+                return ending;
+            }
+            let (room, may_read) = (self.outgoing.has_room(), self.may_read());
+            if may_read && !self.left.is_empty() {
+                // Others have their turn between two of this socket's.
+                tokio::task::yield_now().await;
+                if let Some(ending) = self.drain(None).await {
+                    return ending;
+                }
+                continue;
+            }
+            if !may_read {
+                self.socket.excuse_silence();
+            }
+            if self.deadline() < alarm.deadline() {
+                alarm.as_mut().reset(self.deadline());
+            }
+            tokio::select! {
+                // What is over first, so that a client that never stops asking gets its answers.
+                biased;
+                Some((batch, progress)) = self.performing.next(), if room => {
+                    self.performed(batch, progress).await;
+                    while self.outgoing.has_room()
+                        && let Some(Some((batch, progress))) = self.performing.next().now_or_never()
+                    {
+                        self.performed(batch, progress).await;
+                    }
+                }
+                Some((ticket, result)) = self.waits.next(), if room => {
+                    self.waited(ticket, result.ok());
+                    while self.outgoing.has_room()
+                        && let Some(Some((ticket, result))) = self.waits.next().now_or_never()
+                    {
+                        self.waited(ticket, result.ok());
+                    }
+                }
+                event = self.socket.event(may_read) => match event {
+                    Event::Frame(frame) => {
+                        if let Some(ending) = self.drain(Some(frame)).await {
+                            return ending;
+                        }
+                    }
+                    Event::Heard | Event::Flushed => {}
+                    Event::Ended(ending) => return ending,
+                },
+                () = &mut alarm => {
+                    if let Some(ending) = self.overdue() {
+                        return ending;
+                    }
+                    alarm.as_mut().reset(self.deadline());
+                }
+            }
+        }
+    }
+
+    /// Ends every wait, and the socket. What is being performed is let finish meanwhile: a client
+    /// may send its last add and leave.
+    async fn close(self, ending: &Ending) {
+        let Self { socket, mut outgoing, mut performing, waits, .. } = self;
+        drop(waits);
+        let finish = async { while performing.next().await.is_some() {} };
+        let close = socket.close(std::iter::from_fn(|| outgoing.next_frame()), ending);
+        let (_, ()) = tokio::join!(tokio::time::timeout(CLOSE_TIMEOUT, finish), close);
+    }
+
+    /// Sends what is gathered, as far as the client takes it.
+    async fn send(&mut self) -> Result<(), Ending> {
+        while !self.socket.is_flushing()
+            && let Some(frame) = self.outgoing.next_frame()
+        {
+            self.socket.send(frame).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the frames that are there, and begins what they ask for.
+    async fn drain(&mut self, first: Option<Bytes>) -> Option<Ending> {
+        let (frames, ending) = match first {
+            Some(first) => self.ready_frames(first).await,
+            None => (Vec::from(std::mem::take(&mut self.left)), None),
+        };
+        let encoding = self.socket.encoding();
+        let Drained { operations, batch, left, violation } =
+            decode(&frames, encoding, &mut self.requests, &mut self.outgoing);
+        self.left = left;
+        if !operations.is_empty() {
+            self.performing_requests += batch.tickets.len();
+            self.performing_bytes += batch.bytes;
+            let mut performing = Performing::new(batch, self.backend.perform(operations));
+            match begin(&mut performing).await {
+                Poll::Ready((batch, progress)) => self.performed(batch, progress).await,
+                Poll::Pending => self.performing.push(performing),
+            }
+        }
+        violation.or(ending)
+    }
+
+    /// A frame and those that can be read without waiting, up to a bound, and the end if it is
+    /// right behind them.
+    async fn ready_frames(&mut self, first: Bytes) -> (Vec<Bytes>, Option<Ending>) {
+        let mut bytes = first.len();
+        let mut frames = vec![first];
+        while frames.len() < MAX_DRAIN_FRAMES && bytes < MAX_DRAIN_BYTES {
+            match self.socket.ready_event().await {
+                Some(Event::Frame(frame)) => {
+                    bytes += frame.len();
+                    frames.push(frame);
+                }
+                Some(Event::Heard | Event::Flushed) => {}
+                Some(Event::Ended(ending)) => return (frames, Some(ending)),
+                None => break,
+            }
+        }
+        (frames, None)
+    }
+
+    /// Answers a batch, and goes on waiting for those of it that wait.
+    async fn performed(&mut self, batch: Batch, progress: Vec<Progress<'b>>) {
+        self.performing_requests -= batch.tickets.len();
+        self.performing_bytes -= batch.bytes;
+        let mut progress = progress.into_iter();
+        for ticket in batch.tickets {
+            match progress.next() {
+                Some(Progress::Done(result)) => self.answer(ticket, result),
+                Some(Progress::Waiting(future)) => {
+                    let (handle, mut wait) = Wait::new(ticket, future);
+                    if !self.requests.set_wait(ticket, handle) {
+                        continue;
+                    }
+                    match begin(&mut wait).await {
+                        Poll::Ready((ticket, result)) => self.waited(ticket, result.ok()),
+                        Poll::Pending => self.waits.push(wait),
+                    }
+                }
+                None => {
+                    let why = "the backend answered fewer operations than it was given";
+                    self.answer(ticket, Err(CacheError::InternalError(why.to_owned())));
+                }
+            }
+        }
+    }
+
+    /// Answers a request whose wait is over, unless it was cancelled.
+    fn waited(&mut self, ticket: Ticket, result: Option<CacheResult<Reply>>) {
+        if let Some(result) = result {
+            self.answer(ticket, result);
+        }
+    }
+
+    fn answer(&mut self, ticket: Ticket, result: CacheResult<Reply>) {
+        if self.requests.finish(ticket) {
+            self.outgoing.answer(ticket.id, result);
+        }
+    }
+
+    /// Whether more may be taken. Requests that were cancelled while they are performed are not
+    /// in flight for the client, yet are bounded too.
+    fn may_read(&self) -> bool {
+        self.outgoing.has_room()
+            && self.performing_bytes < MAX_PERFORMING_BYTES
+            && self.performing_requests < 2 * self.config.max_in_flight as usize
+    }
+
+    fn silence(&self) -> Duration {
+        HEARTBEATS_UNTIL_DEAD * Duration::from_millis(self.config.heartbeat_ms.into())
+    }
+
+    /// When the client will have been silent, or not reading, for too long.
+    fn deadline(&self) -> Instant {
+        let silent = self.socket.last_read() + self.silence();
+        match self.socket.last_write() {
+            Some(last_write) => silent.min(last_write + self.config.write_timeout),
+            None => silent,
+        }
+    }
+
+    fn overdue(&self) -> Option<Ending> {
+        let now = Instant::now();
+        if let Some(last_write) = self.socket.last_write()
+            && now >= last_write + self.config.write_timeout
+        {
+            return Some(Ending::close(close::SLOW_READER, "what was sent was not read in time"));
+        }
+        if self.may_read() && now >= self.socket.last_read() + self.silence() {
+            return Some(Ending::close(close::HEARTBEAT_MISSED, "nothing was heard for too long"));
+        }
+        None
+    }
+}

@@ -1,0 +1,73 @@
+//! What a session waits for beside its socket.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::future::{AbortHandle, Abortable, Aborted, BoxFuture};
+use streamgate_protocol::{CacheResult, Reply};
+
+use super::requests::Ticket;
+use crate::Progress;
+
+/// Requests that arrived together, being performed.
+pub(super) struct Performing<'b> {
+    batch: Option<Batch>,
+    future: BoxFuture<'b, Vec<Progress<'b>>>,
+}
+
+/// Which requests are performed together.
+pub(super) struct Batch {
+    pub(super) tickets: Vec<Ticket>,
+    pub(super) bytes: usize,
+}
+
+/// A request that waits for an entry, until it is cancelled.
+pub(super) struct Wait<'b> {
+    ticket: Ticket,
+    future: Abortable<BoxFuture<'b, CacheResult<Reply>>>,
+}
+
+impl<'b> Performing<'b> {
+    pub(super) fn new(batch: Batch, future: BoxFuture<'b, Vec<Progress<'b>>>) -> Self {
+        Self { batch: Some(batch), future }
+    }
+}
+
+impl<'b> Future for Performing<'b> {
+    type Output = (Batch, Vec<Progress<'b>>);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let progress = std::task::ready!(self.future.as_mut().poll(cx));
+        match self.batch.take() {
+            Some(batch) => Poll::Ready((batch, progress)),
+            // Polled after its end, which no caller does.
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<'b> Wait<'b> {
+    /// A wait and the handle that ends it.
+    pub(super) fn new(
+        ticket: Ticket,
+        future: BoxFuture<'b, CacheResult<Reply>>,
+    ) -> (AbortHandle, Self) {
+        let (handle, registration) = AbortHandle::new_pair();
+        (handle, Self { ticket, future: Abortable::new(future, registration) })
+    }
+}
+
+impl Future for Wait<'_> {
+    type Output = (Ticket, Result<CacheResult<Reply>, Aborted>);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let result = std::task::ready!(Pin::new(&mut self.future).poll(cx));
+        Poll::Ready((self.ticket, result))
+    }
+}
+
+/// Polls a future once, so that what it asks for is asked before anything that comes later.
+pub(super) async fn begin<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
+}

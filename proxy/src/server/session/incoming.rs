@@ -1,0 +1,151 @@
+//! From frames to operations.
+
+use std::collections::VecDeque;
+
+use streamgate_protocol::codec::{DecodeError, Encoding};
+use streamgate_protocol::error::code;
+use streamgate_protocol::{CacheError, ClientMessage, Operation, ServerMessage, close};
+use tokio_tungstenite::tungstenite::Bytes;
+
+use super::futures::Batch;
+use super::outgoing::Outgoing;
+use super::requests::{Refusal, Requests};
+use crate::server::socket::Ending;
+
+/// Frames that are decoded and performed together, at most: enough to give a busy client the
+/// price of one round trip for all of them.
+pub(super) const MAX_DRAIN_FRAMES: usize = 64;
+
+/// Bytes of frames after which no further one is added to those decoded together.
+pub(super) const MAX_DRAIN_BYTES: usize = 1024 * 1024;
+
+/// Messages that are decoded and performed together, at most: what is left of a frame waits for
+/// the next turn, so that no socket holds up the others or fills memory with refusals.
+pub(super) const MAX_DRAIN_MESSAGES: usize = 1024;
+
+/// Longest text of a decoder's complaint that is given back, in bytes.
+const MAX_COMPLAINT_BYTES: usize = 200;
+
+/// What came of decoding.
+pub(super) struct Drained<'f> {
+    pub(super) operations: Vec<Operation<'f>>,
+    pub(super) batch: Batch,
+    /// What there was no turn for.
+    pub(super) left: VecDeque<Bytes>,
+    /// A violation; what came before it is among the operations, what came after it is dropped.
+    pub(super) violation: Option<Ending>,
+}
+
+/// Decodes frames up to [`MAX_DRAIN_MESSAGES`]. Cancels and pings are done, refusals are answered;
+/// the rest is for the backend.
+pub(super) fn decode<'f>(
+    frames: &'f [Bytes],
+    encoding: Encoding,
+    requests: &mut Requests,
+    outgoing: &mut Outgoing,
+) -> Drained<'f> {
+    let mut drain = Drain {
+        encoding,
+        requests,
+        outgoing,
+        operations: Vec::new(),
+        batch: Batch { tickets: Vec::new(), bytes: 0 },
+        turns: MAX_DRAIN_MESSAGES,
+    };
+    let mut left = VecDeque::new();
+    let mut violation = None;
+    for frame in frames {
+        match drain.frame(frame) {
+            Ok([]) => {}
+            Ok(rest) => left.push_back(frame.slice_ref(rest)),
+            Err(ending) => {
+                left.clear();
+                violation = Some(ending);
+                break;
+            }
+        }
+    }
+    Drained { operations: drain.operations, batch: drain.batch, left, violation }
+}
+
+struct Drain<'f, 's> {
+    encoding: Encoding,
+    requests: &'s mut Requests,
+    outgoing: &'s mut Outgoing,
+    operations: Vec<Operation<'f>>,
+    batch: Batch,
+    turns: usize,
+}
+
+impl<'f> Drain<'f, '_> {
+    /// Decodes a frame and returns what there was no turn for.
+    fn frame(&mut self, frame: &'f [u8]) -> Result<&'f [u8], Ending> {
+        let mut messages = self.encoding.messages::<ClientMessage<'_>>(frame);
+        while self.turns > 0 {
+            let rest = messages.rest();
+            match messages.next() {
+                None => return Ok(&[]),
+                Some(Ok(message)) => self.message(message, rest.len() - messages.rest().len())?,
+                Some(Err(error)) => self.undecodable(error)?,
+            }
+            self.turns -= 1;
+        }
+        Ok(messages.rest())
+    }
+
+    fn message(&mut self, message: ClientMessage<'f>, bytes: usize) -> Result<(), Ending> {
+        match message {
+            ClientMessage::Request { id, operation } => self.request(id, operation, bytes)?,
+            ClientMessage::Cancel { id } => self.requests.cancel(id),
+            ClientMessage::Ping { nonce } => self.outgoing.push(&ServerMessage::Pong { nonce }),
+        }
+        Ok(())
+    }
+
+    fn request(
+        &mut self,
+        id: u64,
+        operation: Operation<'f>,
+        bytes: usize,
+    ) -> Result<(), Ending> {
+        let waiting_bytes = if operation.block_ms().is_some() { bytes } else { 0 };
+        match self.requests.admit(id, waiting_bytes) {
+            Ok(ticket) => {
+                self.batch.tickets.push(ticket);
+                self.batch.bytes += bytes;
+                self.operations.push(operation);
+            }
+            Err(Refusal::Duplicate) => return Err(duplicate()),
+            Err(Refusal::Overloaded) => {
+                let why = "as many requests as were granted are in flight";
+                self.outgoing.answer(id, Err(CacheError::backend(code::OVERLOADED, why)));
+            }
+        }
+        Ok(())
+    }
+
+    /// A request of which only the id can be read is answered; the rest is a violation.
+    fn undecodable(&mut self, error: DecodeError) -> Result<(), Ending> {
+        let DecodeError::Request { id, reason } = error else {
+            return Err(Ending::close(
+                close::MALFORMED,
+                "a frame that cannot be decoded",
+            ));
+        };
+        if self.requests.contains(id) {
+            return Err(duplicate());
+        }
+        let error = CacheError::backend(code::ERR, shorten(&reason));
+        self.outgoing.answer(id, Err(error));
+        Ok(())
+    }
+}
+
+fn duplicate() -> Ending {
+    Ending::close(close::DUPLICATE_ID, "a request with the id of one still in flight")
+}
+
+/// The decoder quotes what it was given, which may be long.
+fn shorten(complaint: &str) -> &str {
+    &complaint[..complaint.floor_char_boundary(MAX_COMPLAINT_BYTES)]
+}

@@ -1,0 +1,160 @@
+//! The requests in flight on one socket.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use futures_util::future::AbortHandle;
+
+/// Bytes of the requests that may wait, on one socket: each is kept while it waits, which may be
+/// for ever. Room for as many as are in flight by default, at 1 KiB each.
+pub(super) const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
+
+/// A request that was taken. Its id may be another request's by the time it is over; its serial
+/// number is its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ticket {
+    pub(super) id: u64,
+    serial: u64,
+}
+
+/// Why a request is not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Its id is that of a request in flight.
+    Duplicate,
+    /// Too many are in flight.
+    Overloaded,
+}
+
+/// The requests that are neither answered nor cancelled.
+pub(super) struct Requests {
+    live: HashMap<u64, Live>,
+    max_in_flight: usize,
+    next_serial: u64,
+    waiting_bytes: usize,
+}
+
+struct Live {
+    serial: u64,
+    /// Of a request that may wait; else 0.
+    waiting_bytes: usize,
+    wait: Option<AbortHandle>,
+}
+
+impl Requests {
+    pub(super) fn new(max_in_flight: u32) -> Self {
+        Self {
+            live: HashMap::new(),
+            max_in_flight: max_in_flight as usize,
+            next_serial: 0,
+            waiting_bytes: 0,
+        }
+    }
+
+    /// Takes a request, which holds `waiting_bytes` if it may wait.
+    pub(super) fn admit(&mut self, id: u64, waiting_bytes: usize) -> Result<Ticket, Refusal> {
+        let full = self.live.len() >= self.max_in_flight
+            || (waiting_bytes > 0 && self.waiting_bytes + waiting_bytes > MAX_WAITING_BYTES);
+        match self.live.entry(id) {
+            Entry::Occupied(_) => Err(Refusal::Duplicate),
+            Entry::Vacant(_) if full => Err(Refusal::Overloaded),
+            Entry::Vacant(vacant) => {
+                let serial = self.next_serial;
+                self.next_serial += 1;
+                self.waiting_bytes += waiting_bytes;
+                vacant.insert(Live { serial, waiting_bytes, wait: None });
+                Ok(Ticket { id, serial })
+            }
+        }
+    }
+
+    /// Whether an id is that of a request in flight.
+    pub(super) fn contains(&self, id: u64) -> bool {
+        self.live.contains_key(&id)
+    }
+
+    /// Notes how to end a request's wait; `false` if the request was cancelled.
+    pub(super) fn set_wait(&mut self, ticket: Ticket, wait: AbortHandle) -> bool {
+        match self.live.get_mut(&ticket.id) {
+            Some(live) if live.serial == ticket.serial => {
+                live.wait = Some(wait);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Ends a request that is over; `false` if it was cancelled, and so is not answered.
+    pub(super) fn finish(&mut self, ticket: Ticket) -> bool {
+        match self.live.entry(ticket.id) {
+            Entry::Occupied(live) if live.get().serial == ticket.serial => {
+                self.waiting_bytes -= live.remove().waiting_bytes;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Cancels a request if it is in flight. Its id is free at once.
+    pub(super) fn cancel(&mut self, id: u64) {
+        if let Some(live) = self.live.remove(&id) {
+            self.waiting_bytes -= live.waiting_bytes;
+            if let Some(wait) = live.wait {
+                wait.abort();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancelled_request_is_not_answered_even_if_its_id_is_in_use_again() {
+        let mut requests = Requests::new(4);
+        let first = requests.admit(7, 0).unwrap();
+        requests.cancel(7);
+        let second = requests.admit(7, 0).unwrap();
+        assert!(!requests.finish(first));
+        assert!(!requests.set_wait(first, AbortHandle::new_pair().0));
+        assert!(requests.finish(second));
+        assert!(!requests.contains(7));
+    }
+
+    #[test]
+    fn a_cancel_ends_the_wait() {
+        let mut requests = Requests::new(4);
+        let ticket = requests.admit(7, 10).unwrap();
+        let (wait, _) = AbortHandle::new_pair();
+        assert!(requests.set_wait(ticket, wait.clone()));
+        requests.cancel(7);
+        assert!(wait.is_aborted());
+        assert_eq!(requests.waiting_bytes, 0);
+        requests.cancel(7);
+    }
+
+    #[test]
+    fn a_duplicate_is_told_from_too_many() {
+        let mut requests = Requests::new(1);
+        let ticket = requests.admit(7, 0).unwrap();
+        assert_eq!(requests.admit(7, 0), Err(Refusal::Duplicate));
+        assert_eq!(requests.admit(8, 0), Err(Refusal::Overloaded));
+        assert!(requests.finish(ticket));
+        assert!(requests.admit(8, 0).is_ok());
+    }
+
+    #[test]
+    fn the_bytes_of_waits_are_bounded_and_given_back() {
+        let mut requests = Requests::new(10);
+        let half = MAX_WAITING_BYTES / 2;
+        let first = requests.admit(1, half).unwrap();
+        requests.admit(2, half).unwrap();
+        assert_eq!(requests.admit(3, 1), Err(Refusal::Overloaded));
+        assert!(requests.admit(4, 0).is_ok(), "what cannot wait is not held by the bound");
+        assert!(requests.finish(first));
+        assert!(requests.admit(3, half).is_ok());
+        requests.cancel(2);
+        assert!(requests.admit(5, half).is_ok());
+    }
+}

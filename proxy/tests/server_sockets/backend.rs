@@ -1,0 +1,168 @@
+//! A backend that does what a test tells it to.
+
+use std::sync::Mutex;
+
+use futures_util::future::BoxFuture;
+use streamgate_protocol::{CacheResult, StreamEntry, StreamingBackend};
+use streamgate_proxy::Backend;
+use tokio::sync::{Semaphore, watch};
+
+/// Adds are noted in the order they are begun. The stream's key says what an operation does:
+///
+/// - `slow`: an add is not over until [`Stub::open`].
+/// - any: a read that may block waits until it is cancelled, or until [`Stub::wake`].
+/// - any: a read of the latest gives one entry of as many bytes as its count says.
+pub(crate) struct Stub {
+    added: watch::Sender<Vec<String>>,
+    gate: Semaphore,
+    waits: watch::Sender<usize>,
+    woken: watch::Sender<u64>,
+    slow: watch::Sender<usize>,
+    most_slow: Mutex<usize>,
+}
+
+impl Stub {
+    pub(crate) fn new() -> Self {
+        Self {
+            added: watch::Sender::default(),
+            gate: Semaphore::new(0),
+            waits: watch::Sender::default(),
+            woken: watch::Sender::default(),
+            slow: watch::Sender::default(),
+            most_slow: Mutex::new(0),
+        }
+    }
+
+    /// Lets the slow adds end, those to come too.
+    pub(crate) fn open(&self) {
+        self.gate.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    /// Ends the waits that there are with an entry.
+    pub(crate) fn wake(&self) {
+        self.woken.send_modify(|woken| *woken += 1);
+    }
+
+    /// The values of the adds so far.
+    pub(crate) fn added(&self) -> Vec<String> {
+        self.added.borrow().clone()
+    }
+
+    /// Returns when so many adds were begun.
+    pub(crate) async fn until_added(&self, count: usize) {
+        let enough = |added: &Vec<String>| added.len() >= count;
+        self.added.subscribe().wait_for(enough).await.unwrap();
+    }
+
+    /// Returns when so many reads wait.
+    pub(crate) async fn until_waits(&self, count: usize) {
+        self.waits.subscribe().wait_for(|waits| *waits == count).await.unwrap();
+    }
+
+    /// Returns when so many slow adds are under way at once.
+    pub(crate) async fn until_slow(&self, count: usize) {
+        self.slow.subscribe().wait_for(|slow| *slow >= count).await.unwrap();
+    }
+
+    /// The most slow adds that were under way at once.
+    pub(crate) fn most_slow(&self) -> usize {
+        *self.most_slow.lock().unwrap()
+    }
+
+    async fn wait(&self) -> CacheResult<Vec<StreamEntry>> {
+        let mut woken = self.woken.subscribe();
+        let _count = Count::new(&self.waits);
+        woken.changed().await.unwrap();
+        Ok(vec![("7-0".to_owned(), vec![("f".to_owned(), "v".to_owned())])])
+    }
+}
+
+struct Count<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Count<'a> {
+    fn new(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Count<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Backend for Stub {}
+
+impl StreamingBackend for Stub {
+    fn stream_add<'a>(
+        &'a self,
+        stream_key: &'a str,
+        fields: Vec<(String, String)>,
+        _maxlen: Option<usize>,
+    ) -> BoxFuture<'a, CacheResult<String>> {
+        Box::pin(async move {
+            let value = fields.into_iter().map(|(_, value)| value).next().unwrap_or_default();
+            self.added.send_modify(|added| added.push(value));
+            if stream_key == "slow" {
+                let count = Count::new(&self.slow);
+                let slow = *self.slow.borrow();
+                {
+                    let mut most = self.most_slow.lock().unwrap();
+                    *most = slow.max(*most);
+                }
+                let _permit = self.gate.acquire().await.unwrap();
+                drop(count);
+            }
+            Ok("1-0".to_owned())
+        })
+    }
+
+    fn stream_read_latest<'a>(
+        &'a self,
+        _stream_key: &'a str,
+        count: usize,
+    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+        let value = "x".repeat(count);
+        Box::pin(async { Ok(vec![("1-0".to_owned(), vec![("f".to_owned(), value)])]) })
+    }
+
+    fn stream_read<'a>(
+        &'a self,
+        _stream_key: &'a str,
+        _last_id: &'a str,
+        _count: usize,
+        block_ms: Option<usize>,
+    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+        Box::pin(async move { if block_ms.is_some() { self.wait().await } else { Ok(Vec::new()) } })
+    }
+
+    fn stream_create_group<'a>(
+        &'a self,
+        _stream_key: &'a str,
+        _group_name: &'a str,
+        _id: &'a str,
+    ) -> BoxFuture<'a, CacheResult<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn stream_read_group<'a>(
+        &'a self,
+        stream_key: &'a str,
+        _group_name: &'a str,
+        _consumer_name: &'a str,
+        count: usize,
+        block_ms: Option<usize>,
+    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+        self.stream_read(stream_key, "$", count, block_ms)
+    }
+
+    fn stream_ack<'a>(
+        &'a self,
+        _stream_key: &'a str,
+        _group_name: &'a str,
+        _ids: &'a [String],
+    ) -> BoxFuture<'a, CacheResult<()>> {
+        Box::pin(async { Ok(()) })
+    }
+}

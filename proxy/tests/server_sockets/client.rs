@@ -1,0 +1,201 @@
+//! A raw WebSocket client: it sends what it is told, right or wrong.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use streamgate_protocol::codec::Encoding;
+use streamgate_protocol::message::Welcome;
+use streamgate_protocol::{CacheResult, ClientMessage, Operation, Reply, ServerMessage};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+/// No answer for so long is a failure. Far above what a busy machine needs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Client {
+    pub(crate) socket: WebSocketStream<TcpStream>,
+    encoding: Encoding,
+    received: VecDeque<ServerMessage>,
+    /// Frames that came so far.
+    pub(crate) frames: usize,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr, encoding: Encoding) -> Self {
+        Self::try_connect(address, encoding).await.unwrap()
+    }
+
+    pub(crate) async fn try_connect(
+        address: SocketAddr,
+        encoding: Encoding,
+    ) -> Result<Self, Error> {
+        let mut request = format!("ws://{address}/v1/ws").into_client_request().unwrap();
+        let protocol = HeaderValue::from_static(encoding.subprotocol());
+        request.headers_mut().insert("sec-websocket-protocol", protocol.clone());
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(80 << 20))
+            .max_frame_size(Some(80 << 20));
+        let (socket, response) =
+            tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await?;
+        assert_eq!(response.headers().get("sec-websocket-protocol"), Some(&protocol));
+        Ok(Self::over(socket, encoding))
+    }
+
+    pub(crate) fn over(socket: WebSocketStream<TcpStream>, encoding: Encoding) -> Self {
+        Self { socket, encoding, received: VecDeque::new(), frames: 0 }
+    }
+
+    /// Bytes of a frame of these messages.
+    pub(crate) fn frame(&self, messages: &[ClientMessage<'_>]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        for message in messages {
+            self.encoding.append(&mut frame, message).unwrap();
+        }
+        frame
+    }
+
+    /// Sends messages in one frame.
+    pub(crate) async fn send(&mut self, messages: &[ClientMessage<'_>]) {
+        let frame = self.frame(messages);
+        self.send_bytes(frame).await;
+    }
+
+    /// Sends a frame of any content, of the type that was agreed on.
+    pub(crate) async fn send_bytes(&mut self, frame: Vec<u8>) {
+        let message = self.message(frame);
+        self.socket.send(message).await.unwrap();
+    }
+
+    /// A frame of the type that was agreed on.
+    pub(crate) fn message(&self, frame: Vec<u8>) -> Message {
+        if self.encoding.is_text() {
+            Message::text(String::from_utf8(frame).unwrap())
+        } else {
+            Message::binary(frame)
+        }
+    }
+
+    /// The next message, or how the socket was closed.
+    pub(crate) async fn receive(&mut self) -> Result<ServerMessage, Closed> {
+        loop {
+            if let Some(message) = self.received.pop_front() {
+                return Ok(message);
+            }
+            let next = tokio::time::timeout(PATIENCE, self.socket.next()).await;
+            let frame = match next.expect("no answer in time") {
+                Some(Ok(Message::Text(frame))) if self.encoding.is_text() => frame.into(),
+                Some(Ok(Message::Binary(frame))) if !self.encoding.is_text() => frame,
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    return Err(Closed { code: frame.code.into(), reason: frame.reason.to_string() });
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                other => panic!("neither a frame nor a close: {other:?}"),
+            };
+            self.frames += 1;
+            for message in self.encoding.messages(&frame) {
+                self.received.push_back(message.unwrap());
+            }
+        }
+    }
+
+    pub(crate) async fn welcome(&mut self) -> Welcome {
+        match self.receive().await.unwrap() {
+            ServerMessage::Welcome(welcome) => welcome,
+            other => panic!("{other:?} before the welcome"),
+        }
+    }
+
+    pub(crate) async fn reply(&mut self) -> (u64, CacheResult<Reply>) {
+        match self.receive().await.unwrap() {
+            ServerMessage::Reply { id, outcome } => (id, outcome.into()),
+            other => panic!("{other:?} where a reply was due"),
+        }
+    }
+
+    /// The next reply, which has to be this request's.
+    pub(crate) async fn reply_to(&mut self, expected: u64) -> CacheResult<Reply> {
+        let (id, result) = self.reply().await;
+        assert_eq!(id, expected);
+        result
+    }
+
+    /// The code of the next reply, which has to be this request's, and an error.
+    pub(crate) async fn error_of(&mut self, expected: u64) -> String {
+        self.reply_to(expected).await.unwrap_err().code().to_owned()
+    }
+
+    pub(crate) async fn pong(&mut self, nonce: u64) {
+        assert_eq!(self.receive().await.unwrap(), ServerMessage::Pong { nonce });
+    }
+
+    /// A round trip, with nothing else to come before its end.
+    pub(crate) async fn ping(&mut self, nonce: u64) {
+        self.send(&[ClientMessage::Ping { nonce }]).await;
+        self.pong(nonce).await;
+    }
+
+    /// How the socket was closed; messages before that are passed over.
+    pub(crate) async fn closed(&mut self) -> Closed {
+        loop {
+            if let Err(closed) = self.receive().await {
+                return closed;
+            }
+        }
+    }
+
+    /// Closes, and waits for the server to do so too.
+    pub(crate) async fn close(mut self) {
+        self.socket.close(None).await.unwrap();
+        self.ended().await;
+    }
+
+    /// Waits for the orderly end of the connection after a close.
+    pub(crate) async fn ended(&mut self) {
+        let end = async {
+            while let Some(message) = self.socket.next().await {
+                message.expect("the server closes in order");
+            }
+        };
+        tokio::time::timeout(PATIENCE, end).await.expect("the server hangs up");
+    }
+}
+
+/// How the server closed a socket.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Closed {
+    pub(crate) code: u16,
+    pub(crate) reason: String,
+}
+
+/// A request that any backend answers at once.
+pub(crate) fn add<'a>(id: u64, stream: &'a str, value: &'a str) -> ClientMessage<'a> {
+    let fields = vec![("f".into(), value.into())];
+    request(id, Operation::Add { stream: stream.into(), fields, maxlen: None })
+}
+
+/// A request that waits without a limit.
+pub(crate) fn wait(id: u64) -> ClientMessage<'static> {
+    wait_for(id, "stream")
+}
+
+pub(crate) fn wait_for(id: u64, stream: &str) -> ClientMessage<'_> {
+    let (stream, last_id) = (stream.into(), "$".into());
+    request(id, Operation::Read { stream, last_id, count: 0, block_ms: Some(0) })
+}
+
+/// A request whose answer has about so many bytes.
+pub(crate) fn large(id: u64, bytes: u64) -> ClientMessage<'static> {
+    request(id, Operation::ReadLatest { stream: "large".into(), count: bytes })
+}
+
+pub(crate) fn request(id: u64, operation: Operation<'_>) -> ClientMessage<'_> {
+    ClientMessage::Request { id, operation }
+}

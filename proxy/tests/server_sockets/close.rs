@@ -1,0 +1,93 @@
+//! How sockets and the server end.
+
+use std::time::{Duration, Instant};
+
+use futures_util::SinkExt;
+use streamgate_protocol::codec::Encoding;
+use streamgate_protocol::close;
+use streamgate_proxy::server::SHUTDOWN_TIMEOUT;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::client::{add, large, wait};
+use crate::service::Service;
+
+#[tokio::test]
+async fn a_clients_close_ends_its_waits() {
+    let service = Service::start().await;
+    for &encoding in Encoding::ALL {
+        let mut client = service.client(encoding).await;
+        client.send(&[wait(1), wait(2)]).await;
+        service.backend.until_waits(2).await;
+        client.close().await;
+        service.backend.until_waits(0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lost_connection_ends_its_waits() {
+    let service = Service::start().await;
+    for &encoding in Encoding::ALL {
+        let mut client = service.client(encoding).await;
+        client.send(&[wait(1), wait(2)]).await;
+        service.backend.until_waits(2).await;
+        drop(client);
+        service.backend.until_waits(0).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_right_before_a_close_is_performed() {
+    for &encoding in Encoding::ALL {
+        let service = Service::start().await;
+        let mut client = service.client(encoding).await;
+        let frame = client.frame(&[add(1, "slow", "a"), add(2, "s", "b")]);
+        let frame = client.message(frame);
+        client.socket.feed(frame).await.unwrap();
+        client.socket.close(None).await.unwrap();
+        service.backend.until_slow(1).await;
+        drop(client);
+        service.backend.open();
+        service.backend.until_added(2).await;
+        assert_eq!(service.backend.added(), ["a", "b"]);
+    }
+}
+
+#[tokio::test]
+async fn shutdown_closes_every_socket_with_1001() {
+    let service = Service::start().await;
+    let mut clients = Vec::new();
+    for &encoding in Encoding::ALL {
+        let mut client = service.client(encoding).await;
+        client.send(&[wait(1)]).await;
+        clients.push(client);
+    }
+    service.backend.until_waits(2).await;
+    let backend = service.backend.clone();
+    let address = service.address;
+    let ending = tokio::spawn(service.shut_down());
+    for mut client in clients {
+        assert_eq!(client.closed().await.code, close::GOING_AWAY);
+        client.ended().await;
+    }
+    ending.await.unwrap().unwrap();
+    backend.until_waits(0).await;
+    assert!(TcpStream::connect(address).await.is_err(), "nothing listens any more");
+}
+
+#[tokio::test]
+async fn shutdown_does_not_wait_for_clients_that_hang() {
+    let service = Service::start().await;
+    // One that reads nothing, one that answers no close, and half a request.
+    let mut unread = service.client(Encoding::Binary).await;
+    unread.send(&[large(1, 32 << 20)]).await;
+    let silent = service.client(Encoding::Json).await;
+    let mut half = TcpStream::connect(service.address).await.unwrap();
+    half.write_all(b"GET /healthz HTTP/1.1\r\nhost:").await.unwrap();
+    service.serves_others().await;
+    let start = Instant::now();
+    service.shut_down().await.unwrap();
+    let took = start.elapsed();
+    assert!(took <= SHUTDOWN_TIMEOUT + Duration::from_secs(1), "{took:?}");
+    drop((unread, silent, half));
+}

@@ -1,0 +1,103 @@
+//! Thousands of random frames, none of which may take the server down.
+
+use futures_util::{SinkExt, StreamExt};
+use streamgate_protocol::codec::Encoding;
+use streamgate_protocol::{ClientMessage, close};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::client::{Client, add, large, wait};
+use crate::service::Service;
+
+/// Printed with a failure, and to be changed by hand to look further.
+const SEED: u64 = 0x5eed_0001;
+
+const FRAMES: usize = 4_000;
+
+#[tokio::test]
+async fn random_frames_never_harm_the_server() {
+    for &encoding in Encoding::ALL {
+        let service = Service::start().await;
+        let mut random = fastrand::Rng::with_seed(SEED);
+        let mut beside = service.client(encoding).await;
+        beside.send(&[wait(1)]).await;
+        let mut closes = 0;
+        let mut sent = 0;
+        while sent < FRAMES {
+            let mut client = service.client(encoding).await;
+            // Until the server has had enough of this one.
+            loop {
+                let frame = random_frame(&mut random, &client, encoding);
+                sent += 1;
+                let last = client.socket.send(frame).await.is_err() || sent >= FRAMES;
+                if last || random.u8(..) < 64 {
+                    break;
+                }
+            }
+            // Either it is closed for a reason that is documented, or it goes on.
+            let _ = client.socket.send(Message::Ping(Vec::new().into())).await;
+            if let Some(code) = outcome(&mut client).await {
+                let documented = close::CLOSE_CODES.iter().any(|row| row.code == code);
+                assert!(documented, "seed {SEED:#x}, after {sent} frames: {code}");
+                closes += 1;
+            }
+        }
+        assert!(closes > FRAMES / 50, "only {closes} of {sent} frames were refused");
+        beside.ping(2).await;
+        service.serves_others().await;
+    }
+}
+
+/// The code of a close, or `None` if the server answers the ping.
+async fn outcome(client: &mut Client) -> Option<u16> {
+    let next = async {
+        loop {
+            match client.socket.next().await {
+                Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
+                Some(Ok(Message::Pong(_))) => return None,
+                Some(Ok(_)) => {}
+                other => panic!("seed {SEED:#x}: no close frame but {other:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), next).await.expect("no answer")
+}
+
+fn random_frame(random: &mut fastrand::Rng, client: &Client, encoding: Encoding) -> Message {
+    if random.u8(..) < 4 {
+        return if encoding.is_text() { Message::binary("x") } else { Message::text("x") };
+    }
+    let mut bytes = match random.u8(..4) {
+        0 => (0..random.usize(..300)).map(|_| random.u8(..)).collect(),
+        _ => {
+            let id = random.u64(..40);
+            let value = "v".repeat(random.usize(..200));
+            let messages = [
+                add(id, "s", &value),
+                wait(id),
+                large(id, random.u64(..2000)),
+                ClientMessage::Cancel { id },
+                ClientMessage::Ping { nonce: random.u64(..) },
+            ];
+            let count = random.usize(1..=messages.len());
+            let start = random.usize(..=messages.len() - count);
+            client.frame(&messages[start..start + count])
+        }
+    };
+    for _ in 0..random.usize(..4) {
+        if bytes.is_empty() {
+            break;
+        }
+        let at = random.usize(..bytes.len());
+        match random.u8(..4) {
+            0 => bytes[at] = random.u8(..),
+            1 => bytes.truncate(at),
+            2 => bytes.insert(at, random.u8(..)),
+            _ => {}
+        }
+    }
+    if encoding.is_text() {
+        Message::text(String::from_utf8_lossy(&bytes).into_owned())
+    } else {
+        Message::binary(bytes)
+    }
+}

@@ -1,0 +1,91 @@
+//! What the server shows beside its endpoint.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use streamgate_proxy::server::Config;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::service::Service;
+
+/// Sends a request that ends its connection, and returns all that comes.
+pub(crate) async fn exchange(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut response = Vec::new();
+    let all = stream.read_to_end(&mut response);
+    tokio::time::timeout(Duration::from_secs(10), all).await.unwrap().unwrap();
+    String::from_utf8_lossy(&response).into_owned()
+}
+
+async fn get(address: SocketAddr, path: &str) -> String {
+    exchange(address, &format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")).await
+}
+
+fn assert_headers(response: &str) {
+    let head = response.split("\r\n\r\n").next().unwrap().to_lowercase();
+    for header in [
+        "x-content-type-options: nosniff",
+        "cache-control: no-cache",
+        "content-security-policy: default-src 'self'; script-src 'self' 'wasm-unsafe-eval';",
+    ] {
+        assert_eq!(head.matches(header).count(), 1, "{header} in {head}");
+    }
+}
+
+#[tokio::test]
+async fn health_is_ok() {
+    let service = Service::start().await;
+    let response = get(service.address, "/healthz").await;
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+    assert!(response.ends_with("\r\n\r\nok"), "{response}");
+}
+
+#[tokio::test]
+async fn without_a_folder_a_page_says_where_to_go() {
+    let service = Service::start().await;
+    let response = get(service.address, "/").await;
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+    assert!(response.contains("content-type: text/html"), "{response}");
+    assert!(response.contains("/v1/ws"), "{response}");
+    assert!(response.contains("cargo xtask demo"), "{response}");
+    assert_headers(&response);
+    assert!(get(service.address, "/nothing").await.starts_with("HTTP/1.1 404 "));
+}
+
+#[tokio::test]
+async fn a_folder_is_served_and_nothing_beside_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let www = parent.path().join("www");
+    std::fs::create_dir_all(www.join("npm")).unwrap();
+    std::fs::write(parent.path().join("secret"), "secret").unwrap();
+    let files = [
+        ("index.html", "text/html"),
+        ("npm/index.js", "text/javascript"),
+        ("npm/glue.mjs", "text/javascript"),
+        ("style.css", "text/css"),
+        ("data.json", "application/json"),
+        ("icon.svg", "image/svg+xml"),
+        ("npm/streamgate.wasm", "application/wasm"),
+    ];
+    for (path, _) in files {
+        std::fs::write(www.join(path), path).unwrap();
+    }
+    let service = Service::with(Config { www: Some(www), ..Config::default() }).await;
+    for (path, content_type) in files {
+        let response = get(service.address, &format!("/{path}")).await;
+        assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+        let expected = format!("content-type: {content_type}");
+        assert!(response.contains(&expected), "{expected} in {response}");
+        assert!(response.ends_with(path), "{response}");
+        assert_headers(&response);
+    }
+    assert!(get(service.address, "/").await.ends_with("index.html"));
+    for path in ["/../secret", "/%2e%2e/secret", "/npm/../../secret", "/..%2fsecret", "//secret"] {
+        let response = get(service.address, path).await;
+        assert!(response.starts_with("HTTP/1.1 4"), "{path}: {response}");
+        assert!(!response.ends_with("secret"), "{path}: {response}");
+    }
+}

@@ -1,0 +1,158 @@
+//! The trait, by calls on the control socket.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use streamgate_protocol::{CacheError, CacheResult, StreamEntry, StreamingBackend};
+use tokio::sync::mpsc;
+
+use super::control::{Calls, gone};
+use super::message::{Command, Given};
+
+/// Beyond this a number of JavaScript is not exact.
+const MAX_SAFE_INTEGER: usize = (1 << 53) - 1;
+
+/// The npm package's client in a runtime, called from here.
+#[derive(Debug, Clone)]
+pub struct Bridged {
+    calls: Calls,
+    commands: mpsc::UnboundedSender<Command>,
+    next: Arc<AtomicU64>,
+}
+
+impl Bridged {
+    pub(super) fn new(calls: Calls, commands: mpsc::UnboundedSender<Command>) -> Self {
+        Self { calls, commands, next: Arc::default() }
+    }
+
+    async fn call(&self, method: &'static str, args: Value) -> CacheResult<Given> {
+        let n = self.next.fetch_add(1, Ordering::Relaxed);
+        let answer = self.calls.expect(n);
+        let _cancel = CancelOnDrop { bridged: self, n };
+        self.commands.send(Command::Call { n, method, args }).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+impl StreamingBackend for Bridged {
+    fn stream_add<'a>(
+        &'a self,
+        stream_key: &'a str,
+        fields: Vec<(String, String)>,
+        maxlen: Option<usize>,
+    ) -> BoxFuture<'a, CacheResult<String>> {
+        Box::pin(async move {
+            let maxlen = maxlen.map(number).transpose()?;
+            let given = self.call("add", json!([stream_key, fields, maxlen])).await?;
+            given.id.ok_or_else(|| wrong("add gave no id"))
+        })
+    }
+
+    fn stream_read_latest<'a>(
+        &'a self,
+        stream_key: &'a str,
+        count: usize,
+    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+        Box::pin(async move {
+            entries(self.call("readLatest", json!([stream_key, number(count)?])).await?)
+        })
+    }
+
+    fn stream_read<'a>(
+        &'a self,
+        stream_key: &'a str,
+        last_id: &'a str,
+        count: usize,
+        block_ms: Option<usize>,
+    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+        Box::pin(async move {
+            let block_ms = block_ms.map(number).transpose()?;
+            let args = json!([stream_key, last_id, number(count)?, block_ms]);
+            let given = self.call("read", args).await?;
+            let next = given.last_id.clone();
+            let entries = entries(given)?;
+            match (next, entries.last()) {
+                (Some(next), Some((id, _))) if next == *id => Ok(entries),
+                // The id that was asked for, and with `$` resolved the one it stands for.
+                (Some(next), None) if next != "$" && !next.is_empty() => Ok(entries),
+                (next, _) => Err(wrong(&format!("read gave {next:?} as the id to read after next"))),
+            }
+        })
+    }
+
+    fn stream_create_group<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        id: &'a str,
+    ) -> BoxFuture<'a, CacheResult<()>> {
+        Box::pin(async move {
+            nothing(&self.call("createGroup", json!([stream_key, group_name, id])).await?)
+        })
+    }
+
+    fn stream_read_group<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        consumer_name: &'a str,
+        count: usize,
+        block_ms: Option<usize>,
+    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+        Box::pin(async move {
+            let block_ms = block_ms.map(number).transpose()?;
+            let args = json!([stream_key, group_name, consumer_name, number(count)?, block_ms]);
+            entries(self.call("readGroup", args).await?)
+        })
+    }
+
+    fn stream_ack<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        ids: &'a [String],
+    ) -> BoxFuture<'a, CacheResult<()>> {
+        Box::pin(async move {
+            nothing(&self.call("ack", json!([stream_key, group_name, ids])).await?)
+        })
+    }
+}
+
+/// Aborts a call whose future is dropped before its answer came.
+struct CancelOnDrop<'a> {
+    bridged: &'a Bridged,
+    n: u64,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        if self.bridged.calls.forget(self.n).is_some() {
+            // If the runtime is gone, so is the call.
+            drop(self.bridged.commands.send(Command::Cancel { cancel: self.n }));
+        }
+    }
+}
+
+fn number(n: usize) -> CacheResult<usize> {
+    if n > MAX_SAFE_INTEGER {
+        return Err(wrong("a number beyond those of JavaScript"));
+    }
+    Ok(n)
+}
+
+fn entries(given: Given) -> CacheResult<Vec<StreamEntry>> {
+    given.entries.ok_or_else(|| wrong("a read gave no entries"))
+}
+
+fn nothing(given: &Given) -> CacheResult<()> {
+    match given {
+        Given { id: None, entries: None, last_id: None } => Ok(()),
+        _ => Err(wrong("a method that gives nothing gave something")),
+    }
+}
+
+fn wrong(what: &str) -> CacheError {
+    CacheError::InternalError(what.to_owned())
+}

@@ -1,0 +1,63 @@
+//! The package in a page of a real Chromium.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+
+use super::backend::Bridged;
+use super::bundle::{bundle, scripts};
+use super::control::Control;
+use super::process::{Group, chromium};
+
+/// Longest time from the start of the browser to a connected client; it takes about 2 s alone.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// No window, no sandbox (a container's root has none), no network of its own, nothing to ask.
+const FLAGS: &[&str] = &[
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-default-browser-check",
+    "--no-first-run",
+    "--enable-logging=stderr",
+];
+
+/// A browser with one page. It ends when this is dropped.
+pub struct Chromium {
+    // In this order: the browser goes before what it uses.
+    _browser: Group,
+    _control: Control,
+    _folder: TempDir,
+}
+
+impl Chromium {
+    /// Starts the browser on a page that connects to the proxy.
+    ///
+    /// # Errors
+    ///
+    /// Chromium or the package is missing (the message says how to get it), or it does not work.
+    pub async fn start(proxy: &str) -> anyhow::Result<(Bridged, Self)> {
+        let binary = chromium()?;
+        let folder = tempfile::Builder::new().prefix("streamgate-chromium-").tempdir()?;
+        let (www, profile) = (folder.path().join("www"), folder.path().join("profile"));
+        bundle("page.mjs", "browser", &www).await?;
+        std::fs::copy(scripts().join("page.html"), www.join("page.html"))?;
+        let mut control = Control::start(&www).await?;
+        let mut command = Command::new(binary);
+        command.args(FLAGS);
+        command.arg(format!("--user-data-dir={}", profile.display()));
+        command.arg(control.page("page.html", proxy));
+        let browser = Group::spawn(&mut command, folder.path())?;
+        let bridged = tokio::time::timeout(PATIENCE, control.ready())
+            .await
+            .with_context(|| format!("the page is silent; Chromium said:\n{}", browser.said()))??;
+        Ok((bridged, Self { _browser: browser, _control: control, _folder: folder }))
+    }
+}

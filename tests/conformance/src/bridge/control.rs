@@ -1,0 +1,162 @@
+//! What the script in the runtime comes to: the scripts themselves by HTTP, and the control
+//! socket.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context as _;
+use axum::Router;
+use futures_util::{SinkExt as _, StreamExt as _};
+use streamgate_protocol::{CacheError, CacheResult};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tower_http::services::ServeDir;
+
+use super::backend::Bridged;
+use super::message::{Command, Fault, Given, Report, outcome};
+
+/// Longest message of the script: a long answer of the largest case, escaped.
+const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
+
+type Ready = Result<Bridged, Fault>;
+
+/// Two servers of loopback, which end when this is dropped.
+pub struct Control {
+    files: SocketAddr,
+    socket: SocketAddr,
+    ready: mpsc::UnboundedReceiver<Ready>,
+    _servers: JoinSet<()>,
+}
+
+/// Calls that are under way.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Calls {
+    /// `None` once the runtime went away.
+    waiting: Arc<Mutex<Option<HashMap<u64, oneshot::Sender<CacheResult<Given>>>>>>,
+}
+
+impl Control {
+    /// Serves a folder and a control socket, each on a free port of loopback.
+    ///
+    /// # Errors
+    ///
+    /// There is no free port.
+    pub async fn start(folder: &Path) -> anyhow::Result<Self> {
+        let files = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let (files_at, socket_at) = (files.local_addr()?, socket.local_addr()?);
+        let (report, ready) = mpsc::unbounded_channel();
+        let router = Router::new().fallback_service(ServeDir::new(folder));
+        let mut servers = JoinSet::new();
+        // Both end by being aborted.
+        servers.spawn(async move { drop(axum::serve(files, router).await) });
+        servers.spawn(async move {
+            while let Ok((stream, _)) = socket.accept().await {
+                serve(stream, &report).await;
+            }
+        });
+        Ok(Self { files: files_at, socket: socket_at, ready, _servers: servers })
+    }
+
+    /// The address of a file of the folder, with the [query](Self::query) that its script reads.
+    pub fn page(&self, file: &str, proxy: &str) -> String {
+        format!("http://{}/{file}?{}", self.files, self.query(proxy))
+    }
+
+    /// Where the control socket is, and where the proxy.
+    pub fn query(&self, proxy: &str) -> String {
+        format!("control=ws://{}&proxy={proxy}", self.socket)
+    }
+
+    /// Waits for the script to have loaded and connected the package.
+    ///
+    /// # Errors
+    ///
+    /// It could not.
+    pub async fn ready(&mut self) -> anyhow::Result<Bridged> {
+        let report = self.ready.recv().await.context("the control server ended")?;
+        report.map_err(|fault| anyhow::anyhow!("the script failed: {}", fault.into_error()))
+    }
+}
+
+impl Calls {
+    pub(super) fn open() -> Self {
+        Self { waiting: Arc::new(Mutex::new(Some(HashMap::new()))) }
+    }
+
+    /// A place for the answer of call `n`; it ends at once if the runtime went away.
+    pub(super) fn expect(&self, n: u64) -> oneshot::Receiver<CacheResult<Given>> {
+        let (sender, receiver) = oneshot::channel();
+        if let Some(waiting) = &mut *self.lock() {
+            waiting.insert(n, sender);
+        }
+        receiver
+    }
+
+    /// Whether call `n` was still under way.
+    pub(super) fn forget(&self, n: u64) -> Option<oneshot::Sender<CacheResult<Given>>> {
+        self.lock().as_mut()?.remove(&n)
+    }
+
+    fn close(&self) {
+        drop(self.lock().take());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<CacheResult<Given>>>>> {
+        // Nothing panics while it is held.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn serve(stream: TcpStream, ready: &mpsc::UnboundedSender<Ready>) {
+    // Calls are small and wait for each other.
+    drop(stream.set_nodelay(true));
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES));
+    let accepted = tokio_tungstenite::accept_async_with_config(stream, Some(config)).await;
+    let Ok(socket) = accepted else { return };
+    let (mut sink, mut stream) = socket.split();
+    let (commands, mut queue) = mpsc::unbounded_channel::<Command>();
+    let calls = Calls::open();
+    let send = async {
+        while let Some(command) = queue.recv().await {
+            let Ok(text) = serde_json::to_string(&command) else { return };
+            if sink.send(Message::Text(text.into())).await.is_err() {
+                return;
+            }
+        }
+    };
+    let receive = async {
+        while let Some(Ok(message)) = stream.next().await {
+            let Message::Text(text) = message else { continue };
+            match serde_json::from_str(&text) {
+                Ok(Report::Ready {}) => {
+                    drop(ready.send(Ok(Bridged::new(calls.clone(), commands.clone()))));
+                }
+                Ok(Report::Failed(fault)) => drop(ready.send(Err(fault))),
+                Ok(Report::Answer { n, ok, error }) => {
+                    if let Some(answer) = calls.forget(n) {
+                        drop(answer.send(outcome(ok, error)));
+                    }
+                }
+                Err(error) => return eprintln!("the script said what is no report: {error}"),
+            }
+        }
+    };
+    tokio::select! {
+        () = send => {}
+        () = receive => {}
+    }
+    calls.close();
+}
+
+/// The error of a call whose runtime went away.
+pub(super) fn gone() -> CacheError {
+    CacheError::InternalError("the runtime went away".to_owned())
+}

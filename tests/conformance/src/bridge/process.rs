@@ -1,0 +1,93 @@
+//! Runtimes as child processes, and where they are.
+
+use std::env;
+use std::fs::File;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
+use streamgate_test_support::binary::target_folder;
+
+/// How a runtime that is missing is had.
+pub(super) const REMEDY: &str = "run `cargo xtask setup`";
+
+/// A child with a process group of its own, which ends with this value.
+pub(super) struct Group {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Group {
+    /// Starts it. What it says goes to a file of the folder.
+    pub(super) fn spawn(command: &mut Command, folder: &Path) -> anyhow::Result<Self> {
+        let log = folder.join("log");
+        let file = File::create(&log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        Ok(Self { child, log })
+    }
+
+    /// What it said so far.
+    pub(super) fn said(&self) -> String {
+        let bytes = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Its exit status, once it has ended.
+    pub(super) fn ended(&mut self) -> anyhow::Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("it ended ({status}) and said:\n{}", self.said()),
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            // It may have ended by itself.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        drop(self.child.wait());
+    }
+}
+
+/// Chromium: `STREAMGATE_CHROMIUM`, or the first of its usual names that is on `PATH`.
+pub(super) fn chromium() -> anyhow::Result<PathBuf> {
+    if let Some(path) = env::var_os("STREAMGATE_CHROMIUM") {
+        return existing(path.into(), "STREAMGATE_CHROMIUM");
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    for name in ["chromium", "chromium-browser", "google-chrome"] {
+        if let Some(found) = env::split_paths(&path).map(|dir| dir.join(name)).find(|p| p.is_file()) {
+            return Ok(found);
+        }
+    }
+    bail!("no Chromium is on PATH; {REMEDY}, or set STREAMGATE_CHROMIUM")
+}
+
+/// A file of the npm packages: under `STREAMGATE_RUNTIMES`, or `runtimes` in the target folder.
+pub(super) fn node_module(file: &str) -> anyhow::Result<PathBuf> {
+    existing(node_modules().join(file), "STREAMGATE_RUNTIMES")
+}
+
+/// The folder of the npm packages.
+pub(super) fn node_modules() -> PathBuf {
+    let runtimes = env::var_os("STREAMGATE_RUNTIMES")
+        .map_or_else(|| target_folder().join("runtimes"), PathBuf::from);
+    runtimes.join("node_modules")
+}
+
+fn existing(path: PathBuf, variable: &str) -> anyhow::Result<PathBuf> {
+    if path.exists() {
+        return Ok(path);
+    }
+    bail!("{} is missing; {REMEDY}, or set {variable}", path.display())
+}

@@ -1,0 +1,161 @@
+//! The cases, one file a topic, and the list of all of them.
+//!
+//! A case is an async function that panics if the backend does not do what it should. It takes a
+//! [`Fixture`], and a [`SideDoor`] too if it needs Redis behind the backend. Each file lists its
+//! own with [`cases!`], and this file lists the files: a case or a file that is left out is dead
+//! code, which is an error here.
+
+#![expect(clippy::unwrap_used, reason = "a case is a test: a panic is how it fails")]
+
+use futures_util::future::BoxFuture;
+
+use crate::fixture::{Fixture, SideDoor};
+
+/// One case.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// The file's name: what the case is about.
+    pub topic: &'static str,
+    /// The function's name: what holds.
+    pub name: &'static str,
+    body: Body,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Body {
+    Everywhere(fn(Fixture) -> BoxFuture<'static, ()>),
+    WithSideDoor(fn(Fixture, SideDoor) -> BoxFuture<'static, ()>),
+}
+
+impl Case {
+    /// `topic::name`.
+    pub fn path(&self) -> String {
+        format!("{}::{}", self.topic, self.name)
+    }
+
+    /// Whether it needs Redis behind the backend.
+    pub fn needs_side_door(&self) -> bool {
+        matches!(self.body, Body::WithSideDoor(_))
+    }
+
+    /// The case on this backend, or `None` if it does not apply to it.
+    pub fn on(&self, fixture: Fixture, side: Option<SideDoor>) -> Option<BoxFuture<'static, ()>> {
+        match self.body {
+            Body::Everywhere(body) => Some(body(fixture)),
+            Body::WithSideDoor(body) => Some(body(fixture, side?)),
+        }
+    }
+}
+
+/// Every case.
+pub fn all() -> Vec<Case> {
+    TOPICS.concat()
+}
+
+/// The list of a file's cases, made from the functions themselves. `side_door` are those that
+/// take a [`SideDoor`] too.
+macro_rules! cases {
+    ($($everywhere:ident,)* $(; side_door: $($with:ident,)*)?) => {
+        pub(super) const CASES: &[$crate::cases::Case] = &[
+            $($crate::cases::everywhere(
+                module_path!(),
+                stringify!($everywhere),
+                |fixture| Box::pin($everywhere(fixture)),
+            ),)*
+            $($($crate::cases::with_side_door(
+                module_path!(),
+                stringify!($with),
+                |fixture, side_door| Box::pin($with(fixture, side_door)),
+            ),)*)?
+        ];
+    };
+}
+
+/// Declares the files and lists their cases.
+macro_rules! topics {
+    ($($topic:ident,)*) => {
+        $(mod $topic;)*
+        const TOPICS: &[&[Case]] = &[$($topic::CASES,)*];
+        #[cfg(test)]
+        const FILES: &[&str] = &[$(stringify!($topic),)*];
+    };
+}
+
+topics! {
+    ack,
+    ack_ids,
+    add,
+    add_values,
+    cancel,
+    create_group,
+    deleted,
+    group_wait,
+    limits,
+    many,
+    not_text,
+    read,
+    read_from_now,
+    read_group,
+    read_ids,
+    read_latest,
+    trim,
+    wait,
+    wait_length,
+    wrong_type,
+}
+
+const fn everywhere(
+    module: &'static str,
+    name: &'static str,
+    body: fn(Fixture) -> BoxFuture<'static, ()>,
+) -> Case {
+    Case { topic: last_segment(module), name, body: Body::Everywhere(body) }
+}
+
+const fn with_side_door(
+    module: &'static str,
+    name: &'static str,
+    body: fn(Fixture, SideDoor) -> BoxFuture<'static, ()>,
+) -> Case {
+    Case { topic: last_segment(module), name, body: Body::WithSideDoor(body) }
+}
+
+const fn last_segment(module: &'static str) -> &'static str {
+    let bytes = module.as_bytes();
+    let mut start = bytes.len();
+    while start > 0 && bytes[start - 1] != b':' {
+        start -= 1;
+    }
+    module.split_at(start).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_a_topic() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cases");
+        let mut files: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        let topics: Vec<_> = FILES.iter().map(|topic| format!("{topic}.rs")).collect();
+        assert_eq!(files, topics);
+    }
+
+    #[test]
+    fn no_two_cases_have_the_same_path() {
+        let mut paths: Vec<_> = all().iter().map(Case::path).collect();
+        paths.sort();
+        let count = paths.len();
+        paths.dedup();
+        assert_eq!(paths.len(), count);
+    }
+
+    #[test]
+    fn every_topic_has_cases() {
+        assert!(TOPICS.iter().all(|cases| !cases.is_empty()));
+    }
+}

@@ -1,0 +1,90 @@
+//! `XACK`: the ids it takes.
+
+use streamgate_protocol::error::code as codes;
+use streamgate_protocol::limits::MAX_ID_BYTES;
+
+use crate::fixture::{Fixture, SideDoor, code, ids, parts};
+
+use super::read_ids::MALFORMED;
+
+cases![
+    unknown_ids_are_no_error,
+    a_malformed_id_is_refused,
+    a_malformed_id_on_a_missing_group_is_no_error,
+    an_overlong_id_is_refused,
+    ;
+    side_door:
+    one_malformed_id_refuses_all,
+    ms_alone_means_its_first_id,
+];
+
+async fn given(f: &Fixture, n: usize) -> (String, Vec<String>) {
+    let key = f.key();
+    let added = f.fill(&key, n).await.unwrap();
+    f.backend.stream_create_group(&key, "group", "0").await.unwrap();
+    assert_eq!(ids(&f.take(&key, "group", "consumer").await.unwrap()), added);
+    (key, added)
+}
+
+/// XACK counts 0.
+async fn unknown_ids_are_no_error(f: Fixture) {
+    let (key, _) = given(&f, 1).await;
+    for id in ["0", "0-0", "5", "1-1", "18446744073709551615-18446744073709551615"] {
+        let acked = f.backend.stream_ack(&key, "group", &[id.to_owned()]).await;
+        assert_eq!(code(&acked), "OK", "{id}");
+    }
+}
+
+/// ERR: `$`, `+` and `-` are no ids here.
+async fn a_malformed_id_is_refused(f: Fixture) {
+    let (key, _) = given(&f, 1).await;
+    for id in MALFORMED.iter().chain(&["$", "+"]) {
+        let acked = f.backend.stream_ack(&key, "group", &[(*id).to_owned()]).await;
+        assert_eq!(code(&acked), codes::ERR, "{id:?}");
+    }
+}
+
+/// Redis looks for the group first, and without one reads no ids.
+async fn a_malformed_id_on_a_missing_group_is_no_error(f: Fixture) {
+    let (key, _) = given(&f, 1).await;
+    for key in [key, f.key()] {
+        let acked = f.backend.stream_ack(&key, "another", &["abc".to_owned()]).await;
+        assert_eq!(code(&acked), "OK");
+    }
+}
+
+/// No id is that long.
+async fn an_overlong_id_is_refused(f: Fixture) {
+    let (key, _) = given(&f, 1).await;
+    let digits = "1".repeat(MAX_ID_BYTES + 1);
+    assert_eq!(code(&f.backend.stream_ack(&key, "group", &[digits]).await), codes::ERR);
+}
+
+/// XACK reads all ids before it acknowledges one.
+async fn one_malformed_id_refuses_all(f: Fixture, redis: SideDoor) {
+    let (key, added) = given(&f, 2).await;
+    let named = [added[0].clone(), "abc".to_owned(), added[1].clone()];
+    assert_eq!(code(&f.backend.stream_ack(&key, "group", &named).await), codes::ERR);
+    let pending: (u64, redis::Value, redis::Value, redis::Value) =
+        redis.send(&[b"XPENDING", key.as_bytes(), b"group"]).await.unwrap();
+    assert_eq!(pending.0, 2);
+}
+
+/// `ms` is `ms-0`, and not every id of that millisecond.
+async fn ms_alone_means_its_first_id(f: Fixture, redis: SideDoor) {
+    let key = f.key();
+    for id in ["7-0", "7-1"] {
+        let _: String =
+            redis.send(&[b"XADD", key.as_bytes(), id.as_bytes(), b"a", b"1"]).await.unwrap();
+    }
+    f.backend.stream_create_group(&key, "group", "0").await.unwrap();
+    let taken = f.take(&key, "group", "consumer").await.unwrap();
+    let ms = parts(&taken[0].0).0.to_string();
+    f.backend.stream_ack(&key, "group", &[ms]).await.unwrap();
+    let pending: Vec<(String, String, u64, u64)> = redis
+        .send(&[b"XPENDING", key.as_bytes(), b"group", b"-", b"+", b"10"])
+        .await
+        .unwrap();
+    assert_eq!(pending.len(), 1);
+    assert_eq!(pending[0].0, "7-1");
+}

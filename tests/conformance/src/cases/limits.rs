@@ -1,0 +1,122 @@
+//! Names longer than the bound are refused with `LIMIT`, by every operation.
+
+use streamgate_protocol::error::code as codes;
+use streamgate_protocol::limits::MAX_NAME_BYTES;
+
+use crate::fixture::{Fixture, code, ids, pairs};
+
+cases![
+    an_add_to_a_long_key_is_refused,
+    reading_the_latest_of_a_long_key_is_refused,
+    reading_a_long_key_is_refused,
+    waiting_for_a_long_key_is_refused,
+    a_group_on_a_long_key_is_refused,
+    a_group_of_a_long_name_is_refused,
+    a_group_read_with_a_long_name_is_refused,
+    an_acknowledgement_with_a_long_name_is_refused,
+    the_bound_counts_bytes,
+    names_as_long_as_the_bound_are_taken,
+    a_refusal_harms_nobody,
+];
+
+fn long() -> String {
+    "k".repeat(64 * 1024)
+}
+
+/// XADD.
+async fn an_add_to_a_long_key_is_refused(f: Fixture) {
+    for key in [long(), "k".repeat(MAX_NAME_BYTES + 1)] {
+        let refused = f.backend.stream_add(&key, pairs(&[("a", "1")]), None).await;
+        assert_eq!(code(&refused), codes::LIMIT);
+    }
+}
+
+/// XREVRANGE.
+async fn reading_the_latest_of_a_long_key_is_refused(f: Fixture) {
+    for key in [long(), "k".repeat(MAX_NAME_BYTES + 1)] {
+        assert_eq!(code(&f.backend.stream_read_latest(&key, 1).await), codes::LIMIT);
+    }
+}
+
+/// XREAD.
+async fn reading_a_long_key_is_refused(f: Fixture) {
+    for key in [long(), "k".repeat(MAX_NAME_BYTES + 1)] {
+        assert_eq!(code(&f.read(&key, "0").await), codes::LIMIT);
+    }
+}
+
+/// XREAD BLOCK, at once.
+async fn waiting_for_a_long_key_is_refused(f: Fixture) {
+    let start = std::time::Instant::now();
+    let read = f.backend.stream_read(&long(), "$", 1, Some(20_000)).await;
+    assert_eq!(code(&read), codes::LIMIT);
+    let taken = f.backend.stream_read_group(&long(), "g", "c", 1, Some(20_000)).await;
+    assert_eq!(code(&taken), codes::LIMIT);
+    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+}
+
+/// XGROUP CREATE.
+async fn a_group_on_a_long_key_is_refused(f: Fixture) {
+    for key in [long(), "k".repeat(MAX_NAME_BYTES + 1)] {
+        assert_eq!(code(&f.backend.stream_create_group(&key, "g", "0").await), codes::LIMIT);
+    }
+}
+
+/// Groups' names are bounded as keys are.
+async fn a_group_of_a_long_name_is_refused(f: Fixture) {
+    let key = f.key();
+    assert_eq!(code(&f.backend.stream_create_group(&key, &long(), "0").await), codes::LIMIT);
+    assert_eq!(f.read(&key, "0").await.unwrap(), []);
+}
+
+/// XREADGROUP, whichever of the three names it is.
+async fn a_group_read_with_a_long_name_is_refused(f: Fixture) {
+    let (key, long) = (f.key(), long());
+    f.backend.stream_create_group(&key, "g", "0").await.unwrap();
+    assert_eq!(code(&f.take(&long, "g", "c").await), codes::LIMIT);
+    assert_eq!(code(&f.take(&key, &long, "c").await), codes::LIMIT);
+    assert_eq!(code(&f.take(&key, "g", &long).await), codes::LIMIT);
+}
+
+/// XACK, whichever of the two names it is.
+async fn an_acknowledgement_with_a_long_name_is_refused(f: Fixture) {
+    let (key, long, ids) = (f.key(), long(), ["1-1".to_owned()]);
+    assert_eq!(code(&f.backend.stream_ack(&long, "g", &ids).await), codes::LIMIT);
+    assert_eq!(code(&f.backend.stream_ack(&key, &long, &ids).await), codes::LIMIT);
+}
+
+/// Bytes of UTF-8, not characters.
+async fn the_bound_counts_bytes(f: Fixture) {
+    let key = "é".repeat(MAX_NAME_BYTES / 2 + 1);
+    assert!(key.chars().count() < MAX_NAME_BYTES);
+    assert_eq!(code(&f.read(&key, "0").await), codes::LIMIT);
+}
+
+/// The bound itself is within.
+async fn names_as_long_as_the_bound_are_taken(f: Fixture) {
+    let key = f.key();
+    let key = format!("{key}{}", "k".repeat(MAX_NAME_BYTES - key.len()));
+    assert_eq!(key.len(), MAX_NAME_BYTES);
+    let name = "é".repeat(MAX_NAME_BYTES / 2);
+    let id = f.add(&key, "1").await.unwrap();
+    f.backend.stream_create_group(&key, &name, "0").await.unwrap();
+    assert_eq!(ids(&f.take(&key, &name, &name).await.unwrap()), [&id]);
+    f.backend.stream_ack(&key, &name, std::slice::from_ref(&id)).await.unwrap();
+    assert_eq!(ids(&f.backend.stream_read_latest(&key, 1).await.unwrap()), [&id]);
+    let wait = f.backend.stream_read(&key, "0", 1, Some(20_000)).await.unwrap();
+    assert_eq!(ids(&wait), [&id]);
+}
+
+/// What was asked beside it is done.
+async fn a_refusal_harms_nobody(f: Fixture) {
+    let (key, long) = (f.key(), long());
+    let (first, refused, second) = futures_util::future::join3(
+        f.add(&key, "1"),
+        f.add(&long, "2"),
+        f.add(&key, "3"),
+    )
+    .await;
+    assert_eq!(code(&refused), codes::LIMIT);
+    let added = [first.unwrap(), second.unwrap()];
+    assert_eq!(ids(&f.read(&key, "0").await.unwrap()), added);
+}

@@ -1,0 +1,150 @@
+//! `XREAD`: the ids it reads after.
+
+use std::time::{Duration, Instant};
+
+use streamgate_protocol::error::code as codes;
+use streamgate_protocol::limits::MAX_ID_BYTES;
+
+use crate::fixture::{Fixture, SideDoor, code, ids, parts};
+
+cases![
+    zero_reads_from_the_beginning,
+    an_id_is_not_given_again,
+    ms_alone_means_its_first_id,
+    an_id_between_two_entries_gives_the_second,
+    an_id_beyond_the_end_gives_nothing,
+    dollar_without_a_wait_gives_nothing,
+    a_malformed_id_is_refused,
+    a_malformed_id_is_refused_on_a_missing_key,
+    a_malformed_id_is_refused_before_waiting,
+    an_overlong_id_is_refused,
+    ;
+    side_door:
+    ids_order_by_number_not_by_text,
+    an_id_of_a_deleted_entry_still_marks_its_place,
+];
+
+/// Ids that no Redis takes where an id to read after is wanted. `+` is not among them: Redis 7.4
+/// gave it a meaning.
+pub(super) const MALFORMED: &[&str] = &[
+    "", "abc", "-", "*", ">", "1-", "-1", "1-2-3", "1-*", "(1-1", "1_1", "0x10", "1.5", "１-１",
+    "18446744073709551616", "18446744073709551616-0", "0-18446744073709551616", "$$", "1-1 ",
+];
+
+/// `0` and `0-0` are below every id.
+async fn zero_reads_from_the_beginning(f: Fixture) {
+    let key = f.key();
+    let added = f.fill(&key, 3).await.unwrap();
+    for id in ["0", "0-0"] {
+        assert_eq!(ids(&f.read(&key, id).await.unwrap()), added, "{id}");
+    }
+}
+
+/// Strictly after.
+async fn an_id_is_not_given_again(f: Fixture) {
+    let key = f.key();
+    let added = f.fill(&key, 3).await.unwrap();
+    assert_eq!(ids(&f.read(&key, &added[0]).await.unwrap()), added[1..]);
+    assert_eq!(f.read(&key, &added[2]).await.unwrap(), []);
+}
+
+/// `ms` is `ms-0`: below `ms-1`, not below `ms-0`.
+async fn ms_alone_means_its_first_id(f: Fixture) {
+    let key = f.key();
+    let added = f.fill(&key, 20).await.unwrap();
+    for id in &added {
+        let (ms, _) = parts(id);
+        let expected: Vec<_> = added.iter().filter(|id| parts(id) > (ms, 0)).collect();
+        assert_eq!(ids(&f.read(&key, &ms.to_string()).await.unwrap()), expected);
+    }
+}
+
+/// The id need not be that of an entry.
+async fn an_id_between_two_entries_gives_the_second(f: Fixture) {
+    let key = f.key();
+    let added = f.fill(&key, 2).await.unwrap();
+    let (ms, seq) = parts(&added[0]);
+    let below = if seq == 0 { format!("{}-{}", ms - 1, u64::MAX) } else { format!("{ms}-{}", seq - 1) };
+    assert_eq!(ids(&f.read(&key, &below).await.unwrap()), added);
+    let (ms, seq) = parts(&added[1]);
+    assert_eq!(f.read(&key, &format!("{ms}-{}", seq + 1)).await.unwrap(), []);
+}
+
+/// The largest id is an id.
+async fn an_id_beyond_the_end_gives_nothing(f: Fixture) {
+    let key = f.key();
+    f.fill(&key, 2).await.unwrap();
+    for id in ["99999999999999", "18446744073709551615", "18446744073709551615-18446744073709551615"] {
+        assert_eq!(f.read(&key, id).await.unwrap(), [], "{id}");
+    }
+}
+
+/// Nothing is after the last id at the time of asking.
+async fn dollar_without_a_wait_gives_nothing(f: Fixture) {
+    let key = f.key();
+    f.fill(&key, 2).await.unwrap();
+    assert_eq!(f.read(&key, "$").await.unwrap(), []);
+}
+
+/// ERR, and the backend goes on.
+async fn a_malformed_id_is_refused(f: Fixture) {
+    let key = f.key();
+    let added = f.fill(&key, 2).await.unwrap();
+    for id in MALFORMED {
+        assert_eq!(code(&f.read(&key, id).await), codes::ERR, "{id:?}");
+    }
+    assert_eq!(ids(&f.read(&key, "0").await.unwrap()), added);
+}
+
+/// Redis reads ids before it looks for the key.
+async fn a_malformed_id_is_refused_on_a_missing_key(f: Fixture) {
+    for id in MALFORMED {
+        assert_eq!(code(&f.read(&f.key(), id).await), codes::ERR, "{id:?}");
+    }
+}
+
+/// A wait does not hide the error.
+async fn a_malformed_id_is_refused_before_waiting(f: Fixture) {
+    let start = Instant::now();
+    for id in MALFORMED {
+        let refused = f.backend.stream_read(&f.key(), id, 1, Some(20_000)).await;
+        assert_eq!(code(&refused), codes::ERR, "{id:?}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+/// No id is that long, whatever its digits.
+async fn an_overlong_id_is_refused(f: Fixture) {
+    let digits = "1".repeat(MAX_ID_BYTES + 1);
+    assert_eq!(code(&f.read(&f.key(), &digits).await), codes::ERR);
+    let megabyte = "1".repeat(1024 * 1024);
+    assert_eq!(code(&f.read(&f.key(), &megabyte).await), codes::ERR);
+}
+
+/// `9-10` is after `9-9`, `10-0` after both.
+async fn ids_order_by_number_not_by_text(f: Fixture, redis: SideDoor) {
+    let key = f.key();
+    let added = ["9-9", "9-10", "10-0", "10-18446744073709551615", "100-1"];
+    for id in added {
+        let _: String =
+            redis.send(&[b"XADD", key.as_bytes(), id.as_bytes(), b"a", b"1"]).await.unwrap();
+    }
+    for (i, id) in added.iter().enumerate() {
+        assert_eq!(ids(&f.read(&key, id).await.unwrap()), added[i + 1..], "{id}");
+    }
+    assert_eq!(ids(&f.read(&key, "9").await.unwrap()), added);
+    assert_eq!(ids(&f.read(&key, "10").await.unwrap()), added[3..]);
+    let latest = f.backend.stream_read_latest(&key, 10).await.unwrap();
+    assert!(ids(&latest).into_iter().rev().eq(added));
+}
+
+/// Reading on after an entry that was deleted meanwhile.
+async fn an_id_of_a_deleted_entry_still_marks_its_place(f: Fixture, redis: SideDoor) {
+    let key = f.key();
+    let added = f.fill(&key, 3).await.unwrap();
+    let deleted: u64 =
+        redis.send(&[b"XDEL", key.as_bytes(), added[1].as_bytes()]).await.unwrap();
+    assert_eq!(deleted, 1);
+    assert_eq!(ids(&f.read(&key, &added[1]).await.unwrap()), [&added[2]]);
+    assert_eq!(ids(&f.read(&key, "0").await.unwrap()), [&added[0], &added[2]]);
+}

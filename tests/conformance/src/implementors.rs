@@ -1,0 +1,122 @@
+//! The implementors, each with what it needs to be started.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use streamgate_client::Client;
+use streamgate_protocol::StreamingBackend;
+use streamgate_protocol::codec::Encoding;
+use streamgate_proxy::{MemoryStreams, RedisStreams};
+use streamgate_test_support::{Proxy, RedisServer, RedisVersion};
+
+use crate::bridge::{Chromium, Workerd};
+use crate::fixture::SideDoor;
+use crate::run::Subject;
+
+/// One of the ways to the six operations.
+#[derive(Debug, Clone, Copy)]
+pub struct Implementor {
+    /// Its name in the report.
+    pub name: &'static str,
+    /// The Redis behind it; memory without.
+    redis: Option<RedisVersion>,
+    road: Road,
+}
+
+/// How its callers reach it.
+#[derive(Debug, Clone, Copy)]
+enum Road {
+    /// In this process.
+    Direct,
+    /// The native client, through a proxy.
+    Client(Encoding),
+    /// The npm package in a page, through a proxy.
+    Chromium,
+    /// The npm package in an edge worker, through a proxy.
+    Workerd,
+}
+
+/// Every implementor.
+pub const ALL: &[Implementor] = &[
+    of("memory", None, Road::Direct),
+    of("redis-7.0", Some(RedisVersion::V7_0), Road::Direct),
+    of("redis-8.2", Some(RedisVersion::V8_2), Road::Direct),
+    of("client/memory", None, Road::Client(Encoding::Binary)),
+    of("client/redis-7.0", Some(RedisVersion::V7_0), Road::Client(Encoding::Binary)),
+    of("client/redis-8.2", Some(RedisVersion::V8_2), Road::Client(Encoding::Binary)),
+    of("client-json/redis-7.0", Some(RedisVersion::V7_0), Road::Client(Encoding::Json)),
+    of("chromium/redis-7.0", Some(RedisVersion::V7_0), Road::Chromium),
+    of("chromium/redis-8.2", Some(RedisVersion::V8_2), Road::Chromium),
+    of("workerd/redis-7.0", Some(RedisVersion::V7_0), Road::Workerd),
+    of("workerd/redis-8.2", Some(RedisVersion::V8_2), Road::Workerd),
+];
+
+/// An implementor with its servers, which end when this is dropped.
+pub struct Running {
+    /// What the cases are given.
+    pub subject: Subject,
+    // In this order: callers go before what they call.
+    _runtime: Option<Box<dyn Any + Send>>,
+    _proxy: Option<Proxy>,
+    _redis: Option<RedisServer>,
+}
+
+impl Implementor {
+    /// Whether there is a Redis behind it, so that every case applies.
+    pub fn has_redis(&self) -> bool {
+        self.redis.is_some()
+    }
+
+    /// Starts it and its servers.
+    ///
+    /// # Errors
+    ///
+    /// Something that it needs is missing or does not start.
+    pub async fn start(&self) -> anyhow::Result<Running> {
+        let redis = match self.redis {
+            Some(version) => {
+                Some(tokio::task::spawn_blocking(move || RedisServer::start(version)).await??)
+            }
+            None => None,
+        };
+        let url = redis.as_ref().map(RedisServer::url);
+        let side_door = match &url {
+            Some(url) => Some(SideDoor::open(url).await.context("no way into Redis")?),
+            None => None,
+        };
+        let proxy = match self.road {
+            Road::Direct => None,
+            _ => {
+                let args = url.iter().flat_map(|url| ["--redis".to_owned(), url.clone()]);
+                let args: Vec<_> = args.collect();
+                Some(tokio::task::spawn_blocking(move || Proxy::start(args)).await??)
+            }
+        };
+        let endpoint = proxy.as_ref().map(Proxy::ws_url).unwrap_or_default();
+        let mut runtime: Option<Box<dyn Any + Send>> = None;
+        let backend: Arc<dyn StreamingBackend> = match (self.road, &url) {
+            (Road::Direct, None) => Arc::new(MemoryStreams::new()),
+            (Road::Direct, Some(url)) => Arc::new(RedisStreams::connect(url).await?),
+            (Road::Client(encoding), _) => {
+                Arc::new(Client::builder(&endpoint).encoding(encoding).connect().await?)
+            }
+            (Road::Chromium, _) => {
+                let (bridged, chromium) = Chromium::start(&endpoint).await?;
+                runtime = Some(Box::new(chromium));
+                Arc::new(bridged)
+            }
+            (Road::Workerd, _) => {
+                let (bridged, workerd) = Workerd::start(&endpoint).await?;
+                runtime = Some(Box::new(workerd));
+                Arc::new(bridged)
+            }
+        };
+        let subject = Subject { backend, side_door };
+        Ok(Running { subject, _runtime: runtime, _proxy: proxy, _redis: redis })
+    }
+}
+
+const fn of(name: &'static str, redis: Option<RedisVersion>, road: Road) -> Implementor {
+    Implementor { name, redis, road }
+}

@@ -1,0 +1,85 @@
+//! The command `conformance`: every case against every implementor, and a table.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use streamgate_conformance::cases::{self, Case};
+use streamgate_conformance::implementors::{ALL, Implementor};
+use streamgate_conformance::report::{Report, Row};
+use streamgate_conformance::run::{Plan, run};
+
+/// Runs the one list of cases against every implementor of `StreamingBackend`.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Only this implementor. May be given several times.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Only cases whose path contains this.
+    #[arg(long, value_name = "SUBSTR")]
+    case: Option<String>,
+    /// Name implementors and cases, and run nothing.
+    #[arg(long)]
+    list: bool,
+}
+
+/// Enough to overlap the waits, few enough to keep two processors from being late for them.
+const AT_ONCE: usize = 16;
+
+/// Far beyond the longest case, a few seconds.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut cases = cases::all();
+    cases.retain(|case| arguments.case.as_ref().is_none_or(|part| case.path().contains(part)));
+    let asked = |i: &&Implementor| arguments.only.is_empty() || arguments.only.contains(&i.name.to_owned());
+    let implementors: Vec<_> = ALL.iter().filter(asked).collect();
+    if let Some(unknown) = arguments.only.iter().find(|name| ALL.iter().all(|i| i.name != **name)) {
+        eprintln!("no implementor is named {unknown}; --list names all");
+        return ExitCode::FAILURE;
+    }
+    if arguments.list {
+        list(&implementors, &cases);
+        return ExitCode::SUCCESS;
+    }
+    let mut report = Report::default();
+    for implementor in implementors {
+        let row = run_one(implementor, &cases).await;
+        for failure in row.outcome.iter().flat_map(|tally| &tally.failures) {
+            println!("FAILED {} {}: {}", row.implementor, failure.case, failure.reason);
+        }
+        report.rows.push(row);
+    }
+    println!("{report}");
+    if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn run_one(implementor: &Implementor, cases: &[Case]) -> Row {
+    let start = Instant::now();
+    let plan = Plan { at_once: AT_ONCE, timeout: TIMEOUT, stop_at_failure: false };
+    let outcome = match implementor.start().await {
+        Ok(running) => Ok(run(&running.subject, cases, plan).await),
+        Err(error) => Err(format!("{error:#}")),
+    };
+    let applicable =
+        cases.iter().filter(|case| implementor.has_redis() || !case.needs_side_door()).count();
+    Row {
+        implementor: implementor.name.to_owned(),
+        cases: cases.len(),
+        applicable,
+        outcome,
+        took: start.elapsed(),
+    }
+}
+
+fn list(implementors: &[&Implementor], cases: &[Case]) {
+    for implementor in implementors {
+        println!("implementor {}", implementor.name);
+    }
+    for case in cases {
+        let needs = if case.needs_side_door() { " (needs Redis)" } else { "" };
+        println!("case {}{needs}", case.path());
+    }
+}

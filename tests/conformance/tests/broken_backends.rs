@@ -1,0 +1,433 @@
+//! The test of the cases themselves: a backend that is broken on purpose must fail one, and the
+//! same backend unbroken must pass all.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::future::BoxFuture;
+use streamgate_conformance::cases;
+use streamgate_conformance::fixture::SideDoor;
+use streamgate_conformance::run::{Plan, Subject, run};
+use streamgate_protocol::error::code;
+use streamgate_protocol::{CacheError, CacheResult, StreamEntry, StreamingBackend};
+use streamgate_proxy::{MemoryStreams, RedisStreams};
+use streamgate_test_support::{RedisServer, RedisVersion};
+
+/// Declares the ways to be wrong and lists them.
+macro_rules! faults {
+    ($($fault:ident,)*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        enum Fault {
+            None,
+            /// Seen only in what is pending, so only with Redis behind.
+            AckAcknowledgesNothing,
+            $($fault,)*
+        }
+
+        const FAULTS: &[Fault] = &[$(Fault::$fault,)*];
+    };
+}
+
+faults! {
+    AddDropsRepeatedNames,
+    AddSortsFields,
+    AddTakesNoFields,
+    AddCutsAtNul,
+    AddIgnoresMaxlen,
+    AddTrimsBelowMaxlen,
+    AddTakesLongKeys,
+    AddAnswersLate,
+    LatestOldestFirst,
+    LatestTakesCount0AsNoLimit,
+    LatestFailsOnMissingKeys,
+    LatestTakesLongKeys,
+    ReadIncludesLastId,
+    ReadIgnoresCount,
+    ReadTakesCount0AsNothing,
+    ReadTakesMalformedIds,
+    ReadResolvesNowLate,
+    ReadEndsAfterHalfASecond,
+    ReadFailsWhenNothingCame,
+    ReadWaitsForEver,
+    ReadTakesBlock0AsNoWait,
+    CreateGroupSwallowsBusy,
+    CreateGroupIgnoresItsId,
+    CreateGroupWantsTheStream,
+    CreateGroupTakesMalformedIds,
+    GroupReadGivesEntriesTwice,
+    GroupReadTakesMissingGroups,
+    GroupReadServesTheLastFirst,
+    GroupReadEndsAfterHalfASecond,
+    GroupReadIgnoresCount,
+    GroupReadIsNotCancelled,
+    AckFailsOnUnknownIds,
+    AckFailsWithoutIds,
+    AckTakesMalformedIds,
+    AckNeedsTheGroup,
+    WaitsHoldUpAdds,
+}
+
+/// Faults looked for at the same time: most end at once, some by waiting in vain.
+const FAULTS_AT_ONCE: usize = 12;
+
+/// All at once: nearly all of a case's time is waiting.
+const ALL: Plan =
+    Plan { at_once: 256, timeout: Duration::from_secs(20), stop_at_failure: false };
+
+/// A broken backend may leave a case waiting for ever. Longer than the longest case, 4 s.
+const UNTIL_FAILURE: Plan =
+    Plan { at_once: 256, timeout: Duration::from_secs(7), stop_at_failure: true };
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_that_is_not_broken_passes() {
+    let cases = cases::all();
+    let tally = run(&in_memory(Fault::None), &cases, ALL).await;
+    assert_eq!(tally.failures, []);
+    let everywhere = cases.iter().filter(|case| !case.needs_side_door()).count();
+    assert_eq!(tally.run, everywhere);
+    assert_eq!(tally.not_applicable, cases.len() - everywhere);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_fault_is_found() {
+    let found: Vec<_> = futures_util::stream::iter(FAULTS)
+        .map(|fault| async move {
+            (fault, run(&in_memory(*fault), &cases::all(), UNTIL_FAILURE).await)
+        })
+        .buffer_unordered(FAULTS_AT_ONCE)
+        .collect()
+        .await;
+    assert_eq!(found.len(), FAULTS.len());
+    let mut unnoticed = Vec::new();
+    for (fault, tally) in found {
+        match tally.failures.first() {
+            Some(failure) => println!("{fault:?} is found by {}", failure.case),
+            None => unnoticed.push(fault),
+        }
+    }
+    assert!(unnoticed.is_empty(), "passed all cases: {unnoticed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledgement_that_does_nothing_is_found() {
+    let server = RedisServer::start(RedisVersion::V7_0).unwrap();
+    let mut cases = cases::all();
+    cases.retain(|case| case.topic == "ack");
+    let mut found = Vec::new();
+    for fault in [Fault::None, Fault::AckAcknowledgesNothing] {
+        let inner = Arc::new(RedisStreams::connect(&server.url()).await.unwrap());
+        let backend = Arc::new(Broken::new(inner, fault));
+        let side_door = Some(SideDoor::open(&server.url()).await.unwrap());
+        let tally = run(&Subject { backend, side_door }, &cases, ALL).await;
+        assert_eq!(tally.run, cases.len());
+        found.push(tally.failures.len());
+    }
+    assert_eq!(found[0], 0);
+    assert!(found[1] > 0);
+}
+
+fn in_memory(fault: Fault) -> Subject {
+    let backend = Arc::new(Broken::new(Arc::new(MemoryStreams::new()), fault));
+    Subject { backend, side_door: None }
+}
+
+/// A backend with one fault.
+struct Broken {
+    inner: Arc<dyn StreamingBackend>,
+    fault: Fault,
+    added: AtomicUsize,
+    /// Held by waits, for the fault in which they hold up adds.
+    waiting: tokio::sync::RwLock<()>,
+    /// What a group was given last.
+    given: Mutex<HashMap<(String, String), Vec<StreamEntry>>>,
+}
+
+impl Broken {
+    fn new(inner: Arc<dyn StreamingBackend>, fault: Fault) -> Self {
+        Self {
+            inner,
+            fault,
+            added: AtomicUsize::new(0),
+            waiting: tokio::sync::RwLock::new(()),
+            given: Mutex::default(),
+        }
+    }
+}
+
+fn is_malformed<T: Debug>(result: &CacheResult<T>) -> bool {
+    result.as_ref().is_err_and(|error| error.code() == code::ERR)
+}
+
+fn refused(code: &str) -> CacheError {
+    CacheError::backend(code, "broken on purpose")
+}
+
+/// A long name as a backend without a bound would take it: by another, short one.
+fn short(key: &str) -> &str {
+    key.char_indices().nth(1_000).map_or(key, |(end, _)| &key[..end])
+}
+
+impl StreamingBackend for Broken {
+    fn stream_add<'a>(
+        &'a self,
+        stream_key: &'a str,
+        mut fields: Vec<(String, String)>,
+        mut maxlen: Option<usize>,
+    ) -> BoxFuture<'a, CacheResult<String>> {
+        Box::pin(async move {
+            let mut key = stream_key;
+            match self.fault {
+                Fault::AddDropsRepeatedNames => {
+                    let mut seen = std::collections::HashSet::new();
+                    fields.retain(|(name, _)| seen.insert(name.clone()));
+                }
+                Fault::AddSortsFields => fields.sort(),
+                Fault::AddTakesNoFields if fields.is_empty() => {
+                    fields.push((String::new(), String::new()));
+                }
+                Fault::AddCutsAtNul => {
+                    for (_, value) in &mut fields {
+                        if let Some(end) = value.find('\0') {
+                            value.truncate(end);
+                        }
+                    }
+                }
+                Fault::AddIgnoresMaxlen => maxlen = None,
+                Fault::AddTrimsBelowMaxlen if maxlen == Some(100) => {
+                    let start = "0".to_owned();
+                    let there = self.inner.stream_read(key, &start, 0, None).await?;
+                    if there.len() >= 50 {
+                        maxlen = Some(0);
+                    }
+                }
+                Fault::AddTakesLongKeys => key = short(stream_key),
+                Fault::AddAnswersLate if self.added.fetch_add(1, Ordering::Relaxed) % 7 == 0 => {
+                    // It is carried out behind those that were asked after it.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                Fault::WaitsHoldUpAdds => drop(self.waiting.write().await),
+                _ => {}
+            }
+            self.inner.stream_add(key, fields, maxlen).await
+        })
+    }
+
+    fn stream_read_latest<'a>(
+        &'a self,
+        stream_key: &'a str,
+        count: usize,
+    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+        Box::pin(async move {
+            let (key, count) = match self.fault {
+                Fault::LatestTakesCount0AsNoLimit if count == 0 => (stream_key, usize::MAX),
+                Fault::LatestTakesLongKeys => (short(stream_key), count),
+                _ => (stream_key, count),
+            };
+            let mut entries = self.inner.stream_read_latest(key, count).await?;
+            match self.fault {
+                Fault::LatestOldestFirst => entries.reverse(),
+                Fault::LatestFailsOnMissingKeys if entries.is_empty() && count > 0 => {
+                    return Err(CacheError::NotFound);
+                }
+                _ => {}
+            }
+            Ok(entries)
+        })
+    }
+
+    fn stream_read<'a>(
+        &'a self,
+        stream_key: &'a str,
+        last_id: &'a str,
+        count: usize,
+        block_ms: Option<usize>,
+    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+        Box::pin(async move {
+            let inner = &self.inner;
+            match self.fault {
+                Fault::ReadIncludesLastId => {
+                    let at = inner.stream_read_latest(stream_key, 1).await?;
+                    let mut read = inner.stream_read(stream_key, last_id, count, None).await?;
+                    if at.first().is_some_and(|(id, _)| id == last_id) {
+                        read.splice(0..0, at);
+                    }
+                    if !read.is_empty() {
+                        return Ok(read);
+                    }
+                    inner.stream_read(stream_key, last_id, count, block_ms).await
+                }
+                Fault::ReadIgnoresCount => inner.stream_read(stream_key, last_id, 0, block_ms).await,
+                Fault::ReadTakesCount0AsNothing if count == 0 => Ok(Vec::new()),
+                Fault::ReadTakesMalformedIds => {
+                    let read = inner.stream_read(stream_key, last_id, count, block_ms).await;
+                    if is_malformed(&read) {
+                        return inner.stream_read(stream_key, "0", count, block_ms).await;
+                    }
+                    read
+                }
+                Fault::ReadResolvesNowLate if last_id == "$" => {
+                    tokio::task::yield_now().await;
+                    inner.stream_read(stream_key, last_id, count, block_ms).await
+                }
+                Fault::ReadEndsAfterHalfASecond => {
+                    let block = block_ms.map(|ms| if ms == 0 { 500 } else { ms.min(500) });
+                    inner.stream_read(stream_key, last_id, count, block).await
+                }
+                Fault::ReadFailsWhenNothingCame => {
+                    let read = inner.stream_read(stream_key, last_id, count, block_ms).await?;
+                    if read.is_empty() && block_ms.is_some() {
+                        return Err(refused(code::TIMEOUT));
+                    }
+                    Ok(read)
+                }
+                Fault::ReadWaitsForEver => {
+                    let block = block_ms.map(|_| 0);
+                    inner.stream_read(stream_key, last_id, count, block).await
+                }
+                Fault::ReadTakesBlock0AsNoWait => {
+                    let block = block_ms.filter(|ms| *ms > 0);
+                    inner.stream_read(stream_key, last_id, count, block).await
+                }
+                Fault::WaitsHoldUpAdds if block_ms.is_some() => {
+                    let _held = self.waiting.read().await;
+                    inner.stream_read(stream_key, last_id, count, block_ms).await
+                }
+                _ => inner.stream_read(stream_key, last_id, count, block_ms).await,
+            }
+        })
+    }
+
+    fn stream_create_group<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        id: &'a str,
+    ) -> BoxFuture<'a, CacheResult<()>> {
+        Box::pin(async move {
+            let inner = &self.inner;
+            match self.fault {
+                Fault::CreateGroupIgnoresItsId => {
+                    inner.stream_create_group(stream_key, group_name, "0").await
+                }
+                Fault::CreateGroupWantsTheStream
+                    if inner.stream_read_latest(stream_key, 1).await?.is_empty() =>
+                {
+                    Err(refused(code::ERR))
+                }
+                _ => {
+                    let created = inner.stream_create_group(stream_key, group_name, id).await;
+                    match (self.fault, &created) {
+                        (Fault::CreateGroupSwallowsBusy, Err(error))
+                            if error.code() == code::BUSYGROUP =>
+                        {
+                            Ok(())
+                        }
+                        (Fault::CreateGroupTakesMalformedIds, _) if is_malformed(&created) => {
+                            inner.stream_create_group(stream_key, group_name, "0").await
+                        }
+                        _ => created,
+                    }
+                }
+            }
+        })
+    }
+
+    fn stream_read_group<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        consumer_name: &'a str,
+        count: usize,
+        block_ms: Option<usize>,
+    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+        Box::pin(async move {
+            let inner = &self.inner;
+            let read = |count, block| {
+                inner.stream_read_group(stream_key, group_name, consumer_name, count, block)
+            };
+            match self.fault {
+                Fault::GroupReadGivesEntriesTwice => {
+                    let taken = read(count, block_ms).await?;
+                    let place = (stream_key.to_owned(), group_name.to_owned());
+                    let mut given = self.given.lock().unwrap();
+                    if taken.is_empty() {
+                        return Ok(given.remove(&place).unwrap_or_default());
+                    }
+                    given.insert(place, taken.clone());
+                    Ok(taken)
+                }
+                Fault::GroupReadTakesMissingGroups => {
+                    let taken = read(count, block_ms).await;
+                    if taken.as_ref().is_err_and(|error| error.code() == code::NOGROUP) {
+                        return Ok(Vec::new());
+                    }
+                    taken
+                }
+                Fault::GroupReadServesTheLastFirst => {
+                    // Whoever comes first takes its place last.
+                    let there = read(count, None).await?;
+                    if !there.is_empty() || block_ms.is_none() {
+                        return Ok(there);
+                    }
+                    if consumer_name == "first" || consumer_name == "consumer0" {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                    read(count, block_ms).await
+                }
+                Fault::GroupReadEndsAfterHalfASecond => {
+                    let block = block_ms.map(|ms| if ms == 0 { 500 } else { ms.min(500) });
+                    read(count, block).await
+                }
+                Fault::GroupReadIgnoresCount => read(0, block_ms).await,
+                Fault::GroupReadIsNotCancelled => {
+                    let (inner, key) = (Arc::clone(inner), stream_key.to_owned());
+                    let (group, consumer) = (group_name.to_owned(), consumer_name.to_owned());
+                    let mut wait = Box::pin(async move {
+                        inner.stream_read_group(&key, &group, &consumer, count, block_ms).await
+                    });
+                    // Asked at once, so that nothing else is wrong with it.
+                    match (&mut wait).now_or_never() {
+                        Some(taken) => taken,
+                        None => tokio::spawn(wait).await.unwrap(),
+                    }
+                }
+                _ => read(count, block_ms).await,
+            }
+        })
+    }
+
+    fn stream_ack<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        ids: &'a [String],
+    ) -> BoxFuture<'a, CacheResult<()>> {
+        Box::pin(async move {
+            match self.fault {
+                Fault::AckFailsOnUnknownIds if ids.iter().any(|id| id.starts_with("1-")) => {
+                    Err(CacheError::NotFound)
+                }
+                Fault::AckAcknowledgesNothing => Ok(()),
+                Fault::AckFailsWithoutIds if ids.is_empty() => Err(refused(code::ERR)),
+                Fault::AckTakesMalformedIds => {
+                    let acked = self.inner.stream_ack(stream_key, group_name, ids).await;
+                    if is_malformed(&acked) { Ok(()) } else { acked }
+                }
+                Fault::AckNeedsTheGroup => {
+                    // Nothing tells of a group without taking from it; an empty stream is enough
+                    // to be wrong about one that is missing.
+                    let there = self.inner.stream_read_latest(stream_key, 1).await?;
+                    if there.is_empty() && !ids.is_empty() {
+                        return Err(refused(code::NOGROUP));
+                    }
+                    self.inner.stream_ack(stream_key, group_name, ids).await
+                }
+                _ => self.inner.stream_ack(stream_key, group_name, ids).await,
+            }
+        })
+    }
+}

@@ -1,0 +1,102 @@
+// Does what the control socket says with the package's client, in whatever runtime this is.
+//
+// In:  {n, method, args}, {cancel: n}.
+// Out: {ready: {}}, {failed: fault}, {answer: {n, ok}}, {answer: {n, error: fault}}.
+
+import { connect } from "streamgate";
+
+/** Each method with its arguments in the order of the trait's, then the signal. */
+const methods = {
+  async add(client, [stream, fields, maxlen], signal) {
+    return { id: await client.add(stream, fields, options({ maxlen, signal })) };
+  },
+  async readLatest(client, [stream, count], signal) {
+    return { entries: plain(await client.readLatest(stream, count, { signal })) };
+  },
+  async read(client, [stream, lastId, count, blockMs], signal) {
+    const entries = await client.read(stream, lastId, options({ count, blockMs, signal }));
+    return { entries: plain(entries), lastId: entries.lastId };
+  },
+  async createGroup(client, [stream, group, id], signal) {
+    return nothing(await client.createGroup(stream, group, id, { signal }));
+  },
+  async readGroup(client, [stream, group, consumer, count, blockMs], signal) {
+    const limits = options({ count, blockMs, signal });
+    return { entries: plain(await client.readGroup(stream, group, consumer, limits)) };
+  },
+  async ack(client, [stream, group, ids], signal) {
+    return nothing(await client.ack(stream, group, ids, { signal }));
+  },
+};
+
+/**
+ * Connects to the control socket and to the proxy, and serves until the control socket closes.
+ *
+ * @param {string} control where the control socket is
+ * @param {string} proxy where the proxy is
+ */
+export async function serve(control, proxy) {
+  const socket = new WebSocket(control);
+  const closed = event(socket, "close");
+  await Promise.race([event(socket, "open"), closed]);
+  const say = (report) => socket.send(JSON.stringify(report));
+  let client;
+  try {
+    client = await connect(proxy);
+  } catch (error) {
+    say({ failed: fault(error) });
+    await closed;
+    return;
+  }
+  const running = new Map();
+  const call = async ({ n, method, args }) => {
+    const controller = new AbortController();
+    running.set(n, controller);
+    try {
+      const ok = await methods[method](client, args, controller.signal);
+      say({ answer: { n, ok } });
+    } catch (error) {
+      // Who cancels a call does not wait for its answer.
+      if (!controller.signal.aborted) say({ answer: { n, error: fault(error) } });
+    } finally {
+      running.delete(n);
+    }
+  };
+  socket.addEventListener("message", ({ data }) => {
+    const command = JSON.parse(data);
+    if (command.cancel === undefined) call(command);
+    else running.get(command.cancel)?.abort();
+  });
+  say({ ready: {} });
+  await closed;
+  await client.close();
+}
+
+/** Reads where to go from the query of an address. */
+export function fromQuery(url) {
+  const query = new URL(url).searchParams;
+  return serve(query.get("control"), query.get("proxy"));
+}
+
+function event(target, name) {
+  return new Promise((resolve) => target.addEventListener(name, resolve, { once: true }));
+}
+
+/** An option that the trait leaves out is left out here too. */
+function options(given) {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null));
+}
+
+function plain(entries) {
+  return Array.from(entries, ({ id, fields }) => [id, fields]);
+}
+
+function nothing(value) {
+  return value === undefined ? {} : { id: `not undefined: ${value}` };
+}
+
+function fault(error) {
+  if (!(error instanceof Error)) return { name: "not an Error", message: String(error) };
+  const { name, code, retry, message } = error;
+  return { name, code, retry, message };
+}

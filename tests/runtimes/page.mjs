@@ -1,0 +1,5 @@
+// The package in a page of a browser.
+
+import { fromQuery } from "./bridge.mjs";
+
+await fromQuery(location.href);

@@ -1,0 +1,80 @@
+// The package's type declarations, as its users meet them. Compiled, never run.
+
+import {
+  Client,
+  connect,
+  type ConnectionState,
+  type Entry,
+  type ReadResult,
+  type Retry,
+  StateEvent,
+  StreamgateError,
+} from "streamgate";
+
+/** Fails to compile unless the types are the same. */
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+function same<_ extends true>() {}
+
+export async function calls(signal: AbortSignal) {
+  await using client = await connect("wss://example.com/v1/ws", { signal, connectTimeoutMs: 1000 });
+  same<Same<typeof client, Client>>();
+
+  const id = await client.add("orders", { item: "tea" });
+  same<Same<typeof id, string>>();
+  await client.add("orders", [["item", "tea"], ["item", "milk"]], { maxlen: 100, signal });
+  await client.add("orders", new Map([["item", "tea"]]));
+  await client.add("orders", new URLSearchParams("item=tea&item=milk"));
+
+  const latest = await client.readLatest("orders", 10, { signal });
+  same<Same<typeof latest, Entry[]>>();
+  const read = await client.read("orders", "$", { count: 10, blockMs: 0, signal });
+  same<Same<typeof read, ReadResult>>();
+  same<Same<typeof read.lastId, string>>();
+  for (const entry of read) {
+    same<Same<typeof entry, Entry>>();
+    const value = entry.get("item");
+    same<Same<typeof value, string | undefined>>();
+    for (const [name, each] of entry.fields) console.log(name.length + each.length, entry.toObject());
+  }
+
+  await client.createGroup("orders", "kitchen", "0", { signal });
+  const given = await client.readGroup("orders", "kitchen", "one", { count: 1, blockMs: 700 });
+  same<Same<typeof given, Entry[]>>();
+  await client.ack("orders", "kitchen", "1-0");
+  await client.ack("orders", "kitchen", given.map((entry) => entry.id), { signal });
+  await client.ack("orders", "kitchen", new Set(["1-0"]));
+  await client.close();
+}
+
+export function events(client: Client) {
+  same<Same<typeof client.state, ConnectionState>>();
+  client.addEventListener("state", (event) => {
+    same<Same<typeof event, StateEvent>>();
+    same<Same<typeof event.code, number | undefined>>();
+  }, { once: true });
+  client.addEventListener("other", { handleEvent: (event) => console.log(event.type) });
+}
+
+export function failures(error: unknown) {
+  if (error instanceof StreamgateError) {
+    same<Same<typeof error.code, string>>();
+    same<Same<typeof error.retry, Retry>>();
+  }
+}
+
+export function mistakes(client: Client) {
+  // @ts-expect-error: clients come from `connect`
+  new Client();
+  // @ts-expect-error: a number is no value
+  void client.add("orders", { cups: 2 });
+  // @ts-expect-error: triples are no fields
+  void client.add("orders", [["item", "tea", "milk"]]);
+  // @ts-expect-error: the count is not optional
+  void client.readLatest("orders");
+  // @ts-expect-error: it is called blockMs
+  void client.read("orders", "0", { block: 10 });
+  // @ts-expect-error: it cannot be set
+  client.state = "open";
+  // @ts-expect-error: a constructor is wanted
+  void connect("/v1/ws", { WebSocket: "ws" });
+}

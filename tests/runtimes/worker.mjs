@@ -1,0 +1,10 @@
+// The package in an edge worker: one request lasts as long as its client.
+
+import { fromQuery } from "./bridge.mjs";
+
+export default {
+  async fetch(request) {
+    await fromQuery(request.url);
+    return new Response("the control socket was closed");
+  },
+};

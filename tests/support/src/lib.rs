@@ -1,0 +1,13 @@
+//! The other processes that a test needs: [`RedisServer`] and [`Proxy`].
+//!
+//! Each is a child of the test's own, on loopback and on a port of its own, and ends when its
+//! value is dropped, also when the test panics. Starting one blocks until it says that it is
+//! ready. A binary that is missing is an error that says how to get it, never a skipped test.
+
+pub mod binary;
+mod process;
+pub mod proxy;
+pub mod redis;
+
+pub use proxy::Proxy;
+pub use redis::{RedisServer, RedisVersion};

@@ -1,0 +1,86 @@
+//! A `streamgate` server as a child process.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+
+use anyhow::Context;
+
+use crate::binary;
+use crate::process::Process;
+
+/// What the server prints when it is ready; its address follows.
+const READY: &str = "streamgate listening on ";
+
+/// A running `streamgate serve`, on a free port of loopback.
+pub struct Proxy {
+    process: Process,
+    http_url: String,
+}
+
+impl Proxy {
+    /// Starts the built command (see [`binary::streamgate`]) with further arguments, such as
+    /// `["--redis", url]`.
+    ///
+    /// # Errors
+    ///
+    /// The command is missing, or ends or stays silent instead of listening. What it says on its
+    /// standard error is shown as it comes.
+    pub fn start<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> anyhow::Result<Self> {
+        Self::start_binary(&binary::streamgate()?, args)
+    }
+
+    /// As [`start`](Self::start), with a command of your choice.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub fn start_binary<A: AsRef<OsStr>>(
+        binary: &Path,
+        args: impl IntoIterator<Item = A>,
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(binary);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(args);
+        let mut process = Process::spawn(&mut command)?;
+        let http_url = process
+            .wait_for(|line| line.strip_prefix(READY).map(|url| url.trim().to_owned()))
+            .with_context(|| format!("{} does not listen", binary.display()))?;
+        let http_url = http_url.trim_end_matches('/').to_owned();
+        Ok(Self { process, http_url })
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn http_url(&self) -> &str {
+        &self.http_url
+    }
+
+    /// `ws://127.0.0.1:PORT/v1/ws`.
+    pub fn ws_url(&self) -> String {
+        format!("{}/v1/ws", self.http_url.replacen("http", "ws", 1))
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Ends the server without notice (`SIGKILL`).
+    ///
+    /// # Errors
+    ///
+    /// It cannot be waited for.
+    pub fn kill(mut self) -> anyhow::Result<ExitStatus> {
+        self.process.kill()
+    }
+
+    /// Asks the server to end (`SIGTERM`) and waits until it has.
+    ///
+    /// # Errors
+    ///
+    /// It does not end within 20 s; it is killed then.
+    pub fn terminate(mut self) -> anyhow::Result<ExitStatus> {
+        self.process.terminate()
+    }
+}

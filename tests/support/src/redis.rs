@@ -1,0 +1,199 @@
+//! Redis servers as child processes.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use anyhow::Context;
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::binary;
+use crate::process::Process;
+
+/// Ports are taken from below the range that Linux gives to outgoing connections (32768 and
+/// up), so that no client's connection can sit on the port of a server that is about to start
+/// again.
+const PORTS: std::ops::Range<u16> = 16_384..32_000;
+
+/// Ports tried before giving up: another test may take one between the look and the start.
+const ATTEMPTS: usize = 16;
+
+/// The versions of Redis that streamgate is tested on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedisVersion {
+    /// Debian 12's, the oldest that is supported. `STREAMGATE_REDIS_7`, or `redis-server` on
+    /// `PATH`.
+    V7_0,
+    /// The newest. `STREAMGATE_REDIS_8`, or `tools/redis-8.2/redis-server` in the target folder.
+    V8_2,
+}
+
+/// A running Redis, on a free port of loopback, without persistence.
+pub struct RedisServer {
+    /// `None` between [`kill`](Self::kill) and [`restart`](Self::restart).
+    process: Option<Process>,
+    binary: PathBuf,
+    config: Vec<String>,
+    port: u16,
+    folder: TempDir,
+}
+
+impl RedisVersion {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V7_0, Self::V8_2];
+
+    fn binary(self) -> anyhow::Result<PathBuf> {
+        const REMEDY: &str = "cargo xtask setup";
+        match self {
+            Self::V7_0 => binary::find("STREAMGATE_REDIS_7", "redis-server".as_ref(), REMEDY),
+            Self::V8_2 => {
+                let default = binary::target_folder().join("tools/redis-8.2/redis-server");
+                binary::find("STREAMGATE_REDIS_8", &default, REMEDY)
+            }
+        }
+    }
+}
+
+impl RedisServer {
+    /// Starts a server and waits until it accepts connections.
+    ///
+    /// # Errors
+    ///
+    /// The binary is missing (the message names `cargo xtask setup`), or the server ends instead
+    /// of starting.
+    pub fn start(version: RedisVersion) -> anyhow::Result<Self> {
+        Self::start_with(version, &[])
+    }
+
+    /// As [`start`](Self::start), with further arguments, such as
+    /// `["--stream-node-max-entries", "1"]`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub fn start_with(version: RedisVersion, config: &[&str]) -> anyhow::Result<Self> {
+        let binary = version.binary()?;
+        let config = config.iter().map(|&arg| arg.to_owned()).collect();
+        let folder = tempfile::Builder::new()
+            .prefix("streamgate-redis-")
+            .tempdir()?;
+        let mut server = Self {
+            process: None,
+            binary,
+            config,
+            port: 0,
+            folder,
+        };
+        let mut outcome = Ok(());
+        for _ in 0..ATTEMPTS {
+            server.port = free_port()?;
+            outcome = server.spawn();
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome.map(|()| server)
+    }
+
+    /// `redis://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The process's id; `None` while the server is down.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
+    /// Stops the process (`SIGSTOP`): connections stay open, nothing is answered.
+    ///
+    /// # Errors
+    ///
+    /// The server is down.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.running()?.signal(Signal::STOP)
+    }
+
+    /// Lets the process go on (`SIGCONT`).
+    ///
+    /// # Errors
+    ///
+    /// The server is down.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.running()?.signal(Signal::CONT)
+    }
+
+    /// Ends the server without notice (`SIGKILL`). Its data is gone.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be waited for.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        match self.process.take() {
+            Some(mut process) => process.kill().map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts the server again on the same port, empty, having ended it if need be.
+    ///
+    /// # Errors
+    ///
+    /// The server ends instead of starting.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.kill()?;
+        self.spawn()
+    }
+
+    fn running(&self) -> anyhow::Result<&Process> {
+        self.process.as_ref().context("this Redis is down")
+    }
+
+    fn spawn(&mut self) -> anyhow::Result<()> {
+        let mut command = Command::new(&self.binary);
+        command
+            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
+            .args([
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--daemonize",
+                "no",
+                "--logfile",
+                "",
+            ])
+            .arg("--dir")
+            .arg(self.folder.path())
+            .args(&self.config);
+        let mut process = Process::spawn(&mut command)?;
+        process
+            .wait_for(|line| line.contains("Ready to accept connections").then_some(()))
+            .with_context(|| format!("Redis does not start on port {}", self.port))?;
+        self.process = Some(process);
+        Ok(())
+    }
+}
+
+/// A port that nobody listens on now. Processes begin at different ones, so that tests running
+/// side by side seldom look at the same.
+fn free_port() -> anyhow::Result<u16> {
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    let first = std::process::id().wrapping_mul(97);
+    for _ in PORTS {
+        let step = u32::from(TRIED.fetch_add(1, Ordering::Relaxed));
+        let offset = first.wrapping_add(step) % u32::from(PORTS.end - PORTS.start);
+        let port = PORTS.start + u16::try_from(offset)?;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no port of {PORTS:?} is free")
+}

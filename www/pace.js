@@ -1,0 +1,73 @@
+// Waiting: for a moment, for the next frame, and for a loop's turn after a failure.
+
+/** The longest pause between two frames when the tab is hidden and draws none. */
+const HIDDEN_FRAME_MS = 250;
+const FIRST_BACKOFF_MS = 100;
+const LONGEST_BACKOFF_MS = 2_000;
+
+/** Resolves after `ms`, or at once when `signal` aborts. */
+export function delay(ms, signal) {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const done = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener("abort", done);
+  });
+}
+
+/** Resolves with the next animation frame; a hidden tab gets none, so a timer stands in. */
+export function nextFrame() {
+  return new Promise((resolve) => {
+    const done = () => {
+      cancelAnimationFrame(frame);
+      clearTimeout(timer);
+      resolve();
+    };
+    const frame = requestAnimationFrame(done);
+    const timer = setTimeout(done, HIDDEN_FRAME_MS);
+  });
+}
+
+/** Returns a function that runs `draw` once in the next frame, however often it is called before. */
+export function oncePerFrame(draw) {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    nextFrame().then(() => {
+      asked = false;
+      draw();
+    });
+  };
+}
+
+/**
+ * Runs `step(client)` again and again while the connection is open, until `signal` aborts or an
+ * error says that trying again is no use; that error is thrown. After any other error the next
+ * turn waits for the connection to change state, or for a growing delay if it does not.
+ */
+export async function keepGoing(connection, signal, step, onError) {
+  let failures = 0;
+  while (!signal.aborted) {
+    const client = await connection.ready(signal);
+    if (!client) return;
+    try {
+      await step(client);
+      failures = 0;
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error.retry === "never" || error.retry === undefined) throw error;
+      onError(error);
+      await connection.change(signal, backoff(failures));
+      failures += 1;
+    }
+  }
+}
+
+function backoff(failures) {
+  return Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(failures, 10));
+}

@@ -1,0 +1,125 @@
+//! The live demo.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use crate::command::{announce, command, line, run as run_command};
+use crate::setup::{self, Purpose};
+use crate::{wasm, workspace};
+
+/// What the demo is to be.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// A Redis server to use, such as redis://127.0.0.1:6379; without it, streams are kept in memory
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Build the proxy optimized, which takes longer
+    #[arg(long)]
+    release: bool,
+}
+
+/// Sets up what is missing, builds, and becomes the proxy.
+///
+/// # Errors
+///
+/// The address is taken, or a step failed.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    // Now, not after the build.
+    check_free(options.listen)?;
+    setup::run(Purpose::Demo)?;
+    wasm::page()?;
+    let program = build_proxy(options.release)?;
+    let mut proxy = command(program);
+    proxy
+        .args(["serve", "--listen", &options.listen.to_string()])
+        .env("STREAMGATE_WWW", workspace::www());
+    if let Some(url) = &options.redis {
+        proxy.args(["--redis", url]);
+    }
+    announce(&format!("starting; {}", invitation(options.listen)));
+    Err(replace(&mut proxy)).with_context(|| format!("cannot start `{}`", line(&proxy)))
+}
+
+fn check_free(address: SocketAddr) -> anyhow::Result<()> {
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => bail!(
+            "{address} is taken; choose another port with --listen {}:PORT",
+            address.ip()
+        ),
+        Err(error) => Err(error).with_context(|| format!("cannot listen on {address}")),
+    }
+}
+
+fn build_proxy(release: bool) -> anyhow::Result<PathBuf> {
+    announce("building the proxy");
+    let mut cargo = command("cargo");
+    cargo.args(["build", "-p", "streamgate-proxy", "--bin", "streamgate"]);
+    if release {
+        cargo.arg("--release");
+    }
+    run_command(&mut cargo, "the compiler's message says why")?;
+    let debug = workspace::binary("streamgate");
+    Ok(if release {
+        workspace::target()
+            .join("release")
+            .join(debug.file_name().unwrap_or_default())
+    } else {
+        debug
+    })
+}
+
+fn invitation(address: SocketAddr) -> String {
+    if address.port() == 0 {
+        "open the address it prints (ctrl-c ends it)".to_owned()
+    } else {
+        format!("open http://{address}/ (ctrl-c ends it)")
+    }
+}
+
+/// Lets the proxy take this process's place, so that signals reach it.
+#[cfg(unix)]
+fn replace(proxy: &mut Command) -> io::Error {
+    std::os::unix::process::CommandExt::exec(proxy)
+}
+
+#[cfg(not(unix))]
+fn replace(proxy: &mut Command) -> io::Error {
+    match proxy.status() {
+        Ok(status) => std::process::exit(status.code().unwrap_or(1)),
+        Err(error) => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_said_in_one_line() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let text = check_free(address).unwrap_err().to_string();
+        assert!(
+            text.contains(&address.to_string()) && text.contains("--listen"),
+            "{text}"
+        );
+        assert!(!text.contains('\n'), "{text}");
+        drop(listener);
+        check_free(address).unwrap();
+    }
+
+    #[test]
+    fn the_address_is_named_when_it_is_known() {
+        assert!(invitation(([127, 0, 0, 1], 8080).into()).contains("http://127.0.0.1:8080/"));
+        assert!(invitation(([127, 0, 0, 1], 0).into()).contains("it prints"));
+    }
+}

@@ -1,0 +1,82 @@
+//! The developer's commands: `cargo xtask <command>`.
+
+use clap::{Args, Parser, Subcommand};
+
+mod check;
+mod command;
+mod demo;
+mod environment;
+mod files;
+mod programs;
+mod setup;
+mod size;
+mod test;
+mod toolchain;
+mod types;
+mod wasm;
+mod workspace;
+
+/// Builds, runs and tests streamgate; installs what is missing.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what is missing
+    Setup {
+        /// What it is wanted for
+        #[arg(long = "for", value_enum, default_value_t = setup::Purpose::Test)]
+        purpose: setup::Purpose,
+    },
+    /// Build, start and show the live demo
+    Demo(demo::Options),
+    /// Check and test everything
+    Test,
+    /// Check the formatting, and lint the native and the wasm32 code
+    Check {
+        /// Only this part
+        #[arg(value_enum)]
+        part: Option<check::Part>,
+    },
+    /// Build the npm package and the demo page
+    Wasm,
+    /// Print the size of what a browser downloads, and hold it to its budget
+    Size,
+    /// Check the npm package's type declarations
+    Types,
+    /// Run the JavaScript tests
+    Js,
+    /// Run the demo page's test in Chromium
+    Page,
+    /// Run the conformance suite against every implementor
+    Conformance(Rest),
+    /// Run the benchmark
+    Bench(Rest),
+}
+
+/// Arguments handed on as they are.
+#[derive(Args)]
+struct Rest {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Setup { purpose } => setup::run(purpose),
+        Command::Demo(options) => demo::run(&options),
+        Command::Test => test::run(),
+        Command::Check { part } => check::run(part),
+        Command::Wasm => wasm::run(),
+        Command::Size => size::run(),
+        Command::Types => types::run(),
+        Command::Js => programs::js(),
+        Command::Page => programs::page(),
+        Command::Conformance(rest) => programs::conformance(&rest.arguments),
+        Command::Bench(rest) => programs::bench(&rest.arguments),
+    }
+}

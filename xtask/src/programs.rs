@@ -1,0 +1,85 @@
+//! Programs of this workspace, run with what they need.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::ensure;
+
+use crate::command::{announce, command, run};
+use crate::environment::describe;
+use crate::workspace;
+
+/// Runs the conformance suite with what is built.
+pub(crate) fn conformance(arguments: &[String]) -> anyhow::Result<()> {
+    build()?;
+    announce("conformance");
+    let mut suite = command(workspace::binary("conformance"));
+    run(
+        describe(&mut suite).args(arguments),
+        "its last lines say which cases failed",
+    )
+}
+
+/// Runs the benchmark, optimized.
+pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<()> {
+    announce("benchmark");
+    let mut cargo = command("cargo");
+    cargo.args(["run", "--release", "-p", "streamgate-bench", "--"]);
+    run(
+        describe(&mut cargo).args(arguments),
+        "`cargo xtask setup` installs what it needs",
+    )
+}
+
+/// Runs the JavaScript tests, all but the demo page's.
+pub(crate) fn js() -> anyhow::Result<()> {
+    let scripts = scripts(|name| name != PAGE_TEST)?;
+    ensure!(!scripts.is_empty(), "there is no test in tests/runtimes");
+    announce("JavaScript tests");
+    run(
+        &mut node_test(&scripts),
+        "`cargo xtask wasm` makes the package they test",
+    )
+}
+
+/// Runs the demo page's test.
+pub(crate) fn page() -> anyhow::Result<()> {
+    let scripts = scripts(|name| name == PAGE_TEST)?;
+    ensure!(!scripts.is_empty(), "tests/runtimes/{PAGE_TEST} is missing");
+    announce("demo page");
+    run(
+        &mut node_test(&scripts),
+        "`cargo xtask wasm` makes the page it tests",
+    )
+}
+
+/// Builds everything but xtask, in the one way that the tests use.
+pub(crate) fn build() -> anyhow::Result<()> {
+    announce("building");
+    let mut cargo = command("cargo");
+    cargo.args(["build", "--workspace", "--exclude", "xtask"]);
+    run(&mut cargo, "the compiler's message says why")
+}
+
+const PAGE_TEST: &str = "demo.test.mjs";
+
+fn scripts(wanted: impl Fn(&str) -> bool) -> anyhow::Result<Vec<PathBuf>> {
+    let mut scripts = Vec::new();
+    for entry in fs::read_dir(workspace::root().join("tests/runtimes"))? {
+        let place = entry?.path();
+        let name = place.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".test.mjs") && wanted(&name) {
+            scripts.push(place);
+        }
+    }
+    scripts.sort();
+    Ok(scripts)
+}
+
+fn node_test(scripts: &[PathBuf]) -> Command {
+    let mut node = command("node");
+    node.args(["--test", "--test-reporter=spec"]).args(scripts);
+    describe(&mut node);
+    node
+}

@@ -1,0 +1,108 @@
+//! Finds what is missing on this machine and installs it.
+
+use anyhow::bail;
+use clap::ValueEnum;
+
+use crate::command::announce;
+
+pub(crate) mod browser;
+pub(crate) mod executable;
+pub(crate) mod node;
+pub(crate) mod npm;
+pub(crate) mod redis;
+pub(crate) mod wasm_opt;
+
+mod debian;
+mod python;
+mod rust;
+mod wheel;
+
+/// What a machine is set up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Purpose {
+    /// The live demo: a compiler for wasm32
+    Demo,
+    /// The npm package: also Node.js and wasm-opt
+    Package,
+    /// All tests: also two Redis servers, Chromium and the packages of tests/runtimes
+    Test,
+}
+
+/// Something that is not here, and how to get it.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    /// What it is, as the user knows it.
+    what: &'static str,
+    /// The Debian packages that bring it.
+    packages: &'static [&'static str],
+    /// What to do where Debian's packages are of no use.
+    elsewhere: &'static str,
+}
+
+/// Installs what is missing. Does nothing, quickly, when all is there.
+///
+/// # Errors
+///
+/// Something could not be installed; the error says what to do.
+pub(crate) fn run(purpose: Purpose) -> anyhow::Result<()> {
+    rust::add_to_rustup(purpose);
+    install(missing(purpose))?;
+    if purpose != Purpose::Demo {
+        node::fetch_if_needed()?;
+    }
+    if purpose == Purpose::Test {
+        redis::link_7()?;
+        redis::fetch_8()?;
+        npm::install()?;
+    }
+    let still = missing(purpose);
+    if !still.is_empty() {
+        bail!("installed, and yet not found: {}", names(&still));
+    }
+    announce(&format!("set up for: {}", name(purpose)));
+    Ok(())
+}
+
+fn missing(purpose: Purpose) -> Vec<Missing> {
+    let mut missing = vec![rust::missing(purpose)];
+    if purpose != Purpose::Demo {
+        missing.extend([wasm_opt::missing(), python::missing()]);
+    }
+    if purpose == Purpose::Test {
+        missing.extend([redis::missing_7(), browser::missing()]);
+    }
+    missing.into_iter().flatten().collect()
+}
+
+fn install(missing: Vec<Missing>) -> anyhow::Result<()> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !debian::has_apt() {
+        let mut text = format!("missing on this machine: {}", names(&missing));
+        for Missing {
+            what, elsewhere, ..
+        } in &missing
+        {
+            text += &format!("\n  {what}: {elsewhere}");
+        }
+        bail!(text);
+    }
+    announce(&format!("missing: {}", names(&missing)));
+    let packages: Vec<_> = missing.iter().flat_map(|m| m.packages).copied().collect();
+    debian::install(&packages)
+}
+
+fn names(missing: &[Missing]) -> String {
+    missing
+        .iter()
+        .map(|m| m.what)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn name(purpose: Purpose) -> String {
+    purpose
+        .to_possible_value()
+        .map_or_else(String::new, |value| value.get_name().to_owned())
+}

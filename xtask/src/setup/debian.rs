@@ -1,0 +1,61 @@
+//! Debian's packages.
+
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use super::executable;
+use crate::command::{announce, command, output, run};
+
+const INSTALL: [&str; 4] = [
+    "install",
+    "--yes",
+    "--no-install-recommends",
+    // Another apt may be at work; wait for it, in seconds, rather than fail.
+    "--option=DPkg::Lock::Timeout=300",
+];
+
+/// Is this Debian, or something like it?
+pub(crate) fn has_apt() -> bool {
+    executable::find("apt-get").is_some()
+}
+
+/// Installs packages, as root or by a `sudo` that asks nothing.
+///
+/// # Errors
+///
+/// Neither is to be had, or apt failed; the error holds the command to run.
+pub(crate) fn install(packages: &[&str]) -> anyhow::Result<()> {
+    let by_hand = format!(
+        "sudo apt-get update && sudo apt-get install --yes --no-install-recommends {}",
+        packages.join(" ")
+    );
+    if apt_get().is_none() {
+        bail!("this needs root; run:\n  {by_hand}");
+    }
+    announce(&format!("apt-get install {}", packages.join(" ")));
+    for arguments in [&["update", "--quiet=2"][..], &INSTALL] {
+        let mut apt = apt_get().context("root was there a moment ago")?;
+        apt.args(arguments);
+        if arguments.first() == INSTALL.first() {
+            apt.args(["--quiet=2"]).args(packages);
+        }
+        run(&mut apt, &format!("run it by hand:\n  {by_hand}"))?;
+    }
+    Ok(())
+}
+
+fn apt_get() -> Option<Command> {
+    // Without a terminal nobody answers; and no service is to be started where that can be said.
+    let environment = ["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"];
+    let mut command = if output(command("id").arg("-u"))? == "0" {
+        command("env")
+    } else {
+        output(command("sudo").args(["-n", "true"]))?;
+        let mut sudo = command("sudo");
+        sudo.args(["-n", "env"]);
+        sudo
+    };
+    command.args(environment).arg("apt-get");
+    Some(command)
+}

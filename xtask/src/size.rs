@@ -1,0 +1,144 @@
+//! What a browser downloads, and its budget.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+
+use crate::command::{self, announce, command, output};
+use crate::setup::npm;
+use crate::toolchain::{Goal, Std, Toolchain};
+use crate::wasm;
+use crate::workspace;
+
+/// The most that module, glue and layer may weigh together, in bytes as `gzip -9` makes them. A
+/// client that waits on streams competes with those that only send commands; they weigh 11 to 24 kB.
+const GZIP_BUDGET: u64 = 26_000;
+
+/// What a toolchain's own std may add, where it cannot be rebuilt. No such package is published.
+const READY_STD_ALLOWANCE: u64 = 4_500;
+
+/// Prints raw, gzip and brotli lengths of the files named as arguments.
+const MEASURE: &str = include_str!("size/measure.mjs");
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Size {
+    raw: u64,
+    gzip: u64,
+    brotli: u64,
+}
+
+/// Prints the table, for the package as it was packed last.
+///
+/// # Errors
+///
+/// There is no package, or it is over its budget.
+pub(crate) fn run() -> anyhow::Result<()> {
+    npm::install()?;
+    let package = workspace::runtimes().join("node_modules/streamgate");
+    let module = package.join("dist").join(format!("{}.wasm", wasm::NAME));
+    ensure!(
+        module.exists(),
+        "there is no package yet; run `cargo xtask wasm`"
+    );
+    let folder = workspace::target().join("size");
+    fs::create_dir_all(&folder)?;
+    announce("measuring the download");
+    // This entry leaves the module outside, so that the JavaScript can be weighed alone.
+    let script = minify(
+        &package.join("src/entry-workerd.js"),
+        &folder.join("script.js"),
+    )?;
+    let whole = minify(
+        &package.join("src/entry-browser.js"),
+        &folder.join("whole.js"),
+    )?;
+    let sizes = measure(&[&module, &script, &whole])?;
+    let [module, script, whole] = sizes[..] else {
+        anyhow::bail!("three files were measured, {} sizes came back", sizes.len());
+    };
+    let total = module.plus(script);
+    println!(
+        "{:<34}{:>9}{:>9}{:>9}",
+        "bytes", "raw", "gzip -9", "brotli 11"
+    );
+    show("wasm module", module);
+    show("glue and layer, minified", script);
+    show("both", total);
+    show("one minified file, module inlined", whole);
+    let budget = budget();
+    ensure!(
+        total.gzip <= budget,
+        "{} bytes gzip are over the budget of {budget}",
+        total.gzip
+    );
+    println!("budget: {} of {budget} bytes gzip", total.gzip);
+    Ok(())
+}
+
+impl Size {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            raw: self.raw + other.raw,
+            gzip: self.gzip + other.gzip,
+            brotli: self.brotli + other.brotli,
+        }
+    }
+}
+
+fn show(what: &str, Size { raw, gzip, brotli }: Size) {
+    println!("{what:<34}{raw:>9}{gzip:>9}{brotli:>9}");
+}
+
+fn budget() -> u64 {
+    match Toolchain::find(Goal::Small) {
+        Some(Toolchain {
+            std: Std::Ready, ..
+        }) => GZIP_BUDGET + READY_STD_ALLOWANCE,
+        _ => GZIP_BUDGET,
+    }
+}
+
+fn minify(entry: &Path, bundle: &Path) -> anyhow::Result<PathBuf> {
+    let mut esbuild = command(npm::program("esbuild"));
+    esbuild
+        .arg(entry)
+        .args(["--bundle", "--minify", "--format=esm", "--target=es2022"])
+        .args(["--external:*.wasm", "--log-level=warning"])
+        .arg(format!("--outfile={}", bundle.display()));
+    command::run(&mut esbuild, "the package does not bundle")?;
+    Ok(bundle.to_owned())
+}
+
+fn measure(files: &[&PathBuf]) -> anyhow::Result<Vec<Size>> {
+    let mut node = command("node");
+    node.args(["--input-type=module", "-e", MEASURE])
+        .args(files);
+    let text = output(&mut node).context("node could not measure the files")?;
+    text.lines().map(parse).collect()
+}
+
+fn parse(line: &str) -> anyhow::Result<Size> {
+    let numbers: Result<Vec<u64>, _> = line.split_whitespace().map(str::parse).collect();
+    match numbers?[..] {
+        [raw, gzip, brotli] => Ok(Size { raw, gzip, brotli }),
+        _ => anyhow::bail!("not three numbers: {line}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read() {
+        let size = Size {
+            raw: 31_400,
+            gzip: 13_700,
+            brotli: 12_000,
+        };
+        assert_eq!(parse("31400 13700 12000").unwrap(), size);
+        assert!(parse("31400 13700").is_err());
+        assert!(parse("31400 13700 x").is_err());
+    }
+}

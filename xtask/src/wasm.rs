@@ -1,0 +1,47 @@
+//! The npm package: compile, bind, optimize, inline, pack.
+
+use crate::command::announce;
+use crate::setup::{self, Purpose, wasm_opt};
+use crate::toolchain::Goal;
+use crate::workspace;
+
+mod bindgen;
+mod compile;
+mod inline;
+mod optimize;
+mod package;
+
+/// Builds the npm package and puts it where the tests and the demo page look for it.
+///
+/// # Errors
+///
+/// A step failed; the error shows its command.
+pub(crate) fn run() -> anyhow::Result<()> {
+    setup::run(Purpose::Package)?;
+    build(Goal::Small)?;
+    let unpacked = package::pack()?;
+    package::stage_page(&unpacked)
+}
+
+/// Builds the demo page with as few tools as will do.
+pub(crate) fn page() -> anyhow::Result<()> {
+    build(Goal::Quick)?;
+    package::stage_page(&workspace::npm_package())
+}
+
+/// Fills the package's `dist` folder.
+fn build(goal: Goal) -> anyhow::Result<()> {
+    package::check_version()?;
+    let module = compile::module(goal)?;
+    let dist = workspace::npm_package().join("dist");
+    let bound = bindgen::bind(&module, &dist)?;
+    if goal == Goal::Small || wasm_opt::find().is_some() {
+        optimize::optimize(&bound)?;
+    } else {
+        announce("no wasm-opt here: the module stays a little larger");
+    }
+    inline::write(&bound, &dist, goal)
+}
+
+/// The name of the module, of its glue, and of the crate's library.
+pub(crate) const NAME: &str = "streamgate_wasm";

@@ -4,7 +4,7 @@ mod call;
 mod streaming;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply, StreamEntry};
@@ -17,6 +17,9 @@ use crate::engine::ConnectionState;
 ///
 /// It keeps one connection, with thousands of calls in flight on it, and makes a new one when it
 /// is lost. Handles are cheap to clone and share the connection; it ends with the last of them.
+///
+/// Calls go out in the order in which their futures are first polled, and nothing is done before
+/// that. More of them than the client can hold are refused with `OVERLOADED`.
 ///
 /// # When the connection is lost
 ///
@@ -31,9 +34,10 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Shared {
-    commands: mpsc::Sender<Command>,
-    cancels: mpsc::UnboundedSender<u64>,
+    commands: mpsc::UnboundedSender<Command>,
     next_id: AtomicU64,
+    /// Calls that are not over.
+    calls: AtomicUsize,
     state: watch::Receiver<ConnectionState>,
 }
 
@@ -49,16 +53,15 @@ pub struct ReadBatch {
 
 impl Client {
     pub(crate) fn new(
-        commands: mpsc::Sender<Command>,
-        cancels: mpsc::UnboundedSender<u64>,
+        commands: mpsc::UnboundedSender<Command>,
         state: watch::Receiver<ConnectionState>,
     ) -> Self {
-        let next_id = AtomicU64::new(1);
+        let (next_id, calls) = (AtomicU64::new(1), AtomicUsize::new(0));
         Self {
             shared: Arc::new(Shared {
                 commands,
-                cancels,
                 next_id,
+                calls,
                 state,
             }),
         }
@@ -115,7 +118,7 @@ impl Client {
     /// those that follow.
     pub async fn close(&self) {
         // If the driver is gone already there is nothing to close.
-        let _ = self.shared.commands.send(Command::Close).await;
+        let _ = self.shared.commands.send(Command::Close);
         let mut states = self.shared.state.clone();
         let _ = states
             .wait_for(|state| matches!(state, ConnectionState::Closed { .. }))
@@ -146,6 +149,6 @@ impl Client {
 
     pub(crate) async fn request(&self, operation: Operation<'static>) -> CacheResult<Reply> {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
-        call::run(&self.shared.commands, &self.shared.cancels, id, operation).await
+        call::run(&self.shared.commands, &self.shared.calls, id, operation).await
     }
 }

@@ -11,10 +11,6 @@ use crate::client::Client;
 use crate::engine::{Config, ConnectionState, Engine, Event, Millis};
 use crate::transport::{Clock, Connector, Link};
 
-/// Calls on their way from handles to the driver. A full channel makes callers wait, which costs
-/// nothing while the driver runs; the queue that matters is the engine's.
-const COMMAND_CHANNEL: usize = 1_024;
-
 /// A handle's wish.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -22,6 +18,10 @@ pub(crate) enum Command {
         id: u64,
         operation: Operation<'static>,
         answer: Answer,
+    },
+    /// The call's future was dropped.
+    Cancel {
+        id: u64,
     },
     Close,
 }
@@ -36,9 +36,8 @@ pub struct Driver<C: Connector, K: Clock> {
     link: Link<C>,
     clock: K,
     sleep: Option<(Millis, K::Sleep)>,
-    commands: mpsc::Receiver<Command>,
-    /// Calls whose futures were dropped. Bounded by the calls that were made.
-    cancels: mpsc::UnboundedReceiver<u64>,
+    /// Bounded by the calls that may be made at once: see `client::call`.
+    commands: mpsc::UnboundedReceiver<Command>,
     handles_gone: bool,
     /// Sorted by id, like the engine's calls.
     answers: Vec<(u64, Answer)>,
@@ -51,8 +50,7 @@ pub fn pair<C: Connector, K: Clock>(
     connector: C,
     clock: K,
 ) -> (Client, Driver<C, K>) {
-    let (command_sender, commands) = mpsc::channel(COMMAND_CHANNEL);
-    let (cancel_sender, cancels) = mpsc::unbounded_channel();
+    let (sender, commands) = mpsc::unbounded_channel();
     let (state, states) = watch::channel(ConnectionState::Connecting);
     let engine = Engine::new(config, clock.now());
     let driver = Driver {
@@ -60,12 +58,11 @@ pub fn pair<C: Connector, K: Clock>(
         clock,
         sleep: None,
         commands,
-        cancels,
         handles_gone: false,
         answers: Vec::new(),
         state,
     };
-    (Client::new(command_sender, cancel_sender, states), driver)
+    (Client::new(sender, states), driver)
 }
 
 impl<C, K> Future for Driver<C, K>
@@ -82,13 +79,9 @@ where
             let now = this.clock.now();
             this.take_commands(cx, now);
             this.link.pump(cx, now);
-            let told = this.tell();
+            this.tell();
             if this.link.engine.is_closed() {
                 return Poll::Ready(());
-            }
-            // An answer may have made room for calls that still wait in the channel.
-            if told && !this.commands.is_empty() {
-                continue;
             }
             if this.poll_sleep(cx).is_pending() {
                 return Poll::Pending;
@@ -99,13 +92,10 @@ where
 
 impl<C: Connector, K: Clock> Driver<C, K> {
     fn take_commands(&mut self, cx: &mut Context<'_>, now: Millis) {
-        while self.link.engine.has_room() && !self.handles_gone {
-            let Poll::Ready(command) = self.commands.poll_recv(cx) else {
-                break;
-            };
+        while !self.handles_gone
+            && let Poll::Ready(command) = self.commands.poll_recv(cx)
+        {
             match command {
-                // The caller has gone, and its cancel may have come before this.
-                Some(Command::Call { answer, .. }) if answer.is_closed() => {}
                 Some(Command::Call {
                     id,
                     operation,
@@ -115,6 +105,10 @@ impl<C: Connector, K: Clock> Driver<C, K> {
                     self.answers.insert(place, (id, answer));
                     self.link.engine.call(id, operation, now);
                 }
+                Some(Command::Cancel { id }) => {
+                    self.take_answer(id);
+                    self.link.engine.cancel(id);
+                }
                 Some(Command::Close) => self.link.engine.close(now),
                 None => {
                     self.handles_gone = true;
@@ -122,16 +116,10 @@ impl<C: Connector, K: Clock> Driver<C, K> {
                 }
             }
         }
-        while let Poll::Ready(Some(id)) = self.cancels.poll_recv(cx) {
-            self.take_answer(id);
-            self.link.engine.cancel(id);
-        }
     }
 
-    fn tell(&mut self) -> bool {
-        let mut any = false;
+    fn tell(&mut self) {
         while let Some(event) = self.link.engine.poll_event() {
-            any = true;
             match event {
                 Event::Finished { id, result } => {
                     if let Some(answer) = self.take_answer(id) {
@@ -144,7 +132,6 @@ impl<C: Connector, K: Clock> Driver<C, K> {
                 }
             }
         }
-        any
     }
 
     fn take_answer(&mut self, id: u64) -> Option<Answer> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use streamgate_protocol::CacheError;
 use streamgate_proxy::server::Server;
 use streamgate_proxy::{Backend, MemoryStreams, RedisStreams};
 use tokio::net::TcpListener;
@@ -62,14 +63,19 @@ async fn serve(args: Serve) -> Result<(), Failure> {
     let listener = TcpListener::bind(&*addresses)
         .await
         .map_err(|error| cannot_listen(&args.listen, &error))?;
-    let address = listener.local_addr().map_err(|error| cannot_listen(&args.listen, &error))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| cannot_listen(&args.listen, &error))?;
     let (backend, name) = tokio::select! {
         connected = connect(args.redis.as_deref()) => connected?,
         () = &mut signal => return Ok(()),
     };
     let server = Server::new(backend, args.config()).map_err(|error| Failure::usage(&error))?;
     // A closed stdout is no reason not to serve.
-    let _ = writeln!(io::stdout(), "streamgate listening on http://{address} ({name})");
+    let _ = writeln!(
+        io::stdout(),
+        "streamgate listening on http://{address} ({name})"
+    );
     server
         .serve(listener, signal)
         .await
@@ -84,11 +90,23 @@ async fn connect(redis: Option<&str>) -> Result<(Arc<dyn Backend>, String), Fail
     let name = without_password(url);
     match tokio::time::timeout(REDIS_TIMEOUT, RedisStreams::connect(url)).await {
         Ok(Ok(redis)) => Ok((Arc::new(redis), name)),
-        // The cause may quote the URL.
-        Ok(Err(error)) => Err(Failure::redis(&name, &error.message().replace(url, &name))),
+        Ok(Err(error)) => {
+            // The cause may quote the URL.
+            let why = error.message().replace(url, &name);
+            Err(match error {
+                CacheError::ConfigError(_) => Failure::usage(format_args!(
+                    "cannot use Redis at {name}: {why}; give --redis a URL such as \
+                     redis://127.0.0.1:6379"
+                )),
+                _ => Failure::redis(&name, &why),
+            })
+        }
         Err(_) => {
             let seconds = REDIS_TIMEOUT.as_secs();
-            Err(Failure::redis(&name, &format!("no answer within {seconds} s")))
+            Err(Failure::redis(
+                &name,
+                &format!("no answer within {seconds} s"),
+            ))
         }
     }
 }
@@ -100,9 +118,15 @@ async fn resolve(listen: &str) -> Result<Vec<SocketAddr>, Failure> {
              --listen 127.0.0.1:8080"
         ))
     };
-    let addresses: Vec<_> =
-        tokio::net::lookup_host(listen).await.map_err(|error| wrong(&error))?.collect();
-    if addresses.is_empty() { Err(wrong(&"no such host")) } else { Ok(addresses) }
+    let addresses: Vec<_> = tokio::net::lookup_host(listen)
+        .await
+        .map_err(|error| wrong(&error))?
+        .collect();
+    if addresses.is_empty() {
+        Err(wrong(&"no such host"))
+    } else {
+        Ok(addresses)
+    }
 }
 
 fn cannot_listen(listen: &str, error: &io::Error) -> Failure {

@@ -70,7 +70,14 @@ impl Server {
         config.validate()?;
         let sockets = Arc::new(Semaphore::new(config.max_sockets as usize));
         let closing = watch::Sender::new(false);
-        Ok(Self { shared: Arc::new(Shared { backend, config, sockets, closing }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                backend,
+                config,
+                sockets,
+                closing,
+            }),
+        })
     }
 
     /// The routes `/v1/ws`, `/healthz` and `/`, to be served on their own or within another
@@ -100,13 +107,17 @@ impl Server {
                 tracing::debug!(%error, "TCP_NODELAY");
             }
         });
-        let app = self.router().into_make_service_with_connect_info::<SocketAddr>();
+        let app = self
+            .router()
+            .into_make_service_with_connect_info::<SocketAddr>();
         let server = self.clone();
         let begin_close = async move {
             shutdown.await;
             server.shared.closing.send_replace(true);
         };
-        let serving = axum::serve(listener, app).with_graceful_shutdown(begin_close).into_future();
+        let serving = axum::serve(listener, app)
+            .with_graceful_shutdown(begin_close)
+            .into_future();
         let mut closing = self.shared.closing.subscribe();
         let overdue = async {
             // An error would mean that the sender is gone, but `self` holds it.
@@ -129,6 +140,10 @@ impl Server {
     pub async fn close(&self) {
         self.shared.closing.send_replace(true);
         // An error would mean that the semaphore is closed, which it never is.
-        let _ = self.shared.sockets.acquire_many(self.shared.config.max_sockets).await;
+        let _ = self
+            .shared
+            .sockets
+            .acquire_many(self.shared.config.max_sockets)
+            .await;
     }
 }

@@ -1,7 +1,7 @@
 //! The live demo.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -19,8 +19,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
     /// Where to listen
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    listen: String,
     /// Build the proxy optimized, which takes longer
     #[arg(long)]
     release: bool,
@@ -33,27 +33,27 @@ pub(crate) struct Options {
 /// The address is taken, or a step failed.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     // Now, not after the build.
-    check_free(options.listen)?;
+    check_free(&options.listen)?;
     setup::run(Purpose::Demo)?;
     wasm::page()?;
     let program = build_proxy(options.release)?;
     let mut proxy = command(program);
     proxy
-        .args(["serve", "--listen", &options.listen.to_string()])
+        .args(["serve", "--listen", &options.listen])
         .env("STREAMGATE_WWW", workspace::www());
     if let Some(url) = &options.redis {
         proxy.args(["--redis", url]);
     }
-    announce(&format!("starting; {}", invitation(options.listen)));
+    announce(&format!("starting; {}", invitation(&options.listen)));
     Err(replace(&mut proxy)).with_context(|| format!("cannot start `{}`", line(&proxy)))
 }
 
-fn check_free(address: SocketAddr) -> anyhow::Result<()> {
+fn check_free(address: &str) -> anyhow::Result<()> {
     match TcpListener::bind(address) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => bail!(
             "{address} is taken; choose another port with --listen {}:PORT",
-            address.ip()
+            address.rsplit_once(':').map_or(address, |(host, _)| host)
         ),
         Err(error) => Err(error).with_context(|| format!("cannot listen on {address}")),
     }
@@ -77,8 +77,8 @@ fn build_proxy(release: bool) -> anyhow::Result<PathBuf> {
     })
 }
 
-fn invitation(address: SocketAddr) -> String {
-    if address.port() == 0 {
+fn invitation(address: &str) -> String {
+    if address.ends_with(":0") {
         "open the address it prints (ctrl-c ends it)".to_owned()
     } else {
         format!("open http://{address}/ (ctrl-c ends it)")
@@ -106,20 +106,20 @@ mod tests {
     #[test]
     fn a_taken_port_is_said_in_one_line() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let text = check_free(address).unwrap_err().to_string();
+        let address = listener.local_addr().unwrap().to_string();
+        let text = check_free(&address).unwrap_err().to_string();
         assert!(
-            text.contains(&address.to_string()) && text.contains("--listen"),
+            text.contains(&address) && text.contains("--listen"),
             "{text}"
         );
         assert!(!text.contains('\n'), "{text}");
         drop(listener);
-        check_free(address).unwrap();
+        check_free(&address).unwrap();
     }
 
     #[test]
     fn the_address_is_named_when_it_is_known() {
-        assert!(invitation(([127, 0, 0, 1], 8080).into()).contains("http://127.0.0.1:8080/"));
-        assert!(invitation(([127, 0, 0, 1], 0).into()).contains("it prints"));
+        assert!(invitation("127.0.0.1:8080").contains("http://127.0.0.1:8080/"));
+        assert!(invitation("127.0.0.1:0").contains("it prints"));
     }
 }

@@ -86,9 +86,18 @@ fn flat(entries: &[StreamEntry]) -> Array {
     list
 }
 
+/// Value by value: to hand over a slice takes an instruction that wasm-opt only knows since
+/// version 109.
+fn list<const N: usize>(values: [JsValue; N]) -> Array {
+    let list = Array::new();
+    for value in &values {
+        list.push(value);
+    }
+    list
+}
+
 fn tell(told: &Function, kind: u32, id: f64, a: JsValue, b: JsValue, c: &JsValue) {
-    let arguments = [JsValue::from(kind), id.into(), a, b, c.clone()];
-    let arguments: Array = arguments.into_iter().collect();
+    let arguments = list([kind.into(), id.into(), a, b, c.clone()]);
     // It only notes what it is told, and does not throw.
     let _ = told.apply(&JsValue::UNDEFINED, &arguments);
 }

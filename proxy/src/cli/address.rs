@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 /// The first address that other machines can reach.
 pub(super) fn beyond_loopback(addresses: &[SocketAddr]) -> Option<SocketAddr> {
-    addresses.iter().copied().find(|address| !address.ip().to_canonical().is_loopback())
+    addresses
+        .iter()
+        .copied()
+        .find(|address| !address.ip().to_canonical().is_loopback())
 }
 
 /// A URL without what may be secret: user, password and parameters.
@@ -32,7 +35,10 @@ mod tests {
             ("redis://user:se?cr#et@host", "redis://host"),
             ("redis://host?password=secret", "redis://host"),
             ("user:secret@host", "redis://host"),
-            ("unix:///run/redis.sock?pass=secret", "unix:///run/redis.sock"),
+            (
+                "unix:///run/redis.sock?pass=secret",
+                "unix:///run/redis.sock",
+            ),
         ];
         for (url, expected) in shown {
             assert_eq!(without_password(url), expected);
@@ -42,7 +48,12 @@ mod tests {
     #[test]
     fn only_loopback_is_safe() {
         let parse = |text: &str| text.parse::<SocketAddr>().unwrap();
-        for safe in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        for safe in [
+            "127.0.0.1:1",
+            "127.9.9.9:1",
+            "[::1]:1",
+            "[::ffff:127.0.0.1]:1",
+        ] {
             assert_eq!(beyond_loopback(&[parse(safe)]), None, "{safe}");
         }
         for unsafe_ in ["0.0.0.0:1", "[::]:1", "192.168.0.1:1", "[fe80::1]:1"] {

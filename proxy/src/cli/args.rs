@@ -1,6 +1,5 @@
 //! The command line.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,13 +37,23 @@ pub(super) enum Command {
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
     /// Address and port to listen on; port 0 takes a free one
-    #[arg(long, env = "STREAMGATE_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        env = "STREAMGATE_LISTEN",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:8080"
+    )]
     pub(super) listen: String,
 
     /// Redis to keep the streams in; without it they are in memory and end with this process
     ///
     /// Such as redis://127.0.0.1:6379, or redis://user:password@host:6379/0. Redis 7.0 or newer.
-    #[arg(long, env = "STREAMGATE_REDIS", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "STREAMGATE_REDIS",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub(super) redis: Option<String>,
 
     /// Folder to serve as web page at `/`
@@ -98,7 +107,12 @@ pub(super) struct Serve {
     write_timeout_ms: u64,
 
     /// What to log: error, warn, info, debug or trace, also by module
-    #[arg(long, env = "STREAMGATE_LOG", value_name = "FILTER", default_value = "info")]
+    #[arg(
+        long,
+        env = "STREAMGATE_LOG",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
     pub(super) log: String,
 }
 
@@ -120,9 +134,14 @@ impl Serve {
 pub(super) fn parse() -> Result<Option<Command>, Failure> {
     match Args::try_parse() {
         Ok(args) => Ok(Some(args.command)),
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            ) =>
+        {
             // A closed stdout is no failure of the command.
-            let _ = write!(io::stdout(), "{}", error.render().ansi());
+            let _ = error.print();
             Ok(None)
         }
         Err(error) => Err(Failure::usage(one_line(&error))),

@@ -35,7 +35,11 @@ impl Failure {
 
     fn new(status: u8, why: impl fmt::Display) -> Self {
         // One line, whatever the cause's own words are.
-        let line = why.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = why
+            .to_string()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
         Self { status, line }
     }
 }

@@ -84,7 +84,9 @@ fn at_least(field: &str, value: u32, least: u32) -> CacheResult<()> {
     if value >= least {
         return Ok(());
     }
-    Err(CacheError::ConfigError(format!("{field} is {value}; it has to be at least {least}")))
+    Err(CacheError::ConfigError(format!(
+        "{field} is {value}; it has to be at least {least}"
+    )))
 }
 
 #[cfg(test)]
@@ -108,7 +110,11 @@ mod tests {
         for make_wrong in wrong {
             let mut config = Config::default();
             make_wrong(&mut config);
-            assert_eq!(config.validate().unwrap_err().code(), "CONFIG", "{config:?}");
+            assert_eq!(
+                config.validate().unwrap_err().code(),
+                "CONFIG",
+                "{config:?}"
+            );
         }
     }
 }

@@ -13,8 +13,8 @@ use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use streamgate_protocol::limits::HEARTBEATS_UNTIL_DEAD;
 use streamgate_protocol::{CacheError, CacheResult, Reply, ServerMessage, close};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -56,7 +56,10 @@ where
     };
     match &ending {
         Ending::Left => tracing::debug!(?peer, "socket closed by its client"),
-        Ending::Close { code: code @ close::GOING_AWAY, .. } => {
+        Ending::Close {
+            code: code @ close::GOING_AWAY,
+            ..
+        } => {
             tracing::debug!(?peer, code, "socket closed");
         }
         Ending::Close { code, reason, .. } => tracing::info!(?peer, code, %reason, "socket closed"),
@@ -161,7 +164,13 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// Ends every wait, and the socket. What is being performed is let finish meanwhile: a client
     /// may send its last add and leave.
     async fn close(self, ending: &Ending) {
-        let Self { socket, mut outgoing, mut performing, waits, .. } = self;
+        let Self {
+            socket,
+            mut outgoing,
+            mut performing,
+            waits,
+            ..
+        } = self;
         drop(waits);
         let finish = async { while performing.next().await.is_some() {} };
         let close = socket.close(std::iter::from_fn(|| outgoing.next_frame()), ending);
@@ -185,8 +194,12 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             None => (Vec::from(std::mem::take(&mut self.left)), None),
         };
         let encoding = self.socket.encoding();
-        let Drained { operations, batch, left, violation } =
-            decode(&frames, encoding, &mut self.requests, &mut self.outgoing);
+        let Drained {
+            operations,
+            batch,
+            left,
+            violation,
+        } = decode(&frames, encoding, &mut self.requests, &mut self.outgoing);
         self.left = left;
         if !operations.is_empty() {
             self.performing_requests += batch.tickets.len();
@@ -284,10 +297,16 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         if let Some(last_write) = self.socket.last_write()
             && now >= last_write + self.config.write_timeout
         {
-            return Some(Ending::close(close::SLOW_READER, "what was sent was not read in time"));
+            return Some(Ending::close(
+                close::SLOW_READER,
+                "what was sent was not read in time",
+            ));
         }
         if self.may_read() && now >= self.socket.last_read() + self.silence() {
-            return Some(Ending::close(close::HEARTBEAT_MISSED, "nothing was heard for too long"));
+            return Some(Ending::close(
+                close::HEARTBEAT_MISSED,
+                "nothing was heard for too long",
+            ));
         }
         None
     }

@@ -65,7 +65,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             .max_frame_size(max);
         let stream = Meter::new(stream);
         let stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-        Self { stream, encoding, unsent: Bytes::new(), flushing_since: None }
+        Self {
+            stream,
+            encoding,
+            unsent: Bytes::new(),
+            flushing_since: None,
+        }
     }
 
     pub(super) fn encoding(&self) -> Encoding {
@@ -141,15 +146,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                     poll_fn(|cx| self.poll_send(cx)).await?;
                 }
                 let reason = fit_reason(reason).to_owned().into();
-                let frame = CloseFrame { code: (*code).into(), reason };
+                let frame = CloseFrame {
+                    code: (*code).into(),
+                    reason,
+                };
                 self.start(Message::Close(Some(frame)))?;
             }
-            poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx)).await.map_err(Ending::from)?;
+            poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx))
+                .await
+                .map_err(Ending::from)?;
             if ending.is_readable() {
                 // Until the client's close frame, or its end.
-                while let Some(Ok(_)) =
-                    poll_fn(|cx| Pin::new(&mut self.stream).poll_next(cx)).await
-                {}
+                while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut self.stream).poll_next(cx)).await
+                {
+                }
             }
             self.hang_up().await;
             Ok::<_, Ending>(())
@@ -178,7 +188,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 Poll::Pending => {}
             }
         }
-        if may_read { self.poll_read(cx) } else { Poll::Pending }
+        if may_read {
+            self.poll_read(cx)
+        } else {
+            Poll::Pending
+        }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
@@ -214,14 +228,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.unsent = frame.split_off(frame.len().min(FRAGMENT_BYTES));
         let last = self.unsent.is_empty();
         // A raw frame: JSON is UTF-8 by construction and need not be checked again.
-        self.start(Message::Frame(Frame::message(frame, OpCode::Data(kind), last)))
+        self.start(Message::Frame(Frame::message(
+            frame,
+            OpCode::Data(kind),
+            last,
+        )))
     }
 
     fn start(&mut self, message: Message) -> Result<(), Ending> {
-        Pin::new(&mut self.stream).start_send(message).map_err(Ending::from)
+        Pin::new(&mut self.stream)
+            .start_send(message)
+            .map_err(Ending::from)
     }
 }
 
 fn data(encoding: Encoding) -> Data {
-    if encoding.is_text() { Data::Text } else { Data::Binary }
+    if encoding.is_text() {
+        Data::Text
+    } else {
+        Data::Binary
+    }
 }

@@ -39,9 +39,14 @@ pub(super) async fn upgrade(State(shared): State<Arc<Shared>>, mut request: Requ
         return unavailable("this server is shutting down");
     }
     let chosen = HeaderValue::from_static(encoding.subprotocol());
-    response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, chosen);
+    response
+        .headers_mut()
+        .insert(header::SEC_WEBSOCKET_PROTOCOL, chosen);
 
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let peer = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|info| info.0);
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         match upgrade.await {
@@ -66,7 +71,10 @@ fn choose(headers: &HeaderMap) -> Option<Encoding> {
         .flat_map(|value| value.split(','))
         .filter_map(|name| Encoding::from_subprotocol(name.trim()))
         .collect();
-    Encoding::ALL.iter().copied().find(|encoding| offered.contains(encoding))
+    Encoding::ALL
+        .iter()
+        .copied()
+        .find(|encoding| offered.contains(encoding))
 }
 
 fn no_handshake(error: &Error) -> Response {
@@ -82,7 +90,10 @@ fn no_handshake(error: &Error) -> Response {
             let headers = response.headers_mut();
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            headers.insert(
+                header::SEC_WEBSOCKET_VERSION,
+                HeaderValue::from_static("13"),
+            );
             response
         }
         _ => refuse(http::StatusCode::BAD_REQUEST),
@@ -90,14 +101,25 @@ fn no_handshake(error: &Error) -> Response {
 }
 
 fn no_subprotocol() -> Response {
-    let spoken: Vec<_> = Encoding::ALL.iter().map(|encoding| encoding.subprotocol()).collect();
-    let body = format!("offer one of these WebSocket subprotocols: {}\n", spoken.join(", "));
+    let spoken: Vec<_> = Encoding::ALL
+        .iter()
+        .map(|encoding| encoding.subprotocol())
+        .collect();
+    let body = format!(
+        "offer one of these WebSocket subprotocols: {}\n",
+        spoken.join(", ")
+    );
     (StatusCode::BAD_REQUEST, body).into_response()
 }
 
 fn unavailable(why: &str) -> Response {
     let retry_after = [(header::RETRY_AFTER, "1")];
-    (StatusCode::SERVICE_UNAVAILABLE, retry_after, format!("{why}\n")).into_response()
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        retry_after,
+        format!("{why}\n"),
+    )
+        .into_response()
 }
 
 #[cfg(test)]
@@ -107,21 +129,36 @@ mod tests {
     fn offer(values: &[&'static str]) -> Option<Encoding> {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(value));
+            headers.append(
+                header::SEC_WEBSOCKET_PROTOCOL,
+                HeaderValue::from_static(value),
+            );
         }
         choose(&headers)
     }
 
     #[test]
     fn binary_is_preferred_wherever_it_stands() {
-        assert_eq!(offer(&["streamgate.v1.json, streamgate.v1.bin"]), Some(Encoding::Binary));
-        assert_eq!(offer(&["streamgate.v1.json", "streamgate.v1.bin"]), Some(Encoding::Binary));
-        assert_eq!(offer(&["streamgate.v9.bin,streamgate.v1.json"]), Some(Encoding::Json));
+        assert_eq!(
+            offer(&["streamgate.v1.json, streamgate.v1.bin"]),
+            Some(Encoding::Binary)
+        );
+        assert_eq!(
+            offer(&["streamgate.v1.json", "streamgate.v1.bin"]),
+            Some(Encoding::Binary)
+        );
+        assert_eq!(
+            offer(&["streamgate.v9.bin,streamgate.v1.json"]),
+            Some(Encoding::Json)
+        );
     }
 
     #[test]
     fn nothing_known_is_nothing() {
         assert_eq!(offer(&[]), None);
-        assert_eq!(offer(&["", "mqtt", "streamgate.v1", "STREAMGATE.V1.BIN"]), None);
+        assert_eq!(
+            offer(&["", "mqtt", "streamgate.v1", "STREAMGATE.V1.BIN"]),
+            None
+        );
     }
 }

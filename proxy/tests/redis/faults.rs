@@ -77,7 +77,7 @@ async fn while_redis_is_away_nothing_is_done_and_the_caller_is_told() {
         let add = streams.stream_add("s", vec![("f".into(), "v".into())], None);
         let (add, took) = timed(add).await;
         assert_eq!(add.unwrap_err().code(), "DISCONNECTED");
-        assert!(took < 200, "{took}");
+        assert!(took < 1_000, "{took}");
         let ack = streams.stream_ack("s", "g", &["1-1".to_owned()]).await;
         assert_eq!(ack.unwrap_err().code(), "DISCONNECTED");
     };

@@ -1,5 +1,12 @@
 //! `RedisStreams` on real Redis servers.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the fixture is part of the tests: a panic is how they fail"
+)]
+
 mod faults;
 mod fixture;
 mod groups;

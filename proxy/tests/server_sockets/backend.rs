@@ -56,12 +56,20 @@ impl Stub {
 
     /// Returns when so many reads wait.
     pub(crate) async fn until_waits(&self, count: usize) {
-        self.waits.subscribe().wait_for(|waits| *waits == count).await.unwrap();
+        self.waits
+            .subscribe()
+            .wait_for(|waits| *waits == count)
+            .await
+            .unwrap();
     }
 
     /// Returns when so many slow adds are under way at once.
     pub(crate) async fn until_slow(&self, count: usize) {
-        self.slow.subscribe().wait_for(|slow| *slow >= count).await.unwrap();
+        self.slow
+            .subscribe()
+            .wait_for(|slow| *slow >= count)
+            .await
+            .unwrap();
     }
 
     /// The most slow adds that were under way at once.
@@ -73,7 +81,10 @@ impl Stub {
         let mut woken = self.woken.subscribe();
         let _count = Count::new(&self.waits);
         woken.changed().await.unwrap();
-        Ok(vec![("7-0".to_owned(), vec![("f".to_owned(), "v".to_owned())])])
+        Ok(vec![(
+            "7-0".to_owned(),
+            vec![("f".to_owned(), "v".to_owned())],
+        )])
     }
 }
 
@@ -102,7 +113,11 @@ impl StreamingBackend for Stub {
         _maxlen: Option<usize>,
     ) -> BoxFuture<'a, CacheResult<String>> {
         Box::pin(async move {
-            let value = fields.into_iter().map(|(_, value)| value).next().unwrap_or_default();
+            let value = fields
+                .into_iter()
+                .map(|(_, value)| value)
+                .next()
+                .unwrap_or_default();
             self.added.send_modify(|added| added.push(value));
             if stream_key == "slow" {
                 let count = Count::new(&self.slow);
@@ -134,7 +149,13 @@ impl StreamingBackend for Stub {
         _count: usize,
         block_ms: Option<usize>,
     ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
-        Box::pin(async move { if block_ms.is_some() { self.wait().await } else { Ok(Vec::new()) } })
+        Box::pin(async move {
+            if block_ms.is_some() {
+                self.wait().await
+            } else {
+                Ok(Vec::new())
+            }
+        })
     }
 
     fn stream_create_group<'a>(

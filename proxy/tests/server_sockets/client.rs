@@ -35,9 +35,13 @@ impl Client {
         address: SocketAddr,
         encoding: Encoding,
     ) -> Result<Self, Error> {
-        let mut request = format!("ws://{address}/v1/ws").into_client_request().unwrap();
+        let mut request = format!("ws://{address}/v1/ws")
+            .into_client_request()
+            .unwrap();
         let protocol = HeaderValue::from_static(encoding.subprotocol());
-        request.headers_mut().insert("sec-websocket-protocol", protocol.clone());
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", protocol.clone());
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let config = WebSocketConfig::default()
@@ -45,12 +49,20 @@ impl Client {
             .max_frame_size(Some(80 << 20));
         let (socket, response) =
             tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await?;
-        assert_eq!(response.headers().get("sec-websocket-protocol"), Some(&protocol));
+        assert_eq!(
+            response.headers().get("sec-websocket-protocol"),
+            Some(&protocol)
+        );
         Ok(Self::over(socket, encoding))
     }
 
     pub(crate) fn over(socket: WebSocketStream<TcpStream>, encoding: Encoding) -> Self {
-        Self { socket, encoding, received: VecDeque::new(), frames: 0 }
+        Self {
+            socket,
+            encoding,
+            received: VecDeque::new(),
+            frames: 0,
+        }
     }
 
     /// Bytes of a frame of these messages.
@@ -94,7 +106,10 @@ impl Client {
                 Some(Ok(Message::Text(frame))) if self.encoding.is_text() => frame.into(),
                 Some(Ok(Message::Binary(frame))) if !self.encoding.is_text() => frame,
                 Some(Ok(Message::Close(Some(frame)))) => {
-                    return Err(Closed { code: frame.code.into(), reason: frame.reason.to_string() });
+                    return Err(Closed {
+                        code: frame.code.into(),
+                        reason: frame.reason.to_string(),
+                    });
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
                 other => panic!("neither a frame nor a close: {other:?}"),
@@ -164,7 +179,9 @@ impl Client {
                 message.expect("the server closes in order");
             }
         };
-        tokio::time::timeout(PATIENCE, end).await.expect("the server hangs up");
+        tokio::time::timeout(PATIENCE, end)
+            .await
+            .expect("the server hangs up");
     }
 }
 
@@ -178,7 +195,14 @@ pub(crate) struct Closed {
 /// A request that any backend answers at once.
 pub(crate) fn add<'a>(id: u64, stream: &'a str, value: &'a str) -> ClientMessage<'a> {
     let fields = vec![("f".into(), value.into())];
-    request(id, Operation::Add { stream: stream.into(), fields, maxlen: None })
+    request(
+        id,
+        Operation::Add {
+            stream: stream.into(),
+            fields,
+            maxlen: None,
+        },
+    )
 }
 
 /// A request that waits without a limit.
@@ -188,12 +212,26 @@ pub(crate) fn wait(id: u64) -> ClientMessage<'static> {
 
 pub(crate) fn wait_for(id: u64, stream: &str) -> ClientMessage<'_> {
     let (stream, last_id) = (stream.into(), "$".into());
-    request(id, Operation::Read { stream, last_id, count: 0, block_ms: Some(0) })
+    request(
+        id,
+        Operation::Read {
+            stream,
+            last_id,
+            count: 0,
+            block_ms: Some(0),
+        },
+    )
 }
 
 /// A request whose answer has about so many bytes.
 pub(crate) fn large(id: u64, bytes: u64) -> ClientMessage<'static> {
-    request(id, Operation::ReadLatest { stream: "large".into(), count: bytes })
+    request(
+        id,
+        Operation::ReadLatest {
+            stream: "large".into(),
+            count: bytes,
+        },
+    )
 }
 
 pub(crate) fn request(id: u64, operation: Operation<'_>) -> ClientMessage<'_> {

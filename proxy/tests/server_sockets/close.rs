@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use futures_util::SinkExt;
-use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::close;
+use streamgate_protocol::codec::Encoding;
 use streamgate_proxy::server::SHUTDOWN_TIMEOUT;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -72,7 +72,10 @@ async fn shutdown_closes_every_socket_with_1001() {
     }
     ending.await.unwrap().unwrap();
     backend.until_waits(0).await;
-    assert!(TcpStream::connect(address).await.is_err(), "nothing listens any more");
+    assert!(
+        TcpStream::connect(address).await.is_err(),
+        "nothing listens any more"
+    );
 }
 
 #[tokio::test]
@@ -83,11 +86,16 @@ async fn shutdown_does_not_wait_for_clients_that_hang() {
     unread.send(&[large(1, 32 << 20)]).await;
     let silent = service.client(Encoding::Json).await;
     let mut half = TcpStream::connect(service.address).await.unwrap();
-    half.write_all(b"GET /healthz HTTP/1.1\r\nhost:").await.unwrap();
+    half.write_all(b"GET /healthz HTTP/1.1\r\nhost:")
+        .await
+        .unwrap();
     service.serves_others().await;
     let start = Instant::now();
     service.shut_down().await.unwrap();
     let took = start.elapsed();
-    assert!(took <= SHUTDOWN_TIMEOUT + Duration::from_secs(1), "{took:?}");
+    assert!(
+        took <= SHUTDOWN_TIMEOUT + Duration::from_secs(1),
+        "{took:?}"
+    );
     drop((unread, silent, half));
 }

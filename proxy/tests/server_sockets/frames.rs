@@ -3,7 +3,7 @@
 
 use futures_util::SinkExt;
 use streamgate_protocol::codec::Encoding;
-use streamgate_protocol::{ClientMessage, close};
+use streamgate_protocol::{ClientMessage, ServerMessage, close};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -64,7 +64,11 @@ async fn a_truncated_frame_closes_the_socket() {
         for length in 1..whole.len() {
             let mut client = service.client(encoding).await;
             client.send_bytes(whole[..length].into()).await;
-            assert_eq!(client.closed().await.code, close::MALFORMED, "{length} bytes");
+            assert_eq!(
+                client.closed().await.code,
+                close::MALFORMED,
+                "{length} bytes"
+            );
             client.ended().await;
         }
     }
@@ -77,7 +81,11 @@ async fn what_stands_before_a_violation_is_performed_and_answered() {
         let service = Service::start().await;
         let mut client = service.client(encoding).await;
         let mut frame = client.frame(&[add(1, "s", "a"), add(2, "s", "b")]);
-        frame.extend(if encoding.is_text() { &b"\n{}"[..] } else { &b"\x7f"[..] });
+        frame.extend(if encoding.is_text() {
+            &b"\n{}"[..]
+        } else {
+            &b"\x7f"[..]
+        });
         client.send_bytes(frame).await;
         assert!(client.reply_to(1).await.is_ok());
         assert!(client.reply_to(2).await.is_ok());
@@ -108,7 +116,11 @@ async fn a_json_request_that_names_its_id_is_answered() {
         client.send_bytes(frame.into()).await;
         let error = client.reply_to(id as u64).await.unwrap_err();
         assert_eq!(error.code(), "ERR");
-        assert!(error.message().len() < 300, "{} bytes", error.message().len());
+        assert!(
+            error.message().len() < 300,
+            "{} bytes",
+            error.message().len()
+        );
         client.pong(id as u64).await;
     }
     client.send_bytes(r#"{"request":{"id":9}}"#.into()).await;
@@ -120,7 +132,9 @@ async fn a_json_request_that_reuses_an_id_in_flight_is_a_duplicate_even_if_unkno
     let service = Service::start().await;
     let mut client = service.client(Encoding::Json).await;
     client.send(&[wait(1)]).await;
-    client.send_bytes(r#"{"request":{"id":1,"operation":{"unknown":{}}}}"#.into()).await;
+    client
+        .send_bytes(r#"{"request":{"id":1,"operation":{"unknown":{}}}}"#.into())
+        .await;
     assert_eq!(client.closed().await.code, close::DUPLICATE_ID);
     service.backend.until_waits(0).await;
 }
@@ -144,8 +158,16 @@ async fn unknown_json_fields_and_empty_lines_are_ignored() {
         "\n",
     );
     client.send_bytes(frame.into()).await;
-    let replies = [client.receive().await.unwrap(), client.receive().await.unwrap()];
-    assert!(replies.iter().any(|m| *m == streamgate_protocol::ServerMessage::Pong { nonce: 2 }));
+    let replies = [
+        client.receive().await.unwrap(),
+        client.receive().await.unwrap(),
+    ];
+    assert!(replies.contains(&ServerMessage::Pong { nonce: 2 }));
+    assert!(
+        replies
+            .iter()
+            .any(|reply| matches!(reply, ServerMessage::Reply { id: 1, .. }))
+    );
 }
 
 #[tokio::test]
@@ -163,7 +185,11 @@ async fn a_frame_of_the_other_type_closes_the_socket() {
     let service = Service::start().await;
     for &encoding in Encoding::ALL {
         let mut client = service.client(encoding).await;
-        let frame = if encoding.is_text() { Message::binary("x") } else { Message::text("x") };
+        let frame = if encoding.is_text() {
+            Message::binary("x")
+        } else {
+            Message::text("x")
+        };
         client.socket.send(frame).await.unwrap();
         assert_eq!(client.closed().await.code, close::WRONG_FRAME_TYPE);
         client.ended().await;
@@ -219,7 +245,11 @@ async fn fragments_are_put_together() {
     for &encoding in Encoding::ALL {
         let mut client: Client = service.client(encoding).await;
         let whole = client.frame(&[ClientMessage::Ping { nonce: 1 << 40 }]);
-        let first = if encoding.is_text() { Data::Text } else { Data::Binary };
+        let first = if encoding.is_text() {
+            Data::Text
+        } else {
+            Data::Binary
+        };
         let mut kind = first;
         for byte in &whole {
             let frame = Frame::message(vec![*byte], OpCode::Data(kind), false);

@@ -41,7 +41,10 @@ async fn random_frames_never_harm_the_server() {
                 closes += 1;
             }
         }
-        assert!(closes > FRAMES / 50, "only {closes} of {sent} frames were refused");
+        assert!(
+            closes > FRAMES / 50,
+            "only {closes} of {sent} frames were refused"
+        );
         beside.ping(2).await;
         service.serves_others().await;
     }
@@ -59,12 +62,18 @@ async fn outcome(client: &mut Client) -> Option<u16> {
             }
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(30), next).await.expect("no answer")
+    tokio::time::timeout(std::time::Duration::from_secs(30), next)
+        .await
+        .expect("no answer")
 }
 
 fn random_frame(random: &mut fastrand::Rng, client: &Client, encoding: Encoding) -> Message {
     if random.u8(..) < 4 {
-        return if encoding.is_text() { Message::binary("x") } else { Message::text("x") };
+        return if encoding.is_text() {
+            Message::binary("x")
+        } else {
+            Message::text("x")
+        };
     }
     let mut bytes = match random.u8(..4) {
         0 => (0..random.usize(..300)).map(|_| random.u8(..)).collect(),
@@ -76,7 +85,9 @@ fn random_frame(random: &mut fastrand::Rng, client: &Client, encoding: Encoding)
                 wait(id),
                 large(id, random.u64(..2000)),
                 ClientMessage::Cancel { id },
-                ClientMessage::Ping { nonce: random.u64(..) },
+                ClientMessage::Ping {
+                    nonce: random.u64(..),
+                },
             ];
             let count = random.usize(1..=messages.len());
             let start = random.usize(..=messages.len() - count);

@@ -18,17 +18,27 @@ const HANDSHAKE: &str = "connection: Upgrade\r\nupgrade: websocket\r\n\
     sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
 
 async fn get(address: SocketAddr, headers: &str) -> String {
-    exchange(address, &format!("GET /v1/ws HTTP/1.1\r\nhost: h\r\n{headers}\r\n")).await
+    exchange(
+        address,
+        &format!("GET /v1/ws HTTP/1.1\r\nhost: h\r\n{headers}\r\n"),
+    )
+    .await
 }
 
 #[tokio::test]
 async fn an_offer_of_nothing_known_is_refused_with_what_is_spoken() {
     let service = Service::start().await;
-    let offers = ["", "sec-websocket-protocol: mqtt, streamgate.v9.bin\r\nconnection: close\r\n"];
+    let offers = [
+        "",
+        "sec-websocket-protocol: mqtt, streamgate.v9.bin\r\nconnection: close\r\n",
+    ];
     for offer in offers {
         let response = get(service.address, &format!("{HANDSHAKE}{offer}")).await;
         assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
-        assert!(response.contains("streamgate.v1.bin, streamgate.v1.json"), "{response}");
+        assert!(
+            response.contains("streamgate.v1.bin, streamgate.v1.json"),
+            "{response}"
+        );
     }
 }
 
@@ -36,14 +46,23 @@ async fn an_offer_of_nothing_known_is_refused_with_what_is_spoken() {
 async fn binary_is_chosen_if_offered() {
     let service = Service::start().await;
     let offers = [
-        ("sec-websocket-protocol: streamgate.v1.json, streamgate.v1.bin\r\n", "streamgate.v1.bin"),
-        ("sec-websocket-protocol: other,streamgate.v1.json\r\n", "streamgate.v1.json"),
+        (
+            "sec-websocket-protocol: streamgate.v1.json, streamgate.v1.bin\r\n",
+            "streamgate.v1.bin",
+        ),
+        (
+            "sec-websocket-protocol: other,streamgate.v1.json\r\n",
+            "streamgate.v1.json",
+        ),
     ];
     for (offer, chosen) in offers {
         let mut stream = TcpStream::connect(service.address).await.unwrap();
         let head = upgrade(&mut stream, &format!("{HANDSHAKE}{offer}"), &[]).await;
         assert!(head.starts_with("http/1.1 101 "), "{head}");
-        assert!(head.contains(&format!("sec-websocket-protocol: {chosen}\r\n")), "{head}");
+        assert!(
+            head.contains(&format!("sec-websocket-protocol: {chosen}\r\n")),
+            "{head}"
+        );
     }
 }
 
@@ -53,12 +72,18 @@ async fn what_is_no_handshake_is_refused() {
     let offer = "sec-websocket-protocol: streamgate.v1.bin\r\n";
     let handshakes = [
         (format!("{offer}connection: close\r\n"), 426),
-        (format!("{HANDSHAKE}{offer}").replace("version: 13", "version: 8"), 426),
+        (
+            format!("{HANDSHAKE}{offer}").replace("version: 13", "version: 8"),
+            426,
+        ),
         (format!("{HANDSHAKE}{offer}").replace("AAAA==", "=="), 400),
     ];
     for (headers, status) in handshakes {
         let response = get(service.address, &headers).await;
-        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{headers}: {response}");
+        assert!(
+            response.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{headers}: {response}"
+        );
     }
     let post = "POST /v1/ws HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     let response = exchange(service.address, post).await;
@@ -71,7 +96,11 @@ async fn requests_may_come_right_behind_the_handshake() {
     for &encoding in Encoding::ALL {
         let mut payload = Vec::new();
         encoding.append(&mut payload, &add(1, "s", "v")).unwrap();
-        let kind = if encoding.is_text() { Data::Text } else { Data::Binary };
+        let kind = if encoding.is_text() {
+            Data::Text
+        } else {
+            Data::Binary
+        };
         let mut frame = Frame::message(payload, OpCode::Data(kind), true);
         frame.header_mut().mask = Some([0; 4]);
         let mut wire = Vec::new();

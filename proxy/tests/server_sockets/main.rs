@@ -1,5 +1,12 @@
 //! The server as a raw WebSocket client sees it, well-behaved or not, in both encodings.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 mod backend;
 mod client;
 mod close;

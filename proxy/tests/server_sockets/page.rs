@@ -4,24 +4,43 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use streamgate_proxy::server::Config;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::service::Service;
 
-/// Sends a request that ends its connection, and returns all that comes.
+/// Sends a request, and returns the head and the body of the response.
 pub(crate) async fn exchange(address: SocketAddr, request: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
     stream.write_all(request.as_bytes()).await.unwrap();
-    stream.shutdown().await.unwrap();
-    let mut response = Vec::new();
-    let all = stream.read_to_end(&mut response);
-    tokio::time::timeout(Duration::from_secs(10), all).await.unwrap().unwrap();
-    String::from_utf8_lossy(&response).into_owned()
+    let receive = async {
+        let (mut response, mut length) = (String::new(), 0);
+        while !response.ends_with("\r\n\r\n") {
+            let start = response.len();
+            assert!(
+                stream.read_line(&mut response).await.unwrap() > 0,
+                "cut off: {response}"
+            );
+            let line = response[start..].to_lowercase();
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await.unwrap();
+        response + &String::from_utf8(body).unwrap()
+    };
+    tokio::time::timeout(Duration::from_secs(10), receive)
+        .await
+        .expect("no response")
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {
-    exchange(address, &format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")).await
+    exchange(
+        address,
+        &format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"),
+    )
+    .await
 }
 
 fn assert_headers(response: &str) {
@@ -52,7 +71,11 @@ async fn without_a_folder_a_page_says_where_to_go() {
     assert!(response.contains("/v1/ws"), "{response}");
     assert!(response.contains("cargo xtask demo"), "{response}");
     assert_headers(&response);
-    assert!(get(service.address, "/nothing").await.starts_with("HTTP/1.1 404 "));
+    assert!(
+        get(service.address, "/nothing")
+            .await
+            .starts_with("HTTP/1.1 404 ")
+    );
 }
 
 #[tokio::test]
@@ -64,7 +87,7 @@ async fn a_folder_is_served_and_nothing_beside_it() {
     let files = [
         ("index.html", "text/html"),
         ("npm/index.js", "text/javascript"),
-        ("npm/glue.mjs", "text/javascript"),
+        ("npm/glue.mjs", "application/javascript"),
         ("style.css", "text/css"),
         ("data.json", "application/json"),
         ("icon.svg", "image/svg+xml"),
@@ -73,7 +96,11 @@ async fn a_folder_is_served_and_nothing_beside_it() {
     for (path, _) in files {
         std::fs::write(www.join(path), path).unwrap();
     }
-    let service = Service::with(Config { www: Some(www), ..Config::default() }).await;
+    let service = Service::with(Config {
+        www: Some(www),
+        ..Config::default()
+    })
+    .await;
     for (path, content_type) in files {
         let response = get(service.address, &format!("/{path}")).await;
         assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
@@ -83,7 +110,13 @@ async fn a_folder_is_served_and_nothing_beside_it() {
         assert_headers(&response);
     }
     assert!(get(service.address, "/").await.ends_with("index.html"));
-    for path in ["/../secret", "/%2e%2e/secret", "/npm/../../secret", "/..%2fsecret", "//secret"] {
+    for path in [
+        "/../secret",
+        "/%2e%2e/secret",
+        "/npm/../../secret",
+        "/..%2fsecret",
+        "//secret",
+    ] {
         let response = get(service.address, path).await;
         assert!(response.starts_with("HTTP/1.1 4"), "{path}: {response}");
         assert!(!response.ends_with("secret"), "{path}: {response}");

@@ -35,7 +35,12 @@ impl Service {
             // Also ready when the test drops its end.
             let _ = told.await;
         }));
-        Self { address, backend, shutdown, serving }
+        Self {
+            address,
+            backend,
+            shutdown,
+            serving,
+        }
     }
 
     /// A client whose welcome has arrived.

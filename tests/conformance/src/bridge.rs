@@ -7,6 +7,7 @@
 
 mod backend;
 mod bundle;
+mod calls;
 mod chromium;
 mod control;
 mod message;

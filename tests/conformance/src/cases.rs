@@ -5,7 +5,10 @@
 //! own with [`cases!`], and this file lists the files: a case or a file that is left out is dead
 //! code, which is an error here.
 
-#![expect(clippy::unwrap_used, reason = "a case is a test: a panic is how it fails")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a case is a test: a panic is how it fails"
+)]
 
 use futures_util::future::BoxFuture;
 
@@ -109,7 +112,11 @@ const fn everywhere(
     name: &'static str,
     body: fn(Fixture) -> BoxFuture<'static, ()>,
 ) -> Case {
-    Case { topic: last_segment(module), name, body: Body::Everywhere(body) }
+    Case {
+        topic: last_segment(module),
+        name,
+        body: Body::Everywhere(body),
+    }
 }
 
 const fn with_side_door(
@@ -117,7 +124,11 @@ const fn with_side_door(
     name: &'static str,
     body: fn(Fixture, SideDoor) -> BoxFuture<'static, ()>,
 ) -> Case {
-    Case { topic: last_segment(module), name, body: Body::WithSideDoor(body) }
+    Case {
+        topic: last_segment(module),
+        name,
+        body: Body::WithSideDoor(body),
+    }
 }
 
 const fn last_segment(module: &'static str) -> &'static str {

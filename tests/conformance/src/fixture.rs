@@ -21,12 +21,20 @@ pub struct Fixture {
 impl Fixture {
     /// A fixture whose keys begin with `prefix`.
     pub fn new(backend: Arc<dyn StreamingBackend>, prefix: &str) -> Self {
-        Self { backend, prefix: prefix.into(), keys: Arc::default() }
+        Self {
+            backend,
+            prefix: prefix.into(),
+            keys: Arc::default(),
+        }
     }
 
     /// A stream key that nobody else uses.
     pub fn key(&self) -> String {
-        format!("{}:{}", self.prefix, self.keys.fetch_add(1, Ordering::Relaxed))
+        format!(
+            "{}:{}",
+            self.prefix,
+            self.keys.fetch_add(1, Ordering::Relaxed)
+        )
     }
 
     /// Adds an entry of one field, `value`.
@@ -35,7 +43,9 @@ impl Fixture {
     ///
     /// Those of the backend.
     pub async fn add(&self, key: &str, value: &str) -> CacheResult<String> {
-        self.backend.stream_add(key, pairs(&[("value", value)]), None).await
+        self.backend
+            .stream_add(key, pairs(&[("value", value)]), None)
+            .await
     }
 
     /// Adds `n` entries of one field, `value`, that count from 0, and returns their ids.
@@ -71,7 +81,9 @@ impl Fixture {
         group: &str,
         consumer: &str,
     ) -> CacheResult<Vec<StreamEntry>> {
-        self.backend.stream_read_group(key, group, consumer, 0, None).await
+        self.backend
+            .stream_read_group(key, group, consumer, 0, None)
+            .await
     }
 }
 
@@ -88,7 +100,9 @@ impl SideDoor {
     ///
     /// Those of redis-rs.
     pub async fn open(url: &str) -> redis::RedisResult<Self> {
-        let connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
+        let connection = redis::Client::open(url)?
+            .get_multiplexed_async_connection()
+            .await?;
         Ok(Self { connection })
     }
 
@@ -108,7 +122,10 @@ impl SideDoor {
 
 /// Names and values, as [`StreamingBackend::stream_add`] takes them.
 pub fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 /// The ids of entries.
@@ -118,7 +135,11 @@ pub fn ids(entries: &[StreamEntry]) -> Vec<&str> {
 
 /// The values of entries, all fields of all of them one after the other.
 pub fn values(entries: &[StreamEntry]) -> Vec<&str> {
-    entries.iter().flat_map(|(_, fields)| fields).map(|(_, value)| value.as_str()).collect()
+    entries
+        .iter()
+        .flat_map(|(_, fields)| fields)
+        .map(|(_, value)| value.as_str())
+        .collect()
 }
 
 /// The two numbers of an id, which order ids as Redis does.
@@ -127,7 +148,9 @@ pub fn values(entries: &[StreamEntry]) -> Vec<&str> {
 ///
 /// If it is not a full id.
 pub fn parts(id: &str) -> (u64, u64) {
-    let parsed = id.split_once('-').and_then(|(ms, seq)| Some((ms.parse().ok()?, seq.parse().ok()?)));
+    let parsed = id
+        .split_once('-')
+        .and_then(|(ms, seq)| Some((ms.parse().ok()?, seq.parse().ok()?)));
     assert!(parsed.is_some(), "not a full id: {id:?}");
     parsed.unwrap_or_default()
 }
@@ -145,10 +168,11 @@ pub fn code<T>(result: &CacheResult<T>) -> &str {
 /// # Panics
 ///
 /// If the future is ready at once: what a case does behind it would then prove nothing.
-pub fn asked<'a, T: Send + 'a>(
-    future: impl Future<Output = T> + Send + 'a,
-) -> BoxFuture<'a, T> {
+pub fn asked<'a, T: Send + 'a>(future: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
     let mut future = future.boxed();
-    assert!((&mut future).now_or_never().is_none(), "the operation did not wait");
+    assert!(
+        (&mut future).now_or_never().is_none(),
+        "the operation did not wait"
+    );
     future
 }

@@ -43,11 +43,31 @@ pub const ALL: &[Implementor] = &[
     of("redis-7.0", Some(RedisVersion::V7_0), Road::Direct),
     of("redis-8.2", Some(RedisVersion::V8_2), Road::Direct),
     of("client/memory", None, Road::Client(Encoding::Binary)),
-    of("client/redis-7.0", Some(RedisVersion::V7_0), Road::Client(Encoding::Binary)),
-    of("client/redis-8.2", Some(RedisVersion::V8_2), Road::Client(Encoding::Binary)),
-    of("client-json/redis-7.0", Some(RedisVersion::V7_0), Road::Client(Encoding::Json)),
-    of("chromium/redis-7.0", Some(RedisVersion::V7_0), Road::Chromium),
-    of("chromium/redis-8.2", Some(RedisVersion::V8_2), Road::Chromium),
+    of(
+        "client/redis-7.0",
+        Some(RedisVersion::V7_0),
+        Road::Client(Encoding::Binary),
+    ),
+    of(
+        "client/redis-8.2",
+        Some(RedisVersion::V8_2),
+        Road::Client(Encoding::Binary),
+    ),
+    of(
+        "client-json/redis-7.0",
+        Some(RedisVersion::V7_0),
+        Road::Client(Encoding::Json),
+    ),
+    of(
+        "chromium/redis-7.0",
+        Some(RedisVersion::V7_0),
+        Road::Chromium,
+    ),
+    of(
+        "chromium/redis-8.2",
+        Some(RedisVersion::V8_2),
+        Road::Chromium,
+    ),
     of("workerd/redis-7.0", Some(RedisVersion::V7_0), Road::Workerd),
     of("workerd/redis-8.2", Some(RedisVersion::V8_2), Road::Workerd),
 ];
@@ -88,7 +108,9 @@ impl Implementor {
         let proxy = match self.road {
             Road::Direct => None,
             _ => {
-                let args = url.iter().flat_map(|url| ["--redis".to_owned(), url.clone()]);
+                let args = url
+                    .iter()
+                    .flat_map(|url| ["--redis".to_owned(), url.clone()]);
                 let args: Vec<_> = args.collect();
                 Some(tokio::task::spawn_blocking(move || Proxy::start(args)).await??)
             }
@@ -98,9 +120,12 @@ impl Implementor {
         let backend: Arc<dyn StreamingBackend> = match (self.road, &url) {
             (Road::Direct, None) => Arc::new(MemoryStreams::new()),
             (Road::Direct, Some(url)) => Arc::new(RedisStreams::connect(url).await?),
-            (Road::Client(encoding), _) => {
-                Arc::new(Client::builder(&endpoint).encoding(encoding).connect().await?)
-            }
+            (Road::Client(encoding), _) => Arc::new(
+                Client::builder(&endpoint)
+                    .encoding(encoding)
+                    .connect()
+                    .await?,
+            ),
             (Road::Chromium, _) => {
                 let (bridged, chromium) = Chromium::start(&endpoint).await?;
                 runtime = Some(Box::new(chromium));
@@ -113,7 +138,12 @@ impl Implementor {
             }
         };
         let subject = Subject { backend, side_door };
-        Ok(Running { subject, _runtime: runtime, _proxy: proxy, _redis: redis })
+        Ok(Running {
+            subject,
+            _runtime: runtime,
+            _proxy: proxy,
+            _redis: redis,
+        })
     }
 }
 

@@ -33,10 +33,20 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut cases = cases::all();
-    cases.retain(|case| arguments.case.as_ref().is_none_or(|part| case.path().contains(part)));
-    let asked = |i: &&Implementor| arguments.only.is_empty() || arguments.only.contains(&i.name.to_owned());
+    cases.retain(|case| {
+        arguments
+            .case
+            .as_ref()
+            .is_none_or(|part| case.path().contains(part))
+    });
+    let asked =
+        |i: &&Implementor| arguments.only.is_empty() || arguments.only.contains(&i.name.to_owned());
     let implementors: Vec<_> = ALL.iter().filter(asked).collect();
-    if let Some(unknown) = arguments.only.iter().find(|name| ALL.iter().all(|i| i.name != **name)) {
+    if let Some(unknown) = arguments
+        .only
+        .iter()
+        .find(|name| ALL.iter().all(|i| i.name != **name))
+    {
         eprintln!("no implementor is named {unknown}; --list names all");
         return ExitCode::FAILURE;
     }
@@ -48,23 +58,36 @@ async fn main() -> ExitCode {
     for implementor in implementors {
         let row = run_one(implementor, &cases).await;
         for failure in row.outcome.iter().flat_map(|tally| &tally.failures) {
-            println!("FAILED {} {}: {}", row.implementor, failure.case, failure.reason);
+            println!(
+                "FAILED {} {}: {}",
+                row.implementor, failure.case, failure.reason
+            );
         }
         report.rows.push(row);
     }
     println!("{report}");
-    if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if report.passed() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 async fn run_one(implementor: &Implementor, cases: &[Case]) -> Row {
     let start = Instant::now();
-    let plan = Plan { at_once: AT_ONCE, timeout: TIMEOUT, stop_at_failure: false };
+    let plan = Plan {
+        at_once: AT_ONCE,
+        timeout: TIMEOUT,
+        stop_at_failure: false,
+    };
     let outcome = match implementor.start().await {
         Ok(running) => Ok(run(&running.subject, cases, plan).await),
         Err(error) => Err(format!("{error:#}")),
     };
-    let applicable =
-        cases.iter().filter(|case| implementor.has_redis() || !case.needs_side_door()).count();
+    let applicable = cases
+        .iter()
+        .filter(|case| implementor.has_redis() || !case.needs_side_door())
+        .count();
     Row {
         implementor: implementor.name.to_owned(),
         cases: cases.len(),
@@ -79,7 +102,11 @@ fn list(implementors: &[&Implementor], cases: &[Case]) {
         println!("implementor {}", implementor.name);
     }
     for case in cases {
-        let needs = if case.needs_side_door() { " (needs Redis)" } else { "" };
+        let needs = if case.needs_side_door() {
+            " (needs Redis)"
+        } else {
+            ""
+        };
         println!("case {}{needs}", case.path());
     }
 }

@@ -74,17 +74,27 @@ impl fmt::Display for Report {
                 Ok(tally) => (tally.run, tally.failures.len(), tally.not_applicable),
                 Err(_) => (0, 0, 0),
             };
-            write!(f, "{name:<24} {cases:>6} {run:>6} {failed:>7} {left_out:>15} {seconds:>8.1}")?;
+            write!(
+                f,
+                "{name:<24} {cases:>6} {run:>6} {failed:>7} {left_out:>15} {seconds:>8.1}"
+            )?;
             match row.problem() {
                 Some(problem) => writeln!(f, "  {problem}")?,
                 None => writeln!(f)?,
             }
         }
         let passed = self.rows.iter().filter(|row| row.passed()).count();
-        let run: usize =
-            self.rows.iter().filter_map(|row| row.outcome.as_ref().ok()).map(|tally| tally.run).sum();
+        let run: usize = self
+            .rows
+            .iter()
+            .filter_map(|row| row.outcome.as_ref().ok())
+            .map(|tally| tally.run)
+            .sum();
         let implementors = self.rows.len();
-        write!(f, "conformance: {passed} of {implementors} implementors pass, {run} cases were run")
+        write!(
+            f,
+            "conformance: {passed} of {implementors} implementors pass, {run} cases were run"
+        )
     }
 }
 
@@ -95,12 +105,22 @@ mod tests {
 
     fn row(outcome: Result<Tally, String>) -> Report {
         let took = Duration::from_secs(1);
-        let row = Row { implementor: "x".into(), cases: 3, applicable: 2, outcome, took };
+        let row = Row {
+            implementor: "x".into(),
+            cases: 3,
+            applicable: 2,
+            outcome,
+            took,
+        };
         Report { rows: vec![row] }
     }
 
     fn tally(run: usize, not_applicable: usize) -> Tally {
-        Tally { run, not_applicable, failures: Vec::new() }
+        Tally {
+            run,
+            not_applicable,
+            failures: Vec::new(),
+        }
     }
 
     #[test]
@@ -113,8 +133,17 @@ mod tests {
 
     #[test]
     fn a_failure_fails() {
-        let failures = vec![Failure { case: "a::b".into(), reason: "why".into() }];
-        assert!(!row(Ok(Tally { failures, ..tally(2, 1) })).passed());
+        let failures = vec![Failure {
+            case: "a::b".into(),
+            reason: "why".into(),
+        }];
+        assert!(
+            !row(Ok(Tally {
+                failures,
+                ..tally(2, 1)
+            }))
+            .passed()
+        );
     }
 
     #[test]
@@ -127,7 +156,11 @@ mod tests {
     #[test]
     fn nothing_at_all_fails() {
         assert!(!Report::default().passed());
-        let empty = Row { cases: 0, applicable: 0, ..row(Ok(tally(0, 0))).rows.remove(0) };
+        let empty = Row {
+            cases: 0,
+            applicable: 0,
+            ..row(Ok(tally(0, 0))).rows.remove(0)
+        };
         assert!(!empty.passed());
     }
 }

@@ -73,7 +73,9 @@ pub async fn run(subject: &Subject, cases: &[Case], plan: Plan) -> Tally {
                 None => tally.not_applicable += 1,
             }
         }
-        let Some(ended) = running.join_next().await else { return tally };
+        let Some(ended) = running.join_next().await else {
+            return tally;
+        };
         tally.run += 1;
         match ended {
             Ok(Ok(())) => {}
@@ -110,10 +112,12 @@ fn prefix(case: &Case) -> String {
 }
 
 fn reason(payload: &(dyn Any + Send)) -> String {
-    PANIC.take().unwrap_or_else(|| match payload.downcast_ref::<&str>() {
-        Some(text) => (*text).to_owned(),
-        None => "panicked".to_owned(),
-    })
+    PANIC
+        .take()
+        .unwrap_or_else(|| match payload.downcast_ref::<&str>() {
+            Some(text) => (*text).to_owned(),
+            None => "panicked".to_owned(),
+        })
 }
 
 /// Keeps what a panic says for its case's failure, in place of printing it.

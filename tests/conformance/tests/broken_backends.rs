@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, StreamExt as _};
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
 use streamgate_conformance::cases;
 use streamgate_conformance::fixture::SideDoor;
 use streamgate_conformance::run::{Plan, Subject, run};
@@ -75,12 +75,18 @@ faults! {
 const FAULTS_AT_ONCE: usize = 12;
 
 /// All at once: nearly all of a case's time is waiting.
-const ALL: Plan =
-    Plan { at_once: 256, timeout: Duration::from_secs(20), stop_at_failure: false };
+const ALL: Plan = Plan {
+    at_once: 256,
+    timeout: Duration::from_secs(20),
+    stop_at_failure: false,
+};
 
 /// A broken backend may leave a case waiting for ever. Longer than the longest case, 4 s.
-const UNTIL_FAILURE: Plan =
-    Plan { at_once: 256, timeout: Duration::from_secs(7), stop_at_failure: true };
+const UNTIL_FAILURE: Plan = Plan {
+    at_once: 256,
+    timeout: Duration::from_secs(7),
+    stop_at_failure: true,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backend_that_is_not_broken_passes() {
@@ -96,7 +102,10 @@ async fn a_backend_that_is_not_broken_passes() {
 async fn every_fault_is_found() {
     let found: Vec<_> = futures_util::stream::iter(FAULTS)
         .map(|fault| async move {
-            (fault, run(&in_memory(*fault), &cases::all(), UNTIL_FAILURE).await)
+            (
+                fault,
+                run(&in_memory(*fault), &cases::all(), UNTIL_FAILURE).await,
+            )
         })
         .buffer_unordered(FAULTS_AT_ONCE)
         .collect()
@@ -132,7 +141,10 @@ async fn an_acknowledgement_that_does_nothing_is_found() {
 
 fn in_memory(fault: Fault) -> Subject {
     let backend = Arc::new(Broken::new(Arc::new(MemoryStreams::new()), fault));
-    Subject { backend, side_door: None }
+    Subject {
+        backend,
+        side_door: None,
+    }
 }
 
 /// A backend with one fault.
@@ -143,7 +155,7 @@ struct Broken {
     /// Held by waits, for the fault in which they hold up adds.
     waiting: tokio::sync::RwLock<()>,
     /// What a group was given last.
-    given: Mutex<HashMap<(String, String), Vec<StreamEntry>>>,
+    given: tokio::sync::Mutex<HashMap<(String, String), Vec<StreamEntry>>>,
 }
 
 impl Broken {
@@ -153,13 +165,15 @@ impl Broken {
             fault,
             added: AtomicUsize::new(0),
             waiting: tokio::sync::RwLock::new(()),
-            given: Mutex::default(),
+            given: tokio::sync::Mutex::default(),
         }
     }
 }
 
 fn is_malformed<T: Debug>(result: &CacheResult<T>) -> bool {
-    result.as_ref().is_err_and(|error| error.code() == code::ERR)
+    result
+        .as_ref()
+        .is_err_and(|error| error.code() == code::ERR)
 }
 
 fn refused(code: &str) -> CacheError {
@@ -168,7 +182,9 @@ fn refused(code: &str) -> CacheError {
 
 /// A long name as a backend without a bound would take it: by another, short one.
 fn short(key: &str) -> &str {
-    key.char_indices().nth(1_000).map_or(key, |(end, _)| &key[..end])
+    key.char_indices()
+        .nth(1_000)
+        .map_or(key, |(end, _)| &key[..end])
 }
 
 impl StreamingBackend for Broken {
@@ -205,7 +221,9 @@ impl StreamingBackend for Broken {
                     }
                 }
                 Fault::AddTakesLongKeys => key = short(stream_key),
-                Fault::AddAnswersLate if self.added.fetch_add(1, Ordering::Relaxed) % 7 == 0 => {
+                Fault::AddAnswersLate
+                    if self.added.fetch_add(1, Ordering::Relaxed).is_multiple_of(7) =>
+                {
                     // It is carried out behind those that were asked after it.
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
@@ -258,12 +276,18 @@ impl StreamingBackend for Broken {
                     if !read.is_empty() {
                         return Ok(read);
                     }
-                    inner.stream_read(stream_key, last_id, count, block_ms).await
+                    inner
+                        .stream_read(stream_key, last_id, count, block_ms)
+                        .await
                 }
-                Fault::ReadIgnoresCount => inner.stream_read(stream_key, last_id, 0, block_ms).await,
+                Fault::ReadIgnoresCount => {
+                    inner.stream_read(stream_key, last_id, 0, block_ms).await
+                }
                 Fault::ReadTakesCount0AsNothing if count == 0 => Ok(Vec::new()),
                 Fault::ReadTakesMalformedIds => {
-                    let read = inner.stream_read(stream_key, last_id, count, block_ms).await;
+                    let read = inner
+                        .stream_read(stream_key, last_id, count, block_ms)
+                        .await;
                     if is_malformed(&read) {
                         return inner.stream_read(stream_key, "0", count, block_ms).await;
                     }
@@ -271,14 +295,18 @@ impl StreamingBackend for Broken {
                 }
                 Fault::ReadResolvesNowLate if last_id == "$" => {
                     tokio::task::yield_now().await;
-                    inner.stream_read(stream_key, last_id, count, block_ms).await
+                    inner
+                        .stream_read(stream_key, last_id, count, block_ms)
+                        .await
                 }
                 Fault::ReadEndsAfterHalfASecond => {
                     let block = block_ms.map(|ms| if ms == 0 { 500 } else { ms.min(500) });
                     inner.stream_read(stream_key, last_id, count, block).await
                 }
                 Fault::ReadFailsWhenNothingCame => {
-                    let read = inner.stream_read(stream_key, last_id, count, block_ms).await?;
+                    let read = inner
+                        .stream_read(stream_key, last_id, count, block_ms)
+                        .await?;
                     if read.is_empty() && block_ms.is_some() {
                         return Err(refused(code::TIMEOUT));
                     }
@@ -294,9 +322,15 @@ impl StreamingBackend for Broken {
                 }
                 Fault::WaitsHoldUpAdds if block_ms.is_some() => {
                     let _held = self.waiting.read().await;
-                    inner.stream_read(stream_key, last_id, count, block_ms).await
+                    inner
+                        .stream_read(stream_key, last_id, count, block_ms)
+                        .await
                 }
-                _ => inner.stream_read(stream_key, last_id, count, block_ms).await,
+                _ => {
+                    inner
+                        .stream_read(stream_key, last_id, count, block_ms)
+                        .await
+                }
             }
         })
     }
@@ -353,7 +387,7 @@ impl StreamingBackend for Broken {
                 Fault::GroupReadGivesEntriesTwice => {
                     let taken = read(count, block_ms).await?;
                     let place = (stream_key.to_owned(), group_name.to_owned());
-                    let mut given = self.given.lock().unwrap();
+                    let mut given = self.given.lock().await;
                     if taken.is_empty() {
                         return Ok(given.remove(&place).unwrap_or_default());
                     }
@@ -362,7 +396,10 @@ impl StreamingBackend for Broken {
                 }
                 Fault::GroupReadTakesMissingGroups => {
                     let taken = read(count, block_ms).await;
-                    if taken.as_ref().is_err_and(|error| error.code() == code::NOGROUP) {
+                    if taken
+                        .as_ref()
+                        .is_err_and(|error| error.code() == code::NOGROUP)
+                    {
                         return Ok(Vec::new());
                     }
                     taken
@@ -387,12 +424,16 @@ impl StreamingBackend for Broken {
                     let (inner, key) = (Arc::clone(inner), stream_key.to_owned());
                     let (group, consumer) = (group_name.to_owned(), consumer_name.to_owned());
                     let mut wait = Box::pin(async move {
-                        inner.stream_read_group(&key, &group, &consumer, count, block_ms).await
+                        inner
+                            .stream_read_group(&key, &group, &consumer, count, block_ms)
+                            .await
                     });
                     // Asked at once, so that nothing else is wrong with it.
                     match (&mut wait).now_or_never() {
                         Some(taken) => taken,
-                        None => tokio::spawn(wait).await.unwrap(),
+                        None => tokio::spawn(wait)
+                            .await
+                            .unwrap_or_else(|_| Err(refused(code::INTERNAL))),
                     }
                 }
                 _ => read(count, block_ms).await,

@@ -8,7 +8,8 @@ pub(super) enum Format {
     Nextest,
     Cargo,
     Node,
-    /// A last line `total: 1230 run, 2 failed`.
+    /// A line `FAILED …` for each failure, and a last line
+    /// `conformance: 10 of 12 implementors pass, 1230 cases were run`.
     Conformance,
 }
 
@@ -62,10 +63,14 @@ pub(super) fn count(format: Format, text: &str) -> Option<Count> {
             })
         }
         Format::Conformance => {
-            let line = last(text, |line| line.trim_start().starts_with("total"))?;
+            let line = last(text, |line| line.starts_with("conformance: "))?;
+            let failures = text.lines().filter(|line| line.starts_with("FAILED "));
+            // An implementor that could not be started has no failures of its own.
+            let implementors = before(line, "implementors pass")?;
+            let bad = implementors.checked_sub(before(line, "of ")?)?;
             Some(Count {
-                run: before(line, "run,").or_else(|| before(line, "run"))?,
-                failed: before(line, "failed")?,
+                run: before(line, "cases were run")?,
+                failed: bad.max(u64::try_from(failures.count()).ok()?),
                 skipped: 0,
             })
         }
@@ -146,10 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn conformance_is_the_last_total() {
-        let text = "memory: 90 run, 0 failed\ntotal: 1230 run, 2 failed\n";
-        assert_eq!(count(Format::Conformance, text), counted(1230, 2, 0));
-        assert_eq!(count(Format::Conformance, "memory: 90 run, 0 failed"), None);
+    fn conformance_counts_failures_and_absences() {
+        let last = "conformance: 10 of 12 implementors pass, 1230 cases were run\n";
+        assert_eq!(count(Format::Conformance, last), counted(1230, 2, 0));
+        let text = "FAILED redis a::b: c\n".repeat(3) + last;
+        assert_eq!(count(Format::Conformance, &text), counted(1230, 3, 0));
+        let good = "conformance: 12 of 12 implementors pass, 1230 cases were run";
+        assert_eq!(count(Format::Conformance, good), counted(1230, 0, 0));
+        assert_eq!(count(Format::Conformance, "error: no such file"), None);
     }
 
     #[test]

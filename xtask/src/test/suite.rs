@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn tests_that_ran_are_counted() {
-        let script = "echo 'total: 3 run, 0 failed'";
+        let script = "echo 'conformance: 1 of 1 implementors pass, 3 cases were run'";
         let report = shell("unit: counts", script)
             .counts(Format::Conformance)
             .run(Output::Always);
@@ -234,9 +234,15 @@ mod tests {
     #[test]
     fn success_without_a_test_is_a_failure() {
         for (name, script) in [
-            ("unit: none ran", "echo 'total: 0 run, 0 failed'"),
+            (
+                "unit: none ran",
+                "echo 'conformance: 1 of 1 implementors pass, 0 cases were run'",
+            ),
             ("unit: none told", "true"),
-            ("unit: a lie", "echo 'total: 2 run, 1 failed'"),
+            (
+                "unit: a lie",
+                "echo 'conformance: 1 of 2 implementors pass, 2 cases were run'",
+            ),
         ] {
             let suite = shell(name, script).counts(Format::Conformance);
             assert_eq!(

@@ -30,7 +30,10 @@ pub(super) struct Wait<'b> {
 
 impl<'b> Performing<'b> {
     pub(super) fn new(batch: Batch, future: BoxFuture<'b, Vec<Progress<'b>>>) -> Self {
-        Self { batch: Some(batch), future }
+        Self {
+            batch: Some(batch),
+            future,
+        }
     }
 }
 
@@ -54,7 +57,13 @@ impl<'b> Wait<'b> {
         future: BoxFuture<'b, CacheResult<Reply>>,
     ) -> (AbortHandle, Self) {
         let (handle, registration) = AbortHandle::new_pair();
-        (handle, Self { ticket, future: Abortable::new(future, registration) })
+        (
+            handle,
+            Self {
+                ticket,
+                future: Abortable::new(future, registration),
+            },
+        )
     }
 }
 

@@ -23,8 +23,9 @@ pub(super) const MAX_DRAIN_BYTES: usize = 1024 * 1024;
 /// the next turn, so that no socket holds up the others or fills memory with refusals.
 pub(super) const MAX_DRAIN_MESSAGES: usize = 1024;
 
-/// Longest text of a decoder's complaint that is given back, in bytes.
-const MAX_COMPLAINT_BYTES: usize = 200;
+/// Longest text of a decoder's complaint that is given back, in characters: it quotes what it was
+/// given, which may be as long as a frame.
+const MAX_COMPLAINT_CHARS: usize = 200;
 
 /// What came of decoding.
 pub(super) struct Drained<'f> {
@@ -49,7 +50,10 @@ pub(super) fn decode<'f>(
         requests,
         outgoing,
         operations: Vec::new(),
-        batch: Batch { tickets: Vec::new(), bytes: 0 },
+        batch: Batch {
+            tickets: Vec::new(),
+            bytes: 0,
+        },
         turns: MAX_DRAIN_MESSAGES,
     };
     let mut left = VecDeque::new();
@@ -65,7 +69,12 @@ pub(super) fn decode<'f>(
             }
         }
     }
-    Drained { operations: drain.operations, batch: drain.batch, left, violation }
+    Drained {
+        operations: drain.operations,
+        batch: drain.batch,
+        left,
+        violation,
+    }
 }
 
 struct Drain<'f, 's> {
@@ -102,13 +111,12 @@ impl<'f> Drain<'f, '_> {
         Ok(())
     }
 
-    fn request(
-        &mut self,
-        id: u64,
-        operation: Operation<'f>,
-        bytes: usize,
-    ) -> Result<(), Ending> {
-        let waiting_bytes = if operation.block_ms().is_some() { bytes } else { 0 };
+    fn request(&mut self, id: u64, operation: Operation<'f>, bytes: usize) -> Result<(), Ending> {
+        let waiting_bytes = if operation.block_ms().is_some() {
+            bytes
+        } else {
+            0
+        };
         match self.requests.admit(id, waiting_bytes) {
             Ok(ticket) => {
                 self.batch.tickets.push(ticket);
@@ -118,7 +126,8 @@ impl<'f> Drain<'f, '_> {
             Err(Refusal::Duplicate) => return Err(duplicate()),
             Err(Refusal::Overloaded) => {
                 let why = "as many requests as were granted are in flight";
-                self.outgoing.answer(id, Err(CacheError::backend(code::OVERLOADED, why)));
+                self.outgoing
+                    .answer(id, Err(CacheError::backend(code::OVERLOADED, why)));
             }
         }
         Ok(())
@@ -135,17 +144,16 @@ impl<'f> Drain<'f, '_> {
         if self.requests.contains(id) {
             return Err(duplicate());
         }
-        let error = CacheError::backend(code::ERR, shorten(&reason));
+        let reason: String = reason.chars().take(MAX_COMPLAINT_CHARS).collect();
+        let error = CacheError::backend(code::ERR, reason);
         self.outgoing.answer(id, Err(error));
         Ok(())
     }
 }
 
 fn duplicate() -> Ending {
-    Ending::close(close::DUPLICATE_ID, "a request with the id of one still in flight")
-}
-
-/// The decoder quotes what it was given, which may be long.
-fn shorten(complaint: &str) -> &str {
-    &complaint[..complaint.floor_char_boundary(MAX_COMPLAINT_BYTES)]
+    Ending::close(
+        close::DUPLICATE_ID,
+        "a request with the id of one still in flight",
+    )
 }

@@ -25,7 +25,12 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     pub(super) fn new(encoding: Encoding) -> Self {
-        Self { encoding, full: VecDeque::new(), last: Vec::new(), bytes: 0 }
+        Self {
+            encoding,
+            full: VecDeque::new(),
+            last: Vec::new(),
+            bytes: 0,
+        }
     }
 
     /// Whether more may be gathered.
@@ -39,10 +44,16 @@ impl Outgoing {
             Ok(reply) if least_bytes(&reply) > MAX_REPLY_BYTES => Err(too_large()),
             result => result,
         };
-        let message = ServerMessage::Reply { id, outcome: Outcome::from(result) };
+        let message = ServerMessage::Reply {
+            id,
+            outcome: Outcome::from(result),
+        };
         if self.append(&message) > MAX_REPLY_BYTES {
             self.withdraw();
-            self.append(&ServerMessage::Reply { id, outcome: Outcome::from(Err(too_large())) });
+            self.append(&ServerMessage::Reply {
+                id,
+                outcome: Outcome::from(Err(too_large())),
+            });
         }
     }
 
@@ -99,7 +110,11 @@ fn least_bytes(reply: &Reply) -> usize {
         Reply::Entries { entries, .. } => entries
             .iter()
             .map(|(id, fields)| {
-                id.len() + fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+                id.len()
+                    + fields
+                        .iter()
+                        .map(|(name, value)| name.len() + value.len())
+                        .sum::<usize>()
             })
             .sum(),
         Reply::Added { .. } | Reply::Done {} => 0,
@@ -119,7 +134,10 @@ mod tests {
 
     fn entries(value: &str, count: usize) -> CacheResult<Reply> {
         let entry = ("1-1".to_owned(), vec![("f".to_owned(), value.to_owned())]);
-        Ok(Reply::Entries { entries: vec![entry; count], last_id: None })
+        Ok(Reply::Entries {
+            entries: vec![entry; count],
+            last_id: None,
+        })
     }
 
     fn replies(encoding: Encoding, frame: &[u8]) -> Vec<(u64, CacheResult<Reply>)> {
@@ -145,7 +163,10 @@ mod tests {
                 frames += 1;
                 ids.extend(replies(encoding, &frame).into_iter().map(|(id, _)| id));
             }
-            assert!((4..=5).contains(&frames), "{frames} frames of {FRAME_BYTES} for 1 MB");
+            assert!(
+                (4..=5).contains(&frames),
+                "{frames} frames of {FRAME_BYTES} for 1 MB"
+            );
             assert_eq!(ids, (0..1000).collect::<Vec<_>>());
             assert_eq!(outgoing.bytes, 0);
         }
@@ -159,9 +180,14 @@ mod tests {
             outgoing.answer(2, entries(&"x".repeat(4 * FRAME_BYTES), 1));
             outgoing.answer(3, Ok(Reply::Done {}));
             assert!(!outgoing.has_room());
-            let mut ids = Vec::new();
+            let mut ids: Vec<Vec<u64>> = Vec::new();
             while let Some(frame) = outgoing.next_frame() {
-                ids.push(replies(encoding, &frame).into_iter().map(|(id, _)| id).collect());
+                ids.push(
+                    replies(encoding, &frame)
+                        .into_iter()
+                        .map(|(id, _)| id)
+                        .collect(),
+                );
             }
             assert_eq!(ids, vec![vec![1], vec![2], vec![3]]);
             assert_eq!(outgoing.bytes, 0);

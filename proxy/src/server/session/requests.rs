@@ -62,7 +62,11 @@ impl Requests {
                 let serial = self.next_serial;
                 self.next_serial += 1;
                 self.waiting_bytes += waiting_bytes;
-                vacant.insert(Live { serial, waiting_bytes, wait: None });
+                vacant.insert(Live {
+                    serial,
+                    waiting_bytes,
+                    wait: None,
+                });
                 Ok(Ticket { id, serial })
             }
         }
@@ -151,7 +155,10 @@ mod tests {
         let first = requests.admit(1, half).unwrap();
         requests.admit(2, half).unwrap();
         assert_eq!(requests.admit(3, 1), Err(Refusal::Overloaded));
-        assert!(requests.admit(4, 0).is_ok(), "what cannot wait is not held by the bound");
+        assert!(
+            requests.admit(4, 0).is_ok(),
+            "what cannot wait is not held by the bound"
+        );
         assert!(requests.finish(first));
         assert!(requests.admit(3, half).is_ok());
         requests.cancel(2);

@@ -32,7 +32,11 @@ pub(in crate::server) enum Ending {
 impl Ending {
     /// Closes a socket on which frames can still be read.
     pub(in crate::server) fn close(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self::Close { code, reason: reason.into(), readable: true }
+        Self::Close {
+            code,
+            reason: reason.into(),
+            readable: true,
+        }
     }
 
     pub(super) fn wrong_frame_type(agreed: Encoding) -> Self {
@@ -54,12 +58,19 @@ impl Ending {
 impl From<Error> for Ending {
     fn from(error: Error) -> Self {
         let (code, reason) = match error {
-            Error::Capacity(_) => (close::FRAME_TOO_LARGE, "a frame larger than was granted".into()),
+            Error::Capacity(_) => (
+                close::FRAME_TOO_LARGE,
+                "a frame larger than was granted".into(),
+            ),
             Error::Utf8(_) => (WEBSOCKET_NOT_UTF8, "text that is not UTF-8".into()),
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return Self::Left,
             Error::Protocol(error) => (WEBSOCKET_PROTOCOL_ERROR, error.to_string().into()),
             _ => return Self::Left,
         };
-        Self::Close { code, reason, readable: false }
+        Self::Close {
+            code,
+            reason,
+            readable: false,
+        }
     }
 }

@@ -18,7 +18,11 @@ pub(super) struct Meter<S> {
 impl<S> Meter<S> {
     pub(super) fn new(stream: S) -> Self {
         let now = Instant::now();
-        Self { stream, last_read: now, last_write: now }
+        Self {
+            stream,
+            last_read: now,
+            last_write: now,
+        }
     }
 
     pub(super) fn last_read(&self) -> Instant {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use streamgate_protocol::{CacheError, CacheResult, StreamEntry, StreamingBackend};
 use tokio::sync::mpsc;
 
-use super::control::{Calls, gone};
+use super::calls::{Calls, gone};
 use super::message::{Command, Given};
 
 /// Beyond this a number of JavaScript is not exact.
@@ -24,14 +24,20 @@ pub struct Bridged {
 
 impl Bridged {
     pub(super) fn new(calls: Calls, commands: mpsc::UnboundedSender<Command>) -> Self {
-        Self { calls, commands, next: Arc::default() }
+        Self {
+            calls,
+            commands,
+            next: Arc::default(),
+        }
     }
 
     async fn call(&self, method: &'static str, args: Value) -> CacheResult<Given> {
         let n = self.next.fetch_add(1, Ordering::Relaxed);
         let answer = self.calls.expect(n);
         let _cancel = CancelOnDrop { bridged: self, n };
-        self.commands.send(Command::Call { n, method, args }).map_err(|_| gone())?;
+        self.commands
+            .send(Command::Call { n, method, args })
+            .map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -45,7 +51,9 @@ impl StreamingBackend for Bridged {
     ) -> BoxFuture<'a, CacheResult<String>> {
         Box::pin(async move {
             let maxlen = maxlen.map(number).transpose()?;
-            let given = self.call("add", json!([stream_key, fields, maxlen])).await?;
+            let given = self
+                .call("add", json!([stream_key, fields, maxlen]))
+                .await?;
             given.id.ok_or_else(|| wrong("add gave no id"))
         })
     }
@@ -56,7 +64,10 @@ impl StreamingBackend for Bridged {
         count: usize,
     ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
         Box::pin(async move {
-            entries(self.call("readLatest", json!([stream_key, number(count)?])).await?)
+            entries(
+                self.call("readLatest", json!([stream_key, number(count)?]))
+                    .await?,
+            )
         })
     }
 
@@ -77,7 +88,9 @@ impl StreamingBackend for Bridged {
                 (Some(next), Some((id, _))) if next == *id => Ok(entries),
                 // The id that was asked for, and with `$` resolved the one it stands for.
                 (Some(next), None) if next != "$" && !next.is_empty() => Ok(entries),
-                (next, _) => Err(wrong(&format!("read gave {next:?} as the id to read after next"))),
+                (next, _) => Err(wrong(&format!(
+                    "read gave {next:?} as the id to read after next"
+                ))),
             }
         })
     }
@@ -89,7 +102,11 @@ impl StreamingBackend for Bridged {
         id: &'a str,
     ) -> BoxFuture<'a, CacheResult<()>> {
         Box::pin(async move {
-            nothing(&self.call("createGroup", json!([stream_key, group_name, id])).await?)
+            nothing(
+                &self
+                    .call("createGroup", json!([stream_key, group_name, id]))
+                    .await?,
+            )
         })
     }
 
@@ -103,7 +120,13 @@ impl StreamingBackend for Bridged {
     ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
         Box::pin(async move {
             let block_ms = block_ms.map(number).transpose()?;
-            let args = json!([stream_key, group_name, consumer_name, number(count)?, block_ms]);
+            let args = json!([
+                stream_key,
+                group_name,
+                consumer_name,
+                number(count)?,
+                block_ms
+            ]);
             entries(self.call("readGroup", args).await?)
         })
     }
@@ -115,7 +138,11 @@ impl StreamingBackend for Bridged {
         ids: &'a [String],
     ) -> BoxFuture<'a, CacheResult<()>> {
         Box::pin(async move {
-            nothing(&self.call("ack", json!([stream_key, group_name, ids])).await?)
+            nothing(
+                &self
+                    .call("ack", json!([stream_key, group_name, ids]))
+                    .await?,
+            )
         })
     }
 }
@@ -130,7 +157,11 @@ impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
         if self.bridged.calls.forget(self.n).is_some() {
             // If the runtime is gone, so is the call.
-            drop(self.bridged.commands.send(Command::Cancel { cancel: self.n }));
+            drop(
+                self.bridged
+                    .commands
+                    .send(Command::Cancel { cancel: self.n }),
+            );
         }
     }
 }
@@ -148,7 +179,11 @@ fn entries(given: Given) -> CacheResult<Vec<StreamEntry>> {
 
 fn nothing(given: &Given) -> CacheResult<()> {
     match given {
-        Given { id: None, entries: None, last_id: None } => Ok(()),
+        Given {
+            id: None,
+            entries: None,
+            last_id: None,
+        } => Ok(()),
         _ => Err(wrong("a method that gives nothing gave something")),
     }
 }

@@ -12,7 +12,12 @@ pub(super) async fn bundle(script: &str, conditions: &str, into: &Path) -> anyho
     node_module("streamgate/package.json")?;
     let output = Command::new(node_module(".bin/esbuild")?)
         .arg(scripts().join(script))
-        .args(["--bundle", "--format=esm", "--target=es2022", "--log-level=warning"])
+        .args([
+            "--bundle",
+            "--format=esm",
+            "--target=es2022",
+            "--log-level=warning",
+        ])
         .args(["--loader:.wasm=copy", "--asset-names=[name]"])
         .arg(format!("--conditions={conditions}"))
         .arg(format!("--outdir={}", into.display()))

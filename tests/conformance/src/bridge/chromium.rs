@@ -45,7 +45,9 @@ impl Chromium {
     /// Chromium or the package is missing (the message says how to get it), or it does not work.
     pub async fn start(proxy: &str) -> anyhow::Result<(Bridged, Self)> {
         let binary = chromium()?;
-        let folder = tempfile::Builder::new().prefix("streamgate-chromium-").tempdir()?;
+        let folder = tempfile::Builder::new()
+            .prefix("streamgate-chromium-")
+            .tempdir()?;
         let (www, profile) = (folder.path().join("www"), folder.path().join("profile"));
         bundle("page.mjs", "browser", &www).await?;
         std::fs::copy(scripts().join("page.html"), www.join("page.html"))?;
@@ -58,6 +60,13 @@ impl Chromium {
         let bridged = tokio::time::timeout(PATIENCE, control.ready())
             .await
             .with_context(|| format!("the page is silent; Chromium said:\n{}", browser.said()))??;
-        Ok((bridged, Self { _browser: browser, _control: control, _folder: folder }))
+        Ok((
+            bridged,
+            Self {
+                _browser: browser,
+                _control: control,
+                _folder: folder,
+            },
+        ))
     }
 }

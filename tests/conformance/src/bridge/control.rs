@@ -1,24 +1,22 @@
 //! What the script in the runtime comes to: the scripts themselves by HTTP, and the control
 //! socket.
 
-use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use axum::Router;
 use futures_util::{SinkExt as _, StreamExt as _};
-use streamgate_protocol::{CacheError, CacheResult};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tower_http::services::ServeDir;
 
 use super::backend::Bridged;
-use super::message::{Command, Fault, Given, Report, outcome};
+use super::calls::Calls;
+use super::message::{Command, Fault, Report, outcome};
 
 /// Longest message of the script: a long answer of the largest case, escaped.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
@@ -31,13 +29,6 @@ pub struct Control {
     socket: SocketAddr,
     ready: mpsc::UnboundedReceiver<Ready>,
     _servers: JoinSet<()>,
-}
-
-/// Calls that are under way.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Calls {
-    /// `None` once the runtime went away.
-    waiting: Arc<Mutex<Option<HashMap<u64, oneshot::Sender<CacheResult<Given>>>>>>,
 }
 
 impl Control {
@@ -60,7 +51,12 @@ impl Control {
                 serve(stream, &report).await;
             }
         });
-        Ok(Self { files: files_at, socket: socket_at, ready, _servers: servers })
+        Ok(Self {
+            files: files_at,
+            socket: socket_at,
+            ready,
+            _servers: servers,
+        })
     }
 
     /// The address of a file of the folder, with the [query](Self::query) that its script reads.
@@ -79,37 +75,12 @@ impl Control {
     ///
     /// It could not.
     pub async fn ready(&mut self) -> anyhow::Result<Bridged> {
-        let report = self.ready.recv().await.context("the control server ended")?;
+        let report = self
+            .ready
+            .recv()
+            .await
+            .context("the control server ended")?;
         report.map_err(|fault| anyhow::anyhow!("the script failed: {}", fault.into_error()))
-    }
-}
-
-impl Calls {
-    pub(super) fn open() -> Self {
-        Self { waiting: Arc::new(Mutex::new(Some(HashMap::new()))) }
-    }
-
-    /// A place for the answer of call `n`; it ends at once if the runtime went away.
-    pub(super) fn expect(&self, n: u64) -> oneshot::Receiver<CacheResult<Given>> {
-        let (sender, receiver) = oneshot::channel();
-        if let Some(waiting) = &mut *self.lock() {
-            waiting.insert(n, sender);
-        }
-        receiver
-    }
-
-    /// Whether call `n` was still under way.
-    pub(super) fn forget(&self, n: u64) -> Option<oneshot::Sender<CacheResult<Given>>> {
-        self.lock().as_mut()?.remove(&n)
-    }
-
-    fn close(&self) {
-        drop(self.lock().take());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<CacheResult<Given>>>>> {
-        // Nothing panics while it is held.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,7 +97,9 @@ async fn serve(stream: TcpStream, ready: &mpsc::UnboundedSender<Ready>) {
     let calls = Calls::open();
     let send = async {
         while let Some(command) = queue.recv().await {
-            let Ok(text) = serde_json::to_string(&command) else { return };
+            let Ok(text) = serde_json::to_string(&command) else {
+                return;
+            };
             if sink.send(Message::Text(text.into())).await.is_err() {
                 return;
             }
@@ -134,7 +107,9 @@ async fn serve(stream: TcpStream, ready: &mpsc::UnboundedSender<Ready>) {
     };
     let receive = async {
         while let Some(Ok(message)) = stream.next().await {
-            let Message::Text(text) = message else { continue };
+            let Message::Text(text) = message else {
+                continue;
+            };
             match serde_json::from_str(&text) {
                 Ok(Report::Ready {}) => {
                     drop(ready.send(Ok(Bridged::new(calls.clone(), commands.clone()))));
@@ -154,9 +129,4 @@ async fn serve(stream: TcpStream, ready: &mpsc::UnboundedSender<Ready>) {
         () = receive => {}
     }
     calls.close();
-}
-
-/// The error of a call whose runtime went away.
-pub(super) fn gone() -> CacheError {
-    CacheError::InternalError("the runtime went away".to_owned())
 }

@@ -82,7 +82,9 @@ pub(super) fn outcome(ok: Option<Given>, error: Option<Fault>) -> CacheResult<Gi
     match (ok, error) {
         (Some(given), None) => Ok(given),
         (None, Some(fault)) => Err(fault.into_error()),
-        _ => Err(CacheError::InternalError("the script answered neither or both".to_owned())),
+        _ => Err(CacheError::InternalError(
+            "the script answered neither or both".to_owned(),
+        )),
     }
 }
 
@@ -93,7 +95,13 @@ mod tests {
     fn fault(name: &str, code: Option<&str>, retry: Option<&str>) -> CacheError {
         let owned = |text: Option<&str>| text.map(str::to_owned);
         let message = "why".to_owned();
-        Fault { name: name.to_owned(), code: owned(code), retry: owned(retry), message }.into_error()
+        Fault {
+            name: name.to_owned(),
+            code: owned(code),
+            retry: owned(retry),
+            message,
+        }
+        .into_error()
     }
 
     #[test]
@@ -116,8 +124,13 @@ mod tests {
 
     #[test]
     fn an_answer_is_read() {
-        let text = r#"{"answer":{"n":7,"ok":{"entries":[["1-1",[["a","\u0000"]]]],"lastId":"1-1"}}}"#;
-        let Ok(Report::Answer { n: 7, ok: Some(given), error: None }) = serde_json::from_str(text)
+        let text =
+            r#"{"answer":{"n":7,"ok":{"entries":[["1-1",[["a","\u0000"]]]],"lastId":"1-1"}}}"#;
+        let Ok(Report::Answer {
+            n: 7,
+            ok: Some(given),
+            error: None,
+        }) = serde_json::from_str(text)
         else {
             panic!("not an answer");
         };

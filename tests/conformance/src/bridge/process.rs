@@ -66,7 +66,10 @@ pub(super) fn chromium() -> anyhow::Result<PathBuf> {
     }
     let path = env::var_os("PATH").unwrap_or_default();
     for name in ["chromium", "chromium-browser", "google-chrome"] {
-        if let Some(found) = env::split_paths(&path).map(|dir| dir.join(name)).find(|p| p.is_file()) {
+        if let Some(found) = env::split_paths(&path)
+            .map(|dir| dir.join(name))
+            .find(|p| p.is_file())
+        {
             return Ok(found);
         }
     }

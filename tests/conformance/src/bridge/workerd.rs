@@ -40,7 +40,9 @@ impl Workerd {
     /// workerd or the package is missing (the message says how to get it), or it does not work.
     pub async fn start(proxy: &str) -> anyhow::Result<(Bridged, Self)> {
         let binary = node_module(".bin/workerd")?;
-        let folder = tempfile::Builder::new().prefix("streamgate-workerd-").tempdir()?;
+        let folder = tempfile::Builder::new()
+            .prefix("streamgate-workerd-")
+            .tempdir()?;
         bundle("worker.mjs", "workerd,worker,browser", folder.path()).await?;
         let config = folder.path().join("config.capnp");
         std::fs::write(&config, configuration(folder.path())?)?;
@@ -59,7 +61,12 @@ impl Workerd {
         let outcome = started.await.context("the worker is silent").flatten();
         let (bridged, request) =
             outcome.with_context(|| format!("workerd said:\n{}", runtime.said()))?;
-        let kept = Self { _request: request, _runtime: runtime, _control: control, _folder: folder };
+        let kept = Self {
+            _request: request,
+            _runtime: runtime,
+            _control: control,
+            _folder: folder,
+        };
         Ok((bridged, kept))
     }
 }
@@ -67,12 +74,18 @@ impl Workerd {
 /// A worker of the bundled script and the modules beside it, which may reach loopback.
 fn configuration(folder: &Path) -> anyhow::Result<String> {
     let mut modules = String::new();
-    writeln!(modules, r#"    (name = "worker.js", esModule = embed "worker.js"),"#)?;
+    writeln!(
+        modules,
+        r#"    (name = "worker.js", esModule = embed "worker.js"),"#
+    )?;
     for file in std::fs::read_dir(folder)? {
         let name = file?.file_name();
         let name = name.to_str().context("a module's name is not text")?;
         if name.ends_with(".wasm") {
-            writeln!(modules, r#"    (name = "./{name}", wasm = embed "{name}"),"#)?;
+            writeln!(
+                modules,
+                r#"    (name = "./{name}", wasm = embed "{name}"),"#
+            )?;
         }
     }
     Ok(format!(

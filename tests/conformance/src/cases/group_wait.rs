@@ -159,7 +159,10 @@ async fn consumers_that_go_on_waiting_share_everything(f: Fixture) {
         async move {
             let name = format!("consumer{i}");
             let mut got = Vec::new();
+            let mut asked = 0;
             while given.load(Ordering::Relaxed) < N {
+                asked += 1;
+                assert!(asked <= 2 * N, "waits end at once, and empty");
                 let wait = f.backend.stream_read_group(key, "group", &name, i, Some(300));
                 let taken = wait.await.unwrap();
                 assert!(taken.len() <= i);

@@ -77,6 +77,7 @@ async fn reading_on_from_the_last_id_misses_and_repeats_nothing(f: Fixture) {
         let Some((id, _)) = page.last() else { break };
         last_id.clone_from(id);
         read.extend(page.into_iter().map(|(id, _)| id));
+        assert!(read.len() <= added.len(), "the pages do not end");
     }
     assert_eq!(read, added);
 }

@@ -1,0 +1,278 @@
+//! The command `streamgate`: that it starts, and each way in which it fails to.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn streamgate(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_streamgate"));
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    // What the one who runs the tests has set is no part of them.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("STREAMGATE_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs a command that has to fail, and returns its one line.
+fn failure(mut command: Command, status: i32) -> String {
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(status), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    let text = String::from_utf8(output.stderr).unwrap();
+    let line = text
+        .strip_suffix('\n')
+        .unwrap_or_else(|| panic!("no line: {text:?}"));
+    assert!(!line.contains('\n'), "more than one line: {text}");
+    assert!(line.starts_with("streamgate: "), "{line}");
+    line.to_owned()
+}
+
+/// A server that is ready; it is killed with the test.
+struct Running {
+    child: Child,
+    line: String,
+    address: SocketAddr,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let rest = line
+            .strip_prefix("streamgate listening on http://")
+            .unwrap();
+        let address = rest.split_whitespace().next().unwrap().parse().unwrap();
+        Self {
+            child,
+            line,
+            address,
+        }
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
+    }
+
+    #[cfg(unix)]
+    fn end_by(&mut self, signal: &str) -> Output {
+        let kill = Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+        let mut stderr = Vec::new();
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_end(&mut stderr)
+            .unwrap();
+        Output {
+            status: self.child.wait().unwrap(),
+            stdout: Vec::new(),
+            stderr,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn it_says_where_it_listens_and_serves_memory() {
+    let running = Running::start(streamgate(&["serve", "--listen", "127.0.0.1:0"]));
+    assert_eq!(
+        running.line,
+        format!(
+            "streamgate listening on http://{} (memory)\n",
+            running.address
+        )
+    );
+    assert_ne!(running.address.port(), 0);
+    assert!(running.get("/healthz").ends_with("\r\n\r\nok"));
+    assert!(running.get("/").contains("streamgate is running"));
+}
+
+#[test]
+fn every_flag_may_come_from_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("index.html"), "from the environment").unwrap();
+    let mut command = streamgate(&["serve"]);
+    command
+        .env("STREAMGATE_LISTEN", "localhost:0")
+        .env("STREAMGATE_WWW", folder.path())
+        .env("STREAMGATE_INSECURE", "no")
+        .env("STREAMGATE_MAX_IN_FLIGHT", "1000");
+    let running = Running::start(command);
+    assert!(running.get("/").ends_with("from the environment"));
+
+    let mut command = streamgate(&["serve"]);
+    command.env("STREAMGATE_MAX_IN_FLIGHT", "1");
+    assert!(failure(command, 2).contains("--max-in-flight"));
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_end_it_in_order() {
+    for signal in ["-TERM", "-INT"] {
+        let mut running = Running::start(streamgate(&["serve", "--listen", "127.0.0.1:0"]));
+        let output = running.end_by(signal);
+        assert!(output.status.success(), "{signal}: {output:?}");
+        assert!(output.stderr.is_empty(), "{signal}: {output:?}");
+    }
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    let version = streamgate(&["--version"]).output().unwrap();
+    assert!(version.status.success());
+    assert_eq!(
+        String::from_utf8(version.stdout).unwrap(),
+        concat!("streamgate ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+    let help = streamgate(&["serve", "--help"]).output().unwrap();
+    assert!(help.status.success());
+    let help = String::from_utf8(help.stdout).unwrap();
+    for flag in [
+        "--listen",
+        "--redis",
+        "--www",
+        "--insecure",
+        "STREAMGATE_REDIS",
+        "/v1/ws",
+    ] {
+        assert!(help.contains(flag), "{flag} in {help}");
+    }
+}
+
+#[test]
+fn help_does_not_show_the_password_in_the_environment() {
+    let mut command = streamgate(&["serve", "--help"]);
+    command.env("STREAMGATE_REDIS", "redis://:secret@127.0.0.1:1");
+    let help = command.output().unwrap();
+    assert!(help.status.success());
+    assert!(!String::from_utf8(help.stdout).unwrap().contains("secret"));
+}
+
+#[test]
+fn a_wrong_command_line_is_status_2() {
+    let wrong: [(&[&str], &str); 9] = [
+        (&[], "no command"),
+        (&["serv"], "'serv'"),
+        (&["serve", "--lissten", "x"], "'--lissten'"),
+        (&["serve", "--listen"], "--listen"),
+        (&["serve", "--listen", "8080"], "'8080'"),
+        (&["serve", "--max-in-flight", "255"], "255 is not in 256.."),
+        (
+            &["serve", "--max-frame-bytes", "4194303"],
+            "4194303 is not in 4194304..",
+        ),
+        (&["serve", "--heartbeat-ms", "99"], "99 is not in 100.."),
+        (&["serve", "--www", "/no/such/folder"], "/no/such/folder"),
+    ];
+    for (args, part) in wrong {
+        let line = failure(streamgate(args), 2);
+        assert!(line.contains(part), "{part:?} in {line}");
+    }
+    let line = failure(streamgate(&["serve", "--log", "streamgate=loud"]), 2);
+    assert!(line.contains("--log"), "{line}");
+}
+
+#[test]
+fn it_listens_beyond_loopback_only_if_told_so() {
+    for address in ["0.0.0.0:0", "[::]:0"] {
+        let line = failure(streamgate(&["serve", "--listen", address]), 2);
+        assert!(
+            line.contains(address) && line.contains("--insecure"),
+            "{line}"
+        );
+    }
+    let running = Running::start(streamgate(&[
+        "serve",
+        "--listen",
+        "0.0.0.0:0",
+        "--insecure",
+    ]));
+    assert!(
+        running
+            .line
+            .starts_with("streamgate listening on http://0.0.0.0:")
+    );
+}
+
+#[test]
+fn a_taken_port_is_said() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let line = failure(streamgate(&["serve", "--listen", &address]), 1);
+    let expected = format!("streamgate: cannot listen on {address}: address already in use");
+    assert!(line.starts_with(&expected), "{line}");
+}
+
+#[test]
+fn an_address_of_another_machine_is_said() {
+    let args = ["serve", "--listen", "192.0.2.1:0", "--insecure"];
+    let line = failure(streamgate(&args), 1);
+    assert!(line.contains("192.0.2.1:0"), "{line}");
+}
+
+#[test]
+fn an_unreachable_redis_is_said_in_time_and_without_its_password() {
+    // One that refuses, and one that never answers.
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    for address in [closed, silent.local_addr().unwrap()] {
+        let url = format!("redis://user:secret@{address}/0");
+        let start = Instant::now();
+        let args = ["serve", "--listen", "127.0.0.1:0", "--redis", &url];
+        let line = failure(streamgate(&args), 1);
+        assert!(
+            start.elapsed() < Duration::from_secs(15),
+            "{:?}",
+            start.elapsed()
+        );
+        assert!(line.contains(&format!("redis://{address}")), "{line}");
+        assert!(!line.contains("secret"), "{line}");
+    }
+}
+
+#[test]
+fn a_malformed_redis_url_is_said_without_its_password() {
+    for url in [
+        "http://user:secret@127.0.0.1",
+        "user:secret@nowhere",
+        "redis://u:secret@h:port",
+    ] {
+        let args = ["serve", "--listen", "127.0.0.1:0", "--redis", url];
+        let line = failure(streamgate(&args), 2);
+        assert!(line.contains("--redis"), "{line}");
+        assert!(!line.contains("secret"), "{line}");
+    }
+}

@@ -5,7 +5,7 @@ import { keepGoing, nextFrame, oncePerFrame } from "./pace.js";
 
 /** Entries a consumer holds unacknowledged before it stops asking for more. */
 const MOST_PENDING = 100;
-/** Entries it takes in a frame: few, so that consumers share evenly, yet enough that two keep up with a thousand a second. */
+/** Entries it takes in a frame at most; few, so that consumers share a busy stream evenly. */
 const READ_COUNT = 25;
 /**
  * A waiting read is let run to its end rather than cancelled, because an entry given to it at that

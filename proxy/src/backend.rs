@@ -63,30 +63,64 @@ fn perform_one<'a, B: StreamingBackend + ?Sized>(
         operation.validate()?;
         let limit = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         match operation {
-            Operation::Add { stream, fields, maxlen } => {
-                let fields = fields.into_iter().map(|(n, v)| (n.into(), v.into())).collect();
-                let id = backend.stream_add(&stream, fields, maxlen.map(limit)).await?;
+            Operation::Add {
+                stream,
+                fields,
+                maxlen,
+            } => {
+                let fields = fields
+                    .into_iter()
+                    .map(|(n, v)| (n.into(), v.into()))
+                    .collect();
+                let id = backend
+                    .stream_add(&stream, fields, maxlen.map(limit))
+                    .await?;
                 Ok(Reply::Added { id })
             }
             Operation::ReadLatest { stream, count } => {
                 let entries = backend.stream_read_latest(&stream, limit(count)).await?;
-                Ok(Reply::Entries { entries, last_id: None })
+                Ok(Reply::Entries {
+                    entries,
+                    last_id: None,
+                })
             }
-            Operation::Read { stream, last_id, count, block_ms } => {
+            Operation::Read {
+                stream,
+                last_id,
+                count,
+                block_ms,
+            } => {
                 let block = block_ms.map(limit);
-                let entries = backend.stream_read(&stream, &last_id, limit(count), block).await?;
-                let last_id = entries.last().map_or_else(|| last_id.into(), |(id, _)| id.clone());
-                Ok(Reply::Entries { entries, last_id: Some(last_id) })
+                let entries = backend
+                    .stream_read(&stream, &last_id, limit(count), block)
+                    .await?;
+                let last_id = entries
+                    .last()
+                    .map_or_else(|| last_id.into(), |(id, _)| id.clone());
+                Ok(Reply::Entries {
+                    entries,
+                    last_id: Some(last_id),
+                })
             }
             Operation::CreateGroup { stream, group, id } => {
                 backend.stream_create_group(&stream, &group, &id).await?;
                 Ok(Reply::Done {})
             }
-            Operation::ReadGroup { stream, group, consumer, count, block_ms } => {
+            Operation::ReadGroup {
+                stream,
+                group,
+                consumer,
+                count,
+                block_ms,
+            } => {
                 let (count, block) = (limit(count), block_ms.map(limit));
-                let entries =
-                    backend.stream_read_group(&stream, &group, &consumer, count, block).await?;
-                Ok(Reply::Entries { entries, last_id: None })
+                let entries = backend
+                    .stream_read_group(&stream, &group, &consumer, count, block)
+                    .await?;
+                Ok(Reply::Entries {
+                    entries,
+                    last_id: None,
+                })
             }
             Operation::Ack { stream, group, ids } => {
                 let ids: Vec<String> = ids.into_iter().map(String::from).collect();

@@ -11,6 +11,6 @@ pub mod redis;
 #[cfg(feature = "server")]
 pub mod server;
 
+pub use self::redis::RedisStreams;
 pub use backend::{Backend, Progress};
 pub use memory::MemoryStreams;
-pub use self::redis::RedisStreams;

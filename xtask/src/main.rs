@@ -1,5 +1,7 @@
 //! The developer's commands: `cargo xtask <command>`.
 
+use std::process::ExitCode;
+
 use clap::{Args, Parser, Subcommand};
 
 mod check;
@@ -65,8 +67,19 @@ struct Rest {
     arguments: Vec<String>,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // No backtrace: it would tell of this program, where the error tells of another.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Setup { purpose } => setup::run(purpose),
         Command::Demo(options) => demo::run(&options),
         Command::Test => test::run(),

@@ -1,6 +1,7 @@
 //! The six operations, from JavaScript's values. Each returns the call's id.
 //!
-//! Numbers come as JavaScript's: a count or a time below 0 or without a value is absent.
+//! Lists are taken by value: to borrow one takes an instruction (`table.fill`) that Debian's
+//! wasm-opt does not know. Numbers come as JavaScript's: a count or a time below 0 or without a value is absent.
 
 use js_sys::Array;
 use streamgate_protocol::Operation;
@@ -12,8 +13,8 @@ use super::Connection;
 #[wasm_bindgen]
 impl Connection {
     /// `fields` are name, value, name, value …
-    pub fn add(&mut self, stream: String, fields: &Array, maxlen: f64, now: f64) -> f64 {
-        let mut fields = texts(fields);
+    pub fn add(&mut self, stream: String, fields: Array, maxlen: f64, now: f64) -> f64 {
+        let mut fields = texts(&fields);
         let mut pairs = Vec::new();
         while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
             pairs.push((name, value));
@@ -90,8 +91,8 @@ impl Connection {
     }
 
     /// Entries that were dealt with.
-    pub fn ack(&mut self, stream: String, group: String, ids: &Array, now: f64) -> f64 {
-        let ids = texts(ids).collect();
+    pub fn ack(&mut self, stream: String, group: String, ids: Array, now: f64) -> f64 {
+        let ids = texts(&ids).collect();
         self.call(
             Operation::Ack {
                 stream: stream.into(),

@@ -86,8 +86,6 @@ fn flat(entries: &[StreamEntry]) -> Array {
     list
 }
 
-/// Value by value: to hand over a slice takes an instruction that wasm-opt only knows since
-/// version 109.
 fn list<const N: usize>(values: [JsValue; N]) -> Array {
     let list = Array::new();
     for value in &values {

@@ -71,7 +71,7 @@ struct Session<'b, S> {
     backend: &'b dyn Backend,
     config: &'b Config,
     socket: Socket<S>,
-    requests: Requests,
+    requests: Requests<'b>,
     outgoing: Outgoing,
     /// Frames, or the rest of one, for which there was no turn yet.
     left: VecDeque<Bytes>,
@@ -116,9 +116,6 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                     return ending;
                 }
                 continue;
-            }
-            if !may_read {
-                self.socket.excuse_silence();
             }
             if self.deadline() < alarm.deadline() {
                 alarm.as_mut().reset(self.deadline());
@@ -283,9 +280,15 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         HEARTBEATS_UNTIL_DEAD * Duration::from_millis(self.config.heartbeat_ms.into())
     }
 
-    /// When the client will have been silent, or not reading, for too long.
+    /// When to look whether the client has been silent, or not reading, for too long. A client
+    /// that is not listened to is not silent.
     fn deadline(&self) -> Instant {
-        let silent = self.socket.last_read() + self.silence();
+        let heard = if self.may_read() {
+            self.socket.last_read()
+        } else {
+            Instant::now()
+        };
+        let silent = heard + self.silence();
         match self.socket.last_write() {
             Some(last_write) => silent.min(last_write + self.config.write_timeout),
             None => silent,

@@ -130,11 +130,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.stream.get_ref().last_read()
     }
 
-    /// Counts the client as heard now, because it was not listened to.
-    pub(super) fn excuse_silence(&mut self) {
-        self.stream.get_mut().touch_read();
-    }
-
     /// Sends what is left, tells the client why it ends, and waits for it to hang up: all within
     /// [`CLOSE_TIMEOUT`], after which the connection is dropped.
     pub(super) async fn close(mut self, frames: impl Iterator<Item = Vec<u8>>, ending: &Ending) {

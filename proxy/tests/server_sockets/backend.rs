@@ -7,6 +7,8 @@ use streamgate_protocol::{CacheResult, StreamEntry, StreamingBackend};
 use streamgate_proxy::Backend;
 use tokio::sync::{Semaphore, watch};
 
+use crate::client::PATIENCE;
+
 /// Adds are noted in the order they are begun. The stream's key says what an operation does:
 ///
 /// - `slow`: an add is not over until [`Stub::open`].
@@ -50,26 +52,17 @@ impl Stub {
 
     /// Returns when so many adds were begun.
     pub(crate) async fn until_added(&self, count: usize) {
-        let enough = |added: &Vec<String>| added.len() >= count;
-        self.added.subscribe().wait_for(enough).await.unwrap();
+        until(&self.added, |added| added.len() >= count).await;
     }
 
     /// Returns when so many reads wait.
     pub(crate) async fn until_waits(&self, count: usize) {
-        self.waits
-            .subscribe()
-            .wait_for(|waits| *waits == count)
-            .await
-            .unwrap();
+        until(&self.waits, |waits| *waits == count).await;
     }
 
     /// Returns when so many slow adds are under way at once.
     pub(crate) async fn until_slow(&self, count: usize) {
-        self.slow
-            .subscribe()
-            .wait_for(|slow| *slow >= count)
-            .await
-            .unwrap();
+        until(&self.slow, |slow| *slow >= count).await;
     }
 
     /// The most slow adds that were under way at once.
@@ -86,6 +79,15 @@ impl Stub {
             vec![("f".to_owned(), "v".to_owned())],
         )])
     }
+}
+
+async fn until<T>(value: &watch::Sender<T>, holds: impl Fn(&T) -> bool) {
+    let mut value = value.subscribe();
+    let waiting = value.wait_for(|value| holds(value));
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .expect("it never came to that")
+        .unwrap();
 }
 
 struct Count<'a>(&'a watch::Sender<usize>);

@@ -45,7 +45,12 @@ impl Proxy {
             .args(args);
         let mut process = Process::spawn(&mut command)?;
         let http_url = process
-            .wait_for(|line| line.strip_prefix(READY)?.split(' ').next().map(str::to_owned))
+            .wait_for(|line| {
+                line.strip_prefix(READY)?
+                    .split(' ')
+                    .next()
+                    .map(str::to_owned)
+            })
             .with_context(|| format!("{} does not listen", binary.display()))?;
         let http_url = http_url.trim_end_matches('/').to_owned();
         Ok(Self { process, http_url })

@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use futures_util::future::{AbortHandle, Abortable, Aborted, BoxFuture};
@@ -25,8 +26,17 @@ pub(super) struct Batch {
 /// A request that waits for an entry, until it is cancelled.
 pub(super) struct Wait<'b> {
     ticket: Ticket,
-    future: Abortable<BoxFuture<'b, CacheResult<Reply>>>,
+    future: Abortable<Ongoing<'b>>,
 }
+
+/// Ends a wait.
+pub(super) struct WaitHandle<'b> {
+    ongoing: Ongoing<'b>,
+    abort: AbortHandle,
+}
+
+/// A wait that its handle can drop wherever it is kept.
+struct Ongoing<'b>(Arc<Mutex<Option<BoxFuture<'b, CacheResult<Reply>>>>>);
 
 impl<'b> Performing<'b> {
     pub(super) fn new(batch: Batch, future: BoxFuture<'b, Vec<Progress<'b>>>) -> Self {
@@ -55,15 +65,44 @@ impl<'b> Wait<'b> {
     pub(super) fn new(
         ticket: Ticket,
         future: BoxFuture<'b, CacheResult<Reply>>,
-    ) -> (AbortHandle, Self) {
-        let (handle, registration) = AbortHandle::new_pair();
-        (
-            handle,
-            Self {
-                ticket,
-                future: Abortable::new(future, registration),
-            },
-        )
+    ) -> (WaitHandle<'b>, Self) {
+        let ongoing = Arc::new(Mutex::new(Some(future)));
+        let (abort, registration) = AbortHandle::new_pair();
+        let future = Abortable::new(Ongoing(Arc::clone(&ongoing)), registration);
+        let ongoing = Ongoing(ongoing);
+        (WaitHandle { ongoing, abort }, Self { ticket, future })
+    }
+}
+
+impl<'b> WaitHandle<'b> {
+    /// Ends the wait before this returns: what is performed next finds nobody waiting.
+    pub(super) fn end(self) {
+        drop(self.ongoing.take());
+        self.abort.abort();
+    }
+}
+
+impl<'b> Ongoing<'b> {
+    fn take(&self) -> Option<BoxFuture<'b, CacheResult<Reply>>> {
+        // A future that panicked takes its task with it; there is no state to protect.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Future for Ongoing<'_> {
+    type Output = CacheResult<Reply>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Taken out while it is polled, so that no lock is held meanwhile. One task has both the
+        // wait and its handle, so nobody looks for it now.
+        let Some(mut future) = self.take() else {
+            return Poll::Pending;
+        };
+        let result = future.as_mut().poll(cx);
+        if result.is_pending() {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(future);
+        }
+        result
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Drained<'f> {
 pub(super) fn decode<'f>(
     frames: &'f [Bytes],
     encoding: Encoding,
-    requests: &mut Requests,
+    requests: &mut Requests<'_>,
     outgoing: &mut Outgoing,
 ) -> Drained<'f> {
     let mut drain = Drain {
@@ -77,16 +77,16 @@ pub(super) fn decode<'f>(
     }
 }
 
-struct Drain<'f, 's> {
+struct Drain<'f, 's, 'b> {
     encoding: Encoding,
-    requests: &'s mut Requests,
+    requests: &'s mut Requests<'b>,
     outgoing: &'s mut Outgoing,
     operations: Vec<Operation<'f>>,
     batch: Batch,
     turns: usize,
 }
 
-impl<'f> Drain<'f, '_> {
+impl<'f> Drain<'f, '_, '_> {
     /// Decodes a frame and returns what there was no turn for.
     fn frame(&mut self, frame: &'f [u8]) -> Result<&'f [u8], Ending> {
         let mut messages = self.encoding.messages::<ClientMessage<'_>>(frame);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use futures_util::future::AbortHandle;
+use super::futures::WaitHandle;
 
 /// Bytes of the requests that may wait, on one socket: each is kept while it waits, which may be
 /// for ever. Room for as many as are in flight by default, at 1 KiB each.
@@ -27,21 +27,21 @@ pub(super) enum Refusal {
 }
 
 /// The requests that are neither answered nor cancelled.
-pub(super) struct Requests {
-    live: HashMap<u64, Live>,
+pub(super) struct Requests<'b> {
+    live: HashMap<u64, Live<'b>>,
     max_in_flight: usize,
     next_serial: u64,
     waiting_bytes: usize,
 }
 
-struct Live {
+struct Live<'b> {
     serial: u64,
     /// Of a request that may wait; else 0.
     waiting_bytes: usize,
-    wait: Option<AbortHandle>,
+    wait: Option<WaitHandle<'b>>,
 }
 
-impl Requests {
+impl<'b> Requests<'b> {
     pub(super) fn new(max_in_flight: u32) -> Self {
         Self {
             live: HashMap::new(),
@@ -78,7 +78,7 @@ impl Requests {
     }
 
     /// Notes how to end a request's wait; `false` if the request was cancelled.
-    pub(super) fn set_wait(&mut self, ticket: Ticket, wait: AbortHandle) -> bool {
+    pub(super) fn set_wait(&mut self, ticket: Ticket, wait: WaitHandle<'b>) -> bool {
         match self.live.get_mut(&ticket.id) {
             Some(live) if live.serial == ticket.serial => {
                 live.wait = Some(wait);
@@ -104,7 +104,7 @@ impl Requests {
         if let Some(live) = self.live.remove(&id) {
             self.waiting_bytes -= live.waiting_bytes;
             if let Some(wait) = live.wait {
-                wait.abort();
+                wait.end();
             }
         }
     }
@@ -112,6 +112,12 @@ impl Requests {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+    use std::sync::Arc;
+
+    use futures_util::FutureExt;
+
+    use super::super::futures::Wait;
     use super::*;
 
     #[test]
@@ -121,19 +127,31 @@ mod tests {
         requests.cancel(7);
         let second = requests.admit(7, 0).unwrap();
         assert!(!requests.finish(first));
-        assert!(!requests.set_wait(first, AbortHandle::new_pair().0));
+        let (handle, _) = Wait::new(first, pending().boxed());
+        assert!(!requests.set_wait(first, handle));
         assert!(requests.finish(second));
         assert!(!requests.contains(7));
     }
 
     #[test]
-    fn a_cancel_ends_the_wait() {
+    fn a_cancel_ends_the_wait_at_once() {
         let mut requests = Requests::new(4);
         let ticket = requests.admit(7, 10).unwrap();
-        let (wait, _) = AbortHandle::new_pair();
-        assert!(requests.set_wait(ticket, wait.clone()));
+        let waits = Arc::new(());
+        let held = Arc::clone(&waits);
+        let future = async move {
+            let _held = held;
+            pending().await
+        };
+        let (handle, _wait) = Wait::new(ticket, future.boxed());
+        assert!(requests.set_wait(ticket, handle));
+        assert_eq!(Arc::strong_count(&waits), 2);
         requests.cancel(7);
-        assert!(wait.is_aborted());
+        assert_eq!(
+            Arc::strong_count(&waits),
+            1,
+            "without the wait being polled"
+        );
         assert_eq!(requests.waiting_bytes, 0);
         requests.cancel(7);
     }

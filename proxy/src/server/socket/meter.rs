@@ -32,10 +32,6 @@ impl<S> Meter<S> {
     pub(super) fn last_write(&self) -> Instant {
         self.last_write
     }
-
-    pub(super) fn touch_read(&mut self) {
-        self.last_read = Instant::now();
-    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Meter<S> {

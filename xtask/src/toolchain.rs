@@ -14,7 +14,7 @@ use crate::workspace;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// The same flags for every build, or cargo rebuilds the standard library.
-const SMALL_RUSTFLAGS: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=none";
+const SMALL_RUSTFLAGS: &str = "-Zunstable-options -Cpanic=immediate-abort";
 const SMALL_CARGO_FLAGS: [&str; 2] = ["-Zbuild-std=std", "-Zbuild-std-features=optimize_for_size"];
 
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";

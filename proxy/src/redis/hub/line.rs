@@ -59,6 +59,9 @@ pub(in crate::redis) struct Place {
     pub(super) key: GroupKey,
     /// Lower numbers came first.
     pub(super) number: u64,
+    /// Of one that tried first, until the hub knows of it: so long it still counts as trying, or
+    /// the hub would serve those behind it.
+    unknown_to: Option<UnboundedSender<Message>>,
 }
 
 impl Lines {
@@ -70,7 +73,13 @@ impl Lines {
         let lines = Arc::clone(self);
         if line.trying || line.waiting > 0 {
             line.waiting += 1;
-            return Turn::Queue(Place { lines, key, number });
+            let unknown_to = None;
+            return Turn::Queue(Place {
+                lines,
+                key,
+                number,
+                unknown_to,
+            });
         }
         line.trying = true;
         Turn::Try(Attempt {
@@ -116,14 +125,21 @@ impl Attempt {
     /// There was nothing: waits, in front of all who came later.
     pub(in crate::redis) fn wait(mut self) -> Place {
         self.over = true;
-        self.lines.leave(&self.key, |line| {
-            line.trying = false;
-            line.waiting += 1;
-        });
+        self.lines.leave(&self.key, |line| line.waiting += 1);
         Place {
             lines: Arc::clone(&self.lines),
             key: self.key.clone(),
             number: self.number,
+            unknown_to: Some(self.hub.clone()),
+        }
+    }
+}
+
+impl Place {
+    /// The hub knows who waits here.
+    pub(super) fn is_known(&mut self) {
+        if self.unknown_to.take().is_some() {
+            self.lines.leave(&self.key, |line| line.trying = false);
         }
     }
 }
@@ -139,9 +155,17 @@ impl Drop for Attempt {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.lines.leave(&self.key, |line| {
-            line.waiting = line.waiting.saturating_sub(1)
+        let tried = self.unknown_to.take();
+        let waiting = self.lines.leave(&self.key, |line| {
+            line.waiting = line.waiting.saturating_sub(1);
+            line.trying &= tried.is_none();
         });
+        if let Some(hub) = tried
+            && waiting > 0
+        {
+            // Without a hub nobody waits any more.
+            let _ = hub.send(Message::NextInLine(self.key.clone()));
+        }
     }
 }
 
@@ -169,7 +193,9 @@ mod tests {
             panic!("one is trying")
         };
         assert!(lines.is_trying(&key()));
-        let first = attempt.wait();
+        let mut first = attempt.wait();
+        assert!(lines.is_trying(&key()), "the hub does not know of it yet");
+        first.is_known();
         assert!(!lines.is_trying(&key()));
         assert!(first.number < second.number);
         let Turn::Queue(third) = lines.join(key(), &hub) else {
@@ -191,6 +217,19 @@ mod tests {
         let attempt = lines.join(key(), &hub);
         let _place = lines.join(key(), &hub);
         drop(attempt);
+        assert!(matches!(told.try_recv(), Ok(Message::NextInLine(k)) if k == key()));
+    }
+
+    #[test]
+    fn one_that_tried_and_left_before_the_hub_knew_lets_the_next_go_on() {
+        let (hub, mut told) = unbounded_channel();
+        let lines = Arc::new(Lines::default());
+        let Turn::Try(attempt) = lines.join(key(), &hub) else {
+            panic!("the line is empty")
+        };
+        let _second = lines.join(key(), &hub);
+        drop(attempt.wait());
+        assert!(!lines.is_trying(&key()));
         assert!(matches!(told.try_recv(), Ok(Message::NextInLine(k)) if k == key()));
     }
 }

@@ -78,7 +78,8 @@ impl Watch {
         self.readers.insert(reader.number, reader);
     }
 
-    pub(super) fn add_consumer(&mut self, consumer: Consumer) {
+    pub(super) fn add_consumer(&mut self, mut consumer: Consumer) {
+        consumer.place.is_known();
         self.due |= !self.armed;
         let group = Arc::clone(&consumer.place.key.group);
         self.groups.entry(group).or_default().add(consumer);

@@ -6,17 +6,13 @@
 // STREAMGATE_CHROMIUM   the browser            (default: the first one on PATH)
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { accessSync, constants, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
-import { createInterface } from "node:readline";
 import { after, afterEach, before, describe, test } from "node:test";
 
-const workspace = path.resolve(import.meta.dirname, "../..");
-const fromTarget = (name, folder) => path.resolve(process.env[name] ?? path.join(workspace, "target", folder));
-const binary = fromTarget("STREAMGATE_BIN", "debug/streamgate");
+import { Proxy, fromTarget, workspace } from "./proxy.mjs";
+
 const www = fromTarget("STREAMGATE_WWW", "www");
 const screenshots = path.join(workspace, "target/screenshots");
 const { chromium } = createRequire(path.join(fromTarget("STREAMGATE_RUNTIMES", "runtimes"), "package.json"))("playwright-core");
@@ -44,7 +40,7 @@ let opened = [];
 before(async () => {
   mkdirSync(screenshots, { recursive: true });
   browser = await chromium.launch({ executablePath: chromiumPath(), args: CHROMIUM_FLAGS });
-  proxy = await Proxy.start();
+  proxy = await Proxy.start("--www", www);
 });
 
 after(async () => {
@@ -236,7 +232,7 @@ describe("demo page", { timeout: 300_000 }, () => {
   });
 
   test("a lost proxy shows as reconnecting; when it is back, the page goes on by itself", async () => {
-    const own = await Proxy.start();
+    const own = await Proxy.start("--www", www);
     try {
       const demo = await open({ proxy: own });
       await demo.publish([["event", "before"]]);
@@ -474,48 +470,6 @@ class Demo {
 }
 
 /** The proxy, on a port that stays the same when it is started again. */
-class Proxy {
-  #child;
-  #port = 0;
-
-  static async start() {
-    const proxy = new Proxy();
-    await proxy.start();
-    return proxy;
-  }
-
-  get url() {
-    return `http://127.0.0.1:${this.#port}`;
-  }
-
-  async start() {
-    const child = spawn(binary, ["serve", "--listen", `127.0.0.1:${this.#port}`, "--www", www], { stdio: ["ignore", "pipe", "inherit"] });
-    this.#child = child;
-    const line = await Promise.race([
-      once(createInterface({ input: child.stdout }), "line").then(([line]) => line),
-      once(child, "exit").then(([status]) => assert.fail(`${binary} ended with status ${status} before it was ready`)),
-    ]);
-    const [, port] = line.match(/^streamgate listening on http:\/\/127\.0\.0\.1:(\d+)/) ?? assert.fail(`unexpected line: ${line}`);
-    this.#port = Number(port);
-  }
-
-  /** Ends it at once, as a crash would. */
-  kill() {
-    return this.#end("SIGKILL");
-  }
-
-  stop() {
-    return this.#end("SIGTERM");
-  }
-
-  async #end(signal) {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const ended = once(this.#child, "exit");
-    this.#child.kill(signal);
-    await ended;
-  }
-}
-
 function chromiumPath() {
   if (process.env.STREAMGATE_CHROMIUM) return process.env.STREAMGATE_CHROMIUM;
   const folders = (process.env.PATH ?? "").split(path.delimiter);

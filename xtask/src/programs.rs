@@ -24,6 +24,9 @@ pub(crate) fn conformance(arguments: &[String]) -> anyhow::Result<()> {
 /// Runs the benchmark, optimized.
 pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<()> {
     announce("benchmark");
+    let mut server = command("cargo");
+    server.args(["build", "--release", "-p", "streamgate-proxy"]);
+    run(&mut server, "the compiler's message says why")?;
     let mut cargo = command("cargo");
     cargo.args(["run", "--release", "-p", "streamgate-bench", "--"]);
     run(

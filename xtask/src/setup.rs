@@ -10,7 +10,6 @@ pub(crate) mod executable;
 pub(crate) mod node;
 pub(crate) mod npm;
 pub(crate) mod redis;
-pub(crate) mod wasm_opt;
 
 mod debian;
 mod python;
@@ -22,9 +21,9 @@ mod wheel;
 pub(crate) enum Purpose {
     /// The live demo: a compiler for wasm32
     Demo,
-    /// The npm package: also Node.js and wasm-opt
+    /// The npm package: also Node.js and the packages of tests/runtimes, wasm-opt among them
     Package,
-    /// All tests: also two Redis servers, Chromium and the packages of tests/runtimes
+    /// All tests: also two Redis servers and Chromium
     Test,
 }
 
@@ -49,11 +48,11 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<()> {
     install(missing(purpose))?;
     if purpose != Purpose::Demo {
         node::fetch_if_needed()?;
+        npm::install()?;
     }
     if purpose == Purpose::Test {
         redis::link_7()?;
         redis::fetch_8()?;
-        npm::install()?;
     }
     let still = missing(purpose);
     if !still.is_empty() {
@@ -66,7 +65,7 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<()> {
 fn missing(purpose: Purpose) -> Vec<Missing> {
     let mut missing = vec![rust::missing(purpose)];
     if purpose != Purpose::Demo {
-        missing.extend([wasm_opt::missing(), python::missing()]);
+        missing.extend([python::missing()]);
     }
     if purpose == Purpose::Test {
         missing.extend([redis::missing_7(), browser::missing()]);

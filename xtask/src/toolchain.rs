@@ -84,6 +84,11 @@ impl Toolchain {
         cargo
     }
 
+    /// Whether it comes with clippy; Debian's is a package of its own.
+    pub(crate) fn has_clippy(&self) -> bool {
+        !self.debian || Path::new(DEBIAN_CLIPPY).exists()
+    }
+
     /// How the std and the compiler are named to people.
     pub(crate) fn description(&self) -> &'static str {
         match (self.debian, self.std) {

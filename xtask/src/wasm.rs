@@ -1,7 +1,7 @@
 //! The npm package: compile, bind, optimize, inline, pack.
 
 use crate::command::announce;
-use crate::setup::{self, Purpose, wasm_opt};
+use crate::setup::{self, Purpose};
 use crate::toolchain::Goal;
 use crate::workspace;
 
@@ -35,7 +35,7 @@ fn build(goal: Goal) -> anyhow::Result<()> {
     let module = compile::module(goal)?;
     let dist = workspace::npm_package().join("dist");
     let bound = bindgen::bind(&module, &dist)?;
-    if goal == Goal::Small || wasm_opt::find().is_some() {
+    if goal == Goal::Small || optimize::is_installed() {
         optimize::optimize(&bound)?;
     } else {
         announce("no wasm-opt here: the module stays a little larger");

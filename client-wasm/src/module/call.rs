@@ -1,7 +1,6 @@
 //! The six operations, from JavaScript's values. Each returns the call's id.
 //!
-//! Lists are taken by value: to borrow one takes an instruction (`table.fill`) that Debian's
-//! wasm-opt does not know. Numbers come as JavaScript's: a count or a time below 0 or without a value is absent.
+//! Lists are taken by value, which is less code than to lend them. Numbers come as JavaScript's: a count or a time below 0 or without a value is absent.
 
 use js_sys::Array;
 use streamgate_protocol::Operation;

@@ -35,10 +35,12 @@ pub(crate) fn missing(purpose: Purpose) -> Option<Missing> {
 fn satisfied(purpose: Purpose) -> bool {
     match purpose {
         Purpose::Demo => Toolchain::find(Goal::Quick).is_some(),
-        Purpose::Package | Purpose::Test => {
-            // Where neither rustup nor apt can help, a somewhat larger package is better than none.
-            Toolchain::find(Goal::Small)
-                .is_some_and(|found| found.std == Std::Rebuilt || !debian::has_apt())
+        // Where neither rustup nor apt can help, a somewhat larger package is better than none.
+        Purpose::Package => Toolchain::find(Goal::Small)
+            .is_some_and(|found| found.std == Std::Rebuilt || !debian::has_apt()),
+        Purpose::Test => {
+            satisfied(Purpose::Package)
+                && Toolchain::find(Goal::Quick).is_some_and(|found| found.has_clippy())
         }
     }
 }

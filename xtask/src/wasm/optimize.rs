@@ -1,16 +1,23 @@
 //! Module to smaller module.
 
-use std::path::Path;
-
-use anyhow::Context;
+use std::path::{Path, PathBuf};
 
 use crate::command::{announce, command, run};
-use crate::setup::wasm_opt;
+use crate::setup::npm;
+
+/// npm's binaryen rather than a distribution's: version 108, which Debian 12 has, gives the
+/// table of JavaScript's objects the number of the table of functions.
+fn program() -> PathBuf {
+    npm::program("wasm-opt")
+}
+
+pub(super) fn is_installed() -> bool {
+    program().exists()
+}
 
 pub(super) fn optimize(module: &Path) -> anyhow::Result<()> {
     announce("wasm-opt -Oz");
-    let program = wasm_opt::find().context("wasm-opt is missing; run `cargo xtask setup`")?;
-    let mut wasm_opt = command(program);
+    let mut wasm_opt = command(program());
     wasm_opt.arg("-Oz").arg(module).arg("-o").arg(module);
-    run(&mut wasm_opt, "wasm-opt 108 or newer is wanted")
+    run(&mut wasm_opt, "`cargo xtask setup` installs it")
 }

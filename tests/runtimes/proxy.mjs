@@ -1,0 +1,70 @@
+// The real proxy, for the tests in JavaScript.
+//
+// STREAMGATE_BIN   the proxy   (default target/debug/streamgate)
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import path from "node:path";
+import { createInterface } from "node:readline";
+
+export const workspace = path.resolve(import.meta.dirname, "../..");
+
+/** A path from the environment, or its default under the target folder. */
+export function fromTarget(name, folder) {
+  return path.resolve(process.env[name] ?? path.join(workspace, "target", folder));
+}
+
+const binary = fromTarget("STREAMGATE_BIN", "debug/streamgate");
+
+/** A running server, on a free port that it keeps when it is started again. */
+export class Proxy {
+  #child;
+  #port = 0;
+
+  #arguments;
+
+  /** @param extra further arguments, such as `"--redis", url` */
+  static async start(...extra) {
+    const proxy = new Proxy();
+    proxy.#arguments = extra;
+    await proxy.start();
+    return proxy;
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
+  get webSocketUrl() {
+    return `ws://127.0.0.1:${this.#port}/v1/ws`;
+  }
+
+  async start() {
+    const listen = ["serve", "--listen", `127.0.0.1:${this.#port}`];
+    const child = spawn(binary, [...listen, ...this.#arguments], { stdio: ["ignore", "pipe", "inherit"] });
+    this.#child = child;
+    const line = await Promise.race([
+      once(createInterface({ input: child.stdout }), "line").then(([line]) => line),
+      once(child, "exit").then(([status]) => assert.fail(`${binary} ended with status ${status} before it was ready`)),
+    ]);
+    const [, port] = line.match(/^streamgate listening on http:\/\/127\.0\.0\.1:(\d+)/) ?? assert.fail(`unexpected line: ${line}`);
+    this.#port = Number(port);
+  }
+
+  /** Ends it at once, as a crash would. */
+  kill() {
+    return this.#end("SIGKILL");
+  }
+
+  stop() {
+    return this.#end("SIGTERM");
+  }
+
+  async #end(signal) {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const ended = once(this.#child, "exit");
+    this.#child.kill(signal);
+    await ended;
+  }
+}

@@ -1,0 +1,38 @@
+// The README's JavaScript, run as it stands against the real proxy, with the packed npm package.
+//
+// STREAMGATE_RUNTIMES   where node_modules is   (default target/runtimes)
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { test } from "node:test";
+import { promisify } from "node:util";
+
+import { Proxy, fromTarget, workspace } from "./proxy.mjs";
+
+const ADDRESS = "ws://127.0.0.1:8080/v1/ws";
+
+test("the quickstart for browsers and edge workers runs", async () => {
+  const readme = readFileSync(path.join(workspace, "README.md"), "utf8");
+  const blocks = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code);
+  assert.equal(blocks.length, 1);
+  const [code] = blocks;
+  assert.ok(code.includes(ADDRESS), "the address to replace");
+
+  const proxy = await Proxy.start();
+  // Beside node_modules, so that the package is found by its name.
+  const script = path.join(fromTarget("STREAMGATE_RUNTIMES", "runtimes"), `readme-${process.pid}.mjs`);
+  writeFileSync(script, code.replace(ADDRESS, proxy.webSocketUrl));
+  try {
+    const node = promisify(execFile)(process.execPath, ["--experimental-websocket", script], { timeout: 20_000 });
+    const { stdout } = await node;
+    const lines = stdout.trim().split("\n");
+    assert.equal(lines[0], "true tea");
+    assert.match(lines[1], /^\d+-\d+ \[ \[ 'item', 'milk' \], \[ 'item', 'sugar' \] \]$/);
+    assert.equal(lines.length, 2);
+  } finally {
+    rmSync(script);
+    await proxy.stop();
+  }
+});

@@ -6,6 +6,7 @@
 //! - `server` (the feature of that name, on by default) stands in front of any [`Backend`].
 
 pub mod backend;
+mod entry_id;
 pub mod memory;
 pub mod redis;
 #[cfg(feature = "server")]

@@ -12,7 +12,6 @@ use crate::backend::{Backend, Progress};
 mod budget;
 mod engine;
 mod group;
-mod id;
 mod refusal;
 mod stream;
 mod wait;

@@ -5,7 +5,6 @@ mod batch;
 mod command;
 mod commands;
 mod connection;
-mod entry_id;
 mod error;
 mod hub;
 

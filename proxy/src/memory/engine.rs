@@ -6,9 +6,9 @@ use std::sync::Arc;
 use streamgate_protocol::{CacheResult, Operation, Reply};
 
 use super::budget::{Budget, PENDING_BYTES, named_bytes};
-use super::id::StreamId;
 use super::stream::{Entry, Stream};
 use super::wait::{Place, Ticket};
+use crate::entry_id::EntryId;
 
 mod entries;
 mod groups;
@@ -36,7 +36,7 @@ pub(super) enum Step {
 /// What an operation gives, its entries still shared.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Added(StreamId),
+    Added(EntryId),
     Entries {
         entries: Vec<Arc<Entry>>,
         asked: Option<String>,

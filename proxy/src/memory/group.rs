@@ -6,18 +6,18 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::budget::named_bytes;
-use super::id::StreamId;
 use super::stream::Entry;
+use crate::entry_id::EntryId;
 
 /// A consumer group. Invariant: while a consumer waits, the stream has no entry after
 /// `last_delivered`.
 #[derive(Debug)]
 pub(super) struct Group {
     /// Entries up to this id are not given to anybody again.
-    pub(super) last_delivered: StreamId,
+    pub(super) last_delivered: EntryId,
     consumers: HashSet<Arc<str>>,
     /// What was delivered and not acknowledged. Entries stay in it when the stream is trimmed.
-    pub(super) pending: BTreeMap<StreamId, Pending>,
+    pub(super) pending: BTreeMap<EntryId, Pending>,
     /// By the order they came in.
     pub(super) waiting: BTreeMap<u64, WaitingConsumer>,
 }
@@ -42,7 +42,7 @@ pub(super) struct WaitingConsumer {
 
 impl Group {
     /// A group that starts after `start`.
-    pub(super) fn new(start: StreamId) -> Self {
+    pub(super) fn new(start: EntryId) -> Self {
         Self {
             last_delivered: start,
             consumers: HashSet::new(),
@@ -71,7 +71,7 @@ impl Group {
     }
 
     /// Gives an entry to a consumer. Ids come in order, so none is pending already.
-    pub(super) fn deliver(&mut self, id: StreamId, consumer: &Arc<str>, now_ms: u64) {
+    pub(super) fn deliver(&mut self, id: EntryId, consumer: &Arc<str>, now_ms: u64) {
         let consumer = Arc::clone(consumer);
         let pending = Pending {
             consumer,
@@ -83,7 +83,7 @@ impl Group {
     }
 
     /// Takes out the consumer that an entry with this id goes to: the one that came first.
-    pub(super) fn first_waiting(&mut self, id: StreamId) -> Option<WaitingConsumer> {
+    pub(super) fn first_waiting(&mut self, id: EntryId) -> Option<WaitingConsumer> {
         if id <= self.last_delivered {
             return None;
         }
@@ -91,7 +91,7 @@ impl Group {
     }
 
     /// Forgets what is pending under these ids and returns how many there were.
-    pub(super) fn acknowledge(&mut self, ids: &[StreamId]) -> usize {
+    pub(super) fn acknowledge(&mut self, ids: &[EntryId]) -> usize {
         ids.iter()
             .filter(|id| self.pending.remove(id).is_some())
             .count()

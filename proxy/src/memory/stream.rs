@@ -9,12 +9,12 @@ use tokio::sync::oneshot;
 
 use super::budget::entry_bytes;
 use super::group::Group;
-use super::id::StreamId;
+use crate::entry_id::EntryId;
 
 /// An entry, shared by all that read it.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) id: StreamId,
+    pub(super) id: EntryId,
     fields: Vec<(String, String)>,
     bytes: usize,
 }
@@ -24,7 +24,7 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     /// The last id generated. Trimming does not change it.
-    pub(super) last_id: StreamId,
+    pub(super) last_id: EntryId,
     /// In the order of their ids.
     entries: VecDeque<Arc<Entry>>,
     pub(super) groups: HashMap<String, Group>,
@@ -36,13 +36,13 @@ pub(super) struct Stream {
 /// A reader that waits for an entry after `after`.
 #[derive(Debug)]
 pub(super) struct WaitingReader {
-    pub(super) after: StreamId,
+    pub(super) after: EntryId,
     pub(super) sender: oneshot::Sender<Arc<Entry>>,
     pub(super) bytes: usize,
 }
 
 impl Entry {
-    pub(super) fn new(id: StreamId, mut fields: Vec<(String, String)>) -> Self {
+    pub(super) fn new(id: EntryId, mut fields: Vec<(String, String)>) -> Self {
         // What a string could hold is not counted, so it must not be held.
         fields.shrink_to_fit();
         for (name, value) in &mut fields {
@@ -61,11 +61,11 @@ impl Entry {
 impl Stream {
     /// Whether it is as good as missing.
     pub(super) fn is_blank(&self) -> bool {
-        self.last_id == StreamId::ZERO && self.groups.is_empty()
+        self.last_id == EntryId::ZERO && self.groups.is_empty()
     }
 
     /// Up to `count` entries after `after`, oldest first.
-    pub(super) fn after(&self, after: StreamId, count: usize) -> Vec<Arc<Entry>> {
+    pub(super) fn after(&self, after: EntryId, count: usize) -> Vec<Arc<Entry>> {
         let first = self.entries.partition_point(|entry| entry.id <= after);
         self.entries.range(first..).take(count).cloned().collect()
     }
@@ -100,7 +100,7 @@ impl Stream {
     }
 
     /// Takes out the readers that an entry with this id answers, in the order they came.
-    pub(super) fn readers_before(&mut self, id: StreamId) -> BTreeMap<u64, WaitingReader> {
+    pub(super) fn readers_before(&mut self, id: EntryId) -> BTreeMap<u64, WaitingReader> {
         let all = mem::take(&mut self.readers);
         let (ready, waiting) = all.into_iter().partition(|(_, reader)| reader.after < id);
         self.readers = waiting;

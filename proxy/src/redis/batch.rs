@@ -9,9 +9,9 @@ use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
 use tokio::time::Instant;
 
 use super::commands::{Commands, Failure};
-use super::entry_id::EntryId;
 use super::hub::{Attempt, Hub, Place, Turn, Wait};
 use super::{answer, command, error};
+use crate::entry_id::EntryId;
 
 /// Operations, encoded.
 pub(super) struct Batch {

@@ -3,7 +3,7 @@
 use redis::Cmd;
 use streamgate_protocol::text::Text;
 
-use super::entry_id::EntryId;
+use crate::entry_id::EntryId;
 
 /// Redis reads numbers as signed; what is more than that has no effect.
 const MAX_NUMBER: u64 = i64::MAX as u64;

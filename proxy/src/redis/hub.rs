@@ -30,8 +30,8 @@ use self::link::Up;
 use self::message::{Address, Consumer, Message, Reader, Waiter};
 use self::task::Task;
 use super::connection::Server;
-use super::entry_id::EntryId;
 use super::error;
+use crate::entry_id::EntryId;
 
 pub(super) use self::line::{Attempt, GroupKey, Place, Turn};
 pub(super) use self::wait::Wait;

@@ -7,12 +7,14 @@ use anyhow::{Context, bail};
 use super::executable;
 use crate::command::{announce, command, output, run};
 
-const INSTALL: [&str; 4] = [
+const INSTALL: [&str; 5] = [
     "install",
     "--yes",
     "--no-install-recommends",
     // Another apt may be at work; wait for it, in seconds, rather than fail.
     "--option=DPkg::Lock::Timeout=300",
+    // Else a progress bar is drawn.
+    "--option=Dpkg::Use-Pty=0",
 ];
 
 /// Is this Debian, or something like it?

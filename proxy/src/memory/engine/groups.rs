@@ -5,9 +5,9 @@ use streamgate_protocol::text::Text;
 use tokio::sync::oneshot;
 
 use super::{Answer, Engine, Step, no_limit};
+use crate::entry_id::{EntryId, Start};
 use crate::memory::budget::{PENDING_BYTES, named_bytes, waiting_bytes};
 use crate::memory::group::{Group, WaitingConsumer};
-use crate::memory::id::{Start, StreamId};
 use crate::memory::refusal;
 use crate::memory::wait::{Place, Ticket};
 
@@ -21,7 +21,7 @@ impl Engine {
         let stream = self.streams.get(key);
         let start = match Start::parse(start).ok_or_else(refusal::invalid_id)? {
             Start::After(id) => id,
-            Start::Last => stream.map_or(StreamId::ZERO, |stream| stream.last_id),
+            Start::Last => stream.map_or(EntryId::ZERO, |stream| stream.last_id),
         };
         if stream.is_some_and(|stream| stream.groups.contains_key(&*name)) {
             return Err(refusal::group_exists());
@@ -101,7 +101,7 @@ impl Engine {
     pub(super) fn ack(&mut self, key: &str, name: &str, ids: &[Text<'_>]) -> CacheResult<Step> {
         let stream = self.streams.get_mut(key);
         if let Some(group) = stream.and_then(|stream| stream.groups.get_mut(name)) {
-            let ids: Option<Vec<_>> = ids.iter().map(|id| StreamId::parse(id)).collect();
+            let ids: Option<Vec<_>> = ids.iter().map(|id| EntryId::parse(id)).collect();
             let acknowledged = group.acknowledge(&ids.ok_or_else(refusal::invalid_id)?);
             self.pending.give_back(acknowledged * PENDING_BYTES);
         }

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
 use super::line::{GroupKey, Place};
-use crate::redis::entry_id::EntryId;
+use crate::entry_id::EntryId;
 
 /// What the hub is told.
 pub(in crate::redis) enum Message {

@@ -6,7 +6,7 @@ use redis::{Pipeline, RedisError, Value};
 use streamgate_protocol::{CacheResult, StreamEntry};
 
 use super::message::Consumer;
-use crate::redis::entry_id::EntryId;
+use crate::entry_id::EntryId;
 use crate::redis::{answer, command};
 
 /// What to ask of Redis about one stream.

@@ -12,7 +12,7 @@ use super::group::Group;
 use super::line::{GroupKey, Lines};
 use super::message::{Address, Consumer, Found, Reader};
 use super::visit::{Read, Try, Visit, Visited};
-use crate::redis::entry_id::EntryId;
+use crate::entry_id::EntryId;
 use crate::redis::error;
 
 /// Who waits for a stream, and what is known of it.

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
-use crate::redis::entry_id::EntryId;
+use crate::entry_id::EntryId;
 use crate::redis::hub::line::{GroupKey, Turn};
 use crate::redis::hub::message::{Consumer, Found, Waiter};
 use crate::redis::hub::visit::Read;

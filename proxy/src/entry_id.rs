@@ -7,27 +7,33 @@ const MAX_TEXT_BYTES: usize = 127;
 
 /// An entry's id: milliseconds and a sequence number, which order it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct StreamId {
+pub(crate) struct EntryId {
     ms: u64,
     seq: u64,
 }
 
 /// What a text means where Redis takes an id or `$`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Start {
+pub(crate) enum Start {
     /// After this id.
-    After(StreamId),
+    After(EntryId),
     /// `$`: after the last id that the stream generated.
     Last,
 }
 
-impl StreamId {
+impl EntryId {
     /// Before every entry.
-    pub(super) const ZERO: Self = Self { ms: 0, seq: 0 };
+    pub(crate) const ZERO: Self = Self { ms: 0, seq: 0 };
+
+    /// No entry comes after this one.
+    pub(crate) const MAX: Self = Self {
+        ms: u64::MAX,
+        seq: u64::MAX,
+    };
 
     /// The id of an entry added at `now_ms` to a stream whose last id is this one; `None` when
     /// there is none left. A clock that stands still or goes back does not take ids with it.
-    pub(super) fn next(self, now_ms: u64) -> Option<Self> {
+    pub(crate) fn next(self, now_ms: u64) -> Option<Self> {
         if now_ms > self.ms {
             return Some(Self { ms: now_ms, seq: 0 });
         }
@@ -41,7 +47,7 @@ impl StreamId {
     }
 
     /// Reads `ms` or `ms-seq`; `None` for what Redis calls an invalid stream ID.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         if text.len() > MAX_TEXT_BYTES {
             return None;
         }
@@ -54,7 +60,7 @@ impl StreamId {
     }
 }
 
-impl fmt::Display for StreamId {
+impl fmt::Display for EntryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.ms, self.seq)
     }
@@ -62,11 +68,11 @@ impl fmt::Display for StreamId {
 
 impl Start {
     /// Reads an id or `$`.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         if until_nul(text) == "$" {
             return Some(Self::Last);
         }
-        StreamId::parse(text).map(Self::After)
+        EntryId::parse(text).map(Self::After)
     }
 }
 
@@ -102,14 +108,23 @@ fn number(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn id(ms: u64, seq: u64) -> StreamId {
-        StreamId { ms, seq }
+    fn id(ms: u64, seq: u64) -> EntryId {
+        EntryId { ms, seq }
+    }
+
+    #[test]
+    fn ids_are_compared_as_numbers() {
+        let parsed = |text| EntryId::parse(text).unwrap();
+        assert!(parsed("9-1") < parsed("10-0"));
+        assert!(parsed("10") < parsed("10-1"));
+        assert_eq!(parsed("10"), parsed("10-0"));
+        assert_eq!(parsed(&EntryId::MAX.to_string()), EntryId::MAX);
     }
 
     #[test]
     fn ids_follow_the_clock_and_never_go_back() {
-        assert_eq!(StreamId::ZERO.next(0), Some(id(0, 1)));
-        assert_eq!(StreamId::ZERO.next(7), Some(id(7, 0)));
+        assert_eq!(EntryId::ZERO.next(0), Some(id(0, 1)));
+        assert_eq!(EntryId::ZERO.next(7), Some(id(7, 0)));
         assert_eq!(id(7, 3).next(8), Some(id(8, 0)));
         assert_eq!(id(7, 3).next(7), Some(id(7, 4)));
         assert_eq!(id(7, 3).next(2), Some(id(7, 4)));
@@ -128,12 +143,12 @@ mod tests {
 
     #[test]
     fn an_id_is_milliseconds_and_perhaps_a_sequence_number() {
-        assert_eq!(StreamId::parse("0"), Some(StreamId::ZERO));
-        assert_eq!(StreamId::parse("5"), Some(id(5, 0)));
-        assert_eq!(StreamId::parse("5-3"), Some(id(5, 3)));
+        assert_eq!(EntryId::parse("0"), Some(EntryId::ZERO));
+        assert_eq!(EntryId::parse("5"), Some(id(5, 0)));
+        assert_eq!(EntryId::parse("5-3"), Some(id(5, 3)));
         let most = u64::MAX;
         assert_eq!(
-            StreamId::parse(&format!("{most}-{most}")),
+            EntryId::parse(&format!("{most}-{most}")),
             Some(id(most, most))
         );
         assert_eq!(id(5, 3).to_string(), "5-3");
@@ -154,7 +169,7 @@ mod tests {
             ("5--18446744073709551615", id(5, 1)),
             ("5\0-7", id(5, 0)),
         ] {
-            assert_eq!(StreamId::parse(text), Some(expected), "{text:?}");
+            assert_eq!(EntryId::parse(text), Some(expected), "{text:?}");
         }
     }
 
@@ -188,7 +203,7 @@ mod tests {
             "$",
             &long,
         ] {
-            assert_eq!(StreamId::parse(text), None, "{text:?}");
+            assert_eq!(EntryId::parse(text), None, "{text:?}");
         }
     }
 

@@ -46,6 +46,8 @@ enum Command {
     },
     /// Build the npm package and the demo page
     Wasm,
+    /// Build the application in Rust, compiled to wasm, that the tests run
+    WasmApp,
     /// Print the size of what a browser downloads, and hold it to its budget
     Size,
     /// Check the npm package's type declarations
@@ -85,6 +87,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Test => test::run(),
         Command::Check { part } => check::run(part),
         Command::Wasm => wasm::run(),
+        Command::WasmApp => wasm::application(),
         Command::Size => size::run(),
         Command::Types => types::run(),
         Command::Js => programs::js(),

@@ -29,10 +29,21 @@ pub(crate) fn page() -> anyhow::Result<()> {
     package::stage_page(&workspace::npm_package())
 }
 
+/// Builds the application in Rust that the tests run in Node.js.
+///
+/// # Errors
+///
+/// A step failed; the error shows its command.
+pub(crate) fn application() -> anyhow::Result<()> {
+    setup::run(Purpose::Package)?;
+    let module = compile::module("streamgate-wasm-app", &[], Goal::Small)?;
+    bindgen::bind_for_node(&module, &workspace::runtimes().join("wasm-app"))
+}
+
 /// Fills the package's `dist` folder.
 fn build(goal: Goal) -> anyhow::Result<()> {
     package::check_version()?;
-    let module = compile::module(goal)?;
+    let module = compile::module("streamgate-wasm", &["npm"], goal)?;
     let dist = workspace::npm_package().join("dist");
     let bound = bindgen::bind(&module, &dist)?;
     if goal == Goal::Small || optimize::is_installed() {

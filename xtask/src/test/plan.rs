@@ -16,6 +16,7 @@ const ALL: [&str; 3] = ["--workspace", "--exclude", "xtask"];
 const SETUP: &str = "setup";
 const BUILD: &str = "build";
 const PACKAGE: &str = "npm package";
+const APPLICATION: &str = "wasm application";
 
 /// Two lanes that run side by side, and what comes after both.
 pub(super) struct Plan {
@@ -45,6 +46,7 @@ pub(super) fn plan() -> anyhow::Result<Plan> {
     let package = vec![
         Suite::new(SETUP, xtask(&["setup"])),
         Suite::new(PACKAGE, xtask(&["wasm"])).needs(&[SETUP]),
+        Suite::new(APPLICATION, xtask(&["wasm-app"])).needs(&[SETUP]),
         Suite::new("lints for wasm32", xtask(&["check", "wasm"])).needs(&[SETUP]),
         Suite::new("TypeScript types", xtask(&["types"])).needs(&[SETUP, PACKAGE]),
         Suite::new("download size", xtask(&["size"])).needs(&[SETUP, PACKAGE]),
@@ -67,7 +69,7 @@ pub(super) fn plan() -> anyhow::Result<Plan> {
         .describe(),
         Suite::new("JavaScript tests", xtask(&["js"]))
             .counts(Format::Node)
-            .needs(&[PACKAGE]),
+            .needs(&[BUILD, PACKAGE, APPLICATION]),
         Suite::new("conformance", xtask(&["conformance"]))
             .counts(Format::Conformance)
             .needs(&[SETUP, BUILD, PACKAGE]),

@@ -1,5 +1,6 @@
 //! Module to module and glue.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use wasm_bindgen_cli_support::Bindgen;
@@ -23,4 +24,18 @@ pub(super) fn bind(module: &Path, dist: &Path) -> anyhow::Result<PathBuf> {
         .remove_producers_section(true)
         .generate(dist)?;
     Ok(dist.join(format!("{NAME}_bg.wasm")))
+}
+
+/// Writes a module and its glue as Node.js requires them.
+pub(super) fn bind_for_node(module: &Path, folder: &Path) -> anyhow::Result<()> {
+    announce("wasm-bindgen");
+    remove_folder(folder)?;
+    Bindgen::new()
+        .input_path(module)
+        .nodejs(true)?
+        .typescript(false)
+        .generate(folder)?;
+    // Beside packages that are modules of the other kind.
+    fs::write(folder.join("package.json"), "{ \"type\": \"commonjs\" }\n")?;
+    Ok(())
 }

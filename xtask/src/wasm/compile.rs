@@ -4,22 +4,26 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::NAME;
 use crate::command::{announce, run};
 use crate::toolchain::{self, Goal, Toolchain};
 
 const PROFILE: &str = "wasm";
 
-pub(super) fn module(goal: Goal) -> anyhow::Result<PathBuf> {
+/// Compiles a crate of this workspace, named with dashes, to a module.
+pub(super) fn module(package: &str, features: &[&str], goal: Goal) -> anyhow::Result<PathBuf> {
     let toolchain = Toolchain::find(goal)
         .context("no compiler for wasm32 is installed; run `cargo xtask setup`")?;
     announce(&format!(
-        "compiling the wasm module ({})",
+        "compiling {package} for wasm32 ({})",
         toolchain.description()
     ));
     let mut cargo = toolchain.cargo("rustc");
-    cargo.args(["--profile", PROFILE, "-p", "streamgate-wasm", "--lib"]);
-    cargo.args(["--features", "npm", "--crate-type", "cdylib"]);
+    cargo.args(["--profile", PROFILE, "-p", package, "--lib"]);
+    for feature in features {
+        cargo.args(["--features", feature]);
+    }
+    cargo.args(["--crate-type", "cdylib"]);
     run(&mut cargo, "the compiler's message says why")?;
-    Ok(toolchain::artifact(PROFILE, &format!("{NAME}.wasm")))
+    let file = format!("{}.wasm", package.replace('-', "_"));
+    Ok(toolchain::artifact(PROFILE, &file))
 }

@@ -1,0 +1,44 @@
+// The client for Rust applications compiled to wasm: tests/wasm-app, run in Node.js on the real
+// proxy.
+//
+// STREAMGATE_RUNTIMES   where node_modules and the application are   (default target/runtimes)
+
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { after, before, test } from "node:test";
+
+import { Proxy, fromTarget } from "./proxy.mjs";
+
+const require = createRequire(path.join(fromTarget("STREAMGATE_RUNTIMES", "runtimes"), "package.json"));
+globalThis.WebSocket = require("ws").WebSocket;
+const { run } = require("./wasm-app/streamgate_wasm_app.js");
+
+let proxy;
+
+before(async () => {
+  proxy = await Proxy.start();
+});
+
+after(() => proxy?.stop());
+
+test("an application in Rust uses every operation", async () => {
+  const seen = await run(proxy.webSocketUrl, "app");
+  assert.deepEqual(seen.split("\n"), [
+    "found: true",
+    "woken: true",
+    "empty: 0",
+    "taken: true",
+    "again: BUSYGROUP",
+    "in order: true",
+    "closed: CLOSED",
+  ]);
+});
+
+test("nobody listening is DISCONNECTED, no address CONFIG", async () => {
+  const gone = await Proxy.start();
+  const { webSocketUrl } = gone;
+  await gone.stop();
+  await assert.rejects(run(webSocketUrl, "app"), /DISCONNECTED/);
+  await assert.rejects(run("http://no", "app"), /no address of a WebSocket/);
+});

@@ -1,0 +1,78 @@
+//! An application in Rust, compiled to wasm, that knows nothing but the trait.
+
+use futures_util::future::{FutureExt, join, join_all};
+use streamgate_wasm::{CacheError, CacheResult, StreamingBackend, connect};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// Uses every operation on the server at `url`. Gives what it saw, a line for each step.
+///
+/// # Errors
+///
+/// The code and the message of the first call that fails.
+#[wasm_bindgen]
+pub async fn run(url: String, stream: String) -> Result<String, JsValue> {
+    let client = connect(&url).await.map_err(described)?;
+    let seen = use_it(&client, &stream).await.map_err(described)?;
+    client.close().await;
+    let closed = client.stream_read_latest(&stream, 1).await;
+    let code = closed
+        .err()
+        .map_or_else(String::new, |error| error.code().to_owned());
+    Ok(format!("{seen}\nclosed: {code}"))
+}
+
+async fn use_it(backend: &dyn StreamingBackend, stream: &str) -> CacheResult<String> {
+    let fields = |value: &str| vec![("f".to_owned(), value.to_owned())];
+    let first = backend.stream_add(stream, fields("first"), None).await?;
+    let newest = backend.stream_read_latest(stream, 1).await?;
+    let found = newest.first().is_some_and(|(id, _)| *id == first);
+
+    let wait = send(backend.stream_read(stream, "$", 10, Some(10_000)));
+    let (woken, second) = join(wait, backend.stream_add(stream, fields("second"), None)).await;
+    let woken = woken?
+        .first()
+        .is_some_and(|(id, _)| Some(id) == second.as_ref().ok());
+
+    let empty = backend
+        .stream_read("nothing here", "$", 1, Some(50))
+        .await?
+        .len();
+
+    // Dropped after its first poll: the entry below goes to the other consumer.
+    backend.stream_create_group(stream, "g", "$").await?;
+    drop(
+        backend
+            .stream_read_group(stream, "g", "gone", 1, Some(0))
+            .now_or_never(),
+    );
+    let third = backend.stream_add(stream, fields("third"), None).await?;
+    let taken = backend
+        .stream_read_group(stream, "g", "here", 1, Some(10_000))
+        .await?;
+    let taken = taken.first().is_some_and(|(id, _)| *id == third);
+    backend.stream_ack(stream, "g", &[third]).await?;
+
+    let again = backend.stream_create_group(stream, "g", "$").await;
+    let again = again
+        .err()
+        .map_or_else(String::new, |error| error.code().to_owned());
+
+    let many = join_all((0..500).map(|i| backend.stream_add(stream, fields(&i.to_string()), None)));
+    let many: Vec<String> = many.await.into_iter().collect::<CacheResult<_>>()?;
+    let read = backend.stream_read(stream, &many[0], 0, None).await?;
+    let in_order = read.iter().map(|(id, _)| id).eq(&many[1..]);
+
+    Ok(format!(
+        "found: {found}\nwoken: {woken}\nempty: {empty}\ntaken: {taken}\nagain: {again}\nin order: {in_order}"
+    ))
+}
+
+/// Only compiles for futures that may be sent to other threads, as the trait promises.
+fn send<F: Future + Send>(future: F) -> F {
+    future
+}
+
+fn described(error: CacheError) -> JsValue {
+    error.to_string().into()
+}

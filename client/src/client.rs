@@ -6,6 +6,7 @@ mod streaming;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use streamgate_protocol::close::{self, AfterClose};
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply, StreamEntry};
 use tokio::sync::{mpsc, watch};
@@ -136,10 +137,13 @@ impl Client {
             .wait_for(|state| *state != ConnectionState::Connecting)
             .await;
         match state.as_deref() {
-            Ok(ConnectionState::Closed { code, reason }) => Err(CacheError::backend(
-                code::DISCONNECTED,
-                format_args!("{reason} ({code})"),
-            )),
+            Ok(ConnectionState::Closed { code, reason }) => {
+                let of = match close::after_close(*code) {
+                    AfterClose::Stop => code::PROTOCOL,
+                    AfterClose::Reconnect => code::DISCONNECTED,
+                };
+                Err(CacheError::backend(of, format_args!("{reason} ({code})")))
+            }
             Ok(_) => Ok(()),
             Err(_) => Err(CacheError::InternalError(
                 "the driver was dropped".to_owned(),

@@ -88,6 +88,10 @@ pub struct Engine {
     heartbeat: Heartbeat,
     backoff: Backoff,
     max_frame_bytes: usize,
+    /// Whether this connection's server has said what it grants.
+    welcomed: bool,
+    /// What the server did against the protocol.
+    violation: Option<&'static str>,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
 }
@@ -121,6 +125,8 @@ impl Engine {
             heartbeat: Heartbeat::new(now),
             backoff: Backoff::new(&config),
             max_frame_bytes: limits::MIN_FRAME_BYTES as usize,
+            welcomed: false,
+            violation: None,
             actions: VecDeque::new(),
             events: VecDeque::new(),
             config,
@@ -192,6 +198,7 @@ impl Engine {
             return;
         }
         self.max_frame_bytes = limits::MIN_FRAME_BYTES as usize;
+        self.welcomed = false;
         self.calls.opened();
         self.heartbeat = Heartbeat::new(now);
         self.ever_opened = true;
@@ -232,7 +239,11 @@ impl Engine {
     pub fn handle_closed(&mut self, code: u16, reason: &str, now: Millis) {
         match self.phase {
             Phase::Closed | Phase::Waiting { .. } => {}
-            Phase::Closing { .. } => self.stop(code, reason),
+            // A violation by the server is what the owner has to know, not how it took the close.
+            Phase::Closing { .. } => match self.violation {
+                Some(violation) => self.stop(close::MALFORMED, violation),
+                None => self.stop(code, reason),
+            },
             Phase::Connecting { .. } | Phase::Open { .. } => self.lost(code, reason, now),
         }
     }
@@ -297,7 +308,7 @@ impl Engine {
             };
             if frame.len() <= self.max_frame_bytes {
                 self.calls.sent(id, &operation, frame.len() - start);
-            } else if start == 0 {
+            } else if start == 0 && self.welcomed {
                 let error = too_large(frame.len(), self.max_frame_bytes);
                 frame.clear();
                 self.finish(id, Err(error));
@@ -346,6 +357,7 @@ impl Engine {
 
     fn welcomed(&mut self, welcome: &Welcome) {
         self.max_frame_bytes = welcome.max_frame_bytes as usize;
+        self.welcomed = true;
         self.calls.granted(welcome.max_in_flight as usize);
         self.heartbeat.every(welcome.heartbeat_ms);
     }
@@ -379,6 +391,7 @@ impl Engine {
     fn violated(&mut self, reason: &'static str, now: Millis) {
         self.fail_in_flight(reason);
         self.fail_queued(code::PROTOCOL, reason);
+        self.violation = Some(reason);
         self.begin_closing(close::MALFORMED, reason, now);
     }
 

@@ -26,8 +26,10 @@ pub const DEFAULT_REQUESTS_IN_FLIGHT: u32 = 16_384;
 /// Largest frame in bytes that a server takes by default.
 pub const DEFAULT_FRAME_BYTES: u32 = 16 * 1024 * 1024;
 
-/// Largest answer in bytes. More is refused with `LIMIT`: ask for fewer entries.
-pub const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
+/// Largest answer in bytes. More is refused with `LIMIT`: ask for fewer entries. It takes less
+/// than two default heartbeats on a line of 5 Mbit/s, so its receiver does not take the server
+/// for dead meanwhile.
+pub const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Largest frame in bytes that a server sends: one answer of the largest size and its envelope.
 pub const MAX_SERVER_FRAME_BYTES: usize = MAX_REPLY_BYTES + 64 * 1024;

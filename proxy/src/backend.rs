@@ -1,5 +1,8 @@
 //! What the server asks of a backend beside the six operations.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use futures_util::future::BoxFuture;
 use streamgate_protocol::{CacheResult, Operation, Reply, StreamingBackend};
 
@@ -23,9 +26,10 @@ pub trait Backend: StreamingBackend {
         Box::pin(async move {
             let mut progress = Vec::with_capacity(operations.len());
             for operation in operations {
-                progress.push(match operation.block_ms() {
-                    Some(_) => Progress::Waiting(perform_one(self, operation)),
-                    None => Progress::Done(perform_one(self, operation).await),
+                progress.push(if operation.block_ms().is_some() {
+                    ask(perform_one(self, resolved(self, operation).await)).await
+                } else {
+                    Progress::Done(perform_one(self, resolved(self, operation).await).await)
                 });
             }
             progress
@@ -52,6 +56,46 @@ impl Progress<'_> {
             Self::Done(result) => result,
             Self::Waiting(future) => future.await,
         }
+    }
+}
+
+/// Polls a wait once, so that it is asked for before what comes later in the list.
+async fn ask(mut wait: BoxFuture<'_, CacheResult<Reply>>) -> Progress<'_> {
+    match poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await {
+        Poll::Ready(result) => Progress::Done(result),
+        Poll::Pending => Progress::Waiting(wait),
+    }
+}
+
+/// A read from `$` as one from the id that it stands for, which its answer has to name. An error
+/// is left for the read itself to meet.
+async fn resolved<B: StreamingBackend + ?Sized>(
+    backend: &B,
+    operation: Operation<'static>,
+) -> Operation<'static> {
+    match operation {
+        Operation::Read {
+            stream,
+            last_id,
+            count,
+            block_ms,
+        } if &*last_id == "$" => {
+            let last_id = match backend.stream_read_latest(&stream, 1).await {
+                Ok(latest) => latest
+                    .into_iter()
+                    .next()
+                    .map_or_else(|| "0-0".to_owned(), |e| e.0)
+                    .into(),
+                Err(_) => last_id,
+            };
+            Operation::Read {
+                stream,
+                last_id,
+                count,
+                block_ms,
+            }
+        }
+        operation => operation,
     }
 }
 
@@ -129,4 +173,119 @@ fn perform_one<'a, B: StreamingBackend + ?Sized>(
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use streamgate_protocol::StreamEntry;
+
+    use super::*;
+    use crate::MemoryStreams;
+
+    /// Keeps the default.
+    struct Plain(MemoryStreams);
+
+    impl Backend for Plain {}
+
+    impl StreamingBackend for Plain {
+        fn stream_add<'a>(
+            &'a self,
+            stream_key: &'a str,
+            fields: Vec<(String, String)>,
+            maxlen: Option<usize>,
+        ) -> BoxFuture<'a, CacheResult<String>> {
+            self.0.stream_add(stream_key, fields, maxlen)
+        }
+
+        fn stream_read_latest<'a>(
+            &'a self,
+            stream_key: &'a str,
+            count: usize,
+        ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+            self.0.stream_read_latest(stream_key, count)
+        }
+
+        fn stream_read<'a>(
+            &'a self,
+            stream_key: &'a str,
+            last_id: &'a str,
+            count: usize,
+            block_ms: Option<usize>,
+        ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+            self.0.stream_read(stream_key, last_id, count, block_ms)
+        }
+
+        fn stream_create_group<'a>(
+            &'a self,
+            stream_key: &'a str,
+            group_name: &'a str,
+            id: &'a str,
+        ) -> BoxFuture<'a, CacheResult<()>> {
+            self.0.stream_create_group(stream_key, group_name, id)
+        }
+
+        fn stream_read_group<'a>(
+            &'a self,
+            stream_key: &'a str,
+            group_name: &'a str,
+            consumer_name: &'a str,
+            count: usize,
+            block_ms: Option<usize>,
+        ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+            self.0
+                .stream_read_group(stream_key, group_name, consumer_name, count, block_ms)
+        }
+
+        fn stream_ack<'a>(
+            &'a self,
+            stream_key: &'a str,
+            group_name: &'a str,
+            ids: &'a [String],
+        ) -> BoxFuture<'a, CacheResult<()>> {
+            self.0.stream_ack(stream_key, group_name, ids)
+        }
+    }
+
+    fn read(block_ms: Option<u64>) -> Operation<'static> {
+        Operation::Read {
+            stream: "s".into(),
+            last_id: "$".into(),
+            count: 1,
+            block_ms,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wait_misses_nothing_that_is_added_after_it_in_the_list() {
+        let backend = Plain(MemoryStreams::new());
+        let add = Operation::Add {
+            stream: "s".into(),
+            fields: vec![("f".into(), "v".into())],
+            maxlen: None,
+        };
+        let mut progress = backend.perform(vec![read(Some(0)), add]).await.into_iter();
+        let (read, added) = (progress.next().unwrap(), progress.next().unwrap());
+        let id = added.finish().await.unwrap().into_added().unwrap();
+        assert_eq!(
+            read.finish().await.unwrap().into_entries().unwrap()[0].0,
+            id
+        );
+    }
+
+    #[tokio::test]
+    async fn an_empty_answer_names_the_id_that_was_meant() {
+        let backend = Plain(MemoryStreams::new());
+        for block_ms in [None, Some(1)] {
+            let progress = backend.perform(vec![read(block_ms)]).await.remove(0);
+            let reply = progress.finish().await.unwrap();
+            let last_id = Some("0-0".to_owned());
+            assert_eq!(
+                reply,
+                Reply::Entries {
+                    entries: Vec::new(),
+                    last_id
+                }
+            );
+        }
+    }
 }

@@ -214,7 +214,11 @@ export class Client extends EventTarget {
       this.#connection.free();
       this.#connection = undefined;
       const why = `${event.reason || "the connection ended"} (${event.code})`;
-      this.#open.reject(new StreamgateError("DISCONNECTED", why, "later"));
+      // Codes of 4400 to 4499 but two blame one of the sides: another attempt would end the same way.
+      const final = event.code >= 4400 && event.code < 4500 && event.code !== 4408 && event.code !== 4429;
+      this.#open.reject(
+        final ? new StreamgateError("PROTOCOL", why, "never") : new StreamgateError("DISCONNECTED", why, "later"),
+      );
       this.#closed.resolve();
     }
     this.dispatchEvent(event);

@@ -16,7 +16,8 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new(config: &Config) -> Self {
-        let first_ms = u64::from(config.backoff_first_ms);
+        // A bound of nothing would double to nothing.
+        let first_ms = u64::from(config.backoff_first_ms).max(1);
         Self {
             first_ms,
             max_ms: u64::from(config.backoff_max_ms).max(first_ms),

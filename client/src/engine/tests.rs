@@ -15,6 +15,7 @@ struct Played {
     actions: Vec<Action>,
     states: Vec<&'static str>,
     finished: Vec<(u64, CacheResult<Reply>)>,
+    closed_with: Option<u16>,
 }
 
 impl Played {
@@ -33,6 +34,7 @@ impl Played {
             actions: vec![],
             states: vec![],
             finished: vec![],
+            closed_with: None,
         };
         played.collect();
         played
@@ -127,7 +129,12 @@ impl Played {
         while let Some(event) = self.engine.poll_event() {
             match event {
                 Event::Finished { id, result } => self.finished.push((id, result)),
-                Event::State(state) => self.states.push(state.as_str()),
+                Event::State(state) => {
+                    self.states.push(state.as_str());
+                    if let ConnectionState::Closed { code, .. } = state {
+                        self.closed_with = Some(code);
+                    }
+                }
             }
         }
     }

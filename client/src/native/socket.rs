@@ -9,6 +9,7 @@ use streamgate_protocol::close::{self, fit_reason};
 use streamgate_protocol::limits::MAX_SERVER_FRAME_BYTES;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::UrlError;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
@@ -30,9 +31,12 @@ pub(super) struct NativeConnector {
 
 impl NativeConnector {
     pub(super) fn new(url: &str) -> Result<Self, Error> {
-        Ok(Self {
-            request: url.into_client_request()?,
-        })
+        let request = url.into_client_request()?;
+        match request.uri().scheme_str() {
+            Some("ws") => Ok(Self { request }),
+            Some("wss") => Err(Error::Url(UrlError::TlsFeatureNotEnabled)),
+            _ => Err(Error::Url(UrlError::UnsupportedUrlScheme)),
+        }
     }
 }
 

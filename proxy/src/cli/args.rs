@@ -56,7 +56,8 @@ pub(super) struct Serve {
     )]
     pub(super) redis: Option<String>,
 
-    /// Folder to serve as web page at `/`
+    /// Folder to serve as web page at `/`; by default the folder `www` beside the executable, or
+    /// beside its folder, if there is one
     #[arg(long, env = "STREAMGATE_WWW", value_name = "DIR")]
     pub(super) www: Option<PathBuf>,
 
@@ -125,7 +126,7 @@ impl Serve {
             heartbeat_ms: self.heartbeat_ms,
             max_sockets: self.max_sockets,
             write_timeout: Duration::from_millis(self.write_timeout_ms),
-            www: self.www.clone(),
+            www: self.www.clone().or_else(beside_the_executable),
         }
     }
 }
@@ -159,6 +160,15 @@ fn one_line(error: &clap::Error) -> String {
     let complaint = words.join(" ");
     let complaint = complaint.strip_prefix("error: ").unwrap_or(&complaint);
     format!("{complaint}; see 'streamgate serve --help'")
+}
+
+/// The folder `www` beside the executable, or beside its folder, as `cargo xtask wasm` leaves it.
+fn beside_the_executable() -> Option<PathBuf> {
+    let executable = std::env::current_exe().ok()?;
+    let folders = executable.ancestors().skip(1).take(2);
+    folders
+        .map(|folder| folder.join("www"))
+        .find(|www| www.join("index.html").is_file())
 }
 
 #[cfg(test)]

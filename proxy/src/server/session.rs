@@ -34,8 +34,9 @@ mod incoming;
 mod outgoing;
 mod requests;
 
-/// Bytes of requests being performed above which a session reads no further until some are over:
-/// a slow backend holds up its clients and does not fill memory.
+/// Bytes of requests being performed, and of answers as they are reckoned, above which a session
+/// reads no further until some are over: a slow backend holds up its clients and does not fill
+/// memory.
 const MAX_PERFORMING_BYTES: usize = 16 * 1024 * 1024;
 
 /// Serves a socket to its end.
@@ -166,9 +167,11 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             mut outgoing,
             mut performing,
             waits,
+            requests,
             ..
         } = self;
-        drop(waits);
+        // Both hold the waits, and a consumer that has gone must not be handed entries.
+        drop((requests, waits));
         let finish = async { while performing.next().await.is_some() {} };
         let close = socket.close(std::iter::from_fn(|| outgoing.next_frame()), ending);
         let (_, ()) = tokio::join!(tokio::time::timeout(CLOSE_TIMEOUT, finish), close);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::SinkExt;
 use streamgate_protocol::close;
 use streamgate_protocol::codec::Encoding;
-use streamgate_proxy::server::SHUTDOWN_TIMEOUT;
+use streamgate_proxy::server::{CLOSE_TIMEOUT, SHUTDOWN_TIMEOUT};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -33,6 +33,27 @@ async fn a_lost_connection_ends_its_waits() {
         service.backend.until_waits(2).await;
         drop(client);
         service.backend.until_waits(0).await;
+    }
+}
+
+/// Whether or not the client answers the close: a consumer must not be handed entries that
+/// nobody will send.
+#[tokio::test]
+async fn a_close_by_the_server_ends_waits_at_once() {
+    let service = Service::start().await;
+    for &encoding in Encoding::ALL {
+        let mut client = service.client(encoding).await;
+        client.send(&[wait(1), wait(2)]).await;
+        service.backend.until_waits(2).await;
+        let twice = client.frame(&[wait(1)]);
+        let twice = client.message(twice);
+        client.socket.feed(twice).await.unwrap();
+        client.socket.flush().await.unwrap();
+        // The client reads nothing, so its answer to the close never comes.
+        let ended = service.backend.until_waits(0);
+        tokio::time::timeout(CLOSE_TIMEOUT / 2, ended)
+            .await
+            .unwrap();
     }
 }
 
@@ -83,7 +104,7 @@ async fn shutdown_does_not_wait_for_clients_that_hang() {
     let service = Service::start().await;
     // One that reads nothing, one that answers no close, and half a request.
     let mut unread = service.client(Encoding::Binary).await;
-    unread.send(&[large(1, 32 << 20)]).await;
+    unread.send(&[large(1, 15 << 20)]).await;
     let silent = service.client(Encoding::Json).await;
     let mut half = TcpStream::connect(service.address).await.unwrap();
     half.write_all(b"GET /healthz HTTP/1.1\r\nhost:")

@@ -146,7 +146,7 @@ async fn an_answer_over_the_limit_is_refused_and_a_large_one_arrives() {
     for &encoding in Encoding::ALL {
         let mut client = service.client(encoding).await;
         client
-            .send(&[large(1, 64 << 20), large(2, 63 << 20), large(3, 1)])
+            .send(&[large(1, 16 << 20), large(2, 15 << 20), large(3, 1)])
             .await;
         assert_eq!(client.error_of(1).await, "LIMIT");
         let entries = client
@@ -154,7 +154,7 @@ async fn an_answer_over_the_limit_is_refused_and_a_large_one_arrives() {
             .await
             .and_then(Reply::into_entries)
             .unwrap();
-        assert_eq!(entries[0].1[0].1.len(), 63 << 20);
+        assert_eq!(entries[0].1[0].1.len(), 15 << 20);
         assert!(client.reply_to(3).await.is_ok());
     }
 }
@@ -248,7 +248,7 @@ async fn a_client_that_does_not_read_is_closed_and_harms_no_other() {
         client.send(&[wait(0)]).await;
         service.backend.until_waits(1).await;
         // More than the buffers on the way hold.
-        client.send(&[large(1, 32 << 20)]).await;
+        client.send(&[large(1, 15 << 20)]).await;
         client.send(&[add(2, "s", "v")]).await;
         service.serves_others().await;
         service.backend.until_waits(0).await;
@@ -266,11 +266,11 @@ async fn a_client_that_reads_slowly_is_not_closed() {
     })
     .await;
     let mut client = service.client(Encoding::Binary).await;
-    client.send(&[large(1, 32 << 20)]).await;
+    client.send(&[large(1, 15 << 20)]).await;
     // Below the frames: a little at a time, over a longer time than the timeout in all.
     let stream = client.socket.get_mut();
     let (mut taken, mut buffer) = (0, vec![0; 2 << 20]);
-    while taken < 16 << 20 {
+    while taken < 7 << 20 {
         tokio::time::sleep(Duration::from_millis(80)).await;
         taken += tokio::io::AsyncReadExt::read(stream, &mut buffer)
             .await
@@ -278,7 +278,7 @@ async fn a_client_that_reads_slowly_is_not_closed() {
     }
     let mut frames = 0;
     // The rest: fragments, of which the first began somewhere in the bytes above.
-    while taken < 32 << 20 {
+    while taken < 15 << 20 {
         let read = tokio::io::AsyncReadExt::read(stream, &mut buffer)
             .await
             .unwrap();

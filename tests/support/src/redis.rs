@@ -23,8 +23,8 @@ const ATTEMPTS: usize = 16;
 /// The versions of Redis that streamgate is tested on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RedisVersion {
-    /// Debian 12's, the oldest that is supported. `STREAMGATE_REDIS_7`, or `redis-server` on
-    /// `PATH`.
+    /// Debian 12's, the oldest that is supported. `STREAMGATE_REDIS_7`, or
+    /// `tools/redis-7.0/redis-server` in the target folder, or `redis-server` on `PATH`.
     V7_0,
     /// The newest. `STREAMGATE_REDIS_8`, or `tools/redis-8.2/redis-server` in the target folder.
     V8_2,
@@ -47,7 +47,15 @@ impl RedisVersion {
     fn binary(self) -> anyhow::Result<PathBuf> {
         const REMEDY: &str = "cargo xtask setup";
         match self {
-            Self::V7_0 => binary::find("STREAMGATE_REDIS_7", "redis-server".as_ref(), REMEDY),
+            Self::V7_0 => {
+                let set_up = binary::target_folder().join("tools/redis-7.0/redis-server");
+                let default = if set_up.is_file() {
+                    set_up
+                } else {
+                    "redis-server".into()
+                };
+                binary::find("STREAMGATE_REDIS_7", &default, REMEDY)
+            }
             Self::V8_2 => {
                 let default = binary::target_folder().join("tools/redis-8.2/redis-server");
                 binary::find("STREAMGATE_REDIS_8", &default, REMEDY)

@@ -85,6 +85,19 @@ fn a_call_that_no_frame_can_hold_is_refused() {
 }
 
 #[test]
+fn before_the_welcome_a_large_call_waits_for_it() {
+    let mut played = Played::new();
+    played.engine.handle_opened("streamgate.v1.bin", 0);
+    played.call(1, add("small"));
+    played.call(2, add(&"v".repeat(8 << 20)));
+    assert_eq!(requests(&played.sent()), 1);
+    assert_eq!(requests(&played.sent()), 0);
+    assert!(played.finished.is_empty());
+    played.receive(&ServerMessage::Welcome(welcome()));
+    assert_eq!(requests(&played.sent()), 1);
+}
+
+#[test]
 fn frames_stay_near_the_target() {
     let mut played = Played::open();
     let value = "v".repeat(1_000);

@@ -95,6 +95,11 @@ fn another_protocol_is_final() {
     assert_eq!(played.codes(), [(1, "PROTOCOL")]);
     played.lose(1000);
     assert_eq!(played.states, ["connecting", "closed"]);
+    assert_eq!(
+        played.closed_with,
+        Some(4400),
+        "not how the server took the close"
+    );
 }
 
 #[test]

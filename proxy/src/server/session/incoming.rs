@@ -7,6 +7,7 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, ClientMessage, Operation, ServerMessage, close};
 use tokio_tungstenite::tungstenite::Bytes;
 
+use super::MAX_PERFORMING_BYTES;
 use super::futures::Batch;
 use super::outgoing::Outgoing;
 use super::requests::{Refusal, Requests};
@@ -22,6 +23,11 @@ pub(super) const MAX_DRAIN_BYTES: usize = 1024 * 1024;
 /// Messages that are decoded and performed together, at most: what is left of a frame waits for
 /// the next turn, so that no socket holds up the others or fills memory with refusals.
 pub(super) const MAX_DRAIN_MESSAGES: usize = 1024;
+
+/// What the answer of a read is reckoned with while it is performed, in bytes: how long it is
+/// nobody knows before. With the bound on bytes being performed it says how many reads of one
+/// socket are at the backend together.
+pub(super) const READ_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// Longest text of a decoder's complaint that is given back, in characters: it quotes what it was
 /// given, which may be as long as a frame.
@@ -90,7 +96,7 @@ impl<'f> Drain<'f, '_, '_> {
     /// Decodes a frame and returns what there was no turn for.
     fn frame(&mut self, frame: &'f [u8]) -> Result<&'f [u8], Ending> {
         let mut messages = self.encoding.messages::<ClientMessage<'_>>(frame);
-        while self.turns > 0 {
+        while self.turns > 0 && self.batch.bytes < MAX_PERFORMING_BYTES {
             let rest = messages.rest();
             match messages.next() {
                 None => return Ok(&[]),
@@ -120,7 +126,7 @@ impl<'f> Drain<'f, '_, '_> {
         match self.requests.admit(id, waiting_bytes) {
             Ok(ticket) => {
                 self.batch.tickets.push(ticket);
-                self.batch.bytes += bytes;
+                self.batch.bytes += bytes + answer_bytes(&operation);
                 self.operations.push(operation);
             }
             Err(Refusal::Duplicate) => return Err(duplicate()),
@@ -148,6 +154,15 @@ impl<'f> Drain<'f, '_, '_> {
         let error = CacheError::backend(code::ERR, reason);
         self.outgoing.answer(id, Err(error));
         Ok(())
+    }
+}
+
+fn answer_bytes(operation: &Operation<'_>) -> usize {
+    match operation {
+        Operation::ReadLatest { .. } | Operation::Read { .. } | Operation::ReadGroup { .. } => {
+            READ_ANSWER_BYTES
+        }
+        Operation::Add { .. } | Operation::CreateGroup { .. } | Operation::Ack { .. } => 0,
     }
 }
 

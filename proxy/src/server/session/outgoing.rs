@@ -198,9 +198,9 @@ mod tests {
     fn an_answer_over_the_limit_is_refused() {
         let sizes = [
             // Too large by its content alone.
-            (Encoding::Binary, entries(&"x".repeat(1 << 20), 65)),
+            (Encoding::Binary, entries(&"x".repeat(1 << 20), 17)),
             // Too large by what JSON makes of it: six bytes for each of the value's.
-            (Encoding::Json, entries(&"\u{1}".repeat(1 << 20), 12)),
+            (Encoding::Json, entries(&"\u{1}".repeat(1 << 20), 3)),
         ];
         for (encoding, reply) in sizes {
             let mut outgoing = Outgoing::new(encoding);
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn an_answer_at_the_limit_is_given() {
         let mut outgoing = Outgoing::new(Encoding::Binary);
-        outgoing.answer(1, entries(&"x".repeat(1 << 20), 63));
+        outgoing.answer(1, entries(&"x".repeat(1 << 20), 15));
         let frame = outgoing.next_frame().unwrap();
         assert!(replies(Encoding::Binary, &frame)[0].1.is_ok());
     }

@@ -414,7 +414,7 @@ impl Engine {
     fn fail_in_flight(&mut self, why: &str) {
         self.cancels.clear();
         for call in self.calls.lose_in_flight() {
-            self.finish(call.id, Err(lost_answer(call.read_only, why)));
+            self.finish(call.id, Err(CacheError::lost(call.read_only, why)));
         }
     }
 
@@ -433,15 +433,6 @@ impl Engine {
         let encoded = self.config.encoding.append(frame, message);
         debug_assert!(encoded.is_ok(), "{encoded:?}");
     }
-}
-
-fn lost_answer(read_only: bool, why: &str) -> CacheError {
-    let code = if read_only {
-        code::DISCONNECTED
-    } else {
-        code::UNKNOWN_OUTCOME
-    };
-    CacheError::from_code(code, why)
 }
 
 fn too_large(bytes: usize, limit: usize) -> CacheError {

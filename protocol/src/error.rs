@@ -208,6 +208,17 @@ impl CacheError {
         Self::BackendError(format!("{code} {message}"))
     }
 
+    /// The error of a call whose answer is lost: `DISCONNECTED` if it only reads, else
+    /// `UNKNOWN_OUTCOME`.
+    pub fn lost(read_only: bool, why: &str) -> Self {
+        let code = if read_only {
+            code::DISCONNECTED
+        } else {
+            code::UNKNOWN_OUTCOME
+        };
+        Self::from_code(code, why)
+    }
+
     /// The error's code, such as `NOGROUP`; `ERR` where a message begins with none.
     pub fn code(&self) -> &str {
         match self {

@@ -41,14 +41,7 @@ pub(super) async fn run(
     match result {
         Ok(result) => result,
         // The driver was dropped, as with its runtime, with the call inside.
-        Err(_) if read_only => Err(CacheError::backend(
-            code::DISCONNECTED,
-            "the driver is gone",
-        )),
-        Err(_) => Err(CacheError::backend(
-            code::UNKNOWN_OUTCOME,
-            "the driver is gone",
-        )),
+        Err(_) => Err(CacheError::lost(read_only, "the driver is gone")),
     }
 }
 

@@ -167,16 +167,6 @@ impl Operation<'_> {
         matches!(self, Self::ReadLatest { .. } | Self::Read { .. })
     }
 
-    /// The error for a request whose answer is lost with the connection.
-    pub fn lost(&self, why: &str) -> CacheError {
-        let code = if self.is_read_only() {
-            code::DISCONNECTED
-        } else {
-            code::UNKNOWN_OUTCOME
-        };
-        CacheError::from_code(code, why)
-    }
-
     /// The same operation, owned.
     pub fn into_owned(self) -> Operation<'static> {
         match self {

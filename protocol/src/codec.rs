@@ -10,7 +10,10 @@ use crate::error::{CacheError, CacheResult};
 
 #[cfg(feature = "json")]
 mod envelope;
+mod push;
 mod tail;
+
+pub use push::{EncodedItem, ItemRef};
 
 /// How messages are written, which is also what the two sides agree on as the WebSocket
 /// subprotocol.
@@ -29,8 +32,8 @@ pub enum DecodeError {
     /// Not a message. The socket is closed with [`MALFORMED`](crate::close::MALFORMED).
     #[error("{0}")]
     Malformed(String),
-    /// A request whose id can be read and the rest cannot: an operation of a later version, a
-    /// field of the wrong type. The server answers it with `ERR`. In JSON only.
+    /// A request or a subscription whose id can be read and the rest cannot: an operation of a later
+    /// version, a field of the wrong type. The server answers it with `ERR`. In JSON only.
     #[error("{reason}")]
     Request {
         /// The request's id.

@@ -2,6 +2,7 @@
 //! six operations travel over a WebSocket.
 //!
 //! - [`traits`]: [`StreamingBackend`], the trait that every implementor keeps.
+//! - [`subscribe`]: [`SubscribingBackend`], what pushes entries as they come.
 //! - [`error`]: [`CacheError`] and the [table of error codes](error::CODES).
 //! - [`message`]: every message of the protocol, once.
 //! - [`codec`]: the two encodings of those messages, and frames of several messages.
@@ -16,9 +17,13 @@ pub mod codec;
 pub mod error;
 pub mod limits;
 pub mod message;
+pub mod subscribe;
 pub mod text;
 pub mod traits;
 
 pub use error::{CacheError, CacheResult, Retry};
 pub use message::{ClientMessage, Operation, Reply, ServerMessage};
+pub use subscribe::{
+    ConsumeOptions, Deliveries, Gap, SubscribingBackend, Tail, TailFrom, TailItem,
+};
 pub use traits::{StreamEntry, StreamingBackend};

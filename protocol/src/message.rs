@@ -11,8 +11,10 @@ use crate::text::Text;
 use crate::traits::StreamEntry;
 
 mod operation;
+mod subscription;
 
 pub use operation::Operation;
+pub use subscription::{Credit, Item, Start, Subscription, entry_bytes};
 
 /// What a client sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,15 +29,34 @@ pub enum ClientMessage<'a> {
         #[serde(borrow)]
         operation: Operation<'a>,
     },
-    /// Ends a request's wait. A request that was answered already, or never made, is no error.
+    /// Ends a request's wait, or a subscription. One that is over already, or was never made, is no
+    /// error.
     Cancel {
-        /// The request's id.
+        /// The id of the request or the subscription.
         id: u64,
     },
     /// Asks for a [`ServerMessage::Pong`].
     Ping {
         /// Comes back in the pong.
         nonce: u64,
+    },
+    /// Asks for entries as they come: [`ServerMessage::Push`]es with the same id, as far as there
+    /// is credit, until it is cancelled or a [`ServerMessage::Reply`] says why it ends.
+    Subscribe {
+        /// As a request's.
+        id: u64,
+        /// To what.
+        #[serde(borrow)]
+        subscription: Subscription<'a>,
+        /// What may be pushed before the first grant.
+        credit: Credit,
+    },
+    /// Adds to a subscription's credit. One that is over, or was never made, is no error.
+    Grant {
+        /// The subscription's id.
+        id: u64,
+        /// How much more.
+        credit: Credit,
     },
 }
 
@@ -45,7 +66,7 @@ pub enum ClientMessage<'a> {
 pub enum ServerMessage {
     /// The first message on a socket.
     Welcome(Welcome),
-    /// Answers a request.
+    /// Answers a request, or ends a subscription.
     Reply {
         /// The request's id.
         id: u64,
@@ -56,6 +77,13 @@ pub enum ServerMessage {
     Pong {
         /// The ping's nonce.
         nonce: u64,
+    },
+    /// Something of a subscription.
+    Push {
+        /// The subscription's id.
+        id: u64,
+        /// What.
+        item: Item,
     },
 }
 

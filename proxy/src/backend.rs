@@ -4,7 +4,9 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use futures_util::future::BoxFuture;
-use streamgate_protocol::{CacheResult, Operation, Reply, StreamingBackend};
+use streamgate_protocol::{CacheResult, Operation, Reply, StreamingBackend, TailFrom};
+
+use crate::follow::Follow;
 
 /// A backend that the server can stand in front of.
 ///
@@ -35,6 +37,9 @@ pub trait Backend: StreamingBackend {
             progress
         })
     }
+
+    /// Follows a stream for the server: see [`Follow`].
+    fn follow<'a>(&'a self, stream: &str, from: TailFrom) -> Box<dyn Follow + 'a>;
 }
 
 /// How far an operation has come.

@@ -6,12 +6,17 @@
 //! - `server` (the feature of that name, on by default) stands in front of any [`Backend`].
 
 pub mod backend;
+mod consume;
 mod entry_id;
+pub mod follow;
 pub mod memory;
 pub mod redis;
+pub mod segment;
 #[cfg(feature = "server")]
 pub mod server;
 
 pub use self::redis::RedisStreams;
 pub use backend::{Backend, Progress};
+pub use follow::{Follow, Followed};
 pub use memory::MemoryStreams;
+pub use segment::Segment;

@@ -8,7 +8,17 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use super::DecodeError;
 
 /// The kinds of both sides: a server that is sent a `welcome` was sent nonsense, not news.
-const KINDS: [&str; 6] = ["request", "cancel", "ping", "welcome", "reply", "pong"];
+const KINDS: [&str; 9] = [
+    "request",
+    "cancel",
+    "ping",
+    "subscribe",
+    "grant",
+    "welcome",
+    "reply",
+    "pong",
+    "push",
+];
 
 /// What the failure to decode a line means.
 pub(super) fn failure(line: &[u8], error: &serde_json::Error) -> DecodeError {
@@ -51,7 +61,7 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope, A::Error> {
         let kind: String = map.next_key()?.ok_or_else(|| A::Error::custom("no key"))?;
-        let envelope = if kind == "request" {
+        let envelope = if kind == "request" || kind == "subscribe" {
             Envelope::Request(map.next_value::<Request>()?.id)
         } else {
             map.next_value::<IgnoredAny>()?;

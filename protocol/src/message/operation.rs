@@ -224,7 +224,7 @@ impl Operation<'_> {
     }
 }
 
-fn name(what: &str, value: &str) -> CacheResult<()> {
+pub(super) fn name(what: &str, value: &str) -> CacheResult<()> {
     if value.len() <= MAX_NAME_BYTES {
         return Ok(());
     }
@@ -235,7 +235,7 @@ fn name(what: &str, value: &str) -> CacheResult<()> {
     ))
 }
 
-fn id(value: &str) -> CacheResult<()> {
+pub(super) fn id(value: &str) -> CacheResult<()> {
     if value.len() <= MAX_ID_BYTES {
         return Ok(());
     }

@@ -27,11 +27,7 @@ pub trait Follow: Send {
     ///
     /// Those of [`tail`](streamgate_protocol::SubscribingBackend::tail), after which it is not
     /// polled again.
-    fn poll_next(
-        &mut self,
-        cx: &mut Context<'_>,
-        room: Credit,
-    ) -> Poll<CacheResult<Followed>>;
+    fn poll_next(&mut self, cx: &mut Context<'_>, room: Credit) -> Poll<CacheResult<Followed>>;
 }
 
 /// What comes of a tail.

@@ -9,6 +9,7 @@
 //! answered if it is over at once.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
@@ -22,17 +23,23 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Bytes;
 
 use self::futures::{Batch, Performing, Wait, begin};
-use self::incoming::{Drained, MAX_DRAIN_BYTES, MAX_DRAIN_FRAMES, decode};
+use self::incoming::{Drained, MAX_DRAIN_BYTES, MAX_DRAIN_FRAMES, Subscribe, decode};
 use self::outgoing::Outgoing;
-use self::requests::{Requests, Ticket};
+use self::requests::{Lasting, Requests, Ticket};
+use self::source::Source;
+use self::subscriptions::Subscriptions;
+use self::turns::{Turn, Turns};
 use super::socket::{Ending, Event, Socket};
 use super::{CLOSE_TIMEOUT, Config, Shared};
-use crate::{Backend, Progress};
+use crate::{Backend, Followed, Progress};
 
 mod futures;
 mod incoming;
 mod outgoing;
 mod requests;
+mod source;
+mod subscriptions;
+mod turns;
 
 /// Bytes of requests being performed, and of answers as they are reckoned, above which a session
 /// reads no further until some are over: a slow backend holds up its clients and does not fill
@@ -80,6 +87,8 @@ struct Session<'b, S> {
     performing_requests: usize,
     performing_bytes: usize,
     waits: FuturesUnordered<Wait<'b>>,
+    subscriptions: Subscriptions<'b>,
+    turns: Turns,
 }
 
 impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
@@ -97,6 +106,8 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             performing_requests: 0,
             performing_bytes: 0,
             waits: FuturesUnordered::new(),
+            subscriptions: Subscriptions::default(),
+            turns: Turns::default(),
         }
     }
 
@@ -140,14 +151,15 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                         self.waited(ticket, result.ok());
                     }
                 }
-                event = self.socket.event(may_read) => match event {
-                    Event::Frame(frame) => {
+                turn = self.turns.next(&mut self.socket, &mut self.subscriptions, may_read, room) => match turn {
+                    Turn::Socket(Event::Frame(frame)) => {
                         if let Some(ending) = self.drain(Some(frame)).await {
                             return ending;
                         }
                     }
-                    Event::Heard | Event::Flushed => {}
-                    Event::Ended(ending) => return ending,
+                    Turn::Socket(Event::Heard | Event::Flushed) => {}
+                    Turn::Socket(Event::Ended(ending)) => return ending,
+                    Turn::Push(ticket, item) => self.push_all(ticket, item).await,
                 },
                 () = &mut alarm => {
                     if let Some(ending) = self.overdue() {
@@ -167,11 +179,12 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             mut outgoing,
             mut performing,
             waits,
+            subscriptions,
             requests,
             ..
         } = self;
-        // Both hold the waits, and a consumer that has gone must not be handed entries.
-        drop((requests, waits));
+        // All hold waits, and a consumer that has gone must not be handed entries.
+        drop((requests, waits, subscriptions));
         let finish = async { while performing.next().await.is_some() {} };
         let close = socket.close(std::iter::from_fn(|| outgoing.next_frame()), ending);
         let (_, ()) = tokio::join!(tokio::time::timeout(CLOSE_TIMEOUT, finish), close);
@@ -197,6 +210,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         let Drained {
             operations,
             batch,
+            subscribe,
             left,
             violation,
         } = decode(&frames, encoding, &mut self.requests, &mut self.outgoing);
@@ -210,7 +224,59 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 Poll::Pending => self.performing.push(performing),
             }
         }
+        if let Some(subscribe) = subscribe {
+            self.subscribe(subscribe).await;
+        }
         violation.or(ending)
+    }
+
+    /// Begins a subscription behind the operations that came before it.
+    async fn subscribe(&mut self, subscribe: Subscribe<'_>) {
+        let Subscribe {
+            ticket,
+            subscription,
+            credit,
+        } = subscribe;
+        let source = match Source::open(self.backend, subscription) {
+            Ok(source) => source,
+            Err(error) => return self.answer(ticket, Err(error)),
+        };
+        let mut source = Some(source);
+        let begun = poll_fn(|cx| {
+            let source = source.take();
+            Poll::Ready(source.map(|source| self.subscriptions.begin(ticket, source, credit, cx)))
+        });
+        if let Some((subscriber, first)) = begun.await {
+            self.requests
+                .lasts(ticket, Lasting::Subscription(subscriber));
+            if let Poll::Ready(item) = first {
+                self.push(ticket, item);
+            }
+        }
+    }
+
+    /// Pushes an item, and what else is there already, as far as there is room.
+    async fn push_all(&mut self, ticket: Ticket, item: CacheResult<Followed>) {
+        self.push(ticket, item);
+        while self.outgoing.has_room()
+            && let Poll::Ready((ticket, item)) =
+                poll_fn(|cx| Poll::Ready(self.subscriptions.poll_next(cx))).await
+        {
+            self.push(ticket, item);
+        }
+    }
+
+    fn push(&mut self, ticket: Ticket, item: CacheResult<Followed>) {
+        if !self.requests.is_live(ticket) {
+            return;
+        }
+        match item.and_then(|item| self.outgoing.push_item(ticket.id, &item)) {
+            Ok(()) => {}
+            Err(error) => {
+                self.requests.end(ticket);
+                self.outgoing.answer(ticket.id, Err(error));
+            }
+        }
     }
 
     /// A frame and those that can be read without waiting, up to a bound, and the end if it is
@@ -242,7 +308,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 Some(Progress::Done(result)) => self.answer(ticket, result),
                 Some(Progress::Waiting(future)) => {
                     let (handle, mut wait) = Wait::new(ticket, future);
-                    if !self.requests.set_wait(ticket, handle) {
+                    if !self.requests.lasts(ticket, Lasting::Wait(handle)) {
                         continue;
                     }
                     match begin(&mut wait).await {

@@ -77,13 +77,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.encoding
     }
 
-    /// Waits for an event; frames are among them only if `may_read`.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost.
-    pub(super) async fn event(&mut self, may_read: bool) -> Event {
-        poll_fn(|cx| self.poll_event(cx, may_read)).await
+    /// The next event; frames are among them only if `may_read`.
+    pub(super) fn poll_event(&mut self, cx: &mut Context<'_>, may_read: bool) -> Poll<Event> {
+        if self.is_flushing() {
+            match self.poll_send(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Event::Flushed),
+                Poll::Ready(Err(ending)) => return Poll::Ready(Event::Ended(ending)),
+                Poll::Pending => {}
+            }
+        }
+        if may_read {
+            self.poll_read(cx)
+        } else {
+            Poll::Pending
+        }
     }
 
     /// A frame or an end that is there already.
@@ -173,21 +180,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
         let mut discarded = vec![0; READ_BUFFER_BYTES];
         while let Ok(1..) = stream.read(&mut discarded).await {}
-    }
-
-    fn poll_event(&mut self, cx: &mut Context<'_>, may_read: bool) -> Poll<Event> {
-        if self.is_flushing() {
-            match self.poll_send(cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Event::Flushed),
-                Poll::Ready(Err(ending)) => return Poll::Ready(Event::Ended(ending)),
-                Poll::Pending => {}
-            }
-        }
-        if may_read {
-            self.poll_read(cx)
-        } else {
-            Poll::Pending
-        }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Event> {

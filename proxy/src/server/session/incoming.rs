@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 
 use streamgate_protocol::codec::{DecodeError, Encoding};
 use streamgate_protocol::error::code;
+use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::{CacheError, ClientMessage, Operation, ServerMessage, close};
 use tokio_tungstenite::tungstenite::Bytes;
 
 use super::MAX_PERFORMING_BYTES;
 use super::futures::Batch;
 use super::outgoing::Outgoing;
-use super::requests::{Refusal, Requests};
+use super::requests::{Refusal, Requests, Ticket};
 use crate::server::socket::Ending;
 
 /// Frames that are decoded and performed together, at most: enough to give a busy client the
@@ -37,14 +38,23 @@ const MAX_COMPLAINT_CHARS: usize = 200;
 pub(super) struct Drained<'f> {
     pub(super) operations: Vec<Operation<'f>>,
     pub(super) batch: Batch,
+    /// A subscription behind the operations. Nothing is decoded behind it before it has begun.
+    pub(super) subscribe: Option<Subscribe<'f>>,
     /// What there was no turn for.
     pub(super) left: VecDeque<Bytes>,
     /// A violation; what came before it is among the operations, what came after it is dropped.
     pub(super) violation: Option<Ending>,
 }
 
-/// Decodes frames up to [`MAX_DRAIN_MESSAGES`]. Cancels and pings are done, refusals are answered;
-/// the rest is for the backend.
+/// A subscription that was taken.
+pub(super) struct Subscribe<'f> {
+    pub(super) ticket: Ticket,
+    pub(super) subscription: Subscription<'f>,
+    pub(super) credit: Credit,
+}
+
+/// Decodes frames up to [`MAX_DRAIN_MESSAGES`]. Cancels, grants and pings are done, refusals are
+/// answered; the rest is for the backend.
 pub(super) fn decode<'f>(
     frames: &'f [Bytes],
     encoding: Encoding,
@@ -60,6 +70,7 @@ pub(super) fn decode<'f>(
             tickets: Vec::new(),
             bytes: 0,
         },
+        subscribe: None,
         turns: MAX_DRAIN_MESSAGES,
     };
     let mut left = VecDeque::new();
@@ -78,6 +89,7 @@ pub(super) fn decode<'f>(
     Drained {
         operations: drain.operations,
         batch: drain.batch,
+        subscribe: drain.subscribe,
         left,
         violation,
     }
@@ -89,6 +101,7 @@ struct Drain<'f, 's, 'b> {
     outgoing: &'s mut Outgoing,
     operations: Vec<Operation<'f>>,
     batch: Batch,
+    subscribe: Option<Subscribe<'f>>,
     turns: usize,
 }
 
@@ -96,7 +109,8 @@ impl<'f> Drain<'f, '_, '_> {
     /// Decodes a frame and returns what there was no turn for.
     fn frame(&mut self, frame: &'f [u8]) -> Result<&'f [u8], Ending> {
         let mut messages = self.encoding.messages::<ClientMessage<'_>>(frame);
-        while self.turns > 0 && self.batch.bytes < MAX_PERFORMING_BYTES {
+        while self.turns > 0 && self.batch.bytes < MAX_PERFORMING_BYTES && self.subscribe.is_none()
+        {
             let rest = messages.rest();
             match messages.next() {
                 None => return Ok(&[]),
@@ -113,6 +127,21 @@ impl<'f> Drain<'f, '_, '_> {
             ClientMessage::Request { id, operation } => self.request(id, operation, bytes)?,
             ClientMessage::Cancel { id } => self.requests.cancel(id),
             ClientMessage::Ping { nonce } => self.outgoing.push(&ServerMessage::Pong { nonce }),
+            ClientMessage::Subscribe {
+                id,
+                subscription,
+                credit,
+            } => {
+                // It is held for as long as it lasts, as a request that waits is.
+                if let Some(ticket) = self.admit(id, bytes)? {
+                    self.subscribe = Some(Subscribe {
+                        ticket,
+                        subscription,
+                        credit,
+                    });
+                }
+            }
+            ClientMessage::Grant { id, credit } => self.requests.grant(id, credit),
         }
         Ok(())
     }
@@ -123,20 +152,26 @@ impl<'f> Drain<'f, '_, '_> {
         } else {
             0
         };
+        if let Some(ticket) = self.admit(id, waiting_bytes)? {
+            self.batch.tickets.push(ticket);
+            self.batch.bytes += bytes + answer_bytes(&operation);
+            self.operations.push(operation);
+        }
+        Ok(())
+    }
+
+    /// A ticket for a request, or none if it is answered already.
+    fn admit(&mut self, id: u64, waiting_bytes: usize) -> Result<Option<Ticket>, Ending> {
         match self.requests.admit(id, waiting_bytes) {
-            Ok(ticket) => {
-                self.batch.tickets.push(ticket);
-                self.batch.bytes += bytes + answer_bytes(&operation);
-                self.operations.push(operation);
-            }
-            Err(Refusal::Duplicate) => return Err(duplicate()),
+            Ok(ticket) => Ok(Some(ticket)),
+            Err(Refusal::Duplicate) => Err(duplicate()),
             Err(Refusal::Overloaded) => {
                 let why = "as many requests as were granted are in flight";
                 self.outgoing
                     .answer(id, Err(CacheError::backend(code::OVERLOADED, why)));
+                Ok(None)
             }
         }
-        Ok(())
     }
 
     /// A request of which only the id can be read is answered; the rest is a violation.

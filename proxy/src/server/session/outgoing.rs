@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::limits::MAX_REPLY_BYTES;
-use streamgate_protocol::message::Outcome;
+use streamgate_protocol::message::{Item, Outcome};
 use streamgate_protocol::{CacheError, CacheResult, Reply, ServerMessage};
+
+use crate::Followed;
 
 /// A frame is not filled beyond so many bytes: a client can work on the first replies while the
 /// rest are under way. A single larger message is a frame of its own.
@@ -62,6 +64,30 @@ impl Outgoing {
         self.append(message);
     }
 
+    /// Gathers a push.
+    ///
+    /// # Errors
+    ///
+    /// `LIMIT` for one that is too large; it is not sent then.
+    pub(super) fn push_item(&mut self, id: u64, item: &Followed) -> CacheResult<()> {
+        match item {
+            Followed::Segment(segment) => {
+                let encoded = segment.encoded(self.encoding)?;
+                if encoded.len() > MAX_REPLY_BYTES {
+                    return Err(too_large());
+                }
+                self.append_with(|encoding, frame| encoding.append_push(frame, id, encoded));
+            }
+            Followed::Gap(gap) => {
+                self.append(&ServerMessage::Push {
+                    id,
+                    item: Item::Gap(gap.clone()),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// The next frame to send.
     pub(super) fn next_frame(&mut self) -> Option<Vec<u8>> {
         let frame = match self.full.pop_front() {
@@ -75,8 +101,15 @@ impl Outgoing {
 
     /// Appends a message to the last frame, or makes it a new one, and returns its size.
     fn append(&mut self, message: &ServerMessage) -> usize {
+        self.append_with(|encoding, frame| encoding.append(frame, message))
+    }
+
+    fn append_with(
+        &mut self,
+        append: impl FnOnce(Encoding, &mut Vec<u8>) -> CacheResult<()>,
+    ) -> usize {
         let start = self.last.len();
-        if let Err(error) = self.encoding.append(&mut self.last, message) {
+        if let Err(error) = append(self.encoding, &mut self.last) {
             // No message of the protocol fails to encode; should one, the client's own deadline
             // ends its call.
             tracing::error!(%error, "a message could not be encoded");

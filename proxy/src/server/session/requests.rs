@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use streamgate_protocol::message::Credit;
+
 use super::futures::WaitHandle;
+use super::subscriptions::Subscriber;
 
 /// Bytes of the requests that may wait, on one socket: each is kept while it waits, which may be
 /// for ever. Room for as many as are in flight by default, at 1 KiB each.
@@ -38,7 +41,13 @@ struct Live<'b> {
     serial: u64,
     /// Of a request that may wait; else 0.
     waiting_bytes: usize,
-    wait: Option<WaitHandle<'b>>,
+    lasting: Option<Lasting<'b>>,
+}
+
+/// How to end what lasts, and what else can be done with it.
+pub(super) enum Lasting<'b> {
+    Wait(WaitHandle<'b>),
+    Subscription(Subscriber<'b>),
 }
 
 impl<'b> Requests<'b> {
@@ -65,7 +74,7 @@ impl<'b> Requests<'b> {
                 vacant.insert(Live {
                     serial,
                     waiting_bytes,
-                    wait: None,
+                    lasting: None,
                 });
                 Ok(Ticket { id, serial })
             }
@@ -77,14 +86,30 @@ impl<'b> Requests<'b> {
         self.live.contains_key(&id)
     }
 
-    /// Notes how to end a request's wait; `false` if the request was cancelled.
-    pub(super) fn set_wait(&mut self, ticket: Ticket, wait: WaitHandle<'b>) -> bool {
+    /// Notes how to end what a request has become; `false` if it was cancelled.
+    pub(super) fn lasts(&mut self, ticket: Ticket, lasting: Lasting<'b>) -> bool {
         match self.live.get_mut(&ticket.id) {
             Some(live) if live.serial == ticket.serial => {
-                live.wait = Some(wait);
+                live.lasting = Some(lasting);
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Whether it is neither over nor cancelled.
+    pub(super) fn is_live(&self, ticket: Ticket) -> bool {
+        self.live
+            .get(&ticket.id)
+            .is_some_and(|live| live.serial == ticket.serial)
+    }
+
+    /// Adds to a subscription's credit, if that is what the id is of.
+    pub(super) fn grant(&self, id: u64, more: Credit) {
+        if let Some(Lasting::Subscription(subscriber)) =
+            self.live.get(&id).and_then(|live| live.lasting.as_ref())
+        {
+            subscriber.grant(more);
         }
     }
 
@@ -99,12 +124,21 @@ impl<'b> Requests<'b> {
         }
     }
 
+    /// Ends a subscription from this side.
+    pub(super) fn end(&mut self, ticket: Ticket) {
+        if self.is_live(ticket) {
+            self.cancel(ticket.id);
+        }
+    }
+
     /// Cancels a request if it is in flight. Its id is free at once.
     pub(super) fn cancel(&mut self, id: u64) {
         if let Some(live) = self.live.remove(&id) {
             self.waiting_bytes -= live.waiting_bytes;
-            if let Some(wait) = live.wait {
-                wait.end();
+            match live.lasting {
+                Some(Lasting::Wait(wait)) => wait.end(),
+                Some(Lasting::Subscription(subscriber)) => subscriber.end(),
+                None => {}
             }
         }
     }
@@ -128,7 +162,7 @@ mod tests {
         let second = requests.admit(7, 0).unwrap();
         assert!(!requests.finish(first));
         let (handle, _) = Wait::new(first, pending().boxed());
-        assert!(!requests.set_wait(first, handle));
+        assert!(!requests.lasts(first, Lasting::Wait(handle)));
         assert!(requests.finish(second));
         assert!(!requests.contains(7));
     }
@@ -144,7 +178,7 @@ mod tests {
             pending().await
         };
         let (handle, _wait) = Wait::new(ticket, future.boxed());
-        assert!(requests.set_wait(ticket, handle));
+        assert!(requests.lasts(ticket, Lasting::Wait(handle)));
         assert_eq!(Arc::strong_count(&waits), 2);
         requests.cancel(7);
         assert_eq!(

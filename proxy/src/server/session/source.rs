@@ -1,0 +1,111 @@
+//! Where a subscription's pushes come from.
+
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use streamgate_protocol::message::{Credit, Subscription};
+use streamgate_protocol::text::Text;
+use streamgate_protocol::{CacheError, CacheResult, Operation, StreamEntry};
+
+use crate::{Backend, Follow, Followed, Segment};
+
+/// What a subscription is pushed from.
+pub(super) enum Source<'b> {
+    Tail(Box<dyn Follow + 'b>),
+    Consumer(Consumer<'b>),
+}
+
+/// A consumer of a group, for whom the group is read again and again, as far as there is credit.
+pub(super) struct Consumer<'b> {
+    backend: &'b dyn Backend,
+    stream: Text<'static>,
+    group: Text<'static>,
+    consumer: Text<'static>,
+    batch: u64,
+    /// The read under way; it waits in the group's line.
+    reading: Option<BoxFuture<'b, CacheResult<Vec<StreamEntry>>>>,
+}
+
+impl<'b> Source<'b> {
+    /// Nothing is asked before the first poll.
+    pub(super) fn open(
+        backend: &'b dyn Backend,
+        subscription: Subscription<'_>,
+    ) -> CacheResult<Self> {
+        subscription.validate()?;
+        Ok(match subscription {
+            Subscription::Tail { stream, from } => Self::Tail(backend.follow(&stream, from.into())),
+            Subscription::Consume {
+                stream,
+                group,
+                consumer,
+                batch,
+            } => Self::Consumer(Consumer {
+                backend,
+                stream: stream.into_owned(),
+                group: group.into_owned(),
+                consumer: consumer.into_owned(),
+                batch,
+                reading: None,
+            }),
+        })
+    }
+
+    /// As [`Follow::poll_next`].
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: Credit,
+    ) -> Poll<CacheResult<Followed>> {
+        match self {
+            Self::Tail(follow) => follow.poll_next(cx, room),
+            Self::Consumer(consumer) => consumer.poll_next(cx, room),
+        }
+    }
+}
+
+impl Consumer<'_> {
+    fn poll_next(&mut self, cx: &mut Context<'_>, room: Credit) -> Poll<CacheResult<Followed>> {
+        loop {
+            if self.reading.is_none() {
+                if room.is_used_up() {
+                    // Whoever grants more polls again.
+                    return Poll::Pending;
+                }
+                self.read(self.batch.min(room.entries));
+            }
+            let Some(reading) = &mut self.reading else {
+                return Poll::Pending;
+            };
+            let read = std::task::ready!(reading.poll_unpin(cx));
+            self.reading = None;
+            let entries = read?;
+            if !entries.is_empty() {
+                return Poll::Ready(Ok(Followed::Segment(Segment::new(entries))));
+            }
+        }
+    }
+
+    fn read(&mut self, count: u64) {
+        let operation = Operation::ReadGroup {
+            stream: self.stream.clone(),
+            group: self.group.clone(),
+            consumer: self.consumer.clone(),
+            count,
+            block_ms: Some(0),
+        };
+        let performing = self.backend.perform(vec![operation]);
+        self.reading = Some(
+            async move {
+                match performing.await.pop() {
+                    Some(progress) => progress.finish().await?.into_entries(),
+                    None => Err(CacheError::InternalError(
+                        "the backend did not answer a read of a group".to_owned(),
+                    )),
+                }
+            }
+            .boxed(),
+        );
+    }
+}

@@ -45,6 +45,19 @@ const text = {
   },
 };
 
+const bool = {
+  write: (out, value) => out.push(value ? 1 : 0),
+  read(input) {
+    const byte = input.byte();
+    if (byte > 1) throw new RangeError("neither false nor true");
+    return byte === 1;
+  },
+  check(value) {
+    if (typeof value !== "boolean") throw new TypeError("not a Bool");
+    return value;
+  },
+};
+
 const optional = (type) => ({
   optional: true,
   write(out, value) {
@@ -106,6 +119,7 @@ const record = (fields) => ({
 class UnknownChoice extends TypeError {}
 
 const choice = (types) => ({
+  names: Object.keys(types),
   write(out, value) {
     const [name] = Object.keys(value);
     uint.write(out, Object.keys(types).indexOf(name));
@@ -124,7 +138,7 @@ const choice = (types) => ({
   },
 });
 
-// Sections 3 and 4, in the order of section 10's table.
+// Sections 3 to 5, in the order of section 11's table.
 
 const entry = pair(text, list(pair(text, text)));
 const operation = choice({
@@ -141,16 +155,36 @@ const reply = choice({
   done: record({}),
 });
 const fault = record({ code: text, message: text, retry: text });
+const subscription = choice({
+  tail: record({
+    stream: text,
+    from: choice({
+      beginning: record({}),
+      now: record({}),
+      after: record({ id: text }),
+      last: record({ count: uint }),
+    }),
+  }),
+  consume: record({ stream: text, group: text, consumer: text, batch: uint }),
+});
+const credit = record({ entries: uint, bytes: uint });
+const item = choice({
+  entries: record({ entries: list(entry), position: optional(text) }),
+  gap: record({ after: text, first: optional(text), recreated: bool, position: text }),
+});
 const messages = {
   client: choice({
     request: record({ id: uint, operation }),
     cancel: record({ id: uint }),
     ping: record({ nonce: uint }),
+    subscribe: record({ id: uint, subscription, credit }),
+    grant: record({ id: uint, credit }),
   }),
   server: choice({
     welcome: record({ server: text, max_in_flight: uint32, max_frame_bytes: uint32, heartbeat_ms: uint32 }),
     reply: record({ id: uint, outcome: choice({ ok: reply, error: fault }) }),
     pong: record({ nonce: uint }),
+    push: record({ id: uint, item }),
   }),
 };
 
@@ -176,10 +210,10 @@ export function decode(direction, encoding, frame) {
     try {
       return [messages[direction].check(value)];
     } catch (error) {
-      // Section 11: a kind of message that is not known, which is not the same as an unknown
+      // Section 12: a kind of message that is not known, which is not the same as an unknown
       // choice within a known message.
       const [kind, ...more] = isObject(value) ? Object.keys(value) : [];
-      const known = ["request", "cancel", "ping", "welcome", "reply", "pong"];
+      const known = Object.values(messages).flatMap((side) => side.names);
       const news = error instanceof UnknownChoice && more.length === 0 && !known.includes(kind);
       if (direction === "server" && news) return [];
       throw error;
@@ -225,6 +259,7 @@ export function open(url, WebSocketCtor, { encoding = "json" } = {}) {
   const socket = new WebSocketCtor(url, [`streamgate.v1.${encoding}`]);
   socket.binaryType = "arraybuffer";
   const awaited = new Map(); // by request id, or "ping" and the nonce
+  const pushed = new Map(); // by subscription id
   let id = 0;
   const send = (...values) => socket.send(encode("client", encoding, values));
   const awaiting = (key, ...values) =>
@@ -242,7 +277,16 @@ export function open(url, WebSocketCtor, { encoding = "json" } = {}) {
     nextId: () => id + 1,
     /** Resolves with what is under `ok`, rejects with a Fault: `request({ ack: { … } })`. */
     request: (wanted) => awaiting(++id, { request: { id, operation: wanted } }),
-    cancel: (request) => send({ cancel: { id: request } }),
+    /**
+     * Subscribes, and gives `{ id, ended }`; `take` is called with each item. `ended` rejects with a
+     * Fault when the server ends it.
+     */
+    subscribe(wanted, credit, take) {
+      pushed.set(++id, take);
+      return { id, ended: awaiting(id, { subscribe: { id, subscription: wanted, credit } }) };
+    },
+    grant: (subscription, credit) => send({ grant: { id: subscription, credit } }),
+    cancel: (request) => (pushed.delete(request), send({ cancel: { id: request } })),
     ping: (nonce) => awaiting(`ping ${nonce}`, { ping: { nonce } }),
     /** Sends a frame as it is, right or wrong. */
     sendRaw: (frame) => socket.send(frame),
@@ -259,8 +303,11 @@ export function open(url, WebSocketCtor, { encoding = "json" } = {}) {
         opened(client);
       } else if (value.pong) {
         settle(`ping ${value.pong.nonce}`, "resolve", undefined);
+      } else if (value.push) {
+        pushed.get(value.push.id)?.(value.push.item);
       } else {
         const { id: answered, outcome } = value.reply;
+        pushed.delete(answered);
         if (outcome.ok) settle(answered, "resolve", outcome.ok);
         else settle(answered, "reject", new Fault(outcome.error));
       }

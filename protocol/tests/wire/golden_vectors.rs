@@ -6,7 +6,7 @@ use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
 use streamgate_protocol::codec::{DecodeError, Encoding};
-use streamgate_protocol::message::Outcome;
+use streamgate_protocol::message::{Item, Outcome, Start, Subscription};
 use streamgate_protocol::{ClientMessage, Operation, Reply, ServerMessage};
 
 use crate::vectors::{self, Direction, Golden};
@@ -104,6 +104,8 @@ cases!(client_message: ClientMessage<'_> {
     ClientMessage::Request { .. } => "request",
     ClientMessage::Cancel { .. } => "cancel",
     ClientMessage::Ping { .. } => "ping",
+    ClientMessage::Subscribe { .. } => "subscribe",
+    ClientMessage::Grant { .. } => "grant",
 });
 
 cases!(operation: Operation<'_> {
@@ -122,6 +124,7 @@ cases!(server_message: ServerMessage {
     ServerMessage::Welcome(_) => "welcome",
     ServerMessage::Reply { .. } => "reply",
     ServerMessage::Pong { .. } => "pong",
+    ServerMessage::Push { .. } => "push",
 });
 
 cases!(outcome: Outcome {
@@ -136,6 +139,20 @@ cases!(reply: Reply {
     Reply::Done {} => "done",
 });
 
+cases!(subscription: Subscription<'_> {
+    Subscription::Tail { from: Start::Beginning {}, .. } => "tail from the beginning",
+    Subscription::Tail { from: Start::Now {}, .. } => "tail from now",
+    Subscription::Tail { from: Start::After { .. }, .. } => "tail after an id",
+    Subscription::Tail { from: Start::Last { .. }, .. } => "tail from the last",
+    Subscription::Consume { .. } => "consume",
+});
+
+cases!(item: Item {
+    Item::Entries { position: None, .. } => "pushed entries",
+    Item::Entries { position: Some(_), .. } => "pushed entries with position",
+    Item::Gap(_) => "gap",
+});
+
 #[test]
 fn every_variant_has_a_golden_vector() {
     let mut seen = BTreeSet::new();
@@ -144,19 +161,31 @@ fn every_variant_has_a_golden_vector() {
             Direction::Client => {
                 for message in vectors::client(&vector.json).unwrap() {
                     seen.insert(client_message::of(&message));
-                    if let ClientMessage::Request { operation, .. } = message {
-                        seen.insert(operation::of(&operation));
+                    match message {
+                        ClientMessage::Request { operation, .. } => {
+                            seen.insert(operation::of(&operation));
+                        }
+                        ClientMessage::Subscribe { subscription, .. } => {
+                            seen.insert(subscription::of(&subscription));
+                        }
+                        _ => {}
                     }
                 }
             }
             Direction::Server => {
                 for message in vectors::server(&vector.json).unwrap() {
                     seen.insert(server_message::of(&message));
-                    if let ServerMessage::Reply { outcome, .. } = message {
-                        seen.insert(outcome::of(&outcome));
-                        if let Outcome::Ok(reply) = outcome {
-                            seen.insert(reply::of(&reply));
+                    match message {
+                        ServerMessage::Reply { outcome, .. } => {
+                            seen.insert(outcome::of(&outcome));
+                            if let Outcome::Ok(reply) = outcome {
+                                seen.insert(reply::of(&reply));
+                            }
                         }
+                        ServerMessage::Push { item, .. } => {
+                            seen.insert(item::of(&item));
+                        }
+                        _ => {}
                     }
                 }
             }
@@ -168,6 +197,8 @@ fn every_variant_has_a_golden_vector() {
         server_message::ALL,
         outcome::ALL,
         reply::ALL,
+        subscription::ALL,
+        item::ALL,
     ];
     for case in lists.concat() {
         assert!(seen.contains(case), "no golden vector for {case}");

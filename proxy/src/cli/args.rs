@@ -107,6 +107,13 @@ pub(super) struct Serve {
     )]
     write_timeout_ms: u64,
 
+    /// Threads that serve clients; by default half as many as there are cores
+    #[arg(
+        long, env = "STREAMGATE_THREADS", value_name = "N",
+        value_parser = threads
+    )]
+    pub(super) threads: Option<usize>,
+
     /// What to log: error, warn, info, debug or trace, also by module
     #[arg(
         long,
@@ -128,6 +135,16 @@ impl Serve {
             write_timeout: Duration::from_millis(self.write_timeout_ms),
             www: self.www.clone().or_else(beside_the_executable),
         }
+    }
+}
+
+/// More threads than this serve nobody faster, and each costs memory.
+const MAX_THREADS: usize = 1024;
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads @ 1..=MAX_THREADS) => Ok(threads),
+        _ => Err(format!("it has to be a number from 1 to {MAX_THREADS}")),
     }
 }
 

@@ -24,9 +24,9 @@ mod meter;
 
 pub(super) use self::ending::Ending;
 
-/// Read buffer in bytes. The WebSocket library fills all of it with zeros at every attempt to
-/// read, so that a large one costs more than it saves.
-const READ_BUFFER_BYTES: usize = 16 * 1024;
+/// Read buffer in bytes. Each socket holds one, however idle it is, and the WebSocket library fills
+/// all of it with zeros at every attempt to read; a frame that is larger has room made for it.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Frames are sent in fragments of at most so many bytes: the WebSocket library moves all that is
 /// unsent after every partial write, which for a frame of 64 MiB would take seconds.

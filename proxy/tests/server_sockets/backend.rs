@@ -3,16 +3,19 @@
 use std::sync::Mutex;
 
 use futures_util::future::BoxFuture;
-use streamgate_protocol::{CacheResult, StreamEntry, StreamingBackend};
-use streamgate_proxy::Backend;
+use streamgate_protocol::{CacheResult, StreamEntry, StreamingBackend, TailFrom};
+use streamgate_proxy::{Backend, Follow};
 use tokio::sync::{Semaphore, watch};
 
 use crate::client::PATIENCE;
+use crate::follower::Follower;
 
 /// Adds are noted in the order they are begun. The stream's key says what an operation does:
 ///
 /// - `slow`: an add is not over until [`Stub::open`].
 /// - any: a read that may block waits until it is cancelled, or until [`Stub::wake`].
+/// - `batches`: a group read gives as many entries as it may, at once.
+/// - any: a tail is a [`Follower`], and begun as if it were an add of `follow` and the key.
 /// - any: a read of the latest gives one entry of as many bytes as its count says.
 pub(crate) struct Stub {
     added: watch::Sender<Vec<String>>,
@@ -20,6 +23,8 @@ pub(crate) struct Stub {
     waits: watch::Sender<usize>,
     woken: watch::Sender<u64>,
     slow: watch::Sender<usize>,
+    followed: watch::Sender<usize>,
+    produced: watch::Sender<usize>,
     most_slow: Mutex<usize>,
 }
 
@@ -31,6 +36,8 @@ impl Stub {
             waits: watch::Sender::default(),
             woken: watch::Sender::default(),
             slow: watch::Sender::default(),
+            followed: watch::Sender::default(),
+            produced: watch::Sender::default(),
             most_slow: Mutex::new(0),
         }
     }
@@ -63,6 +70,21 @@ impl Stub {
     /// Returns when so many slow adds are under way at once.
     pub(crate) async fn until_slow(&self, count: usize) {
         until(&self.slow, |slow| *slow >= count).await;
+    }
+
+    /// Returns when so many tails run.
+    pub(crate) async fn until_followed(&self, count: usize) {
+        until(&self.followed, |followed| *followed == count).await;
+    }
+
+    /// How many tails run.
+    pub(crate) fn followed(&self) -> usize {
+        *self.followed.borrow()
+    }
+
+    /// Bytes of the entries that tails gave.
+    pub(crate) fn produced(&self) -> usize {
+        *self.produced.borrow()
     }
 
     /// The most slow adds that were under way at once.
@@ -105,7 +127,14 @@ impl Drop for Count<'_> {
     }
 }
 
-impl Backend for Stub {}
+impl Backend for Stub {
+    fn follow<'a>(&'a self, stream: &str, _from: TailFrom) -> Box<dyn Follow + 'a> {
+        self.added
+            .send_modify(|added| added.push(format!("follow {stream}")));
+        let (running, produced) = (self.followed.clone(), self.produced.clone());
+        Box::new(Follower::new(stream, running, produced))
+    }
+}
 
 impl StreamingBackend for Stub {
     fn stream_add<'a>(
@@ -177,6 +206,10 @@ impl StreamingBackend for Stub {
         count: usize,
         block_ms: Option<usize>,
     ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+        if stream_key == "batches" {
+            let entry = |n| (format!("{n}-0"), vec![("f".to_owned(), "v".to_owned())]);
+            return Box::pin(async move { Ok((1..=count).map(entry).collect()) });
+        }
         self.stream_read(stream_key, "$", count, block_ms)
     }
 

@@ -10,6 +10,7 @@
 mod backend;
 mod client;
 mod close;
+mod follower;
 mod frames;
 mod fuzz;
 mod handshake;
@@ -17,3 +18,4 @@ mod limits;
 mod page;
 mod requests;
 mod service;
+mod subscriptions;

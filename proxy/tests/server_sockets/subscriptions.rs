@@ -1,0 +1,308 @@
+//! Subscriptions on the wire: credit, ids, order, and their end.
+
+use std::time::Duration;
+
+use streamgate_protocol::codec::Encoding;
+use streamgate_protocol::limits::{MAX_NAME_BYTES, MIN_REQUESTS_IN_FLIGHT};
+use streamgate_protocol::message::{Credit, Item, Start, Subscription};
+use streamgate_protocol::{CacheResult, ClientMessage, ServerMessage, close};
+use streamgate_proxy::server::Config;
+
+use crate::client::{Client, add, wait};
+use crate::service::Service;
+
+/// More than any test uses up.
+const PLENTY: Credit = Credit {
+    entries: 1_000_000,
+    bytes: 1 << 40,
+};
+
+/// Far more than the server keeps for one client that does not read, with what the kernel holds.
+const BOUND_BYTES: usize = 32 << 20;
+
+#[tokio::test]
+async fn nothing_is_pushed_beyond_the_credit() {
+    for &encoding in Encoding::ALL {
+        let service = Service::start().await;
+        let mut client = service.client(encoding).await;
+        client.send(&[tail(1, "endless", Credit::default())]).await;
+        assert_eq!(pushed(&mut client).await, (1, vec![], Some("0-0".into())));
+        client.ping(1).await;
+        let mut expected = 1;
+        for entries in [1, 2, 7, 0, 1] {
+            client.send(&[grant(1, entries, 1 << 30)]).await;
+            let end = expected + entries;
+            while expected < end {
+                for id in pushed(&mut client).await.1 {
+                    assert_eq!(id, format!("{expected}-0"));
+                    expected += 1;
+                }
+            }
+            assert_eq!(expected, end, "not one more");
+            client.ping(entries).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn bytes_are_credit_too_and_only_one_entry_goes_beyond() {
+    let service = Service::start().await;
+    let mut client = service.client(Encoding::Binary).await;
+    let credit = Credit {
+        entries: 1_000,
+        bytes: 0,
+    };
+    client.send(&[tail(1, "endless", credit)]).await;
+    pushed(&mut client).await;
+    client.ping(1).await;
+    client.send(&[grant(1, 0, 2_500)]).await;
+    assert_eq!(pushed(&mut client).await.1, ["1-0", "2-0", "3-0"]);
+    client.ping(2).await;
+}
+
+#[tokio::test]
+async fn an_enormous_credit_is_no_more_than_all_there_is() {
+    for &encoding in Encoding::ALL {
+        let service = Service::start().await;
+        let mut client = service.client(encoding).await;
+        let most = u64::MAX;
+        client
+            .send(&[
+                tail(1, "idle", Credit::UNLIMITED),
+                grant(1, most, most),
+                grant(1, most, most),
+            ])
+            .await;
+        pushed(&mut client).await;
+        client.ping(1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_that_never_reads_is_bounded_closed_and_disturbs_nobody() {
+    let service = Service::with(Config {
+        write_timeout: Duration::from_millis(500),
+        ..Config::default()
+    })
+    .await;
+    let mut deaf = service.client(Encoding::Binary).await;
+    let mut other = service.client(Encoding::Binary).await;
+    deaf.send(&[tail(1, "endless", Credit::UNLIMITED)]).await;
+    service.backend.until_followed(1).await;
+    let mut nonce = 0;
+    while service.backend.followed() > 0 {
+        nonce += 1;
+        other.ping(nonce).await;
+        let produced = service.backend.produced();
+        assert!(produced < BOUND_BYTES, "{produced} bytes");
+    }
+    assert_eq!(deaf.closed().await.code, close::SLOW_READER);
+    service.serves_others().await;
+}
+
+#[tokio::test]
+async fn who_is_pushed_without_end_is_still_heard() {
+    for &encoding in Encoding::ALL {
+        let service = Service::start().await;
+        let mut client = service.client(encoding).await;
+        client.send(&[tail(1, "endless", Credit::UNLIMITED)]).await;
+        pushed(&mut client).await;
+        client.send(&[ClientMessage::Ping { nonce: 5 }]).await;
+        while client.receive().await.unwrap() != (ServerMessage::Pong { nonce: 5 }) {}
+        client
+            .send(&[
+                ClientMessage::Cancel { id: 1 },
+                ClientMessage::Ping { nonce: 6 },
+            ])
+            .await;
+        while client.receive().await.unwrap() != (ServerMessage::Pong { nonce: 6 }) {}
+        service.backend.until_followed(0).await;
+        client.ping(7).await;
+    }
+}
+
+#[tokio::test]
+async fn an_id_in_use_closes_the_socket_whatever_uses_it() {
+    for &encoding in Encoding::ALL {
+        let service = Service::start().await;
+        for messages in [
+            [tail(1, "idle", PLENTY), tail(1, "idle", PLENTY)],
+            [tail(1, "idle", PLENTY), add(1, "s", "v")],
+            [wait(1), tail(1, "idle", PLENTY)],
+        ] {
+            let mut client = service.client(encoding).await;
+            client.send(&messages).await;
+            assert_eq!(client.closed().await.code, close::DUPLICATE_ID);
+        }
+        service.backend.until_followed(0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_id_is_free_at_once() {
+    let service = Service::start().await;
+    let mut client = service.client(Encoding::Binary).await;
+    client
+        .send(&[
+            tail(1, "idle", PLENTY),
+            ClientMessage::Cancel { id: 1 },
+            tail(1, "gap", PLENTY),
+        ])
+        .await;
+    assert_eq!(pushed(&mut client).await.0, 1);
+    assert_eq!(pushed(&mut client).await.0, 1);
+    assert!(matches!(
+        client.receive().await.unwrap(),
+        ServerMessage::Push { id: 1, item: Item::Gap(gap) } if gap.position == "4-0"
+    ));
+    service.backend.until_followed(1).await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_can_be_granted_and_cancelled() {
+    for &encoding in Encoding::ALL {
+        let service = Service::start().await;
+        let mut client = service.client(encoding).await;
+        client
+            .send(&[
+                wait(7),
+                grant(7, 1, 1),
+                grant(8, 1, 1),
+                ClientMessage::Cancel { id: 8 },
+            ])
+            .await;
+        client.ping(1).await;
+        service.backend.until_waits(1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_failure_ends_it_with_a_reply_and_frees_the_id() {
+    let long = "n".repeat(MAX_NAME_BYTES + 1);
+    for &encoding in Encoding::ALL {
+        let service = Service::start().await;
+        let mut client = service.client(encoding).await;
+        client.send(&[tail(1, "broken", PLENTY)]).await;
+        pushed(&mut client).await;
+        assert_eq!(client.error_of(1).await, "WRONGTYPE");
+        client.send(&[tail(1, "huge", PLENTY)]).await;
+        pushed(&mut client).await;
+        assert_eq!(client.error_of(1).await, "LIMIT");
+        client.send(&[tail(1, &long, PLENTY)]).await;
+        assert_eq!(client.error_of(1).await, "LIMIT");
+        client.send(&[consume(1, "s", 0, PLENTY)]).await;
+        assert_eq!(client.error_of(1).await, "ERR");
+        service.backend.until_followed(0).await;
+        client.ping(1).await;
+    }
+}
+
+#[tokio::test]
+async fn it_begins_in_its_turn() {
+    for &encoding in Encoding::ALL {
+        let service = Service::start().await;
+        let mut client = service.client(encoding).await;
+        client
+            .send(&[
+                add(1, "s", "before"),
+                tail(2, "idle", PLENTY),
+                add(3, "s", "after"),
+            ])
+            .await;
+        service.backend.until_added(3).await;
+        assert_eq!(service.backend.added(), ["before", "follow idle", "after"]);
+    }
+}
+
+#[tokio::test]
+async fn subscriptions_are_requests_in_flight() {
+    let max_in_flight = MIN_REQUESTS_IN_FLIGHT;
+    let service = Service::with(Config {
+        max_in_flight,
+        ..Config::default()
+    })
+    .await;
+    let mut client = service.client(Encoding::Binary).await;
+    let granted = u64::from(max_in_flight);
+    for id in 0..granted {
+        client.send(&[tail(id, "idle", PLENTY)]).await;
+        pushed(&mut client).await;
+    }
+    client.send(&[tail(granted, "idle", PLENTY)]).await;
+    assert_eq!(client.error_of(granted).await, "OVERLOADED");
+    client
+        .send(&[
+            ClientMessage::Cancel { id: 0 },
+            tail(granted, "idle", PLENTY),
+        ])
+        .await;
+    assert_eq!(pushed(&mut client).await.0, granted);
+    client.close().await;
+    service.backend.until_followed(0).await;
+}
+
+#[tokio::test]
+async fn a_consumer_is_read_for_as_far_as_batch_and_credit_go() {
+    for &encoding in Encoding::ALL {
+        let service = Service::start().await;
+        let mut client = service.client(encoding).await;
+        let credit = Credit {
+            entries: 5,
+            bytes: 1 << 20,
+        };
+        client.send(&[consume(1, "batches", 2, credit)]).await;
+        for count in [2, 2, 1] {
+            assert_eq!(pushed(&mut client).await.1.len(), count);
+        }
+        client.ping(1).await;
+        client.send(&[grant(1, 1, 0)]).await;
+        assert_eq!(pushed(&mut client).await.1.len(), 1);
+        client.send(&[consume(2, "waiting", 2, credit)]).await;
+        service.backend.until_waits(1).await;
+        client.send(&[ClientMessage::Cancel { id: 2 }]).await;
+        service.backend.until_waits(0).await;
+    }
+}
+
+/// The next message, which has to be a push of entries: whose, their ids, and the position.
+async fn pushed(client: &mut Client) -> (u64, Vec<String>, Option<String>) {
+    match client.receive().await.unwrap() {
+        ServerMessage::Push {
+            id,
+            item: Item::Entries { entries, position },
+        } => (
+            id,
+            entries.into_iter().map(|(id, _)| id).collect(),
+            position,
+        ),
+        ServerMessage::Reply { outcome, .. } => panic!("{:?}", CacheResult::from(outcome)),
+        other => panic!("{other:?} where entries were due"),
+    }
+}
+
+fn tail(id: u64, stream: &str, credit: Credit) -> ClientMessage<'_> {
+    let (stream, from) = (stream.into(), Start::Now {});
+    ClientMessage::Subscribe {
+        id,
+        subscription: Subscription::Tail { stream, from },
+        credit,
+    }
+}
+
+fn consume(id: u64, stream: &str, batch: u64, credit: Credit) -> ClientMessage<'_> {
+    ClientMessage::Subscribe {
+        id,
+        subscription: Subscription::Consume {
+            stream: stream.into(),
+            group: "g".into(),
+            consumer: "c".into(),
+            batch,
+        },
+        credit,
+    }
+}
+
+fn grant(id: u64, entries: u64, bytes: u64) -> ClientMessage<'static> {
+    let credit = Credit { entries, bytes };
+    ClientMessage::Grant { id, credit }
+}

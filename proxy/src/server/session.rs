@@ -72,7 +72,8 @@ where
         }
         Ending::Close { code, reason, .. } => tracing::info!(?peer, code, %reason, "socket closed"),
     }
-    session.close(&ending).await;
+    // On the heap, or every socket would hold room for its end for as long as it lives.
+    Box::pin(session.close(&ending)).await;
 }
 
 struct Session<'b, S> {

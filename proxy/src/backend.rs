@@ -8,11 +8,15 @@ use streamgate_protocol::{CacheResult, Operation, Reply, StreamingBackend, TailF
 
 use crate::follow::Follow;
 
+use self::polling::Polling;
+
+mod polling;
+
 /// A backend that the server can stand in front of.
 ///
-/// One method beside the six: operations that arrived together are performed together, which lets
-/// a backend answer a busy client with one round trip. It has a default in terms of the six, so
-/// for a backend of your own `impl Backend for Mine {}` is enough.
+/// Two methods beside the six: operations that arrived together are performed together, which
+/// lets a backend answer a busy client with one round trip, and streams are followed. Both have a
+/// default in terms of the six, so for a backend of your own `impl Backend for Mine {}` is enough.
 pub trait Backend: StreamingBackend {
     /// Performs operations in the order given and returns what came of each, in the same order.
     ///
@@ -39,7 +43,12 @@ pub trait Backend: StreamingBackend {
     }
 
     /// Follows a stream for the server: see [`Follow`].
-    fn follow<'a>(&'a self, stream: &str, from: TailFrom) -> Box<dyn Follow + 'a>;
+    ///
+    /// The default reads again and again. It sees what was trimmed behind an entry that it gave,
+    /// and not that a stream was deleted and made anew.
+    fn follow<'a>(&'a self, stream: &str, from: TailFrom) -> Box<dyn Follow + 'a> {
+        Box::new(Polling::new(self, stream, from))
+    }
 }
 
 /// How far an operation has come.
@@ -187,8 +196,8 @@ mod tests {
     use super::*;
     use crate::MemoryStreams;
 
-    /// Keeps the default.
-    struct Plain(MemoryStreams);
+    /// Keeps the defaults.
+    pub(super) struct Plain(pub(super) MemoryStreams);
 
     impl Backend for Plain {}
 

@@ -46,6 +46,17 @@ impl EntryId {
         }
     }
 
+    /// The id right before this one, whether an entry ever had it or not; 0-0 has none.
+    pub(crate) fn previous(self) -> Self {
+        match self.seq.checked_sub(1) {
+            Some(seq) => Self { ms: self.ms, seq },
+            None => self
+                .ms
+                .checked_sub(1)
+                .map_or(Self::ZERO, |ms| Self { ms, seq: u64::MAX }),
+        }
+    }
+
     /// Reads `ms` or `ms-seq`; `None` for what Redis calls an invalid stream ID.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if text.len() > MAX_TEXT_BYTES {
@@ -139,6 +150,14 @@ mod tests {
         );
         assert_eq!(id(u64::MAX, u64::MAX).next(7), None);
         assert_eq!(id(u64::MAX, u64::MAX).next(u64::MAX), None);
+    }
+
+    #[test]
+    fn no_id_fits_between_one_and_the_one_before_it() {
+        assert_eq!(id(7, 3).previous(), id(7, 2));
+        assert_eq!(id(7, 0).previous(), id(6, u64::MAX));
+        assert_eq!(id(0, 1).previous(), EntryId::ZERO);
+        assert_eq!(EntryId::ZERO.previous(), EntryId::ZERO);
     }
 
     #[test]

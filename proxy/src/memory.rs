@@ -5,12 +5,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
-use streamgate_protocol::{CacheResult, Operation, Reply, StreamEntry, StreamingBackend};
+use streamgate_protocol::{
+    CacheResult, ConsumeOptions, Deliveries, Operation, Reply, StreamEntry, StreamingBackend,
+    SubscribingBackend, Tail, TailFrom,
+};
 
 use crate::backend::{Backend, Progress};
+use crate::consume::consume;
+use crate::follow::{Follow, tail};
 
 mod budget;
 mod engine;
+mod follow;
+mod followers;
 mod group;
 mod refusal;
 mod stream;
@@ -22,6 +29,7 @@ mod tests;
 pub use budget::{DEFAULT_CAPACITY_BYTES, MAX_PENDING_BYTES, MAX_WAITING_BYTES};
 
 use engine::{Engine, Step};
+use follow::Follower;
 use wait::Wait;
 
 /// Streams in this process's memory, with the meaning they have in Redis 7.0.
@@ -122,6 +130,26 @@ impl Backend for MemoryStreams {
     fn perform<'a>(&'a self, operations: Vec<Operation<'_>>) -> BoxFuture<'a, Vec<Progress<'a>>> {
         let operations: Vec<_> = operations.into_iter().map(Operation::into_owned).collect();
         Box::pin(async move { self.perform_all(operations) })
+    }
+
+    fn follow<'a>(&'a self, stream: &str, from: TailFrom) -> Box<dyn Follow + 'a> {
+        Box::new(Follower::new(&self.engine, stream, from))
+    }
+}
+
+impl SubscribingBackend for MemoryStreams {
+    fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
+        tail(Follower::new(&self.engine, stream_key, from))
+    }
+
+    fn consume(
+        &self,
+        stream_key: &str,
+        group_name: &str,
+        consumer_name: &str,
+        options: ConsumeOptions,
+    ) -> Deliveries {
+        consume(self, stream_key, group_name, consumer_name, &options)
     }
 }
 

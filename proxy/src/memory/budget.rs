@@ -10,8 +10,13 @@ pub const DEFAULT_CAPACITY_BYTES: usize = 256 * 1024 * 1024;
 /// Counted apart from the streams, so that streams that are full can still be consumed.
 pub const MAX_PENDING_BYTES: usize = 64 * 1024 * 1024;
 
-/// Bytes of waiting calls: about 200,000 of them, far more than one server's sockets are granted.
+/// Bytes of waiting calls and of followers: about 200,000 of them, far more than one server's sockets are granted.
 pub const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of batches that are kept, encoded, for the followers that come for them. Beyond it each
+/// follower makes its own, which costs time and no memory. Enough for thousands of streams of
+/// small entries at once.
+pub(super) const MAX_SHARED_BYTES: usize = 8 * 1024 * 1024;
 
 /// What a stream, a group or a consumer costs beside its name: its record, and its slot in a
 /// table that may be half empty.
@@ -26,7 +31,8 @@ const FIELD_BYTES: usize = 2 * size_of::<String>() + 32;
 /// What a pending entry costs: its record, its place in a tree that may be half empty.
 pub(super) const PENDING_BYTES: usize = 128;
 
-/// What a waiting call costs beside the names it holds: its record, its channel, its timer.
+/// What a waiting call or a follower costs beside the names it holds: its record, its channel or
+/// waker, its timer.
 const WAITING_BYTES: usize = 320;
 
 /// A sum of bytes that stays within a limit.
@@ -78,7 +84,7 @@ pub(super) fn named_bytes(name: &str) -> usize {
     NAMED_BYTES + name.len()
 }
 
-/// What a waiting call costs. The names are counted whole although waiting calls share them.
+/// What a waiting call or a follower costs. The names are counted whole although waiting calls share them.
 pub(super) fn waiting_bytes(stream: &str, group: &str) -> usize {
     WAITING_BYTES + stream.len() + group.len()
 }

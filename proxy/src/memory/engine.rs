@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use streamgate_protocol::{CacheResult, Operation, Reply};
 
-use super::budget::{Budget, PENDING_BYTES, named_bytes};
+use super::budget::{Budget, MAX_SHARED_BYTES, PENDING_BYTES, named_bytes};
 use super::stream::{Entry, Stream};
 use super::wait::{Place, Ticket};
 use crate::entry_id::EntryId;
 
 mod entries;
 mod groups;
+mod tails;
+
+pub(super) use tails::{Pulled, Stand};
 
 /// All streams. No method waits; a failed one has changed nothing.
 pub(super) struct Engine {
@@ -22,6 +25,8 @@ pub(super) struct Engine {
     pub(super) pending: Budget,
     /// Of waiting calls.
     pub(super) waiting: Budget,
+    /// Of batches that are kept for the followers that come for them.
+    pub(super) shared: Budget,
     /// How many calls have waited so far, which numbers them in the order they come.
     calls: u64,
 }
@@ -70,6 +75,7 @@ impl Engine {
             stored: Budget::new(stored),
             pending: Budget::new(pending),
             waiting: Budget::new(waiting),
+            shared: Budget::new(MAX_SHARED_BYTES),
             calls: 0,
         }
     }
@@ -121,7 +127,7 @@ impl Engine {
                 }
             }
         }
-        if stream.is_blank() && stream.readers.is_empty() {
+        if stream.is_unused() {
             self.streams.remove(&place.stream);
         }
     }

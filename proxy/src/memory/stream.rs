@@ -1,6 +1,6 @@
 //! One stream: its entries, its groups and the readers that wait for it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque, vec_deque};
 use std::mem;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use streamgate_protocol::StreamEntry;
 use tokio::sync::oneshot;
 
 use super::budget::entry_bytes;
+use super::followers::Followers;
 use super::group::Group;
 use crate::entry_id::EntryId;
 
@@ -16,7 +17,11 @@ use crate::entry_id::EntryId;
 pub(super) struct Entry {
     pub(super) id: EntryId,
     fields: Vec<(String, String)>,
-    bytes: usize,
+    /// What holding it costs.
+    pub(super) bytes: usize,
+    /// What pushing it costs, as [`message::entry_bytes`](streamgate_protocol::message::entry_bytes)
+    /// counts it.
+    pub(super) cost: u64,
 }
 
 /// A stream that nothing was added to and that has no group is as good as missing: no operation
@@ -25,12 +30,16 @@ pub(super) struct Entry {
 pub(super) struct Stream {
     /// The last id generated. Trimming does not change it.
     pub(super) last_id: EntryId,
+    /// The last entry that was trimmed; 0-0 while none was. Nothing else takes entries away, so
+    /// what a follower behind it has not seen yet is all there.
+    pub(super) trimmed: EntryId,
     /// In the order of their ids.
     entries: VecDeque<Arc<Entry>>,
     pub(super) groups: HashMap<String, Group>,
     /// By the order they came in. None of them could be answered when it came, and every add
     /// answers those it can.
     pub(super) readers: BTreeMap<u64, WaitingReader>,
+    pub(super) followers: Followers,
 }
 
 /// A reader that waits for an entry after `after`.
@@ -49,8 +58,13 @@ impl Entry {
             name.shrink_to_fit();
             value.shrink_to_fit();
         }
-        let bytes = entry_bytes(&fields);
-        Self { id, fields, bytes }
+        let text: usize = fields.iter().map(|(n, v)| n.len() + v.len()).sum();
+        Self {
+            id,
+            cost: (id.to_string().len() + text) as u64,
+            bytes: entry_bytes(&fields),
+            fields,
+        }
     }
 
     pub(super) fn to_stream_entry(&self) -> StreamEntry {
@@ -64,10 +78,41 @@ impl Stream {
         self.last_id == EntryId::ZERO && self.groups.is_empty()
     }
 
+    /// Whether it is of no use to anybody: blank, and nobody waits for it.
+    pub(super) fn is_unused(&self) -> bool {
+        self.is_blank() && self.readers.is_empty() && self.followers.is_empty()
+    }
+
+    pub(super) fn first(&self) -> Option<EntryId> {
+        self.entries.front().map(|entry| entry.id)
+    }
+
+    /// Where reading begins that is to miss nothing of what is left.
+    pub(super) fn start(&self) -> EntryId {
+        self.before_last(usize::MAX)
+    }
+
+    /// Where reading begins that is to give the last `count` entries.
+    pub(super) fn before_last(&self, count: usize) -> EntryId {
+        let first = self.entries.get(self.entries.len().saturating_sub(count));
+        first.map_or(self.last_id, |entry| entry.id.previous())
+    }
+
+    pub(super) fn contains(&self, id: EntryId) -> bool {
+        self.entries
+            .binary_search_by_key(&id, |entry| entry.id)
+            .is_ok()
+    }
+
+    /// The entries after `after`, oldest first.
+    pub(super) fn all_after(&self, after: EntryId) -> vec_deque::Iter<'_, Arc<Entry>> {
+        let first = self.entries.partition_point(|entry| entry.id <= after);
+        self.entries.range(first..)
+    }
+
     /// Up to `count` entries after `after`, oldest first.
     pub(super) fn after(&self, after: EntryId, count: usize) -> Vec<Arc<Entry>> {
-        let first = self.entries.partition_point(|entry| entry.id <= after);
-        self.entries.range(first..).take(count).cloned().collect()
+        self.all_after(after).take(count).cloned().collect()
     }
 
     /// The last `count` entries, newest first.
@@ -91,6 +136,12 @@ impl Stream {
     /// Drops the oldest entries beyond `maxlen` and returns the bytes that frees.
     pub(super) fn trim(&mut self, maxlen: usize) -> usize {
         let surplus = self.entries.len().saturating_sub(maxlen);
+        if let Some(last) = surplus
+            .checked_sub(1)
+            .and_then(|last| self.entries.get(last))
+        {
+            self.trimmed = last.id;
+        }
         self.entries.drain(..surplus).map(|entry| entry.bytes).sum()
     }
 

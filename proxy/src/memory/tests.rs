@@ -13,6 +13,7 @@ mod bounds;
 mod groups;
 mod streams;
 mod stress;
+mod tails;
 mod waits;
 
 /// The result of something that does not wait.

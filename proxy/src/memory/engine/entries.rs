@@ -43,6 +43,7 @@ impl Engine {
         stream.push(Arc::clone(&entry));
         self.stored.take(stream_bytes + entry_bytes);
         self.stored.give_back(stream.trim(maxlen));
+        self.shared.give_back(stream.followers.wake());
         if stream.ends_with(&entry) {
             self.serve(key, &entry, now_ms);
         }

@@ -1,0 +1,90 @@
+//! Where a tail starts, and what is behind it now.
+
+use streamgate_protocol::error::code;
+use streamgate_protocol::message::Subscription;
+use streamgate_protocol::{CacheError, CacheResult, Gap, StreamEntry, StreamingBackend, TailFrom};
+
+use crate::entry_id::EntryId;
+
+/// What came of reading.
+pub(super) enum Read {
+    /// Where it starts.
+    Start(EntryId),
+    Entries(Vec<StreamEntry>),
+    Gap(Gap, EntryId),
+    /// There is nothing yet.
+    Nothing,
+}
+
+/// Where a tail starts.
+pub(super) async fn start<B: StreamingBackend + ?Sized>(
+    backend: &B,
+    stream: &str,
+    from: TailFrom,
+) -> CacheResult<EntryId> {
+    Subscription::Tail {
+        stream: stream.into(),
+        from: from.clone().into(),
+    }
+    .validate()?;
+    let oldest_of_last = async |count| {
+        let latest = backend.stream_read_latest(stream, count).await?;
+        latest.last().map(|(oldest, _)| id(oldest)).transpose()
+    };
+    let start = match from {
+        TailFrom::Beginning => None,
+        TailFrom::Now | TailFrom::Last(0) => oldest_of_last(1).await?,
+        TailFrom::Last(count) => oldest_of_last(count).await?.map(EntryId::previous),
+        TailFrom::After(after) => Some(
+            EntryId::parse(&after)
+                .ok_or_else(|| CacheError::from_code(code::ERR, "not the id of an entry"))?,
+        ),
+    };
+    Ok(start.unwrap_or_default())
+}
+
+/// What is behind `position` now.
+pub(super) async fn look<B: StreamingBackend + ?Sized>(
+    backend: &B,
+    stream: &str,
+    position: EntryId,
+    count: usize,
+) -> CacheResult<Read> {
+    // With the entry at the position itself: if it is there, nothing behind it was trimmed.
+    let before = position.previous().to_string();
+    let mut page = backend
+        .stream_read(stream, &before, count + 1, None)
+        .await?;
+    let Some(first) = page.first().map(|(first, _)| id(first)).transpose()? else {
+        return Ok(Read::Nothing);
+    };
+    if first == position {
+        page.remove(0);
+    } else if first.previous() != position && position != EntryId::ZERO {
+        let oldest = backend.stream_read(stream, "0-0", 1, None).await?;
+        if let Some((oldest, _)) = oldest.into_iter().next()
+            && let behind = id(&oldest)?
+            && behind > position
+        {
+            let behind = behind.previous();
+            let gap = Gap {
+                after: position.to_string(),
+                first: Some(oldest),
+                recreated: false,
+                position: behind.to_string(),
+            };
+            return Ok(Read::Gap(gap, behind));
+        }
+    }
+    page.truncate(count);
+    Ok(match page.is_empty() {
+        true => Read::Nothing,
+        false => Read::Entries(page),
+    })
+}
+
+/// Reads an id that the backend gave.
+pub(super) fn id(text: &str) -> CacheResult<EntryId> {
+    EntryId::parse(text)
+        .ok_or_else(|| CacheError::InternalError(format!("the backend gave {text:?} as an id")))
+}

@@ -46,14 +46,19 @@ impl EntryId {
         }
     }
 
-    /// The id right before this one, whether an entry ever had it or not; 0-0 has none.
-    pub(crate) fn previous(self) -> Self {
+    /// The id right behind this one; none behind the last.
+    pub(crate) fn successor(self) -> Option<Self> {
+        self.next(0)
+    }
+
+    /// The id right before this one; none before the first.
+    pub(crate) fn predecessor(self) -> Option<Self> {
         match self.seq.checked_sub(1) {
-            Some(seq) => Self { ms: self.ms, seq },
-            None => self
-                .ms
-                .checked_sub(1)
-                .map_or(Self::ZERO, |ms| Self { ms, seq: u64::MAX }),
+            Some(seq) => Some(Self { ms: self.ms, seq }),
+            None => Some(Self {
+                ms: self.ms.checked_sub(1)?,
+                seq: u64::MAX,
+            }),
         }
     }
 
@@ -153,11 +158,17 @@ mod tests {
     }
 
     #[test]
-    fn no_id_fits_between_one_and_the_one_before_it() {
-        assert_eq!(id(7, 3).previous(), id(7, 2));
-        assert_eq!(id(7, 0).previous(), id(6, u64::MAX));
-        assert_eq!(id(0, 1).previous(), EntryId::ZERO);
-        assert_eq!(EntryId::ZERO.previous(), EntryId::ZERO);
+    fn neighbours_are_each_others() {
+        for (before, behind) in [
+            (id(7, 3), id(7, 4)),
+            (id(7, u64::MAX), id(8, 0)),
+            (EntryId::ZERO, id(0, 1)),
+        ] {
+            assert_eq!(before.successor(), Some(behind));
+            assert_eq!(behind.predecessor(), Some(before));
+        }
+        assert_eq!(EntryId::ZERO.predecessor(), None);
+        assert_eq!(EntryId::MAX.successor(), None);
     }
 
     #[test]

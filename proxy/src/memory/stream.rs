@@ -94,8 +94,11 @@ impl Stream {
 
     /// Where reading begins that is to give the last `count` entries.
     pub(super) fn before_last(&self, count: usize) -> EntryId {
-        let first = self.entries.get(self.entries.len().saturating_sub(count));
-        first.map_or(self.last_id, |entry| entry.id.previous())
+        let place = self.entries.len().saturating_sub(count);
+        let first = self.entries.get(place);
+        first.map_or(self.last_id, |first| {
+            first.id.predecessor().unwrap_or_default()
+        })
     }
 
     pub(super) fn contains(&self, id: EntryId) -> bool {

@@ -34,7 +34,7 @@ pub(super) async fn start<B: StreamingBackend + ?Sized>(
     let start = match from {
         TailFrom::Beginning => None,
         TailFrom::Now | TailFrom::Last(0) => oldest_of_last(1).await?,
-        TailFrom::Last(count) => oldest_of_last(count).await?.map(EntryId::previous),
+        TailFrom::Last(count) => oldest_of_last(count).await?.map(before),
         TailFrom::After(after) => Some(
             EntryId::parse(&after)
                 .ok_or_else(|| CacheError::from_code(code::ERR, "not the id of an entry"))?,
@@ -51,22 +51,20 @@ pub(super) async fn look<B: StreamingBackend + ?Sized>(
     count: usize,
 ) -> CacheResult<Read> {
     // With the entry at the position itself: if it is there, nothing behind it was trimmed.
-    let before = position.previous().to_string();
-    let mut page = backend
-        .stream_read(stream, &before, count + 1, None)
-        .await?;
+    let start = before(position).to_string();
+    let mut page = backend.stream_read(stream, &start, count + 1, None).await?;
     let Some(first) = page.first().map(|(first, _)| id(first)).transpose()? else {
         return Ok(Read::Nothing);
     };
     if first == position {
         page.remove(0);
-    } else if first.previous() != position && position != EntryId::ZERO {
+    } else if position.successor() != Some(first) && position != EntryId::ZERO {
         let oldest = backend.stream_read(stream, "0-0", 1, None).await?;
         if let Some((oldest, _)) = oldest.into_iter().next()
             && let behind = id(&oldest)?
             && behind > position
         {
-            let behind = behind.previous();
+            let behind = before(behind);
             let gap = Gap {
                 after: position.to_string(),
                 first: Some(oldest),
@@ -81,6 +79,11 @@ pub(super) async fn look<B: StreamingBackend + ?Sized>(
         true => Read::Nothing,
         false => Read::Entries(page),
     })
+}
+
+/// The id right before; 0-0 before 0-0.
+fn before(id: EntryId) -> EntryId {
+    id.predecessor().unwrap_or_default()
 }
 
 /// Reads an id that the backend gave.

@@ -123,13 +123,7 @@ fn missing(stream: &Stream, stand: &mut Stand) -> Option<(Gap, EntryId)> {
     if !gone && !recreated {
         return None;
     }
-    // A stream that starts anew does so behind 0-0, unless that would be another gap.
-    let from_zero = recreated && stream.trimmed == EntryId::ZERO;
-    let behind = if from_zero {
-        EntryId::ZERO
-    } else {
-        stream.start()
-    };
+    let behind = stream.start();
     let gap = Gap {
         after: after.to_string(),
         first: stream.first().map(|id| id.to_string()),

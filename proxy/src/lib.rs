@@ -7,6 +7,7 @@
 
 pub mod backend;
 mod consume;
+mod continuity;
 mod entry_id;
 pub mod follow;
 pub mod memory;

@@ -6,18 +6,25 @@ mod command;
 mod commands;
 mod connection;
 mod error;
+mod follow;
 mod hub;
+mod pace;
+mod range;
+mod standing;
+mod subscribe;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use streamgate_protocol::text::Text;
-use streamgate_protocol::{CacheResult, Operation, Reply, StreamEntry, StreamingBackend};
+use streamgate_protocol::{CacheResult, Operation, Reply, StreamEntry, StreamingBackend, TailFrom};
 
 use crate::backend::{Backend, Progress};
+use crate::follow::Follow;
 
 use self::batch::{Batch, Outcome};
 use self::commands::Commands;
 use self::connection::Server;
+use self::follow::{Follower, Pages};
 use self::hub::{Hub, MAX_WAITS};
 
 pub use self::connection::RESPONSE_TIMEOUT;
@@ -40,7 +47,7 @@ pub use self::connection::RESPONSE_TIMEOUT;
 /// - `TIMEOUT` for an operation that only reads, `UNKNOWN_OUTCOME` for any other, when Redis
 ///   gives no answer for [`RESPONSE_TIMEOUT`];
 /// - `UNKNOWN_OUTCOME` for a group read that was being served when the connection was lost;
-/// - `OVERLOADED` beyond 131,072 waits at once;
+/// - `OVERLOADED` beyond 131,072 waits and tails at once;
 /// - `SERIALIZATION` for an answer whose shape is unknown.
 ///
 /// A server that refuses `CLIENT TRACKING`, by its access list perhaps, still serves all that
@@ -62,6 +69,7 @@ pub use self::connection::RESPONSE_TIMEOUT;
 pub struct RedisStreams {
     commands: Commands,
     hub: Hub,
+    pages: Pages,
 }
 
 impl RedisStreams {
@@ -79,7 +87,11 @@ impl RedisStreams {
         let server = Server::new(url)?;
         let commands = Commands::connect(server.clone()).await?;
         let hub = Hub::connect(server, max_waits).await?;
-        Ok(Self { commands, hub })
+        Ok(Self {
+            commands,
+            hub,
+            pages: Pages::new(),
+        })
     }
 
     /// Encodes at once; the future queues the command when it is first polled.
@@ -108,6 +120,10 @@ impl Backend for RedisStreams {
         outcomes
             .map(move |outcomes| outcomes.into_iter().map(progress).collect())
             .boxed()
+    }
+
+    fn follow<'a>(&'a self, stream: &str, from: TailFrom) -> Box<dyn Follow + 'a> {
+        Box::new(Follower::new(self.clone(), stream, from))
     }
 }
 

@@ -7,6 +7,8 @@ use redis::Value;
 use streamgate_protocol::{CacheResult, StreamEntry};
 
 use super::error;
+use crate::continuity::Facts;
+use crate::entry_id::EntryId;
 
 /// An answer that says no more than that the command was done.
 pub(super) fn done(value: Value) -> CacheResult<()> {
@@ -20,11 +22,77 @@ pub(super) fn id(value: Value) -> CacheResult<String> {
 
 /// The entries of an `XREVRANGE`.
 pub(super) fn entries(value: Value) -> CacheResult<Vec<StreamEntry>> {
+    rows(value)?.into_iter().map(entry).collect()
+}
+
+/// The same, not decoded.
+pub(super) fn rows(value: Value) -> CacheResult<Vec<Value>> {
     match settle(value)? {
         Value::Nil => Ok(Vec::new()),
-        Value::Array(entries) => entries.into_iter().map(entry).collect(),
+        Value::Array(rows) => Ok(rows),
         _ => Err(error::unexpected("entries")),
     }
+}
+
+/// The id of an entry; its fields, which may be large, are left alone.
+pub(super) fn id_of(row: &Value) -> CacheResult<EntryId> {
+    let id = match row {
+        Value::Array(parts) => parts.first(),
+        _ => None,
+    };
+    match id {
+        Some(Value::BulkString(id)) => std::str::from_utf8(id).ok().and_then(EntryId::parse),
+        _ => None,
+    }
+    .ok_or_else(|| error::unexpected("an entry"))
+}
+
+/// What a transaction of two commands answers.
+pub(super) fn pair(value: Value) -> CacheResult<[Value; 2]> {
+    match settle(value)? {
+        Value::Array(answers) => <[Value; 2]>::try_from(answers).ok(),
+        _ => None,
+    }
+    .ok_or_else(|| error::unexpected("two answers"))
+}
+
+/// What `XINFO STREAM` says. An `ERR` means that there is no such stream.
+pub(super) fn facts(value: Value) -> CacheResult<Facts> {
+    let Value::Map(facts) = settle(value)? else {
+        return Err(error::unexpected("facts about a stream"));
+    };
+    let (mut first, mut last_generated, mut length, mut added) = (None, None, None, None);
+    let number = |value: &Value| match value {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        _ => None,
+    };
+    for (name, value) in facts {
+        match &*text(name)? {
+            "first-entry" if value != Value::Nil => first = Some(id_of(&value)?),
+            "last-generated-id" => last_generated = EntryId::parse(&text(value)?),
+            "length" => length = number(&value),
+            "entries-added" => added = number(&value),
+            _ => {}
+        }
+    }
+    match (last_generated, length, added) {
+        (Some(last_generated), Some(length), Some(added)) => Ok(Facts {
+            first,
+            last_generated,
+            length,
+            added,
+        }),
+        _ => Err(error::unexpected("facts about a stream")),
+    }
+}
+
+/// An integer.
+pub(super) fn number(value: Value) -> CacheResult<u64> {
+    match settle(value)? {
+        Value::Int(number) => u64::try_from(number).ok(),
+        _ => None,
+    }
+    .ok_or_else(|| error::unexpected("a number"))
 }
 
 /// The entries of an `XREAD` or `XREADGROUP` of one stream.
@@ -77,7 +145,8 @@ fn settle(value: Value) -> CacheResult<Value> {
     }
 }
 
-fn entry(value: Value) -> CacheResult<StreamEntry> {
+/// One entry.
+pub(super) fn entry(value: Value) -> CacheResult<StreamEntry> {
     let Value::Array(parts) = value else {
         return Err(error::unexpected("an entry"));
     };

@@ -282,7 +282,7 @@ fn deadline(block_ms: u64) -> Option<Instant> {
     Instant::now().checked_add(Duration::from_millis(block_ms))
 }
 
-fn invalid_id() -> CacheError {
+pub(super) fn invalid_id() -> CacheError {
     CacheError::backend(
         code::ERR,
         "Invalid stream ID specified as stream command argument",

@@ -1,4 +1,4 @@
-//! The Redis commands of the six operations. None of them blocks.
+//! The Redis commands of the six operations and of tails. None of them blocks.
 
 use redis::Cmd;
 use streamgate_protocol::text::Text;
@@ -48,6 +48,37 @@ pub(super) fn read(stream: &str, last_id: &str, count: u64) -> Cmd {
 
 pub(super) fn read_after(stream: &str, after: EntryId, count: u64) -> Cmd {
     read(stream, &after.to_string(), count)
+}
+
+/// From an id on, that included.
+pub(super) fn range_from(stream: &str, from: EntryId, count: u64) -> Cmd {
+    let mut cmd = Cmd::with_capacity(6, ROOM + stream.len());
+    cmd.arg("XRANGE").arg(stream).arg(from.to_string()).arg("+");
+    cmd.arg("COUNT").arg(count.min(MAX_NUMBER));
+    cmd
+}
+
+/// Backwards from an id on, that included.
+pub(super) fn range_back_from(stream: &str, from: EntryId, count: u64) -> Cmd {
+    let mut cmd = Cmd::with_capacity(6, ROOM + stream.len());
+    cmd.arg("XREVRANGE")
+        .arg(stream)
+        .arg(from.to_string())
+        .arg("-");
+    cmd.arg("COUNT").arg(count.min(MAX_NUMBER));
+    cmd
+}
+
+pub(super) fn length(stream: &str) -> Cmd {
+    let mut cmd = Cmd::with_capacity(2, ROOM + stream.len());
+    cmd.arg("XLEN").arg(stream);
+    cmd
+}
+
+pub(super) fn info(stream: &str) -> Cmd {
+    let mut cmd = Cmd::with_capacity(3, ROOM + stream.len());
+    cmd.arg("XINFO").arg("STREAM").arg(stream);
+    cmd
 }
 
 pub(super) fn create_group(stream: &str, group: &str, id: &str) -> Cmd {

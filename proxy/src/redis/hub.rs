@@ -6,11 +6,14 @@
 //! `CLIENT TRACKING`, waits end with what it says.
 
 mod deadline;
+mod feed;
 mod group;
 mod line;
 mod link;
 mod message;
 mod pushes;
+mod queue;
+mod seat;
 mod table;
 mod task;
 mod visit;
@@ -22,27 +25,33 @@ use std::sync::Arc;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
+use self::feed::Member;
 use self::line::Lines;
 use self::link::Up;
 use self::message::{Address, Consumer, Message, Reader, Waiter};
+use self::queue::Queue;
 use self::task::Task;
 use super::connection::Server;
 use super::error;
+use super::standing::Standing;
 use crate::entry_id::EntryId;
 
 pub(super) use self::line::{Attempt, GroupKey, Place, Turn};
+pub(super) use self::queue::{Live, News};
+pub(super) use self::seat::Seat;
 pub(super) use self::wait::Wait;
 
-/// Waits under way at once, of all callers: about half a KiB each, and so 64 MiB.
+/// Waits and tails under way at once, of all callers: about half a KiB each, and so 64 MiB.
 pub(super) const MAX_WAITS: usize = 128 * 1024;
 
 /// The way to the task that waits.
 #[derive(Clone)]
 pub(super) struct Hub {
-    /// Not bounded by itself, but no wait sends more than two messages and waits are bounded.
+    /// Not bounded by itself, but waits and tails are, and neither has more than two messages in
+    /// it: a tail joins again only after it was answered.
     task: UnboundedSender<Message>,
     waits: Arc<Semaphore>,
     lines: Arc<Lines>,
@@ -92,6 +101,32 @@ impl Hub {
         })
     }
 
+    /// Counts one who is going to follow, as long as the value lives.
+    pub(super) fn admit(&self) -> CacheResult<Arc<OwnedSemaphorePermit>> {
+        self.permit().map(Arc::new)
+    }
+
+    /// Takes part in the feed of a stream, having seen what is before a place.
+    pub(super) fn follow(
+        &self,
+        stream: &Arc<str>,
+        standing: Standing,
+        permit: Arc<OwnedSemaphorePermit>,
+    ) -> CacheResult<Seat> {
+        let number = self.lines.next_number();
+        let queue = Arc::new(Queue::new(permit));
+        let member = Member::new(number, Arc::clone(&queue), standing);
+        self.task
+            .send(Message::Follow(Arc::clone(stream), member))
+            .map_err(|_| error::hub_ended())?;
+        Ok(Seat::new(
+            queue,
+            Arc::clone(stream),
+            number,
+            self.task.clone(),
+        ))
+    }
+
     /// Takes a place in the line of a group's waiting consumers.
     pub(super) fn join(&self, stream: &str, group: &str) -> Turn {
         let key = GroupKey {
@@ -132,9 +167,7 @@ impl Hub {
         address: Address,
         message: impl FnOnce(Waiter) -> Message,
     ) -> CacheResult<Wait> {
-        let permit = Arc::clone(&self.waits)
-            .try_acquire_owned()
-            .map_err(|_| CacheError::backend(code::OVERLOADED, "too many reads wait already"))?;
+        let permit = self.permit()?;
         let (answer, receiver) = oneshot::channel();
         let waiter = Waiter {
             deadline,
@@ -145,5 +178,11 @@ impl Hub {
             .send(message(waiter))
             .map_err(|_| error::hub_ended())?;
         Ok(Wait::new(receiver, last_id, self.task.clone(), address))
+    }
+
+    fn permit(&self) -> CacheResult<OwnedSemaphorePermit> {
+        Arc::clone(&self.waits)
+            .try_acquire_owned()
+            .map_err(|_| CacheError::backend(code::OVERLOADED, "too many wait or follow already"))
     }
 }

@@ -3,10 +3,13 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisResult};
 use streamgate_protocol::text::Text;
-use streamgate_protocol::{CacheResult, Operation, Reply, StreamEntry, StreamingBackend};
+use streamgate_protocol::{
+    CacheError, CacheResult, Gap, Operation, Reply, StreamEntry, StreamingBackend, Tail, TailItem,
+};
 use streamgate_proxy::{Backend, Progress, RedisStreams};
 use streamgate_test_support::{RedisServer, RedisVersion};
 
@@ -179,4 +182,54 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(limit, future)
         .await
         .expect("it takes more than 10 s")
+}
+
+/// The next item of a tail.
+pub(crate) async fn next(tail: &mut Tail) -> CacheResult<TailItem> {
+    soon(tail.next()).await.expect("the tail goes on")
+}
+
+/// The values of the next entries, of which there must be some.
+pub(crate) async fn next_values(tail: &mut Tail) -> Vec<String> {
+    match next(tail).await {
+        Ok(TailItem::Entries { entries, .. }) if !entries.is_empty() => {
+            values(&entries).into_iter().map(str::to_owned).collect()
+        }
+        other => panic!("no entries: {other:?}"),
+    }
+}
+
+/// The values of so many entries, which may come in any number of items.
+pub(crate) async fn collect(tail: &mut Tail, count: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    while found.len() < count {
+        found.extend(next_values(tail).await);
+    }
+    found
+}
+
+/// Where a tail stands, which its next item says without entries.
+pub(crate) async fn standing(tail: &mut Tail) -> String {
+    match next(tail).await {
+        Ok(TailItem::Entries { entries, position }) if entries.is_empty() => position,
+        other => panic!("not only where it stands: {other:?}"),
+    }
+}
+
+/// The next item, which must be a gap.
+pub(crate) async fn gap(tail: &mut Tail) -> Gap {
+    match next(tail).await {
+        Ok(TailItem::Gap(gap)) => gap,
+        other => panic!("no gap: {other:?}"),
+    }
+}
+
+/// The next item, which must be an error and the last.
+pub(crate) async fn failure(tail: &mut Tail) -> CacheError {
+    let error = next(tail).await.unwrap_err();
+    assert!(
+        soon(tail.next()).await.is_none(),
+        "an error is the last item"
+    );
+    error
 }

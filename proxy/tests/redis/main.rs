@@ -9,7 +9,11 @@
 
 mod faults;
 mod fixture;
+mod gaps;
 mod groups;
 mod load;
 mod operations;
+mod slow_followers;
+mod tail_load;
+mod tails;
 mod waits;

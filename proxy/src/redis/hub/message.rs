@@ -7,6 +7,7 @@ use streamgate_protocol::{CacheResult, StreamEntry};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
+use super::feed::Member;
 use super::line::{GroupKey, Place};
 use crate::entry_id::EntryId;
 
@@ -16,8 +17,12 @@ pub(in crate::redis) enum Message {
     Read(Arc<str>, Reader),
     /// A consumer of a group waits for entries.
     ReadGroup(Consumer),
+    /// Somebody follows a stream.
+    Follow(Arc<str>, Member),
     /// Somebody does not wait any more.
     Leave(Address),
+    /// Somebody does not follow a stream any more.
+    Unfollow(Arc<str>, u64),
     /// The consumer that came first does not try any more.
     NextInLine(GroupKey),
 }

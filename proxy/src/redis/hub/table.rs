@@ -10,9 +10,14 @@ use tokio::time::Instant;
 use super::deadline::Deadlines;
 use super::line::Lines;
 use super::message::{Address, Message, Reader};
+use super::queue::LiveBytes;
 use super::visit::Visit;
 use super::watch::Watch;
 use crate::redis::error;
+
+/// Bytes of all segments that are in queues of followers. Beyond it all who have not taken theirs
+/// fall behind at once: they read by themselves what they can take.
+pub(super) const MAX_LIVE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Streams that may need a round trip, each once.
 struct Ready {
@@ -27,6 +32,7 @@ pub(super) struct Table {
     watches: HashMap<Arc<str>, Watch>,
     deadlines: Deadlines,
     ready: Ready,
+    live: LiveBytes,
     /// Streams that Redis could not answer for.
     troubled: Vec<Arc<str>>,
 }
@@ -41,6 +47,7 @@ impl Table {
                 streams: VecDeque::new(),
                 open: true,
             },
+            live: LiveBytes::default(),
             troubled: Vec::new(),
         }
     }
@@ -71,6 +78,16 @@ impl Table {
                 };
                 self.deadlines.insert(consumer.waiter.deadline, address);
                 self.watch(&stream).add_consumer(consumer);
+                self.settle(&stream);
+            }
+            Message::Follow(stream, member) => {
+                self.watch(&stream).follow(member);
+                self.settle(&stream);
+            }
+            Message::Unfollow(stream, number) => {
+                if let Some(watch) = self.watches.get_mut(&stream) {
+                    watch.unfollow(number);
+                }
                 self.settle(&stream);
             }
             Message::Leave(address) => {
@@ -148,13 +165,16 @@ impl Table {
             return;
         };
         match visit.answered(values) {
-            Ok(visited) => watch.finish(visited, &mut self.deadlines, now),
+            Ok(visited) => watch.finish(visited, &mut self.deadlines, &self.live, now),
             Err((visit, error)) => watch.lose(visit, &error::unanswered(&error, false)),
         }
         if watch.is_troubled() {
             self.troubled.push(Arc::clone(&stream));
         }
         self.settle(&stream);
+        if self.live.get() > MAX_LIVE_BYTES {
+            self.lag_waiting();
+        }
     }
 
     /// Ends the waits whose deadline has passed.
@@ -183,6 +203,14 @@ impl Table {
     pub(super) fn fail(&mut self, error: &CacheError) {
         for watch in self.watches.values_mut() {
             watch.fail(error, &mut self.deadlines);
+        }
+        self.watches.retain(|_, watch| !watch.is_empty());
+    }
+
+    fn lag_waiting(&mut self) {
+        tracing::debug!("followers of many streams are slow: they read by themselves");
+        for watch in self.watches.values_mut() {
+            watch.lag_waiting();
         }
         self.watches.retain(|_, watch| !watch.is_empty());
     }

@@ -7,12 +7,15 @@ use streamgate_protocol::{CacheResult, StreamEntry};
 
 use super::message::Consumer;
 use crate::entry_id::EntryId;
+use crate::redis::range::{Range, RangeRead};
 use crate::redis::{answer, command};
 
 /// What to ask of Redis about one stream.
 pub(super) struct Visit {
     pub(super) stream: Arc<str>,
     pub(super) read: Option<Read>,
+    /// The followers' read. It arms too.
+    pub(super) feed: Option<RangeRead>,
     /// In the order in which they came, group by group.
     pub(super) tries: Vec<Try>,
 }
@@ -35,6 +38,7 @@ pub(super) struct Try {
 /// What came of a visit, with one answer for each thing asked.
 pub(super) struct Visited {
     pub(super) read: Option<(Read, CacheResult<Vec<StreamEntry>>)>,
+    pub(super) feed: Option<(RangeRead, CacheResult<Range>)>,
     pub(super) tries: Vec<(Try, CacheResult<Vec<StreamEntry>>)>,
 }
 
@@ -48,10 +52,13 @@ impl Read {
 
 impl Visit {
     pub(super) fn pipeline(&self) -> Pipeline {
-        let mut pipeline = Pipeline::with_capacity(1 + self.tries.len());
+        let mut pipeline = Pipeline::with_capacity(2 + self.tries.len());
         // First of all, because reading a group is a write and arms nothing.
         if let Some(read) = self.read {
             pipeline.add_command(command::read_after(&self.stream, read.after, read.count));
+        }
+        if let Some(feed) = self.feed {
+            feed.add_to(&mut pipeline, &self.stream);
         }
         for Try { group, consumer } in &self.tries {
             let read = command::read_group(&self.stream, group, &consumer.name, consumer.count);
@@ -70,10 +77,16 @@ impl Visit {
             Err(error) => return Err((self, error)),
         };
         // An answer that is missing is one of unknown shape.
-        let mut next = || answer::stream(values.next().unwrap_or(Value::Boolean(false)));
-        let Self { read, tries, .. } = self;
-        let read = read.map(|read| (read, next()));
-        let tries = tries.into_iter().map(|asked| (asked, next())).collect();
-        Ok(Visited { read, tries })
+        let next = |values: &mut std::vec::IntoIter<Value>| {
+            answer::stream(values.next().unwrap_or(Value::Boolean(false)))
+        };
+        let Self {
+            read, feed, tries, ..
+        } = self;
+        let read = read.map(|read| (read, next(&mut values)));
+        let feed = feed.map(|feed| (feed, feed.answered(&mut values)));
+        let tries = tries.into_iter();
+        let tries = tries.map(|asked| (asked, next(&mut values))).collect();
+        Ok(Visited { read, feed, tries })
     }
 }

@@ -4,16 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use streamgate_protocol::error::code;
-use streamgate_protocol::{CacheError, Retry, StreamEntry};
+use streamgate_protocol::{CacheError, CacheResult, Retry, StreamEntry};
 use tokio::time::Instant;
 
 use super::deadline::Deadlines;
+use super::feed::{Feed, Member};
 use super::group::Group;
 use super::line::{GroupKey, Lines};
 use super::message::{Address, Consumer, Found, Reader};
+use super::queue::LiveBytes;
 use super::visit::{Read, Try, Visit, Visited};
 use crate::entry_id::EntryId;
 use crate::redis::error;
+use crate::redis::range::{Range, RangeRead};
 
 /// Who waits for a stream, and what is known of it.
 ///
@@ -25,9 +28,11 @@ pub(super) struct Watch {
     pub(super) listed: bool,
     readers: BTreeMap<u64, Reader>,
     groups: HashMap<Arc<str>, Group>,
+    /// Those who follow the stream, if any do.
+    feed: Option<Feed>,
     /// A round trip is under way, and the read in it if there is one.
     visiting: Option<Option<Read>>,
-    /// A read is needed: to find entries for readers, or to arm.
+    /// A read is needed: to find entries for readers, or to arm. That of the feed arms too.
     due: bool,
     armed: bool,
     /// When it was armed, no entry came after this one. Unknown if absent.
@@ -43,6 +48,7 @@ impl Watch {
             listed: false,
             readers: BTreeMap::new(),
             groups: HashMap::new(),
+            feed: None,
             visiting: None,
             due: false,
             armed: false,
@@ -56,7 +62,8 @@ impl Watch {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.readers.is_empty() && self.groups.is_empty() && self.visiting.is_none()
+        let nobody = self.readers.is_empty() && self.groups.is_empty() && self.feed.is_none();
+        nobody && self.visiting.is_none()
     }
 
     pub(super) fn is_troubled(&self) -> bool {
@@ -67,7 +74,9 @@ impl Watch {
     pub(super) fn needs_visit(&self) -> bool {
         self.visiting.is_none()
             && self.trouble.is_none()
-            && (self.due || self.groups.values().any(|group| group.due))
+            && (self.due
+                || self.feed.as_ref().is_some_and(|feed| feed.due)
+                || self.groups.values().any(|group| group.due))
     }
 
     pub(super) fn add_reader(&mut self, reader: Reader) {
@@ -83,6 +92,32 @@ impl Watch {
         self.due |= !self.armed;
         let group = Arc::clone(&consumer.place.key.group);
         self.groups.entry(group).or_default().add(consumer);
+    }
+
+    /// Takes in one who follows from where it stands.
+    pub(super) fn follow(&mut self, member: Member) {
+        let at_end = self.armed && self.end == Some(member.standing.at);
+        let feed = self.feed.get_or_insert_with(|| {
+            let mut feed = Feed::new(member.standing);
+            feed.due = !at_end;
+            feed
+        });
+        feed.join(member);
+    }
+
+    pub(super) fn unfollow(&mut self, number: u64) {
+        if let Some(feed) = &mut self.feed {
+            feed.leave(number);
+        }
+        self.tidy();
+    }
+
+    /// Lets followers fall behind who have not taken what they were given.
+    pub(super) fn lag_waiting(&mut self) {
+        if let Some(feed) = &mut self.feed {
+            feed.lag_waiting();
+        }
+        self.tidy();
     }
 
     /// Removes one who does not wait any more.
@@ -109,6 +144,9 @@ impl Watch {
     pub(super) fn changed(&mut self) {
         (self.armed, self.end, self.due) = (false, None, true);
         self.groups.values_mut().for_each(|group| group.due = true);
+        if let Some(feed) = &mut self.feed {
+            feed.due = true;
+        }
     }
 
     /// Looks at the groups again: not all that happens to a group is pushed.
@@ -144,8 +182,11 @@ impl Watch {
             }
         }
         self.tidy();
-        let read = std::mem::take(&mut self.due).then(|| self.read());
-        if read.is_some() {
+        let feed = self.feed.as_mut().and_then(Feed::start);
+        // Nobody needs a read of its own to arm what the feed arms.
+        let needed = feed.is_none() || !self.readers.is_empty();
+        let read = (std::mem::take(&mut self.due) && needed).then(|| self.read());
+        if read.is_some() || feed.is_some() {
             // From the moment Redis reads; a push before the answer is seen disarms again.
             (self.armed, self.end) = (true, None);
         } else if tries.is_empty() {
@@ -155,11 +196,18 @@ impl Watch {
         Some(Visit {
             stream: Arc::clone(&self.stream),
             read,
+            feed,
             tries,
         })
     }
 
-    pub(super) fn finish(&mut self, visited: Visited, deadlines: &mut Deadlines, now: Instant) {
+    pub(super) fn finish(
+        &mut self,
+        visited: Visited,
+        deadlines: &mut Deadlines,
+        live: &LiveBytes,
+        now: Instant,
+    ) {
         self.visiting = None;
         match visited.read {
             Some((read, Ok(entries))) => self.deliver(read, entries, deadlines),
@@ -173,6 +221,9 @@ impl Watch {
                 self.fail(&error, deadlines);
             }
             None => {}
+        }
+        if let Some((read, result)) = visited.feed {
+            self.finish_feed(read, result, live, deadlines);
         }
         let mut tries = visited.tries.into_iter().peekable();
         while let Some((first, result)) = tries.next() {
@@ -237,7 +288,38 @@ impl Watch {
         for group in self.groups.values_mut() {
             group.fail(error, deadlines);
         }
+        self.end_feed(error);
         self.tidy();
+    }
+
+    fn finish_feed(
+        &mut self,
+        read: RangeRead,
+        result: CacheResult<Range>,
+        live: &LiveBytes,
+        deadlines: &mut Deadlines,
+    ) {
+        let Some(feed) = &mut self.feed else { return };
+        match result.and_then(|range| feed.finish(read, range, live)) {
+            Ok(end) => {
+                if self.armed {
+                    self.end = end.or(self.end);
+                }
+            }
+            // A tail does not wait for the stream to come back, unlike a reader.
+            Err(error) if error.code() == code::WRONGTYPE => self.end_feed(&error),
+            Err(error) if error.retry() == Retry::Later => self.trouble = Some(error),
+            Err(error) => {
+                self.armed = false;
+                self.fail(&error, deadlines);
+            }
+        }
+    }
+
+    fn end_feed(&mut self, error: &CacheError) {
+        if let Some(feed) = self.feed.take() {
+            feed.end(error);
+        }
     }
 
     /// One read for all readers: from the smallest id, with the largest count.
@@ -297,5 +379,6 @@ impl Watch {
 
     fn tidy(&mut self) {
         self.groups.retain(|_, group| !group.is_empty());
+        self.feed.take_if(|feed| feed.is_empty());
     }
 }

@@ -1,0 +1,99 @@
+//! Whether a tail goes on where it stood, or entries are missing there.
+//!
+//! Redis passes over what is missing without a word, but some facts about a stream give it away:
+//! ids only grow while a stream lives, trimming takes the oldest entries first, and the stream
+//! counts what was ever added.
+
+use streamgate_protocol::Gap;
+
+use crate::entry_id::EntryId;
+
+/// What a stream says of itself, all at the same moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// The oldest entry that is left.
+    pub(crate) first: Option<EntryId>,
+    /// The last id it gave, whether that entry is left or not.
+    pub(crate) last_generated: EntryId,
+    /// Entries that are left.
+    pub(crate) length: u64,
+    /// Entries that were ever added.
+    pub(crate) added: u64,
+}
+
+/// Entries are, or may be, missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Break {
+    /// The first entry behind it, if there is one yet.
+    pub(crate) first: Option<EntryId>,
+    /// The stream is another one than before.
+    pub(crate) recreated: bool,
+    /// Where to go on. It is chosen so that nothing seems to be missing there.
+    pub(crate) position: EntryId,
+}
+
+impl Break {
+    /// The gap of a tail that stood there.
+    pub(crate) fn gap(&self, after: EntryId) -> Gap {
+        Gap {
+            after: after.to_string(),
+            first: self.first.map(|first| first.to_string()),
+            recreated: self.recreated,
+            position: self.position.to_string(),
+        }
+    }
+}
+
+/// Judges whether entries are missing behind `at`.
+///
+/// - `present`: the entry `at` is in the stream;
+/// - `added`: the stream's count of added entries when nothing was left behind `at`, or less, if
+///   it is known: it tells an entry that was deleted from many that were trimmed;
+/// - `facts`: of the stream; none of a missing one.
+pub(crate) fn judge(
+    at: EntryId,
+    present: bool,
+    added: Option<u64>,
+    facts: Option<&Facts>,
+) -> Option<Break> {
+    let Some(facts) = facts else {
+        return (at > EntryId::ZERO).then_some(Break {
+            first: None,
+            recreated: true,
+            position: EntryId::ZERO,
+        });
+    };
+    let broken = |recreated| {
+        // Behind its predecessor the first entry is the next id, and nothing comes before the
+        // last id generated, so that neither place is a gap when it is judged again.
+        let before_first = facts.first.and_then(EntryId::predecessor);
+        Some(Break {
+            first: facts.first,
+            recreated,
+            position: before_first.unwrap_or(facts.last_generated),
+        })
+    };
+    if facts.last_generated < at {
+        return broken(true);
+    }
+    if present {
+        return None;
+    }
+    if added.is_some_and(|known| facts.added < known) {
+        return broken(true);
+    }
+    // Older entries are left, so it was not trimmed but deleted by itself.
+    if facts.first.is_some_and(|first| first < at) {
+        return None;
+    }
+    // From here on all entries are behind `at`. They are all that were added since?
+    let known = added.or((at == EntryId::ZERO).then_some(0));
+    let since = known.and_then(|known| facts.added.checked_sub(known));
+    let nothing_missing = since == Some(facts.length)
+        || facts.last_generated == at
+        || (facts.first.is_some() && facts.first == at.successor());
+    if nothing_missing { None } else { broken(false) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! Where a tail starts that is not told an id.
+
+use redis::{Pipeline, Value};
+use streamgate_protocol::CacheResult;
+use streamgate_protocol::error::code;
+
+use super::Pages;
+use crate::entry_id::EntryId;
+use crate::redis::commands::Commands;
+use crate::redis::pace::PAGE_BYTES;
+use crate::redis::standing::Standing;
+use crate::redis::{answer, command, error};
+
+/// Entries of the first page that is read backwards. Nothing is known of their size yet.
+const FIRST_BACK: u64 = 64;
+
+/// Most entries of a page that is read backwards: a page of small ones.
+const MAX_BACK: u64 = PAGE_BYTES / 256;
+
+/// Where a tail starts.
+pub(super) enum Start {
+    At(Standing),
+    /// With the oldest entry there is.
+    Beginning,
+}
+
+/// Behind the last id that the stream gave.
+pub(super) async fn now(commands: &Commands, stream: &str) -> CacheResult<Standing> {
+    let mut pipeline = Pipeline::new();
+    pipeline.add_command(command::info(stream));
+    match answer::facts(one(ask(commands, &pipeline).await?)) {
+        Ok(facts) => Ok(Standing::new(facts.last_generated, Some(facts.added))),
+        // There is no such stream.
+        Err(error) if error.code() == code::ERR => Ok(Standing::new(EntryId::ZERO, Some(0))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Before the last `count` entries, of which only the ids are kept.
+pub(super) async fn last(
+    commands: &Commands,
+    pages: &Pages,
+    stream: &str,
+    count: u64,
+) -> CacheResult<Start> {
+    let mut left = count;
+    let mut end = EntryId::MAX;
+    let mut page = FIRST_BACK.min(count);
+    // The first page takes no turn: it has to be queued before this yields.
+    let mut turn = None;
+    loop {
+        let mut pipeline = Pipeline::new();
+        pipeline.add_command(command::range_back_from(stream, end, page));
+        pipeline.add_command(command::length(stream));
+        let mut values = ask(commands, &pipeline).await?.into_iter();
+        drop(turn);
+        let mut next = || values.next().unwrap_or(Value::Boolean(false));
+        let rows = answer::rows(next())?;
+        let found = rows.len() as u64;
+        let all = answer::number(next())?;
+        // Also when so many are there that reading backwards would be the same as reading all.
+        if found < page || all <= count {
+            return Ok(Start::Beginning);
+        }
+        let oldest = match rows.last() {
+            Some(row) => answer::id_of(row)?,
+            None => return Ok(Start::Beginning),
+        };
+        drop(rows);
+        let Some(before) = oldest.predecessor() else {
+            return Ok(Start::Beginning);
+        };
+        left = left.saturating_sub(found);
+        if left == 0 {
+            return Ok(Start::At(Standing::new(before, None)));
+        }
+        (end, page) = (before, left.min(MAX_BACK));
+        turn = Some(pages.turn().await?);
+    }
+}
+
+fn one(values: Vec<Value>) -> Value {
+    // An answer that is missing is one of unknown shape.
+    values.into_iter().next().unwrap_or(Value::Boolean(false))
+}
+
+/// Sends commands that only read.
+pub(super) async fn ask(commands: &Commands, pipeline: &Pipeline) -> CacheResult<Vec<Value>> {
+    use crate::redis::commands::Failure;
+    commands
+        .send(pipeline)
+        .await
+        .map_err(|failure| match failure {
+            Failure::NotSent => commands.disconnected(),
+            Failure::NoAnswer(error) => error::unanswered(&error, true),
+        })
+}

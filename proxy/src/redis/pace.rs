@@ -1,0 +1,75 @@
+//! How many entries to ask for at once.
+
+use streamgate_protocol::StreamEntry;
+use streamgate_protocol::message::entry_bytes;
+
+/// Bytes that a page should have: enough that a round trip is worth it, few enough that many
+/// pages under way are no burden.
+pub(super) const PAGE_BYTES: u64 = 256 * 1024;
+
+/// Entries of a page while nothing is known of their size: 16 entries of 1 MiB are bearable.
+const FIRST_PAGE: u64 = 16;
+
+/// Most entries of a page: of 64 bytes each, which is about the least that one takes.
+const MAX_PAGE: u64 = PAGE_BYTES / 64;
+
+/// A page has at most so many times the entries of the one before: sizes may be about to change.
+const GROWTH: u64 = 8;
+
+/// What an entry takes beside its texts.
+const ENTRY_OVERHEAD: u64 = 32;
+
+/// Learns from each page how large the next one should be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    count: u64,
+}
+
+impl Pace {
+    pub(super) const fn new() -> Self {
+        Self { count: FIRST_PAGE }
+    }
+
+    /// Entries to ask for; at least 1.
+    pub(super) fn count(self) -> u64 {
+        self.count
+    }
+
+    /// Learns from entries that came.
+    pub(super) fn saw(&mut self, entries: &[StreamEntry]) {
+        let seen = entries.len() as u64;
+        if seen == 0 {
+            return;
+        }
+        let bytes: u64 = entries.iter().map(entry_bytes).sum();
+        let each = bytes / seen + ENTRY_OVERHEAD;
+        let most = seen.saturating_mul(GROWTH).clamp(FIRST_PAGE, MAX_PAGE);
+        self.count = (PAGE_BYTES / each).clamp(1, most);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(count: usize, bytes: usize) -> Vec<StreamEntry> {
+        let entry = ("1-1".to_owned(), vec![("f".to_owned(), "v".repeat(bytes))]);
+        vec![entry; count]
+    }
+
+    #[test]
+    fn pages_grow_and_shrink_with_what_their_entries_take() {
+        let mut pace = Pace::new();
+        assert_eq!(pace.count(), FIRST_PAGE);
+        pace.saw(&entries(16, 10));
+        assert_eq!(pace.count(), 16 * GROWTH);
+        pace.saw(&entries(1_000, 0));
+        assert_eq!(pace.count(), MAX_PAGE);
+        pace.saw(&entries(3, 1024 * 1024));
+        assert_eq!(pace.count(), 1);
+        pace.saw(&entries(1, 10));
+        assert_eq!(pace.count(), FIRST_PAGE);
+        pace.saw(&[]);
+        assert_eq!(pace.count(), FIRST_PAGE);
+    }
+}

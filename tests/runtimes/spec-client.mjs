@@ -283,7 +283,9 @@ export function open(url, WebSocketCtor, { encoding = "json" } = {}) {
      */
     subscribe(wanted, credit, take) {
       pushed.set(++id, take);
-      return { id, ended: awaiting(id, { subscribe: { id, subscription: wanted, credit } }) };
+      const ended = awaiting(id, { subscribe: { id, subscription: wanted, credit } });
+      ended.catch(() => {}); // whoever is not interested need not listen
+      return { id, ended };
     },
     grant: (subscription, credit) => send({ grant: { id: subscription, credit } }),
     cancel: (request) => (pushed.delete(request), send({ cancel: { id: request } })),

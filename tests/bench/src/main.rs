@@ -31,7 +31,7 @@ struct Arguments {
     redis_8: bool,
 }
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let Arguments {
         rounds,

@@ -227,7 +227,7 @@ impl Engine {
                     }
                 }
                 Ok(ServerMessage::Welcome(welcome)) => self.welcomed(&welcome),
-                Ok(ServerMessage::Pong { .. } | ServerMessage::Push { .. }) => {}
+                Ok(ServerMessage::Pong { .. }) => {}
                 // A newer server may have more to say than this client understands.
                 Err(DecodeError::UnknownKind(_)) => {}
                 Err(_) => return self.violated("the server sent what cannot be decoded", now),

@@ -31,7 +31,7 @@ struct Arguments {
     redis_8: bool,
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let Arguments {
         rounds,

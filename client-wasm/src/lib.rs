@@ -27,8 +27,8 @@ pub use application::{connect, connect_with};
 pub use socket::WebSocketConnector;
 pub use streamgate_client::engine::Config;
 pub use streamgate_client::{
-    CacheError, CacheResult, Client, ConnectionState, ReadBatch, Retry, StreamEntry,
-    StreamingBackend,
+    CacheError, CacheResult, Client, ConnectionState, ConsumeOptions, Deliveries, Gap, ReadBatch,
+    Retry, StreamEntry, StreamingBackend, SubscribingBackend, Tail, TailFrom, TailItem,
 };
 
 #[cfg(all(feature = "npm", target_arch = "wasm32"))]

@@ -1,13 +1,14 @@
 //! What the npm package's JavaScript calls.
 //!
-//! JavaScript holds the promises, by the id of their call, and the timer; everything else is
-//! here. There is no executor: JavaScript calls [`Connection::pump`] when the wake function was
+//! JavaScript holds the promises, by the id of their call, what was pushed, and the timer;
+//! everything else is here. There is no executor: JavaScript calls [`Connection::pump`] when the wake function was
 //! called, when it has made a call, and when the time has come that the last pump named.
 //!
 //! Callbacks are called during a pump and must not call back into the connection; they note what
 //! they were told and act on it afterwards.
 
 mod call;
+mod subscribe;
 mod told;
 mod wake;
 
@@ -78,6 +79,7 @@ impl Connection {
         while let Some(event) = self.link.engine.poll_event() {
             match event {
                 Event::Finished { id, result } => told::finished(&self.told, id, result),
+                Event::Pushed { id, item } => told::pushed(&self.told, id, item),
                 Event::State(state) => told::state(&self.told, &state),
             }
         }
@@ -87,7 +89,7 @@ impl Connection {
         }
     }
 
-    /// Ends a call without an answer.
+    /// Ends a call without an answer, or a subscription.
     pub fn cancel(&mut self, id: f64) {
         self.link.engine.cancel(id as u64);
     }
@@ -98,9 +100,14 @@ impl Connection {
     }
 
     fn call(&mut self, operation: Operation<'static>, now: f64) -> f64 {
-        let id = self.next_id;
-        self.next_id += 1;
+        let id = self.new_id();
         self.link.engine.call(id, operation, now as u64);
         id as f64
+    }
+
+    fn new_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
     }
 }

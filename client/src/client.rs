@@ -1,7 +1,10 @@
 //! The handle: cheap to clone, the same on every target.
 
 mod call;
+mod guard;
 mod streaming;
+mod subscribing;
+mod subscription;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -17,15 +20,18 @@ use crate::engine::ConnectionState;
 /// A streamgate server somewhere else.
 ///
 /// It keeps one connection, with thousands of calls in flight on it, and makes a new one when it
-/// is lost. Handles are cheap to clone and share the connection; it ends with the last of them.
+/// is lost. Handles are cheap to clone and share the connection; it ends with the last of them and
+/// of their streams.
 ///
-/// Calls go out in the order in which their futures are first polled, and nothing is done before
-/// that. More of them than the client can hold are refused with `OVERLOADED`.
+/// Calls and subscriptions go out in the order in which their futures and streams are first
+/// polled, and nothing is done before that. More of them than the client can hold are refused with
+/// `OVERLOADED`.
 ///
 /// # When the connection is lost
 ///
 /// Calls in flight end at once: reads with `DISCONNECTED`, the others, which may have been
-/// carried out, with `UNKNOWN_OUTCOME`. Calls that were not sent yet, like those that follow,
+/// carried out, with `UNKNOWN_OUTCOME`. So do subscriptions: a tail with `DISCONNECTED`, a
+/// consumer's with `UNKNOWN_OUTCOME`. Calls and subscriptions that were not sent yet, like those that follow,
 /// wait for the next connection, but not forever: see
 /// [`Config::queue_timeout_ms`](crate::engine::Config::queue_timeout_ms).
 #[derive(Debug, Clone)]
@@ -37,7 +43,7 @@ pub struct Client {
 struct Shared {
     commands: mpsc::UnboundedSender<Command>,
     next_id: AtomicU64,
-    /// Calls that are not over.
+    /// Calls and subscriptions that are not over.
     calls: AtomicUsize,
     state: watch::Receiver<ConnectionState>,
 }
@@ -57,14 +63,8 @@ impl Client {
         commands: mpsc::UnboundedSender<Command>,
         state: watch::Receiver<ConnectionState>,
     ) -> Self {
-        let (next_id, calls) = (AtomicU64::new(1), AtomicUsize::new(0));
         Self {
-            shared: Arc::new(Shared {
-                commands,
-                next_id,
-                calls,
-                state,
-            }),
+            shared: Arc::new(Shared::new(commands, state)),
         }
     }
 
@@ -152,7 +152,29 @@ impl Client {
     }
 
     pub(crate) async fn request(&self, operation: Operation<'static>) -> CacheResult<Reply> {
-        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
-        call::run(&self.shared.commands, &self.shared.calls, id, operation).await
+        call::run(&self.shared, operation).await
+    }
+}
+
+impl Shared {
+    fn new(
+        commands: mpsc::UnboundedSender<Command>,
+        state: watch::Receiver<ConnectionState>,
+    ) -> Self {
+        Self {
+            commands,
+            next_id: AtomicU64::new(1),
+            calls: AtomicUsize::new(0),
+            state,
+        }
+    }
+
+    fn new_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn send(&self, command: Command) -> CacheResult<()> {
+        let closed = |_| CacheError::backend(code::CLOSED, "the client is closed");
+        self.commands.send(command).map_err(closed)
     }
 }

@@ -1,15 +1,21 @@
 //! The task that runs a link for [`Client`](crate::Client) handles.
 
+mod answers;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use streamgate_protocol::{CacheResult, Operation, Reply};
-use tokio::sync::{mpsc, oneshot, watch};
+use streamgate_protocol::Operation;
+use streamgate_protocol::message::{Credit, Subscription};
+use tokio::sync::{mpsc, watch};
 
 use crate::client::Client;
 use crate::engine::{Config, ConnectionState, Engine, Event, Millis};
 use crate::transport::{Clock, Connector, Link};
+
+use answers::Answers;
+pub(crate) use answers::{Answer, Items};
 
 /// A handle's wish.
 #[derive(Debug)]
@@ -19,15 +25,22 @@ pub(crate) enum Command {
         operation: Operation<'static>,
         answer: Answer,
     },
-    /// The call's future was dropped.
+    Subscribe {
+        id: u64,
+        subscription: Subscription<'static>,
+        items: Items,
+    },
+    /// One of a subscription's items was taken.
+    Consumed {
+        id: u64,
+        taken: Credit,
+    },
+    /// The call's future, or the subscription's stream, was dropped.
     Cancel {
         id: u64,
     },
     Close,
 }
-
-/// Where a call's result goes.
-pub(crate) type Answer = oneshot::Sender<CacheResult<Reply>>;
 
 /// A future that keeps a client's connection: spawn it on the runtime it was made for. It ends
 /// when the client is closed, when its last handle is dropped, or when there is no sense in
@@ -36,11 +49,11 @@ pub struct Driver<C: Connector, K: Clock> {
     link: Link<C>,
     clock: K,
     sleep: Option<(Millis, K::Sleep)>,
-    /// Bounded by the calls that may be made at once: see `client::call`.
+    /// Bounded by the calls that may be made at once, and by the credit of subscriptions: see
+    /// `client::guard`.
     commands: mpsc::UnboundedReceiver<Command>,
     handles_gone: bool,
-    /// Sorted by id, like the engine's calls.
-    answers: Vec<(u64, Answer)>,
+    answers: Answers,
     state: watch::Sender<ConnectionState>,
 }
 
@@ -59,7 +72,7 @@ pub fn pair<C: Connector, K: Clock>(
         sleep: None,
         commands,
         handles_gone: false,
-        answers: Vec::new(),
+        answers: Answers::default(),
         state,
     };
     (Client::new(sender, states), driver)
@@ -101,12 +114,20 @@ impl<C: Connector, K: Clock> Driver<C, K> {
                     operation,
                     answer,
                 }) => {
-                    let place = self.answers.partition_point(|(other, _)| *other < id);
-                    self.answers.insert(place, (id, answer));
+                    self.answers.expect(id, answer);
                     self.link.engine.call(id, operation, now);
                 }
+                Some(Command::Subscribe {
+                    id,
+                    subscription,
+                    items,
+                }) => {
+                    self.answers.expect_items(id, items);
+                    self.link.engine.subscribe(id, subscription, now);
+                }
+                Some(Command::Consumed { id, taken }) => self.link.engine.consumed(id, taken),
                 Some(Command::Cancel { id }) => {
-                    self.take_answer(id);
+                    self.answers.forget(id);
                     self.link.engine.cancel(id);
                 }
                 Some(Command::Close) => self.link.engine.close(now),
@@ -121,25 +142,13 @@ impl<C: Connector, K: Clock> Driver<C, K> {
     fn tell(&mut self) {
         while let Some(event) = self.link.engine.poll_event() {
             match event {
-                Event::Finished { id, result } => {
-                    if let Some(answer) = self.take_answer(id) {
-                        // The caller may be gone; then nobody wants to know.
-                        let _ = answer.send(result);
-                    }
-                }
+                Event::Finished { id, result } => self.answers.finished(id, result),
+                Event::Pushed { id, item } => self.answers.pushed(id, item),
                 Event::State(state) => {
                     self.state.send_replace(state);
                 }
             }
         }
-    }
-
-    fn take_answer(&mut self, id: u64) -> Option<Answer> {
-        let place = self
-            .answers
-            .binary_search_by_key(&id, |(other, _)| *other)
-            .ok()?;
-        Some(self.answers.remove(place).1)
     }
 
     /// Ready if the engine's deadline has come.

@@ -3,8 +3,8 @@
 //! Commands, what the socket did, and the time go in; frames, answers and the next deadline come
 //! out. There are four kinds of method:
 //!
-//! - commands of the owner: [`call`](Engine::call), [`cancel`](Engine::cancel),
-//!   [`close`](Engine::close);
+//! - commands of the owner: [`call`](Engine::call), [`subscribe`](Engine::subscribe),
+//!   [`consumed`](Engine::consumed), [`cancel`](Engine::cancel), [`close`](Engine::close);
 //! - what happened: [`handle_opened`](Engine::handle_opened),
 //!   [`handle_frame`](Engine::handle_frame), [`handle_closed`](Engine::handle_closed),
 //!   [`handle_timeout`](Engine::handle_timeout);
@@ -15,11 +15,15 @@
 //! After any method of the first two kinds, poll all of the third. Times are milliseconds on one
 //! clock that never goes back; where it starts is of no importance.
 
+mod ask;
 mod backoff;
 mod calls;
 mod config;
 mod heartbeat;
 mod state;
+mod subscriptions;
+mod transmit;
+mod window;
 
 use std::collections::VecDeque;
 
@@ -27,24 +31,18 @@ use streamgate_protocol::close::{self, AfterClose};
 use streamgate_protocol::codec::{DecodeError, Encoding};
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits;
-use streamgate_protocol::message::Welcome;
-use streamgate_protocol::{
-    CacheError, CacheResult, ClientMessage, Operation, Reply, ServerMessage,
-};
+use streamgate_protocol::message::{Item, Outcome, Welcome};
+use streamgate_protocol::{CacheError, CacheResult, Operation, Reply, ServerMessage};
 
+use ask::Ask;
 use backoff::Backoff;
-use calls::{Admission, Calls};
+use calls::Calls;
 pub use config::Config;
 use heartbeat::{Heartbeat, Pulse};
 pub use state::ConnectionState;
 
 /// Milliseconds on a clock that never goes back.
 pub type Millis = u64;
-
-/// How much is put into one frame before the next is begun. Large enough that a busy client pays
-/// for few system calls, small enough that the server starts on the first calls while the rest
-/// is still being written.
-const FRAME_TARGET_BYTES: usize = 64 * 1024;
 
 /// What a driver has to do with its socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,12 +63,19 @@ pub enum Action {
 /// What a driver has to tell the owner.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A call is over.
+    /// A call or a subscription is over.
     Finished {
-        /// The call's id.
+        /// Its id.
         id: u64,
-        /// What came of it.
+        /// What came of it; of a subscription always an error.
         result: CacheResult<Reply>,
+    },
+    /// Something of a subscription. Once its owner takes it: [`Engine::consumed`].
+    Pushed {
+        /// The subscription's id.
+        id: u64,
+        /// What fits it: to a consumer, entries; to a tail, if there are none, a position.
+        item: Item,
     },
     /// The connection's state changed.
     State(ConnectionState),
@@ -85,6 +90,8 @@ pub struct Engine {
     ever_opened: bool,
     calls: Calls,
     cancels: Vec<u64>,
+    /// Subscriptions that are to be granted more; each once.
+    grants: Vec<u64>,
     heartbeat: Heartbeat,
     backoff: Backoff,
     max_frame_bytes: usize,
@@ -122,6 +129,7 @@ impl Engine {
             ever_opened: false,
             calls: Calls::new(config.queue_timeout_ms),
             cancels: Vec::new(),
+            grants: Vec::new(),
             heartbeat: Heartbeat::new(now),
             backoff: Backoff::new(&config),
             max_frame_bytes: limits::MIN_FRAME_BYTES as usize,
@@ -145,6 +153,11 @@ impl Engine {
         self.phase == Phase::Closed
     }
 
+    /// Whether it is closed, or about to be.
+    fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Closing { .. } | Phase::Closed)
+    }
+
     /// Whether another call would be taken rather than refused with `OVERLOADED`.
     pub fn has_room(&self) -> bool {
         self.calls.has_room()
@@ -154,21 +167,11 @@ impl Engine {
     ///
     /// `id` must be new: greater than those of most earlier calls, equal to none in flight.
     pub fn call(&mut self, id: u64, operation: Operation<'static>, now: Millis) {
-        let refused = if matches!(self.phase, Phase::Closing { .. } | Phase::Closed) {
-            Some(CacheError::from_code(code::CLOSED, "the client is closed"))
-        } else {
-            operation.validate().err()
-        };
-        if let Some(error) = refused {
-            return self.finish(id, Err(error));
-        }
-        match self.calls.admit(id, operation, now) {
-            Admission::Queued => {}
-            Admission::Refused(error) => self.finish(id, Err(error)),
-        }
+        let valid = operation.validate();
+        self.admit(Ask::call(id, operation), valid, now);
     }
 
-    /// Ends a call without an answer. Unknown ids are ignored.
+    /// Ends a call or a subscription; nothing more comes of it. Unknown ids are ignored.
     pub fn cancel(&mut self, id: u64) {
         if self.calls.forget(id) {
             self.cancels.push(id);
@@ -221,9 +224,18 @@ impl Engine {
         }
         for message in self.config.encoding.messages::<ServerMessage>(frame) {
             match message {
-                Ok(ServerMessage::Reply { id, outcome }) => {
-                    if self.calls.answered(id) {
-                        self.finish(id, outcome.into());
+                Ok(ServerMessage::Reply { id, outcome }) => match self.calls.answered(id) {
+                    Some(call) if call.window.is_some() && matches!(outcome, Outcome::Ok(_)) => {
+                        let why = "the server answered a subscription";
+                        self.finish(id, Err(CacheError::from_code(code::PROTOCOL, why)));
+                        return self.violated(why, now);
+                    }
+                    Some(_) => self.finish(id, outcome.into()),
+                    None => {}
+                },
+                Ok(ServerMessage::Push { id, item }) => {
+                    if let Err(reason) = self.pushed(id, item) {
+                        return self.violated(reason, now);
                     }
                 }
                 Ok(ServerMessage::Welcome(welcome)) => self.welcomed(&welcome),
@@ -281,48 +293,6 @@ impl Engine {
     /// What to do with the socket.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
-    }
-
-    /// The next frame to send, if the socket is open and takes one.
-    pub fn poll_transmit(&mut self, now: Millis) -> Option<Vec<u8>> {
-        if !matches!(self.phase, Phase::Open { .. }) {
-            return None;
-        }
-        let mut frame = Vec::new();
-        for id in std::mem::take(&mut self.cancels) {
-            self.append(&mut frame, &ClientMessage::Cancel { id });
-        }
-        if self.heartbeat.check(now) == Pulse::PingDue {
-            let nonce = self.heartbeat.pinged(now);
-            self.append(&mut frame, &ClientMessage::Ping { nonce });
-        }
-        while frame.len() < FRAME_TARGET_BYTES {
-            let Some((id, operation)) = self.calls.take_next() else {
-                break;
-            };
-            let start = frame.len();
-            let request = ClientMessage::Request { id, operation };
-            self.append(&mut frame, &request);
-            let ClientMessage::Request { operation, .. } = request else {
-                break;
-            };
-            if frame.len() <= self.max_frame_bytes {
-                self.calls.sent(id, &operation, frame.len() - start);
-            } else if start == 0 && self.welcomed {
-                let error = too_large(frame.len(), self.max_frame_bytes);
-                frame.clear();
-                self.finish(id, Err(error));
-            } else {
-                frame.truncate(start);
-                self.calls.put_back(id, operation);
-                break;
-            }
-        }
-        if frame.is_empty() {
-            return None;
-        }
-        self.heartbeat.sent(now);
-        Some(frame)
     }
 
     /// What to tell the owner.
@@ -413,34 +383,21 @@ impl Engine {
 
     fn fail_in_flight(&mut self, why: &str) {
         self.cancels.clear();
+        self.grants.clear();
         for call in self.calls.lose_in_flight() {
             self.finish(call.id, Err(CacheError::lost(call.read_only, why)));
         }
     }
 
     fn fail_queued(&mut self, code: &str, why: &str) {
-        while let Some((id, _)) = self.calls.take_any() {
-            self.finish(id, Err(CacheError::from_code(code, why)));
+        while let Some(ask) = self.calls.take_any() {
+            self.finish(ask.id(), Err(CacheError::from_code(code, why)));
         }
     }
 
     fn finish(&mut self, id: u64, result: CacheResult<Reply>) {
         self.events.push_back(Event::Finished { id, result });
     }
-
-    fn append(&self, frame: &mut Vec<u8>, message: &ClientMessage<'_>) {
-        // Encoding fails only for types that are not this protocol's.
-        let encoded = self.config.encoding.append(frame, message);
-        debug_assert!(encoded.is_ok(), "{encoded:?}");
-    }
-}
-
-fn too_large(bytes: usize, limit: usize) -> CacheError {
-    let mut text = String::from("the request has ");
-    text.push_str(&bytes.to_string());
-    text.push_str(" bytes; the server takes ");
-    text.push_str(&limit.to_string());
-    CacheError::from_code(code::LIMIT, &text)
 }
 
 #[cfg(test)]

@@ -14,6 +14,24 @@
 //! # }
 //! ```
 //!
+//! Entries also come by themselves: see [`SubscribingBackend`].
+//!
+//! ```no_run
+//! use futures_util::StreamExt;
+//! use streamgate_client::{Client, SubscribingBackend, TailFrom, TailItem};
+//!
+//! # async fn example(client: Client) -> streamgate_client::CacheResult<()> {
+//! let mut tail = client.tail("orders", TailFrom::Now);
+//! while let Some(item) = tail.next().await {
+//!     match item? {
+//!         TailItem::Entries { entries, position } => println!("{} up to {position}", entries.len()),
+//!         TailItem::Gap(gap) => println!("what came after {} was trimmed", gap.after),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The parts, from the inside out:
 //!
 //! - [`engine`]: every decision, as a state machine without I/O and without a clock.
@@ -34,4 +52,7 @@ pub use engine::ConnectionState;
 #[cfg(feature = "native")]
 pub use native::Builder;
 pub use streamgate_protocol::codec::Encoding;
-pub use streamgate_protocol::{CacheError, CacheResult, Retry, StreamEntry, StreamingBackend};
+pub use streamgate_protocol::{
+    CacheError, CacheResult, ConsumeOptions, Deliveries, Gap, Retry, StreamEntry, StreamingBackend,
+    SubscribingBackend, Tail, TailFrom, TailItem,
+};

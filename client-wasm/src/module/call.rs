@@ -109,6 +109,6 @@ fn texts(values: &Array) -> impl Iterator<Item = Text<'static>> {
 }
 
 /// Also without a value where there is none to be had: not a number.
-fn number(value: f64) -> Option<u64> {
+pub(super) fn number(value: f64) -> Option<u64> {
     (value >= 0.0).then_some(value as u64)
 }

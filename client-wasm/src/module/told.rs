@@ -2,11 +2,14 @@
 //!
 //! | kind | id | a | b | c |
 //! |---|---|---|---|---|
-//! | 0: a call failed | the call's | code | message | retry |
+//! | 0: a call failed, or a subscription is over | its | code | message | retry |
 //! | 1: an add is done | the call's | the entry's id | | |
 //! | 2: a read is done | the call's | entries | the id to read after next, or undefined | |
 //! | 3: another call is done | the call's | | | |
 //! | 4: the state changed | the close code, or 0 | the state | the reason, or undefined | |
+//! | 5: entries were pushed | the subscription's | entries | the position, or undefined | their bytes |
+//! | 6: a gap was pushed | the subscription's | after | first, or undefined | position |
+//! | 7: a gap, and the stream is another one | the same | | | |
 //!
 //! Entries are one flat list, which costs less on both sides than lists in lists: for each its
 //! id, the number of its fields, then name, value, name, value …
@@ -14,6 +17,7 @@
 use js_sys::{Array, Function};
 use streamgate_client::{CacheError, CacheResult, ConnectionState, StreamEntry};
 use streamgate_protocol::Reply;
+use streamgate_protocol::message::{Credit, Item};
 use wasm_bindgen::JsValue;
 
 pub(super) fn finished(told: &Function, id: u64, result: CacheResult<Reply>) {
@@ -45,6 +49,25 @@ pub(super) fn finished(told: &Function, id: u64, result: CacheResult<Reply>) {
             );
         }
     }
+}
+
+pub(super) fn pushed(told: &Function, id: u64, item: Item) {
+    let (kind, a, b, c) = match item {
+        Item::Entries { entries, position } => {
+            let bytes = Credit::of(&entries).bytes as f64;
+            (5, flat(&entries).into(), position.into(), bytes.into())
+        }
+        Item::Gap(gap) => {
+            let kind = 6 + u32::from(gap.recreated);
+            (
+                kind,
+                gap.after.into(),
+                gap.first.into(),
+                gap.position.into(),
+            )
+        }
+    };
+    tell(told, kind, id as f64, a, b, &c);
 }
 
 pub(super) fn state(told: &Function, state: &ConnectionState) {

@@ -107,6 +107,6 @@ pub(super) fn read(
     }
 }
 
-fn owned(text: &str) -> streamgate_protocol::text::Text<'static> {
+pub(super) fn owned(text: &str) -> streamgate_protocol::text::Text<'static> {
     text.to_owned().into()
 }

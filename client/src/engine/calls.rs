@@ -1,12 +1,14 @@
-//! The calls of a client: those that wait to be sent, and those in flight.
+//! The calls and subscriptions of a client: those that wait to be sent, and those in flight.
 
 use std::collections::VecDeque;
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::MIN_REQUESTS_IN_FLIGHT;
-use streamgate_protocol::{CacheError, Operation};
+use streamgate_protocol::{CacheError, CacheResult};
 
 use super::Millis;
+use super::ask::Ask;
+use super::window::Window;
 
 /// Calls that may wait to be sent. Beyond it a call is refused with `OVERLOADED`.
 pub(super) const MAX_QUEUED_CALLS: usize = 65_536;
@@ -20,16 +22,9 @@ pub(super) const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 /// through.
 pub(super) const MAX_IN_FLIGHT_BYTES: usize = 16 * 1024 * 1024;
 
-/// What becomes of a call.
-pub(super) enum Admission {
-    Queued,
-    Refused(CacheError),
-}
-
 #[derive(Debug)]
 struct Queued {
-    id: u64,
-    operation: Operation<'static>,
+    ask: Ask,
     bytes: usize,
     since: Millis,
 }
@@ -38,6 +33,8 @@ struct Queued {
 pub(super) struct InFlight {
     pub(super) id: u64,
     pub(super) read_only: bool,
+    /// Of a subscription.
+    pub(super) window: Option<Window>,
     bytes: usize,
 }
 
@@ -72,25 +69,19 @@ impl Calls {
         self.queued.len() < MAX_QUEUED_CALLS && self.queued_bytes < MAX_QUEUED_BYTES
     }
 
-    pub(super) fn admit(
-        &mut self,
-        id: u64,
-        operation: Operation<'static>,
-        now: Millis,
-    ) -> Admission {
+    pub(super) fn admit(&mut self, ask: Ask, now: Millis) -> CacheResult<()> {
         if !self.has_room() {
-            let error = CacheError::backend(code::OVERLOADED, "too many calls wait to be sent");
-            return Admission::Refused(error);
+            let why = "too many calls wait to be sent";
+            return Err(CacheError::from_code(code::OVERLOADED, why));
         }
-        let bytes = weight(&operation);
+        let bytes = ask.weight();
         self.queued_bytes += bytes;
         self.queued.push_back(Queued {
-            id,
-            operation,
+            ask,
             bytes,
             since: now,
         });
-        Admission::Queued
+        Ok(())
     }
 
     /// A new connection grants the least until its server says more.
@@ -103,7 +94,7 @@ impl Calls {
     }
 
     /// The next call to send, if there is a place in flight for it.
-    pub(super) fn take_next(&mut self) -> Option<(u64, Operation<'static>)> {
+    pub(super) fn take_next(&mut self) -> Option<Ask> {
         let next = self.queued.front()?;
         let fits = self.in_flight_bytes + next.bytes <= MAX_IN_FLIGHT_BYTES;
         if self.in_flight.len() >= self.granted || !(fits || self.in_flight.is_empty()) {
@@ -113,53 +104,61 @@ impl Calls {
     }
 
     /// The next call, whether or not there is a place for it.
-    pub(super) fn take_any(&mut self) -> Option<(u64, Operation<'static>)> {
+    pub(super) fn take_any(&mut self) -> Option<Ask> {
         let next = self.queued.pop_front()?;
         self.queued_bytes -= next.bytes;
         self.taken_since = next.since;
-        Some((next.id, next.operation))
+        Some(next.ask)
     }
 
     /// Gives back what [`take_next`](Self::take_next) gave last.
-    pub(super) fn put_back(&mut self, id: u64, operation: Operation<'static>) {
-        let bytes = weight(&operation);
+    pub(super) fn put_back(&mut self, ask: Ask) {
+        let bytes = ask.weight();
         self.queued_bytes += bytes;
         self.queued.push_front(Queued {
-            id,
-            operation,
+            ask,
             bytes,
             since: self.taken_since,
         });
     }
 
-    pub(super) fn sent(&mut self, id: u64, operation: &Operation<'_>, bytes: usize) {
+    pub(super) fn sent(&mut self, ask: &Ask, bytes: usize) {
         let call = InFlight {
-            id,
-            read_only: operation.is_read_only(),
+            id: ask.id(),
+            read_only: ask.is_read_only(),
+            window: ask.window(),
             bytes,
         };
-        let place = self.in_flight.partition_point(|other| other.id < id);
+        let place = self.in_flight.partition_point(|other| other.id < call.id);
         self.in_flight.insert(place, call);
         self.in_flight_bytes += bytes;
     }
 
-    /// Whether the call was in flight; it no longer is.
-    pub(super) fn answered(&mut self, id: u64) -> bool {
-        match self.in_flight.binary_search_by_key(&id, |call| call.id) {
-            Ok(place) => {
-                self.in_flight_bytes -= self.in_flight.remove(place).bytes;
-                true
-            }
-            Err(_) => false,
-        }
+    /// What is in flight with this id.
+    pub(super) fn find(&mut self, id: u64) -> Option<&mut InFlight> {
+        let place = self.in_flight.binary_search_by_key(&id, |call| call.id);
+        self.in_flight.get_mut(place.ok()?)
+    }
+
+    /// The account of a subscription that is in flight.
+    pub(super) fn window(&mut self, id: u64) -> Option<&mut Window> {
+        self.find(id)?.window.as_mut()
+    }
+
+    /// What was in flight with this id; it no longer is.
+    pub(super) fn answered(&mut self, id: u64) -> Option<InFlight> {
+        let place = self.in_flight.binary_search_by_key(&id, |call| call.id);
+        let call = self.in_flight.remove(place.ok()?);
+        self.in_flight_bytes -= call.bytes;
+        Some(call)
     }
 
     /// Forgets a call; whether the server knows it and has to be told.
     pub(super) fn forget(&mut self, id: u64) -> bool {
-        if self.answered(id) {
+        if self.answered(id).is_some() {
             return true;
         }
-        if let Some(place) = self.queued.iter().position(|call| call.id == id)
+        if let Some(place) = self.queued.iter().position(|call| call.ask.id() == id)
             && let Some(call) = self.queued.remove(place)
         {
             self.queued_bytes -= call.bytes;
@@ -179,7 +178,7 @@ impl Calls {
         if now < first.since + self.queue_timeout_ms {
             return None;
         }
-        self.take_any().map(|(id, _)| id)
+        self.take_any().map(|ask| ask.id())
     }
 
     pub(super) fn next_deadline(&self) -> Option<Millis> {
@@ -187,17 +186,4 @@ impl Calls {
             .front()
             .map(|call| call.since + self.queue_timeout_ms)
     }
-}
-
-/// About as many bytes as the call will have on the wire.
-fn weight(operation: &Operation<'_>) -> usize {
-    let payload = match operation {
-        Operation::Add { fields, .. } => fields
-            .iter()
-            .map(|(name, value)| name.len() + value.len() + 4)
-            .sum(),
-        Operation::Ack { ids, .. } => ids.iter().map(|id| id.len() + 2).sum(),
-        _ => 0,
-    };
-    operation.stream().len() + payload + 16
 }

@@ -2,6 +2,14 @@
 
 use streamgate_protocol::codec::Encoding;
 
+/// Entries that a subscription may have on their way or waiting for its owner. They are granted
+/// again by halves, and half of these lasts for a round trip of 50 ms at 10 000 entries a second.
+const DEFAULT_CREDIT_ENTRIES: u32 = 1_024;
+
+/// The same in bytes: half of these lasts for a round trip of 40 ms at 100 Mbit/s, and dozens of
+/// subscriptions fit into a browser's tab.
+const DEFAULT_CREDIT_BYTES: u32 = 1024 * 1024;
+
 /// Settings of an [`Engine`](super::Engine). Times are milliseconds.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -19,6 +27,11 @@ pub struct Config {
     pub backoff_max_ms: u32,
     /// A connection that stayed open for so long makes the pauses start anew.
     pub stable_after_ms: u32,
+    /// Entries that may be on their way to one subscription, or wait there to be taken; of a
+    /// consumer not more than its batch; 1 024 by default. 0 counts as 1.
+    pub credit_entries: u32,
+    /// The same in bytes; one entry may go beyond; 1 MiB by default. 0 counts as 1.
+    pub credit_bytes: u32,
     /// Where the pauses' jitter comes from. Two clients should not have the same.
     pub seed: u64,
 }
@@ -33,6 +46,8 @@ impl Default for Config {
             backoff_first_ms: 100,
             backoff_max_ms: 10_000,
             stable_after_ms: 5_000,
+            credit_entries: DEFAULT_CREDIT_ENTRIES,
+            credit_bytes: DEFAULT_CREDIT_BYTES,
             seed: 0,
         }
     }

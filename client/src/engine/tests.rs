@@ -1,11 +1,13 @@
 //! The engine against a server that is played by hand, in virtual time.
 
+use streamgate_protocol::ClientMessage;
 use streamgate_protocol::message::Outcome;
 
 use super::*;
 
 mod bounds;
 mod loss;
+mod subscriptions;
 mod traffic;
 
 /// An engine and a clock; what comes out is collected.
@@ -15,6 +17,7 @@ struct Played {
     actions: Vec<Action>,
     states: Vec<&'static str>,
     finished: Vec<(u64, CacheResult<Reply>)>,
+    pushed: Vec<(u64, Item)>,
     closed_with: Option<u16>,
 }
 
@@ -34,6 +37,7 @@ impl Played {
             actions: vec![],
             states: vec![],
             finished: vec![],
+            pushed: vec![],
             closed_with: None,
         };
         played.collect();
@@ -129,6 +133,7 @@ impl Played {
         while let Some(event) = self.engine.poll_event() {
             match event {
                 Event::Finished { id, result } => self.finished.push((id, result)),
+                Event::Pushed { id, item } => self.pushed.push((id, item)),
                 Event::State(state) => {
                     self.states.push(state.as_str());
                     if let ConnectionState::Closed { code, .. } = state {
@@ -175,6 +180,16 @@ fn owned(message: ClientMessage<'_>) -> ClientMessage<'static> {
         },
         ClientMessage::Cancel { id } => ClientMessage::Cancel { id },
         ClientMessage::Ping { nonce } => ClientMessage::Ping { nonce },
+        ClientMessage::Subscribe {
+            id,
+            subscription,
+            credit,
+        } => ClientMessage::Subscribe {
+            id,
+            subscription: subscription.into_owned(),
+            credit,
+        },
+        ClientMessage::Grant { id, credit } => ClientMessage::Grant { id, credit },
     }
 }
 

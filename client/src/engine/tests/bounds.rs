@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::calls::{MAX_IN_FLIGHT_BYTES, MAX_QUEUED_BYTES, MAX_QUEUED_CALLS};
+use crate::engine::transmit::FRAME_TARGET_BYTES;
 
 fn requests(frames: &[Vec<ClientMessage<'static>>]) -> usize {
     frames.iter().map(Vec::len).sum()

@@ -1,0 +1,57 @@
+//! Subscriptions, from JavaScript's values. Each returns its id, which is one of the calls'.
+
+use streamgate_protocol::message::{Credit, Start, Subscription};
+use streamgate_protocol::subscribe::DEFAULT_CONSUME_BATCH;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use super::Connection;
+use super::call::number;
+
+#[wasm_bindgen]
+impl Connection {
+    /// A stream's entries from `beginning`, from `now`, behind an id; or if `last` is there, from
+    /// so many entries back.
+    pub fn tail(&mut self, stream: String, from: String, last: f64, now: f64) -> f64 {
+        let from = match (number(last), from.as_str()) {
+            (Some(count), _) => Start::Last { count },
+            (None, "beginning") => Start::Beginning {},
+            (None, "now") => Start::Now {},
+            (None, _) => Start::After { id: from.into() },
+        };
+        let stream = stream.into();
+        self.subscribe(Subscription::Tail { stream, from }, now)
+    }
+
+    /// A group's entries for a consumer.
+    pub fn consume(
+        &mut self,
+        stream: String,
+        group: String,
+        consumer: String,
+        batch: f64,
+        now: f64,
+    ) -> f64 {
+        let subscription = Subscription::Consume {
+            stream: stream.into(),
+            group: group.into(),
+            consumer: consumer.into(),
+            batch: number(batch).unwrap_or(DEFAULT_CONSUME_BATCH as u64),
+        };
+        self.subscribe(subscription, now)
+    }
+
+    /// What a push brought was taken: so many entries, of so many bytes.
+    pub fn consumed(&mut self, id: f64, entries: f64, bytes: f64) {
+        let taken = Credit {
+            entries: entries as u64,
+            bytes: bytes as u64,
+        };
+        self.link.engine.consumed(id as u64, taken);
+    }
+
+    fn subscribe(&mut self, subscription: Subscription<'static>, now: f64) -> f64 {
+        let id = self.new_id();
+        self.link.engine.subscribe(id, subscription, now as u64);
+        id as f64
+    }
+}

@@ -1,0 +1,61 @@
+//! The subscriptions of a handle.
+
+use std::future::ready;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use streamgate_protocol::message::{Item, Subscription};
+use streamgate_protocol::{ConsumeOptions, Deliveries, SubscribingBackend, Tail};
+use streamgate_protocol::{TailFrom, TailItem};
+
+use super::Client;
+use super::streaming::owned;
+use super::subscription::Items;
+
+impl SubscribingBackend for Client {
+    fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
+        let subscription = Subscription::Tail {
+            stream: owned(stream_key),
+            from: from.into(),
+        };
+        let items = Items::new(Arc::clone(&self.shared), subscription);
+        items.map(|item| item.map(tail_item)).boxed()
+    }
+
+    fn consume(
+        &self,
+        stream_key: &str,
+        group_name: &str,
+        consumer_name: &str,
+        options: ConsumeOptions,
+    ) -> Deliveries {
+        let subscription = Subscription::Consume {
+            stream: owned(stream_key),
+            group: owned(group_name),
+            consumer: owned(consumer_name),
+            batch: options.batch as u64,
+        };
+        let items = Items::new(Arc::clone(&self.shared), subscription);
+        let batches = items.filter_map(|item| {
+            ready(match item {
+                Ok(Item::Entries { entries, .. }) => Some(Ok(entries)),
+                // The engine lets none through to a consumer.
+                Ok(Item::Gap(_)) => None,
+                Err(error) => Some(Err(error)),
+            })
+        });
+        batches.boxed()
+    }
+}
+
+fn tail_item(item: Item) -> TailItem {
+    match item {
+        Item::Entries { entries, position } => {
+            let last = entries.last().map(|(id, _)| id);
+            // The engine lets no item through that has neither.
+            let position = position.or_else(|| last.cloned()).unwrap_or_default();
+            TailItem::Entries { entries, position }
+        }
+        Item::Gap(gap) => TailItem::Gap(gap),
+    }
+}

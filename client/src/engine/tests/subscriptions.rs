@@ -1,0 +1,405 @@
+//! Subscriptions: what is pushed, what it costs, and how they end.
+
+use streamgate_protocol::limits::MAX_NAME_BYTES;
+use streamgate_protocol::message::{Credit, Fault, Start, Subscription};
+use streamgate_protocol::{Gap, StreamEntry};
+
+use super::*;
+use crate::engine::calls::MAX_QUEUED_CALLS;
+use crate::engine::window::MAX_FREE_PUSHES;
+
+fn tail() -> Subscription<'static> {
+    Subscription::Tail {
+        stream: "s".into(),
+        from: Start::Now {},
+    }
+}
+
+fn consume(batch: u64) -> Subscription<'static> {
+    Subscription::Consume {
+        stream: "s".into(),
+        group: "g".into(),
+        consumer: "c".into(),
+        batch,
+    }
+}
+
+/// An entry that costs so many bytes.
+fn entry(bytes: usize) -> StreamEntry {
+    let value = "v".repeat(bytes - 4);
+    ("1-1".to_owned(), vec![("f".to_owned(), value)])
+}
+
+fn entries(count: usize) -> Item {
+    Item::Entries {
+        entries: vec![entry(10); count],
+        position: None,
+    }
+}
+
+fn large(bytes: usize) -> Item {
+    Item::Entries {
+        entries: vec![entry(bytes)],
+        position: None,
+    }
+}
+
+fn position() -> Item {
+    Item::Entries {
+        entries: vec![],
+        position: Some("5-0".to_owned()),
+    }
+}
+
+fn gap() -> Item {
+    Item::Gap(Gap {
+        after: "1-0".to_owned(),
+        first: None,
+        recreated: true,
+        position: "0-0".to_owned(),
+    })
+}
+
+const fn credit(entries: u64, bytes: u64) -> Credit {
+    Credit { entries, bytes }
+}
+
+impl Played {
+    /// Connected, with one subscription of id 1 that the server knows.
+    fn subscribed(subscription: Subscription<'static>, entries: u32, bytes: u32) -> Self {
+        let mut played = Self::with(Config {
+            credit_entries: entries,
+            credit_bytes: bytes,
+            ..Config::default()
+        });
+        played.accept();
+        played.subscribe(1, subscription);
+        assert_eq!(played.sent().concat().len(), 1);
+        played.actions.clear();
+        played.states.clear();
+        played
+    }
+
+    fn subscribe(&mut self, id: u64, subscription: Subscription<'static>) {
+        self.engine.subscribe(id, subscription, self.now);
+        self.collect();
+    }
+
+    fn push(&mut self, item: Item) {
+        self.receive(&ServerMessage::Push { id: 1, item });
+    }
+
+    /// The grants that go out once the owner has taken this much.
+    fn take(&mut self, taken: Credit) -> Vec<Credit> {
+        self.engine.consumed(1, taken);
+        let grant = |message| match message {
+            ClientMessage::Grant { id: 1, credit } => credit,
+            other => panic!("{other:?}"),
+        };
+        self.sent().concat().into_iter().map(grant).collect()
+    }
+}
+
+#[test]
+fn calls_and_subscriptions_are_sent_in_their_order() {
+    let mut played = Played::open();
+    played.call(1, add("before"));
+    played.subscribe(2, tail());
+    played.call(3, add("after"));
+    played.subscribe(4, consume(7));
+    let sent = played.sent().concat();
+    let ids: Vec<u64> = sent
+        .iter()
+        .map(|message| match message {
+            ClientMessage::Request { id, .. } | ClientMessage::Subscribe { id, .. } => *id,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(ids, [1, 2, 3, 4]);
+    let subscribe = |id, subscription, credit| ClientMessage::Subscribe {
+        id,
+        subscription,
+        credit,
+    };
+    assert_eq!(sent[1], subscribe(2, tail(), credit(1_024, 1 << 20)));
+    let batch = credit(7, 1 << 20);
+    assert_eq!(sent[3], subscribe(4, consume(7), batch), "not more at once");
+}
+
+#[test]
+fn what_is_pushed_comes_out() {
+    let mut played = Played::subscribed(tail(), 10, 1_000);
+    let items = [position(), entries(3), gap(), entries(1)];
+    for item in items.clone() {
+        played.push(item);
+    }
+    assert_eq!(played.pushed, items.map(|item| (1, item)));
+    let mut played = Played::subscribed(consume(5), 10, 1_000);
+    played.push(entries(5));
+    assert_eq!(played.pushed, [(1, entries(5))]);
+    assert!(played.finished.is_empty());
+}
+
+#[test]
+fn an_error_ends_a_subscription_once() {
+    let mut played = Played::subscribed(tail(), 10, 1_000);
+    let fault = Fault::from(&CacheError::from_code(code::WRONGTYPE, "why"));
+    for _ in 0..2 {
+        let outcome = Outcome::Error(fault.clone());
+        played.receive(&ServerMessage::Reply { id: 1, outcome });
+    }
+    played.push(entries(1));
+    assert_eq!(played.codes(), [(1, "WRONGTYPE")]);
+    assert!(played.pushed.is_empty());
+    assert!(played.take(credit(10, 1_000)).is_empty(), "it is over");
+}
+
+#[test]
+fn half_a_window_of_entries_is_granted_at_once() {
+    let mut played = Played::subscribed(tail(), 10, 1_000);
+    played.push(entries(10));
+    for _ in 0..4 {
+        assert!(played.take(credit(1, 10)).is_empty());
+    }
+    assert_eq!(played.take(credit(1, 10)), [credit(5, 50)]);
+    assert!(played.take(credit(4, 40)).is_empty());
+    assert_eq!(played.take(credit(1, 10)), [credit(5, 50)]);
+    played.push(entries(10));
+    assert!(played.finished.is_empty(), "all of it was granted again");
+}
+
+#[test]
+fn half_a_window_of_bytes_is_granted_at_once() {
+    let mut played = Played::subscribed(tail(), 100, 1_000);
+    played.push(large(499));
+    assert!(played.take(credit(1, 499)).is_empty());
+    played.push(large(10));
+    assert_eq!(played.take(credit(1, 10)), [credit(2, 509)]);
+}
+
+#[test]
+fn grants_share_a_frame_and_each_subscription_s_are_one() {
+    let mut played = Played::subscribed(tail(), 4, 1_000);
+    played.push(entries(4));
+    played.engine.consumed(1, credit(2, 20));
+    played.engine.consumed(1, credit(2, 20));
+    let grant = ClientMessage::Grant {
+        id: 1,
+        credit: credit(4, 40),
+    };
+    assert_eq!(played.sent(), [[grant]]);
+}
+
+#[test]
+fn one_entry_may_go_beyond_the_bytes_and_does_not_widen_the_window() {
+    let mut played = Played::subscribed(tail(), 10, 1_000);
+    for _ in 0..3 {
+        played.push(large(5_000));
+        assert_eq!(played.take(credit(1, 5_000)), [credit(1, 1_000)]);
+    }
+    assert!(played.finished.is_empty());
+    played.push(large(1_000));
+    played.push(large(10));
+    assert_eq!(played.codes(), [(1, "DISCONNECTED")]);
+}
+
+#[test]
+fn the_smallest_window_still_moves() {
+    let mut played = Played::subscribed(consume(1), 0, 0);
+    for _ in 0..3 {
+        played.push(large(10));
+        assert_eq!(played.take(credit(1, 10)), [credit(1, 1)]);
+    }
+}
+
+#[test]
+fn positions_and_gaps_cost_nothing() {
+    let mut played = Played::subscribed(tail(), 1, 1_000);
+    played.push(position());
+    played.push(entries(1));
+    played.push(gap());
+    played.push(gap());
+    assert_eq!(played.pushed.len(), 4);
+    assert!(played.take(Credit::default()).is_empty());
+    assert_eq!(played.take(credit(1, 10)), [credit(1, 10)]);
+}
+
+#[test]
+fn what_a_server_must_not_push_is_final() {
+    let with_position = Item::Entries {
+        entries: vec![entry(10)],
+        position: Some("1-1".to_owned()),
+    };
+    let nothing = Item::Entries {
+        entries: vec![],
+        position: None,
+    };
+    for (subscription, items, code) in [
+        (tail(), vec![entries(11)], "DISCONNECTED"),
+        (tail(), vec![entries(10), entries(1)], "DISCONNECTED"),
+        (tail(), vec![large(1_000), large(10)], "DISCONNECTED"),
+        (tail(), vec![nothing.clone()], "DISCONNECTED"),
+        (tail(), vec![position(), position()], "DISCONNECTED"),
+        (tail(), vec![entries(1), position()], "DISCONNECTED"),
+        (consume(5), vec![entries(6)], "UNKNOWN_OUTCOME"),
+        (consume(5), vec![position()], "UNKNOWN_OUTCOME"),
+        (consume(5), vec![nothing], "UNKNOWN_OUTCOME"),
+        (consume(5), vec![with_position], "UNKNOWN_OUTCOME"),
+        (consume(5), vec![gap()], "UNKNOWN_OUTCOME"),
+    ] {
+        let mut played = Played::subscribed(subscription, 10, 1_000);
+        let about = format!("{items:?}");
+        for item in items {
+            assert!(played.finished.is_empty(), "{about}");
+            played.push(item);
+        }
+        assert_eq!(played.codes(), [(1, code)], "{about}");
+        assert!(
+            matches!(played.actions[..], [Action::Close { code: 4400, .. }]),
+            "{about}"
+        );
+    }
+}
+
+#[test]
+fn a_call_is_not_pushed_to_and_a_subscription_not_answered() {
+    let mut played = Played::open();
+    played.call(1, read());
+    played.sent();
+    played.push(entries(1));
+    assert_eq!(played.codes(), [(1, "DISCONNECTED")]);
+    let mut played = Played::subscribed(tail(), 10, 1_000);
+    played.answer(1);
+    assert_eq!(played.codes(), [(1, "PROTOCOL")]);
+    assert!(matches!(played.actions[..], [Action::Close { .. }]));
+}
+
+#[test]
+fn gaps_that_nobody_takes_end_the_subscription_alone() {
+    let mut played = Played::subscribed(tail(), 10, 1_000);
+    for _ in 0..MAX_FREE_PUSHES {
+        played.push(gap());
+    }
+    played.take(Credit::default());
+    played.push(gap());
+    assert!(played.finished.is_empty(), "there is room again");
+    played.push(gap());
+    assert_eq!(played.codes(), [(1, "OVERLOADED")]);
+    assert_eq!(played.sent(), [[ClientMessage::Cancel { id: 1 }]]);
+    assert!(played.actions.is_empty());
+}
+
+#[test]
+fn a_cancelled_subscription_is_over_at_once() {
+    let mut played = Played::subscribed(tail(), 10, 1_000);
+    played.push(entries(10));
+    played.engine.consumed(1, credit(10, 100));
+    played.engine.cancel(1);
+    let cancel = ClientMessage::Cancel { id: 1 };
+    assert_eq!(played.sent(), [[cancel]], "and no grant");
+    played.push(entries(1));
+    played.push(gap());
+    played.engine.consumed(1, credit(10, 100));
+    assert!(played.sent().is_empty());
+    assert_eq!(played.pushed.len(), 1);
+    assert!(played.finished.is_empty() && played.actions.is_empty());
+}
+
+#[test]
+fn one_that_is_cancelled_before_it_was_sent_never_is() {
+    let mut played = Played::open();
+    played.subscribe(1, tail());
+    played.engine.cancel(1);
+    assert!(played.sent().is_empty());
+}
+
+#[test]
+fn invalid_subscriptions_are_refused_without_being_sent() {
+    let mut played = Played::open();
+    let stream = "s".repeat(MAX_NAME_BYTES + 1).into();
+    let from = Start::Beginning {};
+    played.subscribe(1, Subscription::Tail { stream, from });
+    played.subscribe(2, consume(0));
+    assert!(played.sent().is_empty());
+    assert_eq!(played.codes(), [(1, "LIMIT"), (2, "ERR")]);
+}
+
+#[test]
+fn a_lost_connection_ends_subscriptions_and_keeps_those_not_sent() {
+    let mut played = Played::subscribed(tail(), 10, 1_000);
+    played.subscribe(2, consume(1));
+    played.sent();
+    played.push(entries(5));
+    played.engine.consumed(1, credit(5, 50));
+    played.subscribe(3, tail());
+    played.lose(1006);
+    assert_eq!(
+        played.codes(),
+        [(1, "DISCONNECTED"), (2, "UNKNOWN_OUTCOME")]
+    );
+    played.pass_until_connect();
+    played.accept();
+    let sent = played.sent().concat();
+    assert_eq!(sent.len(), 1, "no grant of the old connection: {sent:?}");
+    assert!(matches!(sent[0], ClientMessage::Subscribe { id: 3, .. }));
+    played.receive(&ServerMessage::Push {
+        id: 3,
+        item: position(),
+    });
+    assert_eq!(played.pushed.last(), Some(&(3, position())));
+}
+
+#[test]
+fn closing_ends_subscriptions() {
+    let mut played = Played::subscribed(tail(), 10, 1_000);
+    played.subscribe(2, consume(1));
+    played.sent();
+    played.subscribe(3, tail());
+    played.engine.close(played.now);
+    played.subscribe(4, tail());
+    let codes = [
+        (1, "DISCONNECTED"),
+        (2, "UNKNOWN_OUTCOME"),
+        (3, "CLOSED"),
+        (4, "CLOSED"),
+    ];
+    assert_eq!(played.codes(), codes);
+}
+
+#[test]
+fn subscriptions_count_as_calls_in_flight_and_in_the_queue() {
+    let mut played = Played::open();
+    for id in 1..=1_001 {
+        played.subscribe(id, tail());
+    }
+    assert_eq!(played.sent().concat().len(), 1_000);
+    played.engine.cancel(1);
+    let sent = played.sent().concat();
+    assert!(matches!(
+        sent[..],
+        [
+            ClientMessage::Cancel { id: 1 },
+            ClientMessage::Subscribe { id: 1_001, .. }
+        ]
+    ));
+
+    let mut played = Played::new();
+    for id in 0..MAX_QUEUED_CALLS as u64 {
+        played.subscribe(id, tail());
+    }
+    assert!(played.finished.is_empty());
+    played.subscribe(u64::MAX, tail());
+    assert_eq!(played.codes(), [(u64::MAX, "OVERLOADED")]);
+}
+
+#[test]
+fn subscriptions_do_not_wait_forever_to_be_sent() {
+    let mut played = Played::open();
+    played.lose(1006);
+    played.subscribe(1, consume(1));
+    for _ in 0..100 {
+        played.pass(300);
+        played.lose(1006);
+    }
+    assert_eq!(played.codes(), [(1, "DISCONNECTED")]);
+}

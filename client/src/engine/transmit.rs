@@ -1,0 +1,71 @@
+//! What is sent, and in which frames.
+
+use streamgate_protocol::error::code;
+use streamgate_protocol::{CacheError, ClientMessage};
+
+use super::heartbeat::Pulse;
+use super::{Engine, Millis, Phase};
+
+/// How much is put into one frame before the next is begun. Large enough that a busy client pays
+/// for few system calls, small enough that the server starts on the first calls while the rest
+/// is still being written.
+pub(super) const FRAME_TARGET_BYTES: usize = 64 * 1024;
+
+impl Engine {
+    /// The next frame to send, if the socket is open and takes one.
+    pub fn poll_transmit(&mut self, now: Millis) -> Option<Vec<u8>> {
+        if !matches!(self.phase, Phase::Open { .. }) {
+            return None;
+        }
+        let mut frame = Vec::new();
+        for id in std::mem::take(&mut self.cancels) {
+            self.append(&mut frame, &ClientMessage::Cancel { id });
+        }
+        if self.heartbeat.check(now) == Pulse::PingDue {
+            let nonce = self.heartbeat.pinged(now);
+            self.append(&mut frame, &ClientMessage::Ping { nonce });
+        }
+        for id in std::mem::take(&mut self.grants) {
+            if let Some(credit) = self.take_grant(id) {
+                self.append(&mut frame, &ClientMessage::Grant { id, credit });
+            }
+        }
+        while frame.len() < FRAME_TARGET_BYTES {
+            let Some(ask) = self.calls.take_next() else {
+                break;
+            };
+            let start = frame.len();
+            self.append(&mut frame, ask.message());
+            if frame.len() <= self.max_frame_bytes {
+                self.calls.sent(&ask, frame.len() - start);
+            } else if start == 0 && self.welcomed {
+                let error = too_large(frame.len(), self.max_frame_bytes);
+                frame.clear();
+                self.finish(ask.id(), Err(error));
+            } else {
+                frame.truncate(start);
+                self.calls.put_back(ask);
+                break;
+            }
+        }
+        if frame.is_empty() {
+            return None;
+        }
+        self.heartbeat.sent(now);
+        Some(frame)
+    }
+
+    fn append(&self, frame: &mut Vec<u8>, message: &ClientMessage<'_>) {
+        // Encoding fails only for types that are not this protocol's.
+        let encoded = self.config.encoding.append(frame, message);
+        debug_assert!(encoded.is_ok(), "{encoded:?}");
+    }
+}
+
+fn too_large(bytes: usize, limit: usize) -> CacheError {
+    let mut text = String::from("the request has ");
+    text.push_str(&bytes.to_string());
+    text.push_str(" bytes; the server takes ");
+    text.push_str(&limit.to_string());
+    CacheError::from_code(code::LIMIT, &text)
+}

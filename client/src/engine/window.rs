@@ -1,0 +1,112 @@
+//! The account of one subscription: what the server may push, and when it is granted more.
+
+use streamgate_protocol::message::{Credit, Item};
+
+/// Pushes without entries that may wait to be taken. They cost no credit, so this is what bounds
+/// them: a stream that is made anew again and again under a loop that does not read. Beyond it the
+/// subscription ends with `OVERLOADED`.
+pub(super) const MAX_FREE_PUSHES: u32 = 1_024;
+
+/// What is to be done with a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Deliver,
+    /// The owner takes too little: the subscription ends.
+    Overloaded,
+    /// The server must not do that.
+    Violation(&'static str),
+}
+
+/// What is left, what is held, and what can be granted again make up the size: a window does not
+/// grow with the entry that went beyond its bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    is_tail: bool,
+    /// Whether anything was pushed.
+    begun: bool,
+    size: Credit,
+    /// What the server may still push.
+    left: Credit,
+    /// What the owner has not taken yet.
+    held: Credit,
+    /// The same of those without entries.
+    held_free: u32,
+    /// Whether a grant is about to be sent.
+    is_due: bool,
+}
+
+impl Window {
+    pub(super) fn new(is_tail: bool, size: Credit) -> Self {
+        Self {
+            is_tail,
+            begun: false,
+            size,
+            left: size,
+            held: Credit::default(),
+            held_free: 0,
+            is_due: false,
+        }
+    }
+
+    /// Something was pushed.
+    pub(super) fn pushed(&mut self, item: &Item) -> Verdict {
+        let first = !std::mem::replace(&mut self.begun, true);
+        match item {
+            Item::Entries { entries, position } if !entries.is_empty() => {
+                if position.is_some() && !self.is_tail {
+                    return Verdict::Violation("the server pushed a position to a consumer");
+                }
+                for entry in entries {
+                    if self.left.is_used_up() {
+                        return Verdict::Violation("the server pushed more than was granted");
+                    }
+                    let cost = Credit::of(std::slice::from_ref(entry));
+                    self.left = self.left.minus(cost);
+                    self.held = self.held.plus(cost);
+                }
+                return Verdict::Deliver;
+            }
+            Item::Entries { position, .. } => {
+                if !(self.is_tail && first && position.is_some()) {
+                    return Verdict::Violation("the server pushed no entries");
+                }
+            }
+            Item::Gap(_) => {
+                if !self.is_tail {
+                    return Verdict::Violation("the server pushed a gap to a consumer");
+                }
+            }
+        }
+        if self.held_free == MAX_FREE_PUSHES {
+            return Verdict::Overloaded;
+        }
+        self.held_free += 1;
+        Verdict::Deliver
+    }
+
+    /// The owner took the entries of a push, or a push without any. Whether it has become time for
+    /// a grant: not for each entry, but before the server has to wait for it.
+    pub(super) fn taken(&mut self, taken: Credit) -> bool {
+        if taken.entries == 0 {
+            self.held_free = self.held_free.saturating_sub(1);
+            return false;
+        }
+        self.held = self.held.minus(taken);
+        let (due, size) = (self.due(), self.size);
+        // If the server waits for one of the two, all of it is due once all is taken.
+        let is_due = due.entries >= size.entries.div_ceil(2) || due.bytes >= size.bytes.div_ceil(2);
+        is_due && !std::mem::replace(&mut self.is_due, is_due)
+    }
+
+    /// All that can be granted, which then is.
+    pub(super) fn grant(&mut self) -> Credit {
+        self.is_due = false;
+        let due = self.due();
+        self.left = self.left.plus(due);
+        due
+    }
+
+    fn due(&self) -> Credit {
+        self.size.minus(self.left).minus(self.held)
+    }
+}

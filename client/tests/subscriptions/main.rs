@@ -1,0 +1,196 @@
+//! Streams of a `Client`, against a server that is played by hand.
+
+use futures_util::StreamExt;
+use streamgate_client::engine::Config;
+use streamgate_client::{
+    ConsumeOptions, Gap, StreamingBackend, SubscribingBackend, TailFrom, TailItem,
+};
+use streamgate_protocol::message::{Credit, Fault, Item, Outcome, Start, Subscription};
+use streamgate_protocol::{CacheError, ClientMessage, Operation, ServerMessage};
+
+use scripted::{connected, entry, pending, send};
+
+// Marked, so that it may unwrap as tests do.
+#[cfg(test)]
+mod scripted;
+
+fn batch(size: usize) -> ConsumeOptions {
+    ConsumeOptions { batch: size }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tail_gives_positions_entries_and_gaps() {
+    let (client, mut server) = connected(Config::default()).await;
+    let mut tail = send(client.tail("s", TailFrom::Last(3)));
+    // It may outlive the handle.
+    drop(client);
+    assert!(pending(&mut tail.next()));
+    let ClientMessage::Subscribe {
+        id, subscription, ..
+    } = server.next().await
+    else {
+        panic!("a subscribe");
+    };
+    let from = Start::Last { count: 3 };
+    let stream = "s".into();
+    assert_eq!(subscription, Subscription::Tail { stream, from });
+
+    let position = Some("5-0".to_owned());
+    let entries = vec![];
+    server.push(id, Item::Entries { entries, position });
+    server.push_entries(id, &["6-0", "7-0"]);
+    let gap = Gap {
+        after: "7-0".into(),
+        first: Some("9-0".into()),
+        recreated: false,
+        position: "8-0".into(),
+    };
+    server.push(id, Item::Gap(gap.clone()));
+    let of = |ids: &[&str], position: &str| TailItem::Entries {
+        entries: ids.iter().map(|id| entry(id)).collect(),
+        position: position.to_owned(),
+    };
+    for expected in [
+        of(&[], "5-0"),
+        of(&["6-0", "7-0"], "7-0"),
+        TailItem::Gap(gap),
+    ] {
+        assert_eq!(tail.next().await.unwrap().unwrap(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_gets_batches() {
+    let (client, mut server) = connected(Config::default()).await;
+    let mut deliveries = send(client.consume("s", "g", "c", batch(2)));
+    assert!(pending(&mut deliveries.next()));
+    let ClientMessage::Subscribe { id, credit, .. } = server.next().await else {
+        panic!("a subscribe");
+    };
+    assert_eq!(credit.entries, 2);
+    server.push_entries(id, &["1-0", "2-0"]);
+    let entries = deliveries.next().await.unwrap().unwrap();
+    assert_eq!(entries, [entry("1-0"), entry("2-0")]);
+    let credit = Credit::of(&entries);
+    assert_eq!(server.next().await, ClientMessage::Grant { id, credit });
+    drop(deliveries);
+    assert_eq!(server.next().await, ClientMessage::Cancel { id });
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_taken_is_granted_again() {
+    let config = Config {
+        credit_entries: 4,
+        ..Config::default()
+    };
+    let (client, mut server) = connected(config).await;
+    let mut tail = client.tail("s", TailFrom::Now);
+    assert!(pending(&mut tail.next()));
+    let id = server.subscribed().await;
+    for entry in ["1-0", "2-0", "3-0", "4-0"] {
+        server.push_entries(id, &[entry]);
+    }
+    // What is sent behind the pushes comes without a grant before it.
+    let call = client.stream_read_latest("s", 1);
+    futures_util::pin_mut!(call);
+    assert!(pending(&mut call));
+    let request = server.next().await;
+    assert!(
+        matches!(request, ClientMessage::Request { .. }),
+        "{request:?}"
+    );
+    tail.next().await.unwrap().unwrap();
+    tail.next().await.unwrap().unwrap();
+    let grant = server.next().await;
+    assert!(
+        matches!(grant, ClientMessage::Grant { credit, .. } if credit.entries == 2),
+        "{grant:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_begins_in_the_first_poll_and_in_order_with_calls() {
+    let (client, mut server) = connected(Config::default()).await;
+    let mut tail = client.tail("s", TailFrom::Now);
+    drop(client.tail("never polled", TailFrom::Now));
+    let fields = || vec![("f".to_owned(), "v".to_owned())];
+    let before = client.stream_add("before", fields(), None);
+    let after = client.stream_add("after", fields(), None);
+    futures_util::pin_mut!(before, after);
+    assert!(pending(&mut before) && pending(&mut tail.next()) && pending(&mut after));
+    let stream = |message| match message {
+        ClientMessage::Request {
+            operation: Operation::Add { stream, .. },
+            ..
+        }
+        | ClientMessage::Subscribe {
+            subscription: Subscription::Tail { stream, .. },
+            ..
+        } => stream.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let mut sent = vec![];
+    for _ in 0..3 {
+        sent.push(stream(server.next().await));
+    }
+    assert_eq!(sent, ["before", "s", "after"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_comes_behind_what_was_pushed_and_is_the_last_item() {
+    let (client, mut server) = connected(Config::default()).await;
+    let mut tail = client.tail("s", TailFrom::Now);
+    assert!(pending(&mut tail.next()));
+    let id = server.subscribed().await;
+    server.push_entries(id, &["1-0"]);
+    let fault = Fault::from(&CacheError::from_code("WRONGTYPE", "why"));
+    let outcome = Outcome::Error(fault);
+    server.send(&ServerMessage::Reply { id, outcome });
+    assert!(tail.next().await.unwrap().is_ok());
+    let error = tail.next().await.unwrap().unwrap_err();
+    assert_eq!(error.code(), "WRONGTYPE");
+    assert!(tail.next().await.is_none());
+    drop(tail);
+
+    // What is over is not cancelled: the next message is another one.
+    let mut tail = client.tail("s", TailFrom::Now);
+    assert!(pending(&mut tail.next()));
+    server.subscribed().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_connection_ends_streams() {
+    let (client, mut server) = connected(Config::default()).await;
+    let mut tail = client.tail("s", TailFrom::Now);
+    let mut deliveries = client.consume("s", "g", "c", ConsumeOptions::default());
+    assert!(pending(&mut tail.next()) && pending(&mut deliveries.next()));
+    server.subscribed().await;
+    server.subscribed().await;
+    server.lose();
+    let error = tail.next().await.unwrap().unwrap_err();
+    assert_eq!(error.code(), "DISCONNECTED");
+    let error = deliveries.next().await.unwrap().unwrap_err();
+    assert_eq!(error.code(), "UNKNOWN_OUTCOME");
+    assert!(tail.next().await.is_none() && deliveries.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_client_has_no_streams() {
+    let (client, mut server) = connected(Config::default()).await;
+    let closing = client.close();
+    futures_util::pin_mut!(closing);
+    assert!(pending(&mut closing));
+    server.lose();
+    closing.await;
+    let first = client.tail("s", TailFrom::Now).next().await.unwrap();
+    assert_eq!(first.unwrap_err().code(), "CLOSED");
+}
+
+#[tokio::test(start_paused = true)]
+async fn invalid_options_are_refused() {
+    let (client, _server) = connected(Config::default()).await;
+    let mut deliveries = client.consume("s", "g", "c", batch(0));
+    let error = deliveries.next().await.unwrap().unwrap_err();
+    assert_eq!(error.code(), "ERR");
+    assert!(deliveries.next().await.is_none());
+}

@@ -1,0 +1,188 @@
+//! A server that is played by hand, behind a socket without a network.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use streamgate_client::transport::{Clock, Connector, Socket, SocketEvent};
+use streamgate_client::{Client, Encoding, StreamEntry, driver};
+use streamgate_protocol::message::{Item, Welcome};
+use streamgate_protocol::{ClientMessage, ServerMessage};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+type Event = SocketEvent<Vec<u8>>;
+
+/// The server's end of the only connection.
+pub(crate) struct Server {
+    events: mpsc::UnboundedSender<Event>,
+    frames: mpsc::UnboundedReceiver<Vec<u8>>,
+    read: Vec<ClientMessage<'static>>,
+}
+
+/// A client whose driver runs on this runtime, and its server.
+pub(crate) async fn connected(config: streamgate_client::engine::Config) -> (Client, Server) {
+    let (events, receiver) = mpsc::unbounded_channel();
+    let (sender, frames) = mpsc::unbounded_channel();
+    let socket = ScriptedSocket {
+        events: receiver,
+        frames: sender,
+    };
+    let clock = PausedClock(Instant::now());
+    let (client, driver) = driver::pair(config, Once(Some(socket)), clock);
+    tokio::spawn(driver);
+    let subprotocol = Encoding::Binary.subprotocol().to_owned();
+    events.send(SocketEvent::Opened { subprotocol }).unwrap();
+    let mut server = Server {
+        events,
+        frames,
+        read: vec![],
+    };
+    server.send(&ServerMessage::Welcome(Welcome {
+        server: "scripted".into(),
+        max_in_flight: 1_000,
+        max_frame_bytes: 16 << 20,
+        heartbeat_ms: u32::MAX,
+    }));
+    client.opened().await.unwrap();
+    (client, server)
+}
+
+impl Server {
+    pub(crate) fn send(&mut self, message: &ServerMessage) {
+        let mut payload = Vec::new();
+        Encoding::Binary.append(&mut payload, message).unwrap();
+        let is_text = false;
+        self.events
+            .send(SocketEvent::Frame { payload, is_text })
+            .unwrap();
+    }
+
+    pub(crate) fn push(&mut self, id: u64, item: Item) {
+        self.send(&ServerMessage::Push { id, item });
+    }
+
+    /// Entries with these ids.
+    pub(crate) fn push_entries(&mut self, id: u64, ids: &[&str]) {
+        let entries = ids.iter().map(|id| entry(id)).collect();
+        let position = None;
+        self.push(id, Item::Entries { entries, position });
+    }
+
+    /// The client's next message.
+    pub(crate) async fn next(&mut self) -> ClientMessage<'static> {
+        while self.read.is_empty() {
+            let frame = self.frames.recv().await.expect("the client is there");
+            let messages = Encoding::Binary.messages::<ClientMessage<'_>>(&frame);
+            self.read
+                .extend(messages.map(|message| owned(message.unwrap())));
+        }
+        self.read.remove(0)
+    }
+
+    /// The id of the subscribe that comes next.
+    pub(crate) async fn subscribed(&mut self) -> u64 {
+        match self.next().await {
+            ClientMessage::Subscribe { id, .. } => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn lose(&mut self) {
+        let (code, reason) = (1006, String::new());
+        self.events
+            .send(SocketEvent::Closed { code, reason })
+            .unwrap();
+    }
+}
+
+pub(crate) fn entry(id: &str) -> StreamEntry {
+    (id.to_owned(), vec![("f".to_owned(), "v".to_owned())])
+}
+
+fn owned(message: ClientMessage<'_>) -> ClientMessage<'static> {
+    match message {
+        ClientMessage::Request { id, operation } => ClientMessage::Request {
+            id,
+            operation: operation.into_owned(),
+        },
+        ClientMessage::Subscribe {
+            id,
+            subscription,
+            credit,
+        } => ClientMessage::Subscribe {
+            id,
+            subscription: subscription.into_owned(),
+            credit,
+        },
+        ClientMessage::Cancel { id } => ClientMessage::Cancel { id },
+        ClientMessage::Grant { id, credit } => ClientMessage::Grant { id, credit },
+        ClientMessage::Ping { nonce } => ClientMessage::Ping { nonce },
+    }
+}
+
+struct Once(Option<ScriptedSocket>);
+
+struct ScriptedSocket {
+    events: mpsc::UnboundedReceiver<Event>,
+    frames: mpsc::UnboundedSender<Vec<u8>>,
+}
+
+impl Connector for Once {
+    type Socket = ScriptedSocket;
+
+    fn connect(&mut self, _subprotocol: &'static str) -> ScriptedSocket {
+        self.0.take().expect("one connection is enough")
+    }
+}
+
+impl Socket for ScriptedSocket {
+    type Payload = Vec<u8>;
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        match self.events.poll_recv(cx) {
+            Poll::Ready(Some(event)) => Poll::Ready(event),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn send(&mut self, frame: Vec<u8>, _is_text: bool) {
+        let _ = self.frames.send(frame);
+    }
+
+    fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn close(&mut self, _code: u16, _reason: &str) {}
+}
+
+struct PausedClock(Instant);
+
+impl Clock for PausedClock {
+    type Sleep = Pin<Box<Sleep>>;
+
+    fn now(&self) -> u64 {
+        self.0.elapsed().as_millis() as u64
+    }
+
+    fn sleep_until(&self, deadline: u64) -> Self::Sleep {
+        Box::pin(sleep_until(self.0 + Duration::from_millis(deadline)))
+    }
+}
+
+/// Only compiles for what may go to other threads.
+pub(crate) fn send<T: Send + 'static>(value: T) -> T {
+    value
+}
+
+/// Whether a future is not done yet.
+pub(crate) fn pending<F: Future + Unpin>(future: &mut F) -> bool {
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    Pin::new(future).poll(&mut cx).is_pending()
+}

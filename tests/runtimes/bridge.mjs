@@ -1,11 +1,14 @@
 // Does what the control socket says with the package's client, in whatever runtime this is.
 //
-// In:  {n, method, args}, {cancel: n}.
+// In:  {n, method, args}, {cancel: n}, {end: s}.
 // Out: {ready: {}}, {failed: fault}, {answer: {n, ok}}, {answer: {n, error: fault}}.
 
 import { connect } from "streamgate";
 
-/** Each method with its arguments in the order of the trait's, then the signal. */
+/**
+ * Each method with its arguments in the order of the trait's, then the signal, then the
+ * subscriptions.
+ */
 const methods = {
   async add(client, [stream, fields, maxlen], signal) {
     return { id: await client.add(stream, fields, options({ maxlen, signal })) };
@@ -24,10 +27,56 @@ const methods = {
     const limits = options({ count, blockMs, signal });
     return { entries: plain(await client.readGroup(stream, group, consumer, limits)) };
   },
-  async ack(client, [stream, group, ids], signal) {
-    return nothing(await client.ack(stream, group, ids, { signal }));
+  async ack(client, [stream, group, ids], signal, subscriptions) {
+    // A batch acknowledges itself where it can, so that both ways are tested.
+    const batch = subscriptions.given(stream, group, ids);
+    return nothing(await (batch ? batch.ack() : client.ack(stream, group, ids, { signal })));
+  },
+  tail(client, [s, [stream, from]], _, subscriptions) {
+    return subscriptions.begin(s, (signal) => client.tail(stream, { from, signal }));
+  },
+  consume(client, [s, [stream, group, consumer, batch]], _, subscriptions) {
+    const make = (signal) => client.consume(stream, group, consumer, { batch, signal });
+    return subscriptions.begin(s, make, { stream, group });
+  },
+  next(_client, [s], _, subscriptions) {
+    return subscriptions.next(s);
   },
 };
+
+/** Subscriptions by their numbers. The next item is taken only when it is called for. */
+class Subscriptions {
+  #running = new Map();
+  /** Batches that were not acknowledged as a whole, by whose they are. */
+  #given = new Map();
+
+  begin(s, make, place) {
+    const controller = new AbortController();
+    const batches = make(controller.signal).batches()[Symbol.asyncIterator]();
+    this.#running.set(s, { controller, batches, place });
+    return this.next(s);
+  }
+
+  async next(s) {
+    const { batches, place } = this.#running.get(s);
+    const { done, value: batch } = await batches.next();
+    if (done) return {};
+    const pulled = { entries: plain(batch.entries), gap: batch.gap, position: batch.position };
+    if (place) this.#given.set(key(place.stream, place.group, ids(batch)), batch);
+    return { pulled };
+  }
+
+  given(stream, group, ids) {
+    const batch = this.#given.get(key(stream, group, ids));
+    this.#given.delete(key(stream, group, ids));
+    return batch;
+  }
+
+  end(s) {
+    this.#running.get(s)?.controller.abort();
+    this.#running.delete(s);
+  }
+}
 
 /**
  * Connects to the control socket and to the proxy, and serves until the control socket closes.
@@ -49,11 +98,12 @@ export async function serve(control, proxy) {
     return;
   }
   const running = new Map();
+  const subscriptions = new Subscriptions();
   const call = async ({ n, method, args }) => {
     const controller = new AbortController();
     running.set(n, controller);
     try {
-      const ok = await methods[method](client, args, controller.signal);
+      const ok = await methods[method](client, args, controller.signal, subscriptions);
       say({ answer: { n, ok } });
     } catch (error) {
       // Who cancels a call does not wait for its answer.
@@ -64,8 +114,9 @@ export async function serve(control, proxy) {
   };
   socket.addEventListener("message", ({ data }) => {
     const command = JSON.parse(data);
-    if (command.cancel === undefined) call(command);
-    else running.get(command.cancel)?.abort();
+    if (command.cancel !== undefined) running.get(command.cancel)?.abort();
+    else if (command.end !== undefined) subscriptions.end(command.end);
+    else call(command);
   });
   say({ ready: {} });
   await closed;
@@ -89,6 +140,14 @@ function options(given) {
 
 function plain(entries) {
   return Array.from(entries, ({ id, fields }) => [id, fields]);
+}
+
+function ids({ entries }) {
+  return Array.from(entries, ({ id }) => id);
+}
+
+function key(...parts) {
+  return JSON.stringify(parts);
 }
 
 function nothing(value) {

@@ -12,6 +12,7 @@ mod chromium;
 mod control;
 mod message;
 mod process;
+mod subscriptions;
 mod workerd;
 
 pub use backend::Bridged;

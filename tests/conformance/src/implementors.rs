@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use streamgate_client::Client;
-use streamgate_protocol::StreamingBackend;
+use streamgate_protocol::SubscribingBackend;
 use streamgate_protocol::codec::Encoding;
 use streamgate_proxy::{MemoryStreams, RedisStreams};
 use streamgate_test_support::{Proxy, RedisServer, RedisVersion};
@@ -14,15 +14,33 @@ use crate::bridge::{Chromium, Workerd};
 use crate::fixture::SideDoor;
 use crate::run::Subject;
 
-/// One of the ways to the six operations.
+/// One of the ways to the six operations and to subscriptions.
 #[derive(Debug, Clone, Copy)]
 pub struct Implementor {
     /// Its name in the report.
     pub name: &'static str,
     /// The Redis behind it; memory without.
     redis: Option<RedisVersion>,
+    /// Its Redis's own arguments.
+    config: &'static [&'static str],
     road: Road,
 }
+
+/// A Redis whose access list refuses to push what has changed, as those of some hosts do.
+const UNTRACKED: &[&str] = &[
+    "--user",
+    "default",
+    "on",
+    "nopass",
+    "~*",
+    "&*",
+    "+@all",
+    "-client|tracking",
+];
+
+/// A Redis that forgets whom it has to tell of what: cases run side by side, so their keys drive
+/// each other out of its table.
+const SMALL_TRACKING_TABLE: &[&str] = &["--tracking-table-max-keys", "10"];
 
 /// How its callers reach it.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +60,18 @@ pub const ALL: &[Implementor] = &[
     of("memory", None, Road::Direct),
     of("redis-7.0", Some(RedisVersion::V7_0), Road::Direct),
     of("redis-8.2", Some(RedisVersion::V8_2), Road::Direct),
+    of(
+        "redis-7.0/untracked",
+        Some(RedisVersion::V7_0),
+        Road::Direct,
+    )
+    .with(UNTRACKED),
+    of(
+        "redis-7.0/small-tracking-table",
+        Some(RedisVersion::V7_0),
+        Road::Direct,
+    )
+    .with(SMALL_TRACKING_TABLE),
     of("client/memory", None, Road::Client(Encoding::Binary)),
     of(
         "client/redis-7.0",
@@ -53,6 +83,12 @@ pub const ALL: &[Implementor] = &[
         Some(RedisVersion::V8_2),
         Road::Client(Encoding::Binary),
     ),
+    of(
+        "client/redis-7.0/untracked",
+        Some(RedisVersion::V7_0),
+        Road::Client(Encoding::Binary),
+    )
+    .with(UNTRACKED),
     of(
         "client-json/redis-7.0",
         Some(RedisVersion::V7_0),
@@ -83,6 +119,10 @@ pub struct Running {
 }
 
 impl Implementor {
+    const fn with(self, config: &'static [&'static str]) -> Self {
+        Self { config, ..self }
+    }
+
     /// Whether there is a Redis behind it, so that every case applies.
     pub fn has_redis(&self) -> bool {
         self.redis.is_some()
@@ -94,9 +134,11 @@ impl Implementor {
     ///
     /// Something that it needs is missing or does not start.
     pub async fn start(&self) -> anyhow::Result<Running> {
+        let config = self.config;
         let redis = match self.redis {
             Some(version) => {
-                Some(tokio::task::spawn_blocking(move || RedisServer::start(version)).await??)
+                let start = move || RedisServer::start_with(version, config);
+                Some(tokio::task::spawn_blocking(start).await??)
             }
             None => None,
         };
@@ -117,7 +159,7 @@ impl Implementor {
         };
         let endpoint = proxy.as_ref().map(Proxy::ws_url).unwrap_or_default();
         let mut runtime: Option<Box<dyn Any + Send>> = None;
-        let backend: Arc<dyn StreamingBackend> = match (self.road, &url) {
+        let backend: Arc<dyn SubscribingBackend> = match (self.road, &url) {
             (Road::Direct, None) => Arc::new(MemoryStreams::new()),
             (Road::Direct, Some(url)) => Arc::new(RedisStreams::connect(url).await?),
             (Road::Client(encoding), _) => Arc::new(
@@ -148,5 +190,11 @@ impl Implementor {
 }
 
 const fn of(name: &'static str, redis: Option<RedisVersion>, road: Road) -> Implementor {
-    Implementor { name, redis, road }
+    let config = &[];
+    Implementor {
+        name,
+        redis,
+        config,
+        road,
+    }
 }

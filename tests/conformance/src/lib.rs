@@ -1,8 +1,10 @@
 //! The one list of cases that every implementor of
-//! [`StreamingBackend`](streamgate_protocol::StreamingBackend) must pass, and what runs it.
+//! [`SubscribingBackend`](streamgate_protocol::SubscribingBackend), and so of
+//! [`StreamingBackend`](streamgate_protocol::StreamingBackend), must pass, and what runs it.
 //!
 //! - [`cases`]: the cases, one file a topic, and the list of all of them.
 //! - [`fixture`]: what a case is given.
+//! - [`reader`]: a tail as cases read it.
 //! - [`run`]: runs cases against one implementor.
 //! - [`implementors`]: the implementors, each with what it needs to be started.
 //! - [`bridge`]: the same trait on top of the npm package, in a browser or an edge runtime.
@@ -19,5 +21,6 @@ pub mod bridge;
 pub mod cases;
 pub mod fixture;
 pub mod implementors;
+pub mod reader;
 pub mod report;
 pub mod run;

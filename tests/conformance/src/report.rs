@@ -65,7 +65,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<24} {:>6} {:>6} {:>7} {:>15} {:>8}",
+            "{:<32} {:>6} {:>6} {:>7} {:>15} {:>8}",
             "implementor", "cases", "run", "failed", "not applicable", "seconds"
         )?;
         for row in &self.rows {
@@ -76,7 +76,7 @@ impl fmt::Display for Report {
             };
             write!(
                 f,
-                "{name:<24} {cases:>6} {run:>6} {failed:>7} {left_out:>15} {seconds:>8.1}"
+                "{name:<32} {cases:>6} {run:>6} {failed:>7} {left_out:>15} {seconds:>8.1}"
             )?;
             match row.problem() {
                 Some(problem) => writeln!(f, "  {problem}")?,

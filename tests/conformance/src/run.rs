@@ -7,7 +7,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use streamgate_protocol::StreamingBackend;
+use streamgate_protocol::SubscribingBackend;
 use tokio::task::JoinSet;
 
 use crate::cases::Case;
@@ -17,7 +17,7 @@ use crate::fixture::{Fixture, SideDoor};
 #[derive(Clone)]
 pub struct Subject {
     /// The backend under test.
-    pub backend: Arc<dyn StreamingBackend>,
+    pub backend: Arc<dyn SubscribingBackend>,
     /// The Redis behind it, if there is one.
     pub side_door: Option<SideDoor>,
 }

@@ -31,8 +31,18 @@ impl Bridged {
         }
     }
 
-    async fn call(&self, method: &'static str, args: Value) -> CacheResult<Given> {
-        let n = self.next.fetch_add(1, Ordering::Relaxed);
+    /// A number that no other call and no other subscription has.
+    pub(super) fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Says something that is not answered. If the runtime is gone, so is what it was about.
+    pub(super) fn say(&self, command: Command) {
+        drop(self.commands.send(command));
+    }
+
+    pub(super) async fn call(&self, method: &'static str, args: Value) -> CacheResult<Given> {
+        let n = self.number();
         let answer = self.calls.expect(n);
         let _cancel = CancelOnDrop { bridged: self, n };
         self.commands
@@ -156,17 +166,12 @@ struct CancelOnDrop<'a> {
 impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
         if self.bridged.calls.forget(self.n).is_some() {
-            // If the runtime is gone, so is the call.
-            drop(
-                self.bridged
-                    .commands
-                    .send(Command::Cancel { cancel: self.n }),
-            );
+            self.bridged.say(Command::Cancel { cancel: self.n });
         }
     }
 }
 
-fn number(n: usize) -> CacheResult<usize> {
+pub(super) fn number(n: usize) -> CacheResult<usize> {
     if n > MAX_SAFE_INTEGER {
         return Err(wrong("a number beyond those of JavaScript"));
     }
@@ -183,11 +188,12 @@ fn nothing(given: &Given) -> CacheResult<()> {
             id: None,
             entries: None,
             last_id: None,
+            pulled: None,
         } => Ok(()),
         _ => Err(wrong("a method that gives nothing gave something")),
     }
 }
 
-fn wrong(what: &str) -> CacheError {
+pub(super) fn wrong(what: &str) -> CacheError {
     CacheError::InternalError(what.to_owned())
 }

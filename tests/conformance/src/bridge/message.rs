@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use streamgate_protocol::error::retry_of;
-use streamgate_protocol::{CacheError, CacheResult, StreamEntry};
+use streamgate_protocol::{CacheError, CacheResult, Gap, StreamEntry};
 
 /// To the script.
 #[derive(Debug, Serialize)]
@@ -21,6 +21,11 @@ pub(super) enum Command {
     Cancel {
         /// The call's number.
         cancel: u64,
+    },
+    /// End a subscription.
+    End {
+        /// The subscription's number.
+        end: u64,
     },
 }
 
@@ -53,6 +58,18 @@ pub(super) struct Given {
     pub(super) entries: Option<Vec<StreamEntry>>,
     /// Of a read.
     pub(super) last_id: Option<String>,
+    /// Of a subscription, unless it ended.
+    pub(super) pulled: Option<Box<Pulled>>,
+}
+
+/// What a subscription gave.
+#[derive(Debug, Deserialize)]
+pub(super) struct Pulled {
+    pub(super) entries: Vec<StreamEntry>,
+    /// Of a tail: what is missing in front of them.
+    pub(super) gap: Option<Gap>,
+    /// Of a tail: where it stands.
+    pub(super) position: Option<String>,
 }
 
 /// What was thrown.

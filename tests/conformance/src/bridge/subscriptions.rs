@@ -1,0 +1,185 @@
+//! Subscriptions, by calls on the control socket: the script takes the next item only when it is
+//! called for one, so that whoever does not poll here does not read there.
+
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use serde_json::{Value, json};
+use streamgate_protocol::{
+    CacheResult, ConsumeOptions, Deliveries, SubscribingBackend, Tail, TailFrom, TailItem,
+};
+
+use super::backend::{Bridged, number, wrong};
+use super::message::{Command, Pulled};
+
+impl SubscribingBackend for Bridged {
+    fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
+        let args = start(from).map(|from| json!([stream_key, from]));
+        let items = self.subscribe("tail", args).flat_map(|pulled| {
+            stream::iter(match pulled.and_then(items) {
+                Ok(items) => items.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error)],
+            })
+        });
+        items.boxed()
+    }
+
+    fn consume(
+        &self,
+        stream_key: &str,
+        group_name: &str,
+        consumer_name: &str,
+        options: ConsumeOptions,
+    ) -> Deliveries {
+        let args = number(options.batch)
+            .map(|batch| json!([stream_key, group_name, consumer_name, batch]));
+        self.subscribe("consume", args)
+            .map(|pulled| match pulled? {
+                Pulled {
+                    entries,
+                    gap: None,
+                    position: None,
+                } => Ok(entries),
+                pulled => Err(wrong(&format!("a consumer was given {pulled:?}"))),
+            })
+            .boxed()
+    }
+}
+
+impl Bridged {
+    /// What the package's subscription gives, until it throws or ends.
+    fn subscribe(
+        &self,
+        method: &'static str,
+        args: CacheResult<Value>,
+    ) -> BoxStream<'static, CacheResult<Pulled>> {
+        let first = Some((self.clone(), None::<EndOnDrop>));
+        stream::unfold(first, move |state| {
+            let args = args.clone();
+            async move {
+                let (bridged, open) = state?;
+                let (given, subscription) = match open {
+                    None => match args {
+                        Ok(args) => {
+                            let subscription = EndOnDrop::new(&bridged);
+                            let args = json!([subscription.s, args]);
+                            (bridged.call(method, args).await, Some(subscription))
+                        }
+                        Err(error) => (Err(error), None),
+                    },
+                    Some(subscription) => {
+                        let args = json!([subscription.s]);
+                        (bridged.call("next", args).await, Some(subscription))
+                    }
+                };
+                match given {
+                    Ok(given) => {
+                        // Without one, it ended.
+                        let pulled = *given.pulled?;
+                        Some((Ok(pulled), subscription.map(|s| (bridged, Some(s)))))
+                    }
+                    Err(error) => Some((Err(error), None)),
+                }
+            }
+        })
+        .boxed()
+    }
+}
+
+/// A subscription of the script, which ends with this.
+struct EndOnDrop {
+    bridged: Bridged,
+    s: u64,
+}
+
+impl EndOnDrop {
+    fn new(bridged: &Bridged) -> Self {
+        let (bridged, s) = (bridged.clone(), bridged.number());
+        Self { bridged, s }
+    }
+}
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.bridged.say(Command::End { end: self.s });
+    }
+}
+
+/// The package's `from`.
+fn start(from: TailFrom) -> CacheResult<Value> {
+    Ok(match from {
+        TailFrom::Beginning => json!("beginning"),
+        TailFrom::Now => json!("now"),
+        TailFrom::After(id) => json!(id),
+        TailFrom::Last(count) => json!({ "last": number(count)? }),
+    })
+}
+
+/// The package gives a gap with what is behind it; the trait gives one after the other.
+fn items(pulled: Pulled) -> CacheResult<Vec<TailItem>> {
+    let Pulled {
+        entries,
+        gap,
+        position: Some(position),
+    } = pulled
+    else {
+        return Err(wrong("a tail gave no position"));
+    };
+    if entries.is_empty()
+        && let Some(gap) = &gap
+        && gap.position != position
+    {
+        return Err(wrong(&format!(
+            "a tail stands at {position} behind {gap:?}"
+        )));
+    }
+    let behind =
+        (gap.is_none() || !entries.is_empty()).then_some(TailItem::Entries { entries, position });
+    Ok(gap.map(TailItem::Gap).into_iter().chain(behind).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use streamgate_protocol::Gap;
+
+    use super::*;
+
+    fn gap() -> Gap {
+        Gap {
+            after: "1-0".to_owned(),
+            first: None,
+            recreated: false,
+            position: "4-0".to_owned(),
+        }
+    }
+
+    fn pulled(ids: &[&str], gap: Option<Gap>, position: Option<&str>) -> Pulled {
+        Pulled {
+            entries: ids
+                .iter()
+                .map(|id| ((*id).to_owned(), Vec::new()))
+                .collect(),
+            gap,
+            position: position.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_gap_comes_before_what_is_behind_it() {
+        let items = items(pulled(&["5-0"], Some(gap()), Some("5-0"))).unwrap();
+        assert_eq!(items[0], TailItem::Gap(gap()));
+        assert!(matches!(&items[1], TailItem::Entries { position, .. } if position == "5-0"));
+    }
+
+    #[test]
+    fn only_a_gap_is_no_batch_without_entries() {
+        let gap_alone = items(pulled(&[], Some(gap()), Some("4-0"))).unwrap();
+        assert_eq!(gap_alone, [TailItem::Gap(gap())]);
+        assert!(items(pulled(&[], Some(gap()), Some("5-0"))).is_err());
+        let first = items(pulled(&[], None, Some("5-0"))).unwrap();
+        assert!(matches!(&first[..], [TailItem::Entries { .. }]));
+    }
+
+    #[test]
+    fn a_tail_without_a_position_is_a_bug() {
+        assert!(items(pulled(&[], None, None)).is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! Tails that are not polled: they lose nothing, and are in nobody's way.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use streamgate_protocol::TailFrom;
+
+use crate::fixture::Fixture;
+use crate::reader::Reader;
+
+cases![
+    a_tail_that_is_not_polled_loses_nothing,
+    a_tail_that_is_not_polled_delays_no_other,
+    a_tail_that_is_not_polled_delays_nothing_of_its_client,
+    many_tails_that_are_not_polled_lose_nothing,
+    a_tail_that_falls_behind_again_and_again_loses_nothing,
+];
+
+/// Thousands come meanwhile.
+async fn a_tail_that_is_not_polled_loses_nothing(f: Fixture) {
+    let key = f.key();
+    let mut tail = Reader::start(&f, &key, TailFrom::Now).await;
+    let added = f.pour(&key, 5_000).await.unwrap();
+    assert_eq!(tail.ids(5_000).await, added);
+    tail.silent(100).await;
+}
+
+/// Of the same stream.
+async fn a_tail_that_is_not_polled_delays_no_other(f: Fixture) {
+    let key = f.key();
+    let mut slow = Reader::start(&f, &key, TailFrom::Now).await;
+    let mut quick = Reader::start(&f, &key, TailFrom::Now).await;
+    let long = "x".repeat(10_000);
+    let mut added = Vec::new();
+    for _ in 0..1_000 {
+        let start = Instant::now();
+        let id = f.add(&key, &long).await.unwrap();
+        assert_eq!(quick.ids(1).await, [&*id]);
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+        added.push(id);
+    }
+    assert_eq!(slow.ids(1_000).await, added);
+}
+
+/// Neither its adds nor its reads, nor a tail of another stream.
+async fn a_tail_that_is_not_polled_delays_nothing_of_its_client(f: Fixture) {
+    let (key, other) = (f.key(), f.key());
+    let mut slow = Reader::start(&f, &key, TailFrom::Now).await;
+    let added = f.pour(&key, 3_000).await.unwrap();
+    let mut quick = Reader::start(&f, &other, TailFrom::Now).await;
+    for i in 0..20 {
+        let start = Instant::now();
+        let wait = f.backend.stream_read(&other, "$", 1, Some(20_000));
+        let (read, id) = futures_util::future::join(wait, f.add(&other, "new")).await;
+        let id = id.unwrap();
+        assert_eq!(read.unwrap()[0].0, id);
+        assert_eq!(quick.ids(1).await, [id], "{i}");
+        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    }
+    assert_eq!(slow.ids(3_000).await, added);
+}
+
+/// Each has its place.
+async fn many_tails_that_are_not_polled_lose_nothing(f: Fixture) {
+    let key = f.key();
+    let tails = join_all((0..30).map(|_| Reader::start(&f, &key, TailFrom::Now))).await;
+    let long = "x".repeat(2_000);
+    let mut added = Vec::new();
+    for _ in 0..10 {
+        let adds = join_all((0..30).map(|_| f.add(&key, &long))).await;
+        added.extend(adds.into_iter().map(Result::unwrap));
+    }
+    for mut tail in tails {
+        assert_eq!(tail.ids(300).await, added);
+    }
+}
+
+/// From a backlog to live, and back.
+async fn a_tail_that_falls_behind_again_and_again_loses_nothing(f: Fixture) {
+    let key = f.key();
+    let mut tail = Reader::start(&f, &key, TailFrom::Now).await;
+    for n in [1, 700, 2, 1_500, 1, 1, 300] {
+        let added = f.pour(&key, n).await.unwrap();
+        assert_eq!(tail.ids(n).await, added);
+        tail.silent(20).await;
+    }
+}

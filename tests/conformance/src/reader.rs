@@ -1,0 +1,196 @@
+//! A tail as cases read it. What every tail has to keep is checked on every item: order,
+//! positions, no batch without entries behind the first, gaps in front of what is behind them.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use streamgate_protocol::{CacheResult, Gap, StreamEntry, Tail, TailFrom, TailItem};
+
+use crate::fixture::{Fixture, code, parts};
+
+/// Far beyond what anything takes that must come.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A tail that is read entry by entry. Every method panics where the tail is not as it should be.
+pub struct Reader {
+    tail: Tail,
+    /// Whether the first item has come.
+    begun: bool,
+    position: String,
+    /// The entry that the last gap announced.
+    announced: Option<String>,
+    ready: VecDeque<Given>,
+}
+
+/// What a tail gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Given {
+    /// An entry.
+    Entry(StreamEntry),
+    /// A gap.
+    Gap(Gap),
+}
+
+impl Reader {
+    /// Asks for a tail: polls once, so that it is under way before the next line.
+    pub fn asked(f: &Fixture, key: &str, from: TailFrom) -> Self {
+        let mut reader = Self {
+            tail: f.backend.tail(key, from),
+            begun: false,
+            position: String::new(),
+            announced: None,
+            ready: VecDeque::new(),
+        };
+        if let Some(next) = reader.tail.next().now_or_never() {
+            reader.take(next);
+        }
+        reader
+    }
+
+    /// Asks for a tail and waits for its first item.
+    pub async fn start(f: &Fixture, key: &str, from: TailFrom) -> Self {
+        let mut reader = Self::asked(f, key, from);
+        reader.begin().await;
+        reader
+    }
+
+    /// Waits for the first item, unless it has come.
+    pub async fn begin(&mut self) {
+        if !self.begun {
+            let next = self.next().await;
+            self.take(next);
+        }
+    }
+
+    /// The position of the item that came last.
+    pub fn position(&self) -> &str {
+        &self.position
+    }
+
+    /// What comes next.
+    pub async fn given(&mut self) -> Given {
+        loop {
+            if let Some(given) = self.ready.pop_front() {
+                return given;
+            }
+            let next = self.next().await;
+            self.take(next);
+        }
+    }
+
+    /// The next entry.
+    pub async fn entry(&mut self) -> StreamEntry {
+        match self.given().await {
+            Given::Entry(entry) => entry,
+            Given::Gap(gap) => fail(&format!("a gap where none is: {gap:?}")),
+        }
+    }
+
+    /// The ids of the next `n` entries.
+    pub async fn ids(&mut self, n: usize) -> Vec<String> {
+        let mut ids = Vec::with_capacity(n);
+        while ids.len() < n {
+            ids.push(self.entry().await.0);
+        }
+        ids
+    }
+
+    /// A gap, which must come next.
+    pub async fn gap(&mut self) -> Gap {
+        match self.given().await {
+            Given::Gap(gap) => gap,
+            Given::Entry(entry) => fail(&format!("no gap, but {entry:?}")),
+        }
+    }
+
+    /// Everything up to the entry with this id.
+    pub async fn until(&mut self, id: &str) -> Vec<Given> {
+        let mut all = Vec::new();
+        loop {
+            let given = self.given().await;
+            let last = matches!(&given, Given::Entry((this, _)) if this == id);
+            all.push(given);
+            if last {
+                return all;
+            }
+        }
+    }
+
+    /// The code of the error that must come next, and end the tail.
+    pub async fn error(&mut self) -> String {
+        assert_eq!(self.ready, [], "before the error");
+        let next = self.next().await;
+        let Some(failed @ Err(_)) = next else {
+            return fail(&format!("no error, but {next:?}"));
+        };
+        assert_eq!(self.next().await, None, "behind the error");
+        code(&failed).to_owned()
+    }
+
+    /// Nothing may come for so long.
+    pub async fn silent(&mut self, ms: u64) {
+        assert_eq!(self.ready, [], "where nothing should come");
+        let next = tokio::time::timeout(Duration::from_millis(ms), self.tail.next()).await;
+        assert!(next.is_err(), "where nothing should come: {next:?}");
+    }
+
+    async fn next(&mut self) -> Option<CacheResult<TailItem>> {
+        let next = tokio::time::timeout(PATIENCE, self.tail.next()).await;
+        next.unwrap_or_else(|_| fail(&format!("nothing came behind {:?}", self.position)))
+    }
+
+    fn take(&mut self, next: Option<CacheResult<TailItem>>) {
+        let first = !std::mem::replace(&mut self.begun, true);
+        match next {
+            Some(Ok(TailItem::Entries { entries, position })) => {
+                self.entries(first, entries, position);
+            }
+            Some(Ok(TailItem::Gap(gap))) => self.gap_comes(first, gap),
+            ended => fail(&format!("the tail ended: {ended:?}")),
+        }
+    }
+
+    fn entries(&mut self, first: bool, entries: Vec<StreamEntry>, position: String) {
+        assert!(first || !entries.is_empty(), "a batch without entries");
+        let at = parts(&position);
+        let mut last = (!self.position.is_empty()).then(|| parts(&self.position));
+        for (id, _) in &entries {
+            if let Some(announced) = self.announced.take() {
+                assert_eq!(*id, announced, "the gap announced another entry");
+            }
+            assert!(last < Some(parts(id)), "{id} after {last:?}");
+            last = Some(parts(id));
+        }
+        assert!(
+            entries.is_empty() || last == Some(at),
+            "{position} is not the last entry's id"
+        );
+        self.position = position;
+        self.ready.extend(entries.into_iter().map(Given::Entry));
+    }
+
+    fn gap_comes(&mut self, first: bool, gap: Gap) {
+        if !first {
+            assert_eq!(
+                parts(&gap.after),
+                parts(&self.position),
+                "where the tail did not stand"
+            );
+        }
+        if let Some(id) = &gap.first {
+            assert!(
+                parts(&gap.position) < parts(id),
+                "it resumes beyond an entry: {gap:?}"
+            );
+        }
+        self.announced.clone_from(&gap.first);
+        self.position.clone_from(&gap.position);
+        self.ready.push_back(Given::Gap(gap));
+    }
+}
+
+#[expect(clippy::panic, reason = "how a case fails")]
+fn fail<T>(why: &str) -> T {
+    panic!("{why}")
+}

@@ -64,7 +64,7 @@ async fn a_backlog_joins_what_comes_live(f: Fixture) {
 /// It is behind all the while, and then is not.
 async fn a_tail_that_reads_slowly_joins_too(f: Fixture) {
     let key = f.key();
-    let tails = [1, 10, 100].map(|every| (every, f.clone(), key.clone()));
+    let tails = [5, 20, 100].map(|every| (every, f.clone(), key.clone()));
     let read = join_all(tails.map(|(every, f, key)| async move {
         let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
         read_to_end(&mut tail, every).await

@@ -16,6 +16,9 @@ cases![
     a_tail_that_falls_behind_again_and_again_loses_nothing,
 ];
 
+/// Far beyond what anything takes that is not held up.
+const PROMPT: Duration = Duration::from_secs(8);
+
 /// Thousands come meanwhile.
 async fn a_tail_that_is_not_polled_loses_nothing(f: Fixture) {
     let key = f.key();
@@ -36,7 +39,7 @@ async fn a_tail_that_is_not_polled_delays_no_other(f: Fixture) {
         let start = Instant::now();
         let id = f.add(&key, &long).await.unwrap();
         assert_eq!(quick.ids(1).await, [&*id]);
-        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+        assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
         added.push(id);
     }
     assert_eq!(slow.ids(1_000).await, added);
@@ -55,7 +58,7 @@ async fn a_tail_that_is_not_polled_delays_nothing_of_its_client(f: Fixture) {
         let id = id.unwrap();
         assert_eq!(read.unwrap()[0].0, id);
         assert_eq!(quick.ids(1).await, [id], "{i}");
-        assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+        assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
     }
     assert_eq!(slow.ids(3_000).await, added);
 }

@@ -1,191 +1,16 @@
-//! The test of the cases themselves: a backend that is broken on purpose must fail one, and the
-//! same backend unbroken must pass all.
+//! What can be wrong with the six operations.
 
-use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, StreamExt as _};
-use streamgate_conformance::cases;
-use streamgate_conformance::fixture::SideDoor;
-use streamgate_conformance::run::{Plan, Subject, run};
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult, StreamEntry, StreamingBackend};
-use streamgate_proxy::{MemoryStreams, RedisStreams};
-use streamgate_test_support::{RedisServer, RedisVersion};
 
-/// Declares the ways to be wrong and lists them.
-macro_rules! faults {
-    ($($fault:ident,)*) => {
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        enum Fault {
-            None,
-            /// Seen only in what is pending, so only with Redis behind.
-            AckAcknowledgesNothing,
-            $($fault,)*
-        }
-
-        const FAULTS: &[Fault] = &[$(Fault::$fault,)*];
-    };
-}
-
-faults! {
-    AddDropsRepeatedNames,
-    AddSortsFields,
-    AddTakesNoFields,
-    AddCutsAtNul,
-    AddIgnoresMaxlen,
-    AddTrimsBelowMaxlen,
-    AddTakesLongKeys,
-    AddAnswersLate,
-    LatestOldestFirst,
-    LatestTakesCount0AsNoLimit,
-    LatestFailsOnMissingKeys,
-    LatestTakesLongKeys,
-    ReadIncludesLastId,
-    ReadIgnoresCount,
-    ReadTakesCount0AsNothing,
-    ReadTakesMalformedIds,
-    ReadResolvesNowLate,
-    ReadEndsAfterHalfASecond,
-    ReadFailsWhenNothingCame,
-    ReadWaitsForEver,
-    ReadTakesBlock0AsNoWait,
-    CreateGroupSwallowsBusy,
-    CreateGroupIgnoresItsId,
-    CreateGroupWantsTheStream,
-    CreateGroupTakesMalformedIds,
-    GroupReadGivesEntriesTwice,
-    GroupReadTakesMissingGroups,
-    GroupReadServesTheLastFirst,
-    GroupReadEndsAfterHalfASecond,
-    GroupReadIgnoresCount,
-    GroupReadIsNotCancelled,
-    AckFailsOnUnknownIds,
-    AckFailsWithoutIds,
-    AckTakesMalformedIds,
-    AckNeedsTheGroup,
-    WaitsHoldUpAdds,
-}
-
-/// Faults looked for at the same time: most end at once, some by waiting in vain.
-const FAULTS_AT_ONCE: usize = 12;
-
-/// All at once: nearly all of a case's time is waiting.
-const ALL: Plan = Plan {
-    at_once: 256,
-    timeout: Duration::from_secs(20),
-    stop_at_failure: false,
-};
-
-/// A broken backend may leave a case waiting for ever. Longer than the longest case, 4 s.
-const UNTIL_FAILURE: Plan = Plan {
-    at_once: 256,
-    timeout: Duration::from_secs(7),
-    stop_at_failure: true,
-};
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backend_that_is_not_broken_passes() {
-    let cases = cases::all();
-    let tally = run(&in_memory(Fault::None), &cases, ALL).await;
-    assert_eq!(tally.failures, []);
-    let everywhere = cases.iter().filter(|case| !case.needs_side_door()).count();
-    assert_eq!(tally.run, everywhere);
-    assert_eq!(tally.not_applicable, cases.len() - everywhere);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_is_found() {
-    let found: Vec<_> = futures_util::stream::iter(FAULTS)
-        .map(|fault| async move {
-            (
-                fault,
-                run(&in_memory(*fault), &cases::all(), UNTIL_FAILURE).await,
-            )
-        })
-        .buffer_unordered(FAULTS_AT_ONCE)
-        .collect()
-        .await;
-    assert_eq!(found.len(), FAULTS.len());
-    let mut unnoticed = Vec::new();
-    for (fault, tally) in found {
-        match tally.failures.first() {
-            Some(failure) => println!("{fault:?} is found by {}", failure.case),
-            None => unnoticed.push(fault),
-        }
-    }
-    assert!(unnoticed.is_empty(), "passed all cases: {unnoticed:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_acknowledgement_that_does_nothing_is_found() {
-    let server = RedisServer::start(RedisVersion::V7_0).unwrap();
-    let mut cases = cases::all();
-    cases.retain(|case| case.topic == "ack");
-    let mut found = Vec::new();
-    for fault in [Fault::None, Fault::AckAcknowledgesNothing] {
-        let inner = Arc::new(RedisStreams::connect(&server.url()).await.unwrap());
-        let backend = Arc::new(Broken::new(inner, fault));
-        let side_door = Some(SideDoor::open(&server.url()).await.unwrap());
-        let tally = run(&Subject { backend, side_door }, &cases, ALL).await;
-        assert_eq!(tally.run, cases.len());
-        found.push(tally.failures.len());
-    }
-    assert_eq!(found[0], 0);
-    assert!(found[1] > 0);
-}
-
-fn in_memory(fault: Fault) -> Subject {
-    let backend = Arc::new(Broken::new(Arc::new(MemoryStreams::new()), fault));
-    Subject {
-        backend,
-        side_door: None,
-    }
-}
-
-/// A backend with one fault.
-struct Broken {
-    inner: Arc<dyn StreamingBackend>,
-    fault: Fault,
-    added: AtomicUsize,
-    /// Held by waits, for the fault in which they hold up adds.
-    waiting: tokio::sync::RwLock<()>,
-    /// What a group was given last.
-    given: tokio::sync::Mutex<HashMap<(String, String), Vec<StreamEntry>>>,
-}
-
-impl Broken {
-    fn new(inner: Arc<dyn StreamingBackend>, fault: Fault) -> Self {
-        Self {
-            inner,
-            fault,
-            added: AtomicUsize::new(0),
-            waiting: tokio::sync::RwLock::new(()),
-            given: tokio::sync::Mutex::default(),
-        }
-    }
-}
-
-fn is_malformed<T: Debug>(result: &CacheResult<T>) -> bool {
-    result
-        .as_ref()
-        .is_err_and(|error| error.code() == code::ERR)
-}
-
-fn refused(code: &str) -> CacheError {
-    CacheError::backend(code, "broken on purpose")
-}
-
-/// A long name as a backend without a bound would take it: by another, short one.
-fn short(key: &str) -> &str {
-    key.char_indices()
-        .nth(1_000)
-        .map_or(key, |(end, _)| &key[..end])
-}
+use crate::{Broken, Fault};
 
 impl StreamingBackend for Broken {
     fn stream_add<'a>(
@@ -227,7 +52,9 @@ impl StreamingBackend for Broken {
                     // It is carried out behind those that were asked after it.
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
-                Fault::WaitsHoldUpAdds => drop(self.waiting.write().await),
+                Fault::WaitsHoldUpAdds | Fault::TailsHoldUpAdds => {
+                    drop(self.waiting.write().await);
+                }
                 _ => {}
             }
             self.inner.stream_add(key, fields, maxlen).await
@@ -471,4 +298,21 @@ impl StreamingBackend for Broken {
             }
         })
     }
+}
+
+fn is_malformed<T: Debug>(result: &CacheResult<T>) -> bool {
+    result
+        .as_ref()
+        .is_err_and(|error| error.code() == code::ERR)
+}
+
+fn refused(code: &str) -> CacheError {
+    CacheError::backend(code, "broken on purpose")
+}
+
+/// A long name as a backend without a bound would take it: by another, short one.
+pub(crate) fn short(key: &str) -> &str {
+    key.char_indices()
+        .nth(1_000)
+        .map_or(key, |(end, _)| &key[..end])
 }

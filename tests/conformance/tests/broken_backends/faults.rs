@@ -1,0 +1,91 @@
+//! The ways to be wrong.
+
+/// Declares the ways to be wrong and lists them.
+macro_rules! faults {
+    ($($fault:ident,)*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Fault {
+            None,
+            /// Seen only in what is pending, so only with Redis behind.
+            AckAcknowledgesNothing,
+            $($fault,)*
+        }
+
+        pub(crate) const FAULTS: &[Fault] = &[$(Fault::$fault,)*];
+    };
+}
+
+faults! {
+    AddDropsRepeatedNames,
+    AddSortsFields,
+    AddTakesNoFields,
+    AddCutsAtNul,
+    AddIgnoresMaxlen,
+    AddTrimsBelowMaxlen,
+    AddTakesLongKeys,
+    AddAnswersLate,
+    LatestOldestFirst,
+    LatestTakesCount0AsNoLimit,
+    LatestFailsOnMissingKeys,
+    LatestTakesLongKeys,
+    ReadIncludesLastId,
+    ReadIgnoresCount,
+    ReadTakesCount0AsNothing,
+    ReadTakesMalformedIds,
+    ReadResolvesNowLate,
+    ReadEndsAfterHalfASecond,
+    ReadFailsWhenNothingCame,
+    ReadWaitsForEver,
+    ReadTakesBlock0AsNoWait,
+    CreateGroupSwallowsBusy,
+    CreateGroupIgnoresItsId,
+    CreateGroupWantsTheStream,
+    CreateGroupTakesMalformedIds,
+    GroupReadGivesEntriesTwice,
+    GroupReadTakesMissingGroups,
+    GroupReadServesTheLastFirst,
+    GroupReadEndsAfterHalfASecond,
+    GroupReadIgnoresCount,
+    GroupReadIsNotCancelled,
+    AckFailsOnUnknownIds,
+    AckFailsWithoutIds,
+    AckTakesMalformedIds,
+    AckNeedsTheGroup,
+    WaitsHoldUpAdds,
+    TailLosesAnEntryAtTheJoin,
+    TailRepeatsAnEntryAtTheJoin,
+    TailTurnsBatchesRound,
+    TailGivesEmptyBatches,
+    TailCutsFields,
+    TailHasNoFirstItem,
+    TailSaysAWrongPosition,
+    TailHidesGaps,
+    TailTellsGapsLate,
+    TailTellsGapsTwice,
+    TailTellsGapsThatAreNone,
+    TailResumesInFrontOfItsGap,
+    TailNeverTellsItsError,
+    TailGoesOnAfterItsError,
+    TailEndsWithoutAnError,
+    TailBeginsWhenItIsMade,
+    TailResolvesNowLate,
+    TailTakesNowForTheBeginning,
+    TailIncludesItsId,
+    TailTakesLast0AsAll,
+    TailTakesOneLessOfTheLast,
+    TailTakesMalformedIds,
+    TailTakesLongKeys,
+    TailDropsWhatIsNotPolled,
+    TailsHoldUpAdds,
+    ConsumeIgnoresItsBatch,
+    ConsumeTakesBatch0,
+    ConsumeGivesTwice,
+    ConsumeGivesEmptyBatches,
+    ConsumeServesTheLastFirst,
+    ConsumeTakesWhatIsNotPolled,
+    ConsumeBeginsWhenItIsMade,
+    ConsumeIsNotCancelled,
+    ConsumeEndsWithoutItsError,
+    ConsumeGoesOnAfterItsError,
+    ConsumeEndsWithoutAnError,
+}

@@ -1,0 +1,153 @@
+//! The test of the cases themselves: a backend that is broken on purpose must fail one, and the
+//! same backend unbroken must pass all.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use streamgate_conformance::cases;
+use streamgate_conformance::fixture::SideDoor;
+use streamgate_conformance::run::{Plan, Subject, run};
+use streamgate_protocol::{StreamEntry, SubscribingBackend};
+use streamgate_proxy::{MemoryStreams, RedisStreams};
+use streamgate_test_support::{RedisServer, RedisVersion};
+
+mod consumers;
+mod faults;
+mod operations;
+mod tails;
+
+use faults::{FAULTS, Fault};
+
+/// Faults looked for at the same time: most end at once, some by waiting in vain.
+const FAULTS_AT_ONCE: usize = 8;
+
+/// All at once: nearly all of a case's time is waiting.
+const ALL: Plan = Plan {
+    at_once: 256,
+    timeout: Duration::from_secs(20),
+    stop_at_failure: false,
+};
+
+/// A broken backend may leave a case waiting for ever. Longer than the longest case, 4 s, and than
+/// a case waits for an item of a tail that must come.
+const UNTIL_FAILURE: Plan = Plan {
+    at_once: 256,
+    timeout: Duration::from_secs(14),
+    stop_at_failure: true,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_that_is_not_broken_passes() {
+    let cases = cases::all();
+    let tally = run(&in_memory(Fault::None), &cases, ALL).await;
+    assert_eq!(tally.failures, []);
+    let everywhere = cases.iter().filter(|case| !case.needs_side_door()).count();
+    assert_eq!(tally.run, everywhere);
+    assert_eq!(tally.not_applicable, cases.len() - everywhere);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_fault_of_an_operation_is_found() {
+    let is_ours = |name: &str| {
+        let name = name.to_lowercase();
+        !["tail", "consume"]
+            .iter()
+            .any(|other| name.starts_with(other))
+    };
+    every_fault_is_found(is_ours, is_ours).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_fault_of_a_tail_is_found() {
+    every_fault_is_found(
+        |name| name.starts_with("Tail"),
+        |topic| topic.starts_with("tail"),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_fault_of_a_consumer_is_found() {
+    let topics = |topic: &str| topic.starts_with("consume");
+    every_fault_is_found(|name| name.starts_with("Consume"), topics).await;
+}
+
+/// Faults of these names, by cases of these topics: others take time that is missed here, and find
+/// by chance what these do not.
+async fn every_fault_is_found(ours: fn(&str) -> bool, topics: fn(&str) -> bool) {
+    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _alone = ALONE.lock().await;
+    let mut cases = cases::all();
+    cases.retain(|case| topics(case.topic));
+    let cases = &cases;
+    let faults = FAULTS.iter().filter(|fault| ours(&format!("{fault:?}")));
+    // The one that is none is looked for like the others, and must not be found.
+    let found: Vec<_> = futures_util::stream::iter(faults.chain([&Fault::None]))
+        .map(|fault| async move { (*fault, run(&in_memory(*fault), cases, UNTIL_FAILURE).await) })
+        .buffer_unordered(FAULTS_AT_ONCE)
+        .collect()
+        .await;
+    let mut unnoticed = Vec::new();
+    for (fault, tally) in found {
+        match tally.failures.first() {
+            Some(failure) => {
+                println!("{fault:?} is found by {}: {}", failure.case, failure.reason);
+                assert_ne!(fault, Fault::None);
+            }
+            None => unnoticed.push(fault),
+        }
+    }
+    assert_eq!(unnoticed, [Fault::None], "passed all cases");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledgement_that_does_nothing_is_found() {
+    let server = RedisServer::start(RedisVersion::V7_0).unwrap();
+    let mut cases = cases::all();
+    cases.retain(|case| case.topic == "ack");
+    let mut found = Vec::new();
+    for fault in [Fault::None, Fault::AckAcknowledgesNothing] {
+        let inner = Arc::new(RedisStreams::connect(&server.url()).await.unwrap());
+        let backend = Arc::new(Broken::new(inner, fault));
+        let side_door = Some(SideDoor::open(&server.url()).await.unwrap());
+        let tally = run(&Subject { backend, side_door }, &cases, ALL).await;
+        assert_eq!(tally.run, cases.len());
+        found.push(tally.failures.len());
+    }
+    assert_eq!(found[0], 0);
+    assert!(found[1] > 0);
+}
+
+fn in_memory(fault: Fault) -> Subject {
+    let backend = Arc::new(Broken::new(Arc::new(MemoryStreams::new()), fault));
+    Subject {
+        backend,
+        side_door: None,
+    }
+}
+
+/// A backend with one fault.
+struct Broken {
+    inner: Arc<dyn SubscribingBackend>,
+    fault: Fault,
+    added: AtomicUsize,
+    /// Held by waits and tails, for the faults in which they hold up adds.
+    waiting: Arc<tokio::sync::RwLock<()>>,
+    /// What a group was given last.
+    given: tokio::sync::Mutex<HashMap<(String, String), Vec<StreamEntry>>>,
+}
+
+impl Broken {
+    fn new(inner: Arc<dyn SubscribingBackend>, fault: Fault) -> Self {
+        Self {
+            inner,
+            fault,
+            added: AtomicUsize::new(0),
+            waiting: Arc::default(),
+            given: tokio::sync::Mutex::default(),
+        }
+    }
+}

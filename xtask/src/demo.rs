@@ -67,13 +67,10 @@ fn build_proxy(release: bool) -> anyhow::Result<PathBuf> {
         cargo.arg("--release");
     }
     run_command(&mut cargo, "the compiler's message says why")?;
-    let debug = workspace::binary("streamgate");
     Ok(if release {
-        workspace::target()
-            .join("release")
-            .join(debug.file_name().unwrap_or_default())
+        workspace::optimized("streamgate")
     } else {
-        debug
+        workspace::binary("streamgate")
     })
 }
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::setup::{browser, node, redis};
+use crate::setup::{browser, nats, node, redis};
 use crate::workspace;
 
 /// `PATH`, with a Node.js that `setup` fetched before all else.
@@ -17,7 +17,7 @@ pub(crate) fn path() -> OsString {
     env::join_paths(folders).unwrap_or(path)
 }
 
-/// Tells a test program where the proxy, both Redis servers, Chromium and the page are.
+/// Tells a test program where the proxy, the Redis servers, NATS, Chromium and the page are.
 pub(crate) fn describe(command: &mut Command) -> &mut Command {
     let places = [
         ("STREAMGATE_BIN", Some(workspace::binary("streamgate"))),
@@ -26,6 +26,7 @@ pub(crate) fn describe(command: &mut Command) -> &mut Command {
         ("STREAMGATE_CHROMIUM", browser::find()),
         ("STREAMGATE_REDIS_7", redis::find_7()),
         ("STREAMGATE_REDIS_8", redis::find_8()),
+        ("STREAMGATE_NATS", nats::find()),
     ];
     command.env("PATH", path());
     for (name, place) in places {

@@ -8,6 +8,7 @@ use anyhow::ensure;
 
 use crate::command::{announce, command, run};
 use crate::environment::describe;
+use crate::setup::{self, Purpose};
 use crate::workspace;
 
 /// Runs the conformance suite with what is built.
@@ -21,18 +22,22 @@ pub(crate) fn conformance(arguments: &[String]) -> anyhow::Result<()> {
     )
 }
 
-/// Runs the benchmark, optimized.
+/// Runs the benchmark with optimized builds, after setting up what only it needs.
 pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<()> {
+    setup::run(Purpose::Bench)?;
+    announce("building, optimized");
+    // One after the other: built together, the server would have the benchmark's features too.
+    for package in ["streamgate-proxy", "streamgate-bench"] {
+        let mut cargo = command("cargo");
+        cargo.args(["build", "--release", "-p", package]);
+        run(&mut cargo, "the compiler's message says why")?;
+    }
     announce("benchmark");
-    let mut server = command("cargo");
-    server.args(["build", "--release", "-p", "streamgate-proxy"]);
-    run(&mut server, "the compiler's message says why")?;
-    let mut cargo = command("cargo");
-    cargo.args(["run", "--release", "-p", "streamgate-bench", "--"]);
-    run(
-        describe(&mut cargo).args(arguments),
-        "`cargo xtask setup` installs what it needs",
-    )
+    let mut bench = command(workspace::optimized("streamgate-bench"));
+    describe(&mut bench)
+        .env("STREAMGATE_BIN", workspace::optimized("streamgate"))
+        .args(arguments);
+    run(&mut bench, "the message above says why")
 }
 
 /// Runs the JavaScript tests, all but the demo page's.

@@ -7,6 +7,7 @@ use crate::command::announce;
 
 pub(crate) mod browser;
 pub(crate) mod executable;
+pub(crate) mod nats;
 pub(crate) mod node;
 pub(crate) mod npm;
 pub(crate) mod redis;
@@ -25,6 +26,8 @@ pub(crate) enum Purpose {
     Package,
     /// All tests: also two Redis servers and Chromium
     Test,
+    /// The benchmark alone: Redis 7, and NATS to measure beside
+    Bench,
 }
 
 /// Something that is not here, and how to get it.
@@ -46,13 +49,17 @@ pub(crate) struct Missing {
 pub(crate) fn run(purpose: Purpose) -> anyhow::Result<()> {
     rust::add_to_rustup(purpose);
     install(missing(purpose))?;
-    if purpose != Purpose::Demo {
+    if matches!(purpose, Purpose::Package | Purpose::Test) {
         node::fetch_if_needed()?;
         npm::install()?;
     }
-    if purpose == Purpose::Test {
+    if matches!(purpose, Purpose::Test | Purpose::Bench) {
         redis::link_7()?;
-        redis::fetch_8()?;
+    }
+    match purpose {
+        Purpose::Demo | Purpose::Package => {}
+        Purpose::Test => redis::fetch_8()?,
+        Purpose::Bench => nats::fetch()?,
     }
     let still = missing(purpose);
     if !still.is_empty() {
@@ -64,11 +71,14 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<()> {
 
 fn missing(purpose: Purpose) -> Vec<Missing> {
     let mut missing = vec![rust::missing(purpose)];
-    if purpose != Purpose::Demo {
+    if matches!(purpose, Purpose::Package | Purpose::Test) {
         missing.extend([python::missing()]);
     }
+    if matches!(purpose, Purpose::Test | Purpose::Bench) {
+        missing.extend([redis::missing_7()]);
+    }
     if purpose == Purpose::Test {
-        missing.extend([redis::missing_7(), browser::missing()]);
+        missing.extend([browser::missing()]);
     }
     missing.into_iter().flatten().collect()
 }

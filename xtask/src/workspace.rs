@@ -19,10 +19,12 @@ pub(crate) fn target() -> PathBuf {
 
 /// A command of this workspace, as the debug profile builds it.
 pub(crate) fn binary(name: &str) -> PathBuf {
-    target()
-        .join("debug")
-        .join(name)
-        .with_extension(env::consts::EXE_EXTENSION)
+    built("debug", name)
+}
+
+/// A command of this workspace, as the release profile builds it.
+pub(crate) fn optimized(name: &str) -> PathBuf {
+    built("release", name)
 }
 
 /// The npm package's sources.
@@ -43,4 +45,11 @@ pub(crate) fn runtimes() -> PathBuf {
 /// The demo page with the npm package beside it, as the proxy serves it.
 pub(crate) fn www() -> PathBuf {
     target().join("www")
+}
+
+fn built(profile: &str, name: &str) -> PathBuf {
+    target()
+        .join(profile)
+        .join(name)
+        .with_extension(env::consts::EXE_EXTENSION)
 }

@@ -1,52 +1,47 @@
-//! What the way from a client through the proxy to Redis costs, measured side by side.
+//! What the way from a client through the proxy to Redis costs, measured beside others in one run.
 //!
-//! Redis and the proxy are processes of their own. The rounds of the ways that are compared take
-//! turns, so that a slow phase of the machine meets all of them; what is printed are medians over
-//! the rounds, and ratios of those.
+//! This process starts servers and load generators, each a process of its own, lets them work in
+//! turns and reads from the system what they use. Generators are this same program.
+//!
+//! - [`workloads`]: what is measured, and which goals it has
+//! - [`rig`]: servers, generators, rounds, and what the system counts
+//! - [`generator`]: what a generator does on the order of this process
+//! - [`report`]: rows of figures, as table, JSON and picture
 
-mod connections;
-mod cpu;
-mod delay;
-mod pipelined;
-mod round_trip;
-mod table;
-mod ways;
+mod arguments;
+mod echo;
+mod generator;
+mod report;
+mod rig;
+mod statistics;
+mod workloads;
 
 use clap::Parser;
-use streamgate_test_support::RedisVersion;
 
-use ways::Ways;
+use arguments::{Arguments, Role};
 
-/// Measures `RedisStreams` in this process beside `Client` through the proxy.
-#[derive(Debug, Parser)]
-struct Arguments {
-    /// Rounds of each workload and way
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Seconds of each round
-    #[arg(long, default_value_t = 2.0)]
-    seconds: f64,
-    /// Use Redis 8.2 rather than 7.0
-    #[arg(long)]
-    redis_8: bool,
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    match arguments.role {
+        Some(Role::Generate { rival, url }) => generator::run(rival, &url),
+        Some(Role::Echo) => echo::run(),
+        None => measure(&arguments),
+    }
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let Arguments {
-        rounds,
-        seconds,
-        redis_8,
-    } = Arguments::parse();
-    let version = if redis_8 {
-        RedisVersion::V8_2
-    } else {
-        RedisVersion::V7_0
-    };
-    let round = std::time::Duration::from_secs_f64(seconds);
-    let ways = Ways::start(version).await?;
-    round_trip::run(&ways, rounds, round).await?;
-    pipelined::run(&ways, rounds, round).await?;
-    delay::run(&ways, rounds).await?;
-    connections::run(&ways).await
+fn measure(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut report = report::Report::new(rig::Machine::look(arguments.redis())?);
+    report::table::print_machine(&report.machine);
+    for &workload in &arguments.chosen() {
+        let rows = workload.run(arguments)?;
+        report::table::print(&rows);
+        report.rows.extend(rows);
+    }
+    if let Some(place) = &arguments.json {
+        std::fs::write(place, serde_json::to_string_pretty(&report)? + "\n")?;
+    }
+    if let Some(place) = &arguments.svg {
+        std::fs::write(place, report::svg::draw(&report))?;
+    }
+    Ok(())
 }

@@ -1,13 +1,16 @@
-//! The other processes that a test needs: [`RedisServer`] and [`Proxy`].
+//! The other processes that a test needs: [`RedisServer`], [`Proxy`], and for the
+//! measurements [`NatsServer`].
 //!
 //! Each is a child of the test's own, on loopback and on a port of its own, and ends when its
 //! value is dropped, also when the test panics. Starting one blocks until it says that it is
 //! ready. A binary that is missing is an error that says how to get it, never a skipped test.
 
 pub mod binary;
+pub mod nats;
 mod process;
 pub mod proxy;
 pub mod redis;
 
+pub use nats::NatsServer;
 pub use proxy::Proxy;
 pub use redis::{RedisServer, RedisVersion};

@@ -1,11 +1,14 @@
 //! Debian's packages.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
 
 use super::executable;
 use crate::command::{announce, command, output, run};
+use crate::files::remove_folder;
 
 const INSTALL: [&str; 5] = [
     "install",
@@ -45,6 +48,30 @@ pub(crate) fn install(packages: &[&str]) -> anyhow::Result<()> {
         run(&mut apt, &format!("run it by hand:\n  {by_hand}"))?;
     }
     Ok(())
+}
+
+/// Unpacks a package's files into a folder: nothing is installed, no service is started, and no
+/// root is needed where apt's lists are there.
+///
+/// # Errors
+///
+/// apt knows no such package, cannot download it, or its archive cannot be unpacked.
+pub(crate) fn unpack(package: &str, folder: &Path) -> anyhow::Result<()> {
+    announce(&format!("apt-get download {package}"));
+    remove_folder(folder)?;
+    fs::create_dir_all(folder)?;
+    let mut download = command("apt-get");
+    download
+        .current_dir(folder)
+        .args(["download", "--quiet=2", package]);
+    run(&mut download, "`sudo apt-get update` may be wanted")?;
+    let archive = fs::read_dir(folder)?
+        .next()
+        .context("apt-get left no archive")??;
+    let mut extract = command("dpkg-deb");
+    extract.arg("--extract").arg(archive.path()).arg(folder);
+    run(&mut extract, "is the archive whole?")?;
+    Ok(fs::remove_file(archive.path())?)
 }
 
 fn apt_get() -> Option<Command> {

@@ -17,6 +17,7 @@ pub(crate) fn add_to_rustup(purpose: Purpose) {
     let arguments: &[&str] = match purpose {
         Purpose::Demo => &["target", "add", "wasm32-unknown-unknown"],
         Purpose::Package | Purpose::Test => &["component", "add", "rust-src"],
+        Purpose::Bench => return,
     };
     announce(&format!("rustup {}", arguments.join(" ")));
     if !succeeds_within(command("rustup").args(arguments), RUSTUP_LIMIT) {
@@ -42,5 +43,6 @@ fn satisfied(purpose: Purpose) -> bool {
             satisfied(Purpose::Package)
                 && Toolchain::find(Goal::Quick).is_some_and(|found| found.has_clippy())
         }
+        Purpose::Bench => true,
     }
 }

@@ -1,0 +1,45 @@
+//! A server that does nothing but send WebSocket messages back: what a WebSocket costs by itself.
+
+use std::net::Ipv4Addr;
+
+use axum::Router;
+use axum::extract::WebSocketUpgrade;
+use axum::extract::ws::{Message, WebSocket};
+use axum::response::Response;
+use axum::routing::any;
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+
+use crate::rig;
+
+/// Serves until standard input ends, on the runtime that makes a lone round trip fastest.
+pub(crate) fn run() -> anyhow::Result<()> {
+    rig::end_with_input();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(serve())
+}
+
+async fn serve() -> anyhow::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    println!("ws://{}/", listener.local_addr()?);
+    let listener = listener.tap_io(|socket| {
+        // Without it the echo is slower, and the comparison easier.
+        let _ = socket.set_nodelay(true);
+    });
+    Ok(axum::serve(listener, Router::new().route("/", any(upgrade))).await?)
+}
+
+async fn upgrade(upgrade: WebSocketUpgrade) -> Response {
+    upgrade.on_upgrade(send_back)
+}
+
+async fn send_back(mut socket: WebSocket) {
+    while let Some(Ok(message)) = socket.recv().await {
+        let is_data = matches!(message, Message::Binary(_) | Message::Text(_));
+        if is_data && socket.send(message).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What a generator is told to do, and what it says then.
+
+use serde::{Deserialize, Serialize};
+
+/// Times are seconds, rates are per second.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// Keep adding entries, on as many connections, with as many in flight on each.
+    Add {
+        connections: usize,
+        depth: usize,
+        seconds: f64,
+    },
+    /// Keep reading 100 entries from somewhere in a stream.
+    Read {
+        connections: usize,
+        depth: usize,
+        seconds: f64,
+    },
+    /// Open as many tails of one stream, each on a connection of its own, and see the first entry
+    /// arrive at all of them.
+    Tail { tails: usize },
+    /// Add entries to the stream of the tails, and await their arrival.
+    Publish { rate: f64, seconds: f64 },
+    /// Begin as many waits, each on a stream of its own, shared out to the connections.
+    Wait { waits: usize, connections: usize },
+    /// Add to one waiting stream after the other, and await the wake.
+    Wake { times: usize, rate: f64 },
+    /// Begin as many consumers of one group, shared out to the connections.
+    Consume {
+        consumers: usize,
+        connections: usize,
+    },
+    /// Add entries to the stream of the group, and await their arrival.
+    Distribute { rate: f64, seconds: f64 },
+}
+
+/// What came of an order.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    /// Adds, reads, deliveries or wakes.
+    pub(crate) operations: f64,
+    /// Entries that were added for others to receive.
+    pub(crate) entries: f64,
+    pub(crate) seconds: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    /// Deliveries that did not come.
+    pub(crate) lost: f64,
+    /// Deliveries that came twice, or before an older one.
+    pub(crate) wrong: f64,
+}

@@ -1,0 +1,104 @@
+//! The table that is printed.
+
+use super::{Goal, Row};
+use crate::rig::Machine;
+
+/// Prints what is measured on, and the columns' names.
+pub(crate) fn print_machine(machine: &Machine) {
+    println!("{}", machine.summary());
+    println!("medians of the rounds; a ratio is streamgate's figure to the other's\n");
+    let names = [
+        "workload",
+        "figure",
+        "streamgate",
+        "beside",
+        "",
+        "ratio",
+        "goal",
+        "",
+    ];
+    println!("{}", line(names));
+}
+
+/// Prints rows, a line for each rival.
+pub(crate) fn print(rows: &[Row]) {
+    for row in rows {
+        for cells in lines(row) {
+            println!("{}", line(cells.each_ref().map(String::as_str)));
+        }
+    }
+}
+
+fn lines(row: &Row) -> Vec<[String; 8]> {
+    let text = str::to_owned;
+    let ours = row.unit.show(row.ours.median);
+    let mut lines = Vec::new();
+    if row.goal.is_some() || row.rivals.is_empty() {
+        let [goal, met] = judged(row.goal, row.ours.median);
+        let none = String::new;
+        let (workload, measure) = (text(row.workload), text(row.measure));
+        lines.push([
+            workload,
+            measure,
+            ours.clone(),
+            none(),
+            none(),
+            none(),
+            goal,
+            met,
+        ]);
+    }
+    for rival in &row.rivals {
+        let [goal, met] = judged(rival.goal, rival.ratio);
+        lines.push([
+            text(row.workload),
+            text(row.measure),
+            ours.clone(),
+            text(rival.name),
+            row.unit.show(rival.figure.median),
+            format!("{:.2}", rival.ratio),
+            goal,
+            met,
+        ]);
+    }
+    lines
+}
+
+fn judged(goal: Option<Goal>, value: f64) -> [String; 2] {
+    let Some(goal) = goal else {
+        return [String::new(), String::new()];
+    };
+    let met = if goal.is_met_by(value) {
+        "met"
+    } else {
+        "MISSED"
+    };
+    [goal.to_string(), met.to_owned()]
+}
+
+fn line(cells: [&str; 8]) -> String {
+    let [workload, measure, ours, name, theirs, ratio, goal, met] = cells;
+    let line = format!(
+        "{workload:<22} {measure:<34} {ours:>10}   {name:<26} {theirs:>10} {ratio:>6}  {goal:<7} {met}"
+    );
+    line.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Unit;
+    use super::*;
+
+    #[test]
+    fn a_row_has_a_line_for_each_rival_and_one_for_its_own_goal() {
+        let row = Row::new("adds", "adds", Unit::PerSecond, vec![90.0])
+            .beside("a", vec![100.0], Goal::AtLeast(0.9))
+            .beside("b", vec![30.0], None);
+        let printed = lines(&row);
+        assert_eq!(printed.len(), 2);
+        assert_eq!(printed[0][5..], ["0.90", "\u{2265} 0.9", "met"]);
+        assert_eq!(printed[1][5..], ["3.00", "", ""]);
+        let lost = Row::new("tails", "lost", Unit::Count, vec![1.0]).held_to(Goal::AtMost(0.0));
+        assert_eq!(lines(&lost)[0][6..], ["\u{2264} 0", "MISSED"]);
+    }
+}

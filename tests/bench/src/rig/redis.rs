@@ -1,0 +1,67 @@
+//! A Redis server, and what it says of itself.
+
+use anyhow::Context;
+use redis::Connection;
+use streamgate_test_support::{RedisServer, RedisVersion};
+
+use crate::generator::{READ_FROM, READABLE};
+
+/// More than any workload opens; Redis's default is 10,000.
+const MAX_CLIENTS: &str = "15000";
+
+pub(crate) struct Redis(RedisServer);
+
+impl Redis {
+    pub(crate) fn start(version: RedisVersion) -> anyhow::Result<Self> {
+        RedisServer::start_with(version, &["--maxclients", MAX_CLIENTS]).map(Self)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.0.url()
+    }
+
+    pub(crate) fn pid(&self) -> anyhow::Result<u32> {
+        self.0.pid().context("Redis is down")
+    }
+
+    /// Such as `7.0.15`.
+    pub(crate) fn version(&self) -> anyhow::Result<String> {
+        let info = self.info("server")?;
+        let version = info.lines().find_map(|l| l.strip_prefix("redis_version:"));
+        Ok(version.context("Redis tells no version")?.to_owned())
+    }
+
+    /// Connections that are open, without the one that asks.
+    pub(crate) fn connections(&self) -> anyhow::Result<f64> {
+        let list: String = redis::cmd("CLIENT").arg("LIST").query(&mut self.ask()?)?;
+        Ok((list.lines().count() - 1) as f64)
+    }
+
+    /// How often a command was carried out.
+    pub(crate) fn calls(&self, command: &str) -> anyhow::Result<f64> {
+        let info = self.info("commandstats")?;
+        let start = format!("cmdstat_{command}:calls=");
+        let number = info.lines().find_map(|line| line.strip_prefix(&start));
+        // A command that was never sent is not listed.
+        let number = number.and_then(|n| n.split(',').next()).unwrap_or("0");
+        Ok(number.parse()?)
+    }
+
+    /// Fills the stream that is read.
+    pub(crate) fn fill(&self) -> anyhow::Result<()> {
+        let mut pipe = redis::pipe();
+        for number in 1..=READABLE {
+            pipe.cmd("XADD").arg(READ_FROM).arg(format!("{number}-0"));
+            pipe.arg("f").arg("v".repeat(100)).ignore();
+        }
+        Ok(pipe.query(&mut self.ask()?)?)
+    }
+
+    fn info(&self, section: &str) -> anyhow::Result<String> {
+        Ok(redis::cmd("INFO").arg(section).query(&mut self.ask()?)?)
+    }
+
+    fn ask(&self) -> anyhow::Result<Connection> {
+        Ok(redis::Client::open(self.url())?.get_connection()?)
+    }
+}

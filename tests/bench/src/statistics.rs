@@ -1,0 +1,60 @@
+//! Medians and percentiles.
+
+use std::time::Duration;
+
+/// The middle of some figures; of an even number, the upper one of the two.
+pub(crate) fn median(figures: &[f64]) -> f64 {
+    let mut figures = figures.to_vec();
+    figures.sort_by(f64::total_cmp);
+    at(&figures, 0.5)
+}
+
+/// How long single operations took.
+#[derive(Debug, Default)]
+pub(crate) struct Times(Vec<f64>);
+
+impl Times {
+    pub(crate) fn push(&mut self, time: Duration) {
+        self.0.push(time.as_secs_f64() * 1e6);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The median and the 99th percentile, in microseconds; of nothing, both are 0.
+    pub(crate) fn p50_and_p99(mut self) -> (f64, f64) {
+        if self.0.is_empty() {
+            return (0.0, 0.0);
+        }
+        self.0.sort_by(f64::total_cmp);
+        (at(&self.0, 0.5), at(&self.0, 0.99))
+    }
+}
+
+fn at(sorted: &[f64], part: f64) -> f64 {
+    let place = (sorted.len() as f64 * part) as usize;
+    sorted.get(place).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 3.0);
+        assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn one_of_a_hundred_is_beyond_the_99th_percentile() {
+        let mut times = Times::default();
+        for millis in 1..=200 {
+            times.push(Duration::from_millis(millis));
+        }
+        assert_eq!(times.p50_and_p99(), (101_000.0, 199_000.0));
+        assert_eq!(Times::default().p50_and_p99(), (0.0, 0.0));
+    }
+}

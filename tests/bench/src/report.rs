@@ -85,6 +85,11 @@ impl Row {
         self
     }
 
+    /// Is it, or its ratio to a rival's, held to a goal?
+    pub(crate) fn has_goal(&self) -> bool {
+        self.goal.is_some() || self.rivals.iter().any(|rival| rival.goal.is_some())
+    }
+
     /// Puts a rival's figures, in the same order of rounds, beside.
     pub(crate) fn beside(
         mut self,

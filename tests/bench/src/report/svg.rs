@@ -18,7 +18,7 @@ const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#1f2328}\
 @media(prefers-color-scheme:dark){text{fill:#f0f6fc}.faint{fill:#9198a1}.ours{fill:#4493f8}\
 .rival{fill:#656c76}.ground{fill:#0d1117}.missed{fill:#f0883e}}";
 
-/// Draws the report's rows as bars; those of one row have one scale.
+/// Draws the rows that have goals as bars; those of one row have one scale.
 pub(crate) fn draw(report: &Report) -> String {
     let mut body = String::new();
     let mut y = MARGIN + BAR;
@@ -27,11 +27,11 @@ pub(crate) fn draw(report: &Report) -> String {
         MARGIN,
         y,
         "head",
-        "streamgate, measured side by side in one run",
+        "streamgate, measured side by side in one run (in brackets: its ratio to the other)",
     );
     y += LINE;
     text(&mut body, MARGIN, y, "faint", &report.machine.summary());
-    for row in &report.rows {
+    for row in report.rows.iter().filter(|row| row.has_goal()) {
         y += LINE * 1.5;
         let title = format!("{}: {}", row.workload, row.measure);
         text(&mut body, MARGIN, y, "head", &title);

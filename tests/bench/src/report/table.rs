@@ -56,12 +56,21 @@ fn lines(row: &Row) -> Vec<[String; 8]> {
             ours.clone(),
             text(rival.name),
             row.unit.show(rival.figure.median),
-            format!("{:.2}", rival.ratio),
+            ratio(rival.ratio),
             goal,
             met,
         ]);
     }
     lines
+}
+
+/// None of two zeros, or of nothing.
+fn ratio(ratio: f64) -> String {
+    if ratio.is_finite() {
+        format!("{ratio:.2}")
+    } else {
+        "-".to_owned()
+    }
 }
 
 fn judged(goal: Option<Goal>, value: f64) -> [String; 2] {

@@ -78,6 +78,7 @@ pub(crate) fn rounds<const N: usize>(
 ) -> anyhow::Result<Rounds<N>> {
     let mut rounds = Vec::new();
     let mut spare = arguments.rounds;
+    let mut disturbed_rounds = 0;
     while rounds.len() < arguments.rounds {
         let mut samples: [Sample; N] = std::array::from_fn(|_| Sample::default());
         for turn in 0..N {
@@ -88,8 +89,13 @@ pub(crate) fn rounds<const N: usize>(
         if disturbed && spare > 0 {
             spare -= 1;
         } else {
+            disturbed_rounds += usize::from(disturbed);
             rounds.push(samples);
         }
+    }
+    if disturbed_rounds > 0 {
+        let all = rounds.len();
+        eprintln!("others used the machine in {disturbed_rounds} of {all} rounds");
     }
     Ok(Rounds(rounds))
 }

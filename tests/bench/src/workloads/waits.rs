@@ -16,10 +16,12 @@ const WAITS: usize = 10_000;
 const RATE: f64 = 400.0;
 
 /// One with servers of its own, so that the waits of the other do not burden it.
+///
+/// Dropped from the client's end, or the proxy would complain of Redis's.
 struct Side {
-    redis: Redis,
-    proxy: Proxy,
     generator: Generator,
+    proxy: Proxy,
+    redis: Redis,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
@@ -95,9 +97,9 @@ impl Side {
             generator.perform(&wait(waits))?;
         }
         Ok(Self {
-            redis,
-            proxy,
             generator,
+            proxy,
+            redis,
         })
     }
 }

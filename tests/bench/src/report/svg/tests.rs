@@ -19,7 +19,8 @@ fn report() -> Report {
             .beside("redis-rs", vec![6e5], Goal::AtLeast(0.9))
             .beside("NATS", vec![3e5], Goal::AtLeast(1.5)),
         Row::new("tails", "lost", Unit::Count, vec![0.0]).held_to(Goal::AtMost(0.0)),
-        Row::new("none", "nothing", Unit::Count, vec![]).beside("none", vec![], None),
+        Row::new("none", "nothing", Unit::Count, vec![]).beside("none", vec![], Goal::AtMost(1.0)),
+        Row::new("no goal", "not drawn", Unit::Count, vec![1.0]),
     ];
     report
 }

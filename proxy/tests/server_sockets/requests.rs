@@ -1,7 +1,13 @@
 //! Requests in order, together, cancelled, and waiting.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use streamgate_protocol::codec::Encoding;
-use streamgate_protocol::{ClientMessage, Reply};
+use streamgate_protocol::{ClientMessage, Operation, Reply};
+use streamgate_proxy::MemoryStreams;
+use streamgate_proxy::server::{Config, Server};
+use tokio::net::TcpListener;
 
 use crate::client::{add, wait};
 use crate::service::Service;
@@ -176,6 +182,52 @@ async fn a_request_cancelled_while_it_is_performed_is_not_answered() {
         client.ping(5).await;
         service.backend.until_waits(0).await;
         assert_eq!(service.backend.added(), ["a", "c", "b"]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_cancelled_before_its_turn_is_handed_nothing() {
+    let streams = Arc::new(MemoryStreams::new());
+    let server = Server::new(streams, Config::default()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(server.serve(listener, std::future::pending()));
+    let read = |id, consumer: &'static str| ClientMessage::Request {
+        id,
+        operation: Operation::ReadGroup {
+            stream: "s".into(),
+            group: "g".into(),
+            consumer: consumer.into(),
+            count: 1,
+            block_ms: Some(0),
+        },
+    };
+    for &encoding in Encoding::ALL {
+        let mut client = crate::client::Client::connect(address, encoding).await;
+        client.welcome().await;
+        let operation = Operation::CreateGroup {
+            stream: "s".into(),
+            group: "g".into(),
+            id: "$".into(),
+        };
+        let create = ClientMessage::Request { id: 1, operation };
+        // The server takes all that is there at once, so these are performed together.
+        let gone = [read(2, "gone"), ClientMessage::Cancel { id: 2 }];
+        let rest = [read(2, "next"), add(3, "s", "v")];
+        client.send(&[&[create][..], &gone, &rest].concat()).await;
+        // The first is that of the group, which the second encoding finds there.
+        let mut replies = HashMap::new();
+        while replies.len() < 3 {
+            let (id, result) = client.reply().await;
+            replies.insert(id, result);
+        }
+        let mut reply = |id| replies.remove(&id).unwrap();
+        let (taken, added) = (reply(2).unwrap(), reply(3).unwrap());
+        assert_eq!(
+            taken.into_entries().unwrap()[0].0,
+            added.into_added().unwrap()
+        );
+        client.close().await;
     }
 }
 

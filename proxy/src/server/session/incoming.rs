@@ -125,7 +125,7 @@ impl<'f> Drain<'f, '_, '_> {
     fn message(&mut self, message: ClientMessage<'f>, bytes: usize) -> Result<(), Ending> {
         match message {
             ClientMessage::Request { id, operation } => self.request(id, operation, bytes)?,
-            ClientMessage::Cancel { id } => self.requests.cancel(id),
+            ClientMessage::Cancel { id } => self.cancel(id),
             ClientMessage::Ping { nonce } => self.outgoing.push(&ServerMessage::Pong { nonce }),
             ClientMessage::Subscribe {
                 id,
@@ -158,6 +158,19 @@ impl<'f> Drain<'f, '_, '_> {
             self.operations.push(operation);
         }
         Ok(())
+    }
+
+    /// Ends what a request asked for, begun or not. A read that was not begun must not be: what is
+    /// added behind it would be handed to somebody who has gone. What changes something stands.
+    fn cancel(&mut self, id: u64) {
+        self.requests.cancel(id);
+        let last = self.batch.tickets.iter().rposition(|t| t.id == id);
+        if let Some(place) = last
+            && self.operations.get(place).is_some_and(is_read)
+        {
+            self.batch.tickets.remove(place);
+            self.operations.remove(place);
+        }
     }
 
     /// A ticket for a request, or none if it is answered already.
@@ -193,11 +206,17 @@ impl<'f> Drain<'f, '_, '_> {
 }
 
 fn answer_bytes(operation: &Operation<'_>) -> usize {
+    if is_read(operation) {
+        READ_ANSWER_BYTES
+    } else {
+        0
+    }
+}
+
+fn is_read(operation: &Operation<'_>) -> bool {
     match operation {
-        Operation::ReadLatest { .. } | Operation::Read { .. } | Operation::ReadGroup { .. } => {
-            READ_ANSWER_BYTES
-        }
-        Operation::Add { .. } | Operation::CreateGroup { .. } | Operation::Ack { .. } => 0,
+        Operation::ReadLatest { .. } | Operation::Read { .. } | Operation::ReadGroup { .. } => true,
+        Operation::Add { .. } | Operation::CreateGroup { .. } | Operation::Ack { .. } => false,
     }
 }
 

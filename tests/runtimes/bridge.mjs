@@ -61,7 +61,7 @@ class Subscriptions {
     const { batches, place } = this.#running.get(s);
     const { done, value: batch } = await batches.next();
     if (done) return {};
-    const pulled = { entries: plain(batch.entries), gap: batch.gap, position: batch.position };
+    const pulled = { entries: plain(batch.entries), gap: gap(batch), position: batch.position };
     if (place) this.#given.set(key(place.stream, place.group, ids(batch)), batch);
     return { pulled };
   }
@@ -140,6 +140,13 @@ function options(given) {
 
 function plain(entries) {
   return Array.from(entries, ({ id, fields }) => [id, fields]);
+}
+
+/** Its fields by their names, however the package keeps them. */
+function gap({ gap }) {
+  if (gap === undefined) return undefined;
+  const { after, first, recreated, position } = gap;
+  return { after, first, recreated, position };
 }
 
 function ids({ entries }) {

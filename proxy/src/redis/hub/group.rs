@@ -26,6 +26,9 @@ pub(super) struct Group {
     trying: usize,
     /// Consumers served since the group was last found empty.
     served: usize,
+    /// A look behind the last change of the stream found nothing left, so that the next change is
+    /// what brings more. Not all that happens to a group changes its stream: see `recheck`.
+    drained: bool,
     /// Consumers may be past their deadline that were never tried for.
     overdue: bool,
 }
@@ -39,9 +42,15 @@ impl Group {
         !self.consumers.is_empty()
     }
 
-    pub(super) fn add(&mut self, consumer: Consumer) {
+    /// `armed`: the stream's next change will be told.
+    pub(super) fn add(&mut self, consumer: Consumer, armed: bool) {
         self.consumers.insert(consumer.place.number, consumer);
-        self.due = true;
+        self.due |= !(armed && self.drained);
+    }
+
+    /// There may be more than the last look found.
+    pub(super) fn changed(&mut self) {
+        (self.due, self.drained) = (true, false);
     }
 
     pub(super) fn remove(&mut self, number: u64) -> Option<Consumer> {
@@ -103,6 +112,8 @@ impl Group {
         if exhausted {
             self.served = 0;
         }
+        // A change that was told meanwhile has made it due already.
+        self.drained = exhausted && trouble.is_none() && !self.due;
         self.due |= self.has_waiting() && (!exhausted || trouble.is_some());
         if !self.due {
             self.end_overdue(now, || Ok(Found::nothing()));
@@ -114,7 +125,7 @@ impl Group {
     pub(super) fn lose(&mut self) {
         self.trying = 0;
         self.served = 0;
-        self.due = true;
+        self.changed();
     }
 
     /// Ends a consumer's wait at its deadline. If there may be entries that it was not tried for

@@ -91,7 +91,10 @@ impl Watch {
         consumer.place.is_known();
         self.due |= !self.armed;
         let group = Arc::clone(&consumer.place.key.group);
-        self.groups.entry(group).or_default().add(consumer);
+        self.groups
+            .entry(group)
+            .or_default()
+            .add(consumer, self.armed);
     }
 
     /// Takes in one who follows from where it stands.
@@ -143,7 +146,7 @@ impl Watch {
     /// The stream has changed, or may have: what was known is void.
     pub(super) fn changed(&mut self) {
         (self.armed, self.end, self.due) = (false, None, true);
-        self.groups.values_mut().for_each(|group| group.due = true);
+        self.groups.values_mut().for_each(Group::changed);
         if let Some(feed) = &mut self.feed {
             feed.due = true;
         }

@@ -245,3 +245,29 @@ fn nobody_is_served_before_the_one_who_came_first_has_tried() {
     let visit = test.table.next_visit().expect("it is the next one's turn");
     assert_eq!((visit.read, visit.tries.len()), (None, 1));
 }
+
+#[test]
+fn who_joins_a_group_that_was_found_empty_is_not_tried_for() {
+    let mut test = Test::new();
+    let mut first = test.consume(None);
+    let visit = test.visit(EntryId::MAX, 1, 1);
+    test.answer(visit, vec![Value::Nil, Value::Nil], 0);
+    let mut second = test.consume(None);
+    assert!(test.table.next_visit().is_none(), "the next change is told");
+    test.table.changed("s");
+    let visit = test.visit(EntryId::MAX, 1, 1);
+    let mut third = test.consume(None);
+    test.answer(visit, vec![Value::Nil, found(&["1-0"])], 1);
+    assert_eq!(ids(&mut first), ["1-0"]);
+    let visit = test.table.next_visit().expect("there may be more");
+    assert_eq!((visit.read, visit.tries.len()), (None, 1));
+    test.answer(visit, vec![Value::Nil], 2);
+    assert!(test.table.next_visit().is_none());
+    let _fourth = test.consume(None);
+    assert!(test.table.next_visit().is_none());
+    // Not all that happens to a group is told.
+    test.table.recheck();
+    let visit = test.table.next_visit().expect("groups are looked at again");
+    assert_eq!(visit.tries.len(), 1);
+    assert!(waits(&mut second) && waits(&mut third));
+}

@@ -13,6 +13,7 @@ mod link;
 mod message;
 mod pushes;
 mod queue;
+mod rest;
 mod seat;
 mod table;
 mod task;

@@ -16,4 +16,5 @@ mod operations;
 mod slow_followers;
 mod tail_load;
 mod tails;
+mod tracking_table;
 mod waits;

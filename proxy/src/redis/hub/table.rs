@@ -11,6 +11,7 @@ use super::deadline::Deadlines;
 use super::line::Lines;
 use super::message::{Address, Message, Reader};
 use super::queue::LiveBytes;
+use super::rest::Resting;
 use super::visit::Visit;
 use super::watch::Watch;
 use crate::redis::error;
@@ -33,6 +34,7 @@ pub(super) struct Table {
     deadlines: Deadlines,
     ready: Ready,
     live: LiveBytes,
+    resting: Resting,
     /// Streams that Redis could not answer for.
     troubled: Vec<Arc<str>>,
 }
@@ -48,6 +50,7 @@ impl Table {
                 open: true,
             },
             live: LiveBytes::default(),
+            resting: Resting::default(),
             troubled: Vec::new(),
         }
     }
@@ -60,9 +63,10 @@ impl Table {
         !self.troubled.is_empty()
     }
 
-    /// When the next wait ends.
+    /// When the next wait ends, or the next rest.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.first()
+        let (wait, rest) = (self.deadlines.first(), self.resting.first());
+        wait.into_iter().chain(rest).min()
     }
 
     pub(super) fn handle(&mut self, message: Message) {
@@ -101,16 +105,21 @@ impl Table {
     }
 
     /// Redis pushed that a stream has changed.
-    pub(super) fn changed(&mut self, stream: &str) {
+    pub(super) fn changed(&mut self, stream: &str, now: Instant) {
         if let Some(watch) = self.watches.get_mut(stream) {
-            watch.changed();
-            self.ready.list(watch);
+            if let Some(pause) = watch.pushed() {
+                self.resting.insert(now + pause, watch.stream());
+            }
+            if watch.needs_visit() {
+                self.ready.list(watch);
+            }
         }
     }
 
     /// Every stream may have changed: after a `FLUSHALL`, and on a new connection.
     pub(super) fn all_changed(&mut self) {
         self.ready.open = true;
+        self.resting.clear();
         for watch in self.watches.values_mut() {
             watch.changed();
             self.ready.list(watch);
@@ -174,6 +183,16 @@ impl Table {
         self.settle(&stream);
         if self.live.get() > MAX_LIVE_BYTES {
             self.lag_waiting();
+        }
+    }
+
+    /// Looks at the streams that have waited for it long enough.
+    pub(super) fn rested(&mut self, now: Instant) {
+        while let Some(stream) = self.resting.pop(now) {
+            if let Some(watch) = self.watches.get_mut(&stream) {
+                watch.rested();
+                self.ready.list(watch);
+            }
         }
     }
 

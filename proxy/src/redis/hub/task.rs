@@ -97,6 +97,7 @@ impl Task {
             }
             let now = Instant::now();
             self.expire(now);
+            self.table.rested(now);
             if now >= check_at {
                 check_at = now + CHECK_EVERY;
                 if !self.table.is_empty() {
@@ -154,8 +155,9 @@ impl Task {
             },
             Event::Pushed(pushed) if pushed.all => self.table.all_changed(),
             Event::Pushed(pushed) => {
+                let now = Instant::now();
                 for stream in &pushed.streams {
-                    self.table.changed(stream);
+                    self.table.changed(stream, now);
                 }
             }
             Event::Alive => self.table.recheck(),

@@ -50,6 +50,20 @@ impl Read {
     };
 }
 
+impl Visited {
+    /// Whether there was anything new.
+    pub(super) fn is_useful(&self) -> bool {
+        let found = |result: &CacheResult<Vec<StreamEntry>>| {
+            result.as_ref().is_ok_and(|entries| !entries.is_empty())
+        };
+        self.read.as_ref().is_some_and(|(_, result)| found(result))
+            || self.tries.iter().any(|(_, result)| found(result))
+            || self.feed.as_ref().is_some_and(|(_, result)| {
+                result.as_ref().is_ok_and(|range| !range.entries.is_empty())
+            })
+    }
+}
+
 impl Visit {
     pub(super) fn pipeline(&self) -> Pipeline {
         let mut pipeline = Pipeline::with_capacity(2 + self.tries.len());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult, Retry, StreamEntry};
@@ -13,6 +14,7 @@ use super::group::Group;
 use super::line::{GroupKey, Lines};
 use super::message::{Address, Consumer, Found, Reader};
 use super::queue::LiveBytes;
+use super::rest::Useless;
 use super::visit::{Read, Try, Visit, Visited};
 use crate::entry_id::EntryId;
 use crate::redis::error;
@@ -37,6 +39,12 @@ pub(super) struct Watch {
     armed: bool,
     /// When it was armed, no entry came after this one. Unknown if absent.
     end: Option<EntryId>,
+    /// A push has come since the last round trip began, and before that.
+    pushed: bool,
+    visiting_pushed: bool,
+    useless: Useless,
+    /// It is to be looked at again, but not yet.
+    resting: bool,
     /// Redis cannot answer for now; there is a pause before it is asked again.
     trouble: Option<CacheError>,
 }
@@ -53,6 +61,10 @@ impl Watch {
             due: false,
             armed: false,
             end: None,
+            pushed: false,
+            visiting_pushed: false,
+            useless: Useless::default(),
+            resting: false,
             trouble: None,
         }
     }
@@ -145,10 +157,33 @@ impl Watch {
 
     /// The stream has changed, or may have: what was known is void.
     pub(super) fn changed(&mut self) {
-        (self.armed, self.end, self.due) = (false, None, true);
+        (self.armed, self.end, self.due, self.resting) = (false, None, true, false);
         self.groups.values_mut().for_each(Group::changed);
         if let Some(feed) = &mut self.feed {
             feed.due = true;
+        }
+    }
+
+    /// Redis pushed that the stream has changed. Returns how long to wait before it is looked at,
+    /// by [`rested`](Self::rested), if that is not now.
+    pub(super) fn pushed(&mut self) -> Option<Duration> {
+        self.pushed = true;
+        match self.useless.pause() {
+            Some(pause) => {
+                (self.armed, self.end) = (false, None);
+                (!std::mem::replace(&mut self.resting, true)).then_some(pause)
+            }
+            None => {
+                self.changed();
+                None
+            }
+        }
+    }
+
+    /// It has waited long enough to be looked at.
+    pub(super) fn rested(&mut self) {
+        if self.resting {
+            self.changed();
         }
     }
 
@@ -196,6 +231,7 @@ impl Watch {
             return None;
         }
         self.visiting = Some(read);
+        self.visiting_pushed = std::mem::take(&mut self.pushed);
         Some(Visit {
             stream: Arc::clone(&self.stream),
             read,
@@ -212,6 +248,10 @@ impl Watch {
         now: Instant,
     ) {
         self.visiting = None;
+        let useful = visited.is_useful();
+        if useful || self.visiting_pushed {
+            self.useless.looked(useful);
+        }
         match visited.read {
             Some((read, Ok(entries))) => self.deliver(read, entries, deadlines),
             // A reader goes on waiting for the stream to come back, as it does in Redis.

@@ -126,7 +126,7 @@ fn a_push_that_overtakes_the_answer_of_a_read_is_read_again() {
     let mut test = Test::new();
     let mut reader = test.read("5", 1);
     let visit = test.visit(id("5"), 1, 0);
-    test.table.changed("s");
+    test.table.changed("s", test.start);
     assert!(
         test.table.next_visit().is_none(),
         "one round trip at a time"
@@ -254,7 +254,7 @@ fn who_joins_a_group_that_was_found_empty_is_not_tried_for() {
     test.answer(visit, vec![Value::Nil, Value::Nil], 0);
     let mut second = test.consume(None);
     assert!(test.table.next_visit().is_none(), "the next change is told");
-    test.table.changed("s");
+    test.table.changed("s", test.at(0));
     let visit = test.visit(EntryId::MAX, 1, 1);
     let mut third = test.consume(None);
     test.answer(visit, vec![Value::Nil, found(&["1-0"])], 1);
@@ -270,4 +270,35 @@ fn who_joins_a_group_that_was_found_empty_is_not_tried_for() {
     let visit = test.table.next_visit().expect("groups are looked at again");
     assert_eq!(visit.tries.len(), 1);
     assert!(waits(&mut second) && waits(&mut third));
+}
+
+#[test]
+fn pushes_that_bring_nothing_make_the_next_look_wait_and_one_that_brings_something_ends_that() {
+    let mut test = Test::new();
+    let _reader = test.read("5-0", 1);
+    let visit = test.visit(id("5-0"), 1, 0);
+    test.answer(visit, vec![found(&[])], 0);
+    let mut looks = 0;
+    loop {
+        test.table.changed("s", test.at(0));
+        let Some(visit) = test.table.next_visit() else {
+            break;
+        };
+        looks += 1;
+        test.answer(visit, vec![found(&[])], 0);
+    }
+    assert!((2..100).contains(&looks), "{looks}");
+    let until = test.table.next_deadline().unwrap();
+    assert!(until > test.at(0));
+    test.table.rested(test.at(0));
+    assert!(test.table.next_visit().is_none());
+    // Whoever comes meanwhile is not kept waiting.
+    let _other = test.read("6-0", 1);
+    let visit = test.visit(id("5-0"), 1, 0);
+    test.answer(visit, vec![found(&[])], 0);
+    test.table.rested(until);
+    let visit = test.visit(id("5-0"), 1, 0);
+    test.answer(visit, vec![found(&["6-0"])], 0);
+    test.table.changed("s", until);
+    assert!(test.table.next_visit().is_some());
 }

@@ -52,7 +52,7 @@ export type Fields =
 
 /** One entry of a stream. */
 export class Entry {
-  private constructor();
+  protected constructor();
   /** Such as `1526919030474-55`: milliseconds, and a number within them. */
   readonly id: string;
   /**
@@ -64,6 +64,108 @@ export class Entry {
   get(name: string): string | undefined;
   /** The fields as an object; of a name that repeats, the last value. */
   toObject(): Record<string, string>;
+}
+
+export interface TailOptions {
+  /**
+   * Where it starts: with the oldest entry there is, with the first one added from now on, behind an
+   * id, or with the last entries that are there. Default: `"now"`.
+   */
+  from?: "beginning" | "now" | (string & {}) | { last: number } | undefined;
+  /** Ends it, at the server too; iteration then rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
+  /**
+   * Is called when entries are, or may be, missing, before any entry behind the gap. Without it a loop
+   * over entries ends with a {@link GapError}. Of no effect on {@link Tail.batches}.
+   */
+  onGap?: ((gap: Gap) => void) | undefined;
+}
+
+export interface ConsumeOptions {
+  /** At most so many entries at once. Default: 64. */
+  batch?: number | undefined;
+  /** Ends it, at the server too; iteration then rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Entries are missing, or may be: they were trimmed before the tail got to them, or the stream was
+ * deleted and made anew.
+ */
+export class Gap {
+  private constructor();
+  /** The id the tail stood at. */
+  readonly after: string;
+  /** The first entry behind the gap, if there is one yet. */
+  readonly first: string | undefined;
+  /** The stream is another one than before; what follows is all of it. */
+  readonly recreated: boolean;
+  /** Where to resume behind the gap. */
+  readonly position: string;
+}
+
+/** Entries of a tail that came together. */
+export interface TailBatch {
+  /** Oldest first. None with a gap, and in the first batch if the tail starts behind all there is. */
+  entries: Entry[];
+  /** Entries are, or may be, missing here. */
+  gap?: Gap;
+  /** Where to resume behind this batch. */
+  position: string;
+}
+
+/**
+ * A stream's entries as they come, in order. It begins when it is made, and ends when a loop over it is
+ * left, with its signal, or with its first error, which the loop rejects with.
+ *
+ * A loop that is slow holds a bounded number of entries; the server waits. Loops over one tail share its
+ * entries. When the connection is lost it ends with `DISCONNECTED`; go on with a new one from its
+ * {@link position}.
+ */
+export class Tail implements AsyncIterable<Entry> {
+  private constructor();
+  /**
+   * Where to resume: behind the last entry, batch or gap that was taken. Undefined as long as nothing
+   * was and `from` is no id.
+   */
+  readonly position: string | undefined;
+  [Symbol.asyncIterator](): AsyncIterableIterator<Entry>;
+  /** The entries as they came, and gaps without an error. The first batch says where the tail stands. */
+  batches(): AsyncIterableIterator<TailBatch>;
+  /** Ends it, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** An entry that was given to a consumer. It is pending until it is acknowledged. */
+export class Delivery extends Entry {
+  private constructor();
+  /** Acknowledges it (`XACK`). */
+  ack(options?: CallOptions): Promise<void>;
+}
+
+/** Entries that were given to a consumer together. */
+export interface DeliveryBatch {
+  /** Oldest first; at least one. */
+  entries: Delivery[];
+  /** Acknowledges all of them (`XACK`). */
+  ack(options?: CallOptions): Promise<void>;
+}
+
+/**
+ * The entries that a consumer is given, as they come. It begins when it is made, and ends as a
+ * {@link Tail} does; those that were given and not acknowledged stay pending. While one batch is worked
+ * on, one more is on its way.
+ *
+ * When the connection is lost it ends with `UNKNOWN_OUTCOME`: entries may have been given that never
+ * arrived.
+ */
+export class Deliveries implements AsyncIterable<Delivery> {
+  private constructor();
+  [Symbol.asyncIterator](): AsyncIterableIterator<Delivery>;
+  /** The entries as they came. */
+  batches(): AsyncIterableIterator<DeliveryBatch>;
+  /** Ends it, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** Entries, and where to read on. */
@@ -97,14 +199,26 @@ export interface ClientEventMap {
  * reason.
  */
 export class StreamgateError extends Error {
-  private constructor();
-  readonly name: "StreamgateError";
+  protected constructor();
+  readonly name: "StreamgateError" | "GapError";
   /**
    * As Redis writes it (`NOGROUP`, `BUSYGROUP`, `WRONGTYPE`), or one of streamgate's own (`LIMIT`,
    * `TIMEOUT`, `DISCONNECTED`, `UNKNOWN_OUTCOME`).
    */
   readonly code: string;
   readonly retry: Retry;
+}
+
+/**
+ * A loop over a tail's entries met a gap, and there was no `onGap` to tell it to. The tail is over; a new
+ * one may go on from its position, which is behind the gap.
+ */
+export class GapError extends StreamgateError {
+  private constructor();
+  readonly name: "GapError";
+  readonly code: "GAP";
+  readonly retry: "never";
+  readonly gap: Gap;
 }
 
 /**
@@ -153,7 +267,23 @@ export class Client extends EventTarget {
   /** Acknowledges entries, which are then no longer pending (`XACK`). Unknown ids are ignored. */
   ack(stream: string, group: string, ids: string | Iterable<string>, options?: CallOptions): Promise<void>;
 
-  /** Closes the connection. Calls in flight reject. */
+  /**
+   * Follows a stream: what is there, from where the options say, then what is added, as it is added. A
+   * stream that is missing is an empty one.
+   *
+   * @throws {TypeError} for arguments of a wrong type; all else shows when it is iterated
+   */
+  tail(stream: string, options?: TailOptions): Tail;
+
+  /**
+   * Takes entries of a group for a consumer, as they come. Each is given to one consumer, and stays
+   * pending until it is acknowledged.
+   *
+   * @throws {TypeError} for arguments of a wrong type; all else shows when it is iterated
+   */
+  consume(stream: string, group: string, consumer: string, options?: ConsumeOptions): Deliveries;
+
+  /** Closes the connection. Calls in flight reject, and subscriptions end. */
   close(): Promise<void>;
 
   /** The same as {@link close}, for `await using`. */

@@ -30,7 +30,8 @@ test("the quickstart for browsers and edge workers runs", async () => {
     const lines = stdout.trim().split("\n");
     assert.equal(lines[0], "true tea");
     assert.match(lines[1], /^\d+-\d+ \[ \[ 'item', 'milk' \], \[ 'item', 'sugar' \] \]$/);
-    assert.equal(lines.length, 2);
+    assert.equal(lines[2], "followed milk");
+    assert.equal(lines.length, 3);
   } finally {
     rmSync(script);
     await proxy.stop();

@@ -32,6 +32,11 @@ export function flatFields(fields) {
   return flat;
 }
 
+/** Where a tail starts, as the module takes it: a word or an id, and how many entries back. */
+export function tailStart(from) {
+  return typeof from === "string" ? [from, -1] : ["", wholeNumber(from?.last ?? NaN, "from.last")];
+}
+
 /** One id or several. */
 export function idList(ids) {
   const list = typeof ids === "string" ? [ids] : Array.from(ids);

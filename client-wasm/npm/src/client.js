@@ -1,8 +1,9 @@
-import { flatFields, idList, text, webSocketUrl, wholeNumber } from "./arguments.js";
-import { Entry, entriesFrom } from "./entry.js";
+import { flatFields, idList, tailStart, text, webSocketUrl, wholeNumber } from "./arguments.js";
+import { asyncDispose, deferred } from "./deferred.js";
+import { Deliveries } from "./deliveries.js";
+import { entriesFrom } from "./entry.js";
 import { StreamgateError } from "./errors.js";
-
-export { Entry, StreamgateError };
+import { Tail } from "./subscription.js";
 
 /** Longest timer that every runtime keeps: beyond it they fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -50,8 +51,8 @@ export function bind(load) {
 const opened = Symbol("opened");
 
 /**
- * A streamgate server somewhere else. The promises are held here, by the id of their call; the
- * protocol is in the module.
+ * A streamgate server somewhere else. The promises and the subscriptions are held here, by the id
+ * of their call; the protocol is in the module.
  */
 export class Client extends EventTarget {
   #connection;
@@ -131,10 +132,34 @@ export class Client extends EventTarget {
     );
   }
 
+  tail(stream, { from = "now", onGap, signal } = {}) {
+    const start = tailStart(from);
+    const subscribe = this.#subscribe((connection) => connection.tail(text(stream, "stream"), ...start, now()));
+    const isId = typeof from === "string" && from !== "now" && from !== "beginning";
+    return new Tail(subscribe, { from: isId ? from : undefined, onGap, signal });
+  }
+
+  consume(stream, group, consumer, { batch, signal } = {}) {
+    const subscribe = this.#subscribe((connection) =>
+      connection.consume(
+        text(stream, "stream"),
+        text(group, "group"),
+        text(consumer, "consumer"),
+        wholeNumber(batch, "batch"),
+        now(),
+      ),
+    );
+    return new Deliveries(subscribe, (ids, options) => this.ack(stream, group, ids, options), signal);
+  }
+
   close() {
     this.#connection?.close(now());
     this.#wake();
     return this.#closed.promise;
+  }
+
+  [asyncDispose]() {
+    return this.close();
   }
 
   [opened]() {
@@ -144,7 +169,7 @@ export class Client extends EventTarget {
   /** Makes a call and a promise for its answer. A mistake in the arguments rejects it. */
   async #call(signal, start) {
     signal?.throwIfAborted();
-    if (!this.#connection) throw new StreamgateError("CLOSED", "the client is closed", "never");
+    if (!this.#connection) throw closed();
     const id = start(this.#connection);
     this.#wake();
     if (!signal) return new Promise((resolve, reject) => this.#calls.set(id, { resolve, reject }));
@@ -152,9 +177,7 @@ export class Client extends EventTarget {
     const answer = deferred();
     this.#calls.set(id, answer);
     const abort = () => {
-      this.#calls.delete(id);
-      this.#connection?.cancel(id);
-      this.#wake();
+      this.#cancel(id);
       answer.reject(signal.reason);
     };
     signal.addEventListener("abort", abort, { once: true });
@@ -163,6 +186,29 @@ export class Client extends EventTarget {
     } finally {
       signal.removeEventListener("abort", abort);
     }
+  }
+
+  /** What a subscription needs to begin, and to go on. */
+  #subscribe(start) {
+    return (sink) => {
+      if (!this.#connection) return void sink.reject(closed());
+      const id = start(this.#connection);
+      this.#calls.set(id, sink);
+      this.#wake();
+      return {
+        taken: (entries, bytes) => {
+          this.#connection?.consumed(id, entries, bytes);
+          this.#wake();
+        },
+        cancel: () => this.#cancel(id),
+      };
+    };
+  }
+
+  #cancel(id) {
+    this.#calls.delete(id);
+    this.#connection?.cancel(id);
+    this.#wake();
   }
 
   /** Notes that a pump is due: one for all that happens in this turn of the event loop. */
@@ -192,6 +238,7 @@ export class Client extends EventTarget {
     }
     const call = this.#calls.get(id);
     if (!call) return;
+    if (kind >= 5) return call.push(kind, a, b, c);
     this.#calls.delete(id);
     if (kind === 0) {
       call.reject(new StreamgateError(a, b, c));
@@ -242,23 +289,10 @@ export class Client extends EventTarget {
   }
 }
 
-// Where the symbol is missing, the one that tools put in its place.
-Object.defineProperty(Client.prototype, Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose"), {
-  value() {
-    return this.close();
-  },
-  configurable: true,
-  writable: true,
-});
-
 function now() {
   return performance.now();
 }
 
-function deferred() {
-  const parts = {};
-  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
-  // Nobody may be waiting; a rejection is then of no interest.
-  parts.promise.catch(() => {});
-  return parts;
+function closed() {
+  return new StreamgateError("CLOSED", "the client is closed", "never");
 }

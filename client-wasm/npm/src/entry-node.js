@@ -6,7 +6,7 @@ import { Connection, initSync } from "../dist/streamgate_wasm.js";
 import text from "../dist/module-inline.js";
 import { bind } from "./client.js";
 
-export { Client, Entry, StateEvent, StreamgateError } from "./client.js";
+export * from "./exports.js";
 
 export const connect = bind(load);
 

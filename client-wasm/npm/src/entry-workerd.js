@@ -4,7 +4,7 @@ import module from "../dist/streamgate_wasm.wasm";
 import { Connection, initSync } from "../dist/streamgate_wasm.js";
 import { bind } from "./client.js";
 
-export { Client, Entry, StateEvent, StreamgateError } from "./client.js";
+export * from "./exports.js";
 
 export const connect = bind(load);
 

@@ -24,14 +24,14 @@ export class Entry {
  * The inverse of the module's flat list: for each entry its id, the number of its fields, then
  * name, value, name, value …
  */
-export function entriesFrom(flat) {
+export function entriesFrom(flat, make = (id, fields) => new Entry(id, fields)) {
   const entries = [];
   let place = 0;
   while (place < flat.length) {
     const id = flat[place++];
     const fields = new Array(flat[place++]);
     for (let i = 0; i < fields.length; i++) fields[i] = [flat[place++], flat[place++]];
-    entries.push(new Entry(id, fields));
+    entries.push(make(id, fields));
   }
   return entries;
 }

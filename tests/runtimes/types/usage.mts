@@ -4,11 +4,18 @@ import {
   Client,
   connect,
   type ConnectionState,
+  type Deliveries,
+  type Delivery,
+  type DeliveryBatch,
   type Entry,
+  type Gap,
+  GapError,
   type ReadResult,
   type Retry,
   StateEvent,
   StreamgateError,
+  type Tail,
+  type TailBatch,
 } from "streamgate";
 
 /** Fails to compile unless the types are the same. */
@@ -46,6 +53,39 @@ export async function calls(signal: AbortSignal) {
   await client.close();
 }
 
+export async function subscriptions(client: Client, signal: AbortSignal) {
+  const onGap = (gap: Gap) => {
+    same<Same<typeof gap.first, string | undefined>>();
+    console.log(gap.after, gap.recreated, gap.position);
+  };
+  await using tail = client.tail("orders", { from: { last: 10 }, signal, onGap });
+  same<Same<typeof tail, Tail>>();
+  for await (const entry of tail) {
+    same<Same<typeof entry, Entry>>();
+    break;
+  }
+  same<Same<typeof tail.position, string | undefined>>();
+  for (const from of ["now", "beginning", "5-1", undefined] as const) client.tail("orders", { from });
+  for await (const batch of client.tail("orders").batches()) {
+    same<Same<typeof batch, TailBatch>>();
+    if (batch.gap) onGap(batch.gap);
+    console.log(batch.entries.length, batch.position.length);
+  }
+
+  await using deliveries = client.consume("orders", "kitchen", "one", { batch: 8, signal });
+  same<Same<typeof deliveries, Deliveries>>();
+  for await (const entry of deliveries) {
+    same<Same<typeof entry, Delivery>>();
+    console.log(entry.get("item"));
+    await entry.ack({ signal });
+  }
+  for await (const batch of client.consume("orders", "kitchen", "one").batches()) {
+    same<Same<typeof batch, DeliveryBatch>>();
+    same<Same<typeof batch.entries, Delivery[]>>();
+    await batch.ack();
+  }
+}
+
 export function events(client: Client) {
   same<Same<typeof client.state, ConnectionState>>();
   client.addEventListener("state", (event) => {
@@ -60,6 +100,10 @@ export function failures(error: unknown) {
     same<Same<typeof error.code, string>>();
     same<Same<typeof error.retry, Retry>>();
   }
+  if (error instanceof GapError) {
+    same<Same<typeof error.code, "GAP">>();
+    same<Same<typeof error.gap, Gap>>();
+  }
 }
 
 export function mistakes(client: Client) {
@@ -73,6 +117,12 @@ export function mistakes(client: Client) {
   void client.readLatest("orders");
   // @ts-expect-error: it is called blockMs
   void client.read("orders", "0", { block: 10 });
+  // @ts-expect-error: not a number
+  client.tail("orders", { from: 5 });
+  // @ts-expect-error: how many is not optional
+  client.tail("orders", { from: {} });
+  // @ts-expect-error: a consumer has a name
+  client.consume("orders", "kitchen");
   // @ts-expect-error: it cannot be set
   client.state = "open";
   // @ts-expect-error: a constructor is wanted

@@ -1,0 +1,50 @@
+import { Entry } from "./entry.js";
+import { Subscription } from "./subscription.js";
+
+/** An entry that was given to a consumer. */
+export class Delivery extends Entry {
+  #ack;
+
+  constructor(id, fields, ack) {
+    super(id, fields);
+    this.#ack = ack;
+  }
+
+  ack(options) {
+    return this.#ack(this.id, options);
+  }
+}
+
+/** The entries that a consumer is given. */
+export class Deliveries extends Subscription {
+  #ack;
+
+  constructor(subscribe, ack, signal) {
+    super(subscribe, { make: (id, fields) => new Delivery(id, fields, ack), signal });
+    this.#ack = ack;
+  }
+
+  batches() {
+    const batches = super.batches();
+    const { next } = batches;
+    batches.next = async () => {
+      const { done, value } = await next();
+      return done ? { done, value } : { done, value: new Batch(value.entries, this.#ack) };
+    };
+    return batches;
+  }
+}
+
+/** Entries that are acknowledged together. */
+class Batch {
+  #ack;
+
+  constructor(entries, ack) {
+    this.entries = entries;
+    this.#ack = ack;
+  }
+
+  ack(options) {
+    return this.#ack(this.entries.map((entry) => entry.id), options);
+  }
+}

@@ -1,0 +1,8 @@
+// What the package exports, beside each runtime's own `connect`.
+
+export { Client, StateEvent } from "./client.js";
+export { Deliveries, Delivery } from "./deliveries.js";
+export { Entry } from "./entry.js";
+export { StreamgateError } from "./errors.js";
+export { Gap, GapError } from "./gap.js";
+export { Tail } from "./subscription.js";

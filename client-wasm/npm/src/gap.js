@@ -1,0 +1,20 @@
+import { StreamgateError } from "./errors.js";
+
+/** Entries are, or may be, missing. */
+export class Gap {
+  constructor(after, first, recreated, position) {
+    this.after = after;
+    this.first = first;
+    this.recreated = recreated;
+    this.position = position;
+  }
+}
+
+/** A loop met a gap, and nobody to tell. */
+export class GapError extends StreamgateError {
+  constructor(gap) {
+    super("GAP", `entries after ${gap.after} are missing, or may be`, "never");
+    this.name = "GapError";
+    this.gap = gap;
+  }
+}

@@ -1,0 +1,113 @@
+// Tails and consumers of the npm package on the real proxy. What they mean is tested by the conformance
+// suite; this is what loops do, and what they leave behind.
+//
+// STREAMGATE_RUNTIMES   where node_modules is   (default target/runtimes)
+
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { pathToFileURL } from "node:url";
+
+import { Proxy, fromTarget } from "./proxy.mjs";
+
+const runtimes = fromTarget("STREAMGATE_RUNTIMES", "runtimes");
+const { WebSocket } = createRequire(path.join(runtimes, "package.json"))("ws");
+const entry = path.join(runtimes, "node_modules/streamgate/src/entry-node.js");
+const { connect } = await import(pathToFileURL(entry));
+
+/** Entries that the package takes before its loop does: DEFAULT_CREDIT_ENTRIES of the client. */
+const WINDOW = 1024;
+
+let proxy;
+let client;
+
+before(async () => {
+  proxy = await Proxy.start();
+  client = await connect(proxy.webSocketUrl, { WebSocket });
+});
+
+after(async () => {
+  await client?.close();
+  await proxy?.stop();
+});
+
+/** Adds entries with the values 0, 1, 2 … */
+function addMany(stream, count) {
+  return Promise.all(Array.from({ length: count }, (_, i) => client.add(stream, { i: `${i}` })));
+}
+
+test("a tail from now has what is added after it, and nothing from before", async () => {
+  const adds = [client.add("now", { v: "before" })];
+  const tail = client.tail("now");
+  adds.push(client.add("now", { v: "after" }));
+  const { value } = await tail[Symbol.asyncIterator]().next();
+  assert.equal(value.get("v"), "after");
+  assert.equal(tail.position, value.id);
+  assert.equal(value.id, (await Promise.all(adds))[1]);
+});
+
+test("a loop that is slower than the stream misses nothing", async () => {
+  const count = 5 * WINDOW;
+  await addMany("slow", count);
+  let next = 0;
+  for await (const entry of client.tail("slow", { from: "beginning" })) {
+    assert.equal(entry.get("i"), `${next++}`);
+    if (next % 512 === 0) await new Promise(setImmediate);
+    if (next === count) break;
+  }
+  assert.equal(next, count);
+});
+
+test("a loop resumes from the position of one that was left", async () => {
+  await addMany("resume", 10);
+  const first = client.tail("resume", { from: { last: 8 } });
+  let seen = "";
+  for await (const entry of first) {
+    seen += entry.get("i");
+    if (entry.get("i") === "5") break;
+  }
+  for await (const entry of client.tail("resume", { from: first.position })) {
+    seen += entry.get("i");
+    if (entry.get("i") === "9") break;
+  }
+  assert.equal(seen, "23456789");
+});
+
+test("a consumer that is ended takes nothing any more", async () => {
+  await client.createGroup("orders", "kitchen", "0");
+  const controller = new AbortController();
+  const { signal } = controller;
+  const gone = client.consume("orders", "kitchen", "gone", { signal });
+  const waiting = gone[Symbol.asyncIterator]().next();
+  controller.abort();
+  await assert.rejects(waiting, signal.reason);
+  await addMany("orders", 3);
+  let next = 0;
+  for await (const entry of client.consume("orders", "kitchen", "here", { batch: 2 })) {
+    assert.equal(entry.get("i"), `${next++}`);
+    await entry.ack();
+    if (next === 3) break;
+  }
+});
+
+test("codes of the server come through", async () => {
+  await assert.rejects(client.consume("none", "none", "c").batches().next(), { code: "NOGROUP" });
+  await assert.rejects(client.tail("now", { from: "no id" }).batches().next(), { code: "ERR" });
+  await assert.rejects(client.consume("now", "g", "c", { batch: 0 }).batches().next(), { code: "ERR" });
+});
+
+test("a lost connection ends loops, each with what it may have missed", async () => {
+  const own = await Proxy.start();
+  const other = await connect(own.webSocketUrl, { WebSocket });
+  await other.createGroup("s", "g", "$");
+  const tail = other.tail("s").batches();
+  await tail.next();
+  const consumer = other.consume("s", "g", "c").batches().next();
+  await other.readLatest("s", 1);
+  own.kill();
+  await assert.rejects(tail.next(), { code: "DISCONNECTED", retry: "later" });
+  await assert.rejects(consumer, { code: "UNKNOWN_OUTCOME", retry: "unknown" });
+  await other.close();
+  await own.stop();
+});

@@ -1,6 +1,6 @@
 //! Rounds, in which all rivals take turns.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Generator, process};
 use crate::arguments::Arguments;
@@ -9,6 +9,12 @@ use crate::generator::{Order, Outcome};
 /// Cores' worth of work of others in a sample beyond which its round is done again: then figures
 /// are of them rather than of what is measured.
 const MAX_FOREIGN: f64 = 0.3;
+
+/// How long a look at whether others use the machine takes: twenty times what `/proc` counts in.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Looks before a round begins anyway: a compiler's bursts pass, but a machine may never be quiet.
+const MAX_LOOKS: usize = 50;
 
 /// What one rival did in one round, and what it took.
 #[derive(Debug, Clone, Default)]
@@ -70,7 +76,8 @@ pub(crate) fn measure(
 #[derive(Debug)]
 pub(crate) struct Rounds<const N: usize>(Vec<[Sample; N]>);
 
-/// Measures N rivals in turns, each round beginning with another one. A round in which others
+/// Measures N rivals in turns, each round beginning with another one, when nobody else uses the
+/// machine. A round in which others
 /// used the machine is done again, but not forever: at most as often as there are rounds.
 pub(crate) fn rounds<const N: usize>(
     arguments: &Arguments,
@@ -81,6 +88,7 @@ pub(crate) fn rounds<const N: usize>(
     let mut disturbed_rounds = 0;
     while rounds.len() < arguments.rounds {
         let mut samples: [Sample; N] = std::array::from_fn(|_| Sample::default());
+        await_quiet()?;
         for turn in 0..N {
             let which = (rounds.len() + turn) % N;
             samples[which] = measure(which)?;
@@ -98,6 +106,18 @@ pub(crate) fn rounds<const N: usize>(
         eprintln!("others used the machine in {disturbed_rounds} of {all} rounds");
     }
     Ok(Rounds(rounds))
+}
+
+fn await_quiet() -> anyhow::Result<()> {
+    for _ in 0..MAX_LOOKS {
+        let (busy, own) = (process::busy()?, process::own_cpu()?);
+        std::thread::sleep(LOOK);
+        let others = (process::busy()? - busy) - (process::own_cpu()? - own);
+        if others / LOOK.as_secs_f64() <= MAX_FOREIGN {
+            break;
+        }
+    }
+    Ok(())
 }
 
 impl<const N: usize> Rounds<N> {

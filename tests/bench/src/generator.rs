@@ -72,16 +72,18 @@ async fn serve(
     Ok(())
 }
 
-/// A thread reads, for tasks have to go on meanwhile. Orders come one at a time.
+/// A thread reads, for tasks have to go on meanwhile. With its input the process ends, also in the
+/// middle of an order: whoever gave it has gone.
 fn read_orders() -> mpsc::UnboundedReceiver<String> {
     let (sender, orders) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
-            let Ok(line) = line else { return };
+            let Ok(line) = line else { break };
             if sender.send(line).is_err() {
-                return;
+                break;
             }
         }
+        std::process::exit(0);
     });
     orders
 }

@@ -45,7 +45,8 @@ impl Group {
     /// `armed`: the stream's next change will be told.
     pub(super) fn add(&mut self, consumer: Consumer, armed: bool) {
         self.consumers.insert(consumer.place.number, consumer);
-        self.due |= !(armed && self.drained);
+        // A look that is under way and is behind the arming is one for whoever comes meanwhile too.
+        self.due |= !(armed && (self.drained || self.trying > 0));
     }
 
     /// There may be more than the last look found.

@@ -100,10 +100,10 @@ fn through_the_proxy(arguments: &Arguments, tails: usize, rate: f64) -> anyhow::
     let before = resident_kib(proxy.pid())?;
     generator.perform(&Order::Tail { tails })?;
     let order = publish(arguments, rate);
-    let (cpu, reads) = (redis.cpu()?, redis.calls("xread")?);
+    let (cpu, reads) = (redis.cpu()?, redis.calls("xrange")?);
     let mut sample = measure(&mut generator, &order, &[proxy.pid(), redis.pid()?])?;
     let kib = (resident_kib(proxy.pid())? - before) / tails as f64;
-    let (cpu, reads) = (redis.cpu()? - cpu, redis.calls("xread")? - reads);
+    let (cpu, reads) = (redis.cpu()? - cpu, redis.calls("xrange")? - reads);
     let entries = sample.outcome.entries;
     sample.noted = vec![
         kib,

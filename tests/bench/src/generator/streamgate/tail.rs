@@ -1,7 +1,7 @@
 //! Many tails of one stream.
 
-use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use streamgate_client::{CacheResult, Client, StreamEntry};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use streamgate_client::{Client, SubscribingBackend, Tail, TailFrom, TailItem};
 
 use super::{add, failed, number};
 use crate::generator::board::Board;
@@ -13,9 +13,6 @@ const STREAM: &str = "bench:tails";
 /// Connections opened at once: less than a listening socket's queue holds.
 const OPENING: usize = 64;
 
-/// Entries that one read of a tail brings at most.
-const BATCH: usize = 100;
-
 pub(super) struct Tails {
     tails: usize,
     publisher: Client,
@@ -25,12 +22,16 @@ pub(super) struct Tails {
 impl Tails {
     /// Opens tails, each on a connection of its own.
     pub(super) async fn open(url: &str, tails: usize) -> anyhow::Result<Self> {
-        let connect = async || Client::connect(url).await.map_err(failed);
-        let publisher = connect().await?;
+        let connect = async || {
+            let client = Client::connect(url).await.map_err(failed)?;
+            let tail = tail(&client).await?;
+            anyhow::Ok((client, tail))
+        };
+        let publisher = Client::connect(url).await.map_err(failed)?;
         let board = Board::default();
         let clients = stream::iter((0..tails).map(|_| connect())).buffer_unordered(OPENING);
-        let receive = |client| {
-            tokio::spawn(receive(tail(client), board.clone()));
+        let receive = |(client, tail)| {
+            tokio::spawn(receive(client, tail, board.clone()));
             async { Ok(()) }
         };
         clients.try_for_each(receive).await?;
@@ -47,23 +48,21 @@ impl Tails {
     }
 }
 
-/// All entries of the stream from its beginning, as they come: the one place to change for
-/// another way to tail.
-fn tail(client: Client) -> BoxStream<'static, CacheResult<Vec<StreamEntry>>> {
-    let read = async |(client, after): (Client, String)| {
-        let batch = client.read_batch(STREAM, &after, BATCH, Some(0)).await?;
-        Ok(Some((batch.entries, (client, batch.last_id))))
-    };
-    stream::try_unfold((client, "0".to_owned()), read).boxed()
+/// All entries of the stream from its beginning, as they come, once the tail stands.
+async fn tail(client: &Client) -> anyhow::Result<Tail> {
+    let mut tail = client.tail(STREAM, TailFrom::Beginning);
+    let first = tail.try_next().await.map_err(failed)?;
+    anyhow::ensure!(first.is_some(), "a tail ended before it began");
+    Ok(tail)
 }
 
 /// An error ends the tail; what it misses then is seen as lost.
-async fn receive(
-    mut tail: BoxStream<'static, CacheResult<Vec<StreamEntry>>>,
-    board: Board,
-) -> anyhow::Result<()> {
+async fn receive(_connected: Client, mut tail: Tail, board: Board) -> anyhow::Result<()> {
     let mut next = 0;
-    while let Some(entries) = tail.try_next().await.map_err(failed)? {
+    while let Some(item) = tail.try_next().await.map_err(failed)? {
+        let TailItem::Entries { entries, .. } = item else {
+            anyhow::bail!("nothing is trimmed here: {item:?}");
+        };
         for entry in &entries {
             let number = number(entry)?;
             board.arrived(number, number != next);

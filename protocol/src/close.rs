@@ -92,12 +92,23 @@ pub const CLOSE_CODES: &[CloseCode] = &[
 /// What a client does after a close with this code. Codes that are not in the table mean
 /// reconnect, except those of 4400 to 4499, which blame the client: stop.
 pub fn after_close(code: u16) -> AfterClose {
-    match CLOSE_CODES.iter().find(|row| row.code == code) {
-        Some(row) => row.after,
+    match AFTER.iter().find(|(other, _)| *other == code) {
+        Some((_, after)) => *after,
         None if (4400..4500).contains(&code) => AfterClose::Stop,
         None => AfterClose::Reconnect,
     }
 }
+
+/// The table without its prose, which a browser need not download.
+static AFTER: [(u16, AfterClose); CLOSE_CODES.len()] = {
+    let mut after = [(0, AfterClose::Stop); CLOSE_CODES.len()];
+    let mut place = 0;
+    while place < CLOSE_CODES.len() {
+        after[place] = (CLOSE_CODES[place].code, CLOSE_CODES[place].after);
+        place += 1;
+    }
+    after
+};
 
 /// The longest beginning of `reason` that fits into a close frame and ends at a character.
 pub fn fit_reason(reason: &str) -> &str {

@@ -108,7 +108,8 @@ impl Encoding {
     fn write<M: Serialize>(self, frame: &mut Vec<u8>, message: &M) -> CacheResult<()> {
         match self {
             Self::Binary => postcard::serialize_with_flavor(message, tail::Tail(frame))
-                .map_err(|error| CacheError::SerializationError(error.to_string())),
+                // Not postcard's words, which a browser need not download.
+                .map_err(|_| CacheError::SerializationError("not a message".to_owned())),
             #[cfg(feature = "json")]
             Self::Json => {
                 if !frame.is_empty() {

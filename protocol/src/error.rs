@@ -284,11 +284,22 @@ impl Retry {
 
 /// What the table says of a code; [`Retry::Never`] for one that is not in it.
 pub fn retry_of(code: &str) -> Retry {
-    CODES
+    RETRIES
         .iter()
-        .find(|row| row.name == code)
-        .map_or(Retry::Never, |row| row.retry)
+        .find(|(name, _)| *name == code)
+        .map_or(Retry::Never, |(_, retry)| *retry)
 }
+
+/// The table without its prose, which a browser need not download.
+static RETRIES: [(&str, Retry); CODES.len()] = {
+    let mut retries = [("", Retry::Never); CODES.len()];
+    let mut place = 0;
+    while place < CODES.len() {
+        retries[place] = (CODES[place].name, CODES[place].retry);
+        place += 1;
+    }
+    retries
+};
 
 #[cfg(feature = "json")]
 impl From<serde_json::Error> for CacheError {
@@ -313,10 +324,12 @@ const fn row(name: &'static str, retry: Retry, meaning: &'static str) -> Code {
 
 /// A code is a first word of capitals, digits and underscores, as Redis writes them.
 fn leading_code(message: &str) -> Option<&str> {
-    let word = message.split(' ').next()?;
-    let capital = word.starts_with(|c: char| c.is_ascii_uppercase());
-    let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-    (capital && word.len() > 1 && word.chars().all(allowed)).then_some(word)
+    let bytes = message.as_bytes();
+    let end = bytes.iter().position(|byte| *byte == b' ');
+    let word = message.get(..end.unwrap_or(bytes.len()))?;
+    let capital = bytes.first().is_some_and(u8::is_ascii_uppercase);
+    let allowed = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    (capital && word.len() > 1 && word.bytes().all(allowed)).then_some(word)
 }
 
 #[cfg(test)]

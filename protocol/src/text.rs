@@ -52,3 +52,26 @@ impl fmt::Display for Text<'_> {
         f.write_str(self)
     }
 }
+
+/// Appends a number, without what the standard library formats texts with: a kilobyte of what a
+/// browser downloads.
+pub fn push_number(text: &mut String, number: usize) {
+    if number >= 10 {
+        push_number(text, number / 10);
+    }
+    text.push(char::from(b'0' + (number % 10) as u8));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_as_the_standard_library_writes_them() {
+        for number in [0, 9, 10, 16_384, usize::MAX] {
+            let mut text = String::new();
+            push_number(&mut text, number);
+            assert_eq!(text, number.to_string());
+        }
+    }
+}

@@ -4,7 +4,7 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Credit, Item, Subscription};
 use streamgate_protocol::{CacheError, CacheResult};
 
-use super::window::Verdict;
+use super::window::{MISFIT, Verdict};
 use super::{Ask, Engine, Event, Millis};
 
 impl Engine {
@@ -44,7 +44,7 @@ impl Engine {
             // It was on its way when the subscription was cancelled.
             None => return Ok(()),
             Some(call) => match &mut call.window {
-                None => return Err("the server pushed to a call"),
+                None => return Err(MISFIT),
                 Some(window) => window.pushed(&item),
             },
         };

@@ -1,6 +1,7 @@
 //! What is sent, and in which frames.
 
 use streamgate_protocol::error::code;
+use streamgate_protocol::text::push_number;
 use streamgate_protocol::{CacheError, ClientMessage};
 
 use super::heartbeat::Pulse;
@@ -64,8 +65,8 @@ impl Engine {
 
 fn too_large(bytes: usize, limit: usize) -> CacheError {
     let mut text = String::from("the request has ");
-    text.push_str(&bytes.to_string());
+    push_number(&mut text, bytes);
     text.push_str(" bytes; the server takes ");
-    text.push_str(&limit.to_string());
+    push_number(&mut text, limit);
     CacheError::from_code(code::LIMIT, &text)
 }

@@ -7,6 +7,9 @@ use streamgate_protocol::message::{Credit, Item};
 /// subscription ends with `OVERLOADED`.
 pub(super) const MAX_FREE_PUSHES: u32 = 1_024;
 
+/// Why a push is a violation that its subscription, or a call, cannot have.
+pub(super) const MISFIT: &str = "the server pushed what does not fit";
+
 /// What is to be done with a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -54,7 +57,7 @@ impl Window {
         match item {
             Item::Entries { entries, position } if !entries.is_empty() => {
                 if position.is_some() && !self.is_tail {
-                    return Verdict::Violation("the server pushed a position to a consumer");
+                    return Verdict::Violation(MISFIT);
                 }
                 for entry in entries {
                     if self.left.is_used_up() {
@@ -68,12 +71,12 @@ impl Window {
             }
             Item::Entries { position, .. } => {
                 if !(self.is_tail && first && position.is_some()) {
-                    return Verdict::Violation("the server pushed no entries");
+                    return Verdict::Violation(MISFIT);
                 }
             }
             Item::Gap(_) => {
                 if !self.is_tail {
-                    return Verdict::Violation("the server pushed a gap to a consumer");
+                    return Verdict::Violation(MISFIT);
                 }
             }
         }

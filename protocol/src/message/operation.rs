@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{CacheError, CacheResult, code};
 use crate::limits::{MAX_ID_BYTES, MAX_NAME_BYTES};
+use crate::text::push_number;
 
 use super::Text;
 
@@ -99,7 +100,7 @@ impl Operation<'_> {
             Self::Add { stream, fields, .. } => {
                 name("stream key", stream)?;
                 if fields.is_empty() {
-                    return Err(CacheError::backend(
+                    return Err(CacheError::from_code(
                         code::ERR,
                         "an entry needs at least one field",
                     ));
@@ -228,18 +229,21 @@ pub(super) fn name(what: &str, value: &str) -> CacheResult<()> {
     if value.len() <= MAX_NAME_BYTES {
         return Ok(());
     }
-    let length = value.len();
-    Err(CacheError::backend(
-        code::LIMIT,
-        format_args!("the {what} has {length} bytes; at most {MAX_NAME_BYTES} are taken"),
-    ))
+    let mut text = String::from("the ");
+    text.push_str(what);
+    text.push_str(" has ");
+    push_number(&mut text, value.len());
+    text.push_str(" bytes; at most ");
+    push_number(&mut text, MAX_NAME_BYTES);
+    text.push_str(" are taken");
+    Err(CacheError::from_code(code::LIMIT, &text))
 }
 
 pub(super) fn id(value: &str) -> CacheResult<()> {
     if value.len() <= MAX_ID_BYTES {
         return Ok(());
     }
-    Err(CacheError::backend(
+    Err(CacheError::from_code(
         code::ERR,
         "Invalid stream ID specified as stream command argument",
     ))

@@ -22,7 +22,7 @@ before(async () => {
 
 after(() => proxy?.stop());
 
-test("an application in Rust uses every operation", async () => {
+test("an application in Rust uses every operation and both subscriptions", async () => {
   const seen = await run(proxy.webSocketUrl, "app");
   assert.deepEqual(seen.split("\n"), [
     "found: true",
@@ -31,6 +31,8 @@ test("an application in Rust uses every operation", async () => {
     "taken: true",
     "again: BUSYGROUP",
     "in order: true",
+    "followed: true",
+    "consumed: true",
     "closed: CLOSED",
   ]);
 });

@@ -1,11 +1,15 @@
-//! An application in Rust, compiled to wasm, that knows nothing but the trait.
+//! An application in Rust, compiled to wasm, that knows nothing but the traits.
 
+use futures_util::StreamExt;
 use futures_util::future::{FutureExt, join, join_all};
-use streamgate_wasm::{CacheError, CacheResult, StreamingBackend, connect};
+use streamgate_wasm::{
+    CacheError, CacheResult, ConsumeOptions, StreamingBackend, SubscribingBackend, TailFrom,
+    TailItem, connect,
+};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Uses every operation on the server at `url`. Gives what it saw, a line for each step.
+/// Uses every operation, a tail and a consumer on the server at `url`. Gives what it saw, a line for each step.
 ///
 /// # Errors
 ///
@@ -22,7 +26,7 @@ pub async fn run(url: String, stream: String) -> Result<String, JsValue> {
     Ok(format!("{seen}\nclosed: {code}"))
 }
 
-async fn use_it(backend: &dyn StreamingBackend, stream: &str) -> CacheResult<String> {
+async fn use_it(backend: &dyn SubscribingBackend, stream: &str) -> CacheResult<String> {
     let fields = |value: &str| vec![("f".to_owned(), value.to_owned())];
     let first = backend.stream_add(stream, fields("first"), None).await?;
     let newest = backend.stream_read_latest(stream, 1).await?;
@@ -63,13 +67,45 @@ async fn use_it(backend: &dyn StreamingBackend, stream: &str) -> CacheResult<Str
     let read = backend.stream_read(stream, &many[0], 0, None).await?;
     let in_order = read.iter().map(|(id, _)| id).eq(&many[1..]);
 
+    let followed = follow(backend, stream, &many).await?;
+    let consumed = consume(backend, stream, &many).await?;
+
     Ok(format!(
-        "found: {found}\nwoken: {woken}\nempty: {empty}\ntaken: {taken}\nagain: {again}\nin order: {in_order}"
+        "found: {found}\nwoken: {woken}\nempty: {empty}\ntaken: {taken}\nagain: {again}\nin order: {in_order}\nfollowed: {followed}\nconsumed: {consumed}"
     ))
 }
 
-/// Only compiles for futures that may be sent to other threads, as the trait promises.
-fn send<F: Future + Send>(future: F) -> F {
+/// Whether a tail from the first of these ids on gives the others.
+async fn follow(backend: &dyn SubscribingBackend, key: &str, ids: &[String]) -> CacheResult<bool> {
+    let mut tail = send(backend.tail(key, TailFrom::After(ids[0].clone())));
+    let mut seen = Vec::new();
+    while seen.len() < ids.len() - 1
+        && let Some(item) = tail.next().await
+    {
+        if let TailItem::Entries { entries, .. } = item? {
+            seen.extend(entries.into_iter().map(|(id, _)| id));
+        }
+    }
+    Ok(seen == ids[1..])
+}
+
+/// Whether a consumer of a new group behind the first of these ids is given the others.
+async fn consume(backend: &dyn SubscribingBackend, key: &str, ids: &[String]) -> CacheResult<bool> {
+    backend.stream_create_group(key, "pushed", &ids[0]).await?;
+    let options = ConsumeOptions::default();
+    let mut deliveries = send(backend.consume(key, "pushed", "one", options));
+    let mut seen = Vec::new();
+    while seen.len() < ids.len() - 1
+        && let Some(entries) = deliveries.next().await
+    {
+        seen.extend(entries?.into_iter().map(|(id, _)| id));
+    }
+    backend.stream_ack(key, "pushed", &seen).await?;
+    Ok(seen == ids[1..])
+}
+
+/// Only compiles for futures and streams that may be sent to other threads, as the trait promises.
+fn send<F: Send>(future: F) -> F {
     future
 }
 

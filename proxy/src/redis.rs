@@ -31,10 +31,10 @@ pub use self::connection::RESPONSE_TIMEOUT;
 
 /// Streams in Redis 7.0 or newer. Clones are cheap and share everything.
 ///
-/// There are two connections, however many readers wait: one for commands, and one on which
-/// Redis pushes which stream has changed (`CLIENT TRACKING`). No command blocks inside Redis, so
-/// a wait of any length delays nobody. Both connections are made again by themselves when they
-/// are lost; waits go on meanwhile and miss nothing.
+/// There are two connections, however many readers wait and however many tails are followed: one
+/// for commands, and one on which Redis pushes which stream has changed (`CLIENT TRACKING`). No
+/// command blocks inside Redis, so a wait of any length delays nobody. Both connections are made
+/// again by themselves when they are lost; waits and tails go on meanwhile and miss nothing.
 ///
 /// A value belongs to the tokio runtime in which it was connected: its tasks end with that
 /// runtime, and after that nothing works.
@@ -50,8 +50,11 @@ pub use self::connection::RESPONSE_TIMEOUT;
 /// - `OVERLOADED` beyond 131,072 waits and tails at once;
 /// - `SERIALIZATION` for an answer whose shape is unknown.
 ///
-/// A server that refuses `CLIENT TRACKING`, by its access list perhaps, still serves all that
-/// does not wait; waits end with what the server says, such as `NOPERM`.
+/// # Where Redis refuses `CLIENT TRACKING`
+///
+/// By its access list, perhaps. Then it is asked by `XREAD BLOCK`, on further connections of up
+/// to 256 streams each. A stream that is deleted, trimmed or made anew is noticed within two
+/// seconds then, instead of at once; nothing else is different but the cost.
 ///
 /// ```no_run
 /// # async fn example() -> streamgate_protocol::CacheResult<()> {

@@ -68,6 +68,18 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Makes a connection for commands that block, which must not share it.
+    pub(super) async fn connect_to_block(&self) -> RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_response_timeout(None)
+            .set_connection_timeout(Some(CONNECT_TIMEOUT));
+        self.client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+    }
+}
+
 impl Backoff {
     pub(super) fn new() -> Self {
         Self(FIRST_PAUSE)

@@ -1,6 +1,8 @@
 //! One tail: it reads the backlog by itself, page by page, and then takes what the hub has for
 //! all who follow the stream.
 
+mod backlog;
+mod live;
 mod page;
 mod start;
 
@@ -9,19 +11,17 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use streamgate_protocol::message::{Credit, Subscription};
+use streamgate_protocol::message::Credit;
 use streamgate_protocol::{CacheError, CacheResult, Retry, TailFrom};
 use tokio::sync::OwnedSemaphorePermit;
 
-use self::page::{Part, fitting, seen, up_to};
 use self::start::Start;
 use super::RedisStreams;
-use super::batch::invalid_id;
 use super::connection::Backoff;
 use super::error;
-use super::hub::{Live, News, Seat};
-use super::pace::{PAGE_BYTES, Pace};
-use super::range::{Range, RangeRead, entry_id};
+use super::hub::Seat;
+use super::pace::Pace;
+use super::range::Range;
 use super::standing::{Standing, Taken};
 use crate::entry_id::EntryId;
 use crate::follow::{Follow, Followed};
@@ -77,147 +77,6 @@ impl Follower {
             seat: None,
             until: None,
             backoff: None,
-        }
-    }
-
-    /// Checks what is asked and asks for the place to start at.
-    fn begin(&mut self, from: TailFrom, room: Credit) -> CacheResult<State> {
-        let subscription = Subscription::Tail {
-            stream: (&*self.stream).into(),
-            from: from.clone().into(),
-        };
-        subscription.validate()?;
-        self.permit = Some(self.streams.hub.admit()?);
-        let (streams, stream) = (self.streams.clone(), Arc::clone(&self.stream));
-        Ok(match from {
-            TailFrom::Beginning => self.read_beginning(room),
-            TailFrom::After(id) => {
-                self.standing = Standing::new(EntryId::parse(&id).ok_or_else(invalid_id)?, None);
-                State::Behind
-            }
-            TailFrom::Now | TailFrom::Last(0) => State::Starting(
-                async move {
-                    let standing = start::now(&streams.commands, &stream).await?;
-                    Ok((Start::At(standing), true))
-                }
-                .boxed(),
-            ),
-            TailFrom::Last(count) => State::Starting(
-                async move {
-                    let count = super::number(count);
-                    let RedisStreams {
-                        commands, pages, ..
-                    } = &streams;
-                    let start = start::last(commands, pages, &stream, count).await?;
-                    Ok((start, false))
-                }
-                .boxed(),
-            ),
-        })
-    }
-
-    fn read_beginning(&self, room: Credit) -> State {
-        // Without room the first entry says where the tail stands.
-        let count = self.pace.count().min(room.entries).max(1);
-        State::Beginning(self.page(Standing::first_read(count)))
-    }
-
-    fn read(&self, room: Credit) -> State {
-        let count = self.pace.count().min(room.entries);
-        let small_room = room.bytes < PAGE_BYTES;
-        let count = if small_room {
-            // As much less as there is less room.
-            (count.saturating_mul(room.bytes) / PAGE_BYTES).max(1)
-        } else {
-            count
-        };
-        State::Reading(self.page(self.standing.read(count)))
-    }
-
-    fn page(&self, read: RangeRead) -> BoxFuture<'static, CacheResult<Range>> {
-        let (streams, stream) = (self.streams.clone(), Arc::clone(&self.stream));
-        async move { streams.pages.read(&streams.commands, &stream, read).await }.boxed()
-    }
-
-    /// Passes on what a page gave, as far as there is room. Nothing is kept of what does not fit.
-    fn pass_on(&mut self, mut taken: Taken, room: Credit) -> CacheResult<Option<Followed>> {
-        let mut complete = taken.at_end;
-        if let Some(until) = self.until {
-            complete |= up_to(&mut taken.entries, until);
-        }
-        if room.is_used_up() {
-            self.state = State::Behind;
-            return Ok(None);
-        }
-        let found = taken.entries.len();
-        taken.entries.truncate(fitting(&taken.entries, room));
-        complete &= taken.entries.len() == found;
-        self.state = if complete {
-            State::AtEnd
-        } else {
-            State::Behind
-        };
-        let Some(last) = taken.entries.last() else {
-            return Ok(None);
-        };
-        self.standing.advance(entry_id(last)?, taken.entries.len());
-        Ok(Some(Followed::Segment(Segment::new(taken.entries))))
-    }
-
-    /// The part of a shared segment that was not seen yet, as far as there is room.
-    fn share(&mut self, live: Arc<Live>, room: Credit) -> CacheResult<Option<Followed>> {
-        let entries = live.segment.entries();
-        let unseen = if live.first > self.standing.at {
-            entries
-        } else {
-            &entries[seen(entries, self.standing.at)..]
-        };
-        let count = fitting(unseen, room);
-        let Part { segment, last } = match unseen[..count].last() {
-            None => return Ok(None),
-            Some(_) if count == entries.len() => Part {
-                segment: Arc::clone(&live.segment),
-                last: live.last,
-            },
-            Some(last) => Part {
-                segment: Segment::new(unseen[..count].to_vec()),
-                last: entry_id(last)?,
-            },
-        };
-        self.standing.advance(last, count);
-        if let Some(seat) = &self.seat
-            && last < live.last
-        {
-            seat.queue.put_back(live);
-        }
-        Ok(Some(Followed::Segment(segment)))
-    }
-
-    /// What the hub has. None if that is nothing to pass on; the state says how it goes on.
-    fn take_news(&mut self, news: News, room: Credit) -> CacheResult<Option<Followed>> {
-        match news {
-            News::Joined(at) => {
-                if at > self.standing.at {
-                    self.until = Some(at);
-                    self.state = State::Behind;
-                }
-                Ok(None)
-            }
-            News::Segment(live) if live.last <= self.standing.at => Ok(None),
-            News::Segment(live) => self.share(live, room),
-            // It has found the same by itself.
-            News::Gap(gap) if !gap.recreated && gap.position <= self.standing.at => Ok(None),
-            News::Gap(gap) => {
-                let after = self.standing.at;
-                self.standing = Standing::new(gap.position, None);
-                Ok(Some(Followed::Gap(gap.gap(after))))
-            }
-            News::Lagged => {
-                self.stand_up();
-                self.state = State::Behind;
-                Ok(None)
-            }
-            News::Ended(error) => Err(error),
         }
     }
 
@@ -321,25 +180,6 @@ impl Follower {
             State::Over => return Poll::Ready(Err(error::hub_ended())),
         }
         Poll::Ready(Ok(None))
-    }
-
-    fn read_page(&mut self, range: Range) -> CacheResult<Option<Followed>> {
-        self.backoff = None;
-        let after = self.standing.at;
-        let Some(taken) = self.standing.take(range) else {
-            self.state = State::Behind;
-            return Ok(None);
-        };
-        self.pace.saw(&taken.entries);
-        let gap = taken.gap;
-        self.state = State::Holding(taken);
-        Ok(gap.map(|gap| {
-            if gap.recreated {
-                // What it would have joined is another stream.
-                self.stand_up();
-            }
-            Followed::Gap(gap.gap(after))
-        }))
     }
 
     /// There is no room: only the first item comes, and whoever makes room polls again.

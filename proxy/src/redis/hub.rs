@@ -3,8 +3,9 @@
 //!
 //! One task owns one connection with `CLIENT TRACKING` and a table of who waits for what. A read
 //! arms its key, the key's next change is pushed, and the task reads again. Where Redis refuses
-//! `CLIENT TRACKING`, waits end with what it says.
+//! `CLIENT TRACKING`, reads that block on further connections stand in for the pushes.
 
+mod blockers;
 mod deadline;
 mod feed;
 mod group;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use streamgate_protocol::StreamingBackend;
-use streamgate_proxy::RedisStreams;
 use streamgate_proxy::redis::RESPONSE_TIMEOUT;
 use streamgate_test_support::RedisVersion;
 
@@ -25,7 +24,7 @@ async fn added(fixture: &Fixture, stream: &str) -> String {
 }
 
 #[tokio::test]
-async fn readers_wait_through_a_restart_of_redis() {
+pub(crate) async fn readers_wait_through_a_restart_of_redis() {
     for version in RedisVersion::ALL {
         let mut fixture = Fixture::new(version).await;
         fixture.add("s", "before").await;
@@ -52,7 +51,7 @@ async fn readers_wait_through_a_restart_of_redis() {
 }
 
 #[tokio::test]
-async fn while_redis_is_away_nothing_is_done_and_the_caller_is_told() {
+pub(crate) async fn while_redis_is_away_nothing_is_done_and_the_caller_is_told() {
     let mut fixture = Fixture::new(RedisVersion::V7_0).await;
     fixture
         .streams
@@ -89,7 +88,7 @@ async fn while_redis_is_away_nothing_is_done_and_the_caller_is_told() {
 }
 
 #[tokio::test]
-async fn a_killed_connection_is_replaced_and_nothing_is_missed() {
+pub(crate) async fn a_killed_connection_is_replaced_and_nothing_is_missed() {
     let fixture = Fixture::new(RedisVersion::V8_2).await;
     let waiting = fixture.start_read("s", "$", 9_000).await.finish();
     fixture
@@ -114,7 +113,7 @@ async fn a_killed_connection_is_replaced_and_nothing_is_missed() {
 }
 
 #[tokio::test]
-async fn a_redis_that_hangs_is_noticed_and_waits_outlive_it() {
+pub(crate) async fn a_redis_that_hangs_is_noticed_and_waits_outlive_it() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
     fixture
         .streams
@@ -152,32 +151,7 @@ async fn a_redis_that_hangs_is_noticed_and_waits_outlive_it() {
 }
 
 #[tokio::test]
-async fn where_tracking_is_refused_only_waits_fail() {
-    let fixture = Fixture::new(RedisVersion::V7_0).await;
-    let rule = "ACL SETUSER bob on nopass ~* &* +@all -client|tracking";
-    let _: () = fixture.ask(rule).await.unwrap();
-    let url = format!("redis://bob:any@127.0.0.1:{}", fixture.server.port());
-    let streams = RedisStreams::connect(&url).await.unwrap();
-    streams
-        .stream_add("s", vec![("f".into(), "v".into())], None)
-        .await
-        .unwrap();
-    assert_eq!(
-        streams
-            .stream_read("s", "0", 1, Some(0))
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
-    let refused = soon(streams.stream_read("s", "$", 1, Some(0)))
-        .await
-        .unwrap_err();
-    assert_eq!(refused.code(), "NOPERM");
-}
-
-#[tokio::test]
-async fn a_wait_goes_on_while_redis_says_that_it_cannot_answer() {
+pub(crate) async fn a_wait_goes_on_while_redis_says_that_it_cannot_answer() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
     fixture
         .streams

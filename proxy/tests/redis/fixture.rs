@@ -1,5 +1,6 @@
 //! A Redis of the test's own, a backend on it, and a connection to look behind the backend's back.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,14 @@ use streamgate_protocol::{
 use streamgate_proxy::{Backend, Progress, RedisStreams};
 use streamgate_test_support::{RedisServer, RedisVersion};
 
+thread_local! {
+    /// Whether servers started by this thread refuse `CLIENT TRACKING`.
+    pub(crate) static UNTRACKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// May do all but that.
+const BOB: &str = "--user bob on nopass ~* &* +@all -client|tracking";
+
 pub(crate) struct Fixture {
     pub(crate) server: RedisServer,
     pub(crate) streams: RedisStreams,
@@ -21,6 +30,9 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn new(version: RedisVersion) -> Self {
+        if UNTRACKED.get() {
+            return Self::as_bob(version, BOB).await;
+        }
         let server = RedisServer::start(version).unwrap();
         let streams = RedisStreams::connect(&server.url()).await.unwrap();
         let direct = direct(&server).await;
@@ -28,6 +40,18 @@ impl Fixture {
             server,
             streams,
             direct,
+        }
+    }
+
+    /// With a backend that is the user bob, who may do what that says.
+    pub(crate) async fn as_bob(version: RedisVersion, bob: &str) -> Self {
+        let config: Vec<&str> = bob.split(' ').collect();
+        let server = RedisServer::start_with(version, &config).unwrap();
+        let url = format!("redis://bob:any@127.0.0.1:{}", server.port());
+        Self {
+            streams: RedisStreams::connect(&url).await.unwrap(),
+            direct: direct(&server).await,
+            server,
         }
     }
 

@@ -49,7 +49,7 @@ async fn live(fixture: &Fixture) -> Tail {
 }
 
 #[tokio::test]
-async fn a_tail_that_resumes_where_entries_were_trimmed_is_told() {
+pub(crate) async fn a_tail_that_resumes_where_entries_were_trimmed_is_told() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         for n in 1..=9 {
@@ -78,7 +78,7 @@ async fn a_tail_that_resumes_where_entries_were_trimmed_is_told() {
 }
 
 #[tokio::test]
-async fn a_deleted_entry_is_no_gap() {
+pub(crate) async fn a_deleted_entry_is_no_gap() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
     for n in 1..=5 {
         ask(&fixture, &[&format!("XADD s {n}-0 f {n}")]).await;
@@ -89,7 +89,8 @@ async fn a_deleted_entry_is_no_gap() {
 }
 
 #[tokio::test]
-async fn a_stream_trimmed_to_nothing_under_a_live_tail_is_no_gap_until_something_is_missing() {
+pub(crate) async fn a_stream_trimmed_to_nothing_under_a_live_tail_is_no_gap_until_something_is_missing()
+ {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         let mut tail = live(&fixture).await;
@@ -110,7 +111,7 @@ async fn a_stream_trimmed_to_nothing_under_a_live_tail_is_no_gap_until_something
 }
 
 #[tokio::test]
-async fn a_stream_of_one_entry_at_a_time_has_no_gaps() {
+pub(crate) async fn a_stream_of_one_entry_at_a_time_has_no_gaps() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         let mut tail = fixture.streams.tail("s", TailFrom::Now);
@@ -131,7 +132,7 @@ async fn a_stream_of_one_entry_at_a_time_has_no_gaps() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_deleted_or_made_anew_under_a_live_tail_is_told() {
+pub(crate) async fn a_stream_that_is_deleted_or_made_anew_under_a_live_tail_is_told() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         let mut tail = live(&fixture).await;
@@ -161,7 +162,7 @@ async fn a_stream_that_is_deleted_or_made_anew_under_a_live_tail_is_told() {
 }
 
 #[tokio::test]
-async fn a_key_of_another_type_ends_a_live_tail() {
+pub(crate) async fn a_key_of_another_type_ends_a_live_tail() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         let mut tail = live(&fixture).await;
@@ -171,7 +172,7 @@ async fn a_key_of_another_type_ends_a_live_tail() {
 }
 
 #[tokio::test]
-async fn the_position_of_a_gap_without_a_first_entry_is_no_gap() {
+pub(crate) async fn the_position_of_a_gap_without_a_first_entry_is_no_gap() {
     let fixture = Fixture::new(RedisVersion::V8_2).await;
     for n in 1..=5 {
         ask(&fixture, &[&format!("XADD s {n}-0 f {n}")]).await;

@@ -27,7 +27,7 @@ async fn look(fixture: &Fixture) {
 }
 
 #[tokio::test]
-async fn waiting_consumers_are_served_in_the_order_they_came() {
+pub(crate) async fn waiting_consumers_are_served_in_the_order_they_came() {
     for version in RedisVersion::ALL {
         let fixture = with_group(version).await;
         let names: Vec<String> = (0..100).map(|n| format!("consumer-{n}")).collect();
@@ -58,7 +58,7 @@ async fn waiting_consumers_are_served_in_the_order_they_came() {
 }
 
 #[tokio::test]
-async fn nobody_overtakes_a_consumer_of_the_same_list() {
+pub(crate) async fn nobody_overtakes_a_consumer_of_the_same_list() {
     let fixture = with_group(RedisVersion::V7_0).await;
     let operations = vec![
         read_group("s", "g", "first", 1, Some(9_000)),
@@ -77,7 +77,7 @@ async fn nobody_overtakes_a_consumer_of_the_same_list() {
 }
 
 #[tokio::test]
-async fn a_try_finds_nothing_at_most_once_for_each_entry() {
+pub(crate) async fn a_try_finds_nothing_at_most_once_for_each_entry() {
     const ENTRIES: u64 = 20;
     let fixture = with_group(RedisVersion::V7_0).await;
     let operations: Vec<String> = (0..1_000).map(|n| n.to_string()).collect();
@@ -111,7 +111,7 @@ async fn a_try_finds_nothing_at_most_once_for_each_entry() {
 }
 
 #[tokio::test]
-async fn a_consumer_that_left_is_handed_nothing() {
+pub(crate) async fn a_consumer_that_left_is_handed_nothing() {
     let fixture = with_group(RedisVersion::V7_0).await;
     let gone = fixture.start_group("gone", 1, 0).await;
     let also_gone = fixture.start_group("also gone", 1, 0).await;
@@ -124,7 +124,7 @@ async fn a_consumer_that_left_is_handed_nothing() {
 }
 
 #[tokio::test]
-async fn an_idle_wait_ends_empty_after_its_time() {
+pub(crate) async fn an_idle_wait_ends_empty_after_its_time() {
     for version in RedisVersion::ALL {
         let fixture = with_group(version).await;
         let wait = |consumer: &'static str, ms: usize| {
@@ -143,7 +143,7 @@ async fn an_idle_wait_ends_empty_after_its_time() {
 }
 
 #[tokio::test]
-async fn a_group_that_is_destroyed_ends_its_waits() {
+pub(crate) async fn a_group_that_is_destroyed_ends_its_waits() {
     for version in RedisVersion::ALL {
         let fixture = with_group(version).await;
         let first = fixture.start_group("a", 1, 0).await.finish();
@@ -157,7 +157,7 @@ async fn a_group_that_is_destroyed_ends_its_waits() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_deleted_ends_its_groups_waits_at_once() {
+pub(crate) async fn a_stream_that_is_deleted_ends_its_groups_waits_at_once() {
     for version in RedisVersion::ALL {
         let fixture = with_group(version).await;
         let waiting = fixture.start_group("a", 1, 0).await.finish();
@@ -170,7 +170,7 @@ async fn a_stream_that_is_deleted_ends_its_groups_waits_at_once() {
 }
 
 #[tokio::test]
-async fn a_group_that_is_set_back_is_read_again() {
+pub(crate) async fn a_group_that_is_set_back_is_read_again() {
     let fixture = with_group(RedisVersion::V7_0).await;
     fixture.add("s", "1").await;
     fixture
@@ -185,7 +185,7 @@ async fn a_group_that_is_set_back_is_read_again() {
 }
 
 #[tokio::test]
-async fn readers_and_groups_of_one_stream_are_served_side_by_side() {
+pub(crate) async fn readers_and_groups_of_one_stream_are_served_side_by_side() {
     let fixture = with_group(RedisVersion::V8_2).await;
     fixture
         .streams
@@ -206,7 +206,7 @@ async fn readers_and_groups_of_one_stream_are_served_side_by_side() {
 /// Waits so short that they end while Redis is being asked, and consumers that leave without a
 /// word: whatever is pending was received, and whatever was received is pending once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn short_waits_lose_nothing() {
+pub(crate) async fn short_waits_lose_nothing() {
     const ENTRIES: usize = 3_000;
     let fixture = with_group(RedisVersion::V7_0).await;
     let adding = async {

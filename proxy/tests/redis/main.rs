@@ -17,4 +17,5 @@ mod slow_followers;
 mod tail_load;
 mod tails;
 mod tracking_table;
+mod untracked;
 mod waits;

@@ -36,7 +36,7 @@ async fn live<'a>(fixture: &'a Fixture, from: TailFrom) -> Box<dyn Follow + 'a> 
 }
 
 #[tokio::test]
-async fn without_room_only_the_first_item_comes_and_it_has_no_entries() {
+pub(crate) async fn without_room_only_the_first_item_comes_and_it_has_no_entries() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         let _: String = fixture.ask("XADD s 5-0 f a").await.unwrap();
@@ -64,7 +64,7 @@ async fn without_room_only_the_first_item_comes_and_it_has_no_entries() {
 }
 
 #[tokio::test]
-async fn no_more_comes_than_there_is_room_for_from_the_backlog_and_live() {
+pub(crate) async fn no_more_comes_than_there_is_room_for_from_the_backlog_and_live() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         let mut early = live(&fixture, TailFrom::Now).await;
@@ -95,7 +95,7 @@ async fn no_more_comes_than_there_is_room_for_from_the_backlog_and_live() {
 }
 
 #[tokio::test]
-async fn segments_are_shared_by_all_who_have_room() {
+pub(crate) async fn segments_are_shared_by_all_who_have_room() {
     let fixture = Fixture::new(RedisVersion::V8_2).await;
     let mut one = live(&fixture, TailFrom::Now).await;
     let mut other = live(&fixture, TailFrom::Now).await;
@@ -118,7 +118,7 @@ async fn segments_are_shared_by_all_who_have_room() {
 }
 
 #[tokio::test]
-async fn one_that_is_not_polled_loses_nothing_and_delays_nobody() {
+pub(crate) async fn one_that_is_not_polled_loses_nothing_and_delays_nobody() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         let mut idle = fixture.streams.tail("s", TailFrom::Now);
@@ -147,7 +147,7 @@ async fn one_that_is_not_polled_loses_nothing_and_delays_nobody() {
 }
 
 #[tokio::test]
-async fn an_error_comes_without_room_too() {
+pub(crate) async fn an_error_comes_without_room_too() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
     let mut follow = live(&fixture, TailFrom::Now).await;
     fixture.add("s", "first").await;

@@ -127,14 +127,14 @@ fn last_of(info: std::collections::HashMap<String, redis::Value>) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fifty_followers_of_a_busy_stream_see_every_entry_once_and_in_order() {
+pub(crate) async fn fifty_followers_of_a_busy_stream_see_every_entry_once_and_in_order() {
     for version in RedisVersion::ALL {
         everybody_sees_everything(version, None).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fifty_followers_of_a_busy_stream_that_is_trimmed_are_told_what_they_miss() {
+pub(crate) async fn fifty_followers_of_a_busy_stream_that_is_trimmed_are_told_what_they_miss() {
     for version in RedisVersion::ALL {
         for maxlen in [20, 2_000] {
             everybody_sees_everything(version, Some(maxlen)).await;

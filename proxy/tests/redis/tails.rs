@@ -13,7 +13,7 @@ use crate::fixture::{
 const FOLLOWERS: usize = 1_000;
 
 #[tokio::test]
-async fn a_tail_from_the_beginning_gives_the_backlog_then_what_is_added() {
+pub(crate) async fn a_tail_from_the_beginning_gives_the_backlog_then_what_is_added() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         let expected: Vec<String> = (0..500).map(|n| n.to_string()).collect();
@@ -30,7 +30,7 @@ async fn a_tail_from_the_beginning_gives_the_backlog_then_what_is_added() {
 }
 
 #[tokio::test]
-async fn the_first_item_says_where_a_tail_stands() {
+pub(crate) async fn the_first_item_says_where_a_tail_stands() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         let tail = |from| fixture.streams.tail("s", from);
@@ -59,7 +59,7 @@ async fn the_first_item_says_where_a_tail_stands() {
 }
 
 #[tokio::test]
-async fn the_last_entries_are_counted_backwards() {
+pub(crate) async fn the_last_entries_are_counted_backwards() {
     let fixture = Fixture::new(RedisVersion::V8_2).await;
     let all: Vec<String> = (0..3_000).map(|n| n.to_string()).collect();
     for value in &all {
@@ -77,7 +77,7 @@ async fn the_last_entries_are_counted_backwards() {
 }
 
 #[tokio::test]
-async fn now_is_when_a_tail_is_first_polled() {
+pub(crate) async fn now_is_when_a_tail_is_first_polled() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         fixture.add("s", "before").await;
@@ -107,7 +107,7 @@ async fn now_is_when_a_tail_is_first_polled() {
 }
 
 #[tokio::test]
-async fn a_thousand_followers_of_one_stream_are_one_read_an_entry() {
+pub(crate) async fn a_thousand_followers_of_one_stream_are_one_read_an_entry() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         fixture.add("s", "before").await;
@@ -136,7 +136,7 @@ async fn a_thousand_followers_of_one_stream_are_one_read_an_entry() {
 }
 
 #[tokio::test]
-async fn a_tail_resumes_behind_its_position() {
+pub(crate) async fn a_tail_resumes_behind_its_position() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
     let ids = [
         fixture.add("s", "a").await,
@@ -150,7 +150,7 @@ async fn a_tail_resumes_behind_its_position() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_followed_is_refused() {
+pub(crate) async fn what_cannot_be_followed_is_refused() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
     let tail = |stream: &str, from| fixture.streams.tail(stream, from);
     for id in ["", "$", "+", "abc", "5-"] {
@@ -174,7 +174,7 @@ async fn what_cannot_be_followed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_live_tail_outlives_its_connections_and_a_dropped_one_leaves_nothing() {
+pub(crate) async fn a_live_tail_outlives_its_connections_and_a_dropped_one_leaves_nothing() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         let mut tail = fixture.streams.tail("s", TailFrom::Now);
@@ -212,7 +212,7 @@ async fn a_live_tail_outlives_its_connections_and_a_dropped_one_leaves_nothing()
 }
 
 #[tokio::test]
-async fn while_redis_is_away_a_tail_that_begins_is_told_and_one_that_lives_goes_on() {
+pub(crate) async fn while_redis_is_away_a_tail_that_begins_is_told_and_one_that_lives_goes_on() {
     let mut fixture = Fixture::new(RedisVersion::V7_0).await;
     let mut tail = fixture.streams.tail("s", TailFrom::Now);
     assert_eq!(standing(&mut tail).await, "0-0");
@@ -232,7 +232,7 @@ async fn while_redis_is_away_a_tail_that_begins_is_told_and_one_that_lives_goes_
 }
 
 #[tokio::test]
-async fn consumers_share_a_groups_entries() {
+pub(crate) async fn consumers_share_a_groups_entries() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         let consume = |consumer: &str, batch| {

@@ -10,7 +10,7 @@ use streamgate_test_support::RedisVersion;
 use crate::fixture::{Fixture, add, entries, read, soon, timed, values};
 
 #[tokio::test]
-async fn an_idle_wait_ends_empty_after_its_time() {
+pub(crate) async fn an_idle_wait_ends_empty_after_its_time() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         let wait =
@@ -25,7 +25,7 @@ async fn an_idle_wait_ends_empty_after_its_time() {
 }
 
 #[tokio::test]
-async fn an_add_beside_a_blocked_read_is_not_delayed() {
+pub(crate) async fn an_add_beside_a_blocked_read_is_not_delayed() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
     let waiting = fixture.start_read("idle", "$", 0).await;
     let waiting = tokio::time::timeout(Duration::from_millis(1_000), waiting.finish());
@@ -42,7 +42,7 @@ async fn an_add_beside_a_blocked_read_is_not_delayed() {
 }
 
 #[tokio::test]
-async fn the_last_id_misses_nothing_that_is_added_behind_it() {
+pub(crate) async fn the_last_id_misses_nothing_that_is_added_behind_it() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         fixture.add("s", "before").await;
@@ -74,7 +74,7 @@ async fn the_last_id_misses_nothing_that_is_added_behind_it() {
 }
 
 #[tokio::test]
-async fn an_empty_answer_names_the_id_to_read_on_from() {
+pub(crate) async fn an_empty_answer_names_the_id_to_read_on_from() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
     let id = fixture.add("s", "1").await;
     let resolved = entries(fixture.start_read("s", "$", 20).await.finish().await);
@@ -86,7 +86,7 @@ async fn an_empty_answer_names_the_id_to_read_on_from() {
 }
 
 #[tokio::test]
-async fn waits_without_a_limit_are_ended_by_an_entry() {
+pub(crate) async fn waits_without_a_limit_are_ended_by_an_entry() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
     let endless = fixture.start_read("s", "0", 0).await;
     let longest = fixture.start_read("s", "0-0", u64::MAX).await;
@@ -97,7 +97,7 @@ async fn waits_without_a_limit_are_ended_by_an_entry() {
 }
 
 #[tokio::test]
-async fn each_reader_gets_what_comes_after_its_own_id_up_to_its_count() {
+pub(crate) async fn each_reader_gets_what_comes_after_its_own_id_up_to_its_count() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
     // Nothing comes after 100 yet, so all of them wait.
     let cases: [(&str, u64, &[&str]); 6] = [
@@ -139,7 +139,7 @@ async fn each_reader_gets_what_comes_after_its_own_id_up_to_its_count() {
 }
 
 #[tokio::test]
-async fn a_stream_may_be_deleted_and_come_back_under_a_reader() {
+pub(crate) async fn a_stream_may_be_deleted_and_come_back_under_a_reader() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         let _: String = fixture.ask("XADD s 100 f old").await.unwrap();
@@ -166,7 +166,7 @@ async fn a_stream_may_be_deleted_and_come_back_under_a_reader() {
 }
 
 #[tokio::test]
-async fn a_dropped_read_is_forgotten() {
+pub(crate) async fn a_dropped_read_is_forgotten() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
     let kept = fixture.start_read("s", "$", 9_000).await;
     drop(fixture.start_read("s", "$", 0).await);
@@ -188,7 +188,7 @@ async fn a_dropped_read_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_waiting_reader_gets_what_is_not_utf8() {
+pub(crate) async fn a_waiting_reader_gets_what_is_not_utf8() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
     let waiting = fixture.start_read("s", "$", 9_000).await;
     let mut raw = redis::cmd("XADD");
@@ -201,7 +201,7 @@ async fn a_waiting_reader_gets_what_is_not_utf8() {
 }
 
 #[tokio::test]
-async fn a_reader_that_reads_on_sees_every_entry_once() {
+pub(crate) async fn a_reader_that_reads_on_sees_every_entry_once() {
     const ENTRIES: usize = 2_000;
     let fixture = Fixture::new(RedisVersion::V8_2).await;
     let reading = async |count: u64| {

@@ -7,8 +7,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, PushInfo, RedisResult, Value};
-use streamgate_protocol::CacheError;
 
+use super::blockers::Blockers;
 use super::pushes::{Pushed, Pushes};
 use crate::redis::connection::{Backoff, Server};
 use crate::redis::error;
@@ -25,8 +25,8 @@ pub(super) struct Up {
     /// Of the connections made so far, which this is.
     pub(super) generation: u64,
     pub(super) connection: MultiplexedConnection,
-    /// Redis refuses to push changes, so nobody can wait.
-    pub(super) refused: Option<CacheError>,
+    /// Redis refuses to push changes: what stands in for that.
+    pub(super) blockers: Option<Box<Blockers>>,
     pushes: Arc<Pushes>,
     ping: Option<BoxFuture<'static, RedisResult<Value>>>,
 }
@@ -54,17 +54,19 @@ impl Up {
         let mut tracking = Cmd::new();
         tracking.arg("CLIENT").arg("TRACKING").arg("ON");
         // Inside a `Value`, unlike as the `Err` of a typed query, Redis's own words are complete.
-        let refused = match connection.send_packed_command(&tracking).await? {
-            Value::ServerError(error) => Some(error::answered(&error)),
+        let blockers = match connection.send_packed_command(&tracking).await? {
+            Value::ServerError(error) => {
+                let error = error::answered(&error);
+                tracing::warn!(%error, "Redis refuses CLIENT TRACKING: it is asked by XREAD BLOCK");
+                let (hub, pushes) = (connection.clone(), Arc::clone(&pushes));
+                Some(Box::new(Blockers::new(server.clone(), hub, pushes)))
+            }
             _ => None,
         };
-        if let Some(error) = &refused {
-            tracing::warn!(%error, "Redis refuses CLIENT TRACKING: reads cannot wait");
-        }
         Ok(Self {
             generation,
             connection,
-            refused,
+            blockers,
             pushes,
             ping: None,
         })

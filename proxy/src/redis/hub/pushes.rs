@@ -40,6 +40,14 @@ impl Pushes {
         self.news.notify_one();
     }
 
+    /// A stream has changed, or may have, as if Redis had pushed that.
+    pub(super) fn changed(&self, stream: &str) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.streams.insert(stream.to_owned());
+        drop(seen);
+        self.news.notify_one();
+    }
+
     /// Waits for the next pushes. Cancel-safe: what was not returned is still there.
     pub(super) async fn next(&self) -> Pushed {
         loop {

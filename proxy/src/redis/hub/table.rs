@@ -7,6 +7,7 @@ use redis::{RedisError, Value};
 use streamgate_protocol::CacheError;
 use tokio::time::Instant;
 
+use super::blockers::Arming;
 use super::deadline::Deadlines;
 use super::line::Lines;
 use super::message::{Address, Message, Reader};
@@ -35,6 +36,8 @@ pub(super) struct Table {
     ready: Ready,
     live: LiveBytes,
     resting: Resting,
+    /// What has to be armed by hand, where reads do not arm.
+    armings: Option<Vec<Arming>>,
     /// Streams that Redis could not answer for.
     troubled: Vec<Arc<str>>,
 }
@@ -51,6 +54,7 @@ impl Table {
             },
             live: LiveBytes::default(),
             resting: Resting::default(),
+            armings: None,
             troubled: Vec::new(),
         }
     }
@@ -67,6 +71,19 @@ impl Table {
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let (wait, rest) = (self.deadlines.first(), self.resting.first());
         wait.into_iter().chain(rest).min()
+    }
+
+    /// Whether reads do not arm, so that [`take_armings`](Self::take_armings) has to be used.
+    pub(super) fn arm_by_hand(&mut self, by_hand: bool) {
+        self.armings = by_hand.then(Vec::new);
+    }
+
+    pub(super) fn take_armings(&mut self) -> impl Iterator<Item = Arming> {
+        self.armings
+            .as_mut()
+            .map(std::mem::take)
+            .into_iter()
+            .flatten()
     }
 
     pub(super) fn handle(&mut self, message: Message) {
@@ -129,7 +146,7 @@ impl Table {
     /// Looks at all groups again.
     pub(super) fn recheck(&mut self) {
         for watch in self.watches.values_mut() {
-            watch.recheck();
+            watch.recheck(self.armings.is_some());
             self.ready.list(watch);
         }
     }
@@ -151,12 +168,13 @@ impl Table {
                 continue;
             };
             watch.listed = false;
-            let visit = watch.start(&self.lines, &mut self.deadlines);
+            let by_hand = self.armings.is_some();
+            let visit = watch.start(&self.lines, &mut self.deadlines, by_hand);
             if visit.is_some() {
                 return visit;
             }
             if watch.is_empty() {
-                self.watches.remove(&stream);
+                self.remove(&stream);
             }
         }
         None
@@ -175,10 +193,16 @@ impl Table {
         };
         match visit.answered(values) {
             Ok(visited) => watch.finish(visited, &mut self.deadlines, &self.live, now),
-            Err((visit, error)) => watch.lose(visit, &error::unanswered(&error, false)),
+            Err(lost) => {
+                let (visit, error) = *lost;
+                watch.lose(visit, &error::unanswered(&error, false));
+            }
         }
         if watch.is_troubled() {
             self.troubled.push(Arc::clone(&stream));
+        }
+        if let (Some(armings), Some(end)) = (&mut self.armings, watch.armed_at()) {
+            armings.push(Arming::Arm(Arc::clone(&stream), end));
         }
         self.settle(&stream);
         if self.live.get() > MAX_LIVE_BYTES {
@@ -218,20 +242,15 @@ impl Table {
         self.watches.retain(|_, watch| !watch.is_empty());
     }
 
-    /// Ends every wait.
-    pub(super) fn fail(&mut self, error: &CacheError) {
-        for watch in self.watches.values_mut() {
-            watch.fail(error, &mut self.deadlines);
-        }
-        self.watches.retain(|_, watch| !watch.is_empty());
-    }
-
     fn lag_waiting(&mut self) {
         tracing::debug!("followers of many streams are slow: they read by themselves");
         for watch in self.watches.values_mut() {
             watch.lag_waiting();
         }
-        self.watches.retain(|_, watch| !watch.is_empty());
+        let empty = self.watches.values().filter(|watch| watch.is_empty());
+        for stream in empty.map(Watch::stream).collect::<Vec<_>>() {
+            self.remove(&stream);
+        }
     }
 
     fn add_reader(&mut self, stream: Arc<str>, reader: Reader) {
@@ -252,11 +271,18 @@ impl Table {
             .or_insert_with(|| Watch::new(Arc::clone(stream)))
     }
 
+    fn remove(&mut self, stream: &Arc<str>) {
+        self.watches.remove(stream);
+        if let Some(armings) = &mut self.armings {
+            armings.push(Arming::Disarm(Arc::clone(stream)));
+        }
+    }
+
     /// Removes a stream that nobody waits for, or lists it for a round trip.
     fn settle(&mut self, stream: &Arc<str>) {
         if let Some(watch) = self.watches.get_mut(stream) {
             if watch.is_empty() {
-                self.watches.remove(stream);
+                self.remove(stream);
             } else if watch.needs_visit() {
                 self.ready.list(watch);
             }

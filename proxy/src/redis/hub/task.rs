@@ -55,7 +55,9 @@ impl Task {
         inbox: UnboundedReceiver<Message>,
         lines: Arc<Lines>,
     ) -> Self {
-        let (link, table) = (Link::Up(up), Table::new(lines));
+        let mut table = Table::new(lines);
+        table.arm_by_hand(up.blockers.is_some());
+        let link = Link::Up(up);
         Self {
             server,
             link,
@@ -72,6 +74,7 @@ impl Task {
         let mut retry_at = Instant::now() + RETRY_AFTER;
         loop {
             self.visit();
+            self.arm();
             let wake = [
                 self.table.next_deadline(),
                 (!self.table.is_empty()).then_some(check_at),
@@ -135,24 +138,29 @@ impl Task {
         for message in messages.drain(..) {
             self.table.handle(message);
         }
+    }
+
+    /// Hands on what has to be armed.
+    fn arm(&mut self) {
         if let Link::Up(Up {
-            refused: Some(error),
+            blockers: Some(blockers),
             ..
-        }) = &self.link
+        }) = &mut self.link
         {
-            self.table.fail(error);
+            self.table
+                .take_armings()
+                .for_each(|arming| blockers.handle(arming));
         }
     }
 
     fn on(&mut self, event: Event) {
         match event {
-            Event::Connected => match &self.link {
-                Link::Up(Up {
-                    refused: Some(error),
-                    ..
-                }) => self.table.fail(error),
-                _ => self.table.all_changed(),
-            },
+            Event::Connected => {
+                if let Link::Up(up) = &self.link {
+                    self.table.arm_by_hand(up.blockers.is_some());
+                }
+                self.table.all_changed();
+            }
             Event::Pushed(pushed) if pushed.all => self.table.all_changed(),
             Event::Pushed(pushed) => {
                 let now = Instant::now();

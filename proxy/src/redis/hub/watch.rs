@@ -188,7 +188,17 @@ impl Watch {
     }
 
     /// Looks at the groups again: not all that happens to a group is pushed.
-    pub(super) fn recheck(&mut self) {
+    ///
+    /// Where it is armed by hand, only entries that come behind its end are told of: who follows
+    /// looks for anything else, and so does who does not know an end.
+    pub(super) fn recheck(&mut self, by_hand: bool) {
+        if by_hand {
+            let unknown = self.end.is_none() && !self.readers.is_empty();
+            self.due |= unknown || !self.groups.is_empty();
+            if let Some(feed) = &mut self.feed {
+                feed.due = true;
+            }
+        }
         for group in self.groups.values_mut() {
             (group.due, group.forced) = (true, true);
         }
@@ -201,7 +211,12 @@ impl Watch {
     }
 
     /// The round trip to make now, if there is anything to ask.
-    pub(super) fn start(&mut self, lines: &Lines, deadlines: &mut Deadlines) -> Option<Visit> {
+    pub(super) fn start(
+        &mut self,
+        lines: &Lines,
+        deadlines: &mut Deadlines,
+        by_hand: bool,
+    ) -> Option<Visit> {
         if !self.needs_visit() {
             return None;
         }
@@ -235,9 +250,15 @@ impl Watch {
         Some(Visit {
             stream: Arc::clone(&self.stream),
             read,
+            by_hand,
             feed,
             tries,
         })
+    }
+
+    /// Behind which entry to look for others, if that is known and nobody has been told of one.
+    pub(super) fn armed_at(&self) -> Option<EntryId> {
+        self.end.filter(|_| self.armed && !self.is_empty())
     }
 
     pub(super) fn finish(
@@ -253,10 +274,12 @@ impl Watch {
             self.useless.looked(useful);
         }
         match visited.read {
+            Some((_, Ok(entries))) if visited.found_last => self.found_end(&entries),
             Some((read, Ok(entries))) => self.deliver(read, entries, deadlines),
             // A reader goes on waiting for the stream to come back, as it does in Redis.
             Some((read, Err(error))) if error.code() == code::WRONGTYPE => {
                 self.deliver(read, Vec::new(), deadlines);
+                self.end = None;
             }
             Some((_, Err(error))) if error.retry() == Retry::Later => self.trouble = Some(error),
             Some((_, Err(error))) => {
@@ -381,6 +404,17 @@ impl Watch {
             after,
             count: if unlimited { 0 } else { largest },
         }
+    }
+
+    /// Nobody is given the last entry.
+    fn found_end(&mut self, last: &[StreamEntry]) {
+        let end = match last.last() {
+            Some((id, _)) => EntryId::parse(id),
+            None => Some(EntryId::ZERO),
+        };
+        self.end = end.filter(|_| self.armed);
+        // They came while this was under way.
+        self.due |= !self.readers.is_empty();
     }
 
     /// Gives each reader the entries after its own id.

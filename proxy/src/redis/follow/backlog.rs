@@ -1,0 +1,129 @@
+//! The part of a tail that it reads by itself.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use streamgate_protocol::message::{Credit, Subscription};
+use streamgate_protocol::{CacheResult, TailFrom};
+
+use super::page::{fitting, up_to};
+use super::start::{self, Start};
+use super::{Follower, State};
+use crate::entry_id::EntryId;
+use crate::follow::Followed;
+use crate::redis::batch::invalid_id;
+use crate::redis::pace::PAGE_BYTES;
+use crate::redis::range::{Range, RangeRead, entry_id};
+use crate::redis::standing::{Standing, Taken};
+use crate::redis::{RedisStreams, number};
+use crate::segment::Segment;
+
+impl Follower {
+    /// Checks what is asked and asks for the place to start at.
+    pub(super) fn begin(&mut self, from: TailFrom, room: Credit) -> CacheResult<State> {
+        let subscription = Subscription::Tail {
+            stream: (&*self.stream).into(),
+            from: from.clone().into(),
+        };
+        subscription.validate()?;
+        self.permit = Some(self.streams.hub.admit()?);
+        let (streams, stream) = (self.streams.clone(), Arc::clone(&self.stream));
+        Ok(match from {
+            TailFrom::Beginning => self.read_beginning(room),
+            TailFrom::After(id) => {
+                self.standing = Standing::new(EntryId::parse(&id).ok_or_else(invalid_id)?, None);
+                State::Behind
+            }
+            TailFrom::Now | TailFrom::Last(0) => State::Starting(
+                async move {
+                    let standing = start::now(&streams.commands, &stream).await?;
+                    Ok((Start::At(standing), true))
+                }
+                .boxed(),
+            ),
+            TailFrom::Last(count) => State::Starting(
+                async move {
+                    let count = number(count);
+                    let RedisStreams {
+                        commands, pages, ..
+                    } = &streams;
+                    let start = start::last(commands, pages, &stream, count).await?;
+                    Ok((start, false))
+                }
+                .boxed(),
+            ),
+        })
+    }
+
+    pub(super) fn read_beginning(&self, room: Credit) -> State {
+        // Without room the first entry says where the tail stands.
+        let count = self.pace.count().min(room.entries).max(1);
+        State::Beginning(self.page(Standing::first_read(count)))
+    }
+
+    pub(super) fn read(&self, room: Credit) -> State {
+        let count = self.pace.count().min(room.entries);
+        let small_room = room.bytes < PAGE_BYTES;
+        let count = if small_room {
+            // As much less as there is less room.
+            (count.saturating_mul(room.bytes) / PAGE_BYTES).max(1)
+        } else {
+            count
+        };
+        State::Reading(self.page(self.standing.read(count)))
+    }
+
+    pub(super) fn page(&self, read: RangeRead) -> BoxFuture<'static, CacheResult<Range>> {
+        let (streams, stream) = (self.streams.clone(), Arc::clone(&self.stream));
+        async move { streams.pages.read(&streams.commands, &stream, read).await }.boxed()
+    }
+
+    /// Passes on what a page gave, as far as there is room. Nothing is kept of what does not fit.
+    pub(super) fn pass_on(
+        &mut self,
+        mut taken: Taken,
+        room: Credit,
+    ) -> CacheResult<Option<Followed>> {
+        let mut complete = taken.at_end;
+        if let Some(until) = self.until {
+            complete |= up_to(&mut taken.entries, until);
+        }
+        if room.is_used_up() {
+            self.state = State::Behind;
+            return Ok(None);
+        }
+        let found = taken.entries.len();
+        taken.entries.truncate(fitting(&taken.entries, room));
+        complete &= taken.entries.len() == found;
+        self.state = if complete {
+            State::AtEnd
+        } else {
+            State::Behind
+        };
+        let Some(last) = taken.entries.last() else {
+            return Ok(None);
+        };
+        self.standing.advance(entry_id(last)?, taken.entries.len());
+        Ok(Some(Followed::Segment(Segment::new(taken.entries))))
+    }
+
+    pub(super) fn read_page(&mut self, range: Range) -> CacheResult<Option<Followed>> {
+        self.backoff = None;
+        let after = self.standing.at;
+        let Some(taken) = self.standing.take(range) else {
+            self.state = State::Behind;
+            return Ok(None);
+        };
+        self.pace.saw(&taken.entries);
+        let gap = taken.gap;
+        self.state = State::Holding(taken);
+        Ok(gap.map(|gap| {
+            if gap.recreated {
+                // What it would have joined is another stream.
+                self.stand_up();
+            }
+            Followed::Gap(gap.gap(after))
+        }))
+    }
+}

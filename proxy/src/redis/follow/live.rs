@@ -1,0 +1,73 @@
+//! The part of a tail that comes by the hub.
+
+use std::sync::Arc;
+
+use streamgate_protocol::CacheResult;
+use streamgate_protocol::message::Credit;
+
+use super::page::{Part, fitting, seen};
+use super::{Follower, State};
+use crate::follow::Followed;
+use crate::redis::hub::{Live, News};
+use crate::redis::range::entry_id;
+use crate::redis::standing::Standing;
+use crate::segment::Segment;
+
+impl Follower {
+    /// The part of a shared segment that was not seen yet, as far as there is room.
+    pub(super) fn share(&mut self, live: Arc<Live>, room: Credit) -> CacheResult<Option<Followed>> {
+        let entries = live.segment.entries();
+        let unseen = if live.first > self.standing.at {
+            entries
+        } else {
+            &entries[seen(entries, self.standing.at)..]
+        };
+        let count = fitting(unseen, room);
+        let Part { segment, last } = match unseen[..count].last() {
+            None => return Ok(None),
+            Some(_) if count == entries.len() => Part {
+                segment: Arc::clone(&live.segment),
+                last: live.last,
+            },
+            Some(last) => Part {
+                segment: Segment::new(unseen[..count].to_vec()),
+                last: entry_id(last)?,
+            },
+        };
+        self.standing.advance(last, count);
+        if let Some(seat) = &self.seat
+            && last < live.last
+        {
+            seat.queue.put_back(live);
+        }
+        Ok(Some(Followed::Segment(segment)))
+    }
+
+    /// What the hub has. None if that is nothing to pass on; the state says how it goes on.
+    pub(super) fn take_news(&mut self, news: News, room: Credit) -> CacheResult<Option<Followed>> {
+        match news {
+            News::Joined(at) => {
+                if at > self.standing.at {
+                    self.until = Some(at);
+                    self.state = State::Behind;
+                }
+                Ok(None)
+            }
+            News::Segment(live) if live.last <= self.standing.at => Ok(None),
+            News::Segment(live) => self.share(live, room),
+            // It has found the same by itself.
+            News::Gap(gap) if !gap.recreated && gap.position <= self.standing.at => Ok(None),
+            News::Gap(gap) => {
+                let after = self.standing.at;
+                self.standing = Standing::new(gap.position, None);
+                Ok(Some(Followed::Gap(gap.gap(after))))
+            }
+            News::Lagged => {
+                self.stand_up();
+                self.state = State::Behind;
+                Ok(None)
+            }
+            News::Ended(error) => Err(error),
+        }
+    }
+}

@@ -231,13 +231,14 @@ fn number(value: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use streamgate_protocol::Retry;
+    use futures_util::StreamExt;
+    use streamgate_protocol::{Retry, SubscribingBackend};
     use streamgate_test_support::{RedisServer, RedisVersion};
 
     use super::*;
 
     #[tokio::test]
-    async fn one_wait_too_many_is_refused_until_another_ends() {
+    async fn one_wait_or_tail_too_many_is_refused_until_another_ends() {
         let server = RedisServer::start(RedisVersion::V7_0).unwrap();
         let streams = RedisStreams::connect_with(&server.url(), 2).await.unwrap();
         streams.stream_create_group("s", "g", "$").await.unwrap();
@@ -263,6 +264,11 @@ mod tests {
         }
         let ended = waits.remove(1).finish().await.unwrap();
         assert_eq!(ended.into_entries().unwrap(), []);
+        let mut tail = streams.tail("s", TailFrom::Now);
+        tail.next().await.unwrap().unwrap();
+        let refused = streams.tail("s", TailFrom::Now).next().await.unwrap();
+        assert_eq!(refused.unwrap_err().code(), "OVERLOADED");
+        drop(tail);
         let again = streams.perform(vec![read_group(), read()]).await.remove(0);
         assert!(matches!(again, Progress::Waiting(_)));
     }

@@ -1,7 +1,9 @@
 //! The order of events that a real Redis brings about only now and then.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use redis::Value;
 use streamgate_protocol::CacheResult;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -9,9 +11,12 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
 use crate::entry_id::EntryId;
+use crate::redis::hub::feed::Member;
 use crate::redis::hub::line::{GroupKey, Turn};
 use crate::redis::hub::message::{Consumer, Found, Waiter};
+use crate::redis::hub::queue::{News, Queue};
 use crate::redis::hub::visit::Read;
+use crate::redis::standing::Standing;
 
 type Answer = oneshot::Receiver<CacheResult<Found>>;
 
@@ -301,4 +306,47 @@ fn pushes_that_bring_nothing_make_the_next_look_wait_and_one_that_brings_somethi
     test.answer(visit, vec![found(&["6-0"])], 0);
     test.table.changed("s", until);
     assert!(test.table.next_visit().is_some());
+}
+
+#[test]
+fn beyond_the_bound_on_live_segments_all_who_wait_fall_behind() {
+    let mut test = Test::new();
+    let follow = |test: &mut Test, stream: &str| {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let queue = Arc::new(Queue::new(Arc::new(permit)));
+        let number = test.lines.next_number();
+        let standing = Standing::new(id("5-0"), None);
+        let member = Member::new(number, Arc::clone(&queue), standing);
+        test.table.handle(Message::Follow(stream.into(), member));
+        let visit = test.table.next_visit().unwrap();
+        assert_eq!(visit.read, None, "the feed's read arms");
+        (queue, visit)
+    };
+    let rows = |bytes: usize| {
+        let bulk = |bytes: Vec<u8>| Value::BulkString(bytes);
+        let row = |id: &str, bytes| {
+            let fields = vec![bulk(b"f".to_vec()), bulk(vec![b'v'; bytes])];
+            Value::Array(vec![bulk(id.into()), Value::Array(fields)])
+        };
+        Value::Array(vec![row("5-0", 1), row("6-0", bytes)])
+    };
+    let next = |queue: &Queue| {
+        let _joined = poll_fn(|cx| queue.poll(cx)).now_or_never();
+        poll_fn(|cx| queue.poll(cx)).now_or_never()
+    };
+    let (small, visit) = follow(&mut test, "small");
+    test.answer(visit, vec![rows(1)], 0);
+    let (idle, visit) = follow(&mut test, "idle");
+    let Value::Array(mut nothing_new) = rows(1) else {
+        panic!("they are rows")
+    };
+    nothing_new.truncate(1);
+    test.answer(visit, vec![Value::Array(nothing_new)], 0);
+    let (large, visit) = follow(&mut test, "large");
+    test.answer(visit, vec![rows(MAX_LIVE_BYTES)], 0);
+    for queue in [small, large] {
+        assert!(matches!(next(&queue), Some(News::Lagged)));
+    }
+    assert!(next(&idle).is_none());
+    assert_eq!(test.table.live.get(), 0);
 }

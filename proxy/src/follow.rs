@@ -35,8 +35,8 @@ pub trait Follow: Send {
 pub enum Followed {
     /// Entries, or where the tail stands.
     Segment(Arc<Segment>),
-    /// Entries are, or may be, missing.
-    Gap(Gap),
+    /// Entries are, or may be, missing. Rare, so it takes no room beside what is not.
+    Gap(Box<Gap>),
 }
 
 impl From<Followed> for TailItem {
@@ -46,7 +46,7 @@ impl From<Followed> for TailItem {
                 let (entries, position) = segment.into_parts();
                 Self::Entries { entries, position }
             }
-            Followed::Gap(gap) => Self::Gap(gap),
+            Followed::Gap(gap) => Self::Gap(*gap),
         }
     }
 }

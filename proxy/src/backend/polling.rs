@@ -106,7 +106,7 @@ impl<B: StreamingBackend + ?Sized> Follow for Polling<'_, B> {
                 (Read::Gap(gap, behind), _) => {
                     self.begun = true;
                     self.position = Some(behind);
-                    Followed::Gap(gap)
+                    Followed::Gap(Box::new(gap))
                 }
                 (Read::Entries(entries), position) => {
                     self.begun = true;

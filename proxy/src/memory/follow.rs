@@ -49,7 +49,7 @@ impl Follow for Follower {
         drop(engine);
         Poll::Ready(Ok(match pulled {
             Pulled::Batch(batch) => Followed::Segment(batch.segment()),
-            Pulled::Gap(gap) => Followed::Gap(gap),
+            Pulled::Gap(gap) => Followed::Gap(Box::new(gap)),
             Pulled::Nothing if first => {
                 Followed::Segment(Segment::standing_at(stand.position.to_string()))
             }

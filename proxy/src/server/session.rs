@@ -27,11 +27,11 @@ use self::incoming::{Drained, MAX_DRAIN_BYTES, MAX_DRAIN_FRAMES, Subscribe, deco
 use self::outgoing::Outgoing;
 use self::requests::{Lasting, Requests, Ticket};
 use self::source::Source;
-use self::subscriptions::Subscriptions;
+use self::subscriptions::{Pushed, Subscriptions};
 use self::turns::{Turn, Turns};
 use super::socket::{Ending, Event, Socket};
 use super::{CLOSE_TIMEOUT, Config, Shared};
-use crate::{Backend, Followed, Progress};
+use crate::{Backend, Progress};
 
 mod futures;
 mod incoming;
@@ -160,7 +160,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                     }
                     Turn::Socket(Event::Heard | Event::Flushed) => {}
                     Turn::Socket(Event::Ended(ending)) => return ending,
-                    Turn::Push(ticket, item) => self.push_all(ticket, item).await,
+                    Turn::Push(pushed) => self.push_all(pushed).await,
                 },
                 () = &mut alarm => {
                     if let Some(ending) = self.overdue() {
@@ -247,27 +247,24 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             let source = source.take();
             Poll::Ready(source.map(|source| self.subscriptions.begin(ticket, source, credit, cx)))
         });
-        if let Some((subscriber, first)) = begun.await {
+        if let Some(subscriber) = begun.await {
             self.requests
                 .lasts(ticket, Lasting::Subscription(subscriber));
-            if let Poll::Ready(item) = first {
-                self.push(ticket, item);
-            }
         }
     }
 
     /// Pushes an item, and what else is there already, as far as there is room.
-    async fn push_all(&mut self, ticket: Ticket, item: CacheResult<Followed>) {
-        self.push(ticket, item);
+    async fn push_all(&mut self, pushed: Pushed) {
+        self.push(pushed);
         while self.outgoing.has_room()
-            && let Poll::Ready((ticket, item)) =
+            && let Poll::Ready(pushed) =
                 poll_fn(|cx| Poll::Ready(self.subscriptions.poll_next(cx))).await
         {
-            self.push(ticket, item);
+            self.push(pushed);
         }
     }
 
-    fn push(&mut self, ticket: Ticket, item: CacheResult<Followed>) {
+    fn push(&mut self, Pushed { ticket, item }: Pushed) {
         if !self.requests.is_live(ticket) {
             return;
         }

@@ -26,7 +26,10 @@ pub(super) use self::ending::Ending;
 
 /// Read buffer in bytes. Each socket holds one, however idle it is, and the WebSocket library fills
 /// all of it with zeros at every attempt to read; a frame that is larger has room made for it.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
+const READ_BUFFER_BYTES: usize = 2 * 1024;
+
+/// Bytes to write that are gathered before the system is called.
+const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Frames are sent in fragments of at most so many bytes: the WebSocket library moves all that is
 /// unsent after every partial write, which for a frame of 64 MiB would take seconds.
@@ -60,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let max = Some(max_frame_bytes as usize);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(WRITE_BUFFER_BYTES)
             .max_message_size(max)
             .max_frame_size(max);
         let stream = Meter::new(stream);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use streamgate_protocol::codec::Encoding;
-use streamgate_protocol::message::Welcome;
+use streamgate_protocol::message::{Credit, Start, Subscription, Welcome};
 use streamgate_protocol::{CacheResult, ClientMessage, Operation, Reply, ServerMessage};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -236,4 +236,19 @@ pub(crate) fn large(id: u64, bytes: u64) -> ClientMessage<'static> {
 
 pub(crate) fn request(id: u64, operation: Operation<'_>) -> ClientMessage<'_> {
     ClientMessage::Request { id, operation }
+}
+
+/// Subscribes to a tail from now on.
+pub(crate) fn tail(id: u64, stream: &str, credit: Credit) -> ClientMessage<'_> {
+    let (stream, from) = (stream.into(), Start::Now {});
+    ClientMessage::Subscribe {
+        id,
+        subscription: Subscription::Tail { stream, from },
+        credit,
+    }
+}
+
+pub(crate) fn grant(id: u64, entries: u64, bytes: u64) -> ClientMessage<'static> {
+    let credit = Credit { entries, bytes };
+    ClientMessage::Grant { id, credit }
 }

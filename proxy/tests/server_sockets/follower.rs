@@ -68,12 +68,12 @@ impl Follow for Follower {
             "endless" => Ok(self.entries(room.entries.min(SEGMENT), 1_000)),
             "gap" => {
                 self.given = 1;
-                Ok(Followed::Gap(Gap {
+                Ok(Followed::Gap(Box::new(Gap {
                     after: "0-0".to_owned(),
                     first: Some("5-0".to_owned()),
                     recreated: false,
                     position: "4-0".to_owned(),
-                }))
+                })))
             }
             "huge" => Ok(self.entries(1, MAX_REPLY_BYTES + 1)),
             "broken" => Err(CacheError::from_code("WRONGTYPE", "no stream")),

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::limits::{MAX_NAME_BYTES, MIN_REQUESTS_IN_FLIGHT};
-use streamgate_protocol::message::{Credit, Item, Start, Subscription};
+use streamgate_protocol::message::{Credit, Item, Subscription};
 use streamgate_protocol::{CacheResult, ClientMessage, ServerMessage, close};
 use streamgate_proxy::server::Config;
 
-use crate::client::{Client, add, wait};
+use crate::client::{Client, add, grant, tail, wait};
 use crate::service::Service;
 
 /// More than any test uses up.
@@ -149,7 +149,7 @@ async fn a_cancelled_id_is_free_at_once() {
             tail(1, "gap", PLENTY),
         ])
         .await;
-    assert_eq!(pushed(&mut client).await.0, 1);
+    // Of the first one, nothing has to come any more.
     assert_eq!(pushed(&mut client).await.0, 1);
     assert!(matches!(
         client.receive().await.unwrap(),
@@ -280,15 +280,6 @@ async fn pushed(client: &mut Client) -> (u64, Vec<String>, Option<String>) {
     }
 }
 
-fn tail(id: u64, stream: &str, credit: Credit) -> ClientMessage<'_> {
-    let (stream, from) = (stream.into(), Start::Now {});
-    ClientMessage::Subscribe {
-        id,
-        subscription: Subscription::Tail { stream, from },
-        credit,
-    }
-}
-
 fn consume(id: u64, stream: &str, batch: u64, credit: Credit) -> ClientMessage<'_> {
     ClientMessage::Subscribe {
         id,
@@ -300,9 +291,4 @@ fn consume(id: u64, stream: &str, batch: u64, credit: Credit) -> ClientMessage<'
         },
         credit,
     }
-}
-
-fn grant(id: u64, entries: u64, bytes: u64) -> ClientMessage<'static> {
-    let credit = Credit { entries, bytes };
-    ClientMessage::Grant { id, credit }
 }

@@ -28,7 +28,7 @@ fn segment(tail: &mut dyn Follow, room: Credit) -> Arc<crate::Segment> {
 
 fn gap(tail: &mut dyn Follow) -> Gap {
     match pull(tail, ALL) {
-        Some(Followed::Gap(gap)) => gap,
+        Some(Followed::Gap(gap)) => *gap,
         other => panic!("no gap: {other:?}"),
     }
 }

@@ -123,7 +123,7 @@ impl Follower {
                 // What it would have joined is another stream.
                 self.stand_up();
             }
-            Followed::Gap(gap.gap(after))
+            Followed::Gap(Box::new(gap.gap(after)))
         }))
     }
 }

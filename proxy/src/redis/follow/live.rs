@@ -60,7 +60,7 @@ impl Follower {
             News::Gap(gap) => {
                 let after = self.standing.at;
                 self.standing = Standing::new(gap.position, None);
-                Ok(Some(Followed::Gap(gap.gap(after))))
+                Ok(Some(Followed::Gap(Box::new(gap.gap(after)))))
             }
             News::Lagged => {
                 self.stand_up();

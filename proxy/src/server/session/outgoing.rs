@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::limits::MAX_REPLY_BYTES;
 use streamgate_protocol::message::{Item, Outcome};
-use streamgate_protocol::{CacheError, CacheResult, Reply, ServerMessage};
+use streamgate_protocol::{CacheError, CacheResult, Gap, Reply, ServerMessage};
 
 use crate::Followed;
 
@@ -16,6 +16,9 @@ const FRAME_BYTES: usize = 256 * 1024;
 /// Unsent bytes above which a session neither reads nor takes replies, until its client has taken
 /// some. Room for a few frames, so that the line stays busy.
 pub(super) const MAX_UNSENT_BYTES: usize = 1024 * 1024;
+
+/// What a push has beside its item, at most.
+const PUSH_ENVELOPE_BYTES: usize = 64;
 
 /// The frames that a session has yet to send.
 pub(super) struct Outgoing {
@@ -76,12 +79,13 @@ impl Outgoing {
                 if encoded.len() > MAX_REPLY_BYTES {
                     return Err(too_large());
                 }
+                self.last.reserve(encoded.len() + PUSH_ENVELOPE_BYTES);
                 self.append_with(|encoding, frame| encoding.append_push(frame, id, encoded));
             }
             Followed::Gap(gap) => {
                 self.append(&ServerMessage::Push {
                     id,
-                    item: Item::Gap(gap.clone()),
+                    item: Item::Gap(Gap::clone(gap)),
                 });
             }
         }

@@ -1,5 +1,6 @@
 //! The subscriptions of one socket.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,15 +14,40 @@ use super::requests::Ticket;
 use super::source::Source;
 use crate::Followed;
 
+/// Items of one socket that are taken from their sources in one go, so that many small ones share
+/// a frame.
+const MAX_READY: usize = 64;
+
+/// Bytes of entries above which no further item is taken in the same go, so that what is taken and
+/// cannot be sent yet stays little.
+const MAX_READY_BYTES: u64 = 256 * 1024;
+
 /// Whatever is to be pushed on a socket, of all its subscriptions.
 #[derive(Default)]
 pub(super) struct Subscriptions<'b> {
-    running: FuturesUnordered<Next<'b>>,
+    running: FuturesUnordered<Running<'b>>,
+    ready: Ready,
 }
 
 /// The way to a subscription that runs.
 #[derive(Clone)]
 pub(super) struct Subscriber<'b>(Arc<Mutex<State<'b>>>);
+
+/// What a source gave. An error ends its subscription.
+pub(super) struct Pushed {
+    pub(super) ticket: Ticket,
+    pub(super) item: CacheResult<Followed>,
+}
+
+/// What sources gave and was not pushed yet.
+#[derive(Clone, Default)]
+struct Ready(Arc<Mutex<Taken>>);
+
+#[derive(Default)]
+struct Taken {
+    items: VecDeque<Pushed>,
+    bytes: u64,
+}
 
 struct State<'b> {
     /// Absent once it is over.
@@ -32,10 +58,11 @@ struct State<'b> {
     waker: Option<Waker>,
 }
 
-/// A subscription's next item.
-struct Next<'b> {
+/// A subscription until its end. It moves what its source gives to what is ready.
+struct Running<'b> {
     ticket: Ticket,
     subscriber: Subscriber<'b>,
+    ready: Ready,
 }
 
 impl<'b> Subscriptions<'b> {
@@ -46,42 +73,34 @@ impl<'b> Subscriptions<'b> {
         source: Source<'b>,
         credit: Credit,
         cx: &mut Context<'_>,
-    ) -> (Subscriber<'b>, Poll<CacheResult<Followed>>) {
+    ) -> Subscriber<'b> {
         let subscriber = Subscriber(Arc::new(Mutex::new(State {
             source: Some(source),
             credit,
             begun: false,
             waker: None,
         })));
-        let first = match subscriber.lock().poll(cx) {
-            Poll::Ready(Some(item)) => Poll::Ready(item),
-            Poll::Ready(None) | Poll::Pending => Poll::Pending,
-        };
-        self.running.push(Next {
+        let mut running = Running {
             ticket,
             subscriber: subscriber.clone(),
-        });
-        (subscriber, first)
+            ready: self.ready.clone(),
+        };
+        if Pin::new(&mut running).poll(cx).is_pending() {
+            self.running.push(running);
+        }
+        subscriber
     }
 
-    /// What is to be pushed next. An error ends its subscription.
-    pub(super) fn poll_next(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<(Ticket, CacheResult<Followed>)> {
-        loop {
-            match self.running.poll_next_unpin(cx) {
-                Poll::Ready(Some((next, Some(item)))) => {
-                    let ticket = next.ticket;
-                    if item.is_ok() {
-                        self.running.push(next);
-                    }
-                    return Poll::Ready((ticket, item));
-                }
-                // It was cancelled.
-                Poll::Ready(Some((_, None))) => {}
-                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
-            }
+    /// What is to be pushed next.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Pushed> {
+        if let Some(pushed) = self.ready.lock().pop() {
+            return Poll::Ready(pushed);
+        }
+        // One that ends is gone from the set; the others are called when there is more.
+        while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
+        match self.ready.lock().pop() {
+            Some(pushed) => Poll::Ready(pushed),
+            None => Poll::Pending,
         }
     }
 }
@@ -112,6 +131,39 @@ impl<'b> Subscriber<'b> {
     }
 }
 
+impl Ready {
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        // As for a subscription.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    fn has_room(&self) -> bool {
+        self.items.len() < MAX_READY && self.bytes < MAX_READY_BYTES
+    }
+
+    fn push(&mut self, pushed: Pushed) {
+        self.bytes += pushed.bytes();
+        self.items.push_back(pushed);
+    }
+
+    fn pop(&mut self) -> Option<Pushed> {
+        let pushed = self.items.pop_front()?;
+        self.bytes -= pushed.bytes();
+        Some(pushed)
+    }
+}
+
+impl Pushed {
+    fn bytes(&self) -> u64 {
+        match &self.item {
+            Ok(Followed::Segment(segment)) => segment.cost().bytes,
+            Ok(Followed::Gap(_)) | Err(_) => 0,
+        }
+    }
+}
+
 impl State<'_> {
     /// The next item; none once it is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<CacheResult<Followed>>> {
@@ -125,7 +177,10 @@ impl State<'_> {
             Poll::Pending
         };
         match &item {
-            Poll::Pending => self.waker = Some(cx.waker().clone()),
+            Poll::Pending => match &mut self.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                waker => *waker = Some(cx.waker().clone()),
+            },
             Poll::Ready(Ok(followed)) => {
                 self.begun = true;
                 if let Followed::Segment(segment) = followed {
@@ -144,15 +199,24 @@ impl State<'_> {
     }
 }
 
-impl<'b> Future for Next<'b> {
-    type Output = (Self, Option<CacheResult<Followed>>);
+impl Future for Running<'_> {
+    type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let item = std::task::ready!(self.subscriber.lock().poll(cx));
-        let again = Next {
-            ticket: self.ticket,
-            subscriber: self.subscriber.clone(),
-        };
-        Poll::Ready((again, item))
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.subscriber.lock();
+        loop {
+            if !self.ready.lock().has_room() {
+                // The rest in another turn.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match std::task::ready!(state.poll(cx)) {
+                Some(item) => self.ready.lock().push(Pushed {
+                    ticket: self.ticket,
+                    item,
+                }),
+                None => return Poll::Ready(()),
+            }
+        }
     }
 }

@@ -3,25 +3,27 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use streamgate_protocol::CacheResult;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::requests::Ticket;
-use super::subscriptions::Subscriptions;
-use crate::Followed;
+use super::subscriptions::{Pushed, Subscriptions};
 use crate::server::socket::{Event, Socket};
+
+/// Turns that subscriptions have before the socket is looked at first: a client that is pushed
+/// without end is still heard. Not at every turn, because a look costs as much as all else that
+/// is done here for a push.
+const PUSHES_IN_A_ROW: usize = 4;
 
 /// What a session turns to.
 pub(super) enum Turn {
     Socket(Event),
-    Push(Ticket, CacheResult<Followed>),
+    Push(Pushed),
 }
 
 /// Takes turns, so that neither a client that sends all the time nor subscriptions that push all
 /// the time hold up the other.
 #[derive(Default)]
 pub(super) struct Turns {
-    socket_was_first: bool,
+    pushes: usize,
 }
 
 impl Turns {
@@ -38,14 +40,14 @@ impl Turns {
         may_read: bool,
         room: bool,
     ) -> Turn {
-        let socket_first = !self.socket_was_first;
+        let socket_first = self.pushes >= PUSHES_IN_A_ROW;
         let turn = poll_fn(|cx| {
             for look_at_socket in [socket_first, !socket_first] {
                 let turn = if look_at_socket {
                     socket.poll_event(cx, may_read).map(Turn::Socket)
                 } else if room {
                     let next = subscriptions.poll_next(cx);
-                    next.map(|(ticket, item)| Turn::Push(ticket, item))
+                    next.map(Turn::Push)
                 } else {
                     Poll::Pending
                 };
@@ -53,10 +55,15 @@ impl Turns {
                     return turn;
                 }
             }
+            // Both were looked at.
+            self.pushes = 0;
             Poll::Pending
         });
         let turn = turn.await;
-        self.socket_was_first = matches!(turn, Turn::Socket(_));
+        self.pushes = match turn {
+            Turn::Push(..) if !socket_first => self.pushes + 1,
+            _ => 0,
+        };
         turn
     }
 }

@@ -23,7 +23,7 @@ use crate::follow::Follow;
 
 use self::batch::{Batch, Outcome};
 use self::commands::Commands;
-use self::connection::Server;
+use self::connection::{MAX_PIPELINES, Server};
 use self::follow::{Follower, Pages};
 use self::hub::{Hub, MAX_WAITS};
 
@@ -47,7 +47,8 @@ pub use self::connection::RESPONSE_TIMEOUT;
 /// - `TIMEOUT` for an operation that only reads, `UNKNOWN_OUTCOME` for any other, when Redis
 ///   gives no answer for [`RESPONSE_TIMEOUT`];
 /// - `UNKNOWN_OUTCOME` for a group read that was being served when the connection was lost;
-/// - `OVERLOADED` beyond 131,072 waits and tails at once;
+/// - `OVERLOADED` beyond 131,072 waits and tails at once, and beyond 65,536 calls that Redis has not
+///   answered;
 /// - `SERIALIZATION` for an answer whose shape is unknown.
 ///
 /// # Where Redis refuses `CLIENT TRACKING`
@@ -83,12 +84,12 @@ impl RedisStreams {
     /// `CONFIG` for a URL that is none, `DISCONNECTED` if Redis cannot be reached, otherwise what
     /// Redis says, such as `WRONGPASS` or `NOAUTH`. No error repeats the password.
     pub async fn connect(url: &str) -> CacheResult<Self> {
-        Self::connect_with(url, MAX_WAITS).await
+        Self::connect_with(url, MAX_WAITS, MAX_PIPELINES).await
     }
 
-    async fn connect_with(url: &str, max_waits: usize) -> CacheResult<Self> {
+    async fn connect_with(url: &str, max_waits: usize, max_pipelines: usize) -> CacheResult<Self> {
         let server = Server::new(url)?;
-        let commands = Commands::connect(server.clone()).await?;
+        let commands = Commands::connect(server.clone(), max_pipelines).await?;
         let hub = Hub::connect(server, max_waits).await?;
         Ok(Self {
             commands,
@@ -237,10 +238,48 @@ mod tests {
 
     use super::*;
 
+    async fn connect(server: &RedisServer, waits: usize, pipelines: usize) -> RedisStreams {
+        let url = server.url();
+        let connected = RedisStreams::connect_with(&url, waits, pipelines);
+        connected.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn one_pipeline_too_many_is_refused_until_another_ends() {
+        let server = RedisServer::start(RedisVersion::V7_0).unwrap();
+        let streams = connect(&server, 2, 2).await;
+        server.pause().unwrap();
+        let ask = || streams.stream_read_latest("s", 1);
+        let (first, second) = (ask(), ask());
+        let mut both = futures_util::future::join(first, second);
+        assert!((&mut both).now_or_never().is_none());
+        let refused = ask().await.unwrap_err();
+        assert_eq!(
+            (refused.code(), refused.retry()),
+            ("OVERLOADED", Retry::Later)
+        );
+        server.resume().unwrap();
+        let (first, second) = both.await;
+        assert_eq!((first.unwrap(), second.unwrap()), (vec![], vec![]));
+        assert_eq!(ask().await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn adds_that_are_asked_together_keep_their_order_however_many() {
+        let server = RedisServer::start(RedisVersion::V7_0).unwrap();
+        let streams = connect(&server, 2, MAX_PIPELINES).await;
+        let add = |n: usize| streams.stream_add("s", vec![("n".into(), n.to_string())], None);
+        let adds = futures_util::future::join_all((0..5_000).map(add)).await;
+        let ids: Vec<_> = adds.into_iter().map(Result::unwrap).collect();
+        let entries = streams.stream_read("s", "0", 0, None).await.unwrap();
+        let added: Vec<_> = entries.into_iter().map(|(id, _)| id).collect();
+        assert!(ids == added, "they were reordered");
+    }
+
     #[tokio::test]
     async fn one_wait_or_tail_too_many_is_refused_until_another_ends() {
         let server = RedisServer::start(RedisVersion::V7_0).unwrap();
-        let streams = RedisStreams::connect_with(&server.url(), 2).await.unwrap();
+        let streams = connect(&server, 2, 64).await;
         streams.stream_create_group("s", "g", "$").await.unwrap();
         let read = || Operation::Read {
             stream: "s".into(),

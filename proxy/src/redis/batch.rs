@@ -108,7 +108,7 @@ impl Batch {
                     Ok(values) => {
                         expected.outcome(values.next().unwrap_or(Value::Boolean(false)), hub)
                     }
-                    Err(Failure::NotSent) => Outcome::Done(Err(commands.disconnected())),
+                    Err(Failure::NotSent(error)) => Outcome::Done(Err(error.clone())),
                     Err(Failure::NoAnswer(error)) => {
                         Outcome::Done(Err(error::unanswered(error, read_only)))
                     }

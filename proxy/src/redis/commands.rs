@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, PushInfo, PushKind, RedisError, Value};
 use streamgate_protocol::{CacheError, CacheResult};
+use tokio::sync::Semaphore;
 
 use super::connection::{Backoff, Server};
 use super::error;
@@ -15,8 +16,8 @@ pub(super) struct Commands(Arc<Shared>);
 
 /// Why there are no answers.
 pub(super) enum Failure {
-    /// There is no connection; nothing was sent.
-    NotSent,
+    /// There is no connection, or too much is under way on it; nothing was sent.
+    NotSent(CacheError),
     /// It was sent, or may have been.
     NoAnswer(RedisError),
 }
@@ -24,6 +25,8 @@ pub(super) enum Failure {
 struct Shared {
     server: Server,
     slot: Mutex<Slot>,
+    /// A permit for each pipeline that may still be sent.
+    pipelines: Semaphore,
 }
 
 /// A connection's generation tells the news of an old one's end from that of its successor's.
@@ -33,13 +36,19 @@ struct Slot {
 }
 
 impl Commands {
-    pub(super) async fn connect(server: Server) -> CacheResult<Self> {
+    /// `max_pipelines` is at most [`MAX_PIPELINES`](super::connection::MAX_PIPELINES).
+    pub(super) async fn connect(server: Server, max_pipelines: usize) -> CacheResult<Self> {
         let address = server.address();
         let slot = Mutex::new(Slot {
             generation: 0,
             connection: None,
         });
-        let shared = Arc::new(Shared { server, slot });
+        let pipelines = Semaphore::new(max_pipelines);
+        let shared = Arc::new(Shared {
+            server,
+            slot,
+            pipelines,
+        });
         let connected = attempt(&shared.server, Arc::downgrade(&shared), 0).await;
         let connection = connected.map_err(|error| error::unconnected(&error, &address))?;
         shared.slot().connection = Some(connection);
@@ -49,11 +58,15 @@ impl Commands {
     /// Sends commands as one pipeline. They are queued before this future first yields, so that
     /// Redis carries out pipelines in the order in which their futures were first polled.
     pub(super) async fn send(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Failure> {
+        let Ok(_place) = self.0.pipelines.try_acquire() else {
+            return Err(Failure::NotSent(error::overloaded()));
+        };
         let (generation, connection) = {
             let slot = self.0.slot();
             (slot.generation, slot.connection.clone())
         };
-        let mut connection = connection.ok_or(Failure::NotSent)?;
+        let disconnected = || Failure::NotSent(error::disconnected(&self.0.server.address()));
+        let mut connection = connection.ok_or_else(disconnected)?;
         // Not constrained: a task whose budget is spent would yield before the commands are queued.
         let answer = tokio::task::unconstrained(connection.send_packed_commands(
             pipeline,
@@ -64,13 +77,6 @@ impl Commands {
             self.0.lost(generation);
             Failure::NoAnswer(error)
         })
-    }
-}
-
-impl Commands {
-    /// The error of a command that was not sent.
-    pub(super) fn disconnected(&self) -> CacheError {
-        error::disconnected(&self.0.server.address())
     }
 }
 

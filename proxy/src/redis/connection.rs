@@ -13,8 +13,10 @@ pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may take to be made, its handshake included.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Requests that queue before the connection's socket; more wait for room, in their order.
-const QUEUE: usize = 1024;
+/// Pipelines that are under way on one connection, at most: far more than it takes to keep Redis
+/// busy. There is a place in the connection's queue for each, because those that waited for one
+/// would be overtaken by those that come later.
+pub(super) const MAX_PIPELINES: usize = 64 * 1024;
 
 /// The pause before the second attempt to reconnect; the first is made at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -60,7 +62,7 @@ impl Server {
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_pipeline_buffer_size(QUEUE)
+            .set_pipeline_buffer_size(MAX_PIPELINES)
             .set_push_sender(pushes);
         self.client
             .get_multiplexed_async_connection_with_config(&config)

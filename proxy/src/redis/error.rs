@@ -27,6 +27,11 @@ pub(super) fn disconnected(address: &str) -> CacheError {
     )
 }
 
+/// Too much is under way on the connection; nothing was sent.
+pub(super) fn overloaded() -> CacheError {
+    CacheError::backend(code::OVERLOADED, "Redis has too much to do already")
+}
+
 /// A connection could not be made.
 pub(super) fn unconnected(error: &RedisError, address: &str) -> CacheError {
     match error.kind() {

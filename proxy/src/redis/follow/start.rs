@@ -91,7 +91,7 @@ pub(super) async fn ask(commands: &Commands, pipeline: &Pipeline) -> CacheResult
         .send(pipeline)
         .await
         .map_err(|failure| match failure {
-            Failure::NotSent => commands.disconnected(),
+            Failure::NotSent(error) => error,
             Failure::NoAnswer(error) => error::unanswered(&error, true),
         })
 }

@@ -1,17 +1,12 @@
 // One consumer of a group: takes entries, shows what it holds, acknowledges.
 
 import { fieldsOf, idOf } from "./entry.js";
-import { keepGoing, nextFrame, oncePerFrame } from "./pace.js";
+import { keepGoing, oncePerFrame } from "./pace.js";
 
-/** Entries a consumer holds unacknowledged before it stops asking for more. */
+/** From this many unacknowledged entries on, a consumer takes no further batch; the server then waits. */
 const MOST_PENDING = 100;
-/** Entries it takes in a frame at most; few, so that consumers share a busy stream evenly. */
-const READ_COUNT = 25;
-/**
- * A waiting read is let run to its end rather than cancelled, because an entry given to it at that
- * moment would stay pending unseen; so it is short, and a pause takes at most this long.
- */
-const READ_BLOCK_MS = 1_000;
+/** Entries that come at once at most; few, so that consumers share a busy stream evenly. */
+const BATCH = 25;
 const RETRY_ACK_MS = 1_000;
 
 export class Consumer {
@@ -21,7 +16,8 @@ export class Consumer {
   #group;
   #pending = new Map();
   #paused = false;
-  #reading = false;
+  /** Ends what is being taken; absent while nothing is. */
+  #turn;
   #failure;
   #stop = new AbortController();
   #changed = new EventTarget();
@@ -61,16 +57,19 @@ export class Consumer {
     group.connection.addEventListener("state", () => this.#draw(), { signal: this.#stop.signal });
   }
 
-  /** Reads until it is removed, or until an error says that there is no use. */
+  /** Takes entries until it is removed, or until an error says that there is no use. */
   async run() {
     this.#draw();
     try {
-      await keepGoing(this.#group.connection, this.#stop.signal, () => this.#read(), (error) =>
-        this.#group.failed("readGroup", error),
+      await keepGoing(
+        this.#group.connection,
+        this.#stop.signal,
+        (_, wentWell) => this.#take(wentWell),
+        (error) => this.#group.failed("consume", error),
       );
     } catch (error) {
       this.#failure = error.code ?? error.name;
-      this.#group.failed("readGroup", error);
+      this.#group.failed("consume", error);
       this.#draw();
       await this.#whenChanged(() => this.#stop.signal.aborted);
     }
@@ -79,32 +78,48 @@ export class Consumer {
     this.#group.removed(this, this.#pending.size);
   }
 
-  async #read() {
-    await this.#whenChanged(() => this.#stop.signal.aborted || (!this.#paused && this.#room() > 0));
+  async #take(wentWell) {
+    await this.#whenChanged(() => this.#stop.signal.aborted || !this.#paused);
     // Asked for only now: the page may have connected anew during a pause.
     const client = this.#group.connection.client;
     if (this.#stop.signal.aborted || !client) return;
     const { stream, name: group } = this.#group;
-    const options = { count: Math.min(READ_COUNT, this.#room()), blockMs: READ_BLOCK_MS };
-    let entries;
-    this.#reading = true;
+    const { signal } = (this.#turn = new AbortController());
+    const deliveries = client.consume(stream, group, this.name, { batch: BATCH, signal });
     try {
-      entries = await client.readGroup(stream, group, this.name, options);
+      for await (const { entries } of deliveries.batches()) {
+        wentWell();
+        this.#hold(entries);
+        await this.#whenChanged(() => this.#isEnding() || this.#pending.size < MOST_PENDING);
+      }
     } catch (error) {
+      if (signal.aborted) return;
       if (error.code !== "NOGROUP") throw error;
       await this.#group.create(client);
-      return;
     } finally {
-      this.#reading = false;
-      if (this.#paused) this.#draw();
+      this.#turn = undefined;
+      this.#draw();
     }
-    if (entries.length === 0) return;
+  }
+
+  #hold(entries) {
     const at = performance.now();
     for (const entry of entries) this.#pending.set(entry.id, { entry, at, acking: false });
     this.#group.given(entries, this);
     this.#scheduleAck();
     this.#draw();
-    await nextFrame();
+  }
+
+  /** Ends what is being taken, in the next task: what has arrived is taken before. */
+  #endTurn() {
+    const turn = this.#turn;
+    if (!turn) return;
+    setTimeout(() => turn.abort());
+    this.#group.interrupted();
+  }
+
+  #isEnding() {
+    return this.#paused || this.#stop.signal.aborted;
   }
 
   async #acknowledge(ids) {
@@ -148,17 +163,15 @@ export class Consumer {
   #pause(paused) {
     this.#paused = paused;
     this.#view.pause.textContent = paused ? "Resume" : "Pause";
+    if (paused) this.#endTurn();
     this.#notify();
   }
 
   #end() {
     for (const button of this.element.querySelectorAll("button")) button.disabled = true;
     this.#stop.abort();
+    this.#endTurn();
     this.#notify();
-  }
-
-  #room() {
-    return MOST_PENDING - this.#pending.size;
   }
 
   #notify() {
@@ -209,8 +222,8 @@ export class Consumer {
   #state() {
     if (this.#stop.signal.aborted) return "leaving";
     if (this.#failure) return `stopped: ${this.#failure}`;
-    if (this.#paused) return this.#reading ? "pausing" : "paused";
+    if (this.#paused) return this.#turn ? "pausing" : "paused";
     if (this.#group.connection.state !== "open") return "not connected";
-    return this.#room() === 0 ? `full at ${MOST_PENDING}: acknowledge to go on` : "taking entries";
+    return this.#pending.size >= MOST_PENDING ? `full at ${MOST_PENDING}: acknowledge to go on` : "taking entries";
   }
 }

@@ -19,6 +19,7 @@ export class Group {
   #consumers = new Set();
   #serial = 0;
   #count = { given: 0, acked: 0, left: 0 };
+  #interrupted = false;
   #draw = oncePerFrame(() => this.#render());
   #view = {
     form: document.querySelector("#group-form"),
@@ -61,7 +62,7 @@ export class Group {
   given(entries, consumer) {
     this.#count.given += entries.length;
     for (const { id } of entries) {
-      this.#live.given(id, consumer);
+      this.#live.list.given(id, consumer);
       if (this.#lastId !== "$") this.#lastId = laterId(this.#lastId, id);
     }
     this.#draw();
@@ -69,12 +70,18 @@ export class Group {
 
   acknowledged(ids) {
     this.#count.acked += ids.length;
-    for (const id of ids) this.#live.acknowledged(id);
+    for (const id of ids) this.#live.list.acknowledged(id);
     this.#draw();
   }
 
   failed(call, error) {
     this.#problems.report(call, error);
+  }
+
+  /** A consumer was ended while the group gave it entries. */
+  interrupted() {
+    this.#interrupted = true;
+    this.#draw();
   }
 
   /** Takes a stopped consumer away; what it did not acknowledge stays pending in the group. */
@@ -94,7 +101,7 @@ export class Group {
       return;
     }
     this.name = this.#view.name.value;
-    this.#lastId = this.#live.lastId ?? "$";
+    this.#lastId = this.#live.position ?? "$";
     this.#view.start.disabled = true;
     try {
       await this.create(client);
@@ -132,9 +139,12 @@ export class Group {
     this.#view.given.textContent = given.toLocaleString("en");
     this.#view.acked.textContent = acked.toLocaleString("en");
     this.#view.pending.textContent = (given - acked).toLocaleString("en");
+    const notes = [];
     if (left > 0) {
       const entries = left === 1 ? "1 entry stays" : `${left.toLocaleString("en")} entries stay`;
-      this.#view.note.textContent = `${entries} pending under consumers you removed.`;
+      notes.push(`${entries} pending under consumers you removed.`);
     }
+    if (this.#interrupted) notes.push("What was on its way to a consumer as you stopped it stays pending, unseen here.");
+    if (notes.length > 0) this.#view.note.textContent = notes.join(" ");
   }
 }

@@ -30,5 +30,4 @@ publishByHand(connection, stream, tab, problems);
 publishAtRate(connection, stream, tab, problems);
 
 connection.open();
-live.follow();
 showLatency(connection, stream, problems);

@@ -46,18 +46,20 @@ export function oncePerFrame(draw) {
 }
 
 /**
- * Runs `step(client)` again and again while the connection is open, until `signal` aborts or an
- * error says that trying again is no use; that error is thrown. After any other error the next
- * turn waits for the connection to change state, or for a growing delay if it does not.
+ * Runs `step(client, wentWell)` again and again while the connection is open, until `signal` aborts
+ * or an error says that trying again is no use; that error is thrown. After any other error the next
+ * turn waits for the connection to change state, or for a delay if it does not, which grows until a
+ * step ends or says that it goes well.
  */
 export async function keepGoing(connection, signal, step, onError) {
   let failures = 0;
+  const wentWell = () => (failures = 0);
   while (!signal.aborted) {
     const client = await connection.ready(signal);
     if (!client) return;
     try {
-      await step(client);
-      failures = 0;
+      await step(client, wentWell);
+      wentWell();
     } catch (error) {
       if (signal.aborted) return;
       if (error.retry === "never" || error.retry === undefined) throw error;

@@ -4,14 +4,17 @@
 // STREAMGATE_WWW        the folder it serves   (default target/www)
 // STREAMGATE_RUNTIMES   where node_modules is  (default target/runtimes)
 // STREAMGATE_CHROMIUM   the browser            (default: the first one on PATH)
+// STREAMGATE_REDIS_8    a Redis server         (default target/tools/redis-8.2/redis-server)
 
 import assert from "node:assert/strict";
-import { accessSync, constants, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 
+import { Demo, chromiumPath, contrast, luminance } from "./demo-page.mjs";
 import { Proxy, fromTarget, workspace } from "./proxy.mjs";
+import { Redis } from "./redis.mjs";
 
 const www = fromTarget("STREAMGATE_WWW", "www");
 const screenshots = path.join(workspace, "target/screenshots");
@@ -29,13 +32,12 @@ const CHROMIUM_FLAGS = [
 ];
 /** Longest wait for anything on the page; a reconnect may pause for some seconds. */
 const WAIT_MS = 20_000;
-/** What Chromium itself says on the console while nobody listens on the port. */
-const EXPECTED_WHILE_DOWN = /^WebSocket connection to '.*' failed/;
 
 let browser;
 let proxy;
 let streams = 0;
 let opened = [];
+const servers = [];
 
 before(async () => {
   mkdirSync(screenshots, { recursive: true });
@@ -52,6 +54,8 @@ afterEach(async () => {
   const closing = opened;
   opened = [];
   for (const demo of closing) await demo.page.context().close();
+  // After the pages, which would complain.
+  for (const server of servers.splice(0).reverse()) await server.stop();
   for (const demo of closing) assert.deepEqual(demo.complaints, [], "the page complained on its console");
 });
 
@@ -108,6 +112,91 @@ describe("demo page", { timeout: 300_000 }, () => {
     await demo.at("live-empty").waitFor();
     await demo.page.goBack();
     await demo.at("entry").waitFor();
+  });
+
+  test("entries are pushed: the page asks once, and then grants", async () => {
+    const demo = await open();
+    await demo.at("group-start").click();
+    await demo.at("consumer").nth(1).waitFor();
+    await demo.at("auto-ack").first().check();
+    await demo.at("auto-ack").last().check();
+    const id = await demo.publish([["event", "first"]]);
+    await demo.at("rate-number").fill("200");
+    await demo.atLeast("total", 400);
+    await demo.at("rate-stop").click();
+    await demo.shows("total", String(1 + Number(await demo.settled("rate-sent"))));
+    await demo.shows("group-acked", await demo.at("total").textContent());
+    await demo.page.waitForFunction(() => /^median of ([2-9]|\d\d)/.test(document.querySelector("#rtt-basis").textContent));
+
+    const asked = demo.sent.flatMap(({ request, subscribe }) => Object.entries(request?.operation ?? subscribe?.subscription ?? {}));
+    const of = (wanted) => asked.filter(([name]) => name === wanted).map(([, what]) => what);
+    assert.deepEqual(of("tail").map(({ from }) => from), [{ beginning: {} }]);
+    assert.equal(of("consume").length, 2);
+    assert.deepEqual([...of("read"), ...of("read_group")], [], "nothing is polled for");
+    const latest = of("read_latest").map(({ count }) => count);
+    assert.deepEqual(latest.filter((count) => count !== 1), [50], "the list once; the others measure the round trip");
+    assert.ok(demo.sent.some(({ grant }) => grant), "what was taken is granted again");
+
+    const late = await open({ stream: demo.stream });
+    await late.at("entry").first().waitFor();
+    await late.publish([["event", "last"]]);
+    const [from] = late.sent.flatMap(({ subscribe }) => subscribe?.subscription.tail?.from ?? []);
+    assert.notEqual(from.after.id, id);
+    assert.equal(await late.at("total").textContent(), "1");
+  });
+
+  test("a paused tail receives nothing; resumed, it goes on where it was", async () => {
+    const demo = await open();
+    const ids = [await demo.publish([["n", "0"]])];
+    await demo.at("pause").click();
+    assert.equal(await demo.at("pause").textContent(), "Resume");
+    assert.ok((await demo.at("live-note").textContent()).startsWith(`Paused behind ${ids[0]}.`));
+    for (const n of ["1", "2", "3"]) ids.push(await demo.add([["n", n]]));
+    assert.equal(await demo.at("total").textContent(), "1");
+    assert.deepEqual(await demo.rows(), [ids[0]]);
+
+    await demo.at("pause").click();
+    await demo.shows("total", "4");
+    await demo.entry(ids[3]).waitFor();
+    assert.deepEqual(await demo.rows(), ids.toReversed(), "all of it, and no gap");
+    await demo.publish([["n", "4"]]);
+    assert.equal(await demo.at("total").textContent(), "5");
+  });
+
+  test("what was trimmed during a pause shows as a gap, in its place and in words", async () => {
+    const demo = await open();
+    const before = [await demo.publish([["n", "0"]]), await demo.publish([["n", "1"]])];
+    const ids = await demo.makeGap(5, 2);
+    assert.deepEqual(await demo.rows(), [ids[4], ids[3], "gap", before[1], before[0]]);
+    const sentence = `Entries after ${before[1]} were trimmed, or may have been. It goes on with ${ids[3]}.`;
+    assert.equal(await demo.at("gap").textContent(), `Gap ${sentence}`);
+    assert.equal(await demo.at("gap").getAttribute("data-recreated"), "false");
+    assert.equal(await demo.at("live-note").textContent(), `1 gap: ${sentence}`);
+    assert.equal(await demo.at("live-note").getAttribute("role"), "status", "it is read out");
+    assert.equal(await demo.at("total").textContent(), "4", "a gap is not counted as an entry");
+    assert.equal(await demo.at("problem").count(), 0, "nor is it an error");
+
+    const next = await demo.publish([["n", "next"]]);
+    assert.equal((await demo.rows())[0], next);
+    await demo.at("maxlen").fill("");
+    await demo.at("rate-number").fill("200");
+    await demo.at("gap").waitFor({ state: "detached" });
+    assert.equal(await demo.at("live-note").textContent(), `1 gap: ${sentence}`, "the note stays when the row has left");
+  });
+
+  test("nothing left behind a gap is said too", async () => {
+    const demo = await open();
+    const id = await demo.publish([["n", "0"]]);
+    await demo.at("pause").click();
+    await demo.at("maxlen").fill("0");
+    await demo.add([["n", "1"]]);
+    await demo.at("pause").click();
+    await demo.at("gap").waitFor();
+    assert.deepEqual(await demo.rows(), ["gap", id]);
+    assert.ok((await demo.at("gap").textContent()).endsWith("Nothing is left behind them yet."));
+    await demo.at("maxlen").fill("10");
+    const next = await demo.publish([["n", "2"]]);
+    assert.deepEqual(await demo.rows(), [next, "gap", id], "it is told once");
   });
 
   test("publishing at a rate raises the counter, draws the chart and stops", async () => {
@@ -187,7 +276,7 @@ describe("demo page", { timeout: 300_000 }, () => {
 
     await demo.at("consumer-pause").first().click();
     assert.equal(await demo.at("consumer-pause").first().textContent(), "Resume");
-    // A waiting read is let run to its end: the state says "paused" once no read can bring more.
+    // What has arrived is taken first: the state says "paused" once no more can come.
     await demo.at("consumer-state").first().getByText("paused", { exact: true }).waitFor();
     const ids = [];
     for (let n = 0; n < 4; n += 1) ids.push(await demo.publish([["n", String(n)]]));
@@ -205,6 +294,24 @@ describe("demo page", { timeout: 300_000 }, () => {
     await demo.at("consumer-pause").first().click();
     const last = await demo.publish([["n", "last"]]);
     await demo.at("consumer").first().locator(`[data-id="${last}"]`).waitFor();
+  });
+
+  test("a consumer that is full takes no more, and goes on when it is emptied", async () => {
+    const demo = await open();
+    await demo.at("group-start").click();
+    await demo.at("consumer").nth(1).waitFor();
+    await demo.at("rate-number").fill("400");
+    for (const state of await demo.at("consumer-state").all()) await state.getByText("full at 100").waitFor();
+    await demo.at("rate-stop").click();
+    const sent = await demo.settled("rate-sent");
+    const held = (await demo.pending()).map(({ length }) => length);
+    assert.ok(held.every((count) => count >= 100 && count < 125), `${held} held`);
+    await demo.at("ack-delay").first().fill("0");
+    await demo.at("auto-ack").first().check();
+    await demo.at("ack-all").last().click();
+    await demo.at("auto-ack").last().check();
+    await demo.shows("group-acked", sent);
+    assert.equal(await demo.at("group-given").textContent(), sent, "each was given once");
   });
 
   test("a second tab sees the first tab's entry, and shares its group", async () => {
@@ -232,36 +339,86 @@ describe("demo page", { timeout: 300_000 }, () => {
   });
 
   test("a lost proxy shows as reconnecting; when it is back, the page goes on by itself", async () => {
-    const own = await Proxy.start("--www", www);
-    try {
-      const demo = await open({ proxy: own });
-      await demo.publish([["event", "before"]]);
-      await demo.at("group-start").click();
-      await demo.at("consumer").nth(1).waitFor();
+    const own = await mine(Proxy.start("--www", www));
+    const demo = await open({ proxy: own });
+    const before = await demo.publish([["event", "before"]]);
+    await demo.at("group-start").click();
+    await demo.at("consumer").nth(1).waitFor();
 
-      demo.proxyDown = true;
-      await own.kill();
-      await demo.state("reconnecting");
-      await demo.at("problem").first().waitFor();
-      const codes = await demo.at("problem-code").allTextContents();
-      assert.ok(codes.length > 0 && codes.every((code) => ["DISCONNECTED", "UNKNOWN_OUTCOME"].includes(code)), `codes ${codes}`);
-      await demo.at("publish").click();
-      await demo.at("published").getByText("Not connected").waitFor();
-      assert.equal(await demo.at("entry").count(), 1, "what was seen stays");
+    demo.proxyDown = true;
+    await own.kill();
+    await demo.state("reconnecting");
+    await demo.at("problem").first().waitFor();
+    const codes = await demo.at("problem-code").allTextContents();
+    assert.ok(codes.length > 0 && codes.every((code) => ["DISCONNECTED", "UNKNOWN_OUTCOME"].includes(code)), `codes ${codes}`);
+    await demo.at("publish").click();
+    await demo.at("published").getByText("Not connected").waitFor();
+    assert.equal(await demo.at("entry").count(), 1, "what was seen stays");
 
-      await own.start();
-      await demo.connected();
-      demo.proxyDown = false;
-      await demo.at("problems-clear").click();
-      assert.equal(await demo.at("problem").count(), 0);
-      const id = await demo.publish([["event", "after"]]);
-      assert.equal((await demo.list())[0].id, id);
-      // The memory behind the proxy went with it, and the group: the consumers create it again.
-      await demo.page.locator(`.pending [data-id="${id}"]`).waitFor();
-      await demo.page.waitForFunction(() => /ms$/.test(document.querySelector("#rtt").textContent));
-    } finally {
-      await own.stop();
-    }
+    await own.start();
+    await demo.connected();
+    demo.proxyDown = false;
+    await demo.at("problems-clear").click();
+    assert.equal(await demo.at("problem").count(), 0);
+    const id = await demo.publish([["event", "after"]]);
+    // The memory behind the proxy went with it: this is another stream, and the list says so.
+    await demo.at("gap").waitFor();
+    assert.deepEqual(await demo.rows(), [id, "gap", before]);
+    assert.equal(await demo.at("gap").getAttribute("data-recreated"), "true");
+    // The group went, too: the consumers create it again.
+    await demo.page.locator(`.pending [data-id="${id}"]`).waitFor();
+    await demo.page.waitForFunction(() => /ms$/.test(document.querySelector("#rtt").textContent));
+  });
+
+  test("on Redis, the tail goes on after the proxy was away, with all that came meanwhile", async () => {
+    const redis = await mine(Redis.start("--stream-node-max-entries", "1"));
+    const served = await mine(Proxy.start("--www", www, "--redis", redis.url));
+    const other = await mine(Proxy.start("--www", www, "--redis", redis.url));
+    const demo = await open({ proxy: served });
+    const elsewhere = await open({ proxy: other, stream: demo.stream });
+    const ids = [await demo.publish([["n", "0"]])];
+    demo.proxyDown = true;
+    await served.kill();
+    await demo.state("reconnecting");
+    for (const n of ["1", "2", "3"]) ids.push(await elsewhere.publish([["n", n]]));
+    await served.start();
+    await demo.connected();
+    demo.proxyDown = false;
+    await demo.entry(ids[3]).waitFor();
+    ids.push(await demo.publish([["n", "4"]]), await elsewhere.publish([["n", "5"]]));
+    await demo.entry(ids[5]).waitFor();
+    assert.deepEqual(await demo.rows(), ids.toReversed(), "each once, and no gap");
+    assert.equal(await demo.at("total").textContent(), "6");
+
+    // What was trimmed while it was away is a gap.
+    demo.proxyDown = true;
+    await served.kill();
+    await demo.state("reconnecting");
+    await elsewhere.at("maxlen").fill("1");
+    for (const n of ["6", "7"]) ids.push(await elsewhere.publish([["n", n]]));
+    await served.start();
+    await demo.connected();
+    demo.proxyDown = false;
+    await demo.entry(ids[7]).waitFor();
+    assert.deepEqual(await demo.rows(), [ids[7], "gap", ...ids.slice(0, 6).toReversed()]);
+    assert.deepEqual(await elsewhere.rows(), ids.toReversed(), "the other page was there");
+  });
+
+  test("on Redis, a key that is no stream ends the tail, which can be tried again", async () => {
+    const redis = await mine(Redis.start());
+    const served = await mine(Proxy.start("--www", www, "--redis", redis.url));
+    const demo = await open({ proxy: served });
+    const before = await demo.publish([["n", "0"]]);
+    assert.equal(await redis.command(`SET ${demo.stream} text`), "+OK");
+    await demo.at("live-empty").getByText("Reading stopped: WRONGTYPE.").waitFor();
+    assert.ok(await demo.at("pause").isDisabled());
+    assert.equal(await redis.command(`DEL ${demo.stream}`), ":1");
+    await demo.at("live-retry").click();
+    const id = await demo.publish([["n", "1"]]);
+    assert.deepEqual(await demo.rows(), [id, "gap", before]);
+    assert.equal(await demo.at("gap").getAttribute("data-recreated"), "true");
+    assert.ok(await demo.at("live-empty").isHidden());
+    assert.ok(await demo.at("pause").isEnabled());
   });
 
   test("an error of a call shows as code and message, and can be dismissed", async () => {
@@ -302,6 +459,13 @@ describe("demo page", { timeout: 300_000 }, () => {
     await demo.atLeast("total", 4);
     await demo.tabTo("rate-stop");
     await keyboard.press("Space");
+    await demo.tabTo("pause");
+    await keyboard.press("Enter");
+    assert.equal(await demo.at("pause").textContent(), "Resume");
+    await keyboard.press("Enter");
+    assert.equal(await demo.at("pause").textContent(), "Pause");
+    // The group begins behind what the list has: all of these.
+    await demo.shows("total", String(2 + Number(await demo.settled("rate-sent"))));
     await demo.tabTo("group-start");
     await keyboard.press("Enter");
     await demo.at("consumer").nth(1).waitFor();
@@ -323,6 +487,7 @@ describe("demo page", { timeout: 300_000 }, () => {
         await demo.at("auto-ack").first().check();
         await demo.atLeast("total", 60);
         await demo.at("rate-stop").click();
+        await demo.makeGap(4, 3);
         await demo.publish([["event", "a long value ".repeat(40)]]);
 
         const { scroll, inner } = await demo.page.evaluate(() => ({ scroll: document.scrollingElement.scrollWidth, inner: innerWidth }));
@@ -333,6 +498,12 @@ describe("demo page", { timeout: 300_000 }, () => {
         });
         assert.equal(luminance(background) < 0.1, colorScheme === "dark", `background ${background}`);
         assert.ok(contrast(background, ink) >= 7, `ink ${ink} on ${background}`);
+        const gap = await demo.at("gap").evaluate((row) => {
+          const { backgroundColor, color } = getComputedStyle(row);
+          const label = getComputedStyle(row.querySelector("strong")).color;
+          return [backgroundColor, color, label].map((value) => value.match(/[\d.]+/g).slice(0, 3).map(Number));
+        });
+        for (const text of gap.slice(1)) assert.ok(contrast(gap[0], text) >= 4.5, `${text} on ${gap[0]} in a gap`);
         await demo.page.screenshot({ path: path.join(screenshots, `${name}-${colorScheme}.png`), fullPage: true });
       });
     }
@@ -340,6 +511,7 @@ describe("demo page", { timeout: 300_000 }, () => {
 
   test("entries arriving shift nothing", async () => {
     const demo = await open();
+    await demo.at("live-empty").getByText("Nothing here yet").waitFor();
     await demo.page.evaluate(() => {
       window.shift = [];
       new PerformanceObserver((list) => {
@@ -355,6 +527,13 @@ describe("demo page", { timeout: 300_000 }, () => {
   });
 });
 
+/** A server of one test's own, stopped when that test is over. */
+async function mine(starting) {
+  const server = await starting;
+  servers.push(server);
+  return server;
+}
+
 /** Opens the page in a context of its own, on a stream of its own, and waits until it is connected. */
 async function open({ stream = `demo-${process.pid}-${(streams += 1)}`, proxy: on = proxy, ...context } = {}) {
   const page = await (await browser.newContext(context)).newPage();
@@ -364,136 +543,4 @@ async function open({ stream = `demo-${process.pid}-${(streams += 1)}`, proxy: o
   await page.goto(`${on.url}/?${new URLSearchParams({ stream })}`);
   await demo.connected();
   return demo;
-}
-
-/** The page under test, in the terms of someone who uses it. */
-class Demo {
-  proxyDown = false;
-
-  constructor(page, stream, complaints = []) {
-    this.page = page;
-    this.stream = stream;
-    this.complaints = complaints;
-    page.on("pageerror", (error) => complaints.push(`uncaught: ${error.stack ?? error}`));
-    page.on("console", (message) => {
-      if (!["error", "warning"].includes(message.type())) return;
-      if (this.proxyDown && EXPECTED_WHILE_DOWN.test(message.text())) return;
-      complaints.push(`${message.type()}: ${message.text()}`);
-    });
-  }
-
-  at(testid) {
-    return this.page.getByTestId(testid);
-  }
-
-  entry(id) {
-    return this.page.locator(`#entries [data-id="${id}"]`);
-  }
-
-  state(state) {
-    return this.page.locator(`#road[data-state="${state}"]`).waitFor();
-  }
-
-  connected() {
-    return this.state("open");
-  }
-
-  /** Publishes by the form, waits until the entry is listed, and gives its id. */
-  async publish(fields, { byKeyboard = false } = {}) {
-    const rows = this.at("field-row");
-    while ((await rows.count()) < fields.length) await this.at("add-field").click();
-    while ((await rows.count()) > fields.length) await this.at("remove-field").last().click();
-    for (const [index, [name, value]] of fields.entries()) {
-      await this.at("field-name").nth(index).fill(name);
-      await this.at("field-value").nth(index).fill(value);
-    }
-    const before = await this.at("published").textContent();
-    if (byKeyboard) await this.at("field-value").last().press("Enter");
-    else await this.at("publish").click();
-    const note = await this.page.waitForFunction((before) => {
-      const text = document.querySelector("#published").textContent;
-      return text !== before && text.startsWith("Added ") && text;
-    }, before);
-    const id = (await note.jsonValue()).match(/^Added (\d+-\d+)\.$/)[1];
-    await this.entry(id).waitFor();
-    return id;
-  }
-
-  /** The live list, top first. */
-  list() {
-    return this.at("entry").evaluateAll((rows) =>
-      rows.map((row) => ({
-        id: row.querySelector(".entry-id").textContent,
-        fields: [...row.querySelectorAll(".entry-field")].map((field) => [
-          field.querySelector(".entry-name").textContent,
-          field.querySelector(".entry-value").textContent,
-        ]),
-      })),
-    );
-  }
-
-  /** The ids each consumer holds, consumer by consumer. */
-  pending() {
-    return this.at("consumer").evaluateAll((consumers) =>
-      consumers.map((consumer) => [...consumer.querySelectorAll(".pending li")].map((row) => row.dataset.id)),
-    );
-  }
-
-  pendingCount(count) {
-    return this.page.waitForFunction((count) => document.querySelectorAll(".pending li").length === count, count);
-  }
-
-  /** Waits until the number shown in `testid` is at least `least`. */
-  atLeast(testid, least) {
-    return this.page.waitForFunction(
-      ([testid, least]) => Number(document.querySelector(`[data-testid="${testid}"]`).textContent.replaceAll(",", "")) >= least,
-      [testid, least],
-    );
-  }
-
-  /** Waits until `testid` shows just `text`. */
-  shows(testid, text) {
-    return this.page.waitForFunction(
-      ([testid, text]) => document.querySelector(`[data-testid="${testid}"]`).textContent === text,
-      [testid, text],
-    );
-  }
-
-  /** Presses Tab until the focus is on an element of `testid`. */
-  async tabTo(testid) {
-    for (let presses = 0; presses < 80; presses += 1) {
-      await this.page.keyboard.press("Tab");
-      if ((await this.page.evaluate(() => document.activeElement.dataset.testid)) === testid) return;
-    }
-    assert.fail(`80 presses of Tab did not reach ${testid}`);
-  }
-}
-
-/** The proxy, on a port that stays the same when it is started again. */
-function chromiumPath() {
-  if (process.env.STREAMGATE_CHROMIUM) return process.env.STREAMGATE_CHROMIUM;
-  const folders = (process.env.PATH ?? "").split(path.delimiter);
-  for (const name of ["chromium", "chromium-browser", "google-chrome"]) {
-    for (const folder of folders) {
-      const candidate = path.join(folder, name);
-      try {
-        accessSync(candidate, constants.X_OK);
-        return candidate;
-      } catch {
-        continue;
-      }
-    }
-  }
-  assert.fail("no Chromium on PATH; `cargo xtask setup` installs one, or set STREAMGATE_CHROMIUM");
-}
-
-/** WCAG's relative luminance of an sRGB colour. */
-function luminance(rgb) {
-  const [r, g, b] = rgb.map((value) => (value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-}
-
-function contrast(a, b) {
-  const [light, dark] = [luminance(a), luminance(b)].toSorted((x, y) => y - x);
-  return (light + 0.05) / (dark + 0.05);
 }

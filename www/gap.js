@@ -1,0 +1,39 @@
+// How a gap looks: what is known of the entries that are missing.
+
+/** What happened, as text and ids: in one sentence, and where it goes on in another. */
+function parts({ after, first, recreated }) {
+  if (recreated) {
+    const was = ["The stream was deleted or made anew: it is not the one read up to ", id(after), "."];
+    return first ? [...was, " All of the new one follows, from ", id(first), "."] : [...was, " The new one is empty so far."];
+  }
+  const were = ["Entries after ", id(after), " were trimmed, or may have been."];
+  return first ? [...were, " It goes on with ", id(first), "."] : [...were, " Nothing is left behind them yet."];
+}
+
+/** The same for a reader, in words alone. */
+export function inWords(gap) {
+  return parts(gap)
+    .map((part) => part.textContent ?? part)
+    .join("");
+}
+
+/** A row of the list, in the place of what is missing. */
+export function gapRow(gap) {
+  const row = document.createElement("li");
+  row.className = "gap";
+  row.dataset.testid = "gap";
+  row.dataset.recreated = gap.recreated;
+  const label = document.createElement("strong");
+  label.textContent = "Gap";
+  const what = document.createElement("span");
+  what.append(...parts(gap));
+  row.append(label, " ", what);
+  return row;
+}
+
+function id(text) {
+  const span = document.createElement("span");
+  span.className = "mono num";
+  span.textContent = text;
+  return span;
+}

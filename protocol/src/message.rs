@@ -14,7 +14,7 @@ mod operation;
 mod subscription;
 
 pub use operation::Operation;
-pub use subscription::{Credit, Item, Start, Subscription, entry_bytes};
+pub use subscription::{Account, Credit, Item, Start, Subscription, entry_bytes};
 
 /// What a client sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ mod continuity;
 mod entry_id;
 pub mod follow;
 pub mod memory;
+mod pace;
 pub mod redis;
 pub mod segment;
 #[cfg(feature = "server")]

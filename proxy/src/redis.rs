@@ -8,7 +8,6 @@ mod connection;
 mod error;
 mod follow;
 mod hub;
-mod pace;
 mod range;
 mod standing;
 mod subscribe;

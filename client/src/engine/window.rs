@@ -1,6 +1,6 @@
 //! The account of one subscription: what the server may push, and when it is granted more.
 
-use streamgate_protocol::message::{Credit, Item};
+use streamgate_protocol::message::{Account, Credit, Item};
 
 /// Pushes without entries that may wait to be taken. They cost no credit, so this is what bounds
 /// them: a stream that is made anew again and again under a loop that does not read. Beyond it the
@@ -20,16 +20,16 @@ pub(super) enum Verdict {
     Violation(&'static str),
 }
 
-/// What is left, what is held, and what can be granted again make up the size: a window does not
-/// grow with the entry that went beyond its bytes.
+/// What is left, what is held, and what can be granted again make up the size. An entry that went
+/// beyond the bytes is owed until it is taken, and then granted with the rest.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
     is_tail: bool,
     /// Whether anything was pushed.
     begun: bool,
     size: Credit,
-    /// What the server may still push.
-    left: Credit,
+    /// What the server was granted, and what it pushed.
+    account: Account,
     /// What the owner has not taken yet.
     held: Credit,
     /// The same of those without entries.
@@ -44,7 +44,7 @@ impl Window {
             is_tail,
             begun: false,
             size,
-            left: size,
+            account: Account::new(size),
             held: Credit::default(),
             held_free: 0,
             is_due: false,
@@ -60,11 +60,11 @@ impl Window {
                     return Verdict::Violation(MISFIT);
                 }
                 for entry in entries {
-                    if self.left.is_used_up() {
+                    if self.account.left().is_used_up() {
                         return Verdict::Violation("the server pushed more than was granted");
                     }
                     let cost = Credit::of(std::slice::from_ref(entry));
-                    self.left = self.left.minus(cost);
+                    self.account.use_up(cost);
                     self.held = self.held.plus(cost);
                 }
                 return Verdict::Deliver;
@@ -105,11 +105,12 @@ impl Window {
     pub(super) fn grant(&mut self) -> Credit {
         self.is_due = false;
         let due = self.due();
-        self.left = self.left.plus(due);
+        self.account.grant(due);
         due
     }
 
     fn due(&self) -> Credit {
-        self.size.minus(self.left).minus(self.held)
+        let wanted = self.account.used().plus(self.size).minus(self.held);
+        wanted.minus(self.account.granted())
     }
 }

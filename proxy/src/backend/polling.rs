@@ -5,8 +5,8 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use streamgate_protocol::message::{Credit, entry_bytes};
-use streamgate_protocol::{CacheResult, StreamEntry, StreamingBackend, TailFrom};
+use streamgate_protocol::message::Credit;
+use streamgate_protocol::{CacheResult, StreamingBackend, TailFrom};
 
 use crate::entry_id::EntryId;
 use crate::follow::{Follow, Followed};
@@ -108,9 +108,10 @@ impl<B: StreamingBackend + ?Sized> Follow for Polling<'_, B> {
                     self.position = Some(behind);
                     Followed::Gap(Box::new(gap))
                 }
-                (Read::Entries(entries), position) => {
+                (Read::Entries(mut entries), position) => {
                     self.begun = true;
-                    let entries = within(entries, room);
+                    // Which may be less than there was when they were asked for.
+                    entries.truncate(room.fitting(&entries));
                     let last = entries.last().map(|(last, _)| id(last)).transpose()?;
                     self.position = last.or(position);
                     Followed::Segment(Segment::new(entries))
@@ -118,20 +119,4 @@ impl<B: StreamingBackend + ?Sized> Follow for Polling<'_, B> {
             }));
         }
     }
-}
-
-/// As far as there is room, which may be less than there was when they were asked for.
-fn within(mut entries: Vec<StreamEntry>, room: Credit) -> Vec<StreamEntry> {
-    let mut left = room;
-    let fits = |entry: &&StreamEntry| {
-        let fits = !left.is_used_up();
-        left = left.minus(Credit {
-            entries: 1,
-            bytes: entry_bytes(entry),
-        });
-        fits
-    };
-    let kept = entries.iter().take_while(fits).count();
-    entries.truncate(kept);
-    entries
 }

@@ -20,11 +20,11 @@ use super::RedisStreams;
 use super::connection::Backoff;
 use super::error;
 use super::hub::Seat;
-use super::pace::Pace;
 use super::range::Range;
 use super::standing::{Standing, Taken};
 use crate::entry_id::EntryId;
 use crate::follow::{Follow, Followed};
+use crate::pace::Pace;
 use crate::segment::Segment;
 
 pub(super) use self::page::Pages;

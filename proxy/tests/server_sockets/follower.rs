@@ -65,7 +65,11 @@ impl Follow for Follower {
             return Poll::Pending;
         }
         Poll::Ready(match self.key.as_str() {
-            "endless" => Ok(self.entries(room.entries.min(SEGMENT), 1_000)),
+            "endless" => {
+                // Each costs three bytes more than its value, for its id.
+                let fitting = room.bytes.div_ceil(1_003);
+                Ok(self.entries(room.entries.min(SEGMENT).min(fitting), 1_000))
+            }
             "gap" => {
                 self.given = 1;
                 Ok(Followed::Gap(Box::new(Gap {

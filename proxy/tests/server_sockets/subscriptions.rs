@@ -58,6 +58,31 @@ async fn bytes_are_credit_too_and_only_one_entry_goes_beyond() {
     client.send(&[grant(1, 0, 2_500)]).await;
     assert_eq!(pushed(&mut client).await.1, ["1-0", "2-0", "3-0"]);
     client.ping(2).await;
+    // What it went beyond is owed: 509 bytes.
+    client.send(&[grant(1, 0, 500)]).await;
+    client.ping(3).await;
+    client.send(&[grant(1, 0, 10)]).await;
+    assert_eq!(pushed(&mut client).await.1, ["4-0"]);
+    client.ping(4).await;
+}
+
+#[tokio::test]
+async fn a_consumer_s_entries_wait_for_credit_too() {
+    let service = Service::start().await;
+    let mut client = service.client(Encoding::Binary).await;
+    let credit = Credit {
+        entries: 10,
+        bytes: 1,
+    };
+    client.send(&[consume(1, "batches", 5, credit)]).await;
+    assert_eq!(pushed(&mut client).await.1, ["1-0"]);
+    client.ping(1).await;
+    client.send(&[grant(1, 0, 5)]).await;
+    assert_eq!(pushed(&mut client).await.1, ["2-0"]);
+    client.ping(2).await;
+    client.send(&[grant(1, 0, 15)]).await;
+    assert_eq!(pushed(&mut client).await.1, ["3-0", "4-0", "5-0"]);
+    client.ping(3).await;
 }
 
 #[tokio::test]

@@ -7,13 +7,13 @@ use futures_util::future::BoxFuture;
 use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::{CacheResult, TailFrom};
 
-use super::page::{fitting, up_to};
+use super::page::up_to;
 use super::start::{self, Start};
 use super::{Follower, State};
 use crate::entry_id::EntryId;
 use crate::follow::Followed;
+use crate::pace::PAGE_BYTES;
 use crate::redis::batch::invalid_id;
-use crate::redis::pace::PAGE_BYTES;
 use crate::redis::range::{Range, RangeRead, entry_id};
 use crate::redis::standing::{Standing, Taken};
 use crate::redis::{RedisStreams, number};
@@ -94,7 +94,7 @@ impl Follower {
             return Ok(None);
         }
         let found = taken.entries.len();
-        taken.entries.truncate(fitting(&taken.entries, room));
+        taken.entries.truncate(room.fitting(&taken.entries));
         complete &= taken.entries.len() == found;
         self.state = if complete {
             State::AtEnd

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use streamgate_protocol::CacheResult;
 use streamgate_protocol::message::Credit;
 
-use super::page::{Part, fitting, seen};
+use super::page::{Part, seen};
 use super::{Follower, State};
 use crate::follow::Followed;
 use crate::redis::hub::{Live, News};
@@ -22,7 +22,7 @@ impl Follower {
         } else {
             &entries[seen(entries, self.standing.at)..]
         };
-        let count = fitting(unseen, room);
+        let count = room.fitting(unseen);
         let Part { segment, last } = match unseen[..count].last() {
             None => return Ok(None),
             Some(_) if count == entries.len() => Part {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use redis::Pipeline;
-use streamgate_protocol::message::{Credit, entry_bytes};
 use streamgate_protocol::{CacheResult, StreamEntry};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -52,21 +51,6 @@ impl Pages {
     }
 }
 
-/// How many of the entries there is room for: all up to the one that uses up its bytes.
-pub(super) fn fitting(entries: &[StreamEntry], room: Credit) -> usize {
-    let most = usize::try_from(room.entries).unwrap_or(usize::MAX);
-    if room.bytes == u64::MAX {
-        return entries.len().min(most);
-    }
-    let mut bytes = room.bytes;
-    let fits = |entry: &&StreamEntry| {
-        let left = bytes > 0;
-        bytes = bytes.saturating_sub(entry_bytes(entry));
-        left
-    };
-    entries.iter().take(most).take_while(fits).count()
-}
-
 /// How many of the entries are not behind a place.
 pub(super) fn seen(entries: &[StreamEntry], at: EntryId) -> usize {
     entries.partition_point(|entry| entry_id(entry).is_ok_and(|id| id <= at))
@@ -87,24 +71,6 @@ mod tests {
     fn entries() -> Vec<StreamEntry> {
         let entry = |n| (format!("{n}-0"), vec![("f".to_owned(), "v".repeat(6))]);
         (1..=4).map(entry).collect()
-    }
-
-    #[test]
-    fn the_entry_that_uses_up_the_bytes_still_fits() {
-        let fitting = |count, bytes| {
-            let room = Credit {
-                entries: count,
-                bytes,
-            };
-            super::fitting(&entries(), room)
-        };
-        assert_eq!(fitting(9, 1), 1);
-        assert_eq!(fitting(9, 10), 1);
-        assert_eq!(fitting(9, 11), 2);
-        assert_eq!(fitting(9, u64::MAX), 4);
-        assert_eq!(fitting(3, u64::MAX), 3);
-        assert_eq!(fitting(3, 1_000), 3);
-        assert_eq!((fitting(0, 1_000), fitting(9, 0)), (0, 0));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use streamgate_protocol::error::code;
 
 use super::Pages;
 use crate::entry_id::EntryId;
+use crate::pace::PAGE_BYTES;
 use crate::redis::commands::Commands;
-use crate::redis::pace::PAGE_BYTES;
 use crate::redis::standing::Standing;
 use crate::redis::{answer, command, error};
 

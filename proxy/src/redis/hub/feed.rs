@@ -7,8 +7,8 @@ use streamgate_protocol::{CacheError, CacheResult};
 
 use super::queue::{Live, LiveBytes, Queue};
 use crate::entry_id::EntryId;
+use crate::pace::Pace;
 use crate::redis::error;
-use crate::redis::pace::Pace;
 use crate::redis::range::{Range, RangeRead, entry_id};
 use crate::redis::standing::{Standing, Taken};
 

@@ -8,6 +8,7 @@ use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::text::Text;
 use streamgate_protocol::{CacheError, CacheResult, Operation, StreamEntry};
 
+use crate::pace::Pace;
 use crate::{Backend, Follow, Followed, Segment};
 
 /// What a subscription is pushed from.
@@ -25,6 +26,12 @@ pub(super) struct Consumer<'b> {
     batch: u64,
     /// The read under way; it waits in the group's line.
     reading: Option<BoxFuture<'b, CacheResult<Vec<StreamEntry>>>>,
+    /// Entries that are the consumer's and that there was no credit for: how large entries are is
+    /// known only once they are read.
+    held: Vec<StreamEntry>,
+    /// What is read has to be held until it is sent, so no more than a page is read at once,
+    /// however large a batch may be.
+    pace: Pace,
 }
 
 impl<'b> Source<'b> {
@@ -48,6 +55,8 @@ impl<'b> Source<'b> {
                 consumer: consumer.into_owned(),
                 batch,
                 reading: None,
+                held: Vec::new(),
+                pace: Pace::new(),
             }),
         })
     }
@@ -67,24 +76,29 @@ impl<'b> Source<'b> {
 
 impl Consumer<'_> {
     fn poll_next(&mut self, cx: &mut Context<'_>, room: Credit) -> Poll<CacheResult<Followed>> {
-        loop {
+        while self.held.is_empty() {
             if self.reading.is_none() {
                 if room.is_used_up() {
                     // Whoever grants more polls again.
                     return Poll::Pending;
                 }
-                self.read(self.batch.min(room.entries));
+                self.read(self.batch.min(room.entries).min(self.pace.count()));
             }
             let Some(reading) = &mut self.reading else {
                 return Poll::Pending;
             };
             let read = std::task::ready!(reading.poll_unpin(cx));
             self.reading = None;
-            let entries = read?;
-            if !entries.is_empty() {
-                return Poll::Ready(Ok(Followed::Segment(Segment::new(entries))));
-            }
+            self.held = read?;
+            self.pace.saw(&self.held);
         }
+        let fitting = room.fitting(&self.held);
+        if fitting == 0 {
+            return Poll::Pending;
+        }
+        let rest = self.held.split_off(fitting);
+        let entries = std::mem::replace(&mut self.held, rest);
+        Poll::Ready(Ok(Followed::Segment(Segment::new(entries))))
     }
 
     fn read(&mut self, count: u64) {

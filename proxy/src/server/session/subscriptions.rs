@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use streamgate_protocol::CacheResult;
-use streamgate_protocol::message::Credit;
+use streamgate_protocol::message::{Account, Credit};
 
 use super::requests::Ticket;
 use super::source::Source;
@@ -52,7 +52,7 @@ struct Taken {
 struct State<'b> {
     /// Absent once it is over.
     source: Option<Source<'b>>,
-    credit: Credit,
+    account: Account,
     /// The first item says where a tail stands, and is not held by the credit.
     begun: bool,
     waker: Option<Waker>,
@@ -76,7 +76,7 @@ impl<'b> Subscriptions<'b> {
     ) -> Subscriber<'b> {
         let subscriber = Subscriber(Arc::new(Mutex::new(State {
             source: Some(source),
-            credit,
+            account: Account::new(credit),
             begun: false,
             waker: None,
         })));
@@ -109,8 +109,8 @@ impl Subscriber<'_> {
     /// Adds to what may be pushed.
     pub(super) fn grant(&self, more: Credit) {
         let mut state = self.lock();
-        let was_used_up = state.credit.is_used_up();
-        state.credit = state.credit.plus(more);
+        let was_used_up = state.account.left().is_used_up();
+        state.account.grant(more);
         if was_used_up {
             state.wake();
         }
@@ -170,9 +170,10 @@ impl State<'_> {
         let Some(source) = &mut self.source else {
             return Poll::Ready(None);
         };
-        let may_push = !self.begun || !self.credit.is_used_up();
+        let room = self.account.left();
+        let may_push = !self.begun || !room.is_used_up();
         let item = if may_push {
-            source.poll_next(cx, self.credit)
+            source.poll_next(cx, room)
         } else {
             Poll::Pending
         };
@@ -184,7 +185,7 @@ impl State<'_> {
             Poll::Ready(Ok(followed)) => {
                 self.begun = true;
                 if let Followed::Segment(segment) = followed {
-                    self.credit = self.credit.minus(segment.cost());
+                    self.account.use_up(segment.cost());
                 }
             }
             Poll::Ready(Err(_)) => self.source = None,

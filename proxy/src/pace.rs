@@ -5,7 +5,7 @@ use streamgate_protocol::message::entry_bytes;
 
 /// Bytes that a page should have: enough that a round trip is worth it, few enough that many
 /// pages under way are no burden.
-pub(super) const PAGE_BYTES: u64 = 256 * 1024;
+pub(crate) const PAGE_BYTES: u64 = 256 * 1024;
 
 /// Entries of a page while nothing is known of their size: 16 entries of 1 MiB are bearable.
 const FIRST_PAGE: u64 = 16;
@@ -21,22 +21,22 @@ const ENTRY_OVERHEAD: u64 = 32;
 
 /// Learns from each page how large the next one should be.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     count: u64,
 }
 
 impl Pace {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { count: FIRST_PAGE }
     }
 
     /// Entries to ask for; at least 1.
-    pub(super) fn count(self) -> u64 {
+    pub(crate) fn count(self) -> u64 {
         self.count
     }
 
     /// Learns from entries that came.
-    pub(super) fn saw(&mut self, entries: &[StreamEntry]) {
+    pub(crate) fn saw(&mut self, entries: &[StreamEntry]) {
         let seen = entries.len() as u64;
         if seen == 0 {
             return;

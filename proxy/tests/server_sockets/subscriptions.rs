@@ -240,6 +240,31 @@ async fn it_begins_in_its_turn() {
 }
 
 #[tokio::test]
+async fn it_begins_in_its_turn_however_much_waits_to_be_pushed() {
+    let service = Service::start().await;
+    let mut client = service.client(Encoding::Binary).await;
+    for id in 0..100 {
+        let credit = Credit::UNLIMITED;
+        let (before, after) = (format!("before {id}"), format!("after {id}"));
+        client
+            .send(&[
+                tail(3 * id, "endless", credit),
+                add(3 * id + 1, "s", &before),
+                tail(100_000 + id, "idle", PLENTY),
+                add(3 * id + 2, "s", &after),
+                ClientMessage::Cancel { id: 3 * id },
+            ])
+            .await;
+        let done = 3 * id + 2;
+        while !matches!(client.receive().await.unwrap(), ServerMessage::Reply { id, .. } if id == done)
+        {
+        }
+        let begun = ["follow endless", &before, "follow idle", &after];
+        assert!(service.backend.added().ends_with(&begun.map(str::to_owned)));
+    }
+}
+
+#[tokio::test]
 async fn subscriptions_are_requests_in_flight() {
     let max_in_flight = MIN_REQUESTS_IN_FLIGHT;
     let service = Service::with(Config {

@@ -80,14 +80,15 @@ impl<'b> Subscriptions<'b> {
             begun: false,
             waker: None,
         })));
-        let mut running = Running {
+        // Whatever waits to be pushed already: or what is asked for behind it would come before it.
+        if let Poll::Ready(Some(item)) = subscriber.lock().poll(cx) {
+            self.ready.lock().push(Pushed { ticket, item });
+        }
+        self.running.push(Running {
             ticket,
             subscriber: subscriber.clone(),
             ready: self.ready.clone(),
-        };
-        if Pin::new(&mut running).poll(cx).is_pending() {
-            self.running.push(running);
-        }
+        });
         subscriber
     }
 

@@ -23,10 +23,11 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Bytes;
 
 use self::futures::{Batch, Performing, Wait, begin};
-use self::incoming::{Drained, MAX_DRAIN_BYTES, MAX_DRAIN_FRAMES, Subscribe, decode};
+use self::incoming::{
+    Drained, MAX_DRAIN_BYTES, MAX_DRAIN_FRAMES, READ_ANSWER_BYTES, Subscribe, decode,
+};
 use self::outgoing::Outgoing;
 use self::requests::{Lasting, Requests, Ticket};
-use self::source::Source;
 use self::subscriptions::{Pushed, Subscriptions};
 use self::turns::{Turn, Turns};
 use super::socket::{Ending, Event, Socket};
@@ -35,6 +36,7 @@ use crate::{Backend, Progress};
 
 mod futures;
 mod incoming;
+mod load;
 mod outgoing;
 mod requests;
 mod source;
@@ -238,18 +240,26 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             subscription,
             credit,
         } = subscribe;
-        let source = match Source::open(self.backend, subscription) {
-            Ok(source) => source,
-            Err(error) => return self.answer(ticket, Err(error)),
-        };
-        let mut source = Some(source);
+        let mut subscription = Some(subscription);
         let begun = poll_fn(|cx| {
-            let source = source.take();
-            Poll::Ready(source.map(|source| self.subscriptions.begin(ticket, source, credit, cx)))
+            let begin = |subscription| {
+                let Self {
+                    subscriptions,
+                    backend,
+                    ..
+                } = self;
+                subscriptions.begin(ticket, *backend, subscription, credit, cx)
+            };
+            Poll::Ready(subscription.take().map(begin))
         });
-        if let Some(subscriber) = begun.await {
-            self.requests
-                .lasts(ticket, Lasting::Subscription(subscriber));
+        match begun.await {
+            Some(Ok(subscriber)) => {
+                self.requests
+                    .lasts(ticket, Lasting::Subscription(subscriber));
+            }
+            Some(Err(error)) => self.answer(ticket, Err(error)),
+            // The closure is called once.
+            None => {}
         }
     }
 
@@ -258,7 +268,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         self.push(pushed);
         while self.outgoing.has_room()
             && let Poll::Ready(pushed) =
-                poll_fn(|cx| Poll::Ready(self.subscriptions.poll_next(cx))).await
+                poll_fn(|cx| Poll::Ready(self.subscriptions.poll_next(cx, true))).await
         {
             self.push(pushed);
         }
@@ -338,9 +348,12 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// Whether more may be taken. Requests that were cancelled while they are performed are not
     /// in flight for the client, yet are bounded too.
     fn may_read(&self) -> bool {
+        let most = 2 * self.config.max_in_flight as usize;
+        let asking_bytes = self.subscriptions.asking() * READ_ANSWER_BYTES;
         self.outgoing.has_room()
-            && self.performing_bytes < MAX_PERFORMING_BYTES
-            && self.performing_requests < 2 * self.config.max_in_flight as usize
+            && self.performing_bytes + asking_bytes < MAX_PERFORMING_BYTES
+            && self.performing_requests < most
+            && self.subscriptions.len() < most
     }
 
     fn silence(&self) -> Duration {

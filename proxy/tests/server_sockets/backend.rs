@@ -14,7 +14,8 @@ use crate::follower::Follower;
 ///
 /// - `slow`: an add is not over until [`Stub::open`].
 /// - any: a read that may block waits until it is cancelled, or until [`Stub::wake`].
-/// - `batches`: a group read gives as many entries as it may, at once.
+/// - `batches`: a group read gives as many entries as it may, at once; of 200 KiB each if it is
+///   `large batches`.
 /// - any: a tail is a [`Follower`], and begun as if it were an add of `follow` and the key.
 /// - any: a read of the latest gives one entry of as many bytes as its count says.
 pub(crate) struct Stub {
@@ -206,8 +207,13 @@ impl StreamingBackend for Stub {
         count: usize,
         block_ms: Option<usize>,
     ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
-        if stream_key == "batches" {
-            let entry = |n| (format!("{n}-0"), vec![("f".to_owned(), "v".to_owned())]);
+        if stream_key.ends_with("batches") {
+            let bytes = if stream_key == "batches" {
+                1
+            } else {
+                200 << 10
+            };
+            let entry = move |n| (format!("{n}-0"), vec![("f".to_owned(), "v".repeat(bytes))]);
             return Box::pin(async move { Ok((1..=count).map(entry).collect()) });
         }
         self.stream_read(stream_key, "$", count, block_ms)

@@ -72,17 +72,16 @@ async fn a_consumer_s_entries_wait_for_credit_too() {
     let mut client = service.client(Encoding::Binary).await;
     let credit = Credit {
         entries: 10,
-        bytes: 1,
+        bytes: 256 << 10,
     };
-    client.send(&[consume(1, "batches", 5, credit)]).await;
-    assert_eq!(pushed(&mut client).await.1, ["1-0"]);
+    client.send(&[consume(1, "large batches", 5, credit)]).await;
+    assert_eq!(pushed(&mut client).await.1, ["1-0", "2-0"]);
     client.ping(1).await;
-    client.send(&[grant(1, 0, 5)]).await;
-    assert_eq!(pushed(&mut client).await.1, ["2-0"]);
+    client.send(&[grant(1, 0, 150 << 10)]).await;
+    assert_eq!(pushed(&mut client).await.1, ["3-0"]);
     client.ping(2).await;
-    client.send(&[grant(1, 0, 15)]).await;
-    assert_eq!(pushed(&mut client).await.1, ["3-0", "4-0", "5-0"]);
-    client.ping(3).await;
+    client.send(&[grant(1, 0, 500 << 10)]).await;
+    assert_eq!(pushed(&mut client).await.1, ["4-0", "5-0"]);
 }
 
 #[tokio::test]
@@ -262,6 +261,46 @@ async fn it_begins_in_its_turn_however_much_waits_to_be_pushed() {
         let begun = ["follow endless", &before, "follow idle", &after];
         assert!(service.backend.added().ends_with(&begun.map(str::to_owned)));
     }
+}
+
+#[tokio::test]
+async fn what_is_cancelled_in_the_same_frame_leaves_nothing_behind() {
+    let service = Service::start().await;
+    let mut client = service.client(Encoding::Binary).await;
+    let pairs =
+        (0..100_000u64).flat_map(|_| [tail(5, "idle", PLENTY), ClientMessage::Cancel { id: 5 }]);
+    let messages: Vec<_> = pairs.collect();
+    client.send(&messages).await;
+    client.send(&[ClientMessage::Ping { nonce: 1 }]).await;
+    while client.receive().await.unwrap() != (ServerMessage::Pong { nonce: 1 }) {}
+    service.backend.until_followed(0).await;
+    service.serves_others().await;
+}
+
+/// The group's other consumers would wait for it.
+#[tokio::test]
+async fn what_was_asked_of_the_backend_ends_though_its_client_does_not_read() {
+    let service = Service::start().await;
+    let mut deaf = service.client(Encoding::Binary).await;
+    deaf.send(&[
+        consume(1, "waiting", 1, PLENTY),
+        tail(2, "endless", Credit::UNLIMITED),
+    ])
+    .await;
+    service.backend.until_waits(1).await;
+    let mut other = service.client(Encoding::Binary).await;
+    // Until the server has stopped pushing to one that does not read.
+    let mut produced = 0;
+    for nonce in 0.. {
+        other.ping(nonce).await;
+        if nonce % 100 == 0
+            && produced == std::mem::replace(&mut produced, service.backend.produced())
+        {
+            break;
+        }
+    }
+    service.backend.wake();
+    service.backend.until_waits(0).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use streamgate_protocol::limits::MAX_REPLY_BYTES;
 use streamgate_protocol::message::{Item, Outcome};
 use streamgate_protocol::{CacheError, CacheResult, Gap, Reply, ServerMessage};
 
-use crate::Followed;
+use crate::{Followed, Segment};
 
 /// A frame is not filled beyond so many bytes: a client can work on the first replies while the
 /// rest are under way. A single larger message is a frame of its own.
@@ -67,29 +67,41 @@ impl Outgoing {
         self.append(message);
     }
 
-    /// Gathers a push.
+    /// Gathers a push; entries that are too large together go one part after the other.
     ///
     /// # Errors
     ///
-    /// `LIMIT` for one that is too large; it is not sent then.
+    /// `LIMIT` for an entry that is too large by itself; what comes before it is gathered.
     pub(super) fn push_item(&mut self, id: u64, item: &Followed) -> CacheResult<()> {
         match item {
-            Followed::Segment(segment) => {
-                let encoded = segment.encoded(self.encoding)?;
-                if encoded.len() > MAX_REPLY_BYTES {
-                    return Err(too_large());
-                }
-                self.last.reserve(encoded.len() + PUSH_ENVELOPE_BYTES);
-                self.append_with(|encoding, frame| encoding.append_push(frame, id, encoded));
-            }
+            Followed::Segment(segment) => self.push_segment(id, segment),
             Followed::Gap(gap) => {
                 self.append(&ServerMessage::Push {
                     id,
                     item: Item::Gap(Gap::clone(gap)),
                 });
+                Ok(())
             }
         }
-        Ok(())
+    }
+
+    fn push_segment(&mut self, id: u64, segment: &Segment) -> CacheResult<()> {
+        let entries = segment.entries();
+        // No encoding stays below what the entries cost, so that far too many are not even encoded.
+        if segment.cost().bytes <= MAX_REPLY_BYTES as u64 {
+            let encoded = segment.encoded(self.encoding)?;
+            if encoded.len() <= MAX_REPLY_BYTES {
+                self.last.reserve(encoded.len() + PUSH_ENVELOPE_BYTES);
+                self.append_with(|encoding, frame| encoding.append_push(frame, id, encoded));
+                return Ok(());
+            }
+        }
+        if entries.len() < 2 {
+            return Err(too_large());
+        }
+        let (first, rest) = entries.split_at(entries.len() / 2);
+        self.push_segment(id, &Segment::new(first.to_vec()))?;
+        self.push_segment(id, &Segment::new(rest.to_vec()))
     }
 
     /// The next frame to send.
@@ -167,6 +179,8 @@ fn too_large() -> CacheError {
 
 #[cfg(test)]
 mod tests {
+    use streamgate_protocol::limits::MAX_SERVER_FRAME_BYTES;
+
     use super::*;
 
     fn entries(value: &str, count: usize) -> CacheResult<Reply> {
@@ -253,6 +267,40 @@ mod tests {
             assert_eq!(answers[1].1.as_ref().unwrap_err().code(), "LIMIT");
             assert_eq!(answers[2], (3, Ok(Reply::Done {})));
             assert_eq!(outgoing.bytes, 0);
+        }
+    }
+
+    #[test]
+    fn entries_that_are_too_large_together_go_in_parts() {
+        let entry = |n: usize, bytes: usize| {
+            let value = "\u{1}".repeat(bytes);
+            (format!("{n}-0"), vec![(String::new(), value)])
+        };
+        let all: Vec<_> = (1..=20).map(|n| entry(n, 1 << 20)).collect();
+        for &encoding in Encoding::ALL {
+            let mut outgoing = Outgoing::new(encoding);
+            let item = Followed::Segment(Segment::new(all.clone()));
+            outgoing.push_item(7, &item).unwrap();
+            let (mut pushes, mut ids) = (0, Vec::new());
+            while let Some(frame) = outgoing.next_frame() {
+                assert!(frame.len() <= MAX_SERVER_FRAME_BYTES);
+                for message in encoding.messages::<ServerMessage>(&frame) {
+                    let ServerMessage::Push {
+                        id: 7,
+                        item: Item::Entries { entries, .. },
+                    } = message.unwrap()
+                    else {
+                        panic!("no push of entries")
+                    };
+                    pushes += 1;
+                    ids.extend(entries.into_iter().map(|(id, _)| id));
+                }
+            }
+            assert!(pushes > 1);
+            let expected: Vec<_> = (1..=20).map(|n| format!("{n}-0")).collect();
+            assert_eq!(ids, expected);
+            let huge = Followed::Segment(Segment::new(vec![entry(1, MAX_REPLY_BYTES)]));
+            assert_eq!(outgoing.push_item(7, &huge).unwrap_err().code(), "LIMIT");
         }
     }
 

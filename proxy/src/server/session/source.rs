@@ -8,7 +8,8 @@ use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::text::Text;
 use streamgate_protocol::{CacheError, CacheResult, Operation, StreamEntry};
 
-use crate::pace::Pace;
+use super::load::{Held, Load};
+use crate::pace::{PAGE_BYTES, Pace};
 use crate::{Backend, Follow, Followed, Segment};
 
 /// What a subscription is pushed from.
@@ -29,6 +30,8 @@ pub(super) struct Consumer<'b> {
     /// Entries that are the consumer's and that there was no credit for: how large entries are is
     /// known only once they are read.
     held: Vec<StreamEntry>,
+    _holds: Option<Held>,
+    load: Load,
     /// What is read has to be held until it is sent, so no more than a page is read at once,
     /// however large a batch may be.
     pace: Pace,
@@ -39,6 +42,7 @@ impl<'b> Source<'b> {
     pub(super) fn open(
         backend: &'b dyn Backend,
         subscription: Subscription<'_>,
+        load: &Load,
     ) -> CacheResult<Self> {
         subscription.validate()?;
         Ok(match subscription {
@@ -56,7 +60,9 @@ impl<'b> Source<'b> {
                 batch,
                 reading: None,
                 held: Vec::new(),
+                _holds: None,
                 pace: Pace::new(),
+                load: load.clone(),
             }),
         })
     }
@@ -82,7 +88,7 @@ impl Consumer<'_> {
                     // Whoever grants more polls again.
                     return Poll::Pending;
                 }
-                self.read(self.batch.min(room.entries).min(self.pace.count()));
+                self.read(self.wanted(room));
             }
             let Some(reading) = &mut self.reading else {
                 return Poll::Pending;
@@ -97,8 +103,20 @@ impl Consumer<'_> {
             return Poll::Pending;
         }
         let rest = self.held.split_off(fitting);
+        let bytes = Credit::of(&rest).bytes;
+        self._holds = (bytes > 0).then(|| self.load.hold(bytes));
         let entries = std::mem::replace(&mut self.held, rest);
         Poll::Ready(Ok(Followed::Segment(Segment::new(entries))))
+    }
+
+    /// How many entries to read: no more than there seems to be room for.
+    fn wanted(&self, room: Credit) -> u64 {
+        if self.load.is_full() {
+            return 1;
+        }
+        let count = self.batch.min(room.entries).min(self.pace.count());
+        let part = room.bytes.min(PAGE_BYTES);
+        (count.saturating_mul(part) / PAGE_BYTES).max(1)
     }
 
     fn read(&mut self, count: u64) {
@@ -110,9 +128,13 @@ impl Consumer<'_> {
             block_ms: Some(0),
         };
         let performing = self.backend.perform(vec![operation]);
+        let asking = self.load.ask();
         self.reading = Some(
             async move {
-                match performing.await.pop() {
+                let mut progress = performing.await;
+                // A wait loads nothing.
+                drop(asking);
+                match progress.pop() {
                     Some(progress) => progress.finish().await?.into_entries(),
                     None => Err(CacheError::InternalError(
                         "the backend did not answer a read of a group".to_owned(),

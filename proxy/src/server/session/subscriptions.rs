@@ -8,11 +8,12 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use streamgate_protocol::CacheResult;
-use streamgate_protocol::message::{Account, Credit};
+use streamgate_protocol::message::{Account, Credit, Subscription};
 
+use super::load::{Asking, Load};
 use super::requests::Ticket;
 use super::source::Source;
-use crate::Followed;
+use crate::{Backend, Followed};
 
 /// Items of one socket that are taken from their sources in one go, so that many small ones share
 /// a frame.
@@ -27,6 +28,7 @@ const MAX_READY_BYTES: u64 = 256 * 1024;
 pub(super) struct Subscriptions<'b> {
     running: FuturesUnordered<Running<'b>>,
     ready: Ready,
+    load: Load,
 }
 
 /// The way to a subscription that runs.
@@ -47,6 +49,10 @@ struct Ready(Arc<Mutex<Taken>>);
 struct Taken {
     items: VecDeque<Pushed>,
     bytes: u64,
+    /// The socket takes more.
+    room: bool,
+    /// Subscriptions that would have had more, had there been room.
+    starved: Vec<Waker>,
 }
 
 struct State<'b> {
@@ -55,6 +61,9 @@ struct State<'b> {
     account: Account,
     /// The first item says where a tail stands, and is not held by the credit.
     begun: bool,
+    /// Until a tail's first item is there.
+    asking: Option<Asking>,
+    starved: bool,
     waker: Option<Waker>,
 }
 
@@ -67,21 +76,31 @@ struct Running<'b> {
 
 impl<'b> Subscriptions<'b> {
     /// Begins a subscription: what it asks of the backend is asked when this returns.
+    ///
+    /// # Errors
+    ///
+    /// It is not a valid one.
     pub(super) fn begin(
         &mut self,
         ticket: Ticket,
-        source: Source<'b>,
+        backend: &'b dyn Backend,
+        subscription: Subscription<'_>,
         credit: Credit,
         cx: &mut Context<'_>,
-    ) -> Subscriber<'b> {
+    ) -> CacheResult<Subscriber<'b>> {
+        let source = Source::open(backend, subscription, &self.load)?;
+        let asking = matches!(source, Source::Tail(_)).then(|| self.load.ask());
+        let account = Account::new(credit);
         let subscriber = Subscriber(Arc::new(Mutex::new(State {
             source: Some(source),
-            account: Account::new(credit),
+            account,
             begun: false,
+            asking,
+            starved: false,
             waker: None,
         })));
         // Whatever waits to be pushed already: or what is asked for behind it would come before it.
-        if let Poll::Ready(Some(item)) = subscriber.lock().poll(cx) {
+        if let Poll::Ready(Some(item)) = subscriber.lock().poll(cx, account.left()) {
             self.ready.lock().push(Pushed { ticket, item });
         }
         self.running.push(Running {
@@ -89,20 +108,40 @@ impl<'b> Subscriptions<'b> {
             subscriber: subscriber.clone(),
             ready: self.ready.clone(),
         });
-        subscriber
+        Ok(subscriber)
     }
 
-    /// What is to be pushed next.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Pushed> {
-        if let Some(pushed) = self.ready.lock().pop() {
-            return Poll::Ready(pushed);
-        }
+    /// What is to be pushed next, if there is `room` for it. What is asked of the backend goes on
+    /// without room too, for others may have to wait for its end.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>, room: bool) -> Poll<Pushed> {
+        let starved = {
+            let mut ready = self.ready.lock();
+            ready.room = room;
+            if !room {
+                Vec::new()
+            } else if let Some(pushed) = ready.pop() {
+                return Poll::Ready(pushed);
+            } else {
+                std::mem::take(&mut ready.starved)
+            }
+        };
+        starved.into_iter().for_each(Waker::wake);
         // One that ends is gone from the set; the others are called when there is more.
         while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {}
-        match self.ready.lock().pop() {
+        match room.then(|| self.ready.lock().pop()).flatten() {
             Some(pushed) => Poll::Ready(pushed),
             None => Poll::Pending,
         }
+    }
+
+    /// How many there are, with those that ended and were not looked at since.
+    pub(super) fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Answers of the backend that are on their way.
+    pub(super) fn asking(&self) -> usize {
+        self.load.asking()
     }
 }
 
@@ -120,7 +159,7 @@ impl Subscriber<'_> {
     /// Ends it before this returns: what is performed next finds nobody waiting.
     pub(super) fn end(&self) {
         let mut state = self.lock();
-        state.source = None;
+        (state.source, state.asking) = (None, None);
         state.wake();
     }
 }
@@ -141,7 +180,7 @@ impl Ready {
 
 impl Taken {
     fn has_room(&self) -> bool {
-        self.items.len() < MAX_READY && self.bytes < MAX_READY_BYTES
+        self.room && self.items.len() < MAX_READY && self.bytes < MAX_READY_BYTES
     }
 
     fn push(&mut self, pushed: Pushed) {
@@ -166,30 +205,24 @@ impl Pushed {
 }
 
 impl State<'_> {
-    /// The next item; none once it is over.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<CacheResult<Followed>>> {
+    /// The next item, as far as there is room; none once it is over.
+    fn poll(&mut self, cx: &mut Context<'_>, room: Credit) -> Poll<Option<CacheResult<Followed>>> {
         let Some(source) = &mut self.source else {
             return Poll::Ready(None);
         };
-        let room = self.account.left();
-        let may_push = !self.begun || !room.is_used_up();
-        let item = if may_push {
-            source.poll_next(cx, room)
-        } else {
-            Poll::Pending
-        };
+        let item = source.poll_next(cx, room);
         match &item {
             Poll::Pending => match &mut self.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
                 waker => *waker = Some(cx.waker().clone()),
             },
             Poll::Ready(Ok(followed)) => {
-                self.begun = true;
+                (self.begun, self.asking) = (true, None);
                 if let Followed::Segment(segment) = followed {
                     self.account.use_up(segment.cost());
                 }
             }
-            Poll::Ready(Err(_)) => self.source = None,
+            Poll::Ready(Err(_)) => (self.source, self.asking) = (None, None),
         }
         item.map(Some)
     }
@@ -207,12 +240,19 @@ impl Future for Running<'_> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.subscriber.lock();
         loop {
-            if !self.ready.lock().has_room() {
-                // The rest in another turn.
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            match std::task::ready!(state.poll(cx)) {
+            let room = {
+                let mut ready = self.ready.lock();
+                if ready.has_room() {
+                    state.starved = false;
+                    state.account.left()
+                } else {
+                    if !std::mem::replace(&mut state.starved, true) {
+                        ready.starved.push(cx.waker().clone());
+                    }
+                    Credit::default()
+                }
+            };
+            match std::task::ready!(state.poll(cx, room)) {
                 Some(item) => self.ready.lock().push(Pushed {
                     ticket: self.ticket,
                     item,

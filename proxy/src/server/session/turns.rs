@@ -45,11 +45,8 @@ impl Turns {
             for look_at_socket in [socket_first, !socket_first] {
                 let turn = if look_at_socket {
                     socket.poll_event(cx, may_read).map(Turn::Socket)
-                } else if room {
-                    let next = subscriptions.poll_next(cx);
-                    next.map(Turn::Push)
                 } else {
-                    Poll::Pending
+                    subscriptions.poll_next(cx, room).map(Turn::Push)
                 };
                 if turn.is_ready() {
                     return turn;

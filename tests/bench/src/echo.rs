@@ -12,6 +12,9 @@ use tokio::net::TcpListener;
 
 use crate::rig;
 
+/// As streamgate's server has it: tungstenite clears as many bytes at every attempt to read.
+const READ_BUFFER_BYTES: usize = 2 * 1024;
+
 /// Serves until standard input ends, on the runtime that makes a lone round trip fastest.
 pub(crate) fn run() -> anyhow::Result<()> {
     rig::end_with_input();
@@ -32,7 +35,9 @@ async fn serve() -> anyhow::Result<()> {
 }
 
 async fn upgrade(upgrade: WebSocketUpgrade) -> Response {
-    upgrade.on_upgrade(send_back)
+    upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .on_upgrade(send_back)
 }
 
 async fn send_back(mut socket: WebSocket) {

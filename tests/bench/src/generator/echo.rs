@@ -6,9 +6,10 @@ use anyhow::Context;
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::connect_async_with_config;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::order::{Order, Outcome};
-use super::{Generator, keep, no_counterpart, payload};
+use super::{Generator, READ_BUFFER_BYTES, keep, no_counterpart, payload};
 use crate::statistics::Times;
 
 pub(super) struct Load {
@@ -33,7 +34,10 @@ impl Generator for Load {
         else {
             return no_counterpart(&order);
         };
-        let (mut socket, _) = connect_async_with_config(&self.url, None, true).await?;
+        let mut config = WebSocketConfig::default();
+        config.read_buffer_size = READ_BUFFER_BYTES;
+        let opening = connect_async_with_config(&self.url, Some(config), true);
+        let (mut socket, _) = opening.await?;
         let value = payload::numbered(0);
         let start = Instant::now();
         let end = start + Duration::from_secs_f64(seconds);

@@ -11,9 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::parser::{Operation, Parser};
-
-/// As streamgate's client has it: tungstenite clears as many bytes at every attempt to read.
-const READ_BUFFER_BYTES: usize = 16 * 1024;
+use crate::generator::READ_BUFFER_BYTES;
 
 pub(super) struct Connection {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,

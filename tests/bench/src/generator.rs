@@ -20,7 +20,7 @@ mod redis;
 mod streamgate;
 mod streams;
 
-pub(crate) use order::{Order, Outcome};
+pub(crate) use order::{Order, Outcome, Taking};
 pub(crate) use streams::{READ_FROM, READABLE};
 
 /// Of every rival's WebSocket, as streamgate's client has it: tungstenite clears as many bytes at

@@ -30,9 +30,19 @@ pub(crate) enum Order {
     Consume {
         consumers: usize,
         connections: usize,
+        how: Taking,
     },
     /// Add entries to the stream of the group, and await their arrival.
     Distribute { rate: f64, seconds: f64 },
+}
+
+/// How a consumer takes a group's entries, one at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Taking {
+    /// They are pushed to it.
+    Pushed,
+    /// It waits for each with a read.
+    Read,
 }
 
 /// What came of an order.

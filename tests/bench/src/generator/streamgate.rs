@@ -86,9 +86,10 @@ impl Generator for Load {
             Order::Consume {
                 consumers,
                 connections,
+                how,
             } => {
                 let connections = self.connect(connections + 1).await?;
-                let group = group::Group::begin(connections, consumers).await?;
+                let group = group::Group::begin(connections, consumers, how).await?;
                 self.group = Some(group);
                 Ok(Outcome::default())
             }

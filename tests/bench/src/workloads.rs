@@ -5,7 +5,7 @@
 use clap::ValueEnum;
 
 use crate::arguments::Arguments;
-use crate::report::Row;
+use crate::report::{Goal, Row, Unit};
 
 mod adds;
 mod fan_out;
@@ -16,6 +16,14 @@ mod waits;
 
 /// Connections of each rival in the workloads with many in flight.
 const CONNECTIONS: usize = 8;
+
+/// Below it, the figures of a workload that adds at a rate are of another load.
+const PACE: Goal = Goal::AtLeast(0.95);
+
+/// How near a workload came to its rate.
+fn pace(name: &'static str, paces: Vec<f64>) -> Row {
+    Row::new(name, "rate reached, of the asked", Unit::Count, paces).held_to(PACE)
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Workload {

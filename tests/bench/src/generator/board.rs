@@ -65,16 +65,18 @@ impl Board {
     {
         let entries = pace::count(rate, seconds);
         self.expect(entries * receivers);
-        let (start, mut ticks) = (Instant::now(), pace::ticks(rate));
+        let (start, mut ticks) = (tokio::time::Instant::now(), pace::ticks(rate));
         for _ in 0..entries {
             ticks.tick().await;
             add(self.send()).await?;
         }
+        let pace = pace::reached(entries, rate, start);
         // What has not arrived by then is counted.
         let _ = tokio::time::timeout(PATIENCE, self.0.complete.notified()).await;
         let mut outcome = self.take();
         outcome.seconds = start.elapsed().as_secs_f64();
         outcome.entries = entries as f64;
+        outcome.pace = pace;
         Ok(outcome)
     }
 
@@ -120,6 +122,7 @@ mod tests {
         let outcome = board.publish(10.0, 1.0, 2, add).await.unwrap();
         assert_eq!((outcome.operations, outcome.entries), (10.0, 10.0));
         assert_eq!((outcome.lost, outcome.wrong), (10.0, 1.0));
+        assert_eq!(outcome.pace, 1.0);
         let add = |number| {
             receiver.arrived(number, false);
             receiver.arrived(number, false);
@@ -127,5 +130,15 @@ mod tests {
         };
         let outcome = board.publish(10.0, 1.0, 2, add).await.unwrap();
         assert_eq!((outcome.lost, outcome.wrong), (0.0, 0.0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn adds_that_are_slower_than_the_rate_are_seen_by_the_pace() {
+        let add = async |_| {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Ok(())
+        };
+        let outcome = Board::default().publish(10.0, 1.0, 0, add).await.unwrap();
+        assert!(outcome.pace < 0.6, "{}", outcome.pace);
     }
 }

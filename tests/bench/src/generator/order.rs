@@ -53,6 +53,8 @@ pub(crate) struct Outcome {
     /// Entries that were added for others to receive.
     pub(crate) entries: f64,
     pub(crate) seconds: f64,
+    /// Where a rate was asked for, the part of it that was reached.
+    pub(crate) pace: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
     /// Deliveries that did not come.

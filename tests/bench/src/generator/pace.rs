@@ -12,6 +12,12 @@ pub(super) fn ticks(rate: f64) -> tokio::time::Interval {
     ticks
 }
 
+/// The part of a rate that was reached by so many ticks since `start`. Far
+/// below 1, figures are of another load than what was asked for.
+pub(super) fn reached(ticks: usize, rate: f64, start: Instant) -> f64 {
+    ticks as f64 / rate / start.elapsed().as_secs_f64()
+}
+
 /// How many ticks a time has, at least one.
 pub(super) fn count(rate: f64, seconds: f64) -> usize {
     ((rate * seconds) as usize).max(1)

@@ -31,6 +31,11 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
+    /// The part that was reached of the rate that was asked for.
+    pub(crate) fn pace(&self) -> f64 {
+        self.outcome.pace
+    }
+
     pub(crate) fn rate(&self) -> f64 {
         self.outcome.operations / self.outcome.seconds
     }

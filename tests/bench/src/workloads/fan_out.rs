@@ -2,6 +2,7 @@
 
 use streamgate_test_support::NatsServer;
 
+use super::pace;
 use crate::arguments::Arguments;
 use crate::generator::{Order, Rival};
 use crate::report::{Goal, Row, Unit};
@@ -43,6 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
         Row::new(NAME, "lost or out of order", Unit::Count, failed(0))
             .held_to(Goal::AtMost(0.0))
             .beside("NATS", failed(1), None),
+        pace(NAME, rounds.of(0, Sample::pace)).beside("NATS", rounds.of(1, Sample::pace), None),
     ])
 }
 
@@ -89,6 +91,7 @@ pub(super) fn wide(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
             rounds.of(0, memory),
         ),
         Row::new(NAME, "lost or out of order", Unit::Count, failed).held_to(Goal::AtMost(0.0)),
+        pace(NAME, rounds.of(0, Sample::pace)).beside("one tail", rounds.of(1, Sample::pace), None),
     ])
 }
 

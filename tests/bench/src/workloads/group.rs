@@ -2,7 +2,7 @@
 
 use streamgate_test_support::Proxy;
 
-use super::CONNECTIONS;
+use super::{CONNECTIONS, pace};
 use crate::arguments::Arguments;
 use crate::generator::{Order, Rival, Taking};
 use crate::report::{Goal, Row, Unit};
@@ -52,6 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
         Row::new(NAME, "server's CPU of an entry", us, cpu(0, 0))
             .beside(READS, cpu(1, 0), None)
             .beside("Redis, same entries", cpu(0, 1), None),
+        pace(NAME, rounds.of(0, Sample::pace)).beside(READS, rounds.of(1, Sample::pace), None),
         Row::new(NAME, "connections of Redis", count, connections(&sides[0])?).beside(
             READS,
             connections(&sides[1])?,

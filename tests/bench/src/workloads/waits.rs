@@ -2,11 +2,11 @@
 
 use streamgate_test_support::{NatsServer, Proxy};
 
-use super::CONNECTIONS;
+use super::{CONNECTIONS, pace};
 use crate::arguments::Arguments;
 use crate::generator::{Order, Rival};
 use crate::report::{Goal, Row, Unit};
-use crate::rig::{Generator, Redis, measure, proxy, rounds};
+use crate::rig::{Generator, Redis, Sample, measure, proxy, rounds};
 
 const NAME: &str = "10,000 waits";
 
@@ -84,6 +84,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
             add(1),
             Goal::AtMost(1.2),
         ),
+        pace(NAME, wakes.of(0, Sample::pace))
+            .beside("one wait", wakes.of(1, Sample::pace), None)
+            .beside("NATS", wakes.of(2, Sample::pace), None),
         Row::new(NAME, "woken by another's entry", Unit::Count, wrong).held_to(Goal::AtMost(0.0)),
     ])
 }

@@ -58,6 +58,7 @@ impl Waits {
         }
         Ok(Outcome {
             wrong,
+            pace: pace::reached(times, rate, start.into()),
             ..keep::outcome(wakes, start)
         })
     }

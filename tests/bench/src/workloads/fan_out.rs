@@ -15,13 +15,17 @@ const RATE: f64 = 50.0;
 const WIDE_TAILS: usize = 10_000;
 const WIDE_RATE: f64 = 4.0;
 
+/// As few as give figures of Redis that mean something: of an entry it uses some microseconds, and
+/// beside them does what it does by itself. At that rate they take longer than other workloads.
+const WIDE_ENTRIES: f64 = 40.0;
+
 /// "No difference", with room for what Redis does by itself, which varies.
 const AS_ONE: Goal = Goal::AtMost(1.25);
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
     const NAME: &str = "1,000 tails";
     let rounds = rounds::<2>(arguments, |which| match which {
-        0 => through_the_proxy(arguments, TAILS, RATE),
+        0 => through_the_proxy(arguments, TAILS, &publish(arguments)),
         _ => through_nats(arguments),
     })?;
     let memory = |which| rounds.of(which, memory);
@@ -53,7 +57,9 @@ pub(super) fn wide(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
     const NAME: &str = "10,000 tails";
     let rounds = rounds::<2>(arguments, |which| {
         let tails = if which == 0 { WIDE_TAILS } else { 1 };
-        through_the_proxy(arguments, tails, WIDE_RATE)
+        let seconds = arguments.seconds.max(WIDE_ENTRIES / WIDE_RATE);
+        let rate = WIDE_RATE;
+        through_the_proxy(arguments, tails, &Order::Publish { rate, seconds })
     })?;
     let connections = |which| rounds.of(which, |sample| sample.noted[1]);
     let redis = |which| rounds.of(which, |sample| sample.noted[2]);
@@ -96,15 +102,14 @@ pub(super) fn wide(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
 }
 
 /// New servers every time: what memory they give back when tails end says nothing of a tail.
-fn through_the_proxy(arguments: &Arguments, tails: usize, rate: f64) -> anyhow::Result<Sample> {
+fn through_the_proxy(arguments: &Arguments, tails: usize, order: &Order) -> anyhow::Result<Sample> {
     let redis = Redis::start(arguments.redis())?;
     let proxy = proxy(&redis)?;
     let mut generator = Generator::start(Rival::Streamgate, &proxy.ws_url())?;
     let before = resident_kib(proxy.pid())?;
     generator.perform(&Order::Tail { tails })?;
-    let order = publish(arguments, rate);
     let (cpu, reads) = (redis.cpu()?, redis.calls("xrange")?);
-    let mut sample = measure(&mut generator, &order, &[proxy.pid(), redis.pid()?])?;
+    let mut sample = measure(&mut generator, order, &[proxy.pid(), redis.pid()?])?;
     let kib = (resident_kib(proxy.pid())? - before) / tails as f64;
     let (cpu, reads) = (redis.cpu()? - cpu, redis.calls("xrange")? - reads);
     let entries = sample.outcome.entries;
@@ -122,14 +127,16 @@ fn through_nats(arguments: &Arguments) -> anyhow::Result<Sample> {
     let mut generator = Generator::start(Rival::Nats, nats.ws_url())?;
     let before = resident_kib(nats.pid())?;
     generator.perform(&Order::Tail { tails: TAILS })?;
-    let mut sample = measure(&mut generator, &publish(arguments, RATE), &[nats.pid()])?;
+    let mut sample = measure(&mut generator, &publish(arguments), &[nats.pid()])?;
     sample.noted = vec![(resident_kib(nats.pid())? - before) / TAILS as f64];
     Ok(sample)
 }
 
-fn publish(arguments: &Arguments, rate: f64) -> Order {
-    let seconds = arguments.seconds;
-    Order::Publish { rate, seconds }
+fn publish(arguments: &Arguments) -> Order {
+    Order::Publish {
+        rate: RATE,
+        seconds: arguments.seconds,
+    }
 }
 
 /// Kibibytes of the server's memory for each connection.

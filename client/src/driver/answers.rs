@@ -1,5 +1,7 @@
 //! Where answers and pushes go, by the id of their call or subscription.
 
+use std::collections::VecDeque;
+
 use streamgate_protocol::message::Item;
 use streamgate_protocol::{CacheResult, Reply};
 use tokio::sync::{mpsc, oneshot};
@@ -17,10 +19,11 @@ enum Waiting {
     Subscription(Items),
 }
 
-/// Sorted by id, like the engine's calls.
+/// Sorted by id, like the engine's calls: answers come in nearly that order, so that what goes is
+/// nearly always the first.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    waiting: Vec<(u64, Waiting)>,
+    waiting: VecDeque<(u64, Waiting)>,
 }
 
 impl Answers {
@@ -66,7 +69,7 @@ impl Answers {
 
     fn take(&mut self, id: u64) -> Option<Waiting> {
         let place = self.place(id).ok()?;
-        Some(self.waiting.remove(place).1)
+        self.waiting.remove(place).map(|(_, waiting)| waiting)
     }
 
     fn place(&self, id: u64) -> Result<usize, usize> {

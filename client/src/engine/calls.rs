@@ -29,12 +29,13 @@ struct Queued {
     since: Millis,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) id: u64,
     pub(super) read_only: bool,
     /// Of a subscription.
-    pub(super) window: Option<Window>,
+    /// Apart, so that calls, of which there are many more, stay small.
+    pub(super) window: Option<Box<Window>>,
     bytes: usize,
 }
 
@@ -44,7 +45,7 @@ pub(super) struct InFlight {
 pub(super) struct Calls {
     queued: VecDeque<Queued>,
     queued_bytes: usize,
-    in_flight: Vec<InFlight>,
+    in_flight: VecDeque<InFlight>,
     in_flight_bytes: usize,
     granted: usize,
     queue_timeout_ms: u64,
@@ -57,7 +58,7 @@ impl Calls {
         Self {
             queued: VecDeque::new(),
             queued_bytes: 0,
-            in_flight: Vec::new(),
+            in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             granted: MIN_REQUESTS_IN_FLIGHT as usize,
             queue_timeout_ms: u64::from(queue_timeout_ms),
@@ -126,7 +127,7 @@ impl Calls {
         let call = InFlight {
             id: ask.id(),
             read_only: ask.is_read_only(),
-            window: ask.window(),
+            window: ask.window().map(Box::new),
             bytes,
         };
         let place = self.in_flight.partition_point(|other| other.id < call.id);
@@ -142,13 +143,13 @@ impl Calls {
 
     /// The account of a subscription that is in flight.
     pub(super) fn window(&mut self, id: u64) -> Option<&mut Window> {
-        self.find(id)?.window.as_mut()
+        self.find(id)?.window.as_deref_mut()
     }
 
     /// What was in flight with this id; it no longer is.
     pub(super) fn answered(&mut self, id: u64) -> Option<InFlight> {
         let place = self.in_flight.binary_search_by_key(&id, |call| call.id);
-        let call = self.in_flight.remove(place.ok()?);
+        let call = self.in_flight.remove(place.ok()?)?;
         self.in_flight_bytes -= call.bytes;
         Some(call)
     }
@@ -167,7 +168,7 @@ impl Calls {
     }
 
     /// The calls in flight, the oldest first; there are none afterwards.
-    pub(super) fn lose_in_flight(&mut self) -> Vec<InFlight> {
+    pub(super) fn lose_in_flight(&mut self) -> VecDeque<InFlight> {
         self.in_flight_bytes = 0;
         std::mem::take(&mut self.in_flight)
     }

@@ -18,6 +18,10 @@ impl Times {
         self.0.push(time.as_secs_f64() * 1e6);
     }
 
+    pub(crate) fn extend(&mut self, more: Self) {
+        self.0.extend(more.0);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

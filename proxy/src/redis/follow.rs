@@ -15,6 +15,7 @@ use streamgate_protocol::message::Credit;
 use streamgate_protocol::{CacheError, CacheResult, Retry, TailFrom};
 use tokio::sync::OwnedSemaphorePermit;
 
+use self::page::Turn;
 use self::start::Start;
 use super::RedisStreams;
 use super::connection::Backoff;
@@ -52,8 +53,8 @@ enum State {
     /// There is, or may be, more than it has seen.
     Behind,
     /// The first page of all, which is not judged.
-    Beginning(BoxFuture<'static, CacheResult<Range>>),
-    Reading(BoxFuture<'static, CacheResult<Range>>),
+    Beginning(Turn<Range>),
+    Reading(Turn<Range>),
     /// What a page gave and was not passed on yet.
     Holding(Taken),
     /// It has seen all that there was, or all that does not come by the hub.

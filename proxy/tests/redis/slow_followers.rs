@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use streamgate_protocol::message::Credit;
 use streamgate_protocol::{CacheResult, SubscribingBackend, TailFrom};
 use streamgate_proxy::{Backend, Follow, Followed};
@@ -142,6 +142,34 @@ pub(crate) async fn one_that_is_not_polled_loses_nothing_and_delays_nobody() {
         fixture.add("s", "last").await;
         for tail in [&mut idle, &mut quick] {
             assert_eq!(next_values(tail).await, ["last"]);
+        }
+    }
+}
+
+#[tokio::test]
+pub(crate) async fn tails_that_are_left_alone_while_they_read_hold_up_nobody() {
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::new(version).await;
+        let all: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+        for value in &all {
+            fixture.add("s", value).await;
+        }
+        let mut left_alone = Vec::new();
+        // More than there are turns.
+        for _ in 0..40 {
+            for from in [TailFrom::Beginning, TailFrom::Last(150)] {
+                let mut tail = fixture.streams.tail("s", from);
+                assert!(tail.next().now_or_never().is_none(), "it reads");
+                left_alone.push(tail);
+            }
+        }
+        let mut tail = fixture.streams.tail("s", TailFrom::Beginning);
+        assert_eq!(collect(&mut tail, all.len()).await, all);
+        let mut tail = fixture.streams.tail("s", TailFrom::Last(150));
+        assert_eq!(collect(&mut tail, 150).await, all[50..]);
+        for tail in left_alone.chunks_mut(2) {
+            assert_eq!(collect(&mut tail[0], all.len()).await, all);
+            assert_eq!(collect(&mut tail[1], 150).await, all[50..]);
         }
     }
 }

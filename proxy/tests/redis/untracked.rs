@@ -77,6 +77,7 @@ the_same! {
         no_more_comes_than_there_is_room_for_from_the_backlog_and_live,
         segments_are_shared_by_all_who_have_room,
         one_that_is_not_polled_loses_nothing_and_delays_nobody,
+        tails_that_are_left_alone_while_they_read_hold_up_nobody,
         an_error_comes_without_room_too;
     tail_load:
         fifty_followers_of_a_busy_stream_see_every_entry_once_and_in_order,

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::{CacheResult, TailFrom};
 
-use super::page::up_to;
+use super::page::{Turn, up_to};
 use super::start::{self, Start};
 use super::{Follower, State};
 use crate::entry_id::EntryId;
@@ -74,9 +73,11 @@ impl Follower {
         State::Reading(self.page(self.standing.read(count)))
     }
 
-    pub(super) fn page(&self, read: RangeRead) -> BoxFuture<'static, CacheResult<Range>> {
-        let (streams, stream) = (self.streams.clone(), Arc::clone(&self.stream));
-        async move { streams.pages.read(&streams.commands, &stream, read).await }.boxed()
+    fn page(&self, read: RangeRead) -> Turn<Range> {
+        let RedisStreams {
+            commands, pages, ..
+        } = &self.streams;
+        pages.read(commands.clone(), Arc::clone(&self.stream), read)
     }
 
     /// Passes on what a page gave, as far as there is room. Nothing is kept of what does not fit.

@@ -1,10 +1,15 @@
 //! Pages of the backlog, and parts of them.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use futures_util::FutureExt;
 use redis::Pipeline;
 use streamgate_protocol::{CacheResult, StreamEntry};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use super::start::ask;
 use crate::entry_id::EntryId;
@@ -19,7 +24,16 @@ const MAX_PAGES: usize = 32;
 
 /// Takes turns at reading pages.
 #[derive(Debug, Clone)]
-pub(in crate::redis) struct Pages(Arc<Semaphore>);
+pub(in crate::redis) struct Pages {
+    turns: Arc<Semaphore>,
+    runtime: Handle,
+}
+
+/// What is done in a turn. It goes on whether or not it is polled, or a tail that is left alone
+/// would keep its turn, or its place among those who wait for one, from all others. It ends when
+/// this is dropped.
+#[derive(Debug)]
+pub(super) struct Turn<T>(JoinHandle<CacheResult<T>>);
 
 /// A part of a segment, and the id of its last entry.
 pub(super) struct Part {
@@ -28,26 +42,55 @@ pub(super) struct Part {
 }
 
 impl Pages {
+    /// Of the runtime in which this is called.
     pub(in crate::redis) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_PAGES)))
+        Self {
+            turns: Arc::new(Semaphore::new(MAX_PAGES)),
+            runtime: Handle::current(),
+        }
     }
 
-    pub(super) async fn turn(&self) -> CacheResult<OwnedSemaphorePermit> {
-        let turn = Arc::clone(&self.0).acquire_owned().await;
-        // It is never closed.
-        turn.map_err(|_| error::hub_ended())
-    }
-
-    pub(super) async fn read(
+    /// Does something once it is its turn, which is over as soon as that is done.
+    pub(super) fn turn<T: Send + 'static>(
         &self,
-        commands: &Commands,
-        stream: &str,
+        task: impl Future<Output = CacheResult<T>> + Send + 'static,
+    ) -> Turn<T> {
+        let turns = Arc::clone(&self.turns);
+        Turn(self.runtime.spawn(async move {
+            // It is never closed.
+            let _turn = turns.acquire().await.map_err(|_| error::hub_ended())?;
+            task.await
+        }))
+    }
+
+    pub(super) fn read(
+        &self,
+        commands: Commands,
+        stream: Arc<str>,
         read: RangeRead,
-    ) -> CacheResult<Range> {
-        let _turn = self.turn().await?;
-        let mut pipeline = Pipeline::new();
-        read.add_to(&mut pipeline, stream);
-        read.answered(&mut ask(commands, &pipeline).await?.into_iter())
+    ) -> Turn<Range> {
+        self.turn(async move {
+            let mut pipeline = Pipeline::new();
+            read.add_to(&mut pipeline, &stream);
+            read.answered(&mut ask(&commands, &pipeline).await?.into_iter())
+        })
+    }
+}
+
+impl<T> Future for Turn<T> {
+    type Output = CacheResult<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // It has no answer only if its runtime ends.
+        self.0
+            .poll_unpin(cx)
+            .map(|done| done.unwrap_or_else(|_| Err(error::hub_ended())))
+    }
+}
+
+impl<T> Drop for Turn<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -67,6 +110,17 @@ pub(super) fn up_to(entries: &mut Vec<StreamEntry>, until: EntryId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_turn_is_over_when_it_is_dropped() {
+        let pages = Pages::new();
+        let turn = || pages.turn(std::future::pending::<CacheResult<()>>());
+        let turns: Vec<_> = std::iter::repeat_with(turn).take(MAX_PAGES + 1).collect();
+        tokio::task::yield_now().await;
+        assert_eq!(pages.turns.available_permits(), 0);
+        drop(turns);
+        pages.turn(async { Ok(()) }).await.unwrap();
+    }
 
     fn entries() -> Vec<StreamEntry> {
         let entry = |n| (format!("{n}-0"), vec![("f".to_owned(), "v".repeat(6))]);

@@ -1,5 +1,7 @@
 //! Where a tail starts that is not told an id.
 
+use std::sync::Arc;
+
 use redis::{Pipeline, Value};
 use streamgate_protocol::CacheResult;
 use streamgate_protocol::error::code;
@@ -24,6 +26,14 @@ pub(super) enum Start {
     Beginning,
 }
 
+/// A page that was read backwards.
+struct Found {
+    entries: u64,
+    oldest: Option<EntryId>,
+    /// Entries that the stream has.
+    all: u64,
+}
+
 /// Behind the last id that the stream gave.
 pub(super) async fn now(commands: &Commands, stream: &str) -> CacheResult<Standing> {
     let mut pipeline = Pipeline::new();
@@ -40,43 +50,45 @@ pub(super) async fn now(commands: &Commands, stream: &str) -> CacheResult<Standi
 pub(super) async fn last(
     commands: &Commands,
     pages: &Pages,
-    stream: &str,
+    stream: &Arc<str>,
     count: u64,
 ) -> CacheResult<Start> {
     let mut left = count;
-    let mut end = EntryId::MAX;
     let mut page = FIRST_BACK.min(count);
+    let read = |end, page| back(commands.clone(), Arc::clone(stream), end, page);
     // The first page takes no turn: it has to be queued before this yields.
-    let mut turn = None;
+    let mut found = read(EntryId::MAX, page).await?;
     loop {
-        let mut pipeline = Pipeline::new();
-        pipeline.add_command(command::range_back_from(stream, end, page));
-        pipeline.add_command(command::length(stream));
-        let mut values = ask(commands, &pipeline).await?.into_iter();
-        drop(turn);
-        let mut next = || values.next().unwrap_or(Value::Boolean(false));
-        let rows = answer::rows(next())?;
-        let found = rows.len() as u64;
-        let all = answer::number(next())?;
         // Also when so many are there that reading backwards would be the same as reading all.
-        if found < page || all <= count {
+        if found.entries < page || found.all <= count {
             return Ok(Start::Beginning);
         }
-        let oldest = match rows.last() {
-            Some(row) => answer::id_of(row)?,
-            None => return Ok(Start::Beginning),
-        };
-        drop(rows);
-        let Some(before) = oldest.predecessor() else {
+        let Some(before) = found.oldest.and_then(EntryId::predecessor) else {
             return Ok(Start::Beginning);
         };
-        left = left.saturating_sub(found);
+        left = left.saturating_sub(found.entries);
         if left == 0 {
             return Ok(Start::At(Standing::new(before, None)));
         }
-        (end, page) = (before, left.min(MAX_BACK));
-        turn = Some(pages.turn().await?);
+        page = left.min(MAX_BACK);
+        found = pages.turn(read(before, page)).await?;
     }
+}
+
+/// Reads a page backwards.
+async fn back(commands: Commands, stream: Arc<str>, end: EntryId, page: u64) -> CacheResult<Found> {
+    let mut pipeline = Pipeline::new();
+    pipeline.add_command(command::range_back_from(&stream, end, page));
+    pipeline.add_command(command::length(&stream));
+    let mut values = ask(&commands, &pipeline).await?.into_iter();
+    // An answer that is missing is one of unknown shape.
+    let mut next = || values.next().unwrap_or(Value::Boolean(false));
+    let rows = answer::rows(next())?;
+    Ok(Found {
+        entries: rows.len() as u64,
+        oldest: rows.last().map(answer::id_of).transpose()?,
+        all: answer::number(next())?,
+    })
 }
 
 fn one(values: Vec<Value>) -> Value {

@@ -103,6 +103,11 @@ pub(super) fn entry_id((id, _): &StreamEntry) -> CacheResult<EntryId> {
     EntryId::parse(id).ok_or_else(|| error::unexpected("an entry's id"))
 }
 
+/// How many of the entries are not behind a place.
+pub(super) fn seen(entries: &[StreamEntry], at: EntryId) -> usize {
+    entries.partition_point(|entry| entry_id(entry).is_ok_and(|id| id <= at))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use streamgate_protocol::{CacheResult, StreamEntry};
 
-use super::range::{Known, Range, RangeRead, entry_id};
+use super::range::{Known, Range, RangeRead, entry_id, seen};
 use crate::continuity::{Break, Facts, judge};
 use crate::entry_id::EntryId;
 
@@ -10,11 +10,18 @@ use crate::entry_id::EntryId;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standing {
     pub(super) at: EntryId,
-    /// The stream's count of added entries when nothing was left behind `at`, or less.
-    added: Option<u64>,
-    /// The entry was missing when it was last looked for, so that a read that does not check is
-    /// not enough.
+    count: Option<Count>,
+    /// The entry was missing when it was last looked for, or the count is, so that a read that
+    /// does not check is not enough.
     cautious: bool,
+}
+
+/// The stream's count of added entries when nothing was left behind `end`, or less. It says
+/// nothing before that place.
+#[derive(Debug, Clone, Copy)]
+struct Count {
+    end: EntryId,
+    added: u64,
 }
 
 /// What a read gives a tail.
@@ -34,9 +41,17 @@ impl Standing {
     pub(super) fn new(at: EntryId, added: Option<u64>) -> Self {
         Self {
             at,
-            added,
+            count: added.map(|added| Count { end: at, added }),
             // No entry has that id.
             cautious: at == EntryId::ZERO,
+        }
+    }
+
+    /// Behind an id that somebody named, of which nothing is known.
+    pub(super) fn after(at: EntryId) -> Self {
+        Self {
+            cautious: true,
+            ..Self::new(at, None)
         }
     }
 
@@ -85,10 +100,14 @@ impl Standing {
     pub(super) fn take(&mut self, range: Range) -> Option<Taken> {
         let facts = match range.known {
             Known::NotAsked if range.present => {
+                let last = range.entries.last().and_then(|last| entry_id(last).ok());
+                // Without a count, trimming the last entry that it saw would seem to be a gap.
+                let counted = self.count_at(last.unwrap_or(self.at)).is_some();
+                self.cautious |= !range.full && !counted;
                 return Some(Taken {
                     gap: None,
                     entries: range.entries,
-                    at_end: !range.full,
+                    at_end: !range.full && counted,
                     last_generated: None,
                 });
             }
@@ -99,7 +118,12 @@ impl Standing {
             Known::Missing => None,
             Known::Stream(facts) => Some(facts),
         };
-        let gap = judge(self.at, range.present, self.added, facts.as_ref());
+        let gap = judge(
+            self.at,
+            range.present,
+            self.count_at(self.at),
+            facts.as_ref(),
+        );
         self.cautious = !range.present;
         let mut taken = Taken {
             gap,
@@ -113,27 +137,49 @@ impl Standing {
                 taken.entries.clear();
                 taken.at_end = false;
             }
-            *self = Self::new(position, None);
-            self.cautious = true;
+            *self = Self::after(position);
         }
         let read = taken.at_end.then_some(taken.entries.len() as u64);
-        self.added = match &facts {
+        let here = match &facts {
             None => Some(0),
-            Some(facts) => added_at(self.at, read, facts).or(self.added),
+            Some(facts) => added_at(self.at, read, facts),
         };
+        if let Some(added) = here {
+            self.count = Some(Count {
+                end: self.at,
+                added,
+            });
+        } else if let Some(facts) = facts {
+            // It will stand there, if it does not stand behind a count already.
+            self.count.get_or_insert(Count {
+                end: facts.last_generated,
+                added: facts.added,
+            });
+        }
         Some(taken)
     }
 
-    /// Goes behind entries that came in between, `to` being the last one's id.
-    pub(super) fn advance(&mut self, to: EntryId, entries: usize) {
+    /// Goes behind the last of these entries, `to` being its id.
+    pub(super) fn advance(&mut self, to: EntryId, entries: &[StreamEntry]) {
         self.at = to;
-        self.added = self.added.map(|added| added.saturating_add(entries as u64));
+        if let Some(count) = &mut self.count
+            && count.end <= to
+        {
+            let since = entries.len() - seen(entries, count.end);
+            count.added = count.added.saturating_add(since as u64);
+            count.end = to;
+        }
     }
 
     /// Goes to where the stream ends, no entry being in between.
     pub(super) fn skip_to(&mut self, end: EntryId) {
         self.at = end;
         self.cautious = true;
+    }
+
+    fn count_at(&self, place: EntryId) -> Option<u64> {
+        let count = self.count.filter(|count| count.end <= place);
+        count.map(|count| count.added)
     }
 }
 

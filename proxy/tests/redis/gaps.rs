@@ -3,7 +3,7 @@
 use streamgate_protocol::{Gap, SubscribingBackend, Tail, TailFrom};
 use streamgate_test_support::RedisVersion;
 
-use crate::fixture::{Fixture, failure, gap, next_values, standing};
+use crate::fixture::{Fixture, collect, failure, gap, next_values, standing};
 
 fn told(after: &str, first: Option<&str>, recreated: bool, position: &str) -> Gap {
     Gap {
@@ -128,6 +128,39 @@ pub(crate) async fn a_stream_of_one_entry_at_a_time_has_no_gaps() {
         }
         ask(&fixture, &["XADD s 100-0 f 100"]).await;
         assert_eq!(next_values(&mut tail).await, ["100"]);
+    }
+}
+
+#[tokio::test]
+pub(crate) async fn who_has_read_all_there_is_misses_nothing_when_it_is_trimmed() {
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::new(version).await;
+        // Some pages of them.
+        for n in 1..=100 {
+            ask(&fixture, &[&format!("XADD s {n}-0 f {n}")]).await;
+        }
+        let starts = [
+            (TailFrom::Beginning, 100),
+            (TailFrom::Last(90), 90),
+            (TailFrom::After("5-0".into()), 95),
+            (TailFrom::After("99-0".into()), 1),
+            (TailFrom::After("100-0".into()), 0),
+        ];
+        let mut tails = Vec::new();
+        for (from, count) in starts {
+            let mut tail = fixture.streams.tail("s", from);
+            if count == 0 {
+                standing(&mut tail).await;
+            }
+            assert_eq!(collect(&mut tail, count).await.len(), count);
+            tails.push(tail);
+        }
+        for n in 101..150 {
+            ask(&fixture, &[&format!("XADD s MAXLEN = 1 {n}-0 f {n}")]).await;
+            for tail in &mut tails {
+                assert_eq!(next_values(tail).await, [n.to_string()]);
+            }
+        }
     }
 }
 

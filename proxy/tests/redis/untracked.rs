@@ -59,6 +59,7 @@ the_same! {
         a_deleted_entry_is_no_gap,
         a_stream_trimmed_to_nothing_under_a_live_tail_is_no_gap_until_something_is_missing,
         a_stream_of_one_entry_at_a_time_has_no_gaps,
+        who_has_read_all_there_is_misses_nothing_when_it_is_trimmed,
         a_stream_that_is_deleted_or_made_anew_under_a_live_tail_is_told,
         a_key_of_another_type_ends_a_live_tail,
         the_position_of_a_gap_without_a_first_entry_is_no_gap;

@@ -31,7 +31,7 @@ impl Follower {
         Ok(match from {
             TailFrom::Beginning => self.read_beginning(room),
             TailFrom::After(id) => {
-                self.standing = Standing::new(EntryId::parse(&id).ok_or_else(invalid_id)?, None);
+                self.standing = Standing::after(EntryId::parse(&id).ok_or_else(invalid_id)?);
                 State::Behind
             }
             TailFrom::Now | TailFrom::Last(0) => State::Starting(
@@ -105,7 +105,7 @@ impl Follower {
         let Some(last) = taken.entries.last() else {
             return Ok(None);
         };
-        self.standing.advance(entry_id(last)?, taken.entries.len());
+        self.standing.advance(entry_id(last)?, &taken.entries);
         Ok(Some(Followed::Segment(Segment::new(taken.entries))))
     }
 

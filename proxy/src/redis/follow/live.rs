@@ -5,11 +5,11 @@ use std::sync::Arc;
 use streamgate_protocol::CacheResult;
 use streamgate_protocol::message::Credit;
 
-use super::page::{Part, seen};
+use super::page::Part;
 use super::{Follower, State};
 use crate::follow::Followed;
 use crate::redis::hub::{Live, News};
-use crate::redis::range::entry_id;
+use crate::redis::range::{entry_id, seen};
 use crate::redis::standing::Standing;
 use crate::segment::Segment;
 
@@ -34,7 +34,7 @@ impl Follower {
                 last: entry_id(last)?,
             },
         };
-        self.standing.advance(last, count);
+        self.standing.advance(last, &unseen[..count]);
         if let Some(seat) = &self.seat
             && last < live.last
         {
@@ -59,7 +59,7 @@ impl Follower {
             News::Gap(gap) if !gap.recreated && gap.position <= self.standing.at => Ok(None),
             News::Gap(gap) => {
                 let after = self.standing.at;
-                self.standing = Standing::new(gap.position, None);
+                self.standing = Standing::after(gap.position);
                 Ok(Some(Followed::Gap(Box::new(gap.gap(after)))))
             }
             News::Lagged => {

@@ -15,7 +15,7 @@ use super::start::ask;
 use crate::entry_id::EntryId;
 use crate::redis::commands::Commands;
 use crate::redis::error;
-use crate::redis::range::{Range, RangeRead, entry_id};
+use crate::redis::range::{Range, RangeRead, seen};
 use crate::segment::Segment;
 
 /// Pages under way at once, of all tails: enough to keep Redis busy, and 8 MiB of usual entries.
@@ -92,11 +92,6 @@ impl<T> Drop for Turn<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-/// How many of the entries are not behind a place.
-pub(super) fn seen(entries: &[StreamEntry], at: EntryId) -> usize {
-    entries.partition_point(|entry| entry_id(entry).is_ok_and(|id| id <= at))
 }
 
 /// Cuts off what is behind a place. Whether anything was.

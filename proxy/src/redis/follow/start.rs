@@ -68,7 +68,7 @@ pub(super) async fn last(
         };
         left = left.saturating_sub(found.entries);
         if left == 0 {
-            return Ok(Start::At(Standing::new(before, None)));
+            return Ok(Start::At(Standing::after(before)));
         }
         page = left.min(MAX_BACK);
         found = pages.turn(read(before, page)).await?;

@@ -136,7 +136,7 @@ impl Feed {
         if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
             let (first, last) = (entry_id(first)?, entry_id(last)?);
             self.pace.saw(&entries);
-            self.standing.advance(last, entries.len());
+            self.standing.advance(last, &entries);
             let live = Live::new(entries, first, last, total);
             self.members.retain(|_, member| member.queue.push(&live));
             self.ahead.retain(|_, at| *at > last);

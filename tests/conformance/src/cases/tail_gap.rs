@@ -14,6 +14,7 @@ cases![
     resuming_where_no_stream_is_says_that_it_is_another,
     what_is_trimmed_under_a_tail_that_is_not_polled_is_told,
     a_tail_that_keeps_up_is_told_of_no_gap,
+    a_tail_that_resumes_at_the_end_and_keeps_up_is_told_of_no_gap,
     ;
     side_door:
     a_gap_up_to_the_end_names_no_entry,
@@ -159,6 +160,21 @@ async fn a_tail_that_keeps_up_is_told_of_no_gap(f: Fixture) {
         let fields = pairs(&[("value", "x")]);
         let id = f.backend.stream_add(&key, fields, Some(1)).await.unwrap();
         assert_eq!(tail.ids(1).await, [id], "entry {i}");
+    }
+}
+
+/// Whatever it has not seen of what is trimmed, its owner has.
+async fn a_tail_that_resumes_at_the_end_and_keeps_up_is_told_of_no_gap(f: Fixture) {
+    let key = f.key();
+    let add = async || f.backend.stream_add(&key, pairs(&[("value", "x")]), Some(1)).await.unwrap();
+    let mut last = add().await;
+    for _ in 0..5 {
+        let mut tail = Reader::start(&f, &key, TailFrom::After(last)).await;
+        last = String::new();
+        for i in 0..150 {
+            last = add().await;
+            assert_eq!(tail.ids(1).await, [&*last], "entry {i}");
+        }
     }
 }
 

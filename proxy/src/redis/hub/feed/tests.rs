@@ -39,8 +39,12 @@ fn found(ids: &[u64]) -> Range {
 impl Test {
     /// A feed that stands at an entry.
     fn at(n: u64) -> Self {
+        Self::standing(Standing::new(id(n), Some(n)))
+    }
+
+    fn standing(standing: Standing) -> Self {
         Self {
-            feed: Feed::new(Standing::new(id(n), None)),
+            feed: Feed::new(standing),
             total: LiveBytes::default(),
             numbers: 0,
         }
@@ -50,7 +54,7 @@ impl Test {
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let queue = Arc::new(Queue::new(Arc::new(permit)));
         self.numbers += 1;
-        let standing = Standing::new(id(at), None);
+        let standing = Standing::new(id(at), Some(at));
         let member = Member::new(self.numbers, Arc::clone(&queue), standing);
         self.feed.join(member);
         queue
@@ -212,6 +216,27 @@ fn a_missing_entry_is_judged_by_a_check_and_its_gap_told_to_all() {
         test.start().checked,
         "the entry was missing when last looked for"
     );
+}
+
+#[test]
+fn how_many_were_ever_added_is_asked_once_if_it_is_not_known_at_the_end() {
+    let mut test = Test::standing(Standing::new(id(5), None));
+    let queue = test.join(5);
+    assert_eq!(test.read(found(&[6])), None);
+    let read = test.feed.start().unwrap();
+    assert!(read.checked);
+    let end = test.finish(read, checked(1, 6, 6, 6, true, &[]));
+    assert_eq!(end, Some(id(6)));
+    assert!(!test.start().checked);
+    let read = test.start();
+    assert_eq!(test.finish(read, found(&[7])), Some(id(7)));
+    let absent = Range {
+        present: false,
+        ..found(&[8])
+    };
+    assert_eq!(test.read(absent), None);
+    test.read(checked(8, 8, 1, 8, false, &[8]));
+    assert_eq!(taken(&queue), ["6-0", "7-0", "8-0"], "and no gap");
 }
 
 #[test]

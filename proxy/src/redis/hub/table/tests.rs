@@ -315,7 +315,7 @@ fn beyond_the_bound_on_live_segments_all_who_wait_fall_behind() {
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let queue = Arc::new(Queue::new(Arc::new(permit)));
         let number = test.lines.next_number();
-        let standing = Standing::new(id("5-0"), None);
+        let standing = Standing::new(id("5-0"), Some(1));
         let member = Member::new(number, Arc::clone(&queue), standing);
         test.table.handle(Message::Follow(stream.into(), member));
         let visit = test.table.next_visit().unwrap();

@@ -1,5 +1,6 @@
 //! What is missing is told: once, before what comes behind it, and not where nothing is.
 
+use futures_util::{FutureExt, StreamExt};
 use streamgate_protocol::{Gap, SubscribingBackend, Tail, TailFrom};
 use streamgate_test_support::RedisVersion;
 
@@ -191,6 +192,38 @@ pub(crate) async fn a_stream_that_is_deleted_or_made_anew_under_a_live_tail_is_t
             ("1-1", Some("9-0"))
         );
         assert_eq!(next_values(&mut tail).await, ["greater"]);
+    }
+}
+
+#[tokio::test]
+pub(crate) async fn who_finds_a_gap_by_itself_is_not_told_of_it_again() {
+    for version in RedisVersion::ALL {
+        // Behind the feed's place in the stream before, and in front of it.
+        for anew in [[200, 201, 202, 203, 204], [70, 71, 72, 73, 80]] {
+            let fixture = Fixture::new(version).await;
+            let mut other = live(&fixture).await;
+            let mut tail = after(&fixture, "3-0");
+            assert_eq!(standing(&mut tail).await, "3-0");
+            for n in [4, 99, 100] {
+                ask(&fixture, &[&format!("XADD s {n}-0 f {n}")]).await;
+                assert_eq!(next_values(&mut other).await, [n.to_string()]);
+            }
+            assert!(tail.next().now_or_never().is_none(), "it joins");
+            // Ends once the hub has handled all that came before it.
+            let handled = fixture.start_read("other", "$", 50).await;
+            handled.finish().await.unwrap();
+            let [a, b, c, d, e] = anew.map(|n| format!("XADD s MAXLEN = 1 {n}-0 f {n}"));
+            at_once(&fixture, &["DEL s", &a, &b, &c, &d, &e]).await;
+            let left = [anew[4].to_string()];
+            assert!(gap(&mut other).await.recreated);
+            assert_eq!(next_values(&mut other).await, left);
+            assert_eq!(gap(&mut tail).await.after, "3-0");
+            assert_eq!(next_values(&mut tail).await, left);
+            ask(&fixture, &["XADD s 300-0 f 300"]).await;
+            for tail in [&mut other, &mut tail] {
+                assert_eq!(next_values(tail).await, ["300"]);
+            }
+        }
     }
 }
 

@@ -120,10 +120,8 @@ impl Follower {
         let gap = taken.gap;
         self.state = State::Holding(taken);
         Ok(gap.map(|gap| {
-            if gap.recreated {
-                // What it would have joined is another stream.
-                self.stand_up();
-            }
+            // The feed would tell of it again, or stands in a stream that is gone.
+            self.stand_up();
             Followed::Gap(Box::new(gap.gap(after)))
         }))
     }

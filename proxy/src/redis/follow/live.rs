@@ -55,8 +55,16 @@ impl Follower {
             }
             News::Segment(live) if live.last <= self.standing.at => Ok(None),
             News::Segment(live) => self.share(live, room),
+            // It did not come to where the feed stood: what is missing there is another matter, and
+            // perhaps of a stream that was gone when it looked. It looks for itself.
+            News::Gap(_) if self.until.is_some_and(|until| self.standing.at < until) => {
+                self.stand_up();
+                self.state = State::Behind;
+                Ok(None)
+            }
             // It has found the same by itself.
             News::Gap(gap) if !gap.recreated && gap.position <= self.standing.at => Ok(None),
+            News::Gap(gap) if gap.position == self.standing.at => Ok(None),
             News::Gap(gap) => {
                 let after = self.standing.at;
                 self.standing = Standing::after(gap.position);

@@ -49,11 +49,11 @@ pub(super) struct Follower {
 
 enum State {
     New(TailFrom),
-    Starting(BoxFuture<'static, CacheResult<(Start, bool)>>),
+    Starting(BoxFuture<'static, CacheResult<Start>>),
     /// There is, or may be, more than it has seen.
     Behind,
-    /// The first page of all, which is not judged.
-    Beginning(Turn<Range>),
+    /// The first page of all, from behind an id. It is not judged.
+    Beginning(EntryId, Turn<Range>),
     Reading(Turn<Range>),
     /// What a page gave and was not passed on yet.
     Holding(Taken),
@@ -115,13 +115,11 @@ impl Follower {
                 self.state = self.begin(from, room)?;
             }
             State::Starting(starting) => match ready!(starting.poll_unpin(cx))? {
-                (Start::Beginning, _) => self.state = self.read_beginning(room),
-                (Start::At(standing), at_end) => {
+                Start::Behind(after) => self.state = self.read_first(after, room),
+                Start::At(standing) => {
                     self.standing = standing;
-                    self.state = if at_end { State::AtEnd } else { State::Behind };
-                    if at_end {
-                        return Poll::Ready(Ok(self.nothing()));
-                    }
+                    self.state = State::AtEnd;
+                    return Poll::Ready(Ok(self.nothing()));
                 }
             },
             State::Behind if self.until.is_some_and(|until| self.standing.at >= until) => {
@@ -129,11 +127,9 @@ impl Follower {
             }
             State::Behind if room.is_used_up() => return self.full(),
             State::Behind => self.state = self.read(room),
-            State::Beginning(page) => {
-                let (standing, taken) = Standing::begin(ready!(page.poll_unpin(cx))?)?;
-                self.standing = standing;
-                self.pace.saw(&taken.entries);
-                self.state = State::Holding(taken);
+            State::Beginning(after, page) => {
+                let (after, range) = (*after, ready!(page.poll_unpin(cx))?);
+                self.take_first(after, range, room)?;
             }
             State::Reading(page) => match ready!(page.poll_unpin(cx)) {
                 Ok(range) => return Poll::Ready(self.read_page(range)),

@@ -64,34 +64,39 @@ impl Standing {
         }
     }
 
-    /// The first read of a tail that begins with the oldest entry there is.
-    pub(super) fn first_read(count: u64) -> RangeRead {
+    /// The first read of a tail that begins with what is there behind an id.
+    pub(super) fn first_read(after: EntryId, count: u64) -> RangeRead {
         RangeRead {
-            at: EntryId::ZERO,
+            at: after,
             count,
             checked: true,
         }
     }
 
     /// Stands before what [`first_read`](Self::first_read) found: nothing is missing before that.
-    pub(super) fn begin(range: Range) -> CacheResult<(Self, Taken)> {
+    /// None if it has to begin with the oldest entry there is, the stream being another one.
+    pub(super) fn begin(after: EntryId, range: Range) -> CacheResult<Option<(Self, Taken)>> {
         let facts = match range.known {
             Known::Stream(facts) => Some(facts),
             Known::NotAsked | Known::Missing => None,
         };
+        if facts.is_some_and(|facts| facts.last_generated < after) {
+            return Ok(None);
+        }
         let before_first = match range.entries.first() {
             Some(first) => entry_id(first)?.predecessor(),
             None => facts.map(|facts| facts.last_generated),
         };
-        let at = before_first.unwrap_or(EntryId::ZERO);
-        let added = facts.map_or(Some(0), |facts| facts.added.checked_sub(facts.length));
+        let mut standing = Self::new(before_first.unwrap_or(EntryId::ZERO), None);
+        let at_end = !range.full;
+        standing.learn(facts.as_ref(), at_end.then_some(range.entries.len()));
         let taken = Taken {
             gap: None,
             entries: range.entries,
-            at_end: !range.full,
+            at_end,
             last_generated: facts.map(|facts| facts.last_generated),
         };
-        Ok((Self::new(at, added), taken))
+        Ok(Some((standing, taken)))
     }
 
     /// Judges what a read found; none if it takes a check to judge it.
@@ -139,23 +144,8 @@ impl Standing {
             }
             *self = Self::after(position);
         }
-        let read = taken.at_end.then_some(taken.entries.len() as u64);
-        let here = match &facts {
-            None => Some(0),
-            Some(facts) => added_at(self.at, read, facts),
-        };
-        if let Some(added) = here {
-            self.count = Some(Count {
-                end: self.at,
-                added,
-            });
-        } else if let Some(facts) = facts {
-            // It will stand there, if it does not stand behind a count already.
-            self.count.get_or_insert(Count {
-                end: facts.last_generated,
-                added: facts.added,
-            });
-        }
+        let read = taken.at_end.then_some(taken.entries.len());
+        self.learn(facts.as_ref(), read);
         Some(taken)
     }
 
@@ -175,6 +165,27 @@ impl Standing {
     pub(super) fn skip_to(&mut self, end: EntryId) {
         self.at = end;
         self.cautious = true;
+    }
+
+    /// Takes what the stream says of how many were ever added, `read` entries being all that are
+    /// there behind `at`, if that is known.
+    fn learn(&mut self, facts: Option<&Facts>, read: Option<usize>) {
+        let here = match facts {
+            None => Some(0),
+            Some(facts) => added_at(self.at, read.map(|read| read as u64), facts),
+        };
+        if let Some(added) = here {
+            self.count = Some(Count {
+                end: self.at,
+                added,
+            });
+        } else if let Some(facts) = facts {
+            // It will stand there, if it does not stand behind a count already.
+            self.count.get_or_insert(Count {
+                end: facts.last_generated,
+                added: facts.added,
+            });
+        }
     }
 
     fn count_at(&self, place: EntryId) -> Option<u64> {

@@ -1,7 +1,7 @@
 //! What is missing is told: once, before what comes behind it, and not where nothing is.
 
 use futures_util::{FutureExt, StreamExt};
-use streamgate_protocol::{Gap, SubscribingBackend, Tail, TailFrom};
+use streamgate_protocol::{Gap, StreamingBackend, SubscribingBackend, Tail, TailFrom};
 use streamgate_test_support::RedisVersion;
 
 use crate::fixture::{Fixture, collect, failure, gap, next_values, standing};
@@ -223,6 +223,34 @@ pub(crate) async fn who_finds_a_gap_by_itself_is_not_told_of_it_again() {
             for tail in [&mut other, &mut tail] {
                 assert_eq!(next_values(tail).await, ["300"]);
             }
+        }
+    }
+}
+
+#[tokio::test]
+pub(crate) async fn the_last_entries_never_begin_with_a_gap() {
+    for version in RedisVersion::ALL {
+        let trimmed = ["XTRIM s MAXLEN 2"].as_slice();
+        let emptied = ["XTRIM s MAXLEN 0", "XADD s 10-0 f 10"].as_slice();
+        let anew = ["DEL s", "XADD s 1-0 f new", "XADD s 2-0 f newer"].as_slice();
+        let starts = [
+            (trimmed, vec!["8", "9"]),
+            (emptied, vec!["10"]),
+            (anew, vec!["new", "newer"]),
+        ];
+        for (meanwhile, expected) in starts {
+            let fixture = Fixture::new(version).await;
+            for n in 1..=9 {
+                ask(&fixture, &[&format!("XADD s {n}-0 f {n}")]).await;
+            }
+            let mut tail = fixture.streams.tail("s", TailFrom::Last(5));
+            assert!(tail.next().now_or_never().is_none(), "it reads backwards");
+            // Behind that on the same connection.
+            fixture.streams.stream_read_latest("s", 1).await.unwrap();
+            at_once(&fixture, meanwhile).await;
+            assert_eq!(collect(&mut tail, expected.len()).await, expected);
+            ask(&fixture, &["XADD s 11-0 f 11"]).await;
+            assert_eq!(next_values(&mut tail).await, ["11"]);
         }
     }
 }

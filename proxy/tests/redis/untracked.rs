@@ -62,6 +62,7 @@ the_same! {
         who_has_read_all_there_is_misses_nothing_when_it_is_trimmed,
         a_stream_that_is_deleted_or_made_anew_under_a_live_tail_is_told,
         who_finds_a_gap_by_itself_is_not_told_of_it_again,
+        the_last_entries_never_begin_with_a_gap,
         a_key_of_another_type_ends_a_live_tail,
         the_position_of_a_gap_without_a_first_entry_is_no_gap;
     groups:

@@ -7,7 +7,7 @@ use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::{CacheResult, TailFrom};
 
 use super::page::{Turn, up_to};
-use super::start::{self, Start};
+use super::start;
 use super::{Follower, State};
 use crate::entry_id::EntryId;
 use crate::follow::Followed;
@@ -29,36 +29,50 @@ impl Follower {
         self.permit = Some(self.streams.hub.admit()?);
         let (streams, stream) = (self.streams.clone(), Arc::clone(&self.stream));
         Ok(match from {
-            TailFrom::Beginning => self.read_beginning(room),
+            TailFrom::Beginning => self.read_first(EntryId::ZERO, room),
             TailFrom::After(id) => {
                 self.standing = Standing::after(EntryId::parse(&id).ok_or_else(invalid_id)?);
                 State::Behind
             }
-            TailFrom::Now | TailFrom::Last(0) => State::Starting(
-                async move {
-                    let standing = start::now(&streams.commands, &stream).await?;
-                    Ok((Start::At(standing), true))
-                }
-                .boxed(),
-            ),
+            TailFrom::Now | TailFrom::Last(0) => {
+                State::Starting(async move { start::now(&streams.commands, &stream).await }.boxed())
+            }
             TailFrom::Last(count) => State::Starting(
                 async move {
                     let count = number(count);
                     let RedisStreams {
                         commands, pages, ..
                     } = &streams;
-                    let start = start::last(commands, pages, &stream, count).await?;
-                    Ok((start, false))
+                    start::last(commands, pages, &stream, count).await
                 }
                 .boxed(),
             ),
         })
     }
 
-    pub(super) fn read_beginning(&self, room: Credit) -> State {
+    /// Reads what comes first, behind an id.
+    pub(super) fn read_first(&self, after: EntryId, room: Credit) -> State {
         // Without room the first entry says where the tail stands.
         let count = self.pace.count().min(room.entries).max(1);
-        State::Beginning(self.page(Standing::first_read(count)))
+        State::Beginning(after, self.page(Standing::first_read(after, count)))
+    }
+
+    /// Takes what came first. It is not judged.
+    pub(super) fn take_first(
+        &mut self,
+        after: EntryId,
+        range: Range,
+        room: Credit,
+    ) -> CacheResult<()> {
+        self.state = match Standing::begin(after, range)? {
+            Some((standing, taken)) => {
+                self.standing = standing;
+                self.pace.saw(&taken.entries);
+                State::Holding(taken)
+            }
+            None => self.read_first(EntryId::ZERO, room),
+        };
+        Ok(())
     }
 
     pub(super) fn read(&self, room: Credit) -> State {

@@ -22,8 +22,13 @@ const MAX_BACK: u64 = PAGE_BYTES / 256;
 /// Where a tail starts.
 pub(super) enum Start {
     At(Standing),
+    /// With the first entry behind an id, whatever is missing there.
+    Behind(EntryId),
+}
+
+impl Start {
     /// With the oldest entry there is.
-    Beginning,
+    pub(super) const BEGINNING: Self = Self::Behind(EntryId::ZERO);
 }
 
 /// A page that was read backwards.
@@ -35,18 +40,20 @@ struct Found {
 }
 
 /// Behind the last id that the stream gave.
-pub(super) async fn now(commands: &Commands, stream: &str) -> CacheResult<Standing> {
+pub(super) async fn now(commands: &Commands, stream: &str) -> CacheResult<Start> {
     let mut pipeline = Pipeline::new();
     pipeline.add_command(command::info(stream));
-    match answer::facts(one(ask(commands, &pipeline).await?)) {
-        Ok(facts) => Ok(Standing::new(facts.last_generated, Some(facts.added))),
+    let standing = match answer::facts(one(ask(commands, &pipeline).await?)) {
+        Ok(facts) => Standing::new(facts.last_generated, Some(facts.added)),
         // There is no such stream.
-        Err(error) if error.code() == code::ERR => Ok(Standing::new(EntryId::ZERO, Some(0))),
-        Err(error) => Err(error),
-    }
+        Err(error) if error.code() == code::ERR => Standing::new(EntryId::ZERO, Some(0)),
+        Err(error) => return Err(error),
+    };
+    Ok(Start::At(standing))
 }
 
-/// Before the last `count` entries, of which only the ids are kept.
+/// Before the last `count` entries, of which only the ids are kept: some may be trimmed until they
+/// are read.
 pub(super) async fn last(
     commands: &Commands,
     pages: &Pages,
@@ -61,14 +68,14 @@ pub(super) async fn last(
     loop {
         // Also when so many are there that reading backwards would be the same as reading all.
         if found.entries < page || found.all <= count {
-            return Ok(Start::Beginning);
+            return Ok(Start::BEGINNING);
         }
         let Some(before) = found.oldest.and_then(EntryId::predecessor) else {
-            return Ok(Start::Beginning);
+            return Ok(Start::BEGINNING);
         };
         left = left.saturating_sub(found.entries);
         if left == 0 {
-            return Ok(Start::At(Standing::after(before)));
+            return Ok(Start::Behind(before));
         }
         page = left.min(MAX_BACK);
         found = pages.turn(read(before, page)).await?;

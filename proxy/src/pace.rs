@@ -7,11 +7,13 @@ use streamgate_protocol::message::entry_bytes;
 /// pages under way are no burden.
 pub(crate) const PAGE_BYTES: u64 = 256 * 1024;
 
-/// Entries of a page while nothing is known of their size: 16 entries of 1 MiB are bearable.
-const FIRST_PAGE: u64 = 16;
+/// Entries of a page while nothing is known of their size: of the largest there are, 16 MiB each,
+/// they are bearable.
+const FIRST_PAGE: u64 = 4;
 
-/// Most entries of a page: of 64 bytes each, which is about the least that one takes.
-const MAX_PAGE: u64 = PAGE_BYTES / 64;
+/// Most entries of a page: of 256 bytes each. Of smaller ones more would make a round trip worth
+/// little more, and these few may be of any size.
+const MAX_PAGE: u64 = PAGE_BYTES / 256;
 
 /// A page has at most so many times the entries of the one before: sizes may be about to change.
 const GROWTH: u64 = 8;
@@ -37,11 +39,14 @@ impl Pace {
 
     /// Learns from entries that came.
     pub(crate) fn saw(&mut self, entries: &[StreamEntry]) {
-        let seen = entries.len() as u64;
+        self.saw_so_many(entries.len() as u64, entries.iter().map(entry_bytes).sum());
+    }
+
+    /// Learns from how many came, and how many bytes their texts have.
+    pub(crate) fn saw_so_many(&mut self, seen: u64, bytes: u64) {
         if seen == 0 {
             return;
         }
-        let bytes: u64 = entries.iter().map(entry_bytes).sum();
         let each = bytes / seen + ENTRY_OVERHEAD;
         let most = seen.saturating_mul(GROWTH).clamp(FIRST_PAGE, MAX_PAGE);
         self.count = (PAGE_BYTES / each).clamp(1, most);
@@ -61,15 +66,15 @@ mod tests {
     fn pages_grow_and_shrink_with_what_their_entries_take() {
         let mut pace = Pace::new();
         assert_eq!(pace.count(), FIRST_PAGE);
-        pace.saw(&entries(16, 10));
-        assert_eq!(pace.count(), 16 * GROWTH);
+        pace.saw(&entries(4, 10));
+        assert_eq!(pace.count(), 4 * GROWTH);
         pace.saw(&entries(1_000, 0));
         assert_eq!(pace.count(), MAX_PAGE);
         pace.saw(&entries(3, 1024 * 1024));
         assert_eq!(pace.count(), 1);
         pace.saw(&entries(1, 10));
-        assert_eq!(pace.count(), FIRST_PAGE);
+        assert_eq!(pace.count(), GROWTH);
         pace.saw(&[]);
-        assert_eq!(pace.count(), FIRST_PAGE);
+        assert_eq!(pace.count(), GROWTH);
     }
 }

@@ -47,6 +47,15 @@ pub(super) fn id_of(row: &Value) -> CacheResult<EntryId> {
     .ok_or_else(|| error::unexpected("an entry"))
 }
 
+/// Bytes of the texts of an entry, its id among them.
+pub(super) fn bytes_of(row: &Value) -> u64 {
+    match row {
+        Value::Array(parts) => parts.iter().map(bytes_of).sum(),
+        Value::BulkString(text) => text.len() as u64,
+        _ => 0,
+    }
+}
+
 /// What a transaction of two commands answers.
 pub(super) fn pair(value: Value) -> CacheResult<[Value; 2]> {
     match settle(value)? {

@@ -115,7 +115,10 @@ impl Follower {
                 self.state = self.begin(from, room)?;
             }
             State::Starting(starting) => match ready!(starting.poll_unpin(cx))? {
-                Start::Behind(after) => self.state = self.read_first(after, room),
+                Start::Behind(after, pace) => {
+                    self.pace = pace;
+                    self.state = self.read_first(after, room);
+                }
                 Start::At(standing) => {
                     self.standing = standing;
                     self.state = State::AtEnd;

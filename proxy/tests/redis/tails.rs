@@ -65,7 +65,7 @@ pub(crate) async fn the_last_entries_are_counted_backwards() {
     for value in &all {
         fixture.add("s", value).await;
     }
-    for count in [1, 63, 64, 65, 2_000, 2_999, 3_000, 4_000] {
+    for count in [1, 3, 4, 5, 36, 37, 2_000, 2_999, 3_000, 4_000] {
         let mut tail = fixture.streams.tail("s", TailFrom::Last(count));
         let expected = &all[all.len() - count.min(all.len())..];
         assert_eq!(

@@ -8,32 +8,23 @@ use streamgate_protocol::error::code;
 
 use super::Pages;
 use crate::entry_id::EntryId;
-use crate::pace::PAGE_BYTES;
+use crate::pace::Pace;
 use crate::redis::commands::Commands;
 use crate::redis::standing::Standing;
 use crate::redis::{answer, command, error};
-
-/// Entries of the first page that is read backwards. Nothing is known of their size yet.
-const FIRST_BACK: u64 = 64;
-
-/// Most entries of a page that is read backwards: a page of small ones.
-const MAX_BACK: u64 = PAGE_BYTES / 256;
 
 /// Where a tail starts.
 pub(super) enum Start {
     At(Standing),
     /// With the first entry behind an id, whatever is missing there.
-    Behind(EntryId),
-}
-
-impl Start {
-    /// With the oldest entry there is.
-    pub(super) const BEGINNING: Self = Self::Behind(EntryId::ZERO);
+    Behind(EntryId, Pace),
 }
 
 /// A page that was read backwards.
 struct Found {
     entries: u64,
+    /// Of their texts.
+    bytes: u64,
     oldest: Option<EntryId>,
     /// Entries that the stream has.
     all: u64,
@@ -61,23 +52,24 @@ pub(super) async fn last(
     count: u64,
 ) -> CacheResult<Start> {
     let mut left = count;
-    let mut page = FIRST_BACK.min(count);
+    let mut pace = Pace::new();
+    let mut page = pace.count().min(left);
     let read = |end, page| back(commands.clone(), Arc::clone(stream), end, page);
     // The first page takes no turn: it has to be queued before this yields.
     let mut found = read(EntryId::MAX, page).await?;
     loop {
-        // Also when so many are there that reading backwards would be the same as reading all.
-        if found.entries < page || found.all <= count {
-            return Ok(Start::BEGINNING);
-        }
-        let Some(before) = found.oldest.and_then(EntryId::predecessor) else {
-            return Ok(Start::BEGINNING);
+        pace.saw_so_many(found.entries, found.bytes);
+        let before = found.oldest.and_then(EntryId::predecessor);
+        let Some(before) = before.filter(|_| found.entries >= page && found.all > count) else {
+            // With the oldest entry there is. Also when so many are there that reading backwards
+            // would be the same as reading all.
+            return Ok(Start::Behind(EntryId::ZERO, pace));
         };
         left = left.saturating_sub(found.entries);
         if left == 0 {
-            return Ok(Start::Behind(before));
+            return Ok(Start::Behind(before, pace));
         }
-        page = left.min(MAX_BACK);
+        page = pace.count().min(left);
         found = pages.turn(read(before, page)).await?;
     }
 }
@@ -93,6 +85,7 @@ async fn back(commands: Commands, stream: Arc<str>, end: EntryId, page: u64) -> 
     let rows = answer::rows(next())?;
     Ok(Found {
         entries: rows.len() as u64,
+        bytes: rows.iter().map(answer::bytes_of).sum(),
         oldest: rows.last().map(answer::id_of).transpose()?,
         all: answer::number(next())?,
     })

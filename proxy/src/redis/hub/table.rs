@@ -98,7 +98,8 @@ impl Table {
                     number,
                 };
                 self.deadlines.insert(consumer.waiter.deadline, address);
-                self.watch(&stream).add_consumer(consumer);
+                let by_hand = self.armings.is_some();
+                self.watch(&stream).add_consumer(consumer, by_hand);
                 self.settle(&stream);
             }
             Message::Follow(stream, member) => {

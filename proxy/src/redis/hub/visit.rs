@@ -14,8 +14,8 @@ use crate::redis::{answer, command};
 pub(super) struct Visit {
     pub(super) stream: Arc<str>,
     pub(super) read: Option<Read>,
-    /// The read's arming is not enough: where the stream ends has to be known.
-    pub(super) by_hand: bool,
+    /// The read's arming is not enough: where the stream ends is looked for before it.
+    pub(super) find_end: bool,
     /// The followers' read. It arms too.
     pub(super) feed: Option<RangeRead>,
     /// In the order in which they came, group by group.
@@ -40,8 +40,8 @@ pub(super) struct Try {
 /// What came of a visit, with one answer for each thing asked.
 pub(super) struct Visited {
     pub(super) read: Option<(Read, CacheResult<Vec<StreamEntry>>)>,
-    /// It did not read for anybody, but looked for the last entry there is.
-    pub(super) found_last: bool,
+    /// The last entry there was before the read, if that was looked for: 0-0 if there was none.
+    pub(super) end: Option<CacheResult<EntryId>>,
     pub(super) feed: Option<(RangeRead, CacheResult<Range>)>,
     pub(super) tries: Vec<(Try, CacheResult<Vec<StreamEntry>>)>,
 }
@@ -72,9 +72,10 @@ impl Visit {
     pub(super) fn pipeline(&self) -> Pipeline {
         let mut pipeline = Pipeline::with_capacity(2 + self.tries.len());
         // First of all, because reading a group is a write and arms nothing.
-        if self.finds_last() {
+        if self.find_end {
             pipeline.add_command(command::read_latest(&self.stream, 1));
-        } else if let Some(read) = self.read {
+        }
+        if let Some(read) = self.read {
             pipeline.add_command(command::read_after(&self.stream, read.after, read.count));
         }
         if let Some(feed) = self.feed {
@@ -85,11 +86,6 @@ impl Visit {
             pipeline.add_command(read);
         }
         pipeline
-    }
-
-    /// Nobody reads, but the last entry says where the stream ends.
-    fn finds_last(&self) -> bool {
-        self.by_hand && self.read == Some(Read::ARM)
     }
 
     /// Puts the answers beside what was asked; gives everything back if there are none.
@@ -105,24 +101,25 @@ impl Visit {
         let next = |values: &mut std::vec::IntoIter<Value>| {
             answer::stream(values.next().unwrap_or(Value::Boolean(false)))
         };
-        let found_last = self.finds_last();
         let Self {
-            read, feed, tries, ..
+            read,
+            find_end,
+            feed,
+            tries,
+            ..
         } = self;
-        let read = read.map(|read| {
-            let result = if found_last {
-                answer::entries(values.next().unwrap_or(Value::Boolean(false)))
-            } else {
-                next(&mut values)
-            };
-            (read, result)
+        let end = find_end.then(|| {
+            let rows = answer::rows(values.next().unwrap_or(Value::Boolean(false)))?;
+            let last = rows.first().map(answer::id_of).transpose()?;
+            Ok(last.unwrap_or(EntryId::ZERO))
         });
+        let read = read.map(|read| (read, next(&mut values)));
         let feed = feed.map(|feed| (feed, feed.answered(&mut values)));
         let tries = tries.into_iter();
         let tries = tries.map(|asked| (asked, next(&mut values))).collect();
         Ok(Visited {
             read,
-            found_last,
+            end,
             feed,
             tries,
         })

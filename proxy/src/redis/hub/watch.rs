@@ -99,9 +99,11 @@ impl Watch {
         self.readers.insert(reader.number, reader);
     }
 
-    pub(super) fn add_consumer(&mut self, mut consumer: Consumer) {
+    /// `by_hand`: the stream is armed where those who wait are, which may be behind its end.
+    pub(super) fn add_consumer(&mut self, mut consumer: Consumer, by_hand: bool) {
         consumer.place.is_known();
-        self.due |= !self.armed;
+        let only_readers = self.groups.is_empty() && !self.readers.is_empty();
+        self.due |= !self.armed || (by_hand && only_readers);
         let group = Arc::clone(&consumer.place.key.group);
         self.groups
             .entry(group)
@@ -239,6 +241,9 @@ impl Watch {
         // Nobody needs a read of its own to arm what the feed arms.
         let needed = feed.is_none() || !self.readers.is_empty();
         let read = (std::mem::take(&mut self.due) && needed).then(|| self.read());
+        // Readers may wait behind the end: what is added before their ids is told to others.
+        let others = self.readers.is_empty() || !self.groups.is_empty() || self.feed.is_some();
+        let find_end = by_hand && read.is_some() && feed.is_none() && others;
         if read.is_some() || feed.is_some() {
             // From the moment Redis reads; a push before the answer is seen disarms again.
             (self.armed, self.end) = (true, None);
@@ -250,7 +255,7 @@ impl Watch {
         Some(Visit {
             stream: Arc::clone(&self.stream),
             read,
-            by_hand,
+            find_end,
             feed,
             tries,
         })
@@ -274,8 +279,10 @@ impl Watch {
             self.useless.looked(useful);
         }
         match visited.read {
-            Some((_, Ok(entries))) if visited.found_last => self.found_end(&entries),
-            Some((read, Ok(entries))) => self.deliver(read, entries, deadlines),
+            Some((read, Ok(entries))) => {
+                self.deliver(read, entries, deadlines);
+                self.found_end(visited.end);
+            }
             // A reader goes on waiting for the stream to come back, as it does in Redis.
             Some((read, Err(error))) if error.code() == code::WRONGTYPE => {
                 self.deliver(read, Vec::new(), deadlines);
@@ -406,15 +413,17 @@ impl Watch {
         }
     }
 
-    /// Nobody is given the last entry.
-    fn found_end(&mut self, last: &[StreamEntry]) {
-        let end = match last.last() {
-            Some((id, _)) => EntryId::parse(id),
-            None => Some(EntryId::ZERO),
-        };
-        self.end = end.filter(|_| self.armed);
-        // They came while this was under way.
-        self.due |= !self.readers.is_empty();
+    /// Where it is armed by hand, what is behind the last entry there is has to be told.
+    fn found_end(&mut self, end: Option<CacheResult<EntryId>>) {
+        match end {
+            Some(Ok(last)) if self.armed => {
+                self.end = Some(self.end.map_or(last, |end| end.min(last)));
+            }
+            Some(Ok(_)) => {}
+            // It is looked for again.
+            Some(Err(_)) => self.end = None,
+            None => {}
+        }
     }
 
     /// Gives each reader the entries after its own id.

@@ -232,6 +232,37 @@ fn only_the_consumer_being_tried_for_does_not_know_after_a_loss() {
 }
 
 #[test]
+fn where_it_is_armed_by_hand_consumers_are_told_of_what_comes_before_a_readers_id() {
+    let last = |id: &str| match found(&[id]) {
+        Value::Map(mut streams) => streams.remove(0).1,
+        other => panic!("no streams: {other:?}"),
+    };
+    let armed = |test: &mut Test| test.table.take_armings().last();
+    let arm = |end| Some(Arming::Arm("s".into(), id(end)));
+    let mut test = Test::new();
+    test.table.arm_by_hand(true);
+    let _reader = test.read("9-0", 1);
+    let visit = test.visit(id("9-0"), 1, 0);
+    test.answer(visit, vec![Value::Nil], 0);
+    assert_eq!(armed(&mut test), arm("9-0"));
+    let mut consumer = test.consume(None);
+    let visit = test.visit(id("9-0"), 1, 1);
+    test.answer(visit, vec![last("5-0"), Value::Nil, Value::Nil], 0);
+    assert_eq!(armed(&mut test), arm("5-0"));
+    test.table.changed("s", test.at(0));
+    let visit = test.visit(id("9-0"), 1, 1);
+    test.answer(visit, vec![last("6-0"), Value::Nil, found(&["6-0"])], 0);
+    assert_eq!(ids(&mut consumer), ["6-0"]);
+    // Without a reader, too.
+    let mut test = Test::new();
+    test.table.arm_by_hand(true);
+    let _consumer = test.consume(None);
+    let visit = test.visit(EntryId::MAX, 1, 1);
+    test.answer(visit, vec![last("6-0"), Value::Nil, Value::Nil], 0);
+    assert_eq!(armed(&mut test), arm("6-0"));
+}
+
+#[test]
 fn nobody_is_served_before_the_one_who_came_first_has_tried() {
     let mut test = Test::new();
     let key = GroupKey {

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use streamgate_proxy::{Backend, Progress};
 use streamgate_test_support::RedisVersion;
 
-use crate::fixture::{Fixture, entries, read, soon, values};
+use crate::fixture::{Fixture, entries, read, soon, timed, values};
 
 /// More than one connection blocks for.
 const STREAMS: usize = 300;
@@ -30,6 +30,30 @@ async fn reads_block_on_a_connection_for_every_256_streams() {
             }
         }
     }
+}
+
+/// A read that blocks for long would be over only then.
+#[tokio::test]
+async fn where_reads_cannot_be_unblocked_none_blocks_for_long() {
+    let bob = "--user bob on nopass ~* &* +@all -client|tracking -client|unblock";
+    let fixture = Fixture::as_bob(RedisVersion::V8_2, bob).await;
+    let _first = fixture.start_read("first", "$", 0).await;
+    let blocks = async || {
+        fixture
+            .ask::<String>("CLIENT LIST")
+            .await
+            .unwrap()
+            .contains("flags=b")
+    };
+    soon(async { while !blocks().await {} }).await;
+    let second = fixture.start_read("second", "$", 0).await;
+    // Ends once the hub has looked at all that came before it.
+    let looked = fixture.start_read("third", "$", 200).await;
+    looked.finish().await.unwrap();
+    fixture.add("second", "soon").await;
+    let (result, ms) = timed(soon(second.finish())).await;
+    assert_eq!(values(&entries(result).0), ["soon"]);
+    assert!(ms < 5_000, "{ms}");
 }
 
 /// Runs tests of other files on servers that refuse.

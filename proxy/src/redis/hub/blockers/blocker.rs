@@ -37,7 +37,7 @@ pub(super) struct Blocker {
     keys: Arc<Keys>,
 }
 
-/// Whom to unblock; absent where Redis does not let us.
+/// Whom to unblock; absent where Redis does not let us, and until that is known.
 #[derive(Clone, Copy)]
 struct Id(Option<i64>);
 
@@ -80,7 +80,7 @@ impl Blocker {
             .send_packed_command(redis::cmd("CLIENT").arg("ID"))
             .await?;
         let mut id = Id(match id {
-            Value::Int(id) => Some(id),
+            Value::Int(id) if self.may_unblock(id).await => Some(id),
             _ => None,
         });
         loop {
@@ -91,6 +91,12 @@ impl Blocker {
                 return Ok(());
             }
         }
+    }
+
+    /// Asked before anything blocks: it would block for long, and keep new streams waiting.
+    async fn may_unblock(&mut self, id: i64) -> bool {
+        let answer = self.hub.send_packed_command(&unblock_command(id)).await;
+        matches!(answer, Ok(Value::Int(_)))
     }
 
     /// One read of streams. It ends early if there are others.
@@ -147,12 +153,16 @@ fn tells_of(answer: &Value, stream: &str) -> bool {
     }
 }
 
+fn unblock_command(id: i64) -> Cmd {
+    let mut command = redis::cmd("CLIENT");
+    command.arg("UNBLOCK").arg(id);
+    command
+}
+
 /// Ends once the read was unblocked, or cannot be. It may not be blocked yet when it is tried.
 async fn unblock(hub: &mut MultiplexedConnection, id: &mut Id) {
     while let Some(blocked) = id.0 {
-        let mut command = redis::cmd("CLIENT");
-        command.arg("UNBLOCK").arg(blocked);
-        match hub.send_packed_command(&command).await {
+        match hub.send_packed_command(&unblock_command(blocked)).await {
             Ok(Value::Int(0)) => sleep(UNBLOCK_AGAIN).await,
             Ok(Value::Int(_)) => return,
             // From now on in slices; this one read blocks for longer.

@@ -296,7 +296,7 @@ impl Watch {
             None => {}
         }
         if let Some((read, result)) = visited.feed {
-            self.finish_feed(read, result, live, deadlines);
+            self.finish_feed(read, result, live);
         }
         let mut tries = visited.tries.into_iter().peekable();
         while let Some((first, result)) = tries.next() {
@@ -365,13 +365,7 @@ impl Watch {
         self.tidy();
     }
 
-    fn finish_feed(
-        &mut self,
-        read: RangeRead,
-        result: CacheResult<Range>,
-        live: &LiveBytes,
-        deadlines: &mut Deadlines,
-    ) {
+    fn finish_feed(&mut self, read: RangeRead, result: CacheResult<Range>, live: &LiveBytes) {
         let Some(feed) = &mut self.feed else { return };
         match result.and_then(|range| feed.finish(read, range, live)) {
             Ok(end) => {
@@ -379,12 +373,12 @@ impl Watch {
                     self.end = end.or(self.end);
                 }
             }
-            // A tail does not wait for the stream to come back, unlike a reader.
-            Err(error) if error.code() == code::WRONGTYPE => self.end_feed(&error),
             Err(error) if error.retry() == Retry::Later => self.trouble = Some(error),
+            // A tail does not wait for the stream to come back, unlike a reader.
             Err(error) => {
-                self.armed = false;
-                self.fail(&error, deadlines);
+                self.end_feed(&error);
+                // Who is left may have relied on that read to arm.
+                self.due |= !self.readers.is_empty() || !self.groups.is_empty();
             }
         }
     }

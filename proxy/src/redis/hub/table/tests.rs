@@ -309,6 +309,27 @@ fn who_joins_a_group_that_was_found_empty_is_not_tried_for() {
 }
 
 #[test]
+fn an_error_of_the_followers_read_ends_nobody_else() {
+    let mut test = Test::new();
+    let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+    let queue = Arc::new(Queue::new(Arc::new(permit)));
+    let number = test.lines.next_number();
+    let standing = Standing::new(id("5-0"), Some(5));
+    let member = Member::new(number, Arc::clone(&queue), standing);
+    test.table.handle(Message::Follow("s".into(), member));
+    let mut reader = test.read("5-0", 1);
+    let mut consumer = test.consume(None);
+    let visit = test.visit(id("5-0"), 1, 1);
+    // Not what a read answers.
+    test.answer(visit, vec![Value::Nil, Value::Okay, Value::Nil], 0);
+    let _joined = poll_fn(|cx| queue.poll(cx)).now_or_never();
+    let ended = poll_fn(|cx| queue.poll(cx)).now_or_never();
+    assert!(matches!(ended, Some(News::Ended(_))));
+    assert!(waits(&mut reader) && waits(&mut consumer));
+    test.visit(id("5-0"), 1, 0);
+}
+
+#[test]
 fn pushes_that_bring_nothing_make_the_next_look_wait_and_one_that_brings_something_ends_that() {
     let mut test = Test::new();
     let _reader = test.read("5-0", 1);

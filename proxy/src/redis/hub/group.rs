@@ -42,6 +42,11 @@ impl Group {
         !self.consumers.is_empty()
     }
 
+    /// Whether nothing is left until the next change, so that whoever waits holds up nobody.
+    pub(super) fn is_drained(&self) -> bool {
+        self.drained
+    }
+
     /// `armed`: the stream's next change will be told.
     pub(super) fn add(&mut self, consumer: Consumer, armed: bool) {
         self.consumers.insert(consumer.place.number, consumer);

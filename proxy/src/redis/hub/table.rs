@@ -114,7 +114,7 @@ impl Table {
             }
             Message::Leave(address) => {
                 if let Some(watch) = self.watches.get_mut(&address.stream) {
-                    watch.remove(&address, &mut self.deadlines);
+                    watch.remove(&address, &self.lines, &mut self.deadlines);
                 }
                 self.settle(&address.stream);
             }

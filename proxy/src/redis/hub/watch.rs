@@ -138,7 +138,7 @@ impl Watch {
     }
 
     /// Removes one who does not wait any more.
-    pub(super) fn remove(&mut self, address: &Address, deadlines: &mut Deadlines) {
+    pub(super) fn remove(&mut self, address: &Address, lines: &Lines, deadlines: &mut Deadlines) {
         let waiter = match &address.group {
             None => self
                 .readers
@@ -147,7 +147,8 @@ impl Watch {
             Some(name) => self.groups.get_mut(name).and_then(|group| {
                 let consumer = group.remove(address.number)?;
                 // The one in front may have been the one that held up the others.
-                group.due |= group.has_waiting();
+                let held_up = !group.is_drained() || lines.is_trying(&consumer.place.key);
+                group.due |= group.has_waiting() && held_up;
                 Some(consumer.waiter)
             }),
         };

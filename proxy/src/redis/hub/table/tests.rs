@@ -309,6 +309,34 @@ fn who_joins_a_group_that_was_found_empty_is_not_tried_for() {
 }
 
 #[test]
+fn who_leaves_a_group_that_was_found_empty_causes_no_look() {
+    let mut test = Test::new();
+    let _first = test.consume(None);
+    let leave = |test: &mut Test| {
+        let number = test.lines.next_number() - 1;
+        test.table.handle(Message::Leave(Address {
+            stream: "s".into(),
+            group: Some("g".into()),
+            number,
+        }));
+    };
+    let visit = test.visit(EntryId::MAX, 1, 1);
+    let mut second = test.consume(None);
+    let _third = test.consume(None);
+    // Nobody knows yet what is there.
+    leave(&mut test);
+    test.answer(visit, vec![Value::Nil, found(&["1-0"])], 0);
+    let visit = test.table.next_visit().expect("there may be more");
+    test.answer(visit, vec![Value::Nil], 0);
+    let _fourth = test.consume(None);
+    leave(&mut test);
+    assert!(test.table.next_visit().is_none(), "there is nothing");
+    assert!(waits(&mut second));
+    test.table.changed("s", test.at(0));
+    test.visit(EntryId::MAX, 1, 1);
+}
+
+#[test]
 fn an_error_of_the_followers_read_ends_nobody_else() {
     let mut test = Test::new();
     let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();

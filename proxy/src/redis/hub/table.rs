@@ -125,7 +125,7 @@ impl Table {
     /// Redis pushed that a stream has changed.
     pub(super) fn changed(&mut self, stream: &str, now: Instant) {
         if let Some(watch) = self.watches.get_mut(stream) {
-            if let Some(pause) = watch.pushed() {
+            if let Some(pause) = watch.pushed(now) {
                 self.resting.insert(now + pause, watch.stream());
             }
             if watch.needs_visit() {

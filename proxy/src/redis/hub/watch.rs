@@ -39,9 +39,6 @@ pub(super) struct Watch {
     armed: bool,
     /// When it was armed, no entry came after this one. Unknown if absent.
     end: Option<EntryId>,
-    /// A push has come since the last round trip began, and before that.
-    pushed: bool,
-    visiting_pushed: bool,
     useless: Useless,
     /// It is to be looked at again, but not yet.
     resting: bool,
@@ -61,8 +58,6 @@ impl Watch {
             due: false,
             armed: false,
             end: None,
-            pushed: false,
-            visiting_pushed: false,
             useless: Useless::default(),
             resting: false,
             trouble: None,
@@ -169,9 +164,8 @@ impl Watch {
 
     /// Redis pushed that the stream has changed. Returns how long to wait before it is looked at,
     /// by [`rested`](Self::rested), if that is not now.
-    pub(super) fn pushed(&mut self) -> Option<Duration> {
-        self.pushed = true;
-        match self.useless.pause() {
+    pub(super) fn pushed(&mut self, now: Instant) -> Option<Duration> {
+        match self.useless.pushed(now, self.visiting.is_some()) {
             Some(pause) => {
                 (self.armed, self.end) = (false, None);
                 (!std::mem::replace(&mut self.resting, true)).then_some(pause)
@@ -252,7 +246,7 @@ impl Watch {
             return None;
         }
         self.visiting = Some(read);
-        self.visiting_pushed = std::mem::take(&mut self.pushed);
+        self.useless.look();
         Some(Visit {
             stream: Arc::clone(&self.stream),
             read,
@@ -275,10 +269,7 @@ impl Watch {
         now: Instant,
     ) {
         self.visiting = None;
-        let useful = visited.is_useful();
-        if useful || self.visiting_pushed {
-            self.useless.looked(useful);
-        }
+        self.useless.looked(visited.is_useful(), now);
         match visited.read {
             Some((read, Ok(entries))) => {
                 self.deliver(read, entries, deadlines);

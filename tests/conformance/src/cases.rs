@@ -103,6 +103,7 @@ topics! {
     read_group,
     read_ids,
     read_latest,
+    sizes,
     tail,
     tail_deleted,
     tail_end,

@@ -19,6 +19,8 @@ export class LiveList {
   #rowOf = new Map();
   #owners = new Map();
   #held = false;
+  /** Whether it offers to try again. */
+  #failed = false;
   #fresh = false;
   #draw = oncePerFrame(() => this.#render());
   #view = {
@@ -65,8 +67,13 @@ export class LiveList {
   /** What stands there as long as the list is empty, or over it with an offer to `retry`. */
   say(text, retry = false) {
     this.#view.emptyText.textContent = text;
-    this.#view.retry.hidden = !retry;
-    this.#view.empty.hidden = this.#newest.length > 0 && !retry;
+    this.#failed = retry;
+    this.#showEmpty();
+  }
+
+  #showEmpty() {
+    this.#view.retry.hidden = !this.#failed;
+    this.#view.empty.hidden = this.#newest.length > 0 && !this.#failed;
   }
 
   #put(items) {
@@ -76,7 +83,7 @@ export class LiveList {
 
   #render() {
     if (this.#held) return;
-    this.#view.empty.hidden = this.#newest.length > 0;
+    this.#showEmpty();
     const wanted = new Set(this.#newest);
     for (const [item, row] of this.#rows) {
       if (wanted.has(item)) continue;

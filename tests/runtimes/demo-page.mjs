@@ -40,6 +40,13 @@ export class Demo {
     return this.page.locator(`#entries [data-id="${id}"]`);
   }
 
+  /** Lets the page draw. */
+  frames(count) {
+    return this.page.evaluate(async (count) => {
+      while (count--) await new Promise(requestAnimationFrame);
+    }, count);
+  }
+
   state(state) {
     return this.page.locator(`#road[data-state="${state}"]`).waitFor();
   }

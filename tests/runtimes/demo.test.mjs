@@ -412,6 +412,11 @@ describe("demo page", { timeout: 300_000 }, () => {
     assert.equal(await redis.command(`SET ${demo.stream} text`), "+OK");
     await demo.at("live-empty").getByText("Reading stopped: WRONGTYPE.").waitFor();
     assert.ok(await demo.at("pause").isDisabled());
+    // Held and released, the list is drawn again; what it says of the failure stays.
+    await demo.at("hold").click();
+    await demo.at("hold").click();
+    await demo.frames(2);
+    assert.ok(await demo.at("live-retry").isVisible());
     assert.equal(await redis.command(`DEL ${demo.stream}`), ":1");
     await demo.at("live-retry").click();
     const id = await demo.publish([["n", "1"]]);

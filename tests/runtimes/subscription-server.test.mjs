@@ -75,19 +75,42 @@ test("a loop resumes from the position of one that was left", async () => {
 });
 
 test("a consumer that is ended takes nothing any more", async () => {
-  await client.createGroup("orders", "kitchen", "0");
-  const controller = new AbortController();
-  const { signal } = controller;
-  const gone = client.consume("orders", "kitchen", "gone", { signal });
-  const waiting = gone[Symbol.asyncIterator]().next();
-  controller.abort();
-  await assert.rejects(waiting, signal.reason);
-  await addMany("orders", 3);
-  let next = 0;
-  for await (const entry of client.consume("orders", "kitchen", "here", { batch: 2 })) {
-    assert.equal(entry.get("i"), `${next++}`);
-    await entry.ack();
-    if (next === 3) break;
+  const asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
+  const ends = {
+    async signal({ loop, controller }) {
+      const waiting = loop.next();
+      controller.abort();
+      await assert.rejects(waiting, controller.signal.reason);
+    },
+    async break({ loop, stream }) {
+      await addMany(stream, 1);
+      for await (const entry of loop) {
+        await entry.ack();
+        break;
+      }
+    },
+    async dispose({ loop, deliveries }) {
+      const waiting = loop.next();
+      await deliveries[asyncDispose]();
+      assert.ok((await waiting).done);
+    },
+  };
+  for (const [name, end] of Object.entries(ends)) {
+    const stream = `ended-by-${name}`;
+    await client.createGroup(stream, "kitchen", "0");
+    const controller = new AbortController();
+    const { signal } = controller;
+    const deliveries = client.consume(stream, "kitchen", "gone", { batch: 2, signal });
+    // What is sent behind a subscription is answered behind it: it stands in line at the server.
+    await client.readLatest(stream, 1);
+    await end({ deliveries, loop: deliveries[Symbol.asyncIterator](), controller, stream });
+    await addMany(stream, 3);
+    let next = 0;
+    for await (const entry of client.consume(stream, "kitchen", "here", { batch: 2 })) {
+      assert.equal(entry.get("i"), `${next++}`, name);
+      await entry.ack();
+      if (next === 3) break;
+    }
   }
 });
 

@@ -283,7 +283,10 @@ export class Client extends EventTarget {
    */
   consume(stream: string, group: string, consumer: string, options?: ConsumeOptions): Deliveries;
 
-  /** Closes the connection. Calls in flight reject, and subscriptions end. */
+  /**
+   * Closes the connection. Calls in flight reject; tails end with `CLOSED`, consumers with
+   * `UNKNOWN_OUTCOME`, for entries may have been given that never arrived.
+   */
   close(): Promise<void>;
 
   /** The same as {@link close}, for `await using`. */

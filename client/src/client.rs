@@ -31,8 +31,8 @@ use crate::engine::ConnectionState;
 ///
 /// Calls in flight end at once: reads with `DISCONNECTED`, the others, which may have been
 /// carried out, with `UNKNOWN_OUTCOME`. So do subscriptions: a tail with `DISCONNECTED`, a
-/// consumer's with `UNKNOWN_OUTCOME`. Calls and subscriptions that were not sent yet, like those that follow,
-/// wait for the next connection, but not forever: see
+/// consumer's with `UNKNOWN_OUTCOME`. Calls and subscriptions that were not sent yet, like those that
+/// follow, wait for the next connection, but not forever: see
 /// [`Config::queue_timeout_ms`](crate::engine::Config::queue_timeout_ms).
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -115,8 +115,9 @@ impl Client {
         }
     }
 
-    /// Closes the connection for all handles and waits for its end. Calls in flight fail, as do
-    /// those that follow.
+    /// Closes the connection for all handles and waits for its end. Calls in flight fail as if the
+    /// connection were lost, and so do consumers, with `UNKNOWN_OUTCOME`. Tails end with `CLOSED`,
+    /// as does all that was not sent yet or follows.
     pub async fn close(&self) {
         // If the driver is gone already there is nothing to close.
         let _ = self.shared.commands.send(Command::Close);

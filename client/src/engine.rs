@@ -36,7 +36,7 @@ use streamgate_protocol::{CacheError, CacheResult, Operation, Reply, ServerMessa
 
 use ask::Ask;
 use backoff::Backoff;
-use calls::Calls;
+use calls::{Calls, InFlight};
 pub use config::Config;
 use heartbeat::{Heartbeat, Pulse};
 pub use state::ConnectionState;
@@ -178,12 +178,12 @@ impl Engine {
         }
     }
 
-    /// Ends the client: every call fails, the socket is closed.
+    /// Ends the client: every call fails, tails end with `CLOSED`, the socket is closed.
     pub fn close(&mut self, now: Millis) {
         match self.phase {
             Phase::Closing { .. } | Phase::Closed => {}
             Phase::Open { .. } => {
-                self.fail_in_flight("the client was closed before the answer came");
+                self.close_in_flight();
                 self.fail_queued(code::CLOSED, "the client was closed");
                 self.begin_closing(close::NORMAL, "", now);
             }
@@ -382,10 +382,27 @@ impl Engine {
     }
 
     fn fail_in_flight(&mut self, why: &str) {
+        self.end_in_flight(|call| CacheError::lost(call.read_only, why));
+    }
+
+    /// The owner does not wait for anything any more. A tail has lost nothing by that; what a call
+    /// was to change, and what a consumer was given, is as unknown as ever.
+    fn close_in_flight(&mut self) {
+        let why = "the client was closed before the answer came";
+        self.end_in_flight(|call| {
+            if call.is_tail() {
+                CacheError::from_code(code::CLOSED, "the client was closed")
+            } else {
+                CacheError::lost(call.read_only, why)
+            }
+        });
+    }
+
+    fn end_in_flight(&mut self, error: impl Fn(&InFlight) -> CacheError) {
         self.cancels.clear();
         self.grants.clear();
         for call in self.calls.lose_in_flight() {
-            self.finish(call.id, Err(CacheError::lost(call.read_only, why)));
+            self.finish(call.id, Err(error(&call)));
         }
     }
 

@@ -120,6 +120,19 @@ test("codes of the server come through", async () => {
   await assert.rejects(client.consume("now", "g", "c", { batch: 0 }).batches().next(), { code: "ERR" });
 });
 
+test("closing the client ends loops, a tail with nothing lost", async () => {
+  const own = await connect(proxy.webSocketUrl, { WebSocket });
+  await own.createGroup("closed", "g", "$");
+  const tail = own.tail("closed").batches();
+  await tail.next();
+  const waiting = [tail.next(), own.consume("closed", "g", "c").batches().next()];
+  await own.readLatest("closed", 1);
+  const closing = own.close();
+  await assert.rejects(waiting[0], { code: "CLOSED", retry: "never" });
+  await assert.rejects(waiting[1], { code: "UNKNOWN_OUTCOME", retry: "unknown" });
+  await closing;
+});
+
 test("a lost connection ends loops, each with what it may have missed", async () => {
   const own = await Proxy.start();
   const other = await connect(own.webSocketUrl, { WebSocket });

@@ -291,9 +291,9 @@ test("calls of next that wait together are served in their order", async () => {
 test("a closed client has no subscriptions", async () => {
   const { client, module } = await start();
   const tail = client.tail("s");
-  module.say(0, 1, "DISCONNECTED", "closed", "later");
+  module.say(0, 1, "CLOSED", "closed", "never");
   module.say(4, 1000, "closed");
-  await assert.rejects(tail.batches().next(), { code: "DISCONNECTED" });
+  await assert.rejects(tail.batches().next(), { code: "CLOSED" });
   await assert.rejects(client.tail("s").batches().next(), { code: "CLOSED" });
   await assert.rejects(client.consume("s", "g", "c").batches().next(), { code: "CLOSED" });
 });

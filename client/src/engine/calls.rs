@@ -39,6 +39,12 @@ pub(super) struct InFlight {
     bytes: usize,
 }
 
+impl InFlight {
+    pub(super) const fn is_tail(&self) -> bool {
+        self.window.is_some() && self.read_only
+    }
+}
+
 /// In the order they came; those in flight sorted by id, which is nearly the same order, so that
 /// a lookup is a binary search and an insertion nearly always a push.
 #[derive(Debug)]

@@ -177,11 +177,20 @@ async fn a_lost_connection_ends_streams() {
 #[tokio::test(start_paused = true)]
 async fn a_closed_client_has_no_streams() {
     let (client, mut server) = connected(Config::default()).await;
+    let mut tail = client.tail("s", TailFrom::Now);
+    let mut deliveries = client.consume("s", "g", "c", ConsumeOptions::default());
+    assert!(pending(&mut tail.next()) && pending(&mut deliveries.next()));
+    server.subscribed().await;
+    server.subscribed().await;
     let closing = client.close();
     futures_util::pin_mut!(closing);
     assert!(pending(&mut closing));
     server.lose();
     closing.await;
+    let error = tail.next().await.unwrap().unwrap_err();
+    assert_eq!(error.code(), "CLOSED");
+    let error = deliveries.next().await.unwrap().unwrap_err();
+    assert_eq!(error.code(), "UNKNOWN_OUTCOME");
     let first = client.tail("s", TailFrom::Now).next().await.unwrap();
     assert_eq!(first.unwrap_err().code(), "CLOSED");
 }

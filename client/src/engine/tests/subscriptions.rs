@@ -358,7 +358,7 @@ fn closing_ends_subscriptions() {
     played.engine.close(played.now);
     played.subscribe(4, tail());
     let codes = [
-        (1, "DISCONNECTED"),
+        (1, "CLOSED"),
         (2, "UNKNOWN_OUTCOME"),
         (3, "CLOSED"),
         (4, "CLOSED"),

@@ -267,6 +267,28 @@ test("a signal ends it with its reason", async () => {
   assert.deepEqual(module.news, [], "one that is aborted already never begins");
 });
 
+test("a signal ends what the server has ended already, as long as something waits to be taken", async () => {
+  const { client, module } = await start();
+  const reason = new Error("enough");
+  for (const id of [1, 2]) {
+    const controller = new AbortController();
+    const loop = client.tail("s", { signal: controller.signal })[Symbol.asyncIterator]();
+    module.say(5, id, [...entry("1-0"), ...entry("2-0")], undefined, 20);
+    module.say(0, id, "DISCONNECTED", "gone", "later");
+    assert.equal((await loop.next()).value.id, "1-0");
+    if (id === 1) {
+      controller.abort(reason);
+      await assert.rejects(loop.next(), reason);
+    } else {
+      await loop.next();
+      await assert.rejects(loop.next(), { code: "DISCONNECTED" });
+      controller.abort(reason);
+    }
+    assert.ok((await loop.next()).done, "it is over once");
+  }
+  assert.ok(module.news.every(([name]) => name !== "cancel"), "it is over at the server already");
+});
+
 test("an error comes behind what was pushed, and once", async () => {
   const { client, module } = await start();
   const tail = client.tail("s");

@@ -78,7 +78,7 @@ export class Subscription {
           }
           if (this.#failure) {
             const [error] = this.#failure;
-            this.#failure = undefined;
+            this.#end();
             throw error;
           }
           if (this.#over) return { done: true, value: undefined };
@@ -136,14 +136,15 @@ export class Subscription {
   #end() {
     this.#items = [];
     this.#hand = this.#failure = undefined;
+    this.#stopListening();
     if (this.#over) return;
     this.#control?.cancel();
     this.#finish();
   }
 
+  /** The signal counts until what was pushed is taken too. */
   #finish() {
     this.#over = true;
-    this.#stopListening();
     this.#tell();
   }
 

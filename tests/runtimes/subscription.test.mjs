@@ -308,6 +308,12 @@ test("calls of next that wait together are served in their order", async () => {
   module.say(...entries("1-0", "2-0"));
   module.say(...entries("3-0"));
   assert.deepEqual((await Promise.all(waiting)).map(({ value }) => value.id), ["1-0", "2-0", "3-0"]);
+
+  // One that is asked between what comes and those that wait for it.
+  const first = loop.next();
+  module.say(...entries("4-0", "5-0"));
+  const second = await new Promise((resolve) => queueMicrotask(() => resolve([loop.next()])));
+  assert.deepEqual((await Promise.all([first, ...second])).map(({ value }) => value.id), ["4-0", "5-0"]);
 });
 
 test("a closed client has no subscriptions", async () => {

@@ -66,25 +66,28 @@ export class Subscription {
 
   /** Gives what `take` gives, as soon as it gives something. Once it throws, all is over. */
   #iterator(take) {
-    return {
-      next: async () => {
-        for (;;) {
-          try {
-            const value = take();
-            if (value) return { done: false, value };
-          } catch (error) {
-            this.#end();
-            throw error;
-          }
-          if (this.#failure) {
-            const [error] = this.#failure;
-            this.#end();
-            throw error;
-          }
-          if (this.#over) return { done: true, value: undefined };
-          await (this.#news ??= deferred()).promise;
+    const next = async () => {
+      for (;;) {
+        try {
+          const value = take();
+          if (value) return { done: false, value };
+        } catch (error) {
+          this.#end();
+          throw error;
         }
-      },
+        if (this.#failure) {
+          const [error] = this.#failure;
+          this.#end();
+          throw error;
+        }
+        if (this.#over) return { done: true, value: undefined };
+        await (this.#news ??= deferred()).promise;
+      }
+    };
+    let last = Promise.resolve();
+    return {
+      // One behind the other, or one that is asked as something comes would overtake those that wait.
+      next: () => (last = last.then(next, next)),
       return: async (value) => {
         this.#end();
         return { done: true, value };

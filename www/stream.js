@@ -69,7 +69,8 @@ export class LiveStream {
     const from = this.position ?? (await this.#backlog(client, signal));
     this.list.say("Nothing here yet. Publish an entry and it appears at once.");
     for await (const { entries, gap, position } of client.tail(this.#stream, { from, signal }).batches()) {
-      wentWell();
+      // The first batch only says where the tail stands: one that is refused behind it goes not well.
+      if (gap || entries.length > 0) wentWell();
       this.position = position;
       if (gap) this.#show(gap);
       if (entries.length > 0) this.#receive(entries);

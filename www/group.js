@@ -40,6 +40,8 @@ export class Group {
     this.#tab = tab;
     this.#live = live;
     this.#problems = problems;
+    // All of the new stream is behind it, whatever was seen of the one before.
+    live.addEventListener("recreated", () => (this.#lastId = live.position));
     this.#view.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#start();

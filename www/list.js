@@ -45,6 +45,8 @@ export class LiveList {
 
   /** Puts a gap on top, before what comes behind it. */
   addGap(gap) {
+    // What was given was of the stream before; ids may come again.
+    if (gap.recreated) this.#owners.clear();
     this.#put([{ gap }]);
   }
 

@@ -6,7 +6,8 @@ import { keepGoing, oncePerFrame } from "./pace.js";
 
 const HINT = "Entries are pushed as they come. To see a gap: pause, publish more than is kept, resume.";
 
-export class LiveStream {
+/** Emits "recreated" when the stream is another one than before. */
+export class LiveStream extends EventTarget {
   /** Every entry up to this id was taken; undefined until that is known. */
   position;
   list = new LiveList(() => this.#follow());
@@ -27,6 +28,7 @@ export class LiveStream {
   };
 
   constructor(connection, stream, chart, problems) {
+    super();
     this.#connection = connection;
     this.#stream = stream;
     this.#chart = chart;
@@ -99,6 +101,7 @@ export class LiveStream {
     this.#gaps += 1;
     this.#lastGap = gap;
     this.list.addGap(gap);
+    if (gap.recreated) this.dispatchEvent(new Event("recreated"));
     this.#note();
   }
 

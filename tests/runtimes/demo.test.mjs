@@ -426,6 +426,31 @@ describe("demo page", { timeout: 300_000 }, () => {
     assert.ok(await demo.at("pause").isEnabled());
   });
 
+  test("on Redis, a group goes on with a stream that was made anew, whose ids may come again", async () => {
+    const redis = await mine(Redis.start());
+    const served = await mine(Proxy.start("--www", www, "--redis", redis.url));
+    const demo = await open({ proxy: served });
+    await demo.at("group-start").click();
+    await demo.at("consumer").nth(1).waitFor();
+    for (const id of ["5-1", "9-0"]) {
+      await redis.command(`XADD ${demo.stream} ${id} n before`);
+      await demo.page.locator(`.pending [data-id="${id}"]`).waitFor();
+    }
+    for (const pause of await demo.at("consumer-pause").all()) await pause.click();
+    for (const state of await demo.at("consumer-state").all()) await state.getByText("paused", { exact: true }).waitFor();
+    await demo.at("ack-all").first().click();
+    await demo.at("ack-all").last().click();
+    await demo.pendingCount(0);
+    assert.equal(await redis.command(`DEL ${demo.stream}`), ":1");
+    await redis.command(`XADD ${demo.stream} 5-1 n anew`);
+    await demo.entry("5-1").nth(1).waitFor();
+    assert.deepEqual(await demo.rows(), ["5-1", "gap", "9-0", "5-1"]);
+    assert.equal(await demo.entry("5-1").first().locator(".entry-owner").textContent(), "", "nobody was given it yet");
+
+    await demo.at("consumer-pause").first().click();
+    await demo.at("consumer").first().locator('[data-id="5-1"]').waitFor();
+  });
+
   test("an error of a call shows as code and message, and can be dismissed", async () => {
     const demo = await open();
     await demo.at("group-name").fill("x".repeat(200));

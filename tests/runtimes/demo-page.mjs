@@ -1,4 +1,4 @@
-// The demo page in the terms of someone who uses it, for demo.test.mjs.
+// The demo page in the terms of someone who uses it, for the tests of it.
 
 import assert from "node:assert/strict";
 import { accessSync, constants } from "node:fs";

@@ -69,7 +69,8 @@ export class Entry {
 export interface TailOptions {
   /**
    * Where it starts: with the oldest entry there is, with the first one added from now on, behind an
-   * id, or with the last entries that are there. Default: `"now"`.
+   * id, or with the last entries that are there. Default: `"now"`. Redis's `$` is none of them: use
+   * `"now"`.
    */
   from?: "beginning" | "now" | (string & {}) | { last: number } | undefined;
   /** Ends it, at the server too; iteration then rejects with the signal's reason. */
@@ -77,12 +78,18 @@ export interface TailOptions {
   /**
    * Is called when entries are, or may be, missing, before any entry behind the gap. Without it a loop
    * over entries ends with a {@link GapError}. Of no effect on {@link Tail.batches}.
+   *
+   * It must be synchronous: what it throws ends the loop, but a promise is not awaited, so entries may
+   * come before it is settled. To await something, loop over {@link Tail.batches}.
    */
   onGap?: ((gap: Gap) => void) | undefined;
 }
 
 export interface ConsumeOptions {
-  /** At most so many entries at once. Default: 64. */
+  /**
+   * At most so many entries at once. Fewer than twice as many may be pending unseen when a loop is left,
+   * see {@link Deliveries}. Default: 64.
+   */
   batch?: number | undefined;
   /** Ends it, at the server too; iteration then rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
@@ -116,11 +123,28 @@ export interface TailBatch {
 
 /**
  * A stream's entries as they come, in order. It begins when it is made, and ends when a loop over it is
- * left, with its signal, or with its first error, which the loop rejects with.
+ * left, with its signal, or with its first error, which the loop rejects with: one of the server, such as
+ * `WRONGTYPE`; `DISCONNECTED` when the connection is lost; `CLOSED` when the client is closed; `OVERLOADED`
+ * when too many gaps wait to be taken, or too many calls to be sent.
  *
  * A loop that is slow holds a bounded number of entries; the server waits. Loops over one tail share its
- * entries. When the connection is lost it ends with `DISCONNECTED`; go on with a new one from its
- * {@link position}.
+ * entries.
+ *
+ * When the connection is lost, the client connects again, but the tail is over. Go on with another one from
+ * its {@link position}:
+ *
+ * ```js
+ * let from = "now";
+ * for (;;) {
+ *   const tail = client.tail("orders", { from });
+ *   try {
+ *     for await (const entry of tail) console.log(entry.id);
+ *   } catch (error) {
+ *     if (error.retry !== "later") throw error;
+ *     from = tail.position ?? from;
+ *   }
+ * }
+ * ```
  */
 export class Tail implements AsyncIterable<Entry> {
   private constructor();
@@ -156,8 +180,11 @@ export interface DeliveryBatch {
  * {@link Tail} does; those that were given and not acknowledged stay pending. While one batch is worked
  * on, one more is on its way.
  *
- * When the connection is lost it ends with `UNKNOWN_OUTCOME`: entries may have been given that never
- * arrived.
+ * So a loop that is left, by `break`, an error or the signal, may leave entries pending that it never
+ * showed: the rest of its batch and the one on its way. With a `batch` of 1 that is one entry at most.
+ *
+ * When the connection is lost, or the client is closed, it ends with `UNKNOWN_OUTCOME`: entries may have
+ * been given that never arrived. `NOGROUP` ends it when the group is missing or goes away.
  */
 export class Deliveries implements AsyncIterable<Delivery> {
   private constructor();
@@ -203,7 +230,7 @@ export class StreamgateError extends Error {
   readonly name: "StreamgateError" | "GapError";
   /**
    * As Redis writes it (`NOGROUP`, `BUSYGROUP`, `WRONGTYPE`), or one of streamgate's own (`LIMIT`,
-   * `TIMEOUT`, `DISCONNECTED`, `UNKNOWN_OUTCOME`).
+   * `TIMEOUT`, `OVERLOADED`, `DISCONNECTED`, `UNKNOWN_OUTCOME`, `CLOSED`).
    */
   readonly code: string;
   readonly retry: Retry;
@@ -224,7 +251,8 @@ export class GapError extends StreamgateError {
 /**
  * A connection to a streamgate server. Any number of calls may be in flight; their answers come in
  * any order. When the connection is lost, calls in flight reject at once, with `DISCONNECTED` if
- * they only read and with `UNKNOWN_OUTCOME` otherwise, and the client connects again for later ones.
+ * they only read and with `UNKNOWN_OUTCOME` otherwise, and the client connects again for later ones. Tails
+ * and consumers end with it too: see {@link Tail} for how to go on.
  *
  * Every method's promise rejects with a {@link StreamgateError} if the call fails.
  */

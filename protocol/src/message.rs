@@ -10,11 +10,13 @@ use crate::error::{CacheError, CacheResult};
 use crate::text::Text;
 use crate::traits::StreamEntry;
 
+mod credit;
 mod operation;
 mod subscription;
 
+pub use credit::{Account, Credit, entry_bytes};
 pub use operation::Operation;
-pub use subscription::{Account, Credit, Item, Start, Subscription, entry_bytes};
+pub use subscription::{Item, Start, Subscription};
 
 /// What a client sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -33,6 +33,18 @@ pub(crate) struct Break {
 }
 
 impl Break {
+    /// Goes on with the first entry that is left, or behind the last id if none is.
+    pub(crate) fn new(first: Option<EntryId>, last_generated: EntryId, recreated: bool) -> Self {
+        // Behind its predecessor the first entry is the next id, and nothing comes before the
+        // last id generated, so that neither place is a gap when it is judged again.
+        let before_first = first.and_then(EntryId::predecessor);
+        Self {
+            first,
+            recreated,
+            position: before_first.unwrap_or(last_generated),
+        }
+    }
+
     /// The gap of a tail that stood there.
     pub(crate) fn gap(&self, after: EntryId) -> Gap {
         Gap {
@@ -57,22 +69,9 @@ pub(crate) fn judge(
     facts: Option<&Facts>,
 ) -> Option<Break> {
     let Some(facts) = facts else {
-        return (at > EntryId::ZERO).then_some(Break {
-            first: None,
-            recreated: true,
-            position: EntryId::ZERO,
-        });
+        return (at > EntryId::ZERO).then(|| Break::new(None, EntryId::ZERO, true));
     };
-    let broken = |recreated| {
-        // Behind its predecessor the first entry is the next id, and nothing comes before the
-        // last id generated, so that neither place is a gap when it is judged again.
-        let before_first = facts.first.and_then(EntryId::predecessor);
-        Some(Break {
-            first: facts.first,
-            recreated,
-            position: before_first.unwrap_or(facts.last_generated),
-        })
-    };
+    let broken = |recreated| Some(Break::new(facts.first, facts.last_generated, recreated));
     if facts.last_generated < at {
         return broken(true);
     }

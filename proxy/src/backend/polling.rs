@@ -103,10 +103,10 @@ impl<B: StreamingBackend + ?Sized> Follow for Polling<'_, B> {
                     continue;
                 }
                 (Read::Nothing, position) => self.stands(position.unwrap_or_default()),
-                (Read::Gap(gap, behind), _) => {
+                (Read::Gap(found), position) => {
                     self.begun = true;
-                    self.position = Some(behind);
-                    Followed::Gap(Box::new(gap))
+                    self.position = Some(found.position);
+                    Followed::Gap(Box::new(found.gap(position.unwrap_or_default())))
                 }
                 (Read::Entries(mut entries), position) => {
                     self.begun = true;

@@ -2,8 +2,9 @@
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::message::Subscription;
-use streamgate_protocol::{CacheError, CacheResult, Gap, StreamEntry, StreamingBackend, TailFrom};
+use streamgate_protocol::{CacheError, CacheResult, StreamEntry, StreamingBackend, TailFrom};
 
+use crate::continuity::Break;
 use crate::entry_id::EntryId;
 
 /// What came of reading.
@@ -11,7 +12,7 @@ pub(super) enum Read {
     /// Where it starts.
     Start(EntryId),
     Entries(Vec<StreamEntry>),
-    Gap(Gap, EntryId),
+    Gap(Break),
     /// There is nothing yet.
     Nothing,
 }
@@ -60,18 +61,11 @@ pub(super) async fn look<B: StreamingBackend + ?Sized>(
         page.remove(0);
     } else if position.successor() != Some(first) && position != EntryId::ZERO {
         let oldest = backend.stream_read(stream, "0-0", 1, None).await?;
-        if let Some((oldest, _)) = oldest.into_iter().next()
-            && let behind = id(&oldest)?
-            && behind > position
+        if let Some((oldest, _)) = oldest.first()
+            && let oldest = id(oldest)?
+            && oldest > position
         {
-            let behind = before(behind);
-            let gap = Gap {
-                after: position.to_string(),
-                first: Some(oldest),
-                recreated: false,
-                position: behind.to_string(),
-            };
-            return Ok(Read::Gap(gap, behind));
+            return Ok(Read::Gap(Break::new(Some(oldest), oldest, false)));
         }
     }
     page.truncate(count);

@@ -7,6 +7,7 @@ use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::{CacheResult, Gap, TailFrom};
 
 use super::Engine;
+use crate::continuity::Break;
 use crate::entry_id::EntryId;
 use crate::memory::budget::waiting_bytes;
 use crate::memory::followers::{Batch, take};
@@ -74,8 +75,9 @@ impl Engine {
         let Some(stream) = self.streams.get_mut(key) else {
             return Pulled::Nothing;
         };
-        if let Some((gap, behind)) = missing(stream, stand) {
-            stand.position = behind;
+        if let Some(found) = missing(stream, stand) {
+            let gap = found.gap(stand.position);
+            stand.position = found.position;
             return Pulled::Gap(gap);
         }
         let entries = take(stream.all_after(stand.position), room);
@@ -109,8 +111,8 @@ impl Engine {
     }
 }
 
-/// What is missing where a follower stands, and where it goes on.
-fn missing(stream: &Stream, stand: &mut Stand) -> Option<(Gap, EntryId)> {
+/// What is missing where a follower stands.
+fn missing(stream: &Stream, stand: &mut Stand) -> Option<Break> {
     let after = stand.position;
     let (gone, recreated) = if std::mem::take(&mut stand.foreign) {
         // It may be of an earlier life of this stream, so what was trimmed in this one does not
@@ -120,15 +122,5 @@ fn missing(stream: &Stream, stand: &mut Stand) -> Option<(Gap, EntryId)> {
     } else {
         (after < stream.trimmed, false)
     };
-    if !gone && !recreated {
-        return None;
-    }
-    let behind = stream.start();
-    let gap = Gap {
-        after: after.to_string(),
-        first: stream.first().map(|id| id.to_string()),
-        recreated,
-        position: behind.to_string(),
-    };
-    Some((gap, behind))
+    (gone || recreated).then(|| Break::new(stream.first(), stream.last_id, recreated))
 }

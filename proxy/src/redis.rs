@@ -50,10 +50,17 @@ pub use self::connection::RESPONSE_TIMEOUT;
 ///   answered;
 /// - `SERIALIZATION` for an answer whose shape is unknown.
 ///
+/// # What an access list must allow
+///
+/// Beside the commands that the operations are named after (`XADD`, `XREVRANGE`, `XREAD`, `XGROUP`,
+/// `XREADGROUP`, `XACK`) and `PING`, and best `CLIENT TRACKING`, a tail takes `XRANGE`,
+/// `XREVRANGE`, `XINFO`, `XLEN`, `MULTI` and `EXEC`. Whatever is missing ends it with `NOPERM`.
+///
 /// # Where Redis refuses `CLIENT TRACKING`
 ///
 /// By its access list, perhaps. Then it is asked by `XREAD BLOCK`, on further connections of up
-/// to 256 streams each. A stream that is deleted, trimmed or made anew is noticed within two
+/// to 256 streams each, which are best unblocked when there are others (`CLIENT ID`, `CLIENT
+/// UNBLOCK`; without them a new stream may have to wait for 100 ms). A stream that is deleted, trimmed or made anew is noticed within two
 /// seconds then, instead of at once; nothing else is different but the cost.
 ///
 /// ```no_run

@@ -46,7 +46,10 @@ pub(super) use self::queue::{Live, News};
 pub(super) use self::seat::Seat;
 pub(super) use self::wait::Wait;
 
-/// Waits and tails under way at once, of all callers: about half a KiB each, and so 64 MiB.
+/// Waits and tails under way at once, of all callers. A wait takes about half a KiB; a tail about
+/// three quarters of one, most of it the follower and its queue; and either half a KiB more if
+/// nobody else waits for its stream. So this is at most 160 MiB, beside the entries that are on
+/// their way.
 pub(super) const MAX_WAITS: usize = 128 * 1024;
 
 /// The way to the task that waits.

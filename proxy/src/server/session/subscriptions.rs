@@ -53,6 +53,8 @@ struct Taken {
     room: bool,
     /// Subscriptions that would have had more, had there been room.
     starved: Vec<Waker>,
+    /// Counts how often they were called.
+    calls: u64,
 }
 
 struct State<'b> {
@@ -63,7 +65,8 @@ struct State<'b> {
     begun: bool,
     /// Until a tail's first item is there.
     asking: Option<Asking>,
-    starved: bool,
+    /// The call of those that are starved that it is listed for.
+    starved: Option<u64>,
     waker: Option<Waker>,
 }
 
@@ -96,7 +99,7 @@ impl<'b> Subscriptions<'b> {
             account,
             begun: false,
             asking,
-            starved: false,
+            starved: None,
             waker: None,
         })));
         // Whatever waits to be pushed already: or what is asked for behind it would come before it.
@@ -122,6 +125,7 @@ impl<'b> Subscriptions<'b> {
             } else if let Some(pushed) = ready.pop() {
                 return Poll::Ready(pushed);
             } else {
+                ready.calls += 1;
                 std::mem::take(&mut ready.starved)
             }
         };
@@ -243,10 +247,11 @@ impl Future for Running<'_> {
             let room = {
                 let mut ready = self.ready.lock();
                 if ready.has_room() {
-                    state.starved = false;
                     state.account.left()
                 } else {
-                    if !std::mem::replace(&mut state.starved, true) {
+                    // Once for each call, which may find that others have taken the room.
+                    let next_call = Some(ready.calls);
+                    if std::mem::replace(&mut state.starved, next_call) != next_call {
                         ready.starved.push(cx.waker().clone());
                     }
                     Credit::default()

@@ -303,6 +303,32 @@ async fn what_was_asked_of_the_backend_ends_though_its_client_does_not_read() {
     service.backend.until_waits(0).await;
 }
 
+/// More than are taken from their sources in one go.
+#[tokio::test]
+async fn of_many_subscriptions_none_is_passed_over() {
+    const TAILS: u64 = 300;
+    let service = Service::start().await;
+    let mut client = service.client(Encoding::Binary).await;
+    for round in 1..=3 {
+        let credit = Credit {
+            entries: 10,
+            bytes: 1 << 30,
+        };
+        let messages: Vec<_> = (0..TAILS)
+            .map(|id| match round {
+                1 => tail(id, "endless", credit),
+                _ => grant(id, credit.entries, 0),
+            })
+            .collect();
+        client.send(&messages).await;
+        let mut entries = 0;
+        while entries < TAILS * credit.entries {
+            entries += pushed(&mut client).await.1.len() as u64;
+        }
+        client.ping(round).await;
+    }
+}
+
 #[tokio::test]
 async fn subscriptions_are_requests_in_flight() {
     let max_in_flight = MIN_REQUESTS_IN_FLIGHT;

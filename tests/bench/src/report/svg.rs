@@ -78,7 +78,12 @@ fn bars(body: &mut String, mut y: f64, row: &Row) -> f64 {
         let goal = rival
             .goal
             .map_or_else(String::new, |goal| format!(", goal {goal}"));
-        let remark = format!("  ({:.2}{goal})", rival.ratio);
+        // Of nothing to nothing there is no ratio.
+        let remark = if rival.ratio.is_finite() {
+            format!("  ({:.2}{goal})", rival.ratio)
+        } else {
+            String::new()
+        };
         let missed = rival.goal.is_some_and(|goal| !goal.is_met_by(rival.ratio));
         bar("rival", rival.name, rival.figure.median, &remark, missed);
     }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::deadline::Deadlines;
 use super::message::{Address, Consumer, Found};
 use super::visit::Try;
+use crate::entry_id::EntryId;
 
 /// Consumers tried for in one round trip at most: enough to hand out a burst quickly, and few
 /// enough that a burst's end costs few needless tries.
@@ -82,10 +83,12 @@ impl Group {
         taken
     }
 
-    /// Takes the answers of a round trip. Returns an error after which to try again later.
+    /// Takes the answers of a round trip, `end` being the last entry there was before it, if that
+    /// is known. Returns an error after which to try again later.
     pub(super) fn finish(
         &mut self,
         tries: Vec<(Try, CacheResult<Vec<StreamEntry>>)>,
+        end: Option<EntryId>,
         deadlines: &mut Deadlines,
         now: Instant,
     ) -> Option<CacheError> {
@@ -97,7 +100,10 @@ impl Group {
                 Ok(entries) if !entries.is_empty() => {
                     self.served += 1;
                     let found = u64::try_from(entries.len()).unwrap_or(u64::MAX);
-                    exhausted |= consumer.count == 0 || found < consumer.count;
+                    let last = entries.last().and_then(|(id, _)| EntryId::parse(id));
+                    exhausted |= consumer.count == 0
+                        || found < consumer.count
+                        || end.is_some_and(|end| last >= Some(end));
                     consumer.waiter.end(Ok(Found::all(entries)));
                 }
                 Ok(_) => {

@@ -238,7 +238,9 @@ impl Watch {
         let read = (std::mem::take(&mut self.due) && needed).then(|| self.read());
         // Readers may wait behind the end: what is added before their ids is told to others.
         let others = self.readers.is_empty() || !self.groups.is_empty() || self.feed.is_some();
-        let find_end = by_hand && read.is_some() && feed.is_none() && others;
+        // Whoever is given the last entry need not be followed by a look at what is behind it.
+        let wanted = by_hand || !tries.is_empty();
+        let find_end = wanted && read.is_some() && feed.is_none() && others;
         if read.is_some() || feed.is_some() {
             // From the moment Redis reads; a push before the answer is seen disarms again.
             (self.armed, self.end) = (true, None);
@@ -270,6 +272,8 @@ impl Watch {
     ) {
         self.visiting = None;
         self.useless.looked(visited.is_useful(), now);
+        let end = visited.end.as_ref().and_then(|end| end.as_ref().ok());
+        let end = end.copied();
         match visited.read {
             Some((read, Ok(entries))) => {
                 self.deliver(read, entries, deadlines);
@@ -298,7 +302,7 @@ impl Watch {
                 of_group.push(next);
             }
             let group = self.groups.entry(name).or_default();
-            let trouble = group.finish(of_group, deadlines, now);
+            let trouble = group.finish(of_group, end, deadlines, now);
             self.trouble = self.trouble.take().or(trouble);
         }
         self.tidy();

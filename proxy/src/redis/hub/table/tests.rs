@@ -99,7 +99,12 @@ impl Test {
         visit
     }
 
-    fn answer(&mut self, visit: Visit, values: Vec<Value>, ms: u64) {
+    /// Values of all that is asked; where the last entry is not among them, it is one that comes
+    /// behind all that is given.
+    fn answer(&mut self, visit: Visit, mut values: Vec<Value>, ms: u64) {
+        if visit.find_end && values.len() == visit.tries.len() + 1 {
+            values.insert(0, last(&EntryId::MAX.to_string()));
+        }
         self.table.finish(visit, Ok(values), self.at(ms));
     }
 }
@@ -115,6 +120,14 @@ fn found(ids: &[&str]) -> Value {
         bulk("s"),
         Value::Array(ids.iter().map(entry).collect()),
     )])
+}
+
+/// The answer to the question for the last entry.
+fn last(id: &str) -> Value {
+    match found(&[id]) {
+        Value::Map(mut streams) => streams.remove(0).1,
+        other => panic!("no streams: {other:?}"),
+    }
 }
 
 fn ids(answer: &mut Answer) -> Vec<String> {
@@ -233,10 +246,6 @@ fn only_the_consumer_being_tried_for_does_not_know_after_a_loss() {
 
 #[test]
 fn where_it_is_armed_by_hand_consumers_are_told_of_what_comes_before_a_readers_id() {
-    let last = |id: &str| match found(&[id]) {
-        Value::Map(mut streams) => streams.remove(0).1,
-        other => panic!("no streams: {other:?}"),
-    };
     let armed = |test: &mut Test| test.table.take_armings().last();
     let arm = |end| Some(Arming::Arm("s".into(), id(end)));
     let mut test = Test::new();
@@ -280,6 +289,26 @@ fn nobody_is_served_before_the_one_who_came_first_has_tried() {
     test.table.handle(Message::NextInLine(key));
     let visit = test.table.next_visit().expect("it is the next one's turn");
     assert_eq!((visit.read, visit.tries.len()), (None, 1));
+}
+
+#[test]
+fn whoever_is_given_the_last_entry_is_not_followed_by_another_look() {
+    let mut test = Test::new();
+    let (mut first, mut second) = (test.consume(None), test.consume(None));
+    let visit = test.visit(EntryId::MAX, 1, 1);
+    test.answer(visit, vec![Value::Nil, Value::Nil], 0);
+    test.table.changed("s", test.at(1));
+    let visit = test.visit(EntryId::MAX, 1, 1);
+    test.answer(visit, vec![last("7-0"), Value::Nil, found(&["7-0"])], 1);
+    assert_eq!(ids(&mut first), ["7-0"]);
+    assert!(test.table.next_visit().is_none(), "there is no more");
+    test.table.changed("s", test.at(2));
+    let visit = test.visit(EntryId::MAX, 1, 1);
+    test.answer(visit, vec![last("9-0"), Value::Nil, found(&["8-0"])], 2);
+    assert_eq!(ids(&mut second), ["8-0"]);
+    let _third = test.consume(None);
+    let visit = test.table.next_visit().expect("one is left");
+    assert_eq!(visit.tries.len(), 1);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 mod cli;
 
-/// A request is a few small allocations on both sides of Redis; this one makes them cheaper by a
-/// sixth of the server's processor time (`cargo xtask bench`).
+/// A request is a few small allocations on both sides of Redis; with this one an add takes about an
+/// eighth less of the server's processor time than with the system's, measured in turns.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

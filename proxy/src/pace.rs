@@ -1,11 +1,11 @@
 //! How many entries to ask for at once.
 
 use streamgate_protocol::StreamEntry;
-use streamgate_protocol::message::entry_bytes;
+use streamgate_protocol::message::{Credit, entry_bytes};
 
 /// Bytes that a page should have: enough that a round trip is worth it, few enough that many
 /// pages under way are no burden.
-pub(crate) const PAGE_BYTES: u64 = 256 * 1024;
+const PAGE_BYTES: u64 = 256 * 1024;
 
 /// Entries of a page while nothing is known of their size: of the largest there are, 16 MiB each,
 /// they are bearable.
@@ -35,6 +35,14 @@ impl Pace {
     /// Entries to ask for; at least 1.
     pub(crate) fn count(self) -> u64 {
         self.count
+    }
+
+    /// Entries to ask for where there is only so much room, as much fewer as it has fewer bytes
+    /// than a page; at least 1.
+    pub(crate) fn within(self, room: Credit) -> u64 {
+        let part = room.bytes.min(PAGE_BYTES);
+        let count = self.count.min(room.entries);
+        (count.saturating_mul(part) / PAGE_BYTES).max(1)
     }
 
     /// Learns from entries that came.
@@ -76,5 +84,22 @@ mod tests {
         assert_eq!(pace.count(), GROWTH);
         pace.saw(&[]);
         assert_eq!(pace.count(), GROWTH);
+    }
+
+    #[test]
+    fn little_room_is_asked_little_for_and_never_nothing() {
+        let room = |entries, bytes| Credit { entries, bytes };
+        let mut pace = Pace::new();
+        pace.saw(&entries(1_000, 0));
+        for (room, count) in [
+            (room(u64::MAX, u64::MAX), MAX_PAGE),
+            (room(10, PAGE_BYTES), 10),
+            (room(u64::MAX, PAGE_BYTES / 4), MAX_PAGE / 4),
+            (room(10, PAGE_BYTES / 2), 5),
+            (room(10, 1), 1),
+            (room(0, 0), 1),
+        ] {
+            assert_eq!(pace.within(room), count, "{room:?}");
+        }
     }
 }

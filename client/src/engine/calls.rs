@@ -33,8 +33,7 @@ struct Queued {
 pub(super) struct InFlight {
     pub(super) id: u64,
     pub(super) read_only: bool,
-    /// Of a subscription.
-    /// Apart, so that calls, of which there are many more, stay small.
+    /// Of a subscription; apart, so that calls, of which there are many more, stay small.
     pub(super) window: Option<Box<Window>>,
     bytes: usize,
 }

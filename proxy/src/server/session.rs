@@ -240,26 +240,20 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             subscription,
             credit,
         } = subscribe;
-        let mut subscription = Some(subscription);
-        let begun = poll_fn(|cx| {
-            let begin = |subscription| {
-                let Self {
-                    subscriptions,
-                    backend,
-                    ..
-                } = self;
-                subscriptions.begin(ticket, *backend, subscription, credit, cx)
-            };
-            Poll::Ready(subscription.take().map(begin))
-        });
-        match begun.await {
-            Some(Ok(subscriber)) => {
+        let opened = self
+            .subscriptions
+            .open(ticket, self.backend, subscription, credit);
+        match opened {
+            Ok(subscriber) => {
+                poll_fn(|cx| {
+                    self.subscriptions.begin(ticket, &subscriber, cx);
+                    Poll::Ready(())
+                })
+                .await;
                 self.requests
                     .lasts(ticket, Lasting::Subscription(subscriber));
             }
-            Some(Err(error)) => self.answer(ticket, Err(error)),
-            // The closure is called once.
-            None => {}
+            Err(error) => self.answer(ticket, Err(error)),
         }
     }
 

@@ -11,7 +11,6 @@ use super::start;
 use super::{Follower, State};
 use crate::entry_id::EntryId;
 use crate::follow::Followed;
-use crate::pace::PAGE_BYTES;
 use crate::redis::batch::invalid_id;
 use crate::redis::range::{Range, RangeRead, entry_id};
 use crate::redis::standing::{Standing, Taken};
@@ -76,15 +75,7 @@ impl Follower {
     }
 
     pub(super) fn read(&self, room: Credit) -> State {
-        let count = self.pace.count().min(room.entries);
-        let small_room = room.bytes < PAGE_BYTES;
-        let count = if small_room {
-            // As much less as there is less room.
-            (count.saturating_mul(room.bytes) / PAGE_BYTES).max(1)
-        } else {
-            count
-        };
-        State::Reading(self.page(self.standing.read(count)))
+        State::Reading(self.page(self.standing.read(self.pace.within(room))))
     }
 
     fn page(&self, read: RangeRead) -> Turn<Range> {

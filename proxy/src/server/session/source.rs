@@ -9,7 +9,7 @@ use streamgate_protocol::text::Text;
 use streamgate_protocol::{CacheError, CacheResult, Operation, StreamEntry};
 
 use super::load::{Held, Load};
-use crate::pace::{PAGE_BYTES, Pace};
+use crate::pace::Pace;
 use crate::{Backend, Follow, Followed, Segment};
 
 /// What a subscription is pushed from.
@@ -114,9 +114,10 @@ impl Consumer<'_> {
         if self.load.is_full() {
             return 1;
         }
-        let count = self.batch.min(room.entries).min(self.pace.count());
-        let part = room.bytes.min(PAGE_BYTES);
-        (count.saturating_mul(part) / PAGE_BYTES).max(1)
+        self.pace.within(Credit {
+            entries: room.entries.min(self.batch),
+            ..room
+        })
     }
 
     fn read(&mut self, count: u64) {

@@ -61,8 +61,6 @@ struct State<'b> {
     /// Absent once it is over.
     source: Option<Source<'b>>,
     account: Account,
-    /// The first item says where a tail stands, and is not held by the credit.
-    begun: bool,
     /// Until a tail's first item is there.
     asking: Option<Asking>,
     /// The call of those that are starved that it is listed for.
@@ -78,40 +76,49 @@ struct Running<'b> {
 }
 
 impl<'b> Subscriptions<'b> {
-    /// Begins a subscription: what it asks of the backend is asked when this returns.
+    /// Opens a subscription. It asks nothing of the backend before it is begun.
     ///
     /// # Errors
     ///
     /// It is not a valid one.
-    pub(super) fn begin(
+    pub(super) fn open(
         &mut self,
         ticket: Ticket,
         backend: &'b dyn Backend,
         subscription: Subscription<'_>,
         credit: Credit,
-        cx: &mut Context<'_>,
     ) -> CacheResult<Subscriber<'b>> {
         let source = Source::open(backend, subscription, &self.load)?;
         let asking = matches!(source, Source::Tail(_)).then(|| self.load.ask());
-        let account = Account::new(credit);
         let subscriber = Subscriber(Arc::new(Mutex::new(State {
             source: Some(source),
-            account,
-            begun: false,
+            account: Account::new(credit),
             asking,
             starved: None,
             waker: None,
         })));
-        // Whatever waits to be pushed already: or what is asked for behind it would come before it.
-        if let Poll::Ready(Some(item)) = subscriber.lock().poll(cx, account.left()) {
-            self.ready.lock().push(Pushed { ticket, item });
-        }
         self.running.push(Running {
             ticket,
             subscriber: subscriber.clone(),
             ready: self.ready.clone(),
         });
         Ok(subscriber)
+    }
+
+    /// Begins a subscription that was opened: what it asks of the backend is asked when this
+    /// returns.
+    pub(super) fn begin(
+        &mut self,
+        ticket: Ticket,
+        subscriber: &Subscriber<'b>,
+        cx: &mut Context<'_>,
+    ) {
+        let mut state = subscriber.lock();
+        let room = state.account.left();
+        // Whatever waits to be pushed already: or what is asked for behind it would come before it.
+        if let Poll::Ready(Some(item)) = state.poll(cx, room) {
+            self.ready.lock().push(Pushed { ticket, item });
+        }
     }
 
     /// What is to be pushed next, if there is `room` for it. What is asked of the backend goes on
@@ -221,7 +228,7 @@ impl State<'_> {
                 waker => *waker = Some(cx.waker().clone()),
             },
             Poll::Ready(Ok(followed)) => {
-                (self.begun, self.asking) = (true, None);
+                self.asking = None;
                 if let Followed::Segment(segment) = followed {
                     self.account.use_up(segment.cost());
                 }

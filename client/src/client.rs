@@ -14,6 +14,7 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply, StreamEntry};
 use tokio::sync::{mpsc, watch};
 
+use self::call::Call;
 use crate::driver::Command;
 use crate::engine::ConnectionState;
 
@@ -152,8 +153,8 @@ impl Client {
         }
     }
 
-    pub(crate) async fn request(&self, operation: Operation<'static>) -> CacheResult<Reply> {
-        call::run(&self.shared, operation).await
+    fn request(&self, operation: Operation<'static>) -> Call<'_> {
+        Call::new(&self.shared, operation)
     }
 }
 

@@ -9,6 +9,7 @@ mod error;
 mod follow;
 mod hub;
 mod range;
+mod resp;
 mod standing;
 mod subscribe;
 
@@ -21,8 +22,8 @@ use crate::backend::{Backend, Progress};
 use crate::follow::Follow;
 
 use self::batch::{Batch, Outcome};
-use self::commands::Commands;
-use self::connection::{MAX_PIPELINES, Server};
+use self::commands::{Commands, MAX_PIPELINES};
+use self::connection::Server;
 use self::follow::{Follower, Pages};
 use self::hub::{Hub, MAX_WAITS};
 

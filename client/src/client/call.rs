@@ -1,5 +1,8 @@
 //! One call, from a handle's side.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
 use tokio::sync::oneshot;
 
@@ -8,23 +11,72 @@ use super::guard::{CancelOnDrop, Slot};
 use crate::driver::Command;
 
 /// Sends the call in its first poll, and waits for its answer.
-pub(super) async fn run(shared: &Shared, operation: Operation<'static>) -> CacheResult<Reply> {
-    let _slot = Slot::take(shared)?;
+///
+/// Written by hand, since an `async` function holds its operation in several places, and there is a
+/// call for each operation of a busy client.
+pub(crate) struct Call<'a> {
+    shared: &'a Shared,
+    state: State<'a>,
+}
+
+enum State<'a> {
+    New(Operation<'static>),
+    Sent(Sent<'a>),
+    Over,
+}
+
+struct Sent<'a> {
+    result: oneshot::Receiver<CacheResult<Reply>>,
+    read_only: bool,
+    cancel: CancelOnDrop<&'a Shared>,
+    _slot: Slot<&'a Shared>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) const fn new(shared: &'a Shared, operation: Operation<'static>) -> Self {
+        let state = State::New(operation);
+        Self { shared, state }
+    }
+}
+
+impl Future for Call<'_> {
+    type Output = CacheResult<Reply>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if matches!(this.state, State::New(_))
+            && let State::New(operation) = std::mem::replace(&mut this.state, State::Over)
+        {
+            this.state = State::Sent(send(this.shared, operation)?);
+        }
+        // Otherwise it was polled after its end, which no caller does.
+        let State::Sent(sent) = &mut this.state else {
+            return Poll::Pending;
+        };
+        let result = ready!(Pin::new(&mut sent.result).poll(cx));
+        sent.cancel.disarm();
+        // Without a result the driver was dropped, as with its runtime.
+        let gone = |_| Err(CacheError::lost(sent.read_only, "the driver is gone"));
+        let result = result.unwrap_or_else(gone);
+        this.state = State::Over;
+        Poll::Ready(result)
+    }
+}
+
+fn send<'a>(shared: &'a Shared, operation: Operation<'static>) -> CacheResult<Sent<'a>> {
+    let slot = Slot::take(shared)?;
     let id = shared.new_id();
     let read_only = operation.is_read_only();
     let (answer, result) = oneshot::channel();
-    let command = Command::Call {
+    shared.send(Command::Call {
         id,
         operation,
         answer,
-    };
-    shared.send(command)?;
-    let mut cancel = CancelOnDrop::new(shared, id);
-    let result = result.await;
-    cancel.disarm();
-    match result {
-        Ok(result) => result,
-        // The driver was dropped, as with its runtime, with the call inside.
-        Err(_) => Err(CacheError::lost(read_only, "the driver is gone")),
-    }
+    })?;
+    Ok(Sent {
+        result,
+        read_only,
+        cancel: CancelOnDrop::new(shared, id),
+        _slot: slot,
+    })
 }

@@ -1,5 +1,6 @@
 //! The six operations of a handle.
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use streamgate_protocol::{CacheResult, Operation, StreamEntry, StreamingBackend};
 
@@ -20,7 +21,9 @@ impl StreamingBackend for Client {
                 .collect(),
             maxlen: maxlen.map(|n| n as u64),
         };
-        Box::pin(async move { self.request(operation).await?.into_added() })
+        self.request(operation)
+            .map(|reply| reply?.into_added())
+            .boxed()
     }
 
     fn stream_read_latest<'a>(
@@ -32,7 +35,9 @@ impl StreamingBackend for Client {
             stream: owned(stream_key),
             count: count as u64,
         };
-        Box::pin(async move { self.request(operation).await?.into_entries() })
+        self.request(operation)
+            .map(|reply| reply?.into_entries())
+            .boxed()
     }
 
     fn stream_read<'a>(
@@ -43,7 +48,9 @@ impl StreamingBackend for Client {
         block_ms: Option<usize>,
     ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
         let operation = read(stream_key, last_id, count, block_ms);
-        Box::pin(async move { self.request(operation).await?.into_entries() })
+        self.request(operation)
+            .map(|reply| reply?.into_entries())
+            .boxed()
     }
 
     fn stream_create_group<'a>(
@@ -57,7 +64,9 @@ impl StreamingBackend for Client {
             group: owned(group_name),
             id: owned(id),
         };
-        Box::pin(async move { self.request(operation).await?.into_done() })
+        self.request(operation)
+            .map(|reply| reply?.into_done())
+            .boxed()
     }
 
     fn stream_read_group<'a>(
@@ -75,7 +84,9 @@ impl StreamingBackend for Client {
             count: count as u64,
             block_ms: block_ms.map(|ms| ms as u64),
         };
-        Box::pin(async move { self.request(operation).await?.into_entries() })
+        self.request(operation)
+            .map(|reply| reply?.into_entries())
+            .boxed()
     }
 
     fn stream_ack<'a>(
@@ -89,7 +100,9 @@ impl StreamingBackend for Client {
             group: owned(group_name),
             ids: ids.iter().cloned().map(Into::into).collect(),
         };
-        Box::pin(async move { self.request(operation).await?.into_done() })
+        self.request(operation)
+            .map(|reply| reply?.into_done())
+            .boxed()
     }
 }
 

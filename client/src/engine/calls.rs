@@ -45,12 +45,13 @@ impl InFlight {
 }
 
 /// In the order they came; those in flight sorted by id, which is nearly the same order, so that
-/// a lookup is a binary search and an insertion nearly always a push.
+/// a lookup is a binary search, an insertion nearly always a push and a removal nearly always of
+/// the first.
 #[derive(Debug)]
 pub(super) struct Calls {
     queued: VecDeque<Queued>,
     queued_bytes: usize,
-    in_flight: Vec<InFlight>,
+    in_flight: VecDeque<InFlight>,
     in_flight_bytes: usize,
     granted: usize,
     queue_timeout_ms: u64,
@@ -63,7 +64,7 @@ impl Calls {
         Self {
             queued: VecDeque::new(),
             queued_bytes: 0,
-            in_flight: Vec::new(),
+            in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             granted: MIN_REQUESTS_IN_FLIGHT as usize,
             queue_timeout_ms: u64::from(queue_timeout_ms),
@@ -154,7 +155,7 @@ impl Calls {
     /// What was in flight with this id; it no longer is.
     pub(super) fn answered(&mut self, id: u64) -> Option<InFlight> {
         let place = self.in_flight.binary_search_by_key(&id, |call| call.id);
-        let call = self.in_flight.remove(place.ok()?);
+        let call = self.in_flight.remove(place.ok()?)?;
         self.in_flight_bytes -= call.bytes;
         Some(call)
     }
@@ -173,7 +174,7 @@ impl Calls {
     }
 
     /// The calls in flight, the oldest first; there are none afterwards.
-    pub(super) fn lose_in_flight(&mut self) -> Vec<InFlight> {
+    pub(super) fn lose_in_flight(&mut self) -> VecDeque<InFlight> {
         self.in_flight_bytes = 0;
         std::mem::take(&mut self.in_flight)
     }

@@ -67,8 +67,12 @@ pub(super) fn pair(value: Value) -> CacheResult<[Value; 2]> {
 
 /// What `XINFO STREAM` says. An `ERR` means that there is no such stream.
 pub(super) fn facts(value: Value) -> CacheResult<Facts> {
-    let Value::Map(facts) = settle(value)? else {
-        return Err(error::unexpected("facts about a stream"));
+    let facts = match settle(value)? {
+        // RESP3.
+        Value::Map(facts) => facts,
+        // RESP2: names and values in turns.
+        Value::Array(list) => in_pairs(list),
+        _ => return Err(error::unexpected("facts about a stream")),
     };
     let (mut first, mut last_generated, mut length, mut added) = (None, None, None, None);
     let number = |value: &Value| match value {
@@ -164,6 +168,15 @@ pub(super) fn entry(value: Value) -> CacheResult<StreamEntry> {
         (Some(id), Some(fields), None) => Ok((text(id)?, pairs(fields)?)),
         _ => Err(error::unexpected("an entry of an id and fields")),
     }
+}
+
+fn in_pairs(list: Vec<Value>) -> Vec<(Value, Value)> {
+    let mut pairs = Vec::with_capacity(list.len() / 2);
+    let mut list = list.into_iter();
+    while let (Some(first), Some(second)) = (list.next(), list.next()) {
+        pairs.push((first, second));
+    }
+    pairs
 }
 
 fn pairs(value: Value) -> CacheResult<Vec<(String, String)>> {

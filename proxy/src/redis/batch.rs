@@ -3,19 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, Value};
+use redis::Value;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
 use tokio::time::Instant;
 
 use super::commands::{Commands, Failure};
 use super::hub::{Attempt, Hub, Place, Turn, Wait};
+use super::resp::Packed;
 use super::{answer, command, error};
 use crate::entry_id::EntryId;
 
+/// Bytes that a command usually has, at most: room for it is made beforehand.
+const USUAL_BYTES: usize = 256;
+
 /// Operations, encoded.
 pub(super) struct Batch {
-    pipeline: Pipeline,
+    packed: Packed,
     calls: Vec<Call>,
 }
 
@@ -75,26 +79,25 @@ impl Batch {
         operations: impl ExactSizeIterator<Item = Operation<'a>>,
         hub: &Hub,
     ) -> Self {
-        let mut pipeline = Pipeline::with_capacity(operations.len());
+        let mut packed = Packed::with_capacity(operations.len() * USUAL_BYTES);
         let mut calls = Vec::with_capacity(operations.len());
         for operation in operations {
             calls.push(match operation.validate() {
-                Ok(()) => call(&operation, &mut pipeline, hub),
+                Ok(()) => call(&operation, &mut packed, hub),
                 Err(error) => Call::Answered(Err(error)),
             });
         }
-        Self { pipeline, calls }
+        Self { packed, calls }
     }
 
     /// Sends the commands and waits for their answers; one outcome for each operation, in order.
     pub(super) async fn run(self, commands: &Commands, hub: &Hub) -> Vec<Outcome> {
-        let Self { pipeline, calls } = self;
-        let mut values = if pipeline.is_empty() {
+        let Self { packed, calls } = self;
+        let mut values = if packed.is_empty() {
             Ok(Vec::new().into_iter())
         } else {
-            commands.send(&pipeline).await.map(Vec::into_iter)
+            commands.send(packed).await.map(Vec::into_iter)
         };
-        drop(pipeline);
         calls
             .into_iter()
             .map(|call| match call {
@@ -200,22 +203,23 @@ impl GroupWait {
     }
 }
 
-fn call(operation: &Operation<'_>, pipeline: &mut Pipeline, hub: &Hub) -> Call {
-    let mut send = |cmd: Cmd, expected: Expected| {
-        pipeline.add_command(cmd);
-        Call::Sent {
-            expected,
-            read_only: operation.is_read_only(),
-        }
+fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
+    let sent = |expected| Call::Sent {
+        expected,
+        read_only: operation.is_read_only(),
     };
     match operation {
         Operation::Add {
             stream,
             fields,
             maxlen,
-        } => send(command::add(stream, fields, *maxlen), Expected::Id),
+        } => {
+            command::add(packed, stream, fields, *maxlen);
+            sent(Expected::Id)
+        }
         Operation::ReadLatest { stream, count } => {
-            send(command::read_latest(stream, *count), Expected::Latest)
+            command::read_latest(packed, stream, *count);
+            sent(Expected::Latest)
         }
         Operation::Read {
             stream,
@@ -232,20 +236,22 @@ fn call(operation: &Operation<'_>, pipeline: &mut Pipeline, hub: &Hub) -> Call {
                 // The last id that a stream ever gave could be greater than that of its last
                 // entry, if that was deleted. To read on, both are the same, and only `XINFO`
                 // knows the former: it would send the first entry as well.
-                "$" => send(command::read_latest(stream, 1), Expected::Last { wait }),
+                "$" => {
+                    command::read_latest(packed, stream, 1);
+                    sent(Expected::Last { wait })
+                }
                 // Newer Redis gives it a meaning that older Redis and other backends do not know.
                 "+" => Call::Answered(Err(invalid_id())),
                 id => {
+                    command::read(packed, stream, id, *count);
                     let last_id = id.to_owned();
-                    send(
-                        command::read(stream, id, *count),
-                        Expected::After { last_id, wait },
-                    )
+                    sent(Expected::After { last_id, wait })
                 }
             }
         }
         Operation::CreateGroup { stream, group, id } => {
-            send(command::create_group(stream, group, id), Expected::Done)
+            command::create_group(packed, stream, group, id);
+            sent(Expected::Done)
         }
         Operation::ReadGroup {
             stream,
@@ -264,12 +270,13 @@ fn call(operation: &Operation<'_>, pipeline: &mut Pipeline, hub: &Hub) -> Call {
                 Some((Turn::Try(attempt), wait)) => Some((attempt, wait)),
                 None => None,
             };
-            let cmd = command::read_group(stream, group, consumer, *count);
-            send(cmd, Expected::Group { wait })
+            command::read_group(packed, stream, group, consumer, *count);
+            sent(Expected::Group { wait })
         }
         Operation::Ack { ids, .. } if ids.is_empty() => Call::Answered(Ok(Reply::Done {})),
         Operation::Ack { stream, group, ids } => {
-            send(command::ack(stream, group, ids), Expected::Done)
+            command::ack(packed, stream, group, ids);
+            sent(Expected::Done)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The Redis commands of the six operations and of tails. None of them blocks.
 
-use redis::Cmd;
+use redis::Pipeline;
 use streamgate_protocol::text::Text;
 
 use crate::entry_id::EntryId;
@@ -8,107 +8,131 @@ use crate::entry_id::EntryId;
 /// Redis reads numbers as signed; what is more than that has no effect.
 const MAX_NUMBER: u64 = i64::MAX as u64;
 
-/// Bytes of the words and numbers of a command, beside what the caller gives.
-const ROOM: usize = 64;
+/// Takes commands one after the other.
+pub(super) trait Commands {
+    /// Begins a command. Exactly so many arguments follow.
+    fn command(&mut self, name: &str, arguments: usize);
 
-pub(super) fn add(stream: &str, fields: &[(Text<'_>, Text<'_>)], maxlen: Option<u64>) -> Cmd {
-    let bytes: usize = fields
-        .iter()
-        .map(|(field, value)| field.len() + value.len())
-        .sum();
-    let mut cmd = Cmd::with_capacity(6 + 2 * fields.len(), ROOM + stream.len() + bytes);
-    cmd.arg("XADD").arg(stream);
+    fn argument(&mut self, argument: &[u8]);
+}
+
+/// For connections of redis-rs.
+impl Commands for Pipeline {
+    fn command(&mut self, name: &str, _arguments: usize) {
+        self.cmd(name);
+    }
+
+    fn argument(&mut self, argument: &[u8]) {
+        self.arg(argument);
+    }
+}
+
+pub(super) fn add(
+    to: &mut impl Commands,
+    stream: &str,
+    fields: &[(Text<'_>, Text<'_>)],
+    maxlen: Option<u64>,
+) {
+    let limit = if maxlen.is_some() { 3 } else { 0 };
+    to.command("XADD", 2 + limit + 2 * fields.len());
+    text(to, stream);
     if let Some(maxlen) = maxlen {
-        cmd.arg("MAXLEN").arg("~").arg(maxlen.min(MAX_NUMBER));
+        text(to, "MAXLEN");
+        text(to, "~");
+        number(to, maxlen);
     }
-    cmd.arg("*");
+    text(to, "*");
     for (field, value) in fields {
-        cmd.arg(&**field).arg(&**value);
+        text(to, field);
+        text(to, value);
     }
-    cmd
 }
 
-pub(super) fn read_latest(stream: &str, count: u64) -> Cmd {
-    let mut cmd = Cmd::with_capacity(6, ROOM + stream.len());
-    cmd.arg("XREVRANGE")
-        .arg(stream)
-        .arg("+")
-        .arg("-")
-        .arg("COUNT")
-        .arg(count.min(MAX_NUMBER));
-    cmd
+pub(super) fn read_latest(to: &mut impl Commands, stream: &str, count: u64) {
+    to.command("XREVRANGE", 5);
+    texts(to, &[stream, "+", "-", "COUNT"]);
+    number(to, count);
 }
 
-pub(super) fn read(stream: &str, last_id: &str, count: u64) -> Cmd {
-    let mut cmd = Cmd::with_capacity(6, ROOM + stream.len() + last_id.len());
-    cmd.arg("XREAD").arg("COUNT").arg(count.min(MAX_NUMBER));
-    cmd.arg("STREAMS").arg(stream).arg(last_id);
-    cmd
+pub(super) fn read(to: &mut impl Commands, stream: &str, last_id: &str, count: u64) {
+    to.command("XREAD", 5);
+    text(to, "COUNT");
+    number(to, count);
+    texts(to, &["STREAMS", stream, last_id]);
 }
 
-pub(super) fn read_after(stream: &str, after: EntryId, count: u64) -> Cmd {
-    read(stream, &after.to_string(), count)
+pub(super) fn read_after(to: &mut impl Commands, stream: &str, after: EntryId, count: u64) {
+    read(to, stream, &after.to_string(), count);
 }
 
 /// From an id on, that included.
-pub(super) fn range_from(stream: &str, from: EntryId, count: u64) -> Cmd {
-    let mut cmd = Cmd::with_capacity(6, ROOM + stream.len());
-    cmd.arg("XRANGE").arg(stream).arg(from.to_string()).arg("+");
-    cmd.arg("COUNT").arg(count.min(MAX_NUMBER));
-    cmd
+pub(super) fn range_from(to: &mut impl Commands, stream: &str, from: EntryId, count: u64) {
+    to.command("XRANGE", 5);
+    texts(to, &[stream, &from.to_string(), "+", "COUNT"]);
+    number(to, count);
 }
 
 /// Backwards from an id on, that included.
-pub(super) fn range_back_from(stream: &str, from: EntryId, count: u64) -> Cmd {
-    let mut cmd = Cmd::with_capacity(6, ROOM + stream.len());
-    cmd.arg("XREVRANGE")
-        .arg(stream)
-        .arg(from.to_string())
-        .arg("-");
-    cmd.arg("COUNT").arg(count.min(MAX_NUMBER));
-    cmd
+pub(super) fn range_back_from(to: &mut impl Commands, stream: &str, from: EntryId, count: u64) {
+    to.command("XREVRANGE", 5);
+    texts(to, &[stream, &from.to_string(), "-", "COUNT"]);
+    number(to, count);
 }
 
-pub(super) fn length(stream: &str) -> Cmd {
-    let mut cmd = Cmd::with_capacity(2, ROOM + stream.len());
-    cmd.arg("XLEN").arg(stream);
-    cmd
+pub(super) fn length(to: &mut impl Commands, stream: &str) {
+    to.command("XLEN", 1);
+    text(to, stream);
 }
 
-pub(super) fn info(stream: &str) -> Cmd {
-    let mut cmd = Cmd::with_capacity(3, ROOM + stream.len());
-    cmd.arg("XINFO").arg("STREAM").arg(stream);
-    cmd
+pub(super) fn info(to: &mut impl Commands, stream: &str) {
+    to.command("XINFO", 2);
+    texts(to, &["STREAM", stream]);
 }
 
-pub(super) fn create_group(stream: &str, group: &str, id: &str) -> Cmd {
-    let mut cmd = Cmd::with_capacity(6, ROOM + stream.len() + group.len() + id.len());
-    cmd.arg("XGROUP")
-        .arg("CREATE")
-        .arg(stream)
-        .arg(group)
-        .arg(id)
-        .arg("MKSTREAM");
-    cmd
+pub(super) fn create_group(to: &mut impl Commands, stream: &str, group: &str, id: &str) {
+    to.command("XGROUP", 5);
+    texts(to, &["CREATE", stream, group, id, "MKSTREAM"]);
 }
 
-pub(super) fn read_group(stream: &str, group: &str, consumer: &str, count: u64) -> Cmd {
-    let mut cmd = Cmd::with_capacity(9, ROOM + stream.len() + group.len() + consumer.len());
-    cmd.arg("XREADGROUP").arg("GROUP").arg(group).arg(consumer);
-    cmd.arg("COUNT")
-        .arg(count.min(MAX_NUMBER))
-        .arg("STREAMS")
-        .arg(stream)
-        .arg(">");
-    cmd
+pub(super) fn read_group(
+    to: &mut impl Commands,
+    stream: &str,
+    group: &str,
+    consumer: &str,
+    count: u64,
+) {
+    to.command("XREADGROUP", 8);
+    texts(to, &["GROUP", group, consumer, "COUNT"]);
+    number(to, count);
+    texts(to, &["STREAMS", stream, ">"]);
 }
 
-pub(super) fn ack(stream: &str, group: &str, ids: &[Text<'_>]) -> Cmd {
-    let bytes: usize = ids.iter().map(|id| id.len()).sum();
-    let mut cmd = Cmd::with_capacity(3 + ids.len(), ROOM + stream.len() + group.len() + bytes);
-    cmd.arg("XACK").arg(stream).arg(group);
+pub(super) fn ack(to: &mut impl Commands, stream: &str, group: &str, ids: &[Text<'_>]) {
+    to.command("XACK", 2 + ids.len());
+    texts(to, &[stream, group]);
     for id in ids {
-        cmd.arg(&**id);
+        text(to, id);
     }
-    cmd
+}
+
+/// Whatever is put between is done at one moment.
+pub(super) fn transaction<C: Commands>(to: &mut C, between: impl FnOnce(&mut C)) {
+    to.command("MULTI", 0);
+    between(to);
+    to.command("EXEC", 0);
+}
+
+fn text(to: &mut impl Commands, text: &str) {
+    to.argument(text.as_bytes());
+}
+
+fn texts(to: &mut impl Commands, texts: &[&str]) {
+    for argument in texts {
+        text(to, argument);
+    }
+}
+
+fn number(to: &mut impl Commands, number: u64) {
+    let mut digits = itoa::Buffer::new();
+    text(to, digits.format(number.min(MAX_NUMBER)));
 }

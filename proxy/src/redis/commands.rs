@@ -2,13 +2,16 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, PushInfo, PushKind, RedisError, Value};
+use redis::{RedisError, Value};
 use streamgate_protocol::{CacheError, CacheResult};
 use tokio::sync::Semaphore;
 
 use super::connection::{Backoff, Server};
 use super::error;
+use super::resp::{Connection, Packed};
+
+/// Pipelines that are under way, at most: far more than it takes to keep Redis busy.
+pub(super) const MAX_PIPELINES: usize = 64 * 1024;
 
 /// Shares one connection among all callers.
 #[derive(Clone)]
@@ -32,13 +35,11 @@ struct Shared {
 /// A connection's generation tells the news of an old one's end from that of its successor's.
 struct Slot {
     generation: u64,
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
 }
 
 impl Commands {
-    /// `max_pipelines` is at most [`MAX_PIPELINES`](super::connection::MAX_PIPELINES).
     pub(super) async fn connect(server: Server, max_pipelines: usize) -> CacheResult<Self> {
-        let address = server.address();
         let slot = Mutex::new(Slot {
             generation: 0,
             connection: None,
@@ -49,34 +50,27 @@ impl Commands {
             slot,
             pipelines,
         });
-        let connected = attempt(&shared.server, Arc::downgrade(&shared), 0).await;
-        let connection = connected.map_err(|error| error::unconnected(&error, &address))?;
+        let connection = attempt(&shared.server, Arc::downgrade(&shared), 0).await?;
         shared.slot().connection = Some(connection);
         Ok(Self(shared))
     }
 
     /// Sends commands as one pipeline. They are queued before this future first yields, so that
     /// Redis carries out pipelines in the order in which their futures were first polled.
-    pub(super) async fn send(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Failure> {
+    pub(super) async fn send(&self, packed: Packed) -> Result<Vec<Value>, Failure> {
         let Ok(_place) = self.0.pipelines.try_acquire() else {
             return Err(Failure::NotSent(error::overloaded()));
         };
-        let (generation, connection) = {
+        let sent = {
             let slot = self.0.slot();
-            (slot.generation, slot.connection.clone())
+            slot.connection
+                .as_ref()
+                .map(|connection| connection.send(packed))
         };
         let disconnected = || Failure::NotSent(error::disconnected(&self.0.server.address()));
-        let mut connection = connection.ok_or_else(disconnected)?;
-        // Not constrained: a task whose budget is spent would yield before the commands are queued.
-        let answer = tokio::task::unconstrained(connection.send_packed_commands(
-            pipeline,
-            0,
-            pipeline.len(),
-        ));
-        answer.await.map_err(|error| {
-            self.0.lost(generation);
-            Failure::NoAnswer(error)
-        })
+        sent.ok_or_else(disconnected)?
+            .await
+            .map_err(Failure::NoAnswer)
     }
 }
 
@@ -86,8 +80,7 @@ impl Shared {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Replaces the connection of that generation, unless it is being replaced already. One that
-    /// was silent for too long is replaced as well: its peer may be gone without a word.
+    /// Replaces the connection of that generation, unless it is being replaced already.
     fn lost(self: &Arc<Self>, generation: u64) {
         {
             let mut slot = self.slot();
@@ -131,17 +124,11 @@ async fn attempt(
     server: &Server,
     shared: Weak<Shared>,
     generation: u64,
-) -> redis::RedisResult<MultiplexedConnection> {
-    server
-        .connect(
-            move |push: PushInfo| -> Result<(), std::convert::Infallible> {
-                if push.kind == PushKind::Disconnection
-                    && let Some(shared) = shared.upgrade()
-                {
-                    shared.lost(generation);
-                }
-                Ok(())
-            },
-        )
-        .await
+) -> CacheResult<Connection> {
+    let ended = move || {
+        if let Some(shared) = shared.upgrade() {
+            shared.lost(generation);
+        }
+    };
+    Connection::open(server.info(), ended).await
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, RedisResult};
+use redis::io::tcp::TcpSettings;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisResult,
+};
 use streamgate_protocol::{CacheError, CacheResult};
 
 /// How long Redis may be silent before it is taken for hung. Nothing that is sent blocks inside
@@ -12,11 +15,6 @@ pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a connection may take to be made, its handshake included.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Pipelines that are under way on one connection, at most: far more than it takes to keep Redis
-/// busy. There is a place in the connection's queue for each, because those that waited for one
-/// would be overtaken by those that come later.
-pub(super) const MAX_PIPELINES: usize = 64 * 1024;
 
 /// The pause before the second attempt to reconnect; the first is made at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -45,13 +43,20 @@ impl Server {
             .redis_settings()
             .clone()
             .set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.set_redis_settings(settings)).map_err(wrong)?;
+        let info = info
+            .set_redis_settings(settings)
+            .set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        let client = Client::open(info).map_err(wrong)?;
         Ok(Self { client })
+    }
+
+    pub(super) fn info(&self) -> &ConnectionInfo {
+        self.client.get_connection_info()
     }
 
     /// Host and port, without name and password.
     pub(super) fn address(&self) -> String {
-        self.client.get_connection_info().addr().to_string()
+        self.info().addr().to_string()
     }
 
     /// Makes a connection that reports its pushes, and its end as one of them.
@@ -62,7 +67,6 @@ impl Server {
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_pipeline_buffer_size(MAX_PIPELINES)
             .set_push_sender(pushes);
         self.client
             .get_multiplexed_async_connection_with_config(&config)

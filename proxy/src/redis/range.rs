@@ -1,10 +1,11 @@
 //! The read from where a tail stands. It includes the entry it stands at: if that comes first,
 //! nothing is missing behind it.
 
-use redis::{Pipeline, Value};
+use redis::Value;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheResult, StreamEntry};
 
+use super::command::Commands;
 use super::{answer, command, error};
 use crate::continuity::Facts;
 use crate::entry_id::EntryId;
@@ -40,15 +41,14 @@ pub(super) enum Known {
 }
 
 impl RangeRead {
-    pub(super) fn add_to(self, pipeline: &mut Pipeline, stream: &str) {
-        let range = command::range_from(stream, self.at, self.rows());
+    pub(super) fn add_to(self, commands: &mut impl Commands, stream: &str) {
         if self.checked {
-            pipeline.add_command(redis::cmd("MULTI"));
-            pipeline.add_command(command::info(stream));
-            pipeline.add_command(range);
-            pipeline.add_command(redis::cmd("EXEC"));
+            command::transaction(commands, |commands| {
+                command::info(commands, stream);
+                command::range_from(commands, stream, self.at, self.rows());
+            });
         } else {
-            pipeline.add_command(range);
+            command::range_from(commands, stream, self.at, self.rows());
         }
     }
 

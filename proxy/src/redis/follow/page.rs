@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
-use redis::Pipeline;
 use streamgate_protocol::{CacheResult, StreamEntry};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -16,6 +15,7 @@ use crate::entry_id::EntryId;
 use crate::redis::commands::Commands;
 use crate::redis::error;
 use crate::redis::range::{Range, RangeRead, seen};
+use crate::redis::resp::Packed;
 use crate::segment::Segment;
 
 /// Pages under way at once, of all tails: enough to keep Redis busy, and 8 MiB of usual entries.
@@ -70,9 +70,9 @@ impl Pages {
         read: RangeRead,
     ) -> Turn<Range> {
         self.turn(async move {
-            let mut pipeline = Pipeline::new();
-            read.add_to(&mut pipeline, &stream);
-            read.answered(&mut ask(&commands, &pipeline).await?.into_iter())
+            let mut packed = Packed::default();
+            read.add_to(&mut packed, &stream);
+            read.answered(&mut ask(&commands, packed).await?.into_iter())
         })
     }
 }

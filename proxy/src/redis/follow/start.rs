@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redis::{Pipeline, Value};
+use redis::Value;
 use streamgate_protocol::CacheResult;
 use streamgate_protocol::error::code;
 
@@ -10,6 +10,7 @@ use super::Pages;
 use crate::entry_id::EntryId;
 use crate::pace::Pace;
 use crate::redis::commands::Commands;
+use crate::redis::resp::Packed;
 use crate::redis::standing::Standing;
 use crate::redis::{answer, command, error};
 
@@ -32,9 +33,9 @@ struct Found {
 
 /// Behind the last id that the stream gave.
 pub(super) async fn now(commands: &Commands, stream: &str) -> CacheResult<Start> {
-    let mut pipeline = Pipeline::new();
-    pipeline.add_command(command::info(stream));
-    let standing = match answer::facts(one(ask(commands, &pipeline).await?)) {
+    let mut packed = Packed::default();
+    command::info(&mut packed, stream);
+    let standing = match answer::facts(one(ask(commands, packed).await?)) {
         Ok(facts) => Standing::new(facts.last_generated, Some(facts.added)),
         // There is no such stream.
         Err(error) if error.code() == code::ERR => Standing::new(EntryId::ZERO, Some(0)),
@@ -76,10 +77,10 @@ pub(super) async fn last(
 
 /// Reads a page backwards.
 async fn back(commands: Commands, stream: Arc<str>, end: EntryId, page: u64) -> CacheResult<Found> {
-    let mut pipeline = Pipeline::new();
-    pipeline.add_command(command::range_back_from(&stream, end, page));
-    pipeline.add_command(command::length(&stream));
-    let mut values = ask(&commands, &pipeline).await?.into_iter();
+    let mut packed = Packed::default();
+    command::range_back_from(&mut packed, &stream, end, page);
+    command::length(&mut packed, &stream);
+    let mut values = ask(&commands, packed).await?.into_iter();
     // An answer that is missing is one of unknown shape.
     let mut next = || values.next().unwrap_or(Value::Boolean(false));
     let rows = answer::rows(next())?;
@@ -97,10 +98,10 @@ fn one(values: Vec<Value>) -> Value {
 }
 
 /// Sends commands that only read.
-pub(super) async fn ask(commands: &Commands, pipeline: &Pipeline) -> CacheResult<Vec<Value>> {
+pub(super) async fn ask(commands: &Commands, packed: Packed) -> CacheResult<Vec<Value>> {
     use crate::redis::commands::Failure;
     commands
-        .send(pipeline)
+        .send(packed)
         .await
         .map_err(|failure| match failure {
             Failure::NotSent(error) => error,

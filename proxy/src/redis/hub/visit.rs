@@ -73,17 +73,17 @@ impl Visit {
         let mut pipeline = Pipeline::with_capacity(2 + self.tries.len());
         // First of all, because reading a group is a write and arms nothing.
         if self.find_end {
-            pipeline.add_command(command::read_latest(&self.stream, 1));
+            command::read_latest(&mut pipeline, &self.stream, 1);
         }
         if let Some(read) = self.read {
-            pipeline.add_command(command::read_after(&self.stream, read.after, read.count));
+            command::read_after(&mut pipeline, &self.stream, read.after, read.count);
         }
         if let Some(feed) = self.feed {
             feed.add_to(&mut pipeline, &self.stream);
         }
         for Try { group, consumer } in &self.tries {
-            let read = command::read_group(&self.stream, group, &consumer.name, consumer.count);
-            pipeline.add_command(read);
+            let (name, count) = (&consumer.name, consumer.count);
+            command::read_group(&mut pipeline, &self.stream, group, name, count);
         }
         pipeline
     }

@@ -1,0 +1,114 @@
+//! Making a connection.
+
+use std::sync::Arc;
+
+use redis::{ConnectionAddr, ConnectionInfo, RedisError, Value};
+use streamgate_protocol::{CacheError, CacheResult};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::driver::Driver;
+use super::{Connection, Handle, Packed, Shared};
+use crate::redis::command::Commands;
+use crate::redis::connection::CONNECT_TIMEOUT;
+use crate::redis::error;
+
+impl Connection {
+    /// Connects and signs in. `ended` is called once when the connection is lost after that.
+    ///
+    /// # Errors
+    ///
+    /// `DISCONNECTED` if there is no Redis, otherwise what it answers to the sign-in.
+    pub(in crate::redis) async fn open(
+        info: &ConnectionInfo,
+        ended: impl FnOnce() + Send + 'static,
+    ) -> CacheResult<Self> {
+        let address = info.addr().to_string();
+        let opening = tokio::time::timeout(CONNECT_TIMEOUT, open(info, ended));
+        let opened = opening.await.unwrap_or_else(|_| {
+            let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
+            Err(Refused::Unreachable(late.into()))
+        });
+        opened.map_err(|refused| match refused {
+            Refused::Unreachable(error) => error::unconnected(&error, &address),
+            Refused::Answered(error) => error,
+        })
+    }
+}
+
+enum Refused {
+    Unreachable(RedisError),
+    Answered(CacheError),
+}
+
+async fn open(
+    info: &ConnectionInfo,
+    ended: impl FnOnce() + Send + 'static,
+) -> Result<Connection, Refused> {
+    let unreachable = |error: std::io::Error| Refused::Unreachable(error.into());
+    let connection = match info.addr() {
+        ConnectionAddr::Tcp(host, port) => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await;
+            let stream = stream.map_err(unreachable)?;
+            // What is asked is gathered already.
+            stream.set_nodelay(true).map_err(unreachable)?;
+            start(stream, ended)
+        }
+        #[cfg(unix)]
+        ConnectionAddr::Unix(path) => {
+            let stream = tokio::net::UnixStream::connect(path).await;
+            start(stream.map_err(unreachable)?, ended)
+        }
+        address => {
+            let why = format!("no way to connect to {address}");
+            return Err(Refused::Answered(CacheError::ConfigError(why)));
+        }
+    };
+    let answers = connection.send(sign_in(info)).await;
+    for answer in answers.map_err(Refused::Unreachable)? {
+        if let Value::ServerError(error) = answer {
+            return Err(Refused::Answered(error::answered(&error)));
+        }
+    }
+    Ok(connection)
+}
+
+/// A running connection that is not signed in.
+pub(super) fn start<S>(stream: S, ended: impl FnOnce() + Send + 'static) -> Connection
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let shared = Arc::new(Shared::default());
+    let driver = Driver::new(stream, Arc::clone(&shared));
+    tokio::spawn(async move {
+        if let Some(error) = driver.await {
+            tracing::debug!(%error, "a connection to Redis ended");
+            ended();
+        }
+    });
+    Connection(Arc::new(Handle(shared)))
+}
+
+/// `HELLO` is answered while Redis loads, and refused without a password where there must be one.
+fn sign_in(info: &ConnectionInfo) -> Packed {
+    let settings = info.redis_settings();
+    let mut packed = Packed::default();
+    match settings.password() {
+        None => {
+            packed.command("HELLO", 1);
+            packed.argument(b"2");
+        }
+        Some(password) => {
+            packed.command("HELLO", 4);
+            packed.argument(b"2");
+            packed.argument(b"AUTH");
+            packed.argument(settings.username().unwrap_or("default").as_bytes());
+            packed.argument(password.as_bytes());
+        }
+    }
+    if settings.db() != 0 {
+        packed.command("SELECT", 1);
+        packed.argument(settings.db().to_string().as_bytes());
+    }
+    packed
+}

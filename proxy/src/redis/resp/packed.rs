@@ -1,0 +1,98 @@
+//! Commands as Redis reads them.
+
+use super::super::command::Commands;
+
+/// Commands that are sent together.
+#[derive(Debug, Default)]
+pub(in crate::redis) struct Packed {
+    pub(super) bytes: Vec<u8>,
+    pub(super) commands: usize,
+}
+
+impl Packed {
+    pub(in crate::redis) fn with_capacity(bytes: usize) -> Self {
+        let bytes = Vec::with_capacity(bytes);
+        Self { bytes, commands: 0 }
+    }
+
+    pub(in crate::redis) const fn is_empty(&self) -> bool {
+        self.commands == 0
+    }
+
+    fn length(&mut self, kind: u8, length: usize) {
+        self.bytes.push(kind);
+        let mut digits = itoa::Buffer::new();
+        self.bytes
+            .extend_from_slice(digits.format(length).as_bytes());
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+}
+
+impl Commands for Packed {
+    fn command(&mut self, name: &str, arguments: usize) {
+        self.commands += 1;
+        self.length(b'*', 1 + arguments);
+        self.argument(name.as_bytes());
+    }
+
+    fn argument(&mut self, argument: &[u8]) {
+        self.length(b'$', argument.len());
+        self.bytes.extend_from_slice(argument);
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis::command;
+
+    #[test]
+    fn commands_are_written_as_redis_rs_writes_them() {
+        let fields = [("f".into(), "".into()), ("naïve".into(), "v\r\n".into())];
+        let ids = ["1-1".into(), "2-2".into()];
+        let write = |to: &mut dyn FnMut(&mut Both)| {
+            let mut both = Both::default();
+            to(&mut both);
+            assert_eq!(
+                both.packed.bytes,
+                both.pipeline.get_packed_pipeline(),
+                "{:?}",
+                String::from_utf8_lossy(&both.packed.bytes)
+            );
+            assert_eq!(both.packed.commands, both.pipeline.len());
+        };
+        write(&mut |to| command::add(to, "s", &fields, None));
+        write(&mut |to| command::add(to, "s", &fields, Some(u64::MAX)));
+        write(&mut |to| command::read_latest(to, "s", 10));
+        write(&mut |to| command::read(to, "s", "$", 0));
+        write(&mut |to| command::range_from(to, "s", crate::entry_id::EntryId::MAX, 5));
+        write(&mut |to| command::range_back_from(to, "s", crate::entry_id::EntryId::MAX, 5));
+        write(&mut |to| command::length(to, "s"));
+        write(&mut |to| command::info(to, "s"));
+        write(&mut |to| command::create_group(to, "s", "g", "0"));
+        write(&mut |to| command::read_group(to, "s", "g", "c", 3));
+        write(&mut |to| {
+            command::ack(to, "s", "g", &ids);
+            command::transaction(to, |to| command::length(to, "s"));
+        });
+    }
+
+    #[derive(Default)]
+    struct Both {
+        packed: Packed,
+        pipeline: redis::Pipeline,
+    }
+
+    impl Commands for Both {
+        fn command(&mut self, name: &str, arguments: usize) {
+            self.packed.command(name, arguments);
+            Commands::command(&mut self.pipeline, name, arguments);
+        }
+
+        fn argument(&mut self, argument: &[u8]) {
+            self.packed.argument(argument);
+            self.pipeline.argument(argument);
+        }
+    }
+}

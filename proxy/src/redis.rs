@@ -126,7 +126,10 @@ impl Backend for RedisStreams {
         let outcomes = batch.run(&self.commands, &self.hub);
         let progress = |outcome| match outcome {
             Outcome::Done(result) => Progress::Done(result),
-            Outcome::Waiting(wait) => Progress::Waiting(wait.finish().boxed()),
+            Outcome::Waiting { wait, position } => Progress::Waiting {
+                position,
+                future: wait.finish().boxed(),
+            },
         };
         outcomes
             .map(move |outcomes| outcomes.into_iter().map(progress).collect())
@@ -316,6 +319,6 @@ mod tests {
         assert_eq!(refused.unwrap_err().code(), "OVERLOADED");
         drop(tail);
         let again = streams.perform(vec![read_group(), read()]).await.remove(0);
-        assert!(matches!(again, Progress::Waiting(_)));
+        assert!(matches!(again, Progress::Waiting { .. }));
     }
 }

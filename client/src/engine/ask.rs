@@ -1,8 +1,10 @@
 //! What waits to be sent and then to be answered: a call or a subscription.
 
-use streamgate_protocol::message::{Credit, Subscription};
+use streamgate_protocol::message::{Credit, Start, Subscription};
 use streamgate_protocol::{ClientMessage, Operation};
 
+use super::Millis;
+use super::given::Name;
 use super::window::Window;
 
 /// A request or a subscribe. They share one queue, so that a tail from now on begins between the
@@ -12,12 +14,29 @@ pub(super) struct Ask {
     id: u64,
     /// Nothing else than these two.
     message: ClientMessage<'static>,
+    /// Whether it was sent, so that the server may have done it.
+    pub(super) was_sent: bool,
+    /// When the wait that it asks for is over.
+    wait_ends_at: Option<Millis>,
+    /// The answer that gave entries to a consumer was lost: they are looked for behind this id, in
+    /// what is pending for it, before anything else is asked.
+    pub(super) look_after: Option<String>,
+}
+
+/// What becomes of an ask when the connection is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Once more does no harm.
+    AskAgain,
+    /// Once more, after what it may have been given was looked for.
+    LookAndAskAgain,
+    /// Once more could do it twice.
+    Unknown,
 }
 
 impl Ask {
     pub(super) const fn call(id: u64, operation: Operation<'static>) -> Self {
-        let message = ClientMessage::Request { id, operation };
-        Self { id, message }
+        Self::new(id, ClientMessage::Request { id, operation })
     }
 
     pub(super) const fn subscription(
@@ -25,12 +44,24 @@ impl Ask {
         subscription: Subscription<'static>,
         credit: Credit,
     ) -> Self {
-        let message = ClientMessage::Subscribe {
+        Self::new(
             id,
-            subscription,
-            credit,
-        };
-        Self { id, message }
+            ClientMessage::Subscribe {
+                id,
+                subscription,
+                credit,
+            },
+        )
+    }
+
+    const fn new(id: u64, message: ClientMessage<'static>) -> Self {
+        Self {
+            id,
+            message,
+            was_sent: false,
+            wait_ends_at: None,
+            look_after: None,
+        }
     }
 
     pub(super) const fn id(&self) -> u64 {
@@ -41,6 +72,126 @@ impl Ask {
         &self.message
     }
 
+    /// Asks for no more than what is left of its wait.
+    pub(super) fn prepare(&mut self, now: Millis) {
+        let (Operation::Read { block_ms, .. } | Operation::ReadGroup { block_ms, .. }) =
+            (match &mut self.message {
+                ClientMessage::Request { operation, .. } => operation,
+                _ => return,
+            })
+        else {
+            return;
+        };
+        match (self.wait_ends_at, *block_ms) {
+            (Some(end), _) => *block_ms = end.checked_sub(now).filter(|left| *left > 0),
+            (None, Some(wait)) if wait > 0 => self.wait_ends_at = now.checked_add(wait),
+            _ => {}
+        }
+    }
+
+    pub(super) fn fate(&self) -> Fate {
+        match &self.message {
+            ClientMessage::Request { operation, .. } => match operation {
+                Operation::ReadGroup { .. } => Fate::LookAndAskAgain,
+                Operation::Ack { .. } => Fate::AskAgain,
+                operation if operation.is_read_only() => Fate::AskAgain,
+                _ => Fate::Unknown,
+            },
+            ClientMessage::Subscribe { subscription, .. } => match subscription {
+                Subscription::Tail { .. } => Fate::AskAgain,
+                Subscription::Consume { .. } => Fate::LookAndAskAgain,
+            },
+            _ => Fate::Unknown,
+        }
+    }
+
+    /// Where a read from `$` waits.
+    pub(super) fn stands_at(&mut self, id: String) {
+        if let ClientMessage::Request {
+            operation: Operation::Read { last_id, .. },
+            ..
+        } = &mut self.message
+            && &**last_id == "$"
+        {
+            *last_id = id.into();
+        }
+    }
+
+    /// Of a subscription: where it goes on, and with how much credit.
+    pub(super) fn resume(&mut self, position: Option<&str>, left: Credit) {
+        if let ClientMessage::Subscribe {
+            subscription,
+            credit,
+            ..
+        } = &mut self.message
+        {
+            *credit = left;
+            if let (Subscription::Tail { from, .. }, Some(position)) = (subscription, position) {
+                let id = position.to_owned().into();
+                *from = Start::After { id };
+            }
+        }
+    }
+
+    /// The consumer that it reads a group for.
+    pub(super) fn consumer(&self) -> Option<Name<'_>> {
+        match &self.message {
+            ClientMessage::Request {
+                operation:
+                    Operation::ReadGroup {
+                        stream,
+                        group,
+                        consumer,
+                        ..
+                    },
+                ..
+            }
+            | ClientMessage::Subscribe {
+                subscription:
+                    Subscription::Consume {
+                        stream,
+                        group,
+                        consumer,
+                        ..
+                    },
+                ..
+            } => Some(Name {
+                stream,
+                group,
+                consumer,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The request that looks for what was given, of at most so many entries.
+    pub(super) fn look(&self, room: u64) -> Option<ClientMessage<'_>> {
+        let after = self.look_after.as_deref()?;
+        let count = match &self.message {
+            ClientMessage::Request {
+                operation: Operation::ReadGroup { count, .. },
+                ..
+            } => *count,
+            ClientMessage::Subscribe {
+                subscription: Subscription::Consume { batch, .. },
+                ..
+            } => room.min(*batch),
+            _ => return None,
+        };
+        let name = self.consumer()?;
+        let operation = Operation::ReadPending {
+            stream: name.stream.into(),
+            group: name.group.into(),
+            consumer: name.consumer.into(),
+            after: after.into(),
+            count,
+        };
+        Some(ClientMessage::Request {
+            id: self.id,
+            operation,
+        })
+    }
+
     /// Whether it changes nothing at the server, so that it may be asked twice.
     pub(super) fn is_read_only(&self) -> bool {
         match &self.message {
@@ -48,6 +199,10 @@ impl Ask {
             ClientMessage::Subscribe { subscription, .. } => subscription.is_read_only(),
             _ => true,
         }
+    }
+
+    pub(super) const fn is_subscription(&self) -> bool {
+        matches!(self.message, ClientMessage::Subscribe { .. })
     }
 
     /// Of a subscription: the account of what may be pushed.

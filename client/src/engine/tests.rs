@@ -7,6 +7,7 @@ use super::*;
 
 mod bounds;
 mod loss;
+mod resume;
 mod subscriptions;
 mod traffic;
 

@@ -32,20 +32,30 @@ impl Engine {
             }
         }
         while frame.len() < FRAME_TARGET_BYTES {
-            let Some(ask) = self.calls.take_next() else {
+            let Some(mut call) = self.calls.take_next() else {
                 break;
             };
             let start = frame.len();
-            self.append(&mut frame, ask.message());
+            call.ask.prepare(now);
+            let room = call.window.as_ref().map_or(0, |window| window.room());
+            if let Some(look) = call.ask.look(room) {
+                self.append(&mut frame, &look);
+            } else {
+                if let Some(window) = &mut call.window {
+                    let left = window.resume();
+                    call.ask.resume(window.position(), left);
+                }
+                self.append(&mut frame, call.ask.message());
+            }
             if frame.len() <= self.max_frame_bytes {
-                self.calls.sent(&ask, frame.len() - start);
+                self.calls.sent(call, frame.len() - start);
             } else if start == 0 && self.welcomed {
                 let error = too_large(frame.len(), self.max_frame_bytes);
                 frame.clear();
-                self.finish(ask.id(), Err(error));
+                self.finish(call.id(), Err(error));
             } else {
                 frame.truncate(start);
-                self.calls.put_back(ask);
+                self.calls.put_back(call);
                 break;
             }
         }

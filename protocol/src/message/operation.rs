@@ -86,6 +86,24 @@ pub enum Operation<'a> {
         #[serde(borrow)]
         ids: Vec<Text<'a>>,
     },
+    /// What a consumer was given and has not acknowledged; answered by `Entries`. So a client finds
+    /// what a lost answer to a `ReadGroup` gave it.
+    ReadPending {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// The group's name.
+        #[serde(borrow)]
+        group: Text<'a>,
+        /// The consumer's name.
+        #[serde(borrow)]
+        consumer: Text<'a>,
+        /// Strictly after this id.
+        #[serde(borrow)]
+        after: Text<'a>,
+        /// At most this many; 0 for no limit.
+        count: u64,
+    },
 }
 
 impl Operation<'_> {
@@ -138,6 +156,18 @@ impl Operation<'_> {
                 name("group name", group)?;
                 ids.iter().try_for_each(|acked| id(acked))
             }
+            Self::ReadPending {
+                stream,
+                group,
+                consumer,
+                after,
+                ..
+            } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                name("consumer name", consumer)?;
+                id(after)
+            }
         }
     }
 
@@ -149,7 +179,8 @@ impl Operation<'_> {
             | Self::Read { stream, .. }
             | Self::CreateGroup { stream, .. }
             | Self::ReadGroup { stream, .. }
-            | Self::Ack { stream, .. } => stream,
+            | Self::Ack { stream, .. }
+            | Self::ReadPending { stream, .. } => stream,
         }
     }
 
@@ -163,9 +194,13 @@ impl Operation<'_> {
 
     /// Whether the operation changes nothing, so that it may be asked twice.
     ///
-    /// A group read is not: it hands entries to a consumer.
+    /// A group read is not: it hands entries to a consumer. One of what is pending only counts
+    /// another delivery.
     pub fn is_read_only(&self) -> bool {
-        matches!(self, Self::ReadLatest { .. } | Self::Read { .. })
+        matches!(
+            self,
+            Self::ReadLatest { .. } | Self::Read { .. } | Self::ReadPending { .. }
+        )
     }
 
     /// The same operation, owned.
@@ -220,6 +255,19 @@ impl Operation<'_> {
                 stream: stream.into_owned(),
                 group: group.into_owned(),
                 ids: ids.into_iter().map(Text::into_owned).collect(),
+            },
+            Self::ReadPending {
+                stream,
+                group,
+                consumer,
+                after,
+                count,
+            } => Operation::ReadPending {
+                stream: stream.into_owned(),
+                group: group.into_owned(),
+                consumer: consumer.into_owned(),
+                after: after.into_owned(),
+                count,
             },
         }
     }

@@ -118,6 +118,7 @@ cases!(operation: Operation<'_> {
     Operation::ReadGroup { block_ms: None, .. } => "read_group",
     Operation::ReadGroup { block_ms: Some(_), .. } => "read_group with block_ms",
     Operation::Ack { .. } => "ack",
+    Operation::ReadPending { .. } => "read_pending",
 });
 
 cases!(server_message: ServerMessage {
@@ -125,6 +126,7 @@ cases!(server_message: ServerMessage {
     ServerMessage::Reply { .. } => "reply",
     ServerMessage::Pong { .. } => "pong",
     ServerMessage::Push { .. } => "push",
+    ServerMessage::Position { .. } => "position",
 });
 
 cases!(outcome: Outcome {

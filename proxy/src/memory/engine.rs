@@ -105,6 +105,13 @@ impl Engine {
                 block_ms,
             } => self.read_group(&stream, &group, &consumer, count, block_ms, now_ms),
             Operation::Ack { stream, group, ids } => self.ack(&stream, &group, &ids),
+            Operation::ReadPending {
+                stream,
+                group,
+                consumer,
+                after,
+                count,
+            } => self.read_pending(&stream, [&group, &consumer], &after, count, now_ms),
         }
     }
 

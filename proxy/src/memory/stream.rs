@@ -107,6 +107,14 @@ impl Stream {
             .is_ok()
     }
 
+    /// The entry of an id; one without fields if it is gone.
+    pub(super) fn entry(&self, id: EntryId) -> Arc<Entry> {
+        match self.entries.binary_search_by_key(&id, |entry| entry.id) {
+            Ok(place) => Arc::clone(&self.entries[place]),
+            Err(_) => Arc::new(Entry::new(id, Vec::new())),
+        }
+    }
+
     /// The entries after `after`, oldest first.
     pub(super) fn all_after(&self, after: EntryId) -> vec_deque::Iter<'_, Arc<Entry>> {
         let first = self.entries.partition_point(|entry| entry.id <= after);

@@ -26,7 +26,11 @@ pub(super) struct Batch {
 /// How far an operation has come.
 pub(super) enum Outcome {
     Done(CacheResult<Reply>),
-    Waiting(Wait),
+    Waiting {
+        wait: Wait,
+        /// What `$` stands for, if it was asked.
+        position: Option<String>,
+    },
 }
 
 /// One operation.
@@ -126,7 +130,7 @@ impl Outcome {
     pub(super) async fn finish(self) -> CacheResult<Reply> {
         match self {
             Self::Done(result) => result,
-            Self::Waiting(wait) => wait.finish().await,
+            Self::Waiting { wait, .. } => wait.finish().await,
         }
     }
 }
@@ -142,7 +146,7 @@ impl Expected {
             }),
             Self::After { last_id, wait } => match (answer::stream(value), wait) {
                 (Ok(entries), Some(wait)) if entries.is_empty() => {
-                    return wait.start(last_id, hub);
+                    return wait.start(last_id, None, hub);
                 }
                 (entries, _) => entries.map(|entries| {
                     let last_id = entries.last().map_or(last_id, |(id, _)| id.clone());
@@ -156,7 +160,10 @@ impl Expected {
                 (Ok(id), wait) => {
                     let last_id = id.unwrap_or_else(|| EMPTY.to_owned());
                     match wait {
-                        Some(wait) => return wait.start(last_id, hub),
+                        Some(wait) => {
+                            let position = Some(last_id.clone());
+                            return wait.start(last_id, position, hub);
+                        }
                         None => Ok(Reply::Entries {
                             entries: Vec::new(),
                             last_id: Some(last_id),
@@ -183,12 +190,12 @@ impl Expected {
 const EMPTY: &str = "0-0";
 
 impl ReadWait {
-    fn start(self, last_id: String, hub: &Hub) -> Outcome {
+    fn start(self, last_id: String, position: Option<String>, hub: &Hub) -> Outcome {
         let Some(after) = EntryId::parse(&last_id) else {
             return Outcome::Done(Err(invalid_id()));
         };
         match hub.read(self.stream, after, last_id, self.count, self.deadline) {
-            Ok(wait) => Outcome::Waiting(wait),
+            Ok(wait) => Outcome::Waiting { wait, position },
             Err(error) => Outcome::Done(Err(error)),
         }
     }
@@ -197,7 +204,10 @@ impl ReadWait {
 impl GroupWait {
     fn start(self, place: Place, hub: &Hub) -> Outcome {
         match hub.read_group(place, self.consumer, self.count, self.deadline) {
-            Ok(wait) => Outcome::Waiting(wait),
+            Ok(wait) => Outcome::Waiting {
+                wait,
+                position: None,
+            },
             Err(error) => Outcome::Done(Err(error)),
         }
     }
@@ -277,6 +287,16 @@ fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
         Operation::Ack { stream, group, ids } => {
             command::ack(packed, stream, group, ids);
             sent(Expected::Done)
+        }
+        Operation::ReadPending {
+            stream,
+            group,
+            consumer,
+            after,
+            count,
+        } => {
+            command::read_pending(packed, stream, [group, consumer], after, *count);
+            sent(Expected::Group { wait: None })
         }
     }
 }

@@ -107,6 +107,20 @@ pub(super) fn read_group(
     texts(to, &["STREAMS", stream, ">"]);
 }
 
+/// What `consumer` of `group` was given behind an id and has not acknowledged.
+pub(super) fn read_pending(
+    to: &mut impl Commands,
+    stream: &str,
+    [group, consumer]: [&str; 2],
+    after: &str,
+    count: u64,
+) {
+    to.command("XREADGROUP", 8);
+    texts(to, &["GROUP", group, consumer, "COUNT"]);
+    number(to, count);
+    texts(to, &["STREAMS", stream, after]);
+}
+
 pub(super) fn ack(to: &mut impl Commands, stream: &str, group: &str, ids: &[Text<'_>]) {
     to.command("XACK", 2 + ids.len());
     texts(to, &[stream, group]);

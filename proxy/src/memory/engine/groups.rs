@@ -96,6 +96,26 @@ impl Engine {
         }))
     }
 
+    pub(super) fn read_pending(
+        &mut self,
+        key: &str,
+        [name, consumer]: [&str; 2],
+        after: &str,
+        count: u64,
+        now_ms: u64,
+    ) -> CacheResult<Step> {
+        let missing = || refusal::no_group(key, name);
+        let stream = self.streams.get_mut(key).ok_or_else(missing)?;
+        let group = stream.groups.get_mut(name).ok_or_else(missing)?;
+        let after = EntryId::parse(after).ok_or_else(refusal::invalid_id)?;
+        let ids = group.deliver_again(consumer, after, no_limit(count), now_ms);
+        let entries = ids.into_iter().map(|id| stream.entry(id)).collect();
+        Ok(Step::Done(Answer::Entries {
+            entries,
+            asked: None,
+        }))
+    }
+
     /// As in Redis, ids are looked at only if the group is there, and then all of them before any
     /// is acknowledged.
     pub(super) fn ack(&mut self, key: &str, name: &str, ids: &[Text<'_>]) -> CacheResult<Step> {

@@ -215,7 +215,10 @@ fn answer_bytes(operation: &Operation<'_>) -> usize {
 
 fn is_read(operation: &Operation<'_>) -> bool {
     match operation {
-        Operation::ReadLatest { .. } | Operation::Read { .. } | Operation::ReadGroup { .. } => true,
+        Operation::ReadLatest { .. }
+        | Operation::Read { .. }
+        | Operation::ReadGroup { .. }
+        | Operation::ReadPending { .. } => true,
         Operation::Add { .. } | Operation::CreateGroup { .. } | Operation::Ack { .. } => false,
     }
 }

@@ -40,7 +40,9 @@ impl Ids {
         let stream = operation.stream().to_owned();
         let texts = planned.ids.iter().map(|id| self.text(&stream, id).into());
         match &mut operation {
-            Operation::Read { last_id: id, .. } | Operation::CreateGroup { id, .. } => {
+            Operation::Read { last_id: id, .. }
+            | Operation::CreateGroup { id, .. }
+            | Operation::ReadPending { after: id, .. } => {
                 texts.into_iter().for_each(|text| *id = text);
             }
             Operation::Ack { ids, .. } => *ids = texts.collect(),

@@ -24,6 +24,10 @@ const EXPECTED: &[(&str, &str)] = &[
     ("read_group", "entries"),
     ("read_group", "empty"),
     ("read_group", "NOGROUP"),
+    ("read_pending", "entries"),
+    ("read_pending", "empty"),
+    ("read_pending", "NOGROUP"),
+    ("read_pending", "ERR"),
     ("ack", "done"),
     ("ack", "ERR"),
     ("waiting read", "entries"),
@@ -80,5 +84,6 @@ fn name(planned: &Planned, waits: bool) -> &'static str {
         (Operation::ReadGroup { .. }, false) => "read_group",
         (Operation::ReadGroup { .. }, true) => "waiting read_group",
         (Operation::Ack { .. }, _) => "ack",
+        (Operation::ReadPending { .. }, _) => "read_pending",
     }
 }

@@ -124,8 +124,8 @@ export interface TailBatch {
 /**
  * A stream's entries as they come, in order. It begins when it is made, and ends when a loop over it is
  * left, with its signal, or with its first error, which the loop rejects with: one of the server, such as
- * `WRONGTYPE`; `DISCONNECTED` when the connection is lost; `CLOSED` when the client is closed; `OVERLOADED`
- * when too many gaps wait to be taken, or too many calls to be sent.
+ * `WRONGTYPE`; `CLOSED` when the client is closed; `OVERLOADED` when too many gaps wait to be taken, or too
+ * many calls to be sent. A lost connection does not end it: it goes on where it stands once there is another.
  *
  * A loop that is slow holds a bounded number of entries; the server waits. Loops over one tail share its
  * entries.
@@ -183,8 +183,8 @@ export interface DeliveryBatch {
  * So a loop that is left, by `break`, an error or the signal, may leave entries pending that it never
  * showed: the rest of its batch and the one on its way. With a `batch` of 1 that is one entry at most.
  *
- * When the connection is lost, or the client is closed, it ends with `UNKNOWN_OUTCOME`: entries may have
- * been given that never arrived. `NOGROUP` ends it when the group is missing or goes away.
+ * When the connection is lost it goes on with another, and first with what was given and never arrived. When
+ * the client is closed it ends with `UNKNOWN_OUTCOME`. `NOGROUP` ends it when the group is missing or goes away.
  */
 export class Deliveries implements AsyncIterable<Delivery> {
   private constructor();
@@ -250,9 +250,12 @@ export class GapError extends StreamgateError {
 
 /**
  * A connection to a streamgate server. Any number of calls may be in flight; their answers come in
- * any order. When the connection is lost, calls in flight reject at once, with `DISCONNECTED` if
- * they only read and with `UNKNOWN_OUTCOME` otherwise, and the client connects again for later ones. Tails
- * and consumers end with it too: see {@link Tail} for how to go on.
+ * any order. When the connection is lost the client makes another, after a random pause that grows with each
+ * failure, and at once when the page or the network comes back. It asks again what was not answered: reads and
+ * waits, with the time they have left, and `ack`. A `readGroup` is first given what its lost answer gave. Tails
+ * and consumers go on. What could be done twice by that, an `add` or a `createGroup`, rejects with
+ * `UNKNOWN_OUTCOME`; so does what found no connection for half a minute and may have been done, and with
+ * `DISCONNECTED` what only reads.
  *
  * Every method's promise rejects with a {@link StreamgateError} if the call fails.
  */

@@ -94,6 +94,11 @@ impl Connection {
         self.link.engine.cancel(id as u64);
     }
 
+    /// What would be tried later is tried at once: the network or the page came back.
+    pub fn hurry(&mut self, now: f64) {
+        self.link.engine.hurry(now as u64);
+    }
+
     /// Ends the connection.
     pub fn close(&mut self, now: f64) {
         self.link.engine.close(now as u64);

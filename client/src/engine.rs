@@ -21,6 +21,7 @@ mod calls;
 mod config;
 mod given;
 mod heartbeat;
+mod producers;
 mod resume;
 mod state;
 mod subscriptions;
@@ -42,6 +43,7 @@ use calls::{Call, Calls};
 pub use config::Config;
 use given::Given;
 use heartbeat::{Heartbeat, Pulse};
+use producers::Producers;
 pub use state::ConnectionState;
 
 /// Milliseconds on a clock that never goes back.
@@ -93,6 +95,7 @@ pub struct Engine {
     ever_opened: bool,
     calls: Calls,
     given: Given,
+    producers: Producers,
     cancels: Vec<u64>,
     /// Subscriptions that are to be granted more; each once.
     grants: Vec<u64>,
@@ -133,6 +136,7 @@ impl Engine {
             ever_opened: false,
             calls: Calls::new(config.queue_timeout_ms),
             given: Given::default(),
+            producers: Producers::new(config.seed),
             cancels: Vec::new(),
             grants: Vec::new(),
             heartbeat: Heartbeat::new(now),
@@ -173,11 +177,20 @@ impl Engine {
     /// `id` must be new: greater than those of most earlier calls, equal to none in flight.
     pub fn call(&mut self, id: u64, operation: Operation<'static>, now: Millis) {
         let valid = operation.validate();
+        let operation = if self.config.exactly_once {
+            Ask::once(operation)
+        } else {
+            operation
+        };
         self.admit(Ask::call(id, operation), valid, now);
     }
 
-    /// Ends a call or a subscription; nothing more comes of it. Unknown ids are ignored.
+    /// Ends a call or a subscription; nothing more comes of it. Unknown ids are ignored, and so is
+    /// an add that was sent: it is done, and those behind it wait for its answer.
     pub fn cancel(&mut self, id: u64) {
+        if self.calls.is_sent_add(id) {
+            return;
+        }
         if self.calls.forget(id) {
             self.cancels.push(id);
         }
@@ -328,7 +341,9 @@ impl Engine {
             Phase::Open { .. } => Some(self.heartbeat.next_deadline()),
             Phase::Closed => None,
         };
-        [phase, self.calls.next_deadline()]
+        let open = matches!(self.phase, Phase::Open { .. });
+        let goes_on = self.producers.next_deadline().filter(|_| open);
+        [phase, self.calls.next_deadline(), goes_on]
             .into_iter()
             .flatten()
             .min()
@@ -357,6 +372,7 @@ impl Engine {
     fn lost(&mut self, code: u16, reason: &str, now: Millis) {
         self.cancels.clear();
         self.grants.clear();
+        self.producers.lost();
         if close::after_close(code) == AfterClose::Stop || !self.ever_opened {
             self.fail_in_flight("the connection was lost before the answer came");
             let error = if self.ever_opened {
@@ -437,6 +453,11 @@ impl Engine {
 
     /// Of a call that waits to be sent. One that was sent before may have been carried out then.
     fn fail_unsent(&mut self, call: &Call, code: &str, why: &str) {
+        if let Some((stream, Some(_))) = call.ask.adds_once()
+            && call.ask.was_sent
+        {
+            self.producers.given_up(stream);
+        }
         let error = if call.ask.was_sent && !call.ask.is_read_only() {
             CacheError::lost(false, why)
         } else {

@@ -205,6 +205,21 @@ fn perform_one<'a, B: StreamingBackend + ?Sized>(
                 backend.stream_ack(&stream, &group, &ids).await?;
                 Ok(Reply::Done {})
             }
+            // Nothing is remembered, so it can only be done once if it was never asked for.
+            Operation::AddOnce { again: true, .. } => Err(CacheError::backend(
+                code::FORGOTTEN,
+                "this backend does not remember what it added",
+            )),
+            Operation::AddOnce {
+                stream,
+                fields,
+                maxlen,
+                ..
+            } => {
+                let fields = fields.into_iter().map(|(n, v)| (n.into(), v.into()));
+                let added = backend.stream_add(&stream, fields.collect(), maxlen.map(limit));
+                Ok(Reply::Added { id: added.await? })
+            }
             // None of the six gives what is pending.
             Operation::ReadPending { .. } => Err(CacheError::backend(
                 code::UNKNOWN_OUTCOME,

@@ -8,6 +8,7 @@ mod connection;
 mod error;
 mod follow;
 mod hub;
+mod once;
 mod range;
 mod resp;
 mod standing;
@@ -110,7 +111,11 @@ impl RedisStreams {
         &'a self,
         operation: Operation<'_>,
     ) -> impl Future<Output = CacheResult<Reply>> + Send + use<'a> {
-        let batch = Batch::new(std::iter::once(operation), &self.hub);
+        let batch = Batch::new(
+            std::iter::once(operation),
+            &self.hub,
+            self.commands.reminders(),
+        );
         async move {
             match batch.run(&self.commands, &self.hub).await.pop() {
                 Some(outcome) => outcome.finish().await,
@@ -122,7 +127,7 @@ impl RedisStreams {
 
 impl Backend for RedisStreams {
     fn perform<'a>(&'a self, operations: Vec<Operation<'_>>) -> BoxFuture<'a, Vec<Progress<'a>>> {
-        let batch = Batch::new(operations.into_iter(), &self.hub);
+        let batch = Batch::new(operations.into_iter(), &self.hub, self.commands.reminders());
         let outcomes = batch.run(&self.commands, &self.hub);
         let progress = |outcome| match outcome {
             Outcome::Done(result) => Progress::Done(result),

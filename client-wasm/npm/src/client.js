@@ -11,6 +11,9 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** Longest attempt to connect, unless the options say otherwise. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
+/** What a page is told when it, or the network, comes back. A runtime without a page tells nothing. */
+const RETURNS = ["online", "pageshow", "resume", "visibilitychange"];
+
 /** Tells of a change of the connection's state. */
 export class StateEvent extends Event {
   constructor(state, code, reason) {
@@ -76,6 +79,7 @@ export class Client extends EventTarget {
     } catch (error) {
       throw Array.isArray(error) ? new StreamgateError(...error) : error;
     }
+    this.#listen("addEventListener");
     this.#wake();
   }
 
@@ -258,6 +262,7 @@ export class Client extends EventTarget {
     if (event.state === "open") this.#open.resolve();
     if (event.state === "closed") {
       clearTimeout(this.#timer);
+      this.#listen("removeEventListener");
       this.#connection.free();
       this.#connection = undefined;
       const why = `${event.reason || "the connection ended"} (${event.code})`;
@@ -270,6 +275,19 @@ export class Client extends EventTarget {
     }
     this.dispatchEvent(event);
   }
+
+  /** `resume` and `visibilitychange` are told to the document, and bubble no further. */
+  #listen(change) {
+    for (const target of [globalThis, globalThis.document]) {
+      for (const type of RETURNS) target?.[change]?.(type, this.#hurry);
+    }
+  }
+
+  #hurry = () => {
+    if (globalThis.document?.visibilityState === "hidden") return;
+    this.#connection?.hurry(now());
+    this.#wake();
+  };
 
   /** Sees to it that the next pump comes in so many milliseconds at the latest. */
   #sleep(ms) {

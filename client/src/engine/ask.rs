@@ -1,10 +1,12 @@
 //! What waits to be sent and then to be answered: a call or a subscription.
 
+use streamgate_protocol::limits::{MAX_FIELDS_ONCE, REMEMBERED_MS};
 use streamgate_protocol::message::{Credit, Start, Subscription};
 use streamgate_protocol::{ClientMessage, Operation};
 
 use super::Millis;
 use super::given::Name;
+use super::producers::Numbered;
 use super::window::Window;
 
 /// A request or a subscribe. They share one queue, so that a tail from now on begins between the
@@ -21,7 +23,16 @@ pub(super) struct Ask {
     /// The answer that gave entries to a consumer was lost: they are looked for behind this id, in
     /// what is pending for it, before anything else is asked.
     pub(super) look_after: Option<String>,
+    /// When it was sent first.
+    sent_at: Option<Millis>,
+    /// Of an add: since when it is asked for again.
+    pub(super) again_since: Option<Millis>,
+    /// Of an add: an earlier time may have done it.
+    pub(super) maybe_done: bool,
 }
+
+/// How long an add may be asked for again, in milliseconds: well within what servers remember.
+pub(super) const MAX_AGE_MS: u64 = REMEMBERED_MS / 2;
 
 /// What becomes of an ask when the connection is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +48,93 @@ pub(super) enum Fate {
 impl Ask {
     pub(super) const fn call(id: u64, operation: Operation<'static>) -> Self {
         Self::new(id, ClientMessage::Request { id, operation })
+    }
+
+    /// An add becomes one that is done once, if it can.
+    pub(super) fn once(operation: Operation<'static>) -> Operation<'static> {
+        match operation {
+            Operation::Add {
+                stream,
+                fields,
+                maxlen,
+            } if fields.len() <= MAX_FIELDS_ONCE => Operation::AddOnce {
+                stream,
+                fields,
+                maxlen,
+                producer: "".into(),
+                number: 0,
+                after: 0,
+                again: false,
+            },
+            operation => operation,
+        }
+    }
+
+    /// Of an add that is done once: the stream, and its number if it has one.
+    pub(super) fn adds_once(&self) -> Option<(&str, Option<u64>)> {
+        match &self.message {
+            ClientMessage::Request {
+                operation: Operation::AddOnce { stream, number, .. },
+                ..
+            } => Some((stream, Some(*number).filter(|number| *number > 0))),
+            _ => None,
+        }
+    }
+
+    /// The same: under which name, and behind which.
+    pub(super) fn numbered(&self) -> Option<(&str, Numbered)> {
+        match &self.message {
+            ClientMessage::Request {
+                operation:
+                    Operation::AddOnce {
+                        producer,
+                        number,
+                        after,
+                        ..
+                    },
+                ..
+            } if *number > 0 => {
+                let (number, after) = (*number, *after);
+                Some((producer, Numbered { number, after }))
+            }
+            _ => None,
+        }
+    }
+
+    /// Gives it its number, or takes away that it is done once.
+    pub(super) fn number(&mut self, numbered: Option<(&str, Numbered)>) {
+        let ClientMessage::Request { operation, .. } = &mut self.message else {
+            return;
+        };
+        let Operation::AddOnce {
+            stream,
+            fields,
+            maxlen,
+            producer,
+            number,
+            after,
+            again,
+        } = operation
+        else {
+            return;
+        };
+        match numbered {
+            Some((name, numbered)) => {
+                if **producer != *name {
+                    *producer = name.to_owned().into();
+                }
+                *number = numbered.number;
+                *after = numbered.after;
+                *again = self.was_sent;
+            }
+            None => {
+                *operation = Operation::Add {
+                    stream: std::mem::replace(stream, "".into()),
+                    fields: std::mem::take(fields),
+                    maxlen: *maxlen,
+                };
+            }
+        }
     }
 
     pub(super) const fn subscription(
@@ -61,6 +159,9 @@ impl Ask {
             was_sent: false,
             wait_ends_at: None,
             look_after: None,
+            sent_at: None,
+            again_since: None,
+            maybe_done: false,
         }
     }
 
@@ -74,6 +175,7 @@ impl Ask {
 
     /// Asks for no more than what is left of its wait.
     pub(super) fn prepare(&mut self, now: Millis) {
+        self.sent_at.get_or_insert(now);
         let (Operation::Read { block_ms, .. } | Operation::ReadGroup { block_ms, .. }) =
             (match &mut self.message {
                 ClientMessage::Request { operation, .. } => operation,
@@ -89,11 +191,12 @@ impl Ask {
         }
     }
 
-    pub(super) fn fate(&self) -> Fate {
+    pub(super) fn fate(&self, now: Millis) -> Fate {
         match &self.message {
             ClientMessage::Request { operation, .. } => match operation {
                 Operation::ReadGroup { .. } => Fate::LookAndAskAgain,
                 Operation::Ack { .. } => Fate::AskAgain,
+                Operation::AddOnce { .. } if !self.is_too_old(now) => Fate::AskAgain,
                 operation if operation.is_read_only() => Fate::AskAgain,
                 _ => Fate::Unknown,
             },
@@ -103,6 +206,10 @@ impl Ask {
             },
             _ => Fate::Unknown,
         }
+    }
+
+    fn is_too_old(&self, now: Millis) -> bool {
+        self.sent_at.is_some_and(|sent| now >= sent + MAX_AGE_MS)
     }
 
     /// Where a read from `$` waits.
@@ -233,7 +340,7 @@ impl Ask {
 
 fn weight(operation: &Operation<'_>) -> usize {
     let payload = match operation {
-        Operation::Add { fields, .. } => fields
+        Operation::Add { fields, .. } | Operation::AddOnce { fields, .. } => fields
             .iter()
             .map(|(name, value)| name.len() + value.len() + 4)
             .sum(),

@@ -7,7 +7,7 @@ use streamgate_protocol::limits::MIN_REQUESTS_IN_FLIGHT;
 use streamgate_protocol::{CacheError, CacheResult};
 
 use super::Millis;
-use super::ask::Ask;
+use super::ask::{Ask, MAX_AGE_MS};
 use super::window::Window;
 
 /// Calls that may wait to be sent. Beyond it a call is refused with `OVERLOADED`.
@@ -21,6 +21,10 @@ pub(super) const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 /// buffers, which on some runtimes cannot be asked how full they are. One request is always let
 /// through.
 pub(super) const MAX_IN_FLIGHT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Calls that are looked at for one that is not held back: how far others may go ahead of adds that
+/// wait until it is known what became of those before them.
+const MAX_LOOK_AHEAD: usize = 256;
 
 /// A call or a subscription that is not over.
 #[derive(Debug)]
@@ -43,9 +47,15 @@ impl Call {
         self.ask.is_subscription() && self.ask.is_read_only()
     }
 
-    /// A subscription that has begun waits for a connection for as long as it takes.
-    const fn expires(&self) -> bool {
-        self.window.is_none()
+    /// When it has waited for too long. A subscription that has begun waits for a connection for as
+    /// long as it takes.
+    fn expires_at(&self, queue_timeout_ms: u64) -> Option<Millis> {
+        let patience = match self.ask.again_since {
+            Some(_) => queue_timeout_ms.min(MAX_AGE_MS),
+            None => queue_timeout_ms,
+        };
+        let since = self.ask.again_since.unwrap_or(self.since);
+        self.window.is_none().then_some(since + patience)
     }
 
     /// Whether it makes sense to send it: a consumer that has no room for what it looks for waits
@@ -115,32 +125,38 @@ impl Calls {
         self.granted = requests;
     }
 
-    /// The next call to send, if there is a place in flight for it.
-    pub(super) fn take_next(&mut self) -> Option<Call> {
+    /// The next call to send, if there is a place in flight for it. One that is held back is passed
+    /// over.
+    pub(super) fn take_next(&mut self, is_held: impl Fn(&Ask) -> bool) -> Option<Call> {
         if self.in_flight.len() >= self.granted {
             return None;
         }
-        let ready = self.again.iter().position(Call::is_ready);
-        let next = match ready {
-            Some(place) => self.again.get(place)?,
-            None => self.queued.front()?,
+        let mut again = self.again.iter();
+        let ready = again.position(|call| call.is_ready() && !is_held(&call.ask));
+        let mut queued = self.queued.iter().take(MAX_LOOK_AHEAD);
+        let (next, place) = match ready {
+            Some(place) => (self.again.get(place)?, place),
+            None => {
+                let place = queued.position(|call| !is_held(&call.ask))?;
+                (self.queued.get(place)?, place)
+            }
         };
         if self.in_flight_bytes + next.bytes > MAX_IN_FLIGHT_BYTES && !self.in_flight.is_empty() {
             return None;
         }
         match ready {
             Some(place) => self.again.remove(place),
-            None => self.take_queued(),
+            None => self.take_queued(place),
         }
     }
 
     /// The next call, whether or not there is a place for it.
     pub(super) fn take_any(&mut self) -> Option<Call> {
-        self.again.pop_front().or_else(|| self.take_queued())
+        self.again.pop_front().or_else(|| self.take_queued(0))
     }
 
-    fn take_queued(&mut self) -> Option<Call> {
-        let next = self.queued.pop_front()?;
+    fn take_queued(&mut self, place: usize) -> Option<Call> {
+        let next = self.queued.remove(place)?;
         self.queued_bytes -= next.bytes;
         Some(next)
     }
@@ -171,7 +187,8 @@ impl Calls {
 
     /// It is to be asked again, before whatever was not asked yet.
     pub(super) fn ask_again(&mut self, call: Call) {
-        self.again.push_back(call);
+        let place = self.again.partition_point(|other| other.id() < call.id());
+        self.again.insert(place, call);
     }
 
     /// What is in flight with this id.
@@ -188,6 +205,16 @@ impl Calls {
             Err(_) => self.again.iter_mut().find(|call| call.id() == id),
         };
         call?.window.as_deref_mut()
+    }
+
+    /// Whether it is an add that is done once, and was sent.
+    pub(super) fn is_sent_add(&self, id: u64) -> bool {
+        let place = self.in_flight.binary_search_by_key(&id, Call::id);
+        let call = match place {
+            Ok(place) => self.in_flight.get(place),
+            Err(_) => self.again.iter().find(|call| call.id() == id),
+        };
+        call.is_some_and(|call| call.ask.was_sent && call.ask.adds_once().is_some())
     }
 
     /// What was in flight with this id; it no longer is.
@@ -228,27 +255,31 @@ impl Calls {
     pub(super) fn lose_sent(&mut self, now: Millis) -> Vec<Call> {
         for call in &mut self.in_flight {
             call.since = now;
+            if call.ask.adds_once().is_some() {
+                call.ask.again_since.get_or_insert(now);
+                call.ask.maybe_done = true;
+            }
         }
         self.take_sent()
     }
 
     /// One of the calls that have waited to be sent for too long.
     pub(super) fn expired(&mut self, now: Millis) -> Option<Call> {
-        let is_over = |call: &Call| call.expires() && now >= call.since + self.queue_timeout_ms;
+        let timeout = self.queue_timeout_ms;
+        let is_over = |call: &Call| call.expires_at(timeout).is_some_and(|end| now >= end);
         if let Some(place) = self.again.iter().position(is_over) {
             return self.again.remove(place);
         }
         if self.queued.front().is_some_and(is_over) {
-            return self.take_queued();
+            return self.take_queued(0);
         }
         None
     }
 
     pub(super) fn next_deadline(&self) -> Option<Millis> {
-        let again = self.again.iter().filter(|call| call.expires());
-        again
-            .chain(self.queued.front())
-            .map(|call| call.since + self.queue_timeout_ms)
+        let waiting = self.again.iter().chain(self.queued.front());
+        waiting
+            .filter_map(|call| call.expires_at(self.queue_timeout_ms))
             .min()
     }
 }

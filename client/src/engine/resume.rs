@@ -2,7 +2,7 @@
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Credit, Item, Outcome};
-use streamgate_protocol::{CacheError, CacheResult, Reply, StreamEntry};
+use streamgate_protocol::{CacheError, CacheResult, Reply, Retry, StreamEntry};
 
 use super::ask::Fate;
 use super::calls::Call;
@@ -13,7 +13,7 @@ impl Engine {
     /// `UNKNOWN_OUTCOME`.
     pub(super) fn ask_again(&mut self, now: Millis) {
         for mut call in self.calls.lose_sent(now) {
-            let again = match (call.ask.fate(), call.ask.consumer()) {
+            let again = match (call.ask.fate(now), call.ask.consumer()) {
                 (Fate::AskAgain, _) => true,
                 (Fate::LookAndAskAgain, _) if call.ask.look_after.is_some() => true,
                 (Fate::LookAndAskAgain, Some(name)) => {
@@ -26,8 +26,11 @@ impl Engine {
             if again {
                 self.calls.ask_again(call);
             } else {
-                let why = "the connection was lost before the answer came";
-                self.finish(call.id(), Err(CacheError::lost(false, why)));
+                self.fail_unsent(
+                    &call,
+                    code::DISCONNECTED,
+                    "the connection was lost before the answer came",
+                );
             }
         }
     }
@@ -48,7 +51,9 @@ impl Engine {
             return Ok(());
         };
         let result = CacheResult::from(outcome);
-        if call.ask.look_after.is_some() {
+        if call.ask.adds_once().is_some() {
+            self.added_once(call, result, now);
+        } else if call.ask.look_after.is_some() {
             self.looked(call, result, now);
         } else if call.window.is_some() && result.is_ok() {
             let why = "the server answered a subscription";
@@ -62,6 +67,46 @@ impl Engine {
             self.finish(id, result);
         }
         Ok(())
+    }
+
+    /// An add that is done once was answered.
+    fn added_once(&mut self, mut call: Call, result: CacheResult<Reply>, now: Millis) {
+        let Some((stream, Some(number))) = call.ask.adds_once() else {
+            return;
+        };
+        let error = match result {
+            Ok(reply) => {
+                self.producers.added(stream, number);
+                return self.finish(call.id(), Ok(reply));
+            }
+            Err(error) => error,
+        };
+        let unknown = call.ask.maybe_done;
+        let again = match error.code() {
+            code::OUT_OF_ORDER => {
+                if let Some((_, own)) = call.ask.numbered() {
+                    self.producers.refused(stream, own.after);
+                }
+                true
+            }
+            code::UNKNOWN_OUTCOME | "TRYAGAIN" => true,
+            code::FORGOTTEN | code::SKIPPED => false,
+            _ => unknown && error.retry() == Retry::Later,
+        };
+        if again {
+            self.producers.stall(stream, true, now);
+            call.ask.maybe_done |= error.code() == code::UNKNOWN_OUTCOME;
+            call.ask.again_since.get_or_insert(now);
+            return self.calls.ask_again(call);
+        }
+        self.producers.failed(stream);
+        let is_known = error.code() == code::SKIPPED || !unknown;
+        let error = if is_known && error.code() != code::FORGOTTEN {
+            error
+        } else {
+            CacheError::from_code(code::UNKNOWN_OUTCOME, error.message())
+        };
+        self.finish(call.id(), Err(error));
     }
 
     /// What is pending for a consumer: what did not come yet is given to its owner.

@@ -6,6 +6,7 @@ use streamgate_protocol::message::Outcome;
 use super::*;
 
 mod bounds;
+mod faults;
 mod loss;
 mod resume;
 mod subscriptions;

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CacheError, CacheResult, code};
-use crate::limits::{MAX_ID_BYTES, MAX_NAME_BYTES};
+use crate::limits::{
+    MAX_FIELDS_ONCE, MAX_ID_BYTES, MAX_NAME_BYTES, MAX_PRODUCER_BYTES, MAX_PRODUCER_NUMBER,
+};
 use crate::text::push_number;
 
 use super::Text;
@@ -104,6 +106,26 @@ pub enum Operation<'a> {
         /// At most this many; 0 for no limit.
         count: u64,
     },
+    /// As `Add`, once however often it is asked for; answered by `Added`.
+    AddOnce {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// Names and values, in order; at least one pair.
+        #[serde(borrow)]
+        fields: Vec<(Text<'a>, Text<'a>)>,
+        /// Trim to about this many entries, never fewer.
+        maxlen: Option<u64>,
+        /// Who adds: a name of its own for each client and stream.
+        #[serde(borrow)]
+        producer: Text<'a>,
+        /// The producer's number for this add; they rise.
+        number: u64,
+        /// The number of the add before it without which this one must not be; 0 for none.
+        after: u64,
+        /// Whether it was asked for before.
+        again: bool,
+    },
 }
 
 impl Operation<'_> {
@@ -115,13 +137,23 @@ impl Operation<'_> {
     /// longer is malformed anyway) and for an add without fields.
     pub fn validate(&self) -> CacheResult<()> {
         match self {
-            Self::Add { stream, fields, .. } => {
-                name("stream key", stream)?;
-                if fields.is_empty() {
-                    return Err(CacheError::from_code(
-                        code::ERR,
-                        "an entry needs at least one field",
-                    ));
+            Self::Add { stream, fields, .. } => entry(stream, fields),
+            Self::AddOnce {
+                stream,
+                fields,
+                producer,
+                number,
+                after,
+                ..
+            } => {
+                entry(stream, fields)?;
+                if fields.len() > MAX_FIELDS_ONCE || producer.len() > MAX_PRODUCER_BYTES {
+                    let why = "too many fields, or too long a producer, to be added once";
+                    return Err(CacheError::from_code(code::LIMIT, why));
+                }
+                if after >= number || *number > MAX_PRODUCER_NUMBER {
+                    let why = "the numbers of a producer rise from 1";
+                    return Err(CacheError::from_code(code::ERR, why));
                 }
                 Ok(())
             }
@@ -180,7 +212,8 @@ impl Operation<'_> {
             | Self::CreateGroup { stream, .. }
             | Self::ReadGroup { stream, .. }
             | Self::Ack { stream, .. }
-            | Self::ReadPending { stream, .. } => stream,
+            | Self::ReadPending { stream, .. }
+            | Self::AddOnce { stream, .. } => stream,
         }
     }
 
@@ -269,8 +302,37 @@ impl Operation<'_> {
                 after: after.into_owned(),
                 count,
             },
+            Self::AddOnce {
+                stream,
+                fields,
+                maxlen,
+                producer,
+                number,
+                after,
+                again,
+            } => Operation::AddOnce {
+                stream: stream.into_owned(),
+                fields: fields
+                    .into_iter()
+                    .map(|(n, v)| (n.into_owned(), v.into_owned()))
+                    .collect(),
+                maxlen,
+                producer: producer.into_owned(),
+                number,
+                after,
+                again,
+            },
         }
     }
+}
+
+fn entry(stream: &str, fields: &[(Text<'_>, Text<'_>)]) -> CacheResult<()> {
+    name("stream key", stream)?;
+    if fields.is_empty() {
+        let why = "an entry needs at least one field";
+        return Err(CacheError::from_code(code::ERR, why));
+    }
+    Ok(())
 }
 
 pub(super) fn name(what: &str, value: &str) -> CacheResult<()> {

@@ -119,6 +119,7 @@ cases!(operation: Operation<'_> {
     Operation::ReadGroup { block_ms: Some(_), .. } => "read_group with block_ms",
     Operation::Ack { .. } => "ack",
     Operation::ReadPending { .. } => "read_pending",
+    Operation::AddOnce { .. } => "add_once",
 });
 
 cases!(server_message: ServerMessage {

@@ -12,8 +12,10 @@ use crate::entry_id::EntryId;
 
 mod entries;
 mod groups;
+mod once;
 mod tails;
 
+use once::{Once, Producers};
 pub(super) use tails::{Pulled, Stand};
 
 /// All streams. No method waits; a failed one has changed nothing.
@@ -27,6 +29,7 @@ pub(super) struct Engine {
     pub(super) waiting: Budget,
     /// Of batches that are kept for the followers that come for them.
     pub(super) shared: Budget,
+    producers: Producers,
     /// How many calls have waited so far, which numbers them in the order they come.
     calls: u64,
 }
@@ -76,6 +79,7 @@ impl Engine {
             pending: Budget::new(pending),
             waiting: Budget::new(waiting),
             shared: Budget::new(MAX_SHARED_BYTES),
+            producers: Producers::default(),
             calls: 0,
         }
     }
@@ -89,6 +93,22 @@ impl Engine {
                 fields,
                 maxlen,
             } => self.add(&stream, fields, maxlen, now_ms),
+            Operation::AddOnce {
+                stream,
+                fields,
+                maxlen,
+                producer,
+                number,
+                after,
+                again: _,
+            } => {
+                let add = Once {
+                    producer: &producer,
+                    number,
+                    after,
+                };
+                self.add_once(&stream, fields, maxlen, &add, now_ms)
+            }
             Operation::ReadLatest { stream, count } => Ok(self.read_latest(&stream, count)),
             Operation::Read {
                 stream,

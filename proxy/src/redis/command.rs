@@ -36,6 +36,15 @@ pub(super) fn add(
     let limit = if maxlen.is_some() { 3 } else { 0 };
     to.command("XADD", 2 + limit + 2 * fields.len());
     text(to, stream);
+    add_arguments(to, fields, maxlen);
+}
+
+/// What an `XADD` has behind the stream's key.
+pub(super) fn add_arguments(
+    to: &mut impl Commands,
+    fields: &[(Text<'_>, Text<'_>)],
+    maxlen: Option<u64>,
+) {
     if let Some(maxlen) = maxlen {
         text(to, "MAXLEN");
         text(to, "~");
@@ -146,7 +155,7 @@ fn texts(to: &mut impl Commands, texts: &[&str]) {
     }
 }
 
-fn number(to: &mut impl Commands, number: u64) {
+pub(super) fn number(to: &mut impl Commands, number: u64) {
     let mut digits = itoa::Buffer::new();
     text(to, digits.format(number.min(MAX_NUMBER)));
 }

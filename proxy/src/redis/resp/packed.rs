@@ -19,6 +19,11 @@ impl Packed {
         self.commands == 0
     }
 
+    /// Arguments that were written apart.
+    pub(in crate::redis) fn append(&mut self, arguments: &Self) {
+        self.bytes.extend_from_slice(&arguments.bytes);
+    }
+
     fn length(&mut self, kind: u8, length: usize) {
         self.bytes.push(kind);
         let mut digits = itoa::Buffer::new();

@@ -219,7 +219,10 @@ fn is_read(operation: &Operation<'_>) -> bool {
         | Operation::Read { .. }
         | Operation::ReadGroup { .. }
         | Operation::ReadPending { .. } => true,
-        Operation::Add { .. } | Operation::CreateGroup { .. } | Operation::Ack { .. } => false,
+        Operation::Add { .. }
+        | Operation::AddOnce { .. }
+        | Operation::CreateGroup { .. }
+        | Operation::Ack { .. } => false,
     }
 }
 

@@ -46,7 +46,10 @@ impl Ids {
                 texts.into_iter().for_each(|text| *id = text);
             }
             Operation::Ack { ids, .. } => *ids = texts.collect(),
-            Operation::Add { .. } | Operation::ReadLatest { .. } | Operation::ReadGroup { .. } => {}
+            Operation::Add { .. }
+            | Operation::AddOnce { .. }
+            | Operation::ReadLatest { .. }
+            | Operation::ReadGroup { .. } => {}
         }
         operation
     }

@@ -76,7 +76,7 @@ impl fmt::Display for Tally {
 
 fn name(planned: &Planned, waits: bool) -> &'static str {
     match (&planned.operation, waits) {
-        (Operation::Add { .. }, _) => "add",
+        (Operation::Add { .. } | Operation::AddOnce { .. }, _) => "add",
         (Operation::ReadLatest { .. }, _) => "read_latest",
         (Operation::Read { .. }, false) => "read",
         (Operation::Read { .. }, true) => "waiting read",

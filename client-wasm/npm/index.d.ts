@@ -253,9 +253,9 @@ export class GapError extends StreamgateError {
  * any order. When the connection is lost the client makes another, after a random pause that grows with each
  * failure, and at once when the page or the network comes back. It asks again what was not answered: reads and
  * waits, with the time they have left, and `ack`. A `readGroup` is first given what its lost answer gave. Tails
- * and consumers go on. What could be done twice by that, an `add` or a `createGroup`, rejects with
- * `UNKNOWN_OUTCOME`; so does what found no connection for half a minute and may have been done, and with
- * `DISCONNECTED` what only reads.
+ * and consumers go on. An `add` is done once, however often it is asked for. A `createGroup` could be done
+ * twice and rejects with `UNKNOWN_OUTCOME`; so does what found no connection for half a minute and may have been
+ * done, and with `DISCONNECTED` what only reads.
  *
  * Every method's promise rejects with a {@link StreamgateError} if the call fails.
  */

@@ -38,7 +38,9 @@ use crate::engine::ConnectionState;
 /// than [`Config::queue_timeout_ms`](crate::engine::Config::queue_timeout_ms), subscriptions for as
 /// long as it takes.
 ///
-/// What could be done twice by asking again (an add, a new group) ends with `UNKNOWN_OUTCOME`.
+/// Adds are done once, however often they are asked for, and those to one stream in their order.
+/// When that cannot be found out they end with `UNKNOWN_OUTCOME`, as does a new group whose answer
+/// was lost: see [`Config::exactly_once`](crate::engine::Config::exactly_once).
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<Shared>,

@@ -36,21 +36,17 @@ pub(super) fn add(
     let limit = if maxlen.is_some() { 3 } else { 0 };
     to.command("XADD", 2 + limit + 2 * fields.len());
     text(to, stream);
-    add_arguments(to, fields, maxlen);
-}
-
-/// What an `XADD` has behind the stream's key.
-pub(super) fn add_arguments(
-    to: &mut impl Commands,
-    fields: &[(Text<'_>, Text<'_>)],
-    maxlen: Option<u64>,
-) {
     if let Some(maxlen) = maxlen {
         text(to, "MAXLEN");
         text(to, "~");
         number(to, maxlen);
     }
     text(to, "*");
+    self::fields(to, fields);
+}
+
+/// Names and values, in turns.
+pub(super) fn fields(to: &mut impl Commands, fields: &[(Text<'_>, Text<'_>)]) {
     for (field, value) in fields {
         text(to, field);
         text(to, value);

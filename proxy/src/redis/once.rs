@@ -7,11 +7,10 @@ use std::time::Duration;
 use redis::{Script, Value};
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::REMEMBERED_MS;
-use streamgate_protocol::text::Text;
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
 use tokio::time::Instant;
 
-use super::command::{Commands, add_arguments, number};
+use super::command::{self, Commands, number};
 use super::error;
 use super::resp::Packed;
 
@@ -21,6 +20,9 @@ const MAX_RUN: u64 = 128;
 
 /// Slots of a producer's ring, as the script has them.
 const SLOTS: u64 = 1_025;
+
+/// Bytes of a slot: 8 digits and an id.
+const SLOT_BYTES: usize = 32;
 
 /// Rings of which is known when their time was set anew. Beyond it all are forgotten, and set anew.
 const MAX_KNOWN: usize = 8_192;
@@ -32,14 +34,15 @@ static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("onc
 #[derive(Debug, Default)]
 pub(super) struct Reminders(Mutex<HashMap<String, Instant>>);
 
-/// Adds of one producer, one behind the other, on their way into one script.
+/// Adds of one producer, one behind the other and alike, on their way into one script.
 pub(super) struct Run {
     stream: String,
     producer: String,
     first: u64,
     after: u64,
+    maxlen: Option<u64>,
+    fields: usize,
     count: u64,
-    arguments: usize,
     packed: Packed,
 }
 
@@ -49,6 +52,8 @@ impl Run {
         match operation {
             Operation::AddOnce {
                 stream,
+                fields,
+                maxlen,
                 producer,
                 number,
                 after,
@@ -58,8 +63,9 @@ impl Run {
                 producer: producer.to_string(),
                 first: *number,
                 after: *after,
+                maxlen: *maxlen,
+                fields: fields.len(),
                 count: 0,
-                arguments: 0,
                 packed: Packed::default(),
             }),
             _ => None,
@@ -75,7 +81,7 @@ impl Run {
             producer,
             number,
             after,
-            again: _,
+            ..
         } = operation
         else {
             return false;
@@ -83,20 +89,15 @@ impl Run {
         let goes_on = *number == self.first + self.count
             && (self.count == 0 || *after == number - 1)
             && self.count < MAX_RUN
+            && *maxlen == self.maxlen
+            && fields.len() == self.fields
             && **producer == *self.producer
             && **stream == *self.stream;
         if goes_on {
-            self.add(fields, *maxlen);
+            command::fields(&mut self.packed, fields);
+            self.count += 1;
         }
         goes_on
-    }
-
-    fn add(&mut self, fields: &[(Text<'_>, Text<'_>)], maxlen: Option<u64>) {
-        let count = if maxlen.is_some() { 4 } else { 1 } + 2 * fields.len();
-        number(&mut self.packed, count as u64);
-        add_arguments(&mut self.packed, fields, maxlen);
-        self.arguments += 1 + count;
-        self.count += 1;
     }
 
     /// Writes the command.
@@ -105,16 +106,23 @@ impl Run {
         for part in ["streamgate:once:", &self.producer, ":", &self.stream] {
             ring.push_str(part);
         }
-        let is_due = reminders.is_due(&ring);
-        to.command("EVALSHA", 8 + self.arguments);
+        let sign = if reminders.is_due(&ring) { "" } else { "-" };
+        let width = 2 * self.fields;
+        let arguments = usize::try_from(self.count).unwrap_or(usize::MAX) * width;
+        to.command("EVALSHA", 10 + arguments);
         to.argument(SCRIPT.get_hash().as_bytes());
         to.argument(b"2");
         to.argument(self.stream.as_bytes());
         to.argument(ring.as_bytes());
         number(to, self.first);
         number(to, self.after);
-        to.argument(format!("{}{REMEMBERED_MS}", if is_due { "" } else { "-" }).as_bytes());
+        to.argument(format!("{sign}{REMEMBERED_MS}").as_bytes());
         to.argument(format!("{:08}={:23}", self.first / SLOTS, "").as_bytes());
+        number(to, width as u64);
+        match self.maxlen {
+            Some(maxlen) => number(to, maxlen),
+            None => to.argument(b""),
+        }
         to.append(&self.packed);
     }
 }
@@ -156,40 +164,62 @@ pub(super) fn is_unknown(values: &[Value]) -> bool {
         .any(|value| matches!(value, Value::ServerError(error) if error.code() == "NOSCRIPT"))
 }
 
-/// What came of each add of a run, of which there are at least as many as were asked for.
+/// What came of each add of a run; the last of them came of all that follow too.
 pub(super) fn answered(value: Value) -> VecDeque<CacheResult<Reply>> {
-    let (ids, refused) = match value {
-        Value::BulkString(ids) => (ids, None),
+    match value {
+        Value::BulkString(slots) => added(&slots).collect(),
         Value::Array(mut parts) => match (parts.pop(), parts.pop(), parts.pop()) {
-            (Some(Value::BulkString(refused)), Some(Value::BulkString(ids)), None) => {
-                (ids, Some(refused))
+            (Some(Value::BulkString(refused)), Some(Value::BulkString(slots)), None) => {
+                let refused = [Err(refusal(&refused)), Err(out_of_order())];
+                added(&slots).chain(refused).collect()
             }
-            _ => return VecDeque::new(),
+            (Some(_), Some(Value::BulkString(refused)), Some(Value::BulkString(ids))) => ids
+                .split(|byte| *byte == b' ')
+                .map(|id| answer(id, &refused))
+                .collect(),
+            _ => VecDeque::new(),
         },
         Value::ServerError(error) if error.code() == "NOSCRIPT" => {
             let why = "Redis has to be told the script again";
-            return VecDeque::from([Err(CacheError::from_code("TRYAGAIN", why))]);
+            VecDeque::from([Err(CacheError::from_code("TRYAGAIN", why))])
         }
-        Value::ServerError(error) => return VecDeque::from([Err(error::answered(&error))]),
-        _ => return VecDeque::new(),
-    };
-    let refused = refused.unwrap_or_default();
-    let refused = String::from_utf8_lossy(&refused);
-    let (code, why) = refused.split_once(' ').unwrap_or((&refused, ""));
-    let ids = String::from_utf8_lossy(&ids);
-    let answer = |id: &str| match id {
-        "G" => Err(out_of_order()),
-        "S" => Err(CacheError::backend(
+        Value::ServerError(error) => VecDeque::from([Err(error::answered(&error))]),
+        _ => VecDeque::new(),
+    }
+}
+
+/// The ids of slots, of which one more than was asked for does no harm.
+fn added(slots: &[u8]) -> impl Iterator<Item = CacheResult<Reply>> {
+    slots
+        .chunks(SLOT_BYTES)
+        .map(|slot| Ok(reply(slot.get(8..).unwrap_or_default())))
+}
+
+fn reply(id: &[u8]) -> Reply {
+    let id = String::from_utf8_lossy(id.trim_ascii_end()).into_owned();
+    Reply::Added { id }
+}
+
+fn answer(id: &[u8], refused: &[u8]) -> CacheResult<Reply> {
+    match id {
+        b"G" => Err(out_of_order()),
+        b"S" => Err(CacheError::backend(
             code::SKIPPED,
             "later adds of the same producer were added",
         )),
-        "O" => Err(forgotten(
+        b"O" => Err(forgotten(
             "more adds of its producer followed than are remembered",
         )),
-        "E" => Err(CacheError::from_code(code.trim_start_matches('-'), why)),
-        id => Ok(Reply::Added { id: id.to_owned() }),
-    };
-    ids.split(' ').map(answer).collect()
+        b"E" => Err(refusal(refused)),
+        id => Ok(reply(id)),
+    }
+}
+
+/// Redis's words within a script.
+fn refusal(refused: &[u8]) -> CacheError {
+    let refused = String::from_utf8_lossy(refused);
+    let (code, why) = refused.split_once(' ').unwrap_or((&refused, ""));
+    CacheError::from_code(code.trim_start_matches('-'), why)
 }
 
 /// The answer to an add of which nothing can be known any more.

@@ -216,3 +216,29 @@ async fn without_scripts_adds_are_done_and_repeats_refused() {
     assert_eq!(code(&fixture.streams, once(1, 0, true)).await, "FORGOTTEN");
     assert_eq!(numbers(&fixture.streams).await.len(), 1);
 }
+
+#[tokio::test]
+async fn ids_too_long_to_be_remembered_are_told_once() {
+    let fixture = Fixture::new(RedisVersion::V7_0).await;
+    let first = "18446744073709551600-1844674407370955";
+    fixture
+        .ask::<()>(&format!("XADD s {first} n 0"))
+        .await
+        .unwrap();
+    let run = (1..=3)
+        .map(|number| once(number, number - 1, false))
+        .collect();
+    let run: Vec<_> = perform(&fixture.streams, run)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    let there: Vec<_> = numbers(&fixture.streams)
+        .await
+        .into_iter()
+        .skip(1)
+        .collect();
+    assert_eq!(there, run.into_iter().zip(1..).collect::<Vec<_>>());
+    assert_eq!(code(&fixture.streams, once(2, 1, true)).await, "FORGOTTEN");
+    assert_eq!(numbers(&fixture.streams).await.len(), 4);
+}

@@ -44,3 +44,8 @@ pub const HEARTBEATS_UNTIL_DEAD: u32 = 2;
 /// Longest reason of a close, in bytes (RFC 6455, section 5.5: a control frame carries at most
 /// 125 bytes, two of which are the code).
 pub const MAX_CLOSE_REASON_BYTES: usize = 123;
+
+/// Pending entries that one answer lists, or that one claim takes over, at most. More is refused
+/// with `LIMIT`: Redis answers one command at a time, and a list of so many takes it a few
+/// milliseconds.
+pub const MAX_PENDING_PAGE: usize = 10_000;

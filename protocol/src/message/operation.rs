@@ -1,14 +1,16 @@
-//! The six operations as data.
+//! The operations as data.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CacheError, CacheResult, code};
-use crate::limits::{MAX_ID_BYTES, MAX_NAME_BYTES};
+use crate::groups::PendingQuery;
+use crate::limits::{MAX_ID_BYTES, MAX_NAME_BYTES, MAX_PENDING_PAGE};
 use crate::text::push_number;
 
 use super::Text;
 
-/// One call of [`StreamingBackend`](crate::StreamingBackend), with its arguments.
+/// One call of [`StreamingBackend`](crate::StreamingBackend) or of
+/// [`ConsumerGroups`](crate::ConsumerGroups), with its arguments.
 ///
 /// Numbers are 64 bits wide on the wire whatever the width of `usize` at either side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +88,71 @@ pub enum Operation<'a> {
         #[serde(borrow)]
         ids: Vec<Text<'a>>,
     },
+    /// [`pending_summary`](crate::ConsumerGroups::pending_summary); answered by `Summary`.
+    PendingSummary {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// The group's name.
+        #[serde(borrow)]
+        group: Text<'a>,
+    },
+    /// [`pending`](crate::ConsumerGroups::pending); answered by `Pending`.
+    Pending {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// The group's name.
+        #[serde(borrow)]
+        group: Text<'a>,
+        /// From this id on; `(` in front leaves it out; or `-`.
+        #[serde(borrow)]
+        start: Text<'a>,
+        /// Up to this id; `(` in front leaves it out; or `+`.
+        #[serde(borrow)]
+        end: Text<'a>,
+        /// At most this many.
+        count: u64,
+        /// Only those that this consumer holds.
+        #[serde(borrow)]
+        consumer: Option<Text<'a>>,
+        /// Only those that were last delivered so many milliseconds ago, or longer.
+        min_idle_ms: Option<u64>,
+    },
+    /// [`claim`](crate::ConsumerGroups::claim); answered by `Claimed`.
+    Claim {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// The group's name.
+        #[serde(borrow)]
+        group: Text<'a>,
+        /// Who takes them over.
+        #[serde(borrow)]
+        consumer: Text<'a>,
+        /// Only those that were last delivered so many milliseconds ago, or longer.
+        min_idle_ms: u64,
+        /// From this id on.
+        #[serde(borrow)]
+        start: Text<'a>,
+        /// At most this many; at least 1.
+        count: u64,
+    },
+    /// [`remove_consumer`](crate::ConsumerGroups::remove_consumer); answered by `Removed`.
+    RemoveConsumer {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// The group's name.
+        #[serde(borrow)]
+        group: Text<'a>,
+        /// Who is removed.
+        #[serde(borrow)]
+        consumer: Text<'a>,
+        /// Who is given what it holds.
+        #[serde(borrow)]
+        heir: Text<'a>,
+    },
 }
 
 impl Operation<'_> {
@@ -94,7 +161,8 @@ impl Operation<'_> {
     /// # Errors
     ///
     /// `LIMIT` for a name longer than its bound, `ERR` for an id longer than its bound (what is
-    /// longer is malformed anyway) and for an add without fields.
+    /// longer is malformed anyway), for an add without fields, for a claim of nothing and for an
+    /// heir that is the consumer itself; `LIMIT` for a page that is larger than its bound.
     pub fn validate(&self) -> CacheResult<()> {
         match self {
             Self::Add { stream, fields, .. } => {
@@ -138,6 +206,61 @@ impl Operation<'_> {
                 name("group name", group)?;
                 ids.iter().try_for_each(|acked| id(acked))
             }
+            Self::PendingSummary { stream, group } => {
+                name("stream key", stream)?;
+                name("group name", group)
+            }
+            Self::Pending {
+                stream,
+                group,
+                start,
+                end,
+                count,
+                consumer,
+                ..
+            } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                consumer
+                    .as_ref()
+                    .map_or(Ok(()), |consumer| name("consumer name", consumer))?;
+                id(start)?;
+                id(end)?;
+                page(*count)
+            }
+            Self::Claim {
+                stream,
+                group,
+                consumer,
+                start,
+                count,
+                ..
+            } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                name("consumer name", consumer)?;
+                id(start)?;
+                if *count == 0 {
+                    return Err(CacheError::from_code(code::ERR, "COUNT must be > 0"));
+                }
+                page(*count)
+            }
+            Self::RemoveConsumer {
+                stream,
+                group,
+                consumer,
+                heir,
+            } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                name("consumer name", consumer)?;
+                name("heir's name", heir)?;
+                if consumer == heir {
+                    let why = "a consumer cannot be its own heir";
+                    return Err(CacheError::from_code(code::ERR, why));
+                }
+                Ok(())
+            }
         }
     }
 
@@ -149,7 +272,11 @@ impl Operation<'_> {
             | Self::Read { stream, .. }
             | Self::CreateGroup { stream, .. }
             | Self::ReadGroup { stream, .. }
-            | Self::Ack { stream, .. } => stream,
+            | Self::Ack { stream, .. }
+            | Self::PendingSummary { stream, .. }
+            | Self::Pending { stream, .. }
+            | Self::Claim { stream, .. }
+            | Self::RemoveConsumer { stream, .. } => stream,
         }
     }
 
@@ -165,7 +292,30 @@ impl Operation<'_> {
     ///
     /// A group read is not: it hands entries to a consumer.
     pub fn is_read_only(&self) -> bool {
-        matches!(self, Self::ReadLatest { .. } | Self::Read { .. })
+        matches!(
+            self,
+            Self::ReadLatest { .. }
+                | Self::Read { .. }
+                | Self::PendingSummary { .. }
+                | Self::Pending { .. }
+        )
+    }
+
+    /// [`pending`](crate::ConsumerGroups::pending) as data.
+    pub fn pending<'a>(
+        stream: impl Into<Text<'a>>,
+        group: impl Into<Text<'a>>,
+        query: PendingQuery,
+    ) -> Operation<'a> {
+        Operation::Pending {
+            stream: stream.into(),
+            group: group.into(),
+            start: query.start.into(),
+            end: query.end.into(),
+            count: u64::try_from(query.count).unwrap_or(u64::MAX),
+            consumer: query.consumer.map(Text::from),
+            min_idle_ms: (query.min_idle_ms > 0).then_some(query.min_idle_ms),
+        }
     }
 
     /// The same operation, owned.
@@ -221,6 +371,53 @@ impl Operation<'_> {
                 group: group.into_owned(),
                 ids: ids.into_iter().map(Text::into_owned).collect(),
             },
+            Self::PendingSummary { stream, group } => Operation::PendingSummary {
+                stream: stream.into_owned(),
+                group: group.into_owned(),
+            },
+            Self::Pending {
+                stream,
+                group,
+                start,
+                end,
+                count,
+                consumer,
+                min_idle_ms,
+            } => Operation::Pending {
+                stream: stream.into_owned(),
+                group: group.into_owned(),
+                start: start.into_owned(),
+                end: end.into_owned(),
+                count,
+                consumer: consumer.map(Text::into_owned),
+                min_idle_ms,
+            },
+            Self::Claim {
+                stream,
+                group,
+                consumer,
+                min_idle_ms,
+                start,
+                count,
+            } => Operation::Claim {
+                stream: stream.into_owned(),
+                group: group.into_owned(),
+                consumer: consumer.into_owned(),
+                min_idle_ms,
+                start: start.into_owned(),
+                count,
+            },
+            Self::RemoveConsumer {
+                stream,
+                group,
+                consumer,
+                heir,
+            } => Operation::RemoveConsumer {
+                stream: stream.into_owned(),
+                group: group.into_owned(),
+                consumer: consumer.into_owned(),
+                heir: heir.into_owned(),
+            },
         }
     }
 }
@@ -236,6 +433,16 @@ pub(super) fn name(what: &str, value: &str) -> CacheResult<()> {
     text.push_str(" bytes; at most ");
     push_number(&mut text, MAX_NAME_BYTES);
     text.push_str(" are taken");
+    Err(CacheError::from_code(code::LIMIT, &text))
+}
+
+fn page(count: u64) -> CacheResult<()> {
+    if count <= MAX_PENDING_PAGE as u64 {
+        return Ok(());
+    }
+    let mut text = String::from("at most ");
+    push_number(&mut text, MAX_PENDING_PAGE);
+    text.push_str(" pending entries are given at once");
     Err(CacheError::from_code(code::LIMIT, &text))
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use redis::Value;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
@@ -10,6 +12,7 @@ use tokio::time::Instant;
 
 use super::commands::{Commands, Failure};
 use super::hub::{Attempt, Hub, Place, Turn, Wait};
+use super::removal::{Part, Removal};
 use super::resp::Packed;
 use super::{answer, command, error};
 use crate::entry_id::EntryId;
@@ -27,6 +30,8 @@ pub(super) struct Batch {
 pub(super) enum Outcome {
     Done(CacheResult<Reply>),
     Waiting(Wait),
+    /// Takes more round trips.
+    GoingOn(BoxFuture<'static, CacheResult<Reply>>),
 }
 
 /// One operation.
@@ -56,6 +61,10 @@ enum Expected {
     Group {
         wait: Option<(Attempt, GroupWait)>,
     },
+    Summary,
+    Pending,
+    Claimed,
+    HandedOver(Removal),
 }
 
 /// How to wait if there is no entry yet.
@@ -109,7 +118,8 @@ impl Batch {
                 } => match &mut values {
                     // An answer that is missing is one of unknown shape.
                     Ok(values) => {
-                        expected.outcome(values.next().unwrap_or(Value::Boolean(false)), hub)
+                        let value = values.next().unwrap_or(Value::Boolean(false));
+                        expected.outcome(value, commands, hub)
                     }
                     Err(Failure::NotSent(error)) => Outcome::Done(Err(error.clone())),
                     Err(Failure::NoAnswer(error)) => {
@@ -127,12 +137,13 @@ impl Outcome {
         match self {
             Self::Done(result) => result,
             Self::Waiting(wait) => wait.finish().await,
+            Self::GoingOn(rest) => rest.await,
         }
     }
 }
 
 impl Expected {
-    fn outcome(self, value: Value, hub: &Hub) -> Outcome {
+    fn outcome(self, value: Value, commands: &Commands, hub: &Hub) -> Outcome {
         let result = match self {
             Self::Id => answer::id(value).map(|id| Reply::Added { id }),
             Self::Done => answer::done(value).map(|()| Reply::Done {}),
@@ -173,6 +184,15 @@ impl Expected {
                     entries,
                     last_id: None,
                 }),
+            },
+            Self::Summary => answer::summary(value).map(Reply::Summary),
+            Self::Pending => answer::pending(value).map(|entries| Reply::Pending { entries }),
+            Self::Claimed => answer::claimed(value).map(Reply::Claimed),
+            Self::HandedOver(removal) => match removal.answered(value) {
+                Part::Last(result) => result,
+                Part::More(rest) => {
+                    return Outcome::GoingOn(rest.finish(commands.clone()).boxed());
+                }
             },
         };
         Outcome::Done(result)
@@ -277,6 +297,44 @@ fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
         Operation::Ack { stream, group, ids } => {
             command::ack(packed, stream, group, ids);
             sent(Expected::Done)
+        }
+        Operation::PendingSummary { stream, group } => {
+            command::pending_summary(packed, stream, group);
+            sent(Expected::Summary)
+        }
+        Operation::Pending {
+            stream,
+            group,
+            start,
+            end,
+            count,
+            consumer,
+            min_idle_ms,
+        } => {
+            let (ends, consumer) = ([&**start, &**end], consumer.as_deref());
+            command::pending(packed, stream, group, ends, *count, consumer, *min_idle_ms);
+            sent(Expected::Pending)
+        }
+        Operation::Claim {
+            stream,
+            group,
+            consumer,
+            min_idle_ms,
+            start,
+            count,
+        } => {
+            command::claim(packed, stream, group, consumer, *min_idle_ms, start, *count);
+            sent(Expected::Claimed)
+        }
+        Operation::RemoveConsumer {
+            stream,
+            group,
+            consumer,
+            heir,
+        } => {
+            let removal = Removal::new(stream, group, consumer, heir);
+            removal.pack(packed);
+            sent(Expected::HandedOver(removal))
         }
     }
 }

@@ -18,7 +18,8 @@ impl Broken {
         };
         let [stream, group, consumer] = names;
         let inner = Arc::clone(&self.inner);
-        let deliveries = inner.consume(stream, group, consumer, ConsumeOptions { batch });
+        let options = ConsumeOptions { batch, ..options };
+        let deliveries = inner.consume(stream, group, consumer, options);
         match self.fault {
             Fault::ConsumeBeginsWhenItIsMade => spawned(deliveries, 1),
             Fault::ConsumeTakesWhatIsNotPolled => late(async { spawned(deliveries, 10_000) }),

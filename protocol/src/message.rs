@@ -88,6 +88,14 @@ pub enum ServerMessage {
         /// What.
         item: Item,
     },
+    /// Where a read from `$` waits. Sent once, when it begins to wait, so that a client that loses
+    /// its connection asks again from there.
+    Position {
+        /// The request's id.
+        id: u64,
+        /// What `$` stands for.
+        last_id: String,
+    },
 }
 
 /// What the server is and grants.

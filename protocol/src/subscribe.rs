@@ -125,10 +125,10 @@ impl Default for ConsumeOptions {
 /// [the table](crate::error::CODES): `WRONGTYPE` for a key that holds something else than a
 /// stream, also when that happens under a live tail; `NOGROUP` for a group that is missing or
 /// goes away; `ERR` for a malformed id, a batch of 0 and [`ConsumeOptions`] that do not go
-/// together; `LIMIT` for a name that is too long and
-/// an entry too large to be sent. When a connection is lost a tail ends with `DISCONNECTED`, to be
-/// resumed from its last position; a consumer's with `UNKNOWN_OUTCOME`, because entries may have
-/// been handed to it that never arrived and are pending now.
+/// together; `LIMIT` for a name that is too long and an entry too large to be sent.
+///
+/// A connection that is lost ends neither: a tail goes on from its last position, and a consumer
+/// is given first what was on its way to it.
 ///
 /// # Back pressure
 ///

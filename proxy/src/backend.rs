@@ -39,10 +39,17 @@ pub trait Backend: StreamingBackend {
         Box::pin(async move {
             let mut progress = Vec::with_capacity(operations.len());
             for operation in operations {
+                let from_now =
+                    matches!(&operation, Operation::Read { last_id, .. } if &**last_id == "$");
+                let operation = resolved(self, operation).await;
                 progress.push(if operation.block_ms().is_some() {
-                    ask(perform_one(self, resolved(self, operation).await)).await
+                    let position = match &operation {
+                        Operation::Read { last_id, .. } if from_now => Some(last_id.to_string()),
+                        _ => None,
+                    };
+                    ask(perform_one(self, operation), position).await
                 } else {
-                    Progress::Done(perform_one(self, resolved(self, operation).await).await)
+                    Progress::Done(perform_one(self, operation).await)
                 });
             }
             progress
@@ -90,7 +97,13 @@ pub enum Progress<'a> {
     /// It is over.
     Done(CacheResult<Reply>),
     /// It waits for an entry. Dropping the future ends the wait.
-    Waiting(BoxFuture<'a, CacheResult<Reply>>),
+    Waiting {
+        /// Of a read from `$`, if it is known: what that stands for. The client is told, so that it
+        /// can ask again from there when its connection is lost.
+        position: Option<String>,
+        /// Ready with the answer.
+        future: BoxFuture<'a, CacheResult<Reply>>,
+    },
 }
 
 impl Progress<'_> {
@@ -102,16 +115,22 @@ impl Progress<'_> {
     pub async fn finish(self) -> CacheResult<Reply> {
         match self {
             Self::Done(result) => result,
-            Self::Waiting(future) => future.await,
+            Self::Waiting { future, .. } => future.await,
         }
     }
 }
 
 /// Polls a wait once, so that it is asked for before what comes later in the list.
-async fn ask(mut wait: BoxFuture<'_, CacheResult<Reply>>) -> Progress<'_> {
+async fn ask(
+    mut wait: BoxFuture<'_, CacheResult<Reply>>,
+    position: Option<String>,
+) -> Progress<'_> {
     match poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await {
         Poll::Ready(result) => Progress::Done(result),
-        Poll::Pending => Progress::Waiting(wait),
+        Poll::Pending => Progress::Waiting {
+            position,
+            future: wait,
+        },
     }
 }
 
@@ -219,6 +238,26 @@ fn perform_one<'a, B: Backend + ?Sized>(
                 backend.stream_ack(&stream, &group, &ids).await?;
                 Ok(Reply::Done {})
             }
+            // Nothing is remembered, so it can only be done once if it was never asked for.
+            Operation::AddOnce { again: true, .. } => Err(CacheError::backend(
+                code::FORGOTTEN,
+                "this backend does not remember what it added",
+            )),
+            Operation::AddOnce {
+                stream,
+                fields,
+                maxlen,
+                ..
+            } => {
+                let fields = fields.into_iter().map(|(n, v)| (n.into(), v.into()));
+                let added = backend.stream_add(&stream, fields.collect(), maxlen.map(limit));
+                Ok(Reply::Added { id: added.await? })
+            }
+            // None of the six gives what is pending.
+            Operation::ReadPending { .. } => Err(CacheError::backend(
+                code::UNKNOWN_OUTCOME,
+                "this backend does not tell what is pending for a consumer",
+            )),
             Operation::PendingSummary { stream, group } => {
                 let groups = backend.groups().ok_or_else(unsupported)?;
                 let summary = groups.pending_summary(&stream, &group).await?;

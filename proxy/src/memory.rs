@@ -88,13 +88,16 @@ impl MemoryStreams {
     fn perform_all(&self, operations: Vec<Operation<'_>>) -> Vec<Progress<'_>> {
         let now_ms = now_ms();
         let mut engine = lock(&self.engine);
-        let steps: Vec<_> = operations
-            .into_iter()
-            .map(|operation| engine.perform(operation, now_ms))
-            .collect();
+        let perform = |operation: Operation<'_>| {
+            let from_now =
+                matches!(&operation, Operation::Read { last_id, .. } if &**last_id == "$");
+            (engine.perform(operation, now_ms), from_now)
+        };
+        let steps: Vec<_> = operations.into_iter().map(perform).collect();
         drop(engine);
         // Outside the lock, because an answer copies its entries.
-        steps.into_iter().map(|step| self.progress(step)).collect()
+        let progress = |(step, from_now)| self.progress(step, from_now);
+        steps.into_iter().map(progress).collect()
     }
 
     async fn perform_one(&self, operation: Operation<'_>) -> CacheResult<Reply> {
@@ -105,12 +108,13 @@ impl MemoryStreams {
         }
     }
 
-    fn progress(&self, step: CacheResult<Step>) -> Progress<'_> {
+    fn progress(&self, step: CacheResult<Step>, from_now: bool) -> Progress<'_> {
         match step {
             Ok(Step::Done(answer)) => Progress::Done(Ok(answer.into())),
-            Ok(Step::Waiting(ticket)) => {
-                Progress::Waiting(Box::pin(Wait::new(&self.engine, ticket).reply()))
-            }
+            Ok(Step::Waiting(ticket)) => Progress::Waiting {
+                position: ticket.asked.clone().filter(|_| from_now),
+                future: Box::pin(Wait::new(&self.engine, ticket).reply()),
+            },
             Err(error) => Progress::Done(Err(error)),
         }
     }

@@ -9,6 +9,7 @@ mod error;
 mod follow;
 mod groups;
 mod hub;
+mod once;
 mod range;
 mod removal;
 mod resp;
@@ -120,7 +121,11 @@ impl RedisStreams {
         &'a self,
         operation: Operation<'_>,
     ) -> impl Future<Output = CacheResult<Reply>> + Send + use<'a> {
-        let batch = Batch::new(std::iter::once(operation), &self.hub);
+        let batch = Batch::new(
+            std::iter::once(operation),
+            &self.hub,
+            self.commands.reminders(),
+        );
         async move {
             match batch.run(&self.commands, &self.hub).await.pop() {
                 Some(outcome) => outcome.finish().await,
@@ -132,12 +137,18 @@ impl RedisStreams {
 
 impl Backend for RedisStreams {
     fn perform<'a>(&'a self, operations: Vec<Operation<'_>>) -> BoxFuture<'a, Vec<Progress<'a>>> {
-        let batch = Batch::new(operations.into_iter(), &self.hub);
+        let batch = Batch::new(operations.into_iter(), &self.hub, self.commands.reminders());
         let outcomes = batch.run(&self.commands, &self.hub);
         let progress = |outcome| match outcome {
             Outcome::Done(result) => Progress::Done(result),
-            Outcome::Waiting(wait) => Progress::Waiting(wait.finish().boxed()),
-            Outcome::GoingOn(rest) => Progress::Waiting(rest),
+            Outcome::Waiting { wait, position } => Progress::Waiting {
+                position,
+                future: wait.finish().boxed(),
+            },
+            Outcome::GoingOn(future) => Progress::Waiting {
+                position: None,
+                future,
+            },
         };
         outcomes
             .map(move |outcomes| outcomes.into_iter().map(progress).collect())
@@ -347,6 +358,6 @@ mod tests {
         assert_eq!(refused.unwrap_err().code(), "OVERLOADED");
         drop(tail);
         let again = streams.perform(vec![read_group(), read()]).await.remove(0);
-        assert!(matches!(again, Progress::Waiting(_)));
+        assert!(matches!(again, Progress::Waiting { .. }));
     }
 }

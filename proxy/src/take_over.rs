@@ -37,8 +37,8 @@ pub struct TakeOver {
     /// Take at most so many; at least 1.
     pub count: u64,
     /// By the backend's clock, in milliseconds since 1970: what the consumer holds itself is left
-    /// alone unless it was delivered before. Absent in the first step of all, which then stands for
-    /// its own time.
+    /// alone unless it was delivered in an earlier millisecond. Absent in the first step of all, which
+    /// then stands for its own time.
     pub since_ms: Option<u64>,
 }
 
@@ -79,6 +79,7 @@ impl TakeOver {
             claim_after_ms: Some(min_idle_ms),
             max_deliveries,
             dead_letter,
+            resumed,
             ..
         } = subscription
         else {
@@ -96,7 +97,8 @@ impl TakeOver {
             }),
             cursor: ROUND.to_owned(),
             count: 1,
-            since_ms: None,
+            // Older than any: all that the consumer holds is its own then.
+            since_ms: resumed.unwrap_or(false).then_some(0),
         })
     }
 }

@@ -123,7 +123,7 @@ async fn it_begins_in_the_first_poll_and_in_order_with_calls() {
     assert!(pending(&mut before) && pending(&mut tail.next()) && pending(&mut after));
     let stream = |message| match message {
         ClientMessage::Request {
-            operation: Operation::Add { stream, .. },
+            operation: Operation::AddOnce { stream, .. },
             ..
         }
         | ClientMessage::Subscribe {

@@ -1,16 +1,18 @@
-//! The operations as data.
+//! The six operations as data.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CacheError, CacheResult, code};
 use crate::groups::PendingQuery;
-use crate::limits::{MAX_ID_BYTES, MAX_NAME_BYTES, MAX_PENDING_PAGE};
+use crate::limits::{
+    MAX_FIELDS_ONCE, MAX_ID_BYTES, MAX_NAME_BYTES, MAX_PENDING_PAGE, MAX_PRODUCER_BYTES,
+    MAX_PRODUCER_NUMBER,
+};
 use crate::text::push_number;
 
 use super::Text;
 
-/// One call of [`StreamingBackend`](crate::StreamingBackend) or of
-/// [`ConsumerGroups`](crate::ConsumerGroups), with its arguments.
+/// One call of [`StreamingBackend`](crate::StreamingBackend), with its arguments.
 ///
 /// Numbers are 64 bits wide on the wire whatever the width of `usize` at either side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +89,44 @@ pub enum Operation<'a> {
         /// The entries' ids.
         #[serde(borrow)]
         ids: Vec<Text<'a>>,
+    },
+    /// What a consumer was given and has not acknowledged; answered by `Entries`. So a client finds
+    /// what a lost answer to a `ReadGroup` gave it.
+    ReadPending {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// The group's name.
+        #[serde(borrow)]
+        group: Text<'a>,
+        /// The consumer's name.
+        #[serde(borrow)]
+        consumer: Text<'a>,
+        /// Strictly after this id.
+        #[serde(borrow)]
+        after: Text<'a>,
+        /// At most this many; 0 for no limit.
+        count: u64,
+    },
+    /// As `Add`, once however often it is asked for; answered by `Added`.
+    AddOnce {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// Names and values, in order; at least one pair.
+        #[serde(borrow)]
+        fields: Vec<(Text<'a>, Text<'a>)>,
+        /// Trim to about this many entries, never fewer.
+        maxlen: Option<u64>,
+        /// Who adds: a name of its own for each client and stream.
+        #[serde(borrow)]
+        producer: Text<'a>,
+        /// The producer's number for this add; they rise.
+        number: u64,
+        /// The number of the add before it without which this one must not be; 0 for none.
+        after: u64,
+        /// Whether it was asked for before.
+        again: bool,
     },
     /// [`pending_summary`](crate::ConsumerGroups::pending_summary); answered by `Summary`.
     PendingSummary {
@@ -165,13 +205,23 @@ impl Operation<'_> {
     /// heir that is the consumer itself; `LIMIT` for a page that is larger than its bound.
     pub fn validate(&self) -> CacheResult<()> {
         match self {
-            Self::Add { stream, fields, .. } => {
-                name("stream key", stream)?;
-                if fields.is_empty() {
-                    return Err(CacheError::from_code(
-                        code::ERR,
-                        "an entry needs at least one field",
-                    ));
+            Self::Add { stream, fields, .. } => entry(stream, fields),
+            Self::AddOnce {
+                stream,
+                fields,
+                producer,
+                number,
+                after,
+                ..
+            } => {
+                entry(stream, fields)?;
+                if fields.len() > MAX_FIELDS_ONCE || producer.len() > MAX_PRODUCER_BYTES {
+                    let why = "too many fields, or too long a producer, to be added once";
+                    return Err(CacheError::from_code(code::LIMIT, why));
+                }
+                if after >= number || *number > MAX_PRODUCER_NUMBER {
+                    let why = "the numbers of a producer rise from 1";
+                    return Err(CacheError::from_code(code::ERR, why));
                 }
                 Ok(())
             }
@@ -205,6 +255,18 @@ impl Operation<'_> {
                 name("stream key", stream)?;
                 name("group name", group)?;
                 ids.iter().try_for_each(|acked| id(acked))
+            }
+            Self::ReadPending {
+                stream,
+                group,
+                consumer,
+                after,
+                ..
+            } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                name("consumer name", consumer)?;
+                id(after)
             }
             Self::PendingSummary { stream, group } => {
                 name("stream key", stream)?;
@@ -273,6 +335,8 @@ impl Operation<'_> {
             | Self::CreateGroup { stream, .. }
             | Self::ReadGroup { stream, .. }
             | Self::Ack { stream, .. }
+            | Self::ReadPending { stream, .. }
+            | Self::AddOnce { stream, .. }
             | Self::PendingSummary { stream, .. }
             | Self::Pending { stream, .. }
             | Self::Claim { stream, .. }
@@ -290,12 +354,14 @@ impl Operation<'_> {
 
     /// Whether the operation changes nothing, so that it may be asked twice.
     ///
-    /// A group read is not: it hands entries to a consumer.
+    /// A group read is not: it hands entries to a consumer. One of what is pending only counts
+    /// another delivery.
     pub fn is_read_only(&self) -> bool {
         matches!(
             self,
             Self::ReadLatest { .. }
                 | Self::Read { .. }
+                | Self::ReadPending { .. }
                 | Self::PendingSummary { .. }
                 | Self::Pending { .. }
         )
@@ -371,6 +437,39 @@ impl Operation<'_> {
                 group: group.into_owned(),
                 ids: ids.into_iter().map(Text::into_owned).collect(),
             },
+            Self::ReadPending {
+                stream,
+                group,
+                consumer,
+                after,
+                count,
+            } => Operation::ReadPending {
+                stream: stream.into_owned(),
+                group: group.into_owned(),
+                consumer: consumer.into_owned(),
+                after: after.into_owned(),
+                count,
+            },
+            Self::AddOnce {
+                stream,
+                fields,
+                maxlen,
+                producer,
+                number,
+                after,
+                again,
+            } => Operation::AddOnce {
+                stream: stream.into_owned(),
+                fields: fields
+                    .into_iter()
+                    .map(|(n, v)| (n.into_owned(), v.into_owned()))
+                    .collect(),
+                maxlen,
+                producer: producer.into_owned(),
+                number,
+                after,
+                again,
+            },
             Self::PendingSummary { stream, group } => Operation::PendingSummary {
                 stream: stream.into_owned(),
                 group: group.into_owned(),
@@ -422,6 +521,25 @@ impl Operation<'_> {
     }
 }
 
+fn entry(stream: &str, fields: &[(Text<'_>, Text<'_>)]) -> CacheResult<()> {
+    name("stream key", stream)?;
+    if fields.is_empty() {
+        let why = "an entry needs at least one field";
+        return Err(CacheError::from_code(code::ERR, why));
+    }
+    Ok(())
+}
+
+fn page(count: u64) -> CacheResult<()> {
+    if count <= MAX_PENDING_PAGE as u64 {
+        return Ok(());
+    }
+    let mut text = String::from("at most ");
+    push_number(&mut text, MAX_PENDING_PAGE);
+    text.push_str(" pending entries are given at once");
+    Err(CacheError::from_code(code::LIMIT, &text))
+}
+
 pub(super) fn name(what: &str, value: &str) -> CacheResult<()> {
     if value.len() <= MAX_NAME_BYTES {
         return Ok(());
@@ -433,16 +551,6 @@ pub(super) fn name(what: &str, value: &str) -> CacheResult<()> {
     text.push_str(" bytes; at most ");
     push_number(&mut text, MAX_NAME_BYTES);
     text.push_str(" are taken");
-    Err(CacheError::from_code(code::LIMIT, &text))
-}
-
-fn page(count: u64) -> CacheResult<()> {
-    if count <= MAX_PENDING_PAGE as u64 {
-        return Ok(());
-    }
-    let mut text = String::from("at most ");
-    push_number(&mut text, MAX_PENDING_PAGE);
-    text.push_str(" pending entries are given at once");
     Err(CacheError::from_code(code::LIMIT, &text))
 }
 

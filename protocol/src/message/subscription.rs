@@ -41,6 +41,8 @@ pub enum Subscription<'a> {
         /// The key of that stream.
         #[serde(borrow)]
         dead_letter: Option<Text<'a>>,
+        /// It goes on after a lost connection: nothing that the consumer holds itself is taken over.
+        resumed: Option<bool>,
     },
 }
 
@@ -104,6 +106,7 @@ impl Subscription<'_> {
                 claim_after_ms,
                 max_deliveries,
                 dead_letter,
+                ..
             } => {
                 name("stream key", stream)?;
                 name("group name", group)?;
@@ -163,6 +166,7 @@ impl Subscription<'_> {
             claim_after_ms: options.claim_after_ms,
             max_deliveries: options.max_deliveries,
             dead_letter: options.dead_letter.map(Text::from),
+            resumed: None,
         }
     }
 
@@ -181,6 +185,7 @@ impl Subscription<'_> {
                 claim_after_ms,
                 max_deliveries,
                 dead_letter,
+                resumed,
             } => Subscription::Consume {
                 stream: stream.into_owned(),
                 group: group.into_owned(),
@@ -189,6 +194,7 @@ impl Subscription<'_> {
                 claim_after_ms,
                 max_deliveries,
                 dead_letter: dead_letter.map(Text::into_owned),
+                resumed,
             },
         }
     }

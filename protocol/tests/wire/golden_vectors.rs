@@ -118,6 +118,8 @@ cases!(operation: Operation<'_> {
     Operation::ReadGroup { block_ms: None, .. } => "read_group",
     Operation::ReadGroup { block_ms: Some(_), .. } => "read_group with block_ms",
     Operation::Ack { .. } => "ack",
+    Operation::ReadPending { .. } => "read_pending",
+    Operation::AddOnce { .. } => "add_once",
     Operation::PendingSummary { .. } => "pending_summary",
     Operation::Pending { consumer: None, .. } => "pending",
     Operation::Pending { consumer: Some(_), .. } => "pending of one consumer",
@@ -130,6 +132,7 @@ cases!(server_message: ServerMessage {
     ServerMessage::Reply { .. } => "reply",
     ServerMessage::Pong { .. } => "pong",
     ServerMessage::Push { .. } => "push",
+    ServerMessage::Position { .. } => "position",
 });
 
 cases!(outcome: Outcome {

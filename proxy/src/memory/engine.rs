@@ -12,10 +12,12 @@ use crate::entry_id::EntryId;
 
 mod entries;
 mod groups;
+mod once;
 mod pending;
 mod tails;
 mod take_over;
 
+use once::{Once, Producers};
 use pending::Wanted;
 pub(super) use tails::{Pulled, Stand};
 
@@ -30,6 +32,7 @@ pub(super) struct Engine {
     pub(super) waiting: Budget,
     /// Of batches that are kept for the followers that come for them.
     pub(super) shared: Budget,
+    producers: Producers,
     /// How many calls have waited so far, which numbers them in the order they come.
     calls: u64,
 }
@@ -92,6 +95,7 @@ impl Engine {
             pending: Budget::new(pending),
             waiting: Budget::new(waiting),
             shared: Budget::new(MAX_SHARED_BYTES),
+            producers: Producers::default(),
             calls: 0,
         }
     }
@@ -105,6 +109,22 @@ impl Engine {
                 fields,
                 maxlen,
             } => self.add(&stream, fields, maxlen, now_ms),
+            Operation::AddOnce {
+                stream,
+                fields,
+                maxlen,
+                producer,
+                number,
+                after,
+                again: _,
+            } => {
+                let add = Once {
+                    producer: &producer,
+                    number,
+                    after,
+                };
+                self.add_once(&stream, fields, maxlen, &add, now_ms)
+            }
             Operation::ReadLatest { stream, count } => Ok(self.read_latest(&stream, count)),
             Operation::Read {
                 stream,
@@ -121,6 +141,13 @@ impl Engine {
                 block_ms,
             } => self.read_group(&stream, &group, &consumer, count, block_ms, now_ms),
             Operation::Ack { stream, group, ids } => self.ack(&stream, &group, &ids),
+            Operation::ReadPending {
+                stream,
+                group,
+                consumer,
+                after,
+                count,
+            } => self.read_pending(&stream, [&group, &consumer], &after, count, now_ms),
             Operation::PendingSummary { stream, group } => self.pending_summary(&stream, &group),
             Operation::Pending {
                 stream,

@@ -1,5 +1,6 @@
 //! Operations that go to Redis together, and what comes of each.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 
 use super::commands::{Commands, Failure};
 use super::hub::{Attempt, Hub, Place, Turn, Wait};
+use super::once::{self, Reminders, Run};
 use super::removal::{Part, Removal};
 use super::resp::Packed;
 use super::{answer, command, error};
@@ -29,7 +31,11 @@ pub(super) struct Batch {
 /// How far an operation has come.
 pub(super) enum Outcome {
     Done(CacheResult<Reply>),
-    Waiting(Wait),
+    Waiting {
+        wait: Wait,
+        /// What `$` stands for, if it was asked.
+        position: Option<String>,
+    },
     /// Takes more round trips.
     GoingOn(BoxFuture<'static, CacheResult<Reply>>),
 }
@@ -47,6 +53,10 @@ enum Call {
 /// What a command answers, and what is to be made of it.
 enum Expected {
     Id,
+    /// Of a script that does several adds: the first of them takes the answer apart.
+    Once {
+        is_first: bool,
+    },
     Done,
     Latest,
     /// Entries, or nothing after this id.
@@ -87,14 +97,38 @@ impl Batch {
     pub(super) fn new<'a>(
         operations: impl ExactSizeIterator<Item = Operation<'a>>,
         hub: &Hub,
+        reminders: Option<&Reminders>,
     ) -> Self {
         let mut packed = Packed::with_capacity(operations.len() * USUAL_BYTES);
         let mut calls = Vec::with_capacity(operations.len());
+        let mut run: Option<Run> = None;
         for operation in operations {
-            calls.push(match operation.validate() {
-                Ok(()) => call(&operation, &mut packed, hub),
-                Err(error) => Call::Answered(Err(error)),
+            if let Err(error) = operation.validate() {
+                calls.push(Call::Answered(Err(error)));
+                continue;
+            }
+            let goes_on = run.as_mut().is_some_and(|run| run.take(&operation));
+            if !goes_on {
+                if let (Some(run), Some(reminders)) = (run.take(), reminders) {
+                    run.write(&mut packed, reminders);
+                }
+                run = reminders.and_then(|_| Run::begin(&operation));
+                if let Some(run) = &mut run {
+                    run.take(&operation);
+                }
+            }
+            calls.push(if run.is_some() {
+                let is_first = !goes_on;
+                Call::Sent {
+                    expected: Expected::Once { is_first },
+                    read_only: false,
+                }
+            } else {
+                call(&operation, &mut packed, hub)
             });
+        }
+        if let (Some(run), Some(reminders)) = (run, reminders) {
+            run.write(&mut packed, reminders);
         }
         Self { packed, calls }
     }
@@ -105,8 +139,16 @@ impl Batch {
         let mut values = if packed.is_empty() {
             Ok(Vec::new().into_iter())
         } else {
-            commands.send(packed).await.map(Vec::into_iter)
+            let values = commands.send(packed).await;
+            if values.as_ref().is_ok_and(|values| once::is_unknown(values)) {
+                let mut packed = Packed::default();
+                once::load(&mut packed);
+                // If it fails, the next one that needs it tries again.
+                let _ = commands.send(packed).await;
+            }
+            values.map(Vec::into_iter)
         };
+        let mut adds = Adds::default();
         calls
             .into_iter()
             .map(|call| match call {
@@ -116,10 +158,14 @@ impl Batch {
                     expected,
                     read_only,
                 } => match &mut values {
-                    // An answer that is missing is one of unknown shape.
                     Ok(values) => {
-                        let value = values.next().unwrap_or(Value::Boolean(false));
-                        expected.outcome(value, commands, hub)
+                        // An answer that is missing is one of unknown shape.
+                        let mut next = || values.next().unwrap_or(Value::Boolean(false));
+                        match expected {
+                            Expected::Once { is_first: true } => adds.begin(next()),
+                            Expected::Once { is_first: false } => adds.next(),
+                            expected => expected.outcome(next(), commands, hub),
+                        }
                     }
                     Err(Failure::NotSent(error)) => Outcome::Done(Err(error.clone())),
                     Err(Failure::NoAnswer(error)) => {
@@ -131,12 +177,36 @@ impl Batch {
     }
 }
 
+/// What is left of a script's answers.
+#[derive(Default)]
+struct Adds(VecDeque<CacheResult<Reply>>);
+
+impl Adds {
+    fn begin(&mut self, value: Value) -> Outcome {
+        self.0 = once::answered(value);
+        self.next()
+    }
+
+    fn next(&mut self) -> Outcome {
+        let result = match self.0.pop_front() {
+            // What refuses the script refuses all of it.
+            Some(Err(error)) if self.0.is_empty() => {
+                self.0.push_back(Err(error.clone()));
+                Err(error)
+            }
+            Some(result) => result,
+            None => Err(error::unexpected("ids")),
+        };
+        Outcome::Done(result)
+    }
+}
+
 impl Outcome {
     /// Waits for the end.
     pub(super) async fn finish(self) -> CacheResult<Reply> {
         match self {
             Self::Done(result) => result,
-            Self::Waiting(wait) => wait.finish().await,
+            Self::Waiting { wait, .. } => wait.finish().await,
             Self::GoingOn(rest) => rest.await,
         }
     }
@@ -146,6 +216,7 @@ impl Expected {
     fn outcome(self, value: Value, commands: &Commands, hub: &Hub) -> Outcome {
         let result = match self {
             Self::Id => answer::id(value).map(|id| Reply::Added { id }),
+            Self::Once { .. } => Err(error::unexpected("an answer of its own")),
             Self::Done => answer::done(value).map(|()| Reply::Done {}),
             Self::Latest => answer::entries(value).map(|entries| Reply::Entries {
                 entries,
@@ -153,7 +224,7 @@ impl Expected {
             }),
             Self::After { last_id, wait } => match (answer::stream(value), wait) {
                 (Ok(entries), Some(wait)) if entries.is_empty() => {
-                    return wait.start(last_id, hub);
+                    return wait.start(last_id, None, hub);
                 }
                 (entries, _) => entries.map(|entries| {
                     let last_id = entries.last().map_or(last_id, |(id, _)| id.clone());
@@ -167,7 +238,10 @@ impl Expected {
                 (Ok(id), wait) => {
                     let last_id = id.unwrap_or_else(|| EMPTY.to_owned());
                     match wait {
-                        Some(wait) => return wait.start(last_id, hub),
+                        Some(wait) => {
+                            let position = Some(last_id.clone());
+                            return wait.start(last_id, position, hub);
+                        }
                         None => Ok(Reply::Entries {
                             entries: Vec::new(),
                             last_id: Some(last_id),
@@ -203,12 +277,12 @@ impl Expected {
 const EMPTY: &str = "0-0";
 
 impl ReadWait {
-    fn start(self, last_id: String, hub: &Hub) -> Outcome {
+    fn start(self, last_id: String, position: Option<String>, hub: &Hub) -> Outcome {
         let Some(after) = EntryId::parse(&last_id) else {
             return Outcome::Done(Err(invalid_id()));
         };
         match hub.read(self.stream, after, last_id, self.count, self.deadline) {
-            Ok(wait) => Outcome::Waiting(wait),
+            Ok(wait) => Outcome::Waiting { wait, position },
             Err(error) => Outcome::Done(Err(error)),
         }
     }
@@ -217,7 +291,10 @@ impl ReadWait {
 impl GroupWait {
     fn start(self, place: Place, hub: &Hub) -> Outcome {
         match hub.read_group(place, self.consumer, self.count, self.deadline) {
-            Ok(wait) => Outcome::Waiting(wait),
+            Ok(wait) => Outcome::Waiting {
+                wait,
+                position: None,
+            },
             Err(error) => Outcome::Done(Err(error)),
         }
     }
@@ -233,6 +310,20 @@ fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
             stream,
             fields,
             maxlen,
+        } => {
+            command::add(packed, stream, fields, *maxlen);
+            sent(Expected::Id)
+        }
+        // Redis refuses the script, so nothing is remembered.
+        Operation::AddOnce { again: true, .. } => {
+            let why = "this Redis does not let what was added be remembered";
+            Call::Answered(Err(once::forgotten(why)))
+        }
+        Operation::AddOnce {
+            stream,
+            fields,
+            maxlen,
+            ..
         } => {
             command::add(packed, stream, fields, *maxlen);
             sent(Expected::Id)
@@ -297,6 +388,16 @@ fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
         Operation::Ack { stream, group, ids } => {
             command::ack(packed, stream, group, ids);
             sent(Expected::Done)
+        }
+        Operation::ReadPending {
+            stream,
+            group,
+            consumer,
+            after,
+            count,
+        } => {
+            command::read_pending(packed, stream, [group, consumer], after, *count);
+            sent(Expected::Group { wait: None })
         }
         Operation::PendingSummary { stream, group } => {
             command::pending_summary(packed, stream, group);

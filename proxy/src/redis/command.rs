@@ -42,6 +42,11 @@ pub(super) fn add(
         number(to, maxlen);
     }
     text(to, "*");
+    self::fields(to, fields);
+}
+
+/// Names and values, in turns.
+pub(super) fn fields(to: &mut impl Commands, fields: &[(Text<'_>, Text<'_>)]) {
     for (field, value) in fields {
         text(to, field);
         text(to, value);
@@ -105,6 +110,20 @@ pub(super) fn read_group(
     texts(to, &["GROUP", group, consumer, "COUNT"]);
     number(to, count);
     texts(to, &["STREAMS", stream, ">"]);
+}
+
+/// What `consumer` of `group` was given behind an id and has not acknowledged.
+pub(super) fn read_pending(
+    to: &mut impl Commands,
+    stream: &str,
+    [group, consumer]: [&str; 2],
+    after: &str,
+    count: u64,
+) {
+    to.command("XREADGROUP", 8);
+    texts(to, &["GROUP", group, consumer, "COUNT"]);
+    number(to, count);
+    texts(to, &["STREAMS", stream, after]);
 }
 
 pub(super) fn ack(to: &mut impl Commands, stream: &str, group: &str, ids: &[Text<'_>]) {

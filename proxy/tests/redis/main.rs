@@ -12,6 +12,7 @@ mod fixture;
 mod gaps;
 mod groups;
 mod load;
+mod once;
 mod operations;
 mod slow_followers;
 mod tail_load;

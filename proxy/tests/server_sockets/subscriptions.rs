@@ -406,6 +406,7 @@ fn consume(id: u64, stream: &str, batch: u64, credit: Credit) -> ClientMessage<'
             claim_after_ms: None,
             max_deliveries: None,
             dead_letter: None,
+            resumed: None,
         },
         credit,
     }

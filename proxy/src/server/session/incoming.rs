@@ -220,10 +220,12 @@ fn is_read(operation: &Operation<'_>) -> bool {
         Operation::ReadLatest { .. }
         | Operation::Read { .. }
         | Operation::ReadGroup { .. }
+        | Operation::ReadPending { .. }
         | Operation::PendingSummary { .. }
         | Operation::Pending { .. }
         | Operation::Claim { .. } => true,
         Operation::Add { .. }
+        | Operation::AddOnce { .. }
         | Operation::CreateGroup { .. }
         | Operation::Ack { .. }
         | Operation::RemoveConsumer { .. } => false,

@@ -15,7 +15,9 @@ impl ConsumerGroups for Bridged {
         group_name: &'a str,
     ) -> BoxFuture<'a, CacheResult<PendingSummary>> {
         Box::pin(async move {
-            let given = self.call("pending", json!([stream_key, group_name])).await?;
+            let given = self
+                .call("pending", json!([stream_key, group_name]))
+                .await?;
             let summary = given.summary.ok_or_else(|| wrong("no summary came"))?;
             Ok(*summary)
         })
@@ -37,7 +39,9 @@ impl ConsumerGroups for Bridged {
             });
             let args = json!([stream_key, group_name, options]);
             let given = self.call("pendingEntries", args).await?;
-            given.pending.ok_or_else(|| wrong("no pending entries came"))
+            given
+                .pending
+                .ok_or_else(|| wrong("no pending entries came"))
         })
     }
 

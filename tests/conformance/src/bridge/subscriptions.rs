@@ -37,8 +37,7 @@ impl SubscribingBackend for Bridged {
                 "deadLetter": options.dead_letter,
             })
         });
-        let args = options
-            .map(|options| json!([stream_key, group_name, consumer_name, options]));
+        let args = options.map(|options| json!([stream_key, group_name, consumer_name, options]));
         self.subscribe("consume", args)
             .map(|pulled| match pulled? {
                 Pulled {

@@ -18,7 +18,19 @@ impl Broken {
         };
         let [stream, group, consumer] = names;
         let inner = Arc::clone(&self.inner);
-        let options = ConsumeOptions { batch, ..options };
+        let mut options = ConsumeOptions { batch, ..options };
+        match self.fault {
+            Fault::ConsumeTakesNothingOver => {
+                options.claim_after_ms = None;
+                options.max_deliveries = None;
+                options.dead_letter = None;
+            }
+            Fault::ConsumeDeliversForEver => {
+                options.max_deliveries = None;
+                options.dead_letter = None;
+            }
+            _ => {}
+        }
         let deliveries = inner.consume(stream, group, consumer, options);
         match self.fault {
             Fault::ConsumeBeginsWhenItIsMade => spawned(deliveries, 1),

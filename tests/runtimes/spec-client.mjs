@@ -148,6 +148,16 @@ const operation = choice({
   create_group: record({ stream: text, group: text, id: text }),
   read_group: record({ stream: text, group: text, consumer: text, count: uint, block_ms: optional(uint) }),
   ack: record({ stream: text, group: text, ids: list(text) }),
+  read_pending: record({ stream: text, group: text, consumer: text, after: text, count: uint }),
+  add_once: record({
+    stream: text,
+    fields: list(pair(text, text)),
+    maxlen: optional(uint),
+    producer: text,
+    number: uint,
+    after: uint,
+    again: bool,
+  }),
 });
 const reply = choice({
   added: record({ id: text }),
@@ -185,6 +195,7 @@ const messages = {
     reply: record({ id: uint, outcome: choice({ ok: reply, error: fault }) }),
     pong: record({ nonce: uint }),
     push: record({ id: uint, item }),
+    position: record({ id: uint, last_id: text }),
   }),
 };
 

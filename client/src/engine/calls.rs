@@ -242,17 +242,20 @@ impl Calls {
     }
 
     /// The calls that were sent, in the order they came; there are none afterwards.
-    pub(super) fn take_sent(&mut self) -> Vec<Call> {
+    pub(super) fn take_sent(&mut self) -> VecDeque<Call> {
         self.in_flight_bytes = 0;
-        let sent = self.in_flight.drain(..).chain(self.again.drain(..));
-        let mut sent: Vec<_> = sent.collect();
-        sent.sort_by_key(Call::id);
+        let mut sent = std::mem::take(&mut self.in_flight);
+        // Both are sorted; a sort is four kilobytes of what a browser downloads.
+        for call in self.again.drain(..) {
+            let place = sent.partition_point(|other| other.id() < call.id());
+            sent.insert(place, call);
+        }
         sent
     }
 
     /// The same, when their connection was lost. Those that wait since an earlier loss go on
     /// waiting.
-    pub(super) fn lose_sent(&mut self, now: Millis) -> Vec<Call> {
+    pub(super) fn lose_sent(&mut self, now: Millis) -> VecDeque<Call> {
         for call in &mut self.in_flight {
             call.since = now;
             if call.ask.adds_once().is_some() {

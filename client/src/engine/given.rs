@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use streamgate_protocol::StreamEntry;
+use streamgate_protocol::text::push_number;
 
 /// Ids that are remembered of each consumer. An answer that is lost while more than so many others
 /// came to the same consumer is not found again; what it gave stays pending.
@@ -115,13 +116,22 @@ impl Consumer {
 /// The two numbers of an id that the server sent.
 fn parse(id: &str) -> Option<Id> {
     let (ms, seq) = id.split_once('-')?;
-    Some((ms.parse().ok()?, seq.parse().ok()?))
+    Some((number(ms)?, number(seq)?))
+}
+
+/// Smaller than what the standard library reads numbers with, which knows signs and bases.
+fn number(digits: &str) -> Option<u64> {
+    digits.bytes().try_fold(0_u64, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 fn text((ms, seq): Id) -> String {
-    let mut text = ms.to_string();
+    let mut text = String::new();
+    push_number(&mut text, ms);
     text.push('-');
-    text.push_str(&seq.to_string());
+    push_number(&mut text, seq);
     text
 }
 

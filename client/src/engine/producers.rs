@@ -1,13 +1,15 @@
 //! Adds that are done once: their numbers, by stream, and what is kept back until it is known
 //! whether those before were added.
 
-use std::fmt::Write;
-
 use streamgate_protocol::limits::MAX_PRODUCER_NUMBER;
 
 /// Streams that one client adds to once at the same time. An add to any other stream is sent as one
 /// that cannot be asked for again.
 pub(super) const MAX_PRODUCERS: usize = 1_024;
+
+/// Letters of a producer's name, of 16 each: as many bits as the generator of random numbers holds,
+/// twice.
+const NAME_LETTERS: usize = 32;
 
 /// The pause before adds are asked for again that the server could not do, in milliseconds; it
 /// doubles up to the longest.
@@ -217,9 +219,9 @@ impl Producers {
 
 impl Producer {
     fn new(stream: String, random: &mut fastrand::Rng) -> Self {
-        let mut name = String::new();
-        // Writing to a string does not fail.
-        let _ = write!(name, "{:032x}", random.u128(..));
+        // Not by the standard library's formatting: a kilobyte of what a browser downloads.
+        let letter = |_| char::from(b'a' + random.u8(..16));
+        let name = (0..NAME_LETTERS).map(letter).collect();
         Self {
             stream,
             name,

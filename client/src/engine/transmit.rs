@@ -114,8 +114,8 @@ impl Engine {
 
 fn too_large(bytes: usize, limit: usize) -> CacheError {
     let mut text = String::from("the request has ");
-    push_number(&mut text, bytes);
+    push_number(&mut text, bytes as u64);
     text.push_str(" bytes; the server takes ");
-    push_number(&mut text, limit);
+    push_number(&mut text, limit as u64);
     CacheError::from_code(code::LIMIT, &text)
 }

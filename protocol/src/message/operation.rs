@@ -547,9 +547,9 @@ pub(super) fn name(what: &str, value: &str) -> CacheResult<()> {
     let mut text = String::from("the ");
     text.push_str(what);
     text.push_str(" has ");
-    push_number(&mut text, value.len());
+    push_number(&mut text, value.len() as u64);
     text.push_str(" bytes; at most ");
-    push_number(&mut text, MAX_NAME_BYTES);
+    push_number(&mut text, MAX_NAME_BYTES as u64);
     text.push_str(" are taken");
     Err(CacheError::from_code(code::LIMIT, &text))
 }

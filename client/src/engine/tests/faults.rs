@@ -9,7 +9,7 @@ use streamgate_protocol::message::{Credit, Start, Subscription};
 use super::*;
 
 /// Sequences of faults. A failure names its seed.
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 2_000;
 
 const STEPS: usize = 120;
 

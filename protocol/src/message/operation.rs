@@ -535,7 +535,7 @@ fn page(count: u64) -> CacheResult<()> {
         return Ok(());
     }
     let mut text = String::from("at most ");
-    push_number(&mut text, MAX_PENDING_PAGE);
+    push_number(&mut text, MAX_PENDING_PAGE as u64);
     text.push_str(" pending entries are given at once");
     Err(CacheError::from_code(code::LIMIT, &text))
 }

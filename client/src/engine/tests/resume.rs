@@ -1,7 +1,7 @@
 //! What is asked again on the next connection, and what for.
 
-use streamgate_protocol::StreamEntry;
 use streamgate_protocol::message::{Credit, Start, Subscription};
+use streamgate_protocol::{ConsumeOptions, StreamEntry};
 
 use super::*;
 use crate::engine::given::MAX_CONSUMERS;
@@ -420,7 +420,10 @@ fn a_consumer_that_takes_over_says_that_it_goes_on() {
     let mut played = Played::open();
     played.engine.subscribe(1, consume.clone(), 0);
     let left = credit(2);
-    assert_eq!(played.sent().concat(), [subscribe(1, consume.clone(), left)]);
+    assert_eq!(
+        played.sent().concat(),
+        [subscribe(1, consume.clone(), left)]
+    );
     assert_eq!(played.again(), [request(1, look("0-0", 2))]);
     played.reply(1, &[]);
     let mut resumed = consume;

@@ -137,54 +137,24 @@ export class Client extends EventTarget {
   }
 
   async pending(stream, group, { signal } = {}) {
-    const [flat] = await this.#call(signal, (connection) =>
-      connection.pending(text(stream, "stream"), text(group, "group"), now()),
-    );
-    const [count, smallest, greatest, ...consumers] = flat;
+    const [[count, smallest, greatest, ...consumers]] = await this.#groups(0, { stream, group }, signal);
     return { count, smallest, greatest, consumers: inGroupsOf(2, consumers) };
   }
 
   async pendingEntries(stream, group, { start = "-", end = "+", count, consumer, minIdleMs, signal } = {}) {
-    const [flat] = await this.#call(signal, (connection) =>
-      connection.pending_entries(
-        text(stream, "stream"),
-        text(group, "group"),
-        text(start, "start"),
-        text(end, "end"),
-        wholeNumber(count, "count"),
-        optionalText(consumer, "consumer"),
-        wholeNumber(minIdleMs, "minIdleMs"),
-        now(),
-      ),
-    );
+    const names = { stream, group, start, end, ...(consumer != null && { consumer }) };
+    const [flat] = await this.#groups(1, names, signal, count, minIdleMs);
     return inGroupsOf(4, flat).map(([id, consumer, idleMs, deliveries]) => ({ id, consumer, idleMs, deliveries }));
   }
 
   async claim(stream, group, consumer, minIdleMs, { start = "0-0", count, signal } = {}) {
-    const [entries, cursor, deleted] = await this.#call(signal, (connection) =>
-      connection.claim(
-        text(stream, "stream"),
-        text(group, "group"),
-        text(consumer, "consumer"),
-        wholeNumber(minIdleMs ?? NaN, "minIdleMs"),
-        text(start, "start"),
-        wholeNumber(count, "count"),
-        now(),
-      ),
-    );
+    const names = { stream, group, consumer, start };
+    const [entries, cursor, deleted] = await this.#groups(2, names, signal, count, minIdleMs ?? NaN);
     return { cursor, entries: entriesFrom(entries), deleted };
   }
 
   async removeConsumer(stream, group, consumer, heir, { signal } = {}) {
-    const [handedOver] = await this.#call(signal, (connection) =>
-      connection.remove_consumer(
-        text(stream, "stream"),
-        text(group, "group"),
-        text(consumer, "consumer"),
-        text(heir, "heir"),
-        now(),
-      ),
-    );
+    const [handedOver] = await this.#groups(3, { stream, group, consumer, heir }, signal);
     return handedOver;
   }
 
@@ -245,6 +215,19 @@ export class Client extends EventTarget {
     } finally {
       signal.removeEventListener("abort", abort);
     }
+  }
+
+  /** A call about pending entries, of a kind that the module names. */
+  #groups(kind, names, signal, count, minIdleMs) {
+    return this.#call(signal, (connection) =>
+      connection.groups(
+        kind,
+        Object.entries(names).map(([what, name]) => text(name, what)),
+        wholeNumber(count, "count"),
+        wholeNumber(minIdleMs, "minIdleMs"),
+        now(),
+      ),
+    );
   }
 
   /** What a subscription needs to begin, and to go on. */

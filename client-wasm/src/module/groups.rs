@@ -1,88 +1,63 @@
-//! What a group's consumers hold, from JavaScript's values. Each returns the call's id.
+//! What a group's consumers hold, from JavaScript's values.
 
+use js_sys::Array;
 use streamgate_protocol::Operation;
 use streamgate_protocol::limits::MAX_PENDING_PAGE;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::Connection;
-use super::call::number;
+use super::call::{number, texts};
 
 /// Entries that a claim takes over at most unless it says otherwise: as many as in Redis.
 const DEFAULT_CLAIM: u64 = 100;
 
 #[wasm_bindgen]
 impl Connection {
-    /// How much is pending, and who holds it.
-    pub fn pending(&mut self, stream: String, group: String, now: f64) -> f64 {
-        let operation = Operation::PendingSummary {
-            stream: stream.into(),
-            group: group.into(),
-        };
-        self.call(operation, now)
-    }
-
-    /// What is pending; of one consumer if it is there.
-    #[expect(clippy::too_many_arguments, reason = "JavaScript's values, one by one")]
-    pub fn pending_entries(
+    /// One of four operations; one method is much less to download than four. Returns the call's id.
+    ///
+    /// | kind | `names`, behind the stream and the group | `count` | `min_idle_ms` |
+    /// |---|---|---|---|
+    /// | 0: a summary | | | |
+    /// | 1: a list | start, end, and the consumer if it is of one | as many | those idle |
+    /// | 2: a claim | consumer, start | as many | those idle |
+    /// | 3: a removal | consumer, heir | | |
+    pub fn groups(
         &mut self,
-        stream: String,
-        group: String,
-        start: String,
-        end: String,
+        kind: u32,
+        names: Array,
         count: f64,
-        consumer: Option<String>,
         min_idle_ms: f64,
         now: f64,
     ) -> f64 {
-        let operation = Operation::Pending {
-            stream: stream.into(),
-            group: group.into(),
-            start: start.into(),
-            end: end.into(),
-            count: number(count).unwrap_or(MAX_PENDING_PAGE as u64),
-            consumer: consumer.map(Into::into),
-            min_idle_ms: number(min_idle_ms),
-        };
-        self.call(operation, now)
-    }
-
-    /// Pending entries for another consumer.
-    #[expect(clippy::too_many_arguments, reason = "JavaScript's values, one by one")]
-    pub fn claim(
-        &mut self,
-        stream: String,
-        group: String,
-        consumer: String,
-        min_idle_ms: f64,
-        start: String,
-        count: f64,
-        now: f64,
-    ) -> f64 {
-        let operation = Operation::Claim {
-            stream: stream.into(),
-            group: group.into(),
-            consumer: consumer.into(),
-            min_idle_ms: number(min_idle_ms).unwrap_or(0),
-            start: start.into(),
-            count: number(count).unwrap_or(DEFAULT_CLAIM),
-        };
-        self.call(operation, now)
-    }
-
-    /// No consumer any more, and an heir for what it holds.
-    pub fn remove_consumer(
-        &mut self,
-        stream: String,
-        group: String,
-        consumer: String,
-        heir: String,
-        now: f64,
-    ) -> f64 {
-        let operation = Operation::RemoveConsumer {
-            stream: stream.into(),
-            group: group.into(),
-            consumer: consumer.into(),
-            heir: heir.into(),
+        let mut names = texts(&names);
+        let mut name = || names.next().unwrap_or_else(|| "".into());
+        let (stream, group, first, second) = (name(), name(), name(), name());
+        let (count, min_idle_ms) = (number(count), number(min_idle_ms));
+        let operation = match kind {
+            0 => Operation::PendingSummary { stream, group },
+            1 => Operation::Pending {
+                stream,
+                group,
+                start: first,
+                end: second,
+                count: count.unwrap_or(MAX_PENDING_PAGE as u64),
+                consumer: names.next(),
+                min_idle_ms,
+            },
+            2 => Operation::Claim {
+                stream,
+                group,
+                consumer: first,
+                min_idle_ms: min_idle_ms.unwrap_or(0),
+                start: second,
+                count: count.unwrap_or(DEFAULT_CLAIM),
+            },
+            _ => Operation::RemoveConsumer {
+                stream,
+                group,
+                consumer: first,
+                heir: second,
+            },
         };
         self.call(operation, now)
     }

@@ -113,16 +113,12 @@ impl Subscription<'_> {
                 name("consumer name", consumer)?;
                 let why = match (claim_after_ms, max_deliveries, dead_letter) {
                     _ if *batch == 0 => "a batch needs at least one entry",
-                    (Some(0), ..) | (_, Some(0), _) => "a time and a count are at least 1",
-                    (None, Some(_), _) => "a limit to deliveries wants a time to claim after",
-                    (_, None, Some(_)) | (_, Some(_), None) => {
-                        "a limit to deliveries and a dead-letter stream want each other"
+                    (None, None, None) | (Some(1..), None, None) => return Ok(()),
+                    (Some(1..), Some(1..), Some(key)) if key != stream => {
+                        return name("dead-letter stream's key", key);
                     }
-                    (_, _, Some(key)) if key == stream => {
-                        "a stream cannot be its own dead-letter stream"
-                    }
-                    (_, _, Some(key)) => return name("dead-letter stream's key", key),
-                    (_, _, None) => return Ok(()),
+                    // One text for all: a browser downloads it.
+                    _ => "the time, the limit and the stream of dead letters do not go together",
                 };
                 Err(CacheError::from_code(code::ERR, why))
             }

@@ -1,5 +1,5 @@
 //! The shared language of streamgate: what every backend can do, how it fails, and how the same
-//! six operations travel over a WebSocket.
+//! operations travel over a WebSocket.
 //!
 //! - [`traits`]: [`StreamingBackend`], the trait that every implementor keeps.
 //! - [`subscribe`]: [`SubscribingBackend`], what pushes entries as they come.

@@ -116,6 +116,9 @@ impl Default for ConsumeOptions {
 
 /// A [`StreamingBackend`] that also pushes.
 ///
+/// An implementor of your own that cannot take over what vanished consumers hold should end a
+/// subscription that asks for it with `ERR`, as the server does where its backend cannot.
+///
 /// A subscription begins in its stream's first poll, and ends when the stream is dropped, at the
 /// server too. Streams own what they need, so they may outlive the handle they came from.
 ///

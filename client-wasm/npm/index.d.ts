@@ -85,12 +85,81 @@ export interface TailOptions {
   onGap?: ((gap: Gap) => void) | undefined;
 }
 
+export interface PendingOptions extends CallOptions {
+  /** From this id on; `(` in front leaves it out. Default: `-`, the smallest. */
+  start?: string | undefined;
+  /** Up to this id; `(` in front leaves it out. Default: `+`, the greatest. */
+  end?: string | undefined;
+  /** At most so many, and at most 10000, which is the default. */
+  count?: number | undefined;
+  /** Only those that this consumer holds. */
+  consumer?: string | undefined;
+  /** Only those that were last delivered so many milliseconds ago, or longer. */
+  minIdleMs?: number | undefined;
+}
+
+export interface ClaimOptions extends CallOptions {
+  /** From this id on. Default: `0-0`. To go on, the cursor of the claim before. */
+  start?: string | undefined;
+  /** At most so many, from 1 to 10000. Default: 100. */
+  count?: number | undefined;
+}
+
+/** What is pending in a group, in short. */
+export interface PendingSummary {
+  count: number;
+  /** The smallest id, if there is any. */
+  smallest: string | undefined;
+  /** The greatest id, if there is any. */
+  greatest: string | undefined;
+  /** Who holds how many, by name. */
+  consumers: [name: string, count: number][];
+}
+
+/** An entry that was given to a consumer and not acknowledged. */
+export interface PendingEntry {
+  id: string;
+  /** Who holds it. */
+  consumer: string;
+  /** Milliseconds since it was last delivered. */
+  idleMs: number;
+  /** How often it was delivered. */
+  deliveries: number;
+}
+
+/** What a claim gave. */
+export interface Claimed {
+  /** Where to go on; `0-0` once all that is pending was looked at. */
+  cursor: string;
+  entries: Entry[];
+  /** Ids that were pending although their entries were deleted. They are not pending any more. */
+  deleted: string[];
+}
+
 export interface ConsumeOptions {
   /**
    * At most so many entries at once. Fewer than twice as many may be pending unseen when a loop is left,
    * see {@link Deliveries}. Default: 64.
    */
   batch?: number | undefined;
+  /**
+   * Also takes over entries that were last delivered so many milliseconds ago or longer, and are pending
+   * since: what a consumer held that vanished. Choose more than a worker ever takes for a batch, for what a
+   * slow one still works on is taken over from it too, though never by the loop that was given it. The group is
+   * looked over every quarter of that time. At least 1. Default: nothing is taken over.
+   */
+  claimAfterMs?: number | undefined;
+  /**
+   * An entry that was delivered so often already and would be taken over goes to `deadLetter` instead. At
+   * least 1; wants that and `claimAfterMs`.
+   */
+  maxDeliveries?: number | undefined;
+  /**
+   * The stream that takes what was delivered too often: another one than the group's. An entry goes there in
+   * one step with its acknowledgement, with its fields and behind them six that say why:
+   * `dead-letter-reason`, `-stream`, `-group`, `-consumer`, `-id` and `-deliveries`. Wants `maxDeliveries`.
+   */
+  deadLetter?: string | undefined;
   /** Ends it, at the server too; iteration then rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
@@ -297,6 +366,40 @@ export class Client extends EventTarget {
 
   /** Acknowledges entries, which are then no longer pending (`XACK`). Unknown ids are ignored. */
   ack(stream: string, group: string, ids: string | Iterable<string>, options?: CallOptions): Promise<void>;
+
+  /** How many entries of a group are pending, and who holds them (`XPENDING`). */
+  pending(stream: string, group: string, options?: CallOptions): Promise<PendingSummary>;
+
+  /** The pending entries of a group, in the order of their ids (`XPENDING` with a range). */
+  pendingEntries(stream: string, group: string, options?: PendingOptions): Promise<PendingEntry[]>;
+
+  /**
+   * Takes over pending entries for a consumer, whoever holds them (`XAUTOCLAIM`). It counts as a delivery. One
+   * call looks at ten times `count` entries at most, so one that gives nothing need not be the last.
+   *
+   * @param minIdleMs only those that were last delivered so many milliseconds ago, or longer
+   */
+  claim(
+    stream: string,
+    group: string,
+    consumer: string,
+    minIdleMs: number,
+    options?: ClaimOptions,
+  ): Promise<Claimed>;
+
+  /**
+   * Removes a consumer, after all that it holds was handed over to `heir`. Nothing pending is lost, also if it is
+   * given more meanwhile.
+   *
+   * @returns how many entries were handed over
+   */
+  removeConsumer(
+    stream: string,
+    group: string,
+    consumer: string,
+    heir: string,
+    options?: CallOptions,
+  ): Promise<number>;
 
   /**
    * Follows a stream: what is there, from where the options say, then what is added, as it is added. A

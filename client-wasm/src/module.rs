@@ -8,6 +8,7 @@
 //! they were told and act on it afterwards.
 
 mod call;
+mod groups;
 mod subscribe;
 mod told;
 mod wake;

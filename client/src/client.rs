@@ -1,6 +1,7 @@
 //! The handle: cheap to clone, the same on every target.
 
 mod call;
+mod groups;
 mod guard;
 mod streaming;
 mod subscribing;

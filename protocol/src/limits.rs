@@ -61,3 +61,7 @@ pub const ADDS_REMEMBERED: u64 = 1_024;
 
 /// For how many milliseconds after its last add a producer is remembered.
 pub const REMEMBERED_MS: u64 = 600_000;
+/// Pending entries that one answer lists, or that one claim takes over, at most. More is refused
+/// with `LIMIT`: Redis answers one command at a time, and a list of so many takes it a few
+/// milliseconds.
+pub const MAX_PENDING_PAGE: usize = 10_000;

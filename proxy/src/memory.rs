@@ -6,19 +6,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
 use streamgate_protocol::{
-    CacheResult, ConsumeOptions, Deliveries, Operation, Reply, StreamEntry, StreamingBackend,
-    SubscribingBackend, Tail, TailFrom,
+    CacheResult, ConsumeOptions, ConsumerGroups, Deliveries, Operation, Reply, StreamEntry,
+    StreamingBackend, SubscribingBackend, Tail, TailFrom,
 };
 
 use crate::backend::{Backend, Progress};
 use crate::consume::consume;
 use crate::follow::{Follow, tail};
+use crate::take_over::{TakeOver, TakenOver};
 
 mod budget;
 mod engine;
 mod follow;
 mod followers;
 mod group;
+mod groups;
 mod refusal;
 mod stream;
 mod wait;
@@ -139,6 +141,18 @@ impl Backend for MemoryStreams {
     fn follow<'a>(&'a self, stream: &str, from: TailFrom) -> Box<dyn Follow + 'a> {
         Box::new(Follower::new(&self.engine, stream, from))
     }
+
+    fn groups(&self) -> Option<&dyn ConsumerGroups> {
+        Some(self)
+    }
+
+    fn take_over<'a>(&'a self, step: TakeOver) -> BoxFuture<'a, CacheResult<TakenOver>> {
+        Box::pin(async move {
+            let taken = lock(&self.engine).take_over(&step, now_ms())?;
+            // Outside the lock, because it copies the entries.
+            Ok(taken.into())
+        })
+    }
 }
 
 impl SubscribingBackend for MemoryStreams {
@@ -153,7 +167,7 @@ impl SubscribingBackend for MemoryStreams {
         consumer_name: &str,
         options: ConsumeOptions,
     ) -> Deliveries {
-        consume(self, stream_key, group_name, consumer_name, &options)
+        consume(self, stream_key, group_name, consumer_name, options)
     }
 }
 

@@ -7,26 +7,33 @@ mod commands;
 mod connection;
 mod error;
 mod follow;
+mod groups;
 mod hub;
 mod once;
 mod range;
+mod removal;
 mod resp;
+mod script;
 mod standing;
 mod subscribe;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use streamgate_protocol::text::Text;
-use streamgate_protocol::{CacheResult, Operation, Reply, StreamEntry, StreamingBackend, TailFrom};
+use streamgate_protocol::{
+    CacheResult, ConsumerGroups, Operation, Reply, StreamEntry, StreamingBackend, TailFrom,
+};
 
 use crate::backend::{Backend, Progress};
 use crate::follow::Follow;
+use crate::take_over::{TakeOver, TakenOver};
 
 use self::batch::{Batch, Outcome};
-use self::commands::{Commands, MAX_PIPELINES};
+use self::commands::{Commands, Failure, MAX_PIPELINES};
 use self::connection::Server;
 use self::follow::{Follower, Pages};
 use self::hub::{Hub, MAX_WAITS};
+use self::resp::Packed;
 
 pub use self::connection::RESPONSE_TIMEOUT;
 
@@ -56,7 +63,10 @@ pub use self::connection::RESPONSE_TIMEOUT;
 ///
 /// Beside the commands that the operations are named after (`XADD`, `XREVRANGE`, `XREAD`, `XGROUP`,
 /// `XREADGROUP`, `XACK`) and `PING`, and best `CLIENT TRACKING`, a tail takes `XRANGE`,
-/// `XREVRANGE`, `XINFO`, `XLEN`, `MULTI` and `EXEC`. Whatever is missing ends it with `NOPERM`.
+/// `XREVRANGE`, `XINFO`, `XLEN`, `MULTI` and `EXEC`. Whatever is missing ends it with `NOPERM`. What is
+/// about pending entries takes `XPENDING` and `XAUTOCLAIM`. The removal of a consumer, and one that
+/// claims by itself, take `EVAL`, and in the script `XPENDING`, `XCLAIM` and `XGROUP`, or `XPENDING`,
+/// `XCLAIM`, `TIME`, `XRANGE`, `XADD` and `XACK`.
 ///
 /// # Where Redis refuses `CLIENT TRACKING`
 ///
@@ -135,6 +145,10 @@ impl Backend for RedisStreams {
                 position,
                 future: wait.finish().boxed(),
             },
+            Outcome::GoingOn(future) => Progress::Waiting {
+                position: None,
+                future,
+            },
         };
         outcomes
             .map(move |outcomes| outcomes.into_iter().map(progress).collect())
@@ -143,6 +157,26 @@ impl Backend for RedisStreams {
 
     fn follow<'a>(&'a self, stream: &str, from: TailFrom) -> Box<dyn Follow + 'a> {
         Box::new(Follower::new(self.clone(), stream, from))
+    }
+
+    fn groups(&self) -> Option<&dyn ConsumerGroups> {
+        Some(self)
+    }
+
+    fn take_over<'a>(&'a self, step: TakeOver) -> BoxFuture<'a, CacheResult<TakenOver>> {
+        let mut packed = Packed::default();
+        script::take_over(&mut packed, &step);
+        async move {
+            match self.commands.send(packed).await {
+                Ok(mut values) => match values.pop() {
+                    Some(value) => answer::taken_over(value),
+                    None => Err(error::unexpected("an answer")),
+                },
+                Err(Failure::NotSent(error)) => Err(error),
+                Err(Failure::NoAnswer(error)) => Err(error::unanswered(&error, false)),
+            }
+        }
+        .boxed()
     }
 }
 

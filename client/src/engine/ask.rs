@@ -233,9 +233,21 @@ impl Ask {
         } = &mut self.message
         {
             *credit = left;
-            if let (Subscription::Tail { from, .. }, Some(position)) = (subscription, position) {
-                let id = position.to_owned().into();
-                *from = Start::After { id };
+            match (subscription, position) {
+                (Subscription::Tail { from, .. }, Some(position)) => {
+                    let id = position.to_owned().into();
+                    *from = Start::After { id };
+                }
+                // What is pending for it was looked for.
+                (
+                    Subscription::Consume {
+                        claim_after_ms: Some(_),
+                        resumed,
+                        ..
+                    },
+                    _,
+                ) => *resumed = self.was_sent.then_some(true),
+                _ => {}
             }
         }
     }

@@ -15,7 +15,10 @@ use scripted::{connected, entry, pending, send};
 mod scripted;
 
 fn batch(size: usize) -> ConsumeOptions {
-    ConsumeOptions { batch: size }
+    ConsumeOptions {
+        batch: size,
+        ..ConsumeOptions::default()
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CacheError, CacheResult, code};
+use crate::groups::PendingQuery;
 use crate::limits::{
-    MAX_FIELDS_ONCE, MAX_ID_BYTES, MAX_NAME_BYTES, MAX_PRODUCER_BYTES, MAX_PRODUCER_NUMBER,
+    MAX_FIELDS_ONCE, MAX_ID_BYTES, MAX_NAME_BYTES, MAX_PENDING_PAGE, MAX_PRODUCER_BYTES,
+    MAX_PRODUCER_NUMBER,
 };
 use crate::text::push_number;
 
@@ -126,6 +128,71 @@ pub enum Operation<'a> {
         /// Whether it was asked for before.
         again: bool,
     },
+    /// [`pending_summary`](crate::ConsumerGroups::pending_summary); answered by `Summary`.
+    PendingSummary {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// The group's name.
+        #[serde(borrow)]
+        group: Text<'a>,
+    },
+    /// [`pending`](crate::ConsumerGroups::pending); answered by `Pending`.
+    Pending {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// The group's name.
+        #[serde(borrow)]
+        group: Text<'a>,
+        /// From this id on; `(` in front leaves it out; or `-`.
+        #[serde(borrow)]
+        start: Text<'a>,
+        /// Up to this id; `(` in front leaves it out; or `+`.
+        #[serde(borrow)]
+        end: Text<'a>,
+        /// At most this many.
+        count: u64,
+        /// Only those that this consumer holds.
+        #[serde(borrow)]
+        consumer: Option<Text<'a>>,
+        /// Only those that were last delivered so many milliseconds ago, or longer.
+        min_idle_ms: Option<u64>,
+    },
+    /// [`claim`](crate::ConsumerGroups::claim); answered by `Claimed`.
+    Claim {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// The group's name.
+        #[serde(borrow)]
+        group: Text<'a>,
+        /// Who takes them over.
+        #[serde(borrow)]
+        consumer: Text<'a>,
+        /// Only those that were last delivered so many milliseconds ago, or longer.
+        min_idle_ms: u64,
+        /// From this id on.
+        #[serde(borrow)]
+        start: Text<'a>,
+        /// At most this many; at least 1.
+        count: u64,
+    },
+    /// [`remove_consumer`](crate::ConsumerGroups::remove_consumer); answered by `Removed`.
+    RemoveConsumer {
+        /// The stream's key.
+        #[serde(borrow)]
+        stream: Text<'a>,
+        /// The group's name.
+        #[serde(borrow)]
+        group: Text<'a>,
+        /// Who is removed.
+        #[serde(borrow)]
+        consumer: Text<'a>,
+        /// Who is given what it holds.
+        #[serde(borrow)]
+        heir: Text<'a>,
+    },
 }
 
 impl Operation<'_> {
@@ -134,7 +201,8 @@ impl Operation<'_> {
     /// # Errors
     ///
     /// `LIMIT` for a name longer than its bound, `ERR` for an id longer than its bound (what is
-    /// longer is malformed anyway) and for an add without fields.
+    /// longer is malformed anyway), for an add without fields, for a claim of nothing and for an
+    /// heir that is the consumer itself; `LIMIT` for a page that is larger than its bound.
     pub fn validate(&self) -> CacheResult<()> {
         match self {
             Self::Add { stream, fields, .. } => entry(stream, fields),
@@ -200,6 +268,61 @@ impl Operation<'_> {
                 name("consumer name", consumer)?;
                 id(after)
             }
+            Self::PendingSummary { stream, group } => {
+                name("stream key", stream)?;
+                name("group name", group)
+            }
+            Self::Pending {
+                stream,
+                group,
+                start,
+                end,
+                count,
+                consumer,
+                ..
+            } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                consumer
+                    .as_ref()
+                    .map_or(Ok(()), |consumer| name("consumer name", consumer))?;
+                id(start)?;
+                id(end)?;
+                page(*count)
+            }
+            Self::Claim {
+                stream,
+                group,
+                consumer,
+                start,
+                count,
+                ..
+            } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                name("consumer name", consumer)?;
+                id(start)?;
+                if *count == 0 {
+                    return Err(CacheError::from_code(code::ERR, "COUNT must be > 0"));
+                }
+                page(*count)
+            }
+            Self::RemoveConsumer {
+                stream,
+                group,
+                consumer,
+                heir,
+            } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                name("consumer name", consumer)?;
+                name("heir's name", heir)?;
+                if consumer == heir {
+                    let why = "a consumer cannot be its own heir";
+                    return Err(CacheError::from_code(code::ERR, why));
+                }
+                Ok(())
+            }
         }
     }
 
@@ -213,7 +336,11 @@ impl Operation<'_> {
             | Self::ReadGroup { stream, .. }
             | Self::Ack { stream, .. }
             | Self::ReadPending { stream, .. }
-            | Self::AddOnce { stream, .. } => stream,
+            | Self::AddOnce { stream, .. }
+            | Self::PendingSummary { stream, .. }
+            | Self::Pending { stream, .. }
+            | Self::Claim { stream, .. }
+            | Self::RemoveConsumer { stream, .. } => stream,
         }
     }
 
@@ -232,8 +359,29 @@ impl Operation<'_> {
     pub fn is_read_only(&self) -> bool {
         matches!(
             self,
-            Self::ReadLatest { .. } | Self::Read { .. } | Self::ReadPending { .. }
+            Self::ReadLatest { .. }
+                | Self::Read { .. }
+                | Self::ReadPending { .. }
+                | Self::PendingSummary { .. }
+                | Self::Pending { .. }
         )
+    }
+
+    /// [`pending`](crate::ConsumerGroups::pending) as data.
+    pub fn pending<'a>(
+        stream: impl Into<Text<'a>>,
+        group: impl Into<Text<'a>>,
+        query: PendingQuery,
+    ) -> Operation<'a> {
+        Operation::Pending {
+            stream: stream.into(),
+            group: group.into(),
+            start: query.start.into(),
+            end: query.end.into(),
+            count: u64::try_from(query.count).unwrap_or(u64::MAX),
+            consumer: query.consumer.map(Text::from),
+            min_idle_ms: (query.min_idle_ms > 0).then_some(query.min_idle_ms),
+        }
     }
 
     /// The same operation, owned.
@@ -322,6 +470,53 @@ impl Operation<'_> {
                 after,
                 again,
             },
+            Self::PendingSummary { stream, group } => Operation::PendingSummary {
+                stream: stream.into_owned(),
+                group: group.into_owned(),
+            },
+            Self::Pending {
+                stream,
+                group,
+                start,
+                end,
+                count,
+                consumer,
+                min_idle_ms,
+            } => Operation::Pending {
+                stream: stream.into_owned(),
+                group: group.into_owned(),
+                start: start.into_owned(),
+                end: end.into_owned(),
+                count,
+                consumer: consumer.map(Text::into_owned),
+                min_idle_ms,
+            },
+            Self::Claim {
+                stream,
+                group,
+                consumer,
+                min_idle_ms,
+                start,
+                count,
+            } => Operation::Claim {
+                stream: stream.into_owned(),
+                group: group.into_owned(),
+                consumer: consumer.into_owned(),
+                min_idle_ms,
+                start: start.into_owned(),
+                count,
+            },
+            Self::RemoveConsumer {
+                stream,
+                group,
+                consumer,
+                heir,
+            } => Operation::RemoveConsumer {
+                stream: stream.into_owned(),
+                group: group.into_owned(),
+                consumer: consumer.into_owned(),
+                heir: heir.into_owned(),
+            },
         }
     }
 }
@@ -333,6 +528,16 @@ fn entry(stream: &str, fields: &[(Text<'_>, Text<'_>)]) -> CacheResult<()> {
         return Err(CacheError::from_code(code::ERR, why));
     }
     Ok(())
+}
+
+fn page(count: u64) -> CacheResult<()> {
+    if count <= MAX_PENDING_PAGE as u64 {
+        return Ok(());
+    }
+    let mut text = String::from("at most ");
+    push_number(&mut text, MAX_PENDING_PAGE as u64);
+    text.push_str(" pending entries are given at once");
+    Err(CacheError::from_code(code::LIMIT, &text))
 }
 
 pub(super) fn name(what: &str, value: &str) -> CacheResult<()> {

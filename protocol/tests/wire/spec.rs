@@ -69,6 +69,7 @@ fn the_table_of_limits_is_the_one_in_the_code() {
         MAX_PRODUCER_NUMBER,
         ADDS_REMEMBERED,
         REMEMBERED_MS,
+        MAX_PENDING_PAGE,
     ];
     let text: BTreeMap<_, _> = table("limits")
         .into_iter()

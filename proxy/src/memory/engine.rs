@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use streamgate_protocol::{CacheResult, Operation, Reply};
+use streamgate_protocol::{CacheResult, Claimed, Operation, Reply, StreamEntry};
 
 use super::budget::{Budget, MAX_SHARED_BYTES, PENDING_BYTES, named_bytes};
 use super::stream::{Entry, Stream};
@@ -13,9 +13,12 @@ use crate::entry_id::EntryId;
 mod entries;
 mod groups;
 mod once;
+mod pending;
 mod tails;
+mod take_over;
 
 use once::{Once, Producers};
+use pending::Wanted;
 pub(super) use tails::{Pulled, Stand};
 
 /// All streams. No method waits; a failed one has changed nothing.
@@ -49,6 +52,12 @@ pub(super) enum Answer {
         entries: Vec<Arc<Entry>>,
         asked: Option<String>,
     },
+    Claimed {
+        cursor: EntryId,
+        entries: Vec<Arc<Entry>>,
+        deleted: Vec<EntryId>,
+    },
+    Reply(Reply),
     Done,
 }
 
@@ -59,12 +68,19 @@ impl From<Answer> for Reply {
             Answer::Entries { entries, asked } => {
                 let last = entries.last().map(|entry| entry.id.to_string());
                 let last_id = asked.map(|asked| last.unwrap_or(asked));
-                let entries = entries
-                    .iter()
-                    .map(|entry| entry.to_stream_entry())
-                    .collect();
+                let entries = copied(&entries);
                 Self::Entries { entries, last_id }
             }
+            Answer::Claimed {
+                cursor,
+                entries,
+                deleted,
+            } => Self::Claimed(Claimed {
+                cursor: cursor.to_string(),
+                entries: copied(&entries),
+                deleted: deleted.iter().map(EntryId::to_string).collect(),
+            }),
+            Answer::Reply(reply) => reply,
             Answer::Done => Self::Done {},
         }
     }
@@ -132,6 +148,46 @@ impl Engine {
                 after,
                 count,
             } => self.read_pending(&stream, [&group, &consumer], &after, count, now_ms),
+            Operation::PendingSummary { stream, group } => self.pending_summary(&stream, &group),
+            Operation::Pending {
+                stream,
+                group,
+                start,
+                end,
+                count,
+                consumer,
+                min_idle_ms,
+            } => {
+                let wanted = Wanted {
+                    ends: [&start, &end],
+                    count,
+                    consumer: consumer.as_deref(),
+                    min_idle_ms: min_idle_ms.unwrap_or(0),
+                };
+                self.pending_entries(&stream, &group, &wanted, now_ms)
+            }
+            Operation::Claim {
+                stream,
+                group,
+                consumer,
+                min_idle_ms,
+                start,
+                count,
+            } => {
+                let wanted = Wanted {
+                    ends: [&start, "+"],
+                    count,
+                    consumer: None,
+                    min_idle_ms,
+                };
+                self.claim(&stream, &group, &consumer, &wanted, now_ms)
+            }
+            Operation::RemoveConsumer {
+                stream,
+                group,
+                consumer,
+                heir,
+            } => self.remove_consumer(&stream, &group, &consumer, &heir),
         }
     }
 
@@ -164,6 +220,13 @@ impl Engine {
         let missing = self.streams.get(key).is_none_or(Stream::is_blank);
         if missing { named_bytes(key) } else { 0 }
     }
+}
+
+fn copied(entries: &[Arc<Entry>]) -> Vec<StreamEntry> {
+    entries
+        .iter()
+        .map(|entry| entry.to_stream_entry())
+        .collect()
 }
 
 /// A count of 0 sets no limit.

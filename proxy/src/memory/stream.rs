@@ -102,17 +102,12 @@ impl Stream {
     }
 
     pub(super) fn contains(&self, id: EntryId) -> bool {
-        self.entries
-            .binary_search_by_key(&id, |entry| entry.id)
-            .is_ok()
+        self.entry(id).is_some()
     }
 
-    /// The entry of an id; one without fields if it is gone.
-    pub(super) fn entry(&self, id: EntryId) -> Arc<Entry> {
-        match self.entries.binary_search_by_key(&id, |entry| entry.id) {
-            Ok(place) => Arc::clone(&self.entries[place]),
-            Err(_) => Arc::new(Entry::new(id, Vec::new())),
-        }
+    pub(super) fn entry(&self, id: EntryId) -> Option<&Arc<Entry>> {
+        let place = self.entries.binary_search_by_key(&id, |entry| entry.id);
+        self.entries.get(place.ok()?)
     }
 
     /// The entries after `after`, oldest first.

@@ -11,6 +11,7 @@ use crate::backend::{Backend, Progress};
 
 mod bounds;
 mod groups;
+mod pending;
 mod streams;
 mod stress;
 mod tails;

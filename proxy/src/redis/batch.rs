@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use redis::Value;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
@@ -12,6 +14,7 @@ use tokio::time::Instant;
 use super::commands::{Commands, Failure};
 use super::hub::{Attempt, Hub, Place, Turn, Wait};
 use super::once::{self, Reminders, Run};
+use super::removal::{Part, Removal};
 use super::resp::Packed;
 use super::{answer, command, error};
 use crate::entry_id::EntryId;
@@ -33,6 +36,8 @@ pub(super) enum Outcome {
         /// What `$` stands for, if it was asked.
         position: Option<String>,
     },
+    /// Takes more round trips.
+    GoingOn(BoxFuture<'static, CacheResult<Reply>>),
 }
 
 /// One operation.
@@ -66,6 +71,10 @@ enum Expected {
     Group {
         wait: Option<(Attempt, GroupWait)>,
     },
+    Summary,
+    Pending,
+    Claimed,
+    HandedOver(Removal),
 }
 
 /// How to wait if there is no entry yet.
@@ -155,7 +164,7 @@ impl Batch {
                         match expected {
                             Expected::Once { is_first: true } => adds.begin(next()),
                             Expected::Once { is_first: false } => adds.next(),
-                            expected => expected.outcome(next(), hub),
+                            expected => expected.outcome(next(), commands, hub),
                         }
                     }
                     Err(Failure::NotSent(error)) => Outcome::Done(Err(error.clone())),
@@ -198,12 +207,13 @@ impl Outcome {
         match self {
             Self::Done(result) => result,
             Self::Waiting { wait, .. } => wait.finish().await,
+            Self::GoingOn(rest) => rest.await,
         }
     }
 }
 
 impl Expected {
-    fn outcome(self, value: Value, hub: &Hub) -> Outcome {
+    fn outcome(self, value: Value, commands: &Commands, hub: &Hub) -> Outcome {
         let result = match self {
             Self::Id => answer::id(value).map(|id| Reply::Added { id }),
             Self::Once { .. } => Err(error::unexpected("an answer of its own")),
@@ -248,6 +258,15 @@ impl Expected {
                     entries,
                     last_id: None,
                 }),
+            },
+            Self::Summary => answer::summary(value).map(Reply::Summary),
+            Self::Pending => answer::pending(value).map(|entries| Reply::Pending { entries }),
+            Self::Claimed => answer::claimed(value).map(Reply::Claimed),
+            Self::HandedOver(removal) => match removal.answered(value) {
+                Part::Last(result) => result,
+                Part::More(rest) => {
+                    return Outcome::GoingOn(rest.finish(commands.clone()).boxed());
+                }
             },
         };
         Outcome::Done(result)
@@ -379,6 +398,44 @@ fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
         } => {
             command::read_pending(packed, stream, [group, consumer], after, *count);
             sent(Expected::Group { wait: None })
+        }
+        Operation::PendingSummary { stream, group } => {
+            command::pending_summary(packed, stream, group);
+            sent(Expected::Summary)
+        }
+        Operation::Pending {
+            stream,
+            group,
+            start,
+            end,
+            count,
+            consumer,
+            min_idle_ms,
+        } => {
+            let (ends, consumer) = ([&**start, &**end], consumer.as_deref());
+            command::pending(packed, stream, group, ends, *count, consumer, *min_idle_ms);
+            sent(Expected::Pending)
+        }
+        Operation::Claim {
+            stream,
+            group,
+            consumer,
+            min_idle_ms,
+            start,
+            count,
+        } => {
+            command::claim(packed, stream, group, consumer, *min_idle_ms, start, *count);
+            sent(Expected::Claimed)
+        }
+        Operation::RemoveConsumer {
+            stream,
+            group,
+            consumer,
+            heir,
+        } => {
+            let removal = Removal::new(stream, group, consumer, heir);
+            removal.pack(packed);
+            sent(Expected::HandedOver(removal))
         }
     }
 }

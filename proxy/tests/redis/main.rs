@@ -14,6 +14,7 @@ mod groups;
 mod load;
 mod once;
 mod operations;
+mod pending;
 mod slow_followers;
 mod tail_load;
 mod tails;

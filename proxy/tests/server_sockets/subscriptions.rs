@@ -403,6 +403,10 @@ fn consume(id: u64, stream: &str, batch: u64, credit: Credit) -> ClientMessage<'
             group: "g".into(),
             consumer: "c".into(),
             batch,
+            claim_after_ms: None,
+            max_deliveries: None,
+            dead_letter: None,
+            resumed: None,
         },
         credit,
     }

@@ -154,6 +154,10 @@ impl World {
                 group: "g".into(),
                 consumer: "c".into(),
                 batch: 4,
+                claim_after_ms: None,
+                max_deliveries: None,
+                dead_letter: None,
+                resumed: None,
             },
             0,
         );

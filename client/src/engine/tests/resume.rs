@@ -1,7 +1,7 @@
 //! What is asked again on the next connection, and what for.
 
-use streamgate_protocol::StreamEntry;
 use streamgate_protocol::message::{Credit, Start, Subscription};
+use streamgate_protocol::{ConsumeOptions, StreamEntry};
 
 use super::*;
 use crate::engine::given::MAX_CONSUMERS;
@@ -101,6 +101,10 @@ fn consume(batch: u64) -> Subscription<'static> {
         group: "g".into(),
         consumer: "c".into(),
         batch,
+        claim_after_ms: None,
+        max_deliveries: None,
+        dead_letter: None,
+        resumed: None,
     }
 }
 
@@ -403,6 +407,30 @@ fn a_consumer_is_given_what_was_lost_and_then_goes_on() {
         given,
         [&["1-0"], &["2-0"], &["3-0"], &["4-0"]].map(|ids| pushed(ids, None))
     );
+}
+
+#[test]
+fn a_consumer_that_takes_over_says_that_it_goes_on() {
+    let options = ConsumeOptions {
+        batch: 2,
+        claim_after_ms: Some(5),
+        ..ConsumeOptions::default()
+    };
+    let consume = Subscription::consume("s", "g", "c", options);
+    let mut played = Played::open();
+    played.engine.subscribe(1, consume.clone(), 0);
+    let left = credit(2);
+    assert_eq!(
+        played.sent().concat(),
+        [subscribe(1, consume.clone(), left)]
+    );
+    assert_eq!(played.again(), [request(1, look("0-0", 2))]);
+    played.reply(1, &[]);
+    let mut resumed = consume;
+    if let Subscription::Consume { resumed, .. } = &mut resumed {
+        *resumed = Some(true);
+    }
+    assert_eq!(played.sent().concat(), [subscribe(1, resumed, left)]);
 }
 
 #[test]

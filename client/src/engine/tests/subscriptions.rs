@@ -21,6 +21,10 @@ fn consume(batch: u64) -> Subscription<'static> {
         group: "g".into(),
         consumer: "c".into(),
         batch,
+        claim_after_ms: None,
+        max_deliveries: None,
+        dead_letter: None,
+        resumed: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Consumer groups: creating, reading, acknowledging.
 
+use std::sync::Arc;
+
 use streamgate_protocol::CacheResult;
 use streamgate_protocol::text::Text;
 use tokio::sync::oneshot;
@@ -9,6 +11,7 @@ use crate::entry_id::{EntryId, Start};
 use crate::memory::budget::{PENDING_BYTES, named_bytes, waiting_bytes};
 use crate::memory::group::{Group, WaitingConsumer};
 use crate::memory::refusal;
+use crate::memory::stream::Entry;
 use crate::memory::wait::{Place, Ticket};
 
 impl Engine {
@@ -109,7 +112,9 @@ impl Engine {
         let group = stream.groups.get_mut(name).ok_or_else(missing)?;
         let after = EntryId::parse(after).ok_or_else(refusal::invalid_id)?;
         let ids = group.deliver_again(consumer, after, no_limit(count), now_ms);
-        let entries = ids.into_iter().map(|id| stream.entry(id)).collect();
+        let gone = |id| Arc::new(Entry::new(id, Vec::new()));
+        let entry = |id| stream.entry(id).cloned().unwrap_or_else(|| gone(id));
+        let entries = ids.into_iter().map(entry).collect();
         Ok(Step::Done(Answer::Entries {
             entries,
             asked: None,

@@ -49,7 +49,11 @@ impl Ids {
             Operation::Add { .. }
             | Operation::AddOnce { .. }
             | Operation::ReadLatest { .. }
-            | Operation::ReadGroup { .. } => {}
+            | Operation::ReadGroup { .. }
+            | Operation::PendingSummary { .. }
+            | Operation::Pending { .. }
+            | Operation::Claim { .. }
+            | Operation::RemoveConsumer { .. } => {}
         }
         operation
     }

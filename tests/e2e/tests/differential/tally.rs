@@ -85,5 +85,12 @@ fn name(planned: &Planned, waits: bool) -> &'static str {
         (Operation::ReadGroup { .. }, true) => "waiting read_group",
         (Operation::Ack { .. }, _) => "ack",
         (Operation::ReadPending { .. }, _) => "read_pending",
+        (
+            Operation::PendingSummary { .. }
+            | Operation::Pending { .. }
+            | Operation::Claim { .. }
+            | Operation::RemoveConsumer { .. },
+            _,
+        ) => "not planned",
     }
 }

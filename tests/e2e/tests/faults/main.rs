@@ -140,7 +140,10 @@ async fn seen(mut tail: Tail) -> Vec<String> {
 }
 
 async fn consume(client: &Client) -> Vec<String> {
-    let options = ConsumeOptions { batch: 16 };
+    let options = ConsumeOptions {
+        batch: 16,
+        ..ConsumeOptions::default()
+    };
     let mut deliveries = client.consume("s", "g", "c", options);
     let mut given = Vec::new();
     while given.len() < ADDS {

@@ -158,11 +158,33 @@ const operation = choice({
     after: uint,
     again: bool,
   }),
+  pending_summary: record({ stream: text, group: text }),
+  pending: record({
+    stream: text,
+    group: text,
+    start: text,
+    end: text,
+    count: uint,
+    consumer: optional(text),
+    min_idle_ms: optional(uint),
+  }),
+  claim: record({ stream: text, group: text, consumer: text, min_idle_ms: uint, start: text, count: uint }),
+  remove_consumer: record({ stream: text, group: text, consumer: text, heir: text }),
 });
+const pendingEntry = record({ id: text, consumer: text, idle_ms: uint, deliveries: uint });
 const reply = choice({
   added: record({ id: text }),
   entries: record({ entries: list(entry), last_id: optional(text) }),
   done: record({}),
+  summary: record({
+    count: uint,
+    smallest: optional(text),
+    greatest: optional(text),
+    consumers: list(pair(text, uint)),
+  }),
+  pending: record({ entries: list(pendingEntry) }),
+  claimed: record({ cursor: text, entries: list(entry), deleted: list(text) }),
+  removed: record({ handed_over: uint }),
 });
 const fault = record({ code: text, message: text, retry: text });
 const subscription = choice({
@@ -175,7 +197,16 @@ const subscription = choice({
       last: record({ count: uint }),
     }),
   }),
-  consume: record({ stream: text, group: text, consumer: text, batch: uint }),
+  consume: record({
+    stream: text,
+    group: text,
+    consumer: text,
+    batch: uint,
+    claim_after_ms: optional(uint),
+    max_deliveries: optional(uint),
+    dead_letter: optional(text),
+    resumed: optional(bool),
+  }),
 });
 const credit = record({ entries: uint, bytes: uint });
 const item = choice({

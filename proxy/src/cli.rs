@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use streamgate_proxy::server::Server;
 use streamgate_proxy::{Backend, MemoryStreams, RedisStreams};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 mod address;
@@ -20,6 +22,7 @@ mod signal;
 use self::address::{beyond_loopback, without_password};
 use self::args::{Command, Serve};
 pub(crate) use self::failure::Failure;
+use self::signal::Signals;
 
 /// Longest time that the first connection to Redis may take: whoever starts the command waits for
 /// the line that it is ready.
@@ -72,7 +75,7 @@ async fn serve(args: Serve) -> Result<(), Failure> {
             folder.display()
         )));
     }
-    let mut signal = Box::pin(signal::end()?);
+    let mut signals = Signals::catch()?;
     // The port first: a second server that is started by mistake ends without touching Redis.
     let listener = TcpListener::bind(&*addresses)
         .await
@@ -82,7 +85,7 @@ async fn serve(args: Serve) -> Result<(), Failure> {
         .map_err(|error| cannot_listen(&args.listen, &error))?;
     let (backend, name) = tokio::select! {
         connected = connect(args.redis.as_deref()) => connected?,
-        () = &mut signal => return Ok(()),
+        () = signals.end() => return Ok(()),
     };
     let server = Server::new(backend, args.config()).map_err(|error| Failure::usage(&error))?;
     // A closed stdout is no reason not to serve.
@@ -90,10 +93,34 @@ async fn serve(args: Serve) -> Result<(), Failure> {
         io::stdout(),
         "streamgate listening on http://{address} ({name})"
     );
-    server
-        .serve(listener, signal)
-        .await
-        .map_err(|error| Failure::runtime(format_args!("cannot serve: {error}")))
+    until_signals(server, listener, signals).await
+}
+
+/// Serves until the first signal, and lets the sockets end until a second one.
+async fn until_signals(
+    server: Server,
+    listener: TcpListener,
+    mut signals: Signals,
+) -> Result<(), Failure> {
+    let (tell, told) = oneshot::channel();
+    let shutdown = async {
+        // The sender is kept until it has told.
+        let _ = told.await;
+    };
+    let mut serving = pin!(server.serve(listener, shutdown));
+    let cannot_serve = |error| Failure::runtime(format_args!("cannot serve: {error}"));
+    tokio::select! {
+        ended = &mut serving => return ended.map_err(cannot_serve),
+        () = signals.end() => {}
+    }
+    // Whoever is to be told is there as long as it serves.
+    let _ = tell.send(());
+    tokio::select! {
+        ended = serving => ended.map_err(cannot_serve),
+        () = signals.end() => Err(Failure::runtime(
+            "ended by a second signal, before every client was told to go",
+        )),
+    }
 }
 
 /// The backend, and what to call it.

@@ -24,25 +24,31 @@ use axum::routing::any;
 use axum::serve::ListenerExt;
 use streamgate_protocol::CacheResult;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use crate::Backend;
 
 mod config;
+mod drain;
+mod health;
 mod page;
 mod session;
 mod socket;
 mod upgrade;
 
-pub use config::{Config, DEFAULT_MAX_SOCKETS, DEFAULT_WRITE_TIMEOUT, MIN_HEARTBEAT_MS};
+use drain::Drain;
 
-/// Longest time that the end of a socket takes: what is unsent is sent, the close frame goes out,
-/// and the client's is awaited. Long enough for a slow line, short enough not to hold up a
-/// shutdown.
+pub use config::{
+    Config, DEFAULT_DRAIN, DEFAULT_MAX_SOCKETS, DEFAULT_WRITE_TIMEOUT, MIN_HEARTBEAT_MS,
+};
+
+/// Longest time that the end of a socket takes: what is being performed is finished, what is unsent
+/// is sent, the close frame goes out, and the client's is awaited. Long enough for a slow line,
+/// short enough not to hold up a shutdown.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Longest time that [`Server::serve`] takes to end: that of its sockets, and a second for HTTP
-/// requests under way.
+/// Longest time that [`Server::serve`] takes to end beyond the period of
+/// [`Config::drain`]: that of its last sockets, and a second for HTTP requests under way.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Serves a backend to WebSocket clients. Cheap to clone.
@@ -57,7 +63,7 @@ struct Shared {
     config: Config,
     /// A permit per socket, so that they are bounded and their end can be awaited.
     sockets: Arc<Semaphore>,
-    closing: watch::Sender<bool>,
+    drain: Drain,
 }
 
 impl Server {
@@ -69,29 +75,31 @@ impl Server {
     pub fn new(backend: Arc<dyn Backend>, config: Config) -> CacheResult<Self> {
         config.validate()?;
         let sockets = Arc::new(Semaphore::new(config.max_sockets as usize));
-        let closing = watch::Sender::new(false);
+        let drain = Drain::new(config.drain);
         Ok(Self {
             shared: Arc::new(Shared {
                 backend,
                 config,
                 sockets,
-                closing,
+                drain,
             }),
         })
     }
 
-    /// The routes `/v1/ws`, `/healthz` and `/`, to be served on their own or within another
+    /// The routes `/v1/ws`, `/healthz`, `/readyz` and `/`, to be served on their own or within another
     /// application. Whoever serves them turns on `TCP_NODELAY`, and calls [`close`](Self::close)
     /// at the end, because upgraded sockets outlive the listener.
     pub fn router(&self) -> Router {
         let router = Router::new()
             .route("/v1/ws", any(upgrade::upgrade))
+            .merge(health::routes())
             .with_state(Arc::clone(&self.shared));
         page::routes(router, self.shared.config.www.as_deref())
     }
 
-    /// Serves until `shutdown` is ready; then accepts nothing more, closes every socket with 1001
-    /// and returns within [`SHUTDOWN_TIMEOUT`].
+    /// Serves until `shutdown` is ready; then accepts nothing more, [closes](Self::close) every
+    /// socket with 1001 and returns when all are gone, or when [`Config::drain`] and
+    /// [`SHUTDOWN_TIMEOUT`] are over.
     ///
     /// # Errors
     ///
@@ -113,16 +121,17 @@ impl Server {
         let server = self.clone();
         let begin_close = async move {
             shutdown.await;
-            server.shared.closing.send_replace(true);
+            server.begin_drain();
         };
         let serving = axum::serve(listener, app)
             .with_graceful_shutdown(begin_close)
             .into_future();
-        let mut closing = self.shared.closing.subscribe();
+        // Who holds a connection without asking for anything does not hold up the end.
         let overdue = async {
-            // An error would mean that the sender is gone, but `self` holds it.
-            let _ = closing.wait_for(|closing| *closing).await;
-            tokio::time::sleep(SHUTDOWN_TIMEOUT).await;
+            let end = self.shared.drain.end().await;
+            // Over or not, what is left is no longer waited for.
+            let _ = tokio::time::timeout_at(end + CLOSE_TIMEOUT, self.close()).await;
+            tokio::time::sleep(SHUTDOWN_TIMEOUT - CLOSE_TIMEOUT).await;
         };
         let everything_ends = async {
             serving.await?;
@@ -135,15 +144,28 @@ impl Server {
         }
     }
 
-    /// Closes every socket with 1001, refuses new ones, and returns when all have ended, which
-    /// they do within [`CLOSE_TIMEOUT`].
+    /// Refuses new sockets and closes those that there are with 1001, spread evenly over the
+    /// period of [`Config::drain`]. Until its moment each is served as before; then it is read no
+    /// further, its waits and subscriptions end, and what is being performed for it is answered
+    /// first. Returns when all have ended, which they do within that period and
+    /// [`CLOSE_TIMEOUT`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops nothing: sockets are closed once this was polled.
     pub async fn close(&self) {
-        self.shared.closing.send_replace(true);
+        self.begin_drain();
         // An error would mean that the semaphore is closed, which it never is.
         let _ = self
             .shared
             .sockets
             .acquire_many(self.shared.config.max_sockets)
             .await;
+    }
+
+    fn begin_drain(&self) {
+        let free = u32::try_from(self.shared.sockets.available_permits()).unwrap_or(u32::MAX);
+        let open = self.shared.config.max_sockets.saturating_sub(free);
+        self.shared.drain.begin(open);
     }
 }

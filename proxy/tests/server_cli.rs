@@ -181,7 +181,7 @@ fn help_does_not_show_the_password_in_the_environment() {
 
 #[test]
 fn a_wrong_command_line_is_status_2() {
-    let wrong: [(&[&str], &str); 9] = [
+    let wrong: [(&[&str], &str); 10] = [
         (&[], "no command"),
         (&["serv"], "'serv'"),
         (&["serve", "--lissten", "x"], "'--lissten'"),
@@ -193,6 +193,10 @@ fn a_wrong_command_line_is_status_2() {
             "4194303 is not in 4194304..",
         ),
         (&["serve", "--heartbeat-ms", "99"], "99 is not in 100.."),
+        (
+            &["serve", "--drain-ms", "86400001"],
+            "86400001 is not in 0..=86400000",
+        ),
         (&["serve", "--www", "/no/such/folder"], "/no/such/folder"),
     ];
     for (args, part) in wrong {

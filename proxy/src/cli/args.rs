@@ -11,7 +11,7 @@ use streamgate_protocol::limits::{
     MIN_REQUESTS_IN_FLIGHT,
 };
 use streamgate_proxy::server::{
-    Config, DEFAULT_MAX_SOCKETS, DEFAULT_WRITE_TIMEOUT, MIN_HEARTBEAT_MS,
+    Config, DEFAULT_DRAIN, DEFAULT_MAX_SOCKETS, DEFAULT_WRITE_TIMEOUT, MIN_HEARTBEAT_MS,
 };
 
 use super::Failure;
@@ -28,9 +28,11 @@ struct Args {
 pub(super) enum Command {
     /// Serves streams to clients, from Redis or from this process's memory
     ///
-    /// Clients connect to ws://HOST:PORT/v1/ws. `/healthz` answers `ok` while the server runs. When
-    /// it is ready, it prints one line: `streamgate listening on http://HOST:PORT (…)`. It logs to
-    /// stderr, and ends on SIGTERM or Ctrl-C.
+    /// Clients connect to ws://HOST:PORT/v1/ws. `/healthz` answers `ok` while the server runs, and
+    /// `/readyz` answers `ready` while clients may come. When it is ready, it prints one line:
+    /// `streamgate listening on http://HOST:PORT (…)`. It logs to stderr. On SIGTERM or Ctrl-C it
+    /// tells its clients to go, over the time that `--drain-ms` says, and ends; on a second one it
+    /// ends at once.
     Serve(Serve),
 }
 
@@ -107,6 +109,15 @@ pub(super) struct Serve {
     )]
     write_timeout_ms: u64,
 
+    /// How long it takes to close all clients when it is told to end, in milliseconds; spread over
+    /// that time, they do not all come back at once. 0 closes all at once
+    #[arg(
+        long, env = "STREAMGATE_DRAIN_MS", value_name = "N",
+        default_value_t = DEFAULT_DRAIN.as_millis() as u64,
+        value_parser = value_parser!(u64).range(..=MAX_DRAIN_MS)
+    )]
+    drain_ms: u64,
+
     /// Threads that serve clients; by default half as many as there are cores
     #[arg(
         long, env = "STREAMGATE_THREADS", value_name = "N",
@@ -133,10 +144,15 @@ impl Serve {
             heartbeat_ms: self.heartbeat_ms,
             max_sockets: self.max_sockets,
             write_timeout: Duration::from_millis(self.write_timeout_ms),
+            drain: Duration::from_millis(self.drain_ms),
             www: self.www.clone().or_else(beside_the_executable),
         }
     }
 }
+
+/// Longest time to close all clients in, in milliseconds: a day. Whoever gives more has mistaken the
+/// unit.
+const MAX_DRAIN_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// More threads than this serve nobody faster, and each costs memory.
 const MAX_THREADS: usize = 1024;

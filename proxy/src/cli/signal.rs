@@ -1,36 +1,52 @@
 //! The signals that end the server.
 
-use std::future::Future;
-
 use super::Failure;
 
-/// Ready when the process is told to end: Ctrl-C, and on Unix SIGTERM. The signals are caught from
-/// the call on.
-#[cfg(unix)]
-pub(super) fn end() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let catch = |kind| {
-        signal(kind)
-            .map_err(|error| Failure::runtime(format_args!("cannot catch signals: {error}")))
-    };
-    let mut interrupt = catch(SignalKind::interrupt())?;
-    let mut terminate = catch(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
+/// Ctrl-C, and on Unix SIGTERM.
+pub(super) struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
 }
 
-/// Ready when the process is told to end by Ctrl-C.
-#[cfg(not(unix))]
-pub(super) fn end() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
-    Ok(async {
+impl Signals {
+    /// Catches them from now on.
+    #[cfg(unix)]
+    pub(super) fn catch() -> Result<Self, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let catch = |kind| {
+            signal(kind)
+                .map_err(|error| Failure::runtime(format_args!("cannot catch signals: {error}")))
+        };
+        Ok(Self {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+        })
+    }
+
+    /// Catches them from the first wait on.
+    #[cfg(not(unix))]
+    pub(super) fn catch() -> Result<Self, Failure> {
+        Ok(Self {})
+    }
+
+    /// Ready when the process is told to end, once more than before.
+    #[cfg(unix)]
+    pub(super) async fn end(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// Ready when the process is told to end, once more than before.
+    #[cfg(not(unix))]
+    pub(super) async fn end(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             // It cannot be caught: it ends the process by itself.
             std::future::pending::<()>().await;
         }
-    })
+    }
 }

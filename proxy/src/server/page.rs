@@ -1,4 +1,4 @@
-//! What the server shows beside its endpoint: the page and its health.
+//! What the server shows beside its endpoint.
 
 use std::path::Path;
 
@@ -26,9 +26,8 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
     ),
 ];
 
-/// Adds `/healthz` and, at `/`, the folder or a page of a few words.
+/// Adds, at `/`, the folder or a page of a few words, and what all answers are headed with.
 pub(super) fn routes(router: Router, www: Option<&Path>) -> Router {
-    let router = router.route("/healthz", get(|| async { "ok" }));
     let router = match www {
         Some(folder) => router.fallback_service(ServeDir::new(folder)),
         None => router.route("/", get(|| async { Html(include_str!("page.html")) })),

@@ -5,6 +5,9 @@
 //! Operations keep their order, because each batch is begun before the next is decoded; answers
 //! come as they are ready.
 //!
+//! When the server goes away a socket is read no further, and answers what was begun: see
+//! [`finish`](Session::finish).
+//!
 //! After a violation nothing more is decoded. What was decoded before it is still performed, and
 //! answered if it is over at once.
 
@@ -34,6 +37,7 @@ use super::socket::{Ending, Event, Socket};
 use super::{CLOSE_TIMEOUT, Config, Shared};
 use crate::{Backend, Progress};
 
+mod finish;
 mod futures;
 mod incoming;
 mod load;
@@ -55,14 +59,16 @@ where
 {
     tracing::debug!(?peer, encoding = ?socket.encoding(), "socket opened");
     let mut session = Session::new(&*shared.backend, &shared.config, socket);
-    let mut closing = shared.closing.subscribe();
     let ending = tokio::select! {
         biased;
-        // An error would mean that the server is gone, which is the same.
-        _ = closing.wait_for(|closing| *closing) => {
-            Ending::close(close::GOING_AWAY, "the server shuts down")
-        }
-        ending = session.serve() => ending,
+        () = shared.drain.moment() => None,
+        ending = session.serve() => Some(ending),
+    };
+    let deadline = Instant::now() + CLOSE_TIMEOUT;
+    let ending = match ending {
+        Some(ending) => ending,
+        // On the heap, or every socket would hold room for its end for as long as it lives.
+        None => Box::pin(session.finish()).await,
     };
     match &ending {
         Ending::Left => tracing::debug!(?peer, "socket closed by its client"),
@@ -74,8 +80,8 @@ where
         }
         Ending::Close { code, reason, .. } => tracing::info!(?peer, code, %reason, "socket closed"),
     }
-    // On the heap, or every socket would hold room for its end for as long as it lives.
-    Box::pin(session.close(&ending)).await;
+    // On the heap too.
+    Box::pin(session.close(&ending, deadline)).await;
 }
 
 struct Session<'b, S> {
@@ -176,7 +182,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
 
     /// Ends every wait, and the socket. What is being performed is let finish meanwhile: a client
     /// may send its last add and leave.
-    async fn close(self, ending: &Ending) {
+    async fn close(self, ending: &Ending, deadline: Instant) {
         let Self {
             socket,
             mut outgoing,
@@ -189,8 +195,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         // All hold waits, and a consumer that has gone must not be handed entries.
         drop((requests, waits, subscriptions));
         let finish = async { while performing.next().await.is_some() {} };
-        let close = socket.close(std::iter::from_fn(|| outgoing.next_frame()), ending);
-        let (_, ()) = tokio::join!(tokio::time::timeout(CLOSE_TIMEOUT, finish), close);
+        let frames = std::iter::from_fn(|| outgoing.next_frame());
+        let close = socket.close(frames, ending, deadline);
+        let (_, ()) = tokio::join!(tokio::time::timeout_at(deadline, finish), close);
     }
 
     /// Sends what is gathered, as far as the client takes it.

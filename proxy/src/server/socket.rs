@@ -17,7 +17,6 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use self::meter::Meter;
-use super::CLOSE_TIMEOUT;
 
 mod ending;
 mod meter;
@@ -140,9 +139,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.stream.get_ref().last_read()
     }
 
-    /// Sends what is left, tells the client why it ends, and waits for it to hang up: all within
-    /// [`CLOSE_TIMEOUT`], after which the connection is dropped.
-    pub(super) async fn close(mut self, frames: impl Iterator<Item = Vec<u8>>, ending: &Ending) {
+    /// Sends what is left, tells the client why it ends, and waits for it to hang up: all before
+    /// the deadline, at which the connection is dropped.
+    pub(super) async fn close(
+        mut self,
+        frames: impl Iterator<Item = Vec<u8>>,
+        ending: &Ending,
+        deadline: Instant,
+    ) {
         let closing = async {
             if let Ending::Close { code, reason, .. } = ending {
                 poll_fn(|cx| self.poll_send(cx)).await?;
@@ -169,7 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             self.hang_up().await;
             Ok::<_, Ending>(())
         };
-        if tokio::time::timeout(CLOSE_TIMEOUT, closing).await.is_err() {
+        if tokio::time::timeout_at(deadline, closing).await.is_err() {
             tracing::debug!("a client did not take its close");
         }
     }

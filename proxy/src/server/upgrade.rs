@@ -35,7 +35,7 @@ pub(super) async fn upgrade(State(shared): State<Arc<Shared>>, mut request: Requ
     let Ok(permit) = Arc::clone(&shared.sockets).try_acquire_owned() else {
         return unavailable("as many sockets as this server takes are open");
     };
-    if *shared.closing.borrow() {
+    if shared.drain.has_begun() {
         return unavailable("this server is shutting down");
     }
     let chosen = HeaderValue::from_static(encoding.subprotocol());

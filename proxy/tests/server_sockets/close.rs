@@ -3,14 +3,24 @@
 use std::time::{Duration, Instant};
 
 use futures_util::SinkExt;
-use streamgate_protocol::close;
 use streamgate_protocol::codec::Encoding;
-use streamgate_proxy::server::{CLOSE_TIMEOUT, SHUTDOWN_TIMEOUT};
+use streamgate_protocol::message::Credit;
+use streamgate_protocol::{ServerMessage, close};
+use streamgate_proxy::server::{CLOSE_TIMEOUT, Config, SHUTDOWN_TIMEOUT};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::client::{add, large, wait};
+use crate::client::{add, large, tail, wait};
 use crate::service::Service;
+
+/// A server that tells all its clients together that it ends.
+async fn closing_all_at_once() -> Service {
+    Service::with(Config {
+        drain: Duration::ZERO,
+        ..Config::default()
+    })
+    .await
+}
 
 #[tokio::test]
 async fn a_clients_close_ends_its_waits() {
@@ -76,7 +86,7 @@ async fn what_is_sent_right_before_a_close_is_performed() {
 
 #[tokio::test]
 async fn shutdown_closes_every_socket_with_1001() {
-    let service = Service::start().await;
+    let service = closing_all_at_once().await;
     let mut clients = Vec::new();
     for &encoding in Encoding::ALL {
         let mut client = service.client(encoding).await;
@@ -101,7 +111,7 @@ async fn shutdown_closes_every_socket_with_1001() {
 
 #[tokio::test]
 async fn shutdown_does_not_wait_for_clients_that_hang() {
-    let service = Service::start().await;
+    let service = closing_all_at_once().await;
     // One that reads nothing, one that answers no close, and half a request.
     let mut unread = service.client(Encoding::Binary).await;
     unread.send(&[large(1, 15 << 20)]).await;
@@ -119,4 +129,90 @@ async fn shutdown_does_not_wait_for_clients_that_hang() {
         "{took:?}"
     );
     drop((unread, silent, half));
+}
+
+#[tokio::test]
+async fn what_is_performed_is_answered_before_the_close_and_waits_end_at_once() {
+    for &encoding in Encoding::ALL {
+        let service = closing_all_at_once().await;
+        let mut client = service.client(encoding).await;
+        let credit = Credit {
+            entries: 0,
+            bytes: 0,
+        };
+        let backend = service.backend.clone();
+        client.send(&[wait(1)]).await;
+        backend.until_waits(1).await;
+        client.send(&[tail(3, "t", credit)]).await;
+        let push = client.receive().await.unwrap();
+        assert!(matches!(push, ServerMessage::Push { id: 3, .. }));
+        client.send(&[add(2, "slow", "a")]).await;
+        backend.until_slow(1).await;
+        let ending = tokio::spawn(service.shut_down());
+        backend.until_waits(0).await;
+        backend.until_followed(0).await;
+        // Behind the moment nothing more is read.
+        client.send(&[add(4, "s", "b")]).await;
+        backend.open();
+        assert!(client.reply_to(2).await.is_ok());
+        assert_eq!(client.closed().await.code, close::GOING_AWAY);
+        client.ended().await;
+        drop(client);
+        ending.await.unwrap().unwrap();
+        assert_eq!(backend.added(), ["follow t", "a"]);
+    }
+}
+
+#[tokio::test]
+async fn what_never_ends_is_not_waited_for() {
+    let service = closing_all_at_once().await;
+    let mut client = service.client(Encoding::Binary).await;
+    client.send(&[add(1, "slow", "a")]).await;
+    service.backend.until_slow(1).await;
+    let start = Instant::now();
+    let ending = tokio::spawn(service.shut_down());
+    assert_eq!(client.closed().await.code, close::GOING_AWAY);
+    client.ended().await;
+    drop(client);
+    ending.await.unwrap().unwrap();
+    let took = start.elapsed();
+    assert!(took <= CLOSE_TIMEOUT + Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_socket_is_served_until_its_moment() {
+    let service = Service::with(Config {
+        drain: Duration::from_secs(4),
+        ..Config::default()
+    })
+    .await;
+    let mut one = service.client(Encoding::Binary).await;
+    let mut other = service.client(Encoding::Json).await;
+    let start = Instant::now();
+    let ending = tokio::spawn(service.shut_down());
+    let mut left = tokio::select! {
+        closed = one.receive() => {
+            assert_eq!(closed.unwrap_err().code, close::GOING_AWAY);
+            one.ended().await;
+            drop(one);
+            other
+        }
+        closed = other.receive() => {
+            assert_eq!(closed.unwrap_err().code, close::GOING_AWAY);
+            other.ended().await;
+            drop(other);
+            one
+        }
+    };
+    left.send(&[add(1, "s", "a")]).await;
+    assert!(left.reply_to(1).await.is_ok());
+    assert_eq!(left.closed().await.code, close::GOING_AWAY);
+    let took = start.elapsed();
+    assert!(took >= Duration::from_secs(2), "{took:?}");
+    left.ended().await;
+    drop(left);
+    ending.await.unwrap().unwrap();
+    // Its sockets are gone, so the rest of the period is not waited for.
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
 }

@@ -1,12 +1,15 @@
 //! What the server shows beside its endpoint.
 
+use std::future::IntoFuture;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use streamgate_proxy::server::Config;
+use streamgate_proxy::server::{Config, Server};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
+use crate::backend::Stub;
 use crate::service::Service;
 
 /// Sends a request, and returns the head and the body of the response.
@@ -52,6 +55,27 @@ fn assert_headers(response: &str) {
     ] {
         assert_eq!(head.matches(header).count(), 1, "{header} in {head}");
     }
+}
+
+#[tokio::test]
+async fn a_server_is_ready_until_it_drains() {
+    let backend = Arc::new(Stub::new());
+    let server = Server::new(backend, Config::default()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(axum::serve(listener, server.router()).into_future());
+    let response = get(address, "/readyz").await;
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+    assert!(response.ends_with("\r\n\r\nready"), "{response}");
+    assert_headers(&response);
+    server.close().await;
+    let response = get(address, "/readyz").await;
+    assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+    assert!(response.ends_with("\r\n\r\ndraining"), "{response}");
+    // It runs, and must not be killed for that.
+    let response = get(address, "/healthz").await;
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+    serving.abort();
 }
 
 #[tokio::test]

@@ -84,6 +84,11 @@ impl Process {
     /// Asks the child to end and waits until it has.
     pub(crate) fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
         self.signal(Signal::TERM)?;
+        self.wait()
+    }
+
+    /// Waits until the child has ended.
+    pub(crate) fn wait(&mut self) -> anyhow::Result<ExitStatus> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self

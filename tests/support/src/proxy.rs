@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus};
 
 use anyhow::Context;
+use rustix::process::Signal;
 
 use crate::binary;
 use crate::process::Process;
@@ -78,6 +79,42 @@ impl Proxy {
     /// It cannot be waited for.
     pub fn kill(mut self) -> anyhow::Result<ExitStatus> {
         self.process.kill()
+    }
+
+    /// Asks the server to end (`SIGTERM`), and does not wait until it has.
+    ///
+    /// # Errors
+    ///
+    /// It has ended, and was waited for.
+    pub fn ask_to_end(&self) -> anyhow::Result<()> {
+        self.process.signal(Signal::TERM)
+    }
+
+    /// Waits until the server has ended.
+    ///
+    /// # Errors
+    ///
+    /// It does not end within 20 s; it is killed then.
+    pub fn wait(mut self) -> anyhow::Result<ExitStatus> {
+        self.process.wait()
+    }
+
+    /// Stops the process (`SIGSTOP`): connections stay open, nothing is answered.
+    ///
+    /// # Errors
+    ///
+    /// It has ended, and was waited for.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.process.signal(Signal::STOP)
+    }
+
+    /// Lets the process go on (`SIGCONT`).
+    ///
+    /// # Errors
+    ///
+    /// It has ended, and was waited for.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.process.signal(Signal::CONT)
     }
 
     /// Asks the server to end (`SIGTERM`) and waits until it has.

@@ -134,6 +134,14 @@ impl<'b> Requests<'b> {
         }
     }
 
+    /// Ends all that lasts; what is being performed stays in flight.
+    pub(super) fn end_lasting(&mut self) {
+        let lasting = self.live.iter().filter(|(_, live)| live.lasting.is_some());
+        for id in lasting.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.cancel(id);
+        }
+    }
+
     /// Cancels a request if it is in flight. Its id is free at once.
     pub(super) fn cancel(&mut self, id: u64) {
         if let Some(live) = self.live.remove(&id) {
@@ -191,6 +199,21 @@ mod tests {
         );
         assert_eq!(requests.waiting_bytes, 0);
         requests.cancel(7);
+    }
+
+    #[test]
+    fn what_lasts_ends_and_what_is_performed_does_not() {
+        let mut requests = Requests::new(4);
+        let (waits, performed) = (
+            requests.admit(7, 10).unwrap(),
+            requests.admit(8, 0).unwrap(),
+        );
+        let (handle, _wait) = Wait::new(waits, pending().boxed());
+        assert!(requests.lasts(waits, Lasting::Wait(handle)));
+        requests.end_lasting();
+        assert!(!requests.is_live(waits));
+        assert!(requests.finish(performed));
+        assert_eq!(requests.waiting_bytes, 0);
     }
 
     #[test]

@@ -87,19 +87,24 @@ async fn nothing_is_lost_that_it_is_given_meanwhile(f: Fixture) {
     const N: usize = 600;
     let key = group(&f).await;
     let added = f.pour(&key, N).await.unwrap();
+    // A backend that is always ready would do one behind the other.
     let reads = async {
         for _ in 0..N / 3 {
             f.backend.stream_read_group(&key, "group", "ann", 3, None).await.unwrap();
+            tokio::task::yield_now().await;
         }
     };
     let removals = async {
         let mut handed_over = 0;
-        while handed_over < 300 {
+        for _ in 0..N / 3 {
             handed_over += remove(&f, &key, "ann", "bob").await;
+            tokio::task::yield_now().await;
         }
+        handed_over
     };
-    join(reads, removals).await;
-    remove(&f, &key, "ann", "bob").await;
+    let ((), handed_over) = join(reads, removals).await;
+    let rest = remove(&f, &key, "ann", "bob").await;
+    assert_eq!(handed_over + rest, N as u64);
     let held = held(&f, &key).await;
     let by_bob = held.into_iter().filter(|(_, who, n)| who == "bob" && *n == 1);
     assert_eq!(by_bob.map(|(id, ..)| id).collect::<Vec<_>>(), added);

@@ -370,9 +370,6 @@ impl Engine {
     /// The connection is gone: unless there is no sense in it another one is made, for those that
     /// follow and to ask again what was not answered.
     fn lost(&mut self, code: u16, reason: &str, now: Millis) {
-        self.cancels.clear();
-        self.grants.clear();
-        self.producers.lost();
         if close::after_close(code) == AfterClose::Stop || !self.ever_opened {
             self.fail_in_flight("the connection was lost before the answer came");
             let error = if self.ever_opened {

@@ -69,6 +69,8 @@ pub mod code {
     pub const TIMEOUT: &str = "TIMEOUT";
     /// The answer was lost; it may have been done.
     pub const UNKNOWN_OUTCOME: &str = "UNKNOWN_OUTCOME";
+    /// It is to be asked for again. Redis's own code.
+    pub const TRYAGAIN: &str = "TRYAGAIN";
     /// An add that must not come before another one was refused; nothing was done.
     pub const OUT_OF_ORDER: &str = "OUT_OF_ORDER";
     /// Later adds of the same client were added without this one; nothing was done.
@@ -193,7 +195,7 @@ pub const CODES: &[Code] = &[
         "The Redis cluster is not complete.",
     ),
     row(
-        "TRYAGAIN",
+        code::TRYAGAIN,
         Retry::Later,
         "The Redis cluster is moving this key.",
     ),

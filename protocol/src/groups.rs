@@ -69,7 +69,7 @@ pub struct Claimed {
 ///
 /// As the six operations. A group or a stream that is missing is `NOGROUP`; a malformed id is
 /// `ERR`; a count beyond [`MAX_PENDING_PAGE`](crate::limits::MAX_PENDING_PAGE) is `LIMIT`. When a
-/// connection is lost, the two that only look fail with `DISCONNECTED`, the others with
+/// client loses its connection, it asks the two that only look again, and the others fail with
 /// `UNKNOWN_OUTCOME`.
 ///
 /// # Cancel safety

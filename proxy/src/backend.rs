@@ -39,14 +39,8 @@ pub trait Backend: StreamingBackend {
         Box::pin(async move {
             let mut progress = Vec::with_capacity(operations.len());
             for operation in operations {
-                let from_now =
-                    matches!(&operation, Operation::Read { last_id, .. } if &**last_id == "$");
-                let operation = resolved(self, operation).await;
+                let (operation, position) = resolved(self, operation).await;
                 progress.push(if operation.block_ms().is_some() {
-                    let position = match &operation {
-                        Operation::Read { last_id, .. } if from_now => Some(last_id.to_string()),
-                        _ => None,
-                    };
                     ask(perform_one(self, operation), position).await
                 } else {
                     Progress::Done(perform_one(self, operation).await)
@@ -134,36 +128,27 @@ async fn ask(
     }
 }
 
-/// A read from `$` as one from the id that it stands for, which its answer has to name. An error
-/// is left for the read itself to meet.
+/// A read from `$` as one from the id that it stands for, which its answer has to name, and that id.
+/// An error is left for the read itself to meet.
 async fn resolved<B: StreamingBackend + ?Sized>(
     backend: &B,
-    operation: Operation<'static>,
-) -> Operation<'static> {
-    match operation {
-        Operation::Read {
-            stream,
-            last_id,
-            count,
-            block_ms,
-        } if &*last_id == "$" => {
-            let last_id = match backend.stream_read_latest(&stream, 1).await {
-                Ok(latest) => latest
-                    .into_iter()
-                    .next()
-                    .map_or_else(|| "0-0".to_owned(), |e| e.0)
-                    .into(),
-                Err(_) => last_id,
-            };
-            Operation::Read {
-                stream,
-                last_id,
-                count,
-                block_ms,
-            }
-        }
-        operation => operation,
+    mut operation: Operation<'static>,
+) -> (Operation<'static>, Option<String>) {
+    let mut position = None;
+    if let Operation::Read {
+        stream, last_id, ..
+    } = &mut operation
+        && &**last_id == "$"
+        && let Ok(latest) = backend.stream_read_latest(stream, 1).await
+    {
+        let id = latest
+            .into_iter()
+            .next()
+            .map_or_else(|| "0-0".to_owned(), |(id, _)| id);
+        *last_id = id.clone().into();
+        position = Some(id);
     }
+    (operation, position)
 }
 
 fn perform_one<'a, B: Backend + ?Sized>(
@@ -174,10 +159,21 @@ fn perform_one<'a, B: Backend + ?Sized>(
         operation.validate()?;
         let limit = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         match operation {
+            // Nothing is remembered, so it can only be done once if it was never asked for.
+            Operation::AddOnce { again: true, .. } => Err(CacheError::backend(
+                code::FORGOTTEN,
+                "this backend does not remember what it added",
+            )),
             Operation::Add {
                 stream,
                 fields,
                 maxlen,
+            }
+            | Operation::AddOnce {
+                stream,
+                fields,
+                maxlen,
+                ..
             } => {
                 let fields = fields
                     .into_iter()
@@ -237,21 +233,6 @@ fn perform_one<'a, B: Backend + ?Sized>(
                 let ids: Vec<String> = ids.into_iter().map(String::from).collect();
                 backend.stream_ack(&stream, &group, &ids).await?;
                 Ok(Reply::Done {})
-            }
-            // Nothing is remembered, so it can only be done once if it was never asked for.
-            Operation::AddOnce { again: true, .. } => Err(CacheError::backend(
-                code::FORGOTTEN,
-                "this backend does not remember what it added",
-            )),
-            Operation::AddOnce {
-                stream,
-                fields,
-                maxlen,
-                ..
-            } => {
-                let fields = fields.into_iter().map(|(n, v)| (n.into(), v.into()));
-                let added = backend.stream_add(&stream, fields.collect(), maxlen.map(limit));
-                Ok(Reply::Added { id: added.await? })
             }
             // None of the six gives what is pending.
             Operation::ReadPending { .. } => Err(CacheError::backend(

@@ -29,7 +29,7 @@ use crate::follow::Follow;
 use crate::take_over::{TakeOver, TakenOver};
 
 use self::batch::{Batch, Outcome};
-use self::commands::{Commands, Failure, MAX_PIPELINES};
+use self::commands::{Commands, MAX_PIPELINES};
 use self::connection::Server;
 use self::follow::{Follower, Pages};
 use self::hub::{Hub, MAX_WAITS};
@@ -66,7 +66,9 @@ pub use self::connection::RESPONSE_TIMEOUT;
 /// `XREVRANGE`, `XINFO`, `XLEN`, `MULTI` and `EXEC`. Whatever is missing ends it with `NOPERM`. What is
 /// about pending entries takes `XPENDING` and `XAUTOCLAIM`. The removal of a consumer, and one that
 /// claims by itself, take `EVAL`, and in the script `XPENDING`, `XCLAIM` and `XGROUP`, or `XPENDING`,
-/// `XCLAIM`, `TIME`, `XRANGE`, `XADD` and `XACK`.
+/// `XCLAIM`, `TIME`, `XRANGE`, `XADD` and `XACK`. To do adds once takes `SCRIPT LOAD` and `EVALSHA`, and
+/// in the script `GET`, `GETRANGE`, `SETRANGE` and `PEXPIRE` on keys of the name `streamgate:once:*`;
+/// where `SCRIPT LOAD` is refused, adds are plain ones, and none is asked for again.
 ///
 /// # Where Redis refuses `CLIENT TRACKING`
 ///
@@ -172,8 +174,7 @@ impl Backend for RedisStreams {
                     Some(value) => answer::taken_over(value),
                     None => Err(error::unexpected("an answer")),
                 },
-                Err(Failure::NotSent(error)) => Err(error),
-                Err(Failure::NoAnswer(error)) => Err(error::unanswered(&error, false)),
+                Err(failure) => Err(failure.error(false)),
             }
         }
         .boxed()

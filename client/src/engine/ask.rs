@@ -70,32 +70,23 @@ impl Ask {
         }
     }
 
-    /// Of an add that is done once: the stream, and its number if it has one.
-    pub(super) fn adds_once(&self) -> Option<(&str, Option<u64>)> {
-        match &self.message {
-            ClientMessage::Request {
-                operation: Operation::AddOnce { stream, number, .. },
-                ..
-            } => Some((stream, Some(*number).filter(|number| *number > 0))),
-            _ => None,
-        }
-    }
-
-    /// The same: under which name, and behind which.
-    pub(super) fn numbered(&self) -> Option<(&str, Numbered)> {
+    /// Of an add that is done once: the stream, and under which name it has which number, if any.
+    pub(super) fn adds_once(&self) -> Option<(&str, Option<(&str, Numbered)>)> {
         match &self.message {
             ClientMessage::Request {
                 operation:
                     Operation::AddOnce {
+                        stream,
                         producer,
                         number,
                         after,
                         ..
                     },
                 ..
-            } if *number > 0 => {
+            } => {
                 let (number, after) = (*number, *after);
-                Some((producer, Numbered { number, after }))
+                let own = (number > 0).then_some((&**producer, Numbered { number, after }));
+                Some((stream, own))
             }
             _ => None,
         }
@@ -176,18 +167,16 @@ impl Ask {
     /// Asks for no more than what is left of its wait.
     pub(super) fn prepare(&mut self, now: Millis) {
         self.sent_at.get_or_insert(now);
-        let (Operation::Read { block_ms, .. } | Operation::ReadGroup { block_ms, .. }) =
-            (match &mut self.message {
-                ClientMessage::Request { operation, .. } => operation,
-                _ => return,
-            })
-        else {
-            return;
-        };
-        match (self.wait_ends_at, *block_ms) {
-            (Some(end), _) => *block_ms = end.checked_sub(now).filter(|left| *left > 0),
-            (None, Some(wait)) if wait > 0 => self.wait_ends_at = now.checked_add(wait),
-            _ => {}
+        if let ClientMessage::Request {
+            operation: Operation::Read { block_ms, .. } | Operation::ReadGroup { block_ms, .. },
+            ..
+        } = &mut self.message
+        {
+            match (self.wait_ends_at, *block_ms) {
+                (Some(end), _) => *block_ms = end.checked_sub(now).filter(|left| *left > 0),
+                (None, Some(wait)) if wait > 0 => self.wait_ends_at = now.checked_add(wait),
+                _ => {}
+            }
         }
     }
 

@@ -199,22 +199,21 @@ impl Calls {
 
     /// The account of a subscription that was sent.
     pub(super) fn window(&mut self, id: u64) -> Option<&mut Window> {
-        let place = self.in_flight.binary_search_by_key(&id, Call::id);
-        let call = match place {
-            Ok(place) => self.in_flight.get_mut(place),
-            Err(_) => self.again.iter_mut().find(|call| call.id() == id),
-        };
-        call?.window.as_deref_mut()
+        self.find_sent(id)?.window.as_deref_mut()
     }
 
     /// Whether it is an add that is done once, and was sent.
-    pub(super) fn is_sent_add(&self, id: u64) -> bool {
-        let place = self.in_flight.binary_search_by_key(&id, Call::id);
-        let call = match place {
-            Ok(place) => self.in_flight.get(place),
-            Err(_) => self.again.iter().find(|call| call.id() == id),
-        };
-        call.is_some_and(|call| call.ask.was_sent && call.ask.adds_once().is_some())
+    pub(super) fn is_sent_add(&mut self, id: u64) -> bool {
+        let call = self.find_sent(id);
+        call.is_some_and(|call| call.ask.adds_once().is_some())
+    }
+
+    /// What was sent with this id, whether it is in flight or to be asked again.
+    fn find_sent(&mut self, id: u64) -> Option<&mut Call> {
+        match self.in_flight.binary_search_by_key(&id, Call::id) {
+            Ok(place) => self.in_flight.get_mut(place),
+            Err(_) => self.again.iter_mut().find(|call| call.id() == id),
+        }
     }
 
     /// What was in flight with this id; it no longer is.

@@ -130,16 +130,15 @@ impl Producers {
     }
 
     /// It has to be asked for again, and with it what was sent behind it; what follows waits.
-    pub(super) fn stall(&mut self, stream: &str, pause: bool, now: u64) {
+    pub(super) fn stall(&mut self, stream: &str, now: u64) {
         if let Some(producer) = self.get(stream) {
             producer.in_flight -= 1;
             producer.stalled = true;
-            if pause {
+            // All that are refused together share one pause.
+            if producer.goes_on_at <= now {
                 let longer = (producer.pause_ms * 2).clamp(FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
-                if producer.goes_on_at <= now {
-                    producer.pause_ms = longer;
-                    producer.goes_on_at = now + longer;
-                }
+                producer.pause_ms = longer;
+                producer.goes_on_at = now + longer;
             }
         }
     }

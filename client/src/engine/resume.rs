@@ -12,6 +12,9 @@ impl Engine {
     /// Keeps what can be asked again, in the order it was asked first; the rest ends with
     /// `UNKNOWN_OUTCOME`.
     pub(super) fn ask_again(&mut self, now: Millis) {
+        self.cancels.clear();
+        self.grants.clear();
+        self.producers.lost();
         for mut call in self.calls.lose_sent(now) {
             let again = match (call.ask.fate(now), call.ask.consumer()) {
                 (Fate::AskAgain, _) => true,
@@ -71,12 +74,12 @@ impl Engine {
 
     /// An add that is done once was answered.
     fn added_once(&mut self, mut call: Call, result: CacheResult<Reply>, now: Millis) {
-        let Some((stream, Some(number))) = call.ask.adds_once() else {
+        let Some((stream, Some((_, own)))) = call.ask.adds_once() else {
             return;
         };
         let error = match result {
             Ok(reply) => {
-                self.producers.added(stream, number);
+                self.producers.added(stream, own.number);
                 return self.finish(call.id(), Ok(reply));
             }
             Err(error) => error,
@@ -84,17 +87,15 @@ impl Engine {
         let unknown = call.ask.maybe_done;
         let again = match error.code() {
             code::OUT_OF_ORDER => {
-                if let Some((_, own)) = call.ask.numbered() {
-                    self.producers.refused(stream, own.after);
-                }
+                self.producers.refused(stream, own.after);
                 true
             }
-            code::UNKNOWN_OUTCOME | "TRYAGAIN" => true,
+            code::UNKNOWN_OUTCOME | code::TRYAGAIN => true,
             code::FORGOTTEN | code::SKIPPED => false,
             _ => unknown && error.retry() == Retry::Later,
         };
         if again {
-            self.producers.stall(stream, true, now);
+            self.producers.stall(stream, now);
             call.ask.maybe_done |= error.code() == code::UNKNOWN_OUTCOME;
             call.ask.again_since.get_or_insert(now);
             return self.calls.ask_again(call);

@@ -65,8 +65,8 @@ impl Engine {
                 self.append(&mut frame, call.ask.message());
             }
             if frame.len() <= self.max_frame_bytes {
-                if let Some((stream, Some(number))) = call.ask.adds_once() {
-                    self.producers.sent(stream, number);
+                if let Some((stream, Some((_, own)))) = call.ask.adds_once() {
+                    self.producers.sent(stream, own.number);
                 }
                 self.calls.sent(call, frame.len() - start);
             } else if start == 0 && self.welcomed {
@@ -87,18 +87,17 @@ impl Engine {
     }
 
     fn number(&mut self, ask: &mut Ask) {
-        let Some((stream, _)) = ask.adds_once() else {
-            return;
-        };
-        let own = ask.numbered().map(|(name, own)| (name, own.number));
-        let numbered = self.producers.number(stream, own);
-        ask.number(numbered);
+        if let Some((stream, own)) = ask.adds_once() {
+            let own = own.map(|(name, own)| (name, own.number));
+            let numbered = self.producers.number(stream, own);
+            ask.number(numbered);
+        }
     }
 
     /// Whether it may have been done under a name that is not known any more.
     fn is_forgotten(&self, ask: &Ask) -> bool {
-        match (ask.adds_once(), ask.numbered()) {
-            (Some((stream, _)), Some((name, _))) => {
+        match ask.adds_once() {
+            Some((stream, Some((name, _)))) => {
                 ask.maybe_done && !self.producers.knows(stream, name)
             }
             _ => false,

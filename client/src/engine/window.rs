@@ -27,9 +27,8 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 pub(super) struct Window {
     is_tail: bool,
-    /// Whether anything was pushed, on this connection and ever.
+    /// Whether anything was pushed on this connection.
     begun: bool,
-    ever_begun: bool,
     /// Of a tail: where it stands.
     position: Option<String>,
     size: Credit,
@@ -48,7 +47,6 @@ impl Window {
         Self {
             is_tail,
             begun: false,
-            ever_begun: false,
             position: None,
             size,
             account: Account::new(size),
@@ -61,7 +59,6 @@ impl Window {
     /// Something was pushed.
     pub(super) fn pushed(&mut self, item: &Item) -> Verdict {
         let first = !std::mem::replace(&mut self.begun, true);
-        let first_ever = !std::mem::replace(&mut self.ever_begun, true);
         match item {
             Item::Entries { entries, position } if !entries.is_empty() => {
                 if position.is_some() && !self.is_tail {
@@ -82,7 +79,8 @@ impl Window {
                 if !(self.is_tail && first && position.is_some()) {
                     return Verdict::Violation(MISFIT);
                 }
-                if !first_ever {
+                // It has one from its first push ever on.
+                if self.position.is_some() {
                     return Verdict::Ignore;
                 }
                 self.stands_at(position.as_ref());

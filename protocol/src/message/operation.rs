@@ -393,10 +393,7 @@ impl Operation<'_> {
                 maxlen,
             } => Operation::Add {
                 stream: stream.into_owned(),
-                fields: fields
-                    .into_iter()
-                    .map(|(n, v)| (n.into_owned(), v.into_owned()))
-                    .collect(),
+                fields: owned(fields),
                 maxlen,
             },
             Self::ReadLatest { stream, count } => Operation::ReadLatest {
@@ -460,10 +457,7 @@ impl Operation<'_> {
                 again,
             } => Operation::AddOnce {
                 stream: stream.into_owned(),
-                fields: fields
-                    .into_iter()
-                    .map(|(n, v)| (n.into_owned(), v.into_owned()))
-                    .collect(),
+                fields: owned(fields),
                 maxlen,
                 producer: producer.into_owned(),
                 number,
@@ -519,6 +513,13 @@ impl Operation<'_> {
             },
         }
     }
+}
+
+fn owned(fields: Vec<(Text<'_>, Text<'_>)>) -> Vec<(Text<'static>, Text<'static>)> {
+    let fields = fields.into_iter();
+    fields
+        .map(|(n, v)| (n.into_owned(), v.into_owned()))
+        .collect()
 }
 
 fn entry(stream: &str, fields: &[(Text<'_>, Text<'_>)]) -> CacheResult<()> {

@@ -1,7 +1,6 @@
 //! One consumer group.
 
 use std::collections::{BTreeMap, HashSet};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -88,26 +87,6 @@ impl Group {
         };
         self.pending.insert(id, pending);
         self.last_delivered = id;
-    }
-
-    /// Gives a consumer again what is pending for it behind an id, and says what that is.
-    pub(super) fn deliver_again(
-        &mut self,
-        consumer: &str,
-        after: EntryId,
-        count: usize,
-        now_ms: u64,
-    ) -> Vec<EntryId> {
-        let behind = (Bound::Excluded(after), Bound::Unbounded);
-        let pending = self.pending.range_mut(behind);
-        let own = pending.filter(|(_, pending)| &*pending.consumer == consumer);
-        own.take(count)
-            .map(|(id, pending)| {
-                pending.delivered_at_ms = now_ms;
-                pending.deliveries += 1;
-                *id
-            })
-            .collect()
     }
 
     /// Takes out the consumer that an entry with this id goes to: the one that came first.

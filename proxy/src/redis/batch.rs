@@ -11,7 +11,7 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
 use tokio::time::Instant;
 
-use super::commands::{Commands, Failure};
+use super::commands::Commands;
 use super::hub::{Attempt, Hub, Place, Turn, Wait};
 use super::once::{self, Reminders, Run};
 use super::removal::{Part, Removal};
@@ -48,15 +48,13 @@ enum Call {
     Queued(Place, GroupWait),
     /// Has a command in the pipeline.
     Sent { expected: Expected, read_only: bool },
+    /// One of the adds of a script in the pipeline. The first of them takes the answer apart.
+    Scripted { is_first: bool },
 }
 
 /// What a command answers, and what is to be made of it.
 enum Expected {
     Id,
-    /// Of a script that does several adds: the first of them takes the answer apart.
-    Once {
-        is_first: bool,
-    },
     Done,
     Latest,
     /// Entries, or nothing after this id.
@@ -118,11 +116,7 @@ impl Batch {
                 }
             }
             calls.push(if run.is_some() {
-                let is_first = !goes_on;
-                Call::Sent {
-                    expected: Expected::Once { is_first },
-                    read_only: false,
-                }
+                Call::Scripted { is_first: !goes_on }
             } else {
                 call(&operation, &mut packed, hub)
             });
@@ -139,17 +133,13 @@ impl Batch {
         let mut values = if packed.is_empty() {
             Ok(Vec::new().into_iter())
         } else {
-            let values = commands.send(packed).await;
-            if values.as_ref().is_ok_and(|values| once::is_unknown(values)) {
-                let mut packed = Packed::default();
-                once::load(&mut packed);
-                // If it fails, the next one that needs it tries again.
-                let _ = commands.send(packed).await;
-            }
-            values.map(Vec::into_iter)
+            commands.send(packed).await.map(Vec::into_iter)
         };
+        // An answer that is missing is one of unknown shape.
+        let next =
+            |values: &mut std::vec::IntoIter<Value>| values.next().unwrap_or(Value::Boolean(false));
         let mut adds = Adds::default();
-        calls
+        let outcomes = calls
             .into_iter()
             .map(|call| match call {
                 Call::Answered(result) => Outcome::Done(result),
@@ -158,46 +148,51 @@ impl Batch {
                     expected,
                     read_only,
                 } => match &mut values {
-                    Ok(values) => {
-                        // An answer that is missing is one of unknown shape.
-                        let mut next = || values.next().unwrap_or(Value::Boolean(false));
-                        match expected {
-                            Expected::Once { is_first: true } => adds.begin(next()),
-                            Expected::Once { is_first: false } => adds.next(),
-                            expected => expected.outcome(next(), commands, hub),
-                        }
-                    }
-                    Err(Failure::NotSent(error)) => Outcome::Done(Err(error.clone())),
-                    Err(Failure::NoAnswer(error)) => {
-                        Outcome::Done(Err(error::unanswered(error, read_only)))
-                    }
+                    Ok(values) => expected.outcome(next(values), commands, hub),
+                    Err(failure) => Outcome::Done(Err(failure.error(read_only))),
                 },
+                Call::Scripted { is_first } => Outcome::Done(match &mut values {
+                    Ok(values) if is_first => adds.begin(next(values)),
+                    Ok(_) => adds.next(),
+                    Err(failure) => Err(failure.error(false)),
+                }),
             })
-            .collect()
+            .collect();
+        if adds.script_is_unknown {
+            let mut packed = Packed::default();
+            once::load(&mut packed);
+            // If it fails, the next one that needs it tries again.
+            let _ = commands.send(packed).await;
+        }
+        outcomes
     }
 }
 
 /// What is left of a script's answers.
 #[derive(Default)]
-struct Adds(VecDeque<CacheResult<Reply>>);
+struct Adds {
+    left: VecDeque<CacheResult<Reply>>,
+    /// As after a `SCRIPT FLUSH`.
+    script_is_unknown: bool,
+}
 
 impl Adds {
-    fn begin(&mut self, value: Value) -> Outcome {
-        self.0 = once::answered(value);
+    fn begin(&mut self, value: Value) -> CacheResult<Reply> {
+        self.script_is_unknown |= once::is_unknown(&value);
+        self.left = once::answered(value);
         self.next()
     }
 
-    fn next(&mut self) -> Outcome {
-        let result = match self.0.pop_front() {
+    fn next(&mut self) -> CacheResult<Reply> {
+        match self.left.pop_front() {
             // What refuses the script refuses all of it.
-            Some(Err(error)) if self.0.is_empty() => {
-                self.0.push_back(Err(error.clone()));
+            Some(Err(error)) if self.left.is_empty() => {
+                self.left.push_back(Err(error.clone()));
                 Err(error)
             }
             Some(result) => result,
             None => Err(error::unexpected("ids")),
-        };
-        Outcome::Done(result)
+        }
     }
 }
 
@@ -216,7 +211,6 @@ impl Expected {
     fn outcome(self, value: Value, commands: &Commands, hub: &Hub) -> Outcome {
         let result = match self {
             Self::Id => answer::id(value).map(|id| Reply::Added { id }),
-            Self::Once { .. } => Err(error::unexpected("an answer of its own")),
             Self::Done => answer::done(value).map(|()| Reply::Done {}),
             Self::Latest => answer::entries(value).map(|entries| Reply::Entries {
                 entries,
@@ -306,20 +300,17 @@ fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
         read_only: operation.is_read_only(),
     };
     match operation {
-        Operation::Add {
-            stream,
-            fields,
-            maxlen,
-        } => {
-            command::add(packed, stream, fields, *maxlen);
-            sent(Expected::Id)
-        }
         // Redis refuses the script, so nothing is remembered.
         Operation::AddOnce { again: true, .. } => {
             let why = "this Redis does not let what was added be remembered";
             Call::Answered(Err(once::forgotten(why)))
         }
-        Operation::AddOnce {
+        Operation::Add {
+            stream,
+            fields,
+            maxlen,
+        }
+        | Operation::AddOnce {
             stream,
             fields,
             maxlen,

@@ -43,6 +43,16 @@ struct Slot {
     connection: Option<Connection>,
 }
 
+impl Failure {
+    /// As the caller of an operation is told, which may only read.
+    pub(super) fn error(&self, read_only: bool) -> CacheError {
+        match self {
+            Self::NotSent(error) => error.clone(),
+            Self::NoAnswer(error) => error::unanswered(error, read_only),
+        }
+    }
+}
+
 impl Commands {
     pub(super) async fn connect(server: Server, max_pipelines: usize) -> CacheResult<Self> {
         let slot = Mutex::new(Slot {

@@ -27,7 +27,9 @@ const SLOT_BYTES: usize = 32;
 /// Rings of which is known when their time was set anew. Beyond it all are forgotten, and set anew.
 const MAX_KNOWN: usize = 8_192;
 
-static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("once.lua")));
+const ADD_ONCE: &str = include_str!("script/add_once.lua");
+
+static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(ADD_ONCE));
 
 /// When the time of a ring has to be set anew: not with every script, for that costs Redis as much
 /// as half an add.
@@ -154,14 +156,12 @@ impl Reminders {
 pub(super) fn load(to: &mut impl Commands) {
     to.command("SCRIPT", 2);
     to.argument(b"LOAD");
-    to.argument(include_bytes!("once.lua"));
+    to.argument(ADD_ONCE.as_bytes());
 }
 
 /// Whether Redis does not know the script, as after a `SCRIPT FLUSH`.
-pub(super) fn is_unknown(values: &[Value]) -> bool {
-    values
-        .iter()
-        .any(|value| matches!(value, Value::ServerError(error) if error.code() == "NOSCRIPT"))
+pub(super) fn is_unknown(value: &Value) -> bool {
+    matches!(value, Value::ServerError(error) if error.code() == "NOSCRIPT")
 }
 
 /// What came of each add of a run; the last of them came of all that follow too.
@@ -179,9 +179,9 @@ pub(super) fn answered(value: Value) -> VecDeque<CacheResult<Reply>> {
                 .collect(),
             _ => VecDeque::new(),
         },
-        Value::ServerError(error) if error.code() == "NOSCRIPT" => {
+        value if is_unknown(&value) => {
             let why = "Redis has to be told the script again";
-            VecDeque::from([Err(CacheError::from_code("TRYAGAIN", why))])
+            VecDeque::from([Err(CacheError::from_code(code::TRYAGAIN, why))])
         }
         Value::ServerError(error) => VecDeque::from([Err(error::answered(&error))]),
         _ => VecDeque::new(),

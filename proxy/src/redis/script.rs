@@ -1,7 +1,7 @@
 //! Steps of several commands that must be one: scripts that Redis runs.
 //!
 //! Each is sent whole every time. Redis compiles it once and finds it again by its text, and none of
-//! them is sent often enough for its bytes to count.
+//! them is sent often enough for its bytes to count. The one that is, adds once, is in `once.rs`.
 
 use streamgate_protocol::subscribe::{DEAD_LETTER_FIELDS, DEAD_LETTER_REASON};
 

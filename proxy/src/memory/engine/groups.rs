@@ -1,7 +1,5 @@
 //! Consumer groups: creating, reading, acknowledging.
 
-use std::sync::Arc;
-
 use streamgate_protocol::CacheResult;
 use streamgate_protocol::text::Text;
 use tokio::sync::oneshot;
@@ -11,7 +9,6 @@ use crate::entry_id::{EntryId, Start};
 use crate::memory::budget::{PENDING_BYTES, named_bytes, waiting_bytes};
 use crate::memory::group::{Group, WaitingConsumer};
 use crate::memory::refusal;
-use crate::memory::stream::Entry;
 use crate::memory::wait::{Place, Ticket};
 
 impl Engine {
@@ -95,28 +92,6 @@ impl Engine {
             place,
             receiver,
             block_ms,
-            asked: None,
-        }))
-    }
-
-    pub(super) fn read_pending(
-        &mut self,
-        key: &str,
-        [name, consumer]: [&str; 2],
-        after: &str,
-        count: u64,
-        now_ms: u64,
-    ) -> CacheResult<Step> {
-        let missing = || refusal::no_group(key, name);
-        let stream = self.streams.get_mut(key).ok_or_else(missing)?;
-        let group = stream.groups.get_mut(name).ok_or_else(missing)?;
-        let after = EntryId::parse(after).ok_or_else(refusal::invalid_id)?;
-        let ids = group.deliver_again(consumer, after, no_limit(count), now_ms);
-        let gone = |id| Arc::new(Entry::new(id, Vec::new()));
-        let entry = |id| stream.entry(id).cloned().unwrap_or_else(|| gone(id));
-        let entries = ids.into_iter().map(entry).collect();
-        Ok(Step::Done(Answer::Entries {
-            entries,
             asked: None,
         }))
     }

@@ -24,7 +24,10 @@ pub(super) struct Once<'a> {
 
 /// What was added by whom, by stream and producer.
 #[derive(Debug, Default)]
-pub(super) struct Producers(HashMap<(String, String), Remembered>);
+pub(super) struct Producers(HashMap<Name, Remembered>);
+
+/// A stream and a producer.
+type Name = (String, String);
 
 #[derive(Debug)]
 struct Remembered {
@@ -43,12 +46,13 @@ impl Engine {
         once: &Once<'_>,
         now_ms: u64,
     ) -> CacheResult<Step> {
-        if let Some(id) = self.producers.known(key, once, now_ms)? {
+        let name = (key.to_owned(), once.producer.to_owned());
+        if let Some(id) = self.producers.known(&name, once, now_ms)? {
             return Ok(Step::Done(Answer::Added(id)));
         }
         let step = self.add(key, fields, maxlen, now_ms)?;
         if let Step::Done(Answer::Added(id)) = &step {
-            self.producers.added(key, once, *id, now_ms);
+            self.producers.added(name, once, *id, now_ms);
         }
         Ok(step)
     }
@@ -56,8 +60,8 @@ impl Engine {
 
 impl Producers {
     /// The id, if it was added; none if it is to be.
-    fn known(&self, key: &str, once: &Once<'_>, now_ms: u64) -> CacheResult<Option<EntryId>> {
-        let known = self.0.get(&(key.to_owned(), once.producer.to_owned()));
+    fn known(&self, name: &Name, once: &Once<'_>, now_ms: u64) -> CacheResult<Option<EntryId>> {
+        let known = self.0.get(name);
         let known = known.filter(|known| !known.is_over(now_ms));
         let last = known.map_or(0, |known| known.last);
         let known = match known {
@@ -77,8 +81,7 @@ impl Producers {
         }
     }
 
-    fn added(&mut self, key: &str, once: &Once<'_>, id: EntryId, now_ms: u64) {
-        let name = (key.to_owned(), once.producer.to_owned());
+    fn added(&mut self, name: Name, once: &Once<'_>, id: EntryId, now_ms: u64) {
         if self.0.len() >= MAX_PRODUCERS && !self.0.contains_key(&name) {
             self.forget_one(now_ms);
         }

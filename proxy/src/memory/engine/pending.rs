@@ -1,11 +1,12 @@
 //! What a group's consumers hold: looking at it, claiming it, handing it over.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use streamgate_protocol::{CacheResult, PendingEntry, PendingSummary, Reply};
 
-use super::{Answer, Engine, Step, to_usize};
+use super::{Answer, Engine, Step, no_limit, to_usize};
 use crate::entry_id::EntryId;
 use crate::memory::budget::PENDING_BYTES;
 use crate::memory::group::Group;
@@ -25,6 +26,30 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Engine {
+    pub(super) fn read_pending(
+        &mut self,
+        key: &str,
+        [name, consumer]: [&str; 2],
+        after: &str,
+        count: u64,
+        now_ms: u64,
+    ) -> CacheResult<Step> {
+        let (stream, group) = self.group(key, name)?;
+        let after = EntryId::parse(after).ok_or_else(refusal::invalid_id)?;
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        let held = group.pending.range(behind);
+        let held = held.filter(|(_, pending)| *pending.consumer == *consumer);
+        let gone = |id| Arc::new(Entry::new(id, Vec::new()));
+        let entry = |id| stream.entry(id).cloned().unwrap_or_else(|| gone(id));
+        let held = held.take(no_limit(count)).map(|(id, _)| entry(*id));
+        let entries: Vec<_> = held.collect();
+        self.deliver_again(key, name, consumer, &entries, now_ms)?;
+        Ok(Step::Done(Answer::Entries {
+            entries,
+            asked: None,
+        }))
+    }
+
     pub(super) fn pending_summary(&self, key: &str, name: &str) -> CacheResult<Step> {
         let (_, group) = self.group(key, name)?;
         let text = |id: &EntryId| id.to_string();

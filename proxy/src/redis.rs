@@ -10,6 +10,7 @@ mod follow;
 mod groups;
 mod hub;
 mod once;
+mod presence;
 mod range;
 mod removal;
 mod resp;
@@ -21,8 +22,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use streamgate_protocol::text::Text;
 use streamgate_protocol::{
-    CacheResult, ConsumerGroups, Operation, Reply, StreamEntry, StreamingBackend, TailFrom,
+    CacheError, CacheResult, ConsumerGroups, Operation, Reply, StreamEntry, StreamingBackend,
+    TailFrom,
 };
+use tokio::sync::watch;
 
 use crate::backend::{Backend, Progress};
 use crate::follow::Follow;
@@ -163,6 +166,10 @@ impl Backend for RedisStreams {
 
     fn groups(&self) -> Option<&dyn ConsumerGroups> {
         Some(self)
+    }
+
+    fn availability(&self) -> Option<watch::Receiver<Option<CacheError>>> {
+        Some(self.commands.presence())
     }
 
     fn take_over<'a>(&'a self, step: TakeOver) -> BoxFuture<'a, CacheResult<TakenOver>> {

@@ -2,18 +2,24 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use redis::{RedisError, Value};
-use streamgate_protocol::{CacheError, CacheResult};
-use tokio::sync::Semaphore;
+use streamgate_protocol::{CacheError, CacheResult, Retry};
+use tokio::sync::{Semaphore, watch};
 
 use super::connection::{Backoff, Server};
-use super::error;
 use super::once::Reminders;
-use super::resp::{Connection, Opened, Packed};
+use super::presence::Presence;
+use super::resp::{Connection, Opened, Packed, refusal};
+use super::{command, error};
 
 /// Pipelines that are under way, at most: far more than it takes to keep Redis busy.
 pub(super) const MAX_PIPELINES: usize = 64 * 1024;
+
+/// How often Redis is asked whether it is there, so that one that hangs is noticed although nobody
+/// asks anything of it.
+const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// Shares one connection among all callers.
 #[derive(Clone)]
@@ -30,6 +36,7 @@ pub(super) enum Failure {
 struct Shared {
     server: Server,
     slot: Mutex<Slot>,
+    presence: Presence,
     reminders: Reminders,
     /// Redis lets scripts remember what was added.
     remembers: AtomicBool,
@@ -63,12 +70,14 @@ impl Commands {
         let shared = Arc::new(Shared {
             server,
             slot,
+            presence: Presence::default(),
             reminders: Reminders::default(),
             remembers: AtomicBool::new(true),
             pipelines,
         });
         let opened = attempt(&shared.server, Arc::downgrade(&shared), 0).await?;
-        shared.connected(opened);
+        shared.connected(0, opened);
+        tokio::spawn(ping(Arc::downgrade(&shared)));
         Ok(Self(shared))
     }
 
@@ -76,6 +85,11 @@ impl Commands {
     pub(super) fn reminders(&self) -> Option<&Reminders> {
         let remembers = self.0.remembers.load(Ordering::Relaxed);
         remembers.then_some(&self.0.reminders)
+    }
+
+    /// Why Redis is away, while it is.
+    pub(super) fn presence(&self) -> watch::Receiver<Option<CacheError>> {
+        self.0.presence.watch()
     }
 
     /// Sends commands as one pipeline. They are queued before this future first yields, so that
@@ -90,7 +104,7 @@ impl Commands {
                 .as_ref()
                 .map(|connection| connection.send(packed))
         };
-        let disconnected = || Failure::NotSent(error::disconnected(&self.0.server.address()));
+        let disconnected = || Failure::NotSent(self.0.disconnected());
         sent.ok_or_else(disconnected)?
             .await
             .map_err(Failure::NoAnswer)
@@ -104,17 +118,35 @@ impl Shared {
     }
 
     fn connected(
-        &self,
+        self: &Arc<Self>,
+        generation: u64,
         Opened {
             connection,
             refused,
         }: Opened,
     ) {
+        // What passes by itself is no reason: the script is made known when it is first needed.
+        let refused = refused.filter(|error| error.retry() != Retry::Later);
         if let Some(error) = &refused {
             tracing::warn!(%error, "Redis refuses scripts: adds whose answer is lost stay unknown");
         }
         self.remembers.store(refused.is_none(), Ordering::Relaxed);
-        self.slot().connection = Some(connection);
+        {
+            let mut slot = self.slot();
+            slot.connection = Some(connection.clone());
+            self.presence.is_there();
+        }
+        // Its end may have been told before there was anything to replace.
+        if connection.is_lost() {
+            self.lost(generation);
+        }
+    }
+
+    /// What a caller is told while there is no connection: why, if that passes by itself.
+    fn disconnected(&self) -> CacheError {
+        let why = self.presence.why_away();
+        why.filter(|why| why.retry() == Retry::Later)
+            .unwrap_or_else(|| error::disconnected(&self.server.address()))
     }
 
     /// Replaces the connection of that generation, unless it is being replaced already.
@@ -126,12 +158,26 @@ impl Shared {
             }
             slot.generation += 1;
             slot.connection = None;
+            let why = error::disconnected(&self.server.address());
+            self.presence.is_away(why);
         }
         tracing::warn!(
             address = self.server.address(),
             "lost a connection to Redis"
         );
         tokio::spawn(reconnect(Arc::downgrade(self), generation + 1));
+    }
+
+    /// Takes what was answered to a ping on the connection of that generation.
+    fn pinged(&self, generation: u64, refused: Option<CacheError>) {
+        let slot = self.slot();
+        if slot.generation != generation || slot.connection.is_none() {
+            return;
+        }
+        match refused.filter(error::serves_nobody) {
+            Some(why) => self.presence.is_away(why),
+            None => self.presence.is_there(),
+        }
     }
 }
 
@@ -142,18 +188,46 @@ async fn reconnect(shared: Weak<Shared>, generation: u64) {
         let Some(server) = shared.upgrade().map(|shared| shared.server.clone()) else {
             return;
         };
-        match attempt(&server, shared.clone(), generation).await {
-            Ok(connection) => {
-                let Some(shared) = shared.upgrade() else {
-                    return;
-                };
+        let attempted = attempt(&server, shared.clone(), generation).await;
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        match attempted {
+            Ok(opened) => {
                 tracing::info!(address = server.address(), "connected to Redis again");
-                shared.connected(connection);
+                shared.connected(generation, opened);
                 return;
             }
-            Err(error) => tracing::debug!(%error, "cannot connect to Redis yet"),
+            Err(error) => {
+                tracing::debug!(%error, "cannot connect to Redis yet");
+                shared.presence.is_away(error);
+            }
         }
+        drop(shared);
         backoff.pause().await;
+    }
+}
+
+/// Asks Redis now and then whether it is there, until the last handle is gone. That it gives no
+/// answer is noticed by the connection itself.
+async fn ping(shared: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(PING_EVERY).await;
+        let Some(asked) = shared.upgrade().map(|shared| {
+            let slot = shared.slot();
+            let mut packed = Packed::default();
+            command::ping(&mut packed);
+            let sent = slot.connection.as_ref().map(|it| it.send(packed));
+            (slot.generation, sent)
+        }) else {
+            return;
+        };
+        if let (generation, Some(sent)) = asked
+            && let Ok(mut answers) = sent.await
+            && let Some(shared) = shared.upgrade()
+        {
+            shared.pinged(generation, answers.pop().and_then(refusal));
+        }
     }
 }
 

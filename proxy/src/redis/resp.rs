@@ -17,7 +17,7 @@ use futures_util::task::AtomicWaker;
 use redis::{RedisError, Value};
 use tokio::sync::oneshot;
 
-pub(super) use self::open::Opened;
+pub(super) use self::open::{Opened, refusal};
 pub(super) use self::packed::Packed;
 
 /// The answers to a pipeline, in order, or why there are none.
@@ -81,6 +81,11 @@ impl Connection {
             // The driver, and with it the connection, ends with its runtime.
             answers.unwrap_or_else(|_| Err(lost("the runtime of the connection has ended")))
         }
+    }
+
+    /// Whether it has ended. Who is told of its end is told after that.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self.0.0.queue().state, State::Lost(_))
     }
 }
 

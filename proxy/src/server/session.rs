@@ -25,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Bytes;
 
+use self::availability::Availability;
 use self::futures::{Batch, Performing, Wait, begin};
 use self::incoming::{
     Drained, MAX_DRAIN_BYTES, MAX_DRAIN_FRAMES, READ_ANSWER_BYTES, Subscribe, decode,
@@ -37,6 +38,7 @@ use super::socket::{Ending, Event, Socket};
 use super::{CLOSE_TIMEOUT, Config, Shared};
 use crate::{Backend, Progress};
 
+mod availability;
 mod finish;
 mod futures;
 mod incoming;
@@ -86,6 +88,7 @@ where
 
 struct Session<'b, S> {
     backend: &'b dyn Backend,
+    availability: Availability,
     config: &'b Config,
     socket: Socket<S>,
     requests: Requests<'b>,
@@ -104,8 +107,13 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     fn new(backend: &'b dyn Backend, config: &'b Config, socket: Socket<S>) -> Self {
         let mut outgoing = Outgoing::new(socket.encoding());
         outgoing.push(&ServerMessage::Welcome(config.welcome()));
+        let (availability, away) = Availability::of(backend);
+        if away.is_some() {
+            outgoing.push(&ServerMessage::Backend { away });
+        }
         Self {
             backend,
+            availability,
             config,
             socket,
             requests: Requests::new(config.max_in_flight),
@@ -144,6 +152,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             tokio::select! {
                 // What is over first, so that a client that never stops asking gets its answers.
                 biased;
+                away = self.availability.changed(), if room => {
+                    self.outgoing.push(&ServerMessage::Backend { away });
+                }
                 Some((batch, progress)) = self.performing.next(), if room => {
                     self.performed(batch, progress).await;
                     while self.outgoing.has_room()

@@ -104,6 +104,13 @@ impl Fixture {
         progress
     }
 
+    /// Returns once the backend says that Redis is away for that reason, or there if there is none.
+    pub(crate) async fn until_away(&self, code: Option<&str>) {
+        let mut availability = self.streams.availability().unwrap();
+        let told = availability.wait_for(|away| away.as_ref().map(CacheError::code) == code);
+        drop(soon(told).await.unwrap());
+    }
+
     /// Connections that Redis has, without the fixture's own.
     pub(crate) async fn connections(&self) -> usize {
         self.ask::<String>("CLIENT LIST")

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::driver::Driver;
 use super::{Connection, Handle, Packed, Shared};
-use crate::redis::command::Commands;
+use crate::redis::command::{self, Commands};
 use crate::redis::connection::CONNECT_TIMEOUT;
 use crate::redis::{error, once};
 
@@ -25,7 +25,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// `DISCONNECTED` if there is no Redis, otherwise what it answers to the sign-in.
+    /// `DISCONNECTED` if there is no Redis, otherwise what it answers to the sign-in, or to whatever
+    /// it is asked for now, such as `LOADING`.
     pub(in crate::redis) async fn open(
         info: &ConnectionInfo,
         ended: impl FnOnce() + Send + 'static,
@@ -73,8 +74,11 @@ async fn open(
     };
     let answers = connection.send(sign_in(info)).await;
     let mut answers = answers.map_err(Refused::Unreachable)?;
+    let pong = answers.pop().and_then(refusal);
     let refused = answers.pop().and_then(refusal);
-    match answers.into_iter().find_map(refusal) {
+    let mut asked = pong.into_iter().chain(refused.clone());
+    let signed_in = answers.into_iter().find_map(refusal);
+    match signed_in.or_else(|| asked.find(error::serves_nobody)) {
         Some(error) => Err(Refused::Answered(error)),
         None => Ok(Opened {
             connection,
@@ -83,7 +87,7 @@ async fn open(
     }
 }
 
-fn refusal(answer: Value) -> Option<CacheError> {
+pub(in crate::redis) fn refusal(answer: Value) -> Option<CacheError> {
     match answer {
         Value::ServerError(error) => Some(error::answered(&error)),
         _ => None,
@@ -106,7 +110,8 @@ where
     Connection(Arc::new(Handle(shared)))
 }
 
-/// `HELLO` is answered while Redis loads, and refused without a password where there must be one.
+/// `HELLO` is answered while Redis loads, and refused without a password where there must be one. Who
+/// may not load scripts is refused that whatever Redis does, so `PING` tells whether it serves.
 fn sign_in(info: &ConnectionInfo) -> Packed {
     let settings = info.redis_settings();
     let mut packed = Packed::default();
@@ -128,5 +133,6 @@ fn sign_in(info: &ConnectionInfo) -> Packed {
         packed.argument(settings.db().to_string().as_bytes());
     }
     once::load(&mut packed);
+    command::ping(&mut packed);
     packed
 }

@@ -38,6 +38,7 @@ use self::follow::{Follower, Pages};
 use self::hub::{Hub, MAX_WAITS};
 use self::resp::Packed;
 
+pub use self::commands::PING_EVERY;
 pub use self::connection::RESPONSE_TIMEOUT;
 
 /// Streams in Redis 7.0 or newer. Clones are cheap and share everything.

@@ -17,9 +17,9 @@ use super::{command, error};
 /// Pipelines that are under way, at most: far more than it takes to keep Redis busy.
 pub(super) const MAX_PIPELINES: usize = 64 * 1024;
 
-/// How often Redis is asked whether it is there, so that one that hangs is noticed although nobody
-/// asks anything of it.
-const PING_EVERY: Duration = Duration::from_secs(2);
+/// How often Redis is asked whether it is there. One that closes its connections is noticed at once,
+/// and one that hangs, of which nobody asks anything, within this and [`RESPONSE_TIMEOUT`](super::RESPONSE_TIMEOUT).
+pub const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// Shares one connection among all callers.
 #[derive(Clone)]
@@ -238,4 +238,36 @@ async fn attempt(server: &Server, shared: Weak<Shared>, generation: u64) -> Cach
         }
     };
     Connection::open(server.info(), ended).await
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Answers a sign-in in one go with all that is done then.
+    async fn sign_in(listener: &TcpListener) -> TcpStream {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut asked = Vec::new();
+        while !asked.ends_with(b"PING\r\n") {
+            socket.read_buf(&mut asked).await.unwrap();
+        }
+        let answers = b"+hello\r\n+loaded\r\n+PONG\r\n";
+        socket.write_all(answers).await.unwrap();
+        socket
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_right_behind_its_sign_in_is_replaced() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let connecting = Commands::connect(Server::new(&url).unwrap(), 1);
+        let (commands, ()) = tokio::join!(connecting, sign_in(&listener).map(drop));
+        let _commands = commands.unwrap_or_else(|error| panic!("{error}"));
+        let again = tokio::time::timeout(Duration::from_secs(10), sign_in(&listener));
+        again.await.unwrap();
+    }
 }

@@ -1,17 +1,22 @@
 //! Redis goes away: it is told of, what waits goes on and misses nothing, and all works again when Redis
 //! is back.
 
+use std::net::Ipv4Addr;
+
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use streamgate_protocol::{
     CacheError, CacheResult, Operation, Reply, Retry, StreamingBackend, SubscribingBackend, Tail,
     TailFrom,
 };
+use streamgate_proxy::redis::{PING_EVERY, RESPONSE_TIMEOUT};
 use streamgate_proxy::{Backend, RedisStreams};
+use streamgate_test_support::relay::{Cut, Relay};
 use streamgate_test_support::{RedisServer, RedisVersion};
 
 use crate::fixture::{
-    Fixture, direct, entries, next_values, read, read_group, soon, standing, values,
+    Fixture, direct, entries, next_values, read, read_group, soon, standing, timed, until_away,
+    values,
 };
 
 type Wait<'a> = BoxFuture<'a, CacheResult<Reply>>;
@@ -145,14 +150,14 @@ async fn a_redis_that_loads_is_away_and_afterwards_adds_are_done_once_again() {
             let mut waiting = Waiting::start(&streams).await;
             let _: String = fixture.ask("SAVE").await.unwrap();
             fixture.server.restart_loading().unwrap();
-            fixture.until_away(Some("LOADING")).await;
+            until_away(&fixture.streams, Some("LOADING")).await;
             adds_are_refused(&streams, "LOADING").await;
             let refused = streams.stream_read_latest("s", 1).await.unwrap_err();
             is_told(&refused, "LOADING");
             waiting.goes_on();
             fixture.direct = direct(&fixture.server).await;
             let _: String = fixture.ask("CONFIG SET key-load-delay 0").await.unwrap();
-            fixture.until_away(None).await;
+            until_away(&fixture.streams, None).await;
             if may_load {
                 adds_are_done_once(&streams).await;
             }
@@ -214,7 +219,7 @@ async fn a_redis_that_has_become_a_replica_refuses_adds_and_answers_reads() {
         adds_are_done_once(&streams).await;
         add(&streams, "after").await.unwrap();
         assert_eq!(next_values(&mut waiting.tail).await, ["after"]);
-        fixture.until_away(None).await;
+        until_away(&fixture.streams, None).await;
     }
 }
 
@@ -235,8 +240,8 @@ async fn a_redis_without_memory_refuses_adds_and_answers_reads() {
             .ask("CLIENT KILL TYPE normal SKIPME yes")
             .await
             .unwrap();
-        fixture.until_away(Some("DISCONNECTED")).await;
-        fixture.until_away(None).await;
+        until_away(&fixture.streams, Some("DISCONNECTED")).await;
+        until_away(&fixture.streams, None).await;
         adds_are_refused(&streams, "OOM").await;
         reads_are_answered(&streams).await;
         waiting.goes_on();
@@ -255,11 +260,11 @@ async fn a_redis_that_comes_back_empty_is_told_by_what_is_missing() {
         let _: String = fixture.ask("XADD s 5-0 f before").await.unwrap();
         let mut waiting = Waiting::start(&streams).await;
         fixture.server.kill().unwrap();
-        fixture.until_away(Some("DISCONNECTED")).await;
+        until_away(&fixture.streams, Some("DISCONNECTED")).await;
         is_told(&add(&streams, "away").await.unwrap_err(), "DISCONNECTED");
         waiting.goes_on();
         fixture.server.restart().unwrap();
-        fixture.until_away(None).await;
+        until_away(&fixture.streams, None).await;
         fixture.direct = direct(&fixture.server).await;
         let lost = soon(waiting.consumer).await.unwrap_err();
         assert_eq!((lost.code(), lost.retry()), ("NOGROUP", Retry::Never));
@@ -286,13 +291,13 @@ async fn is_locked_out(fixture: Fixture, lock: &[&str], unlock: &str, code: &str
     for command in lock {
         let _: redis::Value = fixture.ask(command).await.unwrap();
     }
-    fixture.until_away(Some(code)).await;
+    until_away(&fixture.streams, Some(code)).await;
     // What it needs is another password; for a caller it is away, and may come back.
     adds_are_refused(&streams, "DISCONNECTED").await;
     let _: String = fixture.ask("XADD s * f meanwhile").await.unwrap();
     waiting.goes_on();
     let _: redis::Value = fixture.ask(unlock).await.unwrap();
-    fixture.until_away(None).await;
+    until_away(&fixture.streams, None).await;
     adds_are_done_once(&streams).await;
     waiting.is_given("meanwhile").await;
 }
@@ -327,7 +332,7 @@ async fn what_is_added_while_the_proxy_is_cut_off_is_missed_by_nobody() {
             for command in lock {
                 let _: redis::Value = fixture.ask(command).await.unwrap();
             }
-            fixture.until_away(Some("WRONGPASS")).await;
+            until_away(&fixture.streams, Some("WRONGPASS")).await;
             waiting.goes_on();
             let added: Vec<String> = (0..20).map(|n| format!("{round}-{n}")).collect();
             for value in &added {
@@ -347,8 +352,62 @@ async fn what_is_added_while_the_proxy_is_cut_off_is_missed_by_nobody() {
                 assert_eq!(values(&rest), added[consumed..]);
                 consumed += rest.len();
             }
-            fixture.until_away(None).await;
+            until_away(&fixture.streams, None).await;
             (waiting.reader, waiting.consumer) = waits(&streams).await;
         }
+    }
+}
+
+/// Of which the connections know nothing.
+#[tokio::test]
+async fn a_redis_that_hangs_is_away_although_nobody_asks_it_anything() {
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::new(version).await;
+        fixture.server.pause().unwrap();
+        let ((), took) = timed(until_away(&fixture.streams, Some("DISCONNECTED"))).await;
+        let limit = PING_EVERY + RESPONSE_TIMEOUT;
+        assert!(took < limit.as_millis() + 1_000, "{took}");
+        fixture.server.resume().unwrap();
+        until_away(&fixture.streams, None).await;
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_is_busy_is_away_and_not_taken_for_one_that_refuses() {
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::new(version).await;
+        let relay = Relay::start((Ipv4Addr::LOCALHOST, fixture.server.port()).into());
+        let relay = relay.await.unwrap();
+        let url = format!("redis://{}", relay.address());
+        let streams = RedisStreams::connect(&url).await.unwrap();
+        streams.stream_create_group("s", "g", "$").await.unwrap();
+        // None but this: a group that is read when its connection ends is another matter.
+        let (mut reader, _) = waits(&streams).await;
+        let _: () = fixture.ask("CONFIG SET lua-time-limit 1").await.unwrap();
+        let mut script = direct(&fixture.server).await;
+        let mut endless = redis::cmd("EVAL");
+        endless.arg("while true do end").arg(0);
+        let running = endless.query_async::<()>(&mut script);
+        let meanwhile = async {
+            until_away(&streams, Some("BUSY")).await;
+            adds_are_refused(&streams, "BUSY").await;
+            let before = relay.counts().accepted;
+            assert_eq!(relay.cut(Cut::Reset), 2);
+            // Both have tried again.
+            let tried = relay.until(|counts| counts.accepted >= before + 4);
+            tried.await.unwrap();
+            adds_are_refused(&streams, "BUSY").await;
+            assert!((&mut reader).now_or_never().is_none());
+            let _: () = fixture.ask("SCRIPT KILL").await.unwrap();
+        };
+        let (killed, ()) = tokio::join!(running, meanwhile);
+        assert!(killed.is_err());
+        until_away(&streams, None).await;
+        adds_are_done_once(&streams).await;
+        add(&streams, "after").await.unwrap();
+        assert_eq!(values(&entries(soon(reader).await).0), ["after"]);
+        let clients: String = fixture.ask("CLIENT LIST").await.unwrap();
+        // The fixture's own is tracked too.
+        assert_eq!(clients.matches("flags=t").count(), 2, "{clients}");
     }
 }

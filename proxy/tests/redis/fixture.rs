@@ -104,13 +104,6 @@ impl Fixture {
         progress
     }
 
-    /// Returns once the backend says that Redis is away for that reason, or there if there is none.
-    pub(crate) async fn until_away(&self, code: Option<&str>) {
-        let mut availability = self.streams.availability().unwrap();
-        let told = availability.wait_for(|away| away.as_ref().map(CacheError::code) == code);
-        drop(soon(told).await.unwrap());
-    }
-
     /// Connections that Redis has, without the fixture's own.
     pub(crate) async fn connections(&self) -> usize {
         self.ask::<String>("CLIENT LIST")
@@ -208,6 +201,13 @@ pub(crate) async fn timed<T>(future: impl Future<Output = T>) -> (T, u128) {
     let start = Instant::now();
     let value = future.await;
     (value, start.elapsed().as_millis())
+}
+
+/// Returns once the backend says that Redis is away for that reason, or there if there is none.
+pub(crate) async fn until_away(streams: &RedisStreams, code: Option<&str>) {
+    let mut availability = streams.availability().unwrap();
+    let told = availability.wait_for(|away| away.as_ref().map(CacheError::code) == code);
+    drop(soon(told).await.unwrap());
 }
 
 /// Fails the test instead of waiting for ever.

@@ -1,6 +1,7 @@
 //! Streams in Redis.
 
 mod answer;
+mod availability;
 mod batch;
 mod command;
 mod commands;
@@ -8,9 +9,9 @@ mod connection;
 mod error;
 mod follow;
 mod groups;
+mod hold;
 mod hub;
 mod once;
-mod presence;
 mod range;
 mod removal;
 mod resp;
@@ -35,6 +36,7 @@ use self::batch::{Batch, Outcome};
 use self::commands::{Commands, MAX_PIPELINES};
 use self::connection::Server;
 use self::follow::{Follower, Pages};
+use self::hold::Hold;
 use self::hub::{Hub, MAX_WAITS};
 use self::resp::Packed;
 
@@ -113,8 +115,9 @@ impl RedisStreams {
 
     async fn connect_with(url: &str, max_waits: usize, max_pipelines: usize) -> CacheResult<Self> {
         let server = Server::new(url)?;
-        let commands = Commands::connect(server.clone(), max_pipelines).await?;
-        let hub = Hub::connect(server, max_waits).await?;
+        let hold = Hold::default();
+        let commands = Commands::connect(server.clone(), hold.clone(), max_pipelines).await?;
+        let hub = Hub::connect(server, hold, max_waits).await?;
         Ok(Self {
             commands,
             hub,
@@ -170,7 +173,7 @@ impl Backend for RedisStreams {
     }
 
     fn availability(&self) -> Option<watch::Receiver<Option<CacheError>>> {
-        Some(self.commands.presence())
+        Some(self.commands.availability())
     }
 
     fn take_over<'a>(&'a self, step: TakeOver) -> BoxFuture<'a, CacheResult<TakenOver>> {

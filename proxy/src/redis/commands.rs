@@ -8,9 +8,10 @@ use redis::{RedisError, Value};
 use streamgate_protocol::{CacheError, CacheResult, Retry};
 use tokio::sync::{Semaphore, watch};
 
+use super::availability::Availability;
 use super::connection::{Backoff, Server};
+use super::hold::Hold;
 use super::once::Reminders;
-use super::presence::Presence;
 use super::resp::{Connection, Opened, Packed, refusal};
 use super::{command, error};
 
@@ -35,8 +36,9 @@ pub(super) enum Failure {
 
 struct Shared {
     server: Server,
+    hold: Hold,
     slot: Mutex<Slot>,
-    presence: Presence,
+    availability: Availability,
     reminders: Reminders,
     /// Redis lets scripts remember what was added.
     remembers: AtomicBool,
@@ -61,7 +63,12 @@ impl Failure {
 }
 
 impl Commands {
-    pub(super) async fn connect(server: Server, max_pipelines: usize) -> CacheResult<Self> {
+    /// What is sent waits while it is held back.
+    pub(super) async fn connect(
+        server: Server,
+        hold: Hold,
+        max_pipelines: usize,
+    ) -> CacheResult<Self> {
         let slot = Mutex::new(Slot {
             generation: 0,
             connection: None,
@@ -69,13 +76,14 @@ impl Commands {
         let pipelines = Semaphore::new(max_pipelines);
         let shared = Arc::new(Shared {
             server,
+            hold,
             slot,
-            presence: Presence::default(),
+            availability: Availability::default(),
             reminders: Reminders::default(),
             remembers: AtomicBool::new(true),
             pipelines,
         });
-        let opened = attempt(&shared.server, Arc::downgrade(&shared), 0).await?;
+        let opened = attempt(&shared.server, &shared.hold, Arc::downgrade(&shared), 0).await?;
         shared.connected(0, opened);
         tokio::spawn(ping(Arc::downgrade(&shared)));
         Ok(Self(shared))
@@ -88,8 +96,8 @@ impl Commands {
     }
 
     /// Why Redis is away, while it is.
-    pub(super) fn presence(&self) -> watch::Receiver<Option<CacheError>> {
-        self.0.presence.watch()
+    pub(super) fn availability(&self) -> watch::Receiver<Option<CacheError>> {
+        self.0.availability.watch()
     }
 
     /// Sends commands as one pipeline. They are queued before this future first yields, so that
@@ -134,7 +142,7 @@ impl Shared {
         {
             let mut slot = self.slot();
             slot.connection = Some(connection.clone());
-            self.presence.is_there();
+            self.availability.is_there();
         }
         // Its end may have been told before there was anything to replace.
         if connection.is_lost() {
@@ -144,7 +152,7 @@ impl Shared {
 
     /// What a caller is told while there is no connection: why, if that passes by itself.
     fn disconnected(&self) -> CacheError {
-        let why = self.presence.why_away();
+        let why = self.availability.why_away();
         why.filter(|why| why.retry() == Retry::Later)
             .unwrap_or_else(|| error::disconnected(&self.server.address()))
     }
@@ -159,7 +167,7 @@ impl Shared {
             slot.generation += 1;
             slot.connection = None;
             let why = error::disconnected(&self.server.address());
-            self.presence.is_away(why);
+            self.availability.is_away(why);
         }
         tracing::warn!(
             address = self.server.address(),
@@ -175,8 +183,8 @@ impl Shared {
             return;
         }
         match refused.filter(error::serves_nobody) {
-            Some(why) => self.presence.is_away(why),
-            None => self.presence.is_there(),
+            Some(why) => self.availability.is_away(why),
+            None => self.availability.is_there(),
         }
     }
 }
@@ -185,10 +193,12 @@ impl Shared {
 async fn reconnect(shared: Weak<Shared>, generation: u64) {
     let mut backoff = Backoff::new();
     loop {
-        let Some(server) = shared.upgrade().map(|shared| shared.server.clone()) else {
+        let parts = shared.upgrade();
+        let parts = parts.map(|shared| (shared.server.clone(), shared.hold.clone()));
+        let Some((server, hold)) = parts else {
             return;
         };
-        let attempted = attempt(&server, shared.clone(), generation).await;
+        let attempted = attempt(&server, &hold, shared.clone(), generation).await;
         let Some(shared) = shared.upgrade() else {
             return;
         };
@@ -200,7 +210,7 @@ async fn reconnect(shared: Weak<Shared>, generation: u64) {
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot connect to Redis yet");
-                shared.presence.is_away(error);
+                shared.availability.is_away(error);
             }
         }
         drop(shared);
@@ -231,13 +241,18 @@ async fn ping(shared: Weak<Shared>) {
     }
 }
 
-async fn attempt(server: &Server, shared: Weak<Shared>, generation: u64) -> CacheResult<Opened> {
+async fn attempt(
+    server: &Server,
+    hold: &Hold,
+    shared: Weak<Shared>,
+    generation: u64,
+) -> CacheResult<Opened> {
     let ended = move || {
         if let Some(shared) = shared.upgrade() {
             shared.lost(generation);
         }
     };
-    Connection::open(server.info(), ended).await
+    Connection::open(server.info(), hold.clone(), ended).await
 }
 
 #[cfg(test)]
@@ -264,7 +279,7 @@ mod tests {
     async fn a_connection_that_ends_right_behind_its_sign_in_is_replaced() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
-        let connecting = Commands::connect(Server::new(&url).unwrap(), 1);
+        let connecting = Commands::connect(Server::new(&url).unwrap(), Hold::default(), 1);
         let (commands, ()) = tokio::join!(connecting, sign_in(&listener).map(drop));
         let _commands = commands.unwrap_or_else(|error| panic!("{error}"));
         let again = tokio::time::timeout(Duration::from_secs(10), sign_in(&listener));

@@ -53,7 +53,7 @@ impl<'a> Waiting<'a> {
     }
 
     /// Fails if one of them is not given this, and nothing before it.
-    async fn is_given(mut self, value: &str) {
+    async fn given(mut self, value: &str) {
         assert_eq!(values(&entries(soon(self.reader).await).0), [value]);
         assert_eq!(values(&entries(soon(self.consumer).await).0), [value]);
         assert_eq!(next_values(&mut self.tail).await, [value]);
@@ -162,7 +162,7 @@ async fn a_redis_that_loads_is_away_and_afterwards_adds_are_done_once_again() {
                 adds_are_done_once(&streams).await;
             }
             add(&streams, "after").await.unwrap();
-            waiting.is_given("after").await;
+            waiting.given("after").await;
         }
     }
 }
@@ -248,7 +248,7 @@ async fn a_redis_without_memory_refuses_adds_and_answers_reads() {
         let _: () = fixture.ask("CONFIG SET maxmemory 0").await.unwrap();
         adds_are_done_once(&streams).await;
         add(&streams, "after").await.unwrap();
-        waiting.is_given("after").await;
+        waiting.given("after").await;
     }
 }
 
@@ -299,7 +299,7 @@ async fn is_locked_out(fixture: Fixture, lock: &[&str], unlock: &str, code: &str
     let _: redis::Value = fixture.ask(unlock).await.unwrap();
     until_away(&fixture.streams, None).await;
     adds_are_done_once(&streams).await;
-    waiting.is_given("meanwhile").await;
+    waiting.given("meanwhile").await;
 }
 
 #[tokio::test]

@@ -4,15 +4,15 @@ use streamgate_protocol::CacheError;
 use tokio::sync::watch;
 
 /// Why Redis is away, while it is.
-pub(super) struct Presence(watch::Sender<Option<CacheError>>);
+pub(super) struct Availability(watch::Sender<Option<CacheError>>);
 
-impl Default for Presence {
+impl Default for Availability {
     fn default() -> Self {
         Self(watch::Sender::new(None))
     }
 }
 
-impl Presence {
+impl Availability {
     /// Sees what is told from now on.
     pub(super) fn watch(&self) -> watch::Receiver<Option<CacheError>> {
         self.0.subscribe()

@@ -57,7 +57,8 @@ pub use self::connection::RESPONSE_TIMEOUT;
 ///
 /// Those of [`StreamingBackend`], and:
 ///
-/// - `DISCONNECTED` at once while Redis is away, and for a wait that ends while it is away;
+/// - `DISCONNECTED` at once while Redis is away, and for a wait that ends while it is away; or what
+///   Redis says for now, such as `LOADING`;
 /// - `TIMEOUT` for an operation that only reads, `UNKNOWN_OUTCOME` for any other, when Redis
 ///   gives no answer for [`RESPONSE_TIMEOUT`];
 /// - `UNKNOWN_OUTCOME` for a group read that was being served when the connection was lost;

@@ -31,6 +31,7 @@ pub(crate) struct Stub {
     followed: watch::Sender<usize>,
     produced: watch::Sender<usize>,
     most_slow: Mutex<usize>,
+    away: watch::Sender<Option<CacheError>>,
 }
 
 impl Stub {
@@ -44,7 +45,13 @@ impl Stub {
             followed: watch::Sender::default(),
             produced: watch::Sender::default(),
             most_slow: Mutex::new(0),
+            away: watch::Sender::default(),
         }
+    }
+
+    /// Says why it is away, or that it is there.
+    pub(crate) fn set_away(&self, away: Option<CacheError>) {
+        self.away.send_replace(away);
     }
 
     /// Lets the slow adds end, those to come too.
@@ -133,6 +140,10 @@ impl Drop for Count<'_> {
 }
 
 impl Backend for Stub {
+    fn availability(&self) -> Option<watch::Receiver<Option<CacheError>>> {
+        Some(self.away.subscribe())
+    }
+
     fn follow<'a>(&'a self, stream: &str, _from: TailFrom) -> Box<dyn Follow + 'a> {
         self.added
             .send_modify(|added| added.push(format!("follow {stream}")));

@@ -38,7 +38,7 @@ pub(crate) async fn exchange(address: SocketAddr, request: &str) -> String {
         .expect("no response")
 }
 
-async fn get(address: SocketAddr, path: &str) -> String {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> String {
     exchange(
         address,
         &format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"),

@@ -194,26 +194,12 @@ export interface TailBatch {
  * A stream's entries as they come, in order. It begins when it is made, and ends when a loop over it is
  * left, with its signal, or with its first error, which the loop rejects with: one of the server, such as
  * `WRONGTYPE`; `CLOSED` when the client is closed; `OVERLOADED` when too many gaps wait to be taken, or too
- * many calls to be sent. A lost connection does not end it: it goes on where it stands once there is another.
+ * many calls to be sent. A lost connection does not end it, nor does a server that loses its Redis: it goes
+ * on where it stands. To go on with another tail, in another client perhaps, start that one from its
+ * {@link position}.
  *
  * A loop that is slow holds a bounded number of entries; the server waits. Loops over one tail share its
  * entries.
- *
- * When the connection is lost, the client connects again, but the tail is over. Go on with another one from
- * its {@link position}:
- *
- * ```js
- * let from = "now";
- * for (;;) {
- *   const tail = client.tail("orders", { from });
- *   try {
- *     for await (const entry of tail) console.log(entry.id);
- *   } catch (error) {
- *     if (error.retry !== "later") throw error;
- *     from = tail.position ?? from;
- *   }
- * }
- * ```
  */
 export class Tail implements AsyncIterable<Entry> {
   private constructor();
@@ -325,6 +311,9 @@ export class GapError extends StreamgateError {
  * and consumers go on. An `add` is done once, however often it is asked for. A `createGroup` could be done
  * twice and rejects with `UNKNOWN_OUTCOME`; so does what found no connection for half a minute and may have been
  * done, and with `DISCONNECTED` what only reads.
+ *
+ * It does the same when the server loses its Redis, with pauses between tries; a call that is made meanwhile
+ * rejects with a `retry` of `"later"`.
  *
  * Every method's promise rejects with a {@link StreamgateError} if the call fails.
  */

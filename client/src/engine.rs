@@ -21,6 +21,7 @@ mod calls;
 mod config;
 mod given;
 mod heartbeat;
+mod pause;
 mod producers;
 mod resume;
 mod state;
@@ -282,6 +283,7 @@ impl Engine {
     /// The time has come that [`next_deadline`](Self::next_deadline) named. Too early, too late
     /// and without need are all right.
     pub fn handle_timeout(&mut self, now: Millis) {
+        self.calls.rested(now);
         while let Some(call) = self.calls.expired(now) {
             let (code, why) = match self.phase {
                 Phase::Open { .. } => (code::OVERLOADED, "too many calls are in flight already"),

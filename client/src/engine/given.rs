@@ -3,6 +3,9 @@
 //! Redis gives a group's entries in the order of their ids, so what is pending for a consumer
 //! behind the last that it was given is what it was given without knowing. Calls of one consumer
 //! may be answered out of order; that is what the last ids are for.
+//!
+//! A look may also find what is on its way to another call of the same consumer, on another of the
+//! server's connections to Redis. Nothing tells that from what was lost, so then both give it.
 
 use std::collections::VecDeque;
 

@@ -50,6 +50,10 @@ fn id(place: usize) -> String {
     format!("{place}-0")
 }
 
+fn error(code: &str) -> Outcome {
+    Outcome::Error((&CacheError::from_code(code, "why")).into())
+}
+
 fn place(id: &str) -> usize {
     id.split('-').next().unwrap().parse().unwrap()
 }
@@ -277,11 +281,11 @@ impl World {
         };
         match connection.upstream.pop_front() {
             Some(ClientMessage::Request { id: of, operation }) => {
+                let is_ack = matches!(operation, Operation::Ack { .. });
                 let outcome = match self.random.u8(..20) {
-                    0 if faults && matches!(operation, Operation::AddOnce { .. }) => {
-                        Err("DISCONNECTED")
-                    }
-                    1 if faults && matches!(operation, Operation::AddOnce { .. }) => {
+                    // An owner that is told so acknowledges again; this one does not.
+                    0 if faults && !is_ack => Err("DISCONNECTED"),
+                    1 if faults && !operation.is_read_only() => {
                         if self.random.bool() {
                             let _ = self.store.perform(operation);
                         }
@@ -295,8 +299,14 @@ impl World {
                         entries: vec![],
                         last_id: None,
                     }),
-                    Err(code) => Outcome::Error((&CacheError::from_code(code, "why")).into()),
+                    Err(code) => error(code),
                 };
+                connection
+                    .downstream
+                    .push_back(ServerMessage::Reply { id: of, outcome });
+            }
+            Some(ClientMessage::Subscribe { id: of, .. }) if faults && self.random.u8(..8) == 0 => {
+                let outcome = error("LOADING");
                 connection
                     .downstream
                     .push_back(ServerMessage::Reply { id: of, outcome });
@@ -325,7 +335,11 @@ impl World {
             Some(ClientMessage::Grant { id: of, credit }) => {
                 if let Some(tail) = connection.tail.as_mut().filter(|tail| tail.0 == of) {
                     tail.2 += credit.entries;
-                } else if let Some(consumer) = &mut connection.consumer {
+                } else if let Some(consumer) = connection
+                    .consumer
+                    .as_mut()
+                    .filter(|consumer| consumer.0 == of)
+                {
                     consumer.1 += credit.entries;
                 }
             }
@@ -336,6 +350,12 @@ impl World {
             }
             _ => {}
         }
+        if faults {
+            self.end_subscriptions();
+        }
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
         if let Some((of, at, left)) = &mut connection.tail
             && *at < self.store.entries.len()
             && *left > 0
@@ -363,6 +383,34 @@ impl World {
                     .downstream
                     .push_back(ServerMessage::Push { id: *of, item });
             }
+        }
+    }
+
+    /// The server loses its backend while it has subscriptions, and may lose what the consumer was
+    /// given.
+    fn end_subscriptions(&mut self) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        let (tail, consumer) = match self.random.u8(..40) {
+            0 => (connection.tail.take().map(|tail| tail.0), None),
+            1 | 2 => (None, connection.consumer.take()),
+            _ => return,
+        };
+        let code = match consumer {
+            Some((_, left)) if self.random.bool() => {
+                if self.random.bool() {
+                    self.store.give(left.min(4));
+                }
+                "UNKNOWN_OUTCOME"
+            }
+            _ => "DISCONNECTED",
+        };
+        if let Some(of) = tail.or(consumer.map(|consumer| consumer.0)) {
+            let outcome = error(code);
+            connection
+                .downstream
+                .push_back(ServerMessage::Reply { id: of, outcome });
         }
     }
 

@@ -6,6 +6,8 @@ use streamgate_protocol::{ConsumeOptions, StreamEntry};
 use super::*;
 use crate::engine::given::MAX_CONSUMERS;
 
+mod backend;
+
 impl Played {
     /// Loses the connection and gets another; what is sent on it then.
     fn again(&mut self) -> Vec<ClientMessage<'static>> {

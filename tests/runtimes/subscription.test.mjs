@@ -25,7 +25,7 @@ class Module {
   #wake;
   #told;
 
-  constructor(_url, _constructor, _timeout, wake, told) {
+  constructor(_url, _constructor, _timeout, _exactlyOnce, wake, told) {
     this.#wake = wake;
     this.#told = told;
     Module.last = this;

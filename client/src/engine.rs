@@ -254,7 +254,7 @@ impl Engine {
                     }
                 }
                 Ok(ServerMessage::Welcome(welcome)) => self.welcomed(&welcome),
-                Ok(ServerMessage::Pong { .. }) => {}
+                Ok(ServerMessage::Pong { .. } | ServerMessage::Backend { .. }) => {}
                 Ok(ServerMessage::Position { id, last_id }) => {
                     if let Some(call) = self.calls.find(id) {
                         call.ask.stands_at(last_id);

@@ -7,8 +7,12 @@ export type Retry =
   /** It may have been done, or not. */
   | "unknown";
 
-/** Where the connection stands. A client that is reconnecting keeps calls for later. */
-export type ConnectionState = "connecting" | "open" | "reconnecting" | "closed";
+/**
+ * Where the connection stands. A client that is reconnecting keeps calls for later. One that is degraded has a
+ * connection, to a server whose Redis is away: calls are sent, and most of them reject with a `retry` of
+ * `"later"`; what waits goes on waiting, and tails and consumers go on once the state is `"open"` again.
+ */
+export type ConnectionState = "connecting" | "open" | "degraded" | "reconnecting" | "closed";
 
 /** A constructor that does as the web's `WebSocket` does, such as that of npm's `ws`. */
 export type WebSocketConstructor = new (url: string, protocols?: string | string[]) => any;
@@ -270,8 +274,11 @@ export class StateEvent extends Event {
   private constructor();
   readonly type: "state";
   readonly state: ConnectionState;
-  /** Why it closed, or is connecting again: the WebSocket's close code. */
-  readonly code: number | undefined;
+  /**
+   * Why it closed, or is connecting again: the WebSocket's close code. Why it is degraded: a word such as
+   * errors have, `"DISCONNECTED"` or `"LOADING"`.
+   */
+  readonly code: number | string | undefined;
   /** The same in words, for people. */
   readonly reason: string | undefined;
 }

@@ -276,7 +276,7 @@ export class Client extends EventTarget {
   /** What the module tells during a pump. It must not be called from here: see `module.rs`. */
   #told(kind, id, a, b, c) {
     if (kind === 4) {
-      this.#events.push(id ? new StateEvent(a, id, b) : new StateEvent(a));
+      this.#events.push(new StateEvent(a, id || c, b));
       return;
     }
     const call = this.#calls.get(id);

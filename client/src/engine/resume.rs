@@ -83,7 +83,7 @@ impl Engine {
     /// It ended with an error. If that is for the want of a backend it is asked again after a pause,
     /// unless its owner has waited for long enough; and first, what the backend may have given
     /// is looked for.
-    // In its caller it would be a tenth of a kilobyte more of what a browser downloads.
+    // In its caller it would be more of what a browser downloads.
     #[inline(never)]
     fn failed(&mut self, mut call: Call, error: CacheError, now: Millis) {
         let retry = error.retry();

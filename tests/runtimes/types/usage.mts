@@ -109,7 +109,7 @@ export function events(client: Client) {
   same<Same<typeof client.state, ConnectionState>>();
   client.addEventListener("state", (event) => {
     same<Same<typeof event, StateEvent>>();
-    same<Same<typeof event.code, number | undefined>>();
+    same<Same<typeof event.code, number | string | undefined>>();
   }, { once: true });
   client.addEventListener("other", { handleEvent: (event) => console.log(event.type) });
 }

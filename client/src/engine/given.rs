@@ -43,6 +43,9 @@ struct Consumer {
     ids: VecDeque<Id>,
     /// The greatest of those before.
     before: Id,
+    /// A look went as far as this entry, and has not come to the end: a read is not given more than it
+    /// asks for.
+    looked: Option<String>,
 }
 
 type Id = (u64, u64);
@@ -86,6 +89,18 @@ impl Given {
         }
     }
 
+    /// A look found entries up to this one, or nothing any more.
+    pub(super) fn looked(&mut self, name: Name<'_>, last: Option<&String>) {
+        if let Ok(place) = self.place(name) {
+            self.consumers[place].looked = last.cloned();
+        }
+    }
+
+    /// Where a look has to go on.
+    pub(super) fn look_on(&self, name: Name<'_>) -> Option<String> {
+        self.consumers[self.place(name).ok()?].looked.clone()
+    }
+
     fn place(&self, name: Name<'_>) -> Result<usize, usize> {
         self.consumers
             .binary_search_by(|consumer| consumer.name().cmp(&name))
@@ -104,6 +119,7 @@ impl Consumer {
             consumer: name.consumer.to_owned(),
             ids: VecDeque::new(),
             before: (0, 0),
+            looked: None,
         }
     }
 

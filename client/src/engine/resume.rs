@@ -1,4 +1,5 @@
-//! What was not answered before the connection was lost, on the next one.
+//! What was not answered before the connection was lost, on the next one; and what the server could
+//! not find out because it lost its backend.
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Credit, Item, Outcome};
@@ -169,6 +170,7 @@ impl Engine {
         let last = entries.last().map(|(id, _)| id.clone());
         self.given.keep_new(name, &mut entries);
         self.given.came(name, &entries);
+        self.given.looked(name, last.as_ref());
         if call.window.is_none() && !entries.is_empty() {
             let reply = Reply::Entries {
                 entries,

@@ -187,18 +187,7 @@ impl World {
                 self.adds.insert(call, call);
                 self.played.call(call, add(&call.to_string()));
             }
-            30..36 => {
-                let call = self.next_id();
-                self.reads.insert(call);
-                let read = Operation::ReadGroup {
-                    stream: "s".into(),
-                    group: "g".into(),
-                    consumer: "c".into(),
-                    count: self.random.u64(1..4),
-                    block_ms: None,
-                };
-                self.played.call(call, read);
-            }
+            30..36 => self.read(),
             36..42 => self.acknowledge(),
             42..48 => self.take(),
             48..75 => self.serve(faults),
@@ -210,6 +199,19 @@ impl World {
         self.played.pass(self.random.u64(..20));
         self.connect();
         self.transmit();
+    }
+
+    fn read(&mut self) {
+        let call = self.next_id();
+        self.reads.insert(call);
+        let read = Operation::ReadGroup {
+            stream: "s".into(),
+            group: "g".into(),
+            consumer: "c".into(),
+            count: self.random.u64(1..4),
+            block_ms: None,
+        };
+        self.played.call(call, read);
     }
 
     fn next_id(&mut self) -> u64 {
@@ -512,7 +514,10 @@ fn nothing_is_lost_and_nothing_is_doubled() {
                 world.step(true);
             }
             // Everything works again, and the owner takes what there is.
-            for _ in 0..2_000 {
+            for turn in 0..2_000 {
+                if turn % 100 == 0 {
+                    world.read();
+                }
                 world.take();
                 world.serve(false);
                 world.deliver();

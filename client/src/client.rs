@@ -43,7 +43,8 @@ use crate::engine::ConnectionState;
 /// The same holds when the server loses its Redis, with pauses of up to a second between tries: what
 /// was given to a consumer and got lost is found, tails and consumers go on, and a group read tries
 /// until its wait is over, or for that timeout if it is longer. A call that comes while Redis is away
-/// is refused with `DISCONNECTED`, or another code that says to try later.
+/// is refused with `DISCONNECTED`, or another code that says to try later; the state is
+/// [`Degraded`](ConnectionState::Degraded) then.
 ///
 /// Adds are done once, however often they are asked for, and those to one stream in their order.
 /// When that cannot be found out they end with `UNKNOWN_OUTCOME`, as does a new group whose answer

@@ -9,6 +9,7 @@ use streamgate_protocol::{
     CacheError, CacheResult, ConsumerGroups, Operation, PendingQuery, Reply, StreamingBackend,
     TailFrom,
 };
+use tokio::sync::watch;
 
 use crate::follow::Follow;
 use crate::take_over::{TakeOver, TakenOver};
@@ -60,6 +61,15 @@ pub trait Backend: StreamingBackend {
 
     /// What the operations on pending entries are performed with, where the backend has them.
     fn groups(&self) -> Option<&dyn ConsumerGroups> {
+        None
+    }
+
+    /// Whether it is there: why not, while it is away. Clients are told, and so is who asks the server
+    /// whether it is ready. A change of the code is news, of the message alone is none.
+    ///
+    /// Nothing depends on it: what is asked meanwhile is asked of the backend, which answers as it can.
+    /// None, as by default, means that it is always there.
+    fn availability(&self) -> Option<watch::Receiver<Option<CacheError>>> {
         None
     }
 

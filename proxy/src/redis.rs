@@ -1,6 +1,7 @@
 //! Streams in Redis.
 
 mod answer;
+mod availability;
 mod batch;
 mod command;
 mod commands;
@@ -8,6 +9,7 @@ mod connection;
 mod error;
 mod follow;
 mod groups;
+mod hold;
 mod hub;
 mod once;
 mod range;
@@ -21,8 +23,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use streamgate_protocol::text::Text;
 use streamgate_protocol::{
-    CacheResult, ConsumerGroups, Operation, Reply, StreamEntry, StreamingBackend, TailFrom,
+    CacheError, CacheResult, ConsumerGroups, Operation, Reply, StreamEntry, StreamingBackend,
+    TailFrom,
 };
+use tokio::sync::watch;
 
 use crate::backend::{Backend, Progress};
 use crate::follow::Follow;
@@ -32,9 +36,11 @@ use self::batch::{Batch, Outcome};
 use self::commands::{Commands, MAX_PIPELINES};
 use self::connection::Server;
 use self::follow::{Follower, Pages};
+use self::hold::Hold;
 use self::hub::{Hub, MAX_WAITS};
 use self::resp::Packed;
 
+pub use self::commands::PING_EVERY;
 pub use self::connection::RESPONSE_TIMEOUT;
 
 /// Streams in Redis 7.0 or newer. Clones are cheap and share everything.
@@ -109,8 +115,9 @@ impl RedisStreams {
 
     async fn connect_with(url: &str, max_waits: usize, max_pipelines: usize) -> CacheResult<Self> {
         let server = Server::new(url)?;
-        let commands = Commands::connect(server.clone(), max_pipelines).await?;
-        let hub = Hub::connect(server, max_waits).await?;
+        let hold = Hold::default();
+        let commands = Commands::connect(server.clone(), hold.clone(), max_pipelines).await?;
+        let hub = Hub::connect(server, hold, max_waits).await?;
         Ok(Self {
             commands,
             hub,
@@ -163,6 +170,10 @@ impl Backend for RedisStreams {
 
     fn groups(&self) -> Option<&dyn ConsumerGroups> {
         Some(self)
+    }
+
+    fn availability(&self) -> Option<watch::Receiver<Option<CacheError>>> {
+        Some(self.commands.availability())
     }
 
     fn take_over<'a>(&'a self, step: TakeOver) -> BoxFuture<'a, CacheResult<TakenOver>> {

@@ -1,4 +1,4 @@
-//! The Redis commands of the operations and of tails. None of them blocks.
+//! The Redis commands of the operations, of tails and of the connection itself. None of them blocks.
 
 use redis::Pipeline;
 use streamgate_protocol::text::Text;
@@ -25,6 +25,10 @@ impl Commands for Pipeline {
     fn argument(&mut self, argument: &[u8]) {
         self.arg(argument);
     }
+}
+
+pub(super) fn ping(to: &mut impl Commands) {
+    to.command("PING", 0);
 }
 
 pub(super) fn add(

@@ -2,18 +2,25 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use redis::{RedisError, Value};
-use streamgate_protocol::{CacheError, CacheResult};
-use tokio::sync::Semaphore;
+use streamgate_protocol::{CacheError, CacheResult, Retry};
+use tokio::sync::{Semaphore, watch};
 
+use super::availability::Availability;
 use super::connection::{Backoff, Server};
-use super::error;
+use super::hold::Hold;
 use super::once::Reminders;
-use super::resp::{Connection, Opened, Packed};
+use super::resp::{Connection, Opened, Packed, refusal};
+use super::{command, error};
 
 /// Pipelines that are under way, at most: far more than it takes to keep Redis busy.
 pub(super) const MAX_PIPELINES: usize = 64 * 1024;
+
+/// How often Redis is asked whether it is there. One that closes its connections is noticed at once,
+/// and one that hangs, of which nobody asks anything, within this and [`RESPONSE_TIMEOUT`](super::RESPONSE_TIMEOUT).
+pub const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// Shares one connection among all callers.
 #[derive(Clone)]
@@ -29,7 +36,9 @@ pub(super) enum Failure {
 
 struct Shared {
     server: Server,
+    hold: Hold,
     slot: Mutex<Slot>,
+    availability: Availability,
     reminders: Reminders,
     /// Redis lets scripts remember what was added.
     remembers: AtomicBool,
@@ -54,7 +63,12 @@ impl Failure {
 }
 
 impl Commands {
-    pub(super) async fn connect(server: Server, max_pipelines: usize) -> CacheResult<Self> {
+    /// What is sent waits while it is held back.
+    pub(super) async fn connect(
+        server: Server,
+        hold: Hold,
+        max_pipelines: usize,
+    ) -> CacheResult<Self> {
         let slot = Mutex::new(Slot {
             generation: 0,
             connection: None,
@@ -62,13 +76,16 @@ impl Commands {
         let pipelines = Semaphore::new(max_pipelines);
         let shared = Arc::new(Shared {
             server,
+            hold,
             slot,
+            availability: Availability::default(),
             reminders: Reminders::default(),
             remembers: AtomicBool::new(true),
             pipelines,
         });
-        let opened = attempt(&shared.server, Arc::downgrade(&shared), 0).await?;
-        shared.connected(opened);
+        let opened = attempt(&shared.server, &shared.hold, Arc::downgrade(&shared), 0).await?;
+        shared.connected(0, opened);
+        tokio::spawn(ping(Arc::downgrade(&shared)));
         Ok(Self(shared))
     }
 
@@ -76,6 +93,11 @@ impl Commands {
     pub(super) fn reminders(&self) -> Option<&Reminders> {
         let remembers = self.0.remembers.load(Ordering::Relaxed);
         remembers.then_some(&self.0.reminders)
+    }
+
+    /// Why Redis is away, while it is.
+    pub(super) fn availability(&self) -> watch::Receiver<Option<CacheError>> {
+        self.0.availability.watch()
     }
 
     /// Sends commands as one pipeline. They are queued before this future first yields, so that
@@ -90,7 +112,7 @@ impl Commands {
                 .as_ref()
                 .map(|connection| connection.send(packed))
         };
-        let disconnected = || Failure::NotSent(error::disconnected(&self.0.server.address()));
+        let disconnected = || Failure::NotSent(self.0.disconnected());
         sent.ok_or_else(disconnected)?
             .await
             .map_err(Failure::NoAnswer)
@@ -104,17 +126,35 @@ impl Shared {
     }
 
     fn connected(
-        &self,
+        self: &Arc<Self>,
+        generation: u64,
         Opened {
             connection,
             refused,
         }: Opened,
     ) {
+        // What passes by itself is no reason: the script is made known when it is first needed.
+        let refused = refused.filter(|error| error.retry() != Retry::Later);
         if let Some(error) = &refused {
             tracing::warn!(%error, "Redis refuses scripts: adds whose answer is lost stay unknown");
         }
         self.remembers.store(refused.is_none(), Ordering::Relaxed);
-        self.slot().connection = Some(connection);
+        {
+            let mut slot = self.slot();
+            slot.connection = Some(connection.clone());
+            self.availability.is_there();
+        }
+        // Its end may have been told before there was anything to replace.
+        if connection.is_lost() {
+            self.lost(generation);
+        }
+    }
+
+    /// What a caller is told while there is no connection: why, if that passes by itself.
+    fn disconnected(&self) -> CacheError {
+        let why = self.availability.why_away();
+        why.filter(|why| why.retry() == Retry::Later)
+            .unwrap_or_else(|| error::disconnected(&self.server.address()))
     }
 
     /// Replaces the connection of that generation, unless it is being replaced already.
@@ -126,6 +166,8 @@ impl Shared {
             }
             slot.generation += 1;
             slot.connection = None;
+            let why = error::disconnected(&self.server.address());
+            self.availability.is_away(why);
         }
         tracing::warn!(
             address = self.server.address(),
@@ -133,35 +175,114 @@ impl Shared {
         );
         tokio::spawn(reconnect(Arc::downgrade(self), generation + 1));
     }
+
+    /// Takes what was answered to a ping on the connection of that generation.
+    fn pinged(&self, generation: u64, refused: Option<CacheError>) {
+        let slot = self.slot();
+        if slot.generation != generation || slot.connection.is_none() {
+            return;
+        }
+        match refused.filter(error::serves_nobody) {
+            Some(why) => self.availability.is_away(why),
+            None => self.availability.is_there(),
+        }
+    }
 }
 
 /// Ends with a connection, or with the last handle.
 async fn reconnect(shared: Weak<Shared>, generation: u64) {
     let mut backoff = Backoff::new();
     loop {
-        let Some(server) = shared.upgrade().map(|shared| shared.server.clone()) else {
+        let parts = shared.upgrade();
+        let parts = parts.map(|shared| (shared.server.clone(), shared.hold.clone()));
+        let Some((server, hold)) = parts else {
             return;
         };
-        match attempt(&server, shared.clone(), generation).await {
-            Ok(connection) => {
-                let Some(shared) = shared.upgrade() else {
-                    return;
-                };
+        let attempted = attempt(&server, &hold, shared.clone(), generation).await;
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
+        match attempted {
+            Ok(opened) => {
                 tracing::info!(address = server.address(), "connected to Redis again");
-                shared.connected(connection);
+                shared.connected(generation, opened);
                 return;
             }
-            Err(error) => tracing::debug!(%error, "cannot connect to Redis yet"),
+            Err(error) => {
+                tracing::debug!(%error, "cannot connect to Redis yet");
+                shared.availability.is_away(error);
+            }
         }
+        drop(shared);
         backoff.pause().await;
     }
 }
 
-async fn attempt(server: &Server, shared: Weak<Shared>, generation: u64) -> CacheResult<Opened> {
+/// Asks Redis now and then whether it is there, until the last handle is gone. That it gives no
+/// answer is noticed by the connection itself.
+async fn ping(shared: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(PING_EVERY).await;
+        let Some(asked) = shared.upgrade().map(|shared| {
+            let slot = shared.slot();
+            let mut packed = Packed::default();
+            command::ping(&mut packed);
+            let sent = slot.connection.as_ref().map(|it| it.send(packed));
+            (slot.generation, sent)
+        }) else {
+            return;
+        };
+        if let (generation, Some(sent)) = asked
+            && let Ok(mut answers) = sent.await
+            && let Some(shared) = shared.upgrade()
+        {
+            shared.pinged(generation, answers.pop().and_then(refusal));
+        }
+    }
+}
+
+async fn attempt(
+    server: &Server,
+    hold: &Hold,
+    shared: Weak<Shared>,
+    generation: u64,
+) -> CacheResult<Opened> {
     let ended = move || {
         if let Some(shared) = shared.upgrade() {
             shared.lost(generation);
         }
     };
-    Connection::open(server.info(), ended).await
+    Connection::open(server.info(), hold.clone(), ended).await
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Answers a sign-in in one go with all that is done then.
+    async fn sign_in(listener: &TcpListener) -> TcpStream {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut asked = Vec::new();
+        while !asked.ends_with(b"PING\r\n") {
+            socket.read_buf(&mut asked).await.unwrap();
+        }
+        let answers = b"+hello\r\n+loaded\r\n+PONG\r\n";
+        socket.write_all(answers).await.unwrap();
+        socket
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_right_behind_its_sign_in_is_replaced() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let connecting = Commands::connect(Server::new(&url).unwrap(), Hold::default(), 1);
+        let (commands, ()) = tokio::join!(connecting, sign_in(&listener).map(drop));
+        let _commands = commands.unwrap_or_else(|error| panic!("{error}"));
+        let again = tokio::time::timeout(Duration::from_secs(10), sign_in(&listener));
+        again.await.unwrap();
+    }
 }

@@ -19,6 +19,11 @@ pub(super) fn unanswered(error: &RedisError, read_only: bool) -> CacheError {
     CacheError::backend(code, format_args!("no answer from Redis: {error}"))
 }
 
+/// Whether Redis refuses whatever it is asked, for as long as that lasts.
+pub(super) fn serves_nobody(refusal: &CacheError) -> bool {
+    matches!(refusal.code(), "LOADING" | "MASTERDOWN" | "BUSY")
+}
+
 /// There is no connection now; nothing was sent.
 pub(super) fn disconnected(address: &str) -> CacheError {
     CacheError::backend(

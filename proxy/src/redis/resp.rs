@@ -17,7 +17,9 @@ use futures_util::task::AtomicWaker;
 use redis::{RedisError, Value};
 use tokio::sync::oneshot;
 
-pub(super) use self::open::Opened;
+use super::hold::Hold;
+
+pub(super) use self::open::{Opened, refusal};
 pub(super) use self::packed::Packed;
 
 /// The answers to a pipeline, in order, or why there are none.
@@ -35,6 +37,7 @@ struct Handle(Arc<Shared>);
 struct Shared {
     queue: Mutex<Queue>,
     driver: AtomicWaker,
+    hold: Hold,
 }
 
 #[derive(Default)]
@@ -63,7 +66,7 @@ struct Asked {
 }
 
 impl Connection {
-    /// Sends commands, at once and in the order of these calls.
+    /// Sends commands in the order of these calls: at once, unless they are held back.
     ///
     /// # Errors
     ///
@@ -81,6 +84,11 @@ impl Connection {
             // The driver, and with it the connection, ends with its runtime.
             answers.unwrap_or_else(|_| Err(lost("the runtime of the connection has ended")))
         }
+    }
+
+    /// Whether it has ended. Who is told of its end is told after that.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self.0.0.queue().state, State::Lost(_))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whether the server runs, and whether clients should be sent to it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
@@ -8,6 +9,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 
 use super::Shared;
+use crate::Backend;
 
 /// `/healthz` and `/readyz`.
 pub(super) fn routes() -> Router<Arc<Shared>> {
@@ -17,17 +19,22 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
 }
 
 /// 200 and `ready`, or 503 and the reason why no client should come now.
-async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str) {
+async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, Cow<'static, str>) {
     match unready(&shared) {
-        None => (StatusCode::OK, "ready"),
+        None => (StatusCode::OK, "ready".into()),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
     }
 }
 
 /// The first reason why no client should come, if there is one: each has a line here.
-fn unready(shared: &Shared) -> Option<&'static str> {
-    let reasons = [(shared.drain.has_begun(), "draining")];
-    reasons
-        .into_iter()
-        .find_map(|(holds, why)| holds.then_some(why))
+fn unready(shared: &Shared) -> Option<Cow<'static, str>> {
+    let draining = shared.drain.has_begun().then(|| "draining".into());
+    draining.or_else(|| away(&*shared.backend))
+}
+
+fn away(backend: &dyn Backend) -> Option<Cow<'static, str>> {
+    let availability = backend.availability()?;
+    let away = availability.borrow();
+    let code = away.as_ref()?.code();
+    Some(format!("backend away: {code}").into())
 }

@@ -25,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Bytes;
 
+use self::availability::Availability;
 use self::futures::{Batch, Performing, Wait, begin};
 use self::incoming::{
     Drained, MAX_DRAIN_BYTES, MAX_DRAIN_FRAMES, READ_ANSWER_BYTES, Subscribe, decode,
@@ -33,10 +34,12 @@ use self::outgoing::Outgoing;
 use self::requests::{Lasting, Requests, Ticket};
 use self::subscriptions::{Pushed, Subscriptions};
 use self::turns::{Turn, Turns};
+use super::busy_poll::BusyPoll;
 use super::socket::{Ending, Event, Socket};
 use super::{CLOSE_TIMEOUT, Config, Shared};
 use crate::{Backend, Progress};
 
+mod availability;
 mod finish;
 mod futures;
 mod incoming;
@@ -58,7 +61,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     tracing::debug!(?peer, encoding = ?socket.encoding(), "socket opened");
-    let mut session = Session::new(&*shared.backend, &shared.config, socket);
+    let mut session = Session::new(shared, socket);
     let ending = tokio::select! {
         biased;
         () = shared.drain.moment() => None,
@@ -85,7 +88,9 @@ where
 }
 
 struct Session<'b, S> {
+    busy_poll: &'b BusyPoll,
     backend: &'b dyn Backend,
+    availability: Availability,
     config: &'b Config,
     socket: Socket<S>,
     requests: Requests<'b>,
@@ -101,11 +106,18 @@ struct Session<'b, S> {
 }
 
 impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
-    fn new(backend: &'b dyn Backend, config: &'b Config, socket: Socket<S>) -> Self {
+    fn new(shared: &'b Shared, socket: Socket<S>) -> Self {
+        let config = &shared.config;
         let mut outgoing = Outgoing::new(socket.encoding());
         outgoing.push(&ServerMessage::Welcome(config.welcome()));
+        let (availability, away) = Availability::of(&*shared.backend);
+        if away.is_some() {
+            outgoing.push(&ServerMessage::Backend { away });
+        }
         Self {
-            backend,
+            busy_poll: &shared.busy_poll,
+            backend: &*shared.backend,
+            availability,
             config,
             socket,
             requests: Requests::new(config.max_in_flight),
@@ -141,9 +153,13 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             if self.deadline() < alarm.deadline() {
                 alarm.as_mut().reset(self.deadline());
             }
+            self.busy_poll.came();
             tokio::select! {
                 // What is over first, so that a client that never stops asking gets its answers.
                 biased;
+                away = self.availability.changed(), if room => {
+                    self.outgoing.push(&ServerMessage::Backend { away });
+                }
                 Some((batch, progress)) = self.performing.next(), if room => {
                     self.performed(batch, progress).await;
                     while self.outgoing.has_room()
@@ -253,7 +269,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         match opened {
             Ok(subscriber) => {
                 poll_fn(|cx| {
-                    self.subscriptions.begin(ticket, &subscriber, cx);
+                    self.subscriptions.begin(&subscriber, cx);
                     Poll::Ready(())
                 })
                 .await;
@@ -276,9 +292,6 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     }
 
     fn push(&mut self, Pushed { ticket, item }: Pushed) {
-        if !self.requests.is_live(ticket) {
-            return;
-        }
         match item.and_then(|item| self.outgoing.push_item(ticket.id, &item)) {
             Ok(()) => {}
             Err(error) => {

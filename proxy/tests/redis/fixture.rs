@@ -203,6 +203,13 @@ pub(crate) async fn timed<T>(future: impl Future<Output = T>) -> (T, u128) {
     (value, start.elapsed().as_millis())
 }
 
+/// Returns once the backend says that Redis is away for that reason, or there if there is none.
+pub(crate) async fn until_away(streams: &RedisStreams, code: Option<&str>) {
+    let mut availability = streams.availability().unwrap();
+    let told = availability.wait_for(|away| away.as_ref().map(CacheError::code) == code);
+    drop(soon(told).await.unwrap());
+}
+
 /// Fails the test instead of waiting for ever.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     let limit = Duration::from_secs(10);

@@ -7,6 +7,7 @@
     reason = "the fixture is part of the tests: a panic is how they fail"
 )]
 
+mod away;
 mod faults;
 mod fixture;
 mod gaps;

@@ -17,6 +17,12 @@ use crate::process::Process;
 /// again.
 const PORTS: std::ops::Range<u16> = 16_384..32_000;
 
+/// What a server says when it has loaded its data and serves.
+const READY: &str = "Ready to accept connections";
+
+/// What it says when it listens and has loaded nothing yet.
+const LISTENING: &str = "Server initialized";
+
 /// Ports tried before giving up: another test may take one between the look and the start.
 const ATTEMPTS: usize = 16;
 
@@ -97,7 +103,7 @@ impl RedisServer {
         let mut outcome = Ok(());
         for _ in 0..ATTEMPTS {
             server.port = free_port()?;
-            outcome = server.spawn();
+            outcome = server.spawn(READY);
             if outcome.is_ok() {
                 break;
             }
@@ -138,7 +144,7 @@ impl RedisServer {
         self.running()?.signal(Signal::CONT)
     }
 
-    /// Ends the server without notice (`SIGKILL`). Its data is gone.
+    /// Ends the server without notice (`SIGKILL`). Its data is gone, but for what a `SAVE` kept.
     ///
     /// # Errors
     ///
@@ -150,21 +156,33 @@ impl RedisServer {
         }
     }
 
-    /// Starts the server again on the same port, empty, having ended it if need be.
+    /// Starts the server again on the same port, having ended it if need be: empty, or with what a
+    /// `SAVE` kept.
     ///
     /// # Errors
     ///
     /// The server ends instead of starting.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.kill()?;
-        self.spawn()
+        self.spawn(READY)
+    }
+
+    /// As [`restart`](Self::restart), but does not wait until what a `SAVE` kept is loaded: it listens,
+    /// and answers `LOADING`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`restart`](Self::restart).
+    pub fn restart_loading(&mut self) -> anyhow::Result<()> {
+        self.kill()?;
+        self.spawn(LISTENING)
     }
 
     fn running(&self) -> anyhow::Result<&Process> {
         self.process.as_ref().context("this Redis is down")
     }
 
-    fn spawn(&mut self) -> anyhow::Result<()> {
+    fn spawn(&mut self, started: &str) -> anyhow::Result<()> {
         let mut command = Command::new(&self.binary);
         command
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
@@ -183,7 +201,7 @@ impl RedisServer {
             .args(&self.config);
         let mut process = Process::spawn(&mut command)?;
         process
-            .wait_for(|line| line.contains("Ready to accept connections").then_some(()))
+            .wait_for(|line| line.contains(started).then_some(()))
             .with_context(|| format!("Redis does not start on port {}", self.port))?;
         self.process = Some(process);
         Ok(())

@@ -55,6 +55,10 @@ impl Up {
         tracking.arg("CLIENT").arg("TRACKING").arg("ON");
         // Inside a `Value`, unlike as the `Err` of a typed query, Redis's own words are complete.
         let blockers = match connection.send_packed_command(&tracking).await? {
+            // That passes by itself, and says nothing about tracking.
+            Value::ServerError(refusal) if error::serves_nobody(&error::answered(&refusal)) => {
+                return Err(refusal.into());
+            }
             Value::ServerError(error) => {
                 let error = error::answered(&error);
                 tracing::warn!(%error, "Redis refuses CLIENT TRACKING: it is asked by XREAD BLOCK");

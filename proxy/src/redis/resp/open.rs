@@ -9,8 +9,9 @@ use tokio::net::TcpStream;
 
 use super::driver::Driver;
 use super::{Connection, Handle, Packed, Shared};
-use crate::redis::command::Commands;
+use crate::redis::command::{self, Commands};
 use crate::redis::connection::CONNECT_TIMEOUT;
+use crate::redis::hold::Hold;
 use crate::redis::{error, once};
 
 /// A connection that is signed in.
@@ -25,13 +26,15 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// `DISCONNECTED` if there is no Redis, otherwise what it answers to the sign-in.
+    /// `DISCONNECTED` if there is no Redis, otherwise what it answers to the sign-in, or to whatever
+    /// it is asked for now, such as `LOADING`.
     pub(in crate::redis) async fn open(
         info: &ConnectionInfo,
+        hold: Hold,
         ended: impl FnOnce() + Send + 'static,
     ) -> CacheResult<Opened> {
         let address = info.addr().to_string();
-        let opening = tokio::time::timeout(CONNECT_TIMEOUT, open(info, ended));
+        let opening = tokio::time::timeout(CONNECT_TIMEOUT, open(info, hold, ended));
         let opened = opening.await.unwrap_or_else(|_| {
             let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
             Err(Refused::Unreachable(late.into()))
@@ -50,6 +53,7 @@ enum Refused {
 
 async fn open(
     info: &ConnectionInfo,
+    hold: Hold,
     ended: impl FnOnce() + Send + 'static,
 ) -> Result<Opened, Refused> {
     let unreachable = |error: std::io::Error| Refused::Unreachable(error.into());
@@ -59,12 +63,12 @@ async fn open(
             let stream = stream.map_err(unreachable)?;
             // What is asked is gathered already.
             stream.set_nodelay(true).map_err(unreachable)?;
-            start(stream, ended)
+            start(stream, hold, ended)
         }
         #[cfg(unix)]
         ConnectionAddr::Unix(path) => {
             let stream = tokio::net::UnixStream::connect(path).await;
-            start(stream.map_err(unreachable)?, ended)
+            start(stream.map_err(unreachable)?, hold, ended)
         }
         address => {
             let why = format!("no way to connect to {address}");
@@ -73,8 +77,11 @@ async fn open(
     };
     let answers = connection.send(sign_in(info)).await;
     let mut answers = answers.map_err(Refused::Unreachable)?;
+    let pong = answers.pop().and_then(refusal);
     let refused = answers.pop().and_then(refusal);
-    match answers.into_iter().find_map(refusal) {
+    let mut asked = pong.into_iter().chain(refused.clone());
+    let signed_in = answers.into_iter().find_map(refusal);
+    match signed_in.or_else(|| asked.find(error::serves_nobody)) {
         Some(error) => Err(Refused::Answered(error)),
         None => Ok(Opened {
             connection,
@@ -83,7 +90,7 @@ async fn open(
     }
 }
 
-fn refusal(answer: Value) -> Option<CacheError> {
+pub(in crate::redis) fn refusal(answer: Value) -> Option<CacheError> {
     match answer {
         Value::ServerError(error) => Some(error::answered(&error)),
         _ => None,
@@ -91,11 +98,14 @@ fn refusal(answer: Value) -> Option<CacheError> {
 }
 
 /// A running connection that is not signed in.
-pub(super) fn start<S>(stream: S, ended: impl FnOnce() + Send + 'static) -> Connection
+pub(super) fn start<S>(stream: S, hold: Hold, ended: impl FnOnce() + Send + 'static) -> Connection
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared {
+        hold,
+        ..Shared::default()
+    });
     let driver = Driver::new(stream, Arc::clone(&shared));
     tokio::spawn(async move {
         if let Some(error) = driver.await {
@@ -106,7 +116,8 @@ where
     Connection(Arc::new(Handle(shared)))
 }
 
-/// `HELLO` is answered while Redis loads, and refused without a password where there must be one.
+/// `HELLO` is answered while Redis loads, and refused without a password where there must be one. Who
+/// may not load scripts is refused that whatever Redis does, so `PING` tells whether it serves.
 fn sign_in(info: &ConnectionInfo) -> Packed {
     let settings = info.redis_settings();
     let mut packed = Packed::default();
@@ -128,5 +139,6 @@ fn sign_in(info: &ConnectionInfo) -> Packed {
         packed.argument(settings.db().to_string().as_bytes());
     }
     once::load(&mut packed);
+    command::ping(&mut packed);
     packed
 }

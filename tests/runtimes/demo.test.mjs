@@ -153,6 +153,24 @@ describe("demo page", { timeout: 300_000 }, () => {
     await demo.page.waitForFunction(() => /ms$/.test(document.querySelector("#rtt").textContent));
   });
 
+  test("a Redis that is away shows as such; when it is back, the page goes on by itself", async () => {
+    const redis = await mine(Redis.start());
+    const served = await mine(Proxy.start("--www", www, "--redis", redis.url));
+    const demo = await open({ proxy: served });
+    await demo.at("live-empty").waitFor();
+    await redis.kill();
+    await demo.state("degraded");
+    assert.equal(await demo.at("connection-state").textContent(), "Without Redis");
+    assert.match(await demo.at("connection").textContent(), /DISCONNECTED: /);
+    await demo.at("publish").click();
+    await demo.at("published").getByText("Redis is away").waitFor();
+    await redis.start();
+    await demo.connected();
+    const id = await demo.publish([["event", "after"]]);
+    assert.deepEqual(await demo.rows(), [id]);
+    await demo.page.waitForFunction(() => /ms$/.test(document.querySelector("#rtt").textContent));
+  });
+
   test("on Redis, a group goes on with a stream that was made anew, whose ids may come again", async () => {
     const redis = await mine(Redis.start());
     const served = await mine(Proxy.start("--www", www, "--redis", redis.url));

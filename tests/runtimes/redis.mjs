@@ -13,26 +13,31 @@ import { fromTarget } from "./proxy.mjs";
 const binary = fromTarget("STREAMGATE_REDIS_8", "tools/redis-8.2/redis-server");
 const READY = "Ready to accept connections";
 
-/** A running server on a free port of loopback, without persistence. */
+/** A running server on a free port of loopback, which it keeps when it is started again; without persistence. */
 export class Redis {
   url;
   #child;
   #port;
+  #settings;
 
   /** @param extra further settings, such as `"--stream-node-max-entries", "1"` */
   static async start(...extra) {
     const redis = new Redis();
     const port = await freePort();
-    const settings = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-    const child = spawn(binary, [...settings, ...extra], { stdio: ["ignore", "pipe", "inherit"] });
-    redis.#child = child;
     redis.#port = port;
+    redis.#settings = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", ...extra];
     redis.url = `redis://127.0.0.1:${port}`;
+    await redis.start();
+    return redis;
+  }
+
+  async start() {
+    const child = spawn(binary, this.#settings, { stdio: ["ignore", "pipe", "inherit"] });
+    this.#child = child;
     await Promise.race([
       ready(child),
       once(child, "exit").then(([status]) => assert.fail(`${binary} ended with status ${status} before it was ready`)),
     ]);
-    return redis;
   }
 
   /** Sends a command, written as in `redis-cli` without quotes, and gives the first line of its answer. */
@@ -44,10 +49,19 @@ export class Redis {
     return answer;
   }
 
-  async stop() {
+  /** Ends it at once, as a crash would. */
+  kill() {
+    return this.#end("SIGKILL");
+  }
+
+  stop() {
+    return this.#end("SIGTERM");
+  }
+
+  async #end(signal) {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const ended = once(this.#child, "exit");
-    this.#child.kill("SIGTERM");
+    this.#child.kill(signal);
     await ended;
   }
 }

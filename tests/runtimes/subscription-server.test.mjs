@@ -134,6 +134,57 @@ test("closing the client ends loops, a tail with nothing lost", async () => {
   await closing;
 });
 
+test("adds are done once, unless the client says that they need not be", async () => {
+  const redis = await Redis.start();
+  const own = await Proxy.start("--redis", redis.url);
+  const keys = () => redis.command("DBSIZE");
+  const add = async (options) => {
+    const other = await connect(own.webSocketUrl, { WebSocket, ...options });
+    await other.add("s", { n: "1" });
+    await other.close();
+  };
+  await add({ exactlyOnce: false });
+  assert.equal(await keys(), ":1", "the stream, and nothing that remembers its adds");
+  for (const [options, remembered] of [[{}, 2], [{ exactlyOnce: undefined }, 3], [{ exactlyOnce: true }, 4]]) {
+    await add(options);
+    assert.equal(await keys(), `:${remembered}`);
+  }
+  await own.stop();
+  await redis.stop();
+});
+
+test("a Redis that is away shows as the state, and loops go on when it is back", async () => {
+  const redis = await Redis.start();
+  const own = await Proxy.start("--redis", redis.url);
+  const other = await connect(own.webSocketUrl, { WebSocket });
+  const told = [];
+  const enters = (state) =>
+    new Promise((resolve) => {
+      if (other.state === state) return resolve();
+      other.addEventListener("state", (event) => event.state === state && resolve());
+    });
+  other.addEventListener("state", ({ state, code, reason }) => told.push({ state, code, reason }));
+  const tail = other.tail("s").batches();
+  await tail.next();
+  await redis.kill();
+  await enters("degraded");
+  await assert.rejects(other.add("s", { n: "1" }), { retry: "later" });
+  await redis.start();
+  await enters("open");
+  const id = await other.add("s", { n: "2" });
+  const { value } = await tail.next();
+  assert.deepEqual(value.entries.map((entry) => entry.id), [id]);
+  const [first, ...rest] = told;
+  assert.equal(first.state, "degraded");
+  assert.equal(first.code, "DISCONNECTED");
+  assert.match(first.reason, /Redis/);
+  assert.deepEqual(rest.at(-1), { state: "open", code: undefined, reason: undefined });
+  assert.ok(rest.slice(0, -1).every(({ state }) => state === "degraded"), JSON.stringify(told));
+  await other.close();
+  await own.stop();
+  await redis.stop();
+});
+
 test("loops go on on the next connection", async () => {
   const redis = await Redis.start();
   const own = await Proxy.start("--redis", redis.url);

@@ -1,0 +1,124 @@
+//! Reads all of a stream, by a tail or by reads that wait, and goes on from where it stood.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use futures_util::StreamExt;
+use streamgate_client::{Client, SubscribingBackend, TailFrom, TailItem};
+
+use crate::journal::{Id, Seen, TailJournal};
+use crate::stage::{CALL_PATIENCE, PAUSE, STREAMS, Stage, code_of, entry, id_of};
+
+/// How long a read waits.
+const BLOCK_MS: usize = 700;
+
+/// Entries that a read gives at most.
+const COUNT: usize = 100;
+
+/// Longest rest in milliseconds of a tail that is slow. Its stream's writers trim away what it has
+/// not read by then.
+const MAX_REST_MS: u64 = 4_000;
+
+/// Follows a stream; a slow one rests now and then.
+pub(crate) async fn follow(
+    client: Client,
+    mut stage: Stage,
+    mut journal: TailJournal,
+    mut slow: Option<Rng>,
+) -> TailJournal {
+    let stream = journal.stream;
+    let mut position: Option<Id> = None;
+    loop {
+        let from = match position {
+            Some(position) => TailFrom::After(position.to_string()),
+            None => TailFrom::Beginning,
+        };
+        let mut tail = client.tail(STREAMS[stream].name, from);
+        journal
+            .seen
+            .push(Seen::Opened(position.unwrap_or_default()));
+        loop {
+            if stage.has_read_all(stream, position.unwrap_or_default()) {
+                return journal;
+            }
+            let item = tokio::select! {
+                item = tail.next() => item,
+                // It may be that all is read.
+                changed = stage.phase.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return journal,
+                },
+            };
+            match item {
+                Some(Ok(item)) => position = Some(see(&mut journal, item)),
+                Some(Err(error)) => {
+                    journal.seen.push(Seen::Ended(code_of(&error)));
+                    break;
+                }
+                None => {
+                    journal.seen.push(Seen::Ended("INTERNAL".to_owned()));
+                    break;
+                }
+            }
+            if let Some(rng) = slow.as_mut().filter(|_| stage.is_running())
+                && rng.u8(0..16) == 0
+            {
+                tokio::time::sleep(Duration::from_millis(rng.u64(0..MAX_REST_MS))).await;
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Reads a stream by calls.
+pub(crate) async fn read(client: Client, stage: Stage, mut journal: TailJournal) -> TailJournal {
+    let stream = journal.stream;
+    let mut position = "0-0".to_owned();
+    journal.seen.push(Seen::Opened(id_of(&position)));
+    while !stage.has_read_all(stream, id_of(&position)) {
+        let read = client.read_batch(STREAMS[stream].name, &position, COUNT, Some(BLOCK_MS));
+        let Ok(batch) = tokio::time::timeout(CALL_PATIENCE, read).await else {
+            // No code of the table, so that the checker objects.
+            journal.seen.push(Seen::Ended("HUNG".to_owned()));
+            continue;
+        };
+        match batch {
+            Ok(batch) => {
+                let entries = batch.entries.iter().map(entry);
+                journal
+                    .seen
+                    .extend(entries.map(|(id, text)| Seen::Entry(id, text)));
+                position = batch.last_id;
+            }
+            Err(error) => {
+                journal.seen.push(Seen::Ended(code_of(&error)));
+                journal.seen.push(Seen::Opened(id_of(&position)));
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    journal
+}
+
+/// Writes down an item, and returns where to go on.
+fn see(journal: &mut TailJournal, item: TailItem) -> Id {
+    match item {
+        TailItem::Entries { entries, position } => {
+            let entries = entries.iter().map(entry);
+            journal
+                .seen
+                .extend(entries.map(|(id, text)| Seen::Entry(id, text)));
+            id_of(&position)
+        }
+        TailItem::Gap(gap) => {
+            let position = id_of(&gap.position);
+            journal.seen.push(Seen::Gap {
+                after: id_of(&gap.after),
+                first: gap.first.as_deref().map(id_of),
+                position,
+                recreated: gap.recreated,
+            });
+            position
+        }
+    }
+}

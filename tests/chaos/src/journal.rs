@@ -1,0 +1,150 @@
+//! What everybody wrote down, and what was found in the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// An id of an entry. Ids of one stream are in order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Id {
+    pub(crate) ms: u64,
+    pub(crate) seq: u64,
+}
+
+/// What one add carries, and no other: a writer's number, and how many it has made before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Text {
+    pub(crate) writer: u32,
+    pub(crate) number: u32,
+}
+
+/// How a call that changes something ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome<T> {
+    Done(T),
+    /// `UNKNOWN_OUTCOME`.
+    Unknown,
+    /// Another error, by its code: nothing was done.
+    Refused(String),
+    /// It did not end in time.
+    Hung,
+}
+
+/// One add.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Add {
+    pub(crate) number: u32,
+    /// Milliseconds since the run began.
+    pub(crate) began: u32,
+    pub(crate) outcome: Outcome<Id>,
+}
+
+/// What a writer did, in the order in which it asked.
+#[derive(Debug, Default)]
+pub(crate) struct WriterJournal {
+    pub(crate) writer: u32,
+    /// The stream's place among all.
+    pub(crate) stream: usize,
+    pub(crate) adds: Vec<Add>,
+}
+
+/// What somebody saw who reads all of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// It begins, or goes on, behind this id.
+    Opened(Id),
+    Entry(Id, Text),
+    Gap {
+        after: Id,
+        first: Option<Id>,
+        position: Id,
+        recreated: bool,
+    },
+    /// It ended with this code.
+    Ended(String),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct TailJournal {
+    pub(crate) name: String,
+    pub(crate) stream: usize,
+    pub(crate) seen: Vec<Seen>,
+}
+
+/// What a consumer of the group was given, and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Given {
+    Opened,
+    Delivered(Id, Text),
+    Acked(Id, Outcome<()>),
+    Ended(String),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct ConsumerJournal {
+    pub(crate) name: String,
+    pub(crate) stream: usize,
+    pub(crate) given: Vec<Given>,
+}
+
+/// A stream in the end.
+#[derive(Debug, Default)]
+pub(crate) struct Content {
+    pub(crate) name: String,
+    /// Its writers trim it, so that old entries are gone.
+    pub(crate) is_trimmed: bool,
+    pub(crate) entries: Vec<(Id, Text)>,
+    /// Entries that hold something else than what a writer sends.
+    pub(crate) strangers: Vec<String>,
+    pub(crate) group: Option<Group>,
+}
+
+/// The group of a stream in the end.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    pub(crate) last_delivered: Id,
+    /// To whom.
+    pub(crate) pending: BTreeMap<Id, String>,
+    /// What was given up.
+    pub(crate) dead: BTreeSet<Text>,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    pub(crate) writers: Vec<WriterJournal>,
+    pub(crate) tails: Vec<TailJournal>,
+    pub(crate) consumers: Vec<ConsumerJournal>,
+    pub(crate) streams: Vec<Content>,
+}
+
+impl Id {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (ms, seq) = text.split_once('-').unwrap_or((text, "0"));
+        Some(Self {
+            ms: ms.parse().ok()?,
+            seq: seq.parse().ok()?,
+        })
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.ms, self.seq)
+    }
+}
+
+impl Text {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (writer, number) = text.split_once('-')?;
+        Some(Self {
+            writer: writer.parse().ok()?,
+            number: number.parse().ok()?,
+        })
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.writer, self.number)
+    }
+}

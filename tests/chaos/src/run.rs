@@ -1,0 +1,214 @@
+//! One run: all who take part, all faults, and the end.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use fastrand::Rng;
+use streamgate_test_support::RedisVersion;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::actors::{consumer, tail, writer};
+use crate::faults::{self, Subject};
+use crate::journal::{ConsumerJournal, History, TailJournal, WriterJournal};
+use crate::ledger::Ledger;
+use crate::report::Report;
+use crate::schedule::{Place, schedule};
+use crate::stage::{Phase, STREAMS, Stage};
+use crate::world::{Processes, World, blocking};
+
+/// Stream and adds at once of each writer.
+const WRITERS: [(usize, u32); 6] = [(0, 1), (0, 4), (1, 1), (1, 8), (2, 4), (2, 8)];
+
+/// The stream of each tail, and whether it is slow.
+const TAILS: [(usize, bool); 5] = [(0, false), (0, true), (1, false), (2, false), (2, true)];
+
+/// The stream of each who reads by calls.
+const READERS: [usize; 2] = [0, 1];
+
+/// Consumers of the group that subscribe, and those that read by calls.
+const CONSUMERS: (usize, usize) = (3, 2);
+
+/// How long nothing may change before it is taken for settled: longer than any bytes are held by
+/// what is well.
+const QUIET: Duration = Duration::from_millis(1_500);
+
+/// Pause between two looks.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Longest time for readers to read on to the end, and for the group to be given all.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a run is to be.
+pub(crate) struct Options {
+    pub(crate) seed: u64,
+    pub(crate) length: Duration,
+    pub(crate) redis: RedisVersion,
+    pub(crate) verbose: bool,
+}
+
+/// Those who take part.
+struct Cast {
+    writers: JoinSet<WriterJournal>,
+    tails: JoinSet<TailJournal>,
+    consumers: JoinSet<ConsumerJournal>,
+}
+
+/// Runs to the end, and checks what came of it.
+///
+/// # Errors
+///
+/// Something that is part of the test itself does not work.
+pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
+    let (world, Processes { redis, proxies }) =
+        World::start(options.redis, options.verbose).await?;
+    let mut ledger = Ledger::open(world.redis_url()).await?;
+    ledger.create_groups().await?;
+    let (phase, watched) = watch::channel(Phase::Running);
+    let stage = Stage {
+        phase: watched,
+        begun: world.begun(),
+    };
+    let mut cast = cast(&world, &stage, options.seed).await?;
+
+    let [first, second] = proxies;
+    let mut proxies = [first, second].map(Some);
+    let mut redis = Some(redis);
+    let mut lanes = JoinSet::new();
+    for lane in schedule(options.seed, options.length) {
+        let subject = match lane.place {
+            Place::Front(_) | Place::Back(_) => Some(Subject::Relay),
+            Place::Proxy(place) => proxies[place].take().map(Subject::Proxy),
+            Place::Redis => redis.take().map(Subject::Redis),
+        };
+        let subject = subject.context("a process fails at one place")?;
+        lanes.spawn(faults::run(world.clone(), lane, subject));
+    }
+    tokio::time::sleep_until(world.begun() + options.length).await;
+    let mut subjects = Vec::new();
+    while let Some(lane) = lanes.join_next().await {
+        subjects.push(lane??);
+    }
+    world.heal();
+
+    phase.send_replace(Phase::Finishing);
+    let mut history = History {
+        writers: std::mem::take(&mut cast.writers).join_all().await,
+        ..History::default()
+    };
+    // The server was killed meanwhile, and with it the first connection.
+    ledger = Ledger::open(world.redis_url()).await?;
+    let last_ids = settled(async || Ok(ledger.last_ids().await?)).await?;
+    phase.send_replace(Phase::Settling(last_ids.clone()));
+    let over = async {
+        // What they miss by then, the checker will name.
+        let groups = async {
+            let given = |groups: &[(_, usize)]| {
+                let with_group = (0..).zip(&STREAMS).filter(|(_, stream)| stream.has_group);
+                with_group
+                    .zip(groups)
+                    .all(|((place, _), (id, _)): ((usize, _), _)| *id >= last_ids[place])
+            };
+            while !given(&settled(async || Ok(ledger.groups().await?)).await?) {
+                sleep(LOOK).await;
+            }
+            anyhow::Ok(())
+        };
+        let tails = std::mem::take(&mut cast.tails).join_all();
+        let (tails, groups) = tokio::join!(tails, tokio::time::timeout(SETTLE_PATIENCE, groups));
+        if let Ok(groups) = groups {
+            groups?;
+        }
+        anyhow::Ok(tails)
+    };
+    let give_up = async {
+        sleep(SETTLE_PATIENCE).await;
+        phase.send_replace(Phase::Over);
+        std::future::pending().await
+    };
+    history.tails = tokio::select! {
+        tails = over => tails?,
+        () = give_up => bail!("what is pending for ever is never over"),
+    };
+    phase.send_replace(Phase::Over);
+    history.consumers = cast.consumers.join_all().await;
+    history.streams = ledger.contents().await?;
+    let tally = world.tally();
+    for subject in subjects {
+        if let Subject::Proxy(proxy) = subject {
+            let status = blocking(|| proxy.terminate()).await?;
+            if !status.success() {
+                bail!("a proxy ended by SIGTERM with {status}");
+            }
+        }
+    }
+    Ok(Report::new(options, tally, &history))
+}
+
+/// Starts everybody.
+async fn cast(world: &World, stage: &Stage, seed: u64) -> anyhow::Result<Cast> {
+    let mut cast = Cast {
+        writers: JoinSet::new(),
+        tails: JoinSet::new(),
+        consumers: JoinSet::new(),
+    };
+    let mut rng = Rng::with_seed(seed);
+    let mut fronts = [0, 1].into_iter().cycle();
+    let mut client = || world.client(fronts.next().unwrap_or(0));
+    for (number, &(stream, depth)) in (0..).zip(&WRITERS) {
+        let what = (number, stream, depth);
+        let writer = writer::run(client().await?, stage.clone(), what, rng.fork());
+        cast.writers.spawn(writer);
+    }
+    for (number, &(stream, slow)) in TAILS.iter().enumerate() {
+        let journal = TailJournal {
+            name: format!("tail {number}"),
+            stream,
+            ..TailJournal::default()
+        };
+        let slow = slow.then(|| rng.fork());
+        let tail = tail::follow(client().await?, stage.clone(), journal, slow);
+        cast.tails.spawn(tail);
+    }
+    for (number, &stream) in READERS.iter().enumerate() {
+        let journal = TailJournal {
+            name: format!("reader {number}"),
+            stream,
+            ..TailJournal::default()
+        };
+        let reader = tail::read(client().await?, stage.clone(), journal);
+        cast.tails.spawn(reader);
+    }
+    for number in 0..CONSUMERS.0 + CONSUMERS.1 {
+        let journal = ConsumerJournal {
+            name: format!("consumer {number}"),
+            ..ConsumerJournal::default()
+        };
+        let (client, stage, rng) = (client().await?, stage.clone(), rng.fork());
+        if number < CONSUMERS.0 {
+            cast.consumers
+                .spawn(consumer::consume(client, stage, journal, rng));
+        } else {
+            cast.consumers
+                .spawn(consumer::read(client, stage, journal, rng));
+        }
+    }
+    Ok(cast)
+}
+
+/// A value that does not change any more.
+async fn settled<T: PartialEq>(
+    mut look: impl AsyncFnMut() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let end = Instant::now() + SETTLE_PATIENCE;
+    let (mut value, mut since) = (look().await?, Instant::now());
+    while since.elapsed() < QUIET && Instant::now() < end {
+        sleep(LOOK).await;
+        let now = look().await?;
+        if now != value {
+            (value, since) = (now, Instant::now());
+        }
+    }
+    Ok(value)
+}

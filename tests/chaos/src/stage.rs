@@ -1,0 +1,129 @@
+//! What everybody who takes part knows: the streams, and how far the run is.
+
+use std::time::Duration;
+
+use streamgate_client::{CacheError, CacheResult, StreamEntry};
+use streamgate_protocol::error::code;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::journal::{Id, Outcome, Text};
+
+/// The name of the only field of every entry.
+pub(crate) const FIELD: &str = "add";
+
+/// The group of the streams that have one.
+pub(crate) const GROUP: &str = "group";
+
+/// Longest time that a call may take. Its own patience, a lost connection's and Redis's silence are
+/// all far less; what takes longer has been forgotten.
+pub(crate) const CALL_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Pause behind an error, so that a lost connection is not asked in a busy loop.
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
+
+/// A stream of the run.
+pub(crate) struct Stream {
+    pub(crate) name: &'static str,
+    pub(crate) has_group: bool,
+    /// What its writers trim it to.
+    pub(crate) maxlen: Option<usize>,
+}
+
+/// All streams: two that keep everything, and one that is trimmed, so that those who are late have
+/// gaps to be told of.
+pub(crate) const STREAMS: [Stream; 3] = [
+    Stream {
+        name: "orders",
+        has_group: true,
+        maxlen: None,
+    },
+    Stream {
+        name: "payments",
+        has_group: false,
+        maxlen: None,
+    },
+    Stream {
+        name: "recent",
+        has_group: false,
+        maxlen: Some(200),
+    },
+];
+
+/// How far the run is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Everything may fail.
+    Running,
+    /// All is well again: writers get one more add through, and end.
+    Finishing,
+    /// Nothing is added any more: whoever reads all reads up to these ids, and ends.
+    Settling(Vec<Id>),
+    /// Everybody ends.
+    Over,
+}
+
+/// What a participant knows.
+#[derive(Clone)]
+pub(crate) struct Stage {
+    pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) begun: Instant,
+}
+
+impl Stage {
+    pub(crate) fn is_running(&self) -> bool {
+        *self.phase.borrow() == Phase::Running
+    }
+
+    /// Whether all of a stream was read by who has read up to here.
+    pub(crate) fn has_read_all(&self, stream: usize, position: Id) -> bool {
+        match &*self.phase.borrow() {
+            Phase::Running | Phase::Finishing => false,
+            Phase::Settling(last) => position >= last[stream],
+            Phase::Over => true,
+        }
+    }
+
+    /// Ready when the run is over.
+    pub(crate) async fn over(&mut self) {
+        // Without whoever sets the phase it is over too.
+        let _ = self.phase.wait_for(|phase| *phase == Phase::Over).await;
+    }
+
+    /// Milliseconds since the run began.
+    pub(crate) fn now(&self) -> u32 {
+        u32::try_from(self.begun.elapsed().as_millis()).unwrap_or(u32::MAX)
+    }
+}
+
+/// How a call that changes something ended.
+pub(crate) async fn outcome<T>(call: impl Future<Output = CacheResult<T>>) -> Outcome<T> {
+    match tokio::time::timeout(CALL_PATIENCE, call).await {
+        Ok(Ok(value)) => Outcome::Done(value),
+        Ok(Err(error)) if error.code() == code::UNKNOWN_OUTCOME => Outcome::Unknown,
+        Ok(Err(error)) => Outcome::Refused(code_of(&error)),
+        Err(_) => Outcome::Hung,
+    }
+}
+
+pub(crate) fn code_of(error: &CacheError) -> String {
+    error.code().to_owned()
+}
+
+/// An entry as journals have it. What no writer sends is nobody's.
+pub(crate) fn entry((id, fields): &StreamEntry) -> (Id, Text) {
+    const NOBODYS: Text = Text {
+        writer: u32::MAX,
+        number: u32::MAX,
+    };
+    let text = match &fields[..] {
+        [(name, text)] if name == FIELD => Text::parse(text),
+        _ => None,
+    };
+    (id_of(id), text.unwrap_or(NOBODYS))
+}
+
+/// An id that came over the wire; one that is none is in no stream.
+pub(crate) fn id_of(id: &str) -> Id {
+    Id::parse(id).unwrap_or_default()
+}

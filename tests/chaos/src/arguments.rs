@@ -20,6 +20,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "S")]
     seed: Vec<u64>,
 
+    /// The runs that are part of `cargo xtask test`: two short ones in which each kind of fault
+    /// comes
+    #[arg(long, conflicts_with_all = ["minutes", "seed"])]
+    short: bool,
+
     /// Use Redis 8.2 (`cargo xtask setup` fetches it) rather than 7.0
     #[arg(long)]
     redis_8: bool,
@@ -29,19 +34,28 @@ pub(crate) struct Arguments {
     verbose: bool,
 }
 
+/// Seeds of the short runs.
+pub(crate) const SHORT_SEEDS: [u64; 2] = [4, 8];
+
+/// Length of a short run: with starts and ends, both take less than a minute.
+pub(crate) const SHORT: Duration = Duration::from_secs(20);
+
 /// Longest run: what everybody saw is held in memory.
 const MAX_MINUTES: f64 = 600.0;
 
 impl Arguments {
     /// A run for each seed.
     pub(crate) fn runs(&self) -> Vec<Options> {
+        let mut length = Duration::from_secs_f64(self.minutes * 60.0);
         let mut seeds = self.seed.clone();
-        if seeds.is_empty() {
+        if self.short {
+            (seeds, length) = (SHORT_SEEDS.into(), SHORT);
+        } else if seeds.is_empty() {
             seeds.push(fastrand::u64(..1_000_000));
         }
         let run = |seed| Options {
             seed,
-            length: Duration::from_secs_f64(self.minutes * 60.0),
+            length,
             redis: if self.redis_8 {
                 RedisVersion::V8_2
             } else {
@@ -81,6 +95,8 @@ mod tests {
         assert_eq!(seeds, [3, 4]);
         assert_eq!(runs[0].length, Duration::from_secs(30));
         assert_eq!(Arguments::parse_from(["chaos"]).runs().len(), 1);
+        let short = Arguments::parse_from(["chaos", "--short"]).runs();
+        assert_eq!(short.len(), SHORT_SEEDS.len());
         for wrong in ["0", "-1", "601", "NaN", "x"] {
             let arguments = ["chaos", &format!("--minutes={wrong}")];
             assert!(Arguments::try_parse_from(arguments).is_err(), "{wrong}");

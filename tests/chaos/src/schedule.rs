@@ -209,6 +209,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::arguments::{SHORT, SHORT_SEEDS};
 
     const LENGTH: Duration = Duration::from_secs(300);
 
@@ -226,15 +227,36 @@ mod tests {
         }
     }
 
+    /// By kinds of places and of faults.
+    fn kinds(lanes: &[Lane]) -> HashSet<(String, &'static str)> {
+        let of_lane = |lane: &Lane| {
+            let place = lane.place.to_string();
+            let kinds = lane.faults.iter().map(|planned| planned.fault.kind());
+            kinds.map(|kind| (place.clone(), kind)).collect::<Vec<_>>()
+        };
+        lanes.iter().flat_map(of_lane).collect()
+    }
+
+    #[test]
+    fn the_short_runs_have_every_kind_of_fault() {
+        let short: HashSet<_> = SHORT_SEEDS
+            .iter()
+            .flat_map(|seed| kinds(&schedule(*seed, SHORT)))
+            .collect();
+        let all = kinds(&schedule(7, 10 * LENGTH));
+        let missing: Vec<_> = all.difference(&short).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
     #[test]
     fn every_place_fails_in_each_of_its_ways_within_the_run() {
         for lane in schedule(7, LENGTH) {
             let mut rng = Rng::with_seed(0);
-            let kinds = |faults: Vec<Fault>| -> HashSet<_> {
-                faults.into_iter().map(std::mem::discriminant).collect()
+            let ways = |faults: Vec<Fault>| -> HashSet<_> {
+                faults.iter().map(std::mem::discriminant).collect()
             };
-            let deck = kinds(lane.place.deck(&mut rng));
-            let planned = kinds(lane.faults.iter().map(|planned| planned.fault).collect());
+            let deck = ways(lane.place.deck(&mut rng));
+            let planned = ways(lane.faults.iter().map(|planned| planned.fault).collect());
             assert_eq!(planned, deck, "{}", lane.place);
             let mut end = Duration::ZERO;
             for planned in lane.faults {

@@ -15,6 +15,8 @@ const MAX_SHOWN: usize = 40;
 pub(crate) struct Report {
     seed: u64,
     length: Duration,
+    /// From the end of all faults to the end of the last who read on.
+    settling: Duration,
     faults: BTreeMap<(String, &'static str), u64>,
     adds: Adds,
     tails: Tails,
@@ -49,11 +51,13 @@ impl Report {
     pub(crate) fn new(
         options: &Options,
         faults: BTreeMap<(String, &'static str), u64>,
+        settling: Duration,
         history: &History,
     ) -> Self {
         Self {
             seed: options.seed,
             length: options.length,
+            settling,
             faults,
             adds: Adds::count(history),
             tails: Tails::count(history),
@@ -142,7 +146,11 @@ impl fmt::Display for Report {
             place = at;
         }
         let all: u64 = self.faults.values().sum();
-        writeln!(f, "\n  faults             {all}")?;
+        let settling = self.settling.as_secs_f64();
+        writeln!(
+            f,
+            "\n  faults             {all}, and {settling:.1} s until all had settled"
+        )?;
         let Adds {
             acknowledged,
             unknown,

@@ -1,17 +1,19 @@
 //! One run: all who take part, all faults, and the end.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use fastrand::Rng;
 use streamgate_test_support::RedisVersion;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::actors::{consumer, tail, writer};
 use crate::faults::{self, Subject};
-use crate::journal::{ConsumerJournal, History, TailJournal, WriterJournal};
+use crate::journal::{ConsumerJournal, History, Id, TailJournal, WriterJournal};
 use crate::ledger::Ledger;
 use crate::report::Report;
 use crate::schedule::{Place, schedule};
@@ -21,7 +23,7 @@ use crate::world::{Processes, World, blocking};
 /// Stream and adds at once of each writer.
 const WRITERS: [(usize, u32); 6] = [(0, 1), (0, 4), (1, 1), (1, 8), (2, 4), (2, 8)];
 
-/// The stream of each tail, and whether it is slow.
+/// The stream of each tail, and whether it is moody.
 const TAILS: [(usize, bool); 5] = [(0, false), (0, true), (1, false), (2, false), (2, true)];
 
 /// The stream of each who reads by calls.
@@ -37,8 +39,10 @@ const QUIET: Duration = Duration::from_millis(1_500);
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Longest time for readers to read on to the end, and for the group to be given all.
-const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
+/// Longest time for readers to read on to the end, and for the group to be given all. Redis's silence
+/// is borne for 5 s, a client's for two heartbeats; what takes much longer does not happen by
+/// itself.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a run is to be.
 pub(crate) struct Options {
@@ -59,22 +63,43 @@ struct Cast {
 ///
 /// # Errors
 ///
-/// Something that is part of the test itself does not work.
+/// Something that is part of the test itself does not work, or a proxy does not end in order.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
-    let (world, Processes { redis, proxies }) =
-        World::start(options.redis, options.verbose).await?;
-    let mut ledger = Ledger::open(world.redis_url()).await?;
-    ledger.create_groups().await?;
+    let (world, processes) = World::start(options.redis, options.verbose).await?;
+    Ledger::open(world.redis_url())
+        .await?
+        .create_groups()
+        .await?;
     let (phase, watched) = watch::channel(Phase::Running);
     let stage = Stage {
         phase: watched,
         begun: world.begun(),
     };
-    let mut cast = cast(&world, &stage, options.seed).await?;
+    let cast = cast(&world, &stage, options.seed).await?;
+    let subjects = fail(&world, processes, options).await?;
+    world.heal();
+    let healed = Instant::now();
+    // Only now: Redis was killed meanwhile, and each connection to it.
+    let mut ledger = Ledger::open(world.redis_url()).await?;
+    let history = settle(cast, &phase, &mut ledger).await?;
+    let settling = healed.elapsed();
+    for subject in subjects {
+        if let Subject::Proxy(proxy) = subject {
+            let status = blocking(|| proxy.terminate()).await?;
+            ensure!(status.success(), "a proxy ended by SIGTERM with {status}");
+        }
+    }
+    Ok(Report::new(options, world.tally(), settling, &history))
+}
 
-    let [first, second] = proxies;
-    let mut proxies = [first, second].map(Some);
-    let mut redis = Some(redis);
+/// Lets everything fail for as long as the run is to be, and gives back what is well again.
+async fn fail(
+    world: &Arc<World>,
+    processes: Processes,
+    options: &Options,
+) -> anyhow::Result<Vec<Subject>> {
+    let Processes { redis, proxies } = processes;
+    let (mut redis, mut proxies) = (Some(redis), proxies.map(Some));
     let mut lanes = JoinSet::new();
     for lane in schedule(options.seed, options.length) {
         let subject = match lane.place {
@@ -83,67 +108,69 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
             Place::Redis => redis.take().map(Subject::Redis),
         };
         let subject = subject.context("a process fails at one place")?;
-        lanes.spawn(faults::run(world.clone(), lane, subject));
+        lanes.spawn(faults::run(Arc::clone(world), lane, subject));
     }
-    tokio::time::sleep_until(world.begun() + options.length).await;
+    sleep_until(world.begun() + options.length).await;
     let mut subjects = Vec::new();
     while let Some(lane) = lanes.join_next().await {
         subjects.push(lane??);
     }
-    world.heal();
+    Ok(subjects)
+}
 
+/// Lets everybody come to an end now that all is well, and gathers what they wrote down.
+async fn settle(
+    cast: Cast,
+    phase: &watch::Sender<Phase>,
+    ledger: &mut Ledger,
+) -> anyhow::Result<History> {
     phase.send_replace(Phase::Finishing);
-    let mut history = History {
-        writers: std::mem::take(&mut cast.writers).join_all().await,
-        ..History::default()
-    };
-    // The server was killed meanwhile, and with it the first connection.
-    ledger = Ledger::open(world.redis_url()).await?;
+    let writers = cast.writers.join_all().await;
     let last_ids = settled(async || Ok(ledger.last_ids().await?)).await?;
     phase.send_replace(Phase::Settling(last_ids.clone()));
-    let over = async {
+    let tails = async {
+        let mut tails = pin!(cast.tails.join_all());
         // What they miss by then, the checker will name.
-        let groups = async {
-            let given = |groups: &[(_, usize)]| {
-                let with_group = (0..).zip(&STREAMS).filter(|(_, stream)| stream.has_group);
-                with_group
-                    .zip(groups)
-                    .all(|((place, _), (id, _)): ((usize, _), _)| *id >= last_ids[place])
-            };
-            while !given(&settled(async || Ok(ledger.groups().await?)).await?) {
-                sleep(LOOK).await;
-            }
-            anyhow::Ok(())
-        };
-        let tails = std::mem::take(&mut cast.tails).join_all();
-        let (tails, groups) = tokio::join!(tails, tokio::time::timeout(SETTLE_PATIENCE, groups));
-        if let Ok(groups) = groups {
-            groups?;
-        }
-        anyhow::Ok(tails)
-    };
-    let give_up = async {
-        sleep(SETTLE_PATIENCE).await;
-        phase.send_replace(Phase::Over);
-        std::future::pending().await
-    };
-    history.tails = tokio::select! {
-        tails = over => tails?,
-        () = give_up => bail!("what is pending for ever is never over"),
-    };
-    phase.send_replace(Phase::Over);
-    history.consumers = cast.consumers.join_all().await;
-    history.streams = ledger.contents().await?;
-    let tally = world.tally();
-    for subject in subjects {
-        if let Subject::Proxy(proxy) = subject {
-            let status = blocking(|| proxy.terminate()).await?;
-            if !status.success() {
-                bail!("a proxy ended by SIGTERM with {status}");
+        tokio::select! {
+            tails = &mut tails => tails,
+            () = sleep(SETTLE_PATIENCE) => {
+                phase.send_replace(Phase::Over);
+                tails.await
             }
         }
+    };
+    let (tails, given) = tokio::join!(
+        tails,
+        timeout(SETTLE_PATIENCE, all_given(ledger, &last_ids))
+    );
+    if let Ok(given) = given {
+        given?;
     }
-    Ok(Report::new(options, tally, &history))
+    phase.send_replace(Phase::Over);
+    Ok(History {
+        writers,
+        tails,
+        consumers: cast.consumers.join_all().await,
+        streams: ledger.contents().await?,
+    })
+}
+
+/// Ready when the groups were given all, and do not change any more.
+async fn all_given(ledger: &mut Ledger, last_ids: &[Id]) -> anyhow::Result<()> {
+    let with_group: Vec<Id> = STREAMS
+        .iter()
+        .zip(last_ids)
+        .filter(|(stream, _)| stream.has_group)
+        .map(|(_, last)| *last)
+        .collect();
+    loop {
+        let groups = settled(async || Ok(ledger.groups().await?)).await?;
+        let given = groups.iter().map(|(given, _)| *given);
+        if given.zip(&with_group).all(|(given, last)| given >= *last) {
+            return Ok(());
+        }
+        sleep(LOOK).await;
+    }
 }
 
 /// Starts everybody.
@@ -161,14 +188,14 @@ async fn cast(world: &World, stage: &Stage, seed: u64) -> anyhow::Result<Cast> {
         let writer = writer::run(client().await?, stage.clone(), what, rng.fork());
         cast.writers.spawn(writer);
     }
-    for (number, &(stream, slow)) in TAILS.iter().enumerate() {
+    for (number, &(stream, moody)) in TAILS.iter().enumerate() {
         let journal = TailJournal {
             name: format!("tail {number}"),
             stream,
             ..TailJournal::default()
         };
-        let slow = slow.then(|| rng.fork());
-        let tail = tail::follow(client().await?, stage.clone(), journal, slow);
+        let moody = moody.then(|| rng.fork());
+        let tail = tail::follow(client().await?, stage.clone(), journal, moody);
         cast.tails.spawn(tail);
     }
     for (number, &stream) in READERS.iter().enumerate() {

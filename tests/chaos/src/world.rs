@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use streamgate_client::Client;
-use streamgate_test_support::relay::Cut;
 use streamgate_test_support::{Proxy, RedisServer, RedisVersion, Relay};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
@@ -175,14 +174,11 @@ impl World {
         tally.clone()
     }
 
-    /// All relays pass on what comes, also what they held. Whoever was held up for long enough has
-    /// given up, so those are cut who would come back by themselves only late.
+    /// All relays pass on what comes, also what they held. No connection is cut: a subscription
+    /// that gives nothing any more must not be saved by its end.
     pub(crate) fn heal(&self) {
         for relay in self.fronts.iter().chain(&self.backs) {
             relay.heal();
-        }
-        for front in &self.fronts {
-            front.cut(Cut::Close);
         }
     }
 

@@ -18,6 +18,10 @@ const BLOCK_MS: usize = 700;
 /// One batch of so many is left pending on purpose.
 const LEFT: u32 = 50;
 
+/// After one batch of so many a consumer leaves, and comes back. What is on its way to it stays
+/// pending.
+const ANEW: u32 = 200;
+
 pub(crate) async fn consume(
     client: Client,
     mut stage: Stage,
@@ -35,7 +39,12 @@ pub(crate) async fn consume(
                 () = stage.over() => return journal,
             };
             match batch {
-                Some(Ok(batch)) => take(&client, &mut journal, &batch, &mut rng).await,
+                Some(Ok(batch)) => {
+                    take(&client, &mut journal, &batch, &mut rng).await;
+                    if rng.u32(0..ANEW) == 0 {
+                        break;
+                    }
+                }
                 Some(Err(error)) => {
                     journal.given.push(Given::Ended(code_of(&error)));
                     break;

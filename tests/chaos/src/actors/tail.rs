@@ -5,6 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use futures_util::StreamExt;
 use streamgate_client::{Client, SubscribingBackend, TailFrom, TailItem};
+use tokio::time::{sleep, timeout};
 
 use crate::journal::{Id, Seen, TailJournal};
 use crate::stage::{CALL_PATIENCE, PAUSE, STREAMS, Stage, code_of, entry, id_of};
@@ -15,16 +16,19 @@ const BLOCK_MS: usize = 700;
 /// Entries that a read gives at most.
 const COUNT: usize = 100;
 
-/// Longest rest in milliseconds of a tail that is slow. Its stream's writers trim away what it has
+/// Longest rest in milliseconds of a tail that is moody. Its stream's writers trim away what it has
 /// not read by then.
 const MAX_REST_MS: u64 = 4_000;
 
-/// Follows a stream; a slow one rests now and then.
+/// Of so many items, one makes a tail that is moody rest, and one makes it begin anew.
+const MOODS: u8 = 32;
+
+/// Follows a stream. One that is moody rests now and then, or begins anew where it stands.
 pub(crate) async fn follow(
     client: Client,
     mut stage: Stage,
     mut journal: TailJournal,
-    mut slow: Option<Rng>,
+    mut moody: Option<Rng>,
 ) -> TailJournal {
     let stream = journal.stream;
     let mut position: Option<Id> = None;
@@ -60,13 +64,15 @@ pub(crate) async fn follow(
                     break;
                 }
             }
-            if let Some(rng) = slow.as_mut().filter(|_| stage.is_running())
-                && rng.u8(0..16) == 0
-            {
-                tokio::time::sleep(Duration::from_millis(rng.u64(0..MAX_REST_MS))).await;
+            if let Some(rng) = moody.as_mut().filter(|_| stage.is_running()) {
+                match rng.u8(0..MOODS) {
+                    0 => sleep(Duration::from_millis(rng.u64(0..MAX_REST_MS))).await,
+                    1 => break,
+                    _ => {}
+                }
             }
         }
-        tokio::time::sleep(PAUSE).await;
+        sleep(PAUSE).await;
     }
 }
 
@@ -77,7 +83,7 @@ pub(crate) async fn read(client: Client, stage: Stage, mut journal: TailJournal)
     journal.seen.push(Seen::Opened(id_of(&position)));
     while !stage.has_read_all(stream, id_of(&position)) {
         let read = client.read_batch(STREAMS[stream].name, &position, COUNT, Some(BLOCK_MS));
-        let Ok(batch) = tokio::time::timeout(CALL_PATIENCE, read).await else {
+        let Ok(batch) = timeout(CALL_PATIENCE, read).await else {
             // No code of the table, so that the checker objects.
             journal.seen.push(Seen::Ended("HUNG".to_owned()));
             continue;
@@ -93,7 +99,7 @@ pub(crate) async fn read(client: Client, stage: Stage, mut journal: TailJournal)
             Err(error) => {
                 journal.seen.push(Seen::Ended(code_of(&error)));
                 journal.seen.push(Seen::Opened(id_of(&position)));
-                tokio::time::sleep(PAUSE).await;
+                sleep(PAUSE).await;
             }
         }
     }

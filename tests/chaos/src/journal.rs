@@ -53,6 +53,8 @@ pub(crate) enum Seen {
     /// It begins, or goes on, behind this id.
     Opened(Id),
     Entry(Id, Text),
+    /// It wants nothing up to here: it went on from what was the end.
+    Skipped(Id),
     Gap {
         after: Id,
         first: Option<Id>,
@@ -118,6 +120,17 @@ pub(crate) struct History {
 }
 
 impl Id {
+    /// The id right before it.
+    pub(crate) fn before(self) -> Self {
+        match self.seq.checked_sub(1) {
+            Some(seq) => Self { seq, ..self },
+            None => Self {
+                ms: self.ms.saturating_sub(1),
+                seq: u64::MAX,
+            },
+        }
+    }
+
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (ms, seq) = text.split_once('-').unwrap_or((text, "0"));
         Some(Self {
@@ -134,8 +147,19 @@ impl fmt::Display for Id {
 }
 
 impl Text {
+    /// What an entry holds: this, and padding.
+    pub(crate) fn padded(self, padding: usize) -> String {
+        format!("{self}:{padding}:{}", "x".repeat(padding))
+    }
+
+    /// Reads what [`padded`](Self::padded) makes; nothing, if a byte is missing.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (writer, number) = text.split_once('-')?;
+        let mut parts = text.splitn(3, ':');
+        let (writer, number) = parts.next()?.split_once('-')?;
+        let (padding, rest): (usize, _) = (parts.next()?.parse().ok()?, parts.next()?);
+        if rest.len() != padding || rest.bytes().any(|byte| byte != b'x') {
+            return None;
+        }
         Some(Self {
             writer: writer.parse().ok()?,
             number: number.parse().ok()?,
@@ -146,5 +170,36 @@ impl Text {
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.writer, self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_read_only_if_it_is_whole() {
+        let text = Text {
+            writer: 3,
+            number: 17,
+        };
+        for padding in [0, 1, 1000] {
+            let padded = text.padded(padding);
+            assert_eq!(Text::parse(&padded), Some(text));
+            assert_eq!(Text::parse(&padded[..padded.len() - 1]), None);
+            assert_eq!(Text::parse(&format!("{padded}x")), None);
+        }
+        for wrong in ["", "3-17", "3-17:1", "3-17:1:y", "3:0:", "a-1:0:"] {
+            assert_eq!(Text::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ids_are_in_order() {
+        let ids = ["0-0", "0-1", "1", "1-1", "10-0"].map(|id| Id::parse(id).unwrap());
+        assert!(ids.is_sorted());
+        assert!(ids[2].before() < ids[2] && ids[2].before() > ids[1]);
+        assert_eq!(ids[3].before(), ids[2]);
+        assert_eq!(Id::parse("$"), None);
     }
 }

@@ -99,7 +99,7 @@ impl Tails {
                 Seen::Entry(..) => counts.entries += 1,
                 Seen::Gap { .. } => counts.gaps += 1,
                 Seen::Ended(_) => counts.resumed += 1,
-                Seen::Opened(_) => {}
+                Seen::Opened(_) | Seen::Skipped(_) => {}
             }
         }
         counts

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::actors::writer::Habits;
 use crate::actors::{consumer, tail, writer};
 use crate::faults::{self, Subject};
 use crate::journal::{ConsumerJournal, History, Id, TailJournal, WriterJournal};
@@ -20,14 +21,21 @@ use crate::schedule::{Place, schedule};
 use crate::stage::{Phase, STREAMS, Stage};
 use crate::world::{Processes, World, blocking};
 
-/// Stream and adds at once of each writer.
-const WRITERS: [(usize, u32); 6] = [(0, 1), (0, 4), (1, 1), (1, 8), (2, 4), (2, 8)];
+/// Stream and adds at once of each writer, and whether it pads.
+const WRITERS: [(usize, u32, bool); 6] = [
+    (0, 1, false),
+    (0, 4, false),
+    (1, 1, true),
+    (1, 8, false),
+    (2, 4, true),
+    (2, 8, false),
+];
 
 /// The stream of each tail, and whether it is moody.
 const TAILS: [(usize, bool); 5] = [(0, false), (0, true), (1, false), (2, false), (2, true)];
 
-/// The stream of each who reads by calls.
-const READERS: [usize; 2] = [0, 1];
+/// The stream of each who reads by calls, and whether it is moody.
+const READERS: [(usize, bool); 3] = [(0, false), (0, true), (1, false)];
 
 /// Consumers of the group that subscribe, and those that read by calls.
 const CONSUMERS: (usize, usize) = (3, 2);
@@ -183,9 +191,14 @@ async fn cast(world: &World, stage: &Stage, seed: u64) -> anyhow::Result<Cast> {
     let mut rng = Rng::with_seed(seed);
     let mut fronts = [0, 1].into_iter().cycle();
     let mut client = || world.client(fronts.next().unwrap_or(0));
-    for (number, &(stream, depth)) in (0..).zip(&WRITERS) {
-        let what = (number, stream, depth);
-        let writer = writer::run(client().await?, stage.clone(), what, rng.fork());
+    for (writer, &(stream, depth, pads)) in (0..).zip(&WRITERS) {
+        let habits = Habits {
+            writer,
+            stream,
+            depth,
+            pads,
+        };
+        let writer = writer::run(client().await?, stage.clone(), habits, rng.fork());
         cast.writers.spawn(writer);
     }
     for (number, &(stream, moody)) in TAILS.iter().enumerate() {
@@ -198,13 +211,14 @@ async fn cast(world: &World, stage: &Stage, seed: u64) -> anyhow::Result<Cast> {
         let tail = tail::follow(client().await?, stage.clone(), journal, moody);
         cast.tails.spawn(tail);
     }
-    for (number, &stream) in READERS.iter().enumerate() {
+    for (number, &(stream, moody)) in READERS.iter().enumerate() {
         let journal = TailJournal {
             name: format!("reader {number}"),
             stream,
             ..TailJournal::default()
         };
-        let reader = tail::read(client().await?, stage.clone(), journal);
+        let moody = moody.then(|| rng.fork());
+        let reader = tail::read(client().await?, stage.clone(), journal, moody);
         cast.tails.spawn(reader);
     }
     for number in 0..CONSUMERS.0 + CONSUMERS.1 {

@@ -20,10 +20,11 @@ const COUNT: usize = 100;
 /// not read by then.
 const MAX_REST_MS: u64 = 4_000;
 
-/// Of so many items, one makes a tail that is moody rest, and one makes it begin anew.
+/// Of so many items, one each makes a tail that is moody rest, begin anew where it stands, and begin
+/// anew at the end.
 const MOODS: u8 = 32;
 
-/// Follows a stream. One that is moody rests now and then, or begins anew where it stands.
+/// Follows a stream. One that is moody rests now and then, or begins anew.
 pub(crate) async fn follow(
     client: Client,
     mut stage: Stage,
@@ -32,8 +33,10 @@ pub(crate) async fn follow(
 ) -> TailJournal {
     let stream = journal.stream;
     let mut position: Option<Id> = None;
+    let mut from_end = false;
     loop {
         let from = match position {
+            _ if from_end => TailFrom::Now,
             Some(position) => TailFrom::After(position.to_string()),
             None => TailFrom::Beginning,
         };
@@ -54,7 +57,12 @@ pub(crate) async fn follow(
                 },
             };
             match item {
-                Some(Ok(item)) => position = Some(see(&mut journal, item)),
+                Some(Ok(item)) => {
+                    if std::mem::take(&mut from_end) {
+                        journal.seen.push(Seen::Skipped(begins_behind(&item)));
+                    }
+                    position = Some(see(&mut journal, item));
+                }
                 Some(Err(error)) => {
                     journal.seen.push(Seen::Ended(code_of(&error)));
                     break;
@@ -68,6 +76,10 @@ pub(crate) async fn follow(
                 match rng.u8(0..MOODS) {
                     0 => sleep(Duration::from_millis(rng.u64(0..MAX_REST_MS))).await,
                     1 => break,
+                    2 => {
+                        from_end = true;
+                        break;
+                    }
                     _ => {}
                 }
             }
@@ -76,13 +88,21 @@ pub(crate) async fn follow(
     }
 }
 
-/// Reads a stream by calls.
-pub(crate) async fn read(client: Client, stage: Stage, mut journal: TailJournal) -> TailJournal {
+/// Reads a stream by calls. One that is moody goes on from the end now and then.
+pub(crate) async fn read(
+    client: Client,
+    stage: Stage,
+    mut journal: TailJournal,
+    mut moody: Option<Rng>,
+) -> TailJournal {
     let stream = journal.stream;
     let mut position = "0-0".to_owned();
     journal.seen.push(Seen::Opened(id_of(&position)));
     while !stage.has_read_all(stream, id_of(&position)) {
-        let read = client.read_batch(STREAMS[stream].name, &position, COUNT, Some(BLOCK_MS));
+        let is_moody = moody.as_mut().is_some_and(|rng| rng.u8(0..MOODS) == 0);
+        let from_end = is_moody && stage.is_running();
+        let from = if from_end { "$" } else { &position };
+        let read = client.read_batch(STREAMS[stream].name, from, COUNT, Some(BLOCK_MS));
         let Ok(batch) = timeout(CALL_PATIENCE, read).await else {
             // No code of the table, so that the checker objects.
             journal.seen.push(Seen::Ended("HUNG".to_owned()));
@@ -90,6 +110,11 @@ pub(crate) async fn read(client: Client, stage: Stage, mut journal: TailJournal)
         };
         match batch {
             Ok(batch) => {
+                if from_end {
+                    let first = batch.entries.first().map(|(id, _)| id_of(id).before());
+                    let behind = first.unwrap_or_else(|| id_of(&batch.last_id));
+                    journal.seen.push(Seen::Skipped(behind));
+                }
                 let entries = batch.entries.iter().map(entry);
                 journal
                     .seen
@@ -104,6 +129,17 @@ pub(crate) async fn read(client: Client, stage: Stage, mut journal: TailJournal)
         }
     }
     journal
+}
+
+/// Where a tail from the end stood before its first item.
+fn begins_behind(item: &TailItem) -> Id {
+    match item {
+        TailItem::Entries { entries, position } => match entries.first() {
+            Some((id, _)) => id_of(id).before(),
+            None => id_of(position),
+        },
+        TailItem::Gap(gap) => id_of(&gap.after),
+    }
 }
 
 /// Writes down an item, and returns where to go on.

@@ -14,14 +14,37 @@ use crate::stage::{FIELD, PAUSE, STREAMS, Stage, outcome};
 /// million entries, which its checker holds in memory.
 const MAX_PAUSE_MS: u64 = 30;
 
+/// Bytes of padding of a large entry, at most: as many as take several packets, and no relay passes
+/// on at once.
+const MAX_PADDING: usize = 30_000;
+
+/// One call of so many of the writer that pads adds large entries. Redis holds all of them.
+const LARGE: u32 = 16;
+
 /// How long a writer tries to get something through when all is well again.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Writes until the run ends, up to `depth` adds at once, and then until one is acknowledged.
+/// What a writer is like.
+#[derive(Clone, Copy)]
+pub(crate) struct Habits {
+    pub(crate) writer: u32,
+    pub(crate) stream: usize,
+    /// Adds at once, at most.
+    pub(crate) depth: u32,
+    /// Some of its entries are large.
+    pub(crate) pads: bool,
+}
+
+/// Writes until the run ends, and then until one add is acknowledged.
 pub(crate) async fn run(
     client: Client,
     stage: Stage,
-    (writer, stream, depth): (u32, usize, u32),
+    Habits {
+        writer,
+        stream,
+        depth,
+        pads,
+    }: Habits,
     mut rng: Rng,
 ) -> WriterJournal {
     let mut journal = WriterJournal {
@@ -30,7 +53,12 @@ pub(crate) async fn run(
         adds: Vec::new(),
     };
     while stage.is_running() {
-        let adds = add(&client, &stage, &journal, rng.u32(1..=depth)).await;
+        let padding = if pads && rng.u32(0..LARGE) == 0 {
+            rng.usize(0..MAX_PADDING)
+        } else {
+            0
+        };
+        let adds = add(&client, &stage, &journal, rng.u32(1..=depth), padding).await;
         let failed = adds
             .iter()
             .any(|add| !matches!(add.outcome, Outcome::Done(_)));
@@ -40,7 +68,7 @@ pub(crate) async fn run(
     }
     let end = Instant::now() + PATIENCE;
     loop {
-        let adds = add(&client, &stage, &journal, 1).await;
+        let adds = add(&client, &stage, &journal, 1, 0).await;
         journal.adds.extend(adds);
         let last = journal.adds.last().map(|add| &add.outcome);
         if matches!(last, Some(Outcome::Done(_))) || Instant::now() >= end {
@@ -51,7 +79,13 @@ pub(crate) async fn run(
 }
 
 /// The next so many adds at once, which are sent in the order of their numbers.
-async fn add(client: &Client, stage: &Stage, journal: &WriterJournal, count: u32) -> Vec<Add> {
+async fn add(
+    client: &Client,
+    stage: &Stage,
+    journal: &WriterJournal,
+    count: u32,
+    padding: usize,
+) -> Vec<Add> {
     let stream = &STREAMS[journal.stream];
     let first = journal.adds.last().map_or(0, |add| add.number + 1);
     let add = async |number| {
@@ -59,7 +93,7 @@ async fn add(client: &Client, stage: &Stage, journal: &WriterJournal, count: u32
             writer: journal.writer,
             number,
         };
-        let fields = vec![(FIELD.to_owned(), text.to_string())];
+        let fields = vec![(FIELD.to_owned(), text.padded(padding))];
         let began = stage.now();
         let outcome = outcome(client.stream_add(stream.name, fields, stream.maxlen)).await;
         let outcome = match outcome {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::{Broken, Known, Objections};
 use crate::journal::{History, Id, Seen, TailJournal, Text};
 
-/// Ids that a tail was told it cannot be given.
+/// Ids that a tail was told it cannot be given, or that it did not want.
 struct Gap {
     after: Id,
     first: Option<Id>,
@@ -51,6 +51,14 @@ pub(super) fn tail(
                     objections.add(Broken::Doubled, what);
                 }
                 is_true(&who, (id, text), journal.stream, known, objections);
+            }
+            &Seen::Skipped(to) => {
+                gaps.push(Gap {
+                    after: last,
+                    first: None,
+                    position: to,
+                });
+                last = last.max(to);
             }
             Seen::Gap { recreated, .. } if *recreated || !stream.is_trimmed => {
                 let what = format!("{who} was told of a gap behind {last}, and there is none");

@@ -325,6 +325,25 @@ fn a_tail_that_is_told_of_a_gap_where_there_is_none() {
     });
 }
 
+/// Who goes on from what was the end must be given all behind that, and nothing before it.
+#[test]
+fn a_tail_that_skips() {
+    let mut history = sound();
+    // Instead of the entry at 3-0.
+    history.tails[0].seen[5] = Seen::Skipped(id(3));
+    assert_eq!(check(&history), []);
+    history.tails[0].seen[5] = Seen::Skipped(id(2));
+    let objections = check(&history);
+    assert_eq!(objections.len(), 1, "{objections:?}");
+    assert_eq!(objections[0].broken, Broken::Lost);
+    assert!(objections[0].what.contains("0-1, 3-0"), "{objections:?}");
+    history.tails[0].seen[5] = Seen::Skipped(id(4));
+    let objections = check(&history);
+    assert_eq!(objections.len(), 1, "{objections:?}");
+    assert_eq!(objections[0].broken, Broken::Disordered);
+    assert!(objections[0].what.contains("0-2, 4-0"), "{objections:?}");
+}
+
 #[test]
 fn a_tail_that_goes_back_or_is_stopped() {
     objects(Broken::Untrue, &["tail 0", "1-0", "2-0"], |history| {

@@ -6,6 +6,7 @@ use clap::Parser;
 use streamgate_test_support::RedisVersion;
 
 use crate::run::Options;
+use crate::schedule::Pace;
 
 /// Lets everything fail at random, and checks that nothing was lost and nothing doubled
 #[derive(Debug, Parser)]
@@ -15,15 +16,19 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = minutes)]
     minutes: f64,
 
-    /// Seed of the schedule, which is the same for the same seed; a random one by default. May be
-    /// given more than once, for a run each
+    /// Seed of the schedule, which is the same for the same seed and options; a random one by
+    /// default. May be given more than once, for a run each
     #[arg(long, value_name = "S")]
     seed: Vec<u64>,
 
     /// The runs that are part of `cargo xtask test`: two short ones in which each kind of fault
     /// comes
-    #[arg(long, conflicts_with_all = ["minutes", "seed"])]
+    #[arg(long, conflicts_with_all = ["minutes", "seed", "storm"])]
     short: bool,
+
+    /// Faults come eight times as often, and are as much shorter
+    #[arg(long)]
+    storm: bool,
 
     /// Use Redis 8.2 (`cargo xtask setup` fetches it) rather than 7.0
     #[arg(long)]
@@ -56,6 +61,7 @@ impl Arguments {
         let run = |seed| Options {
             seed,
             length,
+            pace: if self.storm { Pace::Storm } else { Pace::Usual },
             redis: if self.redis_8 {
                 RedisVersion::V8_2
             } else {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::checker::{Broken, Objection, check};
 use crate::journal::{Given, History, Outcome, Seen};
 use crate::run::Options;
+use crate::schedule::Pace;
 
 /// Objections that are shown; more of the same tell nothing new.
 const MAX_SHOWN: usize = 40;
@@ -15,6 +16,7 @@ const MAX_SHOWN: usize = 40;
 pub(crate) struct Report {
     seed: u64,
     length: Duration,
+    pace: Pace,
     /// From the end of all faults to the end of the last who read on.
     settling: Duration,
     faults: BTreeMap<(String, &'static str), u64>,
@@ -57,6 +59,7 @@ impl Report {
         Self {
             seed: options.seed,
             length: options.length,
+            pace: options.pace,
             settling,
             faults,
             adds: Adds::count(history),
@@ -134,7 +137,11 @@ impl Group {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.length.as_secs_f64();
-        writeln!(f, "seed {}, {seconds:.0} s of faults", self.seed)?;
+        let pace = match self.pace {
+            Pace::Usual => "",
+            Pace::Storm => ", a storm",
+        };
+        writeln!(f, "seed {}, {seconds:.0} s of faults{pace}", self.seed)?;
         let mut place = "";
         for ((at, kind), count) in &self.faults {
             if at == place {

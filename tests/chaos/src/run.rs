@@ -17,7 +17,7 @@ use crate::faults::{self, Subject};
 use crate::journal::{ConsumerJournal, History, Id, TailJournal, WriterJournal};
 use crate::ledger::Ledger;
 use crate::report::Report;
-use crate::schedule::{Place, schedule};
+use crate::schedule::{Pace, Place, schedule};
 use crate::stage::{Phase, STREAMS, Stage};
 use crate::world::{Processes, World, blocking};
 
@@ -56,6 +56,7 @@ const SETTLE_PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Options {
     pub(crate) seed: u64,
     pub(crate) length: Duration,
+    pub(crate) pace: Pace,
     pub(crate) redis: RedisVersion,
     pub(crate) verbose: bool,
 }
@@ -109,7 +110,7 @@ async fn fail(
     let Processes { redis, proxies } = processes;
     let (mut redis, mut proxies) = (Some(redis), proxies.map(Some));
     let mut lanes = JoinSet::new();
-    for lane in schedule(options.seed, options.length) {
+    for lane in schedule(options.seed, options.pace, options.length) {
         let subject = match lane.place {
             Place::Front(_) | Place::Back(_) => Some(Subject::Relay),
             Place::Proxy(place) => proxies[place].take().map(Subject::Proxy),

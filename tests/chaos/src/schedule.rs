@@ -147,23 +147,42 @@ impl fmt::Display for Place {
     }
 }
 
-/// The faults of all places, for a run of this length. The same seed gives the same; none lasts
-/// beyond the end.
-pub(crate) fn schedule(seed: u64, length: Duration) -> Vec<Lane> {
+/// How close together faults come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Most calls succeed in between.
+    Usual,
+    /// Little does, and everything is under way again and again when the next one comes.
+    Storm,
+}
+
+impl Pace {
+    /// Through how much all times are divided.
+    fn haste(self) -> u64 {
+        match self {
+            Self::Usual => 1,
+            Self::Storm => 8,
+        }
+    }
+}
+
+/// The faults of all places, for a run of this length. The same seed and pace give the same; none
+/// lasts beyond the end.
+pub(crate) fn schedule(seed: u64, pace: Pace, length: Duration) -> Vec<Lane> {
     let mut seeds = Rng::with_seed(seed);
     let lane = |place: Place| Lane {
         place,
-        faults: lane(place, &mut Rng::with_seed(seeds.u64(..)), length),
+        faults: lane(place, pace, &mut Rng::with_seed(seeds.u64(..)), length),
     };
     Place::ALL.map(lane).into()
 }
 
-fn lane(place: Place, rng: &mut Rng, length: Duration) -> Vec<Planned> {
+fn lane(place: Place, pace: Pace, rng: &mut Rng, length: Duration) -> Vec<Planned> {
     let (least, most) = place.calm();
     let (mut faults, mut deck) = (Vec::new(), Vec::new());
     let mut at = Duration::ZERO;
     loop {
-        at += Duration::from_millis(rng.u64(least..most));
+        at += Duration::from_millis(rng.u64(least..most) / pace.haste());
         // Every kind has its turn before one comes again.
         if deck.is_empty() {
             deck = place.deck(rng);
@@ -171,7 +190,7 @@ fn lane(place: Place, rng: &mut Rng, length: Duration) -> Vec<Planned> {
         let Some(fault) = deck.pop() else {
             return faults;
         };
-        let lasts = lasts(rng);
+        let lasts = Duration::from_millis(lasts_ms(rng) / pace.haste());
         if at + lasts >= length {
             return faults;
         }
@@ -180,15 +199,14 @@ fn lane(place: Place, rng: &mut Rng, length: Duration) -> Vec<Planned> {
     }
 }
 
-/// Mostly short, so that nobody notices before it is over; now and then longer than Redis's silence
+/// How long a fault lasts: mostly short, so that nobody notices before it is over; now and then longer than Redis's silence
 /// is borne (5 s), and than heartbeats are.
-fn lasts(rng: &mut Rng) -> Duration {
-    let ms = match rng.u8(0..8) {
+fn lasts_ms(rng: &mut Rng) -> u64 {
+    match rng.u8(0..8) {
         0 => rng.u64(5_500..7_000),
         1..3 => rng.u64(1_000..3_000),
         _ => rng.u64(50..800),
-    };
-    Duration::from_millis(ms)
+    }
 }
 
 fn way(rng: &mut Rng) -> Way {
@@ -215,13 +233,27 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_schedule() {
-        assert_eq!(schedule(7, LENGTH), schedule(7, LENGTH));
-        assert_ne!(schedule(7, LENGTH), schedule(8, LENGTH));
+        assert_eq!(
+            schedule(7, Pace::Usual, LENGTH),
+            schedule(7, Pace::Usual, LENGTH)
+        );
+        assert_ne!(
+            schedule(7, Pace::Usual, LENGTH),
+            schedule(8, Pace::Usual, LENGTH)
+        );
+        let count = |pace| -> usize {
+            let lanes = schedule(7, pace, LENGTH);
+            lanes.iter().map(|lane| lane.faults.len()).sum()
+        };
+        assert!(count(Pace::Storm) > 6 * count(Pace::Usual));
     }
 
     #[test]
     fn a_longer_run_begins_as_a_shorter_one_does() {
-        let (short, long) = (schedule(7, LENGTH / 2), schedule(7, LENGTH));
+        let (short, long) = (
+            schedule(7, Pace::Usual, LENGTH / 2),
+            schedule(7, Pace::Usual, LENGTH),
+        );
         for (short, long) in short.iter().zip(&long) {
             assert!(long.faults.starts_with(&short.faults));
         }
@@ -241,16 +273,16 @@ mod tests {
     fn the_short_runs_have_every_kind_of_fault() {
         let short: HashSet<_> = SHORT_SEEDS
             .iter()
-            .flat_map(|seed| kinds(&schedule(*seed, SHORT)))
+            .flat_map(|seed| kinds(&schedule(*seed, Pace::Usual, SHORT)))
             .collect();
-        let all = kinds(&schedule(7, 10 * LENGTH));
+        let all = kinds(&schedule(7, Pace::Usual, 10 * LENGTH));
         let missing: Vec<_> = all.difference(&short).collect();
         assert!(missing.is_empty(), "{missing:?}");
     }
 
     #[test]
     fn every_place_fails_in_each_of_its_ways_within_the_run() {
-        for lane in schedule(7, LENGTH) {
+        for lane in schedule(7, Pace::Usual, LENGTH) {
             let mut rng = Rng::with_seed(0);
             let ways = |faults: Vec<Fault>| -> HashSet<_> {
                 faults.iter().map(std::mem::discriminant).collect()

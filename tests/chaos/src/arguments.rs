@@ -40,10 +40,10 @@ pub(crate) struct Arguments {
 }
 
 /// Seeds of the short runs.
-pub(crate) const SHORT_SEEDS: [u64; 2] = [4, 8];
+pub(crate) const SHORT_SEEDS: [u64; 2] = [8, 10];
 
 /// Length of a short run: with starts and ends, both take less than a minute.
-pub(crate) const SHORT: Duration = Duration::from_secs(20);
+pub(crate) const SHORT: Duration = Duration::from_secs(18);
 
 /// Longest run: what everybody saw is held in memory.
 const MAX_MINUTES: f64 = 600.0;

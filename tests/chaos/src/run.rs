@@ -22,23 +22,36 @@ use crate::stage::{Phase, STREAMS, Stage};
 use crate::world::{Processes, World, blocking};
 
 /// Stream and adds at once of each writer, and whether it pads.
-const WRITERS: [(usize, u32, bool); 6] = [
+const WRITERS: [(usize, u32, bool); 7] = [
     (0, 1, false),
     (0, 4, false),
     (1, 1, true),
     (1, 8, false),
     (2, 4, true),
     (2, 8, false),
+    (3, 2, false),
 ];
 
-/// The stream of each tail, and whether it is moody.
-const TAILS: [(usize, bool); 5] = [(0, false), (0, true), (1, false), (2, false), (2, true)];
+/// The stream of each tail, and whether it is moody. Neighbours are at different proxies.
+const TAILS: [(usize, bool); 7] = [
+    (0, false),
+    (0, true),
+    (1, false),
+    (2, false),
+    (2, true),
+    (3, false),
+    (3, false),
+];
 
 /// The stream of each who reads by calls, and whether it is moody.
 const READERS: [(usize, bool); 3] = [(0, false), (0, true), (1, false)];
 
 /// Consumers of the group that subscribe, and those that read by calls.
 const CONSUMERS: (usize, usize) = (3, 2);
+
+/// How long all is well before the proxies are cut from Redis once more: longer than a client takes
+/// to notice that its connection is dead, and to make another.
+const CALM: Duration = Duration::from_secs(3);
 
 /// How long nothing may change before it is taken for settled: longer than any bytes are held by
 /// what is well.
@@ -87,6 +100,10 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
     let cast = cast(&world, &stage, options.seed).await?;
     let subjects = fail(&world, processes, options).await?;
     world.heal();
+    // A last fault that no client sees: what is followed must go on without its being asked for
+    // anew, which the faults before may have done for it.
+    sleep(CALM).await;
+    world.cut_from_redis();
     let healed = Instant::now();
     // Only now: Redis was killed meanwhile, and each connection to it.
     let mut ledger = Ledger::open(world.redis_url()).await?;

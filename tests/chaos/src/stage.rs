@@ -30,9 +30,10 @@ pub(crate) struct Stream {
     pub(crate) maxlen: Option<usize>,
 }
 
-/// All streams: two that keep everything, and one that is trimmed, so that those who are late have
-/// gaps to be told of.
-pub(crate) const STREAMS: [Stream; 3] = [
+/// All streams: two that keep everything; one that is trimmed, so that those who are late have gaps
+/// to be told of; and one that is only ever followed by a tail of each proxy, which nobody else who
+/// comes and asks for that stream can wake.
+pub(crate) const STREAMS: [Stream; 4] = [
     Stream {
         name: "orders",
         has_group: true,
@@ -47,6 +48,11 @@ pub(crate) const STREAMS: [Stream; 3] = [
         name: "recent",
         has_group: false,
         maxlen: Some(200),
+    },
+    Stream {
+        name: "quiet",
+        has_group: false,
+        maxlen: None,
     },
 ];
 

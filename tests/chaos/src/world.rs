@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use streamgate_client::Client;
+use streamgate_test_support::relay::Cut;
 use streamgate_test_support::{Proxy, RedisServer, RedisVersion, Relay};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
@@ -179,6 +180,13 @@ impl World {
     pub(crate) fn heal(&self) {
         for relay in self.fronts.iter().chain(&self.backs) {
             relay.heal();
+        }
+    }
+
+    /// Cuts all proxies from Redis, and nobody from a proxy.
+    pub(crate) fn cut_from_redis(&self) {
+        for back in &self.backs {
+            back.cut(Cut::Reset);
         }
     }
 

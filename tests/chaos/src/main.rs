@@ -26,8 +26,18 @@ use clap::Parser;
 use arguments::Arguments;
 
 #[tokio::main(worker_threads = 2)]
-async fn main() -> anyhow::Result<ExitCode> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    match run_all(&Arguments::parse()).await {
+        Ok(status) => status,
+        Err(error) => {
+            // No backtrace: it would tell of this program, where the error tells of another.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run_all(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runs = arguments.runs();
     let mut held = 0;
     for options in &runs {

@@ -85,12 +85,81 @@ export interface TailOptions {
   onGap?: ((gap: Gap) => void) | undefined;
 }
 
+export interface PendingOptions extends CallOptions {
+  /** From this id on; `(` in front leaves it out. Default: `-`, the smallest. */
+  start?: string | undefined;
+  /** Up to this id; `(` in front leaves it out. Default: `+`, the greatest. */
+  end?: string | undefined;
+  /** At most so many, and at most 10000, which is the default. */
+  count?: number | undefined;
+  /** Only those that this consumer holds. */
+  consumer?: string | undefined;
+  /** Only those that were last delivered so many milliseconds ago, or longer. */
+  minIdleMs?: number | undefined;
+}
+
+export interface ClaimOptions extends CallOptions {
+  /** From this id on. Default: `0-0`. To go on, the cursor of the claim before. */
+  start?: string | undefined;
+  /** At most so many, from 1 to 10000. Default: 100. */
+  count?: number | undefined;
+}
+
+/** What is pending in a group, in short. */
+export interface PendingSummary {
+  count: number;
+  /** The smallest id, if there is any. */
+  smallest: string | undefined;
+  /** The greatest id, if there is any. */
+  greatest: string | undefined;
+  /** Who holds how many, by name. */
+  consumers: [name: string, count: number][];
+}
+
+/** An entry that was given to a consumer and not acknowledged. */
+export interface PendingEntry {
+  id: string;
+  /** Who holds it. */
+  consumer: string;
+  /** Milliseconds since it was last delivered. */
+  idleMs: number;
+  /** How often it was delivered. */
+  deliveries: number;
+}
+
+/** What a claim gave. */
+export interface Claimed {
+  /** Where to go on; `0-0` once all that is pending was looked at. */
+  cursor: string;
+  entries: Entry[];
+  /** Ids that were pending although their entries were deleted. They are not pending any more. */
+  deleted: string[];
+}
+
 export interface ConsumeOptions {
   /**
    * At most so many entries at once. Fewer than twice as many may be pending unseen when a loop is left,
    * see {@link Deliveries}. Default: 64.
    */
   batch?: number | undefined;
+  /**
+   * Also takes over entries that were last delivered so many milliseconds ago or longer, and are pending
+   * since: what a consumer held that vanished. Choose more than a worker ever takes for a batch, for what a
+   * slow one still works on is taken over from it too, though never by the loop that was given it. The group is
+   * looked over every quarter of that time. At least 1. Default: nothing is taken over.
+   */
+  claimAfterMs?: number | undefined;
+  /**
+   * An entry that was delivered so often already and would be taken over goes to `deadLetter` instead. At
+   * least 1; wants that and `claimAfterMs`.
+   */
+  maxDeliveries?: number | undefined;
+  /**
+   * The stream that takes what was delivered too often: another one than the group's. An entry goes there in
+   * one step with its acknowledgement, with its fields and behind them six that say why:
+   * `dead-letter-reason`, `-stream`, `-group`, `-consumer`, `-id` and `-deliveries`. Wants `maxDeliveries`.
+   */
+  deadLetter?: string | undefined;
   /** Ends it, at the server too; iteration then rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
@@ -124,8 +193,8 @@ export interface TailBatch {
 /**
  * A stream's entries as they come, in order. It begins when it is made, and ends when a loop over it is
  * left, with its signal, or with its first error, which the loop rejects with: one of the server, such as
- * `WRONGTYPE`; `DISCONNECTED` when the connection is lost; `CLOSED` when the client is closed; `OVERLOADED`
- * when too many gaps wait to be taken, or too many calls to be sent.
+ * `WRONGTYPE`; `CLOSED` when the client is closed; `OVERLOADED` when too many gaps wait to be taken, or too
+ * many calls to be sent. A lost connection does not end it: it goes on where it stands once there is another.
  *
  * A loop that is slow holds a bounded number of entries; the server waits. Loops over one tail share its
  * entries.
@@ -183,8 +252,8 @@ export interface DeliveryBatch {
  * So a loop that is left, by `break`, an error or the signal, may leave entries pending that it never
  * showed: the rest of its batch and the one on its way. With a `batch` of 1 that is one entry at most.
  *
- * When the connection is lost, or the client is closed, it ends with `UNKNOWN_OUTCOME`: entries may have
- * been given that never arrived. `NOGROUP` ends it when the group is missing or goes away.
+ * When the connection is lost it goes on with another, and first with what was given and never arrived. When
+ * the client is closed it ends with `UNKNOWN_OUTCOME`. `NOGROUP` ends it when the group is missing or goes away.
  */
 export class Deliveries implements AsyncIterable<Delivery> {
   private constructor();
@@ -250,9 +319,12 @@ export class GapError extends StreamgateError {
 
 /**
  * A connection to a streamgate server. Any number of calls may be in flight; their answers come in
- * any order. When the connection is lost, calls in flight reject at once, with `DISCONNECTED` if
- * they only read and with `UNKNOWN_OUTCOME` otherwise, and the client connects again for later ones. Tails
- * and consumers end with it too: see {@link Tail} for how to go on.
+ * any order. When the connection is lost the client makes another, after a random pause that grows with each
+ * failure, and at once when the page or the network comes back. It asks again what was not answered: reads and
+ * waits, with the time they have left, and `ack`. A `readGroup` is first given what its lost answer gave. Tails
+ * and consumers go on. An `add` is done once, however often it is asked for. A `createGroup` could be done
+ * twice and rejects with `UNKNOWN_OUTCOME`; so does what found no connection for half a minute and may have been
+ * done, and with `DISCONNECTED` what only reads.
  *
  * Every method's promise rejects with a {@link StreamgateError} if the call fails.
  */
@@ -294,6 +366,40 @@ export class Client extends EventTarget {
 
   /** Acknowledges entries, which are then no longer pending (`XACK`). Unknown ids are ignored. */
   ack(stream: string, group: string, ids: string | Iterable<string>, options?: CallOptions): Promise<void>;
+
+  /** How many entries of a group are pending, and who holds them (`XPENDING`). */
+  pending(stream: string, group: string, options?: CallOptions): Promise<PendingSummary>;
+
+  /** The pending entries of a group, in the order of their ids (`XPENDING` with a range). */
+  pendingEntries(stream: string, group: string, options?: PendingOptions): Promise<PendingEntry[]>;
+
+  /**
+   * Takes over pending entries for a consumer, whoever holds them (`XAUTOCLAIM`). It counts as a delivery. One
+   * call looks at ten times `count` entries at most, so one that gives nothing need not be the last.
+   *
+   * @param minIdleMs only those that were last delivered so many milliseconds ago, or longer
+   */
+  claim(
+    stream: string,
+    group: string,
+    consumer: string,
+    minIdleMs: number,
+    options?: ClaimOptions,
+  ): Promise<Claimed>;
+
+  /**
+   * Removes a consumer, after all that it holds was handed over to `heir`. Nothing pending is lost, also if it is
+   * given more meanwhile.
+   *
+   * @returns how many entries were handed over
+   */
+  removeConsumer(
+    stream: string,
+    group: string,
+    consumer: string,
+    heir: string,
+    options?: CallOptions,
+  ): Promise<number>;
 
   /**
    * Follows a stream: what is there, from where the options say, then what is added, as it is added. A

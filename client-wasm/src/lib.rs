@@ -27,8 +27,9 @@ pub use application::{connect, connect_with};
 pub use socket::WebSocketConnector;
 pub use streamgate_client::engine::Config;
 pub use streamgate_client::{
-    CacheError, CacheResult, Client, ConnectionState, ConsumeOptions, Deliveries, Gap, ReadBatch,
-    Retry, StreamEntry, StreamingBackend, SubscribingBackend, Tail, TailFrom, TailItem,
+    CacheError, CacheResult, Claimed, Client, ConnectionState, ConsumeOptions, ConsumerGroups,
+    Deliveries, Gap, PendingEntry, PendingQuery, PendingSummary, ReadBatch, Retry, StreamEntry,
+    StreamingBackend, SubscribingBackend, Tail, TailFrom, TailItem,
 };
 
 #[cfg(all(feature = "npm", target_arch = "wasm32"))]

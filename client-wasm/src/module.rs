@@ -8,6 +8,7 @@
 //! they were told and act on it afterwards.
 
 mod call;
+mod groups;
 mod subscribe;
 mod told;
 mod wake;
@@ -92,6 +93,11 @@ impl Connection {
     /// Ends a call without an answer, or a subscription.
     pub fn cancel(&mut self, id: f64) {
         self.link.engine.cancel(id as u64);
+    }
+
+    /// What would be tried later is tried at once: the network or the page came back.
+    pub fn hurry(&mut self, now: f64) {
+        self.link.engine.hurry(now as u64);
     }
 
     /// Ends the connection.

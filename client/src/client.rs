@@ -1,6 +1,7 @@
 //! The handle: cheap to clone, the same on every target.
 
 mod call;
+mod groups;
 mod guard;
 mod streaming;
 mod subscribing;
@@ -30,11 +31,17 @@ use crate::engine::ConnectionState;
 ///
 /// # When the connection is lost
 ///
-/// Calls in flight end at once: reads with `DISCONNECTED`, the others, which may have been
-/// carried out, with `UNKNOWN_OUTCOME`. So do subscriptions: a tail with `DISCONNECTED`, a
-/// consumer's with `UNKNOWN_OUTCOME`. Calls and subscriptions that were not sent yet, like those that
-/// follow, wait for the next connection, but not forever: see
-/// [`Config::queue_timeout_ms`](crate::engine::Config::queue_timeout_ms).
+/// Another one is made by itself, after a random pause that grows with each failure. What was not
+/// answered is asked again on it, in the order in which it was asked first: reads and waits, with
+/// the time they have left, and acknowledgements. A group read is first given what its lost answer
+/// gave to the consumer; no entry comes twice. Tails go on where they stand, told of a gap if there
+/// is one, and consumers with what was on its way to them. Calls wait for a connection no longer
+/// than [`Config::queue_timeout_ms`](crate::engine::Config::queue_timeout_ms), subscriptions for as
+/// long as it takes.
+///
+/// Adds are done once, however often they are asked for, and those to one stream in their order.
+/// When that cannot be found out they end with `UNKNOWN_OUTCOME`, as does a new group whose answer
+/// was lost: see [`Config::exactly_once`](crate::engine::Config::exactly_once).
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<Shared>,

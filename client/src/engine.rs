@@ -19,7 +19,10 @@ mod ask;
 mod backoff;
 mod calls;
 mod config;
+mod given;
 mod heartbeat;
+mod producers;
+mod resume;
 mod state;
 mod subscriptions;
 mod transmit;
@@ -31,14 +34,16 @@ use streamgate_protocol::close::{self, AfterClose};
 use streamgate_protocol::codec::{DecodeError, Encoding};
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits;
-use streamgate_protocol::message::{Item, Outcome, Welcome};
+use streamgate_protocol::message::{Item, Welcome};
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply, ServerMessage};
 
 use ask::Ask;
 use backoff::Backoff;
-use calls::{Calls, InFlight};
+use calls::{Call, Calls};
 pub use config::Config;
+use given::Given;
 use heartbeat::{Heartbeat, Pulse};
+use producers::Producers;
 pub use state::ConnectionState;
 
 /// Milliseconds on a clock that never goes back.
@@ -89,6 +94,8 @@ pub struct Engine {
     /// Whether any attempt has succeeded. Until then a failure is the owner's answer.
     ever_opened: bool,
     calls: Calls,
+    given: Given,
+    producers: Producers,
     cancels: Vec<u64>,
     /// Subscriptions that are to be granted more; each once.
     grants: Vec<u64>,
@@ -128,6 +135,8 @@ impl Engine {
             phase: Phase::Closed,
             ever_opened: false,
             calls: Calls::new(config.queue_timeout_ms),
+            given: Given::default(),
+            producers: Producers::new(config.seed),
             cancels: Vec::new(),
             grants: Vec::new(),
             heartbeat: Heartbeat::new(now),
@@ -168,11 +177,20 @@ impl Engine {
     /// `id` must be new: greater than those of most earlier calls, equal to none in flight.
     pub fn call(&mut self, id: u64, operation: Operation<'static>, now: Millis) {
         let valid = operation.validate();
+        let operation = if self.config.exactly_once {
+            Ask::once(operation)
+        } else {
+            operation
+        };
         self.admit(Ask::call(id, operation), valid, now);
     }
 
-    /// Ends a call or a subscription; nothing more comes of it. Unknown ids are ignored.
+    /// Ends a call or a subscription; nothing more comes of it. Unknown ids are ignored, and so is
+    /// an add that was sent: it is done, and those behind it wait for its answer.
     pub fn cancel(&mut self, id: u64) {
+        if self.calls.is_sent_add(id) {
+            return;
+        }
         if self.calls.forget(id) {
             self.cancels.push(id);
         }
@@ -224,15 +242,11 @@ impl Engine {
         }
         for message in self.config.encoding.messages::<ServerMessage>(frame) {
             match message {
-                Ok(ServerMessage::Reply { id, outcome }) => match self.calls.answered(id) {
-                    Some(call) if call.window.is_some() && matches!(outcome, Outcome::Ok(_)) => {
-                        let why = "the server answered a subscription";
-                        self.finish(id, Err(CacheError::from_code(code::PROTOCOL, why)));
-                        return self.violated(why, now);
+                Ok(ServerMessage::Reply { id, outcome }) => {
+                    if let Err(reason) = self.answered(id, outcome, now) {
+                        return self.violated(reason, now);
                     }
-                    Some(_) => self.finish(id, outcome.into()),
-                    None => {}
-                },
+                }
                 Ok(ServerMessage::Push { id, item }) => {
                     if let Err(reason) = self.pushed(id, item) {
                         return self.violated(reason, now);
@@ -240,6 +254,11 @@ impl Engine {
                 }
                 Ok(ServerMessage::Welcome(welcome)) => self.welcomed(&welcome),
                 Ok(ServerMessage::Pong { .. }) => {}
+                Ok(ServerMessage::Position { id, last_id }) => {
+                    if let Some(call) = self.calls.find(id) {
+                        call.ask.stands_at(last_id);
+                    }
+                }
                 // A newer server may have more to say than this client understands.
                 Err(DecodeError::UnknownKind(_)) => {}
                 Err(_) => return self.violated("the server sent what cannot be decoded", now),
@@ -263,14 +282,12 @@ impl Engine {
     /// The time has come that [`next_deadline`](Self::next_deadline) named. Too early, too late
     /// and without need are all right.
     pub fn handle_timeout(&mut self, now: Millis) {
-        while let Some(id) = self.calls.expired(now) {
-            let error = match self.phase {
-                Phase::Open { .. } => {
-                    CacheError::from_code(code::OVERLOADED, "too many calls are in flight already")
-                }
-                _ => CacheError::from_code(code::DISCONNECTED, "no connection in time"),
+        while let Some(call) = self.calls.expired(now) {
+            let (code, why) = match self.phase {
+                Phase::Open { .. } => (code::OVERLOADED, "too many calls are in flight already"),
+                _ => (code::DISCONNECTED, "no connection in time"),
             };
-            self.finish(id, Err(error));
+            self.fail_unsent(&call, code, why);
         }
         match self.phase {
             Phase::Connecting { give_up_at } if now >= give_up_at => {
@@ -282,10 +299,26 @@ impl Engine {
                 self.actions.push_back(Action::Abandon);
                 self.stop(close::ABNORMAL, "the server did not answer the close");
             }
+            Phase::Open { .. } if self.heartbeat.is_given_up(now) => {
+                self.actions.push_back(Action::Abandon);
+                self.lost(close::HEARTBEAT_MISSED, "this client was frozen", now);
+                self.hurry(now);
+            }
             Phase::Open { .. } if self.heartbeat.check(now) == Pulse::Dead => {
                 self.actions.push_back(Action::Abandon);
                 self.lost(close::HEARTBEAT_MISSED, "the server is silent", now);
             }
+            _ => {}
+        }
+    }
+
+    /// Something happened that connections do not always survive, or that may have brought them
+    /// back: the network changed, the machine slept, the tab was frozen. What would be tried
+    /// later is tried at once.
+    pub fn hurry(&mut self, now: Millis) {
+        match self.phase {
+            Phase::Waiting { .. } => self.connect(now),
+            Phase::Open { .. } => self.heartbeat.hurry(),
             _ => {}
         }
     }
@@ -308,7 +341,9 @@ impl Engine {
             Phase::Open { .. } => Some(self.heartbeat.next_deadline()),
             Phase::Closed => None,
         };
-        [phase, self.calls.next_deadline()]
+        let open = matches!(self.phase, Phase::Open { .. });
+        let goes_on = self.producers.next_deadline().filter(|_| open);
+        [phase, self.calls.next_deadline(), goes_on]
             .into_iter()
             .flatten()
             .min()
@@ -332,11 +367,11 @@ impl Engine {
         self.heartbeat.every(welcome.heartbeat_ms);
     }
 
-    /// The connection is gone: calls in flight end, and unless there is no sense in it another
-    /// one is made for those that follow.
+    /// The connection is gone: unless there is no sense in it another one is made, for those that
+    /// follow and to ask again what was not answered.
     fn lost(&mut self, code: u16, reason: &str, now: Millis) {
-        self.fail_in_flight("the connection was lost before the answer came");
         if close::after_close(code) == AfterClose::Stop || !self.ever_opened {
+            self.fail_in_flight("the connection was lost before the answer came");
             let error = if self.ever_opened {
                 code::CLOSED
             } else {
@@ -345,6 +380,7 @@ impl Engine {
             self.fail_queued(error, "the connection ended for good");
             return self.stop(code, reason);
         }
+        self.ask_again(now);
         if let Phase::Open { since } = self.phase {
             self.backoff.was_open_for(now.saturating_sub(since));
         }
@@ -382,7 +418,7 @@ impl Engine {
     }
 
     fn fail_in_flight(&mut self, why: &str) {
-        self.end_in_flight(|call| CacheError::lost(call.read_only, why));
+        self.end_in_flight(|call| CacheError::lost(call.ask.is_read_only(), why));
     }
 
     /// The owner does not wait for anything any more. A tail has lost nothing by that; what a call
@@ -393,23 +429,38 @@ impl Engine {
             if call.is_tail() {
                 CacheError::from_code(code::CLOSED, "the client was closed")
             } else {
-                CacheError::lost(call.read_only, why)
+                CacheError::lost(call.ask.is_read_only(), why)
             }
         });
     }
 
-    fn end_in_flight(&mut self, error: impl Fn(&InFlight) -> CacheError) {
+    fn end_in_flight(&mut self, error: impl Fn(&Call) -> CacheError) {
         self.cancels.clear();
         self.grants.clear();
-        for call in self.calls.lose_in_flight() {
-            self.finish(call.id, Err(error(&call)));
+        for call in self.calls.take_sent() {
+            self.finish(call.id(), Err(error(&call)));
         }
     }
 
     fn fail_queued(&mut self, code: &str, why: &str) {
-        while let Some(ask) = self.calls.take_any() {
-            self.finish(ask.id(), Err(CacheError::from_code(code, why)));
+        while let Some(call) = self.calls.take_any() {
+            self.fail_unsent(&call, code, why);
         }
+    }
+
+    /// Of a call that waits to be sent. One that was sent before may have been carried out then.
+    fn fail_unsent(&mut self, call: &Call, code: &str, why: &str) {
+        if let Some((stream, Some(_))) = call.ask.adds_once()
+            && call.ask.was_sent
+        {
+            self.producers.given_up(stream);
+        }
+        let error = if call.ask.was_sent && !call.ask.is_read_only() {
+            CacheError::lost(false, why)
+        } else {
+            CacheError::from_code(code, why)
+        };
+        self.finish(call.id(), Err(error));
     }
 
     fn finish(&mut self, id: u64, result: CacheResult<Reply>) {

@@ -53,6 +53,7 @@ pub use engine::ConnectionState;
 pub use native::Builder;
 pub use streamgate_protocol::codec::Encoding;
 pub use streamgate_protocol::{
-    CacheError, CacheResult, ConsumeOptions, Deliveries, Gap, Retry, StreamEntry, StreamingBackend,
+    CacheError, CacheResult, Claimed, ConsumeOptions, ConsumerGroups, Deliveries, Gap,
+    PendingEntry, PendingQuery, PendingSummary, Retry, StreamEntry, StreamingBackend,
     SubscribingBackend, Tail, TailFrom, TailItem,
 };

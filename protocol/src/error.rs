@@ -69,6 +69,14 @@ pub mod code {
     pub const TIMEOUT: &str = "TIMEOUT";
     /// The answer was lost; it may have been done.
     pub const UNKNOWN_OUTCOME: &str = "UNKNOWN_OUTCOME";
+    /// It is to be asked for again. Redis's own code.
+    pub const TRYAGAIN: &str = "TRYAGAIN";
+    /// An add that must not come before another one was refused; nothing was done.
+    pub const OUT_OF_ORDER: &str = "OUT_OF_ORDER";
+    /// Later adds of the same client were added without this one; nothing was done.
+    pub const SKIPPED: &str = "SKIPPED";
+    /// Whether an add was done is not remembered any more.
+    pub const FORGOTTEN: &str = "FORGOTTEN";
     /// The client was closed by its owner.
     pub const CLOSED: &str = "CLOSED";
     /// The two sides do not speak the same protocol.
@@ -142,6 +150,21 @@ pub const CODES: &[Code] = &[
         "The answer was lost; it may have been done.",
     ),
     row(
+        code::OUT_OF_ORDER,
+        Retry::Later,
+        "An add before this one is missing; nothing was done.",
+    ),
+    row(
+        code::SKIPPED,
+        Retry::Later,
+        "Later adds of the same client were done without this one; it was not.",
+    ),
+    row(
+        code::FORGOTTEN,
+        Retry::Unknown,
+        "Whether it was added is not remembered any more.",
+    ),
+    row(
         code::CLOSED,
         Retry::Never,
         "The client was closed by its owner, or stopped for good.",
@@ -172,7 +195,7 @@ pub const CODES: &[Code] = &[
         "The Redis cluster is not complete.",
     ),
     row(
-        "TRYAGAIN",
+        code::TRYAGAIN,
         Retry::Later,
         "The Redis cluster is moving this key.",
     ),

@@ -1,8 +1,9 @@
 //! The shared language of streamgate: what every backend can do, how it fails, and how the same
-//! six operations travel over a WebSocket.
+//! operations travel over a WebSocket.
 //!
 //! - [`traits`]: [`StreamingBackend`], the trait that every implementor keeps.
 //! - [`subscribe`]: [`SubscribingBackend`], what pushes entries as they come.
+//! - [`groups`]: [`ConsumerGroups`], what a group's consumers hold.
 //! - [`error`]: [`CacheError`] and the [table of error codes](error::CODES).
 //! - [`message`]: every message of the protocol, once.
 //! - [`codec`]: the two encodings of those messages, and frames of several messages.
@@ -15,6 +16,7 @@
 pub mod close;
 pub mod codec;
 pub mod error;
+pub mod groups;
 pub mod limits;
 pub mod message;
 pub mod subscribe;
@@ -22,6 +24,7 @@ pub mod text;
 pub mod traits;
 
 pub use error::{CacheError, CacheResult, Retry};
+pub use groups::{Claimed, ConsumerGroups, PendingEntry, PendingQuery, PendingSummary};
 pub use message::{ClientMessage, Operation, Reply, ServerMessage};
 pub use subscribe::{
     ConsumeOptions, Deliveries, Gap, SubscribingBackend, Tail, TailFrom, TailItem,

@@ -44,3 +44,24 @@ pub const HEARTBEATS_UNTIL_DEAD: u32 = 2;
 /// Longest reason of a close, in bytes (RFC 6455, section 5.5: a control frame carries at most
 /// 125 bytes, two of which are the code).
 pub const MAX_CLOSE_REASON_BYTES: usize = 123;
+
+/// Fields of an entry that is added once, at most: Lua hands a command so many arguments at once.
+/// What has more is added as any other entry.
+pub const MAX_FIELDS_ONCE: usize = 1_024;
+
+/// Longest name of a producer, in bytes.
+pub const MAX_PRODUCER_BYTES: usize = 64;
+
+/// Largest number of a producer's add: what a hundred million rounds of its ring hold. At a million
+/// adds a second that lasts a day; then it takes another name.
+pub const MAX_PRODUCER_NUMBER: u64 = 100_000_000_000;
+
+/// Adds of a producer to a stream that are remembered, so that repeating one adds nothing.
+pub const ADDS_REMEMBERED: u64 = 1_024;
+
+/// For how many milliseconds after its last add a producer is remembered.
+pub const REMEMBERED_MS: u64 = 600_000;
+/// Pending entries that one answer lists, or that one claim takes over, at most. More is refused
+/// with `LIMIT`: Redis answers one command at a time, and a list of so many takes it a few
+/// milliseconds.
+pub const MAX_PENDING_PAGE: usize = 10_000;

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CacheError, CacheResult};
+use crate::groups::{Claimed, PendingEntry, PendingSummary};
 use crate::text::Text;
 use crate::traits::StreamEntry;
 
@@ -87,6 +88,14 @@ pub enum ServerMessage {
         /// What.
         item: Item,
     },
+    /// Where a read from `$` waits. Sent once, when it begins to wait, so that a client that loses
+    /// its connection asks again from there.
+    Position {
+        /// The request's id.
+        id: u64,
+        /// What `$` stands for.
+        last_id: String,
+    },
 }
 
 /// What the server is and grants.
@@ -132,6 +141,20 @@ pub enum Reply {
     },
     /// Of an operation that gives nothing back.
     Done {},
+    /// Of a summary of what is pending.
+    Summary(PendingSummary),
+    /// Of a look at pending entries.
+    Pending {
+        /// In the order of their ids.
+        entries: Vec<PendingEntry>,
+    },
+    /// Of a claim.
+    Claimed(Claimed),
+    /// Of a consumer's removal.
+    Removed {
+        /// How many pending entries were handed over.
+        handed_over: u64,
+    },
 }
 
 /// A request's failure.
@@ -207,6 +230,54 @@ impl Reply {
     pub fn into_done(self) -> CacheResult<()> {
         match self {
             Self::Done {} => Ok(()),
+            _ => Err(mismatch()),
+        }
+    }
+
+    /// A summary of what is pending.
+    ///
+    /// # Errors
+    ///
+    /// `PROTOCOL` if this answers another operation.
+    pub fn into_summary(self) -> CacheResult<PendingSummary> {
+        match self {
+            Self::Summary(summary) => Ok(summary),
+            _ => Err(mismatch()),
+        }
+    }
+
+    /// Pending entries.
+    ///
+    /// # Errors
+    ///
+    /// `PROTOCOL` if this answers another operation.
+    pub fn into_pending(self) -> CacheResult<Vec<PendingEntry>> {
+        match self {
+            Self::Pending { entries } => Ok(entries),
+            _ => Err(mismatch()),
+        }
+    }
+
+    /// What a claim gave.
+    ///
+    /// # Errors
+    ///
+    /// `PROTOCOL` if this answers another operation.
+    pub fn into_claimed(self) -> CacheResult<Claimed> {
+        match self {
+            Self::Claimed(claimed) => Ok(claimed),
+            _ => Err(mismatch()),
+        }
+    }
+
+    /// How many entries a consumer handed over that was removed.
+    ///
+    /// # Errors
+    ///
+    /// `PROTOCOL` if this answers another operation.
+    pub fn into_removed(self) -> CacheResult<u64> {
+        match self {
+            Self::Removed { handed_over } => Ok(handed_over),
             _ => Err(mismatch()),
         }
     }

@@ -68,17 +68,56 @@ pub struct Gap {
 pub struct ConsumeOptions {
     /// At most so many entries at once; at least 1. [`DEFAULT_CONSUME_BATCH`] by default.
     pub batch: usize,
+    /// Also takes over entries that were last delivered so many milliseconds ago or longer, and are
+    /// pending since; at least 1. `None` by default: what a consumer holds that vanished stays
+    /// pending then.
+    ///
+    /// Choose more than a worker ever takes for a batch: what a slow one still works on is taken
+    /// over from it too. Entries that were delivered through this very stream are not taken over by it,
+    /// however long they are pending, so that it gives none twice (unless another consumer took one
+    /// over meanwhile, and vanished). Those that a consumer of the same name was given before this
+    /// stream began are taken over like anybody's.
+    pub claim_after_ms: Option<u64>,
+    /// An entry that was delivered so often already, and would be taken over, is not delivered again
+    /// but goes to [`dead_letter`](Self::dead_letter); at least 1. Wants that and
+    /// [`claim_after_ms`](Self::claim_after_ms).
+    pub max_deliveries: Option<u64>,
+    /// The stream that takes what was delivered too often: another one than the group's. Each entry
+    /// goes there in one step with its acknowledgement, with its fields and, behind them,
+    /// [`DEAD_LETTER_FIELDS`]. Wants [`max_deliveries`](Self::max_deliveries).
+    pub dead_letter: Option<String>,
 }
+
+/// The names of the fields that stand behind those of an entry of a dead-letter stream, in this order:
+/// why it is there ([`DEAD_LETTER_REASON`]), the stream, the group, the consumer that held it last, its
+/// id there, and how often it was delivered.
+pub const DEAD_LETTER_FIELDS: [&str; 6] = [
+    "dead-letter-reason",
+    "dead-letter-stream",
+    "dead-letter-group",
+    "dead-letter-consumer",
+    "dead-letter-id",
+    "dead-letter-deliveries",
+];
+
+/// The value of the first of [`DEAD_LETTER_FIELDS`].
+pub const DEAD_LETTER_REASON: &str = "max-deliveries";
 
 impl Default for ConsumeOptions {
     fn default() -> Self {
         Self {
             batch: DEFAULT_CONSUME_BATCH,
+            claim_after_ms: None,
+            max_deliveries: None,
+            dead_letter: None,
         }
     }
 }
 
 /// A [`StreamingBackend`] that also pushes.
+///
+/// An implementor of your own that cannot take over what vanished consumers hold should end a
+/// subscription that asks for it with `ERR`, as the server does where its backend cannot.
 ///
 /// A subscription begins in its stream's first poll, and ends when the stream is dropped, at the
 /// server too. Streams own what they need, so they may outlive the handle they came from.
@@ -88,10 +127,11 @@ impl Default for ConsumeOptions {
 /// Each stream ends with its first error, which is one of
 /// [the table](crate::error::CODES): `WRONGTYPE` for a key that holds something else than a
 /// stream, also when that happens under a live tail; `NOGROUP` for a group that is missing or
-/// goes away; `ERR` for a malformed id and a batch of 0; `LIMIT` for a name that is too long and
-/// an entry too large to be sent. When a connection is lost a tail ends with `DISCONNECTED`, to be
-/// resumed from its last position; a consumer's with `UNKNOWN_OUTCOME`, because entries may have
-/// been handed to it that never arrived and are pending now.
+/// goes away; `ERR` for a malformed id, a batch of 0 and [`ConsumeOptions`] that do not go
+/// together; `LIMIT` for a name that is too long and an entry too large to be sent.
+///
+/// A connection that is lost ends neither: a tail goes on from its last position, and a consumer
+/// is given first what was on its way to it.
 ///
 /// # Back pressure
 ///
@@ -111,6 +151,10 @@ pub trait SubscribingBackend: StreamingBackend {
     /// Entries stay pending until they are acknowledged, one by one or together, with
     /// [`stream_ack`](StreamingBackend::stream_ack). Those of a batch on its way when the stream
     /// is dropped stay pending too.
+    ///
+    /// With [`claim_after_ms`](ConsumeOptions::claim_after_ms) it looks for entries of consumers that
+    /// vanished, too: when it begins, and from then on every quarter of that time, though not more often
+    /// than every 100 ms and not less often than every 30 s, as long as it is polled.
     fn consume(
         &self,
         stream_key: &str,

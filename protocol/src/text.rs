@@ -55,7 +55,7 @@ impl fmt::Display for Text<'_> {
 
 /// Appends a number, without what the standard library formats texts with: a kilobyte of what a
 /// browser downloads.
-pub fn push_number(text: &mut String, number: usize) {
+pub fn push_number(text: &mut String, number: u64) {
     if number >= 10 {
         push_number(text, number / 10);
     }
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn numbers_are_as_the_standard_library_writes_them() {
-        for number in [0, 9, 10, 16_384, usize::MAX] {
+        for number in [0, 9, 10, 16_384, u64::MAX] {
             let mut text = String::new();
             push_number(&mut text, number);
             assert_eq!(text, number.to_string());

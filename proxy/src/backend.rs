@@ -1,12 +1,17 @@
-//! What the server asks of a backend beside the six operations.
+//! What the server asks of a backend beside the operations.
 
 use std::future::poll_fn;
 use std::task::Poll;
 
 use futures_util::future::BoxFuture;
-use streamgate_protocol::{CacheResult, Operation, Reply, StreamingBackend, TailFrom};
+use streamgate_protocol::error::code;
+use streamgate_protocol::{
+    CacheError, CacheResult, ConsumerGroups, Operation, PendingQuery, Reply, StreamingBackend,
+    TailFrom,
+};
 
 use crate::follow::Follow;
+use crate::take_over::{TakeOver, TakenOver};
 
 use self::polling::Polling;
 
@@ -14,9 +19,11 @@ mod polling;
 
 /// A backend that the server can stand in front of.
 ///
-/// Two methods beside the six: operations that arrived together are performed together, which
-/// lets a backend answer a busy client with one round trip, and streams are followed. Both have a
-/// default in terms of the six, so for a backend of your own `impl Backend for Mine {}` is enough.
+/// Operations that arrived together are performed together, which lets a backend answer a busy
+/// client with one round trip; streams are followed; what vanished consumers hold is taken over. All has
+/// a default, so for a backend of your own `impl Backend for Mine {}` is enough: the first two in
+/// terms of the six, and whatever is about pending entries is answered with `ERR` until
+/// [`groups`](Self::groups) and [`take_over`](Self::take_over) are there.
 pub trait Backend: StreamingBackend {
     /// Performs operations in the order given and returns what came of each, in the same order.
     ///
@@ -32,10 +39,11 @@ pub trait Backend: StreamingBackend {
         Box::pin(async move {
             let mut progress = Vec::with_capacity(operations.len());
             for operation in operations {
+                let (operation, position) = resolved(self, operation).await;
                 progress.push(if operation.block_ms().is_some() {
-                    ask(perform_one(self, resolved(self, operation).await)).await
+                    ask(perform_one(self, operation), position).await
                 } else {
-                    Progress::Done(perform_one(self, resolved(self, operation).await).await)
+                    Progress::Done(perform_one(self, operation).await)
                 });
             }
             progress
@@ -49,6 +57,33 @@ pub trait Backend: StreamingBackend {
     fn follow<'a>(&'a self, stream: &str, from: TailFrom) -> Box<dyn Follow + 'a> {
         Box::new(Polling::new(self, stream, from))
     }
+
+    /// What the operations on pending entries are performed with, where the backend has them.
+    fn groups(&self) -> Option<&dyn ConsumerGroups> {
+        None
+    }
+
+    /// Takes one step of a round over the pending entries of a group, for a consumer with
+    /// [`claim_after_ms`](streamgate_protocol::ConsumeOptions::claim_after_ms). The step is asked
+    /// for in the future's first poll, before any operation that is asked for later.
+    ///
+    /// Of up to [`PAGE`](crate::take_over::PAGE) entries behind the cursor, those that have been
+    /// pending for long enough become the consumer's, unless they are its own and no older than it; what was
+    /// deleted is not pending any more. What was delivered too often is added to the dead-letter
+    /// stream and acknowledged in one step, and is not given.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operations. One whose [`retry`](CacheError::retry) is `Later` ends the round,
+    /// any other the consumer.
+    ///
+    /// # Cancel safety
+    ///
+    /// As a claim.
+    fn take_over<'a>(&'a self, step: TakeOver) -> BoxFuture<'a, CacheResult<TakenOver>> {
+        drop(step);
+        Box::pin(async { Err(unsupported()) })
+    }
 }
 
 /// How far an operation has come.
@@ -56,7 +91,13 @@ pub enum Progress<'a> {
     /// It is over.
     Done(CacheResult<Reply>),
     /// It waits for an entry. Dropping the future ends the wait.
-    Waiting(BoxFuture<'a, CacheResult<Reply>>),
+    Waiting {
+        /// Of a read from `$`, if it is known: what that stands for. The client is told, so that it
+        /// can ask again from there when its connection is lost.
+        position: Option<String>,
+        /// Ready with the answer.
+        future: BoxFuture<'a, CacheResult<Reply>>,
+    },
 }
 
 impl Progress<'_> {
@@ -68,52 +109,49 @@ impl Progress<'_> {
     pub async fn finish(self) -> CacheResult<Reply> {
         match self {
             Self::Done(result) => result,
-            Self::Waiting(future) => future.await,
+            Self::Waiting { future, .. } => future.await,
         }
     }
 }
 
 /// Polls a wait once, so that it is asked for before what comes later in the list.
-async fn ask(mut wait: BoxFuture<'_, CacheResult<Reply>>) -> Progress<'_> {
+async fn ask(
+    mut wait: BoxFuture<'_, CacheResult<Reply>>,
+    position: Option<String>,
+) -> Progress<'_> {
     match poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await {
         Poll::Ready(result) => Progress::Done(result),
-        Poll::Pending => Progress::Waiting(wait),
+        Poll::Pending => Progress::Waiting {
+            position,
+            future: wait,
+        },
     }
 }
 
-/// A read from `$` as one from the id that it stands for, which its answer has to name. An error
-/// is left for the read itself to meet.
+/// A read from `$` as one from the id that it stands for, which its answer has to name, and that id.
+/// An error is left for the read itself to meet.
 async fn resolved<B: StreamingBackend + ?Sized>(
     backend: &B,
-    operation: Operation<'static>,
-) -> Operation<'static> {
-    match operation {
-        Operation::Read {
-            stream,
-            last_id,
-            count,
-            block_ms,
-        } if &*last_id == "$" => {
-            let last_id = match backend.stream_read_latest(&stream, 1).await {
-                Ok(latest) => latest
-                    .into_iter()
-                    .next()
-                    .map_or_else(|| "0-0".to_owned(), |e| e.0)
-                    .into(),
-                Err(_) => last_id,
-            };
-            Operation::Read {
-                stream,
-                last_id,
-                count,
-                block_ms,
-            }
-        }
-        operation => operation,
+    mut operation: Operation<'static>,
+) -> (Operation<'static>, Option<String>) {
+    let mut position = None;
+    if let Operation::Read {
+        stream, last_id, ..
+    } = &mut operation
+        && &**last_id == "$"
+        && let Ok(latest) = backend.stream_read_latest(stream, 1).await
+    {
+        let id = latest
+            .into_iter()
+            .next()
+            .map_or_else(|| "0-0".to_owned(), |(id, _)| id);
+        *last_id = id.clone().into();
+        position = Some(id);
     }
+    (operation, position)
 }
 
-fn perform_one<'a, B: StreamingBackend + ?Sized>(
+fn perform_one<'a, B: Backend + ?Sized>(
     backend: &'a B,
     operation: Operation<'static>,
 ) -> BoxFuture<'a, CacheResult<Reply>> {
@@ -121,10 +159,21 @@ fn perform_one<'a, B: StreamingBackend + ?Sized>(
         operation.validate()?;
         let limit = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         match operation {
+            // Nothing is remembered, so it can only be done once if it was never asked for.
+            Operation::AddOnce { again: true, .. } => Err(CacheError::backend(
+                code::FORGOTTEN,
+                "this backend does not remember what it added",
+            )),
             Operation::Add {
                 stream,
                 fields,
                 maxlen,
+            }
+            | Operation::AddOnce {
+                stream,
+                fields,
+                maxlen,
+                ..
             } => {
                 let fields = fields
                     .into_iter()
@@ -185,8 +234,69 @@ fn perform_one<'a, B: StreamingBackend + ?Sized>(
                 backend.stream_ack(&stream, &group, &ids).await?;
                 Ok(Reply::Done {})
             }
+            // None of the six gives what is pending.
+            Operation::ReadPending { .. } => Err(CacheError::backend(
+                code::UNKNOWN_OUTCOME,
+                "this backend does not tell what is pending for a consumer",
+            )),
+            Operation::PendingSummary { stream, group } => {
+                let groups = backend.groups().ok_or_else(unsupported)?;
+                let summary = groups.pending_summary(&stream, &group).await?;
+                Ok(Reply::Summary(summary))
+            }
+            Operation::Pending {
+                stream,
+                group,
+                start,
+                end,
+                count,
+                consumer,
+                min_idle_ms,
+            } => {
+                let groups = backend.groups().ok_or_else(unsupported)?;
+                let query = PendingQuery {
+                    start: start.into(),
+                    end: end.into(),
+                    count: limit(count),
+                    consumer: consumer.map(String::from),
+                    min_idle_ms: min_idle_ms.unwrap_or(0),
+                };
+                let entries = groups.pending(&stream, &group, query).await?;
+                Ok(Reply::Pending { entries })
+            }
+            Operation::Claim {
+                stream,
+                group,
+                consumer,
+                min_idle_ms,
+                start,
+                count,
+            } => {
+                let groups = backend.groups().ok_or_else(unsupported)?;
+                let count = limit(count);
+                let claimed = groups
+                    .claim(&stream, &group, &consumer, min_idle_ms, &start, count)
+                    .await?;
+                Ok(Reply::Claimed(claimed))
+            }
+            Operation::RemoveConsumer {
+                stream,
+                group,
+                consumer,
+                heir,
+            } => {
+                let groups = backend.groups().ok_or_else(unsupported)?;
+                let handed_over = groups
+                    .remove_consumer(&stream, &group, &consumer, &heir)
+                    .await?;
+                Ok(Reply::Removed { handed_over })
+            }
         }
     })
+}
+
+fn unsupported() -> CacheError {
+    CacheError::from_code(code::ERR, "this backend does not give out what is pending")
 }
 
 #[cfg(test)]
@@ -284,6 +394,27 @@ mod tests {
             read.finish().await.unwrap().into_entries().unwrap()[0].0,
             id
         );
+    }
+
+    #[tokio::test]
+    async fn what_is_pending_is_refused_by_default() {
+        let backend = Plain(MemoryStreams::new());
+        let (stream, group) = ("s".into(), "g".into());
+        let summary = Operation::PendingSummary { stream, group };
+        let refused = backend
+            .perform(vec![summary])
+            .await
+            .remove(0)
+            .finish()
+            .await;
+        assert_eq!(refused.unwrap_err().code(), "ERR");
+        let options = streamgate_protocol::ConsumeOptions {
+            claim_after_ms: Some(1),
+            ..Default::default()
+        };
+        let consume = streamgate_protocol::message::Subscription::consume("s", "g", "c", options);
+        let step = TakeOver::first(&consume).unwrap();
+        assert_eq!(backend.take_over(step).await.unwrap_err().code(), "ERR");
     }
 
     #[tokio::test]

@@ -64,14 +64,45 @@ impl EntryId {
 
     /// Reads `ms` or `ms-seq`; `None` for what Redis calls an invalid stream ID.
     pub(crate) fn parse(text: &str) -> Option<Self> {
+        Self::parse_with(text, 0)
+    }
+
+    /// Reads where an interval begins, and returns its first id: `(` in front leaves the id out.
+    pub(crate) fn parse_first(text: &str) -> Option<Self> {
+        match text.strip_prefix('(') {
+            Some(before) => Self::parse(before)?.successor(),
+            None => Self::parse_end(text, 0),
+        }
+    }
+
+    /// Reads where an interval ends, and returns its last id: `(` in front leaves the id out.
+    pub(crate) fn parse_last(text: &str) -> Option<Self> {
+        match text.strip_prefix('(') {
+            Some(behind) => Self::parse_with(behind, u64::MAX)?.predecessor(),
+            None => Self::parse_end(text, u64::MAX),
+        }
+    }
+
+    fn parse_end(text: &str, missing_seq: u64) -> Option<Self> {
+        match until_nul(text) {
+            "-" => Some(Self::ZERO),
+            "+" => Some(Self::MAX),
+            _ => Self::parse_with(text, missing_seq),
+        }
+    }
+
+    fn parse_with(text: &str, missing_seq: u64) -> Option<Self> {
         if text.len() > MAX_TEXT_BYTES {
             return None;
         }
         let text = until_nul(text);
-        let (ms, seq) = text.split_once('-').unwrap_or((text, "0"));
+        let (ms, seq) = match text.split_once('-') {
+            Some((ms, seq)) => (ms, number(seq)?),
+            None => (text, missing_seq),
+        };
         Some(Self {
             ms: number(ms)?,
-            seq: number(seq)?,
+            seq,
         })
     }
 }
@@ -235,6 +266,29 @@ mod tests {
         ] {
             assert_eq!(EntryId::parse(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_ends_of_an_interval_are_ids_or_signs() {
+        let most = u64::MAX;
+        for (text, first, last) in [
+            ("-", Some(EntryId::ZERO), Some(EntryId::ZERO)),
+            ("+", Some(EntryId::MAX), Some(EntryId::MAX)),
+            ("5", Some(id(5, 0)), Some(id(5, most))),
+            ("5-3", Some(id(5, 3)), Some(id(5, 3))),
+            ("(5-3", Some(id(5, 4)), Some(id(5, 2))),
+            ("(5", Some(id(5, 1)), Some(id(5, most - 1))),
+            ("(0-0", Some(id(0, 1)), None),
+            ("(-", None, None),
+            ("(+", None, None),
+            ("((5", None, None),
+            ("", None, None),
+            ("$", None, None),
+        ] {
+            assert_eq!(EntryId::parse_first(text), first, "{text:?}");
+            assert_eq!(EntryId::parse_last(text), last, "{text:?}");
+        }
+        assert_eq!(EntryId::parse_first(&format!("({most}-{most}")), None);
     }
 
     #[test]

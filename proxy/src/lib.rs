@@ -13,9 +13,11 @@ pub mod follow;
 pub mod memory;
 mod pace;
 pub mod redis;
+mod rounds;
 pub mod segment;
 #[cfg(feature = "server")]
 pub mod server;
+pub mod take_over;
 
 pub use self::redis::RedisStreams;
 pub use backend::{Backend, Progress};

@@ -6,19 +6,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
 use streamgate_protocol::{
-    CacheResult, ConsumeOptions, Deliveries, Operation, Reply, StreamEntry, StreamingBackend,
-    SubscribingBackend, Tail, TailFrom,
+    CacheResult, ConsumeOptions, ConsumerGroups, Deliveries, Operation, Reply, StreamEntry,
+    StreamingBackend, SubscribingBackend, Tail, TailFrom,
 };
 
 use crate::backend::{Backend, Progress};
 use crate::consume::consume;
 use crate::follow::{Follow, tail};
+use crate::take_over::{TakeOver, TakenOver};
 
 mod budget;
 mod engine;
 mod follow;
 mod followers;
 mod group;
+mod groups;
 mod refusal;
 mod stream;
 mod wait;
@@ -86,13 +88,16 @@ impl MemoryStreams {
     fn perform_all(&self, operations: Vec<Operation<'_>>) -> Vec<Progress<'_>> {
         let now_ms = now_ms();
         let mut engine = lock(&self.engine);
-        let steps: Vec<_> = operations
-            .into_iter()
-            .map(|operation| engine.perform(operation, now_ms))
-            .collect();
+        let perform = |operation: Operation<'_>| {
+            let from_now =
+                matches!(&operation, Operation::Read { last_id, .. } if &**last_id == "$");
+            (engine.perform(operation, now_ms), from_now)
+        };
+        let steps: Vec<_> = operations.into_iter().map(perform).collect();
         drop(engine);
         // Outside the lock, because an answer copies its entries.
-        steps.into_iter().map(|step| self.progress(step)).collect()
+        let progress = |(step, from_now)| self.progress(step, from_now);
+        steps.into_iter().map(progress).collect()
     }
 
     async fn perform_one(&self, operation: Operation<'_>) -> CacheResult<Reply> {
@@ -103,12 +108,13 @@ impl MemoryStreams {
         }
     }
 
-    fn progress(&self, step: CacheResult<Step>) -> Progress<'_> {
+    fn progress(&self, step: CacheResult<Step>, from_now: bool) -> Progress<'_> {
         match step {
             Ok(Step::Done(answer)) => Progress::Done(Ok(answer.into())),
-            Ok(Step::Waiting(ticket)) => {
-                Progress::Waiting(Box::pin(Wait::new(&self.engine, ticket).reply()))
-            }
+            Ok(Step::Waiting(ticket)) => Progress::Waiting {
+                position: ticket.asked.clone().filter(|_| from_now),
+                future: Box::pin(Wait::new(&self.engine, ticket).reply()),
+            },
             Err(error) => Progress::Done(Err(error)),
         }
     }
@@ -135,6 +141,18 @@ impl Backend for MemoryStreams {
     fn follow<'a>(&'a self, stream: &str, from: TailFrom) -> Box<dyn Follow + 'a> {
         Box::new(Follower::new(&self.engine, stream, from))
     }
+
+    fn groups(&self) -> Option<&dyn ConsumerGroups> {
+        Some(self)
+    }
+
+    fn take_over<'a>(&'a self, step: TakeOver) -> BoxFuture<'a, CacheResult<TakenOver>> {
+        Box::pin(async move {
+            let taken = lock(&self.engine).take_over(&step, now_ms())?;
+            // Outside the lock, because it copies the entries.
+            Ok(taken.into())
+        })
+    }
 }
 
 impl SubscribingBackend for MemoryStreams {
@@ -149,7 +167,7 @@ impl SubscribingBackend for MemoryStreams {
         consumer_name: &str,
         options: ConsumeOptions,
     ) -> Deliveries {
-        consume(self, stream_key, group_name, consumer_name, &options)
+        consume(self, stream_key, group_name, consumer_name, options)
     }
 }
 

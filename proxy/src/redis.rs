@@ -7,25 +7,33 @@ mod commands;
 mod connection;
 mod error;
 mod follow;
+mod groups;
 mod hub;
+mod once;
 mod range;
+mod removal;
 mod resp;
+mod script;
 mod standing;
 mod subscribe;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use streamgate_protocol::text::Text;
-use streamgate_protocol::{CacheResult, Operation, Reply, StreamEntry, StreamingBackend, TailFrom};
+use streamgate_protocol::{
+    CacheResult, ConsumerGroups, Operation, Reply, StreamEntry, StreamingBackend, TailFrom,
+};
 
 use crate::backend::{Backend, Progress};
 use crate::follow::Follow;
+use crate::take_over::{TakeOver, TakenOver};
 
 use self::batch::{Batch, Outcome};
 use self::commands::{Commands, MAX_PIPELINES};
 use self::connection::Server;
 use self::follow::{Follower, Pages};
 use self::hub::{Hub, MAX_WAITS};
+use self::resp::Packed;
 
 pub use self::connection::RESPONSE_TIMEOUT;
 
@@ -55,7 +63,12 @@ pub use self::connection::RESPONSE_TIMEOUT;
 ///
 /// Beside the commands that the operations are named after (`XADD`, `XREVRANGE`, `XREAD`, `XGROUP`,
 /// `XREADGROUP`, `XACK`) and `PING`, and best `CLIENT TRACKING`, a tail takes `XRANGE`,
-/// `XREVRANGE`, `XINFO`, `XLEN`, `MULTI` and `EXEC`. Whatever is missing ends it with `NOPERM`.
+/// `XREVRANGE`, `XINFO`, `XLEN`, `MULTI` and `EXEC`. Whatever is missing ends it with `NOPERM`. What is
+/// about pending entries takes `XPENDING` and `XAUTOCLAIM`. The removal of a consumer, and one that
+/// claims by itself, take `EVAL`, and in the script `XPENDING`, `XCLAIM` and `XGROUP`, or `XPENDING`,
+/// `XCLAIM`, `TIME`, `XRANGE`, `XADD` and `XACK`. To do adds once takes `SCRIPT LOAD` and `EVALSHA`, and
+/// in the script `GET`, `GETRANGE`, `SETRANGE` and `PEXPIRE` on keys of the name `streamgate:once:*`;
+/// where `SCRIPT LOAD` is refused, adds are plain ones, and none is asked for again.
 ///
 /// # Where Redis refuses `CLIENT TRACKING`
 ///
@@ -110,7 +123,11 @@ impl RedisStreams {
         &'a self,
         operation: Operation<'_>,
     ) -> impl Future<Output = CacheResult<Reply>> + Send + use<'a> {
-        let batch = Batch::new(std::iter::once(operation), &self.hub);
+        let batch = Batch::new(
+            std::iter::once(operation),
+            &self.hub,
+            self.commands.reminders(),
+        );
         async move {
             match batch.run(&self.commands, &self.hub).await.pop() {
                 Some(outcome) => outcome.finish().await,
@@ -122,11 +139,18 @@ impl RedisStreams {
 
 impl Backend for RedisStreams {
     fn perform<'a>(&'a self, operations: Vec<Operation<'_>>) -> BoxFuture<'a, Vec<Progress<'a>>> {
-        let batch = Batch::new(operations.into_iter(), &self.hub);
+        let batch = Batch::new(operations.into_iter(), &self.hub, self.commands.reminders());
         let outcomes = batch.run(&self.commands, &self.hub);
         let progress = |outcome| match outcome {
             Outcome::Done(result) => Progress::Done(result),
-            Outcome::Waiting(wait) => Progress::Waiting(wait.finish().boxed()),
+            Outcome::Waiting { wait, position } => Progress::Waiting {
+                position,
+                future: wait.finish().boxed(),
+            },
+            Outcome::GoingOn(future) => Progress::Waiting {
+                position: None,
+                future,
+            },
         };
         outcomes
             .map(move |outcomes| outcomes.into_iter().map(progress).collect())
@@ -135,6 +159,25 @@ impl Backend for RedisStreams {
 
     fn follow<'a>(&'a self, stream: &str, from: TailFrom) -> Box<dyn Follow + 'a> {
         Box::new(Follower::new(self.clone(), stream, from))
+    }
+
+    fn groups(&self) -> Option<&dyn ConsumerGroups> {
+        Some(self)
+    }
+
+    fn take_over<'a>(&'a self, step: TakeOver) -> BoxFuture<'a, CacheResult<TakenOver>> {
+        let mut packed = Packed::default();
+        script::take_over(&mut packed, &step);
+        async move {
+            match self.commands.send(packed).await {
+                Ok(mut values) => match values.pop() {
+                    Some(value) => answer::taken_over(value),
+                    None => Err(error::unexpected("an answer")),
+                },
+                Err(failure) => Err(failure.error(false)),
+            }
+        }
+        .boxed()
     }
 }
 
@@ -316,6 +359,6 @@ mod tests {
         assert_eq!(refused.unwrap_err().code(), "OVERLOADED");
         drop(tail);
         let again = streams.perform(vec![read_group(), read()]).await.remove(0);
-        assert!(matches!(again, Progress::Waiting(_)));
+        assert!(matches!(again, Progress::Waiting { .. }));
     }
 }

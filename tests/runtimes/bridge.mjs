@@ -35,8 +35,25 @@ const methods = {
   tail(client, [s, [stream, from]], _, subscriptions) {
     return subscriptions.begin(s, (signal) => client.tail(stream, { from, signal }));
   },
-  consume(client, [s, [stream, group, consumer, batch]], _, subscriptions) {
-    const make = (signal) => client.consume(stream, group, consumer, { batch, signal });
+  async pending(client, [stream, group], signal) {
+    const { smallest = null, greatest = null, ...rest } = await client.pending(stream, group, { signal });
+    return { summary: { smallest, greatest, ...rest } };
+  },
+  async pendingEntries(client, [stream, group, given], signal) {
+    const entries = await client.pendingEntries(stream, group, options({ ...given, signal }));
+    return {
+      pending: entries.map(({ idleMs: idle_ms, ...entry }) => ({ idle_ms, ...entry })),
+    };
+  },
+  async claim(client, [stream, group, consumer, minIdleMs, given], signal) {
+    const claimed = await client.claim(stream, group, consumer, minIdleMs, { ...given, signal });
+    return { claimed: { ...claimed, entries: plain(claimed.entries) } };
+  },
+  async removeConsumer(client, [stream, group, consumer, heir], signal) {
+    return { handedOver: await client.removeConsumer(stream, group, consumer, heir, { signal }) };
+  },
+  consume(client, [s, [stream, group, consumer, given]], _, subscriptions) {
+    const make = (signal) => client.consume(stream, group, consumer, options({ ...given, signal }));
     return subscriptions.begin(s, make, { stream, group });
   },
   next(_client, [s], _, subscriptions) {

@@ -136,9 +136,6 @@ describe("demo page", { timeout: 300_000 }, () => {
     demo.proxyDown = true;
     await own.kill();
     await demo.state("reconnecting");
-    await demo.at("problem").first().waitFor();
-    const codes = await demo.at("problem-code").allTextContents();
-    assert.ok(codes.length > 0 && codes.every((code) => ["DISCONNECTED", "UNKNOWN_OUTCOME"].includes(code)), `codes ${codes}`);
     await demo.at("publish").click();
     await demo.at("published").getByText("Not connected").waitFor();
     assert.equal(await demo.at("entry").count(), 1, "what was seen stays");
@@ -146,8 +143,6 @@ describe("demo page", { timeout: 300_000 }, () => {
     await own.start();
     await demo.connected();
     demo.proxyDown = false;
-    await demo.at("problems-clear").click();
-    assert.equal(await demo.at("problem").count(), 0);
     const id = await demo.publish([["event", "after"]]);
     // The memory behind the proxy went with it: this is another stream, and the list says so.
     await demo.at("gap").waitFor();

@@ -148,11 +148,43 @@ const operation = choice({
   create_group: record({ stream: text, group: text, id: text }),
   read_group: record({ stream: text, group: text, consumer: text, count: uint, block_ms: optional(uint) }),
   ack: record({ stream: text, group: text, ids: list(text) }),
+  read_pending: record({ stream: text, group: text, consumer: text, after: text, count: uint }),
+  add_once: record({
+    stream: text,
+    fields: list(pair(text, text)),
+    maxlen: optional(uint),
+    producer: text,
+    number: uint,
+    after: uint,
+    again: bool,
+  }),
+  pending_summary: record({ stream: text, group: text }),
+  pending: record({
+    stream: text,
+    group: text,
+    start: text,
+    end: text,
+    count: uint,
+    consumer: optional(text),
+    min_idle_ms: optional(uint),
+  }),
+  claim: record({ stream: text, group: text, consumer: text, min_idle_ms: uint, start: text, count: uint }),
+  remove_consumer: record({ stream: text, group: text, consumer: text, heir: text }),
 });
+const pendingEntry = record({ id: text, consumer: text, idle_ms: uint, deliveries: uint });
 const reply = choice({
   added: record({ id: text }),
   entries: record({ entries: list(entry), last_id: optional(text) }),
   done: record({}),
+  summary: record({
+    count: uint,
+    smallest: optional(text),
+    greatest: optional(text),
+    consumers: list(pair(text, uint)),
+  }),
+  pending: record({ entries: list(pendingEntry) }),
+  claimed: record({ cursor: text, entries: list(entry), deleted: list(text) }),
+  removed: record({ handed_over: uint }),
 });
 const fault = record({ code: text, message: text, retry: text });
 const subscription = choice({
@@ -165,7 +197,16 @@ const subscription = choice({
       last: record({ count: uint }),
     }),
   }),
-  consume: record({ stream: text, group: text, consumer: text, batch: uint }),
+  consume: record({
+    stream: text,
+    group: text,
+    consumer: text,
+    batch: uint,
+    claim_after_ms: optional(uint),
+    max_deliveries: optional(uint),
+    dead_letter: optional(text),
+    resumed: optional(bool),
+  }),
 });
 const credit = record({ entries: uint, bytes: uint });
 const item = choice({
@@ -185,6 +226,7 @@ const messages = {
     reply: record({ id: uint, outcome: choice({ ok: reply, error: fault }) }),
     pong: record({ nonce: uint }),
     push: record({ id: uint, item }),
+    position: record({ id: uint, last_id: text }),
   }),
 };
 

@@ -99,8 +99,8 @@ test("where a tail starts is told as the module takes it", async () => {
   client.consume("s", "g", "c");
   client.consume("s", "g", "c", { batch: 7 });
   assert.deepEqual(module.news, [
-    ["consume", "s", "g", "c", -1],
-    ["consume", "s", "g", "c", 7],
+    ["consume", "s", "g", "c", -1, -1, -1, undefined],
+    ["consume", "s", "g", "c", 7, -1, -1, undefined],
   ]);
 });
 

@@ -8,6 +8,11 @@ export function text(value, what) {
   return value;
 }
 
+/** The same, where it may be absent. */
+export function optionalText(value, what) {
+  return value === undefined || value === null ? undefined : text(value, what);
+}
+
 /** A whole number that JavaScript can hold exactly, or -1 for an absent one. */
 export function wholeNumber(value, what) {
   if (value === undefined || value === null) return -1;

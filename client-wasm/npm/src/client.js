@@ -1,7 +1,7 @@
-import { flatFields, idList, tailStart, text, webSocketUrl, wholeNumber } from "./arguments.js";
+import { flatFields, idList, optionalText, tailStart, text, webSocketUrl, wholeNumber } from "./arguments.js";
 import { asyncDispose, deferred } from "./deferred.js";
 import { Deliveries } from "./deliveries.js";
-import { entriesFrom } from "./entry.js";
+import { entriesFrom, inGroupsOf } from "./entry.js";
 import { StreamgateError } from "./errors.js";
 import { Tail } from "./subscription.js";
 
@@ -10,6 +10,9 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** Longest attempt to connect, unless the options say otherwise. */
 const CONNECT_TIMEOUT_MS = 10_000;
+
+/** What a page is told when it, or the network, comes back. A runtime without a page tells nothing. */
+const RETURNS = ["online", "pageshow", "resume", "visibilitychange"];
 
 /** Tells of a change of the connection's state. */
 export class StateEvent extends Event {
@@ -76,6 +79,7 @@ export class Client extends EventTarget {
     } catch (error) {
       throw Array.isArray(error) ? new StreamgateError(...error) : error;
     }
+    this.#listen("addEventListener");
     this.#wake();
   }
 
@@ -132,6 +136,28 @@ export class Client extends EventTarget {
     );
   }
 
+  async pending(stream, group, { signal } = {}) {
+    const [[count, smallest, greatest, ...consumers]] = await this.#groups(0, { stream, group }, signal);
+    return { count, smallest, greatest, consumers: inGroupsOf(2, consumers) };
+  }
+
+  async pendingEntries(stream, group, { start = "-", end = "+", count, consumer, minIdleMs, signal } = {}) {
+    const names = { stream, group, start, end, ...(consumer != null && { consumer }) };
+    const [flat] = await this.#groups(1, names, signal, count, minIdleMs);
+    return inGroupsOf(4, flat).map(([id, consumer, idleMs, deliveries]) => ({ id, consumer, idleMs, deliveries }));
+  }
+
+  async claim(stream, group, consumer, minIdleMs, { start = "0-0", count, signal } = {}) {
+    const names = { stream, group, consumer, start };
+    const [entries, cursor, deleted] = await this.#groups(2, names, signal, count, minIdleMs ?? NaN);
+    return { cursor, entries: entriesFrom(entries), deleted };
+  }
+
+  async removeConsumer(stream, group, consumer, heir, { signal } = {}) {
+    const [handedOver] = await this.#groups(3, { stream, group, consumer, heir }, signal);
+    return handedOver;
+  }
+
   tail(stream, { from = "now", onGap, signal } = {}) {
     const start = tailStart(from);
     const subscribe = this.#subscribe((connection) => connection.tail(text(stream, "stream"), ...start, now()));
@@ -139,13 +165,16 @@ export class Client extends EventTarget {
     return new Tail(subscribe, { from: isId ? from : undefined, onGap, signal });
   }
 
-  consume(stream, group, consumer, { batch, signal } = {}) {
+  consume(stream, group, consumer, { batch, claimAfterMs, maxDeliveries, deadLetter, signal } = {}) {
     const subscribe = this.#subscribe((connection) =>
       connection.consume(
         text(stream, "stream"),
         text(group, "group"),
         text(consumer, "consumer"),
         wholeNumber(batch, "batch"),
+        wholeNumber(claimAfterMs, "claimAfterMs"),
+        wholeNumber(maxDeliveries, "maxDeliveries"),
+        optionalText(deadLetter, "deadLetter"),
         now(),
       ),
     );
@@ -186,6 +215,19 @@ export class Client extends EventTarget {
     } finally {
       signal.removeEventListener("abort", abort);
     }
+  }
+
+  /** A call about pending entries, of a kind that the module names. */
+  #groups(kind, names, signal, count, minIdleMs) {
+    return this.#call(signal, (connection) =>
+      connection.groups(
+        kind,
+        Object.entries(names).map(([what, name]) => text(name, what)),
+        wholeNumber(count, "count"),
+        wholeNumber(minIdleMs, "minIdleMs"),
+        now(),
+      ),
+    );
   }
 
   /** What a subscription needs to begin, and to go on. */
@@ -238,7 +280,7 @@ export class Client extends EventTarget {
     }
     const call = this.#calls.get(id);
     if (!call) return;
-    if (kind >= 5) return call.push(kind, a, b, c);
+    if (kind >= 5 && kind < 8) return call.push(kind, a, b, c);
     this.#calls.delete(id);
     if (kind === 0) {
       call.reject(new StreamgateError(a, b, c));
@@ -248,6 +290,8 @@ export class Client extends EventTarget {
       const entries = entriesFrom(a);
       if (b !== undefined) entries.lastId = b;
       call.resolve(entries);
+    } else if (kind === 8) {
+      call.resolve([a, b, c]);
     } else {
       call.resolve();
     }
@@ -258,6 +302,7 @@ export class Client extends EventTarget {
     if (event.state === "open") this.#open.resolve();
     if (event.state === "closed") {
       clearTimeout(this.#timer);
+      this.#listen("removeEventListener");
       this.#connection.free();
       this.#connection = undefined;
       const why = `${event.reason || "the connection ended"} (${event.code})`;
@@ -270,6 +315,19 @@ export class Client extends EventTarget {
     }
     this.dispatchEvent(event);
   }
+
+  /** `resume` and `visibilitychange` are told to the document, and bubble no further. */
+  #listen(change) {
+    for (const target of [globalThis, globalThis.document]) {
+      for (const type of RETURNS) target?.[change]?.(type, this.#hurry);
+    }
+  }
+
+  #hurry = () => {
+    if (globalThis.document?.visibilityState === "hidden") return;
+    this.#connection?.hurry(now());
+    this.#wake();
+  };
 
   /** Sees to it that the next pump comes in so many milliseconds at the latest. */
   #sleep(ms) {

@@ -35,3 +35,8 @@ export function entriesFrom(flat, make = (id, fields) => new Entry(id, fields)) 
   }
   return entries;
 }
+
+/** The inverse of a flat list of parts, so many of which belong together. */
+export function inGroupsOf(size, flat) {
+  return Array.from({ length: flat.length / size }, (_, i) => flat.slice(i * size, (i + 1) * size));
+}

@@ -104,7 +104,7 @@ impl Connection {
 }
 
 /// JavaScript has checked that these are strings.
-fn texts(values: &Array) -> impl Iterator<Item = Text<'static>> {
+pub(super) fn texts(values: &Array) -> impl Iterator<Item = Text<'static>> {
     (0..values.length()).map(|place| values.get(place).as_string().unwrap_or_default().into())
 }
 

@@ -22,13 +22,17 @@ impl Connection {
         self.subscribe(Subscription::Tail { stream, from }, now)
     }
 
-    /// A group's entries for a consumer.
+    /// A group's entries for a consumer, and what others have held for too long.
+    #[expect(clippy::too_many_arguments, reason = "JavaScript's values, one by one")]
     pub fn consume(
         &mut self,
         stream: String,
         group: String,
         consumer: String,
         batch: f64,
+        claim_after_ms: f64,
+        max_deliveries: f64,
+        dead_letter: Option<String>,
         now: f64,
     ) -> f64 {
         let subscription = Subscription::Consume {
@@ -36,6 +40,10 @@ impl Connection {
             group: group.into(),
             consumer: consumer.into(),
             batch: number(batch).unwrap_or(DEFAULT_CONSUME_BATCH as u64),
+            claim_after_ms: number(claim_after_ms),
+            max_deliveries: number(max_deliveries),
+            dead_letter: dead_letter.map(Into::into),
+            resumed: None,
         };
         self.subscribe(subscription, now)
     }

@@ -10,6 +10,11 @@
 //! | 5: entries were pushed | the subscription's | entries | the position, or undefined | their bytes |
 //! | 6: a gap was pushed | the subscription's | after | first, or undefined | position |
 //! | 7: a gap, and the stream is another one | the same | | | |
+//! | 8: a call about pending entries is done | the call's | see below | | |
+//!
+//! Of pending entries `a` is a flat list: of a summary the count, the smallest id, the greatest one, then
+//! name, count, name, count …; of a list for each its id, the consumer, the time and the deliveries; of a
+//! removal one number. Of a claim they are entries, the cursor, and the ids that were deleted.
 //!
 //! Entries are one flat list, which costs less on both sides than lists in lists: for each its
 //! id, the number of its fields, then name, value, name, value …
@@ -35,6 +40,44 @@ pub(super) fn finished(told: &Function, id: u64, result: CacheResult<Reply>) {
                 last_id.into(),
                 &none,
             );
+        }
+        Ok(Reply::Summary(summary)) => {
+            let list = list([
+                (summary.count as f64).into(),
+                summary.smallest.into(),
+                summary.greatest.into(),
+            ]);
+            for (name, count) in summary.consumers {
+                push(&list, [name.into(), (count as f64).into()]);
+            }
+            tell(told, 8, id as f64, list.into(), none, &JsValue::UNDEFINED);
+        }
+        Ok(Reply::Pending { entries }) => {
+            let list = Array::new();
+            for entry in entries {
+                push(
+                    &list,
+                    [
+                        entry.id.into(),
+                        entry.consumer.into(),
+                        (entry.idle_ms as f64).into(),
+                        (entry.deliveries as f64).into(),
+                    ],
+                );
+            }
+            tell(told, 8, id as f64, list.into(), none, &JsValue::UNDEFINED);
+        }
+        Ok(Reply::Claimed(claimed)) => {
+            let deleted = Array::new();
+            for id in claimed.deleted {
+                deleted.push(&id.into());
+            }
+            let entries = flat(&claimed.entries).into();
+            tell(told, 8, id as f64, entries, claimed.cursor.into(), &deleted);
+        }
+        Ok(Reply::Removed { handed_over }) => {
+            let count = (handed_over as f64).into();
+            tell(told, 8, id as f64, count, none, &JsValue::UNDEFINED);
         }
         Ok(Reply::Done {}) => tell(told, 3, id as f64, none.clone(), none, &JsValue::UNDEFINED),
         Err(error) => {
@@ -111,10 +154,14 @@ fn flat(entries: &[StreamEntry]) -> Array {
 
 fn list<const N: usize>(values: [JsValue; N]) -> Array {
     let list = Array::new();
+    push(&list, values);
+    list
+}
+
+fn push<const N: usize>(list: &Array, values: [JsValue; N]) {
     for value in &values {
         list.push(value);
     }
-    list
 }
 
 fn tell(told: &Function, kind: u32, id: f64, a: JsValue, b: JsValue, c: &JsValue) {

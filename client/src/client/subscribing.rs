@@ -29,12 +29,7 @@ impl SubscribingBackend for Client {
         consumer_name: &str,
         options: ConsumeOptions,
     ) -> Deliveries {
-        let subscription = Subscription::Consume {
-            stream: owned(stream_key),
-            group: owned(group_name),
-            consumer: owned(consumer_name),
-            batch: options.batch as u64,
-        };
+        let subscription = Subscription::consume(stream_key, group_name, consumer_name, options);
         let items = Items::new(Arc::clone(&self.shared), subscription);
         let batches = items.filter_map(|item| {
             ready(match item {

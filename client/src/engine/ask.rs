@@ -1,8 +1,12 @@
 //! What waits to be sent and then to be answered: a call or a subscription.
 
-use streamgate_protocol::message::{Credit, Subscription};
+use streamgate_protocol::limits::{MAX_FIELDS_ONCE, REMEMBERED_MS};
+use streamgate_protocol::message::{Credit, Start, Subscription};
 use streamgate_protocol::{ClientMessage, Operation};
 
+use super::Millis;
+use super::given::Name;
+use super::producers::Numbered;
 use super::window::Window;
 
 /// A request or a subscribe. They share one queue, so that a tail from now on begins between the
@@ -12,12 +16,116 @@ pub(super) struct Ask {
     id: u64,
     /// Nothing else than these two.
     message: ClientMessage<'static>,
+    /// Whether it was sent, so that the server may have done it.
+    pub(super) was_sent: bool,
+    /// When the wait that it asks for is over.
+    wait_ends_at: Option<Millis>,
+    /// The answer that gave entries to a consumer was lost: they are looked for behind this id, in
+    /// what is pending for it, before anything else is asked.
+    pub(super) look_after: Option<String>,
+    /// When it was sent first.
+    sent_at: Option<Millis>,
+    /// Of an add: since when it is asked for again.
+    pub(super) again_since: Option<Millis>,
+    /// Of an add: an earlier time may have done it.
+    pub(super) maybe_done: bool,
+}
+
+/// How long an add may be asked for again, in milliseconds: well within what servers remember.
+pub(super) const MAX_AGE_MS: u64 = REMEMBERED_MS / 2;
+
+/// What becomes of an ask when the connection is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Once more does no harm.
+    AskAgain,
+    /// Once more, after what it may have been given was looked for.
+    LookAndAskAgain,
+    /// Once more could do it twice.
+    Unknown,
 }
 
 impl Ask {
     pub(super) const fn call(id: u64, operation: Operation<'static>) -> Self {
-        let message = ClientMessage::Request { id, operation };
-        Self { id, message }
+        Self::new(id, ClientMessage::Request { id, operation })
+    }
+
+    /// An add becomes one that is done once, if it can.
+    pub(super) fn once(operation: Operation<'static>) -> Operation<'static> {
+        match operation {
+            Operation::Add {
+                stream,
+                fields,
+                maxlen,
+            } if fields.len() <= MAX_FIELDS_ONCE => Operation::AddOnce {
+                stream,
+                fields,
+                maxlen,
+                producer: "".into(),
+                number: 0,
+                after: 0,
+                again: false,
+            },
+            operation => operation,
+        }
+    }
+
+    /// Of an add that is done once: the stream, and under which name it has which number, if any.
+    pub(super) fn adds_once(&self) -> Option<(&str, Option<(&str, Numbered)>)> {
+        match &self.message {
+            ClientMessage::Request {
+                operation:
+                    Operation::AddOnce {
+                        stream,
+                        producer,
+                        number,
+                        after,
+                        ..
+                    },
+                ..
+            } => {
+                let (number, after) = (*number, *after);
+                let own = (number > 0).then_some((&**producer, Numbered { number, after }));
+                Some((stream, own))
+            }
+            _ => None,
+        }
+    }
+
+    /// Gives it its number, or takes away that it is done once.
+    pub(super) fn number(&mut self, numbered: Option<(&str, Numbered)>) {
+        let ClientMessage::Request { operation, .. } = &mut self.message else {
+            return;
+        };
+        let Operation::AddOnce {
+            stream,
+            fields,
+            maxlen,
+            producer,
+            number,
+            after,
+            again,
+        } = operation
+        else {
+            return;
+        };
+        match numbered {
+            Some((name, numbered)) => {
+                if **producer != *name {
+                    *producer = name.to_owned().into();
+                }
+                *number = numbered.number;
+                *after = numbered.after;
+                *again = self.was_sent;
+            }
+            None => {
+                *operation = Operation::Add {
+                    stream: std::mem::replace(stream, "".into()),
+                    fields: std::mem::take(fields),
+                    maxlen: *maxlen,
+                };
+            }
+        }
     }
 
     pub(super) const fn subscription(
@@ -25,12 +133,27 @@ impl Ask {
         subscription: Subscription<'static>,
         credit: Credit,
     ) -> Self {
-        let message = ClientMessage::Subscribe {
+        Self::new(
             id,
-            subscription,
-            credit,
-        };
-        Self { id, message }
+            ClientMessage::Subscribe {
+                id,
+                subscription,
+                credit,
+            },
+        )
+    }
+
+    const fn new(id: u64, message: ClientMessage<'static>) -> Self {
+        Self {
+            id,
+            message,
+            was_sent: false,
+            wait_ends_at: None,
+            look_after: None,
+            sent_at: None,
+            again_since: None,
+            maybe_done: false,
+        }
     }
 
     pub(super) const fn id(&self) -> u64 {
@@ -41,6 +164,142 @@ impl Ask {
         &self.message
     }
 
+    /// Asks for no more than what is left of its wait.
+    pub(super) fn prepare(&mut self, now: Millis) {
+        self.sent_at.get_or_insert(now);
+        if let ClientMessage::Request {
+            operation: Operation::Read { block_ms, .. } | Operation::ReadGroup { block_ms, .. },
+            ..
+        } = &mut self.message
+        {
+            match (self.wait_ends_at, *block_ms) {
+                (Some(end), _) => *block_ms = end.checked_sub(now).filter(|left| *left > 0),
+                (None, Some(wait)) if wait > 0 => self.wait_ends_at = now.checked_add(wait),
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn fate(&self, now: Millis) -> Fate {
+        match &self.message {
+            ClientMessage::Request { operation, .. } => match operation {
+                Operation::ReadGroup { .. } => Fate::LookAndAskAgain,
+                Operation::Ack { .. } => Fate::AskAgain,
+                Operation::AddOnce { .. } if !self.is_too_old(now) => Fate::AskAgain,
+                operation if operation.is_read_only() => Fate::AskAgain,
+                _ => Fate::Unknown,
+            },
+            ClientMessage::Subscribe { subscription, .. } => match subscription {
+                Subscription::Tail { .. } => Fate::AskAgain,
+                Subscription::Consume { .. } => Fate::LookAndAskAgain,
+            },
+            _ => Fate::Unknown,
+        }
+    }
+
+    fn is_too_old(&self, now: Millis) -> bool {
+        self.sent_at.is_some_and(|sent| now >= sent + MAX_AGE_MS)
+    }
+
+    /// Where a read from `$` waits.
+    pub(super) fn stands_at(&mut self, id: String) {
+        if let ClientMessage::Request {
+            operation: Operation::Read { last_id, .. },
+            ..
+        } = &mut self.message
+            && &**last_id == "$"
+        {
+            *last_id = id.into();
+        }
+    }
+
+    /// Of a subscription: where it goes on, and with how much credit.
+    pub(super) fn resume(&mut self, position: Option<&str>, left: Credit) {
+        if let ClientMessage::Subscribe {
+            subscription,
+            credit,
+            ..
+        } = &mut self.message
+        {
+            *credit = left;
+            match (subscription, position) {
+                (Subscription::Tail { from, .. }, Some(position)) => {
+                    let id = position.to_owned().into();
+                    *from = Start::After { id };
+                }
+                // What is pending for it was looked for.
+                (
+                    Subscription::Consume {
+                        claim_after_ms: Some(_),
+                        resumed,
+                        ..
+                    },
+                    _,
+                ) => *resumed = self.was_sent.then_some(true),
+                _ => {}
+            }
+        }
+    }
+
+    /// The consumer that it reads a group for.
+    pub(super) fn consumer(&self) -> Option<Name<'_>> {
+        match &self.message {
+            ClientMessage::Request {
+                operation:
+                    Operation::ReadGroup {
+                        stream,
+                        group,
+                        consumer,
+                        ..
+                    },
+                ..
+            }
+            | ClientMessage::Subscribe {
+                subscription:
+                    Subscription::Consume {
+                        stream,
+                        group,
+                        consumer,
+                        ..
+                    },
+                ..
+            } => Some(Name {
+                stream,
+                group,
+                consumer,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The request that looks for what was given, of at most so many entries.
+    pub(super) fn look(&self, room: u64) -> Option<ClientMessage<'_>> {
+        let after = self.look_after.as_deref()?;
+        let count = match &self.message {
+            ClientMessage::Request {
+                operation: Operation::ReadGroup { count, .. },
+                ..
+            } => *count,
+            ClientMessage::Subscribe {
+                subscription: Subscription::Consume { batch, .. },
+                ..
+            } => room.min(*batch),
+            _ => return None,
+        };
+        let name = self.consumer()?;
+        let operation = Operation::ReadPending {
+            stream: name.stream.into(),
+            group: name.group.into(),
+            consumer: name.consumer.into(),
+            after: after.into(),
+            count,
+        };
+        Some(ClientMessage::Request {
+            id: self.id,
+            operation,
+        })
+    }
+
     /// Whether it changes nothing at the server, so that it may be asked twice.
     pub(super) fn is_read_only(&self) -> bool {
         match &self.message {
@@ -48,6 +307,10 @@ impl Ask {
             ClientMessage::Subscribe { subscription, .. } => subscription.is_read_only(),
             _ => true,
         }
+    }
+
+    pub(super) const fn is_subscription(&self) -> bool {
+        matches!(self.message, ClientMessage::Subscribe { .. })
     }
 
     /// Of a subscription: the account of what may be pushed.
@@ -78,7 +341,7 @@ impl Ask {
 
 fn weight(operation: &Operation<'_>) -> usize {
     let payload = match operation {
-        Operation::Add { fields, .. } => fields
+        Operation::Add { fields, .. } | Operation::AddOnce { fields, .. } => fields
             .iter()
             .map(|(name, value)| name.len() + value.len() + 4)
             .sum(),

@@ -7,7 +7,7 @@ use streamgate_protocol::limits::MIN_REQUESTS_IN_FLIGHT;
 use streamgate_protocol::{CacheError, CacheResult};
 
 use super::Millis;
-use super::ask::Ask;
+use super::ask::{Ask, MAX_AGE_MS};
 use super::window::Window;
 
 /// Calls that may wait to be sent. Beyond it a call is refused with `OVERLOADED`.
@@ -22,25 +22,49 @@ pub(super) const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 /// through.
 pub(super) const MAX_IN_FLIGHT_BYTES: usize = 16 * 1024 * 1024;
 
-#[derive(Debug)]
-struct Queued {
-    ask: Ask,
-    bytes: usize,
-    since: Millis,
-}
+/// Calls that are looked at for one that is not held back: how far others may go ahead of adds that
+/// wait until it is known what became of those before them.
+const MAX_LOOK_AHEAD: usize = 256;
 
+/// A call or a subscription that is not over.
 #[derive(Debug)]
-pub(super) struct InFlight {
-    pub(super) id: u64,
-    pub(super) read_only: bool,
-    /// Of a subscription; apart, so that calls, of which there are many more, stay small.
+pub(super) struct Call {
+    pub(super) ask: Ask,
+    /// Of a subscription that was sent; apart, so that calls, of which there are many more, stay
+    /// small.
     pub(super) window: Option<Box<Window>>,
     bytes: usize,
+    /// When it came, or was lost, or had more to ask.
+    pub(super) since: Millis,
 }
 
-impl InFlight {
-    pub(super) const fn is_tail(&self) -> bool {
-        self.window.is_some() && self.read_only
+impl Call {
+    pub(super) const fn id(&self) -> u64 {
+        self.ask.id()
+    }
+
+    pub(super) fn is_tail(&self) -> bool {
+        self.ask.is_subscription() && self.ask.is_read_only()
+    }
+
+    /// When it has waited for too long. A subscription that has begun waits for a connection for as
+    /// long as it takes.
+    fn expires_at(&self, queue_timeout_ms: u64) -> Option<Millis> {
+        let patience = match self.ask.again_since {
+            Some(_) => queue_timeout_ms.min(MAX_AGE_MS),
+            None => queue_timeout_ms,
+        };
+        let since = self.ask.again_since.unwrap_or(self.since);
+        self.window.is_none().then_some(since + patience)
+    }
+
+    /// Whether it makes sense to send it: a consumer that has no room for what it looks for waits
+    /// until it has.
+    fn is_ready(&self) -> bool {
+        match &self.window {
+            Some(window) => self.ask.look_after.is_none() || window.room() > 0,
+            None => true,
+        }
     }
 }
 
@@ -49,26 +73,26 @@ impl InFlight {
 /// the first.
 #[derive(Debug)]
 pub(super) struct Calls {
-    queued: VecDeque<Queued>,
+    /// Those that were sent on a connection that was lost, or that have more to ask. They go first.
+    again: VecDeque<Call>,
+    queued: VecDeque<Call>,
     queued_bytes: usize,
-    in_flight: VecDeque<InFlight>,
+    in_flight: VecDeque<Call>,
     in_flight_bytes: usize,
     granted: usize,
     queue_timeout_ms: u64,
-    /// Taken for sending; between `take_next` and `sent` or `put_back`.
-    taken_since: Millis,
 }
 
 impl Calls {
     pub(super) fn new(queue_timeout_ms: u32) -> Self {
         Self {
+            again: VecDeque::new(),
             queued: VecDeque::new(),
             queued_bytes: 0,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             granted: MIN_REQUESTS_IN_FLIGHT as usize,
             queue_timeout_ms: u64::from(queue_timeout_ms),
-            taken_since: 0,
         }
     }
 
@@ -83,8 +107,9 @@ impl Calls {
         }
         let bytes = ask.weight();
         self.queued_bytes += bytes;
-        self.queued.push_back(Queued {
+        self.queued.push_back(Call {
             ask,
+            window: None,
             bytes,
             since: now,
         });
@@ -100,61 +125,100 @@ impl Calls {
         self.granted = requests;
     }
 
-    /// The next call to send, if there is a place in flight for it.
-    pub(super) fn take_next(&mut self) -> Option<Ask> {
-        let next = self.queued.front()?;
-        let fits = self.in_flight_bytes + next.bytes <= MAX_IN_FLIGHT_BYTES;
-        if self.in_flight.len() >= self.granted || !(fits || self.in_flight.is_empty()) {
+    /// The next call to send, if there is a place in flight for it. One that is held back is passed
+    /// over.
+    pub(super) fn take_next(&mut self, is_held: impl Fn(&Ask) -> bool) -> Option<Call> {
+        if self.in_flight.len() >= self.granted {
             return None;
         }
-        self.take_any()
+        let mut again = self.again.iter();
+        let ready = again.position(|call| call.is_ready() && !is_held(&call.ask));
+        let mut queued = self.queued.iter().take(MAX_LOOK_AHEAD);
+        let (next, place) = match ready {
+            Some(place) => (self.again.get(place)?, place),
+            None => {
+                let place = queued.position(|call| !is_held(&call.ask))?;
+                (self.queued.get(place)?, place)
+            }
+        };
+        if self.in_flight_bytes + next.bytes > MAX_IN_FLIGHT_BYTES && !self.in_flight.is_empty() {
+            return None;
+        }
+        match ready {
+            Some(place) => self.again.remove(place),
+            None => self.take_queued(place),
+        }
     }
 
     /// The next call, whether or not there is a place for it.
-    pub(super) fn take_any(&mut self) -> Option<Ask> {
-        let next = self.queued.pop_front()?;
+    pub(super) fn take_any(&mut self) -> Option<Call> {
+        self.again.pop_front().or_else(|| self.take_queued(0))
+    }
+
+    fn take_queued(&mut self, place: usize) -> Option<Call> {
+        let next = self.queued.remove(place)?;
         self.queued_bytes -= next.bytes;
-        self.taken_since = next.since;
-        Some(next.ask)
+        Some(next)
     }
 
     /// Gives back what [`take_next`](Self::take_next) gave last.
-    pub(super) fn put_back(&mut self, ask: Ask) {
-        let bytes = ask.weight();
-        self.queued_bytes += bytes;
-        self.queued.push_front(Queued {
-            ask,
-            bytes,
-            since: self.taken_since,
-        });
+    pub(super) fn put_back(&mut self, call: Call) {
+        if call.ask.was_sent {
+            self.again.push_front(call);
+        } else {
+            self.queued_bytes += call.bytes;
+            self.queued.push_front(call);
+        }
     }
 
-    pub(super) fn sent(&mut self, ask: &Ask, bytes: usize) {
-        let call = InFlight {
-            id: ask.id(),
-            read_only: ask.is_read_only(),
-            window: ask.window().map(Box::new),
-            bytes,
-        };
-        let place = self.in_flight.partition_point(|other| other.id < call.id);
+    /// It was sent, or a part of what it asks for.
+    pub(super) fn sent(&mut self, mut call: Call, bytes: usize) {
+        call.ask.was_sent = true;
+        call.bytes = bytes;
+        if call.window.is_none() {
+            call.window = call.ask.window().map(Box::new);
+        }
+        let place = self
+            .in_flight
+            .partition_point(|other| other.id() < call.id());
         self.in_flight.insert(place, call);
         self.in_flight_bytes += bytes;
     }
 
+    /// It is to be asked again, before whatever was not asked yet.
+    pub(super) fn ask_again(&mut self, call: Call) {
+        let place = self.again.partition_point(|other| other.id() < call.id());
+        self.again.insert(place, call);
+    }
+
     /// What is in flight with this id.
-    pub(super) fn find(&mut self, id: u64) -> Option<&mut InFlight> {
-        let place = self.in_flight.binary_search_by_key(&id, |call| call.id);
+    pub(super) fn find(&mut self, id: u64) -> Option<&mut Call> {
+        let place = self.in_flight.binary_search_by_key(&id, Call::id);
         self.in_flight.get_mut(place.ok()?)
     }
 
-    /// The account of a subscription that is in flight.
+    /// The account of a subscription that was sent.
     pub(super) fn window(&mut self, id: u64) -> Option<&mut Window> {
-        self.find(id)?.window.as_deref_mut()
+        self.find_sent(id)?.window.as_deref_mut()
+    }
+
+    /// Whether it is an add that is done once, and was sent.
+    pub(super) fn is_sent_add(&mut self, id: u64) -> bool {
+        let call = self.find_sent(id);
+        call.is_some_and(|call| call.ask.adds_once().is_some())
+    }
+
+    /// What was sent with this id, whether it is in flight or to be asked again.
+    fn find_sent(&mut self, id: u64) -> Option<&mut Call> {
+        match self.in_flight.binary_search_by_key(&id, Call::id) {
+            Ok(place) => self.in_flight.get_mut(place),
+            Err(_) => self.again.iter_mut().find(|call| call.id() == id),
+        }
     }
 
     /// What was in flight with this id; it no longer is.
-    pub(super) fn answered(&mut self, id: u64) -> Option<InFlight> {
-        let place = self.in_flight.binary_search_by_key(&id, |call| call.id);
+    pub(super) fn answered(&mut self, id: u64) -> Option<Call> {
+        let place = self.in_flight.binary_search_by_key(&id, Call::id);
         let call = self.in_flight.remove(place.ok()?)?;
         self.in_flight_bytes -= call.bytes;
         Some(call)
@@ -165,7 +229,10 @@ impl Calls {
         if self.answered(id).is_some() {
             return true;
         }
-        if let Some(place) = self.queued.iter().position(|call| call.ask.id() == id)
+        let place = |calls: &VecDeque<Call>| calls.iter().position(|call| call.id() == id);
+        if let Some(place) = place(&self.again) {
+            self.again.remove(place);
+        } else if let Some(place) = place(&self.queued)
             && let Some(call) = self.queued.remove(place)
         {
             self.queued_bytes -= call.bytes;
@@ -173,24 +240,48 @@ impl Calls {
         false
     }
 
-    /// The calls in flight, the oldest first; there are none afterwards.
-    pub(super) fn lose_in_flight(&mut self) -> VecDeque<InFlight> {
+    /// The calls that were sent, in the order they came; there are none afterwards.
+    pub(super) fn take_sent(&mut self) -> VecDeque<Call> {
         self.in_flight_bytes = 0;
-        std::mem::take(&mut self.in_flight)
+        let mut sent = std::mem::take(&mut self.in_flight);
+        // Both are sorted; a sort is four kilobytes of what a browser downloads.
+        for call in self.again.drain(..) {
+            let place = sent.partition_point(|other| other.id() < call.id());
+            sent.insert(place, call);
+        }
+        sent
+    }
+
+    /// The same, when their connection was lost. Those that wait since an earlier loss go on
+    /// waiting.
+    pub(super) fn lose_sent(&mut self, now: Millis) -> VecDeque<Call> {
+        for call in &mut self.in_flight {
+            call.since = now;
+            if call.ask.adds_once().is_some() {
+                call.ask.again_since.get_or_insert(now);
+                call.ask.maybe_done = true;
+            }
+        }
+        self.take_sent()
     }
 
     /// One of the calls that have waited to be sent for too long.
-    pub(super) fn expired(&mut self, now: Millis) -> Option<u64> {
-        let first = self.queued.front()?;
-        if now < first.since + self.queue_timeout_ms {
-            return None;
+    pub(super) fn expired(&mut self, now: Millis) -> Option<Call> {
+        let timeout = self.queue_timeout_ms;
+        let is_over = |call: &Call| call.expires_at(timeout).is_some_and(|end| now >= end);
+        if let Some(place) = self.again.iter().position(is_over) {
+            return self.again.remove(place);
         }
-        self.take_any().map(|ask| ask.id())
+        if self.queued.front().is_some_and(is_over) {
+            return self.take_queued(0);
+        }
+        None
     }
 
     pub(super) fn next_deadline(&self) -> Option<Millis> {
-        self.queued
-            .front()
-            .map(|call| call.since + self.queue_timeout_ms)
+        let waiting = self.again.iter().chain(self.queued.front());
+        waiting
+            .filter_map(|call| call.expires_at(self.queue_timeout_ms))
+            .min()
     }
 }

@@ -32,7 +32,12 @@ pub struct Config {
     pub credit_entries: u32,
     /// The same in bytes; one entry may go beyond; 1 MiB by default. 0 counts as 1.
     pub credit_bytes: u32,
-    /// Where the pauses' jitter comes from. Two clients should not have the same.
+    /// Whether adds are done once, also if they have to be asked for again: true by default. It costs
+    /// Redis about 1.7 times a plain add where many are in flight. Without it an add whose answer is
+    /// lost ends with `UNKNOWN_OUTCOME`.
+    pub exactly_once: bool,
+    /// Where the pauses' jitter comes from. And the names under which adds are
+    /// done once: no two clients may have the same.
     pub seed: u64,
 }
 
@@ -48,6 +53,7 @@ impl Default for Config {
             stable_after_ms: 5_000,
             credit_entries: DEFAULT_CREDIT_ENTRIES,
             credit_bytes: DEFAULT_CREDIT_BYTES,
+            exactly_once: true,
             seed: 0,
         }
     }

@@ -24,6 +24,8 @@ pub(super) struct Heartbeat {
     /// When the first ping was sent that nothing was heard after.
     unanswered_since: Option<Millis>,
     nonce: u64,
+    /// The next ping is due at once.
+    is_urgent: bool,
 }
 
 impl Heartbeat {
@@ -35,6 +37,7 @@ impl Heartbeat {
             last_ping: now,
             unanswered_since: None,
             nonce: 0,
+            is_urgent: false,
         }
     }
 
@@ -54,6 +57,7 @@ impl Heartbeat {
     /// A ping is being sent; returns its nonce.
     pub(super) fn pinged(&mut self, now: Millis) -> u64 {
         self.last_ping = now;
+        self.is_urgent = false;
         self.unanswered_since.get_or_insert(now);
         self.nonce += 1;
         self.nonce
@@ -69,12 +73,25 @@ impl Heartbeat {
         }
     }
 
+    /// Whether the server has taken this client for dead: it was frozen, or could not send.
+    pub(super) fn is_given_up(&self, now: Millis) -> bool {
+        now >= self.last_sent + self.every_ms * u64::from(HEARTBEATS_UNTIL_DEAD)
+    }
+
+    /// Something happened that connections do not always survive: the next ping goes at once.
+    pub(super) fn hurry(&mut self) {
+        self.is_urgent = true;
+    }
+
     pub(super) fn next_deadline(&self) -> Millis {
         self.dead_at()
             .map_or(self.ping_at(), |at| at.min(self.ping_at()))
     }
 
     fn ping_at(&self) -> Millis {
+        if self.is_urgent {
+            return 0;
+        }
         self.last_sent.min(self.last_heard).max(self.last_ping) + self.every_ms
     }
 

@@ -31,7 +31,11 @@ impl Engine {
 
     /// What is about to be granted to a subscription, if it is not over.
     pub(super) fn take_grant(&mut self, id: u64) -> Option<Credit> {
-        Some(self.calls.window(id)?.grant())
+        let call = self.calls.find(id)?;
+        if call.ask.look_after.is_some() {
+            return None;
+        }
+        Some(call.window.as_mut()?.grant())
     }
 
     /// The server pushed something.
@@ -49,7 +53,11 @@ impl Engine {
             },
         };
         match verdict {
-            Verdict::Deliver => self.events.push_back(Event::Pushed { id, item }),
+            Verdict::Deliver => {
+                self.note_given(id, &item);
+                self.events.push_back(Event::Pushed { id, item });
+            }
+            Verdict::Ignore => {}
             Verdict::Overloaded => {
                 self.cancel(id);
                 let why = "too much that was pushed waits to be taken";
@@ -58,6 +66,16 @@ impl Engine {
             Verdict::Violation(reason) => return Err(reason),
         }
         Ok(())
+    }
+
+    /// What a group gave to a consumer is not to be given to it again.
+    fn note_given(&mut self, id: u64, item: &Item) {
+        if let Item::Entries { entries, .. } = item
+            && let Some(call) = self.calls.find(id)
+            && let Some(name) = call.ask.consumer()
+        {
+            self.given.came(name, entries);
+        }
     }
 
     /// A consumer's window is one batch, so that while one is being worked on the next is on its

@@ -6,7 +6,9 @@ use streamgate_protocol::message::Outcome;
 use super::*;
 
 mod bounds;
+mod faults;
 mod loss;
+mod resume;
 mod subscriptions;
 mod traffic;
 

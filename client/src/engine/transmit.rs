@@ -4,6 +4,7 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::text::push_number;
 use streamgate_protocol::{CacheError, ClientMessage};
 
+use super::ask::Ask;
 use super::heartbeat::Pulse;
 use super::{Engine, Millis, Phase};
 
@@ -31,21 +32,50 @@ impl Engine {
                 self.append(&mut frame, &ClientMessage::Grant { id, credit });
             }
         }
+        self.producers.go_on(now);
+        let any_stalled = self.producers.any_stalled();
         while frame.len() < FRAME_TARGET_BYTES {
-            let Some(ask) = self.calls.take_next() else {
+            let producers = &self.producers;
+            let is_held = |ask: &Ask| {
+                let stream = ask.adds_once().filter(|_| any_stalled);
+                stream.is_some_and(|(stream, _)| producers.is_stalled(stream))
+            };
+            let Some(mut call) = self.calls.take_next(is_held) else {
                 break;
             };
             let start = frame.len();
-            self.append(&mut frame, ask.message());
+            if self.is_forgotten(&call.ask) {
+                let why = "the server does not remember what it added";
+                self.finish(
+                    call.id(),
+                    Err(CacheError::from_code(code::UNKNOWN_OUTCOME, why)),
+                );
+                continue;
+            }
+            call.ask.prepare(now);
+            self.number(&mut call.ask);
+            let room = call.window.as_ref().map_or(0, |window| window.room());
+            if let Some(look) = call.ask.look(room) {
+                self.append(&mut frame, &look);
+            } else {
+                if let Some(window) = &mut call.window {
+                    let left = window.resume();
+                    call.ask.resume(window.position(), left);
+                }
+                self.append(&mut frame, call.ask.message());
+            }
             if frame.len() <= self.max_frame_bytes {
-                self.calls.sent(&ask, frame.len() - start);
+                if let Some((stream, Some((_, own)))) = call.ask.adds_once() {
+                    self.producers.sent(stream, own.number);
+                }
+                self.calls.sent(call, frame.len() - start);
             } else if start == 0 && self.welcomed {
                 let error = too_large(frame.len(), self.max_frame_bytes);
                 frame.clear();
-                self.finish(ask.id(), Err(error));
+                self.finish(call.id(), Err(error));
             } else {
                 frame.truncate(start);
-                self.calls.put_back(ask);
+                self.calls.put_back(call);
                 break;
             }
         }
@@ -54,6 +84,24 @@ impl Engine {
         }
         self.heartbeat.sent(now);
         Some(frame)
+    }
+
+    fn number(&mut self, ask: &mut Ask) {
+        if let Some((stream, own)) = ask.adds_once() {
+            let own = own.map(|(name, own)| (name, own.number));
+            let numbered = self.producers.number(stream, own);
+            ask.number(numbered);
+        }
+    }
+
+    /// Whether it may have been done under a name that is not known any more.
+    fn is_forgotten(&self, ask: &Ask) -> bool {
+        match ask.adds_once() {
+            Some((stream, Some((name, _)))) => {
+                ask.maybe_done && !self.producers.knows(stream, name)
+            }
+            _ => false,
+        }
     }
 
     fn append(&self, frame: &mut Vec<u8>, message: &ClientMessage<'_>) {
@@ -65,8 +113,8 @@ impl Engine {
 
 fn too_large(bytes: usize, limit: usize) -> CacheError {
     let mut text = String::from("the request has ");
-    push_number(&mut text, bytes);
+    push_number(&mut text, bytes as u64);
     text.push_str(" bytes; the server takes ");
-    push_number(&mut text, limit);
+    push_number(&mut text, limit as u64);
     CacheError::from_code(code::LIMIT, &text)
 }

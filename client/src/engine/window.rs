@@ -14,6 +14,8 @@ pub(super) const MISFIT: &str = "the server pushed what does not fit";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Deliver,
+    /// It says again what the owner knows.
+    Ignore,
     /// The owner takes too little: the subscription ends.
     Overloaded,
     /// The server must not do that.
@@ -22,11 +24,13 @@ pub(super) enum Verdict {
 
 /// What is left, what is held, and what can be granted again make up the size. An entry that went
 /// beyond the bytes is owed until it is taken, and then granted with the rest.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Window {
     is_tail: bool,
-    /// Whether anything was pushed.
+    /// Whether anything was pushed on this connection.
     begun: bool,
+    /// Of a tail: where it stands.
+    position: Option<String>,
     size: Credit,
     /// What the server was granted, and what it pushed.
     account: Account,
@@ -43,6 +47,7 @@ impl Window {
         Self {
             is_tail,
             begun: false,
+            position: None,
             size,
             account: Account::new(size),
             held: Credit::default(),
@@ -59,6 +64,7 @@ impl Window {
                 if position.is_some() && !self.is_tail {
                     return Verdict::Violation(MISFIT);
                 }
+                self.stands_at(position.as_ref().or_else(|| Some(&entries.last()?.0)));
                 for entry in entries {
                     if self.account.left().is_used_up() {
                         return Verdict::Violation("the server pushed more than was granted");
@@ -73,11 +79,17 @@ impl Window {
                 if !(self.is_tail && first && position.is_some()) {
                     return Verdict::Violation(MISFIT);
                 }
+                // It has one from its first push ever on.
+                if self.position.is_some() {
+                    return Verdict::Ignore;
+                }
+                self.stands_at(position.as_ref());
             }
-            Item::Gap(_) => {
+            Item::Gap(gap) => {
                 if !self.is_tail {
                     return Verdict::Violation(MISFIT);
                 }
+                self.stands_at(Some(&gap.position));
             }
         }
         if self.held_free == MAX_FREE_PUSHES {
@@ -107,6 +119,36 @@ impl Window {
         let due = self.due();
         self.account.grant(due);
         due
+    }
+
+    /// Where a tail goes on.
+    pub(super) fn position(&self) -> Option<&str> {
+        self.position.as_deref()
+    }
+
+    /// Entries that there is room for beside those that the owner has not taken.
+    pub(super) const fn room(&self) -> u64 {
+        self.size.entries.saturating_sub(self.held.entries)
+    }
+
+    /// Entries that the owner is given and that were not pushed.
+    pub(super) fn found(&mut self, cost: Credit) {
+        self.held = self.held.plus(cost);
+    }
+
+    /// On another connection, to which this much is granted.
+    pub(super) fn resume(&mut self) -> Credit {
+        let left = self.size.minus(self.held);
+        self.account = Account::new(left);
+        self.begun = false;
+        self.is_due = false;
+        left
+    }
+
+    fn stands_at(&mut self, position: Option<&String>) {
+        if self.is_tail {
+            self.position = position.cloned();
+        }
     }
 
     fn due(&self) -> Credit {

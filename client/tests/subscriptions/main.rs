@@ -15,7 +15,10 @@ use scripted::{connected, entry, pending, send};
 mod scripted;
 
 fn batch(size: usize) -> ConsumeOptions {
-    ConsumeOptions { batch: size }
+    ConsumeOptions {
+        batch: size,
+        ..ConsumeOptions::default()
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,7 +123,7 @@ async fn it_begins_in_the_first_poll_and_in_order_with_calls() {
     assert!(pending(&mut before) && pending(&mut tail.next()) && pending(&mut after));
     let stream = |message| match message {
         ClientMessage::Request {
-            operation: Operation::Add { stream, .. },
+            operation: Operation::AddOnce { stream, .. },
             ..
         }
         | ClientMessage::Subscribe {

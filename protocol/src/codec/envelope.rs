@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use super::DecodeError;
 
 /// The kinds of both sides: a server that is sent a `welcome` was sent nonsense, not news.
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 10] = [
     "request",
     "cancel",
     "ping",
@@ -18,6 +18,7 @@ const KINDS: [&str; 9] = [
     "reply",
     "pong",
     "push",
+    "position",
 ];
 
 /// What the failure to decode a line means.

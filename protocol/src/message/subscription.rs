@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Text;
 use super::operation::{id, name};
 use crate::error::{CacheError, CacheResult, code};
-use crate::subscribe::{Gap, TailFrom};
+use crate::subscribe::{ConsumeOptions, Gap, TailFrom};
 use crate::traits::StreamEntry;
 
 /// What a client subscribes to.
@@ -34,6 +34,15 @@ pub enum Subscription<'a> {
         consumer: Text<'a>,
         /// At most so many entries in a push; at least 1.
         batch: u64,
+        /// Take over what was last delivered so many milliseconds ago, or longer; at least 1.
+        claim_after_ms: Option<u64>,
+        /// What was delivered so often is not taken over but goes to `dead_letter`; at least 1.
+        max_deliveries: Option<u64>,
+        /// The key of that stream.
+        #[serde(borrow)]
+        dead_letter: Option<Text<'a>>,
+        /// It goes on after a lost connection: nothing that the consumer holds itself is taken over.
+        resumed: Option<bool>,
     },
 }
 
@@ -78,8 +87,8 @@ impl Subscription<'_> {
     ///
     /// # Errors
     ///
-    /// `LIMIT` for a name longer than its bound, `ERR` for an id longer than its bound and for a
-    /// batch of 0.
+    /// `LIMIT` for a name longer than its bound, `ERR` for an id longer than its bound, for a
+    /// batch of 0 and for [options](ConsumeOptions) that do not go together.
     pub fn validate(&self) -> CacheResult<()> {
         match self {
             Self::Tail { stream, from } => {
@@ -94,17 +103,24 @@ impl Subscription<'_> {
                 group,
                 consumer,
                 batch,
+                claim_after_ms,
+                max_deliveries,
+                dead_letter,
+                ..
             } => {
                 name("stream key", stream)?;
                 name("group name", group)?;
                 name("consumer name", consumer)?;
-                if *batch == 0 {
-                    return Err(CacheError::from_code(
-                        code::ERR,
-                        "a batch needs at least one entry",
-                    ));
-                }
-                Ok(())
+                let why = match (claim_after_ms, max_deliveries, dead_letter) {
+                    _ if *batch == 0 => "a batch needs at least one entry",
+                    (None, None, None) | (Some(1..), None, None) => return Ok(()),
+                    (Some(1..), Some(1..), Some(key)) if key != stream => {
+                        return name("dead-letter stream's key", key);
+                    }
+                    // One text for all: a browser downloads it.
+                    _ => "the time, the limit and the stream of dead letters do not go together",
+                };
+                Err(CacheError::from_code(code::ERR, why))
             }
         }
     }
@@ -122,8 +138,31 @@ impl Subscription<'_> {
                 stream,
                 group,
                 consumer,
+                dead_letter,
                 ..
-            } => stream.len() + group.len() + consumer.len(),
+            } => {
+                let dead_letter = dead_letter.as_ref().map_or(0, |key| key.len());
+                stream.len() + group.len() + consumer.len() + dead_letter
+            }
+        }
+    }
+
+    /// [`consume`](crate::SubscribingBackend::consume) as data.
+    pub fn consume(
+        stream: &str,
+        group: &str,
+        consumer: &str,
+        options: ConsumeOptions,
+    ) -> Subscription<'static> {
+        Subscription::Consume {
+            stream: stream.to_owned().into(),
+            group: group.to_owned().into(),
+            consumer: consumer.to_owned().into(),
+            batch: u64::try_from(options.batch).unwrap_or(u64::MAX),
+            claim_after_ms: options.claim_after_ms,
+            max_deliveries: options.max_deliveries,
+            dead_letter: options.dead_letter.map(Text::from),
+            resumed: None,
         }
     }
 
@@ -139,11 +178,19 @@ impl Subscription<'_> {
                 group,
                 consumer,
                 batch,
+                claim_after_ms,
+                max_deliveries,
+                dead_letter,
+                resumed,
             } => Subscription::Consume {
                 stream: stream.into_owned(),
                 group: group.into_owned(),
                 consumer: consumer.into_owned(),
                 batch,
+                claim_after_ms,
+                max_deliveries,
+                dead_letter: dead_letter.map(Text::into_owned),
+                resumed,
             },
         }
     }
@@ -191,14 +238,47 @@ impl From<Start<'_>> for TailFrom {
 mod tests {
     use super::*;
 
+    use crate::limits::MAX_NAME_BYTES;
+
+    fn refused(options: ConsumeOptions) -> Option<String> {
+        let subscription = Subscription::consume("s", "g", "c", options);
+        let refused = subscription.validate().err();
+        refused.map(|error| error.code().to_owned())
+    }
+
     #[test]
     fn a_batch_of_0_is_refused() {
-        let subscription = Subscription::Consume {
-            stream: "s".into(),
-            group: "g".into(),
-            consumer: "c".into(),
+        let options = ConsumeOptions {
             batch: 0,
+            ..ConsumeOptions::default()
         };
-        assert_eq!(subscription.validate().unwrap_err().code(), "ERR");
+        assert_eq!(refused(options).as_deref(), Some("ERR"));
+    }
+
+    #[test]
+    fn options_that_do_not_go_together_are_refused() {
+        let long = "d".repeat(MAX_NAME_BYTES + 1);
+        for (claim_after_ms, max_deliveries, dead_letter, expected) in [
+            (None, None, None, None),
+            (Some(1), None, None, None),
+            (Some(1), Some(1), Some("d"), None),
+            (Some(0), None, None, Some("ERR")),
+            (Some(1), Some(0), Some("d"), Some("ERR")),
+            (Some(1), Some(1), None, Some("ERR")),
+            (Some(1), None, Some("d"), Some("ERR")),
+            (None, None, Some("d"), Some("ERR")),
+            (None, Some(1), None, Some("ERR")),
+            (None, Some(1), Some("d"), Some("ERR")),
+            (Some(1), Some(1), Some("s"), Some("ERR")),
+            (Some(1), Some(1), Some(&*long), Some("LIMIT")),
+        ] {
+            let options = ConsumeOptions {
+                claim_after_ms,
+                max_deliveries,
+                dead_letter: dead_letter.map(str::to_owned),
+                ..ConsumeOptions::default()
+            };
+            assert_eq!(refused(options.clone()).as_deref(), expected, "{options:?}");
+        }
     }
 }

@@ -118,6 +118,13 @@ cases!(operation: Operation<'_> {
     Operation::ReadGroup { block_ms: None, .. } => "read_group",
     Operation::ReadGroup { block_ms: Some(_), .. } => "read_group with block_ms",
     Operation::Ack { .. } => "ack",
+    Operation::ReadPending { .. } => "read_pending",
+    Operation::AddOnce { .. } => "add_once",
+    Operation::PendingSummary { .. } => "pending_summary",
+    Operation::Pending { consumer: None, .. } => "pending",
+    Operation::Pending { consumer: Some(_), .. } => "pending of one consumer",
+    Operation::Claim { .. } => "claim",
+    Operation::RemoveConsumer { .. } => "remove_consumer",
 });
 
 cases!(server_message: ServerMessage {
@@ -125,6 +132,7 @@ cases!(server_message: ServerMessage {
     ServerMessage::Reply { .. } => "reply",
     ServerMessage::Pong { .. } => "pong",
     ServerMessage::Push { .. } => "push",
+    ServerMessage::Position { .. } => "position",
 });
 
 cases!(outcome: Outcome {
@@ -137,6 +145,10 @@ cases!(reply: Reply {
     Reply::Entries { last_id: None, .. } => "entries",
     Reply::Entries { last_id: Some(_), .. } => "entries with last_id",
     Reply::Done {} => "done",
+    Reply::Summary(_) => "summary",
+    Reply::Pending { .. } => "pending entries",
+    Reply::Claimed(_) => "claimed",
+    Reply::Removed { .. } => "removed",
 });
 
 cases!(subscription: Subscription<'_> {
@@ -144,7 +156,9 @@ cases!(subscription: Subscription<'_> {
     Subscription::Tail { from: Start::Now {}, .. } => "tail from now",
     Subscription::Tail { from: Start::After { .. }, .. } => "tail after an id",
     Subscription::Tail { from: Start::Last { .. }, .. } => "tail from the last",
-    Subscription::Consume { .. } => "consume",
+    Subscription::Consume { claim_after_ms: None, .. } => "consume",
+    Subscription::Consume { claim_after_ms: Some(_), dead_letter: None, .. } => "consume and claim",
+    Subscription::Consume { claim_after_ms: Some(_), dead_letter: Some(_), .. } => "consume with a dead-letter stream",
 });
 
 cases!(item: Item {

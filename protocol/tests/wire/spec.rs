@@ -64,6 +64,12 @@ fn the_table_of_limits_is_the_one_in_the_code() {
         DEFAULT_HEARTBEAT_MS,
         HEARTBEATS_UNTIL_DEAD,
         MAX_CLOSE_REASON_BYTES,
+        MAX_FIELDS_ONCE,
+        MAX_PRODUCER_BYTES,
+        MAX_PRODUCER_NUMBER,
+        ADDS_REMEMBERED,
+        REMEMBERED_MS,
+        MAX_PENDING_PAGE,
     ];
     let text: BTreeMap<_, _> = table("limits")
         .into_iter()

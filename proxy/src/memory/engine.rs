@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use streamgate_protocol::{CacheResult, Operation, Reply};
+use streamgate_protocol::{CacheResult, Claimed, Operation, Reply, StreamEntry};
 
 use super::budget::{Budget, MAX_SHARED_BYTES, PENDING_BYTES, named_bytes};
 use super::stream::{Entry, Stream};
@@ -12,8 +12,13 @@ use crate::entry_id::EntryId;
 
 mod entries;
 mod groups;
+mod once;
+mod pending;
 mod tails;
+mod take_over;
 
+use once::{Once, Producers};
+use pending::Wanted;
 pub(super) use tails::{Pulled, Stand};
 
 /// All streams. No method waits; a failed one has changed nothing.
@@ -27,6 +32,7 @@ pub(super) struct Engine {
     pub(super) waiting: Budget,
     /// Of batches that are kept for the followers that come for them.
     pub(super) shared: Budget,
+    producers: Producers,
     /// How many calls have waited so far, which numbers them in the order they come.
     calls: u64,
 }
@@ -46,6 +52,12 @@ pub(super) enum Answer {
         entries: Vec<Arc<Entry>>,
         asked: Option<String>,
     },
+    Claimed {
+        cursor: EntryId,
+        entries: Vec<Arc<Entry>>,
+        deleted: Vec<EntryId>,
+    },
+    Reply(Reply),
     Done,
 }
 
@@ -56,12 +68,19 @@ impl From<Answer> for Reply {
             Answer::Entries { entries, asked } => {
                 let last = entries.last().map(|entry| entry.id.to_string());
                 let last_id = asked.map(|asked| last.unwrap_or(asked));
-                let entries = entries
-                    .iter()
-                    .map(|entry| entry.to_stream_entry())
-                    .collect();
+                let entries = copied(&entries);
                 Self::Entries { entries, last_id }
             }
+            Answer::Claimed {
+                cursor,
+                entries,
+                deleted,
+            } => Self::Claimed(Claimed {
+                cursor: cursor.to_string(),
+                entries: copied(&entries),
+                deleted: deleted.iter().map(EntryId::to_string).collect(),
+            }),
+            Answer::Reply(reply) => reply,
             Answer::Done => Self::Done {},
         }
     }
@@ -76,6 +95,7 @@ impl Engine {
             pending: Budget::new(pending),
             waiting: Budget::new(waiting),
             shared: Budget::new(MAX_SHARED_BYTES),
+            producers: Producers::default(),
             calls: 0,
         }
     }
@@ -89,6 +109,22 @@ impl Engine {
                 fields,
                 maxlen,
             } => self.add(&stream, fields, maxlen, now_ms),
+            Operation::AddOnce {
+                stream,
+                fields,
+                maxlen,
+                producer,
+                number,
+                after,
+                again: _,
+            } => {
+                let add = Once {
+                    producer: &producer,
+                    number,
+                    after,
+                };
+                self.add_once(&stream, fields, maxlen, &add, now_ms)
+            }
             Operation::ReadLatest { stream, count } => Ok(self.read_latest(&stream, count)),
             Operation::Read {
                 stream,
@@ -105,6 +141,53 @@ impl Engine {
                 block_ms,
             } => self.read_group(&stream, &group, &consumer, count, block_ms, now_ms),
             Operation::Ack { stream, group, ids } => self.ack(&stream, &group, &ids),
+            Operation::ReadPending {
+                stream,
+                group,
+                consumer,
+                after,
+                count,
+            } => self.read_pending(&stream, [&group, &consumer], &after, count, now_ms),
+            Operation::PendingSummary { stream, group } => self.pending_summary(&stream, &group),
+            Operation::Pending {
+                stream,
+                group,
+                start,
+                end,
+                count,
+                consumer,
+                min_idle_ms,
+            } => {
+                let wanted = Wanted {
+                    ends: [&start, &end],
+                    count,
+                    consumer: consumer.as_deref(),
+                    min_idle_ms: min_idle_ms.unwrap_or(0),
+                };
+                self.pending_entries(&stream, &group, &wanted, now_ms)
+            }
+            Operation::Claim {
+                stream,
+                group,
+                consumer,
+                min_idle_ms,
+                start,
+                count,
+            } => {
+                let wanted = Wanted {
+                    ends: [&start, "+"],
+                    count,
+                    consumer: None,
+                    min_idle_ms,
+                };
+                self.claim(&stream, &group, &consumer, &wanted, now_ms)
+            }
+            Operation::RemoveConsumer {
+                stream,
+                group,
+                consumer,
+                heir,
+            } => self.remove_consumer(&stream, &group, &consumer, &heir),
         }
     }
 
@@ -137,6 +220,13 @@ impl Engine {
         let missing = self.streams.get(key).is_none_or(Stream::is_blank);
         if missing { named_bytes(key) } else { 0 }
     }
+}
+
+fn copied(entries: &[Arc<Entry>]) -> Vec<StreamEntry> {
+    entries
+        .iter()
+        .map(|entry| entry.to_stream_entry())
+        .collect()
 }
 
 /// A count of 0 sets no limit.

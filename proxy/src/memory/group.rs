@@ -31,6 +31,13 @@ pub(super) struct Pending {
     pub(super) deliveries: u64,
 }
 
+impl Pending {
+    /// Milliseconds since the last delivery.
+    pub(super) fn idle_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.delivered_at_ms)
+    }
+}
+
 /// A consumer that waits for an entry. Room for its pending entry is reserved, so that an add
 /// never fails for want of it.
 #[derive(Debug)]
@@ -88,6 +95,35 @@ impl Group {
             return None;
         }
         self.waiting.pop_first().map(|(_, consumer)| consumer)
+    }
+
+    /// Gives a pending entry to another consumer, which counts as a delivery. Nothing is done if it
+    /// is not pending.
+    pub(super) fn claim(&mut self, id: EntryId, consumer: &Arc<str>, now_ms: u64) {
+        if let Some(pending) = self.pending.get_mut(&id) {
+            pending.consumer = Arc::clone(consumer);
+            pending.delivered_at_ms = now_ms;
+            pending.deliveries = pending.deliveries.saturating_add(1);
+        }
+    }
+
+    /// The ids that a consumer holds.
+    pub(super) fn held_by(&self, consumer: &str) -> Vec<EntryId> {
+        let held = self.pending.iter();
+        held.filter(|(_, pending)| &*pending.consumer == consumer)
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// Forgets a consumer that holds nothing, and returns what it cost. One that waits is kept: Redis
+    /// makes it anew when it is served.
+    pub(super) fn forget(&mut self, consumer: &str) -> usize {
+        let waits = self.waiting.values().any(|c| &*c.consumer == consumer);
+        if !waits && self.consumers.remove(consumer) {
+            named_bytes(consumer)
+        } else {
+            0
+        }
     }
 
     /// Forgets what is pending under these ids and returns how many there were.

@@ -36,3 +36,15 @@ pub(super) fn out_of_memory() -> CacheError {
 pub(super) fn overloaded() -> CacheError {
     CacheError::backend(code::OVERLOADED, "too many calls wait already")
 }
+
+pub(super) fn out_of_order() -> CacheError {
+    CacheError::backend(code::OUT_OF_ORDER, "an add before it is missing")
+}
+
+pub(super) fn skipped() -> CacheError {
+    CacheError::backend(code::SKIPPED, "later adds of the same producer were added")
+}
+
+pub(super) fn forgotten() -> CacheError {
+    CacheError::backend(code::FORGOTTEN, "what it asks for is not remembered")
+}

@@ -102,9 +102,12 @@ impl Stream {
     }
 
     pub(super) fn contains(&self, id: EntryId) -> bool {
-        self.entries
-            .binary_search_by_key(&id, |entry| entry.id)
-            .is_ok()
+        self.entry(id).is_some()
+    }
+
+    pub(super) fn entry(&self, id: EntryId) -> Option<&Arc<Entry>> {
+        let place = self.entries.binary_search_by_key(&id, |entry| entry.id);
+        self.entries.get(place.ok()?)
     }
 
     /// The entries after `after`, oldest first.

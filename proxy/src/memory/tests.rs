@@ -11,6 +11,7 @@ use crate::backend::{Backend, Progress};
 
 mod bounds;
 mod groups;
+mod pending;
 mod streams;
 mod stress;
 mod tails;
@@ -81,7 +82,7 @@ fn waiting<'a>(
         .pop()
         .expect("one for one");
     match progress {
-        Progress::Waiting(future) => future,
+        Progress::Waiting { future, .. } => future,
         Progress::Done(result) => panic!("it does not wait: {result:?}"),
     }
 }
@@ -110,6 +111,6 @@ fn read_group<'a>(group: &'a str, consumer: &'a str, block_ms: u64) -> Operation
 fn done(progress: Progress<'_>) -> Result<Reply, CacheError> {
     match progress {
         Progress::Done(result) => result,
-        Progress::Waiting(_) => panic!("it waits"),
+        Progress::Waiting { .. } => panic!("it waits"),
     }
 }

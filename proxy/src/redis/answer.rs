@@ -4,11 +4,15 @@
 //! the readers of a stream.
 
 use redis::Value;
-use streamgate_protocol::{CacheResult, StreamEntry};
+use streamgate_protocol::{CacheResult, Claimed, PendingEntry, PendingSummary, StreamEntry};
 
 use super::error;
 use crate::continuity::Facts;
 use crate::entry_id::EntryId;
+use crate::take_over::TakenOver;
+
+/// The largest number that the protocol sends: beyond it, JavaScript's are not exact.
+const MAX_NUMBER: u64 = (1 << 53) - 1;
 
 /// An answer that says no more than that the command was done.
 pub(super) fn done(value: Value) -> CacheResult<()> {
@@ -58,11 +62,7 @@ pub(super) fn bytes_of(row: &Value) -> u64 {
 
 /// What a transaction of two commands answers.
 pub(super) fn pair(value: Value) -> CacheResult<[Value; 2]> {
-    match settle(value)? {
-        Value::Array(answers) => <[Value; 2]>::try_from(answers).ok(),
-        _ => None,
-    }
-    .ok_or_else(|| error::unexpected("two answers"))
+    parts(settle(value)?, "two answers")
 }
 
 /// What `XINFO STREAM` says. An `ERR` means that there is no such stream.
@@ -106,6 +106,76 @@ pub(super) fn number(value: Value) -> CacheResult<u64> {
         _ => None,
     }
     .ok_or_else(|| error::unexpected("a number"))
+}
+
+/// What `XPENDING` says of a group as a whole.
+pub(super) fn summary(value: Value) -> CacheResult<PendingSummary> {
+    let [count, smallest, greatest, consumers] = parts(settle(value)?, "a summary")?;
+    let optional = |value| match value {
+        Value::Nil => Ok(None),
+        value => text(value).map(Some),
+    };
+    let consumer = |value| {
+        let [name, count] = parts(value, "a consumer and its count")?;
+        let count = text(count)?.parse().ok();
+        Ok((
+            text(name)?,
+            count.ok_or_else(|| error::unexpected("a count"))?,
+        ))
+    };
+    Ok(PendingSummary {
+        count: number(count)?,
+        smallest: optional(smallest)?,
+        greatest: optional(greatest)?,
+        consumers: rows(consumers)?
+            .into_iter()
+            .map(consumer)
+            .collect::<CacheResult<_>>()?,
+    })
+}
+
+/// The entries of an `XPENDING`.
+pub(super) fn pending(value: Value) -> CacheResult<Vec<PendingEntry>> {
+    let entry = |value| {
+        let [id, consumer, idle, deliveries] = parts(value, "a pending entry")?;
+        Ok(PendingEntry {
+            id: text(id)?,
+            consumer: text(consumer)?,
+            idle_ms: at_least_0(idle)?,
+            deliveries: at_least_0(deliveries)?,
+        })
+    };
+    rows(value)?.into_iter().map(entry).collect()
+}
+
+/// What an `XAUTOCLAIM` gave.
+pub(super) fn claimed(value: Value) -> CacheResult<Claimed> {
+    let [cursor, found, deleted] = parts(settle(value)?, "a cursor, entries and ids")?;
+    Ok(Claimed {
+        cursor: text(cursor)?,
+        entries: entries(found)?,
+        deleted: rows(deleted)?
+            .into_iter()
+            .map(text)
+            .collect::<CacheResult<_>>()?,
+    })
+}
+
+/// What one step of a round over pending entries gave.
+pub(super) fn taken_over(value: Value) -> CacheResult<TakenOver> {
+    let [found, cursor, since] = parts(settle(value)?, "entries, a cursor and a time")?;
+    let since_ms = text(since)?.parse().ok();
+    Ok(TakenOver {
+        entries: entries(found)?,
+        cursor: text(cursor)?,
+        since_ms: since_ms.ok_or_else(|| error::unexpected("a time"))?,
+    })
+}
+
+/// How many entries a consumer handed over, and whether these were the last.
+pub(super) fn handed_over(value: Value) -> CacheResult<(u64, bool)> {
+    let [count, last] = parts(settle(value)?, "two numbers")?;
+    Ok((number(count)?, number(last)? != 0))
 }
 
 /// The entries of an `XREAD` or `XREADGROUP` of one stream.
@@ -167,6 +237,22 @@ pub(super) fn entry(value: Value) -> CacheResult<StreamEntry> {
     match (parts.next(), parts.next(), parts.next()) {
         (Some(id), Some(fields), None) => Ok((text(id)?, pairs(fields)?)),
         _ => Err(error::unexpected("an entry of an id and fields")),
+    }
+}
+
+fn parts<const N: usize>(value: Value, wanted: &str) -> CacheResult<[Value; N]> {
+    match value {
+        Value::Array(parts) => <[Value; N]>::try_from(parts).ok(),
+        _ => None,
+    }
+    .ok_or_else(|| error::unexpected(wanted))
+}
+
+/// A number that a clock set back, or whoever claims, may have made negative or huge.
+fn at_least_0(value: Value) -> CacheResult<u64> {
+    match value {
+        Value::Int(number) => Ok(u64::try_from(number).unwrap_or(0).min(MAX_NUMBER)),
+        _ => Err(error::unexpected("a number")),
     }
 }
 

@@ -1,15 +1,20 @@
 //! Operations that go to Redis together, and what comes of each.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use redis::Value;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
 use tokio::time::Instant;
 
-use super::commands::{Commands, Failure};
+use super::commands::Commands;
 use super::hub::{Attempt, Hub, Place, Turn, Wait};
+use super::once::{self, Reminders, Run};
+use super::removal::{Part, Removal};
 use super::resp::Packed;
 use super::{answer, command, error};
 use crate::entry_id::EntryId;
@@ -26,7 +31,13 @@ pub(super) struct Batch {
 /// How far an operation has come.
 pub(super) enum Outcome {
     Done(CacheResult<Reply>),
-    Waiting(Wait),
+    Waiting {
+        wait: Wait,
+        /// What `$` stands for, if it was asked.
+        position: Option<String>,
+    },
+    /// Takes more round trips.
+    GoingOn(BoxFuture<'static, CacheResult<Reply>>),
 }
 
 /// One operation.
@@ -37,6 +48,8 @@ enum Call {
     Queued(Place, GroupWait),
     /// Has a command in the pipeline.
     Sent { expected: Expected, read_only: bool },
+    /// One of the adds of a script in the pipeline. The first of them takes the answer apart.
+    Scripted { is_first: bool },
 }
 
 /// What a command answers, and what is to be made of it.
@@ -56,6 +69,10 @@ enum Expected {
     Group {
         wait: Option<(Attempt, GroupWait)>,
     },
+    Summary,
+    Pending,
+    Claimed,
+    HandedOver(Removal),
 }
 
 /// How to wait if there is no entry yet.
@@ -78,14 +95,34 @@ impl Batch {
     pub(super) fn new<'a>(
         operations: impl ExactSizeIterator<Item = Operation<'a>>,
         hub: &Hub,
+        reminders: Option<&Reminders>,
     ) -> Self {
         let mut packed = Packed::with_capacity(operations.len() * USUAL_BYTES);
         let mut calls = Vec::with_capacity(operations.len());
+        let mut run: Option<Run> = None;
         for operation in operations {
-            calls.push(match operation.validate() {
-                Ok(()) => call(&operation, &mut packed, hub),
-                Err(error) => Call::Answered(Err(error)),
+            if let Err(error) = operation.validate() {
+                calls.push(Call::Answered(Err(error)));
+                continue;
+            }
+            let goes_on = run.as_mut().is_some_and(|run| run.take(&operation));
+            if !goes_on {
+                if let (Some(run), Some(reminders)) = (run.take(), reminders) {
+                    run.write(&mut packed, reminders);
+                }
+                run = reminders.and_then(|_| Run::begin(&operation));
+                if let Some(run) = &mut run {
+                    run.take(&operation);
+                }
+            }
+            calls.push(if run.is_some() {
+                Call::Scripted { is_first: !goes_on }
+            } else {
+                call(&operation, &mut packed, hub)
             });
+        }
+        if let (Some(run), Some(reminders)) = (run, reminders) {
+            run.write(&mut packed, reminders);
         }
         Self { packed, calls }
     }
@@ -98,7 +135,11 @@ impl Batch {
         } else {
             commands.send(packed).await.map(Vec::into_iter)
         };
-        calls
+        // An answer that is missing is one of unknown shape.
+        let next =
+            |values: &mut std::vec::IntoIter<Value>| values.next().unwrap_or(Value::Boolean(false));
+        let mut adds = Adds::default();
+        let outcomes = calls
             .into_iter()
             .map(|call| match call {
                 Call::Answered(result) => Outcome::Done(result),
@@ -107,17 +148,51 @@ impl Batch {
                     expected,
                     read_only,
                 } => match &mut values {
-                    // An answer that is missing is one of unknown shape.
-                    Ok(values) => {
-                        expected.outcome(values.next().unwrap_or(Value::Boolean(false)), hub)
-                    }
-                    Err(Failure::NotSent(error)) => Outcome::Done(Err(error.clone())),
-                    Err(Failure::NoAnswer(error)) => {
-                        Outcome::Done(Err(error::unanswered(error, read_only)))
-                    }
+                    Ok(values) => expected.outcome(next(values), commands, hub),
+                    Err(failure) => Outcome::Done(Err(failure.error(read_only))),
                 },
+                Call::Scripted { is_first } => Outcome::Done(match &mut values {
+                    Ok(values) if is_first => adds.begin(next(values)),
+                    Ok(_) => adds.next(),
+                    Err(failure) => Err(failure.error(false)),
+                }),
             })
-            .collect()
+            .collect();
+        if adds.script_is_unknown {
+            let mut packed = Packed::default();
+            once::load(&mut packed);
+            // If it fails, the next one that needs it tries again.
+            let _ = commands.send(packed).await;
+        }
+        outcomes
+    }
+}
+
+/// What is left of a script's answers.
+#[derive(Default)]
+struct Adds {
+    left: VecDeque<CacheResult<Reply>>,
+    /// As after a `SCRIPT FLUSH`.
+    script_is_unknown: bool,
+}
+
+impl Adds {
+    fn begin(&mut self, value: Value) -> CacheResult<Reply> {
+        self.script_is_unknown |= once::is_unknown(&value);
+        self.left = once::answered(value);
+        self.next()
+    }
+
+    fn next(&mut self) -> CacheResult<Reply> {
+        match self.left.pop_front() {
+            // What refuses the script refuses all of it.
+            Some(Err(error)) if self.left.is_empty() => {
+                self.left.push_back(Err(error.clone()));
+                Err(error)
+            }
+            Some(result) => result,
+            None => Err(error::unexpected("ids")),
+        }
     }
 }
 
@@ -126,13 +201,14 @@ impl Outcome {
     pub(super) async fn finish(self) -> CacheResult<Reply> {
         match self {
             Self::Done(result) => result,
-            Self::Waiting(wait) => wait.finish().await,
+            Self::Waiting { wait, .. } => wait.finish().await,
+            Self::GoingOn(rest) => rest.await,
         }
     }
 }
 
 impl Expected {
-    fn outcome(self, value: Value, hub: &Hub) -> Outcome {
+    fn outcome(self, value: Value, commands: &Commands, hub: &Hub) -> Outcome {
         let result = match self {
             Self::Id => answer::id(value).map(|id| Reply::Added { id }),
             Self::Done => answer::done(value).map(|()| Reply::Done {}),
@@ -142,7 +218,7 @@ impl Expected {
             }),
             Self::After { last_id, wait } => match (answer::stream(value), wait) {
                 (Ok(entries), Some(wait)) if entries.is_empty() => {
-                    return wait.start(last_id, hub);
+                    return wait.start(last_id, None, hub);
                 }
                 (entries, _) => entries.map(|entries| {
                     let last_id = entries.last().map_or(last_id, |(id, _)| id.clone());
@@ -156,7 +232,10 @@ impl Expected {
                 (Ok(id), wait) => {
                     let last_id = id.unwrap_or_else(|| EMPTY.to_owned());
                     match wait {
-                        Some(wait) => return wait.start(last_id, hub),
+                        Some(wait) => {
+                            let position = Some(last_id.clone());
+                            return wait.start(last_id, position, hub);
+                        }
                         None => Ok(Reply::Entries {
                             entries: Vec::new(),
                             last_id: Some(last_id),
@@ -174,6 +253,15 @@ impl Expected {
                     last_id: None,
                 }),
             },
+            Self::Summary => answer::summary(value).map(Reply::Summary),
+            Self::Pending => answer::pending(value).map(|entries| Reply::Pending { entries }),
+            Self::Claimed => answer::claimed(value).map(Reply::Claimed),
+            Self::HandedOver(removal) => match removal.answered(value) {
+                Part::Last(result) => result,
+                Part::More(rest) => {
+                    return Outcome::GoingOn(rest.finish(commands.clone()).boxed());
+                }
+            },
         };
         Outcome::Done(result)
     }
@@ -183,12 +271,12 @@ impl Expected {
 const EMPTY: &str = "0-0";
 
 impl ReadWait {
-    fn start(self, last_id: String, hub: &Hub) -> Outcome {
+    fn start(self, last_id: String, position: Option<String>, hub: &Hub) -> Outcome {
         let Some(after) = EntryId::parse(&last_id) else {
             return Outcome::Done(Err(invalid_id()));
         };
         match hub.read(self.stream, after, last_id, self.count, self.deadline) {
-            Ok(wait) => Outcome::Waiting(wait),
+            Ok(wait) => Outcome::Waiting { wait, position },
             Err(error) => Outcome::Done(Err(error)),
         }
     }
@@ -197,7 +285,10 @@ impl ReadWait {
 impl GroupWait {
     fn start(self, place: Place, hub: &Hub) -> Outcome {
         match hub.read_group(place, self.consumer, self.count, self.deadline) {
-            Ok(wait) => Outcome::Waiting(wait),
+            Ok(wait) => Outcome::Waiting {
+                wait,
+                position: None,
+            },
             Err(error) => Outcome::Done(Err(error)),
         }
     }
@@ -209,10 +300,21 @@ fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
         read_only: operation.is_read_only(),
     };
     match operation {
+        // Redis refuses the script, so nothing is remembered.
+        Operation::AddOnce { again: true, .. } => {
+            let why = "this Redis does not let what was added be remembered";
+            Call::Answered(Err(once::forgotten(why)))
+        }
         Operation::Add {
             stream,
             fields,
             maxlen,
+        }
+        | Operation::AddOnce {
+            stream,
+            fields,
+            maxlen,
+            ..
         } => {
             command::add(packed, stream, fields, *maxlen);
             sent(Expected::Id)
@@ -277,6 +379,54 @@ fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
         Operation::Ack { stream, group, ids } => {
             command::ack(packed, stream, group, ids);
             sent(Expected::Done)
+        }
+        Operation::ReadPending {
+            stream,
+            group,
+            consumer,
+            after,
+            count,
+        } => {
+            command::read_pending(packed, stream, [group, consumer], after, *count);
+            sent(Expected::Group { wait: None })
+        }
+        Operation::PendingSummary { stream, group } => {
+            command::pending_summary(packed, stream, group);
+            sent(Expected::Summary)
+        }
+        Operation::Pending {
+            stream,
+            group,
+            start,
+            end,
+            count,
+            consumer,
+            min_idle_ms,
+        } => {
+            let (ends, consumer) = ([&**start, &**end], consumer.as_deref());
+            command::pending(packed, stream, group, ends, *count, consumer, *min_idle_ms);
+            sent(Expected::Pending)
+        }
+        Operation::Claim {
+            stream,
+            group,
+            consumer,
+            min_idle_ms,
+            start,
+            count,
+        } => {
+            command::claim(packed, stream, group, consumer, *min_idle_ms, start, *count);
+            sent(Expected::Claimed)
+        }
+        Operation::RemoveConsumer {
+            stream,
+            group,
+            consumer,
+            heir,
+        } => {
+            let removal = Removal::new(stream, group, consumer, heir);
+            removal.pack(packed);
+            sent(Expected::HandedOver(removal))
         }
     }
 }

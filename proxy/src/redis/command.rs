@@ -1,4 +1,4 @@
-//! The Redis commands of the six operations and of tails. None of them blocks.
+//! The Redis commands of the operations and of tails. None of them blocks.
 
 use redis::Pipeline;
 use streamgate_protocol::text::Text;
@@ -42,6 +42,11 @@ pub(super) fn add(
         number(to, maxlen);
     }
     text(to, "*");
+    self::fields(to, fields);
+}
+
+/// Names and values, in turns.
+pub(super) fn fields(to: &mut impl Commands, fields: &[(Text<'_>, Text<'_>)]) {
     for (field, value) in fields {
         text(to, field);
         text(to, value);
@@ -107,12 +112,70 @@ pub(super) fn read_group(
     texts(to, &["STREAMS", stream, ">"]);
 }
 
+/// What `consumer` of `group` was given behind an id and has not acknowledged.
+pub(super) fn read_pending(
+    to: &mut impl Commands,
+    stream: &str,
+    [group, consumer]: [&str; 2],
+    after: &str,
+    count: u64,
+) {
+    to.command("XREADGROUP", 8);
+    texts(to, &["GROUP", group, consumer, "COUNT"]);
+    number(to, count);
+    texts(to, &["STREAMS", stream, after]);
+}
+
 pub(super) fn ack(to: &mut impl Commands, stream: &str, group: &str, ids: &[Text<'_>]) {
     to.command("XACK", 2 + ids.len());
     texts(to, &[stream, group]);
     for id in ids {
         text(to, id);
     }
+}
+
+pub(super) fn pending_summary(to: &mut impl Commands, stream: &str, group: &str) {
+    to.command("XPENDING", 2);
+    texts(to, &[stream, group]);
+}
+
+pub(super) fn pending(
+    to: &mut impl Commands,
+    stream: &str,
+    group: &str,
+    ends: [&str; 2],
+    count: u64,
+    consumer: Option<&str>,
+    min_idle_ms: Option<u64>,
+) {
+    let (idle, one) = (min_idle_ms.is_some(), consumer.is_some());
+    to.command("XPENDING", 5 + 2 * usize::from(idle) + usize::from(one));
+    texts(to, &[stream, group]);
+    if let Some(min_idle_ms) = min_idle_ms {
+        text(to, "IDLE");
+        number(to, min_idle_ms);
+    }
+    texts(to, &ends);
+    number(to, count);
+    if let Some(consumer) = consumer {
+        text(to, consumer);
+    }
+}
+
+pub(super) fn claim(
+    to: &mut impl Commands,
+    stream: &str,
+    group: &str,
+    consumer: &str,
+    min_idle_ms: u64,
+    start: &str,
+    count: u64,
+) {
+    to.command("XAUTOCLAIM", 7);
+    texts(to, &[stream, group, consumer]);
+    number(to, min_idle_ms);
+    texts(to, &[start, "COUNT"]);
+    number(to, count);
 }
 
 /// Whatever is put between is done at one moment.
@@ -122,17 +185,17 @@ pub(super) fn transaction<C: Commands>(to: &mut C, between: impl FnOnce(&mut C))
     to.command("EXEC", 0);
 }
 
-fn text(to: &mut impl Commands, text: &str) {
+pub(super) fn text(to: &mut impl Commands, text: &str) {
     to.argument(text.as_bytes());
 }
 
-fn texts(to: &mut impl Commands, texts: &[&str]) {
+pub(super) fn texts(to: &mut impl Commands, texts: &[&str]) {
     for argument in texts {
         text(to, argument);
     }
 }
 
-fn number(to: &mut impl Commands, number: u64) {
+pub(super) fn number(to: &mut impl Commands, number: u64) {
     let mut digits = itoa::Buffer::new();
     text(to, digits.format(number.min(MAX_NUMBER)));
 }

@@ -1,5 +1,6 @@
 //! The connection that carries all six operations; it comes back by itself.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use redis::{RedisError, Value};
@@ -8,7 +9,8 @@ use tokio::sync::Semaphore;
 
 use super::connection::{Backoff, Server};
 use super::error;
-use super::resp::{Connection, Packed};
+use super::once::Reminders;
+use super::resp::{Connection, Opened, Packed};
 
 /// Pipelines that are under way, at most: far more than it takes to keep Redis busy.
 pub(super) const MAX_PIPELINES: usize = 64 * 1024;
@@ -28,6 +30,9 @@ pub(super) enum Failure {
 struct Shared {
     server: Server,
     slot: Mutex<Slot>,
+    reminders: Reminders,
+    /// Redis lets scripts remember what was added.
+    remembers: AtomicBool,
     /// A permit for each pipeline that may still be sent.
     pipelines: Semaphore,
 }
@@ -36,6 +41,16 @@ struct Shared {
 struct Slot {
     generation: u64,
     connection: Option<Connection>,
+}
+
+impl Failure {
+    /// As the caller of an operation is told, which may only read.
+    pub(super) fn error(&self, read_only: bool) -> CacheError {
+        match self {
+            Self::NotSent(error) => error.clone(),
+            Self::NoAnswer(error) => error::unanswered(error, read_only),
+        }
+    }
 }
 
 impl Commands {
@@ -48,11 +63,19 @@ impl Commands {
         let shared = Arc::new(Shared {
             server,
             slot,
+            reminders: Reminders::default(),
+            remembers: AtomicBool::new(true),
             pipelines,
         });
-        let connection = attempt(&shared.server, Arc::downgrade(&shared), 0).await?;
-        shared.slot().connection = Some(connection);
+        let opened = attempt(&shared.server, Arc::downgrade(&shared), 0).await?;
+        shared.connected(opened);
         Ok(Self(shared))
+    }
+
+    /// With what adds are done once; nothing if Redis does not allow that.
+    pub(super) fn reminders(&self) -> Option<&Reminders> {
+        let remembers = self.0.remembers.load(Ordering::Relaxed);
+        remembers.then_some(&self.0.reminders)
     }
 
     /// Sends commands as one pipeline. They are queued before this future first yields, so that
@@ -78,6 +101,20 @@ impl Shared {
     fn slot(&self) -> MutexGuard<'_, Slot> {
         // Nothing that can panic happens under the lock.
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connected(
+        &self,
+        Opened {
+            connection,
+            refused,
+        }: Opened,
+    ) {
+        if let Some(error) = &refused {
+            tracing::warn!(%error, "Redis refuses scripts: adds whose answer is lost stay unknown");
+        }
+        self.remembers.store(refused.is_none(), Ordering::Relaxed);
+        self.slot().connection = Some(connection);
     }
 
     /// Replaces the connection of that generation, unless it is being replaced already.
@@ -111,7 +148,7 @@ async fn reconnect(shared: Weak<Shared>, generation: u64) {
                     return;
                 };
                 tracing::info!(address = server.address(), "connected to Redis again");
-                shared.slot().connection = Some(connection);
+                shared.connected(connection);
                 return;
             }
             Err(error) => tracing::debug!(%error, "cannot connect to Redis yet"),
@@ -120,11 +157,7 @@ async fn reconnect(shared: Weak<Shared>, generation: u64) {
     }
 }
 
-async fn attempt(
-    server: &Server,
-    shared: Weak<Shared>,
-    generation: u64,
-) -> CacheResult<Connection> {
+async fn attempt(server: &Server, shared: Weak<Shared>, generation: u64) -> CacheResult<Opened> {
     let ended = move || {
         if let Some(shared) = shared.upgrade() {
             shared.lost(generation);

@@ -17,6 +17,7 @@ use futures_util::task::AtomicWaker;
 use redis::{RedisError, Value};
 use tokio::sync::oneshot;
 
+pub(super) use self::open::Opened;
 pub(super) use self::packed::Packed;
 
 /// The answers to a pipeline, in order, or why there are none.

@@ -21,6 +21,6 @@ impl SubscribingBackend for RedisStreams {
         consumer_name: &str,
         options: ConsumeOptions,
     ) -> Deliveries {
-        consume(self, stream_key, group_name, consumer_name, &options)
+        consume(self, stream_key, group_name, consumer_name, options)
     }
 }

@@ -315,10 +315,14 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         for ticket in batch.tickets {
             match progress.next() {
                 Some(Progress::Done(result)) => self.answer(ticket, result),
-                Some(Progress::Waiting(future)) => {
+                Some(Progress::Waiting { position, future }) => {
                     let (handle, mut wait) = Wait::new(ticket, future);
                     if !self.requests.lasts(ticket, Lasting::Wait(handle)) {
                         continue;
+                    }
+                    if let Some(last_id) = position {
+                        let id = ticket.id;
+                        self.outgoing.push(&ServerMessage::Position { id, last_id });
                     }
                     match begin(&mut wait).await {
                         Poll::Ready((ticket, result)) => self.waited(ticket, result.ok()),

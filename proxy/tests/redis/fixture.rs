@@ -97,7 +97,10 @@ impl Fixture {
         let mut progress = self.streams.perform(vec![operation]).await;
         assert_eq!(progress.len(), 1);
         let progress = progress.pop().unwrap();
-        assert!(matches!(progress, Progress::Waiting(_)), "it does not wait");
+        assert!(
+            matches!(progress, Progress::Waiting { .. }),
+            "it does not wait"
+        );
         progress
     }
 

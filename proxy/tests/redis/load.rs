@@ -18,7 +18,7 @@ async fn wait_for_all<'a>(fixture: &'a Fixture, streams: &[String]) -> Vec<Progr
     assert!(
         waiting
             .iter()
-            .all(|progress| matches!(progress, Progress::Waiting(_)))
+            .all(|progress| matches!(progress, Progress::Waiting { .. }))
     );
     waiting
 }

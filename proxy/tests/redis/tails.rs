@@ -236,7 +236,10 @@ pub(crate) async fn consumers_share_a_groups_entries() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         let consume = |consumer: &str, batch| {
-            let options = ConsumeOptions { batch };
+            let options = ConsumeOptions {
+                batch,
+                ..ConsumeOptions::default()
+            };
             fixture.streams.consume("s", "g", consumer, options)
         };
         let missing = soon(consume("c", 1).next()).await.unwrap();

@@ -3,12 +3,16 @@
 use std::sync::Mutex;
 
 use futures_util::future::BoxFuture;
-use streamgate_protocol::{CacheResult, StreamEntry, StreamingBackend, TailFrom};
+use streamgate_protocol::{CacheError, CacheResult, StreamEntry, StreamingBackend, TailFrom};
+use streamgate_proxy::take_over::{ROUND, TakeOver, TakenOver};
 use streamgate_proxy::{Backend, Follow};
 use tokio::sync::{Semaphore, watch};
 
 use crate::client::PATIENCE;
 use crate::follower::Follower;
+
+/// Entries of the stream `vanished` that are taken over in each round.
+pub(crate) const VANISHED: u64 = 7;
 
 /// Adds are noted in the order they are begun. The stream's key says what an operation does:
 ///
@@ -134,6 +138,28 @@ impl Backend for Stub {
             .send_modify(|added| added.push(format!("follow {stream}")));
         let (running, produced) = (self.followed.clone(), self.produced.clone());
         Box::new(Follower::new(stream, running, produced))
+    }
+
+    fn take_over<'a>(&'a self, step: TakeOver) -> BoxFuture<'a, CacheResult<TakenOver>> {
+        Box::pin(async move {
+            let missing = CacheError::from_code("NOGROUP", "nobody has vanished");
+            let begin = match (&*step.stream, &*step.cursor) {
+                ("vanished", ROUND) => 0,
+                ("vanished", cursor) => cursor.trim_end_matches("-0").parse().unwrap_or(0),
+                _ => return Err(missing),
+            };
+            let end = (begin + step.count).min(VANISHED);
+            let ids = (begin + 1..=end).map(|n| (format!("{n}-0"), vec![]));
+            Ok(TakenOver {
+                entries: ids.collect(),
+                cursor: if end == VANISHED {
+                    ROUND.to_owned()
+                } else {
+                    format!("{end}-0")
+                },
+                since_ms: 0,
+            })
+        })
     }
 }
 

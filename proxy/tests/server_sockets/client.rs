@@ -22,6 +22,8 @@ pub(crate) struct Client {
     pub(crate) socket: WebSocketStream<TcpStream>,
     encoding: Encoding,
     received: VecDeque<ServerMessage>,
+    /// Of reads from `$`: their ids, and where they wait.
+    pub(crate) positions: Vec<(u64, String)>,
     /// Frames that came so far.
     pub(crate) frames: usize,
 }
@@ -61,6 +63,7 @@ impl Client {
             socket,
             encoding,
             received: VecDeque::new(),
+            positions: Vec::new(),
             frames: 0,
         }
     }
@@ -95,11 +98,16 @@ impl Client {
         }
     }
 
-    /// The next message, or how the socket was closed.
+    /// The next message, or how the socket was closed. Where reads wait is noted aside.
     pub(crate) async fn receive(&mut self) -> Result<ServerMessage, Closed> {
         loop {
-            if let Some(message) = self.received.pop_front() {
-                return Ok(message);
+            match self.received.pop_front() {
+                Some(ServerMessage::Position { id, last_id }) => {
+                    self.positions.push((id, last_id));
+                    continue;
+                }
+                Some(message) => return Ok(message),
+                None => {}
             }
             let next = tokio::time::timeout(PATIENCE, self.socket.next()).await;
             let frame = match next.expect("no answer in time") {

@@ -76,6 +76,43 @@ async fn more_messages_than_one_turn_takes_are_all_answered_in_order() {
 }
 
 #[tokio::test]
+async fn a_read_from_now_that_waits_says_from_where_before_what_follows_it() {
+    for &encoding in Encoding::ALL {
+        let server = Server::new(Arc::new(MemoryStreams::new()), Config::default()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(server.serve(listener, std::future::pending()));
+        let mut client = crate::client::Client::connect(address, encoding).await;
+        client.welcome().await;
+        let read = |id, last_id: &'static str, block_ms| ClientMessage::Request {
+            id,
+            operation: Operation::Read {
+                stream: "s".into(),
+                last_id: last_id.into(),
+                count: 1,
+                block_ms,
+            },
+        };
+        client.send(&[add(1, "s", "v")]).await;
+        let first = client.reply_to(1).await.unwrap().into_added().unwrap();
+        let reads = [
+            read(2, "$", Some(0)),
+            read(3, "$", None),
+            read(4, "9999999999999-0", Some(0)),
+        ];
+        client.send(&reads).await;
+        client.send(&[add(5, "s", "v")]).await;
+        let mut answered = [0; 3];
+        for id in &mut answered {
+            *id = client.reply().await.0;
+        }
+        answered.sort_unstable();
+        assert_eq!(answered, [2, 3, 5]);
+        assert_eq!(client.positions, [(2, first)]);
+    }
+}
+
+#[tokio::test]
 async fn requests_of_many_frames_keep_their_order() {
     for &encoding in Encoding::ALL {
         let service = Service::start().await;

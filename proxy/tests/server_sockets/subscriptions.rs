@@ -8,6 +8,7 @@ use streamgate_protocol::message::{Credit, Item, Subscription};
 use streamgate_protocol::{CacheResult, ClientMessage, ServerMessage, close};
 use streamgate_proxy::server::Config;
 
+use crate::backend::VANISHED;
 use crate::client::{Client, add, grant, tail, wait};
 use crate::service::Service;
 
@@ -379,6 +380,46 @@ async fn a_consumer_is_read_for_as_far_as_batch_and_credit_go() {
     }
 }
 
+#[tokio::test]
+async fn what_is_taken_over_keeps_to_batch_and_credit_too() {
+    for &encoding in Encoding::ALL {
+        let service = Service::start().await;
+        let mut client = service.client(encoding).await;
+        let credit = Credit {
+            entries: 5,
+            bytes: 1 << 20,
+        };
+        client.send(&[take_over(1, "vanished", 2, credit)]).await;
+        let mut taken = Vec::new();
+        for count in [2, 2, 1] {
+            let ids = pushed(&mut client).await.1;
+            assert_eq!(ids.len(), count);
+            taken.extend(ids);
+        }
+        client.ping(1).await;
+        client.send(&[grant(1, 2, 0)]).await;
+        taken.extend(pushed(&mut client).await.1);
+        let all: Vec<_> = (1..=VANISHED).map(|n| format!("{n}-0")).collect();
+        assert_eq!(taken, all);
+        client.send(&[ClientMessage::Cancel { id: 1 }]).await;
+        client.ping(2).await;
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_that_cannot_take_over_ends_with_the_reason() {
+    for &encoding in Encoding::ALL {
+        let service = Service::start().await;
+        let mut client = service.client(encoding).await;
+        client.send(&[take_over(1, "waiting", 2, PLENTY)]).await;
+        let ServerMessage::Reply { id: 1, outcome } = client.receive().await.unwrap() else {
+            panic!("it does not end");
+        };
+        assert_eq!(CacheResult::from(outcome).unwrap_err().code(), "NOGROUP");
+        service.backend.until_waits(0).await;
+    }
+}
+
 /// The next message, which has to be a push of entries: whose, their ids, and the position.
 async fn pushed(client: &mut Client) -> (u64, Vec<String>, Option<String>) {
     match client.receive().await.unwrap() {
@@ -395,6 +436,18 @@ async fn pushed(client: &mut Client) -> (u64, Vec<String>, Option<String>) {
     }
 }
 
+fn take_over(id: u64, stream: &str, batch: u64, credit: Credit) -> ClientMessage<'_> {
+    let mut message = consume(id, stream, batch, credit);
+    if let ClientMessage::Subscribe {
+        subscription: Subscription::Consume { claim_after_ms, .. },
+        ..
+    } = &mut message
+    {
+        *claim_after_ms = Some(3_600_000);
+    }
+    message
+}
+
 fn consume(id: u64, stream: &str, batch: u64, credit: Credit) -> ClientMessage<'_> {
     ClientMessage::Subscribe {
         id,
@@ -403,6 +456,10 @@ fn consume(id: u64, stream: &str, batch: u64, credit: Credit) -> ClientMessage<'
             group: "g".into(),
             consumer: "c".into(),
             batch,
+            claim_after_ms: None,
+            max_deliveries: None,
+            dead_letter: None,
+            resumed: None,
         },
         credit,
     }

@@ -30,8 +30,10 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// What a generator talks to, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 pub(crate) enum Rival {
-    /// `streamgate_client::Client`, through the proxy
+    /// `streamgate_client::Client`, through the proxy; its adds are plain ones, as the others' are
     Streamgate,
+    /// The same, with adds that are done once
+    StreamgateOnce,
     /// redis-rs, on Redis itself
     Redis,
     /// NATS's protocol, on its own WebSocket
@@ -49,7 +51,8 @@ pub(crate) fn run(rival: Rival, url: &str) -> anyhow::Result<()> {
     let orders = read_orders();
     runtime.block_on(async {
         match rival {
-            Rival::Streamgate => serve(streamgate::Load::new(url), orders).await,
+            Rival::Streamgate => serve(streamgate::Load::new(url, false), orders).await,
+            Rival::StreamgateOnce => serve(streamgate::Load::new(url, true), orders).await,
             Rival::Redis => serve(redis::Load::new(url), orders).await,
             Rival::Nats => serve(nats::Load::new(url), orders).await,
             Rival::Echo => serve(echo::Load::new(url), orders).await,

@@ -10,6 +10,7 @@ mod bundle;
 mod calls;
 mod chromium;
 mod control;
+mod groups;
 mod message;
 mod process;
 mod subscriptions;

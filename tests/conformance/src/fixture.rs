@@ -7,20 +7,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, try_join_all};
 use redis::aio::MultiplexedConnection;
-use streamgate_protocol::{CacheResult, StreamEntry, SubscribingBackend};
+use streamgate_protocol::{CacheResult, ConsumerGroups, StreamEntry, SubscribingBackend};
+
+/// A backend with all there is.
+pub trait Whole: SubscribingBackend + ConsumerGroups {}
+
+impl<B: SubscribingBackend + ConsumerGroups> Whole for B {}
 
 /// A backend under test and names of a case's own.
 #[derive(Clone)]
 pub struct Fixture {
     /// The backend under test.
-    pub backend: Arc<dyn SubscribingBackend>,
+    pub backend: Arc<dyn Whole>,
     prefix: Arc<str>,
     keys: Arc<AtomicU64>,
 }
 
 impl Fixture {
     /// A fixture whose keys begin with `prefix`.
-    pub fn new(backend: Arc<dyn SubscribingBackend>, prefix: &str) -> Self {
+    pub fn new(backend: Arc<dyn Whole>, prefix: &str) -> Self {
         Self {
             backend,
             prefix: prefix.into(),

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use streamgate_client::Client;
-use streamgate_protocol::SubscribingBackend;
 use streamgate_protocol::codec::Encoding;
 use streamgate_proxy::{MemoryStreams, RedisStreams};
 use streamgate_test_support::{Proxy, RedisServer, RedisVersion};
 
 use crate::bridge::{Chromium, Workerd};
-use crate::fixture::SideDoor;
+use crate::fixture::{SideDoor, Whole};
 use crate::run::Subject;
 
 /// One of the ways to the six operations and to subscriptions.
@@ -159,7 +158,7 @@ impl Implementor {
         };
         let endpoint = proxy.as_ref().map(Proxy::ws_url).unwrap_or_default();
         let mut runtime: Option<Box<dyn Any + Send>> = None;
-        let backend: Arc<dyn SubscribingBackend> = match (self.road, &url) {
+        let backend: Arc<dyn Whole> = match (self.road, &url) {
             (Road::Direct, None) => Arc::new(MemoryStreams::new()),
             (Road::Direct, Some(url)) => Arc::new(RedisStreams::connect(url).await?),
             (Road::Client(encoding), _) => Arc::new(

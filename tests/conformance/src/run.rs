@@ -7,17 +7,16 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use streamgate_protocol::SubscribingBackend;
 use tokio::task::JoinSet;
 
 use crate::cases::Case;
-use crate::fixture::{Fixture, SideDoor};
+use crate::fixture::{Fixture, SideDoor, Whole};
 
 /// What cases are run against.
 #[derive(Clone)]
 pub struct Subject {
     /// The backend under test.
-    pub backend: Arc<dyn SubscribingBackend>,
+    pub backend: Arc<dyn Whole>,
     /// The Redis behind it, if there is one.
     pub side_door: Option<SideDoor>,
 }

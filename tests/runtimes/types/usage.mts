@@ -50,6 +50,19 @@ export async function calls(signal: AbortSignal) {
   await client.ack("orders", "kitchen", "1-0");
   await client.ack("orders", "kitchen", given.map((entry) => entry.id), { signal });
   await client.ack("orders", "kitchen", new Set(["1-0"]));
+
+  const { count, smallest, greatest, consumers } = await client.pending("orders", "kitchen", { signal });
+  same<Same<typeof smallest, string | undefined>>();
+  for (const [name, held] of consumers) console.log(name.length + held + count, greatest);
+  const options = { start: "(1-0", end: "+", count: 10, consumer: "one", minIdleMs: 60_000, signal };
+  for (const { id, consumer, idleMs, deliveries } of await client.pendingEntries("orders", "kitchen", options)) {
+    console.log(id.length + consumer.length + idleMs + deliveries);
+  }
+  const claimed = await client.claim("orders", "kitchen", "two", 60_000, { start: "0-0", count: 10, signal });
+  same<Same<typeof claimed.entries, Entry[]>>();
+  console.log(claimed.cursor.length + claimed.deleted.length);
+  const handedOver = await client.removeConsumer("orders", "kitchen", "one", "two", { signal });
+  same<Same<typeof handedOver, number>>();
   await client.close();
 }
 
@@ -72,7 +85,13 @@ export async function subscriptions(client: Client, signal: AbortSignal) {
     console.log(batch.entries.length, batch.position.length);
   }
 
-  await using deliveries = client.consume("orders", "kitchen", "one", { batch: 8, signal });
+  await using deliveries = client.consume("orders", "kitchen", "one", {
+    batch: 8,
+    claimAfterMs: 60_000,
+    maxDeliveries: 5,
+    deadLetter: "orders:dead",
+    signal,
+  });
   same<Same<typeof deliveries, Deliveries>>();
   for await (const entry of deliveries) {
     same<Same<typeof entry, Delivery>>();

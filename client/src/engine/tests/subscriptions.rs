@@ -21,6 +21,10 @@ fn consume(batch: u64) -> Subscription<'static> {
         group: "g".into(),
         consumer: "c".into(),
         batch,
+        claim_after_ms: None,
+        max_deliveries: None,
+        dead_letter: None,
+        resumed: None,
     }
 }
 
@@ -322,31 +326,6 @@ fn invalid_subscriptions_are_refused_without_being_sent() {
     played.subscribe(2, consume(0));
     assert!(played.sent().is_empty());
     assert_eq!(played.codes(), [(1, "LIMIT"), (2, "ERR")]);
-}
-
-#[test]
-fn a_lost_connection_ends_subscriptions_and_keeps_those_not_sent() {
-    let mut played = Played::subscribed(tail(), 10, 1_000);
-    played.subscribe(2, consume(1));
-    played.sent();
-    played.push(entries(5));
-    played.engine.consumed(1, credit(5, 50));
-    played.subscribe(3, tail());
-    played.lose(1006);
-    assert_eq!(
-        played.codes(),
-        [(1, "DISCONNECTED"), (2, "UNKNOWN_OUTCOME")]
-    );
-    played.pass_until_connect();
-    played.accept();
-    let sent = played.sent().concat();
-    assert_eq!(sent.len(), 1, "no grant of the old connection: {sent:?}");
-    assert!(matches!(sent[0], ClientMessage::Subscribe { id: 3, .. }));
-    played.receive(&ServerMessage::Push {
-        id: 3,
-        item: position(),
-    });
-    assert_eq!(played.pushed.last(), Some(&(3, position())));
 }
 
 #[test]

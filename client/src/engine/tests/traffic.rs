@@ -127,11 +127,33 @@ fn a_client_that_only_sends_pings_too() {
 }
 
 #[test]
-fn a_long_sleep_alone_does_not_end_the_connection() {
+fn who_slept_for_too_long_connects_again_at_once() {
     let mut played = Played::open();
-    played.now += 3_600_000;
+    played.now += 1_999;
     played.engine.handle_timeout(played.now);
     played.collect();
     assert!(played.states.is_empty(), "{:?}", played.states);
     assert_eq!(played.sent().len(), 1, "it asks first");
+    // The server has not heard of it for two heartbeats.
+    played.now += 3_600_000;
+    played.engine.handle_timeout(played.now);
+    played.collect();
+    assert_eq!(played.states, ["reconnecting"]);
+    assert_eq!(played.actions, [Action::Abandon, Action::Connect]);
+}
+
+#[test]
+fn in_a_hurry_it_does_not_wait() {
+    let mut played = Played::open();
+    played.pass(10);
+    played.engine.hurry(played.now);
+    assert_eq!(played.sent(), [[ClientMessage::Ping { nonce: 1 }]]);
+    played.lose(1006);
+    assert!(played.actions.is_empty());
+    played.engine.hurry(played.now);
+    played.collect();
+    assert_eq!(played.actions, [Action::Connect]);
+    played.engine.hurry(played.now);
+    played.collect();
+    assert_eq!(played.actions, [Action::Connect], "one attempt at a time");
 }

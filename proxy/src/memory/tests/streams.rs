@@ -181,7 +181,7 @@ fn a_list_is_performed_in_order() {
 
     assert_eq!(done(next()).unwrap().into_entries().unwrap(), []);
     assert!(matches!(done(next()), Ok(Reply::Added { .. })));
-    let Progress::Waiting(waits) = next() else {
+    let Progress::Waiting { future: waits, .. } = next() else {
         panic!("a read from the end waits")
     };
     assert_eq!(

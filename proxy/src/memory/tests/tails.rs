@@ -292,7 +292,11 @@ async fn a_consumer_takes_batch_by_batch() {
     for value in ["a", "b", "c"] {
         add(&streams, "s", value);
     }
-    let mut deliveries = streams.consume("s", "g", "c", ConsumeOptions { batch: 2 });
+    let options = ConsumeOptions {
+        batch: 2,
+        ..ConsumeOptions::default()
+    };
+    let mut deliveries = streams.consume("s", "g", "c", options);
     assert_eq!(
         pending(&streams, "g"),
         [],

@@ -12,7 +12,7 @@ use crate::pace::Pace;
 use crate::redis::commands::Commands;
 use crate::redis::resp::Packed;
 use crate::redis::standing::Standing;
-use crate::redis::{answer, command, error};
+use crate::redis::{answer, command};
 
 /// Where a tail starts.
 pub(super) enum Start {
@@ -99,12 +99,6 @@ fn one(values: Vec<Value>) -> Value {
 
 /// Sends commands that only read.
 pub(super) async fn ask(commands: &Commands, packed: Packed) -> CacheResult<Vec<Value>> {
-    use crate::redis::commands::Failure;
-    commands
-        .send(packed)
-        .await
-        .map_err(|failure| match failure {
-            Failure::NotSent(error) => error,
-            Failure::NoAnswer(error) => error::unanswered(&error, true),
-        })
+    let values = commands.send(packed).await;
+    values.map_err(|failure| failure.error(true))
 }

@@ -11,7 +11,14 @@ use super::driver::Driver;
 use super::{Connection, Handle, Packed, Shared};
 use crate::redis::command::Commands;
 use crate::redis::connection::CONNECT_TIMEOUT;
-use crate::redis::error;
+use crate::redis::{error, once};
+
+/// A connection that is signed in.
+pub(in crate::redis) struct Opened {
+    pub(in crate::redis) connection: Connection,
+    /// Why Redis does not take the script that does adds once.
+    pub(in crate::redis) refused: Option<CacheError>,
+}
 
 impl Connection {
     /// Connects and signs in. `ended` is called once when the connection is lost after that.
@@ -22,7 +29,7 @@ impl Connection {
     pub(in crate::redis) async fn open(
         info: &ConnectionInfo,
         ended: impl FnOnce() + Send + 'static,
-    ) -> CacheResult<Self> {
+    ) -> CacheResult<Opened> {
         let address = info.addr().to_string();
         let opening = tokio::time::timeout(CONNECT_TIMEOUT, open(info, ended));
         let opened = opening.await.unwrap_or_else(|_| {
@@ -44,7 +51,7 @@ enum Refused {
 async fn open(
     info: &ConnectionInfo,
     ended: impl FnOnce() + Send + 'static,
-) -> Result<Connection, Refused> {
+) -> Result<Opened, Refused> {
     let unreachable = |error: std::io::Error| Refused::Unreachable(error.into());
     let connection = match info.addr() {
         ConnectionAddr::Tcp(host, port) => {
@@ -65,12 +72,22 @@ async fn open(
         }
     };
     let answers = connection.send(sign_in(info)).await;
-    for answer in answers.map_err(Refused::Unreachable)? {
-        if let Value::ServerError(error) = answer {
-            return Err(Refused::Answered(error::answered(&error)));
-        }
+    let mut answers = answers.map_err(Refused::Unreachable)?;
+    let refused = answers.pop().and_then(refusal);
+    match answers.into_iter().find_map(refusal) {
+        Some(error) => Err(Refused::Answered(error)),
+        None => Ok(Opened {
+            connection,
+            refused,
+        }),
     }
-    Ok(connection)
+}
+
+fn refusal(answer: Value) -> Option<CacheError> {
+    match answer {
+        Value::ServerError(error) => Some(error::answered(&error)),
+        _ => None,
+    }
 }
 
 /// A running connection that is not signed in.
@@ -110,5 +127,6 @@ fn sign_in(info: &ConnectionInfo) -> Packed {
         packed.command("SELECT", 1);
         packed.argument(settings.db().to_string().as_bytes());
     }
+    once::load(&mut packed);
     packed
 }

@@ -19,6 +19,11 @@ impl Packed {
         self.commands == 0
     }
 
+    /// Arguments that were written apart.
+    pub(in crate::redis) fn append(&mut self, arguments: &Self) {
+        self.bytes.extend_from_slice(&arguments.bytes);
+    }
+
     fn length(&mut self, kind: u8, length: usize) {
         self.bytes.push(kind);
         let mut digits = itoa::Buffer::new();
@@ -45,7 +50,9 @@ impl Commands for Packed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::redis::command;
+    use crate::redis::{command, script};
+    use crate::take_over::TakeOver;
+    use streamgate_protocol::message::Subscription;
 
     #[test]
     fn commands_are_written_as_redis_rs_writes_them() {
@@ -76,6 +83,24 @@ mod tests {
             command::ack(to, "s", "g", &ids);
             command::transaction(to, |to| command::length(to, "s"));
         });
+        write(&mut |to| command::pending_summary(to, "s", "g"));
+        write(&mut |to| command::pending(to, "s", "g", ["-", "+"], 9, None, None));
+        write(&mut |to| command::pending(to, "s", "g", ["(1", "2"], 9, Some("c"), Some(5)));
+        write(&mut |to| command::claim(to, "s", "g", "c", 5, "0-0", u64::MAX));
+        write(&mut |to| script::remove_consumer(to, "s", "g", "c", "heir"));
+        for dead_letter in [None, Some("dead")] {
+            let options = streamgate_protocol::ConsumeOptions {
+                claim_after_ms: Some(5),
+                max_deliveries: dead_letter.map(|_| 3),
+                dead_letter: dead_letter.map(str::to_owned),
+                ..Default::default()
+            };
+            let consume = Subscription::consume("s", "g", "c", options);
+            let mut step = TakeOver::first(&consume).unwrap();
+            write(&mut |to| script::take_over(to, &step));
+            step.since_ms = Some(7);
+            write(&mut |to| script::take_over(to, &step));
+        }
     }
 
     #[derive(Default)]

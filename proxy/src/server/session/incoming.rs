@@ -147,7 +147,9 @@ impl<'f> Drain<'f, '_, '_> {
     }
 
     fn request(&mut self, id: u64, operation: Operation<'f>, bytes: usize) -> Result<(), Ending> {
-        let waiting_bytes = if operation.block_ms().is_some() {
+        // A removal of a consumer that holds much goes on for a while.
+        let may_last = matches!(operation, Operation::RemoveConsumer { .. });
+        let waiting_bytes = if may_last || operation.block_ms().is_some() {
             bytes
         } else {
             0
@@ -215,8 +217,18 @@ fn answer_bytes(operation: &Operation<'_>) -> usize {
 
 fn is_read(operation: &Operation<'_>) -> bool {
     match operation {
-        Operation::ReadLatest { .. } | Operation::Read { .. } | Operation::ReadGroup { .. } => true,
-        Operation::Add { .. } | Operation::CreateGroup { .. } | Operation::Ack { .. } => false,
+        Operation::ReadLatest { .. }
+        | Operation::Read { .. }
+        | Operation::ReadGroup { .. }
+        | Operation::ReadPending { .. }
+        | Operation::PendingSummary { .. }
+        | Operation::Pending { .. }
+        | Operation::Claim { .. } => true,
+        Operation::Add { .. }
+        | Operation::AddOnce { .. }
+        | Operation::CreateGroup { .. }
+        | Operation::Ack { .. }
+        | Operation::RemoveConsumer { .. } => false,
     }
 }
 

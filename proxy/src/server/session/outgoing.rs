@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::limits::MAX_REPLY_BYTES;
-use streamgate_protocol::message::{Item, Outcome};
-use streamgate_protocol::{CacheError, CacheResult, Gap, Reply, ServerMessage};
+use streamgate_protocol::message::{Credit, Item, Outcome};
+use streamgate_protocol::{CacheError, CacheResult, Claimed, Gap, Reply, ServerMessage};
 
 use crate::{Followed, Segment};
 
@@ -156,17 +156,19 @@ impl Outgoing {
 /// even encoded.
 fn least_bytes(reply: &Reply) -> usize {
     match reply {
-        Reply::Entries { entries, .. } => entries
-            .iter()
-            .map(|(id, fields)| {
-                id.len()
-                    + fields
-                        .iter()
-                        .map(|(name, value)| name.len() + value.len())
-                        .sum::<usize>()
-            })
-            .sum(),
-        Reply::Added { .. } | Reply::Done {} => 0,
+        Reply::Entries { entries, .. } | Reply::Claimed(Claimed { entries, .. }) => {
+            let bytes = Credit::of(entries).bytes;
+            usize::try_from(bytes).unwrap_or(usize::MAX)
+        }
+        Reply::Summary(summary) => {
+            let names = summary.consumers.iter().map(|(name, _)| name.len());
+            names.sum()
+        }
+        Reply::Pending { entries } => {
+            let texts = entries.iter().map(|e| e.id.len() + e.consumer.len());
+            texts.sum()
+        }
+        Reply::Added { .. } | Reply::Done {} | Reply::Removed { .. } => 0,
     }
 }
 

@@ -10,6 +10,8 @@ use streamgate_protocol::{CacheError, CacheResult, Operation, StreamEntry};
 
 use super::load::{Held, Load};
 use crate::pace::Pace;
+use crate::rounds::Rounds;
+use crate::take_over::TakeOver;
 use crate::{Backend, Follow, Followed, Segment};
 
 /// What a subscription is pushed from.
@@ -27,6 +29,9 @@ pub(super) struct Consumer<'b> {
     batch: u64,
     /// The read under way; it waits in the group's line.
     reading: Option<BoxFuture<'b, CacheResult<Vec<StreamEntry>>>>,
+    /// Beside the reads. A read that waits keeps its place while these use up the credit it was
+    /// asked with, so that what it gives then is held.
+    rounds: Option<Box<Rounds<'b>>>,
     /// Entries that are the consumer's and that there was no credit for: how large entries are is
     /// known only once they are read.
     held: Vec<StreamEntry>,
@@ -45,6 +50,7 @@ impl<'b> Source<'b> {
         load: &Load,
     ) -> CacheResult<Self> {
         subscription.validate()?;
+        let first = TakeOver::first(&subscription);
         Ok(match subscription {
             Subscription::Tail { stream, from } => Self::Tail(backend.follow(&stream, from.into())),
             Subscription::Consume {
@@ -52,6 +58,7 @@ impl<'b> Source<'b> {
                 group,
                 consumer,
                 batch,
+                ..
             } => Self::Consumer(Consumer {
                 backend,
                 stream: stream.into_owned(),
@@ -59,6 +66,7 @@ impl<'b> Source<'b> {
                 consumer: consumer.into_owned(),
                 batch,
                 reading: None,
+                rounds: first.map(|first| Box::new(rounds(backend, first, load))),
                 held: Vec::new(),
                 _holds: None,
                 pace: Pace::new(),
@@ -83,12 +91,21 @@ impl<'b> Source<'b> {
 impl Consumer<'_> {
     fn poll_next(&mut self, cx: &mut Context<'_>, room: Credit) -> Poll<CacheResult<Followed>> {
         while self.held.is_empty() {
+            // First, because a round is over some time, and what is added may never be.
+            let wanted = self.wanted(room);
+            if let Some(rounds) = &mut self.rounds
+                && let Poll::Ready(taken) = rounds.poll_next(cx, wanted)
+            {
+                self.held = taken?;
+                self.pace.saw(&self.held);
+                continue;
+            }
             if self.reading.is_none() {
                 if room.is_used_up() {
                     // Whoever grants more polls again.
                     return Poll::Pending;
                 }
-                self.read(self.wanted(room));
+                self.read(wanted);
             }
             let Some(reading) = &mut self.reading else {
                 return Poll::Pending;
@@ -109,8 +126,11 @@ impl Consumer<'_> {
         Poll::Ready(Ok(Followed::Segment(Segment::new(entries))))
     }
 
-    /// How many entries to read: no more than there seems to be room for.
+    /// How many entries to ask for: no more than there seems to be room for, and none without any.
     fn wanted(&self, room: Credit) -> u64 {
+        if room.is_used_up() {
+            return 0;
+        }
         if self.load.is_full() {
             return 1;
         }
@@ -145,4 +165,17 @@ impl Consumer<'_> {
             .boxed(),
         );
     }
+}
+
+fn rounds<'b>(backend: &'b dyn Backend, first: TakeOver, load: &Load) -> Rounds<'b> {
+    let load = load.clone();
+    Rounds::new(first, move |step| {
+        let (taking, asking) = (backend.take_over(step), load.ask());
+        async move {
+            let taken = taking.await;
+            drop(asking);
+            taken
+        }
+        .boxed()
+    })
 }

@@ -13,6 +13,7 @@ mod wait;
 
 pub(super) struct Load {
     url: String,
+    exactly_once: bool,
     connections: Vec<Client>,
     tails: Option<tail::Tails>,
     waits: Option<wait::Waits>,
@@ -20,9 +21,10 @@ pub(super) struct Load {
 }
 
 impl Load {
-    pub(super) fn new(url: &str) -> Self {
+    pub(super) fn new(url: &str, exactly_once: bool) -> Self {
         Self {
             url: url.to_owned(),
+            exactly_once,
             connections: Vec::new(),
             tails: None,
             waits: None,
@@ -32,7 +34,8 @@ impl Load {
 
     async fn connect(&mut self, wanted: usize) -> anyhow::Result<&[Client]> {
         while self.connections.len() < wanted {
-            let client = Client::connect(&self.url).await.map_err(failed)?;
+            let builder = Client::builder(&self.url).exactly_once(self.exactly_once);
+            let client = builder.connect().await.map_err(failed)?;
             self.connections.push(client);
         }
         Ok(&self.connections[..wanted])

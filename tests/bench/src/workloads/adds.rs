@@ -46,18 +46,20 @@ fn run(arguments: &Arguments, adds: &Adds) -> anyhow::Result<Vec<Row>> {
         Generator::start(Rival::Streamgate, &proxy.ws_url())?,
         Generator::start(Rival::Redis, &redis.url())?,
         Generator::start(Rival::Nats, nats.ws_url())?,
+        Generator::start(Rival::StreamgateOnce, &proxy.ws_url())?,
     ];
     let servers = [
         vec![proxy.pid(), redis.pid()?],
         vec![redis.pid()?],
         vec![nats.pid()],
+        vec![proxy.pid(), redis.pid()?],
     ];
     let order = Order::Add {
         connections: CONNECTIONS,
         depth: adds.depth,
         seconds: arguments.seconds,
     };
-    let rounds = rounds::<3>(arguments, |which| {
+    let rounds = rounds::<4>(arguments, |which| {
         measure(&mut rivals[which], &order, &servers[which])
     })?;
     let rate = |which| rounds.of(which, crate::rig::Sample::rate);
@@ -73,6 +75,16 @@ fn run(arguments: &Arguments, adds: &Adds) -> anyhow::Result<Vec<Row>> {
             .beside("Redis, same adds", cpu(0, 1), adds.of_redis_cpu)
             .beside("Redis, from redis-rs", cpu(1, 0), None)
             .beside("NATS", cpu(2, 0), None),
+        Row::new(adds.name, "adds done once", Unit::PerSecond, rate(3)).beside(
+            "plain",
+            rate(0),
+            None,
+        ),
+        Row::new(adds.name, "Redis's CPU of one done once", us, cpu(3, 1)).beside(
+            "plain",
+            cpu(0, 1),
+            None,
+        ),
         Row::new(adds.name, "client's CPU of an add", us, client(0))
             .beside("redis-rs", client(1), None)
             .beside("NATS", client(2), None),

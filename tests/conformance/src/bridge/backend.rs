@@ -189,6 +189,10 @@ fn nothing(given: &Given) -> CacheResult<()> {
             entries: None,
             last_id: None,
             pulled: None,
+            summary: None,
+            pending: None,
+            claimed: None,
+            handed_over: None,
         } => Ok(()),
         _ => Err(wrong("a method that gives nothing gave something")),
     }

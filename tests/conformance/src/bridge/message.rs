@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use streamgate_protocol::error::retry_of;
-use streamgate_protocol::{CacheError, CacheResult, Gap, StreamEntry};
+use streamgate_protocol::{
+    CacheError, CacheResult, Claimed, Gap, PendingEntry, PendingSummary, StreamEntry,
+};
 
 /// To the script.
 #[derive(Debug, Serialize)]
@@ -60,6 +62,14 @@ pub(super) struct Given {
     pub(super) last_id: Option<String>,
     /// Of a subscription, unless it ended.
     pub(super) pulled: Option<Box<Pulled>>,
+    /// Of a summary of what is pending.
+    pub(super) summary: Option<Box<PendingSummary>>,
+    /// Of a look at pending entries.
+    pub(super) pending: Option<Vec<PendingEntry>>,
+    /// Of a claim.
+    pub(super) claimed: Option<Box<Claimed>>,
+    /// Of a consumer's removal.
+    pub(super) handed_over: Option<u64>,
 }
 
 /// What a subscription gave.

@@ -29,8 +29,15 @@ impl SubscribingBackend for Bridged {
         consumer_name: &str,
         options: ConsumeOptions,
     ) -> Deliveries {
-        let args = number(options.batch)
-            .map(|batch| json!([stream_key, group_name, consumer_name, batch]));
+        let options = numbers(&options).map(|[batch, after, most]| {
+            json!({
+                "batch": batch,
+                "claimAfterMs": after,
+                "maxDeliveries": most,
+                "deadLetter": options.dead_letter,
+            })
+        });
+        let args = options.map(|options| json!([stream_key, group_name, consumer_name, options]));
         self.subscribe("consume", args)
             .map(|pulled| match pulled? {
                 Pulled {
@@ -42,6 +49,16 @@ impl SubscribingBackend for Bridged {
             })
             .boxed()
     }
+}
+
+/// The batch, the time and the count, which must be numbers of JavaScript.
+fn numbers(options: &ConsumeOptions) -> CacheResult<[Option<u64>; 3]> {
+    let batch = number(options.batch)? as u64;
+    let all = [Some(batch), options.claim_after_ms, options.max_deliveries];
+    for given in all.into_iter().flatten() {
+        number(usize::try_from(given)?)?;
+    }
+    Ok(all)
 }
 
 impl Bridged {

@@ -36,7 +36,8 @@ pub(super) async fn group(f: &Fixture) -> String {
 }
 
 pub(super) fn consume(f: &Fixture, key: &str, consumer: &str, batch: usize) -> Deliveries {
-    f.backend.consume(key, "group", consumer, ConsumeOptions { batch })
+    let options = ConsumeOptions { batch, ..ConsumeOptions::default() };
+    f.backend.consume(key, "group", consumer, options)
 }
 
 /// Asks now: polls once, before anything is there.

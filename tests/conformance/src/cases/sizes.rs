@@ -130,7 +130,7 @@ async fn a_consumer_is_given_what_is_added(f: Fixture) {
 /// A batch as it is by default, of entries that each are small.
 async fn a_batch_may_be_more_than_fits_at_once(f: Fixture) {
     let key = group(&f).await;
-    let ConsumeOptions { batch } = ConsumeOptions::default();
+    let ConsumeOptions { batch, .. } = ConsumeOptions::default();
     let long = "x".repeat(20 * KIB);
     assert!(batch * long.len() > KIB * KIB);
     let mut added = Vec::new();

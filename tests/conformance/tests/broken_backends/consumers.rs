@@ -18,7 +18,20 @@ impl Broken {
         };
         let [stream, group, consumer] = names;
         let inner = Arc::clone(&self.inner);
-        let deliveries = inner.consume(stream, group, consumer, ConsumeOptions { batch });
+        let mut options = ConsumeOptions { batch, ..options };
+        match self.fault {
+            Fault::ConsumeTakesNothingOver => {
+                options.claim_after_ms = None;
+                options.max_deliveries = None;
+                options.dead_letter = None;
+            }
+            Fault::ConsumeDeliversForEver => {
+                options.max_deliveries = None;
+                options.dead_letter = None;
+            }
+            _ => {}
+        }
+        let deliveries = inner.consume(stream, group, consumer, options);
         match self.fault {
             Fault::ConsumeBeginsWhenItIsMade => spawned(deliveries, 1),
             Fault::ConsumeTakesWhatIsNotPolled => late(async { spawned(deliveries, 10_000) }),

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use streamgate_conformance::cases;
-use streamgate_conformance::fixture::SideDoor;
+use streamgate_conformance::fixture::{SideDoor, Whole};
 use streamgate_conformance::run::{Plan, Subject, run};
-use streamgate_protocol::{StreamEntry, SubscribingBackend};
+use streamgate_protocol::StreamEntry;
 use streamgate_proxy::{MemoryStreams, RedisStreams};
 use streamgate_test_support::{RedisServer, RedisVersion};
 
 mod consumers;
 mod faults;
+mod groups;
 mod operations;
 mod tails;
 
@@ -131,7 +132,7 @@ fn in_memory(fault: Fault) -> Subject {
 
 /// A backend with one fault.
 struct Broken {
-    inner: Arc<dyn SubscribingBackend>,
+    inner: Arc<dyn Whole>,
     fault: Fault,
     added: AtomicUsize,
     /// Held by waits and tails, for the faults in which they hold up adds.
@@ -141,7 +142,7 @@ struct Broken {
 }
 
 impl Broken {
-    fn new(inner: Arc<dyn SubscribingBackend>, fault: Fault) -> Self {
+    fn new(inner: Arc<dyn Whole>, fault: Fault) -> Self {
         Self {
             inner,
             fault,

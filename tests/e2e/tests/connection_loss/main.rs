@@ -79,9 +79,10 @@ fn stop(pid: u32) {
 
 /// The server is stopped, so that both calls are surely in flight, and then killed.
 #[tokio::test]
-async fn calls_in_flight_end_at_once_and_say_whether_they_may_have_been_done() {
+async fn calls_that_cannot_be_asked_again_say_whether_they_may_have_been_done() {
     let proxy = Proxy::start::<&str>([]).unwrap();
-    let client = Client::connect(&proxy.ws_url()).await.unwrap();
+    let builder = Client::builder(&proxy.ws_url()).queue_timeout(Duration::from_millis(300));
+    let client = builder.connect().await.unwrap();
     client
         .stream_add("s", fields("before"), None)
         .await

@@ -125,7 +125,8 @@ impl Generator {
             30..40 => self.read_latest(stream),
             40..58 => self.read(stream, block_ms),
             58..68 => self.create_group(stream),
-            68..88 => self.read_group(stream, block_ms),
+            68..82 => self.read_group(stream, block_ms),
+            82..90 => self.read_pending(stream),
             _ => self.ack(stream),
         })
     }
@@ -201,6 +202,32 @@ impl Generator {
         })
     }
 
+    fn read_pending(&mut self, stream: &str) -> Planned {
+        let operation = Operation::ReadPending {
+            stream: stream.to_owned().into(),
+            group: self.pick_name(GROUPS).into(),
+            consumer: self.pick_name(CONSUMERS).into(),
+            after: String::new().into(),
+            count: self.pick_number(COUNTS),
+        };
+        Planned {
+            operation,
+            ids: vec![self.id_of_pending()],
+        }
+    }
+
+    /// `>` and `$` are not ids of what is pending, and behind the greatest id Redis begins anew.
+    fn id_of_pending(&mut self) -> Id {
+        loop {
+            match self.id_to_read_after() {
+                Id::Text(text)
+                    if matches!(text.split('\0').next(), Some(">" | "$"))
+                        || text.ends_with("-18446744073709551615") => {}
+                id => return id,
+            }
+        }
+    }
+
     fn ack(&mut self, stream: &str) -> Planned {
         let (stream, group) = (stream.to_owned().into(), self.pick_name(GROUPS).into());
         let operation = Operation::Ack {
@@ -208,8 +235,21 @@ impl Generator {
             group,
             ids: Vec::new(),
         };
-        let ids = (0..self.random.usize(0..4)).map(|_| self.id()).collect();
-        Planned { operation, ids }
+        let ids = (0..self.random.usize(0..4)).map(|_| self.id_to_ack());
+        Planned {
+            ids: ids.collect(),
+            operation,
+        }
+    }
+
+    /// An id below an entry's may be another's on one side only.
+    fn id_to_ack(&mut self) -> Id {
+        loop {
+            match self.id() {
+                Id::Before { .. } => {}
+                id => return id,
+            }
+        }
     }
 
     /// Without `+`, which the trait does not have and which reads the last entry since Redis 7.4.

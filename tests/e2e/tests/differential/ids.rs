@@ -40,11 +40,20 @@ impl Ids {
         let stream = operation.stream().to_owned();
         let texts = planned.ids.iter().map(|id| self.text(&stream, id).into());
         match &mut operation {
-            Operation::Read { last_id: id, .. } | Operation::CreateGroup { id, .. } => {
+            Operation::Read { last_id: id, .. }
+            | Operation::CreateGroup { id, .. }
+            | Operation::ReadPending { after: id, .. } => {
                 texts.into_iter().for_each(|text| *id = text);
             }
             Operation::Ack { ids, .. } => *ids = texts.collect(),
-            Operation::Add { .. } | Operation::ReadLatest { .. } | Operation::ReadGroup { .. } => {}
+            Operation::Add { .. }
+            | Operation::AddOnce { .. }
+            | Operation::ReadLatest { .. }
+            | Operation::ReadGroup { .. }
+            | Operation::PendingSummary { .. }
+            | Operation::Pending { .. }
+            | Operation::Claim { .. }
+            | Operation::RemoveConsumer { .. } => {}
         }
         operation
     }

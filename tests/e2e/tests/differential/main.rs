@@ -5,8 +5,7 @@
 //! there are. A failure prints the seed of its own sequence.
 //!
 //! Not compared here: keys that hold something else than a stream, because `MemoryStreams` holds
-//! nothing else (the conformance suite has that case for Redis); what is pending, because none of
-//! the six operations shows it (unit tests beside the code do); and numbers above 2^63 − 1, which
+//! nothing else (the conformance suite has that case for Redis); and numbers above 2^63 − 1, which
 //! Redis refuses and `MemoryStreams` takes as no limit.
 
 mod generate;

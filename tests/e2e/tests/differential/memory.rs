@@ -64,6 +64,12 @@ fn outcome(
 ) -> anyhow::Result<Outcome> {
     let stream = operation.stream();
     Ok(match result {
+        Ok(
+            other @ (Reply::Summary(_)
+            | Reply::Pending { .. }
+            | Reply::Claimed(_)
+            | Reply::Removed { .. }),
+        ) => anyhow::bail!("not planned: {other:?}"),
         Ok(Reply::Added { id }) => Outcome::Added(ids.added(stream, &id)?),
         Ok(Reply::Entries { entries, last_id }) => {
             if let Operation::Read { last_id: asked, .. } = operation {

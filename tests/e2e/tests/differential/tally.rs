@@ -24,6 +24,10 @@ const EXPECTED: &[(&str, &str)] = &[
     ("read_group", "entries"),
     ("read_group", "empty"),
     ("read_group", "NOGROUP"),
+    ("read_pending", "entries"),
+    ("read_pending", "empty"),
+    ("read_pending", "NOGROUP"),
+    ("read_pending", "ERR"),
     ("ack", "done"),
     ("ack", "ERR"),
     ("waiting read", "entries"),
@@ -72,7 +76,7 @@ impl fmt::Display for Tally {
 
 fn name(planned: &Planned, waits: bool) -> &'static str {
     match (&planned.operation, waits) {
-        (Operation::Add { .. }, _) => "add",
+        (Operation::Add { .. } | Operation::AddOnce { .. }, _) => "add",
         (Operation::ReadLatest { .. }, _) => "read_latest",
         (Operation::Read { .. }, false) => "read",
         (Operation::Read { .. }, true) => "waiting read",
@@ -80,5 +84,13 @@ fn name(planned: &Planned, waits: bool) -> &'static str {
         (Operation::ReadGroup { .. }, false) => "read_group",
         (Operation::ReadGroup { .. }, true) => "waiting read_group",
         (Operation::Ack { .. }, _) => "ack",
+        (Operation::ReadPending { .. }, _) => "read_pending",
+        (
+            Operation::PendingSummary { .. }
+            | Operation::Pending { .. }
+            | Operation::Claim { .. }
+            | Operation::RemoveConsumer { .. },
+            _,
+        ) => "not planned",
     }
 }

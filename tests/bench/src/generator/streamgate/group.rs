@@ -73,7 +73,10 @@ impl Consumer {
     async fn run(self, how: Taking) -> anyhow::Result<()> {
         match how {
             Taking::Pushed => {
-                let options = ConsumeOptions { batch: 1 };
+                let options = ConsumeOptions {
+                    batch: 1,
+                    ..ConsumeOptions::default()
+                };
                 let mut deliveries = self.client.consume(STREAM, GROUP, &self.name, options);
                 while let Some(entries) = deliveries.try_next().await.map_err(failed)? {
                     self.took(entries).await?;

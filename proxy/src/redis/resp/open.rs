@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use redis::{ConnectionAddr, ConnectionInfo, RedisError, Value};
-use streamgate_protocol::{CacheError, CacheResult};
+use streamgate_protocol::{CacheError, CacheResult, Retry};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -16,7 +16,8 @@ use crate::redis::{error, once};
 /// A connection that is signed in.
 pub(in crate::redis) struct Opened {
     pub(in crate::redis) connection: Connection,
-    /// Why Redis does not take the script that does adds once.
+    /// Why Redis never takes the script that does adds once. One that it does not take for now, as
+    /// while it loads, it is told again when it turns out not to know it.
     pub(in crate::redis) refused: Option<CacheError>,
 }
 
@@ -74,6 +75,7 @@ async fn open(
     let answers = connection.send(sign_in(info)).await;
     let mut answers = answers.map_err(Refused::Unreachable)?;
     let refused = answers.pop().and_then(refusal);
+    let refused = refused.filter(|error| error.retry() == Retry::Never);
     match answers.into_iter().find_map(refusal) {
         Some(error) => Err(Refused::Answered(error)),
         None => Ok(Opened {

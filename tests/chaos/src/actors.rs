@@ -2,4 +2,5 @@
 
 pub(crate) mod consumer;
 pub(crate) mod tail;
+pub(crate) mod watcher;
 pub(crate) mod writer;

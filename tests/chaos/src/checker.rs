@@ -7,9 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use streamgate_protocol::Retry;
 use streamgate_protocol::error::retry_of;
 
+pub(crate) use consumer::{Excuse, again};
+
 use crate::journal::{Add, History, Id, Outcome, Text};
 
 mod adds;
+mod consumer;
 mod group;
 mod tails;
 #[cfg(test)]
@@ -44,7 +47,13 @@ pub(crate) fn check(history: &History) -> Vec<Objection> {
     let known = Known::new(history);
     for (place, stream) in history.streams.iter().enumerate() {
         adds::content(place, stream, &known, &mut objections);
-        group::group(place, stream, &history.consumers, &mut objections);
+        group::group(
+            place,
+            stream,
+            &history.consumers,
+            &history.watch,
+            &mut objections,
+        );
     }
     for writer in &history.writers {
         adds::writer(writer, history, &known, &mut objections);
@@ -53,7 +62,7 @@ pub(crate) fn check(history: &History) -> Vec<Objection> {
         tails::tail(tail, history, &known, &mut objections);
     }
     for consumer in &history.consumers {
-        group::consumer(consumer, &mut objections);
+        consumer::consumer(consumer, &history.watch, &mut objections);
     }
     objections.0
 }

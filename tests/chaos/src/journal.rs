@@ -1,6 +1,6 @@
 //! What everybody wrote down, and what was found in the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// An id of an entry. Ids of one stream are in order.
@@ -21,8 +21,8 @@ pub(crate) struct Text {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome<T> {
     Done(T),
-    /// `UNKNOWN_OUTCOME`.
-    Unknown,
+    /// `UNKNOWN_OUTCOME`, and why.
+    Unknown(String),
     /// Another error, by its code: nothing was done.
     Refused(String),
     /// It did not end in time.
@@ -35,6 +35,7 @@ pub(crate) struct Add {
     pub(crate) number: u32,
     /// Milliseconds since the run began.
     pub(crate) began: u32,
+    pub(crate) ended: u32,
     pub(crate) outcome: Outcome<Id>,
 }
 
@@ -44,6 +45,8 @@ pub(crate) struct WriterJournal {
     pub(crate) writer: u32,
     /// The stream's place among all.
     pub(crate) stream: usize,
+    /// For how many milliseconds its client asks again before it says that it does not know.
+    pub(crate) patience: u32,
     pub(crate) adds: Vec<Add>,
 }
 
@@ -69,6 +72,8 @@ pub(crate) enum Seen {
 pub(crate) struct TailJournal {
     pub(crate) name: String,
     pub(crate) stream: usize,
+    /// Else it reads by calls.
+    pub(crate) subscribes: bool,
     pub(crate) seen: Vec<Seen>,
 }
 
@@ -76,15 +81,23 @@ pub(crate) struct TailJournal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Given {
     Opened,
-    Delivered(Id, Text),
+    /// And when, in milliseconds since the run began.
+    Delivered(Id, Text, u32),
+    /// It left by itself then; what was on its way may be pending for it.
+    Left(u32),
     Acked(Id, Outcome<()>),
-    Ended(String),
+    /// It ended with this code, then.
+    Ended(String, u32),
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct ConsumerJournal {
     pub(crate) name: String,
     pub(crate) stream: usize,
+    /// Else it reads by calls.
+    pub(crate) subscribes: bool,
+    /// It takes over what others hold for too long.
+    pub(crate) takes_over: bool,
     pub(crate) given: Vec<Given>,
 }
 
@@ -106,8 +119,32 @@ pub(crate) struct Group {
     pub(crate) last_delivered: Id,
     /// To whom.
     pub(crate) pending: BTreeMap<Id, String>,
+    /// Its consumers take over what others hold for too long.
+    pub(crate) takes_over: bool,
     /// What was given up.
-    pub(crate) dead: BTreeSet<Text>,
+    pub(crate) dead: Vec<Letter>,
+    /// What else is in the dead-letter stream.
+    pub(crate) strangers: Vec<String>,
+}
+
+/// What a dead-letter stream says of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Letter {
+    pub(crate) id: Id,
+    pub(crate) text: Text,
+    pub(crate) holder: String,
+    pub(crate) deliveries: u64,
+}
+
+/// Who held what is pending, as somebody saw who looked at Redis again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// When the run began, in milliseconds since 1970, as ids are.
+    pub(crate) begun: u64,
+    /// When each look was asked for and answered, in milliseconds since the run began.
+    pub(crate) looks: Vec<(u32, u32)>,
+    /// Of each entry, by its stream's place: one holder after the other, none twice in a row.
+    pub(crate) holders: BTreeMap<(usize, Id), Vec<String>>,
 }
 
 /// All of it.
@@ -117,6 +154,7 @@ pub(crate) struct History {
     pub(crate) tails: Vec<TailJournal>,
     pub(crate) consumers: Vec<ConsumerJournal>,
     pub(crate) streams: Vec<Content>,
+    pub(crate) watch: Watch,
 }
 
 impl Id {
@@ -137,6 +175,41 @@ impl Id {
             ms: ms.parse().ok()?,
             seq: seq.parse().ok()?,
         })
+    }
+}
+
+impl Watch {
+    /// One look: who holds what of a stream.
+    pub(crate) fn saw(&mut self, stream: usize, pending: BTreeMap<Id, String>) {
+        for (id, holder) in pending {
+            let holders = self.holders.entry((stream, id)).or_default();
+            if holders.last() != Some(&holder) {
+                holders.push(holder);
+            }
+        }
+    }
+
+    /// When an entry was added, in milliseconds since the run began.
+    pub(crate) fn added_at(&self, id: Id) -> u32 {
+        u32::try_from(id.ms.saturating_sub(self.begun)).unwrap_or(u32::MAX)
+    }
+
+    /// How often somebody else took an entry over from this consumer.
+    pub(crate) fn taken_from(&self, stream: usize, id: Id, consumer: &str) -> usize {
+        let holders = self.holders.get(&(stream, id));
+        let pairs = holders.into_iter().flat_map(|holders| holders.windows(2));
+        pairs.filter(|pair| pair[0] == consumer).count()
+    }
+
+    /// Whether between these times nobody can have held an entry for so long unseen.
+    pub(crate) fn is_gapless(&self, from: u32, to: u32, longest: u32) -> bool {
+        let first = self.looks.iter().take_while(|(asked, _)| *asked <= from);
+        let looks = self.looks.get(first.count().saturating_sub(1)..);
+        let looks = looks.unwrap_or_default();
+        let covers = looks.first().is_some_and(|(asked, _)| *asked <= from)
+            && looks.last().is_some_and(|(_, answered)| *answered >= to);
+        let mut within = looks.windows(2).take_while(|pair| pair[0].0 <= to);
+        covers && within.all(|pair| pair[1].1 - pair[0].0 < longest)
     }
 }
 

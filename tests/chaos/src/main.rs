@@ -10,6 +10,7 @@
 mod actors;
 mod arguments;
 mod checker;
+mod counts;
 mod faults;
 mod journal;
 mod ledger;

@@ -5,7 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::checker::{Broken, Objection, check};
-use crate::journal::{Given, History, Outcome, Seen};
+use crate::counts::{Adds, Group, Tails};
+use crate::journal::History;
 use crate::run::Options;
 use crate::schedule::Pace;
 
@@ -24,29 +25,6 @@ pub(crate) struct Report {
     tails: Tails,
     group: Group,
     objections: Vec<Objection>,
-}
-
-#[derive(Default)]
-struct Adds {
-    acknowledged: usize,
-    unknown: usize,
-    refused: usize,
-}
-
-#[derive(Default)]
-struct Tails {
-    entries: usize,
-    gaps: usize,
-    resumed: usize,
-}
-
-#[derive(Default)]
-struct Group {
-    entries: usize,
-    acknowledged: usize,
-    pending: usize,
-    dead: usize,
-    resumed: usize,
 }
 
 impl Report {
@@ -80,60 +58,6 @@ impl Report {
     }
 }
 
-impl Adds {
-    fn count(history: &History) -> Self {
-        let mut counts = Self::default();
-        for add in history.writers.iter().flat_map(|writer| &writer.adds) {
-            match add.outcome {
-                Outcome::Done(_) => counts.acknowledged += 1,
-                Outcome::Unknown | Outcome::Hung => counts.unknown += 1,
-                Outcome::Refused(_) => counts.refused += 1,
-            }
-        }
-        counts
-    }
-}
-
-impl Tails {
-    fn count(history: &History) -> Self {
-        let mut counts = Self::default();
-        for seen in history.tails.iter().flat_map(|tail| &tail.seen) {
-            match seen {
-                Seen::Entry(..) => counts.entries += 1,
-                Seen::Gap { .. } => counts.gaps += 1,
-                Seen::Ended(_) => counts.resumed += 1,
-                Seen::Opened(_) | Seen::Skipped(_) => {}
-            }
-        }
-        counts
-    }
-}
-
-impl Group {
-    fn count(history: &History) -> Self {
-        let mut counts = Self::default();
-        for stream in &history.streams {
-            if let Some(group) = &stream.group {
-                counts.entries += stream.entries.len();
-                counts.pending += group.pending.len();
-                counts.dead += group.dead.len();
-            }
-        }
-        let given = history
-            .consumers
-            .iter()
-            .flat_map(|consumer| &consumer.given);
-        for given in given {
-            match given {
-                Given::Acked(_, Outcome::Done(())) => counts.acknowledged += 1,
-                Given::Ended(_) => counts.resumed += 1,
-                _ => {}
-            }
-        }
-        counts
-    }
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.length.as_secs_f64();
@@ -158,36 +82,7 @@ impl fmt::Display for Report {
             f,
             "\n  faults             {all}, and {settling:.1} s until all had settled"
         )?;
-        let Adds {
-            acknowledged,
-            unknown,
-            refused,
-        } = self.adds;
-        writeln!(
-            f,
-            "  adds               {acknowledged} acknowledged, {unknown} unknown, {refused} refused"
-        )?;
-        let Tails {
-            entries,
-            gaps,
-            resumed,
-        } = self.tails;
-        writeln!(
-            f,
-            "  tails              {entries} entries, {gaps} gaps, {resumed} times resumed"
-        )?;
-        let Group {
-            entries,
-            acknowledged,
-            pending,
-            dead,
-            resumed,
-        } = self.group;
-        writeln!(
-            f,
-            "  group              {entries} entries, {acknowledged} acknowledgements, \
-             {pending} pending, {dead} dead letters, {resumed} times resumed"
-        )?;
+        write!(f, "{}{}{}", self.adds, self.tails, self.group)?;
         writeln!(
             f,
             "  broken promises    {} losses, {} doubles, {} out of order, {} untrue, {} stuck",

@@ -8,29 +8,35 @@ use anyhow::{Context, ensure};
 use fastrand::Rng;
 use streamgate_test_support::RedisVersion;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::actors::writer::Habits;
-use crate::actors::{consumer, tail, writer};
+use crate::actors::{consumer, tail, watcher, writer};
 use crate::faults::{self, Subject};
-use crate::journal::{ConsumerJournal, History, Id, TailJournal, WriterJournal};
+use crate::journal::{ConsumerJournal, History, Id, TailJournal, Watch, WriterJournal};
 use crate::ledger::Ledger;
 use crate::report::Report;
 use crate::schedule::{Pace, Place, schedule};
-use crate::stage::{Phase, STREAMS, Stage};
+use crate::stage::{Phase, Rules, STREAMS, Stage};
 use crate::world::{Processes, World, blocking};
 
-/// Stream and adds at once of each writer, and whether it pads.
-const WRITERS: [(usize, u32, bool); 7] = [
-    (0, 1, false),
-    (0, 4, false),
-    (1, 1, true),
-    (1, 8, false),
-    (2, 4, true),
-    (2, 8, false),
-    (3, 2, false),
+/// Stream and adds at once of each writer, whether it pads, and how long its client asks again.
+const WRITERS: [(usize, u32, bool, Duration); 7] = [
+    (0, 1, false, PATIENCE),
+    (0, 4, false, IMPATIENCE),
+    (1, 1, true, PATIENCE),
+    (1, 8, false, PATIENCE),
+    (2, 4, true, PATIENCE),
+    (2, 8, false, IMPATIENCE),
+    (3, 2, false, PATIENCE),
 ];
+
+/// How long a client asks again, and a call waits for a connection, by default.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The same of some who give up within many a fault, so that it is seen what becomes of that.
+const IMPATIENCE: Duration = Duration::from_secs(4);
 
 /// The stream of each tail, and whether it is moody. Neighbours are at different proxies.
 const TAILS: [(usize, bool); 7] = [
@@ -46,8 +52,29 @@ const TAILS: [(usize, bool); 7] = [
 /// The stream of each who reads by calls, and whether it is moody.
 const READERS: [(usize, bool); 3] = [(0, false), (0, true), (1, false)];
 
-/// Consumers of the group that subscribe, and those that read by calls.
-const CONSUMERS: (usize, usize) = (3, 2);
+/// The stream of each consumer of a group, and how it reads. All that subscribe to the first stream
+/// take over what is pending.
+const CONSUMERS: [(usize, Reading); 8] = [
+    (0, Reading::Leaves),
+    (0, Reading::Leaves),
+    (0, Reading::Stays),
+    (0, Reading::Calls),
+    (0, Reading::Calls),
+    (1, Reading::Leaves),
+    (1, Reading::Stays),
+    (1, Reading::Calls),
+];
+
+/// How a consumer is given entries.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// By calls.
+    Calls,
+    /// By a subscription that only an error ends.
+    Stays,
+    /// By subscriptions that it leaves now and then.
+    Leaves,
+}
 
 /// How long all is well before the proxies are cut from Redis once more: longer than a client takes
 /// to notice that its connection is dead, and to make another.
@@ -60,7 +87,8 @@ const QUIET: Duration = Duration::from_millis(1_500);
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Longest time for readers to read on to the end, and for the group to be given all. Redis's silence
+/// Longest time for readers to read on to the end, and for the groups to be given all and to take
+/// over what is pending. Redis's silence
 /// is borne for 5 s, a client's for two heartbeats; what takes much longer does not happen by
 /// itself.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(30);
@@ -79,6 +107,7 @@ struct Cast {
     writers: JoinSet<WriterJournal>,
     tails: JoinSet<TailJournal>,
     consumers: JoinSet<ConsumerJournal>,
+    watcher: JoinHandle<Watch>,
 }
 
 /// Runs to the end, and checks what came of it.
@@ -177,22 +206,24 @@ async fn settle(
         writers,
         tails,
         consumers: cast.consumers.join_all().await,
+        watch: cast.watcher.await?,
         streams: ledger.contents().await?,
     })
 }
 
-/// Ready when the groups were given all, and do not change any more.
+/// Ready when the groups were given all and do not change any more, and nothing is pending where it
+/// is taken over.
 async fn all_given(ledger: &mut Ledger, last_ids: &[Id]) -> anyhow::Result<()> {
-    let with_group: Vec<Id> = STREAMS
-        .iter()
-        .zip(last_ids)
-        .filter(|(stream, _)| stream.has_group)
-        .map(|(_, last)| *last)
+    let streams = STREAMS.iter().zip(last_ids);
+    let ends: Vec<(Rules, Id)> = streams
+        .filter_map(|(stream, last)| Some((stream.group?, *last)))
         .collect();
     loop {
         let groups = settled(async || Ok(ledger.groups().await?)).await?;
-        let given = groups.iter().map(|(given, _)| *given);
-        if given.zip(&with_group).all(|(given, last)| given >= *last) {
+        let is_over = |((given, pending), (rules, last)): (&(Id, usize), &(Rules, Id))| {
+            given >= last && (*rules == Rules::Keep || *pending == 0)
+        };
+        if groups.iter().zip(&ends).all(is_over) {
             return Ok(());
         }
         sleep(LOOK).await;
@@ -205,28 +236,31 @@ async fn cast(world: &World, stage: &Stage, seed: u64) -> anyhow::Result<Cast> {
         writers: JoinSet::new(),
         tails: JoinSet::new(),
         consumers: JoinSet::new(),
+        watcher: tokio::spawn(watcher::watch(world.redis_url().to_owned(), stage.clone())),
     };
     let mut rng = Rng::with_seed(seed);
     let mut fronts = [0, 1].into_iter().cycle();
-    let mut client = || world.client(fronts.next().unwrap_or(0));
-    for (writer, &(stream, depth, pads)) in (0..).zip(&WRITERS) {
+    let mut client = |patience| world.client(fronts.next().unwrap_or(0), patience);
+    for (writer, &(stream, depth, pads, patience)) in (0..).zip(&WRITERS) {
         let habits = Habits {
             writer,
             stream,
             depth,
             pads,
+            patience,
         };
-        let writer = writer::run(client().await?, stage.clone(), habits, rng.fork());
+        let writer = writer::run(client(patience).await?, stage.clone(), habits, rng.fork());
         cast.writers.spawn(writer);
     }
     for (number, &(stream, moody)) in TAILS.iter().enumerate() {
         let journal = TailJournal {
             name: format!("tail {number}"),
             stream,
+            subscribes: true,
             ..TailJournal::default()
         };
         let moody = moody.then(|| rng.fork());
-        let tail = tail::follow(client().await?, stage.clone(), journal, moody);
+        let tail = tail::follow(client(PATIENCE).await?, stage.clone(), journal, moody);
         cast.tails.spawn(tail);
     }
     for (number, &(stream, moody)) in READERS.iter().enumerate() {
@@ -236,18 +270,27 @@ async fn cast(world: &World, stage: &Stage, seed: u64) -> anyhow::Result<Cast> {
             ..TailJournal::default()
         };
         let moody = moody.then(|| rng.fork());
-        let reader = tail::read(client().await?, stage.clone(), journal, moody);
+        let reader = tail::read(client(PATIENCE).await?, stage.clone(), journal, moody);
         cast.tails.spawn(reader);
     }
-    for number in 0..CONSUMERS.0 + CONSUMERS.1 {
+    for (number, &(stream, reading)) in CONSUMERS.iter().enumerate() {
+        let subscribes = reading != Reading::Calls;
         let journal = ConsumerJournal {
             name: format!("consumer {number}"),
+            stream,
+            subscribes,
+            takes_over: subscribes && STREAMS[stream].group == Some(Rules::TakeOver),
             ..ConsumerJournal::default()
         };
-        let (client, stage, rng) = (client().await?, stage.clone(), rng.fork());
-        if number < CONSUMERS.0 {
-            cast.consumers
-                .spawn(consumer::consume(client, stage, journal, rng));
+        let (client, stage, rng) = (client(PATIENCE).await?, stage.clone(), rng.fork());
+        if subscribes {
+            cast.consumers.spawn(consumer::consume(
+                client,
+                stage,
+                journal,
+                reading == Reading::Leaves,
+                rng,
+            ));
         } else {
             cast.consumers
                 .spawn(consumer::read(client, stage, journal, rng));

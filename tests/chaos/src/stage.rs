@@ -15,9 +15,19 @@ pub(crate) const FIELD: &str = "add";
 /// The group of the streams that have one.
 pub(crate) const GROUP: &str = "group";
 
-/// Longest time that a call may take. Its own patience, a lost connection's and Redis's silence are
-/// all far less; what takes longer has been forgotten.
-pub(crate) const CALL_PATIENCE: Duration = Duration::from_secs(60);
+/// How long an entry is pending before it is taken over: shorter than many faults, so that it often
+/// is while its consumer still works on it.
+pub(crate) const CLAIM_AFTER: Duration = Duration::from_millis(1_000);
+
+/// Deliveries behind which an entry is given up.
+pub(crate) const MAX_DELIVERIES: u64 = 4;
+
+/// Where what was given up goes.
+pub(crate) const DEAD_LETTERS: &str = "dead letters";
+
+/// Longest time that a call may take. It may wait for 30 s until it is sent, and for as long again
+/// when its connection was lost; what takes longer has been forgotten.
+pub(crate) const CALL_PATIENCE: Duration = Duration::from_secs(90);
 
 /// Pause behind an error, so that a lost connection is not asked in a busy loop.
 pub(crate) const PAUSE: Duration = Duration::from_millis(20);
@@ -25,9 +35,18 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 /// A stream of the run.
 pub(crate) struct Stream {
     pub(crate) name: &'static str,
-    pub(crate) has_group: bool,
+    pub(crate) group: Option<Rules>,
     /// What its writers trim it to.
     pub(crate) maxlen: Option<usize>,
+}
+
+/// What becomes of an entry of a group that its consumer does not acknowledge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rules {
+    /// It stays pending.
+    Keep,
+    /// It is taken over, and given up in the end.
+    TakeOver,
 }
 
 /// All streams: two that keep everything; one that is trimmed, so that those who are late have gaps
@@ -36,22 +55,22 @@ pub(crate) struct Stream {
 pub(crate) const STREAMS: [Stream; 4] = [
     Stream {
         name: "orders",
-        has_group: true,
+        group: Some(Rules::TakeOver),
         maxlen: None,
     },
     Stream {
         name: "payments",
-        has_group: false,
+        group: Some(Rules::Keep),
         maxlen: None,
     },
     Stream {
         name: "recent",
-        has_group: false,
+        group: None,
         maxlen: Some(200),
     },
     Stream {
         name: "quiet",
-        has_group: false,
+        group: None,
         maxlen: None,
     },
 ];
@@ -106,7 +125,9 @@ impl Stage {
 pub(crate) async fn outcome<T>(call: impl Future<Output = CacheResult<T>>) -> Outcome<T> {
     match tokio::time::timeout(CALL_PATIENCE, call).await {
         Ok(Ok(value)) => Outcome::Done(value),
-        Ok(Err(error)) if error.code() == code::UNKNOWN_OUTCOME => Outcome::Unknown,
+        Ok(Err(error)) if error.code() == code::UNKNOWN_OUTCOME => {
+            Outcome::Unknown(error.message().to_owned())
+        }
         Ok(Err(error)) => Outcome::Refused(code_of(&error)),
         Err(_) => Outcome::Hung,
     }

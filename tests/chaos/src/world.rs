@@ -46,10 +46,6 @@ const PING_PATIENCE: Duration = Duration::from_secs(1);
 /// asked between two faults.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
-/// How long a client's call may wait for a connection: shorter than by default, so that some give
-/// up.
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(4);
-
 /// What all places share.
 pub(crate) struct World {
     pub(crate) fronts: [Relay; 2],
@@ -121,12 +117,12 @@ impl World {
         self.begun
     }
 
-    /// A client through one of the fronts.
-    pub(crate) async fn client(&self, front: usize) -> anyhow::Result<Client> {
+    /// A client through one of the fronts, whose calls wait for a connection for this long.
+    pub(crate) async fn client(&self, front: usize, patience: Duration) -> anyhow::Result<Client> {
         let url = format!("ws://{}/v1/ws", self.fronts[front].address());
         let client = Client::builder(&url)
             .backoff(BACKOFF.0, BACKOFF.1)
-            .queue_timeout(QUEUE_TIMEOUT)
+            .queue_timeout(patience)
             .connect()
             .await?;
         Ok(client)
@@ -227,7 +223,7 @@ async fn proxy(back: &Relay) -> anyhow::Result<Proxy> {
             .collect();
         match blocking(move || Proxy::start(arguments)).await {
             Err(error) if Instant::now() >= end => return Err(error),
-            Err(_) => {}
+            Err(_) => tokio::time::sleep(START_PAUSE).await,
             Ok(proxy) => return Ok(proxy),
         }
     }

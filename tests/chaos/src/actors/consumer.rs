@@ -6,8 +6,11 @@ use streamgate_client::{
     Client, ConsumeOptions, StreamEntry, StreamingBackend, SubscribingBackend,
 };
 
-use crate::journal::{ConsumerJournal, Given, Outcome};
-use crate::stage::{GROUP, PAUSE, STREAMS, Stage, code_of, entry, id_of, outcome};
+use crate::journal::{ConsumerJournal, Given, Outcome, Text};
+use crate::stage::{
+    CLAIM_AFTER, DEAD_LETTERS, GROUP, MAX_DELIVERIES, PAUSE, Rules, STREAMS, Stage, code_of, entry,
+    outcome,
+};
 
 /// Entries that are given at once, at most.
 const BATCH: usize = 8;
@@ -18,7 +21,10 @@ const BLOCK_MS: usize = 700;
 /// One batch of so many is left pending on purpose.
 const LEFT: u32 = 50;
 
-/// After one batch of so many a consumer leaves, and comes back. What is on its way to it stays
+/// One entry of so many of each writer is never acknowledged by anybody, where it will be given up.
+const POISON: u32 = 61;
+
+/// After one batch of so many a consumer that does so leaves, and comes back. What is on its way to it stays
 /// pending.
 const ANEW: u32 = 200;
 
@@ -26,11 +32,12 @@ pub(crate) async fn consume(
     client: Client,
     mut stage: Stage,
     mut journal: ConsumerJournal,
+    leaves: bool,
     mut rng: Rng,
 ) -> ConsumerJournal {
     let stream = STREAMS[journal.stream].name;
     loop {
-        let options = ConsumeOptions { batch: BATCH };
+        let options = options(journal.takes_over);
         let mut deliveries = client.consume(stream, GROUP, &journal.name, options);
         journal.given.push(Given::Opened);
         loop {
@@ -40,23 +47,41 @@ pub(crate) async fn consume(
             };
             match batch {
                 Some(Ok(batch)) => {
-                    take(&client, &mut journal, &batch, &mut rng).await;
-                    if rng.u32(0..ANEW) == 0 {
+                    take(&client, &stage, &mut journal, &batch, &mut rng).await;
+                    if leaves && rng.u32(0..ANEW) == 0 {
+                        journal.given.push(Given::Left(stage.now()));
                         break;
                     }
                 }
                 Some(Err(error)) => {
-                    journal.given.push(Given::Ended(code_of(&error)));
+                    journal
+                        .given
+                        .push(Given::Ended(code_of(&error), stage.now()));
                     break;
                 }
                 None => {
-                    journal.given.push(Given::Ended("INTERNAL".to_owned()));
+                    journal
+                        .given
+                        .push(Given::Ended("INTERNAL".to_owned(), stage.now()));
                     break;
                 }
             }
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+fn options(takes_over: bool) -> ConsumeOptions {
+    let mut options = ConsumeOptions {
+        batch: BATCH,
+        ..ConsumeOptions::default()
+    };
+    if takes_over {
+        options.claim_after_ms = u64::try_from(CLAIM_AFTER.as_millis()).ok();
+        options.max_deliveries = Some(MAX_DELIVERIES);
+        options.dead_letter = Some(DEAD_LETTERS.to_owned());
+    }
+    options
 }
 
 pub(crate) async fn read(
@@ -75,9 +100,11 @@ pub(crate) async fn read(
             () = stage.over() => return journal,
         };
         match batch {
-            Ok(batch) => take(&client, &mut journal, &batch, &mut rng).await,
+            Ok(batch) => take(&client, &stage, &mut journal, &batch, &mut rng).await,
             Err(error) => {
-                journal.given.push(Given::Ended(code_of(&error)));
+                journal
+                    .given
+                    .push(Given::Ended(code_of(&error), stage.now()));
                 journal.given.push(Given::Opened);
                 tokio::time::sleep(PAUSE).await;
             }
@@ -88,22 +115,36 @@ pub(crate) async fn read(
 /// Writes down what it was given, and acknowledges most of it.
 async fn take(
     client: &Client,
+    stage: &Stage,
     journal: &mut ConsumerJournal,
     batch: &[StreamEntry],
     rng: &mut Rng,
 ) {
-    let entries = batch.iter().map(entry);
-    journal
-        .given
-        .extend(entries.map(|(id, text)| Given::Delivered(id, text)));
-    if batch.is_empty() || rng.u32(0..LEFT) == 0 {
+    let stream = &STREAMS[journal.stream];
+    let now = stage.now();
+    let entries: Vec<_> = batch.iter().map(entry).collect();
+    let given = entries
+        .iter()
+        .map(|(id, text)| Given::Delivered(*id, *text, now));
+    journal.given.extend(given);
+    if rng.u32(0..LEFT) == 0 {
         return;
     }
-    let ids: Vec<String> = batch.iter().map(|(id, _)| id.clone()).collect();
-    let stream = STREAMS[journal.stream].name;
-    let outcome: Outcome<()> = outcome(client.stream_ack(stream, GROUP, &ids)).await;
-    let acked = ids
+    let mut good = entries;
+    if stream.group == Some(Rules::TakeOver) {
+        good.retain(|(_, text)| !is_poison(*text));
+    }
+    if good.is_empty() {
+        return;
+    }
+    let ids: Vec<String> = good.iter().map(|(id, _)| id.to_string()).collect();
+    let outcome: Outcome<()> = outcome(client.stream_ack(stream.name, GROUP, &ids)).await;
+    let acked = good
         .iter()
-        .map(|id| Given::Acked(id_of(id), outcome.clone()));
+        .map(|(id, _)| Given::Acked(*id, outcome.clone()));
     journal.given.extend(acked);
+}
+
+fn is_poison(text: Text) -> bool {
+    text.number % POISON == POISON - 1
 }

@@ -22,7 +22,7 @@ const MAX_PADDING: usize = 30_000;
 const LARGE: u32 = 16;
 
 /// How long a writer tries to get something through when all is well again.
-const PATIENCE: Duration = Duration::from_secs(30);
+const END_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a writer is like.
 #[derive(Clone, Copy)]
@@ -33,6 +33,8 @@ pub(crate) struct Habits {
     pub(crate) depth: u32,
     /// Some of its entries are large.
     pub(crate) pads: bool,
+    /// For how long its client asks again.
+    pub(crate) patience: Duration,
 }
 
 /// Writes until the run ends, and then until one add is acknowledged.
@@ -44,12 +46,14 @@ pub(crate) async fn run(
         stream,
         depth,
         pads,
+        patience,
     }: Habits,
     mut rng: Rng,
 ) -> WriterJournal {
     let mut journal = WriterJournal {
         writer,
         stream,
+        patience: u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
         adds: Vec::new(),
     };
     while stage.is_running() {
@@ -66,7 +70,7 @@ pub(crate) async fn run(
         let pause = Duration::from_millis(rng.u64(0..MAX_PAUSE_MS));
         tokio::time::sleep(if failed { pause.max(PAUSE) } else { pause }).await;
     }
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + END_PATIENCE;
     loop {
         let adds = add(&client, &stage, &journal, 1, 0).await;
         journal.adds.extend(adds);
@@ -101,13 +105,14 @@ async fn add(
                 Some(id) => Outcome::Done(id),
                 None => Outcome::Refused(format!("ERR the id {id}")),
             },
-            Outcome::Unknown => Outcome::Unknown,
+            Outcome::Unknown(why) => Outcome::Unknown(why),
             Outcome::Refused(code) => Outcome::Refused(code),
             Outcome::Hung => Outcome::Hung,
         };
         Add {
             number,
             began,
+            ended: stage.now(),
             outcome,
         }
     };

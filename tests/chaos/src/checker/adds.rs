@@ -18,10 +18,12 @@ pub(super) fn content(
         objections.add(Broken::Untrue, what);
     }
     let mut ids: HashMap<Text, Id> = HashMap::new();
+    let mut latest: HashMap<u32, (Id, Text, bool)> = HashMap::new();
     for &(id, text) in &stream.entries {
         if let Some(first) = ids.insert(text, id) {
             let what = format!("{name} holds {text} twice, as {first} and as {id}");
             objections.add(Broken::Doubled, what);
+            continue;
         }
         let Some((of, add)) = known.adds.get(&text) else {
             let what = format!("{name} holds {text} as {id}, which nobody added");
@@ -35,6 +37,17 @@ pub(super) fn content(
         if let Outcome::Refused(code) = &add.outcome {
             let what = format!("{name} holds {text} as {id}, though its writer was told {code}");
             objections.add(Broken::Untrue, what);
+            continue;
+        }
+        // Of two that their writer was told of, its journal says the same.
+        let is_known = matches!(add.outcome, Outcome::Done(_));
+        let before = latest.insert(text.writer, (id, text, is_known));
+        if let Some((before, earlier, was_known)) = before
+            && earlier.number > text.number
+            && !(is_known && was_known)
+        {
+            let what = format!("{name} holds {text} as {id}, behind {earlier}, {before}");
+            objections.add(Broken::Disordered, what);
         }
     }
 }
@@ -72,7 +85,16 @@ pub(super) fn writer(
                 }
                 before = Some((*id, text));
             }
-            Outcome::Unknown => {}
+            // An add is asked for again for as long as that.
+            Outcome::Unknown(why) if add.ended - add.began < journal.patience => {
+                let (took, patience) = (add.ended - add.began, journal.patience);
+                let what = format!(
+                    "the add of {text}, asked at {} ms, was given up after {took} ms, not {patience}: {why}",
+                    add.began
+                );
+                objections.add(Broken::Untrue, what);
+            }
+            Outcome::Unknown(_) => {}
             Outcome::Refused(code) => objections.stopped(&format!("the add of {text}"), code),
             Outcome::Hung => {
                 let what = format!("the add of {text}, asked at {} ms, never ended", add.began);

@@ -8,6 +8,7 @@ mod connection;
 mod error;
 mod follow;
 mod groups;
+mod hold;
 mod hub;
 mod once;
 mod range;
@@ -32,6 +33,7 @@ use self::batch::{Batch, Outcome};
 use self::commands::{Commands, MAX_PIPELINES};
 use self::connection::Server;
 use self::follow::{Follower, Pages};
+use self::hold::Hold;
 use self::hub::{Hub, MAX_WAITS};
 use self::resp::Packed;
 
@@ -109,8 +111,9 @@ impl RedisStreams {
 
     async fn connect_with(url: &str, max_waits: usize, max_pipelines: usize) -> CacheResult<Self> {
         let server = Server::new(url)?;
-        let commands = Commands::connect(server.clone(), max_pipelines).await?;
-        let hub = Hub::connect(server, max_waits).await?;
+        let hold = Hold::default();
+        let commands = Commands::connect(server.clone(), hold.clone(), max_pipelines).await?;
+        let hub = Hub::connect(server, hold, max_waits).await?;
         Ok(Self {
             commands,
             hub,

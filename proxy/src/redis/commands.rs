@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::connection::{Backoff, Server};
 use super::error;
+use super::hold::Hold;
 use super::once::Reminders;
 use super::resp::{Connection, Opened, Packed};
 
@@ -29,6 +30,7 @@ pub(super) enum Failure {
 
 struct Shared {
     server: Server,
+    hold: Hold,
     slot: Mutex<Slot>,
     reminders: Reminders,
     /// Redis lets scripts remember what was added.
@@ -54,7 +56,12 @@ impl Failure {
 }
 
 impl Commands {
-    pub(super) async fn connect(server: Server, max_pipelines: usize) -> CacheResult<Self> {
+    /// What is sent waits while it is held back.
+    pub(super) async fn connect(
+        server: Server,
+        hold: Hold,
+        max_pipelines: usize,
+    ) -> CacheResult<Self> {
         let slot = Mutex::new(Slot {
             generation: 0,
             connection: None,
@@ -62,12 +69,13 @@ impl Commands {
         let pipelines = Semaphore::new(max_pipelines);
         let shared = Arc::new(Shared {
             server,
+            hold,
             slot,
             reminders: Reminders::default(),
             remembers: AtomicBool::new(true),
             pipelines,
         });
-        let opened = attempt(&shared.server, Arc::downgrade(&shared), 0).await?;
+        let opened = attempt(&shared.server, &shared.hold, Arc::downgrade(&shared), 0).await?;
         shared.connected(opened);
         Ok(Self(shared))
     }
@@ -139,10 +147,12 @@ impl Shared {
 async fn reconnect(shared: Weak<Shared>, generation: u64) {
     let mut backoff = Backoff::new();
     loop {
-        let Some(server) = shared.upgrade().map(|shared| shared.server.clone()) else {
+        let parts = shared.upgrade();
+        let parts = parts.map(|shared| (shared.server.clone(), shared.hold.clone()));
+        let Some((server, hold)) = parts else {
             return;
         };
-        match attempt(&server, shared.clone(), generation).await {
+        match attempt(&server, &hold, shared.clone(), generation).await {
             Ok(connection) => {
                 let Some(shared) = shared.upgrade() else {
                     return;
@@ -157,11 +167,16 @@ async fn reconnect(shared: Weak<Shared>, generation: u64) {
     }
 }
 
-async fn attempt(server: &Server, shared: Weak<Shared>, generation: u64) -> CacheResult<Opened> {
+async fn attempt(
+    server: &Server,
+    hold: &Hold,
+    shared: Weak<Shared>,
+    generation: u64,
+) -> CacheResult<Opened> {
     let ended = move || {
         if let Some(shared) = shared.upgrade() {
             shared.lost(generation);
         }
     };
-    Connection::open(server.info(), ended).await
+    Connection::open(server.info(), hold.clone(), ended).await
 }

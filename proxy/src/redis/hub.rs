@@ -12,6 +12,7 @@ mod group;
 mod line;
 mod link;
 mod message;
+mod presence;
 mod pushes;
 mod queue;
 mod rest;
@@ -34,10 +35,12 @@ use self::feed::Member;
 use self::line::Lines;
 use self::link::Up;
 use self::message::{Address, Consumer, Message, Reader, Waiter};
+use self::presence::{Leaver, presence};
 use self::queue::Queue;
 use self::task::Task;
 use super::connection::Server;
 use super::error;
+use super::hold::Hold;
 use super::standing::Standing;
 use crate::entry_id::EntryId;
 
@@ -60,11 +63,13 @@ pub(super) struct Hub {
     task: UnboundedSender<Message>,
     waits: Arc<Semaphore>,
     lines: Arc<Lines>,
+    hold: Hold,
 }
 
 impl Hub {
-    /// Connects, and starts the task, which ends with the last clone.
-    pub(super) async fn connect(server: Server, max_waits: usize) -> CacheResult<Self> {
+    /// Connects, and starts the task, which ends with the last clone. Commands are to be held back
+    /// while the group is read for a consumer that has gone.
+    pub(super) async fn connect(server: Server, hold: Hold, max_waits: usize) -> CacheResult<Self> {
         let up = Up::connect(&server, 0)
             .await
             .map_err(|error| error::unconnected(&error, &server.address()))?;
@@ -75,6 +80,7 @@ impl Hub {
             task,
             waits: Arc::new(Semaphore::new(max_waits)),
             lines,
+            hold,
         })
     }
 
@@ -93,7 +99,7 @@ impl Hub {
             group: None,
             number,
         };
-        self.wait(deadline, Some(last_id), address, |waiter| {
+        self.wait(deadline, Some(last_id), address, None, |waiter| {
             Message::Read(
                 stream,
                 Reader {
@@ -155,10 +161,12 @@ impl Hub {
             group: Some(group),
             number: place.number,
         };
-        self.wait(deadline, None, address, |waiter| {
+        let (presence, leaver) = presence(&self.hold);
+        self.wait(deadline, None, address, Some(leaver), |waiter| {
             Message::ReadGroup(Consumer {
                 waiter,
                 place,
+                presence,
                 name,
                 count,
             })
@@ -170,6 +178,7 @@ impl Hub {
         deadline: Option<Instant>,
         last_id: Option<String>,
         address: Address,
+        leaver: Option<Leaver>,
         message: impl FnOnce(Waiter) -> Message,
     ) -> CacheResult<Wait> {
         let permit = self.permit()?;
@@ -182,7 +191,8 @@ impl Hub {
         self.task
             .send(message(waiter))
             .map_err(|_| error::hub_ended())?;
-        Ok(Wait::new(receiver, last_id, self.task.clone(), address))
+        let hub = self.task.clone();
+        Ok(Wait::new(receiver, last_id, hub, address, leaver))
     }
 
     fn permit(&self) -> CacheResult<OwnedSemaphorePermit> {

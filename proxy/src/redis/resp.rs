@@ -17,6 +17,8 @@ use futures_util::task::AtomicWaker;
 use redis::{RedisError, Value};
 use tokio::sync::oneshot;
 
+use super::hold::Hold;
+
 pub(super) use self::open::Opened;
 pub(super) use self::packed::Packed;
 
@@ -35,6 +37,7 @@ struct Handle(Arc<Shared>);
 struct Shared {
     queue: Mutex<Queue>,
     driver: AtomicWaker,
+    hold: Hold,
 }
 
 #[derive(Default)]
@@ -63,7 +66,7 @@ struct Asked {
 }
 
 impl Connection {
-    /// Sends commands, at once and in the order of these calls.
+    /// Sends commands in the order of these calls: at once, unless they are held back.
     ///
     /// # Errors
     ///

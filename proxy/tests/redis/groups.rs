@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use streamgate_protocol::StreamingBackend;
-use streamgate_proxy::{Backend, Progress};
+use streamgate_proxy::{Backend, Progress, RedisStreams};
 use streamgate_test_support::RedisVersion;
+use streamgate_test_support::relay::{Flow, Relay, Scope, Way};
 
 use crate::fixture::{Fixture, add, entries, read_group, soon, timed, values};
 
@@ -121,6 +122,38 @@ pub(crate) async fn a_consumer_that_left_is_handed_nothing() {
     assert_eq!(values(&entries(soon(stays.finish()).await).0), ["1"]);
     fixture.add("s", "2").await;
     assert_eq!(fixture.pending().await, [(id, "stays".to_owned())]);
+}
+
+/// The answer to a look for it is late, and what is added meanwhile must not be in it.
+#[tokio::test]
+pub(crate) async fn a_consumer_that_left_while_it_was_looked_for_is_handed_nothing() {
+    for version in RedisVersion::ALL {
+        let mut fixture = with_group(version).await;
+        let port = fixture.server.port();
+        let relay = Relay::start(([127, 0, 0, 1], port).into()).await.unwrap();
+        let url = format!("redis://{}", relay.address());
+        fixture.streams = RedisStreams::connect(&url).await.unwrap();
+        // The second connection is the hub's.
+        relay.set(Scope::Nth(1), Way::ToTarget, Flow::Stall);
+        let gone = fixture.start_group("gone", 1, 0).await;
+        // Its turn comes behind the consumer's, and at its end it needs no answer.
+        let behind = fixture.start_read("s", "$", 50).await.finish().await;
+        assert_eq!(entries(behind).0, []);
+        drop(gone);
+        let mut adding = std::pin::pin!(fixture.add("s", "1"));
+        let early = tokio::time::timeout(Duration::from_millis(100), &mut adding).await;
+        relay.heal();
+        let id = match early {
+            Ok(id) => id,
+            Err(_) => soon(adding).await,
+        };
+        let next = fixture
+            .streams
+            .stream_read_group("s", "g", "next", 1, Some(5_000));
+        let next = soon(next).await.unwrap();
+        assert_eq!(values(&next), ["1"]);
+        assert_eq!(fixture.pending().await, [(id, "next".to_owned())]);
+    }
 }
 
 #[tokio::test]

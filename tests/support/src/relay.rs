@@ -127,10 +127,9 @@ impl Relay {
             if scope.is_future() {
                 state.future[place] = flow;
             }
-            if scope.is_present() {
-                for orders in state.present.values() {
-                    orders.set(place, flow);
-                }
+            let present = state.present.iter();
+            for (_, orders) in present.filter(|(number, _)| scope.holds_for(**number)) {
+                orders.set(place, flow);
             }
         }
     }

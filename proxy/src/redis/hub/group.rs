@@ -75,7 +75,7 @@ impl Group {
         {
             deadlines.remove(consumer.waiter.deadline, number);
             // Nobody may be handed entries who does not wait any more.
-            if !consumer.waiter.answer.is_closed() {
+            if consumer.presence.try_for() {
                 taken.push(consumer);
             }
         }
@@ -184,7 +184,7 @@ impl Group {
         deadlines: &mut Deadlines,
         now: Instant,
     ) {
-        if consumer.waiter.answer.is_closed() {
+        if !consumer.presence.tried() {
             return;
         }
         if consumer.waiter.is_overdue(now) {

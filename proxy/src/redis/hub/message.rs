@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::feed::Member;
 use super::line::{GroupKey, Place};
+use super::presence::Presence;
 use crate::entry_id::EntryId;
 
 /// What the hub is told.
@@ -40,6 +41,7 @@ pub(in crate::redis) struct Reader {
 pub(in crate::redis) struct Consumer {
     pub(super) waiter: Waiter,
     pub(super) place: Place,
+    pub(super) presence: Presence,
     pub(super) name: String,
     /// At most so many entries; 0 for no limit.
     pub(super) count: u64,

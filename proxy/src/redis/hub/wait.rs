@@ -4,6 +4,7 @@ use streamgate_protocol::{CacheResult, Reply};
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 use super::message::{Address, Found, Message};
+use super::presence::Leaver;
 use crate::redis::error;
 
 /// A wait under way. Dropping it ends the wait.
@@ -19,6 +20,8 @@ struct Leave {
     hub: UnboundedSender<Message>,
     /// Absent once the hub has answered.
     address: Option<Address>,
+    /// Of a consumer.
+    leaver: Option<Leaver>,
 }
 
 impl Wait {
@@ -27,6 +30,7 @@ impl Wait {
         last_id: Option<String>,
         hub: UnboundedSender<Message>,
         address: Address,
+        leaver: Option<Leaver>,
     ) -> Self {
         Self {
             answer,
@@ -34,6 +38,7 @@ impl Wait {
             leave: Leave {
                 hub,
                 address: Some(address),
+                leaver,
             },
         }
     }
@@ -53,6 +58,9 @@ impl Wait {
 impl Drop for Leave {
     fn drop(&mut self) {
         if let Some(address) = self.address.take() {
+            if let Some(leaver) = &self.leaver {
+                leaver.leave();
+            }
             // Without a hub nobody waits any more.
             let _ = self.hub.send(Message::Leave(address));
         }

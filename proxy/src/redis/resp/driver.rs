@@ -72,8 +72,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     /// Takes what was asked. Whether there is anything to write.
-    fn take(&mut self) -> bool {
+    fn take(&mut self, cx: &Context<'_>) -> bool {
         let mut queue = self.shared.queue();
+        // Under the lock: what was sent after a hold began is either not there yet, or held.
+        if self.shared.hold.poll_free(cx).is_pending() {
+            return false;
+        }
         std::mem::swap(&mut self.writing, &mut queue.outgoing);
         let idle = self.asked.is_empty();
         self.asked.append(&mut queue.asked);
@@ -96,7 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             }
             self.writing.clear();
             self.written = 0;
-            if !self.take() {
+            if !self.take(cx) {
                 return Poll::Ready(Ok(()));
             }
         }

@@ -11,6 +11,7 @@ use super::driver::Driver;
 use super::{Connection, Handle, Packed, Shared};
 use crate::redis::command::Commands;
 use crate::redis::connection::CONNECT_TIMEOUT;
+use crate::redis::hold::Hold;
 use crate::redis::{error, once};
 
 /// A connection that is signed in.
@@ -29,10 +30,11 @@ impl Connection {
     /// `DISCONNECTED` if there is no Redis, otherwise what it answers to the sign-in.
     pub(in crate::redis) async fn open(
         info: &ConnectionInfo,
+        hold: Hold,
         ended: impl FnOnce() + Send + 'static,
     ) -> CacheResult<Opened> {
         let address = info.addr().to_string();
-        let opening = tokio::time::timeout(CONNECT_TIMEOUT, open(info, ended));
+        let opening = tokio::time::timeout(CONNECT_TIMEOUT, open(info, hold, ended));
         let opened = opening.await.unwrap_or_else(|_| {
             let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
             Err(Refused::Unreachable(late.into()))
@@ -51,6 +53,7 @@ enum Refused {
 
 async fn open(
     info: &ConnectionInfo,
+    hold: Hold,
     ended: impl FnOnce() + Send + 'static,
 ) -> Result<Opened, Refused> {
     let unreachable = |error: std::io::Error| Refused::Unreachable(error.into());
@@ -60,12 +63,12 @@ async fn open(
             let stream = stream.map_err(unreachable)?;
             // What is asked is gathered already.
             stream.set_nodelay(true).map_err(unreachable)?;
-            start(stream, ended)
+            start(stream, hold, ended)
         }
         #[cfg(unix)]
         ConnectionAddr::Unix(path) => {
             let stream = tokio::net::UnixStream::connect(path).await;
-            start(stream.map_err(unreachable)?, ended)
+            start(stream.map_err(unreachable)?, hold, ended)
         }
         address => {
             let why = format!("no way to connect to {address}");
@@ -93,11 +96,14 @@ fn refusal(answer: Value) -> Option<CacheError> {
 }
 
 /// A running connection that is not signed in.
-pub(super) fn start<S>(stream: S, ended: impl FnOnce() + Send + 'static) -> Connection
+pub(super) fn start<S>(stream: S, hold: Hold, ended: impl FnOnce() + Send + 'static) -> Connection
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared {
+        hold,
+        ..Shared::default()
+    });
     let driver = Driver::new(stream, Arc::clone(&shared));
     tokio::spawn(async move {
         if let Some(error) = driver.await {

@@ -19,7 +19,7 @@ fn connect() -> (Connection, DuplexStream, oneshot::Receiver<()>) {
     let ended = move || {
         let _ = ended.send(());
     };
-    (start(ours, ended), theirs, told)
+    (start(ours, Hold::default(), ended), theirs, told)
 }
 
 fn length(stream: &str) -> Packed {

@@ -51,6 +51,8 @@ pub enum Scope {
     Future,
     /// Both.
     All,
+    /// The one that came as this, counted from 0, if it is there.
+    Nth(u64),
 }
 
 impl Way {
@@ -65,11 +67,16 @@ impl Way {
 }
 
 impl Scope {
-    pub(super) fn is_present(self) -> bool {
-        self != Self::Future
+    /// Whether it holds for the connection that came as this.
+    pub(super) fn holds_for(self, number: u64) -> bool {
+        match self {
+            Self::Present | Self::All => true,
+            Self::Future => false,
+            Self::Nth(wanted) => number == wanted,
+        }
     }
 
     pub(super) fn is_future(self) -> bool {
-        self != Self::Present
+        matches!(self, Self::Future | Self::All)
     }
 }

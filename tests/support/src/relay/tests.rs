@@ -65,6 +65,19 @@ async fn bytes_and_ends_pass_both_ways() {
 }
 
 #[tokio::test]
+async fn an_order_may_be_for_one_connection() {
+    let mut pair = Pair::new().await;
+    let (mut client, mut target) = join(&pair.relay, &pair.listener).await;
+    let lost = Flow::CutAfter(0, Cut::Close);
+    pair.relay.set(Scope::Nth(1), Way::ToTarget, lost);
+    client.write_all(b"lost").await.unwrap();
+    assert_eq!(rest(&mut target).await, (vec![], Ok(())));
+    passes(&mut pair.client, &mut pair.target, b"not for this").await;
+    let (mut client, mut target) = join(&pair.relay, &pair.listener).await;
+    passes(&mut client, &mut target, b"nor for this").await;
+}
+
+#[tokio::test]
 async fn a_cut_ends_both_sides_and_only_those_that_are_there() {
     for (cut, end) in [
         (Cut::Close, Ok(())),

@@ -11,9 +11,11 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
 use crate::entry_id::EntryId;
+use crate::redis::hold::Hold;
 use crate::redis::hub::feed::Member;
 use crate::redis::hub::line::{GroupKey, Turn};
 use crate::redis::hub::message::{Consumer, Found, Waiter};
+use crate::redis::hub::presence::presence;
 use crate::redis::hub::queue::{News, Queue};
 use crate::redis::hub::visit::Read;
 use crate::redis::standing::Standing;
@@ -82,9 +84,11 @@ impl Test {
             Turn::Queue(place) => place,
         };
         let (waiter, answer) = Self::waiter(deadline);
+        let (presence, _) = presence(&Hold::default());
         let consumer = Consumer {
             waiter,
             place,
+            presence,
             name: "c".into(),
             count: 1,
         };

@@ -2,7 +2,13 @@
 
 import { connect } from "./streamgate/src/entry-browser.js";
 
-const LABELS = { connecting: "Connecting", open: "Connected", reconnecting: "Reconnecting", closed: "Closed" };
+const LABELS = {
+  connecting: "Connecting",
+  open: "Connected",
+  degraded: "Without Redis",
+  reconnecting: "Reconnecting",
+  closed: "Closed",
+};
 
 /** Emits "state" whenever `state` changes. */
 export class Connection extends EventTarget {
@@ -40,13 +46,18 @@ export class Connection extends EventTarget {
     }
   }
 
-  /** The client once the connection is open; undefined when `signal` aborts first. */
+  /** Why there is no client now, in words. */
+  get trouble() {
+    return this.state === "degraded" ? "Redis is away" : "not connected";
+  }
+
+  /** The client once the connection is open, with Redis behind it; undefined when `signal` aborts first. */
   async ready(signal) {
     while (this.state !== "open" && !signal?.aborted) await this.change(signal);
     return signal?.aborted ? undefined : this.#client;
   }
 
-  /** The client if the connection is open now. */
+  /** The client if the connection is open now, with Redis behind it. */
   get client() {
     return this.state === "open" ? this.#client : undefined;
   }

@@ -223,7 +223,8 @@ export class Consumer {
     if (this.#stop.signal.aborted) return "leaving";
     if (this.#failure) return `stopped: ${this.#failure}`;
     if (this.#paused) return this.#turn ? "pausing" : "paused";
-    if (this.#group.connection.state !== "open") return "not connected";
+    const { state, trouble } = this.#group.connection;
+    if (state !== "open") return trouble;
     return this.#pending.size >= MOST_PENDING ? `full at ${MOST_PENDING}: acknowledge to go on` : "taking entries";
   }
 }

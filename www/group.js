@@ -99,7 +99,7 @@ export class Group {
   async #start() {
     const client = this.connection.client;
     if (!client) {
-      this.#view.note.textContent = "Not connected: the group was not started.";
+      this.#view.note.textContent = `The group was not started: ${this.connection.trouble}.`;
       return;
     }
     this.name = this.#view.name.value;

@@ -23,7 +23,7 @@ export async function showLatency(connection, stream, problems) {
     if (connection.state === "open") return;
     samples.length = 0;
     shown.textContent = "–";
-    basis.textContent = "not connected";
+    basis.textContent = connection.trouble;
   });
   try {
     await keepGoing(connection, never, measure, (error) => problems.report("readLatest", error));

@@ -21,7 +21,7 @@ export function publishByHand(connection, stream, tab, problems) {
     event.preventDefault();
     const client = connection.client;
     if (!client) {
-      published.textContent = "Not connected: nothing was published.";
+      published.textContent = `Nothing was published: ${connection.trouble}.`;
       return;
     }
     try {

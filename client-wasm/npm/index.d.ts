@@ -7,8 +7,12 @@ export type Retry =
   /** It may have been done, or not. */
   | "unknown";
 
-/** Where the connection stands. A client that is reconnecting keeps calls for later. */
-export type ConnectionState = "connecting" | "open" | "reconnecting" | "closed";
+/**
+ * Where the connection stands. A client that is reconnecting keeps calls for later. One that is degraded has a
+ * connection, to a server whose Redis is away: calls are sent, and most of them reject with a `retry` of
+ * `"later"`; what waits goes on waiting, and tails and consumers go on once the state is `"open"` again.
+ */
+export type ConnectionState = "connecting" | "open" | "degraded" | "reconnecting" | "closed";
 
 /** A constructor that does as the web's `WebSocket` does, such as that of npm's `ws`. */
 export type WebSocketConstructor = new (url: string, protocols?: string | string[]) => any;
@@ -20,6 +24,12 @@ export interface ConnectOptions {
   WebSocket?: WebSocketConstructor | undefined;
   /** Longest attempt to connect, in milliseconds. Default: 10 000. */
   connectTimeoutMs?: number | undefined;
+  /**
+   * Whether adds are done once, also if they have to be asked for again. It costs Redis about 1.7 times a
+   * plain add where many are in flight. Without it an `add` whose answer is lost rejects with
+   * `UNKNOWN_OUTCOME`. Default: true.
+   */
+  exactlyOnce?: boolean | undefined;
 }
 
 export interface CallOptions {
@@ -194,26 +204,12 @@ export interface TailBatch {
  * A stream's entries as they come, in order. It begins when it is made, and ends when a loop over it is
  * left, with its signal, or with its first error, which the loop rejects with: one of the server, such as
  * `WRONGTYPE`; `CLOSED` when the client is closed; `OVERLOADED` when too many gaps wait to be taken, or too
- * many calls to be sent. A lost connection does not end it: it goes on where it stands once there is another.
+ * many calls to be sent. A lost connection does not end it, nor does a server that loses its Redis: it goes
+ * on where it stands. To go on with another tail, in another client perhaps, start that one from its
+ * {@link position}.
  *
  * A loop that is slow holds a bounded number of entries; the server waits. Loops over one tail share its
  * entries.
- *
- * When the connection is lost, the client connects again, but the tail is over. Go on with another one from
- * its {@link position}:
- *
- * ```js
- * let from = "now";
- * for (;;) {
- *   const tail = client.tail("orders", { from });
- *   try {
- *     for await (const entry of tail) console.log(entry.id);
- *   } catch (error) {
- *     if (error.retry !== "later") throw error;
- *     from = tail.position ?? from;
- *   }
- * }
- * ```
  */
 export class Tail implements AsyncIterable<Entry> {
   private constructor();
@@ -278,8 +274,11 @@ export class StateEvent extends Event {
   private constructor();
   readonly type: "state";
   readonly state: ConnectionState;
-  /** Why it closed, or is connecting again: the WebSocket's close code. */
-  readonly code: number | undefined;
+  /**
+   * Why it closed, or is connecting again: the WebSocket's close code. Why it is degraded: a word such as
+   * errors have, `"DISCONNECTED"` or `"LOADING"`.
+   */
+  readonly code: number | string | undefined;
   /** The same in words, for people. */
   readonly reason: string | undefined;
 }
@@ -325,6 +324,9 @@ export class GapError extends StreamgateError {
  * and consumers go on. An `add` is done once, however often it is asked for. A `createGroup` could be done
  * twice and rejects with `UNKNOWN_OUTCOME`; so does what found no connection for half a minute and may have been
  * done, and with `DISCONNECTED` what only reads.
+ *
+ * It does the same when the server loses its Redis, with pauses between tries; a call that is made meanwhile
+ * rejects with a `retry` of `"later"`.
  *
  * Every method's promise rejects with a {@link StreamgateError} if the call fails.
  */

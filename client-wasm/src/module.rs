@@ -48,6 +48,7 @@ impl Connection {
         url: &str,
         constructor: Option<Function>,
         connect_timeout_ms: u32,
+        exactly_once: bool,
         wake: Function,
         told: Function,
         now: f64,
@@ -60,6 +61,7 @@ impl Connection {
         let config = Config {
             seed,
             connect_timeout_ms,
+            exactly_once,
             ..Config::default()
         };
         let link = Link::new(Engine::new(config, now as u64), connector);

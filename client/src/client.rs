@@ -34,10 +34,17 @@ use crate::engine::ConnectionState;
 /// Another one is made by itself, after a random pause that grows with each failure. What was not
 /// answered is asked again on it, in the order in which it was asked first: reads and waits, with
 /// the time they have left, and acknowledgements. A group read is first given what its lost answer
-/// gave to the consumer; no entry comes twice. Tails go on where they stand, told of a gap if there
-/// is one, and consumers with what was on its way to them. Calls wait for a connection no longer
-/// than [`Config::queue_timeout_ms`](crate::engine::Config::queue_timeout_ms), subscriptions for as
-/// long as it takes.
+/// gave to the consumer; no entry comes twice to a consumer that is asked for once at a time. Tails
+/// go on where they stand, told of a gap if there is one, and consumers with what was on its way to
+/// them. Calls wait for a connection no longer than
+/// [`Config::queue_timeout_ms`](crate::engine::Config::queue_timeout_ms), subscriptions for as long
+/// as it takes.
+///
+/// The same holds when the server loses its Redis, with pauses of up to a second between tries: what
+/// was given to a consumer and got lost is found, tails and consumers go on, and a group read tries
+/// until its wait is over, or for that timeout if it is longer. A call that comes while Redis is away
+/// is refused with `DISCONNECTED`, or another code that says to try later; the state is
+/// [`Degraded`](ConnectionState::Degraded) then.
 ///
 /// Adds are done once, however often they are asked for, and those to one stream in their order.
 /// When that cannot be found out they end with `UNKNOWN_OUTCOME`, as does a new group whose answer

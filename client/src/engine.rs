@@ -21,6 +21,7 @@ mod calls;
 mod config;
 mod given;
 mod heartbeat;
+mod pause;
 mod producers;
 mod resume;
 mod state;
@@ -34,7 +35,7 @@ use streamgate_protocol::close::{self, AfterClose};
 use streamgate_protocol::codec::{DecodeError, Encoding};
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits;
-use streamgate_protocol::message::{Item, Welcome};
+use streamgate_protocol::message::{Fault, Item, Welcome};
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply, ServerMessage};
 
 use ask::Ask;
@@ -104,6 +105,8 @@ pub struct Engine {
     max_frame_bytes: usize,
     /// Whether this connection's server has said what it grants.
     welcomed: bool,
+    /// Whether it has said that its backend is away.
+    is_degraded: bool,
     /// What the server did against the protocol.
     violation: Option<&'static str>,
     actions: VecDeque<Action>,
@@ -143,6 +146,7 @@ impl Engine {
             backoff: Backoff::new(&config),
             max_frame_bytes: limits::MIN_FRAME_BYTES as usize,
             welcomed: false,
+            is_degraded: false,
             violation: None,
             actions: VecDeque::new(),
             events: VecDeque::new(),
@@ -219,7 +223,7 @@ impl Engine {
             return;
         }
         self.max_frame_bytes = limits::MIN_FRAME_BYTES as usize;
-        self.welcomed = false;
+        (self.welcomed, self.is_degraded) = (false, false);
         self.calls.opened();
         self.heartbeat = Heartbeat::new(now);
         self.ever_opened = true;
@@ -253,6 +257,7 @@ impl Engine {
                     }
                 }
                 Ok(ServerMessage::Welcome(welcome)) => self.welcomed(&welcome),
+                Ok(ServerMessage::Backend { away }) => self.backend(away),
                 Ok(ServerMessage::Pong { .. }) => {}
                 Ok(ServerMessage::Position { id, last_id }) => {
                     if let Some(call) = self.calls.find(id) {
@@ -282,6 +287,7 @@ impl Engine {
     /// The time has come that [`next_deadline`](Self::next_deadline) named. Too early, too late
     /// and without need are all right.
     pub fn handle_timeout(&mut self, now: Millis) {
+        self.calls.rested(now);
         while let Some(call) = self.calls.expired(now) {
             let (code, why) = match self.phase {
                 Phase::Open { .. } => (code::OVERLOADED, "too many calls are in flight already"),
@@ -365,6 +371,20 @@ impl Engine {
         self.welcomed = true;
         self.calls.granted(welcome.max_in_flight as usize);
         self.heartbeat.every(welcome.heartbeat_ms);
+    }
+
+    /// The server told whether its backend is there.
+    // In its caller it would be more of what a browser downloads.
+    #[inline(never)]
+    fn backend(&mut self, away: Option<Fault>) {
+        let was_degraded = std::mem::replace(&mut self.is_degraded, away.is_some());
+        if was_degraded || self.is_degraded {
+            let state = away.map_or(ConnectionState::Open, |fault| ConnectionState::Degraded {
+                code: fault.code,
+                message: fault.message,
+            });
+            self.events.push_back(Event::State(state));
+        }
     }
 
     /// The connection is gone: unless there is no sense in it another one is made, for those that

@@ -96,6 +96,12 @@ pub enum ServerMessage {
         /// What `$` stands for.
         last_id: String,
     },
+    /// Whether the backend behind the server is there. Sent behind the welcome if it is away then,
+    /// and whenever that changes.
+    Backend {
+        /// Why it is away; nothing when it is there.
+        away: Option<Fault>,
+    },
 }
 
 /// What the server is and grants.

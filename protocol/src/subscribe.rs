@@ -130,8 +130,8 @@ impl Default for ConsumeOptions {
 /// goes away; `ERR` for a malformed id, a batch of 0 and [`ConsumeOptions`] that do not go
 /// together; `LIMIT` for a name that is too long and an entry too large to be sent.
 ///
-/// A connection that is lost ends neither: a tail goes on from its last position, and a consumer
-/// is given first what was on its way to it.
+/// A client's connection that is lost ends neither, nor does its server's to Redis: a tail goes on from
+/// its last position, and a consumer is given first what was on its way to it.
 ///
 /// # Back pressure
 ///

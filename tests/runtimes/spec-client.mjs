@@ -227,6 +227,7 @@ const messages = {
     pong: record({ nonce: uint }),
     push: record({ id: uint, item }),
     position: record({ id: uint, last_id: text }),
+    backend: record({ away: optional(fault) }),
   }),
 };
 
@@ -313,6 +314,8 @@ export function open(url, WebSocketCtor, { encoding = "json" } = {}) {
     socket,
     /** The server's `welcome`. */
     welcome: undefined,
+    /** Why the backend is away, while it is. */
+    away: undefined,
     /** Resolves with `{ code, reason }` when the socket is closed. */
     closed: undefined,
     /** The id that the next request gets. */
@@ -349,7 +352,9 @@ export function open(url, WebSocketCtor, { encoding = "json" } = {}) {
         settle(`ping ${value.pong.nonce}`, "resolve", undefined);
       } else if (value.push) {
         pushed.get(value.push.id)?.(value.push.item);
-      } else {
+      } else if (value.backend) {
+        client.away = value.backend.away;
+      } else if (value.reply) {
         const { id: answered, outcome } = value.reply;
         pushed.delete(answered);
         if (outcome.ok) settle(answered, "resolve", outcome.ok);

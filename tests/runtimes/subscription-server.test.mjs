@@ -134,6 +134,25 @@ test("closing the client ends loops, a tail with nothing lost", async () => {
   await closing;
 });
 
+test("adds are done once, unless the client says that they need not be", async () => {
+  const redis = await Redis.start();
+  const own = await Proxy.start("--redis", redis.url);
+  const keys = () => redis.command("DBSIZE");
+  const add = async (options) => {
+    const other = await connect(own.webSocketUrl, { WebSocket, ...options });
+    await other.add("s", { n: "1" });
+    await other.close();
+  };
+  await add({ exactlyOnce: false });
+  assert.equal(await keys(), ":1", "the stream, and nothing that remembers its adds");
+  for (const [options, remembered] of [[{}, 2], [{ exactlyOnce: undefined }, 3], [{ exactlyOnce: true }, 4]]) {
+    await add(options);
+    assert.equal(await keys(), `:${remembered}`);
+  }
+  await own.stop();
+  await redis.stop();
+});
+
 test("loops go on on the next connection", async () => {
   const redis = await Redis.start();
   const own = await Proxy.start("--redis", redis.url);

@@ -25,7 +25,7 @@ class Module {
   #wake;
   #told;
 
-  constructor(_url, _constructor, _timeout, wake, told) {
+  constructor(_url, _constructor, _timeout, _exactlyOnce, wake, told) {
     this.#wake = wake;
     this.#told = told;
     Module.last = this;
@@ -73,6 +73,24 @@ class Module {
 }
 
 const connect = bind(async () => ({ Connection: Module }));
+
+test("a state's event says why", async () => {
+  const { client, module } = await start();
+  const told = [];
+  client.addEventListener("state", ({ state, code, reason }) => told.push([state, code, reason]));
+  module.say(4, 0, "degraded", "Redis is starting", "LOADING");
+  module.say(4, 0, "open");
+  module.say(4, 1006, "reconnecting", "");
+  module.say(4, 1000, "closed", "done");
+  await new Promise(setImmediate);
+  assert.deepEqual(told, [
+    ["degraded", "LOADING", "Redis is starting"],
+    ["open", undefined, undefined],
+    ["reconnecting", 1006, ""],
+    ["closed", 1000, "done"],
+  ]);
+  assert.equal(client.state, "closed");
+});
 
 async function start() {
   const client = await connect("ws://localhost/");

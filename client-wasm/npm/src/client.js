@@ -75,7 +75,8 @@ export class Client extends EventTarget {
     const told = (...what) => this.#told(...what);
     const timeout = wholeNumber(options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS, "connectTimeoutMs");
     try {
-      this.#connection = new Connection(url, options.WebSocket, timeout, wake, told, now());
+      const { WebSocket, exactlyOnce = true } = options;
+      this.#connection = new Connection(url, WebSocket, timeout, exactlyOnce, wake, told, now());
     } catch (error) {
       throw Array.isArray(error) ? new StreamgateError(...error) : error;
     }
@@ -275,7 +276,7 @@ export class Client extends EventTarget {
   /** What the module tells during a pump. It must not be called from here: see `module.rs`. */
   #told(kind, id, a, b, c) {
     if (kind === 4) {
-      this.#events.push(id ? new StateEvent(a, id, b) : new StateEvent(a));
+      this.#events.push(new StateEvent(a, id || c, b));
       return;
     }
     const call = this.#calls.get(id);

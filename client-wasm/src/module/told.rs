@@ -6,7 +6,7 @@
 //! | 1: an add is done | the call's | the entry's id | | |
 //! | 2: a read is done | the call's | entries | the id to read after next, or undefined | |
 //! | 3: another call is done | the call's | | | |
-//! | 4: the state changed | the close code, or 0 | the state | the reason, or undefined | |
+//! | 4: the state changed | the close code, or 0 | the state | the reason, or undefined | the backend's code, or undefined |
 //! | 5: entries were pushed | the subscription's | entries | the position, or undefined | their bytes |
 //! | 6: a gap was pushed | the subscription's | after | first, or undefined | position |
 //! | 7: a gap, and the stream is another one | the same | | | |
@@ -114,19 +114,15 @@ pub(super) fn pushed(told: &Function, id: u64, item: Item) {
 }
 
 pub(super) fn state(told: &Function, state: &ConnectionState) {
-    let (code, reason) = match state {
-        ConnectionState::Connecting | ConnectionState::Open => (0, JsValue::UNDEFINED),
+    let none = JsValue::UNDEFINED;
+    let (close, reason, code) = match state {
+        ConnectionState::Connecting | ConnectionState::Open => (0, none.clone(), none),
+        ConnectionState::Degraded { code, message } => (0, message.into(), code.into()),
         ConnectionState::Reconnecting { code, reason }
-        | ConnectionState::Closed { code, reason } => (*code, reason.into()),
+        | ConnectionState::Closed { code, reason } => (*code, reason.into(), none),
     };
-    tell(
-        told,
-        4,
-        f64::from(code),
-        state.as_str().into(),
-        reason,
-        &JsValue::UNDEFINED,
-    );
+    let close = f64::from(close);
+    tell(told, 4, close, state.as_str().into(), reason, &code);
 }
 
 /// `[code, message, retry]`

@@ -25,9 +25,9 @@ pub(super) struct Ask {
     pub(super) look_after: Option<String>,
     /// When it was sent first.
     sent_at: Option<Millis>,
-    /// Of an add: since when it is asked for again.
+    /// Of an add: since when it is asked for again. Of others: since the server lost its backend.
     pub(super) again_since: Option<Millis>,
-    /// Of an add: an earlier time may have done it.
+    /// Of an add or an acknowledgement: an earlier time may have done it.
     pub(super) maybe_done: bool,
 }
 
@@ -197,6 +197,20 @@ impl Ask {
         }
     }
 
+    /// Whether to ask on while the server has no backend: until the wait that it asks for is over,
+    /// and for so long at least.
+    pub(super) fn has_patience(&self, patience_ms: Millis, now: Millis) -> bool {
+        let patience = self.again_since.unwrap_or(now) + patience_ms;
+        now < patience
+            || match &self.message {
+                ClientMessage::Request { operation, .. } => match self.wait_ends_at {
+                    Some(end) => now < end,
+                    None => operation.block_ms().is_some(),
+                },
+                _ => true,
+            }
+    }
+
     fn is_too_old(&self, now: Millis) -> bool {
         self.sent_at.is_some_and(|sent| now >= sent + MAX_AGE_MS)
     }
@@ -270,6 +284,20 @@ impl Ask {
             }),
             _ => None,
         }
+    }
+
+    /// Whether it is a consumer that takes over what others hold.
+    pub(super) const fn takes_over(&self) -> bool {
+        matches!(
+            &self.message,
+            ClientMessage::Subscribe {
+                subscription: Subscription::Consume {
+                    claim_after_ms: Some(_),
+                    ..
+                },
+                ..
+            }
+        )
     }
 
     /// The request that looks for what was given, of at most so many entries.

@@ -8,6 +8,7 @@ use streamgate_protocol::{CacheError, CacheResult};
 
 use super::Millis;
 use super::ask::{Ask, MAX_AGE_MS};
+use super::pause;
 use super::window::Window;
 
 /// Calls that may wait to be sent. Beyond it a call is refused with `OVERLOADED`.
@@ -34,8 +35,11 @@ pub(super) struct Call {
     /// small.
     pub(super) window: Option<Box<Window>>,
     bytes: usize,
-    /// When it came, or was lost, or had more to ask.
+    /// When it came, or was lost, or had more to ask, or began to rest.
     pub(super) since: Millis,
+    /// The last pause before it was asked for again, since anything came of it; 0 for none.
+    pub(super) pause_ms: Millis,
+    is_resting: bool,
 }
 
 impl Call {
@@ -50,21 +54,39 @@ impl Call {
     /// When it has waited for too long. A subscription that has begun waits for a connection for as
     /// long as it takes.
     fn expires_at(&self, queue_timeout_ms: u64) -> Option<Millis> {
-        let patience = match self.ask.again_since {
-            Some(_) => queue_timeout_ms.min(MAX_AGE_MS),
-            None => queue_timeout_ms,
+        let (is_add, again) = (self.ask.adds_once().is_some(), self.ask.again_since);
+        let end = match again.filter(|_| is_add) {
+            Some(since) => since + queue_timeout_ms.min(MAX_AGE_MS),
+            None => self.rests_until() + queue_timeout_ms,
         };
-        let since = self.ask.again_since.unwrap_or(self.since);
-        self.window.is_none().then_some(since + patience)
+        self.window.is_none().then_some(end)
+    }
+
+    /// Whether it is asked again where nothing was done: a subscription, which has no other end than
+    /// its owner's wish, and a call that went through the loss of a backend already.
+    pub(super) fn goes_on(&self) -> bool {
+        self.window.is_some() || self.ask.again_since.is_some()
+    }
+
+    /// It is to be asked again after a pause.
+    pub(super) fn rest(&mut self, now: Millis) {
+        self.ask.again_since.get_or_insert(now);
+        self.pause_ms = pause::after(self.pause_ms);
+        (self.since, self.is_resting) = (now, true);
+    }
+
+    const fn rests_until(&self) -> Millis {
+        self.since + self.pause_ms
     }
 
     /// Whether it makes sense to send it: a consumer that has no room for what it looks for waits
     /// until it has.
     fn is_ready(&self) -> bool {
-        match &self.window {
-            Some(window) => self.ask.look_after.is_none() || window.room() > 0,
-            None => true,
-        }
+        !self.is_resting
+            && match &self.window {
+                Some(window) => self.ask.look_after.is_none() || window.room() > 0,
+                None => true,
+            }
     }
 }
 
@@ -112,6 +134,8 @@ impl Calls {
             window: None,
             bytes,
             since: now,
+            pause_ms: 0,
+            is_resting: false,
         });
         Ok(())
     }
@@ -265,6 +289,18 @@ impl Calls {
         self.take_sent()
     }
 
+    /// Those that have rested for long enough are ready.
+    pub(super) fn rested(&mut self, now: Millis) {
+        for call in &mut self.again {
+            call.is_resting &= now < call.rests_until();
+        }
+    }
+
+    /// Whether to ask on for a call while the server has no backend.
+    pub(super) fn has_patience(&self, call: &Call, now: Millis) -> bool {
+        call.ask.has_patience(self.queue_timeout_ms, now)
+    }
+
     /// One of the calls that have waited to be sent for too long.
     pub(super) fn expired(&mut self, now: Millis) -> Option<Call> {
         let timeout = self.queue_timeout_ms;
@@ -280,8 +316,10 @@ impl Calls {
 
     pub(super) fn next_deadline(&self) -> Option<Millis> {
         let waiting = self.again.iter().chain(self.queued.front());
-        waiting
-            .filter_map(|call| call.expires_at(self.queue_timeout_ms))
-            .min()
+        let deadline = |call: &Call| match call.is_resting {
+            true => Some(call.rests_until()),
+            false => call.expires_at(self.queue_timeout_ms),
+        };
+        waiting.filter_map(deadline).min()
     }
 }

@@ -17,7 +17,8 @@ pub struct Config {
     pub encoding: Encoding,
     /// How long one attempt to open a socket may take.
     pub connect_timeout_ms: u32,
-    /// How long a call may wait to be sent, for a connection or for a place in flight.
+    /// How long a call may wait to be sent, for a connection or for a place in flight; and how long one
+    /// whose answer the server lost tries to find it out.
     pub queue_timeout_ms: u32,
     /// How long the server's answer to a close is awaited.
     pub close_timeout_ms: u32,

@@ -3,6 +3,9 @@
 //! Redis gives a group's entries in the order of their ids, so what is pending for a consumer
 //! behind the last that it was given is what it was given without knowing. Calls of one consumer
 //! may be answered out of order; that is what the last ids are for.
+//!
+//! A look may also find what is on its way to another call of the same consumer, on another of the
+//! server's connections to Redis. Nothing tells that from what was lost, so then both give it.
 
 use std::collections::VecDeque;
 
@@ -40,6 +43,9 @@ struct Consumer {
     ids: VecDeque<Id>,
     /// The greatest of those before.
     before: Id,
+    /// A look went as far as this entry, and has not come to the end: a read is not given more than it
+    /// asks for.
+    looked: Option<String>,
 }
 
 type Id = (u64, u64);
@@ -83,6 +89,18 @@ impl Given {
         }
     }
 
+    /// A look found entries up to this one, or nothing any more.
+    pub(super) fn looked(&mut self, name: Name<'_>, last: Option<&String>) {
+        if let Ok(place) = self.place(name) {
+            self.consumers[place].looked = last.cloned();
+        }
+    }
+
+    /// Where a look has to go on.
+    pub(super) fn look_on(&self, name: Name<'_>) -> Option<String> {
+        self.consumers[self.place(name).ok()?].looked.clone()
+    }
+
     fn place(&self, name: Name<'_>) -> Result<usize, usize> {
         self.consumers
             .binary_search_by(|consumer| consumer.name().cmp(&name))
@@ -101,6 +119,7 @@ impl Consumer {
             consumer: name.consumer.to_owned(),
             ids: VecDeque::new(),
             before: (0, 0),
+            looked: None,
         }
     }
 

@@ -3,6 +3,8 @@
 
 use streamgate_protocol::limits::MAX_PRODUCER_NUMBER;
 
+use super::pause;
+
 /// Streams that one client adds to once at the same time. An add to any other stream is sent as one
 /// that cannot be asked for again.
 pub(super) const MAX_PRODUCERS: usize = 1_024;
@@ -10,11 +12,6 @@ pub(super) const MAX_PRODUCERS: usize = 1_024;
 /// Letters of a producer's name, of 16 each: as many bits as the generator of random numbers holds,
 /// twice.
 const NAME_LETTERS: usize = 32;
-
-/// The pause before adds are asked for again that the server could not do, in milliseconds; it
-/// doubles up to the longest.
-const FIRST_PAUSE_MS: u64 = 50;
-const LONGEST_PAUSE_MS: u64 = 1_000;
 
 /// A number, and the one before it without which it must not be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,9 +133,8 @@ impl Producers {
             producer.stalled = true;
             // All that are refused together share one pause.
             if producer.goes_on_at <= now {
-                let longer = (producer.pause_ms * 2).clamp(FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
-                producer.pause_ms = longer;
-                producer.goes_on_at = now + longer;
+                producer.pause_ms = pause::after(producer.pause_ms);
+                producer.goes_on_at = now + producer.pause_ms;
             }
         }
     }

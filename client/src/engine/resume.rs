@@ -1,4 +1,5 @@
-//! What was not answered before the connection was lost, on the next one.
+//! What was not answered before the connection was lost, on the next one; and what the server could
+//! not find out because it lost its backend.
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Credit, Item, Outcome};
@@ -56,20 +57,67 @@ impl Engine {
         let result = CacheResult::from(outcome);
         if call.ask.adds_once().is_some() {
             self.added_once(call, result, now);
-        } else if call.ask.look_after.is_some() {
-            self.looked(call, result, now);
-        } else if call.window.is_some() && result.is_ok() {
+            return Ok(());
+        }
+        let reply = match result {
+            Ok(reply) => reply,
+            Err(error) => {
+                self.failed(call, error, now);
+                return Ok(());
+            }
+        };
+        if call.ask.look_after.is_some() {
+            self.looked(call, reply, now);
+        } else if call.window.is_some() {
             let why = "the server answered a subscription";
             self.finish(id, Err(CacheError::from_code(code::PROTOCOL, why)));
             return Err(why);
         } else {
-            if let (Some(name), Ok(Reply::Entries { entries, .. })) = (call.ask.consumer(), &result)
-            {
+            if let (Some(name), Reply::Entries { entries, .. }) = (call.ask.consumer(), &reply) {
                 self.given.came(name, entries);
             }
-            self.finish(id, result);
+            self.finish(id, Ok(reply));
         }
         Ok(())
+    }
+
+    /// It ended with an error. If that is for the want of a backend it is asked again after a pause,
+    /// unless its owner has waited for long enough; and first, what the backend may have given
+    /// is looked for.
+    // In its caller it would be more of what a browser downloads.
+    #[inline(never)]
+    fn failed(&mut self, mut call: Call, error: CacheError, now: Millis) {
+        let retry = error.retry();
+        let mut goes_on = retry != Retry::Never;
+        if call.ask.look_after.is_none() {
+            let unknown = retry == Retry::Unknown;
+            goes_on &= if unknown {
+                call.ask.fate(now) != Fate::Unknown
+            } else {
+                // A subscription too many would be one too many later.
+                call.goes_on() && error.code() != code::OVERLOADED
+            };
+            match call.ask.consumer() {
+                // What a consumer takes over comes beside what it reads.
+                Some(name) if unknown || call.ask.takes_over() => {
+                    call.ask.look_after = self.given.look_after(name);
+                    goes_on &= call.ask.look_after.is_some();
+                }
+                Some(_) => {}
+                None => call.ask.maybe_done |= unknown,
+            }
+        }
+        if goes_on && self.calls.has_patience(&call, now) {
+            call.rest(now);
+            return self.calls.ask_again(call);
+        }
+        let is_unknown = call.ask.maybe_done || call.ask.look_after.is_some();
+        let error = if goes_on && is_unknown {
+            CacheError::from_code(code::UNKNOWN_OUTCOME, error.message())
+        } else {
+            error
+        };
+        self.finish(call.id(), Err(error));
     }
 
     /// An add that is done once was answered.
@@ -111,16 +159,18 @@ impl Engine {
     }
 
     /// What is pending for a consumer: what did not come yet is given to its owner.
-    fn looked(&mut self, mut call: Call, result: CacheResult<Reply>, now: Millis) {
-        let found = result.and_then(Reply::into_entries);
+    fn looked(&mut self, mut call: Call, reply: Reply, now: Millis) {
+        let found = reply.into_entries();
         let (mut entries, name) = match (found, call.ask.consumer()) {
             (Ok(entries), Some(name)) => (entries, name),
             (Ok(_), None) => return,
             (Err(error), _) => return self.finish(call.id(), Err(error)),
         };
+        call.pause_ms = 0;
         let last = entries.last().map(|(id, _)| id.clone());
         self.given.keep_new(name, &mut entries);
         self.given.came(name, &entries);
+        self.given.looked(name, last.as_ref());
         if call.window.is_none() && !entries.is_empty() {
             let reply = Reply::Entries {
                 entries,

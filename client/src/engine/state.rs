@@ -7,6 +7,15 @@ pub enum ConnectionState {
     Connecting,
     /// Calls are sent as they come.
     Open,
+    /// The same, but the server's backend is away: most calls fail at once and may be made again
+    /// later, what waits goes on waiting, and subscriptions go on when it is back. Then the state is
+    /// [`Open`](Self::Open) again.
+    Degraded {
+        /// Why, in the word of errors: `DISCONNECTED`, `LOADING`.
+        code: String,
+        /// The same for people.
+        message: String,
+    },
     /// The connection was lost; calls wait until there is a new one.
     Reconnecting {
         /// The close code of the lost connection; 1006 where there was none.
@@ -29,6 +38,7 @@ impl ConnectionState {
         match self {
             Self::Connecting => "connecting",
             Self::Open => "open",
+            Self::Degraded { .. } => "degraded",
             Self::Reconnecting { .. } => "reconnecting",
             Self::Closed { .. } => "closed",
         }

@@ -49,7 +49,10 @@ impl Engine {
             None => return Ok(()),
             Some(call) => match &mut call.window {
                 None => return Err(MISFIT),
-                Some(window) => window.pushed(&item),
+                Some(window) => {
+                    call.pause_ms = 0;
+                    window.pushed(&item)
+                }
             },
         };
         match verdict {

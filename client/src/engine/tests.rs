@@ -1,7 +1,7 @@
 //! The engine against a server that is played by hand, in virtual time.
 
 use streamgate_protocol::ClientMessage;
-use streamgate_protocol::message::Outcome;
+use streamgate_protocol::message::{Fault, Outcome};
 
 use super::*;
 
@@ -9,6 +9,7 @@ mod bounds;
 mod faults;
 mod loss;
 mod resume;
+mod state;
 mod subscriptions;
 mod traffic;
 

@@ -53,6 +53,12 @@ impl Engine {
                 continue;
             }
             call.ask.prepare(now);
+            if let Some(name) = call.ask.consumer()
+                && call.ask.look_after.is_none()
+                && !call.ask.is_subscription()
+            {
+                call.ask.look_after = self.given.look_on(name);
+            }
             self.number(&mut call.ask);
             let room = call.window.as_ref().map_or(0, |window| window.room());
             if let Some(look) = call.ask.look(room) {

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use super::DecodeError;
 
 /// The kinds of both sides: a server that is sent a `welcome` was sent nonsense, not news.
-const KINDS: [&str; 10] = [
+const KINDS: [&str; 11] = [
     "request",
     "cancel",
     "ping",
@@ -19,6 +19,7 @@ const KINDS: [&str; 10] = [
     "pong",
     "push",
     "position",
+    "backend",
 ];
 
 /// What the failure to decode a line means.

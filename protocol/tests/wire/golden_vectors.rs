@@ -133,6 +133,8 @@ cases!(server_message: ServerMessage {
     ServerMessage::Pong { .. } => "pong",
     ServerMessage::Push { .. } => "push",
     ServerMessage::Position { .. } => "position",
+    ServerMessage::Backend { away: None } => "backend",
+    ServerMessage::Backend { away: Some(_) } => "backend away",
 });
 
 cases!(outcome: Outcome {

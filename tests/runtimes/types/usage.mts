@@ -23,7 +23,7 @@ type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 
 function same<_ extends true>() {}
 
 export async function calls(signal: AbortSignal) {
-  await using client = await connect("wss://example.com/v1/ws", { signal, connectTimeoutMs: 1000 });
+  await using client = await connect("wss://example.com/v1/ws", { signal, connectTimeoutMs: 1000, exactlyOnce: false });
   same<Same<typeof client, Client>>();
 
   const id = await client.add("orders", { item: "tea" });
@@ -109,7 +109,7 @@ export function events(client: Client) {
   same<Same<typeof client.state, ConnectionState>>();
   client.addEventListener("state", (event) => {
     same<Same<typeof event, StateEvent>>();
-    same<Same<typeof event.code, number | undefined>>();
+    same<Same<typeof event.code, number | string | undefined>>();
   }, { once: true });
   client.addEventListener("other", { handleEvent: (event) => console.log(event.type) });
 }

@@ -50,6 +50,10 @@ fn id(place: usize) -> String {
     format!("{place}-0")
 }
 
+fn error(code: &str) -> Outcome {
+    Outcome::Error((&CacheError::from_code(code, "why")).into())
+}
+
 fn place(id: &str) -> usize {
     id.split('-').next().unwrap().parse().unwrap()
 }
@@ -183,18 +187,7 @@ impl World {
                 self.adds.insert(call, call);
                 self.played.call(call, add(&call.to_string()));
             }
-            30..36 => {
-                let call = self.next_id();
-                self.reads.insert(call);
-                let read = Operation::ReadGroup {
-                    stream: "s".into(),
-                    group: "g".into(),
-                    consumer: "c".into(),
-                    count: self.random.u64(1..4),
-                    block_ms: None,
-                };
-                self.played.call(call, read);
-            }
+            30..36 => self.read(),
             36..42 => self.acknowledge(),
             42..48 => self.take(),
             48..75 => self.serve(faults),
@@ -206,6 +199,19 @@ impl World {
         self.played.pass(self.random.u64(..20));
         self.connect();
         self.transmit();
+    }
+
+    fn read(&mut self) {
+        let call = self.next_id();
+        self.reads.insert(call);
+        let read = Operation::ReadGroup {
+            stream: "s".into(),
+            group: "g".into(),
+            consumer: "c".into(),
+            count: self.random.u64(1..4),
+            block_ms: None,
+        };
+        self.played.call(call, read);
     }
 
     fn next_id(&mut self) -> u64 {
@@ -277,11 +283,11 @@ impl World {
         };
         match connection.upstream.pop_front() {
             Some(ClientMessage::Request { id: of, operation }) => {
+                let is_ack = matches!(operation, Operation::Ack { .. });
                 let outcome = match self.random.u8(..20) {
-                    0 if faults && matches!(operation, Operation::AddOnce { .. }) => {
-                        Err("DISCONNECTED")
-                    }
-                    1 if faults && matches!(operation, Operation::AddOnce { .. }) => {
+                    // An owner that is told so acknowledges again; this one does not.
+                    0 if faults && !is_ack => Err("DISCONNECTED"),
+                    1 if faults && !operation.is_read_only() => {
                         if self.random.bool() {
                             let _ = self.store.perform(operation);
                         }
@@ -295,8 +301,14 @@ impl World {
                         entries: vec![],
                         last_id: None,
                     }),
-                    Err(code) => Outcome::Error((&CacheError::from_code(code, "why")).into()),
+                    Err(code) => error(code),
                 };
+                connection
+                    .downstream
+                    .push_back(ServerMessage::Reply { id: of, outcome });
+            }
+            Some(ClientMessage::Subscribe { id: of, .. }) if faults && self.random.u8(..8) == 0 => {
+                let outcome = error("LOADING");
                 connection
                     .downstream
                     .push_back(ServerMessage::Reply { id: of, outcome });
@@ -325,7 +337,11 @@ impl World {
             Some(ClientMessage::Grant { id: of, credit }) => {
                 if let Some(tail) = connection.tail.as_mut().filter(|tail| tail.0 == of) {
                     tail.2 += credit.entries;
-                } else if let Some(consumer) = &mut connection.consumer {
+                } else if let Some(consumer) = connection
+                    .consumer
+                    .as_mut()
+                    .filter(|consumer| consumer.0 == of)
+                {
                     consumer.1 += credit.entries;
                 }
             }
@@ -336,6 +352,12 @@ impl World {
             }
             _ => {}
         }
+        if faults {
+            self.end_subscriptions();
+        }
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
         if let Some((of, at, left)) = &mut connection.tail
             && *at < self.store.entries.len()
             && *left > 0
@@ -363,6 +385,34 @@ impl World {
                     .downstream
                     .push_back(ServerMessage::Push { id: *of, item });
             }
+        }
+    }
+
+    /// The server loses its backend while it has subscriptions, and may lose what the consumer was
+    /// given.
+    fn end_subscriptions(&mut self) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        let (tail, consumer) = match self.random.u8(..40) {
+            0 => (connection.tail.take().map(|tail| tail.0), None),
+            1 | 2 => (None, connection.consumer.take()),
+            _ => return,
+        };
+        let code = match consumer {
+            Some((_, left)) if self.random.bool() => {
+                if self.random.bool() {
+                    self.store.give(left.min(4));
+                }
+                "UNKNOWN_OUTCOME"
+            }
+            _ => "DISCONNECTED",
+        };
+        if let Some(of) = tail.or(consumer.map(|consumer| consumer.0)) {
+            let outcome = error(code);
+            connection
+                .downstream
+                .push_back(ServerMessage::Reply { id: of, outcome });
         }
     }
 
@@ -464,7 +514,10 @@ fn nothing_is_lost_and_nothing_is_doubled() {
                 world.step(true);
             }
             // Everything works again, and the owner takes what there is.
-            for _ in 0..2_000 {
+            for turn in 0..2_000 {
+                if turn % 100 == 0 {
+                    world.read();
+                }
                 world.take();
                 world.serve(false);
                 world.deliver();

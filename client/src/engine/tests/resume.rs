@@ -6,6 +6,8 @@ use streamgate_protocol::{ConsumeOptions, StreamEntry};
 use super::*;
 use crate::engine::given::MAX_CONSUMERS;
 
+mod backend;
+
 impl Played {
     /// Loses the connection and gets another; what is sent on it then.
     fn again(&mut self) -> Vec<ClientMessage<'static>> {
@@ -236,6 +238,36 @@ fn a_read_of_a_group_gives_what_was_lost_and_nothing_twice() {
     assert!(left.is_some_and(|left| left < 9_000), "{left:?}");
     played.reply(3, &["5-0"]);
     assert_eq!(played.found(3), ["5-0"]);
+}
+
+#[test]
+fn what_a_look_did_not_get_to_is_given_to_the_reads_that_follow() {
+    let mut played = Played::open();
+    played.call(1, read_group("c", None));
+    played.sent();
+    played.reply(1, &["1-0"]);
+    played.call(2, read_group("c", None));
+    played.sent();
+    played.again();
+    played.reply(2, &["1-0", "2-0"]);
+    assert_eq!(played.found(2), ["2-0"]);
+    // Of what was lost one is left; nothing else is asked for before it is known.
+    played.call(3, read_group("c", None));
+    assert_eq!(played.sent().concat(), [request(3, look("2-0", 2))]);
+    played.engine.cancel(3);
+    played.call(4, read_group("c", None));
+    let sent = played.sent().concat();
+    assert_eq!(sent[1..], [request(4, look("2-0", 2))]);
+    played.reply(4, &["3-0"]);
+    assert_eq!(played.found(4), ["3-0"]);
+    played.call(5, read_group("c", None));
+    assert_eq!(played.sent().concat(), [request(5, look("3-0", 2))]);
+    played.reply(5, &[]);
+    assert_eq!(played.sent().concat(), [request(5, read_group("c", None))]);
+    played.reply(5, &["4-0"]);
+    played.call(6, read_group("c", None));
+    let plain = [request(6, read_group("c", None))];
+    assert_eq!(played.sent().concat(), plain);
 }
 
 #[test]

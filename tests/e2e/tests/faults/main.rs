@@ -16,8 +16,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use streamgate_client::{
-    Client, ConsumeOptions, StreamEntry, StreamingBackend, SubscribingBackend, Tail, TailFrom,
-    TailItem,
+    CacheError, Client, ConsumeOptions, StreamEntry, StreamingBackend, SubscribingBackend, Tail,
+    TailFrom, TailItem,
 };
 use streamgate_test_support::relay::{Cut, Flow, Relay, Scope, Way};
 use streamgate_test_support::{Proxy, RedisServer, RedisVersion};
@@ -149,10 +149,42 @@ async fn consume(client: &Client) -> Vec<String> {
     while given.len() < ADDS {
         let batch = deliveries.next().await.unwrap().unwrap();
         let ids: Vec<String> = batch.into_iter().map(|(id, _)| id).collect();
-        client.stream_ack("s", "g", &ids).await.unwrap();
+        acknowledge(client, "g", &ids).await;
         given.extend(ids);
     }
     given
+}
+
+/// The same by reads of another group, with waits and without.
+async fn read(client: &Client, group: &str) -> Vec<String> {
+    let mut given = Vec::new();
+    while given.len() < ADDS {
+        let block_ms = (given.len() % 3 > 0).then_some(200);
+        match client
+            .stream_read_group("s", group, "c", 16, block_ms)
+            .await
+        {
+            Ok(batch) => {
+                let ids: Vec<String> = batch.into_iter().map(|(id, _)| id).collect();
+                acknowledge(client, group, &ids).await;
+                given.extend(ids);
+            }
+            Err(error) => refused(&error).await,
+        }
+    }
+    given
+}
+
+async fn acknowledge(client: &Client, group: &str, ids: &[String]) {
+    while let Err(error) = client.stream_ack("s", group, ids).await {
+        refused(&error).await;
+    }
+}
+
+/// Nothing was done, and the caller tries again.
+async fn refused(error: &CacheError) {
+    assert_eq!(error.code(), "DISCONNECTED", "{error}");
+    tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 fn value((_, fields): &StreamEntry) -> usize {
@@ -239,7 +271,7 @@ async fn proxies_are_killed() {
 }
 
 /// What is asked for while there is no connection is refused, with nothing done; what was under way
-/// is found out.
+/// is found out, and subscriptions go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_of_the_proxy_to_redis_are_cut() {
     let redis = RedisServer::start(RedisVersion::V7_0).unwrap();
@@ -247,25 +279,28 @@ async fn connections_of_the_proxy_to_redis_are_cut() {
         .await
         .unwrap();
     let proxy = start_proxy(&format!("redis://{}", to_redis.address()));
-    let (writer, tail) = (
-        connect(&proxy.ws_url()).await,
-        connect(&proxy.ws_url()).await,
-    );
-    let mut tail = tail.tail("s", TailFrom::Beginning);
-    // It has begun.
-    tail.next().await.unwrap().unwrap();
-    let tail = tokio::spawn(seen(tail));
+    let url = proxy.ws_url();
+    let clients = [(); 4].map(|()| connect(&url));
+    let [writer, tail, consumer, reader] = futures_util::future::join_all(clients)
+        .await
+        .try_into()
+        .unwrap();
+    for group in ["g", "h"] {
+        writer.stream_create_group("s", group, "0").await.unwrap();
+    }
+    let tail = tokio::spawn(async move { follow(&tail).await });
+    let consumer = tokio::spawn(async move { consume(&consumer).await });
+    let reader = tokio::spawn(async move { read(&reader, "h").await });
     let writer = tokio::spawn(async move {
-        let mut refused = 0;
+        let mut refusals = 0;
         for n in 0..ADDS {
             let fields = || vec![("n".to_owned(), n.to_string())];
             while let Err(error) = writer.stream_add("s", fields(), None).await {
-                assert_eq!(error.code(), "DISCONNECTED", "{error}");
-                refused += 1;
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                refused(&error).await;
+                refusals += 1;
             }
         }
-        refused
+        refusals
     });
     let mut faults = 0;
     while !writer.is_finished() {
@@ -282,8 +317,8 @@ async fn connections_of_the_proxy_to_redis_are_cut() {
             .unwrap();
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
-    let refused = writer.await.unwrap();
-    println!("{faults} cuts, {refused} adds refused");
+    let refusals = writer.await.unwrap();
+    println!("{faults} cuts, {refusals} adds refused");
     assert!(faults > 5, "only {faults} faults");
     let direct = streamgate_proxy::RedisStreams::connect(&redis.url())
         .await
@@ -292,6 +327,18 @@ async fn connections_of_the_proxy_to_redis_are_cut() {
     let values: Vec<_> = entries.iter().map(value).collect();
     assert_eq!(values, (0..ADDS).collect::<Vec<_>>(), "each once, in order");
     let there: Vec<_> = entries.into_iter().map(|(id, _)| id).collect();
-    let seen = tokio::time::timeout(Duration::from_secs(60), tail).await;
-    assert_eq!(seen.unwrap().unwrap(), there, "what the tail saw");
+    assert_eq!(end(tail).await, there, "what the tail saw");
+    let sorted = |mut ids: Vec<String>| {
+        ids.sort();
+        ids
+    };
+    // What was lost and found may come behind what came meanwhile.
+    let there = sorted(there);
+    assert_eq!(sorted(end(consumer).await), there, "to the consumer");
+    assert_eq!(sorted(end(reader).await), there, "to the reader");
+}
+
+async fn end(task: JoinHandle<Vec<String>>) -> Vec<String> {
+    let limit = Duration::from_secs(60);
+    tokio::time::timeout(limit, task).await.unwrap().unwrap()
 }

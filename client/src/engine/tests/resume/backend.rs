@@ -1,0 +1,337 @@
+//! The server loses its backend, while the connection to the server stays.
+
+use super::*;
+
+impl Played {
+    fn refuse(&mut self, id: u64, code: &str) {
+        let fault = (&CacheError::from_code(code, "why")).into();
+        let outcome = Outcome::Error(fault);
+        self.receive(&ServerMessage::Reply { id, outcome });
+    }
+
+    /// What is sent after the pause that is due, and not before it.
+    fn after_pause(&mut self, ms: u64) -> Vec<ClientMessage<'static>> {
+        self.pass(ms - 1);
+        let early = self.sent().concat();
+        let pings = |message: &ClientMessage<'_>| matches!(message, ClientMessage::Ping { .. });
+        assert!(early.iter().all(pings), "{early:?}");
+        self.pass(1);
+        let mut sent = self.sent().concat();
+        sent.retain(|message| !pings(message));
+        self.receive(&ServerMessage::Pong { nonce: 0 });
+        sent
+    }
+
+    /// Lets time pass without the pings that it takes.
+    fn idle(&mut self, ms: u64) {
+        for _ in 0..ms.div_ceil(500) {
+            self.pass(500);
+            self.sent();
+            self.receive(&ServerMessage::Pong { nonce: 0 });
+        }
+    }
+}
+
+fn take_over(resumed: Option<bool>) -> Subscription<'static> {
+    let options = ConsumeOptions {
+        batch: 2,
+        claim_after_ms: Some(5),
+        ..ConsumeOptions::default()
+    };
+    let mut consume = Subscription::consume("s", "g", "c", options);
+    if let Subscription::Consume { resumed: of, .. } = &mut consume {
+        *of = resumed;
+    }
+    consume
+}
+
+#[test]
+fn a_group_read_is_given_what_the_backend_gave_and_the_server_lost() {
+    let mut played = Played::open();
+    played.call(1, read_group("c", Some(10_000)));
+    played.sent();
+    played.reply(1, &["1-0"]);
+    played.call(2, read_group("c", Some(10_000)));
+    played.sent();
+    played.refuse(2, "UNKNOWN_OUTCOME");
+    assert_eq!(played.after_pause(50), [request(2, look("0-0", 2))]);
+    played.reply(2, &["1-0", "2-0"]);
+    assert_eq!(played.found(2), ["2-0"]);
+}
+
+#[test]
+fn a_group_read_that_was_given_nothing_waits_on_for_the_time_it_has_left() {
+    let mut played = Played::open();
+    played.call(1, read_group("c", Some(10_000)));
+    played.call(2, read_group("d", Some(0)));
+    played.sent();
+    played.pass(500);
+    played.refuse(1, "UNKNOWN_OUTCOME");
+    played.refuse(2, "UNKNOWN_OUTCOME");
+    assert_eq!(played.after_pause(50).len(), 2);
+    played.reply(1, &[]);
+    played.reply(2, &[]);
+    let again = [
+        request(1, read_group("c", Some(9_450))),
+        request(2, read_group("d", Some(0))),
+    ];
+    assert_eq!(played.sent().concat(), again);
+    assert!(played.finished.is_empty());
+}
+
+#[test]
+fn a_look_is_tried_again_after_pauses_that_grow() {
+    let mut played = Played::open();
+    played.call(1, read_group("c", None));
+    played.sent();
+    played.refuse(1, "UNKNOWN_OUTCOME");
+    for pause in [50, 100, 200, 400, 800, 1_000, 1_000] {
+        let sent = played.after_pause(pause);
+        assert_eq!(sent, [request(1, look("0-0", 2))], "{pause} ms");
+        played.refuse(1, ["DISCONNECTED", "LOADING"][usize::from(pause == 50)]);
+    }
+    assert_eq!(played.after_pause(1_000), [request(1, look("0-0", 2))]);
+    played.reply(1, &[]);
+    assert_eq!(
+        played.sent().concat(),
+        [request(1, read_group("c", None))],
+        "at once"
+    );
+    // The backend is away again; the pauses begin anew.
+    played.refuse(1, "DISCONNECTED");
+    assert_eq!(played.after_pause(50), [request(1, read_group("c", None))]);
+    played.reply(1, &["1-0"]);
+    assert_eq!(played.found(1), ["1-0"]);
+}
+
+/// The server that answers every look so, until the read with that wait is over; when that is.
+fn told(block_ms: Option<u64>, code: &str) -> (u64, String) {
+    let mut played = Played::open();
+    played.call(1, read_group("c", block_ms));
+    played.sent();
+    played.refuse(1, "UNKNOWN_OUTCOME");
+    while played.finished.is_empty() {
+        assert!(played.now < 3_600_000, "it has no end");
+        played.pass(10);
+        for message in played.sent().concat() {
+            match message {
+                ClientMessage::Request { id, .. } => played.refuse(id, code),
+                _ => played.receive(&ServerMessage::Pong { nonce: 0 }),
+            }
+        }
+    }
+    (played.now / 1_000, played.codes()[0].1.to_owned())
+}
+
+#[test]
+fn a_read_is_told_when_its_wait_is_over_and_patience_too() {
+    let unknown = |at| (at, "UNKNOWN_OUTCOME".to_owned());
+    assert_eq!(told(None, "DISCONNECTED"), unknown(30));
+    assert_eq!(told(Some(10_000), "TIMEOUT"), unknown(30));
+    assert_eq!(told(Some(90_000), "UNKNOWN_OUTCOME"), unknown(90));
+    assert_eq!(told(Some(90_000), "NOGROUP"), (0, "NOGROUP".to_owned()));
+}
+
+#[test]
+fn a_read_without_a_limit_tries_for_as_long_as_it_takes() {
+    let mut played = Played::open();
+    played.call(1, read_group("c", Some(0)));
+    played.sent();
+    played.refuse(1, "UNKNOWN_OUTCOME");
+    for _ in 0..600 {
+        played.idle(1_000);
+        played.refuse(1, "DISCONNECTED");
+    }
+    assert!(played.finished.is_empty());
+    played.idle(1_000);
+    played.reply(1, &["1-0"]);
+    assert_eq!(played.found(1), ["1-0"]);
+}
+
+#[test]
+fn a_read_that_the_server_could_not_send_is_told_at_once() {
+    let mut played = Played::open();
+    played.call(1, read_group("c", Some(10_000)));
+    played.call(2, read_from("1-0", Some(10_000)));
+    played.sent();
+    played.refuse(1, "DISCONNECTED");
+    played.refuse(2, "DISCONNECTED");
+    assert_eq!(
+        played.codes(),
+        [(1, "DISCONNECTED"), (2, "DISCONNECTED")],
+        "nothing was done"
+    );
+}
+
+#[test]
+fn a_look_after_a_lost_connection_outlives_a_backend_that_is_away() {
+    let mut played = Played::open();
+    played.call(1, read_group("c", None));
+    played.sent();
+    assert_eq!(played.again(), [request(1, look("0-0", 2))]);
+    played.refuse(1, "DISCONNECTED");
+    assert_eq!(played.after_pause(50), [request(1, look("0-0", 2))]);
+    played.reply(1, &["1-0"]);
+    assert_eq!(played.found(1), ["1-0"]);
+}
+
+#[test]
+fn a_consumer_goes_on_when_the_server_lost_its_backend() {
+    let mut played = Played::open();
+    played.engine.subscribe(1, consume(2), 0);
+    played.sent();
+    played.give(1, &["1-0"], None);
+    played.refuse(1, "UNKNOWN_OUTCOME");
+    // What the owner takes meanwhile is granted with the rest.
+    let taken = Credit {
+        entries: 1,
+        bytes: 3,
+    };
+    played.engine.consumed(1, taken);
+    assert_eq!(played.after_pause(50), [request(1, look("0-0", 2))]);
+    played.refuse(1, "DISCONNECTED");
+    assert_eq!(played.after_pause(100), [request(1, look("0-0", 2))]);
+    played.reply(1, &["1-0", "2-0"]);
+    assert_eq!(played.pushed.last(), Some(&(1, pushed(&["2-0"], None))));
+    assert_eq!(played.sent().concat(), [request(1, look("2-0", 1))]);
+    played.reply(1, &[]);
+    let left = Credit {
+        entries: 1,
+        bytes: (1 << 20) - 3,
+    };
+    assert_eq!(played.sent().concat(), [subscribe(1, consume(2), left)]);
+    // As often as it takes, and with nothing looked for where nothing was done.
+    for pause in [50, 100, 200, 400, 800, 1_000, 1_000] {
+        played.refuse(1, "DISCONNECTED");
+        let again = [subscribe(1, consume(2), left)];
+        assert_eq!(played.after_pause(pause), again);
+    }
+    played.give(1, &["3-0"], None);
+    played.refuse(1, "LOADING");
+    let nothing = Credit {
+        entries: 0,
+        bytes: (1 << 20) - 6,
+    };
+    assert_eq!(
+        played.after_pause(50),
+        [subscribe(1, consume(2), nothing)],
+        "its owner has two"
+    );
+    assert!(played.finished.is_empty());
+    played.refuse(1, "NOGROUP");
+    assert_eq!(played.codes(), [(1, "NOGROUP")]);
+}
+
+#[test]
+fn a_consumer_that_takes_over_looks_for_what_it_took_meanwhile() {
+    let mut played = Played::open();
+    played.engine.subscribe(1, take_over(None), 0);
+    played.sent();
+    played.refuse(1, "DISCONNECTED");
+    assert_eq!(played.after_pause(50), [request(1, look("0-0", 2))]);
+    played.reply(1, &[]);
+    let again = subscribe(1, take_over(Some(true)), credit(2));
+    assert_eq!(played.sent().concat(), [again]);
+}
+
+#[test]
+fn a_tail_goes_on_when_the_backend_is_back() {
+    let mut played = Played::open();
+    played.engine.subscribe(1, tail(Start::Now {}), 0);
+    played.sent();
+    played.refuse(1, "DISCONNECTED");
+    let begun = subscribe(1, tail(Start::Now {}), credit(1_024));
+    assert_eq!(played.after_pause(50), [begun]);
+    played.give(1, &[], Some("5-0"));
+    let on = || subscribe(1, tail(after("5-0")), credit(1_024));
+    assert_eq!(
+        played.again(),
+        [on()],
+        "another server, without its backend"
+    );
+    for pause in [50, 100, 200] {
+        played.refuse(1, "LOADING");
+        assert_eq!(played.after_pause(pause), [on()]);
+    }
+    played.give(1, &[], Some("5-0"));
+    played.refuse(1, "LOADING");
+    assert_eq!(played.after_pause(50), [on()], "pauses begin anew");
+    played.refuse(1, "WRONGTYPE");
+    assert_eq!(played.codes(), [(1, "WRONGTYPE")]);
+}
+
+#[test]
+fn a_subscription_too_many_for_the_server_is_told() {
+    let mut played = Played::open();
+    played.engine.subscribe(1, tail(Start::Now {}), 0);
+    played.engine.subscribe(2, consume(2), 0);
+    played.sent();
+    played.refuse(1, "OVERLOADED");
+    played.refuse(2, "OVERLOADED");
+    assert_eq!(played.codes(), [(1, "OVERLOADED"), (2, "OVERLOADED")]);
+}
+
+#[test]
+fn an_ack_is_asked_again_which_does_no_harm() {
+    let ack = || Operation::Ack {
+        stream: "s".into(),
+        group: "g".into(),
+        ids: vec!["1-0".into()],
+    };
+    let mut played = Played::open();
+    played.call(1, ack());
+    played.call(2, ack());
+    played.sent();
+    played.refuse(2, "DISCONNECTED");
+    assert_eq!(played.codes(), [(2, "DISCONNECTED")], "nothing was done");
+    played.finished.clear();
+    played.refuse(1, "UNKNOWN_OUTCOME");
+    assert_eq!(played.after_pause(50), [request(1, ack())]);
+    played.refuse(1, "DISCONNECTED");
+    assert_eq!(played.after_pause(100), [request(1, ack())]);
+    played.idle(40_000);
+    played.refuse(1, "DISCONNECTED");
+    assert_eq!(
+        played.codes(),
+        [(1, "UNKNOWN_OUTCOME")],
+        "the first may have been done"
+    );
+}
+
+#[test]
+fn what_may_not_be_done_twice_is_told_to_be_unknown() {
+    let mut played = Played::open();
+    let operation = Operation::CreateGroup {
+        stream: "s".into(),
+        group: "g".into(),
+        id: "0".into(),
+    };
+    played.call(1, operation);
+    played.sent();
+    played.refuse(1, "UNKNOWN_OUTCOME");
+    assert_eq!(played.codes(), [(1, "UNKNOWN_OUTCOME")]);
+}
+
+#[test]
+fn what_rests_is_cancelled_without_a_word_to_the_server() {
+    let mut played = Played::open();
+    played.engine.subscribe(1, consume(2), 0);
+    played.call(2, read_group("c", Some(0)));
+    played.sent();
+    played.refuse(1, "DISCONNECTED");
+    played.refuse(2, "UNKNOWN_OUTCOME");
+    played.engine.cancel(1);
+    played.engine.cancel(2);
+    assert_eq!(played.after_pause(50), []);
+    assert_eq!(played.codes(), []);
+}
+
+#[test]
+fn others_do_not_wait_for_what_rests() {
+    let mut played = Played::open();
+    played.call(1, read_group("c", None));
+    played.sent();
+    played.refuse(1, "UNKNOWN_OUTCOME");
+    played.call(2, read_from("1-0", None));
+    assert_eq!(played.sent().concat(), [request(2, read_from("1-0", None))]);
+}

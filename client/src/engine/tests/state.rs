@@ -1,0 +1,65 @@
+//! Whether the server has its backend.
+
+use super::*;
+
+impl Played {
+    fn away(&mut self, code: Option<&str>) {
+        let away = code.map(|code| Fault {
+            code: code.to_owned(),
+            message: "why".to_owned(),
+            retry: "later".to_owned(),
+        });
+        self.receive(&ServerMessage::Backend { away });
+    }
+}
+
+#[test]
+fn a_server_without_its_backend_is_told_of_and_sent_calls() {
+    let mut played = Played::open();
+    played.away(Some("DISCONNECTED"));
+    played.call(1, add("a"));
+    assert_eq!(played.sent().concat().len(), 1);
+    played.away(Some("LOADING"));
+    played.answer(1);
+    played.away(None);
+    assert_eq!(played.states, ["degraded", "degraded", "open"]);
+    assert_eq!(played.codes(), [(1, "OK")]);
+}
+
+#[test]
+fn what_is_told_has_a_code_and_words() {
+    let mut engine = Engine::new(Config::default(), 0);
+    engine.handle_opened("streamgate.v1.bin", 0);
+    while engine.poll_event().is_some() {}
+    let away = Some(Fault::from(&CacheError::from_code(
+        "LOADING",
+        "Redis is starting",
+    )));
+    let mut frame = Vec::new();
+    let message = ServerMessage::Backend { away };
+    Encoding::Binary.append(&mut frame, &message).unwrap();
+    engine.handle_frame(&frame, false, 0);
+    let degraded = ConnectionState::Degraded {
+        code: "LOADING".to_owned(),
+        message: "Redis is starting".to_owned(),
+    };
+    assert_eq!(engine.poll_event(), Some(Event::State(degraded)));
+}
+
+#[test]
+fn a_backend_that_is_there_is_no_news() {
+    let mut played = Played::open();
+    played.away(None);
+    assert!(played.states.is_empty());
+}
+
+#[test]
+fn another_connection_begins_with_a_backend() {
+    let mut played = Played::open();
+    played.away(Some("DISCONNECTED"));
+    played.lose(1006);
+    played.pass_until_connect();
+    played.accept();
+    played.away(None);
+    assert_eq!(played.states, ["degraded", "reconnecting", "open"]);
+}

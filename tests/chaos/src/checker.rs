@@ -132,6 +132,15 @@ impl Objections {
         }
     }
 
+    /// The same of a read; and of a subscription to any end, for it goes on whatever is lost.
+    fn ended(&mut self, who: &str, code: &str, subscribes: bool) {
+        if subscribes {
+            self.add(Broken::Stuck, format!("{who} was ended: {code}"));
+        } else {
+            self.stopped(who, code);
+        }
+    }
+
     /// Objects to what comes twice, and returns whether it did.
     fn once(&mut self, seen: &mut BTreeSet<Id>, id: Id, what: impl FnOnce() -> String) -> bool {
         let is_new = seen.insert(id);

@@ -41,12 +41,8 @@ pub(crate) struct Group {
 /// Errors of who reads.
 #[derive(Default)]
 struct Ends {
-    /// Of subscriptions that had given something.
-    ended: Reasons,
-    /// Of those that had not.
-    refused: Reasons,
-    /// Of calls.
-    failed: Reasons,
+    subscriptions: Reasons,
+    calls: Reasons,
 }
 
 /// An add of that many milliseconds is late.
@@ -74,15 +70,13 @@ impl Tails {
     pub(crate) fn count(history: &History) -> Self {
         let mut counts = Self::default();
         for tail in &history.tails {
-            let mut has_begun = false;
             for seen in &tail.seen {
                 match seen {
                     Seen::Entry(..) => counts.entries += 1,
                     Seen::Gap { .. } => counts.gaps += 1,
-                    Seen::Ended(code) => counts.ends.note(tail.subscribes, has_begun, code),
+                    Seen::Ended(code) => counts.ends.note(tail.subscribes, code),
                     Seen::Opened(_) | Seen::Skipped(_) => {}
                 }
-                has_begun = !matches!(seen, Seen::Opened(_));
             }
         }
         counts
@@ -108,7 +102,6 @@ impl Group {
                 .iter()
                 .filter(|again| again.excuse == Some(Excuse::Unseen));
             counts.unseen += unseen.count();
-            let mut has_begun = false;
             for given in &consumer.given {
                 match given {
                     Given::Acked(_, Outcome::Done(())) => counts.acknowledged += 1,
@@ -116,10 +109,9 @@ impl Group {
                         note(&mut counts.unacknowledged, code);
                     }
                     Given::Acked(..) => note(&mut counts.unacknowledged, "UNKNOWN_OUTCOME"),
-                    Given::Ended(code, _) => counts.ends.note(consumer.subscribes, has_begun, code),
+                    Given::Ended(code, _) => counts.ends.note(consumer.subscribes, code),
                     _ => {}
                 }
-                has_begun = !matches!(given, Given::Opened);
             }
         }
         counts
@@ -127,11 +119,11 @@ impl Group {
 }
 
 impl Ends {
-    fn note(&mut self, subscribes: bool, has_begun: bool, code: &str) {
-        let reasons = match (subscribes, has_begun) {
-            (true, true) => &mut self.ended,
-            (true, false) => &mut self.refused,
-            (false, _) => &mut self.failed,
+    fn note(&mut self, subscribes: bool, code: &str) {
+        let reasons = if subscribes {
+            &mut self.subscriptions
+        } else {
+            &mut self.calls
         };
         note(reasons, code);
     }
@@ -202,11 +194,10 @@ impl fmt::Display for Group {
 
 impl fmt::Display for Ends {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (ended, refused) = (Told(&self.ended), Told(&self.refused));
-        let failed = Told(&self.failed);
+        let (subscriptions, calls) = (Told(&self.subscriptions), Told(&self.calls));
         writeln!(
             f,
-            "                     {ended} subscriptions ended, {refused} did not begin, {failed} reads failed"
+            "                     {subscriptions} subscriptions ended, {calls} reads failed"
         )
     }
 }

@@ -4,8 +4,8 @@
 //! - [`schedule`]: what fails when, from a seed
 //! - [`world`], [`faults`]: processes and relays, and how they are made to fail
 //! - [`stage`], [`actors`]: who uses the streams meanwhile, and writes a [`journal`]
-//! - [`ledger`]: what Redis holds in the end
-//! - [`checker`]: what must be true of journals and Redis, as a function of data
+//! - [`ledger`]: what Redis holds in the end; [`watch`]: who held what meanwhile
+//! - [`checker`]: what must be true of all that, as a function of data; [`counts`]: how much there was
 
 mod actors;
 mod arguments;
@@ -18,6 +18,7 @@ mod report;
 mod run;
 mod schedule;
 mod stage;
+mod watch;
 mod world;
 
 use std::process::ExitCode;

@@ -14,11 +14,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::actors::writer::Habits;
 use crate::actors::{consumer, tail, watcher, writer};
 use crate::faults::{self, Subject};
-use crate::journal::{ConsumerJournal, History, Id, TailJournal, Watch, WriterJournal};
+use crate::journal::{ConsumerJournal, History, Id, TailJournal, WriterJournal};
 use crate::ledger::Ledger;
 use crate::report::Report;
 use crate::schedule::{Pace, Place, schedule};
 use crate::stage::{Phase, Rules, STREAMS, Stage};
+use crate::watch::Watch;
 use crate::world::{Processes, World, blocking};
 
 /// Stream and adds at once of each writer, whether it pads, and how long its client asks again.

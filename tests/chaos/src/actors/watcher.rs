@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 use redis::RedisResult;
 use tokio::time::sleep;
 
-use crate::journal::Watch;
 use crate::ledger::Ledger;
 use crate::stage::{PAUSE, STREAMS, Stage};
+use crate::watch::Watch;
 
 /// Pause between two looks: many within the time behind which an entry is taken over.
 const EVERY: Duration = Duration::from_millis(100);

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Broken, Objections};
-use crate::journal::{ConsumerJournal, Given, Id, Outcome, Text, Watch};
+use crate::journal::{ConsumerJournal, Given, Id, Outcome, Text};
 use crate::stage::CLAIM_AFTER;
+use crate::watch::Watch;
 
 /// An entry that a consumer was given, and had been given before.
 pub(crate) struct Again {
@@ -50,7 +51,7 @@ pub(super) fn consumer(journal: &ConsumerJournal, watch: &Watch, objections: &mu
                 let what = format!("{who}'s acknowledgement of {id} never ended");
                 objections.add(Broken::Stuck, what);
             }
-            Given::Ended(code, _) => objections.stopped(who, code),
+            Given::Ended(code, _) => objections.ended(who, code, journal.subscribes),
         }
     }
     for Again {

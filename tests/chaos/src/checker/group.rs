@@ -6,12 +6,17 @@ use streamgate_protocol::Retry;
 use streamgate_protocol::error::retry_of;
 
 use super::{Broken, Objections};
-use crate::journal::{ConsumerJournal, Content, Given, Group, Id, Outcome, Text, Watch};
+use crate::journal::{ConsumerJournal, Content, Given, Group, Id, Outcome, Text};
 use crate::stage::MAX_DELIVERIES;
+use crate::watch::Watch;
 
 /// How long after it was added it may be told that an entry is lost, at most, in milliseconds: longer
 /// than a call is asked again.
 const MAX_ON_ITS_WAY_MS: u32 = 60_000;
+
+/// How long after a consumer has left it may still be given something, in milliseconds: its server hears
+/// of that late when something stalls.
+const MAX_LATE_MS: u32 = 10_000;
 
 /// No entry is between two stools.
 pub(super) fn group(
@@ -77,7 +82,7 @@ pub(super) fn group(
         let holding = of_stream.clone().find(|consumer| consumer.name == *holder);
         if !holding.is_some_and(|consumer| knows(consumer, *id, watch.added_at(*id))) {
             let what = format!(
-                "{id} of {name} is pending for {holder}, who was neither given it nor told of an end"
+                "{id} of {name} is pending for {holder}, who was neither given it nor told of a loss"
             );
             objections.add(Broken::Lost, what);
         }
@@ -92,16 +97,14 @@ pub(super) fn group(
     letters(stream, group, &names, objections);
 }
 
-/// Whether a consumer was given an entry, or ended in a way that lets it expect that there is more.
-/// A subscription that ends may always have been on the point of giving something; a call says so.
+/// Whether a consumer was given an entry, left when it could have been, or was told that something
+/// like that is not known.
 fn knows(consumer: &ConsumerJournal, id: Id, added_at: u32) -> bool {
-    let in_time = |at: u32| at >= added_at && at - added_at < MAX_ON_ITS_WAY_MS;
+    let in_time = |at: u32| at + MAX_LATE_MS >= added_at && at <= added_at + MAX_ON_ITS_WAY_MS;
     consumer.given.iter().any(|given| match given {
         Given::Delivered(given, ..) => *given == id,
         Given::Left(at) => in_time(*at),
-        Given::Ended(code, at) => {
-            in_time(*at) && (consumer.subscribes || retry_of(code) == Retry::Unknown)
-        }
+        Given::Ended(code, at) => in_time(*at) && retry_of(code) == Retry::Unknown,
         _ => false,
     })
 }

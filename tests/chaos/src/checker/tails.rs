@@ -74,7 +74,7 @@ pub(super) fn tail(
                 first,
                 position,
             }),
-            Seen::Ended(code) => objections.stopped(&who, code),
+            Seen::Ended(code) => objections.ended(&who, code, journal.subscribes),
         }
     }
     for (id, text) in entries {

@@ -253,7 +253,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         match opened {
             Ok(subscriber) => {
                 poll_fn(|cx| {
-                    self.subscriptions.begin(ticket, &subscriber, cx);
+                    self.subscriptions.begin(&subscriber, cx);
                     Poll::Ready(())
                 })
                 .await;
@@ -276,9 +276,6 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     }
 
     fn push(&mut self, Pushed { ticket, item }: Pushed) {
-        if !self.requests.is_live(ticket) {
-            return;
-        }
         match item.and_then(|item| self.outgoing.push_item(ticket.id, &item)) {
             Ok(()) => {}
             Err(error) => {

@@ -33,7 +33,11 @@ pub(super) struct Subscriptions<'b> {
 
 /// The way to a subscription that runs.
 #[derive(Clone)]
-pub(super) struct Subscriber<'b>(Arc<Mutex<State<'b>>>);
+pub(super) struct Subscriber<'b> {
+    ticket: Ticket,
+    state: Arc<Mutex<State<'b>>>,
+    ready: Ready,
+}
 
 /// What a source gave. An error ends its subscription.
 pub(super) struct Pushed {
@@ -69,11 +73,7 @@ struct State<'b> {
 }
 
 /// A subscription until its end. It moves what its source gives to what is ready.
-struct Running<'b> {
-    ticket: Ticket,
-    subscriber: Subscriber<'b>,
-    ready: Ready,
-}
+struct Running<'b>(Subscriber<'b>);
 
 impl<'b> Subscriptions<'b> {
     /// Opens a subscription. It asks nothing of the backend before it is begun.
@@ -90,33 +90,30 @@ impl<'b> Subscriptions<'b> {
     ) -> CacheResult<Subscriber<'b>> {
         let source = Source::open(backend, subscription, &self.load)?;
         let asking = matches!(source, Source::Tail(_)).then(|| self.load.ask());
-        let subscriber = Subscriber(Arc::new(Mutex::new(State {
+        let state = State {
             source: Some(source),
             account: Account::new(credit),
             asking,
             starved: None,
             waker: None,
-        })));
-        self.running.push(Running {
+        };
+        let subscriber = Subscriber {
             ticket,
-            subscriber: subscriber.clone(),
+            state: Arc::new(Mutex::new(state)),
             ready: self.ready.clone(),
-        });
+        };
+        self.running.push(Running(subscriber.clone()));
         Ok(subscriber)
     }
 
     /// Begins a subscription that was opened: what it asks of the backend is asked when this
     /// returns.
-    pub(super) fn begin(
-        &mut self,
-        ticket: Ticket,
-        subscriber: &Subscriber<'b>,
-        cx: &mut Context<'_>,
-    ) {
+    pub(super) fn begin(&mut self, subscriber: &Subscriber<'b>, cx: &mut Context<'_>) {
         let mut state = subscriber.lock();
         let room = state.account.left();
         // Whatever waits to be pushed already: or what is asked for behind it would come before it.
         if let Poll::Ready(Some(item)) = state.poll(cx, room) {
+            let ticket = subscriber.ticket;
             self.ready.lock().push(Pushed { ticket, item });
         }
     }
@@ -167,18 +164,20 @@ impl Subscriber<'_> {
         }
     }
 
-    /// Ends it before this returns: what is performed next finds nobody waiting.
+    /// Ends it before this returns: what is performed next finds nobody waiting, and nothing more of
+    /// it is pushed.
     pub(super) fn end(&self) {
         let mut state = self.lock();
         (state.source, state.asking) = (None, None);
         state.wake();
+        self.ready.lock().forget(self.ticket);
     }
 }
 
 impl<'b> Subscriber<'b> {
     fn lock(&self) -> MutexGuard<'_, State<'b>> {
         // One task has the subscription and its handle; a panic takes both with it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -203,6 +202,15 @@ impl Taken {
         let pushed = self.items.pop_front()?;
         self.bytes -= pushed.bytes();
         Some(pushed)
+    }
+
+    fn forget(&mut self, ticket: Ticket) {
+        let bytes = &mut self.bytes;
+        self.items.retain(|pushed| {
+            let stays = pushed.ticket != ticket;
+            *bytes -= if stays { 0 } else { pushed.bytes() };
+            stays
+        });
     }
 }
 
@@ -249,10 +257,11 @@ impl Future for Running<'_> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.subscriber.lock();
+        let subscriber = &self.0;
+        let mut state = subscriber.lock();
         loop {
             let room = {
-                let mut ready = self.ready.lock();
+                let mut ready = subscriber.ready.lock();
                 if ready.has_room() {
                     state.account.left()
                 } else {
@@ -265,8 +274,8 @@ impl Future for Running<'_> {
                 }
             };
             match std::task::ready!(state.poll(cx, room)) {
-                Some(item) => self.ready.lock().push(Pushed {
-                    ticket: self.ticket,
+                Some(item) => subscriber.ready.lock().push(Pushed {
+                    ticket: subscriber.ticket,
                     item,
                 }),
                 None => return Poll::Ready(()),

@@ -28,6 +28,7 @@ use tokio::sync::Semaphore;
 
 use crate::Backend;
 
+mod busy_poll;
 mod config;
 mod drain;
 mod health;
@@ -36,6 +37,7 @@ mod session;
 mod socket;
 mod upgrade;
 
+use busy_poll::BusyPoll;
 use drain::Drain;
 
 pub use config::{
@@ -64,6 +66,7 @@ struct Shared {
     /// A permit per socket, so that they are bounded and their end can be awaited.
     sockets: Arc<Semaphore>,
     drain: Drain,
+    busy_poll: BusyPoll,
 }
 
 impl Server {
@@ -76,12 +79,14 @@ impl Server {
         config.validate()?;
         let sockets = Arc::new(Semaphore::new(config.max_sockets as usize));
         let drain = Drain::new(config.drain);
+        let busy_poll = BusyPoll::new(config.busy_poll);
         Ok(Self {
             shared: Arc::new(Shared {
                 backend,
                 config,
                 sockets,
                 drain,
+                busy_poll,
             }),
         })
     }
@@ -138,10 +143,16 @@ impl Server {
             self.close().await;
             Ok(())
         };
-        tokio::select! {
+        let busy_poll = tokio::spawn({
+            let shared = Arc::clone(&self.shared);
+            async move { shared.busy_poll.run().await }
+        });
+        let ended = tokio::select! {
             ended = everything_ends => ended,
             () = overdue => Ok(()),
-        }
+        };
+        busy_poll.abort();
+        ended
     }
 
     /// Refuses new sockets and closes those that there are with 1001, spread evenly over the

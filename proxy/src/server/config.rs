@@ -45,6 +45,9 @@ pub struct Config {
     /// Time over which sockets are closed, one after the other, when the server ends, so that
     /// their clients do not all come to another one together; zero closes all at once.
     pub drain: Duration,
+    /// How long the server looks for what comes next, after something came, before it sleeps; zero
+    /// for not at all.
+    pub busy_poll: Duration,
     /// A folder to serve at `/`; without it there is a page of a few words.
     pub www: Option<PathBuf>,
 }
@@ -58,6 +61,7 @@ impl Default for Config {
             max_sockets: DEFAULT_MAX_SOCKETS,
             write_timeout: DEFAULT_WRITE_TIMEOUT,
             drain: DEFAULT_DRAIN,
+            busy_poll: Duration::ZERO,
             www: None,
         }
     }

@@ -33,6 +33,7 @@ use self::outgoing::Outgoing;
 use self::requests::{Lasting, Requests, Ticket};
 use self::subscriptions::{Pushed, Subscriptions};
 use self::turns::{Turn, Turns};
+use super::busy_poll::BusyPoll;
 use super::socket::{Ending, Event, Socket};
 use super::{CLOSE_TIMEOUT, Config, Shared};
 use crate::{Backend, Progress};
@@ -58,7 +59,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     tracing::debug!(?peer, encoding = ?socket.encoding(), "socket opened");
-    let mut session = Session::new(&*shared.backend, &shared.config, socket);
+    let mut session = Session::new(shared, socket);
     let ending = tokio::select! {
         biased;
         () = shared.drain.moment() => None,
@@ -85,6 +86,7 @@ where
 }
 
 struct Session<'b, S> {
+    busy_poll: &'b BusyPoll,
     backend: &'b dyn Backend,
     config: &'b Config,
     socket: Socket<S>,
@@ -101,11 +103,13 @@ struct Session<'b, S> {
 }
 
 impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
-    fn new(backend: &'b dyn Backend, config: &'b Config, socket: Socket<S>) -> Self {
+    fn new(shared: &'b Shared, socket: Socket<S>) -> Self {
+        let config = &shared.config;
         let mut outgoing = Outgoing::new(socket.encoding());
         outgoing.push(&ServerMessage::Welcome(config.welcome()));
         Self {
-            backend,
+            busy_poll: &shared.busy_poll,
+            backend: &*shared.backend,
             config,
             socket,
             requests: Requests::new(config.max_in_flight),
@@ -141,6 +145,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             if self.deadline() < alarm.deadline() {
                 alarm.as_mut().reset(self.deadline());
             }
+            self.busy_poll.came();
             tokio::select! {
                 // What is over first, so that a client that never stops asking gets its answers.
                 biased;

@@ -19,11 +19,30 @@ use streamgate_test_support::{Proxy, binary};
 /// More sockets than any workload opens; the default is for a small machine.
 const MAX_SOCKETS: &str = "20000";
 
+/// As long as Redis takes to answer a busy client, and not much longer.
+const BUSY_POLL_US: &str = "50";
+
 /// The optimized proxy, on Redis.
 pub(crate) fn proxy(redis: &Redis) -> anyhow::Result<Proxy> {
-    let arguments = ["--max-sockets", MAX_SOCKETS, "--log", "warn"];
-    let redis = ["--redis".to_owned(), redis.url()];
-    let arguments = arguments.map(str::to_owned).into_iter().chain(redis);
+    start(redis, &[])
+}
+
+/// The same, looking for what comes next for a while before it sleeps.
+pub(crate) fn busy_polling_proxy(redis: &Redis) -> anyhow::Result<Proxy> {
+    start(redis, &["--busy-poll-us", BUSY_POLL_US])
+}
+
+fn start(redis: &Redis, more: &[&str]) -> anyhow::Result<Proxy> {
+    let url = redis.url();
+    let arguments = [
+        "--max-sockets",
+        MAX_SOCKETS,
+        "--log",
+        "warn",
+        "--redis",
+        &url,
+    ];
+    let arguments = arguments.iter().chain(more);
     Proxy::start_binary(&streamgate()?, arguments)
 }
 

@@ -6,7 +6,7 @@ use super::CONNECTIONS;
 use crate::arguments::Arguments;
 use crate::generator::{Order, Rival};
 use crate::report::{Goal, Row, Unit};
-use crate::rig::{Generator, Redis, measure, proxy, rounds};
+use crate::rig::{Generator, Redis, busy_polling_proxy, measure, proxy, rounds};
 
 struct Adds {
     name: &'static str,
@@ -42,24 +42,27 @@ pub(super) fn shallow(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
 fn run(arguments: &Arguments, adds: &Adds) -> anyhow::Result<Vec<Row>> {
     let redis = Redis::start(arguments.redis())?;
     let (proxy, nats) = (proxy(&redis)?, NatsServer::start()?);
+    let busy = busy_polling_proxy(&redis)?;
     let mut rivals = [
         Generator::start(Rival::Streamgate, &proxy.ws_url())?,
         Generator::start(Rival::Redis, &redis.url())?,
         Generator::start(Rival::Nats, nats.ws_url())?,
         Generator::start(Rival::StreamgateOnce, &proxy.ws_url())?,
+        Generator::start(Rival::Streamgate, &busy.ws_url())?,
     ];
     let servers = [
         vec![proxy.pid(), redis.pid()?],
         vec![redis.pid()?],
         vec![nats.pid()],
         vec![proxy.pid(), redis.pid()?],
+        vec![busy.pid(), redis.pid()?],
     ];
     let order = Order::Add {
         connections: CONNECTIONS,
         depth: adds.depth,
         seconds: arguments.seconds,
     };
-    let rounds = rounds::<4>(arguments, |which| {
+    let rounds = rounds::<5>(arguments, |which| {
         measure(&mut rivals[which], &order, &servers[which])
     })?;
     let rate = |which| rounds.of(which, crate::rig::Sample::rate);
@@ -75,6 +78,20 @@ fn run(arguments: &Arguments, adds: &Adds) -> anyhow::Result<Vec<Row>> {
             .beside("Redis, same adds", cpu(0, 1), adds.of_redis_cpu)
             .beside("Redis, from redis-rs", cpu(1, 0), None)
             .beside("NATS", cpu(2, 0), None),
+        Row::new(
+            adds.name,
+            "adds a second, busy polling",
+            Unit::PerSecond,
+            rate(4),
+        )
+        .beside("redis-rs", rate(1), adds.of_redis)
+        .beside("NATS", rate(2), adds.of_nats)
+        .beside("without", rate(0), None),
+        Row::new(adds.name, "server's CPU, busy polling", us, cpu(4, 0)).beside(
+            "Redis, same adds",
+            cpu(4, 1),
+            adds.of_redis_cpu,
+        ),
         Row::new(adds.name, "adds done once", Unit::PerSecond, rate(3)).beside(
             "plain",
             rate(0),

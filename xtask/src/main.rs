@@ -58,6 +58,8 @@ enum Command {
     Page,
     /// Run the conformance suite against every implementor
     Conformance(Rest),
+    /// Let everything fail at random, and check that nothing was lost and nothing doubled
+    Chaos(Rest),
     /// Run the benchmark
     Bench(Rest),
 }
@@ -93,6 +95,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Js => programs::js(),
         Command::Page => programs::page(),
         Command::Conformance(rest) => programs::conformance(&rest.arguments),
+        Command::Chaos(rest) => programs::chaos(&rest.arguments),
         Command::Bench(rest) => programs::bench(&rest.arguments),
     }
 }

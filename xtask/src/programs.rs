@@ -22,6 +22,19 @@ pub(crate) fn conformance(arguments: &[String]) -> anyhow::Result<()> {
     )
 }
 
+/// Runs the chaos program with what is built.
+pub(crate) fn chaos(arguments: &[String]) -> anyhow::Result<()> {
+    build()?;
+    announce("chaos");
+    let mut chaos = command(workspace::binary("streamgate-chaos"));
+    // Its proxies serve no page, which need not be built.
+    describe(&mut chaos).env_remove("STREAMGATE_WWW");
+    run(
+        chaos.args(arguments),
+        "it says which promise was broken; the same seed gives the same faults again",
+    )
+}
+
 /// Runs the benchmark with optimized builds, after setting up what only it needs.
 pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<()> {
     setup::run(Purpose::Bench)?;

@@ -111,8 +111,8 @@ impl Engine {
             call.rest(now);
             return self.calls.ask_again(call);
         }
-        let is_unknown = call.ask.maybe_done || call.ask.look_after.is_some();
-        let error = if goes_on && is_unknown {
+        let is_unknown = call.ask.maybe_done || goes_on && call.ask.look_after.is_some();
+        let error = if retry != Retry::Never && is_unknown {
             CacheError::from_code(code::UNKNOWN_OUTCOME, error.message())
         } else {
             error

@@ -133,8 +133,6 @@ impl Shared {
             refused,
         }: Opened,
     ) {
-        // What passes by itself is no reason: the script is made known when it is first needed.
-        let refused = refused.filter(|error| error.retry() != Retry::Later);
         if let Some(error) = &refused {
             tracing::warn!(%error, "Redis refuses scripts: adds whose answer is lost stay unknown");
         }

@@ -36,7 +36,11 @@ pub enum RedisVersion {
     V8_2,
 }
 
-/// A running Redis, on a free port of loopback, without persistence.
+/// What makes a Redis keep all that it has acknowledged, whenever it is killed.
+const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
+
+/// A running Redis, on a free port of loopback, without persistence unless it is
+/// [durable](RedisServer::start_durable).
 pub struct RedisServer {
     /// `None` between [`kill`](Self::kill) and [`restart`](Self::restart).
     process: Option<Process>,
@@ -111,6 +115,16 @@ impl RedisServer {
         outcome.map(|()| server)
     }
 
+    /// As [`start`](Self::start), and what it has acknowledged outlives [`kill`](Self::kill) and
+    /// [`restart`](Self::restart): each write is on the disk before it is answered.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub fn start_durable(version: RedisVersion) -> anyhow::Result<Self> {
+        Self::start_with(version, &DURABLE)
+    }
+
     /// `redis://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
@@ -144,7 +158,8 @@ impl RedisServer {
         self.running()?.signal(Signal::CONT)
     }
 
-    /// Ends the server without notice (`SIGKILL`). Its data is gone, but for what a `SAVE` kept.
+    /// Ends the server without notice (`SIGKILL`). Its data is gone, but for what a `SAVE` kept, unless it
+    /// is durable.
     ///
     /// # Errors
     ///
@@ -157,7 +172,7 @@ impl RedisServer {
     }
 
     /// Starts the server again on the same port, having ended it if need be: empty, or with what a
-    /// `SAVE` kept.
+    /// `SAVE` kept, or if it is durable with all that it had acknowledged.
     ///
     /// # Errors
     ///

@@ -60,3 +60,14 @@ fn a_paused_server_is_silent_until_it_is_resumed() {
     server.resume().unwrap();
     assert_eq!(ask(&server, "PING").unwrap(), "+PONG\r\n");
 }
+
+#[test]
+fn a_durable_server_keeps_what_it_acknowledged() {
+    for version in RedisVersion::ALL {
+        let mut server = RedisServer::start_durable(version).unwrap();
+        assert_eq!(ask(&server, "SET key value").unwrap(), "+OK\r\n");
+        server.kill().unwrap();
+        server.restart().unwrap();
+        assert_eq!(ask(&server, "GET key").unwrap(), "$5\r\nvalue\r\n");
+    }
+}

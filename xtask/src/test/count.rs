@@ -11,6 +11,8 @@ pub(super) enum Format {
     /// A line `FAILED …` for each failure, and a last line
     /// `conformance: 10 of 12 implementors pass, 1230 cases were run`.
     Conformance,
+    /// A last line `chaos: 2 of 2 runs held`.
+    Chaos,
 }
 
 /// Tests that ran, those among them that failed, and those left out.
@@ -71,6 +73,16 @@ pub(super) fn count(format: Format, text: &str) -> Option<Count> {
             Some(Count {
                 run: before(line, "cases were run")?,
                 failed: bad.max(u64::try_from(failures.count()).ok()?),
+                skipped: 0,
+            })
+        }
+        Format::Chaos => {
+            let line = last(text, |line| line.starts_with("chaos: "))?;
+            let run = before(line, "runs held")?;
+            let failed = run.checked_sub(before(line, "of ")?)?;
+            Some(Count {
+                run,
+                failed,
                 skipped: 0,
             })
         }
@@ -159,6 +171,13 @@ mod tests {
         let good = "conformance: 12 of 12 implementors pass, 1230 cases were run";
         assert_eq!(count(Format::Conformance, good), counted(1230, 0, 0));
         assert_eq!(count(Format::Conformance, "error: no such file"), None);
+    }
+
+    #[test]
+    fn chaos_counts_runs() {
+        let text = "seed 3, 15 s of faults\nchaos: 1 of 3 runs held\n";
+        assert_eq!(count(Format::Chaos, text), counted(3, 2, 0));
+        assert_eq!(count(Format::Chaos, "error: no such file"), None);
     }
 
     #[test]

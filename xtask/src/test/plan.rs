@@ -73,6 +73,9 @@ pub(super) fn plan() -> anyhow::Result<Plan> {
         Suite::new("conformance", xtask(&["conformance"]))
             .counts(Format::Conformance)
             .needs(&[SETUP, BUILD, PACKAGE]),
+        Suite::new("chaos", xtask(&["chaos", "--short"]))
+            .counts(Format::Chaos)
+            .needs(&[SETUP, BUILD]),
         Suite::new("demo page", xtask(&["page"]))
             .counts(Format::Node)
             .needs(&[BUILD, PACKAGE]),

@@ -43,7 +43,8 @@ struct World {
     next_id: u64,
     adds: BTreeMap<u64, u64>,
     reads: BTreeSet<u64>,
-    acked: BTreeSet<usize>,
+    /// By the call that acknowledges it.
+    acked: BTreeMap<usize, u64>,
 }
 
 fn id(place: usize) -> String {
@@ -174,7 +175,7 @@ impl World {
             next_id: 3,
             adds: BTreeMap::new(),
             reads: BTreeSet::new(),
-            acked: BTreeSet::new(),
+            acked: BTreeMap::new(),
         };
         world.transmit();
         world
@@ -243,10 +244,12 @@ impl World {
 
     fn acknowledge(&mut self) {
         let delivered = self.delivered();
-        let open = delivered.into_iter().find(|at| !self.acked.contains(at));
+        let open = delivered
+            .into_iter()
+            .find(|at| !self.acked.contains_key(at));
         if let Some(at) = open {
-            self.acked.insert(at);
             let call = self.next_id();
+            self.acked.insert(at, call);
             let ack = Operation::Ack {
                 stream: "s".into(),
                 group: "g".into(),
@@ -283,10 +286,8 @@ impl World {
         };
         match connection.upstream.pop_front() {
             Some(ClientMessage::Request { id: of, operation }) => {
-                let is_ack = matches!(operation, Operation::Ack { .. });
                 let outcome = match self.random.u8(..20) {
-                    // An owner that is told so acknowledges again; this one does not.
-                    0 if faults && !is_ack => Err("DISCONNECTED"),
+                    0 if faults => Err("DISCONNECTED"),
                     1 if faults && !operation.is_read_only() => {
                         if self.random.bool() {
                             let _ = self.store.perform(operation);
@@ -498,8 +499,14 @@ impl World {
             (1..=added.len()).collect::<Vec<_>>(),
             "each once to the group"
         );
-        for at in &self.acked {
-            assert!(!self.store.pending.contains(at), "{at} was acknowledged");
+        for (at, call) in &self.acked {
+            let ended = self.played.finished.iter().find(|(of, _)| of == call);
+            let is_done = ended.is_some_and(|(_, result)| result.is_ok());
+            assert_eq!(
+                !self.store.pending.contains(at),
+                is_done,
+                "{at}: its acknowledgement ended with {ended:?}"
+            );
         }
     }
 }

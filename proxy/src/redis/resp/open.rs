@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use redis::{ConnectionAddr, ConnectionInfo, RedisError, Value};
-use streamgate_protocol::{CacheError, CacheResult};
+use streamgate_protocol::{CacheError, CacheResult, Retry};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -17,7 +17,8 @@ use crate::redis::{error, once};
 /// A connection that is signed in.
 pub(in crate::redis) struct Opened {
     pub(in crate::redis) connection: Connection,
-    /// Why Redis does not take the script that does adds once.
+    /// Why Redis never takes the script that does adds once. One that it does not take for now, for
+    /// want of memory perhaps, it is told again when it turns out not to know it.
     pub(in crate::redis) refused: Option<CacheError>,
 }
 
@@ -85,7 +86,7 @@ async fn open(
         Some(error) => Err(Refused::Answered(error)),
         None => Ok(Opened {
             connection,
-            refused,
+            refused: refused.filter(|error| error.retry() != Retry::Later),
         }),
     }
 }

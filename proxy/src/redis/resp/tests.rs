@@ -2,7 +2,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
+use redis::IntoConnectionInfo;
+use streamgate_protocol::CacheResult;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::open::start;
@@ -87,6 +90,42 @@ async fn with_its_loss_everything_ends_and_nothing_more_is_taken() {
     told.await.unwrap();
     let refused = connection.send(length("s")).now_or_never().unwrap();
     assert!(refused.is_err());
+}
+
+/// A Redis that answers `HELLO` and `PING`, and to the script like this.
+async fn open_with_script(answer: &'static str) -> CacheResult<Opened> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let info = url.into_connection_info().unwrap();
+    let serve = async {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let answers = format!("+OK\r\n{answer}\r\n+PONG\r\n");
+        socket.write_all(answers.as_bytes()).await.unwrap();
+        // Held until all was asked, or what was not read would reset the connection.
+        let _ = socket.read_to_end(&mut Vec::new()).await;
+    };
+    tokio::select! {
+        opened = Connection::open(&info, Hold::default(), || ()) => opened,
+        () = serve => panic!("left early"),
+    }
+}
+
+#[tokio::test]
+async fn a_script_that_cannot_be_taken_now_is_not_refused() {
+    for taken in [
+        "-OOM command not allowed when used memory > 'maxmemory'",
+        "$2\r\nab",
+    ] {
+        assert!(open_with_script(taken).await.unwrap().refused.is_none());
+    }
+    let refused = open_with_script("-NOPERM no permission")
+        .await
+        .unwrap()
+        .refused;
+    assert_eq!(refused.unwrap().code(), "NOPERM");
+    let loading = "-LOADING Redis is loading the dataset in memory";
+    let error = open_with_script(loading).await.map(drop).unwrap_err();
+    assert_eq!(error.code(), "LOADING");
 }
 
 #[tokio::test]

@@ -132,6 +132,52 @@ fn a_read_is_told_when_its_wait_is_over_and_patience_too() {
     assert_eq!(told(Some(90_000), "NOGROUP"), (0, "NOGROUP".to_owned()));
 }
 
+/// "Nothing was changed" would be said of the last time, and not be true of the first.
+#[test]
+fn an_acknowledgement_that_may_be_done_is_not_told_that_it_was_not() {
+    let ack = || Operation::Ack {
+        stream: "s".into(),
+        group: "g".into(),
+        ids: vec!["1-0".into()],
+    };
+    let mut played = Played::open();
+    played.call(1, ack());
+    played.sent();
+    assert_eq!(played.again(), [request(1, ack())]);
+    played.refuse(1, "DISCONNECTED");
+    assert_eq!(played.after_pause(50), [request(1, ack())]);
+    let reply = Outcome::Ok(Reply::Done {});
+    played.receive(&ServerMessage::Reply {
+        id: 1,
+        outcome: reply,
+    });
+    assert!(matches!(played.finished[..], [(1, Ok(Reply::Done {}))]));
+
+    played.call(2, ack());
+    played.sent();
+    played.again();
+    for _ in 0..40 {
+        played.refuse(2, "DISCONNECTED");
+        played.idle(1_000);
+    }
+    played.call(4, ack());
+    played.sent();
+    played.again();
+    played.refuse(4, "OVERLOADED");
+    // What was asked once and refused was not done.
+    played.call(3, ack());
+    played.sent();
+    played.refuse(3, "DISCONNECTED");
+    assert_eq!(
+        played.codes()[1..],
+        [
+            (2, "UNKNOWN_OUTCOME"),
+            (4, "UNKNOWN_OUTCOME"),
+            (3, "DISCONNECTED")
+        ]
+    );
+}
+
 #[test]
 fn a_read_without_a_limit_tries_for_as_long_as_it_takes() {
     let mut played = Played::open();

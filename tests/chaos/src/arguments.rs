@@ -1,0 +1,111 @@
+//! The command line.
+
+use std::time::Duration;
+
+use clap::Parser;
+use streamgate_test_support::RedisVersion;
+
+use crate::run::Options;
+use crate::schedule::Pace;
+
+/// Lets everything fail at random, and checks that nothing was lost and nothing doubled
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask chaos")]
+pub(crate) struct Arguments {
+    /// Minutes in which things fail; what follows takes some seconds
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = minutes)]
+    minutes: f64,
+
+    /// Seed of the schedule, which is the same for the same seed and options; a random one by
+    /// default. May be given more than once, for a run each
+    #[arg(long, value_name = "S")]
+    seed: Vec<u64>,
+
+    /// The runs that are part of `cargo xtask test`: two short ones in which each kind of fault
+    /// comes
+    #[arg(long, conflicts_with_all = ["minutes", "seed", "storm"])]
+    short: bool,
+
+    /// Faults come eight times as often, and are as much shorter
+    #[arg(long)]
+    storm: bool,
+
+    /// Use Redis 8.2 (`cargo xtask setup` fetches it) rather than 7.0
+    #[arg(long)]
+    redis_8: bool,
+
+    /// Print each fault as it comes
+    #[arg(long)]
+    verbose: bool,
+}
+
+/// Seeds of the short runs.
+pub(crate) const SHORT_SEEDS: [u64; 2] = [8, 10];
+
+/// Length of a short run: with starts and ends, both take less than a minute.
+pub(crate) const SHORT: Duration = Duration::from_secs(18);
+
+/// Longest run: what everybody saw is held in memory.
+const MAX_MINUTES: f64 = 600.0;
+
+impl Arguments {
+    /// A run for each seed.
+    pub(crate) fn runs(&self) -> Vec<Options> {
+        let mut length = Duration::from_secs_f64(self.minutes * 60.0);
+        let mut seeds = self.seed.clone();
+        if self.short {
+            (seeds, length) = (SHORT_SEEDS.into(), SHORT);
+        } else if seeds.is_empty() {
+            seeds.push(fastrand::u64(..1_000_000));
+        }
+        let run = |seed| Options {
+            seed,
+            length,
+            pace: if self.storm { Pace::Storm } else { Pace::Usual },
+            redis: if self.redis_8 {
+                RedisVersion::V8_2
+            } else {
+                RedisVersion::V7_0
+            },
+            verbose: self.verbose,
+        };
+        seeds.into_iter().map(run).collect()
+    }
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(minutes) if minutes > 0.0 && minutes <= MAX_MINUTES => Ok(minutes),
+        _ => Err(format!(
+            "it has to be more than 0 and at most {MAX_MINUTES}"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn each_seed_is_a_run() {
+        let arguments = ["chaos", "--minutes", "0.5", "--seed", "3", "--seed", "4"];
+        let runs = Arguments::parse_from(arguments).runs();
+        let seeds: Vec<_> = runs.iter().map(|run| run.seed).collect();
+        assert_eq!(seeds, [3, 4]);
+        assert_eq!(runs[0].length, Duration::from_secs(30));
+        assert_eq!(Arguments::parse_from(["chaos"]).runs().len(), 1);
+        let short = Arguments::parse_from(["chaos", "--short"]).runs();
+        assert_eq!(short.len(), SHORT_SEEDS.len());
+        for wrong in ["0", "-1", "601", "NaN", "x"] {
+            let arguments = ["chaos", &format!("--minutes={wrong}")];
+            assert!(Arguments::try_parse_from(arguments).is_err(), "{wrong}");
+        }
+    }
+}

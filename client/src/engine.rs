@@ -295,6 +295,7 @@ impl Engine {
             };
             self.fail_unsent(&call, code, why);
         }
+        self.producers.go_on(now);
         match self.phase {
             Phase::Connecting { give_up_at } if now >= give_up_at => {
                 self.actions.push_back(Action::Abandon);
@@ -314,6 +315,7 @@ impl Engine {
                 self.actions.push_back(Action::Abandon);
                 self.lost(close::HEARTBEAT_MISSED, "the server is silent", now);
             }
+            Phase::Open { .. } => self.heartbeat.noticed(now),
             _ => {}
         }
     }

@@ -26,6 +26,8 @@ pub(super) struct Heartbeat {
     nonce: u64,
     /// The next ping is due at once.
     is_urgent: bool,
+    /// That a ping is due was told.
+    is_noticed: bool,
 }
 
 impl Heartbeat {
@@ -38,6 +40,7 @@ impl Heartbeat {
             unanswered_since: None,
             nonce: 0,
             is_urgent: false,
+            is_noticed: false,
         }
     }
 
@@ -58,6 +61,7 @@ impl Heartbeat {
     pub(super) fn pinged(&mut self, now: Millis) -> u64 {
         self.last_ping = now;
         self.is_urgent = false;
+        self.is_noticed = false;
         self.unanswered_since.get_or_insert(now);
         self.nonce += 1;
         self.nonce
@@ -75,7 +79,13 @@ impl Heartbeat {
 
     /// Whether the server has taken this client for dead: it was frozen, or could not send.
     pub(super) fn is_given_up(&self, now: Millis) -> bool {
-        now >= self.last_sent + self.every_ms * u64::from(HEARTBEATS_UNTIL_DEAD)
+        now >= self.given_up_at()
+    }
+
+    /// Who looks for what to send is told that a ping is due; once is enough, though the socket takes
+    /// nothing.
+    pub(super) fn noticed(&mut self, now: Millis) {
+        self.is_noticed = now >= self.ping_at();
     }
 
     /// Something happened that connections do not always survive: the next ping goes at once.
@@ -84,8 +94,16 @@ impl Heartbeat {
     }
 
     pub(super) fn next_deadline(&self) -> Millis {
-        self.dead_at()
-            .map_or(self.ping_at(), |at| at.min(self.ping_at()))
+        let next = if self.is_noticed {
+            self.given_up_at()
+        } else {
+            self.ping_at()
+        };
+        self.dead_at().map_or(next, |at| at.min(next))
+    }
+
+    fn given_up_at(&self) -> Millis {
+        self.last_sent + self.every_ms * u64::from(HEARTBEATS_UNTIL_DEAD)
     }
 
     fn ping_at(&self) -> Millis {

@@ -32,7 +32,6 @@ impl Engine {
                 self.append(&mut frame, &ClientMessage::Grant { id, credit });
             }
         }
-        self.producers.go_on(now);
         let any_stalled = self.producers.any_stalled();
         while frame.len() < FRAME_TARGET_BYTES {
             let producers = &self.producers;

@@ -381,3 +381,26 @@ fn others_do_not_wait_for_what_rests() {
     played.call(2, read_from("1-0", None));
     assert_eq!(played.sent().concat(), [request(2, read_from("1-0", None))]);
 }
+
+/// A driver calls at every deadline, and would call without end at one that stays.
+#[test]
+fn what_the_socket_does_not_take_asks_for_no_attention_until_something_is_due() {
+    let mut played = Played::open();
+    played.call(1, add("1"));
+    played.sent();
+    played.refuse(1, "TRYAGAIN");
+    let pause = played.engine.next_deadline().unwrap();
+    assert_eq!(pause, played.now + 50);
+    let mut calls = 0;
+    while played.states.is_empty() {
+        let deadline = played.engine.next_deadline().unwrap();
+        assert!(deadline > played.now || calls == 0, "again at {deadline}");
+        played.now = deadline;
+        played.engine.handle_timeout(deadline);
+        played.collect();
+        calls += 1;
+    }
+    assert_eq!(played.states, ["reconnecting"]);
+    assert_eq!(played.now, 2 * u64::from(welcome().heartbeat_ms));
+    assert!(calls <= 4, "{calls} calls");
+}

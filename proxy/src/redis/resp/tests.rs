@@ -11,6 +11,7 @@ use super::open::start;
 use super::*;
 use crate::redis::command::{self, Commands};
 use crate::redis::connection::RESPONSE_TIMEOUT;
+use crate::redis::hold::Hold;
 
 /// A connection, the other end of it, and whether it told of its loss.
 fn connect() -> (Connection, DuplexStream, oneshot::Receiver<()>) {
@@ -104,7 +105,7 @@ async fn open_with_script(answer: &'static str) -> Opened {
         let _ = socket.read_to_end(&mut Vec::new()).await;
     };
     tokio::select! {
-        opened = Connection::open(&info, || ()) => opened.unwrap(),
+        opened = Connection::open(&info, Hold::default(), || ()) => opened.unwrap(),
         () = serve => panic!("left early"),
     }
 }

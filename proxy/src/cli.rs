@@ -6,7 +6,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use streamgate_protocol::CacheError;
+use streamgate_protocol::error::code::DISCONNECTED;
+use streamgate_protocol::{CacheError, Retry};
 use streamgate_proxy::server::Server;
 use streamgate_proxy::{Backend, MemoryStreams, RedisStreams};
 use tokio::net::TcpListener;
@@ -28,20 +29,29 @@ use self::signal::Signals;
 /// the line that it is ready.
 const REDIS_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Pause before Redis is asked again whether it serves by now.
+const REDIS_PAUSE: Duration = Duration::from_secs(1);
+
 /// Does what the command line says.
 pub(crate) fn run() -> Result<(), Failure> {
     let Some(Command::Serve(serve)) = args::parse()? else {
         return Ok(());
     };
     log_to_stderr(&serve.log)?;
-    let runtime = runtime(serve.threads)
+    let threads = serve.threads.unwrap_or_else(default_threads);
+    if serve.busy_poll_us > 0 && threads > 1 {
+        return Err(Failure::usage(
+            "--busy-poll-us needs --threads 1: one of more threads is looking already, and sleeps",
+        ));
+    }
+    let runtime = runtime(threads)
         .map_err(|error| Failure::runtime(format_args!("cannot start threads: {error}")))?;
     runtime.block_on(self::serve(serve))
 }
 
 /// One thread needs no other to be woken, which saves a fifth of the processor time.
-fn runtime(threads: Option<usize>) -> io::Result<Runtime> {
-    match threads.unwrap_or_else(default_threads) {
+fn runtime(threads: usize) -> io::Result<Runtime> {
+    match threads {
         1 => Builder::new_current_thread().enable_all().build(),
         threads => Builder::new_multi_thread()
             .worker_threads(threads)
@@ -129,7 +139,18 @@ async fn connect(redis: Option<&str>) -> Result<(Arc<dyn Backend>, String), Fail
         return Ok((Arc::new(MemoryStreams::new()), "memory".to_owned()));
     };
     let name = without_password(url);
-    match tokio::time::timeout(REDIS_TIMEOUT, RedisStreams::connect(url)).await {
+    let connect = async || loop {
+        let attempt = tokio::time::timeout(REDIS_TIMEOUT, RedisStreams::connect(url)).await;
+        match attempt {
+            // It is there, and will serve: after a restart of both it may have much to load.
+            Ok(Err(error)) if error.retry() == Retry::Later && error.code() != DISCONNECTED => {
+                tracing::warn!(%error, "waiting for Redis");
+                tokio::time::sleep(REDIS_PAUSE).await;
+            }
+            attempt => return attempt,
+        }
+    };
+    match connect().await {
         Ok(Ok(redis)) => Ok((Arc::new(redis), name)),
         Ok(Err(error)) => {
             // The cause may quote the URL.

@@ -32,6 +32,7 @@ use crate::backend::{Backend, Progress};
 use crate::follow::Follow;
 use crate::take_over::{TakeOver, TakenOver};
 
+use self::availability::Availability;
 use self::batch::{Batch, Outcome};
 use self::commands::{Commands, MAX_PIPELINES};
 use self::connection::Server;
@@ -117,8 +118,10 @@ impl RedisStreams {
     async fn connect_with(url: &str, max_waits: usize, max_pipelines: usize) -> CacheResult<Self> {
         let server = Server::new(url)?;
         let hold = Hold::default();
-        let commands = Commands::connect(server.clone(), hold.clone(), max_pipelines).await?;
-        let hub = Hub::connect(server, hold, max_waits).await?;
+        let availability = Availability::default();
+        let (own, told) = (hold.clone(), availability.clone());
+        let commands = Commands::connect(server.clone(), own, told, max_pipelines).await?;
+        let hub = Hub::connect(server, hold, availability, max_waits).await?;
         Ok(Self {
             commands,
             hub,
@@ -174,7 +177,7 @@ impl Backend for RedisStreams {
     }
 
     fn availability(&self) -> Option<watch::Receiver<Option<CacheError>>> {
-        Some(self.commands.availability())
+        Some(self.commands.availability().watch())
     }
 
     fn take_over<'a>(&'a self, step: TakeOver) -> BoxFuture<'a, CacheResult<TakenOver>> {

@@ -25,6 +25,7 @@ use axum::serve::ListenerExt;
 use streamgate_protocol::CacheResult;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use crate::Backend;
 
@@ -143,16 +144,14 @@ impl Server {
             self.close().await;
             Ok(())
         };
-        let busy_poll = tokio::spawn({
-            let shared = Arc::clone(&self.shared);
-            async move { shared.busy_poll.run().await }
-        });
-        let ended = tokio::select! {
+        // Ends with this.
+        let mut busy_poll = JoinSet::new();
+        let shared = Arc::clone(&self.shared);
+        busy_poll.spawn(async move { shared.busy_poll.run().await });
+        tokio::select! {
             ended = everything_ends => ended,
             () = overdue => Ok(()),
-        };
-        busy_poll.abort();
-        ended
+        }
     }
 
     /// Refuses new sockets and closes those that there are with 1001, spread evenly over the

@@ -119,13 +119,14 @@ pub(super) struct Serve {
     drain_ms: u64,
 
     /// How long to look for what comes next, after something came, before the thread sleeps, in
-    /// microseconds: answers come sooner for processor time that would be idle. 0 sleeps at once
+    /// microseconds: answers come sooner for processor time that would be idle. 0 sleeps at once; it
+    /// takes one thread
     #[arg(
         long, env = "STREAMGATE_BUSY_POLL_US", value_name = "N",
         default_value_t = 0,
         value_parser = value_parser!(u64).range(..=MAX_BUSY_POLL_US)
     )]
-    busy_poll_us: u64,
+    pub(super) busy_poll_us: u64,
 
     /// Threads that serve clients; by default half as many as there are cores
     #[arg(

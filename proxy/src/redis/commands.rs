@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use redis::{RedisError, Value};
-use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult, Retry};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
-use super::availability::Availability;
+use super::availability::{Availability, Way};
 use super::connection::{Backoff, Server};
 use super::hold::Hold;
 use super::once::Reminders;
@@ -68,6 +67,7 @@ impl Commands {
     pub(super) async fn connect(
         server: Server,
         hold: Hold,
+        availability: Availability,
         max_pipelines: usize,
     ) -> CacheResult<Self> {
         let slot = Mutex::new(Slot {
@@ -79,7 +79,7 @@ impl Commands {
             server,
             hold,
             slot,
-            availability: Availability::default(),
+            availability,
             reminders: Reminders::default(),
             remembers: AtomicBool::new(true),
             pipelines,
@@ -96,9 +96,8 @@ impl Commands {
         remembers.then_some(&self.0.reminders)
     }
 
-    /// Why Redis is away, while it is.
-    pub(super) fn availability(&self) -> watch::Receiver<Option<CacheError>> {
-        self.0.availability.watch()
+    pub(super) fn availability(&self) -> &Availability {
+        &self.0.availability
     }
 
     /// Sends commands as one pipeline. They are queued before this future first yields, so that
@@ -141,7 +140,7 @@ impl Shared {
         {
             let mut slot = self.slot();
             slot.connection = Some(connection.clone());
-            self.availability.is_there();
+            self.availability.is_there(Way::Commands);
         }
         // Its end may have been told before there was anything to replace.
         if connection.is_lost() {
@@ -151,7 +150,7 @@ impl Shared {
 
     /// What a caller is told while there is no connection: why, if that passes by itself.
     fn disconnected(&self) -> CacheError {
-        let why = self.availability.why_away();
+        let why = self.availability.why_away(Way::Commands);
         why.filter(|why| why.retry() == Retry::Later)
             .unwrap_or_else(error::disconnected)
     }
@@ -166,7 +165,7 @@ impl Shared {
             slot.generation += 1;
             slot.connection = None;
             let why = error::disconnected();
-            self.availability.is_away(why);
+            self.availability.is_away(Way::Commands, why);
         }
         tracing::warn!(
             address = self.server.address(),
@@ -182,8 +181,8 @@ impl Shared {
             return;
         }
         match refused.filter(error::serves_nobody) {
-            Some(why) => self.availability.is_away(why),
-            None => self.availability.is_there(),
+            Some(why) => self.availability.is_away(Way::Commands, why),
+            None => self.availability.is_there(Way::Commands),
         }
     }
 }
@@ -209,10 +208,7 @@ async fn reconnect(shared: Weak<Shared>, generation: u64) {
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot connect to Redis yet");
-                shared.availability.is_away(match error.code() {
-                    code::DISCONNECTED => error::disconnected(),
-                    _ => error,
-                });
+                shared.availability.is_away(Way::Commands, error);
             }
         }
         drop(shared);
@@ -281,7 +277,12 @@ mod tests {
     async fn a_connection_that_ends_right_behind_its_sign_in_is_replaced() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
-        let connecting = Commands::connect(Server::new(&url).unwrap(), Hold::default(), 1);
+        let connecting = Commands::connect(
+            Server::new(&url).unwrap(),
+            Hold::default(),
+            Availability::default(),
+            1,
+        );
         let (commands, ()) = tokio::join!(connecting, sign_in(&listener).map(drop));
         let _commands = commands.unwrap_or_else(|error| panic!("{error}"));
         let again = tokio::time::timeout(Duration::from_secs(10), sign_in(&listener));

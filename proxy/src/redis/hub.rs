@@ -38,6 +38,7 @@ use self::message::{Address, Consumer, Message, Reader, Waiter};
 use self::presence::{Leaver, presence};
 use self::queue::Queue;
 use self::task::Task;
+use super::availability::Availability;
 use super::connection::Server;
 use super::error;
 use super::hold::Hold;
@@ -69,13 +70,18 @@ pub(super) struct Hub {
 impl Hub {
     /// Connects, and starts the task, which ends with the last clone. Commands are to be held back
     /// while the group is read for a consumer that has gone.
-    pub(super) async fn connect(server: Server, hold: Hold, max_waits: usize) -> CacheResult<Self> {
+    pub(super) async fn connect(
+        server: Server,
+        hold: Hold,
+        availability: Availability,
+        max_waits: usize,
+    ) -> CacheResult<Self> {
         let up = Up::connect(&server, 0)
             .await
             .map_err(|error| error::unconnected(&error, &server.address()))?;
         let (task, inbox) = unbounded_channel();
         let lines = Arc::new(Lines::default());
-        tokio::spawn(Task::new(server, up, inbox, Arc::clone(&lines)).run());
+        tokio::spawn(Task::new(server, availability, up, inbox, Arc::clone(&lines)).run());
         Ok(Self {
             task,
             waits: Arc::new(Semaphore::new(max_waits)),

@@ -45,7 +45,7 @@ impl BusyPoll {
             self.something().await;
             let mut end = Instant::now() + self.period;
             loop {
-                // The runtime looks at its sockets between two turns of this task.
+                // A runtime of one thread looks at its sockets between two turns of this task.
                 tokio::task::yield_now().await;
                 let now = Instant::now();
                 if self.came.swap(false, Ordering::AcqRel) {

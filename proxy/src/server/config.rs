@@ -45,8 +45,9 @@ pub struct Config {
     /// Time over which sockets are closed, one after the other, when the server ends, so that
     /// their clients do not all come to another one together; zero closes all at once.
     pub drain: Duration,
-    /// How long the server looks for what comes next, after something came, before it sleeps; zero
-    /// for not at all.
+    /// How long [`Server::serve`](super::Server::serve) looks for what comes next, after something came,
+    /// before it sleeps; zero for not at all. It is of use on a runtime with one thread: of several,
+    /// one is looking already, and sleeps.
     pub busy_poll: Duration,
     /// A folder to serve at `/`; without it there is a page of a few words.
     pub www: Option<PathBuf>,

@@ -40,6 +40,7 @@ use super::{CLOSE_TIMEOUT, Config, Shared};
 use crate::{Backend, Progress};
 
 mod availability;
+mod called;
 mod finish;
 mod futures;
 mod incoming;
@@ -128,7 +129,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             performing_bytes: 0,
             waits: FuturesUnordered::new(),
             subscriptions: Subscriptions::default(),
-            turns: Turns::default(),
+            turns: Turns::new(),
         }
     }
 

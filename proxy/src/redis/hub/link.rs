@@ -10,6 +10,7 @@ use redis::{Cmd, PushInfo, RedisResult, Value};
 
 use super::blockers::Blockers;
 use super::pushes::{Pushed, Pushes};
+use crate::redis::availability::{Availability, Way};
 use crate::redis::connection::{Backoff, Server};
 use crate::redis::error;
 
@@ -118,18 +119,20 @@ impl Link {
     }
 
     /// Gives up the connection and makes another.
-    pub(super) fn reconnect(&mut self, server: &Server) {
+    pub(super) fn reconnect(&mut self, server: &Server, availability: &Availability) {
         if let Self::Up(up) = self {
             tracing::warn!(
                 address = server.address(),
                 "lost the connection of waiting readers"
             );
-            *self = Self::Down(connect_again(server.clone(), up.generation + 1).boxed());
+            availability.is_away(Way::Waits, error::disconnected());
+            let (server, availability) = (server.clone(), availability.clone());
+            *self = Self::Down(connect_again(server, availability, up.generation + 1).boxed());
         }
     }
 }
 
-async fn connect_again(server: Server, generation: u64) -> Up {
+async fn connect_again(server: Server, availability: Availability, generation: u64) -> Up {
     let mut backoff = Backoff::new();
     loop {
         match Up::connect(&server, generation).await {
@@ -138,9 +141,14 @@ async fn connect_again(server: Server, generation: u64) -> Up {
                     address = server.address(),
                     "readers wait on a new connection"
                 );
+                availability.is_there(Way::Waits);
                 return up;
             }
-            Err(error) => tracing::debug!(%error, "cannot connect to Redis yet"),
+            Err(error) => {
+                tracing::debug!(%error, "cannot connect to Redis yet");
+                let error = error::unconnected(&error, &server.address());
+                availability.is_away(Way::Waits, error);
+            }
         }
         backoff.pause().await;
     }

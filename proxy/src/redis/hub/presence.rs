@@ -63,8 +63,8 @@ impl Presence {
 }
 
 impl Leaver {
-    /// Nobody waits any more. What is sent to Redis after this returns is carried out when nothing
-    /// can be handed to this consumer any more.
+    /// Nobody waits any more. What is sent to Redis after this returns waits until nothing can be
+    /// handed to this consumer any more, as far as it waits for that.
     pub(super) fn leave(&self) {
         let mut stage = lock(&self.stage);
         *stage = match *stage {
@@ -94,13 +94,16 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::redis::hold::Patience;
 
     fn is_free(hold: &Hold) -> bool {
-        poll_fn(|cx| hold.poll_free(cx)).now_or_never().is_some()
+        let mut patience = Patience::default();
+        let free = poll_fn(|cx| hold.poll_free(&mut patience, cx));
+        free.now_or_never().is_some()
     }
 
-    #[test]
-    fn one_that_left_is_not_tried_for_and_holds_nothing() {
+    #[tokio::test]
+    async fn one_that_left_is_not_tried_for_and_holds_nothing() {
         let hold = Hold::default();
         let (presence, leaver) = presence(&hold);
         assert!(presence.try_for());
@@ -110,8 +113,8 @@ mod tests {
         assert!(is_free(&hold));
     }
 
-    #[test]
-    fn one_that_leaves_while_it_is_tried_for_holds_until_that_is_over() {
+    #[tokio::test]
+    async fn one_that_leaves_while_it_is_tried_for_holds_until_that_is_over() {
         let hold = Hold::default();
         let (presence, leaver) = presence(&hold);
         assert!(presence.try_for());
@@ -122,8 +125,8 @@ mod tests {
         assert!(is_free(&hold));
     }
 
-    #[test]
-    fn one_that_leaves_after_its_answer_holds_nothing() {
+    #[tokio::test]
+    async fn one_that_leaves_after_its_answer_holds_nothing() {
         let hold = Hold::default();
         let (presence, leaver) = presence(&hold);
         assert!(presence.try_for());

@@ -15,6 +15,7 @@ use super::link::{Event, Link, Up};
 use super::message::Message;
 use super::table::Table;
 use super::visit::Visit;
+use crate::redis::availability::Availability;
 use crate::redis::connection::Server;
 use crate::redis::error;
 
@@ -36,6 +37,7 @@ const MESSAGES: usize = 1024;
 /// What the task owns.
 pub(super) struct Task {
     server: Server,
+    availability: Availability,
     link: Link,
     inbox: UnboundedReceiver<Message>,
     table: Table,
@@ -51,6 +53,7 @@ struct Visited {
 impl Task {
     pub(super) fn new(
         server: Server,
+        availability: Availability,
         up: Up,
         inbox: UnboundedReceiver<Message>,
         lines: Arc<Lines>,
@@ -60,6 +63,7 @@ impl Task {
         let link = Link::Up(up);
         Self {
             server,
+            availability,
             link,
             inbox,
             table,
@@ -197,7 +201,7 @@ impl Task {
     }
 
     fn lost(&mut self) {
-        self.link.reconnect(&self.server);
+        self.link.reconnect(&self.server, &self.availability);
         self.table
             .disconnected(Instant::now(), &error::disconnected());
     }

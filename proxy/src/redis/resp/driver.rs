@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 use super::reader::{Malformed, Reader};
 use super::{Asked, Shared, State};
 use crate::redis::connection::RESPONSE_TIMEOUT;
+use crate::redis::hold::Patience;
 
 /// A future that ends with the connection: with its error, or without one when all handles are
 /// gone.
@@ -28,6 +29,7 @@ pub(super) struct Driver<S> {
     asked: VecDeque<Asked>,
     answers: Vec<Value>,
     silence: Silence,
+    patience: Patience,
 }
 
 /// Notices that Redis does not answer. One timer, which is set anew only when it rings: a timer for
@@ -55,6 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 is_set: false,
                 since: now,
             },
+            patience: Patience::default(),
         }
     }
 
@@ -72,10 +75,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     /// Takes what was asked. Whether there is anything to write.
-    fn take(&mut self, cx: &Context<'_>) -> bool {
+    fn take(&mut self, cx: &mut Context<'_>) -> bool {
         let mut queue = self.shared.queue();
         // Under the lock: what was sent after a hold began is either not there yet, or held.
-        if self.shared.hold.poll_free(cx).is_pending() {
+        if self
+            .shared
+            .hold
+            .poll_free(&mut self.patience, cx)
+            .is_pending()
+        {
             return false;
         }
         std::mem::swap(&mut self.writing, &mut queue.outgoing);

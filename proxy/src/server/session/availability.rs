@@ -1,15 +1,24 @@
 //! What a client is told of its server's backend.
 
+use std::future::poll_fn;
+
 use futures_util::future::{BoxFuture, FutureExt};
 use streamgate_protocol::CacheError;
 use streamgate_protocol::message::Fault;
 use tokio::sync::watch;
 
+use super::called::Called;
 use crate::Backend;
 
 /// What there is to tell, as it changes. On the heap, and nothing for a backend that is always there:
 /// every socket has one.
-pub(super) struct Availability(Option<BoxFuture<'static, Change>>);
+pub(super) struct Availability(Option<Told>);
+
+struct Told {
+    next: BoxFuture<'static, Change>,
+    /// A look at it takes a lock that all sockets share.
+    called: Called,
+}
 
 /// A change, and what to wait for the next one with.
 struct Change {
@@ -34,7 +43,7 @@ impl Availability {
             told: None,
         };
         let away = watch.news().flatten();
-        (Self(Some(watch.next().boxed())), away)
+        (Self(Some(Told::next(watch))), away)
     }
 
     /// Waits for the next change: why it is away, or nothing when it is there again.
@@ -43,12 +52,22 @@ impl Availability {
     ///
     /// Nothing is lost.
     pub(super) async fn changed(&mut self) -> Option<Fault> {
-        let Some(next) = &mut self.0 else {
+        let Some(Told { next, called }) = &mut self.0 else {
             return std::future::pending().await;
         };
-        let Change { watch, away } = next.await;
-        self.0 = Some(watch.next().boxed());
+        let change = poll_fn(|cx| called.poll(cx, false, |cx| next.poll_unpin(cx)));
+        let Change { watch, away } = change.await;
+        self.0 = Some(Told::next(watch));
         away
+    }
+}
+
+impl Told {
+    fn next(watch: Watch) -> Self {
+        Self {
+            next: watch.next().boxed(),
+            called: Called::new(),
+        }
     }
 }
 

@@ -1,13 +1,11 @@
 //! Whose turn it is: the client's, who sends, or its subscriptions', which push.
 
 use std::future::poll_fn;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll};
 
-use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::called::Called;
 use super::subscriptions::{Pushed, Subscriptions};
 use crate::server::socket::{Event, Socket};
 
@@ -25,34 +23,20 @@ pub(super) enum Turn {
 /// the time hold up the other.
 pub(super) struct Turns {
     pushes: usize,
-    call: Arc<Call>,
-    /// Of the call.
-    waker: Waker,
+    socket: Called,
     /// The socket had nothing when it was looked at last, and calls when it has.
     is_idle: bool,
 }
 
-/// Whether the socket called. A look at it costs as much as all else that is done here for a push,
-/// and a session is woken for pushes far more often than by a client that follows.
-#[derive(Default)]
-struct Call {
-    came: AtomicBool,
-    session: AtomicWaker,
-}
-
-impl Default for Turns {
-    fn default() -> Self {
-        let call = Arc::new(Call::default());
+impl Turns {
+    pub(super) fn new() -> Self {
         Self {
             pushes: 0,
-            waker: Waker::from(Arc::clone(&call)),
-            call,
+            socket: Called::new(),
             is_idle: false,
         }
     }
-}
 
-impl Turns {
     /// Waits for the next event of the socket, frames among them only if `may_read`, or for what
     /// is to be pushed, if there is `room`.
     ///
@@ -96,26 +80,16 @@ impl Turns {
         socket: &mut Socket<S>,
         may_read: bool,
     ) -> Poll<Event> {
-        // Before it is asked whether a call came, so that the next one wakes.
-        self.call.session.register(cx.waker());
         // A write that is under way calls whoever began it.
-        let is_idle = self.is_idle && may_read && !socket.is_flushing();
-        if !self.call.came.swap(false, Ordering::AcqRel) && is_idle {
-            return Poll::Pending;
+        let must = !self.is_idle || !may_read || socket.is_flushing();
+        let mut looked = false;
+        let event = self.socket.poll(cx, must, |cx| {
+            looked = true;
+            socket.poll_event(cx, may_read)
+        });
+        if looked {
+            self.is_idle = may_read && event.is_pending();
         }
-        let event = socket.poll_event(&mut Context::from_waker(&self.waker), may_read);
-        self.is_idle = may_read && event.is_pending();
         event
-    }
-}
-
-impl Wake for Call {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.came.store(true, Ordering::Release);
-        self.session.wake();
     }
 }

@@ -290,7 +290,7 @@ impl Engine {
         self.calls.rested(now);
         while let Some(call) = self.calls.expired(now) {
             let (code, why) = match self.phase {
-                Phase::Open { .. } => (code::OVERLOADED, "too many calls are in flight already"),
+                Phase::Open { .. } => (code::OVERLOADED, "its turn did not come in time"),
                 _ => (code::DISCONNECTED, "no connection in time"),
             };
             self.fail_unsent(&call, code, why);

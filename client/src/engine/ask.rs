@@ -25,7 +25,8 @@ pub(super) struct Ask {
     pub(super) look_after: Option<String>,
     /// When it was sent first.
     sent_at: Option<Millis>,
-    /// Of an add: since when it is asked for again. Of others: since the server lost its backend.
+    /// Of an add or an acknowledgement: since when it is asked for again. Of others: since the server lost
+    /// its backend.
     pub(super) again_since: Option<Millis>,
     /// Of an add or an acknowledgement: an earlier time may have done it.
     pub(super) maybe_done: bool,

@@ -63,10 +63,10 @@ impl Call {
     }
 
     /// Whether it is asked again where nothing was done: a subscription, which has no other end than
-    /// its owner's wish, a call that went through the loss of a backend already, and one that an
+    /// its owner's wish, and a call that went through the loss of a backend already, or that an
     /// earlier time may have done.
     pub(super) fn goes_on(&self) -> bool {
-        self.window.is_some() || self.ask.again_since.is_some() || self.ask.maybe_done
+        self.window.is_some() || self.ask.again_since.is_some()
     }
 
     /// It is to be asked again after a pause.
@@ -282,11 +282,11 @@ impl Calls {
     pub(super) fn lose_sent(&mut self, now: Millis) -> VecDeque<Call> {
         for call in &mut self.in_flight {
             call.since = now;
-            if call.ask.adds_once().is_some() {
-                call.ask.again_since.get_or_insert(now);
-            }
             // What a consumer may have been given is looked for.
-            call.ask.maybe_done |= !call.ask.is_read_only() && call.ask.consumer().is_none();
+            if !call.ask.is_read_only() && call.ask.consumer().is_none() {
+                call.ask.again_since.get_or_insert(now);
+                call.ask.maybe_done = true;
+            }
         }
         self.take_sent()
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use redis::{RedisError, Value};
+use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult, Retry};
 use tokio::sync::{Semaphore, watch};
 
@@ -152,7 +153,7 @@ impl Shared {
     fn disconnected(&self) -> CacheError {
         let why = self.availability.why_away();
         why.filter(|why| why.retry() == Retry::Later)
-            .unwrap_or_else(|| error::disconnected(&self.server.address()))
+            .unwrap_or_else(error::disconnected)
     }
 
     /// Replaces the connection of that generation, unless it is being replaced already.
@@ -164,7 +165,7 @@ impl Shared {
             }
             slot.generation += 1;
             slot.connection = None;
-            let why = error::disconnected(&self.server.address());
+            let why = error::disconnected();
             self.availability.is_away(why);
         }
         tracing::warn!(
@@ -208,7 +209,10 @@ async fn reconnect(shared: Weak<Shared>, generation: u64) {
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot connect to Redis yet");
-                shared.availability.is_away(error);
+                shared.availability.is_away(match error.code() {
+                    code::DISCONNECTED => error::disconnected(),
+                    _ => error,
+                });
             }
         }
         drop(shared);

@@ -24,12 +24,10 @@ pub(super) fn serves_nobody(refusal: &CacheError) -> bool {
     matches!(refusal.code(), "LOADING" | "MASTERDOWN" | "BUSY")
 }
 
-/// There is no connection now; nothing was sent.
-pub(super) fn disconnected(address: &str) -> CacheError {
-    CacheError::backend(
-        code::DISCONNECTED,
-        format_args!("no connection to Redis at {address}"),
-    )
+/// There is no connection now; nothing was sent. Where Redis is, is in the log: clients of a server
+/// are told this.
+pub(super) fn disconnected() -> CacheError {
+    CacheError::backend(code::DISCONNECTED, "no connection to Redis")
 }
 
 /// Too much is under way on the connection; nothing was sent.

@@ -192,14 +192,13 @@ impl Task {
     }
 
     fn expire(&mut self, now: Instant) {
-        let down =
-            matches!(self.link, Link::Down(_)).then(|| error::disconnected(&self.server.address()));
+        let down = matches!(self.link, Link::Down(_)).then(error::disconnected);
         self.table.expire(now, down.as_ref());
     }
 
     fn lost(&mut self) {
         self.link.reconnect(&self.server);
         self.table
-            .disconnected(Instant::now(), &error::disconnected(&self.server.address()));
+            .disconnected(Instant::now(), &error::disconnected());
     }
 }

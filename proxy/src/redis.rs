@@ -50,6 +50,8 @@ pub use self::connection::RESPONSE_TIMEOUT;
 /// for commands, and one on which Redis pushes which stream has changed (`CLIENT TRACKING`). No
 /// command blocks inside Redis, so a wait of any length delays nobody. Both connections are made
 /// again by themselves when they are lost; waits and tails go on meanwhile and miss nothing.
+/// [`availability`](Backend::availability) says whether Redis is there: one that closes its connections
+/// is away at once, one that hangs within [`PING_EVERY`] and [`RESPONSE_TIMEOUT`], seven seconds.
 ///
 /// A value belongs to the tokio runtime in which it was connected: its tasks end with that
 /// runtime, and after that nothing works.

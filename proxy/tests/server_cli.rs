@@ -11,6 +11,13 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use streamgate_protocol::codec::Encoding;
+use streamgate_protocol::message::Outcome;
+use streamgate_protocol::{ClientMessage, Operation, ServerMessage};
+use streamgate_test_support::{RedisServer, RedisVersion};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Message, WebSocket};
+
 fn streamgate(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_streamgate"));
     command
@@ -99,6 +106,97 @@ impl Drop for Running {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A client that waits for what it is sent, one message after the other.
+struct Client(WebSocket<TcpStream>);
+
+impl Client {
+    fn connect(address: SocketAddr) -> Self {
+        let mut request = format!("ws://{address}/v1/ws")
+            .into_client_request()
+            .unwrap();
+        let json = Encoding::Json.subprotocol().parse().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", json);
+        let stream = TcpStream::connect(address).unwrap();
+        // A test that hangs fails instead.
+        let patience = Some(Duration::from_secs(20));
+        stream.set_read_timeout(patience).unwrap();
+        let (socket, _) = tokio_tungstenite::tungstenite::client(request, stream).unwrap();
+        Self(socket)
+    }
+
+    /// The next frame, which must be of one message.
+    fn receive(&mut self) -> ServerMessage {
+        let Message::Text(frame) = self.0.read().unwrap() else {
+            panic!("no text");
+        };
+        let mut messages = Encoding::Json.messages(frame.as_bytes());
+        let message = messages.next().unwrap().unwrap();
+        assert!(messages.next().is_none(), "{frame}");
+        message
+    }
+
+    /// Adds an entry: what is answered, the code and what it says of another attempt if it failed.
+    fn add(&mut self, id: u64) -> Result<(), (String, String)> {
+        let operation = Operation::Add {
+            stream: "s".into(),
+            fields: vec![("f".into(), "v".into())],
+            maxlen: None,
+        };
+        let mut frame = Vec::new();
+        let request = ClientMessage::Request { id, operation };
+        Encoding::Json.append(&mut frame, &request).unwrap();
+        let frame = Message::text(String::from_utf8(frame).unwrap());
+        self.0.send(frame).unwrap();
+        match self.receive() {
+            ServerMessage::Reply { outcome, .. } => match outcome {
+                Outcome::Ok(_) => Ok(()),
+                Outcome::Error(fault) => Err((fault.code, fault.retry)),
+            },
+            other => panic!("no reply: {other:?}"),
+        }
+    }
+
+    /// Why the backend is away, which the next message must say.
+    fn told(&mut self) -> Option<String> {
+        match self.receive() {
+            ServerMessage::Backend { away } => away.map(|fault| fault.code),
+            other => panic!("nothing of the backend: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn it_outlives_its_redis_and_says_so() {
+    for version in RedisVersion::ALL {
+        let mut redis = RedisServer::start(version).unwrap();
+        let args = ["serve", "--listen", "127.0.0.1:0", "--redis", &redis.url()];
+        let running = Running::start(streamgate(&args));
+        let ready = || {
+            let response = running.get("/readyz");
+            let (head, body) = response.split_once("\r\n\r\n").unwrap();
+            (head[9..12].to_owned(), body.to_owned())
+        };
+        let is_ready = ("200".to_owned(), "ready".to_owned());
+        let mut client = Client::connect(running.address);
+        assert!(matches!(client.receive(), ServerMessage::Welcome(_)));
+        client.add(1).unwrap();
+        assert_eq!(ready(), is_ready);
+
+        redis.kill().unwrap();
+        assert_eq!(client.told().as_deref(), Some("DISCONNECTED"));
+        let is_away = "backend away: DISCONNECTED".to_owned();
+        assert_eq!(ready(), ("503".to_owned(), is_away));
+        let refused = ("DISCONNECTED".to_owned(), "later".to_owned());
+        assert_eq!(client.add(2), Err(refused));
+        assert!(running.get("/healthz").ends_with("\r\n\r\nok"));
+
+        redis.restart().unwrap();
+        assert_eq!(client.told(), None);
+        assert_eq!(ready(), is_ready);
+        client.add(3).unwrap();
     }
 }
 

@@ -56,6 +56,10 @@ pub use self::connection::RESPONSE_TIMEOUT;
 /// A value belongs to the tokio runtime in which it was connected: its tasks end with that
 /// runtime, and after that nothing works.
 ///
+/// A Redis that has become a replica refuses what writes (`READONLY`). Another one is then looked for
+/// under the same name, about once a second, for as long as somebody writes or waits to: name that
+/// which moves with the master.
+///
 /// # Errors
 ///
 /// Those of [`StreamingBackend`], and:
@@ -78,7 +82,9 @@ pub use self::connection::RESPONSE_TIMEOUT;
 /// claims by itself, take `EVAL`, and in the script `XPENDING`, `XCLAIM` and `XGROUP`, or `XPENDING`,
 /// `XCLAIM`, `TIME`, `XRANGE`, `XADD` and `XACK`. To do adds once takes `SCRIPT LOAD` and `EVALSHA`, and
 /// in the script `GET`, `GETRANGE`, `SETRANGE` and `PEXPIRE` on keys of the name `streamgate:once:*`;
-/// where `SCRIPT LOAD` is refused, adds are plain ones, and none is asked for again.
+/// where `SCRIPT LOAD` is refused, adds are plain ones, and none is asked for again. `ROLE` tells
+/// after a failover whether the Redis that is found under the same name is the one that was promoted;
+/// without it that is found out by the next write.
 ///
 /// # Where Redis refuses `CLIENT TRACKING`
 ///

@@ -7,7 +7,7 @@
 )]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -198,6 +198,48 @@ fn it_outlives_its_redis_and_says_so() {
         assert_eq!(ready(), is_ready);
         client.add(3).unwrap();
     }
+}
+
+/// After a restart of both it may have much to load.
+#[test]
+fn it_waits_for_a_redis_that_loads() {
+    // It looks whether it is asked anything behind each key, and then sleeps for 20 ms.
+    let slow = [
+        "--key-load-delay",
+        "20000",
+        "--loading-process-events-interval-bytes",
+        "1024",
+    ];
+    let mut redis = RedisServer::start_with(RedisVersion::V7_0, &slow).unwrap();
+    let mut direct = TcpStream::connect((Ipv4Addr::LOCALHOST, redis.port())).unwrap();
+    for key in 0..100 {
+        let set = format!("SET key-{key} {}\r\n", "x".repeat(2_000));
+        direct.write_all(set.as_bytes()).unwrap();
+    }
+    direct.write_all(b"SAVE\r\n").unwrap();
+    let mut answers = BufReader::new(direct).lines();
+    for answer in answers.by_ref().take(101) {
+        assert_eq!(answer.unwrap(), "+OK");
+    }
+    redis.restart_loading().unwrap();
+    let args = ["serve", "--listen", "127.0.0.1:0", "--redis", &redis.url()];
+    let mut running = Running::start(streamgate(&args));
+    assert!(running.get("/readyz").ends_with("\r\n\r\nready"));
+    let log = String::from_utf8(running.end_by("-TERM").stderr).unwrap();
+    assert!(
+        log.contains("waiting for Redis error=Backend error: LOADING"),
+        "{log}"
+    );
+}
+
+#[test]
+fn busy_polling_takes_one_thread() {
+    let busy = |threads| streamgate(&["serve", "--busy-poll-us", "50", "--threads", threads]);
+    let line = failure(busy("2"), 2);
+    assert!(line.contains("--threads 1"), "{line}");
+    let mut command = busy("1");
+    command.args(["--listen", "127.0.0.1:0"]);
+    assert!(Running::start(command).get("/healthz").ends_with("ok"));
 }
 
 #[test]

@@ -31,6 +31,10 @@ pub(super) fn ping(to: &mut impl Commands) {
     to.command("PING", 0);
 }
 
+pub(super) fn role(to: &mut impl Commands) {
+    to.command("ROLE", 0);
+}
+
 pub(super) fn add(
     to: &mut impl Commands,
     stream: &str,

@@ -22,6 +22,9 @@ pub(super) const MAX_PIPELINES: usize = 64 * 1024;
 /// and one that hangs, of which nobody asks anything, within this and [`RESPONSE_TIMEOUT`](super::RESPONSE_TIMEOUT).
 pub const PING_EVERY: Duration = Duration::from_secs(2);
 
+/// Pause before a Redis that refuses writes is looked for under its name once more.
+const RENEW_PAUSE: Duration = Duration::from_secs(1);
+
 /// Shares one connection among all callers.
 #[derive(Clone)]
 pub(super) struct Commands(Arc<Shared>);
@@ -87,6 +90,7 @@ impl Commands {
         let opened = attempt(&shared.server, &shared.hold, Arc::downgrade(&shared), 0).await?;
         shared.connected(0, opened);
         tokio::spawn(ping(Arc::downgrade(&shared)));
+        tokio::spawn(settle_doubts(Arc::downgrade(&shared)));
         Ok(Self(shared))
     }
 
@@ -113,9 +117,13 @@ impl Commands {
                 .map(|connection| connection.send(packed))
         };
         let disconnected = || Failure::NotSent(self.0.disconnected());
-        sent.ok_or_else(disconnected)?
-            .await
-            .map_err(Failure::NoAnswer)
+        let answers = sent.ok_or_else(disconnected)?.await;
+        if let Ok(answers) = &answers
+            && answers.iter().any(error::is_read_only)
+        {
+            self.0.server.doubt();
+        }
+        answers.map_err(Failure::NoAnswer)
     }
 }
 
@@ -214,6 +222,58 @@ async fn reconnect(shared: Weak<Shared>, generation: u64) {
         drop(shared);
         backoff.pause().await;
     }
+}
+
+/// Looks for another Redis under the same name when there is a doubt, until the last handle is gone.
+async fn settle_doubts(shared: Weak<Shared>) {
+    while let Some(server) = shared.upgrade().map(|shared| shared.server.clone()) {
+        // Who waits longer than that may be the last.
+        let doubt = tokio::time::timeout(PING_EVERY, server.doubts()).await;
+        if doubt.is_ok() {
+            renew(&shared, &server).await;
+            tokio::time::sleep(RENEW_PAUSE).await;
+        }
+    }
+}
+
+/// Replaces the connection by one to a Redis that takes writes, if there is one under the same name.
+/// What was sent on the old one is answered there.
+async fn renew(shared: &Weak<Shared>, server: &Server) {
+    let Some((generation, hold)) = shared
+        .upgrade()
+        .map(|shared| (shared.slot().generation, shared.hold.clone()))
+    else {
+        return;
+    };
+    let Ok(opened) = attempt(server, &hold, shared.clone(), generation + 1).await else {
+        return;
+    };
+    let mut packed = Packed::default();
+    command::role(&mut packed);
+    let Ok(mut answers) = opened.connection.send(packed).await else {
+        return;
+    };
+    let (Some(shared), Some(role)) = (shared.upgrade(), answers.pop()) else {
+        return;
+    };
+    {
+        let mut slot = shared.slot();
+        if is_replica(&role) || slot.generation != generation || slot.connection.is_none() {
+            return;
+        }
+        slot.generation += 1;
+    }
+    tracing::warn!(address = server.address(), "Redis has moved");
+    shared.connected(generation + 1, opened);
+    server.has_moved();
+}
+
+/// Whoever may not ask that finds out by the next write.
+fn is_replica(role: &Value) -> bool {
+    let Value::Array(parts) = role else {
+        return false;
+    };
+    matches!(parts.first(), Some(Value::BulkString(name)) if name == b"slave")
 }
 
 /// Asks Redis now and then whether it is there, until the last handle is gone. That it gives no

@@ -1,5 +1,6 @@
 //! One Redis server and connections to it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
@@ -8,6 +9,7 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisResult,
 };
 use streamgate_protocol::{CacheError, CacheResult};
+use tokio::sync::{Notify, watch};
 
 /// How long Redis may be silent before it is taken for hung. Nothing that is sent blocks inside
 /// Redis, so only a command of enormous size, or someone else's, takes longer.
@@ -27,6 +29,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Server {
     client: Client,
+    moved: Arc<watch::Sender<()>>,
+    doubted: Arc<Notify>,
 }
 
 /// The pauses between attempts to reconnect: doubling, up to a cap.
@@ -47,11 +51,36 @@ impl Server {
             .set_redis_settings(settings)
             .set_tcp_settings(TcpSettings::default().set_nodelay(true));
         let client = Client::open(info).map_err(wrong)?;
-        Ok(Self { client })
+        Ok(Self {
+            client,
+            moved: Arc::default(),
+            doubted: Arc::default(),
+        })
     }
 
     pub(super) fn info(&self) -> &ConnectionInfo {
         self.client.get_connection_info()
+    }
+
+    /// It has become a replica. After a failover its name may be that of the one that was promoted,
+    /// though this one keeps its connections.
+    pub(super) fn doubt(&self) {
+        self.doubted.notify_one();
+    }
+
+    /// Ready when there is a doubt.
+    pub(super) async fn doubts(&self) {
+        self.doubted.notified().await;
+    }
+
+    /// The name of the server is that of another one by now: whoever is connected connects again.
+    pub(super) fn has_moved(&self) {
+        self.moved.send_replace(());
+    }
+
+    /// Sees when it has moved.
+    pub(super) fn moves(&self) -> watch::Receiver<()> {
+        self.moved.subscribe()
     }
 
     /// Host and port, without name and password.

@@ -1,6 +1,6 @@
 //! What Redis and redis-rs report, as a [`CacheError`].
 
-use redis::{ErrorKind, RedisError, ServerError};
+use redis::{ErrorKind, RedisError, ServerError, Value};
 use streamgate_protocol::CacheError;
 use streamgate_protocol::error::code;
 
@@ -22,6 +22,11 @@ pub(super) fn unanswered(error: &RedisError, read_only: bool) -> CacheError {
 /// Whether Redis refuses whatever it is asked, for as long as that lasts.
 pub(super) fn serves_nobody(refusal: &CacheError) -> bool {
     matches!(refusal.code(), "LOADING" | "MASTERDOWN" | "BUSY")
+}
+
+/// Whether Redis refused a write because it is a replica.
+pub(super) fn is_read_only(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(error) if error.code() == "READONLY")
 }
 
 /// There is no connection now; nothing was sent. Where Redis is, is in the log: clients of a server

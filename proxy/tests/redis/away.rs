@@ -223,6 +223,65 @@ async fn a_redis_that_has_become_a_replica_refuses_adds_and_answers_reads() {
     }
 }
 
+/// The old master keeps its connections, and what waits only reads.
+#[tokio::test]
+async fn after_a_failover_the_one_that_was_promoted_is_found_under_the_same_name() {
+    for version in RedisVersion::ALL {
+        let mut fixture = Fixture::new(version).await;
+        let other = RedisServer::start(version).unwrap();
+        let relay = Relay::start((Ipv4Addr::LOCALHOST, fixture.server.port()).into());
+        let relay = relay.await.unwrap();
+        let url = format!("redis://{}", relay.address());
+        fixture.streams = RedisStreams::connect(&url).await.unwrap();
+        let streams = fixture.streams.clone();
+        let mut master = direct(&other).await;
+        let mut ask = async |command: &str| -> redis::Value {
+            let mut words = command.split(' ');
+            let mut cmd = redis::cmd(words.next().unwrap());
+            cmd.arg(words.collect::<Vec<_>>());
+            cmd.query_async(&mut master).await.unwrap()
+        };
+        ask(&format!("REPLICAOF 127.0.0.1 {}", fixture.server.port())).await;
+        add(&streams, "before").await.unwrap();
+        let mut waiting = Waiting::start(&streams).await;
+        let acknowledged = async { while fixture.ask::<u8>("WAIT 1 100").await.unwrap() == 0 {} };
+        soon(acknowledged).await;
+        ask("REPLICAOF NO ONE").await;
+        let replicate = format!("REPLICAOF 127.0.0.1 {}", other.port());
+        let _: () = fixture.ask(&replicate).await.unwrap();
+        relay.set_target((Ipv4Addr::LOCALHOST, other.port()).into());
+        waiting.goes_on();
+        // What comes there comes to the replica too, where a group cannot be read.
+        ask("XADD s * f meanwhile").await;
+        waiting.given("meanwhile").await;
+        adds_are_done_once(&streams).await;
+        add(&streams, "after").await.unwrap();
+        until_away(&streams, None).await;
+    }
+}
+
+/// Only those who wait would notice.
+#[tokio::test]
+async fn a_connection_of_waits_that_cannot_be_made_again_is_told() {
+    let fixture = Fixture::as_bob(RedisVersion::V7_0, "--user bob on >any ~* &* +@all").await;
+    let _: redis::Value = fixture
+        .ask("ACL SETUSER bob resetpass >other")
+        .await
+        .unwrap();
+    let clients: String = fixture.ask("CLIENT LIST").await.unwrap();
+    let tracked = clients.lines().find(|client| client.contains("flags=t"));
+    let words = tracked.unwrap().split(' ');
+    let id = words
+        .filter_map(|word| word.strip_prefix("id="))
+        .next()
+        .unwrap();
+    let _: u8 = fixture.ask(&format!("CLIENT KILL ID {id}")).await.unwrap();
+    until_away(&fixture.streams, Some("WRONGPASS")).await;
+    add(&fixture.streams, "1").await.unwrap();
+    let _: redis::Value = fixture.ask("ACL SETUSER bob >any").await.unwrap();
+    until_away(&fixture.streams, None).await;
+}
+
 #[tokio::test]
 async fn a_redis_without_memory_refuses_adds_and_answers_reads() {
     for version in RedisVersion::ALL {

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use redis::{RedisError, Value};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::line::Lines;
@@ -37,6 +38,7 @@ const MESSAGES: usize = 1024;
 /// What the task owns.
 pub(super) struct Task {
     server: Server,
+    moves: watch::Receiver<()>,
     availability: Availability,
     link: Link,
     inbox: UnboundedReceiver<Message>,
@@ -62,6 +64,7 @@ impl Task {
         table.arm_by_hand(up.blockers.is_some());
         let link = Link::Up(up);
         Self {
+            moves: server.moves(),
             server,
             availability,
             link,
@@ -93,6 +96,8 @@ impl Task {
                     self.handle(&mut messages);
                 }
                 event = self.link.next() => self.on(event),
+                // The server that tells of it is this one.
+                Ok(()) = self.moves.changed() => self.lost(),
                 Some(visited) = self.visits.next() => {
                     let had_trouble = self.table.has_trouble();
                     self.finish(visited);
@@ -186,6 +191,11 @@ impl Task {
         }: Visited,
     ) {
         let unanswered = values.is_err();
+        if let Ok(values) = &values
+            && values.iter().any(error::is_read_only)
+        {
+            self.server.doubt();
+        }
         self.table.finish(visit, values, Instant::now());
         if let Link::Up(up) = &self.link
             && unanswered

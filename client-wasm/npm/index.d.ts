@@ -160,8 +160,9 @@ export interface ConsumeOptions {
    */
   claimAfterMs?: number | undefined;
   /**
-   * An entry that was delivered so often already and would be taken over goes to `deadLetter` instead. At
-   * least 1; wants that and `claimAfterMs`.
+   * An entry that was delivered so often already and would be taken over goes to `deadLetter` instead. Looking
+   * for what a lost connection took counts as a delivery of what its consumer holds, so leave room. At least 1;
+   * wants that and `claimAfterMs`.
    */
   maxDeliveries?: number | undefined;
   /**
@@ -326,7 +327,7 @@ export class GapError extends StreamgateError {
  * done, and with `DISCONNECTED` what only reads.
  *
  * It does the same when the server loses its Redis, with pauses between tries; a call that is made meanwhile
- * rejects with a `retry` of `"later"`.
+ * rejects with a `retry` of `"later"`, and so may what only reads and was on its way to Redis.
  *
  * Every method's promise rejects with a {@link StreamgateError} if the call fails.
  */

@@ -195,7 +195,11 @@ impl Engine {
         if self.calls.is_sent_add(id) {
             return;
         }
-        if self.calls.forget(id) {
+        let (forgotten, was_sent) = self.calls.forget(id);
+        if let Some(call) = forgotten {
+            self.remember(&call);
+        }
+        if was_sent {
             self.cancels.push(id);
         }
     }
@@ -380,6 +384,9 @@ impl Engine {
     #[inline(never)]
     fn backend(&mut self, away: Option<Fault>) {
         let was_degraded = std::mem::replace(&mut self.is_degraded, away.is_some());
+        if !self.is_degraded {
+            self.calls.wake();
+        }
         if was_degraded || self.is_degraded {
             let state = away.map_or(ConnectionState::Open, |fault| ConnectionState::Degraded {
                 code: fault.code,
@@ -472,6 +479,7 @@ impl Engine {
 
     /// Of a call that waits to be sent. One that was sent before may have been carried out then.
     fn fail_unsent(&mut self, call: &Call, code: &str, why: &str) {
+        self.remember(call);
         if let Some((stream, Some(_))) = call.ask.adds_once()
             && call.ask.was_sent
         {

@@ -80,7 +80,8 @@ pub struct ConsumeOptions {
     pub claim_after_ms: Option<u64>,
     /// An entry that was delivered so often already, and would be taken over, is not delivered again
     /// but goes to [`dead_letter`](Self::dead_letter); at least 1. Wants that and
-    /// [`claim_after_ms`](Self::claim_after_ms).
+    /// [`claim_after_ms`](Self::claim_after_ms). Where a client looks for what a lost connection took,
+    /// that counts as a delivery of whatever its consumer holds: leave room.
     pub max_deliveries: Option<u64>,
     /// The stream that takes what was delivered too often: another one than the group's. Each entry
     /// goes there in one step with its acknowledgement, with its fields and, behind them,

@@ -75,7 +75,8 @@ export class Client extends EventTarget {
     const told = (...what) => this.#told(...what);
     const timeout = wholeNumber(options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS, "connectTimeoutMs");
     try {
-      const { WebSocket, exactlyOnce = true } = options;
+      const { WebSocket } = options;
+      const exactlyOnce = options.exactlyOnce ?? true;
       this.#connection = new Connection(url, WebSocket, timeout, exactlyOnce, wake, told, now());
     } catch (error) {
       throw Array.isArray(error) ? new StreamgateError(...error) : error;

@@ -23,6 +23,9 @@ pub(super) struct Ask {
     /// The answer that gave entries to a consumer was lost: they are looked for behind this id, in
     /// what is pending for it, before anything else is asked.
     pub(super) look_after: Option<String>,
+    /// At most so many are looked for at once, because more were too large for an answer; 0 for as many as
+    /// are asked for.
+    look_most: u64,
     /// When it was sent first.
     sent_at: Option<Millis>,
     /// Of an add or an acknowledgement: since when it is asked for again. Of others: since the server lost
@@ -34,6 +37,9 @@ pub(super) struct Ask {
 
 /// How long an add may be asked for again, in milliseconds: well within what servers remember.
 pub(super) const MAX_AGE_MS: u64 = REMEMBERED_MS / 2;
+
+/// What is taken for the number of entries that were too large where all were asked for.
+const ALL_AT_ONCE: u64 = 256;
 
 /// What becomes of an ask when the connection is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,6 +158,7 @@ impl Ask {
             wait_ends_at: None,
             look_after: None,
             sent_at: None,
+            look_most: 0,
             again_since: None,
             maybe_done: false,
         }
@@ -287,6 +294,27 @@ impl Ask {
         }
     }
 
+    /// The consumer that it gives entries to, whether it reads them or claims them.
+    pub(super) fn given_to(&self) -> Option<Name<'_>> {
+        match &self.message {
+            ClientMessage::Request {
+                operation:
+                    Operation::Claim {
+                        stream,
+                        group,
+                        consumer,
+                        ..
+                    },
+                ..
+            } => Some(Name {
+                stream,
+                group,
+                consumer,
+            }),
+            _ => self.consumer(),
+        }
+    }
+
     /// Whether it is a consumer that takes over what others hold.
     pub(super) const fn takes_over(&self) -> bool {
         matches!(
@@ -301,9 +329,8 @@ impl Ask {
         )
     }
 
-    /// The request that looks for what was given, of at most so many entries.
-    pub(super) fn look(&self, room: u64) -> Option<ClientMessage<'_>> {
-        let after = self.look_after.as_deref()?;
+    /// Of how many entries a look is; 0 for all there are.
+    fn look_count(&self, room: u64) -> u64 {
         let count = match &self.message {
             ClientMessage::Request {
                 operation: Operation::ReadGroup { count, .. },
@@ -313,8 +340,29 @@ impl Ask {
                 subscription: Subscription::Consume { batch, .. },
                 ..
             } => room.min(*batch),
-            _ => return None,
+            _ => 0,
         };
+        match self.look_most {
+            0 => count,
+            most if count == 0 => most,
+            most => count.min(most),
+        }
+    }
+
+    /// What a look found was too large for one answer: looks for less. Whether there is less than that.
+    pub(super) fn look_for_less(&mut self, room: u64) -> bool {
+        let count = match self.look_count(room) {
+            0 => ALL_AT_ONCE,
+            count => count,
+        };
+        self.look_most = count / 2;
+        self.look_most > 0
+    }
+
+    /// The request that looks for what was given, of at most so many entries.
+    pub(super) fn look(&self, room: u64) -> Option<ClientMessage<'_>> {
+        let after = self.look_after.as_deref()?;
+        let count = self.look_count(room);
         let name = self.consumer()?;
         let operation = Operation::ReadPending {
             stream: name.stream.into(),

@@ -63,10 +63,10 @@ impl Call {
     }
 
     /// Whether it is asked again where nothing was done: a subscription, which has no other end than
-    /// its owner's wish, and a call that went through the loss of a backend already, or that an
-    /// earlier time may have done.
-    pub(super) fn goes_on(&self) -> bool {
-        self.window.is_some() || self.ask.again_since.is_some()
+    /// its owner's wish, unless it is one too many; and what was asked again already, of a server or
+    /// of its backend.
+    pub(super) fn goes_on(&self, error: &CacheError) -> bool {
+        self.ask.again_since.is_some() || self.window.is_some() && error.code() != code::OVERLOADED
     }
 
     /// It is to be asked again after a pause.
@@ -249,20 +249,22 @@ impl Calls {
         Some(call)
     }
 
-    /// Forgets a call; whether the server knows it and has to be told.
-    pub(super) fn forget(&mut self, id: u64) -> bool {
-        if self.answered(id).is_some() {
-            return true;
+    /// Forgets a call, and gives it back if it was sent; whether it is in flight, so that the server
+    /// has to be told.
+    pub(super) fn forget(&mut self, id: u64) -> (Option<Call>, bool) {
+        if let Some(call) = self.answered(id) {
+            return (Some(call), true);
         }
         let place = |calls: &VecDeque<Call>| calls.iter().position(|call| call.id() == id);
         if let Some(place) = place(&self.again) {
-            self.again.remove(place);
-        } else if let Some(place) = place(&self.queued)
+            return (self.again.remove(place), false);
+        }
+        if let Some(place) = place(&self.queued)
             && let Some(call) = self.queued.remove(place)
         {
             self.queued_bytes -= call.bytes;
         }
-        false
+        (None, false)
     }
 
     /// The calls that were sent, in the order they came; there are none afterwards.
@@ -282,13 +284,18 @@ impl Calls {
     pub(super) fn lose_sent(&mut self, now: Millis) -> VecDeque<Call> {
         for call in &mut self.in_flight {
             call.since = now;
+            call.ask.again_since.get_or_insert(now);
             // What a consumer may have been given is looked for.
-            if !call.ask.is_read_only() && call.ask.consumer().is_none() {
-                call.ask.again_since.get_or_insert(now);
-                call.ask.maybe_done = true;
-            }
+            call.ask.maybe_done |= !call.ask.is_read_only() && call.ask.consumer().is_none();
         }
         self.take_sent()
+    }
+
+    /// What they rest for may be over: all are ready.
+    pub(super) fn wake(&mut self) {
+        for call in &mut self.again {
+            call.is_resting = false;
+        }
     }
 
     /// Those that have rested for long enough are ready.

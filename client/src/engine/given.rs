@@ -91,6 +91,8 @@ impl Given {
 
     /// A look found entries up to this one, or nothing any more.
     pub(super) fn looked(&mut self, name: Name<'_>, last: Option<&String>) {
+        // Of a consumer that nothing came to, too, a look may not have come to the end.
+        self.came(name, &[]);
         if let Ok(place) = self.place(name) {
             self.consumers[place].looked = last.cloned();
         }

@@ -51,6 +51,8 @@ impl Heartbeat {
     pub(super) fn heard(&mut self, now: Millis) {
         self.last_heard = now;
         self.unanswered_since = None;
+        // A ping may not be due any more, and then is due again.
+        self.is_noticed = false;
     }
 
     pub(super) fn sent(&mut self, now: Millis) {

@@ -3,7 +3,7 @@
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Credit, Item, Outcome};
-use streamgate_protocol::{CacheError, CacheResult, Reply, Retry, StreamEntry};
+use streamgate_protocol::{CacheError, CacheResult, Claimed, Reply, Retry, StreamEntry};
 
 use super::ask::Fate;
 use super::calls::Call;
@@ -73,8 +73,12 @@ impl Engine {
             self.finish(id, Err(CacheError::from_code(code::PROTOCOL, why)));
             return Err(why);
         } else {
-            if let (Some(name), Reply::Entries { entries, .. }) = (call.ask.consumer(), &reply) {
-                self.given.came(name, entries);
+            match (call.ask.given_to(), &reply) {
+                (Some(name), Reply::Entries { entries, .. })
+                | (Some(name), Reply::Claimed(Claimed { entries, .. })) => {
+                    self.given.came(name, entries);
+                }
+                _ => {}
             }
             self.finish(id, Ok(reply));
         }
@@ -87,6 +91,13 @@ impl Engine {
     // In its caller it would be more of what a browser downloads.
     #[inline(never)]
     fn failed(&mut self, mut call: Call, error: CacheError, now: Millis) {
+        let room = call.window.as_ref().map_or(0, |window| window.room());
+        if call.ask.look_after.is_some()
+            && error.code() == code::LIMIT
+            && call.ask.look_for_less(room)
+        {
+            return self.calls.ask_again(call);
+        }
         let retry = error.retry();
         let mut goes_on = retry != Retry::Never;
         if call.ask.look_after.is_none() {
@@ -94,8 +105,7 @@ impl Engine {
             goes_on &= if unknown {
                 call.ask.fate(now) != Fate::Unknown
             } else {
-                // A subscription too many would be one too many later.
-                call.goes_on() && error.code() != code::OVERLOADED
+                call.goes_on(&error)
             };
             match call.ask.consumer() {
                 // What a consumer takes over comes beside what it reads.
@@ -111,6 +121,7 @@ impl Engine {
             call.rest(now);
             return self.calls.ask_again(call);
         }
+        self.remember(&call);
         let is_unknown = call.ask.maybe_done || goes_on && call.ask.look_after.is_some();
         let error = if retry != Retry::Never && is_unknown {
             CacheError::from_code(code::UNKNOWN_OUTCOME, error.message())
@@ -118,6 +129,14 @@ impl Engine {
             error
         };
         self.finish(call.id(), Err(error));
+    }
+
+    /// Its owner does not wait for it any more: the next that asks for the same consumer finds what
+    /// it did not.
+    pub(super) fn remember(&mut self, call: &Call) {
+        if let (Some(name), Some(after)) = (call.ask.consumer(), &call.ask.look_after) {
+            self.given.looked(name, Some(after));
+        }
     }
 
     /// An add that is done once was answered.

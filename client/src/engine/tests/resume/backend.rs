@@ -164,6 +164,11 @@ fn an_acknowledgement_that_may_be_done_is_not_told_that_it_was_not() {
     played.sent();
     played.again();
     played.refuse(4, "OVERLOADED");
+    assert_eq!(played.after_pause(50), [request(4, ack())]);
+    for _ in 0..40 {
+        played.refuse(4, "OVERLOADED");
+        played.idle(1_000);
+    }
     // What was asked once and refused was not done.
     played.call(3, ack());
     played.sent();
@@ -207,6 +212,113 @@ fn a_read_that_the_server_could_not_send_is_told_at_once() {
         [(1, "DISCONNECTED"), (2, "DISCONNECTED")],
         "nothing was done"
     );
+}
+
+/// The socket was lost, and the next server has no backend yet.
+#[test]
+fn a_wait_that_is_asked_again_outlives_a_backend_that_is_away() {
+    let mut played = Played::open();
+    played.call(1, read_from("1-0", Some(10_000)));
+    played.sent();
+    assert_eq!(played.again().len(), 1);
+    played.refuse(1, "DISCONNECTED");
+    let again = played.after_pause(50);
+    assert!(
+        matches!(again[..], [ClientMessage::Request { id: 1, .. }]),
+        "{again:?}"
+    );
+    played.reply(1, &["2-0"]);
+    assert_eq!(played.found(1), ["2-0"]);
+}
+
+#[test]
+fn what_rests_is_asked_at_once_when_the_backend_is_there() {
+    let mut played = Played::open();
+    played.call(1, read_group("c", None));
+    played.sent();
+    played.refuse(1, "UNKNOWN_OUTCOME");
+    played.receive(&ServerMessage::Backend { away: None });
+    assert_eq!(played.sent().concat(), [request(1, look("0-0", 2))]);
+}
+
+#[test]
+fn what_one_that_left_did_not_find_is_looked_for_by_the_next() {
+    let mut played = Played::open();
+    played.call(1, read_group("c", Some(10_000)));
+    played.sent();
+    played.refuse(1, "UNKNOWN_OUTCOME");
+    played.engine.cancel(1);
+    played.call(2, read_group("c", None));
+    assert_eq!(played.sent().concat(), [request(2, look("0-0", 2))]);
+    played.reply(2, &["1-0"]);
+    assert_eq!(played.found(2), ["1-0"]);
+}
+
+#[test]
+fn a_look_that_finds_too_much_for_one_answer_looks_for_less() {
+    let mut played = Played::open();
+    played.engine.subscribe(1, consume(2), 0);
+    let mut unlimited = read_group("d", None);
+    if let Operation::ReadGroup { count, .. } = &mut unlimited {
+        *count = 0;
+    }
+    played.call(3, unlimited);
+    played.sent();
+    played.refuse(1, "UNKNOWN_OUTCOME");
+    assert_eq!(played.after_pause(50), [request(1, look("0-0", 2))]);
+    played.refuse(1, "LIMIT");
+    assert_eq!(played.sent().concat(), [request(1, look("0-0", 1))]);
+    played.reply(1, &["1-0"]);
+    assert_eq!(played.pushed.last(), Some(&(1, pushed(&["1-0"], None))));
+    assert_eq!(played.sent().concat(), [request(1, look("1-0", 1))]);
+    // By itself it is too large.
+    played.refuse(1, "LIMIT");
+    assert_eq!(played.codes(), [(1, "LIMIT")]);
+    played.refuse(3, "UNKNOWN_OUTCOME");
+    for count in [0, 128, 64] {
+        let sent = match count {
+            0 => played.after_pause(50),
+            _ => played.sent().concat(),
+        };
+        let asked = sent.iter().map(|message| match message {
+            ClientMessage::Request {
+                operation: Operation::ReadPending { count, .. },
+                ..
+            } => *count,
+            other => panic!("no look: {other:?}"),
+        });
+        assert_eq!(asked.collect::<Vec<_>>(), [count]);
+        played.refuse(3, "LIMIT");
+    }
+}
+
+#[test]
+fn what_was_claimed_is_not_found_again() {
+    let mut played = Played::open();
+    let claim = Operation::Claim {
+        stream: "s".into(),
+        group: "g".into(),
+        consumer: "c".into(),
+        min_idle_ms: 1,
+        start: "0-0".into(),
+        count: 9,
+    };
+    played.call(1, claim);
+    played.sent();
+    let entries = vec![("1-0".to_owned(), vec![])];
+    let claimed = streamgate_protocol::Claimed {
+        cursor: "0-0".to_owned(),
+        entries,
+        deleted: vec![],
+    };
+    let outcome = Outcome::Ok(Reply::Claimed(claimed));
+    played.receive(&ServerMessage::Reply { id: 1, outcome });
+    played.call(2, read_group("c", None));
+    played.sent();
+    played.refuse(2, "UNKNOWN_OUTCOME");
+    assert_eq!(played.after_pause(50), [request(2, look("0-0", 2))]);
+    played.reply(2, &["1-0", "2-0"]);
+    assert_eq!(played.found(2), ["2-0"]);
 }
 
 #[test]

@@ -11,7 +11,8 @@ use super::ask::{Ask, MAX_AGE_MS};
 use super::pause;
 use super::window::Window;
 
-/// Calls that may wait to be sent. Beyond it a call is refused with `OVERLOADED`.
+/// Calls that may wait to be sent, and as many that may wait to be asked again: subscriptions may
+/// come while a backend is away for long. Beyond it a call is refused with `OVERLOADED`.
 pub(super) const MAX_QUEUED_CALLS: usize = 65_536;
 
 /// Bytes of names and values that may wait to be sent, for a tab that publishes faster than its
@@ -43,6 +44,17 @@ pub(super) struct Call {
 }
 
 impl Call {
+    fn new(ask: Ask, now: Millis) -> Self {
+        Self {
+            bytes: ask.weight(),
+            ask,
+            window: None,
+            since: now,
+            pause_ms: 0,
+            is_resting: false,
+        }
+    }
+
     pub(super) const fn id(&self) -> u64 {
         self.ask.id()
     }
@@ -120,7 +132,8 @@ impl Calls {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.queued.len() < MAX_QUEUED_CALLS && self.queued_bytes < MAX_QUEUED_BYTES
+        let calls = self.queued.len().max(self.again.len());
+        calls < MAX_QUEUED_CALLS && self.queued_bytes < MAX_QUEUED_BYTES
     }
 
     pub(super) fn admit(&mut self, ask: Ask, now: Millis) -> CacheResult<()> {
@@ -128,16 +141,9 @@ impl Calls {
             let why = "too many calls wait to be sent";
             return Err(CacheError::from_code(code::OVERLOADED, why));
         }
-        let bytes = ask.weight();
-        self.queued_bytes += bytes;
-        self.queued.push_back(Call {
-            ask,
-            window: None,
-            bytes,
-            since: now,
-            pause_ms: 0,
-            is_resting: false,
-        });
+        let call = Call::new(ask, now);
+        self.queued_bytes += call.bytes;
+        self.queued.push_back(call);
         Ok(())
     }
 
@@ -189,7 +195,7 @@ impl Calls {
     /// Gives back what [`take_next`](Self::take_next) gave last.
     pub(super) fn put_back(&mut self, call: Call) {
         if call.ask.was_sent {
-            self.again.push_front(call);
+            self.ask_again(call);
         } else {
             self.queued_bytes += call.bytes;
             self.queued.push_front(call);
@@ -330,5 +336,33 @@ impl Calls {
             false => call.expires_at(self.queue_timeout_ms),
         };
         waiting.filter_map(deadline).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use streamgate_protocol::Operation;
+
+    use super::*;
+
+    fn ask(id: u64) -> Ask {
+        let operation = Operation::ReadLatest {
+            stream: "s".into(),
+            count: 1,
+        };
+        Ask::call(id, operation)
+    }
+
+    /// Subscriptions, say, of a backend that is away.
+    #[test]
+    fn one_more_than_may_wait_to_be_asked_again_is_refused() {
+        let mut calls = Calls::new(1_000);
+        for id in 1..MAX_QUEUED_CALLS as u64 {
+            calls.ask_again(Call::new(ask(id), 0));
+        }
+        calls.admit(ask(u64::MAX - 1), 0).unwrap();
+        calls.ask_again(Call::new(ask(0), 0));
+        let refused = calls.admit(ask(u64::MAX), 0).unwrap_err();
+        assert_eq!(refused.code(), code::OVERLOADED);
     }
 }

@@ -1,4 +1,4 @@
-//! The task that runs a link for [`Client`](crate::Client) handles.
+//! The task that runs a link for [`Client`] handles.
 
 mod answers;
 

@@ -28,8 +28,7 @@ pub(super) struct Ask {
     look_most: u64,
     /// When it was sent first.
     sent_at: Option<Millis>,
-    /// Of an add or an acknowledgement: since when it is asked for again. Of others: since the server lost
-    /// its backend.
+    /// Since when it is asked for again, because the connection was lost, or the server's backend.
     pub(super) again_since: Option<Millis>,
     /// Of an add or an acknowledgement: an earlier time may have done it.
     pub(super) maybe_done: bool,

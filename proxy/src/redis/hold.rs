@@ -89,7 +89,7 @@ impl Drop for Holder {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::future::poll_fn;
 
     use futures_util::FutureExt;
@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    fn is_free(hold: &Hold) -> bool {
+    pub(in crate::redis) fn is_free(hold: &Hold) -> bool {
         let mut patience = Patience::default();
         let free = poll_fn(|cx| hold.poll_free(&mut patience, cx));
         free.now_or_never().is_some()

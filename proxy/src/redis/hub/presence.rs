@@ -89,18 +89,8 @@ fn lock(stage: &Mutex<Stage>) -> MutexGuard<'_, Stage> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
-    use futures_util::FutureExt;
-
     use super::*;
-    use crate::redis::hold::Patience;
-
-    fn is_free(hold: &Hold) -> bool {
-        let mut patience = Patience::default();
-        let free = poll_fn(|cx| hold.poll_free(&mut patience, cx));
-        free.now_or_never().is_some()
-    }
+    use crate::redis::hold::tests::is_free;
 
     #[tokio::test]
     async fn one_that_left_is_not_tried_for_and_holds_nothing() {

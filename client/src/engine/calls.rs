@@ -109,10 +109,10 @@ impl Call {
 #[derive(Debug)]
 pub(super) struct Calls {
     /// Those that were sent on a connection that was lost, or that have more to ask. They go first.
-    again: VecDeque<Call>,
-    queued: VecDeque<Call>,
+    again: VecDeque<Box<Call>>,
+    queued: VecDeque<Box<Call>>,
     queued_bytes: usize,
-    in_flight: VecDeque<Call>,
+    in_flight: VecDeque<Box<Call>>,
     in_flight_bytes: usize,
     granted: usize,
     queue_timeout_ms: u64,
@@ -141,7 +141,7 @@ impl Calls {
             let why = "too many calls wait to be sent";
             return Err(CacheError::from_code(code::OVERLOADED, why));
         }
-        let call = Call::new(ask, now);
+        let call = Box::new(Call::new(ask, now));
         self.queued_bytes += call.bytes;
         self.queued.push_back(call);
         Ok(())
@@ -158,7 +158,7 @@ impl Calls {
 
     /// The next call to send, if there is a place in flight for it. One that is held back is passed
     /// over.
-    pub(super) fn take_next(&mut self, is_held: impl Fn(&Ask) -> bool) -> Option<Call> {
+    pub(super) fn take_next(&mut self, is_held: impl Fn(&Ask) -> bool) -> Option<Box<Call>> {
         if self.in_flight.len() >= self.granted {
             return None;
         }
@@ -182,18 +182,18 @@ impl Calls {
     }
 
     /// The next call, whether or not there is a place for it.
-    pub(super) fn take_any(&mut self) -> Option<Call> {
+    pub(super) fn take_any(&mut self) -> Option<Box<Call>> {
         self.again.pop_front().or_else(|| self.take_queued(0))
     }
 
-    fn take_queued(&mut self, place: usize) -> Option<Call> {
+    fn take_queued(&mut self, place: usize) -> Option<Box<Call>> {
         let next = self.queued.remove(place)?;
         self.queued_bytes -= next.bytes;
         Some(next)
     }
 
     /// Gives back what [`take_next`](Self::take_next) gave last.
-    pub(super) fn put_back(&mut self, call: Call) {
+    pub(super) fn put_back(&mut self, call: Box<Call>) {
         if call.ask.was_sent {
             self.ask_again(call);
         } else {
@@ -203,29 +203,34 @@ impl Calls {
     }
 
     /// It was sent, or a part of what it asks for.
-    pub(super) fn sent(&mut self, mut call: Call, bytes: usize) {
+    pub(super) fn sent(&mut self, mut call: Box<Call>, bytes: usize) {
         call.ask.was_sent = true;
         call.bytes = bytes;
         if call.window.is_none() {
             call.window = call.ask.window().map(Box::new);
         }
-        let place = self
-            .in_flight
-            .partition_point(|other| other.id() < call.id());
-        self.in_flight.insert(place, call);
+        insert(&mut self.in_flight, call);
         self.in_flight_bytes += bytes;
     }
 
     /// It is to be asked again, before whatever was not asked yet.
-    pub(super) fn ask_again(&mut self, call: Call) {
-        let place = self.again.partition_point(|other| other.id() < call.id());
-        self.again.insert(place, call);
+    pub(super) fn ask_again(&mut self, call: Box<Call>) {
+        insert(&mut self.again, call);
     }
 
     /// What is in flight with this id.
     pub(super) fn find(&mut self, id: u64) -> Option<&mut Call> {
-        let place = self.in_flight.binary_search_by_key(&id, Call::id);
-        self.in_flight.get_mut(place.ok()?)
+        let place = self.place(id)?;
+        self.in_flight.get_mut(place).map(|call| &mut **call)
+    }
+
+    /// Where in flight it is, which is nearly always in front.
+    fn place(&self, id: u64) -> Option<usize> {
+        if self.in_flight.front()?.id() == id {
+            return Some(0);
+        }
+        let place = self.in_flight.binary_search_by_key(&id, |call| call.id());
+        place.ok()
     }
 
     /// The account of a subscription that was sent.
@@ -241,27 +246,28 @@ impl Calls {
 
     /// What was sent with this id, whether it is in flight or to be asked again.
     fn find_sent(&mut self, id: u64) -> Option<&mut Call> {
-        match self.in_flight.binary_search_by_key(&id, Call::id) {
-            Ok(place) => self.in_flight.get_mut(place),
-            Err(_) => self.again.iter_mut().find(|call| call.id() == id),
-        }
+        let call = match self.place(id) {
+            Some(place) => self.in_flight.get_mut(place),
+            None => self.again.iter_mut().find(|call| call.id() == id),
+        };
+        call.map(|call| &mut **call)
     }
 
     /// What was in flight with this id; it no longer is.
-    pub(super) fn answered(&mut self, id: u64) -> Option<Call> {
-        let place = self.in_flight.binary_search_by_key(&id, Call::id);
-        let call = self.in_flight.remove(place.ok()?)?;
+    pub(super) fn answered(&mut self, id: u64) -> Option<Box<Call>> {
+        let place = self.place(id)?;
+        let call = self.in_flight.remove(place)?;
         self.in_flight_bytes -= call.bytes;
         Some(call)
     }
 
     /// Forgets a call, and gives it back if it was sent; whether it is in flight, so that the server
     /// has to be told.
-    pub(super) fn forget(&mut self, id: u64) -> (Option<Call>, bool) {
+    pub(super) fn forget(&mut self, id: u64) -> (Option<Box<Call>>, bool) {
         if let Some(call) = self.answered(id) {
             return (Some(call), true);
         }
-        let place = |calls: &VecDeque<Call>| calls.iter().position(|call| call.id() == id);
+        let place = |calls: &VecDeque<Box<Call>>| calls.iter().position(|call| call.id() == id);
         if let Some(place) = place(&self.again) {
             return (self.again.remove(place), false);
         }
@@ -274,20 +280,19 @@ impl Calls {
     }
 
     /// The calls that were sent, in the order they came; there are none afterwards.
-    pub(super) fn take_sent(&mut self) -> VecDeque<Call> {
+    pub(super) fn take_sent(&mut self) -> VecDeque<Box<Call>> {
         self.in_flight_bytes = 0;
         let mut sent = std::mem::take(&mut self.in_flight);
         // Both are sorted; a sort is four kilobytes of what a browser downloads.
         for call in self.again.drain(..) {
-            let place = sent.partition_point(|other| other.id() < call.id());
-            sent.insert(place, call);
+            insert(&mut sent, call);
         }
         sent
     }
 
     /// The same, when their connection was lost. Those that wait since an earlier loss go on
     /// waiting.
-    pub(super) fn lose_sent(&mut self, now: Millis) -> VecDeque<Call> {
+    pub(super) fn lose_sent(&mut self, now: Millis) -> VecDeque<Box<Call>> {
         for call in &mut self.in_flight {
             call.since = now;
             call.ask.again_since.get_or_insert(now);
@@ -317,9 +322,9 @@ impl Calls {
     }
 
     /// One of the calls that have waited to be sent for too long.
-    pub(super) fn expired(&mut self, now: Millis) -> Option<Call> {
+    pub(super) fn expired(&mut self, now: Millis) -> Option<Box<Call>> {
         let timeout = self.queue_timeout_ms;
-        let is_over = |call: &Call| call.expires_at(timeout).is_some_and(|end| now >= end);
+        let is_over = |call: &Box<Call>| call.expires_at(timeout).is_some_and(|end| now >= end);
         if let Some(place) = self.again.iter().position(is_over) {
             return self.again.remove(place);
         }
@@ -331,11 +336,22 @@ impl Calls {
 
     pub(super) fn next_deadline(&self) -> Option<Millis> {
         let waiting = self.again.iter().chain(self.queued.front());
-        let deadline = |call: &Call| match call.is_resting {
+        let deadline = |call: &Box<Call>| match call.is_resting {
             true => Some(call.rests_until()),
             false => call.expires_at(self.queue_timeout_ms),
         };
         waiting.filter_map(deadline).min()
+    }
+}
+
+/// Into its place by id, which is nearly always the last.
+fn insert(calls: &mut VecDeque<Box<Call>>, call: Box<Call>) {
+    let is_last = calls.back().is_none_or(|last| last.id() < call.id());
+    if is_last {
+        calls.push_back(call);
+    } else {
+        let place = calls.partition_point(|other| other.id() < call.id());
+        calls.insert(place, call);
     }
 }
 
@@ -358,10 +374,10 @@ mod tests {
     fn one_more_than_may_wait_to_be_asked_again_is_refused() {
         let mut calls = Calls::new(1_000);
         for id in 1..MAX_QUEUED_CALLS as u64 {
-            calls.ask_again(Call::new(ask(id), 0));
+            calls.ask_again(Box::new(Call::new(ask(id), 0)));
         }
         calls.admit(ask(u64::MAX - 1), 0).unwrap();
-        calls.ask_again(Call::new(ask(0), 0));
+        calls.ask_again(Box::new(Call::new(ask(0), 0)));
         let refused = calls.admit(ask(u64::MAX), 0).unwrap_err();
         assert_eq!(refused.code(), code::OVERLOADED);
     }

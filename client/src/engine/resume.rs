@@ -90,7 +90,7 @@ impl Engine {
     /// is looked for.
     // In its caller it would be more of what a browser downloads.
     #[inline(never)]
-    fn failed(&mut self, mut call: Call, error: CacheError, now: Millis) {
+    fn failed(&mut self, mut call: Box<Call>, error: CacheError, now: Millis) {
         let room = call.window.as_ref().map_or(0, |window| window.room());
         if call.ask.look_after.is_some()
             && error.code() == code::LIMIT
@@ -140,7 +140,7 @@ impl Engine {
     }
 
     /// An add that is done once was answered.
-    fn added_once(&mut self, mut call: Call, result: CacheResult<Reply>, now: Millis) {
+    fn added_once(&mut self, mut call: Box<Call>, result: CacheResult<Reply>, now: Millis) {
         let Some((stream, Some((_, own)))) = call.ask.adds_once() else {
             return;
         };
@@ -178,7 +178,7 @@ impl Engine {
     }
 
     /// What is pending for a consumer: what did not come yet is given to its owner.
-    fn looked(&mut self, mut call: Call, reply: Reply, now: Millis) {
+    fn looked(&mut self, mut call: Box<Call>, reply: Reply, now: Millis) {
         let found = reply.into_entries();
         let (mut entries, name) = match (found, call.ask.consumer()) {
             (Ok(entries), Some(name)) => (entries, name),

@@ -101,6 +101,7 @@ the_same! {
         short_waits_lose_nothing;
     slow_followers:
         without_room_only_the_first_item_comes_and_it_has_no_entries,
+        room_that_goes_before_entries_come_leaves_a_first_item_without,
         no_more_comes_than_there_is_room_for_from_the_backlog_and_live,
         segments_are_shared_by_all_who_have_room,
         one_that_is_not_polled_loses_nothing_and_delays_nobody,

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+mod bare;
 mod board;
 mod echo;
 mod keep;
@@ -17,6 +18,7 @@ mod order;
 mod pace;
 mod payload;
 mod redis;
+mod slots;
 mod streamgate;
 mod streams;
 
@@ -34,6 +36,8 @@ pub(crate) enum Rival {
     Streamgate,
     /// The same, with adds that are done once
     StreamgateOnce,
+    /// Its protocol without that client, through the proxy
+    StreamgateBare,
     /// redis-rs, on Redis itself
     Redis,
     /// NATS's protocol, on its own WebSocket
@@ -53,6 +57,7 @@ pub(crate) fn run(rival: Rival, url: &str) -> anyhow::Result<()> {
         match rival {
             Rival::Streamgate => serve(streamgate::Load::new(url, false), orders).await,
             Rival::StreamgateOnce => serve(streamgate::Load::new(url, true), orders).await,
+            Rival::StreamgateBare => serve(bare::Load::new(url), orders).await,
             Rival::Redis => serve(redis::Load::new(url), orders).await,
             Rival::Nats => serve(nats::Load::new(url), orders).await,
             Rival::Echo => serve(echo::Load::new(url), orders).await,

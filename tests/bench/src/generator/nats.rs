@@ -1,7 +1,7 @@
 //! NATS on its own WebSocket, with streams of JetStream in memory.
 
 use super::order::{Order, Outcome};
-use super::{Generator, no_counterpart};
+use super::{Generator, no_counterpart, slots};
 
 mod adds;
 mod connection;
@@ -40,7 +40,7 @@ impl Generator for Load {
                     let producer = adds::Producer::start(&self.url, number).await?;
                     self.producers.push(producer);
                 }
-                adds::keep(&mut self.producers[..connections], depth, seconds).await
+                slots::keep(&mut self.producers[..connections], depth, seconds).await
             }
             Order::Tail { tails } => {
                 let opened = tail::Tails::open(&self.url, tails).await?;

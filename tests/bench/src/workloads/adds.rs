@@ -1,4 +1,5 @@
-//! Many adds in flight.
+//! Many adds in flight: with `Client`, and with a bare client, which takes less of the two processors
+//! that all share and so shows the server. NATS's is as bare.
 
 use streamgate_test_support::NatsServer;
 
@@ -49,6 +50,7 @@ fn run(arguments: &Arguments, adds: &Adds) -> anyhow::Result<Vec<Row>> {
         Generator::start(Rival::Nats, nats.ws_url())?,
         Generator::start(Rival::StreamgateOnce, &proxy.ws_url())?,
         Generator::start(Rival::Streamgate, &busy.ws_url())?,
+        Generator::start(Rival::StreamgateBare, &proxy.ws_url())?,
     ];
     let servers = [
         vec![proxy.pid(), redis.pid()?],
@@ -56,13 +58,14 @@ fn run(arguments: &Arguments, adds: &Adds) -> anyhow::Result<Vec<Row>> {
         vec![nats.pid()],
         vec![proxy.pid(), redis.pid()?],
         vec![busy.pid(), redis.pid()?],
+        vec![proxy.pid(), redis.pid()?],
     ];
     let order = Order::Add {
         connections: CONNECTIONS,
         depth: adds.depth,
         seconds: arguments.seconds,
     };
-    let rounds = rounds::<5>(arguments, |which| {
+    let rounds = rounds::<6>(arguments, |which| {
         measure(&mut rivals[which], &order, &servers[which])
     })?;
     let rate = |which| rounds.of(which, crate::rig::Sample::rate);
@@ -74,6 +77,15 @@ fn run(arguments: &Arguments, adds: &Adds) -> anyhow::Result<Vec<Row>> {
         Row::new(adds.name, "adds a second", Unit::PerSecond, rate(0))
             .beside("redis-rs", rate(1), adds.of_redis)
             .beside("NATS", rate(2), adds.of_nats),
+        Row::new(
+            adds.name,
+            "adds a second, bare client",
+            Unit::PerSecond,
+            rate(5),
+        )
+        .beside("redis-rs", rate(1), adds.of_redis)
+        .beside("NATS", rate(2), adds.of_nats)
+        .beside("with `Client`", rate(0), None),
         Row::new(adds.name, "server's CPU of an add", us, cpu(0, 0))
             .beside("Redis, same adds", cpu(0, 1), adds.of_redis_cpu)
             .beside("Redis, from redis-rs", cpu(1, 0), None)
@@ -103,6 +115,7 @@ fn run(arguments: &Arguments, adds: &Adds) -> anyhow::Result<Vec<Row>> {
             None,
         ),
         Row::new(adds.name, "client's CPU of an add", us, client(0))
+            .beside("bare", client(5), None)
             .beside("redis-rs", client(1), None)
             .beside("NATS", client(2), None),
         Row::new(adds.name, "p99 of an add", us, p99(0))

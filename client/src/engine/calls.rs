@@ -324,11 +324,11 @@ impl Calls {
     /// One of the calls that have waited to be sent for too long.
     pub(super) fn expired(&mut self, now: Millis) -> Option<Box<Call>> {
         let timeout = self.queue_timeout_ms;
-        let is_over = |call: &Box<Call>| call.expires_at(timeout).is_some_and(|end| now >= end);
-        if let Some(place) = self.again.iter().position(is_over) {
+        let is_over = |call: &Call| call.expires_at(timeout).is_some_and(|end| now >= end);
+        if let Some(place) = self.again.iter().position(|call| is_over(call)) {
             return self.again.remove(place);
         }
-        if self.queued.front().is_some_and(is_over) {
+        if self.queued.front().is_some_and(|call| is_over(call)) {
             return self.take_queued(0);
         }
         None
@@ -336,11 +336,11 @@ impl Calls {
 
     pub(super) fn next_deadline(&self) -> Option<Millis> {
         let waiting = self.again.iter().chain(self.queued.front());
-        let deadline = |call: &Box<Call>| match call.is_resting {
+        let deadline = |call: &Call| match call.is_resting {
             true => Some(call.rests_until()),
             false => call.expires_at(self.queue_timeout_ms),
         };
-        waiting.filter_map(deadline).min()
+        waiting.filter_map(|call| deadline(call)).min()
     }
 }
 

@@ -6,12 +6,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use streamgate_protocol::Operation;
 use streamgate_protocol::message::{Credit, Subscription};
 use tokio::sync::{mpsc, watch};
 
 use crate::client::Client;
-use crate::engine::{Config, ConnectionState, Engine, Event, Millis};
+use crate::engine::{Config, ConnectionState, Engine, Event, Millis, NewCall};
 use crate::transport::{Clock, Connector, Link};
 
 use answers::Answers;
@@ -22,12 +21,13 @@ pub(crate) use answers::{Answer, Items};
 pub(crate) enum Command {
     Call {
         id: u64,
-        operation: Operation<'static>,
+        call: NewCall,
         answer: Answer,
     },
     Subscribe {
         id: u64,
-        subscription: Subscription<'static>,
+        /// On the heap, for commands are as large as the largest.
+        subscription: Box<Subscription<'static>>,
         items: Items,
     },
     /// One of a subscription's items was taken.
@@ -109,13 +109,9 @@ impl<C: Connector, K: Clock> Driver<C, K> {
             && let Poll::Ready(command) = self.commands.poll_recv(cx)
         {
             match command {
-                Some(Command::Call {
-                    id,
-                    operation,
-                    answer,
-                }) => {
+                Some(Command::Call { id, call, answer }) => {
                     self.answers.expect(id, answer);
-                    self.link.engine.call(id, operation, now);
+                    self.link.engine.call(id, call, now);
                 }
                 Some(Command::Subscribe {
                     id,
@@ -123,7 +119,7 @@ impl<C: Connector, K: Clock> Driver<C, K> {
                     items,
                 }) => {
                     self.answers.expect_items(id, items);
-                    self.link.engine.subscribe(id, subscription, now);
+                    self.link.engine.subscribe(id, *subscription, now);
                 }
                 Some(Command::Consumed { id, taken }) => self.link.engine.consumed(id, taken),
                 Some(Command::Cancel { id }) => {

@@ -40,6 +40,7 @@ use streamgate_protocol::{CacheError, CacheResult, Operation, Reply, ServerMessa
 
 use ask::Ask;
 use backoff::Backoff;
+pub use calls::NewCall;
 use calls::{Call, Calls};
 pub use config::Config;
 use given::Given;
@@ -179,14 +180,15 @@ impl Engine {
     /// Starts a call, which ends with exactly one [`Event::Finished`] unless it is cancelled.
     ///
     /// `id` must be new: greater than those of most earlier calls, equal to none in flight.
-    pub fn call(&mut self, id: u64, operation: Operation<'static>, now: Millis) {
-        let valid = operation.validate();
-        let operation = if self.config.exactly_once {
-            Ask::once(operation)
-        } else {
-            operation
-        };
-        self.admit(Ask::call(id, operation), valid, now);
+    pub fn call(&mut self, id: u64, call: impl Into<NewCall>, now: Millis) {
+        let NewCall(mut call) = call.into();
+        let operation = call.ask.operation();
+        let valid = operation.map_or(Ok(()), Operation::validate);
+        call.ask.name(id);
+        if self.config.exactly_once {
+            call.ask.once();
+        }
+        self.admit(call, valid, now);
     }
 
     /// Ends a call or a subscription; nothing more comes of it. Unknown ids are ignored, and so is

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::Shared;
 use super::guard::{CancelOnDrop, Slot};
 use crate::driver::Command;
+use crate::engine::NewCall;
 
 /// Sends the call in its first poll, and waits for its answer.
 ///
@@ -20,7 +21,7 @@ pub(crate) struct Call<'a> {
 }
 
 enum State<'a> {
-    New(Operation<'static>),
+    New(NewCall),
     Sent(Sent<'a>),
     Over,
 }
@@ -33,8 +34,8 @@ struct Sent<'a> {
 }
 
 impl<'a> Call<'a> {
-    pub(super) const fn new(shared: &'a Shared, operation: Operation<'static>) -> Self {
-        let state = State::New(operation);
+    pub(super) fn new(shared: &'a Shared, operation: Operation<'static>) -> Self {
+        let state = State::New(operation.into());
         Self { shared, state }
     }
 }
@@ -45,9 +46,9 @@ impl Future for Call<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         if matches!(this.state, State::New(_))
-            && let State::New(operation) = std::mem::replace(&mut this.state, State::Over)
+            && let State::New(call) = std::mem::replace(&mut this.state, State::Over)
         {
-            this.state = State::Sent(send(this.shared, operation)?);
+            this.state = State::Sent(send(this.shared, call)?);
         }
         // Otherwise it was polled after its end, which no caller does.
         let State::Sent(sent) = &mut this.state else {
@@ -63,16 +64,12 @@ impl Future for Call<'_> {
     }
 }
 
-fn send<'a>(shared: &'a Shared, operation: Operation<'static>) -> CacheResult<Sent<'a>> {
+fn send<'a>(shared: &'a Shared, call: NewCall) -> CacheResult<Sent<'a>> {
     let slot = Slot::take(shared)?;
     let id = shared.new_id();
-    let read_only = operation.is_read_only();
+    let read_only = call.is_read_only();
     let (answer, result) = oneshot::channel();
-    shared.send(Command::Call {
-        id,
-        operation,
-        answer,
-    })?;
+    shared.send(Command::Call { id, call, answer })?;
     Ok(Sent {
         result,
         read_only,

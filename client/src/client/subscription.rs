@@ -66,7 +66,7 @@ impl Live {
         let (sender, items) = mpsc::unbounded_channel();
         let command = Command::Subscribe {
             id,
-            subscription,
+            subscription: Box::new(subscription),
             items: sender,
         };
         shared.send(command)?;

@@ -52,27 +52,46 @@ pub(super) enum Fate {
 }
 
 impl Ask {
-    pub(super) const fn call(id: u64, operation: Operation<'static>) -> Self {
+    /// A request that has no id yet.
+    pub(super) const fn call(operation: Operation<'static>) -> Self {
+        let id = 0;
         Self::new(id, ClientMessage::Request { id, operation })
     }
 
+    /// Gives a request its id.
+    pub(super) const fn name(&mut self, name: u64) {
+        self.id = name;
+        if let ClientMessage::Request { id, .. } = &mut self.message {
+            *id = name;
+        }
+    }
+
+    pub(super) const fn operation(&self) -> Option<&Operation<'static>> {
+        match &self.message {
+            ClientMessage::Request { operation, .. } => Some(operation),
+            _ => None,
+        }
+    }
+
     /// An add becomes one that is done once, if it can.
-    pub(super) fn once(operation: Operation<'static>) -> Operation<'static> {
-        match operation {
-            Operation::Add {
+    pub(super) fn once(&mut self) {
+        if let ClientMessage::Request { operation, .. } = &mut self.message
+            && let Operation::Add {
                 stream,
                 fields,
                 maxlen,
-            } if fields.len() <= MAX_FIELDS_ONCE => Operation::AddOnce {
-                stream,
-                fields,
-                maxlen,
+            } = operation
+            && fields.len() <= MAX_FIELDS_ONCE
+        {
+            *operation = Operation::AddOnce {
+                stream: std::mem::replace(stream, "".into()),
+                fields: std::mem::take(fields),
+                maxlen: *maxlen,
                 producer: "".into(),
                 number: 0,
                 after: 0,
                 again: false,
-            },
-            operation => operation,
+            };
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::MIN_REQUESTS_IN_FLIGHT;
-use streamgate_protocol::{CacheError, CacheResult};
+use streamgate_protocol::{CacheError, CacheResult, Operation};
 
 use super::Millis;
 use super::ask::{Ask, MAX_AGE_MS};
@@ -43,8 +43,26 @@ pub(super) struct Call {
     is_resting: bool,
 }
 
+/// An operation on its way to an [`Engine`](super::Engine). It is as small as a pointer, because
+/// it is passed on by one after the other.
+#[derive(Debug)]
+pub struct NewCall(pub(super) Box<Call>);
+
+impl From<Operation<'static>> for NewCall {
+    fn from(operation: Operation<'static>) -> Self {
+        Self(Box::new(Call::new(Ask::call(operation), 0)))
+    }
+}
+
+impl NewCall {
+    /// Whether performing it twice is the same as performing it once.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.0.ask.is_read_only()
+    }
+}
+
 impl Call {
-    fn new(ask: Ask, now: Millis) -> Self {
+    pub(super) fn new(ask: Ask, now: Millis) -> Self {
         Self {
             bytes: ask.weight(),
             ask,
@@ -136,12 +154,12 @@ impl Calls {
         calls < MAX_QUEUED_CALLS && self.queued_bytes < MAX_QUEUED_BYTES
     }
 
-    pub(super) fn admit(&mut self, ask: Ask, now: Millis) -> CacheResult<()> {
+    pub(super) fn admit(&mut self, mut call: Box<Call>, now: Millis) -> CacheResult<()> {
         if !self.has_room() {
             let why = "too many calls wait to be sent";
             return Err(CacheError::from_code(code::OVERLOADED, why));
         }
-        let call = Box::new(Call::new(ask, now));
+        call.since = now;
         self.queued_bytes += call.bytes;
         self.queued.push_back(call);
         Ok(())
@@ -357,16 +375,16 @@ fn insert(calls: &mut VecDeque<Box<Call>>, call: Box<Call>) {
 
 #[cfg(test)]
 mod tests {
-    use streamgate_protocol::Operation;
-
     use super::*;
 
-    fn ask(id: u64) -> Ask {
+    fn call(id: u64) -> Box<Call> {
         let operation = Operation::ReadLatest {
             stream: "s".into(),
             count: 1,
         };
-        Ask::call(id, operation)
+        let NewCall(mut call) = operation.into();
+        call.ask.name(id);
+        call
     }
 
     /// Subscriptions, say, of a backend that is away.
@@ -374,11 +392,11 @@ mod tests {
     fn one_more_than_may_wait_to_be_asked_again_is_refused() {
         let mut calls = Calls::new(1_000);
         for id in 1..MAX_QUEUED_CALLS as u64 {
-            calls.ask_again(Box::new(Call::new(ask(id), 0)));
+            calls.ask_again(call(id));
         }
-        calls.admit(ask(u64::MAX - 1), 0).unwrap();
-        calls.ask_again(Box::new(Call::new(ask(0), 0)));
-        let refused = calls.admit(ask(u64::MAX), 0).unwrap_err();
+        calls.admit(call(u64::MAX - 1), 0).unwrap();
+        calls.ask_again(call(0));
+        let refused = calls.admit(call(u64::MAX), 0).unwrap_err();
         assert_eq!(refused.code(), code::OVERLOADED);
     }
 }

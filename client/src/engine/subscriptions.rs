@@ -5,7 +5,7 @@ use streamgate_protocol::message::{Credit, Item, Subscription};
 use streamgate_protocol::{CacheError, CacheResult};
 
 use super::window::{MISFIT, Verdict};
-use super::{Ask, Engine, Event, Millis};
+use super::{Ask, Call, Engine, Event, Millis};
 
 impl Engine {
     /// Starts a subscription: any number of [`Event::Pushed`], and then, unless it is cancelled,
@@ -16,7 +16,8 @@ impl Engine {
     pub fn subscribe(&mut self, id: u64, subscription: Subscription<'static>, now: Millis) {
         let valid = subscription.validate();
         let credit = self.credit_for(&subscription);
-        self.admit(Ask::subscription(id, subscription, credit), valid, now);
+        let ask = Ask::subscription(id, subscription, credit);
+        self.admit(Box::new(Call::new(ask, now)), valid, now);
     }
 
     /// The owner took what one [`Event::Pushed`] brought: entries that cost so much, or without
@@ -97,12 +98,12 @@ impl Engine {
     }
 
     /// Queues what is asked for, unless it cannot be.
-    pub(super) fn admit(&mut self, ask: Ask, valid: CacheResult<()>, now: Millis) {
-        let id = ask.id();
+    pub(super) fn admit(&mut self, call: Box<Call>, valid: CacheResult<()>, now: Millis) {
+        let id = call.id();
         let admitted = if self.is_ending() {
             Err(CacheError::from_code(code::CLOSED, "the client is closed"))
         } else {
-            valid.and_then(|()| self.calls.admit(ask, now))
+            valid.and_then(|()| self.calls.admit(call, now))
         };
         if let Err(error) = admitted {
             self.finish(id, Err(error));

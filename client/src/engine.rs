@@ -21,6 +21,7 @@ mod calls;
 mod config;
 mod given;
 mod heartbeat;
+mod new_call;
 mod pause;
 mod producers;
 mod resume;
@@ -36,15 +37,15 @@ use streamgate_protocol::codec::{DecodeError, Encoding};
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits;
 use streamgate_protocol::message::{Fault, Item, Welcome};
-use streamgate_protocol::{CacheError, CacheResult, Operation, Reply, ServerMessage};
+use streamgate_protocol::{CacheError, CacheResult, Reply, ServerMessage};
 
 use ask::Ask;
 use backoff::Backoff;
-pub use calls::NewCall;
 use calls::{Call, Calls};
 pub use config::Config;
 use given::Given;
 use heartbeat::{Heartbeat, Pulse};
+pub use new_call::NewCall;
 use producers::Producers;
 pub use state::ConnectionState;
 
@@ -179,12 +180,12 @@ impl Engine {
 
     /// Starts a call, which ends with exactly one [`Event::Finished`] unless it is cancelled.
     ///
-    /// `id` must be new: greater than those of most earlier calls, equal to none in flight.
+    /// `call` is an [`Operation`](streamgate_protocol::Operation), or a [`NewCall`] made of one. `id`
+    /// must be new: greater than those of most earlier calls, equal to none in flight.
     pub fn call(&mut self, id: u64, call: impl Into<NewCall>, now: Millis) {
         let NewCall(mut call) = call.into();
-        let operation = call.ask.operation();
-        let valid = operation.map_or(Ok(()), Operation::validate);
-        call.ask.name(id);
+        let valid = call.ask.validate();
+        call.ask.set_id(id);
         if self.config.exactly_once {
             call.ask.once();
         }

@@ -13,7 +13,7 @@ use crate::engine::NewCall;
 
 /// Sends the call in its first poll, and waits for its answer.
 ///
-/// Written by hand, since an `async` function holds its operation in several places, and there is a
+/// Written by hand, since an `async` function holds what it is given in several places, and there is a
 /// call for each operation of a busy client.
 pub(crate) struct Call<'a> {
     shared: &'a Shared,

@@ -2,7 +2,7 @@
 
 use streamgate_protocol::limits::{MAX_FIELDS_ONCE, REMEMBERED_MS};
 use streamgate_protocol::message::{Credit, Start, Subscription};
-use streamgate_protocol::{ClientMessage, Operation};
+use streamgate_protocol::{CacheResult, ClientMessage, Operation};
 
 use super::Millis;
 use super::given::Name;
@@ -58,18 +58,21 @@ impl Ask {
         Self::new(id, ClientMessage::Request { id, operation })
     }
 
-    /// Gives a request its id.
-    pub(super) const fn name(&mut self, name: u64) {
-        self.id = name;
-        if let ClientMessage::Request { id, .. } = &mut self.message {
-            *id = name;
+    pub(super) const fn set_id(&mut self, new: u64) {
+        self.id = new;
+        if let ClientMessage::Request { id, .. } | ClientMessage::Subscribe { id, .. } =
+            &mut self.message
+        {
+            *id = new;
         }
     }
 
-    pub(super) const fn operation(&self) -> Option<&Operation<'static>> {
+    /// Before [`once`](Self::once): what that makes of an add is complete when it has its number.
+    pub(super) fn validate(&self) -> CacheResult<()> {
         match &self.message {
-            ClientMessage::Request { operation, .. } => Some(operation),
-            _ => None,
+            ClientMessage::Request { operation, .. } => operation.validate(),
+            ClientMessage::Subscribe { subscription, .. } => subscription.validate(),
+            _ => Ok(()),
         }
     }
 

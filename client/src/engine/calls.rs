@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::MIN_REQUESTS_IN_FLIGHT;
-use streamgate_protocol::{CacheError, CacheResult, Operation};
+use streamgate_protocol::{CacheError, CacheResult};
 
 use super::Millis;
 use super::ask::{Ask, MAX_AGE_MS};
@@ -43,31 +43,14 @@ pub(super) struct Call {
     is_resting: bool,
 }
 
-/// An operation on its way to an [`Engine`](super::Engine). It is as small as a pointer, because
-/// it is passed on by one after the other.
-#[derive(Debug)]
-pub struct NewCall(pub(super) Box<Call>);
-
-impl From<Operation<'static>> for NewCall {
-    fn from(operation: Operation<'static>) -> Self {
-        Self(Box::new(Call::new(Ask::call(operation), 0)))
-    }
-}
-
-impl NewCall {
-    /// Whether performing it twice is the same as performing it once.
-    pub(crate) fn is_read_only(&self) -> bool {
-        self.0.ask.is_read_only()
-    }
-}
-
 impl Call {
-    pub(super) fn new(ask: Ask, now: Millis) -> Self {
+    pub(super) fn new(ask: Ask) -> Self {
         Self {
             bytes: ask.weight(),
             ask,
             window: None,
-            since: now,
+            // When it is admitted.
+            since: 0,
             pause_ms: 0,
             is_resting: false,
         }
@@ -122,8 +105,8 @@ impl Call {
 }
 
 /// In the order they came; those in flight sorted by id, which is nearly the same order, so that
-/// a lookup is a binary search, an insertion nearly always a push and a removal nearly always of
-/// the first.
+/// an insertion is nearly always a push, and a removal of the first unless something waits there. Each
+/// on the heap, because it is moved from one to the next.
 #[derive(Debug)]
 pub(super) struct Calls {
     /// Those that were sent on a connection that was lost, or that have more to ask. They go first.
@@ -239,10 +222,10 @@ impl Calls {
     /// What is in flight with this id.
     pub(super) fn find(&mut self, id: u64) -> Option<&mut Call> {
         let place = self.place(id)?;
-        self.in_flight.get_mut(place).map(|call| &mut **call)
+        self.in_flight.get_mut(place).map(Box::as_mut)
     }
 
-    /// Where in flight it is, which is nearly always in front.
+    /// Where in flight it is: in front, unless something waits there.
     fn place(&self, id: u64) -> Option<usize> {
         if self.in_flight.front()?.id() == id {
             return Some(0);
@@ -268,7 +251,7 @@ impl Calls {
             Some(place) => self.in_flight.get_mut(place),
             None => self.again.iter_mut().find(|call| call.id() == id),
         };
-        call.map(|call| &mut **call)
+        call.map(Box::as_mut)
     }
 
     /// What was in flight with this id; it no longer is.
@@ -285,11 +268,11 @@ impl Calls {
         if let Some(call) = self.answered(id) {
             return (Some(call), true);
         }
-        let place = |calls: &VecDeque<Box<Call>>| calls.iter().position(|call| call.id() == id);
-        if let Some(place) = place(&self.again) {
+        let find = |calls: &VecDeque<Box<Call>>| calls.iter().position(|call| call.id() == id);
+        if let Some(place) = find(&self.again) {
             return (self.again.remove(place), false);
         }
-        if let Some(place) = place(&self.queued)
+        if let Some(place) = find(&self.queued)
             && let Some(call) = self.queued.remove(place)
         {
             self.queued_bytes -= call.bytes;
@@ -375,6 +358,8 @@ fn insert(calls: &mut VecDeque<Box<Call>>, call: Box<Call>) {
 
 #[cfg(test)]
 mod tests {
+    use streamgate_protocol::Operation;
+
     use super::*;
 
     fn call(id: u64) -> Box<Call> {
@@ -382,9 +367,9 @@ mod tests {
             stream: "s".into(),
             count: 1,
         };
-        let NewCall(mut call) = operation.into();
-        call.ask.name(id);
-        call
+        let mut ask = Ask::call(operation);
+        ask.set_id(id);
+        Box::new(Call::new(ask))
     }
 
     /// Subscriptions, say, of a backend that is away.

@@ -14,10 +14,10 @@ impl Engine {
     ///
     /// `id` is one of [`call`](Self::call)'s.
     pub fn subscribe(&mut self, id: u64, subscription: Subscription<'static>, now: Millis) {
-        let valid = subscription.validate();
         let credit = self.credit_for(&subscription);
         let ask = Ask::subscription(id, subscription, credit);
-        self.admit(Box::new(Call::new(ask, now)), valid, now);
+        let valid = ask.validate();
+        self.admit(Box::new(Call::new(ask)), valid, now);
     }
 
     /// The owner took what one [`Event::Pushed`] brought: entries that cost so much, or without

@@ -19,15 +19,12 @@ mod pace;
 mod payload;
 mod redis;
 mod slots;
+mod socket;
 mod streamgate;
 mod streams;
 
 pub(crate) use order::{Order, Outcome, Taking};
 pub(crate) use streams::{READ_FROM, READABLE};
-
-/// Of every rival's WebSocket, as streamgate's client has it: tungstenite clears as many bytes at
-/// every attempt to read.
-const READ_BUFFER_BYTES: usize = 16 * 1024;
 
 /// What a generator talks to, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]

@@ -1,36 +1,33 @@
 //! streamgate's protocol on a bare WebSocket, without its client: what the server gives to one that
-//! does no more than write and read messages, as NATS's is here.
+//! does no more than write and read messages, as NATS's client here does.
 
-use anyhow::{Context, bail, ensure};
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use anyhow::{bail, ensure};
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::message::Outcome as Answer;
 use streamgate_protocol::{ClientMessage, Operation, Reply, ServerMessage};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::order::{Order, Outcome};
-use super::slots::{self, Slots};
+use super::slots::{self, Adder};
+use super::socket::Socket;
 use super::streams::{MAXLEN, names};
-use super::{Generator, READ_BUFFER_BYTES, no_counterpart, payload};
+use super::{Generator, no_counterpart, payload};
 
 const ENCODING: Encoding = Encoding::Binary;
 
+/// An id is a multiple of this and a slot.
+const MAX_SLOTS: u64 = 1_024;
+
 pub(super) struct Load {
     url: String,
-    connections: Vec<Connection>,
 }
 
 impl Load {
     pub(super) fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
-            connections: Vec::new(),
         }
     }
 }
@@ -45,19 +42,21 @@ impl Generator for Load {
         else {
             return no_counterpart(&order);
         };
-        for stream in names("bench:adds", connections).split_off(self.connections.len()) {
-            let connection = Connection::open(&self.url, stream).await?;
-            self.connections.push(connection);
+        // Anew each time: between two orders nobody would send the pings that the server expects.
+        let mut opened = Vec::new();
+        for stream in names("bench:adds", connections) {
+            opened.push(Connection::open(&self.url, stream).await?);
         }
-        slots::keep(&mut self.connections[..connections], depth, seconds).await
+        slots::keep(&mut opened, depth, seconds).await
     }
 }
 
 struct Connection {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
     stream: String,
     value: String,
-    unsent: Vec<u8>,
+    /// Adds so far, which make the ids new.
+    adds: u64,
 }
 
 impl Connection {
@@ -65,59 +64,51 @@ impl Connection {
         let mut request = url.into_client_request()?;
         let offer = HeaderValue::from_static(ENCODING.subprotocol());
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offer);
-        let mut config = WebSocketConfig::default();
-        config.read_buffer_size = READ_BUFFER_BYTES;
-        let (socket, _) = connect_async_with_config(request, Some(config), true).await?;
         Ok(Self {
-            socket,
+            socket: Socket::open(request).await?,
             stream,
             value: payload::numbered(0),
-            unsent: Vec::new(),
+            adds: 0,
         })
     }
 }
 
-impl Slots for Connection {
+impl Adder for Connection {
     fn add(&mut self, slot: usize) -> anyhow::Result<()> {
-        let operation = Operation::Add {
-            stream: (&*self.stream).into(),
-            fields: vec![("f".into(), (&*self.value).into())],
-            maxlen: Some(MAXLEN as u64),
+        let slot = slot as u64;
+        ensure!(slot < MAX_SLOTS, "too many adds in flight");
+        self.adds += 1;
+        let request = ClientMessage::Request {
+            id: self.adds * MAX_SLOTS + slot,
+            operation: Operation::Add {
+                stream: (&*self.stream).into(),
+                fields: vec![("f".into(), (&*self.value).into())],
+                maxlen: Some(MAXLEN as u64),
+            },
         };
-        let id = slot as u64;
-        let request = ClientMessage::Request { id, operation };
-        Ok(ENCODING.append(&mut self.unsent, &request)?)
+        Ok(ENCODING.append(&mut self.socket.unsent, &request)?)
     }
 
     async fn flush(&mut self) -> anyhow::Result<()> {
-        if !self.unsent.is_empty() {
-            let frame = std::mem::take(&mut self.unsent);
-            self.socket.send(Message::binary(frame)).await?;
-        }
-        Ok(())
+        self.socket.flush().await
     }
 
     async fn receive(&mut self, free: &mut Vec<usize>) -> anyhow::Result<()> {
-        let mut next = self.socket.next().await;
-        loop {
-            take(next, free)?;
-            match self.socket.next().now_or_never() {
-                Some(more) => next = more,
-                None => return Ok(()),
-            }
+        take(&self.socket.next().await?, free)?;
+        while let Some(frame) = self.socket.ready() {
+            take(&frame?, free)?;
         }
+        Ok(())
     }
 }
 
-fn take(frame: Option<Result<Message, Error>>, free: &mut Vec<usize>) -> anyhow::Result<()> {
-    let frame = frame.context("the server closed the connection")??;
-    ensure!(!frame.is_close(), "the server closed: {frame:?}");
-    for message in ENCODING.messages::<ServerMessage>(&frame.into_data()) {
+fn take(frame: &[u8], free: &mut Vec<usize>) -> anyhow::Result<()> {
+    for message in ENCODING.messages::<ServerMessage>(frame) {
         match message? {
             ServerMessage::Reply {
                 id,
                 outcome: Answer::Ok(Reply::Added { .. }),
-            } => free.push(usize::try_from(id)?),
+            } => free.push(usize::try_from(id % MAX_SLOTS)?),
             ServerMessage::Welcome(_) => {}
             other => bail!("the server sent {other:?}"),
         }

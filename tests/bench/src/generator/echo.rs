@@ -2,14 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use futures_util::{SinkExt, StreamExt};
-use tokio_tungstenite::connect_async_with_config;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-
 use super::order::{Order, Outcome};
-use super::{Generator, READ_BUFFER_BYTES, keep, no_counterpart, payload};
+use super::socket::Socket;
+use super::{Generator, keep, no_counterpart, payload};
 use crate::statistics::Times;
 
 pub(super) struct Load {
@@ -34,19 +29,16 @@ impl Generator for Load {
         else {
             return no_counterpart(&order);
         };
-        let mut config = WebSocketConfig::default();
-        config.read_buffer_size = READ_BUFFER_BYTES;
-        let opening = connect_async_with_config(&self.url, Some(config), true);
-        let (mut socket, _) = opening.await?;
+        let mut socket = Socket::open(&self.url).await?;
         let value = payload::numbered(0);
         let start = Instant::now();
         let end = start + Duration::from_secs_f64(seconds);
         let mut times = Times::default();
         while Instant::now() < end {
             let sent = Instant::now();
-            let message = Message::binary(value.clone().into_bytes());
-            socket.send(message).await?;
-            socket.next().await.context("the echo has ended")??;
+            socket.unsent.extend_from_slice(value.as_bytes());
+            socket.flush().await?;
+            socket.next().await?;
             times.push(sent.elapsed());
         }
         Ok(keep::outcome(times, start))

@@ -12,7 +12,7 @@ mod wait;
 pub(super) struct Load {
     url: String,
     producers: Vec<adds::Producer>,
-    tails: Option<tail::Tails>,
+    tails: Vec<tail::Tails>,
     waits: Option<wait::Waits>,
 }
 
@@ -21,7 +21,7 @@ impl Load {
         Self {
             url: url.to_owned(),
             producers: Vec::new(),
-            tails: None,
+            tails: Vec::new(),
             waits: None,
         }
     }
@@ -43,14 +43,17 @@ impl Generator for Load {
                 slots::keep(&mut self.producers[..connections], depth, seconds).await
             }
             Order::Tail { tails } => {
-                let opened = tail::Tails::open(&self.url, tails).await?;
-                self.tails.insert(opened).publish(1.0, 1.0).await
+                let number = self.tails.len();
+                let mut opened = tail::Tails::open(&self.url, number, tails).await?;
+                let outcome = opened.publish(1.0, 1.0).await;
+                self.tails.push(opened);
+                outcome
             }
             Order::Wait { waits, connections } => {
                 self.waits = Some(wait::Waits::begin(&self.url, connections, waits).await?);
                 Ok(Outcome::default())
             }
-            order => match (&order, &mut self.tails, &mut self.waits) {
+            order => match (&order, self.tails.last_mut(), &mut self.waits) {
                 (Order::Publish { rate, seconds }, Some(tails), _) => {
                     tails.publish(*rate, *seconds).await
                 }

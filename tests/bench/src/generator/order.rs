@@ -17,10 +17,10 @@ pub(crate) enum Order {
         depth: usize,
         seconds: f64,
     },
-    /// Open as many tails of one stream, each on a connection of its own, and see the first entry
-    /// arrive at all of them.
+    /// Open as many tails of a new stream, each on a connection of its own, and see the first entry
+    /// arrive at all of them. Those of earlier orders stay open.
     Tail { tails: usize },
-    /// Add entries to the stream of the tails, and await their arrival.
+    /// Add entries to the stream of the last tails, and await their arrival.
     Publish { rate: f64, seconds: f64 },
     /// Begin as many waits, each on a stream of its own, shared out to the connections.
     Wait { waits: usize, connections: usize },

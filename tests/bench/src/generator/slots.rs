@@ -9,9 +9,9 @@ use super::keep;
 use super::order::Outcome;
 use crate::statistics::Times;
 
-/// A connection. What is written goes out with the next flush.
-pub(super) trait Slots {
-    /// Writes the add of a slot; it may know how many there are.
+/// A connection that adds. What is written goes out with the next flush.
+pub(super) trait Adder {
+    /// Writes the add of a slot; they are counted from 0.
     fn add(&mut self, slot: usize) -> anyhow::Result<()>;
 
     /// Sends what is written.
@@ -22,8 +22,8 @@ pub(super) trait Slots {
 }
 
 /// Keeps so many adds in flight on each connection until the time is over.
-pub(super) async fn keep<S: Slots>(
-    connections: &mut [S],
+pub(super) async fn keep(
+    connections: &mut [impl Adder],
     depth: usize,
     seconds: f64,
 ) -> anyhow::Result<Outcome> {
@@ -33,19 +33,19 @@ pub(super) async fn keep<S: Slots>(
         .iter_mut()
         .map(|connection| keep_one(connection, depth, end));
     let mut times = Times::default();
-    for time in try_join_all(all).await?.into_iter().flatten() {
-        times.push(time);
+    for kept in try_join_all(all).await? {
+        times.extend(kept);
     }
     Ok(keep::outcome(times, start))
 }
 
 async fn keep_one(
-    connection: &mut impl Slots,
+    connection: &mut impl Adder,
     depth: usize,
     end: Instant,
-) -> anyhow::Result<Vec<Duration>> {
+) -> anyhow::Result<Times> {
     let mut started = vec![Instant::now(); depth];
-    let mut times = Vec::new();
+    let mut times = Times::default();
     for slot in 0..depth {
         connection.add(slot)?;
     }

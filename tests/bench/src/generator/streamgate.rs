@@ -1,5 +1,6 @@
 //! `streamgate_client::Client`, through the proxy.
 
+use anyhow::Context;
 use streamgate_client::{CacheError, Client, StreamingBackend};
 
 use super::keep::keep;
@@ -11,11 +12,13 @@ mod group;
 mod tail;
 mod wait;
 
+const FIRST: &str = "ordered before what was to be opened first";
+
 pub(super) struct Load {
     url: String,
     exactly_once: bool,
     connections: Vec<Client>,
-    tails: Option<tail::Tails>,
+    tails: Vec<tail::Tails>,
     waits: Option<wait::Waits>,
     group: Option<group::Group>,
 }
@@ -26,10 +29,15 @@ impl Load {
             url: url.to_owned(),
             exactly_once,
             connections: Vec::new(),
-            tails: None,
+            tails: Vec::new(),
             waits: None,
             group: None,
         }
+    }
+
+    async fn publish(&self, rate: f64, seconds: f64) -> anyhow::Result<Outcome> {
+        let tails = self.tails.last().context(FIRST)?;
+        tails.publish(rate, seconds).await
     }
 
     async fn connect(&mut self, wanted: usize) -> anyhow::Result<&[Client]> {
@@ -44,7 +52,6 @@ impl Load {
 
 impl Generator for Load {
     async fn perform(&mut self, order: Order) -> anyhow::Result<Outcome> {
-        const FIRST: &str = "ordered before what was to be opened first";
         match order {
             Order::Add {
                 connections,
@@ -67,15 +74,12 @@ impl Generator for Load {
                 keep(connections, depth, seconds, |_, from| read(from, places())).await
             }
             Order::Tail { tails } => {
-                let tails = self
-                    .tails
-                    .insert(tail::Tails::open(&self.url, tails).await?);
-                tails.publish(1.0, 1.0).await
+                let stream = format!("bench:tails:{}", self.tails.len());
+                let opened = tail::Tails::open(&self.url, stream, tails).await?;
+                self.tails.push(opened);
+                self.publish(1.0, 1.0).await
             }
-            Order::Publish { rate, seconds } => match &self.tails {
-                Some(tails) => tails.publish(rate, seconds).await,
-                None => anyhow::bail!(FIRST),
-            },
+            Order::Publish { rate, seconds } => self.publish(rate, seconds).await,
             Order::Wait { waits, connections } => {
                 let connections = self.connect(connections + 1).await?;
                 let waits = wait::Waits::begin(connections, waits).await?;

@@ -15,6 +15,10 @@ const RATE: f64 = 50.0;
 const WIDE_TAILS: usize = 10_000;
 const WIDE_RATE: f64 = 4.0;
 
+/// Tails of another stream, which are there when it is begun to count what a tail takes. The first ones
+/// make a server touch its code, and have the system give it whole pages of 2 MiB.
+const OTHER_TAILS: usize = 100;
+
 /// As few as give figures of Redis that mean something: of an entry it uses some microseconds, and
 /// beside them does what it does by itself. At that rate they take longer than other workloads.
 const WIDE_ENTRIES: f64 = 40.0;
@@ -25,7 +29,7 @@ const AS_ONE: Goal = Goal::AtMost(1.25);
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
     const NAME: &str = "1,000 tails";
     let rounds = rounds::<2>(arguments, |which| match which {
-        0 => through_the_proxy(arguments, TAILS, &publish(arguments)),
+        0 => through_the_proxy(arguments, OTHER_TAILS, TAILS, &publish(arguments)),
         _ => through_nats(arguments),
     })?;
     let memory = |which| rounds.of(which, memory);
@@ -59,7 +63,7 @@ pub(super) fn wide(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
         let tails = if which == 0 { WIDE_TAILS } else { 1 };
         let seconds = arguments.seconds.max(WIDE_ENTRIES / WIDE_RATE);
         let rate = WIDE_RATE;
-        through_the_proxy(arguments, tails, &Order::Publish { rate, seconds })
+        through_the_proxy(arguments, 0, tails, &Order::Publish { rate, seconds })
     })?;
     let connections = |which| rounds.of(which, |sample| sample.noted[1]);
     let redis = |which| rounds.of(which, |sample| sample.noted[2]);
@@ -102,11 +106,19 @@ pub(super) fn wide(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
 }
 
 /// New servers every time: what memory they give back when tails end says nothing of a tail.
-fn through_the_proxy(arguments: &Arguments, tails: usize, order: &Order) -> anyhow::Result<Sample> {
+fn through_the_proxy(
+    arguments: &Arguments,
+    others: usize,
+    tails: usize,
+    order: &Order,
+) -> anyhow::Result<Sample> {
     let redis = Redis::start(arguments.redis())?;
     let proxy = proxy(&redis)?;
     let mut generator = Generator::start(Rival::Streamgate, &proxy.ws_url())?;
-    let before = in_use(&mut generator, proxy.pid())?;
+    if others > 0 {
+        generator.perform(&Order::Tail { tails: others })?;
+    }
+    let before = resident_kib(proxy.pid())?;
     generator.perform(&Order::Tail { tails })?;
     let (cpu, reads) = (redis.cpu()?, redis.calls("xrange")?);
     let mut sample = measure(&mut generator, order, &[proxy.pid(), redis.pid()?])?;
@@ -125,22 +137,12 @@ fn through_the_proxy(arguments: &Arguments, tails: usize, order: &Order) -> anyh
 fn through_nats(arguments: &Arguments) -> anyhow::Result<Sample> {
     let nats = NatsServer::start()?;
     let mut generator = Generator::start(Rival::Nats, nats.ws_url())?;
-    let before = in_use(&mut generator, nats.pid())?;
+    generator.perform(&Order::Tail { tails: OTHER_TAILS })?;
+    let before = resident_kib(nats.pid())?;
     generator.perform(&Order::Tail { tails: TAILS })?;
     let mut sample = measure(&mut generator, &publish(arguments), &[nats.pid()])?;
     sample.noted = vec![(resident_kib(nats.pid())? - before) / TAILS as f64];
     Ok(sample)
-}
-
-/// The server's memory once it has a client: the first one makes it touch its code, and have the
-/// system give it whole pages of 2 MiB, for all that follow.
-fn in_use(generator: &mut Generator, server: u32) -> anyhow::Result<f64> {
-    generator.perform(&Order::Add {
-        connections: 1,
-        depth: 1,
-        seconds: 0.1,
-    })?;
-    resident_kib(server)
 }
 
 fn publish(arguments: &Arguments) -> Order {

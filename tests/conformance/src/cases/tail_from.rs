@@ -44,7 +44,7 @@ async fn now_gives_nothing_that_was_added_before(f: Fixture) {
     }
 }
 
-/// Without entries, if there are none.
+/// Without entries, if there are none or if those there are have to wait.
 async fn the_first_item_says_where_a_tail_stands(f: Fixture) {
     let key = f.key();
     let added = f.fill(&key, 3).await.unwrap();
@@ -53,7 +53,7 @@ async fn the_first_item_says_where_a_tail_stands(f: Fixture) {
     now.silent(100).await;
     let id = f.add(&key, "new").await.unwrap();
     let mut resumed = Reader::start(&f, &key, TailFrom::After(added[2].clone())).await;
-    // Where it began, if entries have to wait for room on their socket.
+    // Where it began, if others have filled its socket.
     let stood = resumed.position().to_owned();
     assert!([&added[2], &id].contains(&&stood), "it stood at {stood}");
     assert_eq!(resumed.ids(1).await, [&*id]);

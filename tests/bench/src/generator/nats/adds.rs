@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 
 use super::connection::Connection;
 use crate::generator::payload;
-use crate::generator::slots::Slots;
+use crate::generator::slots::Adder;
 use crate::generator::streams::MAXLEN;
 
 /// A connection with a stream of its own.
@@ -35,7 +35,7 @@ impl Producer {
     }
 }
 
-impl Slots for Producer {
+impl Adder for Producer {
     fn add(&mut self, slot: usize) -> anyhow::Result<()> {
         while self.replies.len() <= slot {
             let reply = format!("{}.{}", self.inbox, self.replies.len());

@@ -1,39 +1,28 @@
-//! One connection. What is written goes out with the next flush, in one frame: NATS takes many
-//! operations in one, and that is what makes it fast.
+//! One connection. What is written goes out with the next flush.
 
 use std::io::Write;
 
-use anyhow::{Context, ensure};
-use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use anyhow::ensure;
 
 use super::parser::{Operation, Parser};
-use crate::generator::READ_BUFFER_BYTES;
+use crate::generator::socket::Socket;
 
 pub(super) struct Connection {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
     parser: Parser,
-    unsent: Vec<u8>,
     subscriptions: usize,
 }
 
 impl Connection {
     pub(super) async fn open(url: &str) -> anyhow::Result<Self> {
-        let mut config = WebSocketConfig::default();
-        config.read_buffer_size = READ_BUFFER_BYTES;
-        let (socket, _) = connect_async_with_config(url, Some(config), true).await?;
         let mut connection = Self {
-            socket,
+            socket: Socket::open(url).await?,
             parser: Parser::default(),
-            unsent: Vec::new(),
             subscriptions: 0,
         };
         let hello = br#"CONNECT {"verbose":false,"pedantic":false,"headers":false,"lang":"rust","version":"0","protocol":1}"#;
-        connection.unsent.extend_from_slice(hello);
-        connection.unsent.extend_from_slice(b"\r\n");
+        connection.socket.unsent.extend_from_slice(hello);
+        connection.socket.unsent.extend_from_slice(b"\r\n");
         connection.settle().await?;
         Ok(connection)
     }
@@ -42,7 +31,7 @@ impl Connection {
         // Of two subscriptions with one number the server drops the second without a word.
         self.subscriptions += 1;
         Ok(write!(
-            self.unsent,
+            self.socket.unsent,
             "SUB {subject} {}\r\n",
             self.subscriptions
         )?)
@@ -57,22 +46,18 @@ impl Connection {
     ) -> anyhow::Result<()> {
         let size = payload.len();
         Ok(write!(
-            self.unsent,
+            self.socket.unsent,
             "PUB {subject} {reply} {size}\r\n{payload}\r\n"
         )?)
     }
 
     pub(super) async fn flush(&mut self) -> anyhow::Result<()> {
-        if !self.unsent.is_empty() {
-            let frame = std::mem::take(&mut self.unsent);
-            self.socket.send(Message::binary(frame)).await?;
-        }
-        Ok(())
+        self.socket.flush().await
     }
 
     /// Sends all, and waits until the server has taken it.
     pub(super) async fn settle(&mut self) -> anyhow::Result<()> {
-        self.unsent.extend_from_slice(b"PING\r\n");
+        self.socket.unsent.extend_from_slice(b"PING\r\n");
         self.flush().await?;
         let mut pong = false;
         while !pong {
@@ -94,24 +79,24 @@ impl Connection {
             while let Some(operation) = self.parser.next()? {
                 match operation {
                     Operation::Message { subject, payload } => take(subject, payload)?,
-                    Operation::Ping => self.unsent.extend_from_slice(b"PONG\r\n"),
+                    Operation::Ping => self.socket.unsent.extend_from_slice(b"PONG\r\n"),
                     Operation::Pong => {}
                 }
             }
-            match self.socket.next().now_or_never() {
-                Some(frame) => self.parser.feed(&data(frame)?),
+            match self.socket.ready() {
+                Some(frame) => self.parser.feed(&frame?),
                 None => return self.flush().await,
             }
         }
     }
 
-    /// Creates a stream in memory.
+    /// Creates a stream in memory; the subject on which that is answered is subscribed to.
     pub(super) async fn create_stream(
         &mut self,
         name: &str,
         subjects: &str,
         max_messages: usize,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<String> {
         let inbox = format!("created.{name}");
         self.subscribe(&inbox)?;
         let wanted = format!(
@@ -128,25 +113,11 @@ impl Connection {
             .await?;
         }
         ensure!(answer.contains("\"config\""), "NATS answered {answer}");
-        Ok(())
+        Ok(inbox)
     }
 
     async fn wait(&mut self) -> anyhow::Result<()> {
-        let frame = self.socket.next().await;
-        self.parser.feed(&data(frame)?);
+        self.parser.feed(&self.socket.next().await?);
         Ok(())
-    }
-}
-
-type Frame = Option<Result<Message, tokio_tungstenite::tungstenite::Error>>;
-
-fn data(frame: Frame) -> anyhow::Result<tokio_tungstenite::tungstenite::Bytes> {
-    let frame = frame.context("NATS closed the connection")??;
-    ensure!(!frame.is_close(), "NATS closed the connection: {frame:?}");
-    if frame.is_binary() {
-        Ok(frame.into_data())
-    } else {
-        // A ping of the WebSocket; tungstenite answers it.
-        Ok(Default::default())
     }
 }

@@ -8,26 +8,29 @@ use crate::generator::order::Outcome;
 use crate::generator::payload;
 use crate::generator::streams::MAXLEN;
 
-const SUBJECT: &str = "tails";
-
 /// Connections opened at once: less than a listening socket's queue holds.
 const OPENING: usize = 64;
 
 pub(super) struct Tails {
     tails: usize,
+    subject: String,
+    /// Where a publication is acknowledged.
+    inbox: String,
     publisher: Connection,
     board: Board,
 }
 
 impl Tails {
-    /// Opens subscribers, each on a connection of its own.
-    pub(super) async fn open(url: &str, tails: usize) -> anyhow::Result<Self> {
+    /// Opens subscribers of the stream with a number, each on a connection of its own.
+    pub(super) async fn open(url: &str, number: usize, tails: usize) -> anyhow::Result<Self> {
+        let subject = format!("tails.{number}");
         let mut publisher = Connection::open(url).await?;
-        publisher.create_stream("TAILS", SUBJECT, MAXLEN).await?;
+        let name = format!("TAILS{number}");
+        let inbox = publisher.create_stream(&name, &subject, MAXLEN).await?;
         let board = Board::default();
         let connect = async || {
             let mut connection = Connection::open(url).await?;
-            connection.subscribe(SUBJECT)?;
+            connection.subscribe(&subject)?;
             connection.settle().await?;
             anyhow::Ok(connection)
         };
@@ -39,16 +42,19 @@ impl Tails {
         connections.try_for_each(receive).await?;
         Ok(Self {
             tails,
+            subject,
+            inbox,
             publisher,
             board,
         })
     }
 
     pub(super) async fn publish(&mut self, rate: f64, seconds: f64) -> anyhow::Result<Outcome> {
+        let (subject, inbox) = (&self.subject, &self.inbox);
         let publisher = tokio::sync::Mutex::new(&mut self.publisher);
         let publish = async |number| {
             let mut publisher = publisher.lock().await;
-            publisher.publish(SUBJECT, "created.TAILS", &payload::numbered(number))?;
+            publisher.publish(subject, inbox, &payload::numbered(number))?;
             publisher.flush().await?;
             // The acknowledgement, as an add is answered.
             publisher.receive(|_, _| Ok(())).await

@@ -13,6 +13,8 @@ use crate::statistics::Times;
 
 pub(super) struct Waits {
     waits: usize,
+    /// Where a publication is acknowledged.
+    inbox: String,
     publisher: Connection,
     woken: mpsc::UnboundedReceiver<(usize, Instant)>,
 }
@@ -20,7 +22,7 @@ pub(super) struct Waits {
 impl Waits {
     pub(super) async fn begin(url: &str, connections: usize, waits: usize) -> anyhow::Result<Self> {
         let mut publisher = Connection::open(url).await?;
-        publisher.create_stream("WAITS", "waits.*", MAXLEN).await?;
+        let inbox = publisher.create_stream("WAITS", "waits.*", MAXLEN).await?;
         let (sender, woken) = mpsc::unbounded_channel();
         for first in 0..connections {
             let mut connection = Connection::open(url).await?;
@@ -32,6 +34,7 @@ impl Waits {
         }
         Ok(Self {
             waits,
+            inbox,
             publisher,
             woken,
         })
@@ -47,7 +50,7 @@ impl Waits {
             let i = turn * WAKE_STEP % self.waits;
             let added = Instant::now();
             self.publisher
-                .publish(&format!("waits.{i}"), "created.WAITS", &value)?;
+                .publish(&format!("waits.{i}"), &self.inbox, &value)?;
             self.publisher.flush().await?;
             let acknowledged = self.publisher.receive(|_, _| Ok(()));
             let (acknowledged, woken) = tokio::join!(acknowledged, self.woken.recv());

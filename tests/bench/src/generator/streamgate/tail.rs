@@ -8,23 +8,22 @@ use crate::generator::board::Board;
 use crate::generator::order::Outcome;
 use crate::generator::payload;
 
-const STREAM: &str = "bench:tails";
-
 /// Connections opened at once: less than a listening socket's queue holds.
 const OPENING: usize = 64;
 
 pub(super) struct Tails {
     tails: usize,
+    stream: String,
     publisher: Client,
     board: Board,
 }
 
 impl Tails {
-    /// Opens tails, each on a connection of its own.
-    pub(super) async fn open(url: &str, tails: usize) -> anyhow::Result<Self> {
+    /// Opens tails of a stream, each on a connection of its own.
+    pub(super) async fn open(url: &str, stream: String, tails: usize) -> anyhow::Result<Self> {
         let connect = async || {
             let client = Client::connect(url).await.map_err(failed)?;
-            let tail = tail(&client).await?;
+            let tail = tail(&client, &stream).await?;
             anyhow::Ok((client, tail))
         };
         let publisher = Client::connect(url).await.map_err(failed)?;
@@ -37,20 +36,22 @@ impl Tails {
         clients.try_for_each(receive).await?;
         Ok(Self {
             tails,
+            stream,
             publisher,
             board,
         })
     }
 
     pub(super) async fn publish(&self, rate: f64, seconds: f64) -> anyhow::Result<Outcome> {
-        let add = async |number| add(&self.publisher, STREAM, &payload::numbered(number)).await;
+        let add =
+            async |number| add(&self.publisher, &self.stream, &payload::numbered(number)).await;
         self.board.publish(rate, seconds, self.tails, add).await
     }
 }
 
 /// All entries of the stream from its beginning, as they come, once the tail stands.
-async fn tail(client: &Client) -> anyhow::Result<Tail> {
-    let mut tail = client.tail(STREAM, TailFrom::Beginning);
+async fn tail(client: &Client, stream: &str) -> anyhow::Result<Tail> {
+    let mut tail = client.tail(stream, TailFrom::Beginning);
     let first = tail.try_next().await.map_err(failed)?;
     anyhow::ensure!(first.is_some(), "a tail ended before it began");
     Ok(tail)

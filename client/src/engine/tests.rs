@@ -1,7 +1,7 @@
 //! The engine against a server that is played by hand, in virtual time.
 
-use streamgate_protocol::ClientMessage;
 use streamgate_protocol::message::{Fault, Outcome};
+use streamgate_protocol::{ClientMessage, Operation};
 
 use super::*;
 

@@ -25,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Bytes;
 
+use self::aside::{Aside, Asides};
 use self::availability::Availability;
 use self::futures::{Batch, Performing, Wait, begin};
 use self::incoming::{
@@ -39,6 +40,7 @@ use super::socket::{Ending, Event, Socket};
 use super::{CLOSE_TIMEOUT, Config, Shared};
 use crate::{Backend, Progress};
 
+mod aside;
 mod availability;
 mod called;
 mod finish;
@@ -63,11 +65,7 @@ where
 {
     tracing::debug!(?peer, encoding = ?socket.encoding(), "socket opened");
     let mut session = Session::new(shared, socket);
-    let ending = tokio::select! {
-        biased;
-        () = shared.drain.moment() => None,
-        ending = session.serve() => Some(ending),
-    };
+    let ending = session.serve().await;
     let deadline = Instant::now() + CLOSE_TIMEOUT;
     let ending = match ending {
         Some(ending) => ending,
@@ -91,7 +89,7 @@ where
 struct Session<'b, S> {
     busy_poll: &'b BusyPoll,
     backend: &'b dyn Backend,
-    availability: Availability,
+    asides: Asides<'b>,
     config: &'b Config,
     socket: Socket<S>,
     requests: Requests<'b>,
@@ -115,11 +113,12 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         if away.is_some() {
             outgoing.push(&ServerMessage::Backend { away });
         }
+        let asides = Asides::new(&shared.drain, availability, Instant::now());
         Self {
             busy_poll: &shared.busy_poll,
             backend: &*shared.backend,
-            availability,
             config,
+            asides,
             socket,
             requests: Requests::new(config.max_in_flight),
             outgoing,
@@ -133,35 +132,36 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         }
     }
 
-    /// Serves until there is a reason to end.
-    ///
-    /// Dropping the future between two turns loses nothing but what a close drops anyway.
-    async fn serve(&mut self) -> Ending {
-        let mut alarm = std::pin::pin!(tokio::time::sleep_until(self.deadline()));
+    /// Serves until there is a reason to end; none if the server has to go.
+    async fn serve(&mut self) -> Option<Ending> {
+        self.asides.set_alarm(self.deadline());
         loop {
             if let Err(ending) = self.send().await {
-                return ending;
+                return Some(ending);
             }
             let (room, may_read) = (self.outgoing.has_room(), self.may_read());
             if may_read && !self.left.is_empty() {
                 // Others have their turn between two of this socket's.
                 tokio::task::yield_now().await;
                 if let Some(ending) = self.drain(None).await {
-                    return ending;
+                    return Some(ending);
                 }
                 continue;
             }
-            if self.deadline() < alarm.deadline() {
-                alarm.as_mut().reset(self.deadline());
+            if self.deadline() < self.asides.deadline() {
+                self.asides.set_alarm(self.deadline());
             }
             self.busy_poll.came();
             tokio::select! {
                 // What is over first, so that a client that never stops asking gets its answers.
                 biased;
-                away = self.availability.changed(), if room => {
-                    self.outgoing.push(&ServerMessage::Backend { away });
-                }
-                Some((batch, progress)) = self.performing.next(), if room => {
+                aside = self.asides.next(room) => match aside {
+                    Aside::Leave => return None,
+                    Aside::Backend(away) => self.outgoing.push(&ServerMessage::Backend { away }),
+                    Aside::Alarm => {}
+                },
+                // Only if there are any: a look at none costs as much.
+                Some((batch, progress)) = self.performing.next(), if room && !self.performing.is_empty() => {
                     self.performed(batch, progress).await;
                     while self.outgoing.has_room()
                         && let Some(Some((batch, progress))) = self.performing.next().now_or_never()
@@ -169,7 +169,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                         self.performed(batch, progress).await;
                     }
                 }
-                Some((ticket, result)) = self.waits.next(), if room => {
+                Some((ticket, result)) = self.waits.next(), if room && !self.waits.is_empty() => {
                     self.waited(ticket, result.ok());
                     while self.outgoing.has_room()
                         && let Some(Some((ticket, result))) = self.waits.next().now_or_never()
@@ -180,18 +180,18 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 turn = self.turns.next(&mut self.socket, &mut self.subscriptions, may_read, room) => match turn {
                     Turn::Socket(Event::Frame(frame)) => {
                         if let Some(ending) = self.drain(Some(frame)).await {
-                            return ending;
+                            return Some(ending);
                         }
                     }
                     Turn::Socket(Event::Heard | Event::Flushed) => {}
-                    Turn::Socket(Event::Ended(ending)) => return ending,
+                    Turn::Socket(Event::Ended(ending)) => return Some(ending),
                     Turn::Push(pushed) => self.push_all(pushed).await,
                 },
-                () = &mut alarm => {
+                () = std::future::ready(()), if self.asides.has_rung() => {
                     if let Some(ending) = self.overdue() {
-                        return ending;
+                        return Some(ending);
                     }
-                    alarm.as_mut().reset(self.deadline());
+                    self.asides.set_alarm(self.deadline());
                 }
             }
         }

@@ -1,24 +1,17 @@
 //! What a client is told of its server's backend.
 
-use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use streamgate_protocol::CacheError;
 use streamgate_protocol::message::Fault;
 use tokio::sync::watch;
 
-use super::called::Called;
 use crate::Backend;
 
 /// What there is to tell, as it changes. On the heap, and nothing for a backend that is always there:
 /// every socket has one.
-pub(super) struct Availability(Option<Told>);
-
-struct Told {
-    next: BoxFuture<'static, Change>,
-    /// A look at it takes a lock that all sockets share.
-    called: Called,
-}
+pub(super) struct Availability(Option<BoxFuture<'static, Change>>);
 
 /// A change, and what to wait for the next one with.
 struct Change {
@@ -35,39 +28,28 @@ struct Watch {
 impl Availability {
     /// Of a backend, and why that is away now.
     pub(super) fn of(backend: &dyn Backend) -> (Self, Option<Fault>) {
-        let Some(receiver) = backend.availability() else {
-            return (Self(None), None);
-        };
+        backend
+            .availability()
+            .map_or((Self(None), None), Self::watching)
+    }
+
+    pub(super) fn watching(receiver: watch::Receiver<Option<CacheError>>) -> (Self, Option<Fault>) {
         let mut watch = Watch {
             receiver,
             told: None,
         };
         let away = watch.news().flatten();
-        (Self(Some(Told::next(watch))), away)
+        (Self(Some(watch.next().boxed())), away)
     }
 
     /// Waits for the next change: why it is away, or nothing when it is there again.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost.
-    pub(super) async fn changed(&mut self) -> Option<Fault> {
-        let Some(Told { next, called }) = &mut self.0 else {
-            return std::future::pending().await;
+    pub(super) fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Fault>> {
+        let Some(next) = &mut self.0 else {
+            return Poll::Pending;
         };
-        let change = poll_fn(|cx| called.poll(cx, false, |cx| next.poll_unpin(cx)));
-        let Change { watch, away } = change.await;
-        self.0 = Some(Told::next(watch));
-        away
-    }
-}
-
-impl Told {
-    fn next(watch: Watch) -> Self {
-        Self {
-            next: watch.next().boxed(),
-            called: Called::new(),
-        }
+        let Change { watch, away } = ready!(next.poll_unpin(cx));
+        self.0 = Some(watch.next().boxed());
+        Poll::Ready(away)
     }
 }
 

@@ -113,7 +113,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         if away.is_some() {
             outgoing.push(&ServerMessage::Backend { away });
         }
-        let asides = Asides::new(&shared.drain, availability, Instant::now());
+        let asides = Asides::new(&shared.drain, availability);
         Self {
             busy_poll: &shared.busy_poll,
             backend: &*shared.backend,
@@ -143,6 +143,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             if may_read && !self.left.is_empty() {
                 // Others have their turn between two of this socket's.
                 tokio::task::yield_now().await;
+                if let Some(Aside::Leave) = self.asides.next(false).now_or_never() {
+                    return None;
+                }
                 if let Some(ending) = self.drain(None).await {
                     return Some(ending);
                 }
@@ -160,7 +163,8 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                     Aside::Backend(away) => self.outgoing.push(&ServerMessage::Backend { away }),
                     Aside::Alarm => {}
                 },
-                // Only if there are any: a look at none costs as much.
+                // These two only if there are any: to look at an empty set costs as much as at one that
+                // has nothing yet.
                 Some((batch, progress)) = self.performing.next(), if room && !self.performing.is_empty() => {
                     self.performed(batch, progress).await;
                     while self.outgoing.has_room()
@@ -187,7 +191,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                     Turn::Socket(Event::Ended(ending)) => return Some(ending),
                     Turn::Push(pushed) => self.push_all(pushed).await,
                 },
-                () = std::future::ready(()), if self.asides.has_rung() => {
+                // Not before the budget allows it: without, the socket says that it has nothing, whatever
+                // is there.
+                () = tokio::task::coop::consume_budget(), if self.asides.has_rung() => {
                     if let Some(ending) = self.overdue() {
                         return Some(ending);
                     }
@@ -207,10 +213,11 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             waits,
             subscriptions,
             requests,
+            asides,
             ..
         } = self;
         // All hold waits, and a consumer that has gone must not be handed entries.
-        drop((requests, waits, subscriptions));
+        drop((requests, waits, subscriptions, asides));
         let finish = async { while performing.next().await.is_some() {} };
         let frames = std::iter::from_fn(|| outgoing.next_frame());
         let close = socket.close(frames, ending, deadline);
@@ -413,3 +420,6 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

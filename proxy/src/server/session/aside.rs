@@ -29,12 +29,12 @@ pub(super) enum Aside {
 /// Waits for all of it.
 pub(super) struct Asides<'b> {
     called: Called,
-    /// They are looked at though none may have called.
+    /// To be looked at even without a call: something was ready, was set, or may wait for room.
     must: bool,
-    /// Of the alarm.
+    /// Of the alarm; here, so that a turn need not touch the heap for it.
     deadline: Instant,
     has_rung: bool,
-    waits: Box<Waits<'b>>,
+    waits: Waits<'b>,
 }
 
 struct Waits<'b> {
@@ -44,7 +44,9 @@ struct Waits<'b> {
 }
 
 impl<'b> Asides<'b> {
-    pub(super) fn new(drain: &'b Drain, availability: Availability, deadline: Instant) -> Self {
+    /// The alarm is yet to be set.
+    pub(super) fn new(drain: &'b Drain, availability: Availability) -> Self {
+        let deadline = Instant::now();
         let waits = Waits {
             moment: drain.moment().boxed(),
             availability,
@@ -55,7 +57,7 @@ impl<'b> Asides<'b> {
             must: true,
             deadline,
             has_rung: false,
-            waits: Box::new(waits),
+            waits,
         }
     }
 
@@ -76,7 +78,8 @@ impl<'b> Asides<'b> {
         self.has_rung
     }
 
-    /// Waits for the next; news of the backend only if there is `room` for them.
+    /// Waits for the next; news of the backend only if there is `room` for them. [`Leave`](Aside::Leave)
+    /// is the last: it must not be asked again.
     ///
     /// # Cancel safety
     ///
@@ -147,7 +150,8 @@ mod tests {
     async fn the_alarm_rings_once_until_it_is_set_again() {
         let (drain, (_tell, told)) = (Drain::new(LATER), watch::channel(None));
         let (availability, _) = Availability::watching(told);
-        let mut asides = Asides::new(&drain, availability, Instant::now() + LATER);
+        let mut asides = Asides::new(&drain, availability);
+        asides.set_alarm(Instant::now() + LATER);
         for _ in 0..2 {
             assert!(now(&mut asides, true).is_none());
             advance(LATER).await;
@@ -163,7 +167,8 @@ mod tests {
     async fn news_wait_for_room_and_the_moment_to_close_does_not() {
         let (drain, (tell, told)) = (Drain::new(LATER), watch::channel(None));
         let (availability, _) = Availability::watching(told);
-        let mut asides = Asides::new(&drain, availability, Instant::now() + LATER);
+        let mut asides = Asides::new(&drain, availability);
+        asides.set_alarm(Instant::now() + LATER);
         assert!(now(&mut asides, true).is_none());
         tell.send(away()).unwrap();
         assert!(now(&mut asides, false).is_none());
@@ -171,7 +176,10 @@ mod tests {
             panic!("it is away");
         };
         assert_eq!(fault.code, code::DISCONNECTED);
+        assert!(now(&mut asides, false).is_none());
         tell.send(None).unwrap();
+        assert!(matches!(now(&mut asides, true), Some(Aside::Backend(None))));
+        tell.send(away()).unwrap();
         assert!(now(&mut asides, false).is_none());
         drain.begin(1);
         assert!(matches!(now(&mut asides, false), Some(Aside::Leave)));
@@ -182,14 +190,20 @@ mod tests {
     async fn each_of_them_wakes() {
         let (drain, (tell, told)) = (Drain::new(Duration::ZERO), watch::channel(None));
         let (availability, _) = Availability::watching(told);
-        let mut asides = Asides::new(&drain, availability, Instant::now() + LATER);
+        let mut asides = Asides::new(&drain, availability);
+        asides.set_alarm(Instant::now() + LATER);
         assert!(matches!(asides.next(true).await, Aside::Alarm));
         asides.set_alarm(Instant::now() + LATER * 100);
+        assert!(now(&mut asides, true).is_none());
+        // Earlier than it was set to.
+        let start = Instant::now();
+        asides.set_alarm(start + LATER);
+        assert!(matches!(asides.next(true).await, Aside::Alarm));
+        assert!(start.elapsed() < LATER * 2);
         let tells = async { tell.send(away()).unwrap() };
         let (news, ()) = tokio::join!(asides.next(true), tells);
         assert!(matches!(news, Aside::Backend(Some(_))));
         let (left, ()) = tokio::join!(asides.next(true), async { drain.begin(1) });
         assert!(matches!(left, Aside::Leave));
-        assert!(!asides.has_rung());
     }
 }

@@ -33,6 +33,7 @@ impl Availability {
             .map_or((Self(None), None), Self::watching)
     }
 
+    /// As it is told.
     pub(super) fn watching(receiver: watch::Receiver<Option<CacheError>>) -> (Self, Option<Fault>) {
         let mut watch = Watch {
             receiver,
@@ -42,7 +43,8 @@ impl Availability {
         (Self(Some(watch.next().boxed())), away)
     }
 
-    /// Waits for the next change: why it is away, or nothing when it is there again.
+    /// The next change: why it is away, or nothing when it is there again. Of another one it calls once
+    /// it was polled again.
     pub(super) fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Fault>> {
         let Some(next) = &mut self.0 else {
             return Poll::Pending;

@@ -129,8 +129,11 @@ export class Demo {
     );
   }
 
-  /** What `testid` shows once no publishing at a rate is in flight. */
+  /** What `testid` shows once no publishing at a rate, which has been stopped, is in flight. */
   async settled(testid) {
+    // Figures are drawn once for each frame: until the next but one they may be of before the stop, and
+    // none in flight between two ticks.
+    await this.page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
     await this.shows("rate-in-flight", "0");
     return this.at(testid).textContent();
   }

@@ -23,6 +23,10 @@ pub(super) struct Group {
     pub(super) due: bool,
     /// Serve even if one that came first has not said what came of its own attempt.
     pub(super) forced: bool,
+    /// Such a one has held up a look, and no other look came to anything since.
+    pub(super) held_up: bool,
+    /// It did so already at the last recheck.
+    doubted: bool,
     /// Consumers tried for in the round trip under way.
     trying: usize,
     /// Consumers served since the group was last found empty.
@@ -60,6 +64,14 @@ impl Group {
         (self.due, self.drained) = (true, false);
     }
 
+    /// Looks again. Whoever tries first is waited for until the recheck after that which found it trying:
+    /// an attempt takes a round trip, and a recheck may come in the middle of it.
+    pub(super) fn recheck(&mut self) {
+        self.due = true;
+        self.forced = self.doubted;
+        self.doubted = self.held_up;
+    }
+
     pub(super) fn remove(&mut self, number: u64) -> Option<Consumer> {
         self.consumers.remove(&number)
     }
@@ -68,6 +80,7 @@ impl Group {
     /// are likely to be, so that at most one try for each entry finds nothing.
     pub(super) fn start(&mut self, deadlines: &mut Deadlines) -> Vec<Consumer> {
         (self.due, self.forced) = (false, false);
+        (self.held_up, self.doubted) = (false, false);
         let wanted = self.served.clamp(1, MAX_TRIES);
         let mut taken = Vec::new();
         while taken.len() < wanted

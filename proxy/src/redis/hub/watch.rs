@@ -197,7 +197,7 @@ impl Watch {
             }
         }
         for group in self.groups.values_mut() {
-            (group.due, group.forced) = (true, true);
+            group.recheck();
         }
     }
 
@@ -229,6 +229,8 @@ impl Watch {
                     group: Arc::clone(name),
                     consumer,
                 }));
+            } else {
+                group.held_up = true;
             }
         }
         self.tidy();

@@ -341,6 +341,34 @@ fn who_joins_a_group_that_was_found_empty_is_not_tried_for() {
 }
 
 #[test]
+fn nobody_is_served_before_one_that_tries_unless_that_lasts() {
+    let mut test = Test::new();
+    let key = GroupKey {
+        stream: "s".into(),
+        group: "g".into(),
+    };
+    let Turn::Try(_attempt) = test.lines.join(key, &test.hub) else {
+        panic!("the line is empty")
+    };
+    let mut second = test.consume(None);
+    let tries = |test: &mut Test| {
+        test.table.next_visit().map_or(0, |visit| {
+            let tries = visit.tries.len();
+            let read = usize::from(visit.read.is_some());
+            test.answer(visit, vec![Value::Nil; read + tries], 0);
+            tries
+        })
+    };
+    assert_eq!(tries(&mut test), 0);
+    // A moment after it began to try, perhaps.
+    test.table.recheck();
+    assert_eq!(tries(&mut test), 0);
+    assert!(waits(&mut second));
+    test.table.recheck();
+    assert_eq!(tries(&mut test), 1);
+}
+
+#[test]
 fn who_leaves_a_group_that_was_found_empty_causes_no_look() {
     let mut test = Test::new();
     let _first = test.consume(None);

@@ -138,6 +138,14 @@ mod tests {
 
     const LATER: Duration = Duration::from_secs(1);
 
+    /// The alarm is set.
+    fn asides(drain: &Drain, told: watch::Receiver<Option<CacheError>>) -> Asides<'_> {
+        let (availability, _) = Availability::watching(told);
+        let mut asides = Asides::new(drain, availability);
+        asides.set_alarm(Instant::now() + LATER);
+        asides
+    }
+
     fn now(asides: &mut Asides<'_>, room: bool) -> Option<Aside> {
         asides.next(room).now_or_never()
     }
@@ -149,9 +157,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_alarm_rings_once_until_it_is_set_again() {
         let (drain, (_tell, told)) = (Drain::new(LATER), watch::channel(None));
-        let (availability, _) = Availability::watching(told);
-        let mut asides = Asides::new(&drain, availability);
-        asides.set_alarm(Instant::now() + LATER);
+        let mut asides = asides(&drain, told);
         for _ in 0..2 {
             assert!(now(&mut asides, true).is_none());
             advance(LATER).await;
@@ -166,9 +172,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn news_wait_for_room_and_the_moment_to_close_does_not() {
         let (drain, (tell, told)) = (Drain::new(LATER), watch::channel(None));
-        let (availability, _) = Availability::watching(told);
-        let mut asides = Asides::new(&drain, availability);
-        asides.set_alarm(Instant::now() + LATER);
+        let mut asides = asides(&drain, told);
         assert!(now(&mut asides, true).is_none());
         tell.send(away()).unwrap();
         assert!(now(&mut asides, false).is_none());
@@ -189,9 +193,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_of_them_wakes() {
         let (drain, (tell, told)) = (Drain::new(Duration::ZERO), watch::channel(None));
-        let (availability, _) = Availability::watching(told);
-        let mut asides = Asides::new(&drain, availability);
-        asides.set_alarm(Instant::now() + LATER);
+        let mut asides = asides(&drain, told);
         assert!(matches!(asides.next(true).await, Aside::Alarm));
         asides.set_alarm(Instant::now() + LATER * 100);
         assert!(now(&mut asides, true).is_none());

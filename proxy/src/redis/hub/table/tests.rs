@@ -74,12 +74,16 @@ impl Test {
         answer
     }
 
-    fn consume(&mut self, deadline: Option<Instant>) -> Answer {
+    fn join(&self) -> Turn {
         let key = GroupKey {
             stream: "s".into(),
             group: "g".into(),
         };
-        let place = match self.lines.join(key, &self.hub) {
+        self.lines.join(key, &self.hub)
+    }
+
+    fn consume(&mut self, deadline: Option<Instant>) -> Answer {
+        let place = match self.join() {
             Turn::Try(attempt) => attempt.wait(),
             Turn::Queue(place) => place,
         };
@@ -343,11 +347,7 @@ fn who_joins_a_group_that_was_found_empty_is_not_tried_for() {
 #[test]
 fn nobody_is_served_before_one_that_tries_unless_that_lasts() {
     let mut test = Test::new();
-    let key = GroupKey {
-        stream: "s".into(),
-        group: "g".into(),
-    };
-    let Turn::Try(_attempt) = test.lines.join(key, &test.hub) else {
+    let Turn::Try(_attempt) = test.join() else {
         panic!("the line is empty")
     };
     let mut second = test.consume(None);

@@ -4,6 +4,7 @@
 //! - [`traits`]: [`StreamingBackend`], the trait that every implementor keeps.
 //! - [`subscribe`]: [`SubscribingBackend`], what pushes entries as they come.
 //! - [`groups`]: [`ConsumerGroups`], what a group's consumers hold.
+//! - [`entry_id`]: [`EntryId`], the parser and the order of entry ids.
 //! - [`error`]: [`CacheError`] and the [table of error codes](error::CODES).
 //! - [`message`]: every message of the protocol, once.
 //! - [`codec`]: the two encodings of those messages, and frames of several messages.
@@ -15,6 +16,7 @@
 
 pub mod close;
 pub mod codec;
+pub mod entry_id;
 pub mod error;
 pub mod groups;
 pub mod limits;
@@ -23,6 +25,7 @@ pub mod subscribe;
 pub mod text;
 pub mod traits;
 
+pub use entry_id::{EntryId, InvalidEntryId, StartId};
 pub use error::{CacheError, CacheResult, Retry};
 pub use groups::{Claimed, ConsumerGroups, PendingEntry, PendingQuery, PendingSummary};
 pub use message::{ClientMessage, Operation, Reply, ServerMessage};

@@ -1,6 +1,6 @@
 // The one connection of the page: its state, shown, and who waits for it.
 
-import { connect } from "./streamgate/src/entry-browser.js";
+import { connect } from "./streamgate/src/platform/browser.js";
 
 const LABELS = {
   connecting: "Connecting",

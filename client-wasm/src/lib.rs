@@ -14,16 +14,16 @@
 //! ```
 //!
 //! With the feature `npm` this crate is the module inside the npm package `streamgate`; see
-//! `module`.
+//! `npm`.
 
-mod application;
 mod clock;
+mod connect;
 #[cfg(feature = "npm")]
-pub mod module;
+pub mod npm;
 mod socket;
 mod url;
 
-pub use application::{connect, connect_with};
+pub use connect::{connect, connect_with};
 pub use socket::WebSocketConnector;
 pub use streamgate_client::engine::Config;
 pub use streamgate_client::{

@@ -1,11 +1,11 @@
 //! The handle: cheap to clone, the same on every target.
 
-mod call;
+mod cancel_guard;
 mod groups;
-mod guard;
+mod response_future;
 mod streaming;
 mod subscribing;
-mod subscription;
+mod subscription_stream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply, StreamEntry};
 use tokio::sync::{mpsc, watch};
 
-use self::call::Call;
+use self::response_future::Call;
 use crate::driver::Command;
 use crate::engine::ConnectionState;
 
@@ -51,11 +51,11 @@ use crate::engine::ConnectionState;
 /// was lost: see [`Config::exactly_once`](crate::engine::Config::exactly_once).
 #[derive(Debug, Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
+    shared: Arc<DriverHandle>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct DriverHandle {
     commands: mpsc::UnboundedSender<Command>,
     next_id: AtomicU64,
     /// Calls and subscriptions that are not over.
@@ -79,7 +79,7 @@ impl Client {
         state: watch::Receiver<ConnectionState>,
     ) -> Self {
         Self {
-            shared: Arc::new(Shared::new(commands, state)),
+            shared: Arc::new(DriverHandle::new(commands, state)),
         }
     }
 
@@ -121,7 +121,7 @@ impl Client {
 
     /// Waits until the connection's state is another one than `seen`, and returns it. States that
     /// pass quickly may be skipped; the last one never is.
-    pub async fn state_after(&self, seen: &ConnectionState) -> ConnectionState {
+    pub async fn state_changed(&self, seen: &ConnectionState) -> ConnectionState {
         let mut states = self.shared.state.clone();
         match states.wait_for(|state| state != seen).await {
             Ok(state) => state.clone(),
@@ -147,7 +147,7 @@ impl Client {
     /// # Errors
     ///
     /// `DISCONNECTED`, or `PROTOCOL` if the server speaks another one.
-    pub async fn opened(&self) -> CacheResult<()> {
+    pub async fn ready(&self) -> CacheResult<()> {
         let mut states = self.shared.state.clone();
         let state = states
             .wait_for(|state| *state != ConnectionState::Connecting)
@@ -172,7 +172,7 @@ impl Client {
     }
 }
 
-impl Shared {
+impl DriverHandle {
     fn new(
         commands: mpsc::UnboundedSender<Command>,
         state: watch::Receiver<ConnectionState>,

@@ -1,6 +1,6 @@
 //! The task that runs a link for [`Client`] handles.
 
-mod answers;
+mod reply_router;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,18 +10,19 @@ use streamgate_protocol::message::{Credit, Subscription};
 use tokio::sync::{mpsc, watch};
 
 use crate::client::Client;
-use crate::engine::{Config, ConnectionState, Engine, Event, Millis, NewCall};
-use crate::transport::{Clock, Connector, Link};
+use crate::engine::{Config, ConnectionState, Engine, Event, Millis, NewRequest};
+use crate::engine_io::EngineIo;
+use crate::transport::{Clock, Connector};
 
-use answers::Answers;
-pub(crate) use answers::{Answer, Items};
+use reply_router::ReplyRouter;
+pub(crate) use reply_router::{Answer, Items};
 
 /// A handle's wish.
 #[derive(Debug)]
 pub(crate) enum Command {
     Call {
         id: u64,
-        call: NewCall,
+        call: NewRequest,
         answer: Answer,
     },
     Subscribe {
@@ -46,14 +47,14 @@ pub(crate) enum Command {
 /// when the client is closed, when its last handle is dropped, or when there is no sense in
 /// another attempt.
 pub struct Driver<C: Connector, K: Clock> {
-    link: Link<C>,
+    link: EngineIo<C>,
     clock: K,
     sleep: Option<(Millis, K::Sleep)>,
     /// Bounded by the calls that may be made at once, and by the credit of subscriptions: see
     /// `client::guard`.
     commands: mpsc::UnboundedReceiver<Command>,
     handles_gone: bool,
-    answers: Answers,
+    answers: ReplyRouter,
     state: watch::Sender<ConnectionState>,
 }
 
@@ -67,12 +68,12 @@ pub fn pair<C: Connector, K: Clock>(
     let (state, states) = watch::channel(ConnectionState::Connecting);
     let engine = Engine::new(config, clock.now());
     let driver = Driver {
-        link: Link::new(engine, connector),
+        link: EngineIo::new(engine, connector),
         clock,
         sleep: None,
         commands,
         handles_gone: false,
-        answers: Answers::default(),
+        answers: ReplyRouter::default(),
         state,
     };
     (Client::new(sender, states), driver)

@@ -15,20 +15,20 @@
 //! After any method of the first two kinds, poll all of the third. Times are milliseconds on one
 //! clock that never goes back; where it starts is of no importance.
 
-mod ask;
-mod backoff;
-mod calls;
 mod config;
-mod given;
+mod connection_state;
+mod delivery_log;
 mod heartbeat;
-mod new_call;
+mod idempotent_producers;
+mod new_request;
 mod pause;
-mod producers;
-mod resume;
-mod state;
+mod pending_request;
+mod reconnect_backoff;
+mod replies;
+mod request_queue;
+mod subscription_window;
 mod subscriptions;
 mod transmit;
-mod window;
 
 use std::collections::VecDeque;
 
@@ -39,15 +39,15 @@ use streamgate_protocol::limits;
 use streamgate_protocol::message::{Fault, Item, Welcome};
 use streamgate_protocol::{CacheError, CacheResult, Reply, ServerMessage};
 
-use ask::Ask;
-use backoff::Backoff;
-use calls::{Call, Calls};
 pub use config::Config;
-use given::Given;
-use heartbeat::{Heartbeat, Pulse};
-pub use new_call::NewCall;
-use producers::Producers;
-pub use state::ConnectionState;
+pub use connection_state::ConnectionState;
+use delivery_log::DeliveryLog;
+use heartbeat::{Heartbeat, HeartbeatStatus};
+use idempotent_producers::IdempotentProducers;
+pub use new_request::NewRequest;
+use pending_request::Ask;
+use reconnect_backoff::Backoff;
+use request_queue::{Call, Calls};
 
 /// Milliseconds on a clock that never goes back.
 pub type Millis = u64;
@@ -93,12 +93,12 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Engine {
     config: Config,
-    phase: Phase,
+    phase: ConnectionPhase,
     /// Whether any attempt has succeeded. Until then a failure is the owner's answer.
     ever_opened: bool,
     calls: Calls,
-    given: Given,
-    producers: Producers,
+    given: DeliveryLog,
+    producers: IdempotentProducers,
     cancels: Vec<u64>,
     /// Subscriptions that are to be granted more; each once.
     grants: Vec<u64>,
@@ -116,7 +116,7 @@ pub struct Engine {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum ConnectionPhase {
     Connecting {
         give_up_at: Millis,
     },
@@ -137,11 +137,11 @@ impl Engine {
     /// A new engine, which asks for a connection at once.
     pub fn new(config: Config, now: Millis) -> Self {
         let mut engine = Self {
-            phase: Phase::Closed,
+            phase: ConnectionPhase::Closed,
             ever_opened: false,
             calls: Calls::new(config.queue_timeout_ms),
-            given: Given::default(),
-            producers: Producers::new(config.seed),
+            given: DeliveryLog::default(),
+            producers: IdempotentProducers::new(config.seed),
             cancels: Vec::new(),
             grants: Vec::new(),
             heartbeat: Heartbeat::new(now),
@@ -165,12 +165,15 @@ impl Engine {
 
     /// Whether the engine has stopped for good: nothing will come out any more.
     pub fn is_closed(&self) -> bool {
-        self.phase == Phase::Closed
+        self.phase == ConnectionPhase::Closed
     }
 
     /// Whether it is closed, or about to be.
     fn is_ending(&self) -> bool {
-        matches!(self.phase, Phase::Closing { .. } | Phase::Closed)
+        matches!(
+            self.phase,
+            ConnectionPhase::Closing { .. } | ConnectionPhase::Closed
+        )
     }
 
     /// Whether another call would be taken rather than refused with `OVERLOADED`.
@@ -180,10 +183,10 @@ impl Engine {
 
     /// Starts a call, which ends with exactly one [`Event::Finished`] unless it is cancelled.
     ///
-    /// `call` is an [`Operation`](streamgate_protocol::Operation), or a [`NewCall`] made of one. `id`
+    /// `call` is an [`Operation`](streamgate_protocol::Operation), or a [`NewRequest`] made of one. `id`
     /// must be new: greater than those of most earlier calls, equal to none in flight.
-    pub fn call(&mut self, id: u64, call: impl Into<NewCall>, now: Millis) {
-        let NewCall(mut call) = call.into();
+    pub fn call(&mut self, id: u64, call: impl Into<NewRequest>, now: Millis) {
+        let NewRequest(mut call) = call.into();
         let valid = call.ask.validate();
         call.ask.set_id(id);
         if self.config.exactly_once {
@@ -210,13 +213,13 @@ impl Engine {
     /// Ends the client: every call fails, tails end with `CLOSED`, the socket is closed.
     pub fn close(&mut self, now: Millis) {
         match self.phase {
-            Phase::Closing { .. } | Phase::Closed => {}
-            Phase::Open { .. } => {
+            ConnectionPhase::Closing { .. } | ConnectionPhase::Closed => {}
+            ConnectionPhase::Open { .. } => {
                 self.close_in_flight();
                 self.fail_queued(code::CLOSED, "the client was closed");
                 self.begin_closing(close::NORMAL, "", now);
             }
-            Phase::Connecting { .. } | Phase::Waiting { .. } => {
+            ConnectionPhase::Connecting { .. } | ConnectionPhase::Waiting { .. } => {
                 self.fail_queued(code::CLOSED, "the client was closed");
                 self.actions.push_back(Action::Abandon);
                 self.stop(close::NORMAL, "");
@@ -226,7 +229,7 @@ impl Engine {
 
     /// The socket is open and the server chose this subprotocol.
     pub fn handle_opened(&mut self, subprotocol: &str, now: Millis) {
-        if !matches!(self.phase, Phase::Connecting { .. }) {
+        if !matches!(self.phase, ConnectionPhase::Connecting { .. }) {
             return;
         }
         self.max_frame_bytes = limits::MIN_FRAME_BYTES as usize;
@@ -234,7 +237,7 @@ impl Engine {
         self.calls.opened();
         self.heartbeat = Heartbeat::new(now);
         self.ever_opened = true;
-        self.phase = Phase::Open { since: now };
+        self.phase = ConnectionPhase::Open { since: now };
         if Encoding::from_subprotocol(subprotocol) == Some(self.config.encoding) {
             self.events.push_back(Event::State(ConnectionState::Open));
         } else {
@@ -244,7 +247,7 @@ impl Engine {
 
     /// A frame came in.
     pub fn handle_frame(&mut self, frame: &[u8], is_text: bool, now: Millis) {
-        if !matches!(self.phase, Phase::Open { .. }) {
+        if !matches!(self.phase, ConnectionPhase::Open { .. }) {
             return;
         }
         self.heartbeat.heard(now);
@@ -281,13 +284,15 @@ impl Engine {
     /// The socket is closed, or could not be opened.
     pub fn handle_closed(&mut self, code: u16, reason: &str, now: Millis) {
         match self.phase {
-            Phase::Closed | Phase::Waiting { .. } => {}
+            ConnectionPhase::Closed | ConnectionPhase::Waiting { .. } => {}
             // A violation by the server is what the owner has to know, not how it took the close.
-            Phase::Closing { .. } => match self.violation {
+            ConnectionPhase::Closing { .. } => match self.violation {
                 Some(violation) => self.stop(close::MALFORMED, violation),
                 None => self.stop(code, reason),
             },
-            Phase::Connecting { .. } | Phase::Open { .. } => self.lost(code, reason, now),
+            ConnectionPhase::Connecting { .. } | ConnectionPhase::Open { .. } => {
+                self.lost(code, reason, now)
+            }
         }
     }
 
@@ -297,32 +302,32 @@ impl Engine {
         self.calls.rested(now);
         while let Some(call) = self.calls.expired(now) {
             let (code, why) = match self.phase {
-                Phase::Open { .. } => (code::OVERLOADED, "its turn did not come in time"),
+                ConnectionPhase::Open { .. } => (code::OVERLOADED, "its turn did not come in time"),
                 _ => (code::DISCONNECTED, "no connection in time"),
             };
             self.fail_unsent(&call, code, why);
         }
         self.producers.go_on(now);
         match self.phase {
-            Phase::Connecting { give_up_at } if now >= give_up_at => {
+            ConnectionPhase::Connecting { give_up_at } if now >= give_up_at => {
                 self.actions.push_back(Action::Abandon);
                 self.lost(close::ABNORMAL, "no connection in time", now);
             }
-            Phase::Waiting { until } if now >= until => self.connect(now),
-            Phase::Closing { give_up_at } if now >= give_up_at => {
+            ConnectionPhase::Waiting { until } if now >= until => self.connect(now),
+            ConnectionPhase::Closing { give_up_at } if now >= give_up_at => {
                 self.actions.push_back(Action::Abandon);
                 self.stop(close::ABNORMAL, "the server did not answer the close");
             }
-            Phase::Open { .. } if self.heartbeat.is_given_up(now) => {
+            ConnectionPhase::Open { .. } if self.heartbeat.is_given_up(now) => {
                 self.actions.push_back(Action::Abandon);
                 self.lost(close::HEARTBEAT_MISSED, "this client was frozen", now);
-                self.hurry(now);
+                self.network_changed(now);
             }
-            Phase::Open { .. } if self.heartbeat.check(now) == Pulse::Dead => {
+            ConnectionPhase::Open { .. } if self.heartbeat.check(now) == HeartbeatStatus::Dead => {
                 self.actions.push_back(Action::Abandon);
                 self.lost(close::HEARTBEAT_MISSED, "the server is silent", now);
             }
-            Phase::Open { .. } => self.heartbeat.noticed(now),
+            ConnectionPhase::Open { .. } => self.heartbeat.noticed(now),
             _ => {}
         }
     }
@@ -330,10 +335,10 @@ impl Engine {
     /// Something happened that connections do not always survive, or that may have brought them
     /// back: the network changed, the machine slept, the tab was frozen. What would be tried
     /// later is tried at once.
-    pub fn hurry(&mut self, now: Millis) {
+    pub fn network_changed(&mut self, now: Millis) {
         match self.phase {
-            Phase::Waiting { .. } => self.connect(now),
-            Phase::Open { .. } => self.heartbeat.hurry(),
+            ConnectionPhase::Waiting { .. } => self.connect(now),
+            ConnectionPhase::Open { .. } => self.heartbeat.network_changed(),
             _ => {}
         }
     }
@@ -351,12 +356,13 @@ impl Engine {
     /// When [`handle_timeout`](Self::handle_timeout) is due, if ever.
     pub fn next_deadline(&self) -> Option<Millis> {
         let phase = match self.phase {
-            Phase::Connecting { give_up_at } | Phase::Closing { give_up_at } => Some(give_up_at),
-            Phase::Waiting { until } => Some(until),
-            Phase::Open { .. } => Some(self.heartbeat.next_deadline()),
-            Phase::Closed => None,
+            ConnectionPhase::Connecting { give_up_at }
+            | ConnectionPhase::Closing { give_up_at } => Some(give_up_at),
+            ConnectionPhase::Waiting { until } => Some(until),
+            ConnectionPhase::Open { .. } => Some(self.heartbeat.next_deadline()),
+            ConnectionPhase::Closed => None,
         };
-        let open = matches!(self.phase, Phase::Open { .. });
+        let open = matches!(self.phase, ConnectionPhase::Open { .. });
         let goes_on = self.producers.next_deadline().filter(|_| open);
         [phase, self.calls.next_deadline(), goes_on]
             .into_iter()
@@ -365,7 +371,7 @@ impl Engine {
     }
 
     fn connect(&mut self, now: Millis) {
-        self.phase = Phase::Connecting {
+        self.phase = ConnectionPhase::Connecting {
             give_up_at: now + u64::from(self.config.connect_timeout_ms),
         };
         self.actions.push_back(Action::Connect);
@@ -413,10 +419,10 @@ impl Engine {
             return self.stop(code, reason);
         }
         self.ask_again(now);
-        if let Phase::Open { since } = self.phase {
+        if let ConnectionPhase::Open { since } = self.phase {
             self.backoff.was_open_for(now.saturating_sub(since));
         }
-        self.phase = Phase::Waiting {
+        self.phase = ConnectionPhase::Waiting {
             until: now + self.backoff.next_delay(),
         };
         let state = ConnectionState::Reconnecting {
@@ -435,13 +441,13 @@ impl Engine {
 
     fn begin_closing(&mut self, code: u16, reason: &'static str, now: Millis) {
         self.actions.push_back(Action::Close { code, reason });
-        self.phase = Phase::Closing {
+        self.phase = ConnectionPhase::Closing {
             give_up_at: now + u64::from(self.config.close_timeout_ms),
         };
     }
 
     fn stop(&mut self, code: u16, reason: &str) {
-        self.phase = Phase::Closed;
+        self.phase = ConnectionPhase::Closed;
         let state = ConnectionState::Closed {
             code,
             reason: reason.to_owned(),

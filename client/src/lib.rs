@@ -36,13 +36,14 @@
 //!
 //! - [`engine`]: every decision, as a state machine without I/O and without a clock.
 //! - [`transport`]: what the engine's drivers ask of a socket and of a clock, and
-//!   [`Link`](transport::Link), which moves bytes between the two.
+//!   [`EngineIo`](transport::EngineIo), which moves bytes between the two.
 //! - [`driver`]: the task that runs a link for [`Client`] handles.
 //! - `native` (the feature of that name, on by default): sockets and clock on tokio.
 
 pub mod client;
 pub mod driver;
 pub mod engine;
+pub mod engine_io;
 #[cfg(feature = "native")]
 pub mod native;
 pub mod transport;

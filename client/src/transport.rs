@@ -3,12 +3,8 @@
 //! These traits are for the crates that bring a runtime; an application has no need of them.
 //! Nothing here has to be `Send`: where JavaScript's objects are involved, nothing is.
 
-mod link;
-
 use std::future::Future;
 use std::task::{Context, Poll};
-
-pub use link::Link;
 
 use crate::engine::Millis;
 

@@ -50,11 +50,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
     announce("measuring the download");
     // This entry leaves the module outside, so that the JavaScript can be weighed alone.
     let script = minify(
-        &package.join("src/entry-workerd.js"),
+        &package.join("src/platform/workerd.js"),
         &folder.join("script.js"),
     )?;
     let whole = minify(
-        &package.join("src/entry-browser.js"),
+        &package.join("src/platform/browser.js"),
         &folder.join("whole.js"),
     )?;
     let sizes = measure(&[&module, &script, &whole])?;

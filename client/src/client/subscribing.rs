@@ -10,7 +10,7 @@ use streamgate_protocol::{TailFrom, TailItem};
 
 use super::Client;
 use super::streaming::owned;
-use super::subscription::Items;
+use super::subscription_stream::Items;
 
 impl SubscribingBackend for Client {
     fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {

@@ -6,7 +6,7 @@ use super::Millis;
 
 /// What the heartbeat asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pulse {
+pub(super) enum HeartbeatStatus {
     Fine,
     PingDue,
     Dead,
@@ -69,13 +69,13 @@ impl Heartbeat {
         self.nonce
     }
 
-    pub(super) fn check(&self, now: Millis) -> Pulse {
+    pub(super) fn check(&self, now: Millis) -> HeartbeatStatus {
         if self.dead_at().is_some_and(|at| now >= at) {
-            Pulse::Dead
+            HeartbeatStatus::Dead
         } else if now >= self.ping_at() {
-            Pulse::PingDue
+            HeartbeatStatus::PingDue
         } else {
-            Pulse::Fine
+            HeartbeatStatus::Fine
         }
     }
 
@@ -91,7 +91,7 @@ impl Heartbeat {
     }
 
     /// Something happened that connections do not always survive: the next ping goes at once.
-    pub(super) fn hurry(&mut self) {
+    pub(super) fn network_changed(&mut self) {
         self.is_urgent = true;
     }
 

@@ -4,7 +4,7 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Credit, Item, Subscription};
 use streamgate_protocol::{CacheError, CacheResult};
 
-use super::window::{MISFIT, Verdict};
+use super::subscription_window::{MISFIT, Verdict};
 use super::{Ask, Call, Engine, Event, Millis};
 
 impl Engine {

@@ -1,20 +1,20 @@
-//! The engine against a server that is played by hand, in virtual time.
+//! The engine against a scripted server, in virtual time.
 
 use streamgate_protocol::message::{Fault, Outcome};
 use streamgate_protocol::{ClientMessage, Operation};
 
 use super::*;
 
+mod backend_availability;
 mod bounds;
-mod faults;
-mod loss;
-mod resume;
-mod state;
+mod connection_loss;
+mod random_faults;
+mod requests;
+mod resend;
 mod subscriptions;
-mod traffic;
 
 /// An engine and a clock; what comes out is collected.
-struct Played {
+struct TestEngine {
     engine: Engine,
     now: Millis,
     actions: Vec<Action>,
@@ -24,7 +24,7 @@ struct Played {
     closed_with: Option<u16>,
 }
 
-impl Played {
+impl TestEngine {
     fn new() -> Self {
         Self::with(Config {
             backoff_first_ms: 100,
@@ -34,7 +34,7 @@ impl Played {
 
     fn with(config: Config) -> Self {
         let engine = Engine::new(config, 0);
-        let mut played = Self {
+        let mut test = Self {
             engine,
             now: 0,
             actions: vec![],
@@ -43,17 +43,17 @@ impl Played {
             pushed: vec![],
             closed_with: None,
         };
-        played.collect();
-        played
+        test.collect();
+        test
     }
 
     /// Connected, welcomed, and nothing left to collect.
     fn open() -> Self {
-        let mut played = Self::new();
-        played.accept();
-        played.actions.clear();
-        played.states.clear();
-        played
+        let mut test = Self::new();
+        test.accept();
+        test.actions.clear();
+        test.states.clear();
+        test
     }
 
     fn accept(&mut self) {

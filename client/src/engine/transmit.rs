@@ -4,9 +4,9 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::text::push_number;
 use streamgate_protocol::{CacheError, ClientMessage};
 
-use super::ask::Ask;
-use super::heartbeat::Pulse;
-use super::{Engine, Millis, Phase};
+use super::heartbeat::HeartbeatStatus;
+use super::pending_request::Ask;
+use super::{ConnectionPhase, Engine, Millis};
 
 /// How much is put into one frame before the next is begun. Large enough that a busy client pays
 /// for few system calls, small enough that the server starts on the first calls while the rest
@@ -16,14 +16,14 @@ pub(super) const FRAME_TARGET_BYTES: usize = 64 * 1024;
 impl Engine {
     /// The next frame to send, if the socket is open and takes one.
     pub fn poll_transmit(&mut self, now: Millis) -> Option<Vec<u8>> {
-        if !matches!(self.phase, Phase::Open { .. }) {
+        if !matches!(self.phase, ConnectionPhase::Open { .. }) {
             return None;
         }
         let mut frame = Vec::new();
         for id in std::mem::take(&mut self.cancels) {
             self.append(&mut frame, &ClientMessage::Cancel { id });
         }
-        if self.heartbeat.check(now) == Pulse::PingDue {
+        if self.heartbeat.check(now) == HeartbeatStatus::PingDue {
             let nonce = self.heartbeat.pinged(now);
             self.append(&mut frame, &ClientMessage::Ping { nonce });
         }

@@ -101,7 +101,7 @@ impl Builder {
             .map_err(|why| CacheError::ConfigError(format!("{}: {why}", self.url)))?;
         let (client, driver) = driver::pair(self.config, connector, TokioClock::start());
         tokio::spawn(driver);
-        client.opened().await?;
+        client.ready().await?;
         Ok(client)
     }
 }

@@ -1,4 +1,4 @@
-//! Streams of a `Client`, against a server that is played by hand.
+//! Streams of a `Client`, against a scripted server.
 
 use futures_util::StreamExt;
 use streamgate_client::engine::Config;
@@ -8,11 +8,11 @@ use streamgate_client::{
 use streamgate_protocol::message::{Credit, Fault, Item, Outcome, Start, Subscription};
 use streamgate_protocol::{CacheError, ClientMessage, Operation, ServerMessage};
 
-use scripted::{connected, entry, pending, send};
+use scripted_server::{connected, entry, pending, send};
 
 // Marked, so that it may unwrap as tests do.
 #[cfg(test)]
-mod scripted;
+mod scripted_server;
 
 fn batch(size: usize) -> ConsumeOptions {
     ConsumeOptions {

@@ -5,8 +5,8 @@ use streamgate_protocol::message::{Credit, Fault, Start, Subscription};
 use streamgate_protocol::{Gap, StreamEntry};
 
 use super::*;
-use crate::engine::calls::MAX_QUEUED_CALLS;
-use crate::engine::window::MAX_FREE_PUSHES;
+use crate::engine::request_queue::MAX_QUEUED_CALLS;
+use crate::engine::subscription_window::MAX_FREE_PUSHES;
 
 fn tail() -> Subscription<'static> {
     Subscription::Tail {
@@ -68,20 +68,20 @@ const fn credit(entries: u64, bytes: u64) -> Credit {
     Credit { entries, bytes }
 }
 
-impl Played {
+impl TestEngine {
     /// Connected, with one subscription of id 1 that the server knows.
     fn subscribed(subscription: Subscription<'static>, entries: u32, bytes: u32) -> Self {
-        let mut played = Self::with(Config {
+        let mut test = Self::with(Config {
             credit_entries: entries,
             credit_bytes: bytes,
             ..Config::default()
         });
-        played.accept();
-        played.subscribe(1, subscription);
-        assert_eq!(played.sent().concat().len(), 1);
-        played.actions.clear();
-        played.states.clear();
-        played
+        test.accept();
+        test.subscribe(1, subscription);
+        assert_eq!(test.sent().concat().len(), 1);
+        test.actions.clear();
+        test.states.clear();
+        test
     }
 
     fn subscribe(&mut self, id: u64, subscription: Subscription<'static>) {
@@ -106,12 +106,12 @@ impl Played {
 
 #[test]
 fn calls_and_subscriptions_are_sent_in_their_order() {
-    let mut played = Played::open();
-    played.call(1, add("before"));
-    played.subscribe(2, tail());
-    played.call(3, add("after"));
-    played.subscribe(4, consume(7));
-    let sent = played.sent().concat();
+    let mut test = TestEngine::open();
+    test.call(1, add("before"));
+    test.subscribe(2, tail());
+    test.call(3, add("after"));
+    test.subscribe(4, consume(7));
+    let sent = test.sent().concat();
     let ids: Vec<u64> = sent
         .iter()
         .map(|message| match message {
@@ -132,100 +132,100 @@ fn calls_and_subscriptions_are_sent_in_their_order() {
 
 #[test]
 fn what_is_pushed_comes_out() {
-    let mut played = Played::subscribed(tail(), 10, 1_000);
+    let mut test = TestEngine::subscribed(tail(), 10, 1_000);
     let items = [position(), entries(3), gap(), entries(1)];
     for item in items.clone() {
-        played.push(item);
+        test.push(item);
     }
-    assert_eq!(played.pushed, items.map(|item| (1, item)));
-    let mut played = Played::subscribed(consume(5), 10, 1_000);
-    played.push(entries(5));
-    assert_eq!(played.pushed, [(1, entries(5))]);
-    assert!(played.finished.is_empty());
+    assert_eq!(test.pushed, items.map(|item| (1, item)));
+    let mut test = TestEngine::subscribed(consume(5), 10, 1_000);
+    test.push(entries(5));
+    assert_eq!(test.pushed, [(1, entries(5))]);
+    assert!(test.finished.is_empty());
 }
 
 #[test]
 fn an_error_ends_a_subscription_once() {
-    let mut played = Played::subscribed(tail(), 10, 1_000);
+    let mut test = TestEngine::subscribed(tail(), 10, 1_000);
     let fault = Fault::from(&CacheError::from_code(code::WRONGTYPE, "why"));
     for _ in 0..2 {
         let outcome = Outcome::Error(fault.clone());
-        played.receive(&ServerMessage::Reply { id: 1, outcome });
+        test.receive(&ServerMessage::Reply { id: 1, outcome });
     }
-    played.push(entries(1));
-    assert_eq!(played.codes(), [(1, "WRONGTYPE")]);
-    assert!(played.pushed.is_empty());
-    assert!(played.take(credit(10, 1_000)).is_empty(), "it is over");
+    test.push(entries(1));
+    assert_eq!(test.codes(), [(1, "WRONGTYPE")]);
+    assert!(test.pushed.is_empty());
+    assert!(test.take(credit(10, 1_000)).is_empty(), "it is over");
 }
 
 #[test]
 fn half_a_window_of_entries_is_granted_at_once() {
-    let mut played = Played::subscribed(tail(), 10, 1_000);
-    played.push(entries(10));
+    let mut test = TestEngine::subscribed(tail(), 10, 1_000);
+    test.push(entries(10));
     for _ in 0..4 {
-        assert!(played.take(credit(1, 10)).is_empty());
+        assert!(test.take(credit(1, 10)).is_empty());
     }
-    assert_eq!(played.take(credit(1, 10)), [credit(5, 50)]);
-    assert!(played.take(credit(4, 40)).is_empty());
-    assert_eq!(played.take(credit(1, 10)), [credit(5, 50)]);
-    played.push(entries(10));
-    assert!(played.finished.is_empty(), "all of it was granted again");
+    assert_eq!(test.take(credit(1, 10)), [credit(5, 50)]);
+    assert!(test.take(credit(4, 40)).is_empty());
+    assert_eq!(test.take(credit(1, 10)), [credit(5, 50)]);
+    test.push(entries(10));
+    assert!(test.finished.is_empty(), "all of it was granted again");
 }
 
 #[test]
 fn half_a_window_of_bytes_is_granted_at_once() {
-    let mut played = Played::subscribed(tail(), 100, 1_000);
-    played.push(large(499));
-    assert!(played.take(credit(1, 499)).is_empty());
-    played.push(large(10));
-    assert_eq!(played.take(credit(1, 10)), [credit(2, 509)]);
+    let mut test = TestEngine::subscribed(tail(), 100, 1_000);
+    test.push(large(499));
+    assert!(test.take(credit(1, 499)).is_empty());
+    test.push(large(10));
+    assert_eq!(test.take(credit(1, 10)), [credit(2, 509)]);
 }
 
 #[test]
 fn grants_share_a_frame_and_each_subscription_s_are_one() {
-    let mut played = Played::subscribed(tail(), 4, 1_000);
-    played.push(entries(4));
-    played.engine.consumed(1, credit(2, 20));
-    played.engine.consumed(1, credit(2, 20));
+    let mut test = TestEngine::subscribed(tail(), 4, 1_000);
+    test.push(entries(4));
+    test.engine.consumed(1, credit(2, 20));
+    test.engine.consumed(1, credit(2, 20));
     let grant = ClientMessage::Grant {
         id: 1,
         credit: credit(4, 40),
     };
-    assert_eq!(played.sent(), [[grant]]);
+    assert_eq!(test.sent(), [[grant]]);
 }
 
 #[test]
 fn one_entry_may_go_beyond_the_bytes_and_does_not_widen_the_window() {
-    let mut played = Played::subscribed(tail(), 10, 1_000);
+    let mut test = TestEngine::subscribed(tail(), 10, 1_000);
     for _ in 0..3 {
-        played.push(large(5_000));
-        assert_eq!(played.take(credit(1, 5_000)), [credit(1, 5_000)]);
+        test.push(large(5_000));
+        assert_eq!(test.take(credit(1, 5_000)), [credit(1, 5_000)]);
     }
-    assert!(played.finished.is_empty());
-    played.push(large(1_000));
-    played.push(large(10));
-    assert_eq!(played.codes(), [(1, "DISCONNECTED")]);
+    assert!(test.finished.is_empty());
+    test.push(large(1_000));
+    test.push(large(10));
+    assert_eq!(test.codes(), [(1, "DISCONNECTED")]);
 }
 
 #[test]
 fn the_smallest_window_still_moves() {
-    let mut played = Played::subscribed(consume(1), 0, 0);
+    let mut test = TestEngine::subscribed(consume(1), 0, 0);
     for _ in 0..3 {
-        played.push(large(10));
-        assert_eq!(played.take(credit(1, 10)), [credit(1, 10)]);
+        test.push(large(10));
+        assert_eq!(test.take(credit(1, 10)), [credit(1, 10)]);
     }
 }
 
 #[test]
 fn positions_and_gaps_cost_nothing() {
-    let mut played = Played::subscribed(tail(), 1, 1_000);
-    played.push(position());
-    played.push(entries(1));
-    played.push(gap());
-    played.push(gap());
-    assert_eq!(played.pushed.len(), 4);
-    assert!(played.take(Credit::default()).is_empty());
-    assert_eq!(played.take(credit(1, 10)), [credit(1, 10)]);
+    let mut test = TestEngine::subscribed(tail(), 1, 1_000);
+    test.push(position());
+    test.push(entries(1));
+    test.push(gap());
+    test.push(gap());
+    assert_eq!(test.pushed.len(), 4);
+    assert!(test.take(Credit::default()).is_empty());
+    assert_eq!(test.take(credit(1, 10)), [credit(1, 10)]);
 }
 
 #[test]
@@ -251,15 +251,15 @@ fn what_a_server_must_not_push_is_final() {
         (consume(5), vec![with_position], "UNKNOWN_OUTCOME"),
         (consume(5), vec![gap()], "UNKNOWN_OUTCOME"),
     ] {
-        let mut played = Played::subscribed(subscription, 10, 1_000);
+        let mut test = TestEngine::subscribed(subscription, 10, 1_000);
         let about = format!("{items:?}");
         for item in items {
-            assert!(played.finished.is_empty(), "{about}");
-            played.push(item);
+            assert!(test.finished.is_empty(), "{about}");
+            test.push(item);
         }
-        assert_eq!(played.codes(), [(1, code)], "{about}");
+        assert_eq!(test.codes(), [(1, code)], "{about}");
         assert!(
-            matches!(played.actions[..], [Action::Close { code: 4400, .. }]),
+            matches!(test.actions[..], [Action::Close { code: 4400, .. }]),
             "{about}"
         );
     }
@@ -267,93 +267,93 @@ fn what_a_server_must_not_push_is_final() {
 
 #[test]
 fn a_call_is_not_pushed_to_and_a_subscription_not_answered() {
-    let mut played = Played::open();
-    played.call(1, read());
-    played.sent();
-    played.push(entries(1));
-    assert_eq!(played.codes(), [(1, "DISCONNECTED")]);
-    let mut played = Played::subscribed(tail(), 10, 1_000);
-    played.answer(1);
-    assert_eq!(played.codes(), [(1, "PROTOCOL")]);
-    assert!(matches!(played.actions[..], [Action::Close { .. }]));
+    let mut test = TestEngine::open();
+    test.call(1, read());
+    test.sent();
+    test.push(entries(1));
+    assert_eq!(test.codes(), [(1, "DISCONNECTED")]);
+    let mut test = TestEngine::subscribed(tail(), 10, 1_000);
+    test.answer(1);
+    assert_eq!(test.codes(), [(1, "PROTOCOL")]);
+    assert!(matches!(test.actions[..], [Action::Close { .. }]));
 }
 
 #[test]
 fn gaps_that_nobody_takes_end_the_subscription_alone() {
-    let mut played = Played::subscribed(tail(), 10, 1_000);
+    let mut test = TestEngine::subscribed(tail(), 10, 1_000);
     for _ in 0..MAX_FREE_PUSHES {
-        played.push(gap());
+        test.push(gap());
     }
-    played.take(Credit::default());
-    played.push(gap());
-    assert!(played.finished.is_empty(), "there is room again");
-    played.push(gap());
-    assert_eq!(played.codes(), [(1, "OVERLOADED")]);
-    assert_eq!(played.sent(), [[ClientMessage::Cancel { id: 1 }]]);
-    assert!(played.actions.is_empty());
+    test.take(Credit::default());
+    test.push(gap());
+    assert!(test.finished.is_empty(), "there is room again");
+    test.push(gap());
+    assert_eq!(test.codes(), [(1, "OVERLOADED")]);
+    assert_eq!(test.sent(), [[ClientMessage::Cancel { id: 1 }]]);
+    assert!(test.actions.is_empty());
 }
 
 #[test]
 fn a_cancelled_subscription_is_over_at_once() {
-    let mut played = Played::subscribed(tail(), 10, 1_000);
-    played.push(entries(10));
-    played.engine.consumed(1, credit(10, 100));
-    played.engine.cancel(1);
+    let mut test = TestEngine::subscribed(tail(), 10, 1_000);
+    test.push(entries(10));
+    test.engine.consumed(1, credit(10, 100));
+    test.engine.cancel(1);
     let cancel = ClientMessage::Cancel { id: 1 };
-    assert_eq!(played.sent(), [[cancel]], "and no grant");
-    played.push(entries(1));
-    played.push(gap());
-    played.engine.consumed(1, credit(10, 100));
-    assert!(played.sent().is_empty());
-    assert_eq!(played.pushed.len(), 1);
-    assert!(played.finished.is_empty() && played.actions.is_empty());
+    assert_eq!(test.sent(), [[cancel]], "and no grant");
+    test.push(entries(1));
+    test.push(gap());
+    test.engine.consumed(1, credit(10, 100));
+    assert!(test.sent().is_empty());
+    assert_eq!(test.pushed.len(), 1);
+    assert!(test.finished.is_empty() && test.actions.is_empty());
 }
 
 #[test]
 fn one_that_is_cancelled_before_it_was_sent_never_is() {
-    let mut played = Played::open();
-    played.subscribe(1, tail());
-    played.engine.cancel(1);
-    assert!(played.sent().is_empty());
+    let mut test = TestEngine::open();
+    test.subscribe(1, tail());
+    test.engine.cancel(1);
+    assert!(test.sent().is_empty());
 }
 
 #[test]
 fn invalid_subscriptions_are_refused_without_being_sent() {
-    let mut played = Played::open();
+    let mut test = TestEngine::open();
     let stream = "s".repeat(MAX_NAME_BYTES + 1).into();
     let from = Start::Beginning {};
-    played.subscribe(1, Subscription::Tail { stream, from });
-    played.subscribe(2, consume(0));
-    assert!(played.sent().is_empty());
-    assert_eq!(played.codes(), [(1, "LIMIT"), (2, "ERR")]);
+    test.subscribe(1, Subscription::Tail { stream, from });
+    test.subscribe(2, consume(0));
+    assert!(test.sent().is_empty());
+    assert_eq!(test.codes(), [(1, "LIMIT"), (2, "ERR")]);
 }
 
 #[test]
 fn closing_ends_subscriptions() {
-    let mut played = Played::subscribed(tail(), 10, 1_000);
-    played.subscribe(2, consume(1));
-    played.sent();
-    played.subscribe(3, tail());
-    played.engine.close(played.now);
-    played.subscribe(4, tail());
+    let mut test = TestEngine::subscribed(tail(), 10, 1_000);
+    test.subscribe(2, consume(1));
+    test.sent();
+    test.subscribe(3, tail());
+    test.engine.close(test.now);
+    test.subscribe(4, tail());
     let codes = [
         (1, "CLOSED"),
         (2, "UNKNOWN_OUTCOME"),
         (3, "CLOSED"),
         (4, "CLOSED"),
     ];
-    assert_eq!(played.codes(), codes);
+    assert_eq!(test.codes(), codes);
 }
 
 #[test]
 fn subscriptions_count_as_calls_in_flight_and_in_the_queue() {
-    let mut played = Played::open();
+    let mut test = TestEngine::open();
     for id in 1..=1_001 {
-        played.subscribe(id, tail());
+        test.subscribe(id, tail());
     }
-    assert_eq!(played.sent().concat().len(), 1_000);
-    played.engine.cancel(1);
-    let sent = played.sent().concat();
+    assert_eq!(test.sent().concat().len(), 1_000);
+    test.engine.cancel(1);
+    let sent = test.sent().concat();
     assert!(matches!(
         sent[..],
         [
@@ -362,23 +362,23 @@ fn subscriptions_count_as_calls_in_flight_and_in_the_queue() {
         ]
     ));
 
-    let mut played = Played::new();
+    let mut test = TestEngine::new();
     for id in 0..MAX_QUEUED_CALLS as u64 {
-        played.subscribe(id, tail());
+        test.subscribe(id, tail());
     }
-    assert!(played.finished.is_empty());
-    played.subscribe(u64::MAX, tail());
-    assert_eq!(played.codes(), [(u64::MAX, "OVERLOADED")]);
+    assert!(test.finished.is_empty());
+    test.subscribe(u64::MAX, tail());
+    assert_eq!(test.codes(), [(u64::MAX, "OVERLOADED")]);
 }
 
 #[test]
 fn subscriptions_do_not_wait_forever_to_be_sent() {
-    let mut played = Played::open();
-    played.lose(1006);
-    played.subscribe(1, consume(1));
+    let mut test = TestEngine::open();
+    test.lose(1006);
+    test.subscribe(1, consume(1));
     for _ in 0..100 {
-        played.pass(300);
-        played.lose(1006);
+        test.pass(300);
+        test.lose(1006);
     }
-    assert_eq!(played.codes(), [(1, "DISCONNECTED")]);
+    assert_eq!(test.codes(), [(1, "DISCONNECTED")]);
 }

@@ -137,7 +137,7 @@ async fn calls_that_follow_wait_for_the_next_connection() {
     let mut state = client.state();
     assert_eq!(state, ConnectionState::Open);
     server.stop().await;
-    state = client.state_after(&state).await;
+    state = client.state_changed(&state).await;
     assert!(
         matches!(state, ConnectionState::Reconnecting { code: 1001, .. }),
         "{state:?}"

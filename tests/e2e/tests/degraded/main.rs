@@ -41,7 +41,7 @@ async fn next_ids(tail: &mut Tail) -> Vec<String> {
 }
 
 async fn degraded(client: &Client) -> (String, String) {
-    match soon(client.state_after(&ConnectionState::Open)).await {
+    match soon(client.state_changed(&ConnectionState::Open)).await {
         ConnectionState::Degraded { code, message } => (code, message),
         other => panic!("{other:?}"),
     }
@@ -50,7 +50,7 @@ async fn degraded(client: &Client) -> (String, String) {
 async fn open(client: &Client) {
     while client.state() != ConnectionState::Open {
         let seen = client.state();
-        let state = soon(client.state_after(&seen)).await;
+        let state = soon(client.state_changed(&seen)).await;
         let stays = matches!(
             state,
             ConnectionState::Open | ConnectionState::Degraded { .. }

@@ -28,7 +28,7 @@ async fn clients(proxy: &Proxy, count: usize) -> Vec<Client> {
 
 /// The code with which a client lost its connection.
 async fn lost(client: &Client) -> u16 {
-    let state = client.state_after(&ConnectionState::Open);
+    let state = client.state_changed(&ConnectionState::Open);
     match tokio::time::timeout(PATIENCE, state).await.unwrap() {
         ConnectionState::Reconnecting { code, .. } | ConnectionState::Closed { code, .. } => code,
         state => panic!("{state:?}"),

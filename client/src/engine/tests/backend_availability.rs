@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Played {
+impl TestEngine {
     fn away(&mut self, code: Option<&str>) {
         let away = code.map(|code| Fault {
             code: code.to_owned(),
@@ -15,15 +15,15 @@ impl Played {
 
 #[test]
 fn a_server_without_its_backend_is_told_of_and_sent_calls() {
-    let mut played = Played::open();
-    played.away(Some("DISCONNECTED"));
-    played.call(1, add("a"));
-    assert_eq!(played.sent().concat().len(), 1);
-    played.away(Some("LOADING"));
-    played.answer(1);
-    played.away(None);
-    assert_eq!(played.states, ["degraded", "degraded", "open"]);
-    assert_eq!(played.codes(), [(1, "OK")]);
+    let mut test = TestEngine::open();
+    test.away(Some("DISCONNECTED"));
+    test.call(1, add("a"));
+    assert_eq!(test.sent().concat().len(), 1);
+    test.away(Some("LOADING"));
+    test.answer(1);
+    test.away(None);
+    assert_eq!(test.states, ["degraded", "degraded", "open"]);
+    assert_eq!(test.codes(), [(1, "OK")]);
 }
 
 #[test]
@@ -48,18 +48,18 @@ fn what_is_told_has_a_code_and_words() {
 
 #[test]
 fn a_backend_that_is_there_is_no_news() {
-    let mut played = Played::open();
-    played.away(None);
-    assert!(played.states.is_empty());
+    let mut test = TestEngine::open();
+    test.away(None);
+    assert!(test.states.is_empty());
 }
 
 #[test]
 fn another_connection_begins_with_a_backend() {
-    let mut played = Played::open();
-    played.away(Some("DISCONNECTED"));
-    played.lose(1006);
-    played.pass_until_connect();
-    played.accept();
-    played.away(None);
-    assert_eq!(played.states, ["degraded", "reconnecting", "open"]);
+    let mut test = TestEngine::open();
+    test.away(Some("DISCONNECTED"));
+    test.lose(1006);
+    test.pass_until_connect();
+    test.accept();
+    test.away(None);
+    assert_eq!(test.states, ["degraded", "reconnecting", "open"]);
 }

@@ -9,30 +9,33 @@ use streamgate_protocol::message::{Credit, Item, Subscription};
 use streamgate_protocol::{CacheError, CacheResult};
 use tokio::sync::mpsc;
 
-use super::Shared;
-use super::guard::{CancelOnDrop, Slot};
+use super::DriverHandle;
+use super::cancel_guard::{CancelGuard, Slot};
 use crate::driver::Command;
 
 /// Subscribes in its first poll. Ends behind its first error; ends at the server when dropped.
 pub(super) struct Items(State);
 
 enum State {
-    Asked(Arc<Shared>, Subscription<'static>),
+    Asked(Arc<DriverHandle>, Subscription<'static>),
     Live(Live),
     Over,
 }
 
 struct Live {
-    _slot: Slot<Arc<Shared>>,
-    cancel: CancelOnDrop<Arc<Shared>>,
-    shared: Arc<Shared>,
+    _slot: Slot<Arc<DriverHandle>>,
+    cancel: CancelGuard<Arc<DriverHandle>>,
+    shared: Arc<DriverHandle>,
     id: u64,
     read_only: bool,
     items: mpsc::UnboundedReceiver<CacheResult<Item>>,
 }
 
 impl Items {
-    pub(super) const fn new(shared: Arc<Shared>, subscription: Subscription<'static>) -> Self {
+    pub(super) const fn new(
+        shared: Arc<DriverHandle>,
+        subscription: Subscription<'static>,
+    ) -> Self {
         Self(State::Asked(shared, subscription))
     }
 }
@@ -59,7 +62,7 @@ impl Stream for Items {
 }
 
 impl Live {
-    fn begin(shared: Arc<Shared>, subscription: Subscription<'static>) -> CacheResult<Self> {
+    fn begin(shared: Arc<DriverHandle>, subscription: Subscription<'static>) -> CacheResult<Self> {
         let slot = Slot::take(Arc::clone(&shared))?;
         let id = shared.new_id();
         let read_only = subscription.is_read_only();
@@ -72,7 +75,7 @@ impl Live {
         shared.send(command)?;
         Ok(Self {
             _slot: slot,
-            cancel: CancelOnDrop::new(Arc::clone(&shared), id),
+            cancel: CancelGuard::new(Arc::clone(&shared), id),
             shared,
             id,
             read_only,

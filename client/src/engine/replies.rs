@@ -5,8 +5,8 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Credit, Item, Outcome};
 use streamgate_protocol::{CacheError, CacheResult, Claimed, Reply, Retry, StreamEntry};
 
-use super::ask::Fate;
-use super::calls::Call;
+use super::pending_request::RetryPolicy;
+use super::request_queue::Call;
 use super::{Engine, Event, Millis};
 
 impl Engine {
@@ -18,9 +18,9 @@ impl Engine {
         self.producers.lost();
         for mut call in self.calls.lose_sent(now) {
             let again = match (call.ask.fate(now), call.ask.consumer()) {
-                (Fate::AskAgain, _) => true,
-                (Fate::LookAndAskAgain, _) if call.ask.look_after.is_some() => true,
-                (Fate::LookAndAskAgain, Some(name)) => {
+                (RetryPolicy::AskAgain, _) => true,
+                (RetryPolicy::LookAndAskAgain, _) if call.ask.look_after.is_some() => true,
+                (RetryPolicy::LookAndAskAgain, Some(name)) => {
                     let after = self.given.look_after(name);
                     call.ask.look_after = after;
                     call.ask.look_after.is_some()
@@ -103,7 +103,7 @@ impl Engine {
         if call.ask.look_after.is_none() {
             let unknown = retry == Retry::Unknown;
             goes_on &= if unknown {
-                call.ask.fate(now) != Fate::Unknown
+                call.ask.fate(now) != RetryPolicy::Unknown
             } else {
                 call.goes_on(&error)
             };

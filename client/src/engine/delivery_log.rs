@@ -29,7 +29,7 @@ pub(super) struct Name<'a> {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Given {
+pub(super) struct DeliveryLog {
     /// Sorted by name.
     consumers: Vec<Consumer>,
 }
@@ -50,7 +50,7 @@ struct Consumer {
 
 type Id = (u64, u64);
 
-impl Given {
+impl DeliveryLog {
     /// Entries came. Nothing is noted of a consumer for which there is no place.
     pub(super) fn came(&mut self, name: Name<'_>, entries: &[StreamEntry]) {
         let place = match self.place(name) {
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_came_does_not_come_again() {
-        let mut given = Given::default();
+        let mut given = DeliveryLog::default();
         assert_eq!(given.look_after(NAME).as_deref(), Some("0-0"));
         given.came(NAME, &entries([6, 7]));
         given.came(NAME, &entries([1, 2]));
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_is_forgotten_is_not_looked_for() {
-        let mut given = Given::default();
+        let mut given = DeliveryLog::default();
         let many = MAX_IDS as u64 + 10;
         given.came(NAME, &entries(1..=many));
         assert_eq!(given.look_after(NAME).as_deref(), Some("10-0"));
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn only_so_many_consumers_are_known() {
-        let mut given = Given::default();
+        let mut given = DeliveryLog::default();
         let names: Vec<String> = (0..=MAX_CONSUMERS).map(|n| n.to_string()).collect();
         let name = |n: usize| Name {
             consumer: &names[n],

@@ -34,7 +34,7 @@ struct Connection {
 }
 
 struct World {
-    played: Played,
+    test: TestEngine,
     store: Store,
     connection: Option<Connection>,
     /// Requests of lost connections that are still done, some time.
@@ -132,7 +132,7 @@ impl Store {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut played = Played::with(Config {
+        let mut test = TestEngine::with(Config {
             seed,
             credit_entries: 8,
             backoff_first_ms: 50,
@@ -141,10 +141,10 @@ impl World {
             ..Config::default()
         });
         let stream = || "s".into();
-        played.engine.handle_opened("streamgate.v1.bin", 0);
-        played.actions.clear();
+        test.engine.handle_opened("streamgate.v1.bin", 0);
+        test.actions.clear();
         let from = Start::Beginning {};
-        played.engine.subscribe(
+        test.engine.subscribe(
             1,
             Subscription::Tail {
                 stream: stream(),
@@ -152,7 +152,7 @@ impl World {
             },
             0,
         );
-        played.engine.subscribe(
+        test.engine.subscribe(
             2,
             Subscription::Consume {
                 stream: stream(),
@@ -167,7 +167,7 @@ impl World {
             0,
         );
         let mut world = Self {
-            played,
+            test,
             store: Store::default(),
             connection: Some(Connection::default()),
             late: Vec::new(),
@@ -186,7 +186,7 @@ impl World {
             0..30 => {
                 let call = self.next_id();
                 self.adds.insert(call, call);
-                self.played.call(call, add(&call.to_string()));
+                self.test.call(call, add(&call.to_string()));
             }
             30..36 => self.read(),
             36..42 => self.acknowledge(),
@@ -197,7 +197,7 @@ impl World {
             96.. if faults => self.late(),
             _ => {}
         }
-        self.played.pass(self.random.u64(..20));
+        self.test.pass(self.random.u64(..20));
         self.connect();
         self.transmit();
     }
@@ -212,7 +212,7 @@ impl World {
             count: self.random.u64(1..4),
             block_ms: None,
         };
-        self.played.call(call, read);
+        self.test.call(call, read);
     }
 
     fn next_id(&mut self) -> u64 {
@@ -221,13 +221,13 @@ impl World {
     }
 
     fn delivered(&self) -> Vec<usize> {
-        let pushed = self.played.pushed.iter().filter(|(of, _)| *of == 2);
+        let pushed = self.test.pushed.iter().filter(|(of, _)| *of == 2);
         let pushed = pushed.flat_map(|(_, item)| match item {
             Item::Entries { entries, .. } => entries.clone(),
             Item::Gap(_) => panic!("a gap"),
         });
         let read = self
-            .played
+            .test
             .finished
             .iter()
             .filter_map(|(of, result)| match result {
@@ -255,7 +255,7 @@ impl World {
                 group: "g".into(),
                 ids: vec![id(at).into()],
             };
-            self.played.call(call, ack);
+            self.test.call(call, ack);
         }
     }
 
@@ -266,12 +266,12 @@ impl World {
                 entries: 1_000,
                 bytes: 1 << 30,
             };
-            self.played.engine.consumed(of, all);
+            self.test.engine.consumed(of, all);
         }
     }
 
     fn transmit(&mut self) {
-        let sent = self.played.sent().concat();
+        let sent = self.test.sent().concat();
         if let Some(connection) = &mut self.connection {
             connection.upstream.extend(sent);
         } else {
@@ -424,7 +424,7 @@ impl World {
                 .as_mut()
                 .and_then(|c| c.downstream.pop_front());
             if let Some(message) = next {
-                self.played.receive(&message);
+                self.test.receive(&message);
             }
         }
     }
@@ -436,7 +436,7 @@ impl World {
             let late = requests.filter(|message| matches!(message, ClientMessage::Request { .. }));
             let kept = self.random.usize(..4);
             self.late.extend(late.take(kept));
-            self.played.lose(1006);
+            self.test.lose(1006);
         }
     }
 
@@ -450,10 +450,10 @@ impl World {
     }
 
     fn connect(&mut self) {
-        if self.connection.is_none() && self.played.actions.last() == Some(&Action::Connect) {
-            self.played.actions.clear();
+        if self.connection.is_none() && self.test.actions.last() == Some(&Action::Connect) {
+            self.test.actions.clear();
             self.connection = Some(Connection::default());
-            self.played.accept();
+            self.test.accept();
         }
     }
 
@@ -461,7 +461,7 @@ impl World {
         let (added, order) = (&self.store.entries, &mut 0);
         for (call, value) in &self.adds {
             let results: Vec<_> = self
-                .played
+                .test
                 .finished
                 .iter()
                 .filter(|(of, _)| of == call)
@@ -483,7 +483,7 @@ impl World {
                 other => panic!("{other:?}"),
             }
         }
-        let tail = self.played.pushed.iter().filter(|(of, _)| *of == 1);
+        let tail = self.test.pushed.iter().filter(|(of, _)| *of == 1);
         let tail = tail.flat_map(|(_, item)| match item {
             Item::Entries { entries, .. } => entries.iter().map(|(id, _)| place(id)).collect(),
             Item::Gap(_) => vec![],
@@ -500,7 +500,7 @@ impl World {
             "each once to the group"
         );
         for (at, call) in &self.acked {
-            let ended = self.played.finished.iter().find(|(of, _)| of == call);
+            let ended = self.test.finished.iter().find(|(of, _)| of == call);
             let is_done = ended.is_some_and(|(_, result)| result.is_ok());
             assert_eq!(
                 !self.store.pending.contains(at),
@@ -528,12 +528,12 @@ fn nothing_is_lost_and_nothing_is_doubled() {
                 world.take();
                 world.serve(false);
                 world.deliver();
-                world.played.pass(20);
+                world.test.pass(20);
                 world.connect();
                 world.transmit();
             }
             world.check();
-            let results = world.played.finished.iter();
+            let results = world.test.finished.iter();
             results
                 .filter(|(_, r)| r.as_ref().is_err_and(|e| e.code() == "UNKNOWN_OUTCOME"))
                 .count()

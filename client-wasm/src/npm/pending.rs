@@ -6,7 +6,7 @@ use streamgate_protocol::limits::MAX_PENDING_PAGE;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::Connection;
-use super::call::{number, texts};
+use super::operations::{number, texts};
 
 /// Entries that a claim takes over at most unless it says otherwise: as many as in Redis.
 const DEFAULT_CLAIM: u64 = 100;

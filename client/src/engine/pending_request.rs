@@ -5,9 +5,9 @@ use streamgate_protocol::message::{Credit, Start, Subscription};
 use streamgate_protocol::{CacheResult, ClientMessage, Operation};
 
 use super::Millis;
-use super::given::Name;
-use super::producers::Numbered;
-use super::window::Window;
+use super::delivery_log::Name;
+use super::idempotent_producers::Numbered;
+use super::subscription_window::Window;
 
 /// A request or a subscribe. They share one queue, so that a tail from now on begins between the
 /// adds that its owner made before and after it.
@@ -42,7 +42,7 @@ const ALL_AT_ONCE: u64 = 256;
 
 /// What becomes of an ask when the connection is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum RetryPolicy {
     /// Once more does no harm.
     AskAgain,
     /// Once more, after what it may have been given was looked for.
@@ -209,20 +209,20 @@ impl Ask {
         }
     }
 
-    pub(super) fn fate(&self, now: Millis) -> Fate {
+    pub(super) fn fate(&self, now: Millis) -> RetryPolicy {
         match &self.message {
             ClientMessage::Request { operation, .. } => match operation {
-                Operation::ReadGroup { .. } => Fate::LookAndAskAgain,
-                Operation::Ack { .. } => Fate::AskAgain,
-                Operation::AddOnce { .. } if !self.is_too_old(now) => Fate::AskAgain,
-                operation if operation.is_read_only() => Fate::AskAgain,
-                _ => Fate::Unknown,
+                Operation::ReadGroup { .. } => RetryPolicy::LookAndAskAgain,
+                Operation::Ack { .. } => RetryPolicy::AskAgain,
+                Operation::AddOnce { .. } if !self.is_too_old(now) => RetryPolicy::AskAgain,
+                operation if operation.is_read_only() => RetryPolicy::AskAgain,
+                _ => RetryPolicy::Unknown,
             },
             ClientMessage::Subscribe { subscription, .. } => match subscription {
-                Subscription::Tail { .. } => Fate::AskAgain,
-                Subscription::Consume { .. } => Fate::LookAndAskAgain,
+                Subscription::Tail { .. } => RetryPolicy::AskAgain,
+                Subscription::Consume { .. } => RetryPolicy::LookAndAskAgain,
             },
-            _ => Fate::Unknown,
+            _ => RetryPolicy::Unknown,
         }
     }
 

@@ -34,6 +34,6 @@ pub async fn connect(url: &str) -> CacheResult<Client> {
 pub async fn connect_with(connector: WebSocketConnector, config: Config) -> CacheResult<Client> {
     let (client, driver) = driver::pair(config, connector, PerformanceClock);
     spawn_local(driver);
-    client.opened().await?;
+    client.ready().await?;
     Ok(client)
 }

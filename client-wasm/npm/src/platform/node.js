@@ -2,11 +2,11 @@
 // there.
 
 import { inflateRawSync } from "node:zlib";
-import { Connection, initSync } from "../dist/streamgate_wasm.js";
-import text from "../dist/module-inline.js";
-import { bind } from "./client.js";
+import { Connection, initSync } from "../../dist/streamgate_wasm.js";
+import text from "../../dist/module-inline.js";
+import { bind } from "../client.js";
 
-export * from "./exports.js";
+export * from "../exports.js";
 
 export const connect = bind(load);
 

@@ -1,4 +1,4 @@
-//! A server that is played by hand, behind a socket without a network.
+//! A server that is test by hand, behind a socket without a network.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -45,7 +45,7 @@ pub(crate) async fn connected(config: streamgate_client::engine::Config) -> (Cli
         max_frame_bytes: 16 << 20,
         heartbeat_ms: u32::MAX,
     }));
-    client.opened().await.unwrap();
+    client.ready().await.unwrap();
     (client, server)
 }
 

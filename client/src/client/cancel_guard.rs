@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult};
 
-use super::Shared;
+use super::DriverHandle;
 use crate::driver::Command;
 
 /// Calls and subscriptions of one client that may be under way at once, over all its handles; it
@@ -15,9 +15,9 @@ use crate::driver::Command;
 pub(super) const MAX_CALLS: usize = 128 * 1024;
 
 /// A place among the [`MAX_CALLS`]. Calls lend what subscriptions share.
-pub(super) struct Slot<S: Deref<Target = Shared>>(S);
+pub(super) struct Slot<S: Deref<Target = DriverHandle>>(S);
 
-impl<S: Deref<Target = Shared>> Slot<S> {
+impl<S: Deref<Target = DriverHandle>> Slot<S> {
     pub(super) fn take(shared: S) -> CacheResult<Self> {
         let before = shared.calls.fetch_add(1, Ordering::Relaxed);
         let slot = Self(shared);
@@ -32,20 +32,20 @@ impl<S: Deref<Target = Shared>> Slot<S> {
     }
 }
 
-impl<S: Deref<Target = Shared>> Drop for Slot<S> {
+impl<S: Deref<Target = DriverHandle>> Drop for Slot<S> {
     fn drop(&mut self) {
         self.0.calls.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// Ends a call or a subscription at the server when its future or its stream is dropped.
-pub(super) struct CancelOnDrop<S: Deref<Target = Shared>> {
+pub(super) struct CancelGuard<S: Deref<Target = DriverHandle>> {
     shared: S,
     id: u64,
     armed: bool,
 }
 
-impl<S: Deref<Target = Shared>> CancelOnDrop<S> {
+impl<S: Deref<Target = DriverHandle>> CancelGuard<S> {
     pub(super) const fn new(shared: S, id: u64) -> Self {
         Self {
             shared,
@@ -60,7 +60,7 @@ impl<S: Deref<Target = Shared>> CancelOnDrop<S> {
     }
 }
 
-impl<S: Deref<Target = Shared>> Drop for CancelOnDrop<S> {
+impl<S: Deref<Target = DriverHandle>> Drop for CancelGuard<S> {
     fn drop(&mut self) {
         if self.armed {
             // Without a driver there is nothing left to end.
@@ -82,7 +82,7 @@ mod tests {
     fn calls_beyond_the_bound_are_refused_until_one_is_over() {
         let (commands, _commands) = mpsc::unbounded_channel();
         let (_state, state) = watch::channel(ConnectionState::Open);
-        let shared = Arc::new(Shared::new(commands, state));
+        let shared = Arc::new(DriverHandle::new(commands, state));
         let mut slots: Vec<_> = (1..MAX_CALLS)
             .map(|_| Slot::take(&*shared).unwrap())
             .collect();

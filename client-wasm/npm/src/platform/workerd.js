@@ -1,10 +1,10 @@
 // workerd, Cloudflare's runtime, which compiles no module from bytes but brings it compiled.
 
-import module from "../dist/streamgate_wasm.wasm";
-import { Connection, initSync } from "../dist/streamgate_wasm.js";
-import { bind } from "./client.js";
+import module from "../../dist/streamgate_wasm.wasm";
+import { Connection, initSync } from "../../dist/streamgate_wasm.js";
+import { bind } from "../client.js";
 
-export * from "./exports.js";
+export * from "../exports.js";
 
 export const connect = bind(load);
 

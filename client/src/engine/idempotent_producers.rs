@@ -22,7 +22,7 @@ pub(super) struct Numbered {
 
 /// The producers of one client.
 #[derive(Debug)]
-pub(super) struct Producers {
+pub(super) struct IdempotentProducers {
     random: fastrand::Rng,
     /// Sorted by stream.
     producers: Vec<Producer>,
@@ -49,7 +49,7 @@ struct Producer {
     goes_on_at: u64,
 }
 
-impl Producers {
+impl IdempotentProducers {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             random: fastrand::Rng::with_seed(seed),

@@ -7,9 +7,9 @@ use streamgate_protocol::limits::MIN_REQUESTS_IN_FLIGHT;
 use streamgate_protocol::{CacheError, CacheResult};
 
 use super::Millis;
-use super::ask::{Ask, MAX_AGE_MS};
 use super::pause;
-use super::window::Window;
+use super::pending_request::{Ask, MAX_AGE_MS};
+use super::subscription_window::Window;
 
 /// Calls that may wait to be sent, and as many that may wait to be asked again: subscriptions may
 /// come while a backend is away for long. Beyond it a call is refused with `OVERLOADED`.

@@ -1,11 +1,11 @@
 // Browsers, Deno, and all else that has the web's own interfaces. The module comes as text, so that
 // every bundler and every server of static files will do.
 
-import start, { Connection } from "../dist/streamgate_wasm.js";
-import text from "../dist/module-inline.js";
-import { bind } from "./client.js";
+import start, { Connection } from "../../dist/streamgate_wasm.js";
+import text from "../../dist/module-inline.js";
+import { bind } from "../client.js";
 
-export * from "./exports.js";
+export * from "../exports.js";
 
 export const connect = bind(load);
 

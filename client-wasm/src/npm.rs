@@ -7,17 +7,17 @@
 //! Callbacks are called during a pump and must not call back into the connection; they note what
 //! they were told and act on it afterwards.
 
-mod call;
-mod groups;
-mod subscribe;
-mod told;
+mod events;
+mod operations;
+mod pending;
+mod subscriptions;
 mod wake;
 
 use std::task::Context;
 
 use js_sys::{Function, Math};
 use streamgate_client::engine::{Config, Engine, Event};
-use streamgate_client::transport::Link;
+use streamgate_client::engine_io::EngineIo;
 use streamgate_protocol::Operation;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -29,7 +29,7 @@ use wake::Wake;
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Connection {
-    link: Link<WebSocketConnector>,
+    link: EngineIo<WebSocketConnector>,
     next_id: u64,
     wake: Wake,
     told: Function,
@@ -53,7 +53,7 @@ impl Connection {
         told: Function,
         now: f64,
     ) -> Result<Self, JsValue> {
-        let mut connector = WebSocketConnector::new(url).map_err(|error| told::error(&error))?;
+        let mut connector = WebSocketConnector::new(url).map_err(|error| events::error(&error))?;
         if let Some(constructor) = constructor {
             connector = connector.with_constructor(constructor);
         }
@@ -64,7 +64,7 @@ impl Connection {
             exactly_once,
             ..Config::default()
         };
-        let link = Link::new(Engine::new(config, now as u64), connector);
+        let link = EngineIo::new(Engine::new(config, now as u64), connector);
         Ok(Self {
             link,
             next_id: 1,
@@ -81,9 +81,9 @@ impl Connection {
         self.link.pump(&mut cx, now);
         while let Some(event) = self.link.engine.poll_event() {
             match event {
-                Event::Finished { id, result } => told::finished(&self.told, id, result),
-                Event::Pushed { id, item } => told::pushed(&self.told, id, item),
-                Event::State(state) => told::state(&self.told, &state),
+                Event::Finished { id, result } => events::finished(&self.told, id, result),
+                Event::Pushed { id, item } => events::pushed(&self.told, id, item),
+                Event::State(state) => events::state(&self.told, &state),
             }
         }
         match self.link.engine.next_deadline() {
@@ -98,8 +98,8 @@ impl Connection {
     }
 
     /// What would be tried later is tried at once: the network or the page came back.
-    pub fn hurry(&mut self, now: f64) {
-        self.link.engine.hurry(now as u64);
+    pub fn network_changed(&mut self, now: f64) {
+        self.link.engine.network_changed(now as u64);
     }
 
     /// Ends the connection.

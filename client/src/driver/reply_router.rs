@@ -22,11 +22,11 @@ enum Waiting {
 /// Sorted by id, like the engine's calls: answers come in nearly that order, so that what goes is
 /// nearly always the first.
 #[derive(Debug, Default)]
-pub(super) struct Answers {
+pub(super) struct ReplyRouter {
     waiting: VecDeque<(u64, Waiting)>,
 }
 
-impl Answers {
+impl ReplyRouter {
     pub(super) fn expect(&mut self, id: u64, answer: Answer) {
         self.insert(id, Waiting::Call(answer));
     }

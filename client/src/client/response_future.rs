@@ -6,22 +6,22 @@ use std::task::{Context, Poll, ready};
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
 use tokio::sync::oneshot;
 
-use super::Shared;
-use super::guard::{CancelOnDrop, Slot};
+use super::DriverHandle;
+use super::cancel_guard::{CancelGuard, Slot};
 use crate::driver::Command;
-use crate::engine::NewCall;
+use crate::engine::NewRequest;
 
 /// Sends the call in its first poll, and waits for its answer.
 ///
 /// Written by hand, since an `async` function holds what it is given in several places, and there is a
 /// call for each operation of a busy client.
 pub(crate) struct Call<'a> {
-    shared: &'a Shared,
+    shared: &'a DriverHandle,
     state: State<'a>,
 }
 
 enum State<'a> {
-    New(NewCall),
+    New(NewRequest),
     Sent(Sent<'a>),
     Over,
 }
@@ -29,12 +29,12 @@ enum State<'a> {
 struct Sent<'a> {
     result: oneshot::Receiver<CacheResult<Reply>>,
     read_only: bool,
-    cancel: CancelOnDrop<&'a Shared>,
-    _slot: Slot<&'a Shared>,
+    cancel: CancelGuard<&'a DriverHandle>,
+    _slot: Slot<&'a DriverHandle>,
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn new(shared: &'a Shared, operation: Operation<'static>) -> Self {
+    pub(super) fn new(shared: &'a DriverHandle, operation: Operation<'static>) -> Self {
         let state = State::New(operation.into());
         Self { shared, state }
     }
@@ -64,7 +64,7 @@ impl Future for Call<'_> {
     }
 }
 
-fn send<'a>(shared: &'a Shared, call: NewCall) -> CacheResult<Sent<'a>> {
+fn send<'a>(shared: &'a DriverHandle, call: NewRequest) -> CacheResult<Sent<'a>> {
     let slot = Slot::take(shared)?;
     let id = shared.new_id();
     let read_only = call.is_read_only();
@@ -73,7 +73,7 @@ fn send<'a>(shared: &'a Shared, call: NewCall) -> CacheResult<Sent<'a>> {
     Ok(Sent {
         result,
         read_only,
-        cancel: CancelOnDrop::new(shared, id),
+        cancel: CancelGuard::new(shared, id),
         _slot: slot,
     })
 }

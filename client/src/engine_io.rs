@@ -7,14 +7,14 @@ use crate::transport::{Connector, Socket, SocketEvent};
 
 /// Moves frames between an [`Engine`] and the socket it asks for. It decides nothing.
 #[derive(Debug)]
-pub struct Link<C: Connector> {
+pub struct EngineIo<C: Connector> {
     /// The engine. After a command to it, [`pump`](Self::pump).
     pub engine: Engine,
     connector: C,
     socket: Option<C::Socket>,
 }
 
-impl<C: Connector> Link<C> {
+impl<C: Connector> EngineIo<C> {
     /// A link without a socket; the engine will ask for one.
     pub const fn new(engine: Engine, connector: C) -> Self {
         Self {

@@ -5,7 +5,7 @@ use streamgate_protocol::subscribe::DEFAULT_CONSUME_BATCH;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::Connection;
-use super::call::number;
+use super::operations::number;
 
 #[wasm_bindgen]
 impl Connection {

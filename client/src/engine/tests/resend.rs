@@ -4,11 +4,11 @@ use streamgate_protocol::message::{Credit, Start, Subscription};
 use streamgate_protocol::{ConsumeOptions, StreamEntry};
 
 use super::*;
-use crate::engine::given::MAX_CONSUMERS;
+use crate::engine::delivery_log::MAX_CONSUMERS;
 
-mod backend;
+mod backend_outage;
 
-impl Played {
+impl TestEngine {
     /// Loses the connection and gets another; what is sent on it then.
     fn again(&mut self) -> Vec<ClientMessage<'static>> {
         self.lose(1006);
@@ -131,200 +131,197 @@ const fn credit(entries: u64) -> Credit {
 
 #[test]
 fn a_wait_is_asked_again_with_the_time_it_has_left() {
-    let mut played = Played::open();
-    played.call(1, read_from("5-0", Some(10_000)));
-    played.call(2, read_from("5-0", Some(0)));
-    played.call(3, read_from("5-0", None));
-    played.call(4, read_from("5-0", Some(50)));
-    played.sent();
-    played.pass(4_000);
-    played.lose(1006);
-    played.now += 2_000;
-    played.engine.handle_timeout(played.now);
-    played.collect();
-    played.accept();
+    let mut test = TestEngine::open();
+    test.call(1, read_from("5-0", Some(10_000)));
+    test.call(2, read_from("5-0", Some(0)));
+    test.call(3, read_from("5-0", None));
+    test.call(4, read_from("5-0", Some(50)));
+    test.sent();
+    test.pass(4_000);
+    test.lose(1006);
+    test.now += 2_000;
+    test.engine.handle_timeout(test.now);
+    test.collect();
+    test.accept();
     let waits = [Some(4_000), Some(0), None, None];
     let again = (1..)
         .zip(waits)
         .map(|(id, wait)| request(id, read_from("5-0", wait)));
-    assert_eq!(played.sent().concat(), again.collect::<Vec<_>>());
-    assert!(played.finished.is_empty());
+    assert_eq!(test.sent().concat(), again.collect::<Vec<_>>());
+    assert!(test.finished.is_empty());
 }
 
 #[test]
 fn a_read_from_now_is_asked_again_from_where_it_stood() {
-    let mut played = Played::open();
-    played.call(1, read_from("$", Some(0)));
-    played.call(2, read_from("$", Some(0)));
-    played.sent();
+    let mut test = TestEngine::open();
+    test.call(1, read_from("$", Some(0)));
+    test.call(2, read_from("$", Some(0)));
+    test.sent();
     let last_id = "7-0".to_owned();
-    played.receive(&ServerMessage::Position { id: 1, last_id });
+    test.receive(&ServerMessage::Position { id: 1, last_id });
     let again = [
         request(1, read_from("7-0", Some(0))),
         request(2, read_from("$", Some(0))),
     ];
-    assert_eq!(played.again(), again);
-    assert_eq!(played.again(), again, "as often as it takes");
+    assert_eq!(test.again(), again);
+    assert_eq!(test.again(), again, "as often as it takes");
 }
 
 #[test]
 fn acks_are_asked_again_in_their_order() {
-    let mut played = Played::open();
+    let mut test = TestEngine::open();
     let ack = || Operation::Ack {
         stream: "s".into(),
         group: "g".into(),
         ids: vec!["1-0".into()],
     };
-    played.call(1, ack());
-    played.sent();
-    played.call(2, ack());
-    assert_eq!(played.again(), [request(1, ack()), request(2, ack())]);
-    played.answer(1);
-    assert_eq!(played.codes(), [(1, "OK")]);
+    test.call(1, ack());
+    test.sent();
+    test.call(2, ack());
+    assert_eq!(test.again(), [request(1, ack()), request(2, ack())]);
+    test.answer(1);
+    assert_eq!(test.codes(), [(1, "OK")]);
 }
 
 #[test]
 fn what_may_have_been_done_is_unknown_when_no_connection_comes() {
-    let mut played = Played::open();
+    let mut test = TestEngine::open();
     let ack = Operation::Ack {
         stream: "s".into(),
         group: "g".into(),
         ids: vec!["1-0".into()],
     };
-    played.call(1, ack);
-    played.call(2, read_from("1-0", None));
-    played.call(3, read_group("c", None));
-    played.sent();
+    test.call(1, ack);
+    test.call(2, read_from("1-0", None));
+    test.call(3, read_group("c", None));
+    test.sent();
     for _ in 0..200 {
-        played.lose(1006);
-        played.pass(300);
+        test.lose(1006);
+        test.pass(300);
     }
     let codes = [
         (1, "UNKNOWN_OUTCOME"),
         (2, "DISCONNECTED"),
         (3, "UNKNOWN_OUTCOME"),
     ];
-    assert_eq!(played.codes(), codes);
+    assert_eq!(test.codes(), codes);
 }
 
 #[test]
 fn a_read_of_a_group_gives_what_was_lost_and_nothing_twice() {
-    let mut played = Played::open();
-    played.call(1, read_group("c", None));
-    played.call(2, read_group("c", None));
-    played.sent();
-    played.reply(1, &["1-0", "2-0"]);
-    assert_eq!(played.again(), [request(2, look("0-0", 2))]);
+    let mut test = TestEngine::open();
+    test.call(1, read_group("c", None));
+    test.call(2, read_group("c", None));
+    test.sent();
+    test.reply(1, &["1-0", "2-0"]);
+    assert_eq!(test.again(), [request(2, look("0-0", 2))]);
     // Both came, and are not acknowledged.
-    played.reply(2, &["1-0", "2-0"]);
-    assert_eq!(played.sent().concat(), [request(2, look("2-0", 2))]);
-    played.reply(2, &["3-0", "4-0"]);
-    assert_eq!(played.found(2), ["3-0", "4-0"]);
+    test.reply(2, &["1-0", "2-0"]);
+    assert_eq!(test.sent().concat(), [request(2, look("2-0", 2))]);
+    test.reply(2, &["3-0", "4-0"]);
+    assert_eq!(test.found(2), ["3-0", "4-0"]);
 
-    played.call(3, read_group("c", Some(10_000)));
-    played.sent();
-    played.pass(1_000);
-    played.again();
-    played.reply(3, &["1-0", "2-0"]);
-    played.sent();
-    played.reply(3, &["3-0", "4-0"]);
-    assert_eq!(played.sent().concat(), [request(3, look("4-0", 2))]);
-    played.reply(3, &[]);
-    let sent = played.sent().concat();
+    test.call(3, read_group("c", Some(10_000)));
+    test.sent();
+    test.pass(1_000);
+    test.again();
+    test.reply(3, &["1-0", "2-0"]);
+    test.sent();
+    test.reply(3, &["3-0", "4-0"]);
+    assert_eq!(test.sent().concat(), [request(3, look("4-0", 2))]);
+    test.reply(3, &[]);
+    let sent = test.sent().concat();
     let left = match &sent[..] {
         [ClientMessage::Request { id: 3, operation }] => operation.block_ms(),
         other => panic!("{other:?}"),
     };
     assert!(left.is_some_and(|left| left < 9_000), "{left:?}");
-    played.reply(3, &["5-0"]);
-    assert_eq!(played.found(3), ["5-0"]);
+    test.reply(3, &["5-0"]);
+    assert_eq!(test.found(3), ["5-0"]);
 }
 
 #[test]
 fn what_a_look_did_not_get_to_is_given_to_the_reads_that_follow() {
-    let mut played = Played::open();
-    played.call(1, read_group("c", None));
-    played.sent();
-    played.reply(1, &["1-0"]);
-    played.call(2, read_group("c", None));
-    played.sent();
-    played.again();
-    played.reply(2, &["1-0", "2-0"]);
-    assert_eq!(played.found(2), ["2-0"]);
+    let mut test = TestEngine::open();
+    test.call(1, read_group("c", None));
+    test.sent();
+    test.reply(1, &["1-0"]);
+    test.call(2, read_group("c", None));
+    test.sent();
+    test.again();
+    test.reply(2, &["1-0", "2-0"]);
+    assert_eq!(test.found(2), ["2-0"]);
     // Of what was lost one is left; nothing else is asked for before it is known.
-    played.call(3, read_group("c", None));
-    assert_eq!(played.sent().concat(), [request(3, look("2-0", 2))]);
-    played.engine.cancel(3);
-    played.call(4, read_group("c", None));
-    let sent = played.sent().concat();
+    test.call(3, read_group("c", None));
+    assert_eq!(test.sent().concat(), [request(3, look("2-0", 2))]);
+    test.engine.cancel(3);
+    test.call(4, read_group("c", None));
+    let sent = test.sent().concat();
     assert_eq!(sent[1..], [request(4, look("2-0", 2))]);
-    played.reply(4, &["3-0"]);
-    assert_eq!(played.found(4), ["3-0"]);
-    played.call(5, read_group("c", None));
-    assert_eq!(played.sent().concat(), [request(5, look("3-0", 2))]);
-    played.reply(5, &[]);
-    assert_eq!(played.sent().concat(), [request(5, read_group("c", None))]);
-    played.reply(5, &["4-0"]);
-    played.call(6, read_group("c", None));
+    test.reply(4, &["3-0"]);
+    assert_eq!(test.found(4), ["3-0"]);
+    test.call(5, read_group("c", None));
+    assert_eq!(test.sent().concat(), [request(5, look("3-0", 2))]);
+    test.reply(5, &[]);
+    assert_eq!(test.sent().concat(), [request(5, read_group("c", None))]);
+    test.reply(5, &["4-0"]);
+    test.call(6, read_group("c", None));
     let plain = [request(6, read_group("c", None))];
-    assert_eq!(played.sent().concat(), plain);
+    assert_eq!(test.sent().concat(), plain);
 }
 
 #[test]
 fn two_reads_that_were_lost_do_not_both_give_the_same() {
-    let mut played = Played::open();
-    played.call(1, read_group("c", None));
-    played.call(2, read_group("c", None));
-    played.sent();
+    let mut test = TestEngine::open();
+    test.call(1, read_group("c", None));
+    test.call(2, read_group("c", None));
+    test.sent();
     let both = [request(1, look("0-0", 2)), request(2, look("0-0", 2))];
-    assert_eq!(played.again(), both);
-    played.reply(1, &["1-0", "2-0"]);
-    played.reply(2, &["1-0", "2-0"]);
-    assert_eq!(played.sent().concat(), [request(2, look("2-0", 2))]);
-    played.reply(2, &["3-0"]);
+    assert_eq!(test.again(), both);
+    test.reply(1, &["1-0", "2-0"]);
+    test.reply(2, &["1-0", "2-0"]);
+    assert_eq!(test.sent().concat(), [request(2, look("2-0", 2))]);
+    test.reply(2, &["3-0"]);
     assert_eq!(
-        (played.found(1), played.found(2)),
+        (test.found(1), test.found(2)),
         (vec!["1-0", "2-0"], vec!["3-0"])
     );
 }
 
 #[test]
 fn a_consumer_too_many_is_told_that_it_is_not_known() {
-    let mut played = Played::open();
+    let mut test = TestEngine::open();
     for n in 0..MAX_CONSUMERS as u64 {
-        played.call(n, read_group(&n.to_string(), None));
-        played.sent();
-        played.reply(n, &["1-0"]);
+        test.call(n, read_group(&n.to_string(), None));
+        test.sent();
+        test.reply(n, &["1-0"]);
     }
-    played.finished.clear();
-    played.call(2_000, read_group("c", None));
-    played.sent();
-    played.lose(1006);
-    assert_eq!(played.codes(), [(2_000, "UNKNOWN_OUTCOME")]);
+    test.finished.clear();
+    test.call(2_000, read_group("c", None));
+    test.sent();
+    test.lose(1006);
+    assert_eq!(test.codes(), [(2_000, "UNKNOWN_OUTCOME")]);
 }
 
 #[test]
 fn a_tail_goes_on_where_it_stands() {
-    let mut played = Played::open();
+    let mut test = TestEngine::open();
     let from = || tail(Start::Now {});
-    played.engine.subscribe(1, from(), 0);
+    test.engine.subscribe(1, from(), 0);
+    assert_eq!(test.sent().concat(), [subscribe(1, from(), credit(1_024))]);
     assert_eq!(
-        played.sent().concat(),
-        [subscribe(1, from(), credit(1_024))]
-    );
-    assert_eq!(
-        played.again(),
+        test.again(),
         [subscribe(1, from(), credit(1_024))],
         "it had not begun"
     );
-    played.give(1, &[], Some("5-0"));
+    test.give(1, &[], Some("5-0"));
     let on = tail(after("5-0"));
-    assert_eq!(played.again(), [subscribe(1, on, credit(1_024))]);
+    assert_eq!(test.again(), [subscribe(1, on, credit(1_024))]);
     // Its owner knows that already.
-    played.give(1, &[], Some("5-0"));
-    played.give(1, &["6-0", "7-0"], None);
+    test.give(1, &[], Some("5-0"));
+    test.give(1, &["6-0", "7-0"], None);
     assert_eq!(
-        played.pushed,
+        test.pushed,
         [
             (1, pushed(&[], Some("5-0"))),
             (1, pushed(&["6-0", "7-0"], None))
@@ -335,8 +332,8 @@ fn a_tail_goes_on_where_it_stands() {
         entries: 1_022,
         bytes: (1 << 20) - 6,
     };
-    assert_eq!(played.again(), [subscribe(1, tail(after("7-0")), left)]);
-    played.engine.consumed(
+    assert_eq!(test.again(), [subscribe(1, tail(after("7-0")), left)]);
+    test.engine.consumed(
         1,
         Credit {
             entries: 2,
@@ -344,44 +341,44 @@ fn a_tail_goes_on_where_it_stands() {
         },
     );
     assert_eq!(
-        played.again(),
+        test.again(),
         [subscribe(1, tail(after("7-0")), credit(1_024))]
     );
-    assert!(played.finished.is_empty());
+    assert!(test.finished.is_empty());
 }
 
 #[test]
 fn a_tail_goes_on_behind_a_gap_that_was_told() {
-    let mut played = Played::open();
-    played.engine.subscribe(1, tail(after("1-0")), 0);
-    played.sent();
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, tail(after("1-0")), 0);
+    test.sent();
     let gap = streamgate_protocol::Gap {
         after: "1-0".into(),
         first: None,
         recreated: true,
         position: "0-0".into(),
     };
-    played.receive(&ServerMessage::Push {
+    test.receive(&ServerMessage::Push {
         id: 1,
         item: Item::Gap(gap),
     });
     assert_eq!(
-        played.again(),
+        test.again(),
         [subscribe(1, tail(after("0-0")), credit(1_024))]
     );
 }
 
 #[test]
 fn subscriptions_wait_for_a_connection_for_as_long_as_it_takes() {
-    let mut played = Played::open();
-    played.engine.subscribe(1, tail(Start::Now {}), 0);
-    played.engine.subscribe(2, consume(4), 0);
-    played.sent();
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, tail(Start::Now {}), 0);
+    test.engine.subscribe(2, consume(4), 0);
+    test.sent();
     for _ in 0..1_000 {
-        played.lose(1006);
-        played.pass(1_000);
+        test.lose(1006);
+        test.pass(1_000);
     }
-    let sent = played.again();
+    let sent = test.again();
     assert_eq!(
         sent,
         [
@@ -389,52 +386,52 @@ fn subscriptions_wait_for_a_connection_for_as_long_as_it_takes() {
             request(2, look("0-0", 4)),
         ]
     );
-    assert!(played.finished.is_empty());
-    played.engine.cancel(1);
-    played.engine.cancel(2);
-    assert_eq!(played.again(), []);
+    assert!(test.finished.is_empty());
+    test.engine.cancel(1);
+    test.engine.cancel(2);
+    assert_eq!(test.again(), []);
 }
 
 #[test]
 fn a_consumer_is_given_what_was_lost_and_then_goes_on() {
-    let mut played = Played::open();
-    played.engine.subscribe(1, consume(2), 0);
-    played.sent();
-    played.give(1, &["1-0"], None);
-    played.engine.consumed(
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, consume(2), 0);
+    test.sent();
+    test.give(1, &["1-0"], None);
+    test.engine.consumed(
         1,
         Credit {
             entries: 1,
             bytes: 3,
         },
     );
-    assert_eq!(played.sent().concat().len(), 1, "a grant");
-    assert_eq!(played.again(), [request(1, look("0-0", 2))]);
-    played.reply(1, &["1-0", "2-0"]);
-    assert_eq!(played.pushed.last(), Some(&(1, pushed(&["2-0"], None))));
+    assert_eq!(test.sent().concat().len(), 1, "a grant");
+    assert_eq!(test.again(), [request(1, look("0-0", 2))]);
+    test.reply(1, &["1-0", "2-0"]);
+    assert_eq!(test.pushed.last(), Some(&(1, pushed(&["2-0"], None))));
     // There is room for one more beside what its owner has.
-    assert_eq!(played.sent().concat(), [request(1, look("2-0", 1))]);
-    played.reply(1, &["3-0"]);
+    assert_eq!(test.sent().concat(), [request(1, look("2-0", 1))]);
+    test.reply(1, &["3-0"]);
     assert!(
-        played.sent().concat().is_empty(),
+        test.sent().concat().is_empty(),
         "until its owner takes something"
     );
-    played.engine.consumed(
+    test.engine.consumed(
         1,
         Credit {
             entries: 1,
             bytes: 3,
         },
     );
-    assert_eq!(played.sent().concat(), [request(1, look("3-0", 1))]);
-    played.reply(1, &[]);
+    assert_eq!(test.sent().concat(), [request(1, look("3-0", 1))]);
+    test.reply(1, &[]);
     let left = Credit {
         entries: 1,
         bytes: (1 << 20) - 3,
     };
-    assert_eq!(played.sent().concat(), [subscribe(1, consume(2), left)]);
-    played.give(1, &["4-0"], None);
-    let given: Vec<_> = played.pushed.iter().map(|(_, item)| item.clone()).collect();
+    assert_eq!(test.sent().concat(), [subscribe(1, consume(2), left)]);
+    test.give(1, &["4-0"], None);
+    let given: Vec<_> = test.pushed.iter().map(|(_, item)| item.clone()).collect();
     assert_eq!(
         given,
         [&["1-0"], &["2-0"], &["3-0"], &["4-0"]].map(|ids| pushed(ids, None))
@@ -449,31 +446,28 @@ fn a_consumer_that_takes_over_says_that_it_goes_on() {
         ..ConsumeOptions::default()
     };
     let consume = Subscription::consume("s", "g", "c", options);
-    let mut played = Played::open();
-    played.engine.subscribe(1, consume.clone(), 0);
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, consume.clone(), 0);
     let left = credit(2);
-    assert_eq!(
-        played.sent().concat(),
-        [subscribe(1, consume.clone(), left)]
-    );
-    assert_eq!(played.again(), [request(1, look("0-0", 2))]);
-    played.reply(1, &[]);
+    assert_eq!(test.sent().concat(), [subscribe(1, consume.clone(), left)]);
+    assert_eq!(test.again(), [request(1, look("0-0", 2))]);
+    test.reply(1, &[]);
     let mut resumed = consume;
     if let Subscription::Consume { resumed, .. } = &mut resumed {
         *resumed = Some(true);
     }
-    assert_eq!(played.sent().concat(), [subscribe(1, resumed, left)]);
+    assert_eq!(test.sent().concat(), [subscribe(1, resumed, left)]);
 }
 
 #[test]
 fn an_error_ends_a_consumer_that_looks_for_what_was_lost() {
-    let mut played = Played::open();
-    played.engine.subscribe(1, consume(2), 0);
-    played.sent();
-    played.again();
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, consume(2), 0);
+    test.sent();
+    test.again();
     let fault = (&CacheError::from_code(code::NOGROUP, "why")).into();
     let outcome = Outcome::Error(fault);
-    played.receive(&ServerMessage::Reply { id: 1, outcome });
-    assert_eq!(played.codes(), [(1, "NOGROUP")]);
-    assert_eq!(played.again(), []);
+    test.receive(&ServerMessage::Reply { id: 1, outcome });
+    assert_eq!(test.codes(), [(1, "NOGROUP")]);
+    assert_eq!(test.again(), []);
 }

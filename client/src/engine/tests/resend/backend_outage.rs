@@ -1,0 +1,514 @@
+//! The server loses its backend, while the connection to the server stays.
+
+use super::*;
+
+impl TestEngine {
+    fn refuse(&mut self, id: u64, code: &str) {
+        let fault = (&CacheError::from_code(code, "why")).into();
+        let outcome = Outcome::Error(fault);
+        self.receive(&ServerMessage::Reply { id, outcome });
+    }
+
+    /// What is sent after the pause that is due, and not before it.
+    fn after_pause(&mut self, ms: u64) -> Vec<ClientMessage<'static>> {
+        self.pass(ms - 1);
+        let early = self.sent().concat();
+        let pings = |message: &ClientMessage<'_>| matches!(message, ClientMessage::Ping { .. });
+        assert!(early.iter().all(pings), "{early:?}");
+        self.pass(1);
+        let mut sent = self.sent().concat();
+        sent.retain(|message| !pings(message));
+        self.receive(&ServerMessage::Pong { nonce: 0 });
+        sent
+    }
+
+    /// Lets time pass without the pings that it takes.
+    fn idle(&mut self, ms: u64) {
+        for _ in 0..ms.div_ceil(500) {
+            self.pass(500);
+            self.sent();
+            self.receive(&ServerMessage::Pong { nonce: 0 });
+        }
+    }
+}
+
+fn take_over(resumed: Option<bool>) -> Subscription<'static> {
+    let options = ConsumeOptions {
+        batch: 2,
+        claim_after_ms: Some(5),
+        ..ConsumeOptions::default()
+    };
+    let mut consume = Subscription::consume("s", "g", "c", options);
+    if let Subscription::Consume { resumed: of, .. } = &mut consume {
+        *of = resumed;
+    }
+    consume
+}
+
+#[test]
+fn a_group_read_is_given_what_the_backend_gave_and_the_server_lost() {
+    let mut test = TestEngine::open();
+    test.call(1, read_group("c", Some(10_000)));
+    test.sent();
+    test.reply(1, &["1-0"]);
+    test.call(2, read_group("c", Some(10_000)));
+    test.sent();
+    test.refuse(2, "UNKNOWN_OUTCOME");
+    assert_eq!(test.after_pause(50), [request(2, look("0-0", 2))]);
+    test.reply(2, &["1-0", "2-0"]);
+    assert_eq!(test.found(2), ["2-0"]);
+}
+
+#[test]
+fn a_group_read_that_was_given_nothing_waits_on_for_the_time_it_has_left() {
+    let mut test = TestEngine::open();
+    test.call(1, read_group("c", Some(10_000)));
+    test.call(2, read_group("d", Some(0)));
+    test.sent();
+    test.pass(500);
+    test.refuse(1, "UNKNOWN_OUTCOME");
+    test.refuse(2, "UNKNOWN_OUTCOME");
+    assert_eq!(test.after_pause(50).len(), 2);
+    test.reply(1, &[]);
+    test.reply(2, &[]);
+    let again = [
+        request(1, read_group("c", Some(9_450))),
+        request(2, read_group("d", Some(0))),
+    ];
+    assert_eq!(test.sent().concat(), again);
+    assert!(test.finished.is_empty());
+}
+
+#[test]
+fn a_look_is_tried_again_after_pauses_that_grow() {
+    let mut test = TestEngine::open();
+    test.call(1, read_group("c", None));
+    test.sent();
+    test.refuse(1, "UNKNOWN_OUTCOME");
+    for pause in [50, 100, 200, 400, 800, 1_000, 1_000] {
+        let sent = test.after_pause(pause);
+        assert_eq!(sent, [request(1, look("0-0", 2))], "{pause} ms");
+        test.refuse(1, ["DISCONNECTED", "LOADING"][usize::from(pause == 50)]);
+    }
+    assert_eq!(test.after_pause(1_000), [request(1, look("0-0", 2))]);
+    test.reply(1, &[]);
+    assert_eq!(
+        test.sent().concat(),
+        [request(1, read_group("c", None))],
+        "at once"
+    );
+    // The backend is away again; the pauses begin anew.
+    test.refuse(1, "DISCONNECTED");
+    assert_eq!(test.after_pause(50), [request(1, read_group("c", None))]);
+    test.reply(1, &["1-0"]);
+    assert_eq!(test.found(1), ["1-0"]);
+}
+
+/// The server that answers every look so, until the read with that wait is over; when that is.
+fn told(block_ms: Option<u64>, code: &str) -> (u64, String) {
+    let mut test = TestEngine::open();
+    test.call(1, read_group("c", block_ms));
+    test.sent();
+    test.refuse(1, "UNKNOWN_OUTCOME");
+    while test.finished.is_empty() {
+        assert!(test.now < 3_600_000, "it has no end");
+        test.pass(10);
+        for message in test.sent().concat() {
+            match message {
+                ClientMessage::Request { id, .. } => test.refuse(id, code),
+                _ => test.receive(&ServerMessage::Pong { nonce: 0 }),
+            }
+        }
+    }
+    (test.now / 1_000, test.codes()[0].1.to_owned())
+}
+
+#[test]
+fn a_read_is_told_when_its_wait_is_over_and_patience_too() {
+    let unknown = |at| (at, "UNKNOWN_OUTCOME".to_owned());
+    assert_eq!(told(None, "DISCONNECTED"), unknown(30));
+    assert_eq!(told(Some(10_000), "TIMEOUT"), unknown(30));
+    assert_eq!(told(Some(90_000), "UNKNOWN_OUTCOME"), unknown(90));
+    assert_eq!(told(Some(90_000), "NOGROUP"), (0, "NOGROUP".to_owned()));
+}
+
+/// "Nothing was changed" would be said of the last time, and not be true of the first.
+#[test]
+fn an_acknowledgement_that_may_be_done_is_not_told_that_it_was_not() {
+    let ack = || Operation::Ack {
+        stream: "s".into(),
+        group: "g".into(),
+        ids: vec!["1-0".into()],
+    };
+    let mut test = TestEngine::open();
+    test.call(1, ack());
+    test.sent();
+    assert_eq!(test.again(), [request(1, ack())]);
+    test.refuse(1, "DISCONNECTED");
+    assert_eq!(test.after_pause(50), [request(1, ack())]);
+    let reply = Outcome::Ok(Reply::Done {});
+    test.receive(&ServerMessage::Reply {
+        id: 1,
+        outcome: reply,
+    });
+    assert!(matches!(test.finished[..], [(1, Ok(Reply::Done {}))]));
+
+    test.call(2, ack());
+    test.sent();
+    test.again();
+    for _ in 0..40 {
+        test.refuse(2, "DISCONNECTED");
+        test.idle(1_000);
+    }
+    test.call(4, ack());
+    test.sent();
+    test.again();
+    test.refuse(4, "OVERLOADED");
+    assert_eq!(test.after_pause(50), [request(4, ack())]);
+    for _ in 0..40 {
+        test.refuse(4, "OVERLOADED");
+        test.idle(1_000);
+    }
+    // What was asked once and refused was not done.
+    test.call(3, ack());
+    test.sent();
+    test.refuse(3, "DISCONNECTED");
+    assert_eq!(
+        test.codes()[1..],
+        [
+            (2, "UNKNOWN_OUTCOME"),
+            (4, "UNKNOWN_OUTCOME"),
+            (3, "DISCONNECTED")
+        ]
+    );
+}
+
+#[test]
+fn a_read_without_a_limit_tries_for_as_long_as_it_takes() {
+    let mut test = TestEngine::open();
+    test.call(1, read_group("c", Some(0)));
+    test.sent();
+    test.refuse(1, "UNKNOWN_OUTCOME");
+    for _ in 0..600 {
+        test.idle(1_000);
+        test.refuse(1, "DISCONNECTED");
+    }
+    assert!(test.finished.is_empty());
+    test.idle(1_000);
+    test.reply(1, &["1-0"]);
+    assert_eq!(test.found(1), ["1-0"]);
+}
+
+#[test]
+fn a_read_that_the_server_could_not_send_is_told_at_once() {
+    let mut test = TestEngine::open();
+    test.call(1, read_group("c", Some(10_000)));
+    test.call(2, read_from("1-0", Some(10_000)));
+    test.sent();
+    test.refuse(1, "DISCONNECTED");
+    test.refuse(2, "DISCONNECTED");
+    assert_eq!(
+        test.codes(),
+        [(1, "DISCONNECTED"), (2, "DISCONNECTED")],
+        "nothing was done"
+    );
+}
+
+/// The socket was lost, and the next server has no backend yet.
+#[test]
+fn a_wait_that_is_asked_again_outlives_a_backend_that_is_away() {
+    let mut test = TestEngine::open();
+    test.call(1, read_from("1-0", Some(10_000)));
+    test.sent();
+    assert_eq!(test.again().len(), 1);
+    test.refuse(1, "DISCONNECTED");
+    let again = test.after_pause(50);
+    assert!(
+        matches!(again[..], [ClientMessage::Request { id: 1, .. }]),
+        "{again:?}"
+    );
+    test.reply(1, &["2-0"]);
+    assert_eq!(test.found(1), ["2-0"]);
+}
+
+#[test]
+fn what_rests_is_asked_at_once_when_the_backend_is_there() {
+    let mut test = TestEngine::open();
+    test.call(1, read_group("c", None));
+    test.sent();
+    test.refuse(1, "UNKNOWN_OUTCOME");
+    test.receive(&ServerMessage::Backend { away: None });
+    assert_eq!(test.sent().concat(), [request(1, look("0-0", 2))]);
+}
+
+#[test]
+fn what_one_that_left_did_not_find_is_looked_for_by_the_next() {
+    let mut test = TestEngine::open();
+    test.call(1, read_group("c", Some(10_000)));
+    test.sent();
+    test.refuse(1, "UNKNOWN_OUTCOME");
+    test.engine.cancel(1);
+    test.call(2, read_group("c", None));
+    assert_eq!(test.sent().concat(), [request(2, look("0-0", 2))]);
+    test.reply(2, &["1-0"]);
+    assert_eq!(test.found(2), ["1-0"]);
+}
+
+#[test]
+fn a_look_that_finds_too_much_for_one_answer_looks_for_less() {
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, consume(2), 0);
+    let mut unlimited = read_group("d", None);
+    if let Operation::ReadGroup { count, .. } = &mut unlimited {
+        *count = 0;
+    }
+    test.call(3, unlimited);
+    test.sent();
+    test.refuse(1, "UNKNOWN_OUTCOME");
+    assert_eq!(test.after_pause(50), [request(1, look("0-0", 2))]);
+    test.refuse(1, "LIMIT");
+    assert_eq!(test.sent().concat(), [request(1, look("0-0", 1))]);
+    test.reply(1, &["1-0"]);
+    assert_eq!(test.pushed.last(), Some(&(1, pushed(&["1-0"], None))));
+    assert_eq!(test.sent().concat(), [request(1, look("1-0", 1))]);
+    // By itself it is too large.
+    test.refuse(1, "LIMIT");
+    assert_eq!(test.codes(), [(1, "LIMIT")]);
+    test.refuse(3, "UNKNOWN_OUTCOME");
+    for count in [0, 128, 64] {
+        let sent = match count {
+            0 => test.after_pause(50),
+            _ => test.sent().concat(),
+        };
+        let asked = sent.iter().map(|message| match message {
+            ClientMessage::Request {
+                operation: Operation::ReadPending { count, .. },
+                ..
+            } => *count,
+            other => panic!("no look: {other:?}"),
+        });
+        assert_eq!(asked.collect::<Vec<_>>(), [count]);
+        test.refuse(3, "LIMIT");
+    }
+}
+
+#[test]
+fn what_was_claimed_is_not_found_again() {
+    let mut test = TestEngine::open();
+    let claim = Operation::Claim {
+        stream: "s".into(),
+        group: "g".into(),
+        consumer: "c".into(),
+        min_idle_ms: 1,
+        start: "0-0".into(),
+        count: 9,
+    };
+    test.call(1, claim);
+    test.sent();
+    let entries = vec![("1-0".to_owned(), vec![])];
+    let claimed = streamgate_protocol::Claimed {
+        cursor: "0-0".to_owned(),
+        entries,
+        deleted: vec![],
+    };
+    let outcome = Outcome::Ok(Reply::Claimed(claimed));
+    test.receive(&ServerMessage::Reply { id: 1, outcome });
+    test.call(2, read_group("c", None));
+    test.sent();
+    test.refuse(2, "UNKNOWN_OUTCOME");
+    assert_eq!(test.after_pause(50), [request(2, look("0-0", 2))]);
+    test.reply(2, &["1-0", "2-0"]);
+    assert_eq!(test.found(2), ["2-0"]);
+}
+
+#[test]
+fn a_look_after_a_lost_connection_outlives_a_backend_that_is_away() {
+    let mut test = TestEngine::open();
+    test.call(1, read_group("c", None));
+    test.sent();
+    assert_eq!(test.again(), [request(1, look("0-0", 2))]);
+    test.refuse(1, "DISCONNECTED");
+    assert_eq!(test.after_pause(50), [request(1, look("0-0", 2))]);
+    test.reply(1, &["1-0"]);
+    assert_eq!(test.found(1), ["1-0"]);
+}
+
+#[test]
+fn a_consumer_goes_on_when_the_server_lost_its_backend() {
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, consume(2), 0);
+    test.sent();
+    test.give(1, &["1-0"], None);
+    test.refuse(1, "UNKNOWN_OUTCOME");
+    // What the owner takes meanwhile is granted with the rest.
+    let taken = Credit {
+        entries: 1,
+        bytes: 3,
+    };
+    test.engine.consumed(1, taken);
+    assert_eq!(test.after_pause(50), [request(1, look("0-0", 2))]);
+    test.refuse(1, "DISCONNECTED");
+    assert_eq!(test.after_pause(100), [request(1, look("0-0", 2))]);
+    test.reply(1, &["1-0", "2-0"]);
+    assert_eq!(test.pushed.last(), Some(&(1, pushed(&["2-0"], None))));
+    assert_eq!(test.sent().concat(), [request(1, look("2-0", 1))]);
+    test.reply(1, &[]);
+    let left = Credit {
+        entries: 1,
+        bytes: (1 << 20) - 3,
+    };
+    assert_eq!(test.sent().concat(), [subscribe(1, consume(2), left)]);
+    // As often as it takes, and with nothing looked for where nothing was done.
+    for pause in [50, 100, 200, 400, 800, 1_000, 1_000] {
+        test.refuse(1, "DISCONNECTED");
+        let again = [subscribe(1, consume(2), left)];
+        assert_eq!(test.after_pause(pause), again);
+    }
+    test.give(1, &["3-0"], None);
+    test.refuse(1, "LOADING");
+    let nothing = Credit {
+        entries: 0,
+        bytes: (1 << 20) - 6,
+    };
+    assert_eq!(
+        test.after_pause(50),
+        [subscribe(1, consume(2), nothing)],
+        "its owner has two"
+    );
+    assert!(test.finished.is_empty());
+    test.refuse(1, "NOGROUP");
+    assert_eq!(test.codes(), [(1, "NOGROUP")]);
+}
+
+#[test]
+fn a_consumer_that_takes_over_looks_for_what_it_took_meanwhile() {
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, take_over(None), 0);
+    test.sent();
+    test.refuse(1, "DISCONNECTED");
+    assert_eq!(test.after_pause(50), [request(1, look("0-0", 2))]);
+    test.reply(1, &[]);
+    let again = subscribe(1, take_over(Some(true)), credit(2));
+    assert_eq!(test.sent().concat(), [again]);
+}
+
+#[test]
+fn a_tail_goes_on_when_the_backend_is_back() {
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, tail(Start::Now {}), 0);
+    test.sent();
+    test.refuse(1, "DISCONNECTED");
+    let begun = subscribe(1, tail(Start::Now {}), credit(1_024));
+    assert_eq!(test.after_pause(50), [begun]);
+    test.give(1, &[], Some("5-0"));
+    let on = || subscribe(1, tail(after("5-0")), credit(1_024));
+    assert_eq!(test.again(), [on()], "another server, without its backend");
+    for pause in [50, 100, 200] {
+        test.refuse(1, "LOADING");
+        assert_eq!(test.after_pause(pause), [on()]);
+    }
+    test.give(1, &[], Some("5-0"));
+    test.refuse(1, "LOADING");
+    assert_eq!(test.after_pause(50), [on()], "pauses begin anew");
+    test.refuse(1, "WRONGTYPE");
+    assert_eq!(test.codes(), [(1, "WRONGTYPE")]);
+}
+
+#[test]
+fn a_subscription_too_many_for_the_server_is_told() {
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, tail(Start::Now {}), 0);
+    test.engine.subscribe(2, consume(2), 0);
+    test.sent();
+    test.refuse(1, "OVERLOADED");
+    test.refuse(2, "OVERLOADED");
+    assert_eq!(test.codes(), [(1, "OVERLOADED"), (2, "OVERLOADED")]);
+}
+
+#[test]
+fn an_ack_is_asked_again_which_does_no_harm() {
+    let ack = || Operation::Ack {
+        stream: "s".into(),
+        group: "g".into(),
+        ids: vec!["1-0".into()],
+    };
+    let mut test = TestEngine::open();
+    test.call(1, ack());
+    test.call(2, ack());
+    test.sent();
+    test.refuse(2, "DISCONNECTED");
+    assert_eq!(test.codes(), [(2, "DISCONNECTED")], "nothing was done");
+    test.finished.clear();
+    test.refuse(1, "UNKNOWN_OUTCOME");
+    assert_eq!(test.after_pause(50), [request(1, ack())]);
+    test.refuse(1, "DISCONNECTED");
+    assert_eq!(test.after_pause(100), [request(1, ack())]);
+    test.idle(40_000);
+    test.refuse(1, "DISCONNECTED");
+    assert_eq!(
+        test.codes(),
+        [(1, "UNKNOWN_OUTCOME")],
+        "the first may have been done"
+    );
+}
+
+#[test]
+fn what_may_not_be_done_twice_is_told_to_be_unknown() {
+    let mut test = TestEngine::open();
+    let operation = Operation::CreateGroup {
+        stream: "s".into(),
+        group: "g".into(),
+        id: "0".into(),
+    };
+    test.call(1, operation);
+    test.sent();
+    test.refuse(1, "UNKNOWN_OUTCOME");
+    assert_eq!(test.codes(), [(1, "UNKNOWN_OUTCOME")]);
+}
+
+#[test]
+fn what_rests_is_cancelled_without_a_word_to_the_server() {
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, consume(2), 0);
+    test.call(2, read_group("c", Some(0)));
+    test.sent();
+    test.refuse(1, "DISCONNECTED");
+    test.refuse(2, "UNKNOWN_OUTCOME");
+    test.engine.cancel(1);
+    test.engine.cancel(2);
+    assert_eq!(test.after_pause(50), []);
+    assert_eq!(test.codes(), []);
+}
+
+#[test]
+fn others_do_not_wait_for_what_rests() {
+    let mut test = TestEngine::open();
+    test.call(1, read_group("c", None));
+    test.sent();
+    test.refuse(1, "UNKNOWN_OUTCOME");
+    test.call(2, read_from("1-0", None));
+    assert_eq!(test.sent().concat(), [request(2, read_from("1-0", None))]);
+}
+
+/// A driver calls at every deadline, and would call without end at one that stays.
+#[test]
+fn what_the_socket_does_not_take_asks_for_no_attention_until_something_is_due() {
+    let mut test = TestEngine::open();
+    test.call(1, add("1"));
+    test.sent();
+    test.refuse(1, "TRYAGAIN");
+    let pause = test.engine.next_deadline().unwrap();
+    assert_eq!(pause, test.now + 50);
+    let mut calls = 0;
+    while test.states.is_empty() {
+        let deadline = test.engine.next_deadline().unwrap();
+        assert!(deadline > test.now || calls == 0, "again at {deadline}");
+        test.now = deadline;
+        test.engine.handle_timeout(deadline);
+        test.collect();
+        calls += 1;
+    }
+    assert_eq!(test.states, ["reconnecting"]);
+    assert_eq!(test.now, 2 * u64::from(welcome().heartbeat_ms));
+    assert!(calls <= 4, "{calls} calls");
+}

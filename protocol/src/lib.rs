@@ -14,6 +14,7 @@
 //! There is no I/O here, no clock and no runtime: the crate compiles for servers and browsers
 //! alike. The normative text of the protocol is `SPEC.md` beside this crate.
 
+pub mod backoff;
 pub mod close;
 pub mod codec;
 pub mod entry_id;

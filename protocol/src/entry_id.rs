@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{CacheError, code};
+use crate::limits::MAX_ID_BYTES;
 use crate::text::push_number;
 
 /// The id of a stream entry: milliseconds since 1970 and a sequence number, in that order.
@@ -12,7 +13,7 @@ use crate::text::push_number;
 ///
 /// As text an id is `ms-seq`, or `ms` alone where the sequence number is 0. Both are decimal
 /// numbers of 64 bits. Leading zeros are allowed, as in Redis. Anything else is refused: signs,
-/// blanks, NUL bytes, and texts longer than [`MAX_TEXT_BYTES`](Self::MAX_TEXT_BYTES).
+/// blanks, NUL bytes, and texts longer than [`MAX_ID_BYTES`].
 ///
 /// Redis itself is laxer: it takes `+5`, ` 5` and `5--0`. Every streamgate backend, and the client
 /// before it sends, refuses them, so that one text means one id everywhere.
@@ -51,10 +52,6 @@ pub enum StartId {
 pub struct InvalidEntryId;
 
 impl EntryId {
-    /// The longest text that is parsed, in bytes. Redis copies an id into a buffer of 128 bytes,
-    /// terminator included.
-    pub const MAX_TEXT_BYTES: usize = 127;
-
     /// `0-0`: before every entry. No entry has it.
     pub const ZERO: Self = Self::new(0, 0);
 
@@ -210,7 +207,7 @@ fn parse_bound(text: &str, missing_seq: u64) -> Result<EntryId, InvalidEntryId> 
 }
 
 fn parse_with(text: &str, missing_seq: u64) -> Result<EntryId, InvalidEntryId> {
-    if text.len() > EntryId::MAX_TEXT_BYTES {
+    if text.len() > MAX_ID_BYTES {
         return Err(InvalidEntryId);
     }
     let (ms, seq) = match text.split_once('-') {
@@ -295,7 +292,7 @@ mod tests {
         ] {
             assert_eq!(EntryId::parse(text), Ok(expected), "{text:?}");
         }
-        let longest = format!("{}-1", "0".repeat(EntryId::MAX_TEXT_BYTES - 2));
+        let longest = format!("{}-1", "0".repeat(MAX_ID_BYTES - 2));
         assert_eq!(EntryId::parse(&longest), Ok(id(0, 1)));
     }
 
@@ -311,7 +308,7 @@ mod tests {
     /// Redis takes the first of them; the others it refuses too.
     #[test]
     fn anything_but_digits_is_refused() {
-        let too_long = format!("{}-1", "0".repeat(EntryId::MAX_TEXT_BYTES - 1));
+        let too_long = format!("{}-1", "0".repeat(MAX_ID_BYTES - 1));
         for text in [
             "+5",
             " 5",

@@ -7,9 +7,9 @@
 /// hub's table, so it is bounded where it enters.
 pub const MAX_NAME_BYTES: usize = 16 * 1024;
 
-/// Longest id in bytes. Two 64-bit numbers and a dash are 41; what is longer is malformed anyway
-/// and would only travel to be refused.
-pub const MAX_ID_BYTES: usize = 128;
+/// Longest id in bytes: Redis copies an id into a buffer of 128 bytes, terminator included. Without
+/// leading zeros an id has at most 41.
+pub const MAX_ID_BYTES: usize = 127;
 
 /// Requests in flight that every server takes, and so what a client may send before the
 /// [`Welcome`](crate::message::Welcome) tells it more.

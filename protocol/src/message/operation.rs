@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::entry_id::{EntryId, StartId};
 use crate::error::{CacheError, CacheResult, code};
 use crate::groups::PendingQuery;
 use crate::limits::{
-    MAX_FIELDS_ONCE, MAX_ID_BYTES, MAX_NAME_BYTES, MAX_PENDING_PAGE, MAX_PRODUCER_BYTES,
-    MAX_PRODUCER_NUMBER,
+    MAX_FIELDS_ONCE, MAX_NAME_BYTES, MAX_PENDING_PAGE, MAX_PRODUCER_BYTES, MAX_PRODUCER_NUMBER,
 };
 use crate::text::push_number;
 
@@ -200,9 +200,9 @@ impl Operation<'_> {
     ///
     /// # Errors
     ///
-    /// `LIMIT` for a name longer than its bound, `ERR` for an id longer than its bound (what is
-    /// longer is malformed anyway), for an add without fields, for a claim of nothing and for an
-    /// heir that is the consumer itself; `LIMIT` for a page that is larger than its bound.
+    /// `LIMIT` for a name longer than its bound, and for a page that is larger than its bound.
+    /// `ERR` for a [malformed id](EntryId), an add without fields, a claim of nothing, and an heir
+    /// that is the consumer itself.
     pub fn validate(&self) -> CacheResult<()> {
         match self {
             Self::Add { stream, fields, .. } => entry(stream, fields),
@@ -230,7 +230,8 @@ impl Operation<'_> {
                 stream, last_id, ..
             } => {
                 name("stream key", stream)?;
-                id(last_id)
+                StartId::parse(last_id)?;
+                Ok(())
             }
             Self::CreateGroup {
                 stream,
@@ -239,7 +240,8 @@ impl Operation<'_> {
             } => {
                 name("stream key", stream)?;
                 name("group name", group)?;
-                id(start)
+                StartId::parse(start)?;
+                Ok(())
             }
             Self::ReadGroup {
                 stream,
@@ -254,7 +256,10 @@ impl Operation<'_> {
             Self::Ack { stream, group, ids } => {
                 name("stream key", stream)?;
                 name("group name", group)?;
-                ids.iter().try_for_each(|acked| id(acked))
+                for acknowledged in ids {
+                    EntryId::parse(acknowledged)?;
+                }
+                Ok(())
             }
             Self::ReadPending {
                 stream,
@@ -266,7 +271,8 @@ impl Operation<'_> {
                 name("stream key", stream)?;
                 name("group name", group)?;
                 name("consumer name", consumer)?;
-                id(after)
+                EntryId::parse(after)?;
+                Ok(())
             }
             Self::PendingSummary { stream, group } => {
                 name("stream key", stream)?;
@@ -286,8 +292,8 @@ impl Operation<'_> {
                 consumer
                     .as_ref()
                     .map_or(Ok(()), |consumer| name("consumer name", consumer))?;
-                id(start)?;
-                id(end)?;
+                EntryId::parse_range_start(start)?;
+                EntryId::parse_range_end(end)?;
                 page(*count)
             }
             Self::Claim {
@@ -301,7 +307,7 @@ impl Operation<'_> {
                 name("stream key", stream)?;
                 name("group name", group)?;
                 name("consumer name", consumer)?;
-                id(start)?;
+                EntryId::parse_range_start(start)?;
                 if *count == 0 {
                     return Err(CacheError::from_code(code::ERR, "COUNT must be > 0"));
                 }
@@ -553,14 +559,4 @@ pub(super) fn name(what: &str, value: &str) -> CacheResult<()> {
     push_number(&mut text, MAX_NAME_BYTES as u64);
     text.push_str(" are taken");
     Err(CacheError::from_code(code::LIMIT, &text))
-}
-
-pub(super) fn id(value: &str) -> CacheResult<()> {
-    if value.len() <= MAX_ID_BYTES {
-        return Ok(());
-    }
-    Err(CacheError::from_code(
-        code::ERR,
-        "Invalid stream ID specified as stream command argument",
-    ))
 }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Text;
-use super::operation::{id, name};
+use super::operation::name;
+use crate::entry_id::EntryId;
 use crate::error::{CacheError, CacheResult, code};
 use crate::subscribe::{ConsumeOptions, Gap, TailFrom};
 use crate::traits::StreamEntry;
@@ -87,14 +88,17 @@ impl Subscription<'_> {
     ///
     /// # Errors
     ///
-    /// `LIMIT` for a name longer than its bound, `ERR` for an id longer than its bound, for a
-    /// batch of 0 and for [options](ConsumeOptions) that do not go together.
+    /// `LIMIT` for a name longer than its bound, `ERR` for a [malformed id](EntryId), a
+    /// batch of 0, and for [options](ConsumeOptions) that do not go together.
     pub fn validate(&self) -> CacheResult<()> {
         match self {
             Self::Tail { stream, from } => {
                 name("stream key", stream)?;
                 match from {
-                    Start::After { id: after } => id(after),
+                    Start::After { id } => {
+                        EntryId::parse(id)?;
+                        Ok(())
+                    }
                     Start::Beginning {} | Start::Now {} | Start::Last { .. } => Ok(()),
                 }
             }

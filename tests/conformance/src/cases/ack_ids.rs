@@ -10,7 +10,8 @@ use super::read_ids::MALFORMED;
 cases![
     unknown_ids_are_no_error,
     a_malformed_id_is_refused,
-    a_malformed_id_on_a_missing_group_is_no_error,
+    a_malformed_id_is_refused_on_a_missing_group,
+    leading_zeros_change_nothing,
     an_overlong_id_is_refused,
     ;
     side_door:
@@ -44,13 +45,22 @@ async fn a_malformed_id_is_refused(f: Fixture) {
     }
 }
 
-/// Redis looks for the group first, and without one reads no ids.
-async fn a_malformed_id_on_a_missing_group_is_no_error(f: Fixture) {
+/// Redis looks for the group first, and without one reads no ids; streamgate always reads them.
+async fn a_malformed_id_is_refused_on_a_missing_group(f: Fixture) {
     let (key, _) = given(&f, 1).await;
     for key in [key, f.key()] {
         let acked = f.backend.stream_ack(&key, "another", &["abc".to_owned()]).await;
-        assert_eq!(code(&acked), "OK");
+        assert_eq!(code(&acked), codes::ERR);
     }
+}
+
+/// `05-03` is `5-3`.
+async fn leading_zeros_change_nothing(f: Fixture) {
+    let (key, added) = given(&f, 2).await;
+    let (ms, seq) = parts(&added[0]);
+    f.backend.stream_ack(&key, "group", &[format!("00{ms}-0{seq}")]).await.unwrap();
+    let summary = f.backend.pending_summary(&key, "group").await.unwrap();
+    assert_eq!(summary.smallest.as_ref(), Some(&added[1]));
 }
 
 /// No id is that long.

@@ -162,7 +162,7 @@ async fn a_count_of_0_and_a_page_that_is_too_large_are_refused(f: Fixture) {
 
 /// Before the group is looked for.
 async fn starts_that_are_no_ids_are_refused(f: Fixture) {
-    for bad in ["", "x", "5-", "(", "$", "(-"] {
+    for bad in ["", "x", "5-", "(", "$", "(-", "+5", " 5", "5--0", "5\0-7"] {
         let refused = f.backend.claim(&f.key(), "group", "bob", 0, bad, 1).await;
         assert_eq!(code(&refused), "ERR", "{bad:?}");
     }

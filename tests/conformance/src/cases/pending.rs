@@ -192,7 +192,8 @@ async fn a_group_or_a_stream_that_is_missing_is_an_error(f: Fixture) {
 async fn ends_that_are_no_ids_are_refused(f: Fixture) {
     let key = f.key();
     let long = "1".repeat(200);
-    for bad in ["", "x", "5-", "(", "$", "(-", "(+", "*", "5-3-1", &*long] {
+    let odd = ["+5", " 5", "5--0", "5\0-7", "( 5", "(+5", "-\0", "+\0"];
+    for bad in ["", "x", "5-", "(", "$", "(-", "(+", "*", "5-3-1", &*long].into_iter().chain(odd) {
         let start = f.backend.pending(&key, "group", within(bad, "+")).await;
         assert_eq!(code(&start), "ERR", "{bad:?}");
         let end = f.backend.pending(&key, "group", within("-", bad)).await;

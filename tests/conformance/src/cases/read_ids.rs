@@ -11,6 +11,7 @@ cases![
     zero_reads_from_the_beginning,
     an_id_is_not_given_again,
     ms_alone_means_its_first_id,
+    leading_zeros_change_nothing,
     an_id_between_two_entries_gives_the_second,
     an_id_beyond_the_end_gives_nothing,
     dollar_without_a_wait_gives_nothing,
@@ -24,11 +25,15 @@ cases![
     an_id_of_a_deleted_entry_still_marks_its_place,
 ];
 
-/// Ids that no Redis takes where an id to read after is wanted. `+` is not among them: Redis 7.4
-/// gave it a meaning.
+/// Texts that are not ids. No Redis takes those of the first three lines. Redis takes the others,
+/// and streamgate refuses them: signs, blanks and NUL bytes. `+` is missing because Redis 7.4 gave
+/// it a meaning.
 pub(super) const MALFORMED: &[&str] = &[
     "", "abc", "-", "*", ">", "1-", "-1", "1-2-3", "1-*", "(1-1", "1_1", "0x10", "1.5", "１-１",
     "18446744073709551616", "18446744073709551616-0", "0-18446744073709551616", "$$", "1-1 ",
+    "5--7", "1e3", "\0",
+    "+5", "+5-+3", " 5", "\t1", "5- 7", "5-+7", "5--0", "5--05", "5--18446744073709551615",
+    "5\0-7", "5-7\0", "$\0",
 ];
 
 /// `0` and `0-0` are below every id.
@@ -57,6 +62,15 @@ async fn ms_alone_means_its_first_id(f: Fixture) {
         let expected: Vec<_> = added.iter().filter(|id| parts(id) > (ms, 0)).collect();
         assert_eq!(ids(&f.read(&key, &ms.to_string()).await.unwrap()), expected);
     }
+}
+
+/// `05-03` is `5-3`.
+async fn leading_zeros_change_nothing(f: Fixture) {
+    let key = f.key();
+    let added = f.fill(&key, 2).await.unwrap();
+    let (ms, seq) = parts(&added[0]);
+    assert_eq!(ids(&f.read(&key, &format!("00{ms}-0{seq}")).await.unwrap()), added[1..]);
+    assert_eq!(ids(&f.read(&key, "00").await.unwrap()), added);
 }
 
 /// The id need not be that of an entry.

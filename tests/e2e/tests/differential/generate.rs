@@ -36,8 +36,8 @@ const TEXTS: &[&str] = &[
 const COUNTS: &[u64] = &[0, 1, 1, 2, 3, 10, 1_000_000, i64::MAX as u64];
 const MAXLENS: &[u64] = &[0, 1, 2, 3, 5, 10, 100, i64::MAX as u64];
 
-/// Ids that are no entry's: before all, after all, malformed, or odd but taken by Redis.
-const IDS: &[&str] = &[
+/// Ids that are no entry's: before all, after all, malformed, or malformed but taken by Redis.
+pub(crate) const IDS: &[&str] = &[
     "0",
     "0-0",
     "0-1",
@@ -175,7 +175,7 @@ impl Generator {
         };
         Planned {
             operation,
-            ids: vec![self.id_to_read_after()],
+            ids: vec![self.id()],
         }
     }
 
@@ -216,13 +216,11 @@ impl Generator {
         }
     }
 
-    /// `>` and `$` are not ids of what is pending, and behind the greatest id Redis begins anew.
+    /// After the greatest id, Redis starts again with the first.
     fn id_of_pending(&mut self) -> Id {
         loop {
-            match self.id_to_read_after() {
-                Id::Text(text)
-                    if matches!(text.split('\0').next(), Some(">" | "$"))
-                        || text.ends_with("-18446744073709551615") => {}
+            match self.id() {
+                Id::Text(text) if text.ends_with("-18446744073709551615") => {}
                 id => return id,
             }
         }
@@ -246,46 +244,30 @@ impl Generator {
     fn id_to_ack(&mut self) -> Id {
         loop {
             match self.id() {
-                Id::Before { .. } => {}
-                id => return id,
-            }
-        }
-    }
-
-    /// Without `+`, which the trait does not have and which reads the last entry since Redis 7.4.
-    fn id_to_read_after(&mut self) -> Id {
-        loop {
-            match self.id() {
-                Id::Text(text) if text.split('\0').next() == Some("+") => {}
+                Id::Below { .. } => {}
                 id => return id,
             }
         }
     }
 
     fn id(&mut self) -> Id {
-        let from_last = self.random.usize(0..6);
+        let before_last = self.random.usize(0..6);
         match self.random.u8(0..100) {
             0..40 => Id::Added {
-                from_last,
-                spelled: self.spelling(),
+                before_last,
+                spelling: self.spelling(),
             },
-            40..55 => Id::Before { from_last },
+            40..55 => Id::Below { before_last },
             55..70 => Id::Text("$".to_owned()),
             70..80 => Id::Text("0".to_owned()),
             80..90 => Id::Text(self.pick(IDS).to_owned()),
-            _ => {
-                let length = self.random.usize(0..7);
-                let character = |_| ID_CHARACTERS[self.random.usize(..ID_CHARACTERS.len())];
-                Id::Text((0..length).map(character).collect())
-            }
+            _ => Id::Text(random_id_text(&mut self.random)),
         }
     }
 
     fn spelling(&mut self) -> Spelling {
         match self.random.u8(0..10) {
             0 => Spelling::ZeroPadded,
-            1 => Spelling::WithBlanks,
-            2 => Spelling::WithPlus,
             _ => Spelling::Plain,
         }
     }
@@ -318,6 +300,13 @@ impl Generator {
     fn pick_number(&mut self, from: &[u64]) -> u64 {
         from[self.random.usize(..from.len())]
     }
+}
+
+/// A short text of characters that ids have, or that Redis takes in them.
+pub(crate) fn random_id_text(random: &mut Rng) -> String {
+    let length = random.usize(0..7);
+    let mut character = |_| ID_CHARACTERS[random.usize(..ID_CHARACTERS.len())];
+    (0..length).map(&mut character).collect()
 }
 
 fn planned(operation: Operation<'static>) -> Planned {

@@ -1,40 +1,43 @@
+//! Ids in planned operations.
+//!
 //! The two sides generate different ids, because their clocks differ. So an id is planned as the
 //! n-th of its stream, and each side has its own table.
 
 use std::collections::HashMap;
 
-use anyhow::{Context, ensure};
-use streamgate_protocol::Operation;
+use anyhow::ensure;
+use streamgate_protocol::{EntryId, Operation, StartId};
 
 use crate::generate::Planned;
 use crate::outcome::Name;
 
-/// An id to be sent.
+/// An id in a planned operation.
 #[derive(Debug, Clone)]
 pub(crate) enum Id {
-    /// As it is.
+    /// Sent as it is.
     Text(String),
-    /// The id of one of the entries that were added to the stream: that many from the last.
-    Added { from_last: usize, spelled: Spelling },
-    /// The greatest id below that one. Whether or not it is an entry's, what follows is the same.
-    Before { from_last: usize },
+    /// The id of an entry that was added to the stream: that many before the last.
+    Added {
+        before_last: usize,
+        spelling: Spelling,
+    },
+    /// The greatest id below that one. Whether or not it is an entry's, the same entries follow.
+    Below { before_last: usize },
 }
 
-/// One id may be written in more than one way.
+/// How an id is written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Spelling {
     Plain,
     ZeroPadded,
-    WithBlanks,
-    WithPlus,
 }
 
-/// The ids that one side gave, by stream.
+/// The ids that one side generated, by stream.
 #[derive(Default)]
-pub(crate) struct Ids(HashMap<String, Vec<(u64, u64)>>);
+pub(crate) struct Ids(HashMap<String, Vec<EntryId>>);
 
 impl Ids {
-    /// The operation with this side's ids in it.
+    /// Returns the operation with this side's ids in it.
     pub(crate) fn resolve(&self, planned: &Planned) -> Operation<'static> {
         let mut operation = planned.operation.clone();
         let stream = operation.stream().to_owned();
@@ -58,65 +61,68 @@ impl Ids {
         operation
     }
 
-    /// Notes an added entry and returns how many were there before it.
-    pub(crate) fn added(&mut self, stream: &str, id: &str) -> anyhow::Result<usize> {
+    /// Records an added entry and returns how many were added before it.
+    pub(crate) fn added(&mut self, stream: &str, text: &str) -> anyhow::Result<usize> {
         let ids = self.0.entry(stream.to_owned()).or_default();
-        let id = parse(id).with_context(|| format!("an add returned {id:?}"))?;
+        let id = EntryId::parse(text)?;
+        ensure!(id.to_string() == text, "an add returned {text:?}");
         ensure!(
             ids.last().is_none_or(|last| *last < id),
-            "{id:?} is not after {ids:?}"
+            "{id} is not after {ids:?}"
         );
         ids.push(id);
         Ok(ids.len() - 1)
     }
 
-    pub(crate) fn name(&self, stream: &str, id: &str) -> Name {
-        let position = self.0.get(stream).and_then(|ids| {
-            let id = parse(id)?;
-            ids.iter().position(|known| *known == id)
+    /// Names an entry by its number in the stream.
+    pub(crate) fn name(&self, stream: &str, text: &str) -> Name {
+        let number = self.0.get(stream).and_then(|ids| {
+            let number = ids.iter().position(|id| id.to_string() == text)?;
+            Some(Name::Nth(number))
         });
-        position.map_or_else(|| Name::Unknown(id.to_owned()), Name::Nth)
+        number.unwrap_or_else(|| Name::Unknown(text.to_owned()))
     }
 
-    /// The id that `$` stands for.
-    pub(crate) fn last(&self, stream: &str) -> String {
-        let (ms, seq) = self
-            .0
-            .get(stream)
-            .and_then(|ids| ids.last())
-            .copied()
-            .unwrap_or_default();
-        format!("{ms}-{seq}")
+    /// Returns the id that `$` stands for.
+    pub(crate) fn last(&self, stream: &str) -> EntryId {
+        let ids = self.0.get(stream);
+        ids.and_then(|ids| ids.last()).copied().unwrap_or_default()
     }
 
     fn text(&self, stream: &str, id: &Id) -> String {
-        let nth = |from_last: usize| {
+        let added = |before_last: usize| {
             let ids = self.0.get(stream)?;
-            ids.get(ids.len().checked_sub(from_last + 1)?).copied()
+            ids.get(ids.len().checked_sub(before_last + 1)?).copied()
         };
         match id {
             Id::Text(text) => text.clone(),
-            Id::Added { from_last, spelled } => {
-                let (ms, seq) = nth(*from_last).unwrap_or_default();
-                match spelled {
-                    Spelling::Plain => format!("{ms}-{seq}"),
-                    Spelling::ZeroPadded => format!("00{ms}-0{seq}"),
-                    Spelling::WithBlanks => format!("\t {ms}- {seq}"),
-                    Spelling::WithPlus => format!("+{ms}-+{seq}"),
+            Id::Added {
+                before_last,
+                spelling,
+            } => {
+                let id = added(*before_last).unwrap_or_default();
+                match spelling {
+                    Spelling::Plain => id.to_string(),
+                    Spelling::ZeroPadded => format!("00{}-0{}", id.ms, id.seq),
                 }
             }
-            Id::Before { from_last } => match nth(*from_last).unwrap_or_default() {
-                (0, 0) => "0".to_owned(),
-                (ms, 0) => format!("{}-{}", ms - 1, u64::MAX),
-                (ms, seq) => format!("{ms}-{}", seq - 1),
-            },
+            Id::Below { before_last } => {
+                let below = added(*before_last).and_then(EntryId::predecessor);
+                below.unwrap_or_default().to_string()
+            }
         }
     }
 }
 
-/// Ids that come from a server are written plainly.
-fn parse(id: &str) -> Option<(u64, u64)> {
-    let (ms, seq) = id.split_once('-')?;
-    let parsed = (ms.parse().ok()?, seq.parse().ok()?);
-    (format!("{}-{}", parsed.0, parsed.1) == id).then_some(parsed)
+/// Whether an operation names an id that streamgate refuses. Redis takes some of them, and reads
+/// none where the group is missing.
+pub(crate) fn has_malformed_id(operation: &Operation<'_>) -> bool {
+    match operation {
+        Operation::Read { last_id: id, .. } | Operation::CreateGroup { id, .. } => {
+            StartId::parse(id).is_err()
+        }
+        Operation::ReadPending { after, .. } => EntryId::parse(after).is_err(),
+        Operation::Ack { ids, .. } => ids.iter().any(|id| EntryId::parse(id).is_err()),
+        _ => false,
+    }
 }

@@ -1,5 +1,5 @@
 //! Random operations on `MemoryStreams` and, as commands sent directly, on Redis: the answers
-//! must be the same.
+//! must be the same. [`id_texts`] compares how both read ids.
 //!
 //! `STREAMGATE_SEED` chooses the first sequence and `STREAMGATE_DIFFERENTIAL_ROUNDS` how many
 //! there are. A failure prints the seed of its own sequence.
@@ -9,6 +9,7 @@
 //! Redis refuses and `MemoryStreams` takes as no limit.
 
 mod generate;
+mod id_texts;
 mod ids;
 mod memory;
 mod outcome;

@@ -75,7 +75,7 @@ fn outcome(
             if let Operation::Read { last_id: asked, .. } = operation {
                 let next = match entries.last() {
                     Some((id, _)) => id.clone(),
-                    None if asked.split('\0').next() == Some("$") => ids.last(stream),
+                    None if **asked == *"$" => ids.last(stream).to_string(),
                     None => asked.to_string(),
                 };
                 ensure!(

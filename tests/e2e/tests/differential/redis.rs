@@ -7,7 +7,7 @@ use streamgate_protocol::{Operation, StreamEntry};
 use tokio::task::{JoinHandle, yield_now};
 
 use crate::generate::{MAX_WAITS, Planned, Step};
-use crate::ids::Ids;
+use crate::ids::{Ids, has_malformed_id};
 use crate::outcome::Outcome;
 
 pub(crate) struct RedisSide {
@@ -115,8 +115,11 @@ async fn send(
     }
 }
 
-/// The command that the operation means; `None` for nothing to do.
+/// Returns the command that the operation means, or `None` if there is nothing to send.
 fn command(operation: &Operation<'_>) -> Option<Cmd> {
+    if has_malformed_id(operation) {
+        return None;
+    }
     let mut command = Cmd::new();
     match operation {
         Operation::Add {
@@ -220,6 +223,10 @@ fn outcome(
     result: RedisResult<Value>,
     ids: &mut Ids,
 ) -> anyhow::Result<Outcome> {
+    if has_malformed_id(operation) {
+        // Redis was not asked: some of these ids it takes.
+        return Ok(Outcome::Error("ERR".to_owned()));
+    }
     let value = match result {
         Ok(value) => value,
         Err(error) => {

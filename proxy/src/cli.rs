@@ -6,10 +6,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use streamgate::Server;
+use streamgate_backend::Backend;
+use streamgate_memory::MemoryStreams;
 use streamgate_protocol::error::code::DISCONNECTED;
 use streamgate_protocol::{CacheError, Retry};
-use streamgate_proxy::server::Server;
-use streamgate_proxy::{Backend, MemoryStreams, RedisStreams};
+use streamgate_redis::RedisStreams;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;

@@ -1,26 +1,29 @@
-//! Redis Streams over a WebSocket.
+//! The WebSocket server in front of a streamgate backend.
 //!
-//! - [`RedisStreams`] and [`MemoryStreams`] implement
-//!   [`StreamingBackend`](streamgate_protocol::StreamingBackend) in this process, with or without
-//!   the server.
-//! - `server` (the feature of that name, on by default) stands in front of any [`Backend`].
+//! ```no_run
+//! use std::sync::Arc;
+//! use streamgate::{Config, Server};
+//! use streamgate_memory::MemoryStreams;
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::new(Arc::new(MemoryStreams::new()), Config::default())?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! server.serve(listener, std::future::pending()).await?;
+//! # Ok(())
+//! # }
+//! ```
 
-pub mod backend;
-mod consume;
-mod continuity;
-mod entry_id;
-pub mod follow;
-pub mod memory;
-mod pace;
-pub mod redis;
-mod rounds;
-pub mod segment;
-#[cfg(feature = "server")]
-pub mod server;
-pub mod take_over;
+mod busy_poll;
+mod config;
+mod health;
+mod page;
+mod server;
+mod session;
+mod shutdown;
+mod socket;
+mod upgrade;
 
-pub use self::redis::RedisStreams;
-pub use backend::{Backend, Progress};
-pub use follow::{Follow, Followed};
-pub use memory::MemoryStreams;
-pub use segment::Segment;
+pub use config::{
+    Config, DEFAULT_DRAIN, DEFAULT_MAX_SOCKETS, DEFAULT_WRITE_TIMEOUT, MIN_HEARTBEAT_MS,
+};
+pub use server::{CLOSE_TIMEOUT, SHUTDOWN_TIMEOUT, Server};

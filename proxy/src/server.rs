@@ -1,17 +1,4 @@
-//! The WebSocket server in front of a backend.
-//!
-//! ```no_run
-//! use std::sync::Arc;
-//! use streamgate_proxy::MemoryStreams;
-//! use streamgate_proxy::server::{Config, Server};
-//!
-//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let server = Server::new(Arc::new(MemoryStreams::new()), Config::default())?;
-//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
-//! server.serve(listener, std::future::pending()).await?;
-//! # Ok(())
-//! # }
-//! ```
+//! The server: its routes, its sockets and its end.
 
 use std::future::{Future, IntoFuture};
 use std::io;
@@ -27,23 +14,12 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::Backend;
+use streamgate_backend::Backend;
 
-mod busy_poll;
-mod config;
-mod drain;
-mod health;
-mod page;
-mod session;
-mod socket;
-mod upgrade;
+use crate::busy_poll::BusyPoll;
+use crate::shutdown::Drain;
 
-use busy_poll::BusyPoll;
-use drain::Drain;
-
-pub use config::{
-    Config, DEFAULT_DRAIN, DEFAULT_MAX_SOCKETS, DEFAULT_WRITE_TIMEOUT, MIN_HEARTBEAT_MS,
-};
+use crate::config::Config;
 
 /// Longest time that the end of a socket takes: what is being performed is finished, what is unsent
 /// is sent, the close frame goes out, and the client's is awaited. Long enough for a slow line,
@@ -57,17 +33,17 @@ pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(6);
 /// Serves a backend to WebSocket clients. Cheap to clone.
 #[derive(Clone)]
 pub struct Server {
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
 }
 
 /// What every socket of a server sees.
-struct Shared {
-    backend: Arc<dyn Backend>,
-    config: Config,
+pub(crate) struct ServerState {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) config: Config,
     /// A permit per socket, so that they are bounded and their end can be awaited.
-    sockets: Arc<Semaphore>,
-    drain: Drain,
-    busy_poll: BusyPoll,
+    pub(crate) sockets: Arc<Semaphore>,
+    pub(crate) drain: Drain,
+    pub(crate) busy_poll: BusyPoll,
 }
 
 impl Server {
@@ -82,7 +58,7 @@ impl Server {
         let drain = Drain::new(config.drain);
         let busy_poll = BusyPoll::new(config.busy_poll);
         Ok(Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(ServerState {
                 backend,
                 config,
                 sockets,
@@ -97,10 +73,10 @@ impl Server {
     /// at the end, because upgraded sockets outlive the listener.
     pub fn router(&self) -> Router {
         let router = Router::new()
-            .route("/v1/ws", any(upgrade::upgrade))
-            .merge(health::routes())
+            .route("/v1/ws", any(crate::upgrade::upgrade))
+            .merge(crate::health::routes())
             .with_state(Arc::clone(&self.shared));
-        page::routes(router, self.shared.config.www.as_deref())
+        crate::page::routes(router, self.shared.config.www.as_deref())
     }
 
     /// Serves until `shutdown` is ready; then accepts nothing more, [closes](Self::close) every

@@ -62,7 +62,7 @@ fn check_free(address: &str) -> anyhow::Result<()> {
 fn build_proxy(release: bool) -> anyhow::Result<PathBuf> {
     announce("building the proxy");
     let mut cargo = command("cargo");
-    cargo.args(["build", "-p", "streamgate-proxy", "--bin", "streamgate"]);
+    cargo.args(["build", "-p", "streamgate", "--bin", "streamgate"]);
     if release {
         cargo.arg("--release");
     }

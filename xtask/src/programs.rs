@@ -40,7 +40,7 @@ pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<()> {
     setup::run(Purpose::Bench)?;
     announce("building, optimized");
     // One after the other: built together, the server would have the benchmark's features too.
-    for package in ["streamgate-proxy", "streamgate-bench"] {
+    for package in ["streamgate", "streamgate-bench"] {
         let mut cargo = command("cargo");
         cargo.args(["build", "--release", "-p", package]);
         run(&mut cargo, "the compiler's message says why")?;

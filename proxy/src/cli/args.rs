@@ -6,12 +6,12 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, value_parser};
+use streamgate::{
+    Config, DEFAULT_DRAIN, DEFAULT_MAX_SOCKETS, DEFAULT_WRITE_TIMEOUT, MIN_HEARTBEAT_MS,
+};
 use streamgate_protocol::limits::{
     DEFAULT_FRAME_BYTES, DEFAULT_HEARTBEAT_MS, DEFAULT_REQUESTS_IN_FLIGHT, MIN_FRAME_BYTES,
     MIN_REQUESTS_IN_FLIGHT,
-};
-use streamgate_proxy::server::{
-    Config, DEFAULT_DRAIN, DEFAULT_MAX_SOCKETS, DEFAULT_WRITE_TIMEOUT, MIN_HEARTBEAT_MS,
 };
 
 use super::Failure;

@@ -3,9 +3,10 @@
 use std::sync::Mutex;
 
 use futures_util::future::BoxFuture;
+use streamgate_backend::reclaim::step::START;
+use streamgate_backend::{Backend, TailSource};
+use streamgate_backend::{ReclaimStep, Reclaimed};
 use streamgate_protocol::{CacheError, CacheResult, StreamEntry, StreamingBackend, TailFrom};
-use streamgate_proxy::take_over::{ROUND, TakeOver, TakenOver};
-use streamgate_proxy::{Backend, Follow};
 use tokio::sync::{Semaphore, watch};
 
 use crate::client::PATIENCE;
@@ -144,27 +145,27 @@ impl Backend for Stub {
         Some(self.away.subscribe())
     }
 
-    fn follow<'a>(&'a self, stream: &str, _from: TailFrom) -> Box<dyn Follow + 'a> {
+    fn tail_source<'a>(&'a self, stream: &str, _from: TailFrom) -> Box<dyn TailSource + 'a> {
         self.added
             .send_modify(|added| added.push(format!("follow {stream}")));
         let (running, produced) = (self.followed.clone(), self.produced.clone());
         Box::new(Follower::new(stream, running, produced))
     }
 
-    fn take_over<'a>(&'a self, step: TakeOver) -> BoxFuture<'a, CacheResult<TakenOver>> {
+    fn reclaim<'a>(&'a self, step: ReclaimStep) -> BoxFuture<'a, CacheResult<Reclaimed>> {
         Box::pin(async move {
             let missing = CacheError::from_code("NOGROUP", "nobody has vanished");
             let begin = match (&*step.stream, &*step.cursor) {
-                ("vanished", ROUND) => 0,
+                ("vanished", START) => 0,
                 ("vanished", cursor) => cursor.trim_end_matches("-0").parse().unwrap_or(0),
                 _ => return Err(missing),
             };
             let end = (begin + step.count).min(VANISHED);
             let ids = (begin + 1..=end).map(|n| (format!("{n}-0"), vec![]));
-            Ok(TakenOver {
+            Ok(Reclaimed {
                 entries: ids.collect(),
                 cursor: if end == VANISHED {
-                    ROUND.to_owned()
+                    START.to_owned()
                 } else {
                     format!("{end}-0")
                 },

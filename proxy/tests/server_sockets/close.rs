@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use futures_util::SinkExt;
+use streamgate::{CLOSE_TIMEOUT, Config, SHUTDOWN_TIMEOUT};
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::message::Credit;
 use streamgate_protocol::{ServerMessage, close};
-use streamgate_proxy::server::{CLOSE_TIMEOUT, Config, SHUTDOWN_TIMEOUT};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 

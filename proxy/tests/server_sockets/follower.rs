@@ -2,10 +2,10 @@
 
 use std::task::{Context, Poll};
 
+use streamgate_backend::{Segment, TailEvent, TailSource};
 use streamgate_protocol::limits::MAX_REPLY_BYTES;
 use streamgate_protocol::message::Credit;
 use streamgate_protocol::{CacheError, CacheResult, Gap};
-use streamgate_proxy::{Follow, Followed, Segment};
 use tokio::sync::watch;
 
 /// Entries of the tail `endless` come three at a time, if there is room for so many.
@@ -45,20 +45,20 @@ impl Follower {
         }
     }
 
-    fn entries(&mut self, count: u64, bytes: usize) -> Followed {
+    fn entries(&mut self, count: u64, bytes: usize) -> TailEvent {
         let entry = |n: u64| (format!("{n}-0"), vec![(String::new(), "x".repeat(bytes))]);
         let first = self.given + 1;
         self.given += count;
         let total = count as usize * bytes;
         self.produced.send_modify(|produced| *produced += total);
-        Followed::Segment(Segment::new((first..=self.given).map(entry).collect()))
+        TailEvent::Segment(Segment::new((first..=self.given).map(entry).collect()))
     }
 }
 
-impl Follow for Follower {
-    fn poll_next(&mut self, _: &mut Context<'_>, room: Credit) -> Poll<CacheResult<Followed>> {
+impl TailSource for Follower {
+    fn poll_next(&mut self, _: &mut Context<'_>, room: Credit) -> Poll<CacheResult<TailEvent>> {
         if !std::mem::replace(&mut self.begun, true) {
-            let item = Followed::Segment(Segment::standing_at("0-0".to_owned()));
+            let item = TailEvent::Segment(Segment::standing_at("0-0".to_owned()));
             return Poll::Ready(Ok(item));
         }
         if room.is_used_up() || (self.given > 0 && self.key != "endless") {
@@ -72,7 +72,7 @@ impl Follow for Follower {
             }
             "gap" => {
                 self.given = 1;
-                Ok(Followed::Gap(Box::new(Gap {
+                Ok(TailEvent::Gap(Box::new(Gap {
                     after: "0-0".to_owned(),
                     first: Some("5-0".to_owned()),
                     recreated: false,

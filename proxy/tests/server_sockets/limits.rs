@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use streamgate::{Config, MIN_HEARTBEAT_MS};
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::limits::{MIN_FRAME_BYTES, MIN_REQUESTS_IN_FLIGHT};
 use streamgate_protocol::{CacheResult, ClientMessage, Reply, ServerMessage, close};
-use streamgate_proxy::server::{Config, MIN_HEARTBEAT_MS};
 
 use crate::client::{add, large, wait, wait_for};
 use crate::service::Service;

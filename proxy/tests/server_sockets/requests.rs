@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use streamgate::{Config, Server};
+use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::{ClientMessage, Operation, Reply};
-use streamgate_proxy::MemoryStreams;
-use streamgate_proxy::server::{Config, Server};
 use tokio::net::TcpListener;
 
 use crate::client::{add, wait};

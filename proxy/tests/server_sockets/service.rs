@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use streamgate::{Config, Server};
 use streamgate_protocol::codec::Encoding;
-use streamgate_proxy::server::{Config, Server};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;

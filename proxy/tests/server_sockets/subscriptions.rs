@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use streamgate::Config;
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::limits::{MAX_NAME_BYTES, MIN_REQUESTS_IN_FLIGHT};
 use streamgate_protocol::message::{Credit, Item, Subscription};
 use streamgate_protocol::{CacheResult, ClientMessage, ServerMessage, close};
-use streamgate_proxy::server::Config;
 
 use crate::backend::VANISHED;
 use crate::client::{Client, add, grant, tail, wait};
@@ -389,7 +389,7 @@ async fn what_is_taken_over_keeps_to_batch_and_credit_too() {
             entries: 5,
             bytes: 1 << 20,
         };
-        client.send(&[take_over(1, "vanished", 2, credit)]).await;
+        client.send(&[reclaim(1, "vanished", 2, credit)]).await;
         let mut taken = Vec::new();
         for count in [2, 2, 1] {
             let ids = pushed(&mut client).await.1;
@@ -411,7 +411,7 @@ async fn a_consumer_that_cannot_take_over_ends_with_the_reason() {
     for &encoding in Encoding::ALL {
         let service = Service::start().await;
         let mut client = service.client(encoding).await;
-        client.send(&[take_over(1, "waiting", 2, PLENTY)]).await;
+        client.send(&[reclaim(1, "waiting", 2, PLENTY)]).await;
         let ServerMessage::Reply { id: 1, outcome } = client.receive().await.unwrap() else {
             panic!("it does not end");
         };
@@ -436,7 +436,7 @@ async fn pushed(client: &mut Client) -> (u64, Vec<String>, Option<String>) {
     }
 }
 
-fn take_over(id: u64, stream: &str, batch: u64, credit: Credit) -> ClientMessage<'_> {
+fn reclaim(id: u64, stream: &str, batch: u64, credit: Credit) -> ClientMessage<'_> {
     let mut message = consume(id, stream, batch, credit);
     if let ClientMessage::Subscribe {
         subscription: Subscription::Consume { claim_after_ms, .. },

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use streamgate_client::Client;
+use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
-use streamgate_proxy::{MemoryStreams, RedisStreams};
+use streamgate_redis::RedisStreams;
 use streamgate_test_support::{Proxy, RedisServer, RedisVersion};
 
 use crate::bridge::{Chromium, Workerd};

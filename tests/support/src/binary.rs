@@ -12,11 +12,7 @@ use anyhow::bail;
 /// It is missing.
 pub fn streamgate() -> anyhow::Result<PathBuf> {
     let default = target_folder().join("debug/streamgate");
-    find(
-        "STREAMGATE_BIN",
-        &default,
-        "cargo build -p streamgate-proxy",
-    )
+    find("STREAMGATE_BIN", &default, "cargo build -p streamgate")
 }
 
 /// The folder cargo builds into.

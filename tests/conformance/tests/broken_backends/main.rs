@@ -10,8 +10,9 @@ use futures_util::StreamExt as _;
 use streamgate_conformance::cases;
 use streamgate_conformance::fixture::{SideDoor, Whole};
 use streamgate_conformance::run::{Plan, Subject, run};
+use streamgate_memory::MemoryStreams;
 use streamgate_protocol::StreamEntry;
-use streamgate_proxy::{MemoryStreams, RedisStreams};
+use streamgate_redis::RedisStreams;
 use streamgate_test_support::{RedisServer, RedisVersion};
 
 mod consumers;

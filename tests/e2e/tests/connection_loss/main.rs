@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
+use streamgate::{Config, Server};
+use streamgate_backend::Backend;
 use streamgate_client::{Client, ConnectionState, Retry, StreamingBackend};
-use streamgate_proxy::server::{Config, Server};
-use streamgate_proxy::{Backend, MemoryStreams};
+use streamgate_memory::MemoryStreams;
 use streamgate_test_support::Proxy;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;

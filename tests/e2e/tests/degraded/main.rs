@@ -120,7 +120,7 @@ async fn what_is_under_way_outlives_a_redis_that_is_away_for_seconds() {
     enough.store(true, Ordering::SeqCst);
     let written = soon(written).await.unwrap();
 
-    let direct = streamgate_proxy::RedisStreams::connect(&redis.url())
+    let direct = streamgate_redis::RedisStreams::connect(&redis.url())
         .await
         .unwrap();
     let there = direct.stream_read("s", "0", 0, None).await.unwrap();

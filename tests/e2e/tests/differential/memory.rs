@@ -2,8 +2,9 @@
 
 use anyhow::{Context, bail, ensure};
 use futures_util::FutureExt;
+use streamgate_backend::{Backend, Progress};
+use streamgate_memory::MemoryStreams;
 use streamgate_protocol::{CacheResult, Operation, Reply};
-use streamgate_proxy::{Backend, MemoryStreams, Progress};
 
 use crate::generate::Step;
 use crate::ids::Ids;

@@ -68,7 +68,7 @@ impl Clients {
             .await
             .unwrap()
             .unwrap();
-        let direct = streamgate_proxy::RedisStreams::connect(&redis.url())
+        let direct = streamgate_redis::RedisStreams::connect(&redis.url())
             .await
             .unwrap();
         let entries = direct.stream_read("s", "0", 0, None).await.unwrap();
@@ -321,7 +321,7 @@ async fn connections_of_the_proxy_to_redis_are_cut() {
     let refusals = writer.await.unwrap();
     println!("{faults} cuts, {refusals} adds refused");
     assert!(faults > 5, "only {faults} faults");
-    let direct = streamgate_proxy::RedisStreams::connect(&redis.url())
+    let direct = streamgate_redis::RedisStreams::connect(&redis.url())
         .await
         .unwrap();
     let entries = direct.stream_read("s", "0", 0, None).await.unwrap();

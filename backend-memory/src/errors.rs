@@ -1,0 +1,50 @@
+//! Errors, worded as Redis words them.
+
+use streamgate_protocol::CacheError;
+use streamgate_protocol::error::code;
+
+pub(crate) fn invalid_id() -> CacheError {
+    CacheError::backend(
+        code::ERR,
+        "Invalid stream ID specified as stream command argument",
+    )
+}
+
+pub(crate) fn ids_exhausted() -> CacheError {
+    let why = "The stream has exhausted the last possible ID, unable to add more items";
+    CacheError::backend(code::ERR, why)
+}
+
+pub(crate) fn group_exists() -> CacheError {
+    CacheError::backend(code::BUSYGROUP, "Consumer Group name already exists")
+}
+
+pub(crate) fn no_group(key: &str, group: &str) -> CacheError {
+    let why = format_args!(
+        "No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option"
+    );
+    CacheError::backend(code::NOGROUP, why)
+}
+
+pub(crate) fn out_of_memory() -> CacheError {
+    CacheError::backend(
+        code::OOM,
+        "command not allowed when used memory > 'maxmemory'.",
+    )
+}
+
+pub(crate) fn overloaded() -> CacheError {
+    CacheError::backend(code::OVERLOADED, "too many calls wait already")
+}
+
+pub(crate) fn out_of_order() -> CacheError {
+    CacheError::backend(code::OUT_OF_ORDER, "an add before it is missing")
+}
+
+pub(crate) fn skipped() -> CacheError {
+    CacheError::backend(code::SKIPPED, "later adds of the same producer were added")
+}
+
+pub(crate) fn forgotten() -> CacheError {
+    CacheError::backend(code::FORGOTTEN, "what it asks for is not remembered")
+}

@@ -1,0 +1,136 @@
+use super::*;
+use crate::budget::{PENDING_BYTES, entry_bytes, named_bytes, waiting_bytes};
+use crate::store::Engine;
+
+const PLENTY: usize = 1 << 20;
+
+fn bounded(stored: usize, pending: usize, waiting: usize) -> MemoryStreams {
+    MemoryStreams::with_engine(Engine::new(stored, pending, waiting))
+}
+
+#[test]
+fn entries_beyond_the_capacity_are_refused() {
+    let room = named_bytes("s") + 2 * entry_bytes(&one("a"));
+    let streams = MemoryStreams::with_capacity_bytes(room);
+    add(&streams, "s", "a");
+    add(&streams, "s", "b");
+    assert_eq!(used(&streams), [room, 0, 0]);
+    assert_eq!(code(now(streams.stream_add("s", one("c"), None))), "OOM");
+    assert_eq!(
+        code(now(streams.stream_add("other", one("c"), None))),
+        "OOM"
+    );
+    assert_eq!(code(now(streams.stream_create_group("s", "g", "$"))), "OOM");
+    assert_eq!(values(&read_all(&streams, "s")), ["a", "b"]);
+    assert_eq!(used(&streams), [room, 0, 0]);
+    assert_eq!(
+        crate::memory_streams::lock(&streams.engine).streams.len(),
+        1
+    );
+}
+
+#[test]
+fn trimming_makes_room_for_the_same_add() {
+    let room = named_bytes("s") + 2 * entry_bytes(&one("a"));
+    let streams = MemoryStreams::with_capacity_bytes(room);
+    add(&streams, "s", "a");
+    add(&streams, "s", "b");
+    now(streams.stream_add("s", one("c"), Some(2))).unwrap();
+    assert_eq!(values(&read_all(&streams, "s")), ["b", "c"]);
+    let big = one(&"d".repeat(room));
+    assert_eq!(
+        code(now(streams.stream_add("s", big.clone(), Some(1)))),
+        "OOM"
+    );
+    assert_eq!(
+        values(&read_all(&streams, "s")),
+        ["b", "c"],
+        "nothing was trimmed for it"
+    );
+    now(streams.stream_add("s", big, Some(0))).unwrap();
+    assert_eq!(used(&streams), [named_bytes("s"), 0, 0]);
+}
+
+#[test]
+fn a_string_is_not_held_longer_than_it_is_counted() {
+    let streams = MemoryStreams::new();
+    let mut value = String::with_capacity(1 << 20);
+    value.push('x');
+    now(streams.stream_add("s", vec![("v".to_owned(), value)], None)).unwrap();
+    assert_eq!(used(&streams)[0], named_bytes("s") + entry_bytes(&one("x")));
+}
+
+#[test]
+fn pending_entries_beyond_the_bound_are_not_given() {
+    let streams = bounded(PLENTY, named_bytes("c") + 2 * PENDING_BYTES, PLENTY);
+    now(streams.stream_create_group("s", "g", "0")).unwrap();
+    let ids: Vec<_> = ["a", "b", "c"]
+        .iter()
+        .map(|value| add(&streams, "s", value))
+        .collect();
+    let read = |consumer, count| now(streams.stream_read_group("s", "g", consumer, count, None));
+    assert_eq!(code(read("c", 0)), "OOM");
+    assert_eq!(pending(&streams, "g"), []);
+    assert_eq!(used(&streams)[1], 0);
+    assert_eq!(values(&read("c", 2).unwrap()), ["a", "b"]);
+    assert_eq!(code(read("c", 1)), "OOM");
+    assert_eq!(code(read("d", 1)), "OOM", "a consumer's name counts too");
+    now(streams.stream_ack("s", "g", &ids[..1])).unwrap();
+    assert_eq!(values(&read("c", 1).unwrap()), ["c"]);
+}
+
+#[test]
+fn a_waiting_consumer_has_room_for_what_it_waits_for() {
+    let streams = bounded(PLENTY, named_bytes("c") + PENDING_BYTES, PLENTY);
+    now(streams.stream_create_group("s", "g", "$")).unwrap();
+    let wait = waiting(&streams, read_group("g", "c", 0));
+    assert_eq!(
+        code(now(streams.stream_read_group("s", "g", "c", 0, Some(0)))),
+        "OOM"
+    );
+    add(&streams, "s", "a");
+    assert_eq!(values(&now(wait).unwrap().into_entries().unwrap()), ["a"]);
+    assert_eq!(pending(&streams, "g").len(), 1);
+    assert_eq!(used(&streams)[1], named_bytes("c") + PENDING_BYTES);
+}
+
+#[test]
+fn waiting_calls_beyond_the_bound_are_refused() {
+    let streams = bounded(
+        PLENTY,
+        PLENTY,
+        waiting_bytes("s", "") + waiting_bytes("s", "g"),
+    );
+    now(streams.stream_create_group("s", "g", "$")).unwrap();
+    let reader = waiting(&streams, read("$", 0));
+    let consumer = waiting(&streams, read_group("g", "c", 0));
+    let before = used(&streams);
+    assert_eq!(
+        code(now(streams.stream_read("s", "$", 0, Some(0)))),
+        "OVERLOADED"
+    );
+    assert_eq!(
+        code(now(streams.stream_read("other", "$", 0, Some(0)))),
+        "OVERLOADED"
+    );
+    assert_eq!(
+        code(now(streams.stream_read_group("s", "g", "d", 0, Some(0)))),
+        "OVERLOADED"
+    );
+    assert_eq!(used(&streams), before, "nothing was changed");
+    assert_eq!(
+        now(streams.stream_read("s", "$", 0, None)).unwrap(),
+        [],
+        "others go on"
+    );
+    drop(reader);
+    drop(waiting(&streams, read("$", 0)));
+    drop(consumer);
+    drop(waiting(&streams, read_group("g", "c", 0)));
+    assert_eq!(used(&streams)[2], 0);
+    assert_eq!(
+        used(&streams)[1],
+        named_bytes("c"),
+        "no pending entry stays reserved"
+    );
+}

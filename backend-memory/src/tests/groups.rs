@@ -1,0 +1,125 @@
+use super::*;
+
+fn with_group(start: &str) -> MemoryStreams {
+    let streams = MemoryStreams::new();
+    now(streams.stream_create_group("s", "g", start)).unwrap();
+    streams
+}
+
+fn ack(streams: &MemoryStreams, group: &str, ids: &[&str]) -> CacheResult<()> {
+    let ids: Vec<_> = ids.iter().map(|&id| id.to_owned()).collect();
+    now(streams.stream_ack("s", group, &ids))
+}
+
+#[test]
+fn a_group_is_created_once() {
+    let streams = with_group("0");
+    assert_eq!(
+        code(now(streams.stream_create_group("s", "g", "$"))),
+        "BUSYGROUP"
+    );
+    assert_eq!(
+        code(now(streams.stream_create_group("s", "g", "bad"))),
+        "ERR",
+        "looked at first"
+    );
+    assert_eq!(code(now(streams.stream_create_group("s", "h", "-"))), "ERR");
+    now(streams.stream_create_group("s", "h", "5-5")).unwrap();
+    now(streams.stream_create_group("other", "g", "$")).unwrap();
+}
+
+#[test]
+fn a_group_starts_after_its_id() {
+    let streams = MemoryStreams::new();
+    let first = add(&streams, "s", "a");
+    for (group, start) in [("all", "0"), ("rest", first.as_str()), ("new", "$")] {
+        now(streams.stream_create_group("s", group, start)).unwrap();
+    }
+    add(&streams, "s", "b");
+    now(streams.stream_create_group("s", "far", "99999999999999")).unwrap();
+    assert_eq!(values(&take(&streams, "all", "c", 0)), ["a", "b"]);
+    assert_eq!(values(&take(&streams, "rest", "c", 0)), ["b"]);
+    assert_eq!(values(&take(&streams, "new", "c", 0)), ["b"]);
+    assert_eq!(take(&streams, "far", "c", 0), []);
+}
+
+#[test]
+fn a_group_that_is_missing_is_nogroup() {
+    let streams = MemoryStreams::new();
+    let read = |group| now(streams.stream_read_group("s", group, "c", 1, Some(1)));
+    assert_eq!(code(read("g")), "NOGROUP");
+    add(&streams, "s", "a");
+    assert_eq!(code(read("g")), "NOGROUP");
+    assert_eq!(ack(&streams, "g", &["malformed"]), Ok(()), "as Redis");
+}
+
+#[test]
+fn each_entry_goes_to_one_consumer_and_stays_pending() {
+    let streams = with_group("$");
+    let ids: Vec<_> = ["a", "b", "c"]
+        .iter()
+        .map(|value| add(&streams, "s", value))
+        .collect();
+    assert_eq!(values(&take(&streams, "g", "one", 1)), ["a"]);
+    assert_eq!(values(&take(&streams, "g", "two", usize::MAX)), ["b", "c"]);
+    assert_eq!(take(&streams, "g", "one", 0), []);
+    let owners = [("one", 0), ("two", 1), ("two", 2)];
+    let expected = owners.map(|(consumer, i): (&str, usize)| (ids[i].clone(), consumer.to_owned()));
+    assert_eq!(pending(&streams, "g"), expected);
+    now(streams.stream_add("s", one("d"), Some(0))).unwrap();
+    assert_eq!(
+        pending(&streams, "g"),
+        expected,
+        "trimming leaves what is pending"
+    );
+    assert_eq!(take(&streams, "g", "one", 0), []);
+}
+
+#[test]
+fn a_delivery_is_noted_with_its_time() {
+    let streams = with_group("0");
+    add(&streams, "s", "a");
+    let before = crate::memory_streams::now_ms();
+    take(&streams, "g", "c", 0);
+    let engine = crate::memory_streams::lock(&streams.engine);
+    let record = engine.streams["s"].groups["g"]
+        .pending
+        .values()
+        .next()
+        .unwrap();
+    assert!((before..=crate::memory_streams::now_ms()).contains(&record.delivered_at_ms));
+    assert_eq!(record.deliveries, 1);
+}
+
+#[test]
+fn acknowledging_clears_what_is_pending() {
+    let streams = with_group("0");
+    let ids: Vec<_> = ["a", "b"]
+        .iter()
+        .map(|value| add(&streams, "s", value))
+        .collect();
+    take(&streams, "g", "c", 0);
+    assert_eq!(code(ack(&streams, "g", &[&ids[0], "malformed"])), "ERR");
+    assert_eq!(code(ack(&streams, "g", &["$"])), "ERR");
+    assert_eq!(
+        pending(&streams, "g").len(),
+        2,
+        "all ids are looked at first"
+    );
+    ack(&streams, "g", &[]).unwrap();
+    ack(&streams, "g", &[&ids[0], &ids[0], "1-1"]).unwrap();
+    ack(&streams, "g", &[&ids[0]]).unwrap();
+    assert_eq!(pending(&streams, "g"), [(ids[1].clone(), "c".to_owned())]);
+    now(streams.stream_ack("missing", "g", &["1-1".to_owned()])).unwrap();
+}
+
+#[test]
+fn groups_do_not_see_each_other() {
+    let streams = with_group("0");
+    now(streams.stream_create_group("s", "h", "0")).unwrap();
+    let id = add(&streams, "s", "a");
+    assert_eq!(take(&streams, "g", "c", 0), take(&streams, "h", "c", 0));
+    ack(&streams, "g", &[&id]).unwrap();
+    assert_eq!(pending(&streams, "g"), []);
+    assert_eq!(pending(&streams, "h").len(), 1);
+}

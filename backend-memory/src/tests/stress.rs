@@ -1,0 +1,189 @@
+//! Many threads at once: nothing is lost, nothing is given twice, nothing stays counted.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::task::{JoinSet, yield_now};
+use tokio::time::timeout;
+
+use super::*;
+
+const ADDERS: usize = 4;
+const ENTRIES_OF_EACH: usize = 500;
+const ENTRIES: usize = ADDERS * ENTRIES_OF_EACH;
+const READERS: usize = 8;
+const CONSUMERS: usize = 8;
+const GROUPS: [&str; 2] = ["g", "h"];
+
+/// Longer than the slowest machine takes; a lost wake-up would wait for ever.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Gives a call up after a few turns of the other tasks.
+async fn give_up_after<T>(turns: usize, call: impl Future<Output = T>) -> Option<T> {
+    let turns = async {
+        for _ in 0..turns {
+            yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        result = call => Some(result),
+        () = turns => None,
+    }
+}
+
+async fn add_all(streams: &MemoryStreams) {
+    let mut adders = JoinSet::new();
+    for adder in 0..ADDERS {
+        let streams = streams.clone();
+        adders.spawn(async move {
+            for i in 0..ENTRIES_OF_EACH {
+                streams
+                    .stream_add("s", one(&format!("{adder}:{i}")), None)
+                    .await
+                    .unwrap();
+                yield_now().await;
+            }
+        });
+    }
+    adders.join_all().await;
+}
+
+/// Reads everything, one wait after the other.
+async fn tail_source(streams: MemoryStreams, seed: u64) -> Vec<String> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (mut seen, mut last_id) = (Vec::new(), "0".to_owned());
+    while seen.len() < ENTRIES {
+        let (count, block) = (random.usize(0..5), random.usize(0..3));
+        let read = streams.stream_read("s", &last_id, count, Some(block));
+        let Some(entries) = give_up_after(random.usize(1..50), read).await else {
+            continue;
+        };
+        for (id, _) in entries.unwrap() {
+            seen.push(id.clone());
+            last_id = id;
+        }
+    }
+    seen
+}
+
+/// Takes and acknowledges entries, with waits that often end just when an entry arrives, until
+/// the group has taken all.
+async fn consume(
+    streams: MemoryStreams,
+    group: &'static str,
+    name: String,
+    seed: u64,
+    taken_by_all: Arc<AtomicUsize>,
+) -> Vec<String> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut taken = Vec::new();
+    while taken_by_all.load(Ordering::SeqCst) < ENTRIES {
+        let (count, block) = (random.usize(0..3), Some(random.usize(1..3)));
+        let entries = streams
+            .stream_read_group("s", group, &name, count, block)
+            .await
+            .unwrap();
+        let ids: Vec<_> = entries.into_iter().map(|(id, _)| id).collect();
+        streams.stream_ack("s", group, &ids).await.unwrap();
+        taken_by_all.fetch_add(ids.len(), Ordering::SeqCst);
+        taken.extend(ids);
+    }
+    taken
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_reader_sees_all_and_every_entry_goes_to_one_consumer() {
+    // What varies between two runs is the threads.
+    let mut random = fastrand::Rng::with_seed(1);
+    let streams = MemoryStreams::new();
+    let mut readers = JoinSet::new();
+    for _ in 0..READERS {
+        readers.spawn(follow(streams.clone(), random.u64(..)));
+    }
+    let mut groups = Vec::new();
+    for group in GROUPS {
+        streams.stream_create_group("s", group, "0").await.unwrap();
+        let (mut consumers, taken) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
+        for i in 0..CONSUMERS {
+            let (name, taken) = (format!("c{i}"), Arc::clone(&taken));
+            consumers.spawn(consume(streams.clone(), group, name, random.u64(..), taken));
+        }
+        groups.push(consumers);
+    }
+    timeout(PATIENCE, async {
+        add_all(&streams).await;
+        let all: Vec<_> = read_all(&streams, "s")
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect();
+        assert_eq!(all.len(), ENTRIES);
+        for seen in readers.join_all().await {
+            assert_eq!(seen, all, "in order, each once");
+        }
+        for consumers in groups {
+            let mut taken = consumers.join_all().await.concat();
+            assert_eq!(taken.len(), ENTRIES, "none is given twice");
+            assert_eq!(
+                taken.drain(..).collect::<HashSet<_>>(),
+                all.iter().cloned().collect()
+            );
+        }
+    })
+    .await
+    .expect("somebody waits for ever");
+    for group in GROUPS {
+        assert_eq!(pending(&streams, group), []);
+    }
+    assert_eq!(used(&streams)[2], 0, "no call waits any more");
+}
+
+/// A consumer may go away while it is given an entry, which then is pending for it. So each entry
+/// is pending once, and what a consumer was given is pending for this consumer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn consumers_that_go_away_lose_nothing() {
+    let streams = MemoryStreams::new();
+    streams.stream_create_group("s", "g", "$").await.unwrap();
+    let stop = Arc::new(AtomicUsize::new(0));
+    let mut consumers = JoinSet::new();
+    for i in 0..CONSUMERS {
+        let (streams, stop) = (streams.clone(), Arc::clone(&stop));
+        consumers.spawn(async move {
+            let mut random = fastrand::Rng::with_seed(i as u64);
+            let (name, mut given) = (format!("c{i}"), Vec::new());
+            while stop.load(Ordering::SeqCst) == 0 {
+                let read = streams.stream_read_group("s", "g", &name, 1, Some(0));
+                if let Some(entries) = give_up_after(random.usize(0..20), read).await {
+                    given.extend(
+                        entries
+                            .unwrap()
+                            .into_iter()
+                            .map(|(id, _)| (id, name.clone())),
+                    );
+                }
+            }
+            given
+        });
+    }
+    timeout(PATIENCE, add_all(&streams))
+        .await
+        .expect("an add waits for ever");
+    stop.store(1, Ordering::SeqCst);
+    let given = timeout(PATIENCE, consumers.join_all())
+        .await
+        .expect("a wait is not given up");
+    let given = given.concat();
+    assert!(!given.is_empty(), "somebody was given something");
+    take(&streams, "g", "rest", 0);
+    let pending: HashSet<_> = pending(&streams, "g").into_iter().collect();
+    assert_eq!(pending.len(), ENTRIES);
+    assert!(given.iter().all(|delivery| pending.contains(delivery)));
+    assert_eq!(
+        given.iter().collect::<HashSet<_>>().len(),
+        given.len(),
+        "none is given twice"
+    );
+    assert_eq!(used(&streams)[2], 0, "no call waits any more");
+}

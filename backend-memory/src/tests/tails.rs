@@ -1,0 +1,327 @@
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use streamgate_protocol::message::Credit;
+use streamgate_protocol::{ConsumeOptions, Gap, SubscribingBackend, TailFrom, TailItem};
+
+use super::*;
+use crate::budget::MAX_SHARED_BYTES;
+use crate::memory_streams::Engine;
+use crate::tail_queues::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
+use streamgate_backend::tail::source::{TailEvent, TailSource};
+
+const ALL: Credit = Credit::UNLIMITED;
+
+fn pull(tail: &mut dyn TailSource, room: Credit) -> Option<TailEvent> {
+    let next = poll_fn(|cx| tail.poll_next(cx, room));
+    next.now_or_never().map(Result::unwrap)
+}
+
+fn segment(tail: &mut dyn TailSource, room: Credit) -> Arc<crate::Segment> {
+    match pull(tail, room) {
+        Some(TailEvent::Segment(segment)) => segment,
+        other => panic!("no entries: {other:?}"),
+    }
+}
+
+fn gap(tail: &mut dyn TailSource) -> Gap {
+    match pull(tail, ALL) {
+        Some(TailEvent::Gap(gap)) => *gap,
+        other => panic!("no gap: {other:?}"),
+    }
+}
+
+fn after(id: &str) -> TailFrom {
+    TailFrom::After(id.to_owned())
+}
+
+fn add_trimming(streams: &MemoryStreams, value: &str, maxlen: usize) -> String {
+    now(streams.stream_add("s", one(value), Some(maxlen))).unwrap()
+}
+
+#[test]
+fn one_segment_is_for_all_who_come_for_the_newest() {
+    let streams = MemoryStreams::new();
+    let mut tails = [0; 3].map(|_| streams.tail_source("s", TailFrom::Now));
+    for tail in &mut tails {
+        assert_eq!(segment(&mut **tail, ALL).position(), "0-0");
+    }
+    add(&streams, "s", "a");
+    let given = tails.each_mut().map(|tail| segment(&mut **tail, ALL));
+    assert!(given.iter().all(|other| Arc::ptr_eq(other, &given[0])));
+    add(&streams, "s", "b");
+    add(&streams, "s", "c");
+    let first = segment(&mut *tails[0], Credit { entries: 1, ..ALL });
+    assert_eq!(values(first.entries()), ["b"]);
+    assert_eq!(values(segment(&mut *tails[1], ALL).entries()), ["b", "c"]);
+    assert_eq!(values(segment(&mut *tails[0], ALL).entries()), ["c"]);
+}
+
+#[test]
+fn what_is_shared_is_bounded_and_given_back() {
+    let streams = MemoryStreams::new();
+    let long = "x".repeat(200_000);
+    let keys: Vec<_> = (0..40).map(|i| format!("s{i}")).collect();
+    let tails = keys
+        .iter()
+        .map(|key| streams.tail_source(key, TailFrom::Now));
+    let mut tails: Vec<_> = tails.collect();
+    let shared = || crate::memory_streams::lock(&streams.engine).shared.used();
+    for (key, tail) in keys.iter().zip(&mut tails) {
+        segment(&mut **tail, ALL);
+        add(&streams, key, &long);
+        assert_eq!(segment(&mut **tail, ALL).entries().len(), 1);
+        assert!(shared() <= MAX_SHARED_BYTES);
+    }
+    assert!(shared() > MAX_SHARED_BYTES / 2);
+    add(&streams, "s0", "short");
+    assert_eq!(values(segment(&mut *tails[0], ALL).entries()), ["short"]);
+    drop(tails);
+    assert_eq!(shared(), 0);
+}
+
+#[test]
+fn a_batch_is_bounded() {
+    let streams = MemoryStreams::new();
+    for _ in 0..MAX_BATCH_ENTRIES + 1 {
+        add(&streams, "s", "a");
+    }
+    let mut tail = streams.tail_source("s", TailFrom::Beginning);
+    assert_eq!(segment(&mut *tail, ALL).entries().len(), MAX_BATCH_ENTRIES);
+    assert_eq!(segment(&mut *tail, ALL).entries().len(), 1);
+    let long = "x".repeat(usize::try_from(MAX_BATCH_BYTES).unwrap() / 2);
+    for _ in 0..3 {
+        add(&streams, "s", &long);
+    }
+    assert_eq!(segment(&mut *tail, ALL).entries().len(), 2);
+    assert_eq!(segment(&mut *tail, ALL).entries().len(), 1);
+}
+
+#[test]
+fn a_tail_keeps_to_its_room() {
+    let streams = MemoryStreams::new();
+    let ids = ["a", "b", "c"].map(|value| add(&streams, "s", value));
+    let mut tail = streams.tail_source("s", TailFrom::Last(2));
+    let stands = segment(&mut *tail, Credit::default());
+    assert_eq!(stands.entries(), []);
+    let mut resumed = streams.tail_source("s", after(stands.position()));
+    assert_eq!(values(segment(&mut *resumed, ALL).entries()), ["b", "c"]);
+    assert!(pull(&mut *tail, Credit { entries: 0, ..ALL }).is_none());
+    assert!(pull(&mut *tail, Credit { bytes: 0, ..ALL }).is_none());
+    let one = segment(&mut *tail, Credit { bytes: 1, ..ALL });
+    assert_eq!(one.position(), ids[1]);
+    assert_eq!(one.cost(), Credit::of(one.entries()));
+    assert_eq!(values(segment(&mut *tail, ALL).entries()), ["c"]);
+}
+
+#[test]
+fn bytes_are_counted_as_the_protocol_counts_them() {
+    let streams = MemoryStreams::new();
+    let first = add(&streams, "s", "é");
+    add(&streams, "s", "b");
+    let exact = Credit {
+        bytes: (first.len() + "v".len() + "é".len()) as u64,
+        ..ALL
+    };
+    let take = |bytes| {
+        let mut tail = streams.tail_source("s", TailFrom::Beginning);
+        segment(&mut *tail, Credit { bytes, ..exact })
+            .entries()
+            .len()
+    };
+    assert_eq!([take(exact.bytes), take(exact.bytes + 1)], [1, 2]);
+}
+
+#[test]
+fn a_follower_knows_exactly_what_it_missed() {
+    let streams = MemoryStreams::new();
+    let mut tail = streams.tail_source("s", TailFrom::Now);
+    segment(&mut *tail, ALL);
+    add(&streams, "s", "gone");
+    let b = add_trimming(&streams, "b", 1);
+    let told = gap(&mut *tail);
+    assert_eq!(
+        (told.after.as_str(), told.first.as_deref()),
+        ("0-0", Some(b.as_str()))
+    );
+    assert!(!told.recreated);
+    assert_eq!(values(segment(&mut *tail, ALL).entries()), ["b"]);
+    // It stands at an entry that goes, and has missed nothing.
+    let c = add_trimming(&streams, "c", 1);
+    assert_eq!(values(segment(&mut *tail, ALL).entries()), ["c"]);
+    let gone = add_trimming(&streams, "gone", 0);
+    let told = gap(&mut *tail);
+    assert_eq!((told.after, told.first, told.position), (c, None, gone));
+    assert!(pull(&mut *tail, ALL).is_none());
+}
+
+#[test]
+fn a_cursor_from_outside_is_believed_if_it_is_known() {
+    let streams = MemoryStreams::new();
+    let ids = ["a", "b", "c", "d"].map(|value| add(&streams, "s", value));
+    for id in &ids {
+        segment(&mut *streams.tail_source("s", after(id)), ALL);
+    }
+    segment(&mut *streams.tail_source("s", after("0")), ALL);
+    let e = add_trimming(&streams, "e", 2);
+    for missed in ["0", "5-5", &ids[0], &ids[1]] {
+        let mut tail = streams.tail_source("s", after(missed));
+        let told = gap(&mut *tail);
+        assert!(!told.recreated);
+        assert_eq!(told.first.as_ref(), Some(&ids[3]));
+        assert_eq!(values(segment(&mut *tail, ALL).entries()), ["d", "e"]);
+        let mut again = streams.tail_source("s", after(&told.position));
+        assert_eq!(values(segment(&mut *again, ALL).entries()), ["d", "e"]);
+    }
+    // The last one that was trimmed: what is behind it is all there.
+    assert_eq!(
+        segment(&mut *streams.tail_source("s", after(&ids[2])), ALL)
+            .entries()
+            .len(),
+        2
+    );
+    for from in [TailFrom::Beginning, TailFrom::Last(9), after(&e)] {
+        segment(&mut *streams.tail_source("s", from), ALL);
+    }
+}
+
+#[test]
+fn a_cursor_of_another_stream_is_told_so_once() {
+    let streams = MemoryStreams::new();
+    let later = "99999999999999-0";
+    let mut tail = streams.tail_source("s", after(later));
+    let expected = Gap {
+        after: later.to_owned(),
+        first: None,
+        recreated: true,
+        position: "0-0".to_owned(),
+    };
+    assert_eq!(gap(&mut *tail), expected);
+    assert!(pull(&mut *tail, ALL).is_none());
+    add(&streams, "s", "a");
+    assert_eq!(values(segment(&mut *tail, ALL).entries()), ["a"]);
+    add_trimming(&streams, "b", 1);
+    let told = gap(&mut *streams.tail_source("s", after(later)));
+    assert!(told.recreated);
+    segment(&mut *streams.tail_source("s", after(&told.position)), ALL);
+}
+
+#[test]
+fn a_gap_is_told_only_with_room() {
+    let streams = MemoryStreams::new();
+    let a = add(&streams, "s", "a");
+    add(&streams, "s", "b");
+    add_trimming(&streams, "c", 1);
+    let mut tail = streams.tail_source("s", after(&a));
+    assert_eq!(segment(&mut *tail, Credit::default()).position(), a);
+    assert!(pull(&mut *tail, Credit::default()).is_none());
+    assert_eq!(gap(&mut *tail).after, a);
+}
+
+#[test]
+fn a_dropped_follower_leaves_nothing_behind() {
+    let streams = MemoryStreams::new();
+    let mut tails: Vec<_> = (0..3)
+        .map(|_| streams.tail_source("s", TailFrom::Now))
+        .collect();
+    assert_eq!(
+        used(&streams),
+        [0; 3],
+        "nothing begins before the first poll"
+    );
+    for tail in &mut tails {
+        segment(&mut **tail, ALL);
+        assert!(pull(&mut **tail, ALL).is_none());
+    }
+    assert!(used(&streams)[2] > 0);
+    drop(tails);
+    assert_eq!(used(&streams), [0; 3]);
+    assert!(
+        crate::memory_streams::lock(&streams.engine)
+            .streams
+            .is_empty()
+    );
+}
+
+#[test]
+fn too_many_followers_are_refused() {
+    let bytes = crate::budget::waiting_bytes("s", "");
+    let streams = MemoryStreams::with_engine(Engine::new(1_000_000, 1_000_000, 2 * bytes));
+    let mut tails = [0; 3].map(|_| streams.tail_source("s", TailFrom::Now));
+    segment(&mut *tails[0], ALL);
+    segment(&mut *tails[1], ALL);
+    let refused = now(poll_fn(|cx| tails[2].poll_next(cx, ALL)));
+    assert_eq!(code(refused), "OVERLOADED");
+    drop(tails);
+    segment(&mut *streams.tail_source("s", TailFrom::Now), ALL);
+}
+
+#[test]
+fn what_no_backend_takes_is_refused() {
+    let streams = MemoryStreams::new();
+    let long = "x".repeat(20_000);
+    for (key, from, expected) in [
+        ("s", after("$"), "ERR"),
+        ("s", after("1-x"), "ERR"),
+        ("s", after(&long), "ERR"),
+        (long.as_str(), TailFrom::Now, "LIMIT"),
+    ] {
+        let mut tail = streams.tail(key, from);
+        assert_eq!(code(now(tail.next()).unwrap()), expected);
+        assert_eq!(now(tail.next()), None);
+    }
+}
+
+#[tokio::test]
+async fn every_follower_that_waits_is_woken() {
+    let streams = MemoryStreams::new();
+    let tails = (0..100).map(|_| streams.tail("s", TailFrom::Now));
+    let mut tails: Vec<_> = tails.collect();
+    for tail in &mut tails {
+        let first = tail.next().await.unwrap().unwrap();
+        assert!(matches!(first, TailItem::Entries { entries, .. } if entries.is_empty()));
+    }
+    let waits: FuturesUnordered<_> = tails.iter_mut().map(StreamExt::next).collect();
+    let given = tokio::join!(waits.collect::<Vec<_>>(), async { add(&streams, "s", "a") }).0;
+    assert_eq!(given.len(), 100);
+    assert!(
+        given
+            .iter()
+            .all(|item| matches!(item, Some(Ok(TailItem::Entries { .. }))))
+    );
+}
+
+#[tokio::test]
+async fn a_consumer_takes_batch_by_batch() {
+    let streams = MemoryStreams::new();
+    streams.stream_create_group("s", "g", "0").await.unwrap();
+    for value in ["a", "b", "c"] {
+        add(&streams, "s", value);
+    }
+    let options = ConsumeOptions {
+        batch: 2,
+        ..ConsumeOptions::default()
+    };
+    let mut deliveries = streams.consume("s", "g", "c", options);
+    assert_eq!(
+        pending(&streams, "g"),
+        [],
+        "nothing begins before the first poll"
+    );
+    assert_eq!(
+        values(&deliveries.next().await.unwrap().unwrap()),
+        ["a", "b"]
+    );
+    assert_eq!(
+        pending(&streams, "g").len(),
+        2,
+        "what is not asked for is not taken"
+    );
+    assert_eq!(values(&deliveries.next().await.unwrap().unwrap()), ["c"]);
+    assert!(deliveries.next().now_or_never().is_none());
+    drop(deliveries);
+    add(&streams, "s", "d");
+    assert_eq!(pending(&streams, "g").len(), 3);
+}

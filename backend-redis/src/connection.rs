@@ -1,0 +1,7 @@
+//! Connections to Redis.
+
+pub(crate) mod availability;
+pub(crate) mod barrier;
+pub(crate) mod command_connection;
+pub(crate) mod endpoint;
+pub(crate) mod resp;

@@ -1,0 +1,202 @@
+//! Waiting for entries, without a command that blocks: Redis pushes which stream has changed,
+//! and one read serves all who wait for it.
+//!
+//! One task owns one connection with `CLIENT TRACKING` and a table of who waits for what. A read
+//! arms its key, the key's next change is pushed, and the task reads again. Where Redis refuses
+//! `CLIENT TRACKING`, reads that block on further connections stand in for the pushes.
+
+pub(crate) mod deadlines;
+pub(crate) mod feed;
+pub(crate) mod group;
+pub(crate) mod message;
+pub(crate) mod probe;
+pub(crate) mod stream_state;
+pub(crate) mod table;
+pub(crate) mod task;
+pub(crate) mod tracking;
+pub(crate) mod wait;
+
+use std::sync::Arc;
+
+use streamgate_protocol::error::code;
+use streamgate_protocol::{CacheError, CacheResult};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
+
+use crate::connection::availability::Availability;
+use crate::connection::barrier::Hold;
+use crate::connection::endpoint::Server;
+use crate::hub::feed::Member;
+use crate::hub::feed::queue::Queue;
+use crate::hub::group::cancel_guard::{Leaver, presence};
+use crate::hub::group::wait_queue::Lines;
+use crate::hub::message::{Address, Consumer, Message, Reader, Waiter};
+use crate::hub::task::Task;
+use crate::hub::tracking::link::Up;
+use crate::tail::cursor::Standing;
+use crate::wire::errors;
+use streamgate_backend::entry_id::EntryId;
+
+pub(crate) use crate::hub::feed::feed_handle::Seat;
+pub(crate) use crate::hub::feed::queue::{Live, News};
+pub(crate) use crate::hub::group::wait_queue::{Attempt, GroupKey, Place, Turn};
+pub(crate) use crate::hub::wait::Wait;
+
+/// Waits and tails under way at once, of all callers. A wait takes about half a KiB; a tail about
+/// three quarters of one, most of it the follower and its queue; and either half a KiB more if
+/// nobody else waits for its stream. So this is at most 160 MiB, beside the entries that are on
+/// their way.
+pub(crate) const MAX_WAITS: usize = 128 * 1024;
+
+/// The way to the task that waits.
+#[derive(Clone)]
+pub(crate) struct Hub {
+    /// Not bounded by itself, but waits and tails are, and neither has more than two messages in
+    /// it: a tail joins again only after it was answered.
+    task: UnboundedSender<Message>,
+    waits: Arc<Semaphore>,
+    lines: Arc<Lines>,
+    hold: Hold,
+}
+
+impl Hub {
+    /// Connects, and starts the task, which ends with the last clone. Commands are to be held back
+    /// while the group is read for a consumer that has gone.
+    pub(crate) async fn connect(
+        server: Server,
+        hold: Hold,
+        availability: Availability,
+        max_waits: usize,
+    ) -> CacheResult<Self> {
+        let up = Up::connect(&server, 0)
+            .await
+            .map_err(|error| errors::unconnected(&error, &server.address()))?;
+        let (task, inbox) = unbounded_channel();
+        let lines = Arc::new(Lines::default());
+        tokio::spawn(Task::new(server, availability, up, inbox, Arc::clone(&lines)).run());
+        Ok(Self {
+            task,
+            waits: Arc::new(Semaphore::new(max_waits)),
+            lines,
+            hold,
+        })
+    }
+
+    /// Waits for entries of a stream after an id, `last_id` being that id as it was asked for.
+    pub(crate) fn read(
+        &self,
+        stream: Arc<str>,
+        after: EntryId,
+        last_id: String,
+        count: u64,
+        deadline: Option<Instant>,
+    ) -> CacheResult<Wait> {
+        let number = self.lines.next_number();
+        let address = Address {
+            stream: Arc::clone(&stream),
+            group: None,
+            number,
+        };
+        self.wait(deadline, Some(last_id), address, None, |waiter| {
+            Message::Read(
+                stream,
+                Reader {
+                    number,
+                    waiter,
+                    after,
+                    count,
+                },
+            )
+        })
+    }
+
+    /// Counts one who is going to follow, as long as the value lives.
+    pub(crate) fn admit(&self) -> CacheResult<Arc<OwnedSemaphorePermit>> {
+        self.permit().map(Arc::new)
+    }
+
+    /// Takes part in the feed of a stream, having seen what is before a place.
+    pub(crate) fn tail_source(
+        &self,
+        stream: &Arc<str>,
+        standing: Standing,
+        permit: Arc<OwnedSemaphorePermit>,
+    ) -> CacheResult<Seat> {
+        let number = self.lines.next_number();
+        let queue = Arc::new(Queue::new(permit));
+        let member = Member::new(number, Arc::clone(&queue), standing);
+        self.task
+            .send(Message::Follow(Arc::clone(stream), member))
+            .map_err(|_| errors::hub_ended())?;
+        Ok(Seat::new(
+            queue,
+            Arc::clone(stream),
+            number,
+            self.task.clone(),
+        ))
+    }
+
+    /// Takes a place in the line of a group's waiting consumers.
+    pub(crate) fn join(&self, stream: &str, group: &str) -> Turn {
+        let key = GroupKey {
+            stream: stream.into(),
+            group: group.into(),
+        };
+        self.lines.join(key, &self.task)
+    }
+
+    /// Waits in line for entries of a group.
+    pub(crate) fn read_group(
+        &self,
+        place: Place,
+        name: String,
+        count: u64,
+        deadline: Option<Instant>,
+    ) -> CacheResult<Wait> {
+        let GroupKey { stream, group } = place.key.clone();
+        let address = Address {
+            stream,
+            group: Some(group),
+            number: place.number,
+        };
+        let (presence, leaver) = presence(&self.hold);
+        self.wait(deadline, None, address, Some(leaver), |waiter| {
+            Message::ReadGroup(Consumer {
+                waiter,
+                place,
+                presence,
+                name,
+                count,
+            })
+        })
+    }
+
+    fn wait(
+        &self,
+        deadline: Option<Instant>,
+        last_id: Option<String>,
+        address: Address,
+        leaver: Option<Leaver>,
+        message: impl FnOnce(Waiter) -> Message,
+    ) -> CacheResult<Wait> {
+        let permit = self.permit()?;
+        let (answer, receiver) = oneshot::channel();
+        let waiter = Waiter {
+            deadline,
+            answer,
+            _permit: permit,
+        };
+        self.task
+            .send(message(waiter))
+            .map_err(|_| errors::hub_ended())?;
+        let hub = self.task.clone();
+        Ok(Wait::new(receiver, last_id, hub, address, leaver))
+    }
+
+    fn permit(&self) -> CacheResult<OwnedSemaphorePermit> {
+        Arc::clone(&self.waits)
+            .try_acquire_owned()
+            .map_err(|_| CacheError::backend(code::OVERLOADED, "too many wait or follow already"))
+    }
+}

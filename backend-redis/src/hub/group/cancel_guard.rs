@@ -1,0 +1,127 @@
+//! Whether a consumer that waits in line is still there.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::connection::barrier::{Hold, Holder};
+
+/// The hub's side: dropped once the consumer's wait is over.
+#[derive(Debug)]
+pub(crate) struct Presence(Arc<Mutex<Stage>>);
+
+/// The side of the one who waits.
+#[derive(Debug)]
+pub(crate) struct Leaver {
+    stage: Arc<Mutex<Stage>>,
+    hold: Hold,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Waiting,
+    /// The group is read for it: what Redis gives is its own.
+    Tried,
+    /// Nothing was asked for it, and nothing will be.
+    Gone,
+    /// It left while it was tried for.
+    GoneWhileTried {
+        _holder: Holder,
+    },
+}
+
+/// Both sides of one consumer.
+pub(crate) fn presence(hold: &Hold) -> (Presence, Leaver) {
+    let stage = Arc::new(Mutex::new(Stage::Waiting));
+    let leaver = Leaver {
+        stage: Arc::clone(&stage),
+        hold: hold.clone(),
+    };
+    (Presence(stage), leaver)
+}
+
+impl Presence {
+    /// Whether the group may be read for it: not once it has gone.
+    pub(crate) fn try_for(&self) -> bool {
+        let mut stage = lock(&self.0);
+        let there = matches!(*stage, Stage::Waiting);
+        if there {
+            *stage = Stage::Tried;
+        }
+        there
+    }
+
+    /// There was nothing for it. Whether it goes on waiting.
+    pub(crate) fn tried(&self) -> bool {
+        let mut stage = lock(&self.0);
+        match *stage {
+            Stage::Waiting | Stage::Tried => {
+                *stage = Stage::Waiting;
+                true
+            }
+            Stage::Gone | Stage::GoneWhileTried { .. } => false,
+        }
+    }
+}
+
+impl Leaver {
+    /// Nobody waits any more. What is sent to Redis after this returns waits until nothing can be
+    /// handed to this consumer any more, as far as it waits for that.
+    pub(crate) fn leave(&self) {
+        let mut stage = lock(&self.stage);
+        *stage = match *stage {
+            Stage::Tried => Stage::GoneWhileTried {
+                _holder: self.hold.acquire(),
+            },
+            _ => Stage::Gone,
+        };
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        *lock(&self.0) = Stage::Gone;
+    }
+}
+
+fn lock(stage: &Mutex<Stage>) -> MutexGuard<'_, Stage> {
+    // Nothing that can panic happens under the lock.
+    stage.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::barrier::tests::is_free;
+
+    #[tokio::test]
+    async fn one_that_left_is_not_tried_for_and_holds_nothing() {
+        let hold = Hold::default();
+        let (presence, leaver) = presence(&hold);
+        assert!(presence.try_for());
+        assert!(presence.tried());
+        leaver.leave();
+        assert!(!presence.try_for());
+        assert!(is_free(&hold));
+    }
+
+    #[tokio::test]
+    async fn one_that_leaves_while_it_is_tried_for_holds_until_that_is_over() {
+        let hold = Hold::default();
+        let (presence, leaver) = presence(&hold);
+        assert!(presence.try_for());
+        leaver.leave();
+        assert!(!is_free(&hold));
+        assert!(!presence.tried());
+        drop(presence);
+        assert!(is_free(&hold));
+    }
+
+    #[tokio::test]
+    async fn one_that_leaves_after_its_answer_holds_nothing() {
+        let hold = Hold::default();
+        let (presence, leaver) = presence(&hold);
+        assert!(presence.try_for());
+        drop(presence);
+        leaver.leave();
+        assert!(is_free(&hold));
+    }
+}

@@ -1,0 +1,135 @@
+//! What the hub is told, and what it gives to those who wait.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use streamgate_protocol::{CacheResult, StreamEntry};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
+
+use crate::hub::feed::Member;
+use crate::hub::group::cancel_guard::Presence;
+use crate::hub::group::wait_queue::{GroupKey, Place};
+use streamgate_backend::entry_id::EntryId;
+
+/// What the hub is told.
+pub(crate) enum Message {
+    /// Somebody waits for entries after an id.
+    Read(Arc<str>, Reader),
+    /// A consumer of a group waits for entries.
+    ReadGroup(Consumer),
+    /// Somebody follows a stream.
+    Follow(Arc<str>, Member),
+    /// Somebody does not wait any more.
+    Leave(Address),
+    /// Somebody does not follow a stream any more.
+    Unfollow(Arc<str>, u64),
+    /// The consumer that came first does not try any more.
+    NextInLine(GroupKey),
+}
+
+/// A reader that waits.
+pub(crate) struct Reader {
+    pub(super) number: u64,
+    pub(super) waiter: Waiter,
+    pub(super) after: EntryId,
+    /// At most so many entries; 0 for no limit.
+    pub(super) count: u64,
+}
+
+/// A consumer that waits. Its place in the line is its number.
+pub(crate) struct Consumer {
+    pub(super) waiter: Waiter,
+    pub(super) place: Place,
+    pub(super) presence: Presence,
+    pub(super) name: String,
+    /// At most so many entries; 0 for no limit.
+    pub(super) count: u64,
+}
+
+/// What readers and consumers have in common.
+pub(crate) struct Waiter {
+    pub(super) deadline: Option<Instant>,
+    /// Closed once nobody waits any more.
+    pub(super) answer: oneshot::Sender<CacheResult<Found>>,
+    /// Counts against the bound on all who wait.
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+/// Where in the table somebody waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(super) stream: Arc<str>,
+    /// Absent for a reader.
+    pub(super) group: Option<Arc<str>>,
+    pub(super) number: u64,
+}
+
+/// The entries for one who waits, part of what may be shared with others.
+#[derive(Debug)]
+pub(crate) struct Found {
+    entries: Arc<Vec<StreamEntry>>,
+    part: Range<usize>,
+}
+
+impl Waiter {
+    pub(super) fn end(self, result: CacheResult<Found>) {
+        // Whoever stopped waiting needs no answer.
+        let _ = self.answer.send(result);
+    }
+
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+}
+
+impl Found {
+    pub(super) fn nothing() -> Self {
+        Self::all(Vec::new())
+    }
+
+    pub(super) fn all(entries: Vec<StreamEntry>) -> Self {
+        let part = 0..entries.len();
+        Self {
+            entries: Arc::new(entries),
+            part,
+        }
+    }
+
+    /// `part` must lie within the entries.
+    pub(super) fn part(entries: &Arc<Vec<StreamEntry>>, part: Range<usize>) -> Self {
+        Self {
+            entries: Arc::clone(entries),
+            part,
+        }
+    }
+
+    /// Copies only what is still shared.
+    pub(super) fn into_entries(self) -> Vec<StreamEntry> {
+        match Arc::try_unwrap(self.entries) {
+            Ok(mut entries) => {
+                entries.truncate(self.part.end);
+                entries.drain(..self.part.start);
+                entries
+            }
+            Err(shared) => shared[self.part].to_vec(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_the_same_shared_or_not() {
+        let entries: Vec<StreamEntry> = (0..5).map(|n| (format!("{n}-0"), Vec::new())).collect();
+        let wanted = entries[1..3].to_vec();
+        let shared = Arc::new(entries);
+        let first = Found::part(&shared, 1..3);
+        assert_eq!(first.into_entries(), wanted);
+        let last = Found::part(&shared, 1..3);
+        drop(shared);
+        assert_eq!(last.into_entries(), wanted);
+    }
+}

@@ -1,0 +1,448 @@
+//! Operations that go to Redis together, and what comes of each.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use redis::Value;
+use streamgate_protocol::error::code;
+use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
+use tokio::time::Instant;
+
+use crate::connection::command_connection::Commands;
+use crate::connection::resp::Packed;
+use crate::hub::{Attempt, Hub, Place, Turn, Wait};
+use crate::operation::idempotent_add;
+use crate::operation::idempotent_add::{Reminders, Run};
+use crate::operation::remove_consumer::{Part, Removal};
+use crate::wire::{answers, commands, errors};
+use streamgate_backend::entry_id::EntryId;
+
+/// Bytes that a command usually has, at most: room for it is made beforehand.
+const USUAL_BYTES: usize = 256;
+
+/// Operations, encoded.
+pub(crate) struct Batch {
+    packed: Packed,
+    calls: Vec<Call>,
+}
+
+/// How far an operation has come.
+pub(crate) enum Outcome {
+    Done(CacheResult<Reply>),
+    Waiting {
+        wait: Wait,
+        /// What `$` stands for, if it was asked.
+        position: Option<String>,
+    },
+    /// Takes more round trips.
+    GoingOn(BoxFuture<'static, CacheResult<Reply>>),
+}
+
+/// One operation.
+enum Call {
+    /// Needs no command.
+    Answered(CacheResult<Reply>),
+    /// Waits in line behind other consumers of its group.
+    Queued(Place, GroupWait),
+    /// Has a command in the pipeline.
+    Sent { expected: Expected, read_only: bool },
+    /// One of the adds of a script in the pipeline. The first of them takes the answer apart.
+    Scripted { is_first: bool },
+}
+
+/// What a command answers, and what is to be made of it.
+enum Expected {
+    Id,
+    Done,
+    Latest,
+    /// Entries, or nothing after this id.
+    After {
+        last_id: String,
+        wait: Option<ReadWait>,
+    },
+    /// The last entry, whose id is what `$` stands for.
+    Last {
+        wait: Option<ReadWait>,
+    },
+    Group {
+        wait: Option<(Attempt, GroupWait)>,
+    },
+    Summary,
+    Pending,
+    Claimed,
+    HandedOver(Removal),
+}
+
+/// How to wait if there is no entry yet.
+struct ReadWait {
+    stream: Arc<str>,
+    count: u64,
+    deadline: Option<Instant>,
+}
+
+/// How to wait if there is no entry for the group yet.
+struct GroupWait {
+    consumer: String,
+    count: u64,
+    deadline: Option<Instant>,
+}
+
+impl Batch {
+    /// Encodes operations, which are not needed after. Consumers that may have to wait take
+    /// their place in line here.
+    pub(crate) fn new<'a>(
+        operations: impl ExactSizeIterator<Item = Operation<'a>>,
+        hub: &Hub,
+        reminders: Option<&Reminders>,
+    ) -> Self {
+        let mut packed = Packed::with_capacity(operations.len() * USUAL_BYTES);
+        let mut calls = Vec::with_capacity(operations.len());
+        let mut run: Option<Run> = None;
+        for operation in operations {
+            if let Err(error) = operation.validate() {
+                calls.push(Call::Answered(Err(error)));
+                continue;
+            }
+            let goes_on = run.as_mut().is_some_and(|run| run.take(&operation));
+            if !goes_on {
+                if let (Some(run), Some(reminders)) = (run.take(), reminders) {
+                    run.write(&mut packed, reminders);
+                }
+                run = reminders.and_then(|_| Run::begin(&operation));
+                if let Some(run) = &mut run {
+                    run.take(&operation);
+                }
+            }
+            calls.push(if run.is_some() {
+                Call::Scripted { is_first: !goes_on }
+            } else {
+                call(&operation, &mut packed, hub)
+            });
+        }
+        if let (Some(run), Some(reminders)) = (run, reminders) {
+            run.write(&mut packed, reminders);
+        }
+        Self { packed, calls }
+    }
+
+    /// Sends the commands and waits for their answers; one outcome for each operation, in order.
+    pub(crate) async fn run(self, commands: &Commands, hub: &Hub) -> Vec<Outcome> {
+        let Self { packed, calls } = self;
+        let mut values = if packed.is_empty() {
+            Ok(Vec::new().into_iter())
+        } else {
+            commands.send(packed).await.map(Vec::into_iter)
+        };
+        // An answer that is missing is one of unknown shape.
+        let next =
+            |values: &mut std::vec::IntoIter<Value>| values.next().unwrap_or(Value::Boolean(false));
+        let mut adds = Adds::default();
+        let outcomes = calls
+            .into_iter()
+            .map(|call| match call {
+                Call::Answered(result) => Outcome::Done(result),
+                Call::Queued(place, wait) => wait.start(place, hub),
+                Call::Sent {
+                    expected,
+                    read_only,
+                } => match &mut values {
+                    Ok(values) => expected.outcome(next(values), commands, hub),
+                    Err(failure) => Outcome::Done(Err(failure.error(read_only))),
+                },
+                Call::Scripted { is_first } => Outcome::Done(match &mut values {
+                    Ok(values) if is_first => adds.begin(next(values)),
+                    Ok(_) => adds.next(),
+                    Err(failure) => Err(failure.error(false)),
+                }),
+            })
+            .collect();
+        if adds.script_is_unknown {
+            let mut packed = Packed::default();
+            idempotent_add::load(&mut packed);
+            // If it fails, the next one that needs it tries again.
+            let _ = commands.send(packed).await;
+        }
+        outcomes
+    }
+}
+
+/// What is left of a script's answers.
+#[derive(Default)]
+struct Adds {
+    left: VecDeque<CacheResult<Reply>>,
+    /// As after a `SCRIPT FLUSH`.
+    script_is_unknown: bool,
+}
+
+impl Adds {
+    fn begin(&mut self, value: Value) -> CacheResult<Reply> {
+        self.script_is_unknown |= idempotent_add::is_unknown(&value);
+        self.left = idempotent_add::answered(value);
+        self.next()
+    }
+
+    fn next(&mut self) -> CacheResult<Reply> {
+        match self.left.pop_front() {
+            // What refuses the script refuses all of it.
+            Some(Err(error)) if self.left.is_empty() => {
+                self.left.push_back(Err(error.clone()));
+                Err(error)
+            }
+            Some(result) => result,
+            None => Err(errors::unexpected("ids")),
+        }
+    }
+}
+
+impl Outcome {
+    /// Waits for the end.
+    pub(crate) async fn finish(self) -> CacheResult<Reply> {
+        match self {
+            Self::Done(result) => result,
+            Self::Waiting { wait, .. } => wait.finish().await,
+            Self::GoingOn(rest) => rest.await,
+        }
+    }
+}
+
+impl Expected {
+    fn outcome(self, value: Value, commands: &Commands, hub: &Hub) -> Outcome {
+        let result = match self {
+            Self::Id => answers::id(value).map(|id| Reply::Added { id }),
+            Self::Done => answers::done(value).map(|()| Reply::Done {}),
+            Self::Latest => answers::entries(value).map(|entries| Reply::Entries {
+                entries,
+                last_id: None,
+            }),
+            Self::After { last_id, wait } => match (answers::stream(value), wait) {
+                (Ok(entries), Some(wait)) if entries.is_empty() => {
+                    return wait.start(last_id, None, hub);
+                }
+                (entries, _) => entries.map(|entries| {
+                    let last_id = entries.last().map_or(last_id, |(id, _)| id.clone());
+                    Reply::Entries {
+                        entries,
+                        last_id: Some(last_id),
+                    }
+                }),
+            },
+            Self::Last { wait } => match (answers::first_id(value), wait) {
+                (Ok(id), wait) => {
+                    let last_id = id.unwrap_or_else(|| EMPTY.to_owned());
+                    match wait {
+                        Some(wait) => {
+                            let position = Some(last_id.clone());
+                            return wait.start(last_id, position, hub);
+                        }
+                        None => Ok(Reply::Entries {
+                            entries: Vec::new(),
+                            last_id: Some(last_id),
+                        }),
+                    }
+                }
+                (Err(error), _) => Err(error),
+            },
+            Self::Group { wait } => match (answers::stream(value), wait) {
+                (Ok(entries), Some((attempt, wait))) if entries.is_empty() => {
+                    return wait.start(attempt.wait(), hub);
+                }
+                (entries, _) => entries.map(|entries| Reply::Entries {
+                    entries,
+                    last_id: None,
+                }),
+            },
+            Self::Summary => answers::summary(value).map(Reply::Summary),
+            Self::Pending => answers::pending(value).map(|entries| Reply::Pending { entries }),
+            Self::Claimed => answers::claimed(value).map(Reply::Claimed),
+            Self::HandedOver(removal) => match removal.answered(value) {
+                Part::Last(result) => result,
+                Part::More(rest) => {
+                    return Outcome::GoingOn(rest.finish(commands.clone()).boxed());
+                }
+            },
+        };
+        Outcome::Done(result)
+    }
+}
+
+/// The id before the first entry of an empty stream.
+const EMPTY: &str = "0-0";
+
+impl ReadWait {
+    fn start(self, last_id: String, position: Option<String>, hub: &Hub) -> Outcome {
+        let Some(after) = EntryId::parse(&last_id) else {
+            return Outcome::Done(Err(invalid_id()));
+        };
+        match hub.read(self.stream, after, last_id, self.count, self.deadline) {
+            Ok(wait) => Outcome::Waiting { wait, position },
+            Err(error) => Outcome::Done(Err(error)),
+        }
+    }
+}
+
+impl GroupWait {
+    fn start(self, place: Place, hub: &Hub) -> Outcome {
+        match hub.read_group(place, self.consumer, self.count, self.deadline) {
+            Ok(wait) => Outcome::Waiting {
+                wait,
+                position: None,
+            },
+            Err(error) => Outcome::Done(Err(error)),
+        }
+    }
+}
+
+fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
+    let sent = |expected| Call::Sent {
+        expected,
+        read_only: operation.is_read_only(),
+    };
+    match operation {
+        // Redis refuses the script, so nothing is remembered.
+        Operation::AddOnce { again: true, .. } => {
+            let why = "this Redis does not let what was added be remembered";
+            Call::Answered(Err(idempotent_add::forgotten(why)))
+        }
+        Operation::Add {
+            stream,
+            fields,
+            maxlen,
+        }
+        | Operation::AddOnce {
+            stream,
+            fields,
+            maxlen,
+            ..
+        } => {
+            commands::add(packed, stream, fields, *maxlen);
+            sent(Expected::Id)
+        }
+        Operation::ReadLatest { stream, count } => {
+            commands::read_latest(packed, stream, *count);
+            sent(Expected::Latest)
+        }
+        Operation::Read {
+            stream,
+            last_id,
+            count,
+            block_ms,
+        } => {
+            let wait = block_ms.map(|block_ms| ReadWait {
+                stream: (**stream).into(),
+                count: *count,
+                deadline: deadline(block_ms),
+            });
+            match &**last_id {
+                // The last id that a stream ever gave could be greater than that of its last
+                // entry, if that was deleted. To read on, both are the same, and only `XINFO`
+                // knows the former: it would send the first entry as well.
+                "$" => {
+                    commands::read_latest(packed, stream, 1);
+                    sent(Expected::Last { wait })
+                }
+                // Newer Redis gives it a meaning that older Redis and other backends do not know.
+                "+" => Call::Answered(Err(invalid_id())),
+                id => {
+                    commands::read(packed, stream, id, *count);
+                    let last_id = id.to_owned();
+                    sent(Expected::After { last_id, wait })
+                }
+            }
+        }
+        Operation::CreateGroup { stream, group, id } => {
+            commands::create_group(packed, stream, group, id);
+            sent(Expected::Done)
+        }
+        Operation::ReadGroup {
+            stream,
+            group,
+            consumer,
+            count,
+            block_ms,
+        } => {
+            let wait = block_ms.map(|block_ms| GroupWait {
+                consumer: (**consumer).to_owned(),
+                count: *count,
+                deadline: deadline(block_ms),
+            });
+            let wait = match wait.map(|wait| (hub.join(stream, group), wait)) {
+                Some((Turn::Queue(place), wait)) => return Call::Queued(place, wait),
+                Some((Turn::Try(attempt), wait)) => Some((attempt, wait)),
+                None => None,
+            };
+            commands::read_group(packed, stream, group, consumer, *count);
+            sent(Expected::Group { wait })
+        }
+        Operation::Ack { ids, .. } if ids.is_empty() => Call::Answered(Ok(Reply::Done {})),
+        Operation::Ack { stream, group, ids } => {
+            commands::ack(packed, stream, group, ids);
+            sent(Expected::Done)
+        }
+        Operation::ReadPending {
+            stream,
+            group,
+            consumer,
+            after,
+            count,
+        } => {
+            commands::read_pending(packed, stream, [group, consumer], after, *count);
+            sent(Expected::Group { wait: None })
+        }
+        Operation::PendingSummary { stream, group } => {
+            commands::pending_summary(packed, stream, group);
+            sent(Expected::Summary)
+        }
+        Operation::Pending {
+            stream,
+            group,
+            start,
+            end,
+            count,
+            consumer,
+            min_idle_ms,
+        } => {
+            let (ends, consumer) = ([&**start, &**end], consumer.as_deref());
+            commands::pending(packed, stream, group, ends, *count, consumer, *min_idle_ms);
+            sent(Expected::Pending)
+        }
+        Operation::Claim {
+            stream,
+            group,
+            consumer,
+            min_idle_ms,
+            start,
+            count,
+        } => {
+            commands::claim(packed, stream, group, consumer, *min_idle_ms, start, *count);
+            sent(Expected::Claimed)
+        }
+        Operation::RemoveConsumer {
+            stream,
+            group,
+            consumer,
+            heir,
+        } => {
+            let removal = Removal::new(stream, group, consumer, heir);
+            removal.pack(packed);
+            sent(Expected::HandedOver(removal))
+        }
+    }
+}
+
+/// When a wait of so many milliseconds ends; never for 0, nor for more than a clock can hold.
+fn deadline(block_ms: u64) -> Option<Instant> {
+    if block_ms == 0 {
+        return None;
+    }
+    Instant::now().checked_add(Duration::from_millis(block_ms))
+}
+
+pub(crate) fn invalid_id() -> CacheError {
+    CacheError::backend(
+        code::ERR,
+        "Invalid stream ID specified as stream command argument",
+    )
+}

@@ -1,0 +1,26 @@
+//! What is pushed in this process.
+
+use streamgate_protocol::{ConsumeOptions, Deliveries, SubscribingBackend, Tail, TailFrom};
+
+use crate::redis_streams::RedisStreams;
+use crate::tail::Follower;
+use streamgate_backend::consume::consume;
+use streamgate_backend::tail::source::tail;
+
+/// A tail lives on while Redis is away, and misses nothing; it is only its first item that ends
+/// with `DISCONNECTED` then.
+impl SubscribingBackend for RedisStreams {
+    fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
+        tail(Follower::new(self.readers.clone(), stream_key, from))
+    }
+
+    fn consume(
+        &self,
+        stream_key: &str,
+        group_name: &str,
+        consumer_name: &str,
+        options: ConsumeOptions,
+    ) -> Deliveries {
+        consume(self, stream_key, group_name, consumer_name, options)
+    }
+}

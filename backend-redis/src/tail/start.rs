@@ -1,0 +1,104 @@
+//! Where a tail starts that is not told an id.
+
+use std::sync::Arc;
+
+use redis::Value;
+use streamgate_protocol::CacheResult;
+use streamgate_protocol::error::code;
+
+use crate::connection::command_connection::Commands;
+use crate::connection::resp::Packed;
+use crate::tail::Pages;
+use crate::tail::cursor::Standing;
+use crate::wire::{answers, commands};
+use streamgate_backend::entry_id::EntryId;
+use streamgate_backend::tail::page_size::PageSize;
+
+/// Where a tail starts.
+pub(super) enum Start {
+    At(Standing),
+    /// With the first entry behind an id, whatever is missing there.
+    Behind(EntryId, PageSize),
+}
+
+/// A page that was read backwards.
+struct Found {
+    entries: u64,
+    /// Of their texts.
+    bytes: u64,
+    oldest: Option<EntryId>,
+    /// Entries that the stream has.
+    all: u64,
+}
+
+/// Behind the last id that the stream gave.
+pub(super) async fn now(commands: &Commands, stream: &str) -> CacheResult<Start> {
+    let mut packed = Packed::default();
+    commands::info(&mut packed, stream);
+    let standing = match answers::facts(one(ask(commands, packed).await?)) {
+        Ok(facts) => Standing::new(facts.last_generated, Some(facts.added)),
+        // There is no such stream.
+        Err(error) if error.code() == code::ERR => Standing::new(EntryId::ZERO, Some(0)),
+        Err(error) => return Err(error),
+    };
+    Ok(Start::At(standing))
+}
+
+/// Before the last `count` entries, of which only the ids are kept: some may be trimmed until they
+/// are read.
+pub(super) async fn last(
+    commands: &Commands,
+    pages: &Pages,
+    stream: &Arc<str>,
+    count: u64,
+) -> CacheResult<Start> {
+    let mut left = count;
+    let mut page_size = PageSize::new();
+    let mut page = page_size.count().min(left);
+    let read = |end, page| back(commands.clone(), Arc::clone(stream), end, page);
+    // The first page takes no turn: it has to be queued before this yields.
+    let mut found = read(EntryId::MAX, page).await?;
+    loop {
+        page_size.saw_so_many(found.entries, found.bytes);
+        let before = found.oldest.and_then(EntryId::predecessor);
+        let Some(before) = before.filter(|_| found.entries >= page && found.all > count) else {
+            // With the oldest entry there is. Also when so many are there that reading backwards
+            // would be the same as reading all.
+            return Ok(Start::Behind(EntryId::ZERO, page_size));
+        };
+        left = left.saturating_sub(found.entries);
+        if left == 0 {
+            return Ok(Start::Behind(before, page_size));
+        }
+        page = page_size.count().min(left);
+        found = pages.turn(read(before, page)).await?;
+    }
+}
+
+/// Reads a page backwards.
+async fn back(commands: Commands, stream: Arc<str>, end: EntryId, page: u64) -> CacheResult<Found> {
+    let mut packed = Packed::default();
+    commands::range_back_from(&mut packed, &stream, end, page);
+    commands::length(&mut packed, &stream);
+    let mut values = ask(&commands, packed).await?.into_iter();
+    // An answer that is missing is one of unknown shape.
+    let mut next = || values.next().unwrap_or(Value::Boolean(false));
+    let rows = answers::rows(next())?;
+    Ok(Found {
+        entries: rows.len() as u64,
+        bytes: rows.iter().map(answers::bytes_of).sum(),
+        oldest: rows.last().map(answers::id_of).transpose()?,
+        all: answers::number(next())?,
+    })
+}
+
+fn one(values: Vec<Value>) -> Value {
+    // An answer that is missing is one of unknown shape.
+    values.into_iter().next().unwrap_or(Value::Boolean(false))
+}
+
+/// Sends commands that only read.
+pub(super) async fn ask(commands: &Commands, packed: Packed) -> CacheResult<Vec<Value>> {
+    let values = commands.send(packed).await;
+    values.map_err(|failure| failure.error(true))
+}

@@ -1,0 +1,209 @@
+//! The Redis commands of the operations, of tails and of the connection itself. None of them blocks.
+
+use redis::Pipeline;
+use streamgate_protocol::text::Text;
+
+use streamgate_backend::entry_id::EntryId;
+
+/// Redis reads numbers as signed; what is more than that has no effect.
+const MAX_NUMBER: u64 = i64::MAX as u64;
+
+/// Takes commands one after the other.
+pub(crate) trait Commands {
+    /// Begins a command. Exactly so many arguments follow.
+    fn command(&mut self, name: &str, arguments: usize);
+
+    fn argument(&mut self, argument: &[u8]);
+}
+
+/// For connections of redis-rs.
+impl Commands for Pipeline {
+    fn command(&mut self, name: &str, _arguments: usize) {
+        self.cmd(name);
+    }
+
+    fn argument(&mut self, argument: &[u8]) {
+        self.arg(argument);
+    }
+}
+
+pub(crate) fn ping(to: &mut impl Commands) {
+    to.command("PING", 0);
+}
+
+pub(crate) fn role(to: &mut impl Commands) {
+    to.command("ROLE", 0);
+}
+
+pub(crate) fn add(
+    to: &mut impl Commands,
+    stream: &str,
+    fields: &[(Text<'_>, Text<'_>)],
+    maxlen: Option<u64>,
+) {
+    let limit = if maxlen.is_some() { 3 } else { 0 };
+    to.command("XADD", 2 + limit + 2 * fields.len());
+    text(to, stream);
+    if let Some(maxlen) = maxlen {
+        text(to, "MAXLEN");
+        text(to, "~");
+        number(to, maxlen);
+    }
+    text(to, "*");
+    self::fields(to, fields);
+}
+
+/// Names and values, in turns.
+pub(crate) fn fields(to: &mut impl Commands, fields: &[(Text<'_>, Text<'_>)]) {
+    for (field, value) in fields {
+        text(to, field);
+        text(to, value);
+    }
+}
+
+pub(crate) fn read_latest(to: &mut impl Commands, stream: &str, count: u64) {
+    to.command("XREVRANGE", 5);
+    texts(to, &[stream, "+", "-", "COUNT"]);
+    number(to, count);
+}
+
+pub(crate) fn read(to: &mut impl Commands, stream: &str, last_id: &str, count: u64) {
+    to.command("XREAD", 5);
+    text(to, "COUNT");
+    number(to, count);
+    texts(to, &["STREAMS", stream, last_id]);
+}
+
+pub(crate) fn read_after(to: &mut impl Commands, stream: &str, after: EntryId, count: u64) {
+    read(to, stream, &after.to_string(), count);
+}
+
+/// From an id on, that included.
+pub(crate) fn range_from(to: &mut impl Commands, stream: &str, from: EntryId, count: u64) {
+    to.command("XRANGE", 5);
+    texts(to, &[stream, &from.to_string(), "+", "COUNT"]);
+    number(to, count);
+}
+
+/// Backwards from an id on, that included.
+pub(crate) fn range_back_from(to: &mut impl Commands, stream: &str, from: EntryId, count: u64) {
+    to.command("XREVRANGE", 5);
+    texts(to, &[stream, &from.to_string(), "-", "COUNT"]);
+    number(to, count);
+}
+
+pub(crate) fn length(to: &mut impl Commands, stream: &str) {
+    to.command("XLEN", 1);
+    text(to, stream);
+}
+
+pub(crate) fn info(to: &mut impl Commands, stream: &str) {
+    to.command("XINFO", 2);
+    texts(to, &["STREAM", stream]);
+}
+
+pub(crate) fn create_group(to: &mut impl Commands, stream: &str, group: &str, id: &str) {
+    to.command("XGROUP", 5);
+    texts(to, &["CREATE", stream, group, id, "MKSTREAM"]);
+}
+
+pub(crate) fn read_group(
+    to: &mut impl Commands,
+    stream: &str,
+    group: &str,
+    consumer: &str,
+    count: u64,
+) {
+    to.command("XREADGROUP", 8);
+    texts(to, &["GROUP", group, consumer, "COUNT"]);
+    number(to, count);
+    texts(to, &["STREAMS", stream, ">"]);
+}
+
+/// What `consumer` of `group` was given behind an id and has not acknowledged.
+pub(crate) fn read_pending(
+    to: &mut impl Commands,
+    stream: &str,
+    [group, consumer]: [&str; 2],
+    after: &str,
+    count: u64,
+) {
+    to.command("XREADGROUP", 8);
+    texts(to, &["GROUP", group, consumer, "COUNT"]);
+    number(to, count);
+    texts(to, &["STREAMS", stream, after]);
+}
+
+pub(crate) fn ack(to: &mut impl Commands, stream: &str, group: &str, ids: &[Text<'_>]) {
+    to.command("XACK", 2 + ids.len());
+    texts(to, &[stream, group]);
+    for id in ids {
+        text(to, id);
+    }
+}
+
+pub(crate) fn pending_summary(to: &mut impl Commands, stream: &str, group: &str) {
+    to.command("XPENDING", 2);
+    texts(to, &[stream, group]);
+}
+
+pub(crate) fn pending(
+    to: &mut impl Commands,
+    stream: &str,
+    group: &str,
+    ends: [&str; 2],
+    count: u64,
+    consumer: Option<&str>,
+    min_idle_ms: Option<u64>,
+) {
+    let (idle, one) = (min_idle_ms.is_some(), consumer.is_some());
+    to.command("XPENDING", 5 + 2 * usize::from(idle) + usize::from(one));
+    texts(to, &[stream, group]);
+    if let Some(min_idle_ms) = min_idle_ms {
+        text(to, "IDLE");
+        number(to, min_idle_ms);
+    }
+    texts(to, &ends);
+    number(to, count);
+    if let Some(consumer) = consumer {
+        text(to, consumer);
+    }
+}
+
+pub(crate) fn claim(
+    to: &mut impl Commands,
+    stream: &str,
+    group: &str,
+    consumer: &str,
+    min_idle_ms: u64,
+    start: &str,
+    count: u64,
+) {
+    to.command("XAUTOCLAIM", 7);
+    texts(to, &[stream, group, consumer]);
+    number(to, min_idle_ms);
+    texts(to, &[start, "COUNT"]);
+    number(to, count);
+}
+
+/// Whatever is put between is done at one moment.
+pub(crate) fn transaction<C: Commands>(to: &mut C, between: impl FnOnce(&mut C)) {
+    to.command("MULTI", 0);
+    between(to);
+    to.command("EXEC", 0);
+}
+
+pub(crate) fn text(to: &mut impl Commands, text: &str) {
+    to.argument(text.as_bytes());
+}
+
+pub(crate) fn texts(to: &mut impl Commands, texts: &[&str]) {
+    for argument in texts {
+        text(to, argument);
+    }
+}
+
+pub(crate) fn number(to: &mut impl Commands, number: u64) {
+    let mut digits = itoa::Buffer::new();
+    text(to, digits.format(number.min(MAX_NUMBER)));
+}

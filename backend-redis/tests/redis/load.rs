@@ -1,0 +1,91 @@
+//! Many readers at once.
+
+use futures_util::future::join_all;
+use streamgate_backend::{Backend, Progress};
+use streamgate_protocol::Operation;
+use streamgate_test_support::RedisVersion;
+
+use crate::fixture::{Fixture, entries, read, soon, values};
+
+const READERS: usize = 1_000;
+
+async fn wait_for_all<'a>(fixture: &'a Fixture, streams: &[String]) -> Vec<Progress<'a>> {
+    let operations: Vec<Operation<'_>> = streams
+        .iter()
+        .map(|stream| read(stream, "$", 1, Some(0)))
+        .collect();
+    let waiting = fixture.streams.perform(operations).await;
+    assert!(
+        waiting
+            .iter()
+            .all(|progress| matches!(progress, Progress::Waiting { .. }))
+    );
+    waiting
+}
+
+async fn all_get(waiting: Vec<Progress<'_>>, value: &str) {
+    for result in soon(join_all(waiting.into_iter().map(Progress::finish))).await {
+        assert_eq!(values(&entries(result).0), [value]);
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_readers_of_one_stream_are_two_connections_and_one_read() {
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::new(version).await;
+        let waiting = wait_for_all(&fixture, &vec!["s".to_owned(); READERS]).await;
+        assert_eq!(fixture.connections().await, 2);
+        // Ends once the hub has handled all that came before it.
+        fixture
+            .start_read("other", "$", 50)
+            .await
+            .finish()
+            .await
+            .unwrap();
+        let reads = fixture.calls("xread").await;
+        fixture.add("s", "for all").await;
+        all_get(waiting, "for all").await;
+        assert_eq!(fixture.calls("xread").await, reads + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_readers_of_a_thousand_streams_are_two_connections() {
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::new(version).await;
+        let streams: Vec<String> = (0..READERS).map(|n| format!("stream-{n}")).collect();
+        let waiting = wait_for_all(&fixture, &streams).await;
+        assert_eq!(fixture.connections().await, 2);
+        for stream in &streams {
+            fixture.add(stream, "mine").await;
+        }
+        all_get(waiting, "mine").await;
+        assert_eq!(fixture.connections().await, 2);
+    }
+}
+
+#[tokio::test]
+async fn both_connections_end_with_the_last_clone() {
+    let Fixture {
+        server,
+        streams,
+        direct,
+    } = Fixture::new(RedisVersion::V7_0).await;
+    let clone = streams.clone();
+    let looking = Fixture {
+        streams: streamgate_redis::RedisStreams::connect(&server.url())
+            .await
+            .unwrap(),
+        server,
+        direct,
+    };
+    drop(streams);
+    assert_eq!(looking.connections().await, 4);
+    drop(clone);
+    soon(async {
+        while looking.connections().await != 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}

@@ -1,0 +1,246 @@
+//! Adds that are asked for more than once, on Redis and in memory.
+
+use std::collections::BTreeMap;
+
+use streamgate_backend::Backend;
+use streamgate_memory::MemoryStreams;
+use streamgate_protocol::limits::{ADDS_REMEMBERED, MAX_FIELDS_ONCE};
+use streamgate_protocol::{CacheResult, Operation};
+use streamgate_redis::RedisStreams;
+use streamgate_test_support::RedisVersion;
+
+use crate::fixture::Fixture;
+
+fn once(number: u64, after: u64, again: bool) -> Operation<'static> {
+    Operation::AddOnce {
+        stream: "s".into(),
+        fields: vec![("n".into(), number.to_string().into())],
+        maxlen: None,
+        producer: "p".into(),
+        number,
+        after,
+        again,
+    }
+}
+
+async fn perform<B: Backend>(
+    backend: &B,
+    operations: Vec<Operation<'_>>,
+) -> Vec<CacheResult<String>> {
+    let mut results = Vec::new();
+    for progress in backend.perform(operations).await {
+        results.push(progress.finish().await.and_then(|reply| reply.into_added()));
+    }
+    results
+}
+
+async fn one<B: Backend>(backend: &B, operation: Operation<'_>) -> CacheResult<String> {
+    perform(backend, vec![operation]).await.remove(0)
+}
+
+async fn code<B: Backend>(backend: &B, operation: Operation<'_>) -> String {
+    one(backend, operation).await.unwrap_err().code().to_owned()
+}
+
+/// The numbers that are in the stream, in order, by their ids.
+async fn numbers<B: Backend>(backend: &B) -> Vec<(String, u64)> {
+    let entries = backend.stream_read("s", "0", 0, None).await.unwrap();
+    let number = |(id, fields): (String, Vec<(String, String)>)| (id, fields[0].1.parse().unwrap());
+    entries.into_iter().map(number).collect()
+}
+
+async fn repeats_add_nothing<B: Backend>(backend: &B) {
+    let first = one(backend, once(1, 0, false)).await.unwrap();
+    assert_eq!(one(backend, once(1, 0, true)).await, Ok(first.clone()));
+    assert_eq!(
+        one(backend, once(1, 0, false)).await,
+        Ok(first.clone()),
+        "said or not"
+    );
+    let run = (1..=5).map(|n| once(n, n - 1, true)).collect();
+    let run = perform(backend, run).await;
+    assert_eq!(run[0], Ok(first));
+    assert!(run.iter().all(Result::is_ok), "{run:?}");
+    assert_eq!(numbers(backend).await.len(), 5);
+
+    // 7 must not come before 6.
+    assert_eq!(code(backend, once(7, 6, false)).await, "OUT_OF_ORDER");
+    let late = perform(backend, vec![once(8, 7, false), once(9, 8, false)]).await;
+    let codes: Vec<_> = late
+        .into_iter()
+        .map(|add| add.unwrap_err().code().to_owned())
+        .collect();
+    assert_eq!(codes, ["OUT_OF_ORDER"; 2]);
+    // Unless its producer knows that there will be no 6; then there will be none.
+    let seventh = one(backend, once(7, 5, false)).await.unwrap();
+    assert_eq!(code(backend, once(6, 5, true)).await, "SKIPPED");
+    assert_eq!(one(backend, once(7, 5, true)).await, Ok(seventh));
+    let eighth = one(backend, once(8, 7, false)).await.unwrap();
+    assert_eq!(one(backend, once(8, 7, true)).await, Ok(eighth));
+    assert_eq!(code(backend, once(6, 5, true)).await, "SKIPPED");
+    let numbers: Vec<_> = numbers(backend).await.into_iter().map(|(_, n)| n).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 7, 8]);
+}
+
+async fn bad_adds_are_refused<B: Backend>(backend: &B) {
+    let with = |fields: usize, producer: usize| Operation::AddOnce {
+        stream: "s".into(),
+        fields: vec![("f".into(), "v".into()); fields],
+        maxlen: None,
+        producer: "p".repeat(producer).into(),
+        number: 1,
+        after: 0,
+        again: false,
+    };
+    assert_eq!(code(backend, with(0, 1)).await, "ERR");
+    assert_eq!(code(backend, with(MAX_FIELDS_ONCE + 1, 1)).await, "LIMIT");
+    assert_eq!(code(backend, with(1, 65)).await, "LIMIT");
+    assert_eq!(code(backend, once(1, 1, false)).await, "ERR");
+    assert_eq!(code(backend, once(u64::MAX, 1, false)).await, "ERR");
+    let unknown = code(backend, once(5, 4, true)).await;
+    assert_eq!(unknown, "OUT_OF_ORDER", "of whose like nothing is known");
+    assert!(one(backend, with(MAX_FIELDS_ONCE, 64)).await.is_ok());
+}
+
+/// Runs of adds, of which any part is repeated at random, over several rounds of what is
+/// remembered; a third of them through another handle.
+async fn random_repeats<B: Backend>(backends: [&B; 2], seed: u64) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut known: BTreeMap<u64, String> = BTreeMap::new();
+    let mut last = 0;
+    while last < 5 * ADDS_REMEMBERED {
+        let backend = backends[usize::from(random.u8(..3) == 0)];
+        let back = match random.u8(..10) {
+            0..6 => 0,
+            6..9 => random.u64(..20),
+            _ => random.u64(..1_300),
+        };
+        let first = (last + 1).saturating_sub(back).max(1);
+        let count = random.u64(1..200);
+        let run: Vec<_> = (first..first + count).collect();
+        let again = back > 0;
+        let operations = run.iter().map(|n| once(*n, n - 1, again)).collect();
+        let results = perform(backend, operations).await;
+        for (number, result) in run.into_iter().zip(results) {
+            if number > last {
+                known.insert(number, result.unwrap());
+                last = number;
+            } else if last - number < ADDS_REMEMBERED {
+                assert_eq!(
+                    result.as_ref(),
+                    Ok(&known[&number]),
+                    "{number} of {last}, seed {seed}"
+                );
+            } else {
+                assert_eq!(result.unwrap_err().code(), "FORGOTTEN");
+            }
+        }
+    }
+    let expected: Vec<_> = known.into_iter().map(|(number, id)| (id, number)).collect();
+    assert_eq!(numbers(backends[0]).await, expected, "seed {seed}");
+}
+
+#[tokio::test]
+async fn repeats_add_nothing_in_memory() {
+    repeats_add_nothing(&MemoryStreams::new()).await;
+    bad_adds_are_refused(&MemoryStreams::new()).await;
+    let streams = MemoryStreams::new();
+    random_repeats([&streams, &streams.clone()], fastrand::u64(..)).await;
+}
+
+#[tokio::test]
+async fn repeats_add_nothing_on_redis() {
+    for version in [RedisVersion::V7_0, RedisVersion::V8_2] {
+        repeats_add_nothing(&Fixture::new(version).await.streams).await;
+        bad_adds_are_refused(&Fixture::new(version).await.streams).await;
+        let fixture = Fixture::new(version).await;
+        let other = RedisStreams::connect(&fixture.server.url()).await.unwrap();
+        random_repeats([&fixture.streams, &other], fastrand::u64(..)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_redis_refuses_is_not_added_and_stops_what_follows() {
+    let fixture = Fixture::new(RedisVersion::V7_0).await;
+    fixture.ask::<()>("SET s x").await.unwrap();
+    let results = perform(&fixture.streams, vec![once(1, 0, false), once(2, 1, false)]).await;
+    let codes: Vec<_> = results
+        .into_iter()
+        .map(|result| result.unwrap_err().code().to_owned())
+        .collect();
+    assert_eq!(codes, ["WRONGTYPE", "OUT_OF_ORDER"]);
+    fixture.ask::<()>("DEL s").await.unwrap();
+    assert!(one(&fixture.streams, once(2, 0, true)).await.is_ok());
+    assert_eq!(code(&fixture.streams, once(1, 0, true)).await, "SKIPPED");
+}
+
+#[tokio::test]
+async fn what_is_remembered_has_an_end_and_holds_nothing_of_the_entry() {
+    let fixture = Fixture::new(RedisVersion::V7_0).await;
+    let keys = async || fixture.ask::<Vec<String>>("KEYS *").await.unwrap();
+    for number in 1..=10 {
+        one(&fixture.streams, once(number, number - 1, false))
+            .await
+            .unwrap();
+    }
+    let mut found = keys().await;
+    found.sort();
+    assert_eq!(found, ["s", "streamgate:once:p:s"]);
+    let left: u64 = fixture.ask("PTTL streamgate:once:p:s").await.unwrap();
+    assert!((500_000..=600_000).contains(&left), "{left}");
+    let bytes: usize = fixture.ask("STRLEN streamgate:once:p:s").await.unwrap();
+    assert_eq!(bytes, 12 * 32);
+    // It is forgotten, and made anew with an end of its own.
+    fixture.ask::<()>("DEL streamgate:once:p:s").await.unwrap();
+    assert_eq!(
+        code(&fixture.streams, once(10, 9, true)).await,
+        "OUT_OF_ORDER"
+    );
+    one(&fixture.streams, once(11, 0, false)).await.unwrap();
+    let left: u64 = fixture.ask("PTTL streamgate:once:p:s").await.unwrap();
+    assert!((500_000..=600_000).contains(&left), "{left}");
+    assert_eq!(code(&fixture.streams, once(10, 9, true)).await, "SKIPPED");
+}
+
+#[tokio::test]
+async fn a_script_that_redis_forgot_is_made_known_again() {
+    let fixture = Fixture::new(RedisVersion::V7_0).await;
+    fixture.ask::<()>("SCRIPT FLUSH").await.unwrap();
+    assert_eq!(code(&fixture.streams, once(1, 0, false)).await, "TRYAGAIN");
+    assert!(one(&fixture.streams, once(1, 0, true)).await.is_ok());
+}
+
+#[tokio::test]
+async fn without_scripts_adds_are_done_and_repeats_refused() {
+    let bob = "--user bob on nopass ~* &* +@all -script";
+    let fixture = Fixture::as_bob(RedisVersion::V7_0, bob).await;
+    assert!(one(&fixture.streams, once(1, 0, false)).await.is_ok());
+    assert_eq!(code(&fixture.streams, once(1, 0, true)).await, "FORGOTTEN");
+    assert_eq!(numbers(&fixture.streams).await.len(), 1);
+}
+
+#[tokio::test]
+async fn ids_too_long_to_be_remembered_are_told_once() {
+    let fixture = Fixture::new(RedisVersion::V7_0).await;
+    let first = "18446744073709551600-1844674407370955";
+    fixture
+        .ask::<()>(&format!("XADD s {first} n 0"))
+        .await
+        .unwrap();
+    let run = (1..=3)
+        .map(|number| once(number, number - 1, false))
+        .collect();
+    let run: Vec<_> = perform(&fixture.streams, run)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    let there: Vec<_> = numbers(&fixture.streams)
+        .await
+        .into_iter()
+        .skip(1)
+        .collect();
+    assert_eq!(there, run.into_iter().zip(1..).collect::<Vec<_>>());
+    assert_eq!(code(&fixture.streams, once(2, 1, true)).await, "FORGOTTEN");
+    assert_eq!(numbers(&fixture.streams).await.len(), 4);
+}

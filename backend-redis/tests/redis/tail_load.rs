@@ -1,0 +1,143 @@
+//! Followers that come at any time from any place, while a writer adds as fast as it can.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::join_all;
+use redis::aio::MultiplexedConnection;
+use streamgate_protocol::{SubscribingBackend, Tail, TailFrom, TailItem};
+use streamgate_test_support::RedisVersion;
+
+use crate::fixture::{Fixture, direct, next};
+
+const FOLLOWERS: u64 = 50;
+const ENTRIES: u64 = 10_000;
+
+/// Entries added in one round trip.
+const BATCH: u64 = 50;
+
+/// Entry `n` has the id `n-0` and the value `n`, so that what is missing can be told.
+async fn write(mut connection: MultiplexedConnection, maxlen: Option<u64>) {
+    let mut next = 1;
+    while next <= ENTRIES {
+        let batch = fastrand::u64(1..=BATCH).min(ENTRIES + 1 - next);
+        let mut pipe = redis::pipe();
+        for n in next..next + batch {
+            pipe.cmd("XADD").arg("s");
+            if let Some(maxlen) = maxlen {
+                pipe.arg("MAXLEN").arg("=").arg(maxlen);
+            }
+            pipe.arg(format!("{n}-0")).arg("f").arg(n);
+        }
+        let () = pipe.exec_async(&mut connection).await.unwrap();
+        next += batch;
+    }
+}
+
+fn number(id: &str) -> u64 {
+    id.split('-').next().unwrap().parse().unwrap()
+}
+
+/// Reads to the last entry. Returns how many entries were told as missing.
+async fn tail_source(mut tail: Tail, from: TailFrom) -> u64 {
+    // The entry that comes next if nothing is missing; not known before the first item.
+    let mut expected = match &from {
+        TailFrom::After(id) => Some(number(id) + 1),
+        _ => None,
+    };
+    let mut missing = 0;
+    loop {
+        match next(&mut tail).await.unwrap() {
+            TailItem::Entries { entries, position } => {
+                for (id, fields) in &entries {
+                    let n = number(id);
+                    assert_eq!(n, expected.unwrap_or(n), "after {from:?}");
+                    assert_eq!(fields[0].1, n.to_string());
+                    expected = Some(n + 1);
+                }
+                if let Some((last, _)) = entries.last() {
+                    assert_eq!(*last, position);
+                } else if let Some(n) = position.strip_suffix("-0") {
+                    expected = expected.or(n.parse::<u64>().ok().map(|n| n + 1));
+                }
+            }
+            TailItem::Gap(gap) => {
+                assert!(!gap.recreated);
+                let before = expected.map_or(number(&gap.after), |n| n - 1);
+                assert_eq!(number(&gap.after), before, "told where it is");
+                let first = number(gap.first.as_deref().unwrap());
+                assert!(first > before);
+                missing += first - before - 1;
+                expected = Some(first);
+            }
+        }
+        if expected == Some(ENTRIES + 1) {
+            return missing;
+        }
+    }
+}
+
+async fn everybody_sees_everything(version: RedisVersion, maxlen: Option<u64>) {
+    let fixture = Fixture::new(version).await;
+    let writer = direct(&fixture.server).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let writing = tokio::spawn({
+        let over = Arc::clone(&over);
+        async move {
+            write(writer, maxlen).await;
+            over.store(true, Ordering::Relaxed);
+        }
+    });
+    let mut followers = Vec::new();
+    for n in 0..FOLLOWERS {
+        // They come while it is written, each at another time.
+        let start = ENTRIES / (FOLLOWERS + 10) * n;
+        loop {
+            let length: u64 = fixture.ask("XINFO STREAM s").await.map_or(0, last_of);
+            if length >= start || over.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        let from = match fastrand::u8(0..4) {
+            0 => TailFrom::Beginning,
+            1 => TailFrom::Now,
+            2 => TailFrom::Last(fastrand::usize(1..500)),
+            _ => TailFrom::After(format!("{}-0", fastrand::u64(0..=start))),
+        };
+        let tail = fixture.streams.tail("s", from.clone());
+        followers.push(tokio::spawn(follow(tail, from)));
+    }
+    let missing: u64 = join_all(followers)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .sum();
+    writing.await.unwrap();
+    if maxlen.is_none() {
+        assert_eq!(missing, 0);
+    }
+}
+
+/// The number of the last entry, of what `XINFO STREAM` says.
+fn last_of(info: std::collections::HashMap<String, redis::Value>) -> u64 {
+    match &info["last-generated-id"] {
+        redis::Value::BulkString(id) => number(std::str::from_utf8(id).unwrap()),
+        other => panic!("no id: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+pub(crate) async fn fifty_followers_of_a_busy_stream_see_every_entry_once_and_in_order() {
+    for version in RedisVersion::ALL {
+        everybody_sees_everything(version, None).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+pub(crate) async fn fifty_followers_of_a_busy_stream_that_is_trimmed_are_told_what_they_miss() {
+    for version in RedisVersion::ALL {
+        for maxlen in [20, 2_000] {
+            everybody_sees_everything(version, Some(maxlen)).await;
+        }
+    }
+}

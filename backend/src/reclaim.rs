@@ -1,0 +1,4 @@
+//! Reclaiming entries that crashed consumers hold.
+
+pub mod schedule;
+pub mod step;

@@ -1,0 +1,7 @@
+//! Following a stream.
+
+pub mod gap;
+pub mod page_size;
+pub(crate) mod polling;
+pub mod segment;
+pub mod source;

@@ -33,7 +33,7 @@ pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(6);
 /// Serves a backend to WebSocket clients. Cheap to clone.
 #[derive(Clone)]
 pub struct Server {
-    shared: Arc<ServerState>,
+    pub(crate) shared: Arc<ServerState>,
 }
 
 /// What every socket of a server sees.

@@ -5,6 +5,7 @@
 //! - [`subscribe`]: [`SubscribingBackend`], what pushes entries as they come.
 //! - [`groups`]: [`ConsumerGroups`], what a group's consumers hold.
 //! - [`entry_id`]: [`EntryId`], the parser and the order of entry ids.
+//! - [`perform_operation`]: [`PerformOperation`], backends that take operations as data.
 //! - [`error`]: [`CacheError`] and the [table of error codes](error::CODES).
 //! - [`message`]: every message of the protocol, once.
 //! - [`codec`]: the two encodings of those messages, and frames of several messages.
@@ -22,6 +23,7 @@ pub mod error;
 pub mod groups;
 pub mod limits;
 pub mod message;
+pub mod perform_operation;
 pub mod subscribe;
 pub mod text;
 pub mod traits;
@@ -30,6 +32,7 @@ pub use entry_id::{EntryId, InvalidEntryId, StartId};
 pub use error::{CacheError, CacheResult, Retry};
 pub use groups::{Claimed, ConsumerGroups, PendingEntry, PendingQuery, PendingSummary};
 pub use message::{ClientMessage, Operation, Reply, ServerMessage};
+pub use perform_operation::PerformOperation;
 pub use subscribe::{
     ConsumeOptions, Deliveries, Gap, SubscribingBackend, Tail, TailFrom, TailItem,
 };

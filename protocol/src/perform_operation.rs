@@ -1,0 +1,330 @@
+//! The one place that turns the trait's calls into [`Operation`]s and their [`Reply`]s into results.
+
+use futures_util::future::BoxFuture;
+
+use crate::error::CacheResult;
+use crate::groups::{Claimed, ConsumerGroups, PendingEntry, PendingQuery, PendingSummary};
+use crate::message::{Operation, Reply};
+use crate::text::Text;
+use crate::traits::{StreamEntry, StreamingBackend};
+
+/// A backend that performs operations as data.
+///
+/// Whoever implements this has [`StreamingBackend`] and [`ConsumerGroups`] too: each of their calls
+/// becomes one [`Operation`], and the [`Reply`] becomes its result. A backend whose operations have
+/// nothing in common implements the two traits by hand instead.
+///
+/// # Example
+///
+/// ```
+/// use streamgate_protocol::error::code;
+/// use streamgate_protocol::{
+///     CacheError, CacheResult, Operation, PerformOperation, Reply, StreamingBackend,
+/// };
+///
+/// /// Takes every entry and stores none.
+/// struct Discard;
+///
+/// impl PerformOperation for Discard {
+///     async fn perform_operation<'a>(&'a self, operation: Operation<'a>) -> CacheResult<Reply> {
+///         operation.validate()?;
+///         match operation {
+///             Operation::Add { .. } => Ok(Reply::Added { id: "0-1".to_owned() }),
+///             Operation::ReadLatest { .. } => Ok(Reply::Entries { entries: vec![], last_id: None }),
+///             _ => Err(CacheError::backend(code::ERR, "nothing is stored here")),
+///         }
+///     }
+/// }
+///
+/// # futures_util::FutureExt::now_or_never(async {
+/// let fields = vec![("item".to_owned(), "tea".to_owned())];
+/// assert_eq!(Discard.stream_add("orders", fields, None).await?, "0-1");
+/// # Ok::<_, CacheError>(())
+/// # });
+/// ```
+pub trait PerformOperation: Send + Sync {
+    /// Performs an operation and returns its reply.
+    ///
+    /// The caller has not validated the operation: begin with [`Operation::validate`]. Do nothing
+    /// that others can see before the future's first poll.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation, see [`StreamingBackend`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As the operation's: dropping the future ends a wait.
+    fn perform_operation<'a>(
+        &'a self,
+        operation: Operation<'a>,
+    ) -> impl Future<Output = CacheResult<Reply>> + Send + 'a;
+}
+
+impl<T: PerformOperation> StreamingBackend for T {
+    fn stream_add<'a>(
+        &'a self,
+        stream_key: &'a str,
+        fields: Vec<(String, String)>,
+        maxlen: Option<usize>,
+    ) -> BoxFuture<'a, CacheResult<String>> {
+        // The list keeps its allocation, and so does each text.
+        let fields = fields
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        let operation = Operation::Add {
+            stream: stream_key.into(),
+            fields: fields.collect(),
+            maxlen: maxlen.map(number),
+        };
+        perform(self, operation, Reply::into_added)
+    }
+
+    fn stream_read_latest<'a>(
+        &'a self,
+        stream_key: &'a str,
+        count: usize,
+    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+        let operation = Operation::ReadLatest {
+            stream: stream_key.into(),
+            count: number(count),
+        };
+        perform(self, operation, Reply::into_entries)
+    }
+
+    fn stream_read<'a>(
+        &'a self,
+        stream_key: &'a str,
+        last_id: &'a str,
+        count: usize,
+        block_ms: Option<usize>,
+    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+        let operation = Operation::Read {
+            stream: stream_key.into(),
+            last_id: last_id.into(),
+            count: number(count),
+            block_ms: block_ms.map(number),
+        };
+        perform(self, operation, Reply::into_entries)
+    }
+
+    fn stream_create_group<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        id: &'a str,
+    ) -> BoxFuture<'a, CacheResult<()>> {
+        let operation = Operation::CreateGroup {
+            stream: stream_key.into(),
+            group: group_name.into(),
+            id: id.into(),
+        };
+        perform(self, operation, Reply::into_done)
+    }
+
+    fn stream_read_group<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        consumer_name: &'a str,
+        count: usize,
+        block_ms: Option<usize>,
+    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
+        let operation = Operation::ReadGroup {
+            stream: stream_key.into(),
+            group: group_name.into(),
+            consumer: consumer_name.into(),
+            count: number(count),
+            block_ms: block_ms.map(number),
+        };
+        perform(self, operation, Reply::into_entries)
+    }
+
+    fn stream_ack<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        ids: &'a [String],
+    ) -> BoxFuture<'a, CacheResult<()>> {
+        let operation = Operation::Ack {
+            stream: stream_key.into(),
+            group: group_name.into(),
+            ids: ids.iter().map(|id| Text::from(id.as_str())).collect(),
+        };
+        perform(self, operation, Reply::into_done)
+    }
+}
+
+impl<T: PerformOperation> ConsumerGroups for T {
+    fn pending_summary<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+    ) -> BoxFuture<'a, CacheResult<PendingSummary>> {
+        let operation = Operation::PendingSummary {
+            stream: stream_key.into(),
+            group: group_name.into(),
+        };
+        perform(self, operation, Reply::into_summary)
+    }
+
+    fn pending<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        query: PendingQuery,
+    ) -> BoxFuture<'a, CacheResult<Vec<PendingEntry>>> {
+        let operation = Operation::pending(stream_key, group_name, query);
+        perform(self, operation, Reply::into_pending)
+    }
+
+    fn claim<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        consumer_name: &'a str,
+        min_idle_ms: u64,
+        start: &'a str,
+        count: usize,
+    ) -> BoxFuture<'a, CacheResult<Claimed>> {
+        let operation = Operation::Claim {
+            stream: stream_key.into(),
+            group: group_name.into(),
+            consumer: consumer_name.into(),
+            min_idle_ms,
+            start: start.into(),
+            count: number(count),
+        };
+        perform(self, operation, Reply::into_claimed)
+    }
+
+    fn remove_consumer<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        consumer_name: &'a str,
+        new_owner: &'a str,
+    ) -> BoxFuture<'a, CacheResult<u64>> {
+        let operation = Operation::RemoveConsumer {
+            stream: stream_key.into(),
+            group: group_name.into(),
+            consumer: consumer_name.into(),
+            heir: new_owner.into(),
+        };
+        perform(self, operation, Reply::into_removed)
+    }
+}
+
+fn perform<'a, T: PerformOperation, R: 'a>(
+    backend: &'a T,
+    operation: Operation<'a>,
+    result: fn(Reply) -> CacheResult<R>,
+) -> BoxFuture<'a, CacheResult<R>> {
+    let reply = backend.perform_operation(operation);
+    Box::pin(async move { result(reply.await?) })
+}
+
+fn number(value: usize) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::error::code;
+
+    /// Records operations and answers all with the same reply.
+    struct Recorder {
+        performed: Mutex<Vec<Operation<'static>>>,
+        reply: Reply,
+    }
+
+    impl Recorder {
+        fn new(reply: Reply) -> Self {
+            Self {
+                performed: Mutex::default(),
+                reply,
+            }
+        }
+
+        fn performed(&self) -> Vec<Operation<'static>> {
+            self.performed.lock().unwrap().drain(..).collect()
+        }
+    }
+
+    impl PerformOperation for Recorder {
+        async fn perform_operation<'a>(&'a self, operation: Operation<'a>) -> CacheResult<Reply> {
+            self.performed.lock().unwrap().push(operation.into_owned());
+            Ok(self.reply.clone())
+        }
+    }
+
+    #[test]
+    fn a_call_is_an_operation_and_its_reply_the_result() {
+        let backend = Recorder::new(Reply::Entries {
+            entries: vec![("1-0".to_owned(), vec![])],
+            last_id: None,
+        });
+        let read = backend.stream_read("s", "0", 5, Some(0)).now_or_never();
+        assert_eq!(read.unwrap().unwrap()[0].0, "1-0");
+        assert_eq!(
+            backend.performed(),
+            [Operation::Read {
+                stream: "s".into(),
+                last_id: "0".into(),
+                count: 5,
+                block_ms: Some(0),
+            }]
+        );
+    }
+
+    #[test]
+    fn a_reply_to_another_operation_is_an_error() {
+        let backend = Recorder::new(Reply::Done {});
+        let read = backend.stream_read_latest("s", 1).now_or_never().unwrap();
+        assert_eq!(read.unwrap_err().code(), code::PROTOCOL);
+    }
+
+    #[test]
+    fn nothing_is_performed_before_the_first_poll() {
+        let backend = Recorder::new(Reply::Done {});
+        drop(backend.stream_ack("s", "g", &["1-0".to_owned()]));
+        assert_eq!(backend.performed(), []);
+    }
+
+    #[test]
+    fn an_add_copies_no_field_and_takes_one_box() {
+        struct Ignore;
+        impl PerformOperation for Ignore {
+            async fn perform_operation<'a>(
+                &'a self,
+                operation: Operation<'a>,
+            ) -> CacheResult<Reply> {
+                let Operation::Add { fields, .. } = operation.into_owned() else {
+                    panic!("it is an add");
+                };
+                assert_eq!(fields.len(), 2);
+                Ok(Reply::Added { id: String::new() })
+            }
+        }
+        let field = || ("name".to_owned(), "value".to_owned());
+        let fields = vec![field(), field()];
+        let used = allocation_counter::measure(|| {
+            let added = Ignore.stream_add("key", fields, None).now_or_never();
+            added.unwrap().unwrap();
+        });
+        // The future, and the owned key.
+        assert_eq!(used.count_total, 2);
+    }
+
+    #[test]
+    fn a_backend_may_implement_the_trait_by_hand() {
+        fn is_backend<T: StreamingBackend + ConsumerGroups + ?Sized>() {}
+        is_backend::<Recorder>();
+        is_backend::<dyn ConsumerGroups>();
+    }
+}

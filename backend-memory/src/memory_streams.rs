@@ -51,7 +51,7 @@ use crate::wait::Wait;
 /// A wait with a limit needs a tokio runtime with its timer; all else runs on any executor.
 #[derive(Clone)]
 pub struct MemoryStreams {
-    engine: Arc<Mutex<Engine>>,
+    pub(crate) engine: Arc<Mutex<Engine>>,
 }
 
 impl MemoryStreams {
@@ -66,7 +66,7 @@ impl MemoryStreams {
         Self::with_engine(Engine::new(bytes, MAX_PENDING_BYTES, MAX_WAITING_BYTES))
     }
 
-    fn with_engine(engine: Engine) -> Self {
+    pub(crate) fn with_engine(engine: Engine) -> Self {
         Self {
             engine: Arc::new(Mutex::new(engine)),
         }

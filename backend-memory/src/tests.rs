@@ -55,7 +55,7 @@ fn take(streams: &MemoryStreams, group: &str, consumer: &str, count: usize) -> V
 
 /// What is pending in a group of the stream `s`, and for whom.
 fn pending(streams: &MemoryStreams, group: &str) -> Vec<(String, String)> {
-    let engine = super::lock(&streams.engine);
+    let engine = crate::memory_streams::lock(&streams.engine);
     let pending = &engine.streams["s"].groups[group].pending;
     pending
         .iter()
@@ -65,7 +65,7 @@ fn pending(streams: &MemoryStreams, group: &str) -> Vec<(String, String)> {
 
 /// How many bytes are counted: of streams, of what is pending and of waiting calls.
 fn used(streams: &MemoryStreams) -> [usize; 3] {
-    let engine = super::lock(&streams.engine);
+    let engine = crate::memory_streams::lock(&streams.engine);
     [
         engine.stored.used(),
         engine.pending.used(),

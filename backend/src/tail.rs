@@ -5,3 +5,4 @@ pub mod page_size;
 pub(crate) mod polling;
 pub mod segment;
 pub mod source;
+pub use polling::MAX_READ_ENTRIES;

@@ -2,8 +2,9 @@ use streamgate_protocol::message::Subscription;
 use streamgate_protocol::{Claimed, ConsumeOptions, ConsumerGroups};
 
 use super::*;
+use crate::MAX_WAITING_BYTES;
 use crate::budget::{PENDING_BYTES, named_bytes};
-use crate::memory_streams::{Engine, MAX_WAITING_BYTES};
+use crate::store::Engine;
 use streamgate_backend::reclaim::step::{PAGE, ReclaimStep, START};
 
 /// A group `g` of the stream `s`, of which `ann` holds so many entries.

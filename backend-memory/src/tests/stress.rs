@@ -52,7 +52,7 @@ async fn add_all(streams: &MemoryStreams) {
 }
 
 /// Reads everything, one wait after the other.
-async fn tail_source(streams: MemoryStreams, seed: u64) -> Vec<String> {
+async fn follow(streams: MemoryStreams, seed: u64) -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(seed);
     let (mut seen, mut last_id) = (Vec::new(), "0".to_owned());
     while seen.len() < ENTRIES {

@@ -8,7 +8,7 @@ use streamgate_protocol::{ConsumeOptions, Gap, SubscribingBackend, TailFrom, Tai
 
 use super::*;
 use crate::budget::MAX_SHARED_BYTES;
-use crate::memory_streams::Engine;
+use crate::store::Engine;
 use crate::tail_queues::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
 use streamgate_backend::tail::source::{TailEvent, TailSource};
 
@@ -19,7 +19,7 @@ fn pull(tail: &mut dyn TailSource, room: Credit) -> Option<TailEvent> {
     next.now_or_never().map(Result::unwrap)
 }
 
-fn segment(tail: &mut dyn TailSource, room: Credit) -> Arc<crate::Segment> {
+fn segment(tail: &mut dyn TailSource, room: Credit) -> Arc<streamgate_backend::Segment> {
     match pull(tail, room) {
         Some(TailEvent::Segment(segment)) => segment,
         other => panic!("no entries: {other:?}"),

@@ -39,7 +39,7 @@ fn number(id: &str) -> u64 {
 }
 
 /// Reads to the last entry. Returns how many entries were told as missing.
-async fn tail_source(mut tail: Tail, from: TailFrom) -> u64 {
+async fn follow(mut tail: Tail, from: TailFrom) -> u64 {
     // The entry that comes next if nothing is missing; not known before the first item.
     let mut expected = match &from {
         TailFrom::After(id) => Some(number(id) + 1),

@@ -17,7 +17,7 @@ use crate::tail::source::{TailEvent, TailSource};
 use crate::tail::polling::look::{Read, id, look, start};
 
 /// Entries that are read at once. How long they are nobody knows before, so not many.
-const MAX_READ_ENTRIES: u64 = 64;
+pub const MAX_READ_ENTRIES: u64 = 64;
 
 /// A follower that needs no more than the six operations. It waits by reads without a limit, and
 /// sees a gap where the entry it stood at is gone and nothing before it is left.

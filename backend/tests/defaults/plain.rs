@@ -6,7 +6,7 @@ use streamgate_memory::MemoryStreams;
 use streamgate_protocol::{CacheResult, StreamEntry, StreamingBackend};
 
 /// Keeps the defaults.
-pub struct Plain(pub MemoryStreams);
+pub(crate) struct Plain(pub(crate) MemoryStreams);
 
 impl Backend for Plain {}
 

@@ -3,9 +3,9 @@
 use std::future::poll_fn;
 
 use futures_util::FutureExt;
+use streamgate_backend::tail::MAX_READ_ENTRIES;
 use streamgate_backend::{Backend, TailEvent, TailSource};
 use streamgate_memory::MemoryStreams;
-use streamgate_protocol::limits::MAX_READ_ENTRIES;
 use streamgate_protocol::message::Credit;
 use streamgate_protocol::{CacheResult, StreamingBackend, TailFrom};
 

@@ -239,7 +239,7 @@ fn only_the_consumer_being_tried_for_does_not_know_after_a_loss() {
     let mut reader = test.read("5", 1);
     let visit = test.visit(id("5"), 1, 1);
     let error = RedisError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
-    test.table.disconnected(test.at(0), &error::disconnected());
+    test.table.disconnected(test.at(0), &errors::disconnected());
     test.table.finish(visit, Err(error), test.at(0));
     assert_eq!(
         tried.try_recv().unwrap().unwrap_err().code(),

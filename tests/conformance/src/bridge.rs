@@ -12,6 +12,7 @@ mod chromium;
 mod control;
 mod groups;
 mod message;
+mod packed;
 mod process;
 mod subscriptions;
 mod workerd;

@@ -21,6 +21,8 @@ pub struct Case {
     pub topic: &'static str,
     /// The function's name: what holds.
     pub name: &'static str,
+    /// Whether it moves so much that small cases beside it would starve.
+    pub heavy: bool,
     body: Body,
 }
 
@@ -31,6 +33,13 @@ enum Body {
 }
 
 impl Case {
+    const fn heavy(self) -> Self {
+        Self {
+            heavy: true,
+            ..self
+        }
+    }
+
     /// `topic::name`.
     pub fn path(&self) -> String {
         format!("{}::{}", self.topic, self.name)
@@ -55,16 +64,25 @@ pub fn all() -> Vec<Case> {
     TOPICS.concat()
 }
 
-/// The list of a file's cases, made from the functions themselves. `side_door` are those that
-/// take a [`SideDoor`] too.
+/// Lists a file's cases, made from the functions themselves. `heavy` are those that move megabytes
+/// or wait a thousand times at once. `side_door` are those that take a [`SideDoor`] too.
 macro_rules! cases {
-    ($($everywhere:ident,)* $(; side_door: $($with:ident,)*)?) => {
+    (
+        $($everywhere:ident,)*
+        $(; heavy: $($heavy:ident,)*)?
+        $(; side_door: $($with:ident,)*)?
+    ) => {
         pub(super) const CASES: &[$crate::cases::Case] = &[
             $($crate::cases::everywhere(
                 module_path!(),
                 stringify!($everywhere),
                 |fixture| Box::pin($everywhere(fixture)),
             ),)*
+            $($($crate::cases::everywhere(
+                module_path!(),
+                stringify!($heavy),
+                |fixture| Box::pin($heavy(fixture)),
+            ).heavy(),)*)?
             $($($crate::cases::with_side_door(
                 module_path!(),
                 stringify!($with),
@@ -130,6 +148,7 @@ const fn everywhere(
     Case {
         topic: last_segment(module),
         name,
+        heavy: false,
         body: Body::Everywhere(body),
     }
 }
@@ -142,6 +161,7 @@ const fn with_side_door(
     Case {
         topic: last_segment(module),
         name,
+        heavy: false,
         body: Body::WithSideDoor(body),
     }
 }

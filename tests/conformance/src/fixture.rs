@@ -3,11 +3,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, try_join_all};
 use redis::aio::MultiplexedConnection;
 use streamgate_protocol::{CacheResult, ConsumerGroups, StreamEntry, SubscribingBackend};
+
+/// Longest time that a case waits for an item of a subscription. Only a hang takes as long, on any
+/// machine; the limit is there for the message, which says where the case hangs.
+pub const HANG: Duration = Duration::from_secs(120);
+
+/// The `block_ms` of a wait that something must end. It is longer than any case may take, so that
+/// an operation that waits in vain is found as a hang.
+pub const LONG_WAIT: Option<usize> = Some(30 * 60 * 1_000);
 
 /// A backend with all there is.
 pub trait Whole: SubscribingBackend + ConsumerGroups {}

@@ -7,10 +7,7 @@ use std::time::Duration;
 use futures_util::{FutureExt as _, StreamExt as _};
 use streamgate_protocol::{CacheResult, Gap, StreamEntry, Tail, TailFrom, TailItem};
 
-use crate::fixture::{Fixture, code, parts};
-
-/// Far beyond what anything takes that must come.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::fixture::{Fixture, HANG, code, parts};
 
 /// A tail that is read entry by entry. Every method panics where the tail is not as it should be.
 pub struct Reader {
@@ -136,7 +133,7 @@ impl Reader {
     }
 
     async fn next(&mut self) -> Option<CacheResult<TailItem>> {
-        let next = tokio::time::timeout(PATIENCE, self.tail.next()).await;
+        let next = tokio::time::timeout(HANG, self.tail.next()).await;
         next.unwrap_or_else(|_| fail(&format!("nothing came behind {:?}", self.position)))
     }
 

@@ -26,7 +26,9 @@ pub struct Subject {
 pub struct Plan {
     /// Cases at the same time.
     pub at_once: usize,
-    /// A case that takes longer has failed.
+    /// Heavy cases at the same time, after all others.
+    pub heavy_at_once: usize,
+    /// A case that takes longer hangs, and has failed.
     pub timeout: Duration,
     /// Whether the first failure ends the run.
     pub stop_at_failure: bool,
@@ -57,12 +59,27 @@ thread_local! {
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs the cases that apply, several at a time, and counts.
+/// Runs the cases that apply, several at a time, and counts. Heavy ones come last, among themselves.
 pub async fn run(subject: &Subject, cases: &[Case], plan: Plan) -> Tally {
     record_panics();
     let mut tally = Tally::default();
+    for (heavy, at_once) in [(false, plan.at_once), (true, plan.heavy_at_once)] {
+        let cases = cases.iter().filter(|case| case.heavy == heavy);
+        run_pass(subject, cases, Plan { at_once, ..plan }, &mut tally).await;
+        if plan.stop_at_failure && !tally.failures.is_empty() {
+            break;
+        }
+    }
+    tally
+}
+
+async fn run_pass(
+    subject: &Subject,
+    mut left: impl Iterator<Item = &Case>,
+    plan: Plan,
+    tally: &mut Tally,
+) {
     let mut running = JoinSet::new();
-    let mut left = cases.iter();
     loop {
         while running.len() < plan.at_once {
             let Some(case) = left.next() else { break };
@@ -73,7 +90,7 @@ pub async fn run(subject: &Subject, cases: &[Case], plan: Plan) -> Tally {
             }
         }
         let Some(ended) = running.join_next().await else {
-            return tally;
+            return;
         };
         tally.run += 1;
         match ended {
@@ -86,7 +103,7 @@ pub async fn run(subject: &Subject, cases: &[Case], plan: Plan) -> Tally {
             }),
         }
         if plan.stop_at_failure && !tally.failures.is_empty() {
-            return tally;
+            return;
         }
     }
 }

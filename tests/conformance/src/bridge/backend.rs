@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::calls::{Calls, gone};
 use super::message::{Command, Given};
+use super::packed;
 
 /// Beyond this a number of JavaScript is not exact.
 const MAX_SAFE_INTEGER: usize = (1 << 53) - 1;
@@ -62,7 +63,7 @@ impl StreamingBackend for Bridged {
         Box::pin(async move {
             let maxlen = maxlen.map(number).transpose()?;
             let given = self
-                .call("add", json!([stream_key, fields, maxlen]))
+                .call("add", json!([stream_key, packed::fields(fields), maxlen]))
                 .await?;
             given.id.ok_or_else(|| wrong("add gave no id"))
         })

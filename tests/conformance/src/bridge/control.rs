@@ -21,6 +21,9 @@ use super::message::{Command, Fault, Report, outcome};
 /// Longest message of the script: a long answer of the largest case, escaped.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
 
+/// Most commands in one frame.
+const MAX_COMMANDS: usize = 1_024;
+
 type Ready = Result<Bridged, Fault>;
 
 /// Two servers of loopback, which end when this is dropped.
@@ -96,10 +99,13 @@ async fn serve(stream: TcpStream, ready: &mpsc::UnboundedSender<Ready>) {
     let (commands, mut queue) = mpsc::unbounded_channel::<Command>();
     let calls = Calls::open();
     let send = async {
-        while let Some(command) = queue.recv().await {
-            let Ok(text) = serde_json::to_string(&command) else {
+        let mut ready = Vec::new();
+        // Commands that are ready together share a frame.
+        while queue.recv_many(&mut ready, MAX_COMMANDS).await > 0 {
+            let Ok(text) = serde_json::to_string(&ready) else {
                 return;
             };
+            ready.clear();
             if sink.send(Message::Text(text.into())).await.is_err() {
                 return;
             }
@@ -110,17 +116,22 @@ async fn serve(stream: TcpStream, ready: &mpsc::UnboundedSender<Ready>) {
             let Message::Text(text) = message else {
                 continue;
             };
-            match serde_json::from_str(&text) {
-                Ok(Report::Ready {}) => {
-                    drop(ready.send(Ok(Bridged::new(calls.clone(), commands.clone()))));
-                }
-                Ok(Report::Failed(fault)) => drop(ready.send(Err(fault))),
-                Ok(Report::Answer { n, ok, error }) => {
-                    if let Some(answer) = calls.forget(n) {
-                        drop(answer.send(outcome(ok, error)));
+            let reports: Vec<Report> = match serde_json::from_str(&text) {
+                Ok(reports) => reports,
+                Err(error) => return eprintln!("the script sent no list of reports: {error}"),
+            };
+            for report in reports {
+                match report {
+                    Report::Ready {} => {
+                        drop(ready.send(Ok(Bridged::new(calls.clone(), commands.clone()))));
+                    }
+                    Report::Failed(fault) => drop(ready.send(Err(fault))),
+                    Report::Answer { n, ok, error } => {
+                        if let Some(answer) = calls.forget(n) {
+                            drop(answer.send(outcome(ok, error)));
+                        }
                     }
                 }
-                Err(error) => return eprintln!("the script said what is no report: {error}"),
             }
         }
     };

@@ -60,7 +60,7 @@ impl ConsumerGroups for Bridged {
             let args = json!([stream_key, group_name, consumer_name, min_idle_ms, options]);
             let given = self.call("claim", args).await?;
             let claimed = given.claimed.ok_or_else(|| wrong("no claim came"))?;
-            Ok(*claimed)
+            Ok((*claimed).into())
         })
     }
 

@@ -1,10 +1,12 @@
-//! What travels on the control socket, as JSON.
+//! The messages of the control socket. Each frame is a JSON list of them.
 
 use serde::{Deserialize, Serialize};
 use streamgate_protocol::error::retry_of;
 use streamgate_protocol::{
     CacheError, CacheResult, Claimed, Gap, PendingEntry, PendingSummary, StreamEntry,
 };
+
+use super::packed;
 
 /// To the script.
 #[derive(Debug, Serialize)]
@@ -57,6 +59,7 @@ pub(super) struct Given {
     /// Of an add.
     pub(super) id: Option<String>,
     /// Of the reads.
+    #[serde(default, deserialize_with = "packed::some_entries")]
     pub(super) entries: Option<Vec<StreamEntry>>,
     /// Of a read.
     pub(super) last_id: Option<String>,
@@ -67,7 +70,7 @@ pub(super) struct Given {
     /// Of a look at pending entries.
     pub(super) pending: Option<Vec<PendingEntry>>,
     /// Of a claim.
-    pub(super) claimed: Option<Box<Claimed>>,
+    pub(super) claimed: Option<Box<ClaimAnswer>>,
     /// Of a consumer's removal.
     pub(super) handed_over: Option<u64>,
 }
@@ -75,11 +78,36 @@ pub(super) struct Given {
 /// What a subscription gave.
 #[derive(Debug, Deserialize)]
 pub(super) struct Pulled {
+    #[serde(deserialize_with = "packed::entries")]
     pub(super) entries: Vec<StreamEntry>,
     /// Of a tail: what is missing in front of them.
     pub(super) gap: Option<Gap>,
     /// Of a tail: where it stands.
     pub(super) position: Option<String>,
+}
+
+/// What a claim gave.
+#[derive(Debug, Deserialize)]
+pub(super) struct ClaimAnswer {
+    cursor: String,
+    #[serde(deserialize_with = "packed::entries")]
+    entries: Vec<StreamEntry>,
+    deleted: Vec<String>,
+}
+
+impl From<ClaimAnswer> for Claimed {
+    fn from(answer: ClaimAnswer) -> Self {
+        let ClaimAnswer {
+            cursor,
+            entries,
+            deleted,
+        } = answer;
+        Self {
+            cursor,
+            entries,
+            deleted,
+        }
+    }
 }
 
 /// What was thrown.

@@ -5,12 +5,14 @@ use crate::fixture::{Fixture, pairs};
 cases![
     names_may_repeat_and_keep_their_order,
     empty_names_and_values_are_kept,
-    one_mebibyte_values_are_kept,
     a_thousand_fields_are_kept,
     newlines_quotes_and_nul_are_kept,
     emoji_and_odd_unicode_are_kept,
     names_of_object_properties_are_plain_names,
     numbers_stay_text,
+    ;
+    heavy:
+    one_mebibyte_values_are_kept,
 ];
 
 /// Adds fields and compares what each of the three reads gives.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 
-use crate::fixture::{Fixture, SideDoor, asked, ids};
+use crate::fixture::{Fixture, LONG_WAIT, SideDoor, asked, ids};
 
 cases![
     a_dropped_read_harms_no_other,
@@ -21,8 +21,8 @@ cases![
 /// The same stream, the same id: the other wait goes on.
 async fn a_dropped_read_harms_no_other(f: Fixture) {
     let key = f.key();
-    let dropped = asked(f.backend.stream_read(&key, "$", 1, Some(20_000)));
-    let kept = asked(f.backend.stream_read(&key, "$", 1, Some(20_000)));
+    let dropped = asked(f.backend.stream_read(&key, "$", 1, LONG_WAIT));
+    let kept = asked(f.backend.stream_read(&key, "$", 1, LONG_WAIT));
     drop(dropped);
     let (read, id) = join(kept, f.add(&key, "new")).await;
     assert_eq!(ids(&read.unwrap()), [id.unwrap()]);
@@ -32,12 +32,12 @@ async fn a_dropped_read_harms_no_other(f: Fixture) {
 async fn a_dropped_consumer_is_handed_nothing(f: Fixture) {
     let key = f.key();
     f.backend.stream_create_group(&key, "group", "$").await.unwrap();
-    let mut wait = asked(f.backend.stream_read_group(&key, "group", "gone", 10, Some(20_000)));
+    let mut wait = asked(f.backend.stream_read_group(&key, "group", "gone", 10, LONG_WAIT));
     let early = tokio::time::timeout(Duration::from_millis(300), &mut wait).await;
     assert!(early.is_err(), "{early:?}");
     drop(wait);
     let id = f.add(&key, "new").await.unwrap();
-    let taken = f.backend.stream_read_group(&key, "group", "next", 10, Some(5_000)).await.unwrap();
+    let taken = f.backend.stream_read_group(&key, "group", "next", 10, LONG_WAIT).await.unwrap();
     assert_eq!(ids(&taken), [id]);
 }
 
@@ -46,8 +46,8 @@ async fn a_consumer_dropped_right_after_asking_is_handed_nothing(f: Fixture) {
     for _ in 0..20 {
         let key = f.key();
         f.backend.stream_create_group(&key, "group", "$").await.unwrap();
-        drop(asked(f.backend.stream_read_group(&key, "group", "gone", 10, Some(20_000))));
-        let next = asked(f.backend.stream_read_group(&key, "group", "next", 10, Some(5_000)));
+        drop(asked(f.backend.stream_read_group(&key, "group", "gone", 10, LONG_WAIT)));
+        let next = asked(f.backend.stream_read_group(&key, "group", "next", 10, LONG_WAIT));
         let (taken, id) = join(next, f.add(&key, "new")).await;
         assert_eq!(ids(&taken.unwrap()), [id.unwrap()]);
     }
@@ -57,7 +57,7 @@ async fn a_consumer_dropped_right_after_asking_is_handed_nothing(f: Fixture) {
 async fn a_dropped_consumer_leaves_its_place_to_those_behind_it(f: Fixture) {
     let key = f.key();
     f.backend.stream_create_group(&key, "group", "$").await.unwrap();
-    let wait = |name| asked(f.backend.stream_read_group(&key, "group", name, 1, Some(20_000)));
+    let wait = |name| asked(f.backend.stream_read_group(&key, "group", name, 1, LONG_WAIT));
     let (first, second, third) = (wait("first"), wait("second"), wait("third"));
     tokio::time::sleep(Duration::from_millis(200)).await;
     drop(second);
@@ -70,7 +70,7 @@ async fn a_dropped_consumer_leaves_its_place_to_those_behind_it(f: Fixture) {
 /// Hundreds of waits, half of them dropped in the middle of it.
 async fn many_waits_dropped_at_once_harm_no_other(f: Fixture) {
     let key = f.key();
-    let waits = (0..400).map(|_| asked(f.backend.stream_read(&key, "$", 1, Some(20_000))));
+    let waits = (0..400).map(|_| asked(f.backend.stream_read(&key, "$", 1, LONG_WAIT)));
     let mut waits: Vec<_> = waits.collect();
     tokio::time::sleep(Duration::from_millis(200)).await;
     let mut i = 0;
@@ -106,7 +106,7 @@ async fn what_a_dropped_consumer_would_have_taken_is_not_pending(f: Fixture, red
     let waits = (0..20).map(|i| {
         let (f, key, name) = (f.clone(), key.clone(), format!("gone{i}"));
         asked(async move {
-            f.backend.stream_read_group(&key, "group", &name, 1, Some(20_000)).await
+            f.backend.stream_read_group(&key, "group", &name, 1, LONG_WAIT).await
         })
     });
     let waits: Vec<_> = waits.collect();

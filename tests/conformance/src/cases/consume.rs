@@ -1,13 +1,13 @@
 //! Consumers that are given a group's entries as they come.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all};
 use streamgate_protocol::{ConsumeOptions, Deliveries, StreamEntry};
 
-use crate::fixture::{Fixture, SideDoor, ids, parts};
+use crate::fixture::{Fixture, HANG, LONG_WAIT, SideDoor, ids, parts};
 
 cases![
     what_is_there_comes_first_and_then_what_is_added,
@@ -24,9 +24,6 @@ cases![
     what_was_given_is_pending_until_it_is_acknowledged,
     entries_that_redis_was_given_directly_come,
 ];
-
-/// Far beyond what anything takes that must come.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A stream with a group that starts with its oldest entry.
 pub(super) async fn group(f: &Fixture) -> String {
@@ -50,7 +47,7 @@ pub(super) fn asked(f: &Fixture, key: &str, consumer: &str, batch: usize) -> Del
 
 /// The next batch, which is never empty.
 pub(super) async fn next(deliveries: &mut Deliveries) -> Vec<StreamEntry> {
-    let batch = tokio::time::timeout(PATIENCE, deliveries.next()).await;
+    let batch = tokio::time::timeout(HANG, deliveries.next()).await;
     let batch = batch.unwrap().unwrap().unwrap();
     assert!(!batch.is_empty(), "a batch without entries");
     batch
@@ -83,10 +80,8 @@ async fn entries_come_as_they_are_added(f: Fixture) {
     let mut deliveries = asked(&f, &key, "consumer", 10);
     let early = tokio::time::timeout(Duration::from_millis(1_500), deliveries.next()).await;
     assert!(early.is_err(), "without an entry: {early:?}");
-    let start = Instant::now();
     let id = f.add(&key, "new").await.unwrap();
     assert_eq!(take(&mut deliveries, 1).await, [id]);
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }
 
 /// At most so many; of any size there are all in the end.
@@ -145,7 +140,7 @@ async fn waiting_consumers_are_served_in_the_order_they_came(f: Fixture) {
 /// One line for all of a group.
 async fn a_consumer_stands_in_line_with_group_reads(f: Fixture) {
     let key = group(&f).await;
-    let read = |name| f.backend.stream_read_group(&key, "group", name, 1, Some(20_000));
+    let read = |name| f.backend.stream_read_group(&key, "group", name, 1, LONG_WAIT);
     let first = crate::fixture::asked(read("first"));
     let mut second = asked(&f, &key, "second", 1);
     let third = crate::fixture::asked(read("third"));
@@ -180,10 +175,8 @@ async fn a_consumer_that_is_not_polled_leaves_the_rest_to_others(f: Fixture) {
         theirs.extend(take(&mut quick, 1).await);
     }
     assert!(theirs.len() > N / 2, "the slow one holds {}", N - theirs.len());
-    let rest = Duration::from_millis(500);
-    while let Ok(batch) = tokio::time::timeout(rest, slow.next()).await {
-        all.extend(batch.unwrap().unwrap().into_iter().map(|(id, _)| id));
-    }
+    let held = N - theirs.len() - all.len();
+    all.extend(take(&mut slow, held).await);
     all.extend(theirs);
     assert_eq!(all, added);
 }

@@ -8,7 +8,7 @@ use streamgate_protocol::{ConsumeOptions, Deliveries};
 use super::claim::held_by_ann;
 use super::consume::{consume, group, next};
 use super::pending::{held, summary};
-use crate::fixture::{Fixture, SideDoor, code, parts};
+use crate::fixture::{Fixture, HANG, SideDoor, code, parts};
 
 cases![
     what_a_vanished_consumer_held_comes,
@@ -157,7 +157,7 @@ async fn those_who_take_over_share(f: Fixture) {
     let mut all = futures_util::stream::select_all(takers);
     let mut taken = Vec::new();
     while taken.len() < N {
-        let batch = tokio::time::timeout(Duration::from_secs(20), all.next()).await;
+        let batch = tokio::time::timeout(HANG, all.next()).await;
         let batch = batch.unwrap().unwrap().unwrap();
         let ids: Vec<_> = batch.into_iter().map(|(id, _)| id).collect();
         f.backend.stream_ack(&key, "group", &ids).await.unwrap();

@@ -11,7 +11,7 @@ use super::claim::held_by_ann;
 use super::consume::{group, next};
 use super::consume_claim::sorted;
 use super::pending::{held, summary};
-use crate::fixture::{Fixture, SideDoor, code, ids, pairs, parts};
+use crate::fixture::{Fixture, LONG_WAIT, SideDoor, code, ids, pairs, parts};
 
 cases![
     what_was_delivered_too_often_goes_there,
@@ -53,7 +53,7 @@ async fn letters(
         let mut all = Vec::new();
         while all.len() < n {
             let last = all.last().map_or("0", |(id, _): &StreamEntry| id).to_owned();
-            let more = f.backend.stream_read(dead, &last, n, Some(10_000)).await.unwrap();
+            let more = f.backend.stream_read(dead, &last, n, LONG_WAIT).await.unwrap();
             assert!(!more.is_empty(), "only {} came", all.len());
             all.extend(more);
         }

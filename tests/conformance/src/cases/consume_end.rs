@@ -8,7 +8,7 @@ use streamgate_protocol::limits::MAX_NAME_BYTES;
 use streamgate_protocol::{ConsumeOptions, Deliveries};
 
 use super::consume::{asked, consume, group, next, pending};
-use crate::fixture::{Fixture, SideDoor, code, ids};
+use crate::fixture::{Fixture, HANG, SideDoor, code, ids};
 
 cases![
     a_dropped_consumer_leaves_to_others_what_it_did_not_take,
@@ -29,7 +29,7 @@ cases![
 
 /// The code of the error that must come next, and end the deliveries.
 async fn error(mut deliveries: Deliveries) -> String {
-    let next = tokio::time::timeout(Duration::from_secs(15), deliveries.next()).await;
+    let next = tokio::time::timeout(HANG, deliveries.next()).await;
     let next = next.unwrap().unwrap();
     assert!(next.is_err(), "no error, but {next:?}");
     assert_eq!(deliveries.next().await, None, "behind the error");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join;
 use streamgate_protocol::error::code as codes;
 
-use crate::fixture::{Fixture, SideDoor, asked, code, ids};
+use crate::fixture::{Fixture, LONG_WAIT, SideDoor, asked, code, ids};
 
 cases![
     ;
@@ -37,7 +37,7 @@ async fn delete(redis: &SideDoor, key: &str) {
 async fn a_reader_waits_on_while_its_stream_is_deleted_and_recreated(f: Fixture, redis: SideDoor) {
     let key = f.key();
     let added = f.fill(&key, 2).await.unwrap();
-    let wait = asked(f.backend.stream_read(&key, &added[1], 10, Some(20_000)));
+    let wait = asked(f.backend.stream_read(&key, &added[1], 10, LONG_WAIT));
     let rest = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         delete(&redis, &key).await;
@@ -55,7 +55,7 @@ async fn a_reader_is_not_woken_by_the_smaller_ids_of_a_recreated_stream(
 ) {
     let key = f.key();
     add(&redis, &key, "100-1").await;
-    let mut wait = asked(f.backend.stream_read(&key, "100-1", 10, Some(20_000)));
+    let mut wait = asked(f.backend.stream_read(&key, "100-1", 10, LONG_WAIT));
     tokio::time::sleep(Duration::from_millis(200)).await;
     delete(&redis, &key).await;
     add(&redis, &key, "5-1").await;
@@ -70,7 +70,7 @@ async fn a_reader_is_not_woken_by_the_smaller_ids_of_a_recreated_stream(
 async fn a_reader_from_now_waits_on_while_its_stream_is_deleted(f: Fixture, redis: SideDoor) {
     let key = f.key();
     add(&redis, &key, "100-1").await;
-    let mut wait = asked(f.backend.stream_read(&key, "$", 10, Some(20_000)));
+    let mut wait = asked(f.backend.stream_read(&key, "$", 10, LONG_WAIT));
     tokio::time::sleep(Duration::from_millis(200)).await;
     delete(&redis, &key).await;
     add(&redis, &key, "5-1").await;
@@ -104,15 +104,13 @@ async fn a_deleted_stream_has_no_group(f: Fixture, redis: SideDoor) {
 async fn a_deleted_stream_ends_a_consumers_wait(f: Fixture, redis: SideDoor) {
     let key = f.key();
     f.backend.stream_create_group(&key, "group", "$").await.unwrap();
-    let wait = asked(f.backend.stream_read_group(&key, "group", "consumer", 1, Some(20_000)));
+    let wait = asked(f.backend.stream_read_group(&key, "group", "consumer", 1, LONG_WAIT));
     let rest = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         delete(&redis, &key).await;
     };
-    let start = std::time::Instant::now();
     let (taken, ()) = join(wait, rest).await;
     assert_eq!(code(&taken), codes::NOGROUP);
-    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
 }
 
 /// Nothing of the old stream is left in the way.
@@ -120,7 +118,7 @@ async fn a_stream_recreated_with_its_group_serves_consumers_again(f: Fixture, re
     let key = f.key();
     for _ in 0..3 {
         f.backend.stream_create_group(&key, "group", "$").await.unwrap();
-        let wait = asked(f.backend.stream_read_group(&key, "group", "consumer", 1, Some(20_000)));
+        let wait = asked(f.backend.stream_read_group(&key, "group", "consumer", 1, LONG_WAIT));
         let (taken, id) = join(wait, f.add(&key, "new")).await;
         assert_eq!(ids(&taken.unwrap()), [id.unwrap()]);
         delete(&redis, &key).await;
@@ -143,7 +141,7 @@ async fn a_deleted_pending_entry_wedges_nobody(f: Fixture, redis: SideDoor) {
     let pending: (u64, redis::Value, redis::Value, redis::Value) =
         redis.send(&[b"XPENDING", key.as_bytes(), b"group"]).await.unwrap();
     assert_eq!(pending.0, 0);
-    let wait = asked(f.backend.stream_read_group(&key, "group", "consumer", 1, Some(20_000)));
+    let wait = asked(f.backend.stream_read_group(&key, "group", "consumer", 1, LONG_WAIT));
     let (taken, id) = join(wait, f.add(&key, "new")).await;
     assert_eq!(ids(&taken.unwrap()), [id.unwrap()]);
 }
@@ -170,8 +168,8 @@ async fn a_stream_whose_every_entry_is_deleted_wedges_nobody(f: Fixture, redis: 
     }
     assert_eq!(f.read(&key, "0").await.unwrap(), []);
     assert_eq!(f.take(&key, "group", "consumer").await.unwrap(), []);
-    let read = asked(f.backend.stream_read(&key, "$", 1, Some(20_000)));
-    let taken = asked(f.backend.stream_read_group(&key, "group", "consumer", 1, Some(20_000)));
+    let read = asked(f.backend.stream_read(&key, "$", 1, LONG_WAIT));
+    let taken = asked(f.backend.stream_read_group(&key, "group", "consumer", 1, LONG_WAIT));
     let (both, id) = join(join(read, taken), f.add(&key, "new")).await;
     let id = id.unwrap();
     assert_eq!(ids(&both.0.unwrap()), [&id]);

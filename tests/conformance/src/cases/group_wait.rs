@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join3, join_all};
 
-use crate::fixture::{Fixture, SideDoor, asked, ids, parts};
+use crate::fixture::{Fixture, LONG_WAIT, SideDoor, asked, ids, parts};
 
 cases![
     an_entry_ends_a_wait,
@@ -26,9 +26,6 @@ cases![
     an_entry_that_another_program_took_ends_no_wait,
 ];
 
-/// Long enough that a test that should not wait for it fails.
-const LONG: Option<usize> = Some(20_000);
-
 async fn group(f: &Fixture) -> String {
     let key = f.key();
     f.backend.stream_create_group(&key, "group", "$").await.unwrap();
@@ -39,7 +36,7 @@ async fn group(f: &Fixture) -> String {
 async fn an_entry_ends_a_wait(f: Fixture) {
     let key = group(&f).await;
     let start = Instant::now();
-    let wait = asked(f.backend.stream_read_group(&key, "group", "consumer", 10, LONG));
+    let wait = asked(f.backend.stream_read_group(&key, "group", "consumer", 10, LONG_WAIT));
     let add = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         f.add(&key, "new").await.unwrap()
@@ -47,7 +44,6 @@ async fn an_entry_ends_a_wait(f: Fixture) {
     let (taken, id) = join(wait, add).await;
     assert_eq!(ids(&taken.unwrap()), [&id]);
     assert!(start.elapsed() >= Duration::from_millis(300));
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }
 
 /// BLOCK 0 waits for as long as it takes.
@@ -76,7 +72,7 @@ async fn waiting_consumers_are_served_in_the_order_they_came(f: Fixture) {
     let names: Vec<_> = (0..8).map(|i| format!("consumer{i}")).collect();
     let waits = names
         .iter()
-        .map(|name| asked(f.backend.stream_read_group(&key, "group", name, 1, LONG)));
+        .map(|name| asked(f.backend.stream_read_group(&key, "group", name, 1, LONG_WAIT)));
     let waits: Vec<_> = waits.collect();
     let (taken, added) = join(join_all(waits), f.fill(&key, 8)).await;
     let taken: Vec<_> = taken.into_iter().map(|taken| taken.unwrap()[0].0.clone()).collect();
@@ -86,7 +82,7 @@ async fn waiting_consumers_are_served_in_the_order_they_came(f: Fixture) {
 /// A queue, not a favourite.
 async fn a_consumer_that_asks_again_goes_to_the_end_of_the_queue(f: Fixture) {
     let key = group(&f).await;
-    let wait = |name| f.backend.stream_read_group(&key, "group", name, 1, LONG);
+    let wait = |name| f.backend.stream_read_group(&key, "group", name, 1, LONG_WAIT);
     let (first, second) = (asked(wait("first")), asked(wait("second")));
     let one = f.add(&key, "1").await.unwrap();
     assert_eq!(ids(&first.await.unwrap()), [one]);
@@ -100,7 +96,7 @@ async fn a_consumer_that_asks_again_goes_to_the_end_of_the_queue(f: Fixture) {
 /// A name is not a place in the queue.
 async fn consumers_of_one_name_are_served_in_turn(f: Fixture) {
     let key = group(&f).await;
-    let wait = || asked(f.backend.stream_read_group(&key, "group", "same", 1, LONG));
+    let wait = || asked(f.backend.stream_read_group(&key, "group", "same", 1, LONG_WAIT));
     let waits = [wait(), wait(), wait()];
     let (taken, added) = join(join_all(waits), f.fill(&key, 3)).await;
     let taken: Vec<_> = taken.into_iter().map(|taken| taken.unwrap()[0].0.clone()).collect();
@@ -114,10 +110,10 @@ async fn waiting_groups_and_readers_all_get_the_entry(f: Fixture) {
         f.backend.stream_create_group(&key, group, "$").await.unwrap();
     }
     let waits = [
-        asked(f.backend.stream_read_group(&key, "one", "consumer", 10, LONG)),
-        asked(f.backend.stream_read(&key, "$", 10, LONG)),
-        asked(f.backend.stream_read_group(&key, "two", "consumer", 10, LONG)),
-        asked(f.backend.stream_read(&key, "0", 10, LONG)),
+        asked(f.backend.stream_read_group(&key, "one", "consumer", 10, LONG_WAIT)),
+        asked(f.backend.stream_read(&key, "$", 10, LONG_WAIT)),
+        asked(f.backend.stream_read_group(&key, "two", "consumer", 10, LONG_WAIT)),
+        asked(f.backend.stream_read(&key, "0", 10, LONG_WAIT)),
     ];
     let (got, id) = join(join_all(waits), f.add(&key, "new")).await;
     let id = id.unwrap();
@@ -132,7 +128,7 @@ async fn groups_queue_apart(f: Fixture) {
     for group in ["one", "two"] {
         f.backend.stream_create_group(&key, group, "$").await.unwrap();
     }
-    let wait = |group, name| asked(f.backend.stream_read_group(&key, group, name, 1, LONG));
+    let wait = |group, name| asked(f.backend.stream_read_group(&key, group, name, 1, LONG_WAIT));
     let waits = [wait("one", "a"), wait("one", "b"), wait("two", "a"), wait("two", "b")];
     let (got, added) = join(join_all(waits), f.fill(&key, 2)).await;
     let got: Vec<_> = got.into_iter().map(|got| got.unwrap()[0].0.clone()).collect();
@@ -143,7 +139,7 @@ async fn groups_queue_apart(f: Fixture) {
 async fn a_consumer_whose_wait_ended_is_out_of_the_queue(f: Fixture) {
     let key = group(&f).await;
     let short = asked(f.backend.stream_read_group(&key, "group", "short", 1, Some(200)));
-    let long = asked(f.backend.stream_read_group(&key, "group", "long", 1, LONG));
+    let long = asked(f.backend.stream_read_group(&key, "group", "long", 1, LONG_WAIT));
     assert_eq!(short.await.unwrap(), []);
     let id = f.add(&key, "new").await.unwrap();
     assert_eq!(ids(&long.await.unwrap()), [id]);
@@ -181,7 +177,7 @@ async fn consumers_that_go_on_waiting_share_everything(f: Fixture) {
 /// COUNT holds for an answer that was waited for, and what is over goes to the next.
 async fn a_wait_ended_by_many_entries_keeps_to_its_count(f: Fixture) {
     let key = group(&f).await;
-    let wait = asked(f.backend.stream_read_group(&key, "group", "consumer", 2, LONG));
+    let wait = asked(f.backend.stream_read_group(&key, "group", "consumer", 2, LONG_WAIT));
     let adds = join_all((0..20).map(|_| f.add(&key, "new")));
     let (taken, added) = join(wait, adds).await;
     let taken = taken.unwrap();
@@ -200,7 +196,7 @@ async fn a_group_created_at_dollar_misses_nothing_added_after(f: Fixture) {
         let (created, id, taken) = join3(
             f.backend.stream_create_group(&key, "group", "$"),
             f.add(&key, "new"),
-            f.backend.stream_read_group(&key, "group", "consumer", 10, LONG),
+            f.backend.stream_read_group(&key, "group", "consumer", 10, LONG_WAIT),
         )
         .await;
         created.unwrap();
@@ -211,21 +207,19 @@ async fn a_group_created_at_dollar_misses_nothing_added_after(f: Fixture) {
 /// Whoever adds.
 async fn an_entry_that_redis_was_given_directly_ends_a_wait(f: Fixture, redis: SideDoor) {
     let key = group(&f).await;
-    let wait = asked(f.backend.stream_read_group(&key, "group", "consumer", 1, LONG));
+    let wait = asked(f.backend.stream_read_group(&key, "group", "consumer", 1, LONG_WAIT));
     let add = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         redis.send::<String>(&[b"XADD", key.as_bytes(), b"*", b"a", b"1"]).await.unwrap()
     };
-    let start = Instant::now();
     let (taken, id) = join(wait, add).await;
     assert_eq!(ids(&taken.unwrap()), [id]);
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }
 
 /// A consumer outside of the backend may be quicker; the wait goes on.
 async fn an_entry_that_another_program_took_ends_no_wait(f: Fixture, redis: SideDoor) {
     let key = group(&f).await;
-    let wait = asked(f.backend.stream_read_group(&key, "group", "consumer", 1, LONG));
+    let wait = asked(f.backend.stream_read_group(&key, "group", "consumer", 1, LONG_WAIT));
     // One transaction: nobody is asked between the two.
     let script = b"redis.call('XADD', KEYS[1], '*', 'a', '1') \
         return #redis.call('XREADGROUP', 'GROUP', 'group', 'other', 'STREAMS', KEYS[1], '>')";

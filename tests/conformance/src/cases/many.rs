@@ -1,12 +1,12 @@
 //! A thousand waiting readers.
 
-use std::time::{Duration, Instant};
+use futures_util::future::{join, join_all, select_all};
 
-use futures_util::future::{join, join_all};
-
-use crate::fixture::{Fixture, asked, ids, parts};
+use crate::fixture::{Fixture, LONG_WAIT, asked, ids, parts};
 
 cases![
+    ;
+    heavy:
     a_thousand_readers_of_one_stream_all_get_the_entry,
     a_thousand_readers_of_a_thousand_streams_each_get_theirs,
     a_thousand_consumers_share_a_thousand_entries_in_order,
@@ -15,13 +15,10 @@ cases![
 
 const N: usize = 1_000;
 
-/// Long enough that nobody's wait ends by itself.
-const LONG: Option<usize> = Some(25_000);
-
 /// One entry serves all.
 async fn a_thousand_readers_of_one_stream_all_get_the_entry(f: Fixture) {
     let key = f.key();
-    let waits = (0..N).map(|_| asked(f.backend.stream_read(&key, "$", 1, LONG)));
+    let waits = (0..N).map(|_| asked(f.backend.stream_read(&key, "$", 1, LONG_WAIT)));
     let waits: Vec<_> = waits.collect();
     let (read, id) = join(join_all(waits), f.add(&key, "new")).await;
     let id = id.unwrap();
@@ -33,7 +30,7 @@ async fn a_thousand_readers_of_one_stream_all_get_the_entry(f: Fixture) {
 /// Nobody gets another's.
 async fn a_thousand_readers_of_a_thousand_streams_each_get_theirs(f: Fixture) {
     let keys: Vec<_> = (0..N).map(|_| f.key()).collect();
-    let waits = keys.iter().map(|key| asked(f.backend.stream_read(key, "$", 1, LONG)));
+    let waits = keys.iter().map(|key| asked(f.backend.stream_read(key, "$", 1, LONG_WAIT)));
     let waits: Vec<_> = waits.collect();
     let adds = join_all(keys.iter().map(|key| f.add(key, key)));
     let (read, added) = join(join_all(waits), adds).await;
@@ -50,7 +47,7 @@ async fn a_thousand_consumers_share_a_thousand_entries_in_order(f: Fixture) {
     let names: Vec<_> = (0..N).map(|i| format!("consumer{i}")).collect();
     let waits = names
         .iter()
-        .map(|name| asked(f.backend.stream_read_group(&key, "group", name, 1, LONG)));
+        .map(|name| asked(f.backend.stream_read_group(&key, "group", name, 1, LONG_WAIT)));
     let waits: Vec<_> = waits.collect();
     let adds = join_all((0..N).map(|_| f.add(&key, "new")));
     let (taken, added) = join(join_all(waits), adds).await;
@@ -65,21 +62,18 @@ async fn an_add_waits_for_none_of_a_thousand_readers(f: Fixture) {
     let (quiet, busy) = (f.key(), f.key());
     let waits = (0..N).map(|i| {
         let key = if i % 2 == 0 { &quiet } else { &busy };
-        asked(f.backend.stream_read(key, "99999999999999-1", 1, Some(4_000)))
+        asked(f.backend.stream_read(key, "99999999999999-1", 1, LONG_WAIT))
     });
     let waits: Vec<_> = waits.collect();
     // All have been asked; the first add may come behind them on the way.
     f.add(&busy, "first").await.unwrap();
     let adds = async {
-        let mut longest = Duration::ZERO;
         for _ in 0..20 {
-            let start = Instant::now();
             f.add(&busy, "more").await.unwrap();
-            longest = longest.max(start.elapsed());
         }
-        longest
     };
-    let (read, longest) = join(join_all(waits), adds).await;
-    assert!(longest < Duration::from_secs(2), "an add took {longest:?}");
-    assert!(read.into_iter().all(|read| read.unwrap().is_empty()));
+    tokio::select! {
+        read = select_all(waits) => unreachable!("a wait ended: {:?}", read.0),
+        () = adds => {}
+    }
 }

@@ -4,7 +4,7 @@
 use futures_util::future::join;
 use streamgate_protocol::StreamEntry;
 
-use crate::fixture::{Fixture, SideDoor, asked, ids};
+use crate::fixture::{Fixture, LONG_WAIT, SideDoor, asked, ids};
 
 cases![
     ;
@@ -54,10 +54,10 @@ async fn a_group_read_delivers_it(f: Fixture, redis: SideDoor) {
 /// The wait ends with it, and the next entry is reached.
 async fn a_waiting_reader_gets_it_and_goes_on(f: Fixture, redis: SideDoor) {
     let key = f.key();
-    let wait = asked(f.backend.stream_read(&key, "0", 1, Some(20_000)));
+    let wait = asked(f.backend.stream_read(&key, "0", 1, LONG_WAIT));
     let (read, entry) = join(wait, add(&redis, &key)).await;
     assert_eq!(read.unwrap(), std::slice::from_ref(&entry));
-    let next = asked(f.backend.stream_read(&key, &entry.0, 1, Some(20_000)));
+    let next = asked(f.backend.stream_read(&key, &entry.0, 1, LONG_WAIT));
     let (read, id) = join(next, f.add(&key, "next")).await;
     assert_eq!(ids(&read.unwrap()), [id.unwrap()]);
 }
@@ -66,11 +66,11 @@ async fn a_waiting_reader_gets_it_and_goes_on(f: Fixture, redis: SideDoor) {
 async fn a_waiting_consumer_gets_it_and_goes_on(f: Fixture, redis: SideDoor) {
     let key = f.key();
     f.backend.stream_create_group(&key, "group", "$").await.unwrap();
-    let wait = asked(f.backend.stream_read_group(&key, "group", "c", 1, Some(20_000)));
+    let wait = asked(f.backend.stream_read_group(&key, "group", "c", 1, LONG_WAIT));
     let (taken, entry) = join(wait, add(&redis, &key)).await;
     assert_eq!(taken.unwrap(), std::slice::from_ref(&entry));
     f.backend.stream_ack(&key, "group", &[entry.0]).await.unwrap();
-    let next = asked(f.backend.stream_read_group(&key, "group", "c", 1, Some(20_000)));
+    let next = asked(f.backend.stream_read_group(&key, "group", "c", 1, LONG_WAIT));
     let (taken, id) = join(next, f.add(&key, "next")).await;
     assert_eq!(ids(&taken.unwrap()), [id.unwrap()]);
 }

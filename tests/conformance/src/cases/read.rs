@@ -1,8 +1,6 @@
 //! `XREAD COUNT n STREAMS key id`, without waiting.
 
-use std::time::{Duration, Instant};
-
-use crate::fixture::{Fixture, ids};
+use crate::fixture::{Fixture, LONG_WAIT, ids};
 
 cases![
     a_missing_key_is_empty,
@@ -86,20 +84,16 @@ async fn reading_on_from_the_last_id_misses_and_repeats_nothing(f: Fixture) {
 async fn a_read_without_a_wait_returns_at_once(f: Fixture) {
     let key = f.key();
     let added = f.fill(&key, 1).await.unwrap();
-    let start = Instant::now();
     assert_eq!(f.read(&key, &added[0]).await.unwrap(), []);
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
 /// XREAD BLOCK waits only if there is nothing to give, even if the wait has no limit.
 async fn a_read_with_a_wait_returns_what_is_there_at_once(f: Fixture) {
     let key = f.key();
     let added = f.fill(&key, 3).await.unwrap();
-    for block_ms in [0, 1, 20_000] {
-        let start = Instant::now();
-        let read = f.backend.stream_read(&key, &added[0], 0, Some(block_ms)).await.unwrap();
+    for block_ms in [Some(0), Some(1), LONG_WAIT] {
+        let read = f.backend.stream_read(&key, &added[0], 0, block_ms).await.unwrap();
         assert_eq!(ids(&read), added[1..]);
-        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
 }
 

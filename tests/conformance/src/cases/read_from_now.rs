@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::{join, join3, join_all};
 
-use crate::fixture::{Fixture, SideDoor, asked, ids};
+use crate::fixture::{Fixture, LONG_WAIT, SideDoor, asked, ids};
 
 cases![
     what_is_there_already_is_not_given,
@@ -23,7 +23,7 @@ cases![
 async fn what_is_there_already_is_not_given(f: Fixture) {
     let key = f.key();
     f.fill(&key, 5).await.unwrap();
-    let wait = asked(f.backend.stream_read(&key, "$", 10, Some(20_000)));
+    let wait = asked(f.backend.stream_read(&key, "$", 10, LONG_WAIT));
     let add = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         f.add(&key, "new").await.unwrap()
@@ -39,7 +39,7 @@ async fn an_add_asked_right_behind_it_is_not_missed(f: Fixture) {
     f.fill(&key, 1).await.unwrap();
     for _ in 0..50 {
         let (read, id) =
-            join(f.backend.stream_read(&key, "$", 1, Some(10_000)), f.add(&key, "new")).await;
+            join(f.backend.stream_read(&key, "$", 1, LONG_WAIT), f.add(&key, "new")).await;
         assert_eq!(ids(&read.unwrap()), [id.unwrap()]);
     }
 }
@@ -49,7 +49,7 @@ async fn an_add_asked_right_behind_it_on_a_missing_key_is_not_missed(f: Fixture)
     for _ in 0..50 {
         let key = f.key();
         let (read, id) =
-            join(f.backend.stream_read(&key, "$", 1, Some(10_000)), f.add(&key, "new")).await;
+            join(f.backend.stream_read(&key, "$", 1, LONG_WAIT), f.add(&key, "new")).await;
         assert_eq!(ids(&read.unwrap()), [id.unwrap()]);
     }
 }
@@ -72,7 +72,7 @@ async fn the_first_of_many_adds_asked_right_behind_it_is_not_missed(f: Fixture) 
     for _ in 0..10 {
         let adds = join_all((0..20).map(|_| f.add(&key, "new")));
         let (read, added) =
-            join(f.backend.stream_read(&key, "$", 1, Some(10_000)), adds).await;
+            join(f.backend.stream_read(&key, "$", 1, LONG_WAIT), adds).await;
         assert_eq!(ids(&read.unwrap()), [added[0].as_ref().unwrap()]);
     }
 }
@@ -81,7 +81,7 @@ async fn the_first_of_many_adds_asked_right_behind_it_is_not_missed(f: Fixture) 
 async fn each_asks_for_a_now_of_its_own(f: Fixture) {
     let key = f.key();
     f.fill(&key, 1).await.unwrap();
-    let read = || f.backend.stream_read(&key, "$", 1, Some(10_000));
+    let read = || f.backend.stream_read(&key, "$", 1, LONG_WAIT);
     let second = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         f.add(&key, "second").await
@@ -99,7 +99,7 @@ async fn now_is_not_asked_again_when_nothing_came(f: Fixture) {
     for i in 0..20 {
         let group = format!("group{i}");
         let (read, created, id) = join3(
-            f.backend.stream_read(&key, "$", 1, Some(10_000)),
+            f.backend.stream_read(&key, "$", 1, LONG_WAIT),
             f.backend.stream_create_group(&key, &group, "0"),
             f.add(&key, "new"),
         )
@@ -118,7 +118,7 @@ async fn a_stream_whose_last_entries_were_deleted_has_the_same_now(f: Fixture, r
     }
     let deleted: u64 = redis.send(&[b"XDEL", key.as_bytes(), b"5-1", b"5-2"]).await.unwrap();
     assert_eq!(deleted, 2);
-    let wait = asked(f.backend.stream_read(&key, "$", 10, Some(20_000)));
+    let wait = asked(f.backend.stream_read(&key, "$", 10, LONG_WAIT));
     let id = f.add(&key, "new").await.unwrap();
     assert_eq!(ids(&wait.await.unwrap()), [id]);
 }

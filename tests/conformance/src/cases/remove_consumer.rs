@@ -8,7 +8,7 @@ use streamgate_protocol::limits::MAX_NAME_BYTES;
 use super::claim::held_by_ann;
 use super::consume::group;
 use super::pending::{held, list, summary};
-use crate::fixture::{Fixture, SideDoor, asked, code, ids};
+use crate::fixture::{Fixture, LONG_WAIT, SideDoor, asked, code, ids};
 
 cases![
     what_it_holds_is_handed_over_with_its_time_and_its_count,
@@ -113,7 +113,7 @@ async fn nothing_is_lost_that_it_is_given_meanwhile(f: Fixture) {
 /// It is made anew then, as Redis does.
 async fn one_that_waits_is_served_still(f: Fixture) {
     let key = group(&f).await;
-    let waiting = asked(f.backend.stream_read_group(&key, "group", "ann", 1, Some(20_000)));
+    let waiting = asked(f.backend.stream_read_group(&key, "group", "ann", 1, LONG_WAIT));
     assert_eq!(remove(&f, &key, "ann", "bob").await, 0);
     let id = f.add(&key, "new").await.unwrap();
     assert_eq!(ids(&waiting.await.unwrap()), [&id]);

@@ -11,6 +11,8 @@ use crate::fixture::Fixture;
 use crate::reader::Reader;
 
 cases![
+    ;
+    heavy:
     a_tail_is_given_what_is_there,
     a_tail_is_given_what_is_added,
     a_tail_that_was_not_polled_is_given_all,

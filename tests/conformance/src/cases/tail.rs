@@ -11,12 +11,14 @@ cases![
     a_missing_stream_is_an_empty_one,
     creating_a_group_gives_nothing,
     entries_keep_their_fields,
-    long_entries_come_whole,
     a_long_backlog_comes_whole,
     a_tail_goes_on_from_each_of_its_positions,
     tails_of_one_stream_get_the_same,
     tails_keep_to_their_streams,
     a_tail_takes_nothing_away,
+    ;
+    heavy:
+    long_entries_come_whole,
     ;
     side_door:
     entries_that_redis_was_given_directly_come,

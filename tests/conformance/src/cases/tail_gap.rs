@@ -12,9 +12,11 @@ cases![
     a_trimmed_stream_has_no_gap_in_front,
     resuming_from_nothing_tells_what_was_trimmed_since,
     resuming_where_no_stream_is_says_that_it_is_another,
-    what_is_trimmed_under_a_tail_that_is_not_polled_is_told,
     a_tail_that_keeps_up_is_told_of_no_gap,
     a_tail_that_resumes_at_the_end_and_keeps_up_is_told_of_no_gap,
+    ;
+    heavy:
+    what_is_trimmed_under_a_tail_that_is_not_polled_is_told,
     ;
     side_door:
     a_gap_up_to_the_end_names_no_entry,

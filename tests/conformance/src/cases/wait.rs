@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
 
-use crate::fixture::{Fixture, SideDoor, asked, ids};
+use crate::fixture::{Fixture, LONG_WAIT, SideDoor, asked, ids};
 
 cases![
     an_entry_ends_a_wait,
@@ -23,15 +23,12 @@ cases![
     a_wait_for_a_later_id_is_not_ended_by_an_earlier_one,
 ];
 
-/// A time by which an entry must have ended a wait.
-const SOON: Duration = Duration::from_secs(3);
-
 /// The wait returns the entry, long before its limit.
 async fn an_entry_ends_a_wait(f: Fixture) {
     let key = f.key();
     let added = f.fill(&key, 1).await.unwrap();
     let start = Instant::now();
-    let wait = asked(f.backend.stream_read(&key, &added[0], 10, Some(20_000)));
+    let wait = asked(f.backend.stream_read(&key, &added[0], 10, LONG_WAIT));
     let add = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         f.add(&key, "new").await.unwrap()
@@ -39,7 +36,6 @@ async fn an_entry_ends_a_wait(f: Fixture) {
     let (read, id) = join(wait, add).await;
     assert_eq!(ids(&read.unwrap()), [&id]);
     assert!(start.elapsed() >= Duration::from_millis(300));
-    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
 }
 
 /// BLOCK 0 waits for as long as it takes.
@@ -55,8 +51,8 @@ async fn a_wait_without_a_limit_lasts_until_an_entry(f: Fixture) {
 /// A plain read takes nothing away from the others.
 async fn two_waits_on_one_stream_are_both_answered(f: Fixture) {
     let key = f.key();
-    let first = asked(f.backend.stream_read(&key, "$", 1, Some(20_000)));
-    let second = asked(f.backend.stream_read(&key, "0", 1, Some(20_000)));
+    let first = asked(f.backend.stream_read(&key, "$", 1, LONG_WAIT));
+    let second = asked(f.backend.stream_read(&key, "0", 1, LONG_WAIT));
     let ((first, second), id) = join(join(first, second), f.add(&key, "new")).await;
     let id = id.unwrap();
     assert_eq!(ids(&first.unwrap()), [&id]);
@@ -68,7 +64,7 @@ async fn waits_from_different_ids_get_what_is_theirs(f: Fixture) {
     let key = f.key();
     let added = f.fill(&key, 1).await.unwrap();
     let beyond = "99999999999999-1";
-    let near = asked(f.backend.stream_read(&key, &added[0], 10, Some(20_000)));
+    let near = asked(f.backend.stream_read(&key, &added[0], 10, LONG_WAIT));
     let far = asked(f.backend.stream_read(&key, beyond, 10, Some(1_000)));
     let ((near, far), id) = join(join(near, far), f.add(&key, "new")).await;
     assert_eq!(ids(&near.unwrap()), [id.unwrap()]);
@@ -90,7 +86,7 @@ async fn an_entry_on_another_stream_ends_no_wait(f: Fixture) {
 /// The stream comes into being under the reader.
 async fn the_first_entry_of_a_missing_key_ends_a_wait(f: Fixture) {
     let key = f.key();
-    let wait = asked(f.backend.stream_read(&key, "0", 1, Some(20_000)));
+    let wait = asked(f.backend.stream_read(&key, "0", 1, LONG_WAIT));
     let add = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         f.add(&key, "first").await.unwrap()
@@ -102,7 +98,7 @@ async fn the_first_entry_of_a_missing_key_ends_a_wait(f: Fixture) {
 /// XGROUP CREATE … MKSTREAM changes the key, but adds no entry.
 async fn creating_a_group_ends_no_wait(f: Fixture) {
     let key = f.key();
-    let wait = asked(f.backend.stream_read(&key, "$", 1, Some(20_000)));
+    let wait = asked(f.backend.stream_read(&key, "$", 1, LONG_WAIT));
     let rest = async {
         f.backend.stream_create_group(&key, "group", "0").await.unwrap();
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -117,7 +113,7 @@ async fn follow(f: &Fixture, key: &str, from: &str, count: usize, n: usize) -> V
     let mut read = Vec::new();
     let mut last_id = from.to_owned();
     while read.len() < n {
-        let page = f.backend.stream_read(key, &last_id, count, Some(10_000)).await.unwrap();
+        let page = f.backend.stream_read(key, &last_id, count, LONG_WAIT).await.unwrap();
         assert!(!page.is_empty(), "waited in vain after {} entries", read.len());
         assert!(count == 0 || page.len() <= count, "{} entries", page.len());
         last_id.clone_from(&page[page.len() - 1].0);
@@ -145,7 +141,7 @@ async fn two_readers_that_go_on_waiting_get_the_same(f: Fixture) {
 /// COUNT holds for an answer that was waited for, too.
 async fn a_wait_ended_by_many_entries_keeps_to_its_count(f: Fixture) {
     let key = f.key();
-    let wait = asked(f.backend.stream_read(&key, "$", 2, Some(20_000)));
+    let wait = asked(f.backend.stream_read(&key, "$", 2, LONG_WAIT));
     let adds = join_all((0..20).map(|_| f.add(&key, "new")));
     let (read, added) = join(wait, adds).await;
     let read = read.unwrap();
@@ -156,21 +152,19 @@ async fn a_wait_ended_by_many_entries_keeps_to_its_count(f: Fixture) {
 /// Whoever adds.
 async fn an_entry_that_redis_was_given_directly_ends_a_wait(f: Fixture, redis: SideDoor) {
     let key = f.key();
-    let wait = asked(f.backend.stream_read(&key, "0", 1, Some(20_000)));
+    let wait = asked(f.backend.stream_read(&key, "0", 1, LONG_WAIT));
     let add = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         redis.send::<String>(&[b"XADD", key.as_bytes(), b"5-1", b"a", b"1"]).await.unwrap()
     };
-    let start = Instant::now();
     let (read, id) = join(wait, add).await;
     assert_eq!(ids(&read.unwrap()), [id]);
-    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
 }
 
 /// XREAD BLOCK from an id beyond the end waits for one beyond that.
 async fn a_wait_for_a_later_id_is_not_ended_by_an_earlier_one(f: Fixture, redis: SideDoor) {
     let key = f.key();
-    let mut wait = asked(f.backend.stream_read(&key, "100-1", 10, Some(20_000)));
+    let mut wait = asked(f.backend.stream_read(&key, "100-1", 10, LONG_WAIT));
     for id in ["5-1", "100-0", "100-1"] {
         let _: String =
             redis.send(&[b"XADD", key.as_bytes(), id.as_bytes(), b"a", b"1"]).await.unwrap();

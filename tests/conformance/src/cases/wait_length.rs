@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::fixture::{Fixture, asked};
+use crate::fixture::{Fixture, LONG_WAIT, asked};
 
 cases![
     a_read_of_1_ms_ends_empty,
@@ -17,18 +17,10 @@ cases![
     a_wait_may_be_as_long_as_javascript_counts,
 ];
 
-/// How late a wait may end. Generous, since other cases run at the same time; a wait that is cut
-/// short or never ends is what this is after.
-const LATE: Duration = Duration::from_secs(3);
-
-/// A time below which an operation has waited for nothing.
-const AT_ONCE: Duration = Duration::from_millis(1_500);
-
-/// Never early, and not much late.
-fn took_about(start: Instant, ms: u64) {
+/// A wait never ends early. How late it ends depends on the machine; one that never ends is a hang.
+fn was_not_cut_short(start: Instant, ms: u64) {
     let (took, asked) = (start.elapsed(), Duration::from_millis(ms));
     assert!(took >= asked, "a wait of {asked:?} ended after {took:?}");
-    assert!(took <= asked + LATE, "a wait of {asked:?} ended after {took:?}");
 }
 
 async fn read_of(f: Fixture, ms: u64) {
@@ -38,7 +30,7 @@ async fn read_of(f: Fixture, ms: u64) {
         let start = Instant::now();
         let block = Some(usize::try_from(ms).unwrap());
         assert_eq!(f.backend.stream_read(&key, id, 10, block).await.unwrap(), []);
-        took_about(start, ms);
+        was_not_cut_short(start, ms);
     }
 }
 
@@ -50,7 +42,7 @@ async fn group_read_of(f: Fixture, ms: u64) {
     let block = Some(usize::try_from(ms).unwrap());
     let taken = f.backend.stream_read_group(&key, "group", "consumer", 10, block).await.unwrap();
     assert_eq!(taken, []);
-    took_about(start, ms);
+    was_not_cut_short(start, ms);
 }
 
 /// The shortest wait is a wait, and no error.
@@ -88,7 +80,7 @@ async fn a_read_of_a_missing_key_waits(f: Fixture) {
     for id in ["0", "$", "5-5"] {
         let start = Instant::now();
         assert_eq!(f.backend.stream_read(&f.key(), id, 1, Some(300)).await.unwrap(), []);
-        took_about(start, 300);
+        was_not_cut_short(start, 300);
     }
 }
 
@@ -101,7 +93,7 @@ async fn waits_of_different_lengths_end_by_themselves(f: Fixture) {
         async move {
             let block = Some(usize::try_from(ms).unwrap());
             assert_eq!(f.backend.stream_read(key, "$", 1, block).await.unwrap(), []);
-            took_about(start, ms);
+            was_not_cut_short(start, ms);
         }
     };
     futures_util::future::join_all([2_500, 100, 1_200, 400, 1].map(wait)).await;
@@ -110,24 +102,23 @@ async fn waits_of_different_lengths_end_by_themselves(f: Fixture) {
 /// While one read waits, every other operation of the handle is answered as fast as ever.
 async fn a_wait_delays_no_other_operation(f: Fixture) {
     let (waited, key) = (f.key(), f.key());
-    let mut wait = asked(f.backend.stream_read(&waited, "$", 1, Some(3_000)));
-    let busy = async {
-        let start = Instant::now();
+    let mut wait = asked(f.backend.stream_read(&waited, "$", 1, LONG_WAIT));
+    let other_operations = async {
         let id = f.add(&key, "1").await.unwrap();
         f.read(&key, "0").await.unwrap();
         f.backend.stream_read_latest(&key, 1).await.unwrap();
         f.backend.stream_create_group(&key, "group", "0").await.unwrap();
         f.take(&key, "group", "consumer").await.unwrap();
         f.backend.stream_ack(&key, "group", &[id]).await.unwrap();
-        start.elapsed()
     };
-    let took = tokio::select! {
+    let ended = tokio::select! {
         biased;
-        _ = &mut wait => None,
-        took = busy => Some(took),
+        read = &mut wait => Some(read),
+        () = other_operations => None,
     };
-    assert!(took.is_some_and(|took| took < AT_ONCE), "{took:?}");
-    assert_eq!(wait.await.unwrap(), []);
+    assert!(ended.is_none(), "the wait ended: {ended:?}");
+    let id = f.add(&waited, "new").await.unwrap();
+    assert_eq!(wait.await.unwrap()[0].0, id);
 }
 
 /// 2^53 − 1 ms is a wait like any other: it lasts until an entry comes.

@@ -29,6 +29,7 @@ const FAULTS_AT_ONCE: usize = 8;
 /// All at once: nearly all of a case's time is waiting.
 const ALL: Plan = Plan {
     at_once: 256,
+    heavy_at_once: 256,
     timeout: Duration::from_secs(20),
     stop_at_failure: false,
 };
@@ -37,6 +38,7 @@ const ALL: Plan = Plan {
 /// a case waits for an item of a tail that must come.
 const UNTIL_FAILURE: Plan = Plan {
     at_once: 256,
+    heavy_at_once: 256,
     timeout: Duration::from_secs(14),
     stop_at_failure: true,
 };

@@ -1,0 +1,89 @@
+//! Long values of one repeated character, which travel on the control socket as
+//! `{"repeat": "x", "times": 20000}`. Megabytes of JSON would keep the small calls waiting.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+use streamgate_protocol::StreamEntry;
+
+/// Shortest value that is packed, in bytes.
+const MIN_PACKED: usize = 1_024;
+
+/// The fields of an add, as the script takes them.
+pub(super) fn fields(fields: Vec<(String, String)>) -> Vec<(String, Value)> {
+    let pack = |value: String| match value.as_bytes() {
+        // All bytes are equal if each is equal to the next.
+        [first, rest @ ..]
+            if first.is_ascii()
+                && value.len() >= MIN_PACKED
+                && value.as_bytes().starts_with(rest) =>
+        {
+            json!({ "repeat": char::from(*first), "times": value.len() })
+        }
+        _ => Value::String(value),
+    };
+    fields
+        .into_iter()
+        .map(|(name, value)| (name, pack(value)))
+        .collect()
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Packed {
+    Whole(String),
+    Repeated { repeat: String, times: usize },
+}
+
+impl From<Packed> for String {
+    fn from(packed: Packed) -> Self {
+        match packed {
+            Packed::Whole(value) => value,
+            Packed::Repeated { repeat, times } => repeat.repeat(times),
+        }
+    }
+}
+
+/// Deserializes entries whose values may be packed.
+pub(super) fn entries<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<StreamEntry>, D::Error> {
+    let entries = Vec::<(String, Vec<(String, Packed)>)>::deserialize(from)?;
+    let whole = |(name, value): (_, Packed)| (name, value.into());
+    let entries = entries.into_iter();
+    Ok(entries
+        .map(|(id, fields)| (id, fields.into_iter().map(whole).collect()))
+        .collect())
+}
+
+/// The same, where a field of a struct may be absent.
+pub(super) fn some_entries<'de, D>(from: D) -> Result<Option<Vec<StreamEntry>>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    entries(from).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packed_value_comes_out_whole() {
+        let long = "x".repeat(MIN_PACKED);
+        let packed = fields(vec![("name".to_owned(), long.clone())]);
+        assert_eq!(
+            json!(packed),
+            json!([["name", { "repeat": "x", "times": MIN_PACKED }]])
+        );
+        let entry = json!([["1-1", packed]]);
+        let whole = vec![("1-1".to_owned(), vec![("name".to_owned(), long)])];
+        assert_eq!(entries(entry).unwrap(), whole);
+    }
+
+    #[test]
+    fn other_values_stay_as_they_are() {
+        let almost = format!("{}y", "x".repeat(MIN_PACKED));
+        for value in ["", "xxx", &almost, &"é".repeat(MIN_PACKED)] {
+            let stays = fields(vec![("name".to_owned(), value.to_owned())]);
+            assert_eq!(json!(stays), json!([["name", value]]));
+        }
+    }
+}

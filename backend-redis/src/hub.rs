@@ -24,9 +24,9 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
-use crate::connection::availability::Availability;
-use crate::connection::barrier::Hold;
-use crate::connection::endpoint::Server;
+use crate::connection::availability::RedisAvailability;
+use crate::connection::barrier::Barrier;
+use crate::connection::endpoint::Endpoint;
 use crate::hub::feed::Member;
 use crate::hub::feed::queue::Queue;
 use crate::hub::group::cancel_guard::{Leaver, presence};
@@ -57,16 +57,16 @@ pub(crate) struct Hub {
     task: UnboundedSender<Message>,
     waits: Arc<Semaphore>,
     lines: Arc<Lines>,
-    hold: Hold,
+    hold: Barrier,
 }
 
 impl Hub {
     /// Connects, and starts the task, which ends with the last clone. Commands are to be held back
     /// while the group is read for a consumer that has gone.
     pub(crate) async fn connect(
-        server: Server,
-        hold: Hold,
-        availability: Availability,
+        server: Endpoint,
+        hold: Barrier,
+        availability: RedisAvailability,
         max_waits: usize,
     ) -> CacheResult<Self> {
         let up = Up::connect(&server, 0)

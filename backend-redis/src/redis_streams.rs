@@ -13,13 +13,13 @@ use streamgate_backend::reclaim::step::{ReclaimStep, Reclaimed};
 use streamgate_backend::tail::source::TailSource;
 use streamgate_backend::{Backend, Progress};
 
-use crate::connection::availability::Availability;
-use crate::connection::barrier::Hold;
-use crate::connection::command_connection::{Commands, MAX_PIPELINES};
-use crate::connection::endpoint::Server;
-use crate::connection::resp::Packed;
+use crate::connection::availability::RedisAvailability;
+use crate::connection::barrier::Barrier;
+use crate::connection::command_connection::{CommandConnection, MAX_PIPELINES};
+use crate::connection::endpoint::Endpoint;
+use crate::connection::resp::PackedCommands;
 use crate::hub::{Hub, MAX_WAITS};
-use crate::operation::batch::{Batch, Outcome};
+use crate::operation::batch::{OperationBatch, OperationOutcome};
 use crate::tail::{Follower, Pages, TailReaders};
 
 /// Streams in Redis 7.0 or newer. Clones are cheap and share everything.
@@ -100,12 +100,13 @@ impl RedisStreams {
     }
 
     async fn connect_with(url: &str, max_waits: usize, max_pipelines: usize) -> CacheResult<Self> {
-        let server = Server::new(url)?;
-        let hold = Hold::default();
-        let availability = Availability::default();
-        let (own, told) = (hold.clone(), availability.clone());
-        let commands = Commands::connect(server.clone(), own, told, max_pipelines).await?;
-        let hub = Hub::connect(server, hold, availability, max_waits).await?;
+        let endpoint = Endpoint::new(url)?;
+        let barrier = Barrier::default();
+        let availability = RedisAvailability::default();
+        let (own, told) = (barrier.clone(), availability.clone());
+        let commands =
+            CommandConnection::connect(endpoint.clone(), own, told, max_pipelines).await?;
+        let hub = Hub::connect(endpoint, barrier, availability, max_waits).await?;
         let pages = Pages::new();
         Ok(Self {
             readers: TailReaders {
@@ -121,10 +122,10 @@ impl RedisStreams {
         &'a self,
         operation: Operation<'_>,
     ) -> impl Future<Output = CacheResult<Reply>> + Send + use<'a> {
-        let batch = Batch::new(
+        let batch = OperationBatch::new(
             std::iter::once(operation),
             &self.readers.hub,
-            self.readers.commands.reminders(),
+            self.readers.commands.ttl_refresh(),
         );
         async move {
             match batch
@@ -141,19 +142,19 @@ impl RedisStreams {
 
 impl Backend for RedisStreams {
     fn perform<'a>(&'a self, operations: Vec<Operation<'_>>) -> BoxFuture<'a, Vec<Progress<'a>>> {
-        let batch = Batch::new(
+        let batch = OperationBatch::new(
             operations.into_iter(),
             &self.readers.hub,
-            self.readers.commands.reminders(),
+            self.readers.commands.ttl_refresh(),
         );
         let outcomes = batch.run(&self.readers.commands, &self.readers.hub);
         let progress = |outcome| match outcome {
-            Outcome::Done(result) => Progress::Done(result),
-            Outcome::Waiting { wait, position } => Progress::Waiting {
+            OperationOutcome::Done(result) => Progress::Done(result),
+            OperationOutcome::Waiting { wait, position } => Progress::Waiting {
                 position,
                 future: wait.finish().boxed(),
             },
-            Outcome::GoingOn(future) => Progress::Waiting {
+            OperationOutcome::GoingOn(future) => Progress::Waiting {
                 position: None,
                 future,
             },
@@ -176,7 +177,7 @@ impl Backend for RedisStreams {
     }
 
     fn reclaim<'a>(&'a self, step: ReclaimStep) -> BoxFuture<'a, CacheResult<Reclaimed>> {
-        let mut packed = Packed::default();
+        let mut packed = PackedCommands::default();
         crate::wire::scripts::reclaim(&mut packed, &step);
         async move {
             match self.readers.commands.send(packed).await {

@@ -17,8 +17,8 @@ use streamgate_protocol::message::Credit;
 use streamgate_protocol::{CacheError, CacheResult, Retry, TailFrom};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::connection::command_connection::Commands;
-use crate::connection::endpoint::Backoff;
+use crate::connection::command_connection::CommandConnection;
+use crate::connection::reconnect_pause::ReconnectPause;
 use crate::hub::{Hub, Seat};
 use crate::tail::cursor::{Standing, Taken};
 use crate::tail::page::Turn;
@@ -35,7 +35,7 @@ pub(crate) use crate::tail::page::Pages;
 /// What every tail of a [`RedisStreams`](crate::RedisStreams) reads with. Clones are cheap.
 #[derive(Clone)]
 pub(crate) struct TailReaders {
-    pub(crate) commands: Commands,
+    pub(crate) commands: CommandConnection,
     pub(crate) hub: Hub,
     pub(crate) pages: Pages,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Follower {
     /// In the hub's feed, which holds all that comes behind `until`.
     seat: Option<Seat>,
     until: Option<EntryId>,
-    backoff: Option<Backoff>,
+    backoff: Option<ReconnectPause>,
 }
 
 enum State {
@@ -71,7 +71,7 @@ enum State {
     AtEnd,
     Live,
     /// Redis cannot answer for now.
-    Pausing(BoxFuture<'static, Backoff>),
+    Pausing(BoxFuture<'static, ReconnectPause>),
     Over,
 }
 
@@ -106,7 +106,7 @@ impl Follower {
         if !self.told || error.retry() != Retry::Later {
             return Err(error);
         }
-        let mut backoff = self.backoff.take().unwrap_or_else(Backoff::new);
+        let mut backoff = self.backoff.take().unwrap_or_else(ReconnectPause::new);
         self.state = State::Pausing(
             async move {
                 backoff.pause().await;

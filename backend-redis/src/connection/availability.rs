@@ -10,48 +10,48 @@ use crate::wire::errors;
 
 /// Why Redis is away, while it is on one way or another. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Availability(Arc<Shared>);
+pub(crate) struct RedisAvailability(Arc<AvailabilityState>);
 
 /// A connection that Redis may be away on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Way {
+pub(crate) enum ConnectionKind {
     /// That for commands.
     Commands,
     /// That of all who wait.
-    Waits,
+    Hub,
 }
 
-struct Shared {
+struct AvailabilityState {
     /// By way.
     away: Mutex<[Option<CacheError>; 2]>,
     told: watch::Sender<Option<CacheError>>,
 }
 
-impl Default for Availability {
+impl Default for RedisAvailability {
     fn default() -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(AvailabilityState {
             away: Mutex::default(),
             told: watch::Sender::new(None),
         }))
     }
 }
 
-impl Availability {
+impl RedisAvailability {
     /// Sees what is told from now on.
     pub(crate) fn watch(&self) -> watch::Receiver<Option<CacheError>> {
         self.0.told.subscribe()
     }
 
-    pub(crate) fn why_away(&self, way: Way) -> Option<CacheError> {
+    pub(crate) fn reason(&self, way: ConnectionKind) -> Option<CacheError> {
         self.0.lock()[way as usize].clone()
     }
 
-    pub(crate) fn is_there(&self, way: Way) {
+    pub(crate) fn set_available(&self, way: ConnectionKind) {
         self.tell(way, None);
     }
 
     /// The connection is lost, or cannot be made for that reason.
-    pub(crate) fn is_away(&self, way: Way, why: CacheError) {
+    pub(crate) fn set_unavailable(&self, way: ConnectionKind, why: CacheError) {
         let why = match why.code() {
             code::DISCONNECTED => errors::disconnected(),
             _ => why,
@@ -59,7 +59,7 @@ impl Availability {
         self.tell(way, Some(why));
     }
 
-    fn tell(&self, way: Way, away: Option<CacheError>) {
+    fn tell(&self, way: ConnectionKind, away: Option<CacheError>) {
         let mut ways = self.0.lock();
         ways[way as usize] = away;
         let away = ways.iter().flatten().next();
@@ -78,7 +78,7 @@ impl Availability {
     }
 }
 
-impl Shared {
+impl AvailabilityState {
     fn lock(&self) -> MutexGuard<'_, [Option<CacheError>; 2]> {
         // Nothing that can panic happens under the lock.
         self.away.lock().unwrap_or_else(PoisonError::into_inner)
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn it_is_there_when_it_is_on_both_ways() {
-        let availability = Availability::default();
+        let availability = RedisAvailability::default();
         let mut watch = availability.watch();
         let away = |code| CacheError::from_code(code, "why");
         let mut told = || {
@@ -100,15 +100,15 @@ mod tests {
                 away.as_ref().map(|why| why.code().to_owned())
             })
         };
-        availability.is_away(Way::Waits, away("WRONGPASS"));
+        availability.set_unavailable(ConnectionKind::Hub, away("WRONGPASS"));
         assert_eq!(told(), Some(Some("WRONGPASS".to_owned())));
-        availability.is_away(Way::Commands, away("DISCONNECTED"));
+        availability.set_unavailable(ConnectionKind::Commands, away("DISCONNECTED"));
         assert_eq!(told(), Some(Some("DISCONNECTED".to_owned())));
-        availability.is_away(Way::Commands, away("DISCONNECTED"));
+        availability.set_unavailable(ConnectionKind::Commands, away("DISCONNECTED"));
         assert_eq!(told(), None);
-        availability.is_there(Way::Commands);
+        availability.set_available(ConnectionKind::Commands);
         assert_eq!(told(), Some(Some("WRONGPASS".to_owned())));
-        availability.is_there(Way::Waits);
+        availability.set_available(ConnectionKind::Hub);
         assert_eq!(told(), Some(None));
     }
 }

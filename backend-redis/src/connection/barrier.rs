@@ -20,35 +20,39 @@ const LONGEST: Duration = Duration::from_millis(500);
 
 /// Whether what is sent from now on has to wait. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Hold(Arc<Shared>);
+pub(crate) struct Barrier(Arc<BarrierState>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct BarrierState {
     holders: AtomicUsize,
     held: Mutex<Vec<Waker>>,
 }
 
 /// Holds back until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Holder(Hold);
+pub(crate) struct BarrierGuard(Barrier);
 
 /// The patience of one who sends.
 #[derive(Debug, Default)]
-pub(crate) struct Patience {
+pub(crate) struct BarrierTimeout {
     /// Since it is held back.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Hold {
+impl Barrier {
     /// Whatever is sent after this returns is held back.
-    pub(crate) fn acquire(&self) -> Holder {
+    pub(crate) fn close(&self) -> BarrierGuard {
         self.0.holders.fetch_add(1, Ordering::AcqRel);
-        Holder(self.clone())
+        BarrierGuard(self.clone())
     }
 
     /// Ready while nothing is held back, or when that has lasted for too long.
-    pub(crate) fn poll_free(&self, patience: &mut Patience, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_free() {
+    pub(crate) fn poll_open(
+        &self,
+        patience: &mut BarrierTimeout,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        if self.is_open() {
             patience.timer = None;
             return Poll::Ready(());
         }
@@ -65,19 +69,19 @@ impl Hold {
         }
         drop(held);
         // Whoever let go since the first look may have found nobody to wake.
-        if self.is_free() {
+        if self.is_open() {
             Poll::Ready(())
         } else {
             Poll::Pending
         }
     }
 
-    fn is_free(&self) -> bool {
+    fn is_open(&self) -> bool {
         self.0.holders.load(Ordering::Acquire) == 0
     }
 }
 
-impl Drop for Holder {
+impl Drop for BarrierGuard {
     fn drop(&mut self) {
         let shared = &self.0.0;
         if shared.holders.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -97,44 +101,44 @@ pub(crate) mod tests {
 
     use super::*;
 
-    pub(crate) fn is_free(hold: &Hold) -> bool {
-        let mut patience = Patience::default();
-        let free = poll_fn(|cx| hold.poll_free(&mut patience, cx));
-        free.now_or_never().is_some()
+    pub(crate) fn is_open(barrier: &Barrier) -> bool {
+        let mut patience = BarrierTimeout::default();
+        let open = poll_fn(|cx| barrier.poll_open(&mut patience, cx));
+        open.now_or_never().is_some()
     }
 
     #[tokio::test]
-    async fn it_is_free_when_the_last_holder_is_gone() {
-        let hold = Hold::default();
-        assert!(is_free(&hold));
-        let (first, second) = (hold.acquire(), hold.acquire());
-        assert!(!is_free(&hold));
+    async fn it_is_open_when_the_last_holder_is_gone() {
+        let barrier = Barrier::default();
+        assert!(is_open(&barrier));
+        let (first, second) = (barrier.close(), barrier.close());
+        assert!(!is_open(&barrier));
         let freed = async {
             drop(first);
-            assert!(!is_free(&hold));
+            assert!(!is_open(&barrier));
             drop(second);
         };
-        let mut patience = Patience::default();
-        let free = poll_fn(|cx| hold.poll_free(&mut patience, cx));
-        futures_util::future::join(free, freed).await;
+        let mut patience = BarrierTimeout::default();
+        let open = poll_fn(|cx| barrier.poll_open(&mut patience, cx));
+        futures_util::future::join(open, freed).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_lasts_for_so_long_and_no_longer() {
-        let hold = Hold::default();
-        let mut patience = Patience::default();
+        let barrier = Barrier::default();
+        let mut patience = BarrierTimeout::default();
         for _ in 0..2 {
             let start = Instant::now();
-            let first = hold.acquire();
-            poll_fn(|cx| hold.poll_free(&mut patience, cx)).await;
+            let first = barrier.close();
+            poll_fn(|cx| barrier.poll_open(&mut patience, cx)).await;
             assert!(start.elapsed() >= LONGEST && start.elapsed() < 2 * LONGEST);
             // Whoever leaves now does not begin it anew.
-            let second = hold.acquire();
+            let second = barrier.close();
             drop(first);
-            poll_fn(|cx| hold.poll_free(&mut patience, cx)).await;
+            poll_fn(|cx| barrier.poll_open(&mut patience, cx)).await;
             assert!(start.elapsed() < 2 * LONGEST);
             drop(second);
-            poll_fn(|cx| hold.poll_free(&mut patience, cx)).await;
+            poll_fn(|cx| barrier.poll_open(&mut patience, cx)).await;
         }
     }
 }

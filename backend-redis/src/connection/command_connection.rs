@@ -8,11 +8,12 @@ use redis::{RedisError, Value};
 use streamgate_protocol::{CacheError, CacheResult, Retry};
 use tokio::sync::Semaphore;
 
-use crate::connection::availability::{Availability, Way};
-use crate::connection::barrier::Hold;
-use crate::connection::endpoint::{Backoff, Server};
-use crate::connection::resp::{Connection, Opened, Packed, refusal};
-use crate::operation::idempotent_add::Reminders;
+use crate::connection::availability::{ConnectionKind, RedisAvailability};
+use crate::connection::barrier::Barrier;
+use crate::connection::endpoint::Endpoint;
+use crate::connection::reconnect_pause::ReconnectPause;
+use crate::connection::resp::{OpenConnection, PackedCommands, RespConnection, refusal};
+use crate::operation::idempotent_add::TtlRefresh;
 use crate::wire::{commands, errors};
 
 /// Pipelines that are under way, at most: far more than it takes to keep Redis busy.
@@ -23,26 +24,26 @@ pub(crate) const MAX_PIPELINES: usize = 64 * 1024;
 pub const PING_EVERY: Duration = Duration::from_secs(2);
 
 /// Pause before a Redis that refuses writes is looked for under its name once more.
-const RENEW_PAUSE: Duration = Duration::from_secs(1);
+const RECONNECT_TO_MASTER_PAUSE: Duration = Duration::from_secs(1);
 
 /// Shares one connection among all callers.
 #[derive(Clone)]
-pub(crate) struct Commands(Arc<Shared>);
+pub(crate) struct CommandConnection(Arc<ConnectionSupervisor>);
 
 /// Why there are no answers.
-pub(crate) enum Failure {
+pub(crate) enum SendError {
     /// There is no connection, or too much is under way on it; nothing was sent.
     NotSent(CacheError),
     /// It was sent, or may have been.
     NoAnswer(RedisError),
 }
 
-struct Shared {
-    server: Server,
-    hold: Hold,
-    slot: Mutex<Slot>,
-    availability: Availability,
-    reminders: Reminders,
+struct ConnectionSupervisor {
+    endpoint: Endpoint,
+    barrier: Barrier,
+    slot: Mutex<CurrentConnection>,
+    availability: RedisAvailability,
+    ttl_refresh: TtlRefresh,
     /// Redis lets scripts remember what was added.
     remembers: AtomicBool,
     /// A permit for each pipeline that may still be sent.
@@ -50,12 +51,12 @@ struct Shared {
 }
 
 /// A connection's generation tells the news of an old one's end from that of its successor's.
-struct Slot {
+struct CurrentConnection {
     generation: u64,
-    connection: Option<Connection>,
+    connection: Option<RespConnection>,
 }
 
-impl Failure {
+impl SendError {
     /// As the caller of an operation is told, which may only read.
     pub(crate) fn error(&self, read_only: bool) -> CacheError {
         match self {
@@ -65,50 +66,56 @@ impl Failure {
     }
 }
 
-impl Commands {
+impl CommandConnection {
     /// What is sent waits while it is held back.
     pub(crate) async fn connect(
-        server: Server,
-        hold: Hold,
-        availability: Availability,
+        endpoint: Endpoint,
+        barrier: Barrier,
+        availability: RedisAvailability,
         max_pipelines: usize,
     ) -> CacheResult<Self> {
-        let slot = Mutex::new(Slot {
+        let slot = Mutex::new(CurrentConnection {
             generation: 0,
             connection: None,
         });
         let pipelines = Semaphore::new(max_pipelines);
-        let shared = Arc::new(Shared {
-            server,
-            hold,
+        let shared = Arc::new(ConnectionSupervisor {
+            endpoint,
+            barrier,
             slot,
             availability,
-            reminders: Reminders::default(),
+            ttl_refresh: TtlRefresh::default(),
             remembers: AtomicBool::new(true),
             pipelines,
         });
-        let opened = attempt(&shared.server, &shared.hold, Arc::downgrade(&shared), 0).await?;
+        let opened = attempt(
+            &shared.endpoint,
+            &shared.barrier,
+            Arc::downgrade(&shared),
+            0,
+        )
+        .await?;
         shared.connected(0, opened);
         tokio::spawn(ping(Arc::downgrade(&shared)));
-        tokio::spawn(settle_doubts(Arc::downgrade(&shared)));
+        tokio::spawn(watch_for_failover(Arc::downgrade(&shared)));
         Ok(Self(shared))
     }
 
     /// With what adds are done once; nothing if Redis does not allow that.
-    pub(crate) fn reminders(&self) -> Option<&Reminders> {
+    pub(crate) fn ttl_refresh(&self) -> Option<&TtlRefresh> {
         let remembers = self.0.remembers.load(Ordering::Relaxed);
-        remembers.then_some(&self.0.reminders)
+        remembers.then_some(&self.0.ttl_refresh)
     }
 
-    pub(crate) fn availability(&self) -> &Availability {
+    pub(crate) fn availability(&self) -> &RedisAvailability {
         &self.0.availability
     }
 
     /// Sends commands as one pipeline. They are queued before this future first yields, so that
     /// Redis carries out pipelines in the order in which their futures were first polled.
-    pub(crate) async fn send(&self, packed: Packed) -> Result<Vec<Value>, Failure> {
+    pub(crate) async fn send(&self, packed: PackedCommands) -> Result<Vec<Value>, SendError> {
         let Ok(_place) = self.0.pipelines.try_acquire() else {
-            return Err(Failure::NotSent(errors::overloaded()));
+            return Err(SendError::NotSent(errors::overloaded()));
         };
         let sent = {
             let slot = self.0.slot();
@@ -116,19 +123,19 @@ impl Commands {
                 .as_ref()
                 .map(|connection| connection.send(packed))
         };
-        let disconnected = || Failure::NotSent(self.0.disconnected());
+        let disconnected = || SendError::NotSent(self.0.disconnected());
         let answers = sent.ok_or_else(disconnected)?.await;
         if let Ok(answers) = &answers
             && answers.iter().any(errors::is_read_only)
         {
-            self.0.server.doubt();
+            self.0.endpoint.suspect_failover();
         }
-        answers.map_err(Failure::NoAnswer)
+        answers.map_err(SendError::NoAnswer)
     }
 }
 
-impl Shared {
-    fn slot(&self) -> MutexGuard<'_, Slot> {
+impl ConnectionSupervisor {
+    fn slot(&self) -> MutexGuard<'_, CurrentConnection> {
         // Nothing that can panic happens under the lock.
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -136,10 +143,10 @@ impl Shared {
     fn connected(
         self: &Arc<Self>,
         generation: u64,
-        Opened {
+        OpenConnection {
             connection,
             refused,
-        }: Opened,
+        }: OpenConnection,
     ) {
         if let Some(error) = &refused {
             tracing::warn!(%error, "Redis refuses scripts: adds whose answer is lost stay unknown");
@@ -148,7 +155,7 @@ impl Shared {
         {
             let mut slot = self.slot();
             slot.connection = Some(connection.clone());
-            self.availability.is_there(Way::Commands);
+            self.availability.set_available(ConnectionKind::Commands);
         }
         // Its end may have been told before there was anything to replace.
         if connection.is_lost() {
@@ -158,7 +165,7 @@ impl Shared {
 
     /// What a caller is told while there is no connection: why, if that passes by itself.
     fn disconnected(&self) -> CacheError {
-        let why = self.availability.why_away(Way::Commands);
+        let why = self.availability.reason(ConnectionKind::Commands);
         why.filter(|why| why.retry() == Retry::Later)
             .unwrap_or_else(errors::disconnected)
     }
@@ -173,10 +180,11 @@ impl Shared {
             slot.generation += 1;
             slot.connection = None;
             let why = errors::disconnected();
-            self.availability.is_away(Way::Commands, why);
+            self.availability
+                .set_unavailable(ConnectionKind::Commands, why);
         }
         tracing::warn!(
-            address = self.server.address(),
+            address = self.endpoint.address(),
             "lost a connection to Redis"
         );
         tokio::spawn(reconnect(Arc::downgrade(self), generation + 1));
@@ -189,34 +197,38 @@ impl Shared {
             return;
         }
         match refused.filter(errors::serves_nobody) {
-            Some(why) => self.availability.is_away(Way::Commands, why),
-            None => self.availability.is_there(Way::Commands),
+            Some(why) => self
+                .availability
+                .set_unavailable(ConnectionKind::Commands, why),
+            None => self.availability.set_available(ConnectionKind::Commands),
         }
     }
 }
 
 /// Ends with a connection, or with the last handle.
-async fn reconnect(shared: Weak<Shared>, generation: u64) {
-    let mut backoff = Backoff::new();
+async fn reconnect(shared: Weak<ConnectionSupervisor>, generation: u64) {
+    let mut backoff = ReconnectPause::new();
     loop {
         let parts = shared.upgrade();
-        let parts = parts.map(|shared| (shared.server.clone(), shared.hold.clone()));
-        let Some((server, hold)) = parts else {
+        let parts = parts.map(|shared| (shared.endpoint.clone(), shared.barrier.clone()));
+        let Some((endpoint, barrier)) = parts else {
             return;
         };
-        let attempted = attempt(&server, &hold, shared.clone(), generation).await;
+        let attempted = attempt(&endpoint, &barrier, shared.clone(), generation).await;
         let Some(shared) = shared.upgrade() else {
             return;
         };
         match attempted {
             Ok(opened) => {
-                tracing::info!(address = server.address(), "connected to Redis again");
+                tracing::info!(address = endpoint.address(), "connected to Redis again");
                 shared.connected(generation, opened);
                 return;
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot connect to Redis yet");
-                shared.availability.is_away(Way::Commands, error);
+                shared
+                    .availability
+                    .set_unavailable(ConnectionKind::Commands, error);
             }
         }
         drop(shared);
@@ -224,31 +236,31 @@ async fn reconnect(shared: Weak<Shared>, generation: u64) {
     }
 }
 
-/// Looks for another Redis under the same name when there is a doubt, until the last handle is gone.
-async fn settle_doubts(shared: Weak<Shared>) {
-    while let Some(server) = shared.upgrade().map(|shared| shared.server.clone()) {
+/// Looks for another Redis under the same name when there is a suspected, until the last handle is gone.
+async fn watch_for_failover(shared: Weak<ConnectionSupervisor>) {
+    while let Some(endpoint) = shared.upgrade().map(|shared| shared.endpoint.clone()) {
         // Who waits longer than that may be the last.
-        let doubt = tokio::time::timeout(PING_EVERY, server.doubts()).await;
-        if doubt.is_ok() {
-            renew(&shared, &server).await;
-            tokio::time::sleep(RENEW_PAUSE).await;
+        let suspected = tokio::time::timeout(PING_EVERY, endpoint.failover_suspected()).await;
+        if suspected.is_ok() {
+            reconnect_to_master(&shared, &endpoint).await;
+            tokio::time::sleep(RECONNECT_TO_MASTER_PAUSE).await;
         }
     }
 }
 
 /// Replaces the connection by one to a Redis that takes writes, if there is one under the same name.
 /// What was sent on the old one is answered there.
-async fn renew(shared: &Weak<Shared>, server: &Server) {
-    let Some((generation, hold)) = shared
+async fn reconnect_to_master(shared: &Weak<ConnectionSupervisor>, endpoint: &Endpoint) {
+    let Some((generation, barrier)) = shared
         .upgrade()
-        .map(|shared| (shared.slot().generation, shared.hold.clone()))
+        .map(|shared| (shared.slot().generation, shared.barrier.clone()))
     else {
         return;
     };
-    let Ok(opened) = attempt(server, &hold, shared.clone(), generation + 1).await else {
+    let Ok(opened) = attempt(endpoint, &barrier, shared.clone(), generation + 1).await else {
         return;
     };
-    let mut packed = Packed::default();
+    let mut packed = PackedCommands::default();
     commands::role(&mut packed);
     let Ok(mut answers) = opened.connection.send(packed).await else {
         return;
@@ -263,9 +275,9 @@ async fn renew(shared: &Weak<Shared>, server: &Server) {
         }
         slot.generation += 1;
     }
-    tracing::warn!(address = server.address(), "Redis has moved");
+    tracing::warn!(address = endpoint.address(), "Redis has moved");
     shared.connected(generation + 1, opened);
-    server.has_moved();
+    endpoint.announce_new_master();
 }
 
 /// Whoever may not ask that finds out by the next write.
@@ -278,12 +290,12 @@ fn is_replica(role: &Value) -> bool {
 
 /// Asks Redis now and then whether it is there, until the last handle is gone. That it gives no
 /// answer is noticed by the connection itself.
-async fn ping(shared: Weak<Shared>) {
+async fn ping(shared: Weak<ConnectionSupervisor>) {
     loop {
         tokio::time::sleep(PING_EVERY).await;
         let Some(asked) = shared.upgrade().map(|shared| {
             let slot = shared.slot();
-            let mut packed = Packed::default();
+            let mut packed = PackedCommands::default();
             commands::ping(&mut packed);
             let sent = slot.connection.as_ref().map(|it| it.send(packed));
             (slot.generation, sent)
@@ -300,17 +312,17 @@ async fn ping(shared: Weak<Shared>) {
 }
 
 async fn attempt(
-    server: &Server,
-    hold: &Hold,
-    shared: Weak<Shared>,
+    endpoint: &Endpoint,
+    barrier: &Barrier,
+    shared: Weak<ConnectionSupervisor>,
     generation: u64,
-) -> CacheResult<Opened> {
+) -> CacheResult<OpenConnection> {
     let ended = move || {
         if let Some(shared) = shared.upgrade() {
             shared.lost(generation);
         }
     };
-    Connection::open(server.info(), hold.clone(), ended).await
+    RespConnection::open(endpoint.info(), barrier.clone(), ended).await
 }
 
 #[cfg(test)]
@@ -337,10 +349,10 @@ mod tests {
     async fn a_connection_that_ends_right_behind_its_sign_in_is_replaced() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
-        let connecting = Commands::connect(
-            Server::new(&url).unwrap(),
-            Hold::default(),
-            Availability::default(),
+        let connecting = CommandConnection::connect(
+            Endpoint::new(&url).unwrap(),
+            Barrier::default(),
+            RedisAvailability::default(),
             1,
         );
         let (commands, ()) = tokio::join!(connecting, sign_in(&listener).map(drop));

@@ -18,25 +18,15 @@ pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may take to be made, its handshake included.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The pause before the second attempt to reconnect; the first is made at once.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-
-/// The longest pause between attempts: short, so that waiting readers go on soon after Redis is
-/// back, and long enough to cost nothing.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
 /// Where Redis is and how to sign in.
 #[derive(Clone)]
-pub(crate) struct Server {
+pub(crate) struct Endpoint {
     client: Client,
     moved: Arc<watch::Sender<()>>,
     doubted: Arc<Notify>,
 }
 
-/// The pauses between attempts to reconnect: doubling, up to a cap.
-pub(crate) struct Backoff(Duration);
-
-impl Server {
+impl Endpoint {
     /// Reads a `redis://` URL.
     pub(crate) fn new(url: &str) -> CacheResult<Self> {
         // The URL is not repeated in the error: it may hold a password.
@@ -64,22 +54,22 @@ impl Server {
 
     /// It has become a replica. After a failover its name may be that of the one that was promoted,
     /// though this one keeps its connections.
-    pub(crate) fn doubt(&self) {
+    pub(crate) fn suspect_failover(&self) {
         self.doubted.notify_one();
     }
 
     /// Ready when there is a doubt.
-    pub(crate) async fn doubts(&self) {
+    pub(crate) async fn failover_suspected(&self) {
         self.doubted.notified().await;
     }
 
     /// The name of the server is that of another one by now: whoever is connected connects again.
-    pub(crate) fn has_moved(&self) {
+    pub(crate) fn announce_new_master(&self) {
         self.moved.send_replace(());
     }
 
     /// Sees when it has moved.
-    pub(crate) fn moves(&self) -> watch::Receiver<()> {
+    pub(crate) fn master_changes(&self) -> watch::Receiver<()> {
         self.moved.subscribe()
     }
 
@@ -103,25 +93,14 @@ impl Server {
     }
 }
 
-impl Server {
+impl Endpoint {
     /// Makes a connection for commands that block, which must not share it.
-    pub(crate) async fn connect_to_block(&self) -> RedisResult<MultiplexedConnection> {
+    pub(crate) async fn connect_for_blocking(&self) -> RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(None)
             .set_connection_timeout(Some(CONNECT_TIMEOUT));
         self.client
             .get_multiplexed_async_connection_with_config(&config)
             .await
-    }
-}
-
-impl Backoff {
-    pub(crate) fn new() -> Self {
-        Self(FIRST_PAUSE)
-    }
-
-    pub(crate) async fn pause(&mut self) {
-        tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
     }
 }

@@ -16,40 +16,40 @@ use futures_util::task::AtomicWaker;
 use redis::{RedisError, Value};
 use tokio::sync::oneshot;
 
-use crate::connection::barrier::Hold;
+use crate::connection::barrier::Barrier;
 
-pub(crate) use crate::connection::resp::open::{Opened, refusal};
-pub(crate) use crate::wire::packing::Packed;
+pub(crate) use crate::connection::resp::open::{OpenConnection, refusal};
+pub(crate) use crate::wire::packing::PackedCommands;
 
 /// The answers to a pipeline, in order, or why there are none.
 type Answers = Result<Vec<Value>, RedisError>;
 
 /// A connection. It ends with its last handle, after the answers to all that was sent.
 #[derive(Clone)]
-pub(crate) struct Connection(Arc<Handle>);
+pub(crate) struct RespConnection(Arc<ConnectionHandle>);
 
 /// Wakes the driver for the last time when it is dropped.
-struct Handle(Arc<Shared>);
+struct ConnectionHandle(Arc<SharedQueue>);
 
 /// What handles and the driver share.
 #[derive(Default)]
-struct Shared {
-    queue: Mutex<Queue>,
+struct SharedQueue {
+    queue: Mutex<SendQueue>,
     driver: AtomicWaker,
-    hold: Hold,
+    barrier: Barrier,
 }
 
 #[derive(Default)]
-struct Queue {
+struct SendQueue {
     /// Bytes that the driver has not taken yet. Bounded by the pipelines that may be under way.
     outgoing: Vec<u8>,
     /// Whose commands they are.
-    asked: VecDeque<Asked>,
-    state: State,
+    asked: VecDeque<SentPipeline>,
+    state: SendState,
 }
 
 #[derive(Default)]
-enum State {
+enum SendState {
     #[default]
     Open,
     /// The last handle is gone.
@@ -59,19 +59,22 @@ enum State {
 }
 
 /// Who waits for the answers to a pipeline.
-struct Asked {
+struct SentPipeline {
     commands: usize,
     answers: oneshot::Sender<Answers>,
 }
 
-impl Connection {
+impl RespConnection {
     /// Sends commands in the order of these calls: at once, unless they are held back.
     ///
     /// # Errors
     ///
     /// The connection was lost, or Redis was silent for too long. What Redis itself answers is
     /// among the answers.
-    pub(crate) fn send(&self, packed: Packed) -> impl Future<Output = Answers> + Send + use<> {
+    pub(crate) fn send(
+        &self,
+        packed: PackedCommands,
+    ) -> impl Future<Output = Answers> + Send + use<> {
         let (answers, answered) = oneshot::channel();
         let sent = self.0.0.send(packed, answers);
         // Held until the answers are there: it would end with its last handle.
@@ -87,23 +90,27 @@ impl Connection {
 
     /// Whether it has ended. Who is told of its end is told after that.
     pub(crate) fn is_lost(&self) -> bool {
-        matches!(self.0.0.queue().state, State::Lost(_))
+        matches!(self.0.0.queue().state, SendState::Lost(_))
     }
 }
 
-impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+impl SharedQueue {
+    fn queue(&self) -> MutexGuard<'_, SendQueue> {
         // Nothing that can panic happens under the lock.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn send(&self, packed: Packed, answers: oneshot::Sender<Answers>) -> Result<(), RedisError> {
-        let Packed { bytes, commands } = packed;
+    fn send(
+        &self,
+        packed: PackedCommands,
+        answers: oneshot::Sender<Answers>,
+    ) -> Result<(), RedisError> {
+        let PackedCommands { bytes, commands } = packed;
         let mut queue = self.queue();
-        if let State::Lost(error) = &queue.state {
+        if let SendState::Lost(error) = &queue.state {
             return Err(error.clone());
         }
-        queue.asked.push_back(Asked { commands, answers });
+        queue.asked.push_back(SentPipeline { commands, answers });
         // Otherwise it was woken for what is there already.
         let wake = queue.outgoing.is_empty();
         if wake {
@@ -119,11 +126,11 @@ impl Shared {
     }
 }
 
-impl Drop for Handle {
+impl Drop for ConnectionHandle {
     fn drop(&mut self) {
         let mut queue = self.0.queue();
-        if matches!(queue.state, State::Open) {
-            queue.state = State::Left;
+        if matches!(queue.state, SendState::Open) {
+            queue.state = SendState::Left;
         }
         drop(queue);
         self.0.driver.wake();

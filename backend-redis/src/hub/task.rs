@@ -11,8 +11,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::connection::availability::Availability;
-use crate::connection::endpoint::Server;
+use crate::connection::availability::RedisAvailability;
+use crate::connection::endpoint::Endpoint;
 use crate::hub::group::wait_queue::Lines;
 use crate::hub::message::Message;
 use crate::hub::probe::Visit;
@@ -37,9 +37,9 @@ const MESSAGES: usize = 1024;
 
 /// What the task owns.
 pub(super) struct Task {
-    server: Server,
+    server: Endpoint,
     moves: watch::Receiver<()>,
-    availability: Availability,
+    availability: RedisAvailability,
     link: Link,
     inbox: UnboundedReceiver<Message>,
     table: Table,
@@ -54,8 +54,8 @@ struct Visited {
 
 impl Task {
     pub(super) fn new(
-        server: Server,
-        availability: Availability,
+        server: Endpoint,
+        availability: RedisAvailability,
         up: Up,
         inbox: UnboundedReceiver<Message>,
         lines: Arc<Lines>,
@@ -64,7 +64,7 @@ impl Task {
         table.arm_by_hand(up.blockers.is_some());
         let link = Link::Up(up);
         Self {
-            moves: server.moves(),
+            moves: server.master_changes(),
             server,
             availability,
             link,
@@ -194,7 +194,7 @@ impl Task {
         if let Ok(values) = &values
             && values.iter().any(errors::is_read_only)
         {
-            self.server.doubt();
+            self.server.suspect_failover();
         }
         self.table.finish(visit, values, Instant::now());
         if let Link::Up(up) = &self.link

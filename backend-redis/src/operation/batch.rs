@@ -11,12 +11,12 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
 use tokio::time::Instant;
 
-use crate::connection::command_connection::Commands;
-use crate::connection::resp::Packed;
+use crate::connection::command_connection::CommandConnection;
+use crate::connection::resp::PackedCommands;
 use crate::hub::{Attempt, Hub, Place, Turn, Wait};
 use crate::operation::idempotent_add;
-use crate::operation::idempotent_add::{Reminders, Run};
-use crate::operation::remove_consumer::{Part, Removal};
+use crate::operation::idempotent_add::{AddBatch, TtlRefresh};
+use crate::operation::remove_consumer::{ConsumerRemoval, RemovalStep};
 use crate::wire::{answers, commands, errors};
 use streamgate_backend::entry_id::EntryId;
 
@@ -24,13 +24,13 @@ use streamgate_backend::entry_id::EntryId;
 const USUAL_BYTES: usize = 256;
 
 /// Operations, encoded.
-pub(crate) struct Batch {
-    packed: Packed,
-    calls: Vec<Call>,
+pub(crate) struct OperationBatch {
+    packed: PackedCommands,
+    calls: Vec<EncodedOperation>,
 }
 
 /// How far an operation has come.
-pub(crate) enum Outcome {
+pub(crate) enum OperationOutcome {
     Done(CacheResult<Reply>),
     Waiting {
         wait: Wait,
@@ -42,19 +42,22 @@ pub(crate) enum Outcome {
 }
 
 /// One operation.
-enum Call {
+enum EncodedOperation {
     /// Needs no command.
     Answered(CacheResult<Reply>),
     /// Waits in line behind other consumers of its group.
     Queued(Place, GroupWait),
     /// Has a command in the pipeline.
-    Sent { expected: Expected, read_only: bool },
+    Sent {
+        expected: ExpectedAnswer,
+        read_only: bool,
+    },
     /// One of the adds of a script in the pipeline. The first of them takes the answer apart.
     Scripted { is_first: bool },
 }
 
 /// What a command answers, and what is to be made of it.
-enum Expected {
+enum ExpectedAnswer {
     Id,
     Done,
     Latest,
@@ -73,7 +76,7 @@ enum Expected {
     Summary,
     Pending,
     Claimed,
-    HandedOver(Removal),
+    HandedOver(ConsumerRemoval),
 }
 
 /// How to wait if there is no entry yet.
@@ -90,46 +93,50 @@ struct GroupWait {
     deadline: Option<Instant>,
 }
 
-impl Batch {
+impl OperationBatch {
     /// Encodes operations, which are not needed after. Consumers that may have to wait take
     /// their place in line here.
     pub(crate) fn new<'a>(
         operations: impl ExactSizeIterator<Item = Operation<'a>>,
         hub: &Hub,
-        reminders: Option<&Reminders>,
+        ttl_refresh: Option<&TtlRefresh>,
     ) -> Self {
-        let mut packed = Packed::with_capacity(operations.len() * USUAL_BYTES);
+        let mut packed = PackedCommands::with_capacity(operations.len() * USUAL_BYTES);
         let mut calls = Vec::with_capacity(operations.len());
-        let mut run: Option<Run> = None;
+        let mut run: Option<AddBatch> = None;
         for operation in operations {
             if let Err(error) = operation.validate() {
-                calls.push(Call::Answered(Err(error)));
+                calls.push(EncodedOperation::Answered(Err(error)));
                 continue;
             }
             let goes_on = run.as_mut().is_some_and(|run| run.take(&operation));
             if !goes_on {
-                if let (Some(run), Some(reminders)) = (run.take(), reminders) {
-                    run.write(&mut packed, reminders);
+                if let (Some(run), Some(ttl_refresh)) = (run.take(), ttl_refresh) {
+                    run.write(&mut packed, ttl_refresh);
                 }
-                run = reminders.and_then(|_| Run::begin(&operation));
+                run = ttl_refresh.and_then(|_| AddBatch::begin(&operation));
                 if let Some(run) = &mut run {
                     run.take(&operation);
                 }
             }
             calls.push(if run.is_some() {
-                Call::Scripted { is_first: !goes_on }
+                EncodedOperation::Scripted { is_first: !goes_on }
             } else {
                 call(&operation, &mut packed, hub)
             });
         }
-        if let (Some(run), Some(reminders)) = (run, reminders) {
-            run.write(&mut packed, reminders);
+        if let (Some(run), Some(ttl_refresh)) = (run, ttl_refresh) {
+            run.write(&mut packed, ttl_refresh);
         }
         Self { packed, calls }
     }
 
     /// Sends the commands and waits for their answers; one outcome for each operation, in order.
-    pub(crate) async fn run(self, commands: &Commands, hub: &Hub) -> Vec<Outcome> {
+    pub(crate) async fn run(
+        self,
+        commands: &CommandConnection,
+        hub: &Hub,
+    ) -> Vec<OperationOutcome> {
         let Self { packed, calls } = self;
         let mut values = if packed.is_empty() {
             Ok(Vec::new().into_iter())
@@ -139,28 +146,30 @@ impl Batch {
         // An answer that is missing is one of unknown shape.
         let next =
             |values: &mut std::vec::IntoIter<Value>| values.next().unwrap_or(Value::Boolean(false));
-        let mut adds = Adds::default();
+        let mut adds = ScriptAnswers::default();
         let outcomes = calls
             .into_iter()
             .map(|call| match call {
-                Call::Answered(result) => Outcome::Done(result),
-                Call::Queued(place, wait) => wait.start(place, hub),
-                Call::Sent {
+                EncodedOperation::Answered(result) => OperationOutcome::Done(result),
+                EncodedOperation::Queued(place, wait) => wait.start(place, hub),
+                EncodedOperation::Sent {
                     expected,
                     read_only,
                 } => match &mut values {
                     Ok(values) => expected.outcome(next(values), commands, hub),
-                    Err(failure) => Outcome::Done(Err(failure.error(read_only))),
+                    Err(failure) => OperationOutcome::Done(Err(failure.error(read_only))),
                 },
-                Call::Scripted { is_first } => Outcome::Done(match &mut values {
-                    Ok(values) if is_first => adds.begin(next(values)),
-                    Ok(_) => adds.next(),
-                    Err(failure) => Err(failure.error(false)),
-                }),
+                EncodedOperation::Scripted { is_first } => {
+                    OperationOutcome::Done(match &mut values {
+                        Ok(values) if is_first => adds.begin(next(values)),
+                        Ok(_) => adds.next(),
+                        Err(failure) => Err(failure.error(false)),
+                    })
+                }
             })
             .collect();
         if adds.script_is_unknown {
-            let mut packed = Packed::default();
+            let mut packed = PackedCommands::default();
             idempotent_add::load(&mut packed);
             // If it fails, the next one that needs it tries again.
             let _ = commands.send(packed).await;
@@ -171,13 +180,13 @@ impl Batch {
 
 /// What is left of a script's answers.
 #[derive(Default)]
-struct Adds {
+struct ScriptAnswers {
     left: VecDeque<CacheResult<Reply>>,
     /// As after a `SCRIPT FLUSH`.
     script_is_unknown: bool,
 }
 
-impl Adds {
+impl ScriptAnswers {
     fn begin(&mut self, value: Value) -> CacheResult<Reply> {
         self.script_is_unknown |= idempotent_add::is_unknown(&value);
         self.left = idempotent_add::answered(value);
@@ -197,7 +206,7 @@ impl Adds {
     }
 }
 
-impl Outcome {
+impl OperationOutcome {
     /// Waits for the end.
     pub(crate) async fn finish(self) -> CacheResult<Reply> {
         match self {
@@ -208,8 +217,8 @@ impl Outcome {
     }
 }
 
-impl Expected {
-    fn outcome(self, value: Value, commands: &Commands, hub: &Hub) -> Outcome {
+impl ExpectedAnswer {
+    fn outcome(self, value: Value, commands: &CommandConnection, hub: &Hub) -> OperationOutcome {
         let result = match self {
             Self::Id => answers::id(value).map(|id| Reply::Added { id }),
             Self::Done => answers::done(value).map(|()| Reply::Done {}),
@@ -258,13 +267,13 @@ impl Expected {
             Self::Pending => answers::pending(value).map(|entries| Reply::Pending { entries }),
             Self::Claimed => answers::claimed(value).map(Reply::Claimed),
             Self::HandedOver(removal) => match removal.answered(value) {
-                Part::Last(result) => result,
-                Part::More(rest) => {
-                    return Outcome::GoingOn(rest.finish(commands.clone()).boxed());
+                RemovalStep::Last(result) => result,
+                RemovalStep::More(rest) => {
+                    return OperationOutcome::GoingOn(rest.finish(commands.clone()).boxed());
                 }
             },
         };
-        Outcome::Done(result)
+        OperationOutcome::Done(result)
     }
 }
 
@@ -272,31 +281,31 @@ impl Expected {
 const EMPTY: &str = "0-0";
 
 impl ReadWait {
-    fn start(self, last_id: String, position: Option<String>, hub: &Hub) -> Outcome {
+    fn start(self, last_id: String, position: Option<String>, hub: &Hub) -> OperationOutcome {
         let Some(after) = EntryId::parse(&last_id) else {
-            return Outcome::Done(Err(invalid_id()));
+            return OperationOutcome::Done(Err(invalid_id()));
         };
         match hub.read(self.stream, after, last_id, self.count, self.deadline) {
-            Ok(wait) => Outcome::Waiting { wait, position },
-            Err(error) => Outcome::Done(Err(error)),
+            Ok(wait) => OperationOutcome::Waiting { wait, position },
+            Err(error) => OperationOutcome::Done(Err(error)),
         }
     }
 }
 
 impl GroupWait {
-    fn start(self, place: Place, hub: &Hub) -> Outcome {
+    fn start(self, place: Place, hub: &Hub) -> OperationOutcome {
         match hub.read_group(place, self.consumer, self.count, self.deadline) {
-            Ok(wait) => Outcome::Waiting {
+            Ok(wait) => OperationOutcome::Waiting {
                 wait,
                 position: None,
             },
-            Err(error) => Outcome::Done(Err(error)),
+            Err(error) => OperationOutcome::Done(Err(error)),
         }
     }
 }
 
-fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
-    let sent = |expected| Call::Sent {
+fn call(operation: &Operation<'_>, packed: &mut PackedCommands, hub: &Hub) -> EncodedOperation {
+    let sent = |expected| EncodedOperation::Sent {
         expected,
         read_only: operation.is_read_only(),
     };
@@ -304,7 +313,7 @@ fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
         // Redis refuses the script, so nothing is remembered.
         Operation::AddOnce { again: true, .. } => {
             let why = "this Redis does not let what was added be remembered";
-            Call::Answered(Err(idempotent_add::forgotten(why)))
+            EncodedOperation::Answered(Err(idempotent_add::forgotten(why)))
         }
         Operation::Add {
             stream,
@@ -318,11 +327,11 @@ fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
             ..
         } => {
             commands::add(packed, stream, fields, *maxlen);
-            sent(Expected::Id)
+            sent(ExpectedAnswer::Id)
         }
         Operation::ReadLatest { stream, count } => {
             commands::read_latest(packed, stream, *count);
-            sent(Expected::Latest)
+            sent(ExpectedAnswer::Latest)
         }
         Operation::Read {
             stream,
@@ -341,20 +350,20 @@ fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
                 // knows the former: it would send the first entry as well.
                 "$" => {
                     commands::read_latest(packed, stream, 1);
-                    sent(Expected::Last { wait })
+                    sent(ExpectedAnswer::Last { wait })
                 }
                 // Newer Redis gives it a meaning that older Redis and other backends do not know.
-                "+" => Call::Answered(Err(invalid_id())),
+                "+" => EncodedOperation::Answered(Err(invalid_id())),
                 id => {
                     commands::read(packed, stream, id, *count);
                     let last_id = id.to_owned();
-                    sent(Expected::After { last_id, wait })
+                    sent(ExpectedAnswer::After { last_id, wait })
                 }
             }
         }
         Operation::CreateGroup { stream, group, id } => {
             commands::create_group(packed, stream, group, id);
-            sent(Expected::Done)
+            sent(ExpectedAnswer::Done)
         }
         Operation::ReadGroup {
             stream,
@@ -369,17 +378,19 @@ fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
                 deadline: deadline(block_ms),
             });
             let wait = match wait.map(|wait| (hub.join(stream, group), wait)) {
-                Some((Turn::Queue(place), wait)) => return Call::Queued(place, wait),
+                Some((Turn::Queue(place), wait)) => return EncodedOperation::Queued(place, wait),
                 Some((Turn::Try(attempt), wait)) => Some((attempt, wait)),
                 None => None,
             };
             commands::read_group(packed, stream, group, consumer, *count);
-            sent(Expected::Group { wait })
+            sent(ExpectedAnswer::Group { wait })
         }
-        Operation::Ack { ids, .. } if ids.is_empty() => Call::Answered(Ok(Reply::Done {})),
+        Operation::Ack { ids, .. } if ids.is_empty() => {
+            EncodedOperation::Answered(Ok(Reply::Done {}))
+        }
         Operation::Ack { stream, group, ids } => {
             commands::ack(packed, stream, group, ids);
-            sent(Expected::Done)
+            sent(ExpectedAnswer::Done)
         }
         Operation::ReadPending {
             stream,
@@ -389,11 +400,11 @@ fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
             count,
         } => {
             commands::read_pending(packed, stream, [group, consumer], after, *count);
-            sent(Expected::Group { wait: None })
+            sent(ExpectedAnswer::Group { wait: None })
         }
         Operation::PendingSummary { stream, group } => {
             commands::pending_summary(packed, stream, group);
-            sent(Expected::Summary)
+            sent(ExpectedAnswer::Summary)
         }
         Operation::Pending {
             stream,
@@ -406,7 +417,7 @@ fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
         } => {
             let (ends, consumer) = ([&**start, &**end], consumer.as_deref());
             commands::pending(packed, stream, group, ends, *count, consumer, *min_idle_ms);
-            sent(Expected::Pending)
+            sent(ExpectedAnswer::Pending)
         }
         Operation::Claim {
             stream,
@@ -417,7 +428,7 @@ fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
             count,
         } => {
             commands::claim(packed, stream, group, consumer, *min_idle_ms, start, *count);
-            sent(Expected::Claimed)
+            sent(ExpectedAnswer::Claimed)
         }
         Operation::RemoveConsumer {
             stream,
@@ -425,9 +436,9 @@ fn call(operation: &Operation<'_>, packed: &mut Packed, hub: &Hub) -> Call {
             consumer,
             heir,
         } => {
-            let removal = Removal::new(stream, group, consumer, heir);
+            let removal = ConsumerRemoval::new(stream, group, consumer, heir);
             removal.pack(packed);
-            sent(Expected::HandedOver(removal))
+            sent(ExpectedAnswer::HandedOver(removal))
         }
     }
 }

@@ -10,9 +10,9 @@ use streamgate_protocol::limits::REMEMBERED_MS;
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
 use tokio::time::Instant;
 
-use crate::connection::resp::Packed;
+use crate::connection::resp::PackedCommands;
 use crate::wire::commands;
-use crate::wire::commands::{Commands, number};
+use crate::wire::commands::{CommandWriter, number};
 use crate::wire::errors;
 
 /// Adds that one script does, at most: Redis does nothing else meanwhile, for a quarter of a
@@ -35,10 +35,10 @@ static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(ADD_ONCE));
 /// When the time of a ring has to be set anew: not with every script, for that costs Redis as much
 /// as half an add.
 #[derive(Debug, Default)]
-pub(crate) struct Reminders(Mutex<HashMap<String, Instant>>);
+pub(crate) struct TtlRefresh(Mutex<HashMap<String, Instant>>);
 
 /// Adds of one producer, one behind the other and alike, on their way into one script.
-pub(crate) struct Run {
+pub(crate) struct AddBatch {
     stream: String,
     producer: String,
     first: u64,
@@ -46,10 +46,10 @@ pub(crate) struct Run {
     maxlen: Option<u64>,
     fields: usize,
     count: u64,
-    packed: Packed,
+    packed: PackedCommands,
 }
 
-impl Run {
+impl AddBatch {
     /// A run without adds, that an operation begins.
     pub(crate) fn begin(operation: &Operation<'_>) -> Option<Self> {
         match operation {
@@ -69,7 +69,7 @@ impl Run {
                 maxlen: *maxlen,
                 fields: fields.len(),
                 count: 0,
-                packed: Packed::default(),
+                packed: PackedCommands::default(),
             }),
             _ => None,
         }
@@ -104,12 +104,12 @@ impl Run {
     }
 
     /// Writes the command.
-    pub(crate) fn write(self, to: &mut Packed, reminders: &Reminders) {
+    pub(crate) fn write(self, to: &mut PackedCommands, ttl_refresh: &TtlRefresh) {
         let mut ring = String::with_capacity(18 + self.producer.len() + self.stream.len());
         for part in ["streamgate:once:", &self.producer, ":", &self.stream] {
             ring.push_str(part);
         }
-        let sign = if reminders.is_due(&ring) { "" } else { "-" };
+        let sign = if ttl_refresh.is_due(&ring) { "" } else { "-" };
         let width = 2 * self.fields;
         let arguments = usize::try_from(self.count).unwrap_or(usize::MAX) * width;
         to.command("EVALSHA", 10 + arguments);
@@ -130,7 +130,7 @@ impl Run {
     }
 }
 
-impl Reminders {
+impl TtlRefresh {
     fn is_due(&self, ring: &str) -> bool {
         let now = Instant::now();
         // Nothing that can panic happens under the lock.
@@ -154,7 +154,7 @@ impl Reminders {
 }
 
 /// Writes the command that makes the script known to Redis.
-pub(crate) fn load(to: &mut impl Commands) {
+pub(crate) fn load(to: &mut impl CommandWriter) {
     to.command("SCRIPT", 2);
     to.argument(b"LOAD");
     to.argument(ADD_ONCE.as_bytes());

@@ -3,12 +3,12 @@
 use redis::Value;
 use streamgate_protocol::{CacheResult, Reply};
 
-use crate::connection::command_connection::{Commands, Failure};
-use crate::connection::resp::Packed;
+use crate::connection::command_connection::{CommandConnection, SendError};
+use crate::connection::resp::PackedCommands;
 use crate::wire::{answers, errors, scripts};
 
 /// What goes on behind its first part.
-pub(crate) struct Removal {
+pub(crate) struct ConsumerRemoval {
     stream: String,
     group: String,
     consumer: String,
@@ -17,12 +17,12 @@ pub(crate) struct Removal {
 }
 
 /// How far it has come.
-pub(crate) enum Part {
+pub(crate) enum RemovalStep {
     Last(CacheResult<Reply>),
-    More(Removal),
+    More(ConsumerRemoval),
 }
 
-impl Removal {
+impl ConsumerRemoval {
     pub(crate) fn new(stream: &str, group: &str, consumer: &str, heir: &str) -> Self {
         let [stream, group, consumer, heir] = [stream, group, consumer, heir].map(str::to_owned);
         Self {
@@ -35,7 +35,7 @@ impl Removal {
     }
 
     /// The command for the next part.
-    pub(crate) fn pack(&self, packed: &mut Packed) {
+    pub(crate) fn pack(&self, packed: &mut PackedCommands) {
         scripts::remove_consumer(
             packed,
             &self.stream,
@@ -46,42 +46,42 @@ impl Removal {
     }
 
     /// Takes what a part answered.
-    pub(crate) fn answered(mut self, value: Value) -> Part {
+    pub(crate) fn answered(mut self, value: Value) -> RemovalStep {
         match answers::handed_over(value) {
             Ok((count, last)) => {
                 self.handed_over += count;
                 if last {
                     let handed_over = self.handed_over;
-                    Part::Last(Ok(Reply::Removed { handed_over }))
+                    RemovalStep::Last(Ok(Reply::Removed { handed_over }))
                 } else {
-                    Part::More(self)
+                    RemovalStep::More(self)
                 }
             }
-            Err(error) => Part::Last(Err(error)),
+            Err(error) => RemovalStep::Last(Err(error)),
         }
     }
 
     /// Does what is left.
-    pub(crate) async fn finish(mut self, commands: Commands) -> CacheResult<Reply> {
+    pub(crate) async fn finish(mut self, commands: CommandConnection) -> CacheResult<Reply> {
         loop {
-            let mut packed = Packed::default();
+            let mut packed = PackedCommands::default();
             self.pack(&mut packed);
             let value = match commands.send(packed).await {
                 Ok(mut values) => values
                     .pop()
                     .ok_or_else(|| errors::unexpected("an answer"))?,
                 // Parts are done already.
-                Err(Failure::NotSent(error)) => {
+                Err(SendError::NotSent(error)) => {
                     return Err(streamgate_protocol::CacheError::lost(
                         false,
                         error.message(),
                     ));
                 }
-                Err(Failure::NoAnswer(error)) => return Err(errors::unanswered(&error, false)),
+                Err(SendError::NoAnswer(error)) => return Err(errors::unanswered(&error, false)),
             };
             match self.answered(value) {
-                Part::Last(result) => return result,
-                Part::More(rest) => self = rest,
+                RemovalStep::Last(result) => return result,
+                RemovalStep::More(rest) => self = rest,
             }
         }
     }

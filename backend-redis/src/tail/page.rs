@@ -10,8 +10,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use crate::connection::command_connection::Commands;
-use crate::connection::resp::Packed;
+use crate::connection::command_connection::CommandConnection;
+use crate::connection::resp::PackedCommands;
 use crate::tail::range::{Range, RangeRead, seen};
 use crate::tail::start::ask;
 use crate::wire::errors;
@@ -65,12 +65,12 @@ impl Pages {
 
     pub(super) fn read(
         &self,
-        commands: Commands,
+        commands: CommandConnection,
         stream: Arc<str>,
         read: RangeRead,
     ) -> Turn<Range> {
         self.turn(async move {
-            let mut packed = Packed::default();
+            let mut packed = PackedCommands::default();
             read.add_to(&mut packed, &stream);
             read.answered(&mut ask(&commands, packed).await?.into_iter())
         })

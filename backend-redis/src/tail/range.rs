@@ -5,7 +5,7 @@ use redis::Value;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheResult, StreamEntry};
 
-use crate::wire::commands::Commands;
+use crate::wire::commands::CommandWriter;
 use crate::wire::{answers, commands, errors};
 use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::tail::gap::StreamInfo;
@@ -41,7 +41,7 @@ pub(crate) enum Known {
 }
 
 impl RangeRead {
-    pub(crate) fn add_to(self, commands: &mut impl Commands, stream: &str) {
+    pub(crate) fn add_to(self, commands: &mut impl CommandWriter, stream: &str) {
         if self.checked {
             commands::transaction(commands, |commands| {
                 commands::info(commands, stream);

@@ -6,8 +6,8 @@ use redis::Value;
 use streamgate_protocol::CacheResult;
 use streamgate_protocol::error::code;
 
-use crate::connection::command_connection::Commands;
-use crate::connection::resp::Packed;
+use crate::connection::command_connection::CommandConnection;
+use crate::connection::resp::PackedCommands;
 use crate::tail::Pages;
 use crate::tail::cursor::Standing;
 use crate::wire::{answers, commands};
@@ -32,8 +32,8 @@ struct Found {
 }
 
 /// Behind the last id that the stream gave.
-pub(super) async fn now(commands: &Commands, stream: &str) -> CacheResult<Start> {
-    let mut packed = Packed::default();
+pub(super) async fn now(commands: &CommandConnection, stream: &str) -> CacheResult<Start> {
+    let mut packed = PackedCommands::default();
     commands::info(&mut packed, stream);
     let standing = match answers::facts(one(ask(commands, packed).await?)) {
         Ok(facts) => Standing::new(facts.last_generated, Some(facts.added)),
@@ -47,7 +47,7 @@ pub(super) async fn now(commands: &Commands, stream: &str) -> CacheResult<Start>
 /// Before the last `count` entries, of which only the ids are kept: some may be trimmed until they
 /// are read.
 pub(super) async fn last(
-    commands: &Commands,
+    commands: &CommandConnection,
     pages: &Pages,
     stream: &Arc<str>,
     count: u64,
@@ -76,8 +76,13 @@ pub(super) async fn last(
 }
 
 /// Reads a page backwards.
-async fn back(commands: Commands, stream: Arc<str>, end: EntryId, page: u64) -> CacheResult<Found> {
-    let mut packed = Packed::default();
+async fn back(
+    commands: CommandConnection,
+    stream: Arc<str>,
+    end: EntryId,
+    page: u64,
+) -> CacheResult<Found> {
+    let mut packed = PackedCommands::default();
     commands::range_back_from(&mut packed, &stream, end, page);
     commands::length(&mut packed, &stream);
     let mut values = ask(&commands, packed).await?.into_iter();
@@ -98,7 +103,10 @@ fn one(values: Vec<Value>) -> Value {
 }
 
 /// Sends commands that only read.
-pub(super) async fn ask(commands: &Commands, packed: Packed) -> CacheResult<Vec<Value>> {
+pub(super) async fn ask(
+    commands: &CommandConnection,
+    packed: PackedCommands,
+) -> CacheResult<Vec<Value>> {
     let values = commands.send(packed).await;
     values.map_err(|failure| failure.error(true))
 }

@@ -9,7 +9,7 @@ use streamgate_backend::entry_id::EntryId;
 const MAX_NUMBER: u64 = i64::MAX as u64;
 
 /// Takes commands one after the other.
-pub(crate) trait Commands {
+pub(crate) trait CommandWriter {
     /// Begins a command. Exactly so many arguments follow.
     fn command(&mut self, name: &str, arguments: usize);
 
@@ -17,7 +17,7 @@ pub(crate) trait Commands {
 }
 
 /// For connections of redis-rs.
-impl Commands for Pipeline {
+impl CommandWriter for Pipeline {
     fn command(&mut self, name: &str, _arguments: usize) {
         self.cmd(name);
     }
@@ -27,16 +27,16 @@ impl Commands for Pipeline {
     }
 }
 
-pub(crate) fn ping(to: &mut impl Commands) {
+pub(crate) fn ping(to: &mut impl CommandWriter) {
     to.command("PING", 0);
 }
 
-pub(crate) fn role(to: &mut impl Commands) {
+pub(crate) fn role(to: &mut impl CommandWriter) {
     to.command("ROLE", 0);
 }
 
 pub(crate) fn add(
-    to: &mut impl Commands,
+    to: &mut impl CommandWriter,
     stream: &str,
     fields: &[(Text<'_>, Text<'_>)],
     maxlen: Option<u64>,
@@ -54,61 +54,66 @@ pub(crate) fn add(
 }
 
 /// Names and values, in turns.
-pub(crate) fn fields(to: &mut impl Commands, fields: &[(Text<'_>, Text<'_>)]) {
+pub(crate) fn fields(to: &mut impl CommandWriter, fields: &[(Text<'_>, Text<'_>)]) {
     for (field, value) in fields {
         text(to, field);
         text(to, value);
     }
 }
 
-pub(crate) fn read_latest(to: &mut impl Commands, stream: &str, count: u64) {
+pub(crate) fn read_latest(to: &mut impl CommandWriter, stream: &str, count: u64) {
     to.command("XREVRANGE", 5);
     texts(to, &[stream, "+", "-", "COUNT"]);
     number(to, count);
 }
 
-pub(crate) fn read(to: &mut impl Commands, stream: &str, last_id: &str, count: u64) {
+pub(crate) fn read(to: &mut impl CommandWriter, stream: &str, last_id: &str, count: u64) {
     to.command("XREAD", 5);
     text(to, "COUNT");
     number(to, count);
     texts(to, &["STREAMS", stream, last_id]);
 }
 
-pub(crate) fn read_after(to: &mut impl Commands, stream: &str, after: EntryId, count: u64) {
+pub(crate) fn read_after(to: &mut impl CommandWriter, stream: &str, after: EntryId, count: u64) {
     read(to, stream, &after.to_string(), count);
 }
 
 /// From an id on, that included.
-pub(crate) fn range_from(to: &mut impl Commands, stream: &str, from: EntryId, count: u64) {
+pub(crate) fn range_from(to: &mut impl CommandWriter, stream: &str, from: EntryId, count: u64) {
     to.command("XRANGE", 5);
     texts(to, &[stream, &from.to_string(), "+", "COUNT"]);
     number(to, count);
 }
 
 /// Backwards from an id on, that included.
-pub(crate) fn range_back_from(to: &mut impl Commands, stream: &str, from: EntryId, count: u64) {
+pub(crate) fn range_back_from(
+    to: &mut impl CommandWriter,
+    stream: &str,
+    from: EntryId,
+    count: u64,
+) {
     to.command("XREVRANGE", 5);
     texts(to, &[stream, &from.to_string(), "-", "COUNT"]);
     number(to, count);
 }
 
-pub(crate) fn length(to: &mut impl Commands, stream: &str) {
+pub(crate) fn length(to: &mut impl CommandWriter, stream: &str) {
     to.command("XLEN", 1);
     text(to, stream);
 }
 
-pub(crate) fn info(to: &mut impl Commands, stream: &str) {
+pub(crate) fn info(to: &mut impl CommandWriter, stream: &str) {
     to.command("XINFO", 2);
     texts(to, &["STREAM", stream]);
 }
 
-pub(crate) fn create_group(to: &mut impl Commands, stream: &str, group: &str, id: &str) {
+pub(crate) fn create_group(to: &mut impl CommandWriter, stream: &str, group: &str, id: &str) {
     to.command("XGROUP", 5);
     texts(to, &["CREATE", stream, group, id, "MKSTREAM"]);
 }
 
 pub(crate) fn read_group(
-    to: &mut impl Commands,
+    to: &mut impl CommandWriter,
     stream: &str,
     group: &str,
     consumer: &str,
@@ -122,7 +127,7 @@ pub(crate) fn read_group(
 
 /// What `consumer` of `group` was given behind an id and has not acknowledged.
 pub(crate) fn read_pending(
-    to: &mut impl Commands,
+    to: &mut impl CommandWriter,
     stream: &str,
     [group, consumer]: [&str; 2],
     after: &str,
@@ -134,7 +139,7 @@ pub(crate) fn read_pending(
     texts(to, &["STREAMS", stream, after]);
 }
 
-pub(crate) fn ack(to: &mut impl Commands, stream: &str, group: &str, ids: &[Text<'_>]) {
+pub(crate) fn ack(to: &mut impl CommandWriter, stream: &str, group: &str, ids: &[Text<'_>]) {
     to.command("XACK", 2 + ids.len());
     texts(to, &[stream, group]);
     for id in ids {
@@ -142,13 +147,13 @@ pub(crate) fn ack(to: &mut impl Commands, stream: &str, group: &str, ids: &[Text
     }
 }
 
-pub(crate) fn pending_summary(to: &mut impl Commands, stream: &str, group: &str) {
+pub(crate) fn pending_summary(to: &mut impl CommandWriter, stream: &str, group: &str) {
     to.command("XPENDING", 2);
     texts(to, &[stream, group]);
 }
 
 pub(crate) fn pending(
-    to: &mut impl Commands,
+    to: &mut impl CommandWriter,
     stream: &str,
     group: &str,
     ends: [&str; 2],
@@ -171,7 +176,7 @@ pub(crate) fn pending(
 }
 
 pub(crate) fn claim(
-    to: &mut impl Commands,
+    to: &mut impl CommandWriter,
     stream: &str,
     group: &str,
     consumer: &str,
@@ -187,23 +192,23 @@ pub(crate) fn claim(
 }
 
 /// Whatever is put between is done at one moment.
-pub(crate) fn transaction<C: Commands>(to: &mut C, between: impl FnOnce(&mut C)) {
+pub(crate) fn transaction<C: CommandWriter>(to: &mut C, between: impl FnOnce(&mut C)) {
     to.command("MULTI", 0);
     between(to);
     to.command("EXEC", 0);
 }
 
-pub(crate) fn text(to: &mut impl Commands, text: &str) {
+pub(crate) fn text(to: &mut impl CommandWriter, text: &str) {
     to.argument(text.as_bytes());
 }
 
-pub(crate) fn texts(to: &mut impl Commands, texts: &[&str]) {
+pub(crate) fn texts(to: &mut impl CommandWriter, texts: &[&str]) {
     for argument in texts {
         text(to, argument);
     }
 }
 
-pub(crate) fn number(to: &mut impl Commands, number: u64) {
+pub(crate) fn number(to: &mut impl CommandWriter, number: u64) {
     let mut digits = itoa::Buffer::new();
     text(to, digits.format(number.min(MAX_NUMBER)));
 }

@@ -1,15 +1,15 @@
-//! Commands as Redis reads them.
+//! CommandWriter as Redis reads them.
 
-use crate::wire::commands::Commands;
+use crate::wire::commands::CommandWriter;
 
-/// Commands that are sent together.
+/// CommandWriter that are sent together.
 #[derive(Debug, Default)]
-pub(crate) struct Packed {
+pub(crate) struct PackedCommands {
     pub(crate) bytes: Vec<u8>,
     pub(crate) commands: usize,
 }
 
-impl Packed {
+impl PackedCommands {
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         let bytes = Vec::with_capacity(bytes);
         Self { bytes, commands: 0 }
@@ -33,7 +33,7 @@ impl Packed {
     }
 }
 
-impl Commands for Packed {
+impl CommandWriter for PackedCommands {
     fn command(&mut self, name: &str, arguments: usize) {
         self.commands += 1;
         self.length(b'*', 1 + arguments);
@@ -109,14 +109,14 @@ mod tests {
 
     #[derive(Default)]
     struct Both {
-        packed: Packed,
+        packed: PackedCommands,
         pipeline: redis::Pipeline,
     }
 
-    impl Commands for Both {
+    impl CommandWriter for Both {
         fn command(&mut self, name: &str, arguments: usize) {
             self.packed.command(name, arguments);
-            Commands::command(&mut self.pipeline, name, arguments);
+            CommandWriter::command(&mut self.pipeline, name, arguments);
         }
 
         fn argument(&mut self, argument: &[u8]) {

@@ -5,7 +5,7 @@
 
 use streamgate_protocol::subscribe::{DEAD_LETTER_FIELDS, DEAD_LETTER_REASON};
 
-use crate::wire::commands::{Commands, number, text, texts};
+use crate::wire::commands::{CommandWriter, number, text, texts};
 use streamgate_backend::reclaim::step::{MAX_DEAD_LETTER_FIELDS, PAGE, ReclaimStep};
 
 const RECLAIM: &str = include_str!("scripts/reclaim.lua");
@@ -15,7 +15,7 @@ const REMOVE_CONSUMER: &str = include_str!("scripts/remove_consumer.lua");
 pub(crate) const HAND_OVER_PAGE: u64 = 100;
 
 /// One step of a round over the pending entries of a group.
-pub(crate) fn reclaim(to: &mut impl Commands, step: &ReclaimStep) {
+pub(crate) fn reclaim(to: &mut impl CommandWriter, step: &ReclaimStep) {
     let dead_letter = step.dead_letter.as_ref();
     let (keys, more) = match dead_letter {
         Some(_) => (2, 2 + DEAD_LETTER_FIELDS.len()),
@@ -46,7 +46,7 @@ pub(crate) fn reclaim(to: &mut impl Commands, step: &ReclaimStep) {
 
 /// Hands over one part of what a consumer holds, and with the last part removes it.
 pub(crate) fn remove_consumer(
-    to: &mut impl Commands,
+    to: &mut impl CommandWriter,
     stream: &str,
     group: &str,
     consumer: &str,

@@ -11,64 +11,64 @@ use redis::{RedisError, Value};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use crate::connection::barrier::Patience;
+use crate::connection::barrier::BarrierTimeout;
 use crate::connection::endpoint::RESPONSE_TIMEOUT;
-use crate::connection::resp::reader::{Malformed, Reader};
-use crate::connection::resp::{Asked, Shared, State};
+use crate::connection::resp::reader::{AnswerReader, MalformedAnswer};
+use crate::connection::resp::{SendState, SentPipeline, SharedQueue};
 
 /// A future that ends with the connection: with its error, or without one when all handles are
 /// gone.
-pub(super) struct Driver<S> {
+pub(super) struct ConnectionDriver<S> {
     stream: S,
-    shared: Arc<Shared>,
+    shared: Arc<SharedQueue>,
     /// Being written, and how much of it was.
     writing: Vec<u8>,
     written: usize,
-    reader: Reader,
+    reader: AnswerReader,
     /// Who waits for answers, and which of the first one's are there.
-    asked: VecDeque<Asked>,
+    asked: VecDeque<SentPipeline>,
     answers: Vec<Value>,
-    silence: Silence,
-    patience: Patience,
+    silence: ResponseTimer,
+    patience: BarrierTimeout,
 }
 
 /// Notices that Redis does not answer. One timer, which is set anew only when it rings: a timer for
 /// each pipeline would cost a system call for each.
-struct Silence {
+struct ResponseTimer {
     timer: Pin<Box<Sleep>>,
     is_set: bool,
     /// When something came, or was asked for while nothing else was.
     since: Instant,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    pub(super) fn new(stream: S, shared: Arc<Shared>) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> ConnectionDriver<S> {
+    pub(super) fn new(stream: S, shared: Arc<SharedQueue>) -> Self {
         let now = Instant::now();
         Self {
             stream,
             shared,
             writing: Vec::new(),
             written: 0,
-            reader: Reader::new(),
+            reader: AnswerReader::new(),
             asked: VecDeque::new(),
             answers: Vec::new(),
-            silence: Silence {
+            silence: ResponseTimer {
                 timer: Box::pin(tokio::time::sleep_until(now)),
                 is_set: false,
                 since: now,
             },
-            patience: Patience::default(),
+            patience: BarrierTimeout::default(),
         }
     }
 
     /// Ends everything that waits.
     fn lose(&mut self, error: &RedisError) {
         let mut queue = self.shared.queue();
-        queue.state = State::Lost(error.clone());
+        queue.state = SendState::Lost(error.clone());
         queue.outgoing = Vec::new();
         self.asked.append(&mut queue.asked);
         drop(queue);
-        for Asked { answers, .. } in self.asked.drain(..) {
+        for SentPipeline { answers, .. } in self.asked.drain(..) {
             // Whoever stopped waiting needs no answer.
             let _ = answers.send(Err(error.clone()));
         }
@@ -80,8 +80,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         // Under the lock: what was sent after a hold began is either not there yet, or held.
         if self
             .shared
-            .hold
-            .poll_free(&mut self.patience, cx)
+            .barrier
+            .poll_open(&mut self.patience, cx)
             .is_pending()
         {
             return false;
@@ -127,23 +127,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             }
             self.silence.since = Instant::now();
             self.reader.filled(filled);
-            if let Err(Malformed) = self.answer() {
+            if let Err(MalformedAnswer) = self.answer() {
                 let why = "what came is not an answer of Redis";
                 return Poll::Ready(io::Error::new(io::ErrorKind::InvalidData, why));
             }
         }
     }
 
-    fn answer(&mut self) -> Result<(), Malformed> {
+    fn answer(&mut self) -> Result<(), MalformedAnswer> {
         while let Some(value) = self.reader.next()? {
             // An answer to nothing.
-            let first = self.asked.front().ok_or(Malformed)?;
+            let first = self.asked.front().ok_or(MalformedAnswer)?;
             if self.answers.is_empty() {
                 self.answers.reserve_exact(first.commands);
             }
             self.answers.push(value);
             if self.answers.len() == first.commands
-                && let Some(Asked { answers, .. }) = self.asked.pop_front()
+                && let Some(SentPipeline { answers, .. }) = self.asked.pop_front()
             {
                 // Whoever stopped waiting needs no answer.
                 let _ = answers.send(Ok(std::mem::take(&mut self.answers)));
@@ -153,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Future for Driver<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for ConnectionDriver<S> {
     type Output = Option<RedisError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -184,24 +184,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Driver<S> {
 }
 
 /// Its runtime ends: whoever waits is told, and whoever comes.
-impl<S> Drop for Driver<S> {
+impl<S> Drop for ConnectionDriver<S> {
     fn drop(&mut self) {
         let mut queue = self.shared.queue();
-        if !matches!(queue.state, State::Lost(_)) {
-            queue.state = State::Lost(super::lost("the runtime of the connection has ended"));
+        if !matches!(queue.state, SendState::Lost(_)) {
+            queue.state = SendState::Lost(super::lost("the runtime of the connection has ended"));
         }
         queue.asked.clear();
     }
 }
 
-impl Shared {
+impl SharedQueue {
     fn is_left(&self) -> bool {
         let queue = self.queue();
-        matches!(queue.state, State::Left) && queue.asked.is_empty()
+        matches!(queue.state, SendState::Left) && queue.asked.is_empty()
     }
 }
 
-impl Silence {
+impl ResponseTimer {
     fn begin(&mut self) {
         self.since = Instant::now();
         if !self.is_set {

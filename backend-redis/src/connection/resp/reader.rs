@@ -26,30 +26,30 @@ const MAX_PLACES_AHEAD: usize = 4096;
 
 /// What came is not RESP2, or is beyond a bound.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(super) struct MalformedAnswer;
 
 /// Puts values together from bytes, each byte looked at once.
-pub(super) struct Reader {
+pub(super) struct AnswerReader {
     buffer: Vec<u8>,
     unread: Range<usize>,
     /// Arrays that are not complete, the innermost last.
-    open: Vec<Open>,
+    open: Vec<OpenArray>,
 }
 
-struct Open {
+struct OpenArray {
     values: Vec<Value>,
     missing: usize,
 }
 
 /// What is at one place of an answer.
-enum Token {
+enum AnswerToken {
     Value(Value),
     Array(usize),
     /// So many more bytes are needed, at least.
     Incomplete(usize),
 }
 
-impl Reader {
+impl AnswerReader {
     pub(super) fn new() -> Self {
         Self {
             buffer: vec![0; BUFFER_BYTES],
@@ -68,25 +68,25 @@ impl Reader {
     }
 
     /// The next complete value, if there is one. Without one there is space for more.
-    pub(super) fn next(&mut self) -> Result<Option<Value>, Malformed> {
+    pub(super) fn next(&mut self) -> Result<Option<Value>, MalformedAnswer> {
         loop {
             let mut value = match self.token()? {
-                Token::Incomplete(more) => {
+                AnswerToken::Incomplete(more) => {
                     self.make_space(more);
                     return Ok(None);
                 }
-                Token::Array(length) if length > 0 => {
+                AnswerToken::Array(length) if length > 0 => {
                     if self.open.len() == MAX_DEPTH {
-                        return Err(Malformed);
+                        return Err(MalformedAnswer);
                     }
-                    self.open.push(Open {
+                    self.open.push(OpenArray {
                         values: Vec::with_capacity(length.min(MAX_PLACES_AHEAD)),
                         missing: length,
                     });
                     continue;
                 }
-                Token::Array(_) => Value::Array(Vec::new()),
-                Token::Value(value) => value,
+                AnswerToken::Array(_) => Value::Array(Vec::new()),
+                AnswerToken::Value(value) => value,
             };
             loop {
                 let Some(array) = self.open.last_mut() else {
@@ -103,47 +103,47 @@ impl Reader {
         }
     }
 
-    fn token(&mut self) -> Result<Token, Malformed> {
+    fn token(&mut self) -> Result<AnswerToken, MalformedAnswer> {
         let unread = &self.buffer[self.unread.clone()];
         let Some(line) = line(unread)? else {
-            return Ok(Token::Incomplete(1));
+            return Ok(AnswerToken::Incomplete(1));
         };
         let (text, mut taken) = (&unread[1..line], line + 2);
         let token = match unread[0] {
             b'$' => match length(text)? {
-                None => Token::Value(Value::Nil),
-                Some(length) if length > MAX_TEXT_BYTES => return Err(Malformed),
+                None => AnswerToken::Value(Value::Nil),
+                Some(length) if length > MAX_TEXT_BYTES => return Err(MalformedAnswer),
                 Some(length) => {
                     let end = taken + length;
                     let Some(ending) = unread.get(end..end + 2) else {
-                        return Ok(Token::Incomplete(end + 2 - unread.len()));
+                        return Ok(AnswerToken::Incomplete(end + 2 - unread.len()));
                     };
                     if ending != b"\r\n" {
-                        return Err(Malformed);
+                        return Err(MalformedAnswer);
                     }
                     let text = unread[taken..end].to_vec();
                     taken = end + 2;
-                    Token::Value(Value::BulkString(text))
+                    AnswerToken::Value(Value::BulkString(text))
                 }
             },
             b'*' => match length(text)? {
-                None => Token::Value(Value::Nil),
-                Some(length) => Token::Array(length),
+                None => AnswerToken::Value(Value::Nil),
+                Some(length) => AnswerToken::Array(length),
             },
             b':' => {
                 let number = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
-                Token::Value(Value::Int(number.ok_or(Malformed)?))
+                AnswerToken::Value(Value::Int(number.ok_or(MalformedAnswer)?))
             }
-            b'+' if text == b"OK" => Token::Value(Value::Okay),
-            b'+' => Token::Value(Value::SimpleString(
+            b'+' if text == b"OK" => AnswerToken::Value(Value::Okay),
+            b'+' => AnswerToken::Value(Value::SimpleString(
                 String::from_utf8_lossy(text).into_owned(),
             )),
             // Rare, so that it is left to redis-rs what an error is made of.
             b'-' => {
                 let error = redis::parse_redis_value(&unread[..taken]);
-                Token::Value(error.map_err(|_| Malformed)?)
+                AnswerToken::Value(error.map_err(|_| MalformedAnswer)?)
             }
-            _ => return Err(Malformed),
+            _ => return Err(MalformedAnswer),
         };
         self.unread.start += taken;
         Ok(token)
@@ -170,33 +170,33 @@ impl Reader {
 }
 
 /// How long the first line is, without its end.
-fn line(unread: &[u8]) -> Result<Option<usize>, Malformed> {
+fn line(unread: &[u8]) -> Result<Option<usize>, MalformedAnswer> {
     let known = &unread[..unread.len().min(MAX_LINE_BYTES)];
     match known.iter().position(|byte| *byte == b'\r') {
-        None if unread.len() > MAX_LINE_BYTES => Err(Malformed),
+        None if unread.len() > MAX_LINE_BYTES => Err(MalformedAnswer),
         None => Ok(None),
-        Some(0) => Err(Malformed),
+        Some(0) => Err(MalformedAnswer),
         Some(end) => match unread.get(end + 1) {
             None => Ok(None),
             Some(b'\n') => Ok(Some(end)),
-            Some(_) => Err(Malformed),
+            Some(_) => Err(MalformedAnswer),
         },
     }
 }
 
 /// A length; none for what is not there at all.
-fn length(digits: &[u8]) -> Result<Option<usize>, Malformed> {
+fn length(digits: &[u8]) -> Result<Option<usize>, MalformedAnswer> {
     if digits == b"-1" {
         return Ok(None);
     }
     // Nine digits are more than any answer has.
     if digits.is_empty() || digits.len() > 9 {
-        return Err(Malformed);
+        return Err(MalformedAnswer);
     }
     let mut length = 0;
     for digit in digits {
         if !digit.is_ascii_digit() {
-            return Err(Malformed);
+            return Err(MalformedAnswer);
         }
         length = length * 10 + usize::from(digit - b'0');
     }
@@ -208,8 +208,8 @@ mod tests {
     use super::*;
 
     /// Reads bytes that come so many at a time.
-    fn read(bytes: &[u8], at_a_time: usize) -> Result<Vec<Value>, Malformed> {
-        let mut reader = Reader::new();
+    fn read(bytes: &[u8], at_a_time: usize) -> Result<Vec<Value>, MalformedAnswer> {
+        let mut reader = AnswerReader::new();
         let mut values = Vec::new();
         for mut part in bytes.chunks(at_a_time) {
             while !part.is_empty() {
@@ -262,7 +262,7 @@ mod tests {
         let array = Value::Array(vec![Value::Int(1), Value::BulkString(text)]);
         assert_eq!(values, [array, Value::Int(2)]);
 
-        let mut reader = Reader::new();
+        let mut reader = AnswerReader::new();
         reader.make_space(3 * BUFFER_BYTES);
         assert_eq!(reader.space().len(), 3 * BUFFER_BYTES);
         assert_eq!(reader.next(), Ok(None));
@@ -290,7 +290,7 @@ mod tests {
         for bytes in cases {
             assert_eq!(
                 read(bytes, BUFFER_BYTES),
-                Err(Malformed),
+                Err(MalformedAnswer),
                 "{:?}",
                 String::from_utf8_lossy(&bytes[..bytes.len().min(30)])
             );
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_long_array_that_does_not_come_takes_no_memory() {
-        let mut reader = Reader::new();
+        let mut reader = AnswerReader::new();
         let bytes = b"*999999999\r\n:1\r\n";
         reader.space()[..bytes.len()].copy_from_slice(bytes);
         reader.filled(bytes.len());

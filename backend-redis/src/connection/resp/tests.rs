@@ -12,20 +12,20 @@ use super::*;
 use crate::connection::endpoint::RESPONSE_TIMEOUT;
 use crate::connection::resp::open::start;
 use crate::wire::commands;
-use crate::wire::commands::Commands;
+use crate::wire::commands::CommandWriter;
 
 /// A connection, the other end of it, and whether it told of its loss.
-fn connect() -> (Connection, DuplexStream, oneshot::Receiver<()>) {
+fn connect() -> (RespConnection, DuplexStream, oneshot::Receiver<()>) {
     let (ours, theirs) = tokio::io::duplex(64);
     let (ended, told) = oneshot::channel();
     let ended = move || {
         let _ = ended.send(());
     };
-    (start(ours, Hold::default(), ended), theirs, told)
+    (start(ours, Barrier::default(), ended), theirs, told)
 }
 
-fn length(stream: &str) -> Packed {
-    let mut packed = Packed::default();
+fn length(stream: &str) -> PackedCommands {
+    let mut packed = PackedCommands::default();
     commands::length(&mut packed, stream);
     packed
 }
@@ -94,7 +94,7 @@ async fn with_its_loss_everything_ends_and_nothing_more_is_taken() {
 }
 
 /// A Redis that answers `HELLO` and `PING`, and to the script like this.
-async fn open_with_script(answer: &'static str) -> CacheResult<Opened> {
+async fn open_with_script(answer: &'static str) -> CacheResult<OpenConnection> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
     let info = url.into_connection_info().unwrap();
@@ -106,7 +106,7 @@ async fn open_with_script(answer: &'static str) -> CacheResult<Opened> {
         let _ = socket.read_to_end(&mut Vec::new()).await;
     };
     tokio::select! {
-        opened = Connection::open(&info, Hold::default(), || ()) => opened,
+        opened = RespConnection::open(&info, Barrier::default(), || ()) => opened,
         () = serve => panic!("left early"),
     }
 }
@@ -171,7 +171,7 @@ async fn only_silence_while_something_is_asked_ends_it() {
 #[tokio::test(start_paused = true)]
 async fn who_does_not_read_is_silent_too() {
     let (connection, _theirs, told) = connect();
-    let mut packed = Packed::default();
+    let mut packed = PackedCommands::default();
     packed.command("XLEN", 1);
     packed.argument(&[b'x'; 1000]);
     assert!(connection.send(packed).await.unwrap_err().is_timeout());

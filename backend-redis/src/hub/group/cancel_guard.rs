@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::connection::barrier::{Hold, Holder};
+use crate::connection::barrier::{Barrier, BarrierGuard};
 
 /// The hub's side: dropped once the consumer's wait is over.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(crate) struct Presence(Arc<Mutex<Stage>>);
 #[derive(Debug)]
 pub(crate) struct Leaver {
     stage: Arc<Mutex<Stage>>,
-    hold: Hold,
+    hold: Barrier,
 }
 
 #[derive(Debug)]
@@ -24,12 +24,12 @@ enum Stage {
     Gone,
     /// It left while it was tried for.
     GoneWhileTried {
-        _holder: Holder,
+        _holder: BarrierGuard,
     },
 }
 
 /// Both sides of one consumer.
-pub(crate) fn presence(hold: &Hold) -> (Presence, Leaver) {
+pub(crate) fn presence(hold: &Barrier) -> (Presence, Leaver) {
     let stage = Arc::new(Mutex::new(Stage::Waiting));
     let leaver = Leaver {
         stage: Arc::clone(&stage),
@@ -69,7 +69,7 @@ impl Leaver {
         let mut stage = lock(&self.stage);
         *stage = match *stage {
             Stage::Tried => Stage::GoneWhileTried {
-                _holder: self.hold.acquire(),
+                _holder: self.hold.close(),
             },
             _ => Stage::Gone,
         };
@@ -90,38 +90,38 @@ fn lock(stage: &Mutex<Stage>) -> MutexGuard<'_, Stage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::barrier::tests::is_free;
+    use crate::connection::barrier::tests::is_open;
 
     #[tokio::test]
     async fn one_that_left_is_not_tried_for_and_holds_nothing() {
-        let hold = Hold::default();
+        let hold = Barrier::default();
         let (presence, leaver) = presence(&hold);
         assert!(presence.try_for());
         assert!(presence.tried());
         leaver.leave();
         assert!(!presence.try_for());
-        assert!(is_free(&hold));
+        assert!(is_open(&hold));
     }
 
     #[tokio::test]
     async fn one_that_leaves_while_it_is_tried_for_holds_until_that_is_over() {
-        let hold = Hold::default();
+        let hold = Barrier::default();
         let (presence, leaver) = presence(&hold);
         assert!(presence.try_for());
         leaver.leave();
-        assert!(!is_free(&hold));
+        assert!(!is_open(&hold));
         assert!(!presence.tried());
         drop(presence);
-        assert!(is_free(&hold));
+        assert!(is_open(&hold));
     }
 
     #[tokio::test]
     async fn one_that_leaves_after_its_answer_holds_nothing() {
-        let hold = Hold::default();
+        let hold = Barrier::default();
         let (presence, leaver) = presence(&hold);
         assert!(presence.try_for());
         drop(presence);
         leaver.leave();
-        assert!(is_free(&hold));
+        assert!(is_open(&hold));
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
-use crate::connection::barrier::Hold;
+use crate::connection::barrier::Barrier;
 use crate::hub::feed::Member;
 use crate::hub::feed::queue::{News, Queue};
 use crate::hub::group::cancel_guard::presence;
@@ -88,7 +88,7 @@ impl Test {
             Turn::Queue(place) => place,
         };
         let (waiter, answer) = Self::waiter(deadline);
-        let (presence, _) = presence(&Hold::default());
+        let (presence, _) = presence(&Barrier::default());
         let consumer = Consumer {
             waiter,
             place,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use redis::aio::MultiplexedConnection;
 use tokio::task::AbortHandle;
 
-use crate::connection::endpoint::Server;
+use crate::connection::endpoint::Endpoint;
 use crate::hub::tracking::fallback::blocking_reader::Blocker;
 use crate::hub::tracking::fallback::keys::Keys;
 use crate::hub::tracking::invalidations::Pushes;
@@ -27,7 +27,7 @@ pub(crate) enum Arming {
 
 /// The connections on which reads block, and which stream is on which.
 pub(crate) struct Blockers {
-    server: Server,
+    server: Endpoint,
     /// The hub's connection, on which nothing blocks.
     hub: MultiplexedConnection,
     pushes: Arc<Pushes>,
@@ -42,7 +42,7 @@ struct Running {
 }
 
 impl Blockers {
-    pub(crate) fn new(server: Server, hub: MultiplexedConnection, pushes: Arc<Pushes>) -> Self {
+    pub(crate) fn new(server: Endpoint, hub: MultiplexedConnection, pushes: Arc<Pushes>) -> Self {
         Self {
             server,
             hub,

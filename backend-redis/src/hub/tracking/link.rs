@@ -8,8 +8,9 @@ use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, PushInfo, RedisResult, Value};
 
-use crate::connection::availability::{Availability, Way};
-use crate::connection::endpoint::{Backoff, Server};
+use crate::connection::availability::{ConnectionKind, RedisAvailability};
+use crate::connection::endpoint::Endpoint;
+use crate::connection::reconnect_pause::ReconnectPause;
 use crate::hub::tracking::fallback::Blockers;
 use crate::hub::tracking::invalidations::{Pushed, Pushes};
 use crate::wire::errors;
@@ -44,7 +45,7 @@ pub(crate) enum Event {
 }
 
 impl Up {
-    pub(crate) async fn connect(server: &Server, generation: u64) -> RedisResult<Self> {
+    pub(crate) async fn connect(server: &Endpoint, generation: u64) -> RedisResult<Self> {
         let pushes = Arc::new(Pushes::default());
         let sender = Arc::clone(&pushes);
         let connection = server.connect(move |push: PushInfo| -> Result<(), Infallible> {
@@ -119,21 +120,21 @@ impl Link {
     }
 
     /// Gives up the connection and makes another.
-    pub(crate) fn reconnect(&mut self, server: &Server, availability: &Availability) {
+    pub(crate) fn reconnect(&mut self, server: &Endpoint, availability: &RedisAvailability) {
         if let Self::Up(up) = self {
             tracing::warn!(
                 address = server.address(),
                 "lost the connection of waiting readers"
             );
-            availability.is_away(Way::Waits, errors::disconnected());
+            availability.set_unavailable(ConnectionKind::Hub, errors::disconnected());
             let (server, availability) = (server.clone(), availability.clone());
             *self = Self::Down(connect_again(server, availability, up.generation + 1).boxed());
         }
     }
 }
 
-async fn connect_again(server: Server, availability: Availability, generation: u64) -> Up {
-    let mut backoff = Backoff::new();
+async fn connect_again(server: Endpoint, availability: RedisAvailability, generation: u64) -> Up {
+    let mut backoff = ReconnectPause::new();
     loop {
         match Up::connect(&server, generation).await {
             Ok(up) => {
@@ -141,13 +142,13 @@ async fn connect_again(server: Server, availability: Availability, generation: u
                     address = server.address(),
                     "readers wait on a new connection"
                 );
-                availability.is_there(Way::Waits);
+                availability.set_available(ConnectionKind::Hub);
                 return up;
             }
             Err(error) => {
                 tracing::debug!(%error, "cannot connect to Redis yet");
                 let error = errors::unconnected(&error, &server.address());
-                availability.is_away(Way::Waits, error);
+                availability.set_unavailable(ConnectionKind::Hub, error);
             }
         }
         backoff.pause().await;

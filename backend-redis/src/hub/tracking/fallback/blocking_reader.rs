@@ -8,7 +8,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisResult, Value};
 use tokio::time::{sleep, timeout};
 
-use crate::connection::endpoint::Server;
+use crate::connection::endpoint::Endpoint;
 use crate::hub::tracking::fallback::keys::Keys;
 use crate::hub::tracking::invalidations::Pushes;
 use streamgate_backend::entry_id::EntryId;
@@ -31,7 +31,7 @@ const FAILED: Duration = Duration::from_millis(250);
 
 /// Blocks for its streams, and tells of those that have entries behind their ends.
 pub(super) struct Blocker {
-    server: Server,
+    server: Endpoint,
     hub: MultiplexedConnection,
     pushes: Arc<Pushes>,
     keys: Arc<Keys>,
@@ -43,7 +43,7 @@ struct Id(Option<i64>);
 
 impl Blocker {
     pub(super) fn new(
-        server: Server,
+        server: Endpoint,
         hub: MultiplexedConnection,
         pushes: Arc<Pushes>,
         keys: Arc<Keys>,
@@ -71,7 +71,7 @@ impl Blocker {
     }
 
     async fn block(&mut self) -> RedisResult<()> {
-        let mut connection = self.server.connect_to_block().await?;
+        let mut connection = self.server.connect_for_blocking().await?;
         tracing::warn!(
             address = self.server.address(),
             "Redis refuses CLIENT TRACKING: reads block on a connection of their own"

@@ -19,13 +19,13 @@ use tracing_subscriber::EnvFilter;
 
 mod address;
 mod args;
-mod failure;
-mod signal;
+mod error;
+mod signals;
 
 use self::address::{beyond_loopback, without_password};
 use self::args::{Command, Serve};
-pub(crate) use self::failure::Failure;
-use self::signal::Signals;
+pub(crate) use self::error::Failure;
+use self::signals::Signals;
 
 /// Longest time that the first connection to Redis may take: whoever starts the command waits for
 /// the line that it is ready.

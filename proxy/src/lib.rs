@@ -15,13 +15,13 @@
 
 mod busy_poll;
 mod config;
+mod handshake;
 mod health;
 mod page;
 mod server;
 mod session;
 mod shutdown;
 mod socket;
-mod upgrade;
 
 pub use config::{
     Config, DEFAULT_DRAIN, DEFAULT_MAX_SOCKETS, DEFAULT_WRITE_TIMEOUT, MIN_HEARTBEAT_MS,

@@ -73,7 +73,7 @@ impl Server {
     /// at the end, because upgraded sockets outlive the listener.
     pub fn router(&self) -> Router {
         let router = Router::new()
-            .route("/v1/ws", any(crate::upgrade::upgrade))
+            .route("/v1/ws", any(crate::handshake::upgrade))
             .merge(crate::health::routes())
             .with_state(Arc::clone(&self.shared));
         crate::page::routes(router, self.shared.config.www.as_deref())

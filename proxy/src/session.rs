@@ -11,18 +11,18 @@
 //! After a violation nothing more is decoded. What was decoded before it is still performed, and
 //! answered if it is over at once.
 
-pub(crate) mod availability;
+pub(crate) mod availability_changes;
 pub(crate) mod backpressure;
+pub(crate) mod consumer_source;
 pub(crate) mod control;
 pub(crate) mod dispatch;
 pub(crate) mod fairness;
-pub(crate) mod finish;
-pub(crate) mod futures;
+pub(crate) mod graceful_close;
 pub(crate) mod in_flight;
 pub(crate) mod outgoing;
 pub(crate) mod poll_gate;
-pub(crate) mod source;
 pub(crate) mod subscriptions;
+pub(crate) mod waiting;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -41,16 +41,16 @@ use tokio_tungstenite::tungstenite::Bytes;
 use crate::busy_poll::BusyPoll;
 use crate::config::Config;
 use crate::server::{CLOSE_TIMEOUT, ServerState};
-use crate::session::availability::Availability;
+use crate::session::availability_changes::Availability;
 use crate::session::control::{Aside, Asides};
 use crate::session::dispatch::{
     Drained, MAX_DRAIN_BYTES, MAX_DRAIN_FRAMES, READ_ANSWER_BYTES, Subscribe, decode,
 };
 use crate::session::fairness::{Turn, Turns};
-use crate::session::futures::{Batch, Performing, Wait, begin};
 use crate::session::in_flight::{Lasting, Requests, Ticket};
 use crate::session::outgoing::Outgoing;
 use crate::session::subscriptions::{Pushed, Subscriptions};
+use crate::session::waiting::{Batch, Performing, Wait, begin};
 use crate::socket::{Ending, Event, Socket};
 use streamgate_backend::{Backend, Progress};
 

@@ -1,8 +1,8 @@
 //! A WebSocket as the session needs it: reading and writing in one place, each write's progress
 //! in sight, and an end that the client gets to know.
 
-pub(crate) mod ending;
-pub(crate) mod meter;
+pub(crate) mod activity;
+pub(crate) mod close_reason;
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -19,9 +19,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
-use crate::socket::meter::Meter;
+use crate::socket::activity::Meter;
 
-pub(crate) use crate::socket::ending::Ending;
+pub(crate) use crate::socket::close_reason::Ending;
 
 /// Read buffer in bytes. Each socket holds one, however idle it is, and the WebSocket library fills
 /// all of it with zeros at every attempt to read; a frame that is larger has room made for it.

@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use streamgate_protocol::message::Fault;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::session::availability::Availability;
+use crate::session::availability_changes::Availability;
 use crate::session::poll_gate::Called;
 use crate::shutdown::Drain;
 

@@ -9,9 +9,9 @@ use streamgate_protocol::{CacheError, ClientMessage, Operation, ServerMessage, c
 use tokio_tungstenite::tungstenite::Bytes;
 
 use crate::session::MAX_PERFORMING_BYTES;
-use crate::session::futures::Batch;
 use crate::session::in_flight::{Refusal, Requests, Ticket};
 use crate::session::outgoing::Outgoing;
+use crate::session::waiting::Batch;
 use crate::socket::Ending;
 
 /// Frames that are decoded and performed together, at most: enough to give a busy client the

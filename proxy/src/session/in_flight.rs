@@ -6,8 +6,8 @@ use std::collections::hash_map::Entry;
 use foldhash::fast::RandomState;
 use streamgate_protocol::message::Credit;
 
-use crate::session::futures::WaitHandle;
 use crate::session::subscriptions::Subscriber;
+use crate::session::waiting::WaitHandle;
 
 /// Bytes of the requests that may wait, on one socket: each is kept while it waits, which may be
 /// for ever. Room for as many as are in flight by default, at 1 KiB each.
@@ -163,7 +163,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::session::futures::Wait;
+    use crate::session::waiting::Wait;
 
     #[test]
     fn a_cancelled_request_is_not_answered_even_if_its_id_is_in_use_again() {

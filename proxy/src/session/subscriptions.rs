@@ -11,8 +11,8 @@ use streamgate_protocol::CacheResult;
 use streamgate_protocol::message::{Account, Credit, Subscription};
 
 use crate::session::backpressure::{Asking, Load};
+use crate::session::consumer_source::Source;
 use crate::session::in_flight::Ticket;
-use crate::session::source::Source;
 use streamgate_backend::{Backend, TailEvent};
 
 /// Items of one socket that are taken from their sources in one go, so that many small ones share

@@ -4,8 +4,8 @@ use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::{CacheError, ServerMessage};
 
 use crate::client::{Client, add};
-use crate::page::get;
-use crate::service::Service;
+use crate::http::get;
+use crate::test_server::Service;
 
 fn away(code: &str) -> Option<CacheError> {
     Some(CacheError::from_code(code, "why"))

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::client::{add, large, tail, wait};
-use crate::service::Service;
+use crate::test_server::Service;
 
 /// A server that tells all its clients together that it ends.
 async fn closing_all_at_once() -> Service {

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::{Client, add, wait};
-use crate::service::Service;
+use crate::test_server::Service;
 
 /// Sends a frame and returns the code that the socket is closed with. A client beside it, which
 /// waits, goes on waiting.

@@ -7,7 +7,7 @@ use streamgate_protocol::{ClientMessage, ServerMessage, close};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::{Client, add, grant, large, tail, wait};
-use crate::service::Service;
+use crate::test_server::Service;
 
 /// Printed with a failure, and to be changed by hand to look further.
 const SEED: u64 = 0x5eed_0001;

@@ -9,7 +9,7 @@ use streamgate_protocol::limits::{MIN_FRAME_BYTES, MIN_REQUESTS_IN_FLIGHT};
 use streamgate_protocol::{CacheResult, ClientMessage, Reply, ServerMessage, close};
 
 use crate::client::{add, large, wait, wait_for};
-use crate::service::Service;
+use crate::test_server::Service;
 
 #[tokio::test]
 async fn requests_beyond_the_grant_are_answered_with_overloaded() {

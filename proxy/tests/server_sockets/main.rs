@@ -8,15 +8,15 @@
 )]
 
 mod availability;
-mod backend;
 mod client;
 mod close;
-mod follower;
 mod frames;
 mod fuzz;
 mod handshake;
+mod http;
 mod limits;
-mod page;
 mod requests;
-mod service;
+mod stub_backend;
+mod stub_tail;
 mod subscriptions;
+mod test_server;

@@ -10,7 +10,7 @@ use streamgate_protocol::{ClientMessage, Operation, Reply};
 use tokio::net::TcpListener;
 
 use crate::client::{add, wait};
-use crate::service::Service;
+use crate::test_server::Service;
 
 #[tokio::test]
 async fn the_welcome_says_what_is_granted() {

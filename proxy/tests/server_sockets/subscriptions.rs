@@ -8,9 +8,9 @@ use streamgate_protocol::limits::{MAX_NAME_BYTES, MIN_REQUESTS_IN_FLIGHT};
 use streamgate_protocol::message::{Credit, Item, Subscription};
 use streamgate_protocol::{CacheResult, ClientMessage, ServerMessage, close};
 
-use crate::backend::VANISHED;
 use crate::client::{Client, add, grant, tail, wait};
-use crate::service::Service;
+use crate::stub_backend::VANISHED;
+use crate::test_server::Service;
 
 /// More than any test uses up.
 const PLENTY: Credit = Credit {

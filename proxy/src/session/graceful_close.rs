@@ -11,8 +11,8 @@ use streamgate_protocol::close;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::session::Session;
-use crate::session::futures::Batch;
 use crate::session::subscriptions::Subscriptions;
+use crate::session::waiting::Batch;
 use crate::socket::{Ending, Event};
 use streamgate_backend::Progress;
 

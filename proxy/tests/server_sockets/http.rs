@@ -9,8 +9,8 @@ use streamgate::{Config, Server};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::backend::Stub;
-use crate::service::Service;
+use crate::stub_backend::Stub;
+use crate::test_server::Service;
 
 /// Sends a request, and returns the head and the body of the response.
 pub(crate) async fn exchange(address: SocketAddr, request: &str) -> String {

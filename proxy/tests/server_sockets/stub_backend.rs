@@ -10,7 +10,7 @@ use streamgate_protocol::{CacheError, CacheResult, StreamEntry, StreamingBackend
 use tokio::sync::{Semaphore, watch};
 
 use crate::client::PATIENCE;
-use crate::follower::Follower;
+use crate::stub_tail::Follower;
 
 /// Entries of the stream `vanished` that are taken over in each round.
 pub(crate) const VANISHED: u64 = 7;

@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::backend::Stub;
 use crate::client::Client;
+use crate::stub_backend::Stub;
 
 /// A running server; it ends with the test's runtime.
 pub(crate) struct Service {

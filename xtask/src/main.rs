@@ -9,6 +9,7 @@ mod command;
 mod demo;
 mod environment;
 mod files;
+mod map;
 mod programs;
 mod setup;
 mod size;
@@ -60,6 +61,8 @@ enum Command {
     Conformance(Rest),
     /// Let everything fail at random, and check that nothing was lost and nothing doubled
     Chaos(Rest),
+    /// Rewrite the list of files in ARCHITECTURE.md
+    Map,
     /// Run the benchmark
     Bench(Rest),
 }
@@ -96,6 +99,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Page => programs::page(),
         Command::Conformance(rest) => programs::conformance(&rest.arguments),
         Command::Chaos(rest) => programs::chaos(&rest.arguments),
+        Command::Map => map::run(),
         Command::Bench(rest) => programs::bench(&rest.arguments),
     }
 }

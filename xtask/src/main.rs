@@ -11,6 +11,7 @@ mod environment;
 mod files;
 mod map;
 mod programs;
+mod publish;
 mod setup;
 mod size;
 mod test;
@@ -63,6 +64,8 @@ enum Command {
     Chaos(Rest),
     /// Rewrite the list of files in ARCHITECTURE.md
     Map,
+    /// Check that every crate could be published: its documentation, its package, its oldest compiler
+    Publishable,
     /// Run the benchmark
     Bench(Rest),
 }
@@ -100,6 +103,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Conformance(rest) => programs::conformance(&rest.arguments),
         Command::Chaos(rest) => programs::chaos(&rest.arguments),
         Command::Map => map::run(),
+        Command::Publishable => publish::run(),
         Command::Bench(rest) => programs::bench(&rest.arguments),
     }
 }

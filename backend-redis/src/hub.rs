@@ -8,13 +8,13 @@
 pub(crate) mod deadlines;
 pub(crate) mod feed;
 pub(crate) mod group;
+pub(crate) mod hub_task;
+pub(crate) mod hub_wait;
 pub(crate) mod message;
 pub(crate) mod probe;
 pub(crate) mod stream_state;
-pub(crate) mod table;
-pub(crate) mod task;
 pub(crate) mod tracking;
-pub(crate) mod wait;
+pub(crate) mod wait_table;
 
 use std::sync::Arc;
 
@@ -27,21 +27,21 @@ use tokio::time::Instant;
 use crate::connection::availability::RedisAvailability;
 use crate::connection::barrier::Barrier;
 use crate::connection::endpoint::Endpoint;
-use crate::hub::feed::Member;
-use crate::hub::feed::queue::Queue;
-use crate::hub::group::cancel_guard::{Leaver, presence};
-use crate::hub::group::wait_queue::Lines;
-use crate::hub::message::{Address, Consumer, Message, Reader, Waiter};
-use crate::hub::task::Task;
-use crate::hub::tracking::link::Up;
-use crate::tail::cursor::Standing;
+use crate::hub::feed::FeedSubscriber;
+use crate::hub::feed::feed_queue::FeedQueue;
+use crate::hub::group::cancel_guard::{WaitCancelGuard, guard_pair};
+use crate::hub::group::wait_queue::WaitQueues;
+use crate::hub::hub_task::HubTask;
+use crate::hub::message::{GroupReadWaiter, HubMessage, ReadWaiter, Waiter, WaiterKey};
+use crate::hub::tracking::hub_connection::TrackedConnection;
+use crate::tail::cursor::TailCursor;
 use crate::wire::errors;
 use streamgate_backend::entry_id::EntryId;
 
-pub(crate) use crate::hub::feed::feed_handle::Seat;
-pub(crate) use crate::hub::feed::queue::{Live, News};
-pub(crate) use crate::hub::group::wait_queue::{Attempt, GroupKey, Place, Turn};
-pub(crate) use crate::hub::wait::Wait;
+pub(crate) use crate::hub::feed::feed_handle::FeedHandle;
+pub(crate) use crate::hub::feed::feed_queue::{FeedEvent, QueuedSegment};
+pub(crate) use crate::hub::group::wait_queue::{Admission, FirstAttempt, GroupKey, QueueSlot};
+pub(crate) use crate::hub::hub_wait::HubWait;
 
 /// Waits and tails under way at once, of all callers. A wait takes about half a KiB; a tail about
 /// three quarters of one, most of it the follower and its queue; and either half a KiB more if
@@ -54,9 +54,9 @@ pub(crate) const MAX_WAITS: usize = 128 * 1024;
 pub(crate) struct Hub {
     /// Not bounded by itself, but waits and tails are, and neither has more than two messages in
     /// it: a tail joins again only after it was answered.
-    task: UnboundedSender<Message>,
+    task: UnboundedSender<HubMessage>,
     waits: Arc<Semaphore>,
-    lines: Arc<Lines>,
+    wait_queues: Arc<WaitQueues>,
     hold: Barrier,
 }
 
@@ -69,16 +69,16 @@ impl Hub {
         availability: RedisAvailability,
         max_waits: usize,
     ) -> CacheResult<Self> {
-        let up = Up::connect(&server, 0)
+        let up = TrackedConnection::connect(&server, 0)
             .await
             .map_err(|error| errors::unconnected(&error, &server.address()))?;
         let (task, inbox) = unbounded_channel();
-        let lines = Arc::new(Lines::default());
-        tokio::spawn(Task::new(server, availability, up, inbox, Arc::clone(&lines)).run());
+        let wait_queues = Arc::new(WaitQueues::default());
+        tokio::spawn(HubTask::new(server, availability, up, inbox, Arc::clone(&wait_queues)).run());
         Ok(Self {
             task,
             waits: Arc::new(Semaphore::new(max_waits)),
-            lines,
+            wait_queues,
             hold,
         })
     }
@@ -91,17 +91,17 @@ impl Hub {
         last_id: String,
         count: u64,
         deadline: Option<Instant>,
-    ) -> CacheResult<Wait> {
-        let number = self.lines.next_number();
-        let address = Address {
+    ) -> CacheResult<HubWait> {
+        let number = self.wait_queues.next_number();
+        let address = WaiterKey {
             stream: Arc::clone(&stream),
             group: None,
             number,
         };
         self.wait(deadline, Some(last_id), address, None, |waiter| {
-            Message::Read(
+            HubMessage::Read(
                 stream,
-                Reader {
+                ReadWaiter {
                     number,
                     waiter,
                     after,
@@ -116,20 +116,20 @@ impl Hub {
         self.permit().map(Arc::new)
     }
 
-    /// Takes part in the feed of a stream, having seen what is before a place.
+    /// Takes part in the feed of a stream, having seen what is before a slot.
     pub(crate) fn tail_source(
         &self,
         stream: &Arc<str>,
-        standing: Standing,
+        cursor: TailCursor,
         permit: Arc<OwnedSemaphorePermit>,
-    ) -> CacheResult<Seat> {
-        let number = self.lines.next_number();
-        let queue = Arc::new(Queue::new(permit));
-        let member = Member::new(number, Arc::clone(&queue), standing);
+    ) -> CacheResult<FeedHandle> {
+        let number = self.wait_queues.next_number();
+        let queue = Arc::new(FeedQueue::new(permit));
+        let subscriber = FeedSubscriber::new(number, Arc::clone(&queue), cursor);
         self.task
-            .send(Message::Follow(Arc::clone(stream), member))
+            .send(HubMessage::JoinFeed(Arc::clone(stream), subscriber))
             .map_err(|_| errors::hub_ended())?;
-        Ok(Seat::new(
+        Ok(FeedHandle::new(
             queue,
             Arc::clone(stream),
             number,
@@ -138,34 +138,34 @@ impl Hub {
     }
 
     /// Takes a place in the line of a group's waiting consumers.
-    pub(crate) fn join(&self, stream: &str, group: &str) -> Turn {
+    pub(crate) fn join(&self, stream: &str, group: &str) -> Admission {
         let key = GroupKey {
             stream: stream.into(),
             group: group.into(),
         };
-        self.lines.join(key, &self.task)
+        self.wait_queues.join(key, &self.task)
     }
 
     /// Waits in line for entries of a group.
     pub(crate) fn read_group(
         &self,
-        place: Place,
+        slot: QueueSlot,
         name: String,
         count: u64,
         deadline: Option<Instant>,
-    ) -> CacheResult<Wait> {
-        let GroupKey { stream, group } = place.key.clone();
-        let address = Address {
+    ) -> CacheResult<HubWait> {
+        let GroupKey { stream, group } = slot.key.clone();
+        let address = WaiterKey {
             stream,
             group: Some(group),
-            number: place.number,
+            number: slot.number,
         };
-        let (presence, leaver) = presence(&self.hold);
-        self.wait(deadline, None, address, Some(leaver), |waiter| {
-            Message::ReadGroup(Consumer {
+        let (delivery, cancel_guard) = guard_pair(&self.hold);
+        self.wait(deadline, None, address, Some(cancel_guard), |waiter| {
+            HubMessage::ReadGroup(GroupReadWaiter {
                 waiter,
-                place,
-                presence,
+                slot,
+                delivery,
                 name,
                 count,
             })
@@ -176,10 +176,10 @@ impl Hub {
         &self,
         deadline: Option<Instant>,
         last_id: Option<String>,
-        address: Address,
-        leaver: Option<Leaver>,
-        message: impl FnOnce(Waiter) -> Message,
-    ) -> CacheResult<Wait> {
+        address: WaiterKey,
+        cancel_guard: Option<WaitCancelGuard>,
+        message: impl FnOnce(Waiter) -> HubMessage,
+    ) -> CacheResult<HubWait> {
         let permit = self.permit()?;
         let (answer, receiver) = oneshot::channel();
         let waiter = Waiter {
@@ -191,7 +191,7 @@ impl Hub {
             .send(message(waiter))
             .map_err(|_| errors::hub_ended())?;
         let hub = self.task.clone();
-        Ok(Wait::new(receiver, last_id, hub, address, leaver))
+        Ok(HubWait::new(receiver, last_id, hub, address, cancel_guard))
     }
 
     fn permit(&self) -> CacheResult<OwnedSemaphorePermit> {

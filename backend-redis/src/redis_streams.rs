@@ -20,7 +20,7 @@ use crate::connection::endpoint::Endpoint;
 use crate::connection::resp::PackedCommands;
 use crate::hub::{Hub, MAX_WAITS};
 use crate::operation::batch::{OperationBatch, OperationOutcome};
-use crate::tail::{Follower, Pages, TailReaders};
+use crate::tail::{PageReader, RedisTail, TailReaders};
 
 /// Streams in Redis 7.0 or newer. Clones are cheap and share everything.
 ///
@@ -107,7 +107,7 @@ impl RedisStreams {
         let commands =
             CommandConnection::connect(endpoint.clone(), own, told, max_pipelines).await?;
         let hub = Hub::connect(endpoint, barrier, availability, max_waits).await?;
-        let pages = Pages::new();
+        let pages = PageReader::new();
         Ok(Self {
             readers: TailReaders {
                 commands,
@@ -165,7 +165,7 @@ impl Backend for RedisStreams {
     }
 
     fn tail_source<'a>(&'a self, stream: &str, from: TailFrom) -> Box<dyn TailSource + 'a> {
-        Box::new(Follower::new(self.readers.clone(), stream, from))
+        Box::new(RedisTail::new(self.readers.clone(), stream, from))
     }
 
     fn groups(&self) -> Option<&dyn ConsumerGroups> {

@@ -3,7 +3,7 @@
 use streamgate_protocol::{ConsumeOptions, Deliveries, SubscribingBackend, Tail, TailFrom};
 
 use crate::redis_streams::RedisStreams;
-use crate::tail::Follower;
+use crate::tail::RedisTail;
 use streamgate_backend::consume::consume;
 use streamgate_backend::tail::source::tail;
 
@@ -11,7 +11,7 @@ use streamgate_backend::tail::source::tail;
 /// with `DISCONNECTED` then.
 impl SubscribingBackend for RedisStreams {
     fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
-        tail(Follower::new(self.readers.clone(), stream_key, from))
+        tail(RedisTail::new(self.readers.clone(), stream_key, from))
     }
 
     fn consume(

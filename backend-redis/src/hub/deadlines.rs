@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use crate::hub::message::Address;
+use crate::hub::message::WaiterKey;
 
 /// The deadlines of all who wait, earliest first.
 #[derive(Default)]
-pub(super) struct Deadlines(BTreeMap<(Instant, u64), Address>);
+pub(super) struct Deadlines(BTreeMap<(Instant, u64), WaiterKey>);
 
 impl Deadlines {
-    pub(super) fn insert(&mut self, deadline: Option<Instant>, address: Address) {
+    pub(super) fn insert(&mut self, deadline: Option<Instant>, address: WaiterKey) {
         if let Some(deadline) = deadline {
             self.0.insert((deadline, address.number), address);
         }
@@ -28,7 +28,7 @@ impl Deadlines {
     }
 
     /// Takes one that has passed.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<Address> {
+    pub(super) fn pop(&mut self, now: Instant) -> Option<WaiterKey> {
         let entry = self.0.first_entry()?;
         (entry.key().0 <= now).then(|| entry.remove())
     }

@@ -1,63 +1,63 @@
 //! The followers of one stream, who share what is read of it. No I/O.
 
 pub(crate) mod feed_handle;
-pub(crate) mod queue;
+pub(crate) mod feed_queue;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use streamgate_protocol::{CacheError, CacheResult};
 
-use crate::hub::feed::queue::{Live, LiveBytes, Queue};
-use crate::tail::cursor::{Standing, Taken};
-use crate::tail::range::{Range, RangeRead, entry_id};
+use crate::hub::feed::feed_queue::{FeedQueue, QueuedBytes, QueuedSegment};
+use crate::tail::cursor::{CheckedPage, TailCursor};
+use crate::tail::range::{RangeReply, RangeRequest, entry_id};
 use crate::wire::errors;
 use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::tail::page_size::PageSize;
 
 /// One who follows.
-pub(crate) struct Member {
+pub(crate) struct FeedSubscriber {
     pub(super) number: u64,
-    pub(super) queue: Arc<Queue>,
+    pub(super) queue: Arc<FeedQueue>,
     /// What it has seen so far.
-    pub(super) standing: Standing,
+    pub(super) cursor: TailCursor,
 }
 
 /// One stream, read once for all its followers.
 ///
-/// All that comes behind the feed's place is pushed to all. A member that has seen more than the
+/// All that comes behind the feed's place is pushed to all. A subscriber that has seen more than the
 /// feed filters; one that has seen less reads up to the place at which it joined by itself.
 pub(super) struct Feed {
-    standing: Standing,
+    cursor: TailCursor,
     page_size: PageSize,
     /// A read is needed.
     pub(super) due: bool,
-    members: BTreeMap<u64, Member>,
+    subscribers: BTreeMap<u64, FeedSubscriber>,
     /// Members that have seen more than the feed: in another life of the stream, perhaps, of
     /// which the ids would say nothing. So they are confirmed by a check.
     ahead: BTreeMap<u64, EntryId>,
-    check: Check,
+    check: LeadCheck,
 }
 
 /// A check for the sake of those who are ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Check {
+enum LeadCheck {
     NotNeeded,
     Needed,
     UnderWay,
 }
 
-impl Member {
-    pub(super) fn new(number: u64, queue: Arc<Queue>, standing: Standing) -> Self {
+impl FeedSubscriber {
+    pub(super) fn new(number: u64, queue: Arc<FeedQueue>, cursor: TailCursor) -> Self {
         Self {
             number,
             queue,
-            standing,
+            cursor,
         }
     }
 }
 
-impl Drop for Member {
+impl Drop for FeedSubscriber {
     fn drop(&mut self) {
         // Heard only if the hub ends: whoever leaves does not listen, whoever lags knows.
         self.queue.end(errors::hub_ended());
@@ -65,44 +65,44 @@ impl Drop for Member {
 }
 
 impl Feed {
-    /// Begins where the first of its members stands.
-    pub(super) fn new(standing: Standing) -> Self {
+    /// Begins where the first of its subscribers stands.
+    pub(super) fn new(cursor: TailCursor) -> Self {
         Self {
-            standing,
+            cursor,
             page_size: PageSize::new(),
             due: false,
-            members: BTreeMap::new(),
+            subscribers: BTreeMap::new(),
             ahead: BTreeMap::new(),
-            check: Check::NotNeeded,
+            check: LeadCheck::NotNeeded,
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.subscribers.is_empty()
     }
 
-    pub(super) fn join(&mut self, member: Member) {
-        member.queue.join(self.standing.at);
-        if member.standing.at > self.standing.at {
-            self.ahead.insert(member.number, member.standing.at);
-            (self.due, self.check) = (true, Check::Needed);
+    pub(super) fn join(&mut self, subscriber: FeedSubscriber) {
+        subscriber.queue.join(self.cursor.at);
+        if subscriber.cursor.at > self.cursor.at {
+            self.ahead.insert(subscriber.number, subscriber.cursor.at);
+            (self.due, self.check) = (true, LeadCheck::Needed);
         }
-        self.members.insert(member.number, member);
+        self.subscribers.insert(subscriber.number, subscriber);
     }
 
     pub(super) fn leave(&mut self, number: u64) {
-        self.members.remove(&number);
+        self.subscribers.remove(&number);
         self.ahead.remove(&number);
     }
 
     /// The read to make, if one is needed.
-    pub(super) fn start(&mut self) -> Option<RangeRead> {
+    pub(super) fn start(&mut self) -> Option<RangeRequest> {
         if !std::mem::take(&mut self.due) {
             return None;
         }
-        let mut read = self.standing.read(self.page_size.count());
-        if self.check != Check::NotNeeded {
-            self.check = Check::UnderWay;
+        let mut read = self.cursor.read(self.page_size.count());
+        if self.check != LeadCheck::NotNeeded {
+            self.check = LeadCheck::UnderWay;
             read.checked = true;
         }
         Some(read)
@@ -112,20 +112,20 @@ impl Feed {
     /// reached.
     pub(super) fn finish(
         &mut self,
-        read: RangeRead,
-        range: Range,
-        total: &LiveBytes,
+        read: RangeRequest,
+        range: RangeReply,
+        total: &QueuedBytes,
     ) -> CacheResult<Option<EntryId>> {
         // Of an earlier feed of this stream.
-        if read.at != self.standing.at {
+        if read.at != self.cursor.at {
             self.due = true;
             return Ok(None);
         }
-        let Some(taken) = self.standing.take(range) else {
+        let Some(taken) = self.cursor.take(range) else {
             self.due = true;
             return Ok(None);
         };
-        let Taken {
+        let CheckedPage {
             gap,
             entries,
             at_end,
@@ -134,44 +134,46 @@ impl Feed {
         if let Some(gap) = gap {
             // Whoever is ahead may miss something else, or nothing: it looks for itself.
             self.lag_ahead();
-            self.members.retain(|_, member| member.queue.push_gap(gap));
+            self.subscribers
+                .retain(|_, subscriber| subscriber.queue.push_gap(gap));
         }
         if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
             let (first, last) = (entry_id(first)?, entry_id(last)?);
             self.page_size.saw(&entries);
-            self.standing.advance(last, &entries);
-            let live = Live::new(entries, first, last, total);
-            self.members.retain(|_, member| member.queue.push(&live));
+            self.cursor.advance(last, &entries);
+            let live = QueuedSegment::new(entries, first, last, total);
+            self.subscribers
+                .retain(|_, subscriber| subscriber.queue.push(&live));
             self.ahead.retain(|_, at| *at > last);
         }
         self.due |= !at_end;
-        if at_end && self.check == Check::UnderWay {
+        if at_end && self.check == LeadCheck::UnderWay {
             self.confirm(last_generated);
         }
-        Ok(at_end.then_some(self.standing.at))
+        Ok(at_end.then_some(self.cursor.at))
     }
 
     /// Lets those fall behind who have not taken what they were given.
     pub(super) fn lag_waiting(&mut self) {
-        self.members
-            .retain(|_, member| member.queue.lag_if_waiting());
+        self.subscribers
+            .retain(|_, subscriber| subscriber.queue.lag_if_waiting());
     }
 
     /// Ends all tails.
     pub(super) fn end(&self, error: &CacheError) {
-        for member in self.members.values() {
-            member.queue.end(error.clone());
+        for subscriber in self.subscribers.values() {
+            subscriber.queue.end(error.clone());
         }
     }
 
     /// The end was reached: who is still ahead has seen what was deleted meanwhile, unless the
     /// stream is another one.
     fn confirm(&mut self, last_generated: Option<EntryId>) {
-        self.check = Check::NotNeeded;
+        self.check = LeadCheck::NotNeeded;
         if let Some(&furthest) = self.ahead.values().max() {
             match last_generated {
                 Some(end) if end >= furthest => {
-                    self.standing.skip_to(end);
+                    self.cursor.skip_to(end);
                     self.ahead.clear();
                 }
                 _ => self.lag_ahead(),
@@ -181,8 +183,8 @@ impl Feed {
 
     fn lag_ahead(&mut self) {
         for number in std::mem::take(&mut self.ahead).into_keys() {
-            if let Some(member) = self.members.remove(&number) {
-                member.queue.lag();
+            if let Some(subscriber) = self.subscribers.remove(&number) {
+                subscriber.queue.lag();
             }
         }
     }

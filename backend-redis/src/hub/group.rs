@@ -10,18 +10,18 @@ use streamgate_protocol::{CacheError, CacheResult, Retry, StreamEntry};
 use tokio::time::Instant;
 
 use crate::hub::deadlines::Deadlines;
-use crate::hub::message::{Address, Consumer, Found};
-use crate::hub::probe::Try;
+use crate::hub::message::{GroupReadWaiter, SharedEntries, WaiterKey};
+use crate::hub::probe::GroupRead;
 use streamgate_backend::entry_id::EntryId;
 
 /// Consumers tried for in one round trip at most: enough to hand out a burst quickly, and few
-/// enough that a burst's end costs few needless tries.
+/// enough that a burst's end costs few needless group_reads.
 const MAX_TRIES: usize = 64;
 
 /// Waiting consumers by number, which is the order in which they came.
 #[derive(Default)]
-pub(super) struct Group {
-    consumers: BTreeMap<u64, Consumer>,
+pub(super) struct GroupWaiters {
+    consumers: BTreeMap<u64, GroupReadWaiter>,
     /// There may be entries.
     pub(super) due: bool,
     /// Serve even if one that came first has not said what came of its own attempt.
@@ -41,7 +41,7 @@ pub(super) struct Group {
     overdue: bool,
 }
 
-impl Group {
+impl GroupWaiters {
     pub(super) fn is_empty(&self) -> bool {
         self.consumers.is_empty() && self.trying == 0
     }
@@ -56,8 +56,8 @@ impl Group {
     }
 
     /// `armed`: the stream's next change will be told.
-    pub(super) fn add(&mut self, consumer: Consumer, armed: bool) {
-        self.consumers.insert(consumer.place.number, consumer);
+    pub(super) fn add(&mut self, consumer: GroupReadWaiter, armed: bool) {
+        self.consumers.insert(consumer.slot.number, consumer);
         // A look that is under way and is behind the arming is one for whoever comes meanwhile too.
         self.due |= !(armed && (self.drained || self.trying > 0));
     }
@@ -67,7 +67,7 @@ impl Group {
         (self.due, self.drained) = (true, false);
     }
 
-    /// Looks again. Whoever tries first is waited for until the recheck after that which found it trying:
+    /// Looks again. Whoever group_reads first is waited for until the recheck after that which found it trying:
     /// an attempt takes a round trip, and a recheck may come in the middle of it.
     pub(super) fn recheck(&mut self) {
         self.due = true;
@@ -75,13 +75,13 @@ impl Group {
         self.doubted = self.held_up;
     }
 
-    pub(super) fn remove(&mut self, number: u64) -> Option<Consumer> {
+    pub(super) fn remove(&mut self, number: u64) -> Option<GroupReadWaiter> {
         self.consumers.remove(&number)
     }
 
     /// Takes those to try for now: as many as were served in this run, because that many again
     /// are likely to be, so that at most one try for each entry finds nothing.
-    pub(super) fn start(&mut self, deadlines: &mut Deadlines) -> Vec<Consumer> {
+    pub(super) fn start(&mut self, deadlines: &mut Deadlines) -> Vec<GroupReadWaiter> {
         (self.due, self.forced) = (false, false);
         (self.held_up, self.doubted) = (false, false);
         let wanted = self.served.clamp(1, MAX_TRIES);
@@ -91,7 +91,7 @@ impl Group {
         {
             deadlines.remove(consumer.waiter.deadline, number);
             // Nobody may be handed entries who does not wait any more.
-            if consumer.presence.try_for() {
+            if consumer.delivery.begin_delivery() {
                 taken.push(consumer);
             }
         }
@@ -103,15 +103,15 @@ impl Group {
     /// is known. Returns an error after which to try again later.
     pub(super) fn finish(
         &mut self,
-        tries: Vec<(Try, CacheResult<Vec<StreamEntry>>)>,
+        group_reads: Vec<(GroupRead, CacheResult<Vec<StreamEntry>>)>,
         end: Option<EntryId>,
         deadlines: &mut Deadlines,
         now: Instant,
     ) -> Option<CacheError> {
         self.trying = 0;
-        let mut trouble = None;
+        let mut transient_error = None;
         let mut exhausted = false;
-        for (Try { group, consumer }, result) in tries {
+        for (GroupRead { group, consumer }, result) in group_reads {
             match result {
                 Ok(entries) if !entries.is_empty() => {
                     self.served += 1;
@@ -120,15 +120,21 @@ impl Group {
                     exhausted |= consumer.count == 0
                         || found < consumer.count
                         || end.is_some_and(|end| last >= Some(end));
-                    consumer.waiter.end(Ok(Found::all(entries)));
+                    consumer.waiter.end(Ok(SharedEntries::all(entries)));
                 }
                 Ok(_) => {
                     exhausted = true;
-                    self.put_back(group, consumer, Ok(Found::nothing()), deadlines, now);
+                    self.put_back(
+                        group,
+                        consumer,
+                        Ok(SharedEntries::nothing()),
+                        deadlines,
+                        now,
+                    );
                 }
                 Err(error) if error.retry() == Retry::Later => {
                     self.put_back(group, consumer, Err(error.clone()), deadlines, now);
-                    trouble = Some(error);
+                    transient_error = Some(error);
                 }
                 Err(error) => {
                     // The group or the stream is gone: that ends the wait of all.
@@ -141,15 +147,15 @@ impl Group {
             self.served = 0;
         }
         // A change that was told meanwhile has made it due already.
-        self.drained = exhausted && trouble.is_none() && !self.due;
-        self.due |= self.has_waiting() && (!exhausted || trouble.is_some());
+        self.drained = exhausted && transient_error.is_none() && !self.due;
+        self.due |= self.has_waiting() && (!exhausted || transient_error.is_some());
         if !self.due {
-            self.end_overdue(now, || Ok(Found::nothing()));
+            self.end_overdue(now, || Ok(SharedEntries::nothing()));
         }
-        trouble
+        transient_error
     }
 
-    /// Nothing is known of what came of the tries under way.
+    /// Nothing is known of what came of the group_reads under way.
     pub(super) fn lose(&mut self) {
         self.trying = 0;
         self.served = 0;
@@ -158,7 +164,7 @@ impl Group {
 
     /// Ends a consumer's wait at its deadline. If there may be entries that it was not tried for
     /// yet, that is done first.
-    pub(super) fn expire(&mut self, number: u64, end: CacheResult<Found>) {
+    pub(super) fn expire(&mut self, number: u64, end: CacheResult<SharedEntries>) {
         let unsettled = self.due || self.trying > 0;
         if unsettled && end.is_ok() {
             self.overdue = true;
@@ -168,9 +174,13 @@ impl Group {
     }
 
     /// Ends the waits whose deadline has passed.
-    pub(super) fn end_overdue(&mut self, now: Instant, end: impl Fn() -> CacheResult<Found>) {
+    pub(super) fn end_overdue(
+        &mut self,
+        now: Instant,
+        end: impl Fn() -> CacheResult<SharedEntries>,
+    ) {
         if std::mem::take(&mut self.overdue) {
-            let is_overdue = |consumer: &Consumer| consumer.waiter.is_overdue(now);
+            let is_overdue = |consumer: &GroupReadWaiter| consumer.waiter.is_overdue(now);
             let numbers: Vec<u64> = self
                 .consumers
                 .iter()
@@ -195,20 +205,20 @@ impl Group {
     fn put_back(
         &mut self,
         group: Arc<str>,
-        consumer: Consumer,
-        if_overdue: CacheResult<Found>,
+        consumer: GroupReadWaiter,
+        if_overdue: CacheResult<SharedEntries>,
         deadlines: &mut Deadlines,
         now: Instant,
     ) {
-        if !consumer.presence.tried() {
+        if !consumer.delivery.end_delivery() {
             return;
         }
         if consumer.waiter.is_overdue(now) {
             return consumer.waiter.end(if_overdue);
         }
-        let number = consumer.place.number;
-        let stream = Arc::clone(&consumer.place.key.stream);
-        let address = Address {
+        let number = consumer.slot.number;
+        let stream = Arc::clone(&consumer.slot.key.stream);
+        let address = WaiterKey {
             stream,
             group: Some(group),
             number,

@@ -7,29 +7,29 @@ use streamgate_protocol::{CacheResult, StreamEntry};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
-use crate::hub::feed::Member;
-use crate::hub::group::cancel_guard::Presence;
-use crate::hub::group::wait_queue::{GroupKey, Place};
+use crate::hub::feed::FeedSubscriber;
+use crate::hub::group::cancel_guard::DeliveryGuard;
+use crate::hub::group::wait_queue::{GroupKey, QueueSlot};
 use streamgate_backend::entry_id::EntryId;
 
 /// What the hub is told.
-pub(crate) enum Message {
+pub(crate) enum HubMessage {
     /// Somebody waits for entries after an id.
-    Read(Arc<str>, Reader),
+    Read(Arc<str>, ReadWaiter),
     /// A consumer of a group waits for entries.
-    ReadGroup(Consumer),
+    ReadGroup(GroupReadWaiter),
     /// Somebody follows a stream.
-    Follow(Arc<str>, Member),
+    JoinFeed(Arc<str>, FeedSubscriber),
     /// Somebody does not wait any more.
-    Leave(Address),
+    CancelWait(WaiterKey),
     /// Somebody does not follow a stream any more.
-    Unfollow(Arc<str>, u64),
+    LeaveFeed(Arc<str>, u64),
     /// The consumer that came first does not try any more.
     NextInLine(GroupKey),
 }
 
 /// A reader that waits.
-pub(crate) struct Reader {
+pub(crate) struct ReadWaiter {
     pub(super) number: u64,
     pub(super) waiter: Waiter,
     pub(super) after: EntryId,
@@ -38,10 +38,10 @@ pub(crate) struct Reader {
 }
 
 /// A consumer that waits. Its place in the line is its number.
-pub(crate) struct Consumer {
+pub(crate) struct GroupReadWaiter {
     pub(super) waiter: Waiter,
-    pub(super) place: Place,
-    pub(super) presence: Presence,
+    pub(super) slot: QueueSlot,
+    pub(super) delivery: DeliveryGuard,
     pub(super) name: String,
     /// At most so many entries; 0 for no limit.
     pub(super) count: u64,
@@ -51,14 +51,14 @@ pub(crate) struct Consumer {
 pub(crate) struct Waiter {
     pub(super) deadline: Option<Instant>,
     /// Closed once nobody waits any more.
-    pub(super) answer: oneshot::Sender<CacheResult<Found>>,
+    pub(super) answer: oneshot::Sender<CacheResult<SharedEntries>>,
     /// Counts against the bound on all who wait.
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
 /// Where in the table somebody waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Address {
+pub(crate) struct WaiterKey {
     pub(super) stream: Arc<str>,
     /// Absent for a reader.
     pub(super) group: Option<Arc<str>>,
@@ -67,13 +67,13 @@ pub(crate) struct Address {
 
 /// The entries for one who waits, part of what may be shared with others.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct SharedEntries {
     entries: Arc<Vec<StreamEntry>>,
     part: Range<usize>,
 }
 
 impl Waiter {
-    pub(super) fn end(self, result: CacheResult<Found>) {
+    pub(super) fn end(self, result: CacheResult<SharedEntries>) {
         // Whoever stopped waiting needs no answer.
         let _ = self.answer.send(result);
     }
@@ -83,7 +83,7 @@ impl Waiter {
     }
 }
 
-impl Found {
+impl SharedEntries {
     pub(super) fn nothing() -> Self {
         Self::all(Vec::new())
     }
@@ -126,9 +126,9 @@ mod tests {
         let entries: Vec<StreamEntry> = (0..5).map(|n| (format!("{n}-0"), Vec::new())).collect();
         let wanted = entries[1..3].to_vec();
         let shared = Arc::new(entries);
-        let first = Found::part(&shared, 1..3);
+        let first = SharedEntries::part(&shared, 1..3);
         assert_eq!(first.into_entries(), wanted);
-        let last = Found::part(&shared, 1..3);
+        let last = SharedEntries::part(&shared, 1..3);
         drop(shared);
         assert_eq!(last.into_entries(), wanted);
     }

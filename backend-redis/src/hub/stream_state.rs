@@ -9,14 +9,14 @@ use streamgate_protocol::{CacheError, CacheResult, Retry, StreamEntry};
 use tokio::time::Instant;
 
 use crate::hub::deadlines::Deadlines;
-use crate::hub::feed::queue::LiveBytes;
-use crate::hub::feed::{Feed, Member};
-use crate::hub::group::Group;
-use crate::hub::group::wait_queue::{GroupKey, Lines};
-use crate::hub::message::{Address, Consumer, Found, Reader};
-use crate::hub::probe::{Read, Try, Visit, Visited};
-use crate::hub::tracking::throttle::Useless;
-use crate::tail::range::{Range, RangeRead};
+use crate::hub::feed::feed_queue::QueuedBytes;
+use crate::hub::feed::{Feed, FeedSubscriber};
+use crate::hub::group::GroupWaiters;
+use crate::hub::group::wait_queue::{GroupKey, WaitQueues};
+use crate::hub::message::{GroupReadWaiter, ReadWaiter, SharedEntries, WaiterKey};
+use crate::hub::probe::{ArmingRead, GroupRead, Probe, ProbeReply};
+use crate::hub::tracking::throttle::Throttle;
+use crate::tail::range::{RangeReply, RangeRequest};
 use crate::wire::errors;
 use streamgate_backend::entry_id::EntryId;
 
@@ -24,29 +24,29 @@ use streamgate_backend::entry_id::EntryId;
 ///
 /// Armed means: Redis pushes the stream's next change. Every read arms, and a push disarms, so
 /// whoever is not served by a read that found the end of the stream is woken by a push.
-pub(super) struct Watch {
+pub(super) struct StreamState {
     stream: Arc<str>,
     /// In the table's list of streams that may need a round trip.
     pub(super) listed: bool,
-    readers: BTreeMap<u64, Reader>,
-    groups: HashMap<Arc<str>, Group>,
+    readers: BTreeMap<u64, ReadWaiter>,
+    groups: HashMap<Arc<str>, GroupWaiters>,
     /// Those who follow the stream, if any do.
     feed: Option<Feed>,
     /// A round trip is under way, and the read in it if there is one.
-    visiting: Option<Option<Read>>,
+    probe_in_flight: Option<Option<ArmingRead>>,
     /// A read is needed: to find entries for readers, or to arm. That of the feed arms too.
     due: bool,
     armed: bool,
     /// When it was armed, no entry came after this one. Unknown if absent.
     end: Option<EntryId>,
-    useless: Useless,
+    throttle: Throttle,
     /// It is to be looked at again, but not yet.
-    resting: bool,
+    throttled: bool,
     /// Redis cannot answer for now; there is a pause before it is asked again.
-    trouble: Option<CacheError>,
+    transient_error: Option<CacheError>,
 }
 
-impl Watch {
+impl StreamState {
     pub(super) fn new(stream: Arc<str>) -> Self {
         Self {
             stream,
@@ -54,13 +54,13 @@ impl Watch {
             readers: BTreeMap::new(),
             groups: HashMap::new(),
             feed: None,
-            visiting: None,
+            probe_in_flight: None,
             due: false,
             armed: false,
             end: None,
-            useless: Useless::default(),
-            resting: false,
-            trouble: None,
+            throttle: Throttle::default(),
+            throttled: false,
+            transient_error: None,
         }
     }
 
@@ -70,36 +70,36 @@ impl Watch {
 
     pub(super) fn is_empty(&self) -> bool {
         let nobody = self.readers.is_empty() && self.groups.is_empty() && self.feed.is_none();
-        nobody && self.visiting.is_none()
+        nobody && self.probe_in_flight.is_none()
     }
 
-    pub(super) fn is_troubled(&self) -> bool {
-        self.trouble.is_some()
+    pub(super) fn awaits_retry(&self) -> bool {
+        self.transient_error.is_some()
     }
 
     /// Whether a round trip is to be made now.
-    pub(super) fn needs_visit(&self) -> bool {
-        self.visiting.is_none()
-            && self.trouble.is_none()
+    pub(super) fn needs_probe(&self) -> bool {
+        self.probe_in_flight.is_none()
+            && self.transient_error.is_none()
             && (self.due
                 || self.feed.as_ref().is_some_and(|feed| feed.due)
                 || self.groups.values().any(|group| group.due))
     }
 
-    pub(super) fn add_reader(&mut self, reader: Reader) {
+    pub(super) fn add_reader(&mut self, reader: ReadWaiter) {
         // The answer to a read under way is compared with every reader when it comes.
-        let reading = matches!(self.visiting, Some(Some(_)));
+        let reading = matches!(self.probe_in_flight, Some(Some(_)));
         let at_end = self.armed && self.end.is_some_and(|end| end <= reader.after);
         self.due |= !reading && !at_end;
         self.readers.insert(reader.number, reader);
     }
 
-    /// `by_hand`: the stream is armed where those who wait are, which may be behind its end.
-    pub(super) fn add_consumer(&mut self, mut consumer: Consumer, by_hand: bool) {
-        consumer.place.is_known();
+    /// `fallback`: the stream is armed where those who wait are, which may be behind its end.
+    pub(super) fn add_consumer(&mut self, mut consumer: GroupReadWaiter, fallback: bool) {
+        consumer.slot.registered();
         let only_readers = self.groups.is_empty() && !self.readers.is_empty();
-        self.due |= !self.armed || (by_hand && only_readers);
-        let group = Arc::clone(&consumer.place.key.group);
+        self.due |= !self.armed || (fallback && only_readers);
+        let group = Arc::clone(&consumer.slot.key.group);
         self.groups
             .entry(group)
             .or_default()
@@ -107,17 +107,17 @@ impl Watch {
     }
 
     /// Takes in one who follows from where it stands.
-    pub(super) fn tail_source(&mut self, member: Member) {
-        let at_end = self.armed && self.end == Some(member.standing.at);
+    pub(super) fn tail_source(&mut self, subscriber: FeedSubscriber) {
+        let at_end = self.armed && self.end == Some(subscriber.cursor.at);
         let feed = self.feed.get_or_insert_with(|| {
-            let mut feed = Feed::new(member.standing);
+            let mut feed = Feed::new(subscriber.cursor);
             feed.due = !at_end;
             feed
         });
-        feed.join(member);
+        feed.join(subscriber);
     }
 
-    pub(super) fn unfollow(&mut self, number: u64) {
+    pub(super) fn leave_feed(&mut self, number: u64) {
         if let Some(feed) = &mut self.feed {
             feed.leave(number);
         }
@@ -133,7 +133,12 @@ impl Watch {
     }
 
     /// Removes one who does not wait any more.
-    pub(super) fn remove(&mut self, address: &Address, lines: &Lines, deadlines: &mut Deadlines) {
+    pub(super) fn remove(
+        &mut self,
+        address: &WaiterKey,
+        wait_queues: &WaitQueues,
+        deadlines: &mut Deadlines,
+    ) {
         let waiter = match &address.group {
             None => self
                 .readers
@@ -142,7 +147,8 @@ impl Watch {
             Some(name) => self.groups.get_mut(name).and_then(|group| {
                 let consumer = group.remove(address.number)?;
                 // The one in front may have been the one that held up the others.
-                let held_up = !group.is_drained() || lines.is_trying(&consumer.place.key);
+                let held_up =
+                    !group.is_drained() || wait_queues.first_is_attempting(&consumer.slot.key);
                 group.due |= group.has_waiting() && held_up;
                 Some(consumer.waiter)
             }),
@@ -155,8 +161,8 @@ impl Watch {
 
     /// The stream has changed, or may have: what was known is void.
     pub(super) fn changed(&mut self) {
-        (self.armed, self.end, self.due, self.resting) = (false, None, true, false);
-        self.groups.values_mut().for_each(Group::changed);
+        (self.armed, self.end, self.due, self.throttled) = (false, None, true, false);
+        self.groups.values_mut().for_each(GroupWaiters::changed);
         if let Some(feed) = &mut self.feed {
             feed.due = true;
         }
@@ -165,10 +171,10 @@ impl Watch {
     /// Redis pushed that the stream has changed. Returns how long to wait before it is looked at,
     /// by [`rested`](Self::rested), if that is not now.
     pub(super) fn pushed(&mut self, now: Instant) -> Option<Duration> {
-        match self.useless.pushed(now, self.visiting.is_some()) {
+        match self.throttle.pushed(now, self.probe_in_flight.is_some()) {
             Some(pause) => {
                 (self.armed, self.end) = (false, None);
-                (!std::mem::replace(&mut self.resting, true)).then_some(pause)
+                (!std::mem::replace(&mut self.throttled, true)).then_some(pause)
             }
             None => {
                 self.changed();
@@ -179,7 +185,7 @@ impl Watch {
 
     /// It has waited long enough to be looked at.
     pub(super) fn rested(&mut self) {
-        if self.resting {
+        if self.throttled {
             self.changed();
         }
     }
@@ -188,8 +194,8 @@ impl Watch {
     ///
     /// Where it is armed by hand, only entries that come behind its end are told of: who follows
     /// looks for anything else, and so does who does not know an end.
-    pub(super) fn recheck(&mut self, by_hand: bool) {
-        if by_hand {
+    pub(super) fn recheck(&mut self, fallback: bool) {
+        if fallback {
             let unknown = self.end.is_none() && !self.readers.is_empty();
             self.due |= unknown || !self.groups.is_empty();
             if let Some(feed) = &mut self.feed {
@@ -203,29 +209,29 @@ impl Watch {
 
     /// The pause is over.
     pub(super) fn retry(&mut self) {
-        self.trouble = None;
+        self.transient_error = None;
         self.changed();
     }
 
     /// The round trip to make now, if there is anything to ask.
     pub(super) fn start(
         &mut self,
-        lines: &Lines,
+        wait_queues: &WaitQueues,
         deadlines: &mut Deadlines,
-        by_hand: bool,
-    ) -> Option<Visit> {
-        if !self.needs_visit() {
+        fallback: bool,
+    ) -> Option<Probe> {
+        if !self.needs_probe() {
             return None;
         }
-        let mut tries = Vec::new();
+        let mut group_reads = Vec::new();
         for (name, group) in self.groups.iter_mut().filter(|(_, group)| group.due) {
             let key = GroupKey {
                 stream: Arc::clone(&self.stream),
                 group: Arc::clone(name),
             };
-            if group.forced || !lines.is_trying(&key) {
+            if group.forced || !wait_queues.first_is_attempting(&key) {
                 let consumers = group.start(deadlines).into_iter();
-                tries.extend(consumers.map(|consumer| Try {
+                group_reads.extend(consumers.map(|consumer| GroupRead {
                     group: Arc::clone(name),
                     consumer,
                 }));
@@ -241,22 +247,22 @@ impl Watch {
         // Readers may wait behind the end: what is added before their ids is told to others.
         let others = self.readers.is_empty() || !self.groups.is_empty() || self.feed.is_some();
         // Whoever is given the last entry need not be followed by a look at what is behind it.
-        let wanted = by_hand || !tries.is_empty();
+        let wanted = fallback || !group_reads.is_empty();
         let find_end = wanted && read.is_some() && feed.is_none() && others;
         if read.is_some() || feed.is_some() {
             // From the moment Redis reads; a push before the answer is seen disarms again.
             (self.armed, self.end) = (true, None);
-        } else if tries.is_empty() {
+        } else if group_reads.is_empty() {
             return None;
         }
-        self.visiting = Some(read);
-        self.useless.look();
-        Some(Visit {
+        self.probe_in_flight = Some(read);
+        self.throttle.look();
+        Some(Probe {
             stream: Arc::clone(&self.stream),
             read,
             find_end,
             feed,
-            tries,
+            group_reads,
         })
     }
 
@@ -267,65 +273,67 @@ impl Watch {
 
     pub(super) fn finish(
         &mut self,
-        visited: Visited,
+        reply: ProbeReply,
         deadlines: &mut Deadlines,
-        live: &LiveBytes,
+        live: &QueuedBytes,
         now: Instant,
     ) {
-        self.visiting = None;
-        self.useless.looked(visited.is_useful(), now);
-        let end = visited.end.as_ref().and_then(|end| end.as_ref().ok());
+        self.probe_in_flight = None;
+        self.throttle.looked(reply.is_useful(), now);
+        let end = reply.end.as_ref().and_then(|end| end.as_ref().ok());
         let end = end.copied();
-        match visited.read {
+        match reply.read {
             Some((read, Ok(entries))) => {
                 self.deliver(read, entries, deadlines);
-                self.found_end(visited.end);
+                self.found_end(reply.end);
             }
             // A reader goes on waiting for the stream to come back, as it does in Redis.
             Some((read, Err(error))) if error.code() == code::WRONGTYPE => {
                 self.deliver(read, Vec::new(), deadlines);
                 self.end = None;
             }
-            Some((_, Err(error))) if error.retry() == Retry::Later => self.trouble = Some(error),
+            Some((_, Err(error))) if error.retry() == Retry::Later => {
+                self.transient_error = Some(error)
+            }
             Some((_, Err(error))) => {
                 self.armed = false;
                 self.fail(&error, deadlines);
             }
             None => {}
         }
-        if let Some((read, result)) = visited.feed {
+        if let Some((read, result)) = reply.feed {
             self.finish_feed(read, result, live);
         }
-        let mut tries = visited.tries.into_iter().peekable();
-        while let Some((first, result)) = tries.next() {
+        let mut group_reads = reply.group_reads.into_iter().peekable();
+        while let Some((first, result)) = group_reads.next() {
             let name = Arc::clone(&first.group);
             let mut of_group = vec![(first, result)];
-            while let Some(next) = tries.next_if(|(next, _)| next.group == name) {
+            while let Some(next) = group_reads.next_if(|(next, _)| next.group == name) {
                 of_group.push(next);
             }
             let group = self.groups.entry(name).or_default();
-            let trouble = group.finish(of_group, end, deadlines, now);
-            self.trouble = self.trouble.take().or(trouble);
+            let transient_error = group.finish(of_group, end, deadlines, now);
+            self.transient_error = self.transient_error.take().or(transient_error);
         }
         self.tidy();
     }
 
     /// There was no answer to a round trip.
-    pub(super) fn lose(&mut self, visit: Visit, unanswered: &CacheError) {
-        self.visiting = None;
-        for Try { consumer, .. } in visit.tries {
+    pub(super) fn lose(&mut self, probe: Probe, unanswered: &CacheError) {
+        self.probe_in_flight = None;
+        for GroupRead { consumer, .. } in probe.group_reads {
             consumer.waiter.end(Err(unanswered.clone()));
         }
-        self.groups.values_mut().for_each(Group::lose);
+        self.groups.values_mut().for_each(GroupWaiters::lose);
         self.changed();
         self.tidy();
     }
 
     /// Ends a wait at its deadline: empty, or with what kept Redis from being asked.
-    pub(super) fn expire(&mut self, address: &Address, down: Option<&CacheError>) {
-        let end = match down.or(self.trouble.as_ref()) {
+    pub(super) fn expire(&mut self, address: &WaiterKey, down: Option<&CacheError>) {
+        let end = match down.or(self.transient_error.as_ref()) {
             Some(error) => Err(error.clone()),
-            None => Ok(Found::nothing()),
+            None => Ok(SharedEntries::nothing()),
         };
         match &address.group {
             None => {
@@ -363,7 +371,12 @@ impl Watch {
         self.tidy();
     }
 
-    fn finish_feed(&mut self, read: RangeRead, result: CacheResult<Range>, live: &LiveBytes) {
+    fn finish_feed(
+        &mut self,
+        read: RangeRequest,
+        result: CacheResult<RangeReply>,
+        live: &QueuedBytes,
+    ) {
         let Some(feed) = &mut self.feed else { return };
         match result.and_then(|range| feed.finish(read, range, live)) {
             Ok(end) => {
@@ -371,7 +384,7 @@ impl Watch {
                     self.end = end.or(self.end);
                 }
             }
-            Err(error) if error.retry() == Retry::Later => self.trouble = Some(error),
+            Err(error) if error.retry() == Retry::Later => self.transient_error = Some(error),
             // A tail does not wait for the stream to come back, unlike a reader.
             Err(error) => {
                 self.end_feed(&error);
@@ -388,9 +401,9 @@ impl Watch {
     }
 
     /// One read for all readers: from the smallest id, with the largest count.
-    fn read(&self) -> Read {
+    fn read(&self) -> ArmingRead {
         let Some(after) = self.readers.values().map(|reader| reader.after).min() else {
-            return Read::ARM;
+            return ArmingRead::ARM;
         };
         let unlimited = self.readers.values().any(|reader| reader.count == 0);
         let largest = self
@@ -399,7 +412,7 @@ impl Watch {
             .map(|reader| reader.count)
             .max()
             .unwrap_or(0);
-        Read {
+        ArmingRead {
             after,
             count: if unlimited { 0 } else { largest },
         }
@@ -419,7 +432,7 @@ impl Watch {
     }
 
     /// Gives each reader the entries after its own id.
-    fn deliver(&mut self, read: Read, entries: Vec<StreamEntry>, deadlines: &mut Deadlines) {
+    fn deliver(&mut self, read: ArmingRead, entries: Vec<StreamEntry>, deadlines: &mut Deadlines) {
         let ids: Option<Vec<EntryId>> = entries.iter().map(|(id, _)| EntryId::parse(id)).collect();
         let Some(ids) = ids else {
             return self.fail(&errors::unexpected("ids of entries"), deadlines);
@@ -449,7 +462,7 @@ impl Watch {
         for (number, part) in served {
             if let Some(reader) = self.readers.remove(&number) {
                 deadlines.remove(reader.waiter.deadline, number);
-                reader.waiter.end(Ok(Found::part(&entries, part)));
+                reader.waiter.end(Ok(SharedEntries::part(&entries, part)));
             }
         }
         self.due |= behind || (more && !self.readers.is_empty());

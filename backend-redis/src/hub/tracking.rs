@@ -1,6 +1,6 @@
 //! How Redis reports changed keys.
 
 pub(crate) mod fallback;
+pub(crate) mod hub_connection;
 pub(crate) mod invalidations;
-pub(crate) mod link;
 pub(crate) mod throttle;

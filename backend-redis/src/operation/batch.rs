@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::connection::command_connection::CommandConnection;
 use crate::connection::resp::PackedCommands;
-use crate::hub::{Attempt, Hub, Place, Turn, Wait};
+use crate::hub::{Admission, FirstAttempt, Hub, HubWait, QueueSlot};
 use crate::operation::idempotent_add;
 use crate::operation::idempotent_add::{AddBatch, TtlRefresh};
 use crate::operation::remove_consumer::{ConsumerRemoval, RemovalStep};
@@ -33,7 +33,7 @@ pub(crate) struct OperationBatch {
 pub(crate) enum OperationOutcome {
     Done(CacheResult<Reply>),
     Waiting {
-        wait: Wait,
+        wait: HubWait,
         /// What `$` stands for, if it was asked.
         position: Option<String>,
     },
@@ -46,7 +46,7 @@ enum EncodedOperation {
     /// Needs no command.
     Answered(CacheResult<Reply>),
     /// Waits in line behind other consumers of its group.
-    Queued(Place, GroupWait),
+    Queued(QueueSlot, GroupWait),
     /// Has a command in the pipeline.
     Sent {
         expected: ExpectedAnswer,
@@ -71,7 +71,7 @@ enum ExpectedAnswer {
         wait: Option<ReadWait>,
     },
     Group {
-        wait: Option<(Attempt, GroupWait)>,
+        wait: Option<(FirstAttempt, GroupWait)>,
     },
     Summary,
     Pending,
@@ -293,7 +293,7 @@ impl ReadWait {
 }
 
 impl GroupWait {
-    fn start(self, place: Place, hub: &Hub) -> OperationOutcome {
+    fn start(self, place: QueueSlot, hub: &Hub) -> OperationOutcome {
         match hub.read_group(place, self.consumer, self.count, self.deadline) {
             Ok(wait) => OperationOutcome::Waiting {
                 wait,
@@ -378,8 +378,10 @@ fn call(operation: &Operation<'_>, packed: &mut PackedCommands, hub: &Hub) -> En
                 deadline: deadline(block_ms),
             });
             let wait = match wait.map(|wait| (hub.join(stream, group), wait)) {
-                Some((Turn::Queue(place), wait)) => return EncodedOperation::Queued(place, wait),
-                Some((Turn::Try(attempt), wait)) => Some((attempt, wait)),
+                Some((Admission::Queued(place), wait)) => {
+                    return EncodedOperation::Queued(place, wait);
+                }
+                Some((Admission::First(attempt), wait)) => Some((attempt, wait)),
                 None => None,
             };
             commands::read_group(packed, stream, group, consumer, *count);

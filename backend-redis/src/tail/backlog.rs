@@ -7,18 +7,18 @@ use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::{CacheResult, TailFrom};
 
 use crate::operation::batch::invalid_id;
-use crate::tail::cursor::{Standing, Taken};
-use crate::tail::page::{Turn, up_to};
-use crate::tail::range::{Range, RangeRead, entry_id};
-use crate::tail::start;
-use crate::tail::{Follower, State, TailReaders};
+use crate::tail::cursor::{CheckedPage, TailCursor};
+use crate::tail::page_reader::{PageTask, up_to};
+use crate::tail::range::{RangeReply, RangeRequest, entry_id};
+use crate::tail::start_position;
+use crate::tail::{RedisTail, TailReaders, TailState};
 use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::tail::segment::Segment;
 use streamgate_backend::tail::source::TailEvent;
 
-impl Follower {
+impl RedisTail {
     /// Checks what is asked and asks for the place to start at.
-    pub(super) fn begin(&mut self, from: TailFrom, room: Credit) -> CacheResult<State> {
+    pub(super) fn begin(&mut self, from: TailFrom, room: Credit) -> CacheResult<TailState> {
         let subscription = Subscription::Tail {
             stream: (&*self.stream).into(),
             from: from.clone().into(),
@@ -29,16 +29,16 @@ impl Follower {
         Ok(match from {
             TailFrom::Beginning => self.read_first(EntryId::ZERO, room),
             TailFrom::After(id) => {
-                self.standing = Standing::after(EntryId::parse(&id).ok_or_else(invalid_id)?);
-                State::Behind
+                self.cursor = TailCursor::after(EntryId::parse(&id).ok_or_else(invalid_id)?);
+                TailState::Backlog
             }
-            TailFrom::Now | TailFrom::Last(0) => {
-                State::Starting(async move { start::now(&readers.commands, &stream).await }.boxed())
-            }
-            TailFrom::Last(count) => State::Starting(
+            TailFrom::Now | TailFrom::Last(0) => TailState::Starting(
+                async move { start_position::now(&readers.commands, &stream).await }.boxed(),
+            ),
+            TailFrom::Last(count) => TailState::Starting(
                 async move {
                     let count = u64::try_from(count).unwrap_or(u64::MAX);
-                    start::last(&readers.commands, &readers.pages, &stream, count).await
+                    start_position::last(&readers.commands, &readers.pages, &stream, count).await
                 }
                 .boxed(),
             ),
@@ -46,35 +46,35 @@ impl Follower {
     }
 
     /// Reads what comes first, behind an id.
-    pub(super) fn read_first(&self, after: EntryId, room: Credit) -> State {
+    pub(super) fn read_first(&self, after: EntryId, room: Credit) -> TailState {
         // Without room the first entry says where the tail stands.
         let count = self.page_size.count().min(room.entries).max(1);
-        State::Beginning(after, self.page(Standing::first_read(after, count)))
+        TailState::FirstPage(after, self.page(TailCursor::first_read(after, count)))
     }
 
     /// Takes what came first. It is not judged.
     pub(super) fn take_first(
         &mut self,
         after: EntryId,
-        range: Range,
+        range: RangeReply,
         room: Credit,
     ) -> CacheResult<()> {
-        self.state = match Standing::begin(after, range)? {
-            Some((standing, taken)) => {
-                self.standing = standing;
+        self.state = match TailCursor::begin(after, range)? {
+            Some((cursor, taken)) => {
+                self.cursor = cursor;
                 self.page_size.saw(&taken.entries);
-                State::Holding(taken)
+                TailState::PageReady(taken)
             }
             None => self.read_first(EntryId::ZERO, room),
         };
         Ok(())
     }
 
-    pub(super) fn read(&self, room: Credit) -> State {
-        State::Reading(self.page(self.standing.read(self.page_size.within(room))))
+    pub(super) fn read(&self, room: Credit) -> TailState {
+        TailState::ReadingPage(self.page(self.cursor.read(self.page_size.within(room))))
     }
 
-    fn page(&self, read: RangeRead) -> Turn<Range> {
+    fn page(&self, read: RangeRequest) -> PageTask<RangeReply> {
         let TailReaders {
             commands, pages, ..
         } = &self.readers;
@@ -84,45 +84,45 @@ impl Follower {
     /// Passes on what a page gave, as far as there is room. Nothing is kept of what does not fit.
     pub(super) fn pass_on(
         &mut self,
-        mut taken: Taken,
+        mut taken: CheckedPage,
         room: Credit,
     ) -> CacheResult<Option<TailEvent>> {
         let mut complete = taken.at_end;
-        if let Some(until) = self.until {
+        if let Some(until) = self.catch_up_to {
             complete |= up_to(&mut taken.entries, until);
         }
         if room.is_used_up() {
-            self.state = State::Behind;
+            self.state = TailState::Backlog;
             return Ok(None);
         }
         let found = taken.entries.len();
         taken.entries.truncate(room.fitting(&taken.entries));
         complete &= taken.entries.len() == found;
         self.state = if complete {
-            State::AtEnd
+            TailState::AtEnd
         } else {
-            State::Behind
+            TailState::Backlog
         };
         let Some(last) = taken.entries.last() else {
             return Ok(None);
         };
-        self.standing.advance(entry_id(last)?, &taken.entries);
+        self.cursor.advance(entry_id(last)?, &taken.entries);
         Ok(Some(TailEvent::Segment(Segment::new(taken.entries))))
     }
 
-    pub(super) fn read_page(&mut self, range: Range) -> CacheResult<Option<TailEvent>> {
+    pub(super) fn read_page(&mut self, range: RangeReply) -> CacheResult<Option<TailEvent>> {
         self.backoff = None;
-        let after = self.standing.at;
-        let Some(taken) = self.standing.take(range) else {
-            self.state = State::Behind;
+        let after = self.cursor.at;
+        let Some(taken) = self.cursor.take(range) else {
+            self.state = TailState::Backlog;
             return Ok(None);
         };
         self.page_size.saw(&taken.entries);
         let gap = taken.gap;
-        self.state = State::Holding(taken);
+        self.state = TailState::PageReady(taken);
         Ok(gap.map(|gap| {
             // The feed would tell of it again, or stands in a stream that is gone.
-            self.stand_up();
+            self.leave_feed();
             TailEvent::Gap(Box::new(gap.gap(after)))
         }))
     }

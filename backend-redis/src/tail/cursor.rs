@@ -2,13 +2,13 @@
 
 use streamgate_protocol::{CacheResult, StreamEntry};
 
-use crate::tail::range::{Known, Range, RangeRead, entry_id, seen};
+use crate::tail::range::{InfoReply, RangeReply, RangeRequest, entry_id, seen};
 use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::tail::gap::{Discontinuity, StreamInfo, detect};
 
 /// Where a tail stands: behind an entry, which may be gone meanwhile.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Standing {
+pub(crate) struct TailCursor {
     pub(crate) at: EntryId,
     count: Option<Count>,
     /// The entry was missing when it was last looked for, or the count is, so that a read that
@@ -26,7 +26,7 @@ struct Count {
 
 /// What a read gives a tail.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct CheckedPage {
     /// What is missing before the entries.
     pub(crate) gap: Option<Discontinuity>,
     /// None in spite of [`at_end`](Self::at_end) being false: another read is needed.
@@ -37,7 +37,7 @@ pub(crate) struct Taken {
     pub(crate) last_generated: Option<EntryId>,
 }
 
-impl Standing {
+impl TailCursor {
     pub(crate) fn new(at: EntryId, added: Option<u64>) -> Self {
         Self {
             at,
@@ -56,8 +56,8 @@ impl Standing {
     }
 
     /// The read from there.
-    pub(crate) fn read(&self, count: u64) -> RangeRead {
-        RangeRead {
+    pub(crate) fn read(&self, count: u64) -> RangeRequest {
+        RangeRequest {
             at: self.at,
             count,
             checked: self.cautious,
@@ -65,8 +65,8 @@ impl Standing {
     }
 
     /// The first read of a tail that begins with what is there behind an id.
-    pub(crate) fn first_read(after: EntryId, count: u64) -> RangeRead {
-        RangeRead {
+    pub(crate) fn first_read(after: EntryId, count: u64) -> RangeRequest {
+        RangeRequest {
             at: after,
             count,
             checked: true,
@@ -75,10 +75,13 @@ impl Standing {
 
     /// Stands before what [`first_read`](Self::first_read) found: nothing is missing before that.
     /// None if it has to begin with the oldest entry there is, the stream being another one.
-    pub(crate) fn begin(after: EntryId, range: Range) -> CacheResult<Option<(Self, Taken)>> {
+    pub(crate) fn begin(
+        after: EntryId,
+        range: RangeReply,
+    ) -> CacheResult<Option<(Self, CheckedPage)>> {
         let facts = match range.known {
-            Known::Stream(facts) => Some(facts),
-            Known::NotAsked | Known::Missing => None,
+            InfoReply::Info(facts) => Some(facts),
+            InfoReply::NotRequested | InfoReply::NoStream => None,
         };
         if facts.is_some_and(|facts| facts.last_generated < after) {
             return Ok(None);
@@ -87,41 +90,41 @@ impl Standing {
             Some(first) => entry_id(first)?.predecessor(),
             None => facts.map(|facts| facts.last_generated),
         };
-        let mut standing = Self::new(before_first.unwrap_or(EntryId::ZERO), None);
+        let mut cursor = Self::new(before_first.unwrap_or(EntryId::ZERO), None);
         let at_end = !range.full;
-        standing.learn(facts.as_ref(), at_end.then_some(range.entries.len()));
-        let taken = Taken {
+        cursor.learn(facts.as_ref(), at_end.then_some(range.entries.len()));
+        let taken = CheckedPage {
             gap: None,
             entries: range.entries,
             at_end,
             last_generated: facts.map(|facts| facts.last_generated),
         };
-        Ok(Some((standing, taken)))
+        Ok(Some((cursor, taken)))
     }
 
     /// Judges what a read found; none if it takes a check to judge it.
     ///
     /// Afterwards it stands before the entries; [`advance`](Self::advance) goes behind them.
-    pub(crate) fn take(&mut self, range: Range) -> Option<Taken> {
+    pub(crate) fn take(&mut self, range: RangeReply) -> Option<CheckedPage> {
         let facts = match range.known {
-            Known::NotAsked if range.present => {
+            InfoReply::NotRequested if range.present => {
                 let last = range.entries.last().and_then(|last| entry_id(last).ok());
                 // Without a count, trimming the last entry that it saw would seem to be a gap.
                 let counted = self.count_at(last.unwrap_or(self.at)).is_some();
                 self.cautious |= !range.full && !counted;
-                return Some(Taken {
+                return Some(CheckedPage {
                     gap: None,
                     entries: range.entries,
                     at_end: !range.full && counted,
                     last_generated: None,
                 });
             }
-            Known::NotAsked => {
+            InfoReply::NotRequested => {
                 self.cautious = true;
                 return None;
             }
-            Known::Missing => None,
-            Known::Stream(facts) => Some(facts),
+            InfoReply::NoStream => None,
+            InfoReply::Info(facts) => Some(facts),
         };
         let gap = detect(
             self.at,
@@ -130,7 +133,7 @@ impl Standing {
             facts.as_ref(),
         );
         self.cautious = !range.present;
-        let mut taken = Taken {
+        let mut taken = CheckedPage {
             gap,
             entries: range.entries,
             at_end: !range.full,

@@ -12,7 +12,7 @@ use streamgate_backend::tail::gap::StreamInfo;
 
 /// What to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RangeRead {
+pub(crate) struct RangeRequest {
     pub(crate) at: EntryId,
     /// At most so many entries behind it.
     pub(crate) count: u64,
@@ -22,25 +22,25 @@ pub(crate) struct RangeRead {
 
 /// What came of it.
 #[derive(Debug)]
-pub(crate) struct Range {
+pub(crate) struct RangeReply {
     /// The entry that the tail stands at is there.
     pub(crate) present: bool,
     /// Those behind it, oldest first.
     pub(crate) entries: Vec<StreamEntry>,
     /// There may be more.
     pub(crate) full: bool,
-    pub(crate) known: Known,
+    pub(crate) known: InfoReply,
 }
 
 /// What the stream says of itself.
 #[derive(Debug)]
-pub(crate) enum Known {
-    NotAsked,
-    Missing,
-    Stream(StreamInfo),
+pub(crate) enum InfoReply {
+    NotRequested,
+    NoStream,
+    Info(StreamInfo),
 }
 
-impl RangeRead {
+impl RangeRequest {
     pub(crate) fn add_to(self, commands: &mut impl CommandWriter, stream: &str) {
         if self.checked {
             commands::transaction(commands, |commands| {
@@ -53,11 +53,14 @@ impl RangeRead {
     }
 
     /// Reads the answers to what [`add_to`](Self::add_to) added.
-    pub(crate) fn answered(self, values: &mut impl Iterator<Item = Value>) -> CacheResult<Range> {
+    pub(crate) fn answered(
+        self,
+        values: &mut impl Iterator<Item = Value>,
+    ) -> CacheResult<RangeReply> {
         // An answer that is missing is one of unknown shape.
         let mut next = || values.next().unwrap_or(Value::Boolean(false));
         if !self.checked {
-            return self.range(next(), Known::NotAsked);
+            return self.range(next(), InfoReply::NotRequested);
         }
         let [begun, info, range, done] = [next(), next(), next(), next()];
         // What is refused before the transaction says why, unlike the transaction.
@@ -66,8 +69,8 @@ impl RangeRead {
         }
         let [info, range] = answers::pair(done)?;
         let known = match answers::facts(info) {
-            Ok(facts) => Known::Stream(facts),
-            Err(error) if error.code() == code::ERR => Known::Missing,
+            Ok(facts) => InfoReply::Info(facts),
+            Err(error) if error.code() == code::ERR => InfoReply::NoStream,
             Err(error) => return Err(error),
         };
         self.range(range, known)
@@ -78,7 +81,7 @@ impl RangeRead {
         self.count.saturating_add(1)
     }
 
-    fn range(self, value: Value, known: Known) -> CacheResult<Range> {
+    fn range(self, value: Value, known: InfoReply) -> CacheResult<RangeReply> {
         let rows = answers::rows(value)?;
         let full = rows.len() as u64 >= self.rows();
         let mut rows = rows.into_iter().peekable();
@@ -89,7 +92,7 @@ impl RangeRead {
         // Not decoded: it may be large, and everybody has it.
         let behind = rows.skip(usize::from(present));
         let entries = behind.map(answers::entry).collect::<CacheResult<_>>()?;
-        Ok(Range {
+        Ok(RangeReply {
             present,
             entries,
             full,
@@ -120,15 +123,15 @@ mod tests {
         Value::Array(vec![bulk(id), Value::Array(vec![bulk("f"), bulk("v")])])
     }
 
-    fn read(checked: bool) -> RangeRead {
-        RangeRead {
+    fn read(checked: bool) -> RangeRequest {
+        RangeRequest {
             at: EntryId::parse("5-0").unwrap(),
             count: 2,
             checked,
         }
     }
 
-    fn ids(range: &Range) -> Vec<&str> {
+    fn ids(range: &RangeReply) -> Vec<&str> {
         range.entries.iter().map(|(id, _)| id.as_str()).collect()
     }
 
@@ -158,7 +161,7 @@ mod tests {
         let done = Value::Array(vec![info, Value::Array(vec![row("6-0")])]);
         let answers = [Value::Okay, queued(), queued(), done];
         let range = read(true).answered(&mut answers.into_iter()).unwrap();
-        let Known::Stream(facts) = range.known else {
+        let InfoReply::Info(facts) = range.known else {
             panic!("there is a stream")
         };
         let id = EntryId::parse("6-0").unwrap();

@@ -4,23 +4,23 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::hub::feed::queue::Queue;
-use crate::hub::message::Message;
+use crate::hub::feed::feed_queue::FeedQueue;
+use crate::hub::message::HubMessage;
 
 /// Takes part in a stream's feed until it is dropped.
-pub(crate) struct Seat {
-    pub(crate) queue: Arc<Queue>,
+pub(crate) struct FeedHandle {
+    pub(crate) queue: Arc<FeedQueue>,
     stream: Arc<str>,
     number: u64,
-    hub: UnboundedSender<Message>,
+    hub: UnboundedSender<HubMessage>,
 }
 
-impl Seat {
+impl FeedHandle {
     pub(crate) fn new(
-        queue: Arc<Queue>,
+        queue: Arc<FeedQueue>,
         stream: Arc<str>,
         number: u64,
-        hub: UnboundedSender<Message>,
+        hub: UnboundedSender<HubMessage>,
     ) -> Self {
         Self {
             queue,
@@ -31,10 +31,10 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for FeedHandle {
     fn drop(&mut self) {
         // Without a hub there is no feed any more.
         let stream = Arc::clone(&self.stream);
-        let _ = self.hub.send(Message::Unfollow(stream, self.number));
+        let _ = self.hub.send(HubMessage::LeaveFeed(stream, self.number));
     }
 }

@@ -7,13 +7,13 @@ use streamgate_protocol::StreamEntry;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::hub::feed::queue::News;
-use crate::tail::range::Known;
+use crate::hub::feed::feed_queue::FeedEvent;
+use crate::tail::range::InfoReply;
 use streamgate_backend::tail::gap::StreamInfo;
 
-struct Test {
+struct Fixture {
     feed: Feed,
-    total: LiveBytes,
+    total: QueuedBytes,
     numbers: u64,
 }
 
@@ -27,66 +27,66 @@ fn entries(ids: &[u64]) -> Vec<StreamEntry> {
 }
 
 /// What a read finds that includes the entry it began at.
-fn found(ids: &[u64]) -> Range {
-    Range {
+fn found(ids: &[u64]) -> RangeReply {
+    RangeReply {
         present: true,
         entries: entries(ids),
         full: false,
-        known: Known::NotAsked,
+        known: InfoReply::NotRequested,
     }
 }
 
-impl Test {
+impl Fixture {
     /// A feed that stands at an entry.
     fn at(n: u64) -> Self {
-        Self::standing(Standing::new(id(n), Some(n)))
+        Self::cursor(TailCursor::new(id(n), Some(n)))
     }
 
-    fn standing(standing: Standing) -> Self {
+    fn cursor(cursor: TailCursor) -> Self {
         Self {
-            feed: Feed::new(standing),
-            total: LiveBytes::default(),
+            feed: Feed::new(cursor),
+            total: QueuedBytes::default(),
             numbers: 0,
         }
     }
 
-    fn join(&mut self, at: u64) -> Arc<Queue> {
+    fn join(&mut self, at: u64) -> Arc<FeedQueue> {
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let queue = Arc::new(Queue::new(Arc::new(permit)));
+        let queue = Arc::new(FeedQueue::new(Arc::new(permit)));
         self.numbers += 1;
-        let standing = Standing::new(id(at), Some(at));
-        let member = Member::new(self.numbers, Arc::clone(&queue), standing);
-        self.feed.join(member);
+        let cursor = TailCursor::new(id(at), Some(at));
+        let subscriber = FeedSubscriber::new(self.numbers, Arc::clone(&queue), cursor);
+        self.feed.join(subscriber);
         queue
     }
 
     /// A read that is made because the stream has changed.
-    fn start(&mut self) -> RangeRead {
+    fn start(&mut self) -> RangeRequest {
         self.feed.due = true;
         self.feed.start().unwrap()
     }
 
-    fn finish(&mut self, read: RangeRead, range: Range) -> Option<EntryId> {
+    fn finish(&mut self, read: RangeRequest, range: RangeReply) -> Option<EntryId> {
         self.feed.finish(read, range, &self.total).unwrap()
     }
 
-    fn read(&mut self, range: Range) -> Option<EntryId> {
+    fn read(&mut self, range: RangeReply) -> Option<EntryId> {
         let read = self.start();
         self.finish(read, range)
     }
 }
 
-fn take(queue: &Queue) -> Option<News> {
+fn take(queue: &FeedQueue) -> Option<FeedEvent> {
     poll_fn(|cx| queue.poll(cx)).now_or_never()
 }
 
 /// The ids that came, behind the place of joining.
-fn taken(queue: &Queue) -> Vec<String> {
+fn taken(queue: &FeedQueue) -> Vec<String> {
     let mut ids = Vec::new();
     while let Some(news) = take(queue) {
         match news {
-            News::Joined(_) => {}
-            News::Segment(live) => {
+            FeedEvent::Joined(_) => {}
+            FeedEvent::Segment(live) => {
                 ids.extend(live.segment.entries().iter().map(|(id, _)| id.clone()));
             }
             other => panic!("no entries: {other:?}"),
@@ -95,31 +95,38 @@ fn taken(queue: &Queue) -> Vec<String> {
     ids
 }
 
-fn checked(first: u64, last: u64, length: u64, added: u64, present: bool, ids: &[u64]) -> Range {
+fn checked(
+    first: u64,
+    last: u64,
+    length: u64,
+    added: u64,
+    present: bool,
+    ids: &[u64],
+) -> RangeReply {
     let facts = StreamInfo {
         first: Some(id(first)),
         last_generated: id(last),
         length,
         added,
     };
-    Range {
+    RangeReply {
         present,
         entries: entries(ids),
         full: false,
-        known: Known::Stream(facts),
+        known: InfoReply::Info(facts),
     }
 }
 
 #[test]
 fn all_share_one_segment() {
-    let mut test = Test::at(5);
+    let mut test = Fixture::at(5);
     let queues = [test.join(5), test.join(5)];
     assert_eq!(test.read(found(&[6, 7])), Some(id(7)));
     assert!(!test.feed.due);
     let [one, other] = queues.map(|queue| {
-        assert!(matches!(take(&queue), Some(News::Joined(at)) if at == id(5)));
+        assert!(matches!(take(&queue), Some(FeedEvent::Joined(at)) if at == id(5)));
         match take(&queue) {
-            Some(News::Segment(live)) => live,
+            Some(FeedEvent::Segment(live)) => live,
             other => panic!("no entries: {other:?}"),
         }
     });
@@ -128,10 +135,10 @@ fn all_share_one_segment() {
 
 #[test]
 fn who_has_seen_less_is_told_where_the_feed_stands() {
-    let mut test = Test::at(5);
+    let mut test = Fixture::at(5);
     let _first = test.join(5);
     let behind = test.join(2);
-    assert!(matches!(take(&behind), Some(News::Joined(at)) if at == id(5)));
+    assert!(matches!(take(&behind), Some(FeedEvent::Joined(at)) if at == id(5)));
     assert!(!test.feed.due, "it reads by itself");
     test.read(found(&[6]));
     assert_eq!(taken(&behind), ["6-0"]);
@@ -139,7 +146,7 @@ fn who_has_seen_less_is_told_where_the_feed_stands() {
 
 #[test]
 fn who_has_seen_more_is_confirmed_by_what_the_feed_reads() {
-    let mut test = Test::at(5);
+    let mut test = Fixture::at(5);
     let _first = test.join(5);
     let ahead = test.join(7);
     let read = test.feed.start().unwrap();
@@ -152,7 +159,7 @@ fn who_has_seen_more_is_confirmed_by_what_the_feed_reads() {
 
 #[test]
 fn who_has_seen_what_was_deleted_stays_and_is_not_confirmed_again() {
-    let mut test = Test::at(5);
+    let mut test = Fixture::at(5);
     let (first, ahead) = (test.join(5), test.join(7));
     let read = test.feed.start().unwrap();
     assert_eq!(
@@ -160,7 +167,7 @@ fn who_has_seen_what_was_deleted_stays_and_is_not_confirmed_again() {
         Some(id(7))
     );
     assert!(!test.feed.due);
-    let next = Range {
+    let next = RangeReply {
         present: false,
         ..checked(1, 8, 6, 8, false, &[8])
     };
@@ -173,18 +180,18 @@ fn who_has_seen_what_was_deleted_stays_and_is_not_confirmed_again() {
 
 #[test]
 fn who_has_seen_another_stream_looks_for_itself() {
-    let mut test = Test::at(5);
+    let mut test = Fixture::at(5);
     let (first, ahead) = (test.join(5), test.join(70));
     let read = test.feed.start().unwrap();
     test.finish(read, checked(1, 6, 6, 6, true, &[6]));
     assert_eq!(taken(&first), ["6-0"]);
     take(&ahead);
-    assert!(matches!(take(&ahead), Some(News::Lagged)));
+    assert!(matches!(take(&ahead), Some(FeedEvent::Lagged)));
 }
 
 #[test]
 fn a_read_under_way_does_not_confirm_who_comes_later() {
-    let mut test = Test::at(5);
+    let mut test = Fixture::at(5);
     let _first = test.join(5);
     let _second = test.join(6);
     let read = test.feed.start().unwrap();
@@ -199,9 +206,9 @@ fn a_read_under_way_does_not_confirm_who_comes_later() {
 
 #[test]
 fn a_missing_entry_is_judged_by_a_check_and_its_gap_told_to_all() {
-    let mut test = Test::at(5);
+    let mut test = Fixture::at(5);
     let queue = test.join(5);
-    let absent = Range {
+    let absent = RangeReply {
         present: false,
         ..found(&[9])
     };
@@ -210,7 +217,7 @@ fn a_missing_entry_is_judged_by_a_check_and_its_gap_told_to_all() {
     assert!(read.checked);
     test.finish(read, checked(9, 9, 1, 9, false, &[9]));
     take(&queue);
-    assert!(matches!(take(&queue), Some(News::Gap(gap)) if gap.first == Some(id(9))));
+    assert!(matches!(take(&queue), Some(FeedEvent::Gap(gap)) if gap.first == Some(id(9))));
     assert_eq!(taken(&queue), ["9-0"]);
     assert!(
         test.start().checked,
@@ -220,7 +227,7 @@ fn a_missing_entry_is_judged_by_a_check_and_its_gap_told_to_all() {
 
 #[test]
 fn how_many_were_ever_added_is_asked_once_if_it_is_not_known_at_the_end() {
-    let mut test = Test::standing(Standing::new(id(5), None));
+    let mut test = Fixture::cursor(TailCursor::new(id(5), None));
     let queue = test.join(5);
     assert_eq!(test.read(found(&[6])), None);
     let read = test.feed.start().unwrap();
@@ -230,7 +237,7 @@ fn how_many_were_ever_added_is_asked_once_if_it_is_not_known_at_the_end() {
     assert!(!test.start().checked);
     let read = test.start();
     assert_eq!(test.finish(read, found(&[7])), Some(id(7)));
-    let absent = Range {
+    let absent = RangeReply {
         present: false,
         ..found(&[8])
     };
@@ -241,14 +248,14 @@ fn how_many_were_ever_added_is_asked_once_if_it_is_not_known_at_the_end() {
 
 #[test]
 fn who_is_slow_falls_behind_and_nobody_else() {
-    let mut test = Test::at(1);
+    let mut test = Fixture::at(1);
     let (slow, quick) = (test.join(1), test.join(1));
     for n in 2..100 {
         test.read(found(&[n]));
         assert_eq!(taken(&quick), [id(n).to_string()]);
     }
     take(&slow);
-    assert!(matches!(take(&slow), Some(News::Lagged)));
+    assert!(matches!(take(&slow), Some(FeedEvent::Lagged)));
     assert_eq!(test.total.get(), 0);
     test.feed.leave(2);
     assert!(test.feed.is_empty());
@@ -256,18 +263,18 @@ fn who_is_slow_falls_behind_and_nobody_else() {
 
 #[test]
 fn the_answer_to_an_earlier_feeds_read_is_not_taken() {
-    let mut test = Test::at(5);
+    let mut test = Fixture::at(5);
     let _queue = test.join(5);
-    let read = Standing::new(id(3), None).read(1);
+    let read = TailCursor::new(id(3), None).read(1);
     assert_eq!(test.finish(read, found(&[4, 5])), None);
     assert!(test.feed.due);
 }
 
 #[test]
 fn when_the_hub_ends_so_do_all() {
-    let mut test = Test::at(5);
+    let mut test = Fixture::at(5);
     let queue = test.join(5);
     drop(test);
     take(&queue);
-    assert!(matches!(take(&queue), Some(News::Ended(_))));
+    assert!(matches!(take(&queue), Some(FeedEvent::Ended(_))));
 }

@@ -6,11 +6,11 @@ use crate::connection::barrier::{Barrier, BarrierGuard};
 
 /// The hub's side: dropped once the consumer's wait is over.
 #[derive(Debug)]
-pub(crate) struct Presence(Arc<Mutex<Stage>>);
+pub(crate) struct DeliveryGuard(Arc<Mutex<Stage>>);
 
 /// The side of the one who waits.
 #[derive(Debug)]
-pub(crate) struct Leaver {
+pub(crate) struct WaitCancelGuard {
     stage: Arc<Mutex<Stage>>,
     hold: Barrier,
 }
@@ -29,18 +29,18 @@ enum Stage {
 }
 
 /// Both sides of one consumer.
-pub(crate) fn presence(hold: &Barrier) -> (Presence, Leaver) {
+pub(crate) fn guard_pair(hold: &Barrier) -> (DeliveryGuard, WaitCancelGuard) {
     let stage = Arc::new(Mutex::new(Stage::Waiting));
-    let leaver = Leaver {
+    let cancel_guard = WaitCancelGuard {
         stage: Arc::clone(&stage),
         hold: hold.clone(),
     };
-    (Presence(stage), leaver)
+    (DeliveryGuard(stage), cancel_guard)
 }
 
-impl Presence {
+impl DeliveryGuard {
     /// Whether the group may be read for it: not once it has gone.
-    pub(crate) fn try_for(&self) -> bool {
+    pub(crate) fn begin_delivery(&self) -> bool {
         let mut stage = lock(&self.0);
         let there = matches!(*stage, Stage::Waiting);
         if there {
@@ -50,7 +50,7 @@ impl Presence {
     }
 
     /// There was nothing for it. Whether it goes on waiting.
-    pub(crate) fn tried(&self) -> bool {
+    pub(crate) fn end_delivery(&self) -> bool {
         let mut stage = lock(&self.0);
         match *stage {
             Stage::Waiting | Stage::Tried => {
@@ -62,7 +62,7 @@ impl Presence {
     }
 }
 
-impl Leaver {
+impl WaitCancelGuard {
     /// Nobody waits any more. What is sent to Redis after this returns waits until nothing can be
     /// handed to this consumer any more, as far as it waits for that.
     pub(crate) fn leave(&self) {
@@ -76,7 +76,7 @@ impl Leaver {
     }
 }
 
-impl Drop for Presence {
+impl Drop for DeliveryGuard {
     fn drop(&mut self) {
         *lock(&self.0) = Stage::Gone;
     }
@@ -95,33 +95,33 @@ mod tests {
     #[tokio::test]
     async fn one_that_left_is_not_tried_for_and_holds_nothing() {
         let hold = Barrier::default();
-        let (presence, leaver) = presence(&hold);
-        assert!(presence.try_for());
-        assert!(presence.tried());
-        leaver.leave();
-        assert!(!presence.try_for());
+        let (delivery, cancel_guard) = guard_pair(&hold);
+        assert!(delivery.begin_delivery());
+        assert!(delivery.end_delivery());
+        cancel_guard.leave();
+        assert!(!delivery.begin_delivery());
         assert!(is_open(&hold));
     }
 
     #[tokio::test]
     async fn one_that_leaves_while_it_is_tried_for_holds_until_that_is_over() {
         let hold = Barrier::default();
-        let (presence, leaver) = presence(&hold);
-        assert!(presence.try_for());
-        leaver.leave();
+        let (delivery, cancel_guard) = guard_pair(&hold);
+        assert!(delivery.begin_delivery());
+        cancel_guard.leave();
         assert!(!is_open(&hold));
-        assert!(!presence.tried());
-        drop(presence);
+        assert!(!delivery.end_delivery());
+        drop(delivery);
         assert!(is_open(&hold));
     }
 
     #[tokio::test]
     async fn one_that_leaves_after_its_answer_holds_nothing() {
         let hold = Barrier::default();
-        let (presence, leaver) = presence(&hold);
-        assert!(presence.try_for());
-        drop(presence);
-        leaver.leave();
+        let (delivery, cancel_guard) = guard_pair(&hold);
+        assert!(delivery.begin_delivery());
+        drop(delivery);
+        cancel_guard.leave();
         assert!(is_open(&hold));
     }
 }

@@ -1,8 +1,8 @@
-//! Where Redis refuses `CLIENT TRACKING`: pushes made from `XREAD BLOCK` on connections of their
+//! Where Redis refuses `CLIENT TRACKING`: invalidations made from `XREAD BLOCK` on connections of their
 //! own.
 
+pub(crate) mod blocked_keys;
 pub(crate) mod blocking_reader;
-pub(crate) mod keys;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,51 +11,55 @@ use redis::aio::MultiplexedConnection;
 use tokio::task::AbortHandle;
 
 use crate::connection::endpoint::Endpoint;
-use crate::hub::tracking::fallback::blocking_reader::Blocker;
-use crate::hub::tracking::fallback::keys::Keys;
-use crate::hub::tracking::invalidations::Pushes;
+use crate::hub::tracking::fallback::blocked_keys::BlockedKeys;
+use crate::hub::tracking::fallback::blocking_reader::BlockingReader;
+use crate::hub::tracking::invalidations::Invalidations;
 use streamgate_backend::entry_id::EntryId;
 
 /// What is to be done for a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Arming {
+pub(crate) enum FallbackRequest {
     /// Tell of entries behind this id, once.
-    Arm(Arc<str>, EntryId),
+    Watch(Arc<str>, EntryId),
     /// Nobody waits for it any more.
-    Disarm(Arc<str>),
+    Unwatch(Arc<str>),
 }
 
 /// The connections on which reads block, and which stream is on which.
-pub(crate) struct Blockers {
+pub(crate) struct BlockingFallback {
     server: Endpoint,
     /// The hub's connection, on which nothing blocks.
     hub: MultiplexedConnection,
-    pushes: Arc<Pushes>,
+    invalidations: Arc<Invalidations>,
     running: Vec<Running>,
-    places: HashMap<Arc<str>, Arc<Keys>>,
+    places: HashMap<Arc<str>, Arc<BlockedKeys>>,
 }
 
 /// Ends its task when it is dropped, and with it the connection.
 struct Running {
-    keys: Arc<Keys>,
+    keys: Arc<BlockedKeys>,
     task: AbortHandle,
 }
 
-impl Blockers {
-    pub(crate) fn new(server: Endpoint, hub: MultiplexedConnection, pushes: Arc<Pushes>) -> Self {
+impl BlockingFallback {
+    pub(crate) fn new(
+        server: Endpoint,
+        hub: MultiplexedConnection,
+        invalidations: Arc<Invalidations>,
+    ) -> Self {
         Self {
             server,
             hub,
-            pushes,
+            invalidations,
             running: Vec::new(),
             places: HashMap::new(),
         }
     }
 
-    pub(crate) fn handle(&mut self, arming: Arming) {
+    pub(crate) fn handle(&mut self, arming: FallbackRequest) {
         match arming {
-            Arming::Arm(stream, end) => self.arm(stream, end),
-            Arming::Disarm(stream) => {
+            FallbackRequest::Watch(stream, end) => self.arm(stream, end),
+            FallbackRequest::Unwatch(stream) => {
                 if let Some(keys) = self.places.remove(&stream) {
                     keys.remove(&stream);
                 }
@@ -82,12 +86,12 @@ impl Blockers {
         self.places.insert(stream, keys);
     }
 
-    fn start(&mut self) -> Arc<Keys> {
-        let keys = Arc::new(Keys::default());
-        let blocker = Blocker::new(
+    fn start(&mut self) -> Arc<BlockedKeys> {
+        let keys = Arc::new(BlockedKeys::default());
+        let blocker = BlockingReader::new(
             self.server.clone(),
             self.hub.clone(),
-            Arc::clone(&self.pushes),
+            Arc::clone(&self.invalidations),
             Arc::clone(&keys),
         );
         let task = tokio::spawn(blocker.run()).abort_handle();

@@ -12,13 +12,13 @@ use tokio::sync::Notify;
 /// every `FLUSHALL`, however often somebody sends that. So it holds no more than the keys that
 /// the hub has armed.
 #[derive(Default)]
-pub(crate) struct Pushes {
-    seen: Mutex<Pushed>,
+pub(crate) struct Invalidations {
+    seen: Mutex<InvalidationBatch>,
     news: Notify,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Pushed {
+pub(crate) struct InvalidationBatch {
     /// Streams that changed.
     pub(crate) streams: HashSet<String>,
     /// Every stream may have changed.
@@ -27,7 +27,7 @@ pub(crate) struct Pushed {
     pub(crate) lost: bool,
 }
 
-impl Pushes {
+impl Invalidations {
     pub(crate) fn push(&self, push: PushInfo) {
         {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,11 +49,11 @@ impl Pushes {
     }
 
     /// Waits for the next pushes. Cancel-safe: what was not returned is still there.
-    pub(crate) async fn next(&self) -> Pushed {
+    pub(crate) async fn next(&self) -> InvalidationBatch {
         loop {
             let pushed =
                 std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
-            if pushed != Pushed::default() {
+            if pushed != InvalidationBatch::default() {
                 return pushed;
             }
             self.news.notified().await;
@@ -61,7 +61,7 @@ impl Pushes {
     }
 }
 
-impl Pushed {
+impl InvalidationBatch {
     fn invalidate(&mut self, data: Vec<Value>) {
         match data.into_iter().next() {
             Some(Value::Array(keys)) => {
@@ -93,7 +93,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_thousand_flushes_are_one() {
-        let pushes = Pushes::default();
+        let pushes = Invalidations::default();
         for _ in 0..1_000 {
             pushes.push(invalidate(Value::Nil));
             pushes.push(invalidate(Value::Array(vec![Value::BulkString(
@@ -103,7 +103,7 @@ mod tests {
         let streams = HashSet::from(["s".to_owned()]);
         assert_eq!(
             pushes.next().await,
-            Pushed {
+            InvalidationBatch {
                 streams,
                 all: true,
                 lost: false
@@ -113,7 +113,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lost_connection_is_told() {
-        let pushes = Pushes::default();
+        let pushes = Invalidations::default();
         pushes.push(PushInfo {
             kind: PushKind::Disconnection,
             data: Vec::new(),

@@ -1,4 +1,4 @@
-//! Pushes that bring nothing new, over and over.
+//! Invalidations that bring nothing new, over and over.
 //!
 //! When Redis's table of tracked keys is too small, arming one key pushes another out, which is
 //! told as a change of that: looking at once would arm that again and push out the next. Then
@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_millis(5);
 /// A stream that is armed for so long is not pushed out.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Pushes in a row that bring nothing new before looks wait. Whoever deletes or trims causes some.
+/// Invalidations in a row that bring nothing new before looks wait. Whoever deletes or trims causes some.
 const USELESS_PUSHES: u32 = 16;
 
 /// The first pause before a look, doubled with each further push that brings nothing.
@@ -28,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Counts pushes in a row that came soon and brought nothing new.
 #[derive(Debug, Default)]
-pub(crate) struct Useless {
+pub(crate) struct Throttle {
     count: u32,
     looked: Option<Instant>,
     /// Since the last look was begun, and before that: a push has come soon.
@@ -38,12 +38,12 @@ pub(crate) struct Useless {
 
 /// Streams whose next look waits.
 #[derive(Default)]
-pub(crate) struct Resting {
+pub(crate) struct ThrottledStreams {
     streams: BTreeSet<(Instant, Arc<str>)>,
     told: bool,
 }
 
-impl Useless {
+impl Throttle {
     /// A push has come. How long to wait before the next look, if that is not now.
     pub(crate) fn pushed(&mut self, now: Instant, looking: bool) -> Option<Duration> {
         let armed = self.looked.map(|looked| now.duration_since(looked));
@@ -72,7 +72,7 @@ impl Useless {
     }
 }
 
-impl Resting {
+impl ThrottledStreams {
     pub(crate) fn insert(&mut self, until: Instant, stream: Arc<str>) {
         if !std::mem::replace(&mut self.told, true) {
             tracing::warn!(
@@ -110,7 +110,7 @@ mod tests {
 
     /// So many times a push after so long, and a look that finds nothing. The last pause.
     fn push(
-        useless: &mut Useless,
+        throttle: &mut Throttle,
         now: &mut Instant,
         after: Duration,
         times: u32,
@@ -118,46 +118,46 @@ mod tests {
         let mut pause = None;
         for _ in 0..times {
             *now += after;
-            pause = useless.pushed(*now, false);
-            useless.look();
-            useless.looked(false, *now);
+            pause = throttle.pushed(*now, false);
+            throttle.look();
+            throttle.looked(false, *now);
         }
         pause
     }
 
     #[test]
     fn pauses_double_and_end_with_a_useful_push_or_when_it_is_quiet() {
-        let (mut useless, mut now) = (Useless::default(), Instant::now());
+        let (mut throttle, mut now) = (Throttle::default(), Instant::now());
         for end_by_quiet in [false, true] {
-            useless.looked(true, now);
-            assert_eq!(push(&mut useless, &mut now, MS, USELESS_PUSHES), None);
+            throttle.looked(true, now);
+            assert_eq!(push(&mut throttle, &mut now, MS, USELESS_PUSHES), None);
             for expected in [1, 2, 4, 8, 16, 32, 64, 100, 100] {
-                let pause = push(&mut useless, &mut now, MS, 1);
+                let pause = push(&mut throttle, &mut now, MS, 1);
                 assert_eq!(pause, Some(Duration::from_millis(expected)));
             }
-            assert_eq!(push(&mut useless, &mut now, MS, 100), Some(LONGEST_PAUSE));
+            assert_eq!(push(&mut throttle, &mut now, MS, 100), Some(LONGEST_PAUSE));
             if end_by_quiet {
                 now += QUIET;
             } else {
-                useless.looked(true, now);
+                throttle.looked(true, now);
             }
-            assert_eq!(useless.pushed(now, false), None);
+            assert_eq!(throttle.pushed(now, false), None);
         }
     }
 
     #[test]
     fn changes_that_do_not_come_at_once_cause_no_pause() {
-        let (mut useless, mut now) = (Useless::default(), Instant::now());
-        useless.looked(false, now);
-        assert_eq!(push(&mut useless, &mut now, 10 * MS, 1_000), None);
+        let (mut throttle, mut now) = (Throttle::default(), Instant::now());
+        throttle.looked(false, now);
+        assert_eq!(push(&mut throttle, &mut now, 10 * MS, 1_000), None);
         // During a look it is at once.
         for _ in 0..USELESS_PUSHES {
-            useless.look();
-            assert_eq!(useless.pushed(now, true), None);
-            useless.looked(false, now);
+            throttle.look();
+            assert_eq!(throttle.pushed(now, true), None);
+            throttle.looked(false, now);
         }
-        useless.look();
-        useless.looked(false, now);
-        assert_eq!(useless.pushed(now, false), Some(FIRST_PAUSE));
+        throttle.look();
+        throttle.looked(false, now);
+        assert_eq!(throttle.pushed(now, false), Some(FIRST_PAUSE));
     }
 }

@@ -9,8 +9,8 @@ use redis::{Cmd, RedisResult, Value};
 use tokio::time::{sleep, timeout};
 
 use crate::connection::endpoint::Endpoint;
-use crate::hub::tracking::fallback::keys::Keys;
-use crate::hub::tracking::invalidations::Pushes;
+use crate::hub::tracking::fallback::blocked_keys::BlockedKeys;
+use crate::hub::tracking::invalidations::Invalidations;
 use streamgate_backend::entry_id::EntryId;
 
 /// How long a read blocks at most where it can be unblocked. It is begun again after that.
@@ -30,28 +30,28 @@ const IDLE: Duration = Duration::from_secs(10);
 const FAILED: Duration = Duration::from_millis(250);
 
 /// Blocks for its streams, and tells of those that have entries behind their ends.
-pub(super) struct Blocker {
+pub(super) struct BlockingReader {
     server: Endpoint,
     hub: MultiplexedConnection,
-    pushes: Arc<Pushes>,
-    keys: Arc<Keys>,
+    invalidations: Arc<Invalidations>,
+    keys: Arc<BlockedKeys>,
 }
 
 /// Whom to unblock; absent where Redis does not let us, and until that is known.
 #[derive(Clone, Copy)]
 struct Id(Option<i64>);
 
-impl Blocker {
+impl BlockingReader {
     pub(super) fn new(
         server: Endpoint,
         hub: MultiplexedConnection,
-        pushes: Arc<Pushes>,
-        keys: Arc<Keys>,
+        invalidations: Arc<Invalidations>,
+        keys: Arc<BlockedKeys>,
     ) -> Self {
         Self {
             server,
             hub,
-            pushes,
+            invalidations,
             keys,
         }
     }
@@ -66,7 +66,7 @@ impl Blocker {
         sleep(FAILED).await;
         self.keys.close(true);
         for (stream, _) in self.keys.snapshot() {
-            self.pushes.changed(&stream);
+            self.invalidations.changed(&stream);
         }
     }
 
@@ -120,7 +120,7 @@ impl Blocker {
         for (stream, end) in keys {
             if tells_of(&answer, stream) {
                 self.keys.found(stream, *end);
-                self.pushes.changed(stream);
+                self.invalidations.changed(stream);
             }
         }
         match answer {

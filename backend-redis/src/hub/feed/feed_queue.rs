@@ -24,32 +24,32 @@ const ENTRY_OVERHEAD: usize = 128;
 
 /// A segment that is in queues. It counts against the bound on all of them until it is in none.
 #[derive(Debug)]
-pub(crate) struct Live {
+pub(crate) struct QueuedSegment {
     pub(crate) segment: Arc<Segment>,
     pub(crate) first: EntryId,
     pub(crate) last: EntryId,
     bytes: usize,
-    total: LiveBytes,
+    total: QueuedBytes,
 }
 
 /// Bytes of all segments that are in queues.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct LiveBytes(Arc<AtomicUsize>);
+pub(crate) struct QueuedBytes(Arc<AtomicUsize>);
 
 /// Between the hub and one follower, from when it joins until it leaves or falls behind.
 #[derive(Debug)]
-pub(crate) struct Queue {
-    inner: Mutex<Inner>,
+pub(crate) struct FeedQueue {
+    inner: Mutex<FeedQueueState>,
     /// Counts against the bound on all who wait.
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
 /// What comes to a follower.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum FeedEvent {
     /// All behind this id will come. Always the first.
     Joined(EntryId),
-    Segment(Arc<Live>),
+    Segment(Arc<QueuedSegment>),
     Gap(Discontinuity),
     /// Too much was queued. Nothing more comes.
     Lagged,
@@ -58,36 +58,36 @@ pub(crate) enum News {
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct FeedQueueState {
     joined: Option<EntryId>,
-    items: VecDeque<Item>,
+    items: VecDeque<QueuedItem>,
     bytes: usize,
-    end: Option<End>,
+    end: Option<QueueEnd>,
     waker: Option<Waker>,
     /// It is to be woken by the end only.
-    quiet: bool,
+    wakes_on_end_only: bool,
 }
 
 /// Small, because there are many of them: a gap is rare and may cost an allocation.
 #[derive(Debug)]
-enum Item {
-    Segment(Arc<Live>),
+enum QueuedItem {
+    Segment(Arc<QueuedSegment>),
     Gap(Box<Discontinuity>),
 }
 
 #[derive(Debug)]
-enum End {
+enum QueueEnd {
     Lagged,
     Error(CacheError),
 }
 
-impl Live {
+impl QueuedSegment {
     /// `first` and `last` must be the ids of the first and the last of the entries.
     pub(crate) fn new(
         entries: Vec<StreamEntry>,
         first: EntryId,
         last: EntryId,
-        total: &LiveBytes,
+        total: &QueuedBytes,
     ) -> Arc<Self> {
         let segment = Segment::new(entries);
         let texts = usize::try_from(segment.cost().bytes).unwrap_or(usize::MAX);
@@ -103,19 +103,19 @@ impl Live {
     }
 }
 
-impl Drop for Live {
+impl Drop for QueuedSegment {
     fn drop(&mut self) {
         self.total.0.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-impl LiveBytes {
+impl QueuedBytes {
     pub(crate) fn get(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-impl Queue {
+impl FeedQueue {
     pub(crate) fn new(permit: Arc<OwnedSemaphorePermit>) -> Self {
         Self {
             inner: Mutex::default(),
@@ -128,16 +128,16 @@ impl Queue {
     }
 
     /// Whether it still takes part: it does not if there is no room.
-    pub(crate) fn push(&self, live: &Arc<Live>) -> bool {
+    pub(crate) fn push(&self, live: &Arc<QueuedSegment>) -> bool {
         self.change(|inner| {
             let bytes = inner.bytes.saturating_add(live.bytes);
             let room = inner.items.len() < MAX_QUEUED && bytes <= MAX_QUEUED_BYTES;
             if room || inner.items.is_empty() {
                 inner.bytes = bytes;
-                inner.items.push_back(Item::Segment(Arc::clone(live)));
+                inner.items.push_back(QueuedItem::Segment(Arc::clone(live)));
                 return true;
             }
-            inner.end(End::Lagged);
+            inner.end(QueueEnd::Lagged);
             false
         })
     }
@@ -146,10 +146,10 @@ impl Queue {
     pub(crate) fn push_gap(&self, gap: Discontinuity) -> bool {
         self.change(|inner| {
             if inner.items.len() < MAX_QUEUED {
-                inner.items.push_back(Item::Gap(Box::new(gap)));
+                inner.items.push_back(QueuedItem::Gap(Box::new(gap)));
                 return true;
             }
-            inner.end(End::Lagged);
+            inner.end(QueueEnd::Lagged);
             false
         })
     }
@@ -166,53 +166,53 @@ impl Queue {
     }
 
     pub(crate) fn lag(&self) {
-        self.change(|inner| inner.end(End::Lagged));
+        self.change(|inner| inner.end(QueueEnd::Lagged));
     }
 
     /// What is queued still comes before the error does.
     pub(crate) fn end(&self, error: CacheError) {
         self.change(|inner| {
             if inner.end.is_none() {
-                inner.end = Some(End::Error(error));
-                inner.quiet = false;
+                inner.end = Some(QueueEnd::Error(error));
+                inner.wakes_on_end_only = false;
             }
         });
     }
 
     /// Waits for what comes next.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<News> {
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<FeedEvent> {
         let mut inner = self.lock();
         if let Some(at) = inner.joined.take() {
-            return Poll::Ready(News::Joined(at));
+            return Poll::Ready(FeedEvent::Joined(at));
         }
         match inner.items.pop_front() {
-            Some(Item::Segment(live)) => {
+            Some(QueuedItem::Segment(live)) => {
                 inner.bytes = inner.bytes.saturating_sub(live.bytes);
-                Poll::Ready(News::Segment(live))
+                Poll::Ready(FeedEvent::Segment(live))
             }
-            Some(Item::Gap(gap)) => Poll::Ready(News::Gap(*gap)),
+            Some(QueuedItem::Gap(gap)) => Poll::Ready(FeedEvent::Gap(*gap)),
             None => inner.poll_end(cx, false),
         }
     }
 
     /// Waits for nothing but the end. An error comes at once, what is queued being lost.
-    pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<News> {
+    pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<FeedEvent> {
         self.lock().poll_end(cx, true)
     }
 
     /// Takes back what [`poll`](Self::poll) gave, unless it fell behind meanwhile.
-    pub(crate) fn put_back(&self, live: Arc<Live>) {
+    pub(crate) fn put_back(&self, live: Arc<QueuedSegment>) {
         let mut inner = self.lock();
-        if !matches!(inner.end, Some(End::Lagged)) {
+        if !matches!(inner.end, Some(QueueEnd::Lagged)) {
             inner.bytes = inner.bytes.saturating_add(live.bytes);
-            inner.items.push_front(Item::Segment(live));
+            inner.items.push_front(QueuedItem::Segment(live));
         }
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut FeedQueueState) -> T) -> T {
         let mut inner = self.lock();
         let result = change(&mut inner);
-        let waker = if inner.quiet {
+        let waker = if inner.wakes_on_end_only {
             None
         } else {
             inner.waker.take()
@@ -224,27 +224,27 @@ impl Queue {
         result
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, FeedQueueState> {
         // Nothing that can panic happens under the lock.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
-    fn end(&mut self, end: End) {
+impl FeedQueueState {
+    fn end(&mut self, end: QueueEnd) {
         self.items = VecDeque::new();
         self.bytes = 0;
-        self.quiet = false;
+        self.wakes_on_end_only = false;
         self.end.get_or_insert(end);
     }
 
-    fn poll_end(&mut self, cx: &mut Context<'_>, quiet: bool) -> Poll<News> {
+    fn poll_end(&mut self, cx: &mut Context<'_>, wakes_on_end_only: bool) -> Poll<FeedEvent> {
         match &self.end {
-            Some(End::Lagged) => return Poll::Ready(News::Lagged),
-            Some(End::Error(error)) => return Poll::Ready(News::Ended(error.clone())),
+            Some(QueueEnd::Lagged) => return Poll::Ready(FeedEvent::Lagged),
+            Some(QueueEnd::Error(error)) => return Poll::Ready(FeedEvent::Ended(error.clone())),
             None => {}
         }
-        self.quiet = quiet;
+        self.wakes_on_end_only = wakes_on_end_only;
         match &mut self.waker {
             Some(waker) => waker.clone_from(cx.waker()),
             waker => *waker = Some(cx.waker().clone()),

@@ -11,33 +11,33 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
 use crate::connection::barrier::Barrier;
-use crate::hub::feed::Member;
-use crate::hub::feed::queue::{News, Queue};
-use crate::hub::group::cancel_guard::presence;
-use crate::hub::group::wait_queue::{GroupKey, Turn};
-use crate::hub::message::{Consumer, Found, Waiter};
-use crate::hub::probe::Read;
-use crate::tail::cursor::Standing;
+use crate::hub::feed::FeedSubscriber;
+use crate::hub::feed::feed_queue::{FeedEvent, FeedQueue};
+use crate::hub::group::cancel_guard::guard_pair;
+use crate::hub::group::wait_queue::{Admission, GroupKey};
+use crate::hub::message::{GroupReadWaiter, SharedEntries, Waiter};
+use crate::hub::probe::ArmingRead;
+use crate::tail::cursor::TailCursor;
 use streamgate_backend::entry_id::EntryId;
 
-type Answer = oneshot::Receiver<CacheResult<Found>>;
+type Answer = oneshot::Receiver<CacheResult<SharedEntries>>;
 
-struct Test {
-    table: Table,
-    lines: Arc<Lines>,
-    hub: UnboundedSender<Message>,
-    _told: UnboundedReceiver<Message>,
+struct Fixture {
+    table: WaitTable,
+    wait_queues: Arc<WaitQueues>,
+    hub: UnboundedSender<HubMessage>,
+    _told: UnboundedReceiver<HubMessage>,
     start: Instant,
 }
 
-impl Test {
+impl Fixture {
     fn new() -> Self {
-        let lines = Arc::new(Lines::default());
+        let wait_queues = Arc::new(WaitQueues::default());
         let (hub, told) = unbounded_channel();
-        let table = Table::new(Arc::clone(&lines));
+        let table = WaitTable::new(Arc::clone(&wait_queues));
         Self {
             table,
-            lines,
+            wait_queues,
             hub,
             _told: told,
             start: Instant::now(),
@@ -63,57 +63,60 @@ impl Test {
 
     fn read(&mut self, after: &str, count: u64) -> Answer {
         let (waiter, answer) = Self::waiter(None);
-        let (number, after) = (self.lines.next_number(), EntryId::parse(after).unwrap());
-        let reader = Reader {
+        let (number, after) = (
+            self.wait_queues.next_number(),
+            EntryId::parse(after).unwrap(),
+        );
+        let reader = ReadWaiter {
             number,
             waiter,
             after,
             count,
         };
-        self.table.handle(Message::Read("s".into(), reader));
+        self.table.handle(HubMessage::Read("s".into(), reader));
         answer
     }
 
-    fn join(&self) -> Turn {
+    fn join(&self) -> Admission {
         let key = GroupKey {
             stream: "s".into(),
             group: "g".into(),
         };
-        self.lines.join(key, &self.hub)
+        self.wait_queues.join(key, &self.hub)
     }
 
     fn consume(&mut self, deadline: Option<Instant>) -> Answer {
-        let place = match self.join() {
-            Turn::Try(attempt) => attempt.wait(),
-            Turn::Queue(place) => place,
+        let slot = match self.join() {
+            Admission::First(attempt) => attempt.wait(),
+            Admission::Queued(slot) => slot,
         };
         let (waiter, answer) = Self::waiter(deadline);
-        let (presence, _) = presence(&Barrier::default());
-        let consumer = Consumer {
+        let (delivery, _) = guard_pair(&Barrier::default());
+        let consumer = GroupReadWaiter {
             waiter,
-            place,
-            presence,
+            slot,
+            delivery,
             name: "c".into(),
             count: 1,
         };
-        self.table.handle(Message::ReadGroup(consumer));
+        self.table.handle(HubMessage::ReadGroup(consumer));
         answer
     }
 
-    fn visit(&mut self, after: EntryId, count: u64, tries: usize) -> Visit {
-        let visit = self.table.next_visit().expect("a visit is due");
-        assert_eq!(visit.read, Some(Read { after, count }));
-        assert_eq!(visit.tries.len(), tries);
-        visit
+    fn probe(&mut self, after: EntryId, count: u64, group_reads: usize) -> Probe {
+        let probe = self.table.next_probe().expect("a probe is due");
+        assert_eq!(probe.read, Some(ArmingRead { after, count }));
+        assert_eq!(probe.group_reads.len(), group_reads);
+        probe
     }
 
     /// Values of all that is asked; where the last entry is not among them, it is one that comes
     /// behind all that is given.
-    fn answer(&mut self, visit: Visit, mut values: Vec<Value>, ms: u64) {
-        if visit.find_end && values.len() == visit.tries.len() + 1 {
+    fn answer(&mut self, probe: Probe, mut values: Vec<Value>, ms: u64) {
+        if probe.find_end && values.len() == probe.group_reads.len() + 1 {
             values.insert(0, last(&EntryId::MAX.to_string()));
         }
-        self.table.finish(visit, Ok(values), self.at(ms));
+        self.table.finish(probe, Ok(values), self.at(ms));
     }
 }
 
@@ -149,82 +152,82 @@ fn waits(answer: &mut Answer) -> bool {
 
 #[test]
 fn a_push_that_overtakes_the_answer_of_a_read_is_read_again() {
-    let mut test = Test::new();
+    let mut test = Fixture::new();
     let mut reader = test.read("5", 1);
-    let visit = test.visit(id("5"), 1, 0);
+    let probe = test.probe(id("5"), 1, 0);
     test.table.changed("s", test.start);
     assert!(
-        test.table.next_visit().is_none(),
+        test.table.next_probe().is_none(),
         "one round trip at a time"
     );
-    test.answer(visit, vec![Value::Nil], 0);
-    let visit = test.visit(id("5"), 1, 0);
-    test.answer(visit, vec![found(&["6-0"])], 0);
+    test.answer(probe, vec![Value::Nil], 0);
+    let probe = test.probe(id("5"), 1, 0);
+    test.answer(probe, vec![found(&["6-0"])], 0);
     assert_eq!(ids(&mut reader), ["6-0"]);
     assert!(test.table.is_empty());
 }
 
 #[test]
 fn a_reader_that_comes_late_gets_what_a_read_found_before_it_came() {
-    let mut test = Test::new();
+    let mut test = Fixture::new();
     let mut first = test.read("5", 1);
     let mut far = test.read("9", 1);
-    let visit = test.visit(id("5"), 1, 0);
-    test.answer(visit, vec![found(&["6-0"])], 0);
+    let probe = test.probe(id("5"), 1, 0);
+    test.answer(probe, vec![found(&["6-0"])], 0);
     assert_eq!(ids(&mut first), ["6-0"]);
     // The answer was full: there may be more.
-    let visit = test.visit(id("9"), 1, 0);
-    test.answer(visit, vec![Value::Nil], 0);
+    let probe = test.probe(id("9"), 1, 0);
+    test.answer(probe, vec![Value::Nil], 0);
     // Armed, and nothing after 9; but 6 is there, and no push will tell.
     let mut late = test.read("5", 1);
-    let visit = test.visit(id("5"), 1, 0);
+    let probe = test.probe(id("5"), 1, 0);
     // One from before the id that is being read from waits for a read of its own.
     let mut later = test.read("3", 1);
-    test.answer(visit, vec![found(&["6-0"])], 0);
+    test.answer(probe, vec![found(&["6-0"])], 0);
     assert_eq!(ids(&mut late), ["6-0"]);
-    let visit = test.visit(id("3"), 1, 0);
-    test.answer(visit, vec![found(&["6-0"])], 0);
+    let probe = test.probe(id("3"), 1, 0);
+    test.answer(probe, vec![found(&["6-0"])], 0);
     assert_eq!(ids(&mut later), ["6-0"]);
     assert!(waits(&mut far));
 }
 
 #[test]
 fn a_reader_at_the_end_of_an_armed_stream_needs_no_read() {
-    let mut test = Test::new();
+    let mut test = Fixture::new();
     let _first = test.read("5", 1);
-    let visit = test.visit(id("5"), 1, 0);
+    let probe = test.probe(id("5"), 1, 0);
     let _during = test.read("5", 1);
-    test.answer(visit, vec![Value::Nil], 0);
+    test.answer(probe, vec![Value::Nil], 0);
     let _after = test.read("7", 1);
-    assert!(test.table.next_visit().is_none());
+    assert!(test.table.next_probe().is_none());
 }
 
 #[test]
 fn a_consumer_is_tried_for_before_its_deadline_ends_the_wait() {
-    let mut test = Test::new();
+    let mut test = Fixture::new();
     let mut first = test.consume(None);
-    let visit = test.visit(EntryId::MAX, 1, 1);
+    let probe = test.probe(EntryId::MAX, 1, 1);
     let mut second = test.consume(Some(test.at(1)));
     // Its deadline passes while the one in front is being tried for.
     test.table.expire(test.at(2), None);
     assert!(waits(&mut second));
-    test.answer(visit, vec![Value::Nil, found(&["1-0"])], 3);
+    test.answer(probe, vec![Value::Nil, found(&["1-0"])], 3);
     assert_eq!(ids(&mut first), ["1-0"]);
-    let visit = test.table.next_visit().expect("there may be more");
-    assert_eq!((visit.read, visit.tries.len()), (None, 1));
-    test.answer(visit, vec![found(&["2-0"])], 4);
+    let probe = test.table.next_probe().expect("there may be more");
+    assert_eq!((probe.read, probe.group_reads.len()), (None, 1));
+    test.answer(probe, vec![found(&["2-0"])], 4);
     assert_eq!(ids(&mut second), ["2-0"]);
 }
 
 #[test]
 fn a_consumer_past_its_deadline_ends_empty_once_there_is_nothing() {
-    let mut test = Test::new();
+    let mut test = Fixture::new();
     let mut tried = test.consume(Some(test.at(1)));
     let mut behind = test.consume(Some(test.at(1)));
-    let visit = test.visit(EntryId::MAX, 1, 1);
+    let probe = test.probe(EntryId::MAX, 1, 1);
     test.table.expire(test.at(2), None);
     assert!(waits(&mut tried) && waits(&mut behind));
-    test.answer(visit, vec![Value::Nil, Value::Nil], 3);
+    test.answer(probe, vec![Value::Nil, Value::Nil], 3);
     assert_eq!(ids(&mut tried), [""; 0]);
     assert_eq!(ids(&mut behind), [""; 0]);
     assert!(test.table.is_empty());
@@ -233,234 +236,236 @@ fn a_consumer_past_its_deadline_ends_empty_once_there_is_nothing() {
 
 #[test]
 fn only_the_consumer_being_tried_for_does_not_know_after_a_loss() {
-    let mut test = Test::new();
+    let mut test = Fixture::new();
     let mut tried = test.consume(None);
     let mut behind = test.consume(None);
     let mut reader = test.read("5", 1);
-    let visit = test.visit(id("5"), 1, 1);
+    let probe = test.probe(id("5"), 1, 1);
     let error = RedisError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
     test.table.disconnected(test.at(0), &errors::disconnected());
-    test.table.finish(visit, Err(error), test.at(0));
+    test.table.finish(probe, Err(error), test.at(0));
     assert_eq!(
         tried.try_recv().unwrap().unwrap_err().code(),
         "UNKNOWN_OUTCOME"
     );
     assert!(waits(&mut behind) && waits(&mut reader));
-    assert!(test.table.next_visit().is_none(), "nothing can be asked");
+    assert!(test.table.next_probe().is_none(), "nothing can be asked");
     test.table.all_changed();
-    test.visit(id("5"), 1, 1);
+    test.probe(id("5"), 1, 1);
 }
 
 #[test]
 fn where_it_is_armed_by_hand_consumers_are_told_of_what_comes_before_a_readers_id() {
-    let armed = |test: &mut Test| test.table.take_armings().last();
-    let arm = |end| Some(Arming::Arm("s".into(), id(end)));
-    let mut test = Test::new();
-    test.table.arm_by_hand(true);
+    let armed = |test: &mut Fixture| test.table.take_fallback_requests().last();
+    let arm = |end| Some(FallbackRequest::Watch("s".into(), id(end)));
+    let mut test = Fixture::new();
+    test.table.use_fallback(true);
     let _reader = test.read("9-0", 1);
-    let visit = test.visit(id("9-0"), 1, 0);
-    test.answer(visit, vec![Value::Nil], 0);
+    let probe = test.probe(id("9-0"), 1, 0);
+    test.answer(probe, vec![Value::Nil], 0);
     assert_eq!(armed(&mut test), arm("9-0"));
     let mut consumer = test.consume(None);
-    let visit = test.visit(id("9-0"), 1, 1);
-    test.answer(visit, vec![last("5-0"), Value::Nil, Value::Nil], 0);
+    let probe = test.probe(id("9-0"), 1, 1);
+    test.answer(probe, vec![last("5-0"), Value::Nil, Value::Nil], 0);
     assert_eq!(armed(&mut test), arm("5-0"));
     test.table.changed("s", test.at(0));
-    let visit = test.visit(id("9-0"), 1, 1);
-    test.answer(visit, vec![last("6-0"), Value::Nil, found(&["6-0"])], 0);
+    let probe = test.probe(id("9-0"), 1, 1);
+    test.answer(probe, vec![last("6-0"), Value::Nil, found(&["6-0"])], 0);
     assert_eq!(ids(&mut consumer), ["6-0"]);
     // Without a reader, too.
-    let mut test = Test::new();
-    test.table.arm_by_hand(true);
+    let mut test = Fixture::new();
+    test.table.use_fallback(true);
     let _consumer = test.consume(None);
-    let visit = test.visit(EntryId::MAX, 1, 1);
-    test.answer(visit, vec![last("6-0"), Value::Nil, Value::Nil], 0);
+    let probe = test.probe(EntryId::MAX, 1, 1);
+    test.answer(probe, vec![last("6-0"), Value::Nil, Value::Nil], 0);
     assert_eq!(armed(&mut test), arm("6-0"));
 }
 
 #[test]
 fn nobody_is_served_before_the_one_who_came_first_has_tried() {
-    let mut test = Test::new();
+    let mut test = Fixture::new();
     let key = GroupKey {
         stream: "s".into(),
         group: "g".into(),
     };
-    let Turn::Try(attempt) = test.lines.join(key.clone(), &test.hub) else {
+    let Admission::First(attempt) = test.wait_queues.join(key.clone(), &test.hub) else {
         panic!("it is first")
     };
     let _second = test.consume(None);
-    let visit = test.visit(EntryId::MAX, 1, 0);
-    test.answer(visit, vec![Value::Nil], 0);
-    assert!(test.table.next_visit().is_none());
+    let probe = test.probe(EntryId::MAX, 1, 0);
+    test.answer(probe, vec![Value::Nil], 0);
+    assert!(test.table.next_probe().is_none());
     drop(attempt);
-    test.table.handle(Message::NextInLine(key));
-    let visit = test.table.next_visit().expect("it is the next one's turn");
-    assert_eq!((visit.read, visit.tries.len()), (None, 1));
+    test.table.handle(HubMessage::NextInLine(key));
+    let probe = test.table.next_probe().expect("it is the next one's turn");
+    assert_eq!((probe.read, probe.group_reads.len()), (None, 1));
 }
 
 #[test]
 fn whoever_is_given_the_last_entry_is_not_followed_by_another_look() {
-    let mut test = Test::new();
+    let mut test = Fixture::new();
     let (mut first, mut second) = (test.consume(None), test.consume(None));
-    let visit = test.visit(EntryId::MAX, 1, 1);
-    test.answer(visit, vec![Value::Nil, Value::Nil], 0);
+    let probe = test.probe(EntryId::MAX, 1, 1);
+    test.answer(probe, vec![Value::Nil, Value::Nil], 0);
     test.table.changed("s", test.at(1));
-    let visit = test.visit(EntryId::MAX, 1, 1);
-    test.answer(visit, vec![last("7-0"), Value::Nil, found(&["7-0"])], 1);
+    let probe = test.probe(EntryId::MAX, 1, 1);
+    test.answer(probe, vec![last("7-0"), Value::Nil, found(&["7-0"])], 1);
     assert_eq!(ids(&mut first), ["7-0"]);
-    assert!(test.table.next_visit().is_none(), "there is no more");
+    assert!(test.table.next_probe().is_none(), "there is no more");
     test.table.changed("s", test.at(2));
-    let visit = test.visit(EntryId::MAX, 1, 1);
-    test.answer(visit, vec![last("9-0"), Value::Nil, found(&["8-0"])], 2);
+    let probe = test.probe(EntryId::MAX, 1, 1);
+    test.answer(probe, vec![last("9-0"), Value::Nil, found(&["8-0"])], 2);
     assert_eq!(ids(&mut second), ["8-0"]);
     let _third = test.consume(None);
-    let visit = test.table.next_visit().expect("one is left");
-    assert_eq!(visit.tries.len(), 1);
+    let probe = test.table.next_probe().expect("one is left");
+    assert_eq!(probe.group_reads.len(), 1);
 }
 
 #[test]
 fn who_joins_a_group_that_was_found_empty_is_not_tried_for() {
-    let mut test = Test::new();
+    let mut test = Fixture::new();
     let mut first = test.consume(None);
-    let visit = test.visit(EntryId::MAX, 1, 1);
-    test.answer(visit, vec![Value::Nil, Value::Nil], 0);
+    let probe = test.probe(EntryId::MAX, 1, 1);
+    test.answer(probe, vec![Value::Nil, Value::Nil], 0);
     let mut second = test.consume(None);
-    assert!(test.table.next_visit().is_none(), "the next change is told");
+    assert!(test.table.next_probe().is_none(), "the next change is told");
     test.table.changed("s", test.at(0));
-    let visit = test.visit(EntryId::MAX, 1, 1);
+    let probe = test.probe(EntryId::MAX, 1, 1);
     let mut third = test.consume(None);
-    test.answer(visit, vec![Value::Nil, found(&["1-0"])], 1);
+    test.answer(probe, vec![Value::Nil, found(&["1-0"])], 1);
     assert_eq!(ids(&mut first), ["1-0"]);
-    let visit = test.table.next_visit().expect("there may be more");
-    assert_eq!((visit.read, visit.tries.len()), (None, 1));
-    test.answer(visit, vec![Value::Nil], 2);
-    assert!(test.table.next_visit().is_none());
+    let probe = test.table.next_probe().expect("there may be more");
+    assert_eq!((probe.read, probe.group_reads.len()), (None, 1));
+    test.answer(probe, vec![Value::Nil], 2);
+    assert!(test.table.next_probe().is_none());
     let _fourth = test.consume(None);
-    assert!(test.table.next_visit().is_none());
+    assert!(test.table.next_probe().is_none());
     // Not all that happens to a group is told.
     test.table.recheck();
-    let visit = test.table.next_visit().expect("groups are looked at again");
-    assert_eq!(visit.tries.len(), 1);
+    let probe = test.table.next_probe().expect("groups are looked at again");
+    assert_eq!(probe.group_reads.len(), 1);
     assert!(waits(&mut second) && waits(&mut third));
 }
 
 #[test]
 fn nobody_is_served_before_one_that_tries_unless_that_lasts() {
-    let mut test = Test::new();
-    let Turn::Try(_attempt) = test.join() else {
+    let mut test = Fixture::new();
+    let Admission::First(_attempt) = test.join() else {
         panic!("the line is empty")
     };
     let mut second = test.consume(None);
-    let tries = |test: &mut Test| {
-        test.table.next_visit().map_or(0, |visit| {
-            let tries = visit.tries.len();
-            let read = usize::from(visit.read.is_some());
-            test.answer(visit, vec![Value::Nil; read + tries], 0);
-            tries
+    let group_reads = |test: &mut Fixture| {
+        test.table.next_probe().map_or(0, |probe| {
+            let group_reads = probe.group_reads.len();
+            let read = usize::from(probe.read.is_some());
+            test.answer(probe, vec![Value::Nil; read + group_reads], 0);
+            group_reads
         })
     };
-    assert_eq!(tries(&mut test), 0);
+    assert_eq!(group_reads(&mut test), 0);
     // A moment after it began to try, perhaps.
     test.table.recheck();
-    assert_eq!(tries(&mut test), 0);
+    assert_eq!(group_reads(&mut test), 0);
     assert!(waits(&mut second));
     test.table.recheck();
-    assert_eq!(tries(&mut test), 1);
+    assert_eq!(group_reads(&mut test), 1);
 }
 
 #[test]
 fn who_leaves_a_group_that_was_found_empty_causes_no_look() {
-    let mut test = Test::new();
+    let mut test = Fixture::new();
     let _first = test.consume(None);
-    let leave = |test: &mut Test| {
-        let number = test.lines.next_number() - 1;
-        test.table.handle(Message::Leave(Address {
+    let leave = |test: &mut Fixture| {
+        let number = test.wait_queues.next_number() - 1;
+        test.table.handle(HubMessage::CancelWait(WaiterKey {
             stream: "s".into(),
             group: Some("g".into()),
             number,
         }));
     };
-    let visit = test.visit(EntryId::MAX, 1, 1);
+    let probe = test.probe(EntryId::MAX, 1, 1);
     let mut second = test.consume(None);
     let _third = test.consume(None);
     // Nobody knows yet what is there.
     leave(&mut test);
-    test.answer(visit, vec![Value::Nil, found(&["1-0"])], 0);
-    let visit = test.table.next_visit().expect("there may be more");
-    test.answer(visit, vec![Value::Nil], 0);
+    test.answer(probe, vec![Value::Nil, found(&["1-0"])], 0);
+    let probe = test.table.next_probe().expect("there may be more");
+    test.answer(probe, vec![Value::Nil], 0);
     let _fourth = test.consume(None);
     leave(&mut test);
-    assert!(test.table.next_visit().is_none(), "there is nothing");
+    assert!(test.table.next_probe().is_none(), "there is nothing");
     assert!(waits(&mut second));
     test.table.changed("s", test.at(0));
-    test.visit(EntryId::MAX, 1, 1);
+    test.probe(EntryId::MAX, 1, 1);
 }
 
 #[test]
 fn an_error_of_the_followers_read_ends_nobody_else() {
-    let mut test = Test::new();
+    let mut test = Fixture::new();
     let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-    let queue = Arc::new(Queue::new(Arc::new(permit)));
-    let number = test.lines.next_number();
-    let standing = Standing::new(id("5-0"), Some(5));
-    let member = Member::new(number, Arc::clone(&queue), standing);
-    test.table.handle(Message::Follow("s".into(), member));
+    let queue = Arc::new(FeedQueue::new(Arc::new(permit)));
+    let number = test.wait_queues.next_number();
+    let cursor = TailCursor::new(id("5-0"), Some(5));
+    let subscriber = FeedSubscriber::new(number, Arc::clone(&queue), cursor);
+    test.table
+        .handle(HubMessage::JoinFeed("s".into(), subscriber));
     let mut reader = test.read("5-0", 1);
     let mut consumer = test.consume(None);
-    let visit = test.visit(id("5-0"), 1, 1);
+    let probe = test.probe(id("5-0"), 1, 1);
     // Not what a read answers.
-    test.answer(visit, vec![Value::Nil, Value::Okay, Value::Nil], 0);
+    test.answer(probe, vec![Value::Nil, Value::Okay, Value::Nil], 0);
     let _joined = poll_fn(|cx| queue.poll(cx)).now_or_never();
     let ended = poll_fn(|cx| queue.poll(cx)).now_or_never();
-    assert!(matches!(ended, Some(News::Ended(_))));
+    assert!(matches!(ended, Some(FeedEvent::Ended(_))));
     assert!(waits(&mut reader) && waits(&mut consumer));
-    test.visit(id("5-0"), 1, 0);
+    test.probe(id("5-0"), 1, 0);
 }
 
 #[test]
 fn pushes_that_bring_nothing_make_the_next_look_wait_and_one_that_brings_something_ends_that() {
-    let mut test = Test::new();
+    let mut test = Fixture::new();
     let _reader = test.read("5-0", 1);
-    let visit = test.visit(id("5-0"), 1, 0);
-    test.answer(visit, vec![found(&[])], 0);
+    let probe = test.probe(id("5-0"), 1, 0);
+    test.answer(probe, vec![found(&[])], 0);
     let mut looks = 0;
     loop {
         test.table.changed("s", test.at(0));
-        let Some(visit) = test.table.next_visit() else {
+        let Some(probe) = test.table.next_probe() else {
             break;
         };
         looks += 1;
-        test.answer(visit, vec![found(&[])], 0);
+        test.answer(probe, vec![found(&[])], 0);
     }
     assert!((2..100).contains(&looks), "{looks}");
     let until = test.table.next_deadline().unwrap();
     assert!(until > test.at(0));
     test.table.rested(test.at(0));
-    assert!(test.table.next_visit().is_none());
+    assert!(test.table.next_probe().is_none());
     // Whoever comes meanwhile is not kept waiting.
     let _other = test.read("6-0", 1);
-    let visit = test.visit(id("5-0"), 1, 0);
-    test.answer(visit, vec![found(&[])], 0);
+    let probe = test.probe(id("5-0"), 1, 0);
+    test.answer(probe, vec![found(&[])], 0);
     test.table.rested(until);
-    let visit = test.visit(id("5-0"), 1, 0);
-    test.answer(visit, vec![found(&["6-0"])], 0);
+    let probe = test.probe(id("5-0"), 1, 0);
+    test.answer(probe, vec![found(&["6-0"])], 0);
     test.table.changed("s", until);
-    assert!(test.table.next_visit().is_some());
+    assert!(test.table.next_probe().is_some());
 }
 
 #[test]
 fn beyond_the_bound_on_live_segments_all_who_wait_fall_behind() {
-    let mut test = Test::new();
-    let follow = |test: &mut Test, stream: &str| {
+    let mut test = Fixture::new();
+    let follow = |test: &mut Fixture, stream: &str| {
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let queue = Arc::new(Queue::new(Arc::new(permit)));
-        let number = test.lines.next_number();
-        let standing = Standing::new(id("5-0"), Some(1));
-        let member = Member::new(number, Arc::clone(&queue), standing);
-        test.table.handle(Message::Follow(stream.into(), member));
-        let visit = test.table.next_visit().unwrap();
-        assert_eq!(visit.read, None, "the feed's read arms");
-        (queue, visit)
+        let queue = Arc::new(FeedQueue::new(Arc::new(permit)));
+        let number = test.wait_queues.next_number();
+        let cursor = TailCursor::new(id("5-0"), Some(1));
+        let subscriber = FeedSubscriber::new(number, Arc::clone(&queue), cursor);
+        test.table
+            .handle(HubMessage::JoinFeed(stream.into(), subscriber));
+        let probe = test.table.next_probe().unwrap();
+        assert_eq!(probe.read, None, "the feed's read arms");
+        (queue, probe)
     };
     let rows = |bytes: usize| {
         let bulk = |bytes: Vec<u8>| Value::BulkString(bytes);
@@ -470,22 +475,22 @@ fn beyond_the_bound_on_live_segments_all_who_wait_fall_behind() {
         };
         Value::Array(vec![row("5-0", 1), row("6-0", bytes)])
     };
-    let next = |queue: &Queue| {
+    let next = |queue: &FeedQueue| {
         let _joined = poll_fn(|cx| queue.poll(cx)).now_or_never();
         poll_fn(|cx| queue.poll(cx)).now_or_never()
     };
-    let (small, visit) = follow(&mut test, "small");
-    test.answer(visit, vec![rows(1)], 0);
-    let (idle, visit) = follow(&mut test, "idle");
+    let (small, probe) = follow(&mut test, "small");
+    test.answer(probe, vec![rows(1)], 0);
+    let (idle, probe) = follow(&mut test, "idle");
     let Value::Array(mut nothing_new) = rows(1) else {
         panic!("they are rows")
     };
     nothing_new.truncate(1);
-    test.answer(visit, vec![Value::Array(nothing_new)], 0);
-    let (large, visit) = follow(&mut test, "large");
-    test.answer(visit, vec![rows(MAX_LIVE_BYTES)], 0);
+    test.answer(probe, vec![Value::Array(nothing_new)], 0);
+    let (large, probe) = follow(&mut test, "large");
+    test.answer(probe, vec![rows(MAX_TOTAL_QUEUED_BYTES)], 0);
     for queue in [small, large] {
-        assert!(matches!(next(&queue), Some(News::Lagged)));
+        assert!(matches!(next(&queue), Some(FeedEvent::Lagged)));
     }
     assert!(next(&idle).is_none());
     assert_eq!(test.table.live.get(), 0);

@@ -8,21 +8,21 @@ use streamgate_protocol::error::code;
 
 use crate::connection::command_connection::CommandConnection;
 use crate::connection::resp::PackedCommands;
-use crate::tail::Pages;
-use crate::tail::cursor::Standing;
+use crate::tail::PageReader;
+use crate::tail::cursor::TailCursor;
 use crate::wire::{answers, commands};
 use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::tail::page_size::PageSize;
 
 /// Where a tail starts.
-pub(super) enum Start {
-    At(Standing),
+pub(super) enum StartPosition {
+    At(TailCursor),
     /// With the first entry behind an id, whatever is missing there.
-    Behind(EntryId, PageSize),
+    After(EntryId, PageSize),
 }
 
 /// A page that was read backwards.
-struct Found {
+struct ReversePage {
     entries: u64,
     /// Of their texts.
     bytes: u64,
@@ -32,26 +32,26 @@ struct Found {
 }
 
 /// Behind the last id that the stream gave.
-pub(super) async fn now(commands: &CommandConnection, stream: &str) -> CacheResult<Start> {
+pub(super) async fn now(commands: &CommandConnection, stream: &str) -> CacheResult<StartPosition> {
     let mut packed = PackedCommands::default();
     commands::info(&mut packed, stream);
-    let standing = match answers::facts(one(ask(commands, packed).await?)) {
-        Ok(facts) => Standing::new(facts.last_generated, Some(facts.added)),
+    let cursor = match answers::facts(one(ask(commands, packed).await?)) {
+        Ok(facts) => TailCursor::new(facts.last_generated, Some(facts.added)),
         // There is no such stream.
-        Err(error) if error.code() == code::ERR => Standing::new(EntryId::ZERO, Some(0)),
+        Err(error) if error.code() == code::ERR => TailCursor::new(EntryId::ZERO, Some(0)),
         Err(error) => return Err(error),
     };
-    Ok(Start::At(standing))
+    Ok(StartPosition::At(cursor))
 }
 
 /// Before the last `count` entries, of which only the ids are kept: some may be trimmed until they
 /// are read.
 pub(super) async fn last(
     commands: &CommandConnection,
-    pages: &Pages,
+    pages: &PageReader,
     stream: &Arc<str>,
     count: u64,
-) -> CacheResult<Start> {
+) -> CacheResult<StartPosition> {
     let mut left = count;
     let mut page_size = PageSize::new();
     let mut page = page_size.count().min(left);
@@ -64,11 +64,11 @@ pub(super) async fn last(
         let Some(before) = before.filter(|_| found.entries >= page && found.all > count) else {
             // With the oldest entry there is. Also when so many are there that reading backwards
             // would be the same as reading all.
-            return Ok(Start::Behind(EntryId::ZERO, page_size));
+            return Ok(StartPosition::After(EntryId::ZERO, page_size));
         };
         left = left.saturating_sub(found.entries);
         if left == 0 {
-            return Ok(Start::Behind(before, page_size));
+            return Ok(StartPosition::After(before, page_size));
         }
         page = page_size.count().min(left);
         found = pages.turn(read(before, page)).await?;
@@ -81,7 +81,7 @@ async fn back(
     stream: Arc<str>,
     end: EntryId,
     page: u64,
-) -> CacheResult<Found> {
+) -> CacheResult<ReversePage> {
     let mut packed = PackedCommands::default();
     commands::range_back_from(&mut packed, &stream, end, page);
     commands::length(&mut packed, &stream);
@@ -89,7 +89,7 @@ async fn back(
     // An answer that is missing is one of unknown shape.
     let mut next = || values.next().unwrap_or(Value::Boolean(false));
     let rows = answers::rows(next())?;
-    Ok(Found {
+    Ok(ReversePage {
         entries: rows.len() as u64,
         bytes: rows.iter().map(answers::bytes_of).sum(),
         oldest: rows.last().map(answers::id_of).transpose()?,

@@ -13,15 +13,15 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::connection::availability::RedisAvailability;
 use crate::connection::endpoint::Endpoint;
-use crate::hub::group::wait_queue::Lines;
-use crate::hub::message::Message;
-use crate::hub::probe::Visit;
-use crate::hub::table::Table;
-use crate::hub::tracking::link::{Event, Link, Up};
+use crate::hub::group::wait_queue::WaitQueues;
+use crate::hub::message::HubMessage;
+use crate::hub::probe::Probe;
+use crate::hub::tracking::hub_connection::{HubConnection, HubConnectionEvent, TrackedConnection};
+use crate::hub::wait_table::WaitTable;
 use crate::wire::errors;
 
 /// While somebody waits: how often Redis is asked whether it is there, and groups whether they
-/// are. Redis pushes nothing when a group is destroyed or set back, so this is how long a
+/// are. Redis invalidations nothing when a group is destroyed or set back, so this is how long a
 /// waiting consumer may not know.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
@@ -30,39 +30,39 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 /// Round trips under way at once: enough to keep Redis busy, few enough that after a reconnect
 /// the answers for many thousand streams are not all in memory together.
-const MAX_VISITS: usize = 1024;
+const MAX_PROBES: usize = 1024;
 
 /// Messages handled before Redis is asked: a thousand readers that come together are one read.
 const MESSAGES: usize = 1024;
 
 /// What the task owns.
-pub(super) struct Task {
+pub(super) struct HubTask {
     server: Endpoint,
     moves: watch::Receiver<()>,
     availability: RedisAvailability,
-    link: Link,
-    inbox: UnboundedReceiver<Message>,
-    table: Table,
-    visits: FuturesUnordered<BoxFuture<'static, Visited>>,
+    link: HubConnection,
+    inbox: UnboundedReceiver<HubMessage>,
+    table: WaitTable,
+    probes: FuturesUnordered<BoxFuture<'static, FinishedProbe>>,
 }
 
-struct Visited {
+struct FinishedProbe {
     generation: u64,
-    visit: Visit,
+    probe: Probe,
     values: Result<Vec<Value>, RedisError>,
 }
 
-impl Task {
+impl HubTask {
     pub(super) fn new(
         server: Endpoint,
         availability: RedisAvailability,
-        up: Up,
-        inbox: UnboundedReceiver<Message>,
-        lines: Arc<Lines>,
+        up: TrackedConnection,
+        inbox: UnboundedReceiver<HubMessage>,
+        wait_queues: Arc<WaitQueues>,
     ) -> Self {
-        let mut table = Table::new(lines);
-        table.arm_by_hand(up.blockers.is_some());
-        let link = Link::Up(up);
+        let mut table = WaitTable::new(wait_queues);
+        table.use_fallback(up.fallback.is_some());
+        let link = HubConnection::Up(up);
         Self {
             moves: server.master_changes(),
             server,
@@ -70,7 +70,7 @@ impl Task {
             link,
             inbox,
             table,
-            visits: FuturesUnordered::new(),
+            probes: FuturesUnordered::new(),
         }
     }
 
@@ -80,12 +80,12 @@ impl Task {
         let mut check_at = Instant::now() + CHECK_EVERY;
         let mut retry_at = Instant::now() + RETRY_AFTER;
         loop {
-            self.visit();
+            self.probe();
             self.arm();
             let wake = [
                 self.table.next_deadline(),
                 (!self.table.is_empty()).then_some(check_at),
-                self.table.has_trouble().then_some(retry_at),
+                self.table.awaits_retry().then_some(retry_at),
             ];
             let wake = wake.into_iter().flatten().min();
             tokio::select! {
@@ -98,9 +98,9 @@ impl Task {
                 event = self.link.next() => self.on(event),
                 // The server that tells of it is this one.
                 Ok(()) = self.moves.changed() => self.lost(),
-                Some(visited) = self.visits.next() => {
-                    let had_trouble = self.table.has_trouble();
-                    self.finish(visited);
+                Some(finished) = self.probes.next() => {
+                    let had_trouble = self.table.awaits_retry();
+                    self.finish(finished);
                     if !had_trouble {
                         retry_at = Instant::now() + RETRY_AFTER;
                     }
@@ -116,34 +116,36 @@ impl Task {
                     self.link.ping();
                 }
             }
-            if now >= retry_at && self.table.has_trouble() {
+            if now >= retry_at && self.table.awaits_retry() {
                 self.table.retry();
             }
         }
     }
 
     /// Starts the round trips that are due.
-    fn visit(&mut self) {
-        let Link::Up(up) = &self.link else { return };
-        while self.visits.len() < MAX_VISITS
-            && let Some(visit) = self.table.next_visit()
+    fn probe(&mut self) {
+        let HubConnection::Up(up) = &self.link else {
+            return;
+        };
+        while self.probes.len() < MAX_PROBES
+            && let Some(probe) = self.table.next_probe()
         {
             let (generation, mut connection) = (up.generation, up.connection.clone());
-            self.visits.push(Box::pin(async move {
-                let pipeline = visit.pipeline();
+            self.probes.push(Box::pin(async move {
+                let pipeline = probe.pipeline();
                 let values = connection
                     .send_packed_commands(&pipeline, 0, pipeline.len())
                     .await;
-                Visited {
+                FinishedProbe {
                     generation,
-                    visit,
+                    probe,
                     values,
                 }
             }));
         }
     }
 
-    fn handle(&mut self, messages: &mut Vec<Message>) {
+    fn handle(&mut self, messages: &mut Vec<HubMessage>) {
         for message in messages.drain(..) {
             self.table.handle(message);
         }
@@ -151,44 +153,44 @@ impl Task {
 
     /// Hands on what has to be armed.
     fn arm(&mut self) {
-        if let Link::Up(Up {
-            blockers: Some(blockers),
+        if let HubConnection::Up(TrackedConnection {
+            fallback: Some(fallback),
             ..
         }) = &mut self.link
         {
             self.table
-                .take_armings()
-                .for_each(|arming| blockers.handle(arming));
+                .take_fallback_requests()
+                .for_each(|request| fallback.handle(request));
         }
     }
 
-    fn on(&mut self, event: Event) {
+    fn on(&mut self, event: HubConnectionEvent) {
         match event {
-            Event::Connected => {
-                if let Link::Up(up) = &self.link {
-                    self.table.arm_by_hand(up.blockers.is_some());
+            HubConnectionEvent::Connected => {
+                if let HubConnection::Up(up) = &self.link {
+                    self.table.use_fallback(up.fallback.is_some());
                 }
                 self.table.all_changed();
             }
-            Event::Pushed(pushed) if pushed.all => self.table.all_changed(),
-            Event::Pushed(pushed) => {
+            HubConnectionEvent::Invalidated(pushed) if pushed.all => self.table.all_changed(),
+            HubConnectionEvent::Invalidated(pushed) => {
                 let now = Instant::now();
                 for stream in &pushed.streams {
                     self.table.changed(stream, now);
                 }
             }
-            Event::Alive => self.table.recheck(),
-            Event::Lost => self.lost(),
+            HubConnectionEvent::Alive => self.table.recheck(),
+            HubConnectionEvent::Lost => self.lost(),
         }
     }
 
     fn finish(
         &mut self,
-        Visited {
+        FinishedProbe {
             generation,
-            visit,
+            probe,
             values,
-        }: Visited,
+        }: FinishedProbe,
     ) {
         let unanswered = values.is_err();
         if let Ok(values) = &values
@@ -196,8 +198,8 @@ impl Task {
         {
             self.server.suspect_failover();
         }
-        self.table.finish(visit, values, Instant::now());
-        if let Link::Up(up) = &self.link
+        self.table.finish(probe, values, Instant::now());
+        if let HubConnection::Up(up) = &self.link
             && unanswered
             && up.generation == generation
         {
@@ -206,7 +208,7 @@ impl Task {
     }
 
     fn expire(&mut self, now: Instant) {
-        let down = matches!(self.link, Link::Down(_)).then(errors::disconnected);
+        let down = matches!(self.link, HubConnection::Connecting(_)).then(errors::disconnected);
         self.table.expire(now, down.as_ref());
     }
 

@@ -3,42 +3,42 @@
 use streamgate_protocol::{CacheResult, Reply};
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
-use crate::hub::group::cancel_guard::Leaver;
-use crate::hub::message::{Address, Found, Message};
+use crate::hub::group::cancel_guard::WaitCancelGuard;
+use crate::hub::message::{HubMessage, SharedEntries, WaiterKey};
 use crate::wire::errors;
 
 /// A wait under way. Dropping it ends the wait.
-pub(crate) struct Wait {
-    answer: oneshot::Receiver<CacheResult<Found>>,
+pub(crate) struct HubWait {
+    answer: oneshot::Receiver<CacheResult<SharedEntries>>,
     /// The id to read on from if no entry comes; absent for a consumer.
     last_id: Option<String>,
-    leave: Leave,
+    leave: HubWaitGuard,
 }
 
 /// Tells the hub that nobody waits any more.
-struct Leave {
-    hub: UnboundedSender<Message>,
+struct HubWaitGuard {
+    hub: UnboundedSender<HubMessage>,
     /// Absent once the hub has answered.
-    address: Option<Address>,
+    address: Option<WaiterKey>,
     /// Of a consumer.
-    leaver: Option<Leaver>,
+    cancel_guard: Option<WaitCancelGuard>,
 }
 
-impl Wait {
+impl HubWait {
     pub(super) fn new(
-        answer: oneshot::Receiver<CacheResult<Found>>,
+        answer: oneshot::Receiver<CacheResult<SharedEntries>>,
         last_id: Option<String>,
-        hub: UnboundedSender<Message>,
-        address: Address,
-        leaver: Option<Leaver>,
+        hub: UnboundedSender<HubMessage>,
+        address: WaiterKey,
+        cancel_guard: Option<WaitCancelGuard>,
     ) -> Self {
         Self {
             answer,
             last_id,
-            leave: Leave {
+            leave: HubWaitGuard {
                 hub,
                 address: Some(address),
-                leaver,
+                cancel_guard,
             },
         }
     }
@@ -55,14 +55,14 @@ impl Wait {
     }
 }
 
-impl Drop for Leave {
+impl Drop for HubWaitGuard {
     fn drop(&mut self) {
         if let Some(address) = self.address.take() {
-            if let Some(leaver) = &self.leaver {
-                leaver.leave();
+            if let Some(cancel_guard) = &self.cancel_guard {
+                cancel_guard.leave();
             }
             // Without a hub nobody waits any more.
-            let _ = self.hub.send(Message::Leave(address));
+            let _ = self.hub.send(HubMessage::CancelWait(address));
         }
     }
 }

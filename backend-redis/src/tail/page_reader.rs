@@ -1,4 +1,4 @@
-//! Pages of the backlog, and parts of them.
+//! PageReader of the backlog, and parts of them.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use tokio::task::JoinHandle;
 
 use crate::connection::command_connection::CommandConnection;
 use crate::connection::resp::PackedCommands;
-use crate::tail::range::{Range, RangeRead, seen};
-use crate::tail::start::ask;
+use crate::tail::range::{RangeReply, RangeRequest, seen};
+use crate::tail::start_position::ask;
 use crate::wire::errors;
 use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::tail::segment::Segment;
 
-/// Pages under way at once, of all tails: enough to keep Redis busy, and 8 MiB of usual entries.
+/// PageReader under way at once, of all tails: enough to keep Redis busy, and 8 MiB of usual entries.
 /// Whoever comes then waits for a turn.
 const MAX_PAGES: usize = 32;
 
 /// Takes turns at reading pages.
 #[derive(Debug, Clone)]
-pub(crate) struct Pages {
+pub(crate) struct PageReader {
     turns: Arc<Semaphore>,
     runtime: Handle,
 }
@@ -33,7 +33,7 @@ pub(crate) struct Pages {
 /// would keep its turn, or its place among those who wait for one, from all others. It ends when
 /// this is dropped.
 #[derive(Debug)]
-pub(super) struct Turn<T>(JoinHandle<CacheResult<T>>);
+pub(super) struct PageTask<T>(JoinHandle<CacheResult<T>>);
 
 /// A part of a segment, and the id of its last entry.
 pub(super) struct Part {
@@ -41,7 +41,7 @@ pub(super) struct Part {
     pub(super) last: EntryId,
 }
 
-impl Pages {
+impl PageReader {
     /// Of the runtime in which this is called.
     pub(crate) fn new() -> Self {
         Self {
@@ -54,9 +54,9 @@ impl Pages {
     pub(super) fn turn<T: Send + 'static>(
         &self,
         task: impl Future<Output = CacheResult<T>> + Send + 'static,
-    ) -> Turn<T> {
+    ) -> PageTask<T> {
         let turns = Arc::clone(&self.turns);
-        Turn(self.runtime.spawn(async move {
+        PageTask(self.runtime.spawn(async move {
             // It is never closed.
             let _turn = turns.acquire().await.map_err(|_| errors::hub_ended())?;
             task.await
@@ -67,8 +67,8 @@ impl Pages {
         &self,
         commands: CommandConnection,
         stream: Arc<str>,
-        read: RangeRead,
-    ) -> Turn<Range> {
+        read: RangeRequest,
+    ) -> PageTask<RangeReply> {
         self.turn(async move {
             let mut packed = PackedCommands::default();
             read.add_to(&mut packed, &stream);
@@ -77,7 +77,7 @@ impl Pages {
     }
 }
 
-impl<T> Future for Turn<T> {
+impl<T> Future for PageTask<T> {
     type Output = CacheResult<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -88,7 +88,7 @@ impl<T> Future for Turn<T> {
     }
 }
 
-impl<T> Drop for Turn<T> {
+impl<T> Drop for PageTask<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -108,7 +108,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_turn_is_over_when_it_is_dropped() {
-        let pages = Pages::new();
+        let pages = PageReader::new();
         let turn = || pages.turn(std::future::pending::<CacheResult<()>>());
         let turns: Vec<_> = std::iter::repeat_with(turn).take(MAX_PAGES + 1).collect();
         tokio::task::yield_now().await;

@@ -11,43 +11,43 @@ use redis::{Cmd, PushInfo, RedisResult, Value};
 use crate::connection::availability::{ConnectionKind, RedisAvailability};
 use crate::connection::endpoint::Endpoint;
 use crate::connection::reconnect_pause::ReconnectPause;
-use crate::hub::tracking::fallback::Blockers;
-use crate::hub::tracking::invalidations::{Pushed, Pushes};
+use crate::hub::tracking::fallback::BlockingFallback;
+use crate::hub::tracking::invalidations::{InvalidationBatch, Invalidations};
 use crate::wire::errors;
 
 /// The hub's way to Redis.
-pub(crate) enum Link {
-    Up(Up),
+pub(crate) enum HubConnection {
+    Up(TrackedConnection),
     /// Ends with a connection only.
-    Down(BoxFuture<'static, Up>),
+    Connecting(BoxFuture<'static, TrackedConnection>),
 }
 
 /// A connection whose reads arm the keys they read.
-pub(crate) struct Up {
+pub(crate) struct TrackedConnection {
     /// Of the connections made so far, which this is.
     pub(crate) generation: u64,
     pub(crate) connection: MultiplexedConnection,
     /// Redis refuses to push changes: what stands in for that.
-    pub(crate) blockers: Option<Box<Blockers>>,
-    pushes: Arc<Pushes>,
+    pub(crate) fallback: Option<Box<BlockingFallback>>,
+    invalidations: Arc<Invalidations>,
     ping: Option<BoxFuture<'static, RedisResult<Value>>>,
 }
 
 /// What happened on the way to Redis.
-pub(crate) enum Event {
+pub(crate) enum HubConnectionEvent {
     /// There is a new connection; it knows nothing of earlier ones' reads.
     Connected,
-    Pushed(Pushed),
+    Invalidated(InvalidationBatch),
     /// Redis answers.
     Alive,
     /// The connection was lost, or Redis is silent.
     Lost,
 }
 
-impl Up {
+impl TrackedConnection {
     pub(crate) async fn connect(server: &Endpoint, generation: u64) -> RedisResult<Self> {
-        let pushes = Arc::new(Pushes::default());
-        let sender = Arc::clone(&pushes);
+        let invalidations = Arc::new(Invalidations::default());
+        let sender = Arc::clone(&invalidations);
         let connection = server.connect(move |push: PushInfo| -> Result<(), Infallible> {
             sender.push(push);
             Ok(())
@@ -56,7 +56,7 @@ impl Up {
         let mut tracking = Cmd::new();
         tracking.arg("CLIENT").arg("TRACKING").arg("ON");
         // Inside a `Value`, unlike as the `Err` of a typed query, Redis's own words are complete.
-        let blockers = match connection.send_packed_command(&tracking).await? {
+        let fallback = match connection.send_packed_command(&tracking).await? {
             // That passes by itself, and says nothing about tracking.
             Value::ServerError(refusal) if errors::serves_nobody(&errors::answered(&refusal)) => {
                 return Err(refusal.into());
@@ -64,28 +64,32 @@ impl Up {
             Value::ServerError(error) => {
                 let error = errors::answered(&error);
                 tracing::warn!(%error, "Redis refuses CLIENT TRACKING: it is asked by XREAD BLOCK");
-                let (hub, pushes) = (connection.clone(), Arc::clone(&pushes));
-                Some(Box::new(Blockers::new(server.clone(), hub, pushes)))
+                let (hub, invalidations) = (connection.clone(), Arc::clone(&invalidations));
+                Some(Box::new(BlockingFallback::new(
+                    server.clone(),
+                    hub,
+                    invalidations,
+                )))
             }
             _ => None,
         };
         Ok(Self {
             generation,
             connection,
-            blockers,
-            pushes,
+            fallback,
+            invalidations,
             ping: None,
         })
     }
 }
 
-impl Link {
+impl HubConnection {
     /// Waits for the next event. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Event {
+    pub(crate) async fn next(&mut self) -> HubConnectionEvent {
         match self {
-            Self::Down(connecting) => {
+            Self::Connecting(connecting) => {
                 *self = Self::Up(connecting.await);
-                Event::Connected
+                HubConnectionEvent::Connected
             }
             Self::Up(up) => {
                 let ping = async {
@@ -95,19 +99,19 @@ impl Link {
                     }
                 };
                 tokio::select! {
-                    pushed = up.pushes.next() => {
-                        if pushed.lost { Event::Lost } else { Event::Pushed(pushed) }
+                    pushed = up.invalidations.next() => {
+                        if pushed.lost { HubConnectionEvent::Lost } else { HubConnectionEvent::Invalidated(pushed) }
                     }
                     pong = ping => {
                         up.ping = None;
-                        if pong.is_ok() { Event::Alive } else { Event::Lost }
+                        if pong.is_ok() { HubConnectionEvent::Alive } else { HubConnectionEvent::Lost }
                     }
                 }
             }
         }
     }
 
-    /// Asks whether Redis is there; answered by [`Event::Alive`] or [`Event::Lost`].
+    /// Asks whether Redis is there; answered by [`HubConnectionEvent::Alive`] or [`HubConnectionEvent::Lost`].
     pub(crate) fn ping(&mut self) {
         if let Self::Up(up) = self
             && up.ping.is_none()
@@ -128,15 +132,20 @@ impl Link {
             );
             availability.set_unavailable(ConnectionKind::Hub, errors::disconnected());
             let (server, availability) = (server.clone(), availability.clone());
-            *self = Self::Down(connect_again(server, availability, up.generation + 1).boxed());
+            *self =
+                Self::Connecting(connect_again(server, availability, up.generation + 1).boxed());
         }
     }
 }
 
-async fn connect_again(server: Endpoint, availability: RedisAvailability, generation: u64) -> Up {
+async fn connect_again(
+    server: Endpoint,
+    availability: RedisAvailability,
+    generation: u64,
+) -> TrackedConnection {
     let mut backoff = ReconnectPause::new();
     loop {
-        match Up::connect(&server, generation).await {
+        match TrackedConnection::connect(&server, generation).await {
             Ok(up) => {
                 tracing::info!(
                     address = server.address(),

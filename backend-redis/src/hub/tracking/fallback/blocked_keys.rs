@@ -12,7 +12,7 @@ pub(super) const MAX_KEYS: usize = 256;
 
 /// Streams, and the ids behind which something is waited for.
 #[derive(Debug, Default)]
-pub(super) struct Keys {
+pub(super) struct BlockedKeys {
     inner: Mutex<Inner>,
     news: Notify,
 }
@@ -23,7 +23,7 @@ struct Inner {
     closed: bool,
 }
 
-impl Keys {
+impl BlockedKeys {
     /// Takes in a stream, or its new end. Whether there was room, or it was there already.
     pub(super) fn insert(&self, stream: &Arc<str>, end: EntryId) -> bool {
         let mut inner = self.lock();
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn there_is_room_for_so_many_and_for_new_ends_of_the_same() {
-        let keys = Keys::default();
+        let keys = BlockedKeys::default();
         let name = |n: usize| -> Arc<str> { n.to_string().into() };
         for n in 0..MAX_KEYS {
             assert!(keys.insert(&name(n), EntryId::ZERO));
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn only_what_is_new_is_news() {
-        let keys = Keys::default();
+        let keys = BlockedKeys::default();
         keys.insert(&"s".into(), EntryId::ZERO);
         assert!(keys.changed().now_or_never().is_some());
         keys.insert(&"s".into(), EntryId::ZERO);
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn what_is_closed_takes_in_no_more() {
-        let keys = Keys::default();
+        let keys = BlockedKeys::default();
         keys.insert(&"s".into(), EntryId::ZERO);
         assert!(!keys.close(false));
         keys.remove("s");

@@ -3,13 +3,6 @@
 use streamgate_protocol::CacheError;
 use streamgate_protocol::error::code;
 
-pub(crate) fn invalid_id() -> CacheError {
-    CacheError::backend(
-        code::ERR,
-        "Invalid stream ID specified as stream command argument",
-    )
-}
-
 pub(crate) fn ids_exhausted() -> CacheError {
     let why = "The stream has exhausted the last possible ID, unable to add more items";
     CacheError::backend(code::ERR, why)

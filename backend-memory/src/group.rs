@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::budget::named_bytes;
 use crate::stream::Entry;
-use streamgate_backend::entry_id::EntryId;
+use streamgate_protocol::EntryId;
 
 /// A consumer group. Invariant: while a consumer waits, the stream has no entry after
 /// `last_delivered`.

@@ -15,7 +15,7 @@ use streamgate_protocol::{CacheResult, Claimed, Operation, Reply, StreamEntry};
 use crate::budget::{Budget, MAX_SHARED_BYTES, PENDING_BYTES, named_bytes};
 use crate::stream::{Entry, Stream};
 use crate::wait::{Place, Ticket};
-use streamgate_backend::entry_id::EntryId;
+use streamgate_protocol::EntryId;
 
 use crate::store::idempotent_add::{Once, Producers};
 use crate::store::pending::Wanted;

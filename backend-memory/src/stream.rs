@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::budget::entry_bytes;
 use crate::group::Group;
 use crate::tail_queues::Followers;
-use streamgate_backend::entry_id::EntryId;
+use streamgate_protocol::EntryId;
 
 /// An entry, shared by all that read it.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use std::task::Waker;
 use streamgate_protocol::message::Credit;
 
 use crate::stream::Entry;
-use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::tail::segment::Segment;
+use streamgate_protocol::EntryId;
 
 /// Entries that a follower is given at once, however much it could take: enough to share the
 /// price of a turn, few enough that others have theirs.

@@ -36,7 +36,7 @@ use crate::hub::message::{GroupReadWaiter, HubMessage, ReadWaiter, Waiter, Waite
 use crate::hub::tracking::hub_connection::TrackedConnection;
 use crate::tail::cursor::TailCursor;
 use crate::wire::errors;
-use streamgate_backend::entry_id::EntryId;
+use streamgate_protocol::EntryId;
 
 pub(crate) use crate::hub::feed::feed_handle::FeedHandle;
 pub(crate) use crate::hub::feed::feed_queue::{FeedEvent, QueuedSegment};

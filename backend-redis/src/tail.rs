@@ -25,10 +25,10 @@ use crate::tail::page_reader::PageTask;
 use crate::tail::range::RangeReply;
 use crate::tail::start_position::StartPosition;
 use crate::wire::errors;
-use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::tail::page_size::PageSize;
 use streamgate_backend::tail::segment::Segment;
 use streamgate_backend::tail::source::{TailEvent, TailSource};
+use streamgate_protocol::EntryId;
 
 pub(crate) use crate::tail::page_reader::PageReader;
 

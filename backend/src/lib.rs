@@ -7,7 +7,6 @@
 
 pub mod backend;
 pub mod consume;
-pub mod entry_id;
 pub mod reclaim;
 pub mod tail;
 

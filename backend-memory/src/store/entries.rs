@@ -11,7 +11,7 @@ use crate::errors;
 use crate::store::{Answer, Engine, Step, no_limit, to_usize};
 use crate::stream::{Entry, WaitingReader};
 use crate::wait::{Place, Ticket};
-use streamgate_backend::entry_id::{EntryId, Start};
+use streamgate_protocol::{EntryId, StartId};
 
 impl Engine {
     pub(super) fn add(
@@ -28,7 +28,7 @@ impl Engine {
             .collect();
         let known = self.streams.get(key);
         let last_id = known.map_or(EntryId::ZERO, |stream| stream.last_id);
-        let id = last_id.next(now_ms).ok_or_else(errors::ids_exhausted)?;
+        let id = last_id.next_at(now_ms).ok_or_else(errors::ids_exhausted)?;
 
         let stream_bytes = self.bytes_of_missing(key);
         let entry_bytes = entry_bytes(&fields);
@@ -87,9 +87,9 @@ impl Engine {
         block_ms: Option<u64>,
     ) -> CacheResult<Step> {
         let stream = self.streams.get(key);
-        let (after, asked) = match Start::parse(asked).ok_or_else(errors::invalid_id)? {
-            Start::After(id) => (id, asked.to_owned()),
-            Start::Last => {
+        let (after, asked) = match StartId::parse(asked)? {
+            StartId::After(id) => (id, asked.to_owned()),
+            StartId::Last => {
                 let id = stream.map_or(EntryId::ZERO, |stream| stream.last_id);
                 (id, id.to_string())
             }

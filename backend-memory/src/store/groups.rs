@@ -9,7 +9,7 @@ use crate::errors;
 use crate::group::{Group, WaitingConsumer};
 use crate::store::{Answer, Engine, Step, no_limit};
 use crate::wait::{Place, Ticket};
-use streamgate_backend::entry_id::{EntryId, Start};
+use streamgate_protocol::{EntryId, StartId};
 
 impl Engine {
     pub(super) fn create_group(
@@ -19,9 +19,9 @@ impl Engine {
         start: &str,
     ) -> CacheResult<Step> {
         let stream = self.streams.get(key);
-        let start = match Start::parse(start).ok_or_else(errors::invalid_id)? {
-            Start::After(id) => id,
-            Start::Last => stream.map_or(EntryId::ZERO, |stream| stream.last_id),
+        let start = match StartId::parse(start)? {
+            StartId::After(id) => id,
+            StartId::Last => stream.map_or(EntryId::ZERO, |stream| stream.last_id),
         };
         if stream.is_some_and(|stream| stream.groups.contains_key(&*name)) {
             return Err(errors::group_exists());
@@ -96,13 +96,12 @@ impl Engine {
         }))
     }
 
-    /// As in Redis, ids are looked at only if the group is there, and then all of them before any
-    /// is acknowledged.
+    /// Acknowledges all of the ids, or none if one of them is malformed.
     pub(super) fn ack(&mut self, key: &str, name: &str, ids: &[Text<'_>]) -> CacheResult<Step> {
         let stream = self.streams.get_mut(key);
         if let Some(group) = stream.and_then(|stream| stream.groups.get_mut(name)) {
-            let ids: Option<Vec<_>> = ids.iter().map(|id| EntryId::parse(id)).collect();
-            let acknowledged = group.acknowledge(&ids.ok_or_else(errors::invalid_id)?);
+            let ids: Result<Vec<_>, _> = ids.iter().map(|id| EntryId::parse(id)).collect();
+            let acknowledged = group.acknowledge(&ids?);
             self.pending.give_back(acknowledged * PENDING_BYTES);
         }
         Ok(Step::Done(Answer::Done))

@@ -8,7 +8,7 @@ use streamgate_protocol::text::Text;
 
 use crate::errors;
 use crate::store::{Answer, Engine, Step};
-use streamgate_backend::entry_id::EntryId;
+use streamgate_protocol::EntryId;
 
 /// Producers that are remembered. Beyond it the one that added least recently is forgotten.
 const MAX_PRODUCERS: usize = 4_096;

@@ -11,7 +11,7 @@ use crate::errors;
 use crate::group::Group;
 use crate::store::{Answer, Engine, Step, no_limit, to_usize};
 use crate::stream::{Entry, Stream};
-use streamgate_backend::entry_id::EntryId;
+use streamgate_protocol::EntryId;
 
 /// Pending entries that a claim looks at for each that it may give: as many as Redis does.
 const CLAIM_LOOKS: usize = 10;
@@ -35,7 +35,7 @@ impl Engine {
         now_ms: u64,
     ) -> CacheResult<Step> {
         let (stream, group) = self.group(key, name)?;
-        let after = EntryId::parse(after).ok_or_else(errors::invalid_id)?;
+        let after = EntryId::parse(after)?;
         let behind = (Bound::Excluded(after), Bound::Unbounded);
         let held = group.pending.range(behind);
         let held = held.filter(|(_, pending)| *pending.consumer == *consumer);
@@ -76,8 +76,8 @@ impl Engine {
         wanted: &Wanted<'_>,
         now_ms: u64,
     ) -> CacheResult<Step> {
-        let first = EntryId::parse_first(wanted.ends[0]).ok_or_else(errors::invalid_id)?;
-        let last = EntryId::parse_last(wanted.ends[1]).ok_or_else(errors::invalid_id)?;
+        let first = EntryId::parse_range_start(wanted.ends[0])?;
+        let last = EntryId::parse_range_end(wanted.ends[1])?;
         let (_, group) = self.group(key, name)?;
         let within = group.pending.range(first..);
         let entries = within
@@ -106,7 +106,7 @@ impl Engine {
         wanted: &Wanted<'_>,
         now_ms: u64,
     ) -> CacheResult<Step> {
-        let first = EntryId::parse_first(wanted.ends[0]).ok_or_else(errors::invalid_id)?;
+        let first = EntryId::parse_range_start(wanted.ends[0])?;
         let (stream, group) = self.group(key, name)?;
         let count = to_usize(wanted.count);
         let mut looks = count.saturating_mul(CLAIM_LOOKS);

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use streamgate_protocol::CacheResult;
 
-use crate::errors;
 use crate::store::{Engine, copied};
 use crate::stream::Entry;
-use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::reclaim::step::{DeadLetterEntry, PAGE, ReclaimStep, Reclaimed};
+use streamgate_protocol::EntryId;
 
 /// What was taken over, its entries still shared.
 pub(crate) struct Taken {
@@ -37,7 +36,7 @@ impl Engine {
             consumer,
             ..
         } = ask;
-        let after = EntryId::parse(&ask.cursor).ok_or_else(errors::invalid_id)?;
+        let after = EntryId::parse(&ask.cursor)?;
         let since_ms = ask.since_ms.unwrap_or(now_ms);
         let (stream, group) = self.group(key, name)?;
         let page = (Bound::Excluded(after), Bound::Unbounded);

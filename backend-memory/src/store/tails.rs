@@ -11,8 +11,8 @@ use crate::errors;
 use crate::store::Engine;
 use crate::stream::Stream;
 use crate::tail_queues::{Batch, take};
-use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::tail::gap::Discontinuity;
+use streamgate_protocol::EntryId;
 
 /// Where a follower stands.
 pub(crate) struct Stand {
@@ -39,7 +39,7 @@ impl Engine {
         };
         subscription.validate()?;
         let foreign = match from {
-            TailFrom::After(id) => Some(EntryId::parse(id).ok_or_else(errors::invalid_id)?),
+            TailFrom::After(id) => Some(EntryId::parse(id)?),
             _ => None,
         };
         let bytes = waiting_bytes(key, "");

@@ -12,8 +12,8 @@ use crate::hub::feed::feed_queue::{FeedQueue, QueuedBytes, QueuedSegment};
 use crate::tail::cursor::{CheckedPage, TailCursor};
 use crate::tail::range::{RangeReply, RangeRequest, entry_id};
 use crate::wire::errors;
-use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::tail::page_size::PageSize;
+use streamgate_protocol::EntryId;
 
 /// One who follows.
 pub(crate) struct FeedSubscriber {

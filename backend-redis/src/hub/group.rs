@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::hub::deadlines::Deadlines;
 use crate::hub::message::{GroupReadWaiter, SharedEntries, WaiterKey};
 use crate::hub::probe::GroupRead;
-use streamgate_backend::entry_id::EntryId;
+use streamgate_protocol::EntryId;
 
 /// Consumers tried for in one round trip at most: enough to hand out a burst quickly, and few
 /// enough that a burst's end costs few needless group_reads.
@@ -116,7 +116,7 @@ impl GroupWaiters {
                 Ok(entries) if !entries.is_empty() => {
                     self.served += 1;
                     let found = u64::try_from(entries.len()).unwrap_or(u64::MAX);
-                    let last = entries.last().and_then(|(id, _)| EntryId::parse(id));
+                    let last = entries.last().and_then(|(id, _)| EntryId::parse(id).ok());
                     exhausted |= consumer.count == 0
                         || found < consumer.count
                         || end.is_some_and(|end| last >= Some(end));

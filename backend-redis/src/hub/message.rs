@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::hub::feed::FeedSubscriber;
 use crate::hub::group::cancel_guard::DeliveryGuard;
 use crate::hub::group::wait_queue::{GroupKey, QueueSlot};
-use streamgate_backend::entry_id::EntryId;
+use streamgate_protocol::EntryId;
 
 /// What the hub is told.
 pub(crate) enum HubMessage {

@@ -8,7 +8,7 @@ use streamgate_protocol::{CacheResult, StreamEntry};
 use crate::hub::message::GroupReadWaiter;
 use crate::tail::range::{RangeReply, RangeRequest};
 use crate::wire::{answers, commands};
-use streamgate_backend::entry_id::EntryId;
+use streamgate_protocol::EntryId;
 
 /// What to ask of Redis about one stream.
 pub(super) struct Probe {

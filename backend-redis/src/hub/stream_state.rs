@@ -18,7 +18,7 @@ use crate::hub::probe::{ArmingRead, GroupRead, Probe, ProbeReply};
 use crate::hub::tracking::throttle::Throttle;
 use crate::tail::range::{RangeReply, RangeRequest};
 use crate::wire::errors;
-use streamgate_backend::entry_id::EntryId;
+use streamgate_protocol::EntryId;
 
 /// Who waits for a stream, and what is known of it.
 ///
@@ -433,8 +433,9 @@ impl StreamState {
 
     /// Gives each reader the entries after its own id.
     fn deliver(&mut self, read: ArmingRead, entries: Vec<StreamEntry>, deadlines: &mut Deadlines) {
-        let ids: Option<Vec<EntryId>> = entries.iter().map(|(id, _)| EntryId::parse(id)).collect();
-        let Some(ids) = ids else {
+        let ids: Result<Vec<EntryId>, _> =
+            entries.iter().map(|(id, _)| EntryId::parse(id)).collect();
+        let Ok(ids) = ids else {
             return self.fail(&errors::unexpected("ids of entries"), deadlines);
         };
         let found = u64::try_from(ids.len()).unwrap_or(u64::MAX);

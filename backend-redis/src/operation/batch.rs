@@ -7,8 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use redis::Value;
-use streamgate_protocol::error::code;
-use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
+use streamgate_protocol::{CacheResult, Operation, Reply};
 use tokio::time::Instant;
 
 use crate::connection::command_connection::CommandConnection;
@@ -18,7 +17,7 @@ use crate::operation::idempotent_add;
 use crate::operation::idempotent_add::{AddBatch, TtlRefresh};
 use crate::operation::remove_consumer::{ConsumerRemoval, RemovalStep};
 use crate::wire::{answers, commands, errors};
-use streamgate_backend::entry_id::EntryId;
+use streamgate_protocol::EntryId;
 
 /// Bytes that a command usually has, at most: room for it is made beforehand.
 const USUAL_BYTES: usize = 256;
@@ -282,8 +281,9 @@ const EMPTY: &str = "0-0";
 
 impl ReadWait {
     fn start(self, last_id: String, position: Option<String>, hub: &Hub) -> OperationOutcome {
-        let Some(after) = EntryId::parse(&last_id) else {
-            return OperationOutcome::Done(Err(invalid_id()));
+        let after = match EntryId::parse(&last_id) {
+            Ok(after) => after,
+            Err(error) => return OperationOutcome::Done(Err(error.into())),
         };
         match hub.read(self.stream, after, last_id, self.count, self.deadline) {
             Ok(wait) => OperationOutcome::Waiting { wait, position },
@@ -352,8 +352,6 @@ fn call(operation: &Operation<'_>, packed: &mut PackedCommands, hub: &Hub) -> En
                     commands::read_latest(packed, stream, 1);
                     sent(ExpectedAnswer::Last { wait })
                 }
-                // Newer Redis gives it a meaning that older Redis and other backends do not know.
-                "+" => EncodedOperation::Answered(Err(invalid_id())),
                 id => {
                     commands::read(packed, stream, id, *count);
                     let last_id = id.to_owned();
@@ -451,11 +449,4 @@ fn deadline(block_ms: u64) -> Option<Instant> {
         return None;
     }
     Instant::now().checked_add(Duration::from_millis(block_ms))
-}
-
-pub(crate) fn invalid_id() -> CacheError {
-    CacheError::backend(
-        code::ERR,
-        "Invalid stream ID specified as stream command argument",
-    )
 }

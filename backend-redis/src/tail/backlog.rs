@@ -6,15 +6,14 @@ use futures_util::FutureExt;
 use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::{CacheResult, TailFrom};
 
-use crate::operation::batch::invalid_id;
 use crate::tail::cursor::{CheckedPage, TailCursor};
 use crate::tail::page_reader::{PageTask, up_to};
 use crate::tail::range::{RangeReply, RangeRequest, entry_id};
 use crate::tail::start_position;
 use crate::tail::{RedisTail, TailReaders, TailState};
-use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::tail::segment::Segment;
 use streamgate_backend::tail::source::TailEvent;
+use streamgate_protocol::EntryId;
 
 impl RedisTail {
     /// Checks what is asked and asks for the place to start at.
@@ -29,7 +28,7 @@ impl RedisTail {
         Ok(match from {
             TailFrom::Beginning => self.read_first(EntryId::ZERO, room),
             TailFrom::After(id) => {
-                self.cursor = TailCursor::after(EntryId::parse(&id).ok_or_else(invalid_id)?);
+                self.cursor = TailCursor::after(EntryId::parse(&id)?);
                 TailState::Backlog
             }
             TailFrom::Now | TailFrom::Last(0) => TailState::Starting(

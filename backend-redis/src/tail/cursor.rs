@@ -3,8 +3,8 @@
 use streamgate_protocol::{CacheResult, StreamEntry};
 
 use crate::tail::range::{InfoReply, RangeReply, RangeRequest, entry_id, seen};
-use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::tail::gap::{Discontinuity, StreamInfo, detect};
+use streamgate_protocol::EntryId;
 
 /// Where a tail stands: behind an entry, which may be gone meanwhile.
 #[derive(Debug, Clone, Copy)]

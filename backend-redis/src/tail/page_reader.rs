@@ -15,8 +15,8 @@ use crate::connection::resp::PackedCommands;
 use crate::tail::range::{RangeReply, RangeRequest, seen};
 use crate::tail::start_position::ask;
 use crate::wire::errors;
-use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::tail::segment::Segment;
+use streamgate_protocol::EntryId;
 
 /// PageReader under way at once, of all tails: enough to keep Redis busy, and 8 MiB of usual entries.
 /// Whoever comes then waits for a turn.

@@ -7,8 +7,8 @@ use streamgate_protocol::{CacheResult, StreamEntry};
 
 use crate::wire::commands::CommandWriter;
 use crate::wire::{answers, commands, errors};
-use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::tail::gap::StreamInfo;
+use streamgate_protocol::EntryId;
 
 /// What to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl RangeRequest {
 
 /// The id of an entry that Redis sent.
 pub(crate) fn entry_id((id, _): &StreamEntry) -> CacheResult<EntryId> {
-    EntryId::parse(id).ok_or_else(|| errors::unexpected("an entry's id"))
+    EntryId::parse(id).map_err(|_| errors::unexpected("an entry's id"))
 }
 
 /// How many of the entries are not behind a place.

@@ -11,8 +11,8 @@ use crate::connection::resp::PackedCommands;
 use crate::tail::PageReader;
 use crate::tail::cursor::TailCursor;
 use crate::wire::{answers, commands};
-use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::tail::page_size::PageSize;
+use streamgate_protocol::EntryId;
 
 /// Where a tail starts.
 pub(super) enum StartPosition {

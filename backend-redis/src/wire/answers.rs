@@ -7,9 +7,9 @@ use redis::Value;
 use streamgate_protocol::{CacheResult, Claimed, PendingEntry, PendingSummary, StreamEntry};
 
 use crate::wire::errors;
-use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::reclaim::step::Reclaimed;
 use streamgate_backend::tail::gap::StreamInfo;
+use streamgate_protocol::EntryId;
 
 /// The largest number that the protocol sends: beyond it, JavaScript's are not exact.
 const MAX_NUMBER: u64 = (1 << 53) - 1;
@@ -45,7 +45,9 @@ pub(crate) fn id_of(row: &Value) -> CacheResult<EntryId> {
         _ => None,
     };
     match id {
-        Some(Value::BulkString(id)) => std::str::from_utf8(id).ok().and_then(EntryId::parse),
+        Some(Value::BulkString(id)) => std::str::from_utf8(id)
+            .ok()
+            .and_then(|id| EntryId::parse(id).ok()),
         _ => None,
     }
     .ok_or_else(|| errors::unexpected("an entry"))
@@ -82,7 +84,7 @@ pub(crate) fn facts(value: Value) -> CacheResult<StreamInfo> {
     for (name, value) in facts {
         match &*text(name)? {
             "first-entry" if value != Value::Nil => first = Some(id_of(&value)?),
-            "last-generated-id" => last_generated = EntryId::parse(&text(value)?),
+            "last-generated-id" => last_generated = EntryId::parse(&text(value)?).ok(),
             "length" => length = number(&value),
             "entries-added" => added = number(&value),
             _ => {}

@@ -3,7 +3,7 @@
 use redis::Pipeline;
 use streamgate_protocol::text::Text;
 
-use streamgate_backend::entry_id::EntryId;
+use streamgate_protocol::EntryId;
 
 /// Redis reads numbers as signed; what is more than that has no effect.
 const MAX_NUMBER: u64 = i64::MAX as u64;

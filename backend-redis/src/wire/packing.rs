@@ -73,12 +73,8 @@ mod tests {
         write(&mut |to| commands::add(to, "s", &fields, Some(u64::MAX)));
         write(&mut |to| commands::read_latest(to, "s", 10));
         write(&mut |to| commands::read(to, "s", "$", 0));
-        write(&mut |to| {
-            commands::range_from(to, "s", streamgate_backend::entry_id::EntryId::MAX, 5)
-        });
-        write(&mut |to| {
-            commands::range_back_from(to, "s", streamgate_backend::entry_id::EntryId::MAX, 5)
-        });
+        write(&mut |to| commands::range_from(to, "s", streamgate_protocol::EntryId::MAX, 5));
+        write(&mut |to| commands::range_back_from(to, "s", streamgate_protocol::EntryId::MAX, 5));
         write(&mut |to| commands::length(to, "s"));
         write(&mut |to| commands::info(to, "s"));
         write(&mut |to| commands::create_group(to, "s", "g", "0"));

@@ -6,7 +6,7 @@
 
 use streamgate_protocol::Gap;
 
-use crate::entry_id::EntryId;
+use streamgate_protocol::EntryId;
 
 /// What a stream says of itself, all at the same moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use futures_util::future::BoxFuture;
 use streamgate_protocol::message::Credit;
 use streamgate_protocol::{CacheResult, StreamingBackend, TailFrom};
 
-use crate::entry_id::EntryId;
 use crate::tail::segment::Segment;
 use crate::tail::source::{TailEvent, TailSource};
+use streamgate_protocol::EntryId;
 
 use crate::tail::polling::look::{Read, id, look, start};
 

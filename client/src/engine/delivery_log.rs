@@ -9,8 +9,7 @@
 
 use std::collections::VecDeque;
 
-use streamgate_protocol::StreamEntry;
-use streamgate_protocol::text::push_number;
+use streamgate_protocol::{EntryId, StreamEntry};
 
 /// Ids that are remembered of each consumer. An answer that is lost while more than so many others
 /// came to the same consumer is not found again; what it gave stays pending.
@@ -40,15 +39,13 @@ struct Consumer {
     group: String,
     consumer: String,
     /// The last that were given.
-    ids: VecDeque<Id>,
+    ids: VecDeque<EntryId>,
     /// The greatest of those before.
-    before: Id,
+    before: EntryId,
     /// A look went as far as this entry, and has not come to the end: a read is not given more than it
     /// asks for.
     looked: Option<String>,
 }
-
-type Id = (u64, u64);
 
 impl DeliveryLog {
     /// Entries came. Nothing is noted of a consumer for which there is no place.
@@ -62,7 +59,7 @@ impl DeliveryLog {
             }
         };
         let consumer = &mut self.consumers[place];
-        for id in entries.iter().filter_map(|(id, _)| parse(id)) {
+        for id in entries.iter().filter_map(|(id, _)| EntryId::parse(id).ok()) {
             if consumer.ids.len() == MAX_IDS
                 && let Some(oldest) = consumer.ids.pop_front()
             {
@@ -75,9 +72,9 @@ impl DeliveryLog {
     /// Where to look for what was given in an answer that was lost; none if that is not known.
     pub(super) fn look_after(&self, name: Name<'_>) -> Option<String> {
         match self.place(name) {
-            Ok(place) => Some(text(self.consumers[place].before)),
+            Ok(place) => Some(self.consumers[place].before.into()),
             Err(_) if self.is_full() => None,
-            Err(_) => Some(text((0, 0))),
+            Err(_) => Some(EntryId::ZERO.into()),
         }
     }
 
@@ -85,7 +82,7 @@ impl DeliveryLog {
     pub(super) fn keep_new(&self, name: Name<'_>, entries: &mut Vec<StreamEntry>) {
         if let Ok(place) = self.place(name) {
             let came = &self.consumers[place].ids;
-            entries.retain(|(id, _)| parse(id).is_none_or(|id| !came.contains(&id)));
+            entries.retain(|(id, _)| EntryId::parse(id).map_or(true, |id| !came.contains(&id)));
         }
     }
 
@@ -120,7 +117,7 @@ impl Consumer {
             group: name.group.to_owned(),
             consumer: name.consumer.to_owned(),
             ids: VecDeque::new(),
-            before: (0, 0),
+            before: EntryId::ZERO,
             looked: None,
         }
     }
@@ -134,28 +131,6 @@ impl Consumer {
     }
 }
 
-/// The two numbers of an id that the server sent.
-fn parse(id: &str) -> Option<Id> {
-    let (ms, seq) = id.split_once('-')?;
-    Some((number(ms)?, number(seq)?))
-}
-
-/// Smaller than what the standard library reads numbers with, which knows signs and bases.
-fn number(digits: &str) -> Option<u64> {
-    digits.bytes().try_fold(0_u64, |number, digit| {
-        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
-}
-
-fn text((ms, seq): Id) -> String {
-    let mut text = String::new();
-    push_number(&mut text, ms);
-    text.push('-');
-    push_number(&mut text, seq);
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,7 +142,9 @@ mod tests {
     };
 
     fn entries(ids: impl IntoIterator<Item = u64>) -> Vec<StreamEntry> {
-        ids.into_iter().map(|ms| (text((ms, 0)), vec![])).collect()
+        ids.into_iter()
+            .map(|ms| (EntryId::new(ms, 0).to_string(), vec![]))
+            .collect()
     }
 
     #[test]

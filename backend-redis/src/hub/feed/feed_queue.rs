@@ -8,9 +8,9 @@ use std::task::{Context, Poll, Waker};
 use streamgate_protocol::{CacheError, StreamEntry};
 use tokio::sync::OwnedSemaphorePermit;
 
-use streamgate_backend::entry_id::EntryId;
 use streamgate_backend::tail::gap::Discontinuity;
 use streamgate_backend::tail::segment::Segment;
+use streamgate_protocol::EntryId;
 
 /// Bytes of segments in one queue, if more than one: a page of the backlog. A follower that is
 /// further behind reads pages by itself.

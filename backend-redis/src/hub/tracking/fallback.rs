@@ -14,7 +14,7 @@ use crate::connection::endpoint::Endpoint;
 use crate::hub::tracking::fallback::blocked_keys::BlockedKeys;
 use crate::hub::tracking::fallback::blocking_reader::BlockingReader;
 use crate::hub::tracking::invalidations::Invalidations;
-use streamgate_backend::entry_id::EntryId;
+use streamgate_protocol::EntryId;
 
 /// What is to be done for a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]

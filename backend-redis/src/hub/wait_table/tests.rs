@@ -18,7 +18,7 @@ use crate::hub::group::wait_queue::{Admission, GroupKey};
 use crate::hub::message::{GroupReadWaiter, SharedEntries, Waiter};
 use crate::hub::probe::ArmingRead;
 use crate::tail::cursor::TailCursor;
-use streamgate_backend::entry_id::EntryId;
+use streamgate_protocol::EntryId;
 
 type Answer = oneshot::Receiver<CacheResult<SharedEntries>>;
 

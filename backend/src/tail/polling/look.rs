@@ -1,11 +1,10 @@
 //! Where a tail starts, and what is behind it now.
 
-use streamgate_protocol::error::code;
 use streamgate_protocol::message::Subscription;
 use streamgate_protocol::{CacheError, CacheResult, StreamEntry, StreamingBackend, TailFrom};
 
-use crate::entry_id::EntryId;
 use crate::tail::gap::Discontinuity;
+use streamgate_protocol::EntryId;
 
 /// What came of reading.
 pub(super) enum Read {
@@ -36,10 +35,7 @@ pub(super) async fn start<B: StreamingBackend + ?Sized>(
         TailFrom::Beginning => None,
         TailFrom::Now | TailFrom::Last(0) => oldest_of_last(1).await?,
         TailFrom::Last(count) => oldest_of_last(count).await?.map(before),
-        TailFrom::After(after) => Some(
-            EntryId::parse(&after)
-                .ok_or_else(|| CacheError::from_code(code::ERR, "not the id of an entry"))?,
-        ),
+        TailFrom::After(after) => Some(EntryId::parse(&after)?),
     };
     Ok(start.unwrap_or_default())
 }
@@ -83,5 +79,5 @@ fn before(id: EntryId) -> EntryId {
 /// Reads an id that the backend gave.
 pub(super) fn id(text: &str) -> CacheResult<EntryId> {
     EntryId::parse(text)
-        .ok_or_else(|| CacheError::InternalError(format!("the backend gave {text:?} as an id")))
+        .map_err(|_| CacheError::InternalError(format!("the backend gave {text:?} as an id")))
 }

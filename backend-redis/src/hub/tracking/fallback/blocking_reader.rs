@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use crate::connection::endpoint::Endpoint;
 use crate::hub::tracking::fallback::blocked_keys::BlockedKeys;
 use crate::hub::tracking::invalidations::Invalidations;
-use streamgate_backend::entry_id::EntryId;
+use streamgate_protocol::EntryId;
 
 /// How long a read blocks at most where it can be unblocked. It is begun again after that.
 const BLOCK: Duration = Duration::from_secs(10);

@@ -5,8 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use gloo_timers::future::TimeoutFuture;
-use streamgate_client::engine::Millis;
-use streamgate_client::transport::Clock;
+use streamgate_client::internals::{Clock, Millis};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// Longest timer that every runtime keeps: beyond 2^31 − 1 ms they fire at once.

@@ -1,8 +1,6 @@
-//! The client for Rust applications compiled to wasm.
+//! Connecting a client in Rust that is compiled to wasm.
 
-use streamgate_client::driver;
-use streamgate_client::engine::Config;
-use streamgate_client::{CacheResult, Client};
+use streamgate_client::{CacheResult, Client, ClientConfig, internals};
 use wasm_bindgen_futures::spawn_local;
 
 use crate::clock::PerformanceClock;
@@ -12,28 +10,28 @@ use crate::socket::WebSocketConnector;
 ///
 /// # Errors
 ///
-/// `CONFIG` if the address is not one of a WebSocket, `DISCONNECTED` if there is no connection
-/// within 10 s. Browsers do not say why a connection failed.
+/// `CONFIG` if the URL is not one of a WebSocket, `DISCONNECTED` if there is no connection within
+/// 10 s. Browsers do not say why a connection failed.
 pub async fn connect(url: &str) -> CacheResult<Client> {
-    let seed = js_sys::Math::random().to_bits();
-    connect_with(
-        WebSocketConnector::new(url)?,
-        Config {
-            seed,
-            ..Config::default()
-        },
-    )
-    .await
+    connect_with(WebSocketConnector::new(url)?, default_config()).await
 }
 
-/// Connects with settings of your own.
+/// Connects with other settings. Start from [`default_config`].
 ///
 /// # Errors
 ///
-/// As [`connect`].
-pub async fn connect_with(connector: WebSocketConnector, config: Config) -> CacheResult<Client> {
-    let (client, driver) = driver::pair(config, connector, PerformanceClock);
-    spawn_local(driver);
-    client.ready().await?;
-    Ok(client)
+/// Those of [`connect`].
+pub async fn connect_with(
+    connector: WebSocketConnector,
+    config: ClientConfig,
+) -> CacheResult<Client> {
+    internals::connect(config, connector, PerformanceClock, |driver| {
+        spawn_local(driver);
+    })
+    .await
+}
+
+/// Returns the default settings, with a random seed.
+pub fn default_config() -> ClientConfig {
+    ClientConfig::default().seed(js_sys::Math::random().to_bits())
 }

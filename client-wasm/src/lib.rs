@@ -1,7 +1,7 @@
 //! Redis Streams over a WebSocket, for browsers and edge workers.
 //!
-//! For Rust applications that are compiled to wasm, [`connect`] gives the same
-//! [`Client`] as native code has, with the same `Send` futures:
+//! For Rust applications that are compiled to wasm, [`connect`] returns the same [`Client`] as native
+//! code uses, with the same `Send` futures:
 //!
 //! ```no_run
 //! use streamgate_wasm::{StreamingBackend, connect};
@@ -13,8 +13,7 @@
 //! # }
 //! ```
 //!
-//! With the feature `npm` this crate is the module inside the npm package `streamgate`; see
-//! `npm`.
+//! With the feature `npm` this crate is the module inside the npm package `streamgate`: see `npm`.
 
 mod clock;
 mod connect;
@@ -23,13 +22,12 @@ pub mod npm;
 mod socket;
 mod url;
 
-pub use connect::{connect, connect_with};
+pub use connect::{connect, connect_with, default_config};
 pub use socket::WebSocketConnector;
-pub use streamgate_client::engine::Config;
 pub use streamgate_client::{
-    CacheError, CacheResult, Claimed, Client, ConnectionState, ConsumeOptions, ConsumerGroups,
-    Deliveries, Gap, PendingEntry, PendingQuery, PendingSummary, ReadBatch, Retry, StreamEntry,
-    StreamingBackend, SubscribingBackend, Tail, TailFrom, TailItem,
+    CacheError, CacheResult, Claimed, Client, ClientConfig, ConnectionState, ConsumeOptions,
+    ConsumerGroups, Deliveries, Gap, PendingEntry, PendingQuery, PendingSummary, ReadBatch, Retry,
+    StreamEntry, StreamingBackend, SubscribingBackend, Tail, TailFrom, TailItem,
 };
 
 #[cfg(all(feature = "npm", target_arch = "wasm32"))]

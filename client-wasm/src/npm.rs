@@ -1,48 +1,51 @@
 //! What the npm package's JavaScript calls.
 //!
-//! JavaScript holds the promises, by the id of their call, what was pushed, and the timer;
-//! everything else is here. There is no executor: JavaScript calls [`Connection::pump`] when the wake function was
-//! called, when it has made a call, and when the time has come that the last pump named.
+//! JavaScript holds the promises by the id of their request, the items of subscriptions, and the
+//! timer; everything else is here. There is no executor and no future per request, which saves a
+//! third of the download. JavaScript calls [`Connection::pump`] after the wake function was called,
+//! after it made a request, and when the time has come that the last pump returned.
 //!
-//! Callbacks are called during a pump and must not call back into the connection; they note what
-//! they were told and act on it afterwards.
+//! The callbacks run during a pump and must not call the connection: they record what they receive,
+//! and JavaScript acts on it afterwards.
 
 mod events;
 mod operations;
 mod pending;
 mod subscriptions;
+mod values;
 mod wake;
 
 use std::task::Context;
 
-use js_sys::{Function, Math};
-use streamgate_client::engine::{Config, Engine, Event};
-use streamgate_client::engine_io::EngineIo;
+use js_sys::Function;
+use streamgate_client::internals::{Engine, EngineEvent, EngineIo};
 use streamgate_protocol::Operation;
+use streamgate_protocol::message::Subscription;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use crate::connect::default_config;
 use crate::socket::WebSocketConnector;
-use wake::Wake;
+use wake::WakeFunction;
 
 /// One client's connection.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Connection {
-    link: EngineIo<WebSocketConnector>,
+    io: EngineIo<WebSocketConnector>,
     next_id: u64,
-    wake: Wake,
-    told: Function,
+    wake: WakeFunction,
+    on_event: Function,
 }
 
 #[wasm_bindgen]
 impl Connection {
-    /// Begins to connect. `wake()` asks for a pump; `told(kind, id, a, b, c)` is called with what
-    /// happened, see [`told`](self::told).
+    /// Begins to connect. `wake()` asks for a pump; `on_event(kind, id, a, b, c)` receives events,
+    /// see [`events`](self::events).
     ///
     /// # Errors
     ///
-    /// `[code, message, retry]` if the address is not one of a WebSocket.
+    /// `[code, message, retry]` if the URL is not one of a WebSocket.
     #[wasm_bindgen(constructor)]
     pub fn new(
         url: &str,
@@ -50,66 +53,72 @@ impl Connection {
         connect_timeout_ms: u32,
         exactly_once: bool,
         wake: Function,
-        told: Function,
+        on_event: Function,
         now: f64,
     ) -> Result<Self, JsValue> {
-        let mut connector = WebSocketConnector::new(url).map_err(|error| events::error(&error))?;
+        let mut connector =
+            WebSocketConnector::new(url).map_err(|error| events::error_parts(&error))?;
         if let Some(constructor) = constructor {
             connector = connector.with_constructor(constructor);
         }
-        let seed = Math::random().to_bits();
-        let config = Config {
-            seed,
-            connect_timeout_ms,
-            exactly_once,
-            ..Config::default()
-        };
-        let link = EngineIo::new(Engine::new(config, now as u64), connector);
+        let config = default_config()
+            .connect_timeout_ms(connect_timeout_ms)
+            .exactly_once(exactly_once);
         Ok(Self {
-            link,
+            io: EngineIo::new(Engine::new(config, now as u64), connector),
             next_id: 1,
-            wake: Wake::new(wake),
-            told,
+            wake: WakeFunction::new(wake),
+            on_event,
         })
     }
 
-    /// Does what can be done now, and returns in how many milliseconds the next pump is due at
-    /// the latest; negative for never.
+    /// Does everything that can be done now. Returns in how many milliseconds the next pump is due at
+    /// the latest, or a negative number if none is.
     pub fn pump(&mut self, now: f64) -> f64 {
         let now = now as u64;
         let mut cx = Context::from_waker(self.wake.waker());
-        self.link.pump(&mut cx, now);
-        while let Some(event) = self.link.engine.poll_event() {
+        self.io.pump(&mut cx, now);
+        while let Some(event) = self.io.engine.poll_event() {
             match event {
-                Event::Finished { id, result } => events::finished(&self.told, id, result),
-                Event::Pushed { id, item } => events::pushed(&self.told, id, item),
-                Event::State(state) => events::state(&self.told, &state),
+                EngineEvent::Finished { id, result } => {
+                    events::finished(&self.on_event, id, result);
+                }
+                EngineEvent::Pushed { id, item } => events::pushed(&self.on_event, id, item),
+                EngineEvent::StateChanged(state) => {
+                    events::state_changed(&self.on_event, &state);
+                }
             }
         }
-        match self.link.engine.next_deadline() {
+        match self.io.engine.next_deadline() {
             Some(deadline) => deadline.saturating_sub(now) as f64,
             None => -1.0,
         }
     }
 
-    /// Ends a call without an answer, or a subscription.
+    /// Cancels a request or a subscription. No event of it follows.
     pub fn cancel(&mut self, id: f64) {
-        self.link.engine.cancel(id as u64);
+        self.io.engine.cancel(id as u64);
     }
 
-    /// What would be tried later is tried at once: the network or the page came back.
+    /// Probes the connection, or reconnects, at once: the network or the page came back.
     pub fn network_changed(&mut self, now: f64) {
-        self.link.engine.network_changed(now as u64);
+        self.io.engine.network_changed(now as u64);
     }
 
-    /// Ends the connection.
+    /// Closes the connection.
     pub fn close(&mut self, now: f64) {
-        self.link.engine.close(now as u64);
+        self.io.engine.close(now as u64);
     }
 
-    fn call(&mut self, operation: Operation<'static>, now: f64) -> f64 {
+    fn request(&mut self, operation: Operation<'static>, now: f64) -> f64 {
         let id = self.new_id();
-        self.link.engine.call(id, operation, now as u64);
+        self.io.engine.request(id, operation, now as u64);
+        id as f64
+    }
+
+    fn subscribe(&mut self, subscription: Subscription<'static>, now: f64) -> f64 {
+        let id = self.new_id();
+        self.io.engine.subscribe(id, subscription, now as u64);
         id as f64
     }
 

@@ -24,7 +24,7 @@ use gloo_net::websocket::{Message, WebSocketError};
 use gloo_timers::callback::Timeout;
 use js_sys::{Array, Function, Reflect, Uint8Array};
 use streamgate_client::CacheResult;
-use streamgate_client::transport::{Connector, Socket, SocketEvent};
+use streamgate_client::internals::{Connector, Socket, SocketEvent};
 use streamgate_protocol::close::{ABNORMAL, fit_reason};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{BinaryType, Event, WebSocket};

@@ -1,99 +1,95 @@
 //! The handle: cheap to clone, the same on every target.
 
 mod cancel_guard;
+mod driver_handle;
 mod groups;
+mod permit;
 mod response_future;
 mod streaming;
 mod subscribing;
 mod subscription_stream;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use streamgate_protocol::close::{self, AfterClose};
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply, StreamEntry};
 use tokio::sync::{mpsc, watch};
 
-use self::response_future::Call;
-use crate::driver::Command;
+use self::driver_handle::DriverHandle;
+use self::response_future::ResponseFuture;
+use crate::command::Command;
 use crate::engine::ConnectionState;
 
-/// A streamgate server somewhere else.
+/// A client of a streamgate server.
 ///
-/// It keeps one connection, with thousands of calls in flight on it, and makes a new one when it
-/// is lost. Handles are cheap to clone and share the connection; it ends with the last of them and
+/// It keeps one connection, with thousands of requests in flight, and reconnects when the connection
+/// is lost. Handles are cheap to clone and share the connection, which ends with the last of them and
 /// of their streams.
 ///
-/// Calls and subscriptions go out in the order in which their futures and streams are first
-/// polled, and nothing is done before that. More of them than the client can hold are refused with
+/// Requests and subscriptions are sent in the order in which their futures and streams are first
+/// polled; nothing happens before that. If too many are under way, further ones fail with
 /// `OVERLOADED`.
 ///
 /// # When the connection is lost
 ///
-/// Another one is made by itself, after a random pause that grows with each failure. What was not
-/// answered is asked again on it, in the order in which it was asked first: reads and waits, with
-/// the time they have left, and acknowledgements. A group read is first given what its lost answer
-/// gave to the consumer; no entry comes twice to a consumer that is asked for once at a time. Tails
-/// go on where they stand, told of a gap if there is one, and consumers with what was on its way to
-/// them. Calls wait for a connection no longer than
-/// [`Config::queue_timeout_ms`](crate::engine::Config::queue_timeout_ms), subscriptions for as long
-/// as it takes.
+/// The client reconnects after a random pause, which grows with each attempt that fails. It then
+/// sends all unanswered requests again, in their order: reads and waits, with the time they have
+/// left, and acknowledgements. If the lost reply of a group read delivered entries, the client finds
+/// them first; a consumer that has one read at a time receives no entry twice. Tails continue at
+/// their position and report a gap if there is one. Consumers first receive the entries whose
+/// delivery was lost. Requests wait for a connection up to
+/// [`ClientConfig::queue_timeout_ms`](crate::ClientConfig::queue_timeout_ms), subscriptions without a
+/// limit.
 ///
-/// The same holds when the server loses its Redis, with pauses of up to a second between tries: what
-/// was given to a consumer and got lost is found, tails and consumers go on, and a group read tries
-/// until its wait is over, or for that timeout if it is longer. A call that comes while Redis is away
-/// is refused with `DISCONNECTED`, or another code that says to try later; the state is
-/// [`Degraded`](ConnectionState::Degraded) then.
+/// The same happens when the server loses its Redis, with pauses of up to a second between attempts.
+/// A group read is retried until its wait is over, and at least for that timeout. A request that is
+/// made while Redis is unavailable fails with `DISCONNECTED`, or another code that permits a retry;
+/// the state is [`Degraded`](ConnectionState::Degraded) then.
 ///
-/// Adds are done once, however often they are asked for, and those to one stream in their order.
-/// When that cannot be found out they end with `UNKNOWN_OUTCOME`, as does a new group whose answer
-/// was lost: see [`Config::exactly_once`](crate::engine::Config::exactly_once).
+/// An add is stored exactly once, however often the client has to send it, and adds to one stream
+/// keep their order. If the outcome of an add, or of a new group, cannot be determined, it fails with
+/// `UNKNOWN_OUTCOME`: see [`ClientConfig::exactly_once`](crate::ClientConfig::exactly_once).
 #[derive(Debug, Clone)]
 pub struct Client {
-    shared: Arc<DriverHandle>,
+    driver: Arc<DriverHandle>,
 }
 
-#[derive(Debug)]
-struct DriverHandle {
-    commands: mpsc::UnboundedSender<Command>,
-    next_id: AtomicU64,
-    /// Calls and subscriptions that are not over.
-    calls: AtomicUsize,
-    state: watch::Receiver<ConnectionState>,
-}
-
-/// Entries, and where to go on.
+/// Entries, and where to read next.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReadBatch {
     /// Oldest first.
     pub entries: Vec<StreamEntry>,
-    /// The id to read after next: the last entry's, or without entries the one asked for, with
-    /// `$` resolved.
+    /// The id after which to read next: the last entry's, or, without entries, the one that was
+    /// asked for with `$` resolved.
     pub last_id: String,
 }
 
 impl Client {
     pub(crate) fn new(
         commands: mpsc::UnboundedSender<Command>,
-        state: watch::Receiver<ConnectionState>,
+        states: watch::Receiver<ConnectionState>,
     ) -> Self {
         Self {
-            shared: Arc::new(DriverHandle::new(commands, state)),
+            driver: Arc::new(DriverHandle::new(commands, states)),
         }
     }
 
-    /// As [`stream_read`](crate::StreamingBackend::stream_read), and with the id to read after
-    /// next. From `$`, that id is what makes a loop of reads miss nothing, for a wait that ends
-    /// without an entry gives it too.
+    /// Reads as [`stream_read`](crate::StreamingBackend::stream_read) does, and also returns the id
+    /// after which to read next.
+    ///
+    /// With that id a loop of reads from `$` misses nothing: a wait that ends without an entry
+    /// returns it too.
     ///
     /// # Errors
     ///
-    /// As `stream_read`.
+    /// Those of `stream_read`.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the wait, at the server too. Nothing is lost.
+    /// Dropping the future cancels the wait, at the server too. Nothing is lost.
     pub async fn read_batch(
         &self,
         stream_key: &str,
@@ -101,7 +97,12 @@ impl Client {
         count: usize,
         block_ms: Option<usize>,
     ) -> CacheResult<ReadBatch> {
-        let operation = streaming::read(stream_key, last_id, count, block_ms);
+        let operation = Operation::Read {
+            stream: stream_key.to_owned().into(),
+            last_id: last_id.to_owned().into(),
+            count: count as u64,
+            block_ms: block_ms.map(|ms| ms as u64),
+        };
         match self.request(operation).await? {
             Reply::Entries {
                 entries,
@@ -109,56 +110,81 @@ impl Client {
             } => Ok(ReadBatch { entries, last_id }),
             _ => Err(CacheError::backend(
                 code::PROTOCOL,
-                "a read was answered without its id",
+                "the server replied to a read without its last id",
             )),
         }
     }
 
-    /// How the connection is now.
+    /// Returns the state of the connection.
     pub fn state(&self) -> ConnectionState {
-        self.shared.state.borrow().clone()
+        self.driver.states.borrow().clone()
     }
 
-    /// Waits until the connection's state is another one than `seen`, and returns it. States that
-    /// pass quickly may be skipped; the last one never is.
+    /// Returns a stream of the connection's states: the current one first, then every change.
+    ///
+    /// States that pass quickly may be skipped; the last one never is. The stream ends after
+    /// [`Closed`](ConnectionState::Closed). It does not keep the connection open.
+    pub fn states(&self) -> BoxStream<'static, ConnectionState> {
+        let mut states = self.driver.states.clone();
+        states.mark_changed();
+        let next = async |states: Option<watch::Receiver<ConnectionState>>| {
+            let mut states = states?;
+            // An error: the driver was dropped, as with its runtime.
+            states.changed().await.ok()?;
+            let state = states.borrow_and_update().clone();
+            let is_last = matches!(state, ConnectionState::Closed { .. });
+            Some((state, (!is_last).then_some(states)))
+        };
+        stream::unfold(Some(states), next).boxed()
+    }
+
+    /// Waits until the connection's state differs from `seen`, and returns it. States that pass
+    /// quickly may be skipped; the last one never is.
     pub async fn state_changed(&self, seen: &ConnectionState) -> ConnectionState {
-        let mut states = self.shared.state.clone();
+        let mut states = self.driver.states.clone();
         match states.wait_for(|state| state != seen).await {
             Ok(state) => state.clone(),
-            // The driver is gone; its last word stands.
+            // The driver is gone, so the state is final.
             Err(_) => self.state(),
         }
     }
 
-    /// Closes the connection for all handles and waits for its end. Calls in flight fail as if the
-    /// connection were lost, and so do consumers, with `UNKNOWN_OUTCOME`. Tails end with `CLOSED`,
-    /// as does all that was not sent yet or follows.
-    pub async fn close(&self) {
-        // If the driver is gone already there is nothing to close.
-        let _ = self.shared.commands.send(Command::Close);
-        let mut states = self.shared.state.clone();
-        let _ = states
-            .wait_for(|state| matches!(state, ConnectionState::Closed { .. }))
-            .await;
-    }
-
-    /// Waits for the first attempt to connect.
+    /// Waits until the client is connected. While it reconnects, that may take as long as the server
+    /// is unreachable.
     ///
     /// # Errors
     ///
-    /// `DISCONNECTED`, or `PROTOCOL` if the server speaks another one.
+    /// `DISCONNECTED` if the client is closed, `PROTOCOL` if that is because the server speaks
+    /// another protocol.
     pub async fn ready(&self) -> CacheResult<()> {
-        let mut states = self.shared.state.clone();
-        let state = states
-            .wait_for(|state| *state != ConnectionState::Connecting)
-            .await;
+        self.wait_until(|state| {
+            !matches!(
+                state,
+                ConnectionState::Connecting | ConnectionState::Reconnecting { .. }
+            )
+        })
+        .await
+    }
+
+    /// Waits until the first attempt to connect has succeeded, or the client has given up.
+    pub(crate) async fn first_connected(&self) -> CacheResult<()> {
+        self.wait_until(|state| *state != ConnectionState::Connecting)
+            .await
+    }
+
+    async fn wait_until(&self, is_done: impl FnMut(&ConnectionState) -> bool) -> CacheResult<()> {
+        let mut states = self.driver.states.clone();
+        let state = states.wait_for(is_done).await;
         match state.as_deref() {
             Ok(ConnectionState::Closed { code, reason }) => {
-                let of = match close::after_close(*code) {
+                let error = match close::after_close(*code) {
                     AfterClose::Stop => code::PROTOCOL,
                     AfterClose::Reconnect => code::DISCONNECTED,
                 };
-                Err(CacheError::backend(of, format_args!("{reason} ({code})")))
+                Err(CacheError::backend(
+                    error,
+                    format_args!("{reason} ({code})"),
+                ))
             }
             Ok(_) => Ok(()),
             Err(_) => Err(CacheError::InternalError(
@@ -167,30 +193,30 @@ impl Client {
         }
     }
 
-    fn request(&self, operation: Operation<'static>) -> Call<'_> {
-        Call::new(&self.shared, operation)
-    }
-}
-
-impl DriverHandle {
-    fn new(
-        commands: mpsc::UnboundedSender<Command>,
-        state: watch::Receiver<ConnectionState>,
-    ) -> Self {
-        Self {
-            commands,
-            next_id: AtomicU64::new(1),
-            calls: AtomicUsize::new(0),
-            state,
-        }
+    /// Probes the connection at once, or reconnects at once if the client is pausing before an
+    /// attempt.
+    ///
+    /// Call it when the network changed, or when the machine has slept: a lost connection is then
+    /// noticed within one heartbeat of the server rather than two.
+    pub fn network_changed(&self) {
+        // Without a driver there is no connection.
+        let _ = self.driver.send(Command::NetworkChanged);
     }
 
-    fn new_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
+    /// Closes the connection for all handles, and waits for its end.
+    ///
+    /// Requests in flight fail as if the connection were lost, and consumers with `UNKNOWN_OUTCOME`.
+    /// Tails, requests that were not sent yet, and later requests fail with `CLOSED`.
+    pub async fn close(&self) {
+        // Without a driver there is nothing to close.
+        let _ = self.driver.send(Command::Close);
+        let mut states = self.driver.states.clone();
+        let _ = states
+            .wait_for(|state| matches!(state, ConnectionState::Closed { .. }))
+            .await;
     }
 
-    fn send(&self, command: Command) -> CacheResult<()> {
-        let closed = |_| CacheError::backend(code::CLOSED, "the client is closed");
-        self.commands.send(command).map_err(closed)
+    fn request(&self, operation: Operation<'static>) -> ResponseFuture<'_> {
+        ResponseFuture::new(&self.driver, operation)
     }
 }

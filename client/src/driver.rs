@@ -1,82 +1,62 @@
-//! The task that runs a link for [`Client`] handles.
+//! The task that runs an engine and its socket for [`Client`](crate::Client) handles.
 
 mod reply_router;
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use streamgate_protocol::message::{Credit, Subscription};
 use tokio::sync::{mpsc, watch};
 
-use crate::client::Client;
-use crate::engine::{Config, ConnectionState, Engine, Event, Millis, NewRequest};
+use crate::command::Command;
+use crate::engine::{ClientConfig, ConnectionState, Engine, EngineEvent, Millis};
 use crate::engine_io::EngineIo;
+use crate::telemetry;
 use crate::transport::{Clock, Connector};
 
 use reply_router::ReplyRouter;
-pub(crate) use reply_router::{Answer, Items};
 
-/// A handle's wish.
-#[derive(Debug)]
-pub(crate) enum Command {
-    Call {
-        id: u64,
-        call: NewRequest,
-        answer: Answer,
-    },
-    Subscribe {
-        id: u64,
-        /// On the heap, for commands are as large as the largest.
-        subscription: Box<Subscription<'static>>,
-        items: Items,
-    },
-    /// One of a subscription's items was taken.
-    Consumed {
-        id: u64,
-        taken: Credit,
-    },
-    /// The call's future, or the subscription's stream, was dropped.
-    Cancel {
-        id: u64,
-    },
-    Close,
-}
-
-/// A future that keeps a client's connection: spawn it on the runtime it was made for. It ends
-/// when the client is closed, when its last handle is dropped, or when there is no sense in
-/// another attempt.
+/// A future that runs a client's connection: spawn it on the runtime for which it was made. It ends
+/// when the client is closed, when the last handle is dropped, or when there is no point in another
+/// attempt to connect.
 pub struct Driver<C: Connector, K: Clock> {
-    link: EngineIo<C>,
+    io: EngineIo<C>,
     clock: K,
     sleep: Option<(Millis, K::Sleep)>,
-    /// Bounded by the calls that may be made at once, and by the credit of subscriptions: see
-    /// `client::guard`.
+    /// Bounded by the permits of requests, and by the credit of subscriptions: see
+    /// `client::permit`.
     commands: mpsc::UnboundedReceiver<Command>,
-    handles_gone: bool,
-    answers: ReplyRouter,
+    handles_dropped: bool,
+    router: ReplyRouter,
     state: watch::Sender<ConnectionState>,
 }
 
-/// A client, and the driver without which it does nothing.
-pub fn pair<C: Connector, K: Clock>(
-    config: Config,
-    connector: C,
-    clock: K,
-) -> (Client, Driver<C, K>) {
-    let (sender, commands) = mpsc::unbounded_channel();
-    let (state, states) = watch::channel(ConnectionState::Connecting);
-    let engine = Engine::new(config, clock.now());
-    let driver = Driver {
-        link: EngineIo::new(engine, connector),
-        clock,
-        sleep: None,
-        commands,
-        handles_gone: false,
-        answers: ReplyRouter::default(),
-        state,
-    };
-    (Client::new(sender, states), driver)
+impl<C: Connector, K: Clock> Driver<C, K> {
+    pub(crate) fn new(
+        config: ClientConfig,
+        connector: C,
+        clock: K,
+        commands: mpsc::UnboundedReceiver<Command>,
+        state: watch::Sender<ConnectionState>,
+    ) -> Self {
+        let engine = Engine::new(config, clock.now());
+        Self {
+            io: EngineIo::new(engine, connector),
+            clock,
+            sleep: None,
+            commands,
+            handles_dropped: false,
+            router: ReplyRouter::default(),
+            state,
+        }
+    }
+}
+
+impl<C: Connector, K: Clock> fmt::Debug for Driver<C, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
+    }
 }
 
 impl<C, K> Future for Driver<C, K>
@@ -92,12 +72,12 @@ where
         loop {
             let now = this.clock.now();
             this.take_commands(cx, now);
-            this.link.pump(cx, now);
-            this.tell();
-            if this.link.engine.is_closed() {
+            this.io.pump(cx, now);
+            this.report_events();
+            if this.io.engine.is_closed() {
                 return Poll::Ready(());
             }
-            if this.poll_sleep(cx).is_pending() {
+            if this.poll_deadline(cx).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -106,42 +86,48 @@ where
 
 impl<C: Connector, K: Clock> Driver<C, K> {
     fn take_commands(&mut self, cx: &mut Context<'_>, now: Millis) {
-        while !self.handles_gone
+        let engine = &mut self.io.engine;
+        while !self.handles_dropped
             && let Poll::Ready(command) = self.commands.poll_recv(cx)
         {
             match command {
-                Some(Command::Call { id, call, answer }) => {
-                    self.answers.expect(id, answer);
-                    self.link.engine.call(id, call, now);
+                Some(Command::Request { id, request, reply }) => {
+                    self.router.add_request(id, reply);
+                    engine.request(id, request, now);
                 }
                 Some(Command::Subscribe {
                     id,
                     subscription,
                     items,
                 }) => {
-                    self.answers.expect_items(id, items);
-                    self.link.engine.subscribe(id, *subscription, now);
+                    self.router.add_subscription(id, items);
+                    engine.subscribe(id, *subscription, now);
                 }
-                Some(Command::Consumed { id, taken }) => self.link.engine.consumed(id, taken),
+                Some(Command::Consumed { id, taken }) => engine.consumed(id, taken),
                 Some(Command::Cancel { id }) => {
-                    self.answers.forget(id);
-                    self.link.engine.cancel(id);
+                    self.router.remove(id);
+                    engine.cancel(id);
                 }
-                Some(Command::Close) => self.link.engine.close(now),
+                Some(Command::NetworkChanged) => engine.network_changed(now),
+                Some(Command::Close) => engine.close(now),
                 None => {
-                    self.handles_gone = true;
-                    self.link.engine.close(now);
+                    self.handles_dropped = true;
+                    engine.close(now);
                 }
             }
         }
     }
 
-    fn tell(&mut self) {
-        while let Some(event) = self.link.engine.poll_event() {
+    fn report_events(&mut self) {
+        while let Some(event) = self.io.engine.poll_event() {
             match event {
-                Event::Finished { id, result } => self.answers.finished(id, result),
-                Event::Pushed { id, item } => self.answers.pushed(id, item),
-                Event::State(state) => {
+                EngineEvent::Finished { id, result } => {
+                    telemetry::request_finished(id, &result);
+                    self.router.finish(id, result);
+                }
+                EngineEvent::Pushed { id, item } => self.router.push(id, item),
+                EngineEvent::StateChanged(state) => {
+                    telemetry::state_changed(&state);
                     self.state.send_replace(state);
                 }
             }
@@ -149,8 +135,8 @@ impl<C: Connector, K: Clock> Driver<C, K> {
     }
 
     /// Ready if the engine's deadline has come.
-    fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(deadline) = self.link.engine.next_deadline() else {
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.io.engine.next_deadline() else {
             return Poll::Pending;
         };
         let clock = &self.clock;
@@ -158,8 +144,8 @@ impl<C: Connector, K: Clock> Driver<C, K> {
             .sleep
             .get_or_insert_with(|| (deadline, clock.sleep_until(deadline)));
         if *due != deadline {
-            // A sleep that is due too early costs one needless wake; making a new one for every
-            // frame would cost more.
+            // A sleep that ends too early costs one needless wake; a new one for every frame would
+            // cost more.
             if *due > deadline || Pin::new(&mut *sleep).poll(cx).is_ready() {
                 *due = deadline;
                 *sleep = clock.sleep_until(deadline);
@@ -167,14 +153,10 @@ impl<C: Connector, K: Clock> Driver<C, K> {
                 return Poll::Pending;
             }
         }
-        let ready = Pin::new(sleep).poll(cx).is_ready();
-        if ready {
+        let is_due = Pin::new(sleep).poll(cx);
+        if is_due.is_ready() {
             self.sleep = None;
         }
-        if ready {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        is_due
     }
 }

@@ -1,21 +1,22 @@
-//! An engine, its socket, and what goes between them.
+//! Connects an engine with its socket.
 
 use std::task::{Context, Poll};
 
-use crate::engine::{Action, Engine, Millis};
+use crate::engine::{Engine, Millis, SocketAction};
+use crate::telemetry;
 use crate::transport::{Connector, Socket, SocketEvent};
 
-/// Moves frames between an [`Engine`] and the socket it asks for. It decides nothing.
+/// Moves frames between an [`Engine`] and the socket that it asks for. It decides nothing.
 #[derive(Debug)]
 pub struct EngineIo<C: Connector> {
-    /// The engine. After a command to it, [`pump`](Self::pump).
+    /// The engine. Call [`pump`](Self::pump) after every command to it.
     pub engine: Engine,
     connector: C,
     socket: Option<C::Socket>,
 }
 
 impl<C: Connector> EngineIo<C> {
-    /// A link without a socket; the engine will ask for one.
+    /// Returns one without a socket. The engine asks for one at once.
     pub const fn new(engine: Engine, connector: C) -> Self {
         Self {
             engine,
@@ -24,15 +25,13 @@ impl<C: Connector> EngineIo<C> {
         }
     }
 
-    /// Does what can be done without waiting. The context's waker is called when there is more.
+    /// Does everything that can be done without waiting. The context's waker is called when there is
+    /// more to do.
     pub fn pump(&mut self, cx: &mut Context<'_>, now: Millis) {
         loop {
             let received = self.receive(cx, now);
-            if self
-                .engine
-                .next_deadline()
-                .is_some_and(|deadline| now >= deadline)
-            {
+            let deadline = self.engine.next_deadline();
+            if deadline.is_some_and(|deadline| now >= deadline) {
                 self.engine.handle_timeout(now);
             }
             let acted = self.act();
@@ -59,6 +58,7 @@ impl<C: Connector> EngineIo<C> {
                 }
                 SocketEvent::Closed { code, reason } => {
                     self.socket = None;
+                    telemetry::socket_closed(code, &reason);
                     self.engine.handle_closed(code, &reason, now);
                 }
             }
@@ -71,16 +71,16 @@ impl<C: Connector> EngineIo<C> {
         while let Some(action) = self.engine.poll_action() {
             any = true;
             match action {
-                Action::Connect => {
+                SocketAction::Connect => {
                     let subprotocol = self.engine.encoding().subprotocol();
                     self.socket = Some(self.connector.connect(subprotocol));
                 }
-                Action::Close { code, reason } => {
+                SocketAction::Close { code, reason } => {
                     if let Some(socket) = &mut self.socket {
                         socket.close(code, reason);
                     }
                 }
-                Action::Abandon => self.socket = None,
+                SocketAction::Abandon => self.socket = None,
             }
         }
         any
@@ -99,7 +99,7 @@ impl<C: Connector> EngineIo<C> {
             socket.send(frame, is_text);
             any = true;
         }
-        // Pending or done: what is left moves on when the socket wakes this task.
+        // Pending or done: the socket wakes this task when more can be flushed.
         let _ = socket.poll_flush(cx);
         any
     }

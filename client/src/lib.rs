@@ -1,6 +1,6 @@
 //! Redis Streams over a WebSocket.
 //!
-//! [`Client`] implements [`StreamingBackend`] on a streamgate server somewhere else:
+//! [`Client`] implements [`StreamingBackend`] with the help of a streamgate server:
 //!
 //! ```no_run
 //! use streamgate_client::{Client, StreamingBackend};
@@ -14,7 +14,7 @@
 //! # }
 //! ```
 //!
-//! Entries also come by themselves: see [`SubscribingBackend`].
+//! The server can also push entries as they are added: see [`SubscribingBackend`].
 //!
 //! ```no_run
 //! use futures_util::StreamExt;
@@ -25,31 +25,35 @@
 //! while let Some(item) = tail.next().await {
 //!     match item? {
 //!         TailItem::Entries { entries, position } => println!("{} up to {position}", entries.len()),
-//!         TailItem::Gap(gap) => println!("what came after {} was trimmed", gap.after),
+//!         TailItem::Gap(gap) => println!("entries after {} were trimmed", gap.after),
 //!     }
 //! }
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! The parts, from the inside out:
+//! # Features
 //!
-//! - [`engine`]: every decision, as a state machine without I/O and without a clock.
-//! - [`transport`]: what the engine's drivers ask of a socket and of a clock, and
-//!   [`EngineIo`](transport::EngineIo), which moves bytes between the two.
-//! - [`driver`]: the task that runs a link for [`Client`] handles.
-//! - `native` (the feature of that name, on by default): sockets and clock on tokio.
+//! - `native` (default): [`Client::connect`] and [`Builder`], on tokio.
+//! - `tracing` (default): spans and events of the crate `tracing`.
+//! - `json`: the encoding `streamgate.v1.json` beside the binary one; part of `native`.
+//! - `multi-tier-cache`: [`Client`] also implements that crate's `StreamingBackend`.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
-pub mod client;
-pub mod driver;
-pub mod engine;
-pub mod engine_io;
+mod client;
+mod command;
+mod driver;
+mod engine;
+mod engine_io;
+#[doc(hidden)]
+pub mod internals;
 #[cfg(feature = "native")]
-pub mod native;
-pub mod transport;
+mod native;
+mod telemetry;
+mod transport;
 
 pub use client::{Client, ReadBatch};
-pub use engine::ConnectionState;
+pub use engine::{ClientConfig, ConnectionState};
 #[cfg(feature = "native")]
 pub use native::Builder;
 pub use streamgate_protocol::codec::Encoding;

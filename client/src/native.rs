@@ -1,4 +1,4 @@
-//! Sockets and a clock on tokio.
+//! The native runtime: sockets and a clock on tokio.
 
 mod builder;
 mod clock;

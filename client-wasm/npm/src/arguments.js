@@ -1,19 +1,19 @@
 import { StreamgateError } from "./errors.js";
 
-// What callers pass, checked where it enters: the module takes strings and numbers for granted.
+// Checks of arguments: the module takes strings and numbers for granted.
 
-/** A string as it is; anything else is a mistake that `String()` would hide. */
+/** Returns a string; throws for anything else, which `String()` would hide. */
 export function text(value, what) {
   if (typeof value !== "string") throw new TypeError(`${what} must be a string`);
   return value;
 }
 
-/** The same, where it may be absent. */
+/** Returns a string, or undefined for an absent one. */
 export function optionalText(value, what) {
   return value === undefined || value === null ? undefined : text(value, what);
 }
 
-/** A whole number that JavaScript can hold exactly, or -1 for an absent one. */
+/** Returns a whole number that JavaScript represents exactly, or -1 for an absent one. */
 export function wholeNumber(value, what) {
   if (value === undefined || value === null) return -1;
   if (!Number.isSafeInteger(value) || value < 0) {
@@ -22,7 +22,7 @@ export function wholeNumber(value, what) {
   return value;
 }
 
-/** Name, value, name, value … of an object or of pairs. */
+/** Returns name, value, name, value … of an object or of pairs. */
 export function flatFields(fields) {
   if (fields === null || typeof fields !== "object") {
     throw new TypeError("fields must be an object or pairs of name and value");
@@ -37,26 +37,26 @@ export function flatFields(fields) {
   return flat;
 }
 
-/** Where a tail starts, as the module takes it: a word or an id, and how many entries back. */
+/** Returns where a tail starts, for the module: a word or an id, and how many entries back. */
 export function tailStart(from) {
   return typeof from === "string" ? [from, -1] : ["", wholeNumber(from?.last ?? NaN, "from.last")];
 }
 
-/** One id or several. */
+/** Returns a list of one id or of several. */
 export function idList(ids) {
   const list = typeof ids === "string" ? [ids] : Array.from(ids);
   for (const id of list) text(id, "an id");
   return list;
 }
 
-/** The address as the module takes it: absolute, and of a WebSocket. */
+/** Returns the URL for the module: absolute, and of a WebSocket. */
 export function webSocketUrl(url) {
   let resolved;
   try {
-    // Without a page there is no base; then only an absolute address will do.
+    // Without a page there is no base, so the URL must be absolute.
     resolved = new URL(url, globalThis.location?.href);
   } catch {
-    throw new StreamgateError("CONFIG", `${url} is no address`, "never");
+    throw new StreamgateError("CONFIG", `invalid server URL '${url}'; use one like wss://example.com/v1/ws`, "never");
   }
   if (resolved.protocol === "http:") resolved.protocol = "ws:";
   if (resolved.protocol === "https:") resolved.protocol = "wss:";

@@ -1,20 +1,22 @@
 import { flatFields, idList, optionalText, tailStart, text, webSocketUrl, wholeNumber } from "./arguments.js";
 import { asyncDispose, deferred } from "./deferred.js";
 import { Deliveries } from "./deliveries.js";
-import { entriesFrom, inGroupsOf } from "./entry.js";
+import { entriesFrom } from "./entry.js";
 import { StreamgateError } from "./errors.js";
+import { ADDED, ENTRIES, FAILED, GAP, GAP_RECREATED, PENDING, PUSHED, STATE } from "./events.js";
+import { claim, pendingList, pendingSummary, removeConsumer } from "./pending.js";
 import { Tail } from "./subscription.js";
 
-/** Longest timer that every runtime keeps: beyond it they fire at once. */
+/** The longest timer that every runtime supports; longer ones fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** Longest attempt to connect, unless the options say otherwise. */
+/** How long an attempt to connect may take, unless the options say otherwise. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** What a page is told when it, or the network, comes back. A runtime without a page tells nothing. */
-const RETURNS = ["online", "pageshow", "resume", "visibilitychange"];
+/** The events that a page receives when it, or the network, comes back. */
+const RETURN_EVENTS = ["online", "pageshow", "resume", "visibilitychange"];
 
-/** Tells of a change of the connection's state. */
+/** Reports a change of the connection's state. */
 export class StateEvent extends Event {
   constructor(state, code, reason) {
     super("state");
@@ -25,8 +27,7 @@ export class StateEvent extends Event {
 }
 
 /**
- * What one runtime's entry needs: how to get the module there. The module is loaded by the first
- * `connect`, not by the import.
+ * Makes a platform's `connect`. The first call loads the module, not the import.
  *
  * @param {() => Promise<{ Connection: any }>} load
  */
@@ -41,7 +42,7 @@ export function bind(load) {
     const abort = () => void client.close();
     signal?.addEventListener("abort", abort, { once: true });
     try {
-      await client[opened]();
+      await client[ready]();
     } catch (error) {
       throw signal?.aborted ? signal.reason : error;
     } finally {
@@ -51,17 +52,17 @@ export function bind(load) {
   };
 }
 
-const opened = Symbol("opened");
+const ready = Symbol("ready");
 
 /**
- * A streamgate server somewhere else. The promises and the subscriptions are held here, by the id
- * of their call; the protocol is in the module.
+ * A client of a streamgate server. It holds the promises and the subscriptions by their ids; the
+ * protocol is in the module.
  */
 export class Client extends EventTarget {
   #connection;
-  #calls = new Map();
+  #requests = new Map();
   #state = "connecting";
-  #events = [];
+  #stateEvents = [];
   #pumpDue = false;
   #pumping = false;
   #timer;
@@ -72,12 +73,12 @@ export class Client extends EventTarget {
   constructor(Connection, url, options) {
     super();
     const wake = () => this.#wake();
-    const told = (...what) => this.#told(...what);
+    const onEvent = (...event) => this.#handleEvent(...event);
     const timeout = wholeNumber(options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS, "connectTimeoutMs");
     try {
       const { WebSocket } = options;
       const exactlyOnce = options.exactlyOnce ?? true;
-      this.#connection = new Connection(url, WebSocket, timeout, exactlyOnce, wake, told, now());
+      this.#connection = new Connection(url, WebSocket, timeout, exactlyOnce, wake, onEvent, now());
     } catch (error) {
       throw Array.isArray(error) ? new StreamgateError(...error) : error;
     }
@@ -90,19 +91,19 @@ export class Client extends EventTarget {
   }
 
   add(stream, fields, { maxlen, signal } = {}) {
-    return this.#call(signal, (connection) =>
+    return this.#request(signal, (connection) =>
       connection.add(text(stream, "stream"), flatFields(fields), wholeNumber(maxlen, "maxlen"), now()),
     );
   }
 
   readLatest(stream, count, { signal } = {}) {
-    return this.#call(signal, (connection) =>
+    return this.#request(signal, (connection) =>
       connection.read_latest(text(stream, "stream"), wholeNumber(count, "count"), now()),
     );
   }
 
   read(stream, lastId, { count, blockMs, signal } = {}) {
-    return this.#call(signal, (connection) =>
+    return this.#request(signal, (connection) =>
       connection.read(
         text(stream, "stream"),
         text(lastId, "lastId"),
@@ -114,13 +115,13 @@ export class Client extends EventTarget {
   }
 
   createGroup(stream, group, id, { signal } = {}) {
-    return this.#call(signal, (connection) =>
+    return this.#request(signal, (connection) =>
       connection.create_group(text(stream, "stream"), text(group, "group"), text(id, "id"), now()),
     );
   }
 
   readGroup(stream, group, consumer, { count, blockMs, signal } = {}) {
-    return this.#call(signal, (connection) =>
+    return this.#request(signal, (connection) =>
       connection.read_group(
         text(stream, "stream"),
         text(group, "group"),
@@ -133,31 +134,26 @@ export class Client extends EventTarget {
   }
 
   ack(stream, group, ids, { signal } = {}) {
-    return this.#call(signal, (connection) =>
+    return this.#request(signal, (connection) =>
       connection.ack(text(stream, "stream"), text(group, "group"), idList(ids), now()),
     );
   }
 
-  async pending(stream, group, { signal } = {}) {
-    const [[count, smallest, greatest, ...consumers]] = await this.#groups(0, { stream, group }, signal);
-    return { count, smallest, greatest, consumers: inGroupsOf(2, consumers) };
+  pending(stream, group, { signal } = {}) {
+    return pendingSummary((start) => this.#request(signal, start), { stream, group });
   }
 
-  async pendingEntries(stream, group, { start = "-", end = "+", count, consumer, minIdleMs, signal } = {}) {
+  pendingEntries(stream, group, { start = "-", end = "+", count, consumer, minIdleMs, signal } = {}) {
     const names = { stream, group, start, end, ...(consumer != null && { consumer }) };
-    const [flat] = await this.#groups(1, names, signal, count, minIdleMs);
-    return inGroupsOf(4, flat).map(([id, consumer, idleMs, deliveries]) => ({ id, consumer, idleMs, deliveries }));
+    return pendingList((start) => this.#request(signal, start), names, count, minIdleMs);
   }
 
-  async claim(stream, group, consumer, minIdleMs, { start = "0-0", count, signal } = {}) {
-    const names = { stream, group, consumer, start };
-    const [entries, cursor, deleted] = await this.#groups(2, names, signal, count, minIdleMs ?? NaN);
-    return { cursor, entries: entriesFrom(entries), deleted };
+  claim(stream, group, consumer, minIdleMs, { start = "0-0", count, signal } = {}) {
+    return claim((start) => this.#request(signal, start), { stream, group, consumer, start }, count, minIdleMs);
   }
 
-  async removeConsumer(stream, group, consumer, heir, { signal } = {}) {
-    const [handedOver] = await this.#groups(3, { stream, group, consumer, heir }, signal);
-    return handedOver;
+  removeConsumer(stream, group, consumer, newOwner, { signal } = {}) {
+    return removeConsumer((start) => this.#request(signal, start), { stream, group, consumer, newOwner });
   }
 
   tail(stream, { from = "now", onGap, signal } = {}) {
@@ -193,54 +189,41 @@ export class Client extends EventTarget {
     return this.close();
   }
 
-  [opened]() {
+  [ready]() {
     return this.#open.promise;
   }
 
-  /** Makes a call and a promise for its answer. A mistake in the arguments rejects it. */
-  async #call(signal, start) {
+  /** Makes a request, and a promise for its reply. An invalid argument rejects the promise. */
+  async #request(signal, start) {
     signal?.throwIfAborted();
     if (!this.#connection) throw closed();
-    const id = start(this.#connection);
+    const id = start(this.#connection, now());
     this.#wake();
-    if (!signal) return new Promise((resolve, reject) => this.#calls.set(id, { resolve, reject }));
+    if (!signal) return new Promise((resolve, reject) => this.#requests.set(id, { resolve, reject }));
 
-    const answer = deferred();
-    this.#calls.set(id, answer);
+    const reply = deferred();
+    this.#requests.set(id, reply);
     const abort = () => {
       this.#cancel(id);
-      answer.reject(signal.reason);
+      reply.reject(signal.reason);
     };
     signal.addEventListener("abort", abort, { once: true });
     try {
-      return await answer.promise;
+      return await reply.promise;
     } finally {
       signal.removeEventListener("abort", abort);
     }
   }
 
-  /** A call about pending entries, of a kind that the module names. */
-  #groups(kind, names, signal, count, minIdleMs) {
-    return this.#call(signal, (connection) =>
-      connection.groups(
-        kind,
-        Object.entries(names).map(([what, name]) => text(name, what)),
-        wholeNumber(count, "count"),
-        wholeNumber(minIdleMs, "minIdleMs"),
-        now(),
-      ),
-    );
-  }
-
-  /** What a subscription needs to begin, and to go on. */
+  /** Returns what starts a subscription: it takes a sink, and returns how to control it. */
   #subscribe(start) {
     return (sink) => {
       if (!this.#connection) return void sink.reject(closed());
       const id = start(this.#connection);
-      this.#calls.set(id, sink);
+      this.#requests.set(id, sink);
       this.#wake();
       return {
-        taken: (entries, bytes) => {
+        consumed: (entries, bytes) => {
           this.#connection?.consumed(id, entries, bytes);
           this.#wake();
         },
@@ -250,12 +233,12 @@ export class Client extends EventTarget {
   }
 
   #cancel(id) {
-    this.#calls.delete(id);
+    this.#requests.delete(id);
     this.#connection?.cancel(id);
     this.#wake();
   }
 
-  /** Notes that a pump is due: one for all that happens in this turn of the event loop. */
+  /** Schedules a pump: one for everything that happens in this turn of the event loop. */
   #wake() {
     if (this.#pumpDue || !this.#connection) return;
     this.#pumpDue = true;
@@ -264,42 +247,42 @@ export class Client extends EventTarget {
 
   #pump() {
     this.#pumpDue = false;
-    // A listener of an event below may let microtasks run; the one that pumps goes on.
+    // A listener below may let microtasks run, and one of them may get here.
     if (this.#pumping || !this.#connection) return;
     this.#pumping = true;
     this.#sleep(this.#connection.pump(now()));
     this.#pumping = false;
-    const events = this.#events;
-    this.#events = [];
-    for (const event of events) this.#entered(event);
+    const events = this.#stateEvents;
+    this.#stateEvents = [];
+    for (const event of events) this.#enterState(event);
   }
 
-  /** What the module tells during a pump. It must not be called from here: see `module.rs`. */
-  #told(kind, id, a, b, c) {
-    if (kind === 4) {
-      this.#events.push(new StateEvent(a, id || c, b));
+  /** Receives the module's events during a pump, and must not call the module: see `npm.rs`. */
+  #handleEvent(kind, id, a, b, c) {
+    if (kind === STATE) {
+      this.#stateEvents.push(new StateEvent(a, id || c, b));
       return;
     }
-    const call = this.#calls.get(id);
-    if (!call) return;
-    if (kind >= 5 && kind < 8) return call.push(kind, a, b, c);
-    this.#calls.delete(id);
-    if (kind === 0) {
-      call.reject(new StreamgateError(a, b, c));
-    } else if (kind === 1) {
-      call.resolve(a);
-    } else if (kind === 2) {
+    const request = this.#requests.get(id);
+    if (!request) return;
+    if (kind === PUSHED || kind === GAP || kind === GAP_RECREATED) return request.push(kind, a, b, c);
+    this.#requests.delete(id);
+    if (kind === FAILED) {
+      request.reject(new StreamgateError(a, b, c));
+    } else if (kind === ADDED) {
+      request.resolve(a);
+    } else if (kind === ENTRIES) {
       const entries = entriesFrom(a);
       if (b !== undefined) entries.lastId = b;
-      call.resolve(entries);
-    } else if (kind === 8) {
-      call.resolve([a, b, c]);
+      request.resolve(entries);
+    } else if (kind === PENDING) {
+      request.resolve([a, b, c]);
     } else {
-      call.resolve();
+      request.resolve();
     }
   }
 
-  #entered(event) {
+  #enterState(event) {
     this.#state = event.state;
     if (event.state === "open") this.#open.resolve();
     if (event.state === "closed") {
@@ -308,7 +291,7 @@ export class Client extends EventTarget {
       this.#connection.free();
       this.#connection = undefined;
       const why = `${event.reason || "the connection ended"} (${event.code})`;
-      // Codes of 4400 to 4499 but two blame one of the sides: another attempt would end the same way.
+      // Codes from 4400 to 4499, except two, mean that another attempt would fail the same way.
       const final = event.code >= 4400 && event.code < 4500 && event.code !== 4408 && event.code !== 4429;
       this.#open.reject(
         final ? new StreamgateError("PROTOCOL", why, "never") : new StreamgateError("DISCONNECTED", why, "later"),
@@ -318,23 +301,23 @@ export class Client extends EventTarget {
     this.dispatchEvent(event);
   }
 
-  /** `resume` and `visibilitychange` are told to the document, and bubble no further. */
+  /** `resume` and `visibilitychange` are dispatched to the document, and bubble no further. */
   #listen(change) {
     for (const target of [globalThis, globalThis.document]) {
-      for (const type of RETURNS) target?.[change]?.(type, this.#hurry);
+      for (const type of RETURN_EVENTS) target?.[change]?.(type, this.#networkChanged);
     }
   }
 
-  #hurry = () => {
+  #networkChanged = () => {
     if (globalThis.document?.visibilityState === "hidden") return;
-    this.#connection?.hurry(now());
+    this.#connection?.network_changed(now());
     this.#wake();
   };
 
-  /** Sees to it that the next pump comes in so many milliseconds at the latest. */
+  /** Makes the next pump come within `ms` milliseconds. */
   #sleep(ms) {
     const due = ms < 0 ? Infinity : now() + ms;
-    // A timer that fires too early costs one needless pump; a new one for each pump costs more.
+    // A timer that fires too early costs one needless pump; a new timer for each pump costs more.
     if (due >= this.#timerDue) return;
     clearTimeout(this.#timer);
     this.#timerDue = due;
@@ -343,7 +326,7 @@ export class Client extends EventTarget {
         this.#timerDue = Infinity;
         this.#wake();
       },
-      // One more, since a timer may fire up to a millisecond early by this clock.
+      // One more: a timer may fire up to a millisecond early by this clock.
       Math.min(ms + 1, LONGEST_TIMER_MS),
     );
   }

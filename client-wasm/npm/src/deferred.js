@@ -1,11 +1,11 @@
-/** A promise, and what settles it. */
+/** A promise with its `resolve` and `reject`. */
 export function deferred() {
   const parts = {};
   parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
-  // Nobody may be waiting; a rejection is then of no interest.
+  // If nobody waits for it, a rejection is no error.
   parts.promise.catch(() => {});
   return parts;
 }
 
-/** Where the symbol is missing, the one that tools put in its place. */
+/** Where the runtime lacks the symbol, the one that transpilers use. */
 export const asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");

@@ -1,7 +1,7 @@
 import { Entry } from "./entry.js";
 import { Subscription } from "./subscription.js";
 
-/** An entry that was given to a consumer. */
+/** An entry that was delivered to a consumer. */
 export class Delivery extends Entry {
   #ack;
 
@@ -15,7 +15,7 @@ export class Delivery extends Entry {
   }
 }
 
-/** The entries that a consumer is given. */
+/** The entries that a consumer receives. */
 export class Deliveries extends Subscription {
   #ack;
 
@@ -29,14 +29,14 @@ export class Deliveries extends Subscription {
     const { next } = batches;
     batches.next = async () => {
       const { done, value } = await next();
-      return done ? { done, value } : { done, value: new Batch(value.entries, this.#ack) };
+      return done ? { done, value } : { done, value: new DeliveryBatch(value.entries, this.#ack) };
     };
     return batches;
   }
 }
 
-/** Entries that are acknowledged together. */
-class Batch {
+/** Entries that were delivered together. */
+class DeliveryBatch {
   #ack;
 
   constructor(entries, ack) {

@@ -21,22 +21,22 @@ export class Entry {
 }
 
 /**
- * The inverse of the module's flat list: for each entry its id, the number of its fields, then
+ * Makes entries of the module's flat list: for each entry its id, the number of its fields, then
  * name, value, name, value …
  */
 export function entriesFrom(flat, make = (id, fields) => new Entry(id, fields)) {
   const entries = [];
-  let place = 0;
-  while (place < flat.length) {
-    const id = flat[place++];
-    const fields = new Array(flat[place++]);
-    for (let i = 0; i < fields.length; i++) fields[i] = [flat[place++], flat[place++]];
+  let index = 0;
+  while (index < flat.length) {
+    const id = flat[index++];
+    const fields = new Array(flat[index++]);
+    for (let i = 0; i < fields.length; i++) fields[i] = [flat[index++], flat[index++]];
     entries.push(make(id, fields));
   }
   return entries;
 }
 
-/** The inverse of a flat list of parts, so many of which belong together. */
+/** Splits a flat list into groups of `size`. */
 export function inGroupsOf(size, flat) {
   return Array.from({ length: flat.length / size }, (_, i) => flat.slice(i * size, (i + 1) * size));
 }

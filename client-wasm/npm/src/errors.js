@@ -1,9 +1,9 @@
-/** A call's failure. Compare `code`, never `message`. */
+/** The failure of a request. Compare `code`, never `message`. */
 export class StreamgateError extends Error {
   /**
    * @param {string} code such as `NOGROUP`
    * @param {string} message for people
-   * @param {"never" | "later" | "unknown"} retry whether the same call may be made again
+   * @param {"never" | "later" | "unknown"} retry whether the same request may be made again
    */
   constructor(code, message, retry) {
     super(`${code} ${message}`);

@@ -1,4 +1,4 @@
-// What the package exports, beside each runtime's own `connect`.
+// What the package exports besides each platform's `connect`.
 
 export { Client, StateEvent } from "./client.js";
 export { Deliveries, Delivery } from "./deliveries.js";

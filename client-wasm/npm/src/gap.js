@@ -1,6 +1,6 @@
 import { StreamgateError } from "./errors.js";
 
-/** Entries are, or may be, missing. */
+/** Entries are missing, or may be. */
 export class Gap {
   constructor(after, first, recreated, position) {
     this.after = after;
@@ -10,10 +10,10 @@ export class Gap {
   }
 }
 
-/** A loop met a gap, and nobody to tell. */
+/** A loop met a gap, and there was no `onGap`. */
 export class GapError extends StreamgateError {
   constructor(gap) {
-    super("GAP", `entries after ${gap.after} are missing, or may be`, "never");
+    super("GAP", `entries after ${gap.after} are missing, or may be; pass onGap, or loop over batches()`, "never");
     this.name = "GapError";
     this.gap = gap;
   }

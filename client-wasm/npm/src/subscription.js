@@ -1,30 +1,31 @@
 import { asyncDispose, deferred } from "./deferred.js";
 import { entriesFrom } from "./entry.js";
+import { GAP_RECREATED, PUSHED } from "./events.js";
 import { Gap, GapError } from "./gap.js";
 
 /**
- * Entries that are pushed. What was not taken yet waits here; the module bounds it by the credit it
- * grants. Iterators share it: what one has taken, no other gets.
+ * A subscription. It buffers the items that were not taken yet; the module bounds them by the credit
+ * that it grants. Iterators of one subscription share its items.
  */
 export class Subscription {
-  /** As the module told them, made into entries when they are taken. */
+  /** As the module reported them; made into entries when they are taken. */
   #items = [];
   /** The batch whose entries are being taken one by one. */
-  #hand;
+  #current;
   #position;
-  #over = false;
-  /** `[error]`, thrown once, behind the items. */
+  #isOver = false;
+  /** `[error]`, thrown once, after the items. */
   #failure;
-  /** Settled when there is something to take, or nothing more will come. */
-  #news;
+  /** Resolves when there is an item to take, or when no further item will come. */
+  #arrival;
   #control;
   #options;
   #stopListening;
 
   /**
-   * @param subscribe is given `push` and `reject`, which the module calls during a pump, and gives
-   *   `taken` and `cancel`, which must not be called from those
-   * @param options `make` makes an entry, `from` is where it stands
+   * @param subscribe takes `push` and `reject`, which the client calls during a pump, and returns
+   *   `consumed` and `cancel`, which must not be called from those
+   * @param options `make` makes an entry, `from` is the initial position
    */
   constructor(subscribe, { signal, ...options }) {
     this.#options = options;
@@ -38,14 +39,14 @@ export class Subscription {
     this.#control = subscribe({
       push: (...item) => {
         this.#items.push(item);
-        this.#tell();
+        this.#notify();
       },
       reject: (error) => {
         this.#failure = [error];
         this.#finish();
       },
     });
-    if (!this.#over) signal?.addEventListener("abort", abort);
+    if (!this.#isOver) signal?.addEventListener("abort", abort);
   }
 
   get position() {
@@ -64,7 +65,7 @@ export class Subscription {
     this.#end();
   }
 
-  /** Gives what `take` gives, as soon as it gives something. Once it throws, all is over. */
+  /** Iterates over what `take` returns. If it throws, the subscription ends. */
   #iterator(take) {
     const next = async () => {
       for (;;) {
@@ -80,13 +81,13 @@ export class Subscription {
           this.#end();
           throw error;
         }
-        if (this.#over) return { done: true, value: undefined };
-        await (this.#news ??= deferred()).promise;
+        if (this.#isOver) return { done: true, value: undefined };
+        await (this.#arrival ??= deferred()).promise;
       }
     };
     let last = Promise.resolve();
     return {
-      // One behind the other, or one that is asked as something comes would overtake those that wait.
+      // One after the other: a call made while an item arrives would overtake those that wait.
       next: () => (last = last.then(next, next)),
       return: async (value) => {
         this.#end();
@@ -99,63 +100,63 @@ export class Subscription {
   }
 
   #entry() {
-    while (!this.#hand?.entries.length) {
-      this.#hand = this.#take();
-      if (!this.#hand) return;
-      const { entries, gap, position } = this.#hand;
+    while (!this.#current?.entries.length) {
+      this.#current = this.#take();
+      if (!this.#current) return;
+      const { entries, gap, position } = this.#current;
       if (!entries.length) this.#position = position;
       if (gap) {
         if (!this.#options.onGap) throw new GapError(gap);
         this.#options.onGap(gap);
       }
     }
-    const { entries, position } = this.#hand;
+    const { entries, position } = this.#current;
     const entry = entries.shift();
     this.#position = entries.length ? entry.id : position;
     return entry;
   }
 
   #batch() {
-    const batch = this.#hand?.entries.length ? this.#hand : this.#take();
-    this.#hand = undefined;
+    const batch = this.#current?.entries.length ? this.#current : this.#take();
+    this.#current = undefined;
     if (batch) this.#position = batch.position;
     return batch;
   }
 
-  /** The next item as a batch. It counts as taken, so that more is on its way meanwhile. */
+  /** Takes the next item as a batch. It counts as consumed at once, so that more is on its way. */
   #take() {
     if (!this.#items.length) return;
     const [kind, a, b, c] = this.#items.shift();
-    if (kind === 5) {
+    if (kind === PUSHED) {
       const entries = entriesFrom(a, this.#options.make);
-      this.#control.taken(entries.length, c);
+      this.#control.consumed(entries.length, c);
       return { entries, position: b ?? entries.at(-1).id };
     }
-    this.#control.taken(0, 0);
-    return { entries: [], gap: new Gap(a, b, kind === 7, c), position: c };
+    this.#control.consumed(0, 0);
+    return { entries: [], gap: new Gap(a, b, kind === GAP_RECREATED, c), position: c };
   }
 
   /** Ends it here and at the server. */
   #end() {
     this.#items = [];
-    this.#hand = this.#failure = undefined;
+    this.#current = this.#failure = undefined;
     this.#stopListening();
-    if (this.#over) return;
+    if (this.#isOver) return;
     this.#control?.cancel();
     this.#finish();
   }
 
-  /** The signal counts until what was pushed is taken too. */
+  /** The signal still counts until the buffered items are taken. */
   #finish() {
-    this.#over = true;
-    this.#tell();
+    this.#isOver = true;
+    this.#notify();
   }
 
-  #tell() {
-    this.#news?.resolve();
-    this.#news = undefined;
+  #notify() {
+    this.#arrival?.resolve();
+    this.#arrival = undefined;
   }
 }
 
-/** A stream's entries as they come. */
+/** A stream's entries, as they are added. */
 export class Tail extends Subscription {}

@@ -1,23 +1,24 @@
-//! What JavaScript is told: `told(kind, id, a, b, c)`.
+//! The events that JavaScript receives: `onEvent(kind, id, a, b, c)`.
 //!
 //! | kind | id | a | b | c |
 //! |---|---|---|---|---|
-//! | 0: a call failed, or a subscription is over | its | code | message | retry |
-//! | 1: an add is done | the call's | the entry's id | | |
-//! | 2: a read is done | the call's | entries | the id to read after next, or undefined | |
-//! | 3: another call is done | the call's | | | |
-//! | 4: the state changed | the close code, or 0 | the state | the reason, or undefined | the backend's code, or undefined |
-//! | 5: entries were pushed | the subscription's | entries | the position, or undefined | their bytes |
-//! | 6: a gap was pushed | the subscription's | after | first, or undefined | position |
-//! | 7: a gap, and the stream is another one | the same | | | |
-//! | 8: a call about pending entries is done | the call's | see below | | |
+//! | `FAILED`: a request failed, or a subscription is over | its | code | message | retry |
+//! | `ADDED`: an add is stored | the request's | the entry's id | | |
+//! | `ENTRIES`: a read is done | the request's | entries | the id to read after next, or undefined | |
+//! | `DONE`: another request is done | the request's | | | |
+//! | `STATE`: the state changed | the close code, or 0 | the state | the reason, or undefined | the backend's code, or undefined |
+//! | `PUSHED`: a subscription received entries | the subscription's | entries | the position, or undefined | their bytes |
+//! | `GAP`: a tail met a gap | the subscription's | after | first, or undefined | position |
+//! | `GAP_RECREATED`: the same, and the stream was recreated | the same | | | |
+//! | `PENDING`: a request about pending entries is done | the request's | see below | | |
 //!
-//! Of pending entries `a` is a flat list: of a summary the count, the smallest id, the greatest one, then
-//! name, count, name, count …; of a list for each its id, the consumer, the time and the deliveries; of a
-//! removal one number. Of a claim they are entries, the cursor, and the ids that were deleted.
+//! For `PENDING`, `a` is a flat list. Of a summary: the count, the smallest id, the greatest one, then
+//! name, count, name, count … Of a list of entries: for each its id, consumer, idle time and number of
+//! deliveries. Of a removal, `a` is one number. Of a claim, `a` are entries, `b` is the cursor, and
+//! `c` are the ids that were deleted.
 //!
-//! Entries are one flat list, which costs less on both sides than lists in lists: for each its
-//! id, the number of its fields, then name, value, name, value …
+//! Entries are one flat list, which costs less on both sides than nested lists: for each its id, the
+//! number of its fields, then name, value, name, value …
 
 use js_sys::{Array, Function};
 use streamgate_client::{CacheError, CacheResult, ConnectionState, StreamEntry};
@@ -25,21 +26,37 @@ use streamgate_protocol::Reply;
 use streamgate_protocol::message::{Credit, Item};
 use wasm_bindgen::JsValue;
 
-pub(super) fn finished(told: &Function, id: u64, result: CacheResult<Reply>) {
+/// The kinds of events. `npm/src/events.js` has the same, which a test compares.
+mod kind {
+    pub(super) const FAILED: u32 = 0;
+    pub(super) const ADDED: u32 = 1;
+    pub(super) const ENTRIES: u32 = 2;
+    pub(super) const DONE: u32 = 3;
+    pub(super) const STATE: u32 = 4;
+    pub(super) const PUSHED: u32 = 5;
+    pub(super) const GAP: u32 = 6;
+    pub(super) const GAP_RECREATED: u32 = 7;
+    pub(super) const PENDING: u32 = 8;
+}
+
+/// Reports the result of a request, or the error that ended a subscription.
+pub(super) fn finished(on_event: &Function, id: u64, result: CacheResult<Reply>) {
     let none = JsValue::UNDEFINED;
+    let id = id as f64;
     match result {
         Ok(Reply::Added { id: entry }) => {
-            tell(told, 1, id as f64, entry.into(), none, &JsValue::UNDEFINED)
+            emit(
+                on_event,
+                kind::ADDED,
+                id,
+                entry.into(),
+                none,
+                &JsValue::UNDEFINED,
+            );
         }
         Ok(Reply::Entries { entries, last_id }) => {
-            tell(
-                told,
-                2,
-                id as f64,
-                flat(&entries).into(),
-                last_id.into(),
-                &none,
-            );
+            let entries = flat_entries(&entries).into();
+            emit(on_event, kind::ENTRIES, id, entries, last_id.into(), &none);
         }
         Ok(Reply::Summary(summary)) => {
             let list = list([
@@ -50,7 +67,14 @@ pub(super) fn finished(told: &Function, id: u64, result: CacheResult<Reply>) {
             for (name, count) in summary.consumers {
                 push(&list, [name.into(), (count as f64).into()]);
             }
-            tell(told, 8, id as f64, list.into(), none, &JsValue::UNDEFINED);
+            emit(
+                on_event,
+                kind::PENDING,
+                id,
+                list.into(),
+                none,
+                &JsValue::UNDEFINED,
+            );
         }
         Ok(Reply::Pending { entries }) => {
             let list = Array::new();
@@ -65,43 +89,67 @@ pub(super) fn finished(told: &Function, id: u64, result: CacheResult<Reply>) {
                     ],
                 );
             }
-            tell(told, 8, id as f64, list.into(), none, &JsValue::UNDEFINED);
+            emit(
+                on_event,
+                kind::PENDING,
+                id,
+                list.into(),
+                none,
+                &JsValue::UNDEFINED,
+            );
         }
         Ok(Reply::Claimed(claimed)) => {
             let deleted = Array::new();
             for id in claimed.deleted {
                 deleted.push(&id.into());
             }
-            let entries = flat(&claimed.entries).into();
-            tell(told, 8, id as f64, entries, claimed.cursor.into(), &deleted);
+            let entries = flat_entries(&claimed.entries).into();
+            let cursor = claimed.cursor.into();
+            emit(on_event, kind::PENDING, id, entries, cursor, &deleted);
         }
         Ok(Reply::Removed { handed_over }) => {
             let count = (handed_over as f64).into();
-            tell(told, 8, id as f64, count, none, &JsValue::UNDEFINED);
-        }
-        Ok(Reply::Done {}) => tell(told, 3, id as f64, none.clone(), none, &JsValue::UNDEFINED),
-        Err(error) => {
-            let retry = error.retry().as_str().into();
-            tell(
-                told,
-                0,
-                id as f64,
-                error.code().into(),
-                error.message().into(),
-                &retry,
+            emit(
+                on_event,
+                kind::PENDING,
+                id,
+                count,
+                none,
+                &JsValue::UNDEFINED,
             );
+        }
+        Ok(Reply::Done {}) => {
+            emit(
+                on_event,
+                kind::DONE,
+                id,
+                none.clone(),
+                none,
+                &JsValue::UNDEFINED,
+            );
+        }
+        Err(error) => {
+            let (code, message) = (error.code().into(), error.message().into());
+            let retry = error.retry().as_str().into();
+            emit(on_event, kind::FAILED, id, code, message, &retry);
         }
     }
 }
 
-pub(super) fn pushed(told: &Function, id: u64, item: Item) {
+/// Reports an item of a subscription.
+pub(super) fn pushed(on_event: &Function, id: u64, item: Item) {
     let (kind, a, b, c) = match item {
         Item::Entries { entries, position } => {
             let bytes = Credit::of(&entries).bytes as f64;
-            (5, flat(&entries).into(), position.into(), bytes.into())
+            let entries = flat_entries(&entries).into();
+            (kind::PUSHED, entries, position.into(), bytes.into())
         }
         Item::Gap(gap) => {
-            let kind = 6 + u32::from(gap.recreated);
+            let kind = if gap.recreated {
+                kind::GAP_RECREATED
+            } else {
+                kind::GAP
+            };
             (
                 kind,
                 gap.after.into(),
@@ -110,23 +158,25 @@ pub(super) fn pushed(told: &Function, id: u64, item: Item) {
             )
         }
     };
-    tell(told, kind, id as f64, a, b, &c);
+    emit(on_event, kind, id as f64, a, b, &c);
 }
 
-pub(super) fn state(told: &Function, state: &ConnectionState) {
+/// Reports the connection's state.
+pub(super) fn state_changed(on_event: &Function, state: &ConnectionState) {
     let none = JsValue::UNDEFINED;
     let (close, reason, code) = match state {
-        ConnectionState::Connecting | ConnectionState::Open => (0, none.clone(), none),
         ConnectionState::Degraded { code, message } => (0, message.into(), code.into()),
         ConnectionState::Reconnecting { code, reason }
         | ConnectionState::Closed { code, reason } => (*code, reason.into(), none),
+        _ => (0, none.clone(), none),
     };
     let close = f64::from(close);
-    tell(told, 4, close, state.as_str().into(), reason, &code);
+    let state = state.as_str().into();
+    emit(on_event, kind::STATE, close, state, reason, &code);
 }
 
-/// `[code, message, retry]`
-pub(super) fn error(error: &CacheError) -> JsValue {
+/// Returns `[code, message, retry]`.
+pub(super) fn error_parts(error: &CacheError) -> JsValue {
     let parts = [error.code(), error.message(), error.retry().as_str()];
     parts
         .into_iter()
@@ -135,7 +185,7 @@ pub(super) fn error(error: &CacheError) -> JsValue {
         .into()
 }
 
-fn flat(entries: &[StreamEntry]) -> Array {
+fn flat_entries(entries: &[StreamEntry]) -> Array {
     let list = Array::new();
     for (id, fields) in entries {
         list.push(&id.into());
@@ -160,8 +210,32 @@ fn push<const N: usize>(list: &Array, values: [JsValue; N]) {
     }
 }
 
-fn tell(told: &Function, kind: u32, id: f64, a: JsValue, b: JsValue, c: &JsValue) {
+fn emit(on_event: &Function, kind: u32, id: f64, a: JsValue, b: JsValue, c: &JsValue) {
     let arguments = list([kind.into(), id.into(), a, b, c.clone()]);
-    // It only notes what it is told, and does not throw.
-    let _ = told.apply(&JsValue::UNDEFINED, &arguments);
+    // The callback only records what it receives, and does not throw.
+    let _ = on_event.apply(&JsValue::UNDEFINED, &arguments);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn javascript_has_the_same_kinds() {
+        let kinds = [
+            ("FAILED", kind::FAILED),
+            ("ADDED", kind::ADDED),
+            ("ENTRIES", kind::ENTRIES),
+            ("DONE", kind::DONE),
+            ("STATE", kind::STATE),
+            ("PUSHED", kind::PUSHED),
+            ("GAP", kind::GAP),
+            ("GAP_RECREATED", kind::GAP_RECREATED),
+            ("PENDING", kind::PENDING),
+        ];
+        let expected = kinds.map(|(name, kind)| format!("export const {name} = {kind};"));
+        let script = include_str!("../../npm/src/events.js");
+        let exports = script.lines().filter(|line| line.starts_with("export"));
+        assert_eq!(exports.collect::<Vec<_>>(), expected);
+    }
 }

@@ -1,17 +1,18 @@
-//! The six operations, from JavaScript's values. Each returns the call's id.
+//! The six operations, from JavaScript's values. Each method returns the request's id.
 //!
-//! Lists are taken by value, which is less code than to lend them. Numbers come as JavaScript's: a count or a time below 0 or without a value is absent.
+//! Lists are taken by value, which is less code than to lend them. A negative count or time is an
+//! absent one.
 
 use js_sys::Array;
 use streamgate_protocol::Operation;
-use streamgate_protocol::text::Text;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::Connection;
+use super::values::{number, texts};
 
 #[wasm_bindgen]
 impl Connection {
-    /// `fields` are name, value, name, value …
+    /// Adds an entry. `fields` are name, value, name, value …
     pub fn add(&mut self, stream: String, fields: Array, maxlen: f64, now: f64) -> f64 {
         let mut fields = texts(&fields);
         let mut pairs = Vec::new();
@@ -19,7 +20,7 @@ impl Connection {
             pairs.push((name, value));
         }
         let maxlen = number(maxlen);
-        self.call(
+        self.request(
             Operation::Add {
                 stream: stream.into(),
                 fields: pairs,
@@ -29,10 +30,10 @@ impl Connection {
         )
     }
 
-    /// The newest entries.
+    /// Reads the newest entries.
     pub fn read_latest(&mut self, stream: String, count: f64, now: f64) -> f64 {
         let count = number(count).unwrap_or(0);
-        self.call(
+        self.request(
             Operation::ReadLatest {
                 stream: stream.into(),
                 count,
@@ -41,7 +42,7 @@ impl Connection {
         )
     }
 
-    /// The entries after an id.
+    /// Reads the entries after an id.
     pub fn read(
         &mut self,
         stream: String,
@@ -56,20 +57,20 @@ impl Connection {
             count: number(count).unwrap_or(0),
             block_ms: number(block_ms),
         };
-        self.call(operation, now)
+        self.request(operation, now)
     }
 
-    /// A new group.
+    /// Creates a group.
     pub fn create_group(&mut self, stream: String, group: String, id: String, now: f64) -> f64 {
         let operation = Operation::CreateGroup {
             stream: stream.into(),
             group: group.into(),
             id: id.into(),
         };
-        self.call(operation, now)
+        self.request(operation, now)
     }
 
-    /// Entries for a consumer.
+    /// Reads entries of a group for a consumer.
     pub fn read_group(
         &mut self,
         stream: String,
@@ -86,13 +87,13 @@ impl Connection {
             count: number(count).unwrap_or(0),
             block_ms: number(block_ms),
         };
-        self.call(operation, now)
+        self.request(operation, now)
     }
 
-    /// Entries that were dealt with.
+    /// Acknowledges entries.
     pub fn ack(&mut self, stream: String, group: String, ids: Array, now: f64) -> f64 {
         let ids = texts(&ids).collect();
-        self.call(
+        self.request(
             Operation::Ack {
                 stream: stream.into(),
                 group: group.into(),
@@ -101,14 +102,4 @@ impl Connection {
             now,
         )
     }
-}
-
-/// JavaScript has checked that these are strings.
-pub(super) fn texts(values: &Array) -> impl Iterator<Item = Text<'static>> {
-    (0..values.length()).map(|place| values.get(place).as_string().unwrap_or_default().into())
-}
-
-/// Also without a value where there is none to be had: not a number.
-pub(super) fn number(value: f64) -> Option<u64> {
-    (value >= 0.0).then_some(value as u64)
 }

@@ -1,4 +1,4 @@
-//! What a group's consumers hold, from JavaScript's values.
+//! Operations on the pending entries of a group, from JavaScript's values.
 
 use js_sys::Array;
 use streamgate_protocol::Operation;
@@ -6,24 +6,33 @@ use streamgate_protocol::limits::MAX_PENDING_PAGE;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::Connection;
-use super::operations::{number, texts};
+use super::values::{number, texts};
 
-/// Entries that a claim takes over at most unless it says otherwise: as many as in Redis.
-const DEFAULT_CLAIM: u64 = 100;
+/// The entries that a claim takes at most unless the caller says otherwise: the default of Redis.
+const DEFAULT_CLAIM_COUNT: u64 = 100;
+
+/// Which operation. `npm/src/pending.js` has the same, which a test compares.
+mod operation {
+    pub(super) const SUMMARY: u32 = 0;
+    pub(super) const LIST: u32 = 1;
+    pub(super) const CLAIM: u32 = 2;
+    pub(super) const REMOVE_CONSUMER: u32 = 3;
+}
 
 #[wasm_bindgen]
 impl Connection {
-    /// One of four operations; one method is much less to download than four. Returns the call's id.
+    /// Performs one of four operations; one method is a much smaller download than four. Returns the
+    /// request's id.
     ///
-    /// | kind | `names`, behind the stream and the group | `count` | `min_idle_ms` |
+    /// | kind | `names`, after the stream and the group | `count` | `min_idle_ms` |
     /// |---|---|---|---|
-    /// | 0: a summary | | | |
-    /// | 1: a list | start, end, and the consumer if it is of one | as many | those idle |
-    /// | 2: a claim | consumer, start | as many | those idle |
-    /// | 3: a removal | consumer, heir | | |
-    pub fn groups(
+    /// | `SUMMARY` | | | |
+    /// | `LIST` | start, end, and the consumer if only its entries are wanted | yes | yes |
+    /// | `CLAIM` | consumer, start | yes | yes |
+    /// | `REMOVE_CONSUMER` | consumer, new owner | | |
+    pub fn pending(
         &mut self,
-        kind: u32,
+        operation: u32,
         names: Array,
         count: f64,
         min_idle_ms: f64,
@@ -33,9 +42,9 @@ impl Connection {
         let mut name = || names.next().unwrap_or_else(|| "".into());
         let (stream, group, first, second) = (name(), name(), name(), name());
         let (count, min_idle_ms) = (number(count), number(min_idle_ms));
-        let operation = match kind {
-            0 => Operation::PendingSummary { stream, group },
-            1 => Operation::Pending {
+        let operation = match operation {
+            operation::SUMMARY => Operation::PendingSummary { stream, group },
+            operation::LIST => Operation::Pending {
                 stream,
                 group,
                 start: first,
@@ -44,14 +53,15 @@ impl Connection {
                 consumer: names.next(),
                 min_idle_ms,
             },
-            2 => Operation::Claim {
+            operation::CLAIM => Operation::Claim {
                 stream,
                 group,
                 consumer: first,
                 min_idle_ms: min_idle_ms.unwrap_or(0),
                 start: second,
-                count: count.unwrap_or(DEFAULT_CLAIM),
+                count: count.unwrap_or(DEFAULT_CLAIM_COUNT),
             },
+            // `REMOVE_CONSUMER`: JavaScript passes no other.
             _ => Operation::RemoveConsumer {
                 stream,
                 group,
@@ -59,6 +69,25 @@ impl Connection {
                 heir: second,
             },
         };
-        self.call(operation, now)
+        self.request(operation, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn javascript_has_the_same_operations() {
+        let operations = [
+            ("SUMMARY", operation::SUMMARY),
+            ("LIST", operation::LIST),
+            ("CLAIM", operation::CLAIM),
+            ("REMOVE_CONSUMER", operation::REMOVE_CONSUMER),
+        ];
+        let expected = operations.map(|(name, number)| format!("const {name} = {number};"));
+        let script = include_str!("../../npm/src/pending.js");
+        let constants = script.lines().filter(|line| line.starts_with("const "));
+        assert_eq!(constants.collect::<Vec<_>>(), expected);
     }
 }

@@ -1,16 +1,16 @@
-//! Subscriptions, from JavaScript's values. Each returns its id, which is one of the calls'.
+//! Subscriptions, from JavaScript's values. Each method returns the subscription's id.
 
 use streamgate_protocol::message::{Credit, Start, Subscription};
 use streamgate_protocol::subscribe::DEFAULT_CONSUME_BATCH;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::Connection;
-use super::operations::number;
+use super::values::number;
 
 #[wasm_bindgen]
 impl Connection {
-    /// A stream's entries from `beginning`, from `now`, behind an id; or if `last` is there, from
-    /// so many entries back.
+    /// Follows a stream from `beginning`, from `now`, or after an id; or, if `last` is not absent, from
+    /// that many entries back.
     pub fn tail(&mut self, stream: String, from: String, last: f64, now: f64) -> f64 {
         let from = match (number(last), from.as_str()) {
             (Some(count), _) => Start::Last { count },
@@ -22,7 +22,7 @@ impl Connection {
         self.subscribe(Subscription::Tail { stream, from }, now)
     }
 
-    /// A group's entries for a consumer, and what others have held for too long.
+    /// Receives a group's entries for a consumer, and reclaims idle entries of others.
     #[expect(clippy::too_many_arguments, reason = "JavaScript's values, one by one")]
     pub fn consume(
         &mut self,
@@ -48,18 +48,12 @@ impl Connection {
         self.subscribe(subscription, now)
     }
 
-    /// What a push brought was taken: so many entries, of so many bytes.
+    /// Records that JavaScript took an item with this many entries and bytes.
     pub fn consumed(&mut self, id: f64, entries: f64, bytes: f64) {
         let taken = Credit {
             entries: entries as u64,
             bytes: bytes as u64,
         };
-        self.link.engine.consumed(id as u64, taken);
-    }
-
-    fn subscribe(&mut self, subscription: Subscription<'static>, now: f64) -> f64 {
-        let id = self.new_id();
-        self.link.engine.subscribe(id, subscription, now as u64);
-        id as f64
+        self.io.engine.consumed(id as u64, taken);
     }
 }

@@ -2,40 +2,40 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::task::{Wake as StdWake, Waker};
+use std::task::{Wake, Waker};
 
 use js_sys::Function;
 use wasm_bindgen::JsValue;
 
 thread_local! {
-    /// Wakers may be sent to other threads, JavaScript's functions may not: so a waker holds only
-    /// the place of its function here, which is empty on any other thread.
+    /// Wakers may be sent to other threads, JavaScript's functions may not. So a waker holds only the
+    /// index of its function in this list, which is empty on any other thread.
     static FUNCTIONS: RefCell<Vec<Option<Function>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A function's place, freed when dropped.
+/// A JavaScript function that asks for a pump, and a waker that calls it. Removed when dropped.
 #[derive(Debug)]
-pub(super) struct Wake {
-    place: usize,
+pub(super) struct WakeFunction {
+    index: usize,
     waker: Waker,
 }
 
-impl Wake {
+impl WakeFunction {
     pub(super) fn new(function: Function) -> Self {
-        let place = FUNCTIONS.with_borrow_mut(|functions| {
-            let place = functions
+        let index = FUNCTIONS.with_borrow_mut(|functions| {
+            let index = functions
                 .iter()
                 .position(Option::is_none)
                 .unwrap_or(functions.len());
-            if place == functions.len() {
+            if index == functions.len() {
                 functions.push(None);
             }
-            functions[place] = Some(function);
-            place
+            functions[index] = Some(function);
+            index
         });
         Self {
-            place,
-            waker: Arc::new(Place(place)).into(),
+            index,
+            waker: Arc::new(FunctionWaker(index)).into(),
         }
     }
 
@@ -44,15 +44,16 @@ impl Wake {
     }
 }
 
-impl Drop for Wake {
+impl Drop for WakeFunction {
     fn drop(&mut self) {
-        FUNCTIONS.with_borrow_mut(|functions| functions[self.place] = None);
+        FUNCTIONS.with_borrow_mut(|functions| functions[self.index] = None);
     }
 }
 
-struct Place(usize);
+/// The index of a function.
+struct FunctionWaker(usize);
 
-impl StdWake for Place {
+impl Wake for FunctionWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -60,7 +61,7 @@ impl StdWake for Place {
     fn wake_by_ref(self: &Arc<Self>) {
         let function = FUNCTIONS.with_borrow(|functions| functions.get(self.0).cloned().flatten());
         if let Some(function) = function {
-            // It only notes that a pump is due, and does not throw.
+            // The function only records that a pump is due, and does not throw.
             let _ = function.call0(&JsValue::UNDEFINED);
         }
     }

@@ -1,4 +1,4 @@
-//! One call, from a handle's side.
+//! The future of one request.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -6,74 +6,85 @@ use std::task::{Context, Poll, ready};
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
 use tokio::sync::oneshot;
 
-use super::DriverHandle;
-use super::cancel_guard::{CancelGuard, Slot};
-use crate::driver::Command;
+use super::cancel_guard::CancelGuard;
+use super::driver_handle::DriverHandle;
+use super::permit::Permit;
+use crate::command::Command;
 use crate::engine::NewRequest;
 
-/// Sends the call in its first poll, and waits for its answer.
+/// Sends the request in its first poll, and waits for its reply.
 ///
-/// Written by hand, since an `async` function holds what it is given in several places, and there is a
-/// call for each operation of a busy client.
-pub(crate) struct Call<'a> {
-    shared: &'a DriverHandle,
-    state: State<'a>,
+/// Written by hand: an `async` function holds its arguments in several places, and a busy client has
+/// one future for each operation.
+pub(super) struct ResponseFuture<'a> {
+    driver: &'a DriverHandle,
+    stage: ResponseStage<'a>,
 }
 
-enum State<'a> {
-    New(NewRequest),
-    Sent(Sent<'a>),
-    Over,
+enum ResponseStage<'a> {
+    Unsent(NewRequest),
+    Sent(SentRequest<'a>),
+    Finished,
 }
 
-struct Sent<'a> {
-    result: oneshot::Receiver<CacheResult<Reply>>,
-    read_only: bool,
-    cancel: CancelGuard<&'a DriverHandle>,
-    _slot: Slot<&'a DriverHandle>,
+struct SentRequest<'a> {
+    reply: oneshot::Receiver<CacheResult<Reply>>,
+    is_read_only: bool,
+    cancel_guard: CancelGuard<&'a DriverHandle>,
+    _permit: Permit<&'a DriverHandle>,
 }
 
-impl<'a> Call<'a> {
-    pub(super) fn new(shared: &'a DriverHandle, operation: Operation<'static>) -> Self {
-        let state = State::New(operation.into());
-        Self { shared, state }
+impl<'a> ResponseFuture<'a> {
+    pub(super) fn new(driver: &'a DriverHandle, operation: Operation<'static>) -> Self {
+        let stage = ResponseStage::Unsent(operation.into());
+        Self { driver, stage }
     }
 }
 
-impl Future for Call<'_> {
+impl Future for ResponseFuture<'_> {
     type Output = CacheResult<Reply>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if matches!(this.state, State::New(_))
-            && let State::New(call) = std::mem::replace(&mut this.state, State::Over)
+        if matches!(this.stage, ResponseStage::Unsent(_))
+            && let ResponseStage::Unsent(request) =
+                std::mem::replace(&mut this.stage, ResponseStage::Finished)
         {
-            this.state = State::Sent(send(this.shared, call)?);
+            this.stage = ResponseStage::Sent(send(this.driver, request)?);
         }
-        // Otherwise it was polled after its end, which no caller does.
-        let State::Sent(sent) = &mut this.state else {
+        // Nobody polls it after its end.
+        let ResponseStage::Sent(sent) = &mut this.stage else {
             return Poll::Pending;
         };
-        let result = ready!(Pin::new(&mut sent.result).poll(cx));
-        sent.cancel.disarm();
+        let result = ready!(Pin::new(&mut sent.reply).poll(cx));
+        sent.cancel_guard.disarm();
         // Without a result the driver was dropped, as with its runtime.
-        let gone = |_| Err(CacheError::lost(sent.read_only, "the driver is gone"));
-        let result = result.unwrap_or_else(gone);
-        this.state = State::Over;
+        let dropped = |_| {
+            Err(CacheError::lost(
+                sent.is_read_only,
+                "the driver was dropped",
+            ))
+        };
+        let result = result.unwrap_or_else(dropped);
+        this.stage = ResponseStage::Finished;
         Poll::Ready(result)
     }
 }
 
-fn send<'a>(shared: &'a DriverHandle, call: NewRequest) -> CacheResult<Sent<'a>> {
-    let slot = Slot::take(shared)?;
-    let id = shared.new_id();
-    let read_only = call.is_read_only();
-    let (answer, result) = oneshot::channel();
-    shared.send(Command::Call { id, call, answer })?;
-    Ok(Sent {
-        result,
-        read_only,
-        cancel: CancelGuard::new(shared, id),
-        _slot: slot,
+fn send(driver: &DriverHandle, request: NewRequest) -> CacheResult<SentRequest<'_>> {
+    let permit = Permit::acquire(driver)?;
+    let id = driver.new_id();
+    let is_read_only = request.is_read_only();
+    let (sender, reply) = oneshot::channel();
+    driver.send(Command::Request {
+        id,
+        request,
+        reply: sender,
+    })?;
+    Ok(SentRequest {
+        reply,
+        is_read_only,
+        cancel_guard: CancelGuard::new(driver, id),
+        _permit: permit,
     })
 }

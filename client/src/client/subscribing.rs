@@ -10,7 +10,7 @@ use streamgate_protocol::{TailFrom, TailItem};
 
 use super::Client;
 use super::streaming::owned;
-use super::subscription_stream::Items;
+use super::subscription_stream::SubscriptionStream;
 
 impl SubscribingBackend for Client {
     fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
@@ -18,7 +18,7 @@ impl SubscribingBackend for Client {
             stream: owned(stream_key),
             from: from.into(),
         };
-        let items = Items::new(Arc::clone(&self.shared), subscription);
+        let items = SubscriptionStream::new(Arc::clone(&self.driver), subscription);
         items.map(|item| item.map(tail_item)).boxed()
     }
 
@@ -30,7 +30,7 @@ impl SubscribingBackend for Client {
         options: ConsumeOptions,
     ) -> Deliveries {
         let subscription = Subscription::consume(stream_key, group_name, consumer_name, options);
-        let items = Items::new(Arc::clone(&self.shared), subscription);
+        let items = SubscriptionStream::new(Arc::clone(&self.driver), subscription);
         let batches = items.filter_map(|item| {
             ready(match item {
                 Ok(Item::Entries { entries, .. }) => Some(Ok(entries)),

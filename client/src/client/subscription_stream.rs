@@ -1,4 +1,4 @@
-//! One subscription, from a handle's side.
+//! The stream of one subscription.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,98 +9,105 @@ use streamgate_protocol::message::{Credit, Item, Subscription};
 use streamgate_protocol::{CacheError, CacheResult};
 use tokio::sync::mpsc;
 
-use super::DriverHandle;
-use super::cancel_guard::{CancelGuard, Slot};
-use crate::driver::Command;
+use super::cancel_guard::CancelGuard;
+use super::driver_handle::DriverHandle;
+use super::permit::Permit;
+use crate::command::Command;
 
-/// Subscribes in its first poll. Ends behind its first error; ends at the server when dropped.
-pub(super) struct Items(State);
+/// Subscribes in its first poll. Ends after its first error; ends at the server when it is dropped.
+pub(super) struct SubscriptionStream(SubscriptionStage);
 
-enum State {
-    Asked(Arc<DriverHandle>, Subscription<'static>),
-    Live(Live),
-    Over,
+enum SubscriptionStage {
+    Unsent(Arc<DriverHandle>, Subscription<'static>),
+    Active(ActiveSubscription),
+    Finished,
 }
 
-struct Live {
-    _slot: Slot<Arc<DriverHandle>>,
-    cancel: CancelGuard<Arc<DriverHandle>>,
-    shared: Arc<DriverHandle>,
+struct ActiveSubscription {
+    _permit: Permit<Arc<DriverHandle>>,
+    cancel_guard: CancelGuard<Arc<DriverHandle>>,
+    driver: Arc<DriverHandle>,
     id: u64,
-    read_only: bool,
+    is_read_only: bool,
     items: mpsc::UnboundedReceiver<CacheResult<Item>>,
 }
 
-impl Items {
+impl SubscriptionStream {
     pub(super) const fn new(
-        shared: Arc<DriverHandle>,
+        driver: Arc<DriverHandle>,
         subscription: Subscription<'static>,
     ) -> Self {
-        Self(State::Asked(shared, subscription))
+        Self(SubscriptionStage::Unsent(driver, subscription))
     }
 }
 
-impl Stream for Items {
+impl Stream for SubscriptionStream {
     type Item = CacheResult<Item>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let state = &mut self.0;
-        let mut live = match std::mem::replace(state, State::Over) {
-            State::Asked(shared, subscription) => match Live::begin(shared, subscription) {
-                Ok(live) => live,
-                Err(error) => return Poll::Ready(Some(Err(error))),
-            },
-            State::Live(live) => live,
-            State::Over => return Poll::Ready(None),
+        let stage = &mut self.0;
+        let mut active = match std::mem::replace(stage, SubscriptionStage::Finished) {
+            SubscriptionStage::Unsent(driver, subscription) => {
+                match ActiveSubscription::send(driver, subscription) {
+                    Ok(active) => active,
+                    Err(error) => return Poll::Ready(Some(Err(error))),
+                }
+            }
+            SubscriptionStage::Active(active) => active,
+            SubscriptionStage::Finished => return Poll::Ready(None),
         };
-        let next = live.poll_next(cx);
+        let next = active.poll_next(cx);
         if !matches!(next, Poll::Ready(Err(_))) {
-            *state = State::Live(live);
+            *stage = SubscriptionStage::Active(active);
         }
         next.map(Some)
     }
 }
 
-impl Live {
-    fn begin(shared: Arc<DriverHandle>, subscription: Subscription<'static>) -> CacheResult<Self> {
-        let slot = Slot::take(Arc::clone(&shared))?;
-        let id = shared.new_id();
-        let read_only = subscription.is_read_only();
+impl ActiveSubscription {
+    fn send(driver: Arc<DriverHandle>, subscription: Subscription<'static>) -> CacheResult<Self> {
+        let permit = Permit::acquire(Arc::clone(&driver))?;
+        let id = driver.new_id();
+        let is_read_only = subscription.is_read_only();
         let (sender, items) = mpsc::unbounded_channel();
-        let command = Command::Subscribe {
+        driver.send(Command::Subscribe {
             id,
             subscription: Box::new(subscription),
             items: sender,
-        };
-        shared.send(command)?;
+        })?;
         Ok(Self {
-            _slot: slot,
-            cancel: CancelGuard::new(Arc::clone(&shared), id),
-            shared,
+            _permit: permit,
+            cancel_guard: CancelGuard::new(Arc::clone(&driver), id),
+            driver,
             id,
-            read_only,
+            is_read_only,
             items,
         })
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<CacheResult<Item>> {
         let next = ready!(self.items.poll_recv(cx));
-        // The driver was dropped, as with its runtime, with the subscription inside.
-        let gone = || Err(CacheError::lost(self.read_only, "the driver is gone"));
-        let next = next.unwrap_or_else(gone);
+        // Without an item the driver was dropped, as with its runtime.
+        let dropped = || {
+            Err(CacheError::lost(
+                self.is_read_only,
+                "the driver was dropped",
+            ))
+        };
+        let next = next.unwrap_or_else(dropped);
         match &next {
-            Ok(item) => self.taken(item),
-            Err(_) => self.cancel.disarm(),
+            Ok(item) => self.report_consumed(item),
+            Err(_) => self.cancel_guard.disarm(),
         }
         Poll::Ready(next)
     }
 
-    fn taken(&self, item: &Item) {
+    fn report_consumed(&self, item: &Item) {
         let taken = match item {
             Item::Entries { entries, .. } => Credit::of(entries),
             Item::Gap(_) => Credit::default(),
         };
-        // Without a driver nothing more is granted; the next poll says so.
-        let _ = self.shared.send(Command::Consumed { id: self.id, taken });
+        // Without a driver nothing more is granted; the next poll reports that.
+        let _ = self.driver.send(Command::Consumed { id: self.id, taken });
     }
 }

@@ -1,51 +1,46 @@
-//! Where answers and pushes go, by the id of their call or subscription.
+//! Routes replies and items to those who wait for them, by id.
 
 use std::collections::VecDeque;
 
 use streamgate_protocol::message::Item;
 use streamgate_protocol::{CacheResult, Reply};
-use tokio::sync::{mpsc, oneshot};
 
-/// Where a call's result goes.
-pub(crate) type Answer = oneshot::Sender<CacheResult<Reply>>;
-
-/// Where a subscription's items go, and the error that ends it. Bounded by the credit that the
-/// engine grants, and by what it lets through without.
-pub(crate) type Items = mpsc::UnboundedSender<CacheResult<Item>>;
+use crate::command::{ItemSender, ReplySender};
 
 #[derive(Debug)]
-enum Waiting {
-    Call(Answer),
-    Subscription(Items),
+enum Route {
+    Request(ReplySender),
+    Subscription(ItemSender),
 }
 
-/// Sorted by id, like the engine's calls: answers come in nearly that order, so that what goes is
-/// nearly always the first.
+/// Sorted by id. Replies come in nearly that order, so the route to remove is nearly always the
+/// first.
 #[derive(Debug, Default)]
 pub(super) struct ReplyRouter {
-    waiting: VecDeque<(u64, Waiting)>,
+    routes: VecDeque<(u64, Route)>,
 }
 
 impl ReplyRouter {
-    pub(super) fn expect(&mut self, id: u64, answer: Answer) {
-        self.insert(id, Waiting::Call(answer));
+    pub(super) fn add_request(&mut self, id: u64, reply: ReplySender) {
+        self.insert(id, Route::Request(reply));
     }
 
-    pub(super) fn expect_items(&mut self, id: u64, items: Items) {
-        self.insert(id, Waiting::Subscription(items));
+    pub(super) fn add_subscription(&mut self, id: u64, items: ItemSender) {
+        self.insert(id, Route::Subscription(items));
     }
 
-    pub(super) fn forget(&mut self, id: u64) {
+    pub(super) fn remove(&mut self, id: u64) {
         self.take(id);
     }
 
-    /// Who waits may be gone; then nobody wants to know.
-    pub(super) fn finished(&mut self, id: u64, result: CacheResult<Reply>) {
+    /// Sends the result of a request, or the error that ends a subscription. A receiver that was
+    /// dropped no longer needs it.
+    pub(super) fn finish(&mut self, id: u64, result: CacheResult<Reply>) {
         match self.take(id) {
-            Some(Waiting::Call(answer)) => {
-                let _ = answer.send(result);
+            Some(Route::Request(reply)) => {
+                let _ = reply.send(result);
             }
-            Some(Waiting::Subscription(items)) => {
+            Some(Route::Subscription(items)) => {
                 if let Err(error) = result {
                     let _ = items.send(Err(error));
                 }
@@ -54,25 +49,26 @@ impl ReplyRouter {
         }
     }
 
-    pub(super) fn pushed(&self, id: u64, item: Item) {
-        if let Ok(place) = self.place(id)
-            && let (_, Waiting::Subscription(items)) = &self.waiting[place]
+    /// Sends an item to its subscription.
+    pub(super) fn push(&self, id: u64, item: Item) {
+        if let Ok(index) = self.find(id)
+            && let (_, Route::Subscription(items)) = &self.routes[index]
         {
             let _ = items.send(Ok(item));
         }
     }
 
-    fn insert(&mut self, id: u64, waiting: Waiting) {
-        let place = self.waiting.partition_point(|(other, _)| *other < id);
-        self.waiting.insert(place, (id, waiting));
+    fn insert(&mut self, id: u64, route: Route) {
+        let index = self.routes.partition_point(|(other, _)| *other < id);
+        self.routes.insert(index, (id, route));
     }
 
-    fn take(&mut self, id: u64) -> Option<Waiting> {
-        let place = self.place(id).ok()?;
-        self.waiting.remove(place).map(|(_, waiting)| waiting)
+    fn take(&mut self, id: u64) -> Option<Route> {
+        let index = self.find(id).ok()?;
+        self.routes.remove(index).map(|(_, route)| route)
     }
 
-    fn place(&self, id: u64) -> Result<usize, usize> {
-        self.waiting.binary_search_by_key(&id, |(other, _)| *other)
+    fn find(&self, id: u64) -> Result<usize, usize> {
+        self.routes.binary_search_by_key(&id, |(other, _)| *other)
     }
 }

@@ -1,48 +1,63 @@
-//! What an owner can set.
+//! The settings of a client, and their defaults.
 
 use streamgate_protocol::codec::Encoding;
 
-/// Entries that a subscription may have on their way or waiting for its owner. They are granted
-/// again by halves, and half of these lasts for a round trip of 50 ms at 10 000 entries a second.
+/// Half of it lasts for a round trip of 50 ms at 10 000 entries a second.
 const DEFAULT_CREDIT_ENTRIES: u32 = 1_024;
 
-/// The same in bytes: half of these lasts for a round trip of 40 ms at 100 Mbit/s, and dozens of
-/// subscriptions fit into a browser's tab.
+/// Half of it lasts for a round trip of 40 ms at 100 Mbit/s, and dozens of subscriptions fit into a
+/// browser's tab.
 const DEFAULT_CREDIT_BYTES: u32 = 1024 * 1024;
 
-/// Settings of an [`Engine`](super::Engine). Times are milliseconds.
+/// Settings of a client. Times are in milliseconds.
+///
+/// Start from the default and change single settings:
+///
+/// ```
+/// use streamgate_client::ClientConfig;
+///
+/// let config = ClientConfig::default().connect_timeout_ms(2_000).seed(42);
+/// # let _ = config;
+/// ```
 #[derive(Debug, Clone)]
-pub struct Config {
-    /// The encoding to offer.
+#[non_exhaustive]
+pub struct ClientConfig {
+    /// The encoding to offer to the server. Default: binary.
     pub encoding: Encoding,
-    /// How long one attempt to open a socket may take.
+    /// The time that one attempt to connect may take. Default: 10 000.
     pub connect_timeout_ms: u32,
-    /// How long a call may wait to be sent, for a connection or for a place in flight; and how long one
-    /// whose answer the server lost tries to find it out.
+    /// The time that a request may wait for a connection or for its turn, and the time that an
+    /// unanswered request is retried. Default: 30 000.
     pub queue_timeout_ms: u32,
-    /// How long the server's answer to a close is awaited.
+    /// The time that the server may take to answer a close. Default: 3 000.
     pub close_timeout_ms: u32,
-    /// Longest pause before the first attempt to reconnect; it doubles with each one that fails.
+    /// The longest pause before the first attempt to reconnect. It doubles with each attempt that
+    /// fails. Default: 100.
     pub backoff_first_ms: u32,
-    /// Longest pause before any attempt to reconnect.
+    /// The longest pause before any attempt to reconnect. Default: 10 000.
     pub backoff_max_ms: u32,
-    /// A connection that stayed open for so long makes the pauses start anew.
+    /// The time that a connection must stay open before the pauses start again at
+    /// [`backoff_first_ms`](Self::backoff_first_ms). Default: 5 000.
     pub stable_after_ms: u32,
-    /// Entries that may be on their way to one subscription, or wait there to be taken; of a
-    /// consumer not more than its batch; 1 024 by default. 0 counts as 1.
+    /// The flow-control window of one subscription in entries: sent by the server and not yet taken
+    /// by the subscription's owner. A consumer's window is its batch if that is smaller. 0 counts as
+    /// 1. Default: 1 024.
     pub credit_entries: u32,
-    /// The same in bytes; one entry may go beyond; 1 MiB by default. 0 counts as 1.
+    /// The same window in bytes; one entry may exceed it. 0 counts as 1. Default: 1 MiB.
     pub credit_bytes: u32,
-    /// Whether adds are done once, also if they have to be asked for again: true by default. It costs
-    /// Redis about 1.7 times a plain add where many are in flight. Without it an add whose answer is
-    /// lost ends with `UNKNOWN_OUTCOME`.
+    /// Whether an add is stored exactly once even if the client has to send it again. It costs Redis
+    /// about 1.7 times a plain add where many adds are in flight. Without it, an add whose answer is
+    /// lost fails with `UNKNOWN_OUTCOME`. Default: true.
     pub exactly_once: bool,
-    /// Where the pauses' jitter comes from. And the names under which adds are
-    /// done once: no two clients may have the same.
+    /// Whether a client whose first attempt to connect fails goes on trying, as it does after a lost
+    /// connection. Default: false.
+    pub retry_first_connect: bool,
+    /// Seeds the jitter of the backoff and the names under which adds are numbered. Two clients must
+    /// not share a seed. Default: 0.
     pub seed: u64,
 }
 
-impl Default for Config {
+impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             encoding: Encoding::Binary,
@@ -55,7 +70,39 @@ impl Default for Config {
             credit_entries: DEFAULT_CREDIT_ENTRIES,
             credit_bytes: DEFAULT_CREDIT_BYTES,
             exactly_once: true,
+            retry_first_connect: false,
             seed: 0,
         }
     }
+}
+
+/// Defines a setter for each setting: its name, its type.
+macro_rules! setters {
+    ($($field:ident: $type:ty),+ $(,)?) => {
+        impl ClientConfig {
+            $(
+                #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
+                #[must_use]
+                pub const fn $field(mut self, $field: $type) -> Self {
+                    self.$field = $field;
+                    self
+                }
+            )+
+        }
+    };
+}
+
+setters! {
+    encoding: Encoding,
+    connect_timeout_ms: u32,
+    queue_timeout_ms: u32,
+    close_timeout_ms: u32,
+    backoff_first_ms: u32,
+    backoff_max_ms: u32,
+    stable_after_ms: u32,
+    credit_entries: u32,
+    credit_bytes: u32,
+    exactly_once: bool,
+    retry_first_connect: bool,
+    seed: u64,
 }

@@ -1,39 +1,40 @@
-//! What an owner sees of the connection.
+//! The state of a connection, as the owner of a client sees it.
 
-/// How the connection is.
+/// The state of a client's connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConnectionState {
-    /// The first attempt is under way.
+    /// No attempt to connect has succeeded yet.
     Connecting,
-    /// Calls are sent as they come.
+    /// Requests are sent as they are made.
     Open,
-    /// The same, but the server's backend is away: most calls fail at once and may be made again
-    /// later, what waits goes on waiting, and subscriptions go on when it is back. Then the state is
-    /// [`Open`](Self::Open) again.
+    /// Connected, but the server's backend is unavailable. Most requests fail at once and can be
+    /// made again later. Waits and subscriptions continue once the backend returns; the state is
+    /// [`Open`](Self::Open) then.
     Degraded {
-        /// Why, in the word of errors: `DISCONNECTED`, `LOADING`.
+        /// The error code that says why, such as `DISCONNECTED` or `LOADING`.
         code: String,
-        /// The same for people.
+        /// The error message, for people.
         message: String,
     },
-    /// The connection was lost; calls wait until there is a new one.
+    /// The connection was lost. Requests wait until there is a new one.
     Reconnecting {
-        /// The close code of the lost connection; 1006 where there was none.
+        /// The close code of the lost connection; 1006 if it was not closed properly.
         code: u16,
-        /// The reason beside it.
+        /// The reason that came with the code.
         reason: String,
     },
-    /// It is over: closed by its owner, or for a reason that would come back.
+    /// Closed for good: by the owner, or because another attempt would fail the same way.
     Closed {
         /// The close code.
         code: u16,
-        /// The reason beside it.
+        /// The reason that came with the code.
         reason: String,
     },
 }
 
 impl ConnectionState {
-    /// One word, as JavaScript sees it.
+    /// Returns the state as one word, as JavaScript sees it.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Connecting => "connecting",

@@ -1,108 +1,112 @@
-//! What consumers of groups were given, so that a lost answer can be told from what came.
+//! Which entries consumers received, so that a lost delivery can be found.
 //!
-//! Redis gives a group's entries in the order of their ids, so what is pending for a consumer
-//! behind the last that it was given is what it was given without knowing. Calls of one consumer
-//! may be answered out of order; that is what the last ids are for.
+//! Redis gives a group's entries in the order of their ids. So the entries that are pending for a
+//! consumer after the last id that it received are those whose delivery was lost. Replies to one
+//! consumer may arrive out of order; hence the log of recent ids. The server remembers nothing of a
+//! connection that is gone.
 //!
-//! A look may also find what is on its way to another call of the same consumer, on another of the
-//! server's connections to Redis. Nothing tells that from what was lost, so then both give it.
+//! A recovery may also find entries that are on their way in another reply to the same consumer, on
+//! another of the server's connections to Redis. Nothing distinguishes those from lost ones, so the
+//! owner receives them twice.
 
 use std::collections::VecDeque;
 
-use streamgate_protocol::{EntryId, StreamEntry};
+use streamgate_protocol::StreamEntry;
+use streamgate_protocol::entry_id::EntryId;
 
-/// Ids that are remembered of each consumer. An answer that is lost while more than so many others
-/// came to the same consumer is not found again; what it gave stays pending.
+/// The ids that are remembered of each consumer. A lost reply is not recovered once more than this
+/// many entries arrived after it; its entries stay pending.
 const MAX_IDS: usize = 1_024;
 
-/// Consumers that are remembered. A read of a group by any other ends with `UNKNOWN_OUTCOME` when
-/// its answer is lost.
+/// The consumers that are remembered. If a reply to any other consumer is lost, the request fails
+/// with `UNKNOWN_OUTCOME`.
 pub(super) const MAX_CONSUMERS: usize = 1_024;
 
-/// Of one stream and group.
+/// Identifies a consumer of a group of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Name<'a> {
+pub(super) struct ConsumerKey<'a> {
     pub(super) stream: &'a str,
     pub(super) group: &'a str,
     pub(super) consumer: &'a str,
 }
 
+/// The recent deliveries to each consumer of this client.
 #[derive(Debug, Default)]
 pub(super) struct DeliveryLog {
-    /// Sorted by name.
-    consumers: Vec<Consumer>,
+    /// Sorted by key.
+    consumers: Vec<ConsumerLog>,
 }
 
 #[derive(Debug)]
-struct Consumer {
+struct ConsumerLog {
     stream: String,
     group: String,
     consumer: String,
-    /// The last that were given.
-    ids: VecDeque<EntryId>,
-    /// The greatest of those before.
-    before: EntryId,
-    /// A look went as far as this entry, and has not come to the end: a read is not given more than it
-    /// asks for.
-    looked: Option<String>,
+    /// The last ids that were delivered.
+    recent: VecDeque<EntryId>,
+    /// The greatest id that was delivered before those.
+    older: EntryId,
+    /// The last entry that a recovery found, if it has not reached the end: a read returns no more
+    /// entries than it asks for.
+    recovery_cursor: Option<String>,
 }
 
 impl DeliveryLog {
-    /// Entries came. Nothing is noted of a consumer for which there is no place.
-    pub(super) fn came(&mut self, name: Name<'_>, entries: &[StreamEntry]) {
-        let place = match self.place(name) {
-            Ok(place) => place,
+    /// Records entries that arrived. If the log is full, it ignores those of a new consumer.
+    pub(super) fn record(&mut self, key: ConsumerKey<'_>, entries: &[StreamEntry]) {
+        let index = match self.find(key) {
+            Ok(index) => index,
             Err(_) if self.is_full() => return,
-            Err(place) => {
-                self.consumers.insert(place, Consumer::new(name));
-                place
+            Err(index) => {
+                self.consumers.insert(index, ConsumerLog::new(key));
+                index
             }
         };
-        let consumer = &mut self.consumers[place];
+        let log = &mut self.consumers[index];
         for id in entries.iter().filter_map(|(id, _)| EntryId::parse(id).ok()) {
-            if consumer.ids.len() == MAX_IDS
-                && let Some(oldest) = consumer.ids.pop_front()
+            if log.recent.len() == MAX_IDS
+                && let Some(oldest) = log.recent.pop_front()
             {
-                consumer.before = consumer.before.max(oldest);
+                log.older = log.older.max(oldest);
             }
-            consumer.ids.push_back(id);
+            log.recent.push_back(id);
         }
     }
 
-    /// Where to look for what was given in an answer that was lost; none if that is not known.
-    pub(super) fn look_after(&self, name: Name<'_>) -> Option<String> {
-        match self.place(name) {
-            Ok(place) => Some(self.consumers[place].before.into()),
+    /// Returns the id after which to look for a lost delivery, or `None` if that is unknown.
+    pub(super) fn recovery_start(&self, key: ConsumerKey<'_>) -> Option<String> {
+        match self.find(key) {
+            Ok(index) => Some(self.consumers[index].older.into()),
             Err(_) if self.is_full() => None,
             Err(_) => Some(EntryId::ZERO.into()),
         }
     }
 
-    /// Leaves those that did not come yet.
-    pub(super) fn keep_new(&self, name: Name<'_>, entries: &mut Vec<StreamEntry>) {
-        if let Ok(place) = self.place(name) {
-            let came = &self.consumers[place].ids;
-            entries.retain(|(id, _)| EntryId::parse(id).map_or(true, |id| !came.contains(&id)));
+    /// Removes the entries that already arrived.
+    pub(super) fn retain_new(&self, key: ConsumerKey<'_>, entries: &mut Vec<StreamEntry>) {
+        if let Ok(index) = self.find(key) {
+            let recent = &self.consumers[index].recent;
+            let is_new = |id: &str| EntryId::parse(id).map_or(true, |id| !recent.contains(&id));
+            entries.retain(|(id, _)| is_new(id));
         }
     }
 
-    /// A look found entries up to this one, or nothing any more.
-    pub(super) fn looked(&mut self, name: Name<'_>, last: Option<&String>) {
-        // Of a consumer that nothing came to, too, a look may not have come to the end.
-        self.came(name, &[]);
-        if let Ok(place) = self.place(name) {
-            self.consumers[place].looked = last.cloned();
+    /// Saves where a recovery stopped; `None` if it reached the end.
+    pub(super) fn save_recovery_cursor(&mut self, key: ConsumerKey<'_>, last: Option<&String>) {
+        // Creates the log of a consumer that received nothing yet.
+        self.record(key, &[]);
+        if let Ok(index) = self.find(key) {
+            self.consumers[index].recovery_cursor = last.cloned();
         }
     }
 
-    /// Where a look has to go on.
-    pub(super) fn look_on(&self, name: Name<'_>) -> Option<String> {
-        self.consumers[self.place(name).ok()?].looked.clone()
+    /// Returns where the consumer's next request must continue a recovery, if it must.
+    pub(super) fn recovery_cursor(&self, key: ConsumerKey<'_>) -> Option<String> {
+        self.consumers[self.find(key).ok()?].recovery_cursor.clone()
     }
 
-    fn place(&self, name: Name<'_>) -> Result<usize, usize> {
-        self.consumers
-            .binary_search_by(|consumer| consumer.name().cmp(&name))
+    fn find(&self, key: ConsumerKey<'_>) -> Result<usize, usize> {
+        self.consumers.binary_search_by(|log| log.key().cmp(&key))
     }
 
     fn is_full(&self) -> bool {
@@ -110,20 +114,20 @@ impl DeliveryLog {
     }
 }
 
-impl Consumer {
-    fn new(name: Name<'_>) -> Self {
+impl ConsumerLog {
+    fn new(key: ConsumerKey<'_>) -> Self {
         Self {
-            stream: name.stream.to_owned(),
-            group: name.group.to_owned(),
-            consumer: name.consumer.to_owned(),
-            ids: VecDeque::new(),
-            before: EntryId::ZERO,
-            looked: None,
+            stream: key.stream.to_owned(),
+            group: key.group.to_owned(),
+            consumer: key.consumer.to_owned(),
+            recent: VecDeque::new(),
+            older: EntryId::ZERO,
+            recovery_cursor: None,
         }
     }
 
-    fn name(&self) -> Name<'_> {
-        Name {
+    fn key(&self) -> ConsumerKey<'_> {
+        ConsumerKey {
             stream: &self.stream,
             group: &self.group,
             consumer: &self.consumer,
@@ -135,7 +139,7 @@ impl Consumer {
 mod tests {
     use super::*;
 
-    const NAME: Name<'_> = Name {
+    const KEY: ConsumerKey<'_> = ConsumerKey {
         stream: "s",
         group: "g",
         consumer: "c",
@@ -143,53 +147,53 @@ mod tests {
 
     fn entries(ids: impl IntoIterator<Item = u64>) -> Vec<StreamEntry> {
         ids.into_iter()
-            .map(|ms| (EntryId::new(ms, 0).to_string(), vec![]))
+            .map(|ms| (EntryId::new(ms, 0).into(), vec![]))
             .collect()
     }
 
     #[test]
-    fn what_came_does_not_come_again() {
-        let mut given = DeliveryLog::default();
-        assert_eq!(given.look_after(NAME).as_deref(), Some("0-0"));
-        given.came(NAME, &entries([6, 7]));
-        given.came(NAME, &entries([1, 2]));
-        assert_eq!(given.look_after(NAME).as_deref(), Some("0-0"));
+    fn an_entry_that_arrived_is_not_new() {
+        let mut log = DeliveryLog::default();
+        assert_eq!(log.recovery_start(KEY).as_deref(), Some("0-0"));
+        log.record(KEY, &entries([6, 7]));
+        log.record(KEY, &entries([1, 2]));
+        assert_eq!(log.recovery_start(KEY).as_deref(), Some("0-0"));
         let mut found = entries(1..=8);
-        given.keep_new(NAME, &mut found);
+        log.retain_new(KEY, &mut found);
         assert_eq!(found, entries([3, 4, 5, 8]));
-        let other = Name {
+        let other = ConsumerKey {
             consumer: "d",
-            ..NAME
+            ..KEY
         };
         let mut found = entries([1]);
-        given.keep_new(other, &mut found);
+        log.retain_new(other, &mut found);
         assert_eq!(found, entries([1]));
     }
 
     #[test]
-    fn what_is_forgotten_is_not_looked_for() {
-        let mut given = DeliveryLog::default();
+    fn a_recovery_starts_after_the_ids_that_the_log_forgot() {
+        let mut log = DeliveryLog::default();
         let many = MAX_IDS as u64 + 10;
-        given.came(NAME, &entries(1..=many));
-        assert_eq!(given.look_after(NAME).as_deref(), Some("10-0"));
+        log.record(KEY, &entries(1..=many));
+        assert_eq!(log.recovery_start(KEY).as_deref(), Some("10-0"));
         let mut found = entries(10..=many + 1);
-        given.keep_new(NAME, &mut found);
+        log.retain_new(KEY, &mut found);
         assert_eq!(found, entries([10, many + 1]));
     }
 
     #[test]
-    fn only_so_many_consumers_are_known() {
-        let mut given = DeliveryLog::default();
+    fn a_full_log_takes_no_new_consumer() {
+        let mut log = DeliveryLog::default();
         let names: Vec<String> = (0..=MAX_CONSUMERS).map(|n| n.to_string()).collect();
-        let name = |n: usize| Name {
+        let key = |n: usize| ConsumerKey {
             consumer: &names[n],
-            ..NAME
+            ..KEY
         };
         for n in 0..=MAX_CONSUMERS {
-            given.came(name(n), &entries([5]));
+            log.record(key(n), &entries([5]));
         }
-        assert_eq!(given.look_after(name(0)).as_deref(), Some("0-0"));
-        assert_eq!(given.look_after(name(MAX_CONSUMERS)), None);
-        assert_eq!(given.consumers.len(), MAX_CONSUMERS);
+        assert_eq!(log.recovery_start(key(0)).as_deref(), Some("0-0"));
+        assert_eq!(log.recovery_start(key(MAX_CONSUMERS)), None);
+        assert_eq!(log.consumers.len(), MAX_CONSUMERS);
     }
 }

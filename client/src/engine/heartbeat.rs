@@ -1,122 +1,122 @@
-//! Noticing that the other side is gone.
+//! Noticing that the server is gone.
 
 use streamgate_protocol::limits::{DEFAULT_HEARTBEAT_MS, HEARTBEATS_UNTIL_DEAD};
 
-use super::Millis;
+use super::time::Millis;
 
 /// What the heartbeat asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HeartbeatStatus {
-    Fine,
+    Healthy,
     PingDue,
-    Dead,
+    ServerDead,
 }
 
-/// Sends a ping when nothing was sent, or nothing was heard, for one beat. The server is dead
-/// when it is silent for the rest of the beats after a ping: silence alone proves nothing, for a
-/// tab that was frozen has been silent itself.
+/// Asks for a ping if the client sent nothing, or heard nothing, for one interval. The server is
+/// dead if it stays silent for the remaining intervals after a ping: silence alone proves nothing,
+/// for a tab that was frozen has been silent itself.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
-    every_ms: u64,
+    interval_ms: u64,
     last_sent: Millis,
     last_heard: Millis,
     last_ping: Millis,
-    /// When the first ping was sent that nothing was heard after.
+    /// When the first ping was sent after which nothing was heard.
     unanswered_since: Option<Millis>,
     nonce: u64,
     /// The next ping is due at once.
-    is_urgent: bool,
-    /// That a ping is due was told.
-    is_noticed: bool,
+    is_ping_forced: bool,
+    /// The driver was woken for the ping that is due. Once is enough, even if the socket takes
+    /// nothing.
+    is_ping_reported: bool,
 }
 
 impl Heartbeat {
     pub(super) fn new(now: Millis) -> Self {
         Self {
-            every_ms: u64::from(DEFAULT_HEARTBEAT_MS),
+            interval_ms: u64::from(DEFAULT_HEARTBEAT_MS),
             last_sent: now,
             last_heard: now,
             last_ping: now,
             unanswered_since: None,
             nonce: 0,
-            is_urgent: false,
-            is_noticed: false,
+            is_ping_forced: false,
+            is_ping_reported: false,
         }
     }
 
-    pub(super) fn every(&mut self, ms: u32) {
-        self.every_ms = u64::from(ms.max(1));
+    pub(super) fn set_interval(&mut self, ms: u32) {
+        self.interval_ms = u64::from(ms.max(1));
     }
 
-    pub(super) fn heard(&mut self, now: Millis) {
+    pub(super) fn record_heard(&mut self, now: Millis) {
         self.last_heard = now;
         self.unanswered_since = None;
-        // A ping may not be due any more, and then is due again.
-        self.is_noticed = false;
+        // The ping that was due may not be due any more, and becomes due again later.
+        self.is_ping_reported = false;
     }
 
-    pub(super) fn sent(&mut self, now: Millis) {
+    pub(super) fn record_sent(&mut self, now: Millis) {
         self.last_sent = now;
     }
 
-    /// A ping is being sent; returns its nonce.
-    pub(super) fn pinged(&mut self, now: Millis) -> u64 {
+    /// Records that a ping is being sent, and returns its nonce.
+    pub(super) fn next_ping(&mut self, now: Millis) -> u64 {
         self.last_ping = now;
-        self.is_urgent = false;
-        self.is_noticed = false;
+        self.is_ping_forced = false;
+        self.is_ping_reported = false;
         self.unanswered_since.get_or_insert(now);
         self.nonce += 1;
         self.nonce
     }
 
-    pub(super) fn check(&self, now: Millis) -> HeartbeatStatus {
-        if self.dead_at().is_some_and(|at| now >= at) {
-            HeartbeatStatus::Dead
-        } else if now >= self.ping_at() {
+    pub(super) fn status(&self, now: Millis) -> HeartbeatStatus {
+        if self.server_dead_at().is_some_and(|at| now >= at) {
+            HeartbeatStatus::ServerDead
+        } else if now >= self.ping_due_at() {
             HeartbeatStatus::PingDue
         } else {
-            HeartbeatStatus::Fine
+            HeartbeatStatus::Healthy
         }
     }
 
-    /// Whether the server has taken this client for dead: it was frozen, or could not send.
-    pub(super) fn is_given_up(&self, now: Millis) -> bool {
-        now >= self.given_up_at()
+    /// Whether the server must have taken this client for dead: it was frozen, or could not send.
+    pub(super) fn is_client_dead(&self, now: Millis) -> bool {
+        now >= self.client_dead_at()
     }
 
-    /// Who looks for what to send is told that a ping is due; once is enough, though the socket takes
-    /// nothing.
-    pub(super) fn noticed(&mut self, now: Millis) {
-        self.is_noticed = now >= self.ping_at();
+    /// Records that the driver was woken, for a ping if one is due.
+    pub(super) fn record_wake(&mut self, now: Millis) {
+        self.is_ping_reported = now >= self.ping_due_at();
     }
 
-    /// Something happened that connections do not always survive: the next ping goes at once.
-    pub(super) fn network_changed(&mut self) {
-        self.is_urgent = true;
+    /// Makes the next ping due at once.
+    pub(super) fn force_ping(&mut self) {
+        self.is_ping_forced = true;
     }
 
     pub(super) fn next_deadline(&self) -> Millis {
-        let next = if self.is_noticed {
-            self.given_up_at()
+        let next = if self.is_ping_reported {
+            self.client_dead_at()
         } else {
-            self.ping_at()
+            self.ping_due_at()
         };
-        self.dead_at().map_or(next, |at| at.min(next))
+        self.server_dead_at().map_or(next, |at| at.min(next))
     }
 
-    fn given_up_at(&self) -> Millis {
-        self.last_sent + self.every_ms * u64::from(HEARTBEATS_UNTIL_DEAD)
+    fn client_dead_at(&self) -> Millis {
+        self.last_sent + self.interval_ms * u64::from(HEARTBEATS_UNTIL_DEAD)
     }
 
-    fn ping_at(&self) -> Millis {
-        if self.is_urgent {
+    fn ping_due_at(&self) -> Millis {
+        if self.is_ping_forced {
             return 0;
         }
-        self.last_sent.min(self.last_heard).max(self.last_ping) + self.every_ms
+        self.last_sent.min(self.last_heard).max(self.last_ping) + self.interval_ms
     }
 
-    fn dead_at(&self) -> Option<Millis> {
-        let patience = self.every_ms * u64::from(HEARTBEATS_UNTIL_DEAD - 1);
+    fn server_dead_at(&self) -> Option<Millis> {
+        let patience = self.interval_ms * u64::from(HEARTBEATS_UNTIL_DEAD - 1);
         self.unanswered_since.map(|since| since + patience)
     }
 }

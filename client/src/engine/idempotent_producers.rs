@@ -1,22 +1,31 @@
-//! Adds that are done once: their numbers, by stream, and what is kept back until it is known
-//! whether those before were added.
+//! The numbers of idempotent adds, by stream.
+//!
+//! The server stores a numbered add once, however often the client sends it, and only after the add
+//! that precedes it. If an add fails, the adds sent after it are refused; the client then pauses and
+//! sends all of them again, in order. See SPEC section 7.
 
+use streamgate_protocol::backoff::Backoff;
 use streamgate_protocol::limits::MAX_PRODUCER_NUMBER;
 
-use super::pause;
+use super::retry_backoff;
+use super::time::Millis;
 
-/// Streams that one client adds to once at the same time. An add to any other stream is sent as one
-/// that cannot be asked for again.
+/// The streams to which one client adds idempotently at the same time. An add to any other stream is
+/// sent as a plain one, which cannot be sent again.
 pub(super) const MAX_PRODUCERS: usize = 1_024;
 
-/// Letters of a producer's name, of 16 each: as many bits as the generator of random numbers holds,
-/// twice.
+/// The letters of a producer's name, 16 different ones each: twice as many bits as the state of the
+/// random number generator.
 const NAME_LETTERS: usize = 32;
 
-/// A number, and the one before it without which it must not be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Numbered {
+/// The number of an add. It stands beside the operation, which stays as the owner made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AddNumber {
+    /// The producer's name.
+    pub(super) producer: String,
     pub(super) number: u64,
+    /// The number of the preceding add: the server rejects this one unless it stored that one. 0
+    /// means none.
     pub(super) after: u64,
 }
 
@@ -32,21 +41,22 @@ pub(super) struct IdempotentProducers {
 struct Producer {
     stream: String,
     name: String,
-    /// The last number that was given.
+    /// The last number that was assigned.
     last: u64,
-    /// The last that was sent and may have been added.
-    chain: u64,
-    /// The greatest that was added.
-    added: u64,
+    /// The last number that was sent and that may have been stored: the next add's `after`.
+    predecessor: u64,
+    /// The greatest number that was stored.
+    stored: u64,
     in_flight: usize,
-    /// Numbers that were sent and are not over.
-    open: usize,
-    stalled: bool,
-    /// By the server.
-    forgotten: bool,
-    pause_ms: u64,
-    /// When what is kept back may go on.
-    goes_on_at: u64,
+    /// Numbers that were sent and whose outcome is unknown.
+    unsettled: usize,
+    /// Whether further adds wait until the outcome of those in flight is known.
+    is_stalled: bool,
+    /// Whether the server has forgotten this producer.
+    is_forgotten: bool,
+    backoff: Backoff,
+    /// When a stalled producer may continue.
+    resume_at: Millis,
 }
 
 impl IdempotentProducers {
@@ -57,156 +67,157 @@ impl IdempotentProducers {
         }
     }
 
-    /// Whether any add has to wait for those before it.
+    /// Whether the adds to any stream wait for those before them.
     pub(super) fn any_stalled(&self) -> bool {
-        self.producers.iter().any(|producer| producer.stalled)
+        self.producers.iter().any(|producer| producer.is_stalled)
     }
 
-    /// Whether an add to a stream has to wait for those before it.
+    /// Whether the adds to this stream wait for those before them.
     pub(super) fn is_stalled(&self, stream: &str) -> bool {
-        self.place(stream)
-            .is_ok_and(|place| self.producers[place].stalled)
+        self.find(stream)
+            .is_ok_and(|index| self.producers[index].is_stalled)
     }
 
-    /// The producer's name and a number for an add that is about to be sent; one that has a number
-    /// under this name keeps it. None if there are as many producers as there may be.
-    pub(super) fn number(
+    /// Numbers an add that is about to be sent. An add that has a number of this producer keeps it.
+    /// Returns `None` if there is no producer left for the stream.
+    pub(super) fn assign(
         &mut self,
         stream: &str,
-        named: Option<(&str, u64)>,
-    ) -> Option<(&str, Numbered)> {
-        let place = match self.place(stream) {
-            Ok(place) => place,
+        previous: Option<AddNumber>,
+    ) -> Option<AddNumber> {
+        let index = match self.find(stream) {
+            Ok(index) => index,
             Err(_) => self.begin(stream)?,
         };
-        let producer = &mut self.producers[place];
-        let own = named.filter(|(name, _)| *name == producer.name);
-        let number = own.map_or(producer.last + 1, |(_, number)| number);
-        if number > MAX_PRODUCER_NUMBER {
-            return None;
-        }
-        let after = producer.chain;
-        Some((&producer.name, Numbered { number, after }))
+        let producer = &self.producers[index];
+        let (name, number) = match previous {
+            Some(own) if own.producer == producer.name => (own.producer, own.number),
+            _ => (producer.name.clone(), producer.last + 1),
+        };
+        (number <= MAX_PRODUCER_NUMBER).then_some(AddNumber {
+            producer: name,
+            number,
+            after: producer.predecessor,
+        })
     }
 
-    /// The add of that number was sent.
-    pub(super) fn sent(&mut self, stream: &str, number: u64) {
-        if let Some(producer) = self.get(stream) {
-            producer.open += usize::from(number > producer.last);
+    /// Records that the add of this number was sent.
+    pub(super) fn record_sent(&mut self, stream: &str, number: u64) {
+        if let Some(producer) = self.get_mut(stream) {
+            producer.unsettled += usize::from(number > producer.last);
             producer.last = producer.last.max(number);
-            producer.chain = number;
+            producer.predecessor = number;
             producer.in_flight += 1;
         }
     }
 
-    /// It was answered: it is there.
-    pub(super) fn added(&mut self, stream: &str, number: u64) {
-        if let Some(producer) = self.get(stream) {
+    /// Records the reply that the add of this number is stored.
+    pub(super) fn record_stored(&mut self, stream: &str, number: u64) {
+        if let Some(producer) = self.get_mut(stream) {
             producer.in_flight -= 1;
-            producer.open = producer.open.saturating_sub(1);
-            producer.added = producer.added.max(number);
-            producer.pause_ms = 0;
+            producer.unsettled = producer.unsettled.saturating_sub(1);
+            producer.stored = producer.stored.max(number);
+            producer.backoff.reset();
         }
     }
 
-    /// It was answered: it was not added, or nobody knows. Those behind it that are on their way
-    /// are refused; those that follow do without it.
-    pub(super) fn failed(&mut self, stream: &str) {
-        if let Some(producer) = self.get(stream) {
+    /// Records the reply that an add failed for good, or that its outcome is unknown. The server
+    /// refuses the adds after it that are in flight; further adds no longer depend on it.
+    pub(super) fn record_failed(&mut self, stream: &str) {
+        if let Some(producer) = self.get_mut(stream) {
             producer.in_flight -= 1;
         }
-        self.given_up(stream);
+        self.record_abandoned(stream);
     }
 
-    /// The same, while it waited to be asked for again.
-    pub(super) fn given_up(&mut self, stream: &str) {
-        if let Some(producer) = self.get(stream) {
-            producer.open = producer.open.saturating_sub(1);
-            producer.chain = producer.chain.min(producer.added);
+    /// Records that the client gave up an add that was waiting to be sent again.
+    pub(super) fn record_abandoned(&mut self, stream: &str) {
+        if let Some(producer) = self.get_mut(stream) {
+            producer.unsettled = producer.unsettled.saturating_sub(1);
+            producer.predecessor = producer.predecessor.min(producer.stored);
         }
     }
 
-    /// It has to be asked for again, and with it what was sent behind it; what follows waits.
-    pub(super) fn stall(&mut self, stream: &str, now: u64) {
-        if let Some(producer) = self.get(stream) {
+    /// Stalls a producer: an add, and those that were sent after it, must be sent again.
+    pub(super) fn stall(&mut self, stream: &str, now: Millis) {
+        if let Some(producer) = self.get_mut(stream) {
             producer.in_flight -= 1;
-            producer.stalled = true;
-            // All that are refused together share one pause.
-            if producer.goes_on_at <= now {
-                producer.pause_ms = pause::after(producer.pause_ms);
-                producer.goes_on_at = now + producer.pause_ms;
+            producer.is_stalled = true;
+            // All adds that are refused together share one pause.
+            if producer.resume_at <= now {
+                producer.resume_at = now + producer.backoff.next_pause_ms();
             }
         }
     }
 
-    /// An add was refused because those before it are missing, behind `after`. If that one was
-    /// added, the server has forgotten the producer, which goes on under another name.
-    pub(super) fn refused(&mut self, stream: &str, after: u64) {
-        if let Some(producer) = self.get(stream)
+    /// Records that an add was refused because `after` is missing. If that one was stored, the
+    /// server has forgotten the producer, which then continues under a new name.
+    pub(super) fn record_out_of_order(&mut self, stream: &str, after: u64) {
+        if let Some(producer) = self.get_mut(stream)
             && after > 0
-            && after == producer.added
+            && after == producer.stored
         {
-            producer.forgotten = true;
+            producer.is_forgotten = true;
         }
     }
 
-    /// Whether what has a number under that name can still be asked for.
-    pub(super) fn knows(&self, stream: &str, name: &str) -> bool {
-        self.place(stream)
-            .is_ok_and(|place| self.producers[place].name == name)
+    /// Whether the stream's producer still has this name, so that its adds can be sent again.
+    pub(super) fn has_name(&self, stream: &str, name: &str) -> bool {
+        self.find(stream)
+            .is_ok_and(|index| self.producers[index].name == name)
     }
 
-    /// The connection is lost, and with it everything that was in flight.
-    pub(super) fn lost(&mut self) {
+    /// Records that the connection was lost, and with it everything that was in flight.
+    pub(super) fn record_connection_lost(&mut self) {
         for producer in &mut self.producers {
             producer.in_flight = 0;
-            producer.stalled = false;
-            producer.chain = producer.added;
+            producer.is_stalled = false;
+            producer.predecessor = producer.stored;
         }
     }
 
-    /// Lets go on what waited for long enough, once everything before it is answered.
-    pub(super) fn go_on(&mut self, now: u64) {
+    /// Lets stalled producers continue whose pause is over and whose adds are all answered.
+    pub(super) fn resume_stalled(&mut self, now: Millis) {
         for producer in &mut self.producers {
-            if producer.stalled && producer.in_flight == 0 && now >= producer.goes_on_at {
-                producer.stalled = false;
-                producer.chain = producer.added;
-                if producer.forgotten {
-                    *producer =
-                        Producer::new(std::mem::take(&mut producer.stream), &mut self.random);
+            if producer.is_stalled && producer.in_flight == 0 && now >= producer.resume_at {
+                producer.is_stalled = false;
+                producer.predecessor = producer.stored;
+                if producer.is_forgotten {
+                    let stream = std::mem::take(&mut producer.stream);
+                    *producer = Producer::new(stream, &mut self.random);
                 }
             }
         }
     }
 
-    /// When the next may go on.
-    pub(super) fn next_deadline(&self) -> Option<u64> {
-        let waiting = |producer: &&Producer| producer.stalled && producer.in_flight == 0;
+    /// Returns when the next stalled producer may continue.
+    pub(super) fn next_deadline(&self) -> Option<Millis> {
+        let waiting = |producer: &&Producer| producer.is_stalled && producer.in_flight == 0;
         let waiting = self.producers.iter().filter(waiting);
-        waiting.map(|producer| producer.goes_on_at).min()
+        waiting.map(|producer| producer.resume_at).min()
     }
 
     fn begin(&mut self, stream: &str) -> Option<usize> {
         if self.producers.len() >= MAX_PRODUCERS {
-            // One of which nothing is open is as good as new under another name.
+            // A producer without unsettled adds can start again under another name.
             let idle = self
                 .producers
                 .iter()
-                .position(|producer| producer.open == 0)?;
+                .position(|producer| producer.unsettled == 0)?;
             self.producers.remove(idle);
         }
-        let place = self.place(stream).unwrap_or_else(|place| place);
+        let index = self.find(stream).unwrap_or_else(|index| index);
         let producer = Producer::new(stream.to_owned(), &mut self.random);
-        self.producers.insert(place, producer);
-        Some(place)
+        self.producers.insert(index, producer);
+        Some(index)
     }
 
-    fn get(&mut self, stream: &str) -> Option<&mut Producer> {
-        let place = self.place(stream).ok()?;
-        self.producers.get_mut(place)
+    fn get_mut(&mut self, stream: &str) -> Option<&mut Producer> {
+        let index = self.find(stream).ok()?;
+        self.producers.get_mut(index)
     }
 
-    fn place(&self, stream: &str) -> Result<usize, usize> {
+    fn find(&self, stream: &str) -> Result<usize, usize> {
         self.producers
             .binary_search_by(|producer| producer.stream.as_str().cmp(stream))
     }
@@ -214,21 +225,21 @@ impl IdempotentProducers {
 
 impl Producer {
     fn new(stream: String, random: &mut fastrand::Rng) -> Self {
-        // Not by the standard library's formatting: a kilobyte of what a browser downloads.
+        // The standard library's formatting would add a kilobyte to a browser's download.
         let letter = |_| char::from(b'a' + random.u8(..16));
         let name = (0..NAME_LETTERS).map(letter).collect();
         Self {
             stream,
             name,
             last: 0,
-            chain: 0,
-            added: 0,
+            predecessor: 0,
+            stored: 0,
             in_flight: 0,
-            open: 0,
-            stalled: false,
-            forgotten: false,
-            pause_ms: 0,
-            goes_on_at: 0,
+            unsettled: 0,
+            is_stalled: false,
+            is_forgotten: false,
+            backoff: retry_backoff::new(),
+            resume_at: 0,
         }
     }
 }

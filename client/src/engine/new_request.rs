@@ -1,24 +1,25 @@
-//! A call before an engine has it.
+//! A request before an engine has it.
 
 use streamgate_protocol::Operation;
 
-use super::pending_request::Ask;
-use super::request_queue::Call;
+use super::pending_request::PendingRequest;
 
-/// A call that no [`Engine`](super::Engine) has taken yet, made from an [`Operation`]. It is put on
-/// the heap here, and once: from its owner to what is in flight it is handed on many times, which
-/// then moves a pointer.
+/// A request that no [`Engine`](super::Engine) has taken yet, made from an [`Operation`].
+///
+/// It is put on the heap here, once. From its owner to its reply it changes hands many times, and
+/// each time only a pointer moves: as values of 300 bytes, requests took a sixth of a busy client's
+/// processor time.
 #[derive(Debug)]
-pub struct NewRequest(pub(super) Box<Call>);
+pub struct NewRequest(pub(super) Box<PendingRequest>);
 
 impl From<Operation<'static>> for NewRequest {
     fn from(operation: Operation<'static>) -> Self {
-        Self(Box::new(Call::new(Ask::call(operation))))
+        Self(Box::new(PendingRequest::new(operation)))
     }
 }
 
 impl NewRequest {
     pub(crate) fn is_read_only(&self) -> bool {
-        self.0.ask.is_read_only()
+        self.0.is_read_only()
     }
 }

@@ -1,73 +1,122 @@
-//! What waits to be sent and then to be answered: a call or a subscription.
+//! A request or a subscription from its submission to its last reply.
 
+mod recovery;
+mod wire_message;
+
+use streamgate_protocol::backoff::Backoff;
+use streamgate_protocol::error::code;
 use streamgate_protocol::limits::{MAX_FIELDS_ONCE, REMEMBERED_MS};
 use streamgate_protocol::message::{Credit, Start, Subscription};
-use streamgate_protocol::{CacheResult, ClientMessage, Operation};
+use streamgate_protocol::{CacheError, CacheResult, ClientMessage, Operation};
 
-use super::Millis;
-use super::delivery_log::Name;
-use super::idempotent_producers::Numbered;
-use super::subscription_window::Window;
+use super::delivery_log::ConsumerKey;
+use super::idempotent_producers::{AddNumber, IdempotentProducers};
+use super::message_size::estimated_bytes;
+use super::retry_backoff;
+use super::retry_policy::RetryPolicy;
+use super::subscription_window::SubscriptionWindow;
+use super::time::Millis;
 
-/// A request or a subscribe. They share one queue, so that a tail from now on begins between the
-/// adds that its owner made before and after it.
+/// How long an idempotent add is sent again: well within the time that servers remember its number.
+pub(super) const MAX_ADD_RETRY_MS: u64 = REMEMBERED_MS / 2;
+
+/// A request or a subscription that is not over.
+///
+/// They share one queue, so that a tail from now on begins between the adds that its owner made
+/// before and after it.
 #[derive(Debug)]
-pub(super) struct Ask {
+pub(super) struct PendingRequest {
     id: u64,
-    /// Nothing else than these two.
+    /// A `Request` or a `Subscribe`.
     message: ClientMessage<'static>,
-    /// Whether it was sent, so that the server may have done it.
+    idempotency: Idempotency,
+    /// Whether it was ever sent, so that the server may have performed it.
     pub(super) was_sent: bool,
+    first_sent_at: Option<Millis>,
     /// When the wait that it asks for is over.
     wait_ends_at: Option<Millis>,
-    /// The answer that gave entries to a consumer was lost: they are looked for behind this id, in
-    /// what is pending for it, before anything else is asked.
-    pub(super) look_after: Option<String>,
-    /// At most so many are looked for at once, because more were too large for an answer; 0 for as many as
-    /// are asked for.
-    look_most: u64,
-    /// When it was sent first.
-    sent_at: Option<Millis>,
-    /// Since when it is asked for again, because the connection was lost, or the server's backend.
-    pub(super) again_since: Option<Millis>,
-    /// Of an add or an acknowledgement: an earlier time may have done it.
-    pub(super) maybe_done: bool,
+    /// Since when it is being retried, after the connection or the server's backend was lost.
+    retried_since: Option<Millis>,
+    /// Whether an earlier attempt may have performed an add or an acknowledgement.
+    pub(super) may_be_done: bool,
+    /// A reply that delivered entries was lost: they are looked for after this id, among the
+    /// consumer's pending entries, before the message is sent.
+    pub(super) recover_after: Option<String>,
+    /// How many entries one recovery may ask for, because more were too large for one reply; 0 for
+    /// no limit.
+    max_recovered: u64,
+    /// The flow control of a subscription that was sent. Boxed because most requests have none.
+    pub(super) window: Option<Box<SubscriptionWindow>>,
+    /// The length on the wire, estimated until it is sent.
+    pub(super) bytes: usize,
+    /// The moment from which its time in the queue counts: when it was admitted, when its connection
+    /// was lost, or when its pause ends.
+    pub(super) queued_at: Millis,
+    backoff: Backoff,
+    is_pausing: bool,
 }
 
-/// How long an add may be asked for again, in milliseconds: well within what servers remember.
-pub(super) const MAX_AGE_MS: u64 = REMEMBERED_MS / 2;
-
-/// What is taken for the number of entries that were too large where all were asked for.
-const ALL_AT_ONCE: u64 = 256;
-
-/// What becomes of an ask when the connection is lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RetryPolicy {
-    /// Once more does no harm.
-    AskAgain,
-    /// Once more, after what it may have been given was looked for.
-    LookAndAskAgain,
-    /// Once more could do it twice.
-    Unknown,
+/// Whether an add has a number by which the server recognizes it.
+#[derive(Debug)]
+enum Idempotency {
+    /// It is no add, or a plain one.
+    None,
+    /// It gets a number when it is sent.
+    Unnumbered,
+    Numbered(AddNumber),
 }
 
-impl Ask {
-    /// A request that has no id yet.
-    pub(super) const fn call(operation: Operation<'static>) -> Self {
+impl PendingRequest {
+    /// Returns a request that has no id yet.
+    pub(super) fn new(operation: Operation<'static>) -> Self {
         let id = 0;
-        Self::new(id, ClientMessage::Request { id, operation })
+        Self::of_message(id, ClientMessage::Request { id, operation })
+    }
+
+    pub(super) fn subscription(
+        id: u64,
+        subscription: Subscription<'static>,
+        credit: Credit,
+    ) -> Self {
+        let message = ClientMessage::Subscribe {
+            id,
+            subscription,
+            credit,
+        };
+        Self::of_message(id, message)
+    }
+
+    fn of_message(id: u64, message: ClientMessage<'static>) -> Self {
+        Self {
+            id,
+            bytes: estimated_bytes(&message),
+            message,
+            idempotency: Idempotency::None,
+            was_sent: false,
+            first_sent_at: None,
+            wait_ends_at: None,
+            retried_since: None,
+            may_be_done: false,
+            recover_after: None,
+            max_recovered: 0,
+            window: None,
+            queued_at: 0,
+            backoff: retry_backoff::new(),
+            is_pausing: false,
+        }
     }
 
     pub(super) const fn set_id(&mut self, new: u64) {
         self.id = new;
-        if let ClientMessage::Request { id, .. } | ClientMessage::Subscribe { id, .. } =
-            &mut self.message
-        {
+        if let ClientMessage::Request { id, .. } = &mut self.message {
             *id = new;
         }
     }
 
-    /// Before [`once`](Self::once): what that makes of an add is complete when it has its number.
+    pub(super) const fn id(&self) -> u64 {
+        self.id
+    }
+
     pub(super) fn validate(&self) -> CacheResult<()> {
         match &self.message {
             ClientMessage::Request { operation, .. } => operation.validate(),
@@ -76,216 +125,25 @@ impl Ask {
         }
     }
 
-    /// An add becomes one that is done once, if it can.
-    pub(super) fn once(&mut self) {
-        if let ClientMessage::Request { operation, .. } = &mut self.message
-            && let Operation::Add {
-                stream,
-                fields,
-                maxlen,
-            } = operation
-            && fields.len() <= MAX_FIELDS_ONCE
-        {
-            *operation = Operation::AddOnce {
-                stream: std::mem::replace(stream, "".into()),
-                fields: std::mem::take(fields),
-                maxlen: *maxlen,
-                producer: "".into(),
-                number: 0,
-                after: 0,
-                again: false,
-            };
-        }
-    }
-
-    /// Of an add that is done once: the stream, and under which name it has which number, if any.
-    pub(super) fn adds_once(&self) -> Option<(&str, Option<(&str, Numbered)>)> {
+    /// Whether performing it changes nothing at the server.
+    pub(super) fn is_read_only(&self) -> bool {
         match &self.message {
-            ClientMessage::Request {
-                operation:
-                    Operation::AddOnce {
-                        stream,
-                        producer,
-                        number,
-                        after,
-                        ..
-                    },
-                ..
-            } => {
-                let (number, after) = (*number, *after);
-                let own = (number > 0).then_some((&**producer, Numbered { number, after }));
-                Some((stream, own))
-            }
-            _ => None,
+            ClientMessage::Request { operation, .. } => operation.is_read_only(),
+            ClientMessage::Subscribe { subscription, .. } => subscription.is_read_only(),
+            _ => true,
         }
     }
 
-    /// Gives it its number, or takes away that it is done once.
-    pub(super) fn number(&mut self, numbered: Option<(&str, Numbered)>) {
-        let ClientMessage::Request { operation, .. } = &mut self.message else {
-            return;
-        };
-        let Operation::AddOnce {
-            stream,
-            fields,
-            maxlen,
-            producer,
-            number,
-            after,
-            again,
-        } = operation
-        else {
-            return;
-        };
-        match numbered {
-            Some((name, numbered)) => {
-                if **producer != *name {
-                    *producer = name.to_owned().into();
-                }
-                *number = numbered.number;
-                *after = numbered.after;
-                *again = self.was_sent;
-            }
-            None => {
-                *operation = Operation::Add {
-                    stream: std::mem::replace(stream, "".into()),
-                    fields: std::mem::take(fields),
-                    maxlen: *maxlen,
-                };
-            }
-        }
+    pub(super) const fn is_subscription(&self) -> bool {
+        matches!(self.message, ClientMessage::Subscribe { .. })
     }
 
-    pub(super) const fn subscription(
-        id: u64,
-        subscription: Subscription<'static>,
-        credit: Credit,
-    ) -> Self {
-        Self::new(
-            id,
-            ClientMessage::Subscribe {
-                id,
-                subscription,
-                credit,
-            },
-        )
+    pub(super) fn is_tail(&self) -> bool {
+        self.is_subscription() && self.is_read_only()
     }
 
-    const fn new(id: u64, message: ClientMessage<'static>) -> Self {
-        Self {
-            id,
-            message,
-            was_sent: false,
-            wait_ends_at: None,
-            look_after: None,
-            sent_at: None,
-            look_most: 0,
-            again_since: None,
-            maybe_done: false,
-        }
-    }
-
-    pub(super) const fn id(&self) -> u64 {
-        self.id
-    }
-
-    pub(super) const fn message(&self) -> &ClientMessage<'static> {
-        &self.message
-    }
-
-    /// Asks for no more than what is left of its wait.
-    pub(super) fn prepare(&mut self, now: Millis) {
-        self.sent_at.get_or_insert(now);
-        if let ClientMessage::Request {
-            operation: Operation::Read { block_ms, .. } | Operation::ReadGroup { block_ms, .. },
-            ..
-        } = &mut self.message
-        {
-            match (self.wait_ends_at, *block_ms) {
-                (Some(end), _) => *block_ms = end.checked_sub(now).filter(|left| *left > 0),
-                (None, Some(wait)) if wait > 0 => self.wait_ends_at = now.checked_add(wait),
-                _ => {}
-            }
-        }
-    }
-
-    pub(super) fn fate(&self, now: Millis) -> RetryPolicy {
-        match &self.message {
-            ClientMessage::Request { operation, .. } => match operation {
-                Operation::ReadGroup { .. } => RetryPolicy::LookAndAskAgain,
-                Operation::Ack { .. } => RetryPolicy::AskAgain,
-                Operation::AddOnce { .. } if !self.is_too_old(now) => RetryPolicy::AskAgain,
-                operation if operation.is_read_only() => RetryPolicy::AskAgain,
-                _ => RetryPolicy::Unknown,
-            },
-            ClientMessage::Subscribe { subscription, .. } => match subscription {
-                Subscription::Tail { .. } => RetryPolicy::AskAgain,
-                Subscription::Consume { .. } => RetryPolicy::LookAndAskAgain,
-            },
-            _ => RetryPolicy::Unknown,
-        }
-    }
-
-    /// Whether to ask on while the server has no backend: until the wait that it asks for is over,
-    /// and for so long at least.
-    pub(super) fn has_patience(&self, patience_ms: Millis, now: Millis) -> bool {
-        let patience = self.again_since.unwrap_or(now) + patience_ms;
-        now < patience
-            || match &self.message {
-                ClientMessage::Request { operation, .. } => match self.wait_ends_at {
-                    Some(end) => now < end,
-                    None => operation.block_ms().is_some(),
-                },
-                _ => true,
-            }
-    }
-
-    fn is_too_old(&self, now: Millis) -> bool {
-        self.sent_at.is_some_and(|sent| now >= sent + MAX_AGE_MS)
-    }
-
-    /// Where a read from `$` waits.
-    pub(super) fn stands_at(&mut self, id: String) {
-        if let ClientMessage::Request {
-            operation: Operation::Read { last_id, .. },
-            ..
-        } = &mut self.message
-            && &**last_id == "$"
-        {
-            *last_id = id.into();
-        }
-    }
-
-    /// Of a subscription: where it goes on, and with how much credit.
-    pub(super) fn resume(&mut self, position: Option<&str>, left: Credit) {
-        if let ClientMessage::Subscribe {
-            subscription,
-            credit,
-            ..
-        } = &mut self.message
-        {
-            *credit = left;
-            match (subscription, position) {
-                (Subscription::Tail { from, .. }, Some(position)) => {
-                    let id = position.to_owned().into();
-                    *from = Start::After { id };
-                }
-                // What is pending for it was looked for.
-                (
-                    Subscription::Consume {
-                        claim_after_ms: Some(_),
-                        resumed,
-                        ..
-                    },
-                    _,
-                ) => *resumed = self.was_sent.then_some(true),
-                _ => {}
-            }
-        }
-    }
-
-    /// The consumer that it reads a group for.
-    pub(super) fn consumer(&self) -> Option<Name<'_>> {
+    /// The consumer for which it reads a group.
+    pub(super) fn consumer(&self) -> Option<ConsumerKey<'_>> {
         match &self.message {
             ClientMessage::Request {
                 operation:
@@ -306,7 +164,7 @@ impl Ask {
                         ..
                     },
                 ..
-            } => Some(Name {
+            } => Some(ConsumerKey {
                 stream,
                 group,
                 consumer,
@@ -315,8 +173,8 @@ impl Ask {
         }
     }
 
-    /// The consumer that it gives entries to, whether it reads them or claims them.
-    pub(super) fn given_to(&self) -> Option<Name<'_>> {
+    /// The consumer that receives entries by it, through a read or through a claim.
+    pub(super) fn receiver(&self) -> Option<ConsumerKey<'_>> {
         match &self.message {
             ClientMessage::Request {
                 operation:
@@ -327,7 +185,7 @@ impl Ask {
                         ..
                     },
                 ..
-            } => Some(Name {
+            } => Some(ConsumerKey {
                 stream,
                 group,
                 consumer,
@@ -336,8 +194,8 @@ impl Ask {
         }
     }
 
-    /// Whether it is a consumer that takes over what others hold.
-    pub(super) const fn takes_over(&self) -> bool {
+    /// Whether it is a consumer that reclaims idle entries of others.
+    pub(super) const fn reclaims(&self) -> bool {
         matches!(
             &self.message,
             ClientMessage::Subscribe {
@@ -350,69 +208,8 @@ impl Ask {
         )
     }
 
-    /// Of how many entries a look is; 0 for all there are.
-    fn look_count(&self, room: u64) -> u64 {
-        let count = match &self.message {
-            ClientMessage::Request {
-                operation: Operation::ReadGroup { count, .. },
-                ..
-            } => *count,
-            ClientMessage::Subscribe {
-                subscription: Subscription::Consume { batch, .. },
-                ..
-            } => room.min(*batch),
-            _ => 0,
-        };
-        match self.look_most {
-            0 => count,
-            most if count == 0 => most,
-            most => count.min(most),
-        }
-    }
-
-    /// What a look found was too large for one answer: looks for less. Whether there is less than that.
-    pub(super) fn look_for_less(&mut self, room: u64) -> bool {
-        let count = match self.look_count(room) {
-            0 => ALL_AT_ONCE,
-            count => count,
-        };
-        self.look_most = count / 2;
-        self.look_most > 0
-    }
-
-    /// The request that looks for what was given, of at most so many entries.
-    pub(super) fn look(&self, room: u64) -> Option<ClientMessage<'_>> {
-        let after = self.look_after.as_deref()?;
-        let count = self.look_count(room);
-        let name = self.consumer()?;
-        let operation = Operation::ReadPending {
-            stream: name.stream.into(),
-            group: name.group.into(),
-            consumer: name.consumer.into(),
-            after: after.into(),
-            count,
-        };
-        Some(ClientMessage::Request {
-            id: self.id,
-            operation,
-        })
-    }
-
-    /// Whether it changes nothing at the server, so that it may be asked twice.
-    pub(super) fn is_read_only(&self) -> bool {
-        match &self.message {
-            ClientMessage::Request { operation, .. } => operation.is_read_only(),
-            ClientMessage::Subscribe { subscription, .. } => subscription.is_read_only(),
-            _ => true,
-        }
-    }
-
-    pub(super) const fn is_subscription(&self) -> bool {
-        matches!(self.message, ClientMessage::Subscribe { .. })
-    }
-
-    /// Of a subscription: the account of what may be pushed.
-    pub(super) fn window(&self) -> Option<Window> {
+    /// Returns a new window for a subscription.
+    pub(super) fn new_window(&self) -> Option<SubscriptionWindow> {
         match &self.message {
             ClientMessage::Subscribe {
                 subscription,
@@ -420,31 +217,221 @@ impl Ask {
                 ..
             } => {
                 let is_tail = matches!(subscription, Subscription::Tail { .. });
-                Some(Window::new(is_tail, *credit))
+                Some(SubscriptionWindow::new(is_tail, *credit))
             }
             _ => None,
         }
     }
 
-    /// About as many bytes as it will have on the wire.
-    pub(super) fn weight(&self) -> usize {
-        let payload = match &self.message {
-            ClientMessage::Request { operation, .. } => weight(operation),
-            ClientMessage::Subscribe { subscription, .. } => subscription.weight(),
-            _ => 0,
-        };
-        payload + 16
+    /// The entries that a subscription's window has room for.
+    pub(super) fn window_room(&self) -> u64 {
+        self.window.as_ref().map_or(0, |window| window.room())
     }
 }
 
-fn weight(operation: &Operation<'_>) -> usize {
-    let payload = match operation {
-        Operation::Add { fields, .. } | Operation::AddOnce { fields, .. } => fields
-            .iter()
-            .map(|(name, value)| name.len() + value.len() + 4)
-            .sum(),
-        Operation::Ack { ids, .. } => ids.iter().map(|id| id.len() + 2).sum(),
-        _ => 0,
-    };
-    operation.stream().len() + payload
+/// Idempotent adds.
+impl PendingRequest {
+    /// Makes an add idempotent, unless it has too many fields for that.
+    pub(super) fn make_idempotent(&mut self) {
+        if let ClientMessage::Request {
+            operation: Operation::Add { fields, .. },
+            ..
+        } = &self.message
+            && fields.len() <= MAX_FIELDS_ONCE
+        {
+            self.idempotency = Idempotency::Unnumbered;
+        }
+    }
+
+    pub(super) const fn is_idempotent_add(&self) -> bool {
+        !matches!(self.idempotency, Idempotency::None)
+    }
+
+    /// The stream of an idempotent add, and its number if it has one.
+    pub(super) fn idempotent_add(&self) -> Option<(&str, Option<&AddNumber>)> {
+        let ClientMessage::Request {
+            operation: Operation::Add { stream, .. },
+            ..
+        } = &self.message
+        else {
+            return None;
+        };
+        match &self.idempotency {
+            Idempotency::None => None,
+            Idempotency::Unnumbered => Some((stream, None)),
+            Idempotency::Numbered(number) => Some((stream, Some(number))),
+        }
+    }
+
+    /// Gives an idempotent add its number. Without a producer left it becomes a plain add.
+    pub(super) fn assign_number(&mut self, producers: &mut IdempotentProducers) {
+        let previous = match std::mem::replace(&mut self.idempotency, Idempotency::None) {
+            Idempotency::None => return,
+            Idempotency::Unnumbered => None,
+            Idempotency::Numbered(number) => Some(number),
+        };
+        if let ClientMessage::Request { operation, .. } = &self.message
+            && let Some(number) = producers.assign(operation.stream(), previous)
+        {
+            self.idempotency = Idempotency::Numbered(number);
+        }
+    }
+
+    fn is_too_old_to_resend(&self, now: Millis) -> bool {
+        self.first_sent_at
+            .is_some_and(|sent| now >= sent + MAX_ADD_RETRY_MS)
+    }
+}
+
+/// Retries.
+impl PendingRequest {
+    /// Returns what becomes of it if its reply is lost.
+    pub(super) fn retry_policy(&self, now: Millis) -> RetryPolicy {
+        match &self.message {
+            ClientMessage::Request { operation, .. } => {
+                let is_known = self.is_idempotent_add() && !self.is_too_old_to_resend(now);
+                RetryPolicy::of_operation(operation, is_known)
+            }
+            ClientMessage::Subscribe { subscription, .. } => {
+                RetryPolicy::of_subscription(subscription)
+            }
+            _ => RetryPolicy::Fail,
+        }
+    }
+
+    /// Whether it is retried after an error that says that nothing was done. A subscription is,
+    /// unless it is one too many for the server, and so is a request that is being retried already.
+    pub(super) fn retries_after(&self, error: &CacheError) -> bool {
+        self.retried_since.is_some() || self.window.is_some() && error.code() != code::OVERLOADED
+    }
+
+    /// Whether to go on retrying while the server has no backend: until the wait that it asks for is
+    /// over, and at least for `patience_ms`.
+    pub(super) fn has_patience(&self, patience_ms: Millis, now: Millis) -> bool {
+        let patience_ends_at = self.retried_since.unwrap_or(now) + patience_ms;
+        now < patience_ends_at
+            || match &self.message {
+                ClientMessage::Request { operation, .. } => match self.wait_ends_at {
+                    Some(end) => now < end,
+                    None => operation.block_ms().is_some(),
+                },
+                _ => true,
+            }
+    }
+
+    /// Records that it is being retried.
+    pub(super) fn mark_retried(&mut self, now: Millis) {
+        self.retried_since.get_or_insert(now);
+    }
+
+    /// Records that its connection was lost while it was in flight.
+    pub(super) fn record_connection_lost(&mut self, now: Millis) {
+        self.queued_at = now;
+        self.mark_retried(now);
+        // Entries that a consumer may have received are recovered instead.
+        self.may_be_done |= !self.is_read_only() && self.consumer().is_none();
+    }
+
+    /// Starts a pause, after which it is sent again.
+    pub(super) fn pause(&mut self, now: Millis) {
+        self.mark_retried(now);
+        self.queued_at = now + self.backoff.next_pause_ms();
+        self.is_pausing = true;
+    }
+
+    /// Ends the pause.
+    pub(super) const fn end_pause(&mut self) {
+        self.is_pausing = false;
+    }
+
+    /// Starts with the shortest pause again: the server performed something for it.
+    pub(super) const fn reset_backoff(&mut self) {
+        self.backoff.reset();
+    }
+
+    /// When its pause ends, if it is pausing.
+    pub(super) fn pause_ends_at(&self) -> Option<Millis> {
+        self.is_pausing.then_some(self.queued_at)
+    }
+
+    /// When it has been in the queue for too long. A subscription that has begun waits for a
+    /// connection without a limit.
+    pub(super) fn expires_at(&self, queue_timeout_ms: u64) -> Option<Millis> {
+        let retried_add = self.retried_since.filter(|_| self.is_idempotent_add());
+        let end = match retried_add {
+            Some(since) => since + queue_timeout_ms.min(MAX_ADD_RETRY_MS),
+            None => self.queued_at + queue_timeout_ms,
+        };
+        self.window.is_none().then_some(end)
+    }
+
+    /// Whether it can be sent now. A consumer whose window has no room for what a recovery finds
+    /// waits until it has.
+    pub(super) fn is_ready(&self) -> bool {
+        let has_room = self.window.is_none() || self.recover_after.is_none();
+        !self.is_pausing && (has_room || self.window_room() > 0)
+    }
+}
+
+/// Changes of the message before it is sent, or sent again.
+impl PendingRequest {
+    /// Records that it is about to be sent, and shortens its wait by the time that has passed.
+    pub(super) fn prepare(&mut self, now: Millis) {
+        self.first_sent_at.get_or_insert(now);
+        if let ClientMessage::Request {
+            operation: Operation::Read { block_ms, .. } | Operation::ReadGroup { block_ms, .. },
+            ..
+        } = &mut self.message
+        {
+            match (self.wait_ends_at, *block_ms) {
+                (Some(end), _) => *block_ms = end.checked_sub(now).filter(|left| *left > 0),
+                (None, Some(wait)) if wait > 0 => self.wait_ends_at = now.checked_add(wait),
+                _ => {}
+            }
+        }
+    }
+
+    /// Records the id that `$` stood for, so that a read that is sent again misses nothing.
+    pub(super) fn resolve_last_id(&mut self, id: String) {
+        if let ClientMessage::Request {
+            operation: Operation::Read { last_id, .. },
+            ..
+        } = &mut self.message
+            && &**last_id == "$"
+        {
+            *last_id = id.into();
+        }
+    }
+
+    /// Makes a subscription that was sent before continue at its position, with the credit that its
+    /// window has left.
+    pub(super) fn resume_subscription(&mut self) {
+        let (
+            Some(window),
+            ClientMessage::Subscribe {
+                subscription,
+                credit,
+                ..
+            },
+        ) = (&mut self.window, &mut self.message)
+        else {
+            return;
+        };
+        *credit = window.resume();
+        match (subscription, window.position()) {
+            (Subscription::Tail { from, .. }, Some(position)) => {
+                let id = position.to_owned().into();
+                *from = Start::After { id };
+            }
+            (
+                Subscription::Consume {
+                    claim_after_ms: Some(_),
+                    resumed,
+                    ..
+                },
+                _,
+            ) => *resumed = self.was_sent.then_some(true),
+            _ => {}
+        }
+    }
 }

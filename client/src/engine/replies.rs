@@ -1,221 +1,197 @@
-//! What was not answered before the connection was lost, on the next one; and what the server could
-//! not find out because it lost its backend.
+//! Every reply of the server: to requests, to idempotent adds, to recoveries, and errors.
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Credit, Item, Outcome};
 use streamgate_protocol::{CacheError, CacheResult, Claimed, Reply, Retry, StreamEntry};
 
-use super::pending_request::RetryPolicy;
-use super::request_queue::Call;
-use super::{Engine, Event, Millis};
+use super::Engine;
+use super::event::EngineEvent;
+use super::pending_request::PendingRequest;
+use super::retry_policy::RetryPolicy;
+use super::time::Millis;
 
 impl Engine {
-    /// Keeps what can be asked again, in the order it was asked first; the rest ends with
-    /// `UNKNOWN_OUTCOME`.
-    pub(super) fn ask_again(&mut self, now: Millis) {
-        self.cancels.clear();
-        self.grants.clear();
-        self.producers.lost();
-        for mut call in self.calls.lose_sent(now) {
-            let again = match (call.ask.fate(now), call.ask.consumer()) {
-                (RetryPolicy::AskAgain, _) => true,
-                (RetryPolicy::LookAndAskAgain, _) if call.ask.look_after.is_some() => true,
-                (RetryPolicy::LookAndAskAgain, Some(name)) => {
-                    let after = self.given.look_after(name);
-                    call.ask.look_after = after;
-                    call.ask.look_after.is_some()
-                }
-                _ => false,
-            };
-            if again {
-                self.calls.ask_again(call);
-            } else {
-                self.fail_unsent(
-                    &call,
-                    code::DISCONNECTED,
-                    "the connection was lost before the answer came",
-                );
-            }
-        }
-    }
-
-    /// A reply came.
+    /// Handles a reply.
     ///
     /// # Errors
     ///
-    /// The server must not answer that.
-    pub(super) fn answered(
+    /// The violation, if the server must not send it.
+    pub(super) fn handle_reply(
         &mut self,
         id: u64,
         outcome: Outcome,
         now: Millis,
     ) -> Result<(), &'static str> {
-        let Some(call) = self.calls.answered(id) else {
-            // It was on its way when the call was cancelled.
+        let Some(request) = self.queue.take_in_flight(id) else {
+            // It was on its way when the request was cancelled.
             return Ok(());
         };
         let result = CacheResult::from(outcome);
-        if call.ask.adds_once().is_some() {
-            self.added_once(call, result, now);
+        if request.is_idempotent_add() {
+            self.handle_idempotent_add(request, result, now);
             return Ok(());
         }
         let reply = match result {
             Ok(reply) => reply,
             Err(error) => {
-                self.failed(call, error, now);
+                self.handle_error(request, error, now);
                 return Ok(());
             }
         };
-        if call.ask.look_after.is_some() {
-            self.looked(call, reply, now);
-        } else if call.window.is_some() {
-            let why = "the server answered a subscription";
-            self.finish(id, Err(CacheError::from_code(code::PROTOCOL, why)));
-            return Err(why);
+        if request.recover_after.is_some() {
+            self.handle_recovery(request, reply, now);
+        } else if request.window.is_some() {
+            let violation = "the server replied to a subscription";
+            self.finish(id, Err(CacheError::from_code(code::PROTOCOL, violation)));
+            return Err(violation);
         } else {
-            match (call.ask.given_to(), &reply) {
-                (Some(name), Reply::Entries { entries, .. })
-                | (Some(name), Reply::Claimed(Claimed { entries, .. })) => {
-                    self.given.came(name, entries);
-                }
-                _ => {}
+            if let Some(receiver) = request.receiver()
+                && let Reply::Entries { entries, .. } | Reply::Claimed(Claimed { entries, .. }) =
+                    &reply
+            {
+                self.delivery_log.record(receiver, entries);
             }
             self.finish(id, Ok(reply));
         }
         Ok(())
     }
 
-    /// It ended with an error. If that is for the want of a backend it is asked again after a pause,
-    /// unless its owner has waited for long enough; and first, what the backend may have given
-    /// is looked for.
-    // In its caller it would be more of what a browser downloads.
+    /// Handles an error. If the server lacked its backend, the request is retried after a pause, as
+    /// long as its owner has patience; entries that the backend may have delivered are recovered
+    /// first.
+    // Inlined it would be a larger download for browsers.
     #[inline(never)]
-    fn failed(&mut self, mut call: Box<Call>, error: CacheError, now: Millis) {
-        let room = call.window.as_ref().map_or(0, |window| window.room());
-        if call.ask.look_after.is_some()
-            && error.code() == code::LIMIT
-            && call.ask.look_for_less(room)
-        {
-            return self.calls.ask_again(call);
+    fn handle_error(&mut self, mut request: Box<PendingRequest>, error: CacheError, now: Millis) {
+        let is_recovery = request.recover_after.is_some();
+        if is_recovery && error.code() == code::LIMIT && request.halve_recovery() {
+            return self.queue.retry(request);
         }
         let retry = error.retry();
-        let mut goes_on = retry != Retry::Never;
-        if call.ask.look_after.is_none() {
-            let unknown = retry == Retry::Unknown;
-            goes_on &= if unknown {
-                call.ask.fate(now) != RetryPolicy::Unknown
+        let mut retries = retry != Retry::Never;
+        if !is_recovery {
+            let is_unknown = retry == Retry::Unknown;
+            retries &= if is_unknown {
+                request.retry_policy(now) != RetryPolicy::Fail
             } else {
-                call.goes_on(&error)
+                request.retries_after(&error)
             };
-            match call.ask.consumer() {
-                // What a consumer takes over comes beside what it reads.
-                Some(name) if unknown || call.ask.takes_over() => {
-                    call.ask.look_after = self.given.look_after(name);
-                    goes_on &= call.ask.look_after.is_some();
+            match request.consumer() {
+                // A reclaim may have delivered entries although the read failed.
+                Some(consumer) if is_unknown || request.reclaims() => {
+                    request.recover_after = self.delivery_log.recovery_start(consumer);
+                    retries &= request.recover_after.is_some();
                 }
                 Some(_) => {}
-                None => call.ask.maybe_done |= unknown,
+                None => request.may_be_done |= is_unknown,
             }
         }
-        if goes_on && self.calls.has_patience(&call, now) {
-            call.rest(now);
-            return self.calls.ask_again(call);
+        if retries && self.queue.has_patience(&request, now) {
+            request.pause(now);
+            return self.queue.retry(request);
         }
-        self.remember(&call);
-        let is_unknown = call.ask.maybe_done || goes_on && call.ask.look_after.is_some();
+        self.save_recovery(&request);
+        let is_unknown = request.may_be_done || retries && request.recover_after.is_some();
         let error = if retry != Retry::Never && is_unknown {
             CacheError::from_code(code::UNKNOWN_OUTCOME, error.message())
         } else {
             error
         };
-        self.finish(call.id(), Err(error));
+        self.finish(request.id(), Err(error));
     }
 
-    /// Its owner does not wait for it any more: the next that asks for the same consumer finds what
-    /// it did not.
-    pub(super) fn remember(&mut self, call: &Call) {
-        if let (Some(name), Some(after)) = (call.ask.consumer(), &call.ask.look_after) {
-            self.given.looked(name, Some(after));
-        }
-    }
-
-    /// An add that is done once was answered.
-    fn added_once(&mut self, mut call: Box<Call>, result: CacheResult<Reply>, now: Millis) {
-        let Some((stream, Some((_, own)))) = call.ask.adds_once() else {
+    /// Handles the reply to an idempotent add. An add that the server refused, or whose outcome it
+    /// does not know, is sent again together with those after it.
+    fn handle_idempotent_add(
+        &mut self,
+        mut request: Box<PendingRequest>,
+        result: CacheResult<Reply>,
+        now: Millis,
+    ) {
+        let Some((stream, Some(number))) = request.idempotent_add() else {
             return;
         };
         let error = match result {
             Ok(reply) => {
-                self.producers.added(stream, own.number);
-                return self.finish(call.id(), Ok(reply));
+                self.producers.record_stored(stream, number.number);
+                return self.finish(request.id(), Ok(reply));
             }
             Err(error) => error,
         };
-        let unknown = call.ask.maybe_done;
-        let again = match error.code() {
+        let may_be_done = request.may_be_done;
+        let retries = match error.code() {
             code::OUT_OF_ORDER => {
-                self.producers.refused(stream, own.after);
+                self.producers.record_out_of_order(stream, number.after);
                 true
             }
             code::UNKNOWN_OUTCOME | code::TRYAGAIN => true,
             code::FORGOTTEN | code::SKIPPED => false,
-            _ => unknown && error.retry() == Retry::Later,
+            _ => may_be_done && error.retry() == Retry::Later,
         };
-        if again {
+        if retries {
             self.producers.stall(stream, now);
-            call.ask.maybe_done |= error.code() == code::UNKNOWN_OUTCOME;
-            call.ask.again_since.get_or_insert(now);
-            return self.calls.ask_again(call);
+            request.may_be_done |= error.code() == code::UNKNOWN_OUTCOME;
+            request.mark_retried(now);
+            return self.queue.retry(request);
         }
-        self.producers.failed(stream);
-        let is_known = error.code() == code::SKIPPED || !unknown;
+        self.producers.record_failed(stream);
+        let is_known = error.code() == code::SKIPPED || !may_be_done;
         let error = if is_known && error.code() != code::FORGOTTEN {
             error
         } else {
             CacheError::from_code(code::UNKNOWN_OUTCOME, error.message())
         };
-        self.finish(call.id(), Err(error));
+        self.finish(request.id(), Err(error));
     }
 
-    /// What is pending for a consumer: what did not come yet is given to its owner.
-    fn looked(&mut self, mut call: Box<Call>, reply: Reply, now: Millis) {
+    /// Handles the reply to a recovery: entries that are pending for the consumer. Those that did
+    /// not arrive before are delivered to the owner.
+    fn handle_recovery(&mut self, mut request: Box<PendingRequest>, reply: Reply, now: Millis) {
         let found = reply.into_entries();
-        let (mut entries, name) = match (found, call.ask.consumer()) {
-            (Ok(entries), Some(name)) => (entries, name),
+        let (mut entries, consumer) = match (found, request.consumer()) {
+            (Ok(entries), Some(consumer)) => (entries, consumer),
             (Ok(_), None) => return,
-            (Err(error), _) => return self.finish(call.id(), Err(error)),
+            (Err(error), _) => return self.finish(request.id(), Err(error)),
         };
-        call.pause_ms = 0;
         let last = entries.last().map(|(id, _)| id.clone());
-        self.given.keep_new(name, &mut entries);
-        self.given.came(name, &entries);
-        self.given.looked(name, last.as_ref());
-        if call.window.is_none() && !entries.is_empty() {
+        self.delivery_log.retain_new(consumer, &mut entries);
+        self.delivery_log.record(consumer, &entries);
+        self.delivery_log
+            .save_recovery_cursor(consumer, last.as_ref());
+        request.reset_backoff();
+        if request.window.is_none() && !entries.is_empty() {
             let reply = Reply::Entries {
                 entries,
                 last_id: None,
             };
-            return self.finish(call.id(), Ok(reply));
+            return self.finish(request.id(), Ok(reply));
         }
-        self.give(&mut call, entries);
-        // Until there is nothing more; then it asks what it asked at first.
-        call.ask.look_after = last;
-        call.since = now;
-        self.calls.ask_again(call);
+        self.deliver_recovered(&mut request, entries);
+        // The recovery continues until it finds nothing. Then the request itself is sent.
+        request.recover_after = last;
+        request.queued_at = now;
+        self.queue.retry(request);
     }
 
-    /// As if they had been pushed.
-    fn give(&mut self, call: &mut Call, entries: Vec<StreamEntry>) {
-        if let Some(window) = &mut call.window
+    /// Delivers entries to a subscription as if they had been pushed.
+    fn deliver_recovered(&mut self, request: &mut PendingRequest, entries: Vec<StreamEntry>) {
+        if let Some(window) = &mut request.window
             && !entries.is_empty()
         {
-            window.found(Credit::of(&entries));
+            window.add_recovered(Credit::of(&entries));
             let item = Item::Entries {
                 entries,
                 position: None,
             };
-            let id = call.id();
-            self.events.push_back(Event::Pushed { id, item });
+            let id = request.id();
+            self.events.push_back(EngineEvent::Pushed { id, item });
+        }
+    }
+
+    /// Saves the unfinished recovery of a request that is over, for the consumer's next request.
+    pub(super) fn save_recovery(&mut self, request: &PendingRequest) {
+        if let (Some(consumer), Some(after)) = (request.consumer(), &request.recover_after) {
+            self.delivery_log
+                .save_recovery_cursor(consumer, Some(after));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The calls and subscriptions of a client: those that wait to be sent, and those in flight.
+//! The requests and subscriptions of a client: those that wait to be sent, and those in flight.
 
 use std::collections::VecDeque;
 
@@ -6,353 +6,291 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::limits::MIN_REQUESTS_IN_FLIGHT;
 use streamgate_protocol::{CacheError, CacheResult};
 
-use super::Millis;
-use super::pause;
-use super::pending_request::{Ask, MAX_AGE_MS};
-use super::subscription_window::Window;
+use super::pending_request::PendingRequest;
+use super::subscription_window::SubscriptionWindow;
+use super::time::Millis;
 
-/// Calls that may wait to be sent, and as many that may wait to be asked again: subscriptions may
-/// come while a backend is away for long. Beyond it a call is refused with `OVERLOADED`.
-pub(super) const MAX_QUEUED_CALLS: usize = 65_536;
+/// The requests that may wait to be sent, and as many again that may wait to be sent again:
+/// subscriptions may accumulate while a backend is unavailable for long. Further requests fail with
+/// `OVERLOADED`.
+pub(super) const MAX_QUEUED_REQUESTS: usize = 65_536;
 
-/// Bytes of names and values that may wait to be sent, for a tab that publishes faster than its
-/// connection. Beyond it a call is refused with `OVERLOADED`.
+/// The bytes of names and values that may wait to be sent, for a tab that publishes faster than its
+/// connection. Further requests fail with `OVERLOADED`.
 pub(super) const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
-/// Bytes of requests that may be unanswered at once. It bounds what lies in the socket's own
-/// buffers, which on some runtimes cannot be asked how full they are. One request is always let
-/// through.
+/// The bytes of requests that may be unanswered at once. It bounds the socket's own buffers, whose
+/// length some runtimes do not report. One request is always sent.
 pub(super) const MAX_IN_FLIGHT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Calls that are looked at for one that is not held back: how far others may go ahead of adds that
-/// wait until it is known what became of those before them.
+/// How many queued requests are examined for one that is not held back: how far others may overtake
+/// adds that wait for the outcome of those before them.
 const MAX_LOOK_AHEAD: usize = 256;
 
-/// A call or a subscription that is not over.
+/// In the order in which they were made. Those in flight are sorted by id, which is nearly the same
+/// order: an insertion is nearly always at the end, and a removal at the front unless a wait is
+/// there. Each is boxed, because it moves from one list to the next.
 #[derive(Debug)]
-pub(super) struct Call {
-    pub(super) ask: Ask,
-    /// Of a subscription that was sent; apart, so that calls, of which there are many more, stay
-    /// small.
-    pub(super) window: Option<Box<Window>>,
-    bytes: usize,
-    /// When it came, or was lost, or had more to ask, or began to rest.
-    pub(super) since: Millis,
-    /// The last pause before it was asked for again, since anything came of it; 0 for none.
-    pub(super) pause_ms: Millis,
-    is_resting: bool,
-}
-
-impl Call {
-    pub(super) fn new(ask: Ask) -> Self {
-        Self {
-            bytes: ask.weight(),
-            ask,
-            window: None,
-            // When it is admitted.
-            since: 0,
-            pause_ms: 0,
-            is_resting: false,
-        }
-    }
-
-    pub(super) const fn id(&self) -> u64 {
-        self.ask.id()
-    }
-
-    pub(super) fn is_tail(&self) -> bool {
-        self.ask.is_subscription() && self.ask.is_read_only()
-    }
-
-    /// When it has waited for too long. A subscription that has begun waits for a connection for as
-    /// long as it takes.
-    fn expires_at(&self, queue_timeout_ms: u64) -> Option<Millis> {
-        let (is_add, again) = (self.ask.adds_once().is_some(), self.ask.again_since);
-        let end = match again.filter(|_| is_add) {
-            Some(since) => since + queue_timeout_ms.min(MAX_AGE_MS),
-            None => self.rests_until() + queue_timeout_ms,
-        };
-        self.window.is_none().then_some(end)
-    }
-
-    /// Whether it is asked again where nothing was done: a subscription, which has no other end than
-    /// its owner's wish, unless it is one too many; and what was asked again already, of a server or
-    /// of its backend.
-    pub(super) fn goes_on(&self, error: &CacheError) -> bool {
-        self.ask.again_since.is_some() || self.window.is_some() && error.code() != code::OVERLOADED
-    }
-
-    /// It is to be asked again after a pause.
-    pub(super) fn rest(&mut self, now: Millis) {
-        self.ask.again_since.get_or_insert(now);
-        self.pause_ms = pause::after(self.pause_ms);
-        (self.since, self.is_resting) = (now, true);
-    }
-
-    const fn rests_until(&self) -> Millis {
-        self.since + self.pause_ms
-    }
-
-    /// Whether it makes sense to send it: a consumer that has no room for what it looks for waits
-    /// until it has.
-    fn is_ready(&self) -> bool {
-        !self.is_resting
-            && match &self.window {
-                Some(window) => self.ask.look_after.is_none() || window.room() > 0,
-                None => true,
-            }
-    }
-}
-
-/// In the order they came; those in flight sorted by id, which is nearly the same order, so that
-/// an insertion is nearly always a push, and a removal of the first unless something waits there. Each
-/// on the heap, because it is moved from one to the next.
-#[derive(Debug)]
-pub(super) struct Calls {
-    /// Those that were sent on a connection that was lost, or that have more to ask. They go first.
-    again: VecDeque<Box<Call>>,
-    queued: VecDeque<Box<Call>>,
+pub(super) struct RequestQueue {
+    /// Requests to be sent again, and requests that recover lost entries. They go first.
+    retries: VecDeque<Box<PendingRequest>>,
+    queued: VecDeque<Box<PendingRequest>>,
     queued_bytes: usize,
-    in_flight: VecDeque<Box<Call>>,
+    in_flight: VecDeque<Box<PendingRequest>>,
     in_flight_bytes: usize,
-    granted: usize,
-    queue_timeout_ms: u64,
+    max_in_flight: usize,
+    timeout_ms: u64,
 }
 
-impl Calls {
-    pub(super) fn new(queue_timeout_ms: u32) -> Self {
+impl RequestQueue {
+    pub(super) fn new(timeout_ms: u32) -> Self {
         Self {
-            again: VecDeque::new(),
+            retries: VecDeque::new(),
             queued: VecDeque::new(),
             queued_bytes: 0,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
-            granted: MIN_REQUESTS_IN_FLIGHT as usize,
-            queue_timeout_ms: u64::from(queue_timeout_ms),
+            max_in_flight: MIN_REQUESTS_IN_FLIGHT as usize,
+            timeout_ms: u64::from(timeout_ms),
         }
     }
 
     pub(super) fn has_room(&self) -> bool {
-        let calls = self.queued.len().max(self.again.len());
-        calls < MAX_QUEUED_CALLS && self.queued_bytes < MAX_QUEUED_BYTES
+        let requests = self.queued.len().max(self.retries.len());
+        requests < MAX_QUEUED_REQUESTS && self.queued_bytes < MAX_QUEUED_BYTES
     }
 
-    pub(super) fn admit(&mut self, mut call: Box<Call>, now: Millis) -> CacheResult<()> {
+    pub(super) fn admit(
+        &mut self,
+        mut request: Box<PendingRequest>,
+        now: Millis,
+    ) -> CacheResult<()> {
         if !self.has_room() {
-            let why = "too many calls wait to be sent";
+            let why = "too many requests wait to be sent; wait for some of them to end";
             return Err(CacheError::from_code(code::OVERLOADED, why));
         }
-        call.since = now;
-        self.queued_bytes += call.bytes;
-        self.queued.push_back(call);
+        request.queued_at = now;
+        self.queued_bytes += request.bytes;
+        self.queued.push_back(request);
         Ok(())
     }
 
-    /// A new connection grants the least until its server says more.
-    pub(super) fn opened(&mut self) {
-        self.granted = MIN_REQUESTS_IN_FLIGHT as usize;
+    /// Returns to the least that every server permits, until the new connection's server says more.
+    pub(super) fn reset_max_in_flight(&mut self) {
+        self.max_in_flight = MIN_REQUESTS_IN_FLIGHT as usize;
     }
 
-    pub(super) fn granted(&mut self, requests: usize) {
-        self.granted = requests;
+    pub(super) fn set_max_in_flight(&mut self, requests: usize) {
+        self.max_in_flight = requests;
     }
 
-    /// The next call to send, if there is a place in flight for it. One that is held back is passed
-    /// over.
-    pub(super) fn take_next(&mut self, is_held: impl Fn(&Ask) -> bool) -> Option<Box<Call>> {
-        if self.in_flight.len() >= self.granted {
+    /// Removes the next request to send, if one more may be in flight. Requests that are held back
+    /// are skipped.
+    pub(super) fn take_next(
+        &mut self,
+        is_held: impl Fn(&PendingRequest) -> bool,
+    ) -> Option<Box<PendingRequest>> {
+        if self.in_flight.len() >= self.max_in_flight {
             return None;
         }
-        let mut again = self.again.iter();
-        let ready = again.position(|call| call.is_ready() && !is_held(&call.ask));
+        let mut retries = self.retries.iter();
+        let ready = retries.position(|request| request.is_ready() && !is_held(request));
         let mut queued = self.queued.iter().take(MAX_LOOK_AHEAD);
-        let (next, place) = match ready {
-            Some(place) => (self.again.get(place)?, place),
+        let (next, index) = match ready {
+            Some(index) => (self.retries.get(index)?, index),
             None => {
-                let place = queued.position(|call| !is_held(&call.ask))?;
-                (self.queued.get(place)?, place)
+                let index = queued.position(|request| !is_held(request))?;
+                (self.queued.get(index)?, index)
             }
         };
         if self.in_flight_bytes + next.bytes > MAX_IN_FLIGHT_BYTES && !self.in_flight.is_empty() {
             return None;
         }
         match ready {
-            Some(place) => self.again.remove(place),
-            None => self.take_queued(place),
+            Some(index) => self.retries.remove(index),
+            None => self.take_queued(index),
         }
     }
 
-    /// The next call, whether or not there is a place for it.
-    pub(super) fn take_any(&mut self) -> Option<Box<Call>> {
-        self.again.pop_front().or_else(|| self.take_queued(0))
+    /// Removes any request that waits to be sent.
+    pub(super) fn take_any(&mut self) -> Option<Box<PendingRequest>> {
+        self.retries.pop_front().or_else(|| self.take_queued(0))
     }
 
-    fn take_queued(&mut self, place: usize) -> Option<Box<Call>> {
-        let next = self.queued.remove(place)?;
+    fn take_queued(&mut self, index: usize) -> Option<Box<PendingRequest>> {
+        let next = self.queued.remove(index)?;
         self.queued_bytes -= next.bytes;
         Some(next)
     }
 
-    /// Gives back what [`take_next`](Self::take_next) gave last.
-    pub(super) fn put_back(&mut self, call: Box<Call>) {
-        if call.ask.was_sent {
-            self.ask_again(call);
+    /// Puts the request back that [`take_next`](Self::take_next) returned last.
+    pub(super) fn put_back(&mut self, request: Box<PendingRequest>) {
+        if request.was_sent {
+            self.retry(request);
         } else {
-            self.queued_bytes += call.bytes;
-            self.queued.push_front(call);
+            self.queued_bytes += request.bytes;
+            self.queued.push_front(request);
         }
     }
 
-    /// It was sent, or a part of what it asks for.
-    pub(super) fn sent(&mut self, mut call: Box<Call>, bytes: usize) {
-        call.ask.was_sent = true;
-        call.bytes = bytes;
-        if call.window.is_none() {
-            call.window = call.ask.window().map(Box::new);
+    /// Records that a request, or its recovery, was sent with this many bytes.
+    pub(super) fn record_sent(&mut self, mut request: Box<PendingRequest>, bytes: usize) {
+        request.was_sent = true;
+        request.bytes = bytes;
+        if request.window.is_none() {
+            request.window = request.new_window().map(Box::new);
         }
-        insert(&mut self.in_flight, call);
+        insert(&mut self.in_flight, request);
         self.in_flight_bytes += bytes;
     }
 
-    /// It is to be asked again, before whatever was not asked yet.
-    pub(super) fn ask_again(&mut self, call: Box<Call>) {
-        insert(&mut self.again, call);
+    /// Queues a request to be sent again, before all that were not sent yet.
+    pub(super) fn retry(&mut self, request: Box<PendingRequest>) {
+        insert(&mut self.retries, request);
     }
 
-    /// What is in flight with this id.
-    pub(super) fn find(&mut self, id: u64) -> Option<&mut Call> {
-        let place = self.place(id)?;
-        self.in_flight.get_mut(place).map(Box::as_mut)
+    /// Returns the request in flight with this id.
+    pub(super) fn find_in_flight(&mut self, id: u64) -> Option<&mut PendingRequest> {
+        let index = self.index_in_flight(id)?;
+        self.in_flight.get_mut(index).map(Box::as_mut)
     }
 
-    /// Where in flight it is: in front, unless something waits there.
-    fn place(&self, id: u64) -> Option<usize> {
+    /// Usually it is the first, unless a wait is there.
+    fn index_in_flight(&self, id: u64) -> Option<usize> {
         if self.in_flight.front()?.id() == id {
             return Some(0);
         }
-        let place = self.in_flight.binary_search_by_key(&id, |call| call.id());
-        place.ok()
+        let index = self
+            .in_flight
+            .binary_search_by_key(&id, |request| request.id());
+        index.ok()
     }
 
-    /// The account of a subscription that was sent.
-    pub(super) fn window(&mut self, id: u64) -> Option<&mut Window> {
+    /// Returns the flow control of a subscription that was sent.
+    pub(super) fn find_window(&mut self, id: u64) -> Option<&mut SubscriptionWindow> {
         self.find_sent(id)?.window.as_deref_mut()
     }
 
-    /// Whether it is an add that is done once, and was sent.
-    pub(super) fn is_sent_add(&mut self, id: u64) -> bool {
-        let call = self.find_sent(id);
-        call.is_some_and(|call| call.ask.adds_once().is_some())
+    /// Whether it is an idempotent add that was sent.
+    pub(super) fn is_sent_idempotent_add(&mut self, id: u64) -> bool {
+        let request = self.find_sent(id);
+        request.is_some_and(|request| request.is_idempotent_add())
     }
 
-    /// What was sent with this id, whether it is in flight or to be asked again.
-    fn find_sent(&mut self, id: u64) -> Option<&mut Call> {
-        let call = match self.place(id) {
-            Some(place) => self.in_flight.get_mut(place),
-            None => self.again.iter_mut().find(|call| call.id() == id),
+    /// In flight, or waiting to be sent again.
+    fn find_sent(&mut self, id: u64) -> Option<&mut PendingRequest> {
+        let request = match self.index_in_flight(id) {
+            Some(index) => self.in_flight.get_mut(index),
+            None => self.retries.iter_mut().find(|request| request.id() == id),
         };
-        call.map(Box::as_mut)
+        request.map(Box::as_mut)
     }
 
-    /// What was in flight with this id; it no longer is.
-    pub(super) fn answered(&mut self, id: u64) -> Option<Box<Call>> {
-        let place = self.place(id)?;
-        let call = self.in_flight.remove(place)?;
-        self.in_flight_bytes -= call.bytes;
-        Some(call)
+    /// Removes the request in flight with this id.
+    pub(super) fn take_in_flight(&mut self, id: u64) -> Option<Box<PendingRequest>> {
+        let index = self.index_in_flight(id)?;
+        let request = self.in_flight.remove(index)?;
+        self.in_flight_bytes -= request.bytes;
+        Some(request)
     }
 
-    /// Forgets a call, and gives it back if it was sent; whether it is in flight, so that the server
-    /// has to be told.
-    pub(super) fn forget(&mut self, id: u64) -> (Option<Box<Call>>, bool) {
-        if let Some(call) = self.answered(id) {
-            return (Some(call), true);
+    /// Removes a request wherever it is. Returns it if it was ever sent, and whether it was in
+    /// flight, so that the server must be told.
+    pub(super) fn remove(&mut self, id: u64) -> (Option<Box<PendingRequest>>, bool) {
+        if let Some(request) = self.take_in_flight(id) {
+            return (Some(request), true);
         }
-        let find = |calls: &VecDeque<Box<Call>>| calls.iter().position(|call| call.id() == id);
-        if let Some(place) = find(&self.again) {
-            return (self.again.remove(place), false);
+        let find = |requests: &VecDeque<Box<PendingRequest>>| {
+            requests.iter().position(|request| request.id() == id)
+        };
+        if let Some(index) = find(&self.retries) {
+            return (self.retries.remove(index), false);
         }
-        if let Some(place) = find(&self.queued)
-            && let Some(call) = self.queued.remove(place)
+        if let Some(index) = find(&self.queued)
+            && let Some(request) = self.queued.remove(index)
         {
-            self.queued_bytes -= call.bytes;
+            self.queued_bytes -= request.bytes;
         }
         (None, false)
     }
 
-    /// The calls that were sent, in the order they came; there are none afterwards.
-    pub(super) fn take_sent(&mut self) -> VecDeque<Box<Call>> {
+    /// Removes all requests that were sent, in the order in which they were made.
+    pub(super) fn take_sent(&mut self) -> VecDeque<Box<PendingRequest>> {
         self.in_flight_bytes = 0;
         let mut sent = std::mem::take(&mut self.in_flight);
-        // Both are sorted; a sort is four kilobytes of what a browser downloads.
-        for call in self.again.drain(..) {
-            insert(&mut sent, call);
+        // Both are sorted; a sort would be four kilobytes of a browser's download.
+        for request in self.retries.drain(..) {
+            insert(&mut sent, request);
         }
         sent
     }
 
-    /// The same, when their connection was lost. Those that wait since an earlier loss go on
-    /// waiting.
-    pub(super) fn lose_sent(&mut self, now: Millis) -> VecDeque<Box<Call>> {
-        for call in &mut self.in_flight {
-            call.since = now;
-            call.ask.again_since.get_or_insert(now);
-            // What a consumer may have been given is looked for.
-            call.ask.maybe_done |= !call.ask.is_read_only() && call.ask.consumer().is_none();
+    /// Removes all requests that were sent, because their connection was lost. The time in the queue
+    /// starts again for those in flight, not for those that were waiting since an earlier loss.
+    pub(super) fn take_lost(&mut self, now: Millis) -> VecDeque<Box<PendingRequest>> {
+        for request in &mut self.in_flight {
+            request.record_connection_lost(now);
         }
         self.take_sent()
     }
 
-    /// What they rest for may be over: all are ready.
-    pub(super) fn wake(&mut self) {
-        for call in &mut self.again {
-            call.is_resting = false;
+    /// Ends all pauses: the server's backend may be available again.
+    pub(super) fn end_pauses(&mut self) {
+        for request in &mut self.retries {
+            request.end_pause();
         }
     }
 
-    /// Those that have rested for long enough are ready.
-    pub(super) fn rested(&mut self, now: Millis) {
-        for call in &mut self.again {
-            call.is_resting &= now < call.rests_until();
+    /// Ends the pauses whose time is over.
+    pub(super) fn end_due_pauses(&mut self, now: Millis) {
+        for request in &mut self.retries {
+            if request.pause_ends_at().is_some_and(|end| now >= end) {
+                request.end_pause();
+            }
         }
     }
 
-    /// Whether to ask on for a call while the server has no backend.
-    pub(super) fn has_patience(&self, call: &Call, now: Millis) -> bool {
-        call.ask.has_patience(self.queue_timeout_ms, now)
+    /// Whether to go on retrying a request while the server has no backend.
+    pub(super) fn has_patience(&self, request: &PendingRequest, now: Millis) -> bool {
+        request.has_patience(self.timeout_ms, now)
     }
 
-    /// One of the calls that have waited to be sent for too long.
-    pub(super) fn expired(&mut self, now: Millis) -> Option<Box<Call>> {
-        let timeout = self.queue_timeout_ms;
-        let is_over = |call: &Call| call.expires_at(timeout).is_some_and(|end| now >= end);
-        if let Some(place) = self.again.iter().position(|call| is_over(call)) {
-            return self.again.remove(place);
+    /// Removes a request that has waited to be sent for too long.
+    pub(super) fn take_expired(&mut self, now: Millis) -> Option<Box<PendingRequest>> {
+        let timeout = self.timeout_ms;
+        let is_expired =
+            |request: &PendingRequest| request.expires_at(timeout).is_some_and(|end| now >= end);
+        if let Some(index) = self.retries.iter().position(|request| is_expired(request)) {
+            return self.retries.remove(index);
         }
-        if self.queued.front().is_some_and(|call| is_over(call)) {
+        if self
+            .queued
+            .front()
+            .is_some_and(|request| is_expired(request))
+        {
             return self.take_queued(0);
         }
         None
     }
 
     pub(super) fn next_deadline(&self) -> Option<Millis> {
-        let waiting = self.again.iter().chain(self.queued.front());
-        let deadline = |call: &Call| match call.is_resting {
-            true => Some(call.rests_until()),
-            false => call.expires_at(self.queue_timeout_ms),
+        let waiting = self.retries.iter().chain(self.queued.front());
+        let deadline = |request: &PendingRequest| {
+            let pause = request.pause_ends_at();
+            pause.or_else(|| request.expires_at(self.timeout_ms))
         };
-        waiting.filter_map(|call| deadline(call)).min()
+        waiting.filter_map(|request| deadline(request)).min()
     }
 }
 
-/// Into its place by id, which is nearly always the last.
-fn insert(calls: &mut VecDeque<Box<Call>>, call: Box<Call>) {
-    let is_last = calls.back().is_none_or(|last| last.id() < call.id());
+/// Inserts by id, which is nearly always at the end.
+fn insert(requests: &mut VecDeque<Box<PendingRequest>>, request: Box<PendingRequest>) {
+    let is_last = requests.back().is_none_or(|last| last.id() < request.id());
     if is_last {
-        calls.push_back(call);
+        requests.push_back(request);
     } else {
-        let place = calls.partition_point(|other| other.id() < call.id());
-        calls.insert(place, call);
+        let index = requests.partition_point(|other| other.id() < request.id());
+        requests.insert(index, request);
     }
 }
 
@@ -362,26 +300,26 @@ mod tests {
 
     use super::*;
 
-    fn call(id: u64) -> Box<Call> {
+    fn request(id: u64) -> Box<PendingRequest> {
         let operation = Operation::ReadLatest {
             stream: "s".into(),
             count: 1,
         };
-        let mut ask = Ask::call(operation);
-        ask.set_id(id);
-        Box::new(Call::new(ask))
+        let mut request = PendingRequest::new(operation);
+        request.set_id(id);
+        Box::new(request)
     }
 
-    /// Subscriptions, say, of a backend that is away.
+    /// Such as subscriptions while a backend is unavailable.
     #[test]
-    fn one_more_than_may_wait_to_be_asked_again_is_refused() {
-        let mut calls = Calls::new(1_000);
-        for id in 1..MAX_QUEUED_CALLS as u64 {
-            calls.ask_again(call(id));
+    fn requests_that_wait_to_be_sent_again_are_bounded_too() {
+        let mut queue = RequestQueue::new(1_000);
+        for id in 1..MAX_QUEUED_REQUESTS as u64 {
+            queue.retry(request(id));
         }
-        calls.admit(call(u64::MAX - 1), 0).unwrap();
-        calls.ask_again(call(0));
-        let refused = calls.admit(call(u64::MAX), 0).unwrap_err();
+        queue.admit(request(u64::MAX - 1), 0).unwrap();
+        queue.retry(request(0));
+        let refused = queue.admit(request(u64::MAX), 0).unwrap_err();
         assert_eq!(refused.code(), code::OVERLOADED);
     }
 }

@@ -1,158 +1,163 @@
-//! The account of one subscription: what the server may push, and when it is granted more.
+//! Flow control of one subscription: what the server may push, and when it is granted more credit.
+//!
+//! Credit is granted by halves of the window, after the owner took that much. A tail's window is a
+//! thousand entries or 1 MiB. A consumer's window is one batch: while it works on one batch, only one
+//! more is on its way, and the rest is left to the other consumers of the group.
 
 use streamgate_protocol::message::{Account, Credit, Item};
 
-/// Pushes without entries that may wait to be taken. They cost no credit, so this is what bounds
-/// them: a stream that is made anew again and again under a loop that does not read. Beyond it the
-/// subscription ends with `OVERLOADED`.
-pub(super) const MAX_FREE_PUSHES: u32 = 1_024;
+/// The items without entries that may wait for the owner. They cost no credit, so this bounds them:
+/// a stream that is recreated again and again under a loop that does not read. If there are more,
+/// the subscription ends with `OVERLOADED`.
+pub(super) const MAX_FREE_ITEMS: u32 = 1_024;
 
-/// Why a push is a violation that its subscription, or a call, cannot have.
-pub(super) const MISFIT: &str = "the server pushed what does not fit";
+/// The violation by an item that the subscription, or a request, cannot receive.
+pub(super) const UNEXPECTED_ITEM: &str = "the server pushed an item of the wrong kind";
 
-/// What is to be done with a push.
+/// What to do with an item that the server pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum PushVerdict {
     Deliver,
-    /// It says again what the owner knows.
+    /// The owner knows it already.
     Ignore,
     /// The owner takes too little: the subscription ends.
     Overloaded,
-    /// The server must not do that.
+    /// The server violates the protocol.
     Violation(&'static str),
 }
 
-/// What is left, what is held, and what can be granted again make up the size. An entry that went
-/// beyond the bytes is owed until it is taken, and then granted with the rest.
+/// The credit left, the entries that wait for the owner, and the credit that is due make up the size.
+/// The bytes by which an entry exceeded the window are owed until the owner takes that entry, and
+/// then granted with the rest.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct SubscriptionWindow {
     is_tail: bool,
-    /// Whether anything was pushed on this connection.
-    begun: bool,
-    /// Of a tail: where it stands.
+    /// Whether the server pushed anything on this connection.
+    received_any: bool,
+    /// A tail's position.
     position: Option<String>,
     size: Credit,
-    /// What the server was granted, and what it pushed.
+    /// The credit that the server was granted and used.
     account: Account,
-    /// What the owner has not taken yet.
-    held: Credit,
-    /// The same of those without entries.
-    held_free: u32,
+    /// The entries that wait for the owner.
+    unconsumed: Credit,
+    /// The items without entries that wait for the owner.
+    unconsumed_free: u32,
     /// Whether a grant is about to be sent.
-    is_due: bool,
+    is_grant_due: bool,
 }
 
-impl Window {
+impl SubscriptionWindow {
     pub(super) fn new(is_tail: bool, size: Credit) -> Self {
         Self {
             is_tail,
-            begun: false,
+            received_any: false,
             position: None,
             size,
             account: Account::new(size),
-            held: Credit::default(),
-            held_free: 0,
-            is_due: false,
+            unconsumed: Credit::default(),
+            unconsumed_free: 0,
+            is_grant_due: false,
         }
     }
 
-    /// Something was pushed.
-    pub(super) fn pushed(&mut self, item: &Item) -> Verdict {
-        let first = !std::mem::replace(&mut self.begun, true);
+    /// Accounts for an item that the server pushed.
+    pub(super) fn receive(&mut self, item: &Item) -> PushVerdict {
+        let is_first = !std::mem::replace(&mut self.received_any, true);
         match item {
             Item::Entries { entries, position } if !entries.is_empty() => {
                 if position.is_some() && !self.is_tail {
-                    return Verdict::Violation(MISFIT);
+                    return PushVerdict::Violation(UNEXPECTED_ITEM);
                 }
-                self.stands_at(position.as_ref().or_else(|| Some(&entries.last()?.0)));
+                self.set_position(position.as_ref().or_else(|| Some(&entries.last()?.0)));
                 for entry in entries {
                     if self.account.left().is_used_up() {
-                        return Verdict::Violation("the server pushed more than was granted");
+                        return PushVerdict::Violation("the server pushed more than was granted");
                     }
                     let cost = Credit::of(std::slice::from_ref(entry));
                     self.account.use_up(cost);
-                    self.held = self.held.plus(cost);
+                    self.unconsumed = self.unconsumed.plus(cost);
                 }
-                return Verdict::Deliver;
+                return PushVerdict::Deliver;
             }
             Item::Entries { position, .. } => {
-                if !(self.is_tail && first && position.is_some()) {
-                    return Verdict::Violation(MISFIT);
+                if !(self.is_tail && is_first && position.is_some()) {
+                    return PushVerdict::Violation(UNEXPECTED_ITEM);
                 }
-                // It has one from its first push ever on.
+                // A tail that was subscribed before has a position.
                 if self.position.is_some() {
-                    return Verdict::Ignore;
+                    return PushVerdict::Ignore;
                 }
-                self.stands_at(position.as_ref());
+                self.set_position(position.as_ref());
             }
             Item::Gap(gap) => {
                 if !self.is_tail {
-                    return Verdict::Violation(MISFIT);
+                    return PushVerdict::Violation(UNEXPECTED_ITEM);
                 }
-                self.stands_at(Some(&gap.position));
+                self.set_position(Some(&gap.position));
             }
         }
-        if self.held_free == MAX_FREE_PUSHES {
-            return Verdict::Overloaded;
+        if self.unconsumed_free == MAX_FREE_ITEMS {
+            return PushVerdict::Overloaded;
         }
-        self.held_free += 1;
-        Verdict::Deliver
+        self.unconsumed_free += 1;
+        PushVerdict::Deliver
     }
 
-    /// The owner took the entries of a push, or a push without any. Whether it has become time for
-    /// a grant: not for each entry, but before the server has to wait for it.
-    pub(super) fn taken(&mut self, taken: Credit) -> bool {
+    /// Records that the owner took an item. Returns whether a grant has become due: not after each
+    /// entry, but before the server has to wait for it.
+    pub(super) fn consume(&mut self, taken: Credit) -> bool {
         if taken.entries == 0 {
-            self.held_free = self.held_free.saturating_sub(1);
+            self.unconsumed_free = self.unconsumed_free.saturating_sub(1);
             return false;
         }
-        self.held = self.held.minus(taken);
+        self.unconsumed = self.unconsumed.minus(taken);
         let (due, size) = (self.due(), self.size);
-        // If the server waits for one of the two, all of it is due once all is taken.
+        // If the server waits for either, all of it is due once the owner took everything.
         let is_due = due.entries >= size.entries.div_ceil(2) || due.bytes >= size.bytes.div_ceil(2);
-        is_due && !std::mem::replace(&mut self.is_due, is_due)
+        is_due && !std::mem::replace(&mut self.is_grant_due, is_due)
     }
 
-    /// All that can be granted, which then is.
+    /// Grants all credit that is due, and returns it.
     pub(super) fn grant(&mut self) -> Credit {
-        self.is_due = false;
+        self.is_grant_due = false;
         let due = self.due();
         self.account.grant(due);
         due
     }
 
-    /// Where a tail goes on.
+    /// Returns where a tail continues.
     pub(super) fn position(&self) -> Option<&str> {
         self.position.as_deref()
     }
 
-    /// Entries that there is room for beside those that the owner has not taken.
+    /// Returns how many entries fit beside those that wait for the owner.
     pub(super) const fn room(&self) -> u64 {
-        self.size.entries.saturating_sub(self.held.entries)
+        self.size.entries.saturating_sub(self.unconsumed.entries)
     }
 
-    /// Entries that the owner is given and that were not pushed.
-    pub(super) fn found(&mut self, cost: Credit) {
-        self.held = self.held.plus(cost);
+    /// Accounts for entries that the owner receives although they were not pushed.
+    pub(super) fn add_recovered(&mut self, cost: Credit) {
+        self.unconsumed = self.unconsumed.plus(cost);
     }
 
-    /// On another connection, to which this much is granted.
+    /// Starts a new account for another subscribe, and returns the credit to grant with it.
     pub(super) fn resume(&mut self) -> Credit {
-        let left = self.size.minus(self.held);
+        let left = self.size.minus(self.unconsumed);
         self.account = Account::new(left);
-        self.begun = false;
-        self.is_due = false;
+        self.received_any = false;
+        self.is_grant_due = false;
         left
     }
 
-    fn stands_at(&mut self, position: Option<&String>) {
+    fn set_position(&mut self, position: Option<&String>) {
         if self.is_tail {
             self.position = position.cloned();
         }
     }
 
     fn due(&self) -> Credit {
-        let wanted = self.account.used().plus(self.size).minus(self.held);
+        let wanted = self.account.used().plus(self.size).minus(self.unconsumed);
         wanted.minus(self.account.granted())
     }
 }

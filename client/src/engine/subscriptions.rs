@@ -1,109 +1,116 @@
-//! Subscriptions: what is pushed, and what more may be.
+//! Starting subscriptions, receiving what they push, and granting credit.
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Credit, Item, Subscription};
 use streamgate_protocol::{CacheError, CacheResult};
 
-use super::subscription_window::{MISFIT, Verdict};
-use super::{Ask, Call, Engine, Event, Millis};
+use super::Engine;
+use super::event::EngineEvent;
+use super::pending_request::PendingRequest;
+use super::subscription_window::{PushVerdict, UNEXPECTED_ITEM};
+use super::time::Millis;
 
 impl Engine {
-    /// Starts a subscription: any number of [`Event::Pushed`], and then, unless it is cancelled,
-    /// exactly one [`Event::Finished`] with an error. It waits to be sent as calls do, and in order
-    /// with them. [`cancel`](Self::cancel) ends it.
+    /// Starts a subscription: any number of [`EngineEvent::Pushed`], then, unless it is cancelled,
+    /// exactly one [`EngineEvent::Finished`] with an error. It waits to be sent as requests do, and
+    /// in order with them. [`cancel`](Self::cancel) ends it.
     ///
-    /// `id` is one of [`call`](Self::call)'s.
+    /// For `id` the rules of [`request`](Self::request) hold.
     pub fn subscribe(&mut self, id: u64, subscription: Subscription<'static>, now: Millis) {
-        let credit = self.credit_for(&subscription);
-        let ask = Ask::subscription(id, subscription, credit);
-        let valid = ask.validate();
-        self.admit(Box::new(Call::new(ask)), valid, now);
+        let credit = self.initial_credit(&subscription);
+        let request = PendingRequest::subscription(id, subscription, credit);
+        let valid = request.validate();
+        self.admit(Box::new(request), valid, now);
     }
 
-    /// The owner took what one [`Event::Pushed`] brought: entries that cost so much, or without
-    /// entries nothing. A subscription that is over is ignored.
+    /// Records that the owner took the item of one [`EngineEvent::Pushed`]. `taken` is the cost of
+    /// its entries, 0 without entries. Ignores a subscription that is over.
     pub fn consumed(&mut self, id: u64, taken: Credit) {
-        if let Some(window) = self.calls.window(id)
-            && window.taken(taken)
+        if let Some(window) = self.queue.find_window(id)
+            && window.consume(taken)
         {
             self.grants.push(id);
         }
     }
 
-    /// What is about to be granted to a subscription, if it is not over.
+    /// Returns the credit that a subscription is about to be granted, if it is not over.
     pub(super) fn take_grant(&mut self, id: u64) -> Option<Credit> {
-        let call = self.calls.find(id)?;
-        if call.ask.look_after.is_some() {
+        let request = self.queue.find_in_flight(id)?;
+        if request.recover_after.is_some() {
             return None;
         }
-        Some(call.window.as_mut()?.grant())
+        Some(request.window.as_mut()?.grant())
     }
 
-    /// The server pushed something.
+    /// Handles an item that the server pushed.
     ///
     /// # Errors
     ///
-    /// It must not do that.
-    pub(super) fn pushed(&mut self, id: u64, item: Item) -> Result<(), &'static str> {
-        let verdict = match self.calls.find(id) {
+    /// The violation, if the server must not push it.
+    pub(super) fn handle_push(&mut self, id: u64, item: Item) -> Result<(), &'static str> {
+        let verdict = match self.queue.find_in_flight(id) {
             // It was on its way when the subscription was cancelled.
             None => return Ok(()),
-            Some(call) => match &mut call.window {
-                None => return Err(MISFIT),
+            Some(request) => match &mut request.window {
+                None => return Err(UNEXPECTED_ITEM),
                 Some(window) => {
-                    call.pause_ms = 0;
-                    window.pushed(&item)
+                    let verdict = window.receive(&item);
+                    request.reset_backoff();
+                    verdict
                 }
             },
         };
         match verdict {
-            Verdict::Deliver => {
-                self.note_given(id, &item);
-                self.events.push_back(Event::Pushed { id, item });
+            PushVerdict::Deliver => {
+                self.log_delivery(id, &item);
+                self.events.push_back(EngineEvent::Pushed { id, item });
             }
-            Verdict::Ignore => {}
-            Verdict::Overloaded => {
+            PushVerdict::Ignore => {}
+            PushVerdict::Overloaded => {
                 self.cancel(id);
-                let why = "too much that was pushed waits to be taken";
+                let why = "too many gaps wait to be taken; take the items of the subscription";
                 self.finish(id, Err(CacheError::from_code(code::OVERLOADED, why)));
             }
-            Verdict::Violation(reason) => return Err(reason),
+            PushVerdict::Violation(reason) => return Err(reason),
         }
         Ok(())
     }
 
-    /// What a group gave to a consumer is not to be given to it again.
-    fn note_given(&mut self, id: u64, item: &Item) {
+    /// Logs the entries that a consumer received, so that it does not receive them again.
+    fn log_delivery(&mut self, id: u64, item: &Item) {
         if let Item::Entries { entries, .. } = item
-            && let Some(call) = self.calls.find(id)
-            && let Some(name) = call.ask.consumer()
+            && let Some(request) = self.queue.find_in_flight(id)
+            && let Some(consumer) = request.consumer()
         {
-            self.given.came(name, entries);
+            self.delivery_log.record(consumer, entries);
         }
     }
 
-    /// A consumer's window is one batch, so that while one is being worked on the next is on its
-    /// way, and the others are left to its siblings.
-    fn credit_for(&self, subscription: &Subscription<'_>) -> Credit {
+    fn initial_credit(&self, subscription: &Subscription<'_>) -> Credit {
         let entries = u64::from(self.config.credit_entries);
         let entries = match subscription {
             Subscription::Tail { .. } => entries,
             Subscription::Consume { batch, .. } => entries.min(*batch),
         };
-        // A window of nothing would never be used up, nor filled again.
+        // A window of 0 would never be used up, nor granted again.
         Credit {
             entries: entries.max(1),
             bytes: u64::from(self.config.credit_bytes).max(1),
         }
     }
 
-    /// Queues what is asked for, unless it cannot be.
-    pub(super) fn admit(&mut self, call: Box<Call>, valid: CacheResult<()>, now: Millis) {
-        let id = call.id();
+    /// Queues a request, or finishes it with an error.
+    pub(super) fn admit(
+        &mut self,
+        request: Box<PendingRequest>,
+        valid: CacheResult<()>,
+        now: Millis,
+    ) {
+        let id = request.id();
         let admitted = if self.is_ending() {
             Err(CacheError::from_code(code::CLOSED, "the client is closed"))
         } else {
-            valid.and_then(|()| self.calls.admit(call, now))
+            valid.and_then(|()| self.queue.admit(request, now))
         };
         if let Err(error) = admitted {
             self.finish(id, Err(error));

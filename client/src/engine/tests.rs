@@ -1,7 +1,10 @@
 //! The engine against a scripted server, in virtual time.
 
-use streamgate_protocol::message::{Fault, Outcome};
-use streamgate_protocol::{ClientMessage, Operation};
+use streamgate_protocol::error::code;
+use streamgate_protocol::message::{Fault, Item, Outcome, Welcome};
+use streamgate_protocol::{
+    CacheError, CacheResult, ClientMessage, Operation, Reply, ServerMessage,
+};
 
 use super::*;
 
@@ -17,7 +20,7 @@ mod subscriptions;
 struct TestEngine {
     engine: Engine,
     now: Millis,
-    actions: Vec<Action>,
+    actions: Vec<SocketAction>,
     states: Vec<&'static str>,
     finished: Vec<(u64, CacheResult<Reply>)>,
     pushed: Vec<(u64, Item)>,
@@ -26,13 +29,13 @@ struct TestEngine {
 
 impl TestEngine {
     fn new() -> Self {
-        Self::with(Config {
+        Self::with(ClientConfig {
             backoff_first_ms: 100,
-            ..Config::default()
+            ..ClientConfig::default()
         })
     }
 
-    fn with(config: Config) -> Self {
+    fn with(config: ClientConfig) -> Self {
         let engine = Engine::new(config, 0);
         let mut test = Self {
             engine,
@@ -61,8 +64,8 @@ impl TestEngine {
         self.receive(&ServerMessage::Welcome(welcome()));
     }
 
-    fn call(&mut self, id: u64, operation: Operation<'static>) {
-        self.engine.call(id, operation, self.now);
+    fn request(&mut self, id: u64, operation: Operation<'static>) {
+        self.engine.request(id, operation, self.now);
         self.collect();
     }
 
@@ -73,18 +76,18 @@ impl TestEngine {
         self.collect();
     }
 
-    fn answer(&mut self, id: u64) {
+    fn reply_done(&mut self, id: u64) {
         let outcome = Outcome::Ok(Reply::Done {});
         self.receive(&ServerMessage::Reply { id, outcome });
     }
 
-    fn lose(&mut self, code: u16) {
+    fn lose_connection(&mut self, code: u16) {
         self.engine.handle_closed(code, "gone", self.now);
         self.collect();
     }
 
     /// Lets time pass, stopping at every deadline on the way.
-    fn pass(&mut self, ms: u64) {
+    fn advance(&mut self, ms: u64) {
         let end = self.now + ms;
         while let Some(deadline) = self.engine.next_deadline().filter(|at| *at <= end) {
             let before = (self.actions.len(), self.finished.len());
@@ -100,10 +103,10 @@ impl TestEngine {
     }
 
     /// Lets time pass until the engine asks for a connection.
-    fn pass_until_connect(&mut self) {
+    fn advance_until_connect(&mut self) {
         self.actions.clear();
-        while !self.actions.contains(&Action::Connect) {
-            self.pass(1);
+        while !self.actions.contains(&SocketAction::Connect) {
+            self.advance(1);
         }
     }
 
@@ -135,9 +138,9 @@ impl TestEngine {
         }
         while let Some(event) = self.engine.poll_event() {
             match event {
-                Event::Finished { id, result } => self.finished.push((id, result)),
-                Event::Pushed { id, item } => self.pushed.push((id, item)),
-                Event::State(state) => {
+                EngineEvent::Finished { id, result } => self.finished.push((id, result)),
+                EngineEvent::Pushed { id, item } => self.pushed.push((id, item)),
+                EngineEvent::StateChanged(state) => {
                     self.states.push(state.as_str());
                     if let ConnectionState::Closed { code, .. } = state {
                         self.closed_with = Some(code);

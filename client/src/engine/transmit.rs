@@ -1,109 +1,113 @@
-//! What is sent, and in which frames.
+//! Which messages are sent next, and how they share frames.
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::text::push_number;
 use streamgate_protocol::{CacheError, ClientMessage};
 
+use super::Engine;
+use super::connection_phase::ConnectionPhase;
 use super::heartbeat::HeartbeatStatus;
-use super::pending_request::Ask;
-use super::{ConnectionPhase, Engine, Millis};
+use super::pending_request::PendingRequest;
+use super::time::Millis;
 
-/// How much is put into one frame before the next is begun. Large enough that a busy client pays
-/// for few system calls, small enough that the server starts on the first calls while the rest
-/// is still being written.
+/// The bytes after which a frame takes no further message. Large enough that a busy client pays for
+/// few system calls; small enough that the server starts on the first requests while the rest is
+/// still being written.
 pub(super) const FRAME_TARGET_BYTES: usize = 64 * 1024;
 
 impl Engine {
-    /// The next frame to send, if the socket is open and takes one.
+    /// Returns the next frame to send, if the socket is open and there is something to send.
     pub fn poll_transmit(&mut self, now: Millis) -> Option<Vec<u8>> {
         if !matches!(self.phase, ConnectionPhase::Open { .. }) {
             return None;
         }
         let mut frame = Vec::new();
-        for id in std::mem::take(&mut self.cancels) {
-            self.append(&mut frame, &ClientMessage::Cancel { id });
-        }
-        if self.heartbeat.check(now) == HeartbeatStatus::PingDue {
-            let nonce = self.heartbeat.pinged(now);
-            self.append(&mut frame, &ClientMessage::Ping { nonce });
-        }
-        for id in std::mem::take(&mut self.grants) {
-            if let Some(credit) = self.take_grant(id) {
-                self.append(&mut frame, &ClientMessage::Grant { id, credit });
-            }
-        }
-        let any_stalled = self.producers.any_stalled();
-        while frame.len() < FRAME_TARGET_BYTES {
-            let producers = &self.producers;
-            let is_held = |ask: &Ask| {
-                let stream = ask.adds_once().filter(|_| any_stalled);
-                stream.is_some_and(|(stream, _)| producers.is_stalled(stream))
-            };
-            let Some(mut call) = self.calls.take_next(is_held) else {
-                break;
-            };
-            let start = frame.len();
-            if self.is_forgotten(&call.ask) {
-                let why = "the server does not remember what it added";
-                self.finish(
-                    call.id(),
-                    Err(CacheError::from_code(code::UNKNOWN_OUTCOME, why)),
-                );
-                continue;
-            }
-            call.ask.prepare(now);
-            if let Some(name) = call.ask.consumer()
-                && call.ask.look_after.is_none()
-                && !call.ask.is_subscription()
-            {
-                call.ask.look_after = self.given.look_on(name);
-            }
-            self.number(&mut call.ask);
-            let room = call.window.as_ref().map_or(0, |window| window.room());
-            if let Some(look) = call.ask.look(room) {
-                self.append(&mut frame, &look);
-            } else {
-                if let Some(window) = &mut call.window {
-                    let left = window.resume();
-                    call.ask.resume(window.position(), left);
-                }
-                self.append(&mut frame, call.ask.message());
-            }
-            if frame.len() <= self.max_frame_bytes {
-                if let Some((stream, Some((_, own)))) = call.ask.adds_once() {
-                    self.producers.sent(stream, own.number);
-                }
-                self.calls.sent(call, frame.len() - start);
-            } else if start == 0 && self.welcomed {
-                let error = too_large(frame.len(), self.max_frame_bytes);
-                frame.clear();
-                self.finish(call.id(), Err(error));
-            } else {
-                frame.truncate(start);
-                self.calls.put_back(call);
-                break;
-            }
-        }
+        self.append_control(&mut frame, now);
+        self.append_requests(&mut frame, now);
         if frame.is_empty() {
             return None;
         }
-        self.heartbeat.sent(now);
+        self.heartbeat.record_sent(now);
         Some(frame)
     }
 
-    fn number(&mut self, ask: &mut Ask) {
-        if let Some((stream, own)) = ask.adds_once() {
-            let own = own.map(|(name, own)| (name, own.number));
-            let numbered = self.producers.number(stream, own);
-            ask.number(numbered);
+    fn append_control(&mut self, frame: &mut Vec<u8>, now: Millis) {
+        for id in std::mem::take(&mut self.cancels) {
+            self.append(frame, &ClientMessage::Cancel { id });
+        }
+        if self.heartbeat.status(now) == HeartbeatStatus::PingDue {
+            let nonce = self.heartbeat.next_ping(now);
+            self.append(frame, &ClientMessage::Ping { nonce });
+        }
+        for id in std::mem::take(&mut self.grants) {
+            if let Some(credit) = self.take_grant(id) {
+                self.append(frame, &ClientMessage::Grant { id, credit });
+            }
         }
     }
 
-    /// Whether it may have been done under a name that is not known any more.
-    fn is_forgotten(&self, ask: &Ask) -> bool {
-        match ask.adds_once() {
-            Some((stream, Some((name, _)))) => {
-                ask.maybe_done && !self.producers.knows(stream, name)
+    fn append_requests(&mut self, frame: &mut Vec<u8>, now: Millis) {
+        let any_stalled = self.producers.any_stalled();
+        while frame.len() < FRAME_TARGET_BYTES {
+            let producers = &self.producers;
+            let is_held = |request: &PendingRequest| {
+                let add = request.idempotent_add().filter(|_| any_stalled);
+                add.is_some_and(|(stream, _)| producers.is_stalled(stream))
+            };
+            let Some(mut request) = self.queue.take_next(is_held) else {
+                break;
+            };
+            if self.is_forgotten(&request) {
+                let why = "the server no longer knows whether it stored the add";
+                let error = CacheError::from_code(code::UNKNOWN_OUTCOME, why);
+                self.finish(request.id(), Err(error));
+                continue;
+            }
+            let start = frame.len();
+            self.prepare(&mut request, now);
+            self.append_request(frame, &mut request);
+            if frame.len() <= self.max_frame_bytes {
+                if let Some((stream, Some(number))) = request.idempotent_add() {
+                    self.producers.record_sent(stream, number.number);
+                }
+                self.queue.record_sent(request, frame.len() - start);
+            } else if start == 0 && self.is_welcomed {
+                let error = too_large(frame.len(), self.max_frame_bytes);
+                frame.clear();
+                self.finish(request.id(), Err(error));
+            } else {
+                frame.truncate(start);
+                self.queue.put_back(request);
+                break;
+            }
+        }
+    }
+
+    fn prepare(&mut self, request: &mut PendingRequest, now: Millis) {
+        request.prepare(now);
+        if let Some(consumer) = request.consumer()
+            && request.recover_after.is_none()
+            && !request.is_subscription()
+        {
+            request.recover_after = self.delivery_log.recovery_cursor(consumer);
+        }
+        request.assign_number(&mut self.producers);
+    }
+
+    fn append_request(&self, frame: &mut Vec<u8>, request: &mut PendingRequest) {
+        if let Some(recovery) = request.recovery_message() {
+            self.append(frame, &recovery);
+        } else {
+            request.resume_subscription();
+            request.encode(|message| self.append(frame, message));
+        }
+    }
+
+    /// Whether an add may be stored under a producer's name that is no longer used.
+    fn is_forgotten(&self, request: &PendingRequest) -> bool {
+        match request.idempotent_add() {
+            Some((stream, Some(number))) => {
+                request.may_be_done && !self.producers.has_name(stream, &number.producer)
             }
             _ => false,
         }
@@ -119,7 +123,7 @@ impl Engine {
 fn too_large(bytes: usize, limit: usize) -> CacheError {
     let mut text = String::from("the request has ");
     push_number(&mut text, bytes as u64);
-    text.push_str(" bytes; the server takes ");
+    text.push_str(" bytes; the server accepts ");
     push_number(&mut text, limit as u64);
     CacheError::from_code(code::LIMIT, &text)
 }

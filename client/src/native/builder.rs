@@ -1,4 +1,4 @@
-//! How a native client comes to be.
+//! Connecting a native client.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -10,14 +10,28 @@ use streamgate_protocol::{CacheError, CacheResult};
 use super::clock::TokioClock;
 use super::socket::NativeConnector;
 use crate::client::Client;
-use crate::driver;
-use crate::engine::Config;
+use crate::engine::ClientConfig;
+use crate::internals;
 
-/// Settings of a [`Client`], each with a default that serves most.
+/// Settings of a [`Client`], and [`connect`](Self::connect). Each setting has a default.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use streamgate_client::Client;
+///
+/// # async fn example() -> streamgate_client::CacheResult<()> {
+/// let client = Client::builder("ws://127.0.0.1:8080/v1/ws")
+///     .connect_timeout(Duration::from_secs(2))
+///     .retry_first_connect(true)
+///     .connect()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Builder {
     url: String,
-    config: Config,
+    config: ClientConfig,
 }
 
 impl Client {
@@ -25,7 +39,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// `CONFIG` if the address is none, `DISCONNECTED` if there is no connection within 10 s.
+    /// `CONFIG` if the URL is invalid, `DISCONNECTED` if there is no connection within 10 s.
     ///
     /// # Panics
     ///
@@ -34,52 +48,49 @@ impl Client {
         Self::builder(url).connect().await
     }
 
-    /// Settings for a connection to a server.
+    /// Returns the settings for a connection to a server.
     pub fn builder(url: &str) -> Builder {
-        // Two clients shall not pause for the same time; nothing secret depends on it.
+        // Two clients must not share a seed; nothing secret depends on it.
         let seed = RandomState::new().hash_one(url);
         Builder {
             url: url.to_owned(),
-            config: Config {
-                seed,
-                ..Config::default()
-            },
+            config: ClientConfig::default().seed(seed),
         }
     }
 }
 
 impl Builder {
-    /// The encoding; binary by default. JSON is for debugging.
+    /// Sets the encoding. Default: binary. JSON is for debugging.
     #[must_use]
     pub const fn encoding(mut self, encoding: Encoding) -> Self {
         self.config.encoding = encoding;
         self
     }
 
-    /// How long one attempt to connect may take; 10 s by default.
+    /// Sets how long one attempt to connect may take. Default: 10 s.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.config.connect_timeout_ms = millis(timeout);
         self
     }
 
-    /// How long a call may wait to be sent while there is no connection; 30 s by default.
+    /// Sets how long a request may wait for a connection. Default: 30 s.
     #[must_use]
     pub fn queue_timeout(mut self, timeout: Duration) -> Self {
         self.config.queue_timeout_ms = millis(timeout);
         self
     }
 
-    /// Whether adds are done once, also if they have to be asked for again; they are by default. It
-    /// costs Redis about 1.7 times a plain add where many are in flight.
+    /// Sets whether an add is stored exactly once even if the client has to send it again. It costs
+    /// Redis about 1.7 times a plain add where many adds are in flight. Default: true.
     #[must_use]
     pub const fn exactly_once(mut self, exactly_once: bool) -> Self {
         self.config.exactly_once = exactly_once;
         self
     }
 
-    /// The longest pause before the first attempt to reconnect, which doubles with each that
-    /// fails, and the longest pause of all; 100 ms and 10 s by default.
+    /// Sets the longest pause before the first attempt to reconnect, which doubles with each attempt
+    /// that fails, and the longest pause of all. Default: 100 ms and 10 s.
     #[must_use]
     pub fn backoff(mut self, first: Duration, max: Duration) -> Self {
         self.config.backoff_first_ms = millis(first);
@@ -87,22 +98,44 @@ impl Builder {
         self
     }
 
+    /// Sets whether [`connect`](Self::connect) goes on trying if the first attempt fails, with the
+    /// same pauses as after a lost connection. It then waits until the server is reachable; use
+    /// `tokio::time::timeout` to limit that. Default: false, so that `connect` returns the error.
+    #[must_use]
+    pub const fn retry_first_connect(mut self, retry: bool) -> Self {
+        self.config.retry_first_connect = retry;
+        self
+    }
+
     /// Connects.
     ///
     /// # Errors
     ///
-    /// `CONFIG` if the address is none, `DISCONNECTED` if there is no connection in time.
+    /// `CONFIG` if the URL is invalid, `DISCONNECTED` if there is no connection in time, `PROTOCOL`
+    /// if the server speaks another protocol.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
     pub async fn connect(self) -> CacheResult<Client> {
-        let connector = NativeConnector::new(&self.url)
-            .map_err(|why| CacheError::ConfigError(format!("{}: {why}", self.url)))?;
-        let (client, driver) = driver::pair(self.config, connector, TokioClock::start());
-        tokio::spawn(driver);
-        client.ready().await?;
-        Ok(client)
+        let connector = NativeConnector::new(&self.url).map_err(|why| {
+            CacheError::ConfigError(format!(
+                "invalid server URL '{}': {why}; use one like ws://127.0.0.1:8080/v1/ws",
+                self.url
+            ))
+        })?;
+        #[cfg(feature = "tracing")]
+        let span = tracing::info_span!("streamgate_client", url = connector.log_address());
+        internals::connect(self.config, connector, TokioClock::start(), |driver| {
+            #[cfg(feature = "tracing")]
+            let driver = tracing::Instrument::instrument(driver, span);
+            tokio::spawn(driver);
+        })
+        .await
     }
 }
 

@@ -1,4 +1,4 @@
-//! The runtime's clock, which tests can pause.
+//! tokio's clock, which tests can pause.
 
 use std::pin::Pin;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A WebSocket on tokio-tungstenite.
+//! The native WebSocket, on tokio-tungstenite.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -19,7 +19,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 
 use crate::transport::{Connector, Socket, SocketEvent};
 
-/// tungstenite clears as many bytes at every attempt to read, so it is kept small.
+/// tungstenite zeroes this many bytes at every attempt to read, so it is small.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 
 type TungsteniteSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -36,6 +36,16 @@ impl NativeConnector {
             Some("ws") => Ok(Self { request }),
             Some("wss") => Err(Error::Url(UrlError::TlsFeatureNotEnabled)),
             _ => Err(Error::Url(UrlError::UnsupportedUrlScheme)),
+        }
+    }
+
+    /// Returns the server's address for logs: without user, path and query, which may hold secrets.
+    #[cfg(feature = "tracing")]
+    pub(super) fn log_address(&self) -> String {
+        let host = self.request.uri().host().unwrap_or_default();
+        match self.request.uri().port_u16() {
+            Some(port) => format!("ws://{host}:{port}"),
+            None => format!("ws://{host}"),
         }
     }
 }
@@ -65,16 +75,17 @@ async fn open(request: Request) -> Result<(TungsteniteSocket, String), Error> {
     Ok((socket, chosen))
 }
 
+/// A socket that is being opened, or is open.
 pub(super) enum NativeSocket {
     Opening(BoxFuture<'static, Result<(TungsteniteSocket, String), Error>>),
-    Open(Box<Opened>),
+    Open(Box<OpenSocket>),
 }
 
-pub(super) struct Opened {
+pub(super) struct OpenSocket {
     socket: TungsteniteSocket,
-    /// A close that is still to be handed over.
+    /// A close that was not handed to the socket yet.
     closing: Option<CloseFrame>,
-    /// What the server, or the network, said at the end.
+    /// The close that was received.
     close: Option<(u16, String)>,
 }
 
@@ -85,7 +96,7 @@ impl Socket for NativeSocket {
         match self {
             Self::Opening(opening) => Poll::Ready(match ready!(opening.as_mut().poll(cx)) {
                 Ok((socket, subprotocol)) => {
-                    *self = Self::Open(Box::new(Opened {
+                    *self = Self::Open(Box::new(OpenSocket {
                         socket,
                         closing: None,
                         close: None,
@@ -101,7 +112,7 @@ impl Socket for NativeSocket {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Opening(_) => Poll::Pending,
-            // A failure shows as the end of the stream.
+            // A failure shows as the end of the stream of events.
             Self::Open(open) => Pin::new(&mut open.socket).poll_ready(cx).map(|_| ()),
         }
     }
@@ -109,7 +120,7 @@ impl Socket for NativeSocket {
     fn send(&mut self, frame: Vec<u8>, is_text: bool) {
         let Self::Open(open) = self else { return };
         let message = if is_text {
-            // The codec writes JSON, which is UTF-8.
+            // The codec writes JSON, which is valid UTF-8.
             let Ok(text) = Utf8Bytes::try_from(frame) else {
                 return;
             };
@@ -117,7 +128,7 @@ impl Socket for NativeSocket {
         } else {
             Message::Binary(frame.into())
         };
-        // A failure shows as the end of the stream.
+        // A failure shows as the end of the stream of events.
         let _ = Pin::new(&mut open.socket).start_send(message);
     }
 
@@ -139,7 +150,7 @@ impl Socket for NativeSocket {
     }
 }
 
-impl Opened {
+impl OpenSocket {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent<Payload>> {
         loop {
             let message = match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
@@ -167,7 +178,7 @@ impl Opened {
                     });
                 }
                 Message::Close(frame) => {
-                    // 1005 stands for a close without a code (RFC 6455, section 7.4.1).
+                    // 1005 means a close without a code (RFC 6455, section 7.4.1).
                     self.close = Some(frame.map_or((1005, String::new()), |frame| {
                         (frame.code.into(), frame.reason.to_string())
                     }));
@@ -180,7 +191,7 @@ impl Opened {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut socket = Pin::new(&mut self.socket);
         if self.closing.is_some() && socket.as_mut().poll_ready(cx).is_ready() {
-            // A failure shows as the end of the stream.
+            // A failure shows as the end of the stream of events.
             let _ = socket
                 .as_mut()
                 .start_send(Message::Close(self.closing.take()));
@@ -191,7 +202,9 @@ impl Opened {
 
 fn closed(error: &Error) -> SocketEvent<Payload> {
     let reason = match error {
-        Error::Http(response) => format!("the server answered {}", response.status()),
+        Error::Http(response) => {
+            format!("the server answered with HTTP status {}", response.status())
+        }
         error => error.to_string(),
     };
     SocketEvent::Closed {
@@ -200,7 +213,7 @@ fn closed(error: &Error) -> SocketEvent<Payload> {
     }
 }
 
-/// A frame's bytes, as they were received.
+/// The bytes of a frame, as they were received.
 #[derive(Debug)]
 pub(super) struct Payload(Bytes);
 

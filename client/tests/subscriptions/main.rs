@@ -1,14 +1,13 @@
 //! Streams of a `Client`, against a scripted server.
 
 use futures_util::StreamExt;
-use streamgate_client::engine::Config;
 use streamgate_client::{
-    ConsumeOptions, Gap, StreamingBackend, SubscribingBackend, TailFrom, TailItem,
+    ClientConfig, ConsumeOptions, Gap, StreamingBackend, SubscribingBackend, TailFrom, TailItem,
 };
 use streamgate_protocol::message::{Credit, Fault, Item, Outcome, Start, Subscription};
 use streamgate_protocol::{CacheError, ClientMessage, Operation, ServerMessage};
 
-use scripted_server::{connected, entry, pending, send};
+use scripted_server::{assert_send, connected, entry, is_pending};
 
 // Marked, so that it may unwrap as tests do.
 #[cfg(test)]
@@ -23,11 +22,11 @@ fn batch(size: usize) -> ConsumeOptions {
 
 #[tokio::test(start_paused = true)]
 async fn a_tail_gives_positions_entries_and_gaps() {
-    let (client, mut server) = connected(Config::default()).await;
-    let mut tail = send(client.tail("s", TailFrom::Last(3)));
+    let (client, mut server) = connected(ClientConfig::default()).await;
+    let mut tail = assert_send(client.tail("s", TailFrom::Last(3)));
     // It may outlive the handle.
     drop(client);
-    assert!(pending(&mut tail.next()));
+    assert!(is_pending(&mut tail.next()));
     let ClientMessage::Subscribe {
         id, subscription, ..
     } = server.next().await
@@ -64,9 +63,9 @@ async fn a_tail_gives_positions_entries_and_gaps() {
 
 #[tokio::test(start_paused = true)]
 async fn a_consumer_gets_batches() {
-    let (client, mut server) = connected(Config::default()).await;
-    let mut deliveries = send(client.consume("s", "g", "c", batch(2)));
-    assert!(pending(&mut deliveries.next()));
+    let (client, mut server) = connected(ClientConfig::default()).await;
+    let mut deliveries = assert_send(client.consume("s", "g", "c", batch(2)));
+    assert!(is_pending(&mut deliveries.next()));
     let ClientMessage::Subscribe { id, credit, .. } = server.next().await else {
         panic!("a subscribe");
     };
@@ -82,21 +81,18 @@ async fn a_consumer_gets_batches() {
 
 #[tokio::test(start_paused = true)]
 async fn only_what_is_taken_is_granted_again() {
-    let config = Config {
-        credit_entries: 4,
-        ..Config::default()
-    };
+    let config = ClientConfig::default().credit_entries(4);
     let (client, mut server) = connected(config).await;
     let mut tail = client.tail("s", TailFrom::Now);
-    assert!(pending(&mut tail.next()));
-    let id = server.subscribed().await;
+    assert!(is_pending(&mut tail.next()));
+    let id = server.next_subscribe().await;
     for entry in ["1-0", "2-0", "3-0", "4-0"] {
         server.push_entries(id, &[entry]);
     }
     // What is sent behind the pushes comes without a grant before it.
     let call = client.stream_read_latest("s", 1);
     futures_util::pin_mut!(call);
-    assert!(pending(&mut call));
+    assert!(is_pending(&mut call));
     let request = server.next().await;
     assert!(
         matches!(request, ClientMessage::Request { .. }),
@@ -113,14 +109,14 @@ async fn only_what_is_taken_is_granted_again() {
 
 #[tokio::test(start_paused = true)]
 async fn it_begins_in_the_first_poll_and_in_order_with_calls() {
-    let (client, mut server) = connected(Config::default()).await;
+    let (client, mut server) = connected(ClientConfig::default()).await;
     let mut tail = client.tail("s", TailFrom::Now);
     drop(client.tail("never polled", TailFrom::Now));
     let fields = || vec![("f".to_owned(), "v".to_owned())];
     let before = client.stream_add("before", fields(), None);
     let after = client.stream_add("after", fields(), None);
     futures_util::pin_mut!(before, after);
-    assert!(pending(&mut before) && pending(&mut tail.next()) && pending(&mut after));
+    assert!(is_pending(&mut before) && is_pending(&mut tail.next()) && is_pending(&mut after));
     let stream = |message| match message {
         ClientMessage::Request {
             operation: Operation::AddOnce { stream, .. },
@@ -141,10 +137,10 @@ async fn it_begins_in_the_first_poll_and_in_order_with_calls() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_comes_behind_what_was_pushed_and_is_the_last_item() {
-    let (client, mut server) = connected(Config::default()).await;
+    let (client, mut server) = connected(ClientConfig::default()).await;
     let mut tail = client.tail("s", TailFrom::Now);
-    assert!(pending(&mut tail.next()));
-    let id = server.subscribed().await;
+    assert!(is_pending(&mut tail.next()));
+    let id = server.next_subscribe().await;
     server.push_entries(id, &["1-0"]);
     let fault = Fault::from(&CacheError::from_code("WRONGTYPE", "why"));
     let outcome = Outcome::Error(fault);
@@ -157,19 +153,19 @@ async fn an_error_comes_behind_what_was_pushed_and_is_the_last_item() {
 
     // What is over is not cancelled: the next message is another one.
     let mut tail = client.tail("s", TailFrom::Now);
-    assert!(pending(&mut tail.next()));
-    server.subscribed().await;
+    assert!(is_pending(&mut tail.next()));
+    server.next_subscribe().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_connection_ends_streams() {
-    let (client, mut server) = connected(Config::default()).await;
+    let (client, mut server) = connected(ClientConfig::default()).await;
     let mut tail = client.tail("s", TailFrom::Now);
     let mut deliveries = client.consume("s", "g", "c", ConsumeOptions::default());
-    assert!(pending(&mut tail.next()) && pending(&mut deliveries.next()));
-    server.subscribed().await;
-    server.subscribed().await;
-    server.lose();
+    assert!(is_pending(&mut tail.next()) && is_pending(&mut deliveries.next()));
+    server.next_subscribe().await;
+    server.next_subscribe().await;
+    server.lose_connection();
     let error = tail.next().await.unwrap().unwrap_err();
     assert_eq!(error.code(), "DISCONNECTED");
     let error = deliveries.next().await.unwrap().unwrap_err();
@@ -179,16 +175,16 @@ async fn a_lost_connection_ends_streams() {
 
 #[tokio::test(start_paused = true)]
 async fn a_closed_client_has_no_streams() {
-    let (client, mut server) = connected(Config::default()).await;
+    let (client, mut server) = connected(ClientConfig::default()).await;
     let mut tail = client.tail("s", TailFrom::Now);
     let mut deliveries = client.consume("s", "g", "c", ConsumeOptions::default());
-    assert!(pending(&mut tail.next()) && pending(&mut deliveries.next()));
-    server.subscribed().await;
-    server.subscribed().await;
+    assert!(is_pending(&mut tail.next()) && is_pending(&mut deliveries.next()));
+    server.next_subscribe().await;
+    server.next_subscribe().await;
     let closing = client.close();
     futures_util::pin_mut!(closing);
-    assert!(pending(&mut closing));
-    server.lose();
+    assert!(is_pending(&mut closing));
+    server.lose_connection();
     closing.await;
     let error = tail.next().await.unwrap().unwrap_err();
     assert_eq!(error.code(), "CLOSED");
@@ -200,7 +196,7 @@ async fn a_closed_client_has_no_streams() {
 
 #[tokio::test(start_paused = true)]
 async fn invalid_options_are_refused() {
-    let (client, _server) = connected(Config::default()).await;
+    let (client, _server) = connected(ClientConfig::default()).await;
     let mut deliveries = client.consume("s", "g", "c", batch(0));
     let error = deliveries.next().await.unwrap().unwrap_err();
     assert_eq!(error.code(), "ERR");

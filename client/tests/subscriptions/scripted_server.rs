@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use streamgate_client::transport::{Clock, Connector, Socket, SocketEvent};
-use streamgate_client::{Client, Encoding, StreamEntry, driver};
+use streamgate_client::internals::{self, Clock, Connector, Socket, SocketEvent};
+use streamgate_client::{Client, ClientConfig, Encoding, StreamEntry};
 use streamgate_protocol::message::{Item, Welcome};
 use streamgate_protocol::{ClientMessage, ServerMessage};
 use tokio::sync::mpsc;
@@ -22,7 +22,7 @@ pub(crate) struct Server {
 }
 
 /// A client whose driver runs on this runtime, and its server.
-pub(crate) async fn connected(config: streamgate_client::engine::Config) -> (Client, Server) {
+pub(crate) async fn connected(config: ClientConfig) -> (Client, Server) {
     let (events, receiver) = mpsc::unbounded_channel();
     let (sender, frames) = mpsc::unbounded_channel();
     let socket = ScriptedSocket {
@@ -30,7 +30,8 @@ pub(crate) async fn connected(config: streamgate_client::engine::Config) -> (Cli
         frames: sender,
     };
     let clock = PausedClock(Instant::now());
-    let (client, driver) = driver::pair(config, Once(Some(socket)), clock);
+    let (client, driver) =
+        internals::client_and_driver(config, SingleConnection(Some(socket)), clock);
     tokio::spawn(driver);
     let subprotocol = Encoding::Binary.subprotocol().to_owned();
     events.send(SocketEvent::Opened { subprotocol }).unwrap();
@@ -63,14 +64,14 @@ impl Server {
         self.send(&ServerMessage::Push { id, item });
     }
 
-    /// Entries with these ids.
+    /// Pushes entries with these ids.
     pub(crate) fn push_entries(&mut self, id: u64, ids: &[&str]) {
         let entries = ids.iter().map(|id| entry(id)).collect();
         let position = None;
         self.push(id, Item::Entries { entries, position });
     }
 
-    /// The client's next message.
+    /// Receives the client's next message.
     pub(crate) async fn next(&mut self) -> ClientMessage<'static> {
         while self.read.is_empty() {
             let frame = self.frames.recv().await.expect("the client is there");
@@ -81,15 +82,15 @@ impl Server {
         self.read.remove(0)
     }
 
-    /// The id of the subscribe that comes next.
-    pub(crate) async fn subscribed(&mut self) -> u64 {
+    /// Receives the next message, a subscribe, and returns its id.
+    pub(crate) async fn next_subscribe(&mut self) -> u64 {
         match self.next().await {
             ClientMessage::Subscribe { id, .. } => id,
             other => panic!("{other:?}"),
         }
     }
 
-    pub(crate) fn lose(&mut self) {
+    pub(crate) fn lose_connection(&mut self) {
         let (code, reason) = (1006, String::new());
         self.events
             .send(SocketEvent::Closed { code, reason })
@@ -122,14 +123,14 @@ fn owned(message: ClientMessage<'_>) -> ClientMessage<'static> {
     }
 }
 
-struct Once(Option<ScriptedSocket>);
+struct SingleConnection(Option<ScriptedSocket>);
 
 struct ScriptedSocket {
     events: mpsc::UnboundedReceiver<Event>,
     frames: mpsc::UnboundedSender<Vec<u8>>,
 }
 
-impl Connector for Once {
+impl Connector for SingleConnection {
     type Socket = ScriptedSocket;
 
     fn connect(&mut self, _subprotocol: &'static str) -> ScriptedSocket {
@@ -176,13 +177,13 @@ impl Clock for PausedClock {
     }
 }
 
-/// Only compiles for what may go to other threads.
-pub(crate) fn send<T: Send + 'static>(value: T) -> T {
+/// Compiles only for a value that may move to another thread.
+pub(crate) fn assert_send<T: Send + 'static>(value: T) -> T {
     value
 }
 
-/// Whether a future is not done yet.
-pub(crate) fn pending<F: Future + Unpin>(future: &mut F) -> bool {
+/// Polls a future once, and returns whether it is pending.
+pub(crate) fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
     let mut cx = Context::from_waker(std::task::Waker::noop());
     Pin::new(future).poll(&mut cx).is_pending()
 }

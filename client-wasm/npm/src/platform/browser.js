@@ -1,5 +1,5 @@
-// Browsers, Deno, and all else that has the web's own interfaces. The module comes as text, so that
-// every bundler and every server of static files will do.
+// Browsers, Deno, and every runtime with the interfaces of the web. The module is text inside the
+// script, so that every bundler and every static file server works.
 
 import start, { Connection } from "../../dist/streamgate_wasm.js";
 import text from "../../dist/module-inline.js";
@@ -11,7 +11,7 @@ export const connect = bind(load);
 
 let loading;
 
-/** Once for all clients; again only if it failed. */
+/** Loads the module once for all clients, and again only after a failure. */
 function load() {
   return (loading ??= compile().catch((error) => {
     loading = undefined;

@@ -1,4 +1,4 @@
-// workerd, Cloudflare's runtime, which compiles no module from bytes but brings it compiled.
+// workerd, Cloudflare's runtime. It compiles no module from bytes, but imports compiled ones.
 
 import module from "../../dist/streamgate_wasm.wasm";
 import { Connection, initSync } from "../../dist/streamgate_wasm.js";

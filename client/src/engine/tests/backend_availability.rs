@@ -3,7 +3,7 @@
 use super::*;
 
 impl TestEngine {
-    fn away(&mut self, code: Option<&str>) {
+    fn set_backend_unavailable(&mut self, code: Option<&str>) {
         let away = code.map(|code| Fault {
             code: code.to_owned(),
             message: "why".to_owned(),
@@ -16,19 +16,19 @@ impl TestEngine {
 #[test]
 fn a_server_without_its_backend_is_told_of_and_sent_calls() {
     let mut test = TestEngine::open();
-    test.away(Some("DISCONNECTED"));
-    test.call(1, add("a"));
+    test.set_backend_unavailable(Some("DISCONNECTED"));
+    test.request(1, add("a"));
     assert_eq!(test.sent().concat().len(), 1);
-    test.away(Some("LOADING"));
-    test.answer(1);
-    test.away(None);
+    test.set_backend_unavailable(Some("LOADING"));
+    test.reply_done(1);
+    test.set_backend_unavailable(None);
     assert_eq!(test.states, ["degraded", "degraded", "open"]);
     assert_eq!(test.codes(), [(1, "OK")]);
 }
 
 #[test]
 fn what_is_told_has_a_code_and_words() {
-    let mut engine = Engine::new(Config::default(), 0);
+    let mut engine = Engine::new(ClientConfig::default(), 0);
     engine.handle_opened("streamgate.v1.bin", 0);
     while engine.poll_event().is_some() {}
     let away = Some(Fault::from(&CacheError::from_code(
@@ -43,23 +43,26 @@ fn what_is_told_has_a_code_and_words() {
         code: "LOADING".to_owned(),
         message: "Redis is starting".to_owned(),
     };
-    assert_eq!(engine.poll_event(), Some(Event::State(degraded)));
+    assert_eq!(
+        engine.poll_event(),
+        Some(EngineEvent::StateChanged(degraded))
+    );
 }
 
 #[test]
 fn a_backend_that_is_there_is_no_news() {
     let mut test = TestEngine::open();
-    test.away(None);
+    test.set_backend_unavailable(None);
     assert!(test.states.is_empty());
 }
 
 #[test]
 fn another_connection_begins_with_a_backend() {
     let mut test = TestEngine::open();
-    test.away(Some("DISCONNECTED"));
-    test.lose(1006);
-    test.pass_until_connect();
+    test.set_backend_unavailable(Some("DISCONNECTED"));
+    test.lose_connection(1006);
+    test.advance_until_connect();
     test.accept();
-    test.away(None);
+    test.set_backend_unavailable(None);
     assert_eq!(test.states, ["degraded", "reconnecting", "open"]);
 }

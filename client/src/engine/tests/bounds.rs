@@ -1,7 +1,7 @@
 //! Each bound, hit.
 
 use super::*;
-use crate::engine::request_queue::{MAX_IN_FLIGHT_BYTES, MAX_QUEUED_BYTES, MAX_QUEUED_CALLS};
+use crate::engine::request_queue::{MAX_IN_FLIGHT_BYTES, MAX_QUEUED_BYTES, MAX_QUEUED_REQUESTS};
 use crate::engine::transmit::FRAME_TARGET_BYTES;
 
 fn requests(frames: &[Vec<ClientMessage<'static>>]) -> usize {
@@ -13,12 +13,12 @@ fn before_the_welcome_no_more_than_the_least_is_sent() {
     let mut test = TestEngine::new();
     test.engine.handle_opened("streamgate.v1.bin", 0);
     for id in 0..2_000 {
-        test.call(id, read());
+        test.request(id, read());
     }
     assert_eq!(requests(&test.sent()), 256);
     test.receive(&ServerMessage::Welcome(welcome()));
     assert_eq!(requests(&test.sent()), 1_000 - 256);
-    test.answer(0);
+    test.reply_done(0);
     assert_eq!(requests(&test.sent()), 1);
 }
 
@@ -26,11 +26,11 @@ fn before_the_welcome_no_more_than_the_least_is_sent() {
 fn calls_behind_a_full_server_do_not_wait_forever() {
     let mut test = TestEngine::open();
     for id in 0..1_001 {
-        test.call(id, read());
+        test.request(id, read());
     }
     test.sent();
     for _ in 0..40 {
-        test.pass(1_000);
+        test.advance(1_000);
         test.sent();
         test.receive(&ServerMessage::Pong { nonce: 0 });
     }
@@ -40,12 +40,12 @@ fn calls_behind_a_full_server_do_not_wait_forever() {
 #[test]
 fn too_many_queued_calls_are_refused() {
     let mut test = TestEngine::new();
-    for id in 0..MAX_QUEUED_CALLS as u64 {
-        test.call(id, read());
+    for id in 0..MAX_QUEUED_REQUESTS as u64 {
+        test.request(id, read());
     }
     assert!(!test.engine.has_room());
     assert!(test.finished.is_empty());
-    test.call(u64::MAX, read());
+    test.request(u64::MAX, read());
     assert_eq!(test.codes(), [(u64::MAX, "OVERLOADED")]);
 }
 
@@ -55,11 +55,11 @@ fn too_many_queued_bytes_are_refused() {
     let value = "v".repeat(1 << 20);
     let mut id = 0;
     while test.engine.has_room() {
-        test.call(id, add(&value));
+        test.request(id, add(&value));
         id += 1;
     }
     assert!(id as usize <= MAX_QUEUED_BYTES / value.len());
-    test.call(id, add("small"));
+    test.request(id, add("small"));
     assert_eq!(test.codes(), [(id, "OVERLOADED")]);
 }
 
@@ -68,19 +68,19 @@ fn bytes_in_flight_are_bounded_but_one_call_always_goes() {
     let mut test = TestEngine::open();
     let value = "v".repeat(3 << 20);
     for id in 0..10 {
-        test.call(id, add(&value));
+        test.request(id, add(&value));
     }
     let sent = requests(&test.sent());
     assert_eq!(sent, MAX_IN_FLIGHT_BYTES / value.len());
-    test.answer(0);
+    test.reply_done(0);
     assert_eq!(requests(&test.sent()), 1);
 }
 
 #[test]
 fn a_call_that_no_frame_can_hold_is_refused() {
     let mut test = TestEngine::open();
-    test.call(1, add(&"v".repeat(16 << 20)));
-    test.call(2, add("small"));
+    test.request(1, add(&"v".repeat(16 << 20)));
+    test.request(2, add("small"));
     assert_eq!(requests(&test.sent()), 1, "the next one is not held up");
     assert_eq!(test.codes(), [(1, "LIMIT")]);
 }
@@ -89,8 +89,8 @@ fn a_call_that_no_frame_can_hold_is_refused() {
 fn before_the_welcome_a_large_call_waits_for_it() {
     let mut test = TestEngine::new();
     test.engine.handle_opened("streamgate.v1.bin", 0);
-    test.call(1, add("small"));
-    test.call(2, add(&"v".repeat(8 << 20)));
+    test.request(1, add("small"));
+    test.request(2, add(&"v".repeat(8 << 20)));
     assert_eq!(requests(&test.sent()), 1);
     assert_eq!(requests(&test.sent()), 0);
     assert!(test.finished.is_empty());
@@ -103,7 +103,7 @@ fn frames_stay_near_the_target() {
     let mut test = TestEngine::open();
     let value = "v".repeat(1_000);
     for id in 0..200 {
-        test.call(id, add(&value));
+        test.request(id, add(&value));
     }
     let mut frames = 0;
     while let Some(frame) = test.engine.poll_transmit(0) {

@@ -15,7 +15,7 @@ const STEPS: usize = 120;
 
 /// What outlives every connection.
 #[derive(Default)]
-struct Store {
+struct ModelStore {
     /// The values of the entries; an entry's id is its place, from 1 on.
     entries: Vec<u64>,
     producers: BTreeMap<String, (u64, BTreeMap<u64, usize>)>,
@@ -25,7 +25,7 @@ struct Store {
 
 /// One connection, with what is on its way in both directions.
 #[derive(Default)]
-struct Connection {
+struct ModelConnection {
     upstream: VecDeque<ClientMessage<'static>>,
     downstream: VecDeque<ServerMessage>,
     /// Of the tail and the consumer: id, place, credit left.
@@ -35,8 +35,8 @@ struct Connection {
 
 struct World {
     test: TestEngine,
-    store: Store,
-    connection: Option<Connection>,
+    store: ModelStore,
+    connection: Option<ModelConnection>,
     /// Requests of lost connections that are still done, some time.
     late: Vec<ClientMessage<'static>>,
     random: fastrand::Rng,
@@ -59,13 +59,13 @@ fn place(id: &str) -> usize {
     id.split('-').next().unwrap().parse().unwrap()
 }
 
-impl Store {
+impl ModelStore {
     fn entry(&self, at: usize) -> StreamEntry {
         let value = self.entries[at - 1].to_string();
         (id(at), vec![("n".to_owned(), value)])
     }
 
-    fn give(&mut self, count: u64) -> Vec<StreamEntry> {
+    fn deliver_next(&mut self, count: u64) -> Vec<StreamEntry> {
         let mut entries = Vec::new();
         while self.given < self.entries.len() && (entries.len() as u64) < count {
             self.given += 1;
@@ -106,7 +106,7 @@ impl Store {
                 };
                 Reply::Added { id: id(added) }
             }
-            Operation::ReadGroup { count, .. } => match self.give(count) {
+            Operation::ReadGroup { count, .. } => match self.deliver_next(count) {
                 given if given.is_empty() => return Ok(None),
                 given => entries(given),
             },
@@ -132,13 +132,13 @@ impl Store {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut test = TestEngine::with(Config {
+        let mut test = TestEngine::with(ClientConfig {
             seed,
             credit_entries: 8,
             backoff_first_ms: 50,
             backoff_max_ms: 200,
             queue_timeout_ms: 60_000,
-            ..Config::default()
+            ..ClientConfig::default()
         });
         let stream = || "s".into();
         test.engine.handle_opened("streamgate.v1.bin", 0);
@@ -168,8 +168,8 @@ impl World {
         );
         let mut world = Self {
             test,
-            store: Store::default(),
-            connection: Some(Connection::default()),
+            store: ModelStore::default(),
+            connection: Some(ModelConnection::default()),
             late: Vec::new(),
             random: fastrand::Rng::with_seed(seed),
             next_id: 3,
@@ -186,7 +186,7 @@ impl World {
             0..30 => {
                 let call = self.next_id();
                 self.adds.insert(call, call);
-                self.test.call(call, add(&call.to_string()));
+                self.test.request(call, add(&call.to_string()));
             }
             30..36 => self.read(),
             36..42 => self.acknowledge(),
@@ -197,7 +197,7 @@ impl World {
             96.. if faults => self.late(),
             _ => {}
         }
-        self.test.pass(self.random.u64(..20));
+        self.test.advance(self.random.u64(..20));
         self.connect();
         self.transmit();
     }
@@ -212,7 +212,7 @@ impl World {
             count: self.random.u64(1..4),
             block_ms: None,
         };
-        self.test.call(call, read);
+        self.test.request(call, read);
     }
 
     fn next_id(&mut self) -> u64 {
@@ -255,7 +255,7 @@ impl World {
                 group: "g".into(),
                 ids: vec![id(at).into()],
             };
-            self.test.call(call, ack);
+            self.test.request(call, ack);
         }
     }
 
@@ -375,7 +375,7 @@ impl World {
                 .push_back(ServerMessage::Push { id: *of, item });
         }
         if let Some((of, left)) = &mut connection.consumer {
-            let entries = self.store.give((*left).min(4));
+            let entries = self.store.deliver_next((*left).min(4));
             if !entries.is_empty() {
                 *left -= entries.len() as u64;
                 let item = Item::Entries {
@@ -403,7 +403,7 @@ impl World {
         let code = match consumer {
             Some((_, left)) if self.random.bool() => {
                 if self.random.bool() {
-                    self.store.give(left.min(4));
+                    self.store.deliver_next(left.min(4));
                 }
                 "UNKNOWN_OUTCOME"
             }
@@ -436,7 +436,7 @@ impl World {
             let late = requests.filter(|message| matches!(message, ClientMessage::Request { .. }));
             let kept = self.random.usize(..4);
             self.late.extend(late.take(kept));
-            self.test.lose(1006);
+            self.test.lose_connection(1006);
         }
     }
 
@@ -450,9 +450,9 @@ impl World {
     }
 
     fn connect(&mut self) {
-        if self.connection.is_none() && self.test.actions.last() == Some(&Action::Connect) {
+        if self.connection.is_none() && self.test.actions.last() == Some(&SocketAction::Connect) {
             self.test.actions.clear();
-            self.connection = Some(Connection::default());
+            self.connection = Some(ModelConnection::default());
             self.test.accept();
         }
     }
@@ -528,7 +528,7 @@ fn nothing_is_lost_and_nothing_is_doubled() {
                 world.take();
                 world.serve(false);
                 world.deliver();
-                world.test.pass(20);
+                world.test.advance(20);
                 world.connect();
                 world.transmit();
             }

@@ -5,14 +5,14 @@ use super::*;
 #[test]
 fn the_first_thing_is_to_connect() {
     let test = TestEngine::new();
-    assert_eq!(test.actions, [Action::Connect]);
+    assert_eq!(test.actions, [SocketAction::Connect]);
     assert_eq!(test.states, ["connecting"]);
 }
 
 #[test]
 fn calls_made_before_the_socket_opens_are_sent_behind_the_handshake() {
     let mut test = TestEngine::new();
-    test.call(1, add("a"));
+    test.request(1, add("a"));
     assert!(test.sent().is_empty());
     test.engine.handle_opened("streamgate.v1.bin", 0);
     assert_eq!(test.sent().len(), 1, "without waiting for the welcome");
@@ -22,7 +22,7 @@ fn calls_made_before_the_socket_opens_are_sent_behind_the_handshake() {
 fn calls_share_a_frame_and_keep_their_order() {
     let mut test = TestEngine::open();
     for id in 1..=64 {
-        test.call(id, add("a"));
+        test.request(id, add("a"));
     }
     let frames = test.sent();
     assert_eq!(frames.len(), 1);
@@ -40,11 +40,11 @@ fn calls_share_a_frame_and_keep_their_order() {
 fn answers_come_in_any_order_and_once() {
     let mut test = TestEngine::open();
     for id in 1..=3 {
-        test.call(id, add("a"));
+        test.request(id, add("a"));
     }
     test.sent();
     for id in [3, 1, 3, 2, 99] {
-        test.answer(id);
+        test.reply_done(id);
     }
     assert_eq!(test.codes(), [(3, "OK"), (1, "OK"), (2, "OK")]);
 }
@@ -52,18 +52,18 @@ fn answers_come_in_any_order_and_once() {
 #[test]
 fn a_cancelled_call_is_cancelled_at_the_server_and_not_answered() {
     let mut test = TestEngine::open();
-    test.call(1, read());
+    test.request(1, read());
     test.sent();
     test.engine.cancel(1);
     assert_eq!(test.sent(), [[ClientMessage::Cancel { id: 1 }]]);
-    test.answer(1);
+    test.reply_done(1);
     assert!(test.finished.is_empty());
 }
 
 #[test]
 fn a_call_cancelled_before_it_was_sent_never_is() {
     let mut test = TestEngine::open();
-    test.call(1, read());
+    test.request(1, read());
     test.engine.cancel(1);
     test.engine.cancel(7);
     assert!(test.sent().is_empty());
@@ -73,7 +73,7 @@ fn a_call_cancelled_before_it_was_sent_never_is() {
 fn invalid_calls_are_refused_without_being_sent() {
     let mut test = TestEngine::open();
     let fields = vec![];
-    test.call(
+    test.request(
         1,
         Operation::Add {
             stream: "s".into(),
@@ -88,22 +88,22 @@ fn invalid_calls_are_refused_without_being_sent() {
 #[test]
 fn a_silent_connection_is_pinged_and_then_given_up() {
     let mut test = TestEngine::open();
-    test.pass(1_000);
+    test.advance(1_000);
     assert_eq!(test.sent(), [[ClientMessage::Ping { nonce: 1 }]]);
-    test.pass(999);
+    test.advance(999);
     assert!(test.states.is_empty());
-    test.pass(1);
+    test.advance(1);
     assert_eq!(test.states, ["reconnecting"]);
-    assert_eq!(test.actions[0], Action::Abandon);
+    assert_eq!(test.actions[0], SocketAction::Abandon);
 }
 
 #[test]
 fn an_answered_ping_keeps_the_connection() {
     let mut test = TestEngine::open();
     for nonce in 1..10 {
-        test.pass(1_000);
+        test.advance(1_000);
         assert_eq!(test.sent(), [[ClientMessage::Ping { nonce }]]);
-        test.pass(10);
+        test.advance(10);
         test.receive(&ServerMessage::Pong { nonce });
     }
     assert!(test.states.is_empty());
@@ -114,8 +114,8 @@ fn a_client_that_only_sends_pings_too() {
     let mut test = TestEngine::open();
     let mut pings = 0;
     for id in 1..=15 {
-        test.call(id, read());
-        test.pass(100);
+        test.request(id, read());
+        test.advance(100);
         pings += test
             .sent()
             .concat()
@@ -139,21 +139,25 @@ fn who_slept_for_too_long_connects_again_at_once() {
     test.engine.handle_timeout(test.now);
     test.collect();
     assert_eq!(test.states, ["reconnecting"]);
-    assert_eq!(test.actions, [Action::Abandon, Action::Connect]);
+    assert_eq!(test.actions, [SocketAction::Abandon, SocketAction::Connect]);
 }
 
 #[test]
 fn in_a_hurry_it_does_not_wait() {
     let mut test = TestEngine::open();
-    test.pass(10);
+    test.advance(10);
     test.engine.network_changed(test.now);
     assert_eq!(test.sent(), [[ClientMessage::Ping { nonce: 1 }]]);
-    test.lose(1006);
+    test.lose_connection(1006);
     assert!(test.actions.is_empty());
     test.engine.network_changed(test.now);
     test.collect();
-    assert_eq!(test.actions, [Action::Connect]);
+    assert_eq!(test.actions, [SocketAction::Connect]);
     test.engine.network_changed(test.now);
     test.collect();
-    assert_eq!(test.actions, [Action::Connect], "one attempt at a time");
+    assert_eq!(
+        test.actions,
+        [SocketAction::Connect],
+        "one attempt at a time"
+    );
 }

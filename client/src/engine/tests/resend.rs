@@ -10,29 +10,29 @@ mod backend_outage;
 
 impl TestEngine {
     /// Loses the connection and gets another; what is sent on it then.
-    fn again(&mut self) -> Vec<ClientMessage<'static>> {
-        self.lose(1006);
-        self.pass_until_connect();
+    fn reconnect(&mut self) -> Vec<ClientMessage<'static>> {
+        self.lose_connection(1006);
+        self.advance_until_connect();
         self.accept();
         self.sent().concat()
     }
 
-    fn reply(&mut self, id: u64, entries: &[&str]) {
+    fn reply_entries(&mut self, id: u64, entries: &[&str]) {
         let reply = Reply::Entries {
-            entries: list(entries),
+            entries: entries_with_ids(entries),
             last_id: None,
         };
         let outcome = Outcome::Ok(reply);
         self.receive(&ServerMessage::Reply { id, outcome });
     }
 
-    fn give(&mut self, id: u64, ids: &[&str], position: Option<&str>) {
-        let item = pushed(ids, position);
+    fn push_entries(&mut self, id: u64, ids: &[&str], position: Option<&str>) {
+        let item = entries_item(ids, position);
         self.receive(&ServerMessage::Push { id, item });
     }
 
     /// The ids of the entries that a call ended with.
-    fn found(&self, id: u64) -> Vec<&str> {
+    fn ids_of_reply(&self, id: u64) -> Vec<&str> {
         let results: Vec<_> = self.finished.iter().filter(|(of, _)| *of == id).collect();
         match &results[..] {
             [(_, Ok(Reply::Entries { entries, .. }))] => {
@@ -43,13 +43,13 @@ impl TestEngine {
     }
 }
 
-fn list(ids: &[&str]) -> Vec<StreamEntry> {
+fn entries_with_ids(ids: &[&str]) -> Vec<StreamEntry> {
     ids.iter().map(|id| ((*id).to_owned(), vec![])).collect()
 }
 
-fn pushed(ids: &[&str], position: Option<&str>) -> Item {
+fn entries_item(ids: &[&str], position: Option<&str>) -> Item {
     Item::Entries {
-        entries: list(ids),
+        entries: entries_with_ids(ids),
         position: position.map(str::to_owned),
     }
 }
@@ -77,7 +77,7 @@ fn read_group(consumer: &str, block_ms: Option<u64>) -> Operation<'static> {
     }
 }
 
-fn look(after: &str, count: u64) -> Operation<'static> {
+fn recovery(after: &str, count: u64) -> Operation<'static> {
     Operation::ReadPending {
         stream: "s".into(),
         group: "g".into(),
@@ -132,13 +132,13 @@ const fn credit(entries: u64) -> Credit {
 #[test]
 fn a_wait_is_asked_again_with_the_time_it_has_left() {
     let mut test = TestEngine::open();
-    test.call(1, read_from("5-0", Some(10_000)));
-    test.call(2, read_from("5-0", Some(0)));
-    test.call(3, read_from("5-0", None));
-    test.call(4, read_from("5-0", Some(50)));
+    test.request(1, read_from("5-0", Some(10_000)));
+    test.request(2, read_from("5-0", Some(0)));
+    test.request(3, read_from("5-0", None));
+    test.request(4, read_from("5-0", Some(50)));
     test.sent();
-    test.pass(4_000);
-    test.lose(1006);
+    test.advance(4_000);
+    test.lose_connection(1006);
     test.now += 2_000;
     test.engine.handle_timeout(test.now);
     test.collect();
@@ -154,8 +154,8 @@ fn a_wait_is_asked_again_with_the_time_it_has_left() {
 #[test]
 fn a_read_from_now_is_asked_again_from_where_it_stood() {
     let mut test = TestEngine::open();
-    test.call(1, read_from("$", Some(0)));
-    test.call(2, read_from("$", Some(0)));
+    test.request(1, read_from("$", Some(0)));
+    test.request(2, read_from("$", Some(0)));
     test.sent();
     let last_id = "7-0".to_owned();
     test.receive(&ServerMessage::Position { id: 1, last_id });
@@ -163,8 +163,8 @@ fn a_read_from_now_is_asked_again_from_where_it_stood() {
         request(1, read_from("7-0", Some(0))),
         request(2, read_from("$", Some(0))),
     ];
-    assert_eq!(test.again(), again);
-    assert_eq!(test.again(), again, "as often as it takes");
+    assert_eq!(test.reconnect(), again);
+    assert_eq!(test.reconnect(), again, "as often as it takes");
 }
 
 #[test]
@@ -175,11 +175,11 @@ fn acks_are_asked_again_in_their_order() {
         group: "g".into(),
         ids: vec!["1-0".into()],
     };
-    test.call(1, ack());
+    test.request(1, ack());
     test.sent();
-    test.call(2, ack());
-    assert_eq!(test.again(), [request(1, ack()), request(2, ack())]);
-    test.answer(1);
+    test.request(2, ack());
+    assert_eq!(test.reconnect(), [request(1, ack()), request(2, ack())]);
+    test.reply_done(1);
     assert_eq!(test.codes(), [(1, "OK")]);
 }
 
@@ -191,13 +191,13 @@ fn what_may_have_been_done_is_unknown_when_no_connection_comes() {
         group: "g".into(),
         ids: vec!["1-0".into()],
     };
-    test.call(1, ack);
-    test.call(2, read_from("1-0", None));
-    test.call(3, read_group("c", None));
+    test.request(1, ack);
+    test.request(2, read_from("1-0", None));
+    test.request(3, read_group("c", None));
     test.sent();
     for _ in 0..200 {
-        test.lose(1006);
-        test.pass(300);
+        test.lose_connection(1006);
+        test.advance(300);
     }
     let codes = [
         (1, "UNKNOWN_OUTCOME"),
@@ -210,62 +210,62 @@ fn what_may_have_been_done_is_unknown_when_no_connection_comes() {
 #[test]
 fn a_read_of_a_group_gives_what_was_lost_and_nothing_twice() {
     let mut test = TestEngine::open();
-    test.call(1, read_group("c", None));
-    test.call(2, read_group("c", None));
+    test.request(1, read_group("c", None));
+    test.request(2, read_group("c", None));
     test.sent();
-    test.reply(1, &["1-0", "2-0"]);
-    assert_eq!(test.again(), [request(2, look("0-0", 2))]);
+    test.reply_entries(1, &["1-0", "2-0"]);
+    assert_eq!(test.reconnect(), [request(2, recovery("0-0", 2))]);
     // Both came, and are not acknowledged.
-    test.reply(2, &["1-0", "2-0"]);
-    assert_eq!(test.sent().concat(), [request(2, look("2-0", 2))]);
-    test.reply(2, &["3-0", "4-0"]);
-    assert_eq!(test.found(2), ["3-0", "4-0"]);
+    test.reply_entries(2, &["1-0", "2-0"]);
+    assert_eq!(test.sent().concat(), [request(2, recovery("2-0", 2))]);
+    test.reply_entries(2, &["3-0", "4-0"]);
+    assert_eq!(test.ids_of_reply(2), ["3-0", "4-0"]);
 
-    test.call(3, read_group("c", Some(10_000)));
+    test.request(3, read_group("c", Some(10_000)));
     test.sent();
-    test.pass(1_000);
-    test.again();
-    test.reply(3, &["1-0", "2-0"]);
+    test.advance(1_000);
+    test.reconnect();
+    test.reply_entries(3, &["1-0", "2-0"]);
     test.sent();
-    test.reply(3, &["3-0", "4-0"]);
-    assert_eq!(test.sent().concat(), [request(3, look("4-0", 2))]);
-    test.reply(3, &[]);
+    test.reply_entries(3, &["3-0", "4-0"]);
+    assert_eq!(test.sent().concat(), [request(3, recovery("4-0", 2))]);
+    test.reply_entries(3, &[]);
     let sent = test.sent().concat();
     let left = match &sent[..] {
         [ClientMessage::Request { id: 3, operation }] => operation.block_ms(),
         other => panic!("{other:?}"),
     };
     assert!(left.is_some_and(|left| left < 9_000), "{left:?}");
-    test.reply(3, &["5-0"]);
-    assert_eq!(test.found(3), ["5-0"]);
+    test.reply_entries(3, &["5-0"]);
+    assert_eq!(test.ids_of_reply(3), ["5-0"]);
 }
 
 #[test]
 fn what_a_look_did_not_get_to_is_given_to_the_reads_that_follow() {
     let mut test = TestEngine::open();
-    test.call(1, read_group("c", None));
+    test.request(1, read_group("c", None));
     test.sent();
-    test.reply(1, &["1-0"]);
-    test.call(2, read_group("c", None));
+    test.reply_entries(1, &["1-0"]);
+    test.request(2, read_group("c", None));
     test.sent();
-    test.again();
-    test.reply(2, &["1-0", "2-0"]);
-    assert_eq!(test.found(2), ["2-0"]);
+    test.reconnect();
+    test.reply_entries(2, &["1-0", "2-0"]);
+    assert_eq!(test.ids_of_reply(2), ["2-0"]);
     // Of what was lost one is left; nothing else is asked for before it is known.
-    test.call(3, read_group("c", None));
-    assert_eq!(test.sent().concat(), [request(3, look("2-0", 2))]);
+    test.request(3, read_group("c", None));
+    assert_eq!(test.sent().concat(), [request(3, recovery("2-0", 2))]);
     test.engine.cancel(3);
-    test.call(4, read_group("c", None));
+    test.request(4, read_group("c", None));
     let sent = test.sent().concat();
-    assert_eq!(sent[1..], [request(4, look("2-0", 2))]);
-    test.reply(4, &["3-0"]);
-    assert_eq!(test.found(4), ["3-0"]);
-    test.call(5, read_group("c", None));
-    assert_eq!(test.sent().concat(), [request(5, look("3-0", 2))]);
-    test.reply(5, &[]);
+    assert_eq!(sent[1..], [request(4, recovery("2-0", 2))]);
+    test.reply_entries(4, &["3-0"]);
+    assert_eq!(test.ids_of_reply(4), ["3-0"]);
+    test.request(5, read_group("c", None));
+    assert_eq!(test.sent().concat(), [request(5, recovery("3-0", 2))]);
+    test.reply_entries(5, &[]);
     assert_eq!(test.sent().concat(), [request(5, read_group("c", None))]);
-    test.reply(5, &["4-0"]);
-    test.call(6, read_group("c", None));
+    test.reply_entries(5, &["4-0"]);
+    test.request(6, read_group("c", None));
     let plain = [request(6, read_group("c", None))];
     assert_eq!(test.sent().concat(), plain);
 }
@@ -273,17 +273,20 @@ fn what_a_look_did_not_get_to_is_given_to_the_reads_that_follow() {
 #[test]
 fn two_reads_that_were_lost_do_not_both_give_the_same() {
     let mut test = TestEngine::open();
-    test.call(1, read_group("c", None));
-    test.call(2, read_group("c", None));
+    test.request(1, read_group("c", None));
+    test.request(2, read_group("c", None));
     test.sent();
-    let both = [request(1, look("0-0", 2)), request(2, look("0-0", 2))];
-    assert_eq!(test.again(), both);
-    test.reply(1, &["1-0", "2-0"]);
-    test.reply(2, &["1-0", "2-0"]);
-    assert_eq!(test.sent().concat(), [request(2, look("2-0", 2))]);
-    test.reply(2, &["3-0"]);
+    let both = [
+        request(1, recovery("0-0", 2)),
+        request(2, recovery("0-0", 2)),
+    ];
+    assert_eq!(test.reconnect(), both);
+    test.reply_entries(1, &["1-0", "2-0"]);
+    test.reply_entries(2, &["1-0", "2-0"]);
+    assert_eq!(test.sent().concat(), [request(2, recovery("2-0", 2))]);
+    test.reply_entries(2, &["3-0"]);
     assert_eq!(
-        (test.found(1), test.found(2)),
+        (test.ids_of_reply(1), test.ids_of_reply(2)),
         (vec!["1-0", "2-0"], vec!["3-0"])
     );
 }
@@ -292,14 +295,14 @@ fn two_reads_that_were_lost_do_not_both_give_the_same() {
 fn a_consumer_too_many_is_told_that_it_is_not_known() {
     let mut test = TestEngine::open();
     for n in 0..MAX_CONSUMERS as u64 {
-        test.call(n, read_group(&n.to_string(), None));
+        test.request(n, read_group(&n.to_string(), None));
         test.sent();
-        test.reply(n, &["1-0"]);
+        test.reply_entries(n, &["1-0"]);
     }
     test.finished.clear();
-    test.call(2_000, read_group("c", None));
+    test.request(2_000, read_group("c", None));
     test.sent();
-    test.lose(1006);
+    test.lose_connection(1006);
     assert_eq!(test.codes(), [(2_000, "UNKNOWN_OUTCOME")]);
 }
 
@@ -310,21 +313,21 @@ fn a_tail_goes_on_where_it_stands() {
     test.engine.subscribe(1, from(), 0);
     assert_eq!(test.sent().concat(), [subscribe(1, from(), credit(1_024))]);
     assert_eq!(
-        test.again(),
+        test.reconnect(),
         [subscribe(1, from(), credit(1_024))],
         "it had not begun"
     );
-    test.give(1, &[], Some("5-0"));
+    test.push_entries(1, &[], Some("5-0"));
     let on = tail(after("5-0"));
-    assert_eq!(test.again(), [subscribe(1, on, credit(1_024))]);
+    assert_eq!(test.reconnect(), [subscribe(1, on, credit(1_024))]);
     // Its owner knows that already.
-    test.give(1, &[], Some("5-0"));
-    test.give(1, &["6-0", "7-0"], None);
+    test.push_entries(1, &[], Some("5-0"));
+    test.push_entries(1, &["6-0", "7-0"], None);
     assert_eq!(
         test.pushed,
         [
-            (1, pushed(&[], Some("5-0"))),
-            (1, pushed(&["6-0", "7-0"], None))
+            (1, entries_item(&[], Some("5-0"))),
+            (1, entries_item(&["6-0", "7-0"], None))
         ]
     );
     // What its owner has not taken is not granted again.
@@ -332,7 +335,7 @@ fn a_tail_goes_on_where_it_stands() {
         entries: 1_022,
         bytes: (1 << 20) - 6,
     };
-    assert_eq!(test.again(), [subscribe(1, tail(after("7-0")), left)]);
+    assert_eq!(test.reconnect(), [subscribe(1, tail(after("7-0")), left)]);
     test.engine.consumed(
         1,
         Credit {
@@ -341,7 +344,7 @@ fn a_tail_goes_on_where_it_stands() {
         },
     );
     assert_eq!(
-        test.again(),
+        test.reconnect(),
         [subscribe(1, tail(after("7-0")), credit(1_024))]
     );
     assert!(test.finished.is_empty());
@@ -363,7 +366,7 @@ fn a_tail_goes_on_behind_a_gap_that_was_told() {
         item: Item::Gap(gap),
     });
     assert_eq!(
-        test.again(),
+        test.reconnect(),
         [subscribe(1, tail(after("0-0")), credit(1_024))]
     );
 }
@@ -375,21 +378,21 @@ fn subscriptions_wait_for_a_connection_for_as_long_as_it_takes() {
     test.engine.subscribe(2, consume(4), 0);
     test.sent();
     for _ in 0..1_000 {
-        test.lose(1006);
-        test.pass(1_000);
+        test.lose_connection(1006);
+        test.advance(1_000);
     }
-    let sent = test.again();
+    let sent = test.reconnect();
     assert_eq!(
         sent,
         [
             subscribe(1, tail(Start::Now {}), credit(1_024)),
-            request(2, look("0-0", 4)),
+            request(2, recovery("0-0", 4)),
         ]
     );
     assert!(test.finished.is_empty());
     test.engine.cancel(1);
     test.engine.cancel(2);
-    assert_eq!(test.again(), []);
+    assert_eq!(test.reconnect(), []);
 }
 
 #[test]
@@ -397,7 +400,7 @@ fn a_consumer_is_given_what_was_lost_and_then_goes_on() {
     let mut test = TestEngine::open();
     test.engine.subscribe(1, consume(2), 0);
     test.sent();
-    test.give(1, &["1-0"], None);
+    test.push_entries(1, &["1-0"], None);
     test.engine.consumed(
         1,
         Credit {
@@ -406,12 +409,12 @@ fn a_consumer_is_given_what_was_lost_and_then_goes_on() {
         },
     );
     assert_eq!(test.sent().concat().len(), 1, "a grant");
-    assert_eq!(test.again(), [request(1, look("0-0", 2))]);
-    test.reply(1, &["1-0", "2-0"]);
-    assert_eq!(test.pushed.last(), Some(&(1, pushed(&["2-0"], None))));
+    assert_eq!(test.reconnect(), [request(1, recovery("0-0", 2))]);
+    test.reply_entries(1, &["1-0", "2-0"]);
+    assert_eq!(test.pushed.last(), Some(&(1, entries_item(&["2-0"], None))));
     // There is room for one more beside what its owner has.
-    assert_eq!(test.sent().concat(), [request(1, look("2-0", 1))]);
-    test.reply(1, &["3-0"]);
+    assert_eq!(test.sent().concat(), [request(1, recovery("2-0", 1))]);
+    test.reply_entries(1, &["3-0"]);
     assert!(
         test.sent().concat().is_empty(),
         "until its owner takes something"
@@ -423,18 +426,18 @@ fn a_consumer_is_given_what_was_lost_and_then_goes_on() {
             bytes: 3,
         },
     );
-    assert_eq!(test.sent().concat(), [request(1, look("3-0", 1))]);
-    test.reply(1, &[]);
+    assert_eq!(test.sent().concat(), [request(1, recovery("3-0", 1))]);
+    test.reply_entries(1, &[]);
     let left = Credit {
         entries: 1,
         bytes: (1 << 20) - 3,
     };
     assert_eq!(test.sent().concat(), [subscribe(1, consume(2), left)]);
-    test.give(1, &["4-0"], None);
+    test.push_entries(1, &["4-0"], None);
     let given: Vec<_> = test.pushed.iter().map(|(_, item)| item.clone()).collect();
     assert_eq!(
         given,
-        [&["1-0"], &["2-0"], &["3-0"], &["4-0"]].map(|ids| pushed(ids, None))
+        [&["1-0"], &["2-0"], &["3-0"], &["4-0"]].map(|ids| entries_item(ids, None))
     );
 }
 
@@ -450,8 +453,8 @@ fn a_consumer_that_takes_over_says_that_it_goes_on() {
     test.engine.subscribe(1, consume.clone(), 0);
     let left = credit(2);
     assert_eq!(test.sent().concat(), [subscribe(1, consume.clone(), left)]);
-    assert_eq!(test.again(), [request(1, look("0-0", 2))]);
-    test.reply(1, &[]);
+    assert_eq!(test.reconnect(), [request(1, recovery("0-0", 2))]);
+    test.reply_entries(1, &[]);
     let mut resumed = consume;
     if let Subscription::Consume { resumed, .. } = &mut resumed {
         *resumed = Some(true);
@@ -464,10 +467,10 @@ fn an_error_ends_a_consumer_that_looks_for_what_was_lost() {
     let mut test = TestEngine::open();
     test.engine.subscribe(1, consume(2), 0);
     test.sent();
-    test.again();
+    test.reconnect();
     let fault = (&CacheError::from_code(code::NOGROUP, "why")).into();
     let outcome = Outcome::Error(fault);
     test.receive(&ServerMessage::Reply { id: 1, outcome });
     assert_eq!(test.codes(), [(1, "NOGROUP")]);
-    assert_eq!(test.again(), []);
+    assert_eq!(test.reconnect(), []);
 }

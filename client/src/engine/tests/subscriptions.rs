@@ -5,8 +5,8 @@ use streamgate_protocol::message::{Credit, Fault, Start, Subscription};
 use streamgate_protocol::{Gap, StreamEntry};
 
 use super::*;
-use crate::engine::request_queue::MAX_QUEUED_CALLS;
-use crate::engine::subscription_window::MAX_FREE_PUSHES;
+use crate::engine::request_queue::MAX_QUEUED_REQUESTS;
+use crate::engine::subscription_window::MAX_FREE_ITEMS;
 
 fn tail() -> Subscription<'static> {
     Subscription::Tail {
@@ -71,10 +71,10 @@ const fn credit(entries: u64, bytes: u64) -> Credit {
 impl TestEngine {
     /// Connected, with one subscription of id 1 that the server knows.
     fn subscribed(subscription: Subscription<'static>, entries: u32, bytes: u32) -> Self {
-        let mut test = Self::with(Config {
+        let mut test = Self::with(ClientConfig {
             credit_entries: entries,
             credit_bytes: bytes,
-            ..Config::default()
+            ..ClientConfig::default()
         });
         test.accept();
         test.subscribe(1, subscription);
@@ -94,7 +94,7 @@ impl TestEngine {
     }
 
     /// The grants that go out once the owner has taken this much.
-    fn take(&mut self, taken: Credit) -> Vec<Credit> {
+    fn consume_and_take_grants(&mut self, taken: Credit) -> Vec<Credit> {
         self.engine.consumed(1, taken);
         let grant = |message| match message {
             ClientMessage::Grant { id: 1, credit } => credit,
@@ -107,9 +107,9 @@ impl TestEngine {
 #[test]
 fn calls_and_subscriptions_are_sent_in_their_order() {
     let mut test = TestEngine::open();
-    test.call(1, add("before"));
+    test.request(1, add("before"));
     test.subscribe(2, tail());
-    test.call(3, add("after"));
+    test.request(3, add("after"));
     test.subscribe(4, consume(7));
     let sent = test.sent().concat();
     let ids: Vec<u64> = sent
@@ -155,7 +155,10 @@ fn an_error_ends_a_subscription_once() {
     test.push(entries(1));
     assert_eq!(test.codes(), [(1, "WRONGTYPE")]);
     assert!(test.pushed.is_empty());
-    assert!(test.take(credit(10, 1_000)).is_empty(), "it is over");
+    assert!(
+        test.consume_and_take_grants(credit(10, 1_000)).is_empty(),
+        "it is over"
+    );
 }
 
 #[test]
@@ -163,11 +166,11 @@ fn half_a_window_of_entries_is_granted_at_once() {
     let mut test = TestEngine::subscribed(tail(), 10, 1_000);
     test.push(entries(10));
     for _ in 0..4 {
-        assert!(test.take(credit(1, 10)).is_empty());
+        assert!(test.consume_and_take_grants(credit(1, 10)).is_empty());
     }
-    assert_eq!(test.take(credit(1, 10)), [credit(5, 50)]);
-    assert!(test.take(credit(4, 40)).is_empty());
-    assert_eq!(test.take(credit(1, 10)), [credit(5, 50)]);
+    assert_eq!(test.consume_and_take_grants(credit(1, 10)), [credit(5, 50)]);
+    assert!(test.consume_and_take_grants(credit(4, 40)).is_empty());
+    assert_eq!(test.consume_and_take_grants(credit(1, 10)), [credit(5, 50)]);
     test.push(entries(10));
     assert!(test.finished.is_empty(), "all of it was granted again");
 }
@@ -176,9 +179,12 @@ fn half_a_window_of_entries_is_granted_at_once() {
 fn half_a_window_of_bytes_is_granted_at_once() {
     let mut test = TestEngine::subscribed(tail(), 100, 1_000);
     test.push(large(499));
-    assert!(test.take(credit(1, 499)).is_empty());
+    assert!(test.consume_and_take_grants(credit(1, 499)).is_empty());
     test.push(large(10));
-    assert_eq!(test.take(credit(1, 10)), [credit(2, 509)]);
+    assert_eq!(
+        test.consume_and_take_grants(credit(1, 10)),
+        [credit(2, 509)]
+    );
 }
 
 #[test]
@@ -199,7 +205,10 @@ fn one_entry_may_go_beyond_the_bytes_and_does_not_widen_the_window() {
     let mut test = TestEngine::subscribed(tail(), 10, 1_000);
     for _ in 0..3 {
         test.push(large(5_000));
-        assert_eq!(test.take(credit(1, 5_000)), [credit(1, 5_000)]);
+        assert_eq!(
+            test.consume_and_take_grants(credit(1, 5_000)),
+            [credit(1, 5_000)]
+        );
     }
     assert!(test.finished.is_empty());
     test.push(large(1_000));
@@ -212,7 +221,7 @@ fn the_smallest_window_still_moves() {
     let mut test = TestEngine::subscribed(consume(1), 0, 0);
     for _ in 0..3 {
         test.push(large(10));
-        assert_eq!(test.take(credit(1, 10)), [credit(1, 10)]);
+        assert_eq!(test.consume_and_take_grants(credit(1, 10)), [credit(1, 10)]);
     }
 }
 
@@ -224,8 +233,8 @@ fn positions_and_gaps_cost_nothing() {
     test.push(gap());
     test.push(gap());
     assert_eq!(test.pushed.len(), 4);
-    assert!(test.take(Credit::default()).is_empty());
-    assert_eq!(test.take(credit(1, 10)), [credit(1, 10)]);
+    assert!(test.consume_and_take_grants(Credit::default()).is_empty());
+    assert_eq!(test.consume_and_take_grants(credit(1, 10)), [credit(1, 10)]);
 }
 
 #[test]
@@ -259,7 +268,7 @@ fn what_a_server_must_not_push_is_final() {
         }
         assert_eq!(test.codes(), [(1, code)], "{about}");
         assert!(
-            matches!(test.actions[..], [Action::Close { code: 4400, .. }]),
+            matches!(test.actions[..], [SocketAction::Close { code: 4400, .. }]),
             "{about}"
         );
     }
@@ -268,23 +277,23 @@ fn what_a_server_must_not_push_is_final() {
 #[test]
 fn a_call_is_not_pushed_to_and_a_subscription_not_answered() {
     let mut test = TestEngine::open();
-    test.call(1, read());
+    test.request(1, read());
     test.sent();
     test.push(entries(1));
     assert_eq!(test.codes(), [(1, "DISCONNECTED")]);
     let mut test = TestEngine::subscribed(tail(), 10, 1_000);
-    test.answer(1);
+    test.reply_done(1);
     assert_eq!(test.codes(), [(1, "PROTOCOL")]);
-    assert!(matches!(test.actions[..], [Action::Close { .. }]));
+    assert!(matches!(test.actions[..], [SocketAction::Close { .. }]));
 }
 
 #[test]
 fn gaps_that_nobody_takes_end_the_subscription_alone() {
     let mut test = TestEngine::subscribed(tail(), 10, 1_000);
-    for _ in 0..MAX_FREE_PUSHES {
+    for _ in 0..MAX_FREE_ITEMS {
         test.push(gap());
     }
-    test.take(Credit::default());
+    test.consume_and_take_grants(Credit::default());
     test.push(gap());
     assert!(test.finished.is_empty(), "there is room again");
     test.push(gap());
@@ -363,7 +372,7 @@ fn subscriptions_count_as_calls_in_flight_and_in_the_queue() {
     ));
 
     let mut test = TestEngine::new();
-    for id in 0..MAX_QUEUED_CALLS as u64 {
+    for id in 0..MAX_QUEUED_REQUESTS as u64 {
         test.subscribe(id, tail());
     }
     assert!(test.finished.is_empty());
@@ -374,11 +383,11 @@ fn subscriptions_count_as_calls_in_flight_and_in_the_queue() {
 #[test]
 fn subscriptions_do_not_wait_forever_to_be_sent() {
     let mut test = TestEngine::open();
-    test.lose(1006);
+    test.lose_connection(1006);
     test.subscribe(1, consume(1));
     for _ in 0..100 {
-        test.pass(300);
-        test.lose(1006);
+        test.advance(300);
+        test.lose_connection(1006);
     }
     assert_eq!(test.codes(), [(1, "DISCONNECTED")]);
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 impl TestEngine {
-    fn refuse(&mut self, id: u64, code: &str) {
+    fn reply_error(&mut self, id: u64, code: &str) {
         let fault = (&CacheError::from_code(code, "why")).into();
         let outcome = Outcome::Error(fault);
         self.receive(&ServerMessage::Reply { id, outcome });
@@ -11,11 +11,11 @@ impl TestEngine {
 
     /// What is sent after the pause that is due, and not before it.
     fn after_pause(&mut self, ms: u64) -> Vec<ClientMessage<'static>> {
-        self.pass(ms - 1);
+        self.advance(ms - 1);
         let early = self.sent().concat();
         let pings = |message: &ClientMessage<'_>| matches!(message, ClientMessage::Ping { .. });
         assert!(early.iter().all(pings), "{early:?}");
-        self.pass(1);
+        self.advance(1);
         let mut sent = self.sent().concat();
         sent.retain(|message| !pings(message));
         self.receive(&ServerMessage::Pong { nonce: 0 });
@@ -25,14 +25,14 @@ impl TestEngine {
     /// Lets time pass without the pings that it takes.
     fn idle(&mut self, ms: u64) {
         for _ in 0..ms.div_ceil(500) {
-            self.pass(500);
+            self.advance(500);
             self.sent();
             self.receive(&ServerMessage::Pong { nonce: 0 });
         }
     }
 }
 
-fn take_over(resumed: Option<bool>) -> Subscription<'static> {
+fn reclaiming_consume(resumed: Option<bool>) -> Subscription<'static> {
     let options = ConsumeOptions {
         batch: 2,
         claim_after_ms: Some(5),
@@ -48,29 +48,29 @@ fn take_over(resumed: Option<bool>) -> Subscription<'static> {
 #[test]
 fn a_group_read_is_given_what_the_backend_gave_and_the_server_lost() {
     let mut test = TestEngine::open();
-    test.call(1, read_group("c", Some(10_000)));
+    test.request(1, read_group("c", Some(10_000)));
     test.sent();
-    test.reply(1, &["1-0"]);
-    test.call(2, read_group("c", Some(10_000)));
+    test.reply_entries(1, &["1-0"]);
+    test.request(2, read_group("c", Some(10_000)));
     test.sent();
-    test.refuse(2, "UNKNOWN_OUTCOME");
-    assert_eq!(test.after_pause(50), [request(2, look("0-0", 2))]);
-    test.reply(2, &["1-0", "2-0"]);
-    assert_eq!(test.found(2), ["2-0"]);
+    test.reply_error(2, "UNKNOWN_OUTCOME");
+    assert_eq!(test.after_pause(50), [request(2, recovery("0-0", 2))]);
+    test.reply_entries(2, &["1-0", "2-0"]);
+    assert_eq!(test.ids_of_reply(2), ["2-0"]);
 }
 
 #[test]
 fn a_group_read_that_was_given_nothing_waits_on_for_the_time_it_has_left() {
     let mut test = TestEngine::open();
-    test.call(1, read_group("c", Some(10_000)));
-    test.call(2, read_group("d", Some(0)));
+    test.request(1, read_group("c", Some(10_000)));
+    test.request(2, read_group("d", Some(0)));
     test.sent();
-    test.pass(500);
-    test.refuse(1, "UNKNOWN_OUTCOME");
-    test.refuse(2, "UNKNOWN_OUTCOME");
+    test.advance(500);
+    test.reply_error(1, "UNKNOWN_OUTCOME");
+    test.reply_error(2, "UNKNOWN_OUTCOME");
     assert_eq!(test.after_pause(50).len(), 2);
-    test.reply(1, &[]);
-    test.reply(2, &[]);
+    test.reply_entries(1, &[]);
+    test.reply_entries(2, &[]);
     let again = [
         request(1, read_group("c", Some(9_450))),
         request(2, read_group("d", Some(0))),
@@ -82,40 +82,40 @@ fn a_group_read_that_was_given_nothing_waits_on_for_the_time_it_has_left() {
 #[test]
 fn a_look_is_tried_again_after_pauses_that_grow() {
     let mut test = TestEngine::open();
-    test.call(1, read_group("c", None));
+    test.request(1, read_group("c", None));
     test.sent();
-    test.refuse(1, "UNKNOWN_OUTCOME");
+    test.reply_error(1, "UNKNOWN_OUTCOME");
     for pause in [50, 100, 200, 400, 800, 1_000, 1_000] {
         let sent = test.after_pause(pause);
-        assert_eq!(sent, [request(1, look("0-0", 2))], "{pause} ms");
-        test.refuse(1, ["DISCONNECTED", "LOADING"][usize::from(pause == 50)]);
+        assert_eq!(sent, [request(1, recovery("0-0", 2))], "{pause} ms");
+        test.reply_error(1, ["DISCONNECTED", "LOADING"][usize::from(pause == 50)]);
     }
-    assert_eq!(test.after_pause(1_000), [request(1, look("0-0", 2))]);
-    test.reply(1, &[]);
+    assert_eq!(test.after_pause(1_000), [request(1, recovery("0-0", 2))]);
+    test.reply_entries(1, &[]);
     assert_eq!(
         test.sent().concat(),
         [request(1, read_group("c", None))],
         "at once"
     );
     // The backend is away again; the pauses begin anew.
-    test.refuse(1, "DISCONNECTED");
+    test.reply_error(1, "DISCONNECTED");
     assert_eq!(test.after_pause(50), [request(1, read_group("c", None))]);
-    test.reply(1, &["1-0"]);
-    assert_eq!(test.found(1), ["1-0"]);
+    test.reply_entries(1, &["1-0"]);
+    assert_eq!(test.ids_of_reply(1), ["1-0"]);
 }
 
 /// The server that answers every look so, until the read with that wait is over; when that is.
 fn told(block_ms: Option<u64>, code: &str) -> (u64, String) {
     let mut test = TestEngine::open();
-    test.call(1, read_group("c", block_ms));
+    test.request(1, read_group("c", block_ms));
     test.sent();
-    test.refuse(1, "UNKNOWN_OUTCOME");
+    test.reply_error(1, "UNKNOWN_OUTCOME");
     while test.finished.is_empty() {
         assert!(test.now < 3_600_000, "it has no end");
-        test.pass(10);
+        test.advance(10);
         for message in test.sent().concat() {
             match message {
-                ClientMessage::Request { id, .. } => test.refuse(id, code),
+                ClientMessage::Request { id, .. } => test.reply_error(id, code),
                 _ => test.receive(&ServerMessage::Pong { nonce: 0 }),
             }
         }
@@ -141,10 +141,10 @@ fn an_acknowledgement_that_may_be_done_is_not_told_that_it_was_not() {
         ids: vec!["1-0".into()],
     };
     let mut test = TestEngine::open();
-    test.call(1, ack());
+    test.request(1, ack());
     test.sent();
-    assert_eq!(test.again(), [request(1, ack())]);
-    test.refuse(1, "DISCONNECTED");
+    assert_eq!(test.reconnect(), [request(1, ack())]);
+    test.reply_error(1, "DISCONNECTED");
     assert_eq!(test.after_pause(50), [request(1, ack())]);
     let reply = Outcome::Ok(Reply::Done {});
     test.receive(&ServerMessage::Reply {
@@ -153,26 +153,26 @@ fn an_acknowledgement_that_may_be_done_is_not_told_that_it_was_not() {
     });
     assert!(matches!(test.finished[..], [(1, Ok(Reply::Done {}))]));
 
-    test.call(2, ack());
+    test.request(2, ack());
     test.sent();
-    test.again();
+    test.reconnect();
     for _ in 0..40 {
-        test.refuse(2, "DISCONNECTED");
+        test.reply_error(2, "DISCONNECTED");
         test.idle(1_000);
     }
-    test.call(4, ack());
+    test.request(4, ack());
     test.sent();
-    test.again();
-    test.refuse(4, "OVERLOADED");
+    test.reconnect();
+    test.reply_error(4, "OVERLOADED");
     assert_eq!(test.after_pause(50), [request(4, ack())]);
     for _ in 0..40 {
-        test.refuse(4, "OVERLOADED");
+        test.reply_error(4, "OVERLOADED");
         test.idle(1_000);
     }
     // What was asked once and refused was not done.
-    test.call(3, ack());
+    test.request(3, ack());
     test.sent();
-    test.refuse(3, "DISCONNECTED");
+    test.reply_error(3, "DISCONNECTED");
     assert_eq!(
         test.codes()[1..],
         [
@@ -186,27 +186,27 @@ fn an_acknowledgement_that_may_be_done_is_not_told_that_it_was_not() {
 #[test]
 fn a_read_without_a_limit_tries_for_as_long_as_it_takes() {
     let mut test = TestEngine::open();
-    test.call(1, read_group("c", Some(0)));
+    test.request(1, read_group("c", Some(0)));
     test.sent();
-    test.refuse(1, "UNKNOWN_OUTCOME");
+    test.reply_error(1, "UNKNOWN_OUTCOME");
     for _ in 0..600 {
         test.idle(1_000);
-        test.refuse(1, "DISCONNECTED");
+        test.reply_error(1, "DISCONNECTED");
     }
     assert!(test.finished.is_empty());
     test.idle(1_000);
-    test.reply(1, &["1-0"]);
-    assert_eq!(test.found(1), ["1-0"]);
+    test.reply_entries(1, &["1-0"]);
+    assert_eq!(test.ids_of_reply(1), ["1-0"]);
 }
 
 #[test]
 fn a_read_that_the_server_could_not_send_is_told_at_once() {
     let mut test = TestEngine::open();
-    test.call(1, read_group("c", Some(10_000)));
-    test.call(2, read_from("1-0", Some(10_000)));
+    test.request(1, read_group("c", Some(10_000)));
+    test.request(2, read_from("1-0", Some(10_000)));
     test.sent();
-    test.refuse(1, "DISCONNECTED");
-    test.refuse(2, "DISCONNECTED");
+    test.reply_error(1, "DISCONNECTED");
+    test.reply_error(2, "DISCONNECTED");
     assert_eq!(
         test.codes(),
         [(1, "DISCONNECTED"), (2, "DISCONNECTED")],
@@ -218,40 +218,40 @@ fn a_read_that_the_server_could_not_send_is_told_at_once() {
 #[test]
 fn a_wait_that_is_asked_again_outlives_a_backend_that_is_away() {
     let mut test = TestEngine::open();
-    test.call(1, read_from("1-0", Some(10_000)));
+    test.request(1, read_from("1-0", Some(10_000)));
     test.sent();
-    assert_eq!(test.again().len(), 1);
-    test.refuse(1, "DISCONNECTED");
+    assert_eq!(test.reconnect().len(), 1);
+    test.reply_error(1, "DISCONNECTED");
     let again = test.after_pause(50);
     assert!(
         matches!(again[..], [ClientMessage::Request { id: 1, .. }]),
         "{again:?}"
     );
-    test.reply(1, &["2-0"]);
-    assert_eq!(test.found(1), ["2-0"]);
+    test.reply_entries(1, &["2-0"]);
+    assert_eq!(test.ids_of_reply(1), ["2-0"]);
 }
 
 #[test]
 fn what_rests_is_asked_at_once_when_the_backend_is_there() {
     let mut test = TestEngine::open();
-    test.call(1, read_group("c", None));
+    test.request(1, read_group("c", None));
     test.sent();
-    test.refuse(1, "UNKNOWN_OUTCOME");
+    test.reply_error(1, "UNKNOWN_OUTCOME");
     test.receive(&ServerMessage::Backend { away: None });
-    assert_eq!(test.sent().concat(), [request(1, look("0-0", 2))]);
+    assert_eq!(test.sent().concat(), [request(1, recovery("0-0", 2))]);
 }
 
 #[test]
 fn what_one_that_left_did_not_find_is_looked_for_by_the_next() {
     let mut test = TestEngine::open();
-    test.call(1, read_group("c", Some(10_000)));
+    test.request(1, read_group("c", Some(10_000)));
     test.sent();
-    test.refuse(1, "UNKNOWN_OUTCOME");
+    test.reply_error(1, "UNKNOWN_OUTCOME");
     test.engine.cancel(1);
-    test.call(2, read_group("c", None));
-    assert_eq!(test.sent().concat(), [request(2, look("0-0", 2))]);
-    test.reply(2, &["1-0"]);
-    assert_eq!(test.found(2), ["1-0"]);
+    test.request(2, read_group("c", None));
+    assert_eq!(test.sent().concat(), [request(2, recovery("0-0", 2))]);
+    test.reply_entries(2, &["1-0"]);
+    assert_eq!(test.ids_of_reply(2), ["1-0"]);
 }
 
 #[test]
@@ -262,19 +262,19 @@ fn a_look_that_finds_too_much_for_one_answer_looks_for_less() {
     if let Operation::ReadGroup { count, .. } = &mut unlimited {
         *count = 0;
     }
-    test.call(3, unlimited);
+    test.request(3, unlimited);
     test.sent();
-    test.refuse(1, "UNKNOWN_OUTCOME");
-    assert_eq!(test.after_pause(50), [request(1, look("0-0", 2))]);
-    test.refuse(1, "LIMIT");
-    assert_eq!(test.sent().concat(), [request(1, look("0-0", 1))]);
-    test.reply(1, &["1-0"]);
-    assert_eq!(test.pushed.last(), Some(&(1, pushed(&["1-0"], None))));
-    assert_eq!(test.sent().concat(), [request(1, look("1-0", 1))]);
+    test.reply_error(1, "UNKNOWN_OUTCOME");
+    assert_eq!(test.after_pause(50), [request(1, recovery("0-0", 2))]);
+    test.reply_error(1, "LIMIT");
+    assert_eq!(test.sent().concat(), [request(1, recovery("0-0", 1))]);
+    test.reply_entries(1, &["1-0"]);
+    assert_eq!(test.pushed.last(), Some(&(1, entries_item(&["1-0"], None))));
+    assert_eq!(test.sent().concat(), [request(1, recovery("1-0", 1))]);
     // By itself it is too large.
-    test.refuse(1, "LIMIT");
+    test.reply_error(1, "LIMIT");
     assert_eq!(test.codes(), [(1, "LIMIT")]);
-    test.refuse(3, "UNKNOWN_OUTCOME");
+    test.reply_error(3, "UNKNOWN_OUTCOME");
     for count in [0, 128, 64] {
         let sent = match count {
             0 => test.after_pause(50),
@@ -288,7 +288,7 @@ fn a_look_that_finds_too_much_for_one_answer_looks_for_less() {
             other => panic!("no look: {other:?}"),
         });
         assert_eq!(asked.collect::<Vec<_>>(), [count]);
-        test.refuse(3, "LIMIT");
+        test.reply_error(3, "LIMIT");
     }
 }
 
@@ -303,7 +303,7 @@ fn what_was_claimed_is_not_found_again() {
         start: "0-0".into(),
         count: 9,
     };
-    test.call(1, claim);
+    test.request(1, claim);
     test.sent();
     let entries = vec![("1-0".to_owned(), vec![])];
     let claimed = streamgate_protocol::Claimed {
@@ -313,24 +313,24 @@ fn what_was_claimed_is_not_found_again() {
     };
     let outcome = Outcome::Ok(Reply::Claimed(claimed));
     test.receive(&ServerMessage::Reply { id: 1, outcome });
-    test.call(2, read_group("c", None));
+    test.request(2, read_group("c", None));
     test.sent();
-    test.refuse(2, "UNKNOWN_OUTCOME");
-    assert_eq!(test.after_pause(50), [request(2, look("0-0", 2))]);
-    test.reply(2, &["1-0", "2-0"]);
-    assert_eq!(test.found(2), ["2-0"]);
+    test.reply_error(2, "UNKNOWN_OUTCOME");
+    assert_eq!(test.after_pause(50), [request(2, recovery("0-0", 2))]);
+    test.reply_entries(2, &["1-0", "2-0"]);
+    assert_eq!(test.ids_of_reply(2), ["2-0"]);
 }
 
 #[test]
 fn a_look_after_a_lost_connection_outlives_a_backend_that_is_away() {
     let mut test = TestEngine::open();
-    test.call(1, read_group("c", None));
+    test.request(1, read_group("c", None));
     test.sent();
-    assert_eq!(test.again(), [request(1, look("0-0", 2))]);
-    test.refuse(1, "DISCONNECTED");
-    assert_eq!(test.after_pause(50), [request(1, look("0-0", 2))]);
-    test.reply(1, &["1-0"]);
-    assert_eq!(test.found(1), ["1-0"]);
+    assert_eq!(test.reconnect(), [request(1, recovery("0-0", 2))]);
+    test.reply_error(1, "DISCONNECTED");
+    assert_eq!(test.after_pause(50), [request(1, recovery("0-0", 2))]);
+    test.reply_entries(1, &["1-0"]);
+    assert_eq!(test.ids_of_reply(1), ["1-0"]);
 }
 
 #[test]
@@ -338,21 +338,21 @@ fn a_consumer_goes_on_when_the_server_lost_its_backend() {
     let mut test = TestEngine::open();
     test.engine.subscribe(1, consume(2), 0);
     test.sent();
-    test.give(1, &["1-0"], None);
-    test.refuse(1, "UNKNOWN_OUTCOME");
+    test.push_entries(1, &["1-0"], None);
+    test.reply_error(1, "UNKNOWN_OUTCOME");
     // What the owner takes meanwhile is granted with the rest.
     let taken = Credit {
         entries: 1,
         bytes: 3,
     };
     test.engine.consumed(1, taken);
-    assert_eq!(test.after_pause(50), [request(1, look("0-0", 2))]);
-    test.refuse(1, "DISCONNECTED");
-    assert_eq!(test.after_pause(100), [request(1, look("0-0", 2))]);
-    test.reply(1, &["1-0", "2-0"]);
-    assert_eq!(test.pushed.last(), Some(&(1, pushed(&["2-0"], None))));
-    assert_eq!(test.sent().concat(), [request(1, look("2-0", 1))]);
-    test.reply(1, &[]);
+    assert_eq!(test.after_pause(50), [request(1, recovery("0-0", 2))]);
+    test.reply_error(1, "DISCONNECTED");
+    assert_eq!(test.after_pause(100), [request(1, recovery("0-0", 2))]);
+    test.reply_entries(1, &["1-0", "2-0"]);
+    assert_eq!(test.pushed.last(), Some(&(1, entries_item(&["2-0"], None))));
+    assert_eq!(test.sent().concat(), [request(1, recovery("2-0", 1))]);
+    test.reply_entries(1, &[]);
     let left = Credit {
         entries: 1,
         bytes: (1 << 20) - 3,
@@ -360,12 +360,12 @@ fn a_consumer_goes_on_when_the_server_lost_its_backend() {
     assert_eq!(test.sent().concat(), [subscribe(1, consume(2), left)]);
     // As often as it takes, and with nothing looked for where nothing was done.
     for pause in [50, 100, 200, 400, 800, 1_000, 1_000] {
-        test.refuse(1, "DISCONNECTED");
+        test.reply_error(1, "DISCONNECTED");
         let again = [subscribe(1, consume(2), left)];
         assert_eq!(test.after_pause(pause), again);
     }
-    test.give(1, &["3-0"], None);
-    test.refuse(1, "LOADING");
+    test.push_entries(1, &["3-0"], None);
+    test.reply_error(1, "LOADING");
     let nothing = Credit {
         entries: 0,
         bytes: (1 << 20) - 6,
@@ -376,19 +376,19 @@ fn a_consumer_goes_on_when_the_server_lost_its_backend() {
         "its owner has two"
     );
     assert!(test.finished.is_empty());
-    test.refuse(1, "NOGROUP");
+    test.reply_error(1, "NOGROUP");
     assert_eq!(test.codes(), [(1, "NOGROUP")]);
 }
 
 #[test]
 fn a_consumer_that_takes_over_looks_for_what_it_took_meanwhile() {
     let mut test = TestEngine::open();
-    test.engine.subscribe(1, take_over(None), 0);
+    test.engine.subscribe(1, reclaiming_consume(None), 0);
     test.sent();
-    test.refuse(1, "DISCONNECTED");
-    assert_eq!(test.after_pause(50), [request(1, look("0-0", 2))]);
-    test.reply(1, &[]);
-    let again = subscribe(1, take_over(Some(true)), credit(2));
+    test.reply_error(1, "DISCONNECTED");
+    assert_eq!(test.after_pause(50), [request(1, recovery("0-0", 2))]);
+    test.reply_entries(1, &[]);
+    let again = subscribe(1, reclaiming_consume(Some(true)), credit(2));
     assert_eq!(test.sent().concat(), [again]);
 }
 
@@ -397,20 +397,24 @@ fn a_tail_goes_on_when_the_backend_is_back() {
     let mut test = TestEngine::open();
     test.engine.subscribe(1, tail(Start::Now {}), 0);
     test.sent();
-    test.refuse(1, "DISCONNECTED");
+    test.reply_error(1, "DISCONNECTED");
     let begun = subscribe(1, tail(Start::Now {}), credit(1_024));
     assert_eq!(test.after_pause(50), [begun]);
-    test.give(1, &[], Some("5-0"));
+    test.push_entries(1, &[], Some("5-0"));
     let on = || subscribe(1, tail(after("5-0")), credit(1_024));
-    assert_eq!(test.again(), [on()], "another server, without its backend");
+    assert_eq!(
+        test.reconnect(),
+        [on()],
+        "another server, without its backend"
+    );
     for pause in [50, 100, 200] {
-        test.refuse(1, "LOADING");
+        test.reply_error(1, "LOADING");
         assert_eq!(test.after_pause(pause), [on()]);
     }
-    test.give(1, &[], Some("5-0"));
-    test.refuse(1, "LOADING");
+    test.push_entries(1, &[], Some("5-0"));
+    test.reply_error(1, "LOADING");
     assert_eq!(test.after_pause(50), [on()], "pauses begin anew");
-    test.refuse(1, "WRONGTYPE");
+    test.reply_error(1, "WRONGTYPE");
     assert_eq!(test.codes(), [(1, "WRONGTYPE")]);
 }
 
@@ -420,8 +424,8 @@ fn a_subscription_too_many_for_the_server_is_told() {
     test.engine.subscribe(1, tail(Start::Now {}), 0);
     test.engine.subscribe(2, consume(2), 0);
     test.sent();
-    test.refuse(1, "OVERLOADED");
-    test.refuse(2, "OVERLOADED");
+    test.reply_error(1, "OVERLOADED");
+    test.reply_error(2, "OVERLOADED");
     assert_eq!(test.codes(), [(1, "OVERLOADED"), (2, "OVERLOADED")]);
 }
 
@@ -433,18 +437,18 @@ fn an_ack_is_asked_again_which_does_no_harm() {
         ids: vec!["1-0".into()],
     };
     let mut test = TestEngine::open();
-    test.call(1, ack());
-    test.call(2, ack());
+    test.request(1, ack());
+    test.request(2, ack());
     test.sent();
-    test.refuse(2, "DISCONNECTED");
+    test.reply_error(2, "DISCONNECTED");
     assert_eq!(test.codes(), [(2, "DISCONNECTED")], "nothing was done");
     test.finished.clear();
-    test.refuse(1, "UNKNOWN_OUTCOME");
+    test.reply_error(1, "UNKNOWN_OUTCOME");
     assert_eq!(test.after_pause(50), [request(1, ack())]);
-    test.refuse(1, "DISCONNECTED");
+    test.reply_error(1, "DISCONNECTED");
     assert_eq!(test.after_pause(100), [request(1, ack())]);
     test.idle(40_000);
-    test.refuse(1, "DISCONNECTED");
+    test.reply_error(1, "DISCONNECTED");
     assert_eq!(
         test.codes(),
         [(1, "UNKNOWN_OUTCOME")],
@@ -460,9 +464,9 @@ fn what_may_not_be_done_twice_is_told_to_be_unknown() {
         group: "g".into(),
         id: "0".into(),
     };
-    test.call(1, operation);
+    test.request(1, operation);
     test.sent();
-    test.refuse(1, "UNKNOWN_OUTCOME");
+    test.reply_error(1, "UNKNOWN_OUTCOME");
     assert_eq!(test.codes(), [(1, "UNKNOWN_OUTCOME")]);
 }
 
@@ -470,10 +474,10 @@ fn what_may_not_be_done_twice_is_told_to_be_unknown() {
 fn what_rests_is_cancelled_without_a_word_to_the_server() {
     let mut test = TestEngine::open();
     test.engine.subscribe(1, consume(2), 0);
-    test.call(2, read_group("c", Some(0)));
+    test.request(2, read_group("c", Some(0)));
     test.sent();
-    test.refuse(1, "DISCONNECTED");
-    test.refuse(2, "UNKNOWN_OUTCOME");
+    test.reply_error(1, "DISCONNECTED");
+    test.reply_error(2, "UNKNOWN_OUTCOME");
     test.engine.cancel(1);
     test.engine.cancel(2);
     assert_eq!(test.after_pause(50), []);
@@ -483,10 +487,10 @@ fn what_rests_is_cancelled_without_a_word_to_the_server() {
 #[test]
 fn others_do_not_wait_for_what_rests() {
     let mut test = TestEngine::open();
-    test.call(1, read_group("c", None));
+    test.request(1, read_group("c", None));
     test.sent();
-    test.refuse(1, "UNKNOWN_OUTCOME");
-    test.call(2, read_from("1-0", None));
+    test.reply_error(1, "UNKNOWN_OUTCOME");
+    test.request(2, read_from("1-0", None));
     assert_eq!(test.sent().concat(), [request(2, read_from("1-0", None))]);
 }
 
@@ -494,9 +498,9 @@ fn others_do_not_wait_for_what_rests() {
 #[test]
 fn what_the_socket_does_not_take_asks_for_no_attention_until_something_is_due() {
     let mut test = TestEngine::open();
-    test.call(1, add("1"));
+    test.request(1, add("1"));
     test.sent();
-    test.refuse(1, "TRYAGAIN");
+    test.reply_error(1, "TRYAGAIN");
     let pause = test.engine.next_deadline().unwrap();
     assert_eq!(pause, test.now + 50);
     let mut calls = 0;

@@ -1,0 +1,11 @@
+// The kinds of events that the module reports: see events.rs, which says what each carries.
+
+export const FAILED = 0;
+export const ADDED = 1;
+export const ENTRIES = 2;
+export const DONE = 3;
+export const STATE = 4;
+export const PUSHED = 5;
+export const GAP = 6;
+export const GAP_RECREATED = 7;
+export const PENDING = 8;

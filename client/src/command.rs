@@ -1,0 +1,41 @@
+//! What handles send to the driver, and the channels on which it answers.
+
+use streamgate_protocol::message::{Credit, Item, Subscription};
+use streamgate_protocol::{CacheResult, Reply};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::NewRequest;
+
+/// Takes the result of one request.
+pub(crate) type ReplySender = oneshot::Sender<CacheResult<Reply>>;
+
+/// Takes a subscription's items, and the error that ends it. Bounded by the credit that the engine
+/// grants, and by its limit on items that cost none.
+pub(crate) type ItemSender = mpsc::UnboundedSender<CacheResult<Item>>;
+
+/// A command of a handle to the driver.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Request {
+        id: u64,
+        request: NewRequest,
+        reply: ReplySender,
+    },
+    Subscribe {
+        id: u64,
+        /// Boxed because every command is as large as the largest.
+        subscription: Box<Subscription<'static>>,
+        items: ItemSender,
+    },
+    /// The owner took one of a subscription's items.
+    Consumed {
+        id: u64,
+        taken: Credit,
+    },
+    /// The request's future, or the subscription's stream, was dropped.
+    Cancel {
+        id: u64,
+    },
+    NetworkChanged,
+    Close,
+}

@@ -1,0 +1,174 @@
+//! Connecting, reconnecting, closing, and the time-outs of all three.
+
+use streamgate_protocol::close::{self, AfterClose};
+use streamgate_protocol::codec::Encoding;
+use streamgate_protocol::error::code;
+use streamgate_protocol::limits;
+
+use super::Engine;
+use super::connection_phase::ConnectionPhase;
+use super::connection_state::ConnectionState;
+use super::event::{EngineEvent, SocketAction};
+use super::heartbeat::{Heartbeat, HeartbeatStatus};
+use super::time::Millis;
+
+impl Engine {
+    /// Handles that the socket is open, with the subprotocol that the server chose.
+    pub fn handle_opened(&mut self, subprotocol: &str, now: Millis) {
+        if !matches!(self.phase, ConnectionPhase::Connecting { .. }) {
+            return;
+        }
+        self.max_frame_bytes = limits::MIN_FRAME_BYTES as usize;
+        (self.is_welcomed, self.is_degraded) = (false, false);
+        self.queue.reset_max_in_flight();
+        self.heartbeat = Heartbeat::new(now);
+        self.was_ever_open = true;
+        self.phase = ConnectionPhase::Open { since: now };
+        if Encoding::from_subprotocol(subprotocol) == Some(self.config.encoding) {
+            self.set_state(ConnectionState::Open);
+        } else {
+            self.close_for_violation("the server does not speak streamgate.v1", now);
+        }
+    }
+
+    /// Handles that the socket is closed, or could not be opened.
+    pub fn handle_closed(&mut self, code: u16, reason: &str, now: Millis) {
+        match self.phase {
+            ConnectionPhase::Closed | ConnectionPhase::Pausing { .. } => {}
+            // The owner has to know the violation, not how the server took the close.
+            ConnectionPhase::Closing { .. } => match self.violation {
+                Some(violation) => self.stop(close::MALFORMED, violation),
+                None => self.stop(code, reason),
+            },
+            ConnectionPhase::Connecting { .. } | ConnectionPhase::Open { .. } => {
+                self.handle_lost(code, reason, now);
+            }
+        }
+    }
+
+    /// Handles that the time of [`next_deadline`](Self::next_deadline) has come. A call that is too
+    /// early, too late or needless does no harm.
+    pub fn handle_timeout(&mut self, now: Millis) {
+        self.queue.end_due_pauses(now);
+        self.fail_expired(now);
+        self.producers.resume_stalled(now);
+        match self.phase {
+            ConnectionPhase::Connecting { give_up_at } if now >= give_up_at => {
+                self.actions.push_back(SocketAction::Abandon);
+                self.handle_lost(close::ABNORMAL, "the attempt to connect timed out", now);
+            }
+            ConnectionPhase::Pausing { until } if now >= until => self.connect(now),
+            ConnectionPhase::Closing { give_up_at } if now >= give_up_at => {
+                self.actions.push_back(SocketAction::Abandon);
+                self.stop(close::ABNORMAL, "the server did not answer the close");
+            }
+            ConnectionPhase::Open { .. } if self.heartbeat.is_client_dead(now) => {
+                self.actions.push_back(SocketAction::Abandon);
+                self.handle_lost(close::HEARTBEAT_MISSED, "this client was frozen", now);
+                self.network_changed(now);
+            }
+            ConnectionPhase::Open { .. }
+                if self.heartbeat.status(now) == HeartbeatStatus::ServerDead =>
+            {
+                self.actions.push_back(SocketAction::Abandon);
+                self.handle_lost(close::HEARTBEAT_MISSED, "the server is silent", now);
+            }
+            ConnectionPhase::Open { .. } => self.heartbeat.record_wake(now),
+            _ => {}
+        }
+    }
+
+    /// Probes an open connection at once, and ends the pause before an attempt to reconnect.
+    ///
+    /// Call it after events that connections often do not survive, or that may have brought the
+    /// server back: the network changed, the machine slept, the tab was frozen.
+    pub fn network_changed(&mut self, now: Millis) {
+        match self.phase {
+            ConnectionPhase::Pausing { .. } => self.connect(now),
+            ConnectionPhase::Open { .. } => self.heartbeat.force_ping(),
+            _ => {}
+        }
+    }
+
+    /// Closes the client: every request fails, tails end with `CLOSED`, and the socket is closed.
+    pub fn close(&mut self, now: Millis) {
+        match self.phase {
+            ConnectionPhase::Closing { .. } | ConnectionPhase::Closed => {}
+            ConnectionPhase::Open { .. } => {
+                self.close_in_flight();
+                self.fail_queued(code::CLOSED, "the client was closed");
+                self.begin_closing(close::NORMAL, "", now);
+            }
+            ConnectionPhase::Connecting { .. } | ConnectionPhase::Pausing { .. } => {
+                self.fail_queued(code::CLOSED, "the client was closed");
+                self.actions.push_back(SocketAction::Abandon);
+                self.stop(close::NORMAL, "");
+            }
+        }
+    }
+
+    pub(super) fn connect(&mut self, now: Millis) {
+        self.phase = ConnectionPhase::Connecting {
+            give_up_at: now + u64::from(self.config.connect_timeout_ms),
+        };
+        self.actions.push_back(SocketAction::Connect);
+    }
+
+    /// Closes the socket because the server violated the protocol. Another attempt would fail the
+    /// same way, so the client ends.
+    pub(super) fn close_for_violation(&mut self, reason: &'static str, now: Millis) {
+        self.fail_in_flight(reason);
+        self.fail_queued(code::PROTOCOL, reason);
+        self.violation = Some(reason);
+        self.begin_closing(close::MALFORMED, reason, now);
+    }
+
+    /// Handles that the connection is gone: schedules another attempt, unless there is no point in
+    /// one.
+    fn handle_lost(&mut self, code: u16, reason: &str, now: Millis) {
+        let is_retried = self.was_ever_open || self.config.retry_first_connect;
+        if close::after_close(code) == AfterClose::Stop || !is_retried {
+            self.fail_in_flight("the connection was lost before the reply came");
+            let error = if self.was_ever_open {
+                code::CLOSED
+            } else {
+                code::DISCONNECTED
+            };
+            self.fail_queued(error, "the connection ended for good");
+            return self.stop(code, reason);
+        }
+        self.retry_sent(now);
+        if let ConnectionPhase::Open { since } = self.phase {
+            self.backoff.record_open_time(now.saturating_sub(since));
+        }
+        self.phase = ConnectionPhase::Pausing {
+            until: now + self.backoff.next_pause_ms(),
+        };
+        // Until the first attempt succeeds, the state stays `Connecting`.
+        if self.was_ever_open {
+            self.set_state(ConnectionState::Reconnecting {
+                code,
+                reason: reason.to_owned(),
+            });
+        }
+    }
+
+    fn begin_closing(&mut self, code: u16, reason: &'static str, now: Millis) {
+        self.actions.push_back(SocketAction::Close { code, reason });
+        self.phase = ConnectionPhase::Closing {
+            give_up_at: now + u64::from(self.config.close_timeout_ms),
+        };
+    }
+
+    fn stop(&mut self, code: u16, reason: &str) {
+        self.phase = ConnectionPhase::Closed;
+        self.set_state(ConnectionState::Closed {
+            code,
+            reason: reason.to_owned(),
+        });
+    }
+
+    pub(super) fn set_state(&mut self, state: ConnectionState) {
+        self.events.push_back(EngineEvent::StateChanged(state));
+    }
+}

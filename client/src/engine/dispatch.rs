@@ -1,0 +1,76 @@
+//! Decoding frames and dispatching their messages.
+
+use streamgate_protocol::ServerMessage;
+use streamgate_protocol::codec::DecodeError;
+use streamgate_protocol::message::{Fault, Welcome};
+
+use super::Engine;
+use super::connection_phase::ConnectionPhase;
+use super::connection_state::ConnectionState;
+use super::time::Millis;
+
+impl Engine {
+    /// Handles a frame that the socket received.
+    pub fn handle_frame(&mut self, frame: &[u8], is_text: bool, now: Millis) {
+        if !matches!(self.phase, ConnectionPhase::Open { .. }) {
+            return;
+        }
+        self.heartbeat.record_heard(now);
+        if is_text != self.config.encoding.is_text() {
+            return self.close_for_violation("the server sent a frame of the wrong type", now);
+        }
+        for message in self.config.encoding.messages::<ServerMessage>(frame) {
+            let handled = match message {
+                Ok(ServerMessage::Reply { id, outcome }) => self.handle_reply(id, outcome, now),
+                Ok(ServerMessage::Push { id, item }) => self.handle_push(id, item),
+                Ok(ServerMessage::Welcome(welcome)) => {
+                    self.handle_welcome(&welcome);
+                    Ok(())
+                }
+                Ok(ServerMessage::Backend { away }) => {
+                    self.handle_backend_availability(away);
+                    Ok(())
+                }
+                Ok(ServerMessage::Position { id, last_id }) => {
+                    if let Some(request) = self.queue.find_in_flight(id) {
+                        request.resolve_last_id(last_id);
+                    }
+                    Ok(())
+                }
+                Ok(ServerMessage::Pong { .. }) => Ok(()),
+                // A newer server may send more kinds than this client knows.
+                Err(DecodeError::UnknownKind(_)) => Ok(()),
+                Err(_) => Err("the server sent a message that cannot be decoded"),
+            };
+            if let Err(violation) = handled {
+                return self.close_for_violation(violation, now);
+            }
+        }
+    }
+
+    fn handle_welcome(&mut self, welcome: &Welcome) {
+        self.max_frame_bytes = welcome.max_frame_bytes as usize;
+        self.is_welcomed = true;
+        self.queue.set_max_in_flight(welcome.max_in_flight as usize);
+        self.heartbeat.set_interval(welcome.heartbeat_ms);
+    }
+
+    /// Handles the news that the server's backend is unavailable, and why, or available.
+    // Inlined it would be a larger download for browsers.
+    #[inline(never)]
+    fn handle_backend_availability(&mut self, unavailable: Option<Fault>) {
+        let is_degraded = unavailable.is_some();
+        let was_degraded = std::mem::replace(&mut self.is_degraded, is_degraded);
+        if !is_degraded {
+            self.queue.end_pauses();
+        }
+        if was_degraded || is_degraded {
+            let state =
+                unavailable.map_or(ConnectionState::Open, |fault| ConnectionState::Degraded {
+                    code: fault.code,
+                    message: fault.message,
+                });
+            self.set_state(state);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What comes out of an engine.
+
+use streamgate_protocol::message::Item;
+use streamgate_protocol::{CacheResult, Reply};
+
+use super::connection_state::ConnectionState;
+
+/// What a driver must do with its socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SocketAction {
+    /// Open a socket, then call [`Engine::handle_opened`](super::Engine::handle_opened) or
+    /// [`Engine::handle_closed`](super::Engine::handle_closed).
+    Connect,
+    /// Close the socket, then call [`Engine::handle_closed`](super::Engine::handle_closed).
+    Close {
+        /// A code of [`streamgate_protocol::close`].
+        code: u16,
+        /// At most 123 bytes.
+        reason: &'static str,
+    },
+    /// Drop the socket without waiting. The engine expects no answer.
+    Abandon,
+}
+
+/// What a driver must report to the owner of a request, a subscription or the client.
+#[derive(Debug, PartialEq, Eq)]
+pub enum EngineEvent {
+    /// A request or a subscription is over.
+    Finished {
+        /// The id that the owner gave it.
+        id: u64,
+        /// The result. A subscription always ends with an error.
+        result: CacheResult<Reply>,
+    },
+    /// A subscription received an item. Once its owner takes the item, the driver calls
+    /// [`Engine::consumed`](super::Engine::consumed).
+    Pushed {
+        /// The subscription's id.
+        id: u64,
+        /// A consumer receives entries only. A tail's item without entries has a position.
+        item: Item,
+    },
+    /// The connection's state changed.
+    StateChanged(ConnectionState),
+}

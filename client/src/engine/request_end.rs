@@ -1,0 +1,105 @@
+//! How requests end: with a reply, with an error of the client, or by retrying after a lost
+//! connection.
+
+use streamgate_protocol::error::code;
+use streamgate_protocol::{CacheError, CacheResult, Reply};
+
+use super::Engine;
+use super::connection_phase::ConnectionPhase;
+use super::event::EngineEvent;
+use super::pending_request::PendingRequest;
+use super::retry_policy::RetryPolicy;
+use super::time::Millis;
+
+impl Engine {
+    pub(super) fn finish(&mut self, id: u64, result: CacheResult<Reply>) {
+        self.events.push_back(EngineEvent::Finished { id, result });
+    }
+
+    /// Queues the requests that were sent on a lost connection to be sent again, in the order in
+    /// which they were made. Those that cannot be sent twice fail with `UNKNOWN_OUTCOME`.
+    pub(super) fn retry_sent(&mut self, now: Millis) {
+        self.cancels.clear();
+        self.grants.clear();
+        self.producers.record_connection_lost();
+        for mut request in self.queue.take_lost(now) {
+            let retries = match (request.retry_policy(now), request.consumer()) {
+                (RetryPolicy::Resend, _) => true,
+                (RetryPolicy::RecoverThenResend, _) if request.recover_after.is_some() => true,
+                (RetryPolicy::RecoverThenResend, Some(consumer)) => {
+                    request.recover_after = self.delivery_log.recovery_start(consumer);
+                    request.recover_after.is_some()
+                }
+                _ => false,
+            };
+            if retries {
+                self.queue.retry(request);
+            } else {
+                let why = "the connection was lost before the reply came";
+                self.fail_waiting(&request, code::DISCONNECTED, why);
+            }
+        }
+    }
+
+    /// Fails everything that was sent, because the client will not reconnect.
+    pub(super) fn fail_in_flight(&mut self, why: &str) {
+        self.end_in_flight(|request| CacheError::lost(request.is_read_only(), why));
+    }
+
+    /// Fails everything that was sent, because the owner closes the client. A tail has lost nothing
+    /// by that. The outcome of other requests, and what a consumer received, is unknown.
+    pub(super) fn close_in_flight(&mut self) {
+        let why = "the client was closed before the reply came";
+        self.end_in_flight(|request| {
+            if request.is_tail() {
+                CacheError::from_code(code::CLOSED, "the client was closed")
+            } else {
+                CacheError::lost(request.is_read_only(), why)
+            }
+        });
+    }
+
+    fn end_in_flight(&mut self, error: impl Fn(&PendingRequest) -> CacheError) {
+        self.cancels.clear();
+        self.grants.clear();
+        for request in self.queue.take_sent() {
+            self.finish(request.id(), Err(error(&request)));
+        }
+    }
+
+    /// Fails everything that waits to be sent.
+    pub(super) fn fail_queued(&mut self, code: &str, why: &str) {
+        while let Some(request) = self.queue.take_any() {
+            self.fail_waiting(&request, code, why);
+        }
+    }
+
+    /// Fails everything that has waited to be sent for too long.
+    pub(super) fn fail_expired(&mut self, now: Millis) {
+        while let Some(request) = self.queue.take_expired(now) {
+            let (code, why) = match self.phase {
+                ConnectionPhase::Open { .. } => {
+                    (code::OVERLOADED, "the request was not sent in time")
+                }
+                _ => (code::DISCONNECTED, "no connection in time"),
+            };
+            self.fail_waiting(&request, code, why);
+        }
+    }
+
+    /// Fails a request that waits to be sent. If it was sent before, it may have been performed.
+    fn fail_waiting(&mut self, request: &PendingRequest, code: &str, why: &str) {
+        self.save_recovery(request);
+        if let Some((stream, Some(_))) = request.idempotent_add()
+            && request.was_sent
+        {
+            self.producers.record_abandoned(stream);
+        }
+        let error = if request.was_sent && !request.is_read_only() {
+            CacheError::lost(false, why)
+        } else {
+            CacheError::from_code(code, why)
+        };
+        self.finish(request.id(), Err(error));
+    }
+}

@@ -1,41 +1,42 @@
-/** Whether the call that failed may be made again. */
+/** Whether the request that failed may be made again. */
 export type Retry =
-  /** It would fail again. */
+  /** It would fail the same way. */
   | "never"
   /** Nothing was done; it may succeed later. */
   | "later"
-  /** It may have been done, or not. */
+  /** It may have been performed, or not. */
   | "unknown";
 
 /**
- * Where the connection stands. A client that is reconnecting keeps calls for later. One that is degraded has a
- * connection, to a server whose Redis is away: calls are sent, and most of them reject with a `retry` of
- * `"later"`; what waits goes on waiting, and tails and consumers go on once the state is `"open"` again.
+ * The state of the connection. A client in the state `"reconnecting"` queues requests. In the state
+ * `"degraded"` it has a connection, but the server's Redis is unavailable: most requests reject
+ * with a `retry` of `"later"`; waits, tails and consumers continue once the state is `"open"`
+ * again.
  */
 export type ConnectionState = "connecting" | "open" | "degraded" | "reconnecting" | "closed";
 
-/** A constructor that does as the web's `WebSocket` does, such as that of npm's `ws`. */
+/** A constructor with the interface of the web's `WebSocket`, such as that of npm's `ws`. */
 export type WebSocketConstructor = new (url: string, protocols?: string | string[]) => any;
 
 export interface ConnectOptions {
-  /** Gives up connecting, and rejects with the signal's reason. Of no effect later. */
+  /** Gives up connecting; `connect` rejects with the signal's reason. No effect after that. */
   signal?: AbortSignal | undefined;
-  /** Used in place of the global `WebSocket`, for runtimes that have none. */
+  /** Replaces the global `WebSocket`, for runtimes that have none. */
   WebSocket?: WebSocketConstructor | undefined;
-  /** Longest attempt to connect, in milliseconds. Default: 10 000. */
+  /** How long one attempt to connect may take, in milliseconds. Default: 10 000. */
   connectTimeoutMs?: number | undefined;
   /**
-   * Whether adds are done once, also if they have to be asked for again. It costs Redis about 1.7 times a
-   * plain add where many are in flight. Without it an `add` whose answer is lost rejects with
-   * `UNKNOWN_OUTCOME`. Default: true.
+   * Whether an add is stored exactly once even if the client has to send it again. It costs Redis
+   * about 1.7 times a plain add where many adds are in flight. Without it, an `add` whose reply is
+   * lost rejects with `UNKNOWN_OUTCOME`. Default: true.
    */
   exactlyOnce?: boolean | undefined;
 }
 
 export interface CallOptions {
   /**
-   * Gives up waiting, at the server too, and rejects with the signal's reason. What the call should
-   * have changed may have been changed.
+   * Cancels the request, at the server too, and rejects with the signal's reason. The server may
+   * have performed it already.
    */
   signal?: AbortSignal | undefined;
 }
@@ -46,16 +47,13 @@ export interface AddOptions extends CallOptions {
 }
 
 export interface ReadOptions extends CallOptions {
-  /** Most entries to return; 0 for no limit. Default: 0. */
+  /** The maximum number of entries; 0 for no limit. Default: 0. */
   count?: number | undefined;
-  /**
-   * How long to wait for an entry if there is none, in milliseconds; 0 for as long as it takes.
-   * Default: no wait.
-   */
+  /** How long to wait for an entry, in milliseconds; 0 for no limit. Default: no wait. */
   blockMs?: number | undefined;
 }
 
-/** The fields of a new entry. Pairs keep their order, and may repeat a name. */
+/** The fields of a new entry. Pairs keep their order, and names may repeat. */
 export type Fields =
   | Readonly<Record<string, string>>
   | Iterable<readonly [name: string, value: string]>;
@@ -63,177 +61,182 @@ export type Fields =
 /** One entry of a stream. */
 export class Entry {
   protected constructor();
-  /** Such as `1526919030474-55`: milliseconds, and a number within them. */
+  /** For example `1526919030474-55`: milliseconds, and a sequence number. */
   readonly id: string;
   /**
-   * Names and values in the order they were added. Names may repeat. Empty for an entry that was
-   * deleted while a consumer had it pending.
+   * Names and values in the order in which they were added. Names may repeat. Empty for an entry
+   * that was deleted while it was pending for a consumer.
    */
   readonly fields: [name: string, value: string][];
-  /** The first value with this name. */
+  /** Returns the first value with this name. */
   get(name: string): string | undefined;
-  /** The fields as an object; of a name that repeats, the last value. */
+  /** Returns the fields as an object. If a name repeats, it has the last value. */
   toObject(): Record<string, string>;
 }
 
 export interface TailOptions {
   /**
-   * Where it starts: with the oldest entry there is, with the first one added from now on, behind an
-   * id, or with the last entries that are there. Default: `"now"`. Redis's `$` is none of them: use
+   * Where the tail starts: with the oldest entry, with the first entry added from now on, after an
+   * id, or with the last entries of the stream. Redis's `$` is not accepted; use `"now"`. Default:
    * `"now"`.
    */
   from?: "beginning" | "now" | (string & {}) | { last: number } | undefined;
-  /** Ends it, at the server too; iteration then rejects with the signal's reason. */
+  /** Ends the subscription, at the server too; iteration rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
   /**
-   * Is called when entries are, or may be, missing, before any entry behind the gap. Without it a loop
-   * over entries ends with a {@link GapError}. Of no effect on {@link Tail.batches}.
+   * Receives a gap before any entry after it. Without this function, a gap ends a loop over entries
+   * with a {@link GapError}. It has no effect on {@link Tail.batches}.
    *
-   * It must be synchronous: what it throws ends the loop, but a promise is not awaited, so entries may
-   * come before it is settled. To await something, loop over {@link Tail.batches}.
+   * The function must be synchronous: if it throws, the loop ends, but a promise is not awaited. To
+   * await something, loop over {@link Tail.batches}.
    */
   onGap?: ((gap: Gap) => void) | undefined;
 }
 
 export interface PendingOptions extends CallOptions {
-  /** From this id on; `(` in front leaves it out. Default: `-`, the smallest. */
+  /** The first id; a leading `(` excludes it. Default: `-`, the smallest. */
   start?: string | undefined;
-  /** Up to this id; `(` in front leaves it out. Default: `+`, the greatest. */
+  /** The last id; a leading `(` excludes it. Default: `+`, the greatest. */
   end?: string | undefined;
-  /** At most so many, and at most 10000, which is the default. */
+  /** The maximum number of entries, up to 10 000. Default: 10 000. */
   count?: number | undefined;
-  /** Only those that this consumer holds. */
+  /** Only entries that are pending for this consumer. */
   consumer?: string | undefined;
-  /** Only those that were last delivered so many milliseconds ago, or longer. */
+  /** Only entries that were last delivered at least this many milliseconds ago. */
   minIdleMs?: number | undefined;
 }
 
 export interface ClaimOptions extends CallOptions {
-  /** From this id on. Default: `0-0`. To go on, the cursor of the claim before. */
+  /** The first id. To continue, pass the cursor of the previous claim. Default: `0-0`. */
   start?: string | undefined;
-  /** At most so many, from 1 to 10000. Default: 100. */
+  /** The maximum number of entries, from 1 to 10 000. Default: 100. */
   count?: number | undefined;
 }
 
-/** What is pending in a group, in short. */
+/** A summary of the pending entries of a group. */
 export interface PendingSummary {
+  /** How many entries are pending. */
   count: number;
-  /** The smallest id, if there is any. */
+  /** The smallest pending id, if there is any. */
   smallest: string | undefined;
-  /** The greatest id, if there is any. */
+  /** The greatest pending id, if there is any. */
   greatest: string | undefined;
-  /** Who holds how many, by name. */
+  /** The consumers with pending entries, sorted by name. */
   consumers: [name: string, count: number][];
 }
 
-/** An entry that was given to a consumer and not acknowledged. */
+/** An entry that was delivered to a consumer and not acknowledged. */
 export interface PendingEntry {
   id: string;
-  /** Who holds it. */
+  /** The consumer for which it is pending. */
   consumer: string;
   /** Milliseconds since it was last delivered. */
   idleMs: number;
-  /** How often it was delivered. */
+  /** How many times it was delivered. */
   deliveries: number;
 }
 
-/** What a claim gave. */
+/** The result of a claim. */
 export interface Claimed {
-  /** Where to go on; `0-0` once all that is pending was looked at. */
+  /** Where to continue; `0-0` once the whole pending list was scanned. */
   cursor: string;
+  /** The entries that the consumer now has. */
   entries: Entry[];
-  /** Ids that were pending although their entries were deleted. They are not pending any more. */
+  /** Pending ids whose entries were deleted. They are no longer pending. */
   deleted: string[];
 }
 
 export interface ConsumeOptions {
   /**
-   * At most so many entries at once. Fewer than twice as many may be pending unseen when a loop is left,
-   * see {@link Deliveries}. Default: 64.
+   * The maximum number of entries in one batch. Leaving a loop may leave up to twice as many
+   * entries pending, see {@link Deliveries}. Default: 64.
    */
   batch?: number | undefined;
   /**
-   * Also takes over entries that were last delivered so many milliseconds ago or longer, and are pending
-   * since: what a consumer held that vanished. Choose more than a worker ever takes for a batch, for what a
-   * slow one still works on is taken over from it too, though never by the loop that was given it. The group is
-   * looked over every quarter of that time. At least 1. Default: nothing is taken over.
+   * Also reclaims entries of other consumers that have been pending for at least this many
+   * milliseconds, such as those of a crashed consumer. Choose more than a worker ever needs for a
+   * batch: entries of a slow worker are reclaimed too, though never by the loop that received them.
+   * The group is scanned every quarter of this time. At least 1. Default: nothing is reclaimed.
    */
   claimAfterMs?: number | undefined;
   /**
-   * An entry that was delivered so often already and would be taken over goes to `deadLetter` instead. Looking
-   * for what a lost connection took counts as a delivery of what its consumer holds, so leave room. At least 1;
-   * wants that and `claimAfterMs`.
+   * Moves an entry to `deadLetter` instead of reclaiming it once it was delivered this many times.
+   * Recovering entries after a lost connection counts as a delivery too, so choose more than 1 or
+   * 2. At least 1; requires `deadLetter` and `claimAfterMs`.
    */
   maxDeliveries?: number | undefined;
   /**
-   * The stream that takes what was delivered too often: another one than the group's. An entry goes there in
-   * one step with its acknowledgement, with its fields and behind them six that say why:
-   * `dead-letter-reason`, `-stream`, `-group`, `-consumer`, `-id` and `-deliveries`. Wants `maxDeliveries`.
+   * The dead-letter stream; it must not be the group's own stream. An entry is added there and
+   * acknowledged in one atomic step. After its own fields it has six that say why:
+   * `dead-letter-reason`, `-stream`, `-group`, `-consumer`, `-id` and `-deliveries`. Requires
+   * `maxDeliveries`.
    */
   deadLetter?: string | undefined;
-  /** Ends it, at the server too; iteration then rejects with the signal's reason. */
+  /** Ends the subscription, at the server too; iteration rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Entries are missing, or may be: they were trimmed before the tail got to them, or the stream was
- * deleted and made anew.
+ * A gap in a tail: entries are missing, or may be. They were trimmed before the tail could read
+ * them, or the stream was deleted and recreated.
  */
 export class Gap {
   private constructor();
-  /** The id the tail stood at. */
+  /** The last id before the gap. */
   readonly after: string;
-  /** The first entry behind the gap, if there is one yet. */
+  /** The id of the first entry after the gap, if there is one yet. */
   readonly first: string | undefined;
-  /** The stream is another one than before; what follows is all of it. */
+  /** Whether the stream was recreated. All of its entries follow. */
   readonly recreated: boolean;
-  /** Where to resume behind the gap. */
+  /** The position after the gap, from which to resume. */
   readonly position: string;
 }
 
-/** Entries of a tail that came together. */
+/** Entries of a tail that arrived together. */
 export interface TailBatch {
-  /** Oldest first. None with a gap, and in the first batch if the tail starts behind all there is. */
+  /** Oldest first. Empty with a gap, and in the first batch of a tail that starts at the end. */
   entries: Entry[];
-  /** Entries are, or may be, missing here. */
+  /** The gap, if there is one here. */
   gap?: Gap;
-  /** Where to resume behind this batch. */
+  /** The position after this batch, from which to resume. */
   position: string;
 }
 
 /**
- * A stream's entries as they come, in order. It begins when it is made, and ends when a loop over it is
- * left, with its signal, or with its first error, which the loop rejects with: one of the server, such as
- * `WRONGTYPE`; `CLOSED` when the client is closed; `OVERLOADED` when too many gaps wait to be taken, or too
- * many calls to be sent. A lost connection does not end it, nor does a server that loses its Redis: it goes
- * on where it stands. To go on with another tail, in another client perhaps, start that one from its
+ * The entries of a stream, in order, as they are added. A tail begins when it is created. It ends
+ * when a loop over it is left, with its signal, or with its first error, with which the loop
+ * rejects: an error of the server, such as `WRONGTYPE`; `CLOSED` if the client is closed;
+ * `OVERLOADED` if too many gaps wait to be taken, or too many requests to be sent.
+ *
+ * A lost connection does not end a tail, nor does a server that loses its Redis: the tail continues
+ * at its position. To continue with another tail, perhaps in another client, start it from
  * {@link position}.
  *
- * A loop that is slow holds a bounded number of entries; the server waits. Loops over one tail share its
- * entries.
+ * The number of buffered entries is bounded; the server waits for a slow loop. Loops over one tail
+ * share its entries.
  */
 export class Tail implements AsyncIterable<Entry> {
   private constructor();
   /**
-   * Where to resume: behind the last entry, batch or gap that was taken. Undefined as long as nothing
-   * was and `from` is no id.
+   * The position from which to resume: after the last entry, batch or gap that was taken. Undefined
+   * before the first one, unless `from` is an id.
    */
   readonly position: string | undefined;
   [Symbol.asyncIterator](): AsyncIterableIterator<Entry>;
-  /** The entries as they came, and gaps without an error. The first batch says where the tail stands. */
+  /** Iterates over batches, and over gaps. The first batch has the initial position. */
   batches(): AsyncIterableIterator<TailBatch>;
-  /** Ends it, for `await using`. */
+  /** Ends the subscription, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** An entry that was given to a consumer. It is pending until it is acknowledged. */
+/** An entry that was delivered to a consumer. It is pending until it is acknowledged. */
 export class Delivery extends Entry {
   private constructor();
   /** Acknowledges it (`XACK`). */
   ack(options?: CallOptions): Promise<void>;
 }
 
-/** Entries that were given to a consumer together. */
+/** Entries that were delivered to a consumer together. */
 export interface DeliveryBatch {
   /** Oldest first; at least one. */
   entries: Delivery[];
@@ -242,45 +245,49 @@ export interface DeliveryBatch {
 }
 
 /**
- * The entries that a consumer is given, as they come. It begins when it is made, and ends as a
- * {@link Tail} does; those that were given and not acknowledged stay pending. While one batch is worked
- * on, one more is on its way.
+ * The entries of a group that a consumer receives, as they are added. It begins when it is created,
+ * and ends as a {@link Tail} does. Entries that were not acknowledged stay pending. While the loop
+ * processes one batch, one more is on its way.
  *
- * So a loop that is left, by `break`, an error or the signal, may leave entries pending that it never
- * showed: the rest of its batch and the one on its way. With a `batch` of 1 that is one entry at most.
+ * Leaving a loop, by `break`, an error or the signal, may leave entries pending that were delivered
+ * but never yielded: the rest of its batch, and the next batch. With a `batch` of 1 that is one
+ * entry at most.
  *
- * When the connection is lost it goes on with another, and first with what was given and never arrived. When
- * the client is closed it ends with `UNKNOWN_OUTCOME`. `NOGROUP` ends it when the group is missing or goes away.
+ * After a lost connection it continues, and first yields the entries whose delivery was lost. If
+ * the client is closed, it ends with `UNKNOWN_OUTCOME`; if the group does not exist, or is
+ * destroyed, with
+ * `NOGROUP`.
  */
 export class Deliveries implements AsyncIterable<Delivery> {
   private constructor();
   [Symbol.asyncIterator](): AsyncIterableIterator<Delivery>;
-  /** The entries as they came. */
+  /** Iterates over batches. */
   batches(): AsyncIterableIterator<DeliveryBatch>;
-  /** Ends it, for `await using`. */
+  /** Ends the subscription, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Entries, and where to read on. */
+/** Entries, and where to read next. */
 export interface ReadResult extends Array<Entry> {
   /**
-   * What to pass as `lastId` to the next `read`, so that no entry is missed between the two. Never
-   * `$`: that has become the id it stood for.
+   * The `lastId` for the next `read`, so that no entry is missed in between. It is never `$`, but
+   * the id that `$` stood for.
    */
   readonly lastId: string;
 }
 
-/** Tells of a change of the connection's state. */
+/** Reports a change of the connection's state. */
 export class StateEvent extends Event {
   private constructor();
   readonly type: "state";
   readonly state: ConnectionState;
   /**
-   * Why it closed, or is connecting again: the WebSocket's close code. Why it is degraded: a word such as
-   * errors have, `"DISCONNECTED"` or `"LOADING"`.
+   * The WebSocket's close code if the state is `"closed"` or `"reconnecting"`. An error code, such
+   * as
+   * `"DISCONNECTED"` or `"LOADING"`, if it is `"degraded"`.
    */
   readonly code: number | string | undefined;
-  /** The same in words, for people. */
+  /** The reason, for people. */
   readonly reason: string | undefined;
 }
 
@@ -291,23 +298,23 @@ export interface ClientEventMap {
 /**
  * A failure. Compare `code`, never `message`.
  *
- * Arguments of a wrong type are a `TypeError` instead, and an aborted call rejects with its signal's
- * reason.
+ * An argument of a wrong type is a `TypeError` instead. An aborted request rejects with its
+ * signal's reason.
  */
 export class StreamgateError extends Error {
   protected constructor();
   readonly name: "StreamgateError" | "GapError";
   /**
-   * As Redis writes it (`NOGROUP`, `BUSYGROUP`, `WRONGTYPE`), or one of streamgate's own (`LIMIT`,
-   * `TIMEOUT`, `OVERLOADED`, `DISCONNECTED`, `UNKNOWN_OUTCOME`, `CLOSED`).
+   * A code of Redis (`NOGROUP`, `BUSYGROUP`, `WRONGTYPE`) or of streamgate (`LIMIT`, `TIMEOUT`,
+   * `OVERLOADED`, `DISCONNECTED`, `UNKNOWN_OUTCOME`, `CLOSED`).
    */
   readonly code: string;
   readonly retry: Retry;
 }
 
 /**
- * A loop over a tail's entries met a gap, and there was no `onGap` to tell it to. The tail is over; a new
- * one may go on from its position, which is behind the gap.
+ * A loop over a tail's entries met a gap, and there was no `onGap`. The tail is over. To continue,
+ * start another one from its position, which is after the gap.
  */
 export class GapError extends StreamgateError {
   private constructor();
@@ -318,22 +325,29 @@ export class GapError extends StreamgateError {
 }
 
 /**
- * A connection to a streamgate server. Any number of calls may be in flight; their answers come in
- * any order. When the connection is lost the client makes another, after a random pause that grows with each
- * failure, and at once when the page or the network comes back. It asks again what was not answered: reads and
- * waits, with the time they have left, and `ack`. A `readGroup` is first given what its lost answer gave. Tails
- * and consumers go on. An `add` is done once, however often it is asked for. A `createGroup` could be done
- * twice and rejects with `UNKNOWN_OUTCOME`; so does what found no connection for half a minute and may have been
- * done, and with `DISCONNECTED` what only reads.
+ * A client of a streamgate server, with one connection. Any number of requests may be in flight;
+ * their replies arrive in any order.
  *
- * It does the same when the server loses its Redis, with pauses between tries; a call that is made meanwhile
- * rejects with a `retry` of `"later"`, and so may what only reads and was on its way to Redis.
+ * After a lost connection the client reconnects after a random pause, which grows with each attempt
+ * that fails, and at once when the page or the network comes back. It sends unanswered requests
+ * again: reads and waits, with the time they have left, and `ack`. A `readGroup` first returns the
+ * entries that its lost reply delivered. Tails and consumers continue. An `add` is stored exactly
+ * once. A
+ * `createGroup` cannot be sent twice and rejects with `UNKNOWN_OUTCOME`. If there is no connection
+ * for half a minute, requests reject: with `UNKNOWN_OUTCOME` if they may have been performed,
+ * otherwise with
+ * `DISCONNECTED`.
  *
- * Every method's promise rejects with a {@link StreamgateError} if the call fails.
+ * The client does the same when the server loses its Redis, with pauses between attempts. A request
+ * that is made meanwhile rejects with a `retry` of `"later"`, and so may a read that was on its way
+ * to Redis.
+ *
+ * Every method's promise rejects with a {@link StreamgateError} if the request fails.
  */
 export class Client extends EventTarget {
   private constructor();
 
+  /** The state of the connection; the event `"state"` reports changes. */
   readonly state: ConnectionState;
 
   /**
@@ -343,44 +357,46 @@ export class Client extends EventTarget {
    */
   add(stream: string, fields: Fields, options?: AddOptions): Promise<string>;
 
-  /** The newest entries, newest first (`XREVRANGE`). None if there is no such stream. */
+  /** Returns the newest entries, newest first (`XREVRANGE`); none if the stream does not exist. */
   readLatest(stream: string, count: number, options?: CallOptions): Promise<Entry[]>;
 
   /**
-   * Entries after an id, oldest first (`XREAD`). A wait that ends without an entry is no error.
+   * Returns the entries after an id, oldest first (`XREAD`). A wait that ends without an entry
+   * returns none; it is no error.
    *
-   * @param lastId the id of the last entry known: `0` for all, `$` for those added from now on
+   * @param lastId the last id that is known: `0` for all entries, `$` for those added from now on
    */
   read(stream: string, lastId: string, options?: ReadOptions): Promise<ReadResult>;
 
   /**
-   * Creates a group of consumers, and the stream if there is none (`XGROUP CREATE … MKSTREAM`).
+   * Creates a consumer group, and the stream if it does not exist (`XGROUP CREATE … MKSTREAM`).
    * Rejects with `BUSYGROUP` if the group exists.
    *
-   * @param id the group gets the entries after this one: `0` for all, `$` for those added from now on
+   * @param id the group receives the entries after it: `0` for all, `$` for those added from now on
    */
   createGroup(stream: string, group: string, id: string, options?: CallOptions): Promise<void>;
 
   /**
-   * Entries that no consumer of the group was given yet (`XREADGROUP … >`). Each is given to one
-   * consumer, and stays pending until it is acknowledged.
+   * Returns entries that were not delivered to any consumer of the group yet (`XREADGROUP … >`).
+   * Each is delivered to one consumer, and pending until it is acknowledged.
    */
   readGroup(stream: string, group: string, consumer: string, options?: ReadOptions): Promise<Entry[]>;
 
-  /** Acknowledges entries, which are then no longer pending (`XACK`). Unknown ids are ignored. */
+  /** Acknowledges entries, which are then no longer pending (`XACK`). Ignores unknown ids. */
   ack(stream: string, group: string, ids: string | Iterable<string>, options?: CallOptions): Promise<void>;
 
-  /** How many entries of a group are pending, and who holds them (`XPENDING`). */
+  /** Returns how many entries of a group are pending, and for which consumers (`XPENDING`). */
   pending(stream: string, group: string, options?: CallOptions): Promise<PendingSummary>;
 
-  /** The pending entries of a group, in the order of their ids (`XPENDING` with a range). */
+  /** Returns the pending entries of a group, in the order of their ids (`XPENDING` with a range). */
   pendingEntries(stream: string, group: string, options?: PendingOptions): Promise<PendingEntry[]>;
 
   /**
-   * Takes over pending entries for a consumer, whoever holds them (`XAUTOCLAIM`). It counts as a delivery. One
-   * call looks at ten times `count` entries at most, so one that gives nothing need not be the last.
+   * Claims pending entries of any consumer for this one (`XAUTOCLAIM`). It counts as a delivery.
+   * One call scans at most ten times `count` entries, so a call that returns none need not be the
+   * last.
    *
-   * @param minIdleMs only those that were last delivered so many milliseconds ago, or longer
+   * @param minIdleMs only entries that were last delivered at least this many milliseconds ago
    */
   claim(
     stream: string,
@@ -391,8 +407,8 @@ export class Client extends EventTarget {
   ): Promise<Claimed>;
 
   /**
-   * Removes a consumer, after all that it holds was handed over to `heir`. Nothing pending is lost, also if it is
-   * given more meanwhile.
+   * Removes a consumer after handing its pending entries over to `newOwner`. No pending entry is
+   * lost, even if the consumer receives more in the meantime.
    *
    * @returns how many entries were handed over
    */
@@ -400,33 +416,33 @@ export class Client extends EventTarget {
     stream: string,
     group: string,
     consumer: string,
-    heir: string,
+    newOwner: string,
     options?: CallOptions,
   ): Promise<number>;
 
   /**
-   * Follows a stream: what is there, from where the options say, then what is added, as it is added. A
-   * stream that is missing is an empty one.
+   * Follows a stream: yields its entries from the position in the options on, then new entries as
+   * they are added. A missing stream counts as an empty one.
    *
-   * @throws {TypeError} for arguments of a wrong type; all else shows when it is iterated
+   * @throws {TypeError} for arguments of a wrong type; other errors reject the iteration
    */
   tail(stream: string, options?: TailOptions): Tail;
 
   /**
-   * Takes entries of a group for a consumer, as they come. Each is given to one consumer, and stays
-   * pending until it is acknowledged.
+   * Receives entries of a group for a consumer, as they are added. Each is delivered to one
+   * consumer, and pending until it is acknowledged.
    *
-   * @throws {TypeError} for arguments of a wrong type; all else shows when it is iterated
+   * @throws {TypeError} for arguments of a wrong type; other errors reject the iteration
    */
   consume(stream: string, group: string, consumer: string, options?: ConsumeOptions): Deliveries;
 
   /**
-   * Closes the connection. Calls in flight reject; tails end with `CLOSED`, consumers with
-   * `UNKNOWN_OUTCOME`, for entries may have been given that never arrived.
+   * Closes the connection. Requests in flight reject. Tails end with `CLOSED`; consumers end with
+   * `UNKNOWN_OUTCOME`, because the server may have delivered entries that never arrived.
    */
   close(): Promise<void>;
 
-  /** The same as {@link close}, for `await using`. */
+  /** Closes the connection, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 
   addEventListener<K extends keyof ClientEventMap>(
@@ -455,7 +471,8 @@ export class Client extends EventTarget {
 /**
  * Connects to a streamgate server. The first call loads the wasm module.
  *
- * @param url such as `wss://example.com/v1/ws`; on a page it may be relative to the page, such as `/v1/ws`
- * @throws {StreamgateError} `DISCONNECTED` if there is no connection, `CONFIG` if the address is none
+ * @param url for example `wss://example.com/v1/ws`; on a page it may be relative, such as `/v1/ws`
+ * @throws {StreamgateError} `DISCONNECTED` if there is no connection, `CONFIG` if the URL is
+ * invalid
  */
 export function connect(url: string, options?: ConnectOptions): Promise<Client>;

@@ -1,7 +1,7 @@
 //! Redis Streams over a WebSocket, for browsers and edge workers.
 //!
-//! For Rust applications that are compiled to wasm, [`connect`] returns the same [`Client`] as native
-//! code uses, with the same `Send` futures:
+//! For Rust applications that are compiled to wasm, [`connect`] returns the same [`Client`] as
+//! native code uses, with the same `Send` futures:
 //!
 //! ```no_run
 //! use streamgate_wasm::{StreamingBackend, connect};

@@ -72,8 +72,8 @@ impl Connection {
         })
     }
 
-    /// Does everything that can be done now. Returns in how many milliseconds the next pump is due at
-    /// the latest, or a negative number if none is.
+    /// Does everything that can be done now. Returns in how many milliseconds the next pump is due
+    /// at the latest, or a negative number if none is.
     pub fn pump(&mut self, now: f64) -> f64 {
         let now = now as u64;
         let mut cx = Context::from_waker(self.wake.waker());

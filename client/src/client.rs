@@ -2,10 +2,11 @@
 
 mod cancel_guard;
 mod driver_handle;
-mod groups;
+#[cfg(feature = "multi-tier-cache")]
+mod multi_tier_cache;
+mod operations;
 mod permit;
 mod response_future;
-mod streaming;
 mod subscribing;
 mod subscription_stream;
 
@@ -24,9 +25,9 @@ use crate::engine::ConnectionState;
 
 /// A client of a streamgate server.
 ///
-/// It keeps one connection, with thousands of requests in flight, and reconnects when the connection
-/// is lost. Handles are cheap to clone and share the connection, which ends with the last of them and
-/// of their streams.
+/// It keeps one connection, with thousands of requests in flight, and reconnects when the
+/// connection is lost. Handles are cheap to clone and share the connection, which ends with the
+/// last of them and of their streams.
 ///
 /// Requests and subscriptions are sent in the order in which their futures and streams are first
 /// polled; nothing happens before that. If too many are under way, further ones fail with
@@ -36,20 +37,21 @@ use crate::engine::ConnectionState;
 ///
 /// The client reconnects after a random pause, which grows with each attempt that fails. It then
 /// sends all unanswered requests again, in their order: reads and waits, with the time they have
-/// left, and acknowledgements. If the lost reply of a group read delivered entries, the client finds
-/// them first; a consumer that has one read at a time receives no entry twice. Tails continue at
-/// their position and report a gap if there is one. Consumers first receive the entries whose
+/// left, and acknowledgements. If the lost reply of a group read delivered entries, the client
+/// finds them first; a consumer that has one read at a time receives no entry twice. Tails continue
+/// at their position and report a gap if there is one. Consumers first receive the entries whose
 /// delivery was lost. Requests wait for a connection up to
-/// [`ClientConfig::queue_timeout_ms`](crate::ClientConfig::queue_timeout_ms), subscriptions without a
-/// limit.
+/// [`ClientConfig::queue_timeout_ms`](crate::ClientConfig::queue_timeout_ms), subscriptions without
+/// a limit.
 ///
-/// The same happens when the server loses its Redis, with pauses of up to a second between attempts.
-/// A group read is retried until its wait is over, and at least for that timeout. A request that is
-/// made while Redis is unavailable fails with `DISCONNECTED`, or another code that permits a retry;
-/// the state is [`Degraded`](ConnectionState::Degraded) then.
+/// The same happens when the server loses its Redis, with pauses of up to a second between
+/// attempts. A group read is retried until its wait is over, and at least for that timeout. A
+/// request that is made while Redis is unavailable fails with `DISCONNECTED`, or another code that
+/// permits a retry; the state is [`Degraded`](ConnectionState::Degraded) then.
 ///
 /// An add is stored exactly once, however often the client has to send it, and adds to one stream
-/// keep their order. If the outcome of an add, or of a new group, cannot be determined, it fails with
+/// keep their order. If the outcome of an add, or of a new group, cannot be determined, it fails
+/// with
 /// `UNKNOWN_OUTCOME`: see [`ClientConfig::exactly_once`](crate::ClientConfig::exactly_once).
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -149,8 +151,8 @@ impl Client {
         }
     }
 
-    /// Waits until the client is connected. While it reconnects, that may take as long as the server
-    /// is unreachable.
+    /// Waits until the client is connected. While it reconnects, that may take as long as the
+    /// server is unreachable.
     ///
     /// # Errors
     ///
@@ -205,8 +207,9 @@ impl Client {
 
     /// Closes the connection for all handles, and waits for its end.
     ///
-    /// Requests in flight fail as if the connection were lost, and consumers with `UNKNOWN_OUTCOME`.
-    /// Tails, requests that were not sent yet, and later requests fail with `CLOSED`.
+    /// Requests in flight fail as if the connection were lost, and consumers with
+    /// `UNKNOWN_OUTCOME`. Tails, requests that were not sent yet, and later requests fail with
+    /// `CLOSED`.
     pub async fn close(&self) {
         // Without a driver there is nothing to close.
         let _ = self.driver.send(Command::Close);

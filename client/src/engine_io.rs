@@ -25,8 +25,8 @@ impl<C: Connector> EngineIo<C> {
         }
     }
 
-    /// Does everything that can be done without waiting. The context's waker is called when there is
-    /// more to do.
+    /// Does everything that can be done without waiting. The context's waker is called when there
+    /// is more to do.
     pub fn pump(&mut self, cx: &mut Context<'_>, now: Millis) {
         loop {
             let received = self.receive(cx, now);

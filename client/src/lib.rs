@@ -24,9 +24,9 @@
 //! let mut tail = client.tail("orders", TailFrom::Now);
 //! while let Some(item) = tail.next().await {
 //!     match item? {
-//!         TailItem::Entries { entries, position } => println!("{} up to {position}", entries.len()),
-//!         TailItem::Gap(gap) => println!("entries after {} were trimmed", gap.after),
-//!     }
+//!         TailItem::Entries { entries, position } => println!("{} up to {position}",
+//! entries.len()),         TailItem::Gap(gap) => println!("entries after {} were trimmed",
+//! gap.after),     }
 //! }
 //! # Ok(())
 //! # }

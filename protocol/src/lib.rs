@@ -23,6 +23,8 @@ pub mod error;
 pub mod groups;
 pub mod limits;
 pub mod message;
+#[cfg(feature = "multi-tier-cache")]
+pub mod multi_tier_cache;
 pub mod perform_operation;
 pub mod subscribe;
 pub mod text;

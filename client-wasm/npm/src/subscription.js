@@ -4,8 +4,8 @@ import { GAP_RECREATED, PUSHED } from "./events.js";
 import { Gap, GapError } from "./gap.js";
 
 /**
- * A subscription. It buffers the items that were not taken yet; the module bounds them by the credit
- * that it grants. Iterators of one subscription share its items.
+ * A subscription. It buffers the items that were not taken yet; the module bounds them by the
+ * credit that it grants. Iterators of one subscription share its items.
  */
 export class Subscription {
   /** As the module reported them; made into entries when they are taken. */

@@ -12,13 +12,14 @@
 //! | `GAP_RECREATED`: the same, and the stream was recreated | the same | | | |
 //! | `PENDING`: a request about pending entries is done | the request's | see below | | |
 //!
-//! For `PENDING`, `a` is a flat list. Of a summary: the count, the smallest id, the greatest one, then
-//! name, count, name, count … Of a list of entries: for each its id, consumer, idle time and number of
-//! deliveries. Of a removal, `a` is one number. Of a claim, `a` are entries, `b` is the cursor, and
+//! For `PENDING`, `a` is a flat list. Of a summary: the count, the smallest id, the greatest one,
+//! then name, count, name, count … Of a list of entries: for each its id, consumer, idle time and
+//! number of deliveries. Of a removal, `a` is one number. Of a claim, `a` are entries, `b` is the
+//! cursor, and
 //! `c` are the ids that were deleted.
 //!
-//! Entries are one flat list, which costs less on both sides than nested lists: for each its id, the
-//! number of its fields, then name, value, name, value …
+//! Entries are one flat list, which costs less on both sides than nested lists: for each its id,
+//! the number of its fields, then name, value, name, value …
 
 use js_sys::{Array, Function};
 use streamgate_client::{CacheError, CacheResult, ConnectionState, StreamEntry};

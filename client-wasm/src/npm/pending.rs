@@ -21,8 +21,8 @@ mod operation {
 
 #[wasm_bindgen]
 impl Connection {
-    /// Performs one of four operations; one method is a much smaller download than four. Returns the
-    /// request's id.
+    /// Performs one of four operations; one method is a much smaller download than four. Returns
+    /// the request's id.
     ///
     /// | kind | `names`, after the stream and the group | `count` | `min_idle_ms` |
     /// |---|---|---|---|
@@ -61,13 +61,15 @@ impl Connection {
                 start: second,
                 count: count.unwrap_or(DEFAULT_CLAIM_COUNT),
             },
-            // `REMOVE_CONSUMER`: JavaScript passes no other.
-            _ => Operation::RemoveConsumer {
-                stream,
-                group,
-                consumer: first,
-                heir: second,
-            },
+            other => {
+                debug_assert_eq!(other, operation::REMOVE_CONSUMER);
+                Operation::RemoveConsumer {
+                    stream,
+                    group,
+                    consumer: first,
+                    heir: second,
+                }
+            }
         };
         self.request(operation, now)
     }

@@ -9,8 +9,8 @@ use super::values::number;
 
 #[wasm_bindgen]
 impl Connection {
-    /// Follows a stream from `beginning`, from `now`, or after an id; or, if `last` is not absent, from
-    /// that many entries back.
+    /// Follows a stream from `beginning`, from `now`, or after an id; or, if `last` is not absent,
+    /// from that many entries back.
     pub fn tail(&mut self, stream: String, from: String, last: f64, now: f64) -> f64 {
         let from = match (number(last), from.as_str()) {
             (Some(count), _) => Start::Last { count },

@@ -8,8 +8,8 @@ use js_sys::Function;
 use wasm_bindgen::JsValue;
 
 thread_local! {
-    /// Wakers may be sent to other threads, JavaScript's functions may not. So a waker holds only the
-    /// index of its function in this list, which is empty on any other thread.
+    /// Wakers may be sent to other threads, JavaScript's functions may not. So a waker holds only
+    /// the index of its function in this list, which is empty on any other thread.
     static FUNCTIONS: RefCell<Vec<Option<Function>>> = const { RefCell::new(Vec::new()) };
 }
 

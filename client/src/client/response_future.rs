@@ -14,8 +14,8 @@ use crate::engine::NewRequest;
 
 /// Sends the request in its first poll, and waits for its reply.
 ///
-/// Written by hand: an `async` function holds its arguments in several places, and a busy client has
-/// one future for each operation.
+/// Written by hand: an `async` function holds its arguments in several places, and a busy client
+/// has one future for each operation.
 pub(super) struct ResponseFuture<'a> {
     driver: &'a DriverHandle,
     stage: ResponseStage<'a>,

@@ -9,13 +9,12 @@ use streamgate_protocol::{ConsumeOptions, Deliveries, SubscribingBackend, Tail};
 use streamgate_protocol::{TailFrom, TailItem};
 
 use super::Client;
-use super::streaming::owned;
 use super::subscription_stream::SubscriptionStream;
 
 impl SubscribingBackend for Client {
     fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
         let subscription = Subscription::Tail {
-            stream: owned(stream_key),
+            stream: stream_key.to_owned().into(),
             from: from.into(),
         };
         let items = SubscriptionStream::new(Arc::clone(&self.driver), subscription);
@@ -34,7 +33,7 @@ impl SubscribingBackend for Client {
         let batches = items.filter_map(|item| {
             ready(match item {
                 Ok(Item::Entries { entries, .. }) => Some(Ok(entries)),
-                // The engine lets none through to a consumer.
+                // The engine treats a gap of a consumer as a violation.
                 Ok(Item::Gap(_)) => None,
                 Err(error) => Some(Err(error)),
             })
@@ -47,7 +46,7 @@ fn tail_item(item: Item) -> TailItem {
     match item {
         Item::Entries { entries, position } => {
             let last = entries.last().map(|(id, _)| id);
-            // The engine lets no item through that has neither.
+            // Every item of a tail has one of the two: the engine checks that.
             let position = position.or_else(|| last.cloned()).unwrap_or_default();
             TailItem::Entries { entries, position }
         }

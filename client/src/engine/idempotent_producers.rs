@@ -1,8 +1,8 @@
 //! The numbers of idempotent adds, by stream.
 //!
 //! The server stores a numbered add once, however often the client sends it, and only after the add
-//! that precedes it. If an add fails, the adds sent after it are refused; the client then pauses and
-//! sends all of them again, in order. See SPEC section 7.
+//! that precedes it. If an add fails, the adds sent after it are refused; the client then pauses
+//! and sends all of them again, in order. See SPEC section 7.
 
 use streamgate_protocol::backoff::Backoff;
 use streamgate_protocol::limits::MAX_PRODUCER_NUMBER;
@@ -10,8 +10,8 @@ use streamgate_protocol::limits::MAX_PRODUCER_NUMBER;
 use super::retry_backoff;
 use super::time::Millis;
 
-/// The streams to which one client adds idempotently at the same time. An add to any other stream is
-/// sent as a plain one, which cannot be sent again.
+/// The streams to which one client adds idempotently at the same time. An add to any other stream
+/// is sent as a plain one, which cannot be sent again.
 pub(super) const MAX_PRODUCERS: usize = 1_024;
 
 /// The letters of a producer's name, 16 different ones each: twice as many bits as the state of the

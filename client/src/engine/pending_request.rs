@@ -49,8 +49,8 @@ pub(super) struct PendingRequest {
     pub(super) window: Option<Box<SubscriptionWindow>>,
     /// The length on the wire, estimated until it is sent.
     pub(super) bytes: usize,
-    /// The moment from which its time in the queue counts: when it was admitted, when its connection
-    /// was lost, or when its pause ends.
+    /// The moment from which its time in the queue counts: when it was admitted, when its
+    /// connection was lost, or when its pause ends.
     pub(super) queued_at: Millis,
     backoff: Backoff,
     is_pausing: bool,
@@ -305,8 +305,8 @@ impl PendingRequest {
         self.retried_since.is_some() || self.window.is_some() && error.code() != code::OVERLOADED
     }
 
-    /// Whether to go on retrying while the server has no backend: until the wait that it asks for is
-    /// over, and at least for `patience_ms`.
+    /// Whether to go on retrying while the server has no backend: until the wait that it asks for
+    /// is over, and at least for `patience_ms`.
     pub(super) fn has_patience(&self, patience_ms: Millis, now: Millis) -> bool {
         let patience_ends_at = self.retried_since.unwrap_or(now) + patience_ms;
         now < patience_ends_at

@@ -225,8 +225,9 @@ impl RequestQueue {
         sent
     }
 
-    /// Removes all requests that were sent, because their connection was lost. The time in the queue
-    /// starts again for those in flight, not for those that were waiting since an earlier loss.
+    /// Removes all requests that were sent, because their connection was lost. The time in the
+    /// queue starts again for those in flight, not for those that were waiting since an earlier
+    /// loss.
     pub(super) fn take_lost(&mut self, now: Millis) -> VecDeque<Box<PendingRequest>> {
         for request in &mut self.in_flight {
             request.record_connection_lost(now);

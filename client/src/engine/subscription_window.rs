@@ -1,8 +1,8 @@
 //! Flow control of one subscription: what the server may push, and when it is granted more credit.
 //!
 //! Credit is granted by halves of the window, after the owner took that much. A tail's window is a
-//! thousand entries or 1 MiB. A consumer's window is one batch: while it works on one batch, only one
-//! more is on its way, and the rest is left to the other consumers of the group.
+//! thousand entries or 1 MiB. A consumer's window is one batch: while it works on one batch, only
+//! one more is on its way, and the rest is left to the other consumers of the group.
 
 use streamgate_protocol::message::{Account, Credit, Item};
 
@@ -26,9 +26,9 @@ pub(super) enum PushVerdict {
     Violation(&'static str),
 }
 
-/// The credit left, the entries that wait for the owner, and the credit that is due make up the size.
-/// The bytes by which an entry exceeded the window are owed until the owner takes that entry, and
-/// then granted with the rest.
+/// The credit left, the entries that wait for the owner, and the credit that is due make up the
+/// size. The bytes by which an entry exceeded the window are owed until the owner takes that entry,
+/// and then granted with the rest.
 #[derive(Debug)]
 pub(super) struct SubscriptionWindow {
     is_tail: bool,

@@ -89,8 +89,8 @@ impl Builder {
         self
     }
 
-    /// Sets the longest pause before the first attempt to reconnect, which doubles with each attempt
-    /// that fails, and the longest pause of all. Default: 100 ms and 10 s.
+    /// Sets the longest pause before the first attempt to reconnect, which doubles with each
+    /// attempt that fails, and the longest pause of all. Default: 100 ms and 10 s.
     #[must_use]
     pub fn backoff(mut self, first: Duration, max: Duration) -> Self {
         self.config.backoff_first_ms = millis(first);

@@ -11,6 +11,7 @@ use scripted_server::{assert_send, connected, entry, is_pending};
 
 // Marked, so that it may unwrap as tests do.
 #[cfg(test)]
+#[path = "../scripted_server/mod.rs"]
 mod scripted_server;
 
 fn batch(size: usize) -> ConsumeOptions {

@@ -9,7 +9,8 @@ use streamgate_wasm::{
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Uses every operation, a tail and a consumer on the server at `url`. Gives what it saw, a line for each step.
+/// Uses every operation, a tail and a consumer on the server at `url`. Gives what it saw, a line
+/// for each step.
 ///
 /// # Errors
 ///

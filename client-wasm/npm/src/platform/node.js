@@ -1,5 +1,5 @@
-// Node.js and Bun. The module is compiled synchronously: a process that waits for nothing else would
-// end before an asynchronous compilation.
+// Node.js and Bun. The module is compiled synchronously: a process that waits for nothing else
+// would end before an asynchronous compilation.
 
 import { inflateRawSync } from "node:zlib";
 import { Connection, initSync } from "../../dist/streamgate_wasm.js";

@@ -1,4 +1,5 @@
-//! Random faults, in virtual time, against a model of a server: nothing is lost, nothing is doubled.
+//! Random faults, in virtual time, against a model of a server: nothing is lost, nothing is
+//! doubled.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -15,14 +15,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 type Event = SocketEvent<Vec<u8>>;
 
 /// The server's end of the only connection.
-pub(crate) struct Server {
+pub(crate) struct ScriptedServer {
     events: mpsc::UnboundedSender<Event>,
     frames: mpsc::UnboundedReceiver<Vec<u8>>,
     read: Vec<ClientMessage<'static>>,
 }
 
 /// A client whose driver runs on this runtime, and its server.
-pub(crate) async fn connected(config: ClientConfig) -> (Client, Server) {
+pub(crate) async fn connected(config: ClientConfig) -> (Client, ScriptedServer) {
     let (events, receiver) = mpsc::unbounded_channel();
     let (sender, frames) = mpsc::unbounded_channel();
     let socket = ScriptedSocket {
@@ -35,7 +35,7 @@ pub(crate) async fn connected(config: ClientConfig) -> (Client, Server) {
     tokio::spawn(driver);
     let subprotocol = Encoding::Binary.subprotocol().to_owned();
     events.send(SocketEvent::Opened { subprotocol }).unwrap();
-    let mut server = Server {
+    let mut server = ScriptedServer {
         events,
         frames,
         read: vec![],
@@ -50,7 +50,7 @@ pub(crate) async fn connected(config: ClientConfig) -> (Client, Server) {
     (client, server)
 }
 
-impl Server {
+impl ScriptedServer {
     pub(crate) fn send(&mut self, message: &ServerMessage) {
         let mut payload = Vec::new();
         Encoding::Binary.append(&mut payload, message).unwrap();

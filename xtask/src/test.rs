@@ -1,4 +1,4 @@
-//! Everything that can be checked, with a count at the end.
+//! Runs every suite, and counts the tests.
 
 use std::thread;
 
@@ -9,32 +9,22 @@ mod plan;
 mod suite;
 mod summary;
 
+use plan::Stage;
 use suite::{Output, Report, Suite};
 
-/// Runs every suite, whatever the others do, and ends with a table.
+/// Runs every suite, whether or not others fail, and ends with a table.
 ///
 /// # Errors
 ///
 /// A suite failed, could not be run, or ran nothing.
 pub(crate) fn run() -> anyhow::Result<()> {
-    let plan = plan::plan()?;
-    // Building and installing go side by side; what measures time has the machine to itself.
-    let mut reports = thread::scope(|scope| {
-        let lanes = [&plan.native, &plan.package].map(|lane| {
-            scope.spawn(move || {
-                let mut reports = Vec::new();
-                run_in_order(lane, Output::IfFailed, &mut reports);
-                reports
-            })
-        });
-        let finished = lanes
-            .into_iter()
-            .map(|lane| lane.join().unwrap_or_default());
-        finished.collect::<Vec<_>>().concat()
-    });
-    run_in_order(&plan.tests, Output::Always, &mut reports);
+    let stages = plan::stages()?;
+    let mut reports = Vec::new();
+    for stage in &stages {
+        reports.extend(run_stage(stage, &reports));
+    }
     println!("{}", summary::table(&reports));
-    let planned = plan.native.len() + plan.package.len() + plan.tests.len();
+    let planned: usize = stages.iter().flatten().map(Vec::len).sum();
     ensure!(
         reports.len() == planned && reports.iter().all(Report::passed),
         "not everything passed"
@@ -42,13 +32,36 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn run_in_order(suites: &[Suite], output: Output, reports: &mut Vec<Report>) {
+/// Runs the lanes of a stage side by side. Only a lane that runs alone shows its output as it comes.
+fn run_stage(lanes: &Stage, earlier: &[Report]) -> Vec<Report> {
+    if let [lane] = &lanes[..] {
+        return run_lane(lane, Output::Always, earlier);
+    }
+    thread::scope(|scope| {
+        let running: Vec<_> = lanes
+            .iter()
+            .map(|lane| scope.spawn(|| run_lane(lane, Output::IfFailed, earlier)))
+            .collect();
+        let reports = running
+            .into_iter()
+            .map(|lane| lane.join().unwrap_or_default());
+        reports.collect::<Vec<_>>().concat()
+    })
+}
+
+/// Runs a lane's suites one after the other.
+fn run_lane(suites: &[Suite], output: Output, earlier: &[Report]) -> Vec<Report> {
+    let mut reports: Vec<Report> = Vec::new();
     for suite in suites {
-        let failed = |name: &&&str| reports.iter().any(|r| r.name == **name && !r.passed());
+        let failed = |name: &&&str| {
+            let mut all = earlier.iter().chain(&reports);
+            all.any(|report| report.name == **name && !report.passed())
+        };
         let report = match suite.needs.iter().find(failed) {
             Some(need) => suite.not_run(need),
             None => suite.run(output),
         };
         reports.push(report);
     }
+    reports
 }

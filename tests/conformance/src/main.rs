@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use futures_util::{StreamExt as _, stream};
 use streamgate_conformance::cases::{self, Case};
 use streamgate_conformance::implementors::{ALL, Implementor};
 use streamgate_conformance::report::{Report, Row};
@@ -25,6 +26,9 @@ struct Arguments {
 
 /// Enough to overlap the waits, few enough to keep two processors from being late for them.
 const AT_ONCE: usize = 16;
+
+/// Implementors run side by side: most of a row's time is waiting.
+const ROWS_AT_ONCE: usize = 2;
 
 /// Heavy cases share one page or one socket, too.
 const HEAVY_AT_ONCE: usize = 2;
@@ -58,8 +62,13 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut report = Report::default();
-    for implementor in implementors {
-        let row = run_one(implementor, &cases).await;
+    let rows = implementors
+        .iter()
+        .map(|implementor| run_one(implementor, &cases));
+    let mut rows = stream::iter(rows).buffered(ROWS_AT_ONCE);
+    while let Some(row) = rows.next().await {
+        // A line for each row as it ends, so that a run that goes on is not silent.
+        println!("{}: {:.1} s", row.implementor, row.took.as_secs_f32());
         for failure in row.outcome.iter().flat_map(|tally| &tally.failures) {
             println!(
                 "FAILED {} {}: {}",

@@ -1,4 +1,4 @@
-//! What is run, and in which order.
+//! The suites, and the order in which they run.
 
 use std::env;
 use std::path::Path;
@@ -18,14 +18,10 @@ const BUILD: &str = "build";
 const PACKAGE: &str = "npm package";
 const APPLICATION: &str = "wasm application";
 
-/// Two lanes that run side by side, and what comes after both.
-pub(super) struct Plan {
-    pub(super) native: Vec<Suite>,
-    pub(super) package: Vec<Suite>,
-    pub(super) tests: Vec<Suite>,
-}
+/// Lanes of suites. The lanes of a stage run side by side, the stages one after the other.
+pub(super) type Stage = Vec<Vec<Suite>>;
 
-pub(super) fn plan() -> anyhow::Result<Plan> {
+pub(super) fn stages() -> anyhow::Result<Vec<Stage>> {
     let own = env::current_exe()?;
     let xtask = |arguments: &[&str]| xtask(&own, arguments);
     let nextest = executable::find("cargo-nextest").is_some();
@@ -56,10 +52,18 @@ pub(super) fn plan() -> anyhow::Result<Plan> {
     } else {
         Format::Cargo
     };
-    let tests = vec![
+    // Some of these count commands or allocations, or compare times: nothing runs beside them.
+    let rust_tests = vec![
         Suite::new("Rust tests", test(&ALL, "--no-fail-fast"))
             .counts(rust)
             .describe(),
+    ];
+    let conformance = vec![
+        Suite::new("conformance", xtask(&["conformance"]))
+            .counts(Format::Conformance)
+            .needs(&[SETUP, BUILD, PACKAGE]),
+    ];
+    let others = vec![
         Suite::new("xtask's tests", test(&["-p", "xtask"], "--no-fail-fast")).counts(rust),
         Suite::new(
             "Rust examples in docs",
@@ -70,21 +74,21 @@ pub(super) fn plan() -> anyhow::Result<Plan> {
         Suite::new("JavaScript tests", xtask(&["js"]))
             .counts(Format::Node)
             .needs(&[BUILD, PACKAGE, APPLICATION]),
-        Suite::new("conformance", xtask(&["conformance"]))
-            .counts(Format::Conformance)
-            .needs(&[SETUP, BUILD, PACKAGE]),
-        Suite::new("chaos", xtask(&["chaos", "--short"]))
-            .counts(Format::Chaos)
-            .needs(&[SETUP, BUILD]),
         Suite::new("demo page", xtask(&["page"]))
             .counts(Format::Node)
             .needs(&[BUILD, PACKAGE]),
     ];
-    Ok(Plan {
-        native,
-        package,
-        tests,
-    })
+    let chaos = vec![
+        Suite::new("chaos", xtask(&["chaos", "--short"]))
+            .counts(Format::Chaos)
+            .needs(&[SETUP, BUILD]),
+    ];
+    Ok(vec![
+        vec![native, package],
+        vec![rust_tests],
+        vec![conformance, others],
+        vec![chaos],
+    ])
 }
 
 fn cargo(subcommand: &[&str], selection: &[&str]) -> Command {
@@ -108,28 +112,21 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_needs_come_before() {
-        let plan = plan().unwrap();
-        for lane in [&plan.native, &plan.package] {
-            let mut before = HashSet::new();
-            for suite in lane {
-                assert!(
-                    suite.needs.iter().all(|need| before.contains(need)),
-                    "{}",
-                    suite.name
-                );
-                before.insert(suite.name);
+        let mut earlier = HashSet::new();
+        for lanes in stages().unwrap() {
+            let mut stage = HashSet::new();
+            for lane in lanes {
+                let mut before = earlier.clone();
+                for suite in lane {
+                    let missing = suite.needs.iter().find(|need| !before.contains(*need));
+                    assert_eq!(missing, None, "what {} needs", suite.name);
+                    before.insert(suite.name);
+                    assert!(stage.insert(suite.name), "{} is there twice", suite.name);
+                }
             }
-        }
-        let lanes = plan.native.iter().chain(&plan.package);
-        let mut before: HashSet<_> = lanes.clone().map(|suite| suite.name).collect();
-        assert_eq!(before.len(), lanes.count());
-        for suite in &plan.tests {
-            assert!(
-                suite.needs.iter().all(|need| before.contains(need)),
-                "{}",
-                suite.name
-            );
-            assert!(before.insert(suite.name), "{}", suite.name);
+            for name in stage {
+                assert!(earlier.insert(name), "{name} is there twice");
+            }
         }
     }
 }

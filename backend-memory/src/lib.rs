@@ -7,7 +7,6 @@ mod budget;
 mod errors;
 mod group;
 mod memory_streams;
-mod pending;
 mod store;
 mod stream;
 mod tail;

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
 use streamgate_protocol::{
-    CacheResult, ConsumeOptions, ConsumerGroups, Deliveries, Operation, Reply, StreamEntry,
-    StreamingBackend, SubscribingBackend, Tail, TailFrom,
+    CacheResult, ConsumeOptions, ConsumerGroups, Deliveries, Operation, PerformOperation, Reply,
+    SubscribingBackend, Tail, TailFrom,
 };
 
 use streamgate_backend::consume::consume;
@@ -87,14 +87,6 @@ impl MemoryStreams {
         steps.into_iter().map(progress).collect()
     }
 
-    pub(crate) async fn perform_one(&self, operation: Operation<'_>) -> CacheResult<Reply> {
-        let step = lock(&self.engine).perform(operation, now_ms());
-        match step? {
-            Step::Done(answer) => Ok(answer.into()),
-            Step::Waiting(ticket) => Wait::new(&self.engine, ticket).reply().await,
-        }
-    }
-
     fn progress(&self, step: CacheResult<Step>, from_now: bool) -> Progress<'_> {
         match step {
             Ok(Step::Done(answer)) => Progress::Done(Ok(answer.into())),
@@ -116,6 +108,16 @@ impl Default for MemoryStreams {
 impl fmt::Debug for MemoryStreams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStreams").finish_non_exhaustive()
+    }
+}
+
+impl PerformOperation for MemoryStreams {
+    async fn perform_operation<'a>(&'a self, operation: Operation<'a>) -> CacheResult<Reply> {
+        let step = lock(&self.engine).perform(operation, now_ms());
+        match step? {
+            Step::Done(answer) => Ok(answer.into()),
+            Step::Waiting(ticket) => Wait::new(&self.engine, ticket).reply().await,
+        }
     }
 }
 
@@ -155,102 +157,6 @@ impl SubscribingBackend for MemoryStreams {
         options: ConsumeOptions,
     ) -> Deliveries {
         consume(self, stream_key, group_name, consumer_name, options)
-    }
-}
-
-impl StreamingBackend for MemoryStreams {
-    fn stream_add<'a>(
-        &'a self,
-        stream_key: &'a str,
-        fields: Vec<(String, String)>,
-        maxlen: Option<usize>,
-    ) -> BoxFuture<'a, CacheResult<String>> {
-        let fields = fields
-            .into_iter()
-            .map(|(n, v)| (n.into(), v.into()))
-            .collect();
-        let maxlen = maxlen.map(|n| n as u64);
-        let operation = Operation::Add {
-            stream: stream_key.into(),
-            fields,
-            maxlen,
-        };
-        Box::pin(async move { self.perform_one(operation).await?.into_added() })
-    }
-
-    fn stream_read_latest<'a>(
-        &'a self,
-        stream_key: &'a str,
-        count: usize,
-    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
-        let operation = Operation::ReadLatest {
-            stream: stream_key.into(),
-            count: count as u64,
-        };
-        Box::pin(async move { self.perform_one(operation).await?.into_entries() })
-    }
-
-    fn stream_read<'a>(
-        &'a self,
-        stream_key: &'a str,
-        last_id: &'a str,
-        count: usize,
-        block_ms: Option<usize>,
-    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
-        let operation = Operation::Read {
-            stream: stream_key.into(),
-            last_id: last_id.into(),
-            count: count as u64,
-            block_ms: block_ms.map(|ms| ms as u64),
-        };
-        Box::pin(async move { self.perform_one(operation).await?.into_entries() })
-    }
-
-    fn stream_create_group<'a>(
-        &'a self,
-        stream_key: &'a str,
-        group_name: &'a str,
-        id: &'a str,
-    ) -> BoxFuture<'a, CacheResult<()>> {
-        let operation = Operation::CreateGroup {
-            stream: stream_key.into(),
-            group: group_name.into(),
-            id: id.into(),
-        };
-        Box::pin(async move { self.perform_one(operation).await?.into_done() })
-    }
-
-    fn stream_read_group<'a>(
-        &'a self,
-        stream_key: &'a str,
-        group_name: &'a str,
-        consumer_name: &'a str,
-        count: usize,
-        block_ms: Option<usize>,
-    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
-        let operation = Operation::ReadGroup {
-            stream: stream_key.into(),
-            group: group_name.into(),
-            consumer: consumer_name.into(),
-            count: count as u64,
-            block_ms: block_ms.map(|ms| ms as u64),
-        };
-        Box::pin(async move { self.perform_one(operation).await?.into_entries() })
-    }
-
-    fn stream_ack<'a>(
-        &'a self,
-        stream_key: &'a str,
-        group_name: &'a str,
-        ids: &'a [String],
-    ) -> BoxFuture<'a, CacheResult<()>> {
-        let ids = ids.iter().map(|id| id.as_str().into()).collect();
-        let operation = Operation::Ack {
-            stream: stream_key.into(),
-            group: group_name.into(),
-            ids,
-        };
-        Box::pin(async move { self.perform_one(operation).await?.into_done() })
     }
 }
 

@@ -2,5 +2,4 @@
 
 pub(crate) mod batch;
 pub(crate) mod idempotent_add;
-pub(crate) mod pending;
 pub(crate) mod remove_consumer;

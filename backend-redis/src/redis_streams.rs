@@ -2,10 +2,8 @@
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use streamgate_protocol::text::Text;
 use streamgate_protocol::{
-    CacheError, CacheResult, ConsumerGroups, Operation, Reply, StreamEntry, StreamingBackend,
-    TailFrom,
+    CacheError, CacheResult, ConsumerGroups, Operation, PerformOperation, Reply, TailFrom,
 };
 use tokio::sync::watch;
 
@@ -40,7 +38,7 @@ use crate::tail::{PageReader, RedisTail, TailReaders};
 ///
 /// # Errors
 ///
-/// Those of [`StreamingBackend`], and:
+/// Those of [`StreamingBackend`](streamgate_protocol::StreamingBackend), and:
 ///
 /// - `DISCONNECTED` at once while Redis is away, and for a wait that ends while it is away; or what
 ///   Redis says for now, such as `LOADING`;
@@ -116,12 +114,14 @@ impl RedisStreams {
             },
         })
     }
+}
 
+impl PerformOperation for RedisStreams {
     /// Encodes at once; the future queues the command when it is first polled.
-    pub(crate) fn call<'a>(
+    fn perform_operation<'a>(
         &'a self,
-        operation: Operation<'_>,
-    ) -> impl Future<Output = CacheResult<Reply>> + Send + use<'a> {
+        operation: Operation<'a>,
+    ) -> impl Future<Output = CacheResult<Reply>> + Send + 'a {
         let batch = OperationBatch::new(
             std::iter::once(operation),
             &self.readers.hub,
@@ -192,109 +192,10 @@ impl Backend for RedisStreams {
     }
 }
 
-impl StreamingBackend for RedisStreams {
-    fn stream_add<'a>(
-        &'a self,
-        stream_key: &'a str,
-        fields: Vec<(String, String)>,
-        maxlen: Option<usize>,
-    ) -> BoxFuture<'a, CacheResult<String>> {
-        let fields = fields
-            .into_iter()
-            .map(|(n, v)| (n.into(), v.into()))
-            .collect();
-        let maxlen = maxlen.map(number);
-        let reply = self.call(Operation::Add {
-            stream: stream_key.into(),
-            fields,
-            maxlen,
-        });
-        async move { reply.await?.into_added() }.boxed()
-    }
-
-    fn stream_read_latest<'a>(
-        &'a self,
-        stream_key: &'a str,
-        count: usize,
-    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
-        let count = number(count);
-        let reply = self.call(Operation::ReadLatest {
-            stream: stream_key.into(),
-            count,
-        });
-        async move { reply.await?.into_entries() }.boxed()
-    }
-
-    fn stream_read<'a>(
-        &'a self,
-        stream_key: &'a str,
-        last_id: &'a str,
-        count: usize,
-        block_ms: Option<usize>,
-    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
-        let reply = self.call(Operation::Read {
-            stream: stream_key.into(),
-            last_id: last_id.into(),
-            count: number(count),
-            block_ms: block_ms.map(number),
-        });
-        async move { reply.await?.into_entries() }.boxed()
-    }
-
-    fn stream_create_group<'a>(
-        &'a self,
-        stream_key: &'a str,
-        group_name: &'a str,
-        id: &'a str,
-    ) -> BoxFuture<'a, CacheResult<()>> {
-        let (stream, group) = (stream_key.into(), group_name.into());
-        let reply = self.call(Operation::CreateGroup {
-            stream,
-            group,
-            id: id.into(),
-        });
-        async move { reply.await?.into_done() }.boxed()
-    }
-
-    fn stream_read_group<'a>(
-        &'a self,
-        stream_key: &'a str,
-        group_name: &'a str,
-        consumer_name: &'a str,
-        count: usize,
-        block_ms: Option<usize>,
-    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
-        let reply = self.call(Operation::ReadGroup {
-            stream: stream_key.into(),
-            group: group_name.into(),
-            consumer: consumer_name.into(),
-            count: number(count),
-            block_ms: block_ms.map(number),
-        });
-        async move { reply.await?.into_entries() }.boxed()
-    }
-
-    fn stream_ack<'a>(
-        &'a self,
-        stream_key: &'a str,
-        group_name: &'a str,
-        ids: &'a [String],
-    ) -> BoxFuture<'a, CacheResult<()>> {
-        let ids = ids.iter().map(|id| Text::from(id.as_str())).collect();
-        let (stream, group) = (stream_key.into(), group_name.into());
-        let reply = self.call(Operation::Ack { stream, group, ids });
-        async move { reply.await?.into_done() }.boxed()
-    }
-}
-
-fn number(value: usize) -> u64 {
-    u64::try_from(value).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use futures_util::StreamExt;
-    use streamgate_protocol::{Retry, SubscribingBackend};
+    use streamgate_protocol::{Retry, StreamingBackend, SubscribingBackend};
     use streamgate_test_support::{RedisServer, RedisVersion};
 
     use super::*;

@@ -50,7 +50,8 @@ fn a_group_that_is_missing_is_nogroup() {
     assert_eq!(code(read("g")), "NOGROUP");
     add(&streams, "s", "a");
     assert_eq!(code(read("g")), "NOGROUP");
-    assert_eq!(ack(&streams, "g", &["malformed"]), Ok(()), "as Redis");
+    assert_eq!(ack(&streams, "g", &["1-0"]), Ok(()), "as Redis");
+    assert_eq!(code(ack(&streams, "g", &["malformed"])), "ERR");
 }
 
 #[test]

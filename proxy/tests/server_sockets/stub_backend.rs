@@ -6,7 +6,9 @@ use futures_util::future::BoxFuture;
 use streamgate_backend::reclaim::step::START;
 use streamgate_backend::{Backend, TailSource};
 use streamgate_backend::{ReclaimStep, Reclaimed};
-use streamgate_protocol::{CacheError, CacheResult, StreamEntry, StreamingBackend, TailFrom};
+use streamgate_protocol::{
+    CacheError, CacheResult, Operation, PerformOperation, Reply, StreamEntry, TailFrom,
+};
 use tokio::sync::{Semaphore, watch};
 
 use crate::client::PATIENCE;
@@ -105,6 +107,20 @@ impl Stub {
         *self.most_slow.lock().unwrap()
     }
 
+    async fn add(&self, stream: &str, value: String) {
+        self.added.send_modify(|added| added.push(value));
+        if stream == "slow" {
+            let count = Count::new(&self.slow);
+            let slow = *self.slow.borrow();
+            {
+                let mut most = self.most_slow.lock().unwrap();
+                *most = slow.max(*most);
+            }
+            let _permit = self.gate.acquire().await.unwrap();
+            drop(count);
+        }
+    }
+
     async fn wait(&self) -> CacheResult<Vec<StreamEntry>> {
         let mut woken = self.woken.subscribe();
         let _count = Count::new(&self.waits);
@@ -175,94 +191,41 @@ impl Backend for Stub {
     }
 }
 
-impl StreamingBackend for Stub {
-    fn stream_add<'a>(
-        &'a self,
-        stream_key: &'a str,
-        fields: Vec<(String, String)>,
-        _maxlen: Option<usize>,
-    ) -> BoxFuture<'a, CacheResult<String>> {
-        Box::pin(async move {
-            let value = fields
-                .into_iter()
-                .map(|(_, value)| value)
-                .next()
-                .unwrap_or_default();
-            self.added.send_modify(|added| added.push(value));
-            if stream_key == "slow" {
-                let count = Count::new(&self.slow);
-                let slow = *self.slow.borrow();
-                {
-                    let mut most = self.most_slow.lock().unwrap();
-                    *most = slow.max(*most);
+impl PerformOperation for Stub {
+    async fn perform_operation<'a>(&'a self, operation: Operation<'a>) -> CacheResult<Reply> {
+        let entries = match operation {
+            Operation::Add { stream, fields, .. } => {
+                let value = fields.into_iter().next().map(|(_, value)| value.into());
+                self.add(&stream, value.unwrap_or_default()).await;
+                return Ok(Reply::Added {
+                    id: "1-0".to_owned(),
+                });
+            }
+            Operation::ReadLatest { count, .. } => vec![entry(1, length(count))],
+            Operation::ReadGroup { stream, count, .. } if stream.ends_with("batches") => {
+                let bytes = if &*stream == "batches" { 1 } else { 200 << 10 };
+                (1..=count).map(|n| entry(n, bytes)).collect()
+            }
+            Operation::Read { block_ms, .. } | Operation::ReadGroup { block_ms, .. } => {
+                match block_ms {
+                    Some(_) => self.wait().await?,
+                    None => Vec::new(),
                 }
-                let _permit = self.gate.acquire().await.unwrap();
-                drop(count);
             }
-            Ok("1-0".to_owned())
+            _ => return Ok(Reply::Done {}),
+        };
+        Ok(Reply::Entries {
+            entries,
+            last_id: None,
         })
     }
+}
 
-    fn stream_read_latest<'a>(
-        &'a self,
-        _stream_key: &'a str,
-        count: usize,
-    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
-        let value = "x".repeat(count);
-        Box::pin(async { Ok(vec![("1-0".to_owned(), vec![("f".to_owned(), value)])]) })
-    }
+fn entry(n: u64, bytes: usize) -> StreamEntry {
+    let fields = vec![("f".to_owned(), "x".repeat(bytes))];
+    (format!("{n}-0"), fields)
+}
 
-    fn stream_read<'a>(
-        &'a self,
-        _stream_key: &'a str,
-        _last_id: &'a str,
-        _count: usize,
-        block_ms: Option<usize>,
-    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
-        Box::pin(async move {
-            if block_ms.is_some() {
-                self.wait().await
-            } else {
-                Ok(Vec::new())
-            }
-        })
-    }
-
-    fn stream_create_group<'a>(
-        &'a self,
-        _stream_key: &'a str,
-        _group_name: &'a str,
-        _id: &'a str,
-    ) -> BoxFuture<'a, CacheResult<()>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn stream_read_group<'a>(
-        &'a self,
-        stream_key: &'a str,
-        _group_name: &'a str,
-        _consumer_name: &'a str,
-        count: usize,
-        block_ms: Option<usize>,
-    ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
-        if stream_key.ends_with("batches") {
-            let bytes = if stream_key == "batches" {
-                1
-            } else {
-                200 << 10
-            };
-            let entry = move |n| (format!("{n}-0"), vec![("f".to_owned(), "v".repeat(bytes))]);
-            return Box::pin(async move { Ok((1..=count).map(entry).collect()) });
-        }
-        self.stream_read(stream_key, "$", count, block_ms)
-    }
-
-    fn stream_ack<'a>(
-        &'a self,
-        _stream_key: &'a str,
-        _group_name: &'a str,
-        _ids: &'a [String],
-    ) -> BoxFuture<'a, CacheResult<()>> {
-        Box::pin(async { Ok(()) })
-    }
+fn length(count: u64) -> usize {
+    usize::try_from(count).expect("it fits into memory")
 }

@@ -1,4 +1,4 @@
-//! Errors, worded as Redis words them.
+//! Errors, worded as Redis words them where Redis has them.
 
 use streamgate_protocol::CacheError;
 use streamgate_protocol::error::code;
@@ -27,17 +27,22 @@ pub(crate) fn out_of_memory() -> CacheError {
 }
 
 pub(crate) fn overloaded() -> CacheError {
-    CacheError::backend(code::OVERLOADED, "too many calls wait already")
+    CacheError::backend(
+        code::OVERLOADED,
+        "too many calls are waiting; try again later",
+    )
 }
 
 pub(crate) fn out_of_order() -> CacheError {
-    CacheError::backend(code::OUT_OF_ORDER, "an add before it is missing")
+    CacheError::backend(code::OUT_OF_ORDER, "the preceding add was not stored")
 }
 
 pub(crate) fn skipped() -> CacheError {
-    CacheError::backend(code::SKIPPED, "later adds of the same producer were added")
+    let why = "later adds of the same producer were stored without this one";
+    CacheError::backend(code::SKIPPED, why)
 }
 
 pub(crate) fn forgotten() -> CacheError {
-    CacheError::backend(code::FORGOTTEN, "what it asks for is not remembered")
+    let why = "this add is older than the deduplication window; it may have been stored";
+    CacheError::backend(code::FORGOTTEN, why)
 }

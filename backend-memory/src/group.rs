@@ -3,52 +3,53 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use streamgate_protocol::EntryId;
 use tokio::sync::oneshot;
 
 use crate::budget::named_bytes;
-use crate::stream::Entry;
-use streamgate_protocol::EntryId;
+use crate::entry::Entry;
 
 /// A consumer group. Invariant: while a consumer waits, the stream has no entry after
 /// `last_delivered`.
 #[derive(Debug)]
 pub(crate) struct Group {
-    /// Entries up to this id are not given to anybody again.
+    /// Entries up to this id were delivered.
     pub(crate) last_delivered: EntryId,
     consumers: HashSet<Arc<str>>,
-    /// What was delivered and not acknowledged. Entries stay in it when the stream is trimmed.
-    pub(crate) pending: BTreeMap<EntryId, Pending>,
-    /// By the order they came in.
+    /// Delivered and not acknowledged. Entries stay pending when the stream is trimmed.
+    pub(crate) pending: BTreeMap<EntryId, PendingRecord>,
+    /// By number, so that they are served in the order they came.
     pub(crate) waiting: BTreeMap<u64, WaitingConsumer>,
 }
 
 /// A delivery that was not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pending {
+pub(crate) struct PendingRecord {
     pub(crate) consumer: Arc<str>,
-    /// Of the last delivery, in milliseconds since 1970.
+    /// Time of the last delivery in ms since 1970.
     pub(crate) delivered_at_ms: u64,
     pub(crate) deliveries: u64,
 }
 
-impl Pending {
-    /// Milliseconds since the last delivery.
+impl PendingRecord {
+    /// Time since the last delivery in ms.
     pub(crate) fn idle_ms(&self, now_ms: u64) -> u64 {
         now_ms.saturating_sub(self.delivered_at_ms)
     }
 }
 
-/// A consumer that waits for an entry. Room for its pending entry is reserved, so that an add
-/// never fails for want of it.
+/// A consumer that waits for an entry. Room for its pending entry is reserved, so that the add
+/// that serves it cannot fail.
 #[derive(Debug)]
 pub(crate) struct WaitingConsumer {
     pub(crate) consumer: Arc<str>,
     pub(crate) sender: oneshot::Sender<Arc<Entry>>,
+    /// Bytes that its wait costs.
     pub(crate) bytes: usize,
 }
 
 impl Group {
-    /// A group that starts after `start`.
+    /// Returns a group whose first delivery is the first entry after `start`.
     pub(crate) fn new(start: EntryId) -> Self {
         Self {
             last_delivered: start,
@@ -58,8 +59,8 @@ impl Group {
         }
     }
 
-    /// What the consumer of this name will cost if it is new.
-    pub(crate) fn bytes_of_missing(&self, consumer: &str) -> usize {
+    /// Bytes that the consumer will cost if it is new.
+    pub(crate) fn bytes_if_new(&self, consumer: &str) -> usize {
         if self.consumers.contains(consumer) {
             0
         } else {
@@ -67,7 +68,7 @@ impl Group {
         }
     }
 
-    /// The consumer of this name, new if there is none.
+    /// Returns the consumer of this name. Creates it if there is none.
     pub(crate) fn consumer(&mut self, name: &str) -> Arc<str> {
         if let Some(known) = self.consumers.get(name) {
             return Arc::clone(known);
@@ -77,10 +78,10 @@ impl Group {
         consumer
     }
 
-    /// Gives an entry to a consumer. Ids come in order, so none is pending already.
+    /// Delivers an entry to a consumer. Ids come in order, so none is pending already.
     pub(crate) fn deliver(&mut self, id: EntryId, consumer: &Arc<str>, now_ms: u64) {
         let consumer = Arc::clone(consumer);
-        let pending = Pending {
+        let pending = PendingRecord {
             consumer,
             delivered_at_ms: now_ms,
             deliveries: 1,
@@ -89,17 +90,16 @@ impl Group {
         self.last_delivered = id;
     }
 
-    /// Takes out the consumer that an entry with this id goes to: the one that came first.
-    pub(crate) fn first_waiting(&mut self, id: EntryId) -> Option<WaitingConsumer> {
+    /// Removes and returns the consumer that an entry with this id goes to: the first that came.
+    pub(crate) fn take_first_waiting(&mut self, id: EntryId) -> Option<WaitingConsumer> {
         if id <= self.last_delivered {
             return None;
         }
         self.waiting.pop_first().map(|(_, consumer)| consumer)
     }
 
-    /// Gives a pending entry to another consumer, which counts as a delivery. Nothing is done if it
-    /// is not pending.
-    pub(crate) fn claim(&mut self, id: EntryId, consumer: &Arc<str>, now_ms: u64) {
+    /// Delivers a pending entry to a consumer. Does nothing if the entry is not pending.
+    pub(crate) fn deliver_again(&mut self, id: EntryId, consumer: &Arc<str>, now_ms: u64) {
         if let Some(pending) = self.pending.get_mut(&id) {
             pending.consumer = Arc::clone(consumer);
             pending.delivered_at_ms = now_ms;
@@ -107,17 +107,17 @@ impl Group {
         }
     }
 
-    /// The ids that a consumer holds.
-    pub(crate) fn held_by(&self, consumer: &str) -> Vec<EntryId> {
-        let held = self.pending.iter();
-        held.filter(|(_, pending)| &*pending.consumer == consumer)
+    /// Returns the ids that are pending for a consumer.
+    pub(crate) fn pending_of(&self, consumer: &str) -> Vec<EntryId> {
+        let all = self.pending.iter();
+        all.filter(|(_, pending)| &*pending.consumer == consumer)
             .map(|(id, _)| *id)
             .collect()
     }
 
-    /// Forgets a consumer that holds nothing, and returns what it cost. One that waits is kept: Redis
-    /// makes it anew when it is served.
-    pub(crate) fn forget(&mut self, consumer: &str) -> usize {
+    /// Removes a consumer without pending entries and returns the bytes it cost. A consumer that
+    /// waits is kept: Redis would create it again to serve it.
+    pub(crate) fn remove_consumer(&mut self, consumer: &str) -> usize {
         let waits = self.waiting.values().any(|c| &*c.consumer == consumer);
         if !waits && self.consumers.remove(consumer) {
             named_bytes(consumer)
@@ -126,7 +126,7 @@ impl Group {
         }
     }
 
-    /// Forgets what is pending under these ids and returns how many there were.
+    /// Removes these ids from the pending entries and returns how many were pending.
     pub(crate) fn acknowledge(&mut self, ids: &[EntryId]) -> usize {
         ids.iter()
             .filter(|id| self.pending.remove(id).is_some())

@@ -1,99 +1,91 @@
-//! Streams in this process's memory.
+//! The public type, and the traits it implements.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
+use streamgate_backend::tail::source::into_tail;
+use streamgate_backend::{Backend, Progress, ReclaimStep, Reclaimed, TailSource, consume};
 use streamgate_protocol::{
     CacheResult, ConsumeOptions, ConsumerGroups, Deliveries, Operation, PerformOperation, Reply,
     SubscribingBackend, Tail, TailFrom,
 };
 
-use streamgate_backend::consume::consume;
-use streamgate_backend::reclaim::step::{ReclaimStep, Reclaimed};
-use streamgate_backend::tail::source::{TailSource, tail};
-use streamgate_backend::{Backend, Progress};
-
-use crate::budget::{DEFAULT_CAPACITY_BYTES, MAX_PENDING_BYTES, MAX_WAITING_BYTES};
-
-use crate::store::{Engine, Step};
-use crate::tail::Follower;
-use crate::wait::Wait;
+use crate::answer::Outcome;
+use crate::builder::MemoryStreamsBuilder;
+use crate::clock::now_ms;
+use crate::shared_store::SharedStore;
+use crate::tail::MemoryTail;
+use crate::waiting_call::WaitingCall;
 
 /// Streams in this process's memory, with the meaning they have in Redis 7.0.
 ///
-/// A clone is cheap and shows the same streams. When the last clone is dropped they are gone.
+/// Clones are cheap and share the streams. Dropping the last clone drops the streams.
 ///
 /// # How it differs from Redis
 ///
-/// - `maxlen` trims exactly, which is one of the answers `MAXLEN ~` allows.
-/// - A number beyond what Redis takes (2^63 − 1, or a wait that ends after the end of its clock)
-///   means "no limit" instead of an error.
-/// - When an entry does not fit ([`with_capacity_bytes`](Self::with_capacity_bytes)), but does
-///   after the trimming that the same add asks for, the add is done; Redis checks its memory
-///   first.
+/// - `maxlen` trims exactly, which is one of the answers that `MAXLEN ~` allows.
+/// - A number that Redis refuses as too large (above 2^63 − 1, or a wait that ends after the end
+///   of its clock) means "no limit" here.
+/// - An add succeeds if it fits [the capacity](MemoryStreamsBuilder::capacity_bytes) after its own
+///   trimming. Redis checks its memory before it trims.
 ///
 /// # Errors
 ///
-/// Beside Redis's own: `OOM` when the streams
-/// ([`with_capacity_bytes`](Self::with_capacity_bytes)) or what is pending
-/// ([`MAX_PENDING_BYTES`]) would grow too large, and `OVERLOADED` when too many calls wait
-/// ([`MAX_WAITING_BYTES`]). Nothing is changed then.
+/// Beside Redis's own errors: `OOM` if an entry or a pending entry does not fit, and `OVERLOADED`
+/// if a wait or a tail does not fit. [`MemoryStreamsBuilder`] sets these capacities. A call that
+/// fails changes nothing.
 ///
 /// # Cancel safety
 ///
-/// A call whose future is dropped leaves no trace of its wait, and is handed no entry after that.
-/// A call does nothing before its future is first polled.
+/// A call does nothing before its future is first polled. A wait whose future is dropped leaves no
+/// trace and gets no entry afterwards.
 ///
 /// # Runtime
 ///
-/// A wait with a limit needs a tokio runtime with its timer; all else runs on any executor.
+/// A wait with a time limit needs a tokio runtime with its timer enabled, and so does a
+/// subscription that reclaims. All else runs on any executor.
 #[derive(Clone)]
 pub struct MemoryStreams {
-    pub(crate) engine: Arc<Mutex<Engine>>,
+    pub(crate) store: SharedStore,
 }
 
 impl MemoryStreams {
-    /// No streams yet, and room for [`DEFAULT_CAPACITY_BYTES`].
+    /// Returns streams in memory with the default capacities; there are none yet.
     pub fn new() -> Self {
-        Self::with_capacity_bytes(DEFAULT_CAPACITY_BYTES)
+        Self::builder().build()
     }
 
-    /// No streams yet, and room for about `bytes` bytes of streams: their keys, their groups'
-    /// names and their entries, with what it costs to hold them.
-    pub fn with_capacity_bytes(bytes: usize) -> Self {
-        Self::with_engine(Engine::new(bytes, MAX_PENDING_BYTES, MAX_WAITING_BYTES))
+    /// Returns a builder that sets the capacities.
+    pub fn builder() -> MemoryStreamsBuilder {
+        MemoryStreamsBuilder::new()
     }
 
-    pub(crate) fn with_engine(engine: Engine) -> Self {
-        Self {
-            engine: Arc::new(Mutex::new(engine)),
-        }
+    pub(crate) fn with_store(store: SharedStore) -> Self {
+        Self { store }
     }
 
     fn perform_all(&self, operations: Vec<Operation<'_>>) -> Vec<Progress<'_>> {
         let now_ms = now_ms();
-        let mut engine = lock(&self.engine);
+        let mut store = self.store.lock();
         let perform = |operation: Operation<'_>| {
             let from_now =
                 matches!(&operation, Operation::Read { last_id, .. } if &**last_id == "$");
-            (engine.perform(operation, now_ms), from_now)
+            (store.perform(operation, now_ms), from_now)
         };
-        let steps: Vec<_> = operations.into_iter().map(perform).collect();
-        drop(engine);
+        let outcomes: Vec<_> = operations.into_iter().map(perform).collect();
+        drop(store);
         // Outside the lock, because an answer copies its entries.
-        let progress = |(step, from_now)| self.progress(step, from_now);
-        steps.into_iter().map(progress).collect()
+        let progress = |(outcome, from_now)| self.progress(outcome, from_now);
+        outcomes.into_iter().map(progress).collect()
     }
 
-    fn progress(&self, step: CacheResult<Step>, from_now: bool) -> Progress<'_> {
-        match step {
-            Ok(Step::Done(answer)) => Progress::Done(Ok(answer.into())),
-            Ok(Step::Waiting(ticket)) => Progress::Waiting {
-                position: ticket.asked.clone().filter(|_| from_now),
-                future: Box::pin(Wait::new(&self.engine, ticket).reply()),
-            },
+    fn progress(&self, outcome: CacheResult<Outcome>, from_now: bool) -> Progress<'_> {
+        match outcome {
+            Ok(Outcome::Done(answer)) => Progress::Done(Ok(answer.into())),
+            Ok(Outcome::Waiting(registration)) => Progress::waiting(
+                registration.after.clone().filter(|_| from_now),
+                Box::pin(WaitingCall::new(&self.store, registration).reply()),
+            ),
             Err(error) => Progress::Done(Err(error)),
         }
     }
@@ -113,10 +105,13 @@ impl fmt::Debug for MemoryStreams {
 
 impl PerformOperation for MemoryStreams {
     async fn perform_operation<'a>(&'a self, operation: Operation<'a>) -> CacheResult<Reply> {
-        let step = lock(&self.engine).perform(operation, now_ms());
-        match step? {
-            Step::Done(answer) => Ok(answer.into()),
-            Step::Waiting(ticket) => Wait::new(&self.engine, ticket).reply().await,
+        // The guard is gone before the wait.
+        let outcome = self.store.lock().perform(operation, now_ms());
+        match outcome? {
+            Outcome::Done(answer) => Ok(answer.into()),
+            Outcome::Waiting(registration) => {
+                WaitingCall::new(&self.store, registration).reply().await
+            }
         }
     }
 }
@@ -128,7 +123,7 @@ impl Backend for MemoryStreams {
     }
 
     fn tail_source<'a>(&'a self, stream: &str, from: TailFrom) -> Box<dyn TailSource + 'a> {
-        Box::new(Follower::new(&self.engine, stream, from))
+        Box::new(MemoryTail::new(&self.store, stream, from))
     }
 
     fn groups(&self) -> Option<&dyn ConsumerGroups> {
@@ -137,16 +132,16 @@ impl Backend for MemoryStreams {
 
     fn reclaim<'a>(&'a self, step: ReclaimStep) -> BoxFuture<'a, CacheResult<Reclaimed>> {
         Box::pin(async move {
-            let taken = lock(&self.engine).reclaim(&step, now_ms())?;
+            let answer = self.store.lock().reclaim(&step, now_ms())?;
             // Outside the lock, because it copies the entries.
-            Ok(taken.into())
+            Ok(answer.into())
         })
     }
 }
 
 impl SubscribingBackend for MemoryStreams {
     fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
-        tail(Follower::new(&self.engine, stream_key, from))
+        into_tail(MemoryTail::new(&self.store, stream_key, from))
     }
 
     fn consume(
@@ -158,18 +153,4 @@ impl SubscribingBackend for MemoryStreams {
     ) -> Deliveries {
         consume(self, stream_key, group_name, consumer_name, options)
     }
-}
-
-/// Goes on after a panic elsewhere: nothing panics between two changes that belong together, so
-/// what the lock guards is whole even then.
-pub(crate) fn lock(engine: &Mutex<Engine>) -> MutexGuard<'_, Engine> {
-    engine.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Milliseconds since 1970; 0 on a clock set before that, where ids still only grow.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,67 +1,68 @@
 //! A tail of a stream in memory.
+//!
+//! A tail holds a position and no entries. So a slow tail holds nothing, and delays nobody: each
+//! poll reads from the stream what the tail has room for.
 
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use streamgate_backend::{Segment, TailEvent, TailSource};
 use streamgate_protocol::message::Credit;
 use streamgate_protocol::{CacheResult, TailFrom};
 
-use crate::memory_streams::lock;
-use crate::store::{Engine, Pulled, Stand};
-use streamgate_backend::tail::segment::Segment;
-use streamgate_backend::tail::source::{TailEvent, TailSource};
+use crate::shared_store::SharedStore;
+use crate::store::tails::{TailCursor, TailRead};
 
-/// A follower. It holds where it stands, and no entries. Dropped, it is forgotten.
-pub(crate) struct Follower {
-    engine: Arc<Mutex<Engine>>,
+/// A tail of a stream. Dropping it removes it from the store.
+pub(crate) struct MemoryTail {
+    store: SharedStore,
     stream: String,
     from: TailFrom,
-    /// Once it was polled.
-    stand: Option<Stand>,
+    /// `None` before the first poll.
+    cursor: Option<TailCursor>,
 }
 
-impl Follower {
-    pub(crate) fn new(engine: &Arc<Mutex<Engine>>, stream: &str, from: TailFrom) -> Self {
+impl MemoryTail {
+    pub(crate) fn new(store: &SharedStore, stream: &str, from: TailFrom) -> Self {
         Self {
-            engine: Arc::clone(engine),
+            store: store.clone(),
             stream: stream.to_owned(),
             from,
-            stand: None,
+            cursor: None,
         }
     }
 }
 
-impl TailSource for Follower {
+impl TailSource for MemoryTail {
     fn poll_next(&mut self, cx: &mut Context<'_>, room: Credit) -> Poll<CacheResult<TailEvent>> {
-        let mut engine = lock(&self.engine);
-        let first = self.stand.is_none();
-        let stand = match &mut self.stand {
-            Some(stand) => stand,
-            none => none.insert(engine.tail_source(&self.stream, &self.from)?),
+        let mut store = self.store.lock();
+        let first = self.cursor.is_none();
+        let cursor = match &mut self.cursor {
+            Some(cursor) => cursor,
+            none => none.insert(store.register_tail(&self.stream, &self.from)?),
         };
-        // Nothing wakes it without room: whoever gives it some polls it.
-        let pulled = if room.is_used_up() {
-            Pulled::Nothing
+        // Without room no waker is kept: whoever makes room polls again.
+        let read = if room.is_used_up() {
+            TailRead::Nothing
         } else {
-            engine.pull(&self.stream, stand, room, cx.waker())
+            store.read_tail(&self.stream, cursor, room, cx.waker())
         };
         // Before a segment copies its entries.
-        drop(engine);
-        Poll::Ready(Ok(match pulled {
-            Pulled::Batch(batch) => TailEvent::Segment(batch.segment()),
-            Pulled::Gap(gap) => TailEvent::Gap(Box::new(gap)),
-            Pulled::Nothing if first => {
-                TailEvent::Segment(Segment::standing_at(stand.position.to_string()))
+        drop(store);
+        Poll::Ready(Ok(match read {
+            TailRead::Batch(batch) => TailEvent::Segment(batch.segment()),
+            TailRead::Gap(gap) => TailEvent::Gap(Box::new(gap)),
+            TailRead::Nothing if first => {
+                TailEvent::Segment(Segment::position_only(cursor.position.to_string()))
             }
-            Pulled::Nothing => return Poll::Pending,
+            TailRead::Nothing => return Poll::Pending,
         }))
     }
 }
 
-impl Drop for Follower {
+impl Drop for MemoryTail {
     fn drop(&mut self) {
-        if let Some(stand) = &self.stand {
-            lock(&self.engine).unfollow(&self.stream, stand);
+        if let Some(cursor) = &self.cursor {
+            self.store.lock().unregister_tail(&self.stream, cursor);
         }
     }
 }

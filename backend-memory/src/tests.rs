@@ -1,25 +1,28 @@
-//! What each operation means, rule by rule.
+//! The operations and their limits, rule by rule.
 
-pub(crate) mod bounds;
-pub(crate) mod groups;
-pub(crate) mod pending;
-pub(crate) mod streams;
-pub(crate) mod stress;
-pub(crate) mod tails;
-pub(crate) mod waits;
+mod bounds;
+mod groups;
+mod pending;
+mod streams;
+mod stress;
+mod tails;
+mod waits;
 
 use std::future::Future;
 
 use futures_util::FutureExt;
-use streamgate_protocol::error::CacheError;
+use streamgate_backend::{Backend, Progress};
 use streamgate_protocol::{CacheResult, Operation, Reply, StreamEntry, StreamingBackend};
 
 use crate::memory_streams::MemoryStreams;
-use streamgate_backend::{Backend, Progress};
 
-/// The result of something that does not wait.
+/// Returns the output of a future that is ready at once.
 fn now<T>(future: impl Future<Output = T>) -> T {
-    future.now_or_never().expect("it waits")
+    future.now_or_never().expect("the future is pending")
+}
+
+fn with_capacity(bytes: usize) -> MemoryStreams {
+    MemoryStreams::builder().capacity_bytes(bytes).build()
 }
 
 /// Adds an entry with one field, `v`, and returns its id.
@@ -27,11 +30,12 @@ fn add(streams: &MemoryStreams, key: &str, value: &str) -> String {
     now(streams.stream_add(key, one(value), None)).unwrap()
 }
 
+/// Returns the fields of an entry with one field, `v`.
 fn one(value: &str) -> Vec<(String, String)> {
     vec![("v".to_owned(), value.to_owned())]
 }
 
-/// The values of entries that [`add`] made.
+/// Returns the values of entries that [`add`] made.
 fn values(entries: &[StreamEntry]) -> Vec<&str> {
     entries
         .iter()
@@ -40,7 +44,7 @@ fn values(entries: &[StreamEntry]) -> Vec<&str> {
 }
 
 fn code<T: std::fmt::Debug>(result: CacheResult<T>) -> String {
-    result.expect_err("it succeeds").code().to_owned()
+    result.expect_err("it succeeded").code().to_owned()
 }
 
 /// Reads from the beginning without waiting.
@@ -48,46 +52,51 @@ fn read_all(streams: &MemoryStreams, key: &str) -> Vec<StreamEntry> {
     now(streams.stream_read(key, "0", 0, None)).unwrap()
 }
 
-/// Takes entries for a consumer without waiting.
-fn take(streams: &MemoryStreams, group: &str, consumer: &str, count: usize) -> Vec<StreamEntry> {
+/// Reads entries of a group for a consumer without waiting.
+fn read_for(
+    streams: &MemoryStreams,
+    group: &str,
+    consumer: &str,
+    count: usize,
+) -> Vec<StreamEntry> {
     now(streams.stream_read_group("s", group, consumer, count, None)).unwrap()
 }
 
-/// What is pending in a group of the stream `s`, and for whom.
+/// Returns the pending entries of a group of the stream `s`, and their consumers.
 fn pending(streams: &MemoryStreams, group: &str) -> Vec<(String, String)> {
-    let engine = crate::memory_streams::lock(&streams.engine);
-    let pending = &engine.streams["s"].groups[group].pending;
+    let store = streams.store.lock();
+    let pending = &store.streams["s"].groups[group].pending;
     pending
         .iter()
         .map(|(id, record)| (id.to_string(), record.consumer.to_string()))
         .collect()
 }
 
-/// How many bytes are counted: of streams, of what is pending and of waiting calls.
+/// Returns the bytes in use: for streams, for pending entries and for waiting calls.
 fn used(streams: &MemoryStreams) -> [usize; 3] {
-    let engine = crate::memory_streams::lock(&streams.engine);
+    let store = streams.store.lock();
     [
-        engine.stored.used(),
-        engine.pending.used(),
-        engine.waiting.used(),
+        store.stored.used(),
+        store.pending.used(),
+        store.waiting.used(),
     ]
 }
 
-/// The operation's future, which waits.
-fn waiting<'a>(
+/// Starts an operation that waits, and returns its future.
+fn start_wait<'a>(
     streams: &'a MemoryStreams,
     operation: Operation<'_>,
 ) -> impl Future<Output = CacheResult<Reply>> + use<'a> {
     let progress = now(streams.perform(vec![operation]))
         .pop()
-        .expect("one for one");
+        .expect("one progress for one operation");
     match progress {
         Progress::Waiting { future, .. } => future,
-        Progress::Done(result) => panic!("it does not wait: {result:?}"),
+        Progress::Done(result) => panic!("the operation does not wait: {result:?}"),
     }
 }
 
-fn read<'a>(last_id: &'a str, block_ms: u64) -> Operation<'a> {
+fn blocking_read<'a>(last_id: &'a str, block_ms: u64) -> Operation<'a> {
     let (stream, last_id) = ("s".into(), last_id.into());
     Operation::Read {
         stream,
@@ -97,7 +106,7 @@ fn read<'a>(last_id: &'a str, block_ms: u64) -> Operation<'a> {
     }
 }
 
-fn read_group<'a>(group: &'a str, consumer: &'a str, block_ms: u64) -> Operation<'a> {
+fn blocking_read_group<'a>(group: &'a str, consumer: &'a str, block_ms: u64) -> Operation<'a> {
     let (stream, group, consumer) = ("s".into(), group.into(), consumer.into());
     Operation::ReadGroup {
         stream,
@@ -108,9 +117,9 @@ fn read_group<'a>(group: &'a str, consumer: &'a str, block_ms: u64) -> Operation
     }
 }
 
-fn done(progress: Progress<'_>) -> Result<Reply, CacheError> {
+fn done(progress: Progress<'_>) -> CacheResult<Reply> {
     match progress {
         Progress::Done(result) => result,
-        Progress::Waiting { .. } => panic!("it waits"),
+        Progress::Waiting { .. } => panic!("the operation waits"),
     }
 }

@@ -150,14 +150,10 @@ impl Backend for RedisStreams {
         let outcomes = batch.run(&self.readers.commands, &self.readers.hub);
         let progress = |outcome| match outcome {
             OperationOutcome::Done(result) => Progress::Done(result),
-            OperationOutcome::Waiting { wait, position } => Progress::Waiting {
-                position,
-                future: wait.finish().boxed(),
-            },
-            OperationOutcome::GoingOn(future) => Progress::Waiting {
-                position: None,
-                future,
-            },
+            OperationOutcome::Waiting { wait, position } => {
+                Progress::waiting(position, wait.finish().boxed())
+            }
+            OperationOutcome::GoingOn(future) => Progress::waiting(None, future),
         };
         outcomes
             .map(move |outcomes| outcomes.into_iter().map(progress).collect())

@@ -5,13 +5,13 @@ use streamgate_protocol::{ConsumeOptions, Deliveries, SubscribingBackend, Tail, 
 use crate::redis_streams::RedisStreams;
 use crate::tail::RedisTail;
 use streamgate_backend::consume::consume;
-use streamgate_backend::tail::source::tail;
+use streamgate_backend::tail::source::into_tail;
 
 /// A tail lives on while Redis is away, and misses nothing; it is only its first item that ends
 /// with `DISCONNECTED` then.
 impl SubscribingBackend for RedisStreams {
     fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
-        tail(RedisTail::new(self.readers.clone(), stream_key, from))
+        into_tail(RedisTail::new(self.readers.clone(), stream_key, from))
     }
 
     fn consume(

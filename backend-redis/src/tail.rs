@@ -98,7 +98,7 @@ impl RedisTail {
     /// What comes instead of entries if there are none: where it stands, once.
     fn nothing(&mut self) -> Option<TailEvent> {
         let first = !std::mem::replace(&mut self.first_item_sent, true);
-        first.then(|| TailEvent::Segment(Segment::standing_at(self.cursor.at.to_string())))
+        first.then(|| TailEvent::Segment(Segment::position_only(self.cursor.at.to_string())))
     }
 
     /// A tail that has begun outlives what passes by itself.

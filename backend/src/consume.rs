@@ -1,4 +1,4 @@
-//! A group's entries as they come, in this process.
+//! A group's entries as a stream, for consumers in this process.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,8 +13,11 @@ use crate::Backend;
 use crate::reclaim::schedule::ReclaimSchedule;
 use crate::reclaim::step::ReclaimStep;
 
-/// Reads of a group that wait without a limit, one after the other, and beside them rounds over
-/// what is pending.
+/// Returns the entries that a consumer of a group gets, as
+/// [`SubscribingBackend::consume`](streamgate_protocol::SubscribingBackend::consume) defines them.
+///
+/// For backends that implement that trait: it reads the group without a time limit, again and
+/// again, and reclaims pending entries on a [`ReclaimSchedule`] meanwhile.
 pub fn consume<B: Backend + Clone + Unpin + 'static>(
     backend: &B,
     stream_key: &str,
@@ -24,46 +27,47 @@ pub fn consume<B: Backend + Clone + Unpin + 'static>(
 ) -> Deliveries {
     let batch = options.batch;
     let subscription = Subscription::consume(stream_key, group_name, consumer_name, options);
-    let rounds = ReclaimStep::first(&subscription).map(|first| {
+    let reclaim = ReclaimStep::first(&subscription).map(|first| {
         let backend = backend.clone();
         ReclaimSchedule::new(first, move |step| {
             let backend = backend.clone();
             async move { backend.reclaim(step).await }.boxed()
         })
     });
-    let consuming = Consuming {
+    let consumer = GroupConsumer {
         backend: backend.clone(),
         names: [stream_key, group_name, consumer_name].map(str::to_owned),
         batch,
         valid: subscription.validate(),
-        rounds,
-        reading: None,
-        over: false,
+        reclaim,
+        read: None,
+        ended: false,
     };
-    consuming.boxed()
+    consumer.boxed()
 }
 
-struct Consuming<B> {
+struct GroupConsumer<B> {
     backend: B,
+    /// Of the stream, the group and the consumer.
     names: [String; 3],
     batch: usize,
     valid: CacheResult<()>,
-    rounds: Option<ReclaimSchedule<'static>>,
-    /// The read under way; it waits in the group's line.
-    reading: Option<BoxFuture<'static, CacheResult<Vec<StreamEntry>>>>,
-    over: bool,
+    reclaim: Option<ReclaimSchedule<'static>>,
+    /// The group read in flight.
+    read: Option<BoxFuture<'static, CacheResult<Vec<StreamEntry>>>>,
+    ended: bool,
 }
 
-impl<B: Backend + Clone + Unpin + 'static> Consuming<B> {
+impl<B: Backend + Clone + Unpin + 'static> GroupConsumer<B> {
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<CacheResult<Vec<StreamEntry>>> {
         self.valid.clone()?;
-        // First, because a round is over some time, and what is added may never be.
-        if let Some(rounds) = &mut self.rounds
-            && let Poll::Ready(taken) = rounds.poll_next(cx, self.batch as u64)
+        // Reclaimed entries come first: a scan ends, while a busy stream may never run dry.
+        if let Some(reclaim) = &mut self.reclaim
+            && let Poll::Ready(reclaimed) = reclaim.poll_next(cx, self.batch as u64)
         {
-            return Poll::Ready(taken);
+            return Poll::Ready(reclaimed);
         }
-        let reading = self.reading.get_or_insert_with(|| {
+        let read = self.read.get_or_insert_with(|| {
             let (backend, batch) = (self.backend.clone(), self.batch);
             let [stream, group, consumer] = self.names.clone();
             async move {
@@ -72,23 +76,23 @@ impl<B: Backend + Clone + Unpin + 'static> Consuming<B> {
             }
             .boxed()
         });
-        let read = ready!(reading.poll_unpin(cx));
-        self.reading = None;
-        Poll::Ready(read)
+        let entries = ready!(read.poll_unpin(cx));
+        self.read = None;
+        Poll::Ready(entries)
     }
 }
 
-impl<B: Backend + Clone + Unpin + 'static> Stream for Consuming<B> {
+impl<B: Backend + Clone + Unpin + 'static> Stream for GroupConsumer<B> {
     type Item = CacheResult<Vec<StreamEntry>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.over {
+        if self.ended {
             return Poll::Ready(None);
         }
         let batch = ready!(self.poll_batch(cx));
         if batch.is_err() {
-            self.over = true;
-            (self.reading, self.rounds) = (None, None);
+            self.ended = true;
+            (self.read, self.reclaim) = (None, None);
         }
         Poll::Ready(Some(batch))
     }

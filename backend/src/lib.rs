@@ -1,16 +1,33 @@
-//! What the streamgate server asks of a backend, and what backends share.
+//! The trait a backend implements to be served by the streamgate server, and what backends share.
 //!
-//! - [`backend`]: [`Backend`], the trait the server stands in front of.
-//! - [`tail`]: following a stream: [`TailSource`], shared [`Segment`]s, gap detection, page size.
-//! - [`reclaim`]: taking over entries that crashed consumers hold, step by step.
-//! - [`consume`]: a group's entries as a stream, in this process.
+//! - [`backend`]: [`Backend`], the trait that the server calls.
+//! - [`progress`]: [`Progress`], how far an operation has come.
+//! - [`tail`]: following a stream: [`TailSource`], shared [`Segment`]s, gap detection, page sizes.
+//! - [`reclaim`]: reclaiming the pending entries of crashed consumers, in steps and on a schedule.
+//! - [`consume()`]: a group's entries as a stream, in this process.
+//!
+//! # Writing a backend
+//!
+//! 1. Implement [`StreamingBackend`](streamgate_protocol::StreamingBackend). If your backend takes
+//!    operations as data, implement
+//!    [`PerformOperation`](streamgate_protocol::PerformOperation) instead, which implies it.
+//! 2. Add `impl Backend for Mine {}`. The server can serve it now: every method of [`Backend`] has
+//!    a default in terms of the six operations.
+//! 3. Override what your backend does better: [`perform`](Backend::perform) to batch,
+//!    [`tail_source`](Backend::tail_source) to push instead of poll,
+//!    [`groups`](Backend::groups) and [`reclaim`](Backend::reclaim) to serve pending entries,
+//!    [`availability`](Backend::availability) to report outages.
 
 pub mod backend;
 pub mod consume;
+mod default_perform;
+pub mod progress;
 pub mod reclaim;
 pub mod tail;
 
-pub use backend::{Backend, Progress};
+pub use backend::Backend;
+pub use consume::consume;
+pub use progress::Progress;
 pub use reclaim::step::{ReclaimStep, Reclaimed};
 pub use tail::segment::Segment;
 pub use tail::source::{TailEvent, TailSource};

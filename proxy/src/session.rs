@@ -337,7 +337,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         for ticket in batch.tickets {
             match progress.next() {
                 Some(Progress::Done(result)) => self.answer(ticket, result),
-                Some(Progress::Waiting { position, future }) => {
+                Some(Progress::Waiting { position, future, .. }) => {
                     let (handle, mut wait) = Wait::new(ticket, future);
                     if !self.requests.lasts(ticket, Lasting::Wait(handle)) {
                         continue;

@@ -1,23 +1,23 @@
 //! Consumer groups: creating, reading, acknowledging.
 
-use streamgate_protocol::CacheResult;
 use streamgate_protocol::text::Text;
+use streamgate_protocol::{CacheResult, EntryId, StartId};
 use tokio::sync::oneshot;
 
+use crate::answer::{Answer, Outcome};
 use crate::budget::{PENDING_BYTES, named_bytes, waiting_bytes};
 use crate::errors;
 use crate::group::{Group, WaitingConsumer};
-use crate::store::{Answer, Engine, Step, no_limit};
-use crate::wait::{Place, Ticket};
-use streamgate_protocol::{EntryId, StartId};
+use crate::store::{Store, limit};
+use crate::waiter::{Registration, WaiterKey};
 
-impl Engine {
+impl Store {
     pub(super) fn create_group(
         &mut self,
         key: &str,
         name: Text<'_>,
         start: &str,
-    ) -> CacheResult<Step> {
+    ) -> CacheResult<Outcome> {
         let stream = self.streams.get(key);
         let start = match StartId::parse(start)? {
             StartId::After(id) => id,
@@ -26,7 +26,7 @@ impl Engine {
         if stream.is_some_and(|stream| stream.groups.contains_key(&*name)) {
             return Err(errors::group_exists());
         }
-        let bytes = self.bytes_of_missing(key) + named_bytes(&name);
+        let bytes = self.bytes_if_new(key) + named_bytes(&name);
         if !self.stored.fits(bytes) {
             return Err(errors::out_of_memory());
         }
@@ -34,7 +34,7 @@ impl Engine {
         self.stored.take(bytes);
         let stream = self.streams.entry(key.to_owned()).or_default();
         stream.groups.insert(name.into(), Group::new(start));
-        Ok(Step::Done(Answer::Done))
+        Ok(Outcome::Done(Answer::Done))
     }
 
     pub(super) fn read_group(
@@ -45,16 +45,16 @@ impl Engine {
         count: u64,
         block_ms: Option<u64>,
         now_ms: u64,
-    ) -> CacheResult<Step> {
+    ) -> CacheResult<Outcome> {
         let missing = || errors::no_group(key, name);
         let stream = self.streams.get_mut(key).ok_or_else(missing)?;
         let last_delivered = stream.groups.get(name).ok_or_else(missing)?.last_delivered;
-        let entries = stream.after(last_delivered, no_limit(count));
+        let entries = stream.after(last_delivered, limit(count));
         let group = stream.groups.get_mut(name).ok_or_else(missing)?;
 
         let waits = block_ms.filter(|_| entries.is_empty());
         let records = if waits.is_some() { 1 } else { entries.len() };
-        let pending_bytes = records * PENDING_BYTES + group.bytes_of_missing(consumer);
+        let pending_bytes = records * PENDING_BYTES + group.bytes_if_new(consumer);
         let waiting_bytes = waits.map_or(0, |_| waiting_bytes(key, name));
         if !self.pending.fits(pending_bytes) {
             return Err(errors::out_of_memory());
@@ -70,40 +70,38 @@ impl Engine {
             for entry in &entries {
                 group.deliver(entry.id, &consumer, now_ms);
             }
-            return Ok(Step::Done(Answer::Entries {
-                entries,
-                asked: None,
-            }));
+            return Ok(Outcome::Done(Answer::entries(entries)));
         };
         let (sender, receiver) = oneshot::channel();
-        self.calls += 1;
         let waiting = WaitingConsumer {
             consumer,
             sender,
             bytes: waiting_bytes,
         };
-        group.waiting.insert(self.calls, waiting);
-        let place = Place {
+        self.last_number += 1;
+        let number = self.last_number;
+        group.waiting.insert(number, waiting);
+        let key = WaiterKey {
             stream: key.to_owned(),
             group: Some(name.to_owned()),
-            number: self.calls,
+            number,
         };
-        Ok(Step::Waiting(Ticket {
-            place,
+        Ok(Outcome::Waiting(Registration {
+            key,
             receiver,
             block_ms,
-            asked: None,
+            after: None,
         }))
     }
 
     /// Acknowledges all of the ids, or none if one of them is malformed.
-    pub(super) fn ack(&mut self, key: &str, name: &str, ids: &[Text<'_>]) -> CacheResult<Step> {
+    pub(super) fn ack(&mut self, key: &str, name: &str, ids: &[Text<'_>]) -> CacheResult<Outcome> {
         let stream = self.streams.get_mut(key);
         if let Some(group) = stream.and_then(|stream| stream.groups.get_mut(name)) {
             let ids: Result<Vec<_>, _> = ids.iter().map(|id| EntryId::parse(id)).collect();
             let acknowledged = group.acknowledge(&ids?);
             self.pending.give_back(acknowledged * PENDING_BYTES);
         }
-        Ok(Step::Done(Answer::Done))
+        Ok(Outcome::Done(Answer::Done))
     }
 }

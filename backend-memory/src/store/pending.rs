@@ -1,31 +1,28 @@
-//! What a group's consumers hold: looking at it, claiming it, handing it over.
+//! Pending entries: reading, summing up and listing them, and removing a consumer that has some.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use streamgate_protocol::{CacheResult, PendingEntry, PendingSummary, Reply};
+use streamgate_protocol::{CacheResult, EntryId, PendingEntry, PendingSummary, Reply};
 
+use crate::answer::{Answer, Outcome};
 use crate::budget::PENDING_BYTES;
+use crate::entry::Entry;
 use crate::errors;
-use crate::group::Group;
-use crate::store::{Answer, Engine, Step, no_limit, to_usize};
-use crate::stream::{Entry, Stream};
-use streamgate_protocol::EntryId;
+use crate::store::{Store, limit, to_usize};
 
-/// Pending entries that a claim looks at for each that it may give: as many as Redis does.
-const CLAIM_LOOKS: usize = 10;
-
-/// Which pending entries are meant.
-pub(super) struct Wanted<'a> {
-    /// From where on and up to where.
+/// A selection of pending entries.
+pub(super) struct PendingRange<'a> {
+    /// The first and the last id, as `XPENDING` takes them.
     pub(super) ends: [&'a str; 2],
     pub(super) count: u64,
     pub(super) consumer: Option<&'a str>,
     pub(super) min_idle_ms: u64,
 }
 
-impl Engine {
+impl Store {
+    /// Delivers a consumer's own pending entries once more. Deleted ones come without fields.
     pub(super) fn read_pending(
         &mut self,
         key: &str,
@@ -33,24 +30,21 @@ impl Engine {
         after: &str,
         count: u64,
         now_ms: u64,
-    ) -> CacheResult<Step> {
+    ) -> CacheResult<Outcome> {
         let (stream, group) = self.group(key, name)?;
         let after = EntryId::parse(after)?;
-        let behind = (Bound::Excluded(after), Bound::Unbounded);
-        let held = group.pending.range(behind);
-        let held = held.filter(|(_, pending)| *pending.consumer == *consumer);
-        let gone = |id| Arc::new(Entry::new(id, Vec::new()));
-        let entry = |id| stream.entry(id).cloned().unwrap_or_else(|| gone(id));
-        let held = held.take(no_limit(count)).map(|(id, _)| entry(*id));
-        let entries: Vec<_> = held.collect();
+        let range = (Bound::Excluded(after), Bound::Unbounded);
+        let own = group.pending.range(range);
+        let own = own.filter(|(_, pending)| *pending.consumer == *consumer);
+        let deleted = |id| Arc::new(Entry::new(id, Vec::new()));
+        let entry = |id| stream.entry(id).cloned().unwrap_or_else(|| deleted(id));
+        let own = own.take(limit(count)).map(|(id, _)| entry(*id));
+        let entries: Vec<_> = own.collect();
         self.deliver_again(key, name, consumer, &entries, now_ms)?;
-        Ok(Step::Done(Answer::Entries {
-            entries,
-            asked: None,
-        }))
+        Ok(Outcome::Done(Answer::entries(entries)))
     }
 
-    pub(super) fn pending_summary(&self, key: &str, name: &str) -> CacheResult<Step> {
+    pub(super) fn pending_summary(&self, key: &str, name: &str) -> CacheResult<Outcome> {
         let (_, group) = self.group(key, name)?;
         let text = |id: &EntryId| id.to_string();
         let mut consumers = BTreeMap::<&str, u64>::new();
@@ -66,27 +60,28 @@ impl Engine {
                 .map(|(name, count)| (name.to_owned(), count))
                 .collect(),
         };
-        Ok(Step::Done(Answer::Reply(Reply::Summary(summary))))
+        Ok(Outcome::Done(Answer::Reply(Reply::Summary(summary))))
     }
 
     pub(super) fn pending_entries(
         &self,
         key: &str,
         name: &str,
-        wanted: &Wanted<'_>,
+        range: &PendingRange<'_>,
         now_ms: u64,
-    ) -> CacheResult<Step> {
-        let first = EntryId::parse_range_start(wanted.ends[0])?;
-        let last = EntryId::parse_range_end(wanted.ends[1])?;
+    ) -> CacheResult<Outcome> {
+        let first = EntryId::parse_range_start(range.ends[0])?;
+        let last = EntryId::parse_range_end(range.ends[1])?;
         let (_, group) = self.group(key, name)?;
-        let within = group.pending.range(first..);
-        let entries = within
+        let entries = group
+            .pending
+            .range(first..)
             .take_while(|(id, _)| **id <= last)
             .filter(|(_, pending)| {
-                let idle = pending.idle_ms(now_ms) >= wanted.min_idle_ms;
-                idle && wanted.consumer.is_none_or(|c| *c == *pending.consumer)
+                let idle = pending.idle_ms(now_ms) >= range.min_idle_ms;
+                idle && range.consumer.is_none_or(|c| *c == *pending.consumer)
             })
-            .take(to_usize(wanted.count))
+            .take(to_usize(range.count))
             .map(|(id, pending)| PendingEntry {
                 id: id.to_string(),
                 consumer: (*pending.consumer).to_owned(),
@@ -94,89 +89,51 @@ impl Engine {
                 deliveries: pending.deliveries,
             })
             .collect();
-        Ok(Step::Done(Answer::Reply(Reply::Pending { entries })))
+        Ok(Outcome::Done(Answer::Reply(Reply::Pending { entries })))
     }
 
-    /// As in Redis, deleted entries count, and so do looks in vain.
-    pub(super) fn claim(
-        &mut self,
-        key: &str,
-        name: &str,
-        consumer: &str,
-        wanted: &Wanted<'_>,
-        now_ms: u64,
-    ) -> CacheResult<Step> {
-        let first = EntryId::parse_range_start(wanted.ends[0])?;
-        let (stream, group) = self.group(key, name)?;
-        let count = to_usize(wanted.count);
-        let mut looks = count.saturating_mul(CLAIM_LOOKS);
-        let (mut found, mut deleted) = (Vec::new(), Vec::new());
-        let mut rest = group.pending.range(first..);
-        let cursor = loop {
-            let Some((id, pending)) = rest.next() else {
-                break EntryId::ZERO;
-            };
-            if looks == 0 || found.len() + deleted.len() == count {
-                break *id;
-            }
-            looks -= 1;
-            match stream.entry(*id) {
-                None => deleted.push(*id),
-                Some(entry) if pending.idle_ms(now_ms) >= wanted.min_idle_ms => {
-                    found.push(Arc::clone(entry));
-                }
-                Some(_) => {}
-            }
-        };
-        self.deliver_again(key, name, consumer, &found, now_ms)?;
-        self.forget_pending(key, name, &deleted)?;
-        Ok(Step::Done(Answer::Claimed {
-            cursor,
-            entries: found,
-            deleted,
-        }))
-    }
-
-    /// One step of any number of entries: under this lock, that costs less than to come back.
+    /// Removes a consumer after `new_owner` got its pending entries. It is one step for any number
+    /// of entries: under this lock, that costs less than to continue later.
     pub(super) fn remove_consumer(
         &mut self,
         key: &str,
         name: &str,
         consumer: &str,
-        heir: &str,
-    ) -> CacheResult<Step> {
+        new_owner: &str,
+    ) -> CacheResult<Outcome> {
         let (stream, group) = self.group(key, name)?;
-        let held = group.held_by(consumer);
-        let (held, deleted): (Vec<_>, Vec<_>) =
-            held.into_iter().partition(|id| stream.contains(*id));
-        let heir_bytes = if held.is_empty() {
+        let (kept, deleted): (Vec<_>, Vec<_>) = group
+            .pending_of(consumer)
+            .into_iter()
+            .partition(|id| stream.contains(*id));
+        let new_owner_bytes = if kept.is_empty() {
             0
         } else {
-            group.bytes_of_missing(heir)
+            group.bytes_if_new(new_owner)
         };
-        if !self.pending.fits(heir_bytes) {
+        if !self.pending.fits(new_owner_bytes) {
             return Err(errors::out_of_memory());
         }
 
-        self.pending.take(heir_bytes);
+        self.pending.take(new_owner_bytes);
         self.forget_pending(key, name, &deleted)?;
         let group = self.group_mut(key, name)?;
-        if !held.is_empty() {
-            let heir = group.consumer(heir);
-            for id in &held {
+        if !kept.is_empty() {
+            let new_owner = group.consumer(new_owner);
+            for id in &kept {
                 if let Some(pending) = group.pending.get_mut(id) {
-                    pending.consumer = Arc::clone(&heir);
+                    pending.consumer = Arc::clone(&new_owner);
                 }
             }
         }
-        let freed = group.forget(consumer);
+        let freed = group.remove_consumer(consumer);
         self.pending.give_back(freed);
-        Ok(Step::Done(Answer::Reply(Reply::Removed {
-            handed_over: held.len() as u64,
+        Ok(Outcome::Done(Answer::Reply(Reply::Removed {
+            handed_over: kept.len() as u64,
         })))
     }
 
-    /// Gives pending entries to a consumer.
+    /// Delivers pending entries to a consumer.
     pub(super) fn deliver_again(
         &mut self,
         key: &str,
@@ -188,7 +145,7 @@ impl Engine {
         if entries.is_empty() {
             return Ok(());
         }
-        let bytes = self.group(key, name)?.1.bytes_of_missing(consumer);
+        let bytes = self.group(key, name)?.1.bytes_if_new(consumer);
         if !self.pending.fits(bytes) {
             return Err(errors::out_of_memory());
         }
@@ -197,12 +154,12 @@ impl Engine {
         let group = self.group_mut(key, name)?;
         let consumer = group.consumer(consumer);
         for entry in entries {
-            group.claim(entry.id, &consumer, now_ms);
+            group.deliver_again(entry.id, &consumer, now_ms);
         }
         Ok(())
     }
 
-    /// Forgets that entries are pending.
+    /// Removes ids from the group's pending entries.
     pub(super) fn forget_pending(
         &mut self,
         key: &str,
@@ -212,19 +169,5 @@ impl Engine {
         let forgotten = self.group_mut(key, name)?.acknowledge(ids);
         self.pending.give_back(forgotten * PENDING_BYTES);
         Ok(())
-    }
-
-    pub(super) fn group(&self, key: &str, name: &str) -> CacheResult<(&Stream, &Group)> {
-        let stream = self.streams.get(key);
-        stream
-            .and_then(|stream| Some((stream, stream.groups.get(name)?)))
-            .ok_or_else(|| errors::no_group(key, name))
-    }
-
-    fn group_mut(&mut self, key: &str, name: &str) -> CacheResult<&mut Group> {
-        let stream = self.streams.get_mut(key);
-        stream
-            .and_then(|stream| stream.groups.get_mut(name))
-            .ok_or_else(|| errors::no_group(key, name))
     }
 }

@@ -1,44 +1,45 @@
-//! Following a stream.
+//! Tails: registering them, and reading what comes after their cursors.
 
 use std::sync::Arc;
 use std::task::Waker;
 
+use streamgate_backend::tail::gap::Discontinuity;
 use streamgate_protocol::message::{Credit, Subscription};
-use streamgate_protocol::{CacheResult, Gap, TailFrom};
+use streamgate_protocol::{CacheResult, EntryId, Gap, TailFrom};
 
+use crate::batch::{Batch, take};
 use crate::budget::waiting_bytes;
 use crate::errors;
-use crate::store::Engine;
+use crate::store::Store;
 use crate::stream::Stream;
-use crate::tail_queues::{Batch, take};
-use streamgate_backend::tail::gap::Discontinuity;
-use streamgate_protocol::EntryId;
 
-/// Where a follower stands.
-pub(crate) struct Stand {
+/// The cursor of a tail.
+pub(crate) struct TailCursor {
+    /// The id of the last entry that the tail read.
     pub(crate) position: EntryId,
     number: u64,
-    /// Whether the position came from outside, and was not looked at yet.
-    foreign: bool,
+    /// Whether the position came from the caller and was not checked yet.
+    unchecked: bool,
 }
 
-/// What there is for a follower.
-pub(crate) enum Pulled {
+/// What a tail reads.
+pub(crate) enum TailRead {
     Batch(Arc<Batch>),
     Gap(Gap),
-    /// Nothing; the next add wakes it.
+    /// Nothing yet. The next add wakes the tail.
     Nothing,
 }
 
-impl Engine {
-    /// Notes a follower, which is kept until it is [forgotten](Self::unfollow).
-    pub(crate) fn tail_source(&mut self, key: &str, from: &TailFrom) -> CacheResult<Stand> {
+impl Store {
+    /// Registers a tail. Its stream is kept until the tail is
+    /// [unregistered](Self::unregister_tail).
+    pub(crate) fn register_tail(&mut self, key: &str, from: &TailFrom) -> CacheResult<TailCursor> {
         let subscription = Subscription::Tail {
             stream: key.into(),
             from: from.clone().into(),
         };
         subscription.validate()?;
-        let foreign = match from {
+        let given = match from {
             TailFrom::After(id) => Some(EntryId::parse(id)?),
             _ => None,
         };
@@ -48,79 +49,79 @@ impl Engine {
         }
 
         self.waiting.take(bytes);
-        self.calls += 1;
+        let number = self.next_number();
         let stream = self.streams.entry(key.to_owned()).or_default();
-        stream.followers.enter();
-        let own = || match from {
+        stream.tails.register();
+        let resolved = || match from {
             TailFrom::Beginning => stream.start(),
             TailFrom::Last(count) => stream.before_last(*count),
             TailFrom::Now | TailFrom::After(_) => stream.last_id,
         };
-        Ok(Stand {
-            position: foreign.unwrap_or_else(own),
-            number: self.calls,
-            foreign: foreign.is_some(),
+        Ok(TailCursor {
+            position: given.unwrap_or_else(resolved),
+            number,
+            unchecked: given.is_some(),
         })
     }
 
-    /// What comes next, as far as there is `room`, which must be some.
-    pub(crate) fn pull(
+    /// Reads what comes after the cursor, within `room`, which is not used up.
+    pub(crate) fn read_tail(
         &mut self,
         key: &str,
-        stand: &mut Stand,
+        cursor: &mut TailCursor,
         room: Credit,
         waker: &Waker,
-    ) -> Pulled {
-        // Always there: a stream that is followed is kept.
+    ) -> TailRead {
+        // Always present: a stream that has a tail is kept.
         let Some(stream) = self.streams.get_mut(key) else {
-            return Pulled::Nothing;
+            return TailRead::Nothing;
         };
-        if let Some(found) = missing(stream, stand) {
-            let gap = found.gap(stand.position);
-            stand.position = found.position;
-            return Pulled::Gap(gap);
+        if let Some(found) = detect_gap(stream, cursor) {
+            let gap = found.gap(cursor.position);
+            cursor.position = found.position;
+            return TailRead::Gap(gap);
         }
-        let entries = take(stream.all_after(stand.position), room);
+        let entries = take(stream.all_after(cursor.position), room);
         let Some(last) = entries.last().map(|entry| entry.id) else {
-            stream.followers.park(stand.number, waker);
-            return Pulled::Nothing;
+            stream.tails.park(cursor.number, waker);
+            return TailRead::Nothing;
         };
-        stand.position = last;
-        if let Some(shared) = stream.followers.shared(&entries) {
-            return Pulled::Batch(shared);
+        cursor.position = last;
+        if let Some(shared) = stream.tails.shared(&entries) {
+            return TailRead::Batch(shared);
         }
         let batch = Batch::new(entries);
-        // Only the newest: those who read a backlog stand each at another place.
+        // Only the newest batch is kept: tails that read a backlog are all at different positions.
         if last == stream.last_id && self.shared.fits(batch.bytes()) {
             self.shared.take(batch.bytes());
-            self.shared.give_back(stream.followers.share(&batch));
+            self.shared.give_back(stream.tails.share(&batch));
         }
-        Pulled::Batch(batch)
+        TailRead::Batch(batch)
     }
 
-    /// Forgets a follower.
-    pub(crate) fn unfollow(&mut self, key: &str, stand: &Stand) {
+    /// Removes a tail.
+    pub(crate) fn unregister_tail(&mut self, key: &str, cursor: &TailCursor) {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
         self.waiting.give_back(waiting_bytes(key, ""));
-        self.shared.give_back(stream.followers.leave(stand.number));
+        self.shared
+            .give_back(stream.tails.unregister(cursor.number));
         if stream.is_unused() {
             self.streams.remove(key);
         }
     }
 }
 
-/// What is missing where a follower stands.
-fn missing(stream: &Stream, stand: &mut Stand) -> Option<Discontinuity> {
-    let after = stand.position;
-    let (gone, recreated) = if std::mem::take(&mut stand.foreign) {
-        // It may be of an earlier life of this stream, so what was trimmed in this one does not
-        // say everything.
+/// Detects whether entries are missing after the cursor.
+fn detect_gap(stream: &Stream, cursor: &mut TailCursor) -> Option<Discontinuity> {
+    let after = cursor.position;
+    let (missing, recreated) = if std::mem::take(&mut cursor.unchecked) {
+        // The position may be of an earlier stream with this key, of which `trimmed` tells nothing.
         let known = after == stream.trimmed || stream.contains(after) || stream.start() <= after;
         (!known, after > stream.last_id)
     } else {
         (after < stream.trimmed, false)
     };
-    (gone || recreated).then(|| Discontinuity::new(stream.first(), stream.last_id, recreated))
+    (missing || recreated).then(|| Discontinuity::new(stream.first(), stream.last_id, recreated))
 }

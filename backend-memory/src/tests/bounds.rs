@@ -1,17 +1,20 @@
 use super::*;
 use crate::budget::{PENDING_BYTES, entry_bytes, named_bytes, waiting_bytes};
-use crate::store::Engine;
 
 const PLENTY: usize = 1 << 20;
 
 fn bounded(stored: usize, pending: usize, waiting: usize) -> MemoryStreams {
-    MemoryStreams::with_engine(Engine::new(stored, pending, waiting))
+    MemoryStreams::builder()
+        .capacity_bytes(stored)
+        .pending_bytes(pending)
+        .waiting_bytes(waiting)
+        .build()
 }
 
 #[test]
 fn entries_beyond_the_capacity_are_refused() {
     let room = named_bytes("s") + 2 * entry_bytes(&one("a"));
-    let streams = MemoryStreams::with_capacity_bytes(room);
+    let streams = with_capacity(room);
     add(&streams, "s", "a");
     add(&streams, "s", "b");
     assert_eq!(used(&streams), [room, 0, 0]);
@@ -23,16 +26,13 @@ fn entries_beyond_the_capacity_are_refused() {
     assert_eq!(code(now(streams.stream_create_group("s", "g", "$"))), "OOM");
     assert_eq!(values(&read_all(&streams, "s")), ["a", "b"]);
     assert_eq!(used(&streams), [room, 0, 0]);
-    assert_eq!(
-        crate::memory_streams::lock(&streams.engine).streams.len(),
-        1
-    );
+    assert_eq!(streams.store.lock().streams.len(), 1);
 }
 
 #[test]
 fn trimming_makes_room_for_the_same_add() {
     let room = named_bytes("s") + 2 * entry_bytes(&one("a"));
-    let streams = MemoryStreams::with_capacity_bytes(room);
+    let streams = with_capacity(room);
     add(&streams, "s", "a");
     add(&streams, "s", "b");
     now(streams.stream_add("s", one("c"), Some(2))).unwrap();
@@ -45,14 +45,14 @@ fn trimming_makes_room_for_the_same_add() {
     assert_eq!(
         values(&read_all(&streams, "s")),
         ["b", "c"],
-        "nothing was trimmed for it"
+        "a refused add trims nothing"
     );
     now(streams.stream_add("s", big, Some(0))).unwrap();
     assert_eq!(used(&streams), [named_bytes("s"), 0, 0]);
 }
 
 #[test]
-fn a_string_is_not_held_longer_than_it_is_counted() {
+fn spare_capacity_of_a_string_is_not_kept() {
     let streams = MemoryStreams::new();
     let mut value = String::with_capacity(1 << 20);
     value.push('x');
@@ -61,7 +61,7 @@ fn a_string_is_not_held_longer_than_it_is_counted() {
 }
 
 #[test]
-fn pending_entries_beyond_the_bound_are_not_given() {
+fn pending_entries_beyond_the_bound_are_not_delivered() {
     let streams = bounded(PLENTY, named_bytes("c") + 2 * PENDING_BYTES, PLENTY);
     now(streams.stream_create_group("s", "g", "0")).unwrap();
     let ids: Vec<_> = ["a", "b", "c"]
@@ -80,10 +80,10 @@ fn pending_entries_beyond_the_bound_are_not_given() {
 }
 
 #[test]
-fn a_waiting_consumer_has_room_for_what_it_waits_for() {
+fn a_waiting_consumer_has_room_for_its_pending_entry() {
     let streams = bounded(PLENTY, named_bytes("c") + PENDING_BYTES, PLENTY);
     now(streams.stream_create_group("s", "g", "$")).unwrap();
-    let wait = waiting(&streams, read_group("g", "c", 0));
+    let wait = start_wait(&streams, blocking_read_group("g", "c", 0));
     assert_eq!(
         code(now(streams.stream_read_group("s", "g", "c", 0, Some(0)))),
         "OOM"
@@ -102,8 +102,8 @@ fn waiting_calls_beyond_the_bound_are_refused() {
         waiting_bytes("s", "") + waiting_bytes("s", "g"),
     );
     now(streams.stream_create_group("s", "g", "$")).unwrap();
-    let reader = waiting(&streams, read("$", 0));
-    let consumer = waiting(&streams, read_group("g", "c", 0));
+    let reader = start_wait(&streams, blocking_read("$", 0));
+    let consumer = start_wait(&streams, blocking_read_group("g", "c", 0));
     let before = used(&streams);
     assert_eq!(
         code(now(streams.stream_read("s", "$", 0, Some(0)))),
@@ -121,16 +121,16 @@ fn waiting_calls_beyond_the_bound_are_refused() {
     assert_eq!(
         now(streams.stream_read("s", "$", 0, None)).unwrap(),
         [],
-        "others go on"
+        "calls that do not wait succeed"
     );
     drop(reader);
-    drop(waiting(&streams, read("$", 0)));
+    drop(start_wait(&streams, blocking_read("$", 0)));
     drop(consumer);
-    drop(waiting(&streams, read_group("g", "c", 0)));
+    drop(start_wait(&streams, blocking_read_group("g", "c", 0)));
     assert_eq!(used(&streams)[2], 0);
     assert_eq!(
         used(&streams)[1],
         named_bytes("c"),
-        "no pending entry stays reserved"
+        "no room for a pending entry stays reserved"
     );
 }

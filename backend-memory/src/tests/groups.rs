@@ -21,7 +21,7 @@ fn a_group_is_created_once() {
     assert_eq!(
         code(now(streams.stream_create_group("s", "g", "bad"))),
         "ERR",
-        "looked at first"
+        "the id is checked first"
     );
     assert_eq!(code(now(streams.stream_create_group("s", "h", "-"))), "ERR");
     now(streams.stream_create_group("s", "h", "5-5")).unwrap();
@@ -37,20 +37,20 @@ fn a_group_starts_after_its_id() {
     }
     add(&streams, "s", "b");
     now(streams.stream_create_group("s", "far", "99999999999999")).unwrap();
-    assert_eq!(values(&take(&streams, "all", "c", 0)), ["a", "b"]);
-    assert_eq!(values(&take(&streams, "rest", "c", 0)), ["b"]);
-    assert_eq!(values(&take(&streams, "new", "c", 0)), ["b"]);
-    assert_eq!(take(&streams, "far", "c", 0), []);
+    assert_eq!(values(&read_for(&streams, "all", "c", 0)), ["a", "b"]);
+    assert_eq!(values(&read_for(&streams, "rest", "c", 0)), ["b"]);
+    assert_eq!(values(&read_for(&streams, "new", "c", 0)), ["b"]);
+    assert_eq!(read_for(&streams, "far", "c", 0), []);
 }
 
 #[test]
-fn a_group_that_is_missing_is_nogroup() {
+fn reading_a_missing_group_fails_with_nogroup() {
     let streams = MemoryStreams::new();
     let read = |group| now(streams.stream_read_group("s", group, "c", 1, Some(1)));
     assert_eq!(code(read("g")), "NOGROUP");
     add(&streams, "s", "a");
     assert_eq!(code(read("g")), "NOGROUP");
-    assert_eq!(ack(&streams, "g", &["1-0"]), Ok(()), "as Redis");
+    assert_eq!(ack(&streams, "g", &["1-0"]), Ok(()), "as in Redis");
     assert_eq!(code(ack(&streams, "g", &["malformed"])), "ERR");
 }
 
@@ -61,9 +61,12 @@ fn each_entry_goes_to_one_consumer_and_stays_pending() {
         .iter()
         .map(|value| add(&streams, "s", value))
         .collect();
-    assert_eq!(values(&take(&streams, "g", "one", 1)), ["a"]);
-    assert_eq!(values(&take(&streams, "g", "two", usize::MAX)), ["b", "c"]);
-    assert_eq!(take(&streams, "g", "one", 0), []);
+    assert_eq!(values(&read_for(&streams, "g", "one", 1)), ["a"]);
+    assert_eq!(
+        values(&read_for(&streams, "g", "two", usize::MAX)),
+        ["b", "c"]
+    );
+    assert_eq!(read_for(&streams, "g", "one", 0), []);
     let owners = [("one", 0), ("two", 1), ("two", 2)];
     let expected = owners.map(|(consumer, i): (&str, usize)| (ids[i].clone(), consumer.to_owned()));
     assert_eq!(pending(&streams, "g"), expected);
@@ -71,42 +74,38 @@ fn each_entry_goes_to_one_consumer_and_stays_pending() {
     assert_eq!(
         pending(&streams, "g"),
         expected,
-        "trimming leaves what is pending"
+        "trimmed entries stay pending"
     );
-    assert_eq!(take(&streams, "g", "one", 0), []);
+    assert_eq!(read_for(&streams, "g", "one", 0), []);
 }
 
 #[test]
-fn a_delivery_is_noted_with_its_time() {
+fn a_delivery_records_its_time() {
     let streams = with_group("0");
     add(&streams, "s", "a");
-    let before = crate::memory_streams::now_ms();
-    take(&streams, "g", "c", 0);
-    let engine = crate::memory_streams::lock(&streams.engine);
-    let record = engine.streams["s"].groups["g"]
+    let before = crate::clock::now_ms();
+    read_for(&streams, "g", "c", 0);
+    let store = streams.store.lock();
+    let record = store.streams["s"].groups["g"]
         .pending
         .values()
         .next()
         .unwrap();
-    assert!((before..=crate::memory_streams::now_ms()).contains(&record.delivered_at_ms));
+    assert!((before..=crate::clock::now_ms()).contains(&record.delivered_at_ms));
     assert_eq!(record.deliveries, 1);
 }
 
 #[test]
-fn acknowledging_clears_what_is_pending() {
+fn acknowledged_entries_are_not_pending() {
     let streams = with_group("0");
     let ids: Vec<_> = ["a", "b"]
         .iter()
         .map(|value| add(&streams, "s", value))
         .collect();
-    take(&streams, "g", "c", 0);
+    read_for(&streams, "g", "c", 0);
     assert_eq!(code(ack(&streams, "g", &[&ids[0], "malformed"])), "ERR");
     assert_eq!(code(ack(&streams, "g", &["$"])), "ERR");
-    assert_eq!(
-        pending(&streams, "g").len(),
-        2,
-        "all ids are looked at first"
-    );
+    assert_eq!(pending(&streams, "g").len(), 2, "all ids are checked first");
     ack(&streams, "g", &[]).unwrap();
     ack(&streams, "g", &[&ids[0], &ids[0], "1-1"]).unwrap();
     ack(&streams, "g", &[&ids[0]]).unwrap();
@@ -115,11 +114,14 @@ fn acknowledging_clears_what_is_pending() {
 }
 
 #[test]
-fn groups_do_not_see_each_other() {
+fn groups_are_independent() {
     let streams = with_group("0");
     now(streams.stream_create_group("s", "h", "0")).unwrap();
     let id = add(&streams, "s", "a");
-    assert_eq!(take(&streams, "g", "c", 0), take(&streams, "h", "c", 0));
+    assert_eq!(
+        read_for(&streams, "g", "c", 0),
+        read_for(&streams, "h", "c", 0)
+    );
     ack(&streams, "g", &[&id]).unwrap();
     assert_eq!(pending(&streams, "g"), []);
     assert_eq!(pending(&streams, "h").len(), 1);

@@ -2,16 +2,14 @@ use streamgate_protocol::message::Subscription;
 use streamgate_protocol::{Claimed, ConsumeOptions, ConsumerGroups};
 
 use super::*;
-use crate::MAX_WAITING_BYTES;
 use crate::budget::{PENDING_BYTES, named_bytes};
-use crate::store::Engine;
-use streamgate_backend::reclaim::step::{PAGE, ReclaimStep, START};
+use streamgate_backend::reclaim::step::{ReclaimStep, START, STEP_ENTRIES};
 
-/// A group `g` of the stream `s`, of which `ann` holds so many entries.
-fn held_by_ann(streams: &MemoryStreams, n: usize) -> Vec<String> {
+/// Creates the group `g` of the stream `s`, in which `n` entries are pending for `ann`.
+fn pending_for_ann(streams: &MemoryStreams, n: usize) -> Vec<String> {
     now(streams.stream_create_group("s", "g", "$")).unwrap();
     let ids: Vec<_> = (0..n).map(|_| add(streams, "s", "a")).collect();
-    assert_eq!(take(streams, "g", "ann", 0).len(), n);
+    assert_eq!(read_for(streams, "g", "ann", 0).len(), n);
     ids
 }
 
@@ -19,11 +17,11 @@ fn claim(streams: &MemoryStreams, count: usize) -> CacheResult<Claimed> {
     now(streams.claim("s", "g", "bob", 0, "0-0", count))
 }
 
-fn remove(streams: &MemoryStreams, consumer: &str, heir: &str) -> CacheResult<u64> {
-    now(streams.remove_consumer("s", "g", consumer, heir))
+fn remove(streams: &MemoryStreams, consumer: &str, new_owner: &str) -> CacheResult<u64> {
+    now(streams.remove_consumer("s", "g", consumer, new_owner))
 }
 
-/// The first step of a consumer that takes over what is idle for a millisecond.
+/// Returns the first step of the consumer `bob`, which reclaims whatever the idle time.
 fn step(max_deliveries: Option<u64>) -> ReclaimStep {
     let options = ConsumeOptions {
         claim_after_ms: Some(1),
@@ -43,9 +41,9 @@ fn trim(streams: &MemoryStreams) {
 }
 
 #[test]
-fn deleted_entries_are_named_and_given_back() {
+fn a_claim_names_deleted_entries_and_frees_their_bytes() {
     let streams = MemoryStreams::new();
-    let ids = held_by_ann(&streams, 3);
+    let ids = pending_for_ann(&streams, 3);
     trim(&streams);
     let claimed = claim(&streams, 2).unwrap();
     assert_eq!(claimed.entries, []);
@@ -57,9 +55,9 @@ fn deleted_entries_are_named_and_given_back() {
 }
 
 #[test]
-fn a_consumer_costs_what_it_is_until_it_is_removed() {
+fn a_consumer_costs_its_name_until_it_is_removed() {
     let streams = MemoryStreams::new();
-    held_by_ann(&streams, 3);
+    pending_for_ann(&streams, 3);
     let records = 3 * PENDING_BYTES;
     assert_eq!(remove(&streams, "ann", "robert"), Ok(3));
     assert_eq!(used(&streams)[1], named_bytes("robert") + records);
@@ -71,69 +69,71 @@ fn a_consumer_costs_what_it_is_until_it_is_removed() {
 }
 
 #[test]
-fn a_consumer_for_which_there_is_no_room_is_given_nothing() {
+fn a_consumer_without_room_for_its_name_gets_nothing() {
     let room = named_bytes("ann") + PENDING_BYTES;
-    let engine = Engine::new(usize::MAX, room, MAX_WAITING_BYTES);
-    let streams = MemoryStreams::with_engine(engine);
-    let ids = held_by_ann(&streams, 1);
-    let held = vec![(ids[0].clone(), "ann".to_owned())];
+    let streams = MemoryStreams::builder().pending_bytes(room).build();
+    let ids = pending_for_ann(&streams, 1);
+    let still_pending = vec![(ids[0].clone(), "ann".to_owned())];
     assert_eq!(code(claim(&streams, 1)), "OOM");
     assert_eq!(code(remove(&streams, "ann", "bob")), "OOM");
     assert_eq!(code(now(streams.reclaim(step(None)))), "OOM");
-    assert_eq!(pending(&streams, "g"), held);
+    assert_eq!(pending(&streams, "g"), still_pending);
     assert_eq!(used(&streams)[1], room);
 }
 
 #[test]
-fn a_step_looks_at_one_page() {
+fn a_step_examines_one_page() {
     let streams = MemoryStreams::new();
-    let ids = held_by_ann(&streams, PAGE + 1);
+    let ids = pending_for_ann(&streams, STEP_ENTRIES + 1);
     let first = now(streams.reclaim(step(None))).unwrap();
-    assert_eq!(first.entries.len(), PAGE);
-    assert_eq!(first.cursor, ids[PAGE - 1]);
-    let next = ReclaimStep {
-        cursor: first.cursor,
-        since_ms: Some(first.since_ms),
-        ..step(None)
-    };
+    assert_eq!(first.entries.len(), STEP_ENTRIES);
+    assert_eq!(first.cursor, ids[STEP_ENTRIES - 1]);
+    let mut next = step(None);
+    (next.cursor, next.since_ms) = (first.cursor, Some(first.since_ms));
     let second = now(streams.reclaim(next)).unwrap();
     assert_eq!((second.entries.len(), &*second.cursor), (1, START));
 }
 
 #[test]
-fn a_step_takes_no_more_than_was_asked() {
+fn a_step_reclaims_at_most_its_count() {
     let streams = MemoryStreams::new();
-    let ids = held_by_ann(&streams, 5);
-    let asked = ReclaimStep {
-        count: 2,
-        ..step(None)
-    };
-    let taken = now(streams.reclaim(asked)).unwrap();
-    assert_eq!((taken.entries.len(), taken.cursor), (2, ids[1].clone()));
+    let ids = pending_for_ann(&streams, 5);
+    let mut step = step(None);
+    step.count = 2;
+    let reclaimed = now(streams.reclaim(step)).unwrap();
+    assert_eq!(
+        (reclaimed.entries.len(), reclaimed.cursor),
+        (2, ids[1].clone())
+    );
 }
 
 #[test]
-fn what_the_consumer_was_given_since_is_its_own() {
+fn entries_delivered_to_the_consumer_since_are_left_alone() {
     let streams = MemoryStreams::new();
-    held_by_ann(&streams, 2);
+    pending_for_ann(&streams, 2);
     let first = now(streams.reclaim(step(None))).unwrap();
     assert_eq!(first.entries.len(), 2);
-    let again = |since_ms| ReclaimStep {
-        since_ms: Some(since_ms),
-        ..step(None)
+    let again = |since_ms| {
+        let mut step = step(None);
+        step.since_ms = Some(since_ms);
+        step
     };
     let own = now(streams.reclaim(again(first.since_ms))).unwrap();
     assert_eq!(own.entries, []);
     let all = now(streams.reclaim(again(0))).unwrap();
-    assert_eq!(all.entries, [], "whenever that was");
+    assert_eq!(
+        all.entries,
+        [],
+        "0 leaves all of the consumer's entries alone"
+    );
     let older = now(streams.reclaim(again(u64::MAX))).unwrap();
     assert_eq!(older.entries.len(), 2);
 }
 
 #[test]
-fn a_dead_letter_for_which_there_is_no_room_stays_pending() {
-    let streams = MemoryStreams::with_capacity_bytes(3_000);
-    let ids = held_by_ann(&streams, 1);
+fn a_dead_letter_without_room_stays_pending() {
+    let streams = with_capacity(3_000);
+    let ids = pending_for_ann(&streams, 1);
     let before = used(&streams);
     now(streams.stream_add("s", one(&"x".repeat(1_200)), None)).unwrap();
     assert_eq!(code(now(streams.reclaim(step(Some(1))))), "OOM");

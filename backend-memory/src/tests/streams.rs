@@ -7,9 +7,9 @@ fn latest(streams: &MemoryStreams, count: usize) -> Vec<StreamEntry> {
 #[test]
 fn ids_grow_and_begin_with_the_clock() {
     let streams = MemoryStreams::new();
-    let before = crate::memory_streams::now_ms();
+    let before = crate::clock::now_ms();
     let ids: Vec<_> = (0..100).map(|_| add(&streams, "s", "x")).collect();
-    let after = crate::memory_streams::now_ms();
+    let after = crate::clock::now_ms();
     let numbers = |id: &String| {
         let (ms, seq) = id.split_once('-').unwrap();
         (ms.parse::<u64>().unwrap(), seq.parse::<u64>().unwrap())
@@ -23,7 +23,7 @@ fn ids_grow_and_begin_with_the_clock() {
 }
 
 #[test]
-fn what_was_added_is_read() {
+fn an_added_entry_is_read() {
     let streams = MemoryStreams::default();
     let fields = vec![
         ("b".to_owned(), "1\n\0\"é🦀".to_owned()),
@@ -35,7 +35,7 @@ fn what_was_added_is_read() {
     assert_eq!(
         read_all(&streams.clone(), "s").len(),
         1,
-        "a clone shows the same"
+        "a clone shares the streams"
     );
     assert_eq!(read_all(&streams, "other"), []);
 }
@@ -109,7 +109,7 @@ fn reads_are_strictly_after_an_id() {
 }
 
 #[test]
-fn a_read_tells_where_to_go_on() {
+fn a_read_returns_the_id_to_read_from_next() {
     let streams = MemoryStreams::new();
     let last_id = |id: &str| {
         let operation = Operation::Read {
@@ -162,7 +162,7 @@ fn a_list_is_performed_in_order() {
         stream: "s".into(),
         count: 9,
     };
-    let bad = Operation::Add {
+    let invalid = Operation::Add {
         stream: "s".into(),
         fields: vec![],
         maxlen: None,
@@ -170,14 +170,14 @@ fn a_list_is_performed_in_order() {
     let list = vec![
         latest(),
         add("a"),
-        read("$", 0),
+        blocking_read("$", 0),
         latest(),
-        bad,
+        invalid,
         add("b"),
-        read("0", 0),
+        blocking_read("0", 0),
     ];
     let mut progress = now(streams.perform(list)).into_iter();
-    let mut next = || progress.next().expect("one for one");
+    let mut next = || progress.next().expect("one progress for one operation");
 
     assert_eq!(done(next()).unwrap().into_entries().unwrap(), []);
     assert!(matches!(done(next()), Ok(Reply::Added { .. })));
@@ -202,6 +202,6 @@ fn a_list_is_performed_in_order() {
 fn a_call_does_nothing_before_it_is_polled() {
     let streams = MemoryStreams::new();
     drop(streams.stream_add("s", one("a"), None));
-    drop(streams.perform(vec![read("$", 0)]));
+    drop(streams.perform(vec![blocking_read("$", 0)]));
     assert_eq!(used(&streams), [0, 0, 0]);
 }

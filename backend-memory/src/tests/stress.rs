@@ -1,4 +1,4 @@
-//! Many threads at once: nothing is lost, nothing is given twice, nothing stays counted.
+//! Many threads at once: no entry is lost or delivered twice, and no bytes stay in use.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ const READERS: usize = 8;
 const CONSUMERS: usize = 8;
 const GROUPS: [&str; 2] = ["g", "h"];
 
-/// Longer than the slowest machine takes; a lost wake-up would wait for ever.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than the slowest machine takes. Catches a lost wake-up, which would wait for ever.
+const HANG_LIMIT: Duration = Duration::from_secs(60);
 
-/// Gives a call up after a few turns of the other tasks.
-async fn give_up_after<T>(turns: usize, call: impl Future<Output = T>) -> Option<T> {
+/// Drops a call after a few turns of the other tasks.
+async fn drop_after<T>(turns: usize, call: impl Future<Output = T>) -> Option<T> {
     let turns = async {
         for _ in 0..turns {
             yield_now().await;
@@ -51,14 +51,14 @@ async fn add_all(streams: &MemoryStreams) {
     adders.join_all().await;
 }
 
-/// Reads everything, one wait after the other.
-async fn follow(streams: MemoryStreams, seed: u64) -> Vec<String> {
+/// Reads all entries, one wait after the other.
+async fn read_to_end(streams: MemoryStreams, seed: u64) -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(seed);
     let (mut seen, mut last_id) = (Vec::new(), "0".to_owned());
     while seen.len() < ENTRIES {
         let (count, block) = (random.usize(0..5), random.usize(0..3));
         let read = streams.stream_read("s", &last_id, count, Some(block));
-        let Some(entries) = give_up_after(random.usize(1..50), read).await else {
+        let Some(entries) = drop_after(random.usize(1..50), read).await else {
             continue;
         };
         for (id, _) in entries.unwrap() {
@@ -69,18 +69,18 @@ async fn follow(streams: MemoryStreams, seed: u64) -> Vec<String> {
     seen
 }
 
-/// Takes and acknowledges entries, with waits that often end just when an entry arrives, until
-/// the group has taken all.
+/// Reads and acknowledges entries until the group has read all. Its waits often end just when an
+/// entry arrives.
 async fn consume(
     streams: MemoryStreams,
     group: &'static str,
     name: String,
     seed: u64,
-    taken_by_all: Arc<AtomicUsize>,
+    read_by_all: Arc<AtomicUsize>,
 ) -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut taken = Vec::new();
-    while taken_by_all.load(Ordering::SeqCst) < ENTRIES {
+    let mut read = Vec::new();
+    while read_by_all.load(Ordering::SeqCst) < ENTRIES {
         let (count, block) = (random.usize(0..3), Some(random.usize(1..3)));
         let entries = streams
             .stream_read_group("s", group, &name, count, block)
@@ -88,32 +88,32 @@ async fn consume(
             .unwrap();
         let ids: Vec<_> = entries.into_iter().map(|(id, _)| id).collect();
         streams.stream_ack("s", group, &ids).await.unwrap();
-        taken_by_all.fetch_add(ids.len(), Ordering::SeqCst);
-        taken.extend(ids);
+        read_by_all.fetch_add(ids.len(), Ordering::SeqCst);
+        read.extend(ids);
     }
-    taken
+    read
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_reader_sees_all_and_every_entry_goes_to_one_consumer() {
-    // What varies between two runs is the threads.
+    // Only the threads differ between two runs.
     let mut random = fastrand::Rng::with_seed(1);
     let streams = MemoryStreams::new();
     let mut readers = JoinSet::new();
     for _ in 0..READERS {
-        readers.spawn(follow(streams.clone(), random.u64(..)));
+        readers.spawn(read_to_end(streams.clone(), random.u64(..)));
     }
     let mut groups = Vec::new();
     for group in GROUPS {
         streams.stream_create_group("s", group, "0").await.unwrap();
-        let (mut consumers, taken) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
+        let (mut consumers, read) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
         for i in 0..CONSUMERS {
-            let (name, taken) = (format!("c{i}"), Arc::clone(&taken));
-            consumers.spawn(consume(streams.clone(), group, name, random.u64(..), taken));
+            let (name, read) = (format!("c{i}"), Arc::clone(&read));
+            consumers.spawn(consume(streams.clone(), group, name, random.u64(..), read));
         }
         groups.push(consumers);
     }
-    timeout(PATIENCE, async {
+    timeout(HANG_LIMIT, async {
         add_all(&streams).await;
         let all: Vec<_> = read_all(&streams, "s")
             .into_iter()
@@ -124,26 +124,26 @@ async fn every_reader_sees_all_and_every_entry_goes_to_one_consumer() {
             assert_eq!(seen, all, "in order, each once");
         }
         for consumers in groups {
-            let mut taken = consumers.join_all().await.concat();
-            assert_eq!(taken.len(), ENTRIES, "none is given twice");
+            let mut read = consumers.join_all().await.concat();
+            assert_eq!(read.len(), ENTRIES, "no entry is delivered twice");
             assert_eq!(
-                taken.drain(..).collect::<HashSet<_>>(),
+                read.drain(..).collect::<HashSet<_>>(),
                 all.iter().cloned().collect()
             );
         }
     })
     .await
-    .expect("somebody waits for ever");
+    .expect("a task hangs");
     for group in GROUPS {
         assert_eq!(pending(&streams, group), []);
     }
-    assert_eq!(used(&streams)[2], 0, "no call waits any more");
+    assert_eq!(used(&streams)[2], 0, "no call waits");
 }
 
-/// A consumer may go away while it is given an entry, which then is pending for it. So each entry
-/// is pending once, and what a consumer was given is pending for this consumer.
+/// A consumer may be dropped while an entry is delivered to it, which then is pending for it. So
+/// each entry is pending once, and a delivered entry is pending for the consumer that got it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn consumers_that_go_away_lose_nothing() {
+async fn consumers_that_are_dropped_lose_no_entry() {
     let streams = MemoryStreams::new();
     streams.stream_create_group("s", "g", "$").await.unwrap();
     let stop = Arc::new(AtomicUsize::new(0));
@@ -152,11 +152,11 @@ async fn consumers_that_go_away_lose_nothing() {
         let (streams, stop) = (streams.clone(), Arc::clone(&stop));
         consumers.spawn(async move {
             let mut random = fastrand::Rng::with_seed(i as u64);
-            let (name, mut given) = (format!("c{i}"), Vec::new());
+            let (name, mut delivered) = (format!("c{i}"), Vec::new());
             while stop.load(Ordering::SeqCst) == 0 {
                 let read = streams.stream_read_group("s", "g", &name, 1, Some(0));
-                if let Some(entries) = give_up_after(random.usize(0..20), read).await {
-                    given.extend(
+                if let Some(entries) = drop_after(random.usize(0..20), read).await {
+                    delivered.extend(
                         entries
                             .unwrap()
                             .into_iter()
@@ -164,26 +164,26 @@ async fn consumers_that_go_away_lose_nothing() {
                     );
                 }
             }
-            given
+            delivered
         });
     }
-    timeout(PATIENCE, add_all(&streams))
+    timeout(HANG_LIMIT, add_all(&streams))
         .await
-        .expect("an add waits for ever");
+        .expect("an add hangs");
     stop.store(1, Ordering::SeqCst);
-    let given = timeout(PATIENCE, consumers.join_all())
+    let delivered = timeout(HANG_LIMIT, consumers.join_all())
         .await
-        .expect("a wait is not given up");
-    let given = given.concat();
-    assert!(!given.is_empty(), "somebody was given something");
-    take(&streams, "g", "rest", 0);
+        .expect("a consumer does not stop");
+    let delivered = delivered.concat();
+    assert!(!delivered.is_empty(), "no consumer got an entry");
+    read_for(&streams, "g", "rest", 0);
     let pending: HashSet<_> = pending(&streams, "g").into_iter().collect();
     assert_eq!(pending.len(), ENTRIES);
-    assert!(given.iter().all(|delivery| pending.contains(delivery)));
+    assert!(delivered.iter().all(|delivery| pending.contains(delivery)));
     assert_eq!(
-        given.iter().collect::<HashSet<_>>().len(),
-        given.len(),
-        "none is given twice"
+        delivered.iter().collect::<HashSet<_>>().len(),
+        delivered.len(),
+        "no entry is delivered twice"
     );
-    assert_eq!(used(&streams)[2], 0, "no call waits any more");
+    assert_eq!(used(&streams)[2], 0, "no call waits");
 }

@@ -7,10 +7,9 @@ use streamgate_protocol::message::Credit;
 use streamgate_protocol::{ConsumeOptions, Gap, SubscribingBackend, TailFrom, TailItem};
 
 use super::*;
+use crate::batch::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
 use crate::budget::MAX_SHARED_BYTES;
-use crate::store::Engine;
-use crate::tail_queues::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
-use streamgate_backend::tail::source::{TailEvent, TailSource};
+use streamgate_backend::{Segment, TailEvent, TailSource};
 
 const ALL: Credit = Credit::UNLIMITED;
 
@@ -19,7 +18,7 @@ fn pull(tail: &mut dyn TailSource, room: Credit) -> Option<TailEvent> {
     next.now_or_never().map(Result::unwrap)
 }
 
-fn segment(tail: &mut dyn TailSource, room: Credit) -> Arc<streamgate_backend::Segment> {
+fn segment(tail: &mut dyn TailSource, room: Credit) -> Arc<Segment> {
     match pull(tail, room) {
         Some(TailEvent::Segment(segment)) => segment,
         other => panic!("no entries: {other:?}"),
@@ -42,15 +41,19 @@ fn add_trimming(streams: &MemoryStreams, value: &str, maxlen: usize) -> String {
 }
 
 #[test]
-fn one_segment_is_for_all_who_come_for_the_newest() {
+fn tails_that_read_the_newest_entries_share_one_segment() {
     let streams = MemoryStreams::new();
     let mut tails = [0; 3].map(|_| streams.tail_source("s", TailFrom::Now));
     for tail in &mut tails {
         assert_eq!(segment(&mut **tail, ALL).position(), "0-0");
     }
     add(&streams, "s", "a");
-    let given = tails.each_mut().map(|tail| segment(&mut **tail, ALL));
-    assert!(given.iter().all(|other| Arc::ptr_eq(other, &given[0])));
+    let received = tails.each_mut().map(|tail| segment(&mut **tail, ALL));
+    assert!(
+        received
+            .iter()
+            .all(|other| Arc::ptr_eq(other, &received[0]))
+    );
     add(&streams, "s", "b");
     add(&streams, "s", "c");
     let first = segment(&mut *tails[0], Credit { entries: 1, ..ALL });
@@ -60,7 +63,7 @@ fn one_segment_is_for_all_who_come_for_the_newest() {
 }
 
 #[test]
-fn what_is_shared_is_bounded_and_given_back() {
+fn shared_batches_are_bounded_and_freed() {
     let streams = MemoryStreams::new();
     let long = "x".repeat(200_000);
     let keys: Vec<_> = (0..40).map(|i| format!("s{i}")).collect();
@@ -68,7 +71,7 @@ fn what_is_shared_is_bounded_and_given_back() {
         .iter()
         .map(|key| streams.tail_source(key, TailFrom::Now));
     let mut tails: Vec<_> = tails.collect();
-    let shared = || crate::memory_streams::lock(&streams.engine).shared.used();
+    let shared = || streams.store.lock().shared.used();
     for (key, tail) in keys.iter().zip(&mut tails) {
         segment(&mut **tail, ALL);
         add(&streams, key, &long);
@@ -100,7 +103,7 @@ fn a_batch_is_bounded() {
 }
 
 #[test]
-fn a_tail_keeps_to_its_room() {
+fn a_tail_stays_within_its_room() {
     let streams = MemoryStreams::new();
     let ids = ["a", "b", "c"].map(|value| add(&streams, "s", value));
     let mut tail = streams.tail_source("s", TailFrom::Last(2));
@@ -135,30 +138,33 @@ fn bytes_are_counted_as_the_protocol_counts_them() {
 }
 
 #[test]
-fn a_follower_knows_exactly_what_it_missed() {
+fn a_tail_reports_exactly_the_gaps_it_has() {
     let streams = MemoryStreams::new();
     let mut tail = streams.tail_source("s", TailFrom::Now);
     segment(&mut *tail, ALL);
     add(&streams, "s", "gone");
     let b = add_trimming(&streams, "b", 1);
-    let told = gap(&mut *tail);
+    let reported = gap(&mut *tail);
     assert_eq!(
-        (told.after.as_str(), told.first.as_deref()),
+        (reported.after.as_str(), reported.first.as_deref()),
         ("0-0", Some(b.as_str()))
     );
-    assert!(!told.recreated);
+    assert!(!reported.recreated);
     assert_eq!(values(segment(&mut *tail, ALL).entries()), ["b"]);
-    // It stands at an entry that goes, and has missed nothing.
+    // The entry at its position is trimmed, and it has missed nothing.
     let c = add_trimming(&streams, "c", 1);
     assert_eq!(values(segment(&mut *tail, ALL).entries()), ["c"]);
     let gone = add_trimming(&streams, "gone", 0);
-    let told = gap(&mut *tail);
-    assert_eq!((told.after, told.first, told.position), (c, None, gone));
+    let reported = gap(&mut *tail);
+    assert_eq!(
+        (reported.after, reported.first, reported.position),
+        (c, None, gone)
+    );
     assert!(pull(&mut *tail, ALL).is_none());
 }
 
 #[test]
-fn a_cursor_from_outside_is_believed_if_it_is_known() {
+fn a_resumed_position_that_the_stream_knows_is_no_gap() {
     let streams = MemoryStreams::new();
     let ids = ["a", "b", "c", "d"].map(|value| add(&streams, "s", value));
     for id in &ids {
@@ -168,14 +174,14 @@ fn a_cursor_from_outside_is_believed_if_it_is_known() {
     let e = add_trimming(&streams, "e", 2);
     for missed in ["0", "5-5", &ids[0], &ids[1]] {
         let mut tail = streams.tail_source("s", after(missed));
-        let told = gap(&mut *tail);
-        assert!(!told.recreated);
-        assert_eq!(told.first.as_ref(), Some(&ids[3]));
+        let reported = gap(&mut *tail);
+        assert!(!reported.recreated);
+        assert_eq!(reported.first.as_ref(), Some(&ids[3]));
         assert_eq!(values(segment(&mut *tail, ALL).entries()), ["d", "e"]);
-        let mut again = streams.tail_source("s", after(&told.position));
+        let mut again = streams.tail_source("s", after(&reported.position));
         assert_eq!(values(segment(&mut *again, ALL).entries()), ["d", "e"]);
     }
-    // The last one that was trimmed: what is behind it is all there.
+    // The last trimmed entry: all entries after it are there.
     assert_eq!(
         segment(&mut *streams.tail_source("s", after(&ids[2])), ALL)
             .entries()
@@ -188,7 +194,7 @@ fn a_cursor_from_outside_is_believed_if_it_is_known() {
 }
 
 #[test]
-fn a_cursor_of_another_stream_is_told_so_once() {
+fn a_position_after_the_last_id_is_reported_once_as_recreated() {
     let streams = MemoryStreams::new();
     let later = "99999999999999-0";
     let mut tail = streams.tail_source("s", after(later));
@@ -203,13 +209,16 @@ fn a_cursor_of_another_stream_is_told_so_once() {
     add(&streams, "s", "a");
     assert_eq!(values(segment(&mut *tail, ALL).entries()), ["a"]);
     add_trimming(&streams, "b", 1);
-    let told = gap(&mut *streams.tail_source("s", after(later)));
-    assert!(told.recreated);
-    segment(&mut *streams.tail_source("s", after(&told.position)), ALL);
+    let reported = gap(&mut *streams.tail_source("s", after(later)));
+    assert!(reported.recreated);
+    segment(
+        &mut *streams.tail_source("s", after(&reported.position)),
+        ALL,
+    );
 }
 
 #[test]
-fn a_gap_is_told_only_with_room() {
+fn a_gap_is_reported_only_with_room() {
     let streams = MemoryStreams::new();
     let a = add(&streams, "s", "a");
     add(&streams, "s", "b");
@@ -221,7 +230,7 @@ fn a_gap_is_told_only_with_room() {
 }
 
 #[test]
-fn a_dropped_follower_leaves_nothing_behind() {
+fn a_dropped_tail_leaves_nothing_behind() {
     let streams = MemoryStreams::new();
     let mut tails: Vec<_> = (0..3)
         .map(|_| streams.tail_source("s", TailFrom::Now))
@@ -229,7 +238,7 @@ fn a_dropped_follower_leaves_nothing_behind() {
     assert_eq!(
         used(&streams),
         [0; 3],
-        "nothing begins before the first poll"
+        "nothing starts before the first poll"
     );
     for tail in &mut tails {
         segment(&mut **tail, ALL);
@@ -238,17 +247,13 @@ fn a_dropped_follower_leaves_nothing_behind() {
     assert!(used(&streams)[2] > 0);
     drop(tails);
     assert_eq!(used(&streams), [0; 3]);
-    assert!(
-        crate::memory_streams::lock(&streams.engine)
-            .streams
-            .is_empty()
-    );
+    assert!(streams.store.lock().streams.is_empty());
 }
 
 #[test]
-fn too_many_followers_are_refused() {
+fn too_many_tails_are_refused() {
     let bytes = crate::budget::waiting_bytes("s", "");
-    let streams = MemoryStreams::with_engine(Engine::new(1_000_000, 1_000_000, 2 * bytes));
+    let streams = MemoryStreams::builder().waiting_bytes(2 * bytes).build();
     let mut tails = [0; 3].map(|_| streams.tail_source("s", TailFrom::Now));
     segment(&mut *tails[0], ALL);
     segment(&mut *tails[1], ALL);
@@ -259,7 +264,7 @@ fn too_many_followers_are_refused() {
 }
 
 #[test]
-fn what_no_backend_takes_is_refused() {
+fn invalid_starts_are_refused() {
     let streams = MemoryStreams::new();
     let long = "x".repeat(20_000);
     for (key, from, expected) in [
@@ -275,7 +280,7 @@ fn what_no_backend_takes_is_refused() {
 }
 
 #[tokio::test]
-async fn every_follower_that_waits_is_woken() {
+async fn an_add_wakes_every_tail() {
     let streams = MemoryStreams::new();
     let tails = (0..100).map(|_| streams.tail("s", TailFrom::Now));
     let mut tails: Vec<_> = tails.collect();
@@ -284,17 +289,17 @@ async fn every_follower_that_waits_is_woken() {
         assert!(matches!(first, TailItem::Entries { entries, .. } if entries.is_empty()));
     }
     let waits: FuturesUnordered<_> = tails.iter_mut().map(StreamExt::next).collect();
-    let given = tokio::join!(waits.collect::<Vec<_>>(), async { add(&streams, "s", "a") }).0;
-    assert_eq!(given.len(), 100);
+    let received = tokio::join!(waits.collect::<Vec<_>>(), async { add(&streams, "s", "a") }).0;
+    assert_eq!(received.len(), 100);
     assert!(
-        given
+        received
             .iter()
             .all(|item| matches!(item, Some(Ok(TailItem::Entries { .. }))))
     );
 }
 
 #[tokio::test]
-async fn a_consumer_takes_batch_by_batch() {
+async fn a_consumer_reads_batch_by_batch() {
     let streams = MemoryStreams::new();
     streams.stream_create_group("s", "g", "0").await.unwrap();
     for value in ["a", "b", "c"] {
@@ -308,7 +313,7 @@ async fn a_consumer_takes_batch_by_batch() {
     assert_eq!(
         pending(&streams, "g"),
         [],
-        "nothing begins before the first poll"
+        "nothing starts before the first poll"
     );
     assert_eq!(
         values(&deliveries.next().await.unwrap().unwrap()),
@@ -317,7 +322,7 @@ async fn a_consumer_takes_batch_by_batch() {
     assert_eq!(
         pending(&streams, "g").len(),
         2,
-        "what is not asked for is not taken"
+        "the next batch is not read ahead"
     );
     assert_eq!(values(&deliveries.next().await.unwrap().unwrap()), ["c"]);
     assert!(deliveries.next().now_or_never().is_none());

@@ -10,7 +10,7 @@ fn entries(result: CacheResult<Reply>) -> Vec<StreamEntry> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_ends_empty_lasts_as_long_as_asked() {
+async fn a_wait_without_an_entry_lasts_its_time_limit() {
     let streams = MemoryStreams::new();
     streams.stream_create_group("s", "g", "$").await.unwrap();
     for ms in [1, 700, 3_000, 86_400_000] {
@@ -34,10 +34,10 @@ async fn a_wait_that_ends_empty_lasts_as_long_as_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_without_a_limit_ends_with_an_entry_only() {
+async fn a_wait_without_a_limit_ends_only_with_an_entry() {
     for ms in [0, u64::MAX] {
         let streams = MemoryStreams::new();
-        let mut wait = pin!(waiting(&streams, read("$", ms)));
+        let mut wait = pin!(start_wait(&streams, blocking_read("$", ms)));
         for _ in 0..100 {
             assert!(wait.as_mut().now_or_never().is_none());
             advance(Duration::from_secs(86_400)).await;
@@ -48,7 +48,7 @@ async fn a_wait_without_a_limit_ends_with_an_entry_only() {
 }
 
 #[test]
-fn what_is_there_does_not_wait() {
+fn a_read_that_finds_entries_does_not_wait() {
     let streams = MemoryStreams::new();
     now(streams.stream_create_group("s", "g", "0")).unwrap();
     add(&streams, "s", "a");
@@ -61,9 +61,9 @@ fn what_is_there_does_not_wait() {
 }
 
 #[test]
-fn an_entry_answers_every_reader_at_once() {
+fn an_entry_ends_the_waits_of_all_readers() {
     let streams = MemoryStreams::new();
-    let waits = ["0", "$", "5-5"].map(|id| waiting(&streams, read(id, 0)));
+    let waits = ["0", "$", "5-5"].map(|id| start_wait(&streams, blocking_read(id, 0)));
     let id = add(&streams, "s", "a");
     for wait in waits {
         let Reply::Entries { entries, last_id } = now(wait).unwrap() else {
@@ -76,10 +76,10 @@ fn an_entry_answers_every_reader_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_wait_from_the_end_resolves_it() {
+async fn an_empty_reply_names_the_id_that_dollar_stands_for() {
     let streams = MemoryStreams::new();
     let id = add(&streams, "s", "a");
-    let reply = waiting(&streams, read("$", 5)).await.unwrap();
+    let reply = start_wait(&streams, blocking_read("$", 5)).await.unwrap();
     assert_eq!(
         reply,
         Reply::Entries {
@@ -90,19 +90,19 @@ async fn an_empty_wait_from_the_end_resolves_it() {
 }
 
 #[test]
-fn a_reader_beyond_the_end_waits_for_ids_beyond_its_own() {
+fn a_reader_after_a_future_id_waits_for_greater_ids() {
     let streams = MemoryStreams::new();
-    let far = waiting(&streams, read("99999999999999", 0));
+    let far = start_wait(&streams, blocking_read("99999999999999", 0));
     add(&streams, "s", "a");
     assert!(far.now_or_never().is_none());
 }
 
 #[test]
-fn an_entry_that_is_trimmed_at_once_answers_nobody() {
+fn an_entry_that_its_own_add_trims_ends_no_wait() {
     let streams = MemoryStreams::new();
     now(streams.stream_create_group("s", "g", "$")).unwrap();
-    let reader = waiting(&streams, read("$", 0));
-    let consumer = waiting(&streams, read_group("g", "c", 0));
+    let reader = start_wait(&streams, blocking_read("$", 0));
+    let consumer = start_wait(&streams, blocking_read_group("g", "c", 0));
     now(streams.stream_add("s", one("gone"), Some(0))).unwrap();
     add(&streams, "s", "a");
     assert_eq!(values(&entries(now(reader))), ["a"]);
@@ -114,34 +114,35 @@ fn consumers_are_served_in_the_order_they_came() {
     let streams = MemoryStreams::new();
     now(streams.stream_create_group("s", "g", "$")).unwrap();
     now(streams.stream_create_group("s", "h", "$")).unwrap();
-    let waits = ["one", "two", "one"].map(|name| waiting(&streams, read_group("g", name, 0)));
-    let other = waiting(&streams, read_group("h", "one", 0));
+    let waits =
+        ["one", "two", "one"].map(|name| start_wait(&streams, blocking_read_group("g", name, 0)));
+    let other = start_wait(&streams, blocking_read_group("h", "one", 0));
     for value in ["a", "b", "c", "d"] {
         add(&streams, "s", value);
     }
-    let given: Vec<_> = waits.map(|wait| entries(now(wait))).concat();
-    assert_eq!(values(&given), ["a", "b", "c"]);
+    let delivered: Vec<_> = waits.map(|wait| entries(now(wait))).concat();
+    assert_eq!(values(&delivered), ["a", "b", "c"]);
     assert_eq!(
         values(&entries(now(other))),
         ["a"],
-        "groups do not see each other"
+        "groups are independent"
     );
     let owners: Vec<_> = pending(&streams, "g")
         .into_iter()
         .map(|(_, owner)| owner)
         .collect();
     assert_eq!(owners, ["one", "two", "one"]);
-    assert_eq!(values(&take(&streams, "g", "late", 0)), ["d"]);
+    assert_eq!(values(&read_for(&streams, "g", "late", 0)), ["d"]);
 }
 
 #[test]
-fn a_dropped_wait_is_given_nothing() {
+fn a_dropped_wait_gets_no_entry() {
     let streams = MemoryStreams::new();
     now(streams.stream_create_group("s", "g", "$")).unwrap();
     let before = used(&streams);
-    let first = waiting(&streams, read_group("g", "first", 0));
-    let second = waiting(&streams, read_group("g", "second", 0));
-    let reader = waiting(&streams, read("$", 0));
+    let first = start_wait(&streams, blocking_read_group("g", "first", 0));
+    let second = start_wait(&streams, blocking_read_group("g", "second", 0));
+    let reader = start_wait(&streams, blocking_read("$", 0));
     drop((first, reader));
     add(&streams, "s", "a");
     assert_eq!(values(&entries(now(second))), ["a"]);
@@ -153,28 +154,22 @@ fn a_dropped_wait_is_given_nothing() {
 fn a_wait_leaves_no_trace_of_a_missing_stream() {
     let streams = MemoryStreams::new();
     let waits = [
-        waiting(&streams, read("$", 0)),
-        waiting(&streams, read("0", 0)),
+        start_wait(&streams, blocking_read("$", 0)),
+        start_wait(&streams, blocking_read("0", 0)),
     ];
-    assert_eq!(
-        crate::memory_streams::lock(&streams.engine).streams.len(),
-        1
-    );
+    assert_eq!(streams.store.lock().streams.len(), 1);
     drop(waits);
-    assert_eq!(
-        crate::memory_streams::lock(&streams.engine).streams.len(),
-        0
-    );
+    assert_eq!(streams.store.lock().streams.len(), 0);
     assert_eq!(used(&streams), [0, 0, 0]);
 }
 
-/// The time is over and the entry is there when the future is polled again: the entry counts,
-/// because it is pending for this consumer already.
+/// When the future is polled again, its time limit has passed and the entry has come. It returns the
+/// entry, which is pending for this consumer already.
 #[tokio::test(start_paused = true)]
-async fn an_entry_in_the_last_moment_is_not_lost() {
+async fn an_entry_that_comes_at_the_time_limit_is_not_lost() {
     let streams = MemoryStreams::new();
     streams.stream_create_group("s", "g", "$").await.unwrap();
-    let mut wait = pin!(waiting(&streams, read_group("g", "c", 10)));
+    let mut wait = pin!(start_wait(&streams, blocking_read_group("g", "c", 10)));
     assert!(wait.as_mut().now_or_never().is_none());
     add(&streams, "s", "a");
     advance(Duration::from_millis(20)).await;
@@ -182,9 +177,9 @@ async fn an_entry_in_the_last_moment_is_not_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_begins_when_it_is_asked_for() {
+async fn the_time_limit_runs_from_perform_on() {
     let streams = MemoryStreams::new();
-    let wait = waiting(&streams, read("$", 100));
+    let wait = start_wait(&streams, blocking_read("$", 100));
     advance(Duration::from_millis(60)).await;
     let start = Instant::now();
     assert_eq!(entries(wait.await), []);

@@ -139,7 +139,7 @@ impl Feed {
         }
         if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
             let (first, last) = (entry_id(first)?, entry_id(last)?);
-            self.page_size.saw(&entries);
+            self.page_size.observe(&entries);
             self.cursor.advance(last, &entries);
             let live = QueuedSegment::new(entries, first, last, total);
             self.subscribers

@@ -61,7 +61,7 @@ impl RedisTail {
         self.state = match TailCursor::begin(after, range)? {
             Some((cursor, taken)) => {
                 self.cursor = cursor;
-                self.page_size.saw(&taken.entries);
+                self.page_size.observe(&taken.entries);
                 TailState::PageReady(taken)
             }
             None => self.read_first(EntryId::ZERO, room),
@@ -116,7 +116,7 @@ impl RedisTail {
             self.state = TailState::Backlog;
             return Ok(None);
         };
-        self.page_size.saw(&taken.entries);
+        self.page_size.observe(&taken.entries);
         let gap = taken.gap;
         self.state = TailState::PageReady(taken);
         Ok(gap.map(|gap| {

@@ -59,7 +59,7 @@ pub(super) async fn last(
     // The first page takes no turn: it has to be queued before this yields.
     let mut found = read(EntryId::MAX, page).await?;
     loop {
-        page_size.saw_so_many(found.entries, found.bytes);
+        page_size.observe_totals(found.entries, found.bytes);
         let before = found.oldest.and_then(EntryId::predecessor);
         let Some(before) = before.filter(|_| found.entries >= page && found.all > count) else {
             // With the oldest entry there is. Also when so many are there that reading backwards

@@ -91,12 +91,9 @@ pub(crate) fn facts(value: Value) -> CacheResult<StreamInfo> {
         }
     }
     match (last_generated, length, added) {
-        (Some(last_generated), Some(length), Some(added)) => Ok(StreamInfo {
-            first,
-            last_generated,
-            length,
-            added,
-        }),
+        (Some(last_generated), Some(length), Some(added)) => {
+            Ok(StreamInfo::new(first, last_generated, length, added))
+        }
         _ => Err(errors::unexpected("facts about a stream")),
     }
 }
@@ -167,11 +164,8 @@ pub(crate) fn claimed(value: Value) -> CacheResult<Claimed> {
 pub(crate) fn taken_over(value: Value) -> CacheResult<Reclaimed> {
     let [found, cursor, since] = parts(settle(value)?, "entries, a cursor and a time")?;
     let since_ms = text(since)?.parse().ok();
-    Ok(Reclaimed {
-        entries: entries(found)?,
-        cursor: text(cursor)?,
-        since_ms: since_ms.ok_or_else(|| errors::unexpected("a time"))?,
-    })
+    let since_ms = since_ms.ok_or_else(|| errors::unexpected("a time"))?;
+    Ok(Reclaimed::new(entries(found)?, text(cursor)?, since_ms))
 }
 
 /// How many entries a consumer handed over, and whether these were the last.

@@ -6,7 +6,8 @@
 use streamgate_protocol::subscribe::{DEAD_LETTER_FIELDS, DEAD_LETTER_REASON};
 
 use crate::wire::commands::{CommandWriter, number, text, texts};
-use streamgate_backend::reclaim::step::{MAX_DEAD_LETTER_FIELDS, PAGE, ReclaimStep};
+use streamgate_backend::reclaim::dead_letter::MAX_DEAD_LETTER_FIELDS;
+use streamgate_backend::reclaim::step::{ReclaimStep, STEP_ENTRIES};
 
 const RECLAIM: &str = include_str!("scripts/reclaim.lua");
 const REMOVE_CONSUMER: &str = include_str!("scripts/remove_consumer.lua");
@@ -31,7 +32,7 @@ pub(crate) fn reclaim(to: &mut impl CommandWriter, step: &ReclaimStep) {
     texts(to, &[&step.group, &step.consumer, &step.cursor]);
     number(to, step.min_idle_ms);
     number(to, step.count);
-    number(to, PAGE as u64);
+    number(to, STEP_ENTRIES as u64);
     match step.since_ms {
         Some(since_ms) => number(to, since_ms),
         None => text(to, ""),

@@ -1,5 +1,9 @@
-//! When a consumer looks for what vanished ones hold.
+//! When a consumer reclaims: the schedule of scans over a group's pending entries.
+//!
+//! A scan goes over all pending entries of the group in steps. Whoever polls the schedule makes its
+//! scans: a consumer without credit reclaims nothing, which leaves the entries to its siblings.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -11,41 +15,44 @@ use tokio::time::{Sleep, sleep};
 
 use crate::reclaim::step::{ReclaimStep, Reclaimed, START};
 
-/// Shortest time between two rounds: a round of a group that holds much is work for Redis, and
-/// there is one for every consumer.
+/// The shortest pause between two scans. A scan of a group with many pending entries is work for
+/// Redis, and every consumer makes its own.
 pub const MIN_PERIOD: Duration = Duration::from_millis(100);
 
-/// Longest time between two rounds, however long entries may be pending: what is found late is
-/// worked on late.
+/// The longest pause between two scans, however long entries may stay pending: an entry that is
+/// found late is processed late.
 pub const MAX_PERIOD: Duration = Duration::from_secs(30);
 
-/// ReclaimSchedule there are in the time after which entries are taken over: one that is due is late by a
-/// quarter of it at most.
-const ROUNDS_PER_TIME: u64 = 4;
+/// Scans in the time after which an entry may be reclaimed. So an entry is reclaimed late by at
+/// most a quarter of that time.
+const SCANS_PER_IDLE_TIME: u64 = 4;
 
-/// Asks a backend for one step.
-type Ask<'a> = Box<dyn Fn(ReclaimStep) -> BoxFuture<'a, CacheResult<Reclaimed>> + Send + 'a>;
+type RunStep<'a> = Box<dyn Fn(ReclaimStep) -> BoxFuture<'a, CacheResult<Reclaimed>> + Send + 'a>;
 
-/// ReclaimSchedule over the pending entries of a group: the first at once, the next when a period has
-/// passed since the last. What it gives belongs to the consumer.
+/// Scans over the pending entries of a group, for one consumer.
+///
+/// The first scan begins at once. The next begins when a pause has passed since the last one ended.
 pub struct ReclaimSchedule<'a> {
-    ask: Ask<'a>,
+    run_step: RunStep<'a>,
     next: ReclaimStep,
     period: Duration,
     step: Option<BoxFuture<'a, CacheResult<Reclaimed>>>,
-    /// Until the next round; absent while one is under way.
+    /// Until the next scan; `None` during a scan.
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl<'a> ReclaimSchedule<'a> {
-    /// Nothing is asked before the first poll.
+    /// Returns a schedule that begins with the step `first` and performs each step with `run_step`,
+    /// usually [`Backend::reclaim`](crate::Backend::reclaim).
+    ///
+    /// Does nothing before the first poll.
     pub fn new(
         first: ReclaimStep,
-        ask: impl Fn(ReclaimStep) -> BoxFuture<'a, CacheResult<Reclaimed>> + Send + 'a,
+        run_step: impl Fn(ReclaimStep) -> BoxFuture<'a, CacheResult<Reclaimed>> + Send + 'a,
     ) -> Self {
-        let period = Duration::from_millis(first.min_idle_ms / ROUNDS_PER_TIME);
+        let period = Duration::from_millis(first.min_idle_ms / SCANS_PER_IDLE_TIME);
         Self {
-            ask: Box::new(ask),
+            run_step: Box::new(run_step),
             next: first,
             period: period.clamp(MIN_PERIOD, MAX_PERIOD),
             step: None,
@@ -53,12 +60,21 @@ impl<'a> ReclaimSchedule<'a> {
         }
     }
 
-    /// The next entries that were taken over, never none; at most so many. With room for none,
-    /// nothing is asked, and whoever makes room polls again.
+    /// Polls for the next reclaimed entries: at least one, and at most `room`.
     ///
-    /// The first step is asked for in the first poll with room, before whatever the caller asks for
-    /// behind it: what comes of that is then not taken for what an earlier life of this consumer
-    /// left.
+    /// If `room` is 0, no step begins and no waker is kept: poll again once there is room.
+    ///
+    /// The first poll with room sends the first step. Poll before the caller's first read of the
+    /// group, so that the schedule does not reclaim what that read delivers.
+    ///
+    /// # Errors
+    ///
+    /// Those of a step, except those whose [`retry`](streamgate_protocol::CacheError::retry) is
+    /// `Later`: they end the scan, and the next one begins after the pause.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with its timer enabled.
     pub fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
@@ -74,14 +90,14 @@ impl<'a> ReclaimSchedule<'a> {
                     self.pause = None;
                 }
                 self.next.count = room;
-                self.step = Some((self.ask)(self.next.clone()));
+                self.step = Some((self.run_step)(self.next.clone()));
             }
             let Some(step) = &mut self.step else {
                 return Poll::Pending;
             };
-            let taken = ready!(step.poll_unpin(cx));
+            let reclaimed = ready!(step.poll_unpin(cx));
             self.step = None;
-            match taken {
+            match reclaimed {
                 Ok(Reclaimed {
                     entries,
                     cursor,
@@ -90,27 +106,36 @@ impl<'a> ReclaimSchedule<'a> {
                     self.next.since_ms = Some(since_ms);
                     self.next.cursor = cursor;
                     if self.next.cursor == START {
-                        self.rest();
+                        self.start_pause();
                     }
                     if !entries.is_empty() {
                         return Poll::Ready(Ok(entries));
                     }
                 }
-                // Nothing was done; the next round does it.
+                // The step did nothing; the next scan does it.
                 Err(error) if error.retry() == Retry::Later => {
-                    tracing::debug!(%error, "a round over pending entries ends early");
-                    // What this consumer was given meanwhile must not be taken for older.
+                    tracing::debug!(%error, "a scan of pending entries ended early; retrying later");
+                    // The first step set no time, so leave all of the consumer's own entries alone.
                     self.next.since_ms.get_or_insert(0);
                     START.clone_into(&mut self.next.cursor);
-                    self.rest();
+                    self.start_pause();
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
 
-    fn rest(&mut self) {
+    fn start_pause(&mut self) {
         self.pause = Some(Box::pin(sleep(self.period)));
+    }
+}
+
+impl fmt::Debug for ReclaimSchedule<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReclaimSchedule")
+            .field("next", &self.next)
+            .field("period", &self.period)
+            .finish_non_exhaustive()
     }
 }
 
@@ -126,38 +151,38 @@ mod tests {
 
     use super::*;
 
-    /// What a backend was asked, and when.
-    type Asked = Arc<Mutex<Vec<(ReclaimStep, Instant)>>>;
+    /// The steps that a backend ran, and when.
+    type RunSteps = Arc<Mutex<Vec<(ReclaimStep, Instant)>>>;
 
-    /// ReclaimSchedule of a backend that answers so.
-    fn rounds(
+    /// The schedule of a backend that returns these results, then never another.
+    fn schedule_of(
         claim_after_ms: u64,
-        answers: Vec<CacheResult<Reclaimed>>,
-    ) -> (ReclaimSchedule<'static>, Asked) {
-        let asked = Asked::default();
-        let notes = Arc::clone(&asked);
-        let answers = Mutex::new(VecDeque::from(answers));
+        results: Vec<CacheResult<Reclaimed>>,
+    ) -> (ReclaimSchedule<'static>, RunSteps) {
+        let steps = RunSteps::default();
+        let log = Arc::clone(&steps);
+        let results = Mutex::new(VecDeque::from(results));
         let options = streamgate_protocol::ConsumeOptions {
             claim_after_ms: Some(claim_after_ms),
             ..Default::default()
         };
         let consume = Subscription::consume("s", "g", "c", options);
         let first = ReclaimStep::first(&consume).unwrap();
-        let rounds = ReclaimSchedule::new(first, move |step| {
-            notes.lock().unwrap().push((step, Instant::now()));
-            let answer = answers.lock().unwrap().pop_front();
+        let schedule = ReclaimSchedule::new(first, move |step| {
+            log.lock().unwrap().push((step, Instant::now()));
+            let result = results.lock().unwrap().pop_front();
             async move {
-                match answer {
-                    Some(answer) => answer,
+                match result {
+                    Some(result) => result,
                     None => std::future::pending().await,
                 }
             }
             .boxed()
         });
-        (rounds, asked)
+        (schedule, steps)
     }
 
-    fn taken(ids: &[&str], cursor: &str) -> CacheResult<Reclaimed> {
+    fn reclaimed(ids: &[&str], cursor: &str) -> CacheResult<Reclaimed> {
         Ok(Reclaimed {
             entries: ids.iter().map(|id| ((*id).to_owned(), vec![])).collect(),
             cursor: cursor.to_owned(),
@@ -165,30 +190,30 @@ mod tests {
         })
     }
 
-    async fn next(rounds: &mut ReclaimSchedule<'_>) -> CacheResult<Vec<StreamEntry>> {
-        poll_fn(|cx| rounds.poll_next(cx, 5)).await
+    async fn next(schedule: &mut ReclaimSchedule<'_>) -> CacheResult<Vec<StreamEntry>> {
+        poll_fn(|cx| schedule.poll_next(cx, 5)).await
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_round_goes_on_at_once_and_the_next_after_a_pause() {
+    async fn a_scan_continues_at_once_and_the_next_begins_after_a_pause() {
         for (after, period) in [
             (1, MIN_PERIOD),
             (4_000, Duration::from_secs(1)),
             (u64::MAX, MAX_PERIOD),
         ] {
-            let answers = vec![
-                taken(&["1-0"], "1-0"),
-                taken(&[], "2-0"),
-                taken(&["3-0"], START),
-                taken(&["4-0"], START),
+            let results = vec![
+                reclaimed(&["1-0"], "1-0"),
+                reclaimed(&[], "2-0"),
+                reclaimed(&["3-0"], START),
+                reclaimed(&["4-0"], START),
             ];
-            let (mut rounds, asked) = rounds(after, answers);
+            let (mut schedule, steps) = schedule_of(after, results);
             let start = Instant::now();
             for id in ["1-0", "3-0", "4-0"] {
-                assert_eq!(next(&mut rounds).await.unwrap()[0].0, id);
+                assert_eq!(next(&mut schedule).await.unwrap()[0].0, id);
             }
-            let asked = asked.lock().unwrap();
-            let steps: Vec<_> = asked
+            let steps = steps.lock().unwrap();
+            let arguments: Vec<_> = steps
                 .iter()
                 .map(|(step, _)| (&*step.cursor, step.since_ms, step.count))
                 .collect();
@@ -198,38 +223,38 @@ mod tests {
                 ("2-0", Some(7), 5),
                 (START, Some(7), 5),
             ];
-            assert_eq!(steps, expected);
-            let times: Vec<_> = asked.iter().map(|(_, at)| *at - start).collect();
+            assert_eq!(arguments, expected);
+            let times: Vec<_> = steps.iter().map(|(_, at)| *at - start).collect();
             assert_eq!(times[..3], [Duration::ZERO; 3]);
-            // A timer is as exact as a millisecond.
+            // A tokio timer is exact to a millisecond.
             assert!(times[3] >= period && times[3] <= period + Duration::from_millis(1));
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_asked_without_room() {
-        let (mut rounds, asked) = rounds(1, vec![taken(&["1-0"], START)]);
-        let pending = poll_fn(|cx| Poll::Ready(rounds.poll_next(cx, 0).is_pending())).await;
-        assert!(pending && asked.lock().unwrap().is_empty());
-        assert_eq!(next(&mut rounds).await.unwrap()[0].0, "1-0");
+    async fn no_step_begins_without_room() {
+        let (mut schedule, steps) = schedule_of(1, vec![reclaimed(&["1-0"], START)]);
+        let pending = poll_fn(|cx| Poll::Ready(schedule.poll_next(cx, 0).is_pending())).await;
+        assert!(pending && steps.lock().unwrap().is_empty());
+        assert_eq!(next(&mut schedule).await.unwrap()[0].0, "1-0");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_step_that_was_not_taken_is_taken_later_and_nothing_own_with_it() {
+    async fn a_failed_step_is_retried_later_and_reclaims_nothing_of_its_own_consumer() {
         let later = Err(CacheError::from_code("DISCONNECTED", "why"));
-        let (mut rounds, asked) = rounds(1, vec![later, taken(&["1-0"], START)]);
-        assert_eq!(next(&mut rounds).await.unwrap()[0].0, "1-0");
-        let asked = asked.lock().unwrap();
-        assert_eq!(asked[1].0.since_ms, Some(0));
-        assert!(asked[1].1 - asked[0].1 >= MIN_PERIOD);
+        let (mut schedule, steps) = schedule_of(1, vec![later, reclaimed(&["1-0"], START)]);
+        assert_eq!(next(&mut schedule).await.unwrap()[0].0, "1-0");
+        let steps = steps.lock().unwrap();
+        assert_eq!(steps[1].0.since_ms, Some(0));
+        assert!(steps[1].1 - steps[0].1 >= MIN_PERIOD);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn any_other_error_is_told() {
+    async fn any_other_error_is_returned() {
         for code in ["UNKNOWN_OUTCOME", "NOGROUP"] {
-            let answers = vec![Err(CacheError::from_code(code, "why"))];
-            let (mut rounds, _) = rounds(1, answers);
-            assert_eq!(next(&mut rounds).await.unwrap_err().code(), code);
+            let results = vec![Err(CacheError::from_code(code, "why"))];
+            let (mut schedule, _) = schedule_of(1, results);
+            assert_eq!(next(&mut schedule).await.unwrap_err().code(), code);
         }
     }
 }

@@ -1,79 +1,68 @@
-//! Taking over what vanished consumers hold, as a backend is asked for it.
+//! One step of reclaiming: a page of a group's pending entries.
 //!
-//! Like a claim, but for a consumer that goes on doing so: it takes nothing that it was given
-//! itself, and what was delivered too often goes elsewhere.
+//! A step looks at [`STEP_ENTRIES`] pending entries and no further. `XPENDING … IDLE` would look at
+//! all of them in one go, also to find none.
+//!
+//! A step must not reclaim what the consumer got through the same subscription. Time tells: the
+//! first step, sent before the first read, returns the backend's time. Later steps leave alone what
+//! was delivered to this consumer since. So nobody keeps a list of delivered ids. A subscription
+//! that resumes after a lost connection leaves all of its consumer's entries alone: the client has
+//! recovered them by itself.
 
 use streamgate_protocol::StreamEntry;
 use streamgate_protocol::message::Subscription;
-use streamgate_protocol::subscribe::{DEAD_LETTER_FIELDS, DEAD_LETTER_REASON};
 
-/// Pending entries that are looked at in one step, at most: few enough that Redis, which does
-/// nothing else meanwhile, is done within a millisecond.
-pub const PAGE: usize = 100;
+use crate::reclaim::dead_letter::{DeadLetterEntry, DeadLetterPolicy};
 
-/// Fields that go with an entry to a dead-letter stream, at most. A script of Redis cannot give a
-/// command more than about 8,000 arguments, and all backends do the same. An entry of more goes
-/// there without them, and is to be read in its own stream.
-pub const MAX_DEAD_LETTER_FIELDS: usize = 3_500;
+/// The most pending entries that one step looks at: few enough that Redis, which does nothing else
+/// meanwhile, is done within a millisecond.
+pub const STEP_ENTRIES: usize = 100;
 
-/// Where a round begins, and what says that it is over.
+/// The cursor that begins a scan, and that ends one when a step returns it.
 pub const START: &str = "0-0";
 
-/// One step of a round over the pending entries of a group.
+/// One step of a scan over the pending entries of a group. See
+/// [`Backend::reclaim`](crate::Backend::reclaim) for what a backend does with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReclaimStep {
     /// The stream's key.
     pub stream: String,
     /// The group's name.
     pub group: String,
-    /// Who takes over.
+    /// The consumer that reclaims.
     pub consumer: String,
-    /// Only what was last delivered so many milliseconds ago, or longer.
+    /// The least time in ms since the last delivery for an entry to be reclaimed.
     pub min_idle_ms: u64,
-    /// What is done with entries that were delivered too often.
-    pub dead_letter: Option<DeadLetter>,
-    /// Look behind this id: [`START`] at first, then what the last step gave.
+    /// What to do with entries that were delivered too often, if anything.
+    pub dead_letter: Option<DeadLetterPolicy>,
+    /// The id after which the step looks: [`START`] at first, then the cursor that the last step
+    /// returned.
     pub cursor: String,
-    /// Take at most so many; at least 1.
+    /// The most entries to return; at least 1.
     pub count: u64,
-    /// By the backend's clock, in milliseconds since 1970: what the consumer holds itself is left
-    /// alone unless it was delivered in an earlier millisecond. Absent in the first step of all, which
-    /// then stands for its own time.
+    /// A time by the backend's clock in ms since 1970. Entries that were delivered to this consumer
+    /// in this millisecond or later are left alone. `None` in the first step of a subscription,
+    /// which uses the time at which the backend performs it.
     pub since_ms: Option<u64>,
 }
 
-/// What is done with entries that were delivered too often.
+/// What a step returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Of another stream.
-    pub stream: String,
-    /// That often is too often.
-    pub max_deliveries: u64,
-}
-
-/// What a step gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reclaimed {
-    /// What is the consumer's now.
+    /// The reclaimed entries. They are pending for the consumer of the step now.
     pub entries: Vec<StreamEntry>,
-    /// Where to go on: [`START`] once all was looked at.
+    /// The cursor of the next step; [`START`] after the last page.
     pub cursor: String,
-    /// What the next step's [`ReclaimStep::since_ms`] is.
+    /// The next step's [`ReclaimStep::since_ms`].
     pub since_ms: u64,
 }
 
-/// What is said of an entry in a dead-letter stream.
-pub struct DeadLetterEntry<'a> {
-    /// The entry's id.
-    pub id: &'a str,
-    /// The consumer that held it last.
-    pub consumer: &'a str,
-    /// How often it was delivered.
-    pub deliveries: u64,
-}
-
 impl ReclaimStep {
-    /// The first step of a subscription, which must be a valid one; none if it takes nothing over.
+    /// Returns the first step of a subscription, or `None` if the subscription does not reclaim.
+    ///
+    /// The caller has validated the subscription.
     pub fn first(subscription: &Subscription<'_>) -> Option<Self> {
         let Subscription::Consume {
             stream,
@@ -88,45 +77,50 @@ impl ReclaimStep {
         else {
             return None;
         };
-        let dead_letter = max_deliveries.zip(dead_letter.as_ref());
+        let dead_letter = max_deliveries.zip(dead_letter.as_deref());
         Some(Self {
             stream: (**stream).to_owned(),
             group: (**group).to_owned(),
             consumer: (**consumer).to_owned(),
             min_idle_ms: *min_idle_ms,
-            dead_letter: dead_letter.map(|(max_deliveries, stream)| DeadLetter {
-                stream: (**stream).to_owned(),
-                max_deliveries,
-            }),
+            dead_letter: dead_letter
+                .map(|(max_deliveries, stream)| DeadLetterPolicy::new(stream, max_deliveries)),
             cursor: START.to_owned(),
             count: 1,
-            // Older than any: all that the consumer holds is its own then.
+            // Every delivery is later than 0, so all of the consumer's entries are left alone.
             since_ms: resumed.unwrap_or(false).then_some(0),
         })
     }
+
+    /// Describes a pending entry of this step's group that goes to the dead-letter stream.
+    ///
+    /// `consumer` is the one it is pending for.
+    pub fn dead_letter_entry<'a>(
+        &'a self,
+        id: &'a str,
+        consumer: &'a str,
+        deliveries: u64,
+    ) -> DeadLetterEntry<'a> {
+        DeadLetterEntry {
+            stream: &self.stream,
+            group: &self.group,
+            id,
+            consumer,
+            deliveries,
+        }
+    }
 }
 
-impl DeadLetterEntry<'_> {
-    /// An entry's fields, and those that say why it is there.
-    pub fn fields(
-        &self,
-        ask: &ReclaimStep,
-        mut fields: Vec<(String, String)>,
-    ) -> Vec<(String, String)> {
-        if fields.len() > MAX_DEAD_LETTER_FIELDS {
-            fields.clear();
+impl Reclaimed {
+    /// Returns the result of a step.
+    ///
+    /// `cursor` is the last id that the step looked at, or [`START`] after the last page.
+    /// `since_ms` is the step's own, or the backend's time if the step had none.
+    pub fn new(entries: Vec<StreamEntry>, cursor: impl Into<String>, since_ms: u64) -> Self {
+        Self {
+            entries,
+            cursor: cursor.into(),
+            since_ms,
         }
-        let deliveries = self.deliveries.to_string();
-        let values = [
-            DEAD_LETTER_REASON,
-            &ask.stream,
-            &ask.group,
-            self.consumer,
-            self.id,
-            &deliveries,
-        ];
-        let added = DEAD_LETTER_FIELDS.iter().zip(values);
-        fields.extend(added.map(|(name, value)| ((*name).to_owned(), value.to_owned())));
-        fields
     }
 }

@@ -1,64 +1,75 @@
-//! How many entries to ask for at once.
+//! The adaptive page size: how many entries to read at once.
+//!
+//! The size of entries is unknown before they are read. So the first page is small, and each page
+//! decides the size of the next.
 
 use streamgate_protocol::StreamEntry;
 use streamgate_protocol::message::{Credit, entry_bytes};
 
-/// Bytes that a page should have: enough that a round trip is worth it, few enough that many
-/// pages under way are no burden.
+/// Bytes that a page should have: enough that a round trip pays, few enough that many pages in
+/// flight are bearable.
 const PAGE_BYTES: u64 = 256 * 1024;
 
-/// Entries of a page while nothing is known of their size: of the largest there are, 16 MiB each,
-/// they are bearable.
+/// Entries of a page while nothing is known of their size: bearable if each has the greatest size
+/// there is, 16 MiB.
 const FIRST_PAGE: u64 = 4;
 
-/// Most entries of a page: of 256 bytes each. Of smaller ones more would make a round trip worth
-/// little more, and these few may be of any size.
+/// The most entries of a page: a page of entries of 256 bytes. More entries of fewer bytes would
+/// save little, and the next ones may have any size.
 const MAX_PAGE: u64 = PAGE_BYTES / 256;
 
-/// A page has at most so many times the entries of the one before: sizes may be about to change.
+/// A page has at most this many times the entries of the one before, since sizes may be about to
+/// change.
 const GROWTH: u64 = 8;
 
-/// What an entry takes beside its texts.
+/// Bytes that an entry takes beside its texts.
 const ENTRY_OVERHEAD: u64 = 32;
 
-/// Learns from each page how large the next one should be.
+/// Decides from each page how many entries the next one should have.
 #[derive(Debug, Clone, Copy)]
 pub struct PageSize {
     count: u64,
 }
 
 impl PageSize {
-    /// Starts with a small page.
+    /// Returns the size of a first page.
     pub const fn new() -> Self {
         Self { count: FIRST_PAGE }
     }
 
-    /// Entries to ask for; at least 1.
-    pub fn count(self) -> u64 {
+    /// Returns the number of entries to read; at least 1.
+    pub const fn count(self) -> u64 {
         self.count
     }
 
-    /// Entries to ask for where there is only so much room, as much fewer as it has fewer bytes
-    /// than a page; at least 1.
+    /// Returns the number of entries to read if the reader has only `room`; at least 1.
+    ///
+    /// A room of fewer bytes than a page has proportionally fewer entries.
     pub fn within(self, room: Credit) -> u64 {
         let part = room.bytes.min(PAGE_BYTES);
         let count = self.count.min(room.entries);
         (count.saturating_mul(part) / PAGE_BYTES).max(1)
     }
 
-    /// Learns from entries that came.
-    pub fn saw(&mut self, entries: &[StreamEntry]) {
-        self.saw_so_many(entries.len() as u64, entries.iter().map(entry_bytes).sum());
+    /// Adapts to the entries of a page.
+    pub fn observe(&mut self, entries: &[StreamEntry]) {
+        self.observe_totals(entries.len() as u64, entries.iter().map(entry_bytes).sum());
     }
 
-    /// Learns from how many came, and how many bytes their texts have.
-    pub fn saw_so_many(&mut self, seen: u64, bytes: u64) {
-        if seen == 0 {
+    /// Adapts to a page of `count` entries whose texts have `bytes` bytes together.
+    pub fn observe_totals(&mut self, count: u64, bytes: u64) {
+        if count == 0 {
             return;
         }
-        let each = bytes / seen + ENTRY_OVERHEAD;
-        let most = seen.saturating_mul(GROWTH).clamp(FIRST_PAGE, MAX_PAGE);
+        let each = bytes / count + ENTRY_OVERHEAD;
+        let most = count.saturating_mul(GROWTH).clamp(FIRST_PAGE, MAX_PAGE);
         self.count = (PAGE_BYTES / each).clamp(1, most);
+    }
+}
+
+impl Default for PageSize {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -72,26 +83,26 @@ mod tests {
     }
 
     #[test]
-    fn pages_grow_and_shrink_with_what_their_entries_take() {
+    fn pages_grow_and_shrink_with_the_size_of_their_entries() {
         let mut page_size = PageSize::new();
         assert_eq!(page_size.count(), FIRST_PAGE);
-        page_size.saw(&entries(4, 10));
+        page_size.observe(&entries(4, 10));
         assert_eq!(page_size.count(), 4 * GROWTH);
-        page_size.saw(&entries(1_000, 0));
+        page_size.observe(&entries(1_000, 0));
         assert_eq!(page_size.count(), MAX_PAGE);
-        page_size.saw(&entries(3, 1024 * 1024));
+        page_size.observe(&entries(3, 1024 * 1024));
         assert_eq!(page_size.count(), 1);
-        page_size.saw(&entries(1, 10));
+        page_size.observe(&entries(1, 10));
         assert_eq!(page_size.count(), GROWTH);
-        page_size.saw(&[]);
+        page_size.observe(&[]);
         assert_eq!(page_size.count(), GROWTH);
     }
 
     #[test]
-    fn little_room_is_asked_little_for_and_never_nothing() {
+    fn a_page_fits_the_room_and_has_at_least_one_entry() {
         let room = |entries, bytes| Credit { entries, bytes };
         let mut page_size = PageSize::new();
-        page_size.saw(&entries(1_000, 0));
+        page_size.observe(&entries(1_000, 0));
         for (room, count) in [
             (room(u64::MAX, u64::MAX), MAX_PAGE),
             (room(10, PAGE_BYTES), 10),

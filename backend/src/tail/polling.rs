@@ -1,6 +1,6 @@
-//! Following by reading again and again: for a backend that has nothing better.
+//! A tail that polls: the default of [`Backend::tail_source`](crate::Backend::tail_source).
 
-mod look;
+mod read;
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -8,65 +8,65 @@ use std::task::{Context, Poll, ready};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use streamgate_protocol::message::Credit;
-use streamgate_protocol::{CacheResult, StreamingBackend, TailFrom};
+use streamgate_protocol::{CacheResult, EntryId, StreamingBackend, TailFrom};
 
+use crate::tail::polling::read::{ReadOutcome, parse_id, read_after, resolve_start};
 use crate::tail::segment::Segment;
 use crate::tail::source::{TailEvent, TailSource};
-use streamgate_protocol::EntryId;
 
-use crate::tail::polling::look::{Read, id, look, start};
-
-/// Entries that are read at once. How long they are nobody knows before, so not many.
+/// The most entries that a polling tail reads at once; few, because their size is unknown before.
 pub const MAX_READ_ENTRIES: u64 = 64;
 
-/// A follower that needs no more than the six operations. It waits by reads without a limit, and
-/// sees a gap where the entry it stood at is gone and nothing before it is left.
+/// A tail that needs no more than the six operations. It waits with reads that have no time limit.
 ///
-/// Six operations do not tell an empty stream from a missing one, nor what was trimmed of a
-/// stream that it has not read from yet: a gap in front of the first entry is not seen, nor that
-/// a stream was deleted before it goes on with greater ids.
-pub(crate) struct Polling<'a, B: ?Sized> {
+/// It reports a gap if the entry at its position is gone and none before it is left. The six
+/// operations do not tell an empty stream from a missing one, nor what was trimmed before the
+/// tail's first entry. So it misses a gap before the first entry, and a stream that was deleted and
+/// recreated with greater ids.
+pub(crate) struct PollingTail<'a, B: ?Sized> {
     backend: &'a B,
     stream: Arc<str>,
     from: TailFrom,
+    /// `None` until the start is resolved.
     position: Option<EntryId>,
-    /// Whether an item was given.
-    begun: bool,
-    reading: Option<BoxFuture<'a, CacheResult<Read>>>,
+    /// Whether the first item was returned.
+    started: bool,
+    read: Option<BoxFuture<'a, CacheResult<ReadOutcome>>>,
 }
 
-impl<'a, B: StreamingBackend + ?Sized> Polling<'a, B> {
+impl<'a, B: StreamingBackend + ?Sized> PollingTail<'a, B> {
     pub(crate) fn new(backend: &'a B, stream: &str, from: TailFrom) -> Self {
         Self {
             backend,
             stream: stream.into(),
             from,
             position: None,
-            begun: false,
-            reading: None,
+            started: false,
+            read: None,
         }
     }
 
-    fn stands(&mut self, position: EntryId) -> TailEvent {
-        self.begun = true;
-        TailEvent::Segment(Segment::standing_at(position.to_string()))
+    fn position_event(&mut self, position: EntryId) -> TailEvent {
+        self.started = true;
+        TailEvent::Segment(Segment::position_only(position.to_string()))
     }
 
-    fn read(&self, room: Credit) -> BoxFuture<'a, CacheResult<Read>> {
+    fn start_read(&self, room: Credit) -> BoxFuture<'a, CacheResult<ReadOutcome>> {
         let (backend, stream) = (self.backend, Arc::clone(&self.stream));
         let Some(position) = self.position else {
             let from = self.from.clone();
-            return async move { start(backend, &stream, from).await.map(Read::Start) }.boxed();
+            let start = async move { resolve_start(backend, &stream, from).await };
+            return start.map(|start| start.map(ReadOutcome::Start)).boxed();
         };
         let count = room.entries.min(MAX_READ_ENTRIES) as usize;
-        let wait = self.begun;
+        let wait = self.started;
         async move {
             loop {
-                match look(backend, &stream, position, count).await? {
-                    Read::Nothing if wait => {}
-                    read => return Ok(read),
+                match read_after(backend, &stream, position, count).await? {
+                    ReadOutcome::Nothing if wait => {}
+                    outcome => return Ok(outcome),
                 }
-                // Not what it gives: that may be behind a gap.
+                // Only the wait counts: the entry that ends it may come after a gap.
                 let position = position.to_string();
                 backend.stream_read(&stream, &position, 1, Some(0)).await?;
             }
@@ -75,42 +75,44 @@ impl<'a, B: StreamingBackend + ?Sized> Polling<'a, B> {
     }
 }
 
-impl<B: StreamingBackend + ?Sized> TailSource for Polling<'_, B> {
+impl<B: StreamingBackend + ?Sized> TailSource for PollingTail<'_, B> {
     fn poll_next(&mut self, cx: &mut Context<'_>, room: Credit) -> Poll<CacheResult<TailEvent>> {
         loop {
             if let Some(position) = self.position
                 && room.is_used_up()
             {
-                self.reading = None;
-                return match self.begun {
+                self.read = None;
+                return match self.started {
                     true => Poll::Pending,
-                    false => Poll::Ready(Ok(self.stands(position))),
+                    false => Poll::Ready(Ok(self.position_event(position))),
                 };
             }
-            if self.reading.is_none() {
-                self.reading = Some(self.read(room));
+            if self.read.is_none() {
+                self.read = Some(self.start_read(room));
             }
-            let Some(reading) = &mut self.reading else {
+            let Some(read) = &mut self.read else {
                 return Poll::Pending;
             };
-            let read = ready!(reading.poll_unpin(cx));
-            self.reading = None;
-            return Poll::Ready(Ok(match (read?, self.position) {
-                (Read::Start(position), _) => {
+            let outcome = ready!(read.poll_unpin(cx));
+            self.read = None;
+            return Poll::Ready(Ok(match (outcome?, self.position) {
+                (ReadOutcome::Start(position), _) => {
                     self.position = Some(position);
                     continue;
                 }
-                (Read::Nothing, position) => self.stands(position.unwrap_or_default()),
-                (Read::Gap(found), position) => {
-                    self.begun = true;
+                (ReadOutcome::Nothing, position) => {
+                    self.position_event(position.unwrap_or_default())
+                }
+                (ReadOutcome::Gap(found), position) => {
+                    self.started = true;
                     self.position = Some(found.position);
                     TailEvent::Gap(Box::new(found.gap(position.unwrap_or_default())))
                 }
-                (Read::Entries(mut entries), position) => {
-                    self.begun = true;
-                    // Which may be less than there was when they were asked for.
+                (ReadOutcome::Entries(mut entries), position) => {
+                    self.started = true;
+                    // The room may have shrunk since the read began.
                     entries.truncate(room.fitting(&entries));
-                    let last = entries.last().map(|(last, _)| id(last)).transpose()?;
+                    let last = entries.last().map(|(last, _)| parse_id(last)).transpose()?;
                     self.position = last.or(position);
                     TailEvent::Segment(Segment::new(entries))
                 }

@@ -6,47 +6,49 @@ use streamgate_protocol::codec::{EncodedItem, Encoding, ItemRef};
 use streamgate_protocol::message::Credit;
 use streamgate_protocol::{CacheResult, StreamEntry};
 
-/// Entries of one stream, read once and encoded once per encoding for all who are pushed them.
+/// Consecutive entries of one stream, read once for all subscribers, and encoded at most once in
+/// each encoding.
 #[derive(Debug)]
 pub struct Segment {
     entries: Vec<StreamEntry>,
+    /// Of a segment without entries.
     position: Option<String>,
     cost: Credit,
     encoded: [OnceLock<CacheResult<EncodedItem>>; 2],
 }
 
 impl Segment {
-    /// Entries, oldest first, at least one.
+    /// Returns a segment of entries, oldest first; at least one.
     pub fn new(entries: Vec<StreamEntry>) -> Arc<Self> {
-        Self::with(entries, None)
+        Self::build(entries, None)
     }
 
-    /// No entries, but where a tail stands.
-    pub fn standing_at(position: String) -> Arc<Self> {
-        Self::with(Vec::new(), Some(position))
+    /// Returns a segment without entries, which only reports a tail's position.
+    pub fn position_only(position: String) -> Arc<Self> {
+        Self::build(Vec::new(), Some(position))
     }
 
-    /// The entries.
+    /// Returns the entries, oldest first.
     pub fn entries(&self) -> &[StreamEntry] {
         &self.entries
     }
 
-    /// Where a tail stands behind it.
+    /// Returns a tail's position after this segment: the id from which to resume.
     pub fn position(&self) -> &str {
         let last = self.entries.last().map(|(id, _)| id.as_str());
         self.position.as_deref().or(last).unwrap_or_default()
     }
 
-    /// What it costs a subscriber.
+    /// Returns the credit that pushing this segment uses.
     pub fn cost(&self) -> Credit {
         self.cost
     }
 
-    /// The same, encoded; the first call does the work.
+    /// Returns the encoded segment. The first call for an encoding does the work.
     ///
     /// # Errors
     ///
-    /// `SERIALIZATION`, which entries never are.
+    /// `SERIALIZATION`, which entries of text never cause.
     pub fn encoded(&self, encoding: Encoding) -> CacheResult<&EncodedItem> {
         let encode = || {
             encoding.encode_item(ItemRef::Entries {
@@ -58,7 +60,8 @@ impl Segment {
         encoded.as_ref().map_err(Clone::clone)
     }
 
-    /// The entries, copied only if they are still shared, and where a tail stands behind them.
+    /// Returns the entries and the position. Copies the entries only if the segment is still
+    /// shared.
     pub fn into_parts(self: Arc<Self>) -> (Vec<StreamEntry>, String) {
         let position = self.position().to_owned();
         let entries = match Arc::try_unwrap(self) {
@@ -68,7 +71,7 @@ impl Segment {
         (entries, position)
     }
 
-    fn with(entries: Vec<StreamEntry>, position: Option<String>) -> Arc<Self> {
+    fn build(entries: Vec<StreamEntry>, position: Option<String>) -> Arc<Self> {
         let cost = Credit::of(&entries);
         Arc::new(Self {
             entries,

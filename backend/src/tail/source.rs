@@ -1,4 +1,4 @@
-//! A tail as the server pulls it: as far as its subscriber can take it.
+//! A tail as the server pulls it: only as far as its subscriber has room.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -12,36 +12,40 @@ use crate::tail::segment::Segment;
 
 /// A tail that is pulled. Dropping it ends it.
 ///
-/// It is unlike a stream in that whoever pulls says how much it can take, so that nothing is read
-/// that would have to be kept.
+/// Unlike a [`Stream`](futures_util::Stream), each poll says how much the caller can take, so that
+/// nothing is read that would have to be kept.
 pub trait TailSource: Send {
-    /// What comes next, as far as `room` goes: no more than its entries, and no entry behind the
-    /// one that uses up its bytes. Without room nothing comes, but for the first item, which is
-    /// then without entries. What does not come is not held for long: a tail without room reads
-    /// again from where it stands once there is some.
+    /// Polls for the next item, within `room`.
     ///
-    /// The first poll begins it: what `Now` and `Last` mean is asked before this returns, behind
-    /// what the same caller asked before.
+    /// An item has at most `room.entries` entries. It ends with the entry that uses up `room.bytes`
+    /// at the latest; that entry may be larger than the rest of the room. If there is no room, only
+    /// the first item of a tail is returned, without entries.
+    ///
+    /// The first poll starts the tail. It sends the request that resolves `Now` and `Last` before
+    /// it returns, in order with earlier requests of the same caller.
+    ///
+    /// Do not keep entries for which there is no room. Read them again from the tail's position
+    /// once a poll has room.
     ///
     /// # Errors
     ///
-    /// Those of [`tail`](streamgate_protocol::SubscribingBackend::tail), after which it is not
-    /// polled again.
+    /// Those of [`tail`](streamgate_protocol::SubscribingBackend::tail). After an error the caller
+    /// does not poll again.
     fn poll_next(&mut self, cx: &mut Context<'_>, room: Credit) -> Poll<CacheResult<TailEvent>>;
 }
 
-/// What comes of a tail.
+/// An item of a tail.
 #[derive(Debug, Clone)]
 pub enum TailEvent {
-    /// Entries, or where the tail stands.
+    /// Entries, or only the tail's position.
     Segment(Arc<Segment>),
-    /// Entries are, or may be, missing. Rare, so it takes no room beside what is not.
+    /// Entries are, or may be, missing here. Boxed, because it is rare and larger than a segment.
     Gap(Box<Gap>),
 }
 
 impl From<TailEvent> for TailItem {
-    fn from(followed: TailEvent) -> Self {
-        match followed {
+    fn from(event: TailEvent) -> Self {
+        match event {
             TailEvent::Segment(segment) => {
                 let (entries, position) = segment.into_parts();
                 Self::Entries { entries, position }
@@ -51,12 +55,12 @@ impl From<TailEvent> for TailItem {
     }
 }
 
-/// The tail of a follower whose caller takes all there is, one item a poll.
-pub fn tail(follow: impl TailSource + 'static) -> Tail {
-    stream::unfold(Some(follow), async |follow| {
-        let mut follow = follow?;
-        let next = poll_fn(|cx| follow.poll_next(cx, Credit::UNLIMITED)).await;
-        let rest = next.is_ok().then_some(follow);
+/// Turns a source into a stream that takes all there is, one item a poll.
+pub fn into_tail(source: impl TailSource + 'static) -> Tail {
+    stream::unfold(Some(source), async |source| {
+        let mut source = source?;
+        let next = poll_fn(|cx| source.poll_next(cx, Credit::UNLIMITED)).await;
+        let rest = next.is_ok().then_some(source);
         Some((next.map(TailItem::from), rest))
     })
     .boxed()

@@ -1,5 +1,5 @@
-//! What a backend gets from the defaults of [`Backend`](streamgate_backend::Backend).
+//! The defaults of [`Backend`](streamgate_backend::Backend).
 
 mod perform;
-mod plain;
+mod six_operations;
 mod tails;

@@ -4,7 +4,7 @@ use streamgate_backend::{Backend, ReclaimStep};
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::{Operation, Reply};
 
-use crate::plain::Plain;
+use crate::six_operations::SixOperations;
 
 fn read(block_ms: Option<u64>) -> Operation<'static> {
     Operation::Read {
@@ -17,7 +17,7 @@ fn read(block_ms: Option<u64>) -> Operation<'static> {
 
 #[tokio::test]
 async fn a_wait_misses_nothing_that_is_added_after_it_in_the_list() {
-    let backend = Plain(MemoryStreams::new());
+    let backend = SixOperations(MemoryStreams::new());
     let add = Operation::Add {
         stream: "s".into(),
         fields: vec![("f".into(), "v".into())],
@@ -33,8 +33,8 @@ async fn a_wait_misses_nothing_that_is_added_after_it_in_the_list() {
 }
 
 #[tokio::test]
-async fn what_is_pending_is_refused_by_default() {
-    let backend = Plain(MemoryStreams::new());
+async fn operations_on_pending_entries_are_refused() {
+    let backend = SixOperations(MemoryStreams::new());
     let (stream, group) = ("s".into(), "g".into());
     let summary = Operation::PendingSummary { stream, group };
     let refused = backend
@@ -54,8 +54,8 @@ async fn what_is_pending_is_refused_by_default() {
 }
 
 #[tokio::test]
-async fn an_empty_answer_names_the_id_that_was_meant() {
-    let backend = Plain(MemoryStreams::new());
+async fn an_empty_reply_names_the_id_that_dollar_stands_for() {
+    let backend = SixOperations(MemoryStreams::new());
     for block_ms in [None, Some(1)] {
         let progress = backend.perform(vec![read(block_ms)]).await.remove(0);
         let reply = progress.finish().await.unwrap();

@@ -1,4 +1,4 @@
-//! Tails of a backend that has nothing better than reads.
+//! Tails of a backend that has only reads: they poll.
 
 use std::future::poll_fn;
 
@@ -9,11 +9,11 @@ use streamgate_memory::MemoryStreams;
 use streamgate_protocol::message::Credit;
 use streamgate_protocol::{CacheResult, StreamingBackend, TailFrom};
 
-use crate::plain::Plain;
+use crate::six_operations::SixOperations;
 
-/// What a tail gives: positions without entries as `@id`, gaps as `after..first`, values.
-async fn next(follow: &mut dyn TailSource, room: Credit) -> CacheResult<Vec<String>> {
-    Ok(match poll_fn(|cx| follow.poll_next(cx, room)).await? {
+/// Returns the next item: a position without entries as `@id`, a gap as `after..first`, or values.
+async fn next(tail: &mut dyn TailSource, room: Credit) -> CacheResult<Vec<String>> {
+    Ok(match poll_fn(|cx| tail.poll_next(cx, room)).await? {
         TailEvent::Gap(gap) => {
             vec![format!("{}..{}", gap.after, gap.first.unwrap_or_default())]
         }
@@ -27,20 +27,20 @@ async fn next(follow: &mut dyn TailSource, room: Credit) -> CacheResult<Vec<Stri
     })
 }
 
-async fn add(backend: &Plain, value: &str, maxlen: Option<usize>) -> String {
+async fn add(backend: &SixOperations, value: &str, maxlen: Option<usize>) -> String {
     let fields = vec![("v".to_owned(), value.to_owned())];
     backend.stream_add("s", fields, maxlen).await.unwrap()
 }
 
-fn plain() -> Plain {
-    Plain(MemoryStreams::new())
+fn backend() -> SixOperations {
+    SixOperations(MemoryStreams::new())
 }
 
 const ALL: Credit = Credit::UNLIMITED;
 
 #[tokio::test]
-async fn what_is_there_comes_and_then_what_is_added() {
-    let backend = plain();
+async fn existing_entries_come_first_and_then_added_ones() {
+    let backend = backend();
     add(&backend, "a", None).await;
     add(&backend, "b", None).await;
     let mut tail = backend.tail_source("s", TailFrom::Beginning);
@@ -53,8 +53,8 @@ async fn what_is_there_comes_and_then_what_is_added() {
 }
 
 #[tokio::test]
-async fn the_first_item_says_where_it_stands() {
-    let backend = plain();
+async fn the_first_item_reports_the_position() {
+    let backend = backend();
     let mut tail = backend.tail_source("s", TailFrom::Now);
     assert_eq!(next(&mut *tail, ALL).await.unwrap(), ["@0-0"]);
     let a = add(&backend, "a", None).await;
@@ -74,8 +74,8 @@ async fn the_first_item_says_where_it_stands() {
 }
 
 #[tokio::test]
-async fn it_keeps_to_its_room() {
-    let backend = plain();
+async fn a_tail_stays_within_its_room() {
+    let backend = backend();
     for value in ["a", "b", "c"] {
         add(&backend, value, None).await;
     }
@@ -90,7 +90,7 @@ async fn it_keeps_to_its_room() {
 
 #[tokio::test]
 async fn a_read_is_bounded() {
-    let backend = plain();
+    let backend = backend();
     for _ in 0..=MAX_READ_ENTRIES {
         add(&backend, "a", None).await;
     }
@@ -101,26 +101,26 @@ async fn a_read_is_bounded() {
 }
 
 #[tokio::test]
-async fn what_was_trimmed_is_a_gap_and_told_once() {
-    let backend = plain();
+async fn trimmed_entries_are_a_gap_that_is_reported_once() {
+    let backend = backend();
     let a = add(&backend, "a", None).await;
     let mut tail = backend.tail_source("s", TailFrom::Now);
     next(&mut *tail, ALL).await.unwrap();
     add(&backend, "b", None).await;
     let c = add(&backend, "c", Some(1)).await;
-    let told = [format!("{a}..{c}")];
-    assert_eq!(next(&mut *tail, ALL).await.unwrap(), told);
+    let gap = [format!("{a}..{c}")];
+    assert_eq!(next(&mut *tail, ALL).await.unwrap(), gap);
     assert_eq!(next(&mut *tail, ALL).await.unwrap(), ["c"]);
     let mut again = backend.tail_source("s", TailFrom::After(a));
-    assert_eq!(next(&mut *again, ALL).await.unwrap(), told);
+    assert_eq!(next(&mut *again, ALL).await.unwrap(), gap);
 }
 
 #[tokio::test]
-async fn a_position_between_entries_that_are_there_is_no_gap() {
-    let backend = plain();
+async fn a_position_between_existing_entries_is_no_gap() {
+    let backend = backend();
     let a = add(&backend, "a", None).await;
     let ms = |id: &str| id.split_once('-').unwrap().0.to_owned();
-    // Until another millisecond has come, so that ids fit between two entries.
+    // Add until the millisecond changes, so that an id fits between two entries.
     while ms(&add(&backend, "b", None).await) == ms(&a) {}
     let between = format!("{}-{}", ms(&a), 1_u64 << 40);
     let mut tail = backend.tail_source("s", TailFrom::After(between));
@@ -128,8 +128,8 @@ async fn a_position_between_entries_that_are_there_is_no_gap() {
 }
 
 #[tokio::test]
-async fn errors_are_those_of_every_backend() {
-    let backend = plain();
+async fn invalid_starts_fail_with_the_codes_of_every_backend() {
+    let backend = backend();
     let long = "x".repeat(20_000);
     for (stream, from, code) in [
         ("s", TailFrom::After("$".into()), "ERR"),

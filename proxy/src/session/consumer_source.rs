@@ -99,7 +99,7 @@ impl Consumer<'_> {
                 && let Poll::Ready(taken) = rounds.poll_next(cx, wanted)
             {
                 self.held = taken?;
-                self.page_size.saw(&self.held);
+                self.page_size.observe(&self.held);
                 continue;
             }
             if self.reading.is_none() {
@@ -115,7 +115,7 @@ impl Consumer<'_> {
             let read = std::task::ready!(reading.poll_unpin(cx));
             self.reading = None;
             self.held = read?;
-            self.page_size.saw(&self.held);
+            self.page_size.observe(&self.held);
         }
         let fitting = room.fitting(&self.held);
         if fitting == 0 {

@@ -178,15 +178,12 @@ impl Backend for Stub {
             };
             let end = (begin + step.count).min(VANISHED);
             let ids = (begin + 1..=end).map(|n| (format!("{n}-0"), vec![]));
-            Ok(Reclaimed {
-                entries: ids.collect(),
-                cursor: if end == VANISHED {
-                    START.to_owned()
-                } else {
-                    format!("{end}-0")
-                },
-                since_ms: 0,
-            })
+            let cursor = if end == VANISHED {
+                START.to_owned()
+            } else {
+                format!("{end}-0")
+            };
+            Ok(Reclaimed::new(ids.collect(), cursor, 0))
         })
     }
 }

@@ -58,7 +58,7 @@ impl Follower {
 impl TailSource for Follower {
     fn poll_next(&mut self, _: &mut Context<'_>, room: Credit) -> Poll<CacheResult<TailEvent>> {
         if !std::mem::replace(&mut self.begun, true) {
-            let item = TailEvent::Segment(Segment::standing_at("0-0".to_owned()));
+            let item = TailEvent::Segment(Segment::position_only("0-0".to_owned()));
             return Poll::Ready(Ok(item));
         }
         if room.is_used_up() || (self.given > 0 && self.key != "endless") {

@@ -103,12 +103,7 @@ fn checked(
     present: bool,
     ids: &[u64],
 ) -> RangeReply {
-    let facts = StreamInfo {
-        first: Some(id(first)),
-        last_generated: id(last),
-        length,
-        added,
-    };
+    let facts = StreamInfo::new(Some(id(first)), id(last), length, added);
     RangeReply {
         present,
         entries: entries(ids),

@@ -1,23 +1,24 @@
-//! Where a tail starts, and what is behind it now.
+//! The reads of a polling tail: its start, and the entries after its position.
 
 use streamgate_protocol::message::Subscription;
-use streamgate_protocol::{CacheError, CacheResult, StreamEntry, StreamingBackend, TailFrom};
+use streamgate_protocol::{
+    CacheError, CacheResult, EntryId, StreamEntry, StreamingBackend, TailFrom,
+};
 
 use crate::tail::gap::Discontinuity;
-use streamgate_protocol::EntryId;
 
-/// What came of reading.
-pub(super) enum Read {
-    /// Where it starts.
+/// The outcome of a read.
+pub(super) enum ReadOutcome {
+    /// The position from which the tail starts.
     Start(EntryId),
     Entries(Vec<StreamEntry>),
     Gap(Discontinuity),
-    /// There is nothing yet.
+    /// There is no entry yet.
     Nothing,
 }
 
-/// Where a tail starts.
-pub(super) async fn start<B: StreamingBackend + ?Sized>(
+/// Returns the position from which a tail starts.
+pub(super) async fn resolve_start<B: StreamingBackend + ?Sized>(
     backend: &B,
     stream: &str,
     from: TailFrom,
@@ -29,7 +30,10 @@ pub(super) async fn start<B: StreamingBackend + ?Sized>(
     .validate()?;
     let oldest_of_last = async |count| {
         let latest = backend.stream_read_latest(stream, count).await?;
-        latest.last().map(|(oldest, _)| id(oldest)).transpose()
+        latest
+            .last()
+            .map(|(oldest, _)| parse_id(oldest))
+            .transpose()
     };
     let start = match from {
         TailFrom::Beginning => None,
@@ -40,44 +44,47 @@ pub(super) async fn start<B: StreamingBackend + ?Sized>(
     Ok(start.unwrap_or_default())
 }
 
-/// What is behind `position` now.
-pub(super) async fn look<B: StreamingBackend + ?Sized>(
+/// Reads the entries after `position`, or finds a gap there.
+pub(super) async fn read_after<B: StreamingBackend + ?Sized>(
     backend: &B,
     stream: &str,
     position: EntryId,
     count: usize,
-) -> CacheResult<Read> {
-    // With the entry at the position itself: if it is there, nothing behind it was trimmed.
+) -> CacheResult<ReadOutcome> {
+    // Also reads the entry at the position: if it is there, nothing after it was trimmed.
     let start = before(position).to_string();
     let mut page = backend.stream_read(stream, &start, count + 1, None).await?;
-    let Some(first) = page.first().map(|(first, _)| id(first)).transpose()? else {
-        return Ok(Read::Nothing);
+    let Some(first) = page.first().map(|(first, _)| parse_id(first)).transpose()? else {
+        return Ok(ReadOutcome::Nothing);
     };
     if first == position {
         page.remove(0);
     } else if position.successor() != Some(first) && position != EntryId::ZERO {
         let oldest = backend.stream_read(stream, "0-0", 1, None).await?;
         if let Some((oldest, _)) = oldest.first()
-            && let oldest = id(oldest)?
+            && let oldest = parse_id(oldest)?
             && oldest > position
         {
-            return Ok(Read::Gap(Discontinuity::new(Some(oldest), oldest, false)));
+            let gap = Discontinuity::new(Some(oldest), oldest, false);
+            return Ok(ReadOutcome::Gap(gap));
         }
     }
     page.truncate(count);
     Ok(match page.is_empty() {
-        true => Read::Nothing,
-        false => Read::Entries(page),
+        true => ReadOutcome::Nothing,
+        false => ReadOutcome::Entries(page),
     })
 }
 
-/// The id right before; 0-0 before 0-0.
+/// Returns the id before this one, or `0-0`.
 fn before(id: EntryId) -> EntryId {
     id.predecessor().unwrap_or_default()
 }
 
-/// Reads an id that the backend gave.
-pub(super) fn id(text: &str) -> CacheResult<EntryId> {
-    EntryId::parse(text)
-        .map_err(|_| CacheError::InternalError(format!("the backend gave {text:?} as an id")))
+/// Parses an id that the backend returned.
+pub(super) fn parse_id(text: &str) -> CacheResult<EntryId> {
+    text.parse().map_err(|_| {
+        let why = format!("the backend returned {text:?}, which is not an entry id");
+        CacheError::InternalError(why)
+    })
 }

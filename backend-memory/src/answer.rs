@@ -1,0 +1,90 @@
+//! What an operation returns from under the lock: its entries are still shared, and copied later.
+
+use std::sync::Arc;
+
+use streamgate_backend::Reclaimed;
+use streamgate_protocol::{Claimed, EntryId, Reply, StreamEntry};
+
+use crate::entry::Entry;
+use crate::waiter::Registration;
+
+/// How far an operation has come.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Done(Answer),
+    Waiting(Registration),
+}
+
+/// The answer of an operation that is done.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Added(EntryId),
+    Entries {
+        entries: Vec<Arc<Entry>>,
+        /// The id to read from next if there is no entry; `None` for operations that have none.
+        after: Option<String>,
+    },
+    Claimed {
+        cursor: EntryId,
+        entries: Vec<Arc<Entry>>,
+        deleted: Vec<EntryId>,
+    },
+    Reply(Reply),
+    Done,
+}
+
+/// The answer of a step of reclaiming.
+pub(crate) struct ReclaimAnswer {
+    pub(crate) entries: Vec<Arc<Entry>>,
+    pub(crate) cursor: EntryId,
+    pub(crate) since_ms: u64,
+}
+
+impl Answer {
+    /// The entries of an operation whose reply names no id to read from next.
+    pub(crate) fn entries(entries: Vec<Arc<Entry>>) -> Self {
+        Self::Entries {
+            entries,
+            after: None,
+        }
+    }
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Added(id) => Self::Added { id: id.to_string() },
+            Answer::Entries { entries, after } => {
+                let last = entries.last().map(|entry| entry.id.to_string());
+                let last_id = after.map(|after| last.unwrap_or(after));
+                let entries = copied(&entries);
+                Self::Entries { entries, last_id }
+            }
+            Answer::Claimed {
+                cursor,
+                entries,
+                deleted,
+            } => Self::Claimed(Claimed {
+                cursor: cursor.to_string(),
+                entries: copied(&entries),
+                deleted: deleted.iter().map(EntryId::to_string).collect(),
+            }),
+            Answer::Reply(reply) => reply,
+            Answer::Done => Self::Done {},
+        }
+    }
+}
+
+impl From<ReclaimAnswer> for Reclaimed {
+    fn from(answer: ReclaimAnswer) -> Self {
+        let cursor = answer.cursor.to_string();
+        Self::new(copied(&answer.entries), cursor, answer.since_ms)
+    }
+}
+
+fn copied(entries: &[Arc<Entry>]) -> Vec<StreamEntry> {
+    entries
+        .iter()
+        .map(|entry| entry.to_stream_entry())
+        .collect()
+}

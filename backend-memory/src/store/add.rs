@@ -1,0 +1,76 @@
+//! Adding an entry, and serving those who wait for it.
+//!
+//! `maxlen` trims exactly, a lawful reading of `MAXLEN ~`. Redis with
+//! `stream-node-max-entries 1` does the same, so the two can be compared operation by operation.
+//!
+//! An add serves waiting calls at once, as Redis itself does. Behind the server on Redis, a group
+//! read that does not wait may overtake one that does.
+
+use std::sync::Arc;
+
+use streamgate_protocol::text::Text;
+use streamgate_protocol::{CacheResult, EntryId};
+
+use crate::answer::{Answer, Outcome};
+use crate::budget::entry_bytes;
+use crate::entry::Entry;
+use crate::errors;
+use crate::store::{Store, to_usize};
+
+impl Store {
+    pub(super) fn add(
+        &mut self,
+        key: &str,
+        fields: Vec<(Text<'_>, Text<'_>)>,
+        maxlen: Option<u64>,
+        now_ms: u64,
+    ) -> CacheResult<Outcome> {
+        let maxlen = maxlen.map_or(usize::MAX, to_usize);
+        let fields: Vec<_> = fields
+            .into_iter()
+            .map(|(n, v)| (n.into(), v.into()))
+            .collect();
+        let known = self.streams.get(key);
+        let last_id = known.map_or(EntryId::ZERO, |stream| stream.last_id);
+        let id = last_id.next_at(now_ms).ok_or_else(errors::ids_exhausted)?;
+
+        let stream_bytes = self.bytes_if_new(key);
+        let entry_bytes = entry_bytes(&fields);
+        let needed = stream_bytes + if maxlen == 0 { 0 } else { entry_bytes };
+        let freed = || known.map_or(0, |stream| stream.bytes_beyond(maxlen));
+        if !self.stored.fits(needed) && !self.stored.fits_after(freed(), needed) {
+            return Err(errors::out_of_memory());
+        }
+
+        let stream = self.streams.entry(key.to_owned()).or_default();
+        let entry = Arc::new(Entry::new(id, fields));
+        stream.push(Arc::clone(&entry));
+        self.stored.take(stream_bytes + entry_bytes);
+        self.stored.give_back(stream.trim(maxlen));
+        self.shared.give_back(stream.tails.wake());
+        if stream.ends_with(&entry) {
+            self.serve_waiters(key, &entry, now_ms);
+        }
+        Ok(Outcome::Done(Answer::Added(id)))
+    }
+
+    /// Sends a new entry to every reader that waits for it, and to one consumer of each group.
+    ///
+    /// Every receiver is alive: a call unregisters, under the lock, before it drops its own.
+    fn serve_waiters(&mut self, key: &str, entry: &Arc<Entry>, now_ms: u64) {
+        let Some(stream) = self.streams.get_mut(key) else {
+            return;
+        };
+        for reader in stream.take_readers_before(entry.id).into_values() {
+            self.waiting.give_back(reader.bytes);
+            let _ = reader.sender.send(Arc::clone(entry));
+        }
+        for group in stream.groups.values_mut() {
+            if let Some(first) = group.take_first_waiting(entry.id) {
+                self.waiting.give_back(first.bytes);
+                group.deliver(entry.id, &first.consumer, now_ms);
+                let _ = first.sender.send(Arc::clone(entry));
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Performing an [`Operation`]: one arm for each.
+
+use streamgate_protocol::{CacheResult, Operation};
+
+use crate::answer::Outcome;
+use crate::dedup_window::AddSequence;
+use crate::store::Store;
+use crate::store::pending::PendingRange;
+
+impl Store {
+    /// Performs an operation, or registers its wait.
+    pub(crate) fn perform(
+        &mut self,
+        operation: Operation<'_>,
+        now_ms: u64,
+    ) -> CacheResult<Outcome> {
+        operation.validate()?;
+        match operation {
+            Operation::Add {
+                stream,
+                fields,
+                maxlen,
+            } => self.add(&stream, fields, maxlen, now_ms),
+            Operation::AddOnce {
+                stream,
+                fields,
+                maxlen,
+                producer,
+                number,
+                after,
+                again: _,
+            } => {
+                let sequence = AddSequence { number, after };
+                let window = (stream.into(), producer.into());
+                self.add_once(window, fields, maxlen, &sequence, now_ms)
+            }
+            Operation::ReadLatest { stream, count } => Ok(self.read_latest(&stream, count)),
+            Operation::Read {
+                stream,
+                last_id,
+                count,
+                block_ms,
+            } => self.read(&stream, &last_id, count, block_ms),
+            Operation::CreateGroup { stream, group, id } => self.create_group(&stream, group, &id),
+            Operation::ReadGroup {
+                stream,
+                group,
+                consumer,
+                count,
+                block_ms,
+            } => self.read_group(&stream, &group, &consumer, count, block_ms, now_ms),
+            Operation::Ack { stream, group, ids } => self.ack(&stream, &group, &ids),
+            Operation::ReadPending {
+                stream,
+                group,
+                consumer,
+                after,
+                count,
+            } => self.read_pending(&stream, [&group, &consumer], &after, count, now_ms),
+            Operation::PendingSummary { stream, group } => self.pending_summary(&stream, &group),
+            Operation::Pending {
+                stream,
+                group,
+                start,
+                end,
+                count,
+                consumer,
+                min_idle_ms,
+            } => {
+                let range = PendingRange {
+                    ends: [&start, &end],
+                    count,
+                    consumer: consumer.as_deref(),
+                    min_idle_ms: min_idle_ms.unwrap_or(0),
+                };
+                self.pending_entries(&stream, &group, &range, now_ms)
+            }
+            Operation::Claim {
+                stream,
+                group,
+                consumer,
+                min_idle_ms,
+                start,
+                count,
+            } => {
+                let range = PendingRange {
+                    ends: [&start, "+"],
+                    count,
+                    consumer: None,
+                    min_idle_ms,
+                };
+                self.claim(&stream, &group, &consumer, &range, now_ms)
+            }
+            Operation::RemoveConsumer {
+                stream,
+                group,
+                consumer,
+                heir: new_owner,
+            } => self.remove_consumer(&stream, &group, &consumer, &new_owner),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Reading a stream without a group.
+
+use streamgate_protocol::{CacheResult, EntryId, StartId};
+use tokio::sync::oneshot;
+
+use crate::answer::{Answer, Outcome};
+use crate::budget::waiting_bytes;
+use crate::errors;
+use crate::store::{Store, limit, to_usize};
+use crate::stream::WaitingReader;
+use crate::waiter::{Registration, WaiterKey};
+
+impl Store {
+    pub(super) fn read_latest(&self, key: &str, count: u64) -> Outcome {
+        let stream = self.streams.get(key);
+        let entries = stream.map_or_else(Vec::new, |stream| stream.latest(to_usize(count)));
+        Outcome::Done(Answer::entries(entries))
+    }
+
+    pub(super) fn read(
+        &mut self,
+        key: &str,
+        last_id: &str,
+        count: u64,
+        block_ms: Option<u64>,
+    ) -> CacheResult<Outcome> {
+        let stream = self.streams.get(key);
+        let (after, last_id) = match StartId::parse(last_id)? {
+            StartId::After(id) => (id, last_id.to_owned()),
+            StartId::Last => {
+                let id = stream.map_or(EntryId::ZERO, |stream| stream.last_id);
+                (id, id.to_string())
+            }
+        };
+        let entries = stream.map_or_else(Vec::new, |stream| stream.after(after, limit(count)));
+        let block_ms = match block_ms {
+            Some(block_ms) if entries.is_empty() => block_ms,
+            _ => {
+                return Ok(Outcome::Done(Answer::Entries {
+                    entries,
+                    after: Some(last_id),
+                }));
+            }
+        };
+
+        let bytes = waiting_bytes(key, "");
+        if !self.waiting.fits(bytes) {
+            return Err(errors::overloaded());
+        }
+
+        self.waiting.take(bytes);
+        let number = self.next_number();
+        let (sender, receiver) = oneshot::channel();
+        let stream = self.streams.entry(key.to_owned()).or_default();
+        stream.waiting_readers.insert(
+            number,
+            WaitingReader {
+                after,
+                sender,
+                bytes,
+            },
+        );
+        let key = WaiterKey {
+            stream: key.to_owned(),
+            group: None,
+            number,
+        };
+        Ok(Outcome::Waiting(Registration {
+            key,
+            receiver,
+            block_ms,
+            after: Some(last_id),
+        }))
+    }
+}

@@ -1,0 +1,29 @@
+//! The registration of a call that waits for an entry.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::entry::Entry;
+
+/// Identifies a waiting call in the store.
+#[derive(Debug)]
+pub(crate) struct WaiterKey {
+    pub(crate) stream: String,
+    /// The group of a waiting consumer; `None` for a reader without a group.
+    pub(crate) group: Option<String>,
+    pub(crate) number: u64,
+}
+
+/// What the store returns to a call that has to wait.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    pub(crate) key: WaiterKey,
+    /// Resolves to the entry that an add stored. It is one entry: had there been more, the call
+    /// would not have waited.
+    pub(crate) receiver: oneshot::Receiver<Arc<Entry>>,
+    /// The longest wait in ms; 0 for no limit.
+    pub(crate) block_ms: u64,
+    /// The id after which a reader without a group reads.
+    pub(crate) after: Option<String>,
+}

@@ -1,0 +1,218 @@
+//! The default of [`Backend::perform`](crate::Backend::perform): each [`Operation`] becomes a call
+//! of one of the six methods, or of [`ConsumerGroups`].
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use futures_util::future::BoxFuture;
+use streamgate_protocol::error::code;
+use streamgate_protocol::{
+    CacheError, CacheResult, ConsumerGroups, Operation, PendingQuery, Reply, StreamingBackend,
+};
+
+use crate::progress::Progress;
+
+/// Performs operations one after the other. Those that wait have begun to wait when this returns.
+pub(crate) async fn perform_in_order<'a, B: StreamingBackend + ?Sized>(
+    backend: &'a B,
+    groups: Option<&'a dyn ConsumerGroups>,
+    operations: Vec<Operation<'static>>,
+) -> Vec<Progress<'a>> {
+    let mut progress = Vec::with_capacity(operations.len());
+    for operation in operations {
+        let (operation, position) = resolve_last_id(backend, operation).await;
+        let waits = operation.block_ms().is_some();
+        let call = call_method(backend, groups, operation);
+        progress.push(if waits {
+            start_wait(call, position).await
+        } else {
+            Progress::Done(call.await)
+        });
+    }
+    progress
+}
+
+/// Returns the error of a backend without operations on pending entries.
+pub(crate) fn unsupported() -> CacheError {
+    CacheError::from_code(code::ERR, "this backend does not support pending entries")
+}
+
+/// Replaces `$` in a read by the id that it stands for, which the reply has to name, and returns
+/// that id. If the lookup fails, the operation stays as it is: the read itself meets the error.
+async fn resolve_last_id<B: StreamingBackend + ?Sized>(
+    backend: &B,
+    mut operation: Operation<'static>,
+) -> (Operation<'static>, Option<String>) {
+    let mut position = None;
+    if let Operation::Read {
+        stream, last_id, ..
+    } = &mut operation
+        && &**last_id == "$"
+        && let Ok(latest) = backend.stream_read_latest(stream, 1).await
+    {
+        let id = latest
+            .into_iter()
+            .next()
+            .map_or_else(|| "0-0".to_owned(), |(id, _)| id);
+        *last_id = id.clone().into();
+        position = Some(id);
+    }
+    (operation, position)
+}
+
+/// Polls a wait once, so that it begins before the next operation of the list.
+async fn start_wait(
+    mut wait: BoxFuture<'_, CacheResult<Reply>>,
+    position: Option<String>,
+) -> Progress<'_> {
+    match poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await {
+        Poll::Ready(result) => Progress::Done(result),
+        Poll::Pending => Progress::waiting(position, wait),
+    }
+}
+
+/// Calls the method that the operation names.
+fn call_method<'a, B: StreamingBackend + ?Sized>(
+    backend: &'a B,
+    groups: Option<&'a dyn ConsumerGroups>,
+    operation: Operation<'static>,
+) -> BoxFuture<'a, CacheResult<Reply>> {
+    Box::pin(async move {
+        operation.validate()?;
+        let saturate = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        match operation {
+            // Without a deduplication window, an add that was sent before may have been done.
+            Operation::AddOnce { again: true, .. } => Err(CacheError::backend(
+                code::FORGOTTEN,
+                "this backend does not deduplicate adds; the entry may have been added",
+            )),
+            Operation::Add {
+                stream,
+                fields,
+                maxlen,
+            }
+            | Operation::AddOnce {
+                stream,
+                fields,
+                maxlen,
+                ..
+            } => {
+                let fields = fields
+                    .into_iter()
+                    .map(|(n, v)| (n.into(), v.into()))
+                    .collect();
+                let id = backend
+                    .stream_add(&stream, fields, maxlen.map(saturate))
+                    .await?;
+                Ok(Reply::Added { id })
+            }
+            Operation::ReadLatest { stream, count } => {
+                let entries = backend.stream_read_latest(&stream, saturate(count)).await?;
+                Ok(Reply::Entries {
+                    entries,
+                    last_id: None,
+                })
+            }
+            Operation::Read {
+                stream,
+                last_id,
+                count,
+                block_ms,
+            } => {
+                let block = block_ms.map(saturate);
+                let entries = backend
+                    .stream_read(&stream, &last_id, saturate(count), block)
+                    .await?;
+                let last_id = entries
+                    .last()
+                    .map_or_else(|| last_id.into(), |(id, _)| id.clone());
+                Ok(Reply::Entries {
+                    entries,
+                    last_id: Some(last_id),
+                })
+            }
+            Operation::CreateGroup { stream, group, id } => {
+                backend.stream_create_group(&stream, &group, &id).await?;
+                Ok(Reply::Done {})
+            }
+            Operation::ReadGroup {
+                stream,
+                group,
+                consumer,
+                count,
+                block_ms,
+            } => {
+                let (count, block) = (saturate(count), block_ms.map(saturate));
+                let entries = backend
+                    .stream_read_group(&stream, &group, &consumer, count, block)
+                    .await?;
+                Ok(Reply::Entries {
+                    entries,
+                    last_id: None,
+                })
+            }
+            Operation::Ack { stream, group, ids } => {
+                let ids: Vec<String> = ids.into_iter().map(String::from).collect();
+                backend.stream_ack(&stream, &group, &ids).await?;
+                Ok(Reply::Done {})
+            }
+            // None of the six methods reads pending entries.
+            Operation::ReadPending { .. } => Err(CacheError::backend(
+                code::UNKNOWN_OUTCOME,
+                "this backend cannot read a consumer's pending entries",
+            )),
+            Operation::PendingSummary { stream, group } => {
+                let groups = groups.ok_or_else(unsupported)?;
+                let summary = groups.pending_summary(&stream, &group).await?;
+                Ok(Reply::Summary(summary))
+            }
+            Operation::Pending {
+                stream,
+                group,
+                start,
+                end,
+                count,
+                consumer,
+                min_idle_ms,
+            } => {
+                let groups = groups.ok_or_else(unsupported)?;
+                let query = PendingQuery {
+                    start: start.into(),
+                    end: end.into(),
+                    count: saturate(count),
+                    consumer: consumer.map(String::from),
+                    min_idle_ms: min_idle_ms.unwrap_or(0),
+                };
+                let entries = groups.pending(&stream, &group, query).await?;
+                Ok(Reply::Pending { entries })
+            }
+            Operation::Claim {
+                stream,
+                group,
+                consumer,
+                min_idle_ms,
+                start,
+                count,
+            } => {
+                let groups = groups.ok_or_else(unsupported)?;
+                let count = saturate(count);
+                let claimed = groups
+                    .claim(&stream, &group, &consumer, min_idle_ms, &start, count)
+                    .await?;
+                Ok(Reply::Claimed(claimed))
+            }
+            Operation::RemoveConsumer {
+                stream,
+                group,
+                consumer,
+                heir,
+            } => {
+                let groups = groups.ok_or_else(unsupported)?;
+                let handed_over = groups
+                    .remove_consumer(&stream, &group, &consumer, &heir)
+                    .await?;
+                Ok(Reply::Removed { handed_over })
+            }
+        }
+    })
+}

@@ -1,0 +1,61 @@
+//! How far an operation has come.
+
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+use streamgate_protocol::{CacheResult, Reply};
+
+/// How far an operation has come when [`Backend::perform`](crate::Backend::perform) returns.
+///
+/// There is no third state: an operation is done or it waits.
+pub enum Progress<'a> {
+    /// The operation is done.
+    Done(CacheResult<Reply>),
+    /// The operation waits for an entry. Built by [`Progress::waiting`].
+    #[non_exhaustive]
+    Waiting {
+        /// The id that `$` stands for in this read, if the backend resolved one. The server sends
+        /// it to the client, which reads from there after a reconnect.
+        position: Option<String>,
+        /// Resolves to the reply. Dropping it ends the wait.
+        future: BoxFuture<'a, CacheResult<Reply>>,
+    },
+}
+
+impl<'a> Progress<'a> {
+    /// Returns the progress of an operation that waits.
+    ///
+    /// `position` is the id that `$` stands for, if this is a read from `$`. Dropping `future` must
+    /// end the wait.
+    pub fn waiting(position: Option<String>, future: BoxFuture<'a, CacheResult<Reply>>) -> Self {
+        Self::Waiting { position, future }
+    }
+
+    /// Waits until the operation is done.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the wait.
+    pub async fn finish(self) -> CacheResult<Reply> {
+        match self {
+            Self::Done(result) => result,
+            Self::Waiting { future, .. } => future.await,
+        }
+    }
+}
+
+impl fmt::Debug for Progress<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done(result) => f.debug_tuple("Done").field(result).finish(),
+            Self::Waiting { position, .. } => f
+                .debug_struct("Waiting")
+                .field("position", position)
+                .finish_non_exhaustive(),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Dead letters: entries that were delivered too often.
+
+use streamgate_protocol::subscribe::{DEAD_LETTER_FIELDS, DEAD_LETTER_REASON};
+
+/// The most fields that an entry keeps in the dead-letter stream. An entry with more fields goes
+/// there without them; read it in its own stream.
+///
+/// A Redis script cannot pass more than about 8,000 arguments to a command. All backends keep the
+/// same bound.
+pub const MAX_DEAD_LETTER_FIELDS: usize = 3_500;
+
+/// What to do with entries that were delivered too often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeadLetterPolicy {
+    /// The key of the dead-letter stream.
+    pub stream: String,
+    /// An entry that was delivered this many times goes to the dead-letter stream.
+    pub max_deliveries: u64,
+}
+
+/// A pending entry on its way to the dead-letter stream. Built by
+/// [`ReclaimStep::dead_letter_entry`](crate::reclaim::step::ReclaimStep::dead_letter_entry).
+#[derive(Debug, Clone, Copy)]
+pub struct DeadLetterEntry<'a> {
+    pub(crate) stream: &'a str,
+    pub(crate) group: &'a str,
+    pub(crate) id: &'a str,
+    pub(crate) consumer: &'a str,
+    pub(crate) deliveries: u64,
+}
+
+impl DeadLetterPolicy {
+    /// Returns a policy that sends an entry to `stream` after `max_deliveries` deliveries.
+    pub fn new(stream: impl Into<String>, max_deliveries: u64) -> Self {
+        Self {
+            stream: stream.into(),
+            max_deliveries,
+        }
+    }
+}
+
+impl DeadLetterEntry<'_> {
+    /// Returns the fields to add to the dead-letter stream: those of the entry, then
+    /// [`DEAD_LETTER_FIELDS`].
+    pub fn fields(&self, mut fields: Vec<(String, String)>) -> Vec<(String, String)> {
+        if fields.len() > MAX_DEAD_LETTER_FIELDS {
+            fields.clear();
+        }
+        let deliveries = self.deliveries.to_string();
+        let values = [
+            DEAD_LETTER_REASON,
+            self.stream,
+            self.group,
+            self.consumer,
+            self.id,
+            &deliveries,
+        ];
+        let added = DEAD_LETTER_FIELDS.iter().zip(values);
+        fields.extend(added.map(|(name, value)| ((*name).to_owned(), value.to_owned())));
+        fields
+    }
+}

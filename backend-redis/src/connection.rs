@@ -1,8 +1,9 @@
-//! Connections to Redis.
+//! Connections to Redis: one for commands, and what the hub shares with it.
 
 pub(crate) mod availability;
 pub(crate) mod barrier;
 pub(crate) mod command_connection;
 pub(crate) mod endpoint;
 pub(crate) mod reconnect_pause;
-pub(crate) mod resp;
+mod resp;
+mod url;

@@ -1,8 +1,12 @@
-//! Redis Streams on Redis itself.
+//! Redis Streams on Redis itself, on two connections, however many readers wait.
 //!
-//! [`RedisStreams`] implements [`StreamingBackend`](streamgate_protocol::StreamingBackend) and
-//! [`Backend`](streamgate_backend::Backend), so it serves in process and behind the server.
+//! [`RedisStreams`] implements [`StreamingBackend`](streamgate_protocol::StreamingBackend),
+//! [`SubscribingBackend`](streamgate_protocol::SubscribingBackend) and
+//! [`ConsumerGroups`](streamgate_protocol::ConsumerGroups) for use in process, and
+//! [`Backend`](streamgate_backend::Backend), so that the server of the crate `streamgate` can
+//! serve it to browsers, edge workers and other clients.
 
+mod builder;
 mod connection;
 mod hub;
 mod operation;
@@ -11,6 +15,7 @@ mod subscribe;
 mod tail;
 mod wire;
 
+pub use builder::RedisStreamsBuilder;
 pub use connection::command_connection::PING_EVERY;
-pub use connection::endpoint::RESPONSE_TIMEOUT;
+pub use connection::endpoint::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 pub use redis_streams::RedisStreams;

@@ -1,73 +1,89 @@
-//! Streams in Redis.
+//! `RedisStreams`: the backend that others use.
+
+use std::fmt;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use streamgate_backend::reclaim::step::{ReclaimStep, Reclaimed};
+use streamgate_backend::tail::source::TailSource;
+use streamgate_backend::{Backend, Progress};
 use streamgate_protocol::{
     CacheError, CacheResult, ConsumerGroups, Operation, PerformOperation, Reply, TailFrom,
 };
 use tokio::sync::watch;
 
-use streamgate_backend::reclaim::step::{ReclaimStep, Reclaimed};
-use streamgate_backend::tail::source::TailSource;
-use streamgate_backend::{Backend, Progress};
-
+use crate::builder::RedisStreamsBuilder;
 use crate::connection::availability::RedisAvailability;
 use crate::connection::barrier::Barrier;
-use crate::connection::command_connection::{CommandConnection, MAX_PIPELINES};
+use crate::connection::command_connection::CommandConnection;
 use crate::connection::endpoint::Endpoint;
-use crate::connection::resp::PackedCommands;
-use crate::hub::{Hub, MAX_WAITS};
-use crate::operation::batch::{OperationBatch, OperationOutcome};
+use crate::hub::Hub;
+use crate::operation::batch::OperationBatch;
+use crate::operation::idempotent_add::TtlRefresh;
+use crate::operation::outcome::OperationOutcome;
 use crate::tail::{PageReader, RedisTail, TailReaders};
+use crate::wire::packing::PackedCommands;
+use crate::wire::{answers, errors, scripts};
 
 /// Streams in Redis 7.0 or newer. Clones are cheap and share everything.
 ///
-/// There are two connections, however many readers wait and however many tails are followed: one
-/// for commands, and one on which Redis pushes which stream has changed (`CLIENT TRACKING`). No
-/// command blocks inside Redis, so a wait of any length delays nobody. Both connections are made
-/// again by themselves when they are lost; waits and tails go on meanwhile and miss nothing.
-/// [`availability`](Backend::availability) says whether Redis is there: one that closes its connections
-/// is away at once, one that hangs within [`PING_EVERY`] and [`RESPONSE_TIMEOUT`], seven seconds.
+/// Two connections serve any number of waiting readers and tails. One carries commands; on the
+/// other, Redis pushes which stream has changed (`CLIENT TRACKING`). No command blocks inside
+/// Redis, so a wait of any length delays nobody. A connection that is lost is replaced, and waits
+/// and tails continue without missing an entry. [`availability`](Backend::availability) reports
+/// whether Redis is available. A Redis that closes its connections is unavailable at once, and one
+/// that hangs within [`PING_EVERY`](crate::PING_EVERY) plus the response time-out: seven seconds
+/// by default.
 ///
-/// A value belongs to the tokio runtime in which it was connected: its tasks end with that
-/// runtime, and after that nothing works.
+/// A value belongs to the tokio runtime in which it connected. Its tasks end with that runtime,
+/// and every later call fails.
 ///
-/// A Redis that has become a replica refuses what writes (`READONLY`). Another one is then looked for
-/// under the same name, about once a second, for as long as somebody writes or waits to: name that
-/// which moves with the master.
+/// A Redis that has become a replica refuses writes (`READONLY`). While there are writes or waits,
+/// another Redis is then looked for under the same host name, about once a second. So give a name
+/// that moves with the master.
 ///
 /// # Errors
 ///
 /// Those of [`StreamingBackend`](streamgate_protocol::StreamingBackend), and:
 ///
-/// - `DISCONNECTED` at once while Redis is away, and for a wait that ends while it is away; or what
-///   Redis says for now, such as `LOADING`;
-/// - `TIMEOUT` for an operation that only reads, `UNKNOWN_OUTCOME` for any other, when Redis
-///   gives no answer for [`RESPONSE_TIMEOUT`];
-/// - `UNKNOWN_OUTCOME` for a group read that was being served when the connection was lost;
-/// - `OVERLOADED` beyond 131,072 waits and tails at once, and beyond 65,536 calls that Redis has not
-///   answered;
-/// - `SERIALIZATION` for an answer whose shape is unknown.
+/// - `DISCONNECTED`: at once while Redis is unavailable, or for a wait that ends meanwhile. If
+///   Redis answers a temporary error, such as `LOADING`, that error takes its place.
+/// - `TIMEOUT`: Redis did not answer an operation that only reads within the response time-out.
+/// - `UNKNOWN_OUTCOME`: the same for any other operation, and for a group read that was being
+///   served when the connection was lost.
+/// - `OVERLOADED`: too many waits and tails are under way
+///   ([`max_waits`](RedisStreamsBuilder::max_waits)), or too many calls are unanswered
+///   ([`max_pipelines`](RedisStreamsBuilder::max_pipelines)).
+/// - `SERIALIZATION`: Redis sent an answer of an unknown shape.
 ///
-/// # What an access list must allow
+/// # Access lists
 ///
-/// Beside the commands that the operations are named after (`XADD`, `XREVRANGE`, `XREAD`, `XGROUP`,
-/// `XREADGROUP`, `XACK`) and `PING`, and best `CLIENT TRACKING`, a tail takes `XRANGE`,
-/// `XREVRANGE`, `XINFO`, `XLEN`, `MULTI` and `EXEC`. Whatever is missing ends it with `NOPERM`. What is
-/// about pending entries takes `XPENDING` and `XAUTOCLAIM`. The removal of a consumer, and one that
-/// claims by itself, take `EVAL`, and in the script `XPENDING`, `XCLAIM` and `XGROUP`, or `XPENDING`,
-/// `XCLAIM`, `TIME`, `XRANGE`, `XADD` and `XACK`. To do adds once takes `SCRIPT LOAD` and `EVALSHA`, and
-/// in the script `GET`, `GETRANGE`, `SETRANGE` and `PEXPIRE` on keys of the name `streamgate:once:*`;
-/// where `SCRIPT LOAD` is refused, adds are plain ones, and none is asked for again. `ROLE` tells
-/// after a failover whether the Redis that is found under the same name is the one that was promoted;
-/// without it that is found out by the next write.
+/// | for | Redis must allow |
+/// |---|---|
+/// | every connection | `PING`, `HELLO`; `SELECT` for a database other than 0 |
+/// | the six operations | `XADD`, `XREVRANGE`, `XREAD`, `XGROUP`, `XREADGROUP`, `XACK` |
+/// | tails | also `XRANGE`, `XINFO`, `XLEN`, `MULTI`, `EXEC` |
+/// | pending entries | `XPENDING`, `XAUTOCLAIM` |
+/// | removing a consumer | `EVAL`, `XPENDING`, `XCLAIM`, `XGROUP` |
+/// | reclaiming idle entries | `EVAL`, `XPENDING`, `XCLAIM`, `TIME`, `XRANGE`, `XADD`, `XACK` |
+/// | idempotent adds | `SCRIPT LOAD`, `EVALSHA`, `GET`, `GETRANGE`, `SETRANGE`, `PEXPIRE` |
+///
+/// Idempotent adds use keys named `streamgate:once:*`. An operation whose command is missing fails
+/// with `NOPERM`. The following are optional:
+///
+/// - `CLIENT TRACKING`: without it, `XREAD BLOCK` takes its place (see below).
+/// - `SCRIPT LOAD`: without it, idempotent adds are plain ones, and repeats of them are refused.
+/// - `ROLE`: without it, a search for the new master after a failover may connect to a replica,
+///   which the next write finds out.
+/// - `CLIENT SETNAME` and `CLIENT SETINFO`: they only describe the connections.
 ///
 /// # Where Redis refuses `CLIENT TRACKING`
 ///
-/// By its access list, perhaps. Then it is asked by `XREAD BLOCK`, on further connections of up
-/// to 256 streams each, which are best unblocked when there are others (`CLIENT ID`, `CLIENT
-/// UNBLOCK`; without them a new stream may have to wait for 100 ms). A stream that is deleted, trimmed or made anew is noticed within two
-/// seconds then, instead of at once; nothing else is different but the cost.
+/// Further connections then run `XREAD BLOCK`, for up to 256 streams each. `CLIENT ID` and `CLIENT
+/// UNBLOCK` let a new stream join such a connection at once; without them it may have to wait for
+/// 100 ms. A tail notices within two seconds, instead of at once, that its stream was deleted,
+/// trimmed or recreated. Nothing else differs but the cost.
 ///
 /// ```no_run
 /// # async fn example() -> streamgate_protocol::CacheResult<()> {
@@ -84,26 +100,40 @@ use crate::tail::{PageReader, RedisTail, TailReaders};
 #[derive(Clone)]
 pub struct RedisStreams {
     pub(crate) readers: TailReaders,
+    ttl_refresh: Arc<TtlRefresh>,
 }
 
 impl RedisStreams {
-    /// Connects to the Redis at a URL: `redis://[user:password@]host[:port][/database]`.
+    /// Connects to the Redis at a URL, `redis://[user:password@]host[:port][/database]`, with
+    /// default settings.
     ///
     /// # Errors
     ///
-    /// `CONFIG` for a URL that is none, `DISCONNECTED` if Redis cannot be reached, otherwise what
-    /// Redis says, such as `WRONGPASS` or `NOAUTH`. No error repeats the password.
+    /// `CONFIG` for an invalid URL; `DISCONNECTED` if Redis cannot be reached; else the error that
+    /// Redis answers, such as `WRONGPASS` or `NOAUTH`. No error repeats the password.
     pub async fn connect(url: &str) -> CacheResult<Self> {
-        Self::connect_with(url, MAX_WAITS, MAX_PIPELINES).await
+        Self::builder(url).connect().await
     }
 
-    async fn connect_with(url: &str, max_waits: usize, max_pipelines: usize) -> CacheResult<Self> {
-        let endpoint = Endpoint::new(url)?;
+    /// Returns a builder with default settings for the Redis at a URL.
+    pub fn builder(url: &str) -> RedisStreamsBuilder {
+        RedisStreamsBuilder::new(url)
+    }
+
+    pub(crate) async fn connect_to(
+        endpoint: Endpoint,
+        max_waits: usize,
+        max_pipelines: usize,
+    ) -> CacheResult<Self> {
         let barrier = Barrier::default();
         let availability = RedisAvailability::default();
-        let (own, told) = (barrier.clone(), availability.clone());
-        let commands =
-            CommandConnection::connect(endpoint.clone(), own, told, max_pipelines).await?;
+        let commands = CommandConnection::connect(
+            endpoint.clone(),
+            barrier.clone(),
+            availability.clone(),
+            max_pipelines,
+        )
+        .await?;
         let hub = Hub::connect(endpoint, barrier, availability, max_waits).await?;
         let pages = PageReader::new();
         Ok(Self {
@@ -112,50 +142,53 @@ impl RedisStreams {
                 hub,
                 pages,
             },
+            ttl_refresh: Arc::default(),
         })
+    }
+
+    fn encode<'a>(
+        &self,
+        operations: impl ExactSizeIterator<Item = Operation<'a>>,
+    ) -> OperationBatch {
+        let TailReaders { commands, hub, .. } = &self.readers;
+        let ttl_refresh = commands.accepts_scripts().then_some(&*self.ttl_refresh);
+        OperationBatch::new(operations, hub, ttl_refresh)
+    }
+
+    /// Sends the commands in the future's first poll.
+    fn run(&self, batch: OperationBatch) -> impl Future<Output = Vec<OperationOutcome>> + Send {
+        batch.run(&self.readers.commands, &self.readers.hub)
+    }
+}
+
+impl fmt::Debug for RedisStreams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStreams")
+            .field("commands", &self.readers.commands)
+            .finish_non_exhaustive()
     }
 }
 
 impl PerformOperation for RedisStreams {
-    /// Encodes at once; the future queues the command when it is first polled.
-    fn perform_operation<'a>(
-        &'a self,
-        operation: Operation<'a>,
-    ) -> impl Future<Output = CacheResult<Reply>> + Send + 'a {
-        let batch = OperationBatch::new(
-            std::iter::once(operation),
-            &self.readers.hub,
-            self.readers.commands.ttl_refresh(),
-        );
-        async move {
-            match batch
-                .run(&self.readers.commands, &self.readers.hub)
-                .await
-                .pop()
-            {
-                Some(outcome) => outcome.finish().await,
-                None => Err(crate::wire::errors::unexpected("an answer")),
-            }
+    async fn perform_operation<'a>(&'a self, operation: Operation<'a>) -> CacheResult<Reply> {
+        let batch = self.encode(std::iter::once(operation));
+        match self.run(batch).await.pop() {
+            Some(outcome) => outcome.finish().await,
+            None => Err(errors::unexpected("an answer")),
         }
     }
 }
 
 impl Backend for RedisStreams {
     fn perform<'a>(&'a self, operations: Vec<Operation<'_>>) -> BoxFuture<'a, Vec<Progress<'a>>> {
-        let batch = OperationBatch::new(
-            operations.into_iter(),
-            &self.readers.hub,
-            self.readers.commands.ttl_refresh(),
-        );
-        let outcomes = batch.run(&self.readers.commands, &self.readers.hub);
         let progress = |outcome| match outcome {
             OperationOutcome::Done(result) => Progress::Done(result),
             OperationOutcome::Waiting { wait, position } => {
                 Progress::waiting(position, wait.finish().boxed())
             }
-            OperationOutcome::GoingOn(future) => Progress::waiting(None, future),
+            OperationOutcome::Continuing(future) => Progress::waiting(None, future),
         };
-        outcomes
+        self.run(self.encode(operations.into_iter()))
             .map(move |outcomes| outcomes.into_iter().map(progress).collect())
             .boxed()
     }
@@ -174,14 +207,14 @@ impl Backend for RedisStreams {
 
     fn reclaim<'a>(&'a self, step: ReclaimStep) -> BoxFuture<'a, CacheResult<Reclaimed>> {
         let mut packed = PackedCommands::default();
-        crate::wire::scripts::reclaim(&mut packed, &step);
+        scripts::reclaim(&mut packed, &step);
         async move {
             match self.readers.commands.send(packed).await {
                 Ok(mut values) => match values.pop() {
-                    Some(value) => crate::wire::answers::taken_over(value),
-                    None => Err(crate::wire::errors::unexpected("an answer")),
+                    Some(value) => answers::reclaimed(value),
+                    None => Err(errors::unexpected("an answer")),
                 },
-                Err(failure) => Err(failure.error(false)),
+                Err(error) => Err(error.to_cache_error(false)),
             }
         }
         .boxed()
@@ -196,14 +229,14 @@ mod tests {
 
     use super::*;
 
-    async fn connect(server: &RedisServer, waits: usize, pipelines: usize) -> RedisStreams {
-        let url = server.url();
-        let connected = RedisStreams::connect_with(&url, waits, pipelines);
-        connected.await.unwrap()
+    async fn connect(server: &RedisServer, max_waits: usize, max_pipelines: usize) -> RedisStreams {
+        let builder = RedisStreams::builder(&server.url());
+        let bounded = builder.max_waits(max_waits).max_pipelines(max_pipelines);
+        bounded.connect().await.unwrap()
     }
 
     #[tokio::test]
-    async fn one_pipeline_too_many_is_refused_until_another_ends() {
+    async fn a_pipeline_beyond_the_bound_is_refused_until_another_ends() {
         let server = RedisServer::start(RedisVersion::V7_0).unwrap();
         let streams = connect(&server, 2, 2).await;
         server.pause().unwrap();
@@ -223,9 +256,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn adds_that_are_asked_together_keep_their_order_however_many() {
+    async fn any_number_of_concurrent_adds_keep_their_order() {
         let server = RedisServer::start(RedisVersion::V7_0).unwrap();
-        let streams = connect(&server, 2, MAX_PIPELINES).await;
+        let streams = connect(&server, 2, 5_000).await;
         let add = |n: usize| streams.stream_add("s", vec![("n".into(), n.to_string())], None);
         let adds = futures_util::future::join_all((0..5_000).map(add)).await;
         let ids: Vec<_> = adds.into_iter().map(Result::unwrap).collect();
@@ -235,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_wait_or_tail_too_many_is_refused_until_another_ends() {
+    async fn a_wait_or_tail_beyond_the_bound_is_refused_until_another_ends() {
         let server = RedisServer::start(RedisVersion::V7_0).unwrap();
         let streams = connect(&server, 2, 64).await;
         streams.stream_create_group("s", "g", "$").await.unwrap();

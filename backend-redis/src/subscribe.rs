@@ -1,4 +1,4 @@
-//! What is pushed in this process.
+//! Tails and `consume` loops in process.
 
 use streamgate_protocol::{ConsumeOptions, Deliveries, SubscribingBackend, Tail, TailFrom};
 
@@ -7,8 +7,8 @@ use crate::tail::RedisTail;
 use streamgate_backend::consume::consume;
 use streamgate_backend::tail::source::into_tail;
 
-/// A tail lives on while Redis is away, and misses nothing; it is only its first item that ends
-/// with `DISCONNECTED` then.
+/// A tail outlives an unavailable Redis and misses nothing. Only a tail without its first item
+/// ends with `DISCONNECTED` then.
 impl SubscribingBackend for RedisStreams {
     fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
         into_tail(RedisTail::new(self.readers.clone(), stream_key, from))

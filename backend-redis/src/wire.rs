@@ -1,4 +1,4 @@
-//! Commands, answers and errors of Redis.
+//! What goes over a connection to Redis: commands, scripts, answers and errors.
 
 pub(crate) mod answers;
 pub(crate) mod commands;

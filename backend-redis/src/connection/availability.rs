@@ -1,4 +1,10 @@
-//! Whether Redis is there, for all who want to know.
+//! Whether Redis is available, as its two connections know it.
+//!
+//! Redis is unavailable while one of the connections is lost, or while a new one is refused. A
+//! Redis that serves nobody for now (`LOADING`, `MASTERDOWN`, `BUSY`) is unavailable too; one that
+//! refuses only writes (`READONLY`, `OOM`) is not, because it answers reads. A ping every two
+//! seconds finds a Redis that hangs. The server tells its clients when the code changes; nothing
+//! else depends on this value, so an operation is still sent while Redis looks unavailable.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,80 +14,82 @@ use tokio::sync::watch;
 
 use crate::wire::errors;
 
-/// Why Redis is away, while it is on one way or another. Clones share it.
-#[derive(Clone)]
+/// Why Redis is unavailable, if it is. Clones share everything.
+#[derive(Debug, Clone)]
 pub(crate) struct RedisAvailability(Arc<AvailabilityState>);
 
-/// A connection that Redis may be away on.
+/// One of the two connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ConnectionKind {
-    /// That for commands.
     Commands,
-    /// That of all who wait.
     Hub,
 }
 
+#[derive(Debug)]
 struct AvailabilityState {
-    /// By way.
-    away: Mutex<[Option<CacheError>; 2]>,
-    told: watch::Sender<Option<CacheError>>,
+    /// One for each [`ConnectionKind`].
+    reasons: Mutex<[Option<CacheError>; 2]>,
+    published: watch::Sender<Option<CacheError>>,
 }
 
 impl Default for RedisAvailability {
     fn default() -> Self {
         Self(Arc::new(AvailabilityState {
-            away: Mutex::default(),
-            told: watch::Sender::new(None),
+            reasons: Mutex::default(),
+            published: watch::Sender::new(None),
         }))
     }
 }
 
 impl RedisAvailability {
-    /// Sees what is told from now on.
+    /// Returns a receiver of the reason; it is `None` while Redis is available. It changes when
+    /// the reason's code does.
     pub(crate) fn watch(&self) -> watch::Receiver<Option<CacheError>> {
-        self.0.told.subscribe()
+        self.0.published.subscribe()
     }
 
-    pub(crate) fn reason(&self, way: ConnectionKind) -> Option<CacheError> {
-        self.0.lock()[way as usize].clone()
+    /// Returns why Redis is unavailable on one connection.
+    pub(super) fn reason(&self, connection: ConnectionKind) -> Option<CacheError> {
+        self.0.lock()[connection as usize].clone()
     }
 
-    pub(crate) fn set_available(&self, way: ConnectionKind) {
-        self.tell(way, None);
+    pub(crate) fn set_available(&self, connection: ConnectionKind) {
+        self.set(connection, None);
     }
 
-    /// The connection is lost, or cannot be made for that reason.
-    pub(crate) fn set_unavailable(&self, way: ConnectionKind, why: CacheError) {
-        let why = match why.code() {
+    /// Records that the connection is lost, or cannot be made for that reason.
+    pub(crate) fn set_unavailable(&self, connection: ConnectionKind, reason: CacheError) {
+        let reason = match reason.code() {
+            // Clients of a server must not learn Redis's address.
             code::DISCONNECTED => errors::disconnected(),
-            _ => why,
+            _ => reason,
         };
-        self.tell(way, Some(why));
+        self.set(connection, Some(reason));
     }
 
-    fn tell(&self, way: ConnectionKind, away: Option<CacheError>) {
-        let mut ways = self.0.lock();
-        ways[way as usize] = away;
-        let away = ways.iter().flatten().next();
-        self.0.told.send_if_modified(|told| {
-            // The same code in other words is no news.
-            let [old, new] = [told.as_ref(), away].map(|away| away.map(CacheError::code));
-            let is_news = old != new;
-            if is_news {
-                if let Some(why) = away {
-                    tracing::warn!(%why, "Redis is away");
+    fn set(&self, connection: ConnectionKind, reason: Option<CacheError>) {
+        let mut reasons = self.0.lock();
+        reasons[connection as usize] = reason;
+        let reason = reasons.iter().flatten().next();
+        self.0.published.send_if_modified(|published| {
+            // The same code with another message is not a change.
+            let [old, new] = [published.as_ref(), reason].map(|it| it.map(CacheError::code));
+            let changed = old != new;
+            if changed {
+                if let Some(reason) = reason {
+                    tracing::warn!(%reason, "Redis is unavailable");
                 }
-                *told = away.cloned();
+                *published = reason.cloned();
             }
-            is_news
+            changed
         });
     }
 }
 
 impl AvailabilityState {
     fn lock(&self) -> MutexGuard<'_, [Option<CacheError>; 2]> {
-        // Nothing that can panic happens under the lock.
-        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+        // Nothing panics under the lock.
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,25 +98,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_there_when_it_is_on_both_ways() {
+    fn redis_is_available_when_both_connections_are() {
         let availability = RedisAvailability::default();
         let mut watch = availability.watch();
-        let away = |code| CacheError::from_code(code, "why");
-        let mut told = || {
+        let reason = |code| CacheError::from_code(code, "why");
+        let mut change = || {
             watch.has_changed().unwrap().then(|| {
-                let away = watch.borrow_and_update();
-                away.as_ref().map(|why| why.code().to_owned())
+                let reason = watch.borrow_and_update();
+                reason.as_ref().map(|reason| reason.code().to_owned())
             })
         };
-        availability.set_unavailable(ConnectionKind::Hub, away("WRONGPASS"));
-        assert_eq!(told(), Some(Some("WRONGPASS".to_owned())));
-        availability.set_unavailable(ConnectionKind::Commands, away("DISCONNECTED"));
-        assert_eq!(told(), Some(Some("DISCONNECTED".to_owned())));
-        availability.set_unavailable(ConnectionKind::Commands, away("DISCONNECTED"));
-        assert_eq!(told(), None);
+        availability.set_unavailable(ConnectionKind::Hub, reason("WRONGPASS"));
+        assert_eq!(change(), Some(Some("WRONGPASS".to_owned())));
+        availability.set_unavailable(ConnectionKind::Commands, reason("DISCONNECTED"));
+        assert_eq!(change(), Some(Some("DISCONNECTED".to_owned())));
+        availability.set_unavailable(ConnectionKind::Commands, reason("DISCONNECTED"));
+        assert_eq!(change(), None);
         availability.set_available(ConnectionKind::Commands);
-        assert_eq!(told(), Some(Some("WRONGPASS".to_owned())));
+        assert_eq!(change(), Some(Some("WRONGPASS".to_owned())));
         availability.set_available(ConnectionKind::Hub);
-        assert_eq!(told(), Some(None));
+        assert_eq!(change(), Some(None));
     }
 }

@@ -1,9 +1,11 @@
-//! Holds commands back while Redis may still hand entries to one who has gone.
+//! Holds commands back while Redis may still hand entries to a consumer that left.
 //!
-//! The hub reads groups on a connection of its own, so what it sent for a consumer can be overtaken
-//! by a command that is sent later: an entry that is added once a consumer has gone would be handed
-//! to it all the same. What is sent after it left waits for that answer: a round trip, and never
-//! longer than [`LONGEST`], however late the answer is and however many leave.
+//! Cancelling drops a wait at once, before the next operation of the same frame is performed:
+//! otherwise an entry could still be handed to a consumer that is gone. The hub may already have
+//! sent a group read for that consumer on its own connection, which a later add would overtake:
+//! the entry would go to the consumer all the same. So while such a group read is unanswered, the
+//! connection for commands sends nothing. That takes one round trip, half a second at most, and
+//! happens only where a consumer left in just that moment.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,62 +15,62 @@ use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
-/// Longest time that anything is held back: a busy Redis has answered by then, and nobody's commands
-/// may stand still for one consumer that left. What is added behind it may be handed to that one;
-/// it is pending then, as what was handed to it a moment before it left.
+/// Longest time for which commands are held back, however late the answer is and however many
+/// consumers leave. A Redis that is merely busy has answered by then. After it, an added entry may
+/// be handed to the consumer that left; it is pending then, like an entry that was handed to the
+/// consumer a moment before it left.
 const LONGEST: Duration = Duration::from_millis(500);
 
-/// Whether what is sent from now on has to wait. Clones share it.
+/// Closed as long as anybody holds a guard. Clones share everything.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Barrier(Arc<BarrierState>);
 
 #[derive(Debug, Default)]
 struct BarrierState {
-    holders: AtomicUsize,
-    held: Mutex<Vec<Waker>>,
+    guards: AtomicUsize,
+    waiting: Mutex<Vec<Waker>>,
 }
 
-/// Holds back until it is dropped.
+/// Keeps the barrier closed until it is dropped.
 #[derive(Debug)]
 pub(crate) struct BarrierGuard(Barrier);
 
-/// The patience of one who sends.
+/// How long a sender has been waiting at the barrier.
 #[derive(Debug, Default)]
-pub(crate) struct BarrierTimeout {
-    /// Since it is held back.
+pub(super) struct BarrierTimeout {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Barrier {
-    /// Whatever is sent after this returns is held back.
+    /// Closes the barrier: it holds back whatever is sent after this returns.
     pub(crate) fn close(&self) -> BarrierGuard {
-        self.0.holders.fetch_add(1, Ordering::AcqRel);
+        self.0.guards.fetch_add(1, Ordering::AcqRel);
         BarrierGuard(self.clone())
     }
 
-    /// Ready while nothing is held back, or when that has lasted for too long.
-    pub(crate) fn poll_open(
-        &self,
-        patience: &mut BarrierTimeout,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
+    /// Is ready while the barrier is open, or once it has been closed for too long.
+    pub(super) fn poll_open(&self, timeout: &mut BarrierTimeout, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_open() {
-            patience.timer = None;
+            timeout.timer = None;
             return Poll::Ready(());
         }
-        // Over for as long as anybody holds back.
-        let timer = patience
+        // An elapsed timer stays until the barrier opens: further guards do not start it anew.
+        let timer = timeout
             .timer
             .get_or_insert_with(|| Box::pin(sleep(LONGEST)));
         if timer.is_elapsed() || timer.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if !held.iter().any(|waker| waker.will_wake(cx.waker())) {
-            held.push(cx.waker().clone());
+        let mut waiting = self
+            .0
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
         }
-        drop(held);
-        // Whoever let go since the first look may have found nobody to wake.
+        drop(waiting);
+        // A guard that was dropped since the first check may have found nobody to wake.
         if self.is_open() {
             Poll::Ready(())
         } else {
@@ -77,17 +79,17 @@ impl Barrier {
     }
 
     fn is_open(&self) -> bool {
-        self.0.holders.load(Ordering::Acquire) == 0
+        self.0.guards.load(Ordering::Acquire) == 0
     }
 }
 
 impl Drop for BarrierGuard {
     fn drop(&mut self) {
-        let shared = &self.0.0;
-        if shared.holders.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let held = shared.held.lock();
-            let held = std::mem::take(&mut *held.unwrap_or_else(PoisonError::into_inner));
-            held.into_iter().for_each(Waker::wake);
+        let state = &self.0.0;
+        if state.guards.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let waiting = state.waiting.lock();
+            let waiting = std::mem::take(&mut *waiting.unwrap_or_else(PoisonError::into_inner));
+            waiting.into_iter().for_each(Waker::wake);
         }
     }
 }
@@ -102,43 +104,43 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn is_open(barrier: &Barrier) -> bool {
-        let mut patience = BarrierTimeout::default();
-        let open = poll_fn(|cx| barrier.poll_open(&mut patience, cx));
+        let mut timeout = BarrierTimeout::default();
+        let open = poll_fn(|cx| barrier.poll_open(&mut timeout, cx));
         open.now_or_never().is_some()
     }
 
     #[tokio::test]
-    async fn it_is_open_when_the_last_holder_is_gone() {
+    async fn it_opens_when_the_last_guard_is_dropped() {
         let barrier = Barrier::default();
         assert!(is_open(&barrier));
         let (first, second) = (barrier.close(), barrier.close());
         assert!(!is_open(&barrier));
-        let freed = async {
+        let dropped = async {
             drop(first);
             assert!(!is_open(&barrier));
             drop(second);
         };
-        let mut patience = BarrierTimeout::default();
-        let open = poll_fn(|cx| barrier.poll_open(&mut patience, cx));
-        futures_util::future::join(open, freed).await;
+        let mut timeout = BarrierTimeout::default();
+        let open = poll_fn(|cx| barrier.poll_open(&mut timeout, cx));
+        futures_util::future::join(open, dropped).await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_lasts_for_so_long_and_no_longer() {
+    async fn it_holds_nothing_back_for_longer_than_its_limit() {
         let barrier = Barrier::default();
-        let mut patience = BarrierTimeout::default();
+        let mut timeout = BarrierTimeout::default();
         for _ in 0..2 {
             let start = Instant::now();
             let first = barrier.close();
-            poll_fn(|cx| barrier.poll_open(&mut patience, cx)).await;
+            poll_fn(|cx| barrier.poll_open(&mut timeout, cx)).await;
             assert!(start.elapsed() >= LONGEST && start.elapsed() < 2 * LONGEST);
-            // Whoever leaves now does not begin it anew.
+            // Another guard does not start the limit anew.
             let second = barrier.close();
             drop(first);
-            poll_fn(|cx| barrier.poll_open(&mut patience, cx)).await;
+            poll_fn(|cx| barrier.poll_open(&mut timeout, cx)).await;
             assert!(start.elapsed() < 2 * LONGEST);
             drop(second);
-            poll_fn(|cx| barrier.poll_open(&mut patience, cx)).await;
+            poll_fn(|cx| barrier.poll_open(&mut timeout, cx)).await;
         }
     }
 }

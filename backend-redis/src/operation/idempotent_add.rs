@@ -1,82 +1,81 @@
-//! Adds that are asked for again and done once: the script that does them, and its answers.
+//! Idempotent adds: an add that is repeated is stored once.
+//!
+//! A script stores each batch of adds. For each producer and stream it keeps one string, the dedup
+//! window, with a slot for each of the last 1,024 ids. A mark follows the last id, so one look at
+//! the first slot tells that a batch is new; only if it is not, the script reads the rest. An add
+//! that Redis refuses stops the adds after it, so order is kept; the client repeats all of them.
+//! Beside plain adds this takes 1.65 times Redis's time with 64 adds in flight, and 1.9 times with
+//! 8. Redis 8.6 can do the same by itself (`XADD … IDMP`); the script serves 7.0 and newer alike.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use redis::{Script, Value};
-use streamgate_protocol::error::code;
+use streamgate_protocol::Operation;
 use streamgate_protocol::limits::REMEMBERED_MS;
-use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
 use tokio::time::Instant;
 
-use crate::connection::resp::PackedCommands;
 use crate::wire::commands;
-use crate::wire::commands::{CommandWriter, number};
-use crate::wire::errors;
+use crate::wire::packing::PackedCommands;
+use crate::wire::scripts::idempotent_add::{ScriptCall, call};
 
-/// Adds that one script does, at most: Redis does nothing else meanwhile, for a quarter of a
-/// millisecond.
-const MAX_RUN: u64 = 128;
+/// Most adds of one script call: Redis does nothing else meanwhile, for a quarter of a millisecond.
+const MAX_BATCH: usize = 128;
 
-/// Slots of a producer's ring, as the script has them.
-const SLOTS: u64 = 1_025;
+/// Most windows whose last refresh is known. Beyond it all are forgotten, and refreshed anew.
+const MAX_KNOWN_WINDOWS: usize = 8_192;
 
-/// Bytes of a slot: 8 digits and an id.
-const SLOT_BYTES: usize = 32;
-
-/// Rings of which is known when their time was set anew. Beyond it all are forgotten, and set anew.
-const MAX_KNOWN: usize = 8_192;
-
-const ADD_ONCE: &str = include_str!("../wire/scripts/idempotent_add.lua");
-
-static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(ADD_ONCE));
-
-/// When the time of a ring has to be set anew: not with every script, for that costs Redis as much
-/// as half an add.
+/// Knows when the time-to-live of a dedup window is due to be set: not with every script call,
+/// because that costs Redis as much as half an add.
 #[derive(Debug, Default)]
 pub(crate) struct TtlRefresh(Mutex<HashMap<String, Instant>>);
 
-/// Adds of one producer, one behind the other and alike, on their way into one script.
-pub(crate) struct AddBatch {
+/// The key of the string that remembers a producer's adds to a stream.
+struct DedupWindow(String);
+
+/// Consecutive adds of one producer that go into one script call.
+pub(super) struct AddBatch {
     stream: String,
     producer: String,
     first: u64,
     after: u64,
     maxlen: Option<u64>,
     fields: usize,
-    count: u64,
-    packed: PackedCommands,
+    count: usize,
+    arguments: PackedCommands,
 }
 
 impl AddBatch {
-    /// A run without adds, that an operation begins.
-    pub(crate) fn begin(operation: &Operation<'_>) -> Option<Self> {
-        match operation {
-            Operation::AddOnce {
-                stream,
-                fields,
-                maxlen,
-                producer,
-                number,
-                after,
-                ..
-            } => Some(Self {
-                stream: stream.to_string(),
-                producer: producer.to_string(),
-                first: *number,
-                after: *after,
-                maxlen: *maxlen,
-                fields: fields.len(),
-                count: 0,
-                packed: PackedCommands::default(),
-            }),
-            _ => None,
-        }
+    /// Begins a batch with an operation, if that is an idempotent add.
+    pub(super) fn begin(operation: &Operation<'_>) -> Option<Self> {
+        let Operation::AddOnce {
+            stream,
+            fields,
+            maxlen,
+            producer,
+            number,
+            after,
+            ..
+        } = operation
+        else {
+            return None;
+        };
+        let mut arguments = PackedCommands::default();
+        commands::fields(&mut arguments, fields);
+        Some(Self {
+            stream: stream.to_string(),
+            producer: producer.to_string(),
+            first: *number,
+            after: *after,
+            maxlen: *maxlen,
+            fields: fields.len(),
+            count: 1,
+            arguments,
+        })
     }
 
-    /// Takes an add that goes on with this run; whether it does.
-    pub(crate) fn take(&mut self, operation: &Operation<'_>) -> bool {
+    /// Adds an operation to the batch if it continues it. Returns whether it does.
+    pub(super) fn push(&mut self, operation: &Operation<'_>) -> bool {
         let Operation::AddOnce {
             stream,
             fields,
@@ -89,145 +88,120 @@ impl AddBatch {
         else {
             return false;
         };
-        let goes_on = *number == self.first + self.count
-            && (self.count == 0 || *after == number - 1)
-            && self.count < MAX_RUN
+        let continues = *number == self.first + self.count as u64
+            && *after == number - 1
+            && self.count < MAX_BATCH
             && *maxlen == self.maxlen
             && fields.len() == self.fields
             && **producer == *self.producer
             && **stream == *self.stream;
-        if goes_on {
-            commands::fields(&mut self.packed, fields);
+        if continues {
+            commands::fields(&mut self.arguments, fields);
             self.count += 1;
         }
-        goes_on
+        continues
     }
 
-    /// Writes the command.
-    pub(crate) fn write(self, to: &mut PackedCommands, ttl_refresh: &TtlRefresh) {
-        let mut ring = String::with_capacity(18 + self.producer.len() + self.stream.len());
-        for part in ["streamgate:once:", &self.producer, ":", &self.stream] {
-            ring.push_str(part);
-        }
-        let sign = if ttl_refresh.is_due(&ring) { "" } else { "-" };
-        let width = 2 * self.fields;
-        let arguments = usize::try_from(self.count).unwrap_or(usize::MAX) * width;
-        to.command("EVALSHA", 10 + arguments);
-        to.argument(SCRIPT.get_hash().as_bytes());
-        to.argument(b"2");
-        to.argument(self.stream.as_bytes());
-        to.argument(ring.as_bytes());
-        number(to, self.first);
-        number(to, self.after);
-        to.argument(format!("{sign}{REMEMBERED_MS}").as_bytes());
-        to.argument(format!("{:08}={:23}", self.first / SLOTS, "").as_bytes());
-        number(to, width as u64);
-        match self.maxlen {
-            Some(maxlen) => number(to, maxlen),
-            None => to.argument(b""),
-        }
-        to.append(&self.packed);
+    /// Encodes the script call.
+    pub(super) fn encode(self, to: &mut PackedCommands, ttl_refresh: &TtlRefresh) {
+        let window = DedupWindow::new(&self.producer, &self.stream);
+        call(
+            to,
+            &ScriptCall {
+                stream: &self.stream,
+                window: &window.0,
+                first: self.first,
+                after: self.after,
+                ttl_ms: REMEMBERED_MS,
+                refresh_ttl: ttl_refresh.is_due(&window),
+                maxlen: self.maxlen,
+                fields: self.fields,
+                count: self.count,
+                arguments: &self.arguments,
+            },
+        );
+    }
+}
+
+impl DedupWindow {
+    fn new(producer: &str, stream: &str) -> Self {
+        let parts = ["streamgate:once:", producer, ":", stream];
+        Self(parts.concat())
     }
 }
 
 impl TtlRefresh {
-    fn is_due(&self, ring: &str) -> bool {
+    /// Returns whether a window's time-to-live is due to be set, and assumes that it then is.
+    fn is_due(&self, window: &DedupWindow) -> bool {
+        const INTERVAL: Duration = Duration::from_millis(REMEMBERED_MS / 4);
         let now = Instant::now();
-        // Nothing that can panic happens under the lock.
+        // Nothing panics under the lock.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match known.get_mut(ring) {
-            Some(since)
-                if now.duration_since(*since) < Duration::from_millis(REMEMBERED_MS / 4) =>
-            {
-                return false;
-            }
+        match known.get_mut(&window.0) {
+            Some(since) if now.duration_since(*since) < INTERVAL => return false,
             Some(since) => *since = now,
             None => {
-                if known.len() == MAX_KNOWN {
+                if known.len() == MAX_KNOWN_WINDOWS {
                     known.clear();
                 }
-                known.insert(ring.to_owned(), now);
+                known.insert(window.0.clone(), now);
             }
         }
         true
     }
 }
 
-/// Writes the command that makes the script known to Redis.
-pub(crate) fn load(to: &mut impl CommandWriter) {
-    to.command("SCRIPT", 2);
-    to.argument(b"LOAD");
-    to.argument(ADD_ONCE.as_bytes());
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Whether Redis does not know the script, as after a `SCRIPT FLUSH`.
-pub(crate) fn is_unknown(value: &Value) -> bool {
-    matches!(value, Value::ServerError(error) if error.code() == "NOSCRIPT")
-}
-
-/// What came of each add of a run; the last of them came of all that follow too.
-pub(crate) fn answered(value: Value) -> VecDeque<CacheResult<Reply>> {
-    match value {
-        Value::BulkString(slots) => added(&slots).collect(),
-        Value::Array(mut parts) => match (parts.pop(), parts.pop(), parts.pop()) {
-            (Some(Value::BulkString(refused)), Some(Value::BulkString(slots)), None) => {
-                let refused = [Err(refusal(&refused)), Err(out_of_order())];
-                added(&slots).chain(refused).collect()
-            }
-            (Some(_), Some(Value::BulkString(refused)), Some(Value::BulkString(ids))) => ids
-                .split(|byte| *byte == b' ')
-                .map(|id| answer(id, &refused))
-                .collect(),
-            _ => VecDeque::new(),
-        },
-        value if is_unknown(&value) => {
-            let why = "Redis has to be told the script again";
-            VecDeque::from([Err(CacheError::from_code(code::TRYAGAIN, why))])
+    fn add(number: u64, after: u64) -> Operation<'static> {
+        Operation::AddOnce {
+            stream: "s".into(),
+            fields: vec![("f".into(), "v".into())],
+            maxlen: None,
+            producer: "p".into(),
+            number,
+            after,
+            again: false,
         }
-        Value::ServerError(error) => VecDeque::from([Err(errors::answered(&error))]),
-        _ => VecDeque::new(),
     }
-}
 
-/// The ids of slots, of which one more than was asked for does no harm.
-fn added(slots: &[u8]) -> impl Iterator<Item = CacheResult<Reply>> {
-    slots
-        .chunks(SLOT_BYTES)
-        .map(|slot| Ok(reply(slot.get(8..).unwrap_or_default())))
-}
-
-fn reply(id: &[u8]) -> Reply {
-    let id = String::from_utf8_lossy(id.trim_ascii_end()).into_owned();
-    Reply::Added { id }
-}
-
-fn answer(id: &[u8], refused: &[u8]) -> CacheResult<Reply> {
-    match id {
-        b"G" => Err(out_of_order()),
-        b"S" => Err(CacheError::backend(
-            code::SKIPPED,
-            "later adds of the same producer were added",
-        )),
-        b"O" => Err(forgotten(
-            "more adds of its producer followed than are remembered",
-        )),
-        b"E" => Err(refusal(refused)),
-        id => Ok(reply(id)),
+    #[test]
+    fn a_batch_takes_consecutive_adds_only() {
+        let begin = || AddBatch::begin(&add(5, 3)).unwrap();
+        assert!(begin().push(&add(6, 5)));
+        assert!(!begin().push(&add(7, 6)), "6 is missing");
+        assert!(!begin().push(&add(6, 4)), "5 need not be stored before it");
+        let mut other = add(6, 5);
+        if let Operation::AddOnce { maxlen, .. } = &mut other {
+            *maxlen = Some(1);
+        }
+        assert!(!begin().push(&other), "it trims");
+        let plain = Operation::ReadLatest {
+            stream: "s".into(),
+            count: 1,
+        };
+        assert!(!begin().push(&plain));
+        assert!(AddBatch::begin(&plain).is_none());
     }
-}
 
-/// Redis's words within a script.
-fn refusal(refused: &[u8]) -> CacheError {
-    let refused = String::from_utf8_lossy(refused);
-    let (code, why) = refused.split_once(' ').unwrap_or((&refused, ""));
-    CacheError::from_code(code.trim_start_matches('-'), why)
-}
+    #[test]
+    fn a_batch_is_bounded() {
+        let mut batch = AddBatch::begin(&add(1, 0)).unwrap();
+        let taken = (2..).take_while(|n| batch.push(&add(*n, n - 1))).count();
+        assert_eq!(1 + taken, MAX_BATCH);
+    }
 
-/// The answer to an add of which nothing can be known any more.
-pub(crate) fn forgotten(why: &str) -> CacheError {
-    CacheError::from_code(code::FORGOTTEN, why)
-}
-
-fn out_of_order() -> CacheError {
-    CacheError::from_code(code::OUT_OF_ORDER, "an add before it is missing")
+    #[tokio::test(start_paused = true)]
+    async fn a_window_is_refreshed_every_quarter_of_its_time() {
+        let refresh = TtlRefresh::default();
+        let (one, other) = (DedupWindow::new("p", "s"), DedupWindow::new("p", "t"));
+        assert!(refresh.is_due(&one));
+        assert!(!refresh.is_due(&one));
+        assert!(refresh.is_due(&other));
+        tokio::time::advance(Duration::from_millis(REMEMBERED_MS / 4)).await;
+        assert!(refresh.is_due(&one));
+        assert!(!refresh.is_due(&one));
+    }
 }

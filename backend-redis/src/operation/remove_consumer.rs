@@ -1,86 +1,83 @@
-//! A consumer's removal, part by part.
+//! Removes a consumer and transfers its pending entries to a new owner.
+//!
+//! A removal of many entries continues aside, as a wait does, in pages of 100 entries, so that
+//! Redis is not held up. Only the last page and the removal itself have to be one step.
 
 use redis::Value;
-use streamgate_protocol::{CacheResult, Reply};
+use streamgate_protocol::{CacheError, CacheResult, Reply};
 
 use crate::connection::command_connection::{CommandConnection, SendError};
-use crate::connection::resp::PackedCommands;
+use crate::wire::packing::PackedCommands;
 use crate::wire::{answers, errors, scripts};
 
-/// What goes on behind its first part.
-pub(crate) struct ConsumerRemoval {
+/// A removal under way.
+pub(super) struct ConsumerRemoval {
     stream: String,
     group: String,
     consumer: String,
-    heir: String,
-    handed_over: u64,
+    new_owner: String,
+    /// Entries transferred so far.
+    transferred: u64,
 }
 
-/// How far it has come.
-pub(crate) enum RemovalStep {
-    Last(CacheResult<Reply>),
+/// Whether a removal takes another page.
+pub(super) enum RemovalStep {
+    Done(CacheResult<Reply>),
     More(ConsumerRemoval),
 }
 
 impl ConsumerRemoval {
-    pub(crate) fn new(stream: &str, group: &str, consumer: &str, heir: &str) -> Self {
-        let [stream, group, consumer, heir] = [stream, group, consumer, heir].map(str::to_owned);
+    pub(super) fn new(stream: &str, group: &str, consumer: &str, new_owner: &str) -> Self {
+        let names = [stream, group, consumer, new_owner];
+        let [stream, group, consumer, new_owner] = names.map(str::to_owned);
         Self {
             stream,
             group,
             consumer,
-            heir,
-            handed_over: 0,
+            new_owner,
+            transferred: 0,
         }
     }
 
-    /// The command for the next part.
-    pub(crate) fn pack(&self, packed: &mut PackedCommands) {
-        scripts::remove_consumer(
-            packed,
-            &self.stream,
-            &self.group,
-            &self.consumer,
-            &self.heir,
-        );
+    /// Encodes the command for the next page.
+    pub(super) fn encode(&self, to: &mut PackedCommands) {
+        let (stream, group) = (&self.stream, &self.group);
+        scripts::remove_consumer(to, stream, group, &self.consumer, &self.new_owner);
     }
 
-    /// Takes what a part answered.
-    pub(crate) fn answered(mut self, value: Value) -> RemovalStep {
-        match answers::handed_over(value) {
-            Ok((count, last)) => {
-                self.handed_over += count;
-                if last {
-                    let handed_over = self.handed_over;
-                    RemovalStep::Last(Ok(Reply::Removed { handed_over }))
+    /// Takes the answer to a page.
+    pub(super) fn step(mut self, value: Value) -> RemovalStep {
+        match answers::transferred(value) {
+            Ok((count, removed)) => {
+                self.transferred += count;
+                if removed {
+                    let handed_over = self.transferred;
+                    RemovalStep::Done(Ok(Reply::Removed { handed_over }))
                 } else {
                     RemovalStep::More(self)
                 }
             }
-            Err(error) => RemovalStep::Last(Err(error)),
+            Err(error) => RemovalStep::Done(Err(error)),
         }
     }
 
-    /// Does what is left.
-    pub(crate) async fn finish(mut self, commands: CommandConnection) -> CacheResult<Reply> {
+    /// Transfers the remaining pages.
+    pub(super) async fn finish(mut self, commands: CommandConnection) -> CacheResult<Reply> {
         loop {
             let mut packed = PackedCommands::default();
-            self.pack(&mut packed);
+            self.encode(&mut packed);
             let value = match commands.send(packed).await {
                 Ok(mut values) => values
                     .pop()
                     .ok_or_else(|| errors::unexpected("an answer"))?,
-                // Parts are done already.
+                // This page was not sent, but earlier ones were transferred.
                 Err(SendError::NotSent(error)) => {
-                    return Err(streamgate_protocol::CacheError::lost(
-                        false,
-                        error.message(),
-                    ));
+                    return Err(CacheError::lost(false, error.message()));
                 }
                 Err(SendError::NoAnswer(error)) => return Err(errors::unanswered(&error, false)),
             };
-            match self.answered(value) {
-                RemovalStep::Last(result) => return result,
+            match self.step(value) {
+                RemovalStep::Done(result) => return result,
                 RemovalStep::More(rest) => self = rest,
             }
         }

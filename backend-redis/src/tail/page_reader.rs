@@ -11,10 +11,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::connection::command_connection::CommandConnection;
-use crate::connection::resp::PackedCommands;
 use crate::tail::range::{RangeReply, RangeRequest, seen};
 use crate::tail::start_position::ask;
 use crate::wire::errors;
+use crate::wire::packing::PackedCommands;
 use streamgate_backend::tail::segment::Segment;
 use streamgate_protocol::EntryId;
 

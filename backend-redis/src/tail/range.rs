@@ -68,7 +68,7 @@ impl RangeRequest {
             answers::done(queued)?;
         }
         let [info, range] = answers::pair(done)?;
-        let known = match answers::facts(info) {
+        let known = match answers::stream_info(info) {
             Ok(facts) => InfoReply::Info(facts),
             Err(error) if error.code() == code::ERR => InfoReply::NoStream,
             Err(error) => return Err(error),

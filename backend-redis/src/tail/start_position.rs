@@ -7,9 +7,9 @@ use streamgate_protocol::CacheResult;
 use streamgate_protocol::error::code;
 
 use crate::connection::command_connection::CommandConnection;
-use crate::connection::resp::PackedCommands;
 use crate::tail::PageReader;
 use crate::tail::cursor::TailCursor;
+use crate::wire::packing::PackedCommands;
 use crate::wire::{answers, commands};
 use streamgate_backend::tail::page_size::PageSize;
 use streamgate_protocol::EntryId;
@@ -35,7 +35,7 @@ struct ReversePage {
 pub(super) async fn now(commands: &CommandConnection, stream: &str) -> CacheResult<StartPosition> {
     let mut packed = PackedCommands::default();
     commands::info(&mut packed, stream);
-    let cursor = match answers::facts(one(ask(commands, packed).await?)) {
+    let cursor = match answers::stream_info(one(ask(commands, packed).await?)) {
         Ok(facts) => TailCursor::new(facts.last_generated, Some(facts.added)),
         // There is no such stream.
         Err(error) if error.code() == code::ERR => TailCursor::new(EntryId::ZERO, Some(0)),
@@ -108,5 +108,5 @@ pub(super) async fn ask(
     packed: PackedCommands,
 ) -> CacheResult<Vec<Value>> {
     let values = commands.send(packed).await;
-    values.map_err(|failure| failure.error(true))
+    values.map_err(|failure| failure.to_cache_error(true))
 }

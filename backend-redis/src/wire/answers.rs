@@ -1,44 +1,45 @@
-//! Answers of Redis, decoded.
+//! Decodes the answers of Redis, in RESP2 and in RESP3.
 //!
-//! Bytes that are not UTF-8 become U+FFFD: a value that some other program wrote must not wedge
-//! the readers of a stream.
+//! Bytes that are not UTF-8 become U+FFFD: a value that another program wrote must not wedge the
+//! readers of a stream. An answer of an unknown shape is a `SERIALIZATION` error of that call.
 
 use redis::Value;
-use streamgate_protocol::{CacheResult, Claimed, PendingEntry, PendingSummary, StreamEntry};
-
-use crate::wire::errors;
 use streamgate_backend::reclaim::step::Reclaimed;
 use streamgate_backend::tail::gap::StreamInfo;
-use streamgate_protocol::EntryId;
+use streamgate_protocol::{
+    CacheResult, Claimed, EntryId, PendingEntry, PendingSummary, StreamEntry,
+};
 
-/// The largest number that the protocol sends: beyond it, JavaScript's are not exact.
+use crate::wire::errors;
+
+/// Largest number that the protocol sends: JavaScript's are not exact beyond it.
 const MAX_NUMBER: u64 = (1 << 53) - 1;
 
-/// An answer that says no more than that the command was done.
+/// Decodes an answer that only confirms the command.
 pub(crate) fn done(value: Value) -> CacheResult<()> {
-    settle(value).map(drop)
+    into_result(value).map(drop)
 }
 
-/// The id of an added entry.
+/// Decodes the id of an added entry.
 pub(crate) fn id(value: Value) -> CacheResult<String> {
-    text(settle(value)?)
+    text(into_result(value)?)
 }
 
-/// The entries of an `XREVRANGE`.
+/// Decodes the entries of an `XRANGE` or `XREVRANGE`.
 pub(crate) fn entries(value: Value) -> CacheResult<Vec<StreamEntry>> {
     rows(value)?.into_iter().map(entry).collect()
 }
 
-/// The same, not decoded.
+/// Returns the entries of an `XRANGE` or `XREVRANGE`, undecoded.
 pub(crate) fn rows(value: Value) -> CacheResult<Vec<Value>> {
-    match settle(value)? {
+    match into_result(value)? {
         Value::Nil => Ok(Vec::new()),
         Value::Array(rows) => Ok(rows),
         _ => Err(errors::unexpected("entries")),
     }
 }
 
-/// The id of an entry; its fields, which may be large, are left alone.
+/// Decodes the id of an entry, and not its fields, which may be large.
 pub(crate) fn id_of(row: &Value) -> CacheResult<EntryId> {
     let id = match row {
         Value::Array(parts) => parts.first(),
@@ -53,7 +54,7 @@ pub(crate) fn id_of(row: &Value) -> CacheResult<EntryId> {
     .ok_or_else(|| errors::unexpected("an entry"))
 }
 
-/// Bytes of the texts of an entry, its id among them.
+/// Returns the bytes of an entry's texts, its id included.
 pub(crate) fn bytes_of(row: &Value) -> u64 {
     match row {
         Value::Array(parts) => parts.iter().map(bytes_of).sum(),
@@ -62,26 +63,26 @@ pub(crate) fn bytes_of(row: &Value) -> u64 {
     }
 }
 
-/// What a transaction of two commands answers.
+/// Returns the two answers of a transaction of two commands.
 pub(crate) fn pair(value: Value) -> CacheResult<[Value; 2]> {
-    parts(settle(value)?, "two answers")
+    parts(into_result(value)?, "two answers")
 }
 
-/// What `XINFO STREAM` says. An `ERR` means that there is no such stream.
-pub(crate) fn facts(value: Value) -> CacheResult<StreamInfo> {
-    let facts = match settle(value)? {
+/// Decodes `XINFO STREAM`. Redis answers `ERR` if there is no such stream.
+pub(crate) fn stream_info(value: Value) -> CacheResult<StreamInfo> {
+    let info = match into_result(value)? {
         // RESP3.
-        Value::Map(facts) => facts,
-        // RESP2: names and values in turns.
+        Value::Map(info) => info,
+        // RESP2: names and values in turn.
         Value::Array(list) => in_pairs(list),
-        _ => return Err(errors::unexpected("facts about a stream")),
+        _ => return Err(errors::unexpected("information about a stream")),
     };
     let (mut first, mut last_generated, mut length, mut added) = (None, None, None, None);
     let number = |value: &Value| match value {
         Value::Int(number) => u64::try_from(*number).ok(),
         _ => None,
     };
-    for (name, value) in facts {
+    for (name, value) in info {
         match &*text(name)? {
             "first-entry" if value != Value::Nil => first = Some(id_of(&value)?),
             "last-generated-id" => last_generated = EntryId::parse(&text(value)?).ok(),
@@ -94,22 +95,22 @@ pub(crate) fn facts(value: Value) -> CacheResult<StreamInfo> {
         (Some(last_generated), Some(length), Some(added)) => {
             Ok(StreamInfo::new(first, last_generated, length, added))
         }
-        _ => Err(errors::unexpected("facts about a stream")),
+        _ => Err(errors::unexpected("information about a stream")),
     }
 }
 
-/// An integer.
+/// Decodes a number.
 pub(crate) fn number(value: Value) -> CacheResult<u64> {
-    match settle(value)? {
+    match into_result(value)? {
         Value::Int(number) => u64::try_from(number).ok(),
         _ => None,
     }
     .ok_or_else(|| errors::unexpected("a number"))
 }
 
-/// What `XPENDING` says of a group as a whole.
+/// Decodes the summary form of `XPENDING`.
 pub(crate) fn summary(value: Value) -> CacheResult<PendingSummary> {
-    let [count, smallest, greatest, consumers] = parts(settle(value)?, "a summary")?;
+    let [count, smallest, greatest, consumers] = parts(into_result(value)?, "a summary")?;
     let optional = |value| match value {
         Value::Nil => Ok(None),
         value => text(value).map(Some),
@@ -133,23 +134,23 @@ pub(crate) fn summary(value: Value) -> CacheResult<PendingSummary> {
     })
 }
 
-/// The entries of an `XPENDING`.
+/// Decodes the extended form of `XPENDING`.
 pub(crate) fn pending(value: Value) -> CacheResult<Vec<PendingEntry>> {
     let entry = |value| {
         let [id, consumer, idle, deliveries] = parts(value, "a pending entry")?;
         Ok(PendingEntry {
             id: text(id)?,
             consumer: text(consumer)?,
-            idle_ms: at_least_0(idle)?,
-            deliveries: at_least_0(deliveries)?,
+            idle_ms: clamped_number(idle)?,
+            deliveries: clamped_number(deliveries)?,
         })
     };
     rows(value)?.into_iter().map(entry).collect()
 }
 
-/// What an `XAUTOCLAIM` gave.
+/// Decodes an `XAUTOCLAIM`.
 pub(crate) fn claimed(value: Value) -> CacheResult<Claimed> {
-    let [cursor, found, deleted] = parts(settle(value)?, "a cursor, entries and ids")?;
+    let [cursor, found, deleted] = parts(into_result(value)?, "a cursor, entries and ids")?;
     Ok(Claimed {
         cursor: text(cursor)?,
         entries: entries(found)?,
@@ -160,23 +161,24 @@ pub(crate) fn claimed(value: Value) -> CacheResult<Claimed> {
     })
 }
 
-/// What one step of a round over pending entries gave.
-pub(crate) fn taken_over(value: Value) -> CacheResult<Reclaimed> {
-    let [found, cursor, since] = parts(settle(value)?, "entries, a cursor and a time")?;
+/// Decodes the answer of `reclaim.lua`.
+pub(crate) fn reclaimed(value: Value) -> CacheResult<Reclaimed> {
+    let [found, cursor, since] = parts(into_result(value)?, "entries, a cursor and a time")?;
     let since_ms = text(since)?.parse().ok();
     let since_ms = since_ms.ok_or_else(|| errors::unexpected("a time"))?;
     Ok(Reclaimed::new(entries(found)?, text(cursor)?, since_ms))
 }
 
-/// How many entries a consumer handed over, and whether these were the last.
-pub(crate) fn handed_over(value: Value) -> CacheResult<(u64, bool)> {
-    let [count, last] = parts(settle(value)?, "two numbers")?;
+/// Decodes the answer of `remove_consumer.lua`: how many entries it transferred, and whether the
+/// consumer is removed.
+pub(crate) fn transferred(value: Value) -> CacheResult<(u64, bool)> {
+    let [count, last] = parts(into_result(value)?, "two numbers")?;
     Ok((number(count)?, number(last)? != 0))
 }
 
-/// The entries of an `XREAD` or `XREADGROUP` of one stream.
+/// Decodes the entries of an `XREAD` or `XREADGROUP` of one stream.
 pub(crate) fn stream(value: Value) -> CacheResult<Vec<StreamEntry>> {
-    match settle(value)? {
+    match into_result(value)? {
         Value::Nil => Ok(Vec::new()),
         // RESP3: a map from the stream's key to its entries.
         Value::Map(streams) => match streams.into_iter().next() {
@@ -196,35 +198,29 @@ pub(crate) fn stream(value: Value) -> CacheResult<Vec<StreamEntry>> {
     }
 }
 
-/// The id of the first entry of an `XREVRANGE`; its fields, which may be large, are left alone.
+/// Decodes the id of the first entry of an `XREVRANGE`, and not its fields, which may be large.
 pub(crate) fn first_id(value: Value) -> CacheResult<Option<String>> {
-    match settle(value)? {
-        Value::Nil => Ok(None),
-        Value::Array(entries) => match entries.into_iter().next() {
-            Some(Value::Array(parts)) => {
-                let id = parts
-                    .into_iter()
-                    .next()
-                    .ok_or_else(|| errors::unexpected("an entry"))?;
-                text(id).map(Some)
-            }
-            Some(_) => Err(errors::unexpected("an entry")),
-            None => Ok(None),
-        },
-        _ => Err(errors::unexpected("entries")),
-    }
+    let Some(first) = rows(value)?.into_iter().next() else {
+        return Ok(None);
+    };
+    let id = match first {
+        Value::Array(parts) => parts.into_iter().next(),
+        _ => None,
+    };
+    id.map_or_else(|| Err(errors::unexpected("an entry")), text)
+        .map(Some)
 }
 
-/// The answer itself, or the error that it is.
-fn settle(value: Value) -> CacheResult<Value> {
+/// Returns the answer, or the error that it is.
+fn into_result(value: Value) -> CacheResult<Value> {
     match value {
         Value::ServerError(error) => Err(errors::answered(&error)),
-        Value::Attribute { data, .. } => settle(*data),
+        Value::Attribute { data, .. } => into_result(*data),
         value => Ok(value),
     }
 }
 
-/// One entry.
+/// Decodes one entry.
 pub(crate) fn entry(value: Value) -> CacheResult<StreamEntry> {
     let Value::Array(parts) = value else {
         return Err(errors::unexpected("an entry"));
@@ -244,8 +240,9 @@ fn parts<const N: usize>(value: Value, wanted: &str) -> CacheResult<[Value; N]> 
     .ok_or_else(|| errors::unexpected(wanted))
 }
 
-/// A number that a clock set back, or whoever claims, may have made negative or huge.
-fn at_least_0(value: Value) -> CacheResult<u64> {
+/// Decodes a number that may be negative or huge: a clock was set back, or a client claimed with
+/// such a value.
+fn clamped_number(value: Value) -> CacheResult<u64> {
     match value {
         Value::Int(number) => Ok(u64::try_from(number).unwrap_or(0).min(MAX_NUMBER)),
         _ => Err(errors::unexpected("a number")),
@@ -263,7 +260,7 @@ fn in_pairs(list: Vec<Value>) -> Vec<(Value, Value)> {
 
 fn pairs(value: Value) -> CacheResult<Vec<(String, String)>> {
     let list = match value {
-        // The entry was deleted while it was pending.
+        // A pending entry that was deleted has no fields.
         Value::Nil => return Ok(Vec::new()),
         Value::Array(list) if list.len() % 2 == 0 => list,
         _ => return Err(errors::unexpected("pairs of field and value")),
@@ -305,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn both_protocols_shapes_of_a_read_are_understood() {
+    fn a_read_is_decoded_in_resp2_and_in_resp3() {
         let resp2 = Value::Array(vec![Value::Array(vec![bulk(b"s"), one_entry()])]);
         let resp3 = Value::Map(vec![(bulk(b"s"), one_entry())]);
         assert_eq!(stream(resp2).unwrap(), decoded());
@@ -320,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_id_of_a_last_entry_is_decoded() {
+    fn only_the_id_of_the_last_entry_is_decoded() {
         assert_eq!(first_id(one_entry()).unwrap().as_deref(), Some("1-2"));
         assert_eq!(first_id(Value::Array(vec![])).unwrap(), None);
     }

@@ -1,22 +1,23 @@
-//! The Redis commands of the operations, of tails and of the connection itself. None of them blocks.
+//! The Redis commands of operations, of tails and of connections. None of them blocks.
+//!
+//! Each function writes one command to a [`CommandWriter`], so both connections send the same.
 
 use redis::Pipeline;
+use streamgate_protocol::EntryId;
 use streamgate_protocol::text::Text;
 
-use streamgate_protocol::EntryId;
-
-/// Redis reads numbers as signed; what is more than that has no effect.
+/// Redis parses numbers as signed. A larger number would be refused; this one means the same.
 const MAX_NUMBER: u64 = i64::MAX as u64;
 
-/// Takes commands one after the other.
+/// Encodes commands, one after the other.
 pub(crate) trait CommandWriter {
-    /// Begins a command. Exactly so many arguments follow.
+    /// Begins a command. Exactly `arguments` arguments follow.
     fn command(&mut self, name: &str, arguments: usize);
 
     fn argument(&mut self, argument: &[u8]);
 }
 
-/// For connections of redis-rs.
+/// Encodes for connections of redis-rs.
 impl CommandWriter for Pipeline {
     fn command(&mut self, name: &str, _arguments: usize) {
         self.cmd(name);
@@ -24,6 +25,37 @@ impl CommandWriter for Pipeline {
 
     fn argument(&mut self, argument: &[u8]) {
         self.arg(argument);
+    }
+}
+
+/// Writes `HELLO 2`, with a user name and a password if there are any.
+pub(crate) fn hello(to: &mut impl CommandWriter, credentials: Option<[&str; 2]>) {
+    to.command("HELLO", if credentials.is_some() { 4 } else { 1 });
+    text(to, "2");
+    if let Some(credentials) = credentials {
+        text(to, "AUTH");
+        texts(to, &credentials);
+    }
+}
+
+pub(crate) fn select(to: &mut impl CommandWriter, database: i64) {
+    to.command("SELECT", 1);
+    text(to, &database.to_string());
+}
+
+/// Names the connection in `CLIENT LIST`, unless the name is empty.
+pub(crate) fn set_client_name(to: &mut impl CommandWriter, name: &str) {
+    if !name.is_empty() {
+        to.command("CLIENT", 2);
+        texts(to, &["SETNAME", name]);
+    }
+}
+
+/// Names the library and its version in `CLIENT LIST`, which Redis 7.2 and newer show.
+pub(crate) fn set_library(to: &mut impl CommandWriter, [name, version]: [&str; 2]) {
+    for (attribute, value) in [("LIB-NAME", name), ("LIB-VER", version)] {
+        to.command("CLIENT", 3);
+        texts(to, &["SETINFO", attribute, value]);
     }
 }
 
@@ -53,7 +85,7 @@ pub(crate) fn add(
     self::fields(to, fields);
 }
 
-/// Names and values, in turns.
+/// Writes names and values in turn.
 pub(crate) fn fields(to: &mut impl CommandWriter, fields: &[(Text<'_>, Text<'_>)]) {
     for (field, value) in fields {
         text(to, field);
@@ -78,14 +110,14 @@ pub(crate) fn read_after(to: &mut impl CommandWriter, stream: &str, after: Entry
     read(to, stream, &after.to_string(), count);
 }
 
-/// From an id on, that included.
+/// Reads forwards from an id, inclusive.
 pub(crate) fn range_from(to: &mut impl CommandWriter, stream: &str, from: EntryId, count: u64) {
     to.command("XRANGE", 5);
     texts(to, &[stream, &from.to_string(), "+", "COUNT"]);
     number(to, count);
 }
 
-/// Backwards from an id on, that included.
+/// Reads backwards from an id, inclusive.
 pub(crate) fn range_back_from(
     to: &mut impl CommandWriter,
     stream: &str,
@@ -112,6 +144,7 @@ pub(crate) fn create_group(to: &mut impl CommandWriter, stream: &str, group: &st
     texts(to, &["CREATE", stream, group, id, "MKSTREAM"]);
 }
 
+/// Reads entries that were never delivered to the group.
 pub(crate) fn read_group(
     to: &mut impl CommandWriter,
     stream: &str,
@@ -119,13 +152,10 @@ pub(crate) fn read_group(
     consumer: &str,
     count: u64,
 ) {
-    to.command("XREADGROUP", 8);
-    texts(to, &["GROUP", group, consumer, "COUNT"]);
-    number(to, count);
-    texts(to, &["STREAMS", stream, ">"]);
+    read_pending(to, stream, [group, consumer], ">", count);
 }
 
-/// What `consumer` of `group` was given behind an id and has not acknowledged.
+/// Reads pending entries of a consumer, after an id.
 pub(crate) fn read_pending(
     to: &mut impl CommandWriter,
     stream: &str,
@@ -191,7 +221,7 @@ pub(crate) fn claim(
     number(to, count);
 }
 
-/// Whatever is put between is done at one moment.
+/// Wraps the commands that `between` writes in `MULTI` and `EXEC`.
 pub(crate) fn transaction<C: CommandWriter>(to: &mut C, between: impl FnOnce(&mut C)) {
     to.command("MULTI", 0);
     between(to);

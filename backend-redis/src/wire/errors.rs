@@ -1,15 +1,16 @@
-//! What Redis and redis-rs report, as a [`CacheError`].
+//! Errors of Redis and of redis-rs, as [`CacheError`]s.
 
 use redis::{ErrorKind, RedisError, ServerError, Value};
 use streamgate_protocol::CacheError;
 use streamgate_protocol::error::code;
 
-/// The error that Redis answered a command with, its code first.
+/// Converts an error that Redis answered. Its code stays.
 pub(crate) fn answered(error: &ServerError) -> CacheError {
     CacheError::from_code(error.code(), error.details().unwrap_or_default())
 }
 
-/// No answer came: the connection was lost, or Redis was silent for too long.
+/// Returns the error of an operation without an answer: the connection was lost, or Redis was
+/// silent for too long.
 pub(crate) fn unanswered(error: &RedisError, read_only: bool) -> CacheError {
     let code = match (read_only, error.is_timeout()) {
         (false, _) => code::UNKNOWN_OUTCOME,
@@ -19,28 +20,32 @@ pub(crate) fn unanswered(error: &RedisError, read_only: bool) -> CacheError {
     CacheError::backend(code, format_args!("no answer from Redis: {error}"))
 }
 
-/// Whether Redis refuses whatever it is asked, for as long as that lasts.
+/// Returns whether an error means that Redis serves no command for now.
 pub(crate) fn serves_nobody(refusal: &CacheError) -> bool {
     matches!(refusal.code(), "LOADING" | "MASTERDOWN" | "BUSY")
 }
 
-/// Whether Redis refused a write because it is a replica.
+/// Returns whether Redis refused a write because it is a replica.
 pub(crate) fn is_read_only(answer: &Value) -> bool {
     matches!(answer, Value::ServerError(error) if error.code() == "READONLY")
 }
 
-/// There is no connection now; nothing was sent. Where Redis is, is in the log: clients of a server
-/// are told this.
+/// Returns the error of an operation that was not sent, because there is no connection now.
+///
+/// It leaves out Redis's address, because a server passes it on to its clients. The log has it.
 pub(crate) fn disconnected() -> CacheError {
     CacheError::backend(code::DISCONNECTED, "no connection to Redis")
 }
 
-/// Too much is under way on the connection; nothing was sent.
+/// Returns the error of an operation that was not sent, because too many are unanswered.
 pub(crate) fn overloaded() -> CacheError {
-    CacheError::backend(code::OVERLOADED, "Redis has too much to do already")
+    CacheError::backend(
+        code::OVERLOADED,
+        "too many pipelines to Redis are unanswered; try again later",
+    )
 }
 
-/// A connection could not be made.
+/// Returns the error of a connection that could not be opened.
 pub(crate) fn unconnected(error: &RedisError, address: &str) -> CacheError {
     match error.kind() {
         ErrorKind::AuthenticationFailed => CacheError::from_code("WRONGPASS", &error.to_string()),
@@ -58,7 +63,7 @@ pub(crate) fn unconnected(error: &RedisError, address: &str) -> CacheError {
     }
 }
 
-/// The task that waits for entries is gone.
+/// Returns the error of a wait whose hub has ended.
 pub(crate) fn hub_ended() -> CacheError {
     CacheError::backend(
         code::DISCONNECTED,
@@ -66,7 +71,7 @@ pub(crate) fn hub_ended() -> CacheError {
     )
 }
 
-/// The answer is of a shape that no Redis known to us sends.
+/// Returns the error of an answer whose shape no known Redis sends.
 pub(crate) fn unexpected(wanted: &str) -> CacheError {
-    CacheError::SerializationError(format!("Redis answered with something else than {wanted}"))
+    CacheError::SerializationError(format!("unexpected answer from Redis: expected {wanted}"))
 }

@@ -1,8 +1,8 @@
-//! CommandWriter as Redis reads them.
+//! Commands, encoded as RESP.
 
 use crate::wire::commands::CommandWriter;
 
-/// CommandWriter that are sent together.
+/// Commands that are sent together, as one pipeline.
 #[derive(Debug, Default)]
 pub(crate) struct PackedCommands {
     pub(crate) bytes: Vec<u8>,
@@ -19,7 +19,7 @@ impl PackedCommands {
         self.commands == 0
     }
 
-    /// Arguments that were written apart.
+    /// Appends arguments that were encoded apart. The command that they belong to counts them.
     pub(crate) fn append(&mut self, arguments: &Self) {
         self.bytes.extend_from_slice(&arguments.bytes);
     }
@@ -49,17 +49,19 @@ impl CommandWriter for PackedCommands {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::wire::{commands, scripts};
     use streamgate_backend::reclaim::step::ReclaimStep;
+    use streamgate_protocol::EntryId;
     use streamgate_protocol::message::Subscription;
 
+    use super::*;
+    use crate::wire::{commands, scripts};
+
     #[test]
-    fn commands_are_written_as_redis_rs_writes_them() {
+    fn commands_are_encoded_as_redis_rs_encodes_them() {
         let fields = [("f".into(), "".into()), ("naïve".into(), "v\r\n".into())];
         let ids = ["1-1".into(), "2-2".into()];
-        let write = |to: &mut dyn FnMut(&mut Both)| {
-            let mut both = Both::default();
+        let write = |to: &mut dyn FnMut(&mut BothEncoders)| {
+            let mut both = BothEncoders::default();
             to(&mut both);
             assert_eq!(
                 both.packed.bytes,
@@ -69,12 +71,19 @@ mod tests {
             );
             assert_eq!(both.packed.commands, both.pipeline.len());
         };
+        write(&mut |to| commands::hello(to, None));
+        write(&mut |to| {
+            commands::hello(to, Some(["ann", "secret"]));
+            commands::select(to, 3);
+            commands::set_client_name(to, "orders");
+            commands::set_library(to, ["library", "1.2.3"]);
+        });
         write(&mut |to| commands::add(to, "s", &fields, None));
         write(&mut |to| commands::add(to, "s", &fields, Some(u64::MAX)));
         write(&mut |to| commands::read_latest(to, "s", 10));
         write(&mut |to| commands::read(to, "s", "$", 0));
-        write(&mut |to| commands::range_from(to, "s", streamgate_protocol::EntryId::MAX, 5));
-        write(&mut |to| commands::range_back_from(to, "s", streamgate_protocol::EntryId::MAX, 5));
+        write(&mut |to| commands::range_from(to, "s", EntryId::MAX, 5));
+        write(&mut |to| commands::range_back_from(to, "s", EntryId::MAX, 5));
         write(&mut |to| commands::length(to, "s"));
         write(&mut |to| commands::info(to, "s"));
         write(&mut |to| commands::create_group(to, "s", "g", "0"));
@@ -87,7 +96,7 @@ mod tests {
         write(&mut |to| commands::pending(to, "s", "g", ["-", "+"], 9, None, None));
         write(&mut |to| commands::pending(to, "s", "g", ["(1", "2"], 9, Some("c"), Some(5)));
         write(&mut |to| commands::claim(to, "s", "g", "c", 5, "0-0", u64::MAX));
-        write(&mut |to| scripts::remove_consumer(to, "s", "g", "c", "heir"));
+        write(&mut |to| scripts::remove_consumer(to, "s", "g", "c", "d"));
         for dead_letter in [None, Some("dead")] {
             let options = streamgate_protocol::ConsumeOptions {
                 claim_after_ms: Some(5),
@@ -103,13 +112,14 @@ mod tests {
         }
     }
 
+    /// Encodes in both ways.
     #[derive(Default)]
-    struct Both {
+    struct BothEncoders {
         packed: PackedCommands,
         pipeline: redis::Pipeline,
     }
 
-    impl CommandWriter for Both {
+    impl CommandWriter for BothEncoders {
         fn command(&mut self, name: &str, arguments: usize) {
             self.packed.command(name, arguments);
             CommandWriter::command(&mut self.pipeline, name, arguments);

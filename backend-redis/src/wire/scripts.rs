@@ -1,21 +1,28 @@
-//! Steps of several commands that must be one: scripts that Redis runs.
+//! Lua scripts: steps of several commands that must be atomic.
 //!
-//! Each is sent whole every time. Redis compiles it once and finds it again by its text, and none of
-//! them is sent often enough for its bytes to count. The one that is, adds once, is in `once.rs`.
+//! `reclaim` and `remove_consumer` are sent whole every time: Redis compiles a script once, and
+//! finds it again by its text, and neither is sent often enough for its bytes to count. The script
+//! of idempotent adds is sent by its hash.
 
+pub(crate) mod idempotent_add;
+
+use std::sync::LazyLock;
+
+use streamgate_backend::reclaim::dead_letter::MAX_DEAD_LETTER_FIELDS;
+use streamgate_backend::reclaim::step::{ReclaimStep, STEP_ENTRIES};
 use streamgate_protocol::subscribe::{DEAD_LETTER_FIELDS, DEAD_LETTER_REASON};
 
 use crate::wire::commands::{CommandWriter, number, text, texts};
-use streamgate_backend::reclaim::dead_letter::MAX_DEAD_LETTER_FIELDS;
-use streamgate_backend::reclaim::step::{ReclaimStep, STEP_ENTRIES};
 
-const RECLAIM: &str = include_str!("scripts/reclaim.lua");
-const REMOVE_CONSUMER: &str = include_str!("scripts/remove_consumer.lua");
+static RECLAIM: LazyLock<String> =
+    LazyLock::new(|| without_comments(include_str!("scripts/reclaim.lua")));
+static REMOVE_CONSUMER: LazyLock<String> =
+    LazyLock::new(|| without_comments(include_str!("scripts/remove_consumer.lua")));
 
-/// Entries that are handed over in one step, at most: Redis does nothing else meanwhile.
-pub(crate) const HAND_OVER_PAGE: u64 = 100;
+/// Most entries that one run of the script transfers: Redis does nothing else meanwhile.
+pub(crate) const TRANSFER_PAGE: u64 = 100;
 
-/// One step of a round over the pending entries of a group.
+/// Runs one step of reclaiming idle pending entries of a group.
 pub(crate) fn reclaim(to: &mut impl CommandWriter, step: &ReclaimStep) {
     let dead_letter = step.dead_letter.as_ref();
     let (keys, more) = match dead_letter {
@@ -23,7 +30,7 @@ pub(crate) fn reclaim(to: &mut impl CommandWriter, step: &ReclaimStep) {
         None => (1, 0),
     };
     to.command("EVAL", 2 + keys + 8 + more);
-    text(to, RECLAIM);
+    text(to, &RECLAIM);
     number(to, keys as u64);
     text(to, &step.stream);
     if let Some(dead_letter) = dead_letter {
@@ -45,17 +52,24 @@ pub(crate) fn reclaim(to: &mut impl CommandWriter, step: &ReclaimStep) {
     }
 }
 
-/// Hands over one part of what a consumer holds, and with the last part removes it.
+/// Transfers one page of a consumer's pending entries, and removes the consumer after the last.
 pub(crate) fn remove_consumer(
     to: &mut impl CommandWriter,
     stream: &str,
     group: &str,
     consumer: &str,
-    heir: &str,
+    new_owner: &str,
 ) {
     to.command("EVAL", 7);
-    text(to, REMOVE_CONSUMER);
+    text(to, &REMOVE_CONSUMER);
     number(to, 1);
-    texts(to, &[stream, group, consumer, heir]);
-    number(to, HAND_OVER_PAGE);
+    texts(to, &[stream, group, consumer, new_owner]);
+    number(to, TRANSFER_PAGE);
+}
+
+/// Returns a script without lines of comment and indentation, which Redis need not receive.
+fn without_comments(source: &str) -> String {
+    let lines = source.lines().map(str::trim_start);
+    let lines: Vec<_> = lines.filter(|line| !line.starts_with("--")).collect();
+    lines.join("\n")
 }

@@ -241,7 +241,7 @@ async fn maxlen_trims_and_never_below() {
 #[tokio::test]
 async fn a_connection_that_cannot_be_made_says_why() {
     let code = async |url: &str| {
-        let error = RedisStreams::connect(url).await.err().expect("it connects");
+        let error = RedisStreams::connect(url).await.expect_err("it connects");
         assert!(!error.to_string().contains("hunter2"), "{error}");
         error.code().to_owned()
     };
@@ -262,7 +262,7 @@ async fn a_connection_that_cannot_be_made_says_why() {
     server.kill().unwrap();
     let url = format!("redis://:hunter2@127.0.0.1:{port}");
     assert_eq!(code(&url).await, "DISCONNECTED");
-    let error = RedisStreams::connect(&url).await.err().unwrap();
+    let error = RedisStreams::connect(&url).await.unwrap_err();
     assert!(
         error.to_string().contains(&format!("127.0.0.1:{port}")),
         "{error}"

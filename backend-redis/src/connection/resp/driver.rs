@@ -1,4 +1,4 @@
-//! The task of a connection: writes what was asked, and gives each answer to who asked.
+//! The task of a connection: writes commands, and passes each answer to its sender.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -6,92 +6,94 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use redis::{RedisError, Value};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::reader::{AnswerReader, MalformedAnswer};
+use super::send_queue::{SendQueue, SendState, SentPipeline, lost};
 use crate::connection::barrier::BarrierTimeout;
-use crate::connection::endpoint::RESPONSE_TIMEOUT;
-use crate::connection::resp::reader::{AnswerReader, MalformedAnswer};
-use crate::connection::resp::{SendState, SentPipeline, SharedQueue};
 
-/// A future that ends with the connection: with its error, or without one when all handles are
-/// gone.
+/// A future that ends with the connection: with its error, or without one once all handles are
+/// dropped.
 pub(super) struct ConnectionDriver<S> {
     stream: S,
-    shared: Arc<SharedQueue>,
-    /// Being written, and how much of it was.
+    queue: Arc<SendQueue>,
+    /// Bytes being written, and how many of them were.
     writing: Vec<u8>,
     written: usize,
     reader: AnswerReader,
-    /// Who waits for answers, and which of the first one's are there.
-    asked: VecDeque<SentPipeline>,
+    /// Pipelines without all their answers, and those answers of the first one that are there.
+    pipelines: VecDeque<SentPipeline>,
     answers: Vec<Value>,
-    silence: ResponseTimer,
-    patience: BarrierTimeout,
+    response_timer: ResponseTimer,
+    barrier_timeout: BarrierTimeout,
 }
 
-/// Notices that Redis does not answer. One timer, which is set anew only when it rings: a timer for
+/// Notices that Redis does not answer. One timer that is reset only when it fires: a timer for
 /// each pipeline would cost a system call for each.
 struct ResponseTimer {
+    timeout: Duration,
     timer: Pin<Box<Sleep>>,
     is_set: bool,
-    /// When something came, or was asked for while nothing else was.
+    /// When bytes came, or when a pipeline was sent while none was unanswered.
     since: Instant,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> ConnectionDriver<S> {
-    pub(super) fn new(stream: S, shared: Arc<SharedQueue>) -> Self {
+    pub(super) fn new(stream: S, queue: Arc<SendQueue>, response_timeout: Duration) -> Self {
         let now = Instant::now();
         Self {
             stream,
-            shared,
+            queue,
             writing: Vec::new(),
             written: 0,
             reader: AnswerReader::new(),
-            asked: VecDeque::new(),
+            pipelines: VecDeque::new(),
             answers: Vec::new(),
-            silence: ResponseTimer {
+            response_timer: ResponseTimer {
+                timeout: response_timeout,
                 timer: Box::pin(tokio::time::sleep_until(now)),
                 is_set: false,
                 since: now,
             },
-            patience: BarrierTimeout::default(),
+            barrier_timeout: BarrierTimeout::default(),
         }
     }
 
-    /// Ends everything that waits.
-    fn lose(&mut self, error: &RedisError) {
-        let mut queue = self.shared.queue();
-        queue.state = SendState::Lost(error.clone());
-        queue.outgoing = Vec::new();
-        self.asked.append(&mut queue.asked);
-        drop(queue);
-        for SentPipeline { answers, .. } in self.asked.drain(..) {
-            // Whoever stopped waiting needs no answer.
+    /// Fails every pipeline that is unanswered or queued.
+    fn fail_all(&mut self, error: &RedisError) {
+        let mut queued = self.queue.lock();
+        queued.state = SendState::Lost(error.clone());
+        queued.bytes = Vec::new();
+        self.pipelines.append(&mut queued.pipelines);
+        drop(queued);
+        for SentPipeline { answers, .. } in self.pipelines.drain(..) {
+            // A sender that stopped waiting needs no answer.
             let _ = answers.send(Err(error.clone()));
         }
     }
 
-    /// Takes what was asked. Whether there is anything to write.
-    fn take(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut queue = self.shared.queue();
-        // Under the lock: what was sent after a hold began is either not there yet, or held.
+    /// Takes what is queued. Returns whether there is anything to write.
+    fn take_queued(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut queued = self.queue.lock();
+        // Under the lock: what was sent after the barrier closed is not queued yet, or held back.
         if self
-            .shared
+            .queue
             .barrier
-            .poll_open(&mut self.patience, cx)
+            .poll_open(&mut self.barrier_timeout, cx)
             .is_pending()
         {
             return false;
         }
-        std::mem::swap(&mut self.writing, &mut queue.outgoing);
-        let idle = self.asked.is_empty();
-        self.asked.append(&mut queue.asked);
-        drop(queue);
-        if idle && !self.asked.is_empty() {
-            self.silence.begin();
+        std::mem::swap(&mut self.writing, &mut queued.bytes);
+        let idle = self.pipelines.is_empty();
+        self.pipelines.append(&mut queued.pipelines);
+        drop(queued);
+        if idle && !self.pipelines.is_empty() {
+            self.response_timer.start();
         }
         !self.writing.is_empty()
     }
@@ -108,13 +110,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ConnectionDriver<S> {
             }
             self.writing.clear();
             self.written = 0;
-            if !self.take(cx) {
+            if !self.take_queued(cx) {
                 return Poll::Ready(Ok(()));
             }
         }
     }
 
-    /// Pending until the connection ends.
+    /// Reads and passes on answers. Is pending until the connection ends.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         loop {
             let mut space = ReadBuf::new(self.reader.space());
@@ -125,27 +127,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ConnectionDriver<S> {
             if filled == 0 {
                 return Poll::Ready(io::ErrorKind::UnexpectedEof.into());
             }
-            self.silence.since = Instant::now();
+            self.response_timer.since = Instant::now();
             self.reader.filled(filled);
-            if let Err(MalformedAnswer) = self.answer() {
-                let why = "what came is not an answer of Redis";
+            if let Err(MalformedAnswer) = self.pass_on_answers() {
+                let why = "received bytes that are not RESP2";
                 return Poll::Ready(io::Error::new(io::ErrorKind::InvalidData, why));
             }
         }
     }
 
-    fn answer(&mut self) -> Result<(), MalformedAnswer> {
+    fn pass_on_answers(&mut self) -> Result<(), MalformedAnswer> {
         while let Some(value) = self.reader.next()? {
-            // An answer to nothing.
-            let first = self.asked.front().ok_or(MalformedAnswer)?;
+            // No command is unanswered, so this is not an answer.
+            let first = self.pipelines.front().ok_or(MalformedAnswer)?;
             if self.answers.is_empty() {
                 self.answers.reserve_exact(first.commands);
             }
             self.answers.push(value);
             if self.answers.len() == first.commands
-                && let Some(SentPipeline { answers, .. }) = self.asked.pop_front()
+                && let Some(SentPipeline { answers, .. }) = self.pipelines.pop_front()
             {
-                // Whoever stopped waiting needs no answer.
+                // A sender that stopped waiting needs no answer.
                 let _ = answers.send(Ok(std::mem::take(&mut self.answers)));
             }
         }
@@ -158,63 +160,62 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for ConnectionDriver<S> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        // Before the queue is looked at, so that what comes then wakes.
-        this.shared.driver.register(cx.waker());
+        // Before the queue is read, so that a later push wakes this task.
+        this.queue.driver.register(cx.waker());
         let written = this.poll_write(cx);
-        let lost = match (&written, this.poll_read(cx)) {
+        let error = match (&written, this.poll_read(cx)) {
             (_, Poll::Ready(error)) => Some(error),
             (Poll::Ready(Err(_)), Poll::Pending) => None,
-            _ if this.silence.poll(cx, this.asked.is_empty()).is_ready() => {
-                let why = "Redis is silent";
+            _ if this
+                .response_timer
+                .poll(cx, this.pipelines.is_empty())
+                .is_ready() =>
+            {
+                let why = "Redis did not answer in time";
                 Some(io::Error::new(io::ErrorKind::TimedOut, why))
             }
             _ => None,
         };
-        let lost = match (lost, written) {
+        let error = match (error, written) {
             (Some(error), _) | (None, Poll::Ready(Err(error))) => error,
-            (None, Poll::Ready(Ok(()))) if this.asked.is_empty() && this.shared.is_left() => {
+            (None, Poll::Ready(Ok(())))
+                if this.pipelines.is_empty() && this.queue.is_finished() =>
+            {
                 return Poll::Ready(None);
             }
             _ => return Poll::Pending,
         };
-        let error = RedisError::from(lost);
-        this.lose(&error);
+        let error = RedisError::from(error);
+        this.fail_all(&error);
         Poll::Ready(Some(error))
     }
 }
 
-/// Its runtime ends: whoever waits is told, and whoever comes.
 impl<S> Drop for ConnectionDriver<S> {
+    /// Fails every sender, present and future, if the runtime ends before the connection does.
     fn drop(&mut self) {
-        let mut queue = self.shared.queue();
-        if !matches!(queue.state, SendState::Lost(_)) {
-            queue.state = SendState::Lost(super::lost("the runtime of the connection has ended"));
+        let mut queued = self.queue.lock();
+        if !matches!(queued.state, SendState::Lost(_)) {
+            queued.state = SendState::Lost(lost("the runtime of the connection has ended"));
         }
-        queue.asked.clear();
-    }
-}
-
-impl SharedQueue {
-    fn is_left(&self) -> bool {
-        let queue = self.queue();
-        matches!(queue.state, SendState::Left) && queue.asked.is_empty()
+        queued.pipelines.clear();
     }
 }
 
 impl ResponseTimer {
-    fn begin(&mut self) {
+    fn start(&mut self) {
         self.since = Instant::now();
         if !self.is_set {
-            self.timer.as_mut().reset(self.since + RESPONSE_TIMEOUT);
+            self.timer.as_mut().reset(self.since + self.timeout);
             self.is_set = true;
         }
     }
 
-    /// Ready if something was asked and Redis has been silent since.
+    /// Is ready once a pipeline is unanswered and Redis has been silent for the time-out.
     fn poll(&mut self, cx: &mut Context<'_>, idle: bool) -> Poll<()> {
         while self.is_set {
             ready!(self.timer.as_mut().poll(cx));
-            let end = self.since + RESPONSE_TIMEOUT;
+            let end = self.since + self.timeout;
             if idle {
                 self.is_set = false;
             } else if Instant::now() >= end {

@@ -1,52 +1,28 @@
-//! Making a connection.
+//! Opens a connection: connects, signs in, and loads the script of idempotent adds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use redis::{ConnectionAddr, ConnectionInfo, RedisError, Value};
 use streamgate_protocol::{CacheError, CacheResult, Retry};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::connection::RespConnection;
+use super::driver::ConnectionDriver;
+use super::send_queue::SendQueue;
 use crate::connection::barrier::Barrier;
-use crate::connection::endpoint::CONNECT_TIMEOUT;
-use crate::connection::resp::driver::ConnectionDriver;
-use crate::connection::resp::{ConnectionHandle, PackedCommands, RespConnection, SharedQueue};
-use crate::operation::idempotent_add;
-use crate::wire::commands;
-use crate::wire::commands::CommandWriter;
-use crate::wire::errors;
+use crate::connection::endpoint::{Endpoint, LIBRARY};
+use crate::wire::packing::PackedCommands;
+use crate::wire::scripts::idempotent_add;
+use crate::wire::{commands, errors};
 
 /// A connection that is signed in.
-pub(crate) struct OpenConnection {
-    pub(crate) connection: RespConnection,
-    /// Why Redis never takes the script that does adds once. One that it does not take for now, for
-    /// want of memory perhaps, it is told again when it turns out not to know it.
-    pub(crate) refused: Option<CacheError>,
-}
-
-impl RespConnection {
-    /// Connects and signs in. `ended` is called once when the connection is lost after that.
-    ///
-    /// # Errors
-    ///
-    /// `DISCONNECTED` if there is no Redis, otherwise what it answers to the sign-in, or to whatever
-    /// it is asked for now, such as `LOADING`.
-    pub(crate) async fn open(
-        info: &ConnectionInfo,
-        barrier: Barrier,
-        ended: impl FnOnce() + Send + 'static,
-    ) -> CacheResult<OpenConnection> {
-        let address = info.addr().to_string();
-        let opening = tokio::time::timeout(CONNECT_TIMEOUT, open(info, barrier, ended));
-        let opened = opening.await.unwrap_or_else(|_| {
-            let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
-            Err(OpenError::Unreachable(late.into()))
-        });
-        opened.map_err(|refused| match refused {
-            OpenError::Unreachable(error) => errors::unconnected(&error, &address),
-            OpenError::Answered(error) => error,
-        })
-    }
+pub(in crate::connection) struct OpenedConnection {
+    pub(in crate::connection) connection: RespConnection,
+    /// Why Redis never accepts the script of idempotent adds. A temporary refusal, for want of
+    /// memory perhaps, is none: the script is loaded again when Redis turns out not to know it.
+    pub(in crate::connection) script_refusal: Option<CacheError>,
 }
 
 enum OpenError {
@@ -54,98 +30,124 @@ enum OpenError {
     Answered(CacheError),
 }
 
-async fn open(
-    info: &ConnectionInfo,
-    barrier: Barrier,
-    ended: impl FnOnce() + Send + 'static,
-) -> Result<OpenConnection, OpenError> {
-    let unreachable = |error: std::io::Error| OpenError::Unreachable(error.into());
-    let connection = match info.addr() {
-        ConnectionAddr::Tcp(host, port) => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await;
-            let stream = stream.map_err(unreachable)?;
-            // What is asked is gathered already.
-            stream.set_nodelay(true).map_err(unreachable)?;
-            start(stream, barrier, ended)
-        }
-        #[cfg(unix)]
-        ConnectionAddr::Unix(path) => {
-            let stream = tokio::net::UnixStream::connect(path).await;
-            start(stream.map_err(unreachable)?, barrier, ended)
-        }
-        address => {
-            let why = format!("no way to connect to {address}");
-            return Err(OpenError::Answered(CacheError::ConfigError(why)));
-        }
-    };
-    let answers = connection.send(sign_in(info)).await;
-    let mut answers = answers.map_err(OpenError::Unreachable)?;
-    let pong = answers.pop().and_then(refusal);
-    let refused = answers.pop().and_then(refusal);
-    let mut asked = pong.into_iter().chain(refused.clone());
-    let signed_in = answers.into_iter().find_map(refusal);
-    match signed_in.or_else(|| asked.find(errors::serves_nobody)) {
-        Some(error) => Err(OpenError::Answered(error)),
-        None => Ok(OpenConnection {
-            connection,
-            refused: refused.filter(|error| error.retry() != Retry::Later),
-        }),
+impl RespConnection {
+    /// Connects and signs in. If the connection is lost afterwards, `on_lost` is called once.
+    ///
+    /// # Errors
+    ///
+    /// `DISCONNECTED` if Redis cannot be reached; else the error that Redis answers to the sign-in,
+    /// or while it serves nobody, such as `LOADING`.
+    pub(in crate::connection) async fn open(
+        endpoint: &Endpoint,
+        barrier: Barrier,
+        on_lost: impl FnOnce() + Send + 'static,
+    ) -> CacheResult<OpenedConnection> {
+        let opening = open(endpoint, barrier, on_lost);
+        let opened = tokio::time::timeout(endpoint.settings().connect_timeout, opening).await;
+        let opened = opened.unwrap_or_else(|_| {
+            let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
+            Err(OpenError::Unreachable(late.into()))
+        });
+        opened.map_err(|error| match error {
+            OpenError::Unreachable(error) => errors::unconnected(&error, &endpoint.address()),
+            OpenError::Answered(error) => error,
+        })
     }
 }
 
-pub(crate) fn refusal(answer: Value) -> Option<CacheError> {
+/// Returns the error that an answer is, if it is one.
+pub(in crate::connection) fn into_refusal(answer: Value) -> Option<CacheError> {
     match answer {
         Value::ServerError(error) => Some(errors::answered(&error)),
         _ => None,
     }
 }
 
-/// A running connection that is not signed in.
+/// Starts a connection that is not signed in yet.
 pub(super) fn start<S>(
     stream: S,
+    response_timeout: Duration,
     barrier: Barrier,
-    ended: impl FnOnce() + Send + 'static,
+    on_lost: impl FnOnce() + Send + 'static,
 ) -> RespConnection
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let shared = Arc::new(SharedQueue {
-        barrier,
-        ..SharedQueue::default()
-    });
-    let driver = ConnectionDriver::new(stream, Arc::clone(&shared));
+    let queue = Arc::new(SendQueue::new(barrier));
+    let driver = ConnectionDriver::new(stream, Arc::clone(&queue), response_timeout);
     tokio::spawn(async move {
         if let Some(error) = driver.await {
             tracing::debug!(%error, "a connection to Redis ended");
-            ended();
+            on_lost();
         }
     });
-    RespConnection(Arc::new(ConnectionHandle(shared)))
+    RespConnection::new(queue)
 }
 
-/// `HELLO` is answered while Redis loads, and refused without a password where there must be one. Who
-/// may not load scripts is refused that whatever Redis does, so `PING` tells whether it serves.
-fn sign_in(info: &ConnectionInfo) -> PackedCommands {
-    let settings = info.redis_settings();
+async fn open(
+    endpoint: &Endpoint,
+    barrier: Barrier,
+    on_lost: impl FnOnce() + Send + 'static,
+) -> Result<OpenedConnection, OpenError> {
+    let unreachable = |error: std::io::Error| OpenError::Unreachable(error.into());
+    let response_timeout = endpoint.settings().response_timeout;
+    let connection = match endpoint.info().addr() {
+        ConnectionAddr::Tcp(host, port) => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await;
+            let stream = stream.map_err(unreachable)?;
+            // Commands are gathered before they are written.
+            stream.set_nodelay(true).map_err(unreachable)?;
+            start(stream, response_timeout, barrier, on_lost)
+        }
+        #[cfg(unix)]
+        ConnectionAddr::Unix(path) => {
+            let stream = tokio::net::UnixStream::connect(path).await;
+            let stream = stream.map_err(unreachable)?;
+            start(stream, response_timeout, barrier, on_lost)
+        }
+        address => {
+            let why = format!("cannot connect to {address}: unsupported kind of address");
+            return Err(OpenError::Answered(CacheError::ConfigError(why)));
+        }
+    };
+
+    // The script is loaded while Redis loads its data or refuses scripts, so `PING` is what says
+    // whether Redis serves: a client that may not load scripts is refused that in any state.
     let mut packed = PackedCommands::default();
-    match settings.password() {
-        None => {
-            packed.command("HELLO", 1);
-            packed.argument(b"2");
-        }
-        Some(password) => {
-            packed.command("HELLO", 4);
-            packed.argument(b"2");
-            packed.argument(b"AUTH");
-            packed.argument(settings.username().unwrap_or("default").as_bytes());
-            packed.argument(password.as_bytes());
-        }
-    }
-    if settings.db() != 0 {
-        packed.command("SELECT", 1);
-        packed.argument(settings.db().to_string().as_bytes());
-    }
+    sign_in(&mut packed, endpoint.info());
+    let signing_in = packed.commands;
+    commands::set_client_name(&mut packed, &endpoint.settings().client_name);
+    commands::set_library(&mut packed, LIBRARY);
     idempotent_add::load(&mut packed);
     commands::ping(&mut packed);
-    packed
+
+    let answers = connection.send(packed).await;
+    let mut answers = answers.map_err(OpenError::Unreachable)?;
+    let pong = answers.pop().and_then(into_refusal);
+    let script_refusal = answers.pop().and_then(into_refusal);
+    // Redis may refuse the client's name and library: they only describe the connection.
+    answers.truncate(signing_in);
+    let sign_in_refusal = answers.into_iter().find_map(into_refusal);
+    let mut unavailable = pong.into_iter().chain(script_refusal.clone());
+    match sign_in_refusal.or_else(|| unavailable.find(errors::serves_nobody)) {
+        Some(error) => Err(OpenError::Answered(error)),
+        None => Ok(OpenedConnection {
+            connection,
+            script_refusal: script_refusal.filter(|error| error.retry() != Retry::Later),
+        }),
+    }
+}
+
+/// Signs in with `HELLO`, which Redis answers while it loads, and refuses without a password where
+/// it needs one.
+fn sign_in(to: &mut PackedCommands, info: &ConnectionInfo) {
+    let settings = info.redis_settings();
+    let credentials = settings.password().map(|password| {
+        let username = settings.username().unwrap_or("default");
+        [username, password]
+    });
+    commands::hello(to, credentials);
+    if settings.db() != 0 {
+        commands::select(to, settings.db());
+    }
 }

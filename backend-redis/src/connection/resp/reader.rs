@@ -1,38 +1,37 @@
-//! Answers of Redis, from bytes as they come.
+//! Parses answers from bytes as they arrive.
 //!
 //! RESP2 (<https://redis.io/docs/latest/develop/reference/protocol-spec/>) has five kinds of value,
-//! each told by its first byte.
+//! and a value's first byte names its kind.
 
 use std::ops::Range;
 
 use redis::Value;
 
-/// How much is read at once, in bytes, and kept while nothing is.
+/// Bytes that are read at once, and kept while nothing is read.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Longest text that an answer may hold: Redis's own bound (`proto-max-bulk-len`), 512 MiB.
+/// Longest text in an answer: Redis's own bound (`proto-max-bulk-len`), 512 MiB.
 const MAX_TEXT_BYTES: usize = 512 * 1024 * 1024;
 
 /// Longest line, in bytes: a length, a number, an error or a status.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
-/// Arrays within arrays. Fields of entries of a stream of many, within a transaction, are in the
-/// sixth.
+/// Deepest nesting of arrays. The fields of an entry of a stream, read in a transaction, are at
+/// level six.
 const MAX_DEPTH: usize = 16;
 
-/// Places of an array for which there is room before there are values: its length is only what it
-/// says.
-const MAX_PLACES_AHEAD: usize = 4096;
+/// Values of an array for which memory is reserved before they arrive: the length is only a claim.
+const MAX_RESERVED_VALUES: usize = 4096;
 
-/// What came is not RESP2, or is beyond a bound.
+/// The bytes are not RESP2, or they exceed a bound.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct MalformedAnswer;
 
-/// Puts values together from bytes, each byte looked at once.
+/// Assembles values from bytes, and reads each byte once.
 pub(super) struct AnswerReader {
     buffer: Vec<u8>,
     unread: Range<usize>,
-    /// Arrays that are not complete, the innermost last.
+    /// Arrays that are incomplete, the innermost last.
     open: Vec<OpenArray>,
 }
 
@@ -41,11 +40,12 @@ struct OpenArray {
     missing: usize,
 }
 
-/// What is at one place of an answer.
+/// The next piece of an answer.
 enum AnswerToken {
     Value(Value),
+    /// The start of an array of that length.
     Array(usize),
-    /// So many more bytes are needed, at least.
+    /// At least so many more bytes are needed.
     Incomplete(usize),
 }
 
@@ -58,7 +58,8 @@ impl AnswerReader {
         }
     }
 
-    /// Where to put what comes; never empty. Then tell [`filled`](Self::filled) how much it was.
+    /// Returns the space for the next bytes, which is never empty. Call [`filled`](Self::filled)
+    /// with the number of bytes that were put there.
     pub(super) fn space(&mut self) -> &mut [u8] {
         &mut self.buffer[self.unread.end..]
     }
@@ -67,7 +68,7 @@ impl AnswerReader {
         self.unread.end += bytes;
     }
 
-    /// The next complete value, if there is one. Without one there is space for more.
+    /// Returns the next complete value, if there is one. If not, there is space for more bytes.
     pub(super) fn next(&mut self) -> Result<Option<Value>, MalformedAnswer> {
         loop {
             let mut value = match self.token()? {
@@ -80,7 +81,7 @@ impl AnswerReader {
                         return Err(MalformedAnswer);
                     }
                     self.open.push(OpenArray {
-                        values: Vec::with_capacity(length.min(MAX_PLACES_AHEAD)),
+                        values: Vec::with_capacity(length.min(MAX_RESERVED_VALUES)),
                         missing: length,
                     });
                     continue;
@@ -138,7 +139,7 @@ impl AnswerReader {
             b'+' => AnswerToken::Value(Value::SimpleString(
                 String::from_utf8_lossy(text).into_owned(),
             )),
-            // Rare, so that it is left to redis-rs what an error is made of.
+            // Errors are rare, so redis-rs parses them.
             b'-' => {
                 let error = redis::parse_redis_value(&unread[..taken]);
                 AnswerToken::Value(error.map_err(|_| MalformedAnswer)?)
@@ -149,7 +150,7 @@ impl AnswerReader {
         Ok(token)
     }
 
-    /// Makes room for so many more bytes behind those that were not read yet.
+    /// Makes room for `more` bytes after the unread ones.
     fn make_space(&mut self, more: usize) {
         if self.unread.is_empty() {
             self.unread = 0..0;
@@ -169,7 +170,7 @@ impl AnswerReader {
     }
 }
 
-/// How long the first line is, without its end.
+/// Returns the length of the first line without its end, once the line is complete.
 fn line(unread: &[u8]) -> Result<Option<usize>, MalformedAnswer> {
     let known = &unread[..unread.len().min(MAX_LINE_BYTES)];
     match known.iter().position(|byte| *byte == b'\r') {
@@ -184,12 +185,12 @@ fn line(unread: &[u8]) -> Result<Option<usize>, MalformedAnswer> {
     }
 }
 
-/// A length; none for what is not there at all.
+/// Parses a length. `None` stands for a null value.
 fn length(digits: &[u8]) -> Result<Option<usize>, MalformedAnswer> {
     if digits == b"-1" {
         return Ok(None);
     }
-    // Nine digits are more than any answer has.
+    // No length within the bounds has more than nine digits.
     if digits.is_empty() || digits.len() > 9 {
         return Err(MalformedAnswer);
     }
@@ -207,11 +208,11 @@ fn length(digits: &[u8]) -> Result<Option<usize>, MalformedAnswer> {
 mod tests {
     use super::*;
 
-    /// Reads bytes that come so many at a time.
-    fn read(bytes: &[u8], at_a_time: usize) -> Result<Vec<Value>, MalformedAnswer> {
+    /// Reads bytes that arrive in pieces of a length.
+    fn read(bytes: &[u8], piece_length: usize) -> Result<Vec<Value>, MalformedAnswer> {
         let mut reader = AnswerReader::new();
         let mut values = Vec::new();
-        for mut part in bytes.chunks(at_a_time) {
+        for mut part in bytes.chunks(piece_length) {
             while !part.is_empty() {
                 let space = reader.space();
                 let taken = part.len().min(space.len());
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_those_that_redis_rs_reads_wherever_they_are_cut() {
+    fn answers_equal_those_of_redis_rs_wherever_the_bytes_are_split() {
         let answers: [&[u8]; 12] = [
             b"$15\r\n1526919030474-0\r\n",
             b"$0\r\n\r\n",
@@ -247,13 +248,17 @@ mod tests {
             .map(|answer| redis::parse_redis_value(answer).unwrap())
             .collect();
         let bytes = answers.concat();
-        for at_a_time in 1..=bytes.len() {
-            assert_eq!(read(&bytes, at_a_time).unwrap(), expected, "{at_a_time}");
+        for piece_length in 1..=bytes.len() {
+            assert_eq!(
+                read(&bytes, piece_length).unwrap(),
+                expected,
+                "{piece_length}"
+            );
         }
     }
 
     #[test]
-    fn a_text_may_be_longer_than_the_buffer_which_shrinks_again() {
+    fn a_long_text_grows_the_buffer_which_then_shrinks() {
         let text = vec![b'x'; 5 * BUFFER_BYTES];
         let mut bytes = format!("*2\r\n:1\r\n${}\r\n", text.len()).into_bytes();
         bytes.extend_from_slice(&text);
@@ -270,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_the_protocol_is_noticed() {
+    fn malformed_bytes_are_an_error() {
         let deep = b"*1\r\n".repeat(MAX_DEPTH + 1);
         let endless = [b"+", [b'x'; MAX_LINE_BYTES].as_slice()].concat();
         let cases: [&[u8]; 12] = [
@@ -298,12 +303,12 @@ mod tests {
     }
 
     #[test]
-    fn a_long_array_that_does_not_come_takes_no_memory() {
+    fn an_array_that_only_claims_to_be_long_takes_no_memory() {
         let mut reader = AnswerReader::new();
         let bytes = b"*999999999\r\n:1\r\n";
         reader.space()[..bytes.len()].copy_from_slice(bytes);
         reader.filled(bytes.len());
         assert_eq!(reader.next(), Ok(None));
-        assert!(reader.open[0].values.capacity() <= MAX_PLACES_AHEAD);
+        assert!(reader.open[0].values.capacity() <= MAX_RESERVED_VALUES);
     }
 }

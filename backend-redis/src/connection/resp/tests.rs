@@ -2,26 +2,30 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use redis::IntoConnectionInfo;
+use redis::Value;
 use streamgate_protocol::CacheResult;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::*;
-use crate::connection::endpoint::RESPONSE_TIMEOUT;
-use crate::connection::resp::open::start;
+use super::open::start;
+use super::{OpenedConnection, RespConnection};
+use crate::connection::barrier::Barrier;
+use crate::connection::endpoint::{ConnectionSettings, Endpoint, RESPONSE_TIMEOUT};
 use crate::wire::commands;
 use crate::wire::commands::CommandWriter;
+use crate::wire::packing::PackedCommands;
 
-/// A connection, the other end of it, and whether it told of its loss.
+/// Returns a connection, its peer, and a receiver that is ready once the connection is lost.
 fn connect() -> (RespConnection, DuplexStream, oneshot::Receiver<()>) {
-    let (ours, theirs) = tokio::io::duplex(64);
-    let (ended, told) = oneshot::channel();
-    let ended = move || {
-        let _ = ended.send(());
+    let (ours, peer) = tokio::io::duplex(64);
+    let (lost, on_lost) = oneshot::channel();
+    let report = move || {
+        let _ = lost.send(());
     };
-    (start(ours, Barrier::default(), ended), theirs, told)
+    let connection = start(ours, RESPONSE_TIMEOUT, Barrier::default(), report);
+    (connection, peer, on_lost)
 }
 
 fn length(stream: &str) -> PackedCommands {
@@ -30,19 +34,19 @@ fn length(stream: &str) -> PackedCommands {
     packed
 }
 
-fn bytes(stream: &str) -> Vec<u8> {
+fn length_bytes(stream: &str) -> Vec<u8> {
     length(stream).bytes
 }
 
-async fn expect(theirs: &mut DuplexStream, bytes: &[u8]) {
+async fn expect(peer: &mut DuplexStream, bytes: &[u8]) {
     let mut read = vec![0; bytes.len()];
-    theirs.read_exact(&mut read).await.unwrap();
+    peer.read_exact(&mut read).await.unwrap();
     assert_eq!(read, bytes);
 }
 
 #[tokio::test]
 async fn pipelines_are_answered_in_the_order_in_which_they_were_sent() {
-    let (connection, mut theirs, _told) = connect();
+    let (connection, mut peer, _on_lost) = connect();
     let names: Vec<_> = (0..100).map(|n| n.to_string()).collect();
     let sent = names.iter().map(|name| {
         let mut packed = length(name);
@@ -52,9 +56,13 @@ async fn pipelines_are_answered_in_the_order_in_which_they_were_sent() {
     let sent: Vec<_> = sent.collect();
     let serve = async {
         for (n, name) in names.iter().enumerate() {
-            expect(&mut theirs, &[bytes(name), bytes(name)].concat()).await;
+            expect(
+                &mut peer,
+                &[length_bytes(name), length_bytes(name)].concat(),
+            )
+            .await;
             let answer = format!(":{n}\r\n-ERR {n}\r\n");
-            theirs.write_all(answer.as_bytes()).await.unwrap();
+            peer.write_all(answer.as_bytes()).await.unwrap();
         }
     };
     let (answers, ()) = futures_util::future::join(join_all(sent), serve).await;
@@ -69,60 +77,71 @@ async fn pipelines_are_answered_in_the_order_in_which_they_were_sent() {
 }
 
 #[tokio::test]
-async fn it_ends_behind_its_last_answer_with_its_last_handle() {
-    let (connection, mut theirs, told) = connect();
+async fn a_connection_closes_after_its_last_answer_once_its_last_handle_is_dropped() {
+    let (connection, mut peer, on_lost) = connect();
     let dropped = connection.send(length("dropped"));
     let awaited = connection.send(length("awaited"));
     drop((connection, dropped));
-    expect(&mut theirs, &[bytes("dropped"), bytes("awaited")].concat()).await;
-    theirs.write_all(b":1\r\n:2\r\n").await.unwrap();
+    expect(
+        &mut peer,
+        &[length_bytes("dropped"), length_bytes("awaited")].concat(),
+    )
+    .await;
+    peer.write_all(b":1\r\n:2\r\n").await.unwrap();
     assert_eq!(awaited.await.unwrap(), [Value::Int(2)]);
-    assert_eq!(theirs.read(&mut [0]).await.unwrap(), 0);
-    // It was not lost.
-    assert!(told.await.is_err());
+    assert_eq!(peer.read(&mut [0]).await.unwrap(), 0);
+    // The connection closed; it was not lost.
+    assert!(on_lost.await.is_err());
 }
 
 #[tokio::test]
-async fn with_its_loss_everything_ends_and_nothing_more_is_taken() {
-    let (connection, theirs, told) = connect();
+async fn a_lost_connection_fails_every_pipeline_present_and_future() {
+    let (connection, peer, on_lost) = connect();
     let waiting = connection.send(length("s"));
-    drop(theirs);
+    drop(peer);
     assert!(waiting.await.unwrap_err().is_io_error());
-    told.await.unwrap();
+    on_lost.await.unwrap();
     let refused = connection.send(length("s")).now_or_never().unwrap();
     assert!(refused.is_err());
 }
 
-/// A Redis that answers `HELLO` and `PING`, and to the script like this.
-async fn open_with_script(answer: &'static str) -> CacheResult<OpenConnection> {
+/// Opens a connection to a Redis that answers `SCRIPT LOAD` like this, and that refuses the
+/// client's name and library.
+async fn open_with_script(answer: &'static str) -> CacheResult<OpenedConnection> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
-    let info = url.into_connection_info().unwrap();
+    let endpoint = Endpoint::new(&url, ConnectionSettings::default()).unwrap();
     let serve = async {
         let (mut socket, _) = listener.accept().await.unwrap();
-        let answers = format!("+OK\r\n{answer}\r\n+PONG\r\n");
+        let answers = format!("+OK\r\n{}{answer}\r\n+PONG\r\n", "-ERR no\r\n".repeat(3));
         socket.write_all(answers.as_bytes()).await.unwrap();
-        // Held until all was asked, or what was not read would reset the connection.
+        // Reads everything: unread bytes would reset the connection.
         let _ = socket.read_to_end(&mut Vec::new()).await;
     };
     tokio::select! {
-        opened = RespConnection::open(&info, Barrier::default(), || ()) => opened,
-        () = serve => panic!("left early"),
+        opened = RespConnection::open(&endpoint, Barrier::default(), || ()) => opened,
+        () = serve => panic!("the connection closed early"),
     }
 }
 
 #[tokio::test]
-async fn a_script_that_cannot_be_taken_now_is_not_refused() {
-    for taken in [
+async fn a_temporary_refusal_of_the_script_is_not_a_refusal() {
+    for accepted in [
         "-OOM command not allowed when used memory > 'maxmemory'",
         "$2\r\nab",
     ] {
-        assert!(open_with_script(taken).await.unwrap().refused.is_none());
+        assert!(
+            open_with_script(accepted)
+                .await
+                .unwrap()
+                .script_refusal
+                .is_none()
+        );
     }
     let refused = open_with_script("-NOPERM no permission")
         .await
         .unwrap()
-        .refused;
+        .script_refusal;
     assert_eq!(refused.unwrap().code(), "NOPERM");
     let loading = "-LOADING Redis is loading the dataset in memory";
     let error = open_with_script(loading).await.map(drop).unwrap_err();
@@ -130,31 +149,31 @@ async fn a_script_that_cannot_be_taken_now_is_not_refused() {
 }
 
 #[tokio::test]
-async fn what_is_not_an_answer_ends_it() {
+async fn bytes_that_are_not_an_answer_end_the_connection() {
     for nonsense in [&b"HTTP/1.1 400 Bad Request\r\n"[..], b":1\r\n:2\r\n"] {
-        let (connection, mut theirs, told) = connect();
+        let (connection, mut peer, on_lost) = connect();
         let answers = connection.send(length("s"));
-        expect(&mut theirs, &bytes("s")).await;
-        theirs.write_all(nonsense).await.unwrap();
-        told.await.unwrap();
-        // The answer to what was asked stands.
+        expect(&mut peer, &length_bytes("s")).await;
+        peer.write_all(nonsense).await.unwrap();
+        on_lost.await.unwrap();
+        // An answer that arrived before the malformed bytes still counts.
         assert_eq!(answers.await.is_ok(), nonsense[0] == b':');
         assert!(connection.send(length("s")).await.is_err());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_silence_while_something_is_asked_ends_it() {
-    let (connection, mut theirs, told) = connect();
-    // Longer than the time-out, for nobody asks anything.
+async fn only_silence_while_a_command_is_unanswered_ends_the_connection() {
+    let (connection, mut peer, on_lost) = connect();
+    // Longer than the time-out, but no command is unanswered.
     tokio::time::sleep(3 * RESPONSE_TIMEOUT).await;
     let answers = connection.send(length("s"));
-    expect(&mut theirs, &bytes("s")).await;
-    // A long answer comes slowly.
-    theirs.write_all(b"*3\r\n").await.unwrap();
+    expect(&mut peer, &length_bytes("s")).await;
+    // A long answer arrives slowly.
+    peer.write_all(b"*3\r\n").await.unwrap();
     for part in [":1\r\n", ":2\r\n", ":3\r\n"] {
         tokio::time::sleep(RESPONSE_TIMEOUT / 2).await;
-        theirs.write_all(part.as_bytes()).await.unwrap();
+        peer.write_all(part.as_bytes()).await.unwrap();
     }
     let three = [1, 2, 3].map(Value::Int).to_vec();
     assert_eq!(answers.await.unwrap(), [Value::Array(three)]);
@@ -162,24 +181,24 @@ async fn only_silence_while_something_is_asked_ends_it() {
     let begun = Instant::now();
     let silent = connection.send(length("s"));
     assert!(silent.await.unwrap_err().is_timeout());
-    // To the timer's millisecond.
+    // Tokio's timer has a resolution of one millisecond.
     let late = begun.elapsed() - RESPONSE_TIMEOUT;
     assert!(late <= Duration::from_millis(1), "{late:?}");
-    told.await.unwrap();
+    on_lost.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_read_is_silent_too() {
-    let (connection, _theirs, told) = connect();
+async fn a_peer_that_does_not_read_counts_as_silent() {
+    let (connection, _peer, on_lost) = connect();
     let mut packed = PackedCommands::default();
     packed.command("XLEN", 1);
     packed.argument(&[b'x'; 1000]);
     assert!(connection.send(packed).await.unwrap_err().is_timeout());
-    told.await.unwrap();
+    on_lost.await.unwrap();
 }
 
 #[test]
-fn with_the_runtime_everything_ends() {
+fn the_end_of_the_runtime_fails_every_pipeline_present_and_future() {
     let runtime = || {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -187,11 +206,11 @@ fn with_the_runtime_everything_ends() {
             .unwrap()
     };
     let first = runtime();
-    let (connection, theirs, _told) = first.block_on(async { connect() });
+    let (connection, peer, _on_lost) = first.block_on(async { connect() });
     let waiting = connection.send(length("s"));
     drop(first);
     let second = runtime();
     assert!(second.block_on(waiting).is_err());
     assert!(second.block_on(connection.send(length("s"))).is_err());
-    drop(theirs);
+    drop(peer);
 }

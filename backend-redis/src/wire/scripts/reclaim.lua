@@ -1,19 +1,38 @@
--- One step of a round over the pending entries of a group.
+-- Reclaims idle pending entries of a group, one page of them. Entries that were delivered too often
+-- go to a dead-letter stream instead.
 --
--- KEYS: the stream, and the dead-letter stream if there is one.
--- ARGV: group, consumer, cursor, min idle ms, count, page, since ms or '', the most fields that go
--- along, then with a dead-letter stream the most deliveries, the reason and the six names.
--- Answers the entries that are the consumer's now, the next cursor, and since when that counts.
+-- It reads 100 pending entries and no more: XPENDING with IDLE would read all of them in one call
+-- to find none. Which entries this consumer received through the same subscription follows from
+-- time: the first step, which is sent before the subscription's first read, returns Redis's time,
+-- and the consumer's own entries that were delivered since then are left alone. So nobody keeps a
+-- list of ids.
+--
+-- KEYS[1]  the stream
+-- KEYS[2]  the dead-letter stream, if there is one
+-- ARGV[1]  group
+-- ARGV[2]  consumer that reclaims
+-- ARGV[3]  cursor: the id after which this page begins
+-- ARGV[4]  shortest idle time in milliseconds
+-- ARGV[5]  most entries to reclaim
+-- ARGV[6]  page: most pending entries to read
+-- ARGV[7]  time of the first step in milliseconds, or "" in the first step
+-- ARGV[8]  most fields that are copied to the dead-letter stream
+-- With a dead-letter stream also:
+-- ARGV[9]  deliveries from which an entry is a dead letter
+-- ARGV[10] the reason
+-- ARGV[11…16] names of the fields that describe a dead letter
+--
+-- Returns the reclaimed entries, the next cursor, and the time of the first step.
 local stream, group, consumer = KEYS[1], ARGV[1], ARGV[2]
 local min_idle, count, page = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local rows = redis.call('XPENDING', stream, group, '(' .. ARGV[3], '+', page)
 
--- Behind the rows, so that no delivery seems to be older than it is.
+-- Read after the rows, so that no delivery seems older than it is.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local since = tonumber(ARGV[7]) or now
 
-local function bury(id, holder, deliveries)
+local function move_to_dead_letters(id, holder, deliveries)
   local entry = redis.call('XRANGE', stream, id, id)[1]
   if entry then
     local fields = entry[2]
@@ -33,7 +52,7 @@ for i, row in ipairs(rows) do
   local id, holder, idle, deliveries = row[1], row[2], row[3], row[4]
   if idle >= min_idle and (holder ~= consumer or now - idle < since) then
     if KEYS[2] and deliveries >= tonumber(ARGV[9]) then
-      bury(id, holder, deliveries)
+      move_to_dead_letters(id, holder, deliveries)
     else
       ids[#ids + 1] = id
     end
@@ -44,7 +63,7 @@ for i, row in ipairs(rows) do
   end
 end
 
--- Last, so that nothing is claimed that an error keeps from being given.
+-- Claims last: an error above must not leave entries claimed that are not returned.
 local entries = {}
 if #ids > 0 then entries = redis.call('XCLAIM', stream, group, consumer, min_idle, unpack(ids)) end
 return {entries, cursor, string.format('%.0f', since)}

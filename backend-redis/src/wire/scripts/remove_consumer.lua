@@ -1,16 +1,23 @@
--- Hands over a part of what a consumer holds, and with the last part removes it.
+-- Transfers one page of a consumer's pending entries to a new owner. After the last page it removes
+-- the consumer.
 --
--- KEYS: the stream. ARGV: group, consumer, heir, the most entries of a part.
--- Answers how many entries were handed over, and 1 if that was the last part.
-local stream, group, consumer, heir, most = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local handed_over = 0
-local rows = redis.call('XPENDING', stream, group, '-', '+', most, consumer)
+-- KEYS[1]  the stream
+-- ARGV[1]  group
+-- ARGV[2]  consumer to remove
+-- ARGV[3]  new owner
+-- ARGV[4]  most entries of a page
+--
+-- Returns how many entries were transferred, and 1 if the consumer was removed, else 0.
+local stream, group, consumer, new_owner, page = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local transferred = 0
+local rows = redis.call('XPENDING', stream, group, '-', '+', page, consumer)
 for _, row in ipairs(rows) do
-  -- An entry that was deleted is not pending any more behind this, and not claimed.
-  local claimed = redis.call('XCLAIM', stream, group, heir, 0, row[1],
+  -- XCLAIM keeps idle time and deliveries. For a deleted entry it returns nothing, and ends the
+  -- entry's being pending.
+  local claimed = redis.call('XCLAIM', stream, group, new_owner, 0, row[1],
     'IDLE', row[3], 'RETRYCOUNT', row[4], 'JUSTID')
-  handed_over = handed_over + #claimed
+  transferred = transferred + #claimed
 end
-if #rows == tonumber(most) then return {handed_over, 0} end
+if #rows == tonumber(page) then return {transferred, 0} end
 redis.call('XGROUP', 'DELCONSUMER', stream, group, consumer)
-return {handed_over, 1}
+return {transferred, 1}

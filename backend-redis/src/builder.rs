@@ -1,0 +1,120 @@
+//! Settings of [`RedisStreams`].
+
+use std::fmt;
+use std::time::Duration;
+
+use streamgate_protocol::CacheResult;
+
+use crate::connection::command_connection::MAX_PIPELINES;
+use crate::connection::endpoint::{ConnectionSettings, Endpoint};
+use crate::hub::MAX_WAITS;
+use crate::redis_streams::RedisStreams;
+
+/// Settings with which [`RedisStreams`] connects. [`RedisStreams::builder`] makes one.
+///
+/// ```no_run
+/// # async fn example() -> streamgate_protocol::CacheResult<()> {
+/// use std::time::Duration;
+///
+/// use streamgate_redis::RedisStreams;
+///
+/// let streams = RedisStreams::builder("redis://127.0.0.1:6379")
+///     .client_name("orders")
+///     .response_timeout(Duration::from_secs(2))
+///     .connect()
+///     .await?;
+/// # drop(streams);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "a builder does nothing until `connect` is called"]
+pub struct RedisStreamsBuilder {
+    url: String,
+    connection: ConnectionSettings,
+    max_waits: usize,
+    max_pipelines: usize,
+}
+
+impl RedisStreamsBuilder {
+    pub(crate) fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            connection: ConnectionSettings::default(),
+            max_waits: MAX_WAITS,
+            max_pipelines: MAX_PIPELINES,
+        }
+    }
+
+    /// Sets how long opening a connection may take, its handshake included. The default is
+    /// [`CONNECT_TIMEOUT`](crate::CONNECT_TIMEOUT), 5 seconds.
+    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connection.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets how long Redis may be silent while a command is unanswered; after that the connection
+    /// is replaced. No command blocks inside Redis, so a wait of any length needs no longer one.
+    /// The default is [`RESPONSE_TIMEOUT`](crate::RESPONSE_TIMEOUT), 5 seconds.
+    pub const fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.connection.response_timeout = timeout;
+        self
+    }
+
+    /// Sets the name that `CLIENT LIST` shows for the connections, in printable ASCII without
+    /// spaces; an empty one sets none. The default is `streamgate`.
+    ///
+    /// A Redis whose access list forbids `CLIENT SETNAME` shows no name; nothing else changes.
+    pub fn client_name(mut self, name: impl Into<String>) -> Self {
+        self.connection.client_name = name.into();
+        self
+    }
+
+    /// Sets how many waits and tails may be under way at once; a further one fails with
+    /// `OVERLOADED`. The default is 131,072. Each takes about 1 KiB.
+    pub const fn max_waits(mut self, waits: usize) -> Self {
+        self.max_waits = waits;
+        self
+    }
+
+    /// Sets how many calls may be unanswered by Redis at once; a further one fails with
+    /// `OVERLOADED`. The default is 65,536.
+    pub const fn max_pipelines(mut self, pipelines: usize) -> Self {
+        self.max_pipelines = pipelines;
+        self
+    }
+
+    /// Connects to Redis.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`RedisStreams::connect`], and `CONFIG` for a client name that Redis would refuse.
+    pub async fn connect(self) -> CacheResult<RedisStreams> {
+        let endpoint = Endpoint::new(&self.url, self.connection)?;
+        RedisStreams::connect_to(endpoint, self.max_waits, self.max_pipelines).await
+    }
+}
+
+impl fmt::Debug for RedisStreamsBuilder {
+    /// Leaves out the URL, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStreamsBuilder")
+            .field("connection", &self.connection)
+            .field("max_waits", &self.max_waits)
+            .field("max_pipelines", &self.max_pipelines)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_has_no_password() {
+        let builder = RedisStreamsBuilder::new("redis://:hunter2@127.0.0.1").client_name("orders");
+        let debug = format!("{builder:?}");
+        assert!(debug.contains("orders"), "{debug}");
+        assert!(!debug.contains("hunter2"), "{debug}");
+    }
+}

@@ -1,0 +1,101 @@
+//! Redis URLs, and errors about them that hold no password.
+
+use redis::{ConnectionInfo, IntoConnectionInfo};
+use streamgate_protocol::{CacheError, CacheResult};
+
+/// Parses a URL: `redis://[user:password@]host[:port][/database]`.
+///
+/// # Errors
+///
+/// `CONFIG`, which says what is wrong and what to write instead.
+pub(super) fn parse(url: &str) -> CacheResult<ConnectionInfo> {
+    let parsed = url.into_connection_info();
+    parsed.map_err(|error| {
+        if !url.contains("://") {
+            let host = match without_secrets(url) {
+                host if host.is_empty() => "127.0.0.1:6379".to_owned(),
+                host => host,
+            };
+            return invalid(url, &format!("missing scheme; try redis://{host}"));
+        }
+        // redis-rs says of all but a few mistakes only that it cannot parse the URL.
+        let why = error.detail().unwrap_or_default();
+        let why = if why.is_empty() {
+            error.to_string()
+        } else {
+            why.to_owned()
+        };
+        let expected = "write it as redis://[user:password@]host[:port][/database]";
+        invalid(url, &format!("{why}; {expected}"))
+    })
+}
+
+pub(super) fn invalid(url: &str, why: &str) -> CacheError {
+    CacheError::ConfigError(format!(
+        "invalid Redis URL '{}': {why}",
+        without_secrets(url)
+    ))
+}
+
+/// Returns the URL without user name, password and parameters, each of which may be a secret.
+fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (Some(scheme), rest),
+        None => (None, url),
+    };
+    // A password may hold an unescaped '@', '/' or '?'.
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let host = host.split(['?', '#']).next().unwrap_or_default();
+    match scheme {
+        Some(scheme) => format!("{scheme}://{host}"),
+        None => host.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(url: &str) -> String {
+        let error = parse(url).map(drop).unwrap_err();
+        assert_eq!(error.code(), "CONFIG");
+        error.message().to_owned()
+    }
+
+    #[test]
+    fn an_error_says_what_is_wrong_and_what_to_write() {
+        assert_eq!(
+            error("127.0.0.1:6379"),
+            "invalid Redis URL '127.0.0.1:6379': missing scheme; try redis://127.0.0.1:6379"
+        );
+        assert_eq!(
+            error(""),
+            "invalid Redis URL '': missing scheme; try redis://127.0.0.1:6379"
+        );
+        for url in [
+            "http://127.0.0.1",
+            "redis://127.0.0.1:port",
+            "redis://host/first",
+        ] {
+            let error = error(url);
+            assert!(error.contains(&format!("'{url}'")), "{error}");
+            assert!(error.contains("write it as redis://"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_never_repeats_a_password() {
+        for url in [
+            "redis://ann:hunter2@host:port",
+            "redis://ann:hun@ter2@host:port",
+            "redis://ann:hunter2/?#@host:port",
+            "ann:hunter2@host",
+            "http://host/?password=hunter2",
+            "redis+unix:///run/redis.sock?pass=hunter2&db=first",
+        ] {
+            let error = error(url);
+            assert!(!error.contains("ter2"), "{error}");
+            assert!(!error.contains("hun"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Reads that wait in the hub if their first attempt finds no entry.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use streamgate_protocol::EntryId;
+use tokio::time::Instant;
+
+use crate::hub::{Hub, QueueSlot};
+use crate::operation::outcome::OperationOutcome;
+
+/// How a read waits.
+pub(super) struct BlockingRead {
+    pub(super) stream: Arc<str>,
+    pub(super) count: u64,
+    pub(super) deadline: Option<Instant>,
+}
+
+/// How a group read waits.
+pub(super) struct BlockingGroupRead {
+    pub(super) consumer: String,
+    pub(super) count: u64,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl BlockingRead {
+    /// Waits for entries after an id. `position` is that id if the read said `$`.
+    pub(super) fn wait(
+        self,
+        last_id: String,
+        position: Option<String>,
+        hub: &Hub,
+    ) -> OperationOutcome {
+        let after = match EntryId::parse(&last_id) {
+            Ok(after) => after,
+            Err(error) => return OperationOutcome::Done(Err(error.into())),
+        };
+        match hub.read(self.stream, after, last_id, self.count, self.deadline) {
+            Ok(wait) => OperationOutcome::Waiting { wait, position },
+            Err(error) => OperationOutcome::Done(Err(error)),
+        }
+    }
+}
+
+impl BlockingGroupRead {
+    /// Waits in a slot of the group's queue.
+    pub(super) fn wait(self, slot: QueueSlot, hub: &Hub) -> OperationOutcome {
+        match hub.read_group(slot, self.consumer, self.count, self.deadline) {
+            Ok(wait) => OperationOutcome::Waiting {
+                wait,
+                position: None,
+            },
+            Err(error) => OperationOutcome::Done(Err(error)),
+        }
+    }
+}
+
+/// Returns when a wait of `block_ms` ends: never for 0, nor for more than a clock can hold.
+pub(super) fn deadline(block_ms: u64) -> Option<Instant> {
+    if block_ms == 0 {
+        return None;
+    }
+    Instant::now().checked_add(Duration::from_millis(block_ms))
+}

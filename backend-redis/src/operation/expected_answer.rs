@@ -1,0 +1,107 @@
+//! What an operation makes of its command's answer.
+
+use futures_util::FutureExt;
+use redis::Value;
+use streamgate_protocol::{Reply, StreamEntry};
+
+use crate::connection::command_connection::CommandConnection;
+use crate::hub::{FirstAttempt, Hub};
+use crate::operation::blocking_read::{BlockingGroupRead, BlockingRead};
+use crate::operation::outcome::OperationOutcome;
+use crate::operation::remove_consumer::{ConsumerRemoval, RemovalStep};
+use crate::wire::answers;
+
+/// The id before the first entry of an empty stream.
+const BEFORE_FIRST: &str = "0-0";
+
+/// The answer that a command expects.
+pub(super) enum ExpectedAnswer {
+    Id,
+    Done,
+    Entries,
+    /// Entries after an id. If there are none, the read may wait.
+    ReadAfter {
+        last_id: String,
+        wait: Option<BlockingRead>,
+    },
+    /// The last entry, whose id `$` stands for. The read may wait from there.
+    ReadFromEnd {
+        wait: Option<BlockingRead>,
+    },
+    /// Entries of a group. If there are none, the group read may wait.
+    ReadGroup {
+        wait: Option<(FirstAttempt, BlockingGroupRead)>,
+    },
+    PendingSummary,
+    Pending,
+    Claimed,
+    Removal(ConsumerRemoval),
+}
+
+impl ExpectedAnswer {
+    /// Turns the answer into the operation's outcome.
+    pub(super) fn outcome(
+        self,
+        value: Value,
+        commands: &CommandConnection,
+        hub: &Hub,
+    ) -> OperationOutcome {
+        let result = match self {
+            Self::Id => answers::id(value).map(|id| Reply::Added { id }),
+            Self::Done => answers::done(value).map(|()| Reply::Done {}),
+            Self::Entries => answers::entries(value).map(without_position),
+            Self::ReadAfter { last_id, wait } => match (answers::stream(value), wait) {
+                (Ok(entries), Some(wait)) if entries.is_empty() => {
+                    return wait.wait(last_id, None, hub);
+                }
+                (entries, _) => entries.map(|entries| {
+                    let last_id = entries.last().map_or(last_id, |(id, _)| id.clone());
+                    Reply::Entries {
+                        entries,
+                        last_id: Some(last_id),
+                    }
+                }),
+            },
+            Self::ReadFromEnd { wait } => match (answers::first_id(value), wait) {
+                (Ok(id), wait) => {
+                    let last_id = id.unwrap_or_else(|| BEFORE_FIRST.to_owned());
+                    match wait {
+                        Some(wait) => {
+                            let position = Some(last_id.clone());
+                            return wait.wait(last_id, position, hub);
+                        }
+                        None => Ok(Reply::Entries {
+                            entries: Vec::new(),
+                            last_id: Some(last_id),
+                        }),
+                    }
+                }
+                (Err(error), _) => Err(error),
+            },
+            Self::ReadGroup { wait } => match (answers::stream(value), wait) {
+                (Ok(entries), Some((attempt, wait))) if entries.is_empty() => {
+                    return wait.wait(attempt.wait(), hub);
+                }
+                (entries, _) => entries.map(without_position),
+            },
+            Self::PendingSummary => answers::summary(value).map(Reply::Summary),
+            Self::Pending => answers::pending(value).map(|entries| Reply::Pending { entries }),
+            Self::Claimed => answers::claimed(value).map(Reply::Claimed),
+            Self::Removal(removal) => match removal.step(value) {
+                RemovalStep::Done(result) => result,
+                RemovalStep::More(rest) => {
+                    let rest = rest.finish(commands.clone()).boxed();
+                    return OperationOutcome::Continuing(rest);
+                }
+            },
+        };
+        OperationOutcome::Done(result)
+    }
+}
+
+fn without_position(entries: Vec<StreamEntry>) -> Reply {
+    Reply::Entries {
+        entries,
+        last_id: None,
+    }
+}

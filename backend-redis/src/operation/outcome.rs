@@ -1,0 +1,30 @@
+//! The outcome of an operation once its pipeline was answered.
+
+use futures_util::future::BoxFuture;
+use streamgate_protocol::{CacheResult, Reply};
+
+use crate::hub::HubWait;
+
+/// How far an operation has come.
+pub(crate) enum OperationOutcome {
+    Done(CacheResult<Reply>),
+    /// It waits for an entry, in the hub.
+    Waiting {
+        wait: HubWait,
+        /// The id that `$` stood for, if the operation said `$`.
+        position: Option<String>,
+    },
+    /// It takes further round trips.
+    Continuing(BoxFuture<'static, CacheResult<Reply>>),
+}
+
+impl OperationOutcome {
+    /// Waits for the result.
+    pub(crate) async fn finish(self) -> CacheResult<Reply> {
+        match self {
+            Self::Done(result) => result,
+            Self::Waiting { wait, .. } => wait.finish().await,
+            Self::Continuing(rest) => rest.await,
+        }
+    }
+}

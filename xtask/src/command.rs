@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::{environment, workspace};
+use crate::search_path::search_path;
+use crate::workspace;
 
 /// How often a child with a time limit is looked at.
 const POLL: Duration = Duration::from_millis(50);
@@ -18,7 +19,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command
         .current_dir(workspace::root())
-        .env("PATH", environment::path())
+        .env("PATH", search_path())
         .stdin(Stdio::null());
     command
 }

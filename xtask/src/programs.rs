@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::ensure;
 
 use crate::command::{announce, command, run};
-use crate::environment::describe;
 use crate::setup::{self, Purpose};
+use crate::test_environment::set_test_environment;
 use crate::workspace;
 
 /// Runs the conformance suite with what is built.
@@ -17,7 +17,7 @@ pub(crate) fn conformance(arguments: &[String]) -> anyhow::Result<()> {
     announce("conformance");
     let mut suite = command(workspace::binary("conformance"));
     run(
-        describe(&mut suite).args(arguments),
+        set_test_environment(&mut suite).args(arguments),
         "its last lines say which cases failed",
     )
 }
@@ -28,7 +28,7 @@ pub(crate) fn chaos(arguments: &[String]) -> anyhow::Result<()> {
     announce("chaos");
     let mut chaos = command(workspace::binary("streamgate-chaos"));
     // Its proxies serve no page, which need not be built.
-    describe(&mut chaos).env_remove("STREAMGATE_WWW");
+    set_test_environment(&mut chaos).env_remove("STREAMGATE_WWW");
     run(
         chaos.args(arguments),
         "it says which promise was broken; the same seed gives the same faults again",
@@ -47,7 +47,7 @@ pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<()> {
     }
     announce("benchmark");
     let mut bench = command(workspace::optimized("streamgate-bench"));
-    describe(&mut bench)
+    set_test_environment(&mut bench)
         .env("STREAMGATE_BIN", workspace::optimized("streamgate"))
         .args(arguments);
     run(&mut bench, "the message above says why")
@@ -105,6 +105,6 @@ fn scripts(wanted: impl Fn(&str) -> bool) -> anyhow::Result<Vec<PathBuf>> {
 fn node_test(scripts: &[PathBuf]) -> Command {
     let mut node = command("node");
     node.args(["--test", "--test-reporter=spec"]).args(scripts);
-    describe(&mut node);
+    set_test_environment(&mut node);
     node
 }

@@ -4,7 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use crate::command::{command, output};
-use crate::environment;
+use crate::search_path::search_path;
 
 /// Major and minor.
 pub(crate) type Version = (u32, u32);
@@ -12,7 +12,7 @@ pub(crate) type Version = (u32, u32);
 /// The program's place on `PATH`.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let file = Path::new(name).with_extension(env::consts::EXE_EXTENSION);
-    env::split_paths(&environment::path())
+    env::split_paths(&search_path())
         .map(|folder| folder.join(&file))
         .find(|place| place.is_file())
 }

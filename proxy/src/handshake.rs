@@ -1,8 +1,8 @@
-//! From an HTTP request to a socket: negotiation, and refusals before the upgrade.
+//! The WebSocket handshake: from an HTTP request to a socket, and why the server refuses one.
 //!
-//! The handshake is made here and not by axum's extractor, because the session has to reach the
-//! stream below the WebSocket: to see whether a write progresses, and to read what a client
-//! still sends after a close, without which the close frame would be lost to a TCP reset.
+//! The server makes the handshake itself, on hyper's upgrade, instead of with axum's extractor: the
+//! session needs the stream below the WebSocket. It observes the progress of a slow write there, and
+//! reads on after a close. Without that, a TCP reset could drop the close frame.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,34 +12,52 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use streamgate_protocol::codec::Encoding;
+use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
-use tokio_tungstenite::tungstenite::{Error, http};
+use tracing::Instrument;
 
-use crate::server::ServerState;
+use crate::server_state::ServerState;
 use crate::session;
-use crate::socket::Socket;
+use crate::socket::ServerSocket;
 
 /// Answers `GET /v1/ws`.
 ///
-/// Refused before the upgrade, with a body that says why: 426 without a WebSocket handshake, 400
-/// for a malformed one and for one that offers no subprotocol spoken here, 503 at the bound of
-/// sockets and during shutdown.
+/// The server refuses before the upgrade, with the reason in the body: 426 without a WebSocket
+/// handshake; 400 if it is malformed, or offers no subprotocol of [`Encoding::ALL`]; 503 when
+/// [`Config::max_sockets`](crate::Config::max_sockets) are open, and during a shutdown.
 pub(crate) async fn upgrade(
-    State(shared): State<Arc<ServerState>>,
+    State(server): State<Arc<ServerState>>,
     mut request: Request,
 ) -> Response {
+    let peer = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|info| info.0);
+    // Absent fields are not logged.
+    let shown_peer = peer.map(tracing::field::display);
     let mut response = match create_response_with_body(&request, Body::empty) {
         Ok(response) => response,
-        Err(error) => return no_handshake(&error),
+        Err(error) => {
+            tracing::debug!(peer = shown_peer, %error, "socket refused: invalid handshake");
+            return invalid_handshake(&error);
+        }
     };
-    let Some(encoding) = choose(request.headers()) else {
-        return no_subprotocol();
+    let Some(encoding) = choose_encoding(request.headers()) else {
+        tracing::debug!(peer = shown_peer, "socket refused: no known subprotocol");
+        return unknown_subprotocol();
     };
-    let Ok(permit) = Arc::clone(&shared.sockets).try_acquire_owned() else {
-        return unavailable("as many sockets as this server takes are open");
+    let Ok(permit) = Arc::clone(&server.socket_permits).try_acquire_owned() else {
+        let max_sockets = server.config.max_sockets;
+        tracing::info!(
+            peer = shown_peer,
+            max_sockets,
+            "socket refused: too many are open"
+        );
+        return unavailable("too many sockets are open on this server");
     };
-    if shared.drain.has_begun() {
+    if server.shutdown.has_begun() {
+        tracing::debug!(peer = shown_peer, "socket refused: the server shuts down");
         return unavailable("this server is shutting down");
     }
     let chosen = HeaderValue::from_static(encoding.subprotocol());
@@ -47,27 +65,31 @@ pub(crate) async fn upgrade(
         .headers_mut()
         .insert(header::SEC_WEBSOCKET_PROTOCOL, chosen);
 
-    let peer = request
-        .extensions()
-        .get::<ConnectInfo<SocketAddr>>()
-        .map(|info| info.0);
+    // Below the default level, so that a poll of the session enters no span unless it is asked for.
+    let span = tracing::debug_span!(
+        "socket",
+        peer = shown_peer,
+        encoding = encoding.subprotocol()
+    );
     let upgrade = hyper::upgrade::on(&mut request);
-    tokio::spawn(async move {
+    let serve = async move {
         match upgrade.await {
             Ok(upgraded) => {
                 let stream = hyper_util::rt::TokioIo::new(upgraded);
-                let socket = Socket::new(stream, encoding, shared.config.max_frame_bytes).await;
-                session::run(&shared, socket, peer).await;
+                let max_bytes = server.config.max_frame_bytes;
+                let socket = ServerSocket::new(stream, encoding, max_bytes).await;
+                session::run(&server, socket, peer).await;
             }
-            Err(error) => tracing::debug!(?peer, %error, "upgrade failed"),
+            Err(error) => tracing::debug!(%error, "upgrade failed"),
         }
         drop(permit);
-    });
+    };
+    tokio::spawn(serve.instrument(span));
     response
 }
 
-/// The preferred encoding among those offered.
-fn choose(headers: &HeaderMap) -> Option<Encoding> {
+/// Returns the preferred encoding among those offered.
+fn choose_encoding(headers: &HeaderMap) -> Option<Encoding> {
     let offered: Vec<Encoding> = headers
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
         .iter()
@@ -81,8 +103,11 @@ fn choose(headers: &HeaderMap) -> Option<Encoding> {
         .find(|encoding| offered.contains(encoding))
 }
 
-fn no_handshake(error: &Error) -> Response {
-    let refuse = |status| (status, format!("no WebSocket handshake: {error}\n")).into_response();
+fn invalid_handshake(error: &Error) -> Response {
+    let refuse = |status| {
+        let body = format!("no valid WebSocket handshake: {error}\n");
+        (status, body).into_response()
+    };
     match error {
         Error::Protocol(
             ProtocolError::WrongHttpMethod
@@ -100,69 +125,57 @@ fn no_handshake(error: &Error) -> Response {
             );
             response
         }
-        _ => refuse(http::StatusCode::BAD_REQUEST),
+        _ => refuse(StatusCode::BAD_REQUEST),
     }
 }
 
-fn no_subprotocol() -> Response {
-    let spoken: Vec<_> = Encoding::ALL
+fn unknown_subprotocol() -> Response {
+    let known: Vec<_> = Encoding::ALL
         .iter()
         .map(|encoding| encoding.subprotocol())
         .collect();
     let body = format!(
-        "offer one of these WebSocket subprotocols: {}\n",
-        spoken.join(", ")
+        "no known WebSocket subprotocol; offer one of: {}\n",
+        known.join(", ")
     );
     (StatusCode::BAD_REQUEST, body).into_response()
 }
 
-fn unavailable(why: &str) -> Response {
+fn unavailable(reason: &str) -> Response {
     let retry_after = [(header::RETRY_AFTER, "1")];
-    (
-        StatusCode::SERVICE_UNAVAILABLE,
-        retry_after,
-        format!("{why}\n"),
-    )
-        .into_response()
+    let body = format!("{reason}; try again later\n");
+    (StatusCode::SERVICE_UNAVAILABLE, retry_after, body).into_response()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn offer(values: &[&'static str]) -> Option<Encoding> {
+    fn chosen_of(offers: &[&'static str]) -> Option<Encoding> {
         let mut headers = HeaderMap::new();
-        for value in values {
+        for offer in offers {
             headers.append(
                 header::SEC_WEBSOCKET_PROTOCOL,
-                HeaderValue::from_static(value),
+                HeaderValue::from_static(offer),
             );
         }
-        choose(&headers)
+        choose_encoding(&headers)
     }
 
     #[test]
-    fn binary_is_preferred_wherever_it_stands() {
-        assert_eq!(
-            offer(&["streamgate.v1.json, streamgate.v1.bin"]),
-            Some(Encoding::Binary)
-        );
-        assert_eq!(
-            offer(&["streamgate.v1.json", "streamgate.v1.bin"]),
-            Some(Encoding::Binary)
-        );
-        assert_eq!(
-            offer(&["streamgate.v9.bin,streamgate.v1.json"]),
-            Some(Encoding::Json)
-        );
+    fn binary_is_preferred_in_any_order_of_offers() {
+        let one_header = chosen_of(&["streamgate.v1.json, streamgate.v1.bin"]);
+        assert_eq!(one_header, Some(Encoding::Binary));
+        let two_headers = chosen_of(&["streamgate.v1.json", "streamgate.v1.bin"]);
+        assert_eq!(two_headers, Some(Encoding::Binary));
+        let json_alone = chosen_of(&["streamgate.v9.bin,streamgate.v1.json"]);
+        assert_eq!(json_alone, Some(Encoding::Json));
     }
 
     #[test]
-    fn nothing_known_is_nothing() {
-        assert_eq!(offer(&[]), None);
-        assert_eq!(
-            offer(&["", "mqtt", "streamgate.v1", "STREAMGATE.V1.BIN"]),
-            None
-        );
+    fn unknown_subprotocols_choose_no_encoding() {
+        assert_eq!(chosen_of(&[]), None);
+        let unknown = ["", "mqtt", "streamgate.v1", "STREAMGATE.V1.BIN"];
+        assert_eq!(chosen_of(&unknown), None);
     }
 }

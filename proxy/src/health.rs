@@ -1,4 +1,4 @@
-//! Whether the server runs, and whether clients should be sent to it.
+//! `/healthz` and `/readyz`: whether the server runs, and whether new clients should come.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,34 +7,36 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-
-use crate::server::ServerState;
 use streamgate_backend::Backend;
 
-/// `/healthz` and `/readyz`.
+use crate::server_state::ServerState;
+
+/// Returns the routes `/healthz` and `/readyz`.
+///
+/// `/healthz` answers `ok` as long as the process serves: a load balancer must not kill a server
+/// because its backend is unavailable.
 pub(crate) fn routes() -> Router<Arc<ServerState>> {
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
-        .route("/readyz", get(ready))
+        .route("/readyz", get(readiness))
 }
 
-/// 200 and `ready`, or 503 and the reason why no client should come now.
-async fn ready(State(shared): State<Arc<ServerState>>) -> (StatusCode, Cow<'static, str>) {
-    match unready(&shared) {
+/// Answers 200 and `ready`, or 503 and the first reason why new clients should not come.
+async fn readiness(State(server): State<Arc<ServerState>>) -> (StatusCode, Cow<'static, str>) {
+    match not_ready(&server) {
         None => (StatusCode::OK, "ready".into()),
-        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
     }
 }
 
-/// The first reason why no client should come, if there is one: each has a line here.
-fn unready(shared: &ServerState) -> Option<Cow<'static, str>> {
-    let draining = shared.drain.has_begun().then(|| "draining".into());
-    draining.or_else(|| away(&*shared.backend))
+fn not_ready(server: &ServerState) -> Option<Cow<'static, str>> {
+    let draining = server.shutdown.has_begun().then(|| "draining".into());
+    draining.or_else(|| backend_unavailable(&*server.backend))
 }
 
-fn away(backend: &dyn Backend) -> Option<Cow<'static, str>> {
+fn backend_unavailable(backend: &dyn Backend) -> Option<Cow<'static, str>> {
     let availability = backend.availability()?;
-    let away = availability.borrow();
-    let code = away.as_ref()?.code();
-    Some(format!("backend away: {code}").into())
+    let error = availability.borrow();
+    let code = error.as_ref()?.code();
+    Some(format!("backend unavailable: {code}").into())
 }

@@ -1,4 +1,7 @@
-//! The WebSocket server in front of a streamgate backend.
+//! The streamgate server: Redis Streams over a WebSocket, in front of any [`Backend`].
+//!
+//! [`Config`] holds every setting and its default. [`Server`] serves on a listener of its own, or
+//! within another axum application ([`Server::router`]).
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -6,12 +9,21 @@
 //! use streamgate_memory::MemoryStreams;
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let server = Server::new(Arc::new(MemoryStreams::new()), Config::default())?;
+//! let config = Config::default().max_sockets(1_000);
+//! let server = Server::new(Arc::new(MemoryStreams::new()), config)?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
 //! server.serve(listener, std::future::pending()).await?;
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! The server logs with [`tracing`]: at `info` each socket that it closes with a code, each socket
+//! that it refuses at the bound, and a shutdown; at `debug` every socket, in a span that names the
+//! peer and the encoding.
+//!
+//! [`Backend`]: streamgate_backend::Backend
+
+#![warn(missing_debug_implementations)]
 
 mod busy_poll;
 mod config;
@@ -19,11 +31,14 @@ mod handshake;
 mod health;
 mod page;
 mod server;
+mod server_state;
 mod session;
 mod shutdown;
 mod socket;
 
 pub use config::{
-    Config, DEFAULT_DRAIN, DEFAULT_MAX_SOCKETS, DEFAULT_WRITE_TIMEOUT, MIN_HEARTBEAT_MS,
+    Config, DEFAULT_BUSY_POLL, DEFAULT_DRAIN_PERIOD, DEFAULT_FRAME_BYTES, DEFAULT_HEARTBEAT_MS,
+    DEFAULT_MAX_SOCKETS, DEFAULT_REQUESTS_IN_FLIGHT, DEFAULT_WRITE_TIMEOUT, MIN_HEARTBEAT_MS,
 };
-pub use server::{CLOSE_TIMEOUT, SHUTDOWN_TIMEOUT, Server};
+pub use server::Server;
+pub use shutdown::{CLOSE_TIMEOUT, SHUTDOWN_TIMEOUT};

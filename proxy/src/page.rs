@@ -1,4 +1,4 @@
-//! What the server shows beside its endpoint.
+//! The page at `/`, and the headers of every response.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use axum::response::{Html, Response};
 use axum::routing::get;
 use tower_http::services::ServeDir;
 
-/// Only what this server serves, and WebAssembly. `'self'` covers the WebSocket of the same host.
+/// Allows what this server serves, and WebAssembly. `'self'` includes the WebSocket of the host.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; \
      object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -18,7 +18,7 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     ),
-    // A page and its module change together: ask each time.
+    // A page and its module change together, so browsers revalidate both each time.
     (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     (
         header::CONTENT_SECURITY_POLICY,
@@ -26,7 +26,7 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
     ),
 ];
 
-/// Adds, at `/`, the folder or a page of a few words, and what all answers are headed with.
+/// Adds the folder, or else the default page, at `/`, and [`HEADERS`] to every response.
 pub(crate) fn routes(router: Router, www: Option<&Path>) -> Router {
     let router = match www {
         Some(folder) => router.fallback_service(ServeDir::new(folder)),

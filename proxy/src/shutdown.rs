@@ -1,7 +1,11 @@
-//! The time in which a server that ends closes its sockets, one after the other.
+//! When each socket of a server closes after the shutdown has begun.
 //!
-//! Clients connect again at once when they are told that the server goes away. If all were told
-//! together, all would come to the next server together.
+//! Clients reconnect at once when their server goes away. If all sockets closed together, all
+//! clients would reach the next server together. So the sockets close one after the other: each
+//! takes the next slot of the drain period, which is divided evenly. Nothing has to be drawn at
+//! random or planned.
+//!
+//! `session/graceful_close.rs` closes one socket; [`Server`](crate::Server) begins the shutdown.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -9,70 +13,82 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// When the sockets of a server are closed.
-pub(crate) struct Drain {
-    period: Duration,
-    begun: watch::Sender<Option<Begun>>,
-    /// The place of the socket that asks next for its moment.
-    next: AtomicU32,
+/// Longest time that closing one socket takes: the server finishes the operations that it has
+/// begun, sends the rest and the close frame, and awaits the client's close.
+///
+/// Long enough for a slow line, short enough not to hold up a shutdown.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest time that [`Server::serve`](crate::Server::serve) takes to end after
+/// [`Config::drain_period`](crate::Config::drain_period): [`CLOSE_TIMEOUT`] for its last sockets,
+/// and a second for HTTP requests under way.
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// The shutdown of a server.
+pub(crate) struct Shutdown {
+    drain_period: Duration,
+    begun: watch::Sender<Option<DrainStart>>,
+    /// The slot of the socket that asks next for its close time.
+    next_slot: AtomicU32,
 }
 
 #[derive(Clone, Copy)]
-struct Begun {
+struct DrainStart {
     at: Instant,
-    /// Among so many sockets the period is shared.
+    /// Number of slots: the sockets that were open.
     sockets: u32,
 }
 
-impl Drain {
-    /// Sockets are to be closed within the period, once that has begun.
-    pub(crate) fn new(period: Duration) -> Self {
+impl Shutdown {
+    pub(crate) fn new(drain_period: Duration) -> Self {
         Self {
-            period,
+            drain_period,
             begun: watch::Sender::new(None),
-            next: AtomicU32::new(0),
+            next_slot: AtomicU32::new(0),
         }
     }
 
-    /// Begins it for the sockets that there are; once is enough.
-    pub(crate) fn begin(&self, sockets: u32) {
+    /// Begins the shutdown for this number of open sockets. Returns `false` if it had begun.
+    pub(crate) fn begin(&self, sockets: u32) -> bool {
         self.begun.send_if_modified(|begun| {
             let is_first = begun.is_none();
-            begun.get_or_insert_with(|| Begun {
+            begun.get_or_insert_with(|| DrainStart {
                 at: Instant::now(),
                 sockets,
             });
             is_first
-        });
+        })
     }
 
     pub(crate) fn has_begun(&self) -> bool {
         self.begun.borrow().is_some()
     }
 
-    /// Ready when it begins, with the time of its end.
-    pub(crate) async fn end(&self) -> Instant {
-        self.wait().await.at + self.period
+    /// Waits for the shutdown to begin, and returns when its drain period ends.
+    pub(crate) async fn drain_end(&self) -> Instant {
+        self.wait().await.at + self.drain_period
     }
 
-    /// Ready when the socket that asks is to close. The first is at once, and the others follow
-    /// evenly; one that comes late is closed with the last.
-    pub(crate) async fn moment(&self) {
+    /// Completes when the calling socket has to close.
+    ///
+    /// The first socket closes at once, the others follow evenly. One that opened late closes with
+    /// the last.
+    pub(crate) async fn close_time(&self) {
         let begun = self.wait().await;
-        let place = self.next.fetch_add(1, Ordering::Relaxed);
+        let slot = self.next_slot.fetch_add(1, Ordering::Relaxed);
         let sockets = begun.sockets.max(1);
-        let share = f64::from(place.min(sockets - 1)) / f64::from(sockets);
-        let moment = begun.at + self.period.mul_f64(share);
-        // On the heap, or every socket would hold room for it for as long as it lives.
-        Box::pin(tokio::time::sleep_until(moment)).await;
+        let share = f64::from(slot.min(sockets - 1)) / f64::from(sockets);
+        let close_at = begun.at + self.drain_period.mul_f64(share);
+        // On the heap: otherwise every socket holds room for this timer for its whole life.
+        Box::pin(tokio::time::sleep_until(close_at)).await;
     }
 
-    async fn wait(&self) -> Begun {
+    async fn wait(&self) -> DrainStart {
         let mut begun = self.begun.subscribe();
         let begun = begun.wait_for(Option::is_some).await.map(|begun| *begun);
         match begun {
             Ok(Some(begun)) => begun,
-            // The sender is this value, which is borrowed.
+            // The sender lives in `self`, which is borrowed.
             _ => std::future::pending().await,
         }
     }
@@ -85,44 +101,46 @@ mod tests {
 
     use super::*;
 
-    async fn moments(drain: &Drain, sockets: usize) -> Vec<u64> {
+    /// The close times of the next sockets, in milliseconds from now.
+    async fn close_times(shutdown: &Shutdown, sockets: usize) -> Vec<u64> {
         let start = Instant::now();
-        let moments = (0..sockets).map(|_| async {
-            drain.moment().await;
-            let after = start.elapsed().as_millis();
-            u64::try_from(after).unwrap()
+        let times = (0..sockets).map(|_| async {
+            shutdown.close_time().await;
+            u64::try_from(start.elapsed().as_millis()).unwrap()
         });
-        let mut moments = join_all(moments).await;
-        moments.sort_unstable();
-        moments
+        let mut times = join_all(times).await;
+        times.sort_unstable();
+        times
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_period_is_shared_evenly() {
-        let drain = Drain::new(Duration::from_secs(10));
-        assert!(!drain.has_begun());
-        assert!(drain.moment().now_or_never().is_none());
-        drain.begin(5);
-        drain.begin(1);
-        assert!(drain.has_begun());
-        assert_eq!(moments(&drain, 5).await, [0, 2_000, 4_000, 6_000, 8_000]);
+    async fn sockets_share_the_period_evenly() {
+        let shutdown = Shutdown::new(Duration::from_secs(10));
+        assert!(!shutdown.has_begun());
+        assert!(shutdown.close_time().now_or_never().is_none());
+        assert!(shutdown.begin(5));
+        assert!(!shutdown.begin(1));
+        assert!(shutdown.has_begun());
+        let times = close_times(&shutdown, 5).await;
+        assert_eq!(times, [0, 2_000, 4_000, 6_000, 8_000]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_alone_need_not_wait_and_one_that_comes_late_is_last() {
-        let drain = Drain::new(Duration::from_secs(10));
-        drain.begin(1);
-        assert_eq!(moments(&drain, 3).await, [0, 0, 0]);
-        let drain = Drain::new(Duration::from_secs(10));
-        drain.begin(2);
-        assert_eq!(moments(&drain, 4).await, [0, 5_000, 5_000, 5_000]);
+    async fn a_single_socket_closes_at_once_and_a_late_one_with_the_last() {
+        let shutdown = Shutdown::new(Duration::from_secs(10));
+        shutdown.begin(1);
+        assert_eq!(close_times(&shutdown, 3).await, [0, 0, 0]);
+        let shutdown = Shutdown::new(Duration::from_secs(10));
+        shutdown.begin(2);
+        let times = close_times(&shutdown, 4).await;
+        assert_eq!(times, [0, 5_000, 5_000, 5_000]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_period_all_are_closed_at_once() {
-        let drain = Drain::new(Duration::ZERO);
-        drain.begin(1_000);
-        assert_eq!(moments(&drain, 1_000).await, [0; 1_000]);
-        assert_eq!(drain.end().await, Instant::now());
+    async fn without_a_period_all_sockets_close_at_once() {
+        let shutdown = Shutdown::new(Duration::ZERO);
+        shutdown.begin(1_000);
+        assert_eq!(close_times(&shutdown, 1_000).await, [0; 1_000]);
+        assert_eq!(shutdown.drain_end().await, Instant::now());
     }
 }

@@ -1,8 +1,12 @@
-//! A WebSocket as the session needs it: reading and writing in one place, each write's progress
-//! in sight, and an end that the client gets to know.
+//! A WebSocket as a session needs it: one place that reads and writes, visible progress of each
+//! write, and a close that reaches the client.
+//!
+//! The WebSocket library fills its read buffer with zeros at every attempt to read, and an idle
+//! socket holds it: so the buffer has only 2 KiB. With that, mimalloc, and a session whose closing
+//! future is on the heap, an idle socket takes about 7 KiB.
 
-pub(crate) mod activity;
-pub(crate) mod close_reason;
+mod activity;
+mod close_reason;
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -19,45 +23,44 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
-use crate::socket::activity::Meter;
+use crate::socket::activity::ActivityStream;
 
-pub(crate) use crate::socket::close_reason::Ending;
+pub(crate) use crate::socket::close_reason::CloseReason;
 
-/// Read buffer in bytes. Each socket holds one, however idle it is, and the WebSocket library fills
-/// all of it with zeros at every attempt to read; a frame that is larger has room made for it.
+/// Read buffer in bytes; a larger frame gets room of its own.
 const READ_BUFFER_BYTES: usize = 2 * 1024;
 
-/// Bytes to write that are gathered before the system is called.
+/// Bytes to write that are gathered before a system call.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 
-/// Frames are sent in fragments of at most so many bytes: the WebSocket library moves all that is
-/// unsent after every partial write, which for a frame of 64 MiB would take seconds.
+/// Largest fragment of a frame, in bytes. The WebSocket library moves all unsent bytes after every
+/// partial write, which would take seconds for a frame of 64 MiB.
 const FRAGMENT_BYTES: usize = 256 * 1024;
 
 /// A socket after the handshake.
-pub(crate) struct Socket<S> {
-    stream: WebSocketStream<Meter<S>>,
+pub(crate) struct ServerSocket<S> {
+    stream: WebSocketStream<ActivityStream<S>>,
     encoding: Encoding,
-    /// What of the frame being sent is not with the library yet.
+    /// The part of the frame being sent that the library does not have yet.
     unsent: Bytes,
-    /// Set from a write that could not be completed at once until it is.
+    /// Set while a write is incomplete.
     flushing_since: Option<Instant>,
 }
 
-/// What a socket has to say.
-pub(crate) enum Event {
-    /// A frame of the type that was agreed on.
+/// What happened on a socket.
+pub(crate) enum SocketProgress {
+    /// A frame of the negotiated type arrived.
     Frame(Bytes),
-    /// Something that only shows that the client is there.
+    /// A control frame arrived: the client is alive.
     Heard,
-    /// What was being sent is sent.
+    /// The frame being sent is sent.
     Flushed,
-    /// Nothing more will come.
-    Ended(Ending),
+    /// Nothing more will arrive.
+    Closed(CloseReason),
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    /// Takes over a stream on which the handshake is over.
+impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
+    /// Takes over a stream after its handshake.
     pub(crate) async fn new(stream: S, encoding: Encoding, max_frame_bytes: u32) -> Self {
         let max = Some(max_frame_bytes as usize);
         let config = WebSocketConfig::default()
@@ -65,7 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             .write_buffer_size(WRITE_BUFFER_BYTES)
             .max_message_size(max)
             .max_frame_size(max);
-        let stream = Meter::new(stream);
+        let stream = ActivityStream::new(stream);
         let stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         Self {
             stream,
@@ -79,12 +82,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.encoding
     }
 
-    /// The next event; frames are among them only if `may_read`.
-    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>, may_read: bool) -> Poll<Event> {
+    /// Polls for progress of the write under way and, if `may_read`, of reading.
+    pub(crate) fn poll_progress(
+        &mut self,
+        cx: &mut Context<'_>,
+        may_read: bool,
+    ) -> Poll<SocketProgress> {
         if self.is_flushing() {
             match self.poll_send(cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Event::Flushed),
-                Poll::Ready(Err(ending)) => return Poll::Ready(Event::Ended(ending)),
+                Poll::Ready(Ok(())) => return Poll::Ready(SocketProgress::Flushed),
+                Poll::Ready(Err(reason)) => return Poll::Ready(SocketProgress::Closed(reason)),
                 Poll::Pending => {}
             }
         }
@@ -95,24 +102,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// A frame or an end that is there already.
-    pub(crate) async fn ready_event(&mut self) -> Option<Event> {
-        poll_fn(|cx| {
-            Poll::Ready(match self.poll_read(cx) {
-                Poll::Ready(event) => Some(event),
-                Poll::Pending => None,
-            })
+    /// Polls for the next frame, or the end.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<SocketProgress> {
+        let message = std::task::ready!(Pin::new(&mut self.stream).poll_next(cx));
+        let text = self.encoding.is_text();
+        Poll::Ready(match message {
+            Some(Ok(Message::Binary(frame))) if !text => SocketProgress::Frame(frame),
+            Some(Ok(Message::Text(frame))) if text => SocketProgress::Frame(frame.into()),
+            Some(Ok(Message::Binary(_) | Message::Text(_))) => {
+                SocketProgress::Closed(CloseReason::wrong_frame_type(self.encoding))
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
+                SocketProgress::Heard
+            }
+            Some(Ok(Message::Close(_))) | None => SocketProgress::Closed(CloseReason::ByClient),
+            Some(Err(error)) => SocketProgress::Closed(CloseReason::from(error)),
         })
-        .await
     }
 
-    /// Begins to send a frame, and sends as much of it as is taken at once. The frame before it
-    /// must have been sent: see [`is_flushing`](Self::is_flushing).
-    pub(crate) async fn send(&mut self, frame: Vec<u8>) -> Result<(), Ending> {
+    /// Begins to send a frame, and sends the part of it that the system takes at once.
+    ///
+    /// The frame before it must have been sent: see [`is_flushing`](Self::is_flushing).
+    pub(crate) async fn send(&mut self, frame: Vec<u8>) -> Result<(), CloseReason> {
         debug_assert!(!self.is_flushing());
-        let frame = Bytes::from(frame);
-        let first = data(self.encoding);
-        self.start_fragment(frame, first)?;
+        self.start_frame(frame)?;
         poll_fn(|cx| match self.poll_send(cx) {
             Poll::Ready(result) => Poll::Ready(result),
             Poll::Pending => {
@@ -123,35 +136,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         .await
     }
 
-    /// Whether a frame is being sent.
+    /// Returns whether a frame is being sent.
     pub(crate) fn is_flushing(&self) -> bool {
         self.flushing_since.is_some()
     }
 
-    /// When the client last took a part of what is being sent; `None` while nothing is.
+    /// Returns when the client last took a part of the frame being sent; `None` while no frame is.
     pub(crate) fn last_write(&self) -> Option<Instant> {
         let since = self.flushing_since?;
         Some(since.max(self.stream.get_ref().last_write()))
     }
 
-    /// When the client was last heard.
+    /// Returns when bytes last arrived from the client.
     pub(crate) fn last_read(&self) -> Instant {
         self.stream.get_ref().last_read()
     }
 
-    /// Sends what is left, tells the client why it ends, and waits for it to hang up: all before
-    /// the deadline, at which the connection is dropped.
+    /// Sends the remaining frames and the close, and awaits the client's close. Drops the
+    /// connection at the deadline.
     pub(crate) async fn close(
         mut self,
         frames: impl Iterator<Item = Vec<u8>>,
-        ending: &Ending,
+        close_reason: &CloseReason,
         deadline: Instant,
     ) {
         let closing = async {
-            if let Ending::Close { code, reason, .. } = ending {
+            if let CloseReason::ByServer { code, reason, .. } = close_reason {
                 poll_fn(|cx| self.poll_send(cx)).await?;
                 for frame in frames {
-                    self.start_fragment(Bytes::from(frame), data(self.encoding))?;
+                    self.start_frame(frame)?;
                     poll_fn(|cx| self.poll_send(cx)).await?;
                 }
                 let reason = fit_reason(reason).to_owned().into();
@@ -163,23 +176,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             }
             poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx))
                 .await
-                .map_err(Ending::from)?;
-            if ending.is_readable() {
+                .map_err(CloseReason::from)?;
+            if close_reason.is_readable() {
                 // Until the client's close frame, or its end.
                 while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut self.stream).poll_next(cx)).await
                 {
                 }
             }
             self.hang_up().await;
-            Ok::<_, Ending>(())
+            Ok::<_, CloseReason>(())
         };
         if tokio::time::timeout_at(deadline, closing).await.is_err() {
-            tracing::debug!("a client did not take its close");
+            tracing::debug!("connection dropped: the client did not answer the close in time");
         }
     }
 
-    /// Ends the writing side and reads on to the client's end: a connection that is closed with
-    /// bytes unread is reset, and a reset takes the close frame away from the client.
+    /// Shuts the writing side down, and reads until the client's end. Closing a connection with
+    /// unread bytes resets it, and a reset would take the close frame away from the client.
     async fn hang_up(&mut self) {
         let stream = self.stream.get_mut();
         if stream.shutdown().await.is_err() {
@@ -189,25 +202,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         while let Ok(1..) = stream.read(&mut discarded).await {}
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        let message = std::task::ready!(Pin::new(&mut self.stream).poll_next(cx));
-        let text = self.encoding.is_text();
-        Poll::Ready(match message {
-            Some(Ok(Message::Binary(frame))) if !text => Event::Frame(frame),
-            Some(Ok(Message::Text(frame))) if text => Event::Frame(frame.into()),
-            Some(Ok(Message::Binary(_) | Message::Text(_))) => {
-                Event::Ended(Ending::wrong_frame_type(self.encoding))
-            }
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Event::Heard,
-            Some(Ok(Message::Close(_))) | None => Event::Ended(Ending::Left),
-            Some(Err(error)) => Event::Ended(Ending::from(error)),
-        })
-    }
-
-    /// Sends what is begun, fragment by fragment.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+    /// Sends the started frame, fragment by fragment.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
         loop {
-            std::task::ready!(Pin::new(&mut self.stream).poll_flush(cx)).map_err(Ending::from)?;
+            std::task::ready!(Pin::new(&mut self.stream).poll_flush(cx))
+                .map_err(CloseReason::from)?;
             if self.unsent.is_empty() {
                 self.flushing_since = None;
                 return Poll::Ready(Ok(()));
@@ -217,29 +216,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// Gives the first fragment to the library and keeps the rest.
-    fn start_fragment(&mut self, mut frame: Bytes, kind: Data) -> Result<(), Ending> {
+    fn start_frame(&mut self, frame: Vec<u8>) -> Result<(), CloseReason> {
+        let kind = if self.encoding.is_text() {
+            Data::Text
+        } else {
+            Data::Binary
+        };
+        self.start_fragment(Bytes::from(frame), kind)
+    }
+
+    /// Hands the first fragment to the library and keeps the rest.
+    fn start_fragment(&mut self, mut frame: Bytes, kind: Data) -> Result<(), CloseReason> {
         self.unsent = frame.split_off(frame.len().min(FRAGMENT_BYTES));
-        let last = self.unsent.is_empty();
-        // A raw frame: JSON is UTF-8 by construction and need not be checked again.
+        let is_last = self.unsent.is_empty();
+        // A raw frame: JSON is UTF-8 by construction, so nothing has to check it again.
         self.start(Message::Frame(Frame::message(
             frame,
             OpCode::Data(kind),
-            last,
+            is_last,
         )))
     }
 
-    fn start(&mut self, message: Message) -> Result<(), Ending> {
+    fn start(&mut self, message: Message) -> Result<(), CloseReason> {
         Pin::new(&mut self.stream)
             .start_send(message)
-            .map_err(Ending::from)
-    }
-}
-
-fn data(encoding: Encoding) -> Data {
-    if encoding.is_text() {
-        Data::Text
-    } else {
-        Data::Binary
+            .map_err(CloseReason::from)
     }
 }

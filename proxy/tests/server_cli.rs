@@ -1,4 +1,4 @@
-//! The command `streamgate`: that it starts, and each way in which it fails to.
+//! The command `streamgate`: how it starts, ends, and fails.
 
 #![expect(
     clippy::unwrap_used,
@@ -25,17 +25,17 @@ fn streamgate(args: &[&str]) -> Command {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // What the one who runs the tests has set is no part of them.
+    // The environment of whoever runs the tests must not change them.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("STREAMGATE_")) {
         command.env_remove(name);
     }
     command
 }
 
-/// Runs a command that has to fail, and returns its one line.
-fn failure(mut command: Command, status: i32) -> String {
+/// Runs a command that must fail with this exit code, and returns its one line.
+fn error_line(mut command: Command, exit_code: i32) -> String {
     let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(status), "{output:?}");
+    assert_eq!(output.status.code(), Some(exit_code), "{output:?}");
     assert!(output.stdout.is_empty(), "{output:?}");
     let text = String::from_utf8(output.stderr).unwrap();
     let line = text
@@ -46,14 +46,14 @@ fn failure(mut command: Command, status: i32) -> String {
     line.to_owned()
 }
 
-/// A server that is ready; it is killed with the test.
-struct Running {
+/// A server that listens; it is killed at the end of the test.
+struct RunningServer {
     child: Child,
     line: String,
     address: SocketAddr,
 }
 
-impl Running {
+impl RunningServer {
     fn start(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
@@ -81,7 +81,7 @@ impl Running {
     }
 
     #[cfg(unix)]
-    fn end_by(&mut self, signal: &str) -> Output {
+    fn stop_with(&mut self, signal: &str) -> Output {
         let kill = Command::new("kill")
             .args([signal, &self.child.id().to_string()])
             .status();
@@ -101,18 +101,18 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningServer {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A client that waits for what it is sent, one message after the other.
-struct Client(WebSocket<TcpStream>);
+/// A blocking client, which receives one message after the other.
+struct BlockingClient(WebSocket<TcpStream>);
 
-impl Client {
+impl BlockingClient {
     fn connect(address: SocketAddr) -> Self {
         let mut request = format!("ws://{address}/v1/ws")
             .into_client_request()
@@ -120,14 +120,14 @@ impl Client {
         let json = Encoding::Json.subprotocol().parse().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", json);
         let stream = TcpStream::connect(address).unwrap();
-        // A test that hangs fails instead.
-        let patience = Some(Duration::from_secs(20));
-        stream.set_read_timeout(patience).unwrap();
+        // A test that would hang fails instead.
+        let timeout = Some(Duration::from_secs(20));
+        stream.set_read_timeout(timeout).unwrap();
         let (socket, _) = tokio_tungstenite::tungstenite::client(request, stream).unwrap();
         Self(socket)
     }
 
-    /// The next frame, which must be of one message.
+    /// Receives the next frame, which must contain one message.
     fn receive(&mut self) -> ServerMessage {
         let Message::Text(frame) = self.0.read().unwrap() else {
             panic!("no text");
@@ -138,7 +138,7 @@ impl Client {
         message
     }
 
-    /// Adds an entry: what is answered, the code and what it says of another attempt if it failed.
+    /// Adds an entry; an error is its code and its retry hint.
     fn add(&mut self, id: u64) -> Result<(), (String, String)> {
         let operation = Operation::Add {
             stream: "s".into(),
@@ -155,55 +155,55 @@ impl Client {
                 Outcome::Ok(_) => Ok(()),
                 Outcome::Error(fault) => Err((fault.code, fault.retry)),
             },
-            other => panic!("no reply: {other:?}"),
+            other => panic!("not a reply: {other:?}"),
         }
     }
 
-    /// Why the backend is away, which the next message must say.
-    fn told(&mut self) -> Option<String> {
+    /// Receives the next message, which must be about the backend; returns why it is unavailable.
+    fn next_backend_code(&mut self) -> Option<String> {
         match self.receive() {
             ServerMessage::Backend { away } => away.map(|fault| fault.code),
-            other => panic!("nothing of the backend: {other:?}"),
+            other => panic!("not about the backend: {other:?}"),
         }
     }
 }
 
 #[test]
-fn it_outlives_its_redis_and_says_so() {
+fn the_server_outlives_its_redis_and_reports_it() {
     for version in RedisVersion::ALL {
         let mut redis = RedisServer::start(version).unwrap();
         let args = ["serve", "--listen", "127.0.0.1:0", "--redis", &redis.url()];
-        let running = Running::start(streamgate(&args));
+        let server = RunningServer::start(streamgate(&args));
         let ready = || {
-            let response = running.get("/readyz");
+            let response = server.get("/readyz");
             let (head, body) = response.split_once("\r\n\r\n").unwrap();
             (head[9..12].to_owned(), body.to_owned())
         };
         let is_ready = ("200".to_owned(), "ready".to_owned());
-        let mut client = Client::connect(running.address);
+        let mut client = BlockingClient::connect(server.address);
         assert!(matches!(client.receive(), ServerMessage::Welcome(_)));
         client.add(1).unwrap();
         assert_eq!(ready(), is_ready);
 
         redis.kill().unwrap();
-        assert_eq!(client.told().as_deref(), Some("DISCONNECTED"));
-        let is_away = "backend away: DISCONNECTED".to_owned();
-        assert_eq!(ready(), ("503".to_owned(), is_away));
+        assert_eq!(client.next_backend_code().as_deref(), Some("DISCONNECTED"));
+        let is_unavailable = "backend unavailable: DISCONNECTED".to_owned();
+        assert_eq!(ready(), ("503".to_owned(), is_unavailable));
         let refused = ("DISCONNECTED".to_owned(), "later".to_owned());
         assert_eq!(client.add(2), Err(refused));
-        assert!(running.get("/healthz").ends_with("\r\n\r\nok"));
+        assert!(server.get("/healthz").ends_with("\r\n\r\nok"));
 
         redis.restart().unwrap();
-        assert_eq!(client.told(), None);
+        assert_eq!(client.next_backend_code(), None);
         assert_eq!(ready(), is_ready);
         client.add(3).unwrap();
     }
 }
 
-/// After a restart of both it may have much to load.
+/// After a restart of both, Redis may have much to load.
 #[test]
-fn it_waits_for_a_redis_that_loads() {
-    // It looks whether it is asked anything behind each key, and then sleeps for 20 ms.
+fn the_server_waits_for_a_redis_that_loads() {
+    // After each key it handles requests, and then sleeps for 20 ms.
     let slow = [
         "--key-load-delay",
         "20000",
@@ -223,9 +223,9 @@ fn it_waits_for_a_redis_that_loads() {
     }
     redis.restart_loading().unwrap();
     let args = ["serve", "--listen", "127.0.0.1:0", "--redis", &redis.url()];
-    let mut running = Running::start(streamgate(&args));
-    assert!(running.get("/readyz").ends_with("\r\n\r\nready"));
-    let log = String::from_utf8(running.end_by("-TERM").stderr).unwrap();
+    let mut server = RunningServer::start(streamgate(&args));
+    assert!(server.get("/readyz").ends_with("\r\n\r\nready"));
+    let log = String::from_utf8(server.stop_with("-TERM").stderr).unwrap();
     assert!(
         log.contains("waiting for Redis error=Backend error: LOADING"),
         "{log}"
@@ -233,29 +233,33 @@ fn it_waits_for_a_redis_that_loads() {
 }
 
 #[test]
-fn busy_polling_takes_one_thread() {
+fn busy_polling_needs_one_thread() {
     let busy = |threads| streamgate(&["serve", "--busy-poll-us", "50", "--threads", threads]);
-    let line = failure(busy("2"), 2);
+    let line = error_line(busy("2"), 2);
     assert!(line.contains("--threads 1"), "{line}");
     let mut command = busy("1");
     command.args(["--listen", "127.0.0.1:0"]);
-    assert!(Running::start(command).get("/healthz").ends_with("ok"));
+    assert!(
+        RunningServer::start(command)
+            .get("/healthz")
+            .ends_with("ok")
+    );
 }
 
 #[test]
-fn it_says_where_it_listens_and_serves_memory() {
-    let running = Running::start(streamgate(&["serve", "--listen", "127.0.0.1:0"]));
+fn the_ready_line_names_the_address_and_the_backend() {
+    let server = RunningServer::start(streamgate(&["serve", "--listen", "127.0.0.1:0"]));
     assert_eq!(
-        running.line,
+        server.line,
         format!(
             "streamgate listening on http://{} (memory)\n",
-            running.address
+            server.address
         )
     );
-    assert_ne!(running.address.port(), 0);
-    assert!(running.get("/healthz").ends_with("\r\n\r\nok"));
-    // The demo page where it was built, else a few words.
-    assert!(running.get("/").contains("<title>streamgate"));
+    assert_ne!(server.address.port(), 0);
+    assert!(server.get("/healthz").ends_with("\r\n\r\nok"));
+    // The demo page if it was built, else the default page.
+    assert!(server.get("/").contains("<title>streamgate"));
 }
 
 #[test]
@@ -268,22 +272,24 @@ fn every_flag_may_come_from_the_environment() {
         .env("STREAMGATE_WWW", folder.path())
         .env("STREAMGATE_INSECURE", "no")
         .env("STREAMGATE_MAX_IN_FLIGHT", "1000");
-    let running = Running::start(command);
-    assert!(running.get("/").ends_with("from the environment"));
+    let server = RunningServer::start(command);
+    assert!(server.get("/").ends_with("from the environment"));
 
     let mut command = streamgate(&["serve"]);
     command.env("STREAMGATE_MAX_IN_FLIGHT", "1");
-    assert!(failure(command, 2).contains("--max-in-flight"));
+    assert!(error_line(command, 2).contains("--max-in-flight"));
 }
 
 #[cfg(unix)]
 #[test]
-fn signals_end_it_in_order() {
+fn signals_shut_the_server_down() {
     for signal in ["-TERM", "-INT"] {
-        let mut running = Running::start(streamgate(&["serve", "--listen", "127.0.0.1:0"]));
-        let output = running.end_by(signal);
+        let mut server = RunningServer::start(streamgate(&["serve", "--listen", "127.0.0.1:0"]));
+        let output = server.stop_with(signal);
         assert!(output.status.success(), "{signal}: {output:?}");
-        assert!(output.stderr.is_empty(), "{signal}: {output:?}");
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(log.lines().count(), 1, "{signal}: {log}");
+        assert!(log.contains("shutting down sockets=0"), "{signal}: {log}");
     }
 }
 
@@ -298,7 +304,9 @@ fn help_and_version_go_to_stdout() {
     let help = streamgate(&["serve", "--help"]).output().unwrap();
     assert!(help.status.success());
     let help = String::from_utf8(help.stdout).unwrap();
-    for flag in [
+    for text in [
+        "Heartbeat interval in ms; clients silent for two intervals are disconnected",
+        "[default: 15000]",
         "--listen",
         "--redis",
         "--www",
@@ -306,7 +314,7 @@ fn help_and_version_go_to_stdout() {
         "STREAMGATE_REDIS",
         "/v1/ws",
     ] {
-        assert!(help.contains(flag), "{flag} in {help}");
+        assert!(help.contains(text), "{text} in {help}");
     }
 }
 
@@ -320,8 +328,8 @@ fn help_does_not_show_the_password_in_the_environment() {
 }
 
 #[test]
-fn a_wrong_command_line_is_status_2() {
-    let wrong: [(&[&str], &str); 10] = [
+fn an_invalid_command_line_is_exit_code_2() {
+    let invalid: [(&[&str], &str); 10] = [
         (&[], "no command"),
         (&["serv"], "'serv'"),
         (&["serve", "--lissten", "x"], "'--lissten'"),
@@ -339,55 +347,55 @@ fn a_wrong_command_line_is_status_2() {
         ),
         (&["serve", "--www", "/no/such/folder"], "/no/such/folder"),
     ];
-    for (args, part) in wrong {
-        let line = failure(streamgate(args), 2);
+    for (args, part) in invalid {
+        let line = error_line(streamgate(args), 2);
         assert!(line.contains(part), "{part:?} in {line}");
     }
-    let line = failure(streamgate(&["serve", "--log", "streamgate=loud"]), 2);
+    let line = error_line(streamgate(&["serve", "--log", "streamgate=loud"]), 2);
     assert!(line.contains("--log"), "{line}");
 }
 
 #[test]
-fn it_listens_beyond_loopback_only_if_told_so() {
+fn the_server_listens_beyond_loopback_only_with_insecure() {
     for address in ["0.0.0.0:0", "[::]:0"] {
-        let line = failure(streamgate(&["serve", "--listen", address]), 2);
+        let line = error_line(streamgate(&["serve", "--listen", address]), 2);
         assert!(
             line.contains(address) && line.contains("--insecure"),
             "{line}"
         );
     }
-    let running = Running::start(streamgate(&[
+    let server = RunningServer::start(streamgate(&[
         "serve",
         "--listen",
         "0.0.0.0:0",
         "--insecure",
     ]));
     assert!(
-        running
+        server
             .line
             .starts_with("streamgate listening on http://0.0.0.0:")
     );
 }
 
 #[test]
-fn a_taken_port_is_said() {
+fn a_port_in_use_is_an_error_with_advice() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let line = failure(streamgate(&["serve", "--listen", &address]), 1);
+    let line = error_line(streamgate(&["serve", "--listen", &address]), 1);
     let expected = format!("streamgate: cannot listen on {address}: address already in use");
     assert!(line.starts_with(&expected), "{line}");
 }
 
 #[test]
-fn an_address_of_another_machine_is_said() {
+fn an_address_of_another_machine_is_an_error_that_names_it() {
     let args = ["serve", "--listen", "192.0.2.1:0", "--insecure"];
-    let line = failure(streamgate(&args), 1);
+    let line = error_line(streamgate(&args), 1);
     assert!(line.contains("192.0.2.1:0"), "{line}");
 }
 
 #[test]
-fn an_unreachable_redis_is_said_in_time_and_without_its_password() {
-    // One that refuses, and one that never answers.
+fn an_unreachable_redis_is_an_error_in_time_and_without_its_password() {
+    // A port that refuses, and a listener that never answers.
     let closed = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -397,7 +405,7 @@ fn an_unreachable_redis_is_said_in_time_and_without_its_password() {
         let url = format!("redis://user:secret@{address}/0");
         let start = Instant::now();
         let args = ["serve", "--listen", "127.0.0.1:0", "--redis", &url];
-        let line = failure(streamgate(&args), 1);
+        let line = error_line(streamgate(&args), 1);
         assert!(
             start.elapsed() < Duration::from_secs(15),
             "{:?}",
@@ -409,14 +417,14 @@ fn an_unreachable_redis_is_said_in_time_and_without_its_password() {
 }
 
 #[test]
-fn a_malformed_redis_url_is_said_without_its_password() {
+fn an_invalid_redis_url_is_an_error_without_its_password() {
     for url in [
         "http://user:secret@127.0.0.1",
         "user:secret@nowhere",
         "redis://u:secret@h:port",
     ] {
         let args = ["serve", "--listen", "127.0.0.1:0", "--redis", url];
-        let line = failure(streamgate(&args), 2);
+        let line = error_line(streamgate(&args), 2);
         assert!(line.contains("--redis"), "{line}");
         assert!(!line.contains("secret"), "{line}");
     }

@@ -1,19 +1,19 @@
-//! Addresses: which are safe to listen on, and how to show them.
+//! Addresses: which ones are safe to listen on, and how to show a URL without its secrets.
 
 use std::net::SocketAddr;
 
-/// The first address that other machines can reach.
-pub(super) fn beyond_loopback(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+/// Returns the first address that other machines can reach.
+pub(super) fn first_beyond_loopback(addresses: &[SocketAddr]) -> Option<SocketAddr> {
     addresses
         .iter()
         .copied()
         .find(|address| !address.ip().to_canonical().is_loopback())
 }
 
-/// A URL without what may be secret: user, password and parameters.
+/// Returns a URL without its secrets: user, password and parameters.
 ///
-/// Text before the last `@` is taken for secret wherever it stands, because a password that
-/// should have been percent-encoded may hold any character.
+/// Everything before the last `@` counts as secret: a password that should have been
+/// percent-encoded may contain any character.
 pub(super) fn without_password(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("redis", url));
     let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_never_shown() {
+    fn no_secret_is_shown() {
         let shown = [
             ("redis://127.0.0.1:6379", "redis://127.0.0.1:6379"),
             ("redis://:secret@host:6379/2", "redis://host:6379/2"),
@@ -46,19 +46,23 @@ mod tests {
     }
 
     #[test]
-    fn only_loopback_is_safe() {
+    fn only_loopback_addresses_are_safe() {
         let parse = |text: &str| text.parse::<SocketAddr>().unwrap();
-        for safe in [
+        for loopback in [
             "127.0.0.1:1",
             "127.9.9.9:1",
             "[::1]:1",
             "[::ffff:127.0.0.1]:1",
         ] {
-            assert_eq!(beyond_loopback(&[parse(safe)]), None, "{safe}");
+            assert_eq!(
+                first_beyond_loopback(&[parse(loopback)]),
+                None,
+                "{loopback}"
+            );
         }
-        for unsafe_ in ["0.0.0.0:1", "[::]:1", "192.168.0.1:1", "[fe80::1]:1"] {
-            let addresses = [parse("127.0.0.1:1"), parse(unsafe_)];
-            assert_eq!(beyond_loopback(&addresses), Some(addresses[1]));
+        for reachable in ["0.0.0.0:1", "[::]:1", "192.168.0.1:1", "[fe80::1]:1"] {
+            let addresses = [parse("127.0.0.1:1"), parse(reachable)];
+            assert_eq!(first_beyond_loopback(&addresses), Some(addresses[1]));
         }
     }
 }

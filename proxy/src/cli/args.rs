@@ -1,4 +1,7 @@
-//! The command line.
+//! The arguments of the command, their environment variables, and their help.
+//!
+//! Each default of a server setting is a constant of `config.rs`; the defaults that only the command
+//! has are here.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,14 +10,27 @@ use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, value_parser};
 use streamgate::{
-    Config, DEFAULT_DRAIN, DEFAULT_MAX_SOCKETS, DEFAULT_WRITE_TIMEOUT, MIN_HEARTBEAT_MS,
+    Config, DEFAULT_BUSY_POLL, DEFAULT_DRAIN_PERIOD, DEFAULT_FRAME_BYTES, DEFAULT_HEARTBEAT_MS,
+    DEFAULT_MAX_SOCKETS, DEFAULT_REQUESTS_IN_FLIGHT, DEFAULT_WRITE_TIMEOUT, MIN_HEARTBEAT_MS,
 };
-use streamgate_protocol::limits::{
-    DEFAULT_FRAME_BYTES, DEFAULT_HEARTBEAT_MS, DEFAULT_REQUESTS_IN_FLIGHT, MIN_FRAME_BYTES,
-    MIN_REQUESTS_IN_FLIGHT,
-};
+use streamgate_protocol::limits::{MIN_FRAME_BYTES, MIN_REQUESTS_IN_FLIGHT};
 
-use super::Failure;
+use super::CommandError;
+
+/// Default of `--listen`: reachable from this machine only.
+const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+
+/// Default of `--log`.
+const DEFAULT_LOG: &str = "info";
+
+/// Longest `--drain-ms`: a day. A larger value has the wrong unit.
+const MAX_DRAIN_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Longest `--busy-poll-us`: a tenth of a second. A larger value has the wrong unit.
+const MAX_BUSY_POLL_US: u64 = 100_000;
+
+/// Most `--threads`: more would serve nobody faster, and each takes memory.
+const MAX_THREADS: usize = 1024;
 
 /// Redis Streams for browsers, edge workers and native programs, over a WebSocket.
 #[derive(Debug, Parser)]
@@ -26,30 +42,32 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Serves streams to clients, from Redis or from this process's memory
+    /// Serve streams from Redis, or from the memory of this process
     ///
-    /// Clients connect to ws://HOST:PORT/v1/ws. `/healthz` answers `ok` while the server runs, and
-    /// `/readyz` answers `ready` while clients may come. When it is ready, it prints one line:
-    /// `streamgate listening on http://HOST:PORT (…)`. It logs to stderr. On SIGTERM or Ctrl-C it
-    /// tells its clients to go, over the time that `--drain-ms` says, and ends; on a second one it
-    /// ends at once.
-    Serve(Serve),
+    /// Clients connect to ws://HOST:PORT/v1/ws. `/healthz` answers `ok` while the server runs.
+    /// `/readyz` answers `ready`, or 503 while the server shuts down or Redis is unavailable. Once
+    /// it listens, the server prints one line to stdout: `streamgate listening on http://HOST:PORT
+    /// (…)`. It logs to stderr. On SIGTERM or Ctrl-C it closes all sockets within `--drain-ms` and
+    /// exits; on a second signal it exits at once.
+    Serve(ServeArgs),
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Serve {
-    /// Address and port to listen on; port 0 takes a free one
+pub(super) struct ServeArgs {
+    /// Address and port to listen on; port 0 takes a free port
     #[arg(
         long,
         env = "STREAMGATE_LISTEN",
         value_name = "HOST:PORT",
-        default_value = "127.0.0.1:8080"
+        default_value = DEFAULT_LISTEN
     )]
     pub(super) listen: String,
 
-    /// Redis to keep the streams in; without it they are in memory and end with this process
+    /// URL of the Redis that stores the streams; without it, streams are in memory and end with the
+    /// process
     ///
-    /// Such as redis://127.0.0.1:6379, or redis://user:password@host:6379/0. Redis 7.0 or newer.
+    /// For example redis://127.0.0.1:6379, or redis://user:password@host:6379/0. Needs Redis 7.0 or
+    /// newer.
     #[arg(
         long,
         env = "STREAMGATE_REDIS",
@@ -58,16 +76,17 @@ pub(super) struct Serve {
     )]
     pub(super) redis: Option<String>,
 
-    /// Folder to serve as web page at `/`; by default the folder `www` beside the executable, or
-    /// beside its folder, if there is one
+    /// Folder to serve at `/` [default: the folder `www` next to the executable or its folder, if
+    /// there is one]
     #[arg(long, env = "STREAMGATE_WWW", value_name = "DIR")]
     pub(super) www: Option<PathBuf>,
 
-    /// Listen on an address that other machines can reach, although there is no authentication
+    /// Allow listening on addresses that other machines can reach, although there is no
+    /// authentication
     #[arg(long, env = "STREAMGATE_INSECURE", value_parser = BoolishValueParser::new())]
     pub(super) insecure: bool,
 
-    /// Largest frame that is taken from a client, in bytes
+    /// Largest frame from a client in bytes; a larger one closes its socket
     #[arg(
         long, env = "STREAMGATE_MAX_FRAME_BYTES", value_name = "N",
         default_value_t = DEFAULT_FRAME_BYTES,
@@ -75,7 +94,8 @@ pub(super) struct Serve {
     )]
     max_frame_bytes: u32,
 
-    /// Requests of one client that may be in flight at once, waiting reads among them
+    /// Requests in flight per client, waiting reads and subscriptions included; more fail with
+    /// OVERLOADED
     #[arg(
         long, env = "STREAMGATE_MAX_IN_FLIGHT", value_name = "N",
         default_value_t = DEFAULT_REQUESTS_IN_FLIGHT,
@@ -83,7 +103,7 @@ pub(super) struct Serve {
     )]
     max_in_flight: u32,
 
-    /// Clients that may be connected at once
+    /// Sockets open at once; more are refused with HTTP 503
     #[arg(
         long, env = "STREAMGATE_MAX_SOCKETS", value_name = "N",
         default_value_t = DEFAULT_MAX_SOCKETS,
@@ -91,8 +111,7 @@ pub(super) struct Serve {
     )]
     max_sockets: u32,
 
-    /// How often a client has to be heard, in milliseconds; after two such times of silence it is
-    /// disconnected
+    /// Heartbeat interval in ms; clients silent for two intervals are disconnected
     #[arg(
         long, env = "STREAMGATE_HEARTBEAT_MS", value_name = "N",
         default_value_t = DEFAULT_HEARTBEAT_MS,
@@ -100,8 +119,7 @@ pub(super) struct Serve {
     )]
     heartbeat_ms: u32,
 
-    /// How long a client may leave what it is sent unread, in milliseconds, before it is
-    /// disconnected
+    /// Write timeout in ms; clients that read nothing for this long are disconnected
     #[arg(
         long, env = "STREAMGATE_WRITE_TIMEOUT_MS", value_name = "N",
         default_value_t = DEFAULT_WRITE_TIMEOUT.as_millis() as u64,
@@ -109,78 +127,61 @@ pub(super) struct Serve {
     )]
     write_timeout_ms: u64,
 
-    /// How long it takes to close all clients when it is told to end, in milliseconds; spread over
-    /// that time, they do not all come back at once. 0 closes all at once
+    /// Drain period in ms: a shutdown spreads the closing of sockets over it, so that clients do not
+    /// reconnect all at once; 0 closes all at once
     #[arg(
         long, env = "STREAMGATE_DRAIN_MS", value_name = "N",
-        default_value_t = DEFAULT_DRAIN.as_millis() as u64,
+        default_value_t = DEFAULT_DRAIN_PERIOD.as_millis() as u64,
         value_parser = value_parser!(u64).range(..=MAX_DRAIN_MS)
     )]
     drain_ms: u64,
 
-    /// How long to look for what comes next, after something came, before the thread sleeps, in
-    /// microseconds: answers come sooner for processor time that would be idle. 0 sleeps at once; it
-    /// takes one thread
+    /// Busy polling in us: poll for this long after each event before the thread sleeps; answers
+    /// come sooner for idle processor time; needs --threads 1; 0 turns it off
     #[arg(
         long, env = "STREAMGATE_BUSY_POLL_US", value_name = "N",
-        default_value_t = 0,
+        default_value_t = DEFAULT_BUSY_POLL.as_micros() as u64,
         value_parser = value_parser!(u64).range(..=MAX_BUSY_POLL_US)
     )]
     pub(super) busy_poll_us: u64,
 
-    /// Threads that serve clients; by default half as many as there are cores
+    /// Threads that serve clients [default: half of the cores]
     #[arg(
         long, env = "STREAMGATE_THREADS", value_name = "N",
-        value_parser = threads
+        value_parser = parse_threads
     )]
     pub(super) threads: Option<usize>,
 
-    /// What to log: error, warn, info, debug or trace, also by module
+    /// Log level: error, warn, info, debug or trace; also per module, as in streamgate=debug
     #[arg(
         long,
         env = "STREAMGATE_LOG",
         value_name = "FILTER",
-        default_value = "info"
+        default_value = DEFAULT_LOG
     )]
     pub(super) log: String,
 }
 
-impl Serve {
-    /// What the server is to grant.
+impl ServeArgs {
+    /// Returns the server's settings.
     pub(super) fn config(&self) -> Config {
-        Config {
-            max_in_flight: self.max_in_flight,
-            max_frame_bytes: self.max_frame_bytes,
-            heartbeat_ms: self.heartbeat_ms,
-            max_sockets: self.max_sockets,
-            write_timeout: Duration::from_millis(self.write_timeout_ms),
-            drain: Duration::from_millis(self.drain_ms),
-            busy_poll: Duration::from_micros(self.busy_poll_us),
-            www: self.www.clone().or_else(beside_the_executable),
+        let config = Config::default()
+            .max_in_flight(self.max_in_flight)
+            .max_frame_bytes(self.max_frame_bytes)
+            .heartbeat_ms(self.heartbeat_ms)
+            .max_sockets(self.max_sockets)
+            .write_timeout(Duration::from_millis(self.write_timeout_ms))
+            .drain_period(Duration::from_millis(self.drain_ms))
+            .busy_poll(Duration::from_micros(self.busy_poll_us));
+        match self.www.clone().or_else(www_of_executable) {
+            Some(folder) => config.www(folder),
+            None => config,
         }
     }
 }
 
-/// Longest time to close all clients in, in milliseconds: a day. Whoever gives more has mistaken the
-/// unit.
-const MAX_DRAIN_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// Longest time to look for what comes next, in microseconds: a tenth of a second. Whoever gives more
-/// has mistaken the unit.
-const MAX_BUSY_POLL_US: u64 = 100_000;
-
-/// More threads than this serve nobody faster, and each costs memory.
-const MAX_THREADS: usize = 1024;
-
-fn threads(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(threads @ 1..=MAX_THREADS) => Ok(threads),
-        _ => Err(format!("it has to be a number from 1 to {MAX_THREADS}")),
-    }
-}
-
-/// Reads the command line; `None` if it asked for help, which is printed.
-pub(super) fn parse() -> Result<Option<Command>, Failure> {
+/// Parses the arguments. Returns `None` if they ask for help or the version, which this prints.
+pub(super) fn parse() -> Result<Option<Command>, CommandError> {
     match Args::try_parse() {
         Ok(args) => Ok(Some(args.command)),
         Err(error)
@@ -189,29 +190,36 @@ pub(super) fn parse() -> Result<Option<Command>, Failure> {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
             ) =>
         {
-            // A closed stdout is no failure of the command.
+            // If stdout is closed, the command succeeds all the same.
             let _ = error.print();
             Ok(None)
         }
-        Err(error) => Err(Failure::usage(one_line(&error))),
+        Err(error) => Err(CommandError::usage(one_line(&error))),
     }
 }
 
-/// The parser's complaint without the usage below it.
+fn parse_threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads @ 1..=MAX_THREADS) => Ok(threads),
+        _ => Err(format!("it must be a number from 1 to {MAX_THREADS}")),
+    }
+}
+
+/// Returns clap's message without the usage below it.
 fn one_line(error: &clap::Error) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return "no command given; try 'streamgate serve', or 'streamgate --help'".to_owned();
     }
     let text = error.render().to_string();
-    let complaint = text.split("\n\n").next().unwrap_or_default();
-    let words: Vec<_> = complaint.split_whitespace().collect();
-    let complaint = words.join(" ");
-    let complaint = complaint.strip_prefix("error: ").unwrap_or(&complaint);
-    format!("{complaint}; see 'streamgate serve --help'")
+    let message = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<_> = message.split_whitespace().collect();
+    let message = words.join(" ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    format!("{message}; see 'streamgate serve --help'")
 }
 
-/// The folder `www` beside the executable, or beside its folder, as `cargo xtask wasm` leaves it.
-fn beside_the_executable() -> Option<PathBuf> {
+/// Returns the folder `www` next to the executable or its folder, where `cargo xtask wasm` puts it.
+fn www_of_executable() -> Option<PathBuf> {
     let executable = std::env::current_exe().ok()?;
     let folders = executable.ancestors().skip(1).take(2);
     folders
@@ -239,5 +247,13 @@ mod tests {
             let env = arg.get_env().unwrap().to_str().unwrap();
             assert_eq!(env, format!("STREAMGATE_{name}"));
         }
+    }
+
+    #[test]
+    fn without_flags_the_settings_are_the_defaults_of_the_server() {
+        let Command::Serve(args) = Args::parse_from(["streamgate", "serve"]).command;
+        let mut config = args.config();
+        config.www = None;
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
     }
 }

@@ -1,51 +1,43 @@
-//! How the command fails: one line and a status.
+//! How the command fails: one line on stderr, and an exit code.
 
 use std::fmt;
 use std::process::ExitCode;
 
-/// Why the command ends.
+/// Why the command fails.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    status: u8,
-    line: String,
+pub(crate) struct CommandError {
+    exit_code: u8,
+    message: String,
 }
 
-impl Failure {
-    /// The command line, or an environment variable, is wrong.
+impl CommandError {
+    /// An argument or an environment variable is invalid: exit code 2.
     pub(super) fn usage(why: impl fmt::Display) -> Self {
         Self::new(2, why)
     }
 
-    /// What was asked for did not work.
+    /// The command cannot do what the arguments say: exit code 1.
     pub(super) fn runtime(why: impl fmt::Display) -> Self {
         Self::new(1, why)
     }
 
-    /// Redis cannot be used; `name` is its URL without a password.
-    pub(super) fn redis(name: &str, why: &str) -> Self {
-        Self::runtime(format_args!(
-            "cannot use Redis at {name}: {why}; check that it runs there, or leave out --redis to \
-             keep streams in memory"
-        ))
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.exit_code)
     }
 
-    pub(crate) fn status(&self) -> ExitCode {
-        ExitCode::from(self.status)
-    }
-
-    fn new(status: u8, why: impl fmt::Display) -> Self {
-        // One line, whatever the cause's own words are.
-        let line = why
-            .to_string()
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ");
-        Self { status, line }
+    fn new(exit_code: u8, why: impl fmt::Display) -> Self {
+        // One line, even if the cause has several.
+        let words = why.to_string();
+        let words: Vec<_> = words.split_whitespace().collect();
+        Self {
+            exit_code,
+            message: words.join(" "),
+        }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.line)
+        f.write_str(&self.message)
     }
 }

@@ -1,24 +1,25 @@
-//! The signals that end the server.
+//! The signals that shut the server down: Ctrl-C, and on Unix SIGTERM.
 
-use super::Failure;
+use super::CommandError;
 
-/// Ctrl-C, and on Unix SIGTERM.
-pub(super) struct Signals {
+/// Receives the signals.
+pub(super) struct ShutdownSignals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
 }
 
-impl Signals {
-    /// Catches them from now on.
+impl ShutdownSignals {
+    /// Catches the signals from now on.
     #[cfg(unix)]
-    pub(super) fn catch() -> Result<Self, Failure> {
+    pub(super) fn catch() -> Result<Self, CommandError> {
         use tokio::signal::unix::{SignalKind, signal};
 
         let catch = |kind| {
-            signal(kind)
-                .map_err(|error| Failure::runtime(format_args!("cannot catch signals: {error}")))
+            signal(kind).map_err(|error| {
+                CommandError::runtime(format_args!("cannot catch signals: {error}"))
+            })
         };
         Ok(Self {
             interrupt: catch(SignalKind::interrupt())?,
@@ -26,26 +27,26 @@ impl Signals {
         })
     }
 
-    /// Catches them from the first wait on.
+    /// Catches the signals from the first [`recv`](Self::recv) on.
     #[cfg(not(unix))]
-    pub(super) fn catch() -> Result<Self, Failure> {
+    pub(super) fn catch() -> Result<Self, CommandError> {
         Ok(Self {})
     }
 
-    /// Ready when the process is told to end, once more than before.
+    /// Completes at the next signal.
     #[cfg(unix)]
-    pub(super) async fn end(&mut self) {
+    pub(super) async fn recv(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
     }
 
-    /// Ready when the process is told to end, once more than before.
+    /// Completes at the next signal.
     #[cfg(not(unix))]
-    pub(super) async fn end(&mut self) {
+    pub(super) async fn recv(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
-            // It cannot be caught: it ends the process by itself.
+            // The signal cannot be caught: it ends the process.
             std::future::pending::<()>().await;
         }
     }

@@ -1,81 +1,85 @@
-//! What a client is told of its server's backend.
+//! When the backend becomes unavailable or available again, as clients see it.
 
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::{BoxFuture, FutureExt};
+use streamgate_backend::Backend;
 use streamgate_protocol::CacheError;
 use streamgate_protocol::message::Fault;
 use tokio::sync::watch;
 
-use streamgate_backend::Backend;
+/// The changes of a backend's availability.
+///
+/// Every socket has one: so the state is on the heap, and absent for a backend that is always
+/// available.
+pub(super) struct AvailabilityChanges(Option<BoxFuture<'static, AvailabilityChange>>);
 
-/// What there is to tell, as it changes. On the heap, and nothing for a backend that is always there:
-/// every socket has one.
-pub(super) struct Availability(Option<BoxFuture<'static, Change>>);
-
-/// A change, and what to wait for the next one with.
-struct Change {
-    watch: Watch,
-    away: Option<Fault>,
+/// A change, and the watch that yields the next one.
+struct AvailabilityChange {
+    watch: AvailabilityWatch,
+    unavailable: Option<Fault>,
 }
 
-struct Watch {
+struct AvailabilityWatch {
     receiver: watch::Receiver<Option<CacheError>>,
-    /// The code that was told last.
-    told: Option<String>,
+    /// The code that was reported last.
+    reported: Option<String>,
 }
 
-impl Availability {
-    /// Of a backend, and why that is away now.
+impl AvailabilityChanges {
+    /// Watches a backend. Returns also why it is unavailable now.
     pub(super) fn of(backend: &dyn Backend) -> (Self, Option<Fault>) {
         backend
             .availability()
             .map_or((Self(None), None), Self::watching)
     }
 
-    /// As it is told.
+    /// Watches a receiver. Returns also why the backend is unavailable now.
     pub(super) fn watching(receiver: watch::Receiver<Option<CacheError>>) -> (Self, Option<Fault>) {
-        let mut watch = Watch {
+        let mut watch = AvailabilityWatch {
             receiver,
-            told: None,
+            reported: None,
         };
-        let away = watch.news().flatten();
-        (Self(Some(watch.next().boxed())), away)
+        let unavailable = watch.unreported().flatten();
+        (Self(Some(watch.next().boxed())), unavailable)
     }
 
-    /// The next change: why it is away, or nothing when it is there again. Of another one it calls once
-    /// it was polled again.
+    /// Polls for the next change: why the backend is unavailable, or `None` when it is available
+    /// again. After a change, the waker is called for the next one only once this was polled again.
     pub(super) fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Fault>> {
         let Some(next) = &mut self.0 else {
             return Poll::Pending;
         };
-        let Change { watch, away } = ready!(next.poll_unpin(cx));
+        let AvailabilityChange { watch, unavailable } = ready!(next.poll_unpin(cx));
         self.0 = Some(watch.next().boxed());
-        Poll::Ready(away)
+        Poll::Ready(unavailable)
     }
 }
 
-impl Watch {
-    async fn next(mut self) -> Change {
+impl AvailabilityWatch {
+    async fn next(mut self) -> AvailabilityChange {
         loop {
-            // Who does not tell any more is as it was.
+            // A backend that has dropped its sender reports no further change.
             if self.receiver.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
-            if let Some(away) = self.news() {
-                return Change { watch: self, away };
+            if let Some(unavailable) = self.unreported() {
+                return AvailabilityChange {
+                    watch: self,
+                    unavailable,
+                };
             }
         }
     }
 
-    /// What is another code than that which was told last.
-    fn news(&mut self) -> Option<Option<Fault>> {
-        let away = self.receiver.borrow_and_update();
-        let code = away.as_ref().map(CacheError::code);
-        if code == self.told.as_deref() {
+    /// Returns the availability if its code differs from the one reported last.
+    fn unreported(&mut self) -> Option<Option<Fault>> {
+        let error = self.receiver.borrow_and_update();
+        let code = error.as_ref().map(CacheError::code);
+        if code == self.reported.as_deref() {
             return None;
         }
-        self.told = code.map(str::to_owned);
-        Some(away.as_ref().map(Fault::from))
+        self.reported = code.map(str::to_owned);
+        Some(error.as_ref().map(Fault::from))
     }
 }

@@ -1,61 +1,57 @@
-//! What the subscriptions of one socket make the backend load, and what of it is held here.
+//! How much the subscriptions of one socket make the backend load, and how much they buffer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Bytes of entries that the consumers of one socket may hold because there was no credit for
-/// them. Above it they read one entry at a time, of which nothing is held.
-const MAX_HELD_BYTES: u64 = 16 * 1024 * 1024;
+use crate::session::limits::MAX_BUFFERED_BYTES;
 
-/// The sums over all subscriptions of a socket.
+/// The sums over all subscriptions of a socket. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Load(Arc<Sums>);
+pub(super) struct Backpressure(Arc<PressureSums>);
 
 #[derive(Default)]
-struct Sums {
-    asking: AtomicUsize,
-    held_bytes: AtomicU64,
+struct PressureSums {
+    pending_replies: AtomicUsize,
+    buffered_bytes: AtomicU64,
 }
 
-/// One answer of the backend that is on its way.
-pub(super) struct Asking(Load);
+/// Counts one reply that the backend owes, until it is dropped.
+pub(super) struct PendingReplyGuard(Backpressure);
 
-/// Bytes that are held.
-pub(super) struct Held(Load, u64);
+/// Counts buffered bytes until it is dropped.
+pub(super) struct BufferedBytesGuard(Backpressure, u64);
 
-impl Load {
-    /// Counts an answer until the guard is dropped.
-    pub(super) fn ask(&self) -> Asking {
-        self.0.asking.fetch_add(1, Ordering::Relaxed);
-        Asking(self.clone())
+impl Backpressure {
+    pub(super) fn expect_reply(&self) -> PendingReplyGuard {
+        self.0.pending_replies.fetch_add(1, Ordering::Relaxed);
+        PendingReplyGuard(self.clone())
     }
 
-    /// Counts bytes until the guard is dropped.
-    pub(super) fn hold(&self, bytes: u64) -> Held {
-        self.0.held_bytes.fetch_add(bytes, Ordering::Relaxed);
-        Held(self.clone(), bytes)
+    pub(super) fn buffer(&self, bytes: u64) -> BufferedBytesGuard {
+        self.0.buffered_bytes.fetch_add(bytes, Ordering::Relaxed);
+        BufferedBytesGuard(self.clone(), bytes)
     }
 
-    /// Answers that are on their way.
-    pub(super) fn asking(&self) -> usize {
-        self.0.asking.load(Ordering::Relaxed)
+    /// Returns how many replies the backend owes.
+    pub(super) fn pending_replies(&self) -> usize {
+        self.0.pending_replies.load(Ordering::Relaxed)
     }
 
-    /// Whether as much is held as may be.
-    pub(super) fn is_full(&self) -> bool {
-        self.0.held_bytes.load(Ordering::Relaxed) >= MAX_HELD_BYTES
+    /// Returns whether the subscriptions buffer [`MAX_BUFFERED_BYTES`] or more.
+    pub(super) fn is_buffer_full(&self) -> bool {
+        self.0.buffered_bytes.load(Ordering::Relaxed) >= MAX_BUFFERED_BYTES
     }
 }
 
-impl Drop for Asking {
+impl Drop for PendingReplyGuard {
     fn drop(&mut self) {
-        self.0.0.asking.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.pending_replies.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Drop for Held {
+impl Drop for BufferedBytesGuard {
     fn drop(&mut self) {
-        self.0.0.held_bytes.fetch_sub(self.1, Ordering::Relaxed);
+        self.0.0.buffered_bytes.fetch_sub(self.1, Ordering::Relaxed);
     }
 }
 
@@ -64,19 +60,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_over_does_not_count() {
-        let load = Load::default();
-        let (first, second) = (load.ask(), load.ask());
-        assert_eq!(load.asking(), 2);
+    fn a_dropped_guard_does_not_count() {
+        let backpressure = Backpressure::default();
+        let (first, second) = (backpressure.expect_reply(), backpressure.expect_reply());
+        assert_eq!(backpressure.pending_replies(), 2);
         drop(first);
-        assert_eq!(load.asking(), 1);
+        assert_eq!(backpressure.pending_replies(), 1);
         drop(second);
-        let half = load.hold(MAX_HELD_BYTES / 2);
-        assert!(!load.is_full());
-        let rest = load.hold(MAX_HELD_BYTES / 2);
-        assert!(load.is_full());
-        drop((half, rest));
-        assert!(!load.is_full());
-        assert_eq!(load.asking(), 0);
+        let half = backpressure.buffer(MAX_BUFFERED_BYTES / 2);
+        assert!(!backpressure.is_buffer_full());
+        let other_half = backpressure.buffer(MAX_BUFFERED_BYTES / 2);
+        assert!(backpressure.is_buffer_full());
+        drop((half, other_half));
+        assert!(!backpressure.is_buffer_full());
+        assert_eq!(backpressure.pending_replies(), 0);
     }
 }

@@ -1,8 +1,7 @@
-//! What comes seldom: the socket's moment to close, news of the backend, the alarm.
+//! Rare events of a session: its time to close, changes of the backend's availability, its timer.
 //!
-//! A session is woken for much else. To look at these each time would take locks that all sockets share,
-//! and memory that nothing else of a turn touches: so they are on the heap, and looked at when they
-//! call.
+//! To poll them each time that a session is woken would take locks that all sockets share, and
+//! memory that nothing else touches. So they are on the heap, behind a [poll gate](PollGate).
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -12,116 +11,122 @@ use futures_util::future::{BoxFuture, FutureExt};
 use streamgate_protocol::message::Fault;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::session::availability_changes::Availability;
-use crate::session::poll_gate::Called;
-use crate::shutdown::Drain;
+use crate::session::availability_changes::AvailabilityChanges;
+use crate::session::poll_gate::PollGate;
+use crate::shutdown::Shutdown;
 
-/// What has come.
-pub(super) enum Aside {
-    /// The server goes away, and this socket is to close now.
-    Leave,
-    /// Why the backend is away, or nothing when it is there again.
-    Backend(Option<Fault>),
-    /// The alarm rings: see [`has_rung`](Asides::has_rung).
-    Alarm,
+/// A rare event.
+pub(super) enum ControlEvent {
+    /// The server shuts down, and this socket has to close now.
+    CloseNow,
+    /// Why the backend is unavailable, or `None` when it is available again.
+    Availability(Option<Fault>),
+    /// The timer has fired: see [`has_fired`](ControlEvents::has_fired).
+    Timer,
 }
 
-/// Waits for all of it.
-pub(super) struct Asides<'b> {
-    called: Called,
-    /// To be looked at even without a call: something was ready, was set, or may wait for room.
-    must: bool,
-    /// Of the alarm; here, so that a turn need not touch the heap for it.
+/// Waits for the rare events.
+pub(super) struct ControlEvents<'b> {
+    gate: PollGate,
+    /// An event was ready, was set, or may wait for room: no waker call will follow.
+    force: bool,
+    /// Of the timer; here, so that reading it does not touch the heap.
     deadline: Instant,
-    has_rung: bool,
-    waits: Waits<'b>,
+    has_fired: bool,
+    sources: ControlSources<'b>,
 }
 
-struct Waits<'b> {
-    moment: BoxFuture<'b, ()>,
-    availability: Availability,
-    alarm: Pin<Box<Sleep>>,
+struct ControlSources<'b> {
+    close_time: BoxFuture<'b, ()>,
+    availability: AvailabilityChanges,
+    timer: Pin<Box<Sleep>>,
 }
 
-impl<'b> Asides<'b> {
-    /// The alarm is yet to be set.
-    pub(super) fn new(drain: &'b Drain, availability: Availability) -> Self {
+impl<'b> ControlEvents<'b> {
+    /// The caller has yet to set the timer.
+    pub(super) fn new(shutdown: &'b Shutdown, availability: AvailabilityChanges) -> Self {
         let deadline = Instant::now();
-        let waits = Waits {
-            moment: drain.moment().boxed(),
+        let sources = ControlSources {
+            close_time: shutdown.close_time().boxed(),
             availability,
-            alarm: Box::pin(sleep_until(deadline)),
+            timer: Box::pin(sleep_until(deadline)),
         };
         Self {
-            called: Called::new(),
-            must: true,
+            gate: PollGate::new(),
+            force: true,
             deadline,
-            has_rung: false,
-            waits,
+            has_fired: false,
+            sources,
         }
     }
 
-    /// When the alarm rings.
+    /// Returns when the timer fires.
     pub(super) fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    pub(super) fn set_alarm(&mut self, deadline: Instant) {
-        (self.deadline, self.has_rung) = (deadline, false);
-        self.waits.alarm.as_mut().reset(deadline);
-        self.must = true;
+    pub(super) fn set_timer(&mut self, deadline: Instant) {
+        (self.deadline, self.has_fired) = (deadline, false);
+        self.sources.timer.as_mut().reset(deadline);
+        self.force = true;
     }
 
-    /// Whether the alarm has rung since it was set. It waits for its turn: first comes what is there
-    /// already, and may show that there was no need to ring.
-    pub(super) fn has_rung(&self) -> bool {
-        self.has_rung
+    /// Returns whether the timer has fired since it was set. The session acts on that last: events
+    /// that are ready already may show that the client is alive.
+    pub(super) fn has_fired(&self) -> bool {
+        self.has_fired
     }
 
-    /// Waits for the next; news of the backend only if there is `room` for them. [`Leave`](Aside::Leave)
-    /// is the last: it must not be asked again.
+    /// Waits for the next event; for changes of the availability only if there is `room`.
+    ///
+    /// [`CloseNow`](ControlEvent::CloseNow) is the last event: do not call this again after it.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost.
-    pub(super) async fn next(&mut self, room: bool) -> Aside {
+    /// Cancel safe: no event is lost.
+    pub(super) async fn next(&mut self, room: bool) -> ControlEvent {
         poll_fn(|cx| self.poll_next(cx, room)).await
     }
 
-    fn poll_next(&mut self, cx: &Context<'_>, room: bool) -> Poll<Aside> {
+    fn poll_next(&mut self, cx: &Context<'_>, room: bool) -> Poll<ControlEvent> {
         let Self {
-            called,
-            must,
-            has_rung,
-            waits,
+            gate,
+            force,
+            has_fired,
+            sources,
             ..
         } = self;
-        let mut looked = false;
-        let aside = called.poll(cx, *must, |cx| {
-            looked = true;
-            waits.poll_next(cx, room, *has_rung)
+        let mut polled = false;
+        let event = gate.poll(cx, *force, |cx| {
+            polled = true;
+            sources.poll_next(cx, room, *has_fired)
         });
-        if looked {
-            // What was ready may be so again, and news may wait for room.
-            *must = aside.is_ready() || !room;
+        if polled {
+            // A ready source may be ready again, and a change may wait for room.
+            *force = event.is_ready() || !room;
         }
-        *has_rung |= matches!(aside, Poll::Ready(Aside::Alarm));
-        aside
+        *has_fired |= matches!(event, Poll::Ready(ControlEvent::Timer));
+        event
     }
 }
 
-impl Waits<'_> {
-    fn poll_next(&mut self, cx: &mut Context<'_>, room: bool, has_rung: bool) -> Poll<Aside> {
-        if self.moment.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Aside::Leave);
+impl ControlSources<'_> {
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: bool,
+        has_fired: bool,
+    ) -> Poll<ControlEvent> {
+        if self.close_time.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(ControlEvent::CloseNow);
         }
-        if room && let Poll::Ready(away) = self.availability.poll_changed(cx) {
-            return Poll::Ready(Aside::Backend(away));
+        if room && let Poll::Ready(unavailable) = self.availability.poll_changed(cx) {
+            return Poll::Ready(ControlEvent::Availability(unavailable));
         }
-        if has_rung {
+        if has_fired {
             return Poll::Pending;
         }
-        self.alarm.as_mut().poll(cx).map(|()| Aside::Alarm)
+        self.timer.as_mut().poll(cx).map(|()| ControlEvent::Timer)
     }
 }
 
@@ -136,76 +141,82 @@ mod tests {
 
     use super::*;
 
-    const LATER: Duration = Duration::from_secs(1);
+    const TIMER: Duration = Duration::from_secs(1);
 
-    /// The alarm is set.
-    fn asides(drain: &Drain, told: watch::Receiver<Option<CacheError>>) -> Asides<'_> {
-        let (availability, _) = Availability::watching(told);
-        let mut asides = Asides::new(drain, availability);
-        asides.set_alarm(Instant::now() + LATER);
-        asides
+    /// Events whose timer is set.
+    fn control_events(
+        shutdown: &Shutdown,
+        availability: watch::Receiver<Option<CacheError>>,
+    ) -> ControlEvents<'_> {
+        let (changes, _) = AvailabilityChanges::watching(availability);
+        let mut events = ControlEvents::new(shutdown, changes);
+        events.set_timer(Instant::now() + TIMER);
+        events
     }
 
-    fn now(asides: &mut Asides<'_>, room: bool) -> Option<Aside> {
-        asides.next(room).now_or_never()
+    fn ready_event(events: &mut ControlEvents<'_>, room: bool) -> Option<ControlEvent> {
+        events.next(room).now_or_never()
     }
 
-    fn away() -> Option<CacheError> {
+    fn disconnected() -> Option<CacheError> {
         Some(CacheError::backend(code::DISCONNECTED, "no Redis"))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_alarm_rings_once_until_it_is_set_again() {
-        let (drain, (_tell, told)) = (Drain::new(LATER), watch::channel(None));
-        let mut asides = asides(&drain, told);
+    async fn the_timer_fires_once_until_it_is_set_again() {
+        let (shutdown, (_sender, receiver)) = (Shutdown::new(TIMER), watch::channel(None));
+        let mut events = control_events(&shutdown, receiver);
         for _ in 0..2 {
-            assert!(now(&mut asides, true).is_none());
-            advance(LATER).await;
-            assert!(matches!(now(&mut asides, true), Some(Aside::Alarm)));
-            assert!(asides.has_rung());
-            assert!(now(&mut asides, true).is_none());
-            asides.set_alarm(Instant::now() + LATER);
-            assert!(!asides.has_rung());
+            assert!(ready_event(&mut events, true).is_none());
+            advance(TIMER).await;
+            let fired = ready_event(&mut events, true);
+            assert!(matches!(fired, Some(ControlEvent::Timer)));
+            assert!(events.has_fired());
+            assert!(ready_event(&mut events, true).is_none());
+            events.set_timer(Instant::now() + TIMER);
+            assert!(!events.has_fired());
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn news_wait_for_room_and_the_moment_to_close_does_not() {
-        let (drain, (tell, told)) = (Drain::new(LATER), watch::channel(None));
-        let mut asides = asides(&drain, told);
-        assert!(now(&mut asides, true).is_none());
-        tell.send(away()).unwrap();
-        assert!(now(&mut asides, false).is_none());
-        let Some(Aside::Backend(Some(fault))) = now(&mut asides, true) else {
-            panic!("it is away");
+    async fn a_change_of_availability_waits_for_room_and_the_close_time_does_not() {
+        let (shutdown, (sender, receiver)) = (Shutdown::new(TIMER), watch::channel(None));
+        let mut events = control_events(&shutdown, receiver);
+        assert!(ready_event(&mut events, true).is_none());
+        sender.send(disconnected()).unwrap();
+        assert!(ready_event(&mut events, false).is_none());
+        let Some(ControlEvent::Availability(Some(fault))) = ready_event(&mut events, true) else {
+            panic!("the backend is unavailable");
         };
         assert_eq!(fault.code, code::DISCONNECTED);
-        assert!(now(&mut asides, false).is_none());
-        tell.send(None).unwrap();
-        assert!(matches!(now(&mut asides, true), Some(Aside::Backend(None))));
-        tell.send(away()).unwrap();
-        assert!(now(&mut asides, false).is_none());
-        drain.begin(1);
-        assert!(matches!(now(&mut asides, false), Some(Aside::Leave)));
+        assert!(ready_event(&mut events, false).is_none());
+        sender.send(None).unwrap();
+        let available = ready_event(&mut events, true);
+        assert!(matches!(available, Some(ControlEvent::Availability(None))));
+        sender.send(disconnected()).unwrap();
+        assert!(ready_event(&mut events, false).is_none());
+        shutdown.begin(1);
+        let close = ready_event(&mut events, false);
+        assert!(matches!(close, Some(ControlEvent::CloseNow)));
     }
 
-    /// Whoever waits is woken by each.
     #[tokio::test(start_paused = true)]
-    async fn each_of_them_wakes() {
-        let (drain, (tell, told)) = (Drain::new(Duration::ZERO), watch::channel(None));
-        let mut asides = asides(&drain, told);
-        assert!(matches!(asides.next(true).await, Aside::Alarm));
-        asides.set_alarm(Instant::now() + LATER * 100);
-        assert!(now(&mut asides, true).is_none());
+    async fn each_event_wakes_the_session() {
+        let (shutdown, (sender, receiver)) = (Shutdown::new(Duration::ZERO), watch::channel(None));
+        let mut events = control_events(&shutdown, receiver);
+        assert!(matches!(events.next(true).await, ControlEvent::Timer));
+        events.set_timer(Instant::now() + TIMER * 100);
+        assert!(ready_event(&mut events, true).is_none());
         // Earlier than it was set to.
         let start = Instant::now();
-        asides.set_alarm(start + LATER);
-        assert!(matches!(asides.next(true).await, Aside::Alarm));
-        assert!(start.elapsed() < LATER * 2);
-        let tells = async { tell.send(away()).unwrap() };
-        let (news, ()) = tokio::join!(asides.next(true), tells);
-        assert!(matches!(news, Aside::Backend(Some(_))));
-        let (left, ()) = tokio::join!(asides.next(true), async { drain.begin(1) });
-        assert!(matches!(left, Aside::Leave));
+        events.set_timer(start + TIMER);
+        assert!(matches!(events.next(true).await, ControlEvent::Timer));
+        assert!(start.elapsed() < TIMER * 2);
+        let disconnect = async { sender.send(disconnected()).unwrap() };
+        let (change, ()) = tokio::join!(events.next(true), disconnect);
+        assert!(matches!(change, ControlEvent::Availability(Some(_))));
+        let begin_shutdown = async { assert!(shutdown.begin(1)) };
+        let (close, ()) = tokio::join!(events.next(true), begin_shutdown);
+        assert!(matches!(close, ControlEvent::CloseNow));
     }
 }

@@ -1,4 +1,7 @@
-//! From frames to operations.
+//! From frames to operations: decodes what a client sent, admits its requests, and collects the
+//! operations that the backend performs together.
+//!
+//! A cancel takes effect before the operations after it in the same frame are performed.
 
 use std::collections::VecDeque;
 
@@ -8,108 +11,97 @@ use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::{CacheError, ClientMessage, Operation, ServerMessage, close};
 use tokio_tungstenite::tungstenite::Bytes;
 
-use crate::session::MAX_PERFORMING_BYTES;
-use crate::session::in_flight::{Refusal, Requests, Ticket};
+use crate::session::batch::RequestBatch;
+use crate::session::in_flight::{AdmissionError, InFlight};
+use crate::session::limits::{
+    MAX_BATCH_MESSAGES, MAX_DECODE_ERROR_CHARS, MAX_PERFORMING_BYTES, READ_REPLY_BYTES,
+};
 use crate::session::outgoing::Outgoing;
-use crate::session::waiting::Batch;
-use crate::socket::Ending;
+use crate::session::request_ticket::RequestTicket;
+use crate::socket::CloseReason;
 
-/// Frames that are decoded and performed together, at most: enough to give a busy client the
-/// price of one round trip for all of them.
-pub(super) const MAX_DRAIN_FRAMES: usize = 64;
-
-/// Bytes of frames after which no further one is added to those decoded together.
-pub(super) const MAX_DRAIN_BYTES: usize = 1024 * 1024;
-
-/// Messages that are decoded and performed together, at most: what is left of a frame waits for
-/// the next turn, so that no socket holds up the others or fills memory with refusals.
-pub(super) const MAX_DRAIN_MESSAGES: usize = 1024;
-
-/// What the answer of a read is reckoned with while it is performed, in bytes: how long it is
-/// nobody knows before. With the bound on bytes being performed it says how many reads of one
-/// socket are at the backend together.
-pub(super) const READ_ANSWER_BYTES: usize = 1024 * 1024;
-
-/// Longest text of a decoder's complaint that is given back, in characters: it quotes what it was
-/// given, which may be as long as a frame.
-const MAX_COMPLAINT_CHARS: usize = 200;
-
-/// What came of decoding.
-pub(super) struct Drained<'f> {
+/// The result of dispatching frames.
+pub(super) struct Dispatched<'f> {
     pub(super) operations: Vec<Operation<'f>>,
-    pub(super) batch: Batch,
-    /// A subscription behind the operations. Nothing is decoded behind it before it has begun.
-    pub(super) subscribe: Option<Subscribe<'f>>,
-    /// What there was no turn for.
-    pub(super) left: VecDeque<Bytes>,
-    /// A violation; what came before it is among the operations, what came after it is dropped.
-    pub(super) violation: Option<Ending>,
+    /// The requests of these operations.
+    pub(super) batch: RequestBatch,
+    /// A subscription after the operations. It begins before anything after it is decoded.
+    pub(super) subscription: Option<AdmittedSubscription<'f>>,
+    /// Frames, or the rest of one, beyond the bounds of this turn.
+    pub(super) remaining: VecDeque<Bytes>,
+    /// A protocol violation. The operations before it are performed; the frames after it are
+    /// dropped.
+    pub(super) violation: Option<CloseReason>,
 }
 
-/// A subscription that was taken.
-pub(super) struct Subscribe<'f> {
-    pub(super) ticket: Ticket,
+/// A subscription that the session has admitted and not yet begun.
+pub(super) struct AdmittedSubscription<'f> {
+    pub(super) ticket: RequestTicket,
     pub(super) subscription: Subscription<'f>,
     pub(super) credit: Credit,
 }
 
-/// Decodes frames up to [`MAX_DRAIN_MESSAGES`]. Cancels, grants and pings are done, refusals are
-/// answered; the rest is for the backend.
-pub(super) fn decode<'f>(
+/// Dispatches the messages of frames, up to [`MAX_BATCH_MESSAGES`].
+///
+/// Cancels, grants and pings take effect here, and refused requests are answered here. The rest is
+/// for the backend.
+pub(super) fn dispatch<'f>(
     frames: &'f [Bytes],
     encoding: Encoding,
-    requests: &mut Requests<'_>,
+    in_flight: &mut InFlight<'_>,
     outgoing: &mut Outgoing,
-) -> Drained<'f> {
-    let mut drain = Drain {
+) -> Dispatched<'f> {
+    let mut dispatcher = Dispatcher {
         encoding,
-        requests,
+        in_flight,
         outgoing,
         operations: Vec::new(),
-        batch: Batch {
+        batch: RequestBatch {
             tickets: Vec::new(),
             bytes: 0,
         },
-        subscribe: None,
-        turns: MAX_DRAIN_MESSAGES,
+        subscription: None,
+        messages_left: MAX_BATCH_MESSAGES,
     };
-    let mut left = VecDeque::new();
+    let mut remaining = VecDeque::new();
     let mut violation = None;
     for frame in frames {
-        match drain.frame(frame) {
+        match dispatcher.frame(frame) {
             Ok([]) => {}
-            Ok(rest) => left.push_back(frame.slice_ref(rest)),
-            Err(ending) => {
-                left.clear();
-                violation = Some(ending);
+            Ok(rest) => remaining.push_back(frame.slice_ref(rest)),
+            Err(reason) => {
+                remaining.clear();
+                violation = Some(reason);
                 break;
             }
         }
     }
-    Drained {
-        operations: drain.operations,
-        batch: drain.batch,
-        subscribe: drain.subscribe,
-        left,
+    Dispatched {
+        operations: dispatcher.operations,
+        batch: dispatcher.batch,
+        subscription: dispatcher.subscription,
+        remaining,
         violation,
     }
 }
 
-struct Drain<'f, 's, 'b> {
+struct Dispatcher<'f, 's, 'b> {
     encoding: Encoding,
-    requests: &'s mut Requests<'b>,
+    in_flight: &'s mut InFlight<'b>,
     outgoing: &'s mut Outgoing,
     operations: Vec<Operation<'f>>,
-    batch: Batch,
-    subscribe: Option<Subscribe<'f>>,
-    turns: usize,
+    batch: RequestBatch,
+    subscription: Option<AdmittedSubscription<'f>>,
+    messages_left: usize,
 }
 
-impl<'f> Drain<'f, '_, '_> {
-    /// Decodes a frame and returns what there was no turn for.
-    fn frame(&mut self, frame: &'f [u8]) -> Result<&'f [u8], Ending> {
+impl<'f> Dispatcher<'f, '_, '_> {
+    /// Dispatches the messages of a frame, and returns the bytes beyond the bounds of this turn.
+    fn frame(&mut self, frame: &'f [u8]) -> Result<&'f [u8], CloseReason> {
         let mut messages = self.encoding.messages::<ClientMessage<'_>>(frame);
-        while self.turns > 0 && self.batch.bytes < MAX_PERFORMING_BYTES && self.subscribe.is_none()
+        while self.messages_left > 0
+            && self.batch.bytes < MAX_PERFORMING_BYTES
+            && self.subscription.is_none()
         {
             let rest = messages.rest();
             match messages.next() {
@@ -117,12 +109,12 @@ impl<'f> Drain<'f, '_, '_> {
                 Some(Ok(message)) => self.message(message, rest.len() - messages.rest().len())?,
                 Some(Err(error)) => self.undecodable(error)?,
             }
-            self.turns -= 1;
+            self.messages_left -= 1;
         }
         Ok(messages.rest())
     }
 
-    fn message(&mut self, message: ClientMessage<'f>, bytes: usize) -> Result<(), Ending> {
+    fn message(&mut self, message: ClientMessage<'f>, bytes: usize) -> Result<(), CloseReason> {
         match message {
             ClientMessage::Request { id, operation } => self.request(id, operation, bytes)?,
             ClientMessage::Cancel { id } => self.cancel(id),
@@ -132,84 +124,92 @@ impl<'f> Drain<'f, '_, '_> {
                 subscription,
                 credit,
             } => {
-                // It is held for as long as it lasts, as a request that waits is.
+                // The session keeps its bytes as it keeps those of a waiting request.
                 if let Some(ticket) = self.admit(id, bytes)? {
-                    self.subscribe = Some(Subscribe {
+                    self.subscription = Some(AdmittedSubscription {
                         ticket,
                         subscription,
                         credit,
                     });
                 }
             }
-            ClientMessage::Grant { id, credit } => self.requests.grant(id, credit),
+            ClientMessage::Grant { id, credit } => self.in_flight.grant(id, credit),
         }
         Ok(())
     }
 
-    fn request(&mut self, id: u64, operation: Operation<'f>, bytes: usize) -> Result<(), Ending> {
-        // A removal of a consumer that holds much goes on for a while.
-        let may_last = matches!(operation, Operation::RemoveConsumer { .. });
-        let waiting_bytes = if may_last || operation.block_ms().is_some() {
-            bytes
-        } else {
-            0
-        };
+    fn request(
+        &mut self,
+        id: u64,
+        operation: Operation<'f>,
+        bytes: usize,
+    ) -> Result<(), CloseReason> {
+        // The removal of a consumer with many pending entries takes a while.
+        let may_wait =
+            matches!(operation, Operation::RemoveConsumer { .. }) || operation.block_ms().is_some();
+        let waiting_bytes = if may_wait { bytes } else { 0 };
         if let Some(ticket) = self.admit(id, waiting_bytes)? {
             self.batch.tickets.push(ticket);
-            self.batch.bytes += bytes + answer_bytes(&operation);
+            self.batch.bytes += bytes + expected_reply_bytes(&operation);
             self.operations.push(operation);
         }
         Ok(())
     }
 
-    /// Ends what a request asked for, begun or not. A read that was not begun must not be: what is
-    /// added behind it would be handed to somebody who has gone. What changes something stands.
+    /// Cancels a request, begun or not.
+    ///
+    /// A read that has not begun must not begin: the backend would hand it an entry that is added
+    /// after it, and the client has gone. An operation that changes something is still performed.
     fn cancel(&mut self, id: u64) {
-        self.requests.cancel(id);
+        self.in_flight.cancel_id(id);
         let last = self.batch.tickets.iter().rposition(|t| t.id == id);
-        if let Some(place) = last
-            && self.operations.get(place).is_some_and(is_read)
+        if let Some(index) = last
+            && self.operations.get(index).is_some_and(is_read)
         {
-            self.batch.tickets.remove(place);
-            self.operations.remove(place);
+            self.batch.tickets.remove(index);
+            self.operations.remove(index);
         }
     }
 
-    /// A ticket for a request, or none if it is answered already.
-    fn admit(&mut self, id: u64, waiting_bytes: usize) -> Result<Option<Ticket>, Ending> {
-        match self.requests.admit(id, waiting_bytes) {
+    /// Admits a request; returns `None` if it was refused, and so is answered.
+    fn admit(
+        &mut self,
+        id: u64,
+        waiting_bytes: usize,
+    ) -> Result<Option<RequestTicket>, CloseReason> {
+        match self.in_flight.admit(id, waiting_bytes) {
             Ok(ticket) => Ok(Some(ticket)),
-            Err(Refusal::Duplicate) => Err(duplicate()),
-            Err(Refusal::Overloaded) => {
-                let why = "as many requests as were granted are in flight";
-                self.outgoing
-                    .answer(id, Err(CacheError::backend(code::OVERLOADED, why)));
+            Err(AdmissionError::Duplicate) => Err(duplicate_id()),
+            Err(AdmissionError::Overloaded) => {
+                let why = "too many requests are in flight on this connection; await some replies";
+                let error = CacheError::backend(code::OVERLOADED, why);
+                self.outgoing.reply(id, Err(error));
                 Ok(None)
             }
         }
     }
 
-    /// A request of which only the id can be read is answered; the rest is a violation.
-    fn undecodable(&mut self, error: DecodeError) -> Result<(), Ending> {
+    /// Answers a request of which only the id was readable. Anything else is a violation.
+    fn undecodable(&mut self, error: DecodeError) -> Result<(), CloseReason> {
         let DecodeError::Request { id, reason } = error else {
-            return Err(Ending::close(
+            return Err(CloseReason::by_server(
                 close::MALFORMED,
                 "a frame that cannot be decoded",
             ));
         };
-        if self.requests.contains(id) {
-            return Err(duplicate());
+        if self.in_flight.contains_id(id) {
+            return Err(duplicate_id());
         }
-        let reason: String = reason.chars().take(MAX_COMPLAINT_CHARS).collect();
+        let reason: String = reason.chars().take(MAX_DECODE_ERROR_CHARS).collect();
         let error = CacheError::backend(code::ERR, reason);
-        self.outgoing.answer(id, Err(error));
+        self.outgoing.reply(id, Err(error));
         Ok(())
     }
 }
 
-fn answer_bytes(operation: &Operation<'_>) -> usize {
+fn expected_reply_bytes(operation: &Operation<'_>) -> usize {
     if is_read(operation) {
-        READ_ANSWER_BYTES
+        READ_REPLY_BYTES
     } else {
         0
     }
@@ -232,8 +232,8 @@ fn is_read(operation: &Operation<'_>) -> bool {
     }
 }
 
-fn duplicate() -> Ending {
-    Ending::close(
+fn duplicate_id() -> CloseReason {
+    CloseReason::by_server(
         close::DUPLICATE_ID,
         "a request with the id of one still in flight",
     )

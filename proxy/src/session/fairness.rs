@@ -1,95 +1,92 @@
-//! Whose turn it is: the client's, who sends, or its subscriptions', which push.
+//! Fairness between reading and pushing: neither a client that sends without pause nor
+//! subscriptions that push without pause hold up the other.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::session::poll_gate::Called;
-use crate::session::subscriptions::{Pushed, Subscriptions};
-use crate::socket::{Event, Socket};
+use crate::session::limits::MAX_CONSECUTIVE_PUSHES;
+use crate::session::poll_gate::PollGate;
+use crate::session::subscriptions::{ReadyItem, Subscriptions};
+use crate::socket::{ServerSocket, SocketProgress};
 
-/// Turns that subscriptions have before the socket is looked at first: a client that is pushed
-/// without end is still heard.
-const PUSHES_IN_A_ROW: usize = 4;
-
-/// What a session turns to.
-pub(super) enum Turn {
-    Socket(Event),
-    Push(Pushed),
+/// What a session does next.
+pub(super) enum ReadOrPush {
+    Read(SocketProgress),
+    Push(ReadyItem),
 }
 
-/// Takes turns, so that neither a client that sends all the time nor subscriptions that push all
-/// the time hold up the other.
-pub(super) struct Turns {
-    pushes: usize,
-    socket: Called,
-    /// The socket had nothing when it was looked at last, and calls when it has.
-    is_idle: bool,
+/// Alternates between the socket and the subscriptions.
+pub(super) struct Fairness {
+    consecutive_pushes: usize,
+    socket_gate: PollGate,
+    /// The socket had nothing at its last poll, and will call its waker.
+    is_socket_idle: bool,
 }
 
-impl Turns {
+impl Fairness {
     pub(super) fn new() -> Self {
         Self {
-            pushes: 0,
-            socket: Called::new(),
-            is_idle: false,
+            consecutive_pushes: 0,
+            socket_gate: PollGate::new(),
+            is_socket_idle: false,
         }
     }
 
-    /// Waits for the next event of the socket, frames among them only if `may_read`, or for what
-    /// is to be pushed, if there is `room`.
+    /// Waits for progress of the socket, with frames only if `may_read`; or for an item to push, if
+    /// there is `room` for it.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost.
+    /// Cancel safe: no frame and no item is lost.
     pub(super) async fn next<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
-        socket: &mut Socket<S>,
+        socket: &mut ServerSocket<S>,
         subscriptions: &mut Subscriptions<'_>,
         may_read: bool,
         room: bool,
-    ) -> Turn {
-        let socket_first = self.pushes >= PUSHES_IN_A_ROW;
-        let turn = poll_fn(|cx| {
-            for look_at_socket in [socket_first, !socket_first] {
-                let turn = if look_at_socket {
-                    self.poll_socket(cx, socket, may_read).map(Turn::Socket)
+    ) -> ReadOrPush {
+        let socket_first = self.consecutive_pushes >= MAX_CONSECUTIVE_PUSHES;
+        let next = poll_fn(|cx| {
+            for poll_socket in [socket_first, !socket_first] {
+                let next = if poll_socket {
+                    self.poll_socket(cx, socket, may_read).map(ReadOrPush::Read)
                 } else {
-                    subscriptions.poll_next(cx, room).map(Turn::Push)
+                    subscriptions.poll_next(cx, room).map(ReadOrPush::Push)
                 };
-                if turn.is_ready() {
-                    return turn;
+                if next.is_ready() {
+                    return next;
                 }
             }
-            // Both were looked at.
-            self.pushes = 0;
+            // Both were polled.
+            self.consecutive_pushes = 0;
             Poll::Pending
         });
-        let turn = turn.await;
-        self.pushes = match turn {
-            Turn::Push(..) if !socket_first => self.pushes + 1,
+        let next = next.await;
+        self.consecutive_pushes = match next {
+            ReadOrPush::Push(_) if !socket_first => self.consecutive_pushes + 1,
             _ => 0,
         };
-        turn
+        next
     }
 
     fn poll_socket<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         cx: &Context<'_>,
-        socket: &mut Socket<S>,
+        socket: &mut ServerSocket<S>,
         may_read: bool,
-    ) -> Poll<Event> {
-        // A write that is under way calls whoever began it.
-        let must = !self.is_idle || !may_read || socket.is_flushing();
-        let mut looked = false;
-        let event = self.socket.poll(cx, must, |cx| {
-            looked = true;
-            socket.poll_event(cx, may_read)
+    ) -> Poll<SocketProgress> {
+        // A write under way wakes the task that began it, not the gate.
+        let force = !self.is_socket_idle || !may_read || socket.is_flushing();
+        let mut polled = false;
+        let progress = self.socket_gate.poll(cx, force, |cx| {
+            polled = true;
+            socket.poll_progress(cx, may_read)
         });
-        if looked {
-            self.is_idle = may_read && event.is_pending();
+        if polled {
+            self.is_socket_idle = may_read && progress.is_pending();
         }
-        event
+        progress
     }
 }

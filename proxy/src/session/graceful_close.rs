@@ -1,5 +1,8 @@
-//! The end of a socket that the server gives up without need: nothing that was begun is left in
-//! doubt.
+//! How a session ends.
+//!
+//! When a shutdown reaches a socket, the server reads no further from it, ends its waits and
+//! subscriptions, and answers the operations that it has begun: so none of them has an unknown
+//! outcome. `shutdown.rs` decides when that is.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -7,69 +10,94 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use streamgate_backend::Progress;
 use streamgate_protocol::close;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use crate::session::Session;
+use crate::session::batch::RequestBatch;
+use crate::session::poll_once::poll_once;
 use crate::session::subscriptions::Subscriptions;
-use crate::session::waiting::Batch;
-use crate::socket::{Ending, Event};
-use streamgate_backend::Progress;
+use crate::socket::{CloseReason, SocketProgress};
 
-/// Longest time that what is being performed is waited for. A backend that answers takes
-/// milliseconds; the rest of a socket's time to end is for a client on a slow line.
+/// Longest time for which a closing session awaits the operations that it has begun.
+///
+/// A backend answers within milliseconds. The rest of [`CLOSE_TIMEOUT`](crate::CLOSE_TIMEOUT) is for
+/// a client on a slow line.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
-    /// Takes nothing more from the client, ends what waits, and answers what is being performed.
-    /// What it does not send is left for [`close`](Session::close).
-    pub(super) async fn finish(&mut self) -> Ending {
-        self.give_what_is_there().await;
-        self.requests.end_lasting();
+    /// Reads no further, ends waits and subscriptions, and answers the operations being performed.
+    ///
+    /// [`close`](Session::close) sends the frames that this does not send.
+    pub(super) async fn finish(&mut self) -> CloseReason {
+        self.deliver_ready_entries().await;
+        self.in_flight.cancel_ongoing();
         self.waits = FuturesUnordered::new();
         self.subscriptions = Subscriptions::default();
-        let mut overdue = std::pin::pin!(tokio::time::sleep(FINISH_TIMEOUT));
+        let mut timeout = std::pin::pin!(tokio::time::sleep(FINISH_TIMEOUT));
         while !self.performing.is_empty() {
-            if let Err(ending) = self.send().await {
-                return ending;
+            if let Err(reason) = self.send().await {
+                return reason;
             }
             let room = self.outgoing.has_room();
             tokio::select! {
                 biased;
                 Some((batch, progress)) = self.performing.next(), if room => {
-                    self.finished(batch, progress);
+                    self.answer_done(batch, progress);
                 }
-                event = poll_fn(|cx| self.socket.poll_event(cx, false)) => {
-                    if let Event::Ended(ending) = event {
-                        return ending;
+                progress = poll_fn(|cx| self.socket.poll_progress(cx, false)) => {
+                    if let SocketProgress::Closed(reason) = progress {
+                        return reason;
                     }
                 }
-                () = &mut overdue => break,
+                () = &mut timeout => break,
             }
         }
-        Ending::close(close::GOING_AWAY, "the server shuts down")
+        CloseReason::by_server(close::GOING_AWAY, "the server shuts down")
     }
 
-    /// Entries that a group has handed out already would be pending for nobody.
-    async fn give_what_is_there(&mut self) {
+    /// Ends every wait, and closes the socket. Meanwhile the backend finishes the operations that it
+    /// has begun: a client may send its last add and leave.
+    pub(super) async fn close(self, reason: &CloseReason, deadline: Instant) {
+        let Self {
+            socket,
+            mut outgoing,
+            mut performing,
+            waits,
+            subscriptions,
+            in_flight,
+            control,
+            ..
+        } = self;
+        // All of them hold waits, and a consumer that has gone must not get entries.
+        drop((in_flight, waits, subscriptions, control));
+        let finish = async { while performing.next().await.is_some() {} };
+        let frames = std::iter::from_fn(|| outgoing.next_frame());
+        let close = socket.close(frames, reason, deadline);
+        let (_, ()) = tokio::join!(tokio::time::timeout_at(deadline, finish), close);
+    }
+
+    /// Delivers entries that are ready: a group has assigned them already, and without a delivery
+    /// they would stay pending.
+    async fn deliver_ready_entries(&mut self) {
         while self.outgoing.has_room()
             && let Some(Some((ticket, result))) = self.waits.next().now_or_never()
         {
-            self.waited(ticket, result.ok());
+            self.wait_ended(ticket, result.ok());
         }
         let room = self.outgoing.has_room();
-        if let Poll::Ready(pushed) =
-            poll_fn(|cx| Poll::Ready(self.subscriptions.poll_next(cx, room))).await
-        {
-            self.push_all(pushed).await;
+        if let Poll::Ready(item) = poll_once(|cx| self.subscriptions.poll_next(cx, room)).await {
+            self.push_ready(item).await;
         }
     }
 
-    /// Answers those of a batch that are over. Those that would wait end with the socket.
-    fn finished(&mut self, batch: Batch, progress: Vec<Progress<'b>>) {
+    /// Answers the requests of a batch that are done. Those that would wait end with the socket.
+    fn answer_done(&mut self, batch: RequestBatch, progress: Vec<Progress<'b>>) {
         for (ticket, progress) in batch.tickets.into_iter().zip(progress) {
             if let Progress::Done(result) = progress {
-                self.answer(ticket, result);
+                self.reply(ticket, result);
             }
         }
     }

@@ -1,4 +1,7 @@
-//! The requests in flight on one socket.
+//! The requests in flight on one socket: their ids, their budget, and how to cancel them.
+//!
+//! A request is in flight until it is answered or cancelled. A wait or a subscription keeps its
+//! request in flight.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -6,152 +9,155 @@ use std::collections::hash_map::Entry;
 use foldhash::fast::RandomState;
 use streamgate_protocol::message::Credit;
 
-use crate::session::subscriptions::Subscriber;
+use crate::session::limits::MAX_WAITING_BYTES;
+use crate::session::request_ticket::RequestTicket;
+use crate::session::subscriptions::SubscriptionHandle;
 use crate::session::waiting::WaitHandle;
 
-/// Bytes of the requests that may wait, on one socket: each is kept while it waits, which may be
-/// for ever. Room for as many as are in flight by default, at 1 KiB each.
-pub(super) const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
-
-/// A request that was taken. Its id may be another request's by the time it is over; its serial
-/// number is its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ticket {
-    pub(super) id: u64,
-    serial: u64,
-}
-
-/// Why a request is not taken.
+/// Why the session does not admit a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// Its id is that of a request in flight.
+pub(super) enum AdmissionError {
+    /// A request with the same id is in flight.
     Duplicate,
-    /// Too many are in flight.
+    /// Too many requests, or too many bytes of waits, are in flight.
     Overloaded,
 }
 
-/// The requests that are neither answered nor cancelled.
-pub(super) struct Requests<'b> {
-    /// With a hash that is a fraction of the work of the default one, and seeded: a client that
-    /// chose ids that collide would slow down itself.
-    live: HashMap<u64, Live<'b>, RandomState>,
-    max_in_flight: usize,
+/// The requests in flight.
+pub(super) struct InFlight<'b> {
+    /// The hash takes a fraction of the time of the default one. It is seeded: a client that chose
+    /// colliding ids would slow itself down only.
+    requests: HashMap<u64, InFlightRequest<'b>, RandomState>,
+    max_requests: usize,
     next_serial: u64,
     waiting_bytes: usize,
 }
 
-struct Live<'b> {
+struct InFlightRequest<'b> {
     serial: u64,
-    /// Of a request that may wait; else 0.
+    /// Bytes of the request if it may wait, else 0.
     waiting_bytes: usize,
-    lasting: Option<Lasting<'b>>,
+    /// Set once the request waits or is a subscription.
+    ongoing: Option<OngoingHandle<'b>>,
 }
 
-/// How to end what lasts, and what else can be done with it.
-pub(super) enum Lasting<'b> {
+/// The way to what a request has become.
+pub(super) enum OngoingHandle<'b> {
     Wait(WaitHandle<'b>),
-    Subscription(Subscriber<'b>),
+    Subscription(SubscriptionHandle<'b>),
 }
 
-impl<'b> Requests<'b> {
-    pub(super) fn new(max_in_flight: u32) -> Self {
+impl<'b> InFlight<'b> {
+    pub(super) fn new(max_requests: u32) -> Self {
         Self {
-            live: HashMap::default(),
-            max_in_flight: max_in_flight as usize,
+            requests: HashMap::default(),
+            max_requests: max_requests as usize,
             next_serial: 0,
             waiting_bytes: 0,
         }
     }
 
-    /// Takes a request, which holds `waiting_bytes` if it may wait.
-    pub(super) fn admit(&mut self, id: u64, waiting_bytes: usize) -> Result<Ticket, Refusal> {
-        let full = self.live.len() >= self.max_in_flight
+    /// Admits a request, with its `waiting_bytes` if it may wait.
+    pub(super) fn admit(
+        &mut self,
+        id: u64,
+        waiting_bytes: usize,
+    ) -> Result<RequestTicket, AdmissionError> {
+        let is_full = self.requests.len() >= self.max_requests
             || (waiting_bytes > 0 && self.waiting_bytes + waiting_bytes > MAX_WAITING_BYTES);
-        match self.live.entry(id) {
-            Entry::Occupied(_) => Err(Refusal::Duplicate),
-            Entry::Vacant(_) if full => Err(Refusal::Overloaded),
+        match self.requests.entry(id) {
+            Entry::Occupied(_) => Err(AdmissionError::Duplicate),
+            Entry::Vacant(_) if is_full => Err(AdmissionError::Overloaded),
             Entry::Vacant(vacant) => {
                 let serial = self.next_serial;
                 self.next_serial += 1;
                 self.waiting_bytes += waiting_bytes;
-                vacant.insert(Live {
+                vacant.insert(InFlightRequest {
                     serial,
                     waiting_bytes,
-                    lasting: None,
+                    ongoing: None,
                 });
-                Ok(Ticket { id, serial })
+                Ok(RequestTicket { id, serial })
             }
         }
     }
 
-    /// Whether an id is that of a request in flight.
-    pub(super) fn contains(&self, id: u64) -> bool {
-        self.live.contains_key(&id)
+    /// Returns whether a request with this id is in flight.
+    pub(super) fn contains_id(&self, id: u64) -> bool {
+        self.requests.contains_key(&id)
     }
 
-    /// Notes how to end what a request has become; `false` if it was cancelled.
-    pub(super) fn lasts(&mut self, ticket: Ticket, lasting: Lasting<'b>) -> bool {
-        match self.live.get_mut(&ticket.id) {
-            Some(live) if live.serial == ticket.serial => {
-                live.lasting = Some(lasting);
+    /// Records what a request has become; returns `false` if it was cancelled.
+    pub(super) fn set_ongoing(
+        &mut self,
+        ticket: RequestTicket,
+        ongoing: OngoingHandle<'b>,
+    ) -> bool {
+        match self.requests.get_mut(&ticket.id) {
+            Some(request) if request.serial == ticket.serial => {
+                request.ongoing = Some(ongoing);
                 true
             }
             _ => false,
         }
     }
 
-    /// Whether it is neither over nor cancelled.
-    pub(super) fn is_live(&self, ticket: Ticket) -> bool {
-        self.live
-            .get(&ticket.id)
-            .is_some_and(|live| live.serial == ticket.serial)
-    }
-
-    /// Adds to a subscription's credit, if that is what the id is of.
+    /// Adds to a subscription's credit; does nothing if the id is not that of a subscription.
     pub(super) fn grant(&self, id: u64, more: Credit) {
-        if let Some(Lasting::Subscription(subscriber)) =
-            self.live.get(&id).and_then(|live| live.lasting.as_ref())
+        if let Some(OngoingHandle::Subscription(subscription)) = self
+            .requests
+            .get(&id)
+            .and_then(|request| request.ongoing.as_ref())
         {
-            subscriber.grant(more);
+            subscription.grant(more);
         }
     }
 
-    /// Ends a request that is over; `false` if it was cancelled, and so is not answered.
-    pub(super) fn finish(&mut self, ticket: Ticket) -> bool {
-        match self.live.entry(ticket.id) {
-            Entry::Occupied(live) if live.get().serial == ticket.serial => {
-                self.waiting_bytes -= live.remove().waiting_bytes;
+    /// Removes a request that is done; returns `false` if it was cancelled: then nobody answers it.
+    pub(super) fn complete(&mut self, ticket: RequestTicket) -> bool {
+        match self.requests.entry(ticket.id) {
+            Entry::Occupied(request) if request.get().serial == ticket.serial => {
+                self.waiting_bytes -= request.remove().waiting_bytes;
                 true
             }
             _ => false,
         }
     }
 
-    /// Ends a subscription from this side.
-    pub(super) fn end(&mut self, ticket: Ticket) {
-        if self.is_live(ticket) {
-            self.cancel(ticket.id);
-        }
-    }
-
-    /// Ends all that lasts; what is being performed stays in flight.
-    pub(super) fn end_lasting(&mut self) {
-        let lasting = self.live.iter().filter(|(_, live)| live.lasting.is_some());
-        for id in lasting.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.cancel(id);
-        }
-    }
-
-    /// Cancels a request if it is in flight. Its id is free at once.
-    pub(super) fn cancel(&mut self, id: u64) {
-        if let Some(live) = self.live.remove(&id) {
-            self.waiting_bytes -= live.waiting_bytes;
-            match live.lasting {
-                Some(Lasting::Wait(wait)) => wait.end(),
-                Some(Lasting::Subscription(subscriber)) => subscriber.end(),
+    /// Cancels the request with this id, if it is in flight. The id is free at once.
+    pub(super) fn cancel_id(&mut self, id: u64) {
+        if let Some(request) = self.requests.remove(&id) {
+            self.waiting_bytes -= request.waiting_bytes;
+            match request.ongoing {
+                Some(OngoingHandle::Wait(wait)) => wait.cancel(),
+                Some(OngoingHandle::Subscription(subscription)) => subscription.end(),
                 None => {}
             }
         }
+    }
+
+    /// Cancels a request, unless another one has its id by now.
+    pub(super) fn cancel(&mut self, ticket: RequestTicket) {
+        if self.is_in_flight(ticket) {
+            self.cancel_id(ticket.id);
+        }
+    }
+
+    /// Cancels all waits and subscriptions. Requests being performed stay in flight.
+    pub(super) fn cancel_ongoing(&mut self) {
+        let ongoing = self
+            .requests
+            .iter()
+            .filter(|(_, request)| request.ongoing.is_some());
+        for id in ongoing.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.cancel_id(id);
+        }
+    }
+
+    fn is_in_flight(&self, ticket: RequestTicket) -> bool {
+        self.requests
+            .get(&ticket.id)
+            .is_some_and(|request| request.serial == ticket.serial)
     }
 }
 
@@ -163,83 +169,75 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::session::waiting::Wait;
+    use crate::session::waiting::WaitingRequest;
 
     #[test]
     fn a_cancelled_request_is_not_answered_even_if_its_id_is_in_use_again() {
-        let mut requests = Requests::new(4);
-        let first = requests.admit(7, 0).unwrap();
-        requests.cancel(7);
-        let second = requests.admit(7, 0).unwrap();
-        assert!(!requests.finish(first));
-        let (handle, _) = Wait::new(first, pending().boxed());
-        assert!(!requests.lasts(first, Lasting::Wait(handle)));
-        assert!(requests.finish(second));
-        assert!(!requests.contains(7));
+        let mut in_flight = InFlight::new(4);
+        let first = in_flight.admit(7, 0).unwrap();
+        in_flight.cancel_id(7);
+        let second = in_flight.admit(7, 0).unwrap();
+        assert!(!in_flight.complete(first));
+        let (handle, _) = WaitingRequest::new(first, pending().boxed());
+        assert!(!in_flight.set_ongoing(first, OngoingHandle::Wait(handle)));
+        assert!(in_flight.complete(second));
+        assert!(!in_flight.contains_id(7));
     }
 
     #[test]
-    fn a_cancel_ends_the_wait_at_once() {
-        let mut requests = Requests::new(4);
-        let ticket = requests.admit(7, 10).unwrap();
-        let waits = Arc::new(());
-        let held = Arc::clone(&waits);
+    fn a_cancel_drops_the_wait_at_once() {
+        let mut in_flight = InFlight::new(4);
+        let ticket = in_flight.admit(7, 10).unwrap();
+        let owner = Arc::new(());
+        let held = Arc::clone(&owner);
         let future = async move {
             let _held = held;
             pending().await
         };
-        let (handle, _wait) = Wait::new(ticket, future.boxed());
-        assert!(requests.lasts(ticket, Lasting::Wait(handle)));
-        assert_eq!(Arc::strong_count(&waits), 2);
-        requests.cancel(7);
-        assert_eq!(
-            Arc::strong_count(&waits),
-            1,
-            "without the wait being polled"
-        );
-        assert_eq!(requests.waiting_bytes, 0);
-        requests.cancel(7);
+        let (handle, _wait) = WaitingRequest::new(ticket, future.boxed());
+        assert!(in_flight.set_ongoing(ticket, OngoingHandle::Wait(handle)));
+        assert_eq!(Arc::strong_count(&owner), 2);
+        in_flight.cancel_id(7);
+        // Although nobody has polled the wait since.
+        assert_eq!(Arc::strong_count(&owner), 1);
+        assert_eq!(in_flight.waiting_bytes, 0);
+        in_flight.cancel_id(7);
     }
 
     #[test]
-    fn what_lasts_ends_and_what_is_performed_does_not() {
-        let mut requests = Requests::new(4);
-        let (waits, performed) = (
-            requests.admit(7, 10).unwrap(),
-            requests.admit(8, 0).unwrap(),
-        );
-        let (handle, _wait) = Wait::new(waits, pending().boxed());
-        assert!(requests.lasts(waits, Lasting::Wait(handle)));
-        requests.end_lasting();
-        assert!(!requests.is_live(waits));
-        assert!(requests.finish(performed));
-        assert_eq!(requests.waiting_bytes, 0);
+    fn cancelling_all_waits_leaves_the_requests_being_performed() {
+        let mut in_flight = InFlight::new(4);
+        let waiting = in_flight.admit(7, 10).unwrap();
+        let performing = in_flight.admit(8, 0).unwrap();
+        let (handle, _wait) = WaitingRequest::new(waiting, pending().boxed());
+        assert!(in_flight.set_ongoing(waiting, OngoingHandle::Wait(handle)));
+        in_flight.cancel_ongoing();
+        assert!(!in_flight.is_in_flight(waiting));
+        assert!(in_flight.complete(performing));
+        assert_eq!(in_flight.waiting_bytes, 0);
     }
 
     #[test]
-    fn a_duplicate_is_told_from_too_many() {
-        let mut requests = Requests::new(1);
-        let ticket = requests.admit(7, 0).unwrap();
-        assert_eq!(requests.admit(7, 0), Err(Refusal::Duplicate));
-        assert_eq!(requests.admit(8, 0), Err(Refusal::Overloaded));
-        assert!(requests.finish(ticket));
-        assert!(requests.admit(8, 0).is_ok());
+    fn a_duplicate_id_is_not_mistaken_for_overload() {
+        let mut in_flight = InFlight::new(1);
+        let ticket = in_flight.admit(7, 0).unwrap();
+        assert_eq!(in_flight.admit(7, 0), Err(AdmissionError::Duplicate));
+        assert_eq!(in_flight.admit(8, 0), Err(AdmissionError::Overloaded));
+        assert!(in_flight.complete(ticket));
+        assert!(in_flight.admit(8, 0).is_ok());
     }
 
     #[test]
-    fn the_bytes_of_waits_are_bounded_and_given_back() {
-        let mut requests = Requests::new(10);
+    fn the_bytes_of_waits_are_bounded_and_freed() {
+        let mut in_flight = InFlight::new(10);
         let half = MAX_WAITING_BYTES / 2;
-        let first = requests.admit(1, half).unwrap();
-        requests.admit(2, half).unwrap();
-        assert_eq!(requests.admit(3, 1), Err(Refusal::Overloaded));
-        assert!(
-            requests.admit(4, 0).is_ok(),
-            "what cannot wait is not held by the bound"
-        );
-        assert!(requests.finish(first));
-        assert!(requests.admit(3, half).is_ok());
-        requests.cancel(2);
-        assert!(requests.admit(5, half).is_ok());
+        let first = in_flight.admit(1, half).unwrap();
+        in_flight.admit(2, half).unwrap();
+        assert_eq!(in_flight.admit(3, 1), Err(AdmissionError::Overloaded));
+        assert!(in_flight.admit(4, 0).is_ok(), "it cannot wait");
+        assert!(in_flight.complete(first));
+        assert!(in_flight.admit(3, half).is_ok());
+        in_flight.cancel_id(2);
+        assert!(in_flight.admit(5, half).is_ok());
     }
 }

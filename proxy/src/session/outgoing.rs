@@ -1,23 +1,24 @@
 //! Messages on their way out, gathered into frames.
+//!
+//! Replies and pushes that are ready together share a frame: a frame costs little, a system call
+//! much.
 
 use std::collections::VecDeque;
 
+use streamgate_backend::{Segment, TailEvent};
 use streamgate_protocol::codec::Encoding;
+use streamgate_protocol::error::code;
 use streamgate_protocol::limits::MAX_REPLY_BYTES;
 use streamgate_protocol::message::{Credit, Item, Outcome};
 use streamgate_protocol::{CacheError, CacheResult, Claimed, Gap, Reply, ServerMessage};
 
-use streamgate_backend::{Segment, TailEvent};
+use crate::session::limits::MAX_UNSENT_BYTES;
 
-/// A frame is not filled beyond so many bytes: a client can work on the first replies while the
-/// rest are under way. A single larger message is a frame of its own.
+/// Bytes up to which messages share a frame: a client can work on the first replies while the rest
+/// are under way. A larger message has a frame of its own.
 const FRAME_BYTES: usize = 256 * 1024;
 
-/// Unsent bytes above which a session neither reads nor takes replies, until its client has taken
-/// some. Room for a few frames, so that the line stays busy.
-pub(super) const MAX_UNSENT_BYTES: usize = 1024 * 1024;
-
-/// What a push has beside its item, at most.
+/// Largest envelope of a push, in bytes.
 const PUSH_ENVELOPE_BYTES: usize = 64;
 
 /// The frames that a session has yet to send.
@@ -38,15 +39,15 @@ impl Outgoing {
         }
     }
 
-    /// Whether more may be gathered.
+    /// Returns whether the session may gather more.
     pub(super) fn has_room(&self) -> bool {
         self.bytes < MAX_UNSENT_BYTES
     }
 
-    /// Gathers the answer to a request; one that is too large becomes the error `LIMIT`.
-    pub(super) fn answer(&mut self, id: u64, result: CacheResult<Reply>) {
+    /// Gathers the reply to a request; one that is too large becomes the error `LIMIT`.
+    pub(super) fn reply(&mut self, id: u64, result: CacheResult<Reply>) {
         let result = match result {
-            Ok(reply) if least_bytes(&reply) > MAX_REPLY_BYTES => Err(too_large()),
+            Ok(reply) if min_bytes(&reply) > MAX_REPLY_BYTES => Err(too_large()),
             result => result,
         };
         let message = ServerMessage::Reply {
@@ -67,11 +68,11 @@ impl Outgoing {
         self.append(message);
     }
 
-    /// Gathers a push; entries that are too large together go one part after the other.
+    /// Gathers a push. Entries that are too large together become several pushes.
     ///
     /// # Errors
     ///
-    /// `LIMIT` for an entry that is too large by itself; what comes before it is gathered.
+    /// `LIMIT` for an entry that is too large by itself; the entries before it are gathered.
     pub(super) fn push_item(&mut self, id: u64, item: &TailEvent) -> CacheResult<()> {
         match item {
             TailEvent::Segment(segment) => self.push_segment(id, segment),
@@ -87,7 +88,7 @@ impl Outgoing {
 
     fn push_segment(&mut self, id: u64, segment: &Segment) -> CacheResult<()> {
         let entries = segment.entries();
-        // No encoding stays below what the entries cost, so that far too many are not even encoded.
+        // Every encoding takes at least what the entries cost, so far too many are not encoded.
         if segment.cost().bytes <= MAX_REPLY_BYTES as u64 {
             let encoded = segment.encoded(self.encoding)?;
             if encoded.len() <= MAX_REPLY_BYTES {
@@ -104,7 +105,7 @@ impl Outgoing {
         self.push_segment(id, &Segment::new(rest.to_vec()))
     }
 
-    /// The next frame to send.
+    /// Removes and returns the next frame to send.
     pub(super) fn next_frame(&mut self) -> Option<Vec<u8>> {
         let frame = match self.full.pop_front() {
             Some(frame) => frame,
@@ -115,7 +116,7 @@ impl Outgoing {
         Some(frame)
     }
 
-    /// Appends a message to the last frame, or makes it a new one, and returns its size.
+    /// Appends a message to the last frame, or starts a new one with it, and returns its size.
     fn append(&mut self, message: &ServerMessage) -> usize {
         self.append_with(|encoding, frame| encoding.append(frame, message))
     }
@@ -126,9 +127,9 @@ impl Outgoing {
     ) -> usize {
         let start = self.last.len();
         if let Err(error) = append(self.encoding, &mut self.last) {
-            // No message of the protocol fails to encode; should one, the client's own deadline
-            // ends its call.
-            tracing::error!(%error, "a message could not be encoded");
+            // No message of the protocol fails to encode. If one did, the client's own deadline would
+            // end its call.
+            tracing::error!(%error, "cannot encode a message; it is not sent");
             return 0;
         }
         let size = self.last.len() - start;
@@ -145,16 +146,16 @@ impl Outgoing {
         size
     }
 
-    /// Takes back the message appended last, which is large and so is a frame of its own.
+    /// Removes the message appended last, which is large and so has a frame of its own.
     fn withdraw(&mut self) {
         self.bytes -= self.last.len();
         self.last = Vec::new();
     }
 }
 
-/// A size that no encoding of the reply stays below, so that one that is far too large is not
-/// even encoded.
-fn least_bytes(reply: &Reply) -> usize {
+/// Returns a lower bound of the reply's size in every encoding, so that one that is far too large
+/// is not encoded.
+fn min_bytes(reply: &Reply) -> usize {
     match reply {
         Reply::Entries { entries, .. } | Reply::Claimed(Claimed { entries, .. }) => {
             let bytes = Credit::of(entries).bytes;
@@ -174,8 +175,8 @@ fn least_bytes(reply: &Reply) -> usize {
 
 fn too_large() -> CacheError {
     CacheError::backend(
-        streamgate_protocol::error::code::LIMIT,
-        format_args!("the answer is larger than {MAX_REPLY_BYTES} bytes; ask for fewer entries"),
+        code::LIMIT,
+        format_args!("the reply is larger than {MAX_REPLY_BYTES} bytes; ask for fewer entries"),
     )
 }
 
@@ -185,7 +186,7 @@ mod tests {
 
     use super::*;
 
-    fn entries(value: &str, count: usize) -> CacheResult<Reply> {
+    fn entries_reply(value: &str, count: usize) -> CacheResult<Reply> {
         let entry = ("1-1".to_owned(), vec![("f".to_owned(), value.to_owned())]);
         Ok(Reply::Entries {
             entries: vec![entry; count],
@@ -208,7 +209,7 @@ mod tests {
         for &encoding in Encoding::ALL {
             let mut outgoing = Outgoing::new(encoding);
             for id in 0..1000 {
-                outgoing.answer(id, entries(&"x".repeat(1000), 1));
+                outgoing.reply(id, entries_reply(&"x".repeat(1000), 1));
             }
             let (mut frames, mut ids) = (0, Vec::new());
             while let Some(frame) = outgoing.next_frame() {
@@ -229,9 +230,9 @@ mod tests {
     fn a_large_reply_has_a_frame_of_its_own() {
         for &encoding in Encoding::ALL {
             let mut outgoing = Outgoing::new(encoding);
-            outgoing.answer(1, Ok(Reply::Done {}));
-            outgoing.answer(2, entries(&"x".repeat(4 * FRAME_BYTES), 1));
-            outgoing.answer(3, Ok(Reply::Done {}));
+            outgoing.reply(1, Ok(Reply::Done {}));
+            outgoing.reply(2, entries_reply(&"x".repeat(4 * FRAME_BYTES), 1));
+            outgoing.reply(3, Ok(Reply::Done {}));
             assert!(!outgoing.has_room());
             let mut ids: Vec<Vec<u64>> = Vec::new();
             while let Some(frame) = outgoing.next_frame() {
@@ -248,32 +249,32 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_over_the_limit_is_refused() {
+    fn a_reply_over_the_limit_is_refused() {
         let sizes = [
-            // Too large by its content alone.
-            (Encoding::Binary, entries(&"x".repeat(1 << 20), 17)),
-            // Too large by what JSON makes of it: six bytes for each of the value's.
-            (Encoding::Json, entries(&"\u{1}".repeat(1 << 20), 3)),
+            // The content alone is too large.
+            (Encoding::Binary, entries_reply(&"x".repeat(1 << 20), 17)),
+            // JSON makes it too large: it takes six bytes for each byte of the value.
+            (Encoding::Json, entries_reply(&"\u{1}".repeat(1 << 20), 3)),
         ];
         for (encoding, reply) in sizes {
             let mut outgoing = Outgoing::new(encoding);
-            outgoing.answer(1, Ok(Reply::Done {}));
-            outgoing.answer(2, reply);
-            outgoing.answer(3, Ok(Reply::Done {}));
-            let mut answers = Vec::new();
+            outgoing.reply(1, Ok(Reply::Done {}));
+            outgoing.reply(2, reply);
+            outgoing.reply(3, Ok(Reply::Done {}));
+            let mut sent = Vec::new();
             while let Some(frame) = outgoing.next_frame() {
-                answers.extend(replies(encoding, &frame));
+                sent.extend(replies(encoding, &frame));
             }
-            assert_eq!(answers.len(), 3);
-            assert_eq!(answers[0], (1, Ok(Reply::Done {})));
-            assert_eq!(answers[1].1.as_ref().unwrap_err().code(), "LIMIT");
-            assert_eq!(answers[2], (3, Ok(Reply::Done {})));
+            assert_eq!(sent.len(), 3);
+            assert_eq!(sent[0], (1, Ok(Reply::Done {})));
+            assert_eq!(sent[1].1.as_ref().unwrap_err().code(), "LIMIT");
+            assert_eq!(sent[2], (3, Ok(Reply::Done {})));
             assert_eq!(outgoing.bytes, 0);
         }
     }
 
     #[test]
-    fn entries_that_are_too_large_together_go_in_parts() {
+    fn entries_that_are_too_large_together_become_several_pushes() {
         let entry = |n: usize, bytes: usize| {
             let value = "\u{1}".repeat(bytes);
             (format!("{n}-0"), vec![(String::new(), value)])
@@ -307,9 +308,9 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_at_the_limit_is_given() {
+    fn a_reply_at_the_limit_is_sent() {
         let mut outgoing = Outgoing::new(Encoding::Binary);
-        outgoing.answer(1, entries(&"x".repeat(1 << 20), 15));
+        outgoing.reply(1, entries_reply(&"x".repeat(1 << 20), 15));
         let frame = outgoing.next_frame().unwrap();
         assert!(replies(Encoding::Binary, &frame)[0].1.is_ok());
     }

@@ -1,4 +1,8 @@
-//! Looking at something only when it has called.
+//! Polling a source only after its own waker was called.
+//!
+//! A session is woken for many reasons. To poll a source that has nothing may cost as much as
+//! everything else that a session does for a push. So the socket and the rare control events each
+//! have a waker of their own, and are polled only after it was called.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,57 +10,57 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 
-/// Whether something called since it was looked at. A session is woken for many reasons, and a look
-/// at what has nothing to say may cost as much as what it was woken for.
-pub(super) struct Called {
-    call: Arc<Call>,
-    /// Of the call.
+/// Passes a poll on to a source if the source has called its waker since the last poll.
+pub(super) struct PollGate {
+    state: Arc<GateState>,
+    /// Opens the gate and wakes the session.
     waker: Waker,
 }
 
-struct Call {
-    came: AtomicBool,
+struct GateState {
+    is_open: AtomicBool,
     session: AtomicWaker,
 }
 
-impl Called {
-    /// It is looked at first without a call.
+impl PollGate {
+    /// Creates an open gate: the first poll passes.
     pub(super) fn new() -> Self {
-        let call = Arc::new(Call {
-            came: AtomicBool::new(true),
+        let state = Arc::new(GateState {
+            is_open: AtomicBool::new(true),
             session: AtomicWaker::new(),
         });
         Self {
-            waker: Waker::from(Arc::clone(&call)),
-            call,
+            waker: Waker::from(Arc::clone(&state)),
+            state,
         }
     }
 
-    /// Looks if it called, or if it `must` be looked at. Whatever `look` polls may call only by the
-    /// context that it is given. It has to be looked at again, whether it calls or not, if it was
-    /// ready.
+    /// Polls the source if the gate is open, or if `force` is set, and closes the gate.
+    ///
+    /// The source must call only the waker of the context that it is polled with. If it was ready,
+    /// the caller has to force the next poll.
     pub(super) fn poll<T>(
         &self,
         cx: &Context<'_>,
-        must: bool,
-        look: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+        force: bool,
+        poll_source: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        // Before it is asked whether a call came, so that the next one wakes.
-        self.call.session.register(cx.waker());
-        if !self.call.came.swap(false, Ordering::AcqRel) && !must {
+        // Before the gate is read, so that a call in between wakes the session.
+        self.state.session.register(cx.waker());
+        if !self.state.is_open.swap(false, Ordering::AcqRel) && !force {
             return Poll::Pending;
         }
-        look(&mut Context::from_waker(&self.waker))
+        poll_source(&mut Context::from_waker(&self.waker))
     }
 }
 
-impl Wake for Call {
+impl Wake for GateState {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.came.store(true, Ordering::Release);
+        self.is_open.store(true, Ordering::Release);
         self.session.wake();
     }
 }
@@ -72,21 +76,21 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_idle_is_looked_at_when_it_calls_or_must_be() {
-        let (tell, told) = oneshot::channel();
-        let (called, mut told, mut looks) = (Called::new(), pin!(told), 0);
-        for (must, expected) in [(false, 1), (false, 1), (true, 2), (false, 2)] {
-            let look = poll_fn(|cx| {
-                called.poll(cx, must, |cx| {
-                    looks += 1;
-                    told.as_mut().poll(cx)
+    async fn an_idle_source_is_polled_after_its_waker_was_called_or_by_force() {
+        let (sender, receiver) = oneshot::channel();
+        let (gate, mut source, mut polls) = (PollGate::new(), pin!(receiver), 0);
+        for (force, expected) in [(false, 1), (false, 1), (true, 2), (false, 2)] {
+            let poll = poll_fn(|cx| {
+                gate.poll(cx, force, |cx| {
+                    polls += 1;
+                    source.as_mut().poll(cx)
                 })
             });
-            assert!(look.now_or_never().is_none());
-            assert_eq!(looks, expected);
+            assert!(poll.now_or_never().is_none());
+            assert_eq!(polls, expected);
         }
-        let look = poll_fn(|cx| called.poll(cx, false, |cx| told.as_mut().poll(cx)));
-        let (told, ()) = tokio::join!(look, async { tell.send(7).unwrap() });
-        assert_eq!(told, Ok(7));
+        let poll = poll_fn(|cx| gate.poll(cx, false, |cx| source.as_mut().poll(cx)));
+        let (received, ()) = tokio::join!(poll, async { sender.send(7).unwrap() });
+        assert_eq!(received, Ok(7));
     }
 }

@@ -1,13 +1,16 @@
-//! A session that is driven by hand, in paused time.
+//! A session that a test drives by hand, in paused time.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use futures_util::{SinkExt, StreamExt};
-use streamgate_protocol::ClientMessage;
+use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
-use tokio::io::{DuplexStream, duplex};
+use streamgate_protocol::limits::HEARTBEATS_UNTIL_DEAD;
+use streamgate_protocol::{CacheResult, ClientMessage, Operation, PerformOperation, Reply};
+use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 use tokio::time::advance;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -15,11 +18,28 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
 use crate::server::Server;
-use streamgate_memory::MemoryStreams;
 
 const ENCODING: Encoding = Encoding::Binary;
 
-async fn message(client: &mut WebSocketStream<DuplexStream>) -> ServerMessage {
+const MAX_FRAME_BYTES: u32 = 1 << 20;
+
+fn server(config: Config) -> Server {
+    Server::new(Arc::new(MemoryStreams::new()), config).unwrap()
+}
+
+/// A backend that never finishes an operation.
+struct StuckBackend;
+
+impl PerformOperation for StuckBackend {
+    async fn perform_operation<'a>(&'a self, _: Operation<'a>) -> CacheResult<Reply> {
+        std::future::pending().await
+    }
+}
+
+impl Backend for StuckBackend {}
+
+/// The next message that the session sends.
+async fn next_message(client: &mut WebSocketStream<DuplexStream>) -> ServerMessage {
     let frame = client.next().await.unwrap().unwrap();
     assert!(frame.is_binary(), "{frame:?}");
     let frame = frame.into_data();
@@ -27,33 +47,145 @@ async fn message(client: &mut WebSocketStream<DuplexStream>) -> ServerMessage {
     message.unwrap()
 }
 
-/// As a process that was stopped, or a machine that slept.
+async fn send(client: &mut WebSocketStream<DuplexStream>, message: ClientMessage<'_>) {
+    let mut frame = Vec::new();
+    ENCODING.append(&mut frame, &message).unwrap();
+    client.send(Message::binary(frame)).await.unwrap();
+}
+
+/// Runs a client beside its session, which must not end before the client does.
+async fn beside<T>(
+    session: Pin<&mut impl Future<Output = ()>>,
+    client: impl Future<Output = T>,
+) -> T {
+    match select(session, pin!(client)).await {
+        Either::Left(((), _)) => panic!("the session has ended"),
+        Either::Right((value, _)) => value,
+    }
+}
+
+/// As after a process was stopped, or a machine slept.
 #[tokio::test(start_paused = true)]
-async fn a_client_that_spoke_while_the_server_stood_still_is_heard() {
+async fn a_client_that_sent_while_the_server_was_suspended_is_alive() {
     let config = Config::default();
-    let asleep = 10 * HEARTBEATS_UNTIL_DEAD * Duration::from_millis(config.heartbeat_ms.into());
-    let server = Server::new(Arc::new(MemoryStreams::new()), config).unwrap();
+    let suspended = 10 * HEARTBEATS_UNTIL_DEAD * Duration::from_millis(config.heartbeat_ms.into());
+    let server = server(config);
     let (near, far) = duplex(1024);
     let mut client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
-    let socket = Socket::new(far, ENCODING, 65_536).await;
-    let mut session = pin!(run(&server.shared, socket, None));
+    let socket = ServerSocket::new(far, ENCODING, MAX_FRAME_BYTES).await;
+    let mut session = pin!(run(&server.state, socket, None));
     assert!(session.as_mut().now_or_never().is_none());
-    assert!(matches!(
-        message(&mut client).await,
-        ServerMessage::Welcome(_)
-    ));
-    let mut ping = Vec::new();
-    ENCODING
-        .append(&mut ping, &ClientMessage::Ping { nonce: 7 })
-        .unwrap();
-    client.send(Message::binary(ping)).await.unwrap();
-    advance(asleep).await;
-    let Either::Right((answer, session)) = select(session, pin!(message(&mut client))).await else {
-        panic!("the session has ended");
-    };
+    let welcome = next_message(&mut client).await;
+    assert!(matches!(welcome, ServerMessage::Welcome(_)));
+    send(&mut client, ClientMessage::Ping { nonce: 7 }).await;
+    advance(suspended).await;
+    let answer = beside(session.as_mut(), next_message(&mut client)).await;
     assert_eq!(answer, ServerMessage::Pong { nonce: 7 });
-    // One that is silent since is given up.
+    // Silent from now on, it is given up.
     let start = Instant::now();
     select(session, pin!(client.next())).await;
-    assert!(start.elapsed() > asleep / 20 && start.elapsed() < asleep);
+    assert!(start.elapsed() > suspended / 20 && start.elapsed() < suspended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_before_its_second_heartbeat_is_not_silent() {
+    let config = Config::default();
+    let heartbeat = Duration::from_millis(config.heartbeat_ms.into());
+    let server = server(config);
+    let (near, far) = duplex(1024);
+    let mut client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
+    let socket = ServerSocket::new(far, ENCODING, MAX_FRAME_BYTES).await;
+    let mut session = pin!(run(&server.state, socket, None));
+    let pings = async {
+        next_message(&mut client).await;
+        for nonce in 0..12 {
+            tokio::time::sleep(heartbeat * HEARTBEATS_UNTIL_DEAD * 9 / 10).await;
+            send(&mut client, ClientMessage::Ping { nonce }).await;
+            let pong = next_message(&mut client).await;
+            assert_eq!(pong, ServerMessage::Pong { nonce });
+        }
+    };
+    beside(session.as_mut(), pings).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_is_not_silent_while_the_session_does_not_read() {
+    let config = Config::default();
+    let heartbeat = Duration::from_millis(config.heartbeat_ms.into());
+    let server = Server::new(Arc::new(StuckBackend), config).unwrap();
+    let (near, far) = duplex(1024);
+    let mut client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
+    let socket = ServerSocket::new(far, ENCODING, MAX_FRAME_BYTES).await;
+    let mut session = pin!(run(&server.state, socket, None));
+    let fill_and_wait = async {
+        next_message(&mut client).await;
+        // With these reads the session performs as much as it may.
+        for id in 0..(limits::MAX_PERFORMING_BYTES / limits::READ_REPLY_BYTES) as u64 {
+            let operation = Operation::ReadLatest {
+                stream: "s".into(),
+                count: 1,
+            };
+            send(&mut client, ClientMessage::Request { id, operation }).await;
+        }
+        tokio::time::sleep(heartbeat * HEARTBEATS_UNTIL_DEAD * 10).await;
+    };
+    beside(session.as_mut(), fill_and_wait).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_is_not_closed() {
+    const REPLY_BYTES: usize = 512 << 10;
+    const PIECE_BYTES: usize = 8 << 10;
+    // The client sends nothing while it reads.
+    let config = Config::default().heartbeat_ms(u32::MAX);
+    let write_timeout = config.write_timeout;
+    let server = server(config);
+    let (near, far) = duplex(PIECE_BYTES);
+    let mut client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
+    let socket = ServerSocket::new(far, ENCODING, MAX_FRAME_BYTES).await;
+    let mut session = pin!(run(&server.state, socket, None));
+    let value = "x".repeat(REPLY_BYTES);
+    let add_and_read = [
+        Operation::Add {
+            stream: "s".into(),
+            fields: vec![("f".into(), value.as_str().into())],
+            maxlen: None,
+        },
+        Operation::ReadLatest {
+            stream: "s".into(),
+            count: 1,
+        },
+    ];
+    let read_slowly = async {
+        next_message(&mut client).await;
+        for (id, operation) in (1..).zip(add_and_read) {
+            send(&mut client, ClientMessage::Request { id, operation }).await;
+        }
+        next_message(&mut client).await;
+        // Below the frames: a piece at a time, each just within the timeout.
+        let start = Instant::now();
+        let (mut taken, mut piece) = (0, vec![0; PIECE_BYTES]);
+        while taken < REPLY_BYTES / 2 {
+            tokio::time::sleep(write_timeout * 9 / 10).await;
+            let read = client.get_mut().read(&mut piece).await.unwrap();
+            assert!(read > 0, "closed after {taken} bytes");
+            taken += read;
+        }
+        assert!(start.elapsed() > write_timeout * 10);
+    };
+    beside(session.as_mut(), read_slowly).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_nothing_is_closed_after_the_write_timeout() {
+    let config = Config::default().heartbeat_ms(u32::MAX);
+    let write_timeout = config.write_timeout;
+    let server = server(config);
+    // Too little room even for the welcome.
+    let (near, far) = duplex(1);
+    let socket = ServerSocket::new(far, ENCODING, MAX_FRAME_BYTES).await;
+    let start = Instant::now();
+    run(&server.state, socket, None).await;
+    assert_eq!(start.elapsed(), write_timeout + CLOSE_TIMEOUT);
+    drop(near);
 }

@@ -1,4 +1,4 @@
-//! When a stream last moved, in each direction.
+//! When bytes last moved on a stream, in each direction.
 
 use std::io;
 use std::pin::Pin;
@@ -7,15 +7,16 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// A stream that notes when bytes were last read and written: below the frames, so that a large
-/// one on a slow line counts as the life it is.
-pub(super) struct Meter<S> {
+/// A stream that records when it last read and wrote bytes.
+///
+/// Below the frames, so that a large frame on a slow line counts as activity.
+pub(super) struct ActivityStream<S> {
     stream: S,
     last_read: Instant,
     last_write: Instant,
 }
 
-impl<S> Meter<S> {
+impl<S> ActivityStream<S> {
     pub(super) fn new(stream: S) -> Self {
         let now = Instant::now();
         Self {
@@ -34,7 +35,7 @@ impl<S> Meter<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Meter<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ActivityStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -49,7 +50,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Meter<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Meter<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ActivityStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! Why a socket ends.
+//! Why a socket closes, and the close codes for faults below the protocol.
 
 use std::borrow::Cow;
 
@@ -7,67 +7,64 @@ use streamgate_protocol::codec::Encoding;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 
-/// The close code of RFC 6455 for what is no WebSocket frame.
+/// The close code of RFC 6455 for bytes that are no WebSocket frame.
 const WEBSOCKET_PROTOCOL_ERROR: u16 = 1002;
 /// The close code of RFC 6455 for text that is not UTF-8.
 const WEBSOCKET_NOT_UTF8: u16 = 1007;
 
-/// Why a socket ends.
+/// Why a socket closes.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// The client closed, or its connection broke.
-    Left,
-    /// The server closes.
-    Close {
-        /// One of [`close::CLOSE_CODES`], or one of RFC 6455 where the fault is below this
-        /// protocol.
+pub(crate) enum CloseReason {
+    /// The client closed the socket, or its connection broke.
+    ByClient,
+    /// The server closes the socket.
+    ByServer {
+        /// One of [`close::CLOSE_CODES`], or one of RFC 6455 for a fault below the protocol.
         code: u16,
-        /// Said to the client; holds nothing of what it sent.
+        /// Sent to the client; repeats nothing that the client sent.
         reason: Cow<'static, str>,
-        /// Whether frames can still be read, so that the client's own close can be awaited.
+        /// Whether the server can still read frames, and so await the client's close.
         readable: bool,
     },
 }
 
-impl Ending {
-    /// Closes a socket on which frames can still be read.
-    pub(crate) fn close(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self::Close {
+impl CloseReason {
+    /// Closes a socket from which the server can still read frames.
+    pub(crate) fn by_server(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::ByServer {
             code,
             reason: reason.into(),
             readable: true,
         }
     }
 
-    pub(super) fn wrong_frame_type(agreed: Encoding) -> Self {
-        Self::close(
-            close::WRONG_FRAME_TYPE,
-            if agreed.is_text() {
-                "a binary frame where text was agreed"
-            } else {
-                "a text frame where binary was agreed"
-            },
-        )
+    pub(super) fn wrong_frame_type(negotiated: Encoding) -> Self {
+        let reason = if negotiated.is_text() {
+            "a binary frame, but the subprotocol has text frames"
+        } else {
+            "a text frame, but the subprotocol has binary frames"
+        };
+        Self::by_server(close::WRONG_FRAME_TYPE, reason)
     }
 
     pub(super) fn is_readable(&self) -> bool {
-        matches!(self, Self::Close { readable: true, .. })
+        matches!(self, Self::ByServer { readable: true, .. })
     }
 }
 
-impl From<Error> for Ending {
+impl From<Error> for CloseReason {
     fn from(error: Error) -> Self {
         let (code, reason) = match error {
             Error::Capacity(_) => (
                 close::FRAME_TOO_LARGE,
-                "a frame larger than was granted".into(),
+                "a frame larger than max_frame_bytes".into(),
             ),
             Error::Utf8(_) => (WEBSOCKET_NOT_UTF8, "text that is not UTF-8".into()),
-            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return Self::Left,
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return Self::ByClient,
             Error::Protocol(error) => (WEBSOCKET_PROTOCOL_ERROR, error.to_string().into()),
-            _ => return Self::Left,
+            _ => return Self::ByClient,
         };
-        Self::Close {
+        Self::ByServer {
             code,
             reason,
             readable: false,

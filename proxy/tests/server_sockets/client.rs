@@ -1,4 +1,4 @@
-//! A raw WebSocket client: it sends what it is told, right or wrong.
+//! A raw WebSocket client: it sends whatever a test gives it, valid or not.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -15,20 +15,20 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// No answer for so long is a failure. Far above what a busy machine needs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Without an answer for this long, a test fails. Far more than a busy machine needs.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(crate) struct Client {
+pub(crate) struct TestClient {
     pub(crate) socket: WebSocketStream<TcpStream>,
     encoding: Encoding,
     received: VecDeque<ServerMessage>,
-    /// Of reads from `$`: their ids, and where they wait.
+    /// The positions of reads from `$`, with their request ids.
     pub(crate) positions: Vec<(u64, String)>,
-    /// Frames that came so far.
+    /// Frames received so far.
     pub(crate) frames: usize,
 }
 
-impl Client {
+impl TestClient {
     pub(crate) async fn connect(address: SocketAddr, encoding: Encoding) -> Self {
         Self::try_connect(address, encoding).await.unwrap()
     }
@@ -68,7 +68,7 @@ impl Client {
         }
     }
 
-    /// Bytes of a frame of these messages.
+    /// Encodes messages as one frame.
     pub(crate) fn frame(&self, messages: &[ClientMessage<'_>]) -> Vec<u8> {
         let mut frame = Vec::new();
         for message in messages {
@@ -83,13 +83,13 @@ impl Client {
         self.send_bytes(frame).await;
     }
 
-    /// Sends a frame of any content, of the type that was agreed on.
+    /// Sends a frame of any content, of the negotiated type.
     pub(crate) async fn send_bytes(&mut self, frame: Vec<u8>) {
         let message = self.message(frame);
         self.socket.send(message).await.unwrap();
     }
 
-    /// A frame of the type that was agreed on.
+    /// Makes a WebSocket message of the negotiated type.
     pub(crate) fn message(&self, frame: Vec<u8>) -> Message {
         if self.encoding.is_text() {
             Message::text(String::from_utf8(frame).unwrap())
@@ -98,7 +98,7 @@ impl Client {
         }
     }
 
-    /// The next message, or how the socket was closed. Where reads wait is noted aside.
+    /// Receives the next message, or how the server closed the socket. Records positions.
     pub(crate) async fn receive(&mut self) -> Result<ServerMessage, Closed> {
         loop {
             match self.received.pop_front() {
@@ -109,7 +109,7 @@ impl Client {
                 Some(message) => return Ok(message),
                 None => {}
             }
-            let next = tokio::time::timeout(PATIENCE, self.socket.next()).await;
+            let next = tokio::time::timeout(TIMEOUT, self.socket.next()).await;
             let frame = match next.expect("no answer in time") {
                 Some(Ok(Message::Text(frame))) if self.encoding.is_text() => frame.into(),
                 Some(Ok(Message::Binary(frame))) if !self.encoding.is_text() => frame,
@@ -132,26 +132,26 @@ impl Client {
     pub(crate) async fn welcome(&mut self) -> Welcome {
         match self.receive().await.unwrap() {
             ServerMessage::Welcome(welcome) => welcome,
-            other => panic!("{other:?} before the welcome"),
+            other => panic!("not a welcome: {other:?}"),
         }
     }
 
     pub(crate) async fn reply(&mut self) -> (u64, CacheResult<Reply>) {
         match self.receive().await.unwrap() {
             ServerMessage::Reply { id, outcome } => (id, outcome.into()),
-            other => panic!("{other:?} where a reply was due"),
+            other => panic!("not a reply: {other:?}"),
         }
     }
 
-    /// The next reply, which has to be this request's.
+    /// Receives the next reply, which must be to this request.
     pub(crate) async fn reply_to(&mut self, expected: u64) -> CacheResult<Reply> {
         let (id, result) = self.reply().await;
         assert_eq!(id, expected);
         result
     }
 
-    /// The code of the next reply, which has to be this request's, and an error.
-    pub(crate) async fn error_of(&mut self, expected: u64) -> String {
+    /// Receives the next reply, which must be an error of this request; returns its code.
+    pub(crate) async fn error_code_of(&mut self, expected: u64) -> String {
         self.reply_to(expected).await.unwrap_err().code().to_owned()
     }
 
@@ -159,13 +159,13 @@ impl Client {
         assert_eq!(self.receive().await.unwrap(), ServerMessage::Pong { nonce });
     }
 
-    /// A round trip, with nothing else to come before its end.
+    /// Makes a round trip; no other message may arrive before its end.
     pub(crate) async fn ping(&mut self, nonce: u64) {
         self.send(&[ClientMessage::Ping { nonce }]).await;
         self.pong(nonce).await;
     }
 
-    /// How the socket was closed; messages before that are passed over.
+    /// Returns how the server closed the socket; ignores messages before that.
     pub(crate) async fn closed(&mut self) -> Closed {
         loop {
             if let Err(closed) = self.receive().await {
@@ -174,7 +174,7 @@ impl Client {
         }
     }
 
-    /// Closes, and waits for the server to do so too.
+    /// Closes, and waits for the server's close.
     pub(crate) async fn close(mut self) {
         self.socket.close(None).await.unwrap();
         self.ended().await;
@@ -187,7 +187,7 @@ impl Client {
                 message.expect("the server closes in order");
             }
         };
-        tokio::time::timeout(PATIENCE, end)
+        tokio::time::timeout(TIMEOUT, end)
             .await
             .expect("the server hangs up");
     }
@@ -231,8 +231,8 @@ pub(crate) fn wait_for(id: u64, stream: &str) -> ClientMessage<'_> {
     )
 }
 
-/// A request whose answer has about so many bytes.
-pub(crate) fn large(id: u64, bytes: u64) -> ClientMessage<'static> {
+/// A request whose reply has about this number of bytes.
+pub(crate) fn large_read(id: u64, bytes: u64) -> ClientMessage<'static> {
     request(
         id,
         Operation::ReadLatest {

@@ -10,57 +10,52 @@ use streamgate_protocol::{ServerMessage, close};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::client::{add, large, tail, wait};
-use crate::test_server::Service;
+use crate::client::{add, large_read, tail, wait};
+use crate::test_server::TestServer;
 
-/// A server that tells all its clients together that it ends.
-async fn closing_all_at_once() -> Service {
-    Service::with(Config {
-        drain: Duration::ZERO,
-        ..Config::default()
-    })
-    .await
+/// A server that closes all sockets at once when it shuts down.
+async fn without_drain_period() -> TestServer {
+    TestServer::with(Config::default().drain_period(Duration::ZERO)).await
 }
 
 #[tokio::test]
 async fn a_clients_close_ends_its_waits() {
-    let service = Service::start().await;
+    let server = TestServer::start().await;
     for &encoding in Encoding::ALL {
-        let mut client = service.client(encoding).await;
+        let mut client = server.client(encoding).await;
         client.send(&[wait(1), wait(2)]).await;
-        service.backend.until_waits(2).await;
+        server.backend.until_waits(2).await;
         client.close().await;
-        service.backend.until_waits(0).await;
+        server.backend.until_waits(0).await;
     }
 }
 
 #[tokio::test]
 async fn a_lost_connection_ends_its_waits() {
-    let service = Service::start().await;
+    let server = TestServer::start().await;
     for &encoding in Encoding::ALL {
-        let mut client = service.client(encoding).await;
+        let mut client = server.client(encoding).await;
         client.send(&[wait(1), wait(2)]).await;
-        service.backend.until_waits(2).await;
+        server.backend.until_waits(2).await;
         drop(client);
-        service.backend.until_waits(0).await;
+        server.backend.until_waits(0).await;
     }
 }
 
-/// Whether or not the client answers the close: a consumer must not be handed entries that
-/// nobody will send.
+/// Whether or not the client answers the close: a consumer that has gone must not get entries.
 #[tokio::test]
 async fn a_close_by_the_server_ends_waits_at_once() {
-    let service = Service::start().await;
+    let server = TestServer::start().await;
     for &encoding in Encoding::ALL {
-        let mut client = service.client(encoding).await;
+        let mut client = server.client(encoding).await;
         client.send(&[wait(1), wait(2)]).await;
-        service.backend.until_waits(2).await;
-        let twice = client.frame(&[wait(1)]);
-        let twice = client.message(twice);
-        client.socket.feed(twice).await.unwrap();
+        server.backend.until_waits(2).await;
+        let duplicate = client.frame(&[wait(1)]);
+        let duplicate = client.message(duplicate);
+        client.socket.feed(duplicate).await.unwrap();
         client.socket.flush().await.unwrap();
         // The client reads nothing, so its answer to the close never comes.
-        let ended = service.backend.until_waits(0);
+        let ended = server.backend.until_waits(0);
         tokio::time::timeout(CLOSE_TIMEOUT / 2, ended)
             .await
             .unwrap();
@@ -68,35 +63,35 @@ async fn a_close_by_the_server_ends_waits_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_sent_right_before_a_close_is_performed() {
+async fn requests_sent_right_before_a_close_are_performed() {
     for &encoding in Encoding::ALL {
-        let service = Service::start().await;
-        let mut client = service.client(encoding).await;
+        let server = TestServer::start().await;
+        let mut client = server.client(encoding).await;
         let frame = client.frame(&[add(1, "slow", "a"), add(2, "s", "b")]);
         let frame = client.message(frame);
         client.socket.feed(frame).await.unwrap();
         client.socket.close(None).await.unwrap();
-        service.backend.until_slow(1).await;
+        server.backend.until_slow_adds(1).await;
         drop(client);
-        service.backend.open();
-        service.backend.until_added(2).await;
-        assert_eq!(service.backend.added(), ["a", "b"]);
+        server.backend.finish_slow_adds();
+        server.backend.until_begun_adds(2).await;
+        assert_eq!(server.backend.begun_adds(), ["a", "b"]);
     }
 }
 
 #[tokio::test]
 async fn shutdown_closes_every_socket_with_1001() {
-    let service = closing_all_at_once().await;
+    let server = without_drain_period().await;
     let mut clients = Vec::new();
     for &encoding in Encoding::ALL {
-        let mut client = service.client(encoding).await;
+        let mut client = server.client(encoding).await;
         client.send(&[wait(1)]).await;
         clients.push(client);
     }
-    service.backend.until_waits(2).await;
-    let backend = service.backend.clone();
-    let address = service.address;
-    let ending = tokio::spawn(service.shut_down());
+    server.backend.until_waits(2).await;
+    let backend = server.backend.clone();
+    let address = server.address;
+    let ending = tokio::spawn(server.shut_down());
     for mut client in clients {
         assert_eq!(client.closed().await.code, close::GOING_AWAY);
         client.ended().await;
@@ -111,66 +106,66 @@ async fn shutdown_closes_every_socket_with_1001() {
 
 #[tokio::test]
 async fn shutdown_does_not_wait_for_clients_that_hang() {
-    let service = closing_all_at_once().await;
-    // One that reads nothing, one that answers no close, and half a request.
-    let mut unread = service.client(Encoding::Binary).await;
-    unread.send(&[large(1, 15 << 20)]).await;
-    let silent = service.client(Encoding::Json).await;
-    let mut half = TcpStream::connect(service.address).await.unwrap();
+    let server = without_drain_period().await;
+    // A client that reads nothing, one that answers no close, and half a request.
+    let mut deaf = server.client(Encoding::Binary).await;
+    deaf.send(&[large_read(1, 15 << 20)]).await;
+    let silent = server.client(Encoding::Json).await;
+    let mut half = TcpStream::connect(server.address).await.unwrap();
     half.write_all(b"GET /healthz HTTP/1.1\r\nhost:")
         .await
         .unwrap();
-    service.serves_others().await;
+    server.serves_other_clients().await;
     let start = Instant::now();
-    service.shut_down().await.unwrap();
+    server.shut_down().await.unwrap();
     let took = start.elapsed();
     assert!(
         took <= SHUTDOWN_TIMEOUT + Duration::from_secs(1),
         "{took:?}"
     );
-    drop((unread, silent, half));
+    drop((deaf, silent, half));
 }
 
 #[tokio::test]
-async fn what_is_performed_is_answered_before_the_close_and_waits_end_at_once() {
+async fn a_shutdown_answers_requests_being_performed_and_ends_waits_at_once() {
     for &encoding in Encoding::ALL {
-        let service = closing_all_at_once().await;
-        let mut client = service.client(encoding).await;
+        let server = without_drain_period().await;
+        let mut client = server.client(encoding).await;
         let credit = Credit {
             entries: 0,
             bytes: 0,
         };
-        let backend = service.backend.clone();
+        let backend = server.backend.clone();
         client.send(&[wait(1)]).await;
         backend.until_waits(1).await;
         client.send(&[tail(3, "t", credit)]).await;
         let push = client.receive().await.unwrap();
         assert!(matches!(push, ServerMessage::Push { id: 3, .. }));
         client.send(&[add(2, "slow", "a")]).await;
-        backend.until_slow(1).await;
-        let ending = tokio::spawn(service.shut_down());
+        backend.until_slow_adds(1).await;
+        let ending = tokio::spawn(server.shut_down());
         backend.until_waits(0).await;
-        backend.until_followed(0).await;
-        // Behind the moment nothing more is read.
+        backend.until_tails(0).await;
+        // From its close time on, the server reads no further.
         client.send(&[add(4, "s", "b")]).await;
-        backend.open();
+        backend.finish_slow_adds();
         assert!(client.reply_to(2).await.is_ok());
         assert_eq!(client.closed().await.code, close::GOING_AWAY);
         client.ended().await;
         drop(client);
         ending.await.unwrap().unwrap();
-        assert_eq!(backend.added(), ["follow t", "a"]);
+        assert_eq!(backend.begun_adds(), ["tail t", "a"]);
     }
 }
 
 #[tokio::test]
-async fn what_never_ends_is_not_waited_for() {
-    let service = closing_all_at_once().await;
-    let mut client = service.client(Encoding::Binary).await;
+async fn a_shutdown_does_not_wait_for_requests_that_never_end() {
+    let server = without_drain_period().await;
+    let mut client = server.client(Encoding::Binary).await;
     client.send(&[add(1, "slow", "a")]).await;
-    service.backend.until_slow(1).await;
+    server.backend.until_slow_adds(1).await;
     let start = Instant::now();
-    let ending = tokio::spawn(service.shut_down());
+    let ending = tokio::spawn(server.shut_down());
     assert_eq!(client.closed().await.code, close::GOING_AWAY);
     client.ended().await;
     drop(client);
@@ -180,16 +175,12 @@ async fn what_never_ends_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_socket_is_served_until_its_moment() {
-    let service = Service::with(Config {
-        drain: Duration::from_secs(4),
-        ..Config::default()
-    })
-    .await;
-    let mut one = service.client(Encoding::Binary).await;
-    let mut other = service.client(Encoding::Json).await;
+async fn a_socket_is_served_until_its_close_time() {
+    let server = TestServer::with(Config::default().drain_period(Duration::from_secs(4))).await;
+    let mut one = server.client(Encoding::Binary).await;
+    let mut other = server.client(Encoding::Json).await;
     let start = Instant::now();
-    let ending = tokio::spawn(service.shut_down());
+    let ending = tokio::spawn(server.shut_down());
     let mut left = tokio::select! {
         closed = one.receive() => {
             assert_eq!(closed.unwrap_err().code, close::GOING_AWAY);
@@ -212,7 +203,7 @@ async fn a_socket_is_served_until_its_moment() {
     left.ended().await;
     drop(left);
     ending.await.unwrap().unwrap();
-    // Its sockets are gone, so the rest of the period is not waited for.
+    // All sockets have ended, so the shutdown does not wait for the rest of the period.
     let took = start.elapsed();
     assert!(took < Duration::from_secs(4), "{took:?}");
 }

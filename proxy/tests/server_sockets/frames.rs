@@ -1,5 +1,4 @@
-//! Frames that are not as they should be: each closes its own socket, or is answered, and harms
-//! no other client.
+//! Invalid frames: each closes its own socket, or is answered, and harms no other client.
 
 use futures_util::SinkExt;
 use streamgate_protocol::codec::Encoding;
@@ -7,34 +6,34 @@ use streamgate_protocol::{ClientMessage, ServerMessage, close};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{Client, add, wait};
-use crate::test_server::Service;
+use crate::client::{TestClient, add, wait};
+use crate::test_server::TestServer;
 
-/// Sends a frame and returns the code that the socket is closed with. A client beside it, which
-/// waits, goes on waiting.
-async fn code_after(service: &Service, encoding: Encoding, frame: Vec<u8>) -> u16 {
-    let mut beside = service.client(encoding).await;
-    beside.send(&[wait(1)]).await;
-    service.backend.until_waits(1).await;
+/// Sends a frame, and returns the code that the server closes the socket with. Checks that another
+/// client goes on waiting.
+async fn close_code_after(server: &TestServer, encoding: Encoding, frame: Vec<u8>) -> u16 {
+    let mut other = server.client(encoding).await;
+    other.send(&[wait(1)]).await;
+    server.backend.until_waits(1).await;
 
-    let mut client = service.client(encoding).await;
+    let mut client = server.client(encoding).await;
     client.send_bytes(frame).await;
     let closed = client.closed().await;
     assert!(!closed.reason.is_empty() && closed.reason.len() <= 123);
     client.ended().await;
 
-    beside.ping(2).await;
-    service.backend.wake();
-    assert!(beside.reply_to(1).await.is_ok());
-    service.backend.until_waits(0).await;
+    other.ping(2).await;
+    server.backend.wake_waits();
+    assert!(other.reply_to(1).await.is_ok());
+    server.backend.until_waits(0).await;
     closed.code
 }
 
 #[tokio::test]
 async fn garbage_closes_the_socket() {
-    let service = Service::start().await;
+    let server = TestServer::start().await;
     for frame in [&b"\xff"[..], b"\x03", b"\x00\x01\x09", &[0xff; 1000]] {
-        let code = code_after(&service, Encoding::Binary, frame.into()).await;
+        let code = close_code_after(&server, Encoding::Binary, frame.into()).await;
         assert_eq!(code, close::MALFORMED, "{frame:?}");
     }
     let frames = [
@@ -50,19 +49,19 @@ async fn garbage_closes_the_socket() {
         r#"{"ping":{"nonce":1},"cancel":{"id":1}}"#,
     ];
     for frame in frames {
-        let code = code_after(&service, Encoding::Json, frame.into()).await;
+        let code = close_code_after(&server, Encoding::Json, frame.into()).await;
         assert_eq!(code, close::MALFORMED, "{frame}");
     }
 }
 
 #[tokio::test]
 async fn a_truncated_frame_closes_the_socket() {
-    let service = Service::start().await;
+    let server = TestServer::start().await;
     for &encoding in Encoding::ALL {
-        let client = service.client(encoding).await;
+        let client = server.client(encoding).await;
         let whole = client.frame(&[add(1, "stream", "value")]);
         for length in 1..whole.len() {
-            let mut client = service.client(encoding).await;
+            let mut client = server.client(encoding).await;
             client.send_bytes(whole[..length].into()).await;
             assert_eq!(
                 client.closed().await.code,
@@ -72,14 +71,14 @@ async fn a_truncated_frame_closes_the_socket() {
             client.ended().await;
         }
     }
-    service.serves_others().await;
+    server.serves_other_clients().await;
 }
 
 #[tokio::test]
-async fn what_stands_before_a_violation_is_performed_and_answered() {
+async fn requests_before_a_violation_are_performed_and_answered() {
     for &encoding in Encoding::ALL {
-        let service = Service::start().await;
-        let mut client = service.client(encoding).await;
+        let server = TestServer::start().await;
+        let mut client = server.client(encoding).await;
         let mut frame = client.frame(&[add(1, "s", "a"), add(2, "s", "b")]);
         frame.extend(if encoding.is_text() {
             &b"\n{}"[..]
@@ -90,14 +89,14 @@ async fn what_stands_before_a_violation_is_performed_and_answered() {
         assert!(client.reply_to(1).await.is_ok());
         assert!(client.reply_to(2).await.is_ok());
         assert_eq!(client.closed().await.code, close::MALFORMED);
-        assert_eq!(service.backend.added(), ["a", "b"]);
+        assert_eq!(server.backend.begun_adds(), ["a", "b"]);
     }
 }
 
 #[tokio::test]
 async fn a_json_request_that_names_its_id_is_answered() {
-    let service = Service::start().await;
-    let mut client = service.client(Encoding::Json).await;
+    let server = TestServer::start().await;
+    let mut client = server.client(Encoding::Json).await;
     let long = "x".repeat(100_000);
     let operations = [
         r#"{"unknown":{}}"#.to_owned(),
@@ -124,32 +123,32 @@ async fn a_json_request_that_names_its_id_is_answered() {
         client.pong(id as u64).await;
     }
     client.send_bytes(r#"{"request":{"id":9}}"#.into()).await;
-    assert_eq!(client.error_of(9).await, "ERR");
+    assert_eq!(client.error_code_of(9).await, "ERR");
 }
 
 #[tokio::test]
 async fn a_json_request_that_reuses_an_id_in_flight_is_a_duplicate_even_if_unknown() {
-    let service = Service::start().await;
-    let mut client = service.client(Encoding::Json).await;
+    let server = TestServer::start().await;
+    let mut client = server.client(Encoding::Json).await;
     client.send(&[wait(1)]).await;
     client
         .send_bytes(r#"{"request":{"id":1,"operation":{"unknown":{}}}}"#.into())
         .await;
     assert_eq!(client.closed().await.code, close::DUPLICATE_ID);
-    service.backend.until_waits(0).await;
+    server.backend.until_waits(0).await;
 }
 
 #[tokio::test]
 async fn an_unknown_operation_in_binary_closes_the_socket() {
-    let service = Service::start().await;
-    let code = code_after(&service, Encoding::Binary, vec![0, 1, 77, 1, b's', 1]).await;
+    let server = TestServer::start().await;
+    let code = close_code_after(&server, Encoding::Binary, vec![0, 1, 77, 1, b's', 1]).await;
     assert_eq!(code, close::MALFORMED);
 }
 
 #[tokio::test]
 async fn unknown_json_fields_and_empty_lines_are_ignored() {
-    let service = Service::start().await;
-    let mut client = service.client(Encoding::Json).await;
+    let server = TestServer::start().await;
+    let mut client = server.client(Encoding::Json).await;
     let frame = concat!(
         "\n",
         r#"{"request":{"new":[1],"id":1,"operation":{"read_latest":{"stream":"s","new":{},"count":1}}}}"#,
@@ -171,10 +170,10 @@ async fn unknown_json_fields_and_empty_lines_are_ignored() {
 }
 
 #[tokio::test]
-async fn an_empty_frame_means_nothing() {
-    let service = Service::start().await;
+async fn an_empty_frame_is_ignored() {
+    let server = TestServer::start().await;
     for &encoding in Encoding::ALL {
-        let mut client = service.client(encoding).await;
+        let mut client = server.client(encoding).await;
         client.send_bytes(Vec::new()).await;
         client.ping(1).await;
     }
@@ -182,9 +181,9 @@ async fn an_empty_frame_means_nothing() {
 
 #[tokio::test]
 async fn a_frame_of_the_other_type_closes_the_socket() {
-    let service = Service::start().await;
+    let server = TestServer::start().await;
     for &encoding in Encoding::ALL {
-        let mut client = service.client(encoding).await;
+        let mut client = server.client(encoding).await;
         let frame = if encoding.is_text() {
             Message::binary("x")
         } else {
@@ -194,28 +193,28 @@ async fn a_frame_of_the_other_type_closes_the_socket() {
         assert_eq!(client.closed().await.code, close::WRONG_FRAME_TYPE);
         client.ended().await;
     }
-    service.serves_others().await;
+    server.serves_other_clients().await;
 }
 
 #[tokio::test]
 async fn a_duplicate_id_closes_the_socket_and_ends_its_waits() {
-    let service = Service::start().await;
+    let server = TestServer::start().await;
     for &encoding in Encoding::ALL {
-        let mut client = service.client(encoding).await;
+        let mut client = server.client(encoding).await;
         client.send(&[wait(1), wait(2)]).await;
-        service.backend.until_waits(2).await;
+        server.backend.until_waits(2).await;
         client.send(&[add(1, "s", "v")]).await;
         assert_eq!(client.closed().await.code, close::DUPLICATE_ID);
-        service.backend.until_waits(0).await;
+        server.backend.until_waits(0).await;
         client.ended().await;
     }
-    assert!(service.backend.added().is_empty());
-    service.serves_others().await;
+    assert!(server.backend.begun_adds().is_empty());
+    server.serves_other_clients().await;
 }
 
 #[tokio::test]
-async fn what_is_no_websocket_frame_closes_the_socket() {
-    let service = Service::start().await;
+async fn an_invalid_websocket_frame_closes_the_socket() {
+    let server = TestServer::start().await;
     let wire: [(&[u8], u16); 4] = [
         // Not masked.
         (b"\x82\x01x", 1002),
@@ -228,22 +227,22 @@ async fn what_is_no_websocket_frame_closes_the_socket() {
     ];
     for &encoding in Encoding::ALL {
         for (bytes, code) in wire {
-            let mut client = service.client(encoding).await;
+            let mut client = server.client(encoding).await;
             client.socket.get_mut().write_all(bytes).await.unwrap();
             assert_eq!(client.closed().await.code, code, "{bytes:?}");
         }
     }
-    service.serves_others().await;
+    server.serves_other_clients().await;
 }
 
 #[tokio::test]
-async fn fragments_are_put_together() {
+async fn fragments_are_reassembled() {
     use tokio_tungstenite::tungstenite::protocol::frame::Frame;
     use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-    let service = Service::start().await;
+    let server = TestServer::start().await;
     for &encoding in Encoding::ALL {
-        let mut client: Client = service.client(encoding).await;
+        let mut client: TestClient = server.client(encoding).await;
         let whole = client.frame(&[ClientMessage::Ping { nonce: 1 << 40 }]);
         let first = if encoding.is_text() {
             Data::Text

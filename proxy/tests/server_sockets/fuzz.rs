@@ -1,4 +1,4 @@
-//! Thousands of random frames, none of which may take the server down.
+//! Thousands of random frames, none of which may harm the server.
 
 use futures_util::SinkExt;
 use streamgate_protocol::codec::Encoding;
@@ -6,29 +6,29 @@ use streamgate_protocol::message::Credit;
 use streamgate_protocol::{ClientMessage, ServerMessage, close};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{Client, add, grant, large, tail, wait};
-use crate::test_server::Service;
+use crate::client::{TestClient, add, grant, large_read, tail, wait};
+use crate::test_server::TestServer;
 
-/// Printed with a failure, and to be changed by hand to look further.
+/// Printed with a failure; change it by hand to try other frames.
 const SEED: u64 = 0x5eed_0001;
 
 const FRAMES: usize = 4_000;
 
-/// Of a ping that no random frame holds.
-const LAST: u64 = 0x1a57_1a57_1a57;
+/// The nonce of a ping that no random frame contains.
+const LAST_NONCE: u64 = 0x1a57_1a57_1a57;
 
 #[tokio::test]
 async fn random_frames_never_harm_the_server() {
     for &encoding in Encoding::ALL {
-        let service = Service::start().await;
+        let server = TestServer::start().await;
         let mut random = fastrand::Rng::with_seed(SEED);
-        let mut beside = service.client(encoding).await;
-        beside.send(&[wait(1)]).await;
+        let mut other = server.client(encoding).await;
+        other.send(&[wait(1)]).await;
         let mut closes = 0;
         let mut sent = 0;
         while sent < FRAMES {
-            let mut client = service.client(encoding).await;
-            // Until the server has had enough of this one.
+            let mut client = server.client(encoding).await;
+            // Until the server has closed this socket, or by chance.
             loop {
                 let frame = random_frame(&mut random, &client, encoding);
                 sent += 1;
@@ -37,10 +37,10 @@ async fn random_frames_never_harm_the_server() {
                     break;
                 }
             }
-            // Either it is closed for a reason that is documented, or it goes on.
-            let last = client.frame(&[ClientMessage::Ping { nonce: LAST }]);
+            // Either the server closes the socket with a documented code, or it goes on.
+            let last = client.frame(&[ClientMessage::Ping { nonce: LAST_NONCE }]);
             let _ = client.socket.send(client.message(last)).await;
-            if let Some(code) = outcome(&mut client).await {
+            if let Some(code) = close_code(&mut client).await {
                 let documented = close::CLOSE_CODES.iter().any(|row| row.code == code);
                 assert!(documented, "seed {SEED:#x}, after {sent} frames: {code}");
                 closes += 1;
@@ -50,23 +50,23 @@ async fn random_frames_never_harm_the_server() {
             closes > FRAMES / 50,
             "only {closes} of {sent} frames were refused"
         );
-        beside.ping(2).await;
-        service.serves_others().await;
+        other.ping(2).await;
+        server.serves_other_clients().await;
     }
 }
 
-/// The code of a close, or `None` if the server answers the last ping.
-async fn outcome(client: &mut Client) -> Option<u16> {
+/// Returns the code of a close, or `None` if the server answers the last ping.
+async fn close_code(client: &mut TestClient) -> Option<u16> {
     loop {
         match client.receive().await {
-            Ok(ServerMessage::Pong { nonce: LAST }) => return None,
+            Ok(ServerMessage::Pong { nonce: LAST_NONCE }) => return None,
             Ok(_) => {}
             Err(closed) => return Some(closed.code),
         }
     }
 }
 
-fn random_frame(random: &mut fastrand::Rng, client: &Client, encoding: Encoding) -> Message {
+fn random_frame(random: &mut fastrand::Rng, client: &TestClient, encoding: Encoding) -> Message {
     if random.u8(..) < 4 {
         return if encoding.is_text() {
             Message::binary("x")
@@ -87,7 +87,7 @@ fn random_frame(random: &mut fastrand::Rng, client: &Client, encoding: Encoding)
             let messages = [
                 add(id, "s", &value),
                 wait(id),
-                large(id, random.u64(..2000)),
+                large_read(id, random.u64(..2000)),
                 tail(id, streams[random.usize(..streams.len())], credit),
                 grant(id, random.u64(..), random.u64(..)),
                 ClientMessage::Cancel { id },

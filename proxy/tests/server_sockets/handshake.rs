@@ -1,4 +1,4 @@
-//! What is refused before the upgrade, and what may come right behind it.
+//! Handshakes that the server refuses, and requests sent along with a handshake.
 
 use std::net::SocketAddr;
 
@@ -10,9 +10,9 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use crate::client::{Client, add};
+use crate::client::{TestClient, add};
 use crate::http::exchange;
-use crate::test_server::Service;
+use crate::test_server::TestServer;
 
 const HANDSHAKE: &str = "connection: Upgrade\r\nupgrade: websocket\r\n\
     sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
@@ -26,14 +26,14 @@ async fn get(address: SocketAddr, headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_offer_of_nothing_known_is_refused_with_what_is_spoken() {
-    let service = Service::start().await;
+async fn an_unknown_subprotocol_is_refused_with_the_known_ones() {
+    let server = TestServer::start().await;
     let offers = [
         "",
         "sec-websocket-protocol: mqtt, streamgate.v9.bin\r\nconnection: close\r\n",
     ];
     for offer in offers {
-        let response = get(service.address, &format!("{HANDSHAKE}{offer}")).await;
+        let response = get(server.address, &format!("{HANDSHAKE}{offer}")).await;
         assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
         assert!(
             response.contains("streamgate.v1.bin, streamgate.v1.json"),
@@ -44,7 +44,7 @@ async fn an_offer_of_nothing_known_is_refused_with_what_is_spoken() {
 
 #[tokio::test]
 async fn binary_is_chosen_if_offered() {
-    let service = Service::start().await;
+    let server = TestServer::start().await;
     let offers = [
         (
             "sec-websocket-protocol: streamgate.v1.json, streamgate.v1.bin\r\n",
@@ -56,7 +56,7 @@ async fn binary_is_chosen_if_offered() {
         ),
     ];
     for (offer, chosen) in offers {
-        let mut stream = TcpStream::connect(service.address).await.unwrap();
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
         let head = upgrade(&mut stream, &format!("{HANDSHAKE}{offer}"), &[]).await;
         assert!(head.starts_with("http/1.1 101 "), "{head}");
         assert!(
@@ -67,8 +67,8 @@ async fn binary_is_chosen_if_offered() {
 }
 
 #[tokio::test]
-async fn what_is_no_handshake_is_refused() {
-    let service = Service::start().await;
+async fn an_invalid_handshake_is_refused() {
+    let server = TestServer::start().await;
     let offer = "sec-websocket-protocol: streamgate.v1.bin\r\n";
     let handshakes = [
         (format!("{offer}connection: close\r\n"), 426),
@@ -79,20 +79,20 @@ async fn what_is_no_handshake_is_refused() {
         (format!("{HANDSHAKE}{offer}").replace("AAAA==", "=="), 400),
     ];
     for (headers, status) in handshakes {
-        let response = get(service.address, &headers).await;
+        let response = get(server.address, &headers).await;
         assert!(
             response.starts_with(&format!("HTTP/1.1 {status} ")),
             "{headers}: {response}"
         );
     }
     let post = "POST /v1/ws HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-    let response = exchange(service.address, post).await;
+    let response = exchange(server.address, post).await;
     assert!(response.starts_with("HTTP/1.1 426 "), "{response}");
 }
 
 #[tokio::test]
-async fn requests_may_come_right_behind_the_handshake() {
-    let service = Service::start().await;
+async fn requests_may_follow_the_handshake_at_once() {
+    let server = TestServer::start().await;
     for &encoding in Encoding::ALL {
         let mut payload = Vec::new();
         encoding.append(&mut payload, &add(1, "s", "v")).unwrap();
@@ -106,23 +106,23 @@ async fn requests_may_come_right_behind_the_handshake() {
         let mut wire = Vec::new();
         frame.format(&mut wire).unwrap();
 
-        let mut stream = TcpStream::connect(service.address).await.unwrap();
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
         let offer = format!("sec-websocket-protocol: {}\r\n", encoding.subprotocol());
         upgrade(&mut stream, &format!("{HANDSHAKE}{offer}"), &wire).await;
         let socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
-        let mut client = Client::over(socket, encoding);
+        let mut client = TestClient::over(socket, encoding);
         client.welcome().await;
         assert!(client.reply_to(1).await.is_ok());
     }
 }
 
-/// Sends a handshake with bytes right behind it, and returns the response's head, in lower case.
-async fn upgrade(stream: &mut TcpStream, headers: &str, behind: &[u8]) -> String {
+/// Sends a handshake and the bytes after it, and returns the head of the response, in lower case.
+async fn upgrade(stream: &mut TcpStream, headers: &str, after: &[u8]) -> String {
     let mut request = format!("GET /v1/ws HTTP/1.1\r\nhost: h\r\n{headers}\r\n").into_bytes();
-    request.extend(behind);
+    request.extend(after);
     stream.write_all(&request).await.unwrap();
     let mut head = Vec::new();
-    // Byte by byte, so that nothing of the frames behind it is taken.
+    // Byte by byte: the frames after it belong to the client.
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
     }

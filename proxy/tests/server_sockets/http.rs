@@ -1,4 +1,4 @@
-//! What the server shows beside its endpoint.
+//! What the server serves beside its sockets: health, readiness, a folder, the default page.
 
 use std::future::IntoFuture;
 use std::net::SocketAddr;
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use streamgate::{Config, Server};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
-use crate::stub_backend::Stub;
-use crate::test_server::Service;
+use crate::stub_backend::StubBackend;
+use crate::test_server::{TestServer, listen};
 
-/// Sends a request, and returns the head and the body of the response.
+/// Sends a request, and returns the response: head and body.
 pub(crate) async fn exchange(address: SocketAddr, request: &str) -> String {
     let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -59,10 +59,9 @@ fn assert_headers(response: &str) {
 
 #[tokio::test]
 async fn a_server_is_ready_until_it_drains() {
-    let backend = Arc::new(Stub::new());
+    let backend = Arc::new(StubBackend::new());
     let server = Server::new(backend, Config::default()).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (address, listener) = listen().await;
     let serving = tokio::spawn(axum::serve(listener, server.router()).into_future());
     let response = get(address, "/readyz").await;
     assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
@@ -72,31 +71,31 @@ async fn a_server_is_ready_until_it_drains() {
     let response = get(address, "/readyz").await;
     assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
     assert!(response.ends_with("\r\n\r\ndraining"), "{response}");
-    // It runs, and must not be killed for that.
+    // The process is healthy: nobody may kill it because it drains.
     let response = get(address, "/healthz").await;
     assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
     serving.abort();
 }
 
 #[tokio::test]
-async fn health_is_ok() {
-    let service = Service::start().await;
-    let response = get(service.address, "/healthz").await;
+async fn a_healthy_server_answers_ok() {
+    let server = TestServer::start().await;
+    let response = get(server.address, "/healthz").await;
     assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
     assert!(response.ends_with("\r\n\r\nok"), "{response}");
 }
 
 #[tokio::test]
-async fn without_a_folder_a_page_says_where_to_go() {
-    let service = Service::start().await;
-    let response = get(service.address, "/").await;
+async fn without_a_folder_the_default_page_names_the_endpoint() {
+    let server = TestServer::start().await;
+    let response = get(server.address, "/").await;
     assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
     assert!(response.contains("content-type: text/html"), "{response}");
     assert!(response.contains("/v1/ws"), "{response}");
     assert!(response.contains("cargo xtask demo"), "{response}");
     assert_headers(&response);
     assert!(
-        get(service.address, "/nothing")
+        get(server.address, "/nothing")
             .await
             .starts_with("HTTP/1.1 404 ")
     );
@@ -120,20 +119,16 @@ async fn a_folder_is_served_and_nothing_beside_it() {
     for (path, _) in files {
         std::fs::write(www.join(path), path).unwrap();
     }
-    let service = Service::with(Config {
-        www: Some(www),
-        ..Config::default()
-    })
-    .await;
+    let server = TestServer::with(Config::default().www(www)).await;
     for (path, content_type) in files {
-        let response = get(service.address, &format!("/{path}")).await;
+        let response = get(server.address, &format!("/{path}")).await;
         assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
         let expected = format!("content-type: {content_type}");
         assert!(response.contains(&expected), "{expected} in {response}");
         assert!(response.ends_with(path), "{response}");
         assert_headers(&response);
     }
-    assert!(get(service.address, "/").await.ends_with("index.html"));
+    assert!(get(server.address, "/").await.ends_with("index.html"));
     for path in [
         "/../secret",
         "/%2e%2e/secret",
@@ -141,7 +136,7 @@ async fn a_folder_is_served_and_nothing_beside_it() {
         "/..%2fsecret",
         "//secret",
     ] {
-        let response = get(service.address, path).await;
+        let response = get(server.address, path).await;
         assert!(response.starts_with("HTTP/1.1 4"), "{path}: {response}");
         assert!(!response.ends_with("secret"), "{path}: {response}");
     }

@@ -1,22 +1,18 @@
 //! Requests in order, together, cancelled, and waiting.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use streamgate::{Config, Server};
-use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::{ClientMessage, Operation, Reply};
-use tokio::net::TcpListener;
 
-use crate::client::{add, wait};
-use crate::test_server::Service;
+use crate::client::{TestClient, add, wait};
+use crate::test_server::{TestServer, serve_memory};
 
 #[tokio::test]
-async fn the_welcome_says_what_is_granted() {
-    let service = Service::start().await;
+async fn the_welcome_names_the_server_and_its_limits() {
+    let server = TestServer::start().await;
     for &encoding in Encoding::ALL {
-        let mut client = crate::client::Client::connect(service.address, encoding).await;
+        let mut client = TestClient::connect(server.address, encoding).await;
         let welcome = client.welcome().await;
         assert_eq!(
             welcome.server,
@@ -31,8 +27,8 @@ async fn the_welcome_says_what_is_granted() {
 #[tokio::test]
 async fn requests_of_one_frame_are_performed_in_order_and_answered_together() {
     for &encoding in Encoding::ALL {
-        let service = Service::start().await;
-        let mut client = service.client(encoding).await;
+        let server = TestServer::start().await;
+        let mut client = server.client(encoding).await;
         let values: Vec<String> = (0..1000).map(|i| i.to_string()).collect();
         let requests: Vec<_> = values
             .iter()
@@ -52,15 +48,15 @@ async fn requests_of_one_frame_are_performed_in_order_and_answered_together() {
             frames_before + 1,
             "the replies come in one frame"
         );
-        assert_eq!(service.backend.added(), values);
+        assert_eq!(server.backend.begun_adds(), values);
     }
 }
 
 #[tokio::test]
-async fn more_messages_than_one_turn_takes_are_all_answered_in_order() {
+async fn more_messages_than_one_turn_dispatches_are_all_answered_in_order() {
     for &encoding in Encoding::ALL {
-        let service = Service::start().await;
-        let mut client = service.client(encoding).await;
+        let server = TestServer::start().await;
+        let mut client = server.client(encoding).await;
         let values: Vec<String> = (0..5000).map(|i| i.to_string()).collect();
         let messages: Vec<_> = values
             .iter()
@@ -71,18 +67,15 @@ async fn more_messages_than_one_turn_takes_are_all_answered_in_order() {
         for id in 0..5000 {
             assert!(client.reply_to(id).await.is_ok());
         }
-        assert_eq!(service.backend.added(), values);
+        assert_eq!(server.backend.begun_adds(), values);
     }
 }
 
 #[tokio::test]
-async fn a_read_from_now_that_waits_says_from_where_before_what_follows_it() {
+async fn a_waiting_read_from_now_reports_its_position_before_later_replies() {
     for &encoding in Encoding::ALL {
-        let server = Server::new(Arc::new(MemoryStreams::new()), Config::default()).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(server.serve(listener, std::future::pending()));
-        let mut client = crate::client::Client::connect(address, encoding).await;
+        let address = serve_memory().await;
+        let mut client = TestClient::connect(address, encoding).await;
         client.welcome().await;
         let read = |id, last_id: &'static str, block_ms| ClientMessage::Request {
             id,
@@ -115,8 +108,8 @@ async fn a_read_from_now_that_waits_says_from_where_before_what_follows_it() {
 #[tokio::test]
 async fn requests_of_many_frames_keep_their_order() {
     for &encoding in Encoding::ALL {
-        let service = Service::start().await;
-        let mut client = service.client(encoding).await;
+        let server = TestServer::start().await;
+        let mut client = server.client(encoding).await;
         let values: Vec<String> = (0..500).map(|i| i.to_string()).collect();
         for (i, value) in values.iter().enumerate() {
             client.send(&[add(i as u64, "s", value)]).await;
@@ -124,35 +117,35 @@ async fn requests_of_many_frames_keep_their_order() {
         for id in 0..500 {
             assert!(client.reply_to(id).await.is_ok());
         }
-        assert_eq!(service.backend.added(), values);
+        assert_eq!(server.backend.begun_adds(), values);
     }
 }
 
 #[tokio::test]
-async fn a_slow_request_delays_no_other() {
+async fn a_slow_request_delays_no_other_request() {
     for &encoding in Encoding::ALL {
-        let service = Service::start().await;
-        let mut client = service.client(encoding).await;
+        let server = TestServer::start().await;
+        let mut client = server.client(encoding).await;
         client.send(&[add(1, "slow", "a")]).await;
-        service.backend.until_slow(1).await;
+        server.backend.until_slow_adds(1).await;
         client.send(&[add(2, "s", "b")]).await;
         assert!(client.reply_to(2).await.is_ok());
         client.ping(3).await;
-        service.backend.open();
+        server.backend.finish_slow_adds();
         assert!(client.reply_to(1).await.is_ok());
-        assert_eq!(service.backend.added(), ["a", "b"]);
+        assert_eq!(server.backend.begun_adds(), ["a", "b"]);
     }
 }
 
 #[tokio::test]
-async fn a_wait_is_ended_by_an_entry_and_delays_no_other() {
+async fn an_entry_ends_a_wait_and_a_wait_delays_no_other_request() {
     for &encoding in Encoding::ALL {
-        let service = Service::start().await;
-        let mut client = service.client(encoding).await;
+        let server = TestServer::start().await;
+        let mut client = server.client(encoding).await;
         client.send(&[wait(1), add(2, "s", "v"), wait(3)]).await;
         assert!(client.reply_to(2).await.is_ok());
-        service.backend.until_waits(2).await;
-        service.backend.wake();
+        server.backend.until_waits(2).await;
+        server.backend.wake_waits();
         let mut ended = Vec::new();
         for _ in 0..2 {
             let (id, result) = client.reply().await;
@@ -167,8 +160,8 @@ async fn a_wait_is_ended_by_an_entry_and_delays_no_other() {
 #[tokio::test]
 async fn pongs_come_in_the_order_of_the_pings() {
     for &encoding in Encoding::ALL {
-        let service = Service::start().await;
-        let mut client = service.client(encoding).await;
+        let server = TestServer::start().await;
+        let mut client = server.client(encoding).await;
         let pings: Vec<_> = (0..100)
             .map(|nonce| ClientMessage::Ping { nonce })
             .collect();
@@ -181,32 +174,32 @@ async fn pongs_come_in_the_order_of_the_pings() {
 }
 
 #[tokio::test]
-async fn a_cancelled_wait_ends_unanswered_and_frees_its_id() {
+async fn a_cancelled_wait_gets_no_reply_and_frees_its_id() {
     for &encoding in Encoding::ALL {
-        let service = Service::start().await;
-        let mut client = service.client(encoding).await;
+        let server = TestServer::start().await;
+        let mut client = server.client(encoding).await;
         client.send(&[wait(1), wait(2)]).await;
-        service.backend.until_waits(2).await;
+        server.backend.until_waits(2).await;
         client.send(&[ClientMessage::Cancel { id: 1 }]).await;
-        service.backend.until_waits(1).await;
+        server.backend.until_waits(1).await;
         client.send(&[add(1, "s", "v")]).await;
         assert!(matches!(client.reply_to(1).await, Ok(Reply::Added { .. })));
-        service.backend.wake();
+        server.backend.wake_waits();
         assert!(client.reply_to(2).await.is_ok());
         client.ping(3).await;
     }
 }
 
 #[tokio::test]
-async fn a_request_cancelled_while_it_is_performed_is_not_answered() {
+async fn a_request_cancelled_while_it_is_performed_gets_no_reply() {
     for &encoding in Encoding::ALL {
-        let service = Service::start().await;
-        let mut client = service.client(encoding).await;
-        // The wait stands behind the slow add, so it is not even asked yet.
+        let server = TestServer::start().await;
+        let mut client = server.client(encoding).await;
+        // The wait comes after the slow add, so it has not begun yet.
         client
             .send(&[add(1, "slow", "a"), wait(2), add(3, "s", "b")])
             .await;
-        service.backend.until_slow(1).await;
+        server.backend.until_slow_adds(1).await;
         client
             .send(&[1, 2].map(|id| ClientMessage::Cancel { id }))
             .await;
@@ -214,21 +207,17 @@ async fn a_request_cancelled_while_it_is_performed_is_not_answered() {
         // The ids are free: their new requests are answered, the old ones are not.
         client.send(&[add(1, "s", "c")]).await;
         assert!(client.reply_to(1).await.is_ok());
-        service.backend.open();
+        server.backend.finish_slow_adds();
         assert!(client.reply_to(3).await.is_ok());
         client.ping(5).await;
-        service.backend.until_waits(0).await;
-        assert_eq!(service.backend.added(), ["a", "c", "b"]);
+        server.backend.until_waits(0).await;
+        assert_eq!(server.backend.begun_adds(), ["a", "c", "b"]);
     }
 }
 
 #[tokio::test]
-async fn what_is_cancelled_before_its_turn_is_handed_nothing() {
-    let streams = Arc::new(MemoryStreams::new());
-    let server = Server::new(streams, Config::default()).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(server.serve(listener, std::future::pending()));
+async fn a_read_cancelled_before_it_begins_takes_no_entry() {
+    let address = serve_memory().await;
     let read = |id, consumer: &'static str| ClientMessage::Request {
         id,
         operation: Operation::ReadGroup {
@@ -240,7 +229,7 @@ async fn what_is_cancelled_before_its_turn_is_handed_nothing() {
         },
     };
     for &encoding in Encoding::ALL {
-        let mut client = crate::client::Client::connect(address, encoding).await;
+        let mut client = TestClient::connect(address, encoding).await;
         client.welcome().await;
         let operation = Operation::CreateGroup {
             stream: "s".into(),
@@ -248,11 +237,13 @@ async fn what_is_cancelled_before_its_turn_is_handed_nothing() {
             id: "$".into(),
         };
         let create = ClientMessage::Request { id: 1, operation };
-        // The server takes all that is there at once, so these are performed together.
-        let gone = [read(2, "gone"), ClientMessage::Cancel { id: 2 }];
+        // In one frame, so they are performed together.
+        let cancelled = [read(2, "cancelled"), ClientMessage::Cancel { id: 2 }];
         let rest = [read(2, "next"), add(3, "s", "v")];
-        client.send(&[&[create][..], &gone, &rest].concat()).await;
-        // The first is that of the group, which the second encoding finds there.
+        client
+            .send(&[&[create][..], &cancelled, &rest].concat())
+            .await;
+        // The first creates the group, which exists already for the second encoding.
         let mut replies = HashMap::new();
         while replies.len() < 3 {
             let (id, result) = client.reply().await;
@@ -269,10 +260,10 @@ async fn what_is_cancelled_before_its_turn_is_handed_nothing() {
 }
 
 #[tokio::test]
-async fn a_cancel_of_nothing_is_no_error() {
+async fn a_cancel_of_an_unknown_id_is_no_error() {
     for &encoding in Encoding::ALL {
-        let service = Service::start().await;
-        let mut client = service.client(encoding).await;
+        let server = TestServer::start().await;
+        let mut client = server.client(encoding).await;
         client.send(&[add(1, "s", "v")]).await;
         assert!(client.reply_to(1).await.is_ok());
         client

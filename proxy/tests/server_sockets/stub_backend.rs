@@ -1,180 +1,185 @@
 //! A backend that does what a test tells it to.
 
-use std::sync::Mutex;
-
 use futures_util::future::BoxFuture;
 use streamgate_backend::reclaim::step::START;
-use streamgate_backend::{Backend, TailSource};
-use streamgate_backend::{ReclaimStep, Reclaimed};
+use streamgate_backend::{Backend, ReclaimStep, Reclaimed, TailSource};
 use streamgate_protocol::{
     CacheError, CacheResult, Operation, PerformOperation, Reply, StreamEntry, TailFrom,
 };
 use tokio::sync::{Semaphore, watch};
 
-use crate::client::PATIENCE;
-use crate::stub_tail::Follower;
+use crate::client::TIMEOUT;
+use crate::stub_tail::StubTail;
 
-/// Entries of the stream `vanished` that are taken over in each round.
+/// Entries of the stream `vanished` that each reclaim round finds.
 pub(crate) const VANISHED: u64 = 7;
 
-/// Adds are noted in the order they are begun. The stream's key says what an operation does:
+/// Records adds in the order in which they begin. The stream's key says what an operation does:
 ///
-/// - `slow`: an add is not over until [`Stub::open`].
-/// - any: a read that may block waits until it is cancelled, or until [`Stub::wake`].
-/// - `batches`: a group read gives as many entries as it may, at once; of 200 KiB each if it is
-///   `large batches`.
-/// - any: a tail is a [`Follower`], and begun as if it were an add of `follow` and the key.
-/// - any: a read of the latest gives one entry of as many bytes as its count says.
-pub(crate) struct Stub {
-    added: watch::Sender<Vec<String>>,
-    gate: Semaphore,
+/// - An add to `slow` ends after [`StubBackend::finish_slow_adds`]; any other at once.
+/// - A group read of `batches` returns as many entries as it may, at once; of `large batches`,
+///   entries of 200 KiB each.
+/// - Any other read that may block waits until it is cancelled, or until
+///   [`StubBackend::wake_waits`].
+/// - A read of the latest entries returns one entry of `count` bytes.
+/// - A tail is a [`StubTail`], and is recorded as an add of `tail` and the key.
+pub(crate) struct StubBackend {
+    begun_adds: watch::Sender<Vec<String>>,
+    slow_add_gate: Semaphore,
+    slow_adds: watch::Sender<usize>,
+    max_slow_adds: watch::Sender<usize>,
     waits: watch::Sender<usize>,
-    woken: watch::Sender<u64>,
-    slow: watch::Sender<usize>,
-    followed: watch::Sender<usize>,
-    produced: watch::Sender<usize>,
-    most_slow: Mutex<usize>,
-    away: watch::Sender<Option<CacheError>>,
+    wake_waits: watch::Sender<()>,
+    tails: watch::Sender<usize>,
+    produced_bytes: watch::Sender<usize>,
+    unavailable: watch::Sender<Option<CacheError>>,
 }
 
-impl Stub {
+impl StubBackend {
     pub(crate) fn new() -> Self {
         Self {
-            added: watch::Sender::default(),
-            gate: Semaphore::new(0),
+            begun_adds: watch::Sender::default(),
+            slow_add_gate: Semaphore::new(0),
+            slow_adds: watch::Sender::default(),
+            max_slow_adds: watch::Sender::default(),
             waits: watch::Sender::default(),
-            woken: watch::Sender::default(),
-            slow: watch::Sender::default(),
-            followed: watch::Sender::default(),
-            produced: watch::Sender::default(),
-            most_slow: Mutex::new(0),
-            away: watch::Sender::default(),
+            wake_waits: watch::Sender::default(),
+            tails: watch::Sender::default(),
+            produced_bytes: watch::Sender::default(),
+            unavailable: watch::Sender::default(),
         }
     }
 
-    /// Says why it is away, or that it is there.
-    pub(crate) fn set_away(&self, away: Option<CacheError>) {
-        self.away.send_replace(away);
+    /// Sets why the backend is unavailable, or `None` if it is available.
+    pub(crate) fn set_unavailable(&self, error: Option<CacheError>) {
+        self.unavailable.send_replace(error);
     }
 
-    /// Lets the slow adds end, those to come too.
-    pub(crate) fn open(&self) {
-        self.gate.add_permits(Semaphore::MAX_PERMITS / 2);
+    /// Lets the slow adds end, later ones too.
+    pub(crate) fn finish_slow_adds(&self) {
+        self.slow_add_gate.add_permits(Semaphore::MAX_PERMITS / 2);
     }
 
-    /// Ends the waits that there are with an entry.
-    pub(crate) fn wake(&self) {
-        self.woken.send_modify(|woken| *woken += 1);
+    /// Ends all current waits with an entry.
+    pub(crate) fn wake_waits(&self) {
+        self.wake_waits.send_replace(());
     }
 
-    /// The values of the adds so far.
-    pub(crate) fn added(&self) -> Vec<String> {
-        self.added.borrow().clone()
+    /// Returns the values of the adds that have begun.
+    pub(crate) fn begun_adds(&self) -> Vec<String> {
+        self.begun_adds.borrow().clone()
     }
 
-    /// Returns when so many adds were begun.
-    pub(crate) async fn until_added(&self, count: usize) {
-        until(&self.added, |added| added.len() >= count).await;
+    /// Returns when at least this number of adds have begun.
+    pub(crate) async fn until_begun_adds(&self, count: usize) {
+        until(&self.begun_adds, |adds| adds.len() >= count).await;
     }
 
-    /// Returns when so many reads wait.
+    /// Returns when exactly this number of reads wait.
     pub(crate) async fn until_waits(&self, count: usize) {
         until(&self.waits, |waits| *waits == count).await;
     }
 
-    /// Returns when so many slow adds are under way at once.
-    pub(crate) async fn until_slow(&self, count: usize) {
-        until(&self.slow, |slow| *slow >= count).await;
+    /// Returns when at least this number of slow adds are under way together.
+    pub(crate) async fn until_slow_adds(&self, count: usize) {
+        until(&self.slow_adds, |slow| *slow >= count).await;
     }
 
-    /// Returns when so many tails run.
-    pub(crate) async fn until_followed(&self, count: usize) {
-        until(&self.followed, |followed| *followed == count).await;
+    /// Returns when exactly this number of tails exist.
+    pub(crate) async fn until_tails(&self, count: usize) {
+        until(&self.tails, |tails| *tails == count).await;
     }
 
-    /// How many tails run.
-    pub(crate) fn followed(&self) -> usize {
-        *self.followed.borrow()
+    /// Returns how many tails exist.
+    pub(crate) fn tails(&self) -> usize {
+        *self.tails.borrow()
     }
 
-    /// Bytes of the entries that tails gave.
-    pub(crate) fn produced(&self) -> usize {
-        *self.produced.borrow()
+    /// Returns the bytes of the entries that tails have yielded.
+    pub(crate) fn produced_bytes(&self) -> usize {
+        *self.produced_bytes.borrow()
     }
 
-    /// The most slow adds that were under way at once.
-    pub(crate) fn most_slow(&self) -> usize {
-        *self.most_slow.lock().unwrap()
+    /// Returns how many slow adds were under way together at most.
+    pub(crate) fn max_slow_adds(&self) -> usize {
+        *self.max_slow_adds.borrow()
     }
 
-    async fn add(&self, stream: &str, value: String) {
-        self.added.send_modify(|added| added.push(value));
+    async fn add(&self, stream: &str, value: String) -> Reply {
+        self.begun_adds.send_modify(|adds| adds.push(value));
         if stream == "slow" {
-            let count = Count::new(&self.slow);
-            let slow = *self.slow.borrow();
-            {
-                let mut most = self.most_slow.lock().unwrap();
-                *most = slow.max(*most);
-            }
-            let _permit = self.gate.acquire().await.unwrap();
-            drop(count);
+            let _count = CountGuard::new(&self.slow_adds);
+            let slow_adds = *self.slow_adds.borrow();
+            self.max_slow_adds
+                .send_modify(|max| *max = slow_adds.max(*max));
+            let _permit = self.slow_add_gate.acquire().await.unwrap();
+        }
+        Reply::Added {
+            id: "1-0".to_owned(),
         }
     }
 
-    async fn wait(&self) -> CacheResult<Vec<StreamEntry>> {
-        let mut woken = self.woken.subscribe();
-        let _count = Count::new(&self.waits);
+    async fn wait(&self) -> Reply {
+        let mut woken = self.wake_waits.subscribe();
+        let _count = CountGuard::new(&self.waits);
         woken.changed().await.unwrap();
-        Ok(vec![(
-            "7-0".to_owned(),
-            vec![("f".to_owned(), "v".to_owned())],
-        )])
+        entries(vec![entry("7-0".to_owned(), "v".to_owned())])
     }
 }
 
-async fn until<T>(value: &watch::Sender<T>, holds: impl Fn(&T) -> bool) {
-    let mut value = value.subscribe();
-    let waiting = value.wait_for(|value| holds(value));
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .expect("it never came to that")
-        .unwrap();
-}
-
-struct Count<'a>(&'a watch::Sender<usize>);
-
-impl<'a> Count<'a> {
-    fn new(count: &'a watch::Sender<usize>) -> Self {
-        count.send_modify(|count| *count += 1);
-        Self(count)
+impl PerformOperation for StubBackend {
+    async fn perform_operation<'a>(&'a self, operation: Operation<'a>) -> CacheResult<Reply> {
+        Ok(match operation {
+            Operation::Add { stream, fields, .. } => {
+                let value = fields.into_iter().next().map(|(_, value)| value.into());
+                self.add(&stream, value.unwrap_or_default()).await
+            }
+            Operation::ReadLatest { count, .. } => {
+                let value = "x".repeat(usize::try_from(count).unwrap());
+                entries(vec![entry("1-0".to_owned(), value)])
+            }
+            Operation::ReadGroup { stream, count, .. } if stream.ends_with("batches") => {
+                let bytes = if &*stream == "batches" { 1 } else { 200 << 10 };
+                let batch = (1..=count).map(|n| entry(format!("{n}-0"), "v".repeat(bytes)));
+                entries(batch.collect())
+            }
+            Operation::Read { block_ms, .. } | Operation::ReadGroup { block_ms, .. } => {
+                if block_ms.is_some() {
+                    self.wait().await
+                } else {
+                    entries(Vec::new())
+                }
+            }
+            Operation::CreateGroup { .. } | Operation::Ack { .. } => Reply::Done {},
+            _ => {
+                return Err(CacheError::from_code(
+                    "ERR",
+                    "the stub has no such operation",
+                ));
+            }
+        })
     }
 }
 
-impl Drop for Count<'_> {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
-    }
-}
-
-impl Backend for Stub {
+impl Backend for StubBackend {
     fn availability(&self) -> Option<watch::Receiver<Option<CacheError>>> {
-        Some(self.away.subscribe())
+        Some(self.unavailable.subscribe())
     }
 
     fn tail_source<'a>(&'a self, stream: &str, _from: TailFrom) -> Box<dyn TailSource + 'a> {
-        self.added
-            .send_modify(|added| added.push(format!("follow {stream}")));
-        let (running, produced) = (self.followed.clone(), self.produced.clone());
-        Box::new(Follower::new(stream, running, produced))
+        self.begun_adds
+            .send_modify(|adds| adds.push(format!("tail {stream}")));
+        let count = CountGuard::new(&self.tails);
+        Box::new(StubTail::new(stream, count, self.produced_bytes.clone()))
     }
 
     fn reclaim<'a>(&'a self, step: ReclaimStep) -> BoxFuture<'a, CacheResult<Reclaimed>> {
         Box::pin(async move {
-            let missing = CacheError::from_code("NOGROUP", "nobody has vanished");
+            let no_group = CacheError::from_code("NOGROUP", "no consumer has vanished");
             let begin = match (&*step.stream, &*step.cursor) {
                 ("vanished", START) => 0,
                 ("vanished", cursor) => cursor.trim_end_matches("-0").parse().unwrap_or(0),
-                _ => return Err(missing),
+                _ => return Err(no_group),
             };
             let end = (begin + step.count).min(VANISHED);
             let ids = (begin + 1..=end).map(|n| (format!("{n}-0"), vec![]));
@@ -188,41 +193,38 @@ impl Backend for Stub {
     }
 }
 
-impl PerformOperation for Stub {
-    async fn perform_operation<'a>(&'a self, operation: Operation<'a>) -> CacheResult<Reply> {
-        let entries = match operation {
-            Operation::Add { stream, fields, .. } => {
-                let value = fields.into_iter().next().map(|(_, value)| value.into());
-                self.add(&stream, value.unwrap_or_default()).await;
-                return Ok(Reply::Added {
-                    id: "1-0".to_owned(),
-                });
-            }
-            Operation::ReadLatest { count, .. } => vec![entry(1, length(count))],
-            Operation::ReadGroup { stream, count, .. } if stream.ends_with("batches") => {
-                let bytes = if &*stream == "batches" { 1 } else { 200 << 10 };
-                (1..=count).map(|n| entry(n, bytes)).collect()
-            }
-            Operation::Read { block_ms, .. } | Operation::ReadGroup { block_ms, .. } => {
-                match block_ms {
-                    Some(_) => self.wait().await?,
-                    None => Vec::new(),
-                }
-            }
-            _ => return Ok(Reply::Done {}),
-        };
-        Ok(Reply::Entries {
-            entries,
-            last_id: None,
-        })
+/// Counts one until it is dropped.
+pub(crate) struct CountGuard(watch::Sender<usize>);
+
+impl CountGuard {
+    fn new(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
     }
 }
 
-fn entry(n: u64, bytes: usize) -> StreamEntry {
-    let fields = vec![("f".to_owned(), "x".repeat(bytes))];
-    (format!("{n}-0"), fields)
+impl Drop for CountGuard {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
-fn length(count: u64) -> usize {
-    usize::try_from(count).expect("it fits into memory")
+async fn until<T>(value: &watch::Sender<T>, condition: impl Fn(&T) -> bool) {
+    let mut value = value.subscribe();
+    let waiting = value.wait_for(|value| condition(value));
+    tokio::time::timeout(TIMEOUT, waiting)
+        .await
+        .expect("the condition never became true")
+        .unwrap();
+}
+
+fn entry(id: String, value: String) -> StreamEntry {
+    (id, vec![("f".to_owned(), value)])
+}
+
+fn entries(entries: Vec<StreamEntry>) -> Reply {
+    Reply::Entries {
+        entries,
+        last_id: None,
+    }
 }

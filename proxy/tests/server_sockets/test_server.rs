@@ -1,39 +1,39 @@
-//! A server of a test's own.
+//! A server of a test's own, on a free port.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use streamgate::{Config, Server};
+use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::client::Client;
-use crate::stub_backend::Stub;
+use crate::client::TestClient;
+use crate::stub_backend::StubBackend;
 
 /// A running server; it ends with the test's runtime.
-pub(crate) struct Service {
+pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
-    pub(crate) backend: Arc<Stub>,
+    pub(crate) backend: Arc<StubBackend>,
     shutdown: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
 }
 
-impl Service {
+impl TestServer {
     pub(crate) async fn start() -> Self {
         Self::with(Config::default()).await
     }
 
     pub(crate) async fn with(config: Config) -> Self {
-        let backend = Arc::new(Stub::new());
+        let backend = Arc::new(StubBackend::new());
         let server = Server::new(backend.clone(), config).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (shutdown, told) = oneshot::channel();
+        let (address, listener) = listen().await;
+        let (shutdown, shutdown_begun) = oneshot::channel();
         let serving = tokio::spawn(server.serve(listener, async move {
             // Also ready when the test drops its end.
-            let _ = told.await;
+            let _ = shutdown_begun.await;
         }));
         Self {
             address,
@@ -43,15 +43,15 @@ impl Service {
         }
     }
 
-    /// A client whose welcome has arrived.
-    pub(crate) async fn client(&self, encoding: Encoding) -> Client {
-        let mut client = Client::connect(self.address, encoding).await;
+    /// Connects a client, and receives its welcome.
+    pub(crate) async fn client(&self, encoding: Encoding) -> TestClient {
+        let mut client = TestClient::connect(self.address, encoding).await;
         client.welcome().await;
         client
     }
 
-    /// Fails if another client is harmed by what was done to the server.
-    pub(crate) async fn serves_others(&self) {
+    /// Fails if the server does not serve other clients any more.
+    pub(crate) async fn serves_other_clients(&self) {
         for &encoding in Encoding::ALL {
             let mut other = self.client(encoding).await;
             other.ping(99).await;
@@ -59,9 +59,36 @@ impl Service {
         }
     }
 
-    /// Tells the server to end, and returns how it did when it has.
+    /// Shuts the server down, and returns how it ended.
     pub(crate) async fn shut_down(self) -> std::io::Result<()> {
         self.shutdown.send(()).unwrap();
         self.serving.await.unwrap()
     }
+
+    /// Returns when a figure has not changed while another client had a hundred round trips: the
+    /// server does nothing more on its own.
+    pub(crate) async fn until_unchanged(&self, figure: impl Fn() -> usize) {
+        let mut other = self.client(Encoding::Binary).await;
+        let mut before = usize::MAX;
+        for nonce in 0.. {
+            other.ping(nonce).await;
+            if nonce % 100 == 0 && before == std::mem::replace(&mut before, figure()) {
+                break;
+            }
+        }
+    }
+}
+
+/// Serves streams in memory until the test ends, and returns the address.
+pub(crate) async fn serve_memory() -> SocketAddr {
+    let server = Server::new(Arc::new(MemoryStreams::new()), Config::default()).unwrap();
+    let (address, listener) = listen().await;
+    tokio::spawn(server.serve(listener, std::future::pending()));
+    address
+}
+
+/// Listens on a free port.
+pub(crate) async fn listen() -> (SocketAddr, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    (listener.local_addr().unwrap(), listener)
 }

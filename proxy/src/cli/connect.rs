@@ -1,0 +1,73 @@
+//! The backend that the server stands in front of: Redis, or the memory of this process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use streamgate_backend::Backend;
+use streamgate_memory::MemoryStreams;
+use streamgate_protocol::error::code::DISCONNECTED;
+use streamgate_protocol::{CacheError, CacheResult, Retry};
+use streamgate_redis::RedisStreams;
+
+use super::CommandError;
+use super::address::without_password;
+
+/// Longest time of one attempt to connect to Redis: whoever starts the command waits for its ready
+/// line.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pause before the next attempt while Redis loads its data.
+const LOADING_PAUSE: Duration = Duration::from_secs(1);
+
+/// Connects to Redis, or creates an empty backend in memory. Returns also a name for it, without
+/// secrets.
+pub(super) async fn connect(
+    redis: Option<&str>,
+) -> Result<(Arc<dyn Backend>, String), CommandError> {
+    let Some(url) = redis else {
+        return Ok((Arc::new(MemoryStreams::new()), "memory".to_owned()));
+    };
+    let name = without_password(url);
+    match connect_to_redis(url).await {
+        Some(Ok(redis)) => Ok((Arc::new(redis), name)),
+        Some(Err(error)) => {
+            // The message may quote the URL.
+            let why = error.message().replace(url, &name);
+            Err(match error {
+                CacheError::ConfigError(_) => CommandError::usage(format_args!(
+                    "{why}; check --redis, for example --redis redis://127.0.0.1:6379"
+                )),
+                _ => cannot_connect(&name, &why),
+            })
+        }
+        None => {
+            let seconds = CONNECT_TIMEOUT.as_secs();
+            Err(cannot_connect(
+                &name,
+                &format!("no answer within {seconds} s"),
+            ))
+        }
+    }
+}
+
+/// Connects, and waits for as long as Redis loads its data. Returns `None` if an attempt timed out.
+async fn connect_to_redis(url: &str) -> Option<CacheResult<RedisStreams>> {
+    loop {
+        let attempt = tokio::time::timeout(CONNECT_TIMEOUT, RedisStreams::connect(url)).await;
+        match attempt {
+            // Redis answers and will serve: after a restart it may have much to load.
+            Ok(Err(error)) if error.retry() == Retry::Later && error.code() != DISCONNECTED => {
+                tracing::warn!(%error, "waiting for Redis");
+                tokio::time::sleep(LOADING_PAUSE).await;
+            }
+            attempt => return attempt.ok(),
+        }
+    }
+}
+
+fn cannot_connect(name: &str, why: &str) -> CommandError {
+    CommandError::runtime(format_args!(
+        "cannot connect to Redis at {name}: {why}; check that Redis runs there, or omit --redis to \
+         keep streams in memory"
+    ))
+}

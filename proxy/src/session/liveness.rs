@@ -1,0 +1,53 @@
+//! Clients that are silent, and clients that do not read: when a session gives them up.
+
+use std::time::Duration;
+
+use streamgate_protocol::close;
+use streamgate_protocol::limits::HEARTBEATS_UNTIL_DEAD;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use crate::session::Session;
+use crate::socket::CloseReason;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
+    /// Returns when to check whether the client has been silent, or has not read, for too long.
+    ///
+    /// While the session does not read, the client does not count as silent.
+    pub(super) fn liveness_deadline(&self) -> Instant {
+        let heard = if self.may_read() {
+            self.socket.last_read()
+        } else {
+            Instant::now()
+        };
+        let silent = heard + self.max_silence();
+        match self.socket.last_write() {
+            Some(last_write) => silent.min(last_write + self.config.write_timeout),
+            None => silent,
+        }
+    }
+
+    /// Returns an error if the client has been silent, or has not read, for too long.
+    pub(super) fn check_liveness(&self) -> Result<(), CloseReason> {
+        let now = Instant::now();
+        if let Some(last_write) = self.socket.last_write()
+            && now >= last_write + self.config.write_timeout
+        {
+            return Err(CloseReason::by_server(
+                close::SLOW_READER,
+                "the client did not read within the write timeout",
+            ));
+        }
+        if self.may_read() && now >= self.socket.last_read() + self.max_silence() {
+            return Err(CloseReason::by_server(
+                close::HEARTBEAT_MISSED,
+                "the client was silent for two heartbeat intervals",
+            ));
+        }
+        Ok(())
+    }
+
+    fn max_silence(&self) -> Duration {
+        HEARTBEATS_UNTIL_DEAD * Duration::from_millis(self.config.heartbeat_ms.into())
+    }
+}

@@ -1,0 +1,174 @@
+//! The way of requests through a session: dispatched, performed by the backend, answered.
+//!
+//! Frames that arrived together are performed together: a frame costs little, a round trip to Redis
+//! much. Operations keep their order, because the session begins each batch before it decodes the
+//! next. Replies are sent as they become ready.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use futures_util::FutureExt;
+use streamgate_backend::Progress;
+use streamgate_protocol::{CacheError, CacheResult, Reply, ServerMessage};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::tungstenite::Bytes;
+
+use crate::session::Session;
+use crate::session::batch::{PerformingBatch, RequestBatch};
+use crate::session::dispatch::{AdmittedSubscription, Dispatched, dispatch};
+use crate::session::in_flight::OngoingHandle;
+use crate::session::limits::{
+    MAX_BATCH_BYTES, MAX_BATCH_FRAMES, MAX_PERFORMING_BYTES, READ_REPLY_BYTES,
+};
+use crate::session::poll_once::poll_once;
+use crate::session::request_ticket::RequestTicket;
+use crate::session::waiting::WaitingRequest;
+use crate::socket::{CloseReason, SocketProgress};
+
+impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
+    /// Dispatches a frame and those after it that can be read without waiting.
+    pub(super) async fn dispatch_new(&mut self, first: Bytes) -> Result<(), CloseReason> {
+        let (frames, closed) = self.ready_frames(first).await;
+        self.dispatch(frames).await?;
+        closed.map_or(Ok(()), Err)
+    }
+
+    /// Dispatches frames that earlier turns have left.
+    pub(super) async fn dispatch_remaining(&mut self) -> Result<(), CloseReason> {
+        let frames = Vec::from(std::mem::take(&mut self.remaining_frames));
+        self.dispatch(frames).await
+    }
+
+    /// Begins what frames ask for. After a violation it still performs what came before that.
+    async fn dispatch(&mut self, frames: Vec<Bytes>) -> Result<(), CloseReason> {
+        let encoding = self.socket.encoding();
+        let Dispatched {
+            operations,
+            batch,
+            subscription,
+            remaining,
+            violation,
+        } = dispatch(&frames, encoding, &mut self.in_flight, &mut self.outgoing);
+        self.remaining_frames = remaining;
+        if !operations.is_empty() {
+            self.performing_requests += batch.tickets.len();
+            self.performing_bytes += batch.bytes;
+            let mut performing = PerformingBatch::new(batch, self.backend.perform(operations));
+            match poll_once(|cx| performing.poll_unpin(cx)).await {
+                Poll::Ready((batch, progress)) => self.batch_performed(batch, progress).await,
+                Poll::Pending => self.performing.push(performing),
+            }
+        }
+        if let Some(subscription) = subscription {
+            self.subscribe(subscription).await;
+        }
+        violation.map_or(Ok(()), Err)
+    }
+
+    /// Returns the frame and those that can be read without waiting, up to a bound; and the close
+    /// if it follows them at once.
+    async fn ready_frames(&mut self, first: Bytes) -> (Vec<Bytes>, Option<CloseReason>) {
+        let mut bytes = first.len();
+        let mut frames = vec![first];
+        while frames.len() < MAX_BATCH_FRAMES && bytes < MAX_BATCH_BYTES {
+            match poll_once(|cx| self.socket.poll_read(cx)).await {
+                Poll::Ready(SocketProgress::Frame(frame)) => {
+                    bytes += frame.len();
+                    frames.push(frame);
+                }
+                Poll::Ready(SocketProgress::Heard | SocketProgress::Flushed) => {}
+                Poll::Ready(SocketProgress::Closed(reason)) => return (frames, Some(reason)),
+                Poll::Pending => break,
+            }
+        }
+        (frames, None)
+    }
+
+    /// Answers the requests of a performed batch, except those that wait.
+    pub(super) async fn batch_performed(
+        &mut self,
+        batch: RequestBatch,
+        progress: Vec<Progress<'b>>,
+    ) {
+        self.performing_requests -= batch.tickets.len();
+        self.performing_bytes -= batch.bytes;
+        let mut progress = progress.into_iter();
+        for ticket in batch.tickets {
+            match progress.next() {
+                Some(Progress::Done(result)) => self.reply(ticket, result),
+                Some(Progress::Waiting {
+                    position, future, ..
+                }) => {
+                    let (handle, mut wait) = WaitingRequest::new(ticket, future);
+                    let handle = OngoingHandle::Wait(handle);
+                    if !self.in_flight.set_ongoing(ticket, handle) {
+                        continue;
+                    }
+                    if let Some(last_id) = position {
+                        let id = ticket.id;
+                        self.outgoing.push(&ServerMessage::Position { id, last_id });
+                    }
+                    match poll_once(|cx| wait.poll_unpin(cx)).await {
+                        Poll::Ready((ticket, result)) => self.wait_ended(ticket, result.ok()),
+                        Poll::Pending => self.waits.push(wait),
+                    }
+                }
+                None => {
+                    let why = "the backend returned fewer results than operations";
+                    self.reply(ticket, Err(CacheError::InternalError(why.to_owned())));
+                }
+            }
+        }
+    }
+
+    /// Answers a request whose wait has ended, unless it was cancelled.
+    pub(super) fn wait_ended(&mut self, ticket: RequestTicket, result: Option<CacheResult<Reply>>) {
+        if let Some(result) = result {
+            self.reply(ticket, result);
+        }
+    }
+
+    /// Answers a request, unless it was cancelled.
+    pub(super) fn reply(&mut self, ticket: RequestTicket, result: CacheResult<Reply>) {
+        if self.in_flight.complete(ticket) {
+            self.outgoing.reply(ticket.id, result);
+        }
+    }
+
+    /// Returns whether the session may read more frames.
+    ///
+    /// For the client, a request is no longer in flight once it cancels it. While the backend still
+    /// performs it, it counts here.
+    pub(super) fn may_read(&self) -> bool {
+        let max_requests = 2 * self.config.max_in_flight as usize;
+        let expected_bytes = self.subscriptions.pending_replies() * READ_REPLY_BYTES;
+        self.outgoing.has_room()
+            && self.performing_bytes + expected_bytes < MAX_PERFORMING_BYTES
+            && self.performing_requests < max_requests
+            && self.subscriptions.len() < max_requests
+    }
+
+    /// Begins a subscription after the operations that came before it.
+    async fn subscribe(&mut self, admitted: AdmittedSubscription<'_>) {
+        let AdmittedSubscription {
+            ticket,
+            subscription,
+            credit,
+        } = admitted;
+        let opened = self
+            .subscriptions
+            .open(ticket, self.backend, subscription, credit);
+        match opened {
+            Ok(subscription) => {
+                poll_fn(|cx| {
+                    subscription.begin(cx);
+                    Poll::Ready(())
+                })
+                .await;
+                let handle = OngoingHandle::Subscription(subscription);
+                self.in_flight.set_ongoing(ticket, handle);
+            }
+            Err(error) => self.reply(ticket, Err(error)),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Pushing what subscriptions have yielded.
+
+use std::task::Poll;
+
+use crate::session::Session;
+use crate::session::poll_once::poll_once;
+use crate::session::subscriptions::ReadyItem;
+
+impl<S> Session<'_, S> {
+    /// Pushes an item and those that are ready after it, while there is room.
+    pub(super) async fn push_ready(&mut self, first: ReadyItem) {
+        self.push(first);
+        while self.outgoing.has_room()
+            && let Poll::Ready(item) = poll_once(|cx| self.subscriptions.poll_next(cx, true)).await
+        {
+            self.push(item);
+        }
+    }
+
+    fn push(&mut self, ReadyItem { ticket, item }: ReadyItem) {
+        let pushed = item.and_then(|item| self.outgoing.push_item(ticket.id, &item));
+        if let Err(error) = pushed {
+            self.in_flight.cancel(ticket);
+            self.outgoing.reply(ticket.id, Err(error));
+        }
+    }
+}

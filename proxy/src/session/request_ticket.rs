@@ -1,0 +1,10 @@
+//! Which request of a socket a result belongs to.
+
+/// Identifies an admitted request.
+///
+/// When the request is done, another request may have its id: the serial number is its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RequestTicket {
+    pub(super) id: u64,
+    pub(super) serial: u64,
+}

@@ -1,0 +1,167 @@
+//! A consumer of a group: the session reads the group for it, again and again, as far as its credit
+//! goes.
+//!
+//! Reclaiming runs beside the reads. Both need credit: a consumer without credit reads nothing and
+//! reclaims nothing, so others can.
+
+use std::task::{Context, Poll, ready};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use streamgate_backend::reclaim::schedule::ReclaimSchedule;
+use streamgate_backend::reclaim::step::ReclaimStep;
+use streamgate_backend::tail::page_size::PageSize;
+use streamgate_backend::{Backend, Segment, TailEvent};
+use streamgate_protocol::message::Credit;
+use streamgate_protocol::text::Text;
+use streamgate_protocol::{CacheError, CacheResult, Operation, StreamEntry};
+
+use crate::session::backpressure::{Backpressure, BufferedBytesGuard};
+
+/// What the session reads for a consumer.
+pub(super) struct GroupRead {
+    pub(super) stream: Text<'static>,
+    pub(super) group: Text<'static>,
+    pub(super) consumer: Text<'static>,
+    /// Entries of one push, at most.
+    pub(super) batch: u64,
+}
+
+/// The entries of a consumer.
+pub(super) struct ConsumerSource<'b> {
+    backend: &'b dyn Backend,
+    read: GroupRead,
+    /// The read under way; it waits in the group's queue.
+    reading: Option<BoxFuture<'b, CacheResult<Vec<StreamEntry>>>>,
+    /// A read that waits keeps its place while reclaimed entries use its credit up. What it then
+    /// returns is buffered.
+    reclaim: Option<Box<ReclaimSchedule<'b>>>,
+    /// Entries of the consumer for which it lacked credit: the size of entries is known only after
+    /// they are read.
+    buffered: Vec<StreamEntry>,
+    _buffered_bytes: Option<BufferedBytesGuard>,
+    backpressure: Backpressure,
+    /// The session holds entries until they are sent, so it reads no more than a page at once,
+    /// however large a batch may be.
+    page_size: PageSize,
+}
+
+impl<'b> ConsumerSource<'b> {
+    /// Asks the backend for nothing before the first poll. Reclaims if there is a first step.
+    pub(super) fn new(
+        backend: &'b dyn Backend,
+        read: GroupRead,
+        first_reclaim: Option<ReclaimStep>,
+        backpressure: Backpressure,
+    ) -> Self {
+        let reclaim = first_reclaim.map(|first| reclaim_schedule(backend, first, &backpressure));
+        Self {
+            backend,
+            read,
+            reading: None,
+            reclaim: reclaim.map(Box::new),
+            buffered: Vec::new(),
+            _buffered_bytes: None,
+            backpressure,
+            page_size: PageSize::new(),
+        }
+    }
+
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: Credit,
+    ) -> Poll<CacheResult<TailEvent>> {
+        while self.buffered.is_empty() {
+            // Reclaiming first: a round ends some time, a read of an idle group never.
+            let count = self.count_within(room);
+            if let Some(reclaim) = &mut self.reclaim
+                && let Poll::Ready(reclaimed) = reclaim.poll_next(cx, count)
+            {
+                self.buffered = reclaimed?;
+                self.page_size.observe(&self.buffered);
+                continue;
+            }
+            if self.reading.is_none() {
+                if room.is_used_up() {
+                    // A grant polls again.
+                    return Poll::Pending;
+                }
+                self.start_read(count);
+            }
+            let Some(reading) = &mut self.reading else {
+                return Poll::Pending;
+            };
+            let entries = ready!(reading.poll_unpin(cx));
+            self.reading = None;
+            self.buffered = entries?;
+            self.page_size.observe(&self.buffered);
+        }
+        let fitting = room.fitting(&self.buffered);
+        if fitting == 0 {
+            return Poll::Pending;
+        }
+        let rest = self.buffered.split_off(fitting);
+        let bytes = Credit::of(&rest).bytes;
+        self._buffered_bytes = (bytes > 0).then(|| self.backpressure.buffer(bytes));
+        let entries = std::mem::replace(&mut self.buffered, rest);
+        Poll::Ready(Ok(TailEvent::Segment(Segment::new(entries))))
+    }
+
+    /// Returns how many entries to ask for: as many as probably fit, and none without credit.
+    fn count_within(&self, room: Credit) -> u64 {
+        if room.is_used_up() {
+            return 0;
+        }
+        if self.backpressure.is_buffer_full() {
+            return 1;
+        }
+        self.page_size.within(Credit {
+            entries: room.entries.min(self.read.batch),
+            ..room
+        })
+    }
+
+    fn start_read(&mut self, count: u64) {
+        let operation = Operation::ReadGroup {
+            stream: self.read.stream.clone(),
+            group: self.read.group.clone(),
+            consumer: self.read.consumer.clone(),
+            count,
+            block_ms: Some(0),
+        };
+        let performing = self.backend.perform(vec![operation]);
+        let pending_reply = self.backpressure.expect_reply();
+        self.reading = Some(
+            async move {
+                let mut progress = performing.await;
+                // While the read waits, the backend loads nothing for it.
+                drop(pending_reply);
+                match progress.pop() {
+                    Some(progress) => progress.finish().await?.into_entries(),
+                    None => Err(CacheError::InternalError(
+                        "the backend returned no result for a group read".to_owned(),
+                    )),
+                }
+            }
+            .boxed(),
+        );
+    }
+}
+
+fn reclaim_schedule<'b>(
+    backend: &'b dyn Backend,
+    first: ReclaimStep,
+    backpressure: &Backpressure,
+) -> ReclaimSchedule<'b> {
+    let backpressure = backpressure.clone();
+    ReclaimSchedule::new(first, move |step| {
+        let (reclaiming, pending_reply) = (backend.reclaim(step), backpressure.expect_reply());
+        async move {
+            let reclaimed = reclaiming.await;
+            drop(pending_reply);
+            reclaimed
+        }
+        .boxed()
+    })
+}

@@ -1,0 +1,67 @@
+//! Where a subscription's items come from: a tail of the backend, or a group's entries.
+
+use std::task::{Context, Poll};
+
+use streamgate_backend::reclaim::step::ReclaimStep;
+use streamgate_backend::{Backend, TailEvent, TailSource};
+use streamgate_protocol::CacheResult;
+use streamgate_protocol::message::{Credit, Subscription};
+
+use super::consumer_source::{ConsumerSource, GroupRead};
+use crate::session::backpressure::Backpressure;
+
+/// The source of a subscription's items.
+pub(super) enum PushSource<'b> {
+    Tail(Box<dyn TailSource + 'b>),
+    Consumer(ConsumerSource<'b>),
+}
+
+impl<'b> PushSource<'b> {
+    /// Opens the source of a subscription. It asks the backend for nothing before its first poll.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Subscription::validate`].
+    pub(super) fn open(
+        backend: &'b dyn Backend,
+        subscription: Subscription<'_>,
+        backpressure: &Backpressure,
+    ) -> CacheResult<Self> {
+        subscription.validate()?;
+        let first_reclaim = ReclaimStep::first(&subscription);
+        Ok(match subscription {
+            Subscription::Tail { stream, from } => {
+                Self::Tail(backend.tail_source(&stream, from.into()))
+            }
+            Subscription::Consume {
+                stream,
+                group,
+                consumer,
+                batch,
+                ..
+            } => {
+                let read = GroupRead {
+                    stream: stream.into_owned(),
+                    group: group.into_owned(),
+                    consumer: consumer.into_owned(),
+                    batch,
+                };
+                let backpressure = backpressure.clone();
+                let source = ConsumerSource::new(backend, read, first_reclaim, backpressure);
+                Self::Consumer(source)
+            }
+        })
+    }
+
+    /// Polls for the next item, as [`TailSource::poll_next`].
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: Credit,
+    ) -> Poll<CacheResult<TailEvent>> {
+        match self {
+            Self::Tail(tail) => tail.poll_next(cx, room),
+            Self::Consumer(consumer) => consumer.poll_next(cx, room),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! One subscription: its source, its credit, and the future that moves its items to the queue.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use streamgate_backend::TailEvent;
+use streamgate_protocol::CacheResult;
+use streamgate_protocol::message::{Account, Credit};
+
+use super::push_source::PushSource;
+use super::ready_queue::{ReadyItem, ReadyQueue};
+use crate::session::backpressure::PendingReplyGuard;
+use crate::session::request_ticket::RequestTicket;
+
+/// Grants credit to a subscription, or ends it.
+#[derive(Clone)]
+pub(in crate::session) struct SubscriptionHandle<'b> {
+    ticket: RequestTicket,
+    state: Arc<Mutex<SubscriptionState<'b>>>,
+    ready: ReadyQueue,
+}
+
+/// A subscription until its end. It moves the items of its source to the queue.
+pub(super) struct RunningSubscription<'b>(SubscriptionHandle<'b>);
+
+struct SubscriptionState<'b> {
+    /// Absent after the end.
+    source: Option<PushSource<'b>>,
+    account: Account,
+    /// Held until the first item of a tail.
+    first_reply: Option<PendingReplyGuard>,
+    /// The wake-up that the subscription is registered for while it is starved.
+    starved_for: Option<u64>,
+    waker: Option<Waker>,
+}
+
+impl<'b> RunningSubscription<'b> {
+    pub(super) fn new(
+        ticket: RequestTicket,
+        source: PushSource<'b>,
+        credit: Credit,
+        first_reply: Option<PendingReplyGuard>,
+        ready: ReadyQueue,
+    ) -> (SubscriptionHandle<'b>, Self) {
+        let state = SubscriptionState {
+            source: Some(source),
+            account: Account::new(credit),
+            first_reply,
+            starved_for: None,
+            waker: None,
+        };
+        let handle = SubscriptionHandle {
+            ticket,
+            state: Arc::new(Mutex::new(state)),
+            ready,
+        };
+        (handle.clone(), Self(handle))
+    }
+}
+
+impl<'b> SubscriptionHandle<'b> {
+    /// Polls the source for the first time: when this returns, it has asked the backend.
+    pub(in crate::session) fn begin(&self, cx: &mut Context<'_>) {
+        let mut state = self.lock();
+        // Whatever room the queue has: otherwise an operation after the subscription could come
+        // before it.
+        let room = state.account.left();
+        if let Poll::Ready(Some(item)) = state.poll(cx, room) {
+            self.push(item);
+        }
+    }
+
+    /// Adds to the credit.
+    pub(in crate::session) fn grant(&self, more: Credit) {
+        let mut state = self.lock();
+        let was_used_up = state.account.left().is_used_up();
+        state.account.grant(more);
+        if was_used_up {
+            state.wake();
+        }
+    }
+
+    /// Ends the subscription before this returns: the backend sees nobody wait when it performs the
+    /// next operation, and none of the items is pushed any more.
+    pub(in crate::session) fn end(&self) {
+        let mut state = self.lock();
+        (state.source, state.first_reply) = (None, None);
+        state.wake();
+        self.ready.lock().remove_items_of(self.ticket);
+    }
+
+    fn push(&self, item: CacheResult<TailEvent>) {
+        let ticket = self.ticket;
+        self.ready.lock().push(ReadyItem { ticket, item });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SubscriptionState<'b>> {
+        // One task owns the subscription and its handle; a panic ends it with both.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SubscriptionState<'_> {
+    /// Polls for the next item within the room; `None` after the end.
+    fn poll(&mut self, cx: &mut Context<'_>, room: Credit) -> Poll<Option<CacheResult<TailEvent>>> {
+        let Some(source) = &mut self.source else {
+            return Poll::Ready(None);
+        };
+        let item = source.poll_next(cx, room);
+        match &item {
+            Poll::Pending => match &mut self.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                waker => *waker = Some(cx.waker().clone()),
+            },
+            Poll::Ready(Ok(event)) => {
+                self.first_reply = None;
+                if let TailEvent::Segment(segment) = event {
+                    self.account.use_up(segment.cost());
+                }
+            }
+            Poll::Ready(Err(_)) => (self.source, self.first_reply) = (None, None),
+        }
+        item.map(Some)
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Future for RunningSubscription<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let subscription = &self.0;
+        let mut state = subscription.lock();
+        loop {
+            let room = {
+                let mut ready = subscription.ready.lock();
+                if ready.has_room() {
+                    state.account.left()
+                } else {
+                    ready.register_starved(&mut state.starved_for, cx.waker());
+                    Credit::default()
+                }
+            };
+            match ready!(state.poll(cx, room)) {
+                Some(item) => subscription.push(item),
+                None => return Poll::Ready(()),
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Redis Streams in this process's memory.
 //!
 //! [`MemoryStreams`] implements [`StreamingBackend`](streamgate_protocol::StreamingBackend),
-//! [`ConsumerGroups`](streamgate_protocol::ConsumerGroups),
+//! [`PendingEntries`](streamgate_protocol::PendingEntries),
 //! [`SubscribingBackend`](streamgate_protocol::SubscribingBackend) and
 //! [`Backend`](streamgate_backend::Backend), so it serves in process and behind the server.
 //!

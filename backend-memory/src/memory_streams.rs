@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use streamgate_backend::tail::source::into_tail;
 use streamgate_backend::{Backend, Progress, ReclaimStep, Reclaimed, TailSource, consume};
 use streamgate_protocol::{
-    CacheResult, ConsumeOptions, ConsumerGroups, Deliveries, Operation, PerformOperation, Reply,
+    CacheResult, ConsumeOptions, Deliveries, Operation, PendingEntries, PerformOperation, Reply,
     SubscribingBackend, Tail, TailFrom,
 };
 
@@ -126,7 +126,7 @@ impl Backend for MemoryStreams {
         Box::new(MemoryTail::new(&self.store, stream, from))
     }
 
-    fn groups(&self) -> Option<&dyn ConsumerGroups> {
+    fn pending_entries(&self) -> Option<&dyn PendingEntries> {
         Some(self)
     }
 

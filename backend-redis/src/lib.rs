@@ -2,7 +2,7 @@
 //!
 //! [`RedisStreams`] implements [`StreamingBackend`](streamgate_protocol::StreamingBackend),
 //! [`SubscribingBackend`](streamgate_protocol::SubscribingBackend) and
-//! [`ConsumerGroups`](streamgate_protocol::ConsumerGroups) for use in process, and
+//! [`PendingEntries`](streamgate_protocol::PendingEntries) for use in process, and
 //! [`Backend`](streamgate_backend::Backend), so that the server of the crate `streamgate` can
 //! serve it to browsers, edge workers and other clients.
 

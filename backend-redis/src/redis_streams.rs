@@ -9,7 +9,7 @@ use streamgate_backend::reclaim::step::{ReclaimStep, Reclaimed};
 use streamgate_backend::tail::source::TailSource;
 use streamgate_backend::{Backend, Progress};
 use streamgate_protocol::{
-    CacheError, CacheResult, ConsumerGroups, Operation, PerformOperation, Reply, TailFrom,
+    CacheError, CacheResult, Operation, PendingEntries, PerformOperation, Reply, TailFrom,
 };
 use tokio::sync::watch;
 
@@ -197,7 +197,7 @@ impl Backend for RedisStreams {
         Box::new(RedisTail::new(self.readers.clone(), stream, from))
     }
 
-    fn groups(&self) -> Option<&dyn ConsumerGroups> {
+    fn pending_entries(&self) -> Option<&dyn PendingEntries> {
         Some(self)
     }
 

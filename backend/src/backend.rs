@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 use streamgate_protocol::{
-    CacheError, CacheResult, ConsumerGroups, Operation, StreamingBackend, TailFrom,
+    CacheError, CacheResult, Operation, PendingEntries, StreamingBackend, TailFrom,
 };
 use tokio::sync::watch;
 
@@ -16,7 +16,7 @@ use crate::tail::source::TailSource;
 ///
 /// Every method has a default, so `impl Backend for Mine {}` is enough for a backend that has the
 /// six operations. The defaults call those six. Operations on pending entries fail with `ERR` until
-/// the backend overrides [`groups`](Self::groups) and [`reclaim`](Self::reclaim).
+/// the backend overrides [`pending_entries`](Self::pending_entries) and [`reclaim`](Self::reclaim).
 ///
 /// The server holds a backend as `Arc<dyn Backend>` and calls it from several threads.
 ///
@@ -27,7 +27,7 @@ use crate::tail::source::TailSource;
 /// use streamgate_backend::Backend;
 /// use streamgate_protocol::error::code;
 /// use streamgate_protocol::{
-///     CacheError, CacheResult, ConsumerGroups, Operation, PerformOperation, Reply,
+///     CacheError, CacheResult, PendingEntries, Operation, PerformOperation, Reply,
 /// };
 ///
 /// /// Takes every entry and stores none.
@@ -44,8 +44,8 @@ use crate::tail::source::TailSource;
 /// }
 ///
 /// impl Backend for Discard {
-///     // `PerformOperation` implies `ConsumerGroups` too.
-///     fn groups(&self) -> Option<&dyn ConsumerGroups> {
+///     // `PerformOperation` implies `PendingEntries` too.
+///     fn pending_entries(&self) -> Option<&dyn PendingEntries> {
 ///         Some(self)
 ///     }
 /// }
@@ -65,7 +65,7 @@ pub trait Backend: StreamingBackend {
     /// As the six operations: an operation without a reply may have been performed.
     fn perform<'a>(&'a self, operations: Vec<Operation<'_>>) -> BoxFuture<'a, Vec<Progress<'a>>> {
         let operations: Vec<_> = operations.into_iter().map(Operation::into_owned).collect();
-        Box::pin(async move { perform_in_order(self, self.groups(), operations).await })
+        Box::pin(async move { perform_in_order(self, self.pending_entries(), operations).await })
     }
 
     /// Returns a tail of a stream that the server pulls.
@@ -80,8 +80,8 @@ pub trait Backend: StreamingBackend {
     /// Returns the operations on pending entries, or `None` if the backend has none.
     ///
     /// The default of [`perform`](Self::perform) needs them for the operations of
-    /// [`ConsumerGroups`].
-    fn groups(&self) -> Option<&dyn ConsumerGroups> {
+    /// [`PendingEntries`].
+    fn pending_entries(&self) -> Option<&dyn PendingEntries> {
         None
     }
 
@@ -119,7 +119,7 @@ pub trait Backend: StreamingBackend {
     ///
     /// # Cancel safety
     ///
-    /// As [`claim`](ConsumerGroups::claim).
+    /// As [`claim`](PendingEntries::claim).
     fn reclaim<'a>(&'a self, step: ReclaimStep) -> BoxFuture<'a, CacheResult<Reclaimed>> {
         drop(step);
         Box::pin(async { Err(unsupported()) })

@@ -1,5 +1,5 @@
 //! The default of [`Backend::perform`](crate::Backend::perform): each [`Operation`] becomes a call
-//! of one of the six methods, or of [`ConsumerGroups`].
+//! of one of the six methods, or of [`PendingEntries`].
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -7,7 +7,7 @@ use std::task::Poll;
 use futures_util::future::BoxFuture;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{
-    CacheError, CacheResult, ConsumerGroups, Operation, PendingQuery, Reply, StreamingBackend,
+    CacheError, CacheResult, Operation, PendingEntries, PendingQuery, Reply, StreamingBackend,
 };
 
 use crate::progress::Progress;
@@ -15,14 +15,14 @@ use crate::progress::Progress;
 /// Performs operations one after the other. Those that wait have begun to wait when this returns.
 pub(crate) async fn perform_in_order<'a, B: StreamingBackend + ?Sized>(
     backend: &'a B,
-    groups: Option<&'a dyn ConsumerGroups>,
+    pending: Option<&'a dyn PendingEntries>,
     operations: Vec<Operation<'static>>,
 ) -> Vec<Progress<'a>> {
     let mut progress = Vec::with_capacity(operations.len());
     for operation in operations {
         let (operation, position) = resolve_last_id(backend, operation).await;
         let waits = operation.block_ms().is_some();
-        let call = call_method(backend, groups, operation);
+        let call = call_method(backend, pending, operation);
         progress.push(if waits {
             start_wait(call, position).await
         } else {
@@ -74,7 +74,7 @@ async fn start_wait(
 /// Calls the method that the operation names.
 fn call_method<'a, B: StreamingBackend + ?Sized>(
     backend: &'a B,
-    groups: Option<&'a dyn ConsumerGroups>,
+    pending: Option<&'a dyn PendingEntries>,
     operation: Operation<'static>,
 ) -> BoxFuture<'a, CacheResult<Reply>> {
     Box::pin(async move {
@@ -162,8 +162,8 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
                 "this backend cannot read a consumer's pending entries",
             )),
             Operation::PendingSummary { stream, group } => {
-                let groups = groups.ok_or_else(unsupported)?;
-                let summary = groups.pending_summary(&stream, &group).await?;
+                let pending = pending.ok_or_else(unsupported)?;
+                let summary = pending.pending_summary(&stream, &group).await?;
                 Ok(Reply::Summary(summary))
             }
             Operation::Pending {
@@ -175,7 +175,7 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
                 consumer,
                 min_idle_ms,
             } => {
-                let groups = groups.ok_or_else(unsupported)?;
+                let pending = pending.ok_or_else(unsupported)?;
                 let query = PendingQuery {
                     start: start.into(),
                     end: end.into(),
@@ -183,7 +183,7 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
                     consumer: consumer.map(String::from),
                     min_idle_ms: min_idle_ms.unwrap_or(0),
                 };
-                let entries = groups.pending(&stream, &group, query).await?;
+                let entries = pending.pending(&stream, &group, query).await?;
                 Ok(Reply::Pending { entries })
             }
             Operation::Claim {
@@ -194,9 +194,9 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
                 start,
                 count,
             } => {
-                let groups = groups.ok_or_else(unsupported)?;
+                let pending = pending.ok_or_else(unsupported)?;
                 let count = saturate(count);
-                let claimed = groups
+                let claimed = pending
                     .claim(&stream, &group, &consumer, min_idle_ms, &start, count)
                     .await?;
                 Ok(Reply::Claimed(claimed))
@@ -205,11 +205,11 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
                 stream,
                 group,
                 consumer,
-                heir,
+                new_owner,
             } => {
-                let groups = groups.ok_or_else(unsupported)?;
-                let handed_over = groups
-                    .remove_consumer(&stream, &group, &consumer, &heir)
+                let pending = pending.ok_or_else(unsupported)?;
+                let handed_over = pending
+                    .remove_consumer(&stream, &group, &consumer, &new_owner)
                     .await?;
                 Ok(Reply::Removed { handed_over })
             }

@@ -15,7 +15,7 @@
 //!    a default in terms of the six operations.
 //! 3. Override what your backend does better: [`perform`](Backend::perform) to batch,
 //!    [`tail_source`](Backend::tail_source) to push instead of poll,
-//!    [`groups`](Backend::groups) and [`reclaim`](Backend::reclaim) to serve pending entries,
+//!    [`pending_entries`](Backend::groups) and [`reclaim`](Backend::reclaim) to serve pending entries,
 //!    [`availability`](Backend::availability) to report outages.
 
 pub mod backend;

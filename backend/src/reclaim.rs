@@ -1,7 +1,7 @@
 //! Reclaiming the pending entries of crashed consumers.
 //!
 //! A consumer reclaims by steps of its own instead of by
-//! [`claim`](streamgate_protocol::ConsumerGroups::claim), for two reasons. A claim may take an entry
+//! [`claim`](streamgate_protocol::PendingEntries::claim), for two reasons. A claim may take an entry
 //! that the same consumer is still working on. And a claim cannot add an entry to the dead-letter
 //! stream and acknowledge it atomically.
 

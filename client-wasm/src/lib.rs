@@ -26,7 +26,7 @@ pub use connect::{connect, connect_with, default_config};
 pub use socket::WebSocketConnector;
 pub use streamgate_client::{
     CacheError, CacheResult, Claimed, Client, ClientConfig, ConnectionState, ConsumeOptions,
-    ConsumerGroups, Deliveries, Gap, PendingEntry, PendingQuery, PendingSummary, ReadBatch, Retry,
+    Deliveries, Gap, PendingEntries, PendingEntry, PendingQuery, PendingSummary, ReadBatch, Retry,
     StreamEntry, StreamingBackend, SubscribingBackend, Tail, TailFrom, TailItem,
 };
 

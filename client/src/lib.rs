@@ -58,7 +58,7 @@ pub use engine::{ClientConfig, ConnectionState};
 pub use native::Builder;
 pub use streamgate_protocol::codec::Encoding;
 pub use streamgate_protocol::{
-    CacheError, CacheResult, Claimed, ConsumeOptions, ConsumerGroups, Deliveries, Gap,
+    CacheError, CacheResult, Claimed, ConsumeOptions, Deliveries, Gap, PendingEntries,
     PendingEntry, PendingQuery, PendingSummary, Retry, StreamEntry, StreamingBackend,
     SubscribingBackend, Tail, TailFrom, TailItem,
 };

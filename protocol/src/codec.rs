@@ -1,61 +1,60 @@
-//! Two encodings of the same messages, and frames of several messages.
+//! The two encodings, and frames of several messages.
 //!
-//! A frame is any number of messages, one right after the other. In the binary encoding each
-//! message is a [postcard](https://postcard.jamesmunns.com/wire-format) value, which says by
-//! itself where it ends; in JSON each is a line.
+//! A frame is any number of messages, one after the other. In the binary encoding each message is a
+//! [postcard](https://postcard.jamesmunns.com/wire-format) value, which delimits itself. In JSON
+//! each message is a line.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CacheError, CacheResult};
 
+mod append;
 #[cfg(feature = "json")]
-mod envelope;
+mod json_error;
 mod push;
-mod tail;
 
 pub use push::{EncodedItem, ItemRef};
 
-/// How messages are written, which is also what the two sides agree on as the WebSocket
-/// subprotocol.
+/// An encoding of messages. Each is a WebSocket subprotocol, by which both sides agree on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Encoding {
-    /// Compact, in binary frames: for our own clients.
+    /// Compact, in binary frames: the encoding of streamgate's own clients.
     Binary,
     /// In text frames: for other languages and for debugging.
     #[cfg(feature = "json")]
     Json,
 }
 
-/// Why a message could not be decoded, as far as it decides what follows.
+/// Why a message could not be decoded. The variant decides what the receiver does.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// Not a message. The socket is closed with [`MALFORMED`](crate::close::MALFORMED).
+    /// Not a message. The receiver closes the socket with [`MALFORMED`](crate::close::MALFORMED).
     #[error("{0}")]
     Malformed(String),
-    /// A request or a subscription whose id can be read and the rest cannot: an operation of a later
-    /// version, a field of the wrong type. The server answers it with `ERR`. In JSON only.
+    /// A request or subscription of which only the id can be decoded: an operation of a later
+    /// version, or a field of the wrong type. The server answers it with `ERR`. In JSON only.
     #[error("{reason}")]
     Request {
         /// The request's id.
         id: u64,
-        /// For people.
+        /// The decoder's message.
         reason: String,
     },
-    /// A message of a kind that version 1 does not have, by its name. A client passes over it. In
-    /// JSON only.
+    /// A message of a kind that version 1 does not have, by its name. A client skips it. In JSON
+    /// only.
     #[error("unknown message {0:?}")]
     UnknownKind(String),
 }
 
 impl Encoding {
-    /// Every encoding, the preferred one first.
+    /// All encodings, in order of preference.
     pub const ALL: &'static [Self] = &[
         Self::Binary,
         #[cfg(feature = "json")]
         Self::Json,
     ];
 
-    /// The WebSocket subprotocol that stands for version 1 in this encoding.
+    /// Returns the WebSocket subprotocol of version 1 in this encoding.
     pub const fn subprotocol(self) -> &'static str {
         match self {
             Self::Binary => "streamgate.v1.bin",
@@ -64,7 +63,7 @@ impl Encoding {
         }
     }
 
-    /// The encoding a subprotocol stands for.
+    /// Returns the encoding of a subprotocol.
     pub fn from_subprotocol(name: &str) -> Option<Self> {
         Self::ALL
             .iter()
@@ -72,7 +71,7 @@ impl Encoding {
             .find(|encoding| encoding.subprotocol() == name)
     }
 
-    /// Whether frames are text frames.
+    /// Returns whether messages travel in text frames.
     pub const fn is_text(self) -> bool {
         match self {
             Self::Binary => false,
@@ -81,11 +80,11 @@ impl Encoding {
         }
     }
 
-    /// Appends a message to a frame. On failure the frame is left as it was.
+    /// Appends a message to a frame. After a failure the frame is unchanged.
     ///
     /// # Errors
     ///
-    /// `SERIALIZATION`, which a message of this protocol never is.
+    /// `SERIALIZATION`. Messages of this protocol always encode.
     pub fn append<M: Serialize>(self, frame: &mut Vec<u8>, message: &M) -> CacheResult<()> {
         let start = frame.len();
         let result = self.write(frame, message);
@@ -95,8 +94,8 @@ impl Encoding {
         result
     }
 
-    /// The messages of a frame, in order. Nothing follows a [`DecodeError::Malformed`]; the other
-    /// failures are of one message, and those behind it follow.
+    /// Decodes the messages of a frame, in order. [`DecodeError::Malformed`] ends the iteration; after
+    /// any other error the next message follows.
     pub fn messages<'a, M: Deserialize<'a>>(self, frame: &'a [u8]) -> Messages<'a, M> {
         Messages {
             encoding: self,
@@ -107,15 +106,16 @@ impl Encoding {
 
     fn write<M: Serialize>(self, frame: &mut Vec<u8>, message: &M) -> CacheResult<()> {
         match self {
-            Self::Binary => postcard::serialize_with_flavor(message, tail::Tail(frame))
-                // Not postcard's words, which a browser need not download.
+            Self::Binary => postcard::serialize_with_flavor(message, append::Append(frame))
+                // Without postcard's message, which a browser would have to download.
                 .map_err(|_| CacheError::SerializationError("not a message".to_owned())),
             #[cfg(feature = "json")]
             Self::Json => {
                 if !frame.is_empty() {
                     frame.push(b'\n');
                 }
-                Ok(serde_json::to_writer(frame, message)?)
+                serde_json::to_writer(frame, message)
+                    .map_err(|error| CacheError::SerializationError(error.to_string()))
             }
         }
     }
@@ -146,7 +146,7 @@ impl<'a, M: Deserialize<'a>> Iterator for Messages<'a, M> {
 }
 
 impl<'a, M> Messages<'a, M> {
-    /// What of the frame is behind the messages taken so far; nothing behind a
+    /// Returns the part of the frame after the messages decoded so far. It is empty after
     /// [`DecodeError::Malformed`].
     pub fn rest(&self) -> &'a [u8] {
         self.rest
@@ -182,7 +182,7 @@ impl<'a, M: Deserialize<'a>> Messages<'a, M> {
             self.rest = rest;
             if !line.trim_ascii().is_empty() {
                 let decoded = serde_json::from_slice(line);
-                return Some(decoded.map_err(|error| envelope::failure(line, &error)));
+                return Some(decoded.map_err(|error| json_error::classify(line, &error)));
             }
         }
     }

@@ -3,7 +3,8 @@
 //!
 //! - [`traits`]: [`StreamingBackend`], the trait that every implementor keeps.
 //! - [`subscribe`]: [`SubscribingBackend`], what pushes entries as they come.
-//! - [`groups`]: [`ConsumerGroups`], what a group's consumers hold.
+//! - [`pending`]: [`PendingEntries`], the operations on pending entries.
+//! - [`entry`]: [`Entry`], a stream entry with named parts.
 //! - [`entry_id`]: [`EntryId`], the parser and the order of entry ids.
 //! - [`perform_operation`]: [`PerformOperation`], backends that take operations as data.
 //! - [`error`]: [`CacheError`] and the [table of error codes](error::CODES).
@@ -18,22 +19,24 @@
 pub mod backoff;
 pub mod close;
 pub mod codec;
+pub mod entry;
 pub mod entry_id;
 pub mod error;
-pub mod groups;
 pub mod limits;
 pub mod message;
 #[cfg(feature = "multi-tier-cache")]
 pub mod multi_tier_cache;
+pub mod pending;
 pub mod perform_operation;
 pub mod subscribe;
 pub mod text;
 pub mod traits;
 
+pub use entry::Entry;
 pub use entry_id::{EntryId, InvalidEntryId, StartId};
-pub use error::{CacheError, CacheResult, Retry};
-pub use groups::{Claimed, ConsumerGroups, PendingEntry, PendingQuery, PendingSummary};
+pub use error::{CacheError, CacheResult, ErrorKind, Retry};
 pub use message::{ClientMessage, Operation, Reply, ServerMessage};
+pub use pending::{Claimed, PendingEntries, PendingEntry, PendingQuery, PendingSummary};
 pub use perform_operation::PerformOperation;
 pub use subscribe::{
     ConsumeOptions, Deliveries, Gap, SubscribingBackend, Tail, TailFrom, TailItem,

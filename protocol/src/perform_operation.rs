@@ -3,14 +3,14 @@
 use futures_util::future::BoxFuture;
 
 use crate::error::CacheResult;
-use crate::groups::{Claimed, ConsumerGroups, PendingEntry, PendingQuery, PendingSummary};
 use crate::message::{Operation, Reply};
+use crate::pending::{Claimed, PendingEntries, PendingEntry, PendingQuery, PendingSummary};
 use crate::text::Text;
 use crate::traits::{StreamEntry, StreamingBackend};
 
 /// A backend that performs operations as data.
 ///
-/// Whoever implements this has [`StreamingBackend`] and [`ConsumerGroups`] too: each of their calls
+/// Whoever implements this has [`StreamingBackend`] and [`PendingEntries`] too: each of their calls
 /// becomes one [`Operation`], and the [`Reply`] becomes its result. A backend whose operations have
 /// nothing in common implements the two traits by hand instead.
 ///
@@ -155,7 +155,7 @@ impl<T: PerformOperation> StreamingBackend for T {
     }
 }
 
-impl<T: PerformOperation> ConsumerGroups for T {
+impl<T: PerformOperation> PendingEntries for T {
     fn pending_summary<'a>(
         &'a self,
         stream_key: &'a str,
@@ -209,7 +209,7 @@ impl<T: PerformOperation> ConsumerGroups for T {
             stream: stream_key.into(),
             group: group_name.into(),
             consumer: consumer_name.into(),
-            heir: new_owner.into(),
+            new_owner: new_owner.into(),
         };
         perform(self, operation, Reply::into_removed)
     }
@@ -323,8 +323,8 @@ mod tests {
 
     #[test]
     fn a_backend_may_implement_the_trait_by_hand() {
-        fn is_backend<T: StreamingBackend + ConsumerGroups + ?Sized>() {}
+        fn is_backend<T: StreamingBackend + PendingEntries + ?Sized>() {}
         is_backend::<Recorder>();
-        is_backend::<dyn ConsumerGroups>();
+        is_backend::<dyn PendingEntries>();
     }
 }

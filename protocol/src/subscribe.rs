@@ -1,4 +1,4 @@
-//! Subscriptions: entries that come by themselves, beside the six operations.
+//! Subscriptions: tails of streams and consumers of groups, to which entries are pushed.
 
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
@@ -6,92 +6,102 @@ use serde::{Deserialize, Serialize};
 use crate::error::CacheResult;
 use crate::traits::{StreamEntry, StreamingBackend};
 
-/// Entries that one consumer of a group is given at once, unless it says otherwise: enough that a
-/// round trip is shared, few enough that its siblings get some too.
+/// The default of [`ConsumeOptions::batch`]: large enough to share a round trip, small enough to
+/// leave entries for the other consumers of the group.
 pub const DEFAULT_CONSUME_BATCH: usize = 64;
 
-/// A stream's entries as they come, in order, none missing and none twice. An error is the last
-/// item.
+/// The entries of a stream in order, none missing and none twice. An error is the last item.
 pub type Tail = BoxStream<'static, CacheResult<TailItem>>;
 
-/// The entries that a consumer is given, batch by batch; no batch is empty. An error is the last
-/// item.
+/// The entries delivered to a consumer, in batches that are never empty. An error is the last item.
 pub type Deliveries = BoxStream<'static, CacheResult<Vec<StreamEntry>>>;
 
 /// Where a tail starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TailFrom {
-    /// With the oldest entry there is.
+    /// With the oldest entry.
     Beginning,
     /// With the first entry added from now on.
     Now,
-    /// Behind this id: `ms` or `ms-seq`. To go on from an earlier tail, its last position.
+    /// After this id: `ms` or `ms-seq`. To resume an earlier tail, use its last position.
     After(String),
-    /// With the last so many entries that are there, then those that follow.
+    /// With the last N entries, then those that follow.
     Last(usize),
 }
 
-/// What a tail gives.
+/// An item of a [`Tail`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TailItem {
     /// Entries, oldest first.
     Entries {
-        /// Only the first item of a tail may have none: it then says where the tail stands.
+        /// Empty only in a tail's first item, which then reports just the position.
         entries: Vec<StreamEntry>,
-        /// Where to resume: the last entry's id, if there is one.
+        /// Where to resume: the id of the last entry, if there is one.
         position: String,
     },
-    /// Entries are, or may be, missing here.
+    /// Entries are missing here, or may be.
     Gap(Gap),
 }
 
-/// Entries between where a tail stood and what is left are missing, or may be: they were trimmed,
-/// or the stream was deleted and made anew. Redis passes over them without a word.
+/// A gap in a tail: entries after its position were trimmed or may have been, or the stream was
+/// deleted and created again. Plain `XREAD` skips them silently.
 ///
-/// Told before any entry behind it, and once. It is told too if the entry that the tail stood
-/// at and its neighbours are gone in a way that does not say whether more was there.
+/// A tail reports a gap once, before any entry after it. It also reports one if the entry at its
+/// position and the neighbours are gone and nothing shows whether there were more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
-    /// The id the tail stood at.
+    /// The tail's position before the gap.
     pub after: String,
-    /// The first entry that is left behind the gap, if there is one yet.
+    /// The first remaining entry after the gap, if there is one yet.
     pub first: Option<String>,
-    /// The stream is another one than before: its ids may have started anew, and what follows is
-    /// all of it.
+    /// The stream was deleted and created again: its ids may have started anew, and the tail
+    /// continues with its first entry.
     pub recreated: bool,
-    /// Where to resume behind the gap.
+    /// Where to resume after the gap.
     pub position: String,
 }
 
-/// How a consumer is given entries.
+/// Options of [`SubscribingBackend::consume`].
+///
+/// ```
+/// use streamgate_protocol::ConsumeOptions;
+///
+/// let options = ConsumeOptions::default()
+///     .batch(10)
+///     .claim_after_ms(60_000)
+///     .dead_letter("orders:dead", 5);
+/// assert_eq!(options.max_deliveries, Some(5));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumeOptions {
-    /// At most so many entries at once; at least 1. [`DEFAULT_CONSUME_BATCH`] by default.
+    /// The largest number of entries in a batch; at least 1. [`DEFAULT_CONSUME_BATCH`] by default.
     pub batch: usize,
-    /// Also takes over entries that were last delivered so many milliseconds ago or longer, and are
-    /// pending since; at least 1. `None` by default: what a consumer holds that vanished stays
-    /// pending then.
+    /// Reclaims pending entries whose last delivery is at least this many milliseconds ago; at
+    /// least 1. `None` by default: entries of crashed consumers then stay pending.
     ///
-    /// Choose more than a worker ever takes for a batch: what a slow one still works on is taken
-    /// over from it too. Entries that were delivered through this very stream are not taken over by it,
-    /// however long they are pending, so that it gives none twice (unless another consumer took one
-    /// over meanwhile, and vanished). Those that a consumer of the same name was given before this
-    /// stream began are taken over like anybody's.
+    /// Choose more than the longest time a worker takes for a batch, because a slow worker loses
+    /// its entries too. A subscription does not reclaim what it delivered itself, so it delivers
+    /// nothing twice (unless another consumer claimed an entry meanwhile, and crashed). It does
+    /// reclaim what an earlier subscription of the same consumer delivered.
     pub claim_after_ms: Option<u64>,
-    /// An entry that was delivered so often already, and would be taken over, is not delivered again
-    /// but goes to [`dead_letter`](Self::dead_letter); at least 1. Wants that and
-    /// [`claim_after_ms`](Self::claim_after_ms). Where a client looks for what a lost connection took,
-    /// that counts as a delivery of whatever its consumer holds: leave room.
+    /// Moves an entry to [`dead_letter`](Self::dead_letter) instead of reclaiming it, if it was
+    /// delivered this many times; at least 1. Requires that stream and
+    /// [`claim_after_ms`](Self::claim_after_ms).
+    ///
+    /// When a client recovers entries after a lost connection, that counts as a delivery of
+    /// everything its consumer holds: leave room for it.
     pub max_deliveries: Option<u64>,
-    /// The stream that takes what was delivered too often: another one than the group's. Each entry
-    /// goes there in one step with its acknowledgement, with its fields and, behind them,
-    /// [`DEAD_LETTER_FIELDS`]. Wants [`max_deliveries`](Self::max_deliveries).
+    /// The stream for entries with too many deliveries; not the group's own. Requires
+    /// [`max_deliveries`](Self::max_deliveries).
+    ///
+    /// One step adds the entry there and acknowledges it. [`DEAD_LETTER_FIELDS`] follow its own
+    /// fields.
     pub dead_letter: Option<String>,
 }
 
-/// The names of the fields that stand behind those of an entry of a dead-letter stream, in this order:
-/// why it is there ([`DEAD_LETTER_REASON`]), the stream, the group, the consumer that held it last, its
-/// id there, and how often it was delivered.
+/// The fields that a dead-letter stream appends to an entry, in this order: the reason
+/// ([`DEAD_LETTER_REASON`]), the stream, the group, the last consumer, the entry's id in the
+/// stream, and its count of deliveries.
 pub const DEAD_LETTER_FIELDS: [&str; 6] = [
     "dead-letter-reason",
     "dead-letter-stream",
@@ -104,6 +114,109 @@ pub const DEAD_LETTER_FIELDS: [&str; 6] = [
 /// The value of the first of [`DEAD_LETTER_FIELDS`].
 pub const DEAD_LETTER_REASON: &str = "max-deliveries";
 
+/// A [`StreamingBackend`] with subscriptions.
+///
+/// A subscription begins in its stream's first poll and ends when the stream is dropped, at the
+/// server too. Streams own what they need, so they may outlive the handle that returned them.
+///
+/// If your own implementor cannot reclaim entries, it ends a subscription with
+/// [`claim_after_ms`](ConsumeOptions::claim_after_ms) with `ERR`.
+///
+/// # Errors
+///
+/// A stream ends with its first error, whose code is one of [the table](crate::error::CODES):
+///
+/// - `WRONGTYPE` if the key holds something else than a stream, even if that happens under a live
+///   tail;
+/// - `NOGROUP` if the group is missing or is deleted;
+/// - `ERR` for a malformed id, a batch of 0, and [`ConsumeOptions`] that exclude each other;
+/// - `LIMIT` for a name that is too long, and an entry that is too large to send.
+///
+/// A lost connection, of the client or of its server to Redis, ends neither. A tail resumes from
+/// its position. A consumer first receives the entries that were on their way to it.
+///
+/// # Back pressure
+///
+/// A stream that is not polled holds a bounded number of entries and delays nobody else. When it is
+/// polled again, a tail continues from its position.
+pub trait SubscribingBackend: StreamingBackend {
+    /// Follows a stream: its entries from `from` on, then new entries as they are added. A missing
+    /// stream is an empty one.
+    ///
+    /// The first item comes at once, without entries if need be, and reports the tail's position.
+    fn tail(&self, stream_key: &str, from: TailFrom) -> Tail;
+
+    /// Delivers entries of a group to a consumer as they come, as if
+    /// [`stream_read_group`](StreamingBackend::stream_read_group) were called repeatedly without a
+    /// limit to its wait. Waiting consumers are served in the order in which they came.
+    ///
+    /// Entries stay pending until [`stream_ack`](StreamingBackend::stream_ack) acknowledges them,
+    /// one by one or together. If the stream is dropped, entries on their way to it stay pending
+    /// too.
+    ///
+    /// With [`claim_after_ms`](ConsumeOptions::claim_after_ms), the stream also reclaims idle
+    /// entries while it is polled: when it begins, and then every quarter of that time, but at least
+    /// 100 ms and at most 30 s apart.
+    fn consume(
+        &self,
+        stream_key: &str,
+        group_name: &str,
+        consumer_name: &str,
+        options: ConsumeOptions,
+    ) -> Deliveries;
+}
+
+impl Gap {
+    /// Builds a gap. Set [`first`](Self::first) and [`recreated`](Self::recreated) where they apply.
+    pub fn new(after: impl Into<String>, position: impl Into<String>) -> Self {
+        Self {
+            after: after.into(),
+            first: None,
+            recreated: false,
+            position: position.into(),
+        }
+    }
+
+    /// Sets the [first remaining entry](Self::first).
+    #[must_use]
+    pub fn first(mut self, first: Option<String>) -> Self {
+        self.first = first;
+        self
+    }
+
+    /// Sets whether the stream was [created again](Self::recreated).
+    #[must_use]
+    pub fn recreated(mut self, recreated: bool) -> Self {
+        self.recreated = recreated;
+        self
+    }
+}
+
+impl ConsumeOptions {
+    /// Sets the [largest number of entries in a batch](Self::batch).
+    #[must_use]
+    pub fn batch(mut self, batch: usize) -> Self {
+        self.batch = batch;
+        self
+    }
+
+    /// Sets the idle time after which entries are [reclaimed](Self::claim_after_ms).
+    #[must_use]
+    pub fn claim_after_ms(mut self, claim_after_ms: u64) -> Self {
+        self.claim_after_ms = Some(claim_after_ms);
+        self
+    }
+
+    /// Sets the [dead-letter stream](Self::dead_letter) and the
+    /// [number of deliveries](Self::max_deliveries) after which it takes an entry.
+    #[must_use]
+    pub fn dead_letter(mut self, stream_key: impl Into<String>, max_deliveries: u64) -> Self {
+        self.dead_letter = Some(stream_key.into());
+        self.max_deliveries = Some(max_deliveries);
+        self
+    }
+}
+
 impl Default for ConsumeOptions {
     fn default() -> Self {
         Self {
@@ -113,54 +226,4 @@ impl Default for ConsumeOptions {
             dead_letter: None,
         }
     }
-}
-
-/// A [`StreamingBackend`] that also pushes.
-///
-/// An implementor of your own that cannot take over what vanished consumers hold should end a
-/// subscription that asks for it with `ERR`, as the server does where its backend cannot.
-///
-/// A subscription begins in its stream's first poll, and ends when the stream is dropped, at the
-/// server too. Streams own what they need, so they may outlive the handle they came from.
-///
-/// # Errors
-///
-/// Each stream ends with its first error, which is one of
-/// [the table](crate::error::CODES): `WRONGTYPE` for a key that holds something else than a
-/// stream, also when that happens under a live tail; `NOGROUP` for a group that is missing or
-/// goes away; `ERR` for a malformed id, a batch of 0 and [`ConsumeOptions`] that do not go
-/// together; `LIMIT` for a name that is too long and an entry too large to be sent.
-///
-/// A client's connection that is lost ends neither, nor does its server's to Redis: a tail goes on from
-/// its last position, and a consumer is given first what was on its way to it.
-///
-/// # Back pressure
-///
-/// A stream that is not polled holds a bounded number of entries, and delays nobody else. A tail
-/// reads on from where it stands when it is polled again.
-pub trait SubscribingBackend: StreamingBackend {
-    /// Follows a stream: what is there from `from` on, then what is added, as it is added. A
-    /// missing stream is an empty one.
-    ///
-    /// The first item comes at once, if need be without entries: it says where the tail stands.
-    fn tail(&self, stream_key: &str, from: TailFrom) -> Tail;
-
-    /// Takes entries of a group for a consumer, as they come: as if
-    /// [`stream_read_group`](StreamingBackend::stream_read_group) were called again and again with
-    /// no limit to its wait. Waiting consumers are served in the order they came.
-    ///
-    /// Entries stay pending until they are acknowledged, one by one or together, with
-    /// [`stream_ack`](StreamingBackend::stream_ack). Those of a batch on its way when the stream
-    /// is dropped stay pending too.
-    ///
-    /// With [`claim_after_ms`](ConsumeOptions::claim_after_ms) it looks for entries of consumers that
-    /// vanished, too: when it begins, and from then on every quarter of that time, though not more often
-    /// than every 100 ms and not less often than every 30 s, as long as it is polled.
-    fn consume(
-        &self,
-        stream_key: &str,
-        group_name: &str,
-        consumer_name: &str,
-        options: ConsumeOptions,
-    ) -> Deliveries;
 }

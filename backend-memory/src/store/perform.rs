@@ -95,7 +95,7 @@ impl Store {
                 stream,
                 group,
                 consumer,
-                heir: new_owner,
+                new_owner,
             } => self.remove_consumer(&stream, &group, &consumer, &new_owner),
         }
     }

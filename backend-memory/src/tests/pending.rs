@@ -1,5 +1,5 @@
 use streamgate_protocol::message::Subscription;
-use streamgate_protocol::{Claimed, ConsumeOptions, ConsumerGroups};
+use streamgate_protocol::{Claimed, ConsumeOptions, PendingEntries};
 
 use super::*;
 use crate::budget::{PENDING_BYTES, named_bytes};

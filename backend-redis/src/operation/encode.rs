@@ -160,9 +160,9 @@ pub(super) fn encode(
             stream,
             group,
             consumer,
-            heir,
+            new_owner,
         } => {
-            let removal = ConsumerRemoval::new(stream, group, consumer, heir);
+            let removal = ConsumerRemoval::new(stream, group, consumer, new_owner);
             removal.encode(packed);
             sent(ExpectedAnswer::Removal(removal))
         }

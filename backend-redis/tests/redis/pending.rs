@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use streamgate_backend::Backend;
 use streamgate_protocol::{
-    ConsumeOptions, ConsumerGroups, Operation, PendingQuery, StreamingBackend, SubscribingBackend,
+    ConsumeOptions, Operation, PendingEntries, PendingQuery, StreamingBackend, SubscribingBackend,
 };
 use streamgate_test_support::RedisVersion;
 
@@ -64,7 +64,7 @@ async fn a_removal_of_one_part_is_over_before_what_is_asked_behind_it() {
         stream: "s".into(),
         group: "g".into(),
         consumer: "ann".into(),
-        heir: "bob".into(),
+        new_owner: "bob".into(),
     };
     let summary = Operation::PendingSummary {
         stream: "s".into(),
@@ -86,7 +86,7 @@ async fn a_removal_that_loses_redis_half_way_is_unknown() {
         stream: "s".into(),
         group: "g".into(),
         consumer: "ann".into(),
-        heir: "bob".into(),
+        new_owner: "bob".into(),
     };
     let streams = fixture.streams.clone();
     let going_on = streams.perform(vec![removal]).await.remove(0);

@@ -67,7 +67,7 @@ impl Connection {
                     stream,
                     group,
                     consumer: first,
-                    heir: second,
+                    new_owner: second,
                 }
             }
         };

@@ -1,6 +1,6 @@
 //! Subscriptions, from JavaScript's values. Each method returns the subscription's id.
 
-use streamgate_protocol::message::{Credit, Start, Subscription};
+use streamgate_protocol::message::{Credit, Subscription, TailStart};
 use streamgate_protocol::subscribe::DEFAULT_CONSUME_BATCH;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -13,10 +13,10 @@ impl Connection {
     /// from that many entries back.
     pub fn tail(&mut self, stream: String, from: String, last: f64, now: f64) -> f64 {
         let from = match (number(last), from.as_str()) {
-            (Some(count), _) => Start::Last { count },
-            (None, "beginning") => Start::Beginning {},
-            (None, "now") => Start::Now {},
-            (None, _) => Start::After { id: from.into() },
+            (Some(count), _) => TailStart::Last { count },
+            (None, "beginning") => TailStart::Beginning {},
+            (None, "now") => TailStart::Now {},
+            (None, _) => TailStart::After { id: from.into() },
         };
         let stream = stream.into();
         self.subscribe(Subscription::Tail { stream, from }, now)

@@ -5,7 +5,7 @@ use streamgate_protocol::{CacheResult, Operation, PerformOperation, Reply};
 use super::Client;
 
 /// Implements [`StreamingBackend`](crate::StreamingBackend) and
-/// [`ConsumerGroups`](crate::ConsumerGroups) too.
+/// [`PendingEntries`](crate::PendingEntries) too.
 impl PerformOperation for Client {
     fn perform_operation<'a>(
         &'a self,

@@ -6,7 +6,7 @@ mod wire_message;
 use streamgate_protocol::backoff::Backoff;
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::{MAX_FIELDS_ONCE, REMEMBERED_MS};
-use streamgate_protocol::message::{Credit, Start, Subscription};
+use streamgate_protocol::message::{Credit, Subscription, TailStart};
 use streamgate_protocol::{CacheError, CacheResult, ClientMessage, Operation};
 
 use super::delivery_log::ConsumerKey;
@@ -421,7 +421,7 @@ impl PendingRequest {
         match (subscription, window.position()) {
             (Subscription::Tail { from, .. }, Some(position)) => {
                 let id = position.to_owned().into();
-                *from = Start::After { id };
+                *from = TailStart::After { id };
             }
             (
                 Subscription::Consume {

@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use streamgate_client::{
     ClientConfig, ConsumeOptions, Gap, StreamingBackend, SubscribingBackend, TailFrom, TailItem,
 };
-use streamgate_protocol::message::{Credit, Fault, Item, Outcome, Start, Subscription};
+use streamgate_protocol::message::{Credit, Fault, Item, Outcome, Subscription, TailStart};
 use streamgate_protocol::{CacheError, ClientMessage, Operation, ServerMessage};
 
 use scripted_server::{assert_send, connected, entry, is_pending};
@@ -34,7 +34,7 @@ async fn a_tail_gives_positions_entries_and_gaps() {
     else {
         panic!("a subscribe");
     };
-    let from = Start::Last { count: 3 };
+    let from = TailStart::Last { count: 3 };
     let stream = "s".into();
     assert_eq!(subscription, Subscription::Tail { stream, from });
 

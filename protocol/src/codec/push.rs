@@ -1,16 +1,17 @@
-//! A push that is encoded once for all subscribers.
+//! Pushes that are encoded once for all subscribers.
 
 use serde::Serialize;
 
-use super::{Encoding, tail};
+use super::Encoding;
+use super::append::Append;
 use crate::error::{CacheError, CacheResult};
 use crate::subscribe::Gap;
 use crate::traits::StreamEntry;
 
-/// The place of `push` among the choices of a [`ServerMessage`](crate::ServerMessage).
+/// The discriminant of `push` in a [`ServerMessage`](crate::ServerMessage).
 const PUSH: u8 = 3;
 
-/// An [`Item`](crate::message::Item) whose parts are borrowed. Both encode to the same bytes.
+/// A borrowed [`Item`](crate::message::Item). Both encode to the same bytes.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ItemRef<'a> {
@@ -18,7 +19,7 @@ pub enum ItemRef<'a> {
     Entries {
         /// The entries.
         entries: &'a [StreamEntry],
-        /// Where the tail stands, unless that is the last entry's id.
+        /// The tail's position, unless that is the last entry's id.
         position: Option<&'a str>,
     },
     /// Entries are, or may be, missing here.
@@ -30,12 +31,12 @@ pub enum ItemRef<'a> {
 pub struct EncodedItem(Vec<u8>);
 
 impl EncodedItem {
-    /// How many bytes it has.
+    /// Returns the number of bytes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether it has no bytes, which none has.
+    /// Returns `false`: every item has bytes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -46,24 +47,24 @@ impl Encoding {
     ///
     /// # Errors
     ///
-    /// `SERIALIZATION`, which an item of this protocol never is.
+    /// `SERIALIZATION`. Items of this protocol always encode.
     pub fn encode_item(self, item: ItemRef<'_>) -> CacheResult<EncodedItem> {
         let mut bytes = Vec::new();
         self.write(&mut bytes, &item)?;
         Ok(EncodedItem(bytes))
     }
 
-    /// Appends the push of an item, encoded by the same encoding, to a frame: the bytes that
-    /// [`append`](Self::append) writes for the same message.
+    /// Appends the push of an item that the same encoding encoded. The frame is the same as after
+    /// [`append`](Self::append) of that message.
     ///
     /// # Errors
     ///
-    /// `SERIALIZATION`, which a number never is.
+    /// `SERIALIZATION`. Numbers always encode.
     pub fn append_push(self, frame: &mut Vec<u8>, id: u64, item: &EncodedItem) -> CacheResult<()> {
         match self {
             Self::Binary => {
                 frame.push(PUSH);
-                postcard::serialize_with_flavor(&id, tail::Tail(frame))
+                postcard::serialize_with_flavor(&id, Append(frame))
                     .map_err(|error| CacheError::SerializationError(error.to_string()))?;
                 frame.extend_from_slice(&item.0);
             }

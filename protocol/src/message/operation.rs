@@ -2,15 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::entry_id::{EntryId, StartId};
-use crate::error::{CacheError, CacheResult, code};
-use crate::groups::PendingQuery;
-use crate::limits::{
-    MAX_FIELDS_ONCE, MAX_NAME_BYTES, MAX_PENDING_PAGE, MAX_PRODUCER_BYTES, MAX_PRODUCER_NUMBER,
-};
-use crate::text::push_number;
-
 use super::Text;
+use crate::pending::PendingQuery;
+
+mod into_owned;
+mod validate;
+
+pub(super) use self::validate::name;
 
 /// One call of [`StreamingBackend`](crate::StreamingBackend), with its arguments.
 ///
@@ -128,7 +126,7 @@ pub enum Operation<'a> {
         /// Whether it was asked for before.
         again: bool,
     },
-    /// [`pending_summary`](crate::ConsumerGroups::pending_summary); answered by `Summary`.
+    /// [`pending_summary`](crate::PendingEntries::pending_summary); answered by `Summary`.
     PendingSummary {
         /// The stream's key.
         #[serde(borrow)]
@@ -137,7 +135,7 @@ pub enum Operation<'a> {
         #[serde(borrow)]
         group: Text<'a>,
     },
-    /// [`pending`](crate::ConsumerGroups::pending); answered by `Pending`.
+    /// [`pending`](crate::PendingEntries::pending); answered by `Pending`.
     Pending {
         /// The stream's key.
         #[serde(borrow)]
@@ -159,7 +157,7 @@ pub enum Operation<'a> {
         /// Only those that were last delivered so many milliseconds ago, or longer.
         min_idle_ms: Option<u64>,
     },
-    /// [`claim`](crate::ConsumerGroups::claim); answered by `Claimed`.
+    /// [`claim`](crate::PendingEntries::claim); answered by `Claimed`.
     Claim {
         /// The stream's key.
         #[serde(borrow)]
@@ -178,7 +176,7 @@ pub enum Operation<'a> {
         /// At most this many; at least 1.
         count: u64,
     },
-    /// [`remove_consumer`](crate::ConsumerGroups::remove_consumer); answered by `Removed`.
+    /// [`remove_consumer`](crate::PendingEntries::remove_consumer); answered by `Removed`.
     RemoveConsumer {
         /// The stream's key.
         #[serde(borrow)]
@@ -190,148 +188,12 @@ pub enum Operation<'a> {
         #[serde(borrow)]
         consumer: Text<'a>,
         /// Who is given what it holds.
-        #[serde(borrow)]
-        heir: Text<'a>,
+        #[serde(borrow, rename = "heir")]
+        new_owner: Text<'a>,
     },
 }
 
 impl Operation<'_> {
-    /// Refuses what no backend may take, with the same error everywhere.
-    ///
-    /// # Errors
-    ///
-    /// `LIMIT` for a name longer than its bound, and for a page that is larger than its bound.
-    /// `ERR` for a [malformed id](EntryId), an add without fields, a claim of nothing, and an heir
-    /// that is the consumer itself.
-    pub fn validate(&self) -> CacheResult<()> {
-        match self {
-            Self::Add { stream, fields, .. } => entry(stream, fields),
-            Self::AddOnce {
-                stream,
-                fields,
-                producer,
-                number,
-                after,
-                ..
-            } => {
-                entry(stream, fields)?;
-                if fields.len() > MAX_FIELDS_ONCE || producer.len() > MAX_PRODUCER_BYTES {
-                    let why = "too many fields, or too long a producer, to be added once";
-                    return Err(CacheError::from_code(code::LIMIT, why));
-                }
-                if after >= number || *number > MAX_PRODUCER_NUMBER {
-                    let why = "the numbers of a producer rise from 1";
-                    return Err(CacheError::from_code(code::ERR, why));
-                }
-                Ok(())
-            }
-            Self::ReadLatest { stream, .. } => name("stream key", stream),
-            Self::Read {
-                stream, last_id, ..
-            } => {
-                name("stream key", stream)?;
-                StartId::parse(last_id)?;
-                Ok(())
-            }
-            Self::CreateGroup {
-                stream,
-                group,
-                id: start,
-            } => {
-                name("stream key", stream)?;
-                name("group name", group)?;
-                StartId::parse(start)?;
-                Ok(())
-            }
-            Self::ReadGroup {
-                stream,
-                group,
-                consumer,
-                ..
-            } => {
-                name("stream key", stream)?;
-                name("group name", group)?;
-                name("consumer name", consumer)
-            }
-            Self::Ack { stream, group, ids } => {
-                name("stream key", stream)?;
-                name("group name", group)?;
-                for acknowledged in ids {
-                    EntryId::parse(acknowledged)?;
-                }
-                Ok(())
-            }
-            Self::ReadPending {
-                stream,
-                group,
-                consumer,
-                after,
-                ..
-            } => {
-                name("stream key", stream)?;
-                name("group name", group)?;
-                name("consumer name", consumer)?;
-                EntryId::parse(after)?;
-                Ok(())
-            }
-            Self::PendingSummary { stream, group } => {
-                name("stream key", stream)?;
-                name("group name", group)
-            }
-            Self::Pending {
-                stream,
-                group,
-                start,
-                end,
-                count,
-                consumer,
-                ..
-            } => {
-                name("stream key", stream)?;
-                name("group name", group)?;
-                consumer
-                    .as_ref()
-                    .map_or(Ok(()), |consumer| name("consumer name", consumer))?;
-                EntryId::parse_range_start(start)?;
-                EntryId::parse_range_end(end)?;
-                page(*count)
-            }
-            Self::Claim {
-                stream,
-                group,
-                consumer,
-                start,
-                count,
-                ..
-            } => {
-                name("stream key", stream)?;
-                name("group name", group)?;
-                name("consumer name", consumer)?;
-                EntryId::parse_range_start(start)?;
-                if *count == 0 {
-                    return Err(CacheError::from_code(code::ERR, "COUNT must be > 0"));
-                }
-                page(*count)
-            }
-            Self::RemoveConsumer {
-                stream,
-                group,
-                consumer,
-                heir,
-            } => {
-                name("stream key", stream)?;
-                name("group name", group)?;
-                name("consumer name", consumer)?;
-                name("heir's name", heir)?;
-                if consumer == heir {
-                    let why = "a consumer cannot be its own heir";
-                    return Err(CacheError::from_code(code::ERR, why));
-                }
-                Ok(())
-            }
-        }
-    }
-
     /// The stream's key.
     pub fn stream(&self) -> &str {
         match self {
@@ -373,7 +235,7 @@ impl Operation<'_> {
         )
     }
 
-    /// [`pending`](crate::ConsumerGroups::pending) as data.
+    /// [`pending`](crate::PendingEntries::pending) as data.
     pub fn pending<'a>(
         stream: impl Into<Text<'a>>,
         group: impl Into<Text<'a>>,
@@ -389,174 +251,4 @@ impl Operation<'_> {
             min_idle_ms: (query.min_idle_ms > 0).then_some(query.min_idle_ms),
         }
     }
-
-    /// The same operation, owned.
-    pub fn into_owned(self) -> Operation<'static> {
-        match self {
-            Self::Add {
-                stream,
-                fields,
-                maxlen,
-            } => Operation::Add {
-                stream: stream.into_owned(),
-                fields: owned(fields),
-                maxlen,
-            },
-            Self::ReadLatest { stream, count } => Operation::ReadLatest {
-                stream: stream.into_owned(),
-                count,
-            },
-            Self::Read {
-                stream,
-                last_id,
-                count,
-                block_ms,
-            } => Operation::Read {
-                stream: stream.into_owned(),
-                last_id: last_id.into_owned(),
-                count,
-                block_ms,
-            },
-            Self::CreateGroup { stream, group, id } => Operation::CreateGroup {
-                stream: stream.into_owned(),
-                group: group.into_owned(),
-                id: id.into_owned(),
-            },
-            Self::ReadGroup {
-                stream,
-                group,
-                consumer,
-                count,
-                block_ms,
-            } => Operation::ReadGroup {
-                stream: stream.into_owned(),
-                group: group.into_owned(),
-                consumer: consumer.into_owned(),
-                count,
-                block_ms,
-            },
-            Self::Ack { stream, group, ids } => Operation::Ack {
-                stream: stream.into_owned(),
-                group: group.into_owned(),
-                ids: ids.into_iter().map(Text::into_owned).collect(),
-            },
-            Self::ReadPending {
-                stream,
-                group,
-                consumer,
-                after,
-                count,
-            } => Operation::ReadPending {
-                stream: stream.into_owned(),
-                group: group.into_owned(),
-                consumer: consumer.into_owned(),
-                after: after.into_owned(),
-                count,
-            },
-            Self::AddOnce {
-                stream,
-                fields,
-                maxlen,
-                producer,
-                number,
-                after,
-                again,
-            } => Operation::AddOnce {
-                stream: stream.into_owned(),
-                fields: owned(fields),
-                maxlen,
-                producer: producer.into_owned(),
-                number,
-                after,
-                again,
-            },
-            Self::PendingSummary { stream, group } => Operation::PendingSummary {
-                stream: stream.into_owned(),
-                group: group.into_owned(),
-            },
-            Self::Pending {
-                stream,
-                group,
-                start,
-                end,
-                count,
-                consumer,
-                min_idle_ms,
-            } => Operation::Pending {
-                stream: stream.into_owned(),
-                group: group.into_owned(),
-                start: start.into_owned(),
-                end: end.into_owned(),
-                count,
-                consumer: consumer.map(Text::into_owned),
-                min_idle_ms,
-            },
-            Self::Claim {
-                stream,
-                group,
-                consumer,
-                min_idle_ms,
-                start,
-                count,
-            } => Operation::Claim {
-                stream: stream.into_owned(),
-                group: group.into_owned(),
-                consumer: consumer.into_owned(),
-                min_idle_ms,
-                start: start.into_owned(),
-                count,
-            },
-            Self::RemoveConsumer {
-                stream,
-                group,
-                consumer,
-                heir,
-            } => Operation::RemoveConsumer {
-                stream: stream.into_owned(),
-                group: group.into_owned(),
-                consumer: consumer.into_owned(),
-                heir: heir.into_owned(),
-            },
-        }
-    }
-}
-
-fn owned(fields: Vec<(Text<'_>, Text<'_>)>) -> Vec<(Text<'static>, Text<'static>)> {
-    let fields = fields.into_iter();
-    fields
-        .map(|(n, v)| (n.into_owned(), v.into_owned()))
-        .collect()
-}
-
-fn entry(stream: &str, fields: &[(Text<'_>, Text<'_>)]) -> CacheResult<()> {
-    name("stream key", stream)?;
-    if fields.is_empty() {
-        let why = "an entry needs at least one field";
-        return Err(CacheError::from_code(code::ERR, why));
-    }
-    Ok(())
-}
-
-fn page(count: u64) -> CacheResult<()> {
-    if count <= MAX_PENDING_PAGE as u64 {
-        return Ok(());
-    }
-    let mut text = String::from("at most ");
-    push_number(&mut text, MAX_PENDING_PAGE as u64);
-    text.push_str(" pending entries are given at once");
-    Err(CacheError::from_code(code::LIMIT, &text))
-}
-
-pub(super) fn name(what: &str, value: &str) -> CacheResult<()> {
-    if value.len() <= MAX_NAME_BYTES {
-        return Ok(());
-    }
-    let mut text = String::from("the ");
-    text.push_str(what);
-    text.push_str(" has ");
-    push_number(&mut text, value.len() as u64);
-    text.push_str(" bytes; at most ");
-    push_number(&mut text, MAX_NAME_BYTES as u64);
-    text.push_str(" are taken");
-    Err(CacheError::from_code(code::LIMIT, &text))
 }

@@ -20,7 +20,7 @@ pub enum Subscription<'a> {
         stream: Text<'a>,
         /// Where it starts.
         #[serde(borrow)]
-        from: Start<'a>,
+        from: TailStart<'a>,
     },
     /// [`consume`](crate::SubscribingBackend::consume).
     Consume {
@@ -50,7 +50,7 @@ pub enum Subscription<'a> {
 /// Where a tail starts: [`TailFrom`] on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Start<'a> {
+pub enum TailStart<'a> {
     /// With the oldest entry there is.
     Beginning {},
     /// With the first entry added from now on.
@@ -95,11 +95,11 @@ impl Subscription<'_> {
             Self::Tail { stream, from } => {
                 name("stream key", stream)?;
                 match from {
-                    Start::After { id } => {
+                    TailStart::After { id } => {
                         EntryId::parse(id)?;
                         Ok(())
                     }
-                    Start::Beginning {} | Start::Now {} | Start::Last { .. } => Ok(()),
+                    TailStart::Beginning {} | TailStart::Now {} | TailStart::Last { .. } => Ok(()),
                 }
             }
             Self::Consume {
@@ -200,21 +200,21 @@ impl Subscription<'_> {
     }
 }
 
-impl Start<'_> {
+impl TailStart<'_> {
     /// The same start, owned.
-    pub fn into_owned(self) -> Start<'static> {
+    pub fn into_owned(self) -> TailStart<'static> {
         match self {
-            Self::Beginning {} => Start::Beginning {},
-            Self::Now {} => Start::Now {},
-            Self::After { id } => Start::After {
+            Self::Beginning {} => TailStart::Beginning {},
+            Self::Now {} => TailStart::Now {},
+            Self::After { id } => TailStart::After {
                 id: id.into_owned(),
             },
-            Self::Last { count } => Start::Last { count },
+            Self::Last { count } => TailStart::Last { count },
         }
     }
 }
 
-impl From<TailFrom> for Start<'_> {
+impl From<TailFrom> for TailStart<'_> {
     fn from(from: TailFrom) -> Self {
         match from {
             TailFrom::Beginning => Self::Beginning {},
@@ -227,13 +227,13 @@ impl From<TailFrom> for Start<'_> {
     }
 }
 
-impl From<Start<'_>> for TailFrom {
-    fn from(start: Start<'_>) -> Self {
+impl From<TailStart<'_>> for TailFrom {
+    fn from(start: TailStart<'_>) -> Self {
         match start {
-            Start::Beginning {} => Self::Beginning,
-            Start::Now {} => Self::Now,
-            Start::After { id } => Self::After(id.into()),
-            Start::Last { count } => Self::Last(usize::try_from(count).unwrap_or(usize::MAX)),
+            TailStart::Beginning {} => Self::Beginning,
+            TailStart::Now {} => Self::Now,
+            TailStart::After { id } => Self::After(id.into()),
+            TailStart::Last { count } => Self::Last(usize::try_from(count).unwrap_or(usize::MAX)),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
 use streamgate_protocol::codec::{DecodeError, Encoding};
-use streamgate_protocol::message::{Item, Outcome, Start, Subscription};
+use streamgate_protocol::message::{Item, Outcome, Subscription, TailStart};
 use streamgate_protocol::{ClientMessage, Operation, Reply, ServerMessage};
 
 use crate::vectors::{self, Direction, Golden};
@@ -154,10 +154,10 @@ cases!(reply: Reply {
 });
 
 cases!(subscription: Subscription<'_> {
-    Subscription::Tail { from: Start::Beginning {}, .. } => "tail from the beginning",
-    Subscription::Tail { from: Start::Now {}, .. } => "tail from now",
-    Subscription::Tail { from: Start::After { .. }, .. } => "tail after an id",
-    Subscription::Tail { from: Start::Last { .. }, .. } => "tail from the last",
+    Subscription::Tail { from: TailStart::Beginning {}, .. } => "tail from the beginning",
+    Subscription::Tail { from: TailStart::Now {}, .. } => "tail from now",
+    Subscription::Tail { from: TailStart::After { .. }, .. } => "tail after an id",
+    Subscription::Tail { from: TailStart::Last { .. }, .. } => "tail from the last",
     Subscription::Consume { claim_after_ms: None, .. } => "consume",
     Subscription::Consume { claim_after_ms: Some(_), dead_letter: None, .. } => "consume and claim",
     Subscription::Consume { claim_after_ms: Some(_), dead_letter: Some(_), .. } => "consume with a dead-letter stream",

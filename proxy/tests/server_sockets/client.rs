@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use streamgate_protocol::codec::Encoding;
-use streamgate_protocol::message::{Credit, Start, Subscription, Welcome};
+use streamgate_protocol::message::{Credit, Subscription, TailStart, Welcome};
 use streamgate_protocol::{CacheResult, ClientMessage, Operation, Reply, ServerMessage};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -248,7 +248,7 @@ pub(crate) fn request(id: u64, operation: Operation<'_>) -> ClientMessage<'_> {
 
 /// Subscribes to a tail from now on.
 pub(crate) fn tail(id: u64, stream: &str, credit: Credit) -> ClientMessage<'_> {
-    let (stream, from) = (stream.into(), Start::Now {});
+    let (stream, from) = (stream.into(), TailStart::Now {});
     ClientMessage::Subscribe {
         id,
         subscription: Subscription::Tail { stream, from },

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, try_join_all};
 use redis::aio::MultiplexedConnection;
-use streamgate_protocol::{CacheResult, ConsumerGroups, StreamEntry, SubscribingBackend};
+use streamgate_protocol::{CacheResult, PendingEntries, StreamEntry, SubscribingBackend};
 
 /// Longest time that a case waits for an item of a subscription. Only a hang takes as long, on any
 /// machine; the limit is there for the message, which says where the case hangs.
@@ -19,9 +19,9 @@ pub const HANG: Duration = Duration::from_secs(120);
 pub const LONG_WAIT: Option<usize> = Some(30 * 60 * 1_000);
 
 /// A backend with all there is.
-pub trait Whole: SubscribingBackend + ConsumerGroups {}
+pub trait Whole: SubscribingBackend + PendingEntries {}
 
-impl<B: SubscribingBackend + ConsumerGroups> Whole for B {}
+impl<B: SubscribingBackend + PendingEntries> Whole for B {}
 
 /// A backend under test and names of a case's own.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! The one list of cases that every implementor of
 //! [`SubscribingBackend`](streamgate_protocol::SubscribingBackend) and
-//! [`ConsumerGroups`](streamgate_protocol::ConsumerGroups), and so of
+//! [`PendingEntries`](streamgate_protocol::PendingEntries), and so of
 //! [`StreamingBackend`](streamgate_protocol::StreamingBackend), must pass, and what runs it.
 //!
 //! - [`cases`]: the cases, one file a topic, and the list of all of them.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use streamgate_protocol::StreamEntry;
 use streamgate_protocol::limits::ADDS_REMEMBERED;
-use streamgate_protocol::message::{Credit, Start, Subscription};
+use streamgate_protocol::message::{Credit, Subscription, TailStart};
 
 use super::*;
 
@@ -144,7 +144,7 @@ impl World {
         let stream = || "s".into();
         test.engine.handle_opened("streamgate.v1.bin", 0);
         test.actions.clear();
-        let from = Start::Beginning {};
+        let from = TailStart::Beginning {};
         test.engine.subscribe(
             1,
             Subscription::Tail {
@@ -322,7 +322,7 @@ impl World {
             }) => match subscription {
                 Subscription::Tail { from, .. } => {
                     let at = match from {
-                        Start::After { id } => place(&id),
+                        TailStart::After { id } => place(&id),
                         _ => 0,
                     };
                     connection.tail = Some((of, at, credit.entries));

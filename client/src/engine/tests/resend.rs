@@ -1,6 +1,6 @@
 //! What is asked again on the next connection, and what for.
 
-use streamgate_protocol::message::{Credit, Start, Subscription};
+use streamgate_protocol::message::{Credit, Subscription, TailStart};
 use streamgate_protocol::{ConsumeOptions, StreamEntry};
 
 use super::*;
@@ -87,14 +87,14 @@ fn recovery(after: &str, count: u64) -> Operation<'static> {
     }
 }
 
-fn tail(from: Start<'static>) -> Subscription<'static> {
+fn tail(from: TailStart<'static>) -> Subscription<'static> {
     let stream = "s".into();
     Subscription::Tail { stream, from }
 }
 
-fn after(id: &str) -> Start<'static> {
+fn after(id: &str) -> TailStart<'static> {
     let id = id.to_owned().into();
-    Start::After { id }
+    TailStart::After { id }
 }
 
 fn consume(batch: u64) -> Subscription<'static> {
@@ -309,7 +309,7 @@ fn a_consumer_too_many_is_told_that_it_is_not_known() {
 #[test]
 fn a_tail_goes_on_where_it_stands() {
     let mut test = TestEngine::open();
-    let from = || tail(Start::Now {});
+    let from = || tail(TailStart::Now {});
     test.engine.subscribe(1, from(), 0);
     assert_eq!(test.sent().concat(), [subscribe(1, from(), credit(1_024))]);
     assert_eq!(
@@ -374,7 +374,7 @@ fn a_tail_goes_on_behind_a_gap_that_was_told() {
 #[test]
 fn subscriptions_wait_for_a_connection_for_as_long_as_it_takes() {
     let mut test = TestEngine::open();
-    test.engine.subscribe(1, tail(Start::Now {}), 0);
+    test.engine.subscribe(1, tail(TailStart::Now {}), 0);
     test.engine.subscribe(2, consume(4), 0);
     test.sent();
     for _ in 0..1_000 {
@@ -385,7 +385,7 @@ fn subscriptions_wait_for_a_connection_for_as_long_as_it_takes() {
     assert_eq!(
         sent,
         [
-            subscribe(1, tail(Start::Now {}), credit(1_024)),
+            subscribe(1, tail(TailStart::Now {}), credit(1_024)),
             request(2, recovery("0-0", 4)),
         ]
     );

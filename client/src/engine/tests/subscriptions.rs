@@ -1,7 +1,7 @@
 //! Subscriptions: what is pushed, what it costs, and how they end.
 
 use streamgate_protocol::limits::MAX_NAME_BYTES;
-use streamgate_protocol::message::{Credit, Fault, Start, Subscription};
+use streamgate_protocol::message::{Credit, Fault, Subscription, TailStart};
 use streamgate_protocol::{Gap, StreamEntry};
 
 use super::*;
@@ -11,7 +11,7 @@ use crate::engine::subscription_window::MAX_FREE_ITEMS;
 fn tail() -> Subscription<'static> {
     Subscription::Tail {
         stream: "s".into(),
-        from: Start::Now {},
+        from: TailStart::Now {},
     }
 }
 
@@ -330,7 +330,7 @@ fn one_that_is_cancelled_before_it_was_sent_never_is() {
 fn invalid_subscriptions_are_refused_without_being_sent() {
     let mut test = TestEngine::open();
     let stream = "s".repeat(MAX_NAME_BYTES + 1).into();
-    let from = Start::Beginning {};
+    let from = TailStart::Beginning {};
     test.subscribe(1, Subscription::Tail { stream, from });
     test.subscribe(2, consume(0));
     assert!(test.sent().is_empty());

@@ -3,12 +3,12 @@
 use futures_util::future::BoxFuture;
 use serde_json::json;
 use streamgate_protocol::{
-    CacheResult, Claimed, ConsumerGroups, PendingEntry, PendingQuery, PendingSummary,
+    CacheResult, Claimed, PendingEntries, PendingEntry, PendingQuery, PendingSummary,
 };
 
 use super::backend::{Bridged, number, wrong};
 
-impl ConsumerGroups for Bridged {
+impl PendingEntries for Bridged {
     fn pending_summary<'a>(
         &'a self,
         stream_key: &'a str,
@@ -35,7 +35,7 @@ impl ConsumerGroups for Bridged {
                 "end": query.end,
                 "count": number(query.count)?,
                 "consumer": query.consumer,
-                "minIdleMs": number(usize::try_from(query.min_idle_ms)?)?,
+                "minIdleMs": number(usize::try_from(query.min_idle_ms).unwrap_or(usize::MAX))?,
             });
             let args = json!([stream_key, group_name, options]);
             let given = self.call("pendingEntries", args).await?;
@@ -55,7 +55,7 @@ impl ConsumerGroups for Bridged {
         count: usize,
     ) -> BoxFuture<'a, CacheResult<Claimed>> {
         Box::pin(async move {
-            let min_idle_ms = number(usize::try_from(min_idle_ms)?)?;
+            let min_idle_ms = number(usize::try_from(min_idle_ms).unwrap_or(usize::MAX))?;
             let options = json!({ "start": start, "count": number(count)? });
             let args = json!([stream_key, group_name, consumer_name, min_idle_ms, options]);
             let given = self.call("claim", args).await?;
@@ -69,10 +69,10 @@ impl ConsumerGroups for Bridged {
         stream_key: &'a str,
         group_name: &'a str,
         consumer_name: &'a str,
-        heir_name: &'a str,
+        new_owner: &'a str,
     ) -> BoxFuture<'a, CacheResult<u64>> {
         Box::pin(async move {
-            let args = json!([stream_key, group_name, consumer_name, heir_name]);
+            let args = json!([stream_key, group_name, consumer_name, new_owner]);
             let given = self.call("removeConsumer", args).await?;
             let handed_over = given.handed_over;
             handed_over.ok_or_else(|| wrong("no number came"))

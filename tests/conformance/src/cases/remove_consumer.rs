@@ -27,8 +27,8 @@ cases![
     what_was_deleted_is_not_handed_over,
 ];
 
-async fn remove(f: &Fixture, key: &str, consumer: &str, heir: &str) -> u64 {
-    f.backend.remove_consumer(key, "group", consumer, heir).await.unwrap()
+async fn remove(f: &Fixture, key: &str, consumer: &str, new_owner: &str) -> u64 {
+    f.backend.remove_consumer(key, "group", consumer, new_owner).await.unwrap()
 }
 
 /// It is no delivery.
@@ -144,13 +144,13 @@ async fn names_that_are_too_long_are_refused(f: Fixture) {
     for place in 0..4 {
         let mut names = [&*key, "group", "ann", "bob"];
         names[place] = &long;
-        let [stream, group, consumer, heir] = names;
-        let removed = f.backend.remove_consumer(stream, group, consumer, heir).await;
+        let [stream, group, consumer, new_owner] = names;
+        let removed = f.backend.remove_consumer(stream, group, consumer, new_owner).await;
         assert_eq!(code(&removed), "LIMIT");
     }
 }
 
-/// And its heir is there only if there was something to hand over.
+/// And its new owner is there only if there was something to hand over.
 async fn it_is_gone(f: Fixture, redis: SideDoor) {
     let (key, _) = held_by_ann(&f, 150).await;
     f.take(&key, "group", "idle").await.unwrap();

@@ -2,12 +2,12 @@
 
 use futures_util::future::BoxFuture;
 use streamgate_protocol::{
-    CacheResult, Claimed, ConsumerGroups, PendingEntry, PendingQuery, PendingSummary,
+    CacheResult, Claimed, PendingEntries, PendingEntry, PendingQuery, PendingSummary,
 };
 
 use crate::{Broken, Fault};
 
-impl ConsumerGroups for Broken {
+impl PendingEntries for Broken {
     fn pending_summary<'a>(
         &'a self,
         stream_key: &'a str,
@@ -80,7 +80,7 @@ impl ConsumerGroups for Broken {
         stream_key: &'a str,
         group_name: &'a str,
         consumer_name: &'a str,
-        heir_name: &'a str,
+        new_owner: &'a str,
     ) -> BoxFuture<'a, CacheResult<u64>> {
         Box::pin(async move {
             let (stream, group) = (stream_key, group_name);
@@ -95,7 +95,7 @@ impl ConsumerGroups for Broken {
             }
             let removal = self
                 .inner
-                .remove_consumer(stream, group, consumer_name, heir_name);
+                .remove_consumer(stream, group, consumer_name, new_owner);
             removal.await
         })
     }

@@ -395,10 +395,10 @@ fn a_consumer_that_takes_over_looks_for_what_it_took_meanwhile() {
 #[test]
 fn a_tail_goes_on_when_the_backend_is_back() {
     let mut test = TestEngine::open();
-    test.engine.subscribe(1, tail(Start::Now {}), 0);
+    test.engine.subscribe(1, tail(TailStart::Now {}), 0);
     test.sent();
     test.reply_error(1, "DISCONNECTED");
-    let begun = subscribe(1, tail(Start::Now {}), credit(1_024));
+    let begun = subscribe(1, tail(TailStart::Now {}), credit(1_024));
     assert_eq!(test.after_pause(50), [begun]);
     test.push_entries(1, &[], Some("5-0"));
     let on = || subscribe(1, tail(after("5-0")), credit(1_024));
@@ -421,7 +421,7 @@ fn a_tail_goes_on_when_the_backend_is_back() {
 #[test]
 fn a_subscription_too_many_for_the_server_is_told() {
     let mut test = TestEngine::open();
-    test.engine.subscribe(1, tail(Start::Now {}), 0);
+    test.engine.subscribe(1, tail(TailStart::Now {}), 0);
     test.engine.subscribe(2, consume(2), 0);
     test.sent();
     test.reply_error(1, "OVERLOADED");

@@ -1,12 +1,12 @@
-//! Writing postcard at the end of a frame that is there already.
+//! Appends postcard to a frame.
 
 use postcard::ser_flavors::Flavor;
 
-/// Appends to a frame in place, so that a failure leaves the caller its frame. (The `to_extend`
-/// of postcard takes the frame and keeps it when it fails.)
-pub(super) struct Tail<'a>(pub(super) &'a mut Vec<u8>);
+/// Appends to a frame in place, so that the caller keeps its frame after a failure. (postcard's
+/// `to_extend` takes the frame and loses it then.)
+pub(super) struct Append<'a>(pub(super) &'a mut Vec<u8>);
 
-impl Flavor for Tail<'_> {
+impl Flavor for Append<'_> {
     type Output = ();
 
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {

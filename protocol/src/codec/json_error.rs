@@ -1,4 +1,4 @@
-//! How much of a JSON message can be read when all of it cannot.
+//! Classifies JSON messages that cannot be decoded.
 
 use std::fmt;
 
@@ -7,7 +7,8 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::DecodeError;
 
-/// The kinds of both sides: a server that is sent a `welcome` was sent nonsense, not news.
+/// The message kinds of version 1, of both sides: a server that receives a `welcome` received a
+/// malformed message, not one of a later version.
 const KINDS: [&str; 11] = [
     "request",
     "cancel",
@@ -22,8 +23,9 @@ const KINDS: [&str; 11] = [
     "backend",
 ];
 
-/// What the failure to decode a line means.
-pub(super) fn failure(line: &[u8], error: &serde_json::Error) -> DecodeError {
+/// Classifies the failure to decode a line: `Request` if the id of a request can still be read,
+/// `UnknownKind` for a message of a later version, else `Malformed`.
+pub(super) fn classify(line: &[u8], error: &serde_json::Error) -> DecodeError {
     match serde_json::from_slice(line) {
         Ok(Envelope::Request(id)) => DecodeError::Request {
             id,

@@ -1,0 +1,180 @@
+//! Checks that every backend and the client make before they perform an operation.
+
+use super::Operation;
+use crate::entry_id::{EntryId, StartId};
+use crate::error::{CacheError, CacheResult, code};
+use crate::limits::{
+    MAX_FIELDS_ONCE, MAX_NAME_BYTES, MAX_PENDING_PAGE, MAX_PRODUCER_BYTES, MAX_PRODUCER_NUMBER,
+};
+use crate::text::{Text, push_number};
+
+impl Operation<'_> {
+    /// Refuses what no backend may take, with the same error everywhere.
+    ///
+    /// # Errors
+    ///
+    /// `LIMIT` for a name longer than its bound, and for a page that is larger than its bound.
+    /// `ERR` for a [malformed id](EntryId), an add without fields, a claim of nothing, and an new_owner
+    /// that is the consumer itself.
+    pub fn validate(&self) -> CacheResult<()> {
+        match self {
+            Self::Add { stream, fields, .. } => entry(stream, fields),
+            Self::AddOnce {
+                stream,
+                fields,
+                producer,
+                number,
+                after,
+                ..
+            } => {
+                entry(stream, fields)?;
+                if fields.len() > MAX_FIELDS_ONCE || producer.len() > MAX_PRODUCER_BYTES {
+                    let why = "too many fields, or too long a producer, to be added once";
+                    return Err(CacheError::from_code(code::LIMIT, why));
+                }
+                if after >= number || *number > MAX_PRODUCER_NUMBER {
+                    let why = "the numbers of a producer rise from 1";
+                    return Err(CacheError::from_code(code::ERR, why));
+                }
+                Ok(())
+            }
+            Self::ReadLatest { stream, .. } => name("stream key", stream),
+            Self::Read {
+                stream, last_id, ..
+            } => {
+                name("stream key", stream)?;
+                StartId::parse(last_id)?;
+                Ok(())
+            }
+            Self::CreateGroup {
+                stream,
+                group,
+                id: start,
+            } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                StartId::parse(start)?;
+                Ok(())
+            }
+            Self::ReadGroup {
+                stream,
+                group,
+                consumer,
+                ..
+            } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                name("consumer name", consumer)
+            }
+            Self::Ack { stream, group, ids } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                for acknowledged in ids {
+                    EntryId::parse(acknowledged)?;
+                }
+                Ok(())
+            }
+            Self::ReadPending {
+                stream,
+                group,
+                consumer,
+                after,
+                ..
+            } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                name("consumer name", consumer)?;
+                EntryId::parse(after)?;
+                Ok(())
+            }
+            Self::PendingSummary { stream, group } => {
+                name("stream key", stream)?;
+                name("group name", group)
+            }
+            Self::Pending {
+                stream,
+                group,
+                start,
+                end,
+                count,
+                consumer,
+                ..
+            } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                consumer
+                    .as_ref()
+                    .map_or(Ok(()), |consumer| name("consumer name", consumer))?;
+                EntryId::parse_range_start(start)?;
+                EntryId::parse_range_end(end)?;
+                page(*count)
+            }
+            Self::Claim {
+                stream,
+                group,
+                consumer,
+                start,
+                count,
+                ..
+            } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                name("consumer name", consumer)?;
+                EntryId::parse_range_start(start)?;
+                if *count == 0 {
+                    return Err(CacheError::from_code(code::ERR, "COUNT must be > 0"));
+                }
+                page(*count)
+            }
+            Self::RemoveConsumer {
+                stream,
+                group,
+                consumer,
+                new_owner,
+            } => {
+                name("stream key", stream)?;
+                name("group name", group)?;
+                name("consumer name", consumer)?;
+                name("new_owner's name", new_owner)?;
+                if consumer == new_owner {
+                    let why = "a consumer cannot be its own new_owner";
+                    return Err(CacheError::from_code(code::ERR, why));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn entry(stream: &str, fields: &[(Text<'_>, Text<'_>)]) -> CacheResult<()> {
+    name("stream key", stream)?;
+    if fields.is_empty() {
+        let why = "an entry needs at least one field";
+        return Err(CacheError::from_code(code::ERR, why));
+    }
+    Ok(())
+}
+
+fn page(count: u64) -> CacheResult<()> {
+    if count <= MAX_PENDING_PAGE as u64 {
+        return Ok(());
+    }
+    let mut text = String::from("at most ");
+    push_number(&mut text, MAX_PENDING_PAGE as u64);
+    text.push_str(" pending entries are given at once");
+    Err(CacheError::from_code(code::LIMIT, &text))
+}
+
+pub(in crate::message) fn name(what: &str, value: &str) -> CacheResult<()> {
+    if value.len() <= MAX_NAME_BYTES {
+        return Ok(());
+    }
+    let mut text = String::from("the ");
+    text.push_str(what);
+    text.push_str(" has ");
+    push_number(&mut text, value.len() as u64);
+    text.push_str(" bytes; at most ");
+    push_number(&mut text, MAX_NAME_BYTES as u64);
+    text.push_str(" are taken");
+    Err(CacheError::from_code(code::LIMIT, &text))
+}

@@ -21,6 +21,11 @@
 //! that it refuses at the bound, and a shutdown; at `debug` every socket, in a span that names the
 //! peer and the encoding.
 //!
+//! # Public dependencies
+//!
+//! Types of these crates appear in this API: `streamgate-backend` and `streamgate-protocol`, `axum`
+//! ([`Server::router`]), and `tokio` ([`Server::serve`]).
+//!
 //! [`Backend`]: streamgate_backend::Backend
 
 #![warn(missing_debug_implementations)]

@@ -279,6 +279,28 @@ fn every_flag_may_come_from_the_environment() {
 
 #[cfg(unix)]
 #[test]
+fn sockets_are_logged_with_peer_encoding_and_close_code() {
+    let log = ["--log", "streamgate=debug", "--heartbeat-ms", "100"];
+    let mut command = streamgate(&["serve", "--listen", "127.0.0.1:0"]);
+    command.args(log);
+    let mut server = RunningServer::start(command);
+    let mut client = BlockingClient::connect(server.address);
+    assert!(matches!(client.receive(), ServerMessage::Welcome(_)));
+    // The client is silent until the server closes its socket.
+    assert!(client.0.read().unwrap().is_close());
+    let peer = client.0.get_ref().local_addr().unwrap();
+    let log = String::from_utf8(server.stop_with("-TERM").stderr).unwrap();
+    for text in [
+        format!("socket{{peer={peer} encoding=\"streamgate.v1.json\"}}"),
+        "socket accepted".to_owned(),
+        format!("socket closed peer={peer} code=4408"),
+    ] {
+        assert!(log.contains(&text), "{text} in {log}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn signals_shut_the_server_down() {
     for signal in ["-TERM", "-INT"] {
         let mut server = RunningServer::start(streamgate(&["serve", "--listen", "127.0.0.1:0"]));
@@ -415,14 +437,22 @@ fn an_unreachable_redis_is_an_error_in_time_and_without_its_password() {
 
 #[test]
 fn an_invalid_redis_url_is_an_error_without_its_password() {
+    let error_of = |url| {
+        let args = ["serve", "--listen", "127.0.0.1:0", "--redis", url];
+        error_line(streamgate(&args), 2)
+    };
     for url in [
         "http://user:secret@127.0.0.1",
         "user:secret@nowhere",
         "redis://u:secret@h:port",
     ] {
-        let args = ["serve", "--listen", "127.0.0.1:0", "--redis", url];
-        let line = error_line(streamgate(&args), 2);
+        let line = error_of(url);
         assert!(line.contains("--redis"), "{line}");
         assert!(!line.contains("secret"), "{line}");
     }
+    assert_eq!(
+        error_of("127.0.0.1:6379"),
+        "streamgate: invalid Redis URL '127.0.0.1:6379': missing scheme; \
+         try redis://127.0.0.1:6379 (--redis)"
+    );
 }

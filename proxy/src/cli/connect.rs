@@ -30,16 +30,11 @@ pub(super) async fn connect(
     let name = without_password(url);
     match connect_to_redis(url).await {
         Some(Ok(redis)) => Ok((Arc::new(redis), name)),
-        Some(Err(error)) => {
-            // The message may quote the URL.
-            let why = error.message().replace(url, &name);
-            Err(match error {
-                CacheError::ConfigError(_) => CommandError::usage(format_args!(
-                    "{why}; check --redis, for example --redis redis://127.0.0.1:6379"
-                )),
-                _ => cannot_connect(&name, &why),
-            })
+        // It names the URL without its secrets, and what to write instead.
+        Some(Err(CacheError::ConfigError(why))) => {
+            Err(CommandError::usage(format_args!("{why} (--redis)")))
         }
+        Some(Err(error)) => Err(cannot_connect(&name, error.message())),
         None => {
             let seconds = CONNECT_TIMEOUT.as_secs();
             Err(cannot_connect(

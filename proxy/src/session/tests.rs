@@ -1,10 +1,10 @@
 //! A session that a test drives by hand, in paused time.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, LocalBoxFuture, select};
 use futures_util::{SinkExt, StreamExt};
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
@@ -23,8 +23,28 @@ const ENCODING: Encoding = Encoding::Binary;
 
 const MAX_FRAME_BYTES: u32 = 1 << 20;
 
+/// A client and its session, which runs only while it is polled.
+async fn connect(
+    server: &Server,
+    buffer_bytes: usize,
+) -> (WebSocketStream<DuplexStream>, LocalBoxFuture<'_, ()>) {
+    let (near, far) = duplex(buffer_bytes);
+    let client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
+    let socket = ServerSocket::new(far, ENCODING, MAX_FRAME_BYTES).await;
+    (client, Box::pin(run(&server.state, socket, None)))
+}
+
 fn server(config: Config) -> Server {
     Server::new(Arc::new(MemoryStreams::new()), config).unwrap()
+}
+
+fn heartbeat(config: &Config) -> Duration {
+    Duration::from_millis(config.heartbeat_ms.into())
+}
+
+/// A config with which no client is ever silent for too long.
+fn without_heartbeat() -> Config {
+    Config::default().heartbeat_ms(u32::MAX)
 }
 
 /// A backend that never finishes an operation.
@@ -38,7 +58,7 @@ impl PerformOperation for StuckBackend {
 
 impl Backend for StuckBackend {}
 
-/// The next message that the session sends.
+/// Receives the next message of the session.
 async fn next_message(client: &mut WebSocketStream<DuplexStream>) -> ServerMessage {
     let frame = client.next().await.unwrap().unwrap();
     assert!(frame.is_binary(), "{frame:?}");
@@ -54,10 +74,7 @@ async fn send(client: &mut WebSocketStream<DuplexStream>, message: ClientMessage
 }
 
 /// Runs a client beside its session, which must not end before the client does.
-async fn beside<T>(
-    session: Pin<&mut impl Future<Output = ()>>,
-    client: impl Future<Output = T>,
-) -> T {
+async fn beside<T>(session: &mut LocalBoxFuture<'_, ()>, client: impl Future<Output = T>) -> T {
     match select(session, pin!(client)).await {
         Either::Left(((), _)) => panic!("the session has ended"),
         Either::Right((value, _)) => value,
@@ -68,82 +85,69 @@ async fn beside<T>(
 #[tokio::test(start_paused = true)]
 async fn a_client_that_sent_while_the_server_was_suspended_is_alive() {
     let config = Config::default();
-    let suspended = 10 * HEARTBEATS_UNTIL_DEAD * Duration::from_millis(config.heartbeat_ms.into());
+    let suspended = 10 * HEARTBEATS_UNTIL_DEAD * heartbeat(&config);
     let server = server(config);
-    let (near, far) = duplex(1024);
-    let mut client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
-    let socket = ServerSocket::new(far, ENCODING, MAX_FRAME_BYTES).await;
-    let mut session = pin!(run(&server.state, socket, None));
+    let (mut client, mut session) = connect(&server, 1024).await;
     assert!(session.as_mut().now_or_never().is_none());
     let welcome = next_message(&mut client).await;
     assert!(matches!(welcome, ServerMessage::Welcome(_)));
     send(&mut client, ClientMessage::Ping { nonce: 7 }).await;
     advance(suspended).await;
-    let answer = beside(session.as_mut(), next_message(&mut client)).await;
+    let answer = beside(&mut session, next_message(&mut client)).await;
     assert_eq!(answer, ServerMessage::Pong { nonce: 7 });
-    // Silent from now on, it is given up.
+    // The client is silent from now on, so the session closes.
     let start = Instant::now();
     select(session, pin!(client.next())).await;
     assert!(start.elapsed() > suspended / 20 && start.elapsed() < suspended);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_sends_before_its_second_heartbeat_is_not_silent() {
+async fn a_client_that_sends_within_two_heartbeats_is_not_silent() {
     let config = Config::default();
-    let heartbeat = Duration::from_millis(config.heartbeat_ms.into());
+    let pause = heartbeat(&config) * HEARTBEATS_UNTIL_DEAD * 9 / 10;
     let server = server(config);
-    let (near, far) = duplex(1024);
-    let mut client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
-    let socket = ServerSocket::new(far, ENCODING, MAX_FRAME_BYTES).await;
-    let mut session = pin!(run(&server.state, socket, None));
+    let (mut client, mut session) = connect(&server, 1024).await;
     let pings = async {
         next_message(&mut client).await;
         for nonce in 0..12 {
-            tokio::time::sleep(heartbeat * HEARTBEATS_UNTIL_DEAD * 9 / 10).await;
+            tokio::time::sleep(pause).await;
             send(&mut client, ClientMessage::Ping { nonce }).await;
             let pong = next_message(&mut client).await;
             assert_eq!(pong, ServerMessage::Pong { nonce });
         }
     };
-    beside(session.as_mut(), pings).await;
+    beside(&mut session, pings).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_is_not_silent_while_the_session_does_not_read() {
+    const MAX_READS: usize = limits::MAX_PERFORMING_BYTES / limits::READ_REPLY_BYTES;
     let config = Config::default();
-    let heartbeat = Duration::from_millis(config.heartbeat_ms.into());
+    let silence = heartbeat(&config) * HEARTBEATS_UNTIL_DEAD * 10;
     let server = Server::new(Arc::new(StuckBackend), config).unwrap();
-    let (near, far) = duplex(1024);
-    let mut client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
-    let socket = ServerSocket::new(far, ENCODING, MAX_FRAME_BYTES).await;
-    let mut session = pin!(run(&server.state, socket, None));
-    let fill_and_wait = async {
+    let (mut client, mut session) = connect(&server, 1024).await;
+    let read_and_wait = async {
         next_message(&mut client).await;
-        // With these reads the session performs as much as it may.
-        for id in 0..(limits::MAX_PERFORMING_BYTES / limits::READ_REPLY_BYTES) as u64 {
+        for id in 0..MAX_READS as u64 {
             let operation = Operation::ReadLatest {
                 stream: "s".into(),
                 count: 1,
             };
             send(&mut client, ClientMessage::Request { id, operation }).await;
         }
-        tokio::time::sleep(heartbeat * HEARTBEATS_UNTIL_DEAD * 10).await;
+        tokio::time::sleep(silence).await;
     };
-    beside(session.as_mut(), fill_and_wait).await;
+    beside(&mut session, read_and_wait).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_slowly_is_not_closed() {
     const REPLY_BYTES: usize = 512 << 10;
     const PIECE_BYTES: usize = 8 << 10;
-    // The client sends nothing while it reads.
-    let config = Config::default().heartbeat_ms(u32::MAX);
+    let config = without_heartbeat();
     let write_timeout = config.write_timeout;
     let server = server(config);
-    let (near, far) = duplex(PIECE_BYTES);
-    let mut client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
-    let socket = ServerSocket::new(far, ENCODING, MAX_FRAME_BYTES).await;
-    let mut session = pin!(run(&server.state, socket, None));
+    let (mut client, mut session) = connect(&server, PIECE_BYTES).await;
     let value = "x".repeat(REPLY_BYTES);
     let add_and_read = [
         Operation::Add {
@@ -173,19 +177,18 @@ async fn a_client_that_reads_slowly_is_not_closed() {
         }
         assert!(start.elapsed() > write_timeout * 10);
     };
-    beside(session.as_mut(), read_slowly).await;
+    beside(&mut session, read_slowly).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_nothing_is_closed_after_the_write_timeout() {
-    let config = Config::default().heartbeat_ms(u32::MAX);
+    let config = without_heartbeat();
     let write_timeout = config.write_timeout;
     let server = server(config);
     // Too little room even for the welcome.
-    let (near, far) = duplex(1);
-    let socket = ServerSocket::new(far, ENCODING, MAX_FRAME_BYTES).await;
+    let (client, session) = connect(&server, 1).await;
     let start = Instant::now();
-    run(&server.state, socket, None).await;
+    session.await;
     assert_eq!(start.elapsed(), write_timeout + CLOSE_TIMEOUT);
-    drop(near);
+    drop(client);
 }

@@ -361,9 +361,7 @@ async fn a_consumer_reads_as_far_as_batch_and_credit_go() {
             bytes: 1 << 20,
         };
         client.send(&[consume(1, "batches", 2, credit)]).await;
-        for count in [2, 2, 1] {
-            assert_eq!(pushed(&mut client).await.1.len(), count);
-        }
+        pushed_in_batches(&mut client, [2, 2, 1]).await;
         client.ping(1).await;
         client.send(&[grant(1, 1, 0)]).await;
         assert_eq!(pushed(&mut client).await.1.len(), 1);
@@ -384,12 +382,7 @@ async fn reclaimed_entries_keep_to_batch_and_credit_too() {
             bytes: 1 << 20,
         };
         client.send(&[reclaim(1, "vanished", 2, credit)]).await;
-        let mut reclaimed = Vec::new();
-        for count in [2, 2, 1] {
-            let ids = pushed(&mut client).await.1;
-            assert_eq!(ids.len(), count);
-            reclaimed.extend(ids);
-        }
+        let mut reclaimed = pushed_in_batches(&mut client, [2, 2, 1]).await;
         client.ping(1).await;
         client.send(&[grant(1, 2, 0)]).await;
         reclaimed.extend(pushed(&mut client).await.1);
@@ -429,6 +422,20 @@ async fn pushed(client: &mut TestClient) -> (u64, Vec<String>, Option<String>) {
         ServerMessage::Reply { outcome, .. } => panic!("{:?}", CacheResult::from(outcome)),
         other => panic!("not a push of entries: {other:?}"),
     }
+}
+
+/// Receives pushes of these numbers of entries; returns the ids.
+async fn pushed_in_batches<const N: usize>(
+    client: &mut TestClient,
+    counts: [usize; N],
+) -> Vec<String> {
+    let mut all = Vec::new();
+    for count in counts {
+        let ids = pushed(client).await.1;
+        assert_eq!(ids.len(), count);
+        all.extend(ids);
+    }
+    all
 }
 
 fn reclaim(id: u64, stream: &str, batch: u64, credit: Credit) -> ClientMessage<'_> {

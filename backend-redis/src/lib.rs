@@ -5,10 +5,15 @@
 //! [`PendingEntries`](streamgate_protocol::PendingEntries) for use in process, and
 //! [`Backend`](streamgate_backend::Backend), so that the server of the crate `streamgate` can
 //! serve it to browsers, edge workers and other clients.
+//!
+//! With the feature `multi-tier-cache` it also implements the `StreamingBackend` of that crate, so
+//! that `CacheSystemBuilder::with_streams(Arc::new(streams))` takes it.
 
 mod builder;
 mod connection;
 mod hub;
+#[cfg(feature = "multi-tier-cache")]
+mod multi_tier_cache;
 mod operation;
 mod redis_streams;
 mod subscribe;

@@ -1,4 +1,4 @@
-//! A Redis of the test's own, a backend on it, and a connection to look behind the backend's back.
+//! A Redis of the test's own, a backend on it, and a direct connection beside the backend.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -16,12 +16,12 @@ use streamgate_redis::RedisStreams;
 use streamgate_test_support::{RedisServer, RedisVersion};
 
 thread_local! {
-    /// Whether servers started by this thread refuse `CLIENT TRACKING`.
+    /// Whether servers that this thread starts refuse `CLIENT TRACKING` to the backend.
     pub(crate) static UNTRACKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// May do all but that.
-const BOB: &str = "--user bob on nopass ~* &* +@all -client|tracking";
+/// A user that may do everything but that.
+const UNTRACKED_USER: &str = "--user app on nopass ~* &* +@all -client|tracking";
 
 pub(crate) struct Fixture {
     pub(crate) server: RedisServer,
@@ -32,11 +32,11 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) async fn new(version: RedisVersion) -> Self {
         if UNTRACKED.get() {
-            return Self::as_bob(version, BOB).await;
+            return Self::with_user(version, UNTRACKED_USER).await;
         }
         let server = RedisServer::start(version).unwrap();
         let streams = RedisStreams::connect(&server.url()).await.unwrap();
-        let direct = direct(&server).await;
+        let direct = connect_directly(&server).await;
         Self {
             server,
             streams,
@@ -44,20 +44,21 @@ impl Fixture {
         }
     }
 
-    /// With a backend that is the user bob, who may do what that says.
-    pub(crate) async fn as_bob(version: RedisVersion, bob: &str) -> Self {
-        let config: Vec<&str> = bob.split(' ').collect();
+    /// Starts a Redis with a configuration that defines the user `app`, and signs the backend in as
+    /// that user.
+    pub(crate) async fn with_user(version: RedisVersion, config: &str) -> Self {
+        let config: Vec<&str> = config.split(' ').collect();
         let server = RedisServer::start_with(version, &config).unwrap();
-        let url = format!("redis://bob:any@127.0.0.1:{}", server.port());
+        let url = format!("redis://app:any@127.0.0.1:{}", server.port());
         Self {
             streams: RedisStreams::connect(&url).await.unwrap(),
-            direct: direct(&server).await,
+            direct: connect_directly(&server).await,
             server,
         }
     }
 
-    /// Sends a command behind the backend's back.
-    pub(crate) async fn ask<T: FromRedisValue>(&self, command: &str) -> RedisResult<T> {
+    /// Sends a command on the direct connection.
+    pub(crate) async fn command<T: FromRedisValue>(&self, command: &str) -> RedisResult<T> {
         let mut words = command.split(' ');
         let mut cmd = redis::cmd(words.next().unwrap());
         words.for_each(|word| {
@@ -74,7 +75,7 @@ impl Fixture {
             .unwrap()
     }
 
-    /// Performs one read that waits; returns once it is known that it does.
+    /// Starts a read that waits. Returns once Redis had no entry for it.
     pub(crate) async fn start_read(
         &self,
         stream: &str,
@@ -84,7 +85,8 @@ impl Fixture {
         self.start(read(stream, last_id, 0, Some(block_ms))).await
     }
 
-    pub(crate) async fn start_group(
+    /// Starts a group read of the group `g` of the stream `s` that waits.
+    pub(crate) async fn start_group_read(
         &self,
         consumer: &str,
         count: u64,
@@ -92,6 +94,12 @@ impl Fixture {
     ) -> Progress<'_> {
         self.start(read_group("s", "g", consumer, count, Some(block_ms)))
             .await
+    }
+
+    /// Returns once the hub has handled every message that it was sent before.
+    pub(crate) async fn sync_with_hub(&self) {
+        let wait = self.start_read("nobody adds to this", "$", 50).await;
+        wait.finish().await.unwrap();
     }
 
     pub(crate) async fn start(&self, operation: Operation<'_>) -> Progress<'_> {
@@ -105,9 +113,9 @@ impl Fixture {
         progress
     }
 
-    /// Connections that Redis has, without the fixture's own.
+    /// Returns how many connections Redis has, without the direct one.
     pub(crate) async fn connections(&self) -> usize {
-        self.ask::<String>("CLIENT LIST")
+        self.command::<String>("CLIENT LIST")
             .await
             .unwrap()
             .lines()
@@ -115,27 +123,38 @@ impl Fixture {
             - 1
     }
 
-    /// How often Redis ran a command.
+    /// Returns how often Redis ran a command.
     pub(crate) async fn calls(&self, command: &str) -> u64 {
-        let stats: String = self.ask("INFO commandstats").await.unwrap();
-        let prefix = format!("cmdstat_{command}:calls=");
-        let line = stats.lines().find_map(|line| line.strip_prefix(&prefix));
-        line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+        self.command_statistic(command, "calls").await
     }
 
-    /// Ids that are pending in the group `g` of the stream `s`, with their consumers.
+    /// Returns how often Redis refused a command without running it.
+    pub(crate) async fn rejected_calls(&self, command: &str) -> u64 {
+        self.command_statistic(command, "rejected_calls").await
+    }
+
+    async fn command_statistic(&self, command: &str, name: &str) -> u64 {
+        let stats: String = self.command("INFO commandstats").await.unwrap();
+        let prefix = format!("cmdstat_{command}:");
+        let line = stats.lines().find_map(|line| line.strip_prefix(&prefix));
+        let mut pairs = line.unwrap_or_default().split(',');
+        let value = pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        value.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// Returns the ids that are pending in the group `g` of the stream `s`, and their consumers.
     pub(crate) async fn pending(&self) -> Vec<(String, String)> {
         let rows: Vec<(String, String, u64, u64)> =
-            self.ask("XPENDING s g - + 100000").await.unwrap();
+            self.command("XPENDING s g - + 100000").await.unwrap();
         rows.into_iter()
             .map(|(id, consumer, ..)| (id, consumer))
             .collect()
     }
 }
 
-pub(crate) async fn direct(server: &RedisServer) -> MultiplexedConnection {
+pub(crate) async fn connect_directly(server: &RedisServer) -> MultiplexedConnection {
     let client = redis::Client::open(server.url()).unwrap();
-    // A busy machine is no failure; a test that hangs is ended by `soon`.
+    // A busy machine is no next_error; a test that hangs is ended by `within_limit`.
     let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
     client
         .get_multiplexed_async_connection_with_config(&config)
@@ -181,7 +200,7 @@ pub(crate) fn read_group<'a>(
     }
 }
 
-/// The entries of a reply, and the id to read on from.
+/// Returns the entries of a reply, and the id to read on from.
 pub(crate) fn entries(reply: CacheResult<Reply>) -> (Vec<StreamEntry>, Option<String>) {
     match reply.unwrap() {
         Reply::Entries { entries, last_id } => (entries, last_id),
@@ -189,7 +208,7 @@ pub(crate) fn entries(reply: CacheResult<Reply>) -> (Vec<StreamEntry>, Option<St
     }
 }
 
-/// The values of the only field of each entry.
+/// Returns the value of the only field of each entry.
 pub(crate) fn values(entries: &[StreamEntry]) -> Vec<&str> {
     entries
         .iter()
@@ -197,34 +216,35 @@ pub(crate) fn values(entries: &[StreamEntry]) -> Vec<&str> {
         .collect()
 }
 
-/// What a future gives, and how many milliseconds it takes.
+/// Returns what a future returns, and how many milliseconds it took.
 pub(crate) async fn timed<T>(future: impl Future<Output = T>) -> (T, u128) {
     let start = Instant::now();
     let value = future.await;
     (value, start.elapsed().as_millis())
 }
 
-/// Returns once the backend says that Redis is away for that reason, or there if there is none.
-pub(crate) async fn until_away(streams: &RedisStreams, code: Option<&str>) {
+/// Returns once the backend reports that Redis is unavailable with that code; with `None`, once it
+/// reports that Redis is available.
+pub(crate) async fn wait_for_availability(streams: &RedisStreams, code: Option<&str>) {
     let mut availability = streams.availability().unwrap();
-    let told = availability.wait_for(|away| away.as_ref().map(CacheError::code) == code);
-    drop(soon(told).await.unwrap());
+    let reported = availability.wait_for(|why| why.as_ref().map(CacheError::code) == code);
+    drop(within_limit(reported).await.unwrap());
 }
 
-/// Fails the test instead of waiting for ever.
-pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    let limit = Duration::from_secs(10);
+/// Fails the test if a future takes so long that it must be a hang.
+pub(crate) async fn within_limit<T>(future: impl Future<Output = T>) -> T {
+    let limit = Duration::from_secs(60);
     tokio::time::timeout(limit, future)
         .await
-        .expect("it takes more than 10 s")
+        .expect("it takes more than 60 s")
 }
 
-/// The next item of a tail.
+/// Returns the next item of a tail.
 pub(crate) async fn next(tail: &mut Tail) -> CacheResult<TailItem> {
-    soon(tail.next()).await.expect("the tail goes on")
+    within_limit(tail.next()).await.expect("the tail goes on")
 }
 
-/// The values of the next entries, of which there must be some.
+/// Returns the values of the next item, which must have entries.
 pub(crate) async fn next_values(tail: &mut Tail) -> Vec<String> {
     match next(tail).await {
         Ok(TailItem::Entries { entries, .. }) if !entries.is_empty() => {
@@ -234,7 +254,7 @@ pub(crate) async fn next_values(tail: &mut Tail) -> Vec<String> {
     }
 }
 
-/// The values of so many entries, which may come in any number of items.
+/// Returns the values of the next `count` entries, in any number of items.
 pub(crate) async fn collect(tail: &mut Tail, count: usize) -> Vec<String> {
     let mut found = Vec::new();
     while found.len() < count {
@@ -243,27 +263,27 @@ pub(crate) async fn collect(tail: &mut Tail, count: usize) -> Vec<String> {
     found
 }
 
-/// Where a tail stands, which its next item says without entries.
-pub(crate) async fn standing(tail: &mut Tail) -> String {
+/// Returns the position of a tail's first item, which must have no entries.
+pub(crate) async fn first_position(tail: &mut Tail) -> String {
     match next(tail).await {
         Ok(TailItem::Entries { entries, position }) if entries.is_empty() => position,
-        other => panic!("not only where it stands: {other:?}"),
+        other => panic!("not only a position: {other:?}"),
     }
 }
 
-/// The next item, which must be a gap.
-pub(crate) async fn gap(tail: &mut Tail) -> Gap {
+/// Returns the next item, which must be a gap.
+pub(crate) async fn next_gap(tail: &mut Tail) -> Gap {
     match next(tail).await {
         Ok(TailItem::Gap(gap)) => gap,
         other => panic!("no gap: {other:?}"),
     }
 }
 
-/// The next item, which must be an error and the last.
-pub(crate) async fn failure(tail: &mut Tail) -> CacheError {
+/// Returns the next item, which must be an error and the last.
+pub(crate) async fn next_error(tail: &mut Tail) -> CacheError {
     let error = next(tail).await.unwrap_err();
     assert!(
-        soon(tail.next()).await.is_none(),
+        within_limit(tail.next()).await.is_none(),
         "an error is the last item"
     );
     error

@@ -1,4 +1,4 @@
-//! Consumers of a group that wait.
+//! Consumers of a group that wait in the hub.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use streamgate_redis::RedisStreams;
 use streamgate_test_support::RedisVersion;
 use streamgate_test_support::relay::{Flow, Relay, Scope, Way};
 
-use crate::fixture::{Fixture, add, entries, read_group, soon, timed, values};
+use crate::fixture::{Fixture, add, entries, read_group, timed, values, within_limit};
 
 async fn with_group(version: RedisVersion) -> Fixture {
     let fixture = Fixture::new(version).await;
@@ -22,45 +22,18 @@ async fn with_group(version: RedisVersion) -> Fixture {
     fixture
 }
 
-/// Ends once the hub has found the group empty, and the stream is armed.
-async fn look(fixture: &Fixture) {
-    let empty = fixture.start_group("looks", 1, 50).await.finish().await;
+/// Returns once the hub has found the group empty, so that the stream is armed.
+async fn wait_for_an_empty_group_read(fixture: &Fixture) {
+    let empty = fixture
+        .start_group_read("last in the queue", 1, 50)
+        .await
+        .finish()
+        .await;
     assert_eq!(entries(empty).0, []);
 }
 
 #[tokio::test]
-pub(crate) async fn waiting_consumers_are_served_in_the_order_they_came() {
-    for version in RedisVersion::ALL {
-        let fixture = with_group(version).await;
-        let names: Vec<String> = (0..100).map(|n| format!("consumer-{n}")).collect();
-        let mut waiting = Vec::new();
-        for name in &names {
-            waiting.push(fixture.start_group(name, 1, 0).await.finish());
-        }
-        for n in 0..50 {
-            fixture.add("s", &n.to_string()).await;
-        }
-        // The other half in one go.
-        let operations: Vec<String> = (50..100).map(|n| n.to_string()).collect();
-        fixture
-            .streams
-            .perform(operations.iter().map(|n| add("s", n)).collect())
-            .await;
-        for (n, result) in soon(join_all(waiting)).await.into_iter().enumerate() {
-            assert_eq!(values(&entries(result).0), [n.to_string()], "consumer {n}");
-        }
-        let owners: Vec<String> = fixture
-            .pending()
-            .await
-            .into_iter()
-            .map(|(_, c)| c)
-            .collect();
-        assert_eq!(owners, names);
-    }
-}
-
-#[tokio::test]
-pub(crate) async fn nobody_overtakes_a_consumer_of_the_same_list() {
+pub(crate) async fn consumers_of_one_batch_are_served_in_order() {
     let fixture = with_group(RedisVersion::V7_0).await;
     let operations = vec![
         read_group("s", "g", "first", 1, Some(9_000)),
@@ -71,7 +44,7 @@ pub(crate) async fn nobody_overtakes_a_consumer_of_the_same_list() {
         add("s", "3"),
     ];
     let waiting = fixture.streams.perform(operations).await;
-    let results = soon(join_all(waiting.into_iter().map(Progress::finish))).await;
+    let results = within_limit(join_all(waiting.into_iter().map(Progress::finish))).await;
     let got = |n: usize| entries(results[n].clone()).0;
     assert_eq!(values(&got(0)), ["1"]);
     assert_eq!(values(&got(1)), ["2"]);
@@ -79,7 +52,7 @@ pub(crate) async fn nobody_overtakes_a_consumer_of_the_same_list() {
 }
 
 #[tokio::test]
-pub(crate) async fn a_try_finds_nothing_at_most_once_for_each_entry() {
+pub(crate) async fn each_entry_costs_at_most_one_empty_group_read() {
     const ENTRIES: u64 = 20;
     let fixture = with_group(RedisVersion::V7_0).await;
     let operations: Vec<String> = (0..1_000).map(|n| n.to_string()).collect();
@@ -89,7 +62,7 @@ pub(crate) async fn a_try_finds_nothing_at_most_once_for_each_entry() {
         .collect();
     let mut waiting = fixture.streams.perform(operations).await.into_iter();
     fixture
-        .start_group("last", 1, 50)
+        .start_group_read("last", 1, 50)
         .await
         .finish()
         .await
@@ -97,37 +70,24 @@ pub(crate) async fn a_try_finds_nothing_at_most_once_for_each_entry() {
     let before = fixture.calls("xreadgroup").await;
     let ((), took) = timed(async {
         for n in 0..ENTRIES {
-            let _: String = fixture.ask(&format!("XADD s * f {n}")).await.unwrap();
-            let served = soon(waiting.next().unwrap().finish()).await;
+            let _: String = fixture.command(&format!("XADD s * f {n}")).await.unwrap();
+            let served = within_limit(waiting.next().unwrap().finish()).await;
             assert_eq!(values(&entries(served).0), [n.to_string()]);
         }
     })
     .await;
-    let tries = fixture.calls("xreadgroup").await - before;
-    // Now and then the group is looked at without an entry.
-    let looks = u64::try_from(took / 2_000).unwrap() + 1;
+    let group_reads = fixture.calls("xreadgroup").await - before;
+    // The hub reads the group every two seconds without an entry.
+    let rechecks = u64::try_from(took / 2_000).unwrap() + 1;
     assert!(
-        tries <= 2 * ENTRIES + looks,
-        "{tries} tries for {ENTRIES} entries in {took} ms"
+        group_reads <= 2 * ENTRIES + rechecks,
+        "{group_reads} group reads for {ENTRIES} entries in {took} ms"
     );
 }
 
+/// The answer to its group read is late, and must not contain an entry that is added meanwhile.
 #[tokio::test]
-pub(crate) async fn a_consumer_that_left_is_handed_nothing() {
-    let fixture = with_group(RedisVersion::V7_0).await;
-    let gone = fixture.start_group("gone", 1, 0).await;
-    let also_gone = fixture.start_group("also gone", 1, 0).await;
-    let stays = fixture.start_group("stays", 1, 9_000).await;
-    drop((gone, also_gone));
-    let id = fixture.add("s", "1").await;
-    assert_eq!(values(&entries(soon(stays.finish()).await).0), ["1"]);
-    fixture.add("s", "2").await;
-    assert_eq!(fixture.pending().await, [(id, "stays".to_owned())]);
-}
-
-/// The answer to a look for it is late, and what is added meanwhile must not be in it.
-#[tokio::test]
-pub(crate) async fn a_consumer_that_left_while_it_was_looked_for_is_handed_nothing() {
+pub(crate) async fn a_consumer_that_leaves_during_its_group_read_receives_nothing() {
     for version in RedisVersion::ALL {
         let mut fixture = with_group(version).await;
         let port = fixture.server.port();
@@ -136,73 +96,41 @@ pub(crate) async fn a_consumer_that_left_while_it_was_looked_for_is_handed_nothi
         fixture.streams = RedisStreams::connect(&url).await.unwrap();
         // The second connection is the hub's.
         relay.set(Scope::Nth(1), Way::ToTarget, Flow::Stall);
-        let gone = fixture.start_group("gone", 1, 0).await;
-        // Its turn comes behind the consumer's, and at its end it needs no answer.
+        let gone = fixture.start_group_read("gone", 1, 0).await;
+        // The hub sends this read after the group read. The wait ends without an answer to it.
         let behind = fixture.start_read("s", "$", 50).await.finish().await;
         assert_eq!(entries(behind).0, []);
         drop(gone);
         let mut adding = std::pin::pin!(fixture.add("s", "1"));
         let early = tokio::time::timeout(Duration::from_millis(20), &mut adding).await;
-        assert!(early.is_err(), "it was not held back");
+        assert!(early.is_err(), "the barrier did not hold it back");
         relay.heal();
-        let id = soon(adding).await;
+        let id = within_limit(adding).await;
         let next = fixture
             .streams
             .stream_read_group("s", "g", "next", 1, Some(5_000));
-        let next = soon(next).await.unwrap();
+        let next = within_limit(next).await.unwrap();
         assert_eq!(values(&next), ["1"]);
         assert_eq!(fixture.pending().await, [(id, "next".to_owned())]);
     }
 }
 
 #[tokio::test]
-pub(crate) async fn an_idle_wait_ends_empty_after_its_time() {
+pub(crate) async fn a_destroyed_group_ends_its_waits() {
     for version in RedisVersion::ALL {
         let fixture = with_group(version).await;
-        let wait = |consumer: &'static str, ms: usize| {
-            timed(
-                fixture
-                    .streams
-                    .stream_read_group("s", "g", consumer, 1, Some(ms)),
-            )
-        };
-        let ((first, took_700), (second, took_3000)) =
-            tokio::join!(wait("a", 700), wait("b", 3_000));
-        assert_eq!((first, second), (Ok(vec![]), Ok(vec![])));
-        assert!((700..1_700).contains(&took_700), "{took_700}");
-        assert!((3_000..4_000).contains(&took_3000), "{took_3000}");
-    }
-}
-
-#[tokio::test]
-pub(crate) async fn a_group_that_is_destroyed_ends_its_waits() {
-    for version in RedisVersion::ALL {
-        let fixture = with_group(version).await;
-        let first = fixture.start_group("a", 1, 0).await.finish();
-        let second = fixture.start_group("b", 1, 0).await.finish();
-        look(&fixture).await;
-        let _: u64 = fixture.ask("XGROUP DESTROY s g").await.unwrap();
-        let (first, second) = soon(async { tokio::join!(first, second) }).await;
+        let first = fixture.start_group_read("a", 1, 0).await.finish();
+        let second = fixture.start_group_read("b", 1, 0).await.finish();
+        wait_for_an_empty_group_read(&fixture).await;
+        let _: u64 = fixture.command("XGROUP DESTROY s g").await.unwrap();
+        let (first, second) = within_limit(async { tokio::join!(first, second) }).await;
         assert_eq!(first.unwrap_err().code(), "NOGROUP");
         assert_eq!(second.unwrap_err().code(), "NOGROUP");
     }
 }
 
 #[tokio::test]
-pub(crate) async fn a_stream_that_is_deleted_ends_its_groups_waits_at_once() {
-    for version in RedisVersion::ALL {
-        let fixture = with_group(version).await;
-        let waiting = fixture.start_group("a", 1, 0).await.finish();
-        look(&fixture).await;
-        let _: u64 = fixture.ask("DEL s").await.unwrap();
-        let (ended, took) = timed(soon(waiting)).await;
-        assert_eq!(ended.unwrap_err().code(), "NOGROUP");
-        assert!(took < 1_000, "{took}");
-    }
-}
-
-#[tokio::test]
-pub(crate) async fn a_group_that_is_set_back_is_read_again() {
+pub(crate) async fn a_group_whose_position_is_set_back_is_read_again() {
     let fixture = with_group(RedisVersion::V7_0).await;
     fixture.add("s", "1").await;
     fixture
@@ -210,33 +138,14 @@ pub(crate) async fn a_group_that_is_set_back_is_read_again() {
         .stream_read_group("s", "g", "a", 1, None)
         .await
         .unwrap();
-    let waiting = fixture.start_group("b", 1, 0).await.finish();
-    look(&fixture).await;
-    let _: () = fixture.ask("XGROUP SETID s g 0").await.unwrap();
-    assert_eq!(values(&entries(soon(waiting).await).0), ["1"]);
+    let waiting = fixture.start_group_read("b", 1, 0).await.finish();
+    wait_for_an_empty_group_read(&fixture).await;
+    let _: () = fixture.command("XGROUP SETID s g 0").await.unwrap();
+    assert_eq!(values(&entries(within_limit(waiting).await).0), ["1"]);
 }
 
-#[tokio::test]
-pub(crate) async fn readers_and_groups_of_one_stream_are_served_side_by_side() {
-    let fixture = with_group(RedisVersion::V8_2).await;
-    fixture
-        .streams
-        .stream_create_group("s", "other", "$")
-        .await
-        .unwrap();
-    let reader = fixture.start_read("s", "$", 9_000).await.finish();
-    let first = fixture.start_group("a", 0, 9_000).await.finish();
-    let operation = read_group("s", "other", "a", 2, Some(9_000));
-    let second = fixture.start(operation).await.finish();
-    fixture.add("s", "1").await;
-    let results = soon(join_all([reader, first, second])).await;
-    for result in results {
-        assert_eq!(values(&entries(result).0), ["1"]);
-    }
-}
-
-/// Waits so short that they end while Redis is being asked, and consumers that leave without a
-/// word: whatever is pending was received, and whatever was received is pending once.
+/// The waits are so short that they end while the hub reads the group. Still, exactly the received
+/// entries are pending.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 pub(crate) async fn short_waits_lose_nothing() {
     const ENTRIES: usize = 3_000;
@@ -245,7 +154,9 @@ pub(crate) async fn short_waits_lose_nothing() {
         for n in 0..ENTRIES {
             fixture.add("s", &n.to_string()).await;
             if n % 16 == 0 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                // Long enough for waits to end without an entry.
+                let quiet = fixture.streams.stream_read("quiet", "$", 1, Some(1));
+                quiet.await.unwrap();
             }
         }
     };

@@ -1,15 +1,15 @@
-//! Many readers at once.
+//! A thousand readers at once.
 
 use futures_util::future::join_all;
 use streamgate_backend::{Backend, Progress};
 use streamgate_protocol::Operation;
 use streamgate_test_support::RedisVersion;
 
-use crate::fixture::{Fixture, entries, read, soon, values};
+use crate::fixture::{Fixture, entries, read, values, within_limit};
 
 const READERS: usize = 1_000;
 
-async fn wait_for_all<'a>(fixture: &'a Fixture, streams: &[String]) -> Vec<Progress<'a>> {
+async fn start_reads<'a>(fixture: &'a Fixture, streams: &[String]) -> Vec<Progress<'a>> {
     let operations: Vec<Operation<'_>> = streams
         .iter()
         .map(|stream| read(stream, "$", 1, Some(0)))
@@ -23,43 +23,37 @@ async fn wait_for_all<'a>(fixture: &'a Fixture, streams: &[String]) -> Vec<Progr
     waiting
 }
 
-async fn all_get(waiting: Vec<Progress<'_>>, value: &str) {
-    for result in soon(join_all(waiting.into_iter().map(Progress::finish))).await {
+async fn all_receive(waiting: Vec<Progress<'_>>, value: &str) {
+    for result in within_limit(join_all(waiting.into_iter().map(Progress::finish))).await {
         assert_eq!(values(&entries(result).0), [value]);
     }
 }
 
 #[tokio::test]
-async fn a_thousand_readers_of_one_stream_are_two_connections_and_one_read() {
+async fn a_thousand_readers_of_one_stream_take_two_connections_and_one_read() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
-        let waiting = wait_for_all(&fixture, &vec!["s".to_owned(); READERS]).await;
+        let waiting = start_reads(&fixture, &vec!["s".to_owned(); READERS]).await;
         assert_eq!(fixture.connections().await, 2);
-        // Ends once the hub has handled all that came before it.
-        fixture
-            .start_read("other", "$", 50)
-            .await
-            .finish()
-            .await
-            .unwrap();
+        fixture.sync_with_hub().await;
         let reads = fixture.calls("xread").await;
         fixture.add("s", "for all").await;
-        all_get(waiting, "for all").await;
+        all_receive(waiting, "for all").await;
         assert_eq!(fixture.calls("xread").await, reads + 1);
     }
 }
 
 #[tokio::test]
-async fn a_thousand_readers_of_a_thousand_streams_are_two_connections() {
+async fn a_thousand_readers_of_a_thousand_streams_take_two_connections() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         let streams: Vec<String> = (0..READERS).map(|n| format!("stream-{n}")).collect();
-        let waiting = wait_for_all(&fixture, &streams).await;
+        let waiting = start_reads(&fixture, &streams).await;
         assert_eq!(fixture.connections().await, 2);
         for stream in &streams {
             fixture.add(stream, "mine").await;
         }
-        all_get(waiting, "mine").await;
+        all_receive(waiting, "mine").await;
         assert_eq!(fixture.connections().await, 2);
     }
 }
@@ -82,7 +76,7 @@ async fn both_connections_end_with_the_last_clone() {
     drop(streams);
     assert_eq!(looking.connections().await, 4);
     drop(clone);
-    soon(async {
+    within_limit(async {
         while looking.connections().await != 2 {
             tokio::task::yield_now().await;
         }

@@ -1,4 +1,5 @@
-//! `RedisStreams` on real Redis servers.
+//! `RedisStreams` on real Redis servers: what conformance cases cannot see. Counts of connections
+//! and commands, faults, access lists, the tracking table, and load.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,18 +8,19 @@
     reason = "the fixture is part of the tests: a panic is how they fail"
 )]
 
-mod away;
-mod faults;
+mod connect;
+mod connection_loss;
 mod fixture;
 mod gaps;
 mod groups;
+mod idempotent_add;
 mod load;
-mod once;
 mod operations;
 mod pending;
-mod slow_followers;
+mod slow_tails;
 mod tail_load;
 mod tails;
 mod tracking_table;
+mod unavailable;
 mod untracked;
 mod waits;

@@ -1,4 +1,4 @@
-//! What a group's consumers hold.
+//! Pending entries: access lists and the removal of consumers.
 
 use futures_util::StreamExt;
 use streamgate_backend::Backend;
@@ -7,10 +7,10 @@ use streamgate_protocol::{
 };
 use streamgate_test_support::RedisVersion;
 
-use crate::fixture::{Fixture, soon};
+use crate::fixture::{Fixture, within_limit};
 
-/// May do what the documentation says that it takes, and what a connection does.
-const BOB: &str = "--user bob on nopass ~* &* -@all +ping +hello +client +select +xadd +xreadgroup \
+/// A user that may do what the documentation lists for pending entries, and no more.
+const ALLOWED: &str = "--user app on nopass ~* &* -@all +ping +hello +client +select +xadd +xreadgroup \
                    +xread +xrevrange +xgroup +xack +xpending +xautoclaim +eval +xclaim +time +xrange";
 
 async fn held_by_ann(fixture: &Fixture, n: usize) {
@@ -24,9 +24,9 @@ async fn held_by_ann(fixture: &Fixture, n: usize) {
 }
 
 #[tokio::test]
-async fn what_an_access_list_must_allow_is_enough() {
+async fn the_documented_access_list_suffices() {
     for version in RedisVersion::ALL {
-        let fixture = Fixture::as_bob(version, BOB).await;
+        let fixture = Fixture::with_user(version, ALLOWED).await;
         held_by_ann(&fixture, 3).await;
         let streams = &fixture.streams;
         assert_eq!(streams.pending_summary("s", "g").await.unwrap().count, 3);
@@ -42,22 +42,26 @@ async fn what_an_access_list_must_allow_is_enough() {
             ..ConsumeOptions::default()
         };
         let mut deliveries = streams.consume("s", "g", "amy", options);
-        // Those that have been pending for long enough, a step at a time.
+        // Each step reclaims those that are idle for long enough.
         let mut given = 0;
         while given < 2 {
-            given += soon(deliveries.next()).await.unwrap().unwrap().len();
+            given += within_limit(deliveries.next())
+                .await
+                .unwrap()
+                .unwrap()
+                .len();
         }
         assert_eq!(given, 2);
-        let letter = soon(streams.stream_read("dead", "0", 1, Some(9_000)));
+        let dead_letters = within_limit(streams.stream_read("dead", "0", 1, Some(9_000)));
         tokio::select! {
-            letter = letter => assert_eq!(letter.unwrap().len(), 1),
-            given = deliveries.next() => panic!("it was given {given:?}"),
+            found = dead_letters => assert_eq!(found.unwrap().len(), 1),
+            given = deliveries.next() => panic!("it received {given:?}"),
         }
     }
 }
 
 #[tokio::test]
-async fn a_removal_of_one_part_is_over_before_what_is_asked_behind_it() {
+async fn a_removal_of_one_page_completes_before_later_operations() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
     held_by_ann(&fixture, 99).await;
     let removal = Operation::RemoveConsumer {
@@ -79,7 +83,7 @@ async fn a_removal_of_one_part_is_over_before_what_is_asked_behind_it() {
 }
 
 #[tokio::test]
-async fn a_removal_that_loses_redis_half_way_is_unknown() {
+async fn a_removal_that_loses_redis_midway_has_an_unknown_outcome() {
     let mut fixture = Fixture::new(RedisVersion::V7_0).await;
     held_by_ann(&fixture, 250).await;
     let removal = Operation::RemoveConsumer {
@@ -89,11 +93,14 @@ async fn a_removal_that_loses_redis_half_way_is_unknown() {
         new_owner: "bob".into(),
     };
     let streams = fixture.streams.clone();
-    let going_on = streams.perform(vec![removal]).await.remove(0);
+    let removing = streams.perform(vec![removal]).await.remove(0);
     let summary = streams.pending_summary("s", "g").await.unwrap();
     let half = [("ann".to_owned(), 150), ("bob".to_owned(), 100)];
-    assert_eq!(summary.consumers, half, "what was not begun is not done");
+    assert_eq!(
+        summary.consumers, half,
+        "only the first page was transferred"
+    );
     fixture.server.kill().unwrap();
-    let lost = soon(going_on.finish()).await.unwrap_err();
+    let lost = within_limit(removing.finish()).await.unwrap_err();
     assert_eq!(lost.code(), "UNKNOWN_OUTCOME");
 }

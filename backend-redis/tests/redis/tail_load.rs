@@ -1,4 +1,4 @@
-//! Followers that come at any time from any place, while a writer adds as fast as it can.
+//! Tails that begin at any time and position, while a writer adds as fast as it can.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,15 +8,15 @@ use redis::aio::MultiplexedConnection;
 use streamgate_protocol::{SubscribingBackend, Tail, TailFrom, TailItem};
 use streamgate_test_support::RedisVersion;
 
-use crate::fixture::{Fixture, direct, next};
+use crate::fixture::{Fixture, connect_directly, next};
 
-const FOLLOWERS: u64 = 50;
+const TAILS: u64 = 50;
 const ENTRIES: u64 = 10_000;
 
 /// Entries added in one round trip.
 const BATCH: u64 = 50;
 
-/// Entry `n` has the id `n-0` and the value `n`, so that what is missing can be told.
+/// Adds entries. Entry `n` has the id `n-0` and the value `n`, so that gaps can be checked.
 async fn write(mut connection: MultiplexedConnection, maxlen: Option<u64>) {
     let mut next = 1;
     while next <= ENTRIES {
@@ -38,9 +38,9 @@ fn number(id: &str) -> u64 {
     id.split('-').next().unwrap().parse().unwrap()
 }
 
-/// Reads to the last entry. Returns how many entries were told as missing.
+/// Reads to the last entry. Returns how many entries were reported missing.
 async fn follow(mut tail: Tail, from: TailFrom) -> u64 {
-    // The entry that comes next if nothing is missing; not known before the first item.
+    // The next entry if none is missing; unknown before the first item.
     let mut expected = match &from {
         TailFrom::After(id) => Some(number(id) + 1),
         _ => None,
@@ -64,7 +64,7 @@ async fn follow(mut tail: Tail, from: TailFrom) -> u64 {
             TailItem::Gap(gap) => {
                 assert!(!gap.recreated);
                 let before = expected.map_or(number(&gap.after), |n| n - 1);
-                assert_eq!(number(&gap.after), before, "told where it is");
+                assert_eq!(number(&gap.after), before, "a gap begins at the position");
                 let first = number(gap.first.as_deref().unwrap());
                 assert!(first > before);
                 missing += first - before - 1;
@@ -77,9 +77,9 @@ async fn follow(mut tail: Tail, from: TailFrom) -> u64 {
     }
 }
 
-async fn everybody_sees_everything(version: RedisVersion, maxlen: Option<u64>) {
+async fn every_tail_sees_everything(version: RedisVersion, maxlen: Option<u64>) {
     let fixture = Fixture::new(version).await;
-    let writer = direct(&fixture.server).await;
+    let writer = connect_directly(&fixture.server).await;
     let over = Arc::new(AtomicBool::new(false));
     let writing = tokio::spawn({
         let over = Arc::clone(&over);
@@ -89,11 +89,11 @@ async fn everybody_sees_everything(version: RedisVersion, maxlen: Option<u64>) {
         }
     });
     let mut followers = Vec::new();
-    for n in 0..FOLLOWERS {
-        // They come while it is written, each at another time.
-        let start = ENTRIES / (FOLLOWERS + 10) * n;
+    for n in 0..TAILS {
+        // Each tail begins at another time of the writing.
+        let start = ENTRIES / (TAILS + 10) * n;
         loop {
-            let length: u64 = fixture.ask("XINFO STREAM s").await.map_or(0, last_of);
+            let length: u64 = fixture.command("XINFO STREAM s").await.map_or(0, last_of);
             if length >= start || over.load(Ordering::Relaxed) {
                 break;
             }
@@ -118,7 +118,7 @@ async fn everybody_sees_everything(version: RedisVersion, maxlen: Option<u64>) {
     }
 }
 
-/// The number of the last entry, of what `XINFO STREAM` says.
+/// Returns the number of the last entry, from the answer of `XINFO STREAM`.
 fn last_of(info: std::collections::HashMap<String, redis::Value>) -> u64 {
     match &info["last-generated-id"] {
         redis::Value::BulkString(id) => number(std::str::from_utf8(id).unwrap()),
@@ -127,17 +127,17 @@ fn last_of(info: std::collections::HashMap<String, redis::Value>) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-pub(crate) async fn fifty_followers_of_a_busy_stream_see_every_entry_once_and_in_order() {
+pub(crate) async fn fifty_tails_of_a_busy_stream_see_every_entry_once_and_in_order() {
     for version in RedisVersion::ALL {
-        everybody_sees_everything(version, None).await;
+        every_tail_sees_everything(version, None).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-pub(crate) async fn fifty_followers_of_a_busy_stream_that_is_trimmed_are_told_what_they_miss() {
+pub(crate) async fn fifty_tails_of_a_busy_trimmed_stream_report_what_they_miss() {
     for version in RedisVersion::ALL {
         for maxlen in [20, 2_000] {
-            everybody_sees_everything(version, Some(maxlen)).await;
+            every_tail_sees_everything(version, Some(maxlen)).await;
         }
     }
 }

@@ -1,63 +1,63 @@
-//! Where Redis refuses `CLIENT TRACKING`, everything is the same but for what it costs: a
-//! connection for every 256 streams, and up to two seconds until a deletion is known.
+//! A Redis that refuses `CLIENT TRACKING`: everything works, at a higher cost. That is a connection
+//! for every 256 streams, and up to two seconds until a deletion is noticed.
 
 use futures_util::future::join_all;
 use streamgate_backend::{Backend, Progress};
 use streamgate_test_support::RedisVersion;
 
-use crate::fixture::{Fixture, entries, read, soon, timed, values};
+use crate::fixture::{Fixture, entries, read, timed, values, within_limit};
 
-/// More than one connection blocks for.
+/// More streams than one connection blocks for.
 const STREAMS: usize = 300;
 
 #[tokio::test]
-async fn reads_block_on_a_connection_for_every_256_streams() {
+async fn one_connection_blocks_for_up_to_256_streams() {
     for version in RedisVersion::ALL {
         for more in ["", " -client|unblock", " -client|id"] {
-            let bob = format!("--user bob on nopass ~* &* +@all -client|tracking{more}");
-            let fixture = Fixture::as_bob(version, &bob).await;
+            let user = format!("--user app on nopass ~* &* +@all -client|tracking{more}");
+            let fixture = Fixture::with_user(version, &user).await;
             let names: Vec<String> = (0..STREAMS).map(|n| format!("stream-{n}")).collect();
             let reads = names.iter().map(|name| read(name, "$", 1, Some(0)));
             let waiting = fixture.streams.perform(reads.collect()).await;
-            // Each end is found by a read of its own.
-            soon(async { while fixture.connections().await < 4 {} }).await;
+            // Each stream is handed to a connection after a first read of its own.
+            within_limit(async { while fixture.connections().await < 4 {} }).await;
             assert_eq!(fixture.connections().await, 4);
             for name in &names {
                 fixture.add(name, "mine").await;
             }
-            for result in soon(join_all(waiting.into_iter().map(Progress::finish))).await {
+            for result in within_limit(join_all(waiting.into_iter().map(Progress::finish))).await {
                 assert_eq!(values(&entries(result).0), ["mine"]);
             }
         }
     }
 }
 
-/// A read that blocks for long would be over only then.
+/// Nothing could end a long `XREAD BLOCK` early.
 #[tokio::test]
-async fn where_reads_cannot_be_unblocked_none_blocks_for_long() {
-    let bob = "--user bob on nopass ~* &* +@all -client|tracking -client|unblock";
-    let fixture = Fixture::as_bob(RedisVersion::V8_2, bob).await;
+async fn without_client_unblock_no_read_blocks_for_long() {
+    let user = "--user app on nopass ~* &* +@all -client|tracking -client|unblock";
+    let fixture = Fixture::with_user(RedisVersion::V8_2, user).await;
     let _first = fixture.start_read("first", "$", 0).await;
     let blocks = async || {
         fixture
-            .ask::<String>("CLIENT LIST")
+            .command::<String>("CLIENT LIST")
             .await
             .unwrap()
             .contains("flags=b")
     };
-    soon(async { while !blocks().await {} }).await;
+    within_limit(async { while !blocks().await {} }).await;
     let second = fixture.start_read("second", "$", 0).await;
-    // Ends once the hub has looked at all that came before it.
+    // It ends after the hub has handled the second read.
     let looked = fixture.start_read("third", "$", 200).await;
     looked.finish().await.unwrap();
     fixture.add("second", "soon").await;
-    let (result, ms) = timed(soon(second.finish())).await;
+    let (result, ms) = timed(within_limit(second.finish())).await;
     assert_eq!(values(&entries(result).0), ["soon"]);
     assert!(ms < 5_000, "{ms}");
 }
 
-/// Runs tests of other files on servers that refuse.
-macro_rules! the_same {
+/// Runs tests of other files on servers that refuse it.
+macro_rules! run_untracked {
     ($($file:ident: $($test:ident),+;)+) => {
         $(mod $file {
             $(
@@ -71,64 +71,44 @@ macro_rules! the_same {
     };
 }
 
-the_same! {
-    faults:
+run_untracked! {
+    connection_loss:
         readers_wait_through_a_restart_of_redis,
-        while_redis_is_away_nothing_is_done_and_the_caller_is_told,
+        calls_fail_at_once_while_redis_is_down,
         a_killed_connection_is_replaced_and_nothing_is_missed,
-        a_redis_that_hangs_is_noticed_and_waits_outlive_it,
-        a_wait_goes_on_while_redis_says_that_it_cannot_answer;
+        a_hanging_redis_is_noticed_and_waits_survive,
+        a_group_wait_survives_a_redis_that_refuses_writes;
     gaps:
-        a_tail_that_resumes_where_entries_were_trimmed_is_told,
-        a_deleted_entry_is_no_gap,
-        a_stream_trimmed_to_nothing_under_a_live_tail_is_no_gap_until_something_is_missing,
-        a_stream_of_one_entry_at_a_time_has_no_gaps,
-        who_has_read_all_there_is_misses_nothing_when_it_is_trimmed,
-        a_stream_that_is_deleted_or_made_anew_under_a_live_tail_is_told,
-        who_finds_a_gap_by_itself_is_not_told_of_it_again,
-        the_last_entries_never_begin_with_a_gap,
-        a_key_of_another_type_ends_a_live_tail,
-        the_position_of_a_gap_without_a_first_entry_is_no_gap;
+        an_emptied_stream_is_a_gap_only_if_entries_were_missed,
+        a_tail_that_read_everything_sees_no_gap_when_the_stream_is_trimmed,
+        a_deleted_or_recreated_stream_is_reported_to_a_live_tail,
+        a_gap_found_in_the_backlog_is_not_reported_again_by_the_feed,
+        a_tail_of_the_last_entries_never_begins_with_a_gap;
     groups:
-        waiting_consumers_are_served_in_the_order_they_came,
-        nobody_overtakes_a_consumer_of_the_same_list,
-        a_try_finds_nothing_at_most_once_for_each_entry,
-        a_consumer_that_left_is_handed_nothing,
-        an_idle_wait_ends_empty_after_its_time,
-        a_group_that_is_destroyed_ends_its_waits,
-        a_group_that_is_set_back_is_read_again,
-        readers_and_groups_of_one_stream_are_served_side_by_side,
+        consumers_of_one_batch_are_served_in_order,
+        each_entry_costs_at_most_one_empty_group_read,
+        a_destroyed_group_ends_its_waits,
+        a_group_whose_position_is_set_back_is_read_again,
         short_waits_lose_nothing;
-    slow_followers:
-        without_room_only_the_first_item_comes_and_it_has_no_entries,
-        room_that_goes_before_entries_come_leaves_a_first_item_without,
-        no_more_comes_than_there_is_room_for_from_the_backlog_and_live,
-        segments_are_shared_by_all_who_have_room,
-        one_that_is_not_polled_loses_nothing_and_delays_nobody,
-        tails_that_are_left_alone_while_they_read_hold_up_nobody,
-        an_error_comes_without_room_too;
+    slow_tails:
+        without_credit_a_tail_yields_only_its_position,
+        credit_that_vanishes_before_the_entries_arrive_leaves_the_position,
+        backlog_and_live_entries_stay_within_the_credit,
+        tails_with_credit_share_segments,
+        tails_that_are_not_polled_while_they_read_delay_nobody,
+        an_error_needs_no_credit;
     tail_load:
-        fifty_followers_of_a_busy_stream_see_every_entry_once_and_in_order,
-        fifty_followers_of_a_busy_stream_that_is_trimmed_are_told_what_they_miss;
+        fifty_tails_of_a_busy_stream_see_every_entry_once_and_in_order,
+        fifty_tails_of_a_busy_trimmed_stream_report_what_they_miss;
     tails:
-        a_tail_from_the_beginning_gives_the_backlog_then_what_is_added,
-        the_first_item_says_where_a_tail_stands,
-        the_last_entries_are_counted_backwards,
-        now_is_when_a_tail_is_first_polled,
-        a_tail_resumes_behind_its_position,
-        what_cannot_be_followed_is_refused,
-        a_live_tail_outlives_its_connections_and_a_dropped_one_leaves_nothing,
-        while_redis_is_away_a_tail_that_begins_is_told_and_one_that_lives_goes_on,
-        consumers_share_a_groups_entries;
+        the_first_item_names_the_position_of_a_tail,
+        the_last_entries_are_found_backwards_page_by_page,
+        a_live_tail_survives_lost_connections_and_a_dropped_one_leaves_nothing,
+        while_redis_is_down_a_new_tail_fails_and_a_live_one_survives;
     waits:
-        an_idle_wait_ends_empty_after_its_time,
-        an_add_beside_a_blocked_read_is_not_delayed,
-        the_last_id_misses_nothing_that_is_added_behind_it,
-        an_empty_answer_names_the_id_to_read_on_from,
-        waits_without_a_limit_are_ended_by_an_entry,
-        each_reader_gets_what_comes_after_its_own_id_up_to_its_count,
-        a_stream_may_be_deleted_and_come_back_under_a_reader,
+        an_empty_reply_names_the_id_to_read_on_from,
+        readers_of_one_stream_have_their_own_ids_and_counts,
+        a_reader_survives_the_deletion_of_its_stream,
         a_dropped_read_is_forgotten,
-        a_waiting_reader_gets_what_is_not_utf8,
-        a_reader_that_reads_on_sees_every_entry_once;
+        readers_in_a_loop_see_every_entry_once;
 }

@@ -1,4 +1,4 @@
-//! Adds that are asked for more than once, on Redis and in memory.
+//! Idempotent adds, on Redis and in memory: both backends answer alike.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use streamgate_test_support::RedisVersion;
 
 use crate::fixture::Fixture;
 
-fn once(number: u64, after: u64, again: bool) -> Operation<'static> {
+fn add_once(number: u64, after: u64, again: bool) -> Operation<'static> {
     Operation::AddOnce {
         stream: "s".into(),
         fields: vec![("n".into(), number.to_string().into())],
@@ -34,50 +34,63 @@ async fn perform<B: Backend>(
     results
 }
 
-async fn one<B: Backend>(backend: &B, operation: Operation<'_>) -> CacheResult<String> {
+async fn perform_one<B: Backend>(backend: &B, operation: Operation<'_>) -> CacheResult<String> {
     perform(backend, vec![operation]).await.remove(0)
 }
 
-async fn code<B: Backend>(backend: &B, operation: Operation<'_>) -> String {
-    one(backend, operation).await.unwrap_err().code().to_owned()
+async fn error_code<B: Backend>(backend: &B, operation: Operation<'_>) -> String {
+    perform_one(backend, operation)
+        .await
+        .unwrap_err()
+        .code()
+        .to_owned()
 }
 
-/// The numbers that are in the stream, in order, by their ids.
+/// Returns the ids and numbers of the stream's entries, in order.
 async fn numbers<B: Backend>(backend: &B) -> Vec<(String, u64)> {
     let entries = backend.stream_read("s", "0", 0, None).await.unwrap();
     let number = |(id, fields): (String, Vec<(String, String)>)| (id, fields[0].1.parse().unwrap());
     entries.into_iter().map(number).collect()
 }
 
-async fn repeats_add_nothing<B: Backend>(backend: &B) {
-    let first = one(backend, once(1, 0, false)).await.unwrap();
-    assert_eq!(one(backend, once(1, 0, true)).await, Ok(first.clone()));
+async fn repeats_are_stored_once<B: Backend>(backend: &B) {
+    let first = perform_one(backend, add_once(1, 0, false)).await.unwrap();
     assert_eq!(
-        one(backend, once(1, 0, false)).await,
-        Ok(first.clone()),
-        "said or not"
+        perform_one(backend, add_once(1, 0, true)).await,
+        Ok(first.clone())
     );
-    let run = (1..=5).map(|n| once(n, n - 1, true)).collect();
+    assert_eq!(
+        perform_one(backend, add_once(1, 0, false)).await,
+        Ok(first.clone()),
+        "whether or not it says that it is a repeat"
+    );
+    let run = (1..=5).map(|n| add_once(n, n - 1, true)).collect();
     let run = perform(backend, run).await;
     assert_eq!(run[0], Ok(first));
     assert!(run.iter().all(Result::is_ok), "{run:?}");
     assert_eq!(numbers(backend).await.len(), 5);
 
-    // 7 must not come before 6.
-    assert_eq!(code(backend, once(7, 6, false)).await, "OUT_OF_ORDER");
-    let late = perform(backend, vec![once(8, 7, false), once(9, 8, false)]).await;
+    // 7 must not be stored before 6.
+    assert_eq!(
+        error_code(backend, add_once(7, 6, false)).await,
+        "OUT_OF_ORDER"
+    );
+    let late = perform(backend, vec![add_once(8, 7, false), add_once(9, 8, false)]).await;
     let codes: Vec<_> = late
         .into_iter()
         .map(|add| add.unwrap_err().code().to_owned())
         .collect();
     assert_eq!(codes, ["OUT_OF_ORDER"; 2]);
-    // Unless its producer knows that there will be no 6; then there will be none.
-    let seventh = one(backend, once(7, 5, false)).await.unwrap();
-    assert_eq!(code(backend, once(6, 5, true)).await, "SKIPPED");
-    assert_eq!(one(backend, once(7, 5, true)).await, Ok(seventh));
-    let eighth = one(backend, once(8, 7, false)).await.unwrap();
-    assert_eq!(one(backend, once(8, 7, true)).await, Ok(eighth));
-    assert_eq!(code(backend, once(6, 5, true)).await, "SKIPPED");
+    // The producer gives 6 up, so 7 may be stored; then 6 never is.
+    let seventh = perform_one(backend, add_once(7, 5, false)).await.unwrap();
+    assert_eq!(error_code(backend, add_once(6, 5, true)).await, "SKIPPED");
+    assert_eq!(
+        perform_one(backend, add_once(7, 5, true)).await,
+        Ok(seventh)
+    );
+    let eighth = perform_one(backend, add_once(8, 7, false)).await.unwrap();
+    assert_eq!(perform_one(backend, add_once(8, 7, true)).await, Ok(eighth));
+    assert_eq!(error_code(backend, add_once(6, 5, true)).await, "SKIPPED");
     let numbers: Vec<_> = numbers(backend).await.into_iter().map(|(_, n)| n).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 7, 8]);
 }
@@ -92,18 +105,28 @@ async fn bad_adds_are_refused<B: Backend>(backend: &B) {
         after: 0,
         again: false,
     };
-    assert_eq!(code(backend, with(0, 1)).await, "ERR");
-    assert_eq!(code(backend, with(MAX_FIELDS_ONCE + 1, 1)).await, "LIMIT");
-    assert_eq!(code(backend, with(1, 65)).await, "LIMIT");
-    assert_eq!(code(backend, once(1, 1, false)).await, "ERR");
-    assert_eq!(code(backend, once(u64::MAX, 1, false)).await, "ERR");
-    let unknown = code(backend, once(5, 4, true)).await;
-    assert_eq!(unknown, "OUT_OF_ORDER", "of whose like nothing is known");
-    assert!(one(backend, with(MAX_FIELDS_ONCE, 64)).await.is_ok());
+    assert_eq!(error_code(backend, with(0, 1)).await, "ERR");
+    assert_eq!(
+        error_code(backend, with(MAX_FIELDS_ONCE + 1, 1)).await,
+        "LIMIT"
+    );
+    assert_eq!(error_code(backend, with(1, 65)).await, "LIMIT");
+    assert_eq!(error_code(backend, add_once(1, 1, false)).await, "ERR");
+    assert_eq!(
+        error_code(backend, add_once(u64::MAX, 1, false)).await,
+        "ERR"
+    );
+    let unknown = error_code(backend, add_once(5, 4, true)).await;
+    assert_eq!(unknown, "OUT_OF_ORDER", "nothing is known of its producer");
+    assert!(
+        perform_one(backend, with(MAX_FIELDS_ONCE, 64))
+            .await
+            .is_ok()
+    );
 }
 
-/// Runs of adds, of which any part is repeated at random, over several rounds of what is
-/// remembered; a third of them through another handle.
+/// Adds batches, any part of which repeats earlier adds at random, until the dedup window has wrapped
+/// around several times. A third of the batches go through the other backend.
 async fn random_repeats<B: Backend>(backends: [&B; 2], seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut known: BTreeMap<u64, String> = BTreeMap::new();
@@ -119,7 +142,7 @@ async fn random_repeats<B: Backend>(backends: [&B; 2], seed: u64) {
         let count = random.u64(1..200);
         let run: Vec<_> = (first..first + count).collect();
         let again = back > 0;
-        let operations = run.iter().map(|n| once(*n, n - 1, again)).collect();
+        let operations = run.iter().map(|n| add_once(*n, n - 1, again)).collect();
         let results = perform(backend, operations).await;
         for (number, result) in run.into_iter().zip(results) {
             if number > last {
@@ -141,17 +164,17 @@ async fn random_repeats<B: Backend>(backends: [&B; 2], seed: u64) {
 }
 
 #[tokio::test]
-async fn repeats_add_nothing_in_memory() {
-    repeats_add_nothing(&MemoryStreams::new()).await;
+async fn repeated_adds_are_stored_once_in_memory() {
+    repeats_are_stored_once(&MemoryStreams::new()).await;
     bad_adds_are_refused(&MemoryStreams::new()).await;
     let streams = MemoryStreams::new();
     random_repeats([&streams, &streams.clone()], fastrand::u64(..)).await;
 }
 
 #[tokio::test]
-async fn repeats_add_nothing_on_redis() {
+async fn repeated_adds_are_stored_once_on_redis() {
     for version in [RedisVersion::V7_0, RedisVersion::V8_2] {
-        repeats_add_nothing(&Fixture::new(version).await.streams).await;
+        repeats_are_stored_once(&Fixture::new(version).await.streams).await;
         bad_adds_are_refused(&Fixture::new(version).await.streams).await;
         let fixture = Fixture::new(version).await;
         let other = RedisStreams::connect(&fixture.server.url()).await.unwrap();
@@ -160,75 +183,108 @@ async fn repeats_add_nothing_on_redis() {
 }
 
 #[tokio::test]
-async fn what_redis_refuses_is_not_added_and_stops_what_follows() {
+async fn a_refused_add_stops_the_adds_after_it() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
-    fixture.ask::<()>("SET s x").await.unwrap();
-    let results = perform(&fixture.streams, vec![once(1, 0, false), once(2, 1, false)]).await;
+    fixture.command::<()>("SET s x").await.unwrap();
+    let results = perform(
+        &fixture.streams,
+        vec![add_once(1, 0, false), add_once(2, 1, false)],
+    )
+    .await;
     let codes: Vec<_> = results
         .into_iter()
         .map(|result| result.unwrap_err().code().to_owned())
         .collect();
     assert_eq!(codes, ["WRONGTYPE", "OUT_OF_ORDER"]);
-    fixture.ask::<()>("DEL s").await.unwrap();
-    assert!(one(&fixture.streams, once(2, 0, true)).await.is_ok());
-    assert_eq!(code(&fixture.streams, once(1, 0, true)).await, "SKIPPED");
+    fixture.command::<()>("DEL s").await.unwrap();
+    assert!(
+        perform_one(&fixture.streams, add_once(2, 0, true))
+            .await
+            .is_ok()
+    );
+    assert_eq!(
+        error_code(&fixture.streams, add_once(1, 0, true)).await,
+        "SKIPPED"
+    );
 }
 
 #[tokio::test]
-async fn what_is_remembered_has_an_end_and_holds_nothing_of_the_entry() {
+async fn the_dedup_window_expires_and_holds_no_fields() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
-    let keys = async || fixture.ask::<Vec<String>>("KEYS *").await.unwrap();
+    let keys = async || fixture.command::<Vec<String>>("KEYS *").await.unwrap();
     for number in 1..=10 {
-        one(&fixture.streams, once(number, number - 1, false))
+        perform_one(&fixture.streams, add_once(number, number - 1, false))
             .await
             .unwrap();
     }
     let mut found = keys().await;
     found.sort();
     assert_eq!(found, ["s", "streamgate:once:p:s"]);
-    let left: u64 = fixture.ask("PTTL streamgate:once:p:s").await.unwrap();
+    let left: u64 = fixture.command("PTTL streamgate:once:p:s").await.unwrap();
     assert!((500_000..=600_000).contains(&left), "{left}");
-    let bytes: usize = fixture.ask("STRLEN streamgate:once:p:s").await.unwrap();
+    let bytes: usize = fixture.command("STRLEN streamgate:once:p:s").await.unwrap();
     assert_eq!(bytes, 12 * 32);
-    // It is forgotten, and made anew with an end of its own.
-    fixture.ask::<()>("DEL streamgate:once:p:s").await.unwrap();
+    // A window that is lost is created anew, with a time-to-live of its own.
+    fixture
+        .command::<()>("DEL streamgate:once:p:s")
+        .await
+        .unwrap();
     assert_eq!(
-        code(&fixture.streams, once(10, 9, true)).await,
+        error_code(&fixture.streams, add_once(10, 9, true)).await,
         "OUT_OF_ORDER"
     );
-    one(&fixture.streams, once(11, 0, false)).await.unwrap();
-    let left: u64 = fixture.ask("PTTL streamgate:once:p:s").await.unwrap();
+    perform_one(&fixture.streams, add_once(11, 0, false))
+        .await
+        .unwrap();
+    let left: u64 = fixture.command("PTTL streamgate:once:p:s").await.unwrap();
     assert!((500_000..=600_000).contains(&left), "{left}");
-    assert_eq!(code(&fixture.streams, once(10, 9, true)).await, "SKIPPED");
+    assert_eq!(
+        error_code(&fixture.streams, add_once(10, 9, true)).await,
+        "SKIPPED"
+    );
 }
 
 #[tokio::test]
-async fn a_script_that_redis_forgot_is_made_known_again() {
+async fn an_unknown_script_is_loaded_again() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
-    fixture.ask::<()>("SCRIPT FLUSH").await.unwrap();
-    assert_eq!(code(&fixture.streams, once(1, 0, false)).await, "TRYAGAIN");
-    assert!(one(&fixture.streams, once(1, 0, true)).await.is_ok());
+    fixture.command::<()>("SCRIPT FLUSH").await.unwrap();
+    assert_eq!(
+        error_code(&fixture.streams, add_once(1, 0, false)).await,
+        "TRYAGAIN"
+    );
+    assert!(
+        perform_one(&fixture.streams, add_once(1, 0, true))
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
-async fn without_scripts_adds_are_done_and_repeats_refused() {
-    let bob = "--user bob on nopass ~* &* +@all -script";
-    let fixture = Fixture::as_bob(RedisVersion::V7_0, bob).await;
-    assert!(one(&fixture.streams, once(1, 0, false)).await.is_ok());
-    assert_eq!(code(&fixture.streams, once(1, 0, true)).await, "FORGOTTEN");
+async fn without_scripts_adds_are_plain_and_repeats_fail() {
+    let user = "--user app on nopass ~* &* +@all -script";
+    let fixture = Fixture::with_user(RedisVersion::V7_0, user).await;
+    assert!(
+        perform_one(&fixture.streams, add_once(1, 0, false))
+            .await
+            .is_ok()
+    );
+    assert_eq!(
+        error_code(&fixture.streams, add_once(1, 0, true)).await,
+        "FORGOTTEN"
+    );
     assert_eq!(numbers(&fixture.streams).await.len(), 1);
 }
 
 #[tokio::test]
-async fn ids_too_long_to_be_remembered_are_told_once() {
+async fn ids_too_long_for_the_window_are_returned_once() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
     let first = "18446744073709551600-1844674407370955";
     fixture
-        .ask::<()>(&format!("XADD s {first} n 0"))
+        .command::<()>(&format!("XADD s {first} n 0"))
         .await
         .unwrap();
     let run = (1..=3)
-        .map(|number| once(number, number - 1, false))
+        .map(|number| add_once(number, number - 1, false))
         .collect();
     let run: Vec<_> = perform(&fixture.streams, run)
         .await
@@ -241,6 +297,9 @@ async fn ids_too_long_to_be_remembered_are_told_once() {
         .skip(1)
         .collect();
     assert_eq!(there, run.into_iter().zip(1..).collect::<Vec<_>>());
-    assert_eq!(code(&fixture.streams, once(2, 1, true)).await, "FORGOTTEN");
+    assert_eq!(
+        error_code(&fixture.streams, add_once(2, 1, true)).await,
+        "FORGOTTEN"
+    );
     assert_eq!(numbers(&fixture.streams).await.len(), 4);
 }

@@ -1,13 +1,13 @@
-//! Building [`MemoryStreams`] with capacities of one's own.
+//! The builder of [`MemoryStreams`](crate::MemoryStreams), which sets the capacities.
 
 use crate::budget::{
     DEFAULT_CAPACITY_BYTES, DEFAULT_PENDING_BYTES, DEFAULT_WAITING_BYTES, MAX_SHARED_BYTES,
 };
-use crate::memory_streams::MemoryStreams;
 use crate::shared_store::SharedStore;
 use crate::store::{Capacity, Store};
 
-/// Builds [`MemoryStreams`]. Get one from [`MemoryStreams::builder`].
+/// Builds [`MemoryStreams`](crate::MemoryStreams). Get one from
+/// [`MemoryStreams::builder`](crate::MemoryStreams::builder).
 ///
 /// All capacities are in bytes and include an estimate of what it costs to hold a thing, so they
 /// bound the memory of the process approximately.
@@ -63,9 +63,8 @@ impl MemoryStreamsBuilder {
         self
     }
 
-    /// Returns streams in memory; there are none yet.
-    pub fn build(self) -> MemoryStreams {
-        MemoryStreams::with_store(SharedStore::new(Store::new(self.capacity)))
+    pub(crate) fn into_store(self) -> SharedStore {
+        SharedStore::new(Store::new(self.capacity))
     }
 }
 

@@ -60,10 +60,6 @@ impl MemoryStreams {
         MemoryStreamsBuilder::new()
     }
 
-    pub(crate) fn with_store(store: SharedStore) -> Self {
-        Self { store }
-    }
-
     fn perform_all(&self, operations: Vec<Operation<'_>>) -> Vec<Progress<'_>> {
         let now_ms = now_ms();
         let mut store = self.store.lock();
@@ -87,6 +83,15 @@ impl MemoryStreams {
                 Box::pin(WaitingCall::new(&self.store, registration).reply()),
             ),
             Err(error) => Progress::Done(Err(error)),
+        }
+    }
+}
+
+impl MemoryStreamsBuilder {
+    /// Returns streams in memory; there are none yet.
+    pub fn build(self) -> MemoryStreams {
+        MemoryStreams {
+            store: self.into_store(),
         }
     }
 }

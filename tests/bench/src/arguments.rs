@@ -5,52 +5,52 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use streamgate_test_support::RedisVersion;
 
-use crate::generator::Rival;
+use crate::generator::Target;
 use crate::workloads::Workload;
 
-/// Measures streamgate beside redis-rs, a bare WebSocket echo and NATS, in one run
+/// Measure streamgate, redis-rs, a WebSocket echo and NATS side by side in one run
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
 
-    /// Rounds of each workload; all rivals take turns in each
+    /// Rounds of each workload; the compared systems take turns in each round
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) rounds: usize,
 
-    /// Seconds that each rival works in each round
+    /// Seconds of load on each system in each round
     #[arg(long, value_name = "S", default_value_t = 2.0)]
     pub(crate) seconds: f64,
 
-    /// Only this workload; may be given more than once
+    /// Run only this workload; can be repeated
     #[arg(long, value_enum, value_name = "WORKLOAD")]
     only: Vec<Workload>,
 
-    /// Write the figures, and each round's, as JSON
+    /// Write the figures of every round as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
-    /// Draw the figures as SVG
+    /// Draw the figures as SVG into this file
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
 
-    /// Use Redis 8.2 (`cargo xtask setup` fetches it) rather than 7.0
+    /// Use Redis 8.2 instead of 7.0; `cargo xtask setup` installs both
     #[arg(long)]
     redis_8: bool,
 }
 
-/// What this program is when it has started itself.
+/// The role of this program when it has started itself.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Role {
-    /// Makes load on the orders that come on standard input
+    /// Make load as commanded on standard input
     #[command(hide = true)]
     Generate {
         #[arg(value_enum)]
-        rival: Rival,
+        target: Target,
         url: String,
     },
-    /// Sends back what WebSockets send
+    /// Echo WebSocket messages
     #[command(hide = true)]
     Echo,
 }
@@ -64,7 +64,7 @@ impl Arguments {
         }
     }
 
-    /// The workloads to run, in the order of the table.
+    /// Returns the workloads to run, in the order of the table.
     pub(crate) fn chosen(&self) -> Vec<Workload> {
         let all = Workload::value_variants();
         let wanted = |workload: &&Workload| self.only.is_empty() || self.only.contains(workload);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_choice_all_workloads_run() {
+    fn all_workloads_run_unless_some_are_chosen() {
         let all = Arguments::parse_from(["bench"]);
         assert_eq!(all.chosen(), Workload::value_variants());
         let one = Arguments::parse_from(["bench", "--only", "reads", "--only", "round-trip"]);

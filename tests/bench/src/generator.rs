@@ -1,7 +1,7 @@
-//! A load generator: a process by itself, so that its work is not counted as another's.
+//! A load generator: a process of its own, so that its processor time is not counted as a server's.
 //!
-//! It reads orders as lines of JSON on standard input and answers each with a line. What an order
-//! opened (connections, waits, subscriptions) stays open until the process ends.
+//! It reads commands as lines of JSON on standard input and answers each with a line. What a
+//! command opens (connections, waits, subscriptions) stays open until the process ends.
 
 use std::io::{BufRead, Write};
 
@@ -9,69 +9,76 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-mod bare;
-mod board;
-mod echo;
-mod keep;
+mod bare_client;
+mod closed_loop;
+mod command;
+mod connection_pool;
+mod delivery_recorder;
+mod echo_client;
 mod nats;
-mod order;
-mod pace;
 mod payload;
+mod pipelined_adds;
+mod rate;
 mod redis;
-mod slots;
 mod socket;
 mod streamgate;
 mod streams;
+mod wakes;
 
-pub(crate) use order::{Order, Outcome, Taking};
+pub(crate) use command::{Command, ConsumeMode, Outcome};
 pub(crate) use streams::{READ_FROM, READABLE};
 
-/// What a generator talks to, and how.
+/// What a generator puts load on, and through which client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-pub(crate) enum Rival {
-    /// `streamgate_client::Client`, through the proxy; its adds are plain ones, as the others' are
+pub(crate) enum Target {
+    /// The proxy, through `streamgate_client::Client`; adds are plain, as the others' are
     Streamgate,
-    /// The same, with adds that are done once
+    /// The same with idempotent adds
     StreamgateOnce,
-    /// Its protocol without that client, through the proxy
+    /// The proxy, in its protocol but without its client
     StreamgateBare,
-    /// redis-rs, on Redis itself
+    /// Redis itself, through redis-rs
     Redis,
-    /// NATS's protocol, on its own WebSocket
+    /// NATS, on its own WebSocket
     Nats,
-    /// A WebSocket that only sends back
+    /// A WebSocket echo server
     Echo,
 }
 
-/// Serves orders until standard input ends. One thread: on few processors, a second one for a
+/// Serves commands until standard input ends. One thread: on few processors, a second one for a
 /// client costs more in waking each other than it gives.
-pub(crate) fn run(rival: Rival, url: &str) -> anyhow::Result<()> {
+pub(crate) fn run(target: Target, url: &str) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let orders = read_orders();
+    let commands = read_commands();
+    let url = url.to_owned();
     runtime.block_on(async {
-        match rival {
-            Rival::Streamgate => serve(streamgate::Load::new(url, false), orders).await,
-            Rival::StreamgateOnce => serve(streamgate::Load::new(url, true), orders).await,
-            Rival::StreamgateBare => serve(bare::Load::new(url), orders).await,
-            Rival::Redis => serve(redis::Load::new(url), orders).await,
-            Rival::Nats => serve(nats::Load::new(url), orders).await,
-            Rival::Echo => serve(echo::Load::new(url), orders).await,
+        match target {
+            Target::Streamgate => {
+                serve(streamgate::StreamgateGenerator::new(url, false), commands).await
+            }
+            Target::StreamgateOnce => {
+                serve(streamgate::StreamgateGenerator::new(url, true), commands).await
+            }
+            Target::StreamgateBare => serve(bare_client::BareGenerator(url), commands).await,
+            Target::Redis => serve(redis::RedisGenerator::new(url), commands).await,
+            Target::Nats => serve(nats::NatsGenerator::new(url), commands).await,
+            Target::Echo => serve(echo_client::EchoGenerator(url), commands).await,
         }
     })
 }
 
-/// Does what is ordered, as far as the rival has a counterpart.
+/// Performs commands, as far as its target has a counterpart.
 trait Generator {
-    async fn perform(&mut self, order: Order) -> anyhow::Result<Outcome>;
+    async fn perform(&mut self, command: Command) -> anyhow::Result<Outcome>;
 }
 
 async fn serve(
     mut generator: impl Generator,
-    mut orders: mpsc::UnboundedReceiver<String>,
+    mut commands: mpsc::UnboundedReceiver<String>,
 ) -> anyhow::Result<()> {
-    while let Some(line) = orders.recv().await {
+    while let Some(line) = commands.recv().await {
         // Unconstrained: tokio's cooperative budget would break up batches that came together.
         let work = tokio::task::unconstrained(generator.perform(serde_json::from_str(&line)?));
         let outcome = work.await.map_err(|error| format!("{error:#}"));
@@ -81,10 +88,10 @@ async fn serve(
     Ok(())
 }
 
-/// A thread reads, for tasks have to go on meanwhile. With its input the process ends, also in the
-/// middle of an order: whoever gave it has gone.
-fn read_orders() -> mpsc::UnboundedReceiver<String> {
-    let (sender, orders) = mpsc::unbounded_channel();
+/// Reads commands on a thread of its own, because tasks have to run meanwhile. The process ends
+/// with its input, also during a command: the process that sent it is gone.
+fn read_commands() -> mpsc::UnboundedReceiver<String> {
+    let (sender, commands) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
             let Ok(line) = line else { break };
@@ -94,9 +101,9 @@ fn read_orders() -> mpsc::UnboundedReceiver<String> {
         }
         std::process::exit(0);
     });
-    orders
+    commands
 }
 
-fn no_counterpart<T>(order: &Order) -> anyhow::Result<T> {
-    anyhow::bail!("this rival has no counterpart of {order:?}")
+fn unsupported<T>(command: &Command) -> anyhow::Result<T> {
+    anyhow::bail!("this target does not support {command:?}")
 }

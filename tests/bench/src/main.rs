@@ -1,18 +1,20 @@
-//! What the way from a client through the proxy to Redis costs, measured beside others in one run.
+//! The benchmark: what the way from a client through the proxy to Redis costs, compared with other
+//! systems in the same run.
 //!
-//! This process starts servers and load generators, each a process of its own, lets them work in
-//! turns and reads from the system what they use. Generators are this same program.
+//! This process starts servers and load generators, each a process of its own. It lets the
+//! generators work in turns, and reads from the system what the processes use. Generators are this
+//! same program.
 //!
-//! - [`workloads`]: what is measured, and which goals it has
-//! - [`rig`]: servers, generators, rounds, and what the system counts
-//! - [`generator`]: what a generator does on the order of this process
-//! - [`report`]: rows of figures, as table, JSON and picture
+//! - [`workloads`]: what is measured, and its goals
+//! - [`harness`]: servers, generators, rounds, and the processor time they take
+//! - [`generator`]: the load that a generator makes on command of this process
+//! - [`report`]: rows of figures, as a table, JSON and a picture
 
 mod arguments;
-mod echo;
+mod echo_server;
 mod generator;
+mod harness;
 mod report;
-mod rig;
 mod statistics;
 mod workloads;
 
@@ -23,25 +25,25 @@ use arguments::{Arguments, Role};
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match arguments.role {
-        Some(Role::Generate { rival, url }) => generator::run(rival, &url),
-        Some(Role::Echo) => echo::run(),
+        Some(Role::Generate { target, url }) => generator::run(target, &url),
+        Some(Role::Echo) => echo_server::run(),
         None => measure(&arguments),
     }
 }
 
 fn measure(arguments: &Arguments) -> anyhow::Result<()> {
-    let mut report = report::Report::new(rig::Machine::look(arguments.redis())?);
-    report::table::print_machine(&report.machine);
+    let mut report = report::Report::new(harness::Machine::inspect(arguments.redis())?);
+    report::table::print_header(&report.machine);
     for &workload in &arguments.chosen() {
         let rows = workload.run(arguments)?;
         report::table::print(&rows);
         report.rows.extend(rows);
     }
-    if let Some(place) = &arguments.json {
-        std::fs::write(place, serde_json::to_string_pretty(&report)? + "\n")?;
+    if let Some(file) = &arguments.json {
+        std::fs::write(file, serde_json::to_string_pretty(&report)? + "\n")?;
     }
-    if let Some(place) = &arguments.svg {
-        std::fs::write(place, report::svg::draw(&report))?;
+    if let Some(file) = &arguments.svg {
+        std::fs::write(file, report::svg::draw(&report))?;
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! Figures, side by side.
+//! The report: figures, compared with those of other systems.
 
 use serde::Serialize;
 
-use crate::rig::Machine;
+use crate::harness::Machine;
 use crate::statistics::median;
 
 pub(crate) mod svg;
@@ -11,26 +11,27 @@ mod unit;
 
 pub(crate) use unit::Unit;
 
-/// All that a run has found.
+/// The results of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) machine: Machine,
     pub(crate) rows: Vec<Row>,
 }
 
-/// One figure of streamgate, and what stands beside it.
+/// One figure of streamgate, and what it is compared with.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) workload: &'static str,
     pub(crate) measure: &'static str,
     pub(crate) unit: Unit,
     pub(crate) ours: Figure,
-    pub(crate) rivals: Vec<Rival>,
-    /// What the figure itself is held to.
+    #[serde(rename = "rivals")]
+    pub(crate) baselines: Vec<Baseline>,
+    /// The goal of the figure itself.
     pub(crate) goal: Option<Goal>,
 }
 
-/// A figure's median, and what it was in each round.
+/// A figure's median, and its value in each round.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figure {
     pub(crate) median: f64,
@@ -38,16 +39,16 @@ pub(crate) struct Figure {
 }
 
 #[derive(Debug, Serialize)]
-pub(crate) struct Rival {
+pub(crate) struct Baseline {
     pub(crate) name: &'static str,
     pub(crate) figure: Figure,
-    /// The median of the rounds' ratios, ours to the rival's: a round's figures share the
-    /// machine's mood, those of different rounds do not.
+    /// The median of the rounds' ratios, ours to the baseline's. Figures of one round were measured
+    /// under the same conditions; those of different rounds were not.
     pub(crate) ratio: f64,
     pub(crate) goal: Option<Goal>,
 }
 
-/// What a figure or a ratio is to be.
+/// The goal of a figure or of a ratio.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Goal {
@@ -74,24 +75,28 @@ impl Row {
             measure,
             unit,
             ours: Figure::new(ours),
-            rivals: Vec::new(),
+            baselines: Vec::new(),
             goal: None,
         }
     }
 
-    /// Holds the figure itself to a goal.
-    pub(crate) fn held_to(mut self, goal: Goal) -> Self {
+    /// Sets the goal of the figure itself.
+    pub(crate) fn with_goal(mut self, goal: Goal) -> Self {
         self.goal = Some(goal);
         self
     }
 
-    /// Is it, or its ratio to a rival's, held to a goal?
+    /// Whether the figure or a ratio has a goal.
     pub(crate) fn has_goal(&self) -> bool {
-        self.goal.is_some() || self.rivals.iter().any(|rival| rival.goal.is_some())
+        self.goal.is_some()
+            || self
+                .baselines
+                .iter()
+                .any(|baseline| baseline.goal.is_some())
     }
 
-    /// Puts a rival's figures, in the same order of rounds, beside.
-    pub(crate) fn beside(
+    /// Adds a baseline's figures, in the same order of rounds.
+    pub(crate) fn compared_with(
         mut self,
         name: &'static str,
         figures: Vec<f64>,
@@ -99,7 +104,7 @@ impl Row {
     ) -> Self {
         let pairs = self.ours.rounds.iter().zip(&figures);
         let ratios: Vec<_> = pairs.map(|(ours, theirs)| ours / theirs).collect();
-        self.rivals.push(Rival {
+        self.baselines.push(Baseline {
             name,
             figure: Figure::new(figures),
             ratio: median(&ratios),
@@ -140,19 +145,19 @@ mod tests {
 
     #[test]
     fn a_ratio_is_the_median_of_the_rounds_ratios() {
-        let row = Row::new("w", "m", Unit::PerSecond, vec![1.0, 20.0, 3.0]).beside(
+        let row = Row::new("w", "m", Unit::PerSecond, vec![1.0, 20.0, 3.0]).compared_with(
             "r",
             vec![2.0, 20.0, 12.0],
             Goal::AtLeast(0.5),
         );
         assert_eq!(row.ours.median, 3.0);
-        assert_eq!(row.rivals[0].figure.median, 12.0);
-        assert_eq!(row.rivals[0].ratio, 0.5);
-        assert!(Goal::AtLeast(0.5).is_met_by(row.rivals[0].ratio));
+        assert_eq!(row.baselines[0].figure.median, 12.0);
+        assert_eq!(row.baselines[0].ratio, 0.5);
+        assert!(Goal::AtLeast(0.5).is_met_by(row.baselines[0].ratio));
     }
 
     #[test]
-    fn what_is_no_number_meets_no_goal() {
+    fn a_figure_that_is_no_number_meets_no_goal() {
         assert!(!Goal::AtLeast(0.0).is_met_by(f64::NAN));
         assert!(!Goal::AtMost(1.0).is_met_by(f64::NAN));
     }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-/// The middle of some figures; of an even number, the mean of the two in the middle.
+/// Returns the median; of an even number of figures, the mean of the two in the middle.
 pub(crate) fn median(figures: &[f64]) -> f64 {
     let mut figures = figures.to_vec();
     figures.sort_by(f64::total_cmp);
     middle(&figures)
 }
 
-/// How long single operations took.
+/// The durations of operations.
 #[derive(Debug, Default)]
 pub(crate) struct Times(Vec<f64>);
 
@@ -26,13 +26,13 @@ impl Times {
         self.0.len()
     }
 
-    /// The median and the 99th percentile, in microseconds; of nothing, both are 0.
+    /// Returns the median and the 99th percentile in µs, or zeros if there is no duration.
     pub(crate) fn p50_and_p99(mut self) -> (f64, f64) {
         if self.0.is_empty() {
             return (0.0, 0.0);
         }
         self.0.sort_by(f64::total_cmp);
-        (middle(&self.0), at(&self.0, 0.99))
+        (middle(&self.0), percentile(&self.0, 0.99))
     }
 }
 
@@ -43,9 +43,9 @@ fn middle(sorted: &[f64]) -> f64 {
     }
 }
 
-fn at(sorted: &[f64], part: f64) -> f64 {
-    let place = (sorted.len() as f64 * part) as usize;
-    sorted.get(place).copied().unwrap_or(f64::NAN)
+fn percentile(sorted: &[f64], part: f64) -> f64 {
+    let index = (sorted.len() as f64 * part) as usize;
+    sorted.get(index).copied().unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! What is measured, and the goals it is held to.
+//! The workloads, and their goals.
 //!
-//! Each workload starts servers of its own, so that none meets what another has left in them.
+//! Each workload starts servers of its own, so that none meets the leftovers of another.
 
 use clap::ValueEnum;
 
@@ -14,15 +14,15 @@ mod reads;
 mod round_trip;
 mod waits;
 
-/// Connections of each rival in the workloads with many in flight.
+/// Connections of each generator in workloads with many calls in flight.
 const CONNECTIONS: usize = 8;
 
-/// Below it, the figures of a workload that adds at a rate are of another load.
-const PACE: Goal = Goal::AtLeast(0.95);
+/// If a workload reaches less of its rate, its figures are of another load.
+const RATE_GOAL: Goal = Goal::AtLeast(0.95);
 
-/// How near a workload came to its rate.
-fn pace(name: &'static str, paces: Vec<f64>) -> Row {
-    Row::new(name, "rate reached, of the asked", Unit::Count, paces).held_to(PACE)
+/// Returns the row that says how much of its rate a workload reached.
+fn rate_row(name: &'static str, shares: Vec<f64>) -> Row {
+    Row::new(name, "share of the rate reached", Unit::Count, shares).with_goal(RATE_GOAL)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,7 +1,7 @@
 //! NATS on its own WebSocket, with streams of JetStream in memory.
 
-use super::order::{Order, Outcome};
-use super::{Generator, no_counterpart, slots};
+use super::command::{Command, Outcome};
+use super::{Generator, pipelined_adds, unsupported};
 
 mod adds;
 mod connection;
@@ -9,17 +9,17 @@ mod parser;
 mod tail;
 mod wait;
 
-pub(super) struct Load {
+pub(super) struct NatsGenerator {
     url: String,
     producers: Vec<adds::Producer>,
     tails: Vec<tail::Tails>,
     waits: Option<wait::Waits>,
 }
 
-impl Load {
-    pub(super) fn new(url: &str) -> Self {
+impl NatsGenerator {
+    pub(super) fn new(url: String) -> Self {
         Self {
-            url: url.to_owned(),
+            url,
             producers: Vec::new(),
             tails: Vec::new(),
             waits: None,
@@ -27,10 +27,10 @@ impl Load {
     }
 }
 
-impl Generator for Load {
-    async fn perform(&mut self, order: Order) -> anyhow::Result<Outcome> {
-        match order {
-            Order::Add {
+impl Generator for NatsGenerator {
+    async fn perform(&mut self, command: Command) -> anyhow::Result<Outcome> {
+        match command {
+            Command::Add {
                 connections,
                 depth,
                 seconds,
@@ -40,25 +40,25 @@ impl Generator for Load {
                     let producer = adds::Producer::start(&self.url, number).await?;
                     self.producers.push(producer);
                 }
-                slots::keep(&mut self.producers[..connections], depth, seconds).await
+                pipelined_adds::run(&mut self.producers[..connections], depth, seconds).await
             }
-            Order::Tail { tails } => {
+            Command::Tail { tails } => {
                 let number = self.tails.len();
                 let mut opened = tail::Tails::open(&self.url, number, tails).await?;
                 let outcome = opened.publish(1.0, 1.0).await;
                 self.tails.push(opened);
                 outcome
             }
-            Order::Wait { waits, connections } => {
+            Command::Wait { waits, connections } => {
                 self.waits = Some(wait::Waits::begin(&self.url, connections, waits).await?);
                 Ok(Outcome::default())
             }
-            order => match (&order, self.tails.last_mut(), &mut self.waits) {
-                (Order::Publish { rate, seconds }, Some(tails), _) => {
+            command => match (&command, self.tails.last_mut(), &mut self.waits) {
+                (Command::Publish { rate, seconds }, Some(tails), _) => {
                     tails.publish(*rate, *seconds).await
                 }
-                (Order::Wake { times, rate }, _, Some(waits)) => waits.wake(*times, *rate).await,
-                _ => no_counterpart(&order),
+                (Command::Wake { times, rate }, _, Some(waits)) => waits.wake(*times, *rate).await,
+                _ => unsupported(&command),
             },
         }
     }

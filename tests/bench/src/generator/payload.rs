@@ -1,18 +1,18 @@
-//! The values that are added: of one length, each with a number to know it by.
+//! The values that are added: all of one length, each with a number.
 
-/// Bytes of every value.
+/// The length of every value in bytes.
 pub(super) const BYTES: usize = 100;
 
 const DIGITS: usize = 10;
 
-/// A value that carries a number.
+/// Returns the value that carries a number.
 pub(super) fn numbered(number: usize) -> String {
     let mut value = format!("{number:0DIGITS$}");
     value.extend(std::iter::repeat_n('v', BYTES - DIGITS));
     value
 }
 
-/// The number that a value carries.
+/// Returns the number that a value carries.
 pub(super) fn number(value: &[u8]) -> anyhow::Result<usize> {
     let digits = value.get(..DIGITS).unwrap_or(value);
     Ok(std::str::from_utf8(digits)?.parse()?)

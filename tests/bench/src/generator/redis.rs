@@ -1,91 +1,72 @@
-//! redis-rs on Redis, in its fastest setting on few processors: multiplexed connections without a
-//! response timeout, on one thread.
+//! redis-rs on Redis, in its fastest configuration on few processors: multiplexed connections
+//! without a response timeout, on one thread.
 
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, IntoConnectionInfo};
 
-use super::keep::keep;
-use super::order::{Order, Outcome};
-use super::streams::{MAXLEN, READ, READ_FROM, full, names, places};
-use super::{Generator, no_counterpart, payload};
+use super::command::{Command, Outcome};
+use super::connection_pool::{ConnectionPool, StreamConnection};
+use super::streams::{MAXLEN, READ, READ_FROM, check_full};
+use super::{Generator, unsupported};
 
 /// As `streamgate_client::Client` returns entries.
 type Entries = Vec<(String, Vec<(String, String)>)>;
 
-pub(super) struct Load {
-    url: String,
-    connections: Vec<MultiplexedConnection>,
-}
+pub(super) struct RedisGenerator(ConnectionPool<MultiplexedConnection>);
 
-impl Load {
-    pub(super) fn new(url: &str) -> Self {
-        Self {
-            url: url.to_owned(),
-            connections: Vec::new(),
-        }
-    }
-
-    async fn connect(&mut self, wanted: usize) -> anyhow::Result<&[MultiplexedConnection]> {
-        while self.connections.len() < wanted {
-            self.connections.push(connect(&self.url).await?);
-        }
-        Ok(&self.connections[..wanted])
+impl RedisGenerator {
+    pub(super) fn new(url: String) -> Self {
+        Self(ConnectionPool::new(url))
     }
 }
 
-impl Generator for Load {
-    async fn perform(&mut self, order: Order) -> anyhow::Result<Outcome> {
-        match order {
-            Order::Add {
+impl Generator for RedisGenerator {
+    async fn perform(&mut self, command: Command) -> anyhow::Result<Outcome> {
+        match command {
+            Command::Add {
                 connections,
                 depth,
                 seconds,
-            } => {
-                let streams = names("bench:adds", connections);
-                let value = payload::numbered(0);
-                let connections = self.connect(connections).await?;
-                let begin = |i: usize, to| add(to, &streams[i], &value);
-                keep(connections, depth, seconds, begin).await
-            }
-            Order::Read {
+            } => self.0.run_adds(connections, depth, seconds).await,
+            Command::Read {
                 connections,
                 depth,
                 seconds,
-            } => {
-                let connections = self.connect(connections).await?;
-                let mut places = places();
-                keep(connections, depth, seconds, |_, from| read(from, places())).await
-            }
-            order => no_counterpart(&order),
+            } => self.0.run_reads(connections, depth, seconds).await,
+            command => unsupported(&command),
         }
     }
 }
 
-async fn connect(url: &str) -> anyhow::Result<MultiplexedConnection> {
-    let tcp = TcpSettings::default().set_nodelay(true);
-    let info = url.into_connection_info()?.set_tcp_settings(tcp);
-    let config = AsyncConnectionConfig::new().set_response_timeout(None);
-    let client = redis::Client::open(info)?;
-    Ok(client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await?)
-}
+impl StreamConnection for MultiplexedConnection {
+    type Config = String;
 
-async fn add(connection: &MultiplexedConnection, stream: &str, value: &str) -> anyhow::Result<()> {
-    let mut command = redis::cmd("XADD");
-    command.arg(stream).arg("MAXLEN").arg("~");
-    command.arg(MAXLEN).arg("*");
-    command.arg("f").arg(value);
-    let _id: String = command.query_async(&mut connection.clone()).await?;
-    Ok(())
-}
+    async fn open(url: &String) -> anyhow::Result<Self> {
+        let tcp = TcpSettings::default().set_nodelay(true);
+        let info = url.as_str().into_connection_info()?.set_tcp_settings(tcp);
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let client = redis::Client::open(info)?;
+        Ok(client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?)
+    }
 
-async fn read(connection: &MultiplexedConnection, after: String) -> anyhow::Result<()> {
-    let mut command = redis::cmd("XREAD");
-    command.arg("COUNT").arg(READ);
-    command.arg("STREAMS").arg(READ_FROM).arg(after);
-    let read: Vec<(String, Entries)> = command.query_async(&mut connection.clone()).await?;
-    let entries = read.first().map_or(0, |(_, entries)| entries.len());
-    full(entries)
+    async fn add(&self, stream: &str, value: &str) -> anyhow::Result<()> {
+        let mut command = redis::cmd("XADD");
+        command.arg(stream).arg("MAXLEN").arg("~");
+        command.arg(MAXLEN).arg("*");
+        command.arg("f").arg(value);
+        let _id: String = command.query_async(&mut self.clone()).await?;
+        Ok(())
+    }
+
+    async fn read(&self, after: String) -> anyhow::Result<()> {
+        let mut command = redis::cmd("XREAD");
+        command.arg("COUNT").arg(READ);
+        command.arg("STREAMS").arg(READ_FROM).arg(after);
+        let read: Vec<(String, Entries)> = command.query_async(&mut self.clone()).await?;
+        let entries = read.first().map_or(0, |(_, entries)| entries.len());
+        check_full(entries)
+    }
 }

@@ -1,4 +1,4 @@
-//! A WebSocket for a protocol that is spoken by hand.
+//! A WebSocket for protocols that are spoken by hand.
 
 use anyhow::{Context, ensure};
 use futures_util::{FutureExt, SinkExt, StreamExt};
@@ -8,14 +8,14 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
-/// As streamgate's client has it: tungstenite clears as many bytes at every attempt to read.
+/// The size that streamgate's client uses: tungstenite clears the buffer at every attempt to read.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 
 /// An open socket.
 pub(super) struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// What goes out with the next flush, in one frame: that many messages fit in one is what makes
-    /// these protocols fast.
+    /// Messages to send with the next flush, in one frame: many messages in one frame make these
+    /// protocols fast.
     pub(super) unsent: Vec<u8>,
 }
 
@@ -43,7 +43,7 @@ impl Socket {
         data(self.stream.next().await)
     }
 
-    /// A frame that has come already.
+    /// Returns a frame if one has arrived.
     pub(super) fn ready(&mut self) -> Option<anyhow::Result<Bytes>> {
         self.stream.next().now_or_never().map(data)
     }
@@ -58,7 +58,7 @@ fn data(frame: Option<Result<Message, Error>>) -> anyhow::Result<Bytes> {
     if frame.is_binary() {
         Ok(frame.into_data())
     } else {
-        // A ping of the WebSocket; tungstenite answers it.
+        // A WebSocket ping, which tungstenite answers.
         Ok(Bytes::new())
     }
 }

@@ -3,32 +3,39 @@
 use anyhow::Context;
 use streamgate_client::{CacheError, Client, StreamingBackend};
 
-use super::keep::keep;
-use super::order::{Order, Outcome};
-use super::streams::{MAXLEN, READ, READ_FROM, full, names, places};
+use super::command::{Command, Outcome};
+use super::connection_pool::{ConnectionPool, StreamConnection};
+use super::streams::{MAXLEN, READ, READ_FROM, check_full};
 use super::{Generator, payload};
 
 mod group;
 mod tail;
 mod wait;
 
-const FIRST: &str = "ordered before what was to be opened first";
+const NOT_OPENED: &str = "the command needs tails, waits or consumers that no command has opened";
 
-pub(super) struct Load {
+pub(super) struct StreamgateGenerator {
+    pool: ConnectionPool<Client>,
     url: String,
-    exactly_once: bool,
-    connections: Vec<Client>,
     tails: Vec<tail::Tails>,
     waits: Option<wait::Waits>,
     group: Option<group::Group>,
 }
 
-impl Load {
-    pub(super) fn new(url: &str, exactly_once: bool) -> Self {
+/// How clients connect.
+pub(super) struct ClientConfig {
+    url: String,
+    exactly_once: bool,
+}
+
+impl StreamgateGenerator {
+    pub(super) fn new(url: String, exactly_once: bool) -> Self {
         Self {
-            url: url.to_owned(),
-            exactly_once,
-            connections: Vec::new(),
+            pool: ConnectionPool::new(ClientConfig {
+                url: url.clone(),
+                exactly_once,
+            }),
+            url,
             tails: Vec::new(),
             waits: None,
             group: None,
@@ -36,97 +43,87 @@ impl Load {
     }
 
     async fn publish(&self, rate: f64, seconds: f64) -> anyhow::Result<Outcome> {
-        let tails = self.tails.last().context(FIRST)?;
+        let tails = self.tails.last().context(NOT_OPENED)?;
         tails.publish(rate, seconds).await
-    }
-
-    async fn connect(&mut self, wanted: usize) -> anyhow::Result<&[Client]> {
-        while self.connections.len() < wanted {
-            let builder = Client::builder(&self.url).exactly_once(self.exactly_once);
-            let client = builder.connect().await.map_err(failed)?;
-            self.connections.push(client);
-        }
-        Ok(&self.connections[..wanted])
     }
 }
 
-impl Generator for Load {
-    async fn perform(&mut self, order: Order) -> anyhow::Result<Outcome> {
-        match order {
-            Order::Add {
+impl Generator for StreamgateGenerator {
+    async fn perform(&mut self, command: Command) -> anyhow::Result<Outcome> {
+        match command {
+            Command::Add {
                 connections,
                 depth,
                 seconds,
-            } => {
-                let streams = names("bench:adds", connections);
-                let value = payload::numbered(0);
-                let connections = self.connect(connections).await?;
-                let begin = |i: usize, to| add(to, &streams[i], &value);
-                keep(connections, depth, seconds, begin).await
-            }
-            Order::Read {
+            } => self.pool.run_adds(connections, depth, seconds).await,
+            Command::Read {
                 connections,
                 depth,
                 seconds,
-            } => {
-                let connections = self.connect(connections).await?;
-                let mut places = places();
-                keep(connections, depth, seconds, |_, from| read(from, places())).await
-            }
-            Order::Tail { tails } => {
+            } => self.pool.run_reads(connections, depth, seconds).await,
+            Command::Tail { tails } => {
                 let stream = format!("bench:tails:{}", self.tails.len());
                 let opened = tail::Tails::open(&self.url, stream, tails).await?;
                 self.tails.push(opened);
                 self.publish(1.0, 1.0).await
             }
-            Order::Publish { rate, seconds } => self.publish(rate, seconds).await,
-            Order::Wait { waits, connections } => {
-                let connections = self.connect(connections + 1).await?;
+            Command::Publish { rate, seconds } => self.publish(rate, seconds).await,
+            Command::Wait { waits, connections } => {
+                let connections = self.pool.connect(connections + 1).await?;
                 let waits = wait::Waits::begin(connections, waits).await?;
                 self.waits = Some(waits);
                 Ok(Outcome::default())
             }
-            Order::Wake { times, rate } => match &mut self.waits {
+            Command::Wake { times, rate } => match &mut self.waits {
                 Some(waits) => waits.wake(times, rate).await,
-                None => anyhow::bail!(FIRST),
+                None => anyhow::bail!(NOT_OPENED),
             },
-            Order::Consume {
+            Command::Consume {
                 consumers,
                 connections,
-                how,
+                mode,
             } => {
-                let connections = self.connect(connections + 1).await?;
-                let group = group::Group::begin(connections, consumers, how).await?;
+                let connections = self.pool.connect(connections + 1).await?;
+                let group = group::Group::begin(connections, consumers, mode).await?;
                 self.group = Some(group);
                 Ok(Outcome::default())
             }
-            Order::Distribute { rate, seconds } => match &self.group {
+            Command::Distribute { rate, seconds } => match &self.group {
                 Some(group) => group.distribute(rate, seconds).await,
-                None => anyhow::bail!(FIRST),
+                None => anyhow::bail!(NOT_OPENED),
             },
         }
     }
 }
 
-async fn add(client: &Client, stream: &str, value: &str) -> anyhow::Result<()> {
-    let fields = vec![("f".to_owned(), value.to_owned())];
-    let added = client.stream_add(stream, fields, Some(MAXLEN)).await;
-    added.map(drop).map_err(failed)
-}
+impl StreamConnection for Client {
+    type Config = ClientConfig;
 
-async fn read(client: &Client, after: String) -> anyhow::Result<()> {
-    let read = client.stream_read(READ_FROM, &after, READ, None).await;
-    full(read.map_err(failed)?.len())
+    async fn open(config: &ClientConfig) -> anyhow::Result<Self> {
+        let builder = Self::builder(&config.url).exactly_once(config.exactly_once);
+        builder.connect().await.map_err(failed)
+    }
+
+    async fn add(&self, stream: &str, value: &str) -> anyhow::Result<()> {
+        let fields = vec![("f".to_owned(), value.to_owned())];
+        let added = self.stream_add(stream, fields, Some(MAXLEN)).await;
+        added.map(drop).map_err(failed)
+    }
+
+    async fn read(&self, after: String) -> anyhow::Result<()> {
+        let read = self.stream_read(READ_FROM, &after, READ, None).await;
+        check_full(read.map_err(failed)?.len())
+    }
 }
 
 fn failed(error: CacheError) -> anyhow::Error {
     anyhow::anyhow!("{error}")
 }
 
-/// The number in an entry's only value.
+/// Returns the number in an entry's only value.
 fn number((id, fields): &streamgate_client::StreamEntry) -> anyhow::Result<usize> {
     match &fields[..] {
         [(_, value)] => payload::number(value.as_bytes()),
-        _ => anyhow::bail!("entry {id} has not one field"),
+        _ => anyhow::bail!("entry {id} has {} fields instead of one", fields.len()),
     }
 }

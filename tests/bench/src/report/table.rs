@@ -1,17 +1,17 @@
-//! The table that is printed.
+//! The printed table.
 
 use super::{Goal, Row};
-use crate::rig::Machine;
+use crate::harness::Machine;
 
-/// Prints what is measured on, and the columns' names.
-pub(crate) fn print_machine(machine: &Machine) {
+/// Prints the machine and the names of the columns.
+pub(crate) fn print_header(machine: &Machine) {
     println!("{}", machine.summary());
-    println!("medians of the rounds; a ratio is streamgate's figure to the other's\n");
+    println!("medians of all rounds; ratio: streamgate's figure divided by the baseline's\n");
     let names = [
         "workload",
         "figure",
         "streamgate",
-        "beside",
+        "baseline",
         "",
         "ratio",
         "goal",
@@ -20,7 +20,7 @@ pub(crate) fn print_machine(machine: &Machine) {
     println!("{}", line(names));
 }
 
-/// Prints rows, a line for each rival.
+/// Prints rows, with a line for each baseline.
 pub(crate) fn print(rows: &[Row]) {
     for row in rows {
         for cells in lines(row) {
@@ -31,10 +31,10 @@ pub(crate) fn print(rows: &[Row]) {
 
 fn lines(row: &Row) -> Vec<[String; 8]> {
     let text = str::to_owned;
-    let ours = row.unit.show(row.ours.median);
+    let ours = row.unit.format(row.ours.median);
     let mut lines = Vec::new();
-    if row.goal.is_some() || row.rivals.is_empty() {
-        let [goal, met] = judged(row.goal, row.ours.median);
+    if row.goal.is_some() || row.baselines.is_empty() {
+        let [goal, met] = goal_cells(row.goal, row.ours.median);
         let none = String::new;
         let (workload, measure) = (text(row.workload), text(row.measure));
         lines.push([
@@ -48,15 +48,15 @@ fn lines(row: &Row) -> Vec<[String; 8]> {
             met,
         ]);
     }
-    for rival in &row.rivals {
-        let [goal, met] = judged(rival.goal, rival.ratio);
+    for baseline in &row.baselines {
+        let [goal, met] = goal_cells(baseline.goal, baseline.ratio);
         lines.push([
             text(row.workload),
             text(row.measure),
             ours.clone(),
-            text(rival.name),
-            row.unit.show(rival.figure.median),
-            ratio(rival.ratio),
+            text(baseline.name),
+            row.unit.format(baseline.figure.median),
+            ratio(baseline.ratio),
             goal,
             met,
         ]);
@@ -64,7 +64,7 @@ fn lines(row: &Row) -> Vec<[String; 8]> {
     lines
 }
 
-/// None of two zeros, or of nothing.
+/// Two zeros, or no figures, have no ratio.
 fn ratio(ratio: f64) -> String {
     if ratio.is_finite() {
         format!("{ratio:.2}")
@@ -73,7 +73,7 @@ fn ratio(ratio: f64) -> String {
     }
 }
 
-fn judged(goal: Option<Goal>, value: f64) -> [String; 2] {
+fn goal_cells(goal: Option<Goal>, value: f64) -> [String; 2] {
     let Some(goal) = goal else {
         return [String::new(), String::new()];
     };
@@ -99,15 +99,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_has_a_line_for_each_rival_and_one_for_its_own_goal() {
+    fn a_row_has_a_line_for_each_baseline_and_one_for_its_own_goal() {
         let row = Row::new("adds", "adds", Unit::PerSecond, vec![90.0])
-            .beside("a", vec![100.0], Goal::AtLeast(0.9))
-            .beside("b", vec![30.0], None);
+            .compared_with("a", vec![100.0], Goal::AtLeast(0.9))
+            .compared_with("b", vec![30.0], None);
         let printed = lines(&row);
         assert_eq!(printed.len(), 2);
         assert_eq!(printed[0][5..], ["0.90", "\u{2265} 0.9", "met"]);
         assert_eq!(printed[1][5..], ["3.00", "", ""]);
-        let lost = Row::new("tails", "lost", Unit::Count, vec![1.0]).held_to(Goal::AtMost(0.0));
+        let lost = Row::new("tails", "lost", Unit::Count, vec![1.0]).with_goal(Goal::AtMost(0.0));
         assert_eq!(lines(&lost)[0][6..], ["\u{2264} 0", "MISSED"]);
     }
 }

@@ -1,8 +1,8 @@
-//! How figures are written.
+//! Units, and how figures are formatted.
 
 use serde::Serialize;
 
-/// What a figure counts.
+/// The unit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Unit {
@@ -13,8 +13,8 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
-    /// A figure with its unit, with as many digits as mean something.
-    pub(crate) fn show(self, figure: f64) -> String {
+    /// Formats a figure with its unit, with about three significant digits.
+    pub(crate) fn format(self, figure: f64) -> String {
         match self {
             Self::PerSecond if figure >= 10_000.0 => format!("{:.0} k/s", figure / 1e3),
             Self::PerSecond => format!("{figure:.0} /s"),
@@ -40,12 +40,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_have_three_digits_or_so() {
-        assert_eq!(Unit::PerSecond.show(512_345.0), "512 k/s");
-        assert_eq!(Unit::PerSecond.show(99.6), "100 /s");
-        assert_eq!(Unit::Microseconds.show(1.234), "1.23 us");
-        assert_eq!(Unit::Microseconds.show(61.27), "61.3 us");
-        assert_eq!(Unit::Kibibytes.show(1000.4), "1000 KiB");
-        assert_eq!(Unit::Count.show(2.0), "2");
+    fn figures_have_about_three_digits() {
+        assert_eq!(Unit::PerSecond.format(512_345.0), "512 k/s");
+        assert_eq!(Unit::PerSecond.format(99.6), "100 /s");
+        assert_eq!(Unit::Microseconds.format(1.234), "1.23 us");
+        assert_eq!(Unit::Microseconds.format(61.27), "61.3 us");
+        assert_eq!(Unit::Kibibytes.format(1000.4), "1000 KiB");
+        assert_eq!(Unit::Count.format(2.0), "2");
     }
 }

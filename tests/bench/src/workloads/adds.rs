@@ -1,41 +1,42 @@
-//! Many adds in flight: from `Client`, beside redis-rs; and from a bare client, beside NATS's, which is
-//! as bare. That one leaves the server more of the processors that all share.
+//! Many adds in flight: from `Client`, compared with redis-rs; and from a bare client, compared
+//! with a NATS client as bare. A bare client leaves the server more of the processors that all
+//! share.
 
 use streamgate_test_support::NatsServer;
 
 use super::CONNECTIONS;
 use crate::arguments::Arguments;
-use crate::generator::{Order, Rival};
+use crate::generator::{Command, Target};
+use crate::harness::{Generator, Redis, busy_polling_proxy, measure, proxy, rounds};
 use crate::report::{Goal, Row, Unit};
-use crate::rig::{Generator, Redis, busy_polling_proxy, measure, proxy, rounds};
 
 struct Adds {
     name: &'static str,
     depth: usize,
-    of_redis: Goal,
-    of_nats: Option<Goal>,
-    of_redis_cpu: Option<Goal>,
+    redis_goal: Goal,
+    nats_goal: Option<Goal>,
+    redis_cpu_goal: Option<Goal>,
 }
 
 pub(super) fn deep(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
     let adds = Adds {
         name: "adds, 64 in flight",
         depth: 64,
-        of_redis: Goal::AtLeast(0.9),
-        of_nats: Some(Goal::AtLeast(1.5)),
-        of_redis_cpu: Some(Goal::AtMost(0.9)),
+        redis_goal: Goal::AtLeast(0.9),
+        nats_goal: Some(Goal::AtLeast(1.5)),
+        redis_cpu_goal: Some(Goal::AtMost(0.9)),
     };
     run(arguments, &adds)
 }
 
-/// Smaller batches: what the system takes for each frame weighs more.
+/// Smaller batches: the system's share of the work per frame weighs more.
 pub(super) fn shallow(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
     let adds = Adds {
         name: "adds, 8 in flight",
         depth: 8,
-        of_redis: Goal::AtLeast(0.7),
-        of_nats: None,
-        of_redis_cpu: None,
+        redis_goal: Goal::AtLeast(0.7),
+        nats_goal: None,
+        redis_cpu_goal: None,
     };
     run(arguments, &adds)
 }
@@ -44,13 +45,13 @@ fn run(arguments: &Arguments, adds: &Adds) -> anyhow::Result<Vec<Row>> {
     let redis = Redis::start(arguments.redis())?;
     let (proxy, nats) = (proxy(&redis)?, NatsServer::start()?);
     let busy = busy_polling_proxy(&redis)?;
-    let mut rivals = [
-        Generator::start(Rival::Streamgate, &proxy.ws_url())?,
-        Generator::start(Rival::Redis, &redis.url())?,
-        Generator::start(Rival::Nats, nats.ws_url())?,
-        Generator::start(Rival::StreamgateOnce, &proxy.ws_url())?,
-        Generator::start(Rival::Streamgate, &busy.ws_url())?,
-        Generator::start(Rival::StreamgateBare, &proxy.ws_url())?,
+    let mut generators = [
+        Generator::start(Target::Streamgate, &proxy.ws_url())?,
+        Generator::start(Target::Redis, &redis.url())?,
+        Generator::start(Target::Nats, nats.ws_url())?,
+        Generator::start(Target::StreamgateOnce, &proxy.ws_url())?,
+        Generator::start(Target::Streamgate, &busy.ws_url())?,
+        Generator::start(Target::StreamgateBare, &proxy.ws_url())?,
     ];
     let servers = [
         vec![proxy.pid(), redis.pid()?],
@@ -60,67 +61,69 @@ fn run(arguments: &Arguments, adds: &Adds) -> anyhow::Result<Vec<Row>> {
         vec![busy.pid(), redis.pid()?],
         vec![proxy.pid(), redis.pid()?],
     ];
-    let order = Order::Add {
+    let command = Command::Add {
         connections: CONNECTIONS,
         depth: adds.depth,
         seconds: arguments.seconds,
     };
     let rounds = rounds::<6>(arguments, |which| {
-        measure(&mut rivals[which], &order, &servers[which])
+        measure(&mut generators[which], &command, &servers[which])
     })?;
-    let rate = |which| rounds.of(which, crate::rig::Sample::rate);
+    let rate = |which| rounds.of(which, crate::harness::Sample::rate);
     let cpu = |which, server| rounds.of(which, |sample| sample.cpu_us(server));
-    let client = |which| rounds.of(which, crate::rig::Sample::generator_us);
+    let client = |which| rounds.of(which, crate::harness::Sample::generator_us);
     let p99 = |which| rounds.of(which, |sample| sample.outcome.p99_us);
     let us = Unit::Microseconds;
     Ok(vec![
-        Row::new(adds.name, "adds a second", Unit::PerSecond, rate(0)).beside(
+        Row::new(adds.name, "adds per second", Unit::PerSecond, rate(0)).compared_with(
             "redis-rs",
             rate(1),
-            adds.of_redis,
+            adds.redis_goal,
         ),
         Row::new(
             adds.name,
-            "adds a second, bare client",
+            "adds per second, bare client",
             Unit::PerSecond,
             rate(5),
         )
-        .beside("NATS, as bare", rate(2), adds.of_nats)
-        .beside("redis-rs", rate(1), None)
-        .beside("streamgate's client", rate(0), None),
-        Row::new(adds.name, "server's CPU of an add", us, cpu(0, 0))
-            .beside("Redis, same adds", cpu(0, 1), adds.of_redis_cpu)
-            .beside("Redis, from redis-rs", cpu(1, 0), None)
-            .beside("NATS", cpu(2, 0), None),
+        .compared_with("NATS, bare client", rate(2), adds.nats_goal)
+        .compared_with("redis-rs", rate(1), None)
+        .compared_with("streamgate's client", rate(0), None),
+        Row::new(adds.name, "server CPU per add", us, cpu(0, 0))
+            .compared_with("Redis, same adds", cpu(0, 1), adds.redis_cpu_goal)
+            .compared_with("Redis, from redis-rs", cpu(1, 0), None)
+            .compared_with("NATS", cpu(2, 0), None),
         Row::new(
             adds.name,
-            "adds a second, busy polling",
+            "adds per second, busy polling",
             Unit::PerSecond,
             rate(4),
         )
-        .beside("redis-rs", rate(1), adds.of_redis)
-        .beside("without", rate(0), None),
-        Row::new(adds.name, "server's CPU, busy polling", us, cpu(4, 0)).beside(
+        .compared_with("redis-rs", rate(1), adds.redis_goal)
+        .compared_with("without busy polling", rate(0), None),
+        Row::new(adds.name, "server CPU per add, busy polling", us, cpu(4, 0)).compared_with(
             "Redis, same adds",
             cpu(4, 1),
-            adds.of_redis_cpu,
+            adds.redis_cpu_goal,
         ),
-        Row::new(adds.name, "adds done once", Unit::PerSecond, rate(3)).beside(
-            "plain",
-            rate(0),
-            None,
-        ),
-        Row::new(adds.name, "Redis's CPU of one done once", us, cpu(3, 1)).beside(
+        Row::new(
+            adds.name,
+            "idempotent adds per second",
+            Unit::PerSecond,
+            rate(3),
+        )
+        .compared_with("plain", rate(0), None),
+        Row::new(adds.name, "Redis CPU per idempotent add", us, cpu(3, 1)).compared_with(
             "plain",
             cpu(0, 1),
             None,
         ),
-        Row::new(adds.name, "client's CPU of an add", us, client(0))
-            .beside("bare", client(5), None)
-            .beside("redis-rs", client(1), None)
-            .beside("NATS", client(2), None),
+        Row::new(adds.name, "client CPU per add", us, client(0))
+            .compared_with("bare client", client(5), None)
+            .compared_with("redis-rs", client(1), None)
+            .compared_with("NATS", client(2), None),
         Row::new(adds.name, "p99 of an add", us, p99(0))
-            .beside("redis-rs", p99(1), None)
-            .beside("NATS", p99(2), None),
+            .compared_with("redis-rs", p99(1), None)
+            .compared_with("NATS", p99(2), None),
     ])
 }

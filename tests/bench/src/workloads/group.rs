@@ -1,75 +1,81 @@
-//! Many consumers of one group, which are pushed their entries, and as many that wait with reads.
+//! Many consumers of one group: subscriptions, compared with reads that wait.
 
 use streamgate_test_support::Proxy;
 
-use super::{CONNECTIONS, pace};
+use super::{CONNECTIONS, rate_row};
 use crate::arguments::Arguments;
-use crate::generator::{Order, Rival, Taking};
+use crate::generator::{Command, ConsumeMode, Target};
+use crate::harness::{Generator, Redis, Sample, measure, proxy, rounds};
 use crate::report::{Goal, Row, Unit};
-use crate::rig::{Generator, Redis, Sample, measure, proxy, rounds};
 
 const NAME: &str = "1,000 consumers";
 
 const CONSUMERS: usize = 1_000;
 const RATE: f64 = 400.0;
 
-/// What stands beside.
+/// The baseline.
 const READS: &str = "group reads";
 
-/// Consumers of one kind, with servers of their own.
+/// Consumers of one mode, with servers of their own.
 ///
-/// Dropped from the client's end, or the proxy would complain of Redis's.
-struct Side {
+/// Fields are dropped in order: if Redis ended first, the proxy would log errors.
+struct Setup {
     generator: Generator,
     proxy: Proxy,
     redis: Redis,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
-    let mut sides = [
-        Side::start(arguments, Taking::Pushed)?,
-        Side::start(arguments, Taking::Read)?,
+    let mut setups = [
+        Setup::start(arguments, ConsumeMode::Subscription)?,
+        Setup::start(arguments, ConsumeMode::GroupReads)?,
     ];
-    let order = Order::Distribute {
+    let command = Command::Distribute {
         rate: RATE,
         seconds: arguments.seconds,
     };
-    let rounds = rounds::<2>(arguments, |which| sides[which].measure(&order))?;
+    let rounds = rounds::<2>(arguments, |which| setups[which].measure(&command))?;
     let failed = |which| rounds.of(which, |sample| sample.outcome.lost + sample.outcome.wrong);
-    let needless = |which| rounds.of(which, |sample| sample.noted[0]);
+    let needless = |which| rounds.of(which, |sample| sample.extra[0]);
     let p99 = |which| rounds.of(which, |sample| sample.outcome.p99_us);
     let cpu = |which, server| rounds.of(which, |sample| sample.cpu_us(server));
-    let connections = |side: &Side| Ok::<_, anyhow::Error>(vec![side.redis.connections()?]);
+    let connections = |setup: &Setup| Ok::<_, anyhow::Error>(vec![setup.redis.connections()?]);
     let (us, count) = (Unit::Microseconds, Unit::Count);
     Ok(vec![
-        Row::new(NAME, "lost or given twice", count, failed(0))
-            .held_to(Goal::AtMost(0.0))
-            .beside(READS, failed(1), None),
-        Row::new(NAME, "needless XREADGROUP of an entry", count, needless(0))
-            .held_to(Goal::AtMost(1.0))
-            .beside(READS, needless(1), None),
-        Row::new(NAME, "p99 from add to arrival", us, p99(0)).beside(READS, p99(1), None),
-        Row::new(NAME, "server's CPU of an entry", us, cpu(0, 0))
-            .beside(READS, cpu(1, 0), None)
-            .beside("Redis, same entries", cpu(0, 1), None),
-        pace(NAME, rounds.of(0, Sample::pace)).beside(READS, rounds.of(1, Sample::pace), None),
-        Row::new(NAME, "connections of Redis", count, connections(&sides[0])?).beside(
+        Row::new(NAME, "lost or delivered twice", count, failed(0))
+            .with_goal(Goal::AtMost(0.0))
+            .compared_with(READS, failed(1), None),
+        Row::new(NAME, "needless XREADGROUP per entry", count, needless(0))
+            .with_goal(Goal::AtMost(1.0))
+            .compared_with(READS, needless(1), None),
+        Row::new(NAME, "p99 from add to arrival", us, p99(0)).compared_with(READS, p99(1), None),
+        Row::new(NAME, "server CPU per entry", us, cpu(0, 0))
+            .compared_with(READS, cpu(1, 0), None)
+            .compared_with("Redis, same entries", cpu(0, 1), None),
+        rate_row(NAME, rounds.of(0, Sample::rate_reached)).compared_with(
             READS,
-            connections(&sides[1])?,
+            rounds.of(1, Sample::rate_reached),
             None,
         ),
+        Row::new(
+            NAME,
+            "connections to Redis",
+            count,
+            connections(&setups[0])?,
+        )
+        .compared_with(READS, connections(&setups[1])?, None),
     ])
 }
 
-impl Side {
-    fn start(arguments: &Arguments, how: Taking) -> anyhow::Result<Self> {
+impl Setup {
+    fn start(arguments: &Arguments, mode: ConsumeMode) -> anyhow::Result<Self> {
         let redis = Redis::start(arguments.redis())?;
         let proxy = proxy(&redis)?;
-        let mut generator = Generator::start(Rival::Streamgate, &proxy.ws_url())?;
-        generator.perform(&Order::Consume {
+        let mut generator = Generator::start(Target::Streamgate, &proxy.ws_url())?;
+        generator.perform(&Command::Consume {
             consumers: CONSUMERS,
             connections: CONNECTIONS,
-            how,
+            mode,
         })?;
         Ok(Self {
             generator,
@@ -78,13 +84,14 @@ impl Side {
         })
     }
 
-    fn measure(&mut self, order: &Order) -> anyhow::Result<Sample> {
+    fn measure(&mut self, command: &Command) -> anyhow::Result<Sample> {
         let servers = [self.proxy.pid(), self.redis.pid()?];
         let before = self.redis.calls("xreadgroup")?;
-        let mut sample = measure(&mut self.generator, order, &servers)?;
+        let mut sample = measure(&mut self.generator, command, &servers)?;
         let calls = self.redis.calls("xreadgroup")? - before;
-        // One call brings an entry, for each takes one at a time; every further one was for nothing.
-        sample.noted.push(calls / sample.outcome.entries - 1.0);
+        // Consumers take one entry at a time, so one call per entry is needed; the rest is
+        // needless.
+        sample.extra.push(calls / sample.outcome.entries - 1.0);
         Ok(sample)
     }
 }

@@ -1,60 +1,60 @@
-//! Many waits, each on a stream of its own, and one.
+//! Many waits, each on a stream of its own, compared with one wait.
 
 use streamgate_test_support::{NatsServer, Proxy};
 
-use super::{CONNECTIONS, pace};
+use super::{CONNECTIONS, rate_row};
 use crate::arguments::Arguments;
-use crate::generator::{Order, Rival};
+use crate::generator::{Command, Target};
+use crate::harness::{Generator, Redis, Sample, measure, proxy, rounds};
 use crate::report::{Goal, Row, Unit};
-use crate::rig::{Generator, Redis, Sample, measure, proxy, rounds};
 
 const NAME: &str = "10,000 waits";
 
 const WAITS: usize = 10_000;
 
-/// Wakes a second: seldom enough that each finds the servers at rest.
+/// Wakes per second: few enough that each finds the servers idle.
 const RATE: f64 = 400.0;
 
-/// One with servers of its own, so that the waits of the other do not burden it.
+/// Waits with servers of their own, so that no other waits burden them.
 ///
-/// Dropped from the client's end, or the proxy would complain of Redis's.
-struct Side {
+/// Fields are dropped in order: if Redis ended first, the proxy would log errors.
+struct Setup {
     generator: Generator,
     proxy: Proxy,
     redis: Redis,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
-    let mut sides = [
-        Side::start(arguments, WAITS)?,
-        Side::start(arguments, 1)?,
-        Side::start(arguments, 0)?,
+    let mut setups = [
+        Setup::start(arguments, WAITS)?,
+        Setup::start(arguments, 1)?,
+        Setup::start(arguments, 0)?,
     ];
     let nats = NatsServer::start()?;
-    let mut subscribers = Generator::start(Rival::Nats, nats.ws_url())?;
+    let mut subscribers = Generator::start(Target::Nats, nats.ws_url())?;
     subscribers.perform(&wait(WAITS))?;
-    let wake = Order::Wake {
+    let wake = Command::Wake {
         times: ((arguments.seconds * RATE) as usize).max(1),
         rate: RATE,
     };
     let wakes = rounds::<3>(arguments, |which| match which {
         2 => measure(&mut subscribers, &wake, &[nats.pid()]),
         which => {
-            let side = &mut sides[which];
-            let servers = [side.proxy.pid(), side.redis.pid()?];
-            measure(&mut side.generator, &wake, &servers)
+            let setup = &mut setups[which];
+            let servers = [setup.proxy.pid(), setup.redis.pid()?];
+            measure(&mut setup.generator, &wake, &servers)
         }
     })?;
-    let add = Order::Add {
+    let add = Command::Add {
         connections: 1,
         depth: 1,
         seconds: arguments.seconds,
     };
     let adds = rounds::<2>(arguments, |which| {
-        // Beside many waits, and beside none.
-        measure(&mut sides[which * 2].generator, &add, &[])
+        // The setup with many waits, and the one with none.
+        measure(&mut setups[which * 2].generator, &add, &[])
     })?;
-    let connections = |side: &Side| Ok::<_, anyhow::Error>(vec![side.redis.connections()?]);
+    let connections = |setup: &Setup| Ok::<_, anyhow::Error>(vec![setup.redis.connections()?]);
     let p50 = |which| wakes.of(which, |sample| sample.outcome.p50_us);
     let p99 = |which| wakes.of(which, |sample| sample.outcome.p99_us);
     let wrong = wakes.of(0, |sample| sample.outcome.wrong);
@@ -64,38 +64,39 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
     Ok(vec![
         Row::new(
             NAME,
-            "connections of Redis",
+            "connections to Redis",
             Unit::Count,
-            connections(&sides[0])?,
+            connections(&setups[0])?,
         )
-        .beside("one wait", connections(&sides[1])?, Goal::AtMost(1.0)),
+        .compared_with("one wait", connections(&setups[1])?, Goal::AtMost(1.0)),
         Row::new(NAME, "p99 from add to wake", us, p99(0))
-            .beside("one wait", p99(1), Goal::AtMost(3.0))
-            .beside("NATS", p99(2), None),
+            .compared_with("one wait", p99(1), Goal::AtMost(3.0))
+            .compared_with("NATS", p99(2), None),
         Row::new(NAME, "p50 from add to wake", us, p50(0))
-            .beside("one wait", p50(1), None)
-            .beside("NATS", p50(2), None),
-        Row::new(NAME, "server's CPU of a wake", us, cpu(0, 0))
-            .beside("one wait", cpu(1, 0), None)
-            .beside("Redis, same wakes", cpu(0, 1), None)
-            .beside("NATS", cpu(2, 0), None),
-        Row::new(NAME, "p50 of an add beside them", us, add(0)).beside(
+            .compared_with("one wait", p50(1), None)
+            .compared_with("NATS", p50(2), None),
+        Row::new(NAME, "server CPU per wake", us, cpu(0, 0))
+            .compared_with("one wait", cpu(1, 0), None)
+            .compared_with("Redis, same wakes", cpu(0, 1), None)
+            .compared_with("NATS", cpu(2, 0), None),
+        Row::new(NAME, "p50 of an add meanwhile", us, add(0)).compared_with(
             "without waits",
             add(1),
             Goal::AtMost(1.2),
         ),
-        pace(NAME, wakes.of(0, Sample::pace))
-            .beside("one wait", wakes.of(1, Sample::pace), None)
-            .beside("NATS", wakes.of(2, Sample::pace), None),
-        Row::new(NAME, "woken by another's entry", Unit::Count, wrong).held_to(Goal::AtMost(0.0)),
+        rate_row(NAME, wakes.of(0, Sample::rate_reached))
+            .compared_with("one wait", wakes.of(1, Sample::rate_reached), None)
+            .compared_with("NATS", wakes.of(2, Sample::rate_reached), None),
+        Row::new(NAME, "woken by another stream's entry", Unit::Count, wrong)
+            .with_goal(Goal::AtMost(0.0)),
     ])
 }
 
-impl Side {
+impl Setup {
     fn start(arguments: &Arguments, waits: usize) -> anyhow::Result<Self> {
         let redis = Redis::start(arguments.redis())?;
         let proxy = proxy(&redis)?;
-        let mut generator = Generator::start(Rival::Streamgate, &proxy.ws_url())?;
+        let mut generator = Generator::start(Target::Streamgate, &proxy.ws_url())?;
         if waits > 0 {
             generator.perform(&wait(waits))?;
         }
@@ -107,7 +108,7 @@ impl Side {
     }
 }
 
-fn wait(waits: usize) -> Order {
+fn wait(waits: usize) -> Command {
     let connections = CONNECTIONS.min(waits);
-    Order::Wait { waits, connections }
+    Command::Wait { waits, connections }
 }

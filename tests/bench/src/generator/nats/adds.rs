@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 
 use super::connection::Connection;
 use crate::generator::payload;
-use crate::generator::slots::Adder;
+use crate::generator::pipelined_adds::PipelinedAdder;
 use crate::generator::streams::MAXLEN;
 
 /// A connection with a stream of its own.
@@ -13,7 +13,7 @@ pub(super) struct Producer {
     subject: String,
     inbox: String,
     value: String,
-    /// Where each slot is acknowledged.
+    /// The subject of each slot's acknowledgements.
     replies: Vec<String>,
 }
 
@@ -24,7 +24,7 @@ impl Producer {
         let name = format!("ADDS{number}");
         connection.create_stream(&name, &subject, MAXLEN).await?;
         connection.subscribe(&format!("{inbox}.*"))?;
-        connection.settle().await?;
+        connection.round_trip().await?;
         Ok(Self {
             connection,
             subject,
@@ -35,7 +35,7 @@ impl Producer {
     }
 }
 
-impl Adder for Producer {
+impl PipelinedAdder for Producer {
     fn add(&mut self, slot: usize) -> anyhow::Result<()> {
         while self.replies.len() <= slot {
             let reply = format!("{}.{}", self.inbox, self.replies.len());
@@ -54,7 +54,7 @@ impl Adder for Producer {
             .receive(|subject, ack| {
                 ensure!(
                     is_ack(ack),
-                    "NATS answered {:?}",
+                    "NATS answered {:?} instead of an acknowledgement",
                     String::from_utf8_lossy(ack)
                 );
                 free.push(slot(subject)?);

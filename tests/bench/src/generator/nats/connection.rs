@@ -1,4 +1,4 @@
-//! One connection. What is written goes out with the next flush.
+//! A connection. Written operations are sent with the next flush.
 
 use std::io::Write;
 
@@ -23,12 +23,12 @@ impl Connection {
         let hello = br#"CONNECT {"verbose":false,"pedantic":false,"headers":false,"lang":"rust","version":"0","protocol":1}"#;
         connection.socket.unsent.extend_from_slice(hello);
         connection.socket.unsent.extend_from_slice(b"\r\n");
-        connection.settle().await?;
+        connection.round_trip().await?;
         Ok(connection)
     }
 
     pub(super) fn subscribe(&mut self, subject: &str) -> anyhow::Result<()> {
-        // Of two subscriptions with one number the server drops the second without a word.
+        // The server silently drops a second subscription with the same number.
         self.subscriptions += 1;
         Ok(write!(
             self.socket.unsent,
@@ -37,7 +37,7 @@ impl Connection {
         )?)
     }
 
-    /// `reply` is where JetStream sends its acknowledgement.
+    /// `reply` is the subject of JetStream's acknowledgement.
     pub(super) fn publish(
         &mut self,
         subject: &str,
@@ -55,8 +55,8 @@ impl Connection {
         self.socket.flush().await
     }
 
-    /// Sends all, and waits until the server has taken it.
-    pub(super) async fn settle(&mut self) -> anyhow::Result<()> {
+    /// Sends everything written, and waits until the server has processed it.
+    pub(super) async fn round_trip(&mut self) -> anyhow::Result<()> {
         self.socket.unsent.extend_from_slice(b"PING\r\n");
         self.flush().await?;
         let mut pong = false;
@@ -69,7 +69,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for messages and gives each that has come by then to `take`, with its subject.
+    /// Waits for messages and calls `take` for each that has arrived, with its subject.
     pub(super) async fn receive(
         &mut self,
         mut take: impl FnMut(&str, &[u8]) -> anyhow::Result<()>,
@@ -90,7 +90,7 @@ impl Connection {
         }
     }
 
-    /// Creates a stream in memory; the subject on which that is answered is subscribed to.
+    /// Creates a stream in memory. Returns the subject of its answer, which it has subscribed to.
     pub(super) async fn create_stream(
         &mut self,
         name: &str,
@@ -112,7 +112,10 @@ impl Connection {
             })
             .await?;
         }
-        ensure!(answer.contains("\"config\""), "NATS answered {answer}");
+        ensure!(
+            answer.contains("\"config\""),
+            "NATS refused the stream {name}: {answer}"
+        );
         Ok(inbox)
     }
 

@@ -1,12 +1,13 @@
-//! What a NATS server sends: lines, some with a payload behind.
+//! Parsing what a NATS server sends: lines, some followed by a payload.
 
 use anyhow::{Context, bail};
 
-/// Bytes as they came, not yet taken.
+/// Bytes that were received and not parsed yet.
 #[derive(Debug, Default)]
 pub(super) struct Parser {
     buffer: Vec<u8>,
-    taken: usize,
+    /// Bytes of the buffer that were parsed.
+    parsed: usize,
 }
 
 /// One operation of the server.
@@ -18,42 +19,42 @@ pub(super) enum Operation<'a> {
 }
 
 impl Parser {
-    /// Takes a frame. The server may split an operation over frames.
+    /// Appends a frame. The server may split an operation over frames.
     pub(super) fn feed(&mut self, frame: &[u8]) {
-        self.buffer.drain(..self.taken);
-        self.taken = 0;
+        self.buffer.drain(..self.parsed);
+        self.parsed = 0;
         self.buffer.extend_from_slice(frame);
     }
 
-    /// The next operation that is whole.
+    /// Returns the next complete operation, if any.
     ///
     /// # Errors
     ///
-    /// The server said `-ERR`, or what is not its protocol.
+    /// The server sent `-ERR`, or something that is not its protocol.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<Operation<'_>>> {
         loop {
-            let rest = &self.buffer[self.taken..];
+            let rest = &self.buffer[self.parsed..];
             let Some(length) = rest.windows(2).position(|end| end == b"\r\n") else {
                 return Ok(None);
             };
             let line = std::str::from_utf8(&rest[..length])?;
-            let behind = length + 2;
+            let line_end = length + 2;
             if let Some(words) = line.strip_prefix("MSG ") {
                 let (subject, size) = subject_and_size(words)?;
-                let end = behind + size + 2;
+                let end = line_end + size + 2;
                 if rest.len() < end {
                     return Ok(None);
                 }
-                self.taken += end;
-                let payload = &rest[behind..behind + size];
+                self.parsed += end;
+                let payload = &rest[line_end..line_end + size];
                 return Ok(Some(Operation::Message { subject, payload }));
             }
-            self.taken += behind;
+            self.parsed += line_end;
             match line.split(' ').next() {
                 Some("PING") => return Ok(Some(Operation::Ping)),
                 Some("PONG") => return Ok(Some(Operation::Pong)),
                 Some("INFO" | "+OK") => {}
-                _ => bail!("NATS said {line:?}"),
+                _ => bail!("NATS sent {line:?}"),
             }
         }
     }
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_server_is_one() {
+    fn an_error_of_the_server_is_returned() {
         let mut parser = Parser::default();
         parser.feed(b"-ERR 'Unknown Protocol Operation'\r\n");
         assert!(parser.next().is_err());

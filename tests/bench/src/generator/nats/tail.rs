@@ -1,42 +1,42 @@
-//! Many subscribers of one subject, whose messages a stream stores.
+//! Many subscribers of one subject. A stream stores the messages.
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::connection::Connection;
-use crate::generator::board::Board;
-use crate::generator::order::Outcome;
+use crate::generator::command::Outcome;
+use crate::generator::delivery_recorder::DeliveryRecorder;
 use crate::generator::payload;
 use crate::generator::streams::MAXLEN;
 
-/// Connections opened at once: less than a listening socket's queue holds.
+/// Connections opened at once: fewer than a listening socket's queue holds.
 const OPENING: usize = 64;
 
 pub(super) struct Tails {
     tails: usize,
     subject: String,
-    /// Where a publication is acknowledged.
+    /// The subject of acknowledgements.
     inbox: String,
     publisher: Connection,
-    board: Board,
+    recorder: DeliveryRecorder,
 }
 
 impl Tails {
-    /// Opens subscribers of the stream with a number, each on a connection of its own.
+    /// Opens subscribers of a new stream, each on a connection of its own.
     pub(super) async fn open(url: &str, number: usize, tails: usize) -> anyhow::Result<Self> {
         let subject = format!("tails.{number}");
         let mut publisher = Connection::open(url).await?;
         let name = format!("TAILS{number}");
         let inbox = publisher.create_stream(&name, &subject, MAXLEN).await?;
-        let board = Board::default();
+        let recorder = DeliveryRecorder::default();
         let connect = async || {
             let mut connection = Connection::open(url).await?;
             connection.subscribe(&subject)?;
-            connection.settle().await?;
+            connection.round_trip().await?;
             anyhow::Ok(connection)
         };
         let connections = stream::iter((0..tails).map(|_| connect())).buffer_unordered(OPENING);
         let receive = |connection| {
-            tokio::spawn(receive(connection, board.clone()));
+            tokio::spawn(receive(connection, recorder.clone()));
             async { Ok(()) }
         };
         connections.try_for_each(receive).await?;
@@ -45,7 +45,7 @@ impl Tails {
             subject,
             inbox,
             publisher,
-            board,
+            recorder,
         })
     }
 
@@ -56,21 +56,23 @@ impl Tails {
             let mut publisher = publisher.lock().await;
             publisher.publish(subject, inbox, &payload::numbered(number))?;
             publisher.flush().await?;
-            // The acknowledgement, as an add is answered.
+            // The acknowledgement, the counterpart of an add's reply.
             publisher.receive(|_, _| Ok(())).await
         };
-        self.board.publish(rate, seconds, self.tails, publish).await
+        self.recorder
+            .publish(rate, seconds, self.tails, publish)
+            .await
     }
 }
 
-/// An error ends the subscriber; what it misses then is seen as lost.
-async fn receive(mut connection: Connection, board: Board) -> anyhow::Result<()> {
+/// An error ends the subscriber. The entries that it misses then count as lost.
+async fn receive(mut connection: Connection, recorder: DeliveryRecorder) -> anyhow::Result<()> {
     let mut next = 0;
     loop {
         connection
             .receive(|_, value| {
                 let number = payload::number(value)?;
-                board.arrived(number, number != next);
+                recorder.record_arrival(number, number != next);
                 next = number + 1;
                 Ok(())
             })

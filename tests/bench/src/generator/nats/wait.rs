@@ -1,4 +1,4 @@
-//! Many subscribers of a subject each, whose messages a stream stores.
+//! Many subscribers, each of a subject of its own. A stream stores the messages.
 
 use std::time::Instant;
 
@@ -6,14 +6,13 @@ use anyhow::Context;
 use tokio::sync::mpsc;
 
 use super::connection::Connection;
-use crate::generator::order::Outcome;
-use crate::generator::streams::{MAXLEN, WAKE_STEP};
-use crate::generator::{keep, pace, payload};
-use crate::statistics::Times;
+use crate::generator::command::Outcome;
+use crate::generator::streams::MAXLEN;
+use crate::generator::{payload, wakes};
 
 pub(super) struct Waits {
     waits: usize,
-    /// Where a publication is acknowledged.
+    /// The subject of acknowledgements.
     inbox: String,
     publisher: Connection,
     woken: mpsc::UnboundedReceiver<(usize, Instant)>,
@@ -29,7 +28,7 @@ impl Waits {
             for i in (first..waits).step_by(connections) {
                 connection.subscribe(&format!("waits.{i}"))?;
             }
-            connection.settle().await?;
+            connection.round_trip().await?;
             tokio::spawn(receive(connection, sender.clone()));
         }
         Ok(Self {
@@ -40,30 +39,18 @@ impl Waits {
         })
     }
 
-    /// Wakes one after the other; a time is from the publication to the message's arrival.
     pub(super) async fn wake(&mut self, times: usize, rate: f64) -> anyhow::Result<Outcome> {
-        let (start, mut ticks) = (Instant::now(), pace::ticks(rate));
-        let (mut wakes, mut wrong) = (Times::default(), 0.0);
+        let (publisher, inbox, woken) = (&mut self.publisher, &self.inbox, &mut self.woken);
         let value = payload::numbered(0);
-        for turn in 1..=times {
-            ticks.tick().await;
-            let i = turn * WAKE_STEP % self.waits;
-            let added = Instant::now();
-            self.publisher
-                .publish(&format!("waits.{i}"), &self.inbox, &value)?;
-            self.publisher.flush().await?;
-            let acknowledged = self.publisher.receive(|_, _| Ok(()));
-            let (acknowledged, woken) = tokio::join!(acknowledged, self.woken.recv());
+        let wake = async |number: usize| {
+            publisher.publish(&format!("waits.{number}"), inbox, &value)?;
+            publisher.flush().await?;
+            let acknowledged = publisher.receive(|_, _| Ok(()));
+            let (acknowledged, woken) = tokio::join!(acknowledged, woken.recv());
             acknowledged?;
-            let (which, at) = woken.context("no subscriber is left")?;
-            wakes.push(at.duration_since(added));
-            wrong += f64::from(u8::from(which != i));
-        }
-        Ok(Outcome {
-            wrong,
-            pace: pace::reached(times, rate, start.into()),
-            ..keep::outcome(wakes, start)
-        })
+            woken.context("no subscriber is left")
+        };
+        wakes::run(self.waits, times, rate, wake).await
     }
 }
 

@@ -8,9 +8,10 @@ use streamgate_client::{
     Client, ConsumeOptions, StreamEntry, StreamingBackend, SubscribingBackend,
 };
 
-use super::{add, failed, number};
-use crate::generator::board::Board;
-use crate::generator::order::{Outcome, Taking};
+use super::{failed, number};
+use crate::generator::command::{ConsumeMode, Outcome};
+use crate::generator::connection_pool::StreamConnection;
+use crate::generator::delivery_recorder::DeliveryRecorder;
 use crate::generator::payload;
 
 const STREAM: &str = "bench:group";
@@ -18,84 +19,86 @@ const GROUP: &str = "g";
 
 pub(super) struct Group {
     adder: Client,
-    board: Board,
+    recorder: DeliveryRecorder,
 }
 
-/// By number of the entry: has a consumer had it?
+/// By number of the entry: whether a consumer has got it.
 type Seen = Arc<Mutex<Vec<bool>>>;
 
 impl Group {
-    /// Begins consumers on all connections but the last, which is kept to add.
+    /// Begins consumers on all connections but the last, which adds.
     pub(super) async fn begin(
         connections: &[Client],
         consumers: usize,
-        how: Taking,
+        mode: ConsumeMode,
     ) -> anyhow::Result<Self> {
         let (adder, waiting) = connections.split_last().context("no connection")?;
         let created = adder.stream_create_group(STREAM, GROUP, "0").await;
         created.map_err(failed)?;
-        let (board, seen) = (Board::default(), Seen::default());
+        let (recorder, seen) = (DeliveryRecorder::default(), Seen::default());
         for i in 0..consumers {
             let consumer = Consumer {
                 client: waiting[i % waiting.len()].clone(),
                 name: format!("c{i}"),
-                board: board.clone(),
+                recorder: recorder.clone(),
                 seen: Arc::clone(&seen),
             };
-            tokio::spawn(consumer.run(how));
+            tokio::spawn(consumer.run(mode));
         }
-        // Operations of one socket are begun in their order, so these tell that the consumers are.
+        // A socket's operations begin in order, so the consumers have begun once these adds are
+        // done.
         tokio::task::yield_now().await;
         for client in waiting {
-            add(client, "bench:barrier", "").await?;
+            client.add("bench:barrier", "").await?;
         }
         Ok(Self {
             adder: adder.clone(),
-            board,
+            recorder,
         })
     }
 
     pub(super) async fn distribute(&self, rate: f64, seconds: f64) -> anyhow::Result<Outcome> {
-        let add = async |number| add(&self.adder, STREAM, &payload::numbered(number)).await;
-        self.board.publish(rate, seconds, 1, add).await
+        let add = async |number| self.adder.add(STREAM, &payload::numbered(number)).await;
+        self.recorder.publish(rate, seconds, 1, add).await
     }
 }
 
 struct Consumer {
     client: Client,
     name: String,
-    board: Board,
+    recorder: DeliveryRecorder,
     seen: Seen,
 }
 
 impl Consumer {
-    /// An error ends the consumer; what it misses then, others get, or it is seen as lost.
-    async fn run(self, how: Taking) -> anyhow::Result<()> {
-        match how {
-            Taking::Pushed => {
+    /// An error ends the consumer. The entries that it misses then go to others, or count as lost.
+    async fn run(self, mode: ConsumeMode) -> anyhow::Result<()> {
+        match mode {
+            ConsumeMode::Subscription => {
                 let options = ConsumeOptions {
                     batch: 1,
                     ..ConsumeOptions::default()
                 };
                 let mut deliveries = self.client.consume(STREAM, GROUP, &self.name, options);
                 while let Some(entries) = deliveries.try_next().await.map_err(failed)? {
-                    self.took(entries).await?;
+                    self.process(entries).await?;
                 }
                 Ok(())
             }
-            Taking::Read => loop {
+            ConsumeMode::GroupReads => loop {
                 let read = self
                     .client
                     .stream_read_group(STREAM, GROUP, &self.name, 1, Some(0));
-                self.took(read.await.map_err(failed)?).await?;
+                self.process(read.await.map_err(failed)?).await?;
             },
         }
     }
 
-    async fn took(&self, entries: Vec<StreamEntry>) -> anyhow::Result<()> {
+    async fn process(&self, entries: Vec<StreamEntry>) -> anyhow::Result<()> {
         for entry in &entries {
             let number = number(entry)?;
-            self.board.arrived(number, was_seen(&self.seen, number));
+            self.recorder
+                .record_arrival(number, mark_seen(&self.seen, number));
         }
         let ids: Vec<_> = entries.into_iter().map(|(id, _)| id).collect();
         let ack = self.client.stream_ack(STREAM, GROUP, &ids);
@@ -103,7 +106,8 @@ impl Consumer {
     }
 }
 
-fn was_seen(seen: &Seen, number: usize) -> bool {
+/// Marks an entry as seen. Returns whether it was seen before.
+fn mark_seen(seen: &Seen, number: usize) -> bool {
     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     if seen.len() <= number {
         seen.resize(number + 1, false);

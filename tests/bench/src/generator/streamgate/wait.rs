@@ -6,11 +6,11 @@ use anyhow::Context;
 use streamgate_client::Client;
 use tokio::sync::mpsc;
 
-use super::{add, failed};
-use crate::generator::order::Outcome;
-use crate::generator::streams::{WAKE_STEP, names};
-use crate::generator::{keep, pace, payload};
-use crate::statistics::Times;
+use super::failed;
+use crate::generator::command::Outcome;
+use crate::generator::connection_pool::StreamConnection;
+use crate::generator::streams::names;
+use crate::generator::{payload, wakes};
 
 pub(super) struct Waits {
     streams: Vec<String>,
@@ -19,7 +19,7 @@ pub(super) struct Waits {
 }
 
 impl Waits {
-    /// Begins waits on all connections but the last, which is kept to wake them.
+    /// Begins waits on all connections but the last, which adds.
     pub(super) async fn begin(connections: &[Client], waits: usize) -> anyhow::Result<Self> {
         let (adder, waiting) = connections.split_last().context("no connection")?;
         let streams = names("bench:waits", waits);
@@ -28,10 +28,10 @@ impl Waits {
             let client = waiting[i % waiting.len()].clone();
             tokio::spawn(wait(client, stream.clone(), i, sender.clone()));
         }
-        // Operations of one socket are begun in their order, so these tell that the waits are.
+        // A socket's operations begin in order, so the waits have begun once these adds are done.
         tokio::task::yield_now().await;
         for client in waiting {
-            add(client, "bench:barrier", "").await?;
+            client.add("bench:barrier", "").await?;
         }
         Ok(Self {
             streams,
@@ -40,27 +40,16 @@ impl Waits {
         })
     }
 
-    /// Wakes one after the other; a time is from the call of the add to the end of the wait.
     pub(super) async fn wake(&mut self, times: usize, rate: f64) -> anyhow::Result<Outcome> {
-        let (start, mut ticks) = (Instant::now(), pace::ticks(rate));
-        let (mut wakes, mut wrong) = (Times::default(), 0.0);
+        let (adder, streams, woken) = (&self.adder, &self.streams, &mut self.woken);
         let value = payload::numbered(0);
-        for turn in 1..=times {
-            ticks.tick().await;
-            let i = turn * WAKE_STEP % self.streams.len();
-            let added = Instant::now();
-            let add = add(&self.adder, &self.streams[i], &value);
-            let (add, woken) = tokio::join!(add, self.woken.recv());
-            add?;
-            let (which, at) = woken.context("no wait is left")?;
-            wakes.push(at.duration_since(added));
-            wrong += f64::from(u8::from(which != i));
-        }
-        Ok(Outcome {
-            wrong,
-            pace: pace::reached(times, rate, start.into()),
-            ..keep::outcome(wakes, start)
-        })
+        let wake = async |number: usize| {
+            let add = adder.add(&streams[number], &value);
+            let (added, woken) = tokio::join!(add, woken.recv());
+            added?;
+            woken.context("no wait is left")
+        };
+        wakes::run(streams.len(), times, rate, wake).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::{Goal, Unit};
 use super::*;
-use crate::rig::Machine;
+use crate::harness::Machine;
 
 fn report() -> Report {
     let machine = Machine {
@@ -16,16 +16,20 @@ fn report() -> Report {
     let mut report = Report::new(machine);
     report.rows = vec![
         Row::new("adds", "adds a second", Unit::PerSecond, vec![5e5])
-            .beside("redis-rs", vec![6e5], Goal::AtLeast(0.9))
-            .beside("NATS", vec![3e5], Goal::AtLeast(1.5)),
-        Row::new("tails", "lost", Unit::Count, vec![0.0]).held_to(Goal::AtMost(0.0)),
-        Row::new("none", "nothing", Unit::Count, vec![]).beside("none", vec![], Goal::AtMost(1.0)),
+            .compared_with("redis-rs", vec![6e5], Goal::AtLeast(0.9))
+            .compared_with("NATS", vec![3e5], Goal::AtLeast(1.5)),
+        Row::new("tails", "lost", Unit::Count, vec![0.0]).with_goal(Goal::AtMost(0.0)),
+        Row::new("none", "nothing", Unit::Count, vec![]).compared_with(
+            "none",
+            vec![],
+            Goal::AtMost(1.0),
+        ),
         Row::new("no goal", "not drawn", Unit::Count, vec![1.0]),
     ];
     report
 }
 
-/// The elements' names in the order they open, if every one is closed in its place.
+/// The elements' names in the order they open, if each is closed in its place.
 fn elements(xml: &str) -> Result<Vec<String>, String> {
     let (mut open, mut seen): (Vec<&str>, Vec<String>) = (Vec::new(), Vec::new());
     let mut rest = xml;

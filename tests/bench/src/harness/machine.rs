@@ -1,4 +1,4 @@
-//! What is measured on, and with what.
+//! The machine, and the versions of the servers.
 
 use std::fs;
 
@@ -18,8 +18,8 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Starts each server once, to ask it; so what is missing is missed at the beginning.
-    pub(crate) fn look(redis: RedisVersion) -> anyhow::Result<Self> {
+    /// Starts each server once to ask for its version. So a missing server fails the run at once.
+    pub(crate) fn inspect(redis: RedisVersion) -> anyhow::Result<Self> {
         let redis = Redis::start(redis)?;
         let nats = NatsServer::start()?;
         Ok(Self {
@@ -34,7 +34,7 @@ impl Machine {
         })
     }
 
-    /// In one line.
+    /// Describes the machine in one line.
     pub(crate) fn summary(&self) -> String {
         let Self {
             processor,
@@ -50,7 +50,7 @@ impl Machine {
     }
 }
 
-/// The processor's name, or its architecture where the system does not know one.
+/// Returns the processor's name, or its architecture if the system knows no name.
 fn processor() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info

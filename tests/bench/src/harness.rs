@@ -1,14 +1,14 @@
-//! Servers and generators, each a process of its own, and what the system says of them.
+//! Servers and generators, each a process of its own, and the processor time and memory they use.
 
-mod child;
+mod child_process;
 mod machine;
-mod process;
+mod proc_stats;
 mod redis;
 mod rounds;
 
-pub(crate) use child::{Echo, Generator, end_with_input};
+pub(crate) use child_process::{EchoServer, Generator, exit_with_stdin};
 pub(crate) use machine::Machine;
-pub(crate) use process::resident_kib;
+pub(crate) use proc_stats::resident_kib;
 pub(crate) use redis::Redis;
 pub(crate) use rounds::{Sample, measure, rounds};
 
@@ -16,18 +16,18 @@ use std::path::PathBuf;
 
 use streamgate_test_support::{Proxy, binary};
 
-/// More sockets than any workload opens; the default is for a small machine.
+/// More sockets than any workload opens; the default suits a small machine.
 const MAX_SOCKETS: &str = "20000";
 
-/// As long as Redis takes to answer a busy client, and not much longer.
+/// About the time that Redis takes to answer a busy client.
 const BUSY_POLL_US: &str = "50";
 
-/// The optimized proxy, on Redis.
+/// Starts an optimized proxy on Redis.
 pub(crate) fn proxy(redis: &Redis) -> anyhow::Result<Proxy> {
     start(redis, &[])
 }
 
-/// The same, looking for what comes next for a while before it sleeps.
+/// Starts an optimized proxy that polls busily before it sleeps.
 pub(crate) fn busy_polling_proxy(redis: &Redis) -> anyhow::Result<Proxy> {
     start(redis, &["--busy-poll-us", BUSY_POLL_US])
 }
@@ -46,16 +46,16 @@ fn start(redis: &Redis, more: &[&str]) -> anyhow::Result<Proxy> {
     Proxy::start_binary(&streamgate()?, arguments)
 }
 
-/// The server built with the same profile as this program, if none is named.
+/// Returns the path of the server: `STREAMGATE_BIN`, else the one built beside this program.
 fn streamgate() -> anyhow::Result<PathBuf> {
     if std::env::var_os("STREAMGATE_BIN").is_some() {
         return binary::streamgate();
     }
-    let beside = std::env::current_exe()?.with_file_name("streamgate");
+    let path = std::env::current_exe()?.with_file_name("streamgate");
     anyhow::ensure!(
-        beside.exists(),
-        "{} is missing: `cargo xtask bench` builds it",
-        beside.display()
+        path.exists(),
+        "{} is missing; run `cargo xtask bench`, which builds it",
+        path.display()
     );
-    Ok(beside)
+    Ok(path)
 }

@@ -1,29 +1,29 @@
-//! Keeping a number of adds in flight where a protocol is spoken by hand: each in a slot, of which an
-//! answer tells the number.
+//! A closed loop of adds for protocols that are spoken by hand. Each add in flight has a slot,
+//! whose number its answer carries.
 
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 
-use super::keep;
-use super::order::Outcome;
+use super::closed_loop;
+use super::command::Outcome;
 use crate::statistics::Times;
 
-/// A connection that adds. What is written goes out with the next flush.
-pub(super) trait Adder {
-    /// Writes the add of a slot; they are counted from 0.
+/// A connection that adds. Written adds are sent with the next flush.
+pub(super) trait PipelinedAdder {
+    /// Writes an add for a slot; slots count from 0.
     fn add(&mut self, slot: usize) -> anyhow::Result<()>;
 
-    /// Sends what is written.
+    /// Sends all written adds.
     async fn flush(&mut self) -> anyhow::Result<()>;
 
-    /// Waits for answers, and puts the slots of all that have come by then into `free`.
+    /// Waits for answers. Appends the slots of all that have arrived to `free`.
     async fn receive(&mut self, free: &mut Vec<usize>) -> anyhow::Result<()>;
 }
 
-/// Keeps so many adds in flight on each connection until the time is over.
-pub(super) async fn keep(
-    connections: &mut [impl Adder],
+/// Keeps `depth` adds in flight on each connection until the time is over.
+pub(super) async fn run(
+    connections: &mut [impl PipelinedAdder],
     depth: usize,
     seconds: f64,
 ) -> anyhow::Result<Outcome> {
@@ -31,16 +31,16 @@ pub(super) async fn keep(
     let end = start + Duration::from_secs_f64(seconds);
     let all = connections
         .iter_mut()
-        .map(|connection| keep_one(connection, depth, end));
+        .map(|connection| run_one(connection, depth, end));
     let mut times = Times::default();
-    for kept in try_join_all(all).await? {
-        times.extend(kept);
+    for of_connection in try_join_all(all).await? {
+        times.extend(of_connection);
     }
-    Ok(keep::outcome(times, start))
+    Ok(closed_loop::outcome(times, start))
 }
 
-async fn keep_one(
-    connection: &mut impl Adder,
+async fn run_one(
+    connection: &mut impl PipelinedAdder,
     depth: usize,
     end: Instant,
 ) -> anyhow::Result<Times> {

@@ -1,53 +1,45 @@
-//! streamgate's protocol on a bare WebSocket, without its client: what the server gives to one that
-//! does no more than write and read messages, as NATS's client here does.
+//! streamgate's protocol on a bare WebSocket, without its client: what the server reaches with a
+//! client that only writes and reads messages, as the NATS client here does.
 
 use anyhow::{bail, ensure};
 use streamgate_protocol::codec::Encoding;
-use streamgate_protocol::message::Outcome as Answer;
+use streamgate_protocol::message::Outcome as ReplyOutcome;
 use streamgate_protocol::{ClientMessage, Operation, Reply, ServerMessage};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
 
-use super::order::{Order, Outcome};
-use super::slots::{self, Adder};
+use super::command::{Command, Outcome};
+use super::pipelined_adds::{self, PipelinedAdder};
 use super::socket::Socket;
 use super::streams::{MAXLEN, names};
-use super::{Generator, no_counterpart, payload};
+use super::{Generator, payload, unsupported};
 
 const ENCODING: Encoding = Encoding::Binary;
 
-/// An id is a multiple of this and a slot.
+/// The most adds in flight. A request's id is a multiple of this plus a slot.
 const MAX_SLOTS: u64 = 1_024;
 
-pub(super) struct Load {
-    url: String,
-}
+/// With the URL of the proxy.
+pub(super) struct BareGenerator(pub(super) String);
 
-impl Load {
-    pub(super) fn new(url: &str) -> Self {
-        Self {
-            url: url.to_owned(),
-        }
-    }
-}
-
-impl Generator for Load {
-    async fn perform(&mut self, order: Order) -> anyhow::Result<Outcome> {
-        let Order::Add {
+impl Generator for BareGenerator {
+    async fn perform(&mut self, command: Command) -> anyhow::Result<Outcome> {
+        let Command::Add {
             connections,
             depth,
             seconds,
-        } = order
+        } = command
         else {
-            return no_counterpart(&order);
+            return unsupported(&command);
         };
-        // Anew each time: between two orders nobody would send the pings that the server expects.
+        // New connections each time: between two commands nothing sends the pings that the server
+        // expects.
         let mut opened = Vec::new();
         for stream in names("bench:adds", connections) {
-            opened.push(Connection::open(&self.url, stream).await?);
+            opened.push(Connection::open(&self.0, stream).await?);
         }
-        slots::keep(&mut opened, depth, seconds).await
+        pipelined_adds::run(&mut opened, depth, seconds).await
     }
 }
 
@@ -55,7 +47,7 @@ struct Connection {
     socket: Socket,
     stream: String,
     value: String,
-    /// Adds so far, which make the ids new.
+    /// Adds so far. They make ids unique.
     adds: u64,
 }
 
@@ -73,7 +65,7 @@ impl Connection {
     }
 }
 
-impl Adder for Connection {
+impl PipelinedAdder for Connection {
     fn add(&mut self, slot: usize) -> anyhow::Result<()> {
         let slot = slot as u64;
         ensure!(slot < MAX_SLOTS, "too many adds in flight");
@@ -94,20 +86,20 @@ impl Adder for Connection {
     }
 
     async fn receive(&mut self, free: &mut Vec<usize>) -> anyhow::Result<()> {
-        take(&self.socket.next().await?, free)?;
+        free_slots(&self.socket.next().await?, free)?;
         while let Some(frame) = self.socket.ready() {
-            take(&frame?, free)?;
+            free_slots(&frame?, free)?;
         }
         Ok(())
     }
 }
 
-fn take(frame: &[u8], free: &mut Vec<usize>) -> anyhow::Result<()> {
+fn free_slots(frame: &[u8], free: &mut Vec<usize>) -> anyhow::Result<()> {
     for message in ENCODING.messages::<ServerMessage>(frame) {
         match message? {
             ServerMessage::Reply {
                 id,
-                outcome: Answer::Ok(Reply::Added { .. }),
+                outcome: ReplyOutcome::Ok(Reply::Added { .. }),
             } => free.push(usize::try_from(id % MAX_SLOTS)?),
             ServerMessage::Welcome(_) => {}
             other => bail!("the server sent {other:?}"),

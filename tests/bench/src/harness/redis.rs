@@ -1,4 +1,4 @@
-//! A Redis server, and what it says of itself.
+//! A Redis server, and what it reports about itself.
 
 use anyhow::Context;
 use redis::Connection;
@@ -24,55 +24,59 @@ impl Redis {
         self.0.pid().context("Redis is down")
     }
 
-    /// Such as `7.0.15`.
+    /// Returns the version, such as `7.0.15`.
     pub(crate) fn version(&self) -> anyhow::Result<String> {
         let info = self.info("server")?;
         let version = info.lines().find_map(|l| l.strip_prefix("redis_version:"));
-        Ok(version.context("Redis tells no version")?.to_owned())
+        Ok(version.context("INFO has no redis_version")?.to_owned())
     }
 
-    /// Seconds of processor time since it began, in microseconds' steps: `/proc` has hundredths,
-    /// too coarse for a server that does little.
+    /// Returns its processor time in seconds, exact to a microsecond. `/proc` counts hundredths of
+    /// a second, too coarse for a server that does little.
     pub(crate) fn cpu(&self) -> anyhow::Result<f64> {
         let info = self.info("cpu")?;
         let of = |name: &str| -> anyhow::Result<f64> {
             let value = info.lines().find_map(|line| line.strip_prefix(name));
-            Ok(value.context("Redis tells no CPU time")?.parse()?)
+            Ok(value.context("INFO has no CPU time")?.parse()?)
         };
         Ok(of("used_cpu_user:")? + of("used_cpu_sys:")?)
     }
 
-    /// Connections that are open, without the one that asks.
+    /// Returns the number of open connections, without this one.
     pub(crate) fn connections(&self) -> anyhow::Result<f64> {
-        let list: String = redis::cmd("CLIENT").arg("LIST").query(&mut self.ask()?)?;
+        let list: String = redis::cmd("CLIENT")
+            .arg("LIST")
+            .query(&mut self.connect()?)?;
         Ok((list.lines().count() - 1) as f64)
     }
 
-    /// How often a command was carried out.
+    /// Returns how often a command was called.
     pub(crate) fn calls(&self, command: &str) -> anyhow::Result<f64> {
         let info = self.info("commandstats")?;
         let start = format!("cmdstat_{command}:calls=");
         let number = info.lines().find_map(|line| line.strip_prefix(&start));
-        // A command that was never sent is not listed.
+        // A command that was never called is not listed.
         let number = number.and_then(|n| n.split(',').next()).unwrap_or("0");
         Ok(number.parse()?)
     }
 
-    /// Fills the stream that is read.
+    /// Fills the stream that the workload of reads reads.
     pub(crate) fn fill(&self) -> anyhow::Result<()> {
         let mut pipe = redis::pipe();
         for number in 1..=READABLE {
             pipe.cmd("XADD").arg(READ_FROM).arg(format!("{number}-0"));
             pipe.arg("f").arg("v".repeat(100)).ignore();
         }
-        Ok(pipe.query(&mut self.ask()?)?)
+        Ok(pipe.query(&mut self.connect()?)?)
     }
 
     fn info(&self, section: &str) -> anyhow::Result<String> {
-        Ok(redis::cmd("INFO").arg(section).query(&mut self.ask()?)?)
+        Ok(redis::cmd("INFO")
+            .arg(section)
+            .query(&mut self.connect()?)?)
     }
 
-    fn ask(&self) -> anyhow::Result<Connection> {
+    fn connect(&self) -> anyhow::Result<Connection> {
         Ok(redis::Client::open(self.url())?.get_connection()?)
     }
 }

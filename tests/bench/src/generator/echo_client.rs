@@ -1,35 +1,26 @@
-//! A message there and back on a bare WebSocket.
+//! Round trips of a message on a bare WebSocket.
 
 use std::time::{Duration, Instant};
 
-use super::order::{Order, Outcome};
+use super::command::{Command, Outcome};
 use super::socket::Socket;
-use super::{Generator, keep, no_counterpart, payload};
+use super::{Generator, closed_loop, payload, unsupported};
 use crate::statistics::Times;
 
-pub(super) struct Load {
-    url: String,
-}
+/// With the URL of the echo server.
+pub(super) struct EchoGenerator(pub(super) String);
 
-impl Load {
-    pub(super) fn new(url: &str) -> Self {
-        Self {
-            url: url.to_owned(),
-        }
-    }
-}
-
-impl Generator for Load {
-    async fn perform(&mut self, order: Order) -> anyhow::Result<Outcome> {
-        let Order::Add {
+impl Generator for EchoGenerator {
+    async fn perform(&mut self, command: Command) -> anyhow::Result<Outcome> {
+        let Command::Add {
             connections: 1,
             depth: 1,
             seconds,
-        } = order
+        } = command
         else {
-            return no_counterpart(&order);
+            return unsupported(&command);
         };
-        let mut socket = Socket::open(&self.url).await?;
+        let mut socket = Socket::open(&self.0).await?;
         let value = payload::numbered(0);
         let start = Instant::now();
         let end = start + Duration::from_secs_f64(seconds);
@@ -41,6 +32,6 @@ impl Generator for Load {
             socket.next().await?;
             times.push(sent.elapsed());
         }
-        Ok(keep::outcome(times, start))
+        Ok(closed_loop::outcome(times, start))
     }
 }

@@ -1,4 +1,4 @@
-//! What processes use, as Linux counts it (proc(5)).
+//! Processor time and memory of processes, as Linux counts them (proc(5)).
 
 use std::fs;
 
@@ -7,14 +7,14 @@ use anyhow::Context;
 /// Clock ticks a second in `/proc`: 100 on every Linux that Rust runs on (proc(5), `USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Seconds of processor time, user and system, since the process began.
+/// Returns the process's user and system time in seconds.
 pub(crate) fn cpu(pid: u32) -> anyhow::Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))
         .with_context(|| format!("process {pid} has ended"))?;
-    Ok(Stat::read(&stat)?.cpu)
+    Ok(Stat::parse(&stat)?.cpu)
 }
 
-/// Kibibytes of memory that the process occupies now.
+/// Returns the process's resident memory in KiB.
 pub(crate) fn resident_kib(pid: u32) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -22,7 +22,7 @@ pub(crate) fn resident_kib(pid: u32) -> anyhow::Result<f64> {
     Ok(number.context("no VmRSS in /proc/PID/status")?.parse()?)
 }
 
-/// Seconds of processor time of this process and its children that are still alive.
+/// Returns the processor time in seconds of this process and its living children.
 pub(crate) fn own_cpu() -> anyhow::Result<f64> {
     let own = std::process::id();
     let mut sum = 0.0;
@@ -31,7 +31,7 @@ pub(crate) fn own_cpu() -> anyhow::Result<f64> {
         let Ok(stat) = fs::read_to_string(entry?.path().join("stat")) else {
             continue;
         };
-        if let Ok(stat) = Stat::read(&stat)
+        if let Ok(stat) = Stat::parse(&stat)
             && (stat.pid == own || stat.parent == own)
         {
             sum += stat.cpu;
@@ -40,7 +40,7 @@ pub(crate) fn own_cpu() -> anyhow::Result<f64> {
     Ok(sum)
 }
 
-/// Seconds of processor time that all processors have been busy, for whomever.
+/// Returns the time in seconds that all processors together have been busy.
 pub(crate) fn busy() -> anyhow::Result<f64> {
     let stat = fs::read_to_string("/proc/stat")?;
     let all = stat.lines().next().context("/proc/stat is empty")?;
@@ -63,11 +63,11 @@ struct Stat {
 
 impl Stat {
     /// `pid (name) state ppid … utime stime …`; the name may hold spaces and parentheses.
-    fn read(stat: &str) -> anyhow::Result<Self> {
+    fn parse(stat: &str) -> anyhow::Result<Self> {
         const SHORT: &str = "/proc/PID/stat is too short";
         let pid = stat.split(' ').next().context(SHORT)?.parse()?;
-        let (_, behind) = stat.rsplit_once(')').context(SHORT)?;
-        let fields: Vec<_> = behind.split_whitespace().collect();
+        let (_, rest) = stat.rsplit_once(')').context(SHORT)?;
+        let fields: Vec<_> = rest.split_whitespace().collect();
         // Counted from the state, which is field 3: ppid is 4, utime and stime are 14 and 15.
         let field = |number: usize| fields.get(number - 3).context(SHORT);
         let ticks = field(14)?.parse::<f64>()? + field(15)?.parse::<f64>()?;
@@ -84,15 +84,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_counted_behind_the_name() {
+    fn fields_are_counted_after_the_name() {
         let line = "12 (a) b) S 7 12 12 0 -1 4194560 1 0 0 0 150 50 0 0 20 0 1 0 100 1 1";
-        let stat = Stat::read(line).unwrap();
+        let stat = Stat::parse(line).unwrap();
         assert_eq!((stat.pid, stat.parent, stat.cpu), (12, 7, 2.0));
-        assert!(Stat::read("12 (a) S 7").is_err());
+        assert!(Stat::parse("12 (a) S 7").is_err());
     }
 
     #[test]
-    fn this_process_is_seen() {
+    fn this_process_is_counted() {
         let own = std::process::id();
         assert!(resident_kib(own).unwrap() > 0.0);
         assert!(cpu(own).unwrap() <= own_cpu().unwrap());

@@ -1,4 +1,4 @@
-//! A server that does nothing but send WebSocket messages back: what a WebSocket costs by itself.
+//! A WebSocket echo server: what a WebSocket costs by itself.
 
 use std::net::Ipv4Addr;
 
@@ -10,14 +10,14 @@ use axum::routing::any;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 
-use crate::rig;
+use crate::harness;
 
-/// As streamgate's server has it: tungstenite clears as many bytes at every attempt to read.
+/// The size that streamgate's server uses: tungstenite clears the buffer at every attempt to read.
 const READ_BUFFER_BYTES: usize = 2 * 1024;
 
 /// Serves until standard input ends, on the runtime that makes a lone round trip fastest.
 pub(crate) fn run() -> anyhow::Result<()> {
-    rig::end_with_input();
+    harness::exit_with_stdin();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -28,19 +28,17 @@ async fn serve() -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     println!("ws://{}/", listener.local_addr()?);
     let listener = listener.tap_io(|socket| {
-        // Without it the echo is slower, and the comparison easier.
+        // Otherwise the echo would be slower, and the comparison easier.
         let _ = socket.set_nodelay(true);
     });
     Ok(axum::serve(listener, Router::new().route("/", any(upgrade))).await?)
 }
 
 async fn upgrade(upgrade: WebSocketUpgrade) -> Response {
-    upgrade
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .on_upgrade(send_back)
+    upgrade.read_buffer_size(READ_BUFFER_BYTES).on_upgrade(echo)
 }
 
-async fn send_back(mut socket: WebSocket) {
+async fn echo(mut socket: WebSocket) {
     while let Some(Ok(message)) = socket.recv().await {
         let is_data = matches!(message, Message::Binary(_) | Message::Text(_));
         if is_data && socket.send(message).await.is_err() {

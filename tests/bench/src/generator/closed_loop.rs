@@ -1,4 +1,4 @@
-//! Keeping a number of operations in flight.
+//! A closed loop: a fixed number of calls in flight, each replaced when it ends.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -7,49 +7,50 @@ use futures_util::FutureExt;
 use futures_util::future::try_join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::order::Outcome;
+use super::command::Outcome;
 use crate::statistics::Times;
 
-/// Keeps `depth` operations in flight on each of the connections until the time is over. A task
-/// for each connection, as programs have that use several.
-pub(super) async fn keep<'a, C, F>(
+/// Keeps `depth` calls in flight on each connection until the time is over. One task for each
+/// connection, as in programs that use several.
+pub(super) async fn run<'a, C, F>(
     connections: &'a [C],
     depth: usize,
     seconds: f64,
-    begin: impl FnMut(usize, &'a C) -> F,
+    start_call: impl FnMut(usize, &'a C) -> F,
 ) -> anyhow::Result<Outcome>
 where
     F: Future<Output = anyhow::Result<()>>,
 {
     let start = Instant::now();
     let end = start + Duration::from_secs_f64(seconds);
-    // Borrowed for as long as it takes to begin one operation.
-    let begin = RefCell::new(begin);
-    let begin = &begin;
-    let kept = connections.iter().enumerate().map(|(i, connection)| {
-        keep_one(depth, start, end, move || {
-            (begin.borrow_mut())(i, connection)
+    // Borrowed only while a call starts.
+    let start_call = RefCell::new(start_call);
+    let start_call = &start_call;
+    let loops = connections.iter().enumerate().map(|(i, connection)| {
+        run_one(depth, start, end, move || {
+            (start_call.borrow_mut())(i, connection)
         })
     });
     let mut times = Times::default();
-    for kept in try_join_all(kept).await? {
-        times.extend(kept);
+    for of_connection in try_join_all(loops).await? {
+        times.extend(of_connection);
     }
     Ok(outcome(times, start))
 }
 
-/// On one connection. The clock is asked once for all operations that are found to be over: for
-/// each it would take a twentieth of the time.
-async fn keep_one<F>(
+/// The loop of one connection. It reads the clock once for all calls that have ended: reading it
+/// for each would take a twentieth of the time.
+async fn run_one<F>(
     depth: usize,
     start: Instant,
     end: Instant,
-    begin: impl Fn() -> F,
+    start_call: impl Fn() -> F,
 ) -> anyhow::Result<Times>
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    let mut in_flight: FuturesUnordered<_> = (0..depth).map(|_| timed(start, begin())).collect();
+    let mut in_flight: FuturesUnordered<_> =
+        (0..depth).map(|_| timed(start, start_call())).collect();
     let mut times = Times::default();
     while let Some(done) = in_flight.next().await {
         let now = Instant::now();
@@ -57,7 +58,7 @@ where
         while let Some(done) = next {
             times.push(now.duration_since(done?));
             if now < end {
-                in_flight.push(timed(now, begin()));
+                in_flight.push(timed(now, start_call()));
             }
             next = in_flight.next().now_or_never().flatten();
         }
@@ -65,7 +66,7 @@ where
     Ok(times)
 }
 
-/// What came of operations since `start`.
+/// Returns the outcome of operations that began at `start`.
 pub(super) fn outcome(times: Times, start: Instant) -> Outcome {
     let operations = times.len() as f64;
     let (p50_us, p99_us) = times.p50_and_p99();
@@ -79,9 +80,9 @@ pub(super) fn outcome(times: Times, start: Instant) -> Outcome {
 }
 
 async fn timed(
-    begun: Instant,
+    started: Instant,
     operation: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<Instant> {
     operation.await?;
-    Ok(begun)
+    Ok(started)
 }

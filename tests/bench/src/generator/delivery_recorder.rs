@@ -1,20 +1,20 @@
-//! Where receivers write down what arrived, and the publisher when it was sent.
+//! Records when entries were sent and when they arrived.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::order::Outcome;
-use super::pace;
+use super::command::Outcome;
+use super::rate;
 use crate::statistics::Times;
 
-/// Longest time for the last deliveries after the last entry: what has not come by then is lost.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Longest wait for the last deliveries after the last entry. Later ones count as lost.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// One board for all receivers of a generator.
+/// The recorder of a generator, shared by its publisher and all receivers.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Board(Arc<Inner>);
+pub(super) struct DeliveryRecorder(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -24,23 +24,23 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By number of the entry.
+    /// Times, by number of the entry.
     sent: Vec<Instant>,
     times: Times,
     expected: usize,
     wrong: usize,
 }
 
-impl Board {
-    /// The number of the next entry, which is sent now.
-    pub(super) fn send(&self) -> usize {
+impl DeliveryRecorder {
+    /// Records that the next entry is sent now. Returns its number.
+    pub(super) fn record_send(&self) -> usize {
         let mut state = self.lock();
         state.sent.push(Instant::now());
         state.sent.len() - 1
     }
 
-    /// An entry has arrived.
-    pub(super) fn arrived(&self, number: usize, is_wrong: bool) {
+    /// Records that an entry has arrived.
+    pub(super) fn record_arrival(&self, number: usize, is_wrong: bool) {
         let mut state = self.lock();
         if let Some(sent) = state.sent.get(number) {
             let time = sent.elapsed();
@@ -52,7 +52,7 @@ impl Board {
         }
     }
 
-    /// Sends entries at a rate and awaits that each arrives at so many receivers.
+    /// Sends entries at a rate, and waits until each has arrived at all receivers.
     pub(super) async fn publish<F>(
         &self,
         rate: f64,
@@ -63,20 +63,20 @@ impl Board {
     where
         F: Future<Output = anyhow::Result<()>>,
     {
-        let entries = pace::count(rate, seconds);
+        let entries = rate::count(rate, seconds);
         self.expect(entries * receivers);
-        let (start, mut ticks) = (tokio::time::Instant::now(), pace::ticks(rate));
+        let (start, mut ticks) = (tokio::time::Instant::now(), rate::ticks(rate));
         for _ in 0..entries {
             ticks.tick().await;
-            add(self.send()).await?;
+            add(self.record_send()).await?;
         }
-        let pace = pace::reached(entries, rate, start);
-        // What has not arrived by then is counted.
-        let _ = tokio::time::timeout(PATIENCE, self.0.complete.notified()).await;
+        let rate_reached = rate::reached(entries, rate, start);
+        // Deliveries that are missing after the timeout are counted.
+        let _ = tokio::time::timeout(DELIVERY_TIMEOUT, self.0.complete.notified()).await;
         let mut outcome = self.take();
         outcome.seconds = start.elapsed().as_secs_f64();
         outcome.entries = entries as f64;
-        outcome.pace = pace;
+        outcome.rate_reached = rate_reached;
         Ok(outcome)
     }
 
@@ -102,7 +102,7 @@ impl Board {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Whoever panicked has ended the measurement anyway.
+        // A panic elsewhere has ended the measurement anyway.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -112,33 +112,36 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_does_not_arrive_is_lost_and_what_is_wrong_is_counted() {
-        let board = Board::default();
-        let receiver = board.clone();
+    async fn missing_and_wrong_deliveries_are_counted() {
+        let recorder = DeliveryRecorder::default();
+        let receiver = recorder.clone();
         let add = |number| {
-            receiver.arrived(number, number == 1);
+            receiver.record_arrival(number, number == 1);
             async { Ok(()) }
         };
-        let outcome = board.publish(10.0, 1.0, 2, add).await.unwrap();
+        let outcome = recorder.publish(10.0, 1.0, 2, add).await.unwrap();
         assert_eq!((outcome.operations, outcome.entries), (10.0, 10.0));
         assert_eq!((outcome.lost, outcome.wrong), (10.0, 1.0));
-        assert_eq!(outcome.pace, 1.0);
+        assert_eq!(outcome.rate_reached, 1.0);
         let add = |number| {
-            receiver.arrived(number, false);
-            receiver.arrived(number, false);
+            receiver.record_arrival(number, false);
+            receiver.record_arrival(number, false);
             async { Ok(()) }
         };
-        let outcome = board.publish(10.0, 1.0, 2, add).await.unwrap();
+        let outcome = recorder.publish(10.0, 1.0, 2, add).await.unwrap();
         assert_eq!((outcome.lost, outcome.wrong), (0.0, 0.0));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn adds_that_are_slower_than_the_rate_are_seen_by_the_pace() {
+    async fn slow_adds_lower_the_reached_rate() {
         let add = async |_| {
             tokio::time::sleep(Duration::from_millis(200)).await;
             Ok(())
         };
-        let outcome = Board::default().publish(10.0, 1.0, 0, add).await.unwrap();
-        assert!(outcome.pace < 0.6, "{}", outcome.pace);
+        let outcome = DeliveryRecorder::default()
+            .publish(10.0, 1.0, 0, add)
+            .await
+            .unwrap();
+        assert!(outcome.rate_reached < 0.6, "{}", outcome.rate_reached);
     }
 }

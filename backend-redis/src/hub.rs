@@ -1,25 +1,52 @@
-//! Waiting for entries, without a command that blocks: Redis pushes which stream has changed,
-//! and one read serves all who wait for it.
+//! The hub: waits for entries and feeds tails, without a command that blocks in Redis.
 //!
-//! One task owns one connection with `CLIENT TRACKING` and a table of who waits for what. A read
-//! arms its key, the key's next change is pushed, and the task reads again. Where Redis refuses
-//! `CLIENT TRACKING`, reads that block on further connections stand in for the pushes.
+//! # How a wait costs nothing
+//!
+//! [`RedisStreams`](crate::RedisStreams) has two connections, however many readers wait: one for
+//! commands (`connection/command_connection.rs`) and the hub's (`tracking/hub_connection.rs`),
+//! which has `CLIENT TRACKING` on.
+//!
+//! 1. The first attempt of every wait goes with the pipeline of its batch, on the connection for
+//!    commands (`operation/batch.rs`). So order is kept, and `$` is resolved to a real id where the
+//!    caller asked for it.
+//! 2. If there are no entries, the hub reads the stream on its own connection (`probe.rs`). That
+//!    read arms the key: Redis pushes one invalidation when the key changes.
+//! 3. After the invalidation the hub reads once, and serves every waiter and tail of the stream.
+//!
+//! Consumers of a group are served in the order in which they came (`group/wait_queue.rs`). A tail
+//! joins the stream's feed (`feed.rs`), which reads each change once for all tails.
+//!
+//! Redis pushes no invalidation when a group is destroyed or its position is set back. So the hub
+//! reads groups with waiting consumers again every two seconds. After a lost connection the hub
+//! connects again and reads every stream that somebody waits for.
+//!
+//! If Redis refuses `CLIENT TRACKING`, `XREAD BLOCK` on further connections replaces it
+//! (`tracking/fallback.rs`).
+//!
+//! # Structure
+//!
+//! One task (`hub_task.rs`) owns the connection and the table of all waiters (`wait_table.rs`). The
+//! table has one [`stream_state`] for each stream that somebody waits for. It does no I/O and reads
+//! no clock.
 
-pub(crate) mod deadlines;
+mod deadlines;
 pub(crate) mod feed;
 pub(crate) mod group;
-pub(crate) mod hub_task;
+mod hub_task;
 pub(crate) mod hub_wait;
-pub(crate) mod message;
-pub(crate) mod probe;
-pub(crate) mod stream_state;
-pub(crate) mod tracking;
-pub(crate) mod wait_table;
+mod message;
+mod probe;
+mod readers;
+mod shared_entries;
+mod stream_state;
+mod tracking;
+mod wait_table;
+mod waiter;
 
 use std::sync::Arc;
 
 use streamgate_protocol::error::code;
-use streamgate_protocol::{CacheError, CacheResult};
+use streamgate_protocol::{CacheError, CacheResult, EntryId};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
@@ -28,62 +55,67 @@ use crate::connection::availability::RedisAvailability;
 use crate::connection::barrier::Barrier;
 use crate::connection::endpoint::Endpoint;
 use crate::hub::feed::FeedSubscriber;
+use crate::hub::feed::feed_handle::FeedHandle;
 use crate::hub::feed::feed_queue::FeedQueue;
 use crate::hub::group::cancel_guard::{WaitCancelGuard, guard_pair};
-use crate::hub::group::wait_queue::WaitQueues;
-use crate::hub::hub_task::HubTask;
-use crate::hub::message::{GroupReadWaiter, HubMessage, ReadWaiter, Waiter, WaiterKey};
+use crate::hub::group::wait_queue::{Admission, GroupKey, QueueSlot, WaitQueues};
+use crate::hub::hub_task::{HubInbox, HubTask};
+use crate::hub::hub_wait::HubWait;
+use crate::hub::message::HubMessage;
 use crate::hub::tracking::hub_connection::TrackedConnection;
+use crate::hub::waiter::{GroupReadWaiter, ReadWaiter, Waiter, WaiterKey};
 use crate::tail::cursor::TailCursor;
 use crate::wire::errors;
-use streamgate_protocol::EntryId;
 
-pub(crate) use crate::hub::feed::feed_handle::FeedHandle;
-pub(crate) use crate::hub::feed::feed_queue::{FeedEvent, QueuedSegment};
-pub(crate) use crate::hub::group::wait_queue::{Admission, FirstAttempt, GroupKey, QueueSlot};
-pub(crate) use crate::hub::hub_wait::HubWait;
-
-/// Waits and tails under way at once, of all callers. A wait takes about half a KiB; a tail about
-/// three quarters of one, most of it the follower and its queue; and either half a KiB more if
-/// nobody else waits for its stream. So this is at most 160 MiB, beside the entries that are on
-/// their way.
+/// Maximum number of waits and tails at once, of all callers.
+///
+/// A wait takes about half a KiB. A tail takes about three quarters of one, most of it its state
+/// and its queue. Either takes another half if nobody else waits for its stream. So this is at most
+/// 160 MiB, beside the queued entries.
 pub(crate) const MAX_WAITS: usize = 128 * 1024;
 
-/// The way to the task that waits.
+/// A handle to the hub's task. Clones are cheap; the task ends with the last one.
 #[derive(Clone)]
 pub(crate) struct Hub {
-    /// Not bounded by itself, but waits and tails are, and neither has more than two messages in
-    /// it: a tail joins again only after it was answered.
+    /// Unbounded, but waits and tails are bounded, and neither has more than two messages in it: a
+    /// tail joins again only after the hub has replied.
     task: UnboundedSender<HubMessage>,
     waits: Arc<Semaphore>,
     wait_queues: Arc<WaitQueues>,
-    hold: Barrier,
+    barrier: Barrier,
 }
 
 impl Hub {
-    /// Connects, and starts the task, which ends with the last clone. Commands are to be held back
-    /// while the group is read for a consumer that has gone.
+    /// Connects to Redis and spawns the task.
+    ///
+    /// The hub closes `barrier` while it may read a group for a consumer that has cancelled.
     pub(crate) async fn connect(
-        server: Endpoint,
-        hold: Barrier,
+        endpoint: Endpoint,
+        barrier: Barrier,
         availability: RedisAvailability,
         max_waits: usize,
     ) -> CacheResult<Self> {
-        let up = TrackedConnection::connect(&server, 0)
+        let connection = TrackedConnection::connect(&endpoint, 0)
             .await
-            .map_err(|error| errors::unconnected(&error, &server.address()))?;
-        let (task, inbox) = unbounded_channel();
-        let wait_queues = Arc::new(WaitQueues::default());
-        tokio::spawn(HubTask::new(server, availability, up, inbox, Arc::clone(&wait_queues)).run());
+            .map_err(|error| errors::unconnected(&error, &endpoint.address()))?;
+        let (task, messages) = unbounded_channel();
+        let (wait_queues, ended_attempts) = WaitQueues::new();
+        let wait_queues = Arc::new(wait_queues);
+        let inbox = HubInbox {
+            messages,
+            ended_attempts,
+        };
+        let queues = Arc::clone(&wait_queues);
+        tokio::spawn(HubTask::new(endpoint, availability, connection, inbox, queues).run());
         Ok(Self {
             task,
             waits: Arc::new(Semaphore::new(max_waits)),
             wait_queues,
-            hold,
+            barrier,
         })
     }
 
-    /// Waits for entries of a stream after an id, `last_id` being that id as it was asked for.
+    /// Waits for entries of a stream after an id. `last_id` is that id as the caller wrote it.
     pub(crate) fn read(
         &self,
         stream: Arc<str>,
@@ -93,60 +125,31 @@ impl Hub {
         deadline: Option<Instant>,
     ) -> CacheResult<HubWait> {
         let number = self.wait_queues.next_number();
-        let address = WaiterKey {
+        let key = WaiterKey {
             stream: Arc::clone(&stream),
             group: None,
             number,
         };
-        self.wait(deadline, Some(last_id), address, None, |waiter| {
-            HubMessage::Read(
-                stream,
-                ReadWaiter {
-                    number,
-                    waiter,
-                    after,
-                    count,
-                },
-            )
+        self.wait(deadline, Some(last_id), key, None, |waiter| {
+            let reader = ReadWaiter {
+                number,
+                waiter,
+                after,
+                count,
+            };
+            HubMessage::Read(stream, reader)
         })
     }
 
-    /// Counts one who is going to follow, as long as the value lives.
-    pub(crate) fn admit(&self) -> CacheResult<Arc<OwnedSemaphorePermit>> {
-        self.permit().map(Arc::new)
-    }
-
-    /// Takes part in the feed of a stream, having seen what is before a slot.
-    pub(crate) fn tail_source(
-        &self,
-        stream: &Arc<str>,
-        cursor: TailCursor,
-        permit: Arc<OwnedSemaphorePermit>,
-    ) -> CacheResult<FeedHandle> {
-        let number = self.wait_queues.next_number();
-        let queue = Arc::new(FeedQueue::new(permit));
-        let subscriber = FeedSubscriber::new(number, Arc::clone(&queue), cursor);
-        self.task
-            .send(HubMessage::JoinFeed(Arc::clone(stream), subscriber))
-            .map_err(|_| errors::hub_ended())?;
-        Ok(FeedHandle::new(
-            queue,
-            Arc::clone(stream),
-            number,
-            self.task.clone(),
-        ))
-    }
-
-    /// Takes a place in the line of a group's waiting consumers.
-    pub(crate) fn join(&self, stream: &str, group: &str) -> Admission {
-        let key = GroupKey {
+    /// Adds a consumer to the wait queue of its group.
+    pub(crate) fn join_wait_queue(&self, stream: &str, group: &str) -> Admission {
+        self.wait_queues.join(GroupKey {
             stream: stream.into(),
             group: group.into(),
-        };
-        self.wait_queues.join(key, &self.task)
+        })
     }
 
-    /// Waits in line for entries of a group.
+    /// Waits for entries of a group, for the consumer called `name`.
     pub(crate) fn read_group(
         &self,
         slot: QueueSlot,
@@ -155,13 +158,13 @@ impl Hub {
         deadline: Option<Instant>,
     ) -> CacheResult<HubWait> {
         let GroupKey { stream, group } = slot.key.clone();
-        let address = WaiterKey {
+        let key = WaiterKey {
             stream,
             group: Some(group),
             number: slot.number,
         };
-        let (delivery, cancel_guard) = guard_pair(&self.hold);
-        self.wait(deadline, None, address, Some(cancel_guard), |waiter| {
+        let (delivery, cancel_guard) = guard_pair(&self.barrier);
+        self.wait(deadline, None, key, Some(cancel_guard), |waiter| {
             HubMessage::ReadGroup(GroupReadWaiter {
                 waiter,
                 slot,
@@ -172,31 +175,53 @@ impl Hub {
         })
     }
 
+    /// Counts a tail against the bound on waits and tails, until the permit is dropped.
+    pub(crate) fn reserve_tail(&self) -> CacheResult<Arc<OwnedSemaphorePermit>> {
+        self.permit().map(Arc::new)
+    }
+
+    /// Joins the feed of a stream with a cursor.
+    pub(crate) fn join_feed(
+        &self,
+        stream: &Arc<str>,
+        cursor: TailCursor,
+        permit: Arc<OwnedSemaphorePermit>,
+    ) -> CacheResult<FeedHandle> {
+        let number = self.wait_queues.next_number();
+        let queue = Arc::new(FeedQueue::new(permit));
+        let subscriber = FeedSubscriber::new(number, Arc::clone(&queue), cursor);
+        self.send(HubMessage::JoinFeed(Arc::clone(stream), subscriber))?;
+        let (stream, hub) = (Arc::clone(stream), self.task.clone());
+        Ok(FeedHandle::new(queue, stream, number, hub))
+    }
+
     fn wait(
         &self,
         deadline: Option<Instant>,
         last_id: Option<String>,
-        address: WaiterKey,
+        key: WaiterKey,
         cancel_guard: Option<WaitCancelGuard>,
         message: impl FnOnce(Waiter) -> HubMessage,
     ) -> CacheResult<HubWait> {
         let permit = self.permit()?;
-        let (answer, receiver) = oneshot::channel();
-        let waiter = Waiter {
+        let (reply, receiver) = oneshot::channel();
+        self.send(message(Waiter {
             deadline,
-            answer,
+            reply,
             _permit: permit,
-        };
-        self.task
-            .send(message(waiter))
-            .map_err(|_| errors::hub_ended())?;
+        }))?;
         let hub = self.task.clone();
-        Ok(HubWait::new(receiver, last_id, hub, address, cancel_guard))
+        Ok(HubWait::new(receiver, last_id, hub, key, cancel_guard))
+    }
+
+    fn send(&self, message: HubMessage) -> CacheResult<()> {
+        self.task.send(message).map_err(|_| errors::hub_ended())
     }
 
     fn permit(&self) -> CacheResult<OwnedSemaphorePermit> {
-        Arc::clone(&self.waits)
-            .try_acquire_owned()
-            .map_err(|_| CacheError::backend(code::OVERLOADED, "too many wait or follow already"))
+        Arc::clone(&self.waits).try_acquire_owned().map_err(|_| {
+            let message = "too many waits and tails at once; retry when some have ended";
+            CacheError::backend(code::OVERLOADED, message)
+        })
     }
 }

@@ -22,7 +22,8 @@ use crate::hub::Hub;
 use crate::operation::batch::OperationBatch;
 use crate::operation::idempotent_add::TtlRefresh;
 use crate::operation::outcome::OperationOutcome;
-use crate::tail::{PageReader, RedisTail, TailReaders};
+use crate::tail::RedisTail;
+use crate::tail::page_reader::PageReader;
 use crate::wire::packing::PackedCommands;
 use crate::wire::{answers, errors, scripts};
 
@@ -99,7 +100,9 @@ use crate::wire::{answers, errors, scripts};
 /// ```
 #[derive(Clone)]
 pub struct RedisStreams {
-    pub(crate) readers: TailReaders,
+    commands: CommandConnection,
+    hub: Hub,
+    pages: PageReader,
     ttl_refresh: Arc<TtlRefresh>,
 }
 
@@ -137,11 +140,9 @@ impl RedisStreams {
         let hub = Hub::connect(endpoint, barrier, availability, max_waits).await?;
         let pages = PageReader::new();
         Ok(Self {
-            readers: TailReaders {
-                commands,
-                hub,
-                pages,
-            },
+            commands,
+            hub,
+            pages,
             ttl_refresh: Arc::default(),
         })
     }
@@ -150,21 +151,29 @@ impl RedisStreams {
         &self,
         operations: impl ExactSizeIterator<Item = Operation<'a>>,
     ) -> OperationBatch {
-        let TailReaders { commands, hub, .. } = &self.readers;
-        let ttl_refresh = commands.accepts_scripts().then_some(&*self.ttl_refresh);
-        OperationBatch::new(operations, hub, ttl_refresh)
+        let ttl_refresh = self
+            .commands
+            .accepts_scripts()
+            .then_some(&*self.ttl_refresh);
+        OperationBatch::new(operations, &self.hub, ttl_refresh)
+    }
+
+    /// Returns a tail of a stream, which reads nothing before its first poll.
+    pub(crate) fn redis_tail(&self, stream: &str, from: TailFrom) -> RedisTail {
+        let (commands, hub) = (self.commands.clone(), self.hub.clone());
+        RedisTail::new(commands, hub, self.pages.clone(), stream, from)
     }
 
     /// Sends the commands in the future's first poll.
     fn run(&self, batch: OperationBatch) -> impl Future<Output = Vec<OperationOutcome>> + Send {
-        batch.run(&self.readers.commands, &self.readers.hub)
+        batch.run(&self.commands, &self.hub)
     }
 }
 
 impl fmt::Debug for RedisStreams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStreams")
-            .field("commands", &self.readers.commands)
+            .field("commands", &self.commands)
             .finish_non_exhaustive()
     }
 }
@@ -194,7 +203,7 @@ impl Backend for RedisStreams {
     }
 
     fn tail_source<'a>(&'a self, stream: &str, from: TailFrom) -> Box<dyn TailSource + 'a> {
-        Box::new(RedisTail::new(self.readers.clone(), stream, from))
+        Box::new(self.redis_tail(stream, from))
     }
 
     fn pending_entries(&self) -> Option<&dyn PendingEntries> {
@@ -202,14 +211,14 @@ impl Backend for RedisStreams {
     }
 
     fn availability(&self) -> Option<watch::Receiver<Option<CacheError>>> {
-        Some(self.readers.commands.availability().watch())
+        Some(self.commands.availability().watch())
     }
 
     fn reclaim<'a>(&'a self, step: ReclaimStep) -> BoxFuture<'a, CacheResult<Reclaimed>> {
         let mut packed = PackedCommands::default();
         scripts::reclaim(&mut packed, &step);
         async move {
-            match self.readers.commands.send(packed).await {
+            match self.commands.send(packed).await {
                 Ok(mut values) => match values.pop() {
                     Some(value) => answers::reclaimed(value),
                     None => Err(errors::unexpected("an answer")),

@@ -3,7 +3,6 @@
 use streamgate_protocol::{ConsumeOptions, Deliveries, SubscribingBackend, Tail, TailFrom};
 
 use crate::redis_streams::RedisStreams;
-use crate::tail::RedisTail;
 use streamgate_backend::consume::consume;
 use streamgate_backend::tail::source::into_tail;
 
@@ -11,7 +10,7 @@ use streamgate_backend::tail::source::into_tail;
 /// ends with `DISCONNECTED` then.
 impl SubscribingBackend for RedisStreams {
     fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
-        into_tail(RedisTail::new(self.readers.clone(), stream_key, from))
+        into_tail(self.redis_tail(stream_key, from))
     }
 
     fn consume(

@@ -1,84 +1,104 @@
-//! One tail: it reads the backlog by itself, page by page, and then takes what the hub has for
-//! all who follow the stream.
+//! Tails of Redis streams: [`RedisTail`] reads the backlog, then receives the stream's live
+//! entries from the hub.
+//!
+//! # How a tail proceeds
+//!
+//! 1. It finds where to start (`start_position.rs`).
+//! 2. It reads the backlog page by page on the connection for commands (`backlog.rs`,
+//!    `page_reader.rs`).
+//! 3. At the end of the stream it joins the stream's feed in the hub, and passes on what the feed
+//!    queues for it (`live.rs`). The feed reads each change once for all tails of the stream.
+//!
+//! Every read begins with the entry at the tail's cursor. If that entry is there, no entry is
+//! missing after it. If not, `XINFO STREAM` and the page are read in one transaction, and the
+//! cursor decides whether there is a gap (`cursor.rs`).
+//!
+//! # Joining and leaving the feed
+//!
+//! A tail whose cursor is before the feed's position reads up to that position by itself. A tail
+//! whose cursor is after it skips the entries that it has read already.
+//!
+//! A slow tail holds nothing. Its queue in the feed is bounded, and the hub drops the queue when it
+//! is full. The tail then reads from its cursor by itself, and joins the feed again at the end. So
+//! no segment is kept for long, and no tail waits for another.
 
-pub(crate) mod backlog;
+mod backlog;
 pub(crate) mod cursor;
-pub(crate) mod live;
+mod live;
 pub(crate) mod page_reader;
 pub(crate) mod range;
-pub(crate) mod start_position;
+mod start_position;
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use streamgate_backend::tail::page_size::PageSize;
+use streamgate_backend::tail::segment::Segment;
+use streamgate_backend::tail::source::{TailEvent, TailSource};
 use streamgate_protocol::message::Credit;
-use streamgate_protocol::{CacheError, CacheResult, Retry, TailFrom};
+use streamgate_protocol::{CacheError, CacheResult, EntryId, Retry, TailFrom};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::connection::command_connection::CommandConnection;
 use crate::connection::reconnect_pause::ReconnectPause;
-use crate::hub::{FeedHandle, Hub};
+use crate::hub::Hub;
+use crate::hub::feed::feed_handle::FeedHandle;
 use crate::tail::cursor::{CheckedPage, TailCursor};
-use crate::tail::page_reader::PageTask;
+use crate::tail::page_reader::{PageReader, PageTask};
 use crate::tail::range::RangeReply;
 use crate::tail::start_position::StartPosition;
 use crate::wire::errors;
-use streamgate_backend::tail::page_size::PageSize;
-use streamgate_backend::tail::segment::Segment;
-use streamgate_backend::tail::source::{TailEvent, TailSource};
-use streamgate_protocol::EntryId;
 
-pub(crate) use crate::tail::page_reader::PageReader;
-
-/// What every tail of a [`RedisStreams`](crate::RedisStreams) reads with. Clones are cheap.
-#[derive(Clone)]
-pub(crate) struct TailReaders {
-    pub(crate) commands: CommandConnection,
-    pub(crate) hub: Hub,
-    pub(crate) pages: PageReader,
-}
-
-/// A tail that is pulled.
+/// A tail of one Redis stream. It reads nothing before its first poll.
 pub(crate) struct RedisTail {
-    readers: TailReaders,
+    commands: CommandConnection,
+    hub: Hub,
+    pages: PageReader,
     stream: Arc<str>,
     state: TailState,
     cursor: TailCursor,
     page_size: PageSize,
-    /// The first item was given.
     first_item_sent: bool,
     /// Absent before the first poll.
     permit: Option<Arc<OwnedSemaphorePermit>>,
-    /// In the hub's feed, which holds all that comes behind `until`.
+    /// Present while the tail is in the hub's feed, which queues every entry after `catch_up_to`.
     feed_handle: Option<FeedHandle>,
     catch_up_to: Option<EntryId>,
-    backoff: Option<ReconnectPause>,
+    retry_pause: Option<ReconnectPause>,
 }
 
 enum TailState {
     New(TailFrom),
     Starting(BoxFuture<'static, CacheResult<StartPosition>>),
-    /// There is, or may be, more than it has seen.
+    /// The stream has, or may have, entries after the cursor that the feed does not queue.
     Backlog,
-    /// The first page of all, from behind an id. It is not judged.
+    /// Reads the first page of the tail, after an id. No gap can come before it.
     FirstPage(EntryId, PageTask<RangeReply>),
     ReadingPage(PageTask<RangeReply>),
-    /// What a page gave and was not passed on yet.
+    /// Holds a page whose entries were not passed on yet.
     PageReady(CheckedPage),
-    /// It has seen all that there was, or all that does not come by the hub.
+    /// The cursor is at the end of the stream, or where the feed continues.
     AtEnd,
     Live,
-    /// Redis cannot answer for now.
+    /// Redis refuses to answer for now.
     Pausing(BoxFuture<'static, ReconnectPause>),
     Ended,
 }
 
 impl RedisTail {
-    pub(crate) fn new(readers: TailReaders, stream: &str, from: TailFrom) -> Self {
+    pub(crate) fn new(
+        commands: CommandConnection,
+        hub: Hub,
+        pages: PageReader,
+        stream: &str,
+        from: TailFrom,
+    ) -> Self {
         Self {
-            readers,
+            commands,
+            hub,
+            pages,
             stream: stream.into(),
             state: TailState::New(from),
             cursor: TailCursor::new(EntryId::ZERO, None),
@@ -87,7 +107,7 @@ impl RedisTail {
             permit: None,
             feed_handle: None,
             catch_up_to: None,
-            backoff: None,
+            retry_pause: None,
         }
     }
 
@@ -95,90 +115,84 @@ impl RedisTail {
         (self.feed_handle, self.catch_up_to) = (None, None);
     }
 
-    /// What comes instead of entries if there are none: where it stands, once.
-    fn nothing(&mut self) -> Option<TailEvent> {
-        let first = !std::mem::replace(&mut self.first_item_sent, true);
-        first.then(|| TailEvent::Segment(Segment::position_only(self.cursor.at.to_string())))
+    /// Returns the tail's position as its first item, unless an item was sent already.
+    fn position_as_first_item(&mut self) -> Option<TailEvent> {
+        let is_first = !std::mem::replace(&mut self.first_item_sent, true);
+        is_first.then(|| {
+            let position = self.cursor.position.to_string();
+            TailEvent::Segment(Segment::position_only(position))
+        })
     }
 
-    /// A tail that has begun outlives what passes by itself.
-    fn failed(&mut self, error: CacheError) -> CacheResult<()> {
+    /// Pauses after a transient error. The error ends a tail that has sent no item yet.
+    fn pause_after(&mut self, error: CacheError) -> CacheResult<()> {
         if !self.first_item_sent || error.retry() != Retry::Later {
             return Err(error);
         }
-        let mut backoff = self.backoff.take().unwrap_or_else(ReconnectPause::new);
+        let mut pause = self.retry_pause.take().unwrap_or_else(ReconnectPause::new);
         self.state = TailState::Pausing(
             async move {
-                backoff.pause().await;
-                backoff
+                pause.pause().await;
+                pause
             }
             .boxed(),
         );
         Ok(())
     }
 
-    /// One step; none if it takes another to have something to pass on.
+    /// Makes one transition. `None` means that another one is needed to have an event.
     fn step(&mut self, cx: &mut Context<'_>, room: Credit) -> Poll<CacheResult<Option<TailEvent>>> {
+        let has_caught_up = self.has_caught_up();
         match &mut self.state {
             TailState::New(from) => {
                 let from = std::mem::replace(from, TailFrom::Now);
-                self.state = self.begin(from, room)?;
+                self.state = self.start(from, room)?;
             }
             TailState::Starting(starting) => match ready!(starting.poll_unpin(cx))? {
                 StartPosition::After(after, page_size) => {
                     self.page_size = page_size;
-                    self.state = self.read_first(after, room);
+                    self.state = self.read_first_page(after, room);
                 }
                 StartPosition::At(cursor) => {
                     self.cursor = cursor;
                     self.state = TailState::AtEnd;
-                    return Poll::Ready(Ok(self.nothing()));
+                    return Poll::Ready(Ok(self.position_as_first_item()));
                 }
             },
-            TailState::Backlog
-                if self
-                    .catch_up_to
-                    .is_some_and(|until| self.cursor.at >= until) =>
-            {
-                self.state = TailState::AtEnd;
-            }
-            TailState::Backlog if room.is_used_up() => return self.full(),
-            TailState::Backlog => self.state = self.read(room),
+            TailState::Backlog if has_caught_up => self.state = TailState::AtEnd,
+            TailState::Backlog if room.is_used_up() => return self.poll_without_room(),
+            TailState::Backlog => self.state = self.read_page(room),
             TailState::FirstPage(after, page) => {
                 let (after, range) = (*after, ready!(page.poll_unpin(cx))?);
-                self.take_first(after, range, room)?;
+                self.take_first_page(after, range, room)?;
             }
             TailState::ReadingPage(page) => match ready!(page.poll_unpin(cx)) {
-                Ok(range) => return Poll::Ready(self.read_page(range)),
-                Err(error) => self.failed(error)?,
+                Ok(range) => return Poll::Ready(Ok(self.take_page(range))),
+                Err(error) => self.pause_after(error)?,
             },
-            TailState::PageReady(taken) if taken.entries.is_empty() => {
-                let at_end = taken.at_end;
+            TailState::PageReady(page) if page.entries.is_empty() => {
+                let at_end = page.at_end;
                 self.state = if at_end {
                     TailState::AtEnd
                 } else {
                     TailState::Backlog
                 };
                 if at_end {
-                    return Poll::Ready(Ok(self.nothing()));
+                    return Poll::Ready(Ok(self.position_as_first_item()));
                 }
             }
             TailState::PageReady(_) => {
-                if let TailState::PageReady(taken) =
-                    std::mem::replace(&mut self.state, TailState::Ended)
-                {
-                    return Poll::Ready(self.pass_on(taken, room));
+                let state = std::mem::replace(&mut self.state, TailState::Ended);
+                if let TailState::PageReady(page) = state {
+                    return Poll::Ready(self.pass_on_page(page, room));
                 }
             }
             TailState::AtEnd if self.feed_handle.is_some() => self.state = TailState::Live,
-            TailState::AtEnd if room.is_used_up() => return self.full(),
+            TailState::AtEnd if room.is_used_up() => return self.poll_without_room(),
             TailState::AtEnd => {
                 let permit = self.permit.clone().ok_or_else(errors::hub_ended)?;
-                let feed_handle =
-                    self.readers
-                        .hub
-                        .tail_source(&self.stream, self.cursor, permit)?;
-                self.feed_handle = Some(feed_handle);
+                let joined = self.hub.join_feed(&self.stream, self.cursor, permit);
+                self.feed_handle = Some(joined?);
                 self.state = TailState::Live;
             }
             TailState::Live => {
@@ -186,15 +200,15 @@ impl RedisTail {
                     self.state = TailState::Backlog;
                     return Poll::Ready(Ok(None));
                 };
-                let news = if room.is_used_up() {
+                let event = if room.is_used_up() {
                     ready!(feed_handle.queue.poll_end(cx))
                 } else {
                     ready!(feed_handle.queue.poll(cx))
                 };
-                return Poll::Ready(self.take_news(news, room));
+                return Poll::Ready(self.take_feed_event(event, room));
             }
             TailState::Pausing(pause) => {
-                self.backoff = Some(ready!(pause.poll_unpin(cx)));
+                self.retry_pause = Some(ready!(pause.poll_unpin(cx)));
                 self.state = TailState::Backlog;
             }
             TailState::Ended => return Poll::Ready(Err(errors::hub_ended())),
@@ -202,12 +216,18 @@ impl RedisTail {
         Poll::Ready(Ok(None))
     }
 
-    /// There is no room: only the first item comes, and whoever makes room polls again.
-    fn full(&mut self) -> Poll<CacheResult<Option<TailEvent>>> {
-        match self.nothing() {
+    /// Sends the position if it is the first item. Else waits: whoever makes room polls again.
+    fn poll_without_room(&mut self) -> Poll<CacheResult<Option<TailEvent>>> {
+        match self.position_as_first_item() {
             Some(first) => Poll::Ready(Ok(Some(first))),
             None => Poll::Pending,
         }
+    }
+
+    /// Returns whether the feed queues everything after the cursor.
+    fn has_caught_up(&self) -> bool {
+        let catch_up_to = self.catch_up_to;
+        catch_up_to.is_some_and(|position| self.cursor.position >= position)
     }
 }
 
@@ -216,9 +236,9 @@ impl TailSource for RedisTail {
         loop {
             match ready!(self.step(cx, room)) {
                 Ok(None) => {}
-                Ok(Some(followed)) => {
+                Ok(Some(event)) => {
                     self.first_item_sent = true;
-                    return Poll::Ready(Ok(followed));
+                    return Poll::Ready(Ok(event));
                 }
                 Err(error) => {
                     self.leave_feed();

@@ -1,19 +1,19 @@
-//! When waits end.
+//! The deadlines of all waits.
 
 use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use crate::hub::message::WaiterKey;
+use crate::hub::waiter::WaiterKey;
 
-/// The deadlines of all who wait, earliest first.
+/// The deadlines of all waits, earliest first.
 #[derive(Default)]
 pub(super) struct Deadlines(BTreeMap<(Instant, u64), WaiterKey>);
 
 impl Deadlines {
-    pub(super) fn insert(&mut self, deadline: Option<Instant>, address: WaiterKey) {
+    pub(super) fn insert(&mut self, deadline: Option<Instant>, key: WaiterKey) {
         if let Some(deadline) = deadline {
-            self.0.insert((deadline, address.number), address);
+            self.0.insert((deadline, key.number), key);
         }
     }
 
@@ -27,8 +27,8 @@ impl Deadlines {
         self.0.first_key_value().map(|((deadline, _), _)| *deadline)
     }
 
-    /// Takes one that has passed.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<WaiterKey> {
+    /// Removes one waiter whose deadline has passed, and returns its key.
+    pub(super) fn pop_overdue(&mut self, now: Instant) -> Option<WaiterKey> {
         let entry = self.0.first_entry()?;
         (entry.key().0 <= now).then(|| entry.remove())
     }

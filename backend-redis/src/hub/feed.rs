@@ -1,50 +1,58 @@
-//! The followers of one stream, who share what is read of it. No I/O.
+//! The feed of a stream: reads each change once for all tails of the stream. No I/O.
+//!
+//! The feed has a cursor of its own. It checks every page for gaps as a tail does, and puts one
+//! `Arc` of a segment, or the gap, into the queues of all subscribers.
+//!
+//! A subscriber whose cursor is before the feed's reads up to the feed's position by itself. One
+//! whose cursor is after it skips the entries that it has read already. But the entries it has read
+//! may belong to a stream that was deleted since, so the feed confirms that cursor by a read with
+//! the stream's info.
+//!
+//! A slow subscriber holds nothing: a full queue is dropped, and that tail reads by itself from
+//! then on.
 
 pub(crate) mod feed_handle;
 pub(crate) mod feed_queue;
+pub(crate) mod queued_segment;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use streamgate_protocol::{CacheError, CacheResult};
+use streamgate_backend::tail::page_size::PageSize;
+use streamgate_protocol::{CacheError, CacheResult, EntryId};
 
-use crate::hub::feed::feed_queue::{FeedQueue, QueuedBytes, QueuedSegment};
+use crate::hub::feed::feed_queue::FeedQueue;
+use crate::hub::feed::queued_segment::{QueuedBytes, QueuedSegment};
 use crate::tail::cursor::{CheckedPage, TailCursor};
 use crate::tail::range::{RangeReply, RangeRequest, entry_id};
 use crate::wire::errors;
-use streamgate_backend::tail::page_size::PageSize;
-use streamgate_protocol::EntryId;
 
-/// One who follows.
-pub(crate) struct FeedSubscriber {
-    pub(super) number: u64,
-    pub(super) queue: Arc<FeedQueue>,
-    /// What it has seen so far.
+/// A tail in a feed, as the hub keeps it.
+pub(super) struct FeedSubscriber {
+    number: u64,
+    queue: Arc<FeedQueue>,
+    /// Where the tail was when it joined.
     pub(super) cursor: TailCursor,
 }
 
-/// One stream, read once for all its followers.
-///
-/// All that comes behind the feed's place is pushed to all. A subscriber that has seen more than the
-/// feed filters; one that has seen less reads up to the place at which it joined by itself.
+/// The feed of one stream. It sends every entry after its cursor to all subscribers.
 pub(super) struct Feed {
     cursor: TailCursor,
     page_size: PageSize,
-    /// A read is needed.
+    /// Whether a read is needed.
     pub(super) due: bool,
     subscribers: BTreeMap<u64, FeedSubscriber>,
-    /// Members that have seen more than the feed: in another life of the stream, perhaps, of
-    /// which the ids would say nothing. So they are confirmed by a check.
+    /// The positions of subscribers that are after the feed's cursor and not confirmed yet.
     ahead: BTreeMap<u64, EntryId>,
-    check: LeadCheck,
+    confirmation: Confirmation,
 }
 
-/// A check for the sake of those who are ahead.
+/// The read with info that confirms the subscribers that are ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LeadCheck {
+enum Confirmation {
     NotNeeded,
     Needed,
-    UnderWay,
+    InFlight,
 }
 
 impl FeedSubscriber {
@@ -59,13 +67,14 @@ impl FeedSubscriber {
 
 impl Drop for FeedSubscriber {
     fn drop(&mut self) {
-        // Heard only if the hub ends: whoever leaves does not listen, whoever lags knows.
+        // Only the end of the hub's task gets this far: a tail that leaves does not poll its queue
+        // any more, and one that lags has ended its queue already.
         self.queue.end(errors::hub_ended());
     }
 }
 
 impl Feed {
-    /// Begins where the first of its subscribers stands.
+    /// Creates a feed at the cursor of its first subscriber.
     pub(super) fn new(cursor: TailCursor) -> Self {
         Self {
             cursor,
@@ -73,7 +82,7 @@ impl Feed {
             due: false,
             subscribers: BTreeMap::new(),
             ahead: BTreeMap::new(),
-            check: LeadCheck::NotNeeded,
+            confirmation: Confirmation::NotNeeded,
         }
     }
 
@@ -82,10 +91,11 @@ impl Feed {
     }
 
     pub(super) fn join(&mut self, subscriber: FeedSubscriber) {
-        subscriber.queue.join(self.cursor.at);
-        if subscriber.cursor.at > self.cursor.at {
-            self.ahead.insert(subscriber.number, subscriber.cursor.at);
-            (self.due, self.check) = (true, LeadCheck::Needed);
+        subscriber.queue.send_joined(self.cursor.position);
+        let position = subscriber.cursor.position;
+        if position > self.cursor.position {
+            self.ahead.insert(subscriber.number, position);
+            (self.due, self.confirmation) = (true, Confirmation::Needed);
         }
         self.subscribers.insert(subscriber.number, subscriber);
     }
@@ -95,33 +105,33 @@ impl Feed {
         self.ahead.remove(&number);
     }
 
-    /// The read to make, if one is needed.
-    pub(super) fn start(&mut self) -> Option<RangeRequest> {
+    /// Returns the read to make, if one is needed.
+    pub(super) fn start_read(&mut self) -> Option<RangeRequest> {
         if !std::mem::take(&mut self.due) {
             return None;
         }
-        let mut read = self.cursor.read(self.page_size.count());
-        if self.check != LeadCheck::NotNeeded {
-            self.check = LeadCheck::UnderWay;
-            read.checked = true;
+        let mut request = self.cursor.request(self.page_size.count());
+        if self.confirmation != Confirmation::NotNeeded {
+            self.confirmation = Confirmation::InFlight;
+            request.with_info = true;
         }
-        Some(read)
+        Some(request)
     }
 
-    /// Takes what a read found. Returns the place behind which there was nothing, if the end was
-    /// reached.
-    pub(super) fn finish(
+    /// Sends the result of a read to the subscribers. Returns the feed's position if it is the end
+    /// of the stream.
+    pub(super) fn finish_read(
         &mut self,
-        read: RangeRequest,
+        request: RangeRequest,
         range: RangeReply,
         total: &QueuedBytes,
     ) -> CacheResult<Option<EntryId>> {
-        // Of an earlier feed of this stream.
-        if read.at != self.cursor.at {
+        // An earlier feed of this stream made the read.
+        if request.position != self.cursor.position {
             self.due = true;
             return Ok(None);
         }
-        let Some(taken) = self.cursor.take(range) else {
+        let Some(page) = self.cursor.check(range) else {
             self.due = true;
             return Ok(None);
         };
@@ -130,9 +140,9 @@ impl Feed {
             entries,
             at_end,
             last_generated,
-        } = taken;
+        } = page;
         if let Some(gap) = gap {
-            // Whoever is ahead may miss something else, or nothing: it looks for itself.
+            // A subscriber that is ahead may miss other entries, or none: it looks by itself.
             self.lag_ahead();
             self.subscribers
                 .retain(|_, subscriber| subscriber.queue.push_gap(gap));
@@ -141,35 +151,35 @@ impl Feed {
             let (first, last) = (entry_id(first)?, entry_id(last)?);
             self.page_size.observe(&entries);
             self.cursor.advance(last, &entries);
-            let live = QueuedSegment::new(entries, first, last, total);
+            let segment = QueuedSegment::new(entries, first, last, total);
             self.subscribers
-                .retain(|_, subscriber| subscriber.queue.push(&live));
-            self.ahead.retain(|_, at| *at > last);
+                .retain(|_, subscriber| subscriber.queue.push(&segment));
+            self.ahead.retain(|_, position| *position > last);
         }
         self.due |= !at_end;
-        if at_end && self.check == LeadCheck::UnderWay {
-            self.confirm(last_generated);
+        if at_end && self.confirmation == Confirmation::InFlight {
+            self.confirm_ahead(last_generated);
         }
-        Ok(at_end.then_some(self.cursor.at))
+        Ok(at_end.then_some(self.cursor.position))
     }
 
-    /// Lets those fall behind who have not taken what they were given.
-    pub(super) fn lag_waiting(&mut self) {
+    /// Makes every subscriber lag whose queue is not empty.
+    pub(super) fn lag_slow(&mut self) {
         self.subscribers
-            .retain(|_, subscriber| subscriber.queue.lag_if_waiting());
+            .retain(|_, subscriber| subscriber.queue.lag_unless_empty());
     }
 
-    /// Ends all tails.
+    /// Ends all tails with an error.
     pub(super) fn end(&self, error: &CacheError) {
         for subscriber in self.subscribers.values() {
             subscriber.queue.end(error.clone());
         }
     }
 
-    /// The end was reached: who is still ahead has seen what was deleted meanwhile, unless the
-    /// stream is another one.
-    fn confirm(&mut self, last_generated: Option<EntryId>) {
-        self.check = LeadCheck::NotNeeded;
+    /// Confirms the subscribers that are still ahead at the end of the stream: what they have read
+    /// was deleted since, unless the stream never generated their ids.
+    fn confirm_ahead(&mut self, last_generated: Option<EntryId>) {
+        self.confirmation = Confirmation::NotNeeded;
         if let Some(&furthest) = self.ahead.values().max() {
             match last_generated {
                 Some(end) if end >= furthest => {

@@ -4,207 +4,198 @@ pub(crate) mod cancel_guard;
 pub(crate) mod wait_queue;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use streamgate_protocol::{CacheError, CacheResult, Retry, StreamEntry};
+use streamgate_protocol::{CacheError, CacheResult, EntryId, Retry, StreamEntry};
 use tokio::time::Instant;
 
 use crate::hub::deadlines::Deadlines;
-use crate::hub::message::{GroupReadWaiter, SharedEntries, WaiterKey};
-use crate::hub::probe::GroupRead;
-use streamgate_protocol::EntryId;
+use crate::hub::shared_entries::SharedEntries;
+use crate::hub::waiter::GroupReadWaiter;
 
-/// Consumers tried for in one round trip at most: enough to hand out a burst quickly, and few
-/// enough that a burst's end costs few needless group_reads.
-const MAX_TRIES: usize = 64;
+/// Maximum number of consumers for which one probe reads the group: enough to deliver a burst
+/// quickly, and few enough that only few reads find nothing at the end of a burst.
+const MAX_READS: usize = 64;
 
-/// Waiting consumers by number, which is the order in which they came.
+/// The waiting consumers of one group by number, which is the order in which they came.
 #[derive(Default)]
 pub(super) struct GroupWaiters {
     consumers: BTreeMap<u64, GroupReadWaiter>,
-    /// There may be entries.
+    /// The group may have entries.
     pub(super) due: bool,
-    /// Serve even if one that came first has not said what came of its own attempt.
-    pub(super) forced: bool,
-    /// Such a one has held up a look, and no other look came to anything since.
-    pub(super) held_up: bool,
-    /// It did so already at the last recheck.
-    doubted: bool,
-    /// Consumers tried for in the round trip under way.
-    trying: usize,
+    /// Serve the group even if a first attempt is still under way.
+    pub(super) ignores_first_attempt: bool,
+    /// A first attempt has delayed a probe, and no probe was made since.
+    pub(super) delayed_by_first_attempt: bool,
+    /// The same was so already at the last recheck.
+    was_delayed_at_recheck: bool,
+    /// Consumers for which the probe in flight reads the group.
+    in_flight: usize,
     /// Consumers served since the group was last found empty.
     served: usize,
-    /// A look behind the last change of the stream found nothing left, so that the next change is
-    /// what brings more. Not all that happens to a group changes its stream: see `recheck`.
-    drained: bool,
-    /// Consumers may be past their deadline that were never tried for.
-    overdue: bool,
+    /// A read after the last change of the stream found nothing left, so only the next change
+    /// brings more. Not everything that happens to a group changes its stream: see
+    /// [`recheck`](Self::recheck).
+    is_drained: bool,
+    /// Consumers may be past their deadline for which the group was not read yet.
+    has_overdue: bool,
 }
 
 impl GroupWaiters {
     pub(super) fn is_empty(&self) -> bool {
-        self.consumers.is_empty() && self.trying == 0
+        self.consumers.is_empty() && self.in_flight == 0
     }
 
     pub(super) fn has_waiting(&self) -> bool {
         !self.consumers.is_empty()
     }
 
-    /// Whether nothing is left until the next change, so that whoever waits holds up nobody.
+    /// Returns whether the group has no entries before the next change of its stream.
     pub(super) fn is_drained(&self) -> bool {
-        self.drained
+        self.is_drained
     }
 
-    /// `armed`: the stream's next change will be told.
+    /// Adds a consumer. `armed` says whether Redis pushes the stream's next change.
     pub(super) fn add(&mut self, consumer: GroupReadWaiter, armed: bool) {
         self.consumers.insert(consumer.slot.number, consumer);
-        // A look that is under way and is behind the arming is one for whoever comes meanwhile too.
-        self.due |= !(armed && (self.drained || self.trying > 0));
+        // A probe in flight that armed the key serves later consumers too.
+        self.due |= !(armed && (self.is_drained || self.in_flight > 0));
     }
 
-    /// There may be more than the last look found.
-    pub(super) fn changed(&mut self) {
-        (self.due, self.drained) = (true, false);
+    /// The group may have more entries than the last read found.
+    pub(super) fn mark_changed(&mut self) {
+        (self.due, self.is_drained) = (true, false);
     }
 
-    /// Looks again. Whoever group_reads first is waited for until the recheck after that which found it trying:
-    /// an attempt takes a round trip, and a recheck may come in the middle of it.
+    /// Makes the group due, because Redis does not push everything that happens to a group.
+    ///
+    /// A first attempt takes a round trip, and a recheck may come in the middle of it. So an
+    /// attempt is ignored only from the second recheck on that finds the group delayed.
     pub(super) fn recheck(&mut self) {
         self.due = true;
-        self.forced = self.doubted;
-        self.doubted = self.held_up;
+        self.ignores_first_attempt = self.was_delayed_at_recheck;
+        self.was_delayed_at_recheck = self.delayed_by_first_attempt;
     }
 
     pub(super) fn remove(&mut self, number: u64) -> Option<GroupReadWaiter> {
         self.consumers.remove(&number)
     }
 
-    /// Takes those to try for now: as many as were served in this run, because that many again
-    /// are likely to be, so that at most one try for each entry finds nothing.
-    pub(super) fn start(&mut self, deadlines: &mut Deadlines) -> Vec<GroupReadWaiter> {
-        (self.due, self.forced) = (false, false);
-        (self.held_up, self.doubted) = (false, false);
-        let wanted = self.served.clamp(1, MAX_TRIES);
-        let mut taken = Vec::new();
-        while taken.len() < wanted
+    /// Takes the consumers for which a probe reads the group now.
+    ///
+    /// These are as many as were served since the group was last empty: that many more are likely
+    /// to be served again. So there is at most one read without entries for each entry.
+    pub(super) fn start_probe(&mut self, deadlines: &mut Deadlines) -> Vec<GroupReadWaiter> {
+        (self.due, self.ignores_first_attempt) = (false, false);
+        (self.delayed_by_first_attempt, self.was_delayed_at_recheck) = (false, false);
+        let wanted = self.served.clamp(1, MAX_READS);
+        let mut consumers = Vec::new();
+        while consumers.len() < wanted
             && let Some((number, consumer)) = self.consumers.pop_first()
         {
             deadlines.remove(consumer.waiter.deadline, number);
-            // Nobody may be handed entries who does not wait any more.
+            // Redis may not deliver entries to a consumer that has cancelled.
             if consumer.delivery.begin_delivery() {
-                taken.push(consumer);
+                consumers.push(consumer);
             }
         }
-        self.trying = taken.len();
-        taken
+        self.in_flight = consumers.len();
+        consumers
     }
 
-    /// Takes the answers of a round trip, `end` being the last entry there was before it, if that
-    /// is known. Returns an error after which to try again later.
-    pub(super) fn finish(
+    /// Takes the replies to a probe. `end` is the last entry before the probe, if that is known.
+    /// Returns a transient error, after which the group has to be read again.
+    pub(super) fn finish_probe(
         &mut self,
-        group_reads: Vec<(GroupRead, CacheResult<Vec<StreamEntry>>)>,
+        replies: Vec<(GroupReadWaiter, CacheResult<Vec<StreamEntry>>)>,
         end: Option<EntryId>,
         deadlines: &mut Deadlines,
         now: Instant,
     ) -> Option<CacheError> {
-        self.trying = 0;
+        self.in_flight = 0;
         let mut transient_error = None;
-        let mut exhausted = false;
-        for (GroupRead { group, consumer }, result) in group_reads {
+        let mut found_end = false;
+        for (consumer, result) in replies {
             match result {
                 Ok(entries) if !entries.is_empty() => {
                     self.served += 1;
                     let found = u64::try_from(entries.len()).unwrap_or(u64::MAX);
                     let last = entries.last().and_then(|(id, _)| EntryId::parse(id).ok());
-                    exhausted |= consumer.count == 0
+                    found_end |= consumer.count == 0
                         || found < consumer.count
                         || end.is_some_and(|end| last >= Some(end));
-                    consumer.waiter.end(Ok(SharedEntries::all(entries)));
+                    consumer.waiter.complete(Ok(SharedEntries::all(entries)));
                 }
                 Ok(_) => {
-                    exhausted = true;
-                    self.put_back(
-                        group,
-                        consumer,
-                        Ok(SharedEntries::nothing()),
-                        deadlines,
-                        now,
-                    );
+                    found_end = true;
+                    self.put_back(consumer, Ok(SharedEntries::none()), deadlines, now);
                 }
                 Err(error) if error.retry() == Retry::Later => {
-                    self.put_back(group, consumer, Err(error.clone()), deadlines, now);
+                    self.put_back(consumer, Err(error.clone()), deadlines, now);
                     transient_error = Some(error);
                 }
                 Err(error) => {
-                    // The group or the stream is gone: that ends the wait of all.
-                    consumer.waiter.end(Err(error.clone()));
+                    // The group or the stream is gone, which ends every wait for it.
+                    consumer.waiter.complete(Err(error.clone()));
                     self.fail(&error, deadlines);
                 }
             }
         }
-        if exhausted {
+        if found_end {
             self.served = 0;
         }
-        // A change that was told meanwhile has made it due already.
-        self.drained = exhausted && transient_error.is_none() && !self.due;
-        self.due |= self.has_waiting() && (!exhausted || transient_error.is_some());
+        // An invalidation during the probe has made the group due already.
+        self.is_drained = found_end && transient_error.is_none() && !self.due;
+        self.due |= self.has_waiting() && (!found_end || transient_error.is_some());
         if !self.due {
-            self.end_overdue(now, || Ok(SharedEntries::nothing()));
+            self.end_overdue(now, || Ok(SharedEntries::none()));
         }
         transient_error
     }
 
-    /// Nothing is known of what came of the group_reads under way.
-    pub(super) fn lose(&mut self) {
-        self.trying = 0;
+    /// Forgets a probe to which there was no reply.
+    pub(super) fn abandon_probe(&mut self) {
+        self.in_flight = 0;
         self.served = 0;
-        self.changed();
+        self.mark_changed();
     }
 
-    /// Ends a consumer's wait at its deadline. If there may be entries that it was not tried for
-    /// yet, that is done first.
+    /// Ends a consumer's wait at its deadline. If the group may have entries for it, the group is
+    /// read first.
     pub(super) fn expire(&mut self, number: u64, end: CacheResult<SharedEntries>) {
-        let unsettled = self.due || self.trying > 0;
-        if unsettled && end.is_ok() {
-            self.overdue = true;
+        let may_have_entries = self.due || self.in_flight > 0;
+        if may_have_entries && end.is_ok() {
+            self.has_overdue = true;
         } else if let Some(consumer) = self.consumers.remove(&number) {
-            consumer.waiter.end(end);
+            consumer.waiter.complete(end);
         }
     }
 
-    /// Ends the waits whose deadline has passed.
+    /// Ends every wait whose deadline has passed.
     pub(super) fn end_overdue(
         &mut self,
         now: Instant,
         end: impl Fn() -> CacheResult<SharedEntries>,
     ) {
-        if std::mem::take(&mut self.overdue) {
-            let is_overdue = |consumer: &GroupReadWaiter| consumer.waiter.is_overdue(now);
-            let numbers: Vec<u64> = self
-                .consumers
-                .iter()
-                .filter_map(|(number, consumer)| is_overdue(consumer).then_some(*number))
-                .collect();
-            for number in numbers {
-                if let Some(consumer) = self.consumers.remove(&number) {
-                    consumer.waiter.end(end());
-                }
+        if std::mem::take(&mut self.has_overdue) {
+            let is_overdue =
+                |_: &u64, consumer: &mut GroupReadWaiter| consumer.waiter.is_overdue(now);
+            for (_, consumer) in self.consumers.extract_if(.., is_overdue) {
+                consumer.waiter.complete(end());
             }
         }
     }
 
-    /// Ends every wait.
+    /// Ends every wait with an error.
     pub(super) fn fail(&mut self, error: &CacheError, deadlines: &mut Deadlines) {
         while let Some((number, consumer)) = self.consumers.pop_first() {
             deadlines.remove(consumer.waiter.deadline, number);
-            consumer.waiter.end(Err(error.clone()));
+            consumer.waiter.complete(Err(error.clone()));
         }
     }
 
+    /// Puts a consumer back that got no entries, unless it has cancelled or is overdue.
     fn put_back(
         &mut self,
-        group: Arc<str>,
         consumer: GroupReadWaiter,
         if_overdue: CacheResult<SharedEntries>,
         deadlines: &mut Deadlines,
@@ -214,16 +205,9 @@ impl GroupWaiters {
             return;
         }
         if consumer.waiter.is_overdue(now) {
-            return consumer.waiter.end(if_overdue);
+            return consumer.waiter.complete(if_overdue);
         }
-        let number = consumer.slot.number;
-        let stream = Arc::clone(&consumer.slot.key.stream);
-        let address = WaiterKey {
-            stream,
-            group: Some(group),
-            number,
-        };
-        deadlines.insert(consumer.waiter.deadline, address);
-        self.consumers.insert(number, consumer);
+        deadlines.insert(consumer.waiter.deadline, consumer.key());
+        self.consumers.insert(consumer.slot.number, consumer);
     }
 }

@@ -1,4 +1,5 @@
-//! The hub's task: the table, the link and what goes between them.
+//! The hub's task: moves messages, probes and invalidations between the callers, the table and
+//! Redis.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,40 +14,48 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::connection::availability::RedisAvailability;
 use crate::connection::endpoint::Endpoint;
-use crate::hub::group::wait_queue::WaitQueues;
+use crate::hub::group::wait_queue::{GroupKey, WaitQueues};
 use crate::hub::message::HubMessage;
 use crate::hub::probe::Probe;
 use crate::hub::tracking::hub_connection::{HubConnection, HubConnectionEvent, TrackedConnection};
 use crate::hub::wait_table::WaitTable;
 use crate::wire::errors;
 
-/// While somebody waits: how often Redis is asked whether it is there, and groups whether they
-/// are. Redis invalidations nothing when a group is destroyed or set back, so this is how long a
-/// waiting consumer may not know.
+/// Interval of the pings, and of the rechecks that follow them, while somebody waits. Redis pushes
+/// nothing when a group is destroyed or its position is set back, so a waiting consumer may learn
+/// of that this much later.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
-/// The pause before asking again when Redis answers that it cannot for now.
+/// Pause before a stream is probed again after a transient error.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 
-/// Round trips under way at once: enough to keep Redis busy, few enough that after a reconnect
-/// the answers for many thousand streams are not all in memory together.
+/// Maximum number of probes in flight: enough to keep Redis busy, and few enough that after a
+/// reconnect the replies for many thousand streams are not all in memory at once.
 const MAX_PROBES: usize = 1024;
 
-/// Messages handled before Redis is asked: a thousand readers that come together are one read.
-const MESSAGES: usize = 1024;
+/// Maximum number of messages that are handled before the next probe. A thousand readers of a
+/// stream that come together cost one read.
+const MAX_MESSAGES: usize = 1024;
 
-/// What the task owns.
+/// What the hub's task receives from the callers.
+pub(super) struct HubInbox {
+    pub(super) messages: UnboundedReceiver<HubMessage>,
+    /// Groups whose first attempt has ended.
+    pub(super) ended_attempts: UnboundedReceiver<GroupKey>,
+}
+
 pub(super) struct HubTask {
-    server: Endpoint,
-    moves: watch::Receiver<()>,
+    endpoint: Endpoint,
+    master_changes: watch::Receiver<()>,
     availability: RedisAvailability,
-    link: HubConnection,
-    inbox: UnboundedReceiver<HubMessage>,
+    connection: HubConnection,
+    inbox: HubInbox,
     table: WaitTable,
     probes: FuturesUnordered<BoxFuture<'static, FinishedProbe>>,
 }
 
 struct FinishedProbe {
+    /// The connection on which the probe was sent.
     generation: u64,
     probe: Probe,
     values: Result<Vec<Value>, RedisError>,
@@ -54,34 +63,33 @@ struct FinishedProbe {
 
 impl HubTask {
     pub(super) fn new(
-        server: Endpoint,
+        endpoint: Endpoint,
         availability: RedisAvailability,
-        up: TrackedConnection,
-        inbox: UnboundedReceiver<HubMessage>,
+        connection: TrackedConnection,
+        inbox: HubInbox,
         wait_queues: Arc<WaitQueues>,
     ) -> Self {
         let mut table = WaitTable::new(wait_queues);
-        table.use_fallback(up.fallback.is_some());
-        let link = HubConnection::Up(up);
+        table.use_fallback(connection.fallback.is_some());
         Self {
-            moves: server.master_changes(),
-            server,
+            master_changes: endpoint.master_changes(),
+            endpoint,
             availability,
-            link,
+            connection: HubConnection::Up(connection),
             inbox,
             table,
             probes: FuturesUnordered::new(),
         }
     }
 
-    /// Ends when nobody can wait any more: every handle and every wait is gone.
+    /// Runs until every handle of the hub, every wait and every tail is dropped.
     pub(super) async fn run(mut self) {
-        let mut messages = Vec::with_capacity(MESSAGES);
+        let mut messages = Vec::with_capacity(MAX_MESSAGES);
         let mut check_at = Instant::now() + CHECK_EVERY;
         let mut retry_at = Instant::now() + RETRY_AFTER;
         loop {
-            self.probe();
-            self.arm();
+            self.start_probes();
+            self.send_fallback_requests();
             let wake = [
                 self.table.next_deadline(),
                 (!self.table.is_empty()).then_some(check_at),
@@ -89,19 +97,22 @@ impl HubTask {
             ];
             let wake = wake.into_iter().flatten().min();
             tokio::select! {
-                received = self.inbox.recv_many(&mut messages, MESSAGES) => {
+                received = self.inbox.messages.recv_many(&mut messages, MAX_MESSAGES) => {
                     if received == 0 {
                         return;
                     }
-                    self.handle(&mut messages);
+                    for message in messages.drain(..) {
+                        self.table.handle(message);
+                    }
                 }
-                event = self.link.next() => self.on(event),
-                // The server that tells of it is this one.
-                Ok(()) = self.moves.changed() => self.lost(),
+                Some(key) = self.inbox.ended_attempts.recv() => self.table.attempt_ended(&key),
+                event = self.connection.next() => self.handle_event(event),
+                // `self.endpoint` keeps the sender alive.
+                Ok(()) = self.master_changes.changed() => self.reconnect(),
                 Some(finished) = self.probes.next() => {
-                    let had_trouble = self.table.awaits_retry();
-                    self.finish(finished);
-                    if !had_trouble {
+                    let awaited_retry = self.table.awaits_retry();
+                    self.finish_probe(finished);
+                    if !awaited_retry {
                         retry_at = Instant::now() + RETRY_AFTER;
                     }
                 }
@@ -109,11 +120,11 @@ impl HubTask {
             }
             let now = Instant::now();
             self.expire(now);
-            self.table.rested(now);
+            self.table.end_throttles(now);
             if now >= check_at {
                 check_at = now + CHECK_EVERY;
                 if !self.table.is_empty() {
-                    self.link.ping();
+                    self.connection.ping();
                 }
             }
             if now >= retry_at && self.table.awaits_retry() {
@@ -122,9 +133,8 @@ impl HubTask {
         }
     }
 
-    /// Starts the round trips that are due.
-    fn probe(&mut self) {
-        let HubConnection::Up(up) = &self.link else {
+    fn start_probes(&mut self) {
+        let HubConnection::Up(up) = &self.connection else {
             return;
         };
         while self.probes.len() < MAX_PROBES
@@ -145,75 +155,65 @@ impl HubTask {
         }
     }
 
-    fn handle(&mut self, messages: &mut Vec<HubMessage>) {
-        for message in messages.drain(..) {
-            self.table.handle(message);
-        }
-    }
-
-    /// Hands on what has to be armed.
-    fn arm(&mut self) {
-        if let HubConnection::Up(TrackedConnection {
-            fallback: Some(fallback),
-            ..
-        }) = &mut self.link
+    fn send_fallback_requests(&mut self) {
+        if let HubConnection::Up(up) = &mut self.connection
+            && let Some(fallback) = &mut up.fallback
         {
-            self.table
-                .take_fallback_requests()
-                .for_each(|request| fallback.handle(request));
+            let requests = self.table.take_fallback_requests();
+            requests.for_each(|request| fallback.handle(request));
         }
     }
 
-    fn on(&mut self, event: HubConnectionEvent) {
+    fn handle_event(&mut self, event: HubConnectionEvent) {
         match event {
             HubConnectionEvent::Connected => {
-                if let HubConnection::Up(up) = &self.link {
+                if let HubConnection::Up(up) = &self.connection {
                     self.table.use_fallback(up.fallback.is_some());
                 }
                 self.table.all_changed();
             }
-            HubConnectionEvent::Invalidated(pushed) if pushed.all => self.table.all_changed(),
-            HubConnectionEvent::Invalidated(pushed) => {
+            HubConnectionEvent::Invalidated(batch) if batch.all => self.table.all_changed(),
+            HubConnectionEvent::Invalidated(batch) => {
                 let now = Instant::now();
-                for stream in &pushed.streams {
-                    self.table.changed(stream, now);
+                for stream in &batch.streams {
+                    self.table.invalidated(stream, now);
                 }
             }
             HubConnectionEvent::Alive => self.table.recheck(),
-            HubConnectionEvent::Lost => self.lost(),
+            HubConnectionEvent::Lost => self.reconnect(),
         }
     }
 
-    fn finish(
-        &mut self,
-        FinishedProbe {
+    fn finish_probe(&mut self, finished: FinishedProbe) {
+        let FinishedProbe {
             generation,
             probe,
             values,
-        }: FinishedProbe,
-    ) {
-        let unanswered = values.is_err();
+        } = finished;
+        let is_unanswered = values.is_err();
         if let Ok(values) = &values
             && values.iter().any(errors::is_read_only)
         {
-            self.server.suspect_failover();
+            self.endpoint.suspect_failover();
         }
-        self.table.finish(probe, values, Instant::now());
-        if let HubConnection::Up(up) = &self.link
-            && unanswered
+        self.table.finish_probe(probe, values, Instant::now());
+        if let HubConnection::Up(up) = &self.connection
+            && is_unanswered
             && up.generation == generation
         {
-            self.lost();
+            self.reconnect();
         }
     }
 
     fn expire(&mut self, now: Instant) {
-        let down = matches!(self.link, HubConnection::Connecting(_)).then(errors::disconnected);
+        let is_down = matches!(self.connection, HubConnection::Connecting(_));
+        let down = is_down.then(errors::disconnected);
         self.table.expire(now, down.as_ref());
     }
 
-    fn lost(&mut self) {
-        self.link.reconnect(&self.server, &self.availability);
+    fn reconnect(&mut self) {
+        self.connection
+            .reconnect(&self.endpoint, &self.availability);
         self.table
             .disconnected(Instant::now(), &errors::disconnected());
     }

@@ -1,43 +1,45 @@
 //! The caller's side of a wait.
 
 use streamgate_protocol::{CacheResult, Reply};
-use tokio::sync::{mpsc::UnboundedSender, oneshot};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 use crate::hub::group::cancel_guard::WaitCancelGuard;
-use crate::hub::message::{HubMessage, SharedEntries, WaiterKey};
+use crate::hub::message::HubMessage;
+use crate::hub::shared_entries::SharedEntries;
+use crate::hub::waiter::WaiterKey;
 use crate::wire::errors;
 
-/// A wait under way. Dropping it ends the wait.
+/// A wait in the hub. Dropping it cancels the wait.
 pub(crate) struct HubWait {
-    answer: oneshot::Receiver<CacheResult<SharedEntries>>,
-    /// The id to read on from if no entry comes; absent for a consumer.
+    reply: oneshot::Receiver<CacheResult<SharedEntries>>,
+    /// The id to read after next time, if the wait ends without entries. Absent for a consumer.
     last_id: Option<String>,
-    leave: HubWaitGuard,
+    cancel_on_drop: CancelWaitOnDrop,
 }
 
-/// Tells the hub that nobody waits any more.
-struct HubWaitGuard {
+struct CancelWaitOnDrop {
     hub: UnboundedSender<HubMessage>,
-    /// Absent once the hub has answered.
-    address: Option<WaiterKey>,
-    /// Of a consumer.
+    /// Absent once the hub has replied.
+    key: Option<WaiterKey>,
+    /// Absent for a reader.
     cancel_guard: Option<WaitCancelGuard>,
 }
 
 impl HubWait {
     pub(super) fn new(
-        answer: oneshot::Receiver<CacheResult<SharedEntries>>,
+        reply: oneshot::Receiver<CacheResult<SharedEntries>>,
         last_id: Option<String>,
         hub: UnboundedSender<HubMessage>,
-        address: WaiterKey,
+        key: WaiterKey,
         cancel_guard: Option<WaitCancelGuard>,
     ) -> Self {
         Self {
-            answer,
+            reply,
             last_id,
-            leave: HubWaitGuard {
+            cancel_on_drop: CancelWaitOnDrop {
                 hub,
-                address: Some(address),
+                key: Some(key),
                 cancel_guard,
             },
         }
@@ -45,24 +47,24 @@ impl HubWait {
 
     /// Waits for entries, or for the end of the wait.
     pub(crate) async fn finish(mut self) -> CacheResult<Reply> {
-        let answer = (&mut self.answer).await;
-        self.leave.address = None;
-        let entries = answer.map_err(|_| errors::hub_ended())??.into_entries();
+        let reply = (&mut self.reply).await;
+        self.cancel_on_drop.key = None;
+        let entries = reply.map_err(|_| errors::hub_ended())??.into_entries();
         let last_id = self
             .last_id
-            .map(|asked| entries.last().map_or(asked, |(id, _)| id.clone()));
+            .map(|requested| entries.last().map_or(requested, |(id, _)| id.clone()));
         Ok(Reply::Entries { entries, last_id })
     }
 }
 
-impl Drop for HubWaitGuard {
+impl Drop for CancelWaitOnDrop {
     fn drop(&mut self) {
-        if let Some(address) = self.address.take() {
+        if let Some(key) = self.key.take() {
             if let Some(cancel_guard) = &self.cancel_guard {
-                cancel_guard.leave();
+                cancel_guard.cancel();
             }
-            // Without a hub nobody waits any more.
-            let _ = self.hub.send(HubMessage::CancelWait(address));
+            // If the hub's task has ended, so has the wait.
+            let _ = self.hub.send(HubMessage::CancelWait(key));
         }
     }
 }

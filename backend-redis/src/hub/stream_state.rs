@@ -1,65 +1,75 @@
-//! One stream that somebody waits for.
+//! The state of one stream that somebody waits for: its waiters, and whether its key is armed.
+//!
+//! *Armed* means that Redis pushes the stream's next change. Every `XREAD` and `XRANGE` on the
+//! hub's connection arms the key, and an invalidation disarms it. So a waiter that a read to the
+//! end of the stream did not serve is woken by an invalidation.
+//!
+//! A stream has one probe in flight at most ([`crate::hub::probe`]). An invalidation that overtakes
+//! the reply to a probe makes the stream due again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use streamgate_protocol::error::code;
-use streamgate_protocol::{CacheError, CacheResult, Retry, StreamEntry};
+use streamgate_protocol::{CacheError, CacheResult, EntryId, Retry, StreamEntry};
 use tokio::time::Instant;
 
 use crate::hub::deadlines::Deadlines;
-use crate::hub::feed::feed_queue::QueuedBytes;
+use crate::hub::feed::queued_segment::QueuedBytes;
 use crate::hub::feed::{Feed, FeedSubscriber};
 use crate::hub::group::GroupWaiters;
 use crate::hub::group::wait_queue::{GroupKey, WaitQueues};
-use crate::hub::message::{GroupReadWaiter, ReadWaiter, SharedEntries, WaiterKey};
-use crate::hub::probe::{ArmingRead, GroupRead, Probe, ProbeReply};
+use crate::hub::probe::{ArmingRead, Probe, ProbeReply};
+use crate::hub::readers::ReadWaiters;
+use crate::hub::shared_entries::SharedEntries;
 use crate::hub::tracking::throttle::Throttle;
+use crate::hub::waiter::{GroupReadWaiter, ReadWaiter, WaiterKey};
 use crate::tail::range::{RangeReply, RangeRequest};
-use crate::wire::errors;
-use streamgate_protocol::EntryId;
 
-/// Who waits for a stream, and what is known of it.
-///
-/// Armed means: Redis pushes the stream's next change. Every read arms, and a push disarms, so
-/// whoever is not served by a read that found the end of the stream is woken by a push.
+/// A stream that somebody waits for.
 pub(super) struct StreamState {
     stream: Arc<str>,
-    /// In the table's list of streams that may need a round trip.
-    pub(super) listed: bool,
-    readers: BTreeMap<u64, ReadWaiter>,
+    /// Whether the table lists the stream among those that may need a probe.
+    pub(super) is_listed: bool,
+    readers: ReadWaiters,
     groups: HashMap<Arc<str>, GroupWaiters>,
-    /// Those who follow the stream, if any do.
+    /// Present while the stream has tails.
     feed: Option<Feed>,
-    /// A round trip is under way, and the read in it if there is one.
-    probe_in_flight: Option<Option<ArmingRead>>,
-    /// A read is needed: to find entries for readers, or to arm. That of the feed arms too.
+    in_flight: InFlightProbe,
+    /// A read is needed: to find entries for readers, or to arm. The feed's read arms too.
     due: bool,
     armed: bool,
-    /// When it was armed, no entry came after this one. Unknown if absent.
+    /// No entry was after this id when the key was armed. Unknown if absent.
     end: Option<EntryId>,
     throttle: Throttle,
-    /// It is to be looked at again, but not yet.
-    throttled: bool,
-    /// Redis cannot answer for now; there is a pause before it is asked again.
+    /// The stream has changed, and the next probe waits for the end of a pause.
+    is_throttled: bool,
+    /// Redis refuses to answer for now. The stream is probed again after a pause.
     transient_error: Option<CacheError>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InFlightProbe {
+    None,
+    WithoutRead,
+    WithRead,
 }
 
 impl StreamState {
     pub(super) fn new(stream: Arc<str>) -> Self {
         Self {
             stream,
-            listed: false,
-            readers: BTreeMap::new(),
+            is_listed: false,
+            readers: ReadWaiters::default(),
             groups: HashMap::new(),
             feed: None,
-            probe_in_flight: None,
+            in_flight: InFlightProbe::None,
             due: false,
             armed: false,
             end: None,
             throttle: Throttle::default(),
-            throttled: false,
+            is_throttled: false,
             transient_error: None,
         }
     }
@@ -68,37 +78,45 @@ impl StreamState {
         Arc::clone(&self.stream)
     }
 
+    /// Returns whether nobody waits for the stream and no probe is in flight.
     pub(super) fn is_empty(&self) -> bool {
         let nobody = self.readers.is_empty() && self.groups.is_empty() && self.feed.is_none();
-        nobody && self.probe_in_flight.is_none()
+        nobody && self.in_flight == InFlightProbe::None
     }
 
-    pub(super) fn awaits_retry(&self) -> bool {
+    pub(super) fn has_transient_error(&self) -> bool {
         self.transient_error.is_some()
     }
 
-    /// Whether a round trip is to be made now.
+    /// Returns whether a probe has to be made now.
     pub(super) fn needs_probe(&self) -> bool {
-        self.probe_in_flight.is_none()
+        self.in_flight == InFlightProbe::None
             && self.transient_error.is_none()
             && (self.due
                 || self.feed.as_ref().is_some_and(|feed| feed.due)
                 || self.groups.values().any(|group| group.due))
     }
 
-    pub(super) fn add_reader(&mut self, reader: ReadWaiter) {
-        // The answer to a read under way is compared with every reader when it comes.
-        let reading = matches!(self.probe_in_flight, Some(Some(_)));
-        let at_end = self.armed && self.end.is_some_and(|end| end <= reader.after);
-        self.due |= !reading && !at_end;
-        self.readers.insert(reader.number, reader);
+    /// Returns the id after which the fallback has to watch the stream, if a probe found the end
+    /// and no change was reported since.
+    pub(super) fn armed_after(&self) -> Option<EntryId> {
+        self.end.filter(|_| self.armed && !self.is_empty())
     }
 
-    /// `fallback`: the stream is armed where those who wait are, which may be behind its end.
+    pub(super) fn add_reader(&mut self, reader: ReadWaiter) {
+        // The reply to a read in flight is compared with the ids of all readers when it comes.
+        let is_reading = self.in_flight == InFlightProbe::WithRead;
+        let is_at_end = self.armed && self.end.is_some_and(|end| end <= reader.after);
+        self.due |= !is_reading && !is_at_end;
+        self.readers.add(reader);
+    }
+
+    /// Adds a consumer. In fallback mode the key may be armed after a reader's id, which may be
+    /// greater than the end of the stream.
     pub(super) fn add_consumer(&mut self, mut consumer: GroupReadWaiter, fallback: bool) {
         consumer.slot.registered();
-        let only_readers = self.groups.is_empty() && !self.readers.is_empty();
-        self.due |= !self.armed || (fallback && only_readers);
+        let has_readers_only = self.groups.is_empty() && !self.readers.is_empty();
+        self.due |= !self.armed || (fallback && has_readers_only);
         let group = Arc::clone(&consumer.slot.key.group);
         self.groups
             .entry(group)
@@ -106,12 +124,12 @@ impl StreamState {
             .add(consumer, self.armed);
     }
 
-    /// Takes in one who follows from where it stands.
-    pub(super) fn tail_source(&mut self, subscriber: FeedSubscriber) {
-        let at_end = self.armed && self.end == Some(subscriber.cursor.at);
+    /// Adds a tail to the feed.
+    pub(super) fn join_feed(&mut self, subscriber: FeedSubscriber) {
+        let is_at_end = self.armed && self.end == Some(subscriber.cursor.position);
         let feed = self.feed.get_or_insert_with(|| {
             let mut feed = Feed::new(subscriber.cursor);
-            feed.due = !at_end;
+            feed.due = !is_at_end;
             feed
         });
         feed.join(subscriber);
@@ -121,100 +139,101 @@ impl StreamState {
         if let Some(feed) = &mut self.feed {
             feed.leave(number);
         }
-        self.tidy();
+        self.remove_empty();
     }
 
-    /// Lets followers fall behind who have not taken what they were given.
-    pub(super) fn lag_waiting(&mut self) {
+    /// Makes every tail lag whose queue is not empty.
+    pub(super) fn lag_slow_tails(&mut self) {
         if let Some(feed) = &mut self.feed {
-            feed.lag_waiting();
+            feed.lag_slow();
         }
-        self.tidy();
+        self.remove_empty();
     }
 
-    /// Removes one who does not wait any more.
-    pub(super) fn remove(
+    /// Removes a waiter whose caller has cancelled.
+    pub(super) fn cancel(
         &mut self,
-        address: &WaiterKey,
+        key: &WaiterKey,
         wait_queues: &WaitQueues,
         deadlines: &mut Deadlines,
     ) {
-        let waiter = match &address.group {
-            None => self
-                .readers
-                .remove(&address.number)
-                .map(|reader| reader.waiter),
+        let waiter = match &key.group {
+            None => {
+                let reader = self.readers.remove(key.number);
+                reader.map(|reader| reader.waiter)
+            }
             Some(name) => self.groups.get_mut(name).and_then(|group| {
-                let consumer = group.remove(address.number)?;
-                // The one in front may have been the one that held up the others.
-                let held_up =
+                let consumer = group.remove(key.number)?;
+                // This consumer may have been the one for which the others had to wait.
+                let may_have_delayed =
                     !group.is_drained() || wait_queues.first_is_attempting(&consumer.slot.key);
-                group.due |= group.has_waiting() && held_up;
+                group.due |= group.has_waiting() && may_have_delayed;
                 Some(consumer.waiter)
             }),
         };
         if let Some(waiter) = waiter {
-            deadlines.remove(waiter.deadline, address.number);
+            deadlines.remove(waiter.deadline, key.number);
         }
-        self.tidy();
+        self.remove_empty();
     }
 
-    /// The stream has changed, or may have: what was known is void.
-    pub(super) fn changed(&mut self) {
-        (self.armed, self.end, self.due, self.throttled) = (false, None, true, false);
-        self.groups.values_mut().for_each(GroupWaiters::changed);
+    /// The stream has changed, or may have: forgets what is known of it.
+    pub(super) fn mark_changed(&mut self) {
+        (self.armed, self.end) = (false, None);
+        (self.due, self.is_throttled) = (true, false);
+        self.groups
+            .values_mut()
+            .for_each(GroupWaiters::mark_changed);
         if let Some(feed) = &mut self.feed {
             feed.due = true;
         }
     }
 
-    /// Redis pushed that the stream has changed. Returns how long to wait before it is looked at,
-    /// by [`rested`](Self::rested), if that is not now.
-    pub(super) fn pushed(&mut self, now: Instant) -> Option<Duration> {
-        match self.throttle.pushed(now, self.probe_in_flight.is_some()) {
+    /// Takes an invalidation. Returns the pause after which [`end_throttle`](Self::end_throttle) is
+    /// to be called, if the stream is throttled from now on.
+    pub(super) fn invalidated(&mut self, now: Instant) -> Option<Duration> {
+        let is_probing = self.in_flight != InFlightProbe::None;
+        match self.throttle.invalidated(now, is_probing) {
             Some(pause) => {
                 (self.armed, self.end) = (false, None);
-                (!std::mem::replace(&mut self.throttled, true)).then_some(pause)
+                (!std::mem::replace(&mut self.is_throttled, true)).then_some(pause)
             }
             None => {
-                self.changed();
+                self.mark_changed();
                 None
             }
         }
     }
 
-    /// It has waited long enough to be looked at.
-    pub(super) fn rested(&mut self) {
-        if self.throttled {
-            self.changed();
+    pub(super) fn end_throttle(&mut self) {
+        if self.is_throttled {
+            self.mark_changed();
         }
     }
 
-    /// Looks at the groups again: not all that happens to a group is pushed.
+    /// Makes everything due whose changes Redis does not push.
     ///
-    /// Where it is armed by hand, only entries that come behind its end are told of: who follows
-    /// looks for anything else, and so does who does not know an end.
+    /// These are groups. In fallback mode only entries after the end are reported, so the feed is
+    /// due too, and readers are if the end is unknown.
     pub(super) fn recheck(&mut self, fallback: bool) {
         if fallback {
-            let unknown = self.end.is_none() && !self.readers.is_empty();
-            self.due |= unknown || !self.groups.is_empty();
+            let end_is_unknown = self.end.is_none() && !self.readers.is_empty();
+            self.due |= end_is_unknown || !self.groups.is_empty();
             if let Some(feed) = &mut self.feed {
                 feed.due = true;
             }
         }
-        for group in self.groups.values_mut() {
-            group.recheck();
-        }
+        self.groups.values_mut().for_each(GroupWaiters::recheck);
     }
 
-    /// The pause is over.
+    /// Probes again after a transient error.
     pub(super) fn retry(&mut self) {
         self.transient_error = None;
-        self.changed();
+        self.mark_changed();
     }
 
-    /// The round trip to make now, if there is anything to ask.
-    pub(super) fn start(
+    /// Returns the probe to make now, if one is needed.
+    pub(super) fn start_probe(
         &mut self,
         wait_queues: &WaitQueues,
         deadlines: &mut Deadlines,
@@ -223,40 +242,28 @@ impl StreamState {
         if !self.needs_probe() {
             return None;
         }
-        let mut group_reads = Vec::new();
-        for (name, group) in self.groups.iter_mut().filter(|(_, group)| group.due) {
-            let key = GroupKey {
-                stream: Arc::clone(&self.stream),
-                group: Arc::clone(name),
-            };
-            if group.forced || !wait_queues.first_is_attempting(&key) {
-                let consumers = group.start(deadlines).into_iter();
-                group_reads.extend(consumers.map(|consumer| GroupRead {
-                    group: Arc::clone(name),
-                    consumer,
-                }));
-            } else {
-                group.held_up = true;
-            }
-        }
-        self.tidy();
-        let feed = self.feed.as_mut().and_then(Feed::start);
-        // Nobody needs a read of its own to arm what the feed arms.
-        let needed = feed.is_none() || !self.readers.is_empty();
-        let read = (std::mem::take(&mut self.due) && needed).then(|| self.read());
-        // Readers may wait behind the end: what is added before their ids is told to others.
-        let others = self.readers.is_empty() || !self.groups.is_empty() || self.feed.is_some();
-        // Whoever is given the last entry need not be followed by a look at what is behind it.
-        let wanted = fallback || !group_reads.is_empty();
-        let find_end = wanted && read.is_some() && feed.is_none() && others;
+        let group_reads = self.start_group_reads(wait_queues, deadlines);
+        self.remove_empty();
+        let feed = self.feed.as_mut().and_then(Feed::start_read);
+        // The feed's read arms, so only readers need another.
+        let is_needed = feed.is_none() || !self.readers.is_empty();
+        let read = (std::mem::take(&mut self.due) && is_needed).then(|| self.readers.read());
+        // Readers may wait for ids after the end: entries before those ids are for others only.
+        let has_others = self.readers.is_empty() || !self.groups.is_empty() || self.feed.is_some();
+        let is_wanted = fallback || !group_reads.is_empty();
+        let find_end = is_wanted && read.is_some() && feed.is_none() && has_others;
         if read.is_some() || feed.is_some() {
-            // From the moment Redis reads; a push before the answer is seen disarms again.
+            // Redis arms the key when it reads. An invalidation before the reply disarms it again.
             (self.armed, self.end) = (true, None);
         } else if group_reads.is_empty() {
             return None;
         }
-        self.probe_in_flight = Some(read);
-        self.throttle.look();
+        self.in_flight = if read.is_some() {
+            InFlightProbe::WithRead
+        } else {
+            InFlightProbe::WithoutRead
+        };
+        self.throttle.start_probe();
         Some(Probe {
             stream: Arc::clone(&self.stream),
             read,
@@ -266,34 +273,30 @@ impl StreamState {
         })
     }
 
-    /// Behind which entry to look for others, if that is known and nobody has been told of one.
-    pub(super) fn armed_at(&self) -> Option<EntryId> {
-        self.end.filter(|_| self.armed && !self.is_empty())
-    }
-
-    pub(super) fn finish(
+    /// Takes the replies to a probe, and serves the waiters.
+    pub(super) fn finish_probe(
         &mut self,
         reply: ProbeReply,
         deadlines: &mut Deadlines,
-        live: &QueuedBytes,
+        queued_bytes: &QueuedBytes,
         now: Instant,
     ) {
-        self.probe_in_flight = None;
-        self.throttle.looked(reply.is_useful(), now);
+        self.in_flight = InFlightProbe::None;
+        self.throttle.finish_probe(reply.has_entries(), now);
         let end = reply.end.as_ref().and_then(|end| end.as_ref().ok());
         let end = end.copied();
         match reply.read {
             Some((read, Ok(entries))) => {
                 self.deliver(read, entries, deadlines);
-                self.found_end(reply.end);
+                self.learn_end(reply.end);
             }
-            // A reader goes on waiting for the stream to come back, as it does in Redis.
+            // As in Redis, a reader goes on waiting until the key is a stream again.
             Some((read, Err(error))) if error.code() == code::WRONGTYPE => {
                 self.deliver(read, Vec::new(), deadlines);
                 self.end = None;
             }
             Some((_, Err(error))) if error.retry() == Retry::Later => {
-                self.transient_error = Some(error)
+                self.transient_error = Some(error);
             }
             Some((_, Err(error))) => {
                 self.armed = false;
@@ -301,94 +304,125 @@ impl StreamState {
             }
             None => {}
         }
-        if let Some((read, result)) = reply.feed {
-            self.finish_feed(read, result, live);
+        if let Some((request, result)) = reply.feed {
+            self.finish_feed_read(request, result, queued_bytes);
         }
-        let mut group_reads = reply.group_reads.into_iter().peekable();
-        while let Some((first, result)) = group_reads.next() {
-            let name = Arc::clone(&first.group);
-            let mut of_group = vec![(first, result)];
-            while let Some(next) = group_reads.next_if(|(next, _)| next.group == name) {
-                of_group.push(next);
-            }
-            let group = self.groups.entry(name).or_default();
-            let transient_error = group.finish(of_group, end, deadlines, now);
-            self.transient_error = self.transient_error.take().or(transient_error);
-        }
-        self.tidy();
+        self.finish_group_reads(reply.group_reads, end, deadlines, now);
+        self.remove_empty();
     }
 
-    /// There was no answer to a round trip.
-    pub(super) fn lose(&mut self, probe: Probe, unanswered: &CacheError) {
-        self.probe_in_flight = None;
-        for GroupRead { consumer, .. } in probe.group_reads {
-            consumer.waiter.end(Err(unanswered.clone()));
+    /// Forgets a probe to which there was no reply.
+    pub(super) fn abandon_probe(&mut self, probe: Probe, unanswered: &CacheError) {
+        self.in_flight = InFlightProbe::None;
+        for consumer in probe.group_reads {
+            consumer.waiter.complete(Err(unanswered.clone()));
         }
-        self.groups.values_mut().for_each(GroupWaiters::lose);
-        self.changed();
-        self.tidy();
+        self.groups
+            .values_mut()
+            .for_each(GroupWaiters::abandon_probe);
+        self.mark_changed();
+        self.remove_empty();
     }
 
-    /// Ends a wait at its deadline: empty, or with what kept Redis from being asked.
-    pub(super) fn expire(&mut self, address: &WaiterKey, down: Option<&CacheError>) {
+    /// Ends a wait at its deadline, without entries or with the error that prevented a read.
+    pub(super) fn expire(&mut self, key: &WaiterKey, down: Option<&CacheError>) {
         let end = match down.or(self.transient_error.as_ref()) {
             Some(error) => Err(error.clone()),
-            None => Ok(SharedEntries::nothing()),
+            None => Ok(SharedEntries::none()),
         };
-        match &address.group {
+        match &key.group {
             None => {
-                if let Some(reader) = self.readers.remove(&address.number) {
-                    reader.waiter.end(end);
+                if let Some(reader) = self.readers.remove(key.number) {
+                    reader.waiter.complete(end);
                 }
             }
             Some(name) => {
                 if let Some(group) = self.groups.get_mut(name) {
-                    group.expire(address.number, end);
+                    group.expire(key.number, end);
                 }
             }
         }
-        self.tidy();
+        self.remove_empty();
     }
 
-    /// Ends waits whose deadline has passed and that were only waiting to be tried for.
+    /// Ends the waits whose deadline has passed while their group was due to be read.
     pub(super) fn end_overdue(&mut self, now: Instant, error: &CacheError) {
         for group in self.groups.values_mut() {
             group.end_overdue(now, || Err(error.clone()));
         }
-        self.tidy();
+        self.remove_empty();
     }
 
-    /// Ends every wait.
-    pub(super) fn fail(&mut self, error: &CacheError, deadlines: &mut Deadlines) {
-        while let Some((number, reader)) = self.readers.pop_first() {
-            deadlines.remove(reader.waiter.deadline, number);
-            reader.waiter.end(Err(error.clone()));
-        }
+    /// Ends every wait and every tail with an error.
+    fn fail(&mut self, error: &CacheError, deadlines: &mut Deadlines) {
+        self.readers.fail(error, deadlines);
         for group in self.groups.values_mut() {
             group.fail(error, deadlines);
         }
         self.end_feed(error);
-        self.tidy();
+        self.remove_empty();
     }
 
-    fn finish_feed(
+    /// Takes the consumers of every due group. A group whose first attempt is under way is delayed.
+    fn start_group_reads(
         &mut self,
-        read: RangeRequest,
+        wait_queues: &WaitQueues,
+        deadlines: &mut Deadlines,
+    ) -> Vec<GroupReadWaiter> {
+        let mut group_reads = Vec::new();
+        for (name, group) in self.groups.iter_mut().filter(|(_, group)| group.due) {
+            let key = GroupKey {
+                stream: Arc::clone(&self.stream),
+                group: Arc::clone(name),
+            };
+            if group.ignores_first_attempt || !wait_queues.first_is_attempting(&key) {
+                group_reads.append(&mut group.start_probe(deadlines));
+            } else {
+                group.delayed_by_first_attempt = true;
+            }
+        }
+        group_reads
+    }
+
+    /// Takes the replies to the group reads, which are in runs of one group each.
+    fn finish_group_reads(
+        &mut self,
+        replies: Vec<(GroupReadWaiter, CacheResult<Vec<StreamEntry>>)>,
+        end: Option<EntryId>,
+        deadlines: &mut Deadlines,
+        now: Instant,
+    ) {
+        let mut replies = replies.into_iter().peekable();
+        while let Some(first) = replies.next() {
+            let name = Arc::clone(&first.0.slot.key.group);
+            let mut of_group = vec![first];
+            while let Some(next) = replies.next_if(|(next, _)| next.slot.key.group == name) {
+                of_group.push(next);
+            }
+            let group = self.groups.entry(name).or_default();
+            let error = group.finish_probe(of_group, end, deadlines, now);
+            self.transient_error = self.transient_error.take().or(error);
+        }
+    }
+
+    fn finish_feed_read(
+        &mut self,
+        request: RangeRequest,
         result: CacheResult<RangeReply>,
-        live: &QueuedBytes,
+        queued_bytes: &QueuedBytes,
     ) {
         let Some(feed) = &mut self.feed else { return };
-        match result.and_then(|range| feed.finish(read, range, live)) {
+        match result.and_then(|range| feed.finish_read(request, range, queued_bytes)) {
             Ok(end) => {
                 if self.armed {
                     self.end = end.or(self.end);
                 }
             }
             Err(error) if error.retry() == Retry::Later => self.transient_error = Some(error),
-            // A tail does not wait for the stream to come back, unlike a reader.
+            // Unlike a reader, a tail does not wait until the key is a stream again.
             Err(error) => {
                 self.end_feed(&error);
-                // Who is left may have relied on that read to arm.
+                // The remaining waiters may have relied on that read to arm the key.
                 self.due |= !self.readers.is_empty() || !self.groups.is_empty();
             }
         }
@@ -400,76 +434,29 @@ impl StreamState {
         }
     }
 
-    /// One read for all readers: from the smallest id, with the largest count.
-    fn read(&self) -> ArmingRead {
-        let Some(after) = self.readers.values().map(|reader| reader.after).min() else {
-            return ArmingRead::ARM;
-        };
-        let unlimited = self.readers.values().any(|reader| reader.count == 0);
-        let largest = self
-            .readers
-            .values()
-            .map(|reader| reader.count)
-            .max()
-            .unwrap_or(0);
-        ArmingRead {
-            after,
-            count: if unlimited { 0 } else { largest },
+    fn deliver(&mut self, read: ArmingRead, entries: Vec<StreamEntry>, deadlines: &mut Deadlines) {
+        match self.readers.deliver(read, entries, deadlines) {
+            Ok(outcome) => {
+                self.end = outcome.end.filter(|_| self.armed);
+                self.due |= outcome.needs_read;
+            }
+            Err(error) => self.fail(&error, deadlines),
         }
     }
 
-    /// Where it is armed by hand, what is behind the last entry there is has to be told.
-    fn found_end(&mut self, end: Option<CacheResult<EntryId>>) {
+    /// Takes the last entry before the read. In fallback mode entries after it have to be reported.
+    fn learn_end(&mut self, end: Option<CacheResult<EntryId>>) {
         match end {
             Some(Ok(last)) if self.armed => {
                 self.end = Some(self.end.map_or(last, |end| end.min(last)));
             }
-            Some(Ok(_)) => {}
-            // It is looked for again.
+            Some(Ok(_)) | None => {}
+            // The next recheck reads again.
             Some(Err(_)) => self.end = None,
-            None => {}
         }
     }
 
-    /// Gives each reader the entries after its own id.
-    fn deliver(&mut self, read: ArmingRead, entries: Vec<StreamEntry>, deadlines: &mut Deadlines) {
-        let ids: Result<Vec<EntryId>, _> =
-            entries.iter().map(|(id, _)| EntryId::parse(id)).collect();
-        let Ok(ids) = ids else {
-            return self.fail(&errors::unexpected("ids of entries"), deadlines);
-        };
-        let found = u64::try_from(ids.len()).unwrap_or(u64::MAX);
-        let more = read.count > 0 && found >= read.count;
-        self.end = (self.armed && !more).then(|| ids.last().copied().unwrap_or(read.after));
-
-        let entries = Arc::new(entries);
-        let mut behind = false;
-        let mut served = Vec::new();
-        for (&number, reader) in &self.readers {
-            // It came while this read, which began after its id, was under way.
-            behind |= reader.after < read.after;
-            if reader.after >= read.after {
-                let start = ids.partition_point(|id| *id <= reader.after);
-                let room = ids.len() - start;
-                let length = match usize::try_from(reader.count) {
-                    Ok(count) if count > 0 => room.min(count),
-                    _ => room,
-                };
-                if length > 0 {
-                    served.push((number, start..start + length));
-                }
-            }
-        }
-        for (number, part) in served {
-            if let Some(reader) = self.readers.remove(&number) {
-                deadlines.remove(reader.waiter.deadline, number);
-                reader.waiter.end(Ok(SharedEntries::part(&entries, part)));
-            }
-        }
-        self.due |= behind || (more && !self.readers.is_empty());
-    }
-
-    fn tidy(&mut self) {
+    fn remove_empty(&mut self) {
         self.groups.retain(|_, group| !group.is_empty());
         self.feed.take_if(|feed| feed.is_empty());
     }

@@ -1,6 +1,10 @@
-//! How Redis reports changed keys.
+//! How the hub learns which streams have changed.
+//!
+//! Redis pushes invalidations on the hub's connection ([`hub_connection`], [`invalidations`]). If
+//! Redis refuses `CLIENT TRACKING`, blocking reads replace them ([`fallback`]). Invalidations
+//! without a change behind them are [throttled](throttle).
 
-pub(crate) mod fallback;
-pub(crate) mod hub_connection;
-pub(crate) mod invalidations;
-pub(crate) mod throttle;
+pub(super) mod fallback;
+pub(super) mod hub_connection;
+mod invalidations;
+pub(super) mod throttle;

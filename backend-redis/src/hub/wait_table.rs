@@ -1,4 +1,4 @@
-//! Everybody who waits, and what to ask of Redis next. No I/O and no clock.
+//! All streams that somebody waits for, and the next probe to make. No I/O and no clock.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -8,38 +8,41 @@ use streamgate_protocol::CacheError;
 use tokio::time::Instant;
 
 use crate::hub::deadlines::Deadlines;
-use crate::hub::feed::feed_queue::QueuedBytes;
-use crate::hub::group::wait_queue::WaitQueues;
-use crate::hub::message::{HubMessage, ReadWaiter, WaiterKey};
+use crate::hub::feed::FeedSubscriber;
+use crate::hub::feed::queued_segment::QueuedBytes;
+use crate::hub::group::wait_queue::{GroupKey, WaitQueues};
+use crate::hub::message::HubMessage;
 use crate::hub::probe::Probe;
 use crate::hub::stream_state::StreamState;
 use crate::hub::tracking::fallback::FallbackRequest;
 use crate::hub::tracking::throttle::ThrottledStreams;
+use crate::hub::waiter::{GroupReadWaiter, ReadWaiter, WaiterKey};
 use crate::wire::errors;
 
-/// Bytes of all segments that are in queues of followers. Beyond it all who have not taken theirs
-/// fall behind at once: they read by themselves what they can take.
-pub(super) const MAX_TOTAL_QUEUED_BYTES: usize = 64 * 1024 * 1024;
+/// Maximum bytes of all segments in the queues of tails. Beyond it every tail lags whose queue is
+/// not empty, and reads by itself as much as it has room for.
+const MAX_TOTAL_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
-/// Streams that may need a round trip, each once.
-struct ProbeQueue {
-    streams: VecDeque<Arc<str>>,
-    /// Nothing is listed while nothing can be asked, however many come and go meanwhile.
-    open: bool,
-}
-
-/// The streams that somebody waits for.
+/// All streams that somebody waits for.
 pub(super) struct WaitTable {
     wait_queues: Arc<WaitQueues>,
     streams: HashMap<Arc<str>, StreamState>,
     deadlines: Deadlines,
-    ready: ProbeQueue,
-    live: QueuedBytes,
+    probe_queue: ProbeQueue,
+    queued_bytes: QueuedBytes,
     throttled: ThrottledStreams,
-    /// What has to be armed by hand, where reads do not arm.
+    /// Present in fallback mode, where reads do not arm.
     fallback_requests: Option<Vec<FallbackRequest>>,
-    /// Streams that Redis could not answer for.
+    /// Streams with a transient error.
     awaiting_retry: Vec<Arc<str>>,
+}
+
+/// Streams that may need a probe, each once.
+struct ProbeQueue {
+    streams: VecDeque<Arc<str>>,
+    /// False while the hub is disconnected. Then nothing is listed, however many waiters come and
+    /// go.
+    is_open: bool,
 }
 
 impl WaitTable {
@@ -48,11 +51,11 @@ impl WaitTable {
             wait_queues,
             streams: HashMap::new(),
             deadlines: Deadlines::default(),
-            ready: ProbeQueue {
+            probe_queue: ProbeQueue {
                 streams: VecDeque::new(),
-                open: true,
+                is_open: true,
             },
-            live: QueuedBytes::default(),
+            queued_bytes: QueuedBytes::default(),
             throttled: ThrottledStreams::default(),
             fallback_requests: None,
             awaiting_retry: Vec::new(),
@@ -63,17 +66,19 @@ impl WaitTable {
         self.streams.is_empty()
     }
 
+    /// Returns whether a stream has a transient error, so that [`retry`](Self::retry) is needed.
     pub(super) fn awaits_retry(&self) -> bool {
         !self.awaiting_retry.is_empty()
     }
 
-    /// When the next wait ends, or the next rest.
+    /// Returns when the next wait expires, or the next throttled stream may be probed.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let (wait, rest) = (self.deadlines.first(), self.throttled.first());
-        wait.into_iter().chain(rest).min()
+        let (wait, throttled) = (self.deadlines.first(), self.throttled.first());
+        wait.into_iter().chain(throttled).min()
     }
 
-    /// Whether reads do not arm, so that [`take_fallback_requests`](Self::take_fallback_requests) has to be used.
+    /// Enters or leaves fallback mode, in which the caller has to hand the
+    /// [`fallback_requests`](Self::take_fallback_requests) on.
     pub(super) fn use_fallback(&mut self, fallback: bool) {
         self.fallback_requests = fallback.then(Vec::new);
     }
@@ -89,88 +94,77 @@ impl WaitTable {
     pub(super) fn handle(&mut self, message: HubMessage) {
         match message {
             HubMessage::Read(stream, reader) => self.add_reader(stream, reader),
-            HubMessage::ReadGroup(consumer) => {
-                let key = consumer.slot.key.clone();
-                let (stream, number) = (Arc::clone(&key.stream), consumer.slot.number);
-                let address = WaiterKey {
-                    stream: Arc::clone(&stream),
-                    group: Some(key.group),
-                    number,
-                };
-                self.deadlines.insert(consumer.waiter.deadline, address);
-                let fallback = self.fallback_requests.is_some();
-                self.state(&stream).add_consumer(consumer, fallback);
-                self.settle(&stream);
-            }
-            HubMessage::JoinFeed(stream, subscriber) => {
-                self.state(&stream).tail_source(subscriber);
-                self.settle(&stream);
-            }
-            HubMessage::LeaveFeed(stream, number) => {
-                if let Some(state) = self.streams.get_mut(&stream) {
-                    state.leave_feed(number);
-                }
-                self.settle(&stream);
-            }
-            HubMessage::CancelWait(address) => {
-                if let Some(state) = self.streams.get_mut(&address.stream) {
-                    state.remove(&address, &self.wait_queues, &mut self.deadlines);
-                }
-                self.settle(&address.stream);
-            }
-            HubMessage::NextInLine(key) => self.settle(&key.stream),
+            HubMessage::ReadGroup(consumer) => self.add_consumer(consumer),
+            HubMessage::JoinFeed(stream, subscriber) => self.join_feed(&stream, subscriber),
+            HubMessage::CancelWait(key) => self.cancel_wait(&key),
+            HubMessage::LeaveFeed(stream, number) => self.leave_feed(&stream, number),
         }
     }
 
-    /// Redis pushed that a stream has changed.
-    pub(super) fn changed(&mut self, stream: &str, now: Instant) {
+    /// The first attempt of a group has ended, so the next consumer may be served.
+    pub(super) fn attempt_ended(&mut self, key: &GroupKey) {
+        self.update_lists(&key.stream);
+    }
+
+    /// Redis has pushed an invalidation of a stream.
+    pub(super) fn invalidated(&mut self, stream: &str, now: Instant) {
         if let Some(state) = self.streams.get_mut(stream) {
-            if let Some(pause) = state.pushed(now) {
+            if let Some(pause) = state.invalidated(now) {
                 self.throttled.insert(now + pause, state.stream());
             }
             if state.needs_probe() {
-                self.ready.list(state);
+                self.probe_queue.list(state);
             }
         }
     }
 
     /// Every stream may have changed: after a `FLUSHALL`, and on a new connection.
     pub(super) fn all_changed(&mut self) {
-        self.ready.open = true;
+        self.probe_queue.is_open = true;
         self.throttled.clear();
         for state in self.streams.values_mut() {
-            state.changed();
-            self.ready.list(state);
+            state.mark_changed();
+            self.probe_queue.list(state);
         }
     }
 
-    /// Looks at all groups again.
+    /// Makes everything due whose changes Redis does not push.
     pub(super) fn recheck(&mut self) {
         for state in self.streams.values_mut() {
             state.recheck(self.fallback_requests.is_some());
-            self.ready.list(state);
+            self.probe_queue.list(state);
         }
     }
 
-    /// Asks again what Redis could not answer.
+    /// Probes the streams with a transient error again.
     pub(super) fn retry(&mut self) {
         for stream in std::mem::take(&mut self.awaiting_retry) {
             if let Some(state) = self.streams.get_mut(&stream) {
                 state.retry();
-                self.ready.list(state);
+                self.probe_queue.list(state);
             }
         }
     }
 
-    /// The next round trip to make.
+    /// Probes the throttled streams whose pause is over.
+    pub(super) fn end_throttles(&mut self, now: Instant) {
+        while let Some(stream) = self.throttled.pop(now) {
+            if let Some(state) = self.streams.get_mut(&stream) {
+                state.end_throttle();
+                self.probe_queue.list(state);
+            }
+        }
+    }
+
+    /// Returns the next probe to make.
     pub(super) fn next_probe(&mut self) -> Option<Probe> {
-        while let Some(stream) = self.ready.streams.pop_front() {
+        while let Some(stream) = self.probe_queue.streams.pop_front() {
             let Some(state) = self.streams.get_mut(&stream) else {
                 continue;
             };
-            state.listed = false;
+            state.is_listed = false;
             let fallback = self.fallback_requests.is_some();
-            let probe = state.start(&self.wait_queues, &mut self.deadlines, fallback);
+            let probe = state.start_probe(&self.wait_queues, &mut self.deadlines, fallback);
             if probe.is_some() {
                 return probe;
             }
@@ -181,8 +175,8 @@ impl WaitTable {
         None
     }
 
-    /// Takes the answers to a round trip, or an error for the want of them.
-    pub(super) fn finish(
+    /// Takes the replies to a probe, or the error that came instead of them.
+    pub(super) fn finish_probe(
         &mut self,
         probe: Probe,
         values: Result<Vec<Value>, RedisError>,
@@ -192,80 +186,100 @@ impl WaitTable {
         let Some(state) = self.streams.get_mut(&stream) else {
             return;
         };
-        match probe.answered(values) {
-            Ok(reply) => state.finish(reply, &mut self.deadlines, &self.live, now),
+        match probe.decode(values) {
+            Ok(reply) => {
+                state.finish_probe(reply, &mut self.deadlines, &self.queued_bytes, now);
+            }
             Err(lost) => {
                 let (probe, error) = *lost;
-                state.lose(probe, &errors::unanswered(&error, false));
+                state.abandon_probe(probe, &errors::unanswered(&error, false));
             }
         }
-        if state.awaits_retry() {
+        if state.has_transient_error() {
             self.awaiting_retry.push(Arc::clone(&stream));
         }
-        if let (Some(fallback_requests), Some(end)) =
-            (&mut self.fallback_requests, state.armed_at())
-        {
-            fallback_requests.push(FallbackRequest::Watch(Arc::clone(&stream), end));
+        if let (Some(requests), Some(end)) = (&mut self.fallback_requests, state.armed_after()) {
+            requests.push(FallbackRequest::Watch(Arc::clone(&stream), end));
         }
-        self.settle(&stream);
-        if self.live.get() > MAX_TOTAL_QUEUED_BYTES {
-            self.lag_waiting();
+        self.update_lists(&stream);
+        if self.queued_bytes.get() > MAX_TOTAL_QUEUED_BYTES {
+            self.lag_slow_tails();
         }
     }
 
-    /// Looks at the streams that have waited for it long enough.
-    pub(super) fn rested(&mut self, now: Instant) {
-        while let Some(stream) = self.throttled.pop(now) {
-            if let Some(state) = self.streams.get_mut(&stream) {
-                state.rested();
-                self.ready.list(state);
-            }
-        }
-    }
-
-    /// Ends the waits whose deadline has passed.
+    /// Ends the waits whose deadline has passed. `down` is why the hub is disconnected, if it is.
     pub(super) fn expire(&mut self, now: Instant, down: Option<&CacheError>) {
-        while let Some(address) = self.deadlines.pop(now) {
-            if let Some(state) = self.streams.get_mut(&address.stream) {
-                state.expire(&address, down);
+        while let Some(key) = self.deadlines.pop_overdue(now) {
+            if let Some(state) = self.streams.get_mut(&key.stream) {
+                state.expire(&key, down);
             }
-            self.settle(&address.stream);
+            self.update_lists(&key.stream);
         }
     }
 
-    /// Nothing can be asked until [`all_changed`](Self::all_changed) is called: waits past their
-    /// deadline do not go on.
+    /// Stops probing until [`all_changed`](Self::all_changed) is called, and ends the waits that
+    /// were only kept beyond their deadline for a probe.
     pub(super) fn disconnected(&mut self, now: Instant, error: &CacheError) {
-        self.ready.open = false;
-        self.ready.streams.clear();
+        self.probe_queue.is_open = false;
+        self.probe_queue.streams.clear();
         for state in self.streams.values_mut() {
-            state.listed = false;
+            state.is_listed = false;
             state.end_overdue(now, error);
         }
         self.streams.retain(|_, state| !state.is_empty());
     }
 
-    fn lag_waiting(&mut self) {
-        tracing::debug!("followers of many streams are slow: they read by themselves");
+    fn add_reader(&mut self, stream: Arc<str>, reader: ReadWaiter) {
+        let key = WaiterKey {
+            stream: Arc::clone(&stream),
+            group: None,
+            number: reader.number,
+        };
+        self.deadlines.insert(reader.waiter.deadline, key);
+        self.state(&stream).add_reader(reader);
+        self.update_lists(&stream);
+    }
+
+    fn add_consumer(&mut self, consumer: GroupReadWaiter) {
+        let key = consumer.key();
+        let stream = Arc::clone(&key.stream);
+        self.deadlines.insert(consumer.waiter.deadline, key);
+        let fallback = self.fallback_requests.is_some();
+        self.state(&stream).add_consumer(consumer, fallback);
+        self.update_lists(&stream);
+    }
+
+    fn join_feed(&mut self, stream: &Arc<str>, subscriber: FeedSubscriber) {
+        self.state(stream).join_feed(subscriber);
+        self.update_lists(stream);
+    }
+
+    fn leave_feed(&mut self, stream: &Arc<str>, number: u64) {
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.leave_feed(number);
+        }
+        self.update_lists(stream);
+    }
+
+    fn cancel_wait(&mut self, key: &WaiterKey) {
+        if let Some(state) = self.streams.get_mut(&key.stream) {
+            state.cancel(key, &self.wait_queues, &mut self.deadlines);
+        }
+        self.update_lists(&key.stream);
+    }
+
+    fn lag_slow_tails(&mut self) {
+        tracing::debug!(
+            bytes = self.queued_bytes.get(),
+            "queues of tails hold too much: slow tails read by themselves"
+        );
         for state in self.streams.values_mut() {
-            state.lag_waiting();
+            state.lag_slow_tails();
         }
         let empty = self.streams.values().filter(|state| state.is_empty());
         for stream in empty.map(StreamState::stream).collect::<Vec<_>>() {
             self.remove(&stream);
         }
-    }
-
-    fn add_reader(&mut self, stream: Arc<str>, reader: ReadWaiter) {
-        let number = reader.number;
-        let address = WaiterKey {
-            stream: Arc::clone(&stream),
-            group: None,
-            number,
-        };
-        self.deadlines.insert(reader.waiter.deadline, address);
-        self.state(&stream).add_reader(reader);
-        self.settle(&stream);
     }
 
     fn state(&mut self, stream: &Arc<str>) -> &mut StreamState {
@@ -274,28 +288,28 @@ impl WaitTable {
             .or_insert_with(|| StreamState::new(Arc::clone(stream)))
     }
 
-    fn remove(&mut self, stream: &Arc<str>) {
-        self.streams.remove(stream);
-        if let Some(fallback_requests) = &mut self.fallback_requests {
-            fallback_requests.push(FallbackRequest::Unwatch(Arc::clone(stream)));
-        }
-    }
-
-    /// Removes a stream that nobody waits for, or lists it for a round trip.
-    fn settle(&mut self, stream: &Arc<str>) {
+    /// Removes a stream that nobody waits for, or lists one that needs a probe.
+    fn update_lists(&mut self, stream: &Arc<str>) {
         if let Some(state) = self.streams.get_mut(stream) {
             if state.is_empty() {
                 self.remove(stream);
             } else if state.needs_probe() {
-                self.ready.list(state);
+                self.probe_queue.list(state);
             }
+        }
+    }
+
+    fn remove(&mut self, stream: &Arc<str>) {
+        self.streams.remove(stream);
+        if let Some(requests) = &mut self.fallback_requests {
+            requests.push(FallbackRequest::Unwatch(Arc::clone(stream)));
         }
     }
 }
 
 impl ProbeQueue {
     fn list(&mut self, state: &mut StreamState) {
-        if self.open && !std::mem::replace(&mut state.listed, true) {
+        if self.is_open && !std::mem::replace(&mut state.is_listed, true) {
             self.streams.push_back(state.stream());
         }
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use streamgate_protocol::EntryId;
 use tokio::time::Instant;
 
-use crate::hub::{Hub, QueueSlot};
+use crate::hub::Hub;
+use crate::hub::group::wait_queue::QueueSlot;
 use crate::operation::outcome::OperationOutcome;
 
 /// How a read waits.

@@ -2,7 +2,8 @@
 
 use streamgate_protocol::{CacheResult, Operation, Reply};
 
-use crate::hub::{Admission, Hub, QueueSlot};
+use crate::hub::Hub;
+use crate::hub::group::wait_queue::{Admission, QueueSlot};
 use crate::operation::blocking_read::{BlockingGroupRead, BlockingRead, deadline};
 use crate::operation::expected_answer::ExpectedAnswer;
 use crate::operation::remove_consumer::ConsumerRemoval;
@@ -101,7 +102,7 @@ pub(super) fn encode(
                 count: *count,
                 deadline: deadline(block_ms),
             });
-            let wait = match wait.map(|wait| (hub.join(stream, group), wait)) {
+            let wait = match wait.map(|wait| (hub.join_wait_queue(stream, group), wait)) {
                 Some((Admission::Queued(place), wait)) => {
                     return EncodedOperation::Queued(place, wait);
                 }

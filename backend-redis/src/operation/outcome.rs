@@ -3,7 +3,7 @@
 use futures_util::future::BoxFuture;
 use streamgate_protocol::{CacheResult, Reply};
 
-use crate::hub::HubWait;
+use crate::hub::hub_wait::HubWait;
 
 /// How far an operation has come.
 pub(crate) enum OperationOutcome {

@@ -1,128 +1,136 @@
-//! The part of a tail that it reads by itself.
+//! The part of a tail that it reads by itself: its start and the backlog, page by page.
 
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use streamgate_protocol::message::{Credit, Subscription};
-use streamgate_protocol::{CacheResult, TailFrom};
-
-use crate::tail::cursor::{CheckedPage, TailCursor};
-use crate::tail::page_reader::{PageTask, up_to};
-use crate::tail::range::{RangeReply, RangeRequest, entry_id};
-use crate::tail::start_position;
-use crate::tail::{RedisTail, TailReaders, TailState};
 use streamgate_backend::tail::segment::Segment;
 use streamgate_backend::tail::source::TailEvent;
-use streamgate_protocol::EntryId;
+use streamgate_protocol::message::{Credit, Subscription};
+use streamgate_protocol::{CacheResult, EntryId, TailFrom};
+
+use crate::tail::cursor::{CheckedPage, TailCursor};
+use crate::tail::page_reader::PageTask;
+use crate::tail::range::{RangeReply, RangeRequest, entry_id, truncate_after};
+use crate::tail::start_position;
+use crate::tail::{RedisTail, TailState};
 
 impl RedisTail {
-    /// Checks what is asked and asks for the place to start at.
-    pub(super) fn begin(&mut self, from: TailFrom, room: Credit) -> CacheResult<TailState> {
+    /// Validates the subscription and reserves a place among the hub's waits and tails. Returns
+    /// the state in which the tail finds where to start.
+    pub(super) fn start(&mut self, from: TailFrom, room: Credit) -> CacheResult<TailState> {
         let subscription = Subscription::Tail {
             stream: (&*self.stream).into(),
             from: from.clone().into(),
         };
         subscription.validate()?;
-        self.permit = Some(self.readers.hub.admit()?);
-        let (readers, stream) = (self.readers.clone(), Arc::clone(&self.stream));
+        self.permit = Some(self.hub.reserve_tail()?);
+        let (commands, stream) = (self.commands.clone(), Arc::clone(&self.stream));
         Ok(match from {
-            TailFrom::Beginning => self.read_first(EntryId::ZERO, room),
+            TailFrom::Beginning => self.read_first_page(EntryId::ZERO, room),
             TailFrom::After(id) => {
                 self.cursor = TailCursor::after(EntryId::parse(&id)?);
                 TailState::Backlog
             }
             TailFrom::Now | TailFrom::Last(0) => TailState::Starting(
-                async move { start_position::now(&readers.commands, &stream).await }.boxed(),
+                async move { start_position::now(&commands, &stream).await }.boxed(),
             ),
-            TailFrom::Last(count) => TailState::Starting(
-                async move {
-                    let count = u64::try_from(count).unwrap_or(u64::MAX);
-                    start_position::last(&readers.commands, &readers.pages, &stream, count).await
-                }
-                .boxed(),
-            ),
+            TailFrom::Last(count) => {
+                let pages = self.pages.clone();
+                TailState::Starting(
+                    async move {
+                        let count = u64::try_from(count).unwrap_or(u64::MAX);
+                        start_position::before_last(&commands, &pages, &stream, count).await
+                    }
+                    .boxed(),
+                )
+            }
         })
     }
 
-    /// Reads what comes first, behind an id.
-    pub(super) fn read_first(&self, after: EntryId, room: Credit) -> TailState {
-        // Without room the first entry says where the tail stands.
+    /// Starts reading the tail's first page, after an id.
+    pub(super) fn read_first_page(&self, after: EntryId, room: Credit) -> TailState {
+        // Without room the first entry tells the tail's position, so one is read at least.
         let count = self.page_size.count().min(room.entries).max(1);
-        TailState::FirstPage(after, self.page(TailCursor::first_read(after, count)))
+        TailState::FirstPage(
+            after,
+            self.spawn_read(TailCursor::first_request(after, count)),
+        )
     }
 
-    /// Takes what came first. It is not judged.
-    pub(super) fn take_first(
+    /// Takes the first page. It is not checked for a gap.
+    pub(super) fn take_first_page(
         &mut self,
         after: EntryId,
         range: RangeReply,
         room: Credit,
     ) -> CacheResult<()> {
-        self.state = match TailCursor::begin(after, range)? {
-            Some((cursor, taken)) => {
+        self.state = match TailCursor::start(after, range)? {
+            Some((cursor, page)) => {
                 self.cursor = cursor;
-                self.page_size.observe(&taken.entries);
-                TailState::PageReady(taken)
+                self.page_size.observe(&page.entries);
+                TailState::PageReady(page)
             }
-            None => self.read_first(EntryId::ZERO, room),
+            None => self.read_first_page(EntryId::ZERO, room),
         };
         Ok(())
     }
 
-    pub(super) fn read(&self, room: Credit) -> TailState {
-        TailState::ReadingPage(self.page(self.cursor.read(self.page_size.within(room))))
+    /// Starts reading the next page.
+    pub(super) fn read_page(&self, room: Credit) -> TailState {
+        let count = self.page_size.within(room);
+        TailState::ReadingPage(self.spawn_read(self.cursor.request(count)))
     }
 
-    fn page(&self, read: RangeRequest) -> PageTask<RangeReply> {
-        let TailReaders {
-            commands, pages, ..
-        } = &self.readers;
-        pages.read(commands.clone(), Arc::clone(&self.stream), read)
+    /// Takes the next page. Returns the gap before it, if there is one.
+    pub(super) fn take_page(&mut self, range: RangeReply) -> Option<TailEvent> {
+        self.retry_pause = None;
+        let after = self.cursor.position;
+        let Some(page) = self.cursor.check(range) else {
+            self.state = TailState::Backlog;
+            return None;
+        };
+        self.page_size.observe(&page.entries);
+        let gap = page.gap;
+        self.state = TailState::PageReady(page);
+        gap.map(|gap| {
+            // The feed would report the same gap again, or its position is in a deleted stream.
+            self.leave_feed();
+            TailEvent::Gap(Box::new(gap.gap(after)))
+        })
     }
 
-    /// Passes on what a page gave, as far as there is room. Nothing is kept of what does not fit.
-    pub(super) fn pass_on(
+    /// Passes on the entries of a page that there is room for. The rest is dropped and read again
+    /// later.
+    pub(super) fn pass_on_page(
         &mut self,
-        mut taken: CheckedPage,
+        mut page: CheckedPage,
         room: Credit,
     ) -> CacheResult<Option<TailEvent>> {
-        let mut complete = taken.at_end;
-        if let Some(until) = self.catch_up_to {
-            complete |= up_to(&mut taken.entries, until);
+        let mut complete = page.at_end;
+        if let Some(position) = self.catch_up_to {
+            complete |= truncate_after(&mut page.entries, position);
         }
         if room.is_used_up() {
             self.state = TailState::Backlog;
             return Ok(None);
         }
-        let found = taken.entries.len();
-        taken.entries.truncate(room.fitting(&taken.entries));
-        complete &= taken.entries.len() == found;
+        let found = page.entries.len();
+        page.entries.truncate(room.fitting(&page.entries));
+        complete &= page.entries.len() == found;
         self.state = if complete {
             TailState::AtEnd
         } else {
             TailState::Backlog
         };
-        let Some(last) = taken.entries.last() else {
+        let Some(last) = page.entries.last() else {
             return Ok(None);
         };
-        self.cursor.advance(entry_id(last)?, &taken.entries);
-        Ok(Some(TailEvent::Segment(Segment::new(taken.entries))))
+        self.cursor.advance(entry_id(last)?, &page.entries);
+        Ok(Some(TailEvent::Segment(Segment::new(page.entries))))
     }
 
-    pub(super) fn read_page(&mut self, range: RangeReply) -> CacheResult<Option<TailEvent>> {
-        self.backoff = None;
-        let after = self.cursor.at;
-        let Some(taken) = self.cursor.take(range) else {
-            self.state = TailState::Backlog;
-            return Ok(None);
-        };
-        self.page_size.observe(&taken.entries);
-        let gap = taken.gap;
-        self.state = TailState::PageReady(taken);
-        Ok(gap.map(|gap| {
-            // The feed would tell of it again, or stands in a stream that is gone.
-            self.leave_feed();
-            TailEvent::Gap(Box::new(gap.gap(after)))
-        }))
+    fn spawn_read(&self, request: RangeRequest) -> PageTask<RangeReply> {
+        let stream = Arc::clone(&self.stream);
+        self.pages.read(self.commands.clone(), stream, request)
     }
 }

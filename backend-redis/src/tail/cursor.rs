@@ -1,206 +1,234 @@
-//! Where a tail stands, and what it knows of the stream there.
+//! The position of a tail in a stream, and the detection of gaps there.
+//!
+//! A cursor is after an entry. As long as every read finds that entry, no entry is missing after
+//! it. Only if the entry is gone is a gap possible, and then the cursor asks for the stream's info
+//! ([`StreamInfo`]) and compares it with what it knows ([`detect`]). A cursor therefore remembers
+//! how many entries the stream had counted (`entries-added`) when it was at the end: that tells
+//! one deleted entry from many trimmed ones.
+//!
+//! # Limits
+//!
+//! A stream can be deleted and created again with greater ids, and by chance have counted as many
+//! more entries as are left in it. Then the cursor takes the new stream for the old one.
 
-use streamgate_protocol::{CacheResult, StreamEntry};
-
-use crate::tail::range::{InfoReply, RangeReply, RangeRequest, entry_id, seen};
 use streamgate_backend::tail::gap::{Discontinuity, StreamInfo, detect};
-use streamgate_protocol::EntryId;
+use streamgate_protocol::{CacheResult, EntryId, StreamEntry};
 
-/// Where a tail stands: behind an entry, which may be gone meanwhile.
+use crate::tail::range::{InfoReply, RangeReply, RangeRequest, count_up_to, entry_id};
+
+/// A position in a stream: after an entry, which may have been deleted since.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TailCursor {
-    pub(crate) at: EntryId,
-    count: Option<Count>,
-    /// The entry was missing when it was last looked for, or the count is, so that a read that
-    /// does not check is not enough.
-    cautious: bool,
+    pub(crate) position: EntryId,
+    added: Option<AddedCount>,
+    /// Whether the next read needs the stream's info: the entry at the position was missing when
+    /// it was last read, or the count of added entries is unknown.
+    needs_info: bool,
 }
 
-/// The stream's count of added entries when nothing was left behind `end`, or less. It says
-/// nothing before that place.
+/// The stream's `entries-added` when it had no entries after `position`, or a lower number. It says
+/// nothing about positions before that one.
 #[derive(Debug, Clone, Copy)]
-struct Count {
-    end: EntryId,
-    added: u64,
+struct AddedCount {
+    position: EntryId,
+    entries: u64,
 }
 
-/// What a read gives a tail.
+/// Entries after a cursor, and the gap before them if there is one.
 #[derive(Debug)]
 pub(crate) struct CheckedPage {
-    /// What is missing before the entries.
     pub(crate) gap: Option<Discontinuity>,
-    /// None in spite of [`at_end`](Self::at_end) being false: another read is needed.
+    /// Oldest first. If empty while `at_end` is false, another read is needed.
     pub(crate) entries: Vec<StreamEntry>,
-    /// There was no more.
+    /// Whether the stream has no entries after these.
     pub(crate) at_end: bool,
-    /// The last id that the stream gave, if that was asked.
+    /// The last id that the stream generated, if the read included the stream's info.
     pub(crate) last_generated: Option<EntryId>,
 }
 
 impl TailCursor {
-    pub(crate) fn new(at: EntryId, added: Option<u64>) -> Self {
+    /// Creates a cursor at the end of a stream that has counted `added` entries, if that is known.
+    pub(crate) fn new(position: EntryId, added: Option<u64>) -> Self {
         Self {
-            at,
-            count: added.map(|added| Count { end: at, added }),
-            // No entry has that id.
-            cautious: at == EntryId::ZERO,
+            position,
+            added: added.map(|entries| AddedCount { position, entries }),
+            // No entry has the id 0-0, so a read never finds it.
+            needs_info: position == EntryId::ZERO,
         }
     }
 
-    /// Behind an id that somebody named, of which nothing is known.
-    pub(crate) fn after(at: EntryId) -> Self {
+    /// Creates a cursor after an id that a caller named. The stream may never have had that id.
+    pub(crate) fn after(position: EntryId) -> Self {
         Self {
-            cautious: true,
-            ..Self::new(at, None)
+            needs_info: true,
+            ..Self::new(position, None)
         }
     }
 
-    /// The read from there.
-    pub(crate) fn read(&self, count: u64) -> RangeRequest {
+    /// Returns the read of up to `count` entries after the cursor.
+    pub(crate) fn request(&self, count: u64) -> RangeRequest {
         RangeRequest {
-            at: self.at,
+            position: self.position,
             count,
-            checked: self.cautious,
+            with_info: self.needs_info,
         }
     }
 
-    /// The first read of a tail that begins with what is there behind an id.
-    pub(crate) fn first_read(after: EntryId, count: u64) -> RangeRequest {
+    /// Returns the first read of a tail that starts with the entries after an id.
+    pub(crate) fn first_request(after: EntryId, count: u64) -> RangeRequest {
         RangeRequest {
-            at: after,
+            position: after,
             count,
-            checked: true,
+            with_info: true,
         }
     }
 
-    /// Stands before what [`first_read`](Self::first_read) found: nothing is missing before that.
-    /// None if it has to begin with the oldest entry there is, the stream being another one.
-    pub(crate) fn begin(
+    /// Creates a cursor before the entries that a [`first_request`](Self::first_request) found,
+    /// without looking for a gap before them.
+    ///
+    /// Returns `None` if the stream was created again, with ids up to one before `after`. Then the
+    /// tail has to start with the oldest entry.
+    pub(crate) fn start(
         after: EntryId,
         range: RangeReply,
     ) -> CacheResult<Option<(Self, CheckedPage)>> {
-        let facts = match range.known {
-            InfoReply::Info(facts) => Some(facts),
+        let info = match range.info {
+            InfoReply::Info(info) => Some(info),
             InfoReply::NotRequested | InfoReply::NoStream => None,
         };
-        if facts.is_some_and(|facts| facts.last_generated < after) {
+        let last_generated = info.map(|info| info.last_generated);
+        if last_generated.is_some_and(|last| last < after) {
             return Ok(None);
         }
         let before_first = match range.entries.first() {
             Some(first) => entry_id(first)?.predecessor(),
-            None => facts.map(|facts| facts.last_generated),
+            None => last_generated,
         };
         let mut cursor = Self::new(before_first.unwrap_or(EntryId::ZERO), None);
-        let at_end = !range.full;
-        cursor.learn(facts.as_ref(), at_end.then_some(range.entries.len()));
-        let taken = CheckedPage {
+        let at_end = !range.is_full;
+        cursor.learn_added(info.as_ref(), at_end.then_some(range.entries.len()));
+        let page = CheckedPage {
             gap: None,
             entries: range.entries,
             at_end,
-            last_generated: facts.map(|facts| facts.last_generated),
+            last_generated,
         };
-        Ok(Some((cursor, taken)))
+        Ok(Some((cursor, page)))
     }
 
-    /// Judges what a read found; none if it takes a check to judge it.
+    /// Checks whether entries are missing between the cursor and those that a read found. Returns
+    /// `None` if that needs the stream's info, which the next [`request`](Self::request) includes.
     ///
-    /// Afterwards it stands before the entries; [`advance`](Self::advance) goes behind them.
-    pub(crate) fn take(&mut self, range: RangeReply) -> Option<CheckedPage> {
-        let facts = match range.known {
-            InfoReply::NotRequested if range.present => {
-                let last = range.entries.last().and_then(|last| entry_id(last).ok());
-                // Without a count, trimming the last entry that it saw would seem to be a gap.
-                let counted = self.count_at(last.unwrap_or(self.at)).is_some();
-                self.cautious |= !range.full && !counted;
-                return Some(CheckedPage {
-                    gap: None,
-                    entries: range.entries,
-                    at_end: !range.full && counted,
-                    last_generated: None,
-                });
+    /// If there is a gap, the cursor moves to the position after it. It stays before the page's
+    /// entries; [`advance`](Self::advance) moves it past them.
+    pub(crate) fn check(&mut self, range: RangeReply) -> Option<CheckedPage> {
+        let info = match range.info {
+            InfoReply::NotRequested if range.position_exists => {
+                return Some(self.take_contiguous(range));
             }
             InfoReply::NotRequested => {
-                self.cautious = true;
+                self.needs_info = true;
                 return None;
             }
             InfoReply::NoStream => None,
-            InfoReply::Info(facts) => Some(facts),
+            InfoReply::Info(info) => Some(info),
         };
-        let gap = detect(
-            self.at,
-            range.present,
-            self.count_at(self.at),
-            facts.as_ref(),
-        );
-        self.cautious = !range.present;
-        let mut taken = CheckedPage {
+        let added = self.added_at(self.position);
+        let gap = detect(self.position, range.position_exists, added, info.as_ref());
+        self.needs_info = !range.position_exists;
+        let mut page = CheckedPage {
             gap,
             entries: range.entries,
-            at_end: !range.full,
-            last_generated: facts.map(|facts| facts.last_generated),
+            at_end: !range.is_full,
+            last_generated: info.map(|info| info.last_generated),
         };
         if let Some(Discontinuity { position, .. }) = gap {
-            // Entries before `at` are left to be read.
-            if position < self.at && facts.is_some_and(|facts| facts.length > 0) {
-                taken.entries.clear();
-                taken.at_end = false;
+            // The tail continues at a smaller id, and this page began after it.
+            if position < self.position && info.is_some_and(|info| info.length > 0) {
+                page.entries.clear();
+                page.at_end = false;
             }
             *self = Self::after(position);
         }
-        let read = taken.at_end.then_some(taken.entries.len());
-        self.learn(facts.as_ref(), read);
-        Some(taken)
+        let entries_after = page.at_end.then_some(page.entries.len());
+        self.learn_added(info.as_ref(), entries_after);
+        Some(page)
     }
 
-    /// Goes behind the last of these entries, `to` being its id.
-    pub(crate) fn advance(&mut self, to: EntryId, entries: &[StreamEntry]) {
-        self.at = to;
-        if let Some(count) = &mut self.count
-            && count.end <= to
+    /// Moves past the last of these entries, whose id is `last`.
+    pub(crate) fn advance(&mut self, last: EntryId, entries: &[StreamEntry]) {
+        self.position = last;
+        if let Some(added) = &mut self.added
+            && added.position <= last
         {
-            let since = entries.len() - seen(entries, count.end);
-            count.added = count.added.saturating_add(since as u64);
-            count.end = to;
+            let newer = entries.len() - count_up_to(entries, added.position);
+            added.entries = added.entries.saturating_add(newer as u64);
+            added.position = last;
         }
     }
 
-    /// Goes to where the stream ends, no entry being in between.
+    /// Moves to the end of the stream. No entry may be in between.
     pub(crate) fn skip_to(&mut self, end: EntryId) {
-        self.at = end;
-        self.cautious = true;
+        self.position = end;
+        self.needs_info = true;
     }
 
-    /// Takes what the stream says of how many were ever added, `read` entries being all that are
-    /// there behind `at`, if that is known.
-    fn learn(&mut self, facts: Option<&StreamInfo>, read: Option<usize>) {
-        let here = match facts {
+    /// Takes a reply without info whose first row is the entry at the position.
+    fn take_contiguous(&mut self, range: RangeReply) -> CheckedPage {
+        let last = range.entries.last().and_then(|last| entry_id(last).ok());
+        let knows_added = self.added_at(last.unwrap_or(self.position)).is_some();
+        // Without the count, a trim of the last entry that was read would look like a gap. So the
+        // tail reads once more, with info, before it is at the end.
+        self.needs_info |= !range.is_full && !knows_added;
+        CheckedPage {
+            gap: None,
+            entries: range.entries,
+            at_end: !range.is_full && knows_added,
+            last_generated: None,
+        }
+    }
+
+    /// Remembers how many entries the stream has counted. `entries_after` is the number of all
+    /// entries after the position, if it is known.
+    fn learn_added(&mut self, info: Option<&StreamInfo>, entries_after: Option<usize>) {
+        let added_here = match info {
             None => Some(0),
-            Some(facts) => added_at(self.at, read.map(|read| read as u64), facts),
+            Some(info) => added_before(
+                self.position,
+                entries_after.map(|entries| entries as u64),
+                info,
+            ),
         };
-        if let Some(added) = here {
-            self.count = Some(Count {
-                end: self.at,
-                added,
+        if let Some(entries) = added_here {
+            self.added = Some(AddedCount {
+                position: self.position,
+                entries,
             });
-        } else if let Some(facts) = facts {
-            // It will stand there, if it does not stand behind a count already.
-            self.count.get_or_insert(Count {
-                end: facts.last_generated,
-                added: facts.added,
+        } else if let Some(info) = info {
+            // Valid as soon as the cursor has reached what is the end of the stream now.
+            self.added.get_or_insert(AddedCount {
+                position: info.last_generated,
+                entries: info.added,
             });
         }
     }
 
-    fn count_at(&self, place: EntryId) -> Option<u64> {
-        let count = self.count.filter(|count| count.end <= place);
-        count.map(|count| count.added)
+    fn added_at(&self, position: EntryId) -> Option<u64> {
+        let added = self.added.filter(|added| added.position <= position);
+        added.map(|added| added.entries)
     }
 }
 
-/// The count of added entries at `at`, behind which `read` entries are all there are if that is
-/// known. It counts from what is left now: what was deleted in between is not told as missing.
-fn added_at(at: EntryId, read: Option<u64>, facts: &StreamInfo) -> Option<u64> {
-    let all_behind = facts.first.is_none_or(|first| first > at);
-    let behind = read.or(all_behind.then_some(facts.length))?;
-    facts.added.checked_sub(behind)
+/// Returns the count of added entries up to `position`, if it can be derived from the number of
+/// entries after it.
+///
+/// Only entries that still exist are subtracted. So an entry that was deleted after `position`
+/// before this moment is never reported as missing.
+fn added_before(position: EntryId, entries_after: Option<u64>, info: &StreamInfo) -> Option<u64> {
+    let all_are_after = info.first.is_none_or(|first| first > position);
+    let after = entries_after.or(all_are_after.then_some(info.length))?;
+    info.added.checked_sub(after)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,82 +1,49 @@
-//! The part of a tail that comes by the hub.
+//! The part of a tail that the hub's feed delivers.
 
 use std::sync::Arc;
 
+use streamgate_backend::tail::segment::Segment;
+use streamgate_backend::tail::source::TailEvent;
 use streamgate_protocol::CacheResult;
 use streamgate_protocol::message::Credit;
 
-use crate::hub::{FeedEvent, QueuedSegment};
+use crate::hub::feed::feed_queue::FeedEvent;
+use crate::hub::feed::queued_segment::QueuedSegment;
 use crate::tail::cursor::TailCursor;
-use crate::tail::page_reader::Part;
-use crate::tail::range::{entry_id, seen};
+use crate::tail::range::{count_up_to, entry_id};
 use crate::tail::{RedisTail, TailState};
-use streamgate_backend::tail::segment::Segment;
-use streamgate_backend::tail::source::TailEvent;
 
 impl RedisTail {
-    /// The part of a shared segment that was not seen yet, as far as there is room.
-    pub(super) fn share(
+    /// Takes an event of the feed. Returns what the tail's owner has to see of it.
+    pub(super) fn take_feed_event(
         &mut self,
-        live: Arc<QueuedSegment>,
+        event: FeedEvent,
         room: Credit,
     ) -> CacheResult<Option<TailEvent>> {
-        let entries = live.segment.entries();
-        let unseen = if live.first > self.cursor.at {
-            entries
-        } else {
-            &entries[seen(entries, self.cursor.at)..]
-        };
-        let count = room.fitting(unseen);
-        let Part { segment, last } = match unseen[..count].last() {
-            None => return Ok(None),
-            Some(_) if count == entries.len() => Part {
-                segment: Arc::clone(&live.segment),
-                last: live.last,
-            },
-            Some(last) => Part {
-                segment: Segment::new(unseen[..count].to_vec()),
-                last: entry_id(last)?,
-            },
-        };
-        self.cursor.advance(last, &unseen[..count]);
-        if let Some(feed_handle) = &self.feed_handle
-            && last < live.last
-        {
-            feed_handle.queue.put_back(live);
-        }
-        Ok(Some(TailEvent::Segment(segment)))
-    }
-
-    /// What the hub has. None if that is nothing to pass on; the state says how it goes on.
-    pub(super) fn take_news(
-        &mut self,
-        news: FeedEvent,
-        room: Credit,
-    ) -> CacheResult<Option<TailEvent>> {
-        match news {
-            FeedEvent::Joined(at) => {
-                if at > self.cursor.at {
-                    self.catch_up_to = Some(at);
+        let position = self.cursor.position;
+        match event {
+            FeedEvent::Joined(feed_position) => {
+                if feed_position > position {
+                    self.catch_up_to = Some(feed_position);
                     self.state = TailState::Backlog;
                 }
                 Ok(None)
             }
-            FeedEvent::Segment(live) if live.last <= self.cursor.at => Ok(None),
-            FeedEvent::Segment(live) => self.share(live, room),
-            // It did not come to where the feed stood: what is missing there is another matter, and
-            // perhaps of a stream that was gone when it looked. It looks for itself.
-            FeedEvent::Gap(_) if self.catch_up_to.is_some_and(|until| self.cursor.at < until) => {
+            FeedEvent::Segment(queued) if queued.last <= position => Ok(None),
+            FeedEvent::Segment(queued) => self.pass_on_segment(queued, room),
+            // The tail has not read up to the feed's position. What it misses there may differ, and
+            // may belong to a deleted stream, so it reads by itself.
+            FeedEvent::Gap(_) if self.catch_up_to.is_some() && !self.has_caught_up() => {
                 self.leave_feed();
                 self.state = TailState::Backlog;
                 Ok(None)
             }
-            // It has found the same by itself.
-            FeedEvent::Gap(gap) if !gap.recreated && gap.position <= self.cursor.at => Ok(None),
-            FeedEvent::Gap(gap) if gap.position == self.cursor.at => Ok(None),
+            // The tail has found the same gap by itself.
+            FeedEvent::Gap(gap) if !gap.recreated && gap.position <= position => Ok(None),
+            FeedEvent::Gap(gap) if gap.position == position => Ok(None),
             FeedEvent::Gap(gap) => {
-                let after = self.cursor.at;
                 self.cursor = TailCursor::after(gap.position);
-                Ok(Some(TailEvent::Gap(Box::new(gap.gap(after)))))
+                Ok(Some(TailEvent::Gap(Box::new(gap.gap(position)))))
             }
             FeedEvent::Lagged => {
                 self.leave_feed();
@@ -85,5 +52,33 @@ impl RedisTail {
             }
             FeedEvent::Ended(error) => Err(error),
         }
+    }
+
+    /// Passes on the entries of a shared segment that are after the cursor, as far as there is
+    /// room. Puts the segment back if entries are left.
+    fn pass_on_segment(
+        &mut self,
+        queued: Arc<QueuedSegment>,
+        room: Credit,
+    ) -> CacheResult<Option<TailEvent>> {
+        let entries = queued.segment.entries();
+        let unseen = if queued.first > self.cursor.position {
+            entries
+        } else {
+            &entries[count_up_to(entries, self.cursor.position)..]
+        };
+        let count = room.fitting(unseen);
+        let (segment, last) = match unseen[..count].last() {
+            None => return Ok(None),
+            Some(_) if count == entries.len() => (Arc::clone(&queued.segment), queued.last),
+            Some(last) => (Segment::new(unseen[..count].to_vec()), entry_id(last)?),
+        };
+        self.cursor.advance(last, &unseen[..count]);
+        if let Some(feed_handle) = &self.feed_handle
+            && last < queued.last
+        {
+            feed_handle.queue.put_back(queued);
+        }
+        Ok(Some(TailEvent::Segment(segment)))
     }
 }

@@ -1,38 +1,39 @@
-//! The read from where a tail stands. It includes the entry it stands at: if that comes first,
-//! nothing is missing behind it.
+//! One read of a stream from a tail's position on.
+//!
+//! The read includes the entry at the position itself. If that entry comes first in the reply, no
+//! entry is missing after it.
 
 use redis::Value;
+use streamgate_backend::tail::gap::StreamInfo;
 use streamgate_protocol::error::code;
-use streamgate_protocol::{CacheResult, StreamEntry};
+use streamgate_protocol::{CacheResult, EntryId, StreamEntry};
 
 use crate::wire::commands::CommandWriter;
 use crate::wire::{answers, commands, errors};
-use streamgate_backend::tail::gap::StreamInfo;
-use streamgate_protocol::EntryId;
 
-/// What to read.
+/// A read from a position on, for [`TailCursor::check`](crate::tail::cursor::TailCursor::check).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RangeRequest {
-    pub(crate) at: EntryId,
-    /// At most so many entries behind it.
+    pub(crate) position: EntryId,
+    /// Maximum number of entries after the position, plus one if that has no entry.
     pub(crate) count: u64,
-    /// Together with what the stream says of itself, at the same moment.
-    pub(crate) checked: bool,
+    /// Whether `XINFO STREAM` is read in the same transaction.
+    pub(crate) with_info: bool,
 }
 
-/// What came of it.
+/// The decoded reply to a [`RangeRequest`].
 #[derive(Debug)]
 pub(crate) struct RangeReply {
-    /// The entry that the tail stands at is there.
-    pub(crate) present: bool,
-    /// Those behind it, oldest first.
+    /// Whether the entry at the requested position exists.
+    pub(crate) position_exists: bool,
+    /// The entries after the position, oldest first.
     pub(crate) entries: Vec<StreamEntry>,
-    /// There may be more.
-    pub(crate) full: bool,
-    pub(crate) known: InfoReply,
+    /// Whether the reply has as many rows as were requested, so that the stream may have more.
+    pub(crate) is_full: bool,
+    pub(crate) info: InfoReply,
 }
 
-/// What the stream says of itself.
+/// The decoded reply to `XINFO STREAM`.
 #[derive(Debug)]
 pub(crate) enum InfoReply {
     NotRequested,
@@ -41,74 +42,82 @@ pub(crate) enum InfoReply {
 }
 
 impl RangeRequest {
-    pub(crate) fn add_to(self, commands: &mut impl CommandWriter, stream: &str) {
-        if self.checked {
+    /// Appends the commands of this read.
+    pub(crate) fn encode(self, commands: &mut impl CommandWriter, stream: &str) {
+        if self.with_info {
             commands::transaction(commands, |commands| {
                 commands::info(commands, stream);
-                commands::range_from(commands, stream, self.at, self.rows());
+                commands::range_from(commands, stream, self.position, self.rows());
             });
         } else {
-            commands::range_from(commands, stream, self.at, self.rows());
+            commands::range_from(commands, stream, self.position, self.rows());
         }
     }
 
-    /// Reads the answers to what [`add_to`](Self::add_to) added.
-    pub(crate) fn answered(
+    /// Decodes the replies to the commands that [`encode`](Self::encode) appended.
+    pub(crate) fn decode(
         self,
         values: &mut impl Iterator<Item = Value>,
     ) -> CacheResult<RangeReply> {
-        // An answer that is missing is one of unknown shape.
-        let mut next = || values.next().unwrap_or(Value::Boolean(false));
-        if !self.checked {
-            return self.range(next(), InfoReply::NotRequested);
+        let mut next = || answers::next_value(values);
+        if !self.with_info {
+            return self.decode_rows(next(), InfoReply::NotRequested);
         }
         let [begun, info, range, done] = [next(), next(), next(), next()];
-        // What is refused before the transaction says why, unlike the transaction.
+        // A command that is refused before `EXEC` gives the reason; the reply to `EXEC` does not.
         for queued in [begun, info, range] {
             answers::done(queued)?;
         }
         let [info, range] = answers::pair(done)?;
-        let known = match answers::stream_info(info) {
-            Ok(facts) => InfoReply::Info(facts),
+        let info = match answers::stream_info(info) {
+            Ok(info) => InfoReply::Info(info),
             Err(error) if error.code() == code::ERR => InfoReply::NoStream,
             Err(error) => return Err(error),
         };
-        self.range(range, known)
+        self.decode_rows(range, info)
     }
 
-    /// One more than wanted, for the entry that the tail stands at.
+    /// Rows to read: one more than `count`, for the entry at the position.
     fn rows(self) -> u64 {
         self.count.saturating_add(1)
     }
 
-    fn range(self, value: Value, known: InfoReply) -> CacheResult<RangeReply> {
+    fn decode_rows(self, value: Value, info: InfoReply) -> CacheResult<RangeReply> {
         let rows = answers::rows(value)?;
-        let full = rows.len() as u64 >= self.rows();
+        let is_full = rows.len() as u64 >= self.rows();
         let mut rows = rows.into_iter().peekable();
-        let present = match rows.peek() {
-            Some(first) => answers::id_of(first)? == self.at,
+        let position_exists = match rows.peek() {
+            Some(first) => answers::id_of(first)? == self.position,
             None => false,
         };
-        // Not decoded: it may be large, and everybody has it.
-        let behind = rows.skip(usize::from(present));
-        let entries = behind.map(answers::entry).collect::<CacheResult<_>>()?;
+        // The entry at the position is not decoded: it may be large, and every tail has read it.
+        let after = rows.skip(usize::from(position_exists));
+        let entries = after.map(answers::entry).collect::<CacheResult<_>>()?;
         Ok(RangeReply {
-            present,
+            position_exists,
             entries,
-            full,
-            known,
+            is_full,
+            info,
         })
     }
 }
 
-/// The id of an entry that Redis sent.
+/// Parses the id of an entry that Redis sent.
 pub(crate) fn entry_id((id, _): &StreamEntry) -> CacheResult<EntryId> {
     EntryId::parse(id).map_err(|_| errors::unexpected("an entry's id"))
 }
 
-/// How many of the entries are not behind a place.
-pub(crate) fn seen(entries: &[StreamEntry], at: EntryId) -> usize {
-    entries.partition_point(|entry| entry_id(entry).is_ok_and(|id| id <= at))
+/// Counts the entries up to and including a position. The entries must be in order.
+pub(crate) fn count_up_to(entries: &[StreamEntry], position: EntryId) -> usize {
+    entries.partition_point(|entry| entry_id(entry).is_ok_and(|id| id <= position))
+}
+
+/// Removes the entries after a position. Returns whether there were any.
+pub(crate) fn truncate_after(entries: &mut Vec<StreamEntry>, position: EntryId) -> bool {
+    let kept = count_up_to(entries, position);
+    let removes_any = kept < entries.len();
+    entries.truncate(kept);
+    removes_any
 }
 
 #[cfg(test)]
@@ -123,34 +132,40 @@ mod tests {
         Value::Array(vec![bulk(id), Value::Array(vec![bulk("f"), bulk("v")])])
     }
 
-    fn read(checked: bool) -> RangeRequest {
+    fn request_from_5(with_info: bool) -> RangeRequest {
         RangeRequest {
-            at: EntryId::parse("5-0").unwrap(),
+            position: EntryId::parse("5-0").unwrap(),
             count: 2,
-            checked,
+            with_info,
         }
     }
 
-    fn ids(range: &RangeReply) -> Vec<&str> {
-        range.entries.iter().map(|(id, _)| id.as_str()).collect()
+    fn ids(reply: &RangeReply) -> Vec<&str> {
+        reply.entries.iter().map(|(id, _)| id.as_str()).collect()
     }
 
     #[test]
-    fn the_entry_one_stands_at_is_dropped() {
+    fn the_entry_at_the_position_is_not_among_the_entries() {
         let rows = Value::Array(vec![row("5-0"), row("6-0")]);
-        let range = read(false).answered(&mut [rows].into_iter()).unwrap();
-        assert_eq!(
-            (range.present, range.full, ids(&range)),
-            (true, false, vec!["6-0"])
-        );
-        let rows = Value::Array(vec![row("6-0"), row("7-0"), row("8-0")]);
-        let range = read(false).answered(&mut [rows].into_iter()).unwrap();
-        assert_eq!((range.present, range.full), (false, true));
-        assert_eq!(ids(&range), ["6-0", "7-0", "8-0"]);
+        let reply = request_from_5(false)
+            .decode(&mut [rows].into_iter())
+            .unwrap();
+        assert_eq!((reply.position_exists, reply.is_full), (true, false));
+        assert_eq!(ids(&reply), ["6-0"]);
     }
 
     #[test]
-    fn a_check_reads_what_the_stream_says_of_itself() {
+    fn a_missing_entry_at_the_position_is_reported() {
+        let rows = Value::Array(vec![row("6-0"), row("7-0"), row("8-0")]);
+        let reply = request_from_5(false)
+            .decode(&mut [rows].into_iter())
+            .unwrap();
+        assert_eq!((reply.position_exists, reply.is_full), (false, true));
+        assert_eq!(ids(&reply), ["6-0", "7-0", "8-0"]);
+    }
+
+    #[test]
+    fn a_request_with_info_returns_the_stream_info() {
         let info = Value::Map(vec![
             (bulk("length"), Value::Int(1)),
             (bulk("last-generated-id"), bulk("6-0")),
@@ -159,21 +174,34 @@ mod tests {
         ]);
         let queued = || Value::SimpleString("QUEUED".to_owned());
         let done = Value::Array(vec![info, Value::Array(vec![row("6-0")])]);
-        let answers = [Value::Okay, queued(), queued(), done];
-        let range = read(true).answered(&mut answers.into_iter()).unwrap();
-        let InfoReply::Info(facts) = range.known else {
-            panic!("there is a stream")
+        let values = [Value::Okay, queued(), queued(), done];
+        let reply = request_from_5(true)
+            .decode(&mut values.into_iter())
+            .unwrap();
+        let InfoReply::Info(info) = reply.info else {
+            panic!("expected stream info, got {:?}", reply.info)
         };
         let id = EntryId::parse("6-0").unwrap();
-        assert_eq!((facts.first, facts.last_generated), (Some(id), id));
-        assert_eq!((facts.length, facts.added), (1, 3));
-        assert_eq!(ids(&range), ["6-0"]);
+        assert_eq!((info.first, info.last_generated), (Some(id), id));
+        assert_eq!((info.length, info.added), (1, 3));
+        assert_eq!(ids(&reply), ["6-0"]);
     }
 
     #[test]
-    fn an_answer_too_few_is_an_error_of_that_read() {
-        let answers = [Value::Okay];
-        let range = read(true).answered(&mut answers.into_iter());
-        assert_eq!(range.unwrap_err().code(), "SERIALIZATION");
+    fn a_missing_reply_fails_the_read() {
+        let values = [Value::Okay];
+        let reply = request_from_5(true).decode(&mut values.into_iter());
+        assert_eq!(reply.unwrap_err().code(), "SERIALIZATION");
+    }
+
+    #[test]
+    fn entries_are_counted_and_truncated_at_a_position_between_two() {
+        let position = EntryId::parse("2-5").unwrap();
+        let entry = |n| (format!("{n}-0"), vec![("f".to_owned(), "v".to_owned())]);
+        let mut entries: Vec<StreamEntry> = (1..=4).map(entry).collect();
+        assert_eq!(count_up_to(&entries, position), 2);
+        assert!(truncate_after(&mut entries, position));
+        assert_eq!(entries.len(), 2);
+        assert!(!truncate_after(&mut entries, position));
     }
 }

@@ -15,6 +15,11 @@ use crate::wire::errors;
 /// Largest number that the protocol sends: JavaScript's are not exact beyond it.
 const MAX_NUMBER: u64 = (1 << 53) - 1;
 
+/// Takes the next reply. A missing reply becomes one of an unexpected type, which fails to decode.
+pub(crate) fn next_value(values: &mut impl Iterator<Item = Value>) -> Value {
+    values.next().unwrap_or(Value::Boolean(false))
+}
+
 /// Decodes an answer that only confirms the command.
 pub(crate) fn done(value: Value) -> CacheResult<()> {
     into_result(value).map(drop)

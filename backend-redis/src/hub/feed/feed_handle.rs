@@ -1,4 +1,4 @@
-//! The follower's side of a feed.
+//! A tail's side of a feed.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::hub::feed::feed_queue::FeedQueue;
 use crate::hub::message::HubMessage;
 
-/// Takes part in a stream's feed until it is dropped.
+/// A tail's membership in its stream's feed. Dropping it leaves the feed.
 pub(crate) struct FeedHandle {
     pub(crate) queue: Arc<FeedQueue>,
     stream: Arc<str>,
@@ -16,7 +16,7 @@ pub(crate) struct FeedHandle {
 }
 
 impl FeedHandle {
-    pub(crate) fn new(
+    pub(in crate::hub) fn new(
         queue: Arc<FeedQueue>,
         stream: Arc<str>,
         number: u64,
@@ -33,7 +33,7 @@ impl FeedHandle {
 
 impl Drop for FeedHandle {
     fn drop(&mut self) {
-        // Without a hub there is no feed any more.
+        // If the hub's task has ended, so has the feed.
         let stream = Arc::clone(&self.stream);
         let _ = self.hub.send(HubMessage::LeaveFeed(stream, self.number));
     }

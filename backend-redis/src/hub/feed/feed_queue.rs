@@ -1,59 +1,40 @@
-//! What the hub has for one follower.
+//! The bounded queue between a stream's feed and one tail.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use streamgate_protocol::{CacheError, StreamEntry};
+use streamgate_backend::tail::gap::Discontinuity;
+use streamgate_protocol::{CacheError, EntryId};
 use tokio::sync::OwnedSemaphorePermit;
 
-use streamgate_backend::tail::gap::Discontinuity;
-use streamgate_backend::tail::segment::Segment;
-use streamgate_protocol::EntryId;
+use crate::hub::feed::queued_segment::QueuedSegment;
 
-/// Bytes of segments in one queue, if more than one: a page of the backlog. A follower that is
-/// further behind reads pages by itself.
+/// Maximum bytes of the segments in one queue, if there is more than one: a page of the backlog.
+/// A tail that is further behind reads pages by itself.
 const MAX_QUEUED_BYTES: usize = 256 * 1024;
 
-/// Segments in one queue: what a busy stream brings in the time of some round trips.
+/// Maximum number of segments in one queue: what a busy stream brings during a few round trips.
 const MAX_QUEUED: usize = 64;
 
-/// What an entry takes in memory beside its texts: the headers of its strings.
-const ENTRY_OVERHEAD: usize = 128;
-
-/// A segment that is in queues. It counts against the bound on all of them until it is in none.
-#[derive(Debug)]
-pub(crate) struct QueuedSegment {
-    pub(crate) segment: Arc<Segment>,
-    pub(crate) first: EntryId,
-    pub(crate) last: EntryId,
-    bytes: usize,
-    total: QueuedBytes,
-}
-
-/// Bytes of all segments that are in queues.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct QueuedBytes(Arc<AtomicUsize>);
-
-/// Between the hub and one follower, from when it joins until it leaves or falls behind.
+/// A queue from the moment a tail joins the feed until it leaves or lags.
 #[derive(Debug)]
 pub(crate) struct FeedQueue {
-    inner: Mutex<FeedQueueState>,
-    /// Counts against the bound on all who wait.
+    state: Mutex<FeedQueueState>,
+    /// Counts against the bound on all waits and tails.
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
-/// What comes to a follower.
+/// What a tail receives from the feed.
 #[derive(Debug)]
 pub(crate) enum FeedEvent {
-    /// All behind this id will come. Always the first.
+    /// The tail has joined: the feed sends every entry after this id. Always the first event.
     Joined(EntryId),
     Segment(Arc<QueuedSegment>),
     Gap(Discontinuity),
-    /// Too much was queued. Nothing more comes.
+    /// The queue was full, and its items are dropped. No further event follows.
     Lagged,
-    /// The tail is over.
+    /// The tail ends with an error.
     Ended(CacheError),
 }
 
@@ -64,11 +45,11 @@ struct FeedQueueState {
     bytes: usize,
     end: Option<QueueEnd>,
     waker: Option<Waker>,
-    /// It is to be woken by the end only.
+    /// The tail has no room, so only the end wakes it.
     wakes_on_end_only: bool,
 }
 
-/// Small, because there are many of them: a gap is rare and may cost an allocation.
+/// A queue has many items, so they are small. A gap is rare and may cost an allocation.
 #[derive(Debug)]
 enum QueuedItem {
     Segment(Arc<QueuedSegment>),
@@ -81,143 +62,112 @@ enum QueueEnd {
     Error(CacheError),
 }
 
-impl QueuedSegment {
-    /// `first` and `last` must be the ids of the first and the last of the entries.
-    pub(crate) fn new(
-        entries: Vec<StreamEntry>,
-        first: EntryId,
-        last: EntryId,
-        total: &QueuedBytes,
-    ) -> Arc<Self> {
-        let segment = Segment::new(entries);
-        let texts = usize::try_from(segment.cost().bytes).unwrap_or(usize::MAX);
-        let bytes = texts.saturating_add(segment.entries().len() * ENTRY_OVERHEAD);
-        total.0.fetch_add(bytes, Ordering::Relaxed);
-        Arc::new(Self {
-            segment,
-            first,
-            last,
-            bytes,
-            total: total.clone(),
-        })
-    }
-}
-
-impl Drop for QueuedSegment {
-    fn drop(&mut self) {
-        self.total.0.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-impl QueuedBytes {
-    pub(crate) fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 impl FeedQueue {
-    pub(crate) fn new(permit: Arc<OwnedSemaphorePermit>) -> Self {
+    pub(in crate::hub) fn new(permit: Arc<OwnedSemaphorePermit>) -> Self {
         Self {
-            inner: Mutex::default(),
+            state: Mutex::default(),
             _permit: permit,
         }
     }
 
-    pub(crate) fn join(&self, at: EntryId) {
-        self.change(|inner| inner.joined = Some(at));
-    }
-
-    /// Whether it still takes part: it does not if there is no room.
-    pub(crate) fn push(&self, live: &Arc<QueuedSegment>) -> bool {
-        self.change(|inner| {
-            let bytes = inner.bytes.saturating_add(live.bytes);
-            let room = inner.items.len() < MAX_QUEUED && bytes <= MAX_QUEUED_BYTES;
-            if room || inner.items.is_empty() {
-                inner.bytes = bytes;
-                inner.items.push_back(QueuedItem::Segment(Arc::clone(live)));
-                return true;
-            }
-            inner.end(QueueEnd::Lagged);
-            false
-        })
-    }
-
-    /// Whether it still takes part: it does not if there is no room.
-    pub(crate) fn push_gap(&self, gap: Discontinuity) -> bool {
-        self.change(|inner| {
-            if inner.items.len() < MAX_QUEUED {
-                inner.items.push_back(QueuedItem::Gap(Box::new(gap)));
-                return true;
-            }
-            inner.end(QueueEnd::Lagged);
-            false
-        })
-    }
-
-    /// Lets it fall behind if it holds anything; whether it still takes part.
-    pub(crate) fn lag_if_waiting(&self) -> bool {
-        let inner = self.lock();
-        if inner.items.is_empty() {
-            return true;
-        }
-        drop(inner);
-        self.lag();
-        false
-    }
-
-    pub(crate) fn lag(&self) {
-        self.change(|inner| inner.end(QueueEnd::Lagged));
-    }
-
-    /// What is queued still comes before the error does.
-    pub(crate) fn end(&self, error: CacheError) {
-        self.change(|inner| {
-            if inner.end.is_none() {
-                inner.end = Some(QueueEnd::Error(error));
-                inner.wakes_on_end_only = false;
-            }
-        });
-    }
-
-    /// Waits for what comes next.
+    /// Waits for the next event.
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<FeedEvent> {
-        let mut inner = self.lock();
-        if let Some(at) = inner.joined.take() {
-            return Poll::Ready(FeedEvent::Joined(at));
+        let mut state = self.lock();
+        if let Some(position) = state.joined.take() {
+            return Poll::Ready(FeedEvent::Joined(position));
         }
-        match inner.items.pop_front() {
-            Some(QueuedItem::Segment(live)) => {
-                inner.bytes = inner.bytes.saturating_sub(live.bytes);
-                Poll::Ready(FeedEvent::Segment(live))
+        match state.items.pop_front() {
+            Some(QueuedItem::Segment(queued)) => {
+                state.bytes = state.bytes.saturating_sub(queued.bytes);
+                Poll::Ready(FeedEvent::Segment(queued))
             }
             Some(QueuedItem::Gap(gap)) => Poll::Ready(FeedEvent::Gap(*gap)),
-            None => inner.poll_end(cx, false),
+            None => state.poll_end(cx, false),
         }
     }
 
-    /// Waits for nothing but the end. An error comes at once, what is queued being lost.
+    /// Waits for the end only, which overtakes queued items.
     pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<FeedEvent> {
         self.lock().poll_end(cx, true)
     }
 
-    /// Takes back what [`poll`](Self::poll) gave, unless it fell behind meanwhile.
-    pub(crate) fn put_back(&self, live: Arc<QueuedSegment>) {
-        let mut inner = self.lock();
-        if !matches!(inner.end, Some(QueueEnd::Lagged)) {
-            inner.bytes = inner.bytes.saturating_add(live.bytes);
-            inner.items.push_front(QueuedItem::Segment(live));
+    /// Puts a segment back that [`poll`](Self::poll) returned, unless the tail lags by now.
+    pub(crate) fn put_back(&self, queued: Arc<QueuedSegment>) {
+        let mut state = self.lock();
+        if !matches!(state.end, Some(QueueEnd::Lagged)) {
+            state.bytes = state.bytes.saturating_add(queued.bytes);
+            state.items.push_front(QueuedItem::Segment(queued));
         }
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut FeedQueueState) -> T) -> T {
-        let mut inner = self.lock();
-        let result = change(&mut inner);
-        let waker = if inner.wakes_on_end_only {
+    pub(super) fn send_joined(&self, position: EntryId) {
+        self.update(|state| state.joined = Some(position));
+    }
+
+    /// Queues a segment. Returns false if the queue is full: the tail lags then.
+    pub(super) fn push(&self, queued: &Arc<QueuedSegment>) -> bool {
+        self.update(|state| {
+            let bytes = state.bytes.saturating_add(queued.bytes);
+            let has_room = state.items.len() < MAX_QUEUED && bytes <= MAX_QUEUED_BYTES;
+            if has_room || state.items.is_empty() {
+                state.bytes = bytes;
+                state
+                    .items
+                    .push_back(QueuedItem::Segment(Arc::clone(queued)));
+                return true;
+            }
+            state.end(QueueEnd::Lagged);
+            false
+        })
+    }
+
+    /// Queues a gap. Returns false if the queue is full: the tail lags then.
+    pub(super) fn push_gap(&self, gap: Discontinuity) -> bool {
+        self.update(|state| {
+            if state.items.len() < MAX_QUEUED {
+                state.items.push_back(QueuedItem::Gap(Box::new(gap)));
+                return true;
+            }
+            state.end(QueueEnd::Lagged);
+            false
+        })
+    }
+
+    /// Makes the tail lag if its queue has items. Returns false if it lags.
+    pub(super) fn lag_unless_empty(&self) -> bool {
+        let state = self.lock();
+        if state.items.is_empty() {
+            return true;
+        }
+        drop(state);
+        self.lag();
+        false
+    }
+
+    /// Drops the queued items, and makes the tail read by itself.
+    pub(super) fn lag(&self) {
+        self.update(|state| state.end(QueueEnd::Lagged));
+    }
+
+    /// Ends the tail with an error, which follows the queued items.
+    pub(super) fn end(&self, error: CacheError) {
+        self.update(|state| {
+            if state.end.is_none() {
+                state.end = Some(QueueEnd::Error(error));
+                state.wakes_on_end_only = false;
+            }
+        });
+    }
+
+    fn update<T>(&self, change: impl FnOnce(&mut FeedQueueState) -> T) -> T {
+        let mut state = self.lock();
+        let result = change(&mut state);
+        let waker = if state.wakes_on_end_only {
             None
         } else {
-            inner.waker.take()
+            state.waker.take()
         };
-        drop(inner);
+        drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -226,7 +176,7 @@ impl FeedQueue {
 
     fn lock(&self) -> MutexGuard<'_, FeedQueueState> {
         // Nothing that can panic happens under the lock.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,17 +1,17 @@
-//! The order of events that a real Redis brings about only now and then.
+//! Orders of events that a real Redis brings about only rarely.
 
 use std::future::poll_fn;
 
 use futures_util::FutureExt;
+use streamgate_backend::tail::gap::StreamInfo;
 use streamgate_protocol::StreamEntry;
 use tokio::sync::Semaphore;
 
 use super::*;
 use crate::hub::feed::feed_queue::FeedEvent;
 use crate::tail::range::InfoReply;
-use streamgate_backend::tail::gap::StreamInfo;
 
-struct Fixture {
+struct FeedFixture {
     feed: Feed,
     total: QueuedBytes,
     numbers: u64,
@@ -26,23 +26,23 @@ fn entries(ids: &[u64]) -> Vec<StreamEntry> {
     ids.iter().map(entry).collect()
 }
 
-/// What a read finds that includes the entry it began at.
-fn found(ids: &[u64]) -> RangeReply {
+/// The reply to a read that finds the entry at the feed's position.
+fn page(ids: &[u64]) -> RangeReply {
     RangeReply {
-        present: true,
+        position_exists: true,
         entries: entries(ids),
-        full: false,
-        known: InfoReply::NotRequested,
+        is_full: false,
+        info: InfoReply::NotRequested,
     }
 }
 
-impl Fixture {
-    /// A feed that stands at an entry.
-    fn at(n: u64) -> Self {
-        Self::cursor(TailCursor::new(id(n), Some(n)))
+impl FeedFixture {
+    /// A feed after the entry `n`, of a stream that has counted `n` entries.
+    fn at_position(n: u64) -> Self {
+        Self::with_cursor(TailCursor::new(id(n), Some(n)))
     }
 
-    fn cursor(cursor: TailCursor) -> Self {
+    fn with_cursor(cursor: TailCursor) -> Self {
         Self {
             feed: Feed::new(cursor),
             total: QueuedBytes::default(),
@@ -60,14 +60,14 @@ impl Fixture {
         queue
     }
 
-    /// A read that is made because the stream has changed.
+    /// Starts a read, as after a change of the stream.
     fn start(&mut self) -> RangeRequest {
         self.feed.due = true;
-        self.feed.start().unwrap()
+        self.feed.start_read().unwrap()
     }
 
     fn finish(&mut self, read: RangeRequest, range: RangeReply) -> Option<EntryId> {
-        self.feed.finish(read, range, &self.total).unwrap()
+        self.feed.finish_read(read, range, &self.total).unwrap()
     }
 
     fn read(&mut self, range: RangeReply) -> Option<EntryId> {
@@ -76,200 +76,200 @@ impl Fixture {
     }
 }
 
-fn take(queue: &FeedQueue) -> Option<FeedEvent> {
+fn next(queue: &FeedQueue) -> Option<FeedEvent> {
     poll_fn(|cx| queue.poll(cx)).now_or_never()
 }
 
-/// The ids that came, behind the place of joining.
-fn taken(queue: &FeedQueue) -> Vec<String> {
+/// Returns the ids of all queued entries.
+fn queued_ids(queue: &FeedQueue) -> Vec<String> {
     let mut ids = Vec::new();
-    while let Some(news) = take(queue) {
-        match news {
+    while let Some(event) = next(queue) {
+        match event {
             FeedEvent::Joined(_) => {}
-            FeedEvent::Segment(live) => {
-                ids.extend(live.segment.entries().iter().map(|(id, _)| id.clone()));
+            FeedEvent::Segment(queued) => {
+                ids.extend(queued.segment.entries().iter().map(|(id, _)| id.clone()));
             }
-            other => panic!("no entries: {other:?}"),
+            other => panic!("not a segment: {other:?}"),
         }
     }
     ids
 }
 
-fn checked(
+fn page_with_info(
     first: u64,
     last: u64,
     length: u64,
     added: u64,
-    present: bool,
+    position_exists: bool,
     ids: &[u64],
 ) -> RangeReply {
-    let facts = StreamInfo::new(Some(id(first)), id(last), length, added);
+    let info = StreamInfo::new(Some(id(first)), id(last), length, added);
     RangeReply {
-        present,
+        position_exists,
         entries: entries(ids),
-        full: false,
-        known: InfoReply::Info(facts),
+        is_full: false,
+        info: InfoReply::Info(info),
     }
 }
 
 #[test]
-fn all_share_one_segment() {
-    let mut test = Fixture::at(5);
-    let queues = [test.join(5), test.join(5)];
-    assert_eq!(test.read(found(&[6, 7])), Some(id(7)));
-    assert!(!test.feed.due);
+fn all_subscribers_share_one_segment() {
+    let mut fixture = FeedFixture::at_position(5);
+    let queues = [fixture.join(5), fixture.join(5)];
+    assert_eq!(fixture.read(page(&[6, 7])), Some(id(7)));
+    assert!(!fixture.feed.due);
     let [one, other] = queues.map(|queue| {
-        assert!(matches!(take(&queue), Some(FeedEvent::Joined(at)) if at == id(5)));
-        match take(&queue) {
-            Some(FeedEvent::Segment(live)) => live,
-            other => panic!("no entries: {other:?}"),
+        assert!(matches!(next(&queue), Some(FeedEvent::Joined(at)) if at == id(5)));
+        match next(&queue) {
+            Some(FeedEvent::Segment(queued)) => queued,
+            other => panic!("not a segment: {other:?}"),
         }
     });
     assert!(Arc::ptr_eq(&one, &other));
 }
 
 #[test]
-fn who_has_seen_less_is_told_where_the_feed_stands() {
-    let mut test = Fixture::at(5);
-    let _first = test.join(5);
-    let behind = test.join(2);
-    assert!(matches!(take(&behind), Some(FeedEvent::Joined(at)) if at == id(5)));
-    assert!(!test.feed.due, "it reads by itself");
-    test.read(found(&[6]));
-    assert_eq!(taken(&behind), ["6-0"]);
+fn a_subscriber_that_is_behind_learns_the_feeds_position() {
+    let mut fixture = FeedFixture::at_position(5);
+    let _first = fixture.join(5);
+    let behind = fixture.join(2);
+    assert!(matches!(next(&behind), Some(FeedEvent::Joined(at)) if at == id(5)));
+    assert!(!fixture.feed.due, "the tail reads by itself");
+    fixture.read(page(&[6]));
+    assert_eq!(queued_ids(&behind), ["6-0"]);
 }
 
 #[test]
-fn who_has_seen_more_is_confirmed_by_what_the_feed_reads() {
-    let mut test = Fixture::at(5);
-    let _first = test.join(5);
-    let ahead = test.join(7);
-    let read = test.feed.start().unwrap();
-    assert!(read.checked);
-    test.finish(read, checked(1, 7, 7, 7, true, &[6, 7]));
-    assert!(!test.start().checked);
-    // It filters by itself.
-    assert_eq!(taken(&ahead), ["6-0", "7-0"]);
+fn a_subscriber_that_is_ahead_is_confirmed_by_the_entries_that_the_feed_reads() {
+    let mut fixture = FeedFixture::at_position(5);
+    let _first = fixture.join(5);
+    let ahead = fixture.join(7);
+    let read = fixture.feed.start_read().unwrap();
+    assert!(read.with_info);
+    fixture.finish(read, page_with_info(1, 7, 7, 7, true, &[6, 7]));
+    assert!(!fixture.start().with_info);
+    // The tail skips what it has read.
+    assert_eq!(queued_ids(&ahead), ["6-0", "7-0"]);
 }
 
 #[test]
-fn who_has_seen_what_was_deleted_stays_and_is_not_confirmed_again() {
-    let mut test = Fixture::at(5);
-    let (first, ahead) = (test.join(5), test.join(7));
-    let read = test.feed.start().unwrap();
+fn a_subscriber_ahead_of_deleted_entries_is_confirmed_once() {
+    let mut fixture = FeedFixture::at_position(5);
+    let (first, ahead) = (fixture.join(5), fixture.join(7));
+    let read = fixture.feed.start_read().unwrap();
     assert_eq!(
-        test.finish(read, checked(1, 7, 5, 7, true, &[])),
+        fixture.finish(read, page_with_info(1, 7, 5, 7, true, &[])),
         Some(id(7))
     );
-    assert!(!test.feed.due);
+    assert!(!fixture.feed.due);
     let next = RangeReply {
-        present: false,
-        ..checked(1, 8, 6, 8, false, &[8])
+        position_exists: false,
+        ..page_with_info(1, 8, 6, 8, false, &[8])
     };
-    test.read(next);
+    fixture.read(next);
     assert_eq!(
-        (taken(&first), taken(&ahead)),
+        (queued_ids(&first), queued_ids(&ahead)),
         (vec!["8-0".into()], vec!["8-0".into()])
     );
 }
 
 #[test]
-fn who_has_seen_another_stream_looks_for_itself() {
-    let mut test = Fixture::at(5);
-    let (first, ahead) = (test.join(5), test.join(70));
-    let read = test.feed.start().unwrap();
-    test.finish(read, checked(1, 6, 6, 6, true, &[6]));
-    assert_eq!(taken(&first), ["6-0"]);
-    take(&ahead);
-    assert!(matches!(take(&ahead), Some(FeedEvent::Lagged)));
+fn a_subscriber_ahead_of_a_recreated_stream_lags() {
+    let mut fixture = FeedFixture::at_position(5);
+    let (first, ahead) = (fixture.join(5), fixture.join(70));
+    let read = fixture.feed.start_read().unwrap();
+    fixture.finish(read, page_with_info(1, 6, 6, 6, true, &[6]));
+    assert_eq!(queued_ids(&first), ["6-0"]);
+    next(&ahead);
+    assert!(matches!(next(&ahead), Some(FeedEvent::Lagged)));
 }
 
 #[test]
-fn a_read_under_way_does_not_confirm_who_comes_later() {
-    let mut test = Fixture::at(5);
-    let _first = test.join(5);
-    let _second = test.join(6);
-    let read = test.feed.start().unwrap();
-    let third = test.join(8);
-    test.finish(read, checked(1, 6, 6, 6, true, &[6]));
-    assert_eq!(taken(&third), ["6-0"], "it still takes part");
-    let read = test.feed.start().unwrap();
-    assert!(read.checked);
-    test.finish(read, checked(1, 8, 8, 8, true, &[7, 8]));
-    assert_eq!(taken(&third), ["7-0", "8-0"]);
+fn a_read_in_flight_does_not_confirm_a_later_subscriber() {
+    let mut fixture = FeedFixture::at_position(5);
+    let _first = fixture.join(5);
+    let _second = fixture.join(6);
+    let read = fixture.feed.start_read().unwrap();
+    let third = fixture.join(8);
+    fixture.finish(read, page_with_info(1, 6, 6, 6, true, &[6]));
+    assert_eq!(queued_ids(&third), ["6-0"], "it is still subscribed");
+    let read = fixture.feed.start_read().unwrap();
+    assert!(read.with_info);
+    fixture.finish(read, page_with_info(1, 8, 8, 8, true, &[7, 8]));
+    assert_eq!(queued_ids(&third), ["7-0", "8-0"]);
 }
 
 #[test]
-fn a_missing_entry_is_judged_by_a_check_and_its_gap_told_to_all() {
-    let mut test = Fixture::at(5);
-    let queue = test.join(5);
-    let absent = RangeReply {
-        present: false,
-        ..found(&[9])
+fn a_missing_entry_makes_the_next_read_include_info_and_a_gap_reaches_all() {
+    let mut fixture = FeedFixture::at_position(5);
+    let queue = fixture.join(5);
+    let without_position = RangeReply {
+        position_exists: false,
+        ..page(&[9])
     };
-    assert_eq!(test.read(absent), None);
-    let read = test.feed.start().unwrap();
-    assert!(read.checked);
-    test.finish(read, checked(9, 9, 1, 9, false, &[9]));
-    take(&queue);
-    assert!(matches!(take(&queue), Some(FeedEvent::Gap(gap)) if gap.first == Some(id(9))));
-    assert_eq!(taken(&queue), ["9-0"]);
+    assert_eq!(fixture.read(without_position), None);
+    let read = fixture.feed.start_read().unwrap();
+    assert!(read.with_info);
+    fixture.finish(read, page_with_info(9, 9, 1, 9, false, &[9]));
+    next(&queue);
+    assert!(matches!(next(&queue), Some(FeedEvent::Gap(gap)) if gap.first == Some(id(9))));
+    assert_eq!(queued_ids(&queue), ["9-0"]);
     assert!(
-        test.start().checked,
-        "the entry was missing when last looked for"
+        fixture.start().with_info,
+        "the entry at the position was missing"
     );
 }
 
 #[test]
-fn how_many_were_ever_added_is_asked_once_if_it_is_not_known_at_the_end() {
-    let mut test = Fixture::cursor(TailCursor::new(id(5), None));
-    let queue = test.join(5);
-    assert_eq!(test.read(found(&[6])), None);
-    let read = test.feed.start().unwrap();
-    assert!(read.checked);
-    let end = test.finish(read, checked(1, 6, 6, 6, true, &[]));
+fn an_unknown_count_of_added_entries_is_read_once_at_the_end() {
+    let mut fixture = FeedFixture::with_cursor(TailCursor::new(id(5), None));
+    let queue = fixture.join(5);
+    assert_eq!(fixture.read(page(&[6])), None);
+    let read = fixture.feed.start_read().unwrap();
+    assert!(read.with_info);
+    let end = fixture.finish(read, page_with_info(1, 6, 6, 6, true, &[]));
     assert_eq!(end, Some(id(6)));
-    assert!(!test.start().checked);
-    let read = test.start();
-    assert_eq!(test.finish(read, found(&[7])), Some(id(7)));
-    let absent = RangeReply {
-        present: false,
-        ..found(&[8])
+    assert!(!fixture.start().with_info);
+    let read = fixture.start();
+    assert_eq!(fixture.finish(read, page(&[7])), Some(id(7)));
+    let without_position = RangeReply {
+        position_exists: false,
+        ..page(&[8])
     };
-    assert_eq!(test.read(absent), None);
-    test.read(checked(8, 8, 1, 8, false, &[8]));
-    assert_eq!(taken(&queue), ["6-0", "7-0", "8-0"], "and no gap");
+    assert_eq!(fixture.read(without_position), None);
+    fixture.read(page_with_info(8, 8, 1, 8, false, &[8]));
+    assert_eq!(queued_ids(&queue), ["6-0", "7-0", "8-0"], "and no gap");
 }
 
 #[test]
-fn who_is_slow_falls_behind_and_nobody_else() {
-    let mut test = Fixture::at(1);
-    let (slow, quick) = (test.join(1), test.join(1));
+fn only_the_slow_subscriber_lags() {
+    let mut fixture = FeedFixture::at_position(1);
+    let (slow, quick) = (fixture.join(1), fixture.join(1));
     for n in 2..100 {
-        test.read(found(&[n]));
-        assert_eq!(taken(&quick), [id(n).to_string()]);
+        fixture.read(page(&[n]));
+        assert_eq!(queued_ids(&quick), [id(n).to_string()]);
     }
-    take(&slow);
-    assert!(matches!(take(&slow), Some(FeedEvent::Lagged)));
-    assert_eq!(test.total.get(), 0);
-    test.feed.leave(2);
-    assert!(test.feed.is_empty());
+    next(&slow);
+    assert!(matches!(next(&slow), Some(FeedEvent::Lagged)));
+    assert_eq!(fixture.total.get(), 0);
+    fixture.feed.leave(2);
+    assert!(fixture.feed.is_empty());
 }
 
 #[test]
-fn the_answer_to_an_earlier_feeds_read_is_not_taken() {
-    let mut test = Fixture::at(5);
-    let _queue = test.join(5);
-    let read = TailCursor::new(id(3), None).read(1);
-    assert_eq!(test.finish(read, found(&[4, 5])), None);
-    assert!(test.feed.due);
+fn the_reply_to_an_earlier_feeds_read_is_ignored() {
+    let mut fixture = FeedFixture::at_position(5);
+    let _queue = fixture.join(5);
+    let read = TailCursor::new(id(3), None).request(1);
+    assert_eq!(fixture.finish(read, page(&[4, 5])), None);
+    assert!(fixture.feed.due);
 }
 
 #[test]
-fn when_the_hub_ends_so_do_all() {
-    let mut test = Fixture::at(5);
-    let queue = test.join(5);
-    drop(test);
-    take(&queue);
-    assert!(matches!(take(&queue), Some(FeedEvent::Ended(_))));
+fn dropping_the_feed_ends_its_tails() {
+    let mut fixture = FeedFixture::at_position(5);
+    let queue = fixture.join(5);
+    drop(fixture);
+    next(&queue);
+    assert!(matches!(next(&queue), Some(FeedEvent::Ended(_))));
 }

@@ -1,90 +1,96 @@
-//! Whether a consumer that waits in line is still there.
+//! Cancelling the wait of a consumer while the hub may read the group for it.
+//!
+//! Cancelling ends the wait at once, before the next operation of the same frame. But the hub may
+//! have sent the `XREADGROUP` already, on its own connection, and a later add on the connection for
+//! commands could overtake it: Redis would then deliver the new entry to the consumer that has
+//! gone. So a cancel during a delivery closes the [`Barrier`], which holds commands back until
+//! Redis has replied. That costs a round trip, half a second at most, and only if a consumer
+//! cancels in just that moment.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::connection::barrier::{Barrier, BarrierGuard};
 
-/// The hub's side: dropped once the consumer's wait is over.
+/// The hub's side. The hub drops it when the consumer's wait is over.
 #[derive(Debug)]
-pub(crate) struct DeliveryGuard(Arc<Mutex<Stage>>);
+pub(crate) struct DeliveryGuard(Arc<Mutex<DeliveryState>>);
 
-/// The side of the one who waits.
+/// The caller's side.
 #[derive(Debug)]
 pub(crate) struct WaitCancelGuard {
-    stage: Arc<Mutex<Stage>>,
-    hold: Barrier,
+    state: Arc<Mutex<DeliveryState>>,
+    barrier: Barrier,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum DeliveryState {
     Waiting,
-    /// The group is read for it: what Redis gives is its own.
-    Tried,
-    /// Nothing was asked for it, and nothing will be.
-    Gone,
-    /// It left while it was tried for.
-    GoneWhileTried {
-        _holder: BarrierGuard,
+    /// The hub reads the group for this consumer. Redis may deliver entries to it.
+    Delivering,
+    /// No delivery is under way, and none begins any more.
+    Cancelled,
+    CancelledDuringDelivery {
+        _barrier: BarrierGuard,
     },
 }
 
-/// Both sides of one consumer.
-pub(crate) fn guard_pair(hold: &Barrier) -> (DeliveryGuard, WaitCancelGuard) {
-    let stage = Arc::new(Mutex::new(Stage::Waiting));
+/// Creates both sides for one consumer.
+pub(crate) fn guard_pair(barrier: &Barrier) -> (DeliveryGuard, WaitCancelGuard) {
+    let state = Arc::new(Mutex::new(DeliveryState::Waiting));
     let cancel_guard = WaitCancelGuard {
-        stage: Arc::clone(&stage),
-        hold: hold.clone(),
+        state: Arc::clone(&state),
+        barrier: barrier.clone(),
     };
-    (DeliveryGuard(stage), cancel_guard)
+    (DeliveryGuard(state), cancel_guard)
 }
 
 impl DeliveryGuard {
-    /// Whether the group may be read for it: not once it has gone.
+    /// Begins a delivery. Returns false if the wait was cancelled: the group may not be read then.
     pub(crate) fn begin_delivery(&self) -> bool {
-        let mut stage = lock(&self.0);
-        let there = matches!(*stage, Stage::Waiting);
-        if there {
-            *stage = Stage::Tried;
+        let mut state = lock(&self.0);
+        let is_waiting = matches!(*state, DeliveryState::Waiting);
+        if is_waiting {
+            *state = DeliveryState::Delivering;
         }
-        there
+        is_waiting
     }
 
-    /// There was nothing for it. Whether it goes on waiting.
+    /// Ends a delivery that found no entries. Returns whether the consumer still waits.
     pub(crate) fn end_delivery(&self) -> bool {
-        let mut stage = lock(&self.0);
-        match *stage {
-            Stage::Waiting | Stage::Tried => {
-                *stage = Stage::Waiting;
+        let mut state = lock(&self.0);
+        match *state {
+            DeliveryState::Waiting | DeliveryState::Delivering => {
+                *state = DeliveryState::Waiting;
                 true
             }
-            Stage::Gone | Stage::GoneWhileTried { .. } => false,
+            DeliveryState::Cancelled | DeliveryState::CancelledDuringDelivery { .. } => false,
         }
     }
 }
 
 impl WaitCancelGuard {
-    /// Nobody waits any more. What is sent to Redis after this returns waits until nothing can be
-    /// handed to this consumer any more, as far as it waits for that.
-    pub(crate) fn leave(&self) {
-        let mut stage = lock(&self.stage);
-        *stage = match *stage {
-            Stage::Tried => Stage::GoneWhileTried {
-                _holder: self.hold.close(),
+    /// Cancels the wait. Commands sent after this returns wait until a delivery that is under way
+    /// has ended, unless the barrier times out.
+    pub(crate) fn cancel(&self) {
+        let mut state = lock(&self.state);
+        *state = match *state {
+            DeliveryState::Delivering => DeliveryState::CancelledDuringDelivery {
+                _barrier: self.barrier.close(),
             },
-            _ => Stage::Gone,
+            _ => DeliveryState::Cancelled,
         };
     }
 }
 
 impl Drop for DeliveryGuard {
     fn drop(&mut self) {
-        *lock(&self.0) = Stage::Gone;
+        *lock(&self.0) = DeliveryState::Cancelled;
     }
 }
 
-fn lock(stage: &Mutex<Stage>) -> MutexGuard<'_, Stage> {
+fn lock(state: &Mutex<DeliveryState>) -> MutexGuard<'_, DeliveryState> {
     // Nothing that can panic happens under the lock.
-    stage.lock().unwrap_or_else(PoisonError::into_inner)
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -93,35 +99,35 @@ mod tests {
     use crate::connection::barrier::tests::is_open;
 
     #[tokio::test]
-    async fn one_that_left_is_not_tried_for_and_holds_nothing() {
-        let hold = Barrier::default();
-        let (delivery, cancel_guard) = guard_pair(&hold);
+    async fn after_a_cancel_no_delivery_begins_and_the_barrier_is_open() {
+        let barrier = Barrier::default();
+        let (delivery, cancel_guard) = guard_pair(&barrier);
         assert!(delivery.begin_delivery());
         assert!(delivery.end_delivery());
-        cancel_guard.leave();
+        cancel_guard.cancel();
         assert!(!delivery.begin_delivery());
-        assert!(is_open(&hold));
+        assert!(is_open(&barrier));
     }
 
     #[tokio::test]
-    async fn one_that_leaves_while_it_is_tried_for_holds_until_that_is_over() {
-        let hold = Barrier::default();
-        let (delivery, cancel_guard) = guard_pair(&hold);
+    async fn a_cancel_during_a_delivery_closes_the_barrier_until_that_ends() {
+        let barrier = Barrier::default();
+        let (delivery, cancel_guard) = guard_pair(&barrier);
         assert!(delivery.begin_delivery());
-        cancel_guard.leave();
-        assert!(!is_open(&hold));
+        cancel_guard.cancel();
+        assert!(!is_open(&barrier));
         assert!(!delivery.end_delivery());
         drop(delivery);
-        assert!(is_open(&hold));
+        assert!(is_open(&barrier));
     }
 
     #[tokio::test]
-    async fn one_that_leaves_after_its_answer_holds_nothing() {
-        let hold = Barrier::default();
-        let (delivery, cancel_guard) = guard_pair(&hold);
+    async fn a_cancel_after_the_reply_leaves_the_barrier_open() {
+        let barrier = Barrier::default();
+        let (delivery, cancel_guard) = guard_pair(&barrier);
         assert!(delivery.begin_delivery());
         drop(delivery);
-        cancel_guard.leave();
-        assert!(is_open(&hold));
+        cancel_guard.cancel();
+        assert!(is_open(&barrier));
     }
 }

@@ -1,17 +1,20 @@
-//! Who came first among the consumers of a group.
+//! The order in which the consumers of a group are served: first come, first served.
 //!
-//! A consumer that finds nobody of its group waiting group_reads at once; whoever comes while it group_reads,
-//! or while another waits, queues behind. So nobody overtakes a waiting consumer, and the common
-//! case of a consumer that finds entries costs no more than its one command.
+//! A consumer that finds its group's queue empty reads the group at once, on the connection for
+//! commands. Consumers that come during that attempt, or while others wait, join the queue. So
+//! nobody overtakes a waiting consumer, and a consumer that finds entries at once costs a single
+//! command.
+//!
+//! A group read that does not wait has no place in the queue. It may overtake one that waits, in
+//! the moment between an add and Redis's invalidation. Redis and the memory backend serve waiting
+//! consumers within the add itself.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc::UnboundedSender;
-
-use crate::hub::message::HubMessage;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// A group of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -20,171 +23,178 @@ pub(crate) struct GroupKey {
     pub(crate) group: Arc<str>,
 }
 
-/// The wait_queues of all groups that somebody waits for.
-#[derive(Default)]
+/// The wait queues of all groups that have waiting consumers.
 pub(crate) struct WaitQueues {
-    wait_queues: Mutex<HashMap<GroupKey, GroupQueue>>,
-    /// One sequence for all, so that no number is ever given twice.
+    queues: Mutex<HashMap<GroupKey, GroupQueue>>,
+    /// One sequence for all waiters and tails, so that every number is unique.
     numbers: AtomicU64,
+    /// Receives the groups whose first attempt ended, so that the hub serves the next consumer.
+    ended_attempts: UnboundedSender<GroupKey>,
 }
 
 #[derive(Default)]
 struct GroupQueue {
-    /// The first of the line is trying. Only an empty line lets one try, so it came before all
-    /// who wait.
-    attempting: bool,
+    /// The first consumer reads the group by itself. It found the queue empty, so it came before
+    /// everybody who waits.
+    first_is_attempting: bool,
     waiting: usize,
 }
 
-/// What a consumer that comes may do.
+/// What a consumer may do when it joins.
 pub(crate) enum Admission {
-    /// GroupRead, then wait if there is nothing.
+    /// Read the group, then wait if there are no entries.
     First(FirstAttempt),
-    /// HubWait.
+    /// Wait.
     Queued(QueueSlot),
 }
 
-/// The right to try first. Dropping it lets the next one go on.
+/// The right to read the group first. Dropping it lets the hub serve the next consumer.
 pub(crate) struct FirstAttempt {
-    wait_queues: Arc<WaitQueues>,
+    queues: Arc<WaitQueues>,
     key: GroupKey,
     number: u64,
-    hub: UnboundedSender<HubMessage>,
-    over: bool,
+    found_nothing: bool,
 }
 
-/// A place in a line, until it is dropped.
+/// A place in a group's queue. Dropping it leaves the queue.
 pub(crate) struct QueueSlot {
-    wait_queues: Arc<WaitQueues>,
+    queues: Arc<WaitQueues>,
     pub(crate) key: GroupKey,
     /// Lower numbers came first.
     pub(crate) number: u64,
-    /// Of one that tried first, until the hub knows of it: so long it still counts as trying, or
-    /// the hub would serve those behind it.
-    unknown_to: Option<UnboundedSender<HubMessage>>,
+    /// The consumer made the first attempt, and the hub does not know yet that it waits. Until then
+    /// it counts as attempting, or the hub would serve those after it first.
+    counts_as_attempting: bool,
 }
 
 impl WaitQueues {
-    pub(crate) fn join(
-        self: &Arc<Self>,
-        key: GroupKey,
-        hub: &UnboundedSender<HubMessage>,
-    ) -> Admission {
-        let mut wait_queues = self.lock();
-        let line = wait_queues.entry(key.clone()).or_default();
-        // Under the lock, so that the order of numbers is the order of coming.
+    /// Creates the queues, and the channel that reports groups whose first attempt has ended.
+    pub(crate) fn new() -> (Self, UnboundedReceiver<GroupKey>) {
+        let (ended_attempts, receiver) = unbounded_channel();
+        let queues = Self {
+            queues: Mutex::default(),
+            numbers: AtomicU64::new(0),
+            ended_attempts,
+        };
+        (queues, receiver)
+    }
+
+    /// Adds a consumer at the end of a group's queue.
+    pub(crate) fn join(self: &Arc<Self>, key: GroupKey) -> Admission {
+        let mut queues = self.lock();
+        let queue = queues.entry(key.clone()).or_default();
+        // Taken under the lock, so that numbers are in the order of joining.
         let number = self.next_number();
-        let wait_queues = Arc::clone(self);
-        if line.attempting || line.waiting > 0 {
-            line.waiting += 1;
-            let unknown_to = None;
+        if queue.first_is_attempting || queue.waiting > 0 {
+            queue.waiting += 1;
             return Admission::Queued(QueueSlot {
-                wait_queues,
+                queues: Arc::clone(self),
                 key,
                 number,
-                unknown_to,
+                counts_as_attempting: false,
             });
         }
-        line.attempting = true;
+        queue.first_is_attempting = true;
         Admission::First(FirstAttempt {
-            wait_queues,
+            queues: Arc::clone(self),
             key,
             number,
-            hub: hub.clone(),
-            over: false,
+            found_nothing: false,
         })
     }
 
-    /// Whether the first of the line is trying, so that nobody may be served before it.
+    /// Returns whether the first consumer is still attempting, so that nobody may be served yet.
     pub(crate) fn first_is_attempting(&self, key: &GroupKey) -> bool {
-        self.lock().get(key).is_some_and(|line| line.attempting)
+        let queues = self.lock();
+        queues
+            .get(key)
+            .is_some_and(|queue| queue.first_is_attempting)
     }
 
+    /// Returns a number that nobody else has.
     pub(crate) fn next_number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<GroupKey, GroupQueue>> {
         // Nothing that can panic happens under the lock.
-        self.wait_queues
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes a line and removes it once nobody is in it. Returns how many wait.
-    fn leave(&self, key: &GroupKey, change: impl FnOnce(&mut GroupQueue)) -> usize {
-        let mut wait_queues = self.lock();
-        let Entry::Occupied(mut entry) = wait_queues.entry(key.clone()) else {
+    /// Changes a queue, and removes it once nobody is in it. Returns how many consumers wait.
+    fn update(&self, key: &GroupKey, change: impl FnOnce(&mut GroupQueue)) -> usize {
+        let mut queues = self.lock();
+        let Entry::Occupied(mut entry) = queues.entry(key.clone()) else {
             return 0;
         };
-        let line = entry.get_mut();
-        change(line);
-        let waiting = line.waiting;
-        if !line.attempting && waiting == 0 {
+        let queue = entry.get_mut();
+        change(queue);
+        let waiting = queue.waiting;
+        if !queue.first_is_attempting && waiting == 0 {
             entry.remove();
         }
         waiting
     }
+
+    fn report_ended_attempt(&self, key: &GroupKey) {
+        // If the hub's task has ended, nobody waits any more.
+        let _ = self.ended_attempts.send(key.clone());
+    }
 }
 
 impl FirstAttempt {
-    /// There was nothing: waits, in front of all who came later.
+    /// Joins the queue in front of all who came later, because the group has no entries.
     pub(crate) fn wait(mut self) -> QueueSlot {
-        self.over = true;
-        self.wait_queues.leave(&self.key, |line| line.waiting += 1);
+        self.found_nothing = true;
+        self.queues.update(&self.key, |queue| queue.waiting += 1);
         QueueSlot {
-            wait_queues: Arc::clone(&self.wait_queues),
+            queues: Arc::clone(&self.queues),
             key: self.key.clone(),
             number: self.number,
-            unknown_to: Some(self.hub.clone()),
+            counts_as_attempting: true,
         }
     }
 }
 
 impl QueueSlot {
-    /// The hub knows who waits here.
+    /// Ends the first attempt, because the hub's table has the consumer now.
     pub(crate) fn registered(&mut self) {
-        if self.unknown_to.take().is_some() {
-            self.wait_queues
-                .leave(&self.key, |line| line.attempting = false);
+        if std::mem::take(&mut self.counts_as_attempting) {
+            self.queues
+                .update(&self.key, |queue| queue.first_is_attempting = false);
         }
     }
 }
 
 impl Drop for FirstAttempt {
     fn drop(&mut self) {
-        if !self.over
-            && self
-                .wait_queues
-                .leave(&self.key, |line| line.attempting = false)
-                > 0
-        {
-            // Without a hub nobody waits any more.
-            let _ = self.hub.send(HubMessage::NextInLine(self.key.clone()));
+        if self.found_nothing {
+            return;
+        }
+        let waiting = self
+            .queues
+            .update(&self.key, |queue| queue.first_is_attempting = false);
+        if waiting > 0 {
+            self.queues.report_ended_attempt(&self.key);
         }
     }
 }
 
 impl Drop for QueueSlot {
     fn drop(&mut self) {
-        let tried = self.unknown_to.take();
-        let waiting = self.wait_queues.leave(&self.key, |line| {
-            line.waiting = line.waiting.saturating_sub(1);
-            line.attempting &= tried.is_none();
+        let ends_attempt = self.counts_as_attempting;
+        let waiting = self.queues.update(&self.key, |queue| {
+            queue.waiting = queue.waiting.saturating_sub(1);
+            queue.first_is_attempting &= !ends_attempt;
         });
-        if let Some(hub) = tried
-            && waiting > 0
-        {
-            // Without a hub nobody waits any more.
-            let _ = hub.send(HubMessage::NextInLine(self.key.clone()));
+        if ends_attempt && waiting > 0 {
+            self.queues.report_ended_attempt(&self.key);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::mpsc::unbounded_channel;
-
     use super::*;
 
     fn key() -> GroupKey {
@@ -194,57 +204,65 @@ mod tests {
         }
     }
 
+    fn queues() -> (Arc<WaitQueues>, UnboundedReceiver<GroupKey>) {
+        let (queues, ended_attempts) = WaitQueues::new();
+        (Arc::new(queues), ended_attempts)
+    }
+
+    fn join_first(queues: &Arc<WaitQueues>) -> FirstAttempt {
+        match queues.join(key()) {
+            Admission::First(attempt) => attempt,
+            Admission::Queued(_) => panic!("the queue is not empty"),
+        }
+    }
+
+    fn join_queued(queues: &Arc<WaitQueues>) -> QueueSlot {
+        match queues.join(key()) {
+            Admission::Queued(slot) => slot,
+            Admission::First(_) => panic!("the queue is empty"),
+        }
+    }
+
     #[test]
-    fn only_the_first_of_an_empty_line_tries() {
-        let (hub, mut told) = unbounded_channel();
-        let wait_queues = Arc::new(WaitQueues::default());
-        let Admission::First(attempt) = wait_queues.join(key(), &hub) else {
-            panic!("the line is empty")
-        };
-        let Admission::Queued(second) = wait_queues.join(key(), &hub) else {
-            panic!("one is trying")
-        };
-        assert!(wait_queues.first_is_attempting(&key()));
+    fn only_the_first_consumer_of_an_empty_queue_reads_by_itself() {
+        let (queues, mut ended_attempts) = queues();
+        let attempt = join_first(&queues);
+        let second = join_queued(&queues);
+        assert!(queues.first_is_attempting(&key()));
         let mut first = attempt.wait();
         assert!(
-            wait_queues.first_is_attempting(&key()),
+            queues.first_is_attempting(&key()),
             "the hub does not know of it yet"
         );
         first.registered();
-        assert!(!wait_queues.first_is_attempting(&key()));
+        assert!(!queues.first_is_attempting(&key()));
         assert!(first.number < second.number);
-        let Admission::Queued(third) = wait_queues.join(key(), &hub) else {
-            panic!("two are waiting")
-        };
+        let third = join_queued(&queues);
         assert!(second.number < third.number);
         drop((first, second, third));
-        assert!(wait_queues.lock().is_empty());
+        assert!(queues.lock().is_empty());
         assert!(
-            told.try_recv().is_err(),
-            "nobody waited behind an attempt that ended"
+            ended_attempts.try_recv().is_err(),
+            "the hub knows of all of them"
         );
     }
 
     #[test]
-    fn an_attempt_that_ends_lets_the_next_go_on() {
-        let (hub, mut told) = unbounded_channel();
-        let wait_queues = Arc::new(WaitQueues::default());
-        let attempt = wait_queues.join(key(), &hub);
-        let _place = wait_queues.join(key(), &hub);
+    fn the_end_of_a_first_attempt_is_reported_if_others_wait() {
+        let (queues, mut ended_attempts) = queues();
+        let attempt = join_first(&queues);
+        let _second = join_queued(&queues);
         drop(attempt);
-        assert!(matches!(told.try_recv(), Ok(HubMessage::NextInLine(k)) if k == key()));
+        assert_eq!(ended_attempts.try_recv(), Ok(key()));
     }
 
     #[test]
-    fn one_that_tried_and_left_before_the_hub_knew_lets_the_next_go_on() {
-        let (hub, mut told) = unbounded_channel();
-        let wait_queues = Arc::new(WaitQueues::default());
-        let Admission::First(attempt) = wait_queues.join(key(), &hub) else {
-            panic!("the line is empty")
-        };
-        let _second = wait_queues.join(key(), &hub);
+    fn leaving_before_the_hub_knows_ends_the_first_attempt() {
+        let (queues, mut ended_attempts) = queues();
+        let attempt = join_first(&queues);
+        let _second = join_queued(&queues);
         drop(attempt.wait());
-        assert!(!wait_queues.first_is_attempting(&key()));
-        assert!(matches!(told.try_recv(), Ok(HubMessage::NextInLine(k)) if k == key()));
+        assert!(!queues.first_is_attempting(&key()));
+        assert_eq!(ended_attempts.try_recv(), Ok(key()));
     }
 }

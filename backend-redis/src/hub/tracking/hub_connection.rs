@@ -1,4 +1,4 @@
-//! The hub's connection: tracked, watched for silence, and made again when it is lost.
+//! The hub's connection: has `CLIENT TRACKING` on, detects a silent Redis, and reconnects.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,61 +15,63 @@ use crate::hub::tracking::fallback::BlockingFallback;
 use crate::hub::tracking::invalidations::{InvalidationBatch, Invalidations};
 use crate::wire::errors;
 
-/// The hub's way to Redis.
-pub(crate) enum HubConnection {
+/// The hub's connection, or the attempts to make one.
+pub(in crate::hub) enum HubConnection {
     Up(TrackedConnection),
-    /// Ends with a connection only.
+    /// Tries until it succeeds.
     Connecting(BoxFuture<'static, TrackedConnection>),
 }
 
-/// A connection whose reads arm the keys they read.
-pub(crate) struct TrackedConnection {
-    /// Of the connections made so far, which this is.
-    pub(crate) generation: u64,
-    pub(crate) connection: MultiplexedConnection,
-    /// Redis refuses to push changes: what stands in for that.
-    pub(crate) fallback: Option<Box<BlockingFallback>>,
+/// A connection whose reads arm the keys that they read.
+pub(in crate::hub) struct TrackedConnection {
+    /// The number of reconnects before this connection.
+    pub(in crate::hub) generation: u64,
+    pub(in crate::hub) connection: MultiplexedConnection,
+    /// Present if Redis refuses `CLIENT TRACKING`.
+    pub(in crate::hub) fallback: Option<Box<BlockingFallback>>,
     invalidations: Arc<Invalidations>,
     ping: Option<BoxFuture<'static, RedisResult<Value>>>,
 }
 
-/// What happened on the way to Redis.
-pub(crate) enum HubConnectionEvent {
-    /// There is a new connection; it knows nothing of earlier ones' reads.
+pub(in crate::hub) enum HubConnectionEvent {
+    /// A new connection is up. No key is armed on it.
     Connected,
     Invalidated(InvalidationBatch),
-    /// Redis answers.
+    /// Redis has replied to a ping.
     Alive,
-    /// The connection was lost, or Redis is silent.
+    /// The connection is lost, or Redis has not replied to a ping.
     Lost,
 }
 
 impl TrackedConnection {
-    pub(crate) async fn connect(server: &Endpoint, generation: u64) -> RedisResult<Self> {
+    /// Connects, and turns `CLIENT TRACKING` on or prepares the fallback.
+    pub(in crate::hub) async fn connect(endpoint: &Endpoint, generation: u64) -> RedisResult<Self> {
         let invalidations = Arc::new(Invalidations::default());
         let sender = Arc::clone(&invalidations);
-        let connection = server.connect(move |push: PushInfo| -> Result<(), Infallible> {
+        let connection = endpoint.connect(move |push: PushInfo| -> Result<(), Infallible> {
             sender.push(push);
             Ok(())
         });
         let mut connection = connection.await?;
         let mut tracking = Cmd::new();
         tracking.arg("CLIENT").arg("TRACKING").arg("ON");
-        // Inside a `Value`, unlike as the `Err` of a typed query, Redis's own words are complete.
+        // A `Value` keeps the server's whole message; the `Err` of a typed query does not.
         let fallback = match connection.send_packed_command(&tracking).await? {
-            // That passes by itself, and says nothing about tracking.
+            // A transient refusal of every command says nothing about tracking.
             Value::ServerError(refusal) if errors::serves_nobody(&errors::answered(&refusal)) => {
                 return Err(refusal.into());
             }
             Value::ServerError(error) => {
                 let error = errors::answered(&error);
-                tracing::warn!(%error, "Redis refuses CLIENT TRACKING: it is asked by XREAD BLOCK");
-                let (hub, invalidations) = (connection.clone(), Arc::clone(&invalidations));
-                Some(Box::new(BlockingFallback::new(
-                    server.clone(),
-                    hub,
-                    invalidations,
-                )))
+                tracing::warn!(
+                    %error,
+                    "Redis refuses CLIENT TRACKING: waits use XREAD BLOCK on further connections; \
+                     allow the command to save them"
+                );
+                let (endpoint, hub) = (endpoint.clone(), connection.clone());
+                let invalidations = Arc::clone(&invalidations);
+                let fallback = BlockingFallback::new(endpoint, hub, invalidations);
+                Some(Box::new(fallback))
             }
             _ => None,
         };
@@ -85,7 +87,7 @@ impl TrackedConnection {
 
 impl HubConnection {
     /// Waits for the next event. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> HubConnectionEvent {
+    pub(in crate::hub) async fn next(&mut self) -> HubConnectionEvent {
         match self {
             Self::Connecting(connecting) => {
                 *self = Self::Up(connecting.await);
@@ -99,20 +101,25 @@ impl HubConnection {
                     }
                 };
                 tokio::select! {
-                    pushed = up.invalidations.next() => {
-                        if pushed.lost { HubConnectionEvent::Lost } else { HubConnectionEvent::Invalidated(pushed) }
-                    }
+                    batch = up.invalidations.next() => match batch.lost {
+                        true => HubConnectionEvent::Lost,
+                        false => HubConnectionEvent::Invalidated(batch),
+                    },
                     pong = ping => {
                         up.ping = None;
-                        if pong.is_ok() { HubConnectionEvent::Alive } else { HubConnectionEvent::Lost }
+                        match pong {
+                            Ok(_) => HubConnectionEvent::Alive,
+                            Err(_) => HubConnectionEvent::Lost,
+                        }
                     }
                 }
             }
         }
     }
 
-    /// Asks whether Redis is there; answered by [`HubConnectionEvent::Alive`] or [`HubConnectionEvent::Lost`].
-    pub(crate) fn ping(&mut self) {
+    /// Sends a ping, unless one is in flight. [`HubConnectionEvent::Alive`] or
+    /// [`HubConnectionEvent::Lost`] follows.
+    pub(in crate::hub) fn ping(&mut self) {
         if let Self::Up(up) = self
             && up.ping.is_none()
         {
@@ -123,43 +130,47 @@ impl HubConnection {
         }
     }
 
-    /// Gives up the connection and makes another.
-    pub(crate) fn reconnect(&mut self, server: &Endpoint, availability: &RedisAvailability) {
+    /// Drops the connection and starts to make another, unless that is under way.
+    pub(in crate::hub) fn reconnect(
+        &mut self,
+        endpoint: &Endpoint,
+        availability: &RedisAvailability,
+    ) {
         if let Self::Up(up) = self {
             tracing::warn!(
-                address = server.address(),
-                "lost the connection of waiting readers"
+                address = endpoint.address(),
+                "lost the connection on which readers wait: reconnecting"
             );
             availability.set_unavailable(ConnectionKind::Hub, errors::disconnected());
-            let (server, availability) = (server.clone(), availability.clone());
-            *self =
-                Self::Connecting(connect_again(server, availability, up.generation + 1).boxed());
+            let (endpoint, availability) = (endpoint.clone(), availability.clone());
+            let generation = up.generation + 1;
+            *self = Self::Connecting(connect_again(endpoint, availability, generation).boxed());
         }
     }
 }
 
 async fn connect_again(
-    server: Endpoint,
+    endpoint: Endpoint,
     availability: RedisAvailability,
     generation: u64,
 ) -> TrackedConnection {
-    let mut backoff = ReconnectPause::new();
+    let mut pause = ReconnectPause::new();
     loop {
-        match TrackedConnection::connect(&server, generation).await {
-            Ok(up) => {
+        match TrackedConnection::connect(&endpoint, generation).await {
+            Ok(connection) => {
                 tracing::info!(
-                    address = server.address(),
-                    "readers wait on a new connection"
+                    address = endpoint.address(),
+                    "reconnected: readers wait on a new connection"
                 );
                 availability.set_available(ConnectionKind::Hub);
-                return up;
+                return connection;
             }
             Err(error) => {
-                tracing::debug!(%error, "cannot connect to Redis yet");
-                let error = errors::unconnected(&error, &server.address());
+                tracing::debug!(%error, "cannot reconnect to Redis yet");
+                let error = errors::unconnected(&error, &endpoint.address());
                 availability.set_unavailable(ConnectionKind::Hub, error);
             }
         }
-        backoff.pause().await;
+        pause.pause().await;
     }
 }

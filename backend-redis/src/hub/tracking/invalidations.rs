@@ -1,68 +1,68 @@
-//! What Redis pushed on the hub's connection and the hub has not yet seen.
+//! The invalidations that Redis has pushed and the hub has not taken yet.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::Notify;
 
-/// Collects pushes until the hub takes them.
+/// Collects invalidations until the hub takes them.
 ///
-/// A set, not a queue: Redis pushes one invalidation for each time a key is armed, but one for
-/// every `FLUSHALL`, however often somebody sends that. So it holds no more than the keys that
-/// the hub has armed.
+/// A set, not a queue: Redis pushes one invalidation each time a key was armed, but one for every
+/// `FLUSHALL`, however often a client sends that. So the set is bounded by the keys that the hub
+/// has armed.
 #[derive(Default)]
-pub(crate) struct Invalidations {
-    seen: Mutex<InvalidationBatch>,
-    news: Notify,
+pub(super) struct Invalidations {
+    pending: Mutex<InvalidationBatch>,
+    notify: Notify,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct InvalidationBatch {
-    /// Streams that changed.
-    pub(crate) streams: HashSet<String>,
-    /// Every stream may have changed.
-    pub(crate) all: bool,
-    /// The connection has ended.
-    pub(crate) lost: bool,
+pub(in crate::hub) struct InvalidationBatch {
+    /// Streams that have changed.
+    pub(in crate::hub) streams: HashSet<String>,
+    /// Whether every stream may have changed.
+    pub(in crate::hub) all: bool,
+    /// Whether the connection has ended.
+    pub(super) lost: bool,
 }
 
 impl Invalidations {
-    pub(crate) fn push(&self, push: PushInfo) {
-        {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            match push.kind {
-                PushKind::Disconnection => seen.lost = true,
-                PushKind::Invalidate => seen.invalidate(push.data),
-                _ => return,
-            }
+    /// Takes a push of the connection.
+    pub(super) fn push(&self, push: PushInfo) {
+        match push.kind {
+            PushKind::Disconnection => self.lock().lost = true,
+            PushKind::Invalidate => self.lock().add(push.data),
+            _ => return,
         }
-        self.news.notify_one();
+        self.notify.notify_one();
     }
 
-    /// A stream has changed, or may have, as if Redis had pushed that.
-    pub(crate) fn changed(&self, stream: &str) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.streams.insert(stream.to_owned());
-        drop(seen);
-        self.news.notify_one();
+    /// Adds one stream, as if Redis had pushed its invalidation.
+    pub(super) fn insert(&self, stream: &str) {
+        self.lock().streams.insert(stream.to_owned());
+        self.notify.notify_one();
     }
 
-    /// Waits for the next pushes. Cancel-safe: what was not returned is still there.
-    pub(crate) async fn next(&self) -> InvalidationBatch {
+    /// Waits for the next invalidations. Cancel-safe: what it has not returned is kept.
+    pub(super) async fn next(&self) -> InvalidationBatch {
         loop {
-            let pushed =
-                std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner));
-            if pushed != InvalidationBatch::default() {
-                return pushed;
+            let batch = std::mem::take(&mut *self.lock());
+            if batch != InvalidationBatch::default() {
+                return batch;
             }
-            self.news.notified().await;
+            self.notify.notified().await;
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, InvalidationBatch> {
+        // Nothing that can panic happens under the lock.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl InvalidationBatch {
-    fn invalidate(&mut self, data: Vec<Value>) {
+    fn add(&mut self, data: Vec<Value>) {
         match data.into_iter().next() {
             Some(Value::Array(keys)) => {
                 for key in keys {
@@ -74,7 +74,7 @@ impl InvalidationBatch {
                     }
                 }
             }
-            // Nil: all of them. Anything else is unknown, and a needless read is harmless.
+            // Nil means every key. Anything else is unknown, and a needless read does no harm.
             _ => self.all = true,
         }
     }
@@ -92,32 +92,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_thousand_flushes_are_one() {
-        let pushes = Invalidations::default();
+    async fn a_thousand_flushes_are_one_batch() {
+        let invalidations = Invalidations::default();
         for _ in 0..1_000 {
-            pushes.push(invalidate(Value::Nil));
-            pushes.push(invalidate(Value::Array(vec![Value::BulkString(
-                b"s".to_vec(),
-            )])));
+            invalidations.push(invalidate(Value::Nil));
+            let key = Value::BulkString(b"s".to_vec());
+            invalidations.push(invalidate(Value::Array(vec![key])));
         }
-        let streams = HashSet::from(["s".to_owned()]);
-        assert_eq!(
-            pushes.next().await,
-            InvalidationBatch {
-                streams,
-                all: true,
-                lost: false
-            }
-        );
+        let expected = InvalidationBatch {
+            streams: HashSet::from(["s".to_owned()]),
+            all: true,
+            lost: false,
+        };
+        assert_eq!(invalidations.next().await, expected);
     }
 
     #[tokio::test]
-    async fn a_lost_connection_is_told() {
-        let pushes = Invalidations::default();
-        pushes.push(PushInfo {
+    async fn a_lost_connection_is_reported() {
+        let invalidations = Invalidations::default();
+        invalidations.push(PushInfo {
             kind: PushKind::Disconnection,
             data: Vec::new(),
         });
-        assert!(pushes.next().await.lost);
+        assert!(invalidations.next().await.lost);
     }
 }

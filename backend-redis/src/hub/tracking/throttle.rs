@@ -1,8 +1,9 @@
-//! Invalidations that bring nothing new, over and over.
+//! Throttles streams that Redis invalidates again and again without a change.
 //!
-//! When Redis's table of tracked keys is too small, arming one key pushes another out, which is
-//! told as a change of that: looking at once would arm that again and push out the next. Then
-//! looks wait.
+//! If Redis's `tracking-table-max-keys` is smaller than the number of streams that are waited for,
+//! arming one key evicts another. Redis pushes an invalidation for the evicted key. Probing that
+//! stream at once would arm it again and evict the next key. So after many invalidations that come
+//! right after a probe and bring nothing new, the next probe of the stream waits.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,94 +11,99 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A push that comes so soon behind a look may be for want of room in Redis's table. One that comes
-/// later is a change: somebody deletes, trims or reads a group.
+/// An invalidation this soon after a probe may be an eviction. A later one is a real change, such
+/// as a delete, a trim or a group read.
 const SOON: Duration = Duration::from_millis(5);
 
-/// A stream that is armed for so long is not pushed out.
+/// A stream that stays armed this long is not evicted.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Invalidations in a row that bring nothing new before looks wait. Whoever deletes or trims causes some.
-const USELESS_PUSHES: u32 = 16;
+/// Number of spurious invalidations in a row before probes wait. Deletes and trims cause some too.
+const SPURIOUS_LIMIT: u32 = 16;
 
-/// The first pause before a look, doubled with each further push that brings nothing.
+/// First pause before a probe. Each further spurious invalidation doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 
-/// The longest pause: an entry may come that much later, and a stream costs ten reads a second.
+/// Longest pause before a probe: an entry may come this much later, and a stream costs ten reads a
+/// second.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Counts pushes in a row that came soon and brought nothing new.
+/// Counts the invalidations in a row that came soon after a probe and brought nothing new.
 #[derive(Debug, Default)]
-pub(crate) struct Throttle {
-    count: u32,
-    looked: Option<Instant>,
-    /// Since the last look was begun, and before that: a push has come soon.
-    soon: bool,
-    looking_soon: bool,
+pub(in crate::hub) struct Throttle {
+    spurious: u32,
+    last_probe: Option<Instant>,
+    /// An invalidation has come soon after a probe, since the last probe started.
+    came_soon: bool,
+    /// The same, before the last probe started.
+    came_soon_before_probe: bool,
 }
 
-/// Streams whose next look waits.
+/// The streams whose next probe waits.
 #[derive(Default)]
-pub(crate) struct ThrottledStreams {
+pub(in crate::hub) struct ThrottledStreams {
     streams: BTreeSet<(Instant, Arc<str>)>,
-    told: bool,
+    has_warned: bool,
 }
 
 impl Throttle {
-    /// A push has come. How long to wait before the next look, if that is not now.
-    pub(crate) fn pushed(&mut self, now: Instant, looking: bool) -> Option<Duration> {
-        let armed = self.looked.map(|looked| now.duration_since(looked));
-        self.soon |= looking || armed.is_some_and(|armed| armed <= SOON);
-        if !looking && armed.is_some_and(|armed| armed >= QUIET) {
-            self.count = 0;
+    /// Takes an invalidation. Returns the pause before the next probe, if there has to be one.
+    pub(in crate::hub) fn invalidated(
+        &mut self,
+        now: Instant,
+        probe_in_flight: bool,
+    ) -> Option<Duration> {
+        let armed_for = self.last_probe.map(|probe| now.duration_since(probe));
+        self.came_soon |= probe_in_flight || armed_for.is_some_and(|armed| armed <= SOON);
+        if !probe_in_flight && armed_for.is_some_and(|armed| armed >= QUIET) {
+            self.spurious = 0;
         }
-        let beyond = self.count.checked_sub(USELESS_PUSHES)?;
-        let factor = 2u32.checked_pow(beyond).unwrap_or(u32::MAX);
+        let beyond_limit = self.spurious.checked_sub(SPURIOUS_LIMIT)?;
+        let factor = 2u32.checked_pow(beyond_limit).unwrap_or(u32::MAX);
         Some(FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE))
     }
 
-    /// A look begins.
-    pub(crate) fn look(&mut self) {
-        self.looking_soon = std::mem::take(&mut self.soon);
+    pub(in crate::hub) fn start_probe(&mut self) {
+        self.came_soon_before_probe = std::mem::take(&mut self.came_soon);
     }
 
-    /// What came of it.
-    pub(crate) fn looked(&mut self, useful: bool, now: Instant) {
-        self.looked = Some(now);
-        if useful {
-            self.count = 0;
-        } else if self.looking_soon {
-            self.count = self.count.saturating_add(1);
+    pub(in crate::hub) fn finish_probe(&mut self, has_entries: bool, now: Instant) {
+        self.last_probe = Some(now);
+        if has_entries {
+            self.spurious = 0;
+        } else if self.came_soon_before_probe {
+            self.spurious = self.spurious.saturating_add(1);
         }
     }
 }
 
 impl ThrottledStreams {
-    pub(crate) fn insert(&mut self, until: Instant, stream: Arc<str>) {
-        if !std::mem::replace(&mut self.told, true) {
+    pub(in crate::hub) fn insert(&mut self, until: Instant, stream: Arc<str>) {
+        if !std::mem::replace(&mut self.has_warned, true) {
             tracing::warn!(
                 stream = &*stream,
-                "Redis keeps telling of changes that are none: perhaps its tracking-table-max-keys \
-                 is less than the number of streams waited for; entries may come up to 100 ms late"
+                "Redis keeps invalidating streams that have not changed, so entries may come up to \
+                 100 ms late; if tracking-table-max-keys is less than the number of streams that \
+                 are waited for, raise it"
             );
         }
         self.streams.insert((until, stream));
     }
 
-    pub(crate) fn first(&self) -> Option<Instant> {
+    pub(in crate::hub) fn first(&self) -> Option<Instant> {
         self.streams.first().map(|(until, _)| *until)
     }
 
-    /// Takes one that has waited long enough.
-    pub(crate) fn pop(&mut self, now: Instant) -> Option<Arc<str>> {
+    /// Removes one stream whose pause is over, and returns it.
+    pub(in crate::hub) fn pop(&mut self, now: Instant) -> Option<Arc<str>> {
         if self.first()? > now {
             return None;
         }
         self.streams.pop_first().map(|(_, stream)| stream)
     }
 
-    /// Forgets all: they are looked at anyway.
-    pub(crate) fn clear(&mut self) {
+    /// Removes all streams, because every stream is probed anyway.
+    pub(in crate::hub) fn clear(&mut self) {
         self.streams.clear();
     }
 }
@@ -108,56 +114,57 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// So many times a push after so long, and a look that finds nothing. The last pause.
-    fn push(
+    /// Repeats an invalidation after an interval and a probe without entries. Returns the last
+    /// pause.
+    fn spurious_invalidations(
         throttle: &mut Throttle,
         now: &mut Instant,
-        after: Duration,
+        interval: Duration,
         times: u32,
     ) -> Option<Duration> {
         let mut pause = None;
         for _ in 0..times {
-            *now += after;
-            pause = throttle.pushed(*now, false);
-            throttle.look();
-            throttle.looked(false, *now);
+            *now += interval;
+            pause = throttle.invalidated(*now, false);
+            throttle.start_probe();
+            throttle.finish_probe(false, *now);
         }
         pause
     }
 
     #[test]
-    fn pauses_double_and_end_with_a_useful_push_or_when_it_is_quiet() {
+    fn pauses_double_until_a_probe_has_entries_or_the_stream_is_quiet() {
         let (mut throttle, mut now) = (Throttle::default(), Instant::now());
         for end_by_quiet in [false, true] {
-            throttle.looked(true, now);
-            assert_eq!(push(&mut throttle, &mut now, MS, USELESS_PUSHES), None);
+            throttle.finish_probe(true, now);
+            let mut repeat = |times| spurious_invalidations(&mut throttle, &mut now, MS, times);
+            assert_eq!(repeat(SPURIOUS_LIMIT), None);
             for expected in [1, 2, 4, 8, 16, 32, 64, 100, 100] {
-                let pause = push(&mut throttle, &mut now, MS, 1);
-                assert_eq!(pause, Some(Duration::from_millis(expected)));
+                assert_eq!(repeat(1), Some(Duration::from_millis(expected)));
             }
-            assert_eq!(push(&mut throttle, &mut now, MS, 100), Some(LONGEST_PAUSE));
+            assert_eq!(repeat(100), Some(LONGEST_PAUSE));
             if end_by_quiet {
                 now += QUIET;
             } else {
-                throttle.looked(true, now);
+                throttle.finish_probe(true, now);
             }
-            assert_eq!(throttle.pushed(now, false), None);
+            assert_eq!(throttle.invalidated(now, false), None);
         }
     }
 
     #[test]
-    fn changes_that_do_not_come_at_once_cause_no_pause() {
+    fn only_invalidations_soon_after_or_during_a_probe_cause_a_pause() {
         let (mut throttle, mut now) = (Throttle::default(), Instant::now());
-        throttle.looked(false, now);
-        assert_eq!(push(&mut throttle, &mut now, 10 * MS, 1_000), None);
-        // During a look it is at once.
-        for _ in 0..USELESS_PUSHES {
-            throttle.look();
-            assert_eq!(throttle.pushed(now, true), None);
-            throttle.looked(false, now);
+        throttle.finish_probe(false, now);
+        let late = spurious_invalidations(&mut throttle, &mut now, 10 * MS, 1_000);
+        assert_eq!(late, None);
+        for _ in 0..SPURIOUS_LIMIT {
+            throttle.start_probe();
+            assert_eq!(throttle.invalidated(now, true), None);
+            throttle.finish_probe(false, now);
         }
-        throttle.look();
-        throttle.looked(false, now);
-        assert_eq!(throttle.pushed(now, false), Some(FIRST_PAUSE));
+        throttle.start_probe();
+        throttle.finish_probe(false, now);
+        assert_eq!(throttle.invalidated(now, false), Some(FIRST_PAUSE));
     }
 }

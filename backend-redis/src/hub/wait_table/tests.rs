@@ -1,12 +1,12 @@
-//! The order of events that a real Redis brings about only now and then.
+//! Orders of events that a real Redis brings about only rarely.
 
 use std::future::poll_fn;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use redis::Value;
-use streamgate_protocol::CacheResult;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use streamgate_protocol::{CacheResult, EntryId};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
@@ -15,31 +15,29 @@ use crate::hub::feed::FeedSubscriber;
 use crate::hub::feed::feed_queue::{FeedEvent, FeedQueue};
 use crate::hub::group::cancel_guard::guard_pair;
 use crate::hub::group::wait_queue::{Admission, GroupKey};
-use crate::hub::message::{GroupReadWaiter, SharedEntries, Waiter};
 use crate::hub::probe::ArmingRead;
+use crate::hub::shared_entries::SharedEntries;
+use crate::hub::waiter::Waiter;
 use crate::tail::cursor::TailCursor;
-use streamgate_protocol::EntryId;
 
-type Answer = oneshot::Receiver<CacheResult<SharedEntries>>;
+type Reply = oneshot::Receiver<CacheResult<SharedEntries>>;
 
-struct Fixture {
+struct TableFixture {
     table: WaitTable,
     wait_queues: Arc<WaitQueues>,
-    hub: UnboundedSender<HubMessage>,
-    _told: UnboundedReceiver<HubMessage>,
+    ended_attempts: UnboundedReceiver<GroupKey>,
     start: Instant,
 }
 
-impl Fixture {
+impl TableFixture {
     fn new() -> Self {
-        let wait_queues = Arc::new(WaitQueues::default());
-        let (hub, told) = unbounded_channel();
+        let (wait_queues, ended_attempts) = WaitQueues::new();
+        let wait_queues = Arc::new(wait_queues);
         let table = WaitTable::new(Arc::clone(&wait_queues));
         Self {
             table,
             wait_queues,
-            hub,
-            _told: told,
+            ended_attempts,
             start: Instant::now(),
         }
     }
@@ -48,21 +46,19 @@ impl Fixture {
         self.start + Duration::from_millis(ms)
     }
 
-    fn waiter(deadline: Option<Instant>) -> (Waiter, Answer) {
+    fn waiter(deadline: Option<Instant>) -> (Waiter, Reply) {
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let (answer, receiver) = oneshot::channel();
-        (
-            Waiter {
-                deadline,
-                answer,
-                _permit: permit,
-            },
-            receiver,
-        )
+        let (reply, receiver) = oneshot::channel();
+        let waiter = Waiter {
+            deadline,
+            reply,
+            _permit: permit,
+        };
+        (waiter, receiver)
     }
 
-    fn read(&mut self, after: &str, count: u64) -> Answer {
-        let (waiter, answer) = Self::waiter(None);
+    fn read_after(&mut self, after: &str, count: u64) -> Reply {
+        let (waiter, reply) = Self::waiter(None);
         let (number, after) = (
             self.wait_queues.next_number(),
             EntryId::parse(after).unwrap(),
@@ -74,7 +70,7 @@ impl Fixture {
             count,
         };
         self.table.handle(HubMessage::Read("s".into(), reader));
-        answer
+        reply
     }
 
     fn join(&self) -> Admission {
@@ -82,15 +78,15 @@ impl Fixture {
             stream: "s".into(),
             group: "g".into(),
         };
-        self.wait_queues.join(key, &self.hub)
+        self.wait_queues.join(key)
     }
 
-    fn consume(&mut self, deadline: Option<Instant>) -> Answer {
+    fn read_group(&mut self, deadline: Option<Instant>) -> Reply {
         let slot = match self.join() {
             Admission::First(attempt) => attempt.wait(),
             Admission::Queued(slot) => slot,
         };
-        let (waiter, answer) = Self::waiter(deadline);
+        let (waiter, reply) = Self::waiter(deadline);
         let (delivery, _) = guard_pair(&Barrier::default());
         let consumer = GroupReadWaiter {
             waiter,
@@ -100,23 +96,24 @@ impl Fixture {
             count: 1,
         };
         self.table.handle(HubMessage::ReadGroup(consumer));
-        answer
+        reply
     }
 
-    fn probe(&mut self, after: EntryId, count: u64, group_reads: usize) -> Probe {
+    /// Starts the next probe, and checks what it reads.
+    fn start_probe(&mut self, after: EntryId, count: u64, group_reads: usize) -> Probe {
         let probe = self.table.next_probe().expect("a probe is due");
         assert_eq!(probe.read, Some(ArmingRead { after, count }));
         assert_eq!(probe.group_reads.len(), group_reads);
         probe
     }
 
-    /// Values of all that is asked; where the last entry is not among them, it is one that comes
-    /// behind all that is given.
-    fn answer(&mut self, probe: Probe, mut values: Vec<Value>, ms: u64) {
+    /// Replies to a probe. If the probe asks for the last entry and `values` does not have it, that
+    /// is one after all others.
+    fn reply(&mut self, probe: Probe, mut values: Vec<Value>, ms: u64) {
         if probe.find_end && values.len() == probe.group_reads.len() + 1 {
-            values.insert(0, last(&EntryId::MAX.to_string()));
+            values.insert(0, last_entry(&EntryId::MAX.to_string()));
         }
-        self.table.finish(probe, Ok(values), self.at(ms));
+        self.table.finish_probe(probe, Ok(values), self.at(ms));
     }
 }
 
@@ -124,7 +121,8 @@ fn id(text: &str) -> EntryId {
     EntryId::parse(text).unwrap()
 }
 
-fn found(ids: &[&str]) -> Value {
+/// The reply to a read that finds entries.
+fn entries(ids: &[&str]) -> Value {
     let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
     let entry = |id: &&str| Value::Array(vec![bulk(id), Value::Array(vec![bulk("f"), bulk("v")])]);
     Value::Map(vec![(
@@ -133,337 +131,370 @@ fn found(ids: &[&str]) -> Value {
     )])
 }
 
-/// The answer to the question for the last entry.
-fn last(id: &str) -> Value {
-    match found(&[id]) {
+/// The reply to `XREVRANGE` with the last entry.
+fn last_entry(id: &str) -> Value {
+    match entries(&[id]) {
         Value::Map(mut streams) => streams.remove(0).1,
         other => panic!("no streams: {other:?}"),
     }
 }
 
-fn ids(answer: &mut Answer) -> Vec<String> {
-    let found = answer.try_recv().expect("an answer").expect("no error");
-    found.into_entries().into_iter().map(|(id, _)| id).collect()
+fn received_ids(reply: &mut Reply) -> Vec<String> {
+    let entries = reply.try_recv().expect("a reply").expect("no error");
+    entries
+        .into_entries()
+        .into_iter()
+        .map(|(id, _)| id)
+        .collect()
 }
 
-fn waits(answer: &mut Answer) -> bool {
-    matches!(answer.try_recv(), Err(oneshot::error::TryRecvError::Empty))
-}
-
-#[test]
-fn a_push_that_overtakes_the_answer_of_a_read_is_read_again() {
-    let mut test = Fixture::new();
-    let mut reader = test.read("5", 1);
-    let probe = test.probe(id("5"), 1, 0);
-    test.table.changed("s", test.start);
-    assert!(
-        test.table.next_probe().is_none(),
-        "one round trip at a time"
-    );
-    test.answer(probe, vec![Value::Nil], 0);
-    let probe = test.probe(id("5"), 1, 0);
-    test.answer(probe, vec![found(&["6-0"])], 0);
-    assert_eq!(ids(&mut reader), ["6-0"]);
-    assert!(test.table.is_empty());
+fn is_waiting(reply: &mut Reply) -> bool {
+    matches!(reply.try_recv(), Err(oneshot::error::TryRecvError::Empty))
 }
 
 #[test]
-fn a_reader_that_comes_late_gets_what_a_read_found_before_it_came() {
-    let mut test = Fixture::new();
-    let mut first = test.read("5", 1);
-    let mut far = test.read("9", 1);
-    let probe = test.probe(id("5"), 1, 0);
-    test.answer(probe, vec![found(&["6-0"])], 0);
-    assert_eq!(ids(&mut first), ["6-0"]);
-    // The answer was full: there may be more.
-    let probe = test.probe(id("9"), 1, 0);
-    test.answer(probe, vec![Value::Nil], 0);
-    // Armed, and nothing after 9; but 6 is there, and no push will tell.
-    let mut late = test.read("5", 1);
-    let probe = test.probe(id("5"), 1, 0);
-    // One from before the id that is being read from waits for a read of its own.
-    let mut later = test.read("3", 1);
-    test.answer(probe, vec![found(&["6-0"])], 0);
-    assert_eq!(ids(&mut late), ["6-0"]);
-    let probe = test.probe(id("3"), 1, 0);
-    test.answer(probe, vec![found(&["6-0"])], 0);
-    assert_eq!(ids(&mut later), ["6-0"]);
-    assert!(waits(&mut far));
+fn an_invalidation_that_overtakes_the_reply_causes_another_read() {
+    let mut fixture = TableFixture::new();
+    let mut reader = fixture.read_after("5", 1);
+    let probe = fixture.start_probe(id("5"), 1, 0);
+    fixture.table.invalidated("s", fixture.start);
+    assert!(fixture.table.next_probe().is_none(), "one probe at a time");
+    fixture.reply(probe, vec![Value::Nil], 0);
+    let probe = fixture.start_probe(id("5"), 1, 0);
+    fixture.reply(probe, vec![entries(&["6-0"])], 0);
+    assert_eq!(received_ids(&mut reader), ["6-0"]);
+    assert!(fixture.table.is_empty());
+}
+
+#[test]
+fn a_later_reader_gets_entries_that_an_earlier_read_found() {
+    let mut fixture = TableFixture::new();
+    let mut first = fixture.read_after("5", 1);
+    let mut far = fixture.read_after("9", 1);
+    let probe = fixture.start_probe(id("5"), 1, 0);
+    fixture.reply(probe, vec![entries(&["6-0"])], 0);
+    assert_eq!(received_ids(&mut first), ["6-0"]);
+    // The reply has as many entries as requested, so there may be more.
+    let probe = fixture.start_probe(id("9"), 1, 0);
+    fixture.reply(probe, vec![Value::Nil], 0);
+    // The key is armed after 9, so no invalidation reports the entry 6.
+    let mut late = fixture.read_after("5", 1);
+    let probe = fixture.start_probe(id("5"), 1, 0);
+    // A reader of an earlier id than the read in flight needs a read of its own.
+    let mut later = fixture.read_after("3", 1);
+    fixture.reply(probe, vec![entries(&["6-0"])], 0);
+    assert_eq!(received_ids(&mut late), ["6-0"]);
+    let probe = fixture.start_probe(id("3"), 1, 0);
+    fixture.reply(probe, vec![entries(&["6-0"])], 0);
+    assert_eq!(received_ids(&mut later), ["6-0"]);
+    assert!(is_waiting(&mut far));
 }
 
 #[test]
 fn a_reader_at_the_end_of_an_armed_stream_needs_no_read() {
-    let mut test = Fixture::new();
-    let _first = test.read("5", 1);
-    let probe = test.probe(id("5"), 1, 0);
-    let _during = test.read("5", 1);
-    test.answer(probe, vec![Value::Nil], 0);
-    let _after = test.read("7", 1);
-    assert!(test.table.next_probe().is_none());
+    let mut fixture = TableFixture::new();
+    let _first = fixture.read_after("5", 1);
+    let probe = fixture.start_probe(id("5"), 1, 0);
+    let _during = fixture.read_after("5", 1);
+    fixture.reply(probe, vec![Value::Nil], 0);
+    let _after = fixture.read_after("7", 1);
+    assert!(fixture.table.next_probe().is_none());
 }
 
 #[test]
-fn a_consumer_is_tried_for_before_its_deadline_ends_the_wait() {
-    let mut test = Fixture::new();
-    let mut first = test.consume(None);
-    let probe = test.probe(EntryId::MAX, 1, 1);
-    let mut second = test.consume(Some(test.at(1)));
-    // Its deadline passes while the one in front is being tried for.
-    test.table.expire(test.at(2), None);
-    assert!(waits(&mut second));
-    test.answer(probe, vec![Value::Nil, found(&["1-0"])], 3);
-    assert_eq!(ids(&mut first), ["1-0"]);
-    let probe = test.table.next_probe().expect("there may be more");
+fn the_group_is_read_before_a_deadline_ends_a_consumers_wait() {
+    let mut fixture = TableFixture::new();
+    let mut first = fixture.read_group(None);
+    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
+    let mut second = fixture.read_group(Some(fixture.at(1)));
+    // Its deadline passes while the group is read for the consumer in front.
+    fixture.table.expire(fixture.at(2), None);
+    assert!(is_waiting(&mut second));
+    fixture.reply(probe, vec![Value::Nil, entries(&["1-0"])], 3);
+    assert_eq!(received_ids(&mut first), ["1-0"]);
+    let probe = fixture.table.next_probe().expect("there may be more");
     assert_eq!((probe.read, probe.group_reads.len()), (None, 1));
-    test.answer(probe, vec![found(&["2-0"])], 4);
-    assert_eq!(ids(&mut second), ["2-0"]);
+    fixture.reply(probe, vec![entries(&["2-0"])], 4);
+    assert_eq!(received_ids(&mut second), ["2-0"]);
 }
 
 #[test]
 fn a_consumer_past_its_deadline_ends_empty_once_there_is_nothing() {
-    let mut test = Fixture::new();
-    let mut tried = test.consume(Some(test.at(1)));
-    let mut behind = test.consume(Some(test.at(1)));
-    let probe = test.probe(EntryId::MAX, 1, 1);
-    test.table.expire(test.at(2), None);
-    assert!(waits(&mut tried) && waits(&mut behind));
-    test.answer(probe, vec![Value::Nil, Value::Nil], 3);
-    assert_eq!(ids(&mut tried), [""; 0]);
-    assert_eq!(ids(&mut behind), [""; 0]);
-    assert!(test.table.is_empty());
-    assert_eq!(test.table.next_deadline(), None);
+    let mut fixture = TableFixture::new();
+    let mut probed = fixture.read_group(Some(fixture.at(1)));
+    let mut behind = fixture.read_group(Some(fixture.at(1)));
+    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
+    fixture.table.expire(fixture.at(2), None);
+    assert!(is_waiting(&mut probed) && is_waiting(&mut behind));
+    fixture.reply(probe, vec![Value::Nil, Value::Nil], 3);
+    assert_eq!(received_ids(&mut probed), [""; 0]);
+    assert_eq!(received_ids(&mut behind), [""; 0]);
+    assert!(fixture.table.is_empty());
+    assert_eq!(fixture.table.next_deadline(), None);
 }
 
 #[test]
-fn only_the_consumer_being_tried_for_does_not_know_after_a_loss() {
-    let mut test = Fixture::new();
-    let mut tried = test.consume(None);
-    let mut behind = test.consume(None);
-    let mut reader = test.read("5", 1);
-    let probe = test.probe(id("5"), 1, 1);
+fn after_a_lost_connection_only_the_consumer_in_the_probe_has_an_unknown_outcome() {
+    let mut fixture = TableFixture::new();
+    let mut probed = fixture.read_group(None);
+    let mut behind = fixture.read_group(None);
+    let mut reader = fixture.read_after("5", 1);
+    let probe = fixture.start_probe(id("5"), 1, 1);
     let error = RedisError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
-    test.table.disconnected(test.at(0), &errors::disconnected());
-    test.table.finish(probe, Err(error), test.at(0));
+    fixture
+        .table
+        .disconnected(fixture.at(0), &errors::disconnected());
+    fixture.table.finish_probe(probe, Err(error), fixture.at(0));
     assert_eq!(
-        tried.try_recv().unwrap().unwrap_err().code(),
+        probed.try_recv().unwrap().unwrap_err().code(),
         "UNKNOWN_OUTCOME"
     );
-    assert!(waits(&mut behind) && waits(&mut reader));
-    assert!(test.table.next_probe().is_none(), "nothing can be asked");
-    test.table.all_changed();
-    test.probe(id("5"), 1, 1);
+    assert!(is_waiting(&mut behind) && is_waiting(&mut reader));
+    assert!(
+        fixture.table.next_probe().is_none(),
+        "the hub is disconnected"
+    );
+    fixture.table.all_changed();
+    fixture.start_probe(id("5"), 1, 1);
 }
 
 #[test]
-fn where_it_is_armed_by_hand_consumers_are_told_of_what_comes_before_a_readers_id() {
-    let armed = |test: &mut Fixture| test.table.take_fallback_requests().last();
-    let arm = |end| Some(FallbackRequest::Watch("s".into(), id(end)));
-    let mut test = Fixture::new();
-    test.table.use_fallback(true);
-    let _reader = test.read("9-0", 1);
-    let probe = test.probe(id("9-0"), 1, 0);
-    test.answer(probe, vec![Value::Nil], 0);
-    assert_eq!(armed(&mut test), arm("9-0"));
-    let mut consumer = test.consume(None);
-    let probe = test.probe(id("9-0"), 1, 1);
-    test.answer(probe, vec![last("5-0"), Value::Nil, Value::Nil], 0);
-    assert_eq!(armed(&mut test), arm("5-0"));
-    test.table.changed("s", test.at(0));
-    let probe = test.probe(id("9-0"), 1, 1);
-    test.answer(probe, vec![last("6-0"), Value::Nil, found(&["6-0"])], 0);
-    assert_eq!(ids(&mut consumer), ["6-0"]);
-    // Without a reader, too.
-    let mut test = Fixture::new();
-    test.table.use_fallback(true);
-    let _consumer = test.consume(None);
-    let probe = test.probe(EntryId::MAX, 1, 1);
-    test.answer(probe, vec![last("6-0"), Value::Nil, Value::Nil], 0);
-    assert_eq!(armed(&mut test), arm("6-0"));
+fn in_fallback_mode_entries_before_a_readers_id_are_reported_to_consumers() {
+    let watched = |fixture: &mut TableFixture| fixture.table.take_fallback_requests().last();
+    let watch = |end| Some(FallbackRequest::Watch("s".into(), id(end)));
+    let mut fixture = TableFixture::new();
+    fixture.table.use_fallback(true);
+    let _reader = fixture.read_after("9-0", 1);
+    let probe = fixture.start_probe(id("9-0"), 1, 0);
+    fixture.reply(probe, vec![Value::Nil], 0);
+    assert_eq!(watched(&mut fixture), watch("9-0"));
+    let mut consumer = fixture.read_group(None);
+    let probe = fixture.start_probe(id("9-0"), 1, 1);
+    fixture.reply(probe, vec![last_entry("5-0"), Value::Nil, Value::Nil], 0);
+    assert_eq!(watched(&mut fixture), watch("5-0"));
+    fixture.table.invalidated("s", fixture.at(0));
+    let probe = fixture.start_probe(id("9-0"), 1, 1);
+    fixture.reply(
+        probe,
+        vec![last_entry("6-0"), Value::Nil, entries(&["6-0"])],
+        0,
+    );
+    assert_eq!(received_ids(&mut consumer), ["6-0"]);
+    // The same without a reader.
+    let mut fixture = TableFixture::new();
+    fixture.table.use_fallback(true);
+    let _consumer = fixture.read_group(None);
+    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
+    fixture.reply(probe, vec![last_entry("6-0"), Value::Nil, Value::Nil], 0);
+    assert_eq!(watched(&mut fixture), watch("6-0"));
 }
 
 #[test]
-fn nobody_is_served_before_the_one_who_came_first_has_tried() {
-    let mut test = Fixture::new();
+fn nobody_is_served_before_the_first_attempt_has_ended() {
+    let mut fixture = TableFixture::new();
     let key = GroupKey {
         stream: "s".into(),
         group: "g".into(),
     };
-    let Admission::First(attempt) = test.wait_queues.join(key.clone(), &test.hub) else {
-        panic!("it is first")
+    let Admission::First(attempt) = fixture.wait_queues.join(key.clone()) else {
+        panic!("the queue is empty")
     };
-    let _second = test.consume(None);
-    let probe = test.probe(EntryId::MAX, 1, 0);
-    test.answer(probe, vec![Value::Nil], 0);
-    assert!(test.table.next_probe().is_none());
+    let _second = fixture.read_group(None);
+    let probe = fixture.start_probe(EntryId::MAX, 1, 0);
+    fixture.reply(probe, vec![Value::Nil], 0);
+    assert!(fixture.table.next_probe().is_none());
     drop(attempt);
-    test.table.handle(HubMessage::NextInLine(key));
-    let probe = test.table.next_probe().expect("it is the next one's turn");
+    assert_eq!(fixture.ended_attempts.try_recv(), Ok(key.clone()));
+    fixture.table.attempt_ended(&key);
+    let probe = fixture
+        .table
+        .next_probe()
+        .expect("the first attempt has ended");
     assert_eq!((probe.read, probe.group_reads.len()), (None, 1));
 }
 
 #[test]
-fn whoever_is_given_the_last_entry_is_not_followed_by_another_look() {
-    let mut test = Fixture::new();
-    let (mut first, mut second) = (test.consume(None), test.consume(None));
-    let probe = test.probe(EntryId::MAX, 1, 1);
-    test.answer(probe, vec![Value::Nil, Value::Nil], 0);
-    test.table.changed("s", test.at(1));
-    let probe = test.probe(EntryId::MAX, 1, 1);
-    test.answer(probe, vec![last("7-0"), Value::Nil, found(&["7-0"])], 1);
-    assert_eq!(ids(&mut first), ["7-0"]);
-    assert!(test.table.next_probe().is_none(), "there is no more");
-    test.table.changed("s", test.at(2));
-    let probe = test.probe(EntryId::MAX, 1, 1);
-    test.answer(probe, vec![last("9-0"), Value::Nil, found(&["8-0"])], 2);
-    assert_eq!(ids(&mut second), ["8-0"]);
-    let _third = test.consume(None);
-    let probe = test.table.next_probe().expect("one is left");
+fn no_probe_follows_the_delivery_of_the_last_entry() {
+    let mut fixture = TableFixture::new();
+    let (mut first, mut second) = (fixture.read_group(None), fixture.read_group(None));
+    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
+    fixture.reply(probe, vec![Value::Nil, Value::Nil], 0);
+    fixture.table.invalidated("s", fixture.at(1));
+    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
+    fixture.reply(
+        probe,
+        vec![last_entry("7-0"), Value::Nil, entries(&["7-0"])],
+        1,
+    );
+    assert_eq!(received_ids(&mut first), ["7-0"]);
+    assert!(
+        fixture.table.next_probe().is_none(),
+        "there are no more entries"
+    );
+    fixture.table.invalidated("s", fixture.at(2));
+    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
+    fixture.reply(
+        probe,
+        vec![last_entry("9-0"), Value::Nil, entries(&["8-0"])],
+        2,
+    );
+    assert_eq!(received_ids(&mut second), ["8-0"]);
+    let _third = fixture.read_group(None);
+    let probe = fixture.table.next_probe().expect("one entry is left");
     assert_eq!(probe.group_reads.len(), 1);
 }
 
 #[test]
-fn who_joins_a_group_that_was_found_empty_is_not_tried_for() {
-    let mut test = Fixture::new();
-    let mut first = test.consume(None);
-    let probe = test.probe(EntryId::MAX, 1, 1);
-    test.answer(probe, vec![Value::Nil, Value::Nil], 0);
-    let mut second = test.consume(None);
-    assert!(test.table.next_probe().is_none(), "the next change is told");
-    test.table.changed("s", test.at(0));
-    let probe = test.probe(EntryId::MAX, 1, 1);
-    let mut third = test.consume(None);
-    test.answer(probe, vec![Value::Nil, found(&["1-0"])], 1);
-    assert_eq!(ids(&mut first), ["1-0"]);
-    let probe = test.table.next_probe().expect("there may be more");
+fn joining_a_drained_group_causes_no_probe() {
+    let mut fixture = TableFixture::new();
+    let mut first = fixture.read_group(None);
+    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
+    fixture.reply(probe, vec![Value::Nil, Value::Nil], 0);
+    let mut second = fixture.read_group(None);
+    assert!(
+        fixture.table.next_probe().is_none(),
+        "Redis pushes the next change"
+    );
+    fixture.table.invalidated("s", fixture.at(0));
+    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
+    let mut third = fixture.read_group(None);
+    fixture.reply(probe, vec![Value::Nil, entries(&["1-0"])], 1);
+    assert_eq!(received_ids(&mut first), ["1-0"]);
+    let probe = fixture.table.next_probe().expect("there may be more");
     assert_eq!((probe.read, probe.group_reads.len()), (None, 1));
-    test.answer(probe, vec![Value::Nil], 2);
-    assert!(test.table.next_probe().is_none());
-    let _fourth = test.consume(None);
-    assert!(test.table.next_probe().is_none());
-    // Not all that happens to a group is told.
-    test.table.recheck();
-    let probe = test.table.next_probe().expect("groups are looked at again");
+    fixture.reply(probe, vec![Value::Nil], 2);
+    assert!(fixture.table.next_probe().is_none());
+    let _fourth = fixture.read_group(None);
+    assert!(fixture.table.next_probe().is_none());
+    // Redis does not push everything that happens to a group.
+    fixture.table.recheck();
+    let probe = fixture
+        .table
+        .next_probe()
+        .expect("a recheck reads the group");
     assert_eq!(probe.group_reads.len(), 1);
-    assert!(waits(&mut second) && waits(&mut third));
+    assert!(is_waiting(&mut second) && is_waiting(&mut third));
 }
 
 #[test]
-fn nobody_is_served_before_one_that_tries_unless_that_lasts() {
-    let mut test = Fixture::new();
-    let Admission::First(_attempt) = test.join() else {
-        panic!("the line is empty")
+fn a_first_attempt_delays_the_group_until_the_second_recheck() {
+    let mut fixture = TableFixture::new();
+    let Admission::First(_attempt) = fixture.join() else {
+        panic!("the queue is empty")
     };
-    let mut second = test.consume(None);
-    let group_reads = |test: &mut Fixture| {
-        test.table.next_probe().map_or(0, |probe| {
+    let mut second = fixture.read_group(None);
+    let group_reads = |fixture: &mut TableFixture| {
+        fixture.table.next_probe().map_or(0, |probe| {
             let group_reads = probe.group_reads.len();
             let read = usize::from(probe.read.is_some());
-            test.answer(probe, vec![Value::Nil; read + group_reads], 0);
+            fixture.reply(probe, vec![Value::Nil; read + group_reads], 0);
             group_reads
         })
     };
-    assert_eq!(group_reads(&mut test), 0);
-    // A moment after it began to try, perhaps.
-    test.table.recheck();
-    assert_eq!(group_reads(&mut test), 0);
-    assert!(waits(&mut second));
-    test.table.recheck();
-    assert_eq!(group_reads(&mut test), 1);
+    assert_eq!(group_reads(&mut fixture), 0);
+    // The attempt may have begun only a moment before.
+    fixture.table.recheck();
+    assert_eq!(group_reads(&mut fixture), 0);
+    assert!(is_waiting(&mut second));
+    fixture.table.recheck();
+    assert_eq!(group_reads(&mut fixture), 1);
 }
 
 #[test]
-fn who_leaves_a_group_that_was_found_empty_causes_no_look() {
-    let mut test = Fixture::new();
-    let _first = test.consume(None);
-    let leave = |test: &mut Fixture| {
-        let number = test.wait_queues.next_number() - 1;
-        test.table.handle(HubMessage::CancelWait(WaiterKey {
+fn a_cancel_in_a_drained_group_causes_no_probe() {
+    let mut fixture = TableFixture::new();
+    let _first = fixture.read_group(None);
+    let cancel_last = |fixture: &mut TableFixture| {
+        let number = fixture.wait_queues.next_number() - 1;
+        fixture.table.handle(HubMessage::CancelWait(WaiterKey {
             stream: "s".into(),
             group: Some("g".into()),
             number,
         }));
     };
-    let probe = test.probe(EntryId::MAX, 1, 1);
-    let mut second = test.consume(None);
-    let _third = test.consume(None);
-    // Nobody knows yet what is there.
-    leave(&mut test);
-    test.answer(probe, vec![Value::Nil, found(&["1-0"])], 0);
-    let probe = test.table.next_probe().expect("there may be more");
-    test.answer(probe, vec![Value::Nil], 0);
-    let _fourth = test.consume(None);
-    leave(&mut test);
-    assert!(test.table.next_probe().is_none(), "there is nothing");
-    assert!(waits(&mut second));
-    test.table.changed("s", test.at(0));
-    test.probe(EntryId::MAX, 1, 1);
+    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
+    let mut second = fixture.read_group(None);
+    let _third = fixture.read_group(None);
+    // The group is not known to be drained yet.
+    cancel_last(&mut fixture);
+    fixture.reply(probe, vec![Value::Nil, entries(&["1-0"])], 0);
+    let probe = fixture.table.next_probe().expect("there may be more");
+    fixture.reply(probe, vec![Value::Nil], 0);
+    let _fourth = fixture.read_group(None);
+    cancel_last(&mut fixture);
+    assert!(fixture.table.next_probe().is_none(), "the group is drained");
+    assert!(is_waiting(&mut second));
+    fixture.table.invalidated("s", fixture.at(0));
+    fixture.start_probe(EntryId::MAX, 1, 1);
 }
 
 #[test]
-fn an_error_of_the_followers_read_ends_nobody_else() {
-    let mut test = Fixture::new();
+fn an_error_of_the_feeds_read_ends_the_tails_only() {
+    let mut fixture = TableFixture::new();
     let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
     let queue = Arc::new(FeedQueue::new(Arc::new(permit)));
-    let number = test.wait_queues.next_number();
+    let number = fixture.wait_queues.next_number();
     let cursor = TailCursor::new(id("5-0"), Some(5));
     let subscriber = FeedSubscriber::new(number, Arc::clone(&queue), cursor);
-    test.table
+    fixture
+        .table
         .handle(HubMessage::JoinFeed("s".into(), subscriber));
-    let mut reader = test.read("5-0", 1);
-    let mut consumer = test.consume(None);
-    let probe = test.probe(id("5-0"), 1, 1);
-    // Not what a read answers.
-    test.answer(probe, vec![Value::Nil, Value::Okay, Value::Nil], 0);
+    let mut reader = fixture.read_after("5-0", 1);
+    let mut consumer = fixture.read_group(None);
+    let probe = fixture.start_probe(id("5-0"), 1, 1);
+    // Not a reply to `XRANGE`.
+    fixture.reply(probe, vec![Value::Nil, Value::Okay, Value::Nil], 0);
     let _joined = poll_fn(|cx| queue.poll(cx)).now_or_never();
     let ended = poll_fn(|cx| queue.poll(cx)).now_or_never();
     assert!(matches!(ended, Some(FeedEvent::Ended(_))));
-    assert!(waits(&mut reader) && waits(&mut consumer));
-    test.probe(id("5-0"), 1, 0);
+    assert!(is_waiting(&mut reader) && is_waiting(&mut consumer));
+    fixture.start_probe(id("5-0"), 1, 0);
 }
 
 #[test]
-fn pushes_that_bring_nothing_make_the_next_look_wait_and_one_that_brings_something_ends_that() {
-    let mut test = Fixture::new();
-    let _reader = test.read("5-0", 1);
-    let probe = test.probe(id("5-0"), 1, 0);
-    test.answer(probe, vec![found(&[])], 0);
-    let mut looks = 0;
+fn spurious_invalidations_throttle_a_stream_until_one_brings_an_entry() {
+    let mut fixture = TableFixture::new();
+    let _reader = fixture.read_after("5-0", 1);
+    let probe = fixture.start_probe(id("5-0"), 1, 0);
+    fixture.reply(probe, vec![entries(&[])], 0);
+    let mut probes = 0;
     loop {
-        test.table.changed("s", test.at(0));
-        let Some(probe) = test.table.next_probe() else {
+        fixture.table.invalidated("s", fixture.at(0));
+        let Some(probe) = fixture.table.next_probe() else {
             break;
         };
-        looks += 1;
-        test.answer(probe, vec![found(&[])], 0);
+        probes += 1;
+        fixture.reply(probe, vec![entries(&[])], 0);
     }
-    assert!((2..100).contains(&looks), "{looks}");
-    let until = test.table.next_deadline().unwrap();
-    assert!(until > test.at(0));
-    test.table.rested(test.at(0));
-    assert!(test.table.next_probe().is_none());
-    // Whoever comes meanwhile is not kept waiting.
-    let _other = test.read("6-0", 1);
-    let probe = test.probe(id("5-0"), 1, 0);
-    test.answer(probe, vec![found(&[])], 0);
-    test.table.rested(until);
-    let probe = test.probe(id("5-0"), 1, 0);
-    test.answer(probe, vec![found(&["6-0"])], 0);
-    test.table.changed("s", until);
-    assert!(test.table.next_probe().is_some());
+    assert!((2..100).contains(&probes), "{probes}");
+    let until = fixture.table.next_deadline().unwrap();
+    assert!(until > fixture.at(0));
+    fixture.table.end_throttles(fixture.at(0));
+    assert!(fixture.table.next_probe().is_none());
+    // A new reader is not throttled.
+    let _other = fixture.read_after("6-0", 1);
+    let probe = fixture.start_probe(id("5-0"), 1, 0);
+    fixture.reply(probe, vec![entries(&[])], 0);
+    fixture.table.end_throttles(until);
+    let probe = fixture.start_probe(id("5-0"), 1, 0);
+    fixture.reply(probe, vec![entries(&["6-0"])], 0);
+    fixture.table.invalidated("s", until);
+    assert!(fixture.table.next_probe().is_some());
 }
 
 #[test]
-fn beyond_the_bound_on_live_segments_all_who_wait_fall_behind() {
-    let mut test = Fixture::new();
-    let follow = |test: &mut Fixture, stream: &str| {
+fn beyond_the_bound_on_queued_bytes_every_slow_tail_lags() {
+    let mut fixture = TableFixture::new();
+    let join_feed = |fixture: &mut TableFixture, stream: &str| {
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let queue = Arc::new(FeedQueue::new(Arc::new(permit)));
-        let number = test.wait_queues.next_number();
+        let number = fixture.wait_queues.next_number();
         let cursor = TailCursor::new(id("5-0"), Some(1));
         let subscriber = FeedSubscriber::new(number, Arc::clone(&queue), cursor);
-        test.table
+        fixture
+            .table
             .handle(HubMessage::JoinFeed(stream.into(), subscriber));
-        let probe = test.table.next_probe().unwrap();
+        let probe = fixture.table.next_probe().unwrap();
         assert_eq!(probe.read, None, "the feed's read arms");
         (queue, probe)
     };
@@ -479,19 +510,19 @@ fn beyond_the_bound_on_live_segments_all_who_wait_fall_behind() {
         let _joined = poll_fn(|cx| queue.poll(cx)).now_or_never();
         poll_fn(|cx| queue.poll(cx)).now_or_never()
     };
-    let (small, probe) = follow(&mut test, "small");
-    test.answer(probe, vec![rows(1)], 0);
-    let (idle, probe) = follow(&mut test, "idle");
-    let Value::Array(mut nothing_new) = rows(1) else {
-        panic!("they are rows")
+    let (small, probe) = join_feed(&mut fixture, "small");
+    fixture.reply(probe, vec![rows(1)], 0);
+    let (idle, probe) = join_feed(&mut fixture, "idle");
+    let Value::Array(mut only_position) = rows(1) else {
+        panic!("rows are an array")
     };
-    nothing_new.truncate(1);
-    test.answer(probe, vec![Value::Array(nothing_new)], 0);
-    let (large, probe) = follow(&mut test, "large");
-    test.answer(probe, vec![rows(MAX_TOTAL_QUEUED_BYTES)], 0);
+    only_position.truncate(1);
+    fixture.reply(probe, vec![Value::Array(only_position)], 0);
+    let (large, probe) = join_feed(&mut fixture, "large");
+    fixture.reply(probe, vec![rows(MAX_TOTAL_QUEUED_BYTES)], 0);
     for queue in [small, large] {
         assert!(matches!(next(&queue), Some(FeedEvent::Lagged)));
     }
     assert!(next(&idle).is_none());
-    assert_eq!(test.table.live.get(), 0);
+    assert_eq!(fixture.table.queued_bytes.get(), 0);
 }

@@ -3,81 +3,85 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use streamgate_protocol::EntryId;
 use tokio::sync::Notify;
 
-use streamgate_protocol::EntryId;
-
-/// Streams on one connection: what a wake costs Redis grows with them.
+/// Maximum number of streams on one connection. What a wake costs Redis grows with them.
 pub(super) const MAX_KEYS: usize = 256;
 
-/// Streams, and the ids behind which something is waited for.
+/// Streams, each with the id after which entries are to be reported.
 #[derive(Debug, Default)]
 pub(super) struct BlockedKeys {
-    inner: Mutex<Inner>,
-    news: Notify,
+    state: Mutex<BlockedKeysState>,
+    notify: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct BlockedKeysState {
     ends: HashMap<Arc<str>, EntryId>,
-    closed: bool,
+    is_closed: bool,
 }
 
 impl BlockedKeys {
-    /// Takes in a stream, or its new end. Whether there was room, or it was there already.
+    /// Adds a stream, or replaces its end. Returns false if there is no room.
     pub(super) fn insert(&self, stream: &Arc<str>, end: EntryId) -> bool {
-        let mut inner = self.lock();
-        let room = inner.ends.len() < MAX_KEYS || inner.ends.contains_key(stream);
-        if inner.closed || !room {
+        let mut state = self.lock();
+        let has_room = state.ends.len() < MAX_KEYS || state.ends.contains_key(stream);
+        if state.is_closed || !has_room {
             return false;
         }
-        let before = inner.ends.insert(Arc::clone(stream), end);
-        drop(inner);
-        if before != Some(end) {
-            self.news.notify_one();
+        let previous = state.ends.insert(Arc::clone(stream), end);
+        drop(state);
+        if previous != Some(end) {
+            self.notify.notify_one();
         }
         true
     }
 
-    /// It may still be told of, which is harmless.
+    /// Removes a stream. A read in flight may still report it, which does no harm.
     pub(super) fn remove(&self, stream: &str) {
         self.lock().ends.remove(stream);
     }
 
-    /// Removes a stream that has entries behind an id, unless another end is waited for by now.
-    pub(super) fn found(&self, stream: &str, end: EntryId) {
-        let mut inner = self.lock();
-        if inner.ends.get(stream) == Some(&end) {
-            inner.ends.remove(stream);
+    /// Removes a stream that has entries after an end, unless its end was replaced meanwhile.
+    pub(super) fn remove_reported(&self, stream: &str, end: EntryId) {
+        let mut state = self.lock();
+        if state.ends.get(stream) == Some(&end) {
+            state.ends.remove(stream);
         }
     }
 
     pub(super) fn snapshot(&self) -> Vec<(Arc<str>, EntryId)> {
-        let inner = self.lock();
-        let each = inner.ends.iter();
-        each.map(|(stream, end)| (Arc::clone(stream), *end))
+        let state = self.lock();
+        let ends = state.ends.iter();
+        ends.map(|(stream, end)| (Arc::clone(stream), *end))
             .collect()
     }
 
-    /// Waits until a stream or a new end was taken in since the last time.
+    /// Waits until a stream or an end is new since the last call.
     pub(super) async fn changed(&self) {
-        self.news.notified().await;
+        self.notify.notified().await;
     }
 
-    /// Takes in no more, if there are none or if it has to be; whether that is so.
-    pub(super) fn close(&self, anyway: bool) -> bool {
-        let mut inner = self.lock();
-        inner.closed = anyway || inner.ends.is_empty();
-        inner.closed
+    /// Closes this set if it is empty. Returns whether it is closed.
+    pub(super) fn close_if_empty(&self) -> bool {
+        let mut state = self.lock();
+        state.is_closed = state.ends.is_empty();
+        state.is_closed
+    }
+
+    /// Refuses further streams from now on.
+    pub(super) fn close(&self) {
+        self.lock().is_closed = true;
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.lock().is_closed
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, BlockedKeysState> {
         // Nothing that can panic happens under the lock.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_room_for_so_many_and_for_new_ends_of_the_same() {
+    fn a_full_set_takes_new_ends_of_its_streams_only() {
         let keys = BlockedKeys::default();
         let name = |n: usize| -> Arc<str> { n.to_string().into() };
         for n in 0..MAX_KEYS {
@@ -96,14 +100,14 @@ mod tests {
         }
         assert!(!keys.insert(&name(MAX_KEYS), EntryId::ZERO));
         assert!(keys.insert(&name(0), EntryId::MAX));
-        keys.found("0", EntryId::ZERO);
-        assert_eq!(keys.snapshot().len(), MAX_KEYS, "another end is waited for");
-        keys.found("0", EntryId::MAX);
+        keys.remove_reported("0", EntryId::ZERO);
+        assert_eq!(keys.snapshot().len(), MAX_KEYS, "the end was replaced");
+        keys.remove_reported("0", EntryId::MAX);
         assert!(keys.insert(&name(MAX_KEYS), EntryId::ZERO));
     }
 
     #[test]
-    fn only_what_is_new_is_news() {
+    fn only_a_new_stream_or_end_is_a_change() {
         let keys = BlockedKeys::default();
         keys.insert(&"s".into(), EntryId::ZERO);
         assert!(keys.changed().now_or_never().is_some());
@@ -112,12 +116,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_closed_takes_in_no_more() {
+    fn a_closed_set_takes_no_streams() {
         let keys = BlockedKeys::default();
         keys.insert(&"s".into(), EntryId::ZERO);
-        assert!(!keys.close(false));
+        assert!(!keys.close_if_empty());
         keys.remove("s");
-        assert!(keys.close(false));
+        assert!(keys.close_if_empty());
         assert!(!keys.insert(&"s".into(), EntryId::ZERO));
     }
 }

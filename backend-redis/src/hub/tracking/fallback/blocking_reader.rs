@@ -1,4 +1,4 @@
-//! One connection on which reads block.
+//! One connection on which `XREAD BLOCK` waits for up to 256 streams.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -6,80 +6,80 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisResult, Value};
+use streamgate_protocol::EntryId;
 use tokio::time::{sleep, timeout};
 
 use crate::connection::endpoint::Endpoint;
 use crate::hub::tracking::fallback::blocked_keys::BlockedKeys;
 use crate::hub::tracking::invalidations::Invalidations;
-use streamgate_protocol::EntryId;
 
-/// How long a read blocks at most where it can be unblocked. It is begun again after that.
+/// Longest time that a read blocks, if it can be unblocked. Another read follows.
 const BLOCK: Duration = Duration::from_secs(10);
 
-/// The same where Redis refuses `CLIENT UNBLOCK`: how long a new stream has to wait to be taken
-/// in, and so how late its first entry may come.
-const SLICE: Duration = Duration::from_millis(100);
+/// The same if Redis refuses `CLIENT UNBLOCK`. A new stream waits this long to be included, so its
+/// first entry may come this much later.
+const BLOCK_WITHOUT_UNBLOCK: Duration = Duration::from_millis(100);
 
-/// The pause before unblocking again a read that was not blocked yet.
+/// Pause before unblocking again a read that did not block yet.
 const UNBLOCK_AGAIN: Duration = Duration::from_millis(1);
 
-/// A connection without streams is closed after that time.
+/// A connection without streams is closed after this time.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// The pause after a failure, before the streams are looked at and armed again.
+/// Pause after a failure, before the hub reads and watches the streams again.
 const FAILED: Duration = Duration::from_millis(250);
 
-/// Blocks for its streams, and tells of those that have entries behind their ends.
+/// Blocks for its streams, and reports those that have entries after their ends.
 pub(super) struct BlockingReader {
-    server: Endpoint,
+    endpoint: Endpoint,
     hub: MultiplexedConnection,
     invalidations: Arc<Invalidations>,
     keys: Arc<BlockedKeys>,
 }
 
-/// Whom to unblock; absent where Redis does not let us, and until that is known.
+/// The client id to unblock. Absent if Redis refuses `CLIENT ID` or `CLIENT UNBLOCK`.
 #[derive(Clone, Copy)]
-struct Id(Option<i64>);
+struct UnblockId(Option<i64>);
 
 impl BlockingReader {
     pub(super) fn new(
-        server: Endpoint,
+        endpoint: Endpoint,
         hub: MultiplexedConnection,
         invalidations: Arc<Invalidations>,
         keys: Arc<BlockedKeys>,
     ) -> Self {
         Self {
-            server,
+            endpoint,
             hub,
             invalidations,
             keys,
         }
     }
 
-    /// Ends when there has been nothing to wait for, or when it has failed: then every stream
-    /// may have changed.
+    /// Runs until there were no streams for a while, or until the connection fails. After a failure
+    /// every stream may have changed.
     pub(super) async fn run(mut self) {
         let Err(error) = self.block().await else {
             return;
         };
         tracing::debug!(%error, "a connection of blocking reads has failed");
         sleep(FAILED).await;
-        self.keys.close(true);
+        self.keys.close();
         for (stream, _) in self.keys.snapshot() {
-            self.invalidations.changed(&stream);
+            self.invalidations.insert(&stream);
         }
     }
 
     async fn block(&mut self) -> RedisResult<()> {
-        let mut connection = self.server.connect_for_blocking().await?;
+        let mut connection = self.endpoint.connect_for_blocking().await?;
         tracing::warn!(
-            address = self.server.address(),
-            "Redis refuses CLIENT TRACKING: reads block on a connection of their own"
+            address = self.endpoint.address(),
+            "Redis refuses CLIENT TRACKING: opened a connection for blocking reads"
         );
         let id = connection
             .send_packed_command(redis::cmd("CLIENT").arg("ID"))
             .await?;
-        let mut id = Id(match id {
+        let mut id = UnblockId(match id {
             Value::Int(id) if self.may_unblock(id).await => Some(id),
             _ => None,
         });
@@ -87,52 +87,58 @@ impl BlockingReader {
             let keys = self.keys.snapshot();
             if !keys.is_empty() {
                 self.read(&mut connection, &keys, &mut id).await?;
-            } else if timeout(IDLE, self.keys.changed()).await.is_err() && self.keys.close(false) {
+            } else if timeout(IDLE, self.keys.changed()).await.is_err()
+                && self.keys.close_if_empty()
+            {
                 return Ok(());
             }
         }
     }
 
-    /// Asked before anything blocks: it would block for long, and keep new streams waiting.
+    /// Finds out whether Redis allows `CLIENT UNBLOCK`, before a read blocks for long.
     async fn may_unblock(&mut self, id: i64) -> bool {
-        let answer = self.hub.send_packed_command(&unblock_command(id)).await;
-        matches!(answer, Ok(Value::Int(_)))
+        let reply = self.hub.send_packed_command(&unblock_command(id)).await;
+        matches!(reply, Ok(Value::Int(_)))
     }
 
-    /// One read of streams. It ends early if there are others.
+    /// Makes one blocking read. It ends early if there are new streams.
     async fn read(
         &mut self,
         connection: &mut MultiplexedConnection,
         keys: &[(Arc<str>, EntryId)],
-        id: &mut Id,
+        id: &mut UnblockId,
     ) -> RedisResult<()> {
-        let command = read_of(keys, if id.0.is_some() { BLOCK } else { SLICE });
-        let mut answer = pin!(connection.send_packed_command(&command));
-        let answer = tokio::select! {
-            answer = &mut answer => answer?,
+        let block = match id.0 {
+            Some(_) => BLOCK,
+            None => BLOCK_WITHOUT_UNBLOCK,
+        };
+        let command = blocking_read(keys, block);
+        let mut reply = pin!(connection.send_packed_command(&command));
+        let reply = tokio::select! {
+            reply = &mut reply => reply?,
             () = self.keys.changed() => {
                 tokio::select! {
-                    answer = &mut answer => answer?,
-                    () = unblock(&mut self.hub, id) => answer.await?,
+                    reply = &mut reply => reply?,
+                    () = unblock(&mut self.hub, id) => reply.await?,
                 }
             }
         };
         for (stream, end) in keys {
-            if tells_of(&answer, stream) {
-                self.keys.found(stream, *end);
-                self.invalidations.changed(stream);
+            if has_entries(&reply, stream) {
+                self.keys.remove_reported(stream, *end);
+                self.invalidations.insert(stream);
             }
         }
-        match answer {
+        match reply {
             Value::ServerError(error) => Err(error.into()),
             _ => Ok(()),
         }
     }
 }
 
-fn read_of(keys: &[(Arc<str>, EntryId)], block: Duration) -> Cmd {
+fn blocking_read(keys: &[(Arc<str>, EntryId)], block: Duration) -> Cmd {
     let mut command = redis::cmd("XREAD");
-    // What is found is read again by who wants it.
+    // One entry is enough, because the hub reads the stream again.
     command.arg("COUNT").arg(1);
     command.arg("BLOCK").arg(block.as_millis() as u64);
     command.arg("STREAMS");
@@ -145,9 +151,9 @@ fn read_of(keys: &[(Arc<str>, EntryId)], block: Duration) -> Cmd {
     command
 }
 
-fn tells_of(answer: &Value, stream: &str) -> bool {
+fn has_entries(reply: &Value, stream: &str) -> bool {
     let is_stream = |key: &Value| matches!(key, Value::BulkString(key) if key == stream.as_bytes());
-    match answer {
+    match reply {
         Value::Map(streams) => streams.iter().any(|(key, _)| is_stream(key)),
         _ => false,
     }
@@ -159,13 +165,13 @@ fn unblock_command(id: i64) -> Cmd {
     command
 }
 
-/// Ends once the read was unblocked, or cannot be. It may not be blocked yet when it is tried.
-async fn unblock(hub: &mut MultiplexedConnection, id: &mut Id) {
+/// Unblocks the read in flight, which may not block yet. Returns early if Redis refuses that.
+async fn unblock(hub: &mut MultiplexedConnection, id: &mut UnblockId) {
     while let Some(blocked) = id.0 {
         match hub.send_packed_command(&unblock_command(blocked)).await {
             Ok(Value::Int(0)) => sleep(UNBLOCK_AGAIN).await,
             Ok(Value::Int(_)) => return,
-            // From now on in slices; this one read blocks for longer.
+            // Further reads block for a short time. This one goes on for as long as it was sent.
             Ok(Value::ServerError(_)) => id.0 = None,
             _ => return,
         }

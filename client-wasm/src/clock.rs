@@ -1,4 +1,4 @@
-//! The page's clock.
+//! The clock of a page or a worker.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use gloo_timers::future::TimeoutFuture;
 use streamgate_client::internals::{Clock, Millis};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Longest timer that every runtime keeps: beyond 2^31 − 1 ms they fire at once.
+/// The longest timer that every runtime supports; longer ones fire at once.
 const LONGEST_TIMER_MS: u64 = i32::MAX as u64;
 
 #[wasm_bindgen]
@@ -29,7 +29,7 @@ impl Clock for PerformanceClock {
     }
 
     fn sleep_until(&self, deadline: Millis) -> Sleep {
-        // A timer may fire up to a millisecond early by this clock.
+        // One more: a timer may fire up to a millisecond early by this clock.
         let ms = deadline
             .saturating_sub(self.now())
             .saturating_add(1)
@@ -38,7 +38,7 @@ impl Clock for PerformanceClock {
     }
 }
 
-/// A timer; too early a wake is allowed.
+/// A timer. It may end too early, which drivers allow.
 #[derive(Debug)]
 pub(crate) struct Sleep(TimeoutFuture);
 

@@ -1,17 +1,17 @@
-//! The runtime's WebSocket: ours for opening, sending and closing, gloo-net's for its events.
+//! The runtime's WebSocket: opening, sending and closing are ours, its events come from gloo-net.
 //!
-//! gloo-net alone does not do on every runtime. What is worked around, and why:
+//! gloo-net alone does not work on every runtime. The workarounds:
 //!
-//! - It sends bytes as a `Blob`, which workerd turns into the text `[object Blob]`: so frames are
-//!   sent by [`web_sys::WebSocket`], and as a copy, because the npm package `ws` may queue a view
-//!   of memory that has changed by the time it is written.
-//! - It says that a socket is ready when it is closed: so its state is asked too.
-//! - Node 20's socket fires `error` without `close` when it is refused: so a `close` of our own
-//!   follows the error, unless the runtime's comes first.
-//! - Its closures must outlive the socket's last event, or the runtime calls into freed memory
-//!   ("closure invoked recursively or after being dropped"): so a socket that is given up stays
-//!   in [`ABANDONED`] until its close has come, however long that takes.
-//! - Deno gives 0 for a connection that broke: so 0 is 1006.
+//! - gloo-net sends bytes as a `Blob`, which workerd turns into the text `[object Blob]`. So frames are
+//!   sent by [`web_sys::WebSocket`]. They are sent as a copy, because the npm package `ws` may queue a
+//!   view of memory that has changed by the time it is written.
+//! - gloo-net reports a closed socket as ready. So the socket's own state is checked too.
+//! - The socket of Node.js 20 fires `error` without `close` if the server refuses it. So the client fires
+//!   a `close` after the error, unless the runtime's comes first.
+//! - gloo-net's closures must outlive the socket's last event, or the runtime calls into freed memory
+//!   ("closure invoked recursively or after being dropped"). So an abandoned socket stays in
+//!   [`ABANDONED`] until its close has come, however long that takes.
+//! - Deno reports the close code 0 for a broken connection. So 0 becomes 1006.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -19,7 +19,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use futures_util::{Sink, Stream};
-use gloo_net::websocket::futures::WebSocket as Events;
+use gloo_net::websocket::futures::WebSocket as SocketEvents;
 use gloo_net::websocket::{Message, WebSocketError};
 use gloo_timers::callback::Timeout;
 use js_sys::{Array, Function, Reflect, Uint8Array};
@@ -32,8 +32,8 @@ use web_sys::{BinaryType, Event, WebSocket};
 use crate::url;
 
 thread_local! {
-    /// Sockets that were given up before their close came.
-    static ABANDONED: RefCell<Vec<Events>> = const { RefCell::new(Vec::new()) };
+    /// Sockets that were abandoned before their close came.
+    static ABANDONED: RefCell<Vec<SocketEvents>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Opens the runtime's WebSockets, or those of a constructor like it.
@@ -44,11 +44,11 @@ pub struct WebSocketConnector {
 }
 
 impl WebSocketConnector {
-    /// Opens sockets to this address.
+    /// Returns a connector to this URL.
     ///
     /// # Errors
     ///
-    /// `CONFIG` if it is not one of a WebSocket.
+    /// `CONFIG` if the URL is not one of a WebSocket.
     pub fn new(url: &str) -> CacheResult<Self> {
         url::check(url)?;
         Ok(Self {
@@ -57,8 +57,8 @@ impl WebSocketConnector {
         })
     }
 
-    /// Uses a constructor other than the global `WebSocket`, such as that of npm's `ws`. What it
-    /// makes must be an `EventTarget`.
+    /// Replaces the global `WebSocket` by another constructor, such as that of npm's `ws`. Its sockets
+    /// must be `EventTarget`s.
     #[must_use]
     pub fn with_constructor(self, constructor: Function) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl WebSocketConnector {
         }
     }
 
-    fn open(&self, subprotocol: &str) -> Result<(WebSocket, Events), String> {
+    fn open(&self, subprotocol: &str) -> Result<(WebSocket, SocketEvents), String> {
         let socket = match &self.constructor {
             None => WebSocket::new_with_str(&self.url, subprotocol),
             Some(constructor) => {
@@ -77,9 +77,9 @@ impl WebSocketConnector {
         };
         let socket = socket.map_err(describe)?;
         socket.set_binary_type(BinaryType::Arraybuffer);
-        match Events::try_from(socket.clone()) {
+        match SocketEvents::try_from(socket.clone()) {
             Ok(events) => Ok((socket, events)),
-            Err(_) => Err("the WebSocket is no EventTarget".to_owned()),
+            Err(_) => Err("the WebSocket is not an EventTarget".to_owned()),
         }
     }
 }
@@ -94,30 +94,30 @@ impl Connector for WebSocketConnector {
     type Socket = RuntimeSocket;
 
     fn connect(&mut self, subprotocol: &'static str) -> RuntimeSocket {
-        bury_the_closed();
+        drop_closed();
         RuntimeSocket {
-            live: self.open(subprotocol).map(Live::new),
+            socket: self.open(subprotocol).map(OpenSocket::new),
         }
     }
 }
 
-/// A socket, or why there is none.
+/// A socket, or why it could not be created.
 pub struct RuntimeSocket {
-    live: Result<Live, String>,
+    socket: Result<OpenSocket, String>,
 }
 
-struct Live {
+struct OpenSocket {
     socket: WebSocket,
-    /// Taken out when the socket is given up.
-    events: Option<Events>,
+    /// Taken when the socket is abandoned.
+    events: Option<SocketEvents>,
     opened: bool,
     /// Fires a `close` if the runtime does not. Cancelled when dropped.
     missing_close: Option<Timeout>,
     close: Option<(u16, String)>,
 }
 
-impl Live {
-    fn new((socket, events): (WebSocket, Events)) -> Self {
+impl OpenSocket {
+    fn new((socket, events): (WebSocket, SocketEvents)) -> Self {
         Self {
             socket,
             events: Some(events),
@@ -179,8 +179,8 @@ impl Socket for RuntimeSocket {
     type Payload = Vec<u8>;
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent<Vec<u8>>> {
-        match &mut self.live {
-            Ok(live) => live.poll_event(cx),
+        match &mut self.socket {
+            Ok(open) => open.poll_event(cx),
             Err(reason) => {
                 let reason = std::mem::take(reason);
                 Poll::Ready(SocketEvent::Closed {
@@ -191,19 +191,19 @@ impl Socket for RuntimeSocket {
         }
     }
 
-    /// The runtime buffers what it cannot send at once, and some do not say how much; the engine
+    /// Always ready: the runtime buffers what it cannot send, and some do not report how much. The engine
     /// bounds the bytes that are unanswered.
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }
 
     fn send(&mut self, frame: Vec<u8>, is_text: bool) {
-        let Ok(live) = &self.live else { return };
+        let Ok(open) = &self.socket else { return };
         // A failure shows as the socket's close.
         let _ = if is_text {
-            live.socket.send_with_str(&String::from_utf8_lossy(&frame))
+            open.socket.send_with_str(&String::from_utf8_lossy(&frame))
         } else {
-            live.socket
+            open.socket
                 .send_with_js_u8_array(&Uint8Array::from(frame.as_slice()))
         };
     }
@@ -213,23 +213,23 @@ impl Socket for RuntimeSocket {
     }
 
     fn close(&mut self, code: u16, reason: &str) {
-        if let Ok(live) = &self.live {
-            // A socket that is closed already says so by its events.
-            let _ = live
+        if let Ok(open) = &self.socket {
+            // If it is closed already, its events say so.
+            let _ = open
                 .socket
                 .close_with_code_and_reason(code, fit_reason(reason));
         }
     }
 }
 
-impl Drop for Live {
+impl Drop for OpenSocket {
     fn drop(&mut self) {
         let Some(mut events) = self.events.take() else {
             return;
         };
         let mut cx = Context::from_waker(Waker::noop());
         if !ended(&mut events, &mut cx) {
-            // A socket that is closed already says so by its events.
+            // If it is closed already, its events say so.
             let _ = self.socket.close();
             if let Some(timer) = self.missing_close.take() {
                 timer.forget();
@@ -239,15 +239,15 @@ impl Drop for Live {
     }
 }
 
-/// Lets go of the abandoned sockets whose close has come. Called before a socket is opened, so
-/// there are never more of them than are open at the runtime's side.
-fn bury_the_closed() {
+/// Drops the abandoned sockets whose close has come. Called before a socket is opened, so there are
+/// never more of them than the runtime itself keeps open.
+fn drop_closed() {
     let mut cx = Context::from_waker(Waker::noop());
     ABANDONED.with_borrow_mut(|abandoned| abandoned.retain_mut(|events| !ended(events, &mut cx)));
 }
 
-/// Whether the last event has come. What comes before it is of no interest any more.
-fn ended(events: &mut Events, cx: &mut Context<'_>) -> bool {
+/// Skips events, and returns whether the last one has come.
+fn ended(events: &mut SocketEvents, cx: &mut Context<'_>) -> bool {
     loop {
         match Pin::new(&mut *events).poll_next(cx) {
             Poll::Ready(Some(_)) => {}
@@ -257,7 +257,7 @@ fn ended(events: &mut Events, cx: &mut Context<'_>) -> bool {
     }
 }
 
-/// Fires the `close` that a runtime has left out.
+/// Fires the `close` that the runtime did not.
 fn dispatch_close(socket: &WebSocket) {
     let Ok(event) = Event::new("close") else {
         return;
@@ -267,7 +267,7 @@ fn dispatch_close(socket: &WebSocket) {
         .and_then(|_| set("reason", "".into()))
         .and_then(|_| set("wasClean", false.into()));
     if described.is_ok() {
-        // It fails only for an event that is being dispatched already.
+        // It fails only for an event that is being dispatched.
         let _ = socket.dispatch_event(&event);
     }
 }
@@ -276,5 +276,5 @@ fn describe(error: JsValue) -> String {
     let message = Reflect::get(&error, &"message".into())
         .ok()
         .and_then(|text| text.as_string());
-    message.unwrap_or_else(|| "the runtime has no WebSocket, or refuses to make one".to_owned())
+    message.unwrap_or_else(|| "the runtime has no WebSocket, or refuses to create one".to_owned())
 }

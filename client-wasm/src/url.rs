@@ -1,24 +1,25 @@
-//! Addresses that a socket may be opened to.
+//! Which URLs a WebSocket can be opened to.
 
 use streamgate_protocol::{CacheError, CacheResult};
 
-/// Refuses what is no WebSocket address. Browsers would resolve it relative to the page instead,
-/// and then fail without a reason.
+/// Refuses a URL that is not one of a WebSocket. Browsers would resolve it relative to the page, and
+/// then fail without a reason.
 pub(crate) fn check(url: &str) -> CacheResult<()> {
     let rest = url
         .strip_prefix("ws://")
         .or_else(|| url.strip_prefix("wss://"));
     let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    let wrong = match host {
+    let why = match host {
         None => "it must begin with ws:// or wss://",
-        Some("") => "it names no host",
-        Some(_) if url.contains('#') => "a fragment is not allowed",
-        Some(_) if url.contains(char::is_whitespace) => "a space is not allowed",
+        Some("") => "it has no host",
+        Some(_) if url.contains('#') => "remove the fragment",
+        Some(_) if url.contains(char::is_whitespace) => "remove the white space",
         Some(_) => return Ok(()),
     };
-    let mut text = url.to_owned();
-    text.push_str(" is no address of a WebSocket: ");
-    text.push_str(wrong);
+    let mut text = String::from("invalid URL '");
+    text.push_str(url);
+    text.push_str("': ");
+    text.push_str(why);
     Err(CacheError::ConfigError(text))
 }
 
@@ -27,14 +28,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn websocket_addresses_are_taken() {
+    fn websocket_urls_are_accepted() {
         for url in ["ws://a", "wss://a.b:1/v1/ws?x=1", "ws://[::1]:8080/v1/ws"] {
             assert_eq!(check(url), Ok(()), "{url}");
         }
     }
 
     #[test]
-    fn others_are_not() {
+    fn other_urls_are_refused() {
         for url in [
             "",
             "http://a",

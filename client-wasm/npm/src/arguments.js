@@ -56,7 +56,7 @@ export function webSocketUrl(url) {
     // Without a page there is no base, so the URL must be absolute.
     resolved = new URL(url, globalThis.location?.href);
   } catch {
-    throw new StreamgateError("CONFIG", `invalid server URL '${url}'; use one like wss://example.com/v1/ws`, "never");
+    throw new StreamgateError("CONFIG", `invalid URL '${url}'`, "never");
   }
   if (resolved.protocol === "http:") resolved.protocol = "ws:";
   if (resolved.protocol === "https:") resolved.protocol = "wss:";

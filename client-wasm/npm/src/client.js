@@ -3,8 +3,8 @@ import { asyncDispose, deferred } from "./deferred.js";
 import { Deliveries } from "./deliveries.js";
 import { entriesFrom } from "./entry.js";
 import { StreamgateError } from "./errors.js";
-import { ADDED, ENTRIES, FAILED, GAP, GAP_RECREATED, PENDING, PUSHED, STATE } from "./events.js";
-import { claim, pendingList, pendingSummary, removeConsumer } from "./pending.js";
+import { ADDED, ENTRIES, FAILED, GAP_RECREATED, PENDING, PUSHED, STATE } from "./events.js";
+import { CLAIM, LIST, REMOVE_CONSUMER, SUMMARY, claimedFrom, listFrom, summaryFrom } from "./pending.js";
 import { Tail } from "./subscription.js";
 
 /** The longest timer that every runtime supports; longer ones fire at once. */
@@ -139,21 +139,24 @@ export class Client extends EventTarget {
     );
   }
 
-  pending(stream, group, { signal } = {}) {
-    return pendingSummary((start) => this.#request(signal, start), { stream, group });
+  async pending(stream, group, { signal } = {}) {
+    return summaryFrom(await this.#pending(SUMMARY, { stream, group }, signal));
   }
 
-  pendingEntries(stream, group, { start = "-", end = "+", count, consumer, minIdleMs, signal } = {}) {
+  async pendingEntries(stream, group, { start = "-", end = "+", count, consumer, minIdleMs, signal } = {}) {
     const names = { stream, group, start, end, ...(consumer != null && { consumer }) };
-    return pendingList((start) => this.#request(signal, start), names, count, minIdleMs);
+    return listFrom(await this.#pending(LIST, names, signal, count, minIdleMs));
   }
 
-  claim(stream, group, consumer, minIdleMs, { start = "0-0", count, signal } = {}) {
-    return claim((start) => this.#request(signal, start), { stream, group, consumer, start }, count, minIdleMs);
+  async claim(stream, group, consumer, minIdleMs, { start = "0-0", count, signal } = {}) {
+    const names = { stream, group, consumer, start };
+    return claimedFrom(await this.#pending(CLAIM, names, signal, count, minIdleMs ?? NaN));
   }
 
-  removeConsumer(stream, group, consumer, newOwner, { signal } = {}) {
-    return removeConsumer((start) => this.#request(signal, start), { stream, group, consumer, newOwner });
+  async removeConsumer(stream, group, consumer, newOwner, { signal } = {}) {
+    const names = { stream, group, consumer, newOwner };
+    const [handedOver] = await this.#pending(REMOVE_CONSUMER, names, signal);
+    return handedOver;
   }
 
   tail(stream, { from = "now", onGap, signal } = {}) {
@@ -197,7 +200,7 @@ export class Client extends EventTarget {
   async #request(signal, start) {
     signal?.throwIfAborted();
     if (!this.#connection) throw closed();
-    const id = start(this.#connection, now());
+    const id = start(this.#connection);
     this.#wake();
     if (!signal) return new Promise((resolve, reject) => this.#requests.set(id, { resolve, reject }));
 
@@ -213,6 +216,19 @@ export class Client extends EventTarget {
     } finally {
       signal.removeEventListener("abort", abort);
     }
+  }
+
+  /** Makes a request about pending entries. `operation` says which. */
+  #pending(operation, names, signal, count, minIdleMs) {
+    return this.#request(signal, (connection) =>
+      connection.pending(
+        operation,
+        Object.entries(names).map(([what, name]) => text(name, what)),
+        wholeNumber(count, "count"),
+        wholeNumber(minIdleMs, "minIdleMs"),
+        now(),
+      ),
+    );
   }
 
   /** Returns what starts a subscription: it takes a sink, and returns how to control it. */
@@ -265,7 +281,7 @@ export class Client extends EventTarget {
     }
     const request = this.#requests.get(id);
     if (!request) return;
-    if (kind === PUSHED || kind === GAP || kind === GAP_RECREATED) return request.push(kind, a, b, c);
+    if (kind >= PUSHED && kind <= GAP_RECREATED) return request.push(kind, a, b, c);
     this.#requests.delete(id);
     if (kind === FAILED) {
       request.reject(new StreamgateError(a, b, c));

@@ -1,4 +1,5 @@
-// The kinds of events that the module reports: see events.rs, which says what each carries.
+// The kinds of events that the module reports: see events.rs, which says what each carries. From
+// `PUSHED` to `GAP_RECREATED` they belong to subscriptions that go on.
 
 export const FAILED = 0;
 export const ADDED = 1;

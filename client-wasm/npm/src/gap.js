@@ -13,7 +13,7 @@ export class Gap {
 /** A loop met a gap, and there was no `onGap`. */
 export class GapError extends StreamgateError {
   constructor(gap) {
-    super("GAP", `entries after ${gap.after} are missing, or may be; pass onGap, or loop over batches()`, "never");
+    super("GAP", `entries after ${gap.after} are missing, or may be`, "never");
     this.name = "GapError";
     this.gap = gap;
   }

@@ -87,9 +87,11 @@ mod tests {
             ("CLAIM", operation::CLAIM),
             ("REMOVE_CONSUMER", operation::REMOVE_CONSUMER),
         ];
-        let expected = operations.map(|(name, number)| format!("const {name} = {number};"));
+        let expected = operations.map(|(name, number)| format!("export const {name} = {number};"));
         let script = include_str!("../../npm/src/pending.js");
-        let constants = script.lines().filter(|line| line.starts_with("const "));
+        let constants = script
+            .lines()
+            .filter(|line| line.starts_with("export const"));
         assert_eq!(constants.collect::<Vec<_>>(), expected);
     }
 }

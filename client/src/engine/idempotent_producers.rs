@@ -18,11 +18,12 @@ pub(super) const MAX_PRODUCERS: usize = 1_024;
 /// random number generator.
 const NAME_LETTERS: usize = 32;
 
-/// The number of an add. It stands beside the operation, which stays as the owner made it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The number of an idempotent add. It stands beside the operation, which stays as the owner made it.
+#[derive(Debug, Default)]
 pub(super) struct AddNumber {
     /// The producer's name.
     pub(super) producer: String,
+    /// 0 until the add is numbered.
     pub(super) number: u64,
     /// The number of the preceding add: the server rejects this one unless it stored that one. 0
     /// means none.
@@ -79,26 +80,22 @@ impl IdempotentProducers {
     }
 
     /// Numbers an add that is about to be sent. An add that has a number of this producer keeps it.
-    /// Returns `None` if there is no producer left for the stream.
-    pub(super) fn assign(
-        &mut self,
-        stream: &str,
-        previous: Option<AddNumber>,
-    ) -> Option<AddNumber> {
+    /// Returns `false` if there is no producer left for the stream.
+    pub(super) fn assign(&mut self, stream: &str, add: &mut AddNumber) -> bool {
         let index = match self.find(stream) {
             Ok(index) => index,
-            Err(_) => self.begin(stream)?,
+            Err(_) => match self.begin(stream) {
+                Some(index) => index,
+                None => return false,
+            },
         };
         let producer = &self.producers[index];
-        let (name, number) = match previous {
-            Some(own) if own.producer == producer.name => (own.producer, own.number),
-            _ => (producer.name.clone(), producer.last + 1),
-        };
-        (number <= MAX_PRODUCER_NUMBER).then_some(AddNumber {
-            producer: name,
-            number,
-            after: producer.predecessor,
-        })
+        if add.producer != producer.name {
+            add.producer.clone_from(&producer.name);
+            add.number = producer.last + 1;
+        }
+        add.after = producer.predecessor;
+        add.number <= MAX_PRODUCER_NUMBER
     }
 
     /// Records that the add of this number was sent.

@@ -29,7 +29,8 @@ pub(super) struct PendingRequest {
     id: u64,
     /// A `Request` or a `Subscribe`.
     message: ClientMessage<'static>,
-    idempotency: Idempotency,
+    /// The number of an idempotent add.
+    add_number: Option<AddNumber>,
     /// Whether it was ever sent, so that the server may have performed it.
     pub(super) was_sent: bool,
     first_sent_at: Option<Millis>,
@@ -54,16 +55,6 @@ pub(super) struct PendingRequest {
     pub(super) queued_at: Millis,
     backoff: Backoff,
     is_pausing: bool,
-}
-
-/// Whether an add has a number by which the server recognizes it.
-#[derive(Debug)]
-enum Idempotency {
-    /// It is no add, or a plain one.
-    None,
-    /// It gets a number when it is sent.
-    Unnumbered,
-    Numbered(AddNumber),
 }
 
 impl PendingRequest {
@@ -91,7 +82,7 @@ impl PendingRequest {
             id,
             bytes: estimated_bytes(&message),
             message,
-            idempotency: Idempotency::None,
+            add_number: None,
             was_sent: false,
             first_sent_at: None,
             wait_ends_at: None,
@@ -239,41 +230,31 @@ impl PendingRequest {
         } = &self.message
             && fields.len() <= MAX_FIELDS_ONCE
         {
-            self.idempotency = Idempotency::Unnumbered;
+            self.add_number = Some(AddNumber::default());
         }
     }
 
     pub(super) const fn is_idempotent_add(&self) -> bool {
-        !matches!(self.idempotency, Idempotency::None)
+        self.add_number.is_some()
     }
 
-    /// The stream of an idempotent add, and its number if it has one.
-    pub(super) fn idempotent_add(&self) -> Option<(&str, Option<&AddNumber>)> {
-        let ClientMessage::Request {
-            operation: Operation::Add { stream, .. },
-            ..
-        } = &self.message
-        else {
-            return None;
-        };
-        match &self.idempotency {
-            Idempotency::None => None,
-            Idempotency::Unnumbered => Some((stream, None)),
-            Idempotency::Numbered(number) => Some((stream, Some(number))),
+    /// Returns the stream and the number of an idempotent add.
+    pub(super) fn idempotent_add(&self) -> Option<(&str, &AddNumber)> {
+        match (&self.message, &self.add_number) {
+            (ClientMessage::Request { operation, .. }, Some(number)) => {
+                Some((operation.stream(), number))
+            }
+            _ => None,
         }
     }
 
-    /// Gives an idempotent add its number. Without a producer left it becomes a plain add.
+    /// Numbers an idempotent add. Without a producer left it becomes a plain add.
     pub(super) fn assign_number(&mut self, producers: &mut IdempotentProducers) {
-        let previous = match std::mem::replace(&mut self.idempotency, Idempotency::None) {
-            Idempotency::None => return,
-            Idempotency::Unnumbered => None,
-            Idempotency::Numbered(number) => Some(number),
-        };
-        if let ClientMessage::Request { operation, .. } = &self.message
-            && let Some(number) = producers.assign(operation.stream(), previous)
+        if let (ClientMessage::Request { operation, .. }, Some(number)) =
+            (&self.message, &mut self.add_number)
+            && !producers.assign(operation.stream(), number)
         {
-            self.idempotency = Idempotency::Numbered(number);
+            self.add_number = None;
         }
     }
 

@@ -107,7 +107,7 @@ impl Engine {
         result: CacheResult<Reply>,
         now: Millis,
     ) {
-        let Some((stream, Some(number))) = request.idempotent_add() else {
+        let Some((stream, number)) = request.idempotent_add() else {
             return;
         };
         let error = match result {

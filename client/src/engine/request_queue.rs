@@ -66,7 +66,7 @@ impl RequestQueue {
         now: Millis,
     ) -> CacheResult<()> {
         if !self.has_room() {
-            let why = "too many requests wait to be sent; wait for some of them to end";
+            let why = "too many requests wait to be sent";
             return Err(CacheError::from_code(code::OVERLOADED, why));
         }
         request.queued_at = now;

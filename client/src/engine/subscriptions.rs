@@ -68,7 +68,7 @@ impl Engine {
             PushVerdict::Ignore => {}
             PushVerdict::Overloaded => {
                 self.cancel(id);
-                let why = "too many gaps wait to be taken; take the items of the subscription";
+                let why = "too many gaps wait to be taken";
                 self.finish(id, Err(CacheError::from_code(code::OVERLOADED, why)));
             }
             PushVerdict::Violation(reason) => return Err(reason),

@@ -67,7 +67,7 @@ impl Engine {
             self.prepare(&mut request, now);
             self.append_request(frame, &mut request);
             if frame.len() <= self.max_frame_bytes {
-                if let Some((stream, Some(number))) = request.idempotent_add() {
+                if let Some((stream, number)) = request.idempotent_add() {
                     self.producers.record_sent(stream, number.number);
                 }
                 self.queue.record_sent(request, frame.len() - start);
@@ -106,7 +106,7 @@ impl Engine {
     /// Whether an add may be stored under a producer's name that is no longer used.
     fn is_forgotten(&self, request: &PendingRequest) -> bool {
         match request.idempotent_add() {
-            Some((stream, Some(number))) => {
+            Some((stream, number)) if number.number > 0 => {
                 request.may_be_done && !self.producers.has_name(stream, &number.producer)
             }
             _ => false,

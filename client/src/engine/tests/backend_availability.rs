@@ -14,7 +14,7 @@ impl TestEngine {
 }
 
 #[test]
-fn a_server_without_its_backend_is_told_of_and_sent_calls() {
+fn a_degraded_server_is_reported_and_still_receives_requests() {
     let mut test = TestEngine::open();
     test.set_backend_unavailable(Some("DISCONNECTED"));
     test.request(1, add("a"));
@@ -27,7 +27,7 @@ fn a_server_without_its_backend_is_told_of_and_sent_calls() {
 }
 
 #[test]
-fn what_is_told_has_a_code_and_words() {
+fn the_degraded_state_has_a_code_and_a_message() {
     let mut engine = Engine::new(ClientConfig::default(), 0);
     engine.handle_opened("streamgate.v1.bin", 0);
     while engine.poll_event().is_some() {}
@@ -50,14 +50,14 @@ fn what_is_told_has_a_code_and_words() {
 }
 
 #[test]
-fn a_backend_that_is_there_is_no_news() {
+fn an_available_backend_does_not_change_the_state() {
     let mut test = TestEngine::open();
     test.set_backend_unavailable(None);
     assert!(test.states.is_empty());
 }
 
 #[test]
-fn another_connection_begins_with_a_backend() {
+fn a_new_connection_is_not_degraded() {
     let mut test = TestEngine::open();
     test.set_backend_unavailable(Some("DISCONNECTED"));
     test.lose_connection(1006);

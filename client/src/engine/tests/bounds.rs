@@ -9,7 +9,7 @@ fn requests(frames: &[Vec<ClientMessage<'static>>]) -> usize {
 }
 
 #[test]
-fn before_the_welcome_no_more_than_the_least_is_sent() {
+fn before_the_welcome_only_the_guaranteed_requests_are_in_flight() {
     let mut test = TestEngine::new();
     test.engine.handle_opened("streamgate.v1.bin", 0);
     for id in 0..2_000 {
@@ -23,7 +23,7 @@ fn before_the_welcome_no_more_than_the_least_is_sent() {
 }
 
 #[test]
-fn calls_behind_a_full_server_do_not_wait_forever() {
+fn requests_do_not_wait_forever_for_a_full_server() {
     let mut test = TestEngine::open();
     for id in 0..1_001 {
         test.request(id, read());
@@ -38,7 +38,7 @@ fn calls_behind_a_full_server_do_not_wait_forever() {
 }
 
 #[test]
-fn too_many_queued_calls_are_refused() {
+fn too_many_queued_requests_are_refused() {
     let mut test = TestEngine::new();
     for id in 0..MAX_QUEUED_REQUESTS as u64 {
         test.request(id, read());
@@ -64,7 +64,7 @@ fn too_many_queued_bytes_are_refused() {
 }
 
 #[test]
-fn bytes_in_flight_are_bounded_but_one_call_always_goes() {
+fn bytes_in_flight_are_bounded_but_one_request_is_always_sent() {
     let mut test = TestEngine::open();
     let value = "v".repeat(3 << 20);
     for id in 0..10 {
@@ -77,7 +77,7 @@ fn bytes_in_flight_are_bounded_but_one_call_always_goes() {
 }
 
 #[test]
-fn a_call_that_no_frame_can_hold_is_refused() {
+fn a_request_that_no_frame_can_hold_is_refused() {
     let mut test = TestEngine::open();
     test.request(1, add(&"v".repeat(16 << 20)));
     test.request(2, add("small"));
@@ -86,7 +86,7 @@ fn a_call_that_no_frame_can_hold_is_refused() {
 }
 
 #[test]
-fn before_the_welcome_a_large_call_waits_for_it() {
+fn a_large_request_waits_for_the_welcome() {
     let mut test = TestEngine::new();
     test.engine.handle_opened("streamgate.v1.bin", 0);
     test.request(1, add("small"));

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_lost_connection_ends_only_what_could_be_done_twice() {
+fn a_lost_connection_fails_only_requests_that_cannot_be_sent_twice() {
     let mut test = TestEngine::open();
     let group = || Operation::CreateGroup {
         stream: "s".into(),
@@ -36,7 +36,7 @@ fn a_lost_connection_ends_only_what_could_be_done_twice() {
 }
 
 #[test]
-fn one_attempt_at_a_time() {
+fn there_is_one_attempt_to_connect_at_a_time() {
     let mut test = TestEngine::open();
     test.lose_connection(1006);
     for _ in 0..20 {
@@ -48,7 +48,7 @@ fn one_attempt_at_a_time() {
 }
 
 #[test]
-fn an_attempt_that_takes_too_long_is_given_up() {
+fn an_attempt_to_connect_times_out() {
     let mut test = TestEngine::open();
     test.lose_connection(1006);
     test.advance_until_connect();
@@ -63,7 +63,7 @@ fn an_attempt_that_takes_too_long_is_given_up() {
 }
 
 #[test]
-fn the_first_attempt_s_failure_is_the_owner_s_answer() {
+fn a_first_connect_that_fails_closes_the_client() {
     let mut test = TestEngine::new();
     test.request(1, add("a"));
     test.lose_connection(1006);
@@ -73,7 +73,7 @@ fn the_first_attempt_s_failure_is_the_owner_s_answer() {
 }
 
 #[test]
-fn calls_do_not_wait_forever_for_a_connection() {
+fn requests_do_not_wait_forever_for_a_connection() {
     let mut test = TestEngine::open();
     test.lose_connection(1006);
     test.request(1, add("a"));
@@ -85,7 +85,7 @@ fn calls_do_not_wait_forever_for_a_connection() {
 }
 
 #[test]
-fn a_close_that_blames_the_client_is_final() {
+fn a_close_code_that_blames_the_client_closes_it() {
     let mut test = TestEngine::open();
     test.request(1, read());
     test.sent();
@@ -98,7 +98,7 @@ fn a_close_that_blames_the_client_is_final() {
 }
 
 #[test]
-fn another_protocol_is_final() {
+fn another_subprotocol_closes_the_client() {
     let mut test = TestEngine::new();
     test.request(1, read());
     test.engine.handle_opened("", 0);
@@ -118,7 +118,7 @@ fn another_protocol_is_final() {
 }
 
 #[test]
-fn garbage_from_the_server_is_final() {
+fn a_frame_that_cannot_be_decoded_closes_the_client() {
     for (frame, is_text) in [(&[0xff_u8; 8][..], false), (b"{}", true)] {
         let mut test = TestEngine::open();
         test.request(1, add("a"));
@@ -134,7 +134,7 @@ fn garbage_from_the_server_is_final() {
 }
 
 #[test]
-fn closing_ends_every_call_and_waits_for_the_server_but_not_forever() {
+fn closing_ends_every_request_and_waits_for_the_server_but_not_forever() {
     let mut test = TestEngine::open();
     test.request(1, read());
     test.request(2, add("a"));
@@ -165,4 +165,44 @@ fn closing_while_reconnecting_is_immediate() {
     test.collect();
     assert!(test.engine.is_closed());
     assert_eq!(test.engine.next_deadline(), None);
+}
+
+fn with_retried_first_connect() -> TestEngine {
+    TestEngine::with(ClientConfig::default().retry_first_connect(true))
+}
+
+#[test]
+fn a_first_connect_is_retried_if_asked() {
+    let mut test = with_retried_first_connect();
+    test.request(1, add("a"));
+    for _ in 0..3 {
+        test.lose_connection(1006);
+        test.advance_until_connect();
+    }
+    assert_eq!(test.states, ["connecting"], "until an attempt succeeds");
+    assert!(test.finished.is_empty());
+    test.accept();
+    assert_eq!(test.sent().concat().len(), 1);
+    test.reply_done(1);
+    assert_eq!(test.codes(), [(1, "OK")]);
+    assert_eq!(test.states, ["connecting", "open"]);
+}
+
+#[test]
+fn a_first_connect_is_not_retried_if_the_server_blames_the_client() {
+    let mut test = with_retried_first_connect();
+    test.request(1, add("a"));
+    test.lose_connection(streamgate_protocol::close::DUPLICATE_ID);
+    assert_eq!(test.states, ["connecting", "closed"]);
+    assert_eq!(test.codes(), [(1, "DISCONNECTED")]);
+}
+
+#[test]
+fn a_change_of_the_network_ends_the_pause_of_a_first_connect() {
+    let mut test = with_retried_first_connect();
+    test.lose_connection(1006);
+    test.actions.clear();
+    test.engine.network_changed(test.now);
+    test.collect();
+    assert_eq!(test.actions, [SocketAction::Connect]);
 }

@@ -3,14 +3,14 @@
 use super::*;
 
 #[test]
-fn the_first_thing_is_to_connect() {
+fn a_new_engine_connects() {
     let test = TestEngine::new();
     assert_eq!(test.actions, [SocketAction::Connect]);
     assert_eq!(test.states, ["connecting"]);
 }
 
 #[test]
-fn calls_made_before_the_socket_opens_are_sent_behind_the_handshake() {
+fn requests_made_before_the_socket_opens_are_sent_once_it_is_open() {
     let mut test = TestEngine::new();
     test.request(1, add("a"));
     assert!(test.sent().is_empty());
@@ -19,7 +19,7 @@ fn calls_made_before_the_socket_opens_are_sent_behind_the_handshake() {
 }
 
 #[test]
-fn calls_share_a_frame_and_keep_their_order() {
+fn requests_share_a_frame_and_keep_their_order() {
     let mut test = TestEngine::open();
     for id in 1..=64 {
         test.request(id, add("a"));
@@ -37,7 +37,7 @@ fn calls_share_a_frame_and_keep_their_order() {
 }
 
 #[test]
-fn answers_come_in_any_order_and_once() {
+fn replies_come_in_any_order_and_count_once() {
     let mut test = TestEngine::open();
     for id in 1..=3 {
         test.request(id, add("a"));
@@ -50,7 +50,7 @@ fn answers_come_in_any_order_and_once() {
 }
 
 #[test]
-fn a_cancelled_call_is_cancelled_at_the_server_and_not_answered() {
+fn a_cancelled_request_is_cancelled_at_the_server_and_has_no_result() {
     let mut test = TestEngine::open();
     test.request(1, read());
     test.sent();
@@ -61,7 +61,7 @@ fn a_cancelled_call_is_cancelled_at_the_server_and_not_answered() {
 }
 
 #[test]
-fn a_call_cancelled_before_it_was_sent_never_is() {
+fn a_request_that_is_cancelled_before_it_was_sent_is_never_sent() {
     let mut test = TestEngine::open();
     test.request(1, read());
     test.engine.cancel(1);
@@ -70,7 +70,7 @@ fn a_call_cancelled_before_it_was_sent_never_is() {
 }
 
 #[test]
-fn invalid_calls_are_refused_without_being_sent() {
+fn invalid_requests_fail_without_being_sent() {
     let mut test = TestEngine::open();
     let fields = vec![];
     test.request(
@@ -86,7 +86,7 @@ fn invalid_calls_are_refused_without_being_sent() {
 }
 
 #[test]
-fn a_silent_connection_is_pinged_and_then_given_up() {
+fn a_silent_connection_is_pinged_and_then_abandoned() {
     let mut test = TestEngine::open();
     test.advance(1_000);
     assert_eq!(test.sent(), [[ClientMessage::Ping { nonce: 1 }]]);
@@ -110,7 +110,7 @@ fn an_answered_ping_keeps_the_connection() {
 }
 
 #[test]
-fn a_client_that_only_sends_pings_too() {
+fn a_client_that_hears_nothing_pings_while_it_sends() {
     let mut test = TestEngine::open();
     let mut pings = 0;
     for id in 1..=15 {
@@ -127,7 +127,7 @@ fn a_client_that_only_sends_pings_too() {
 }
 
 #[test]
-fn who_slept_for_too_long_connects_again_at_once() {
+fn a_client_that_was_frozen_for_too_long_reconnects_at_once() {
     let mut test = TestEngine::open();
     test.now += 1_999;
     test.engine.handle_timeout(test.now);
@@ -143,7 +143,7 @@ fn who_slept_for_too_long_connects_again_at_once() {
 }
 
 #[test]
-fn in_a_hurry_it_does_not_wait() {
+fn a_change_of_the_network_probes_or_reconnects_at_once() {
     let mut test = TestEngine::open();
     test.advance(10);
     test.engine.network_changed(test.now);

@@ -130,7 +130,7 @@ const fn credit(entries: u64) -> Credit {
 }
 
 #[test]
-fn a_wait_is_asked_again_with_the_time_it_has_left() {
+fn a_wait_is_sent_again_with_the_time_it_has_left() {
     let mut test = TestEngine::open();
     test.request(1, read_from("5-0", Some(10_000)));
     test.request(2, read_from("5-0", Some(0)));
@@ -152,7 +152,7 @@ fn a_wait_is_asked_again_with_the_time_it_has_left() {
 }
 
 #[test]
-fn a_read_from_now_is_asked_again_from_where_it_stood() {
+fn a_read_from_the_end_is_sent_again_from_its_position() {
     let mut test = TestEngine::open();
     test.request(1, read_from("$", Some(0)));
     test.request(2, read_from("$", Some(0)));
@@ -168,7 +168,7 @@ fn a_read_from_now_is_asked_again_from_where_it_stood() {
 }
 
 #[test]
-fn acks_are_asked_again_in_their_order() {
+fn acknowledgements_are_sent_again_in_their_order() {
     let mut test = TestEngine::open();
     let ack = || Operation::Ack {
         stream: "s".into(),
@@ -184,7 +184,7 @@ fn acks_are_asked_again_in_their_order() {
 }
 
 #[test]
-fn what_may_have_been_done_is_unknown_when_no_connection_comes() {
+fn a_request_that_may_be_done_has_an_unknown_outcome_if_no_connection_comes() {
     let mut test = TestEngine::open();
     let ack = Operation::Ack {
         stream: "s".into(),
@@ -208,7 +208,7 @@ fn what_may_have_been_done_is_unknown_when_no_connection_comes() {
 }
 
 #[test]
-fn a_read_of_a_group_gives_what_was_lost_and_nothing_twice() {
+fn a_group_read_recovers_lost_entries_and_none_twice() {
     let mut test = TestEngine::open();
     test.request(1, read_group("c", None));
     test.request(2, read_group("c", None));
@@ -241,7 +241,7 @@ fn a_read_of_a_group_gives_what_was_lost_and_nothing_twice() {
 }
 
 #[test]
-fn what_a_look_did_not_get_to_is_given_to_the_reads_that_follow() {
+fn entries_that_a_recovery_did_not_reach_go_to_the_next_reads() {
     let mut test = TestEngine::open();
     test.request(1, read_group("c", None));
     test.sent();
@@ -271,7 +271,7 @@ fn what_a_look_did_not_get_to_is_given_to_the_reads_that_follow() {
 }
 
 #[test]
-fn two_reads_that_were_lost_do_not_both_give_the_same() {
+fn two_lost_reads_do_not_recover_the_same_entries() {
     let mut test = TestEngine::open();
     test.request(1, read_group("c", None));
     test.request(2, read_group("c", None));
@@ -292,7 +292,7 @@ fn two_reads_that_were_lost_do_not_both_give_the_same() {
 }
 
 #[test]
-fn a_consumer_too_many_is_told_that_it_is_not_known() {
+fn a_consumer_beyond_the_log_has_an_unknown_outcome() {
     let mut test = TestEngine::open();
     for n in 0..MAX_CONSUMERS as u64 {
         test.request(n, read_group(&n.to_string(), None));
@@ -307,7 +307,7 @@ fn a_consumer_too_many_is_told_that_it_is_not_known() {
 }
 
 #[test]
-fn a_tail_goes_on_where_it_stands() {
+fn a_tail_continues_at_its_position() {
     let mut test = TestEngine::open();
     let from = || tail(TailStart::Now {});
     test.engine.subscribe(1, from(), 0);
@@ -351,7 +351,7 @@ fn a_tail_goes_on_where_it_stands() {
 }
 
 #[test]
-fn a_tail_goes_on_behind_a_gap_that_was_told() {
+fn a_tail_continues_after_a_gap_that_was_reported() {
     let mut test = TestEngine::open();
     test.engine.subscribe(1, tail(after("1-0")), 0);
     test.sent();
@@ -372,7 +372,7 @@ fn a_tail_goes_on_behind_a_gap_that_was_told() {
 }
 
 #[test]
-fn subscriptions_wait_for_a_connection_for_as_long_as_it_takes() {
+fn subscriptions_wait_for_a_connection_without_a_limit() {
     let mut test = TestEngine::open();
     test.engine.subscribe(1, tail(TailStart::Now {}), 0);
     test.engine.subscribe(2, consume(4), 0);
@@ -396,7 +396,7 @@ fn subscriptions_wait_for_a_connection_for_as_long_as_it_takes() {
 }
 
 #[test]
-fn a_consumer_is_given_what_was_lost_and_then_goes_on() {
+fn a_consumer_recovers_lost_entries_and_then_continues() {
     let mut test = TestEngine::open();
     test.engine.subscribe(1, consume(2), 0);
     test.sent();
@@ -442,7 +442,7 @@ fn a_consumer_is_given_what_was_lost_and_then_goes_on() {
 }
 
 #[test]
-fn a_consumer_that_takes_over_says_that_it_goes_on() {
+fn a_consumer_that_reclaims_says_that_it_resumes() {
     let options = ConsumeOptions {
         batch: 2,
         claim_after_ms: Some(5),
@@ -463,7 +463,7 @@ fn a_consumer_that_takes_over_says_that_it_goes_on() {
 }
 
 #[test]
-fn an_error_ends_a_consumer_that_looks_for_what_was_lost() {
+fn an_error_of_a_recovery_ends_the_consumer() {
     let mut test = TestEngine::open();
     test.engine.subscribe(1, consume(2), 0);
     test.sent();

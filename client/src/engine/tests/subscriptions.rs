@@ -105,7 +105,7 @@ impl TestEngine {
 }
 
 #[test]
-fn calls_and_subscriptions_are_sent_in_their_order() {
+fn requests_and_subscriptions_are_sent_in_their_order() {
     let mut test = TestEngine::open();
     test.request(1, add("before"));
     test.subscribe(2, tail());
@@ -131,7 +131,7 @@ fn calls_and_subscriptions_are_sent_in_their_order() {
 }
 
 #[test]
-fn what_is_pushed_comes_out() {
+fn pushed_items_are_delivered() {
     let mut test = TestEngine::subscribed(tail(), 10, 1_000);
     let items = [position(), entries(3), gap(), entries(1)];
     for item in items.clone() {
@@ -162,7 +162,7 @@ fn an_error_ends_a_subscription_once() {
 }
 
 #[test]
-fn half_a_window_of_entries_is_granted_at_once() {
+fn entries_are_granted_by_halves_of_the_window() {
     let mut test = TestEngine::subscribed(tail(), 10, 1_000);
     test.push(entries(10));
     for _ in 0..4 {
@@ -176,7 +176,7 @@ fn half_a_window_of_entries_is_granted_at_once() {
 }
 
 #[test]
-fn half_a_window_of_bytes_is_granted_at_once() {
+fn bytes_are_granted_by_halves_of_the_window() {
     let mut test = TestEngine::subscribed(tail(), 100, 1_000);
     test.push(large(499));
     assert!(test.consume_and_take_grants(credit(1, 499)).is_empty());
@@ -188,7 +188,7 @@ fn half_a_window_of_bytes_is_granted_at_once() {
 }
 
 #[test]
-fn grants_share_a_frame_and_each_subscription_s_are_one() {
+fn the_grants_of_a_subscription_are_merged() {
     let mut test = TestEngine::subscribed(tail(), 4, 1_000);
     test.push(entries(4));
     test.engine.consumed(1, credit(2, 20));
@@ -201,7 +201,7 @@ fn grants_share_a_frame_and_each_subscription_s_are_one() {
 }
 
 #[test]
-fn one_entry_may_go_beyond_the_bytes_and_does_not_widen_the_window() {
+fn one_entry_may_exceed_the_bytes_and_does_not_widen_the_window() {
     let mut test = TestEngine::subscribed(tail(), 10, 1_000);
     for _ in 0..3 {
         test.push(large(5_000));
@@ -217,7 +217,7 @@ fn one_entry_may_go_beyond_the_bytes_and_does_not_widen_the_window() {
 }
 
 #[test]
-fn the_smallest_window_still_moves() {
+fn the_smallest_window_still_grants_credit() {
     let mut test = TestEngine::subscribed(consume(1), 0, 0);
     for _ in 0..3 {
         test.push(large(10));
@@ -226,7 +226,7 @@ fn the_smallest_window_still_moves() {
 }
 
 #[test]
-fn positions_and_gaps_cost_nothing() {
+fn positions_and_gaps_cost_no_credit() {
     let mut test = TestEngine::subscribed(tail(), 1, 1_000);
     test.push(position());
     test.push(entries(1));
@@ -238,7 +238,7 @@ fn positions_and_gaps_cost_nothing() {
 }
 
 #[test]
-fn what_a_server_must_not_push_is_final() {
+fn a_push_that_violates_the_protocol_closes_the_client() {
     let with_position = Item::Entries {
         entries: vec![entry(10)],
         position: Some("1-1".to_owned()),
@@ -275,7 +275,7 @@ fn what_a_server_must_not_push_is_final() {
 }
 
 #[test]
-fn a_call_is_not_pushed_to_and_a_subscription_not_answered() {
+fn a_push_to_a_request_and_a_reply_to_a_subscription_are_violations() {
     let mut test = TestEngine::open();
     test.request(1, read());
     test.sent();
@@ -288,7 +288,7 @@ fn a_call_is_not_pushed_to_and_a_subscription_not_answered() {
 }
 
 #[test]
-fn gaps_that_nobody_takes_end_the_subscription_alone() {
+fn too_many_gaps_that_nobody_takes_end_only_the_subscription() {
     let mut test = TestEngine::subscribed(tail(), 10, 1_000);
     for _ in 0..MAX_FREE_ITEMS {
         test.push(gap());
@@ -303,7 +303,7 @@ fn gaps_that_nobody_takes_end_the_subscription_alone() {
 }
 
 #[test]
-fn a_cancelled_subscription_is_over_at_once() {
+fn a_cancelled_subscription_receives_nothing_more() {
     let mut test = TestEngine::subscribed(tail(), 10, 1_000);
     test.push(entries(10));
     test.engine.consumed(1, credit(10, 100));
@@ -319,7 +319,7 @@ fn a_cancelled_subscription_is_over_at_once() {
 }
 
 #[test]
-fn one_that_is_cancelled_before_it_was_sent_never_is() {
+fn a_subscription_that_is_cancelled_before_it_was_sent_is_never_sent() {
     let mut test = TestEngine::open();
     test.subscribe(1, tail());
     test.engine.cancel(1);
@@ -327,7 +327,7 @@ fn one_that_is_cancelled_before_it_was_sent_never_is() {
 }
 
 #[test]
-fn invalid_subscriptions_are_refused_without_being_sent() {
+fn invalid_subscriptions_fail_without_being_sent() {
     let mut test = TestEngine::open();
     let stream = "s".repeat(MAX_NAME_BYTES + 1).into();
     let from = TailStart::Beginning {};
@@ -355,7 +355,7 @@ fn closing_ends_subscriptions() {
 }
 
 #[test]
-fn subscriptions_count_as_calls_in_flight_and_in_the_queue() {
+fn subscriptions_count_as_requests_in_flight_and_in_the_queue() {
     let mut test = TestEngine::open();
     for id in 1..=1_001 {
         test.subscribe(id, tail());

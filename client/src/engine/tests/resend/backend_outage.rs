@@ -46,7 +46,7 @@ fn reclaiming_consume(resumed: Option<bool>) -> Subscription<'static> {
 }
 
 #[test]
-fn a_group_read_is_given_what_the_backend_gave_and_the_server_lost() {
+fn a_group_read_recovers_entries_that_the_server_lost() {
     let mut test = TestEngine::open();
     test.request(1, read_group("c", Some(10_000)));
     test.sent();
@@ -60,7 +60,7 @@ fn a_group_read_is_given_what_the_backend_gave_and_the_server_lost() {
 }
 
 #[test]
-fn a_group_read_that_was_given_nothing_waits_on_for_the_time_it_has_left() {
+fn a_group_read_that_recovers_nothing_waits_for_the_time_it_has_left() {
     let mut test = TestEngine::open();
     test.request(1, read_group("c", Some(10_000)));
     test.request(2, read_group("d", Some(0)));
@@ -80,7 +80,7 @@ fn a_group_read_that_was_given_nothing_waits_on_for_the_time_it_has_left() {
 }
 
 #[test]
-fn a_look_is_tried_again_after_pauses_that_grow() {
+fn a_recovery_is_retried_after_growing_pauses() {
     let mut test = TestEngine::open();
     test.request(1, read_group("c", None));
     test.sent();
@@ -105,7 +105,7 @@ fn a_look_is_tried_again_after_pauses_that_grow() {
 }
 
 /// The server that answers every look so, until the read with that wait is over; when that is.
-fn told(block_ms: Option<u64>, code: &str) -> (u64, String) {
+fn result_if_recoveries_fail(block_ms: Option<u64>, code: &str) -> (u64, String) {
     let mut test = TestEngine::open();
     test.request(1, read_group("c", block_ms));
     test.sent();
@@ -124,17 +124,26 @@ fn told(block_ms: Option<u64>, code: &str) -> (u64, String) {
 }
 
 #[test]
-fn a_read_is_told_when_its_wait_is_over_and_patience_too() {
+fn a_group_read_fails_once_its_wait_and_the_timeout_are_over() {
     let unknown = |at| (at, "UNKNOWN_OUTCOME".to_owned());
-    assert_eq!(told(None, "DISCONNECTED"), unknown(30));
-    assert_eq!(told(Some(10_000), "TIMEOUT"), unknown(30));
-    assert_eq!(told(Some(90_000), "UNKNOWN_OUTCOME"), unknown(90));
-    assert_eq!(told(Some(90_000), "NOGROUP"), (0, "NOGROUP".to_owned()));
+    assert_eq!(result_if_recoveries_fail(None, "DISCONNECTED"), unknown(30));
+    assert_eq!(
+        result_if_recoveries_fail(Some(10_000), "TIMEOUT"),
+        unknown(30)
+    );
+    assert_eq!(
+        result_if_recoveries_fail(Some(90_000), "UNKNOWN_OUTCOME"),
+        unknown(90)
+    );
+    assert_eq!(
+        result_if_recoveries_fail(Some(90_000), "NOGROUP"),
+        (0, "NOGROUP".to_owned())
+    );
 }
 
 /// "Nothing was changed" would be said of the last time, and not be true of the first.
 #[test]
-fn an_acknowledgement_that_may_be_done_is_not_told_that_it_was_not() {
+fn an_acknowledgement_that_may_be_done_never_fails_as_not_done() {
     let ack = || Operation::Ack {
         stream: "s".into(),
         group: "g".into(),
@@ -184,7 +193,7 @@ fn an_acknowledgement_that_may_be_done_is_not_told_that_it_was_not() {
 }
 
 #[test]
-fn a_read_without_a_limit_tries_for_as_long_as_it_takes() {
+fn a_group_read_without_a_limit_is_retried_without_a_limit() {
     let mut test = TestEngine::open();
     test.request(1, read_group("c", Some(0)));
     test.sent();
@@ -200,7 +209,7 @@ fn a_read_without_a_limit_tries_for_as_long_as_it_takes() {
 }
 
 #[test]
-fn a_read_that_the_server_could_not_send_is_told_at_once() {
+fn a_read_that_the_server_could_not_perform_fails_at_once() {
     let mut test = TestEngine::open();
     test.request(1, read_group("c", Some(10_000)));
     test.request(2, read_from("1-0", Some(10_000)));
@@ -216,7 +225,7 @@ fn a_read_that_the_server_could_not_send_is_told_at_once() {
 
 /// The socket was lost, and the next server has no backend yet.
 #[test]
-fn a_wait_that_is_asked_again_outlives_a_backend_that_is_away() {
+fn a_wait_that_is_sent_again_outlives_an_unavailable_backend() {
     let mut test = TestEngine::open();
     test.request(1, read_from("1-0", Some(10_000)));
     test.sent();
@@ -232,7 +241,7 @@ fn a_wait_that_is_asked_again_outlives_a_backend_that_is_away() {
 }
 
 #[test]
-fn what_rests_is_asked_at_once_when_the_backend_is_there() {
+fn pauses_end_once_the_backend_is_available() {
     let mut test = TestEngine::open();
     test.request(1, read_group("c", None));
     test.sent();
@@ -242,7 +251,7 @@ fn what_rests_is_asked_at_once_when_the_backend_is_there() {
 }
 
 #[test]
-fn what_one_that_left_did_not_find_is_looked_for_by_the_next() {
+fn the_next_read_continues_the_recovery_of_a_cancelled_one() {
     let mut test = TestEngine::open();
     test.request(1, read_group("c", Some(10_000)));
     test.sent();
@@ -255,7 +264,7 @@ fn what_one_that_left_did_not_find_is_looked_for_by_the_next() {
 }
 
 #[test]
-fn a_look_that_finds_too_much_for_one_answer_looks_for_less() {
+fn a_recovery_that_finds_too_much_for_one_reply_asks_for_less() {
     let mut test = TestEngine::open();
     test.engine.subscribe(1, consume(2), 0);
     let mut unlimited = read_group("d", None);
@@ -293,7 +302,7 @@ fn a_look_that_finds_too_much_for_one_answer_looks_for_less() {
 }
 
 #[test]
-fn what_was_claimed_is_not_found_again() {
+fn claimed_entries_are_not_recovered_again() {
     let mut test = TestEngine::open();
     let claim = Operation::Claim {
         stream: "s".into(),
@@ -322,7 +331,7 @@ fn what_was_claimed_is_not_found_again() {
 }
 
 #[test]
-fn a_look_after_a_lost_connection_outlives_a_backend_that_is_away() {
+fn a_recovery_after_a_lost_connection_outlives_an_unavailable_backend() {
     let mut test = TestEngine::open();
     test.request(1, read_group("c", None));
     test.sent();
@@ -334,7 +343,7 @@ fn a_look_after_a_lost_connection_outlives_a_backend_that_is_away() {
 }
 
 #[test]
-fn a_consumer_goes_on_when_the_server_lost_its_backend() {
+fn a_consumer_continues_after_an_outage() {
     let mut test = TestEngine::open();
     test.engine.subscribe(1, consume(2), 0);
     test.sent();
@@ -381,7 +390,7 @@ fn a_consumer_goes_on_when_the_server_lost_its_backend() {
 }
 
 #[test]
-fn a_consumer_that_takes_over_looks_for_what_it_took_meanwhile() {
+fn a_consumer_that_reclaims_recovers_what_it_reclaimed() {
     let mut test = TestEngine::open();
     test.engine.subscribe(1, reclaiming_consume(None), 0);
     test.sent();
@@ -393,7 +402,7 @@ fn a_consumer_that_takes_over_looks_for_what_it_took_meanwhile() {
 }
 
 #[test]
-fn a_tail_goes_on_when_the_backend_is_back() {
+fn a_tail_continues_after_an_outage() {
     let mut test = TestEngine::open();
     test.engine.subscribe(1, tail(TailStart::Now {}), 0);
     test.sent();
@@ -419,7 +428,7 @@ fn a_tail_goes_on_when_the_backend_is_back() {
 }
 
 #[test]
-fn a_subscription_too_many_for_the_server_is_told() {
+fn a_subscription_too_many_for_the_server_fails() {
     let mut test = TestEngine::open();
     test.engine.subscribe(1, tail(TailStart::Now {}), 0);
     test.engine.subscribe(2, consume(2), 0);
@@ -430,7 +439,7 @@ fn a_subscription_too_many_for_the_server_is_told() {
 }
 
 #[test]
-fn an_ack_is_asked_again_which_does_no_harm() {
+fn an_acknowledgement_is_sent_again() {
     let ack = || Operation::Ack {
         stream: "s".into(),
         group: "g".into(),
@@ -457,7 +466,7 @@ fn an_ack_is_asked_again_which_does_no_harm() {
 }
 
 #[test]
-fn what_may_not_be_done_twice_is_told_to_be_unknown() {
+fn a_request_that_cannot_be_sent_twice_has_an_unknown_outcome() {
     let mut test = TestEngine::open();
     let operation = Operation::CreateGroup {
         stream: "s".into(),
@@ -471,7 +480,7 @@ fn what_may_not_be_done_twice_is_told_to_be_unknown() {
 }
 
 #[test]
-fn what_rests_is_cancelled_without_a_word_to_the_server() {
+fn cancelling_during_a_pause_sends_nothing() {
     let mut test = TestEngine::open();
     test.engine.subscribe(1, consume(2), 0);
     test.request(2, read_group("c", Some(0)));
@@ -485,7 +494,7 @@ fn what_rests_is_cancelled_without_a_word_to_the_server() {
 }
 
 #[test]
-fn others_do_not_wait_for_what_rests() {
+fn a_pausing_request_does_not_delay_others() {
     let mut test = TestEngine::open();
     test.request(1, read_group("c", None));
     test.sent();
@@ -496,7 +505,7 @@ fn others_do_not_wait_for_what_rests() {
 
 /// A driver calls at every deadline, and would call without end at one that stays.
 #[test]
-fn what_the_socket_does_not_take_asks_for_no_attention_until_something_is_due() {
+fn a_blocked_socket_does_not_make_the_deadline_stay() {
     let mut test = TestEngine::open();
     test.request(1, add("1"));
     test.sent();

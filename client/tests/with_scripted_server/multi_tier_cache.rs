@@ -13,12 +13,7 @@ use streamgate_protocol::multi_tier_cache::upstream::{
 };
 use streamgate_protocol::{ClientMessage, Operation, Reply, ServerMessage};
 
-use scripted_server::{ScriptedServer, connected, entry};
-
-// Marked, so that it may unwrap as tests do.
-#[cfg(test)]
-#[path = "../scripted_server/mod.rs"]
-mod scripted_server;
+use crate::scripted_server::{ScriptedServer, connected, entry};
 
 /// A cache that stores nothing: these tests use the streams only.
 struct NoCache;

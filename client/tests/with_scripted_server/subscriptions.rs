@@ -7,12 +7,7 @@ use streamgate_client::{
 use streamgate_protocol::message::{Credit, Fault, Item, Outcome, Subscription, TailStart};
 use streamgate_protocol::{CacheError, ClientMessage, Operation, ServerMessage};
 
-use scripted_server::{assert_send, connected, entry, is_pending};
-
-// Marked, so that it may unwrap as tests do.
-#[cfg(test)]
-#[path = "../scripted_server/mod.rs"]
-mod scripted_server;
+use crate::scripted_server::{assert_send, connected, entry, is_pending};
 
 fn batch(size: usize) -> ConsumeOptions {
     ConsumeOptions {
@@ -22,10 +17,10 @@ fn batch(size: usize) -> ConsumeOptions {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tail_gives_positions_entries_and_gaps() {
+async fn a_tail_yields_positions_entries_and_gaps() {
     let (client, mut server) = connected(ClientConfig::default()).await;
     let mut tail = assert_send(client.tail("s", TailFrom::Last(3)));
-    // It may outlive the handle.
+    // The tail may outlive the handle.
     drop(client);
     assert!(is_pending(&mut tail.next()));
     let ClientMessage::Subscribe {
@@ -63,7 +58,7 @@ async fn a_tail_gives_positions_entries_and_gaps() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_consumer_gets_batches() {
+async fn a_consumer_receives_batches() {
     let (client, mut server) = connected(ClientConfig::default()).await;
     let mut deliveries = assert_send(client.consume("s", "g", "c", batch(2)));
     assert!(is_pending(&mut deliveries.next()));
@@ -81,7 +76,7 @@ async fn a_consumer_gets_batches() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_what_is_taken_is_granted_again() {
+async fn credit_is_granted_for_taken_items_only() {
     let config = ClientConfig::default().credit_entries(4);
     let (client, mut server) = connected(config).await;
     let mut tail = client.tail("s", TailFrom::Now);
@@ -90,7 +85,7 @@ async fn only_what_is_taken_is_granted_again() {
     for entry in ["1-0", "2-0", "3-0", "4-0"] {
         server.push_entries(id, &[entry]);
     }
-    // What is sent behind the pushes comes without a grant before it.
+    // The next message is this request: no grant comes before it.
     let call = client.stream_read_latest("s", 1);
     futures_util::pin_mut!(call);
     assert!(is_pending(&mut call));
@@ -109,7 +104,7 @@ async fn only_what_is_taken_is_granted_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_begins_in_the_first_poll_and_in_order_with_calls() {
+async fn a_subscription_is_sent_in_its_first_poll_and_in_order_with_requests() {
     let (client, mut server) = connected(ClientConfig::default()).await;
     let mut tail = client.tail("s", TailFrom::Now);
     drop(client.tail("never polled", TailFrom::Now));
@@ -137,7 +132,7 @@ async fn it_begins_in_the_first_poll_and_in_order_with_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_comes_behind_what_was_pushed_and_is_the_last_item() {
+async fn an_error_comes_after_the_pushed_items_and_is_the_last_item() {
     let (client, mut server) = connected(ClientConfig::default()).await;
     let mut tail = client.tail("s", TailFrom::Now);
     assert!(is_pending(&mut tail.next()));
@@ -152,21 +147,21 @@ async fn an_error_comes_behind_what_was_pushed_and_is_the_last_item() {
     assert!(tail.next().await.is_none());
     drop(tail);
 
-    // What is over is not cancelled: the next message is another one.
+    // A tail that is over is not cancelled: the next message is the next subscribe.
     let mut tail = client.tail("s", TailFrom::Now);
     assert!(is_pending(&mut tail.next()));
     server.next_subscribe().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_connection_ends_streams() {
+async fn the_end_of_the_driver_ends_streams() {
     let (client, mut server) = connected(ClientConfig::default()).await;
     let mut tail = client.tail("s", TailFrom::Now);
     let mut deliveries = client.consume("s", "g", "c", ConsumeOptions::default());
     assert!(is_pending(&mut tail.next()) && is_pending(&mut deliveries.next()));
     server.next_subscribe().await;
     server.next_subscribe().await;
-    server.lose_connection();
+    server.drop_driver().await;
     let error = tail.next().await.unwrap().unwrap_err();
     assert_eq!(error.code(), "DISCONNECTED");
     let error = deliveries.next().await.unwrap().unwrap_err();
@@ -175,7 +170,7 @@ async fn a_lost_connection_ends_streams() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_client_has_no_streams() {
+async fn closing_the_client_ends_its_streams() {
     let (client, mut server) = connected(ClientConfig::default()).await;
     let mut tail = client.tail("s", TailFrom::Now);
     let mut deliveries = client.consume("s", "g", "c", ConsumeOptions::default());

@@ -10,12 +10,14 @@ use streamgate_client::{Client, ClientConfig, Encoding, StreamEntry};
 use streamgate_protocol::message::{Item, Welcome};
 use streamgate_protocol::{ClientMessage, ServerMessage};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 type Event = SocketEvent<Vec<u8>>;
 
-/// The server's end of the only connection.
+/// The server's end of the first connection. Further attempts to connect get no answer.
 pub(crate) struct ScriptedServer {
+    driver: JoinHandle<()>,
     events: mpsc::UnboundedSender<Event>,
     frames: mpsc::UnboundedReceiver<Vec<u8>>,
     read: Vec<ClientMessage<'static>>,
@@ -31,11 +33,12 @@ pub(crate) async fn connected(config: ClientConfig) -> (Client, ScriptedServer) 
     };
     let clock = PausedClock(Instant::now());
     let (client, driver) =
-        internals::client_and_driver(config, SingleConnection(Some(socket)), clock);
-    tokio::spawn(driver);
+        internals::client_and_driver(config, ScriptedConnector(Some(socket)), clock);
+    let driver = tokio::spawn(driver);
     let subprotocol = Encoding::Binary.subprotocol().to_owned();
     events.send(SocketEvent::Opened { subprotocol }).unwrap();
     let mut server = ScriptedServer {
+        driver,
         events,
         frames,
         read: vec![],
@@ -90,6 +93,12 @@ impl ScriptedServer {
         }
     }
 
+    /// Drops the client's driver, as the end of its runtime does.
+    pub(crate) async fn drop_driver(self) {
+        self.driver.abort();
+        let _ = self.driver.await;
+    }
+
     pub(crate) fn lose_connection(&mut self) {
         let (code, reason) = (1006, String::new());
         self.events
@@ -123,18 +132,27 @@ fn owned(message: ClientMessage<'_>) -> ClientMessage<'static> {
     }
 }
 
-struct SingleConnection(Option<ScriptedSocket>);
+struct ScriptedConnector(Option<ScriptedSocket>);
 
 struct ScriptedSocket {
     events: mpsc::UnboundedReceiver<Event>,
     frames: mpsc::UnboundedSender<Vec<u8>>,
 }
 
-impl Connector for SingleConnection {
+impl ScriptedSocket {
+    /// A socket on which nothing ever happens.
+    fn unanswered() -> Self {
+        let (_, events) = mpsc::unbounded_channel();
+        let (frames, _) = mpsc::unbounded_channel();
+        Self { events, frames }
+    }
+}
+
+impl Connector for ScriptedConnector {
     type Socket = ScriptedSocket;
 
     fn connect(&mut self, _subprotocol: &'static str) -> ScriptedSocket {
-        self.0.take().expect("one connection is enough")
+        self.0.take().unwrap_or_else(ScriptedSocket::unanswered)
     }
 }
 

@@ -1,6 +1,6 @@
 // Entries a second over the last minute, as sixty bars.
 
-import { oncePerFrame } from "./pace.js";
+import { oncePerFrame } from "./scheduling.js";
 
 const SECONDS = 60;
 const LOWEST_SCALE = 10;

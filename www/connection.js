@@ -1,11 +1,11 @@
-// The one connection of the page: its state, shown, and who waits for it.
+// The page's one connection, and its state on the page.
 
 import { connect } from "./streamgate/src/platform/browser.js";
 
 const LABELS = {
   connecting: "Connecting",
   open: "Connected",
-  degraded: "Without Redis",
+  degraded: "Redis unavailable",
   reconnecting: "Reconnecting",
   closed: "Closed",
 };
@@ -30,7 +30,7 @@ export class Connection extends EventTarget {
     this.#view.reconnect.addEventListener("click", () => this.open());
   }
 
-  /** Connects; a failure leaves the state "closed" and offers to try again. */
+  /** Connects. After a failure the state is "closed", and a button offers to reconnect. */
   async open() {
     this.#enter("connecting");
     try {
@@ -46,23 +46,23 @@ export class Connection extends EventTarget {
     }
   }
 
-  /** Why there is no client now, in words. */
-  get trouble() {
-    return this.state === "degraded" ? "Redis is away" : "not connected";
+  /** Why there is no client now, for people. */
+  get unavailableReason() {
+    return this.state === "degraded" ? "Redis is unavailable" : "not connected";
   }
 
-  /** The client once the connection is open, with Redis behind it; undefined when `signal` aborts first. */
+  /** Resolves with the client once the state is "open"; with undefined if `signal` aborts first. */
   async ready(signal) {
     while (this.state !== "open" && !signal?.aborted) await this.change(signal);
     return signal?.aborted ? undefined : this.#client;
   }
 
-  /** The client if the connection is open now, with Redis behind it. */
+  /** The client if the state is "open" now. */
   get client() {
     return this.state === "open" ? this.#client : undefined;
   }
 
-  /** Resolves at the next change of state, after `ms` if given, or when `signal` aborts. */
+  /** Resolves at the next change of state, after `ms` if present, or when `signal` aborts. */
   change(signal, ms) {
     return new Promise((resolve) => {
       if (signal?.aborted) return resolve();

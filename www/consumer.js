@@ -1,11 +1,11 @@
-// One consumer of a group: takes entries, shows what it holds, acknowledges.
+// One consumer of a group: receives entries, shows those that are pending, acknowledges them.
 
 import { fieldsOf, idOf } from "./entry.js";
-import { keepGoing, oncePerFrame } from "./pace.js";
+import { retryWhileOpen, oncePerFrame } from "./scheduling.js";
 
-/** From this many unacknowledged entries on, a consumer takes no further batch; the server then waits. */
+/** With this many pending entries a consumer takes no further batch, and the server waits. */
 const MOST_PENDING = 100;
-/** Entries that come at once at most; few, so that consumers share a busy stream evenly. */
+/** The maximum batch; small, so that consumers share a busy stream evenly. */
 const BATCH = 25;
 const RETRY_ACK_MS = 1_000;
 
@@ -16,8 +16,8 @@ export class Consumer {
   #group;
   #pending = new Map();
   #paused = false;
-  /** Ends what is being taken; absent while nothing is. */
-  #turn;
+  /** Aborts the current `consume` loop; absent while there is none. */
+  #loop;
   #failure;
   #stop = new AbortController();
   #changed = new EventTarget();
@@ -57,14 +57,14 @@ export class Consumer {
     group.connection.addEventListener("state", () => this.#draw(), { signal: this.#stop.signal });
   }
 
-  /** Takes entries until it is removed, or until an error says that there is no use. */
+  /** Receives entries until it is removed, or until an error that a retry cannot mend. */
   async run() {
     this.#draw();
     try {
-      await keepGoing(
+      await retryWhileOpen(
         this.#group.connection,
         this.#stop.signal,
-        (_, wentWell) => this.#take(wentWell),
+        (_, succeeded) => this.#take(succeeded),
         (error) => this.#group.failed("consume", error),
       );
     } catch (error) {
@@ -78,18 +78,18 @@ export class Consumer {
     this.#group.removed(this, this.#pending.size);
   }
 
-  async #take(wentWell) {
+  async #take(succeeded) {
     await this.#whenChanged(() => this.#stop.signal.aborted || !this.#paused);
-    // Asked for only now: the page may have connected anew during a pause.
+    // Only now: the page may have reconnected during a pause.
     const client = this.#group.connection.client;
     if (this.#stop.signal.aborted || !client) return;
     const { stream, name: group } = this.#group;
-    const { signal } = (this.#turn = new AbortController());
+    const { signal } = (this.#loop = new AbortController());
     const deliveries = client.consume(stream, group, this.name, { batch: BATCH, signal });
     try {
       for await (const { entries } of deliveries.batches()) {
-        wentWell();
-        this.#hold(entries);
+        succeeded();
+        this.#addPending(entries);
         await this.#whenChanged(() => this.#isEnding() || this.#pending.size < MOST_PENDING);
       }
     } catch (error) {
@@ -97,24 +97,24 @@ export class Consumer {
       if (error.code !== "NOGROUP") throw error;
       await this.#group.create(client);
     } finally {
-      this.#turn = undefined;
+      this.#loop = undefined;
       this.#draw();
     }
   }
 
-  #hold(entries) {
+  #addPending(entries) {
     const at = performance.now();
     for (const entry of entries) this.#pending.set(entry.id, { entry, at, acking: false });
-    this.#group.given(entries, this);
+    this.#group.delivered(entries, this);
     this.#scheduleAck();
     this.#draw();
   }
 
-  /** Ends what is being taken, in the next task: what has arrived is taken before. */
-  #endTurn() {
-    const turn = this.#turn;
-    if (!turn) return;
-    setTimeout(() => turn.abort());
+  /** Ends the current loop in the next task, after it took what has arrived. */
+  #endLoop() {
+    const loop = this.#loop;
+    if (!loop) return;
+    setTimeout(() => loop.abort());
     this.#group.interrupted();
   }
 
@@ -134,7 +134,7 @@ export class Consumer {
       for (const id of held) this.#pending.delete(id);
       this.#group.acknowledged(held);
     } catch (error) {
-      // Acknowledging twice does no harm, so what failed is simply kept for another try.
+      // Acknowledging twice does no harm, so the entries are kept for another attempt.
       failed = true;
       for (const id of held) this.#pending.get(id).acking = false;
       this.#group.failed("ack", error);
@@ -163,14 +163,14 @@ export class Consumer {
   #pause(paused) {
     this.#paused = paused;
     this.#view.pause.textContent = paused ? "Resume" : "Pause";
-    if (paused) this.#endTurn();
+    if (paused) this.#endLoop();
     this.#notify();
   }
 
   #end() {
     for (const button of this.element.querySelectorAll("button")) button.disabled = true;
     this.#stop.abort();
-    this.#endTurn();
+    this.#endLoop();
     this.#notify();
   }
 
@@ -222,9 +222,9 @@ export class Consumer {
   #state() {
     if (this.#stop.signal.aborted) return "leaving";
     if (this.#failure) return `stopped: ${this.#failure}`;
-    if (this.#paused) return this.#turn ? "pausing" : "paused";
-    const { state, trouble } = this.#group.connection;
-    if (state !== "open") return trouble;
-    return this.#pending.size >= MOST_PENDING ? `full at ${MOST_PENDING}: acknowledge to go on` : "taking entries";
+    if (this.#paused) return this.#loop ? "pausing" : "paused";
+    const { state, unavailableReason } = this.#group.connection;
+    if (state !== "open") return unavailableReason;
+    return this.#pending.size >= MOST_PENDING ? `full at ${MOST_PENDING}: acknowledge to continue` : "receiving entries";
   }
 }

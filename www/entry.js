@@ -5,7 +5,7 @@ const TEXT_CHARS = 160;
 /** Fields shown of one entry: it may have a thousand. */
 const FIELDS_SHOWN = 12;
 
-/** An element that holds `entry`'s fields in order, repeated names included. */
+/** Returns an element with the fields of `entry` in order, repeated names included. */
 export function fieldsOf(entry) {
   const holder = document.createElement("span");
   holder.className = "entry-fields";
@@ -20,7 +20,7 @@ export function fieldsOf(entry) {
   return holder;
 }
 
-/** An element that holds `entry`'s id. */
+/** Returns an element with the id of `entry`. */
 export function idOf(entry) {
   return text("entry-id num", entry.id);
 }

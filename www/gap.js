@@ -1,13 +1,13 @@
-// How a gap looks: what is known of the entries that are missing.
+// A gap on the page: what is known about the missing entries.
 
 /** What happened, as text and ids: in one sentence, and where it goes on in another. */
 function parts({ after, first, recreated }) {
   if (recreated) {
-    const was = ["The stream was deleted or made anew: it is not the one read up to ", id(after), "."];
-    return first ? [...was, " All of the new one follows, from ", id(first), "."] : [...was, " The new one is empty so far."];
+    const was = ["The stream was deleted or recreated: it is not the one read up to ", id(after), "."];
+    return first ? [...was, " All entries of the new one follow, from ", id(first), "."] : [...was, " The new one is empty so far."];
   }
   const were = ["Entries after ", id(after), " were trimmed, or may have been."];
-  return first ? [...were, " It goes on with ", id(first), "."] : [...were, " Nothing is left behind them yet."];
+  return first ? [...were, " The next entry is ", id(first), "."] : [...were, " There is no entry after them yet."];
 }
 
 /** The same for a reader, in words alone. */
@@ -17,7 +17,7 @@ export function inWords(gap) {
     .join("");
 }
 
-/** A row of the list, in the place of what is missing. */
+/** A row of the list, in the place of the missing entries. */
 export function gapRow(gap) {
   const row = document.createElement("li");
   row.className = "gap";

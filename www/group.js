@@ -2,7 +2,7 @@
 
 import { Consumer } from "./consumer.js";
 import { laterId } from "./entry.js";
-import { oncePerFrame } from "./pace.js";
+import { oncePerFrame } from "./scheduling.js";
 
 /** As many as there are tones to tell them apart by. */
 const MOST_CONSUMERS = 6;
@@ -18,7 +18,7 @@ export class Group {
   #lastId;
   #consumers = new Set();
   #serial = 0;
-  #count = { given: 0, acked: 0, left: 0 };
+  #count = { delivered: 0, acked: 0, left: 0 };
   #interrupted = false;
   #draw = oncePerFrame(() => this.#render());
   #view = {
@@ -29,7 +29,7 @@ export class Group {
     list: document.querySelector("#consumers"),
     empty: document.querySelector("#group-empty"),
     note: document.querySelector("#group-note"),
-    given: document.querySelector("#group-given"),
+    delivered: document.querySelector("#group-delivered"),
     acked: document.querySelector("#group-acked"),
     pending: document.querySelector("#group-pending"),
   };
@@ -40,7 +40,7 @@ export class Group {
     this.#tab = tab;
     this.#live = live;
     this.#problems = problems;
-    // All of the new stream is behind it, whatever was seen of the one before.
+    // Every entry of the new stream is after it, whatever was seen of the previous one.
     live.addEventListener("recreated", () => (this.#lastId = live.position));
     this.#view.form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -61,10 +61,10 @@ export class Group {
     }
   }
 
-  given(entries, consumer) {
-    this.#count.given += entries.length;
+  delivered(entries, consumer) {
+    this.#count.delivered += entries.length;
     for (const { id } of entries) {
-      this.#live.list.given(id, consumer);
+      this.#live.list.delivered(id, consumer);
       if (this.#lastId !== "$") this.#lastId = laterId(this.#lastId, id);
     }
     this.#draw();
@@ -86,7 +86,7 @@ export class Group {
     this.#draw();
   }
 
-  /** Takes a stopped consumer away; what it did not acknowledge stays pending in the group. */
+  /** Removes a stopped consumer; entries that it did not acknowledge stay pending in the group. */
   removed(consumer, pending) {
     this.#consumers.delete(consumer);
     this.#count.left += pending;
@@ -99,7 +99,7 @@ export class Group {
   async #start() {
     const client = this.connection.client;
     if (!client) {
-      this.#view.note.textContent = `The group was not started: ${this.connection.trouble}.`;
+      this.#view.note.textContent = `The group was not started: ${this.connection.unavailableReason}.`;
       return;
     }
     this.name = this.#view.name.value;
@@ -137,10 +137,10 @@ export class Group {
   }
 
   #render() {
-    const { given, acked, left } = this.#count;
-    this.#view.given.textContent = given.toLocaleString("en");
+    const { delivered, acked, left } = this.#count;
+    this.#view.delivered.textContent = delivered.toLocaleString("en");
     this.#view.acked.textContent = acked.toLocaleString("en");
-    this.#view.pending.textContent = (given - acked).toLocaleString("en");
+    this.#view.pending.textContent = (delivered - acked).toLocaleString("en");
     const notes = [];
     if (left > 0) {
       const entries = left === 1 ? "1 entry stays" : `${left.toLocaleString("en")} entries stay`;

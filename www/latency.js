@@ -1,6 +1,6 @@
 // Round-trip time: the median of the last small calls, one every second.
 
-import { delay, keepGoing } from "./pace.js";
+import { delay, retryWhileOpen } from "./scheduling.js";
 
 const SAMPLES = 30;
 const EVERY_MS = 1_000;
@@ -23,10 +23,10 @@ export async function showLatency(connection, stream, problems) {
     if (connection.state === "open") return;
     samples.length = 0;
     shown.textContent = "–";
-    basis.textContent = connection.trouble;
+    basis.textContent = connection.unavailableReason;
   });
   try {
-    await keepGoing(connection, never, measure, (error) => problems.report("readLatest", error));
+    await retryWhileOpen(connection, never, measure, (error) => problems.report("readLatest", error));
   } catch (error) {
     shown.textContent = "–";
     basis.textContent = "stopped";

@@ -6,7 +6,7 @@ import { Group } from "./group.js";
 import { showLatency } from "./latency.js";
 import { Problems } from "./problems.js";
 import { publishAtRate, publishByHand } from "./publisher.js";
-import { LiveStream } from "./stream.js";
+import { LiveStream } from "./live-stream.js";
 
 const stream = new URL(location.href).searchParams.get("stream") || "demo";
 // Names this tab's entries and consumers, so that tabs that share a group do not share a name.

@@ -1,10 +1,10 @@
 // Publishing: an entry by hand, and entries at a rate.
 
-import { oncePerFrame } from "./pace.js";
+import { oncePerFrame } from "./scheduling.js";
 
 /** Rows the form may have. */
 const MOST_FIELDS = 20;
-/** Adds at a rate that may wait for their answer at once; what is due beyond is skipped. */
+/** The adds at a rate that may be in flight at once; further ones are skipped. */
 const MOST_IN_FLIGHT = 256;
 const TICK_MS = 20;
 /** A tick that comes late catches up on at most this much. */
@@ -21,7 +21,7 @@ export function publishByHand(connection, stream, tab, problems) {
     event.preventDefault();
     const client = connection.client;
     if (!client) {
-      published.textContent = `Nothing was published: ${connection.trouble}.`;
+      published.textContent = `Nothing was published: ${connection.unavailableReason}.`;
       return;
     }
     try {

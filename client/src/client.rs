@@ -156,8 +156,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// `DISCONNECTED` if the client is closed, `PROTOCOL` if that is because the server speaks
-    /// another protocol.
+    /// `CLOSED` if the client was closed, `DISCONNECTED` if its first attempt to connect failed,
+    /// `PROTOCOL` if the server refuses it or speaks another protocol.
     pub async fn ready(&self) -> CacheResult<()> {
         self.wait_until(|state| {
             !matches!(
@@ -180,6 +180,7 @@ impl Client {
         match state.as_deref() {
             Ok(ConnectionState::Closed { code, reason }) => {
                 let error = match close::after_close(*code) {
+                    _ if *code == close::NORMAL => code::CLOSED,
                     AfterClose::Stop => code::PROTOCOL,
                     AfterClose::Reconnect => code::DISCONNECTED,
                 };

@@ -91,7 +91,7 @@ describe("demo page's stream", { timeout: 300_000 }, () => {
     const ids = [await demo.publish([["n", "0"]])];
     await demo.at("pause").click();
     assert.equal(await demo.at("pause").textContent(), "Resume");
-    assert.ok((await demo.at("live-note").textContent()).startsWith(`Paused behind ${ids[0]}.`));
+    assert.ok((await demo.at("live-note").textContent()).startsWith(`Paused after ${ids[0]}.`));
     for (const n of ["1", "2", "3"]) ids.push(await demo.add([["n", n]]));
     assert.equal(await demo.at("total").textContent(), "1");
     assert.deepEqual(await demo.rows(), [ids[0]]);
@@ -104,12 +104,12 @@ describe("demo page's stream", { timeout: 300_000 }, () => {
     assert.equal(await demo.at("total").textContent(), "5");
   });
 
-  test("what was trimmed during a pause shows as a gap, in its place and in words", async () => {
+  test("entries trimmed during a pause show as a gap, in its place and in words", async () => {
     const demo = await open();
     const before = [await demo.publish([["n", "0"]]), await demo.publish([["n", "1"]])];
     const ids = await demo.makeGap(5, 2);
     assert.deepEqual(await demo.rows(), [ids[4], ids[3], "gap", before[1], before[0]]);
-    const sentence = `Entries after ${before[1]} were trimmed, or may have been. It goes on with ${ids[3]}.`;
+    const sentence = `Entries after ${before[1]} were trimmed, or may have been. The next entry is ${ids[3]}.`;
     assert.equal(await demo.at("gap").textContent(), `Gap ${sentence}`);
     assert.equal(await demo.at("gap").getAttribute("data-recreated"), "false");
     assert.equal(await demo.at("live-note").textContent(), `1 gap: ${sentence}`);
@@ -125,7 +125,7 @@ describe("demo page's stream", { timeout: 300_000 }, () => {
     assert.equal(await demo.at("live-note").textContent(), `1 gap: ${sentence}`, "the note stays when the row has left");
   });
 
-  test("nothing left behind a gap is said too", async () => {
+  test("a gap without an entry after it says so", async () => {
     const demo = await open();
     const id = await demo.publish([["n", "0"]]);
     await demo.at("pause").click();
@@ -134,7 +134,7 @@ describe("demo page's stream", { timeout: 300_000 }, () => {
     await demo.at("pause").click();
     await demo.at("gap").waitFor();
     assert.deepEqual(await demo.rows(), ["gap", id]);
-    assert.ok((await demo.at("gap").textContent()).endsWith("Nothing is left behind them yet."));
+    assert.ok((await demo.at("gap").textContent()).endsWith("There is no entry after them yet."));
     await demo.at("maxlen").fill("10");
     const next = await demo.publish([["n", "2"]]);
     assert.deepEqual(await demo.rows(), [next, "gap", id], "it is told once");

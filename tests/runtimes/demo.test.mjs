@@ -31,7 +31,7 @@ describe("demo page", { timeout: 300_000 }, () => {
     assert.equal(await demo.at("consumer").count(), 2);
     const ids = [];
     for (let n = 0; n < 8; n += 1) ids.push(await demo.publish([["n", String(n)]]));
-    await demo.shows("group-given", "8");
+    await demo.shows("group-delivered", "8");
     await demo.pendingCount(8);
 
     const [one, two] = await demo.pending();
@@ -99,7 +99,7 @@ describe("demo page", { timeout: 300_000 }, () => {
     await demo.at("ack-all").last().click();
     await demo.at("auto-ack").last().check();
     await demo.shows("group-acked", sent);
-    assert.equal(await demo.at("group-given").textContent(), sent, "each was given once");
+    assert.equal(await demo.at("group-delivered").textContent(), sent, "each was given once");
   });
 
   test("a second tab sees the first tab's entry, and shares its group", async () => {
@@ -160,10 +160,10 @@ describe("demo page", { timeout: 300_000 }, () => {
     await demo.at("live-empty").waitFor();
     await redis.kill();
     await demo.state("degraded");
-    assert.equal(await demo.at("connection-state").textContent(), "Without Redis");
+    assert.equal(await demo.at("connection-state").textContent(), "Redis unavailable");
     assert.match(await demo.at("connection").textContent(), /DISCONNECTED: /);
     await demo.at("publish").click();
-    await demo.at("published").getByText("Redis is away").waitFor();
+    await demo.at("published").getByText("Redis is unavailable").waitFor();
     await redis.start();
     await demo.connected();
     const id = await demo.publish([["event", "after"]]);

@@ -30,7 +30,7 @@ async fn states_are_a_stream_that_ends_when_the_client_is_closed() {
     assert!(is_pending(&mut ready));
 
     client.close().await;
-    assert_eq!(ready.await.unwrap_err().code(), "DISCONNECTED");
+    assert_eq!(ready.await.unwrap_err().code(), "CLOSED");
     let state = states.next().await.unwrap();
     assert_eq!(state.as_str(), "closed");
     assert_eq!(states.next().await, None);

@@ -1,4 +1,4 @@
-// Waiting: for a moment, for the next frame, and for a loop's turn after a failure.
+// Delays, animation frames, and retries after a failure.
 
 /** The longest pause between two frames when the tab is hidden and draws none. */
 const HIDDEN_FRAME_MS = 250;
@@ -19,7 +19,7 @@ export function delay(ms, signal) {
   });
 }
 
-/** Resolves with the next animation frame; a hidden tab gets none, so a timer stands in. */
+/** Resolves with the next animation frame; a hidden tab has none, so a timer replaces it. */
 export function nextFrame() {
   return new Promise((resolve) => {
     const done = () => {
@@ -46,20 +46,19 @@ export function oncePerFrame(draw) {
 }
 
 /**
- * Runs `step(client, wentWell)` again and again while the connection is open, until `signal` aborts
- * or an error says that trying again is no use; that error is thrown. After any other error the next
- * turn waits for the connection to change state, or for a delay if it does not, which grows until a
- * step ends or says that it goes well.
+ * Runs `step(client, succeeded)` again and again while the connection is open, until `signal` aborts.
+ * Throws an error that a retry cannot mend. After any other error it waits for the connection to
+ * change its state, at most for a delay, which grows until a step ends or calls `succeeded`.
  */
-export async function keepGoing(connection, signal, step, onError) {
+export async function retryWhileOpen(connection, signal, step, onError) {
   let failures = 0;
-  const wentWell = () => (failures = 0);
+  const succeeded = () => (failures = 0);
   while (!signal.aborted) {
     const client = await connection.ready(signal);
     if (!client) return;
     try {
-      await step(client, wentWell);
-      wentWell();
+      await step(client, succeeded);
+      succeeded();
     } catch (error) {
       if (signal.aborted) return;
       if (error.retry === "never" || error.retry === undefined) throw error;

@@ -1,8 +1,8 @@
 // The stream, live: a tail, and after a pause or a lost connection another one from where it stood.
 
 import { inWords } from "./gap.js";
-import { LiveList, ROWS } from "./list.js";
-import { keepGoing, oncePerFrame } from "./pace.js";
+import { LiveList, ROWS } from "./live-list.js";
+import { retryWhileOpen, oncePerFrame } from "./scheduling.js";
 
 const HINT = "Entries are pushed as they come. To see a gap: pause, publish more than is kept, resume.";
 
@@ -45,10 +45,10 @@ export class LiveStream extends EventTarget {
     this.#note();
     this.list.say("Reading the stream.");
     try {
-      await keepGoing(
+      await retryWhileOpen(
         this.#connection,
         signal,
-        (client, wentWell) => this.#tail(client, signal, wentWell),
+        (client, succeeded) => this.#tail(client, signal, succeeded),
         (error) => this.#problems.report("tail", error),
       );
     } catch (error) {
@@ -67,12 +67,12 @@ export class LiveStream extends EventTarget {
     this.list.say("Paused.");
   }
 
-  async #tail(client, signal, wentWell) {
+  async #tail(client, signal, succeeded) {
     const from = this.position ?? (await this.#backlog(client, signal));
     this.list.say("Nothing here yet. Publish an entry and it appears at once.");
     for await (const { entries, gap, position } of client.tail(this.#stream, { from, signal }).batches()) {
-      // The first batch only says where the tail stands: one that is refused behind it goes not well.
-      if (gap || entries.length > 0) wentWell();
+      // The first batch only reports the position: a tail that is refused after it did not succeed.
+      if (gap || entries.length > 0) succeeded();
       this.position = position;
       if (gap) this.#show(gap);
       if (entries.length > 0) this.#receive(entries);
@@ -80,8 +80,8 @@ export class LiveStream extends EventTarget {
   }
 
   /**
-   * Lists what is there, and gives where to tail from. A tail could begin with it, but its first
-   * batches would not tell what was there from what has just come.
+   * Lists the existing entries, and returns where to tail from. A tail could begin with them, but its
+   * first batches would not distinguish existing entries from new ones.
    */
   async #backlog(client, signal) {
     const latest = await client.readLatest(this.#stream, ROWS, { signal });
@@ -105,11 +105,11 @@ export class LiveStream extends EventTarget {
     this.#note();
   }
 
-  /** Says where it is paused, else what the last gap was: its row may have left the list. */
+  /** Shows where it is paused, else the last gap, whose row may have left the list. */
   #note() {
     const { note } = this.#view;
     if (!this.#stop) {
-      const place = this.position ? ` behind ${this.position}` : "";
+      const place = this.position ? ` after ${this.position}` : "";
       note.textContent = `Paused${place}. What is trimmed before you resume will show as a gap.`;
     } else if (this.#lastGap) {
       const gaps = this.#gaps === 1 ? "1 gap" : `${this.#gaps.toLocaleString("en")} gaps, the last`;

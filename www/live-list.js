@@ -1,8 +1,8 @@
-// The live list: the newest entries, gaps in their places, and who was given what.
+// The live list: the newest entries, gaps in their places, and which consumer received what.
 
 import { fieldsOf, idOf } from "./entry.js";
 import { gapRow } from "./gap.js";
-import { oncePerFrame } from "./pace.js";
+import { oncePerFrame } from "./scheduling.js";
 
 /** Rows in the page; older ones leave it. */
 export const ROWS = 50;
@@ -14,7 +14,7 @@ const HIGHLIGHT_ROWS = 3;
 export class LiveList {
   /** `{ entry }` or `{ gap }`, newest first. */
   #newest = [];
-  /** By item, not by id: a stream that was made anew may use an id again. */
+  /** By item, not by id: a recreated stream may use an id again. */
   #rows = new Map();
   #rowOf = new Map();
   #owners = new Map();
@@ -43,15 +43,15 @@ export class LiveList {
     this.#put(entries.slice(-ROWS).map((entry) => ({ entry })));
   }
 
-  /** Puts a gap on top, before what comes behind it. */
+  /** Adds a gap at the top, before the entries after it. */
   addGap(gap) {
-    // What was given was of the stream before; ids may come again.
+    // Deliveries were of the previous stream, whose ids may come again.
     if (gap.recreated) this.#owners.clear();
     this.#put([{ gap }]);
   }
 
-  /** Marks the entry `id` as given to `consumer`, an object with `name` and `tone`. */
-  given(id, consumer) {
+  /** Marks the entry `id` as delivered to `consumer`, an object with `name` and `tone`. */
+  delivered(id, consumer) {
     this.#owners.delete(id);
     this.#owners.set(id, { consumer, acked: false });
     if (this.#owners.size > OWNERS) this.#owners.delete(this.#owners.keys().next().value);
@@ -66,7 +66,7 @@ export class LiveList {
     this.#mark(id);
   }
 
-  /** What stands there as long as the list is empty, or over it with an offer to `retry`. */
+  /** Shows a text while the list is empty, or above it with an offer to `retry`. */
   say(text, retry = false) {
     this.#view.emptyText.textContent = text;
     this.#failed = retry;

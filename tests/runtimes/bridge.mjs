@@ -54,8 +54,8 @@ const methods = {
     const claimed = await client.claim(stream, group, consumer, minIdleMs, { ...given, signal });
     return { claimed: { ...claimed, entries: plain(claimed.entries) } };
   },
-  async removeConsumer(client, [stream, group, consumer, heir], signal) {
-    return { handedOver: await client.removeConsumer(stream, group, consumer, heir, { signal }) };
+  async removeConsumer(client, [stream, group, consumer, newOwner], signal) {
+    return { handedOver: await client.removeConsumer(stream, group, consumer, newOwner, { signal }) };
   },
   consume(client, [s, [stream, group, consumer, given]], _, subscriptions) {
     const make = (signal) => client.consume(stream, group, consumer, options({ ...given, signal }));

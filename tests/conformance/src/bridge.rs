@@ -1,9 +1,9 @@
-//! The trait on top of the npm package, so that the same cases run in a browser and in an edge
+//! The traits on top of the npm package, so that the same cases run in a browser and in an edge
 //! runtime.
 //!
 //! A small server of this process serves the bundled scripts of `tests/runtimes` and a control
-//! socket. The script in the runtime connects to it, calls the package as it is told, and says
-//! what came of each call.
+//! socket. The script in the runtime connects to that socket, calls the package as each command
+//! says, and reports the result of each call.
 
 mod backend;
 mod bundle;
@@ -17,7 +17,7 @@ mod process;
 mod subscriptions;
 mod workerd;
 
-pub use backend::Bridged;
+pub use backend::ScriptClient;
 pub use chromium::Chromium;
 pub use control::Control;
 pub use workerd::Workerd;

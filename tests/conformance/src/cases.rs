@@ -1,7 +1,7 @@
 //! The cases, one file a topic, and the list of all of them.
 //!
 //! A case is an async function that panics if the backend does not do what it should. It takes a
-//! [`Fixture`], and a [`SideDoor`] too if it needs Redis behind the backend. Each file lists its
+//! [`Fixture`], and a [`DirectRedis`] too if it needs Redis behind the backend. Each file lists its
 //! own with [`cases!`], and this file lists the files: a case or a file that is left out is dead
 //! code, which is an error here.
 
@@ -12,7 +12,7 @@
 
 use futures_util::future::BoxFuture;
 
-use crate::fixture::{Fixture, SideDoor};
+use crate::fixture::{DirectRedis, Fixture};
 
 /// One case.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +29,7 @@ pub struct Case {
 #[derive(Debug, Clone, Copy)]
 enum Body {
     Everywhere(fn(Fixture) -> BoxFuture<'static, ()>),
-    WithSideDoor(fn(Fixture, SideDoor) -> BoxFuture<'static, ()>),
+    WithRedis(fn(Fixture, DirectRedis) -> BoxFuture<'static, ()>),
 }
 
 impl Case {
@@ -46,15 +46,19 @@ impl Case {
     }
 
     /// Whether it needs Redis behind the backend.
-    pub fn needs_side_door(&self) -> bool {
-        matches!(self.body, Body::WithSideDoor(_))
+    pub fn needs_redis(&self) -> bool {
+        matches!(self.body, Body::WithRedis(_))
     }
 
     /// The case on this backend, or `None` if it does not apply to it.
-    pub fn on(&self, fixture: Fixture, side: Option<SideDoor>) -> Option<BoxFuture<'static, ()>> {
+    pub fn on(
+        &self,
+        fixture: Fixture,
+        side: Option<DirectRedis>,
+    ) -> Option<BoxFuture<'static, ()>> {
         match self.body {
             Body::Everywhere(body) => Some(body(fixture)),
-            Body::WithSideDoor(body) => Some(body(fixture, side?)),
+            Body::WithRedis(body) => Some(body(fixture, side?)),
         }
     }
 }
@@ -65,12 +69,12 @@ pub fn all() -> Vec<Case> {
 }
 
 /// Lists a file's cases, made from the functions themselves. `heavy` are those that move megabytes
-/// or wait a thousand times at once. `side_door` are those that take a [`SideDoor`] too.
+/// or wait a thousand times at once. `needs_redis` are those that take a [`DirectRedis`] too.
 macro_rules! cases {
     (
         $($everywhere:ident,)*
         $(; heavy: $($heavy:ident,)*)?
-        $(; side_door: $($with:ident,)*)?
+        $(; needs_redis: $($with:ident,)*)?
     ) => {
         pub(super) const CASES: &[$crate::cases::Case] = &[
             $($crate::cases::everywhere(
@@ -83,10 +87,10 @@ macro_rules! cases {
                 stringify!($heavy),
                 |fixture| Box::pin($heavy(fixture)),
             ).heavy(),)*)?
-            $($($crate::cases::with_side_door(
+            $($($crate::cases::with_redis(
                 module_path!(),
                 stringify!($with),
-                |fixture, side_door| Box::pin($with(fixture, side_door)),
+                |fixture, direct_redis| Box::pin($with(fixture, direct_redis)),
             ),)*)?
         ];
     };
@@ -153,16 +157,16 @@ const fn everywhere(
     }
 }
 
-const fn with_side_door(
+const fn with_redis(
     module: &'static str,
     name: &'static str,
-    body: fn(Fixture, SideDoor) -> BoxFuture<'static, ()>,
+    body: fn(Fixture, DirectRedis) -> BoxFuture<'static, ()>,
 ) -> Case {
     Case {
         topic: last_segment(module),
         name,
         heavy: false,
-        body: Body::WithSideDoor(body),
+        body: Body::WithRedis(body),
     }
 }
 

@@ -1,5 +1,5 @@
-//! What a case is given: a backend, keys that no other case uses, and where there is one, a way
-//! round the backend.
+//! The arguments of a case: a backend, keys that no other case uses, and where the backend has a
+//! Redis, a direct connection to it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,23 +18,23 @@ pub const HANG: Duration = Duration::from_secs(120);
 /// an operation that waits in vain is found as a hang.
 pub const LONG_WAIT: Option<usize> = Some(30 * 60 * 1_000);
 
-/// A backend with all there is.
-pub trait Whole: SubscribingBackend + PendingEntries {}
+/// A backend with every operation, subscriptions and pending entries.
+pub trait FullBackend: SubscribingBackend + PendingEntries {}
 
-impl<B: SubscribingBackend + PendingEntries> Whole for B {}
+impl<B: SubscribingBackend + PendingEntries> FullBackend for B {}
 
-/// A backend under test and names of a case's own.
+/// A backend under test, and stream keys of a case's own.
 #[derive(Clone)]
 pub struct Fixture {
     /// The backend under test.
-    pub backend: Arc<dyn Whole>,
+    pub backend: Arc<dyn FullBackend>,
     prefix: Arc<str>,
     keys: Arc<AtomicU64>,
 }
 
 impl Fixture {
     /// A fixture whose keys begin with `prefix`.
-    pub fn new(backend: Arc<dyn Whole>, prefix: &str) -> Self {
+    pub fn new(backend: Arc<dyn FullBackend>, prefix: &str) -> Self {
         Self {
             backend,
             prefix: prefix.into(),
@@ -67,7 +67,7 @@ impl Fixture {
     /// # Errors
     ///
     /// Those of the backend.
-    pub async fn fill(&self, key: &str, n: usize) -> CacheResult<Vec<String>> {
+    pub async fn add_in_sequence(&self, key: &str, n: usize) -> CacheResult<Vec<String>> {
         let mut ids = Vec::with_capacity(n);
         for i in 0..n {
             ids.push(self.add(key, &i.to_string()).await?);
@@ -75,12 +75,12 @@ impl Fixture {
         Ok(ids)
     }
 
-    /// As [`fill`](Self::fill), and quickly: adds are asked a hundred at a time.
+    /// As [`add_in_sequence`](Self::add_in_sequence), but with a hundred adds in flight.
     ///
     /// # Errors
     ///
     /// Those of the backend.
-    pub async fn pour(&self, key: &str, n: usize) -> CacheResult<Vec<String>> {
+    pub async fn add_concurrently(&self, key: &str, n: usize) -> CacheResult<Vec<String>> {
         let values: Vec<_> = (0..n).map(|i| i.to_string()).collect();
         let mut ids = Vec::with_capacity(n);
         for values in values.chunks(100) {
@@ -89,7 +89,7 @@ impl Fixture {
         Ok(ids)
     }
 
-    /// Everything after `last_id`, without waiting.
+    /// Reads everything after `last_id`, without waiting.
     ///
     /// # Errors
     ///
@@ -98,12 +98,12 @@ impl Fixture {
         self.backend.stream_read(key, last_id, 0, None).await
     }
 
-    /// Everything a group has not handed out yet, without waiting.
+    /// Reads everything that the group has not delivered yet, without waiting.
     ///
     /// # Errors
     ///
     /// Those of the backend.
-    pub async fn take(
+    pub async fn read_group_now(
         &self,
         key: &str,
         group: &str,
@@ -117,11 +117,11 @@ impl Fixture {
 
 /// A connection to the Redis behind the backend under test, for what the trait cannot do.
 #[derive(Clone)]
-pub struct SideDoor {
+pub struct DirectRedis {
     connection: MultiplexedConnection,
 }
 
-impl SideDoor {
+impl DirectRedis {
     /// Connects to the Redis at `url`.
     ///
     /// # Errors
@@ -148,7 +148,8 @@ impl SideDoor {
     }
 }
 
-/// Names and values, as [`stream_add`](streamgate_protocol::StreamingBackend::stream_add) takes them.
+/// Names and values, as
+/// [`stream_add`](streamgate_protocol::StreamingBackend::stream_add) takes them.
 pub fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs
         .iter()
@@ -191,12 +192,12 @@ pub fn code<T>(result: &CacheResult<T>) -> &str {
     }
 }
 
-/// Asks now: polls once, so that the operation is under way before the next line.
+/// Polls an operation once, so that it is under way before the next line.
 ///
 /// # Panics
 ///
-/// If the future is ready at once: what a case does behind it would then prove nothing.
-pub fn asked<'a, T: Send + 'a>(future: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
+/// If the operation ends in its first poll: what the case does next would then prove nothing.
+pub fn started<'a, T: Send + 'a>(future: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
     let mut future = future.boxed();
     assert!(
         (&mut future).now_or_never().is_none(),

@@ -11,7 +11,7 @@ use streamgate_redis::RedisStreams;
 use streamgate_test_support::{Proxy, RedisServer, RedisVersion};
 
 use crate::bridge::{Chromium, Workerd};
-use crate::fixture::{SideDoor, Whole};
+use crate::fixture::{DirectRedis, FullBackend};
 use crate::run::Subject;
 
 /// One of the ways to the six operations and to subscriptions.
@@ -23,7 +23,7 @@ pub struct Implementor {
     redis: Option<RedisVersion>,
     /// Its Redis's own arguments.
     config: &'static [&'static str],
-    road: Road,
+    access: Access,
 }
 
 /// A Redis whose access list refuses to push what has changed, as those of some hosts do.
@@ -44,7 +44,7 @@ const SMALL_TRACKING_TABLE: &[&str] = &["--tracking-table-max-keys", "10"];
 
 /// How its callers reach it.
 #[derive(Debug, Clone, Copy)]
-enum Road {
+enum Access {
     /// In this process.
     Direct,
     /// The native client, through a proxy.
@@ -57,55 +57,63 @@ enum Road {
 
 /// Every implementor.
 pub const ALL: &[Implementor] = &[
-    of("memory", None, Road::Direct),
-    of("redis-7.0", Some(RedisVersion::V7_0), Road::Direct),
-    of("redis-8.2", Some(RedisVersion::V8_2), Road::Direct),
+    of("memory", None, Access::Direct),
+    of("redis-7.0", Some(RedisVersion::V7_0), Access::Direct),
+    of("redis-8.2", Some(RedisVersion::V8_2), Access::Direct),
     of(
         "redis-7.0/untracked",
         Some(RedisVersion::V7_0),
-        Road::Direct,
+        Access::Direct,
     )
     .with(UNTRACKED),
     of(
         "redis-7.0/small-tracking-table",
         Some(RedisVersion::V7_0),
-        Road::Direct,
+        Access::Direct,
     )
     .with(SMALL_TRACKING_TABLE),
-    of("client/memory", None, Road::Client(Encoding::Binary)),
+    of("client/memory", None, Access::Client(Encoding::Binary)),
     of(
         "client/redis-7.0",
         Some(RedisVersion::V7_0),
-        Road::Client(Encoding::Binary),
+        Access::Client(Encoding::Binary),
     ),
     of(
         "client/redis-8.2",
         Some(RedisVersion::V8_2),
-        Road::Client(Encoding::Binary),
+        Access::Client(Encoding::Binary),
     ),
     of(
         "client/redis-7.0/untracked",
         Some(RedisVersion::V7_0),
-        Road::Client(Encoding::Binary),
+        Access::Client(Encoding::Binary),
     )
     .with(UNTRACKED),
     of(
         "client-json/redis-7.0",
         Some(RedisVersion::V7_0),
-        Road::Client(Encoding::Json),
+        Access::Client(Encoding::Json),
     ),
     of(
         "chromium/redis-7.0",
         Some(RedisVersion::V7_0),
-        Road::Chromium,
+        Access::Chromium,
     ),
     of(
         "chromium/redis-8.2",
         Some(RedisVersion::V8_2),
-        Road::Chromium,
+        Access::Chromium,
     ),
-    of("workerd/redis-7.0", Some(RedisVersion::V7_0), Road::Workerd),
-    of("workerd/redis-8.2", Some(RedisVersion::V8_2), Road::Workerd),
+    of(
+        "workerd/redis-7.0",
+        Some(RedisVersion::V7_0),
+        Access::Workerd,
+    ),
+    of(
+        "workerd/redis-8.2",
+        Some(RedisVersion::V8_2),
+        Access::Workerd,
+    ),
 ];
 
 /// An implementor with its servers, which end when this is dropped.
@@ -143,12 +151,12 @@ impl Implementor {
             None => None,
         };
         let url = redis.as_ref().map(RedisServer::url);
-        let side_door = match &url {
-            Some(url) => Some(SideDoor::open(url).await.context("no way into Redis")?),
+        let direct_redis = match &url {
+            Some(url) => Some(DirectRedis::open(url).await.context("no way into Redis")?),
             None => None,
         };
-        let proxy = match self.road {
-            Road::Direct => None,
+        let proxy = match self.access {
+            Access::Direct => None,
             _ => {
                 let args = url
                     .iter()
@@ -159,27 +167,30 @@ impl Implementor {
         };
         let endpoint = proxy.as_ref().map(Proxy::ws_url).unwrap_or_default();
         let mut runtime: Option<Box<dyn Any + Send>> = None;
-        let backend: Arc<dyn Whole> = match (self.road, &url) {
-            (Road::Direct, None) => Arc::new(MemoryStreams::new()),
-            (Road::Direct, Some(url)) => Arc::new(RedisStreams::connect(url).await?),
-            (Road::Client(encoding), _) => Arc::new(
+        let backend: Arc<dyn FullBackend> = match (self.access, &url) {
+            (Access::Direct, None) => Arc::new(MemoryStreams::new()),
+            (Access::Direct, Some(url)) => Arc::new(RedisStreams::connect(url).await?),
+            (Access::Client(encoding), _) => Arc::new(
                 Client::builder(&endpoint)
                     .encoding(encoding)
                     .connect()
                     .await?,
             ),
-            (Road::Chromium, _) => {
+            (Access::Chromium, _) => {
                 let (bridged, chromium) = Chromium::start(&endpoint).await?;
                 runtime = Some(Box::new(chromium));
                 Arc::new(bridged)
             }
-            (Road::Workerd, _) => {
+            (Access::Workerd, _) => {
                 let (bridged, workerd) = Workerd::start(&endpoint).await?;
                 runtime = Some(Box::new(workerd));
                 Arc::new(bridged)
             }
         };
-        let subject = Subject { backend, side_door };
+        let subject = Subject {
+            backend,
+            direct_redis,
+        };
         Ok(Running {
             subject,
             _runtime: runtime,
@@ -189,12 +200,12 @@ impl Implementor {
     }
 }
 
-const fn of(name: &'static str, redis: Option<RedisVersion>, road: Road) -> Implementor {
+const fn of(name: &'static str, redis: Option<RedisVersion>, access: Access) -> Implementor {
     let config = &[];
     Implementor {
         name,
         redis,
         config,
-        road,
+        access,
     }
 }

@@ -4,12 +4,12 @@
 //! [`StreamingBackend`](streamgate_protocol::StreamingBackend), must pass, and what runs it.
 //!
 //! - [`cases`]: the cases, one file a topic, and the list of all of them.
-//! - [`fixture`]: what a case is given.
+//! - [`fixture`]: the arguments of a case.
 //! - [`reader`]: a tail as cases read it.
 //! - [`run`]: runs cases against one implementor.
 //! - [`implementors`]: the implementors, each with what it needs to be started.
 //! - [`bridge`]: the same trait on top of the npm package, in a browser or an edge runtime.
-//! - [`report`]: the table of what was run.
+//! - [`report`]: the table of results.
 //!
 //! The command `conformance` does all of it and fails unless every case that applies was run by
 //! every implementor and passed.

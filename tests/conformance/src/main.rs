@@ -13,13 +13,13 @@ use streamgate_conformance::run::{Plan, run};
 /// Runs the one list of cases against every implementor of `StreamingBackend`.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Only this implementor. May be given several times.
+    /// Run only this implementor; may be repeated
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// Only cases whose path contains this.
+    /// Run only cases whose path contains this text
     #[arg(long, value_name = "SUBSTR")]
     case: Option<String>,
-    /// Name implementors and cases, and run nothing.
+    /// List implementors and cases, and run nothing
     #[arg(long)]
     list: bool,
 }
@@ -46,15 +46,15 @@ async fn main() -> ExitCode {
             .as_ref()
             .is_none_or(|part| case.path().contains(part))
     });
-    let asked =
+    let selected =
         |i: &&Implementor| arguments.only.is_empty() || arguments.only.contains(&i.name.to_owned());
-    let implementors: Vec<_> = ALL.iter().filter(asked).collect();
+    let implementors: Vec<_> = ALL.iter().filter(selected).collect();
     if let Some(unknown) = arguments
         .only
         .iter()
         .find(|name| ALL.iter().all(|i| i.name != **name))
     {
-        eprintln!("no implementor is named {unknown}; --list names all");
+        eprintln!("unknown implementor '{unknown}'; --list shows all names");
         return ExitCode::FAILURE;
     }
     if arguments.list {
@@ -99,7 +99,7 @@ async fn run_one(implementor: &Implementor, cases: &[Case]) -> Row {
     };
     let applicable = cases
         .iter()
-        .filter(|case| implementor.has_redis() || !case.needs_side_door())
+        .filter(|case| implementor.has_redis() || !case.needs_redis())
         .count();
     Row {
         implementor: implementor.name.to_owned(),
@@ -115,7 +115,7 @@ fn list(implementors: &[&Implementor], cases: &[Case]) {
         println!("implementor {}", implementor.name);
     }
     for case in cases {
-        let needs = if case.needs_side_door() {
+        let needs = if case.needs_redis() {
             " (needs Redis)"
         } else {
             ""

@@ -1,5 +1,5 @@
-//! A tail as cases read it. What every tail has to keep is checked on every item: order,
-//! positions, no batch without entries behind the first, gaps in front of what is behind them.
+//! A tail as cases read it. Every item is checked for what holds for all tails: entries are in
+//! order, positions match, only the first batch may be empty, and a gap precedes what follows it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,12 +17,12 @@ pub struct Reader {
     position: String,
     /// The entry that the last gap announced.
     announced: Option<String>,
-    ready: VecDeque<Given>,
+    ready: VecDeque<Received>,
 }
 
-/// What a tail gave.
+/// An item of a tail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Given {
+pub enum Received {
     /// An entry.
     Entry(StreamEntry),
     /// A gap.
@@ -30,8 +30,8 @@ pub enum Given {
 }
 
 impl Reader {
-    /// Asks for a tail: polls once, so that it is under way before the next line.
-    pub fn asked(f: &Fixture, key: &str, from: TailFrom) -> Self {
+    /// Starts a tail: polls it once, so that it is under way before the next line.
+    pub fn started(f: &Fixture, key: &str, from: TailFrom) -> Self {
         let mut reader = Self {
             tail: f.backend.tail(key, from),
             begun: false,
@@ -45,9 +45,9 @@ impl Reader {
         reader
     }
 
-    /// Asks for a tail and waits for its first item.
-    pub async fn start(f: &Fixture, key: &str, from: TailFrom) -> Self {
-        let mut reader = Self::asked(f, key, from);
+    /// Starts a tail and waits for its first item.
+    pub async fn open(f: &Fixture, key: &str, from: TailFrom) -> Self {
+        let mut reader = Self::started(f, key, from);
         reader.begin().await;
         reader
     }
@@ -65,8 +65,8 @@ impl Reader {
         &self.position
     }
 
-    /// What comes next.
-    pub async fn given(&mut self) -> Given {
+    /// Returns the next entry or gap.
+    pub async fn next_item(&mut self) -> Received {
         loop {
             if let Some(given) = self.ready.pop_front() {
                 return given;
@@ -78,9 +78,9 @@ impl Reader {
 
     /// The next entry.
     pub async fn entry(&mut self) -> StreamEntry {
-        match self.given().await {
-            Given::Entry(entry) => entry,
-            Given::Gap(gap) => fail(&format!("a gap where none is: {gap:?}")),
+        match self.next_item().await {
+            Received::Entry(entry) => entry,
+            Received::Gap(gap) => fail(&format!("a gap where none is: {gap:?}")),
         }
     }
 
@@ -95,18 +95,18 @@ impl Reader {
 
     /// A gap, which must come next.
     pub async fn gap(&mut self) -> Gap {
-        match self.given().await {
-            Given::Gap(gap) => gap,
-            Given::Entry(entry) => fail(&format!("no gap, but {entry:?}")),
+        match self.next_item().await {
+            Received::Gap(gap) => gap,
+            Received::Entry(entry) => fail(&format!("no gap, but {entry:?}")),
         }
     }
 
     /// Everything up to the entry with this id.
-    pub async fn until(&mut self, id: &str) -> Vec<Given> {
+    pub async fn read_until(&mut self, id: &str) -> Vec<Received> {
         let mut all = Vec::new();
         loop {
-            let given = self.given().await;
-            let last = matches!(&given, Given::Entry((this, _)) if this == id);
+            let given = self.next_item().await;
+            let last = matches!(&given, Received::Entry((this, _)) if this == id);
             all.push(given);
             if last {
                 return all;
@@ -125,8 +125,8 @@ impl Reader {
         code(&failed).to_owned()
     }
 
-    /// Nothing may come for so long.
-    pub async fn silent(&mut self, ms: u64) {
+    /// Panics if an item comes within `ms` milliseconds.
+    pub async fn expect_silence(&mut self, ms: u64) {
         assert_eq!(self.ready, [], "where nothing should come");
         let next = tokio::time::timeout(Duration::from_millis(ms), self.tail.next()).await;
         assert!(next.is_err(), "where nothing should come: {next:?}");
@@ -164,7 +164,7 @@ impl Reader {
             "{position} is not the last entry's id"
         );
         self.position = position;
-        self.ready.extend(entries.into_iter().map(Given::Entry));
+        self.ready.extend(entries.into_iter().map(Received::Entry));
     }
 
     fn gap_comes(&mut self, first: bool, gap: Gap) {
@@ -183,7 +183,7 @@ impl Reader {
         }
         self.announced.clone_from(&gap.first);
         self.position.clone_from(&gap.position);
-        self.ready.push_back(Given::Gap(gap));
+        self.ready.push_back(Received::Gap(gap));
     }
 }
 

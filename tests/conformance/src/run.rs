@@ -10,15 +10,15 @@ use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 
 use crate::cases::Case;
-use crate::fixture::{Fixture, SideDoor, Whole};
+use crate::fixture::{DirectRedis, Fixture, FullBackend};
 
-/// What cases are run against.
+/// The backend that cases run against.
 #[derive(Clone)]
 pub struct Subject {
     /// The backend under test.
-    pub backend: Arc<dyn Whole>,
+    pub backend: Arc<dyn FullBackend>,
     /// The Redis behind it, if there is one.
-    pub side_door: Option<SideDoor>,
+    pub direct_redis: Option<DirectRedis>,
 }
 
 /// How cases are run.
@@ -34,7 +34,7 @@ pub struct Plan {
     pub stop_at_failure: bool,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Cases that came to an end, well or not.
@@ -59,7 +59,8 @@ thread_local! {
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs the cases that apply, several at a time, and counts. Heavy ones come last, among themselves.
+/// Runs the cases that apply, several at a time, and counts them. Heavy cases run last, among
+/// themselves.
 pub async fn run(subject: &Subject, cases: &[Case], plan: Plan) -> Tally {
     record_panics();
     let mut tally = Tally::default();
@@ -84,7 +85,7 @@ async fn run_pass(
         while running.len() < plan.at_once {
             let Some(case) = left.next() else { break };
             let fixture = Fixture::new(Arc::clone(&subject.backend), &prefix(case));
-            match case.on(fixture, subject.side_door.clone()) {
+            match case.on(fixture, subject.direct_redis.clone()) {
                 Some(body) => drop(running.spawn(run_one(case.path(), body, plan.timeout))),
                 None => tally.not_applicable += 1,
             }
@@ -117,7 +118,7 @@ async fn run_one(
     let reason = match tokio::time::timeout(timeout, body).await {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(payload)) => reason(payload.as_ref()),
-        Err(_) => format!("not done after {timeout:?}"),
+        Err(_) => format!("it hangs: not done after {timeout:?}"),
     };
     Err(Failure { case, reason })
 }

@@ -9,7 +9,7 @@ use streamgate_protocol::{CacheError, CacheResult, StreamEntry, StreamingBackend
 use tokio::sync::mpsc;
 
 use super::calls::{Calls, gone};
-use super::message::{Command, Given};
+use super::message::{CallResult, Command};
 use super::packed;
 
 /// Beyond this a number of JavaScript is not exact.
@@ -17,13 +17,13 @@ const MAX_SAFE_INTEGER: usize = (1 << 53) - 1;
 
 /// The npm package's client in a runtime, called from here.
 #[derive(Debug, Clone)]
-pub struct Bridged {
+pub struct ScriptClient {
     calls: Calls,
     commands: mpsc::UnboundedSender<Command>,
     next: Arc<AtomicU64>,
 }
 
-impl Bridged {
+impl ScriptClient {
     pub(super) fn new(calls: Calls, commands: mpsc::UnboundedSender<Command>) -> Self {
         Self {
             calls,
@@ -38,14 +38,14 @@ impl Bridged {
     }
 
     /// Says something that is not answered. If the runtime is gone, so is what it was about.
-    pub(super) fn say(&self, command: Command) {
+    pub(super) fn send_command(&self, command: Command) {
         drop(self.commands.send(command));
     }
 
-    pub(super) async fn call(&self, method: &'static str, args: Value) -> CacheResult<Given> {
+    pub(super) async fn call(&self, method: &'static str, args: Value) -> CacheResult<CallResult> {
         let n = self.number();
         let answer = self.calls.expect(n);
-        let _cancel = CancelOnDrop { bridged: self, n };
+        let _cancel = CancelOnDrop { client: self, n };
         self.commands
             .send(Command::Call { n, method, args })
             .map_err(|_| gone())?;
@@ -53,7 +53,7 @@ impl Bridged {
     }
 }
 
-impl StreamingBackend for Bridged {
+impl StreamingBackend for ScriptClient {
     fn stream_add<'a>(
         &'a self,
         stream_key: &'a str,
@@ -160,14 +160,14 @@ impl StreamingBackend for Bridged {
 
 /// Aborts a call whose future is dropped before its answer came.
 struct CancelOnDrop<'a> {
-    bridged: &'a Bridged,
+    client: &'a ScriptClient,
     n: u64,
 }
 
 impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
-        if self.bridged.calls.forget(self.n).is_some() {
-            self.bridged.say(Command::Cancel { cancel: self.n });
+        if self.client.calls.forget(self.n).is_some() {
+            self.client.send_command(Command::Cancel { cancel: self.n });
         }
     }
 }
@@ -179,13 +179,13 @@ pub(super) fn number(n: usize) -> CacheResult<usize> {
     Ok(n)
 }
 
-fn entries(given: Given) -> CacheResult<Vec<StreamEntry>> {
+fn entries(given: CallResult) -> CacheResult<Vec<StreamEntry>> {
     given.entries.ok_or_else(|| wrong("a read gave no entries"))
 }
 
-fn nothing(given: &Given) -> CacheResult<()> {
+fn nothing(given: &CallResult) -> CacheResult<()> {
     match given {
-        Given {
+        CallResult {
             id: None,
             entries: None,
             last_id: None,

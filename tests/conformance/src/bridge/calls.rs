@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use streamgate_protocol::{CacheError, CacheResult};
 use tokio::sync::oneshot;
 
-use super::message::Given;
+use super::message::CallResult;
 
-pub(super) type Answer = oneshot::Sender<CacheResult<Given>>;
+pub(super) type Answer = oneshot::Sender<CacheResult<CallResult>>;
 
 /// Who waits for which call's answer.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ impl Calls {
     }
 
     /// A place for the answer of call `n`; it ends at once if the runtime went away.
-    pub(super) fn expect(&self, n: u64) -> oneshot::Receiver<CacheResult<Given>> {
+    pub(super) fn expect(&self, n: u64) -> oneshot::Receiver<CacheResult<CallResult>> {
         let (answer, receiver) = oneshot::channel();
         if let Some(waiting) = &mut *self.lock() {
             waiting.insert(n, answer);

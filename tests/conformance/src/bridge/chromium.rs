@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use super::backend::Bridged;
+use super::backend::ScriptClient;
 use super::bundle::{bundle, scripts};
 use super::control::Control;
-use super::process::{Group, chromium};
+use super::process::{ProcessGroup, chromium};
 
 /// Longest time from the start of the browser to a connected client; it takes about 2 s alone.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,7 +32,7 @@ const FLAGS: &[&str] = &[
 /// A browser with one page. It ends when this is dropped.
 pub struct Chromium {
     // In this order: the browser goes before what it uses.
-    _browser: Group,
+    _browser: ProcessGroup,
     _control: Control,
     _folder: TempDir,
 }
@@ -43,7 +43,7 @@ impl Chromium {
     /// # Errors
     ///
     /// Chromium or the package is missing (the message says how to get it), or it does not work.
-    pub async fn start(proxy: &str) -> anyhow::Result<(Bridged, Self)> {
+    pub async fn start(proxy: &str) -> anyhow::Result<(ScriptClient, Self)> {
         let binary = chromium()?;
         let folder = tempfile::Builder::new()
             .prefix("streamgate-chromium-")
@@ -56,12 +56,14 @@ impl Chromium {
         command.args(FLAGS);
         command.arg(format!("--user-data-dir={}", profile.display()));
         command.arg(control.page("page.html", proxy));
-        let browser = Group::spawn(&mut command, folder.path())?;
-        let bridged = tokio::time::timeout(PATIENCE, control.ready())
+        let browser = ProcessGroup::spawn(&mut command, folder.path())?;
+        let client = tokio::time::timeout(PATIENCE, control.ready())
             .await
-            .with_context(|| format!("the page is silent; Chromium said:\n{}", browser.said()))??;
+            .with_context(|| {
+                format!("the page is silent; Chromium said:\n{}", browser.output())
+            })??;
         Ok((
-            bridged,
+            client,
             Self {
                 _browser: browser,
                 _control: control,

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tower_http::services::ServeDir;
 
-use super::backend::Bridged;
+use super::backend::ScriptClient;
 use super::calls::Calls;
 use super::message::{Command, Fault, Report, outcome};
 
@@ -24,7 +24,7 @@ const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
 /// Most commands in one frame.
 const MAX_COMMANDS: usize = 1_024;
 
-type Ready = Result<Bridged, Fault>;
+type Ready = Result<ScriptClient, Fault>;
 
 /// Two servers of loopback, which end when this is dropped.
 pub struct Control {
@@ -77,7 +77,7 @@ impl Control {
     /// # Errors
     ///
     /// It could not.
-    pub async fn ready(&mut self) -> anyhow::Result<Bridged> {
+    pub async fn ready(&mut self) -> anyhow::Result<ScriptClient> {
         let report = self
             .ready
             .recv()
@@ -123,7 +123,7 @@ async fn serve(stream: TcpStream, ready: &mpsc::UnboundedSender<Ready>) {
             for report in reports {
                 match report {
                     Report::Ready {} => {
-                        drop(ready.send(Ok(Bridged::new(calls.clone(), commands.clone()))));
+                        drop(ready.send(Ok(ScriptClient::new(calls.clone(), commands.clone()))));
                     }
                     Report::Failed(fault) => drop(ready.send(Err(fault))),
                     Report::Answer { n, ok, error } => {

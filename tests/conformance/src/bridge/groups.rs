@@ -6,9 +6,9 @@ use streamgate_protocol::{
     CacheResult, Claimed, PendingEntries, PendingEntry, PendingQuery, PendingSummary,
 };
 
-use super::backend::{Bridged, number, wrong};
+use super::backend::{ScriptClient, number, wrong};
 
-impl PendingEntries for Bridged {
+impl PendingEntries for ScriptClient {
     fn pending_summary<'a>(
         &'a self,
         stream_key: &'a str,

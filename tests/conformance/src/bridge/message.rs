@@ -46,7 +46,7 @@ pub(super) enum Report {
         /// The call's number.
         n: u64,
         /// What it gave; `None` if it failed.
-        ok: Option<Given>,
+        ok: Option<CallResult>,
         /// How it failed.
         error: Option<Fault>,
     },
@@ -55,7 +55,7 @@ pub(super) enum Report {
 /// What a call gave.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Given {
+pub(super) struct CallResult {
     /// Of an add.
     pub(super) id: Option<String>,
     /// Of the reads.
@@ -133,7 +133,7 @@ impl Fault {
 }
 
 /// Of a call's answer.
-pub(super) fn outcome(ok: Option<Given>, error: Option<Fault>) -> CacheResult<Given> {
+pub(super) fn outcome(ok: Option<CallResult>, error: Option<Fault>) -> CacheResult<CallResult> {
     match (ok, error) {
         (Some(given), None) => Ok(given),
         (None, Some(fault)) => Err(fault.into_error()),

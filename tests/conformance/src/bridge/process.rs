@@ -14,12 +14,12 @@ use streamgate_test_support::binary::target_folder;
 pub(super) const REMEDY: &str = "run `cargo xtask setup`";
 
 /// A child with a process group of its own, which ends with this value.
-pub(super) struct Group {
+pub(super) struct ProcessGroup {
     child: Child,
     log: PathBuf,
 }
 
-impl Group {
+impl ProcessGroup {
     /// Starts it. What it says goes to a file of the folder.
     pub(super) fn spawn(command: &mut Command, folder: &Path) -> anyhow::Result<Self> {
         let log = folder.join("log");
@@ -35,21 +35,21 @@ impl Group {
     }
 
     /// What it said so far.
-    pub(super) fn said(&self) -> String {
+    pub(super) fn output(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Its exit status, once it has ended.
-    pub(super) fn ended(&mut self) -> anyhow::Result<()> {
+    pub(super) fn check_running(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => bail!("it ended ({status}) and said:\n{}", self.said()),
+            Some(status) => bail!("it ended ({status}) and said:\n{}", self.output()),
         }
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // It may have ended by itself.

@@ -7,10 +7,10 @@ use streamgate_protocol::{
     CacheResult, ConsumeOptions, Deliveries, SubscribingBackend, Tail, TailFrom, TailItem,
 };
 
-use super::backend::{Bridged, number, wrong};
+use super::backend::{ScriptClient, number, wrong};
 use super::message::{Command, Pulled};
 
-impl SubscribingBackend for Bridged {
+impl SubscribingBackend for ScriptClient {
     fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
         let args = start(from).map(|from| json!([stream_key, from]));
         let items = self.subscribe("tail", args).flat_map(|pulled| {
@@ -61,7 +61,7 @@ fn numbers(options: &ConsumeOptions) -> CacheResult<[Option<u64>; 3]> {
     Ok(all)
 }
 
-impl Bridged {
+impl ScriptClient {
     /// What the package's subscription gives, until it throws or ends.
     fn subscribe(
         &self,
@@ -72,26 +72,26 @@ impl Bridged {
         stream::unfold(first, move |state| {
             let args = args.clone();
             async move {
-                let (bridged, open) = state?;
+                let (client, open) = state?;
                 let (given, subscription) = match open {
                     None => match args {
                         Ok(args) => {
-                            let subscription = EndOnDrop::new(&bridged);
+                            let subscription = EndOnDrop::new(&client);
                             let args = json!([subscription.s, args]);
-                            (bridged.call(method, args).await, Some(subscription))
+                            (client.call(method, args).await, Some(subscription))
                         }
                         Err(error) => (Err(error), None),
                     },
                     Some(subscription) => {
                         let args = json!([subscription.s]);
-                        (bridged.call("next", args).await, Some(subscription))
+                        (client.call("next", args).await, Some(subscription))
                     }
                 };
                 match given {
                     Ok(given) => {
                         // Without one, it ended.
                         let pulled = *given.pulled?;
-                        Some((Ok(pulled), subscription.map(|s| (bridged, Some(s)))))
+                        Some((Ok(pulled), subscription.map(|s| (client, Some(s)))))
                     }
                     Err(error) => Some((Err(error), None)),
                 }
@@ -103,20 +103,20 @@ impl Bridged {
 
 /// A subscription of the script, which ends with this.
 struct EndOnDrop {
-    bridged: Bridged,
+    client: ScriptClient,
     s: u64,
 }
 
 impl EndOnDrop {
-    fn new(bridged: &Bridged) -> Self {
-        let (bridged, s) = (bridged.clone(), bridged.number());
-        Self { bridged, s }
+    fn new(client: &ScriptClient) -> Self {
+        let (client, s) = (client.clone(), client.number());
+        Self { client, s }
     }
 }
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
-        self.bridged.say(Command::End { end: self.s });
+        self.client.send_command(Command::End { end: self.s });
     }
 }
 

@@ -11,10 +11,10 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::backend::Bridged;
+use super::backend::ScriptClient;
 use super::bundle::bundle;
 use super::control::Control;
-use super::process::{Group, node_module};
+use super::process::{ProcessGroup, node_module};
 
 /// Longest time from the start of workerd to a connected client; it takes about 1 s alone.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,7 +26,7 @@ const COMPATIBILITY_DATE: &str = "2026-11-01";
 pub struct Workerd {
     // In this order: the request goes before the runtime, and that before what it uses.
     _request: TcpStream,
-    _runtime: Group,
+    _runtime: ProcessGroup,
     _control: Control,
     _folder: TempDir,
 }
@@ -38,7 +38,7 @@ impl Workerd {
     /// # Errors
     ///
     /// workerd or the package is missing (the message says how to get it), or it does not work.
-    pub async fn start(proxy: &str) -> anyhow::Result<(Bridged, Self)> {
+    pub async fn start(proxy: &str) -> anyhow::Result<(ScriptClient, Self)> {
         let binary = node_module(".bin/workerd")?;
         let folder = tempfile::Builder::new()
             .prefix("streamgate-workerd-")
@@ -49,25 +49,25 @@ impl Workerd {
         let mut control = Control::start(folder.path()).await?;
         let mut command = Command::new(binary);
         command.arg("serve").arg(&config).arg("--control-fd=1");
-        let mut runtime = Group::spawn(&mut command, folder.path())?;
+        let mut runtime = ProcessGroup::spawn(&mut command, folder.path())?;
         let started = tokio::time::timeout(PATIENCE, async {
             let address = address(&mut runtime).await?;
             let mut request = ask(address, &control.query(proxy)).await?;
             tokio::select! {
-                bridged = control.ready() => Ok((bridged?, request)),
+                client = control.ready() => Ok((client?, request)),
                 early = early_end(&mut request) => anyhow::bail!("the worker ended early: {early}"),
             }
         });
         let outcome = started.await.context("the worker is silent").flatten();
-        let (bridged, request) =
-            outcome.with_context(|| format!("workerd said:\n{}", runtime.said()))?;
+        let (client, request) =
+            outcome.with_context(|| format!("workerd said:\n{}", runtime.output()))?;
         let kept = Self {
             _request: request,
             _runtime: runtime,
             _control: control,
             _folder: folder,
         };
-        Ok((bridged, kept))
+        Ok((client, kept))
     }
 }
 
@@ -107,10 +107,10 @@ const worker :Workerd.Worker = (
 }
 
 /// Where workerd listens: it says so in a line of JSON.
-async fn address(runtime: &mut Group) -> anyhow::Result<SocketAddr> {
+async fn address(runtime: &mut ProcessGroup) -> anyhow::Result<SocketAddr> {
     loop {
-        runtime.ended()?;
-        for line in runtime.said().lines() {
+        runtime.check_running()?;
+        for line in runtime.output().lines() {
             let event: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
             if event["socket"] == "http"
                 && let Some(port) = event["port"].as_u64()

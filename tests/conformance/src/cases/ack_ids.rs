@@ -3,7 +3,7 @@
 use streamgate_protocol::error::code as codes;
 use streamgate_protocol::limits::MAX_ID_BYTES;
 
-use crate::fixture::{Fixture, SideDoor, code, ids, parts};
+use crate::fixture::{Fixture, DirectRedis, code, ids, parts};
 
 use super::read_ids::MALFORMED;
 
@@ -14,22 +14,22 @@ cases![
     leading_zeros_change_nothing,
     an_overlong_id_is_refused,
     ;
-    side_door:
+    needs_redis:
     one_malformed_id_refuses_all,
     ms_alone_means_its_first_id,
 ];
 
-async fn given(f: &Fixture, n: usize) -> (String, Vec<String>) {
+async fn delivered(f: &Fixture, n: usize) -> (String, Vec<String>) {
     let key = f.key();
-    let added = f.fill(&key, n).await.unwrap();
+    let added = f.add_in_sequence(&key, n).await.unwrap();
     f.backend.stream_create_group(&key, "group", "0").await.unwrap();
-    assert_eq!(ids(&f.take(&key, "group", "consumer").await.unwrap()), added);
+    assert_eq!(ids(&f.read_group_now(&key, "group", "consumer").await.unwrap()), added);
     (key, added)
 }
 
 /// XACK counts 0.
 async fn unknown_ids_are_no_error(f: Fixture) {
-    let (key, _) = given(&f, 1).await;
+    let (key, _) = delivered(&f, 1).await;
     for id in ["0", "0-0", "5", "1-1", "18446744073709551615-18446744073709551615"] {
         let acked = f.backend.stream_ack(&key, "group", &[id.to_owned()]).await;
         assert_eq!(code(&acked), "OK", "{id}");
@@ -38,7 +38,7 @@ async fn unknown_ids_are_no_error(f: Fixture) {
 
 /// ERR: `$`, `+` and `-` are no ids here.
 async fn a_malformed_id_is_refused(f: Fixture) {
-    let (key, _) = given(&f, 1).await;
+    let (key, _) = delivered(&f, 1).await;
     for id in MALFORMED.iter().chain(&["$", "+"]) {
         let acked = f.backend.stream_ack(&key, "group", &[(*id).to_owned()]).await;
         assert_eq!(code(&acked), codes::ERR, "{id:?}");
@@ -47,7 +47,7 @@ async fn a_malformed_id_is_refused(f: Fixture) {
 
 /// Redis looks for the group first, and without one reads no ids; streamgate always reads them.
 async fn a_malformed_id_is_refused_on_a_missing_group(f: Fixture) {
-    let (key, _) = given(&f, 1).await;
+    let (key, _) = delivered(&f, 1).await;
     for key in [key, f.key()] {
         let acked = f.backend.stream_ack(&key, "another", &["abc".to_owned()]).await;
         assert_eq!(code(&acked), codes::ERR);
@@ -56,7 +56,7 @@ async fn a_malformed_id_is_refused_on_a_missing_group(f: Fixture) {
 
 /// `05-03` is `5-3`.
 async fn leading_zeros_change_nothing(f: Fixture) {
-    let (key, added) = given(&f, 2).await;
+    let (key, added) = delivered(&f, 2).await;
     let (ms, seq) = parts(&added[0]);
     f.backend.stream_ack(&key, "group", &[format!("00{ms}-0{seq}")]).await.unwrap();
     let summary = f.backend.pending_summary(&key, "group").await.unwrap();
@@ -65,14 +65,14 @@ async fn leading_zeros_change_nothing(f: Fixture) {
 
 /// No id is that long.
 async fn an_overlong_id_is_refused(f: Fixture) {
-    let (key, _) = given(&f, 1).await;
+    let (key, _) = delivered(&f, 1).await;
     let digits = "1".repeat(MAX_ID_BYTES + 1);
     assert_eq!(code(&f.backend.stream_ack(&key, "group", &[digits]).await), codes::ERR);
 }
 
 /// XACK reads all ids before it acknowledges one.
-async fn one_malformed_id_refuses_all(f: Fixture, redis: SideDoor) {
-    let (key, added) = given(&f, 2).await;
+async fn one_malformed_id_refuses_all(f: Fixture, redis: DirectRedis) {
+    let (key, added) = delivered(&f, 2).await;
     let named = [added[0].clone(), "abc".to_owned(), added[1].clone()];
     assert_eq!(code(&f.backend.stream_ack(&key, "group", &named).await), codes::ERR);
     let pending: (u64, redis::Value, redis::Value, redis::Value) =
@@ -81,14 +81,14 @@ async fn one_malformed_id_refuses_all(f: Fixture, redis: SideDoor) {
 }
 
 /// `ms` is `ms-0`, and not every id of that millisecond.
-async fn ms_alone_means_its_first_id(f: Fixture, redis: SideDoor) {
+async fn ms_alone_means_its_first_id(f: Fixture, redis: DirectRedis) {
     let key = f.key();
     for id in ["7-0", "7-1"] {
         let _: String =
             redis.send(&[b"XADD", key.as_bytes(), id.as_bytes(), b"a", b"1"]).await.unwrap();
     }
     f.backend.stream_create_group(&key, "group", "0").await.unwrap();
-    let taken = f.take(&key, "group", "consumer").await.unwrap();
+    let taken = f.read_group_now(&key, "group", "consumer").await.unwrap();
     let ms = parts(&taken[0].0).0.to_string();
     f.backend.stream_ack(&key, "group", &[ms]).await.unwrap();
     let pending: Vec<(String, String, u64, u64)> = redis

@@ -3,7 +3,7 @@
 use futures_util::future::try_join_all;
 use streamgate_protocol::error::code as codes;
 
-use crate::fixture::{Fixture, SideDoor, code, ids, pairs, parts, values};
+use crate::fixture::{Fixture, DirectRedis, code, ids, pairs, parts, values};
 
 cases![
     add_gives_a_full_id,
@@ -15,7 +15,7 @@ cases![
     two_thousand_adds_asked_at_once_keep_their_order,
     adds_from_two_sides_are_all_there,
     ;
-    side_door:
+    needs_redis:
     redis_sees_the_same_id_and_fields,
     an_add_to_a_stream_of_later_ids_gets_a_later_one,
 ];
@@ -28,7 +28,7 @@ async fn add_gives_a_full_id(f: Fixture) {
 
 /// Each id is greater than the one before, within a millisecond too.
 async fn ids_of_a_stream_grow(f: Fixture) {
-    let added = f.fill(&f.key(), 50).await.unwrap();
+    let added = f.add_in_sequence(&f.key(), 50).await.unwrap();
     assert!(added.windows(2).all(|two| parts(&two[0]) < parts(&two[1])), "{added:?}");
 }
 
@@ -52,7 +52,7 @@ async fn an_add_without_fields_is_refused(f: Fixture) {
 /// A refused XADD leaves the stream as it was, and the backend in order.
 async fn an_add_without_fields_adds_nothing(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 2).await.unwrap();
+    let added = f.add_in_sequence(&key, 2).await.unwrap();
     f.backend.stream_add(&key, Vec::new(), Some(0)).await.unwrap_err();
     assert_eq!(ids(&f.read(&key, "0").await.unwrap()), added);
 }
@@ -99,7 +99,7 @@ async fn adds_from_two_sides_are_all_there(f: Fixture) {
 }
 
 /// The stream is Redis's own: a program that asks Redis gets the same entry.
-async fn redis_sees_the_same_id_and_fields(f: Fixture, redis: SideDoor) {
+async fn redis_sees_the_same_id_and_fields(f: Fixture, redis: DirectRedis) {
     let key = f.key();
     let fields = pairs(&[("b", "1"), ("a", "2"), ("b", "3")]);
     let id = f.backend.stream_add(&key, fields.clone(), None).await.unwrap();
@@ -110,7 +110,7 @@ async fn redis_sees_the_same_id_and_fields(f: Fixture, redis: SideDoor) {
 }
 
 /// `*` is never below the stream's last id, even if that is ahead of the clock.
-async fn an_add_to_a_stream_of_later_ids_gets_a_later_one(f: Fixture, redis: SideDoor) {
+async fn an_add_to_a_stream_of_later_ids_gets_a_later_one(f: Fixture, redis: DirectRedis) {
     let key = f.key();
     let last = "9999999999999-7";
     let _: String =

@@ -23,7 +23,7 @@ async fn comes_back(f: &Fixture, fields: Vec<(String, String)>) {
     let expected = [(id, fields)];
     let read = f.read(&key, "0").await.unwrap();
     let latest = f.backend.stream_read_latest(&key, 1).await.unwrap();
-    let taken = f.take(&key, "group", "consumer").await.unwrap();
+    let taken = f.read_group_now(&key, "group", "consumer").await.unwrap();
     // Not assert_eq: megabytes of difference would help nobody.
     assert!(read == expected, "stream_read gave other fields");
     assert!(latest == expected, "stream_read_latest gave other fields");

@@ -5,7 +5,7 @@ use streamgate_protocol::limits::{MAX_NAME_BYTES, MAX_PENDING_PAGE};
 
 use super::consume::group;
 use super::pending::{held, list, summary};
-use crate::fixture::{Fixture, SideDoor, code, ids};
+use crate::fixture::{Fixture, DirectRedis, code, ids};
 
 cases![
     what_others_hold_is_given_and_counted_as_a_delivery,
@@ -23,7 +23,7 @@ cases![
     starts_that_are_no_ids_are_refused,
     names_that_are_too_long_are_refused,
     ;
-    side_door:
+    needs_redis:
     deleted_entries_are_named_and_not_pending_any_more,
 ];
 
@@ -32,8 +32,8 @@ const HOUR: u64 = 3_600_000;
 /// A group of which `ann` holds everything.
 pub(super) async fn held_by_ann(f: &Fixture, n: usize) -> (String, Vec<String>) {
     let key = group(f).await;
-    let added = f.pour(&key, n).await.unwrap();
-    assert_eq!(ids(&f.take(&key, "group", "ann").await.unwrap()), added);
+    let added = f.add_concurrently(&key, n).await.unwrap();
+    assert_eq!(ids(&f.read_group_now(&key, "group", "ann").await.unwrap()), added);
     (key, added)
 }
 
@@ -136,7 +136,7 @@ async fn trimmed_entries_are_named_and_not_pending_any_more(f: Fixture) {
 /// Which is no error.
 async fn a_group_that_was_read_by_nobody_has_nothing_to_claim(f: Fixture) {
     let key = group(&f).await;
-    f.fill(&key, 3).await.unwrap();
+    f.add_in_sequence(&key, 3).await.unwrap();
     let claimed = claim(&f, &key, 0, "0-0", 10).await;
     assert_eq!((claimed.entries, &*claimed.cursor), (vec![], "0-0"));
 }
@@ -179,7 +179,7 @@ async fn names_that_are_too_long_are_refused(f: Fixture) {
 }
 
 /// Without being given.
-async fn deleted_entries_are_named_and_not_pending_any_more(f: Fixture, redis: SideDoor) {
+async fn deleted_entries_are_named_and_not_pending_any_more(f: Fixture, redis: DirectRedis) {
     let (key, added) = held_by_ann(&f, 4).await;
     for id in &added[1..3] {
         let _: u64 = redis.send(&[b"XDEL", key.as_bytes(), id.as_bytes()]).await.unwrap();

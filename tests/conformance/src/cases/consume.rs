@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all};
 use streamgate_protocol::{ConsumeOptions, Deliveries, StreamEntry};
 
-use crate::fixture::{Fixture, HANG, LONG_WAIT, SideDoor, ids, parts};
+use crate::fixture::{Fixture, HANG, LONG_WAIT, DirectRedis, ids, parts};
 
 cases![
     what_is_there_comes_first_and_then_what_is_added,
@@ -20,7 +20,7 @@ cases![
     a_consumer_that_is_not_polled_leaves_the_rest_to_others,
     what_was_given_is_not_given_again,
     ;
-    side_door:
+    needs_redis:
     what_was_given_is_pending_until_it_is_acknowledged,
     entries_that_redis_was_given_directly_come,
 ];
@@ -38,7 +38,7 @@ pub(super) fn consume(f: &Fixture, key: &str, consumer: &str, batch: usize) -> D
 }
 
 /// Asks now: polls once, before anything is there.
-pub(super) fn asked(f: &Fixture, key: &str, consumer: &str, batch: usize) -> Deliveries {
+pub(super) fn started(f: &Fixture, key: &str, consumer: &str, batch: usize) -> Deliveries {
     let mut deliveries = consume(f, key, consumer, batch);
     let early = futures_util::FutureExt::now_or_never(deliveries.next());
     assert!(early.is_none(), "it did not wait: {early:?}");
@@ -65,7 +65,7 @@ async fn take(deliveries: &mut Deliveries, n: usize) -> Vec<String> {
 /// In one go.
 async fn what_is_there_comes_first_and_then_what_is_added(f: Fixture) {
     let key = group(&f).await;
-    let added = f.fill(&key, 5).await.unwrap();
+    let added = f.add_in_sequence(&key, 5).await.unwrap();
     let mut deliveries = consume(&f, &key, "consumer", 64);
     assert_eq!(take(&mut deliveries, 5).await, added);
     for _ in 0..20 {
@@ -77,7 +77,7 @@ async fn what_is_there_comes_first_and_then_what_is_added(f: Fixture) {
 /// Long before any limit, for it has none.
 async fn entries_come_as_they_are_added(f: Fixture) {
     let key = group(&f).await;
-    let mut deliveries = asked(&f, &key, "consumer", 10);
+    let mut deliveries = started(&f, &key, "consumer", 10);
     let early = tokio::time::timeout(Duration::from_millis(1_500), deliveries.next()).await;
     assert!(early.is_err(), "without an entry: {early:?}");
     let id = f.add(&key, "new").await.unwrap();
@@ -88,7 +88,7 @@ async fn entries_come_as_they_are_added(f: Fixture) {
 async fn a_batch_keeps_to_its_size(f: Fixture) {
     for batch in [1, 3, 64, 1_000] {
         let key = group(&f).await;
-        let added = f.fill(&key, 100).await.unwrap();
+        let added = f.add_in_sequence(&key, 100).await.unwrap();
         let mut deliveries = consume(&f, &key, "consumer", batch);
         let mut taken = Vec::new();
         while taken.len() < 100 {
@@ -120,7 +120,7 @@ async fn each_entry_goes_to_one_consumer(f: Fixture) {
         }
         taken
     }));
-    let (taken, added) = join(consumers, f.pour(key, N)).await;
+    let (taken, added) = join(consumers, f.add_concurrently(key, N)).await;
     assert!(taken.iter().all(|taken| taken.is_sorted_by_key(|id| parts(id))));
     let mut all = taken.concat();
     all.sort_by_key(|id| parts(id));
@@ -130,9 +130,9 @@ async fn each_entry_goes_to_one_consumer(f: Fixture) {
 /// First come, first served: the i-th entry goes to the i-th consumer.
 async fn waiting_consumers_are_served_in_the_order_they_came(f: Fixture) {
     let key = group(&f).await;
-    let consumers = (0..8).map(|i| asked(&f, &key, &format!("consumer{i}"), 1));
+    let consumers = (0..8).map(|i| started(&f, &key, &format!("consumer{i}"), 1));
     let mut consumers: Vec<_> = consumers.collect();
-    let added = f.fill(&key, 8).await.unwrap();
+    let added = f.add_in_sequence(&key, 8).await.unwrap();
     let taken = join_all(consumers.iter_mut().map(next)).await;
     assert_eq!(taken.iter().flat_map(|taken| ids(taken)).collect::<Vec<_>>(), added);
 }
@@ -141,10 +141,10 @@ async fn waiting_consumers_are_served_in_the_order_they_came(f: Fixture) {
 async fn a_consumer_stands_in_line_with_group_reads(f: Fixture) {
     let key = group(&f).await;
     let read = |name| f.backend.stream_read_group(&key, "group", name, 1, LONG_WAIT);
-    let first = crate::fixture::asked(read("first"));
-    let mut second = asked(&f, &key, "second", 1);
-    let third = crate::fixture::asked(read("third"));
-    let added = f.fill(&key, 3).await.unwrap();
+    let first = crate::fixture::started(read("first"));
+    let mut second = started(&f, &key, "second", 1);
+    let third = crate::fixture::started(read("third"));
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
     assert_eq!(ids(&first.await.unwrap()), [&added[0]]);
     assert_eq!(take(&mut second, 1).await, [&*added[1]]);
     assert_eq!(ids(&third.await.unwrap()), [&added[2]]);
@@ -154,9 +154,9 @@ async fn a_consumer_stands_in_line_with_group_reads(f: Fixture) {
 async fn groups_are_given_the_same(f: Fixture) {
     let key = group(&f).await;
     f.backend.stream_create_group(&key, "other", "0").await.unwrap();
-    let mut one = asked(&f, &key, "consumer", 10);
+    let mut one = started(&f, &key, "consumer", 10);
     let mut two = f.backend.consume(&key, "other", "consumer", ConsumeOptions::default());
-    let added = f.fill(&key, 50).await.unwrap();
+    let added = f.add_in_sequence(&key, 50).await.unwrap();
     assert_eq!(take(&mut one, 50).await, added);
     assert_eq!(take(&mut two, 50).await, added);
 }
@@ -165,7 +165,7 @@ async fn groups_are_given_the_same(f: Fixture) {
 async fn a_consumer_that_is_not_polled_leaves_the_rest_to_others(f: Fixture) {
     const N: usize = 1_000;
     let key = group(&f).await;
-    let added = f.pour(&key, N).await.unwrap();
+    let added = f.add_concurrently(&key, N).await.unwrap();
     let mut slow = consume(&f, &key, "slow", 5);
     let mut all = take(&mut slow, 1).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -184,29 +184,29 @@ async fn a_consumer_that_is_not_polled_leaves_the_rest_to_others(f: Fixture) {
 /// To nobody, acknowledged or not.
 async fn what_was_given_is_not_given_again(f: Fixture) {
     let key = group(&f).await;
-    let added = f.fill(&key, 10).await.unwrap();
+    let added = f.add_in_sequence(&key, 10).await.unwrap();
     let mut deliveries = consume(&f, &key, "consumer", 64);
     assert_eq!(take(&mut deliveries, 10).await, added);
     f.backend.stream_ack(&key, "group", &added[..5]).await.unwrap();
     drop(deliveries);
-    assert_eq!(f.take(&key, "group", "other").await.unwrap(), []);
-    let mut again = asked(&f, &key, "consumer", 64);
+    assert_eq!(f.read_group_now(&key, "group", "other").await.unwrap(), []);
+    let mut again = started(&f, &key, "consumer", 64);
     let id = f.add(&key, "new").await.unwrap();
     assert_eq!(take(&mut again, 1).await, [id]);
 }
 
 /// How many entries are pending in the group.
-pub(super) async fn pending(redis: &SideDoor, key: &str) -> u64 {
+pub(super) async fn pending(redis: &DirectRedis, key: &str) -> u64 {
     let pending: (u64, redis::Value, redis::Value, redis::Value) =
         redis.send(&[b"XPENDING", key.as_bytes(), b"group"]).await.unwrap();
     pending.0
 }
 
 /// One by one, and together.
-async fn what_was_given_is_pending_until_it_is_acknowledged(f: Fixture, redis: SideDoor) {
+async fn what_was_given_is_pending_until_it_is_acknowledged(f: Fixture, redis: DirectRedis) {
     let key = group(&f).await;
-    let mut deliveries = asked(&f, &key, "consumer", 4);
-    let added = f.fill(&key, 20).await.unwrap();
+    let mut deliveries = started(&f, &key, "consumer", 4);
+    let added = f.add_in_sequence(&key, 20).await.unwrap();
     let taken = take(&mut deliveries, 20).await;
     assert_eq!(taken, added);
     assert_eq!(pending(&redis, &key).await, 20);
@@ -219,9 +219,9 @@ async fn what_was_given_is_pending_until_it_is_acknowledged(f: Fixture, redis: S
 }
 
 /// Whoever adds, one by one or many at the same moment.
-async fn entries_that_redis_was_given_directly_come(f: Fixture, redis: SideDoor) {
+async fn entries_that_redis_was_given_directly_come(f: Fixture, redis: DirectRedis) {
     let key = group(&f).await;
-    let mut deliveries = asked(&f, &key, "consumer", 10);
+    let mut deliveries = started(&f, &key, "consumer", 10);
     let _: String = redis.send(&[b"XADD", key.as_bytes(), b"5-1", b"a", b"1"]).await.unwrap();
     assert_eq!(take(&mut deliveries, 1).await, ["5-1"]);
     let script = b"for i = 1, 50 do redis.call('XADD', KEYS[1], '9-' .. i, 'a', '1') end";

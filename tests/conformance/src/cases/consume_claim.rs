@@ -9,7 +9,7 @@ use streamgate_protocol::{ConsumeOptions, Deliveries};
 use super::claim::held_by_ann;
 use super::consume::{consume, group, next};
 use super::pending::{held, summary};
-use crate::fixture::{Fixture, HANG, SideDoor, code, parts};
+use crate::fixture::{Fixture, HANG, DirectRedis, code, parts};
 
 cases![
     what_a_vanished_consumer_held_comes,
@@ -25,7 +25,7 @@ cases![
     a_group_that_is_missing_ends_it,
     options_that_do_not_go_together_are_refused,
     ;
-    side_door:
+    needs_redis:
     what_was_deleted_does_not_come,
 ];
 
@@ -68,7 +68,7 @@ async fn what_a_vanished_consumer_held_comes(f: Fixture) {
 async fn it_comes_when_its_time_has_come(f: Fixture) {
     let key = group(&f).await;
     let mut deliveries = take_over(&f, &key, "bob", 300);
-    let first = f.fill(&key, 2).await.unwrap();
+    let first = f.add_in_sequence(&key, 2).await.unwrap();
     assert_eq!(sorted(&mut deliveries, 2).await, first);
     f.backend.stream_ack(&key, "group", &first).await.unwrap();
     // It waits in line, so what is added goes to it; whoever claims vanishes with it.
@@ -86,7 +86,7 @@ async fn it_comes_when_its_time_has_come(f: Fixture) {
 /// Before, between and after.
 async fn what_is_added_comes_too(f: Fixture) {
     let (key, mut all) = held_by_ann(&f, 50).await;
-    all.extend(f.fill(&key, 50).await.unwrap());
+    all.extend(f.add_in_sequence(&key, 50).await.unwrap());
     let mut deliveries = take_over(&f, &key, "bob", 20);
     assert_eq!(sorted(&mut deliveries, 100).await, all);
     for _ in 0..5 {
@@ -125,7 +125,7 @@ async fn what_is_not_pending_for_long_enough_is_left(f: Fixture) {
 /// Neither what it was given nor what it took over.
 async fn nothing_is_given_twice_however_slow_its_worker_is(f: Fixture) {
     let (key, mut all) = held_by_ann(&f, 5).await;
-    all.extend(f.fill(&key, 5).await.unwrap());
+    all.extend(f.add_in_sequence(&key, 5).await.unwrap());
     let mut deliveries = take_over(&f, &key, "bob", 20);
     assert_eq!(sorted(&mut deliveries, 10).await, all);
     // Many rounds, each of which finds all ten idle for longer.
@@ -138,7 +138,7 @@ async fn nothing_is_given_twice_however_slow_its_worker_is(f: Fixture) {
 /// As of a page that was loaded again.
 async fn what_an_earlier_one_of_the_same_name_held_comes(f: Fixture) {
     let key = group(&f).await;
-    let added = f.fill(&key, 3).await.unwrap();
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
     let mut before = consume(&f, &key, "bob", 64);
     assert_eq!(sorted(&mut before, 3).await, added);
     drop(before);
@@ -208,7 +208,7 @@ async fn a_group_that_is_missing_ends_it(f: Fixture) {
 /// Before anything is given.
 async fn options_that_do_not_go_together_are_refused(f: Fixture) {
     let key = group(&f).await;
-    f.fill(&key, 1).await.unwrap();
+    f.add_in_sequence(&key, 1).await.unwrap();
     let other = f.key();
     for (claim_after_ms, max_deliveries, dead_letter) in [
         (Some(0), None, None),
@@ -236,7 +236,7 @@ async fn options_that_do_not_go_together_are_refused(f: Fixture) {
 }
 
 /// And is not pending any more.
-async fn what_was_deleted_does_not_come(f: Fixture, redis: SideDoor) {
+async fn what_was_deleted_does_not_come(f: Fixture, redis: DirectRedis) {
     let (key, added) = held_by_ann(&f, 4).await;
     for id in &added[1..3] {
         let _: u64 = redis.send(&[b"XDEL", key.as_bytes(), id.as_bytes()]).await.unwrap();

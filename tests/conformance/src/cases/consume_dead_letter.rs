@@ -11,7 +11,7 @@ use super::claim::held_by_ann;
 use super::consume::{group, next};
 use super::consume_claim::sorted;
 use super::pending::{held, summary};
-use crate::fixture::{Fixture, LONG_WAIT, SideDoor, code, ids, pairs, parts};
+use crate::fixture::{Fixture, LONG_WAIT, DirectRedis, code, ids, pairs, parts};
 
 cases![
     what_was_delivered_too_often_goes_there,
@@ -22,7 +22,7 @@ cases![
     an_entry_of_very_many_fields_goes_there_without_them,
     a_name_that_is_too_long_is_refused,
     ;
-    side_door:
+    needs_redis:
     a_key_that_is_no_stream_ends_it_and_nothing_is_lost,
     what_was_deleted_does_not_go_there,
     bytes_that_are_not_text_go_there_unchanged,
@@ -87,7 +87,7 @@ async fn its_fields_come_unchanged(f: Fixture) {
     let (key, dead) = (group(&f).await, f.key());
     let fields = pairs(&[("b", "1"), ("a", "é\0\n"), ("b", ""), ("", "x"), ("dead-letter-id", "")]);
     f.backend.stream_add(&key, fields.clone(), None).await.unwrap();
-    f.take(&key, "group", "ann").await.unwrap();
+    f.read_group_now(&key, "group", "ann").await.unwrap();
     let mut deliveries = consume(&f, [&key, &dead], "bob", 1);
     let letters = letters(&f, &dead, &mut deliveries, 1).await;
     let (own, said) = letters[0].1.split_at(fields.len());
@@ -142,7 +142,7 @@ async fn an_entry_of_very_many_fields_goes_there_without_them(f: Fixture) {
         let fields = (0..n).map(|i| (i.to_string(), String::new())).collect();
         f.backend.stream_add(&key, fields, None).await.unwrap();
     }
-    f.take(&key, "group", "ann").await.unwrap();
+    f.read_group_now(&key, "group", "ann").await.unwrap();
     let mut deliveries = consume(&f, [&key, &dead], "bob", 1);
     let letters = letters(&f, &dead, &mut deliveries, 2).await;
     let lengths: Vec<_> = letters.iter().map(|(_, fields)| fields.len()).collect();
@@ -157,7 +157,7 @@ async fn a_name_that_is_too_long_is_refused(f: Fixture) {
 }
 
 /// `WRONGTYPE`.
-async fn a_key_that_is_no_stream_ends_it_and_nothing_is_lost(f: Fixture, redis: SideDoor) {
+async fn a_key_that_is_no_stream_ends_it_and_nothing_is_lost(f: Fixture, redis: DirectRedis) {
     let ((key, ids), dead) = (held_by_ann(&f, 2).await, f.key());
     let _: () = redis.send(&[b"SET", dead.as_bytes(), b"text"]).await.unwrap();
     let mut deliveries = consume(&f, [&key, &dead], "bob", 1);
@@ -168,7 +168,7 @@ async fn a_key_that_is_no_stream_ends_it_and_nothing_is_lost(f: Fixture, redis: 
 }
 
 /// It is gone.
-async fn what_was_deleted_does_not_go_there(f: Fixture, redis: SideDoor) {
+async fn what_was_deleted_does_not_go_there(f: Fixture, redis: DirectRedis) {
     let ((key, ids), dead) = (held_by_ann(&f, 2).await, f.key());
     let _: u64 = redis.send(&[b"XDEL", key.as_bytes(), ids[0].as_bytes()]).await.unwrap();
     let mut deliveries = consume(&f, [&key, &dead], "bob", 1);
@@ -179,11 +179,11 @@ async fn what_was_deleted_does_not_go_there(f: Fixture, redis: SideDoor) {
 }
 
 /// In Redis, whatever they are where they are read.
-async fn bytes_that_are_not_text_go_there_unchanged(f: Fixture, redis: SideDoor) {
+async fn bytes_that_are_not_text_go_there_unchanged(f: Fixture, redis: DirectRedis) {
     let (key, dead) = (group(&f).await, f.key());
     let words: &[&[u8]] = &[b"XADD", key.as_bytes(), b"*", b"\xff\x00", b"\xc3("];
     let _: String = redis.send(words).await.unwrap();
-    f.take(&key, "group", "ann").await.unwrap();
+    f.read_group_now(&key, "group", "ann").await.unwrap();
     let mut deliveries = consume(&f, [&key, &dead], "bob", 1);
     letters(&f, &dead, &mut deliveries, 1).await;
     let words: &[&[u8]] = &[b"XRANGE", dead.as_bytes(), b"-", b"+"];

@@ -7,8 +7,8 @@ use streamgate_protocol::error::code as codes;
 use streamgate_protocol::limits::MAX_NAME_BYTES;
 use streamgate_protocol::{ConsumeOptions, Deliveries};
 
-use super::consume::{asked, consume, group, next, pending};
-use crate::fixture::{Fixture, HANG, SideDoor, code, ids};
+use super::consume::{started, consume, group, next, pending};
+use crate::fixture::{Fixture, HANG, DirectRedis, code, ids};
 
 cases![
     a_dropped_consumer_leaves_to_others_what_it_did_not_take,
@@ -20,7 +20,7 @@ cases![
     a_batch_of_0_is_refused,
     a_long_name_is_refused,
     ;
-    side_door:
+    needs_redis:
     what_a_dropped_consumer_took_is_pending,
     a_group_that_is_destroyed_ends_its_consumers,
     a_stream_that_is_deleted_ends_its_consumers,
@@ -39,7 +39,7 @@ async fn error(mut deliveries: Deliveries) -> String {
 /// The others go on where it stopped.
 async fn a_dropped_consumer_leaves_to_others_what_it_did_not_take(f: Fixture) {
     let key = group(&f).await;
-    let added = f.pour(&key, 500).await.unwrap();
+    let added = f.add_concurrently(&key, 500).await.unwrap();
     let mut gone = consume(&f, &key, "gone", 5);
     assert_eq!(next(&mut gone).await[0].0, added[0]);
     drop(gone);
@@ -55,7 +55,7 @@ async fn a_dropped_consumer_leaves_to_others_what_it_did_not_take(f: Fixture) {
 /// Lets the backend settle first: the wait is at its far end by then.
 async fn a_waiting_consumer_that_is_dropped_is_handed_nothing(f: Fixture) {
     let key = group(&f).await;
-    let mut gone = asked(&f, &key, "gone", 10);
+    let mut gone = started(&f, &key, "gone", 10);
     let early = tokio::time::timeout(Duration::from_millis(300), gone.next()).await;
     assert!(early.is_err(), "{early:?}");
     drop(gone);
@@ -67,8 +67,8 @@ async fn a_waiting_consumer_that_is_dropped_is_handed_nothing(f: Fixture) {
 async fn a_consumer_that_is_dropped_right_after_asking_is_handed_nothing(f: Fixture) {
     for _ in 0..20 {
         let key = group(&f).await;
-        drop(asked(&f, &key, "gone", 10));
-        let mut other = asked(&f, &key, "next", 10);
+        drop(started(&f, &key, "gone", 10));
+        let mut other = started(&f, &key, "next", 10);
         let id = f.add(&key, "new").await.unwrap();
         assert_eq!(ids(&next(&mut other).await), [id]);
     }
@@ -77,11 +77,11 @@ async fn a_consumer_that_is_dropped_right_after_asking_is_handed_nothing(f: Fixt
 /// The order of the others stays.
 async fn a_dropped_consumer_leaves_its_place_to_those_behind_it(f: Fixture) {
     let key = group(&f).await;
-    let consumers = ["first", "second", "third"].map(|name| asked(&f, &key, name, 1));
+    let consumers = ["first", "second", "third"].map(|name| started(&f, &key, name, 1));
     let [mut first, second, mut third] = consumers;
     tokio::time::sleep(Duration::from_millis(200)).await;
     drop(second);
-    let added = f.fill(&key, 2).await.unwrap();
+    let added = f.add_in_sequence(&key, 2).await.unwrap();
     assert_eq!(ids(&next(&mut first).await), [&added[0]]);
     assert_eq!(ids(&next(&mut third).await), [&added[1]]);
 }
@@ -90,9 +90,9 @@ async fn a_dropped_consumer_leaves_its_place_to_those_behind_it(f: Fixture) {
 async fn a_consumer_that_was_never_polled_takes_nothing(f: Fixture) {
     let key = group(&f).await;
     let idle = consume(&f, &key, "idle", 10);
-    let added = f.fill(&key, 3).await.unwrap();
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(ids(&f.take(&key, "group", "other").await.unwrap()), added);
+    assert_eq!(ids(&f.read_group_now(&key, "group", "other").await.unwrap()), added);
     drop(idle);
 }
 
@@ -111,7 +111,7 @@ async fn a_batch_of_0_is_refused(f: Fixture) {
     assert_eq!(error(consume(&f, &key, "consumer", 0)).await, codes::ERR);
     let id = f.add(&key, "1").await.unwrap();
     assert_eq!(error(consume(&f, &key, "consumer", 0)).await, codes::ERR);
-    assert_eq!(ids(&f.take(&key, "group", "consumer").await.unwrap()), [id]);
+    assert_eq!(ids(&f.read_group_now(&key, "group", "consumer").await.unwrap()), [id]);
 }
 
 /// Each of the three.
@@ -126,9 +126,9 @@ async fn a_long_name_is_refused(f: Fixture) {
 }
 
 /// Nothing is lost: it is pending for the one, or was given to the other.
-async fn what_a_dropped_consumer_took_is_pending(f: Fixture, redis: SideDoor) {
+async fn what_a_dropped_consumer_took_is_pending(f: Fixture, redis: DirectRedis) {
     let key = group(&f).await;
-    let added = f.pour(&key, 500).await.unwrap();
+    let added = f.add_concurrently(&key, 500).await.unwrap();
     let mut gone = consume(&f, &key, "gone", 5);
     next(&mut gone).await;
     drop(gone);
@@ -144,9 +144,9 @@ async fn what_a_dropped_consumer_took_is_pending(f: Fixture, redis: SideDoor) {
 }
 
 /// XGROUP DESTROY.
-async fn a_group_that_is_destroyed_ends_its_consumers(f: Fixture, redis: SideDoor) {
+async fn a_group_that_is_destroyed_ends_its_consumers(f: Fixture, redis: DirectRedis) {
     let key = group(&f).await;
-    let consumers = ["one", "two"].map(|name| asked(&f, &key, name, 10));
+    let consumers = ["one", "two"].map(|name| started(&f, &key, name, 10));
     tokio::time::sleep(Duration::from_millis(300)).await;
     let destroyed: u64 =
         redis.send(&[b"XGROUP", b"DESTROY", key.as_bytes(), b"group"]).await.unwrap();
@@ -157,9 +157,9 @@ async fn a_group_that_is_destroyed_ends_its_consumers(f: Fixture, redis: SideDoo
 }
 
 /// Groups go with their stream.
-async fn a_stream_that_is_deleted_ends_its_consumers(f: Fixture, redis: SideDoor) {
+async fn a_stream_that_is_deleted_ends_its_consumers(f: Fixture, redis: DirectRedis) {
     let key = group(&f).await;
-    let deliveries = asked(&f, &key, "consumer", 10);
+    let deliveries = started(&f, &key, "consumer", 10);
     tokio::time::sleep(Duration::from_millis(300)).await;
     let deleted: u64 = redis.send(&[b"DEL", key.as_bytes()]).await.unwrap();
     assert_eq!(deleted, 1);
@@ -167,7 +167,7 @@ async fn a_stream_that_is_deleted_ends_its_consumers(f: Fixture, redis: SideDoor
 }
 
 /// At once.
-async fn a_key_of_another_type_is_refused(f: Fixture, redis: SideDoor) {
+async fn a_key_of_another_type_is_refused(f: Fixture, redis: DirectRedis) {
     let key = f.key();
     let _: String = redis.send(&[b"SET", key.as_bytes(), b"text"]).await.unwrap();
     assert_eq!(error(consume(&f, &key, "consumer", 10)).await, codes::WRONGTYPE);

@@ -71,9 +71,9 @@ async fn a_group_of_a_long_name_is_refused(f: Fixture) {
 async fn a_group_read_with_a_long_name_is_refused(f: Fixture) {
     let (key, long) = (f.key(), long());
     f.backend.stream_create_group(&key, "g", "0").await.unwrap();
-    assert_eq!(code(&f.take(&long, "g", "c").await), codes::LIMIT);
-    assert_eq!(code(&f.take(&key, &long, "c").await), codes::LIMIT);
-    assert_eq!(code(&f.take(&key, "g", &long).await), codes::LIMIT);
+    assert_eq!(code(&f.read_group_now(&long, "g", "c").await), codes::LIMIT);
+    assert_eq!(code(&f.read_group_now(&key, &long, "c").await), codes::LIMIT);
+    assert_eq!(code(&f.read_group_now(&key, "g", &long).await), codes::LIMIT);
 }
 
 /// XACK, whichever of the two names it is.
@@ -98,7 +98,7 @@ async fn names_as_long_as_the_bound_are_taken(f: Fixture) {
     let name = "é".repeat(MAX_NAME_BYTES / 2);
     let id = f.add(&key, "1").await.unwrap();
     f.backend.stream_create_group(&key, &name, "0").await.unwrap();
-    assert_eq!(ids(&f.take(&key, &name, &name).await.unwrap()), [&id]);
+    assert_eq!(ids(&f.read_group_now(&key, &name, &name).await.unwrap()), [&id]);
     f.backend.stream_ack(&key, &name, std::slice::from_ref(&id)).await.unwrap();
     assert_eq!(ids(&f.backend.stream_read_latest(&key, 1).await.unwrap()), [&id]);
     let wait = f.backend.stream_read(&key, "0", 1, LONG_WAIT).await.unwrap();

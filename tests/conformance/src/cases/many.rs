@@ -2,7 +2,7 @@
 
 use futures_util::future::{join, join_all, select_all};
 
-use crate::fixture::{Fixture, LONG_WAIT, asked, ids, parts};
+use crate::fixture::{Fixture, LONG_WAIT, started, ids, parts};
 
 cases![
     ;
@@ -18,7 +18,7 @@ const N: usize = 1_000;
 /// One entry serves all.
 async fn a_thousand_readers_of_one_stream_all_get_the_entry(f: Fixture) {
     let key = f.key();
-    let waits = (0..N).map(|_| asked(f.backend.stream_read(&key, "$", 1, LONG_WAIT)));
+    let waits = (0..N).map(|_| started(f.backend.stream_read(&key, "$", 1, LONG_WAIT)));
     let waits: Vec<_> = waits.collect();
     let (read, id) = join(join_all(waits), f.add(&key, "new")).await;
     let id = id.unwrap();
@@ -30,7 +30,7 @@ async fn a_thousand_readers_of_one_stream_all_get_the_entry(f: Fixture) {
 /// Nobody gets another's.
 async fn a_thousand_readers_of_a_thousand_streams_each_get_theirs(f: Fixture) {
     let keys: Vec<_> = (0..N).map(|_| f.key()).collect();
-    let waits = keys.iter().map(|key| asked(f.backend.stream_read(key, "$", 1, LONG_WAIT)));
+    let waits = keys.iter().map(|key| started(f.backend.stream_read(key, "$", 1, LONG_WAIT)));
     let waits: Vec<_> = waits.collect();
     let adds = join_all(keys.iter().map(|key| f.add(key, key)));
     let (read, added) = join(join_all(waits), adds).await;
@@ -47,7 +47,7 @@ async fn a_thousand_consumers_share_a_thousand_entries_in_order(f: Fixture) {
     let names: Vec<_> = (0..N).map(|i| format!("consumer{i}")).collect();
     let waits = names
         .iter()
-        .map(|name| asked(f.backend.stream_read_group(&key, "group", name, 1, LONG_WAIT)));
+        .map(|name| started(f.backend.stream_read_group(&key, "group", name, 1, LONG_WAIT)));
     let waits: Vec<_> = waits.collect();
     let adds = join_all((0..N).map(|_| f.add(&key, "new")));
     let (taken, added) = join(join_all(waits), adds).await;
@@ -62,7 +62,7 @@ async fn an_add_waits_for_none_of_a_thousand_readers(f: Fixture) {
     let (quiet, busy) = (f.key(), f.key());
     let waits = (0..N).map(|i| {
         let key = if i % 2 == 0 { &quiet } else { &busy };
-        asked(f.backend.stream_read(key, "99999999999999-1", 1, LONG_WAIT))
+        started(f.backend.stream_read(key, "99999999999999-1", 1, LONG_WAIT))
     });
     let waits: Vec<_> = waits.collect();
     // All have been asked; the first add may come behind them on the way.

@@ -6,7 +6,7 @@ use streamgate_protocol::limits::{MAX_NAME_BYTES, MAX_PENDING_PAGE};
 use streamgate_protocol::{PendingEntry, PendingQuery, PendingSummary};
 
 use super::consume::group;
-use crate::fixture::{Fixture, SideDoor, code, ids};
+use crate::fixture::{Fixture, DirectRedis, code, ids};
 
 cases![
     a_group_that_was_read_by_nobody_has_nothing_pending,
@@ -23,7 +23,7 @@ cases![
     a_page_that_is_too_large_is_refused,
     names_that_are_too_long_are_refused,
     ;
-    side_door:
+    needs_redis:
     a_key_that_is_no_stream_is_refused,
 ];
 
@@ -58,7 +58,7 @@ fn listed(entries: &[PendingEntry]) -> Vec<&str> {
 /// So many entries, the first `a` of them held by `ann`, the others by `bob`.
 async fn shared(f: &Fixture, a: usize, n: usize) -> (String, Vec<String>) {
     let key = group(f).await;
-    let added = f.fill(&key, n).await.unwrap();
+    let added = f.add_in_sequence(&key, n).await.unwrap();
     let read = |consumer, count| f.backend.stream_read_group(&key, "group", consumer, count, None);
     assert_eq!(ids(&read("ann", a).await.unwrap()), added[..a]);
     assert_eq!(ids(&read("bob", n - a).await.unwrap()), added[a..]);
@@ -68,7 +68,7 @@ async fn shared(f: &Fixture, a: usize, n: usize) -> (String, Vec<String>) {
 /// No ids either.
 async fn a_group_that_was_read_by_nobody_has_nothing_pending(f: Fixture) {
     let key = group(&f).await;
-    f.fill(&key, 3).await.unwrap();
+    f.add_in_sequence(&key, 3).await.unwrap();
     assert_eq!(summary(&f, &key).await, PendingSummary::default());
     assert_eq!(list(&f, &key, query()).await, []);
 }
@@ -76,7 +76,7 @@ async fn a_group_that_was_read_by_nobody_has_nothing_pending(f: Fixture) {
 /// By name, and those that hold nothing are left out.
 async fn a_summary_counts_for_each_consumer_what_it_holds(f: Fixture) {
     let (key, added) = shared(&f, 2, 5).await;
-    assert_eq!(f.take(&key, "group", "aaa").await.unwrap(), []);
+    assert_eq!(f.read_group_now(&key, "group", "aaa").await.unwrap(), []);
     let expected = PendingSummary {
         count: 5,
         smallest: Some(added[0].clone()),
@@ -168,7 +168,7 @@ async fn the_time_goes_on_from_the_delivery(f: Fixture) {
     let key = group(&f).await;
     f.add(&key, "value").await.unwrap();
     let before = Instant::now();
-    f.take(&key, "group", "ann").await.unwrap();
+    f.read_group_now(&key, "group", "ann").await.unwrap();
     let after = Instant::now();
     tokio::time::sleep(Duration::from_millis(100)).await;
     let least = after.elapsed();
@@ -220,7 +220,7 @@ async fn names_that_are_too_long_are_refused(f: Fixture) {
 }
 
 /// `WRONGTYPE`, of each operation on what is pending.
-async fn a_key_that_is_no_stream_is_refused(f: Fixture, redis: SideDoor) {
+async fn a_key_that_is_no_stream_is_refused(f: Fixture, redis: DirectRedis) {
     let key = f.key();
     let _: () = redis.send(&[b"SET", key.as_bytes(), b"text"]).await.unwrap();
     assert_eq!(code(&f.backend.pending_summary(&key, "group").await), "WRONGTYPE");

@@ -25,7 +25,7 @@ async fn a_missing_key_is_empty(f: Fixture) {
 /// In the order of ids.
 async fn the_oldest_come_first(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 10).await.unwrap();
+    let added = f.add_in_sequence(&key, 10).await.unwrap();
     assert_eq!(ids(&f.read(&key, "0").await.unwrap()), added);
     assert_eq!(ids(&f.backend.stream_read(&key, "0", 4, None).await.unwrap()), added[..4]);
 }
@@ -33,14 +33,14 @@ async fn the_oldest_come_first(f: Fixture) {
 /// XREAD COUNT 0 gives all, unlike XREVRANGE … COUNT 0.
 async fn a_count_of_0_sets_no_limit(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 130).await.unwrap();
+    let added = f.add_in_sequence(&key, 130).await.unwrap();
     assert_eq!(ids(&f.backend.stream_read(&key, "0", 0, None).await.unwrap()), added);
 }
 
 /// One is the first after the id.
 async fn a_count_of_1_gives_the_next(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 3).await.unwrap();
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
     for next in 1..3 {
         let read = f.backend.stream_read(&key, &added[next - 1], 1, None).await.unwrap();
         assert_eq!(ids(&read), [&added[next]]);
@@ -50,7 +50,7 @@ async fn a_count_of_1_gives_the_next(f: Fixture) {
 /// A count is a limit, not a demand.
 async fn a_count_beyond_the_length_gives_all(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 3).await.unwrap();
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
     for count in [3, 4, 1_000_000] {
         assert_eq!(ids(&f.backend.stream_read(&key, "0", count, None).await.unwrap()), added);
     }
@@ -59,7 +59,7 @@ async fn a_count_beyond_the_length_gives_all(f: Fixture) {
 /// 2^53 − 1 is a count like any other.
 async fn the_count_may_be_as_large_as_javascript_counts(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 2).await.unwrap();
+    let added = f.add_in_sequence(&key, 2).await.unwrap();
     let read = f.backend.stream_read(&key, "0", 9_007_199_254_740_991, None).await.unwrap();
     assert_eq!(ids(&read), added);
 }
@@ -67,7 +67,7 @@ async fn the_count_may_be_as_large_as_javascript_counts(f: Fixture) {
 /// Page after page gives the stream.
 async fn reading_on_from_the_last_id_misses_and_repeats_nothing(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 50).await.unwrap();
+    let added = f.add_in_sequence(&key, 50).await.unwrap();
     let mut read = Vec::new();
     let mut last_id = "0".to_owned();
     loop {
@@ -83,14 +83,14 @@ async fn reading_on_from_the_last_id_misses_and_repeats_nothing(f: Fixture) {
 /// No BLOCK, no wait.
 async fn a_read_without_a_wait_returns_at_once(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 1).await.unwrap();
+    let added = f.add_in_sequence(&key, 1).await.unwrap();
     assert_eq!(f.read(&key, &added[0]).await.unwrap(), []);
 }
 
 /// XREAD BLOCK waits only if there is nothing to give, even if the wait has no limit.
 async fn a_read_with_a_wait_returns_what_is_there_at_once(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 3).await.unwrap();
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
     for block_ms in [Some(0), Some(1), LONG_WAIT] {
         let read = f.backend.stream_read(&key, &added[0], 0, block_ms).await.unwrap();
         assert_eq!(ids(&read), added[1..]);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::{join, join3, join_all};
 
-use crate::fixture::{Fixture, LONG_WAIT, SideDoor, asked, ids};
+use crate::fixture::{Fixture, LONG_WAIT, DirectRedis, started, ids};
 
 cases![
     what_is_there_already_is_not_given,
@@ -15,15 +15,15 @@ cases![
     each_asks_for_a_now_of_its_own,
     now_is_not_asked_again_when_nothing_came,
     ;
-    side_door:
+    needs_redis:
     a_stream_whose_last_entries_were_deleted_has_the_same_now,
 ];
 
 /// Only what is new.
 async fn what_is_there_already_is_not_given(f: Fixture) {
     let key = f.key();
-    f.fill(&key, 5).await.unwrap();
-    let wait = asked(f.backend.stream_read(&key, "$", 10, LONG_WAIT));
+    f.add_in_sequence(&key, 5).await.unwrap();
+    let wait = started(f.backend.stream_read(&key, "$", 10, LONG_WAIT));
     let add = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         f.add(&key, "new").await.unwrap()
@@ -36,7 +36,7 @@ async fn what_is_there_already_is_not_given(f: Fixture) {
 /// that would be lost now and then.
 async fn an_add_asked_right_behind_it_is_not_missed(f: Fixture) {
     let key = f.key();
-    f.fill(&key, 1).await.unwrap();
+    f.add_in_sequence(&key, 1).await.unwrap();
     for _ in 0..50 {
         let (read, id) =
             join(f.backend.stream_read(&key, "$", 1, LONG_WAIT), f.add(&key, "new")).await;
@@ -68,7 +68,7 @@ async fn an_add_asked_right_before_it_is_not_given(f: Fixture) {
 /// Not the second instead of the first.
 async fn the_first_of_many_adds_asked_right_behind_it_is_not_missed(f: Fixture) {
     let key = f.key();
-    f.fill(&key, 1).await.unwrap();
+    f.add_in_sequence(&key, 1).await.unwrap();
     for _ in 0..10 {
         let adds = join_all((0..20).map(|_| f.add(&key, "new")));
         let (read, added) =
@@ -80,7 +80,7 @@ async fn the_first_of_many_adds_asked_right_behind_it_is_not_missed(f: Fixture) 
 /// Asked before an add and after it: two different ids.
 async fn each_asks_for_a_now_of_its_own(f: Fixture) {
     let key = f.key();
-    f.fill(&key, 1).await.unwrap();
+    f.add_in_sequence(&key, 1).await.unwrap();
     let read = || f.backend.stream_read(&key, "$", 1, LONG_WAIT);
     let second = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -95,7 +95,7 @@ async fn each_asks_for_a_now_of_its_own(f: Fixture) {
 /// A wait that something else wakes keeps its id. Groups change the key and add nothing.
 async fn now_is_not_asked_again_when_nothing_came(f: Fixture) {
     let key = f.key();
-    f.fill(&key, 1).await.unwrap();
+    f.add_in_sequence(&key, 1).await.unwrap();
     for i in 0..20 {
         let group = format!("group{i}");
         let (read, created, id) = join3(
@@ -110,7 +110,7 @@ async fn now_is_not_asked_again_when_nothing_came(f: Fixture) {
 }
 
 /// `$` is the stream's last id, not its last entry's.
-async fn a_stream_whose_last_entries_were_deleted_has_the_same_now(f: Fixture, redis: SideDoor) {
+async fn a_stream_whose_last_entries_were_deleted_has_the_same_now(f: Fixture, redis: DirectRedis) {
     let key = f.key();
     for id in ["5-1", "5-2"] {
         let _: String =
@@ -118,7 +118,7 @@ async fn a_stream_whose_last_entries_were_deleted_has_the_same_now(f: Fixture, r
     }
     let deleted: u64 = redis.send(&[b"XDEL", key.as_bytes(), b"5-1", b"5-2"]).await.unwrap();
     assert_eq!(deleted, 2);
-    let wait = asked(f.backend.stream_read(&key, "$", 10, LONG_WAIT));
+    let wait = started(f.backend.stream_read(&key, "$", 10, LONG_WAIT));
     let id = f.add(&key, "new").await.unwrap();
     assert_eq!(ids(&wait.await.unwrap()), [id]);
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use futures_util::future::join_all;
 use streamgate_protocol::error::code as codes;
 
-use crate::fixture::{Fixture, LONG_WAIT, SideDoor, code, ids};
+use crate::fixture::{Fixture, LONG_WAIT, DirectRedis, code, ids};
 
 cases![
     a_missing_group_is_refused,
@@ -22,23 +22,23 @@ cases![
     consumers_that_read_at_the_same_time_share_the_entries,
     a_plain_read_still_sees_what_a_group_was_given,
     ;
-    side_door:
+    needs_redis:
     what_was_given_is_pending_for_that_consumer,
 ];
 
 /// NOGROUP.
 async fn a_missing_group_is_refused(f: Fixture) {
     let key = f.key();
-    f.fill(&key, 1).await.unwrap();
-    assert_eq!(code(&f.take(&key, "group", "consumer").await), codes::NOGROUP);
+    f.add_in_sequence(&key, 1).await.unwrap();
+    assert_eq!(code(&f.read_group_now(&key, "group", "consumer").await), codes::NOGROUP);
     f.backend.stream_create_group(&key, "other", "0").await.unwrap();
-    assert_eq!(code(&f.take(&key, "group", "consumer").await), codes::NOGROUP);
+    assert_eq!(code(&f.read_group_now(&key, "group", "consumer").await), codes::NOGROUP);
 }
 
 /// NOGROUP too.
 async fn a_group_on_a_missing_key_is_refused(f: Fixture) {
     let key = f.key();
-    assert_eq!(code(&f.take(&key, "group", "consumer").await), codes::NOGROUP);
+    assert_eq!(code(&f.read_group_now(&key, "group", "consumer").await), codes::NOGROUP);
     assert_eq!(f.read(&key, "0").await.unwrap(), []);
 }
 
@@ -55,7 +55,7 @@ async fn a_missing_group_is_refused_before_waiting(f: Fixture) {
 /// In the order of ids.
 async fn the_oldest_come_first(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 10).await.unwrap();
+    let added = f.add_in_sequence(&key, 10).await.unwrap();
     f.backend.stream_create_group(&key, "group", "0").await.unwrap();
     let taken = f.backend.stream_read_group(&key, "group", "consumer", 4, None).await.unwrap();
     assert_eq!(ids(&taken), added[..4]);
@@ -65,17 +65,17 @@ async fn the_oldest_come_first(f: Fixture) {
 /// To its consumer neither.
 async fn an_entry_is_given_once(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 3).await.unwrap();
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
     f.backend.stream_create_group(&key, "group", "0").await.unwrap();
-    assert_eq!(ids(&f.take(&key, "group", "consumer").await.unwrap()), added);
-    assert_eq!(f.take(&key, "group", "consumer").await.unwrap(), []);
-    assert_eq!(f.take(&key, "group", "another").await.unwrap(), []);
+    assert_eq!(ids(&f.read_group_now(&key, "group", "consumer").await.unwrap()), added);
+    assert_eq!(f.read_group_now(&key, "group", "consumer").await.unwrap(), []);
+    assert_eq!(f.read_group_now(&key, "group", "another").await.unwrap(), []);
 }
 
 /// XREADGROUP COUNT 0 gives all.
 async fn a_count_of_0_sets_no_limit(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 130).await.unwrap();
+    let added = f.add_in_sequence(&key, 130).await.unwrap();
     f.backend.stream_create_group(&key, "group", "0").await.unwrap();
     let taken = f.backend.stream_read_group(&key, "group", "consumer", 0, None).await.unwrap();
     assert_eq!(ids(&taken), added);
@@ -84,7 +84,7 @@ async fn a_count_of_0_sets_no_limit(f: Fixture) {
 /// One at a time.
 async fn a_count_of_1_gives_the_next(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 3).await.unwrap();
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
     f.backend.stream_create_group(&key, "group", "0").await.unwrap();
     for id in &added {
         let taken = f.backend.stream_read_group(&key, "group", "consumer", 1, None).await.unwrap();
@@ -95,7 +95,7 @@ async fn a_count_of_1_gives_the_next(f: Fixture) {
 /// A count is a limit, not a demand.
 async fn a_count_beyond_the_length_gives_all(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 3).await.unwrap();
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
     for count in [3, 4, 1_000_000] {
         let group = format!("group{count}");
         f.backend.stream_create_group(&key, &group, "0").await.unwrap();
@@ -107,7 +107,7 @@ async fn a_count_beyond_the_length_gives_all(f: Fixture) {
 /// 2^53 − 1 is a count like any other.
 async fn the_count_may_be_as_large_as_javascript_counts(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 2).await.unwrap();
+    let added = f.add_in_sequence(&key, 2).await.unwrap();
     f.backend.stream_create_group(&key, "group", "0").await.unwrap();
     let count = 9_007_199_254_740_991;
     let taken = f.backend.stream_read_group(&key, "group", "c", count, None).await.unwrap();
@@ -117,15 +117,15 @@ async fn the_count_may_be_as_large_as_javascript_counts(f: Fixture) {
 /// No entries, no error.
 async fn nothing_new_is_empty(f: Fixture) {
     let key = f.key();
-    f.fill(&key, 1).await.unwrap();
+    f.add_in_sequence(&key, 1).await.unwrap();
     f.backend.stream_create_group(&key, "group", "$").await.unwrap();
-    assert_eq!(f.take(&key, "group", "consumer").await.unwrap(), []);
+    assert_eq!(f.read_group_now(&key, "group", "consumer").await.unwrap(), []);
 }
 
 /// Each entry to one of them.
 async fn consumers_share_the_entries(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 9).await.unwrap();
+    let added = f.add_in_sequence(&key, 9).await.unwrap();
     f.backend.stream_create_group(&key, "group", "0").await.unwrap();
     let mut taken = Vec::new();
     for consumer in ["a", "b", "c"] {
@@ -139,7 +139,7 @@ async fn consumers_share_the_entries(f: Fixture) {
 /// None missing, none twice.
 async fn consumers_that_read_at_the_same_time_share_the_entries(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 100).await.unwrap();
+    let added = f.add_in_sequence(&key, 100).await.unwrap();
     f.backend.stream_create_group(&key, "group", "0").await.unwrap();
     let consumer = |i: usize| {
         let (f, key) = (&f, &key);
@@ -164,17 +164,17 @@ async fn consumers_that_read_at_the_same_time_share_the_entries(f: Fixture) {
 /// A group takes nothing out of the stream.
 async fn a_plain_read_still_sees_what_a_group_was_given(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 3).await.unwrap();
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
     f.backend.stream_create_group(&key, "group", "0").await.unwrap();
-    f.take(&key, "group", "consumer").await.unwrap();
+    f.read_group_now(&key, "group", "consumer").await.unwrap();
     f.backend.stream_ack(&key, "group", &added).await.unwrap();
     assert_eq!(ids(&f.read(&key, "0").await.unwrap()), added);
 }
 
 /// XPENDING names the consumer for each entry it was given.
-async fn what_was_given_is_pending_for_that_consumer(f: Fixture, redis: SideDoor) {
+async fn what_was_given_is_pending_for_that_consumer(f: Fixture, redis: DirectRedis) {
     let key = f.key();
-    let added = f.fill(&key, 3).await.unwrap();
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
     f.backend.stream_create_group(&key, "group", "0").await.unwrap();
     f.backend.stream_read_group(&key, "group", "one", 1, None).await.unwrap();
     f.backend.stream_read_group(&key, "group", "two", 1, None).await.unwrap();

@@ -3,7 +3,7 @@
 use streamgate_protocol::error::code as codes;
 use streamgate_protocol::limits::MAX_ID_BYTES;
 
-use crate::fixture::{Fixture, LONG_WAIT, SideDoor, code, ids, parts};
+use crate::fixture::{Fixture, LONG_WAIT, DirectRedis, code, ids, parts};
 
 cases![
     zero_reads_from_the_beginning,
@@ -18,7 +18,7 @@ cases![
     a_malformed_id_is_refused_before_waiting,
     an_overlong_id_is_refused,
     ;
-    side_door:
+    needs_redis:
     ids_order_by_number_not_by_text,
     an_id_of_a_deleted_entry_still_marks_its_place,
 ];
@@ -37,7 +37,7 @@ pub(super) const MALFORMED: &[&str] = &[
 /// `0` and `0-0` are below every id.
 async fn zero_reads_from_the_beginning(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 3).await.unwrap();
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
     for id in ["0", "0-0"] {
         assert_eq!(ids(&f.read(&key, id).await.unwrap()), added, "{id}");
     }
@@ -46,7 +46,7 @@ async fn zero_reads_from_the_beginning(f: Fixture) {
 /// Strictly after.
 async fn an_id_is_not_given_again(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 3).await.unwrap();
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
     assert_eq!(ids(&f.read(&key, &added[0]).await.unwrap()), added[1..]);
     assert_eq!(f.read(&key, &added[2]).await.unwrap(), []);
 }
@@ -54,7 +54,7 @@ async fn an_id_is_not_given_again(f: Fixture) {
 /// `ms` is `ms-0`: below `ms-1`, not below `ms-0`.
 async fn ms_alone_means_its_first_id(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 20).await.unwrap();
+    let added = f.add_in_sequence(&key, 20).await.unwrap();
     for id in &added {
         let (ms, _) = parts(id);
         let expected: Vec<_> = added.iter().filter(|id| parts(id) > (ms, 0)).collect();
@@ -65,7 +65,7 @@ async fn ms_alone_means_its_first_id(f: Fixture) {
 /// `05-03` is `5-3`.
 async fn leading_zeros_change_nothing(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 2).await.unwrap();
+    let added = f.add_in_sequence(&key, 2).await.unwrap();
     let (ms, seq) = parts(&added[0]);
     assert_eq!(ids(&f.read(&key, &format!("00{ms}-0{seq}")).await.unwrap()), added[1..]);
     assert_eq!(ids(&f.read(&key, "00").await.unwrap()), added);
@@ -74,7 +74,7 @@ async fn leading_zeros_change_nothing(f: Fixture) {
 /// The id need not be that of an entry.
 async fn an_id_between_two_entries_gives_the_second(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 2).await.unwrap();
+    let added = f.add_in_sequence(&key, 2).await.unwrap();
     let (ms, seq) = parts(&added[0]);
     let below = if seq == 0 { format!("{}-{}", ms - 1, u64::MAX) } else { format!("{ms}-{}", seq - 1) };
     assert_eq!(ids(&f.read(&key, &below).await.unwrap()), added);
@@ -85,7 +85,7 @@ async fn an_id_between_two_entries_gives_the_second(f: Fixture) {
 /// The largest id is an id.
 async fn an_id_beyond_the_end_gives_nothing(f: Fixture) {
     let key = f.key();
-    f.fill(&key, 2).await.unwrap();
+    f.add_in_sequence(&key, 2).await.unwrap();
     for id in ["99999999999999", "18446744073709551615", "18446744073709551615-18446744073709551615"] {
         assert_eq!(f.read(&key, id).await.unwrap(), [], "{id}");
     }
@@ -94,14 +94,14 @@ async fn an_id_beyond_the_end_gives_nothing(f: Fixture) {
 /// Nothing is after the last id at the time of asking.
 async fn dollar_without_a_wait_gives_nothing(f: Fixture) {
     let key = f.key();
-    f.fill(&key, 2).await.unwrap();
+    f.add_in_sequence(&key, 2).await.unwrap();
     assert_eq!(f.read(&key, "$").await.unwrap(), []);
 }
 
 /// ERR, and the backend goes on.
 async fn a_malformed_id_is_refused(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 2).await.unwrap();
+    let added = f.add_in_sequence(&key, 2).await.unwrap();
     for id in MALFORMED {
         assert_eq!(code(&f.read(&key, id).await), codes::ERR, "{id:?}");
     }
@@ -132,7 +132,7 @@ async fn an_overlong_id_is_refused(f: Fixture) {
 }
 
 /// `9-10` is after `9-9`, `10-0` after both.
-async fn ids_order_by_number_not_by_text(f: Fixture, redis: SideDoor) {
+async fn ids_order_by_number_not_by_text(f: Fixture, redis: DirectRedis) {
     let key = f.key();
     let added = ["9-9", "9-10", "10-0", "10-18446744073709551615", "100-1"];
     for id in added {
@@ -149,9 +149,9 @@ async fn ids_order_by_number_not_by_text(f: Fixture, redis: SideDoor) {
 }
 
 /// Reading on after an entry that was deleted meanwhile.
-async fn an_id_of_a_deleted_entry_still_marks_its_place(f: Fixture, redis: SideDoor) {
+async fn an_id_of_a_deleted_entry_still_marks_its_place(f: Fixture, redis: DirectRedis) {
     let key = f.key();
-    let added = f.fill(&key, 3).await.unwrap();
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
     let deleted: u64 =
         redis.send(&[b"XDEL", key.as_bytes(), added[1].as_bytes()]).await.unwrap();
     assert_eq!(deleted, 1);

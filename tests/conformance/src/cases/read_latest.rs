@@ -23,7 +23,7 @@ async fn a_missing_key_is_empty(f: Fixture) {
 /// From the end backwards, each entry once.
 async fn the_newest_come_first(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 10).await.unwrap();
+    let added = f.add_in_sequence(&key, 10).await.unwrap();
     let latest = f.backend.stream_read_latest(&key, 4).await.unwrap();
     assert_eq!(ids(&latest), added.iter().rev().take(4).collect::<Vec<_>>());
 }
@@ -31,21 +31,21 @@ async fn the_newest_come_first(f: Fixture) {
 /// XREVRANGE … COUNT 0 gives nothing, unlike XREAD COUNT 0.
 async fn a_count_of_0_gives_nothing(f: Fixture) {
     let key = f.key();
-    f.fill(&key, 3).await.unwrap();
+    f.add_in_sequence(&key, 3).await.unwrap();
     assert_eq!(f.backend.stream_read_latest(&key, 0).await.unwrap(), []);
 }
 
 /// One is the last that was added.
 async fn a_count_of_1_gives_the_newest(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 3).await.unwrap();
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
     assert_eq!(ids(&f.backend.stream_read_latest(&key, 1).await.unwrap()), [&added[2]]);
 }
 
 /// A count is a limit, not a demand.
 async fn a_count_beyond_the_length_gives_all(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 3).await.unwrap();
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
     for count in [3, 4, 1_000_000] {
         let latest = f.backend.stream_read_latest(&key, count).await.unwrap();
         assert_eq!(ids(&latest), added.iter().rev().collect::<Vec<_>>());
@@ -55,7 +55,7 @@ async fn a_count_beyond_the_length_gives_all(f: Fixture) {
 /// 2^53 − 1 is a count like any other.
 async fn the_count_may_be_as_large_as_javascript_counts(f: Fixture) {
     let key = f.key();
-    f.fill(&key, 2).await.unwrap();
+    f.add_in_sequence(&key, 2).await.unwrap();
     let latest = f.backend.stream_read_latest(&key, 9_007_199_254_740_991).await.unwrap();
     assert_eq!(latest.len(), 2);
 }

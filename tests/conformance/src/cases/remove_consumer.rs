@@ -8,21 +8,21 @@ use streamgate_protocol::limits::MAX_NAME_BYTES;
 use super::claim::held_by_ann;
 use super::consume::group;
 use super::pending::{held, list, summary};
-use crate::fixture::{Fixture, LONG_WAIT, SideDoor, asked, code, ids};
+use crate::fixture::{Fixture, LONG_WAIT, DirectRedis, started, code, ids};
 
 cases![
     what_it_holds_is_handed_over_with_its_time_and_its_count,
-    what_the_heir_holds_already_stays_with_it,
+    entries_that_the_new_owner_already_holds_stay_with_it,
     much_is_handed_over_in_the_end,
     a_consumer_that_holds_nothing_is_removed,
     a_consumer_that_is_missing_is_no_error,
     nothing_is_lost_that_it_is_given_meanwhile,
     one_that_waits_is_served_still,
     a_group_or_a_stream_that_is_missing_is_an_error,
-    a_consumer_cannot_be_its_own_heir,
+    a_consumer_cannot_be_its_own_new_owner,
     names_that_are_too_long_are_refused,
     ;
-    side_door:
+    needs_redis:
     it_is_gone,
     what_was_deleted_is_not_handed_over,
 ];
@@ -45,11 +45,11 @@ async fn what_it_holds_is_handed_over_with_its_time_and_its_count(f: Fixture) {
 }
 
 /// And what others hold with them.
-async fn what_the_heir_holds_already_stays_with_it(f: Fixture) {
+async fn entries_that_the_new_owner_already_holds_stay_with_it(f: Fixture) {
     let (key, _) = held_by_ann(&f, 2).await;
     for (consumer, n) in [("bob", 3), ("zoe", 1)] {
-        f.fill(&key, n).await.unwrap();
-        f.take(&key, "group", consumer).await.unwrap();
+        f.add_in_sequence(&key, n).await.unwrap();
+        f.read_group_now(&key, "group", consumer).await.unwrap();
     }
     assert_eq!(remove(&f, &key, "ann", "bob").await, 2);
     let consumers = summary(&f, &key).await.consumers;
@@ -86,7 +86,7 @@ async fn a_consumer_that_is_missing_is_no_error(f: Fixture) {
 async fn nothing_is_lost_that_it_is_given_meanwhile(f: Fixture) {
     const N: usize = 600;
     let key = group(&f).await;
-    let added = f.pour(&key, N).await.unwrap();
+    let added = f.add_concurrently(&key, N).await.unwrap();
     // A backend that is always ready would do one behind the other.
     let reads = async {
         for _ in 0..N / 3 {
@@ -113,7 +113,7 @@ async fn nothing_is_lost_that_it_is_given_meanwhile(f: Fixture) {
 /// It is made anew then, as Redis does.
 async fn one_that_waits_is_served_still(f: Fixture) {
     let key = group(&f).await;
-    let waiting = asked(f.backend.stream_read_group(&key, "group", "ann", 1, LONG_WAIT));
+    let waiting = started(f.backend.stream_read_group(&key, "group", "ann", 1, LONG_WAIT));
     assert_eq!(remove(&f, &key, "ann", "bob").await, 0);
     let id = f.add(&key, "new").await.unwrap();
     assert_eq!(ids(&waiting.await.unwrap()), [&id]);
@@ -131,7 +131,7 @@ async fn a_group_or_a_stream_that_is_missing_is_an_error(f: Fixture) {
 }
 
 /// And stays what it is.
-async fn a_consumer_cannot_be_its_own_heir(f: Fixture) {
+async fn a_consumer_cannot_be_its_own_new_owner(f: Fixture) {
     let (key, _) = held_by_ann(&f, 2).await;
     let removed = f.backend.remove_consumer(&key, "group", "ann", "ann").await;
     assert_eq!(code(&removed), "ERR");
@@ -151,9 +151,9 @@ async fn names_that_are_too_long_are_refused(f: Fixture) {
 }
 
 /// And its new owner is there only if there was something to hand over.
-async fn it_is_gone(f: Fixture, redis: SideDoor) {
+async fn it_is_gone(f: Fixture, redis: DirectRedis) {
     let (key, _) = held_by_ann(&f, 150).await;
-    f.take(&key, "group", "idle").await.unwrap();
+    f.read_group_now(&key, "group", "idle").await.unwrap();
     assert_eq!(remove(&f, &key, "ann", "bob").await, 150);
     assert_eq!(remove(&f, &key, "idle", "zoe").await, 0);
     let consumers: Vec<std::collections::HashMap<String, redis::Value>> =
@@ -165,7 +165,7 @@ async fn it_is_gone(f: Fixture, redis: SideDoor) {
 }
 
 /// Nor is it pending any more.
-async fn what_was_deleted_is_not_handed_over(f: Fixture, redis: SideDoor) {
+async fn what_was_deleted_is_not_handed_over(f: Fixture, redis: DirectRedis) {
     let (key, added) = held_by_ann(&f, 3).await;
     let _: u64 = redis.send(&[b"XDEL", key.as_bytes(), added[1].as_bytes()]).await.unwrap();
     assert_eq!(remove(&f, &key, "ann", "bob").await, 2);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join;
 use streamgate_protocol::{ConsumeOptions, Deliveries, StreamEntry, TailFrom};
 
-use super::consume::{asked, consume, group, next};
+use super::consume::{started, consume, group, next};
 use crate::fixture::Fixture;
 use crate::reader::Reader;
 
@@ -83,7 +83,7 @@ async fn take(f: &Fixture, key: &str, deliveries: &mut Deliveries) -> Vec<String
 async fn a_tail_is_given_what_is_there(f: Fixture) {
     let key = f.key();
     let added = add(&f, &key).await;
-    let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
     assert_eq!(read(&mut tail).await, added);
     let id = f.add(&key, "new").await.unwrap();
     assert_eq!(tail.ids(1).await, [id]);
@@ -92,19 +92,19 @@ async fn a_tail_is_given_what_is_there(f: Fixture) {
 /// Meanwhile.
 async fn a_tail_is_given_what_is_added(f: Fixture) {
     let key = f.key();
-    let mut tail = Reader::start(&f, &key, TailFrom::Now).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::Now).await;
     let (read, added) = join(read(&mut tail), add(&f, &key)).await;
     assert_eq!(read, added);
-    tail.silent(100).await;
+    tail.expect_silence(100).await;
 }
 
 /// It catches up.
 async fn a_tail_that_was_not_polled_is_given_all(f: Fixture) {
     let key = f.key();
-    let mut tail = Reader::start(&f, &key, TailFrom::Now).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::Now).await;
     let added = add(&f, &key).await;
     assert_eq!(read(&mut tail).await, added);
-    tail.silent(100).await;
+    tail.expect_silence(100).await;
 }
 
 /// In batches of any size.
@@ -123,7 +123,7 @@ async fn a_consumer_is_given_what_is_there(f: Fixture) {
 async fn a_consumer_is_given_what_is_added(f: Fixture) {
     for batch in [1, 64] {
         let key = group(&f).await;
-        let mut deliveries = asked(&f, &key, "consumer", batch);
+        let mut deliveries = started(&f, &key, "consumer", batch);
         let (taken, added) = join(take(&f, &key, &mut deliveries), add(&f, &key)).await;
         assert_eq!(taken, added);
     }

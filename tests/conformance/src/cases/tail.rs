@@ -3,7 +3,7 @@
 use futures_util::future::{join, join_all};
 use streamgate_protocol::TailFrom;
 
-use crate::fixture::{Fixture, SideDoor, pairs};
+use crate::fixture::{Fixture, DirectRedis, pairs};
 use crate::reader::Reader;
 
 cases![
@@ -20,7 +20,7 @@ cases![
     heavy:
     long_entries_come_whole,
     ;
-    side_door:
+    needs_redis:
     entries_that_redis_was_given_directly_come,
     an_entry_that_is_deleted_before_it_was_read_is_left_out,
     a_queue_of_one_entry_at_a_time_has_no_gaps,
@@ -29,14 +29,14 @@ cases![
 /// In one go.
 async fn what_is_there_comes_first_and_then_what_is_added(f: Fixture) {
     let key = f.key();
-    let there = f.fill(&key, 5).await.unwrap();
-    let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
+    let there = f.add_in_sequence(&key, 5).await.unwrap();
+    let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
     assert_eq!(tail.ids(5).await, there);
     for _ in 0..20 {
         let id = f.add(&key, "new").await.unwrap();
         assert_eq!(tail.ids(1).await, [id]);
     }
-    tail.silent(200).await;
+    tail.expect_silence(200).await;
 }
 
 /// Whatever it starts with; the stream comes into being under the tail.
@@ -44,10 +44,10 @@ async fn a_missing_stream_is_an_empty_one(f: Fixture) {
     let after = TailFrom::After("0-0".to_owned());
     for from in [TailFrom::Beginning, TailFrom::Now, TailFrom::Last(5), TailFrom::Last(0), after] {
         let key = f.key();
-        let mut tail = Reader::start(&f, &key, from).await;
+        let mut tail = Reader::open(&f, &key, from).await;
         assert_eq!(tail.position(), "0-0");
         assert_eq!(f.read(&key, "0").await.unwrap(), [], "a tail makes no stream");
-        let added = f.fill(&key, 2).await.unwrap();
+        let added = f.add_in_sequence(&key, 2).await.unwrap();
         assert_eq!(tail.ids(2).await, added);
     }
 }
@@ -55,9 +55,9 @@ async fn a_missing_stream_is_an_empty_one(f: Fixture) {
 /// XGROUP CREATE … MKSTREAM changes the key, but adds no entry.
 async fn creating_a_group_gives_nothing(f: Fixture) {
     let key = f.key();
-    let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
     f.backend.stream_create_group(&key, "group", "0").await.unwrap();
-    tail.silent(200).await;
+    tail.expect_silence(200).await;
     let id = f.add(&key, "new").await.unwrap();
     assert_eq!(tail.ids(1).await, [id]);
 }
@@ -65,7 +65,7 @@ async fn creating_a_group_gives_nothing(f: Fixture) {
 /// Their order, and names that repeat.
 async fn entries_keep_their_fields(f: Fixture) {
     let key = f.key();
-    let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
     for fields in [pairs(&[("b", "1"), ("a", "2"), ("b", "é\0")]), pairs(&[("", "")])] {
         let id = f.backend.stream_add(&key, fields.clone(), None).await.unwrap();
         assert_eq!(tail.entry().await, (id, fields));
@@ -76,11 +76,11 @@ async fn entries_keep_their_fields(f: Fixture) {
 async fn long_entries_come_whole(f: Fixture) {
     let key = f.key();
     let value = |i: usize| i.to_string().repeat(400_000);
-    let mut live = Reader::start(&f, &key, TailFrom::Now).await;
+    let mut live = Reader::open(&f, &key, TailFrom::Now).await;
     for i in 0..6 {
         f.add(&key, &value(i)).await.unwrap();
     }
-    let mut late = Reader::start(&f, &key, TailFrom::Beginning).await;
+    let mut late = Reader::open(&f, &key, TailFrom::Beginning).await;
     for i in 0..6 {
         for tail in [&mut live, &mut late] {
             let (_, fields) = tail.entry().await;
@@ -92,18 +92,18 @@ async fn long_entries_come_whole(f: Fixture) {
 /// Many batches of any size.
 async fn a_long_backlog_comes_whole(f: Fixture) {
     let key = f.key();
-    let added = f.pour(&key, 3_000).await.unwrap();
-    let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
+    let added = f.add_concurrently(&key, 3_000).await.unwrap();
+    let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
     assert_eq!(tail.ids(3_000).await, added);
-    tail.silent(100).await;
+    tail.expect_silence(100).await;
 }
 
 /// Also from one that came without entries.
 async fn a_tail_goes_on_from_each_of_its_positions(f: Fixture) {
     let key = f.key();
-    let mut added = f.fill(&key, 3).await.unwrap();
+    let mut added = f.add_in_sequence(&key, 3).await.unwrap();
     let mut positions = Vec::new();
-    let mut tail = Reader::start(&f, &key, TailFrom::Now).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::Now).await;
     for seen in 3..9 {
         positions.push((seen, tail.position().to_owned()));
         added.push(f.add(&key, "new").await.unwrap());
@@ -112,7 +112,7 @@ async fn a_tail_goes_on_from_each_of_its_positions(f: Fixture) {
     drop(tail);
     for (seen, position) in positions {
         let rest = &added[seen..];
-        let mut tail = Reader::start(&f, &key, TailFrom::After(position)).await;
+        let mut tail = Reader::open(&f, &key, TailFrom::After(position)).await;
         assert_eq!(tail.ids(rest.len()).await, rest);
     }
 }
@@ -120,9 +120,9 @@ async fn a_tail_goes_on_from_each_of_its_positions(f: Fixture) {
 /// All of it, each.
 async fn tails_of_one_stream_get_the_same(f: Fixture) {
     let key = f.key();
-    let tails = join_all((0..50).map(|_| Reader::start(&f, &key, TailFrom::Now))).await;
+    let tails = join_all((0..50).map(|_| Reader::open(&f, &key, TailFrom::Now))).await;
     let read = join_all(tails.into_iter().map(|mut tail| async move { tail.ids(200).await }));
-    let (read, added) = join(read, f.fill(&key, 200)).await;
+    let (read, added) = join(read, f.add_in_sequence(&key, 200)).await;
     let added = added.unwrap();
     assert!(read.iter().all(|read| *read == added));
 }
@@ -131,31 +131,31 @@ async fn tails_of_one_stream_get_the_same(f: Fixture) {
 async fn tails_keep_to_their_streams(f: Fixture) {
     let key = f.key();
     let other = format!("{key}:more");
-    let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
-    let mut others = Reader::start(&f, &other, TailFrom::Beginning).await;
-    let theirs = f.fill(&other, 3).await.unwrap();
-    tail.silent(200).await;
-    let own = f.fill(&key, 3).await.unwrap();
+    let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
+    let mut others = Reader::open(&f, &other, TailFrom::Beginning).await;
+    let theirs = f.add_in_sequence(&other, 3).await.unwrap();
+    tail.expect_silence(200).await;
+    let own = f.add_in_sequence(&key, 3).await.unwrap();
     assert_eq!(tail.ids(3).await, own);
     assert_eq!(others.ids(3).await, theirs);
-    others.silent(100).await;
+    others.expect_silence(100).await;
 }
 
 /// Not from readers, and not from groups.
 async fn a_tail_takes_nothing_away(f: Fixture) {
     let key = f.key();
     f.backend.stream_create_group(&key, "group", "$").await.unwrap();
-    let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
-    let added = f.fill(&key, 10).await.unwrap();
+    let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
+    let added = f.add_in_sequence(&key, 10).await.unwrap();
     assert_eq!(tail.ids(10).await, added);
     assert_eq!(f.read(&key, "0").await.unwrap().len(), 10);
-    assert_eq!(f.take(&key, "group", "consumer").await.unwrap().len(), 10);
+    assert_eq!(f.read_group_now(&key, "group", "consumer").await.unwrap().len(), 10);
 }
 
 /// Whoever adds, one by one or many at the same moment.
-async fn entries_that_redis_was_given_directly_come(f: Fixture, redis: SideDoor) {
+async fn entries_that_redis_was_given_directly_come(f: Fixture, redis: DirectRedis) {
     let key = f.key();
-    let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
     for id in ["5-1", "5-2", "7-0"] {
         let _: String =
             redis.send(&[b"XADD", key.as_bytes(), id.as_bytes(), b"a", b"1"]).await.unwrap();
@@ -168,24 +168,24 @@ async fn entries_that_redis_was_given_directly_come(f: Fixture, redis: SideDoor)
 }
 
 /// It is not there any more, and that is no gap while those around it are.
-async fn an_entry_that_is_deleted_before_it_was_read_is_left_out(f: Fixture, redis: SideDoor) {
+async fn an_entry_that_is_deleted_before_it_was_read_is_left_out(f: Fixture, redis: DirectRedis) {
     let key = f.key();
-    let added = f.fill(&key, 5).await.unwrap();
+    let added = f.add_in_sequence(&key, 5).await.unwrap();
     let deleted: u64 = redis.send(&[b"XDEL", key.as_bytes(), added[2].as_bytes()]).await.unwrap();
     assert_eq!(deleted, 1);
-    let mut tail = Reader::start(&f, &key, TailFrom::After(added[0].clone())).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::After(added[0].clone())).await;
     assert_eq!(tail.ids(3).await, [&added[1], &added[3], &added[4]].map(Clone::clone));
 }
 
 /// XDEL of each entry once it was read: the tail has missed nothing.
-async fn a_queue_of_one_entry_at_a_time_has_no_gaps(f: Fixture, redis: SideDoor) {
+async fn a_queue_of_one_entry_at_a_time_has_no_gaps(f: Fixture, redis: DirectRedis) {
     let key = f.key();
-    let mut tail = Reader::start(&f, &key, TailFrom::Now).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::Now).await;
     for _ in 0..50 {
         let id = f.add(&key, "new").await.unwrap();
         assert_eq!(tail.ids(1).await, [&*id]);
         let deleted: u64 = redis.send(&[b"XDEL", key.as_bytes(), id.as_bytes()]).await.unwrap();
         assert_eq!(deleted, 1);
     }
-    tail.silent(100).await;
+    tail.expect_silence(100).await;
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use streamgate_protocol::error::code as codes;
 use streamgate_protocol::{Gap, TailFrom};
 
-use crate::fixture::{Fixture, SideDoor};
+use crate::fixture::{Fixture, DirectRedis};
 use crate::reader::Reader;
 
 cases![
     ;
-    side_door:
+    needs_redis:
     a_stream_that_is_deleted_is_another_one_next,
     a_stream_that_starts_anew_with_smaller_ids_is_read_from_its_beginning,
     a_stream_that_was_made_anew_at_the_same_moment_is_told,
@@ -21,13 +21,13 @@ cases![
     a_stream_that_is_renamed_away_is_gone,
 ];
 
-async fn add(redis: &SideDoor, key: &str, id: &str) {
+async fn add(redis: &DirectRedis, key: &str, id: &str) {
     let added: String =
         redis.send(&[b"XADD", key.as_bytes(), id.as_bytes(), b"a", b"1"]).await.unwrap();
     assert_eq!(added, id);
 }
 
-async fn delete(redis: &SideDoor, key: &str) {
+async fn delete(redis: &DirectRedis, key: &str) {
     let deleted: u64 = redis.send(&[b"DEL", key.as_bytes()]).await.unwrap();
     assert_eq!(deleted, 1);
 }
@@ -40,9 +40,9 @@ async fn recreated(tail: &mut Reader, after: &str) -> Gap {
 }
 
 /// Whatever ids it gives: here those of the clock.
-async fn a_stream_that_is_deleted_is_another_one_next(f: Fixture, redis: SideDoor) {
+async fn a_stream_that_is_deleted_is_another_one_next(f: Fixture, redis: DirectRedis) {
     let key = f.key();
-    let mut tail = Reader::start(&f, &key, TailFrom::Now).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::Now).await;
     for _ in 0..5 {
         let id = f.add(&key, "old").await.unwrap();
         assert_eq!(tail.ids(1).await, [&*id]);
@@ -50,17 +50,17 @@ async fn a_stream_that_is_deleted_is_another_one_next(f: Fixture, redis: SideDoo
         let gap = recreated(&mut tail, &id).await;
         assert_eq!((gap.first, &*gap.position), (None, "0-0"));
     }
-    tail.silent(100).await;
+    tail.expect_silence(100).await;
 }
 
 /// All of it follows.
 async fn a_stream_that_starts_anew_with_smaller_ids_is_read_from_its_beginning(
     f: Fixture,
-    redis: SideDoor,
+    redis: DirectRedis,
 ) {
     let key = f.key();
     add(&redis, &key, "100-1").await;
-    let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
     assert_eq!(tail.ids(1).await, ["100-1"]);
     delete(&redis, &key).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -69,16 +69,16 @@ async fn a_stream_that_starts_anew_with_smaller_ids_is_read_from_its_beginning(
     }
     recreated(&mut tail, "100-1").await;
     assert_eq!(tail.ids(3).await, ["5-1", "5-2", "100-0"]);
-    tail.silent(100).await;
+    tail.expect_silence(100).await;
 }
 
 /// Nobody could look between the two.
-async fn a_stream_that_was_made_anew_at_the_same_moment_is_told(f: Fixture, redis: SideDoor) {
+async fn a_stream_that_was_made_anew_at_the_same_moment_is_told(f: Fixture, redis: DirectRedis) {
     for (id, is_recreated) in [("5-1", Some(true)), ("200-1", None)] {
         let key = f.key();
         add(&redis, &key, "100-1").await;
         add(&redis, &key, "100-2").await;
-        let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
+        let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
         assert_eq!(tail.ids(2).await, ["100-1", "100-2"]);
         let script = b"redis.call('DEL', KEYS[1]) \
             return redis.call('XADD', KEYS[1], ARGV[1], 'a', '1')";
@@ -89,42 +89,42 @@ async fn a_stream_that_was_made_anew_at_the_same_moment_is_told(f: Fixture, redi
         // Of greater ids nobody can tell: it may have been trimmed.
         assert!(is_recreated.is_none_or(|is| is == gap.recreated), "{gap:?}");
         assert_eq!(tail.ids(1).await, [id]);
-        let mut resumed = Reader::start(&f, &key, TailFrom::After(gap.position)).await;
+        let mut resumed = Reader::open(&f, &key, TailFrom::After(gap.position)).await;
         assert_eq!(resumed.ids(1).await, [id]);
     }
 }
 
 /// The cursor is beyond all that the stream ever gave.
-async fn resuming_in_a_stream_with_smaller_ids_is_told(f: Fixture, redis: SideDoor) {
+async fn resuming_in_a_stream_with_smaller_ids_is_told(f: Fixture, redis: DirectRedis) {
     let key = f.key();
     add(&redis, &key, "5-1").await;
     add(&redis, &key, "5-2").await;
-    let mut tail = Reader::start(&f, &key, TailFrom::After("100-1".to_owned())).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::After("100-1".to_owned())).await;
     let gap = recreated(&mut tail, "100-1").await;
     assert_eq!(gap.first.as_deref(), Some("5-1"));
     assert_eq!(tail.ids(2).await, ["5-1", "5-2"]);
-    let mut resumed = Reader::start(&f, &key, TailFrom::After(gap.position)).await;
+    let mut resumed = Reader::open(&f, &key, TailFrom::After(gap.position)).await;
     assert_eq!(resumed.ids(2).await, ["5-1", "5-2"]);
 }
 
 /// There was nothing that could be missing.
-async fn a_tail_of_a_missing_stream_is_told_nothing(f: Fixture, redis: SideDoor) {
+async fn a_tail_of_a_missing_stream_is_told_nothing(f: Fixture, redis: DirectRedis) {
     let key = f.key();
-    let mut tail = Reader::start(&f, &key, TailFrom::Now).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::Now).await;
     let _: u64 = redis.send(&[b"DEL", key.as_bytes()]).await.unwrap();
     f.backend.stream_create_group(&key, "group", "$").await.unwrap();
     delete(&redis, &key).await;
-    tail.silent(200).await;
+    tail.expect_silence(200).await;
     add(&redis, &key, "5-1").await;
     assert_eq!(tail.ids(1).await, ["5-1"]);
 }
 
 /// `WRONGTYPE`, and that is its end.
-async fn a_key_that_becomes_another_type_ends_a_tail(f: Fixture, redis: SideDoor) {
+async fn a_key_that_becomes_another_type_ends_a_tail(f: Fixture, redis: DirectRedis) {
     let key = f.key();
-    let added = f.fill(&key, 2).await.unwrap();
-    let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
-    let mut missing = Reader::start(&f, &key, TailFrom::Now).await;
+    let added = f.add_in_sequence(&key, 2).await.unwrap();
+    let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
+    let mut missing = Reader::open(&f, &key, TailFrom::Now).await;
     assert_eq!(tail.ids(2).await, added);
     let _: String = redis.send(&[b"SET", key.as_bytes(), b"text"]).await.unwrap();
     assert_eq!(tail.error().await, codes::WRONGTYPE);
@@ -132,7 +132,7 @@ async fn a_key_that_becomes_another_type_ends_a_tail(f: Fixture, redis: SideDoor
 }
 
 /// At once, wherever it starts.
-async fn a_key_of_another_type_is_refused(f: Fixture, redis: SideDoor) {
+async fn a_key_of_another_type_is_refused(f: Fixture, redis: DirectRedis) {
     let key = f.key();
     let _: u64 = redis.send(&[b"RPUSH", key.as_bytes(), b"item"]).await.unwrap();
     for from in [
@@ -148,11 +148,11 @@ async fn a_key_of_another_type_is_refused(f: Fixture, redis: SideDoor) {
 }
 
 /// And the other name has tails of its own.
-async fn a_stream_that_is_renamed_away_is_gone(f: Fixture, redis: SideDoor) {
+async fn a_stream_that_is_renamed_away_is_gone(f: Fixture, redis: DirectRedis) {
     let (key, other) = (f.key(), f.key());
-    let added = f.fill(&key, 2).await.unwrap();
-    let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
-    let mut others = Reader::start(&f, &other, TailFrom::Beginning).await;
+    let added = f.add_in_sequence(&key, 2).await.unwrap();
+    let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
+    let mut others = Reader::open(&f, &other, TailFrom::Beginning).await;
     assert_eq!(tail.ids(2).await, added);
     let _: String =
         redis.send(&[b"RENAME", key.as_bytes(), other.as_bytes()]).await.unwrap();

@@ -36,9 +36,9 @@ pub(super) async fn refused(f: &Fixture, key: &str, from: TailFrom) -> String {
 /// Of the same stream.
 async fn a_dropped_tail_harms_no_other(f: Fixture) {
     let key = f.key();
-    let mut kept = Reader::start(&f, &key, TailFrom::Now).await;
+    let mut kept = Reader::open(&f, &key, TailFrom::Now).await;
     for _ in 0..20 {
-        let dropped = Reader::start(&f, &key, TailFrom::Now).await;
+        let dropped = Reader::open(&f, &key, TailFrom::Now).await;
         let one = f.add(&key, "one").await.unwrap();
         drop(dropped);
         let two = f.add(&key, "two").await.unwrap();
@@ -51,8 +51,8 @@ async fn a_tail_that_is_dropped_right_after_asking_harms_nobody(f: Fixture) {
     let key = f.key();
     for i in 0..30 {
         let from = [TailFrom::Now, TailFrom::Beginning, TailFrom::Last(1)][i % 3].clone();
-        drop(Reader::asked(&f, &key, from));
-        let mut tail = Reader::asked(&f, &key, TailFrom::Now);
+        drop(Reader::started(&f, &key, from));
+        let mut tail = Reader::started(&f, &key, TailFrom::Now);
         let id = f.add(&key, "new").await.unwrap();
         assert_eq!(tail.ids(1).await, [id]);
     }
@@ -67,10 +67,10 @@ async fn a_tail_that_is_dropped_with_entries_on_their_way_harms_nobody(f: Fixtur
         assert!(added.iter().all(Result::is_ok));
     }
     for _ in 0..20 {
-        let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
+        let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
         tail.entry().await;
     }
-    let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
     assert_eq!(tail.ids(500).await.len(), 500);
 }
 
@@ -80,11 +80,11 @@ async fn dropped_tails_leave_their_places(f: Fixture) {
     let id = f.add(&key, "old").await.unwrap();
     let mut begun = 0;
     while begun <= DEFAULT_REQUESTS_IN_FLIGHT {
-        let tails = join_all((0..500).map(|_| Reader::start(&f, &key, TailFrom::Now))).await;
+        let tails = join_all((0..500).map(|_| Reader::open(&f, &key, TailFrom::Now))).await;
         assert!(tails.iter().all(|tail| tail.position() == id));
         begun += 500;
     }
-    let mut tail = Reader::start(&f, &key, TailFrom::Now).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::Now).await;
     let id = f.add(&key, "new").await.unwrap();
     assert_eq!(tail.ids(1).await, [id]);
 }
@@ -93,7 +93,7 @@ async fn dropped_tails_leave_their_places(f: Fixture) {
 async fn a_tail_that_was_never_polled_asks_nothing(f: Fixture) {
     let key = f.key();
     let mut tail = f.backend.tail(&key, TailFrom::Now);
-    f.fill(&key, 3).await.unwrap();
+    f.add_in_sequence(&key, 3).await.unwrap();
     let first = tokio::time::timeout(HANG, tail.next()).await;
     let first = first.unwrap().unwrap().unwrap();
     assert!(
@@ -133,7 +133,7 @@ async fn a_long_name_is_refused(f: Fixture) {
 /// Errors are a tail's own.
 async fn a_refused_tail_harms_no_other(f: Fixture) {
     let key = f.key();
-    let mut tail = Reader::start(&f, &key, TailFrom::Now).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::Now).await;
     let malformed = TailFrom::After("nonsense".to_owned());
     assert_eq!(refused(&f, &key, malformed).await, codes::ERR);
     let id = f.add(&key, "new").await.unwrap();

@@ -23,8 +23,8 @@ cases![
 async fn now_gives_what_is_added_once_it_was_asked(f: Fixture) {
     for there in [0, 3].repeat(10) {
         let key = f.key();
-        f.fill(&key, there).await.unwrap();
-        let mut tail = Reader::asked(&f, &key, TailFrom::Now);
+        f.add_in_sequence(&key, there).await.unwrap();
+        let mut tail = Reader::started(&f, &key, TailFrom::Now);
         let id = f.add(&key, "new").await.unwrap();
         assert_eq!(tail.ids(1).await, [id]);
     }
@@ -36,7 +36,7 @@ async fn now_gives_nothing_that_was_added_before(f: Fixture) {
     for _ in 0..20 {
         let adds = join_all((0..5).map(|_| f.add(&key, "old")));
         let (old, mut tail) = futures_util::future::join(adds, async {
-            Reader::asked(&f, &key, TailFrom::Now)
+            Reader::started(&f, &key, TailFrom::Now)
         })
         .await;
         let id = f.add(&key, "new").await.unwrap();
@@ -47,12 +47,12 @@ async fn now_gives_nothing_that_was_added_before(f: Fixture) {
 /// Without entries, if there are none or if those there are have to wait.
 async fn the_first_item_says_where_a_tail_stands(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 3).await.unwrap();
-    let mut now = Reader::start(&f, &key, TailFrom::Now).await;
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
+    let mut now = Reader::open(&f, &key, TailFrom::Now).await;
     assert_eq!(now.position(), added[2]);
-    now.silent(100).await;
+    now.expect_silence(100).await;
     let id = f.add(&key, "new").await.unwrap();
-    let mut resumed = Reader::start(&f, &key, TailFrom::After(added[2].clone())).await;
+    let mut resumed = Reader::open(&f, &key, TailFrom::After(added[2].clone())).await;
     // Where it began, if others have filled its socket.
     let stood = resumed.position().to_owned();
     assert!([&added[2], &id].contains(&&stood), "it stood at {stood}");
@@ -64,24 +64,24 @@ async fn the_first_item_says_where_a_tail_stands(f: Fixture) {
 /// Not that entry itself.
 async fn behind_an_id_comes_what_was_added_after_it(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 6).await.unwrap();
+    let added = f.add_in_sequence(&key, 6).await.unwrap();
     for (i, id) in added.iter().enumerate().take(5) {
-        let mut tail = Reader::start(&f, &key, TailFrom::After(id.clone())).await;
+        let mut tail = Reader::open(&f, &key, TailFrom::After(id.clone())).await;
         assert_eq!(tail.ids(5 - i).await, added[i + 1..]);
-        tail.silent(20).await;
+        tail.expect_silence(20).await;
     }
 }
 
 /// `0` is before all.
 async fn an_id_without_a_sequence_number_is_its_first(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 3).await.unwrap();
-    let mut tail = Reader::start(&f, &key, TailFrom::After("0".to_owned())).await;
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
+    let mut tail = Reader::open(&f, &key, TailFrom::After("0".to_owned())).await;
     assert_eq!(tail.ids(3).await, added);
     let key = f.key();
     let id = f.add(&key, "first").await.unwrap();
     assert_eq!(parts(&id).1, 0, "the first of its millisecond");
-    let mut tail = Reader::start(&f, &key, TailFrom::After(parts(&id).0.to_string())).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::After(parts(&id).0.to_string())).await;
     assert_eq!(tail.position(), id);
     let next = f.add(&key, "next").await.unwrap();
     assert_eq!(tail.ids(1).await, [next]);
@@ -90,8 +90,8 @@ async fn an_id_without_a_sequence_number_is_its_first(f: Fixture) {
 /// As `now`, by its name.
 async fn behind_the_last_id_comes_what_is_added(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 3).await.unwrap();
-    let mut tail = Reader::start(&f, &key, TailFrom::After(added[2].clone())).await;
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
+    let mut tail = Reader::open(&f, &key, TailFrom::After(added[2].clone())).await;
     assert_eq!(tail.position(), added[2]);
     let id = f.add(&key, "new").await.unwrap();
     assert_eq!(tail.ids(1).await, [id]);
@@ -100,20 +100,20 @@ async fn behind_the_last_id_comes_what_is_added(f: Fixture) {
 /// Then what is added.
 async fn the_last_entries_come_oldest_first(f: Fixture) {
     let key = f.key();
-    let mut added = f.fill(&key, 20).await.unwrap();
-    let mut tail = Reader::start(&f, &key, TailFrom::Last(5)).await;
+    let mut added = f.add_in_sequence(&key, 20).await.unwrap();
+    let mut tail = Reader::open(&f, &key, TailFrom::Last(5)).await;
     added.push(f.add(&key, "new").await.unwrap());
     assert_eq!(tail.ids(6).await, added[15..]);
-    tail.silent(100).await;
+    tail.expect_silence(100).await;
 }
 
 /// More than there are is no error.
 async fn the_last_of_fewer_are_all(f: Fixture) {
     let key = f.key();
-    let mut added = f.fill(&key, 3).await.unwrap();
+    let mut added = f.add_in_sequence(&key, 3).await.unwrap();
     let mut tails = Vec::new();
     for count in [3, 4, 1_000_000] {
-        tails.push(Reader::start(&f, &key, TailFrom::Last(count)).await);
+        tails.push(Reader::open(&f, &key, TailFrom::Last(count)).await);
     }
     added.push(f.add(&key, "new").await.unwrap());
     for mut tail in tails {
@@ -124,8 +124,8 @@ async fn the_last_of_fewer_are_all(f: Fixture) {
 /// As `now`.
 async fn the_last_0_are_none(f: Fixture) {
     let key = f.key();
-    let added = f.fill(&key, 3).await.unwrap();
-    let mut tail = Reader::start(&f, &key, TailFrom::Last(0)).await;
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
+    let mut tail = Reader::open(&f, &key, TailFrom::Last(0)).await;
     assert_eq!(tail.position(), added[2]);
     let id = f.add(&key, "new").await.unwrap();
     assert_eq!(tail.ids(1).await, [id]);
@@ -134,7 +134,7 @@ async fn the_last_0_are_none(f: Fixture) {
 /// More than any batch.
 async fn the_last_of_a_long_stream_come_whole(f: Fixture) {
     let key = f.key();
-    let added = f.pour(&key, 2_500).await.unwrap();
-    let mut tail = Reader::start(&f, &key, TailFrom::Last(2_000)).await;
+    let added = f.add_concurrently(&key, 2_500).await.unwrap();
+    let mut tail = Reader::open(&f, &key, TailFrom::Last(2_000)).await;
     assert_eq!(tail.ids(2_000).await, added[500..]);
 }

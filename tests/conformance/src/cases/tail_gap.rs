@@ -2,8 +2,8 @@
 
 use streamgate_protocol::{Gap, TailFrom};
 
-use crate::fixture::{Fixture, SideDoor, pairs, parts};
-use crate::reader::{Given, Reader};
+use crate::fixture::{Fixture, DirectRedis, pairs, parts};
+use crate::reader::{Received, Reader};
 
 cases![
     resuming_at_an_entry_that_was_trimmed_tells_a_gap,
@@ -18,7 +18,7 @@ cases![
     heavy:
     what_is_trimmed_under_a_tail_that_is_not_polled_is_told,
     ;
-    side_door:
+    needs_redis:
     a_gap_up_to_the_end_names_no_entry,
     a_tail_that_has_all_is_told_of_no_gap_when_all_is_trimmed,
     resuming_at_a_deleted_entry_is_no_gap_while_older_ones_are_left,
@@ -30,7 +30,7 @@ const ADDED: usize = 350;
 
 /// A stream that was trimmed: what was added, and what is left of it.
 async fn trimmed(f: &Fixture, key: &str) -> (Vec<String>, Vec<String>) {
-    let mut added = f.pour(key, ADDED).await.unwrap();
+    let mut added = f.add_concurrently(key, ADDED).await.unwrap();
     added.push(f.backend.stream_add(key, pairs(&[("value", "")]), Some(10)).await.unwrap());
     let left = f.read(key, "0").await.unwrap();
     assert!(left.len() < 200, "{} entries are left", left.len());
@@ -50,7 +50,7 @@ async fn resuming_at_an_entry_that_was_trimmed_tells_a_gap(f: Fixture) {
     let (added, mut left) = trimmed(&f, &key).await;
     for seen in [0, 10, 100] {
         let after = added[seen].clone();
-        let mut tail = Reader::start(&f, &key, TailFrom::After(after.clone())).await;
+        let mut tail = Reader::open(&f, &key, TailFrom::After(after.clone())).await;
         expect(&tail.gap().await, &after, &left[0]);
         assert_eq!(tail.ids(left.len()).await, left);
         left.push(f.add(&key, "new").await.unwrap());
@@ -62,10 +62,10 @@ async fn resuming_at_an_entry_that_was_trimmed_tells_a_gap(f: Fixture) {
 async fn resuming_behind_a_gap_tells_no_second(f: Fixture) {
     let key = f.key();
     let (added, left) = trimmed(&f, &key).await;
-    let mut tail = Reader::start(&f, &key, TailFrom::After(added[5].clone())).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::After(added[5].clone())).await;
     let gap = tail.gap().await;
     for _ in 0..3 {
-        let mut tail = Reader::start(&f, &key, TailFrom::After(gap.position.clone())).await;
+        let mut tail = Reader::open(&f, &key, TailFrom::After(gap.position.clone())).await;
         assert_eq!(tail.ids(left.len()).await, left);
     }
 }
@@ -75,9 +75,9 @@ async fn resuming_at_an_entry_that_is_left_tells_none(f: Fixture) {
     let key = f.key();
     let (_, left) = trimmed(&f, &key).await;
     for seen in [0, left.len() / 2, left.len() - 1] {
-        let mut tail = Reader::start(&f, &key, TailFrom::After(left[seen].clone())).await;
+        let mut tail = Reader::open(&f, &key, TailFrom::After(left[seen].clone())).await;
         assert_eq!(tail.ids(left.len() - seen - 1).await, left[seen + 1..]);
-        tail.silent(100).await;
+        tail.expect_silence(100).await;
     }
 }
 
@@ -86,7 +86,7 @@ async fn a_trimmed_stream_has_no_gap_in_front(f: Fixture) {
     let key = f.key();
     let (_, left) = trimmed(&f, &key).await;
     for from in [TailFrom::Beginning, TailFrom::Last(1_000)] {
-        let mut tail = Reader::start(&f, &key, from).await;
+        let mut tail = Reader::open(&f, &key, from).await;
         assert_eq!(tail.ids(left.len()).await, left);
     }
 }
@@ -94,13 +94,13 @@ async fn a_trimmed_stream_has_no_gap_in_front(f: Fixture) {
 /// The position of an empty stream is before all that was ever added.
 async fn resuming_from_nothing_tells_what_was_trimmed_since(f: Fixture) {
     let key = f.key();
-    let empty = Reader::start(&f, &key, TailFrom::Now).await.position().to_owned();
-    let added = f.fill(&key, 3).await.unwrap();
-    let mut tail = Reader::start(&f, &key, TailFrom::After(empty.clone())).await;
+    let empty = Reader::open(&f, &key, TailFrom::Now).await.position().to_owned();
+    let added = f.add_in_sequence(&key, 3).await.unwrap();
+    let mut tail = Reader::open(&f, &key, TailFrom::After(empty.clone())).await;
     assert_eq!(tail.ids(3).await, added);
     let key = f.key();
     let (_, left) = trimmed(&f, &key).await;
-    let mut tail = Reader::start(&f, &key, TailFrom::After(empty.clone())).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::After(empty.clone())).await;
     expect(&tail.gap().await, &empty, &left[0]);
     assert_eq!(tail.ids(left.len()).await, left);
 }
@@ -108,7 +108,7 @@ async fn resuming_from_nothing_tells_what_was_trimmed_since(f: Fixture) {
 /// As behind a restart without persistence.
 async fn resuming_where_no_stream_is_says_that_it_is_another(f: Fixture) {
     let key = f.key();
-    let mut tail = Reader::start(&f, &key, TailFrom::After("100-1".to_owned())).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::After("100-1".to_owned())).await;
     let gap = Gap {
         after: "100-1".to_owned(),
         first: None,
@@ -116,16 +116,16 @@ async fn resuming_where_no_stream_is_says_that_it_is_another(f: Fixture) {
         position: "0-0".to_owned(),
     };
     assert_eq!(tail.gap().await, gap);
-    tail.silent(100).await;
-    let added = f.fill(&key, 2).await.unwrap();
+    tail.expect_silence(100).await;
+    let added = f.add_in_sequence(&key, 2).await.unwrap();
     assert_eq!(tail.ids(2).await, added);
 }
 
 /// Entries that are given follow on each other, or there is a gap between them.
 async fn what_is_trimmed_under_a_tail_that_is_not_polled_is_told(f: Fixture) {
     let key = f.key();
-    let mut added = f.fill(&key, 2).await.unwrap();
-    let mut tail = Reader::start(&f, &key, TailFrom::After(added[0].clone())).await;
+    let mut added = f.add_in_sequence(&key, 2).await.unwrap();
+    let mut tail = Reader::open(&f, &key, TailFrom::After(added[0].clone())).await;
     // Many times as much as anybody would hold for it.
     let long = "x".repeat(20_000);
     for i in 0..1_500 {
@@ -133,16 +133,16 @@ async fn what_is_trimmed_under_a_tail_that_is_not_polled_is_told(f: Fixture) {
         let fields = pairs(&[("value", &long)]);
         added.push(f.backend.stream_add(&key, fields, maxlen).await.unwrap());
     }
-    let given = tail.until(&added[added.len() - 1]).await;
+    let given = tail.read_until(&added[added.len() - 1]).await;
     let mut at = 0;
     let mut missing = false;
     for given in given {
         match given {
-            Given::Gap(gap) => {
+            Received::Gap(gap) => {
                 assert_eq!(gap.after, added[at]);
                 missing = true;
             }
-            Given::Entry((id, _)) => {
+            Received::Entry((id, _)) => {
                 let place = added.iter().position(|added| *added == id).unwrap();
                 assert!(missing || place == at + 1, "{} entries are missing", place - at - 1);
                 missing = false;
@@ -157,7 +157,7 @@ async fn what_is_trimmed_under_a_tail_that_is_not_polled_is_told(f: Fixture) {
 /// Each add trims what the tail has read.
 async fn a_tail_that_keeps_up_is_told_of_no_gap(f: Fixture) {
     let key = f.key();
-    let mut tail = Reader::start(&f, &key, TailFrom::Now).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::Now).await;
     for i in 0..400 {
         let fields = pairs(&[("value", "x")]);
         let id = f.backend.stream_add(&key, fields, Some(1)).await.unwrap();
@@ -171,7 +171,7 @@ async fn a_tail_that_resumes_at_the_end_and_keeps_up_is_told_of_no_gap(f: Fixtur
     let add = async || f.backend.stream_add(&key, pairs(&[("value", "x")]), Some(1)).await.unwrap();
     let mut last = add().await;
     for _ in 0..5 {
-        let mut tail = Reader::start(&f, &key, TailFrom::After(last)).await;
+        let mut tail = Reader::open(&f, &key, TailFrom::After(last)).await;
         last = String::new();
         for i in 0..150 {
             last = add().await;
@@ -181,31 +181,31 @@ async fn a_tail_that_resumes_at_the_end_and_keeps_up_is_told_of_no_gap(f: Fixtur
 }
 
 /// Then what is added comes, and no second gap.
-async fn a_gap_up_to_the_end_names_no_entry(f: Fixture, redis: SideDoor) {
+async fn a_gap_up_to_the_end_names_no_entry(f: Fixture, redis: DirectRedis) {
     let key = f.key();
-    let added = f.fill(&key, 5).await.unwrap();
+    let added = f.add_in_sequence(&key, 5).await.unwrap();
     let trimmed: u64 = redis.send(&[b"XTRIM", key.as_bytes(), b"MAXLEN", b"0"]).await.unwrap();
     assert_eq!(trimmed, 5);
-    let mut tail = Reader::start(&f, &key, TailFrom::After(added[1].clone())).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::After(added[1].clone())).await;
     let gap = tail.gap().await;
     assert_eq!((&gap.after, &gap.first, gap.recreated), (&added[1], &None, false));
-    tail.silent(100).await;
-    let mut resumed = Reader::start(&f, &key, TailFrom::After(gap.position)).await;
+    tail.expect_silence(100).await;
+    let mut resumed = Reader::open(&f, &key, TailFrom::After(gap.position)).await;
     let id = f.add(&key, "new").await.unwrap();
     assert_eq!(tail.ids(1).await, [&*id]);
     assert_eq!(resumed.ids(1).await, [&*id]);
 }
 
 /// It goes on with the next.
-async fn a_tail_that_has_all_is_told_of_no_gap_when_all_is_trimmed(f: Fixture, redis: SideDoor) {
+async fn a_tail_that_has_all_is_told_of_no_gap_when_all_is_trimmed(f: Fixture, redis: DirectRedis) {
     let key = f.key();
-    let added = f.fill(&key, 5).await.unwrap();
-    let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
+    let added = f.add_in_sequence(&key, 5).await.unwrap();
+    let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
     assert_eq!(tail.ids(5).await, added);
     let _: u64 = redis.send(&[b"XTRIM", key.as_bytes(), b"MAXLEN", b"0"]).await.unwrap();
-    tail.silent(200).await;
-    let mut resumed = Reader::start(&f, &key, TailFrom::After(added[4].clone())).await;
-    resumed.silent(100).await;
+    tail.expect_silence(200).await;
+    let mut resumed = Reader::open(&f, &key, TailFrom::After(added[4].clone())).await;
+    resumed.expect_silence(100).await;
     let id = f.add(&key, "new").await.unwrap();
     assert_eq!(tail.ids(1).await, [&*id]);
     assert_eq!(resumed.ids(1).await, [&*id]);
@@ -214,24 +214,24 @@ async fn a_tail_that_has_all_is_told_of_no_gap_when_all_is_trimmed(f: Fixture, r
 /// Trimming takes the oldest first, so nothing was trimmed.
 async fn resuming_at_a_deleted_entry_is_no_gap_while_older_ones_are_left(
     f: Fixture,
-    redis: SideDoor,
+    redis: DirectRedis,
 ) {
     let key = f.key();
-    let added = f.fill(&key, 5).await.unwrap();
-    let mut tail = Reader::start(&f, &key, TailFrom::After(added[2].clone())).await;
+    let added = f.add_in_sequence(&key, 5).await.unwrap();
+    let mut tail = Reader::open(&f, &key, TailFrom::After(added[2].clone())).await;
     assert_eq!(tail.ids(2).await, added[3..]);
     let _: u64 = redis.send(&[b"XDEL", key.as_bytes(), added[2].as_bytes()]).await.unwrap();
-    let mut tail = Reader::start(&f, &key, TailFrom::After(added[2].clone())).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::After(added[2].clone())).await;
     assert_eq!(tail.ids(2).await, added[3..]);
 }
 
 /// No id fits between the two.
-async fn resuming_in_front_of_the_first_entry_is_no_gap(f: Fixture, redis: SideDoor) {
+async fn resuming_in_front_of_the_first_entry_is_no_gap(f: Fixture, redis: DirectRedis) {
     let key = f.key();
     for id in ["5-2", "6-0"] {
         let _: String =
             redis.send(&[b"XADD", key.as_bytes(), id.as_bytes(), b"a", b"1"]).await.unwrap();
     }
-    let mut tail = Reader::start(&f, &key, TailFrom::After("5-1".to_owned())).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::After("5-1".to_owned())).await;
     assert_eq!(tail.ids(2).await, ["5-2", "6-0"]);
 }

@@ -45,13 +45,13 @@ async fn read_to_end(tail: &mut Reader, every: usize) -> Vec<String> {
 async fn a_backlog_joins_what_comes_live(f: Fixture) {
     for _ in 0..5 {
         let key = f.key();
-        let mut added = f.pour(&key, 300).await.unwrap();
+        let mut added = f.add_concurrently(&key, 300).await.unwrap();
         let read = async {
-            let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
+            let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
             read_to_end(&mut tail, 0).await
         };
         let adds = async {
-            let mut added = f.pour(&key, 700).await.unwrap();
+            let mut added = f.add_concurrently(&key, 700).await.unwrap();
             added.push(end(&f, &key).await);
             added
         };
@@ -66,11 +66,11 @@ async fn a_tail_that_reads_slowly_joins_too(f: Fixture) {
     let key = f.key();
     let tails = [5, 20, 100].map(|every| (every, f.clone(), key.clone()));
     let read = join_all(tails.map(|(every, f, key)| async move {
-        let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
+        let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
         read_to_end(&mut tail, every).await
     }));
     let adds = async {
-        let mut added = f.pour(&key, 1_000).await.unwrap();
+        let mut added = f.add_concurrently(&key, 1_000).await.unwrap();
         added.push(end(&f, &key).await);
         added
     };
@@ -95,7 +95,7 @@ async fn tails_that_begin_at_any_time_miss_and_repeat_nothing(f: Fixture) {
             2 => TailFrom::Last(i),
             _ => TailFrom::After(first.clone()),
         };
-        let mut tail = Reader::start(f, key, from.clone()).await;
+        let mut tail = Reader::open(f, key, from.clone()).await;
         let stood = tail.position().to_owned();
         begun.fetch_add(1, Ordering::Relaxed);
         (from, stood, read_to_end(&mut tail, i % 7 * 10).await)
@@ -103,10 +103,10 @@ async fn tails_that_begin_at_any_time_miss_and_repeat_nothing(f: Fixture) {
     let adds = async move {
         let mut added = vec![first.clone()];
         while begun.load(Ordering::Relaxed) < TAILS {
-            added.extend(f.pour(key, 40).await.unwrap());
+            added.extend(f.add_concurrently(key, 40).await.unwrap());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        added.extend(f.pour(key, 40).await.unwrap());
+        added.extend(f.add_concurrently(key, 40).await.unwrap());
         added.push(end(f, key).await);
         added
     };
@@ -130,7 +130,7 @@ async fn tails_that_are_resumed_again_and_again_miss_nothing(f: Fixture) {
     let key = f.key();
     let read = async {
         let mut read = Vec::new();
-        let mut tail = Reader::start(&f, &key, TailFrom::Beginning).await;
+        let mut tail = Reader::open(&f, &key, TailFrom::Beginning).await;
         loop {
             let entry = tail.entry().await;
             let last = values(std::slice::from_ref(&entry)) == [END];
@@ -139,12 +139,12 @@ async fn tails_that_are_resumed_again_and_again_miss_nothing(f: Fixture) {
                 return read;
             }
             if read.len().is_multiple_of(17) {
-                tail = Reader::asked(&f, &key, TailFrom::After(entry.0));
+                tail = Reader::started(&f, &key, TailFrom::After(entry.0));
             }
         }
     };
     let adds = async {
-        let mut added = f.pour(&key, 800).await.unwrap();
+        let mut added = f.add_concurrently(&key, 800).await.unwrap();
         added.push(end(&f, &key).await);
         added
     };
@@ -157,7 +157,7 @@ async fn tails_of_streams_that_come_into_being_miss_nothing(f: Fixture) {
     for _ in 0..30 {
         let key = f.key();
         let (added, mut tail) =
-            join(f.fill(&key, 3), Reader::start(&f, &key, TailFrom::Beginning)).await;
+            join(f.add_in_sequence(&key, 3), Reader::open(&f, &key, TailFrom::Beginning)).await;
         assert_eq!(tail.ids(3).await, added.unwrap());
     }
 }

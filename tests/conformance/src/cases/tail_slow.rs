@@ -19,17 +19,17 @@ cases![
 /// Thousands come meanwhile.
 async fn a_tail_that_is_not_polled_loses_nothing(f: Fixture) {
     let key = f.key();
-    let mut tail = Reader::start(&f, &key, TailFrom::Now).await;
-    let added = f.pour(&key, 5_000).await.unwrap();
+    let mut tail = Reader::open(&f, &key, TailFrom::Now).await;
+    let added = f.add_concurrently(&key, 5_000).await.unwrap();
     assert_eq!(tail.ids(5_000).await, added);
-    tail.silent(100).await;
+    tail.expect_silence(100).await;
 }
 
 /// Of the same stream.
 async fn a_tail_that_is_not_polled_delays_no_other(f: Fixture) {
     let key = f.key();
-    let mut slow = Reader::start(&f, &key, TailFrom::Now).await;
-    let mut quick = Reader::start(&f, &key, TailFrom::Now).await;
+    let mut slow = Reader::open(&f, &key, TailFrom::Now).await;
+    let mut quick = Reader::open(&f, &key, TailFrom::Now).await;
     let long = "x".repeat(10_000);
     let mut added = Vec::new();
     for _ in 0..1_000 {
@@ -43,9 +43,9 @@ async fn a_tail_that_is_not_polled_delays_no_other(f: Fixture) {
 /// Neither its adds nor its reads, nor a tail of another stream.
 async fn a_tail_that_is_not_polled_delays_nothing_of_its_client(f: Fixture) {
     let (key, other) = (f.key(), f.key());
-    let mut slow = Reader::start(&f, &key, TailFrom::Now).await;
-    let added = f.pour(&key, 3_000).await.unwrap();
-    let mut quick = Reader::start(&f, &other, TailFrom::Now).await;
+    let mut slow = Reader::open(&f, &key, TailFrom::Now).await;
+    let added = f.add_concurrently(&key, 3_000).await.unwrap();
+    let mut quick = Reader::open(&f, &other, TailFrom::Now).await;
     for i in 0..20 {
         let wait = f.backend.stream_read(&other, "$", 1, LONG_WAIT);
         let (read, id) = futures_util::future::join(wait, f.add(&other, "new")).await;
@@ -59,7 +59,7 @@ async fn a_tail_that_is_not_polled_delays_nothing_of_its_client(f: Fixture) {
 /// Each has its place.
 async fn many_tails_that_are_not_polled_lose_nothing(f: Fixture) {
     let key = f.key();
-    let tails = join_all((0..30).map(|_| Reader::start(&f, &key, TailFrom::Now))).await;
+    let tails = join_all((0..30).map(|_| Reader::open(&f, &key, TailFrom::Now))).await;
     let long = "x".repeat(2_000);
     let mut added = Vec::new();
     for _ in 0..10 {
@@ -74,10 +74,10 @@ async fn many_tails_that_are_not_polled_lose_nothing(f: Fixture) {
 /// From a backlog to live, and back.
 async fn a_tail_that_falls_behind_again_and_again_loses_nothing(f: Fixture) {
     let key = f.key();
-    let mut tail = Reader::start(&f, &key, TailFrom::Now).await;
+    let mut tail = Reader::open(&f, &key, TailFrom::Now).await;
     for n in [1, 700, 2, 1_500, 1, 1, 300] {
-        let added = f.pour(&key, n).await.unwrap();
+        let added = f.add_concurrently(&key, n).await.unwrap();
         assert_eq!(tail.ids(n).await, added);
-        tail.silent(20).await;
+        tail.expect_silence(20).await;
     }
 }

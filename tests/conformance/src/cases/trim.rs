@@ -33,7 +33,7 @@ async fn left(f: &Fixture, key: &str, added: usize) -> usize {
 /// No MAXLEN, no trimming.
 async fn without_maxlen_nothing_is_trimmed(f: Fixture) {
     let key = f.key();
-    f.fill(&key, 300).await.unwrap();
+    f.add_in_sequence(&key, 300).await.unwrap();
     assert_eq!(left(&f, &key, 300).await, 300);
 }
 
@@ -115,7 +115,7 @@ async fn trimming_does_not_disturb_a_group(f: Fixture) {
     let key = f.key();
     f.backend.stream_create_group(&key, "group", "0").await.unwrap();
     fill(&f, &key, 350, 100).await;
-    let taken = f.take(&key, "group", "consumer").await.unwrap();
+    let taken = f.read_group_now(&key, "group", "consumer").await.unwrap();
     assert_eq!(taken, f.read(&key, "0").await.unwrap());
     assert!(taken.len() >= 100);
     let pending: Vec<_> = taken.into_iter().map(|(id, _)| id).collect();

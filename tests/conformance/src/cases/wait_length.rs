@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::fixture::{Fixture, LONG_WAIT, asked};
+use crate::fixture::{Fixture, LONG_WAIT, started};
 
 cases![
     a_read_of_1_ms_ends_empty,
@@ -25,7 +25,7 @@ fn was_not_cut_short(start: Instant, ms: u64) {
 
 async fn read_of(f: Fixture, ms: u64) {
     let key = f.key();
-    let added = f.fill(&key, 2).await.unwrap();
+    let added = f.add_in_sequence(&key, 2).await.unwrap();
     for id in ["$", &added[1]] {
         let start = Instant::now();
         let block = Some(usize::try_from(ms).unwrap());
@@ -36,7 +36,7 @@ async fn read_of(f: Fixture, ms: u64) {
 
 async fn group_read_of(f: Fixture, ms: u64) {
     let key = f.key();
-    f.fill(&key, 2).await.unwrap();
+    f.add_in_sequence(&key, 2).await.unwrap();
     f.backend.stream_create_group(&key, "group", "$").await.unwrap();
     let start = Instant::now();
     let block = Some(usize::try_from(ms).unwrap());
@@ -102,13 +102,13 @@ async fn waits_of_different_lengths_end_by_themselves(f: Fixture) {
 /// While one read waits, every other operation of the handle is answered as fast as ever.
 async fn a_wait_delays_no_other_operation(f: Fixture) {
     let (waited, key) = (f.key(), f.key());
-    let mut wait = asked(f.backend.stream_read(&waited, "$", 1, LONG_WAIT));
+    let mut wait = started(f.backend.stream_read(&waited, "$", 1, LONG_WAIT));
     let other_operations = async {
         let id = f.add(&key, "1").await.unwrap();
         f.read(&key, "0").await.unwrap();
         f.backend.stream_read_latest(&key, 1).await.unwrap();
         f.backend.stream_create_group(&key, "group", "0").await.unwrap();
-        f.take(&key, "group", "consumer").await.unwrap();
+        f.read_group_now(&key, "group", "consumer").await.unwrap();
         f.backend.stream_ack(&key, "group", &[id]).await.unwrap();
     };
     let ended = tokio::select! {
@@ -126,8 +126,8 @@ async fn a_wait_may_be_as_long_as_javascript_counts(f: Fixture) {
     let key = f.key();
     f.backend.stream_create_group(&key, "group", "$").await.unwrap();
     let block = Some(9_007_199_254_740_991);
-    let read = asked(f.backend.stream_read(&key, "$", 1, block));
-    let taken = asked(f.backend.stream_read_group(&key, "group", "consumer", 1, block));
+    let read = started(f.backend.stream_read(&key, "$", 1, block));
+    let taken = started(f.backend.stream_read_group(&key, "group", "consumer", 1, block));
     let both = futures_util::future::join(read, taken);
     let add = async {
         tokio::time::sleep(Duration::from_millis(200)).await;

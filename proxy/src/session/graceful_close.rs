@@ -25,7 +25,7 @@ use crate::socket::{CloseReason, SocketProgress};
 ///
 /// A backend answers within milliseconds. The rest of [`CLOSE_TIMEOUT`](crate::CLOSE_TIMEOUT) is for
 /// a client on a slow line.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const FINISH_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// Reads no further, ends waits and subscriptions, and answers the operations being performed.

@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
 use crate::server::Server;
+use crate::session::graceful_close::FINISH_TIMEOUT;
 
 const ENCODING: Encoding = Encoding::Binary;
 
@@ -79,6 +80,18 @@ async fn beside<T>(session: &mut LocalBoxFuture<'_, ()>, client: impl Future<Out
         Either::Left(((), _)) => panic!("the session has ended"),
         Either::Right((value, _)) => value,
     }
+}
+
+/// Reads until the session closes the socket, and hangs up; returns the close code, and when it
+/// arrived.
+async fn closed(mut client: WebSocketStream<DuplexStream>) -> (u16, Instant) {
+    let mut closed = None;
+    while let Some(message) = client.next().await {
+        if let Message::Close(Some(frame)) = message.unwrap() {
+            closed = Some((frame.code.into(), Instant::now()));
+        }
+    }
+    closed.unwrap()
 }
 
 /// As after a process was stopped, or a machine slept.
@@ -191,4 +204,51 @@ async fn a_client_that_reads_nothing_is_closed_after_the_write_timeout() {
     session.await;
     assert_eq!(start.elapsed(), write_timeout + CLOSE_TIMEOUT);
     drop(client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_is_served_until_its_close_time() {
+    const DRAIN_PERIOD: Duration = Duration::from_secs(10);
+    let server = server(without_heartbeat().drain_period(DRAIN_PERIOD));
+    let (first_client, mut first_session) = connect(&server, 1024).await;
+    let (mut second_client, mut second_session) = connect(&server, 1024).await;
+    let start = Instant::now();
+    assert!(server.state.shutdown.begin(2));
+    // The session that is polled first closes first.
+    let first_close = closed(first_client);
+    let (first_closed, ()) = tokio::join!(first_close, &mut first_session);
+    assert_eq!(first_closed, (close::GOING_AWAY, start));
+    let ping = async {
+        next_message(&mut second_client).await;
+        send(&mut second_client, ClientMessage::Ping { nonce: 7 }).await;
+        next_message(&mut second_client).await
+    };
+    let pong = beside(&mut second_session, ping).await;
+    assert_eq!(pong, ServerMessage::Pong { nonce: 7 });
+    let (closed, ()) = tokio::join!(closed(second_client), second_session);
+    assert_eq!(closed, (close::GOING_AWAY, start + DRAIN_PERIOD / 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closing_session_does_not_wait_for_operations_that_never_end() {
+    let config = Config::default().drain_period(Duration::ZERO);
+    let server = Server::new(Arc::new(StuckBackend), config).unwrap();
+    let (mut client, mut session) = connect(&server, 1024).await;
+    let operation = Operation::ReadLatest {
+        stream: "s".into(),
+        count: 1,
+    };
+    let request = ClientMessage::Request { id: 1, operation };
+    let ping = async {
+        next_message(&mut client).await;
+        send(&mut client, request).await;
+        send(&mut client, ClientMessage::Ping { nonce: 7 }).await;
+        next_message(&mut client).await
+    };
+    let pong = beside(&mut session, ping).await;
+    assert_eq!(pong, ServerMessage::Pong { nonce: 7 });
+    let start = Instant::now();
+    assert!(server.state.shutdown.begin(1));
+    let (closed, ()) = tokio::join!(closed(client), session);
+    assert_eq!(closed, (close::GOING_AWAY, start + FINISH_TIMEOUT));
 }

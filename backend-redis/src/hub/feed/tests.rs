@@ -95,6 +95,8 @@ fn queued_ids(queue: &FeedQueue) -> Vec<String> {
     ids
 }
 
+/// The reply to a read with info: the stream's `first` entry, its `last` generated id, its length
+/// and its count of added entries; whether the position exists, and the entries after it.
 fn page_with_info(
     first: u64,
     last: u64,

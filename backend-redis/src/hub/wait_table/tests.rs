@@ -1,9 +1,10 @@
 //! Orders of events that a real Redis brings about only rarely.
 
-use std::future::poll_fn;
+mod groups;
+mod tails;
+
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use redis::Value;
 use streamgate_protocol::{CacheResult, EntryId};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -11,14 +12,11 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
 use crate::connection::barrier::Barrier;
-use crate::hub::feed::FeedSubscriber;
-use crate::hub::feed::feed_queue::{FeedEvent, FeedQueue};
 use crate::hub::group::cancel_guard::guard_pair;
 use crate::hub::group::wait_queue::{Admission, GroupKey};
 use crate::hub::probe::ArmingRead;
 use crate::hub::shared_entries::SharedEntries;
 use crate::hub::waiter::Waiter;
-use crate::tail::cursor::TailCursor;
 
 type Reply = oneshot::Receiver<CacheResult<SharedEntries>>;
 
@@ -202,38 +200,6 @@ fn a_reader_at_the_end_of_an_armed_stream_needs_no_read() {
 }
 
 #[test]
-fn the_group_is_read_before_a_deadline_ends_a_consumers_wait() {
-    let mut fixture = TableFixture::new();
-    let mut first = fixture.read_group(None);
-    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
-    let mut second = fixture.read_group(Some(fixture.at(1)));
-    // Its deadline passes while the group is read for the consumer in front.
-    fixture.table.expire(fixture.at(2), None);
-    assert!(is_waiting(&mut second));
-    fixture.reply(probe, vec![Value::Nil, entries(&["1-0"])], 3);
-    assert_eq!(received_ids(&mut first), ["1-0"]);
-    let probe = fixture.table.next_probe().expect("there may be more");
-    assert_eq!((probe.read, probe.group_reads.len()), (None, 1));
-    fixture.reply(probe, vec![entries(&["2-0"])], 4);
-    assert_eq!(received_ids(&mut second), ["2-0"]);
-}
-
-#[test]
-fn a_consumer_past_its_deadline_ends_empty_once_there_is_nothing() {
-    let mut fixture = TableFixture::new();
-    let mut probed = fixture.read_group(Some(fixture.at(1)));
-    let mut behind = fixture.read_group(Some(fixture.at(1)));
-    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
-    fixture.table.expire(fixture.at(2), None);
-    assert!(is_waiting(&mut probed) && is_waiting(&mut behind));
-    fixture.reply(probe, vec![Value::Nil, Value::Nil], 3);
-    assert_eq!(received_ids(&mut probed), [""; 0]);
-    assert_eq!(received_ids(&mut behind), [""; 0]);
-    assert!(fixture.table.is_empty());
-    assert_eq!(fixture.table.next_deadline(), None);
-}
-
-#[test]
 fn after_a_lost_connection_only_the_consumer_in_the_probe_has_an_unknown_outcome() {
     let mut fixture = TableFixture::new();
     let mut probed = fixture.read_group(None);
@@ -290,168 +256,6 @@ fn in_fallback_mode_entries_before_a_readers_id_are_reported_to_consumers() {
 }
 
 #[test]
-fn nobody_is_served_before_the_first_attempt_has_ended() {
-    let mut fixture = TableFixture::new();
-    let key = GroupKey {
-        stream: "s".into(),
-        group: "g".into(),
-    };
-    let Admission::First(attempt) = fixture.wait_queues.join(key.clone()) else {
-        panic!("the queue is empty")
-    };
-    let _second = fixture.read_group(None);
-    let probe = fixture.start_probe(EntryId::MAX, 1, 0);
-    fixture.reply(probe, vec![Value::Nil], 0);
-    assert!(fixture.table.next_probe().is_none());
-    drop(attempt);
-    assert_eq!(fixture.ended_attempts.try_recv(), Ok(key.clone()));
-    fixture.table.attempt_ended(&key);
-    let probe = fixture
-        .table
-        .next_probe()
-        .expect("the first attempt has ended");
-    assert_eq!((probe.read, probe.group_reads.len()), (None, 1));
-}
-
-#[test]
-fn no_probe_follows_the_delivery_of_the_last_entry() {
-    let mut fixture = TableFixture::new();
-    let (mut first, mut second) = (fixture.read_group(None), fixture.read_group(None));
-    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
-    fixture.reply(probe, vec![Value::Nil, Value::Nil], 0);
-    fixture.table.invalidated("s", fixture.at(1));
-    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
-    fixture.reply(
-        probe,
-        vec![last_entry("7-0"), Value::Nil, entries(&["7-0"])],
-        1,
-    );
-    assert_eq!(received_ids(&mut first), ["7-0"]);
-    assert!(
-        fixture.table.next_probe().is_none(),
-        "there are no more entries"
-    );
-    fixture.table.invalidated("s", fixture.at(2));
-    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
-    fixture.reply(
-        probe,
-        vec![last_entry("9-0"), Value::Nil, entries(&["8-0"])],
-        2,
-    );
-    assert_eq!(received_ids(&mut second), ["8-0"]);
-    let _third = fixture.read_group(None);
-    let probe = fixture.table.next_probe().expect("one entry is left");
-    assert_eq!(probe.group_reads.len(), 1);
-}
-
-#[test]
-fn joining_a_drained_group_causes_no_probe() {
-    let mut fixture = TableFixture::new();
-    let mut first = fixture.read_group(None);
-    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
-    fixture.reply(probe, vec![Value::Nil, Value::Nil], 0);
-    let mut second = fixture.read_group(None);
-    assert!(
-        fixture.table.next_probe().is_none(),
-        "Redis pushes the next change"
-    );
-    fixture.table.invalidated("s", fixture.at(0));
-    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
-    let mut third = fixture.read_group(None);
-    fixture.reply(probe, vec![Value::Nil, entries(&["1-0"])], 1);
-    assert_eq!(received_ids(&mut first), ["1-0"]);
-    let probe = fixture.table.next_probe().expect("there may be more");
-    assert_eq!((probe.read, probe.group_reads.len()), (None, 1));
-    fixture.reply(probe, vec![Value::Nil], 2);
-    assert!(fixture.table.next_probe().is_none());
-    let _fourth = fixture.read_group(None);
-    assert!(fixture.table.next_probe().is_none());
-    // Redis does not push everything that happens to a group.
-    fixture.table.recheck();
-    let probe = fixture
-        .table
-        .next_probe()
-        .expect("a recheck reads the group");
-    assert_eq!(probe.group_reads.len(), 1);
-    assert!(is_waiting(&mut second) && is_waiting(&mut third));
-}
-
-#[test]
-fn a_first_attempt_delays_the_group_until_the_second_recheck() {
-    let mut fixture = TableFixture::new();
-    let Admission::First(_attempt) = fixture.join() else {
-        panic!("the queue is empty")
-    };
-    let mut second = fixture.read_group(None);
-    let group_reads = |fixture: &mut TableFixture| {
-        fixture.table.next_probe().map_or(0, |probe| {
-            let group_reads = probe.group_reads.len();
-            let read = usize::from(probe.read.is_some());
-            fixture.reply(probe, vec![Value::Nil; read + group_reads], 0);
-            group_reads
-        })
-    };
-    assert_eq!(group_reads(&mut fixture), 0);
-    // The attempt may have begun only a moment before.
-    fixture.table.recheck();
-    assert_eq!(group_reads(&mut fixture), 0);
-    assert!(is_waiting(&mut second));
-    fixture.table.recheck();
-    assert_eq!(group_reads(&mut fixture), 1);
-}
-
-#[test]
-fn a_cancel_in_a_drained_group_causes_no_probe() {
-    let mut fixture = TableFixture::new();
-    let _first = fixture.read_group(None);
-    let cancel_last = |fixture: &mut TableFixture| {
-        let number = fixture.wait_queues.next_number() - 1;
-        fixture.table.handle(HubMessage::CancelWait(WaiterKey {
-            stream: "s".into(),
-            group: Some("g".into()),
-            number,
-        }));
-    };
-    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
-    let mut second = fixture.read_group(None);
-    let _third = fixture.read_group(None);
-    // The group is not known to be drained yet.
-    cancel_last(&mut fixture);
-    fixture.reply(probe, vec![Value::Nil, entries(&["1-0"])], 0);
-    let probe = fixture.table.next_probe().expect("there may be more");
-    fixture.reply(probe, vec![Value::Nil], 0);
-    let _fourth = fixture.read_group(None);
-    cancel_last(&mut fixture);
-    assert!(fixture.table.next_probe().is_none(), "the group is drained");
-    assert!(is_waiting(&mut second));
-    fixture.table.invalidated("s", fixture.at(0));
-    fixture.start_probe(EntryId::MAX, 1, 1);
-}
-
-#[test]
-fn an_error_of_the_feeds_read_ends_the_tails_only() {
-    let mut fixture = TableFixture::new();
-    let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-    let queue = Arc::new(FeedQueue::new(Arc::new(permit)));
-    let number = fixture.wait_queues.next_number();
-    let cursor = TailCursor::new(id("5-0"), Some(5));
-    let subscriber = FeedSubscriber::new(number, Arc::clone(&queue), cursor);
-    fixture
-        .table
-        .handle(HubMessage::JoinFeed("s".into(), subscriber));
-    let mut reader = fixture.read_after("5-0", 1);
-    let mut consumer = fixture.read_group(None);
-    let probe = fixture.start_probe(id("5-0"), 1, 1);
-    // Not a reply to `XRANGE`.
-    fixture.reply(probe, vec![Value::Nil, Value::Okay, Value::Nil], 0);
-    let _joined = poll_fn(|cx| queue.poll(cx)).now_or_never();
-    let ended = poll_fn(|cx| queue.poll(cx)).now_or_never();
-    assert!(matches!(ended, Some(FeedEvent::Ended(_))));
-    assert!(is_waiting(&mut reader) && is_waiting(&mut consumer));
-    fixture.start_probe(id("5-0"), 1, 0);
-}
-
-#[test]
 fn spurious_invalidations_throttle_a_stream_until_one_brings_an_entry() {
     let mut fixture = TableFixture::new();
     let _reader = fixture.read_after("5-0", 1);
@@ -480,49 +284,4 @@ fn spurious_invalidations_throttle_a_stream_until_one_brings_an_entry() {
     fixture.reply(probe, vec![entries(&["6-0"])], 0);
     fixture.table.invalidated("s", until);
     assert!(fixture.table.next_probe().is_some());
-}
-
-#[test]
-fn beyond_the_bound_on_queued_bytes_every_slow_tail_lags() {
-    let mut fixture = TableFixture::new();
-    let join_feed = |fixture: &mut TableFixture, stream: &str| {
-        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let queue = Arc::new(FeedQueue::new(Arc::new(permit)));
-        let number = fixture.wait_queues.next_number();
-        let cursor = TailCursor::new(id("5-0"), Some(1));
-        let subscriber = FeedSubscriber::new(number, Arc::clone(&queue), cursor);
-        fixture
-            .table
-            .handle(HubMessage::JoinFeed(stream.into(), subscriber));
-        let probe = fixture.table.next_probe().unwrap();
-        assert_eq!(probe.read, None, "the feed's read arms");
-        (queue, probe)
-    };
-    let rows = |bytes: usize| {
-        let bulk = |bytes: Vec<u8>| Value::BulkString(bytes);
-        let row = |id: &str, bytes| {
-            let fields = vec![bulk(b"f".to_vec()), bulk(vec![b'v'; bytes])];
-            Value::Array(vec![bulk(id.into()), Value::Array(fields)])
-        };
-        Value::Array(vec![row("5-0", 1), row("6-0", bytes)])
-    };
-    let next = |queue: &FeedQueue| {
-        let _joined = poll_fn(|cx| queue.poll(cx)).now_or_never();
-        poll_fn(|cx| queue.poll(cx)).now_or_never()
-    };
-    let (small, probe) = join_feed(&mut fixture, "small");
-    fixture.reply(probe, vec![rows(1)], 0);
-    let (idle, probe) = join_feed(&mut fixture, "idle");
-    let Value::Array(mut only_position) = rows(1) else {
-        panic!("rows are an array")
-    };
-    only_position.truncate(1);
-    fixture.reply(probe, vec![Value::Array(only_position)], 0);
-    let (large, probe) = join_feed(&mut fixture, "large");
-    fixture.reply(probe, vec![rows(MAX_TOTAL_QUEUED_BYTES)], 0);
-    for queue in [small, large] {
-        assert!(matches!(next(&queue), Some(FeedEvent::Lagged)));
-    }
-    assert!(next(&idle).is_none());
-    assert_eq!(fixture.table.queued_bytes.get(), 0);
 }

@@ -106,6 +106,23 @@ fn entries(ids: impl IntoIterator<Item = u64>) -> Vec<Seen> {
     ids.into_iter().map(Seen::Entry).collect()
 }
 
+/// A gap, then these entries: the position after the gap is right before the first of them.
+fn gap_then(recreated: bool, ids: impl IntoIterator<Item = u64>) -> Vec<Seen> {
+    let mut seen = entries(ids);
+    let Some(Seen::Entry(first)) = seen.first() else {
+        panic!("no entry after the gap")
+    };
+    let position = id(*first).predecessor().unwrap();
+    seen.insert(
+        0,
+        Seen::Gap {
+            recreated,
+            position,
+        },
+    );
+    seen
+}
+
 /// A cursor that has read a whole stream, and once more at its end.
 fn cursor_at_end_of(stream: &StreamModel) -> TailCursor {
     let mut cursor = TailCursor::new(EntryId::ZERO, Some(0));
@@ -187,14 +204,10 @@ fn a_trim_up_to_the_cursor_is_no_gap_and_one_past_it_is() {
         let mut cursor = cursor_at_end_of(&stream);
         (6..=9).for_each(|n| stream.add(n));
         stream.trim_before(first_left);
-        let gap = missing.then(|| Seen::Gap {
-            recreated: false,
-            position: id(first_left).predecessor().unwrap(),
-        });
-        let expected: Vec<Seen> = gap
-            .into_iter()
-            .chain(entries(first_left.max(6)..=9))
-            .collect();
+        let expected = match missing {
+            true => gap_then(false, first_left..=9),
+            false => entries(6..=9),
+        };
         let seen = read_to_end(&mut cursor, &stream, 10);
         assert_eq!(seen, expected, "first entry left: {first_left}");
         assert_settled(&mut cursor, &stream);
@@ -231,11 +244,7 @@ fn a_trim_between_two_pages_is_a_gap() {
     // One more than requested, because no entry has the id 0-0.
     assert_eq!(seen, entries(1..=4));
     stream.trim_before(8);
-    let gap = Seen::Gap {
-        recreated: false,
-        position: id(8).predecessor().unwrap(),
-    };
-    let expected: Vec<Seen> = std::iter::once(gap).chain(entries(8..=10)).collect();
+    let expected = gap_then(false, 8..=10);
     assert_eq!(read_to_end(&mut cursor, &stream, 3), expected);
 }
 
@@ -260,11 +269,7 @@ fn a_stream_recreated_with_smaller_ids_is_read_from_its_first_entry() {
     let stream = StreamModel::with(10..=15);
     let mut cursor = cursor_at_end_of(&stream);
     let stream = StreamModel::with(1..=3);
-    let gap = Seen::Gap {
-        recreated: true,
-        position: id(1).predecessor().unwrap(),
-    };
-    let expected: Vec<Seen> = std::iter::once(gap).chain(entries(1..=3)).collect();
+    let expected = gap_then(true, 1..=3);
     assert_eq!(read_to_end(&mut cursor, &stream, 10), expected);
     assert_settled(&mut cursor, &stream);
 }
@@ -274,11 +279,7 @@ fn a_stream_recreated_with_greater_ids_is_recognized_by_its_lower_count() {
     let stream = StreamModel::with(1..=5);
     let mut cursor = cursor_at_end_of(&stream);
     let stream = StreamModel::with([8, 9]);
-    let gap = Seen::Gap {
-        recreated: true,
-        position: id(8).predecessor().unwrap(),
-    };
-    let expected: Vec<Seen> = std::iter::once(gap).chain(entries([8, 9])).collect();
+    let expected = gap_then(true, [8, 9]);
     assert_eq!(read_to_end(&mut cursor, &stream, 10), expected);
 }
 
@@ -296,11 +297,7 @@ fn a_cursor_after_an_id_before_the_oldest_entry_reports_a_gap() {
     let mut stream = StreamModel::with(1..=5);
     stream.trim_before(4);
     let mut cursor = TailCursor::after(id(1));
-    let gap = Seen::Gap {
-        recreated: false,
-        position: id(4).predecessor().unwrap(),
-    };
-    let expected: Vec<Seen> = std::iter::once(gap).chain(entries([4, 5])).collect();
+    let expected = gap_then(false, [4, 5]);
     assert_eq!(read_to_end(&mut cursor, &stream, 10), expected);
 }
 
@@ -308,11 +305,7 @@ fn a_cursor_after_an_id_before_the_oldest_entry_reports_a_gap() {
 fn a_cursor_after_an_id_beyond_the_end_takes_the_stream_for_a_recreated_one() {
     let stream = StreamModel::with(1..=3);
     let mut cursor = TailCursor::after(id(100));
-    let gap = Seen::Gap {
-        recreated: true,
-        position: id(1).predecessor().unwrap(),
-    };
-    let expected: Vec<Seen> = std::iter::once(gap).chain(entries(1..=3)).collect();
+    let expected = gap_then(true, 1..=3);
     assert_eq!(read_to_end(&mut cursor, &stream, 10), expected);
 }
 

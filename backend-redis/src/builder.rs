@@ -1,4 +1,4 @@
-//! Settings of [`RedisStreams`].
+//! Connecting [`RedisStreams`], and the settings for it.
 
 use std::fmt;
 use std::time::Duration;
@@ -36,8 +36,26 @@ pub struct RedisStreamsBuilder {
     max_pipelines: usize,
 }
 
+impl RedisStreams {
+    /// Connects to the Redis at a URL, `redis://[user:password@]host[:port][/database]`, with
+    /// default settings.
+    ///
+    /// # Errors
+    ///
+    /// `CONFIG` for an invalid URL; `DISCONNECTED` if Redis cannot be reached; else the error that
+    /// Redis answers, such as `WRONGPASS` or `NOAUTH`. No error repeats the password.
+    pub async fn connect(url: &str) -> CacheResult<Self> {
+        Self::builder(url).connect().await
+    }
+
+    /// Returns a builder with default settings for the Redis at a URL.
+    pub fn builder(url: &str) -> RedisStreamsBuilder {
+        RedisStreamsBuilder::new(url)
+    }
+}
+
 impl RedisStreamsBuilder {
-    pub(crate) fn new(url: &str) -> Self {
+    fn new(url: &str) -> Self {
         Self {
             url: url.to_owned(),
             connection: ConnectionSettings::default(),

@@ -13,7 +13,6 @@ use streamgate_protocol::{
 };
 use tokio::sync::watch;
 
-use crate::builder::RedisStreamsBuilder;
 use crate::connection::availability::RedisAvailability;
 use crate::connection::barrier::Barrier;
 use crate::connection::command_connection::CommandConnection;
@@ -54,8 +53,8 @@ use crate::wire::{answers, errors, scripts};
 /// - `UNKNOWN_OUTCOME`: the same for any other operation, and for a group read that was being
 ///   served when the connection was lost.
 /// - `OVERLOADED`: too many waits and tails are under way
-///   ([`max_waits`](RedisStreamsBuilder::max_waits)), or too many calls are unanswered
-///   ([`max_pipelines`](RedisStreamsBuilder::max_pipelines)).
+///   ([`max_waits`](crate::RedisStreamsBuilder::max_waits)), or too many calls are unanswered
+///   ([`max_pipelines`](crate::RedisStreamsBuilder::max_pipelines)).
 /// - `SERIALIZATION`: Redis sent an answer of an unknown shape.
 ///
 /// # Access lists
@@ -107,22 +106,6 @@ pub struct RedisStreams {
 }
 
 impl RedisStreams {
-    /// Connects to the Redis at a URL, `redis://[user:password@]host[:port][/database]`, with
-    /// default settings.
-    ///
-    /// # Errors
-    ///
-    /// `CONFIG` for an invalid URL; `DISCONNECTED` if Redis cannot be reached; else the error that
-    /// Redis answers, such as `WRONGPASS` or `NOAUTH`. No error repeats the password.
-    pub async fn connect(url: &str) -> CacheResult<Self> {
-        Self::builder(url).connect().await
-    }
-
-    /// Returns a builder with default settings for the Redis at a URL.
-    pub fn builder(url: &str) -> RedisStreamsBuilder {
-        RedisStreamsBuilder::new(url)
-    }
-
     pub(crate) async fn connect_to(
         endpoint: Endpoint,
         max_waits: usize,

@@ -12,27 +12,27 @@ use crate::command::{announce, command, line, run as run_command};
 use crate::setup::{self, Purpose};
 use crate::{wasm, workspace};
 
-/// What the demo is to be.
+/// Options of the demo.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// A Redis server to use, such as redis://127.0.0.1:6379; without it, streams are kept in memory
+    /// Redis URL, such as redis://127.0.0.1:6379; without it, streams are kept in memory
     #[arg(long, value_name = "URL")]
     redis: Option<String>,
-    /// Where to listen
+    /// Address to listen on
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
     listen: String,
-    /// Build the proxy optimized, which takes longer
+    /// Build the proxy with optimizations, which takes longer
     #[arg(long)]
     release: bool,
 }
 
-/// Sets up what is missing, builds, and becomes the proxy.
+/// Installs what is missing, builds, and replaces this process with the proxy.
 ///
 /// # Errors
 ///
 /// The address is taken, or a step failed.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    // Now, not after the build.
+    // Before the build, which takes minutes.
     check_free(&options.listen)?;
     setup::run(Purpose::Demo)?;
     wasm::page()?;
@@ -52,7 +52,7 @@ fn check_free(address: &str) -> anyhow::Result<()> {
     match TcpListener::bind(address) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => bail!(
-            "{address} is taken; choose another port with --listen {}:PORT",
+            "cannot listen on {address}: the port is in use; choose another with --listen {}:PORT",
             address.rsplit_once(':').map_or(address, |(host, _)| host)
         ),
         Err(error) => Err(error).with_context(|| format!("cannot listen on {address}")),
@@ -82,7 +82,7 @@ fn invitation(address: &str) -> String {
     }
 }
 
-/// Lets the proxy take this process's place, so that signals reach it.
+/// Replaces this process with the proxy, so that signals reach it.
 #[cfg(unix)]
 fn replace(proxy: &mut Command) -> io::Error {
     std::os::unix::process::CommandExt::exec(proxy)

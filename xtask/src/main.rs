@@ -33,35 +33,35 @@ struct Cli {
 enum Command {
     /// Install what is missing
     Setup {
-        /// What it is wanted for
+        /// The purpose to install for
         #[arg(long = "for", value_enum, default_value_t = setup::Purpose::Test)]
         purpose: setup::Purpose,
     },
     /// Build, start and show the live demo
     Demo(demo::Options),
-    /// Check and test everything
+    /// Run every check and every test, and print a table of counts
     Test,
     /// Check the formatting, and lint the native and the wasm32 code
     Check {
-        /// Only this part
+        /// Check only this part
         #[arg(value_enum)]
         part: Option<check::Part>,
     },
     /// Build the npm package and the demo page
     Wasm,
-    /// Build the application in Rust, compiled to wasm, that the tests run
+    /// Build the Rust application for wasm that the JavaScript tests run
     WasmApp,
-    /// Print the size of what a browser downloads, and hold it to its budget
+    /// Print the size of the browser download; fail if it exceeds its budget
     Size,
     /// Check the npm package's type declarations
     Types,
     /// Run the JavaScript tests
     Js,
-    /// Run the demo page's test in Chromium
+    /// Run the demo page's tests in Chromium
     Page,
     /// Run the conformance suite against every implementor
     Conformance(Rest),
-    /// Let everything fail at random, and check that nothing was lost and nothing doubled
+    /// Inject random faults, and check that no entry is lost or duplicated
     Chaos(Rest),
     /// Rewrite the list of files in ARCHITECTURE.md
     Map,
@@ -71,7 +71,7 @@ enum Command {
     Bench(Rest),
 }
 
-/// Arguments handed on as they are.
+/// Arguments passed on unchanged.
 #[derive(Args)]
 struct Rest {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -82,7 +82,7 @@ fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // No backtrace: it would tell of this program, where the error tells of another.
+            // No backtrace: it would show this program, but the error is about another one.
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }

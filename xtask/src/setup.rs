@@ -17,7 +17,7 @@ mod python;
 mod rust;
 mod wheel;
 
-/// What a machine is set up for.
+/// The purpose that a machine is set up for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Purpose {
     /// The live demo: a compiler for wasm32
@@ -30,7 +30,7 @@ pub(crate) enum Purpose {
     Bench,
 }
 
-/// Something that is not here, and how to get it.
+/// A missing tool, and how to get it.
 #[derive(Debug)]
 pub(crate) struct Missing {
     /// What it is, as the user knows it.
@@ -63,7 +63,7 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<()> {
     }
     let still = missing(purpose);
     if !still.is_empty() {
-        bail!("installed, and yet not found: {}", names(&still));
+        bail!("still missing after the installation: {}", names(&still));
     }
     announce(&format!("set up for: {}", name(purpose)));
     Ok(())

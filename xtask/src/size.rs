@@ -1,4 +1,4 @@
-//! What a browser downloads, and its budget.
+//! The size of the browser download, and its budget.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let budget = budget();
     ensure!(
         total.gzip <= budget,
-        "{} bytes gzip are over the budget of {budget}",
+        "the download of {} bytes (gzip) exceeds its budget of {budget}",
         total.gzip
     );
     println!("budget: {} of {budget} bytes gzip", total.gzip);

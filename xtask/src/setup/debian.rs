@@ -20,7 +20,7 @@ const INSTALL: [&str; 5] = [
     "--option=Dpkg::Use-Pty=0",
 ];
 
-/// Is this Debian, or something like it?
+/// Whether this system has apt.
 pub(crate) fn has_apt() -> bool {
     executable::find("apt-get").is_some()
 }
@@ -29,18 +29,18 @@ pub(crate) fn has_apt() -> bool {
 ///
 /// # Errors
 ///
-/// Neither is to be had, or apt failed; the error holds the command to run.
+/// There is neither, or apt failed; the error holds the command to run.
 pub(crate) fn install(packages: &[&str]) -> anyhow::Result<()> {
     let by_hand = format!(
         "sudo apt-get update && sudo apt-get install --yes --no-install-recommends {}",
         packages.join(" ")
     );
     if apt_get().is_none() {
-        bail!("this needs root; run:\n  {by_hand}");
+        bail!("installing packages needs root; run:\n  {by_hand}");
     }
     announce(&format!("apt-get install {}", packages.join(" ")));
     for arguments in [&["update", "--quiet=2"][..], &INSTALL] {
-        let mut apt = apt_get().context("root was there a moment ago")?;
+        let mut apt = apt_get().context("the rights of root are gone")?;
         apt.args(arguments);
         if arguments.first() == INSTALL.first() {
             apt.args(["--quiet=2"]).args(packages);
@@ -64,13 +64,13 @@ pub(crate) fn unpack(package: &str, folder: &Path) -> anyhow::Result<()> {
     download
         .current_dir(folder)
         .args(["download", "--quiet=2", package]);
-    run(&mut download, "`sudo apt-get update` may be wanted")?;
+    run(&mut download, "run `sudo apt-get update` and try again")?;
     let archive = fs::read_dir(folder)?
         .next()
         .context("apt-get left no archive")??;
     let mut extract = command("dpkg-deb");
     extract.arg("--extract").arg(archive.path()).arg(folder);
-    run(&mut extract, "is the archive whole?")?;
+    run(&mut extract, "the archive may be damaged; try again")?;
     Ok(fs::remove_file(archive.path())?)
 }
 

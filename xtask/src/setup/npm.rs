@@ -35,7 +35,7 @@ pub(crate) fn install() -> anyhow::Result<()> {
     npm.arg(subcommand)
         .args(["--no-audit", "--no-fund", "--no-progress", "--prefix"])
         .arg(&folder);
-    run(&mut npm, "is the npm registry reachable?")?;
+    run(&mut npm, "check that the npm registry is reachable")?;
     fs::write(folder.join(MARKER), wanted)?;
     link(&source)
 }

@@ -43,7 +43,7 @@ pub(super) struct Suite {
     /// A suite runs once; the lock is there because starting a command takes it exclusively.
     command: Mutex<Command>,
     format: Format,
-    /// Its program is to be told where the servers and the browser are.
+    /// Whether its program needs the paths of servers and browser.
     described: bool,
 }
 
@@ -119,7 +119,7 @@ impl Suite {
             let reason = match status {
                 Err(error) => error.to_string(),
                 Ok(status) if !status.success() => status.to_string(),
-                Ok(_) => "it did not say that tests ran and passed".to_owned(),
+                Ok(_) => "its output does not say that tests ran and passed".to_owned(),
             };
             println!("==> {} FAILED: {reason}; run again: {shown}", self.name);
         } else if output == Output::IfFailed {

@@ -9,7 +9,7 @@ use crate::command::{announce, command, run};
 use crate::files::{copy, remove_folder};
 use crate::workspace;
 
-/// What the page needs of the package.
+/// The parts of the package that the page needs.
 const PAGE_PARTS: [&str; 4] = ["package.json", "index.d.ts", "src", "dist"];
 
 /// The package carries the crates' version.
@@ -37,7 +37,7 @@ pub(super) fn pack() -> anyhow::Result<PathBuf> {
     npm.current_dir(workspace::npm_package())
         .args(["pack", "--silent", "--pack-destination"])
         .arg(&tarballs);
-    run(&mut npm, "is client-wasm/npm/package.json sound?")?;
+    run(&mut npm, "check client-wasm/npm/package.json")?;
     let installed = workspace::runtimes().join("node_modules/streamgate");
     remove_folder(&installed)?;
     fs::create_dir_all(&installed)?;
@@ -46,7 +46,7 @@ pub(super) fn pack() -> anyhow::Result<PathBuf> {
         .arg(tarballs.join(format!("streamgate-{}.tgz", workspace::VERSION)))
         .args(["--strip-components=1", "-C"])
         .arg(&installed);
-    run(&mut tar, "tar is wanted")?;
+    run(&mut tar, "install tar")?;
     Ok(installed)
 }
 

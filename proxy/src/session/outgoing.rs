@@ -275,14 +275,16 @@ mod tests {
 
     #[test]
     fn entries_that_are_too_large_together_become_several_pushes() {
-        let entry = |n: usize, bytes: usize| {
-            let value = "\u{1}".repeat(bytes);
+        let entry = |n: usize, text: &str, bytes: usize| {
+            let value = text.repeat(bytes);
             (format!("{n}-0"), vec![(String::new(), value)])
         };
-        let all: Vec<_> = (1..=20).map(|n| entry(n, 1 << 20)).collect();
-        for &encoding in Encoding::ALL {
+        // Too large by their content alone, and too large as JSON, with six bytes for each.
+        let sizes = [(Encoding::Binary, 20, "x"), (Encoding::Json, 3, "\u{1}")];
+        for (encoding, count, text) in sizes {
             let mut outgoing = Outgoing::new(encoding);
-            let item = TailEvent::Segment(Segment::new(all.clone()));
+            let all = (1..=count).map(|n| entry(n, text, 1 << 20));
+            let item = TailEvent::Segment(Segment::new(all.collect()));
             outgoing.push_item(7, &item).unwrap();
             let (mut pushes, mut ids) = (0, Vec::new());
             while let Some(frame) = outgoing.next_frame() {
@@ -300,9 +302,9 @@ mod tests {
                 }
             }
             assert!(pushes > 1);
-            let expected: Vec<_> = (1..=20).map(|n| format!("{n}-0")).collect();
+            let expected: Vec<_> = (1..=count).map(|n| format!("{n}-0")).collect();
             assert_eq!(ids, expected);
-            let huge = TailEvent::Segment(Segment::new(vec![entry(1, MAX_REPLY_BYTES)]));
+            let huge = TailEvent::Segment(Segment::new(vec![entry(1, "x", MAX_REPLY_BYTES)]));
             assert_eq!(outgoing.push_item(7, &huge).unwrap_err().code(), "LIMIT");
         }
     }

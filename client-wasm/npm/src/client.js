@@ -4,7 +4,8 @@ import { Deliveries } from "./deliveries.js";
 import { entriesFrom } from "./entry.js";
 import { StreamgateError } from "./errors.js";
 import { ADDED, ENTRIES, FAILED, GAP_RECREATED, PENDING, PUSHED, STATE } from "./events.js";
-import { CLAIM, LIST, REMOVE_CONSUMER, SUMMARY, claimedFrom, listFrom, summaryFrom } from "./pending.js";
+import { CLAIM, LIST, REMOVE_CONSUMER, SUMMARY } from "./pending.js";
+import { claimedFrom, listFrom, summaryFrom } from "./pending-results.js";
 import { Tail } from "./subscription.js";
 
 /** The longest timer that every runtime supports; longer ones fire at once. */

@@ -16,7 +16,7 @@ mod requests;
 mod resend;
 mod subscriptions;
 
-/// An engine and a clock; what comes out is collected.
+/// An engine and a clock. It collects what the engine returns.
 struct TestEngine {
     engine: Engine,
     now: Millis,
@@ -50,7 +50,7 @@ impl TestEngine {
         test
     }
 
-    /// Connected, welcomed, and nothing left to collect.
+    /// Returns one that is connected and welcomed, with nothing collected.
     fn open() -> Self {
         let mut test = Self::new();
         test.accept();
@@ -86,7 +86,7 @@ impl TestEngine {
         self.collect();
     }
 
-    /// Lets time pass, stopping at every deadline on the way.
+    /// Advances the clock, stopping at every deadline on the way.
     fn advance(&mut self, ms: u64) {
         let end = self.now + ms;
         while let Some(deadline) = self.engine.next_deadline().filter(|at| *at <= end) {
@@ -95,14 +95,14 @@ impl TestEngine {
             self.engine.handle_timeout(self.now);
             self.collect();
             if before == (self.actions.len(), self.finished.len()) {
-                // All that is left for this moment is a frame to be sent.
+                // Only a frame is left to be sent at this moment.
                 break;
             }
         }
         self.now = end;
     }
 
-    /// Lets time pass until the engine asks for a connection.
+    /// Advances the clock until the engine asks for a connection.
     fn advance_until_connect(&mut self) {
         self.actions.clear();
         while !self.actions.contains(&SocketAction::Connect) {
@@ -110,7 +110,7 @@ impl TestEngine {
         }
     }
 
-    /// The messages of every frame the engine wants to send now, a list for each frame.
+    /// Returns the messages that the engine sends now, a list for each frame.
     fn sent(&mut self) -> Vec<Vec<ClientMessage<'static>>> {
         let mut frames = Vec::new();
         while let Some(frame) = self.engine.poll_transmit(self.now) {

@@ -54,15 +54,12 @@ async fn a_change_of_the_network_probes_the_connection_at_once() {
     assert_eq!(before.elapsed(), Duration::ZERO);
 }
 
-/// The address of a port on which nobody listens.
-async fn unused_url() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("ws://{}/v1/ws", listener.local_addr().unwrap())
-}
-
 #[tokio::test]
-async fn a_first_connect_that_fails_is_the_answer() {
-    let error = Client::connect(&unused_url().await).await.unwrap_err();
+async fn connecting_fails_if_nobody_listens() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/v1/ws", listener.local_addr().unwrap());
+    drop(listener);
+    let error = Client::connect(&url).await.unwrap_err();
     assert_eq!(error.code(), "DISCONNECTED");
 }
 

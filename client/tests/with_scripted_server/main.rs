@@ -1,9 +1,11 @@
 //! The client against a scripted server, behind a socket without a network.
 
+// Marked, so that they may unwrap as tests do.
+#[cfg(test)]
 mod connection;
-#[cfg(feature = "multi-tier-cache")]
+#[cfg(all(test, feature = "multi-tier-cache"))]
 mod multi_tier_cache;
-// Marked, so that it may unwrap as tests do.
 #[cfg(test)]
 mod scripted_server;
+#[cfg(test)]
 mod subscriptions;

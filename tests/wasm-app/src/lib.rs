@@ -1,4 +1,4 @@
-//! An application in Rust, compiled to wasm, that knows nothing but the traits.
+//! An application in Rust, compiled to wasm, that uses the traits alone.
 
 use futures_util::StreamExt;
 use futures_util::future::{FutureExt, join, join_all};
@@ -14,11 +14,11 @@ use wasm_bindgen::prelude::wasm_bindgen;
 ///
 /// # Errors
 ///
-/// The code and the message of the first call that fails.
+/// The code and the message of the first operation that fails.
 #[wasm_bindgen]
 pub async fn run(url: String, stream: String) -> Result<String, JsValue> {
-    let client = connect(&url).await.map_err(described)?;
-    let seen = use_it(&client, &stream).await.map_err(described)?;
+    let client = connect(&url).await.map_err(error_text)?;
+    let seen = use_everything(&client, &stream).await.map_err(error_text)?;
     client.close().await;
     let closed = client.stream_read_latest(&stream, 1).await;
     let code = closed
@@ -27,13 +27,13 @@ pub async fn run(url: String, stream: String) -> Result<String, JsValue> {
     Ok(format!("{seen}\nclosed: {code}"))
 }
 
-async fn use_it(backend: &dyn SubscribingBackend, stream: &str) -> CacheResult<String> {
+async fn use_everything(backend: &dyn SubscribingBackend, stream: &str) -> CacheResult<String> {
     let fields = |value: &str| vec![("f".to_owned(), value.to_owned())];
     let first = backend.stream_add(stream, fields("first"), None).await?;
     let newest = backend.stream_read_latest(stream, 1).await?;
     let found = newest.first().is_some_and(|(id, _)| *id == first);
 
-    let wait = send(backend.stream_read(stream, "$", 10, Some(10_000)));
+    let wait = assert_send(backend.stream_read(stream, "$", 10, Some(10_000)));
     let (woken, second) = join(wait, backend.stream_add(stream, fields("second"), None)).await;
     let woken = woken?
         .first()
@@ -76,9 +76,9 @@ async fn use_it(backend: &dyn SubscribingBackend, stream: &str) -> CacheResult<S
     ))
 }
 
-/// Whether a tail from the first of these ids on gives the others.
+/// Whether a tail after the first of these ids yields the others.
 async fn follow(backend: &dyn SubscribingBackend, key: &str, ids: &[String]) -> CacheResult<bool> {
-    let mut tail = send(backend.tail(key, TailFrom::After(ids[0].clone())));
+    let mut tail = assert_send(backend.tail(key, TailFrom::After(ids[0].clone())));
     let mut seen = Vec::new();
     while seen.len() < ids.len() - 1
         && let Some(item) = tail.next().await
@@ -90,11 +90,11 @@ async fn follow(backend: &dyn SubscribingBackend, key: &str, ids: &[String]) -> 
     Ok(seen == ids[1..])
 }
 
-/// Whether a consumer of a new group behind the first of these ids is given the others.
+/// Whether a consumer of a new group that starts after the first of these ids receives the others.
 async fn consume(backend: &dyn SubscribingBackend, key: &str, ids: &[String]) -> CacheResult<bool> {
     backend.stream_create_group(key, "pushed", &ids[0]).await?;
     let options = ConsumeOptions::default();
-    let mut deliveries = send(backend.consume(key, "pushed", "one", options));
+    let mut deliveries = assert_send(backend.consume(key, "pushed", "one", options));
     let mut seen = Vec::new();
     while seen.len() < ids.len() - 1
         && let Some(entries) = deliveries.next().await
@@ -105,11 +105,11 @@ async fn consume(backend: &dyn SubscribingBackend, key: &str, ids: &[String]) ->
     Ok(seen == ids[1..])
 }
 
-/// Only compiles for futures and streams that may be sent to other threads, as the trait promises.
-fn send<F: Send>(future: F) -> F {
+/// Compiles only for futures and streams that are `Send`, as the traits promise.
+fn assert_send<F: Send>(future: F) -> F {
     future
 }
 
-fn described(error: CacheError) -> JsValue {
+fn error_text(error: CacheError) -> JsValue {
     error.to_string().into()
 }

@@ -1,4 +1,4 @@
-//! Whether the server has its backend.
+//! The availability of the server's backend.
 
 use super::*;
 

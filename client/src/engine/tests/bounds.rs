@@ -1,4 +1,4 @@
-//! Each bound, hit.
+//! Each limit, reached.
 
 use super::*;
 use crate::engine::request_queue::{MAX_IN_FLIGHT_BYTES, MAX_QUEUED_BYTES, MAX_QUEUED_REQUESTS};

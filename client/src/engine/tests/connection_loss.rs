@@ -1,4 +1,4 @@
-//! Connections that end, and what becomes of the calls.
+//! Lost connections, and what becomes of the requests.
 
 use super::*;
 
@@ -113,7 +113,7 @@ fn another_subprotocol_closes_the_client() {
     assert_eq!(
         test.closed_with,
         Some(4400),
-        "not how the server took the close"
+        "the violation, not the code of the close"
     );
 }
 

@@ -1,5 +1,5 @@
-//! Random faults, in virtual time, against a model of a server: nothing is lost, nothing is
-//! doubled.
+//! Random faults in virtual time, against a model of a server: no entry is lost, none is stored or
+//! delivered twice.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -9,27 +9,27 @@ use streamgate_protocol::message::{Credit, Subscription, TailStart};
 
 use super::*;
 
-/// Sequences of faults. A failure names its seed.
+/// The number of random sequences. A failure names its seed.
 const SEEDS: u64 = 2_000;
 
 const STEPS: usize = 120;
 
-/// What outlives every connection.
+/// The model of the backend, which outlives every connection.
 #[derive(Default)]
 struct ModelStore {
-    /// The values of the entries; an entry's id is its place, from 1 on.
+    /// The values of the entries. An entry's id is its index, starting with 1.
     entries: Vec<u64>,
     producers: BTreeMap<String, (u64, BTreeMap<u64, usize>)>,
     given: usize,
     pending: BTreeSet<usize>,
 }
 
-/// One connection, with what is on its way in both directions.
+/// One connection, with the messages on their way in both directions.
 #[derive(Default)]
 struct ModelConnection {
     upstream: VecDeque<ClientMessage<'static>>,
     downstream: VecDeque<ServerMessage>,
-    /// Of the tail and the consumer: id, place, credit left.
+    /// The id, position and credit of the tail; below, the id and credit of the consumer.
     tail: Option<(u64, usize, u64)>,
     consumer: Option<(u64, u64)>,
 }
@@ -38,13 +38,13 @@ struct World {
     test: TestEngine,
     store: ModelStore,
     connection: Option<ModelConnection>,
-    /// Requests of lost connections that are still done, some time.
+    /// Requests of lost connections that the server performs later.
     late: Vec<ClientMessage<'static>>,
     random: fastrand::Rng,
     next_id: u64,
     adds: BTreeMap<u64, u64>,
     reads: BTreeSet<u64>,
-    /// By the call that acknowledges it.
+    /// The request that acknowledges each entry.
     acked: BTreeMap<usize, u64>,
 }
 
@@ -260,7 +260,7 @@ impl World {
         }
     }
 
-    /// The owner takes everything.
+    /// Lets the owner take everything.
     fn take(&mut self) {
         for of in [1, 2] {
             let all = Credit {
@@ -280,7 +280,7 @@ impl World {
         }
     }
 
-    /// The server does what came next, or loses its backend while it does.
+    /// Lets the server handle the next message, or lose its backend meanwhile.
     fn serve(&mut self, faults: bool) {
         let Some(connection) = &mut self.connection else {
             return;
@@ -390,8 +390,7 @@ impl World {
         }
     }
 
-    /// The server loses its backend while it has subscriptions, and may lose what the consumer was
-    /// given.
+    /// Lets the server lose its backend while it has subscriptions, and perhaps a delivery.
     fn end_subscriptions(&mut self) {
         let Some(connection) = &mut self.connection else {
             return;
@@ -430,7 +429,7 @@ impl World {
         }
     }
 
-    /// What was on its way is lost, or is done much later.
+    /// Cuts the connection: requests on their way are lost, or performed much later.
     fn cut(&mut self) {
         if let Some(connection) = self.connection.take() {
             let requests = connection.upstream.into_iter();
@@ -467,7 +466,7 @@ impl World {
                 .iter()
                 .filter(|(of, _)| of == call)
                 .collect();
-            assert_eq!(results.len(), 1, "add {call} ended so often");
+            assert_eq!(results.len(), 1, "the results of add {call}");
             let places: Vec<_> = (1..)
                 .zip(added)
                 .filter(|(_, v)| *v == value)
@@ -521,7 +520,7 @@ fn nothing_is_lost_and_nothing_is_doubled() {
             for _ in 0..STEPS {
                 world.step(true);
             }
-            // Everything works again, and the owner takes what there is.
+            // Everything works again, and the owner takes everything.
             for turn in 0..2_000 {
                 if turn % 100 == 0 {
                     world.read();

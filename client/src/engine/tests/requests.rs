@@ -1,4 +1,4 @@
-//! Calls, answers, cancels, pings.
+//! Requests, replies, cancels and pings.
 
 use super::*;
 
@@ -134,7 +134,7 @@ fn a_client_that_was_frozen_for_too_long_reconnects_at_once() {
     test.collect();
     assert!(test.states.is_empty(), "{:?}", test.states);
     assert_eq!(test.sent().len(), 1, "it asks first");
-    // The server has not heard of it for two heartbeats.
+    // The server has heard nothing for two heartbeats.
     test.now += 3_600_000;
     test.engine.handle_timeout(test.now);
     test.collect();

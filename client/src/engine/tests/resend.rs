@@ -1,4 +1,4 @@
-//! What is asked again on the next connection, and what for.
+//! What is sent again on the next connection.
 
 use streamgate_protocol::message::{Credit, Subscription, TailStart};
 use streamgate_protocol::{ConsumeOptions, StreamEntry};
@@ -9,7 +9,7 @@ use crate::engine::delivery_log::MAX_CONSUMERS;
 mod backend_outage;
 
 impl TestEngine {
-    /// Loses the connection and gets another; what is sent on it then.
+    /// Loses the connection, and returns what is sent on the next one.
     fn reconnect(&mut self) -> Vec<ClientMessage<'static>> {
         self.lose_connection(1006);
         self.advance_until_connect();
@@ -31,7 +31,7 @@ impl TestEngine {
         self.receive(&ServerMessage::Push { id, item });
     }
 
-    /// The ids of the entries that a call ended with.
+    /// Returns the ids of the entries in the result of a request.
     fn ids_of_reply(&self, id: u64) -> Vec<&str> {
         let results: Vec<_> = self.finished.iter().filter(|(of, _)| *of == id).collect();
         match &results[..] {
@@ -215,7 +215,7 @@ fn a_group_read_recovers_lost_entries_and_none_twice() {
     test.sent();
     test.reply_entries(1, &["1-0", "2-0"]);
     assert_eq!(test.reconnect(), [request(2, recovery("0-0", 2))]);
-    // Both came, and are not acknowledged.
+    // Both arrived, and are not acknowledged.
     test.reply_entries(2, &["1-0", "2-0"]);
     assert_eq!(test.sent().concat(), [request(2, recovery("2-0", 2))]);
     test.reply_entries(2, &["3-0", "4-0"]);
@@ -251,7 +251,7 @@ fn entries_that_a_recovery_did_not_reach_go_to_the_next_reads() {
     test.reconnect();
     test.reply_entries(2, &["1-0", "2-0"]);
     assert_eq!(test.ids_of_reply(2), ["2-0"]);
-    // Of what was lost one is left; nothing else is asked for before it is known.
+    // One lost entry is left; the next read must find it before anything else.
     test.request(3, read_group("c", None));
     assert_eq!(test.sent().concat(), [request(3, recovery("2-0", 2))]);
     test.engine.cancel(3);
@@ -320,7 +320,7 @@ fn a_tail_continues_at_its_position() {
     test.push_entries(1, &[], Some("5-0"));
     let on = tail(after("5-0"));
     assert_eq!(test.reconnect(), [subscribe(1, on, credit(1_024))]);
-    // Its owner knows that already.
+    // The owner knows that position already.
     test.push_entries(1, &[], Some("5-0"));
     test.push_entries(1, &["6-0", "7-0"], None);
     assert_eq!(
@@ -330,7 +330,7 @@ fn a_tail_continues_at_its_position() {
             (1, entries_item(&["6-0", "7-0"], None))
         ]
     );
-    // What its owner has not taken is not granted again.
+    // Entries that the owner has not taken are not granted again.
     let left = Credit {
         entries: 1_022,
         bytes: (1 << 20) - 6,
@@ -412,7 +412,7 @@ fn a_consumer_recovers_lost_entries_and_then_continues() {
     assert_eq!(test.reconnect(), [request(1, recovery("0-0", 2))]);
     test.reply_entries(1, &["1-0", "2-0"]);
     assert_eq!(test.pushed.last(), Some(&(1, entries_item(&["2-0"], None))));
-    // There is room for one more beside what its owner has.
+    // There is room for one more entry beside the one that the owner has.
     assert_eq!(test.sent().concat(), [request(1, recovery("2-0", 1))]);
     test.reply_entries(1, &["3-0"]);
     assert!(

@@ -1,4 +1,4 @@
-//! Subscriptions: what is pushed, what it costs, and how they end.
+//! Subscriptions: items, credit, and how they end.
 
 use streamgate_protocol::limits::MAX_NAME_BYTES;
 use streamgate_protocol::message::{Credit, Fault, Subscription, TailStart};
@@ -28,7 +28,7 @@ fn consume(batch: u64) -> Subscription<'static> {
     }
 }
 
-/// An entry that costs so many bytes.
+/// Returns an entry that costs this many bytes.
 fn entry(bytes: usize) -> StreamEntry {
     let value = "v".repeat(bytes - 4);
     ("1-1".to_owned(), vec![("f".to_owned(), value)])
@@ -69,7 +69,7 @@ const fn credit(entries: u64, bytes: u64) -> Credit {
 }
 
 impl TestEngine {
-    /// Connected, with one subscription of id 1 that the server knows.
+    /// Returns one that is connected and has sent a subscription with the id 1.
     fn subscribed(subscription: Subscription<'static>, entries: u32, bytes: u32) -> Self {
         let mut test = Self::with(ClientConfig {
             credit_entries: entries,
@@ -93,7 +93,7 @@ impl TestEngine {
         self.receive(&ServerMessage::Push { id: 1, item });
     }
 
-    /// The grants that go out once the owner has taken this much.
+    /// Lets the owner take this much, and returns the grants that are sent.
     fn consume_and_take_grants(&mut self, taken: Credit) -> Vec<Credit> {
         self.engine.consumed(1, taken);
         let grant = |message| match message {

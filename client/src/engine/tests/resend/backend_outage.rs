@@ -9,8 +9,8 @@ impl TestEngine {
         self.receive(&ServerMessage::Reply { id, outcome });
     }
 
-    /// What is sent after the pause that is due, and not before it.
-    fn after_pause(&mut self, ms: u64) -> Vec<ClientMessage<'static>> {
+    /// Returns what is sent after a pause of this length, and checks that nothing is sent before.
+    fn sent_after_pause(&mut self, ms: u64) -> Vec<ClientMessage<'static>> {
         self.advance(ms - 1);
         let early = self.sent().concat();
         let pings = |message: &ClientMessage<'_>| matches!(message, ClientMessage::Ping { .. });
@@ -22,8 +22,8 @@ impl TestEngine {
         sent
     }
 
-    /// Lets time pass without the pings that it takes.
-    fn idle(&mut self, ms: u64) {
+    /// Advances the clock, and answers the pings.
+    fn advance_answering_pings(&mut self, ms: u64) {
         for _ in 0..ms.div_ceil(500) {
             self.advance(500);
             self.sent();
@@ -54,7 +54,7 @@ fn a_group_read_recovers_entries_that_the_server_lost() {
     test.request(2, read_group("c", Some(10_000)));
     test.sent();
     test.reply_error(2, "UNKNOWN_OUTCOME");
-    assert_eq!(test.after_pause(50), [request(2, recovery("0-0", 2))]);
+    assert_eq!(test.sent_after_pause(50), [request(2, recovery("0-0", 2))]);
     test.reply_entries(2, &["1-0", "2-0"]);
     assert_eq!(test.ids_of_reply(2), ["2-0"]);
 }
@@ -68,7 +68,7 @@ fn a_group_read_that_recovers_nothing_waits_for_the_time_it_has_left() {
     test.advance(500);
     test.reply_error(1, "UNKNOWN_OUTCOME");
     test.reply_error(2, "UNKNOWN_OUTCOME");
-    assert_eq!(test.after_pause(50).len(), 2);
+    assert_eq!(test.sent_after_pause(50).len(), 2);
     test.reply_entries(1, &[]);
     test.reply_entries(2, &[]);
     let again = [
@@ -86,25 +86,31 @@ fn a_recovery_is_retried_after_growing_pauses() {
     test.sent();
     test.reply_error(1, "UNKNOWN_OUTCOME");
     for pause in [50, 100, 200, 400, 800, 1_000, 1_000] {
-        let sent = test.after_pause(pause);
+        let sent = test.sent_after_pause(pause);
         assert_eq!(sent, [request(1, recovery("0-0", 2))], "{pause} ms");
         test.reply_error(1, ["DISCONNECTED", "LOADING"][usize::from(pause == 50)]);
     }
-    assert_eq!(test.after_pause(1_000), [request(1, recovery("0-0", 2))]);
+    assert_eq!(
+        test.sent_after_pause(1_000),
+        [request(1, recovery("0-0", 2))]
+    );
     test.reply_entries(1, &[]);
     assert_eq!(
         test.sent().concat(),
         [request(1, read_group("c", None))],
         "at once"
     );
-    // The backend is away again; the pauses begin anew.
+    // The backend is unavailable again; the pauses start again.
     test.reply_error(1, "DISCONNECTED");
-    assert_eq!(test.after_pause(50), [request(1, read_group("c", None))]);
+    assert_eq!(
+        test.sent_after_pause(50),
+        [request(1, read_group("c", None))]
+    );
     test.reply_entries(1, &["1-0"]);
     assert_eq!(test.ids_of_reply(1), ["1-0"]);
 }
 
-/// The server that answers every look so, until the read with that wait is over; when that is.
+/// Lets every recovery fail with a code. Returns after how many seconds the read fails, and how.
 fn result_if_recoveries_fail(block_ms: Option<u64>, code: &str) -> (u64, String) {
     let mut test = TestEngine::open();
     test.request(1, read_group("c", block_ms));
@@ -141,7 +147,7 @@ fn a_group_read_fails_once_its_wait_and_the_timeout_are_over() {
     );
 }
 
-/// "Nothing was changed" would be said of the last time, and not be true of the first.
+/// The last attempt changed nothing, but the first may have.
 #[test]
 fn an_acknowledgement_that_may_be_done_never_fails_as_not_done() {
     let ack = || Operation::Ack {
@@ -154,7 +160,7 @@ fn an_acknowledgement_that_may_be_done_never_fails_as_not_done() {
     test.sent();
     assert_eq!(test.reconnect(), [request(1, ack())]);
     test.reply_error(1, "DISCONNECTED");
-    assert_eq!(test.after_pause(50), [request(1, ack())]);
+    assert_eq!(test.sent_after_pause(50), [request(1, ack())]);
     let reply = Outcome::Ok(Reply::Done {});
     test.receive(&ServerMessage::Reply {
         id: 1,
@@ -167,18 +173,18 @@ fn an_acknowledgement_that_may_be_done_never_fails_as_not_done() {
     test.reconnect();
     for _ in 0..40 {
         test.reply_error(2, "DISCONNECTED");
-        test.idle(1_000);
+        test.advance_answering_pings(1_000);
     }
     test.request(4, ack());
     test.sent();
     test.reconnect();
     test.reply_error(4, "OVERLOADED");
-    assert_eq!(test.after_pause(50), [request(4, ack())]);
+    assert_eq!(test.sent_after_pause(50), [request(4, ack())]);
     for _ in 0..40 {
         test.reply_error(4, "OVERLOADED");
-        test.idle(1_000);
+        test.advance_answering_pings(1_000);
     }
-    // What was asked once and refused was not done.
+    // A request that was sent once and refused was not performed.
     test.request(3, ack());
     test.sent();
     test.reply_error(3, "DISCONNECTED");
@@ -199,11 +205,11 @@ fn a_group_read_without_a_limit_is_retried_without_a_limit() {
     test.sent();
     test.reply_error(1, "UNKNOWN_OUTCOME");
     for _ in 0..600 {
-        test.idle(1_000);
+        test.advance_answering_pings(1_000);
         test.reply_error(1, "DISCONNECTED");
     }
     assert!(test.finished.is_empty());
-    test.idle(1_000);
+    test.advance_answering_pings(1_000);
     test.reply_entries(1, &["1-0"]);
     assert_eq!(test.ids_of_reply(1), ["1-0"]);
 }
@@ -223,7 +229,7 @@ fn a_read_that_the_server_could_not_perform_fails_at_once() {
     );
 }
 
-/// The socket was lost, and the next server has no backend yet.
+/// The connection was lost, and the next server has no backend yet.
 #[test]
 fn a_wait_that_is_sent_again_outlives_an_unavailable_backend() {
     let mut test = TestEngine::open();
@@ -231,7 +237,7 @@ fn a_wait_that_is_sent_again_outlives_an_unavailable_backend() {
     test.sent();
     assert_eq!(test.reconnect().len(), 1);
     test.reply_error(1, "DISCONNECTED");
-    let again = test.after_pause(50);
+    let again = test.sent_after_pause(50);
     assert!(
         matches!(again[..], [ClientMessage::Request { id: 1, .. }]),
         "{again:?}"
@@ -274,19 +280,19 @@ fn a_recovery_that_finds_too_much_for_one_reply_asks_for_less() {
     test.request(3, unlimited);
     test.sent();
     test.reply_error(1, "UNKNOWN_OUTCOME");
-    assert_eq!(test.after_pause(50), [request(1, recovery("0-0", 2))]);
+    assert_eq!(test.sent_after_pause(50), [request(1, recovery("0-0", 2))]);
     test.reply_error(1, "LIMIT");
     assert_eq!(test.sent().concat(), [request(1, recovery("0-0", 1))]);
     test.reply_entries(1, &["1-0"]);
     assert_eq!(test.pushed.last(), Some(&(1, entries_item(&["1-0"], None))));
     assert_eq!(test.sent().concat(), [request(1, recovery("1-0", 1))]);
-    // By itself it is too large.
+    // The entry alone is too large.
     test.reply_error(1, "LIMIT");
     assert_eq!(test.codes(), [(1, "LIMIT")]);
     test.reply_error(3, "UNKNOWN_OUTCOME");
     for count in [0, 128, 64] {
         let sent = match count {
-            0 => test.after_pause(50),
+            0 => test.sent_after_pause(50),
             _ => test.sent().concat(),
         };
         let asked = sent.iter().map(|message| match message {
@@ -325,7 +331,7 @@ fn claimed_entries_are_not_recovered_again() {
     test.request(2, read_group("c", None));
     test.sent();
     test.reply_error(2, "UNKNOWN_OUTCOME");
-    assert_eq!(test.after_pause(50), [request(2, recovery("0-0", 2))]);
+    assert_eq!(test.sent_after_pause(50), [request(2, recovery("0-0", 2))]);
     test.reply_entries(2, &["1-0", "2-0"]);
     assert_eq!(test.ids_of_reply(2), ["2-0"]);
 }
@@ -337,7 +343,7 @@ fn a_recovery_after_a_lost_connection_outlives_an_unavailable_backend() {
     test.sent();
     assert_eq!(test.reconnect(), [request(1, recovery("0-0", 2))]);
     test.reply_error(1, "DISCONNECTED");
-    assert_eq!(test.after_pause(50), [request(1, recovery("0-0", 2))]);
+    assert_eq!(test.sent_after_pause(50), [request(1, recovery("0-0", 2))]);
     test.reply_entries(1, &["1-0"]);
     assert_eq!(test.ids_of_reply(1), ["1-0"]);
 }
@@ -349,15 +355,15 @@ fn a_consumer_continues_after_an_outage() {
     test.sent();
     test.push_entries(1, &["1-0"], None);
     test.reply_error(1, "UNKNOWN_OUTCOME");
-    // What the owner takes meanwhile is granted with the rest.
+    // The credit of what the owner takes meanwhile is granted with the rest.
     let taken = Credit {
         entries: 1,
         bytes: 3,
     };
     test.engine.consumed(1, taken);
-    assert_eq!(test.after_pause(50), [request(1, recovery("0-0", 2))]);
+    assert_eq!(test.sent_after_pause(50), [request(1, recovery("0-0", 2))]);
     test.reply_error(1, "DISCONNECTED");
-    assert_eq!(test.after_pause(100), [request(1, recovery("0-0", 2))]);
+    assert_eq!(test.sent_after_pause(100), [request(1, recovery("0-0", 2))]);
     test.reply_entries(1, &["1-0", "2-0"]);
     assert_eq!(test.pushed.last(), Some(&(1, entries_item(&["2-0"], None))));
     assert_eq!(test.sent().concat(), [request(1, recovery("2-0", 1))]);
@@ -367,11 +373,11 @@ fn a_consumer_continues_after_an_outage() {
         bytes: (1 << 20) - 3,
     };
     assert_eq!(test.sent().concat(), [subscribe(1, consume(2), left)]);
-    // As often as it takes, and with nothing looked for where nothing was done.
+    // Without a limit, and without a recovery, because nothing was delivered.
     for pause in [50, 100, 200, 400, 800, 1_000, 1_000] {
         test.reply_error(1, "DISCONNECTED");
         let again = [subscribe(1, consume(2), left)];
-        assert_eq!(test.after_pause(pause), again);
+        assert_eq!(test.sent_after_pause(pause), again);
     }
     test.push_entries(1, &["3-0"], None);
     test.reply_error(1, "LOADING");
@@ -380,7 +386,7 @@ fn a_consumer_continues_after_an_outage() {
         bytes: (1 << 20) - 6,
     };
     assert_eq!(
-        test.after_pause(50),
+        test.sent_after_pause(50),
         [subscribe(1, consume(2), nothing)],
         "its owner has two"
     );
@@ -395,7 +401,7 @@ fn a_consumer_that_reclaims_recovers_what_it_reclaimed() {
     test.engine.subscribe(1, reclaiming_consume(None), 0);
     test.sent();
     test.reply_error(1, "DISCONNECTED");
-    assert_eq!(test.after_pause(50), [request(1, recovery("0-0", 2))]);
+    assert_eq!(test.sent_after_pause(50), [request(1, recovery("0-0", 2))]);
     test.reply_entries(1, &[]);
     let again = subscribe(1, reclaiming_consume(Some(true)), credit(2));
     assert_eq!(test.sent().concat(), [again]);
@@ -408,7 +414,7 @@ fn a_tail_continues_after_an_outage() {
     test.sent();
     test.reply_error(1, "DISCONNECTED");
     let begun = subscribe(1, tail(TailStart::Now {}), credit(1_024));
-    assert_eq!(test.after_pause(50), [begun]);
+    assert_eq!(test.sent_after_pause(50), [begun]);
     test.push_entries(1, &[], Some("5-0"));
     let on = || subscribe(1, tail(after("5-0")), credit(1_024));
     assert_eq!(
@@ -418,11 +424,11 @@ fn a_tail_continues_after_an_outage() {
     );
     for pause in [50, 100, 200] {
         test.reply_error(1, "LOADING");
-        assert_eq!(test.after_pause(pause), [on()]);
+        assert_eq!(test.sent_after_pause(pause), [on()]);
     }
     test.push_entries(1, &[], Some("5-0"));
     test.reply_error(1, "LOADING");
-    assert_eq!(test.after_pause(50), [on()], "pauses begin anew");
+    assert_eq!(test.sent_after_pause(50), [on()], "pauses begin anew");
     test.reply_error(1, "WRONGTYPE");
     assert_eq!(test.codes(), [(1, "WRONGTYPE")]);
 }
@@ -453,10 +459,10 @@ fn an_acknowledgement_is_sent_again() {
     assert_eq!(test.codes(), [(2, "DISCONNECTED")], "nothing was done");
     test.finished.clear();
     test.reply_error(1, "UNKNOWN_OUTCOME");
-    assert_eq!(test.after_pause(50), [request(1, ack())]);
+    assert_eq!(test.sent_after_pause(50), [request(1, ack())]);
     test.reply_error(1, "DISCONNECTED");
-    assert_eq!(test.after_pause(100), [request(1, ack())]);
-    test.idle(40_000);
+    assert_eq!(test.sent_after_pause(100), [request(1, ack())]);
+    test.advance_answering_pings(40_000);
     test.reply_error(1, "DISCONNECTED");
     assert_eq!(
         test.codes(),
@@ -489,7 +495,7 @@ fn cancelling_during_a_pause_sends_nothing() {
     test.reply_error(2, "UNKNOWN_OUTCOME");
     test.engine.cancel(1);
     test.engine.cancel(2);
-    assert_eq!(test.after_pause(50), []);
+    assert_eq!(test.sent_after_pause(50), []);
     assert_eq!(test.codes(), []);
 }
 
@@ -503,7 +509,7 @@ fn a_pausing_request_does_not_delay_others() {
     assert_eq!(test.sent().concat(), [request(2, read_from("1-0", None))]);
 }
 
-/// A driver calls at every deadline, and would call without end at one that stays.
+/// A driver calls at every deadline; a deadline that stays would make it spin.
 #[test]
 fn a_blocked_socket_does_not_make_the_deadline_stay() {
     let mut test = TestEngine::open();

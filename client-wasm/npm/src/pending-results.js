@@ -1,0 +1,15 @@
+// The results of the operations on pending entries, made of what the module reports.
+
+import { entriesFrom, inGroupsOf } from "./entry.js";
+
+export function summaryFrom([[count, smallest, greatest, ...consumers]]) {
+  return { count, smallest, greatest, consumers: inGroupsOf(2, consumers) };
+}
+
+export function listFrom([flat]) {
+  return inGroupsOf(4, flat).map(([id, consumer, idleMs, deliveries]) => ({ id, consumer, idleMs, deliveries }));
+}
+
+export function claimedFrom([entries, cursor, deleted]) {
+  return { cursor, entries: entriesFrom(entries), deleted };
+}

@@ -1,4 +1,4 @@
-//! The waiting consumers of one group.
+//! The waiting consumers of one group: when the group is read, and for how many of them.
 
 pub(crate) mod cancel_guard;
 pub(crate) mod wait_queue;

@@ -1,4 +1,4 @@
-//! The caller's side of a wait.
+//! The caller's side of a wait: a future, whose drop cancels the wait.
 
 use streamgate_protocol::{CacheResult, Reply};
 use tokio::sync::mpsc::UnboundedSender;

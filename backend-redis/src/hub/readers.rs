@@ -1,4 +1,4 @@
-//! The waiting readers of one stream.
+//! The waiting readers of one stream, and the one read that serves them all.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The entries that end a wait.
+//! The entries that end a wait, shared by all readers that one read serves.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! How the hub learns which streams have changed.
 //!
 //! Redis pushes invalidations on the hub's connection ([`hub_connection`], [`invalidations`]). If
-//! Redis refuses `CLIENT TRACKING`, blocking reads replace them ([`fallback`]). Invalidations
-//! without a change behind them are [throttled](throttle).
+//! Redis refuses `CLIENT TRACKING`, blocking reads replace them ([`fallback`]). Spurious
+//! invalidations are [throttled](throttle).
 
 pub(super) mod fallback;
 pub(super) mod hub_connection;

@@ -1,4 +1,4 @@
-//! The part of a tail that it reads by itself: its start and the backlog, page by page.
+//! A tail's backlog: its start, and the pages that it reads by itself.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The part of a tail that the hub's feed delivers.
+//! A tail's live entries and gaps, which the hub's feed delivers.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! One read of a stream from a tail's position on.
+//! One read of a stream from a tail's position on, with or without the stream's info.
 //!
 //! The read includes the entry at the position itself. If that entry comes first in the reply, no
 //! entry is missing after it.

@@ -4,7 +4,7 @@ use streamgate_backend::Backend;
 use streamgate_protocol::Reply;
 use streamgate_test_support::RedisVersion;
 
-use crate::fixture::{Fixture, add, entries, read, values, within_limit};
+use crate::fixture::{Fixture, UNTRACKED, add, entries, read, values, within_limit};
 
 #[tokio::test]
 pub(crate) async fn an_empty_reply_names_the_id_to_read_on_from() {
@@ -100,10 +100,12 @@ pub(crate) async fn a_dropped_read_is_forgotten() {
     }
     fixture.add("s", "1").await;
     assert_eq!(values(&entries(within_limit(kept.finish()).await).0), ["1"]);
-    assert_eq!(
-        fixture.calls("xread").await,
-        reads + 1,
-        "only one reader waits"
+    let more_reads = fixture.calls("xread").await - reads;
+    // Where Redis refuses tracking, the blocking read for the other streams may start only now.
+    let limit = if UNTRACKED.get() { 3 } else { 1 };
+    assert!(
+        (1..=limit).contains(&more_reads),
+        "only one reader waits, but there were {more_reads} reads"
     );
 }
 

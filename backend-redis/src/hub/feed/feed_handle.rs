@@ -1,4 +1,4 @@
-//! A tail's side of a feed.
+//! A tail's membership in a feed: its queue, and leaving the feed on drop.
 
 use std::sync::Arc;
 

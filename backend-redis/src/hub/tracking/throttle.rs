@@ -1,4 +1,5 @@
-//! Throttles streams that Redis invalidates again and again without a change.
+//! Throttles streams with spurious invalidations: Redis reports them again and again without a
+//! change.
 //!
 //! If Redis's `tracking-table-max-keys` is smaller than the number of streams that are waited for,
 //! arming one key evicts another. Redis pushes an invalidation for the evicted key. Probing that

@@ -64,11 +64,11 @@ impl From<Answer> for Reply {
                 cursor,
                 entries,
                 deleted,
-            } => Self::Claimed(Claimed {
-                cursor: cursor.to_string(),
-                entries: copied(&entries),
-                deleted: deleted.iter().map(EntryId::to_string).collect(),
-            }),
+            } => Self::Claimed(Claimed::new(
+                cursor,
+                copied(&entries),
+                deleted.into_iter().map(String::from).collect(),
+            )),
             Answer::Reply(reply) => reply,
             Answer::Done => Self::Done {},
         }

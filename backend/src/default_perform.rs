@@ -176,13 +176,12 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
                 min_idle_ms,
             } => {
                 let pending = pending.ok_or_else(unsupported)?;
-                let query = PendingQuery {
-                    start: start.into(),
-                    end: end.into(),
-                    count: saturate(count),
-                    consumer: consumer.map(String::from),
-                    min_idle_ms: min_idle_ms.unwrap_or(0),
-                };
+                let mut query = PendingQuery::default()
+                    .start(start)
+                    .end(end)
+                    .count(saturate(count))
+                    .min_idle_ms(min_idle_ms.unwrap_or(0));
+                query.consumer = consumer.map(String::from);
                 let entries = pending.pending(&stream, &group, query).await?;
                 Ok(Reply::Pending { entries })
             }
@@ -213,6 +212,7 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
                     .await?;
                 Ok(Reply::Removed { handed_over })
             }
+            _ => Err(CacheError::unsupported("this operation")),
         }
     })
 }

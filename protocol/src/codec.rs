@@ -17,6 +17,7 @@ pub use push::{EncodedItem, ItemRef};
 
 /// An encoding of messages. Each is a WebSocket subprotocol, by which both sides agree on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Encoding {
     /// Compact, in binary frames: the encoding of streamgate's own clients.
     Binary,
@@ -27,6 +28,7 @@ pub enum Encoding {
 
 /// Why a message could not be decoded. The variant decides what the receiver does.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// Not a message. The receiver closes the socket with [`MALFORMED`](crate::close::MALFORMED).
     #[error("{0}")]

@@ -15,6 +15,7 @@ use crate::traits::StreamEntry;
 /// assert_eq!(entry.get("size"), None);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Entry {
     /// The id, as the backend wrote it: `ms-seq`.
     pub id: String,

@@ -64,6 +64,14 @@ impl CacheError {
         Self::from_code(code, message)
     }
 
+    /// Builds the `ERR` of a backend that does not support something: for the last arm of a `match` on
+    /// an [`Operation`](crate::Operation), or on another enum that may grow.
+    pub fn unsupported(what: &str) -> Self {
+        let mut message = String::from("this backend does not support ");
+        message.push_str(what);
+        Self::from_code(code::ERR, &message)
+    }
+
     /// Builds an error from its code and its message: the inverse of [`code`](Self::code) and
     /// [`message`](Self::message).
     pub fn from_code(code: &str, message: &str) -> Self {

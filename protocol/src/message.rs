@@ -13,6 +13,8 @@ mod credit;
 mod operation;
 mod reply;
 mod subscription;
+#[cfg(all(test, feature = "json"))]
+mod vector_coverage;
 
 pub use credit::{Account, Credit, entry_bytes};
 pub use operation::Operation;
@@ -22,6 +24,7 @@ pub use subscription::{Item, Subscription, TailStart};
 /// What a client sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ClientMessage<'a> {
     /// Asks for an operation. Exactly one [`ServerMessage::Reply`] with the same id answers it,
     /// unless it is cancelled.
@@ -66,6 +69,7 @@ pub enum ClientMessage<'a> {
 /// What a server sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ServerMessage {
     /// The first message on a socket.
     Welcome(Welcome),

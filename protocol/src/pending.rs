@@ -9,6 +9,7 @@ use crate::traits::{StreamEntry, StreamingBackend};
 
 /// A summary of a group's pending entries.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PendingSummary {
     /// The number of pending entries.
     pub count: u64,
@@ -29,6 +30,7 @@ pub struct PendingSummary {
 /// assert_eq!(query.start, "-");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PendingQuery {
     /// The first id: an id, `(` and an id to exclude that one, or `-`.
     pub start: String,
@@ -44,6 +46,7 @@ pub struct PendingQuery {
 
 /// One pending entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PendingEntry {
     /// The entry's id.
     pub id: String,
@@ -57,6 +60,7 @@ pub struct PendingEntry {
 
 /// The result of a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Claimed {
     /// The start of the next claim. `0-0` after the last pending entry.
     pub cursor: String,

@@ -18,6 +18,7 @@ pub type Deliveries = BoxStream<'static, CacheResult<Vec<StreamEntry>>>;
 
 /// Where a tail starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TailFrom {
     /// With the oldest entry.
     Beginning,
@@ -31,6 +32,7 @@ pub enum TailFrom {
 
 /// An item of a [`Tail`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TailItem {
     /// Entries, oldest first.
     Entries {
@@ -49,6 +51,7 @@ pub enum TailItem {
 /// A tail reports a gap once, before any entry after it. It also reports one if the entry at its
 /// position and the neighbours are gone and nothing shows whether there were more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Gap {
     /// The tail's position before the gap.
     pub after: String,
@@ -73,6 +76,7 @@ pub struct Gap {
 /// assert_eq!(options.max_deliveries, Some(5));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConsumeOptions {
     /// The largest number of entries in a batch; at least 1. [`DEFAULT_CONSUME_BATCH`] by default.
     pub batch: usize,

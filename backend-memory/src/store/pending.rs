@@ -51,15 +51,14 @@ impl Store {
         for pending in group.pending.values() {
             *consumers.entry(&pending.consumer).or_default() += 1;
         }
-        let summary = PendingSummary {
-            count: group.pending.len() as u64,
-            smallest: group.pending.keys().next().map(text),
-            greatest: group.pending.keys().next_back().map(text),
-            consumers: consumers
-                .into_iter()
-                .map(|(name, count)| (name.to_owned(), count))
-                .collect(),
-        };
+        let consumers = consumers.into_iter();
+        let consumers = consumers.map(|(name, count)| (name.to_owned(), count));
+        let summary = PendingSummary::new(
+            group.pending.len() as u64,
+            group.pending.keys().next().map(text),
+            group.pending.keys().next_back().map(text),
+            consumers.collect(),
+        );
         Ok(Outcome::Done(Answer::Reply(Reply::Summary(summary))))
     }
 
@@ -82,11 +81,13 @@ impl Store {
                 idle && range.consumer.is_none_or(|c| *c == *pending.consumer)
             })
             .take(to_usize(range.count))
-            .map(|(id, pending)| PendingEntry {
-                id: id.to_string(),
-                consumer: (*pending.consumer).to_owned(),
-                idle_ms: pending.idle_ms(now_ms),
-                deliveries: pending.deliveries,
+            .map(|(id, pending)| {
+                PendingEntry::new(
+                    *id,
+                    &*pending.consumer,
+                    pending.idle_ms(now_ms),
+                    pending.deliveries,
+                )
             })
             .collect();
         Ok(Outcome::Done(Answer::Reply(Reply::Pending { entries })))

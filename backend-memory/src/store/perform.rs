@@ -1,6 +1,6 @@
 //! Performing an [`Operation`]: one arm for each.
 
-use streamgate_protocol::{CacheResult, Operation};
+use streamgate_protocol::{CacheError, CacheResult, Operation};
 
 use crate::answer::Outcome;
 use crate::dedup_window::AddSequence;
@@ -97,6 +97,7 @@ impl Store {
                 consumer,
                 new_owner,
             } => self.remove_consumer(&stream, &group, &consumer, &new_owner),
+            _ => Err(CacheError::unsupported("this operation")),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use streamgate_backend::tail::gap::Discontinuity;
 use streamgate_protocol::message::{Credit, Subscription};
-use streamgate_protocol::{CacheResult, EntryId, Gap, TailFrom};
+use streamgate_protocol::{CacheError, CacheResult, EntryId, Gap, TailFrom};
 
 use crate::batch::{Batch, take};
 use crate::budget::waiting_bytes;
@@ -41,7 +41,8 @@ impl Store {
         subscription.validate()?;
         let given = match from {
             TailFrom::After(id) => Some(EntryId::parse(id)?),
-            _ => None,
+            TailFrom::Beginning | TailFrom::Last(_) | TailFrom::Now => None,
+            _ => return Err(CacheError::unsupported("this start of a tail")),
         };
         let bytes = waiting_bytes(key, "");
         if !self.waiting.fits(bytes) {
@@ -55,7 +56,7 @@ impl Store {
         let resolved = || match from {
             TailFrom::Beginning => stream.start(),
             TailFrom::Last(count) => stream.before_last(*count),
-            TailFrom::Now | TailFrom::After(_) => stream.last_id,
+            _ => stream.last_id,
         };
         Ok(TailCursor {
             position: given.unwrap_or_else(resolved),

@@ -23,12 +23,10 @@ fn remove(streams: &MemoryStreams, consumer: &str, new_owner: &str) -> CacheResu
 
 /// Returns the first step of the consumer `bob`, which reclaims whatever the idle time.
 fn step(max_deliveries: Option<u64>) -> ReclaimStep {
-    let options = ConsumeOptions {
-        claim_after_ms: Some(1),
-        max_deliveries,
-        dead_letter: max_deliveries.map(|_| "dead".to_owned()),
-        ..ConsumeOptions::default()
-    };
+    let mut options = ConsumeOptions::default().claim_after_ms(1);
+    if let Some(most) = max_deliveries {
+        options = options.dead_letter("dead", most);
+    }
     let mut step = ReclaimStep::first(&Subscription::consume("s", "g", "bob", options)).unwrap();
     step.min_idle_ms = 0;
     step.count = 1_000;

@@ -198,12 +198,7 @@ fn a_position_after_the_last_id_is_reported_once_as_recreated() {
     let streams = MemoryStreams::new();
     let later = "99999999999999-0";
     let mut tail = streams.tail_source("s", after(later));
-    let expected = Gap {
-        after: later.to_owned(),
-        first: None,
-        recreated: true,
-        position: "0-0".to_owned(),
-    };
+    let expected = Gap::new(later, "0-0").recreated(true);
     assert_eq!(gap(&mut *tail), expected);
     assert!(pull(&mut *tail, ALL).is_none());
     add(&streams, "s", "a");
@@ -305,10 +300,7 @@ async fn a_consumer_reads_batch_by_batch() {
     for value in ["a", "b", "c"] {
         add(&streams, "s", value);
     }
-    let options = ConsumeOptions {
-        batch: 2,
-        ..ConsumeOptions::default()
-    };
+    let options = ConsumeOptions::default().batch(2);
     let mut deliveries = streams.consume("s", "g", "c", options);
     assert_eq!(
         pending(&streams, "g"),

@@ -1,6 +1,6 @@
 //! Encodes operations as commands.
 
-use streamgate_protocol::{CacheResult, Operation, Reply};
+use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
 
 use crate::hub::Hub;
 use crate::hub::group::wait_queue::{Admission, QueueSlot};
@@ -167,5 +167,6 @@ pub(super) fn encode(
             removal.encode(packed);
             sent(ExpectedAnswer::Removal(removal))
         }
+        _ => EncodedOperation::Answered(Err(CacheError::unsupported("this operation"))),
     }
 }

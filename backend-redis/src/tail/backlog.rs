@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use streamgate_backend::tail::segment::Segment;
 use streamgate_backend::tail::source::TailEvent;
 use streamgate_protocol::message::{Credit, Subscription};
-use streamgate_protocol::{CacheResult, EntryId, TailFrom};
+use streamgate_protocol::{CacheError, CacheResult, EntryId, TailFrom};
 
 use crate::tail::cursor::{CheckedPage, TailCursor};
 use crate::tail::page_reader::PageTask;
@@ -44,6 +44,7 @@ impl RedisTail {
                     .boxed(),
                 )
             }
+            _ => return Err(CacheError::unsupported("this start of a tail")),
         })
     }
 

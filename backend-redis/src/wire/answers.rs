@@ -128,27 +128,25 @@ pub(crate) fn summary(value: Value) -> CacheResult<PendingSummary> {
             count.ok_or_else(|| errors::unexpected("a count"))?,
         ))
     };
-    Ok(PendingSummary {
-        count: number(count)?,
-        smallest: optional(smallest)?,
-        greatest: optional(greatest)?,
-        consumers: rows(consumers)?
-            .into_iter()
-            .map(consumer)
-            .collect::<CacheResult<_>>()?,
-    })
+    let consumers = rows(consumers)?.into_iter().map(consumer);
+    Ok(PendingSummary::new(
+        number(count)?,
+        optional(smallest)?,
+        optional(greatest)?,
+        consumers.collect::<CacheResult<_>>()?,
+    ))
 }
 
 /// Decodes the extended form of `XPENDING`.
 pub(crate) fn pending(value: Value) -> CacheResult<Vec<PendingEntry>> {
     let entry = |value| {
         let [id, consumer, idle, deliveries] = parts(value, "a pending entry")?;
-        Ok(PendingEntry {
-            id: text(id)?,
-            consumer: text(consumer)?,
-            idle_ms: clamped_number(idle)?,
-            deliveries: clamped_number(deliveries)?,
-        })
+        Ok(PendingEntry::new(
+            text(id)?,
+            text(consumer)?,
+            clamped_number(idle)?,
+            clamped_number(deliveries)?,
+        ))
     };
     rows(value)?.into_iter().map(entry).collect()
 }
@@ -156,14 +154,12 @@ pub(crate) fn pending(value: Value) -> CacheResult<Vec<PendingEntry>> {
 /// Decodes an `XAUTOCLAIM`.
 pub(crate) fn claimed(value: Value) -> CacheResult<Claimed> {
     let [cursor, found, deleted] = parts(into_result(value)?, "a cursor, entries and ids")?;
-    Ok(Claimed {
-        cursor: text(cursor)?,
-        entries: entries(found)?,
-        deleted: rows(deleted)?
-            .into_iter()
-            .map(text)
-            .collect::<CacheResult<_>>()?,
-    })
+    let deleted = rows(deleted)?.into_iter().map(text);
+    Ok(Claimed::new(
+        text(cursor)?,
+        entries(found)?,
+        deleted.collect::<CacheResult<_>>()?,
+    ))
 }
 
 /// Decodes the answer of `reclaim.lua`.

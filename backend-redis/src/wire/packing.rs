@@ -98,12 +98,10 @@ mod tests {
         write(&mut |to| commands::claim(to, "s", "g", "c", 5, "0-0", u64::MAX));
         write(&mut |to| scripts::remove_consumer(to, "s", "g", "c", "d"));
         for dead_letter in [None, Some("dead")] {
-            let options = streamgate_protocol::ConsumeOptions {
-                claim_after_ms: Some(5),
-                max_deliveries: dead_letter.map(|_| 3),
-                dead_letter: dead_letter.map(str::to_owned),
-                ..Default::default()
-            };
+            let mut options = streamgate_protocol::ConsumeOptions::default().claim_after_ms(5);
+            if let Some(dead_letter) = dead_letter {
+                options = options.dead_letter(dead_letter, 3);
+            }
             let consume = Subscription::consume("s", "g", "c", options);
             let mut step = ReclaimStep::first(&consume).unwrap();
             write(&mut |to| scripts::reclaim(to, &step));

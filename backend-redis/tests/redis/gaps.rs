@@ -7,12 +7,9 @@ use streamgate_test_support::RedisVersion;
 use crate::fixture::{Fixture, collect, first_position, next_gap, next_values};
 
 fn expected_gap(after: &str, first: Option<&str>, recreated: bool, position: &str) -> Gap {
-    Gap {
-        after: after.into(),
-        first: first.map(str::to_owned),
-        recreated,
-        position: position.into(),
-    }
+    Gap::new(after, position)
+        .first(first.map(str::to_owned))
+        .recreated(recreated)
 }
 
 async fn commands(fixture: &Fixture, commands: &[&str]) {

@@ -35,12 +35,9 @@ async fn the_documented_access_list_suffices() {
         let claimed = streams.claim("s", "g", "bob", 0, "0-0", 1).await.unwrap();
         assert_eq!(claimed.entries.len(), 1);
         assert_eq!(streams.remove_consumer("s", "g", "ann", "zoe").await, Ok(2));
-        let options = ConsumeOptions {
-            claim_after_ms: Some(1),
-            max_deliveries: Some(2),
-            dead_letter: Some("dead".to_owned()),
-            ..ConsumeOptions::default()
-        };
+        let options = ConsumeOptions::default()
+            .claim_after_ms(1)
+            .dead_letter("dead", 2);
         let mut deliveries = streams.consume("s", "g", "amy", options);
         // Each step reclaims those that are idle for long enough.
         let mut given = 0;

@@ -70,6 +70,7 @@ async fn follow(mut tail: Tail, from: TailFrom) -> u64 {
                 missing += first - before - 1;
                 expected = Some(first);
             }
+            other => panic!("unknown item {other:?}"),
         }
         if expected == Some(ENTRIES + 1) {
             return missing;

@@ -162,10 +162,7 @@ mod tests {
         let steps = RunSteps::default();
         let log = Arc::clone(&steps);
         let results = Mutex::new(VecDeque::from(results));
-        let options = streamgate_protocol::ConsumeOptions {
-            claim_after_ms: Some(claim_after_ms),
-            ..Default::default()
-        };
+        let options = streamgate_protocol::ConsumeOptions::default().claim_after_ms(claim_after_ms);
         let consume = Subscription::consume("s", "g", "c", options);
         let first = ReclaimStep::first(&consume).unwrap();
         let schedule = ReclaimSchedule::new(first, move |step| {

@@ -69,12 +69,9 @@ impl Discontinuity {
 
     /// Returns the gap to report to a tail whose position was `after`.
     pub fn gap(&self, after: EntryId) -> Gap {
-        Gap {
-            after: after.to_string(),
-            first: self.first.map(|first| first.to_string()),
-            recreated: self.recreated,
-            position: self.position.to_string(),
-        }
+        Gap::new(after, self.position)
+            .first(self.first.map(String::from))
+            .recreated(self.recreated)
     }
 }
 

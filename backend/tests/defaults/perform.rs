@@ -44,10 +44,7 @@ async fn operations_on_pending_entries_are_refused() {
         .finish()
         .await;
     assert_eq!(refused.unwrap_err().code(), "ERR");
-    let options = streamgate_protocol::ConsumeOptions {
-        claim_after_ms: Some(1),
-        ..Default::default()
-    };
+    let options = streamgate_protocol::ConsumeOptions::default().claim_after_ms(1);
     let consume = streamgate_protocol::message::Subscription::consume("s", "g", "c", options);
     let step = ReclaimStep::first(&consume).unwrap();
     assert_eq!(backend.reclaim(step).await.unwrap_err().code(), "ERR");

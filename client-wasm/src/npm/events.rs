@@ -158,6 +158,8 @@ pub(super) fn pushed(on_event: &Function, id: u64, item: Item) {
                 gap.position.into(),
             )
         }
+        // The engine treats any other item as a violation.
+        _ => return,
     };
     emit(on_event, kind, id as f64, a, b, &c);
 }

@@ -18,7 +18,9 @@ impl SubscribingBackend for Client {
             from: from.into(),
         };
         let items = SubscriptionStream::new(Arc::clone(&self.driver), subscription);
-        items.map(|item| item.map(tail_item)).boxed()
+        items
+            .filter_map(|item| ready(item.map(tail_item).transpose()))
+            .boxed()
     }
 
     fn consume(
@@ -33,8 +35,8 @@ impl SubscribingBackend for Client {
         let batches = items.filter_map(|item| {
             ready(match item {
                 Ok(Item::Entries { entries, .. }) => Some(Ok(entries)),
-                // The engine treats a gap of a consumer as a violation.
-                Ok(Item::Gap(_)) => None,
+                // The engine treats any other item of a consumer as a violation.
+                Ok(_) => None,
                 Err(error) => Some(Err(error)),
             })
         });
@@ -42,14 +44,16 @@ impl SubscribingBackend for Client {
     }
 }
 
-fn tail_item(item: Item) -> TailItem {
+/// The engine treats an item of any other kind as a violation.
+fn tail_item(item: Item) -> Option<TailItem> {
     match item {
         Item::Entries { entries, position } => {
             let last = entries.last().map(|(id, _)| id);
             // Every item of a tail has one of the two: the engine checks that.
             let position = position.or_else(|| last.cloned()).unwrap_or_default();
-            TailItem::Entries { entries, position }
+            Some(TailItem::Entries { entries, position })
         }
-        Item::Gap(gap) => TailItem::Gap(gap),
+        Item::Gap(gap) => Some(TailItem::Gap(gap)),
+        _ => None,
     }
 }

@@ -105,7 +105,7 @@ impl ActiveSubscription {
     fn report_consumed(&self, item: &Item) {
         let taken = match item {
             Item::Entries { entries, .. } => Credit::of(entries),
-            Item::Gap(_) => Credit::default(),
+            _ => Credit::default(),
         };
         // Without a driver nothing more is granted; the next poll reports that.
         let _ = self.driver.send(Command::Consumed { id: self.id, taken });

@@ -39,7 +39,7 @@ impl Engine {
                 }
                 Ok(ServerMessage::Pong { .. }) => Ok(()),
                 // A newer server may send more kinds than this client knows.
-                Err(DecodeError::UnknownKind(_)) => Ok(()),
+                Ok(_) | Err(DecodeError::UnknownKind(_)) => Ok(()),
                 Err(_) => Err("the server sent a message that cannot be decoded"),
             };
             if let Err(violation) = handled {

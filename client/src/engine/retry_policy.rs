@@ -31,6 +31,7 @@ impl RetryPolicy {
         match subscription {
             Subscription::Tail { .. } => Self::Resend,
             Subscription::Consume { .. } => Self::RecoverThenResend,
+            _ => Self::Fail,
         }
     }
 }

@@ -96,6 +96,7 @@ impl SubscriptionWindow {
                 }
                 self.set_position(Some(&gap.position));
             }
+            _ => return PushVerdict::Violation(UNEXPECTED_ITEM),
         }
         if self.unconsumed_free == MAX_FREE_ITEMS {
             return PushVerdict::Overloaded;

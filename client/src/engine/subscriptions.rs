@@ -89,8 +89,8 @@ impl Engine {
     fn initial_credit(&self, subscription: &Subscription<'_>) -> Credit {
         let entries = u64::from(self.config.credit_entries);
         let entries = match subscription {
-            Subscription::Tail { .. } => entries,
             Subscription::Consume { batch, .. } => entries.min(*batch),
+            _ => entries,
         };
         // A window of 0 would never be used up, nor granted again.
         Credit {

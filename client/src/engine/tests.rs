@@ -196,6 +196,7 @@ fn owned(message: ClientMessage<'_>) -> ClientMessage<'static> {
             credit,
         },
         ClientMessage::Grant { id, credit } => ClientMessage::Grant { id, credit },
+        other => panic!("unknown message {other:?}"),
     }
 }
 

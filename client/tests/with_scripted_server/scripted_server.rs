@@ -129,6 +129,7 @@ fn owned(message: ClientMessage<'_>) -> ClientMessage<'static> {
         ClientMessage::Cancel { id } => ClientMessage::Cancel { id },
         ClientMessage::Grant { id, credit } => ClientMessage::Grant { id, credit },
         ClientMessage::Ping { nonce } => ClientMessage::Ping { nonce },
+        other => panic!("unknown message {other:?}"),
     }
 }
 

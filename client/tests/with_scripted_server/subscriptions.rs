@@ -10,10 +10,7 @@ use streamgate_protocol::{CacheError, ClientMessage, Operation, ServerMessage};
 use crate::scripted_server::{assert_send, connected, entry, is_pending};
 
 fn batch(size: usize) -> ConsumeOptions {
-    ConsumeOptions {
-        batch: size,
-        ..ConsumeOptions::default()
-    }
+    ConsumeOptions::default().batch(size)
 }
 
 #[tokio::test(start_paused = true)]
@@ -37,12 +34,7 @@ async fn a_tail_yields_positions_entries_and_gaps() {
     let entries = vec![];
     server.push(id, Item::Entries { entries, position });
     server.push_entries(id, &["6-0", "7-0"]);
-    let gap = Gap {
-        after: "7-0".into(),
-        first: Some("9-0".into()),
-        recreated: false,
-        position: "8-0".into(),
-    };
+    let gap = Gap::new("7-0", "8-0").first(Some("9-0".to_owned()));
     server.push(id, Item::Gap(gap.clone()));
     let of = |ids: &[&str], position: &str| TailItem::Entries {
         entries: ids.iter().map(|id| entry(id)).collect(),

@@ -14,6 +14,7 @@ const PUSH: u8 = 3;
 /// A borrowed [`Item`](crate::message::Item). Both encode to the same bytes.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ItemRef<'a> {
     /// Entries, oldest first.
     Entries {

@@ -15,6 +15,7 @@ pub(super) use self::validate::name;
 /// Numbers are 64 bits wide on the wire whatever the width of `usize` at either side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Operation<'a> {
     /// [`stream_add`](crate::StreamingBackend::stream_add); answered by `Added`.
     Add {

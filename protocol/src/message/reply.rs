@@ -9,6 +9,7 @@ use crate::traits::StreamEntry;
 /// What an operation gives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Reply {
     /// Of an add.
     Added {

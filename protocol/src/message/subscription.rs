@@ -12,6 +12,7 @@ use crate::traits::StreamEntry;
 /// What a client subscribes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Subscription<'a> {
     /// [`tail`](crate::SubscribingBackend::tail).
     Tail {
@@ -50,6 +51,7 @@ pub enum Subscription<'a> {
 /// Where a tail starts: [`TailFrom`] on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum TailStart<'a> {
     /// With the oldest entry there is.
     Beginning {},
@@ -71,6 +73,7 @@ pub enum TailStart<'a> {
 /// What is pushed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Item {
     /// Entries, oldest first.
     Entries {

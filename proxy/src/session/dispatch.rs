@@ -134,6 +134,10 @@ impl<'f> Dispatcher<'f, '_, '_> {
                 }
             }
             ClientMessage::Grant { id, credit } => self.in_flight.grant(id, credit),
+            other => {
+                let kind = format!("{other:?}");
+                return self.undecodable(DecodeError::UnknownKind(kind));
+            }
         }
         Ok(())
     }
@@ -216,20 +220,14 @@ fn expected_reply_bytes(operation: &Operation<'_>) -> usize {
 }
 
 fn is_read(operation: &Operation<'_>) -> bool {
-    match operation {
-        Operation::ReadLatest { .. }
-        | Operation::Read { .. }
-        | Operation::ReadGroup { .. }
-        | Operation::ReadPending { .. }
-        | Operation::PendingSummary { .. }
-        | Operation::Pending { .. }
-        | Operation::Claim { .. } => true,
+    !matches!(
+        operation,
         Operation::Add { .. }
-        | Operation::AddOnce { .. }
-        | Operation::CreateGroup { .. }
-        | Operation::Ack { .. }
-        | Operation::RemoveConsumer { .. } => false,
-    }
+            | Operation::AddOnce { .. }
+            | Operation::CreateGroup { .. }
+            | Operation::Ack { .. }
+            | Operation::RemoveConsumer { .. }
+    )
 }
 
 fn duplicate_id() -> CloseReason {

@@ -169,7 +169,7 @@ fn min_bytes(reply: &Reply) -> usize {
             let texts = entries.iter().map(|e| e.id.len() + e.consumer.len());
             texts.sum()
         }
-        Reply::Added { .. } | Reply::Done {} | Reply::Removed { .. } => 0,
+        _ => 0,
     }
 }
 

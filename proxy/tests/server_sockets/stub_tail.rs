@@ -67,12 +67,9 @@ impl TailSource for StubTail {
             }
             "gap" => {
                 self.yielded = 1;
-                Ok(TailEvent::Gap(Box::new(Gap {
-                    after: "0-0".to_owned(),
-                    first: Some("5-0".to_owned()),
-                    recreated: false,
-                    position: "4-0".to_owned(),
-                })))
+                Ok(TailEvent::Gap(Box::new(
+                    Gap::new("0-0", "4-0").first(Some("5-0".to_owned())),
+                )))
             }
             "huge" => Ok(self.entries(1, MAX_REPLY_BYTES + 1)),
             "broken" => Err(CacheError::from_code("WRONGTYPE", "no stream")),

@@ -40,6 +40,7 @@ pub(super) async fn resolve_start<B: StreamingBackend + ?Sized>(
         TailFrom::Now | TailFrom::Last(0) => oldest_of_last(1).await?,
         TailFrom::Last(count) => oldest_of_last(count).await?.map(before),
         TailFrom::After(after) => Some(EntryId::parse(&after)?),
+        _ => return Err(CacheError::unsupported("this start of a tail")),
     };
     Ok(start.unwrap_or_default())
 }

@@ -225,7 +225,7 @@ impl World {
         let pushed = self.test.pushed.iter().filter(|(of, _)| *of == 2);
         let pushed = pushed.flat_map(|(_, item)| match item {
             Item::Entries { entries, .. } => entries.clone(),
-            Item::Gap(_) => panic!("a gap"),
+            other => panic!("not entries: {other:?}"),
         });
         let read = self
             .test
@@ -335,6 +335,7 @@ impl World {
                         .push_back(ServerMessage::Push { id: of, item });
                 }
                 Subscription::Consume { .. } => connection.consumer = Some((of, credit.entries)),
+                other => panic!("unknown subscription {other:?}"),
             },
             Some(ClientMessage::Grant { id: of, credit }) => {
                 if let Some(tail) = connection.tail.as_mut().filter(|tail| tail.0 == of) {
@@ -486,7 +487,7 @@ impl World {
         let tail = self.test.pushed.iter().filter(|(of, _)| *of == 1);
         let tail = tail.flat_map(|(_, item)| match item {
             Item::Entries { entries, .. } => entries.iter().map(|(id, _)| place(id)).collect(),
-            Item::Gap(_) => vec![],
+            _ => vec![],
         });
         assert_eq!(
             tail.collect::<Vec<_>>(),

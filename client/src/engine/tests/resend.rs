@@ -355,12 +355,7 @@ fn a_tail_continues_after_a_gap_that_was_reported() {
     let mut test = TestEngine::open();
     test.engine.subscribe(1, tail(after("1-0")), 0);
     test.sent();
-    let gap = streamgate_protocol::Gap {
-        after: "1-0".into(),
-        first: None,
-        recreated: true,
-        position: "0-0".into(),
-    };
+    let gap = streamgate_protocol::Gap::new("1-0", "0-0").recreated(true);
     test.receive(&ServerMessage::Push {
         id: 1,
         item: Item::Gap(gap),
@@ -443,11 +438,7 @@ fn a_consumer_recovers_lost_entries_and_then_continues() {
 
 #[test]
 fn a_consumer_that_reclaims_says_that_it_resumes() {
-    let options = ConsumeOptions {
-        batch: 2,
-        claim_after_ms: Some(5),
-        ..ConsumeOptions::default()
-    };
+    let options = ConsumeOptions::default().batch(2).claim_after_ms(5);
     let consume = Subscription::consume("s", "g", "c", options);
     let mut test = TestEngine::open();
     test.engine.subscribe(1, consume.clone(), 0);

@@ -56,12 +56,7 @@ fn position() -> Item {
 }
 
 fn gap() -> Item {
-    Item::Gap(Gap {
-        after: "1-0".to_owned(),
-        first: None,
-        recreated: true,
-        position: "0-0".to_owned(),
-    })
+    Item::Gap(Gap::new("1-0", "0-0").recreated(true))
 }
 
 const fn credit(entries: u64, bytes: u64) -> Credit {

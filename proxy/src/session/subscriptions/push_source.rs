@@ -4,8 +4,8 @@ use std::task::{Context, Poll};
 
 use streamgate_backend::reclaim::step::ReclaimStep;
 use streamgate_backend::{Backend, TailEvent, TailSource};
-use streamgate_protocol::CacheResult;
 use streamgate_protocol::message::{Credit, Subscription};
+use streamgate_protocol::{CacheError, CacheResult};
 
 use super::consumer_source::{ConsumerSource, GroupRead};
 use crate::session::backpressure::Backpressure;
@@ -50,6 +50,7 @@ impl<'b> PushSource<'b> {
                 let source = ConsumerSource::new(backend, read, first_reclaim, backpressure);
                 Self::Consumer(source)
             }
+            _ => return Err(CacheError::unsupported("this subscription")),
         })
     }
 

@@ -72,10 +72,7 @@ pub(crate) async fn consume(
 }
 
 fn options(takes_over: bool) -> ConsumeOptions {
-    let mut options = ConsumeOptions {
-        batch: BATCH,
-        ..ConsumeOptions::default()
-    };
+    let mut options = ConsumeOptions::default().batch(BATCH);
     if takes_over {
         options.claim_after_ms = u64::try_from(CLAIM_AFTER.as_millis()).ok();
         options.max_deliveries = Some(MAX_DELIVERIES);

@@ -139,6 +139,7 @@ fn begins_behind(item: &TailItem) -> Id {
             None => id_of(position),
         },
         TailItem::Gap(gap) => id_of(&gap.after),
+        other => panic!("unknown item {other:?}"),
     }
 }
 
@@ -162,5 +163,6 @@ fn see(journal: &mut TailJournal, item: TailItem) -> Id {
             });
             position
         }
+        other => panic!("unknown item {other:?}"),
     }
 }

@@ -97,16 +97,7 @@ pub(super) struct ClaimAnswer {
 
 impl From<ClaimAnswer> for Claimed {
     fn from(answer: ClaimAnswer) -> Self {
-        let ClaimAnswer {
-            cursor,
-            entries,
-            deleted,
-        } = answer;
-        Self {
-            cursor,
-            entries,
-            deleted,
-        }
+        Self::new(answer.cursor, answer.entries, answer.deleted)
     }
 }
 

@@ -127,6 +127,7 @@ fn start(from: TailFrom) -> CacheResult<Value> {
         TailFrom::Now => json!("now"),
         TailFrom::After(id) => json!(id),
         TailFrom::Last(count) => json!({ "last": number(count)? }),
+        other => return Err(wrong(&format!("the package does not start from {other:?}"))),
     })
 }
 
@@ -160,12 +161,7 @@ mod tests {
     use super::*;
 
     fn gap() -> Gap {
-        Gap {
-            after: "1-0".to_owned(),
-            first: None,
-            recreated: false,
-            position: "4-0".to_owned(),
-        }
+        Gap::new("1-0", "4-0")
     }
 
     fn pulled(ids: &[&str], gap: Option<Gap>, position: Option<&str>) -> Pulled {

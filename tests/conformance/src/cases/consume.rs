@@ -33,7 +33,7 @@ pub(super) async fn group(f: &Fixture) -> String {
 }
 
 pub(super) fn consume(f: &Fixture, key: &str, consumer: &str, batch: usize) -> Deliveries {
-    let options = ConsumeOptions { batch, ..ConsumeOptions::default() };
+    let options = ConsumeOptions::default().batch(batch);
     f.backend.consume(key, "group", consumer, options)
 }
 

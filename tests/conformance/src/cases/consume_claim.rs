@@ -33,7 +33,7 @@ const HOUR: u64 = 3_600_000;
 
 /// Of the group `group`.
 pub(super) fn take_over(f: &Fixture, key: &str, consumer: &str, after: u64) -> Deliveries {
-    let options = ConsumeOptions { claim_after_ms: Some(after), ..ConsumeOptions::default() };
+    let options = ConsumeOptions::default().claim_after_ms(after);
     f.backend.consume(key, "group", consumer, options)
 }
 
@@ -99,7 +99,7 @@ async fn what_is_added_comes_too(f: Fixture) {
 async fn a_batch_keeps_to_its_size(f: Fixture) {
     let (key, added) = held_by_ann(&f, 250).await;
     let options =
-        ConsumeOptions { batch: 7, claim_after_ms: Some(20), ..ConsumeOptions::default() };
+        ConsumeOptions::default().batch(7).claim_after_ms(20);
     let mut deliveries = f.backend.consume(&key, "group", "bob", options);
     let mut taken = Vec::new();
     while taken.len() < added.len() {
@@ -177,7 +177,7 @@ async fn those_who_take_over_share(f: Fixture) {
 async fn one_that_is_not_polled_takes_over_little(f: Fixture) {
     let (key, _) = held_by_ann(&f, 500).await;
     let options =
-        ConsumeOptions { batch: 5, claim_after_ms: Some(20), ..ConsumeOptions::default() };
+        ConsumeOptions::default().batch(5).claim_after_ms(20);
     let mut slow = f.backend.consume(&key, "group", "slow", options);
     next(&mut slow).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -198,7 +198,7 @@ async fn without_it_nothing_is_taken_over(f: Fixture) {
 async fn a_group_that_is_missing_ends_it(f: Fixture) {
     let key = group(&f).await;
     for (key, group) in [(&*key, "other"), (&*f.key(), "group")] {
-        let options = ConsumeOptions { claim_after_ms: Some(20), ..ConsumeOptions::default() };
+        let options = ConsumeOptions::default().claim_after_ms(20);
         let mut deliveries = f.backend.consume(key, group, "bob", options);
         assert_eq!(code(&deliveries.next().await.unwrap()), "NOGROUP");
         assert!(deliveries.next().await.is_none());
@@ -220,12 +220,10 @@ async fn options_that_do_not_go_together_are_refused(f: Fixture) {
         (None, None, Some(&other)),
         (Some(20), Some(1), Some(&key)),
     ] {
-        let options = ConsumeOptions {
-            claim_after_ms,
-            max_deliveries,
-            dead_letter: dead_letter.cloned(),
-            ..ConsumeOptions::default()
-        };
+        let mut options = ConsumeOptions::default();
+        options.claim_after_ms = claim_after_ms;
+        options.max_deliveries = max_deliveries;
+        options.dead_letter = dead_letter.cloned();
         let mut deliveries = f.backend.consume(&key, "group", "bob", options.clone());
         assert_eq!(code(&deliveries.next().await.unwrap()), "ERR", "{options:?}");
         assert!(deliveries.next().await.is_none());

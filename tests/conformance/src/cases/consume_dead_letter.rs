@@ -33,12 +33,7 @@ const MOST_FIELDS: usize = 3_500;
 
 /// Gives up after so many deliveries.
 fn consume(f: &Fixture, [key, dead]: [&str; 2], consumer: &str, most: u64) -> Deliveries {
-    let options = ConsumeOptions {
-        claim_after_ms: Some(20),
-        max_deliveries: Some(most),
-        dead_letter: Some(dead.to_owned()),
-        ..ConsumeOptions::default()
-    };
+    let options = ConsumeOptions::default().claim_after_ms(20).dead_letter(dead, most);
     f.backend.consume(key, "group", consumer, options)
 }
 

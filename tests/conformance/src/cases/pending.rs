@@ -34,7 +34,7 @@ fn query() -> PendingQuery {
 }
 
 fn within(start: &str, end: &str) -> PendingQuery {
-    PendingQuery { start: start.to_owned(), end: end.to_owned(), ..query() }
+    query().start(start).end(end)
 }
 
 pub(super) async fn summary(f: &Fixture, key: &str) -> PendingSummary {
@@ -77,12 +77,12 @@ async fn a_group_that_was_read_by_nobody_has_nothing_pending(f: Fixture) {
 async fn a_summary_counts_for_each_consumer_what_it_holds(f: Fixture) {
     let (key, added) = shared(&f, 2, 5).await;
     assert_eq!(f.read_group_now(&key, "group", "aaa").await.unwrap(), []);
-    let expected = PendingSummary {
-        count: 5,
-        smallest: Some(added[0].clone()),
-        greatest: Some(added[4].clone()),
-        consumers: vec![("ann".to_owned(), 2), ("bob".to_owned(), 3)],
-    };
+    let expected = PendingSummary::new(
+        5,
+        Some(added[0].clone()),
+        Some(added[4].clone()),
+        vec![("ann".to_owned(), 2), ("bob".to_owned(), 3)],
+    );
     assert_eq!(summary(&f, &key).await, expected);
 }
 
@@ -128,10 +128,10 @@ async fn a_list_keeps_within_its_ends(f: Fixture) {
 /// Nothing for 0; and page by page it is all of it.
 async fn a_list_is_no_longer_than_was_asked(f: Fixture) {
     let (key, added) = shared(&f, 3, 7).await;
-    assert_eq!(list(&f, &key, PendingQuery { count: 0, ..query() }).await, []);
+    assert_eq!(list(&f, &key, query().count(0)).await, []);
     let (mut start, mut all) = ("-".to_owned(), Vec::new());
     loop {
-        let page = PendingQuery { start, count: 2, ..query() };
+        let page = query().start(start).count(2);
         let page = list(&f, &key, page).await;
         let Some(last) = page.last() else { break };
         assert!(page.len() <= 2, "{page:?}");
@@ -145,11 +145,11 @@ async fn a_list_is_no_longer_than_was_asked(f: Fixture) {
 /// And one that is missing holds nothing.
 async fn a_list_of_one_consumer_has_no_other(f: Fixture) {
     let (key, added) = shared(&f, 2, 5).await;
-    let of = |name: &str| PendingQuery { consumer: Some(name.to_owned()), ..query() };
+    let of = |name: &str| query().consumer(name);
     assert_eq!(listed(&list(&f, &key, of("ann")).await), added[..2]);
     assert_eq!(listed(&list(&f, &key, of("bob")).await), added[2..]);
     assert_eq!(list(&f, &key, of("nobody")).await, []);
-    let first = PendingQuery { count: 1, ..of("bob") };
+    let first = of("bob").count(1);
     assert_eq!(listed(&list(&f, &key, first).await), [&added[2]]);
 }
 
@@ -158,7 +158,7 @@ async fn a_list_has_only_what_is_idle_for_long_enough(f: Fixture) {
     let (key, added) = shared(&f, 1, 2).await;
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     f.backend.claim(&key, "group", "zoe", 0, &added[1], 1).await.unwrap();
-    let idle = |min_idle_ms| PendingQuery { min_idle_ms, ..query() };
+    let idle = |min_idle_ms| query().min_idle_ms(min_idle_ms);
     assert_eq!(listed(&list(&f, &key, idle(1_400)).await), [&added[0]]);
     assert_eq!(list(&f, &key, idle(HOUR)).await, []);
 }
@@ -204,7 +204,7 @@ async fn ends_that_are_no_ids_are_refused(f: Fixture) {
 /// The largest is not.
 async fn a_page_that_is_too_large_is_refused(f: Fixture) {
     let (key, added) = shared(&f, 1, 2).await;
-    let page = |count| PendingQuery { count, ..query() };
+    let page = |count| query().count(count);
     assert_eq!(listed(&list(&f, &key, page(MAX_PENDING_PAGE)).await), added);
     let refused = f.backend.pending(&key, "group", page(MAX_PENDING_PAGE + 1)).await;
     assert_eq!(code(&refused), "LIMIT");
@@ -215,7 +215,7 @@ async fn names_that_are_too_long_are_refused(f: Fixture) {
     let long = "n".repeat(MAX_NAME_BYTES + 1);
     assert_eq!(code(&f.backend.pending_summary(&long, "group").await), "LIMIT");
     assert_eq!(code(&f.backend.pending_summary(&f.key(), &long).await), "LIMIT");
-    let of = PendingQuery { consumer: Some(long), ..query() };
+    let of = query().consumer(long);
     assert_eq!(code(&f.backend.pending(&f.key(), "group", of).await), "LIMIT");
 }
 

@@ -109,12 +109,7 @@ async fn resuming_from_nothing_tells_what_was_trimmed_since(f: Fixture) {
 async fn resuming_where_no_stream_is_says_that_it_is_another(f: Fixture) {
     let key = f.key();
     let mut tail = Reader::open(&f, &key, TailFrom::After("100-1".to_owned())).await;
-    let gap = Gap {
-        after: "100-1".to_owned(),
-        first: None,
-        recreated: true,
-        position: "0-0".to_owned(),
-    };
+    let gap = Gap::new("100-1", "0-0").recreated(true);
     assert_eq!(tail.gap().await, gap);
     tail.expect_silence(100).await;
     let added = f.add_in_sequence(&key, 2).await.unwrap();

@@ -18,7 +18,7 @@ impl Broken {
         };
         let [stream, group, consumer] = names;
         let inner = Arc::clone(&self.inner);
-        let mut options = ConsumeOptions { batch, ..options };
+        let mut options = options.batch(batch);
         match self.fault {
             Fault::ConsumeTakesNothingOver => {
                 options.claim_after_ms = None;

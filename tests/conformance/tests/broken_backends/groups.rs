@@ -85,10 +85,7 @@ impl PendingEntries for Broken {
         Box::pin(async move {
             let (stream, group) = (stream_key, group_name);
             if self.fault == Fault::RemovalLosesWhatIsPending {
-                let query = PendingQuery {
-                    consumer: Some(consumer_name.to_owned()),
-                    ..PendingQuery::default()
-                };
+                let query = PendingQuery::default().consumer(consumer_name);
                 let pending = self.inner.pending(stream, group, query).await?;
                 let ids: Vec<_> = pending.into_iter().map(|entry| entry.id).collect();
                 self.inner.stream_ack(stream, group, &ids).await?;

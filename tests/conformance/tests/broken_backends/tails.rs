@@ -132,7 +132,7 @@ fn broken(tail: Tail, from: TailFrom, fault: Fault) -> Tail {
             },
             Err(_) if fault == Fault::TailEndsWithoutAnError => Vec::new(),
             Err(_) if fault == Fault::TailNeverTellsItsError => Vec::new(),
-            Err(error) => vec![Err(error)],
+            other => vec![other],
         })
     })
     .chain(match fault {
@@ -198,12 +198,7 @@ fn received<T: Send + 'static>(
 }
 
 fn false_gap(after: &str, first: &str) -> Gap {
-    Gap {
-        after: after.to_owned(),
-        first: Some(first.to_owned()),
-        recreated: false,
-        position: after.to_owned(),
-    }
+    Gap::new(after, after).first(Some(first.to_owned()))
 }
 
 fn numbers(id: &str) -> Option<(u64, u64)> {

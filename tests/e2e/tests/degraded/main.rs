@@ -36,7 +36,7 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 async fn next_ids(tail: &mut Tail) -> Vec<String> {
     match soon(tail.next()).await.unwrap().unwrap() {
         TailItem::Entries { entries, .. } => entries.into_iter().map(|(id, _)| id).collect(),
-        TailItem::Gap(gap) => panic!("{gap:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -163,18 +163,14 @@ async fn follow(mut tail: Tail) -> Vec<String> {
     while !is_over(&seen) {
         match soon(tail.next()).await.unwrap().unwrap() {
             TailItem::Entries { entries, .. } => seen.extend(values(&entries)),
-            TailItem::Gap(gap) => panic!("{gap:?}"),
+            other => panic!("{other:?}"),
         }
     }
     seen
 }
 
 async fn consume(client: Client) -> Vec<String> {
-    let options = ConsumeOptions {
-        batch: 16,
-        claim_after_ms: Some(60_000),
-        ..ConsumeOptions::default()
-    };
+    let options = ConsumeOptions::default().batch(16).claim_after_ms(60_000);
     let mut deliveries = client.consume("s", "g", "c", options);
     let mut given = Vec::new();
     while !is_over(&given) {

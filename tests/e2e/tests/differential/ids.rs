@@ -49,14 +49,8 @@ impl Ids {
                 texts.into_iter().for_each(|text| *id = text);
             }
             Operation::Ack { ids, .. } => *ids = texts.collect(),
-            Operation::Add { .. }
-            | Operation::AddOnce { .. }
-            | Operation::ReadLatest { .. }
-            | Operation::ReadGroup { .. }
-            | Operation::PendingSummary { .. }
-            | Operation::Pending { .. }
-            | Operation::Claim { .. }
-            | Operation::RemoveConsumer { .. } => {}
+            // The others name no ids.
+            _ => {}
         }
         operation
     }

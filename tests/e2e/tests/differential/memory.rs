@@ -65,12 +65,6 @@ fn outcome(
 ) -> anyhow::Result<Outcome> {
     let stream = operation.stream();
     Ok(match result {
-        Ok(
-            other @ (Reply::Summary(_)
-            | Reply::Pending { .. }
-            | Reply::Claimed(_)
-            | Reply::Removed { .. }),
-        ) => anyhow::bail!("not planned: {other:?}"),
         Ok(Reply::Added { id }) => Outcome::Added(ids.added(stream, &id)?),
         Ok(Reply::Entries { entries, last_id }) => {
             if let Operation::Read { last_id: asked, .. } = operation {
@@ -92,6 +86,7 @@ fn outcome(
             Outcome::entries(entries, |id| ids.name(stream, id))
         }
         Ok(Reply::Done {}) => Outcome::Done,
+        Ok(other) => bail!("of no operation that is generated: {other:?}"),
         Err(error) if error.code() == "INTERNAL" => bail!(error),
         Err(error) => Outcome::Error(error.code().to_owned()),
     })

@@ -76,7 +76,7 @@ impl fmt::Display for Tally {
 
 fn name(planned: &Planned, waits: bool) -> &'static str {
     match (&planned.operation, waits) {
-        (Operation::Add { .. } | Operation::AddOnce { .. }, _) => "add",
+        (Operation::Add { .. }, _) => "add",
         (Operation::ReadLatest { .. }, _) => "read_latest",
         (Operation::Read { .. }, false) => "read",
         (Operation::Read { .. }, true) => "waiting read",
@@ -85,12 +85,6 @@ fn name(planned: &Planned, waits: bool) -> &'static str {
         (Operation::ReadGroup { .. }, true) => "waiting read_group",
         (Operation::Ack { .. }, _) => "ack",
         (Operation::ReadPending { .. }, _) => "read_pending",
-        (
-            Operation::PendingSummary { .. }
-            | Operation::Pending { .. }
-            | Operation::Claim { .. }
-            | Operation::RemoveConsumer { .. },
-            _,
-        ) => "not planned",
+        (other, _) => unreachable!("not generated: {other:?}"),
     }
 }

@@ -133,17 +133,14 @@ async fn seen(mut tail: Tail) -> Vec<String> {
     while seen.len() < ADDS {
         match tail.next().await.unwrap().unwrap() {
             TailItem::Entries { entries, .. } => seen.extend(entries.into_iter().map(|(id, _)| id)),
-            TailItem::Gap(gap) => panic!("{gap:?}"),
+            other => panic!("{other:?}"),
         }
     }
     seen
 }
 
 async fn consume(client: &Client) -> Vec<String> {
-    let options = ConsumeOptions {
-        batch: 16,
-        ..ConsumeOptions::default()
-    };
+    let options = ConsumeOptions::default().batch(16);
     let mut deliveries = client.consume("s", "g", "c", options);
     let mut given = Vec::new();
     while given.len() < ADDS {

@@ -33,11 +33,7 @@ impl TestEngine {
 }
 
 fn reclaiming_consume(resumed: Option<bool>) -> Subscription<'static> {
-    let options = ConsumeOptions {
-        batch: 2,
-        claim_after_ms: Some(5),
-        ..ConsumeOptions::default()
-    };
+    let options = ConsumeOptions::default().batch(2).claim_after_ms(5);
     let mut consume = Subscription::consume("s", "g", "c", options);
     if let Subscription::Consume { resumed: of, .. } = &mut consume {
         *of = resumed;
@@ -321,11 +317,7 @@ fn claimed_entries_are_not_recovered_again() {
     test.request(1, claim);
     test.sent();
     let entries = vec![("1-0".to_owned(), vec![])];
-    let claimed = streamgate_protocol::Claimed {
-        cursor: "0-0".to_owned(),
-        entries,
-        deleted: vec![],
-    };
+    let claimed = streamgate_protocol::Claimed::new("0-0", entries, vec![]);
     let outcome = Outcome::Ok(Reply::Claimed(claimed));
     test.receive(&ServerMessage::Reply { id: 1, outcome });
     test.request(2, read_group("c", None));

@@ -75,10 +75,7 @@ impl Consumer {
     async fn run(self, mode: ConsumeMode) -> anyhow::Result<()> {
         match mode {
             ConsumeMode::Subscription => {
-                let options = ConsumeOptions {
-                    batch: 1,
-                    ..ConsumeOptions::default()
-                };
+                let options = ConsumeOptions::default().batch(1);
                 let mut deliveries = self.client.consume(STREAM, GROUP, &self.name, options);
                 while let Some(entries) = deliveries.try_next().await.map_err(failed)? {
                     self.process(entries).await?;

@@ -146,6 +146,49 @@ mod tests {
         assert!(document == updated, "run `cargo xtask map`");
     }
 
+    /// Returns the paths that a document names in code spans, each with the item it names there.
+    fn stations(document: &str) -> Vec<(&str, Option<&str>)> {
+        let spans = document.split('`').skip(1).step_by(2);
+        let paths = spans.filter(|span| span.contains('/') && !span.contains([' ', '*', '(', '<']));
+        paths
+            .map(|span| match span.split_once("::") {
+                Some((path, item)) => (path, Some(item)),
+                None => (span, None),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_station_in_the_document_exists() {
+        let document = fs::read_to_string(workspace::root().join(DOCUMENT)).unwrap();
+        let (written, _) = document.split_once(BEGIN).unwrap();
+        let stations = stations(written);
+        assert!(stations.len() > 50, "only {} were found", stations.len());
+        for (path, item) in stations {
+            let place = workspace::root().join(path);
+            assert!(place.exists(), "{path} does not exist");
+            let Some(item) = item else { continue };
+            let text = fs::read_to_string(&place).unwrap();
+            let kinds = ["fn", "struct", "enum", "trait", "const"];
+            let defines = |kind: &&str| {
+                let mut rest = text
+                    .match_indices(&format!("{kind} {item}"))
+                    .map(|(at, found)| text[at + found.len()..].chars().next());
+                rest.any(|next| next.is_none_or(|c| !c.is_alphanumeric() && c != '_'))
+            };
+            assert!(
+                kinds.iter().any(|kind| defines(&kind)),
+                "{path} has no {item}"
+            );
+        }
+    }
+
+    #[test]
+    fn stations_are_paths_with_or_without_an_item() {
+        let document = "see `a/b.rs::item`, `c/`, `plain` and `cargo run -p a/b`";
+        assert_eq!(stations(document), [("a/b.rs", Some("item")), ("c/", None)]);
+    }
+
     #[test]
     fn a_summary_is_the_first_sentence_without_its_full_stop() {
         for (text, summary) in [

@@ -38,6 +38,7 @@ pub(super) fn stages() -> anyhow::Result<Vec<Stage>> {
         Suite::new(BUILD, cargo(&["build"], &ALL)),
         Suite::new("test build", test(&ALL, "--no-run")),
         Suite::new("lints", xtask(&["check", "native"])),
+        Suite::new("publishable crates", xtask(&["publishable"])),
     ];
     let package = vec![
         Suite::new(SETUP, xtask(&["setup"])),

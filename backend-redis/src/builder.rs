@@ -4,11 +4,15 @@ use std::fmt;
 use std::time::Duration;
 
 use streamgate_protocol::CacheResult;
+use tokio::sync::Semaphore;
 
 use crate::connection::command_connection::MAX_PIPELINES;
 use crate::connection::endpoint::{ConnectionSettings, Endpoint};
 use crate::hub::MAX_WAITS;
 use crate::redis_streams::RedisStreams;
+
+/// Longest time-out: a longer one is shortened to it, so that a clock can hold its end.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Settings with which [`RedisStreams`] connects. [`RedisStreams::builder`] makes one.
 ///
@@ -65,17 +69,17 @@ impl RedisStreamsBuilder {
     }
 
     /// Sets how long opening a connection may take, its handshake included. The default is
-    /// [`CONNECT_TIMEOUT`](crate::CONNECT_TIMEOUT), 5 seconds.
-    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connection.connect_timeout = timeout;
+    /// [`CONNECT_TIMEOUT`](crate::CONNECT_TIMEOUT), 5 seconds; the maximum is a day.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connection.connect_timeout = timeout.min(LONGEST_TIMEOUT);
         self
     }
 
     /// Sets how long Redis may be silent while a command is unanswered; after that the connection
     /// is replaced. No command blocks inside Redis, so a wait of any length needs no longer one.
-    /// The default is [`RESPONSE_TIMEOUT`](crate::RESPONSE_TIMEOUT), 5 seconds.
-    pub const fn response_timeout(mut self, timeout: Duration) -> Self {
-        self.connection.response_timeout = timeout;
+    /// The default is [`RESPONSE_TIMEOUT`](crate::RESPONSE_TIMEOUT), 5 seconds; the maximum is a day.
+    pub fn response_timeout(mut self, timeout: Duration) -> Self {
+        self.connection.response_timeout = timeout.min(LONGEST_TIMEOUT);
         self
     }
 
@@ -90,15 +94,15 @@ impl RedisStreamsBuilder {
 
     /// Sets how many waits and tails may be under way at once; a further one fails with
     /// `OVERLOADED`. The default is 131,072. Each takes about 1 KiB.
-    pub const fn max_waits(mut self, waits: usize) -> Self {
-        self.max_waits = waits;
+    pub fn max_waits(mut self, waits: usize) -> Self {
+        self.max_waits = waits.min(Semaphore::MAX_PERMITS);
         self
     }
 
     /// Sets how many calls may be unanswered by Redis at once; a further one fails with
     /// `OVERLOADED`. The default is 65,536.
-    pub const fn max_pipelines(mut self, pipelines: usize) -> Self {
-        self.max_pipelines = pipelines;
+    pub fn max_pipelines(mut self, pipelines: usize) -> Self {
+        self.max_pipelines = pipelines.min(Semaphore::MAX_PERMITS);
         self
     }
 
@@ -127,6 +131,19 @@ impl fmt::Debug for RedisStreamsBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_setting_is_too_large() {
+        let builder = RedisStreamsBuilder::new("redis://127.0.0.1")
+            .connect_timeout(Duration::MAX)
+            .response_timeout(Duration::MAX)
+            .max_waits(usize::MAX)
+            .max_pipelines(usize::MAX);
+        assert_eq!(builder.connection.response_timeout, LONGEST_TIMEOUT);
+        assert_eq!(builder.connection.connect_timeout, LONGEST_TIMEOUT);
+        assert_eq!(builder.max_waits, Semaphore::MAX_PERMITS);
+        assert_eq!(builder.max_pipelines, Semaphore::MAX_PERMITS);
+    }
 
     #[test]
     fn debug_output_has_no_password() {

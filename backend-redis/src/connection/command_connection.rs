@@ -80,7 +80,7 @@ impl CommandConnection {
         tokio::spawn(reconnect_to_new_masters(Arc::downgrade(&supervisor)));
         Ok(Self {
             supervisor,
-            pipelines: Arc::new(Semaphore::new(max_pipelines.min(Semaphore::MAX_PERMITS))),
+            pipelines: Arc::new(Semaphore::new(max_pipelines)),
         })
     }
 

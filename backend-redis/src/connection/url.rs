@@ -7,7 +7,7 @@ use streamgate_protocol::{CacheError, CacheResult};
 ///
 /// # Errors
 ///
-/// `CONFIG`, which says what is wrong and what to write instead.
+/// `CONFIG`, with the mistake and a correct form.
 pub(super) fn parse(url: &str) -> CacheResult<ConnectionInfo> {
     let parsed = url.into_connection_info();
     parsed.map_err(|error| {

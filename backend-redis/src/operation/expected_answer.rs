@@ -1,4 +1,4 @@
-//! What an operation makes of its command's answer.
+//! Turns the answer to an operation's command into the operation's outcome.
 
 use futures_util::FutureExt;
 use redis::Value;

@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ConnectionDriver<S> {
         }
     }
 
-    /// Takes what is queued. Returns whether there is anything to write.
+    /// Takes the queued commands. Returns whether there is anything to write.
     fn take_queued(&mut self, cx: &mut Context<'_>) -> bool {
         let mut queued = self.queue.lock();
         // Under the lock: what was sent after the barrier closed is not queued yet, or held back.

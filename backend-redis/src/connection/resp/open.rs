@@ -111,8 +111,8 @@ async fn open(
         }
     };
 
-    // The script is loaded while Redis loads its data or refuses scripts, so `PING` is what says
-    // whether Redis serves: a client that may not load scripts is refused that in any state.
+    // A client that may not load scripts is refused that in any state of Redis, so only the answer
+    // to `PING` tells whether Redis serves.
     let mut packed = PackedCommands::default();
     sign_in(&mut packed, endpoint.info());
     let signing_in = packed.commands;

@@ -13,7 +13,7 @@ use crate::wire::packing::PackedCommands;
 /// The answers to a pipeline, in order, or why there are none.
 pub(in crate::connection) type Answers = Result<Vec<Value>, RedisError>;
 
-/// What handles and the driver share.
+/// Shared by the handles and the driver of a connection.
 #[derive(Default)]
 pub(super) struct SendQueue {
     queued: Mutex<QueuedCommands>,

@@ -8,7 +8,7 @@ use streamgate_backend::{Backend, Progress};
 use streamgate_protocol::StreamingBackend;
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::RedisVersion;
-use streamgate_test_support::relay::{Flow, Relay, Scope, Way};
+use streamgate_test_support::relay::{Flow, Relay, Scope, Direction};
 
 use crate::fixture::{Fixture, add, entries, read_group, timed, values, within_limit};
 
@@ -95,7 +95,7 @@ pub(crate) async fn a_consumer_that_leaves_during_its_group_read_receives_nothin
         let url = format!("redis://{}", relay.address());
         fixture.streams = RedisStreams::connect(&url).await.unwrap();
         // The second connection is the hub's.
-        relay.set(Scope::Nth(1), Way::ToTarget, Flow::Stall);
+        relay.set(Scope::Nth(1), Direction::ToTarget, Flow::Stall);
         let gone = fixture.start_group_read("gone", 1, 0).await;
         // The hub sends this read after the group read. The wait ends without an answer to it.
         let behind = fixture.start_read("s", "$", 50).await.finish().await;
@@ -104,7 +104,7 @@ pub(crate) async fn a_consumer_that_leaves_during_its_group_read_receives_nothin
         let mut adding = std::pin::pin!(fixture.add("s", "1"));
         let early = tokio::time::timeout(Duration::from_millis(20), &mut adding).await;
         assert!(early.is_err(), "the barrier did not hold it back");
-        relay.heal();
+        relay.clear_faults();
         let id = within_limit(adding).await;
         let next = fixture
             .streams

@@ -1,6 +1,6 @@
-//! Those who use the streams while everything fails, and write down what they see.
+//! The actors: they use the streams during faults, and record what they see in journals.
 
 pub(crate) mod consumer;
+pub(crate) mod pending_observer;
 pub(crate) mod tail;
-pub(crate) mod watcher;
 pub(crate) mod writer;

@@ -6,35 +6,34 @@ use clap::Parser;
 use streamgate_test_support::RedisVersion;
 
 use crate::run::Options;
-use crate::schedule::Pace;
+use crate::schedule::Intensity;
 
-/// Lets everything fail at random, and checks that nothing was lost and nothing doubled
+/// Inject random faults, and check that no entry was lost or duplicated
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask chaos")]
 pub(crate) struct Arguments {
-    /// Minutes in which things fail; what follows takes some seconds
+    /// Minutes of faults; the end of a run takes some seconds more
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = minutes)]
     minutes: f64,
 
-    /// Seed of the schedule, which is the same for the same seed and options; a random one by
-    /// default. May be given more than once, for a run each
+    /// Seed of the schedule; random by default. The same seed and options give the same schedule.
+    /// Can be repeated, for one run each
     #[arg(long, value_name = "S")]
     seed: Vec<u64>,
 
-    /// The runs that are part of `cargo xtask test`: two short ones in which each kind of fault
-    /// comes
+    /// Make the two short runs of `cargo xtask test`, which contain every kind of fault
     #[arg(long, conflicts_with_all = ["minutes", "seed", "storm"])]
     short: bool,
 
-    /// Faults come eight times as often, and are as much shorter
+    /// Make faults eight times as frequent, and as much shorter
     #[arg(long)]
     storm: bool,
 
-    /// Use Redis 8.2 (`cargo xtask setup` fetches it) rather than 7.0
+    /// Use Redis 8.2 instead of 7.0; `cargo xtask setup` installs both
     #[arg(long)]
     redis_8: bool,
 
-    /// Print each fault as it comes
+    /// Print each fault when it begins
     #[arg(long)]
     verbose: bool,
 }
@@ -42,14 +41,14 @@ pub(crate) struct Arguments {
 /// Seeds of the short runs.
 pub(crate) const SHORT_SEEDS: [u64; 2] = [8, 10];
 
-/// Length of a short run: with starts and ends, both take less than a minute.
+/// Length of a short run. Both take less than a minute in all.
 pub(crate) const SHORT: Duration = Duration::from_secs(18);
 
-/// Longest run: what everybody saw is held in memory.
+/// Longest run: the whole history is held in memory.
 const MAX_MINUTES: f64 = 600.0;
 
 impl Arguments {
-    /// A run for each seed.
+    /// Returns the options of each run.
     pub(crate) fn runs(&self) -> Vec<Options> {
         let mut length = Duration::from_secs_f64(self.minutes * 60.0);
         let mut seeds = self.seed.clone();
@@ -61,7 +60,11 @@ impl Arguments {
         let run = |seed| Options {
             seed,
             length,
-            pace: if self.storm { Pace::Storm } else { Pace::Usual },
+            intensity: if self.storm {
+                Intensity::Storm
+            } else {
+                Intensity::Normal
+            },
             redis: if self.redis_8 {
                 RedisVersion::V8_2
             } else {
@@ -77,7 +80,7 @@ fn minutes(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(minutes) if minutes > 0.0 && minutes <= MAX_MINUTES => Ok(minutes),
         _ => Err(format!(
-            "it has to be more than 0 and at most {MAX_MINUTES}"
+            "not a number of minutes above 0 and up to {MAX_MINUTES}"
         )),
     }
 }

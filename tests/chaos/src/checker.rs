@@ -1,15 +1,16 @@
-//! What must be true of every history, whatever failed meanwhile.
+//! The checker: finds violations of the guarantees in a history.
 //!
-//! A function of data: it reads nothing, waits for nothing and knows of no fault.
+//! It is a function of data: it does no I/O, and knows nothing of the faults.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use streamgate_protocol::Retry;
 use streamgate_protocol::error::retry_of;
 
-pub(crate) use consumer::{Excuse, again};
+pub(crate) use consumer::{Excuse, redelivered};
 
-use crate::journal::{Add, History, Id, Outcome, Text};
+use crate::journal::{Add, EntryTag, History, Outcome};
+use streamgate_protocol::EntryId;
 
 mod adds;
 mod consumer;
@@ -18,68 +19,68 @@ mod tails;
 #[cfg(test)]
 mod tests;
 
-/// In which way a promise was broken.
+/// How a guarantee was violated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Broken {
-    /// What was promised is missing.
+pub(crate) enum ViolationKind {
+    /// An entry is missing.
     Lost,
-    /// There is more of it than was promised.
-    Doubled,
-    /// It is there, and not in its order.
-    Disordered,
-    /// It should not be there, or not like this.
-    Untrue,
-    /// Somebody was stopped for good, or waited for ever.
+    /// An entry was stored or delivered more than once.
+    Duplicated,
+    /// An entry is out of order.
+    OutOfOrder,
+    /// An entry or a reply should not exist, or differs from what was sent.
+    Wrong,
+    /// An actor was stopped for good, or waited for ever.
     Stuck,
 }
 
-/// One broken promise.
+/// One violation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Objection {
-    pub(crate) broken: Broken,
-    /// Names the entry, and whose journal it is.
+pub(crate) struct Violation {
+    pub(crate) kind: ViolationKind,
+    /// Names the entry and the journal.
     pub(crate) what: String,
 }
 
-/// Everything in the history that breaks a promise.
-pub(crate) fn check(history: &History) -> Vec<Objection> {
-    let mut objections = Objections::default();
-    let known = Known::new(history);
-    for (place, stream) in history.streams.iter().enumerate() {
-        adds::content(place, stream, &known, &mut objections);
+/// Returns all violations in a history.
+pub(crate) fn check(history: &History) -> Vec<Violation> {
+    let mut violations = Violations::default();
+    let known = KnownAdds::new(history);
+    for (index, stream) in history.streams.iter().enumerate() {
+        adds::content(index, stream, &known, &mut violations);
         group::group(
-            place,
+            index,
             stream,
             &history.consumers,
-            &history.watch,
-            &mut objections,
+            &history.pending_history,
+            &mut violations,
         );
     }
     for writer in &history.writers {
-        adds::writer(writer, history, &known, &mut objections);
+        adds::writer(writer, history, &known, &mut violations);
     }
     for tail in &history.tails {
-        tails::tail(tail, history, &known, &mut objections);
+        tails::tail(tail, history, &known, &mut violations);
     }
     for consumer in &history.consumers {
-        consumer::consumer(consumer, &history.watch, &mut objections);
+        consumer::consumer(consumer, &history.pending_history, &mut violations);
     }
-    objections.0
+    violations.0
 }
 
 #[derive(Default)]
-struct Objections(Vec<Objection>);
+struct Violations(Vec<Violation>);
 
-/// What the journals and the streams know of each add.
-struct Known<'h> {
-    adds: HashMap<Text, (usize, &'h Add)>,
-    /// The entries of each stream, and those of which a writer was told.
-    entries: Vec<BTreeMap<Id, Text>>,
-    /// The oldest entry of each stream that is left, if its writers trim it.
-    oldest: Vec<Option<Id>>,
+/// All adds and entries that the journals and the streams contain.
+struct KnownAdds<'h> {
+    adds: HashMap<EntryTag, (usize, &'h Add)>,
+    /// The entries of each stream, and those that a writer got an id for.
+    entries: Vec<BTreeMap<EntryId, EntryTag>>,
+    /// The oldest entry left in each stream that is trimmed.
+    oldest: Vec<Option<EntryId>>,
 }
 
-impl<'h> Known<'h> {
+impl<'h> KnownAdds<'h> {
     fn new(history: &'h History) -> Self {
         let mut adds = HashMap::new();
         let mut entries: Vec<BTreeMap<_, _>> = history
@@ -89,7 +90,7 @@ impl<'h> Known<'h> {
             .collect();
         for writer in &history.writers {
             for add in &writer.adds {
-                let text = Text {
+                let text = EntryTag {
                     writer: writer.writer,
                     number: add.number,
                 };
@@ -101,7 +102,7 @@ impl<'h> Known<'h> {
         }
         let oldest = history.streams.iter().map(|stream| {
             let first = stream.entries.first().map(|(id, _)| *id);
-            stream.is_trimmed.then_some(first.unwrap_or(Id {
+            stream.is_trimmed.then_some(first.unwrap_or(EntryId {
                 ms: u64::MAX,
                 seq: u64::MAX,
             }))
@@ -113,39 +114,47 @@ impl<'h> Known<'h> {
         }
     }
 
-    /// Whether an entry of this id may be gone from its stream.
-    fn may_be_gone(&self, stream: usize, id: Id) -> bool {
+    /// Whether the entry with this id may have been trimmed.
+    fn may_be_trimmed(&self, stream: usize, id: EntryId) -> bool {
         self.oldest[stream].is_some_and(|oldest| id < oldest)
     }
 }
 
-impl Objections {
-    fn add(&mut self, broken: Broken, what: String) {
-        self.0.push(Objection { broken, what });
+impl Violations {
+    fn add(&mut self, kind: ViolationKind, what: String) {
+        self.0.push(Violation { kind, what });
     }
 
-    /// Objects to a code that says that the same call would never succeed: no fault of these runs
-    /// is of that kind.
+    /// Reports a code that says that the call would never succeed: no fault of these runs causes
+    /// one.
     fn stopped(&mut self, who: &str, code: &str) {
         if retry_of(code) == Retry::Never {
-            self.add(Broken::Stuck, format!("{who} was stopped for good: {code}"));
+            self.add(
+                ViolationKind::Stuck,
+                format!("{who} was stopped for good: {code}"),
+            );
         }
     }
 
-    /// The same of a read; and of a subscription to any end, for it goes on whatever is lost.
+    /// The same for a read. A subscription must not end at all: it survives every fault.
     fn ended(&mut self, who: &str, code: &str, subscribes: bool) {
         if subscribes {
-            self.add(Broken::Stuck, format!("{who} was ended: {code}"));
+            self.add(ViolationKind::Stuck, format!("{who} was ended: {code}"));
         } else {
             self.stopped(who, code);
         }
     }
 
-    /// Objects to what comes twice, and returns whether it did.
-    fn once(&mut self, seen: &mut BTreeSet<Id>, id: Id, what: impl FnOnce() -> String) -> bool {
+    /// Reports an id that comes twice, and returns whether it did.
+    fn once(
+        &mut self,
+        seen: &mut BTreeSet<EntryId>,
+        id: EntryId,
+        what: impl FnOnce() -> String,
+    ) -> bool {
         let is_new = seen.insert(id);
         if !is_new {
-            self.add(Broken::Doubled, what());
+            self.add(ViolationKind::Duplicated, what());
         }
         !is_new
     }

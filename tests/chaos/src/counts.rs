@@ -1,18 +1,18 @@
-//! How much there was of everything, and how it ended.
+//! Counts of what happened in a run, for the report.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::checker::{Excuse, again};
-use crate::journal::{Given, History, Outcome, Seen};
+use crate::checker::{Excuse, redelivered};
+use crate::journal::{ConsumerRecord, History, Outcome, TailRecord};
 
-/// How often each code, or reason, was told.
+/// Counts by error code or reason.
 type Reasons = BTreeMap<String, usize>;
 
 #[derive(Default)]
 pub(crate) struct Adds {
     acknowledged: usize,
-    /// Acknowledged only after a second, so that a fault came in between.
+    /// Acknowledged after more than a second, so that a fault came in between.
     late: usize,
     unknown: Reasons,
     refused: Reasons,
@@ -31,21 +31,21 @@ pub(crate) struct Group {
     acknowledged: usize,
     pending: usize,
     dead: usize,
-    taken_over: usize,
-    again: usize,
-    unseen: usize,
+    reclaimed: usize,
+    redelivered: usize,
+    unobserved: usize,
     unacknowledged: Reasons,
     ends: Ends,
 }
 
-/// Errors of who reads.
+/// Errors of readers.
 #[derive(Default)]
 struct Ends {
     subscriptions: Reasons,
     calls: Reasons,
 }
 
-/// An add of that many milliseconds is late.
+/// An add that takes this many ms is late.
 const LATE_MS: u32 = 1_000;
 
 impl Adds {
@@ -55,11 +55,11 @@ impl Adds {
             match &add.outcome {
                 Outcome::Done(_) => {
                     counts.acknowledged += 1;
-                    counts.late += usize::from(add.ended - add.began >= LATE_MS);
+                    counts.late += usize::from(add.ended - add.started >= LATE_MS);
                 }
-                Outcome::Unknown(why) => note(&mut counts.unknown, why),
-                Outcome::Refused(code) => note(&mut counts.refused, code),
-                Outcome::Hung => note(&mut counts.unknown, "never ended"),
+                Outcome::Unknown(why) => count(&mut counts.unknown, why),
+                Outcome::Refused(code) => count(&mut counts.refused, code),
+                Outcome::Hung => count(&mut counts.unknown, "hung"),
             }
         }
         counts
@@ -70,12 +70,12 @@ impl Tails {
     pub(crate) fn count(history: &History) -> Self {
         let mut counts = Self::default();
         for tail in &history.tails {
-            for seen in &tail.seen {
+            for seen in &tail.records {
                 match seen {
-                    Seen::Entry(..) => counts.entries += 1,
-                    Seen::Gap { .. } => counts.gaps += 1,
-                    Seen::Ended(code) => counts.ends.note(tail.subscribes, code),
-                    Seen::Opened(_) | Seen::Skipped(_) => {}
+                    TailRecord::Entry(..) => counts.entries += 1,
+                    TailRecord::Gap { .. } => counts.gaps += 1,
+                    TailRecord::Ended(code) => counts.ends.count(tail.subscribes, code),
+                    TailRecord::Opened(_) | TailRecord::Skipped(_) => {}
                 }
             }
         }
@@ -93,23 +93,25 @@ impl Group {
                 counts.dead += group.dead.len();
             }
         }
-        let holders = history.watch.holders.values();
-        counts.taken_over = holders.map(|holders| holders.len() - 1).sum();
+        let owners = history.pending_history.owners.values();
+        counts.reclaimed = owners.map(|owners| owners.len() - 1).sum();
         for consumer in &history.consumers {
-            let again = again(consumer, &history.watch);
-            counts.again += again.len();
-            let unseen = again
+            let again = redelivered(consumer, &history.pending_history);
+            counts.redelivered += again.len();
+            let unobserved = again
                 .iter()
-                .filter(|again| again.excuse == Some(Excuse::Unseen));
-            counts.unseen += unseen.count();
-            for given in &consumer.given {
+                .filter(|again| again.excuse == Some(Excuse::Unobserved));
+            counts.unobserved += unobserved.count();
+            for given in &consumer.records {
                 match given {
-                    Given::Acked(_, Outcome::Done(())) => counts.acknowledged += 1,
-                    Given::Acked(_, Outcome::Refused(code)) => {
-                        note(&mut counts.unacknowledged, code);
+                    ConsumerRecord::Acked(_, Outcome::Done(())) => counts.acknowledged += 1,
+                    ConsumerRecord::Acked(_, Outcome::Refused(code)) => {
+                        count(&mut counts.unacknowledged, code);
                     }
-                    Given::Acked(..) => note(&mut counts.unacknowledged, "UNKNOWN_OUTCOME"),
-                    Given::Ended(code, _) => counts.ends.note(consumer.subscribes, code),
+                    ConsumerRecord::Acked(..) => {
+                        count(&mut counts.unacknowledged, "UNKNOWN_OUTCOME")
+                    }
+                    ConsumerRecord::Ended(code, _) => counts.ends.count(consumer.subscribes, code),
                     _ => {}
                 }
             }
@@ -119,29 +121,29 @@ impl Group {
 }
 
 impl Ends {
-    fn note(&mut self, subscribes: bool, code: &str) {
+    fn count(&mut self, subscribes: bool, code: &str) {
         let reasons = if subscribes {
             &mut self.subscriptions
         } else {
             &mut self.calls
         };
-        note(reasons, code);
+        count(reasons, code);
     }
 }
 
-fn note(reasons: &mut Reasons, reason: &str) {
+fn count(reasons: &mut Reasons, reason: &str) {
     *reasons.entry(reason.to_owned()).or_default() += 1;
 }
 
-/// How many, and how many of each.
-struct Told<'a>(&'a Reasons);
+/// Displays the total, and the count of each reason.
+struct ReasonCounts<'a>(&'a Reasons);
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for ReasonCounts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all: usize = self.0.values().sum();
         write!(f, "{all}")?;
-        for (place, (reason, count)) in self.0.iter().enumerate() {
-            let before = if place == 0 { " (" } else { ", " };
+        for (index, (reason, count)) in self.0.iter().enumerate() {
+            let before = if index == 0 { " (" } else { ", " };
             write!(f, "{before}{reason} {count}")?;
         }
         f.write_str(if all > 0 { ")" } else { "" })
@@ -150,15 +152,15 @@ impl fmt::Display for Told<'_> {
 
 impl fmt::Display for Adds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unknown, refused) = (Told(&self.unknown), Told(&self.refused));
+        let (unknown, refused) = (ReasonCounts(&self.unknown), ReasonCounts(&self.refused));
         writeln!(
             f,
-            "  adds               {} acknowledged, {} of them after more than a second",
+            "  adds               {} acknowledged, {} of them after more than 1 s",
             self.acknowledged, self.late
         )?;
         writeln!(
             f,
-            "                     {unknown} unknown, {refused} refused"
+            "                     {unknown} with unknown outcome, {refused} refused"
         )
     }
 }
@@ -180,10 +182,10 @@ impl fmt::Display for Group {
         )?;
         writeln!(
             f,
-            "                     {} taken over, {} given again ({} of them unwatched)",
-            self.taken_over, self.again, self.unseen
+            "                     {} reclaimed, {} redelivered ({} of them unobserved)",
+            self.reclaimed, self.redelivered, self.unobserved
         )?;
-        let unacknowledged = Told(&self.unacknowledged);
+        let unacknowledged = ReasonCounts(&self.unacknowledged);
         writeln!(
             f,
             "                     {unacknowledged} acknowledgements failed"
@@ -194,7 +196,7 @@ impl fmt::Display for Group {
 
 impl fmt::Display for Ends {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (subscriptions, calls) = (Told(&self.subscriptions), Told(&self.calls));
+        let (subscriptions, calls) = (ReasonCounts(&self.subscriptions), ReasonCounts(&self.calls));
         writeln!(
             f,
             "                     {subscriptions} subscriptions ended, {calls} reads failed"

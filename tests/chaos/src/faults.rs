@@ -1,42 +1,42 @@
-//! Makes the faults of one place, one after the other, and undoes each.
+//! Injects the faults of one site, one after the other, and undoes each.
 
 use std::sync::Arc;
 
 use anyhow::ensure;
-use streamgate_test_support::relay::{Cut, Flow, Scope, Way};
+use streamgate_test_support::relay::{Cut, Direction, Flow, Scope};
 use streamgate_test_support::{Proxy, RedisServer, Relay};
 use tokio::time::{sleep, sleep_until};
 
-use crate::schedule::{Fault, Lane, Place, Planned};
-use crate::world::{World, blocking};
+use crate::deployment::{Deployment, blocking};
+use crate::schedule::{Fault, FaultSite, ScheduledFault, SiteSchedule};
 
-/// What fails at a place, if it is a process.
+/// The process or relay of a site.
 pub(crate) enum Subject {
     Relay,
     Proxy(Proxy),
     Redis(RedisServer),
 }
 
-/// Makes all faults of a place. Afterwards it is well, and given back.
+/// Injects all faults of a site. Returns its subject, which is healthy again.
 pub(crate) async fn run(
-    world: Arc<World>,
-    lane: Lane,
+    deployment: Arc<Deployment>,
+    schedule: SiteSchedule,
     mut subject: Subject,
 ) -> anyhow::Result<Subject> {
-    for planned in lane.faults {
-        sleep_until(world.begun() + planned.at).await;
-        world.count(lane.place, planned.fault);
-        subject = match (subject, lane.place) {
-            (Subject::Proxy(proxy), Place::Proxy(place)) => {
-                Subject::Proxy(fail_proxy(&world, place, proxy, planned).await?)
+    for planned in schedule.faults {
+        sleep_until(deployment.started() + planned.at).await;
+        deployment.count_fault(schedule.site, planned.fault);
+        subject = match (subject, schedule.site) {
+            (Subject::Proxy(proxy), FaultSite::Proxy(index)) => {
+                Subject::Proxy(fail_proxy(&deployment, index, proxy, planned).await?)
             }
             (Subject::Redis(redis), _) => Subject::Redis(fail_redis(redis, planned).await?),
-            (subject, Place::Front(front)) => {
-                fail_front(&world, front, planned).await;
+            (subject, FaultSite::ClientRelay(index)) => {
+                fail_client_relay(&deployment, index, planned).await;
                 subject
             }
-            (subject, Place::Back(back)) => {
-                fail_relay(&world.backs[back], planned).await;
+            (subject, FaultSite::RedisRelay(index)) => {
+                fail_relay(&deployment.redis_relays[index], planned).await;
                 subject
             }
             (subject, _) => subject,
@@ -45,20 +45,20 @@ pub(crate) async fn run(
     Ok(subject)
 }
 
-async fn fail_front(world: &World, front: usize, planned: Planned) {
-    let relay = &world.fronts[front];
-    if planned.fault == Fault::Elsewhere {
-        world.divert(front);
+async fn fail_client_relay(deployment: &Deployment, index: usize, planned: ScheduledFault) {
+    let relay = &deployment.client_relays[index];
+    if planned.fault == Fault::OtherProxy {
+        deployment.divert(index);
         relay.cut(Cut::Close);
         sleep(planned.lasts).await;
-        world.divert_no_more(front);
+        deployment.undivert(index);
     } else {
         fail_relay(relay, planned).await;
     }
 }
 
-async fn fail_relay(relay: &Relay, Planned { fault, lasts, .. }: Planned) {
-    let (scope, way, flow) = match fault {
+async fn fail_relay(relay: &Relay, ScheduledFault { fault, lasts, .. }: ScheduledFault) {
+    let (scope, direction, flow) = match fault {
         Fault::Cut(cut) => {
             relay.cut(cut);
             return;
@@ -70,41 +70,43 @@ async fn fail_relay(relay: &Relay, Planned { fault, lasts, .. }: Planned) {
             relay.refuse(false);
             return;
         }
-        Fault::Stall(way) => (Scope::All, way, Flow::Stall),
-        Fault::Delay(way, delay) => (Scope::All, way, Flow::Delay(delay)),
-        Fault::Slow(way, rate) => (Scope::All, way, Flow::Slow(rate)),
-        Fault::Halve(way, cut) => (Scope::Present, way, Flow::Halve(cut)),
-        Fault::CutAfter(way, bytes, cut) => (Scope::Present, way, Flow::CutAfter(bytes, cut)),
-        Fault::Elsewhere | Fault::Kill { .. } | Fault::Drain | Fault::Pause => return,
+        Fault::Stall(direction) => (Scope::All, direction, Flow::Stall),
+        Fault::Delay(direction, delay) => (Scope::All, direction, Flow::Delay(delay)),
+        Fault::Slow(direction, rate) => (Scope::All, direction, Flow::Slow(rate)),
+        Fault::CutHalfway(direction, cut) => (Scope::Present, direction, Flow::CutHalfway(cut)),
+        Fault::CutAfter(direction, bytes, cut) => {
+            (Scope::Present, direction, Flow::CutAfter(bytes, cut))
+        }
+        Fault::OtherProxy | Fault::Kill { .. } | Fault::Drain | Fault::Pause => return,
     };
-    relay.set(scope, way, flow);
+    relay.set(scope, direction, flow);
     sleep(lasts).await;
-    relay.set(Scope::All, Way::Both, Flow::Pass);
+    relay.set(Scope::All, Direction::Both, Flow::Pass);
 }
 
 async fn fail_proxy(
-    world: &World,
-    place: usize,
+    deployment: &Deployment,
+    index: usize,
     proxy: Proxy,
-    planned: Planned,
+    planned: ScheduledFault,
 ) -> anyhow::Result<Proxy> {
     match planned.fault {
-        Fault::Kill { elsewhere } => {
+        Fault::Kill { to_other_proxy } => {
             blocking(|| proxy.kill()).await?;
-            if elsewhere {
-                world.divert(place);
+            if to_other_proxy {
+                deployment.divert(index);
             }
             sleep(planned.lasts).await;
-            let proxy = world.start_proxy(place).await?;
-            world.serves(place, &proxy)?;
-            if elsewhere {
-                world.divert_no_more(place);
+            let proxy = deployment.start_proxy(index).await?;
+            deployment.set_proxy(index, &proxy)?;
+            if to_other_proxy {
+                deployment.undivert(index);
             }
             Ok(proxy)
         }
         Fault::Drain => {
-            let next = world.start_proxy(place).await?;
-            world.serves(place, &next)?;
+            let next = deployment.start_proxy(index).await?;
+            deployment.set_proxy(index, &next)?;
             let status = blocking(|| proxy.terminate()).await?;
             ensure!(status.success(), "a proxy ended by SIGTERM with {status}");
             Ok(next)
@@ -118,7 +120,10 @@ async fn fail_proxy(
     }
 }
 
-async fn fail_redis(mut redis: RedisServer, planned: Planned) -> anyhow::Result<RedisServer> {
+async fn fail_redis(
+    mut redis: RedisServer,
+    planned: ScheduledFault,
+) -> anyhow::Result<RedisServer> {
     if planned.fault == Fault::Pause {
         redis.pause()?;
         sleep(planned.lasts).await;

@@ -1,33 +1,28 @@
-//! What everybody wrote down, and what was found in the end.
+//! The journals that actors write, and the final contents of Redis.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::watch::Watch;
+use streamgate_protocol::EntryId;
 
-/// An id of an entry. Ids of one stream are in order.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Id {
-    pub(crate) ms: u64,
-    pub(crate) seq: u64,
-}
+use crate::pending_history::PendingHistory;
 
-/// What one add carries, and no other: a writer's number, and how many it has made before.
+/// The tag that identifies an add: the writer's number, and the number of its earlier adds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Text {
+pub(crate) struct EntryTag {
     pub(crate) writer: u32,
     pub(crate) number: u32,
 }
 
-/// How a call that changes something ended.
+/// The outcome of a call that changes something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome<T> {
     Done(T),
     /// `UNKNOWN_OUTCOME`, and why.
     Unknown(String),
-    /// Another error, by its code: nothing was done.
+    /// Another error, by its code. The call changed nothing.
     Refused(String),
-    /// It did not end in time.
+    /// The call did not end in time.
     Hung,
 }
 
@@ -35,38 +30,38 @@ pub(crate) enum Outcome<T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Add {
     pub(crate) number: u32,
-    /// Milliseconds since the run began.
-    pub(crate) began: u32,
+    /// In ms since the start of the run.
+    pub(crate) started: u32,
     pub(crate) ended: u32,
-    pub(crate) outcome: Outcome<Id>,
+    pub(crate) outcome: Outcome<EntryId>,
 }
 
-/// What a writer did, in the order in which it asked.
+/// The adds of a writer, in order.
 #[derive(Debug, Default)]
 pub(crate) struct WriterJournal {
     pub(crate) writer: u32,
-    /// The stream's place among all.
+    /// The stream's index in `STREAMS`.
     pub(crate) stream: usize,
-    /// For how many milliseconds its client asks again before it says that it does not know.
-    pub(crate) patience: u32,
+    /// How long its client retries before a call ends with `UNKNOWN_OUTCOME`, in ms.
+    pub(crate) retry_timeout: u32,
     pub(crate) adds: Vec<Add>,
 }
 
-/// What somebody saw who reads all of a stream.
+/// What a reader of a whole stream recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Seen {
-    /// It begins, or goes on, behind this id.
-    Opened(Id),
-    Entry(Id, Text),
-    /// It wants nothing up to here: it went on from what was the end.
-    Skipped(Id),
+pub(crate) enum TailRecord {
+    /// It starts or resumes after this id.
+    Opened(EntryId),
+    Entry(EntryId, EntryTag),
+    /// It skipped to here: it continued from the end of the stream.
+    Skipped(EntryId),
     Gap {
-        after: Id,
-        first: Option<Id>,
-        position: Id,
+        after: EntryId,
+        first: Option<EntryId>,
+        position: EntryId,
         recreated: bool,
     },
-    /// It ended with this code.
+    /// A subscription or read ended with this code.
     Ended(String),
 }
 
@@ -74,21 +69,21 @@ pub(crate) enum Seen {
 pub(crate) struct TailJournal {
     pub(crate) name: String,
     pub(crate) stream: usize,
-    /// Else it reads by calls.
+    /// Whether it subscribes; otherwise it reads by calls.
     pub(crate) subscribes: bool,
-    pub(crate) seen: Vec<Seen>,
+    pub(crate) records: Vec<TailRecord>,
 }
 
-/// What a consumer of the group was given, and did.
+/// What a consumer recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Given {
+pub(crate) enum ConsumerRecord {
     Opened,
-    /// And when, in milliseconds since the run began.
-    Delivered(Id, Text, u32),
-    /// It left by itself then; what was on its way may be pending for it.
+    /// With its time, in ms since the start of the run.
+    Delivered(EntryId, EntryTag, u32),
+    /// It left at this time. Entries on their way may be pending for it.
     Left(u32),
-    Acked(Id, Outcome<()>),
-    /// It ended with this code, then.
+    Acked(EntryId, Outcome<()>),
+    /// A subscription or read ended with this code at this time.
     Ended(String, u32),
 }
 
@@ -96,92 +91,65 @@ pub(crate) enum Given {
 pub(crate) struct ConsumerJournal {
     pub(crate) name: String,
     pub(crate) stream: usize,
-    /// Else it reads by calls.
+    /// Whether it subscribes; otherwise it reads by calls.
     pub(crate) subscribes: bool,
-    /// It takes over what others hold for too long.
-    pub(crate) takes_over: bool,
-    pub(crate) given: Vec<Given>,
+    /// Whether it reclaims idle pending entries of others.
+    pub(crate) reclaims: bool,
+    pub(crate) records: Vec<ConsumerRecord>,
 }
 
-/// A stream in the end.
+/// The final contents of a stream.
 #[derive(Debug, Default)]
-pub(crate) struct Content {
+pub(crate) struct StreamContents {
     pub(crate) name: String,
-    /// Its writers trim it, so that old entries are gone.
+    /// Whether its writers trim it, so that old entries are missing.
     pub(crate) is_trimmed: bool,
-    pub(crate) entries: Vec<(Id, Text)>,
-    /// Entries that hold something else than what a writer sends.
-    pub(crate) strangers: Vec<String>,
+    pub(crate) entries: Vec<(EntryId, EntryTag)>,
+    /// Entries that no writer sends.
+    pub(crate) unexpected: Vec<String>,
     pub(crate) group: Option<Group>,
 }
 
-/// The group of a stream in the end.
+/// The final state of a group.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
-    pub(crate) last_delivered: Id,
-    /// To whom.
-    pub(crate) pending: BTreeMap<Id, String>,
-    /// Its consumers take over what others hold for too long.
-    pub(crate) takes_over: bool,
-    /// What was given up.
-    pub(crate) dead: Vec<Letter>,
-    /// What else is in the dead-letter stream.
-    pub(crate) strangers: Vec<String>,
+    pub(crate) last_delivered: EntryId,
+    /// Ids and their consumers.
+    pub(crate) pending: BTreeMap<EntryId, String>,
+    /// Whether its consumers reclaim idle pending entries.
+    pub(crate) reclaims: bool,
+    /// Its dead letters.
+    pub(crate) dead: Vec<DeadLetter>,
+    /// Other entries of the dead-letter stream.
+    pub(crate) unexpected: Vec<String>,
 }
 
-/// What a dead-letter stream says of an entry.
+/// A parsed entry of the dead-letter stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Letter {
-    pub(crate) id: Id,
-    pub(crate) text: Text,
+pub(crate) struct DeadLetter {
+    pub(crate) id: EntryId,
+    pub(crate) text: EntryTag,
     pub(crate) holder: String,
     pub(crate) deliveries: u64,
 }
 
-/// All of it.
+/// Everything that the checker needs.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     pub(crate) writers: Vec<WriterJournal>,
     pub(crate) tails: Vec<TailJournal>,
     pub(crate) consumers: Vec<ConsumerJournal>,
-    pub(crate) streams: Vec<Content>,
-    pub(crate) watch: Watch,
+    pub(crate) streams: Vec<StreamContents>,
+    pub(crate) pending_history: PendingHistory,
 }
 
-impl Id {
-    /// The id right before it.
-    pub(crate) fn before(self) -> Self {
-        match self.seq.checked_sub(1) {
-            Some(seq) => Self { seq, ..self },
-            None => Self {
-                ms: self.ms.saturating_sub(1),
-                seq: u64::MAX,
-            },
-        }
-    }
-
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (ms, seq) = text.split_once('-').unwrap_or((text, "0"));
-        Some(Self {
-            ms: ms.parse().ok()?,
-            seq: seq.parse().ok()?,
-        })
-    }
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.ms, self.seq)
-    }
-}
-
-impl Text {
-    /// What an entry holds: this, and padding.
+impl EntryTag {
+    /// Returns the value of an entry: this tag, and padding.
     pub(crate) fn padded(self, padding: usize) -> String {
         format!("{self}:{padding}:{}", "x".repeat(padding))
     }
 
-    /// Reads what [`padded`](Self::padded) makes; nothing, if a byte is missing.
+    /// Parses a value that [`padded`](Self::padded) made; `None` if a byte is wrong or missing.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, ':');
         let (writer, number) = parts.next()?.split_once('-')?;
@@ -196,7 +164,7 @@ impl Text {
     }
 }
 
-impl fmt::Display for Text {
+impl fmt::Display for EntryTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.writer, self.number)
     }
@@ -207,28 +175,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_read_only_if_it_is_whole() {
-        let text = Text {
+    fn a_tag_is_parsed_only_from_a_complete_value() {
+        let text = EntryTag {
             writer: 3,
             number: 17,
         };
         for padding in [0, 1, 1000] {
             let padded = text.padded(padding);
-            assert_eq!(Text::parse(&padded), Some(text));
-            assert_eq!(Text::parse(&padded[..padded.len() - 1]), None);
-            assert_eq!(Text::parse(&format!("{padded}x")), None);
+            assert_eq!(EntryTag::parse(&padded), Some(text));
+            assert_eq!(EntryTag::parse(&padded[..padded.len() - 1]), None);
+            assert_eq!(EntryTag::parse(&format!("{padded}x")), None);
         }
         for wrong in ["", "3-17", "3-17:1", "3-17:1:y", "3:0:", "a-1:0:"] {
-            assert_eq!(Text::parse(wrong), None, "{wrong}");
+            assert_eq!(EntryTag::parse(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn ids_are_in_order() {
-        let ids = ["0-0", "0-1", "1", "1-1", "10-0"].map(|id| Id::parse(id).unwrap());
-        assert!(ids.is_sorted());
-        assert!(ids[2].before() < ids[2] && ids[2].before() > ids[1]);
-        assert_eq!(ids[3].before(), ids[2]);
-        assert_eq!(Id::parse("$"), None);
     }
 }

@@ -1,25 +1,26 @@
-//! Writers, tails and a group under a random schedule of every fault, and a checker of what came
-//! of it.
+//! The chaos test: writers, tails and groups under a random schedule of every fault, and a checker
+//! of the history that they recorded.
 //!
-//! - [`schedule`]: what fails when, from a seed
-//! - [`world`], [`faults`]: processes and relays, and how they are made to fail
-//! - [`stage`], [`actors`]: who uses the streams meanwhile, and writes a [`journal`]
-//! - [`ledger`]: what Redis holds in the end; [`watch`]: who held what meanwhile
-//! - [`checker`]: what must be true of all that, as a function of data; [`counts`]: how much there was
+//! - [`schedule`]: which fault comes where and when, from a seed
+//! - [`deployment`], [`faults`]: the processes and relays, and how faults are injected into them
+//! - [`scenario`], [`actors`]: the streams, and who uses them meanwhile and writes a [`journal`]
+//! - [`redis_inspector`]: what Redis holds in the end; [`pending_history`]: for whom entries were
+//!   pending meanwhile
+//! - [`checker`]: the guarantees, checked on the history; [`counts`]: how often each thing happened
 
 mod actors;
 mod arguments;
 mod checker;
 mod counts;
+mod deployment;
 mod faults;
 mod journal;
-mod ledger;
+mod pending_history;
+mod redis_inspector;
 mod report;
 mod run;
+mod scenario;
 mod schedule;
-mod stage;
-mod watch;
-mod world;
 
 use std::process::ExitCode;
 
@@ -32,7 +33,8 @@ async fn main() -> ExitCode {
     match run_all(&Arguments::parse()).await {
         Ok(status) => status,
         Err(error) => {
-            // No backtrace: it would tell of this program, where the error tells of another.
+            // No backtrace: the error is about another process, a backtrace would be about this
+            // one.
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
@@ -41,16 +43,16 @@ async fn main() -> ExitCode {
 
 async fn run_all(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runs = arguments.runs();
-    let mut held = 0;
+    let mut passed = 0;
     for options in &runs {
-        // Before it, so that a run that ends in no other way can be repeated.
-        println!("seed {} begins", options.seed);
+        // Printed first, so that a run that hangs can be repeated.
+        println!("seed {}: starting", options.seed);
         let report = run::run(options).await?;
         print!("{report}");
-        held += usize::from(report.held());
+        passed += usize::from(report.passed());
     }
-    println!("chaos: {held} of {} runs held", runs.len());
-    Ok(if held == runs.len() {
+    println!("chaos: {passed} of {} runs passed", runs.len());
+    Ok(if passed == runs.len() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

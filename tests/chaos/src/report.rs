@@ -1,30 +1,30 @@
-//! What a run says at its end.
+//! The report of a run.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::checker::{Broken, Objection, check};
+use crate::checker::{Violation, ViolationKind, check};
 use crate::counts::{Adds, Group, Tails};
 use crate::journal::History;
 use crate::run::Options;
-use crate::schedule::Pace;
+use crate::schedule::Intensity;
 
-/// Objections that are shown; more of the same tell nothing new.
+/// Most violations that are printed; more would tell nothing new.
 const MAX_SHOWN: usize = 40;
 
-/// Counts, and what the checker objects to.
+/// Counts, and the violations that the checker found.
 pub(crate) struct Report {
     seed: u64,
     length: Duration,
-    pace: Pace,
-    /// From the end of all faults to the end of the last who read on.
+    intensity: Intensity,
+    /// From the end of all faults to the end of the last reader.
     settling: Duration,
     faults: BTreeMap<(String, &'static str), u64>,
     adds: Adds,
     tails: Tails,
     group: Group,
-    objections: Vec<Objection>,
+    violations: Vec<Violation>,
 }
 
 impl Report {
@@ -37,67 +37,67 @@ impl Report {
         Self {
             seed: options.seed,
             length: options.length,
-            pace: options.pace,
+            intensity: options.intensity,
             settling,
             faults,
             adds: Adds::count(history),
             tails: Tails::count(history),
             group: Group::count(history),
-            objections: check(history),
+            violations: check(history),
         }
     }
 
-    /// Whether every promise was kept.
-    pub(crate) fn held(&self) -> bool {
-        self.objections.is_empty()
+    /// Whether every guarantee held.
+    pub(crate) fn passed(&self) -> bool {
+        self.violations.is_empty()
     }
 
-    fn broken(&self, broken: Broken) -> usize {
-        let of_kind = |objection: &&Objection| objection.broken == broken;
-        self.objections.iter().filter(of_kind).count()
+    fn count(&self, kind: ViolationKind) -> usize {
+        let of_kind = |violation: &&Violation| violation.kind == kind;
+        self.violations.iter().filter(of_kind).count()
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.length.as_secs_f64();
-        let pace = match self.pace {
-            Pace::Usual => "",
-            Pace::Storm => ", a storm",
+        let intensity = match self.intensity {
+            Intensity::Normal => "",
+            Intensity::Storm => ", storm",
         };
-        writeln!(f, "seed {}, {seconds:.0} s of faults{pace}", self.seed)?;
-        let mut place = "";
+        writeln!(f, "seed {}, {seconds:.0} s of faults{intensity}", self.seed)?;
+        let mut site = "";
         for ((at, kind), count) in &self.faults {
-            if at == place {
+            if at == site {
                 write!(f, ", {kind} {count}")?;
             } else {
-                let line = if place.is_empty() { "" } else { "\n" };
+                let line = if site.is_empty() { "" } else { "\n" };
                 write!(f, "{line}  {at:<18} {kind} {count}")?;
             }
-            place = at;
+            site = at;
         }
         let all: u64 = self.faults.values().sum();
         let settling = self.settling.as_secs_f64();
         writeln!(
             f,
-            "\n  faults             {all}, and {settling:.1} s until all had settled"
+            "\n  faults             {all}; settled {settling:.1} s after the last"
         )?;
         write!(f, "{}{}{}", self.adds, self.tails, self.group)?;
         writeln!(
             f,
-            "  broken promises    {} losses, {} doubles, {} out of order, {} untrue, {} stuck",
-            self.broken(Broken::Lost),
-            self.broken(Broken::Doubled),
-            self.broken(Broken::Disordered),
-            self.broken(Broken::Untrue),
-            self.broken(Broken::Stuck),
+            "  violations         {} lost, {} duplicated, {} out of order, {} wrong, {} stuck",
+            self.count(ViolationKind::Lost),
+            self.count(ViolationKind::Duplicated),
+            self.count(ViolationKind::OutOfOrder),
+            self.count(ViolationKind::Wrong),
+            self.count(ViolationKind::Stuck),
         )?;
-        for objection in self.objections.iter().take(MAX_SHOWN) {
-            writeln!(f, "  {:?}: {}", objection.broken, objection.what)?;
+        for violation in self.violations.iter().take(MAX_SHOWN) {
+            writeln!(f, "  {:?}: {}", violation.kind, violation.what)?;
         }
-        let more = self.objections.len().saturating_sub(MAX_SHOWN);
+        let more = self.violations.len().saturating_sub(MAX_SHOWN);
         if more > 0 {
-            writeln!(f, "  and {more} more")?;
+            writeln!(f, "  and {more} more violations")?;
         }
         Ok(())
     }

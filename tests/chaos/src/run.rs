@@ -1,4 +1,4 @@
-//! One run: all who take part, all faults, and the end.
+//! One run: the actors, the faults, and the end.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,35 +11,37 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::actors::writer::Habits;
-use crate::actors::{consumer, tail, watcher, writer};
+use crate::actors::writer::WriterConfig;
+use crate::actors::{consumer, pending_observer, tail, writer};
 use crate::faults::{self, Subject};
-use crate::journal::{ConsumerJournal, History, Id, TailJournal, WriterJournal};
-use crate::ledger::Ledger;
-use crate::report::Report;
-use crate::schedule::{Pace, Place, schedule};
-use crate::stage::{Phase, Rules, STREAMS, Stage};
-use crate::watch::Watch;
-use crate::world::{Processes, World, blocking};
+use streamgate_protocol::EntryId;
 
-/// Stream and adds at once of each writer, whether it pads, and how long its client asks again.
+use crate::deployment::{Deployment, Processes, blocking};
+use crate::journal::{ConsumerJournal, History, TailJournal, WriterJournal};
+use crate::pending_history::PendingHistory;
+use crate::redis_inspector::RedisInspector;
+use crate::report::Report;
+use crate::scenario::{PendingPolicy, Phase, RunContext, STREAMS};
+use crate::schedule::{FaultSite, Intensity, schedule};
+
+/// Of each writer: its stream, its adds at once, whether it pads, and how long its client retries.
 const WRITERS: [(usize, u32, bool, Duration); 7] = [
-    (0, 1, false, PATIENCE),
-    (0, 4, false, IMPATIENCE),
-    (1, 1, true, PATIENCE),
-    (1, 8, false, PATIENCE),
-    (2, 4, true, PATIENCE),
-    (2, 8, false, IMPATIENCE),
-    (3, 2, false, PATIENCE),
+    (0, 1, false, RETRY_TIMEOUT),
+    (0, 4, false, SHORT_RETRY_TIMEOUT),
+    (1, 1, true, RETRY_TIMEOUT),
+    (1, 8, false, RETRY_TIMEOUT),
+    (2, 4, true, RETRY_TIMEOUT),
+    (2, 8, false, SHORT_RETRY_TIMEOUT),
+    (3, 2, false, RETRY_TIMEOUT),
 ];
 
-/// How long a client asks again, and a call waits for a connection, by default.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client retries, and a call waits for a connection, by default.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The same of some who give up within many a fault, so that it is seen what becomes of that.
-const IMPATIENCE: Duration = Duration::from_secs(4);
+/// The same for clients that give up during longer faults, to see the outcome of that.
+const SHORT_RETRY_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The stream of each tail, and whether it is moody. Neighbours are at different proxies.
+/// Of each tail: its stream, and whether it is erratic. Neighbours use different proxies.
 const TAILS: [(usize, bool); 7] = [
     (0, false),
     (0, true),
@@ -50,265 +52,299 @@ const TAILS: [(usize, bool); 7] = [
     (3, false),
 ];
 
-/// The stream of each who reads by calls, and whether it is moody.
+/// Of each reader by calls: its stream, and whether it is erratic.
 const READERS: [(usize, bool); 3] = [(0, false), (0, true), (1, false)];
 
-/// The stream of each consumer of a group, and how it reads. All that subscribe to the first stream
-/// take over what is pending.
-const CONSUMERS: [(usize, Reading); 8] = [
-    (0, Reading::Leaves),
-    (0, Reading::Leaves),
-    (0, Reading::Stays),
-    (0, Reading::Calls),
-    (0, Reading::Calls),
-    (1, Reading::Leaves),
-    (1, Reading::Stays),
-    (1, Reading::Calls),
+/// Of each consumer: its stream, and its kind. Subscriptions to the first stream reclaim pending
+/// entries.
+const CONSUMERS: [(usize, ConsumerKind); 8] = [
+    (0, ConsumerKind::Resubscribing),
+    (0, ConsumerKind::Resubscribing),
+    (0, ConsumerKind::Subscription),
+    (0, ConsumerKind::GroupReads),
+    (0, ConsumerKind::GroupReads),
+    (1, ConsumerKind::Resubscribing),
+    (1, ConsumerKind::Subscription),
+    (1, ConsumerKind::GroupReads),
 ];
 
-/// How a consumer is given entries.
+/// How a consumer reads its group.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    /// By calls.
-    Calls,
+enum ConsumerKind {
+    /// By calls that wait.
+    GroupReads,
     /// By a subscription that only an error ends.
-    Stays,
+    Subscription,
     /// By subscriptions that it leaves now and then.
-    Leaves,
+    Resubscribing,
 }
 
-/// How long all is well before the proxies are cut from Redis once more: longer than a client takes
-/// to notice that its connection is dead, and to make another.
-const CALM: Duration = Duration::from_secs(3);
+/// Time without faults before the proxies are cut from Redis once more: longer than a client takes
+/// to notice a dead connection and to reconnect.
+const HEALTHY_TIME: Duration = Duration::from_secs(3);
 
-/// How long nothing may change before it is taken for settled: longer than any bytes are held by
-/// what is well.
-const QUIET: Duration = Duration::from_millis(1_500);
+/// A value that does not change for this long has settled: longer than anything is buffered without
+/// faults.
+const STABLE_TIME: Duration = Duration::from_millis(1_500);
 
-/// Pause between two looks.
-const LOOK: Duration = Duration::from_millis(100);
+/// Pause between two polls of Redis.
+const POLL_PAUSE: Duration = Duration::from_millis(100);
 
-/// Longest time for readers to read on to the end, and for the groups to be given all and to take
-/// over what is pending. Redis's silence
-/// is borne for 5 s, a client's for two heartbeats; what takes much longer does not happen by
-/// itself.
-const SETTLE_PATIENCE: Duration = Duration::from_secs(30);
+/// Longest time in which readers reach the end, and groups deliver all entries and reclaim pending
+/// ones. Connections to Redis time out after 5 s, clients after two heartbeats; whatever takes much
+/// longer will never happen.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a run is to be.
+/// The options of a run.
 pub(crate) struct Options {
     pub(crate) seed: u64,
     pub(crate) length: Duration,
-    pub(crate) pace: Pace,
+    pub(crate) intensity: Intensity,
     pub(crate) redis: RedisVersion,
     pub(crate) verbose: bool,
 }
 
-/// Those who take part.
-struct Cast {
+/// The actors.
+struct Actors {
     writers: JoinSet<WriterJournal>,
     tails: JoinSet<TailJournal>,
     consumers: JoinSet<ConsumerJournal>,
-    watcher: JoinHandle<Watch>,
+    observer: JoinHandle<PendingHistory>,
 }
 
-/// Runs to the end, and checks what came of it.
+/// Makes a run, and checks its history.
 ///
 /// # Errors
 ///
-/// Something that is part of the test itself does not work, or a proxy does not end in order.
+/// The test itself does not work, or a proxy does not shut down cleanly.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
-    let (world, processes) = World::start(options.redis, options.verbose).await?;
-    Ledger::open(world.redis_url())
+    let (deployment, processes) = Deployment::start(options.redis, options.verbose).await?;
+    RedisInspector::open(deployment.redis_url())
         .await?
         .create_groups()
         .await?;
     let (phase, watched) = watch::channel(Phase::Running);
-    let stage = Stage {
+    let context = RunContext {
         phase: watched,
-        begun: world.begun(),
+        started: deployment.started(),
     };
-    let cast = cast(&world, &stage, options.seed).await?;
-    let subjects = fail(&world, processes, options).await?;
-    world.heal();
-    // A last fault that no client sees: what is followed must go on without its being asked for
-    // anew, which the faults before may have done for it.
-    sleep(CALM).await;
-    world.cut_from_redis();
+    let actors = start_actors(&deployment, &context, options.seed).await?;
+    let subjects = inject_faults(&deployment, processes, options).await?;
+    deployment.clear_faults();
+    // A last fault that no client sees: tails must continue although no client resubscribes, which
+    // earlier faults may have caused.
+    sleep(HEALTHY_TIME).await;
+    deployment.cut_all_from_redis();
     let healed = Instant::now();
-    // Only now: Redis was killed meanwhile, and each connection to it.
-    let mut ledger = Ledger::open(world.redis_url()).await?;
-    let history = settle(cast, &phase, &mut ledger).await?;
+    // Connect only now: the faults killed Redis and all connections to it.
+    let mut inspector = RedisInspector::open(deployment.redis_url()).await?;
+    let history = settle(actors, &phase, &mut inspector).await?;
     let settling = healed.elapsed();
     for subject in subjects {
         if let Subject::Proxy(proxy) = subject {
             let status = blocking(|| proxy.terminate()).await?;
-            ensure!(status.success(), "a proxy ended by SIGTERM with {status}");
+            ensure!(
+                status.success(),
+                "a proxy exited after SIGTERM with {status}"
+            );
         }
     }
-    Ok(Report::new(options, world.tally(), settling, &history))
+    Ok(Report::new(
+        options,
+        deployment.fault_counts(),
+        settling,
+        &history,
+    ))
 }
 
-/// Lets everything fail for as long as the run is to be, and gives back what is well again.
-async fn fail(
-    world: &Arc<World>,
+/// Injects faults for the length of the run. Returns the subjects, which are healthy again.
+async fn inject_faults(
+    deployment: &Arc<Deployment>,
     processes: Processes,
     options: &Options,
 ) -> anyhow::Result<Vec<Subject>> {
     let Processes { redis, proxies } = processes;
     let (mut redis, mut proxies) = (Some(redis), proxies.map(Some));
-    let mut lanes = JoinSet::new();
-    for lane in schedule(options.seed, options.pace, options.length) {
-        let subject = match lane.place {
-            Place::Front(_) | Place::Back(_) => Some(Subject::Relay),
-            Place::Proxy(place) => proxies[place].take().map(Subject::Proxy),
-            Place::Redis => redis.take().map(Subject::Redis),
+    let mut sites = JoinSet::new();
+    for site in schedule(options.seed, options.intensity, options.length) {
+        let subject = match site.site {
+            FaultSite::ClientRelay(_) | FaultSite::RedisRelay(_) => Some(Subject::Relay),
+            FaultSite::Proxy(index) => proxies[index].take().map(Subject::Proxy),
+            FaultSite::Redis => redis.take().map(Subject::Redis),
         };
-        let subject = subject.context("a process fails at one place")?;
-        lanes.spawn(faults::run(Arc::clone(world), lane, subject));
+        let subject = subject.context("each process has one site")?;
+        sites.spawn(faults::run(Arc::clone(deployment), site, subject));
     }
-    sleep_until(world.begun() + options.length).await;
+    sleep_until(deployment.started() + options.length).await;
     let mut subjects = Vec::new();
-    while let Some(lane) = lanes.join_next().await {
-        subjects.push(lane??);
+    while let Some(subject) = sites.join_next().await {
+        subjects.push(subject??);
     }
     Ok(subjects)
 }
 
-/// Lets everybody come to an end now that all is well, and gathers what they wrote down.
+/// Ends all actors after the faults, and collects their journals.
 async fn settle(
-    cast: Cast,
+    actors: Actors,
     phase: &watch::Sender<Phase>,
-    ledger: &mut Ledger,
+    inspector: &mut RedisInspector,
 ) -> anyhow::Result<History> {
     phase.send_replace(Phase::Finishing);
-    let writers = cast.writers.join_all().await;
-    let last_ids = settled(async || Ok(ledger.last_ids().await?)).await?;
+    let writers = actors.writers.join_all().await;
+    let last_ids = settled(async || Ok(inspector.last_ids().await?)).await?;
     phase.send_replace(Phase::Settling(last_ids.clone()));
     let tails = async {
-        let mut tails = pin!(cast.tails.join_all());
-        // What they miss by then, the checker will name.
+        let mut tails = pin!(actors.tails.join_all());
+        // The checker reports what they have not read by then.
         tokio::select! {
             tails = &mut tails => tails,
-            () = sleep(SETTLE_PATIENCE) => {
+            () = sleep(SETTLE_TIMEOUT) => {
                 phase.send_replace(Phase::Over);
                 tails.await
             }
         }
     };
-    let (tails, given) = tokio::join!(
+    let (tails, delivered) = tokio::join!(
         tails,
-        timeout(SETTLE_PATIENCE, all_given(ledger, &last_ids))
+        timeout(SETTLE_TIMEOUT, all_delivered(inspector, &last_ids))
     );
-    if let Ok(given) = given {
-        given?;
+    if let Ok(delivered) = delivered {
+        delivered?;
     }
     phase.send_replace(Phase::Over);
     Ok(History {
         writers,
         tails,
-        consumers: cast.consumers.join_all().await,
-        watch: cast.watcher.await?,
-        streams: ledger.contents().await?,
+        consumers: actors.consumers.join_all().await,
+        pending_history: actors.observer.await?,
+        streams: inspector.contents().await?,
     })
 }
 
-/// Ready when the groups were given all and do not change any more, and nothing is pending where it
-/// is taken over.
-async fn all_given(ledger: &mut Ledger, last_ids: &[Id]) -> anyhow::Result<()> {
+/// Completes when the groups have delivered all entries, have settled, and have reclaimed all
+/// pending entries that they reclaim.
+async fn all_delivered(inspector: &mut RedisInspector, last_ids: &[EntryId]) -> anyhow::Result<()> {
     let streams = STREAMS.iter().zip(last_ids);
-    let ends: Vec<(Rules, Id)> = streams
+    let ends: Vec<(PendingPolicy, EntryId)> = streams
         .filter_map(|(stream, last)| Some((stream.group?, *last)))
         .collect();
     loop {
-        let groups = settled(async || Ok(ledger.groups().await?)).await?;
-        let is_over = |((given, pending), (rules, last)): (&(Id, usize), &(Rules, Id))| {
-            given >= last && (*rules == Rules::Keep || *pending == 0)
+        let groups = settled(async || Ok(inspector.groups().await?)).await?;
+        let is_over = |((delivered, pending), (policy, last)): (
+            &(EntryId, usize),
+            &(PendingPolicy, EntryId),
+        )| {
+            delivered >= last && (*policy == PendingPolicy::Keep || *pending == 0)
         };
         if groups.iter().zip(&ends).all(is_over) {
             return Ok(());
         }
-        sleep(LOOK).await;
+        sleep(POLL_PAUSE).await;
     }
 }
 
-/// Starts everybody.
-async fn cast(world: &World, stage: &Stage, seed: u64) -> anyhow::Result<Cast> {
-    let mut cast = Cast {
+/// Starts all actors.
+async fn start_actors(
+    deployment: &Deployment,
+    context: &RunContext,
+    seed: u64,
+) -> anyhow::Result<Actors> {
+    let mut actors = Actors {
         writers: JoinSet::new(),
         tails: JoinSet::new(),
         consumers: JoinSet::new(),
-        watcher: tokio::spawn(watcher::watch(world.redis_url().to_owned(), stage.clone())),
+        observer: tokio::spawn(pending_observer::observe(
+            deployment.redis_url().to_owned(),
+            context.clone(),
+        )),
     };
     let mut rng = Rng::with_seed(seed);
-    let mut fronts = [0, 1].into_iter().cycle();
-    let mut client = |patience| world.client(fronts.next().unwrap_or(0), patience);
-    for (writer, &(stream, depth, pads, patience)) in (0..).zip(&WRITERS) {
-        let habits = Habits {
+    let mut client_relays = [0, 1].into_iter().cycle();
+    let mut client =
+        |retry_timeout| deployment.client(client_relays.next().unwrap_or(0), retry_timeout);
+    for (writer, &(stream, depth, pads, retry_timeout)) in (0..).zip(&WRITERS) {
+        let config = WriterConfig {
             writer,
             stream,
             depth,
             pads,
-            patience,
+            retry_timeout,
         };
-        let writer = writer::run(client(patience).await?, stage.clone(), habits, rng.fork());
-        cast.writers.spawn(writer);
+        let writer = writer::run(
+            client(retry_timeout).await?,
+            context.clone(),
+            config,
+            rng.fork(),
+        );
+        actors.writers.spawn(writer);
     }
-    for (number, &(stream, moody)) in TAILS.iter().enumerate() {
+    for (number, &(stream, erratic)) in TAILS.iter().enumerate() {
         let journal = TailJournal {
             name: format!("tail {number}"),
             stream,
             subscribes: true,
             ..TailJournal::default()
         };
-        let moody = moody.then(|| rng.fork());
-        let tail = tail::follow(client(PATIENCE).await?, stage.clone(), journal, moody);
-        cast.tails.spawn(tail);
+        let erratic = erratic.then(|| rng.fork());
+        let tail = tail::tail(
+            client(RETRY_TIMEOUT).await?,
+            context.clone(),
+            journal,
+            erratic,
+        );
+        actors.tails.spawn(tail);
     }
-    for (number, &(stream, moody)) in READERS.iter().enumerate() {
+    for (number, &(stream, erratic)) in READERS.iter().enumerate() {
         let journal = TailJournal {
             name: format!("reader {number}"),
             stream,
             ..TailJournal::default()
         };
-        let moody = moody.then(|| rng.fork());
-        let reader = tail::read(client(PATIENCE).await?, stage.clone(), journal, moody);
-        cast.tails.spawn(reader);
+        let erratic = erratic.then(|| rng.fork());
+        let reader = tail::read(
+            client(RETRY_TIMEOUT).await?,
+            context.clone(),
+            journal,
+            erratic,
+        );
+        actors.tails.spawn(reader);
     }
-    for (number, &(stream, reading)) in CONSUMERS.iter().enumerate() {
-        let subscribes = reading != Reading::Calls;
+    for (number, &(stream, kind)) in CONSUMERS.iter().enumerate() {
+        let subscribes = kind != ConsumerKind::GroupReads;
         let journal = ConsumerJournal {
             name: format!("consumer {number}"),
             stream,
             subscribes,
-            takes_over: subscribes && STREAMS[stream].group == Some(Rules::TakeOver),
+            reclaims: subscribes && STREAMS[stream].group == Some(PendingPolicy::Reclaim),
             ..ConsumerJournal::default()
         };
-        let (client, stage, rng) = (client(PATIENCE).await?, stage.clone(), rng.fork());
+        let (client, context, rng) = (client(RETRY_TIMEOUT).await?, context.clone(), rng.fork());
         if subscribes {
-            cast.consumers.spawn(consumer::consume(
+            actors.consumers.spawn(consumer::consume(
                 client,
-                stage,
+                context,
                 journal,
-                reading == Reading::Leaves,
+                kind == ConsumerKind::Resubscribing,
                 rng,
             ));
         } else {
-            cast.consumers
-                .spawn(consumer::read(client, stage, journal, rng));
+            actors
+                .consumers
+                .spawn(consumer::read(client, context, journal, rng));
         }
     }
-    Ok(cast)
+    Ok(actors)
 }
 
-/// A value that does not change any more.
+/// Polls a value until it has settled.
 async fn settled<T: PartialEq>(
-    mut look: impl AsyncFnMut() -> anyhow::Result<T>,
+    mut poll: impl AsyncFnMut() -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let end = Instant::now() + SETTLE_PATIENCE;
-    let (mut value, mut since) = (look().await?, Instant::now());
-    while since.elapsed() < QUIET && Instant::now() < end {
-        sleep(LOOK).await;
-        let now = look().await?;
+    let end = Instant::now() + SETTLE_TIMEOUT;
+    let (mut value, mut since) = (poll().await?, Instant::now());
+    while since.elapsed() < STABLE_TIME && Instant::now() < end {
+        sleep(POLL_PAUSE).await;
+        let now = poll().await?;
         if now != value {
             (value, since) = (now, Instant::now());
         }

@@ -1,46 +1,46 @@
-//! What fails, where and when: a function of the seed.
+//! The schedule of faults: which comes where and when, as a function of the seed.
 
 use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use fastrand::Rng;
-use streamgate_test_support::relay::{Cut, Way};
+use streamgate_test_support::relay::{Cut, Direction};
 
-/// What fails. Each place has faults of its own, which never overlap; places know nothing of each
-/// other, so faults of several do.
+/// A part of the deployment that can fail. The faults of one site never overlap; those of different
+/// sites do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// The relay that a half of the clients connects to.
-    Front(usize),
+pub(crate) enum FaultSite {
+    /// The relay that half of the clients connect to.
+    ClientRelay(usize),
     /// The relay between a proxy and Redis.
-    Back(usize),
+    RedisRelay(usize),
     Proxy(usize),
     Redis,
 }
 
-/// How it fails.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// Connections are cut.
     Cut(Cut),
     /// Connections are cut, and new ones refused for a while.
     Refuse,
-    /// Bytes do not pass for a while.
-    Stall(Way),
-    /// Each byte comes so much later for a while.
-    Delay(Way, Duration),
-    /// Half of what comes next passes.
-    Halve(Way, Cut),
-    /// So many bytes pass, and no more.
-    CutAfter(Way, u64, Cut),
-    /// So many bytes a second pass for a while.
-    Slow(Way, NonZeroU32),
+    /// No byte passes for a while.
+    Stall(Direction),
+    /// Each byte arrives this much later for a while.
+    Delay(Direction, Duration),
+    /// Half of the next bytes pass, then the connection is cut.
+    CutHalfway(Direction, Cut),
+    /// This many bytes pass, then the connection is cut.
+    CutAfter(Direction, u64, Cut),
+    /// This many bytes per second pass for a while.
+    Slow(Direction, NonZeroU32),
     /// Connections are cut, and new ones lead to the other proxy for a while.
-    Elsewhere,
-    /// SIGKILL, and a start after a while. Meanwhile clients find the other proxy, or none.
-    Kill { elsewhere: bool },
-    /// Another proxy is started, and this one ended by SIGTERM.
+    OtherProxy,
+    /// SIGKILL, and a restart after a while. Meanwhile clients reach the other proxy, or none.
+    Kill { to_other_proxy: bool },
+    /// A new proxy starts, and this one is ended by SIGTERM.
     Drain,
     /// SIGSTOP, and SIGCONT after a while.
     Pause,
@@ -48,75 +48,84 @@ pub(crate) enum Fault {
 
 /// A fault and its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Planned {
-    /// Since the run began.
+pub(crate) struct ScheduledFault {
+    /// Since the start of the run.
     pub(crate) at: Duration,
-    /// Of a fault that lasts.
+    /// The duration, of a fault that has one.
     pub(crate) lasts: Duration,
     pub(crate) fault: Fault,
 }
 
-/// What happens at one place, in order.
+/// The faults of one site, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lane {
-    pub(crate) place: Place,
-    pub(crate) faults: Vec<Planned>,
+pub(crate) struct SiteSchedule {
+    pub(crate) site: FaultSite,
+    pub(crate) faults: Vec<ScheduledFault>,
 }
 
-impl Place {
+impl FaultSite {
     pub(crate) const ALL: [Self; 7] = [
-        Self::Front(0),
-        Self::Front(1),
-        Self::Back(0),
-        Self::Back(1),
+        Self::ClientRelay(0),
+        Self::ClientRelay(1),
+        Self::RedisRelay(0),
+        Self::RedisRelay(1),
         Self::Proxy(0),
         Self::Proxy(1),
         Self::Redis,
     ];
 
-    /// Milliseconds of calm between two faults, at least and at most: enough that calls succeed in
-    /// between, and little enough that faults of different places meet.
-    fn calm(self) -> (u64, u64) {
+    /// Bounds of the pause between two faults in ms: long enough that calls succeed in between, and
+    /// short enough that faults of different sites overlap.
+    fn pause_bounds(self) -> (u64, u64) {
         match self {
-            Self::Front(_) => (300, 4_000),
-            Self::Back(_) => (500, 5_000),
+            Self::ClientRelay(_) => (300, 4_000),
+            Self::RedisRelay(_) => (500, 5_000),
             Self::Proxy(_) => (2_000, 9_000),
             Self::Redis => (4_000, 15_000),
         }
     }
 
-    /// One of each kind that fails here.
-    fn deck(self, rng: &mut Rng) -> Vec<Fault> {
-        let mut deck = match self {
-            Self::Front(_) | Self::Back(_) => vec![
+    /// Returns one fault of each kind of this site, in random order.
+    fn one_of_each(self, rng: &mut Rng) -> Vec<Fault> {
+        let mut kinds_left = match self {
+            Self::ClientRelay(_) | Self::RedisRelay(_) => vec![
                 Fault::Cut(cut(rng)),
                 Fault::Refuse,
-                Fault::Stall(way(rng)),
-                Fault::Delay(way(rng), Duration::from_millis(rng.u64(5..150))),
-                Fault::Halve(way(rng), cut(rng)),
-                Fault::Halve(Way::ToClient, cut(rng)),
-                Fault::CutAfter(Way::ToClient, 0, cut(rng)),
-                Fault::CutAfter(way(rng), rng.u64(1..400), cut(rng)),
-                Fault::Slow(way(rng), rate(rng)),
+                Fault::Stall(direction(rng)),
+                Fault::Delay(direction(rng), Duration::from_millis(rng.u64(5..150))),
+                Fault::CutHalfway(direction(rng), cut(rng)),
+                Fault::CutHalfway(Direction::ToClient, cut(rng)),
+                Fault::CutAfter(Direction::ToClient, 0, cut(rng)),
+                Fault::CutAfter(direction(rng), rng.u64(1..400), cut(rng)),
+                Fault::Slow(direction(rng), rate(rng)),
             ],
             Self::Proxy(_) => vec![
-                Fault::Kill { elsewhere: true },
-                Fault::Kill { elsewhere: false },
+                Fault::Kill {
+                    to_other_proxy: true,
+                },
+                Fault::Kill {
+                    to_other_proxy: false,
+                },
                 Fault::Drain,
                 Fault::Pause,
             ],
-            Self::Redis => vec![Fault::Kill { elsewhere: false }, Fault::Pause],
+            Self::Redis => vec![
+                Fault::Kill {
+                    to_other_proxy: false,
+                },
+                Fault::Pause,
+            ],
         };
-        if matches!(self, Self::Front(_)) {
-            deck.push(Fault::Elsewhere);
+        if matches!(self, Self::ClientRelay(_)) {
+            kinds_left.push(Fault::OtherProxy);
         }
-        rng.shuffle(&mut deck);
-        deck
+        rng.shuffle(&mut kinds_left);
+        kinds_left
     }
 }
 
 impl Fault {
-    /// The kind, as it is counted.
+    /// Returns the name of the kind, under which it is counted.
     pub(crate) fn kind(self) -> &'static str {
         match self {
             Self::Cut(Cut::Close) => "close",
@@ -124,11 +133,11 @@ impl Fault {
             Self::Refuse => "refuse",
             Self::Stall(_) => "stall",
             Self::Delay(..) => "delay",
-            Self::Halve(..) => "halve",
-            Self::CutAfter(_, 0, _) => "lose answer",
+            Self::CutHalfway(..) => "cut halfway",
+            Self::CutAfter(_, 0, _) => "lose reply",
             Self::CutAfter(..) => "cut after bytes",
             Self::Slow(..) => "slow",
-            Self::Elsewhere => "other proxy",
+            Self::OtherProxy => "other proxy",
             Self::Kill { .. } => "SIGKILL",
             Self::Drain => "SIGTERM",
             Self::Pause => "SIGSTOP",
@@ -136,71 +145,76 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FaultSite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Front(_) => f.write_str("clients to proxy"),
-            Self::Back(_) => f.write_str("proxy to Redis"),
+            Self::ClientRelay(_) => f.write_str("clients to proxy"),
+            Self::RedisRelay(_) => f.write_str("proxy to Redis"),
             Self::Proxy(_) => f.write_str("proxy"),
             Self::Redis => f.write_str("Redis"),
         }
     }
 }
 
-/// How close together faults come.
+/// How frequent faults are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pace {
+pub(crate) enum Intensity {
     /// Most calls succeed in between.
-    Usual,
-    /// Little does, and everything is under way again and again when the next one comes.
+    Normal,
+    /// Few calls do; most are in flight when the next fault comes.
     Storm,
 }
 
-impl Pace {
-    /// Through how much all times are divided.
-    fn haste(self) -> u64 {
+impl Intensity {
+    /// The factor by which all times are shorter.
+    fn speedup(self) -> u64 {
         match self {
-            Self::Usual => 1,
+            Self::Normal => 1,
             Self::Storm => 8,
         }
     }
 }
 
-/// The faults of all places, for a run of this length. The same seed and pace give the same; none
-/// lasts beyond the end.
-pub(crate) fn schedule(seed: u64, pace: Pace, length: Duration) -> Vec<Lane> {
+/// Returns the faults of all sites for a run of this length. The same seed and intensity give the
+/// same schedule. All faults end within the run.
+pub(crate) fn schedule(seed: u64, intensity: Intensity, length: Duration) -> Vec<SiteSchedule> {
     let mut seeds = Rng::with_seed(seed);
-    let lane = |place: Place| Lane {
-        place,
-        faults: lane(place, pace, &mut Rng::with_seed(seeds.u64(..)), length),
+    let site_schedule = |site: FaultSite| SiteSchedule {
+        site,
+        faults: site_schedule(site, intensity, &mut Rng::with_seed(seeds.u64(..)), length),
     };
-    Place::ALL.map(lane).into()
+    FaultSite::ALL.map(site_schedule).into()
 }
 
-fn lane(place: Place, pace: Pace, rng: &mut Rng, length: Duration) -> Vec<Planned> {
-    let (least, most) = place.calm();
-    let (mut faults, mut deck) = (Vec::new(), Vec::new());
+fn site_schedule(
+    site: FaultSite,
+    intensity: Intensity,
+    rng: &mut Rng,
+    length: Duration,
+) -> Vec<ScheduledFault> {
+    let (least, most) = site.pause_bounds();
+    let (mut faults, mut kinds_left) = (Vec::new(), Vec::new());
     let mut at = Duration::ZERO;
     loop {
-        at += Duration::from_millis(rng.u64(least..most) / pace.haste());
-        // Every kind has its turn before one comes again.
-        if deck.is_empty() {
-            deck = place.deck(rng);
+        at += Duration::from_millis(rng.u64(least..most) / intensity.speedup());
+        // Every kind comes once before any comes again.
+        if kinds_left.is_empty() {
+            kinds_left = site.one_of_each(rng);
         }
-        let Some(fault) = deck.pop() else {
+        let Some(fault) = kinds_left.pop() else {
             return faults;
         };
-        let lasts = Duration::from_millis(lasts_ms(rng) / pace.haste());
+        let lasts = Duration::from_millis(lasts_ms(rng) / intensity.speedup());
         if at + lasts >= length {
             return faults;
         }
-        faults.push(Planned { at, lasts, fault });
+        faults.push(ScheduledFault { at, lasts, fault });
         at += lasts;
     }
 }
 
-/// How long a fault lasts: mostly short, so that nobody notices before it is over; now and then longer than Redis's silence
-/// is borne (5 s), and than heartbeats are.
+/// Returns the duration of a fault: mostly too short to be noticed, now and then longer than the
+/// response timeout of Redis (5 s) and than heartbeats.
 fn lasts_ms(rng: &mut Rng) -> u64 {
     match rng.u8(0..8) {
         0 => rng.u64(5_500..7_000),
@@ -209,8 +223,8 @@ fn lasts_ms(rng: &mut Rng) -> u64 {
     }
 }
 
-fn way(rng: &mut Rng) -> Way {
-    [Way::ToTarget, Way::ToClient, Way::Both][rng.usize(..3)]
+fn direction(rng: &mut Rng) -> Direction {
+    [Direction::ToTarget, Direction::ToClient, Direction::Both][rng.usize(..3)]
 }
 
 fn cut(rng: &mut Rng) -> Cut {
@@ -234,65 +248,81 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_schedule() {
         assert_eq!(
-            schedule(7, Pace::Usual, LENGTH),
-            schedule(7, Pace::Usual, LENGTH)
+            schedule(7, Intensity::Normal, LENGTH),
+            schedule(7, Intensity::Normal, LENGTH)
         );
         assert_ne!(
-            schedule(7, Pace::Usual, LENGTH),
-            schedule(8, Pace::Usual, LENGTH)
+            schedule(7, Intensity::Normal, LENGTH),
+            schedule(8, Intensity::Normal, LENGTH)
         );
-        let count = |pace| -> usize {
-            let lanes = schedule(7, pace, LENGTH);
-            lanes.iter().map(|lane| lane.faults.len()).sum()
+        let count = |intensity| -> usize {
+            let schedules = schedule(7, intensity, LENGTH);
+            schedules
+                .iter()
+                .map(|site_schedule| site_schedule.faults.len())
+                .sum()
         };
-        assert!(count(Pace::Storm) > 6 * count(Pace::Usual));
+        assert!(count(Intensity::Storm) > 6 * count(Intensity::Normal));
     }
 
     #[test]
     fn a_longer_run_begins_as_a_shorter_one_does() {
         let (short, long) = (
-            schedule(7, Pace::Usual, LENGTH / 2),
-            schedule(7, Pace::Usual, LENGTH),
+            schedule(7, Intensity::Normal, LENGTH / 2),
+            schedule(7, Intensity::Normal, LENGTH),
         );
         for (short, long) in short.iter().zip(&long) {
             assert!(long.faults.starts_with(&short.faults));
         }
     }
 
-    /// By kinds of places and of faults.
-    fn kinds(lanes: &[Lane]) -> HashSet<(String, &'static str)> {
-        let of_lane = |lane: &Lane| {
-            let place = lane.place.to_string();
-            let kinds = lane.faults.iter().map(|planned| planned.fault.kind());
-            kinds.map(|kind| (place.clone(), kind)).collect::<Vec<_>>()
+    /// Returns the kinds of sites and of faults in schedules.
+    fn kinds(schedules: &[SiteSchedule]) -> HashSet<(String, &'static str)> {
+        let of_lane = |site_schedule: &SiteSchedule| {
+            let site = site_schedule.site.to_string();
+            let kinds = site_schedule
+                .faults
+                .iter()
+                .map(|planned| planned.fault.kind());
+            kinds.map(|kind| (site.clone(), kind)).collect::<Vec<_>>()
         };
-        lanes.iter().flat_map(of_lane).collect()
+        schedules.iter().flat_map(of_lane).collect()
     }
 
     #[test]
     fn the_short_runs_have_every_kind_of_fault() {
         let short: HashSet<_> = SHORT_SEEDS
             .iter()
-            .flat_map(|seed| kinds(&schedule(*seed, Pace::Usual, SHORT)))
+            .flat_map(|seed| kinds(&schedule(*seed, Intensity::Normal, SHORT)))
             .collect();
-        let all = kinds(&schedule(7, Pace::Usual, 10 * LENGTH));
+        let all = kinds(&schedule(7, Intensity::Normal, 10 * LENGTH));
         let missing: Vec<_> = all.difference(&short).collect();
         assert!(missing.is_empty(), "{missing:?}");
     }
 
     #[test]
-    fn every_place_fails_in_each_of_its_ways_within_the_run() {
-        for lane in schedule(7, Pace::Usual, LENGTH) {
+    fn every_site_has_every_one_of_its_faults_within_the_run() {
+        for site_schedule in schedule(7, Intensity::Normal, LENGTH) {
             let mut rng = Rng::with_seed(0);
             let ways = |faults: Vec<Fault>| -> HashSet<_> {
                 faults.iter().map(std::mem::discriminant).collect()
             };
-            let deck = ways(lane.place.deck(&mut rng));
-            let planned = ways(lane.faults.iter().map(|planned| planned.fault).collect());
-            assert_eq!(planned, deck, "{}", lane.place);
+            let kinds_left = ways(site_schedule.site.one_of_each(&mut rng));
+            let planned = ways(
+                site_schedule
+                    .faults
+                    .iter()
+                    .map(|planned| planned.fault)
+                    .collect(),
+            );
+            assert_eq!(planned, kinds_left, "{}", site_schedule.site);
             let mut end = Duration::ZERO;
-            for planned in lane.faults {
-                assert!(planned.at >= end, "two at once at {}", lane.place);
+            for planned in site_schedule.faults {
+                assert!(
+                    planned.at >= end,
+                    "two faults at once at {}",
+                    site_schedule.site
+                );
                 end = planned.at + planned.lasts;
             }
             assert!(end < LENGTH);

@@ -1,11 +1,12 @@
-//! Where the binaries are.
+//! Finding the binaries of child processes.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
-/// The `streamgate` command: `STREAMGATE_BIN`, or `debug/streamgate` in the target folder.
+/// Returns the path of the `streamgate` command: `STREAMGATE_BIN`, or `debug/streamgate` in the
+/// target folder.
 ///
 /// # Errors
 ///
@@ -15,7 +16,7 @@ pub fn streamgate() -> anyhow::Result<PathBuf> {
     find("STREAMGATE_BIN", &default, "cargo build -p streamgate")
 }
 
-/// The folder cargo builds into.
+/// Returns the folder that cargo builds into.
 pub fn target_folder() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
         Some(folder) => workspace().join(folder),
@@ -23,7 +24,7 @@ pub fn target_folder() -> PathBuf {
     }
 }
 
-/// The binary that the variable names, or else the default; a bare name is looked up on `PATH`.
+/// Returns the binary that the variable names, or the default. Looks up a bare name on `PATH`.
 pub(crate) fn find(variable: &str, default: &Path, remedy: &str) -> anyhow::Result<PathBuf> {
     let wanted = env::var_os(variable).map_or_else(|| default.to_owned(), PathBuf::from);
     if wanted.components().count() > 1 {

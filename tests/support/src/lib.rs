@@ -1,11 +1,10 @@
-//! The other processes that a test needs: [`RedisServer`], [`Proxy`], and for the
-//! measurements [`NatsServer`].
+//! What tests need beside the crates: child processes and a TCP relay.
 //!
-//! Each is a child of the test's own, on loopback and on a port of its own, and ends when its
-//! value is dropped, also when the test panics. Starting one blocks until it says that it is
-//! ready. A binary that is missing is an error that says how to get it, never a skipped test.
-//!
-//! And what is between them: [`Relay`], a TCP connection that fails when a test says so.
+//! - [`RedisServer`], [`Proxy`], and for the benchmark [`NatsServer`]: each is a child process on a
+//!   port of its own on loopback. It ends when its value is dropped, also when the test panics.
+//!   Starting one blocks until it is ready. A missing binary is an error that says how to get it,
+//!   never a skipped test.
+//! - [`Relay`]: a TCP relay that injects faults when a test tells it to.
 
 pub mod binary;
 pub mod nats;

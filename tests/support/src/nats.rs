@@ -1,4 +1,4 @@
-//! A `nats-server` as a child process, to measure beside.
+//! A `nats-server` as a child process, for the benchmark.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::process::Process;
 /// What the server logs before its version.
 const VERSION: &str = "Version:";
 
-/// What it logs, after that, before its WebSocket's address.
+/// What it logs later, before the address of its WebSocket.
 const LISTENING: &str = "Listening for websocket clients on ";
 
-/// A running NATS with JetStream, which listens for WebSockets on a free port of loopback.
+/// A running NATS server with JetStream and a WebSocket on a free port of loopback.
 pub struct NatsServer {
     process: Process,
     version: String,
@@ -41,7 +41,7 @@ impl NatsServer {
         let mut after = |words| {
             process
                 .wait_for(|line| Some(line.split_once(words)?.1.trim().to_owned()))
-                .context("nats-server does not start")
+                .context("nats-server did not start")
         };
         let (version, ws_url) = (after(VERSION)?, after(LISTENING)?);
         process.wait_for(|line| line.contains("Server is ready").then_some(()))?;
@@ -53,23 +53,24 @@ impl NatsServer {
         })
     }
 
-    /// `ws://127.0.0.1:PORT`.
+    /// Returns `ws://127.0.0.1:PORT`.
     pub fn ws_url(&self) -> &str {
         &self.ws_url
     }
 
-    /// Such as `2.9.10`.
+    /// Returns the version, such as `2.9.10`.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// The process's id.
+    /// Returns the process's id.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
 }
 
-/// `STREAMGATE_NATS`, or what `cargo xtask setup --for bench` fetched, or `nats-server` on `PATH`.
+/// Returns `STREAMGATE_NATS`, or the binary that `cargo xtask setup --for bench` installed, or
+/// `nats-server` on `PATH`.
 fn binary() -> anyhow::Result<PathBuf> {
     let fetched = binary::target_folder().join("tools/nats/usr/sbin/nats-server");
     let default = if fetched.is_file() {
@@ -81,7 +82,7 @@ fn binary() -> anyhow::Result<PathBuf> {
     binary::find("STREAMGATE_NATS", &default, remedy)
 }
 
-/// Its log goes to standard output, where the ports are read: `-1` takes a free one.
+/// Logs to standard output, from where the ports are read; `-1` takes a free one.
 fn configuration(store: &Path) -> String {
     format!(
         "listen: \"127.0.0.1:-1\"\n\

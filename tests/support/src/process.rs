@@ -1,4 +1,4 @@
-//! A child process that says on its standard output when it is ready.
+//! A child process that prints on its standard output when it is ready.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Longest time a child may take to start or to end: far more than either takes on a machine
-/// that is busy with other tests, and short enough to be noticed.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest start or end of a child: far more than either takes on a machine that is busy with other
+/// tests. Catches hangs.
+const HANG_LIMIT: Duration = Duration::from_secs(20);
 
-/// Lines kept until somebody asks. Only those before the ready line are ever read.
-const LINES: usize = 1024;
+/// Most unread lines that are kept. Only those before the ready line are ever read.
+const MAX_LINES: usize = 1024;
 
 /// Ends its child when dropped.
 pub(crate) struct Process {
     child: Child,
-    /// Closed when the child closes its standard output, which it does at its end.
+    /// Disconnected when the child closes its standard output, which it does at its end.
     lines: Receiver<String>,
 }
 
@@ -34,15 +34,16 @@ impl Process {
             .stdout
             .take()
             .context("the child has no standard output")?;
-        let (sender, lines) = sync_channel(LINES);
+        let (sender, lines) = sync_channel(MAX_LINES);
         thread::spawn(move || forward(BufReader::new(stdout), &sender));
         Ok(Self { child, lines })
     }
 
-    /// The first line that `wanted` takes, or the child's last words as the error.
+    /// Waits for the first line for which `wanted` returns something, and returns that. Its errors
+    /// contain the child's output.
     pub(crate) fn wait_for<T>(&mut self, wanted: impl Fn(&str) -> Option<T>) -> anyhow::Result<T> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut said = String::new();
+        let deadline = Instant::now() + HANG_LIMIT;
+        let mut output = String::new();
         loop {
             match self
                 .lines
@@ -52,15 +53,15 @@ impl Process {
                     if let Some(found) = wanted(&line) {
                         return Ok(found);
                     }
-                    said.push_str(&line);
-                    said.push('\n');
+                    output.push_str(&line);
+                    output.push('\n');
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    bail!("it is not ready in time; it said:\n{said}")
+                    bail!("the process is not ready after {HANG_LIMIT:?}; its output:\n{output}")
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     let status = self.child.wait()?;
-                    bail!("it ended with {status}; it said:\n{said}");
+                    bail!("the process ended with {status}; its output:\n{output}");
                 }
             }
         }
@@ -81,7 +82,7 @@ impl Process {
         Ok(self.child.wait()?)
     }
 
-    /// Asks the child to end and waits until it has.
+    /// Requests the child's end, and waits for it.
     pub(crate) fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
         self.signal(Signal::TERM)?;
         self.wait()
@@ -89,7 +90,7 @@ impl Process {
 
     /// Waits until the child has ended.
     pub(crate) fn wait(&mut self) -> anyhow::Result<ExitStatus> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + HANG_LIMIT;
         loop {
             match self
                 .lines
@@ -97,7 +98,9 @@ impl Process {
             {
                 Ok(_) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(self.child.wait()?),
-                Err(RecvTimeoutError::Timeout) => bail!("it did not end in time"),
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("the process did not end within {HANG_LIMIT:?}")
+                }
             }
         }
     }
@@ -105,17 +108,17 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only if the child is gone already.
+        // Both fail only if the child has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Reads to the end, so that the child never waits for a full pipe.
+/// Reads to the end, so that a full pipe never blocks the child.
 fn forward(stdout: impl BufRead, lines: &SyncSender<String>) {
     for line in stdout.lines() {
         let Ok(line) = line else { return };
-        // Full: nobody reads any more.
+        // If the channel is full, no reader is left.
         let _ = lines.try_send(line);
     }
 }

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::binary;
 use crate::process::Process;
 
-/// What the server prints when it is ready; its address follows.
+/// What the server prints before its address when it is ready.
 const READY: &str = "streamgate listening on ";
 
 /// A running `streamgate serve`, on a free port of loopback.
@@ -25,8 +25,8 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// The command is missing, or ends or stays silent instead of listening. What it says on its
-    /// standard error is shown as it comes.
+    /// The command is missing, or ends, or does not listen in time. Its standard error is
+    /// inherited.
     pub fn start<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> anyhow::Result<Self> {
         Self::start_binary(&binary::streamgate()?, args)
     }
@@ -52,27 +52,27 @@ impl Proxy {
                     .next()
                     .map(str::to_owned)
             })
-            .with_context(|| format!("{} does not listen", binary.display()))?;
+            .with_context(|| format!("{} did not start to listen", binary.display()))?;
         let http_url = http_url.trim_end_matches('/').to_owned();
         Ok(Self { process, http_url })
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// Returns `http://127.0.0.1:PORT`.
     pub fn http_url(&self) -> &str {
         &self.http_url
     }
 
-    /// `ws://127.0.0.1:PORT/v1/ws`.
+    /// Returns `ws://127.0.0.1:PORT/v1/ws`.
     pub fn ws_url(&self) -> String {
         format!("{}/v1/ws", self.http_url.replacen("http", "ws", 1))
     }
 
-    /// The process's id.
+    /// Returns the process's id.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
 
-    /// Ends the server without notice (`SIGKILL`).
+    /// Kills the server (`SIGKILL`).
     ///
     /// # Errors
     ///
@@ -81,12 +81,12 @@ impl Proxy {
         self.process.kill()
     }
 
-    /// Asks the server to end (`SIGTERM`), and does not wait until it has.
+    /// Requests a shutdown (`SIGTERM`) without waiting for it.
     ///
     /// # Errors
     ///
     /// It has ended, and was waited for.
-    pub fn ask_to_end(&self) -> anyhow::Result<()> {
+    pub fn request_shutdown(&self) -> anyhow::Result<()> {
         self.process.signal(Signal::TERM)
     }
 
@@ -99,7 +99,7 @@ impl Proxy {
         self.process.wait()
     }
 
-    /// Stops the process (`SIGSTOP`): connections stay open, nothing is answered.
+    /// Stops the process (`SIGSTOP`): its connections stay open, and it answers nothing.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl Proxy {
         self.process.signal(Signal::STOP)
     }
 
-    /// Lets the process go on (`SIGCONT`).
+    /// Continues the process (`SIGCONT`).
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ impl Proxy {
         self.process.signal(Signal::CONT)
     }
 
-    /// Asks the server to end (`SIGTERM`) and waits until it has.
+    /// Requests a shutdown (`SIGTERM`), and waits until the server has ended.
     ///
     /// # Errors
     ///

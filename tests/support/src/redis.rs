@@ -12,18 +12,17 @@ use tempfile::TempDir;
 use crate::binary;
 use crate::process::Process;
 
-/// Ports are taken from below the range that Linux gives to outgoing connections (32768 and
-/// up), so that no client's connection can sit on the port of a server that is about to start
-/// again.
+/// Ports below the range of outgoing connections on Linux (32768 and up), so that no client's
+/// connection can take the port of a server that is about to restart.
 const PORTS: std::ops::Range<u16> = 16_384..32_000;
 
-/// What a server says when it has loaded its data and serves.
+/// What a server logs when it has loaded its data.
 const READY: &str = "Ready to accept connections";
 
-/// What it says when it listens and has loaded nothing yet.
+/// What a server logs when it listens, before it has loaded its data.
 const LISTENING: &str = "Server initialized";
 
-/// Ports tried before giving up: another test may take one between the look and the start.
+/// Most ports to try: another test may take a port between the check and the start.
 const ATTEMPTS: usize = 16;
 
 /// The versions of Redis that streamgate is tested on.
@@ -36,7 +35,7 @@ pub enum RedisVersion {
     V8_2,
 }
 
-/// What makes a Redis keep all that it has acknowledged, whenever it is killed.
+/// Flags with which Redis keeps every acknowledged write when it is killed.
 const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 /// A running Redis, on a free port of loopback, without persistence unless it is
@@ -51,7 +50,7 @@ pub struct RedisServer {
 }
 
 impl RedisVersion {
-    /// Both.
+    /// Both versions.
     pub const ALL: [Self; 2] = [Self::V7_0, Self::V8_2];
 
     fn binary(self) -> anyhow::Result<PathBuf> {
@@ -115,8 +114,8 @@ impl RedisServer {
         outcome.map(|()| server)
     }
 
-    /// As [`start`](Self::start), and what it has acknowledged outlives [`kill`](Self::kill) and
-    /// [`restart`](Self::restart): each write is on the disk before it is answered.
+    /// As [`start`](Self::start), but acknowledged writes survive [`kill`](Self::kill) and
+    /// [`restart`](Self::restart): each is on disk before Redis answers.
     ///
     /// # Errors
     ///
@@ -125,22 +124,22 @@ impl RedisServer {
         Self::start_with(version, &DURABLE)
     }
 
-    /// `redis://127.0.0.1:PORT`.
+    /// Returns `redis://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// The port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The process's id; `None` while the server is down.
+    /// Returns the process's id; `None` while the server is down.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Process::pid)
     }
 
-    /// Stops the process (`SIGSTOP`): connections stay open, nothing is answered.
+    /// Stops the process (`SIGSTOP`): its connections stay open, and it answers nothing.
     ///
     /// # Errors
     ///
@@ -149,7 +148,7 @@ impl RedisServer {
         self.running()?.signal(Signal::STOP)
     }
 
-    /// Lets the process go on (`SIGCONT`).
+    /// Continues the process (`SIGCONT`).
     ///
     /// # Errors
     ///
@@ -158,8 +157,8 @@ impl RedisServer {
         self.running()?.signal(Signal::CONT)
     }
 
-    /// Ends the server without notice (`SIGKILL`). Its data is gone, but for what a `SAVE` kept, unless it
-    /// is durable.
+    /// Kills the server (`SIGKILL`). Only a durable server keeps all its data; another one keeps
+    /// that of its last `SAVE`.
     ///
     /// # Errors
     ///
@@ -171,8 +170,8 @@ impl RedisServer {
         }
     }
 
-    /// Starts the server again on the same port, having ended it if need be: empty, or with what a
-    /// `SAVE` kept, or if it is durable with all that it had acknowledged.
+    /// Restarts the server on the same port: with all acknowledged writes if it is durable,
+    /// otherwise with the data of its last `SAVE`, if any.
     ///
     /// # Errors
     ///
@@ -182,8 +181,8 @@ impl RedisServer {
         self.spawn(READY)
     }
 
-    /// As [`restart`](Self::restart), but does not wait until what a `SAVE` kept is loaded: it listens,
-    /// and answers `LOADING`.
+    /// As [`restart`](Self::restart), but does not wait until the data is loaded: the server
+    /// listens and answers `LOADING`.
     ///
     /// # Errors
     ///
@@ -194,7 +193,7 @@ impl RedisServer {
     }
 
     fn running(&self) -> anyhow::Result<&Process> {
-        self.process.as_ref().context("this Redis is down")
+        self.process.as_ref().context("this Redis server is down")
     }
 
     fn spawn(&mut self, started: &str) -> anyhow::Result<()> {
@@ -217,14 +216,14 @@ impl RedisServer {
         let mut process = Process::spawn(&mut command)?;
         process
             .wait_for(|line| line.contains(started).then_some(()))
-            .with_context(|| format!("Redis does not start on port {}", self.port))?;
+            .with_context(|| format!("Redis did not start on port {}", self.port))?;
         self.process = Some(process);
         Ok(())
     }
 }
 
-/// A port that nobody listens on now. Processes begin at different ones, so that tests running
-/// side by side seldom look at the same.
+/// Returns a port on which nobody listens now. Each process begins at another port, so that
+/// parallel tests seldom try the same one.
 fn free_port() -> anyhow::Result<u16> {
     static TRIED: AtomicU16 = AtomicU16::new(0);
     let first = std::process::id().wrapping_mul(97);

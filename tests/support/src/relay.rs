@@ -1,13 +1,13 @@
-//! A TCP relay on loopback that fails when it is told to.
+//! A TCP relay on loopback that injects faults.
 //!
 //! ```no_run
-//! use streamgate_test_support::relay::{Cut, Flow, Relay, Scope, Way};
+//! use streamgate_test_support::relay::{Cut, Flow, Relay, Scope, Direction};
 //!
 //! # async fn example(proxy: std::net::SocketAddr) -> anyhow::Result<()> {
 //! let relay = Relay::start(proxy).await?;
-//! // A client that connects to `relay.address()` speaks with the proxy. What it asks for next is
-//! // done, and the answer is lost:
-//! relay.set(Scope::Present, Way::ToClient, Flow::CutAfter(0, Cut::Reset));
+//! // A client that connects to `relay.address()` reaches the proxy. The proxy performs the client's
+//! // next request, and its reply is lost:
+//! relay.set(Scope::Present, Direction::ToClient, Flow::CutAfter(0, Cut::Reset));
 //! relay.until(|counts| counts.cut == 1).await?;
 //! # Ok(())
 //! # }
@@ -23,63 +23,60 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use self::connection::{Connection, Orders};
+use self::connection::{Connection, Controls};
 
 mod connection;
 mod flow;
-mod pump;
+mod forward;
 #[cfg(test)]
 mod tests;
 
-pub use self::flow::{Cut, Flow, Scope, Way};
+pub use self::flow::{Cut, Direction, Flow, Scope};
 
-/// Connections that are relayed at once; more are refused. More than a test makes, so that only one
-/// that runs away meets it, before the file handles are used up.
+/// Most connections at once; more are refused. More than a test makes, so that only a runaway test
+/// meets it, before file handles run out.
 pub const MAX_CONNECTIONS: usize = 128;
 
-/// Longest wait for an event: far more than any takes on a busy machine, and short enough to be
-/// noticed.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait for an event: far more than any takes on a busy machine. Catches hangs.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Pause behind a connection that could not be accepted: the causes, such as no file handle left,
-/// do not go away at once.
+/// Pause after a connection that could not be accepted: causes such as a lack of file handles do
+/// not disappear at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// A relay between those who connect to it and one target. It ends when it is dropped, with all its
-/// connections.
+/// A relay between its clients and one target. Dropping it ends all its connections.
 pub struct Relay {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<RelayState>,
     accepting: JoinHandle<()>,
 }
 
-/// What has happened at a relay so far.
+/// Counts of what has happened at a relay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Connections that came and were relayed, or were to be.
+    /// Connections that were accepted for relaying.
     pub accepted: u64,
-    /// Connections that came and were reset at once, because of an order or of
-    /// [`MAX_CONNECTIONS`].
+    /// Connections that were reset at once, by [`Relay::refuse`] or because of [`MAX_CONNECTIONS`].
     pub refused: u64,
-    /// Accepted ones for which the target could not be reached; they were reset.
+    /// Accepted connections that were reset because the target could not be reached.
     pub unreachable: u64,
     /// Connections that were cut, by [`Relay::cut`] or by their [`Flow`].
     pub cut: u64,
-    /// Connections that there are.
+    /// Connections that are open.
     pub open: u64,
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct RelayState {
+    state: Mutex<Settings>,
     counts: watch::Sender<Counts>,
 }
 
-struct State {
+struct Settings {
     target: SocketAddr,
     refuses: bool,
-    /// How bytes of those who will come go, to the target and to the client.
+    /// The flows of future connections, to the target and to the client.
     future: [Flow; 2],
-    present: HashMap<u64, Orders>,
+    present: HashMap<u64, Controls>,
     next: u64,
 }
 
@@ -92,8 +89,8 @@ impl Relay {
     pub async fn start(target: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State {
+        let shared = Arc::new(RelayState {
+            state: Mutex::new(Settings {
                 target,
                 refuses: false,
                 future: [Flow::Pass; 2],
@@ -110,67 +107,70 @@ impl Relay {
         })
     }
 
-    /// Where clients connect.
+    /// Returns the address to which clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Relays those who come from now on to another target.
+    /// Relays future connections to another target.
     pub fn set_target(&self, target: SocketAddr) {
         self.shared.state().target = target;
     }
 
-    /// Says how bytes go from now on. What is held already goes by the new rule too.
-    pub fn set(&self, scope: Scope, way: Way, flow: Flow) {
+    /// Sets the flow of connections. It applies to bytes that are already held, too.
+    pub fn set(&self, scope: Scope, direction: Direction, flow: Flow) {
         let mut state = self.shared.state();
-        for &place in way.places() {
+        for &index in direction.indices() {
             if scope.is_future() {
-                state.future[place] = flow;
+                state.future[index] = flow;
             }
             let present = state.present.iter();
-            for (_, orders) in present.filter(|(number, _)| scope.holds_for(**number)) {
-                orders.set(place, flow);
+            for (_, controls) in present.filter(|(number, _)| scope.includes(**number)) {
+                controls.set(index, flow);
             }
         }
     }
 
-    /// Cuts all connections that there are, and returns how many that is. They are gone soon: see
-    /// [`Counts::cut`] and [`Counts::open`].
+    /// Requests that all connections are cut, and returns their number. Wait for [`Counts::cut`] or
+    /// [`Counts::open`] until it has happened.
     pub fn cut(&self, cut: Cut) -> usize {
         let state = self.shared.state();
-        for orders in state.present.values() {
-            orders.cut(cut);
+        for controls in state.present.values() {
+            controls.cut(cut);
         }
         state.present.len()
     }
 
-    /// Resets those who come from now on at once, or relays them again.
+    /// Resets future connections at once, or relays them again.
     pub fn refuse(&self, refuses: bool) {
         self.shared.state().refuses = refuses;
     }
 
-    /// Ends every fault: bytes pass, of all connections, and nobody is refused.
-    pub fn heal(&self) {
+    /// Ends every fault: the bytes of all connections pass, and no connection is refused.
+    pub fn clear_faults(&self) {
         self.refuse(false);
-        self.set(Scope::All, Way::Both, Flow::Pass);
+        self.set(Scope::All, Direction::Both, Flow::Pass);
     }
 
-    /// What has happened so far.
+    /// Returns the counts so far.
     pub fn counts(&self) -> Counts {
         *self.shared.counts.borrow()
     }
 
-    /// Waits until what has happened is as wanted.
+    /// Waits until the counts are as wanted.
     ///
     /// # Errors
     ///
-    /// It does not come to that within 20 s.
+    /// The counts are not as wanted within 20 s.
     pub async fn until(&self, wanted: impl Fn(&Counts) -> bool) -> anyhow::Result<Counts> {
         let mut counts = self.shared.counts.subscribe();
         let holds = counts.wait_for(|counts| wanted(counts));
-        match tokio::time::timeout(PATIENCE, holds).await {
-            Ok(counts) => Ok(*counts.context("the relay is gone")?),
-            Err(_) => bail!("it did not come to that; so far: {:?}", self.counts()),
+        match tokio::time::timeout(EVENT_TIMEOUT, holds).await {
+            Ok(counts) => Ok(*counts.context("the relay was dropped")?),
+            Err(_) => bail!(
+                "the relay's counts are not as wanted within {EVENT_TIMEOUT:?}: {:?}",
+                self.counts()
+            ),
         }
     }
 }
@@ -181,9 +181,9 @@ impl Drop for Relay {
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // No code that holds it can panic half way through a change.
+impl RelayState {
+    fn state(&self) -> MutexGuard<'_, Settings> {
+        // No code panics between two changes that belong together.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -192,8 +192,8 @@ impl Shared {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    // Aborted with this task.
+async fn accept(listener: TcpListener, shared: Arc<RelayState>) {
+    // Dropping the set aborts the connections with this task.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -210,19 +210,19 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// Notes a connection that came, unless it is refused.
-fn admit(shared: &Shared, client: &TcpStream) -> Option<(u64, Connection)> {
+/// Registers a new connection, unless it is refused.
+fn admit(shared: &RelayState, client: &TcpStream) -> Option<(u64, Connection)> {
     let mut state = shared.state();
     if state.refuses || state.present.len() >= MAX_CONNECTIONS {
-        // Where that fails the connection is closed instead, which is a refusal too.
+        // If that fails, the connection is closed instead, which is a refusal too.
         let _ = client.set_zero_linger();
         shared.count(|counts| counts.refused += 1);
         return None;
     }
-    let (orders, connection) = connection::new(state.target, state.future);
+    let (controls, connection) = connection::new(state.target, state.future);
     let id = state.next;
     state.next += 1;
-    state.present.insert(id, orders);
+    state.present.insert(id, controls);
     shared.count(|counts| {
         counts.accepted += 1;
         counts.open += 1;
@@ -230,15 +230,15 @@ fn admit(shared: &Shared, client: &TcpStream) -> Option<(u64, Connection)> {
     Some((id, connection))
 }
 
-async fn relay(shared: Arc<Shared>, (id, connection): (u64, Connection), client: TcpStream) {
+async fn relay(shared: Arc<RelayState>, (id, connection): (u64, Connection), client: TcpStream) {
     let ended = connection.run(client).await;
     shared.state().present.remove(&id);
     shared.count(|counts| {
         counts.open -= 1;
         match ended {
-            connection::Ended::Left => {}
-            connection::Ended::Cut => counts.cut += 1,
-            connection::Ended::Unreachable => counts.unreachable += 1,
+            connection::ConnectionEnd::Left => {}
+            connection::ConnectionEnd::Cut => counts.cut += 1,
+            connection::ConnectionEnd::Unreachable => counts.unreachable += 1,
         }
     });
 }

@@ -1,4 +1,4 @@
-//! Takes entries of the group and acknowledges them, by a subscription or by reads that wait.
+//! Consumes entries of a group by a subscription or by reads that wait, and acknowledges them.
 
 use fastrand::Rng;
 use futures_util::StreamExt;
@@ -6,63 +6,63 @@ use streamgate_client::{
     Client, ConsumeOptions, StreamEntry, StreamingBackend, SubscribingBackend,
 };
 
-use crate::journal::{ConsumerJournal, Given, Outcome, Text};
-use crate::stage::{
-    CLAIM_AFTER, DEAD_LETTERS, GROUP, MAX_DELIVERIES, PAUSE, Rules, STREAMS, Stage, code_of, entry,
-    outcome,
+use crate::journal::{ConsumerJournal, ConsumerRecord, EntryTag, Outcome};
+use crate::scenario::{
+    CLAIM_AFTER, DEAD_LETTERS, GROUP, MAX_DELIVERIES, PAUSE, PendingPolicy, RunContext, STREAMS,
+    code_of, entry, outcome,
 };
 
-/// Entries that are given at once, at most.
+/// The most entries of a batch.
 const BATCH: usize = 8;
 
-/// How long a read waits.
+/// How long a read waits, in ms.
 const BLOCK_MS: usize = 700;
 
-/// One batch of so many is left pending on purpose.
-const LEFT: u32 = 50;
+/// One in this many batches is left pending on purpose.
+const UNACKED_ONE_IN: u32 = 50;
 
-/// One entry of so many of each writer is never acknowledged by anybody, where it will be given up.
-const POISON: u32 = 61;
+/// One in this many entries of each writer is never acknowledged, and becomes a dead letter.
+const POISON_ONE_IN: u32 = 61;
 
-/// After one batch of so many a consumer that does so leaves, and comes back. What is on its way to it stays
-/// pending.
-const ANEW: u32 = 200;
+/// After one in this many batches, a resubscribing consumer resubscribes and comes back. Entries on
+/// their way to it stay pending.
+const RESUBSCRIBE_ONE_IN: u32 = 200;
 
 pub(crate) async fn consume(
     client: Client,
-    mut stage: Stage,
+    mut context: RunContext,
     mut journal: ConsumerJournal,
-    leaves: bool,
+    resubscribes: bool,
     mut rng: Rng,
 ) -> ConsumerJournal {
     let stream = STREAMS[journal.stream].name;
     loop {
-        let options = options(journal.takes_over);
+        let options = options(journal.reclaims);
         let mut deliveries = client.consume(stream, GROUP, &journal.name, options);
-        journal.given.push(Given::Opened);
+        journal.records.push(ConsumerRecord::Opened);
         loop {
             let batch = tokio::select! {
                 batch = deliveries.next() => batch,
-                () = stage.over() => return journal,
+                () = context.over() => return journal,
             };
             match batch {
                 Some(Ok(batch)) => {
-                    take(&client, &stage, &mut journal, &batch, &mut rng).await;
-                    if leaves && rng.u32(0..ANEW) == 0 {
-                        journal.given.push(Given::Left(stage.now()));
+                    process(&client, &context, &mut journal, &batch, &mut rng).await;
+                    if resubscribes && rng.u32(0..RESUBSCRIBE_ONE_IN) == 0 {
+                        journal.records.push(ConsumerRecord::Left(context.now()));
                         break;
                     }
                 }
                 Some(Err(error)) => {
                     journal
-                        .given
-                        .push(Given::Ended(code_of(&error), stage.now()));
+                        .records
+                        .push(ConsumerRecord::Ended(code_of(&error), context.now()));
                     break;
                 }
                 None => {
                     journal
-                        .given
-                        .push(Given::Ended("INTERNAL".to_owned(), stage.now()));
+                        .records
+                        .push(ConsumerRecord::Ended("INTERNAL".to_owned(), context.now()));
                     break;
                 }
             }
@@ -71,9 +71,9 @@ pub(crate) async fn consume(
     }
 }
 
-fn options(takes_over: bool) -> ConsumeOptions {
+fn options(reclaims: bool) -> ConsumeOptions {
     let mut options = ConsumeOptions::default().batch(BATCH);
-    if takes_over {
+    if reclaims {
         options.claim_after_ms = u64::try_from(CLAIM_AFTER.as_millis()).ok();
         options.max_deliveries = Some(MAX_DELIVERIES);
         options.dead_letter = Some(DEAD_LETTERS.to_owned());
@@ -83,52 +83,52 @@ fn options(takes_over: bool) -> ConsumeOptions {
 
 pub(crate) async fn read(
     client: Client,
-    mut stage: Stage,
+    mut context: RunContext,
     mut journal: ConsumerJournal,
     mut rng: Rng,
 ) -> ConsumerJournal {
     let stream = STREAMS[journal.stream].name;
-    journal.given.push(Given::Opened);
+    journal.records.push(ConsumerRecord::Opened);
     loop {
         let name = journal.name.clone();
         let read = client.stream_read_group(stream, GROUP, &name, BATCH, Some(BLOCK_MS));
         let batch = tokio::select! {
             batch = read => batch,
-            () = stage.over() => return journal,
+            () = context.over() => return journal,
         };
         match batch {
-            Ok(batch) => take(&client, &stage, &mut journal, &batch, &mut rng).await,
+            Ok(batch) => process(&client, &context, &mut journal, &batch, &mut rng).await,
             Err(error) => {
                 journal
-                    .given
-                    .push(Given::Ended(code_of(&error), stage.now()));
-                journal.given.push(Given::Opened);
+                    .records
+                    .push(ConsumerRecord::Ended(code_of(&error), context.now()));
+                journal.records.push(ConsumerRecord::Opened);
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
 }
 
-/// Writes down what it was given, and acknowledges most of it.
-async fn take(
+/// Records a batch, and acknowledges most of it.
+async fn process(
     client: &Client,
-    stage: &Stage,
+    context: &RunContext,
     journal: &mut ConsumerJournal,
     batch: &[StreamEntry],
     rng: &mut Rng,
 ) {
     let stream = &STREAMS[journal.stream];
-    let now = stage.now();
+    let now = context.now();
     let entries: Vec<_> = batch.iter().map(entry).collect();
     let given = entries
         .iter()
-        .map(|(id, text)| Given::Delivered(*id, *text, now));
-    journal.given.extend(given);
-    if rng.u32(0..LEFT) == 0 {
+        .map(|(id, text)| ConsumerRecord::Delivered(*id, *text, now));
+    journal.records.extend(given);
+    if rng.u32(0..UNACKED_ONE_IN) == 0 {
         return;
     }
     let mut good = entries;
-    if stream.group == Some(Rules::TakeOver) {
+    if stream.group == Some(PendingPolicy::Reclaim) {
         good.retain(|(_, text)| !is_poison(*text));
     }
     if good.is_empty() {
@@ -138,10 +138,10 @@ async fn take(
     let outcome: Outcome<()> = outcome(client.stream_ack(stream.name, GROUP, &ids)).await;
     let acked = good
         .iter()
-        .map(|(id, _)| Given::Acked(*id, outcome.clone()));
-    journal.given.extend(acked);
+        .map(|(id, _)| ConsumerRecord::Acked(*id, outcome.clone()));
+    journal.records.extend(acked);
 }
 
-fn is_poison(text: Text) -> bool {
-    text.number % POISON == POISON - 1
+fn is_poison(text: EntryTag) -> bool {
+    text.number % POISON_ONE_IN == POISON_ONE_IN - 1
 }

@@ -1,4 +1,5 @@
-//! Reads all of a stream, by a tail or by reads that wait, and goes on from where it stood.
+//! Reads all of a stream by a tail or by reads that wait, and resumes from its position after
+//! errors.
 
 use std::time::Duration;
 
@@ -7,32 +8,33 @@ use futures_util::StreamExt;
 use streamgate_client::{Client, SubscribingBackend, TailFrom, TailItem};
 use tokio::time::{sleep, timeout};
 
-use crate::journal::{Id, Seen, TailJournal};
-use crate::stage::{CALL_PATIENCE, PAUSE, STREAMS, Stage, code_of, entry, id_of};
+use streamgate_protocol::EntryId;
 
-/// How long a read waits.
+use crate::journal::{TailJournal, TailRecord};
+use crate::scenario::{HANG_LIMIT, PAUSE, RunContext, STREAMS, before, code_of, entry, id_of};
+
+/// How long a read waits, in ms.
 const BLOCK_MS: usize = 700;
 
-/// Entries that a read gives at most.
+/// The most entries of a read.
 const COUNT: usize = 100;
 
-/// Longest rest in milliseconds of a tail that is moody. Its stream's writers trim away what it has
-/// not read by then.
-const MAX_REST_MS: u64 = 4_000;
+/// Longest pause of an erratic tail in ms. Meanwhile the writers trim entries that it has not read.
+const MAX_PAUSE_MS: u64 = 4_000;
 
-/// Of so many items, one each makes a tail that is moody rest, begin anew where it stands, and begin
-/// anew at the end.
-const MOODS: u8 = 32;
+/// One in this many items each makes an erratic tail pause, resubscribe at its position, and
+/// resubscribe at the end.
+const ERRATIC_ONE_IN: u8 = 32;
 
-/// Follows a stream. One that is moody rests now and then, or begins anew.
-pub(crate) async fn follow(
+/// Reads a stream by a tail. An erratic one pauses or resubscribes now and then.
+pub(crate) async fn tail(
     client: Client,
-    mut stage: Stage,
+    mut context: RunContext,
     mut journal: TailJournal,
-    mut moody: Option<Rng>,
+    mut erratic: Option<Rng>,
 ) -> TailJournal {
     let stream = journal.stream;
-    let mut position: Option<Id> = None;
+    let mut position: Option<EntryId> = None;
     let mut from_end = false;
     loop {
         let from = match position {
@@ -40,18 +42,18 @@ pub(crate) async fn follow(
             Some(position) => TailFrom::After(position.to_string()),
             None => TailFrom::Beginning,
         };
-        let mut tail = client.tail(STREAMS[stream].name, from);
+        let mut subscription = client.tail(STREAMS[stream].name, from);
         journal
-            .seen
-            .push(Seen::Opened(position.unwrap_or_default()));
+            .records
+            .push(TailRecord::Opened(position.unwrap_or_default()));
         loop {
-            if stage.has_read_all(stream, position.unwrap_or_default()) {
+            if context.is_read_to_end(stream, position.unwrap_or_default()) {
                 return journal;
             }
             let item = tokio::select! {
-                item = tail.next() => item,
-                // It may be that all is read.
-                changed = stage.phase.changed() => match changed {
+                item = subscription.next() => item,
+                // All may be read by now.
+                changed = context.phase.changed() => match changed {
                     Ok(()) => continue,
                     Err(_) => return journal,
                 },
@@ -59,22 +61,24 @@ pub(crate) async fn follow(
             match item {
                 Some(Ok(item)) => {
                     if std::mem::take(&mut from_end) {
-                        journal.seen.push(Seen::Skipped(begins_behind(&item)));
+                        journal.records.push(TailRecord::Skipped(start_of(&item)));
                     }
-                    position = Some(see(&mut journal, item));
+                    position = Some(record(&mut journal, item));
                 }
                 Some(Err(error)) => {
-                    journal.seen.push(Seen::Ended(code_of(&error)));
+                    journal.records.push(TailRecord::Ended(code_of(&error)));
                     break;
                 }
                 None => {
-                    journal.seen.push(Seen::Ended("INTERNAL".to_owned()));
+                    journal
+                        .records
+                        .push(TailRecord::Ended("INTERNAL".to_owned()));
                     break;
                 }
             }
-            if let Some(rng) = moody.as_mut().filter(|_| stage.is_running()) {
-                match rng.u8(0..MOODS) {
-                    0 => sleep(Duration::from_millis(rng.u64(0..MAX_REST_MS))).await,
+            if let Some(rng) = erratic.as_mut().filter(|_| context.is_running()) {
+                match rng.u8(0..ERRATIC_ONE_IN) {
+                    0 => sleep(Duration::from_millis(rng.u64(0..MAX_PAUSE_MS))).await,
                     1 => break,
                     2 => {
                         from_end = true;
@@ -88,42 +92,44 @@ pub(crate) async fn follow(
     }
 }
 
-/// Reads a stream by calls. One that is moody goes on from the end now and then.
+/// Reads a stream by calls. An erratic reader continues from the end now and then.
 pub(crate) async fn read(
     client: Client,
-    stage: Stage,
+    context: RunContext,
     mut journal: TailJournal,
-    mut moody: Option<Rng>,
+    mut erratic: Option<Rng>,
 ) -> TailJournal {
     let stream = journal.stream;
     let mut position = "0-0".to_owned();
-    journal.seen.push(Seen::Opened(id_of(&position)));
-    while !stage.has_read_all(stream, id_of(&position)) {
-        let is_moody = moody.as_mut().is_some_and(|rng| rng.u8(0..MOODS) == 0);
-        let from_end = is_moody && stage.is_running();
+    journal.records.push(TailRecord::Opened(id_of(&position)));
+    while !context.is_read_to_end(stream, id_of(&position)) {
+        let is_erratic = erratic
+            .as_mut()
+            .is_some_and(|rng| rng.u8(0..ERRATIC_ONE_IN) == 0);
+        let from_end = is_erratic && context.is_running();
         let from = if from_end { "$" } else { &position };
         let read = client.read_batch(STREAMS[stream].name, from, COUNT, Some(BLOCK_MS));
-        let Ok(batch) = timeout(CALL_PATIENCE, read).await else {
-            // No code of the table, so that the checker objects.
-            journal.seen.push(Seen::Ended("HUNG".to_owned()));
+        let Ok(batch) = timeout(HANG_LIMIT, read).await else {
+            // The error table has no such code, so the checker reports it.
+            journal.records.push(TailRecord::Ended("HUNG".to_owned()));
             continue;
         };
         match batch {
             Ok(batch) => {
                 if from_end {
-                    let first = batch.entries.first().map(|(id, _)| id_of(id).before());
+                    let first = batch.entries.first().map(|(id, _)| before(id_of(id)));
                     let behind = first.unwrap_or_else(|| id_of(&batch.last_id));
-                    journal.seen.push(Seen::Skipped(behind));
+                    journal.records.push(TailRecord::Skipped(behind));
                 }
                 let entries = batch.entries.iter().map(entry);
                 journal
-                    .seen
-                    .extend(entries.map(|(id, text)| Seen::Entry(id, text)));
+                    .records
+                    .extend(entries.map(|(id, text)| TailRecord::Entry(id, text)));
                 position = batch.last_id;
             }
             Err(error) => {
-                journal.seen.push(Seen::Ended(code_of(&error)));
-                journal.seen.push(Seen::Opened(id_of(&position)));
+                journal.records.push(TailRecord::Ended(code_of(&error)));
+                journal.records.push(TailRecord::Opened(id_of(&position)));
                 sleep(PAUSE).await;
             }
         }
@@ -131,11 +137,11 @@ pub(crate) async fn read(
     journal
 }
 
-/// Where a tail from the end stood before its first item.
-fn begins_behind(item: &TailItem) -> Id {
+/// Returns the position of a tail from the end before its first item.
+fn start_of(item: &TailItem) -> EntryId {
     match item {
         TailItem::Entries { entries, position } => match entries.first() {
-            Some((id, _)) => id_of(id).before(),
+            Some((id, _)) => before(id_of(id)),
             None => id_of(position),
         },
         TailItem::Gap(gap) => id_of(&gap.after),
@@ -143,19 +149,19 @@ fn begins_behind(item: &TailItem) -> Id {
     }
 }
 
-/// Writes down an item, and returns where to go on.
-fn see(journal: &mut TailJournal, item: TailItem) -> Id {
+/// Records an item, and returns the position after it.
+fn record(journal: &mut TailJournal, item: TailItem) -> EntryId {
     match item {
         TailItem::Entries { entries, position } => {
             let entries = entries.iter().map(entry);
             journal
-                .seen
-                .extend(entries.map(|(id, text)| Seen::Entry(id, text)));
+                .records
+                .extend(entries.map(|(id, text)| TailRecord::Entry(id, text)));
             id_of(&position)
         }
         TailItem::Gap(gap) => {
             let position = id_of(&gap.position);
-            journal.seen.push(Seen::Gap {
+            journal.records.push(TailRecord::Gap {
                 after: id_of(&gap.after),
                 first: gap.first.as_deref().map(id_of),
                 position,

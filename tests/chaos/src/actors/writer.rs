@@ -1,4 +1,4 @@
-//! Adds, one after the other or a few at once, and goes on whatever becomes of them.
+//! Adds entries, one after the other or a few at once, and continues after any outcome.
 
 use std::time::Duration;
 
@@ -7,62 +7,64 @@ use futures_util::future::join_all;
 use streamgate_client::{Client, StreamingBackend};
 use tokio::time::Instant;
 
-use crate::journal::{Add, Id, Outcome, Text, WriterJournal};
-use crate::stage::{FIELD, PAUSE, STREAMS, Stage, outcome};
+use streamgate_protocol::EntryId;
 
-/// Milliseconds between a writer's calls, at most: so that a run of half an hour has about a
-/// million entries, which its checker holds in memory.
+use crate::journal::{Add, EntryTag, Outcome, WriterJournal};
+use crate::scenario::{FIELD, PAUSE, RunContext, STREAMS, outcome};
+
+/// Longest pause between a writer's calls in ms: a run of half an hour has about a million entries,
+/// which the checker holds in memory.
 const MAX_PAUSE_MS: u64 = 30;
 
-/// Bytes of padding of a large entry, at most: as many as take several packets, and no relay passes
-/// on at once.
+/// Most bytes of padding of a large entry: enough for several packets, so that a relay can cut in
+/// between.
 const MAX_PADDING: usize = 30_000;
 
-/// One call of so many of the writer that pads adds large entries. Redis holds all of them.
-const LARGE: u32 = 16;
+/// One in this many calls of a padding writer adds large entries. Redis holds all of them.
+const LARGE_ONE_IN: u32 = 16;
 
-/// How long a writer tries to get something through when all is well again.
-const END_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a writer tries to get a last add through after all faults.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a writer is like.
+/// The configuration of a writer.
 #[derive(Clone, Copy)]
-pub(crate) struct Habits {
+pub(crate) struct WriterConfig {
     pub(crate) writer: u32,
     pub(crate) stream: usize,
-    /// Adds at once, at most.
+    /// Most adds at once.
     pub(crate) depth: u32,
-    /// Some of its entries are large.
+    /// Whether some of its entries are large.
     pub(crate) pads: bool,
-    /// For how long its client asks again.
-    pub(crate) patience: Duration,
+    /// How long its client retries.
+    pub(crate) retry_timeout: Duration,
 }
 
-/// Writes until the run ends, and then until one add is acknowledged.
+/// Adds until the run ends, and then until one add is acknowledged.
 pub(crate) async fn run(
     client: Client,
-    stage: Stage,
-    Habits {
+    context: RunContext,
+    WriterConfig {
         writer,
         stream,
         depth,
         pads,
-        patience,
-    }: Habits,
+        retry_timeout,
+    }: WriterConfig,
     mut rng: Rng,
 ) -> WriterJournal {
     let mut journal = WriterJournal {
         writer,
         stream,
-        patience: u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
+        retry_timeout: u32::try_from(retry_timeout.as_millis()).unwrap_or(u32::MAX),
         adds: Vec::new(),
     };
-    while stage.is_running() {
-        let padding = if pads && rng.u32(0..LARGE) == 0 {
+    while context.is_running() {
+        let padding = if pads && rng.u32(0..LARGE_ONE_IN) == 0 {
             rng.usize(0..MAX_PADDING)
         } else {
             0
         };
-        let adds = add(&client, &stage, &journal, rng.u32(1..=depth), padding).await;
+        let adds = add(&client, &context, &journal, rng.u32(1..=depth), padding).await;
         let failed = adds
             .iter()
             .any(|add| !matches!(add.outcome, Outcome::Done(_)));
@@ -70,9 +72,9 @@ pub(crate) async fn run(
         let pause = Duration::from_millis(rng.u64(0..MAX_PAUSE_MS));
         tokio::time::sleep(if failed { pause.max(PAUSE) } else { pause }).await;
     }
-    let end = Instant::now() + END_PATIENCE;
+    let end = Instant::now() + FINISH_TIMEOUT;
     loop {
-        let adds = add(&client, &stage, &journal, 1, 0).await;
+        let adds = add(&client, &context, &journal, 1, 0).await;
         journal.adds.extend(adds);
         let last = journal.adds.last().map(|add| &add.outcome);
         if matches!(last, Some(Outcome::Done(_))) || Instant::now() >= end {
@@ -82,10 +84,10 @@ pub(crate) async fn run(
     }
 }
 
-/// The next so many adds at once, which are sent in the order of their numbers.
+/// Makes the next `count` adds at once. The client sends them in the order of their numbers.
 async fn add(
     client: &Client,
-    stage: &Stage,
+    context: &RunContext,
     journal: &WriterJournal,
     count: u32,
     padding: usize,
@@ -93,17 +95,17 @@ async fn add(
     let stream = &STREAMS[journal.stream];
     let first = journal.adds.last().map_or(0, |add| add.number + 1);
     let add = async |number| {
-        let text = Text {
+        let tag = EntryTag {
             writer: journal.writer,
             number,
         };
-        let fields = vec![(FIELD.to_owned(), text.padded(padding))];
-        let began = stage.now();
+        let fields = vec![(FIELD.to_owned(), tag.padded(padding))];
+        let started = context.now();
         let outcome = outcome(client.stream_add(stream.name, fields, stream.maxlen)).await;
         let outcome = match outcome {
-            Outcome::Done(id) => match Id::parse(&id) {
-                Some(id) => Outcome::Done(id),
-                None => Outcome::Refused(format!("ERR the id {id}")),
+            Outcome::Done(id) => match EntryId::parse(&id) {
+                Ok(id) => Outcome::Done(id),
+                Err(_) => Outcome::Refused(format!("ERR a malformed id: {id}")),
             },
             Outcome::Unknown(why) => Outcome::Unknown(why),
             Outcome::Refused(code) => Outcome::Refused(code),
@@ -111,8 +113,8 @@ async fn add(
         };
         Add {
             number,
-            began,
-            ended: stage.now(),
+            started,
+            ended: context.now(),
             outcome,
         }
     };

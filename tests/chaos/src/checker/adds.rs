@@ -1,111 +1,113 @@
-//! Adds: exactly once, at most once, or not at all.
+//! Adds: stored exactly once, at most once, or not at all, as their writers were told.
 
 use std::collections::HashMap;
 
-use super::{Broken, Known, Objections};
-use crate::journal::{Content, History, Id, Outcome, Text, WriterJournal};
+use super::{KnownAdds, ViolationKind, Violations};
+use streamgate_protocol::EntryId;
 
-/// What is in a stream was put there once, by its writer, who was not told otherwise.
+use crate::journal::{EntryTag, History, Outcome, StreamContents, WriterJournal};
+
+/// Every entry was stored once, for an add of this stream that was not refused.
 pub(super) fn content(
-    place: usize,
-    stream: &Content,
-    known: &Known<'_>,
-    objections: &mut Objections,
+    index: usize,
+    stream: &StreamContents,
+    known: &KnownAdds<'_>,
+    violations: &mut Violations,
 ) {
     let name = &stream.name;
-    for stranger in &stream.strangers {
-        let what = format!("{name} holds what nobody sent: {stranger}");
-        objections.add(Broken::Untrue, what);
+    for unexpected in &stream.unexpected {
+        let what = format!("{name} holds an entry that nobody sent: {unexpected}");
+        violations.add(ViolationKind::Wrong, what);
     }
-    let mut ids: HashMap<Text, Id> = HashMap::new();
-    let mut latest: HashMap<u32, (Id, Text, bool)> = HashMap::new();
+    let mut ids: HashMap<EntryTag, EntryId> = HashMap::new();
+    let mut latest: HashMap<u32, (EntryId, EntryTag, bool)> = HashMap::new();
     for &(id, text) in &stream.entries {
         if let Some(first) = ids.insert(text, id) {
             let what = format!("{name} holds {text} twice, as {first} and as {id}");
-            objections.add(Broken::Doubled, what);
+            violations.add(ViolationKind::Duplicated, what);
             continue;
         }
         let Some((of, add)) = known.adds.get(&text) else {
             let what = format!("{name} holds {text} as {id}, which nobody added");
-            objections.add(Broken::Untrue, what);
+            violations.add(ViolationKind::Wrong, what);
             continue;
         };
-        if *of != place {
+        if *of != index {
             let what = format!("{name} holds {text} as {id}, which was added to another stream");
-            objections.add(Broken::Untrue, what);
+            violations.add(ViolationKind::Wrong, what);
         }
         if let Outcome::Refused(code) = &add.outcome {
-            let what = format!("{name} holds {text} as {id}, though its writer was told {code}");
-            objections.add(Broken::Untrue, what);
+            let what = format!("{name} holds {text} as {id}, although its add failed with {code}");
+            violations.add(ViolationKind::Wrong, what);
             continue;
         }
-        // Of two that their writer was told of, its journal says the same.
+        // The check of the journal covers two adds that both have a known id.
         let is_known = matches!(add.outcome, Outcome::Done(_));
         let before = latest.insert(text.writer, (id, text, is_known));
         if let Some((before, earlier, was_known)) = before
             && earlier.number > text.number
             && !(is_known && was_known)
         {
-            let what = format!("{name} holds {text} as {id}, behind {earlier}, {before}");
-            objections.add(Broken::Disordered, what);
+            let what = format!("{name} holds {text} as {id}, after {earlier}, {before}");
+            violations.add(ViolationKind::OutOfOrder, what);
         }
     }
 }
 
-/// What a writer was told is true, its adds are in its order, and it is not stuck.
+/// The outcomes of a writer's adds are true, its adds are in order, and it is not stuck.
 pub(super) fn writer(
     journal: &WriterJournal,
     history: &History,
-    known: &Known<'_>,
-    objections: &mut Objections,
+    known: &KnownAdds<'_>,
+    violations: &mut Violations,
 ) {
     let stream = &history.streams[journal.stream];
     let name = &stream.name;
-    let places: HashMap<Id, Text> = stream.entries.iter().copied().collect();
-    let mut before: Option<(Id, Text)> = None;
+    let stored: HashMap<EntryId, EntryTag> = stream.entries.iter().copied().collect();
+    let mut before: Option<(EntryId, EntryTag)> = None;
     for add in &journal.adds {
-        let text = Text {
+        let text = EntryTag {
             writer: journal.writer,
             number: add.number,
         };
         match &add.outcome {
             Outcome::Done(id) => {
-                if places.get(id) != Some(&text) && !known.may_be_gone(journal.stream, *id) {
-                    let began = add.began;
+                if stored.get(id) != Some(&text) && !known.may_be_trimmed(journal.stream, *id) {
+                    let started = add.started;
                     let what = format!(
-                        "{name} does not hold {text}, acknowledged as {id}, asked at {began} ms"
+                        "{name} does not hold {text}, acknowledged as {id}, sent at {started} ms"
                     );
-                    objections.add(Broken::Lost, what);
+                    violations.add(ViolationKind::Lost, what);
                 }
                 if let Some((last, earlier)) = before.filter(|(last, _)| last >= id) {
                     let what = format!(
-                        "{text} of {name} is {id}, and {earlier}, asked before it, is {last}"
+                        "{text} of {name} is {id}, and {earlier}, sent before it, is {last}"
                     );
-                    objections.add(Broken::Disordered, what);
+                    violations.add(ViolationKind::OutOfOrder, what);
                 }
                 before = Some((*id, text));
             }
-            // An add is asked for again for as long as that.
-            Outcome::Unknown(why) if add.ended - add.began < journal.patience => {
-                let (took, patience) = (add.ended - add.began, journal.patience);
+            // The client must retry an add for this long.
+            Outcome::Unknown(why) if add.ended - add.started < journal.retry_timeout => {
+                let (took, retry_timeout) = (add.ended - add.started, journal.retry_timeout);
                 let what = format!(
-                    "the add of {text}, asked at {} ms, was given up after {took} ms, not {patience}: {why}",
-                    add.began
+                    "the add of {text}, sent at {} ms, was given up after {took} ms instead of {retry_timeout} ms: {why}",
+                    add.started
                 );
-                objections.add(Broken::Untrue, what);
+                violations.add(ViolationKind::Wrong, what);
             }
             Outcome::Unknown(_) => {}
-            Outcome::Refused(code) => objections.stopped(&format!("the add of {text}"), code),
+            Outcome::Refused(code) => violations.stopped(&format!("the add of {text}"), code),
             Outcome::Hung => {
-                let what = format!("the add of {text}, asked at {} ms, never ended", add.began);
-                objections.add(Broken::Stuck, what);
+                let what = format!("the add of {text}, sent at {} ms, never ended", add.started);
+                violations.add(ViolationKind::Stuck, what);
             }
         }
     }
     let last = journal.adds.last();
     if !last.is_some_and(|add| matches!(add.outcome, Outcome::Done(_))) {
         let writer = journal.writer;
-        let what = format!("writer {writer} of {name} gets nothing through when all is well again");
-        objections.add(Broken::Stuck, what);
+        let what = format!("writer {writer} of {name} has no successful add after all faults");
+        violations.add(ViolationKind::Stuck, what);
     }
 }

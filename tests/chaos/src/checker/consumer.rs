@@ -1,88 +1,99 @@
-//! Consumers: nobody is given the same twice, unless somebody else had it meanwhile.
+//! Consumers: no entry is delivered twice to a consumer, unless another one owned it meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Broken, Objections};
-use crate::journal::{ConsumerJournal, Given, Id, Outcome, Text};
-use crate::stage::CLAIM_AFTER;
-use crate::watch::Watch;
+use super::{ViolationKind, Violations};
+use streamgate_protocol::EntryId;
 
-/// An entry that a consumer was given, and had been given before.
-pub(crate) struct Again {
-    id: Id,
-    text: Text,
-    /// All times that it was given it, in milliseconds since the run began.
+use crate::journal::{ConsumerJournal, ConsumerRecord, EntryTag, Outcome};
+use crate::pending_history::PendingHistory;
+use crate::scenario::CLAIM_AFTER;
+
+/// An entry that was delivered to the same consumer again.
+pub(crate) struct Redelivery {
+    id: EntryId,
+    text: EntryTag,
+    /// The times of all deliveries, in ms since the start of the run.
     times: Vec<u32>,
     pub(crate) excuse: Option<Excuse>,
 }
 
-/// Why it may be given again.
+/// Why an entry may be delivered again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Excuse {
-    /// Somebody else was seen to have it in between.
-    TakenOver,
-    /// Somebody else may have had it: nobody could look at that time.
-    Unseen,
+    /// Another consumer was observed to own it in between.
+    Reclaimed,
+    /// Another consumer may have owned it: samples of that time are missing.
+    Unobserved,
 }
 
-pub(super) fn consumer(journal: &ConsumerJournal, watch: &Watch, objections: &mut Objections) {
+pub(super) fn consumer(
+    journal: &ConsumerJournal,
+    pending_history: &PendingHistory,
+    violations: &mut Violations,
+) {
     let who = &journal.name;
-    let mut acknowledged = BTreeSet::<Id>::new();
-    let mut delivered = BTreeSet::<Id>::new();
-    for given in &journal.given {
+    let mut acknowledged = BTreeSet::<EntryId>::new();
+    let mut delivered = BTreeSet::<EntryId>::new();
+    for given in &journal.records {
         match given {
-            Given::Opened if journal.takes_over => delivered.clear(),
-            Given::Opened => {}
-            &Given::Delivered(id, text, _) => {
-                // While it lasts, what was on its way may come behind the acknowledgement.
+            ConsumerRecord::Opened if journal.reclaims => delivered.clear(),
+            ConsumerRecord::Opened => {}
+            &ConsumerRecord::Delivered(id, text, _) => {
+                // During a subscription, an entry on its way may arrive after the acknowledgement.
                 if delivered.insert(id) && acknowledged.contains(&id) {
-                    let what = format!("{who} was given {text}, {id}, which it had acknowledged");
-                    objections.add(Broken::Doubled, what);
+                    let what =
+                        format!("{text}, {id}, was delivered to {who}, which had acknowledged it");
+                    violations.add(ViolationKind::Duplicated, what);
                 }
             }
-            Given::Acked(id, Outcome::Done(())) => {
+            ConsumerRecord::Acked(id, Outcome::Done(())) => {
                 acknowledged.insert(*id);
             }
-            Given::Acked(_, Outcome::Unknown(_)) | Given::Left(_) => {}
-            Given::Acked(id, Outcome::Refused(code)) => {
-                objections.stopped(&format!("{who}'s acknowledgement of {id}"), code);
+            ConsumerRecord::Acked(_, Outcome::Unknown(_)) | ConsumerRecord::Left(_) => {}
+            ConsumerRecord::Acked(id, Outcome::Refused(code)) => {
+                violations.stopped(&format!("{who}'s acknowledgement of {id}"), code);
             }
-            Given::Acked(id, Outcome::Hung) => {
+            ConsumerRecord::Acked(id, Outcome::Hung) => {
                 let what = format!("{who}'s acknowledgement of {id} never ended");
-                objections.add(Broken::Stuck, what);
+                violations.add(ViolationKind::Stuck, what);
             }
-            Given::Ended(code, _) => objections.ended(who, code, journal.subscribes),
+            ConsumerRecord::Ended(code, _) => violations.ended(who, code, journal.subscribes),
         }
     }
-    for Again {
+    for Redelivery {
         id,
         text,
         times,
         excuse,
-    } in again(journal, watch)
+    } in redelivered(journal, pending_history)
     {
         if excuse.is_none() {
-            let what = format!("{who} was given {text}, {id}, again: at {times:?} ms");
-            objections.add(Broken::Doubled, what);
+            let what = format!("{text}, {id}, was delivered to {who} again: at {times:?} ms");
+            violations.add(ViolationKind::Duplicated, what);
         }
     }
 }
 
-/// Everything that a consumer was given again while its subscription lasted; or, if it takes
-/// nothing over, at all.
-pub(crate) fn again(journal: &ConsumerJournal, watch: &Watch) -> Vec<Again> {
-    let mut given_at: BTreeMap<Id, Vec<u32>> = BTreeMap::new();
-    let mut again = Vec::new();
-    for given in &journal.given {
+/// Returns all redeliveries to a consumer: within one subscription, or in all if it does not
+/// reclaim.
+pub(crate) fn redelivered(
+    journal: &ConsumerJournal,
+    pending_history: &PendingHistory,
+) -> Vec<Redelivery> {
+    let mut delivered_at: BTreeMap<EntryId, Vec<u32>> = BTreeMap::new();
+    let mut redeliveries = Vec::new();
+    for given in &journal.records {
         match given {
-            // What it was given before is taken over like anybody's.
-            Given::Opened if journal.takes_over => given_at.clear(),
-            &Given::Delivered(id, text, at) => {
-                let times = given_at.entry(id).or_default();
+            // Entries of its earlier subscriptions are reclaimed like those of any consumer.
+            ConsumerRecord::Opened if journal.reclaims => delivered_at.clear(),
+            &ConsumerRecord::Delivered(id, text, at) => {
+                let times = delivered_at.entry(id).or_default();
                 times.push(at);
                 if times.len() > 1 {
-                    let (times, excuse) = (times.clone(), excuse(journal, watch, id, times));
-                    again.push(Again {
+                    let (times, excuse) =
+                        (times.clone(), excuse(journal, pending_history, id, times));
+                    redeliveries.push(Redelivery {
                         id,
                         text,
                         times,
@@ -93,15 +104,20 @@ pub(crate) fn again(journal: &ConsumerJournal, watch: &Watch) -> Vec<Again> {
             _ => {}
         }
     }
-    again
+    redeliveries
 }
 
-fn excuse(journal: &ConsumerJournal, watch: &Watch, id: Id, times: &[u32]) -> Option<Excuse> {
-    let last = journal.takes_over.then(|| times.last()).flatten()?;
-    if times.len() <= 1 + watch.taken_from(journal.stream, id, &journal.name) {
-        return Some(Excuse::TakenOver);
+fn excuse(
+    journal: &ConsumerJournal,
+    pending_history: &PendingHistory,
+    id: EntryId,
+    times: &[u32],
+) -> Option<Excuse> {
+    let last = journal.reclaims.then(|| times.last()).flatten()?;
+    if times.len() <= 1 + pending_history.reclaimed_from(journal.stream, id, &journal.name) {
+        return Some(Excuse::Reclaimed);
     }
     let longest = u32::try_from(CLAIM_AFTER.as_millis()).unwrap_or(u32::MAX);
-    let was_seen = watch.is_gapless(watch.added_at(id), *last, longest);
-    (!was_seen).then_some(Excuse::Unseen)
+    let was_observed = pending_history.covers(pending_history.added_at(id), *last, longest);
+    (!was_observed).then_some(Excuse::Unobserved)
 }

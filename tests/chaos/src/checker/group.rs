@@ -5,37 +5,39 @@ use std::collections::{BTreeMap, BTreeSet};
 use streamgate_protocol::Retry;
 use streamgate_protocol::error::retry_of;
 
-use super::{Broken, Objections};
-use crate::journal::{ConsumerJournal, Content, Given, Group, Id, Outcome, Text};
-use crate::stage::MAX_DELIVERIES;
-use crate::watch::Watch;
+use super::{ViolationKind, Violations};
+use streamgate_protocol::EntryId;
 
-/// How long after it was added it may be told that an entry is lost, at most, in milliseconds: longer
-/// than a call is asked again.
+use crate::journal::{ConsumerJournal, ConsumerRecord, EntryTag, Group, Outcome, StreamContents};
+use crate::pending_history::PendingHistory;
+use crate::scenario::MAX_DELIVERIES;
+
+/// Longest time in ms from an add to the error that tells of its lost delivery: longer than a call
+/// is retried.
 const MAX_ON_ITS_WAY_MS: u32 = 60_000;
 
-/// How long after a consumer has left it may still be given something, in milliseconds: its server hears
-/// of that late when something stalls.
+/// Longest time in ms in which entries are still delivered to a consumer that has left: a stall
+/// delays the news to its server.
 const MAX_LATE_MS: u32 = 10_000;
 
-/// No entry is between two stools.
+/// No entry is lost between its delivery and its acknowledgement.
 pub(super) fn group(
-    place: usize,
-    stream: &Content,
+    index: usize,
+    stream: &StreamContents,
     consumers: &[ConsumerJournal],
-    watch: &Watch,
-    objections: &mut Objections,
+    pending_history: &PendingHistory,
+    violations: &mut Violations,
 ) {
     let Some(group) = &stream.group else {
         return;
     };
     let name = &stream.name;
-    let (mut acknowledged, mut perhaps) = (BTreeSet::new(), BTreeSet::new());
+    let (mut acknowledged, mut maybe_acknowledged) = (BTreeSet::new(), BTreeSet::new());
     let mut refused = BTreeMap::new();
-    let of_stream = consumers.iter().filter(|c| c.stream == place);
+    let of_stream = consumers.iter().filter(|c| c.stream == index);
     for consumer in of_stream.clone() {
-        for given in &consumer.given {
-            let Given::Acked(id, outcome) = given else {
+        for given in &consumer.records {
+            let ConsumerRecord::Acked(id, outcome) = given else {
                 continue;
             };
             match outcome {
@@ -43,7 +45,7 @@ pub(super) fn group(
                     acknowledged.insert(*id);
                 }
                 Outcome::Unknown(_) | Outcome::Hung => {
-                    perhaps.insert(*id);
+                    maybe_acknowledged.insert(*id);
                 }
                 Outcome::Refused(code) => {
                     refused.insert(*id, (&consumer.name, code));
@@ -51,96 +53,98 @@ pub(super) fn group(
             }
         }
     }
-    let dead: BTreeSet<Id> = group.dead.iter().map(|letter| letter.id).collect();
+    let dead: BTreeSet<EntryId> = group.dead.iter().map(|letter| letter.id).collect();
     for &(id, text) in &stream.entries {
         let is_pending = group.pending.contains_key(&id);
         if id > group.last_delivered {
-            let what = format!("the group of {name} was never given {text}, {id}");
-            objections.add(Broken::Lost, what);
+            let what = format!("{text}, {id}, was never delivered to the group of {name}");
+            violations.add(ViolationKind::Lost, what);
         } else if is_pending && acknowledged.contains(&id) {
-            let what = format!("{text}, {id}, of {name} was acknowledged, and is pending");
-            objections.add(Broken::Lost, what);
+            let what = format!("{text}, {id}, of {name} was acknowledged, but is pending");
+            violations.add(ViolationKind::Lost, what);
         } else if !is_pending
             && !acknowledged.contains(&id)
-            && !perhaps.contains(&id)
+            && !maybe_acknowledged.contains(&id)
             && !dead.contains(&id)
         {
             let what = format!("{text}, {id}, of {name} is not pending, and");
             match refused.get(&id) {
                 Some((who, code)) => {
-                    let what = format!("{what} {who}, who acknowledged it, was told {code}");
-                    objections.add(Broken::Untrue, what);
+                    let what = format!("{what} its acknowledgement by {who} failed with {code}");
+                    violations.add(ViolationKind::Wrong, what);
                 }
                 None => {
-                    let what = format!("{what} nobody of its group acknowledged it");
-                    objections.add(Broken::Lost, what);
+                    let what = format!("{what} no consumer of the group acknowledged it");
+                    violations.add(ViolationKind::Lost, what);
                 }
             }
         }
     }
-    for (id, holder) in group.pending.iter().filter(|_| !group.takes_over) {
+    for (id, holder) in group.pending.iter().filter(|_| !group.reclaims) {
         let holding = of_stream.clone().find(|consumer| consumer.name == *holder);
-        if !holding.is_some_and(|consumer| knows(consumer, *id, watch.added_at(*id))) {
+        if !holding.is_some_and(|consumer| explains(consumer, *id, pending_history.added_at(*id))) {
             let what = format!(
-                "{id} of {name} is pending for {holder}, who was neither given it nor told of a loss"
+                "{id} of {name} is pending for {holder}, which neither got it nor an error for it"
             );
-            objections.add(Broken::Lost, what);
+            violations.add(ViolationKind::Lost, what);
         }
     }
-    if group.takes_over {
+    if group.reclaims {
         for (id, holder) in &group.pending {
-            let what = format!("{id} of {name} is still pending for {holder}: nobody took it over");
-            objections.add(Broken::Stuck, what);
+            let what =
+                format!("{id} of {name} is still pending for {holder}: no consumer reclaimed it");
+            violations.add(ViolationKind::Stuck, what);
         }
     }
     let names: BTreeSet<&str> = of_stream.map(|consumer| &*consumer.name).collect();
-    letters(stream, group, &names, objections);
+    dead_letters(stream, group, &names, violations);
 }
 
-/// Whether a consumer was given an entry, left when it could have been, or was told that something
-/// like that is not known.
-fn knows(consumer: &ConsumerJournal, id: Id, added_at: u32) -> bool {
+/// Whether a consumer explains a pending entry: it got the entry, left at that time, or got an
+/// error with an unknown outcome at that time.
+fn explains(consumer: &ConsumerJournal, id: EntryId, added_at: u32) -> bool {
     let in_time = |at: u32| at + MAX_LATE_MS >= added_at && at <= added_at + MAX_ON_ITS_WAY_MS;
-    consumer.given.iter().any(|given| match given {
-        Given::Delivered(given, ..) => *given == id,
-        Given::Left(at) => in_time(*at),
-        Given::Ended(code, at) => in_time(*at) && retry_of(code) == Retry::Unknown,
+    consumer.records.iter().any(|given| match given {
+        ConsumerRecord::Delivered(given, ..) => *given == id,
+        ConsumerRecord::Left(at) => in_time(*at),
+        ConsumerRecord::Ended(code, at) => in_time(*at) && retry_of(code) == Retry::Unknown,
         _ => false,
     })
 }
 
-/// What was given up was delivered too often, is given up once, and is not pending any more.
-fn letters(
-    stream: &Content,
+/// Every dead letter was delivered too often, is there once, and is not pending.
+fn dead_letters(
+    stream: &StreamContents,
     group: &Group,
     consumers: &BTreeSet<&str>,
-    objections: &mut Objections,
+    violations: &mut Violations,
 ) {
     let name = &stream.name;
-    for stranger in &group.strangers {
-        let what = format!("the dead letters of {name} hold what is none: {stranger}");
-        objections.add(Broken::Untrue, what);
+    for unexpected in &group.unexpected {
+        let what = format!("the dead letters of {name} hold another entry: {unexpected}");
+        violations.add(ViolationKind::Wrong, what);
     }
-    let entries: BTreeMap<Id, Text> = stream.entries.iter().copied().collect();
+    let entries: BTreeMap<EntryId, EntryTag> = stream.entries.iter().copied().collect();
     let mut seen = BTreeSet::new();
     for letter in &group.dead {
         let who = format!(
             "the dead letter of {}, {}, of {name}",
             letter.text, letter.id
         );
-        objections.once(&mut seen, letter.id, || format!("{who} is there twice"));
+        violations.once(&mut seen, letter.id, || format!("{who} is there twice"));
         if entries.get(&letter.id) != Some(&letter.text) {
-            let what = format!("{who} is of an entry that is not there");
-            objections.add(Broken::Untrue, what);
+            let what = format!("{who} is of an entry that is not in the stream");
+            violations.add(ViolationKind::Wrong, what);
         }
         if letter.deliveries < MAX_DELIVERIES || !consumers.contains(&*letter.holder) {
             let (times, holder) = (letter.deliveries, &letter.holder);
-            let what = format!("{who} says: delivered {times} times, last to {holder}");
-            objections.add(Broken::Untrue, what);
+            let what =
+                format!("{who} has the wrong fields: delivered {times} times, last to {holder}");
+            violations.add(ViolationKind::Wrong, what);
         }
         if let Some(holder) = group.pending.get(&letter.id) {
-            let what = format!("{who} is there, and pending for {holder}");
-            objections.add(Broken::Doubled, what);
+            let what = format!("{who} is still pending for {holder}");
+            violations.add(ViolationKind::Duplicated, what);
         }
     }
 }

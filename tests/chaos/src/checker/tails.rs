@@ -2,57 +2,59 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Broken, Known, Objections};
-use crate::journal::{History, Id, Seen, TailJournal, Text};
+use super::{KnownAdds, ViolationKind, Violations};
+use streamgate_protocol::EntryId;
 
-/// Ids that a tail was told it cannot be given, or that it did not want.
+use crate::journal::{EntryTag, History, TailJournal, TailRecord};
+
+/// Ids that a tail does not read: a reported gap, or skipped on purpose.
 struct Gap {
-    after: Id,
-    first: Option<Id>,
-    position: Id,
+    after: EntryId,
+    first: Option<EntryId>,
+    position: EntryId,
 }
 
 pub(super) fn tail(
     journal: &TailJournal,
     history: &History,
-    known: &Known<'_>,
-    objections: &mut Objections,
+    known: &KnownAdds<'_>,
+    violations: &mut Violations,
 ) {
     let stream = &history.streams[journal.stream];
     let who = format!("{} of {}", journal.name, stream.name);
     let entries = &known.entries[journal.stream];
     let mut seen = BTreeSet::new();
-    let mut texts: HashMap<Text, Id> = HashMap::new();
+    let mut texts: HashMap<EntryTag, EntryId> = HashMap::new();
     let mut gaps = Vec::new();
-    let mut last = Id::default();
-    for seen_now in &journal.seen {
-        match seen_now {
-            Seen::Opened(after) => {
+    let mut last = EntryId::default();
+    for record in &journal.records {
+        match record {
+            TailRecord::Opened(after) => {
                 if *after < last {
-                    let what = format!("{who} goes on behind {after}, though it was at {last}");
-                    objections.add(Broken::Untrue, what);
+                    let what = format!("{who} resumes after {after}, although it was at {last}");
+                    violations.add(ViolationKind::Wrong, what);
                 }
             }
-            &Seen::Entry(id, text) => {
+            &TailRecord::Entry(id, text) => {
                 let twice =
-                    objections.once(&mut seen, id, || format!("{who} saw {text}, {id}, twice"));
+                    violations.once(&mut seen, id, || format!("{who} saw {text}, {id}, twice"));
                 if !twice && id <= last {
-                    let what = format!("{who} saw {text}, {id}, behind {last}");
-                    objections.add(Broken::Disordered, what);
+                    let what = format!("{who} saw {text}, {id}, after {last}");
+                    violations.add(ViolationKind::OutOfOrder, what);
                 }
                 last = last.max(id);
-                // What is twice in the stream is objected to there.
+                // The check of the stream reports entries that are stored twice.
                 let is_there = |id| entries.get(id) == Some(&text);
                 if let Some(other) = texts.insert(text, id)
                     && other != id
                     && !(is_there(&other) && is_there(&id))
                 {
                     let what = format!("{who} saw {text} as {other} and as {id}");
-                    objections.add(Broken::Doubled, what);
+                    violations.add(ViolationKind::Duplicated, what);
                 }
-                is_true(&who, (id, text), journal.stream, known, objections);
+                check_entry(&who, (id, text), journal.stream, known, violations);
             }
-            &Seen::Skipped(to) => {
+            &TailRecord::Skipped(to) => {
                 gaps.push(Gap {
                     after: last,
                     first: None,
@@ -60,11 +62,11 @@ pub(super) fn tail(
                 });
                 last = last.max(to);
             }
-            Seen::Gap { recreated, .. } if *recreated || !stream.is_trimmed => {
-                let what = format!("{who} was told of a gap behind {last}, and there is none");
-                objections.add(Broken::Untrue, what);
+            TailRecord::Gap { recreated, .. } if *recreated || !stream.is_trimmed => {
+                let what = format!("{who} got a gap after {last}, but none is there");
+                violations.add(ViolationKind::Wrong, what);
             }
-            &Seen::Gap {
+            &TailRecord::Gap {
                 after,
                 first,
                 position,
@@ -74,38 +76,38 @@ pub(super) fn tail(
                 first,
                 position,
             }),
-            Seen::Ended(code) => objections.ended(&who, code, journal.subscribes),
+            TailRecord::Ended(code) => violations.ended(&who, code, journal.subscribes),
         }
     }
     for (id, text) in entries {
         if !seen.contains(id) && !gaps.iter().any(|gap| gap.covers(*id)) {
-            let what = format!("{who} never saw {text}, {id}, and was told of no gap there");
-            objections.add(Broken::Lost, what);
+            let what = format!("{who} never saw {text}, {id}, and got no gap there");
+            violations.add(ViolationKind::Lost, what);
         }
     }
 }
 
-/// What a tail saw is what is there, or was.
-fn is_true(
+/// An entry that a tail saw is in the stream, or was.
+fn check_entry(
     who: &str,
-    (id, text): (Id, Text),
+    (id, text): (EntryId, EntryTag),
     stream: usize,
-    known: &Known<'_>,
-    objections: &mut Objections,
+    known: &KnownAdds<'_>,
+    violations: &mut Violations,
 ) {
     let is_there = match known.entries[stream].get(&id) {
         Some(there) => *there == text,
-        // An add whose writer does not know whether it was done, and that was trimmed since.
-        None => known.may_be_gone(stream, id) && known.adds.contains_key(&text),
+        // An add with an unknown outcome, which was stored and trimmed since.
+        None => known.may_be_trimmed(stream, id) && known.adds.contains_key(&text),
     };
     if !is_there {
         let what = format!("{who} saw {text}, {id}, which is not in the stream");
-        objections.add(Broken::Untrue, what);
+        violations.add(ViolationKind::Wrong, what);
     }
 }
 
 impl Gap {
-    fn covers(&self, id: Id) -> bool {
+    fn covers(&self, id: EntryId) -> bool {
         let before_end = match self.first {
             Some(first) => id < first,
             None => id <= self.position,

@@ -1,5 +1,5 @@
-//! Histories that are broken on purpose, one for each promise: the checker must object, once, and
-//! name the entry.
+//! Histories with a violation of each guarantee: the checker must report it, once, and name the
+//! entry.
 
 mod adds;
 mod groups;
@@ -7,44 +7,46 @@ mod tails;
 
 use super::*;
 use crate::journal::{
-    ConsumerJournal, Content, Given, Group, Letter, Seen, TailJournal, WriterJournal,
+    ConsumerJournal, ConsumerRecord, DeadLetter, Group, StreamContents, TailJournal, TailRecord,
+    WriterJournal,
 };
-use crate::stage::MAX_DELIVERIES;
-use crate::watch::Watch;
+use crate::pending_history::PendingHistory;
+use crate::scenario::MAX_DELIVERIES;
 
-fn id(ms: u64) -> Id {
-    Id { ms, seq: 0 }
+fn id(ms: u64) -> EntryId {
+    EntryId { ms, seq: 0 }
 }
 
-fn text(writer: u32, number: u32) -> Text {
-    Text { writer, number }
+fn text(writer: u32, number: u32) -> EntryTag {
+    EntryTag { writer, number }
 }
 
 fn added(number: u32, ms: u64) -> Add {
     ended(number, Outcome::Done(id(ms)))
 }
 
-fn ended(number: u32, outcome: Outcome<Id>) -> Add {
+fn ended(number: u32, outcome: Outcome<EntryId>) -> Add {
     Add {
         number,
-        began: 0,
-        ended: PATIENCE,
+        started: 0,
+        ended: RETRY_TIMEOUT,
         outcome,
     }
 }
 
-/// For which every writer asks again.
-const PATIENCE: u32 = 4_000;
+/// How long every writer retries.
+const RETRY_TIMEOUT: u32 = 4_000;
 
 fn unknown<T>() -> Outcome<T> {
     Outcome::Unknown("no connection in time".to_owned())
 }
 
-fn refused(code: &str) -> Outcome<Id> {
+fn refused(code: &str) -> Outcome<EntryId> {
     Outcome::Refused(code.to_owned())
 }
 
-/// Two writers of `orders`, one of `recent`, which is trimmed; a tail of each; a group of two.
+/// Returns a history without violations: two writers of `orders`, one of `recent`, which is
+/// trimmed; a tail of each; a group of two consumers.
 fn sound() -> History {
     let orders = vec![
         (id(1), text(0, 0)),
@@ -53,31 +55,34 @@ fn sound() -> History {
         (id(4), text(0, 2)),
         (id(5), text(1, 2)),
     ];
-    let saw = |(id, text): &(Id, Text)| Seen::Entry(*id, *text);
-    let mut tail = vec![Seen::Opened(id(0))];
+    let saw = |(id, text): &(EntryId, EntryTag)| TailRecord::Entry(*id, *text);
+    let mut tail = vec![TailRecord::Opened(id(0))];
     tail.extend(orders[..2].iter().map(saw));
-    tail.extend([Seen::Ended("DISCONNECTED".to_owned()), Seen::Opened(id(2))]);
+    tail.extend([
+        TailRecord::Ended("DISCONNECTED".to_owned()),
+        TailRecord::Opened(id(2)),
+    ]);
     tail.extend(orders[2..].iter().map(saw));
-    let given = |n: usize, at| Given::Delivered(orders[n].0, orders[n].1, at);
+    let given = |n: usize, at| ConsumerRecord::Delivered(orders[n].0, orders[n].1, at);
     History {
         writers: vec![
             WriterJournal {
                 writer: 0,
                 stream: 0,
-                patience: PATIENCE,
-                // The answer of the second was lost, and it was done.
+                retry_timeout: RETRY_TIMEOUT,
+                // The second add was stored, and its reply was lost.
                 adds: vec![added(0, 1), ended(1, unknown()), added(2, 4)],
             },
             WriterJournal {
                 writer: 1,
                 stream: 0,
-                patience: PATIENCE,
+                retry_timeout: RETRY_TIMEOUT,
                 adds: vec![added(0, 2), ended(1, refused("DISCONNECTED")), added(2, 5)],
             },
             WriterJournal {
                 writer: 2,
                 stream: 1,
-                patience: PATIENCE,
+                retry_timeout: RETRY_TIMEOUT,
                 adds: (0..9).map(|n| added(n, 10 + u64::from(n))).collect(),
             },
         ],
@@ -86,24 +91,24 @@ fn sound() -> History {
                 name: "tail 0".to_owned(),
                 stream: 0,
                 subscribes: false,
-                seen: tail,
+                records: tail,
             },
             TailJournal {
                 name: "tail 1".to_owned(),
                 stream: 1,
                 subscribes: true,
-                seen: vec![
-                    Seen::Opened(id(0)),
-                    Seen::Entry(id(10), text(2, 0)),
-                    Seen::Gap {
+                records: vec![
+                    TailRecord::Opened(id(0)),
+                    TailRecord::Entry(id(10), text(2, 0)),
+                    TailRecord::Gap {
                         after: id(10),
                         first: Some(id(16)),
                         position: id(15),
                         recreated: false,
                     },
-                    Seen::Entry(id(16), text(2, 6)),
-                    Seen::Entry(id(17), text(2, 7)),
-                    Seen::Entry(id(18), text(2, 8)),
+                    TailRecord::Entry(id(16), text(2, 6)),
+                    TailRecord::Entry(id(17), text(2, 7)),
+                    TailRecord::Entry(id(18), text(2, 8)),
                 ],
             },
         ],
@@ -112,39 +117,41 @@ fn sound() -> History {
                 name: "consumer 0".to_owned(),
                 stream: 0,
                 subscribes: true,
-                takes_over: true,
-                given: vec![
-                    Given::Opened,
+                reclaims: true,
+                records: vec![
+                    ConsumerRecord::Opened,
                     given(0, 100),
-                    Given::Acked(id(1), Outcome::Done(())),
+                    ConsumerRecord::Acked(id(1), Outcome::Done(())),
                     given(2, 100),
-                    Given::Acked(id(3), unknown()),
-                    Given::Left(400),
-                    Given::Opened,
+                    ConsumerRecord::Acked(id(3), unknown()),
+                    ConsumerRecord::Left(400),
+                    ConsumerRecord::Opened,
                     given(3, 500),
-                    Given::Acked(id(4), Outcome::Refused("DISCONNECTED".to_owned())),
-                    // The next consumer took it over meanwhile.
+                    ConsumerRecord::Acked(id(4), Outcome::Refused("DISCONNECTED".to_owned())),
+                    // The next consumer reclaimed it meanwhile.
                     given(3, 2_600),
-                    Given::Acked(id(4), Outcome::Done(())),
+                    ConsumerRecord::Acked(id(4), Outcome::Done(())),
                 ],
             },
             ConsumerJournal {
                 name: "consumer 1".to_owned(),
                 stream: 0,
                 subscribes: true,
-                takes_over: false,
-                given: vec![
-                    Given::Opened,
+                reclaims: false,
+                records: vec![
+                    ConsumerRecord::Opened,
                     given(1, 100),
                     given(3, 1_550),
-                    Given::Acked(id(4), Outcome::Refused("DISCONNECTED".to_owned())),
+                    ConsumerRecord::Acked(id(4), Outcome::Refused("DISCONNECTED".to_owned())),
                 ],
             },
         ],
-        watch: Watch {
-            begun: 0,
-            looks: (0..50).map(|look| (look * 100, look * 100 + 10)).collect(),
-            holders: [(
+        pending_history: PendingHistory {
+            started: 0,
+            samples: (0..50)
+                .map(|sample| (sample * 100, sample * 100 + 10))
+                .collect(),
+            owners: [(
                 (0, id(4)),
                 ["consumer 0", "consumer 1", "consumer 0"]
                     .map(str::to_owned)
@@ -153,20 +160,20 @@ fn sound() -> History {
             .into(),
         },
         streams: vec![
-            Content {
+            StreamContents {
                 name: "orders".to_owned(),
                 entries: orders,
                 group: Some(Group {
                     last_delivered: id(5),
-                    // The last one's delivery was lost on its way.
+                    // The delivery of the last entry was lost on its way.
                     pending: [(id(5), "consumer 0".to_owned())].into(),
-                    takes_over: false,
-                    dead: vec![letter()],
-                    strangers: vec![],
+                    reclaims: false,
+                    dead: vec![dead_letter()],
+                    unexpected: vec![],
                 }),
-                ..Content::default()
+                ..StreamContents::default()
             },
-            Content {
+            StreamContents {
                 name: "recent".to_owned(),
                 is_trimmed: true,
                 entries: vec![
@@ -174,15 +181,15 @@ fn sound() -> History {
                     (id(17), text(2, 7)),
                     (id(18), text(2, 8)),
                 ],
-                ..Content::default()
+                ..StreamContents::default()
             },
         ],
     }
 }
 
-/// Of the entry that was given up.
-fn letter() -> Letter {
-    Letter {
+/// The dead letter of the history.
+fn dead_letter() -> DeadLetter {
+    DeadLetter {
         id: id(2),
         text: text(1, 0),
         holder: "consumer 1".to_owned(),
@@ -190,20 +197,20 @@ fn letter() -> Letter {
     }
 }
 
-/// The one objection to a history that is sound but for this.
-fn objection(break_it: impl FnOnce(&mut History)) -> (Broken, String) {
+/// Returns the one violation in the sound history after a change.
+fn violation_after(break_it: impl FnOnce(&mut History)) -> (ViolationKind, String) {
     let mut history = sound();
     break_it(&mut history);
-    let mut objections = check(&history);
-    assert_eq!(objections.len(), 1, "{objections:#?}");
-    let Objection { broken, what } = objections.remove(0);
-    (broken, what)
+    let mut violations = check(&history);
+    assert_eq!(violations.len(), 1, "{violations:#?}");
+    let Violation { kind, what } = violations.remove(0);
+    (kind, what)
 }
 
-/// Objects in this way, and names all of this.
-fn objects(broken: Broken, names: &[&str], break_it: impl FnOnce(&mut History)) {
-    let (how, what) = objection(break_it);
-    assert_eq!(how, broken, "{what}");
+/// Checks that a change causes a violation of this kind, whose text contains all these names.
+fn assert_violation(kind: ViolationKind, names: &[&str], break_it: impl FnOnce(&mut History)) {
+    let (found, what) = violation_after(break_it);
+    assert_eq!(found, kind, "{what}");
     for name in names {
         assert!(what.contains(name), "{name:?} is not in {what:?}");
     }

@@ -114,7 +114,7 @@ async fn what_is_under_way_outlives_a_redis_that_is_away_for_seconds() {
     to_redis.cut(Cut::Reset);
     degraded(&client).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    to_redis.heal();
+    to_redis.clear_faults();
     open(&client).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     enough.store(true, Ordering::SeqCst);

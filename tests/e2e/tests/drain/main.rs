@@ -47,7 +47,7 @@ async fn on_sigterm_clients_are_told_one_after_the_other() {
     let proxy = Proxy::start(["--drain-ms", "2000"]).unwrap();
     let clients = clients(&proxy, CLIENTS as usize).await;
     let start = Instant::now();
-    proxy.ask_to_end().unwrap();
+    proxy.request_shutdown().unwrap();
     let mut waiting: Vec<_> = clients
         .iter()
         .map(|client| Box::pin(lost(client)))
@@ -69,7 +69,7 @@ async fn on_sigterm_clients_are_told_one_after_the_other() {
 async fn a_second_sigterm_ends_it_at_once() {
     let proxy = Proxy::start(["--drain-ms", "600000"]).unwrap();
     let clients = clients(&proxy, 2).await;
-    proxy.ask_to_end().unwrap();
+    proxy.request_shutdown().unwrap();
     let first: Vec<_> = clients
         .iter()
         .map(|client| Box::pin(lost(client)))
@@ -81,7 +81,7 @@ async fn a_second_sigterm_ends_it_at_once() {
     // It still serves, and accepts nobody.
     other.stream_read_latest("s", 1).await.unwrap();
     assert!(Client::connect(&proxy.ws_url()).await.is_err());
-    proxy.ask_to_end().unwrap();
+    proxy.request_shutdown().unwrap();
     let (code, _, _) = select_all(rest).await;
     assert_eq!(code, 1006, "there was no time to tell");
     assert_eq!(ended(proxy).await.code(), Some(1));

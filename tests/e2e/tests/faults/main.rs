@@ -19,7 +19,7 @@ use streamgate_client::{
     CacheError, Client, ConsumeOptions, StreamEntry, StreamingBackend, SubscribingBackend, Tail,
     TailFrom, TailItem,
 };
-use streamgate_test_support::relay::{Cut, Flow, Relay, Scope, Way};
+use streamgate_test_support::relay::{Cut, Direction, Flow, Relay, Scope};
 use streamgate_test_support::{Proxy, RedisServer, RedisVersion};
 use tokio::task::JoinHandle;
 
@@ -210,15 +210,19 @@ async fn disturb(relay: &Relay, random: &mut fastrand::Rng) {
         1 => _ = relay.cut(Cut::Close),
         2 => relay.set(
             Scope::Present,
-            Way::ToClient,
+            Direction::ToClient,
             Flow::CutAfter(random.u64(..400), Cut::Reset),
         ),
         3 => relay.set(
             Scope::Present,
-            Way::ToTarget,
+            Direction::ToTarget,
             Flow::CutAfter(random.u64(..4_000), Cut::Reset),
         ),
-        _ => relay.set(Scope::Present, Way::ToClient, Flow::Halve(Cut::Close)),
+        _ => relay.set(
+            Scope::Present,
+            Direction::ToClient,
+            Flow::CutHalfway(Cut::Close),
+        ),
     }
     relay
         .until(|counts| counts.cut > before || counts.open == 0)
@@ -242,7 +246,7 @@ async fn connections_of_clients_are_cut_and_another_proxy_answers() {
         faults += 1;
         tokio::time::sleep(Duration::from_millis(random.u64(5..60))).await;
     }
-    relay.heal();
+    relay.clear_faults();
     assert!(faults > 5, "only {faults} faults");
     clients.check(&redis).await;
 }

@@ -1,4 +1,4 @@
-//! One connection that is relayed.
+//! One relayed connection.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,27 +7,27 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::flow::{Cut, Flow};
-use super::pump::{self, pump};
+use super::forward::{self, forward};
 
-/// Longest time that a connection to the target may take to be made; on loopback it is made or
-/// refused at once, unless the target's queue of them is full.
+/// Longest connect to the target. On loopback it succeeds or fails at once, unless the target's
+/// backlog is full.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a connection is told.
-pub(super) struct Orders {
+/// The relay's side of a connection: it sets its flows and cuts it.
+pub(super) struct Controls {
     flows: [watch::Sender<Flow>; 2],
     cut: watch::Sender<Option<Cut>>,
 }
 
-/// What it hears.
+/// The connection, which follows its controls.
 pub(super) struct Connection {
     target: SocketAddr,
     flows: [watch::Receiver<Flow>; 2],
     cut: watch::Receiver<Option<Cut>>,
 }
 
-/// How it ended.
-pub(super) enum Ended {
+/// How a connection ended.
+pub(super) enum ConnectionEnd {
     /// By one of its sides.
     Left,
     /// By the relay.
@@ -36,7 +36,7 @@ pub(super) enum Ended {
     Unreachable,
 }
 
-pub(super) fn new(target: SocketAddr, flows: [Flow; 2]) -> (Orders, Connection) {
+pub(super) fn new(target: SocketAddr, flows: [Flow; 2]) -> (Controls, Connection) {
     let flows = flows.map(watch::Sender::new);
     let cut = watch::Sender::new(None);
     let connection = Connection {
@@ -44,12 +44,12 @@ pub(super) fn new(target: SocketAddr, flows: [Flow; 2]) -> (Orders, Connection) 
         flows: flows.each_ref().map(watch::Sender::subscribe),
         cut: cut.subscribe(),
     };
-    (Orders { flows, cut }, connection)
+    (Controls { flows, cut }, connection)
 }
 
-impl Orders {
-    pub(super) fn set(&self, place: usize, flow: Flow) {
-        self.flows[place].send_replace(flow);
+impl Controls {
+    pub(super) fn set(&self, index: usize, flow: Flow) {
+        self.flows[index].send_replace(flow);
     }
 
     pub(super) fn cut(&self, cut: Cut) {
@@ -58,23 +58,22 @@ impl Orders {
 }
 
 impl Connection {
-    pub(super) async fn run(mut self, mut client: TcpStream) -> Ended {
+    pub(super) async fn run(mut self, mut client: TcpStream) -> ConnectionEnd {
         let connecting = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(self.target));
         let mut target = tokio::select! {
-            cut = ordered(&mut self.cut) => {
+            cut = cut_requested(&mut self.cut) => {
                 end(&[&client], cut);
-                return Ended::Cut;
+                return ConnectionEnd::Cut;
             }
             connected = connecting => {
                 let Ok(Ok(target)) = connected else {
                     end(&[&client], Cut::Reset);
-                    return Ended::Unreachable;
+                    return ConnectionEnd::Unreachable;
                 };
                 target
             }
         };
-        // What is relayed must not wait for more, or the relay would add delays of its own. Where
-        // that fails it is only slower.
+        // Without it, Nagle's algorithm would add delays. A failure only makes the relay slower.
         let _ = client.set_nodelay(true);
         let _ = target.set_nodelay(true);
         let ended = {
@@ -83,47 +82,47 @@ impl Connection {
             let [up, down] = self.flows;
             let pumps = async {
                 tokio::try_join!(
-                    pump(from_client, to_target, up),
-                    pump(from_target, to_client, down)
+                    forward(from_client, to_target, up),
+                    forward(from_target, to_client, down)
                 )
             };
             tokio::select! {
-                // Orders first, so that a test that cuts finds nothing passed on behind that.
+                // Cuts first, so that no byte passes after a test has cut the connection.
                 biased;
-                cut = ordered(&mut self.cut) => Err(pump::Ended::Cut(cut)),
+                cut = cut_requested(&mut self.cut) => Err(forward::ForwardEnd::Cut(cut)),
                 ended = pumps => ended.map(drop),
             }
         };
         match ended {
-            Ok(()) => Ended::Left,
-            Err(pump::Ended::Broken) => {
-                // The other side is to see it broken too.
+            Ok(()) => ConnectionEnd::Left,
+            Err(forward::ForwardEnd::Broken) => {
+                // The other side must see a broken connection too.
                 end(&[&client, &target], Cut::Reset);
-                Ended::Left
+                ConnectionEnd::Left
             }
-            Err(pump::Ended::Cut(cut)) => {
+            Err(forward::ForwardEnd::Cut(cut)) => {
                 end(&[&client, &target], cut);
-                Ended::Cut
+                ConnectionEnd::Cut
             }
         }
     }
 }
 
-/// Ready when the connection is to be cut.
-async fn ordered(cut: &mut watch::Receiver<Option<Cut>>) -> Cut {
-    let ordered = cut.wait_for(Option::is_some).await.map(|cut| *cut);
-    match ordered {
+/// Completes when a cut is requested.
+async fn cut_requested(cut: &mut watch::Receiver<Option<Cut>>) -> Cut {
+    let cut_requested = cut.wait_for(Option::is_some).await.map(|cut| *cut);
+    match cut_requested {
         Ok(Some(cut)) => cut,
-        // Whoever gives orders is gone, and aborts this task.
+        // The relay is gone, and aborts this task.
         _ => std::future::pending().await,
     }
 }
 
-/// Makes the sockets end in a certain way when they are dropped, which they are right behind this.
+/// Sets how the sockets end when they are dropped, right after this call.
 fn end(sockets: &[&TcpStream], cut: Cut) {
     if cut == Cut::Reset {
         for socket in sockets {
-            // A socket that is gone already needs no end.
+            // Fails only on a socket that has ended already.
             let _ = socket.set_zero_linger();
         }
     }

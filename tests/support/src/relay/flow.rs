@@ -1,39 +1,39 @@
-//! What a relay can be told to do.
+//! The faults that a relay can inject.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// How bytes of one connection go in one direction. It holds until another one is set.
+/// How the bytes of a connection pass in one direction, until another flow is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// As they come.
+    /// Bytes pass as they arrive.
     Pass,
-    /// They are accepted, up to a bound, and not passed on. Nor is the end of the connection.
+    /// Bytes are read, up to a bound, and not forwarded. Nor is the end of the connection.
     Stall,
-    /// Each byte so much later.
+    /// Each byte passes this much later.
     Delay(Duration),
-    /// So many bytes a second.
+    /// This many bytes per second pass.
     Slow(NonZeroU32),
-    /// So many more bytes pass; when another one comes, the connection is cut. With 0 to the
-    /// client, what is asked for next is done and its answer is lost.
+    /// This many more bytes pass; the connection is cut when another byte arrives. With 0 to the
+    /// client, its next request is performed and the reply is lost.
     CutAfter(u64, Cut),
-    /// Half of what comes next passes, and the connection is cut: an answer is lost in the middle
-    /// of a frame.
-    Halve(Cut),
+    /// Half of the next bytes pass, and the connection is cut: a reply is lost in the middle of a
+    /// frame.
+    CutHalfway(Cut),
 }
 
 /// How a connection is cut, on both of its sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// It is closed, as by a program that ends (FIN).
+    /// The sockets are closed, as by a program that ends (FIN).
     Close,
-    /// It is reset (RST).
+    /// The sockets are reset (RST).
     Reset,
 }
 
-/// In which direction.
+/// The direction of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum Direction {
     /// From the client to the target.
     ToTarget,
     /// From the target to the client.
@@ -42,22 +42,22 @@ pub enum Way {
     Both,
 }
 
-/// For which connections.
+/// The connections that a setting applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Those that there are.
+    /// Open connections.
     Present,
-    /// Those that will come.
+    /// Future connections.
     Future,
     /// Both.
     All,
-    /// The one that came as this, counted from 0, if it is there.
+    /// The open connection with this number, counted from 0 in the order of arrival.
     Nth(u64),
 }
 
-impl Way {
-    /// Places in a pair of what goes to the target and what goes to the client.
-    pub(super) fn places(self) -> &'static [usize] {
+impl Direction {
+    /// Returns indices into a pair: to the target, to the client.
+    pub(super) fn indices(self) -> &'static [usize] {
         match self {
             Self::ToTarget => &[0],
             Self::ToClient => &[1],
@@ -67,8 +67,8 @@ impl Way {
 }
 
 impl Scope {
-    /// Whether it holds for the connection that came as this.
-    pub(super) fn holds_for(self, number: u64) -> bool {
+    /// Whether it includes the open connection with this number.
+    pub(super) fn includes(self, number: u64) -> bool {
         match self {
             Self::Present | Self::All => true,
             Self::Future => false,

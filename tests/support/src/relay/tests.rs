@@ -43,7 +43,7 @@ async fn passes(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) {
     assert_eq!(came, bytes);
 }
 
-/// All that comes, and how it ends.
+/// Reads to the end, and returns the bytes and the end.
 async fn rest(stream: &mut TcpStream) -> (Vec<u8>, Result<(), ErrorKind>) {
     let mut came = Vec::new();
     let end = stream.read_to_end(&mut came).await;
@@ -65,11 +65,11 @@ async fn bytes_and_ends_pass_both_ways() {
 }
 
 #[tokio::test]
-async fn an_order_may_be_for_one_connection() {
+async fn a_flow_can_be_set_for_one_connection() {
     let mut pair = Pair::new().await;
     let (mut client, mut target) = join(&pair.relay, &pair.listener).await;
     let lost = Flow::CutAfter(0, Cut::Close);
-    pair.relay.set(Scope::Nth(1), Way::ToTarget, lost);
+    pair.relay.set(Scope::Nth(1), Direction::ToTarget, lost);
     client.write_all(b"lost").await.unwrap();
     assert_eq!(rest(&mut target).await, (vec![], Ok(())));
     passes(&mut pair.client, &mut pair.target, b"not for this").await;
@@ -78,7 +78,7 @@ async fn an_order_may_be_for_one_connection() {
 }
 
 #[tokio::test]
-async fn a_cut_ends_both_sides_and_only_those_that_are_there() {
+async fn a_cut_ends_both_sides_of_open_connections_only() {
     for (cut, end) in [
         (Cut::Close, Ok(())),
         (Cut::Reset, Err(ErrorKind::ConnectionReset)),
@@ -95,14 +95,14 @@ async fn a_cut_ends_both_sides_and_only_those_that_are_there() {
 }
 
 #[tokio::test]
-async fn a_refused_client_is_reset_and_others_go_on() {
+async fn a_refused_client_is_reset_and_others_continue() {
     let mut pair = Pair::new().await;
     pair.relay.refuse(true);
     let mut refused = TcpStream::connect(pair.relay.address()).await.unwrap();
     let (_, end) = rest(&mut refused).await;
     assert_eq!(end, Err(ErrorKind::ConnectionReset));
     passes(&mut pair.client, &mut pair.target, b"still here").await;
-    pair.relay.heal();
+    pair.relay.clear_faults();
     let (mut client, mut target) = join(&pair.relay, &pair.listener).await;
     passes(&mut client, &mut target, b"again").await;
     assert_eq!(pair.relay.counts().refused, 1);
@@ -125,35 +125,36 @@ async fn more_connections_than_the_bound_are_refused() {
     assert_eq!(pair.relay.counts().refused, 1);
 }
 
-/// What is stalled is shown not to have passed by a cut that would come behind it.
+/// A cut shows that no stalled byte has passed before it.
 #[tokio::test]
-async fn a_stall_holds_what_comes_in_its_direction() {
+async fn a_stall_holds_bytes_of_its_direction() {
     let mut pair = Pair::new().await;
-    pair.relay.set(Scope::Present, Way::ToTarget, Flow::Stall);
+    pair.relay
+        .set(Scope::Present, Direction::ToTarget, Flow::Stall);
     pair.client.write_all(b"held").await.unwrap();
     passes(&mut pair.target, &mut pair.client, b"the other way").await;
     let (mut client, mut target) = join(&pair.relay, &pair.listener).await;
     passes(&mut client, &mut target, b"came later").await;
     let cut = Flow::CutAfter(0, Cut::Close);
-    pair.relay.set(Scope::Present, Way::ToTarget, cut);
+    pair.relay.set(Scope::Present, Direction::ToTarget, cut);
     assert_eq!(rest(&mut pair.target).await.0, b"");
 }
 
 #[tokio::test]
-async fn what_was_stalled_passes_afterwards() {
+async fn stalled_bytes_pass_afterwards() {
     let mut pair = Pair::new().await;
-    pair.relay.set(Scope::All, Way::Both, Flow::Stall);
+    pair.relay.set(Scope::All, Direction::Both, Flow::Stall);
     pair.client.write_all(b"held").await.unwrap();
     pair.client.shutdown().await.unwrap();
-    pair.relay.heal();
+    pair.relay.clear_faults();
     assert_eq!(rest(&mut pair.target).await, (b"held".to_vec(), Ok(())));
 }
 
 #[tokio::test]
-async fn a_rule_for_the_future_holds_for_those_who_come() {
+async fn a_flow_for_the_future_applies_to_new_connections() {
     let mut pair = Pair::new().await;
     let cut = Flow::CutAfter(0, Cut::Close);
-    pair.relay.set(Scope::Future, Way::ToTarget, cut);
+    pair.relay.set(Scope::Future, Direction::ToTarget, cut);
     passes(&mut pair.client, &mut pair.target, b"as before").await;
     let (mut client, mut target) = join(&pair.relay, &pair.listener).await;
     passes(&mut target, &mut client, b"the other way").await;
@@ -175,7 +176,7 @@ async fn a_delay_is_of_each_byte_and_not_of_the_stream() {
     const BYTES: usize = 20;
     let mut pair = Pair::new().await;
     pair.relay
-        .set(Scope::Present, Way::ToClient, Flow::Delay(DELAY));
+        .set(Scope::Present, Direction::ToClient, Flow::Delay(DELAY));
     let start = Instant::now();
     for _ in 0..BYTES {
         pair.target.write_all(b"x").await.unwrap();
@@ -191,7 +192,7 @@ async fn a_delay_is_of_each_byte_and_not_of_the_stream() {
 async fn a_slow_connection_takes_its_time() {
     let mut pair = Pair::new().await;
     let slow = Flow::Slow(1000.try_into().unwrap());
-    pair.relay.set(Scope::Present, Way::ToTarget, slow);
+    pair.relay.set(Scope::Present, Direction::ToTarget, slow);
     let start = Instant::now();
     passes(&mut pair.client, &mut pair.target, &[7; 200]).await;
     let took = start.elapsed();
@@ -200,10 +201,10 @@ async fn a_slow_connection_takes_its_time() {
 }
 
 #[tokio::test]
-async fn the_answer_is_cut_and_the_request_is_not() {
+async fn a_reply_is_cut_after_its_request_has_passed() {
     let mut pair = Pair::new().await;
     let cut = Flow::CutAfter(3, Cut::Reset);
-    pair.relay.set(Scope::Present, Way::ToClient, cut);
+    pair.relay.set(Scope::Present, Direction::ToClient, cut);
     passes(&mut pair.client, &mut pair.target, b"request").await;
     passes(&mut pair.target, &mut pair.client, b"ans").await;
     assert_eq!(
@@ -218,17 +219,17 @@ async fn the_answer_is_cut_and_the_request_is_not() {
 }
 
 #[tokio::test]
-async fn half_of_what_comes_next_passes() {
+async fn half_of_the_next_bytes_pass() {
     let mut pair = Pair::new().await;
     passes(&mut pair.target, &mut pair.client, b"before").await;
-    let halve = Flow::Halve(Cut::Close);
-    pair.relay.set(Scope::Present, Way::ToClient, halve);
+    let halve = Flow::CutHalfway(Cut::Close);
+    pair.relay.set(Scope::Present, Direction::ToClient, halve);
     pair.target.write_all(b"abcdefgh").await.unwrap();
     assert_eq!(rest(&mut pair.client).await.0, b"abcd");
 }
 
 #[tokio::test]
-async fn who_comes_later_finds_another_target_or_none() {
+async fn new_connections_go_to_another_target_or_none() {
     let mut pair = Pair::new().await;
     let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = other.local_addr().unwrap();
@@ -258,7 +259,7 @@ async fn a_broken_side_breaks_the_other() {
 }
 
 #[tokio::test]
-async fn all_ends_with_the_relay() {
+async fn all_connections_end_with_the_relay() {
     let mut pair = Pair::new().await;
     let address = pair.relay.address();
     drop(pair.relay);

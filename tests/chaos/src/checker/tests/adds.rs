@@ -2,40 +2,44 @@
 
 use super::*;
 
-/// Seen by the tail, and gone: one objection, not two.
+/// The tail saw it, and it is missing: one violation, not two.
 #[test]
 fn an_acknowledged_add_that_is_missing() {
-    objects(Broken::Lost, &["0-0", "1-0", "orders"], |history| {
+    assert_violation(ViolationKind::Lost, &["0-0", "1-0", "orders"], |history| {
         history.streams[0].entries.remove(0);
     });
 }
 
 #[test]
-fn an_acknowledged_add_with_another_id_than_was_told() {
+fn an_acknowledged_add_with_another_id_than_its_reply() {
     let mut history = sound();
     history.writers[1].adds[2] = added(2, 6);
-    let objections = check(&history);
-    assert!(objections.iter().any(|objection| {
-        objection.broken == Broken::Lost
-            && objection.what.contains("orders does not hold 1-2")
-            && objection.what.contains("6-0")
+    let violations = check(&history);
+    assert!(violations.iter().any(|violation| {
+        violation.kind == ViolationKind::Lost
+            && violation.what.contains("orders does not hold 1-2")
+            && violation.what.contains("6-0")
     }));
 }
 
-/// An acknowledged one, and one whose answer was lost.
+/// An acknowledged add, and one whose reply was lost.
 #[test]
-fn an_add_that_is_there_twice() {
+fn an_add_that_is_stored_twice() {
     for number in [0, 1] {
         let twice = text(0, number);
-        objects(Broken::Doubled, &[&twice.to_string(), "9-0"], |history| {
-            holds(history, 9, twice);
-        });
+        assert_violation(
+            ViolationKind::Duplicated,
+            &[&twice.to_string(), "9-0"],
+            |history| {
+                append(history, 9, twice);
+            },
+        );
     }
 }
 
-/// Puts an entry at the end of `orders`, pending in its group. Its tail would have its own to say
-/// about that, and is left out.
-fn holds(history: &mut History, ms: u64, text: Text) {
+/// Appends an entry to `orders`, pending in its group. Removes the tail, which would cause a
+/// violation of its own.
+fn append(history: &mut History, ms: u64, text: EntryTag) {
     let stream = &mut history.streams[0];
     stream.entries.push((id(ms), text));
     let group = stream.group.as_mut().unwrap();
@@ -45,67 +49,83 @@ fn holds(history: &mut History, ms: u64, text: Text) {
 }
 
 #[test]
-fn an_add_that_was_refused_and_is_there() {
-    objects(Broken::Untrue, &["1-1", "9-0", "DISCONNECTED"], |history| {
-        holds(history, 9, text(1, 1));
-    });
+fn a_refused_add_that_is_stored() {
+    assert_violation(
+        ViolationKind::Wrong,
+        &["1-1", "9-0", "DISCONNECTED"],
+        |history| {
+            append(history, 9, text(1, 1));
+        },
+    );
 }
 
 #[test]
 fn an_entry_that_nobody_added() {
-    objects(Broken::Untrue, &["7-7", "9-0"], |history| {
-        holds(history, 9, text(7, 7));
+    assert_violation(ViolationKind::Wrong, &["7-7", "9-0"], |history| {
+        append(history, 9, text(7, 7));
     });
-    objects(Broken::Untrue, &["orders", "9-0 f=x"], |history| {
-        history.streams[0].strangers.push("9-0 f=x".to_owned());
+    assert_violation(ViolationKind::Wrong, &["orders", "9-0 f=x"], |history| {
+        history.streams[0].unexpected.push("9-0 f=x".to_owned());
     });
-    objects(Broken::Untrue, &["2-20", "another stream"], |history| {
-        let mut adds = std::mem::take(&mut history.writers[2].adds);
-        adds.insert(0, ended(20, unknown()));
-        history.writers[2].adds = adds;
-        holds(history, 9, text(2, 20));
-    });
+    assert_violation(
+        ViolationKind::Wrong,
+        &["2-20", "another stream"],
+        |history| {
+            let mut adds = std::mem::take(&mut history.writers[2].adds);
+            adds.insert(0, ended(20, unknown()));
+            history.writers[2].adds = adds;
+            append(history, 9, text(2, 20));
+        },
+    );
 }
 
 #[test]
 fn adds_that_are_not_in_their_writers_order() {
-    objects(Broken::Disordered, &["2-4", "2-3", "recent"], |history| {
-        let adds = &mut history.writers[2].adds;
-        (adds[3].outcome, adds[4].outcome) = (adds[4].outcome.clone(), adds[3].outcome.clone());
-    });
+    assert_violation(
+        ViolationKind::OutOfOrder,
+        &["2-4", "2-3", "recent"],
+        |history| {
+            let adds = &mut history.writers[2].adds;
+            (adds[3].outcome, adds[4].outcome) = (adds[4].outcome.clone(), adds[3].outcome.clone());
+        },
+    );
 }
 
-/// Of which one is not known to its writer, who cannot compare their ids.
+/// The writer does not know the id of one of them.
 #[test]
-fn an_unknown_add_that_comes_late() {
-    objects(
-        Broken::Disordered,
+fn an_unknown_add_that_is_stored_out_of_order() {
+    assert_violation(
+        ViolationKind::OutOfOrder,
         &["0-1", "9-0", "0-2", "4-0"],
         |history| {
             history.streams[0].entries.remove(2);
-            holds(history, 9, text(0, 1));
+            append(history, 9, text(0, 1));
         },
     );
 }
 
 #[test]
 fn an_add_that_is_given_up_too_early() {
-    objects(Broken::Untrue, &["0-1", "3999 ms", "4000"], |history| {
-        history.writers[0].adds[1].ended -= 1;
-    });
+    assert_violation(
+        ViolationKind::Wrong,
+        &["0-1", "3999 ms", "4000"],
+        |history| {
+            history.writers[0].adds[1].ended -= 1;
+        },
+    );
 }
 
 #[test]
 fn a_writer_that_is_stuck() {
-    objects(Broken::Stuck, &["writer 1", "orders"], |history| {
+    assert_violation(ViolationKind::Stuck, &["writer 1", "orders"], |history| {
         history.writers[1]
             .adds
             .push(ended(3, refused("DISCONNECTED")));
     });
-    objects(Broken::Stuck, &["1-1"], |history| {
+    assert_violation(ViolationKind::Stuck, &["1-1"], |history| {
         history.writers[1].adds[1].outcome = Outcome::Hung;
     });
-    objects(Broken::Stuck, &["1-1", "CLOSED"], |history| {
+    assert_violation(ViolationKind::Stuck, &["1-1", "CLOSED"], |history| {
         history.writers[1].adds[1].outcome = refused("CLOSED");
     });
 }

@@ -1,4 +1,4 @@
-//! Entries of a group that are lost, come twice, or are not what a consumer was told.
+//! Entries of a group that are lost, delivered twice, or differ from what a consumer recorded.
 
 use super::*;
 
@@ -8,54 +8,82 @@ fn orders(history: &mut History) -> &mut Group {
 
 #[test]
 fn a_group_entry_that_is_lost() {
-    objects(Broken::Lost, &["1-2", "5-0", "nobody"], |history| {
-        orders(history).pending.clear();
-    });
-    objects(Broken::Lost, &["1-2", "5-0", "never given"], |history| {
-        orders(history).pending.clear();
-        orders(history).last_delivered = id(4);
-    });
-    objects(Broken::Lost, &["1-0", "2-0", "nobody"], |history| {
-        orders(history).dead.clear();
-    });
+    assert_violation(
+        ViolationKind::Lost,
+        &["1-2", "5-0", "no consumer"],
+        |history| {
+            orders(history).pending.clear();
+        },
+    );
+    assert_violation(
+        ViolationKind::Lost,
+        &["1-2", "5-0", "never delivered"],
+        |history| {
+            orders(history).pending.clear();
+            orders(history).last_delivered = id(4);
+        },
+    );
+    assert_violation(
+        ViolationKind::Lost,
+        &["1-0", "2-0", "no consumer"],
+        |history| {
+            orders(history).dead.clear();
+        },
+    );
 }
 
 #[test]
 fn an_acknowledgement_that_is_lost() {
-    objects(Broken::Lost, &["0-0", "1-0", "is pending"], |history| {
-        let pending = &mut orders(history).pending;
-        pending.insert(id(1), "consumer 0".to_owned());
-    });
+    assert_violation(
+        ViolationKind::Lost,
+        &["0-0", "1-0", "is pending"],
+        |history| {
+            let pending = &mut orders(history).pending;
+            pending.insert(id(1), "consumer 0".to_owned());
+        },
+    );
 }
 
 #[test]
-fn an_acknowledgement_that_was_refused_and_done() {
+fn a_refused_acknowledgement_that_took_effect() {
     let names = ["0-2", "4-0", "consumer 1", "DISCONNECTED"];
-    objects(Broken::Untrue, &names, |history| {
-        history.consumers[0].given.pop();
+    assert_violation(ViolationKind::Wrong, &names, |history| {
+        history.consumers[0].records.pop();
     });
 }
 
 #[test]
-fn a_pending_entry_that_nobody_takes_over() {
-    objects(Broken::Stuck, &["5-0", "consumer 0", "orders"], |history| {
-        orders(history).takes_over = true;
-    });
+fn a_pending_entry_that_nobody_reclaims() {
+    assert_violation(
+        ViolationKind::Stuck,
+        &["5-0", "consumer 0", "orders"],
+        |history| {
+            orders(history).reclaims = true;
+        },
+    );
 }
 
 #[test]
-fn a_pending_entry_of_which_nobody_knows() {
+fn a_pending_entry_that_no_consumer_explains() {
     // It left long after.
-    objects(Broken::Lost, &["5-0", "consumer 0", "told"], |history| {
-        history.consumers[0].given[5] = Given::Left(70_000);
-    });
+    assert_violation(
+        ViolationKind::Lost,
+        &["5-0", "consumer 0", "error"],
+        |history| {
+            history.consumers[0].records[5] = ConsumerRecord::Left(70_000);
+        },
+    );
     let by_calls = |history: &mut History, code: &str| {
         history.consumers[0].subscribes = false;
-        history.consumers[0].given[5] = Given::Ended(code.to_owned(), 400);
+        history.consumers[0].records[5] = ConsumerRecord::Ended(code.to_owned(), 400);
     };
-    objects(Broken::Lost, &["5-0", "consumer 0", "told"], |history| {
-        by_calls(history, "DISCONNECTED");
-    });
+    assert_violation(
+        ViolationKind::Lost,
+        &["5-0", "consumer 0", "error"],
+        |history| {
+            by_calls(history, "DISCONNECTED");
+        },
+    );
     let mut history = sound();
     by_calls(&mut history, "UNKNOWN_OUTCOME");
     assert_eq!(check(&history), []);
@@ -63,87 +91,131 @@ fn a_pending_entry_of_which_nobody_knows() {
 
 #[test]
 fn a_subscription_that_ends() {
-    objects(Broken::Stuck, &["tail 0", "DISCONNECTED"], |history| {
-        history.tails[0].subscribes = true;
-    });
-    objects(Broken::Stuck, &["consumer 0", "DISCONNECTED"], |history| {
-        let end = Given::Ended("DISCONNECTED".to_owned(), 3_000);
-        history.consumers[0].given.push(end);
-    });
-}
-
-#[test]
-fn a_dead_letter_that_is_untrue() {
-    objects(Broken::Doubled, &["1-0", "2-0", "twice"], |history| {
-        orders(history).dead.push(letter());
-    });
-    objects(Broken::Doubled, &["1-0", "2-0", "pending"], |history| {
-        let pending = &mut orders(history).pending;
-        pending.insert(id(2), "consumer 0".to_owned());
-    });
-    objects(Broken::Untrue, &["1-0", "2-0", "3 times"], |history| {
-        orders(history).dead[0].deliveries = MAX_DELIVERIES - 1;
-    });
-    objects(Broken::Untrue, &["1-0", "consumer 7"], |history| {
-        orders(history).dead[0].holder = "consumer 7".to_owned();
-    });
-    objects(Broken::Untrue, &["9-9", "2-0", "not there"], |history| {
-        orders(history).dead[0].text = text(9, 9);
-    });
-    objects(Broken::Untrue, &["orders", "9-0 f=x"], |history| {
-        orders(history).strangers.push("9-0 f=x".to_owned());
-    });
-}
-
-#[test]
-fn a_consumer_that_is_given_an_entry_twice() {
-    objects(Broken::Doubled, &["consumer 1", "1-0", "2-0"], |history| {
-        let given = &mut history.consumers[1].given;
-        given.push(given[1].clone());
-    });
-    objects(
-        Broken::Doubled,
-        &["consumer 0", "0-0", "acknowledged"],
+    assert_violation(
+        ViolationKind::Stuck,
+        &["tail 0", "DISCONNECTED"],
         |history| {
-            let again = Given::Delivered(id(1), text(0, 0), 700);
-            history.consumers[0].given.push(again);
+            history.tails[0].subscribes = true;
+        },
+    );
+    assert_violation(
+        ViolationKind::Stuck,
+        &["consumer 0", "DISCONNECTED"],
+        |history| {
+            let end = ConsumerRecord::Ended("DISCONNECTED".to_owned(), 3_000);
+            history.consumers[0].records.push(end);
         },
     );
 }
 
-/// Its own subscription does not excuse what the same client was given before.
 #[test]
-fn a_consumer_that_takes_nothing_over_and_comes_back() {
-    objects(Broken::Doubled, &["consumer 1", "1-0", "2-0"], |history| {
-        let given = &mut history.consumers[1].given;
-        let again = given[1].clone();
-        given.extend([Given::Opened, again]);
+fn a_dead_letter_that_is_wrong() {
+    assert_violation(
+        ViolationKind::Duplicated,
+        &["1-0", "2-0", "twice"],
+        |history| {
+            orders(history).dead.push(dead_letter());
+        },
+    );
+    assert_violation(
+        ViolationKind::Duplicated,
+        &["1-0", "2-0", "pending"],
+        |history| {
+            let pending = &mut orders(history).pending;
+            pending.insert(id(2), "consumer 0".to_owned());
+        },
+    );
+    assert_violation(
+        ViolationKind::Wrong,
+        &["1-0", "2-0", "3 times"],
+        |history| {
+            orders(history).dead[0].deliveries = MAX_DELIVERIES - 1;
+        },
+    );
+    assert_violation(ViolationKind::Wrong, &["1-0", "consumer 7"], |history| {
+        orders(history).dead[0].holder = "consumer 7".to_owned();
+    });
+    assert_violation(
+        ViolationKind::Wrong,
+        &["9-9", "2-0", "not in the stream"],
+        |history| {
+            orders(history).dead[0].text = text(9, 9);
+        },
+    );
+    assert_violation(ViolationKind::Wrong, &["orders", "9-0 f=x"], |history| {
+        orders(history).unexpected.push("9-0 f=x".to_owned());
     });
 }
 
-/// Once for each time that somebody else had it.
 #[test]
-fn an_entry_that_nobody_had_meanwhile() {
-    objects(Broken::Doubled, &["consumer 0", "0-2", "4-0"], |history| {
-        history.watch.holders.clear();
-    });
-    objects(Broken::Doubled, &["consumer 0", "0-2", "4-0"], |history| {
-        let again = Given::Delivered(id(4), text(0, 2), 2_700);
-        history.consumers[0].given.push(again);
-    });
-    objects(Broken::Doubled, &["consumer 0", "0-2", "4-0"], |history| {
-        let holders = history.watch.holders.values_mut().next().unwrap();
-        holders.remove(0);
-    });
+fn an_entry_that_is_delivered_twice_to_a_consumer() {
+    assert_violation(
+        ViolationKind::Duplicated,
+        &["consumer 1", "1-0", "2-0"],
+        |history| {
+            let records = &mut history.consumers[1].records;
+            records.push(records[1].clone());
+        },
+    );
+    assert_violation(
+        ViolationKind::Duplicated,
+        &["consumer 0", "0-0", "acknowledged"],
+        |history| {
+            let again = ConsumerRecord::Delivered(id(1), text(0, 0), 700);
+            history.consumers[0].records.push(again);
+        },
+    );
 }
 
-/// What may have been while nobody could look is no objection, and nothing else is excused by that.
+/// A new subscription is no excuse for a consumer that does not reclaim.
 #[test]
-fn an_entry_that_somebody_may_have_had_unseen() {
+fn a_consumer_that_resubscribes_without_reclaiming() {
+    assert_violation(
+        ViolationKind::Duplicated,
+        &["consumer 1", "1-0", "2-0"],
+        |history| {
+            let records = &mut history.consumers[1].records;
+            let again = records[1].clone();
+            records.extend([ConsumerRecord::Opened, again]);
+        },
+    );
+}
+
+/// One redelivery is excused for each time that another consumer owned the entry.
+#[test]
+fn a_redelivery_without_another_owner() {
+    assert_violation(
+        ViolationKind::Duplicated,
+        &["consumer 0", "0-2", "4-0"],
+        |history| {
+            history.pending_history.owners.clear();
+        },
+    );
+    assert_violation(
+        ViolationKind::Duplicated,
+        &["consumer 0", "0-2", "4-0"],
+        |history| {
+            let again = ConsumerRecord::Delivered(id(4), text(0, 2), 2_700);
+            history.consumers[0].records.push(again);
+        },
+    );
+    assert_violation(
+        ViolationKind::Duplicated,
+        &["consumer 0", "0-2", "4-0"],
+        |history| {
+            let holders = history.pending_history.owners.values_mut().next().unwrap();
+            holders.remove(0);
+        },
+    );
+}
+
+/// Another owner at a time without samples is an excuse; at any other time it is none.
+#[test]
+fn a_redelivery_during_missing_samples_is_excused() {
     let unseen = |looks: std::ops::Range<usize>| {
         let mut history = sound();
-        history.watch.holders.clear();
-        history.watch.looks.drain(looks);
+        history.pending_history.owners.clear();
+        history.pending_history.samples.drain(looks);
         history
     };
     // Between the looks at 1,000 and at 1,900 ms, and between those at 1,000 and at 2,000 ms.
@@ -155,32 +227,41 @@ fn an_entry_that_somebody_may_have_had_unseen() {
     assert_eq!(check(&unseen(28..45)).len(), 1);
 }
 
-/// What it was given and has not acknowledged is taken over like anybody's.
+/// It reclaims its own unacknowledged entries like those of any consumer.
 #[test]
-fn a_consumer_may_be_given_its_pending_entries_when_it_comes_back() {
+fn a_consumer_that_resubscribes_may_reclaim_its_own_entries() {
     let mut history = sound();
-    let given = &mut history.consumers[0].given;
-    given.extend([
-        Given::Delivered(id(5), text(1, 2), 2_700),
-        Given::Left(3_000),
-        Given::Opened,
-        Given::Delivered(id(5), text(1, 2), 3_800),
+    let records = &mut history.consumers[0].records;
+    records.extend([
+        ConsumerRecord::Delivered(id(5), text(1, 2), 2_700),
+        ConsumerRecord::Left(3_000),
+        ConsumerRecord::Opened,
+        ConsumerRecord::Delivered(id(5), text(1, 2), 3_800),
     ]);
     assert_eq!(check(&history), []);
 }
 
 #[test]
 fn a_consumer_that_is_stuck() {
-    objects(Broken::Stuck, &["consumer 1", "NOGROUP"], |history| {
-        let given = &mut history.consumers[1].given;
-        given.push(Given::Ended("NOGROUP".to_owned(), 400));
-    });
+    assert_violation(
+        ViolationKind::Stuck,
+        &["consumer 1", "NOGROUP"],
+        |history| {
+            let records = &mut history.consumers[1].records;
+            records.push(ConsumerRecord::Ended("NOGROUP".to_owned(), 400));
+        },
+    );
     for (outcome, name) in [
         (Outcome::Hung, "never ended"),
         (Outcome::Refused("NOGROUP".to_owned()), "NOGROUP"),
     ] {
-        objects(Broken::Stuck, &["consumer 1", "4-0", name], |history| {
-            *history.consumers[1].given.last_mut().unwrap() = Given::Acked(id(4), outcome);
-        });
+        assert_violation(
+            ViolationKind::Stuck,
+            &["consumer 1", "4-0", name],
+            |history| {
+                *history.consumers[1].records.last_mut().unwrap() =
+                    ConsumerRecord::Acked(id(4), outcome);
+            },
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What Redis itself says, past all relays and proxies.
+//! Inspects Redis directly, past all relays and proxies.
 
 use std::collections::BTreeMap;
 
@@ -8,25 +8,27 @@ use redis::{AsyncCommands, RedisResult};
 
 use streamgate_protocol::subscribe::{DEAD_LETTER_FIELDS, DEAD_LETTER_REASON};
 
-use crate::journal::{Content, Group, Id, Letter, Text};
-use crate::stage::{DEAD_LETTERS, FIELD, GROUP, Rules, STREAMS, id_of};
+use streamgate_protocol::EntryId;
 
-/// Entries that are asked for at once.
+use crate::journal::{DeadLetter, EntryTag, Group, StreamContents};
+use crate::scenario::{DEAD_LETTERS, FIELD, GROUP, PendingPolicy, STREAMS, id_of};
+
+/// Entries that are read at once.
 const PAGE: usize = 10_000;
 
-/// Redis, for who looks.
-pub(crate) struct Ledger(MultiplexedConnection);
+/// A direct connection to Redis.
+pub(crate) struct RedisInspector(MultiplexedConnection);
 
-/// An entry as Redis gives it: names and values in turn.
+/// An entry as Redis returns it: names and values in turns.
 type Raw = (String, Vec<String>);
 
-impl Ledger {
+impl RedisInspector {
     pub(crate) async fn open(url: &str) -> RedisResult<Self> {
         let client = redis::Client::open(url)?;
         Ok(Self(client.get_multiplexed_async_connection().await?))
     }
 
-    /// Makes the groups, before anything else is there.
+    /// Creates the groups at the start of a run.
     pub(crate) async fn create_groups(&mut self) -> RedisResult<()> {
         for stream in STREAMS.iter().filter(|stream| stream.group.is_some()) {
             let _: () = self
@@ -37,22 +39,24 @@ impl Ledger {
         Ok(())
     }
 
-    /// The last id of every stream; nothing is 0-0.
-    pub(crate) async fn last_ids(&mut self) -> RedisResult<Vec<Id>> {
+    /// Returns the last id of every stream; `0-0` if it is empty.
+    pub(crate) async fn last_ids(&mut self) -> RedisResult<Vec<EntryId>> {
         let mut ids = Vec::new();
         for stream in &STREAMS {
             let last: Vec<Raw> = redis::cmd("XREVRANGE")
                 .arg(&[stream.name, "+", "-", "COUNT", "1"])
                 .query_async(&mut self.0)
                 .await?;
-            ids.push(last.first().map_or_else(Id::default, |(id, _)| id_of(id)));
+            ids.push(
+                last.first()
+                    .map_or_else(EntryId::default, |(id, _)| id_of(id)),
+            );
         }
         Ok(ids)
     }
 
-    /// Up to where the group of every stream that has one was given entries, and how many are
-    /// pending.
-    pub(crate) async fn groups(&mut self) -> RedisResult<Vec<(Id, usize)>> {
+    /// Returns the last delivered id and the number of pending entries of every group.
+    pub(crate) async fn groups(&mut self) -> RedisResult<Vec<(EntryId, usize)>> {
         let mut groups = Vec::new();
         for stream in STREAMS.iter().filter(|stream| stream.group.is_some()) {
             groups.push(self.group(stream.name).await?);
@@ -60,38 +64,38 @@ impl Ledger {
         Ok(groups)
     }
 
-    /// All of all streams.
-    pub(crate) async fn contents(&mut self) -> RedisResult<Vec<Content>> {
+    /// Returns the contents of all streams.
+    pub(crate) async fn contents(&mut self) -> RedisResult<Vec<StreamContents>> {
         let mut contents = Vec::new();
         for stream in &STREAMS {
-            let mut content = Content {
+            let mut content = StreamContents {
                 name: stream.name.to_owned(),
                 is_trimmed: stream.maxlen.is_some(),
-                ..Content::default()
+                ..StreamContents::default()
             };
             for entry in self.entries(stream.name).await? {
                 match &entry.1[..] {
                     [name, value]
                         if name == FIELD
-                            && let Some(text) = Text::parse(value) =>
+                            && let Some(text) = EntryTag::parse(value) =>
                     {
                         content.entries.push((id_of(&entry.0), text));
                     }
-                    _ => content.strangers.push(format!("{entry:?}")),
+                    _ => content.unexpected.push(format!("{entry:?}")),
                 }
             }
             if let Some(rules) = stream.group {
                 let mut group = Group {
                     last_delivered: self.group(stream.name).await?.0,
                     pending: self.pending(stream.name).await?,
-                    takes_over: rules == Rules::TakeOver,
+                    reclaims: rules == PendingPolicy::Reclaim,
                     ..Group::default()
                 };
-                if group.takes_over {
+                if group.reclaims {
                     for entry in self.entries(DEAD_LETTERS).await? {
-                        match letter(&entry, stream.name) {
+                        match parse_dead_letter(&entry, stream.name) {
                             Some(letter) => group.dead.push(letter),
-                            None => group.strangers.push(format!("{entry:?}")),
+                            None => group.unexpected.push(format!("{entry:?}")),
                         }
                     }
                 }
@@ -102,7 +106,7 @@ impl Ledger {
         Ok(contents)
     }
 
-    async fn group(&mut self, stream: &str) -> RedisResult<(Id, usize)> {
+    async fn group(&mut self, stream: &str) -> RedisResult<(EntryId, usize)> {
         let groups: StreamInfoGroupsReply = self.0.xinfo_groups(stream).await?;
         let group = groups.groups.iter().find(|group| group.name == GROUP);
         Ok(group.map_or_else(Default::default, |group| {
@@ -125,8 +129,8 @@ impl Ledger {
         }
     }
 
-    /// What is pending in a stream's group, and for whom.
-    pub(crate) async fn pending(&mut self, stream: &str) -> RedisResult<BTreeMap<Id, String>> {
+    /// Returns the pending entries of a stream's group, and their consumers.
+    pub(crate) async fn pending(&mut self, stream: &str) -> RedisResult<BTreeMap<EntryId, String>> {
         let (mut pending, mut from) = (BTreeMap::new(), "-".to_owned());
         loop {
             let page: Vec<(String, String, u64, u64)> = redis::cmd("XPENDING")
@@ -143,23 +147,23 @@ impl Ledger {
     }
 }
 
-/// What a dead-letter stream says of an entry of this stream's group; nothing if it is not what the
-/// protocol says.
-fn letter((_, fields): &Raw, stream: &str) -> Option<Letter> {
+/// Parses an entry of the dead-letter stream that comes from this stream's group; `None` if it is
+/// not as the protocol defines it.
+fn parse_dead_letter((_, fields): &Raw, stream: &str) -> Option<DeadLetter> {
     let names = fields.iter().step_by(2);
     let expected = [FIELD].into_iter().chain(DEAD_LETTER_FIELDS);
     if !names.eq(expected) {
         return None;
     }
     let mut values = fields.iter().skip(1).step_by(2);
-    let text = Text::parse(values.next()?)?;
+    let text = EntryTag::parse(values.next()?)?;
     let of_group = [DEAD_LETTER_REASON, stream, GROUP];
     if !values.by_ref().take(of_group.len()).eq(of_group) {
         return None;
     }
-    Some(Letter {
+    Some(DeadLetter {
         holder: values.next()?.clone(),
-        id: Id::parse(values.next()?)?,
+        id: values.next()?.parse().ok()?,
         deliveries: values.next()?.parse().ok()?,
         text,
     })
@@ -177,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_is_read_only_if_it_says_all() {
+    fn a_dead_letter_is_parsed_only_if_it_is_complete() {
         let fields = [
             "add",
             "3-17:0:",
@@ -194,21 +198,21 @@ mod tests {
             "dead-letter-deliveries",
             "4",
         ];
-        let expected = Letter {
-            id: Id { ms: 5, seq: 1 },
-            text: Text {
+        let expected = DeadLetter {
+            id: EntryId { ms: 5, seq: 1 },
+            text: EntryTag {
                 writer: 3,
                 number: 17,
             },
             holder: "consumer 1".to_owned(),
             deliveries: 4,
         };
-        assert_eq!(letter(&raw(&fields), "orders"), Some(expected));
-        assert_eq!(letter(&raw(&fields), "payments"), None);
-        assert_eq!(letter(&raw(&fields[..12]), "orders"), None);
-        assert_eq!(letter(&raw(&fields[2..]), "orders"), None);
+        assert_eq!(parse_dead_letter(&raw(&fields), "orders"), Some(expected));
+        assert_eq!(parse_dead_letter(&raw(&fields), "payments"), None);
+        assert_eq!(parse_dead_letter(&raw(&fields[..12]), "orders"), None);
+        assert_eq!(parse_dead_letter(&raw(&fields[2..]), "orders"), None);
         let mut more = fields.to_vec();
         more.extend(["more", ""]);
-        assert_eq!(letter(&raw(&more), "orders"), None);
+        assert_eq!(parse_dead_letter(&raw(&more), "orders"), None);
     }
 }

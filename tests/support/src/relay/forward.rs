@@ -1,4 +1,4 @@
-//! One direction of a connection.
+//! Forwarding the bytes of one direction of a connection.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,69 +10,69 @@ use tokio::time::Instant;
 
 use super::flow::{Cut, Flow};
 
-/// Bytes that are held in one direction because they may not go yet; then no more are accepted.
-/// Enough that a sender does not notice a stall at once, and little beside a test's own memory.
+/// Most bytes that are held in one direction; then no more are read. Enough that a sender does not
+/// notice a stall at once.
 pub(super) const MAX_HELD_BYTES: usize = 256 * 1024;
 
-/// Bytes that are read at once. What is halved is one such piece.
+/// Most bytes that are read at once. [`Flow::CutHalfway`] halves one such piece.
 const READ_BYTES: usize = 16 * 1024;
 
-/// How often a second a slow connection passes something on.
+/// How often per second a slow connection forwards something.
 const SLOW_TURNS: u32 = 20;
 
-/// Why a direction ends the whole connection.
-pub(super) enum Ended {
-    /// One of the two sides is gone.
+/// Why forwarding ends the whole connection.
+pub(super) enum ForwardEnd {
+    /// One of the two sides is broken.
     Broken,
-    /// The rule says so.
+    /// The flow cuts it.
     Cut(Cut),
 }
 
-/// What was read and not passed on yet.
+/// Bytes that were read and not forwarded yet.
 #[derive(Default)]
-struct Held {
+struct HeldBytes {
     pieces: VecDeque<Piece>,
     bytes: usize,
-    /// The reading side has ended.
+    /// Whether the reading side has ended.
     is_last: bool,
 }
 
 struct Piece {
-    came: Instant,
+    arrived: Instant,
     bytes: Vec<u8>,
-    /// How many of the bytes are gone.
-    gone: usize,
+    /// Bytes that were forwarded.
+    forwarded: usize,
 }
 
-/// The rule, and what is left of it.
-struct Rule {
+/// A flow, and its state.
+struct FlowRule {
     flow: Flow,
     /// Bytes that may still pass before the cut.
     budget: Option<(u64, Cut)>,
-    /// When a slow one passes on more.
+    /// When a slow flow forwards more.
     next_turn: Option<Instant>,
 }
 
-/// What to do with what is held.
+/// What to do with held bytes.
 enum Step {
-    /// Nothing, until there is more or another rule.
+    /// Nothing, until more bytes or another flow arrive.
     Wait,
     WaitUntil(Instant),
-    /// Pass on at most so many bytes.
+    /// Forward at most this many bytes.
     Pass(usize),
-    /// All has gone, and the reading side has ended.
+    /// All bytes were forwarded, and the reading side has ended.
     Finish,
     Cut(Cut),
 }
 
-/// Passes bytes on, by the rule that holds, until both sides are done.
-pub(super) async fn pump(
+/// Forwards bytes as the flow says, until the reading side has ended.
+pub(super) async fn forward(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     mut flow: watch::Receiver<Flow>,
-) -> Result<(), Ended> {
-    let mut held = Held::default();
-    let mut rule = Rule::new(*flow.borrow_and_update());
+) -> Result<(), ForwardEnd> {
+    let mut held = HeldBytes::default();
+    let mut rule = FlowRule::new(*flow.borrow_and_update());
     let mut buffer = vec![0; READ_BYTES];
     loop {
         let step = rule.step(&held);
@@ -81,29 +81,29 @@ pub(super) async fn pump(
             Step::WaitUntil(wake) => (Some(wake), 0),
             Step::Pass(most) => (None, most),
             Step::Finish => {
-                // It may be gone: there is nothing more to tell it.
+                // Fails only if the writing side is gone already.
                 let _ = to.shutdown().await;
                 return Ok(());
             }
-            Step::Cut(cut) => return Err(Ended::Cut(cut)),
+            Step::Cut(cut) => return Err(ForwardEnd::Cut(cut)),
         };
         tokio::select! {
-            // A new rule first, so that nothing goes by the old one behind it.
+            // A new flow first, so that nothing is forwarded by the old one after it.
             biased;
             changed = flow.changed() => match changed {
-                Ok(()) => rule = Rule::new(*flow.borrow_and_update()),
-                // Whoever sets rules is gone, and aborts this task.
-                Err(_) => return Err(Ended::Broken),
+                Ok(()) => rule = FlowRule::new(*flow.borrow_and_update()),
+                // The relay is gone, and aborts this task.
+                Err(_) => return Err(ForwardEnd::Broken),
             },
             written = to.write(held.first(most)), if most > 0 => {
-                let written = written.map_err(|_| Ended::Broken)?;
+                let written = written.map_err(|_| ForwardEnd::Broken)?;
                 held.passed(written);
                 rule.passed(written);
             }
             () = sleep_until(wake), if wake.is_some() => {}
             read = from.read(&mut buffer), if held.takes_more() => {
-                let read = read.map_err(|_| Ended::Broken)?;
-                held.came(&buffer[..read]);
+                let read = read.map_err(|_| ForwardEnd::Broken)?;
+                held.push(&buffer[..read]);
             }
         }
     }
@@ -116,7 +116,7 @@ async fn sleep_until(wake: Option<Instant>) {
     }
 }
 
-impl Rule {
+impl FlowRule {
     fn new(flow: Flow) -> Self {
         let budget = match flow {
             Flow::CutAfter(bytes, cut) => Some((bytes, cut)),
@@ -129,7 +129,7 @@ impl Rule {
         }
     }
 
-    fn step(&mut self, held: &Held) -> Step {
+    fn step(&mut self, held: &HeldBytes) -> Step {
         if self.flow == Flow::Stall {
             return Step::Wait;
         }
@@ -140,12 +140,12 @@ impl Rule {
                 Step::Wait
             };
         };
-        let left = piece.bytes.len() - piece.gone;
-        if let (Flow::Halve(cut), None) = (self.flow, self.budget) {
+        let left = piece.bytes.len() - piece.forwarded;
+        if let (Flow::CutHalfway(cut), None) = (self.flow, self.budget) {
             self.budget = Some((left as u64 / 2, cut));
         }
         let due = match (self.flow, self.next_turn) {
-            (Flow::Delay(delay), _) => Some(piece.came + delay),
+            (Flow::Delay(delay), _) => Some(piece.arrived + delay),
             (_, next_turn) => next_turn,
         };
         if let Some(due) = due.filter(|due| *due > Instant::now()) {
@@ -175,39 +175,39 @@ impl Rule {
     }
 }
 
-impl Held {
+impl HeldBytes {
     fn takes_more(&self) -> bool {
         !self.is_last && self.bytes < MAX_HELD_BYTES
     }
 
-    /// Notes what was read; nothing is the end.
-    fn came(&mut self, bytes: &[u8]) {
+    /// Stores what was read; nothing is the end.
+    fn push(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             self.is_last = true;
             return;
         }
         self.bytes += bytes.len();
         self.pieces.push_back(Piece {
-            came: Instant::now(),
+            arrived: Instant::now(),
             bytes: bytes.to_vec(),
-            gone: 0,
+            forwarded: 0,
         });
     }
 
-    /// The oldest bytes, at most so many.
+    /// Returns the oldest bytes, at most `most`.
     fn first(&self, most: usize) -> &[u8] {
         let Some(piece) = self.pieces.front() else {
             return &[];
         };
-        let rest = &piece.bytes[piece.gone..];
+        let rest = &piece.bytes[piece.forwarded..];
         &rest[..most.min(rest.len())]
     }
 
     fn passed(&mut self, bytes: usize) {
         self.bytes -= bytes;
         if let Some(piece) = self.pieces.front_mut() {
-            piece.gone += bytes;
-            if piece.gone == piece.bytes.len() {
+            piece.forwarded += bytes;
+            if piece.forwarded == piece.bytes.len() {
                 self.pieces.pop_front();
             }
         }
@@ -219,27 +219,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_held_is_bounded() {
-        let mut held = Held::default();
+    fn held_bytes_are_bounded() {
+        let mut held = HeldBytes::default();
         let mut pieces = 0;
         while held.takes_more() {
-            held.came(&[7; READ_BYTES]);
+            held.push(&[7; READ_BYTES]);
             pieces += 1;
         }
         assert_eq!(pieces, MAX_HELD_BYTES / READ_BYTES);
         let first = held.first(100).len();
         held.passed(first);
         assert!(held.takes_more());
-        held.came(&[]);
-        assert!(!held.takes_more(), "nothing comes behind the end");
+        held.push(&[]);
+        assert!(!held.takes_more(), "nothing is read after the end");
     }
 
     #[test]
-    fn a_slow_one_passes_its_share_of_a_second() {
+    fn a_slow_flow_forwards_its_share_of_a_second() {
         let flow = Flow::Slow(1000.try_into().unwrap());
-        let mut rule = Rule::new(flow);
-        let mut held = Held::default();
-        held.came(&[7; 500]);
+        let mut rule = FlowRule::new(flow);
+        let mut held = HeldBytes::default();
+        held.push(&[7; 500]);
         let Step::Pass(bytes) = rule.step(&held) else {
             panic!("nothing passes")
         };
@@ -247,7 +247,7 @@ mod tests {
         held.passed(bytes);
         rule.passed(bytes);
         let Step::WaitUntil(wake) = rule.step(&held) else {
-            panic!("it does not rest")
+            panic!("it does not pause")
         };
         assert!(wake <= Instant::now() + Duration::from_millis(50));
     }

@@ -82,7 +82,7 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
         let saturate = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         match operation {
             // Without a deduplication window, an add that was sent before may have been done.
-            Operation::AddOnce { again: true, .. } => Err(CacheError::backend(
+            Operation::IdempotentAdd { again: true, .. } => Err(CacheError::backend(
                 code::FORGOTTEN,
                 "this backend does not deduplicate adds; the entry may have been added",
             )),
@@ -91,7 +91,7 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
                 fields,
                 maxlen,
             }
-            | Operation::AddOnce {
+            | Operation::IdempotentAdd {
                 stream,
                 fields,
                 maxlen,

@@ -1,49 +1,49 @@
-//! Why a socket is closed, and whether to come back.
+//! Close codes, and whether a client reconnects after them.
 
 use crate::limits::MAX_CLOSE_REASON_BYTES;
 
 /// What a client does after a close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterClose {
-    /// Connect again.
+    /// Reconnect.
     Reconnect,
-    /// Connecting again would end the same way: stop and tell the owner.
+    /// Stop and report the error: another connection would end the same way.
     Stop,
 }
 
-/// A close code that has a meaning here.
+/// A row of the table of close codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CloseCode {
     /// The number on the wire.
     pub code: u16,
     /// What a client does after it.
     pub after: AfterClose,
-    /// When it is sent, or seen.
+    /// When it is sent or seen.
     pub meaning: &'static str,
 }
 
-/// The owner is done.
+/// The side that closes is done.
 pub const NORMAL: u16 = 1000;
-/// The server goes away; another one, or the same one later, will answer.
+/// The server shuts down. Another one, or the same one later, accepts connections.
 pub const GOING_AWAY: u16 = 1001;
-/// No close was received: the connection broke. Never sent, only seen.
+/// The connection broke without a close. Seen, never sent.
 pub const ABNORMAL: u16 = 1006;
 /// The server restarts.
 pub const RESTART: u16 = 1012;
-/// A frame could not be decoded, or holds a message that this side does not take.
+/// A frame cannot be decoded, or holds a message of the receiver's own side.
 pub const MALFORMED: u16 = 4400;
 /// A text frame where binary was agreed, or the reverse.
 pub const WRONG_FRAME_TYPE: u16 = 4405;
-/// Nothing was heard for too long.
+/// The peer was silent for too long.
 pub const HEARTBEAT_MISSED: u16 = 4408;
-/// A request carries the id of one that is still in flight.
+/// A request has the id of another one in flight.
 pub const DUPLICATE_ID: u16 = 4409;
-/// A frame is larger than was granted.
+/// A frame is larger than the grant.
 pub const FRAME_TOO_LARGE: u16 = 4413;
-/// The other side does not read what it is sent.
+/// The peer does not read in time what it is sent.
 pub const SLOW_READER: u16 = 4429;
 
-/// Every code that has a meaning here.
+/// Every code with a meaning in the protocol.
 pub const CLOSE_CODES: &[CloseCode] = &[
     row(NORMAL, AfterClose::Stop, "The side that closes is done."),
     row(
@@ -89,8 +89,8 @@ pub const CLOSE_CODES: &[CloseCode] = &[
     ),
 ];
 
-/// What a client does after a close with this code. Codes that are not in the table mean
-/// reconnect, except those of 4400 to 4499, which blame the client: stop.
+/// Returns what a client does after a close with this code. After a code that is not in the table
+/// it reconnects, except after 4400 to 4499, which blame the client: it stops.
 pub fn after_close(code: u16) -> AfterClose {
     match AFTER.iter().find(|(other, _)| *other == code) {
         Some((_, after)) => *after,
@@ -110,7 +110,7 @@ static AFTER: [(u16, AfterClose); CLOSE_CODES.len()] = {
     after
 };
 
-/// The longest beginning of `reason` that fits into a close frame and ends at a character.
+/// Returns the longest prefix of `reason` that fits into a close frame, cut at a character.
 pub fn fit_reason(reason: &str) -> &str {
     let mut end = reason.len().min(MAX_CLOSE_REASON_BYTES);
     while !reason.is_char_boundary(end) {

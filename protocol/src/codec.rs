@@ -96,8 +96,8 @@ impl Encoding {
         result
     }
 
-    /// Decodes the messages of a frame, in order. [`DecodeError::Malformed`] ends the iteration; after
-    /// any other error the next message follows.
+    /// Decodes the messages of a frame, in order. [`DecodeError::Malformed`] ends the iteration;
+    /// after any other error the next message follows.
     pub fn messages<'a, M: Deserialize<'a>>(self, frame: &'a [u8]) -> Messages<'a, M> {
         Messages {
             encoding: self,

@@ -11,8 +11,8 @@ pub type CacheResult<T> = Result<T, CacheError>;
 
 /// Why an operation failed.
 ///
-/// Compare [`kind`](Self::kind) or [`code`](Self::code), never the message. The variants are those of
-/// the `multi-tier-cache` crate, and there will be no others: new failures are new codes.
+/// Compare [`kind`](Self::kind) or [`code`](Self::code), never the message. The variants are those
+/// of the `multi-tier-cache` crate, and there will be no others: new failures are new codes.
 ///
 /// `Display` writes the code and the message. An error has no
 /// [`source`](std::error::Error::source): its message says everything.
@@ -64,8 +64,8 @@ impl CacheError {
         Self::from_code(code, message)
     }
 
-    /// Builds the `ERR` of a backend that does not support something: for the last arm of a `match` on
-    /// an [`Operation`](crate::Operation), or on another enum that may grow.
+    /// Builds the `ERR` of a backend that does not support something: for the last arm of a `match`
+    /// on an [`Operation`](crate::Operation), or on another enum that may grow.
     pub fn unsupported(what: &str) -> Self {
         let mut message = String::from("this backend does not support ");
         message.push_str(what);

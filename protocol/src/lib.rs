@@ -1,20 +1,32 @@
-//! The shared language of streamgate: what every backend can do, how it fails, and how the same
-//! operations travel over a WebSocket.
+//! The shared language of streamgate: the traits of a backend, their errors, and the messages of the
+//! WebSocket protocol.
 //!
-//! - [`traits`]: [`StreamingBackend`], the trait that every implementor keeps.
-//! - [`subscribe`]: [`SubscribingBackend`], what pushes entries as they come.
+//! - [`traits`]: [`StreamingBackend`], the six operations on streams.
+//! - [`subscribe`]: [`SubscribingBackend`], tails and consumers.
 //! - [`pending`]: [`PendingEntries`], the operations on pending entries.
+//! - [`perform_operation`]: [`PerformOperation`], for backends that take operations as data.
 //! - [`entry`]: [`Entry`], a stream entry with named parts.
 //! - [`entry_id`]: [`EntryId`], the parser and the order of entry ids.
-//! - [`perform_operation`]: [`PerformOperation`], backends that take operations as data.
-//! - [`error`]: [`CacheError`] and the [table of error codes](error::CODES).
-//! - [`message`]: every message of the protocol, once.
-//! - [`codec`]: the two encodings of those messages, and frames of several messages.
-//! - [`close`]: why a socket is closed, and whether to come back.
-//! - [`limits`]: the bounds both sides keep.
+//! - [`error`]: [`CacheError`], its [`ErrorKind`], and the [table of codes](error::CODES).
+//! - [`message`]: the messages of the protocol.
+//! - [`codec`]: the two encodings of messages, and frames.
+//! - [`close`]: close codes, and whether a client reconnects after them.
+//! - [`limits`]: the bounds that both sides keep.
+//! - [`backoff`]: the pauses between attempts.
 //!
-//! There is no I/O here, no clock and no runtime: the crate compiles for servers and browsers
-//! alike. The normative text of the protocol is `SPEC.md` beside this crate.
+//! The crate has no I/O, no clock and no runtime: it compiles for servers and browsers alike. The
+//! normative text of the protocol is `SPEC.md` in this crate.
+//!
+//! # Features
+//!
+//! - `json` (default): the encoding `streamgate.v1.json`.
+//! - `multi-tier-cache`: conversions for the crate of that name.
+//!
+//! # Public dependencies
+//!
+//! The public API names types of `futures-util` (`BoxFuture`, `BoxStream`) and traits of `serde`;
+//! with the feature `multi-tier-cache` also that crate's. Their major versions are part of this
+//! crate's.
 
 pub mod backoff;
 pub mod close;

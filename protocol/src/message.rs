@@ -1,8 +1,8 @@
-//! Every message of the protocol, once, for both sides and both encodings.
+//! The messages of the protocol, for both sides and both encodings.
 //!
-//! All enums are externally tagged and every variant is a record, so that JSON can ignore fields
-//! it does not know and the binary encoding can decode them at all. A change to a type here is a
-//! change to the protocol: see the rules for growth in `SPEC.md`.
+//! All enums are externally tagged and every variant is a record, so that JSON can skip unknown
+//! fields and the binary encoding can decode them at all. Whoever changes a type here changes the
+//! protocol: see the rules for growth in `SPEC.md`.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,52 +21,52 @@ pub use operation::Operation;
 pub use reply::Reply;
 pub use subscription::{Item, Subscription, TailStart};
 
-/// What a client sends.
+/// A message from a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ClientMessage<'a> {
-    /// Asks for an operation. Exactly one [`ServerMessage::Reply`] with the same id answers it,
-    /// unless it is cancelled.
+    /// Requests an operation. Unless it is cancelled, exactly one [`ServerMessage::Reply`] with the
+    /// same id answers it.
     Request {
-        /// Chosen by the client; not that of another request in flight. At most 2^53 − 1.
+        /// Chosen by the client, at most 2^53 − 1. No other request in flight has it.
         id: u64,
-        /// What to do.
+        /// The operation.
         #[serde(borrow)]
         operation: Operation<'a>,
     },
-    /// Ends a request's wait, or a subscription. One that is over already, or was never made, is no
-    /// error.
+    /// Ends a request's wait, or a subscription. The server ignores an id that is unknown or over.
     Cancel {
         /// The id of the request or the subscription.
         id: u64,
     },
-    /// Asks for a [`ServerMessage::Pong`].
+    /// Requests a [`ServerMessage::Pong`].
     Ping {
-        /// Comes back in the pong.
+        /// The server returns it in the pong.
         nonce: u64,
     },
-    /// Asks for entries as they come: [`ServerMessage::Push`]es with the same id, as far as there
-    /// is credit, until it is cancelled or a [`ServerMessage::Reply`] says why it ends.
+    /// Begins a subscription. The server sends [`ServerMessage::Push`]es with the same id as far as
+    /// the credit goes, until the client cancels it or a [`ServerMessage::Reply`] ends it with an
+    /// error.
     Subscribe {
-        /// As a request's.
+        /// Chosen as a request's.
         id: u64,
-        /// To what.
+        /// The tail or the consumer.
         #[serde(borrow)]
         subscription: Subscription<'a>,
-        /// What may be pushed before the first grant.
+        /// The credit before the first grant.
         credit: Credit,
     },
-    /// Adds to a subscription's credit. One that is over, or was never made, is no error.
+    /// Adds to a subscription's credit. The server ignores an id that is unknown or over.
     Grant {
         /// The subscription's id.
         id: u64,
-        /// How much more.
+        /// The additional credit.
         credit: Credit,
     },
 }
 
-/// What a server sends.
+/// A message from a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -77,7 +77,7 @@ pub enum ServerMessage {
     Reply {
         /// The request's id.
         id: u64,
-        /// What came of it.
+        /// The result.
         outcome: Outcome,
     },
     /// Answers a [`ClientMessage::Ping`].
@@ -85,61 +85,61 @@ pub enum ServerMessage {
         /// The ping's nonce.
         nonce: u64,
     },
-    /// Something of a subscription.
+    /// An item of a subscription.
     Push {
         /// The subscription's id.
         id: u64,
-        /// What.
+        /// The item.
         item: Item,
     },
-    /// Where a read from `$` waits. Sent once, when it begins to wait, so that a client that loses
-    /// its connection asks again from there.
+    /// The id that `$` stands for in a read that waits. Sent once, when the wait begins, so that a
+    /// client that loses its connection can read again from there.
     Position {
         /// The request's id.
         id: u64,
-        /// What `$` stands for.
+        /// The id.
         last_id: String,
     },
-    /// Whether the backend behind the server is there. Sent behind the welcome if it is away then,
-    /// and whenever that changes.
+    /// The availability of the server's backend. Sent after the welcome if the backend is
+    /// unavailable, and then whenever that changes.
     Backend {
-        /// Why it is away; nothing when it is there.
+        /// The error that made it unavailable, or `None` while it is available.
         away: Option<Fault>,
     },
 }
 
-/// What the server is and grants.
+/// What the server is, and the limits it grants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
     /// Name and version, for logs only.
     pub server: String,
-    /// Requests that may be in flight at once.
+    /// The largest number of requests in flight.
     pub max_in_flight: u32,
-    /// Largest frame in bytes that the server takes.
+    /// The largest frame that the server accepts, in bytes.
     pub max_frame_bytes: u32,
-    /// Longest time in milliseconds between two frames of a client.
+    /// The longest time between two frames of a client, in milliseconds.
     pub heartbeat_ms: u32,
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It was done.
+    /// The operation succeeded.
     Ok(Reply),
-    /// It failed.
+    /// The operation failed.
     Error(Fault),
 }
 
-/// A request's failure.
+/// The error of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// Stable, for programs: see [`CODES`](crate::error::CODES).
+    /// A stable code, for programs: see [`CODES`](crate::error::CODES).
     pub code: String,
-    /// Free text, for people.
+    /// Text for people.
     pub message: String,
-    /// `never`, `later` or `unknown`: what [`Retry`](crate::Retry) means, so that a client can
-    /// act on a code it does not know.
+    /// `never`, `later` or `unknown`, as in [`Retry`](crate::Retry), so that a client can act on a
+    /// code that it does not know.
     pub retry: String,
 }
 

@@ -1,8 +1,9 @@
-//! Backends for the crate `multi-tier-cache`, from which [`StreamingBackend`](crate::StreamingBackend)
-//! comes.
+//! Backends for the crate `multi-tier-cache`, from which
+//! [`StreamingBackend`](crate::StreamingBackend) comes.
 //!
 //! Its trait has the same methods, but is another trait with another error. A backend of this
-//! project implements it with [`impl_multi_tier_cache_streams!`](crate::impl_multi_tier_cache_streams).
+//! project implements it with
+//! [`impl_multi_tier_cache_streams!`](crate::impl_multi_tier_cache_streams).
 //!
 //! `multi-tier-cache` 0.6.9 needs Rust 1.91, newer than this crate without the feature.
 
@@ -38,8 +39,8 @@ pub fn convert_error<T: 'static>(
 /// Implements `multi_tier_cache::StreamingBackend` for a type that implements
 /// [`StreamingBackend`](crate::StreamingBackend).
 ///
-/// `CacheSystemBuilder::with_streams(Arc::new(backend))` then takes it. Code that imports both traits
-/// must name the one it means: `StreamingBackend::stream_add(&backend, …)`.
+/// `CacheSystemBuilder::with_streams(Arc::new(backend))` then takes it. Code that imports both
+/// traits must name the one it means: `StreamingBackend::stream_add(&backend, …)`.
 #[macro_export]
 macro_rules! impl_multi_tier_cache_streams {
     ($backend:ty) => {

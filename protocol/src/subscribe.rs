@@ -133,7 +133,7 @@ pub const DEAD_LETTER_REASON: &str = "max-deliveries";
 /// - `WRONGTYPE` if the key holds something else than a stream, even if that happens under a live
 ///   tail;
 /// - `NOGROUP` if the group is missing or is deleted;
-/// - `ERR` for a malformed id, a batch of 0, and [`ConsumeOptions`] that exclude each other;
+/// - `ERR` for a malformed id, a batch of 0, and an invalid combination of [`ConsumeOptions`];
 /// - `LIMIT` for a name that is too long, and an entry that is too large to send.
 ///
 /// A lost connection, of the client or of its server to Redis, ends neither. A tail resumes from
@@ -159,8 +159,8 @@ pub trait SubscribingBackend: StreamingBackend {
     /// too.
     ///
     /// With [`claim_after_ms`](ConsumeOptions::claim_after_ms), the stream also reclaims idle
-    /// entries while it is polled: when it begins, and then every quarter of that time, but at least
-    /// 100 ms and at most 30 s apart.
+    /// entries while it is polled: when it begins, and then every quarter of that time, but at
+    /// least 100 ms and at most 30 s apart.
     fn consume(
         &self,
         stream_key: &str,
@@ -171,7 +171,8 @@ pub trait SubscribingBackend: StreamingBackend {
 }
 
 impl Gap {
-    /// Builds a gap. Set [`first`](Self::first) and [`recreated`](Self::recreated) where they apply.
+    /// Builds a gap. Set [`first`](Self::first) and [`recreated`](Self::recreated) where they
+    /// apply.
     pub fn new(after: impl Into<String>, position: impl Into<String>) -> Self {
         Self {
             after: after.into(),

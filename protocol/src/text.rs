@@ -1,4 +1,4 @@
-//! Text that may be borrowed from the frame it came in.
+//! Strings that may be borrowed from a frame, and numbers as text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,16 +6,16 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
-/// A string, borrowed from a frame where the encoding allows it.
+/// A string that is borrowed from a frame where the encoding allows it.
 ///
-/// A type of its own because serde borrows a [`Cow`] only where it stands directly in a field,
-/// not inside a list.
+/// It is a type of its own because serde borrows a [`Cow`] only directly in a field, not inside a
+/// list.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 impl Text<'_> {
-    /// The same text, owned.
+    /// Copies the text if it is borrowed, and moves it if it is owned.
     pub fn into_owned(self) -> Text<'static> {
         Text(Cow::Owned(self.0.into_owned()))
     }
@@ -53,8 +53,8 @@ impl fmt::Display for Text<'_> {
     }
 }
 
-/// Appends a number, without what the standard library formats texts with: a kilobyte of what a
-/// browser downloads.
+/// Appends a decimal number without the standard library's formatting: a kilobyte of a browser's
+/// download.
 pub fn push_number(text: &mut String, number: u64) {
     if number >= 10 {
         push_number(text, number / 10);

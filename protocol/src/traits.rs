@@ -1,37 +1,45 @@
-//! The trait that every implementor keeps, near or far.
+//! [`StreamingBackend`]: the six operations on streams.
 
 use futures_util::future::BoxFuture;
 
 use crate::error::CacheResult;
 
-/// One entry of a stream: its id, then its fields in the order they were added.
+/// A stream entry: its id, and its fields in the order in which they were added. Names may repeat.
 ///
-/// Names may repeat; neither order nor repetition is lost. An entry that was deleted while it
-/// was pending comes back without fields.
+/// An entry that was deleted while it was pending has no fields. [`Entry`](crate::Entry) is the
+/// same with named parts.
 pub type StreamEntry = (String, Vec<(String, String)>);
 
 /// The six operations on streams.
 ///
-/// Each operation means what the Redis command named beside it means, run on Redis 7.0 or newer,
-/// wherever the implementor lives: in this process on Redis or in memory, or behind a WebSocket.
-/// The names are those of the `multi-tier-cache` crate, so that code written against its trait
-/// ports by changing the crate's name.
+/// Each operation means what its Redis command means on Redis 7.0 or newer, in every implementor:
+/// in this process on Redis or in memory, or at the other end of a WebSocket. The names are those
+/// of the `multi-tier-cache` crate, so code written against its trait ports by changing the crate's
+/// name.
+///
+/// Implement it by hand, or implement [`PerformOperation`](crate::PerformOperation) if the six
+/// share most of their code.
+///
+/// # Ids
+///
+/// An id is `ms` or `ms-seq`: see [`EntryId`](crate::EntryId). Malformed ids fail with `ERR`.
 ///
 /// # Errors
 ///
-/// Every operation fails with a [`CacheError`](crate::CacheError) whose
-/// [`code`](crate::CacheError::code) is one of [the table](crate::error::CODES). A name (of a
-/// stream, group or consumer) longer than
-/// [`MAX_NAME_BYTES`](crate::limits::MAX_NAME_BYTES) is refused with `LIMIT`. A key that holds
-/// something else than a stream is `WRONGTYPE`. When a connection is lost, operations that only
-/// read fail with `DISCONNECTED`, and those that may have changed something with
-/// `UNKNOWN_OUTCOME`.
+/// Operations fail with a [`CacheError`](crate::CacheError) whose
+/// [`code`](crate::CacheError::code) is one of [the table](crate::error::CODES):
+///
+/// - `LIMIT` if the name of a stream, group or consumer is longer than
+///   [`MAX_NAME_BYTES`](crate::limits::MAX_NAME_BYTES);
+/// - `WRONGTYPE` if the key holds something else than a stream;
+/// - if a connection is lost, `DISCONNECTED` for operations that only read, and `UNKNOWN_OUTCOME`
+///   for those that may have changed something.
 ///
 /// # Cancel safety
 ///
-/// Dropping a future cancels its wait, at the server too. An operation that changes something
-/// may have been carried out when its future is dropped; a group read may have handed entries to
-/// its consumer, where they stay pending.
+/// Dropping a future cancels its wait, at the server too. By then, an operation that changes
+/// something may have been performed. A group read may have delivered entries to its consumer; they
+/// stay pending.
 ///
 /// # Example: a backend of your own
 ///
@@ -41,7 +49,7 @@ pub type StreamEntry = (String, Vec<(String, String)>);
 /// use streamgate_protocol::traits::StreamEntry;
 /// use streamgate_protocol::StreamingBackend;
 ///
-/// /// Accepts everything, remembers nothing.
+/// /// Accepts everything and stores nothing.
 /// struct BlackHole;
 ///
 /// impl StreamingBackend for BlackHole {
@@ -106,10 +114,10 @@ pub type StreamEntry = (String, Vec<(String, String)>);
 /// # drop(shared);
 /// ```
 pub trait StreamingBackend: Send + Sync {
-    /// Adds an entry at the end of a stream and returns its id: `XADD key [MAXLEN ~ n] * f v …`.
+    /// Adds an entry to a stream and returns its id: `XADD key [MAXLEN ~ n] * f v …`.
     ///
-    /// A stream that is missing is created. `maxlen` trims the oldest entries approximately:
-    /// at least `maxlen` entries stay. No fields is an error (`ERR`).
+    /// Creates a missing stream. `maxlen` trims the oldest entries approximately: at least `maxlen`
+    /// stay. Without fields it fails with `ERR`.
     fn stream_add<'a>(
         &'a self,
         stream_key: &'a str,
@@ -117,22 +125,22 @@ pub trait StreamingBackend: Send + Sync {
         maxlen: Option<usize>,
     ) -> BoxFuture<'a, CacheResult<String>>;
 
-    /// Reads the last `count` entries, newest first: `XREVRANGE key + - COUNT n`.
+    /// Returns the last `count` entries, newest first: `XREVRANGE key + - COUNT n`.
     ///
-    /// A missing key, like a count of 0, gives an empty list.
+    /// For a missing key or a count of 0 the list is empty.
     fn stream_read_latest<'a>(
         &'a self,
         stream_key: &'a str,
         count: usize,
     ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>>;
 
-    /// Reads up to `count` entries after `last_id`, oldest first, and waits for one if asked to:
-    /// `XREAD COUNT n [BLOCK ms] STREAMS key id`.
+    /// Returns up to `count` entries after `last_id`, oldest first; if there are none, waits for
+    /// one up to `block_ms`: `XREAD COUNT n [BLOCK ms] STREAMS key id`.
     ///
-    /// `last_id` is an id (`ms` or `ms-seq`; `0` reads from the beginning) or `$`, which stands
-    /// for the last id at the time of asking. As in Redis, a count of 0 sets no limit. `block_ms`
-    /// is the longest wait in milliseconds, of any length; `Some(0)` waits without a limit and
-    /// `None` does not wait. A wait that ends without an entry gives an empty list.
+    /// `last_id` is an id, `0` for the beginning, or `$` for the last id at the time of the call.
+    /// As in Redis, a count of 0 sets no limit. `block_ms` is the longest wait in milliseconds, of
+    /// any length: `Some(0)` sets no limit, and `None` does not wait. If a wait ends without an
+    /// entry, the list is empty.
     fn stream_read<'a>(
         &'a self,
         stream_key: &'a str,
@@ -144,7 +152,8 @@ pub trait StreamingBackend: Send + Sync {
     /// Creates a consumer group that starts after `id`, and the stream if it is missing:
     /// `XGROUP CREATE key group id MKSTREAM`.
     ///
-    /// A group that is there already is the error `BUSYGROUP`.
+    /// `id` is an id, `0` for the beginning, or `$` for the last id. If the group exists, the call
+    /// fails with `BUSYGROUP`.
     fn stream_create_group<'a>(
         &'a self,
         stream_key: &'a str,
@@ -152,12 +161,12 @@ pub trait StreamingBackend: Send + Sync {
         id: &'a str,
     ) -> BoxFuture<'a, CacheResult<()>>;
 
-    /// Takes up to `count` entries that no consumer of the group was given yet, and waits for
-    /// one if asked to: `XREADGROUP GROUP g c COUNT n [BLOCK ms] STREAMS key >`.
+    /// Delivers up to `count` new entries of a group to a consumer; if there are none, waits for
+    /// one up to `block_ms`: `XREADGROUP GROUP g c COUNT n [BLOCK ms] STREAMS key >`.
     ///
     /// The entries stay pending for this consumer until they are acknowledged. Waiting consumers
-    /// are served in the order they came, each entry to one of them. A group that is missing is
-    /// the error `NOGROUP`. `count` and `block_ms` are as in
+    /// are served in the order in which they came, each entry to one of them. If the group is
+    /// missing, the call fails with `NOGROUP`. `count` and `block_ms` are as in
     /// [`stream_read`](Self::stream_read).
     fn stream_read_group<'a>(
         &'a self,
@@ -170,7 +179,7 @@ pub trait StreamingBackend: Send + Sync {
 
     /// Acknowledges entries of a group: `XACK key group id…`.
     ///
-    /// Ids that are not pending, like no ids at all, are no error.
+    /// Ids that are not pending are ignored. Without ids nothing is done.
     fn stream_ack<'a>(
         &'a self,
         stream_key: &'a str,

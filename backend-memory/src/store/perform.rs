@@ -21,7 +21,7 @@ impl Store {
                 fields,
                 maxlen,
             } => self.add(&stream, fields, maxlen, now_ms),
-            Operation::AddOnce {
+            Operation::IdempotentAdd {
                 stream,
                 fields,
                 maxlen,

@@ -38,7 +38,7 @@ pub(super) fn encode(
     };
     match operation {
         // Redis refuses the script, so no add is remembered.
-        Operation::AddOnce { again: true, .. } => {
+        Operation::IdempotentAdd { again: true, .. } => {
             let why = "this Redis refuses the script that remembers adds";
             EncodedOperation::Answered(Err(forgotten(why)))
         }
@@ -47,7 +47,7 @@ pub(super) fn encode(
             fields,
             maxlen,
         }
-        | Operation::AddOnce {
+        | Operation::IdempotentAdd {
             stream,
             fields,
             maxlen,

@@ -48,7 +48,7 @@ pub(super) struct AddBatch {
 impl AddBatch {
     /// Begins a batch with an operation, if that is an idempotent add.
     pub(super) fn begin(operation: &Operation<'_>) -> Option<Self> {
-        let Operation::AddOnce {
+        let Operation::IdempotentAdd {
             stream,
             fields,
             maxlen,
@@ -76,7 +76,7 @@ impl AddBatch {
 
     /// Adds an operation to the batch if it continues it. Returns whether it does.
     pub(super) fn push(&mut self, operation: &Operation<'_>) -> bool {
-        let Operation::AddOnce {
+        let Operation::IdempotentAdd {
             stream,
             fields,
             maxlen,
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     fn add(number: u64, after: u64) -> Operation<'static> {
-        Operation::AddOnce {
+        Operation::IdempotentAdd {
             stream: "s".into(),
             fields: vec![("f".into(), "v".into())],
             maxlen: None,
@@ -174,7 +174,7 @@ mod tests {
         assert!(!begin().push(&add(7, 6)), "6 is missing");
         assert!(!begin().push(&add(6, 4)), "5 need not be stored before it");
         let mut other = add(6, 5);
-        if let Operation::AddOnce { maxlen, .. } = &mut other {
+        if let Operation::IdempotentAdd { maxlen, .. } = &mut other {
             *maxlen = Some(1);
         }
         assert!(!begin().push(&other), "it trims");

@@ -12,7 +12,7 @@ use streamgate_test_support::RedisVersion;
 use crate::fixture::Fixture;
 
 fn add_once(number: u64, after: u64, again: bool) -> Operation<'static> {
-    Operation::AddOnce {
+    Operation::IdempotentAdd {
         stream: "s".into(),
         fields: vec![("n".into(), number.to_string().into())],
         maxlen: None,
@@ -96,7 +96,7 @@ async fn repeats_are_stored_once<B: Backend>(backend: &B) {
 }
 
 async fn bad_adds_are_refused<B: Backend>(backend: &B) {
-    let with = |fields: usize, producer: usize| Operation::AddOnce {
+    let with = |fields: usize, producer: usize| Operation::IdempotentAdd {
         stream: "s".into(),
         fields: vec![("f".into(), "v".into()); fields],
         maxlen: None,

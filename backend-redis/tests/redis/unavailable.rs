@@ -79,7 +79,7 @@ async fn start_waits(streams: &RedisStreams) -> (Wait<'_>, Wait<'_>) {
 }
 
 fn idempotent_add(number: u64, again: bool) -> Operation<'static> {
-    Operation::AddOnce {
+    Operation::IdempotentAdd {
         stream: "once".into(),
         fields: vec![("f".into(), number.to_string().into())],
         maxlen: None,

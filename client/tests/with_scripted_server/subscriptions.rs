@@ -107,7 +107,7 @@ async fn a_subscription_is_sent_in_its_first_poll_and_in_order_with_requests() {
     assert!(is_pending(&mut before) && is_pending(&mut tail.next()) && is_pending(&mut after));
     let stream = |message| match message {
         ClientMessage::Request {
-            operation: Operation::AddOnce { stream, .. },
+            operation: Operation::IdempotentAdd { stream, .. },
             ..
         }
         | ClientMessage::Subscribe {

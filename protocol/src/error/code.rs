@@ -36,8 +36,8 @@ macro_rules! codes {
             Other,
         }
 
-        /// Every code that streamgate gives a meaning. Any other code is Redis's own: it is passed on
-        /// unchanged, with [`Retry::Never`].
+        /// Every code that streamgate gives a meaning. Any other code is Redis's own: it is passed
+        /// on unchanged, with [`Retry::Never`].
         pub const CODES: &[Code] = &[
             $(Code {
                 name: $name,

@@ -1,45 +1,47 @@
-//! What a server may push, and what it has.
+//! Credit: how much a server may push to a subscription.
 
 use serde::{Deserialize, Serialize};
 
 use crate::traits::StreamEntry;
 
-/// How much a server may push: it sends nothing more once either is used up.
+/// How much a server may push. Once either part is used up, the server pushes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Credit {
-    /// Entries.
+    /// The number of entries.
     pub entries: u64,
-    /// Bytes, as [`entry_bytes`] counts them. The last entry may go beyond.
+    /// The number of bytes, as [`entry_bytes`] counts them. The last entry may exceed it.
     pub bytes: u64,
 }
 
-/// The credit of one subscription, kept alike by both sides. What the last entry takes beyond it is
-/// owed, so that the sum is the same in whatever order pushes and grants pass each other.
+/// The credit account of one subscription, which both sides keep.
+///
+/// It holds sums. If the last entry exceeds the credit, the next grants pay for the rest. So both
+/// sides arrive at the same balance, in whatever order pushes and grants pass each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Account {
     granted: Credit,
     used: Credit,
 }
 
-/// What an entry costs of a [`Credit`]'s bytes: those of its id, its names and its values.
+/// Returns the bytes of credit that an entry costs: those of its id, its names and its values.
 pub fn entry_bytes((id, fields): &StreamEntry) -> u64 {
     let bytes = id.len() + fields.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
     bytes as u64
 }
 
 impl Credit {
-    /// Without a bound.
+    /// Credit without a bound.
     pub const UNLIMITED: Self = Self {
         entries: u64::MAX,
         bytes: u64::MAX,
     };
 
-    /// Whether nothing more may be pushed.
+    /// Returns whether either part is used up, so that nothing may be pushed.
     pub const fn is_used_up(self) -> bool {
         self.entries == 0 || self.bytes == 0
     }
 
-    /// With so much more; a sum that no number holds is without a bound.
+    /// Adds credit. A sum beyond 64 bits has no bound.
     #[must_use]
     pub const fn plus(self, more: Self) -> Self {
         Self {
@@ -48,7 +50,7 @@ impl Credit {
         }
     }
 
-    /// With so much less, but not below nothing.
+    /// Subtracts credit, down to 0.
     #[must_use]
     pub const fn minus(self, used: Self) -> Self {
         Self {
@@ -57,7 +59,7 @@ impl Credit {
         }
     }
 
-    /// How many of the entries there is room for: all up to the one that uses it up.
+    /// Returns how many of the entries fit: all up to the one that uses up the credit.
     pub fn fitting(self, entries: &[StreamEntry]) -> usize {
         let most = usize::try_from(self.entries).unwrap_or(usize::MAX);
         if self.bytes == u64::MAX {
@@ -72,7 +74,7 @@ impl Credit {
         entries.iter().take(most).take_while(fits).count()
     }
 
-    /// What entries cost.
+    /// Returns the cost of entries.
     pub fn of(entries: &[StreamEntry]) -> Self {
         Self {
             entries: entries.len() as u64,
@@ -82,7 +84,7 @@ impl Credit {
 }
 
 impl Account {
-    /// Nothing is used yet.
+    /// Opens an account with a first grant.
     pub const fn new(granted: Credit) -> Self {
         Self {
             granted,
@@ -93,30 +95,30 @@ impl Account {
         }
     }
 
-    /// What may still be pushed.
+    /// Returns the credit that is left.
     pub const fn left(self) -> Credit {
         self.granted.minus(self.used)
     }
 
-    /// All that was ever granted.
+    /// Returns the sum of all grants.
     pub const fn granted(self) -> Credit {
         self.granted
     }
 
-    /// All that was ever used.
+    /// Returns the sum of all costs.
     pub const fn used(self) -> Credit {
         self.used
     }
 
-    /// Adds what is granted.
+    /// Adds a grant.
     pub const fn grant(&mut self, more: Credit) {
         self.granted = self.granted.plus(more);
     }
 
-    /// Takes off what was pushed.
+    /// Subtracts the cost of a push.
     pub const fn use_up(&mut self, cost: Credit) {
         self.used = self.used.plus(cost);
-        // Without a bound it never comes to an end.
+        // Credit without a bound is never used up.
         if self.granted.entries == u64::MAX {
             self.used.entries = 0;
         }

@@ -1,4 +1,4 @@
-//! The six operations as data.
+//! Operations as data.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,9 +10,10 @@ mod validate;
 
 pub(super) use self::validate::name;
 
-/// One call of [`StreamingBackend`](crate::StreamingBackend), with its arguments.
+/// A call of [`StreamingBackend`](crate::StreamingBackend) or
+/// [`PendingEntries`](crate::PendingEntries), with its arguments.
 ///
-/// Numbers are 64 bits wide on the wire whatever the width of `usize` at either side.
+/// Numbers have 64 bits, whatever the width of `usize` at either side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -22,10 +23,10 @@ pub enum Operation<'a> {
         /// The stream's key.
         #[serde(borrow)]
         stream: Text<'a>,
-        /// Names and values, in order; at least one pair.
+        /// Names and values, in order. At least one pair.
         #[serde(borrow)]
         fields: Vec<(Text<'a>, Text<'a>)>,
-        /// Trim to about this many entries, never fewer.
+        /// Trims the stream to about this many entries, never fewer.
         maxlen: Option<u64>,
     },
     /// [`stream_read_latest`](crate::StreamingBackend::stream_read_latest); answered by `Entries`.
@@ -33,7 +34,7 @@ pub enum Operation<'a> {
         /// The stream's key.
         #[serde(borrow)]
         stream: Text<'a>,
-        /// At most this many.
+        /// The largest number of entries.
         count: u64,
     },
     /// [`stream_read`](crate::StreamingBackend::stream_read); answered by `Entries`.
@@ -44,9 +45,9 @@ pub enum Operation<'a> {
         /// An id or `$`.
         #[serde(borrow)]
         last_id: Text<'a>,
-        /// At most this many; 0 for no limit.
+        /// The largest number of entries; 0 sets no limit.
         count: u64,
-        /// Wait so many milliseconds; 0 for no limit; absent for no wait.
+        /// The longest wait in milliseconds; 0 sets no limit, `None` does not wait.
         block_ms: Option<u64>,
     },
     /// [`stream_create_group`](crate::StreamingBackend::stream_create_group); answered by `Done`.
@@ -72,9 +73,9 @@ pub enum Operation<'a> {
         /// The consumer's name.
         #[serde(borrow)]
         consumer: Text<'a>,
-        /// At most this many; 0 for no limit.
+        /// The largest number of entries; 0 sets no limit.
         count: u64,
-        /// Wait so many milliseconds; 0 for no limit; absent for no wait.
+        /// The longest wait in milliseconds; 0 sets no limit, `None` does not wait.
         block_ms: Option<u64>,
     },
     /// [`stream_ack`](crate::StreamingBackend::stream_ack); answered by `Done`.
@@ -89,8 +90,8 @@ pub enum Operation<'a> {
         #[serde(borrow)]
         ids: Vec<Text<'a>>,
     },
-    /// What a consumer was given and has not acknowledged; answered by `Entries`. So a client finds
-    /// what a lost answer to a `ReadGroup` gave it.
+    /// Reads entries that are pending for a consumer; answered by `Entries`. A client uses it to
+    /// recover the entries of a lost reply to `ReadGroup`.
     ReadPending {
         /// The stream's key.
         #[serde(borrow)]
@@ -104,27 +105,29 @@ pub enum Operation<'a> {
         /// Strictly after this id.
         #[serde(borrow)]
         after: Text<'a>,
-        /// At most this many; 0 for no limit.
+        /// The largest number of entries; 0 sets no limit.
         count: u64,
     },
-    /// As `Add`, once however often it is asked for; answered by `Added`.
-    AddOnce {
+    /// Adds an entry once, however often it is sent; answered by `Added`.
+    #[serde(rename = "add_once")]
+    IdempotentAdd {
         /// The stream's key.
         #[serde(borrow)]
         stream: Text<'a>,
-        /// Names and values, in order; at least one pair.
+        /// Names and values, in order. At least one pair.
         #[serde(borrow)]
         fields: Vec<(Text<'a>, Text<'a>)>,
-        /// Trim to about this many entries, never fewer.
+        /// Trims the stream to about this many entries, never fewer.
         maxlen: Option<u64>,
-        /// Who adds: a name of its own for each client and stream.
+        /// The producer's name; each client has one of its own for each stream.
         #[serde(borrow)]
         producer: Text<'a>,
-        /// The producer's number for this add; they rise.
+        /// The producer's number for this add. Numbers rise from 1.
         number: u64,
-        /// The number of the add before it without which this one must not be; 0 for none.
+        /// The number of the preceding add: without that one stored, the backend rejects this add
+        /// with `OUT_OF_ORDER`. 0 for none.
         after: u64,
-        /// Whether it was asked for before.
+        /// Whether the add was sent before.
         again: bool,
     },
     /// [`pending_summary`](crate::PendingEntries::pending_summary); answered by `Summary`.
@@ -144,18 +147,18 @@ pub enum Operation<'a> {
         /// The group's name.
         #[serde(borrow)]
         group: Text<'a>,
-        /// From this id on; `(` in front leaves it out; or `-`.
+        /// The first id: an id, `(` and an id to exclude that one, or `-`.
         #[serde(borrow)]
         start: Text<'a>,
-        /// Up to this id; `(` in front leaves it out; or `+`.
+        /// The last id: an id, `(` and an id to exclude that one, or `+`.
         #[serde(borrow)]
         end: Text<'a>,
-        /// At most this many.
+        /// The largest number of entries.
         count: u64,
-        /// Only those that this consumer holds.
+        /// Selects only the entries of this consumer.
         #[serde(borrow)]
         consumer: Option<Text<'a>>,
-        /// Only those that were last delivered so many milliseconds ago, or longer.
+        /// Selects only entries whose last delivery is at least this many milliseconds ago.
         min_idle_ms: Option<u64>,
     },
     /// [`claim`](crate::PendingEntries::claim); answered by `Claimed`.
@@ -166,15 +169,15 @@ pub enum Operation<'a> {
         /// The group's name.
         #[serde(borrow)]
         group: Text<'a>,
-        /// Who takes them over.
+        /// The consumer that claims the entries.
         #[serde(borrow)]
         consumer: Text<'a>,
-        /// Only those that were last delivered so many milliseconds ago, or longer.
+        /// Selects only entries whose last delivery is at least this many milliseconds ago.
         min_idle_ms: u64,
-        /// From this id on.
+        /// The first id, as in `Pending`.
         #[serde(borrow)]
         start: Text<'a>,
-        /// At most this many; at least 1.
+        /// The largest number of entries; at least 1.
         count: u64,
     },
     /// [`remove_consumer`](crate::PendingEntries::remove_consumer); answered by `Removed`.
@@ -185,17 +188,17 @@ pub enum Operation<'a> {
         /// The group's name.
         #[serde(borrow)]
         group: Text<'a>,
-        /// Who is removed.
+        /// The consumer to remove.
         #[serde(borrow)]
         consumer: Text<'a>,
-        /// Who is given what it holds.
+        /// The consumer that takes over its pending entries.
         #[serde(borrow, rename = "heir")]
         new_owner: Text<'a>,
     },
 }
 
 impl Operation<'_> {
-    /// The stream's key.
+    /// Returns the stream's key.
     pub fn stream(&self) -> &str {
         match self {
             Self::Add { stream, .. }
@@ -205,7 +208,7 @@ impl Operation<'_> {
             | Self::ReadGroup { stream, .. }
             | Self::Ack { stream, .. }
             | Self::ReadPending { stream, .. }
-            | Self::AddOnce { stream, .. }
+            | Self::IdempotentAdd { stream, .. }
             | Self::PendingSummary { stream, .. }
             | Self::Pending { stream, .. }
             | Self::Claim { stream, .. }
@@ -213,7 +216,7 @@ impl Operation<'_> {
         }
     }
 
-    /// How long the operation may wait, in milliseconds; 0 is no limit, `None` no wait.
+    /// Returns the longest wait in milliseconds; 0 sets no limit, `None` does not wait.
     pub fn block_ms(&self) -> Option<u64> {
         match self {
             Self::Read { block_ms, .. } | Self::ReadGroup { block_ms, .. } => *block_ms,
@@ -221,10 +224,10 @@ impl Operation<'_> {
         }
     }
 
-    /// Whether the operation changes nothing, so that it may be asked twice.
+    /// Returns whether the operation changes nothing, so that it may be sent twice.
     ///
-    /// A group read is not: it hands entries to a consumer. One of what is pending only counts
-    /// another delivery.
+    /// A group read does change something: it delivers entries to a consumer. A read of pending
+    /// entries does not: it only increments their counts of deliveries.
     pub fn is_read_only(&self) -> bool {
         matches!(
             self,
@@ -236,7 +239,7 @@ impl Operation<'_> {
         )
     }
 
-    /// [`pending`](crate::PendingEntries::pending) as data.
+    /// Builds the operation of [`pending`](crate::PendingEntries::pending).
     pub fn pending<'a>(
         stream: impl Into<Text<'a>>,
         group: impl Into<Text<'a>>,

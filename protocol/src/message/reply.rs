@@ -6,45 +6,45 @@ use crate::error::{CacheError, CacheResult, code};
 use crate::pending::{Claimed, PendingEntry, PendingSummary};
 use crate::traits::StreamEntry;
 
-/// What an operation gives.
+/// The reply to an [`Operation`](super::Operation).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reply {
-    /// Of an add.
+    /// Answers an add.
     Added {
         /// The new entry's id.
         id: String,
     },
-    /// Of the three reads.
+    /// Answers a read.
     Entries {
-        /// In the order the operation says.
+        /// The entries, in the order that the operation defines.
         entries: Vec<StreamEntry>,
-        /// Of a [`Operation::Read`]: the id to read after next, so that nothing is missed between
-        /// two reads. It is the last entry's id, or without entries the id that was asked for,
-        /// with `$` resolved.
+        /// Of [`Operation::Read`](super::Operation::Read) only: the id to read after next, so that
+        /// two reads miss nothing between them. It is the last entry's id; without entries it is
+        /// the request's id, with `$` resolved.
         last_id: Option<String>,
     },
-    /// Of an operation that gives nothing back.
+    /// Answers an operation without a result.
     Done {},
-    /// Of a summary of what is pending.
+    /// Answers a summary of pending entries.
     Summary(PendingSummary),
-    /// Of a look at pending entries.
+    /// Answers a list of pending entries.
     Pending {
-        /// In the order of their ids.
+        /// The pending entries, in the order of their ids.
         entries: Vec<PendingEntry>,
     },
-    /// Of a claim.
+    /// Answers a claim.
     Claimed(Claimed),
-    /// Of a consumer's removal.
+    /// Answers the removal of a consumer.
     Removed {
-        /// How many pending entries were handed over.
+        /// The number of entries handed to the new owner.
         handed_over: u64,
     },
 }
 
 impl Reply {
-    /// The id of an add.
+    /// Returns the id of an added entry.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl Reply {
         }
     }
 
-    /// The entries of a read.
+    /// Returns the entries of a read.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl Reply {
         }
     }
 
-    /// Nothing, of an operation that gives nothing back.
+    /// Checks that this answers an operation without a result.
     ///
     /// # Errors
     ///
@@ -80,7 +80,7 @@ impl Reply {
         }
     }
 
-    /// A summary of what is pending.
+    /// Returns the summary of pending entries.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl Reply {
         }
     }
 
-    /// Pending entries.
+    /// Returns the pending entries.
     ///
     /// # Errors
     ///
@@ -104,7 +104,7 @@ impl Reply {
         }
     }
 
-    /// What a claim gave.
+    /// Returns the result of a claim.
     ///
     /// # Errors
     ///
@@ -116,7 +116,7 @@ impl Reply {
         }
     }
 
-    /// How many entries a consumer handed over that was removed.
+    /// Returns the number of entries that the removal of a consumer handed over.
     ///
     /// # Errors
     ///
@@ -130,5 +130,5 @@ impl Reply {
 }
 
 fn mismatch() -> CacheError {
-    CacheError::backend(code::PROTOCOL, "the answer is of another operation")
+    CacheError::backend(code::PROTOCOL, "the reply answers another operation")
 }

@@ -1,4 +1,4 @@
-//! Subscriptions as data.
+//! Subscriptions as data, and the items that they push.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::error::{CacheError, CacheResult, code};
 use crate::subscribe::{ConsumeOptions, Gap, TailFrom};
 use crate::traits::StreamEntry;
 
-/// What a client subscribes to.
+/// A call of [`SubscribingBackend`](crate::SubscribingBackend), with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -19,7 +19,7 @@ pub enum Subscription<'a> {
         /// The stream's key.
         #[serde(borrow)]
         stream: Text<'a>,
-        /// Where it starts.
+        /// Where the tail starts.
         #[serde(borrow)]
         from: TailStart<'a>,
     },
@@ -34,65 +34,66 @@ pub enum Subscription<'a> {
         /// The consumer's name.
         #[serde(borrow)]
         consumer: Text<'a>,
-        /// At most so many entries in a push; at least 1.
+        /// The largest number of entries in a push; at least 1.
         batch: u64,
-        /// Take over what was last delivered so many milliseconds ago, or longer; at least 1.
+        /// Reclaims entries whose last delivery is at least this many milliseconds ago; at least 1.
         claim_after_ms: Option<u64>,
-        /// What was delivered so often is not taken over but goes to `dead_letter`; at least 1.
+        /// Moves an entry with this many deliveries to `dead_letter` instead; at least 1.
         max_deliveries: Option<u64>,
-        /// The key of that stream.
+        /// The key of the dead-letter stream.
         #[serde(borrow)]
         dead_letter: Option<Text<'a>>,
-        /// It goes on after a lost connection: nothing that the consumer holds itself is taken over.
+        /// The subscription resumes after a lost connection, so it does not reclaim the consumer's
+        /// own entries.
         resumed: Option<bool>,
     },
 }
 
-/// Where a tail starts: [`TailFrom`] on the wire.
+/// Where a tail starts: [`TailFrom`] as a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TailStart<'a> {
-    /// With the oldest entry there is.
+    /// With the oldest entry.
     Beginning {},
     /// With the first entry added from now on.
     Now {},
-    /// Behind an id.
+    /// After an id.
     After {
         /// The id.
         #[serde(borrow)]
         id: Text<'a>,
     },
-    /// With the last entries that are there.
+    /// With the last N entries.
     Last {
-        /// How many.
+        /// The number of entries.
         count: u64,
     },
 }
 
-/// What is pushed.
+/// An item that the server pushes to a subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Item {
     /// Entries, oldest first.
     Entries {
-        /// None only in the first push of a tail.
+        /// Empty only in the first push of a tail.
         entries: Vec<StreamEntry>,
-        /// Of a tail: where it stands, unless that is the last entry's id.
+        /// Of a tail: its position, unless that is the last entry's id.
         position: Option<String>,
     },
-    /// Of a tail: entries are, or may be, missing here.
+    /// Of a tail: entries are missing here, or may be.
     Gap(Gap),
 }
 
 impl Subscription<'_> {
-    /// Refuses what no backend may take, with the same error everywhere.
+    /// Refuses a subscription that no backend may begin, with the same error everywhere.
     ///
     /// # Errors
     ///
-    /// `LIMIT` for a name longer than its bound, `ERR` for a [malformed id](EntryId), a
-    /// batch of 0, and for [options](ConsumeOptions) that do not go together.
+    /// `LIMIT` for a name beyond its bound. `ERR` for a [malformed id](EntryId), a batch of 0, and
+    /// an invalid combination of [`ConsumeOptions`].
     pub fn validate(&self) -> CacheResult<()> {
         match self {
             Self::Tail { stream, from } => {
@@ -125,19 +126,21 @@ impl Subscription<'_> {
                         return name("dead-letter stream's key", key);
                     }
                     // One text for all: a browser downloads it.
-                    _ => "the time, the limit and the stream of dead letters do not go together",
+                    _ => {
+                        "the claim time, delivery limit and dead-letter stream do not fit together"
+                    }
                 };
                 Err(CacheError::from_code(code::ERR, why))
             }
         }
     }
 
-    /// Whether it changes nothing at the server, so that it may be asked twice.
+    /// Returns whether the subscription changes nothing, so that it may be sent twice.
     pub fn is_read_only(&self) -> bool {
         matches!(self, Self::Tail { .. })
     }
 
-    /// About as many bytes as it holds while it lasts.
+    /// Returns the number of bytes that the subscription holds while it lasts, roughly.
     pub fn weight(&self) -> usize {
         match self {
             Self::Tail { stream, .. } => stream.len(),
@@ -154,7 +157,7 @@ impl Subscription<'_> {
         }
     }
 
-    /// [`consume`](crate::SubscribingBackend::consume) as data.
+    /// Builds the subscription of [`consume`](crate::SubscribingBackend::consume).
     pub fn consume(
         stream: &str,
         group: &str,
@@ -173,7 +176,7 @@ impl Subscription<'_> {
         }
     }
 
-    /// The same subscription, owned.
+    /// Copies what is borrowed, and moves what is owned.
     pub fn into_owned(self) -> Subscription<'static> {
         match self {
             Self::Tail { stream, from } => Subscription::Tail {
@@ -204,7 +207,7 @@ impl Subscription<'_> {
 }
 
 impl TailStart<'_> {
-    /// The same start, owned.
+    /// Copies what is borrowed, and moves what is owned.
     pub fn into_owned(self) -> TailStart<'static> {
         match self {
             Self::Beginning {} => TailStart::Beginning {},

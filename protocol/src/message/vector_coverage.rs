@@ -71,7 +71,7 @@ cases!(operation: Operation<'_> {
     Operation::ReadGroup { block_ms: Some(_), .. } => "read_group with block_ms",
     Operation::Ack { .. } => "ack",
     Operation::ReadPending { .. } => "read_pending",
-    Operation::AddOnce { .. } => "add_once",
+    Operation::IdempotentAdd { .. } => "add_once",
     Operation::PendingSummary { .. } => "pending_summary",
     Operation::Pending { consumer: None, .. } => "pending",
     Operation::Pending { consumer: Some(_), .. } => "pending of one consumer",
@@ -112,7 +112,7 @@ cases!(subscription: Subscription<'_> {
     Subscription::Tail { from: TailStart::Last { .. }, .. } => "tail from the last",
     Subscription::Consume { claim_after_ms: None, .. } => "consume",
     Subscription::Consume { claim_after_ms: Some(_), dead_letter: None, .. } => "consume and claim",
-    Subscription::Consume { claim_after_ms: Some(_), dead_letter: Some(_), .. } => "consume with a dead-letter stream",
+    Subscription::Consume { dead_letter: Some(_), .. } => "consume with a dead-letter stream",
 });
 
 cases!(item: Item {

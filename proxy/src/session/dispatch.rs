@@ -223,7 +223,7 @@ fn is_read(operation: &Operation<'_>) -> bool {
     !matches!(
         operation,
         Operation::Add { .. }
-            | Operation::AddOnce { .. }
+            | Operation::IdempotentAdd { .. }
             | Operation::CreateGroup { .. }
             | Operation::Ack { .. }
             | Operation::RemoveConsumer { .. }

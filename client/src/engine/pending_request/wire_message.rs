@@ -5,7 +5,7 @@ use streamgate_protocol::{ClientMessage, Operation};
 use super::PendingRequest;
 
 impl PendingRequest {
-    /// Lends its message to `encode`. An add with a number is an `AddOnce` on the wire.
+    /// Lends its message to `encode`. An add with a number is an `IdempotentAdd` on the wire.
     pub(in crate::engine) fn encode(&mut self, encode: impl FnOnce(&ClientMessage<'_>)) {
         // The fields move there and back: they may be large, so they are not copied.
         self.add_to_wire();
@@ -22,7 +22,7 @@ impl PendingRequest {
                 maxlen,
             } = operation
         {
-            *operation = Operation::AddOnce {
+            *operation = Operation::IdempotentAdd {
                 stream: std::mem::replace(stream, "".into()),
                 fields: std::mem::take(fields),
                 maxlen: *maxlen,
@@ -37,7 +37,7 @@ impl PendingRequest {
     fn add_from_wire(&mut self) {
         if let Some(add) = &mut self.add_number
             && let ClientMessage::Request { operation, .. } = &mut self.message
-            && let Operation::AddOnce {
+            && let Operation::IdempotentAdd {
                 stream,
                 fields,
                 maxlen,

@@ -82,7 +82,7 @@ impl ModelStore {
             last_id: None,
         };
         Ok(Some(match operation {
-            Operation::AddOnce {
+            Operation::IdempotentAdd {
                 fields,
                 producer,
                 number,
@@ -444,7 +444,10 @@ impl World {
     fn late(&mut self) {
         if !self.late.is_empty()
             && let ClientMessage::Request { operation, .. } = self.late.remove(0)
-            && matches!(operation, Operation::AddOnce { .. } | Operation::Ack { .. })
+            && matches!(
+                operation,
+                Operation::IdempotentAdd { .. } | Operation::Ack { .. }
+            )
         {
             let _ = self.store.perform(operation);
         }

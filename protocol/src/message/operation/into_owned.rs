@@ -1,10 +1,10 @@
-//! Copies of operations that outlive the frame they came in.
+//! Operations that outlive the frame in which they came.
 
 use super::Operation;
 use crate::text::Text;
 
 impl Operation<'_> {
-    /// The same operation, owned.
+    /// Copies what is borrowed, and moves what is owned.
     pub fn into_owned(self) -> Operation<'static> {
         match self {
             Self::Add {
@@ -67,7 +67,7 @@ impl Operation<'_> {
                 after: after.into_owned(),
                 count,
             },
-            Self::AddOnce {
+            Self::IdempotentAdd {
                 stream,
                 fields,
                 maxlen,
@@ -75,7 +75,7 @@ impl Operation<'_> {
                 number,
                 after,
                 again,
-            } => Operation::AddOnce {
+            } => Operation::IdempotentAdd {
                 stream: stream.into_owned(),
                 fields: owned(fields),
                 maxlen,

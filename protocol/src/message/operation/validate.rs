@@ -1,4 +1,4 @@
-//! Checks that every backend and the client make before they perform an operation.
+//! Validation: the client and every backend perform it before an operation.
 
 use super::Operation;
 use crate::entry_id::{EntryId, StartId};
@@ -9,17 +9,16 @@ use crate::limits::{
 use crate::text::{Text, push_number};
 
 impl Operation<'_> {
-    /// Refuses what no backend may take, with the same error everywhere.
+    /// Refuses an operation that no backend may perform, with the same error everywhere.
     ///
     /// # Errors
     ///
-    /// `LIMIT` for a name longer than its bound, and for a page that is larger than its bound.
-    /// `ERR` for a [malformed id](EntryId), an add without fields, a claim of nothing, and an new_owner
-    /// that is the consumer itself.
+    /// `LIMIT` for a name or a page beyond its bound. `ERR` for a [malformed id](EntryId), an add
+    /// without fields, a claim of 0 entries, and a new owner that is the consumer itself.
     pub fn validate(&self) -> CacheResult<()> {
         match self {
             Self::Add { stream, fields, .. } => entry(stream, fields),
-            Self::AddOnce {
+            Self::IdempotentAdd {
                 stream,
                 fields,
                 producer,
@@ -29,11 +28,12 @@ impl Operation<'_> {
             } => {
                 entry(stream, fields)?;
                 if fields.len() > MAX_FIELDS_ONCE || producer.len() > MAX_PRODUCER_BYTES {
-                    let why = "too many fields, or too long a producer, to be added once";
+                    let why =
+                        "an idempotent add has too many fields, or its producer a too long name";
                     return Err(CacheError::from_code(code::LIMIT, why));
                 }
                 if after >= number || *number > MAX_PRODUCER_NUMBER {
-                    let why = "the numbers of a producer rise from 1";
+                    let why = "the numbers of a producer's adds rise from 1";
                     return Err(CacheError::from_code(code::ERR, why));
                 }
                 Ok(())
@@ -135,9 +135,9 @@ impl Operation<'_> {
                 name("stream key", stream)?;
                 name("group name", group)?;
                 name("consumer name", consumer)?;
-                name("new_owner's name", new_owner)?;
+                name("new owner's name", new_owner)?;
                 if consumer == new_owner {
-                    let why = "a consumer cannot be its own new_owner";
+                    let why = "the new owner is the consumer itself; name another one";
                     return Err(CacheError::from_code(code::ERR, why));
                 }
                 Ok(())
@@ -159,9 +159,9 @@ fn page(count: u64) -> CacheResult<()> {
     if count <= MAX_PENDING_PAGE as u64 {
         return Ok(());
     }
-    let mut text = String::from("at most ");
+    let mut text = String::from("a page has at most ");
     push_number(&mut text, MAX_PENDING_PAGE as u64);
-    text.push_str(" pending entries are given at once");
+    text.push_str(" pending entries; ask for fewer");
     Err(CacheError::from_code(code::LIMIT, &text))
 }
 
@@ -175,6 +175,6 @@ pub(in crate::message) fn name(what: &str, value: &str) -> CacheResult<()> {
     push_number(&mut text, value.len() as u64);
     text.push_str(" bytes; at most ");
     push_number(&mut text, MAX_NAME_BYTES as u64);
-    text.push_str(" are taken");
+    text.push_str(" are allowed");
     Err(CacheError::from_code(code::LIMIT, &text))
 }

@@ -67,7 +67,7 @@ pub struct Engine {
     queue: RequestQueue,
     delivery_log: DeliveryLog,
     producers: IdempotentProducers,
-    /// Requests that the server must be told to cancel.
+    /// Requests to cancel at the server.
     cancels: Vec<u64>,
     /// Subscriptions that are due a grant; each once.
     grants: Vec<u64>,

@@ -195,7 +195,7 @@ impl RequestQueue {
     }
 
     /// Removes a request wherever it is. Returns it if it was ever sent, and whether it was in
-    /// flight, so that the server must be told.
+    /// flight, so that the server must be notified.
     pub(super) fn remove(&mut self, id: u64) -> (Option<Box<PendingRequest>>, bool) {
         if let Some(request) = self.take_in_flight(id) {
             return (Some(request), true);

@@ -1,4 +1,4 @@
-//! A server that is test by hand, behind a socket without a network.
+//! A scripted server, behind a socket without a network.
 
 use std::future::Future;
 use std::pin::Pin;

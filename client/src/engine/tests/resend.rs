@@ -429,9 +429,9 @@ fn a_consumer_recovers_lost_entries_and_then_continues() {
     };
     assert_eq!(test.sent().concat(), [subscribe(1, consume(2), left)]);
     test.push_entries(1, &["4-0"], None);
-    let given: Vec<_> = test.pushed.iter().map(|(_, item)| item.clone()).collect();
+    let delivered: Vec<_> = test.pushed.iter().map(|(_, item)| item.clone()).collect();
     assert_eq!(
-        given,
+        delivered,
         [&["1-0"], &["2-0"], &["3-0"], &["4-0"]].map(|ids| entries_item(ids, None))
     );
 }

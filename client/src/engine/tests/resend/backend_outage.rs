@@ -420,7 +420,7 @@ fn a_tail_continues_after_an_outage() {
     }
     test.push_entries(1, &[], Some("5-0"));
     test.reply_error(1, "LOADING");
-    assert_eq!(test.sent_after_pause(50), [on()], "pauses begin anew");
+    assert_eq!(test.sent_after_pause(50), [on()], "pauses start again");
     test.reply_error(1, "WRONGTYPE");
     assert_eq!(test.codes(), [(1, "WRONGTYPE")]);
 }

@@ -15,8 +15,8 @@ const DOCUMENT: &str = "ARCHITECTURE.md";
 const BEGIN: &str = "<!-- files: written by `cargo xtask map` -->\n";
 const END: &str = "<!-- end of files -->\n";
 
-/// Folders whose files are listed one by one. Of a test folder, only the suites are.
-const PRODUCT: [&str; 9] = [
+/// Folders whose files are listed one by one. Of other test folders, only the suites are.
+const LISTED: [&str; 14] = [
     "protocol/src",
     "client/src",
     "client-wasm/src",
@@ -26,6 +26,11 @@ const PRODUCT: [&str; 9] = [
     "backend-redis/src",
     "proxy/src",
     "www",
+    "xtask/src",
+    "tests/conformance/src",
+    "tests/support/src",
+    "tests/bench/src",
+    "tests/chaos/src",
 ];
 
 /// Rewrites the list.
@@ -53,11 +58,11 @@ fn replace(document: &str, list: &str) -> anyhow::Result<String> {
     Ok(format!("{before}{BEGIN}{list}{END}{after}"))
 }
 
-/// Lists every product file below its folder, each with the first line it says of itself.
+/// Lists every file of those folders below its folder, each with the first line it says of itself.
 fn list() -> anyhow::Result<String> {
     let files = tracked()?;
     let mut list = String::new();
-    for folder in PRODUCT {
+    for folder in LISTED {
         let inside = format!("{folder}/");
         let names = files.iter().filter(|name| name.starts_with(&inside));
         write!(list, "\n**{folder}/**\n\n")?;
@@ -106,7 +111,7 @@ fn is_suite(name: &str) -> bool {
 /// other kinds have none.
 fn summary(name: &str) -> anyhow::Result<Option<String>> {
     let is_code = |kind: &&str| Path::new(name).extension().is_some_and(|e| e == *kind);
-    let is_test = name.ends_with("tests.rs") || name.contains("src/") && name.contains("/tests/");
+    let is_test = name.ends_with("/tests.rs") || name.contains("src/") && name.contains("/tests/");
     if is_test || !["rs", "js", "mjs", "lua"].iter().any(|kind| is_code(&kind)) {
         return Ok(None);
     }
@@ -131,8 +136,29 @@ fn first_sentence(text: &str) -> Option<String> {
         .collect();
     let paragraph = paragraph.join(" ");
     let end = paragraph.find(". ").unwrap_or(paragraph.len());
-    let sentence = paragraph[..end].trim_end_matches(['.', ':']).to_owned();
+    let sentence = without_link_targets(paragraph[..end].trim_end_matches(['.', ':']));
     (!sentence.is_empty()).then_some(sentence)
+}
+
+/// Returns the text of rustdoc's links, whose targets mean nothing outside the file.
+fn without_link_targets(sentence: &str) -> String {
+    let mut text = String::new();
+    let mut rest = sentence;
+    while let Some((before, link)) = rest.split_once("[`") {
+        text.push_str(before);
+        text.push('`');
+        let (name, after) = link.split_once("`]").unwrap_or((link, ""));
+        text.push_str(name);
+        text.push('`');
+        rest = match after
+            .strip_prefix('(')
+            .and_then(|target| target.split_once(')'))
+        {
+            Some((_, after)) => after,
+            None => after,
+        };
+    }
+    text + rest
 }
 
 #[cfg(test)]
@@ -171,10 +197,9 @@ mod tests {
             let text = fs::read_to_string(&place).unwrap();
             let kinds = ["fn", "struct", "enum", "trait", "const"];
             let defines = |kind: &&str| {
-                let mut rest = text
-                    .match_indices(&format!("{kind} {item}"))
-                    .map(|(at, found)| text[at + found.len()..].chars().next());
-                rest.any(|next| next.is_none_or(|c| !c.is_alphanumeric() && c != '_'))
+                let definition = format!("{kind} {item}");
+                let mut rest = text.split(&definition).skip(1);
+                rest.any(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
             };
             assert!(
                 kinds.iter().any(|kind| defines(&kind)),
@@ -197,6 +222,7 @@ mod tests {
                 "//! Over\n//! two lines.\n//!\n//! More.\n",
                 Some("Over two lines"),
             ),
+            ("//! Of [`A`](b::A), and [`B`].\n", Some("Of `A`, and `B`")),
             ("// JavaScript.\n", Some("JavaScript")),
             ("-- Lua.\n", Some("Lua")),
             ("use x;\n", None),

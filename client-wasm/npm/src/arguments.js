@@ -1,3 +1,5 @@
+// Checks of what a caller passes, with an error that names the argument.
+
 import { StreamgateError } from "./errors.js";
 
 // Checks of arguments: the module takes strings and numbers for granted.

@@ -1,3 +1,5 @@
+// `Client`: the promises of its calls, by id, and the events that settle them.
+
 import { flatFields, idList, optionalText, tailStart, text, webSocketUrl, wholeNumber } from "./arguments.js";
 import { asyncDispose, deferred } from "./deferred.js";
 import { Deliveries } from "./deliveries.js";

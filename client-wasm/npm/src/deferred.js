@@ -1,3 +1,5 @@
+// Small pieces for every file: a promise with its resolvers, and the name of async disposal.
+
 /** A promise with its `resolve` and `reject`. */
 export function deferred() {
   const parts = {};

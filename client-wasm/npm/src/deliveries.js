@@ -1,3 +1,5 @@
+// A consumer's deliveries: an async iterable of entries that can be acknowledged.
+
 import { Entry } from "./entry.js";
 import { Subscription } from "./subscription.js";
 

@@ -1,3 +1,5 @@
+// One entry of a stream, and how entries come out of the module.
+
 /** One entry of a stream. Names may repeat, and their order is kept. */
 export class Entry {
   /**

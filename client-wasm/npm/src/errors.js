@@ -1,3 +1,5 @@
+// `StreamgateError`, and what its code says about retrying.
+
 /** The failure of a request. Compare `code`, never `message`. */
 export class StreamgateError extends Error {
   /**

@@ -1,3 +1,5 @@
+// A gap in a tail, and the error that ends a loop which does not expect one.
+
 import { StreamgateError } from "./errors.js";
 
 /** Entries are missing, or may be. */

@@ -1,3 +1,5 @@
+// What tails and consumers share: a queue of pushed items, and credit as they are taken.
+
 import { asyncDispose, deferred } from "./deferred.js";
 import { entriesFrom } from "./entry.js";
 import { GAP_RECREATED, PUSHED } from "./events.js";

@@ -1,3 +1,5 @@
+// Prints the raw, gzip and brotli sizes of files, as JSON.
+
 import { readFileSync } from "node:fs";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 

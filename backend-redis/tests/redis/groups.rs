@@ -8,7 +8,7 @@ use streamgate_backend::{Backend, Progress};
 use streamgate_protocol::StreamingBackend;
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::RedisVersion;
-use streamgate_test_support::relay::{Flow, Relay, Scope, Direction};
+use streamgate_test_support::relay::{Direction, Flow, Relay, Scope};
 
 use crate::fixture::{Fixture, add, entries, read_group, timed, values, within_limit};
 

@@ -119,7 +119,8 @@ pub(super) fn finished(on_event: &Function, id: u64, result: CacheResult<Reply>)
                 &JsValue::UNDEFINED,
             );
         }
-        Ok(Reply::Done {}) => {
+        // `Reply::Done`. JavaScript makes no request with any other reply.
+        Ok(_) => {
             emit(
                 on_event,
                 kind::DONE,

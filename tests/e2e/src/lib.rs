@@ -1,6 +1,6 @@
-//! Tests of several crates together, with real servers: see `tests/`.
+//! End-to-end tests: several crates together, with real servers. See `tests/`.
 
-/// The code in the README, compiled.
+/// Compiles the code in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

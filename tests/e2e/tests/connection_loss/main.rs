@@ -1,4 +1,5 @@
-//! What callers are told when the server goes away, and what happens to the calls that follow.
+//! A lost connection as callers see it: the outcome of calls in flight, and of the calls that
+//! follow.
 
 #![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
@@ -17,14 +18,14 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// A server in this process, which can come back at the same address.
-struct Local {
+/// A server in this process, which can restart at the same address.
+struct LocalServer {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
 }
 
-impl Local {
+impl LocalServer {
     async fn start(address: &str, backend: &MemoryStreams) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -56,8 +57,8 @@ fn fields(value: &str) -> Vec<(String, String)> {
     vec![("f".to_owned(), value.to_owned())]
 }
 
-/// Stops a process, and returns when it does nothing any more.
-fn stop(pid: u32) {
+/// Stops a process (`SIGSTOP`), and returns when all its threads have stopped.
+fn pause(pid: u32) {
     let status = Command::new("kill")
         .args(["-STOP", &pid.to_string()])
         .status()
@@ -78,9 +79,9 @@ fn stop(pid: u32) {
     }
 }
 
-/// The server is stopped, so that both calls are surely in flight, and then killed.
+/// The server is stopped, so that all calls are surely in flight, and then killed.
 #[tokio::test]
-async fn calls_that_cannot_be_asked_again_say_whether_they_may_have_been_done() {
+async fn calls_that_cannot_be_retried_say_whether_they_may_have_been_performed() {
     let proxy = Proxy::start::<&str>([]).unwrap();
     let builder = Client::builder(&proxy.ws_url()).queue_timeout(Duration::from_millis(300));
     let client = builder.connect().await.unwrap();
@@ -88,7 +89,7 @@ async fn calls_that_cannot_be_asked_again_say_whether_they_may_have_been_done() 
         .stream_add("s", fields("before"), None)
         .await
         .unwrap();
-    stop(proxy.pid());
+    pause(proxy.pid());
     let calls = async {
         let read = client.stream_read("s", "$", 1, Some(0));
         let latest = client.stream_read_latest("s", 1);
@@ -110,14 +111,14 @@ async fn calls_that_cannot_be_asked_again_say_whether_they_may_have_been_done() 
         ]
     };
     let kill = async {
-        // The calls are polled first, and so are on their way.
+        // The calls are polled first, so they are in flight.
         tokio::task::yield_now().await;
         tokio::task::spawn_blocking(|| proxy.kill().unwrap())
             .await
             .unwrap()
     };
     let both = tokio::time::timeout(Duration::from_secs(5), join(calls, kill));
-    let (errors, _) = both.await.expect("no call may be left waiting");
+    let (errors, _) = both.await.expect("a call hangs");
     let codes = errors.each_ref().map(|error| error.code());
     let (read, other) = ("DISCONNECTED", "UNKNOWN_OUTCOME");
     assert_eq!(codes, [read, read, other, other, other, other]);
@@ -130,9 +131,9 @@ async fn calls_that_cannot_be_asked_again_say_whether_they_may_have_been_done() 
 }
 
 #[tokio::test]
-async fn calls_that_follow_wait_for_the_next_connection() {
+async fn later_calls_wait_for_the_next_connection() {
     let backend = MemoryStreams::new();
-    let server = Local::start("127.0.0.1:0", &backend).await;
+    let server = LocalServer::start("127.0.0.1:0", &backend).await;
     let (address, url) = (server.address.to_string(), server.url());
     let client = Client::connect(&url).await.unwrap();
     let mut state = client.state();
@@ -145,12 +146,12 @@ async fn calls_that_follow_wait_for_the_next_connection() {
     );
 
     let adds = join_all((0..100).map(|i| client.stream_add("s", fields(&i.to_string()), None)));
-    let restart = async { Local::start(&address, &backend).await };
+    let restart = async { LocalServer::start(&address, &backend).await };
     let (added, server) = join(adds, restart).await;
     let added: Vec<String> = added.into_iter().map(Result::unwrap).collect();
     let read = client.stream_read("s", "0", 0, None).await.unwrap();
     let ids: Vec<String> = read.into_iter().map(|(id, _)| id).collect();
-    assert_eq!(ids, added, "each once, in the order they were asked for");
+    assert_eq!(ids, added, "each once, in the order of the calls");
     assert_eq!(client.state(), ConnectionState::Open);
     client.close().await;
     server.stop().await;
@@ -159,7 +160,7 @@ async fn calls_that_follow_wait_for_the_next_connection() {
 #[tokio::test]
 async fn without_a_server_calls_fail_in_time_and_change_nothing() {
     let backend = MemoryStreams::new();
-    let server = Local::start("127.0.0.1:0", &backend).await;
+    let server = LocalServer::start("127.0.0.1:0", &backend).await;
     let builder = Client::builder(&server.url()).queue_timeout(Duration::from_millis(300));
     let client = builder.connect().await.unwrap();
     server.stop().await;
@@ -172,7 +173,7 @@ async fn without_a_server_calls_fail_in_time_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_an_error_of_the_first_connection() {
+async fn the_first_connection_fails_if_nobody_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/v1/ws", listener.local_addr().unwrap());
     drop(listener);
@@ -190,13 +191,13 @@ async fn nobody_listening_is_an_error_of_the_first_connection() {
 }
 
 #[tokio::test]
-async fn a_closed_client_says_so() {
+async fn calls_of_a_closed_client_fail_with_closed() {
     let backend = MemoryStreams::new();
-    let server = Local::start("127.0.0.1:0", &backend).await;
+    let server = LocalServer::start("127.0.0.1:0", &backend).await;
     let client = Client::connect(&server.url()).await.unwrap();
     let other = client.clone();
     let waiting = tokio::spawn(async move { other.stream_read("s", "$", 1, Some(0)).await });
-    // A call on the same connection comes after the wait.
+    // Once this call is done, the wait is in flight: it was sent before.
     tokio::task::yield_now().await;
     client.stream_read_latest("s", 1).await.unwrap();
     client.close().await;
@@ -208,7 +209,7 @@ async fn a_closed_client_says_so() {
 }
 
 #[tokio::test]
-async fn reading_on_from_the_resolved_id_misses_nothing() {
+async fn a_read_from_the_resolved_id_misses_nothing() {
     let proxy = Proxy::start::<&str>([]).unwrap();
     let client = Client::connect(&proxy.ws_url()).await.unwrap();
     let before = client

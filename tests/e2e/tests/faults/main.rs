@@ -1,5 +1,5 @@
-//! Nothing lost and nothing doubled, with real processes: connections that are cut in the middle
-//! of an answer, proxies that are killed, and a Redis that goes away.
+//! No entry is lost or duplicated, with real processes: connections are cut in the middle of a
+//! reply, proxies are killed, and connections to Redis are cut.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,8 +9,6 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -21,19 +19,29 @@ use streamgate_client::{
 };
 use streamgate_test_support::relay::{Cut, Direction, Flow, Relay, Scope};
 use streamgate_test_support::{Proxy, RedisServer, RedisVersion};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Adds of each test, and how many of them are in flight at once.
+/// Adds of each test.
 const ADDS: usize = 3_000;
+
+/// Adds in flight at once.
 const IN_FLIGHT: usize = 64;
 
-/// One of each: a writer, a tail and a consumer that acknowledges, each with a connection of its
-/// own through the relay.
+/// Adds between two faults.
+const ADDS_BETWEEN_FAULTS: usize = 300;
+
+/// Catches hangs: far more than anything here takes.
+const HANG_LIMIT: Duration = Duration::from_secs(60);
+
+/// A writer, a tail, and a consumer that acknowledges, each with a connection of its own through
+/// the relay.
 struct Clients {
     writer: JoinHandle<Vec<String>>,
     tail: JoinHandle<Vec<String>>,
     consumer: JoinHandle<Vec<String>>,
-    done: Arc<AtomicBool>,
+    /// Acknowledged adds so far.
+    added: watch::Receiver<usize>,
 }
 
 impl Clients {
@@ -43,57 +51,42 @@ impl Clients {
         writer.stream_create_group("s", "g", "0").await.unwrap();
         let tail = connect(&url).await;
         let consumer = connect(&url).await;
-        let done = Arc::new(AtomicBool::new(false));
-        let written = Arc::clone(&done);
+        let (progress, added) = watch::channel(0);
         Self {
-            done,
-            writer: tokio::spawn(async move {
-                let ids = write(&writer).await;
-                written.store(true, Ordering::SeqCst);
-                ids
-            }),
-            tail: tokio::spawn(async move { follow(&tail).await }),
+            added,
+            writer: tokio::spawn(async move { write(&writer, &progress).await }),
+            tail: tokio::spawn(async move { read_tail(&tail).await }),
             consumer: tokio::spawn(async move { consume(&consumer).await }),
         }
     }
 
-    fn is_done(&self) -> bool {
-        self.done.load(Ordering::SeqCst)
+    /// Calls `inject` after every few adds, as long as more follow. Returns how often.
+    async fn during_adds(&self, inject: impl AsyncFnMut()) -> usize {
+        during_adds(self.added.clone(), inject).await
     }
 
-    /// Waits for the end of all, and compares what they saw with what is in Redis.
+    /// Waits until all have ended, and compares what they saw with the contents of Redis.
     async fn check(self, redis: &RedisServer) {
-        let limit = Duration::from_secs(60);
-        let ids = tokio::time::timeout(limit, self.writer)
-            .await
-            .unwrap()
-            .unwrap();
+        let ids = end(self.writer).await;
         let direct = streamgate_redis::RedisStreams::connect(&redis.url())
             .await
             .unwrap();
         let entries = direct.stream_read("s", "0", 0, None).await.unwrap();
-        let there: Vec<_> = entries.iter().map(|(id, _)| id.clone()).collect();
+        let stored: Vec<_> = entries.iter().map(|(id, _)| id.clone()).collect();
         let values: Vec<_> = entries.iter().map(value).collect();
         assert_eq!(
             values,
             (0..ADDS).collect::<Vec<_>>(),
             "each once, in the writer's order"
         );
-        assert_eq!(ids, there, "the ids that the writer was told");
-        let seen = tokio::time::timeout(limit, self.tail)
-            .await
-            .unwrap()
-            .unwrap();
-        assert_eq!(seen, there, "what the tail saw");
-        let given = tokio::time::timeout(limit, self.consumer)
-            .await
-            .unwrap()
-            .unwrap();
-        let once: BTreeSet<_> = given.iter().collect();
+        assert_eq!(ids, stored, "the ids that the writer got");
+        assert_eq!(end(self.tail).await, stored, "what the tail saw");
+        let delivered = end(self.consumer).await;
+        let distinct: BTreeSet<_> = delivered.iter().collect();
         assert_eq!(
-            (given.len(), once.len()),
+            (delivered.len(), distinct.len()),
             (ADDS, ADDS),
-            "what the consumer was given"
+            "what the consumer got"
         );
     }
 }
@@ -104,27 +97,40 @@ async fn connect(url: &str) -> Client {
     builder.connect().await.unwrap()
 }
 
-async fn write(client: &Client) -> Vec<String> {
+/// Calls `inject` after every few adds, as long as more follow. Returns how often.
+async fn during_adds(mut added: watch::Receiver<usize>, mut inject: impl AsyncFnMut()) -> usize {
+    let faults = ADDS / ADDS_BETWEEN_FAULTS - 1;
+    for fault in 1..=faults {
+        let wait = added.wait_for(|added| *added >= fault * ADDS_BETWEEN_FAULTS);
+        drop(
+            tokio::time::timeout(HANG_LIMIT, wait)
+                .await
+                .unwrap()
+                .unwrap(),
+        );
+        inject().await;
+    }
+    faults
+}
+
+async fn write(client: &Client, progress: &watch::Sender<usize>) -> Vec<String> {
     let mut ids = Vec::new();
     let mut in_flight = FuturesOrdered::new();
     for n in 0..ADDS {
         if in_flight.len() == IN_FLIGHT {
             ids.push(in_flight.next().await.unwrap());
+            progress.send_replace(ids.len());
         }
         in_flight.push_back(async move {
             let fields = vec![("n".to_owned(), n.to_string())];
             client.stream_add("s", fields, None).await.unwrap()
         });
-        // As a program that has something else to do now and then.
-        if n % 8 == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
     }
     ids.extend(in_flight.collect::<Vec<_>>().await);
     ids
 }
 
-async fn follow(client: &Client) -> Vec<String> {
+async fn read_tail(client: &Client) -> Vec<String> {
     seen(client.tail("s", TailFrom::Beginning)).await
 }
 
@@ -142,21 +148,21 @@ async fn seen(mut tail: Tail) -> Vec<String> {
 async fn consume(client: &Client) -> Vec<String> {
     let options = ConsumeOptions::default().batch(16);
     let mut deliveries = client.consume("s", "g", "c", options);
-    let mut given = Vec::new();
-    while given.len() < ADDS {
+    let mut delivered = Vec::new();
+    while delivered.len() < ADDS {
         let batch = deliveries.next().await.unwrap().unwrap();
         let ids: Vec<String> = batch.into_iter().map(|(id, _)| id).collect();
         acknowledge(client, "g", &ids).await;
-        given.extend(ids);
+        delivered.extend(ids);
     }
-    given
+    delivered
 }
 
-/// The same by reads of another group, with waits and without.
-async fn read(client: &Client, group: &str) -> Vec<String> {
-    let mut given = Vec::new();
-    while given.len() < ADDS {
-        let block_ms = (given.len() % 3 > 0).then_some(200);
+/// Consumes another group by reads, some of which wait.
+async fn read_group(client: &Client, group: &str) -> Vec<String> {
+    let mut delivered = Vec::new();
+    while delivered.len() < ADDS {
+        let block_ms = (delivered.len() % 3 > 0).then_some(200);
         match client
             .stream_read_group("s", group, "c", 16, block_ms)
             .await
@@ -164,28 +170,27 @@ async fn read(client: &Client, group: &str) -> Vec<String> {
             Ok(batch) => {
                 let ids: Vec<String> = batch.into_iter().map(|(id, _)| id).collect();
                 acknowledge(client, group, &ids).await;
-                given.extend(ids);
+                delivered.extend(ids);
             }
-            Err(error) => refused(&error).await,
+            Err(error) => assert_refused(&error),
         }
     }
-    given
+    delivered
 }
 
 async fn acknowledge(client: &Client, group: &str, ids: &[String]) {
     while let Err(error) = client.stream_ack("s", group, ids).await {
-        refused(&error).await;
+        assert_refused(&error);
     }
 }
 
-/// Nothing was done, and the caller tries again.
-async fn refused(error: &CacheError) {
+/// Checks that a call changed nothing, so that the caller may retry it.
+fn assert_refused(error: &CacheError) {
     assert_eq!(error.code(), "DISCONNECTED", "{error}");
-    tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 fn value((_, fields): &StreamEntry) -> usize {
-    assert_eq!(fields.len(), 1, "nothing but what was sent");
+    assert_eq!(fields.len(), 1, "the one field that was sent");
     fields[0].1.parse().unwrap()
 }
 
@@ -202,8 +207,8 @@ fn start_proxy(redis: &str) -> Proxy {
     Proxy::start(["--redis", redis]).unwrap()
 }
 
-/// Some faults of connections, one after the other.
-async fn disturb(relay: &Relay, random: &mut fastrand::Rng) {
+/// Injects a random fault into the connections, and waits until it has cut one.
+async fn inject_fault(relay: &Relay, random: &mut fastrand::Rng) {
     let before = relay.counts().cut;
     match random.u8(..5) {
         0 => _ = relay.cut(Cut::Reset),
@@ -239,13 +244,11 @@ async fn connections_of_clients_are_cut_and_another_proxy_answers() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut faults = 0;
-    while !clients.is_done() {
+    let inject = async || {
         relay.set_target(address(&proxies[random.usize(..2)]));
-        disturb(&relay, &mut random).await;
-        faults += 1;
-        tokio::time::sleep(Duration::from_millis(random.u64(5..60))).await;
-    }
+        inject_fault(&relay, &mut random).await;
+    };
+    let faults = clients.during_adds(inject).await;
     relay.clear_faults();
     assert!(faults > 5, "only {faults} faults");
     clients.check(&redis).await;
@@ -257,22 +260,19 @@ async fn proxies_are_killed() {
     let mut proxy = start_proxy(&redis.url());
     let relay = Relay::start(address(&proxy)).await.unwrap();
     let clients = Clients::start(&relay).await;
-    let mut kills = 0;
-    while !clients.is_done() {
+    let kill = async || {
         let next = start_proxy(&redis.url());
         relay.set_target(address(&next));
-        proxy.kill().unwrap();
-        proxy = next;
-        kills += 1;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        std::mem::replace(&mut proxy, next).kill().unwrap();
+    };
+    let kills = clients.during_adds(kill).await;
     assert!(kills > 2, "only {kills} proxies were killed");
     clients.check(&redis).await;
     proxy.kill().unwrap();
 }
 
-/// What is asked for while there is no connection is refused, with nothing done; what was under way
-/// is found out, and subscriptions go on.
+/// Calls without a connection to Redis are refused and change nothing; the outcome of calls in
+/// flight is found out; subscriptions continue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_of_the_proxy_to_redis_are_cut() {
     let redis = RedisServer::start(RedisVersion::V7_0).unwrap();
@@ -289,36 +289,33 @@ async fn connections_of_the_proxy_to_redis_are_cut() {
     for group in ["g", "h"] {
         writer.stream_create_group("s", group, "0").await.unwrap();
     }
-    let tail = tokio::spawn(async move { follow(&tail).await });
+    let tail = tokio::spawn(async move { read_tail(&tail).await });
     let consumer = tokio::spawn(async move { consume(&consumer).await });
-    let reader = tokio::spawn(async move { read(&reader, "h").await });
+    let reader = tokio::spawn(async move { read_group(&reader, "h").await });
+    let (progress, added) = watch::channel(0);
     let writer = tokio::spawn(async move {
         let mut refusals = 0;
         for n in 0..ADDS {
+            progress.send_replace(n);
             let fields = || vec![("n".to_owned(), n.to_string())];
             while let Err(error) = writer.stream_add("s", fields(), None).await {
-                refused(&error).await;
+                assert_refused(&error);
                 refusals += 1;
             }
         }
         refusals
     });
-    let mut faults = 0;
-    while !writer.is_finished() {
-        // Before the cut, or the first may have come again already.
-        let open = to_redis.counts().accepted + 2;
-        to_redis.cut(if faults % 2 == 0 {
-            Cut::Reset
-        } else {
-            Cut::Close
-        });
-        faults += 1;
+    let mut kinds = [Cut::Reset, Cut::Close].into_iter().cycle();
+    let inject = async || {
+        // Read before the cut, because the first connection may come back at once.
+        let both_accepted = to_redis.counts().accepted + 2;
+        to_redis.cut(kinds.next().unwrap());
         to_redis
-            .until(|counts| counts.accepted >= open)
+            .until(|counts| counts.accepted >= both_accepted)
             .await
             .unwrap();
-        tokio::time::sleep(Duration::from_millis(30)).await;
-    }
+    };
+    let faults = during_adds(added, inject).await;
     let refusals = writer.await.unwrap();
     println!("{faults} cuts, {refusals} adds refused");
     assert!(faults > 5, "only {faults} faults");
@@ -328,19 +325,21 @@ async fn connections_of_the_proxy_to_redis_are_cut() {
     let entries = direct.stream_read("s", "0", 0, None).await.unwrap();
     let values: Vec<_> = entries.iter().map(value).collect();
     assert_eq!(values, (0..ADDS).collect::<Vec<_>>(), "each once, in order");
-    let there: Vec<_> = entries.into_iter().map(|(id, _)| id).collect();
-    assert_eq!(end(tail).await, there, "what the tail saw");
+    let stored: Vec<_> = entries.into_iter().map(|(id, _)| id).collect();
+    assert_eq!(end(tail).await, stored, "what the tail saw");
     let sorted = |mut ids: Vec<String>| {
         ids.sort();
         ids
     };
-    // What was lost and found may come behind what came meanwhile.
-    let there = sorted(there);
-    assert_eq!(sorted(end(consumer).await), there, "to the consumer");
-    assert_eq!(sorted(end(reader).await), there, "to the reader");
+    // A recovered entry may come after later ones.
+    let stored = sorted(stored);
+    assert_eq!(sorted(end(consumer).await), stored, "what the consumer got");
+    assert_eq!(sorted(end(reader).await), stored, "what the reader got");
 }
 
 async fn end(task: JoinHandle<Vec<String>>) -> Vec<String> {
-    let limit = Duration::from_secs(60);
-    tokio::time::timeout(limit, task).await.unwrap().unwrap()
+    tokio::time::timeout(HANG_LIMIT, task)
+        .await
+        .unwrap()
+        .unwrap()
 }

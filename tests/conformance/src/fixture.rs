@@ -205,3 +205,26 @@ pub fn started<'a, T: Send + 'a>(future: impl Future<Output = T> + Send + 'a) ->
     );
     future
 }
+
+/// Gives operations that were sent before time to be fully established in the backend.
+///
+/// No event reports that a wait is established. A case must pass whether it is or not; the pause
+/// only makes it likely, so that both are tested.
+pub async fn settle() {
+    tokio::time::sleep(Duration::from_millis(200)).await;
+}
+
+/// Lets real time pass, by which the backend's clock measures how long entries are idle.
+pub async fn let_idle(ms: u64) {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+}
+
+/// Gives an operation time to complete, and panics if it does.
+///
+/// # Panics
+///
+/// If the operation completes within `ms` milliseconds.
+pub async fn assert_keeps_waiting<T: std::fmt::Debug>(operation: impl Future<Output = T>, ms: u64) {
+    let completed = tokio::time::timeout(Duration::from_millis(ms), operation).await;
+    assert!(completed.is_err(), "the operation completed: {completed:?}");
+}

@@ -1,4 +1,4 @@
-//! `XADD`: whatever a field may hold comes out as it went in, by every way of reading.
+//! `XADD`: every read returns names and values unchanged, whatever they hold.
 
 use crate::fixture::{Fixture, pairs};
 
@@ -7,58 +7,85 @@ cases![
     empty_names_and_values_are_kept,
     a_thousand_fields_are_kept,
     newlines_quotes_and_nul_are_kept,
-    emoji_and_odd_unicode_are_kept,
-    names_of_object_properties_are_plain_names,
-    numbers_stay_text,
+    emoji_and_unusual_unicode_are_kept,
+    names_of_javascript_properties_are_ordinary_names,
+    numbers_stay_strings,
     ;
     heavy:
-    one_mebibyte_values_are_kept,
+    names_and_values_of_a_mebibyte_are_kept,
 ];
 
-/// Adds fields and compares what each of the three reads gives.
-async fn comes_back(f: &Fixture, fields: Vec<(String, String)>) {
+/// Adds fields and checks that each of the three reads returns them.
+async fn assert_kept(f: &Fixture, fields: Vec<(String, String)>) {
     let key = f.key();
-    f.backend.stream_create_group(&key, "group", "0").await.unwrap();
-    let id = f.backend.stream_add(&key, fields.clone(), None).await.unwrap();
+    f.backend
+        .stream_create_group(&key, "group", "0")
+        .await
+        .unwrap();
+    let id = f
+        .backend
+        .stream_add(&key, fields.clone(), None)
+        .await
+        .unwrap();
     let expected = [(id, fields)];
     let read = f.read(&key, "0").await.unwrap();
     let latest = f.backend.stream_read_latest(&key, 1).await.unwrap();
-    let taken = f.read_group_now(&key, "group", "consumer").await.unwrap();
-    // Not assert_eq: megabytes of difference would help nobody.
-    assert!(read == expected, "stream_read gave other fields");
-    assert!(latest == expected, "stream_read_latest gave other fields");
-    assert!(taken == expected, "stream_read_group gave other fields");
+    let delivered = f.read_group_now(&key, "group", "consumer").await.unwrap();
+    // Not `assert_eq!`, which would print megabytes.
+    assert!(read == expected, "stream_read returned other fields");
+    assert!(
+        latest == expected,
+        "stream_read_latest returned other fields"
+    );
+    assert!(
+        delivered == expected,
+        "stream_read_group returned other fields"
+    );
 }
 
 /// An entry is a list of pairs, not a map.
 async fn names_may_repeat_and_keep_their_order(f: Fixture) {
-    comes_back(&f, pairs(&[("b", "1"), ("a", "2"), ("b", "3"), ("a", "2"), ("b", "1")])).await;
+    assert_kept(
+        &f,
+        pairs(&[("b", "1"), ("a", "2"), ("b", "3"), ("a", "2"), ("b", "1")]),
+    )
+    .await;
 }
 
-/// Redis takes empty strings for both.
+/// Redis allows empty strings for both.
 async fn empty_names_and_values_are_kept(f: Fixture) {
-    comes_back(&f, pairs(&[("", "")])).await;
-    comes_back(&f, pairs(&[("", "value"), ("name", ""), ("", "")])).await;
+    assert_kept(&f, pairs(&[("", "")])).await;
+    assert_kept(&f, pairs(&[("", "value"), ("name", ""), ("", "")])).await;
 }
 
-/// Long names and values, alone and together.
-async fn one_mebibyte_values_are_kept(f: Fixture) {
+/// Alone and together.
+async fn names_and_values_of_a_mebibyte_are_kept(f: Fixture) {
     let long = "0123456789abcdef".repeat(64 * 1024);
     assert_eq!(long.len(), 1024 * 1024);
-    comes_back(&f, vec![("value".into(), long.clone())]).await;
-    comes_back(&f, vec![(long.clone(), "name".into()), ("after".into(), long)]).await;
+    assert_kept(&f, vec![("value".into(), long.clone())]).await;
+    assert_kept(
+        &f,
+        vec![(long.clone(), "name".into()), ("after".into(), long)],
+    )
+    .await;
 }
 
-/// Many fields, in order.
+/// In their order.
 async fn a_thousand_fields_are_kept(f: Fixture) {
-    comes_back(&f, (0..1_000).map(|i| (format!("name{i}"), format!("value{i}"))).collect()).await;
+    assert_kept(
+        &f,
+        (0..1_000)
+            .map(|i| (format!("name{i}"), format!("value{i}")))
+            .collect(),
+    )
+    .await;
 }
 
-/// Control characters and what JSON, the Redis protocol and shells give a meaning to.
+/// Control characters, and characters with a meaning in JSON, in the Redis protocol and in shells.
 async fn newlines_quotes_and_nul_are_kept(f: Fixture) {
     let control: String = (0..=0x9f).filter_map(char::from_u32).collect();
-    comes_back(&f, vec![(control.clone(), control)]).await;
-    comes_back(
+    assert_kept(&f, vec![(control.clone(), control)]).await;
+    assert_kept(
         &f,
         pairs(&[
             ("line\nbreak", "\r\n$3\r\nabc\r\n"),
@@ -70,9 +97,9 @@ async fn newlines_quotes_and_nul_are_kept(f: Fixture) {
     .await;
 }
 
-/// Characters of every length in UTF-8, and those that some layers swallow.
-async fn emoji_and_odd_unicode_are_kept(f: Fixture) {
-    comes_back(
+/// Characters of every UTF-8 length, and those that some layers drop.
+async fn emoji_and_unusual_unicode_are_kept(f: Fixture) {
+    assert_kept(
         &f,
         pairs(&[
             ("👩‍👩‍👧‍👦", "🦀🏳️‍🌈"),
@@ -86,20 +113,31 @@ async fn emoji_and_odd_unicode_are_kept(f: Fixture) {
     .await;
 }
 
-/// Names that mean something to JavaScript's objects mean nothing here.
-async fn names_of_object_properties_are_plain_names(f: Fixture) {
-    comes_back(
+/// `__proto__` and integer-like names are kept in their place.
+async fn names_of_javascript_properties_are_ordinary_names(f: Fixture) {
+    assert_kept(
         &f,
-        pairs(&[("__proto__", "1"), ("constructor", "2"), ("toString", "3"), ("10", "4"), ("9", "5")]),
+        pairs(&[
+            ("__proto__", "1"),
+            ("constructor", "2"),
+            ("toString", "3"),
+            ("10", "4"),
+            ("9", "5"),
+        ]),
     )
     .await;
 }
 
-/// Values are text: nothing is read as a number and written again.
-async fn numbers_stay_text(f: Fixture) {
-    comes_back(
+/// No value is parsed as a number and formatted again.
+async fn numbers_stay_strings(f: Fixture) {
+    assert_kept(
         &f,
-        pairs(&[("007", "1e3"), ("1.0", "-0"), ("9007199254740993", "NaN"), (" 1 ", "true")]),
+        pairs(&[
+            ("007", "1e3"),
+            ("1.0", "-0"),
+            ("9007199254740993", "NaN"),
+            (" 1 ", "true"),
+        ]),
     )
     .await;
 }

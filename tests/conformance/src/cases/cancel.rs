@@ -1,25 +1,23 @@
-//! Dropping a future cancels the wait, at the server too.
-
-use std::time::Duration;
+//! Dropping a future cancels its wait, at the server too.
 
 use futures_util::future::{join, join_all};
 
-use crate::fixture::{Fixture, LONG_WAIT, DirectRedis, started, ids};
+use crate::fixture::{DirectRedis, Fixture, LONG_WAIT, assert_keeps_waiting, ids, settle, started};
 
 cases![
-    a_dropped_read_harms_no_other,
-    a_dropped_consumer_is_handed_nothing,
-    a_consumer_dropped_right_after_asking_is_handed_nothing,
-    a_dropped_consumer_leaves_its_place_to_those_behind_it,
-    many_waits_dropped_at_once_harm_no_other,
-    a_wait_under_a_timeout_can_be_asked_again_and_again,
+    dropping_a_read_does_not_affect_other_reads,
+    a_dropped_group_read_receives_nothing,
+    a_group_read_dropped_at_once_receives_nothing,
+    dropping_a_group_read_keeps_the_order_of_the_others,
+    dropping_many_reads_does_not_affect_the_others,
+    a_read_can_be_timed_out_and_repeated,
     ;
     needs_redis:
-    what_a_dropped_consumer_would_have_taken_is_not_pending,
+    dropped_group_reads_leave_nothing_pending,
 ];
 
-/// The same stream, the same id: the other wait goes on.
-async fn a_dropped_read_harms_no_other(f: Fixture) {
+/// Here both wait on the same stream from the same id.
+async fn dropping_a_read_does_not_affect_other_reads(f: Fixture) {
     let key = f.key();
     let dropped = started(f.backend.stream_read(&key, "$", 1, LONG_WAIT));
     let kept = started(f.backend.stream_read(&key, "$", 1, LONG_WAIT));
@@ -28,38 +26,63 @@ async fn a_dropped_read_harms_no_other(f: Fixture) {
     assert_eq!(ids(&read.unwrap()), [id.unwrap()]);
 }
 
-/// Lets the backend settle first: the wait is at its far end by then.
-async fn a_dropped_consumer_is_handed_nothing(f: Fixture) {
+/// The wait has reached the backend before it is dropped.
+async fn a_dropped_group_read_receives_nothing(f: Fixture) {
     let key = f.key();
-    f.backend.stream_create_group(&key, "group", "$").await.unwrap();
-    let mut wait = started(f.backend.stream_read_group(&key, "group", "gone", 10, LONG_WAIT));
-    let early = tokio::time::timeout(Duration::from_millis(300), &mut wait).await;
-    assert!(early.is_err(), "{early:?}");
+    f.backend
+        .stream_create_group(&key, "group", "$")
+        .await
+        .unwrap();
+    let mut wait = started(
+        f.backend
+            .stream_read_group(&key, "group", "dropped", 10, LONG_WAIT),
+    );
+    assert_keeps_waiting(&mut wait, 300).await;
     drop(wait);
     let id = f.add(&key, "new").await.unwrap();
-    let taken = f.backend.stream_read_group(&key, "group", "next", 10, LONG_WAIT).await.unwrap();
-    assert_eq!(ids(&taken), [id]);
+    let delivered = f
+        .backend
+        .stream_read_group(&key, "group", "next", 10, LONG_WAIT)
+        .await
+        .unwrap();
+    assert_eq!(ids(&delivered), [id]);
 }
 
-/// On its way, wherever it is.
-async fn a_consumer_dropped_right_after_asking_is_handed_nothing(f: Fixture) {
+/// The request may still be on its way to the backend.
+async fn a_group_read_dropped_at_once_receives_nothing(f: Fixture) {
     for _ in 0..20 {
         let key = f.key();
-        f.backend.stream_create_group(&key, "group", "$").await.unwrap();
-        drop(started(f.backend.stream_read_group(&key, "group", "gone", 10, LONG_WAIT)));
-        let next = started(f.backend.stream_read_group(&key, "group", "next", 10, LONG_WAIT));
-        let (taken, id) = join(next, f.add(&key, "new")).await;
-        assert_eq!(ids(&taken.unwrap()), [id.unwrap()]);
+        f.backend
+            .stream_create_group(&key, "group", "$")
+            .await
+            .unwrap();
+        drop(started(
+            f.backend
+                .stream_read_group(&key, "group", "dropped", 10, LONG_WAIT),
+        ));
+        let next = started(
+            f.backend
+                .stream_read_group(&key, "group", "next", 10, LONG_WAIT),
+        );
+        let (delivered, id) = join(next, f.add(&key, "new")).await;
+        assert_eq!(ids(&delivered.unwrap()), [id.unwrap()]);
     }
 }
 
-/// The order of the others stays.
-async fn a_dropped_consumer_leaves_its_place_to_those_behind_it(f: Fixture) {
+async fn dropping_a_group_read_keeps_the_order_of_the_others(f: Fixture) {
     let key = f.key();
-    f.backend.stream_create_group(&key, "group", "$").await.unwrap();
-    let wait = |name| started(f.backend.stream_read_group(&key, "group", name, 1, LONG_WAIT));
+    f.backend
+        .stream_create_group(&key, "group", "$")
+        .await
+        .unwrap();
+    let wait = |name| {
+        started(
+            f.backend
+                .stream_read_group(&key, "group", name, 1, LONG_WAIT),
+        )
+    };
     let (first, second, third) = (wait("first"), wait("second"), wait("third"));
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    settle().await;
     drop(second);
     let ((one, two), added) = join(join(first, third), f.add_in_sequence(&key, 2)).await;
     let added = added.unwrap();
@@ -67,12 +90,12 @@ async fn a_dropped_consumer_leaves_its_place_to_those_behind_it(f: Fixture) {
     assert_eq!(ids(&two.unwrap()), [&added[1]]);
 }
 
-/// Hundreds of waits, half of them dropped in the middle of it.
-async fn many_waits_dropped_at_once_harm_no_other(f: Fixture) {
+/// Hundreds of reads wait, and every second one is dropped.
+async fn dropping_many_reads_does_not_affect_the_others(f: Fixture) {
     let key = f.key();
     let waits = (0..400).map(|_| started(f.backend.stream_read(&key, "$", 1, LONG_WAIT)));
     let mut waits: Vec<_> = waits.collect();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    settle().await;
     let mut i = 0;
     waits.retain(|_| {
         i += 1;
@@ -86,36 +109,42 @@ async fn many_waits_dropped_at_once_harm_no_other(f: Fixture) {
     }
 }
 
-/// As programs do that look at something else now and then.
-async fn a_wait_under_a_timeout_can_be_asked_again_and_again(f: Fixture) {
+/// As programs do that check something else now and then.
+async fn a_read_can_be_timed_out_and_repeated(f: Fixture) {
     let key = f.key();
     for _ in 0..30 {
         let wait = f.backend.stream_read(&key, "0", 1, Some(0));
-        let early = tokio::time::timeout(Duration::from_millis(10), wait).await;
-        assert!(early.is_err(), "{early:?}");
+        assert_keeps_waiting(wait, 10).await;
     }
     let id = f.add(&key, "new").await.unwrap();
     let read = f.backend.stream_read(&key, "0", 1, Some(0)).await.unwrap();
     assert_eq!(ids(&read), [id]);
 }
 
-/// XPENDING names nobody.
-async fn what_a_dropped_consumer_would_have_taken_is_not_pending(f: Fixture, redis: DirectRedis) {
+/// `XPENDING` counts 0.
+async fn dropped_group_reads_leave_nothing_pending(f: Fixture, redis: DirectRedis) {
     let key = f.key();
-    f.backend.stream_create_group(&key, "group", "$").await.unwrap();
+    f.backend
+        .stream_create_group(&key, "group", "$")
+        .await
+        .unwrap();
     let waits = (0..20).map(|i| {
-        let (f, key, name) = (f.clone(), key.clone(), format!("gone{i}"));
+        let (f, key, name) = (f.clone(), key.clone(), format!("dropped{i}"));
         started(async move {
-            f.backend.stream_read_group(&key, "group", &name, 1, LONG_WAIT).await
+            f.backend
+                .stream_read_group(&key, "group", &name, 1, LONG_WAIT)
+                .await
         })
     });
     let waits: Vec<_> = waits.collect();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    settle().await;
     drop(waits);
     f.add_in_sequence(&key, 30).await.unwrap();
-    // Whoever still waited would be handed entries as they come.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let pending: (u64, redis::Value, redis::Value, redis::Value) =
-        redis.send(&[b"XPENDING", key.as_bytes(), b"group"]).await.unwrap();
+    // A wait that was not cancelled would receive entries meanwhile.
+    settle().await;
+    let pending: (u64, redis::Value, redis::Value, redis::Value) = redis
+        .send(&[b"XPENDING", key.as_bytes(), b"group"])
+        .await
+        .unwrap();
     assert_eq!(pending.0, 0);
 }

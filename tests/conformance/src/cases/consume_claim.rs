@@ -1,4 +1,4 @@
-//! Consumers that take over what vanished ones hold.
+//! Consumers that reclaim the entries of crashed consumers.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -6,197 +6,214 @@ use std::time::{Duration, Instant};
 use futures_util::{FutureExt as _, StreamExt as _};
 use streamgate_protocol::{ConsumeOptions, Deliveries};
 
-use super::claim::held_by_ann;
-use super::consume::{consume, group, next};
-use super::pending::{held, summary};
-use crate::fixture::{Fixture, HANG, DirectRedis, code, parts};
+use super::claim::all_pending_for_ann;
+use super::consume::{consume, next_batch, stream_with_group};
+use super::pending::{all_pending, summary};
+use crate::fixture::{DirectRedis, Fixture, HANG, assert_keeps_waiting, code, let_idle, parts};
 
 cases![
-    what_a_vanished_consumer_held_comes,
-    it_comes_when_its_time_has_come,
-    what_is_added_comes_too,
-    a_batch_keeps_to_its_size,
-    what_is_not_pending_for_long_enough_is_left,
-    nothing_is_given_twice_however_slow_its_worker_is,
-    what_an_earlier_one_of_the_same_name_held_comes,
-    those_who_take_over_share,
-    one_that_is_not_polled_takes_over_little,
-    without_it_nothing_is_taken_over,
-    a_group_that_is_missing_ends_it,
-    options_that_do_not_go_together_are_refused,
+    entries_of_a_crashed_consumer_are_delivered,
+    entries_are_reclaimed_once_they_are_idle_long_enough,
+    new_entries_are_delivered_beside_reclaimed_ones,
+    batches_do_not_exceed_the_batch_size,
+    entries_that_are_not_idle_long_enough_stay,
+    a_consumer_does_not_reclaim_its_own_entries,
+    entries_of_an_earlier_consumer_of_the_same_name_are_delivered,
+    reclaiming_consumers_share_the_entries,
+    a_consumer_that_is_not_polled_reclaims_a_bounded_number,
+    nothing_is_reclaimed_without_the_option,
+    a_missing_group_or_stream_is_rejected,
+    conflicting_options_are_rejected,
     ;
     needs_redis:
-    what_was_deleted_does_not_come,
+    deleted_entries_are_not_delivered,
 ];
 
 const HOUR: u64 = 3_600_000;
 
-/// Of the group `group`.
-pub(super) fn take_over(f: &Fixture, key: &str, consumer: &str, after: u64) -> Deliveries {
+/// Consumes from `group` and reclaims entries that were idle for `claim_after_ms`.
+pub(super) fn consume_and_reclaim(
+    f: &Fixture,
+    key: &str,
+    consumer: &str,
+    after: u64,
+) -> Deliveries {
     let options = ConsumeOptions::default().claim_after_ms(after);
     f.backend.consume(key, "group", consumer, options)
 }
 
-/// The ids of the next `n` entries, in order, and no more.
-pub(super) async fn sorted(deliveries: &mut Deliveries, n: usize) -> Vec<String> {
-    let mut taken = Vec::new();
-    while taken.len() < n {
-        taken.extend(next(deliveries).await.into_iter().map(|(id, _)| id));
+/// The ids of the next `n` entries, sorted. Reclaimed and new entries come in any order.
+pub(super) async fn next_ids_sorted(deliveries: &mut Deliveries, n: usize) -> Vec<String> {
+    let mut delivered = Vec::new();
+    while delivered.len() < n {
+        delivered.extend(next_batch(deliveries).await.into_iter().map(|(id, _)| id));
     }
-    taken.sort_by_key(|id| parts(id));
-    taken
+    delivered.sort_by_key(|id| parts(id));
+    delivered
 }
 
-/// Whether nothing comes for so many milliseconds.
-async fn is_quiet(deliveries: &mut Deliveries, ms: u64) -> bool {
-    let next = tokio::time::timeout(Duration::from_millis(ms), deliveries.next()).await;
-    next.is_err()
-}
-
-/// As deliveries, and to be acknowledged.
-async fn what_a_vanished_consumer_held_comes(f: Fixture) {
-    let (key, added) = held_by_ann(&f, 5).await;
-    let mut deliveries = take_over(&f, &key, "bob", 20);
-    assert_eq!(sorted(&mut deliveries, 5).await, added);
-    let held = held(&f, &key).await;
-    assert!(held.iter().all(|(_, who, n)| who == "bob" && *n == 2), "{held:?}");
+/// They count as deliveries and can be acknowledged.
+async fn entries_of_a_crashed_consumer_are_delivered(f: Fixture) {
+    let (key, added) = all_pending_for_ann(&f, 5).await;
+    let mut deliveries = consume_and_reclaim(&f, &key, "bob", 20);
+    assert_eq!(next_ids_sorted(&mut deliveries, 5).await, added);
+    let pending = all_pending(&f, &key).await;
+    assert!(
+        pending
+            .iter()
+            .all(|(_, consumer, n)| consumer == "bob" && *n == 2),
+        "{pending:?}"
+    );
     f.backend.stream_ack(&key, "group", &added).await.unwrap();
     assert_eq!(summary(&f, &key).await.count, 0);
 }
 
-/// Of a consumer that takes over already, and not only when it begins.
-async fn it_comes_when_its_time_has_come(f: Fixture) {
-    let key = group(&f).await;
-    let mut deliveries = take_over(&f, &key, "bob", 300);
+/// By a consumer that is already waiting, not only when it starts.
+async fn entries_are_reclaimed_once_they_are_idle_long_enough(f: Fixture) {
+    let key = stream_with_group(&f).await;
+    let mut deliveries = consume_and_reclaim(&f, &key, "bob", 300);
     let first = f.add_in_sequence(&key, 2).await.unwrap();
-    assert_eq!(sorted(&mut deliveries, 2).await, first);
+    assert_eq!(next_ids_sorted(&mut deliveries, 2).await, first);
     f.backend.stream_ack(&key, "group", &first).await.unwrap();
-    // It waits in line, so what is added goes to it; whoever claims vanishes with it.
+    // `bob` waits, so it receives the new entry. `ann` claims the entry and then crashes.
     let id = f.add(&key, "new").await.unwrap();
-    assert_eq!(sorted(&mut deliveries, 1).await, [&*id]);
+    assert_eq!(next_ids_sorted(&mut deliveries, 1).await, [&*id]);
     let start = Instant::now();
-    f.backend.claim(&key, "group", "ann", 0, "0-0", 10).await.unwrap();
-    assert_eq!(sorted(&mut deliveries, 1).await, [&*id]);
-    // Two clocks that are read in whole milliseconds.
+    f.backend
+        .claim(&key, "group", "ann", 0, "0-0", 10)
+        .await
+        .unwrap();
+    assert_eq!(next_ids_sorted(&mut deliveries, 1).await, [&*id]);
+    // Tolerance: two clocks are read in whole milliseconds.
     let waited = start.elapsed() + Duration::from_millis(2);
     assert!(waited >= Duration::from_millis(300), "{waited:?}");
-    assert_eq!(held(&f, &key).await, [(id, "bob".to_owned(), 3)]);
+    assert_eq!(all_pending(&f, &key).await, [(id, "bob".to_owned(), 3)]);
 }
 
-/// Before, between and after.
-async fn what_is_added_comes_too(f: Fixture) {
-    let (key, mut all) = held_by_ann(&f, 50).await;
+/// Those added before the consumer starts and those added later.
+async fn new_entries_are_delivered_beside_reclaimed_ones(f: Fixture) {
+    let (key, mut all) = all_pending_for_ann(&f, 50).await;
     all.extend(f.add_in_sequence(&key, 50).await.unwrap());
-    let mut deliveries = take_over(&f, &key, "bob", 20);
-    assert_eq!(sorted(&mut deliveries, 100).await, all);
+    let mut deliveries = consume_and_reclaim(&f, &key, "bob", 20);
+    assert_eq!(next_ids_sorted(&mut deliveries, 100).await, all);
     for _ in 0..5 {
         let id = f.add(&key, "new").await.unwrap();
-        assert_eq!(sorted(&mut deliveries, 1).await, [id]);
+        assert_eq!(next_ids_sorted(&mut deliveries, 1).await, [id]);
     }
 }
 
-/// Of what is taken over too.
-async fn a_batch_keeps_to_its_size(f: Fixture) {
-    let (key, added) = held_by_ann(&f, 250).await;
-    let options =
-        ConsumeOptions::default().batch(7).claim_after_ms(20);
+/// Batches of reclaimed entries too.
+async fn batches_do_not_exceed_the_batch_size(f: Fixture) {
+    let (key, added) = all_pending_for_ann(&f, 250).await;
+    let options = ConsumeOptions::default().batch(7).claim_after_ms(20);
     let mut deliveries = f.backend.consume(&key, "group", "bob", options);
-    let mut taken = Vec::new();
-    while taken.len() < added.len() {
-        let batch = next(&mut deliveries).await;
+    let mut delivered = Vec::new();
+    while delivered.len() < added.len() {
+        let batch = next_batch(&mut deliveries).await;
         assert!(batch.len() <= 7, "{}", batch.len());
-        taken.extend(batch.into_iter().map(|(id, _)| id));
+        delivered.extend(batch.into_iter().map(|(id, _)| id));
     }
-    taken.sort_by_key(|id| parts(id));
-    assert_eq!(taken, added);
+    delivered.sort_by_key(|id| parts(id));
+    assert_eq!(delivered, added);
 }
 
-/// While new ones come.
-async fn what_is_not_pending_for_long_enough_is_left(f: Fixture) {
-    let (key, _) = held_by_ann(&f, 3).await;
-    let mut deliveries = take_over(&f, &key, "bob", HOUR);
-    assert!(is_quiet(&mut deliveries, 400).await);
+/// The consumer receives new entries meanwhile.
+async fn entries_that_are_not_idle_long_enough_stay(f: Fixture) {
+    let (key, _) = all_pending_for_ann(&f, 3).await;
+    let mut deliveries = consume_and_reclaim(&f, &key, "bob", HOUR);
+    assert_keeps_waiting(deliveries.next(), 400).await;
     let id = f.add(&key, "new").await.unwrap();
-    assert_eq!(sorted(&mut deliveries, 1).await, [id]);
+    assert_eq!(next_ids_sorted(&mut deliveries, 1).await, [id]);
     let consumers = summary(&f, &key).await.consumers;
     assert_eq!(consumers, [("ann".to_owned(), 3), ("bob".to_owned(), 1)]);
 }
 
-/// Neither what it was given nor what it took over.
-async fn nothing_is_given_twice_however_slow_its_worker_is(f: Fixture) {
-    let (key, mut all) = held_by_ann(&f, 5).await;
+/// Neither new entries nor reclaimed ones, however slow its worker is.
+async fn a_consumer_does_not_reclaim_its_own_entries(f: Fixture) {
+    let (key, mut all) = all_pending_for_ann(&f, 5).await;
     all.extend(f.add_in_sequence(&key, 5).await.unwrap());
-    let mut deliveries = take_over(&f, &key, "bob", 20);
-    assert_eq!(sorted(&mut deliveries, 10).await, all);
-    // Many rounds, each of which finds all ten idle for longer.
-    assert!(is_quiet(&mut deliveries, 1_000).await);
-    let held = held(&f, &key).await;
-    let deliveries: Vec<_> = held.iter().map(|(_, _, n)| *n).collect();
+    let mut deliveries = consume_and_reclaim(&f, &key, "bob", 20);
+    assert_eq!(next_ids_sorted(&mut deliveries, 10).await, all);
+    // Time for many passes over the group, each of which finds all ten entries idle.
+    assert_keeps_waiting(deliveries.next(), 1_000).await;
+    let pending = all_pending(&f, &key).await;
+    let deliveries: Vec<_> = pending.iter().map(|(_, _, n)| *n).collect();
     assert_eq!(deliveries, [2, 2, 2, 2, 2, 1, 1, 1, 1, 1]);
 }
 
-/// As of a page that was loaded again.
-async fn what_an_earlier_one_of_the_same_name_held_comes(f: Fixture) {
-    let key = group(&f).await;
+/// As after a page was reloaded.
+async fn entries_of_an_earlier_consumer_of_the_same_name_are_delivered(f: Fixture) {
+    let key = stream_with_group(&f).await;
     let added = f.add_in_sequence(&key, 3).await.unwrap();
-    let mut before = consume(&f, &key, "bob", 64);
-    assert_eq!(sorted(&mut before, 3).await, added);
-    drop(before);
-    // What is of the same millisecond as its beginning passes for its own.
-    tokio::time::sleep(Duration::from_millis(5)).await;
-    let mut deliveries = take_over(&f, &key, "bob", 300);
-    assert_eq!(sorted(&mut deliveries, 3).await, added);
-    assert!(is_quiet(&mut deliveries, 800).await, "it took over from itself");
+    let mut earlier = consume(&f, &key, "bob", 64);
+    assert_eq!(next_ids_sorted(&mut earlier, 3).await, added);
+    drop(earlier);
+    // Entries delivered in the millisecond in which the new consumer starts count as its own.
+    let_idle(5).await;
+    let mut deliveries = consume_and_reclaim(&f, &key, "bob", 300);
+    assert_eq!(next_ids_sorted(&mut deliveries, 3).await, added);
+    // It does not reclaim from itself.
+    assert_keeps_waiting(deliveries.next(), 800).await;
 }
 
 /// Each entry goes to one of them.
-async fn those_who_take_over_share(f: Fixture) {
+async fn reclaiming_consumers_share_the_entries(f: Fixture) {
     const N: usize = 300;
     const CLAIM_AFTER: Duration = Duration::from_secs(2);
-    let (key, added) = held_by_ann(&f, N).await;
+    let (key, added) = all_pending_for_ann(&f, N).await;
     let start = Instant::now();
-    let takers = (0..3).map(|i| take_over(&f, &key, &format!("taker{i}"), 2_000));
-    let mut all = futures_util::stream::select_all(takers);
-    let mut taken = BTreeSet::new();
+    let consumers = (0..3).map(|i| consume_and_reclaim(&f, &key, &format!("consumer{i}"), 2_000));
+    let mut all = futures_util::stream::select_all(consumers);
+    let mut delivered = BTreeSet::new();
     let mut deliveries = 0;
-    while taken.len() < N {
+    while delivered.len() < N {
         let batch = tokio::time::timeout(HANG, all.next()).await;
         let batch = batch.unwrap().unwrap().unwrap();
         let ids: Vec<_> = batch.into_iter().map(|(id, _)| id).collect();
         f.backend.stream_ack(&key, "group", &ids).await.unwrap();
         deliveries += ids.len();
-        taken.extend(ids);
+        delivered.extend(ids);
     }
-    assert!(taken.into_iter().eq(added.into_iter().collect::<BTreeSet<_>>()));
-    // On a slow machine one taker may wait so long that another takes over from it.
-    assert!(deliveries == N || start.elapsed() > CLAIM_AFTER, "{deliveries} deliveries");
+    assert!(
+        delivered
+            .into_iter()
+            .eq(added.into_iter().collect::<BTreeSet<_>>())
+    );
+    // On a slow machine, entries of one consumer may become idle before it acknowledges them.
+    assert!(
+        deliveries == N || start.elapsed() > CLAIM_AFTER,
+        "{deliveries} deliveries"
+    );
     assert_eq!(summary(&f, &key).await.count, 0);
 }
 
 /// The rest is left to others.
-async fn one_that_is_not_polled_takes_over_little(f: Fixture) {
-    let (key, _) = held_by_ann(&f, 500).await;
-    let options =
-        ConsumeOptions::default().batch(5).claim_after_ms(20);
+async fn a_consumer_that_is_not_polled_reclaims_a_bounded_number(f: Fixture) {
+    let (key, _) = all_pending_for_ann(&f, 500).await;
+    let options = ConsumeOptions::default().batch(5).claim_after_ms(20);
     let mut slow = f.backend.consume(&key, "group", "slow", options);
-    next(&mut slow).await;
+    next_batch(&mut slow).await;
+    // Time to reclaim more than it may.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let held = held(&f, &key).await;
-    let slow = held.iter().filter(|(_, who, _)| who == "slow").count();
-    assert!(slow <= 20, "it holds {slow}");
+    let pending = all_pending(&f, &key).await;
+    let slow = pending
+        .iter()
+        .filter(|(_, consumer, _)| consumer == "slow")
+        .count();
+    assert!(slow <= 20, "{slow} entries are pending for it");
 }
 
-/// It stays where it is.
-async fn without_it_nothing_is_taken_over(f: Fixture) {
-    let (key, _) = held_by_ann(&f, 3).await;
+/// Pending entries keep their consumer.
+async fn nothing_is_reclaimed_without_the_option(f: Fixture) {
+    let (key, _) = all_pending_for_ann(&f, 3).await;
     let mut deliveries = consume(&f, &key, "bob", 64);
-    assert!(is_quiet(&mut deliveries, 400).await);
+    assert_keeps_waiting(deliveries.next(), 400).await;
     assert_eq!(summary(&f, &key).await.consumers, [("ann".to_owned(), 3)]);
 }
 
 /// `NOGROUP`.
-async fn a_group_that_is_missing_ends_it(f: Fixture) {
-    let key = group(&f).await;
+async fn a_missing_group_or_stream_is_rejected(f: Fixture) {
+    let key = stream_with_group(&f).await;
     for (key, group) in [(&*key, "other"), (&*f.key(), "group")] {
         let options = ConsumeOptions::default().claim_after_ms(20);
         let mut deliveries = f.backend.consume(key, group, "bob", options);
@@ -205,9 +222,9 @@ async fn a_group_that_is_missing_ends_it(f: Fixture) {
     }
 }
 
-/// Before anything is given.
-async fn options_that_do_not_go_together_are_refused(f: Fixture) {
-    let key = group(&f).await;
+/// Before any entry is delivered.
+async fn conflicting_options_are_rejected(f: Fixture) {
+    let key = stream_with_group(&f).await;
     f.add_in_sequence(&key, 1).await.unwrap();
     let other = f.key();
     for (claim_after_ms, max_deliveries, dead_letter) in [
@@ -225,21 +242,31 @@ async fn options_that_do_not_go_together_are_refused(f: Fixture) {
         options.max_deliveries = max_deliveries;
         options.dead_letter = dead_letter.cloned();
         let mut deliveries = f.backend.consume(&key, "group", "bob", options.clone());
-        assert_eq!(code(&deliveries.next().await.unwrap()), "ERR", "{options:?}");
+        assert_eq!(
+            code(&deliveries.next().await.unwrap()),
+            "ERR",
+            "{options:?}"
+        );
         assert!(deliveries.next().await.is_none());
     }
-    let mut deliveries = take_over(&f, &key, "bob", 1);
-    assert_eq!(next(&mut deliveries).await.len(), 1);
+    let mut deliveries = consume_and_reclaim(&f, &key, "bob", 1);
+    assert_eq!(next_batch(&mut deliveries).await.len(), 1);
     assert!(deliveries.next().now_or_never().is_none());
 }
 
-/// And is not pending any more.
-async fn what_was_deleted_does_not_come(f: Fixture, redis: DirectRedis) {
-    let (key, added) = held_by_ann(&f, 4).await;
+/// And they are no longer pending.
+async fn deleted_entries_are_not_delivered(f: Fixture, redis: DirectRedis) {
+    let (key, added) = all_pending_for_ann(&f, 4).await;
     for id in &added[1..3] {
-        let _: u64 = redis.send(&[b"XDEL", key.as_bytes(), id.as_bytes()]).await.unwrap();
+        let _: u64 = redis
+            .send(&[b"XDEL", key.as_bytes(), id.as_bytes()])
+            .await
+            .unwrap();
     }
-    let mut deliveries = take_over(&f, &key, "bob", 20);
-    assert_eq!(sorted(&mut deliveries, 2).await, [&*added[0], &*added[3]]);
+    let mut deliveries = consume_and_reclaim(&f, &key, "bob", 20);
+    assert_eq!(
+        next_ids_sorted(&mut deliveries, 2).await,
+        [&*added[0], &*added[3]]
+    );
     assert_eq!(summary(&f, &key).await.consumers, [("bob".to_owned(), 2)]);
 }

@@ -1,4 +1,4 @@
-//! Names longer than the bound are refused with `LIMIT`, by every operation.
+//! `LIMIT`: every operation rejects names longer than `MAX_NAME_BYTES`.
 
 use streamgate_protocol::error::code as codes;
 use streamgate_protocol::limits::MAX_NAME_BYTES;
@@ -6,115 +6,151 @@ use streamgate_protocol::limits::MAX_NAME_BYTES;
 use crate::fixture::{Fixture, LONG_WAIT, code, ids, pairs};
 
 cases![
-    an_add_to_a_long_key_is_refused,
-    reading_the_latest_of_a_long_key_is_refused,
-    reading_a_long_key_is_refused,
-    waiting_for_a_long_key_is_refused,
-    a_group_on_a_long_key_is_refused,
-    a_group_of_a_long_name_is_refused,
-    a_group_read_with_a_long_name_is_refused,
-    an_acknowledgement_with_a_long_name_is_refused,
-    the_bound_counts_bytes,
-    names_as_long_as_the_bound_are_taken,
-    a_refusal_harms_nobody,
+    an_add_to_an_overlong_key_is_rejected,
+    reading_the_latest_of_an_overlong_key_is_rejected,
+    a_read_of_an_overlong_key_is_rejected,
+    a_wait_on_an_overlong_key_is_rejected,
+    a_group_on_an_overlong_key_is_rejected,
+    an_overlong_group_name_is_rejected,
+    a_group_read_with_an_overlong_name_is_rejected,
+    an_acknowledgement_with_an_overlong_name_is_rejected,
+    the_limit_counts_bytes,
+    names_of_the_maximum_length_are_accepted,
+    a_rejection_does_not_affect_other_calls,
 ];
 
 fn long() -> String {
     "k".repeat(64 * 1024)
 }
 
-/// XADD.
-async fn an_add_to_a_long_key_is_refused(f: Fixture) {
+/// `XADD`.
+async fn an_add_to_an_overlong_key_is_rejected(f: Fixture) {
     for key in [long(), "k".repeat(MAX_NAME_BYTES + 1)] {
-        let refused = f.backend.stream_add(&key, pairs(&[("a", "1")]), None).await;
-        assert_eq!(code(&refused), codes::LIMIT);
+        let rejected = f.backend.stream_add(&key, pairs(&[("a", "1")]), None).await;
+        assert_eq!(code(&rejected), codes::LIMIT);
     }
 }
 
-/// XREVRANGE.
-async fn reading_the_latest_of_a_long_key_is_refused(f: Fixture) {
+/// `XREVRANGE`.
+async fn reading_the_latest_of_an_overlong_key_is_rejected(f: Fixture) {
     for key in [long(), "k".repeat(MAX_NAME_BYTES + 1)] {
-        assert_eq!(code(&f.backend.stream_read_latest(&key, 1).await), codes::LIMIT);
+        assert_eq!(
+            code(&f.backend.stream_read_latest(&key, 1).await),
+            codes::LIMIT
+        );
     }
 }
 
-/// XREAD.
-async fn reading_a_long_key_is_refused(f: Fixture) {
+/// `XREAD`.
+async fn a_read_of_an_overlong_key_is_rejected(f: Fixture) {
     for key in [long(), "k".repeat(MAX_NAME_BYTES + 1)] {
         assert_eq!(code(&f.read(&key, "0").await), codes::LIMIT);
     }
 }
 
-/// XREAD BLOCK, at once.
-async fn waiting_for_a_long_key_is_refused(f: Fixture) {
+/// `XREAD BLOCK` and `XREADGROUP … BLOCK`, at once.
+async fn a_wait_on_an_overlong_key_is_rejected(f: Fixture) {
     let read = f.backend.stream_read(&long(), "$", 1, LONG_WAIT).await;
     assert_eq!(code(&read), codes::LIMIT);
-    let taken = f.backend.stream_read_group(&long(), "g", "c", 1, LONG_WAIT).await;
-    assert_eq!(code(&taken), codes::LIMIT);
+    let delivered = f
+        .backend
+        .stream_read_group(&long(), "g", "c", 1, LONG_WAIT)
+        .await;
+    assert_eq!(code(&delivered), codes::LIMIT);
 }
 
-/// XGROUP CREATE.
-async fn a_group_on_a_long_key_is_refused(f: Fixture) {
+/// `XGROUP CREATE`.
+async fn a_group_on_an_overlong_key_is_rejected(f: Fixture) {
     for key in [long(), "k".repeat(MAX_NAME_BYTES + 1)] {
-        assert_eq!(code(&f.backend.stream_create_group(&key, "g", "0").await), codes::LIMIT);
+        assert_eq!(
+            code(&f.backend.stream_create_group(&key, "g", "0").await),
+            codes::LIMIT
+        );
     }
 }
 
-/// Groups' names are bounded as keys are.
-async fn a_group_of_a_long_name_is_refused(f: Fixture) {
+/// And no stream is created.
+async fn an_overlong_group_name_is_rejected(f: Fixture) {
     let key = f.key();
-    assert_eq!(code(&f.backend.stream_create_group(&key, &long(), "0").await), codes::LIMIT);
+    assert_eq!(
+        code(&f.backend.stream_create_group(&key, &long(), "0").await),
+        codes::LIMIT
+    );
     assert_eq!(f.read(&key, "0").await.unwrap(), []);
 }
 
-/// XREADGROUP, whichever of the three names it is.
-async fn a_group_read_with_a_long_name_is_refused(f: Fixture) {
+/// `XREADGROUP`: stream, group and consumer.
+async fn a_group_read_with_an_overlong_name_is_rejected(f: Fixture) {
     let (key, long) = (f.key(), long());
     f.backend.stream_create_group(&key, "g", "0").await.unwrap();
     assert_eq!(code(&f.read_group_now(&long, "g", "c").await), codes::LIMIT);
-    assert_eq!(code(&f.read_group_now(&key, &long, "c").await), codes::LIMIT);
-    assert_eq!(code(&f.read_group_now(&key, "g", &long).await), codes::LIMIT);
+    assert_eq!(
+        code(&f.read_group_now(&key, &long, "c").await),
+        codes::LIMIT
+    );
+    assert_eq!(
+        code(&f.read_group_now(&key, "g", &long).await),
+        codes::LIMIT
+    );
 }
 
-/// XACK, whichever of the two names it is.
-async fn an_acknowledgement_with_a_long_name_is_refused(f: Fixture) {
+/// `XACK`: stream and group.
+async fn an_acknowledgement_with_an_overlong_name_is_rejected(f: Fixture) {
     let (key, long, ids) = (f.key(), long(), ["1-1".to_owned()]);
-    assert_eq!(code(&f.backend.stream_ack(&long, "g", &ids).await), codes::LIMIT);
-    assert_eq!(code(&f.backend.stream_ack(&key, &long, &ids).await), codes::LIMIT);
+    assert_eq!(
+        code(&f.backend.stream_ack(&long, "g", &ids).await),
+        codes::LIMIT
+    );
+    assert_eq!(
+        code(&f.backend.stream_ack(&key, &long, &ids).await),
+        codes::LIMIT
+    );
 }
 
 /// Bytes of UTF-8, not characters.
-async fn the_bound_counts_bytes(f: Fixture) {
+async fn the_limit_counts_bytes(f: Fixture) {
     let key = "é".repeat(MAX_NAME_BYTES / 2 + 1);
     assert!(key.chars().count() < MAX_NAME_BYTES);
     assert_eq!(code(&f.read(&key, "0").await), codes::LIMIT);
 }
 
-/// The bound itself is within.
-async fn names_as_long_as_the_bound_are_taken(f: Fixture) {
+/// By every operation.
+async fn names_of_the_maximum_length_are_accepted(f: Fixture) {
     let key = f.key();
     let key = format!("{key}{}", "k".repeat(MAX_NAME_BYTES - key.len()));
     assert_eq!(key.len(), MAX_NAME_BYTES);
     let name = "é".repeat(MAX_NAME_BYTES / 2);
     let id = f.add(&key, "1").await.unwrap();
-    f.backend.stream_create_group(&key, &name, "0").await.unwrap();
-    assert_eq!(ids(&f.read_group_now(&key, &name, &name).await.unwrap()), [&id]);
-    f.backend.stream_ack(&key, &name, std::slice::from_ref(&id)).await.unwrap();
-    assert_eq!(ids(&f.backend.stream_read_latest(&key, 1).await.unwrap()), [&id]);
-    let wait = f.backend.stream_read(&key, "0", 1, LONG_WAIT).await.unwrap();
+    f.backend
+        .stream_create_group(&key, &name, "0")
+        .await
+        .unwrap();
+    assert_eq!(
+        ids(&f.read_group_now(&key, &name, &name).await.unwrap()),
+        [&id]
+    );
+    f.backend
+        .stream_ack(&key, &name, std::slice::from_ref(&id))
+        .await
+        .unwrap();
+    assert_eq!(
+        ids(&f.backend.stream_read_latest(&key, 1).await.unwrap()),
+        [&id]
+    );
+    let wait = f
+        .backend
+        .stream_read(&key, "0", 1, LONG_WAIT)
+        .await
+        .unwrap();
     assert_eq!(ids(&wait), [&id]);
 }
 
-/// What was asked beside it is done.
-async fn a_refusal_harms_nobody(f: Fixture) {
+/// Calls sent before and after it succeed.
+async fn a_rejection_does_not_affect_other_calls(f: Fixture) {
     let (key, long) = (f.key(), long());
-    let (first, refused, second) = futures_util::future::join3(
-        f.add(&key, "1"),
-        f.add(&long, "2"),
-        f.add(&key, "3"),
-    )
-    .await;
-    assert_eq!(code(&refused), codes::LIMIT);
+    let (first, rejected, second) =
+        futures_util::future::join3(f.add(&key, "1"), f.add(&long, "2"), f.add(&key, "3")).await;
+    assert_eq!(code(&rejected), codes::LIMIT);
     let added = [first.unwrap(), second.unwrap()];
     assert_eq!(ids(&f.read(&key, "0").await.unwrap()), added);
 }

@@ -1,22 +1,21 @@
-//! A thousand waiting readers.
+//! A thousand waits at once.
 
 use futures_util::future::{join, join_all, select_all};
 
-use crate::fixture::{Fixture, LONG_WAIT, started, ids, parts};
+use crate::fixture::{Fixture, LONG_WAIT, ids, parts, started};
 
 cases![
     ;
     heavy:
-    a_thousand_readers_of_one_stream_all_get_the_entry,
-    a_thousand_readers_of_a_thousand_streams_each_get_theirs,
+    a_thousand_reads_of_one_stream_all_receive_the_entry,
+    a_thousand_reads_of_a_thousand_streams_each_receive_their_entry,
     a_thousand_consumers_share_a_thousand_entries_in_order,
-    an_add_waits_for_none_of_a_thousand_readers,
+    a_thousand_waiting_reads_do_not_block_adds,
 ];
 
 const N: usize = 1_000;
 
-/// One entry serves all.
-async fn a_thousand_readers_of_one_stream_all_get_the_entry(f: Fixture) {
+async fn a_thousand_reads_of_one_stream_all_receive_the_entry(f: Fixture) {
     let key = f.key();
     let waits = (0..N).map(|_| started(f.backend.stream_read(&key, "$", 1, LONG_WAIT)));
     let waits: Vec<_> = waits.collect();
@@ -27,10 +26,11 @@ async fn a_thousand_readers_of_one_stream_all_get_the_entry(f: Fixture) {
     }
 }
 
-/// Nobody gets another's.
-async fn a_thousand_readers_of_a_thousand_streams_each_get_theirs(f: Fixture) {
+async fn a_thousand_reads_of_a_thousand_streams_each_receive_their_entry(f: Fixture) {
     let keys: Vec<_> = (0..N).map(|_| f.key()).collect();
-    let waits = keys.iter().map(|key| started(f.backend.stream_read(key, "$", 1, LONG_WAIT)));
+    let waits = keys
+        .iter()
+        .map(|key| started(f.backend.stream_read(key, "$", 1, LONG_WAIT)));
     let waits: Vec<_> = waits.collect();
     let adds = join_all(keys.iter().map(|key| f.add(key, key)));
     let (read, added) = join(join_all(waits), adds).await;
@@ -43,29 +43,38 @@ async fn a_thousand_readers_of_a_thousand_streams_each_get_theirs(f: Fixture) {
 /// First come, first served, at any length of the queue.
 async fn a_thousand_consumers_share_a_thousand_entries_in_order(f: Fixture) {
     let key = f.key();
-    f.backend.stream_create_group(&key, "group", "$").await.unwrap();
+    f.backend
+        .stream_create_group(&key, "group", "$")
+        .await
+        .unwrap();
     let names: Vec<_> = (0..N).map(|i| format!("consumer{i}")).collect();
-    let waits = names
-        .iter()
-        .map(|name| started(f.backend.stream_read_group(&key, "group", name, 1, LONG_WAIT)));
+    let waits = names.iter().map(|name| {
+        started(
+            f.backend
+                .stream_read_group(&key, "group", name, 1, LONG_WAIT),
+        )
+    });
     let waits: Vec<_> = waits.collect();
     let adds = join_all((0..N).map(|_| f.add(&key, "new")));
-    let (taken, added) = join(join_all(waits), adds).await;
-    let taken: Vec<_> = taken.into_iter().map(|taken| taken.unwrap()[0].0.clone()).collect();
+    let (delivered, added) = join(join_all(waits), adds).await;
+    let delivered: Vec<_> = delivered
+        .into_iter()
+        .map(|delivered| delivered.unwrap()[0].0.clone())
+        .collect();
     let added: Vec<_> = added.into_iter().map(Result::unwrap).collect();
     assert!(added.windows(2).all(|two| parts(&two[0]) < parts(&two[1])));
-    assert_eq!(taken, added);
+    assert_eq!(delivered, added);
 }
 
-/// Not of those on its own stream either.
-async fn an_add_waits_for_none_of_a_thousand_readers(f: Fixture) {
+/// Whether they wait on the same stream or on another.
+async fn a_thousand_waiting_reads_do_not_block_adds(f: Fixture) {
     let (quiet, busy) = (f.key(), f.key());
     let waits = (0..N).map(|i| {
         let key = if i % 2 == 0 { &quiet } else { &busy };
         started(f.backend.stream_read(key, "99999999999999-1", 1, LONG_WAIT))
     });
     let waits: Vec<_> = waits.collect();
-    // All have been asked; the first add may come behind them on the way.
+    // The first add may queue after all reads on its way to the backend.
     f.add(&busy, "first").await.unwrap();
     let adds = async {
         for _ in 0..20 {
@@ -73,7 +82,7 @@ async fn an_add_waits_for_none_of_a_thousand_readers(f: Fixture) {
         }
     };
     tokio::select! {
-        read = select_all(waits) => unreachable!("a wait ended: {:?}", read.0),
+        read = select_all(waits) => unreachable!("a read completed: {:?}", read.0),
         () = adds => {}
     }
 }

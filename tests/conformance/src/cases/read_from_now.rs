@@ -1,89 +1,94 @@
-//! `XREAD BLOCK … STREAMS key $`: `$` is the last id at the time of asking.
+//! `XREAD BLOCK … STREAMS key $`: `$` is the last id at the moment of the read.
 
-use std::time::Duration;
+use futures_util::future::{join, join_all, join3};
 
-use futures_util::future::{join, join3, join_all};
-
-use crate::fixture::{Fixture, LONG_WAIT, DirectRedis, started, ids};
+use crate::fixture::{DirectRedis, Fixture, LONG_WAIT, ids, settle, started};
 
 cases![
-    what_is_there_already_is_not_given,
-    an_add_asked_right_behind_it_is_not_missed,
-    an_add_asked_right_behind_it_on_a_missing_key_is_not_missed,
-    an_add_asked_right_before_it_is_not_given,
-    the_first_of_many_adds_asked_right_behind_it_is_not_missed,
-    each_asks_for_a_now_of_its_own,
-    now_is_not_asked_again_when_nothing_came,
+    existing_entries_are_not_returned,
+    an_add_sent_right_after_the_read_is_returned,
+    an_add_sent_right_after_the_read_creates_the_stream_and_is_returned,
+    an_add_sent_right_before_the_read_is_not_returned,
+    the_first_of_many_adds_sent_right_after_the_read_is_returned,
+    each_read_resolves_dollar_for_itself,
+    dollar_is_resolved_once_per_read,
     ;
     needs_redis:
-    a_stream_whose_last_entries_were_deleted_has_the_same_now,
+    dollar_is_the_last_id_even_if_that_entry_was_deleted,
 ];
 
-/// Only what is new.
-async fn what_is_there_already_is_not_given(f: Fixture) {
+async fn existing_entries_are_not_returned(f: Fixture) {
     let key = f.key();
     f.add_in_sequence(&key, 5).await.unwrap();
     let wait = started(f.backend.stream_read(&key, "$", 10, LONG_WAIT));
     let add = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        settle().await;
         f.add(&key, "new").await.unwrap()
     };
     let (read, id) = join(wait, add).await;
     assert_eq!(ids(&read.unwrap()), [id]);
 }
 
-/// The read is asked first, so the add comes after its `$`: again and again, since this is a race
-/// that would be lost now and then.
-async fn an_add_asked_right_behind_it_is_not_missed(f: Fixture) {
+/// The read is sent first, so `$` is resolved before the add. Repeated, because a backend may lose
+/// this race only sometimes.
+async fn an_add_sent_right_after_the_read_is_returned(f: Fixture) {
     let key = f.key();
     f.add_in_sequence(&key, 1).await.unwrap();
     for _ in 0..50 {
-        let (read, id) =
-            join(f.backend.stream_read(&key, "$", 1, LONG_WAIT), f.add(&key, "new")).await;
+        let (read, id) = join(
+            f.backend.stream_read(&key, "$", 1, LONG_WAIT),
+            f.add(&key, "new"),
+        )
+        .await;
         assert_eq!(ids(&read.unwrap()), [id.unwrap()]);
     }
 }
 
-/// On a missing key `$` is 0-0.
-async fn an_add_asked_right_behind_it_on_a_missing_key_is_not_missed(f: Fixture) {
+/// On a missing key `$` is `0-0`.
+async fn an_add_sent_right_after_the_read_creates_the_stream_and_is_returned(f: Fixture) {
     for _ in 0..50 {
         let key = f.key();
-        let (read, id) =
-            join(f.backend.stream_read(&key, "$", 1, LONG_WAIT), f.add(&key, "new")).await;
+        let (read, id) = join(
+            f.backend.stream_read(&key, "$", 1, LONG_WAIT),
+            f.add(&key, "new"),
+        )
+        .await;
         assert_eq!(ids(&read.unwrap()), [id.unwrap()]);
     }
 }
 
-/// The add is asked first, so it is before `$`.
-async fn an_add_asked_right_before_it_is_not_given(f: Fixture) {
+/// The add is sent first, so `$` is resolved after it.
+async fn an_add_sent_right_before_the_read_is_not_returned(f: Fixture) {
     let key = f.key();
     for _ in 0..20 {
-        let (id, read) =
-            join(f.add(&key, "old"), f.backend.stream_read(&key, "$", 1, Some(50))).await;
+        let (id, read) = join(
+            f.add(&key, "old"),
+            f.backend.stream_read(&key, "$", 1, Some(50)),
+        )
+        .await;
         id.unwrap();
         assert_eq!(read.unwrap(), []);
     }
 }
 
-/// Not the second instead of the first.
-async fn the_first_of_many_adds_asked_right_behind_it_is_not_missed(f: Fixture) {
+/// Not a later one instead.
+async fn the_first_of_many_adds_sent_right_after_the_read_is_returned(f: Fixture) {
     let key = f.key();
     f.add_in_sequence(&key, 1).await.unwrap();
     for _ in 0..10 {
         let adds = join_all((0..20).map(|_| f.add(&key, "new")));
-        let (read, added) =
-            join(f.backend.stream_read(&key, "$", 1, LONG_WAIT), adds).await;
+        let (read, added) = join(f.backend.stream_read(&key, "$", 1, LONG_WAIT), adds).await;
         assert_eq!(ids(&read.unwrap()), [added[0].as_ref().unwrap()]);
     }
 }
 
-/// Asked before an add and after it: two different ids.
-async fn each_asks_for_a_now_of_its_own(f: Fixture) {
+/// A read before an add and one after it have different ids.
+async fn each_read_resolves_dollar_for_itself(f: Fixture) {
     let key = f.key();
     f.add_in_sequence(&key, 1).await.unwrap();
     let read = || f.backend.stream_read(&key, "$", 1, LONG_WAIT);
     let second = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        settle().await;
         f.add(&key, "second").await
     };
     let (before, first, (after, second)) =
@@ -92,8 +97,8 @@ async fn each_asks_for_a_now_of_its_own(f: Fixture) {
     assert_eq!(ids(&after.unwrap()), [second.unwrap()]);
 }
 
-/// A wait that something else wakes keeps its id. Groups change the key and add nothing.
-async fn now_is_not_asked_again_when_nothing_came(f: Fixture) {
+/// A spurious wake-up keeps the id: creating a group changes the key but adds no entry.
+async fn dollar_is_resolved_once_per_read(f: Fixture) {
     let key = f.key();
     f.add_in_sequence(&key, 1).await.unwrap();
     for i in 0..20 {
@@ -109,14 +114,18 @@ async fn now_is_not_asked_again_when_nothing_came(f: Fixture) {
     }
 }
 
-/// `$` is the stream's last id, not its last entry's.
-async fn a_stream_whose_last_entries_were_deleted_has_the_same_now(f: Fixture, redis: DirectRedis) {
+async fn dollar_is_the_last_id_even_if_that_entry_was_deleted(f: Fixture, redis: DirectRedis) {
     let key = f.key();
     for id in ["5-1", "5-2"] {
-        let _: String =
-            redis.send(&[b"XADD", key.as_bytes(), id.as_bytes(), b"a", b"1"]).await.unwrap();
+        let _: String = redis
+            .send(&[b"XADD", key.as_bytes(), id.as_bytes(), b"a", b"1"])
+            .await
+            .unwrap();
     }
-    let deleted: u64 = redis.send(&[b"XDEL", key.as_bytes(), b"5-1", b"5-2"]).await.unwrap();
+    let deleted: u64 = redis
+        .send(&[b"XDEL", key.as_bytes(), b"5-1", b"5-2"])
+        .await
+        .unwrap();
     assert_eq!(deleted, 2);
     let wait = started(f.backend.stream_read(&key, "$", 10, LONG_WAIT));
     let id = f.add(&key, "new").await.unwrap();

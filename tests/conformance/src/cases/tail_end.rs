@@ -2,39 +2,38 @@
 
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use streamgate_protocol::{TailFrom, TailItem};
 use streamgate_protocol::error::code as codes;
 use streamgate_protocol::limits::{DEFAULT_REQUESTS_IN_FLIGHT, MAX_ID_BYTES, MAX_NAME_BYTES};
+use streamgate_protocol::{TailFrom, TailItem};
 
 use super::read_ids::MALFORMED;
 use crate::fixture::{Fixture, HANG, code};
 use crate::reader::Reader;
 
 cases![
-    a_dropped_tail_harms_no_other,
-    a_tail_that_is_dropped_right_after_asking_harms_nobody,
-    dropped_tails_leave_their_places,
-    a_tail_that_was_never_polled_asks_nothing,
-    a_malformed_id_is_refused,
-    an_overlong_id_is_refused,
-    a_long_name_is_refused,
-    a_refused_tail_harms_no_other,
+    dropping_a_tail_does_not_affect_others_of_its_stream,
+    dropping_a_tail_at_once_does_not_affect_others,
+    dropped_tails_free_their_slots,
+    a_tail_starts_with_its_first_poll,
+    a_malformed_id_is_rejected,
+    an_overlong_id_is_rejected,
+    an_overlong_key_is_rejected,
+    rejecting_a_tail_does_not_affect_others,
     ;
     heavy:
-    a_tail_that_is_dropped_with_entries_on_their_way_harms_nobody,
+    dropping_a_tail_with_entries_in_flight_does_not_affect_others,
 ];
 
-/// The code of the error that a tail starts with, and ends.
-pub(super) async fn refused(f: &Fixture, key: &str, from: TailFrom) -> String {
+/// The code of the error that a tail starts and ends with.
+pub(super) async fn rejection(f: &Fixture, key: &str, from: TailFrom) -> String {
     let mut tail = f.backend.tail(key, from.clone());
     let first = tail.next().await.unwrap();
-    assert!(first.is_err(), "{from:?} gives {first:?}");
-    assert_eq!(tail.next().await, None, "behind the error");
+    assert!(first.is_err(), "{from:?} returned {first:?}");
+    assert_eq!(tail.next().await, None, "after the error");
     code(&first).to_owned()
 }
 
-/// Of the same stream.
-async fn a_dropped_tail_harms_no_other(f: Fixture) {
+async fn dropping_a_tail_does_not_affect_others_of_its_stream(f: Fixture) {
     let key = f.key();
     let mut kept = Reader::open(&f, &key, TailFrom::Now).await;
     for _ in 0..20 {
@@ -46,8 +45,8 @@ async fn a_dropped_tail_harms_no_other(f: Fixture) {
     }
 }
 
-/// On its way, wherever it is.
-async fn a_tail_that_is_dropped_right_after_asking_harms_nobody(f: Fixture) {
+/// The request may still be on its way to the backend.
+async fn dropping_a_tail_at_once_does_not_affect_others(f: Fixture) {
     let key = f.key();
     for i in 0..30 {
         let from = [TailFrom::Now, TailFrom::Beginning, TailFrom::Last(1)][i % 3].clone();
@@ -58,8 +57,8 @@ async fn a_tail_that_is_dropped_right_after_asking_harms_nobody(f: Fixture) {
     }
 }
 
-/// A backlog of megabytes.
-async fn a_tail_that_is_dropped_with_entries_on_their_way_harms_nobody(f: Fixture) {
+/// Each tail has megabytes of backlog.
+async fn dropping_a_tail_with_entries_in_flight_does_not_affect_others(f: Fixture) {
     let key = f.key();
     let long = "x".repeat(10_000);
     for _ in 0..10 {
@@ -74,23 +73,23 @@ async fn a_tail_that_is_dropped_with_entries_on_their_way_harms_nobody(f: Fixtur
     assert_eq!(tail.ids(500).await.len(), 500);
 }
 
-/// More than a server grants one socket at once: were they kept, there would be no room.
-async fn dropped_tails_leave_their_places(f: Fixture) {
+/// More tails are opened than a server grants one socket at a time.
+async fn dropped_tails_free_their_slots(f: Fixture) {
     let key = f.key();
     let id = f.add(&key, "old").await.unwrap();
-    let mut begun = 0;
-    while begun <= DEFAULT_REQUESTS_IN_FLIGHT {
+    let mut opened = 0;
+    while opened <= DEFAULT_REQUESTS_IN_FLIGHT {
         let tails = join_all((0..500).map(|_| Reader::open(&f, &key, TailFrom::Now))).await;
         assert!(tails.iter().all(|tail| tail.position() == id));
-        begun += 500;
+        opened += 500;
     }
     let mut tail = Reader::open(&f, &key, TailFrom::Now).await;
     let id = f.add(&key, "new").await.unwrap();
     assert_eq!(tail.ids(1).await, [id]);
 }
 
-/// `now` is when it is polled first.
-async fn a_tail_that_was_never_polled_asks_nothing(f: Fixture) {
+/// `Now` is resolved then.
+async fn a_tail_starts_with_its_first_poll(f: Fixture) {
     let key = f.key();
     let mut tail = f.backend.tail(&key, TailFrom::Now);
     f.add_in_sequence(&key, 3).await.unwrap();
@@ -103,39 +102,44 @@ async fn a_tail_that_was_never_polled_asks_nothing(f: Fixture) {
     drop(f.backend.tail(&key, TailFrom::Now));
 }
 
-/// `$` is none here: that is `Now`.
-async fn a_malformed_id_is_refused(f: Fixture) {
+/// Including `$`: `Now` stands for it.
+async fn a_malformed_id_is_rejected(f: Fixture) {
     let key = f.key();
     for exists in [false, true] {
         for id in MALFORMED.iter().chain(&["$", "+"]) {
             let from = TailFrom::After((*id).to_owned());
-            assert_eq!(refused(&f, &key, from).await, codes::ERR, "{id:?}, {exists}");
+            assert_eq!(
+                rejection(&f, &key, from).await,
+                codes::ERR,
+                "{id:?}, {exists}"
+            );
         }
         f.add(&key, "1").await.unwrap();
     }
 }
 
-/// It is malformed too.
-async fn an_overlong_id_is_refused(f: Fixture) {
+async fn an_overlong_id_is_rejected(f: Fixture) {
     let id = format!("1-{}", "0".repeat(MAX_ID_BYTES));
-    assert_eq!(refused(&f, &f.key(), TailFrom::After(id)).await, codes::ERR);
+    assert_eq!(
+        rejection(&f, &f.key(), TailFrom::After(id)).await,
+        codes::ERR
+    );
 }
 
-/// `LIMIT`, as of every operation.
-async fn a_long_name_is_refused(f: Fixture) {
+/// `LIMIT`, as by every operation.
+async fn an_overlong_key_is_rejected(f: Fixture) {
     for bytes in [MAX_NAME_BYTES + 1, 64 * 1024] {
         let key = "k".repeat(bytes);
-        assert_eq!(refused(&f, &key, TailFrom::Now).await, codes::LIMIT);
-        assert_eq!(refused(&f, &key, TailFrom::Beginning).await, codes::LIMIT);
+        assert_eq!(rejection(&f, &key, TailFrom::Now).await, codes::LIMIT);
+        assert_eq!(rejection(&f, &key, TailFrom::Beginning).await, codes::LIMIT);
     }
 }
 
-/// Errors are a tail's own.
-async fn a_refused_tail_harms_no_other(f: Fixture) {
+async fn rejecting_a_tail_does_not_affect_others(f: Fixture) {
     let key = f.key();
     let mut tail = Reader::open(&f, &key, TailFrom::Now).await;
     let malformed = TailFrom::After("nonsense".to_owned());
-    assert_eq!(refused(&f, &key, malformed).await, codes::ERR);
+    assert_eq!(rejection(&f, &key, malformed).await, codes::ERR);
     let id = f.add(&key, "new").await.unwrap();
     assert_eq!(tail.ids(1).await, [id]);
 }

@@ -7,45 +7,44 @@ use crate::fixture::{Fixture, parts};
 use crate::reader::Reader;
 
 cases![
-    now_gives_what_is_added_once_it_was_asked,
-    now_gives_nothing_that_was_added_before,
-    the_first_item_says_where_a_tail_stands,
-    behind_an_id_comes_what_was_added_after_it,
-    an_id_without_a_sequence_number_is_its_first,
-    behind_the_last_id_comes_what_is_added,
-    the_last_entries_come_oldest_first,
-    the_last_of_fewer_are_all,
-    the_last_0_are_none,
-    the_last_of_a_long_stream_come_whole,
+    now_returns_entries_added_after_the_first_poll,
+    now_returns_no_entry_added_before_the_first_poll,
+    the_first_item_reports_the_position,
+    after_an_id_returns_later_entries,
+    ms_alone_means_sequence_0,
+    after_the_last_id_returns_new_entries,
+    last_n_returns_the_oldest_first,
+    last_n_beyond_the_length_returns_all_entries,
+    last_0_returns_new_entries_only,
+    last_n_may_exceed_a_page,
 ];
 
-/// Not from its first item on: from its first poll on.
-async fn now_gives_what_is_added_once_it_was_asked(f: Fixture) {
-    for there in [0, 3].repeat(10) {
+/// Not only those added after its first item.
+async fn now_returns_entries_added_after_the_first_poll(f: Fixture) {
+    for existing in [0, 3].repeat(10) {
         let key = f.key();
-        f.add_in_sequence(&key, there).await.unwrap();
+        f.add_in_sequence(&key, existing).await.unwrap();
         let mut tail = Reader::started(&f, &key, TailFrom::Now);
         let id = f.add(&key, "new").await.unwrap();
         assert_eq!(tail.ids(1).await, [id]);
     }
 }
 
-/// Asked right behind them.
-async fn now_gives_nothing_that_was_added_before(f: Fixture) {
+/// The adds are in flight when the tail starts.
+async fn now_returns_no_entry_added_before_the_first_poll(f: Fixture) {
     let key = f.key();
     for _ in 0..20 {
         let adds = join_all((0..5).map(|_| f.add(&key, "old")));
-        let (old, mut tail) = futures_util::future::join(adds, async {
-            Reader::started(&f, &key, TailFrom::Now)
-        })
-        .await;
+        let (old, mut tail) =
+            futures_util::future::join(adds, async { Reader::started(&f, &key, TailFrom::Now) })
+                .await;
         let id = f.add(&key, "new").await.unwrap();
         assert_eq!(tail.ids(1).await, [id], "old: {old:?}");
     }
 }
 
-/// Without entries, if there are none or if those there are have to wait.
-async fn the_first_item_says_where_a_tail_stands(f: Fixture) {
+/// It has no entries if there are none, or none yet.
+async fn the_first_item_reports_the_position(f: Fixture) {
     let key = f.key();
     let added = f.add_in_sequence(&key, 3).await.unwrap();
     let mut now = Reader::open(&f, &key, TailFrom::Now).await;
@@ -53,16 +52,19 @@ async fn the_first_item_says_where_a_tail_stands(f: Fixture) {
     now.expect_silence(100).await;
     let id = f.add(&key, "new").await.unwrap();
     let mut resumed = Reader::open(&f, &key, TailFrom::After(added[2].clone())).await;
-    // Where it began, if others have filled its socket.
-    let stood = resumed.position().to_owned();
-    assert!([&added[2], &id].contains(&&stood), "it stood at {stood}");
+    // The first item may precede the new entry if the socket was busy.
+    let position = resumed.position().to_owned();
+    assert!(
+        [&added[2], &id].contains(&&position),
+        "its position was {position}"
+    );
     assert_eq!(resumed.ids(1).await, [&*id]);
     assert_eq!(resumed.position(), id);
     assert_eq!(now.ids(1).await, [id]);
 }
 
-/// Not that entry itself.
-async fn behind_an_id_comes_what_was_added_after_it(f: Fixture) {
+/// The id is exclusive.
+async fn after_an_id_returns_later_entries(f: Fixture) {
     let key = f.key();
     let added = f.add_in_sequence(&key, 6).await.unwrap();
     for (i, id) in added.iter().enumerate().take(5) {
@@ -72,8 +74,8 @@ async fn behind_an_id_comes_what_was_added_after_it(f: Fixture) {
     }
 }
 
-/// `0` is before all.
-async fn an_id_without_a_sequence_number_is_its_first(f: Fixture) {
+/// `0` is below every id.
+async fn ms_alone_means_sequence_0(f: Fixture) {
     let key = f.key();
     let added = f.add_in_sequence(&key, 3).await.unwrap();
     let mut tail = Reader::open(&f, &key, TailFrom::After("0".to_owned())).await;
@@ -87,8 +89,8 @@ async fn an_id_without_a_sequence_number_is_its_first(f: Fixture) {
     assert_eq!(tail.ids(1).await, [next]);
 }
 
-/// As `now`, by its name.
-async fn behind_the_last_id_comes_what_is_added(f: Fixture) {
+/// As `Now` does.
+async fn after_the_last_id_returns_new_entries(f: Fixture) {
     let key = f.key();
     let added = f.add_in_sequence(&key, 3).await.unwrap();
     let mut tail = Reader::open(&f, &key, TailFrom::After(added[2].clone())).await;
@@ -97,8 +99,8 @@ async fn behind_the_last_id_comes_what_is_added(f: Fixture) {
     assert_eq!(tail.ids(1).await, [id]);
 }
 
-/// Then what is added.
-async fn the_last_entries_come_oldest_first(f: Fixture) {
+/// And then new entries.
+async fn last_n_returns_the_oldest_first(f: Fixture) {
     let key = f.key();
     let mut added = f.add_in_sequence(&key, 20).await.unwrap();
     let mut tail = Reader::open(&f, &key, TailFrom::Last(5)).await;
@@ -107,8 +109,7 @@ async fn the_last_entries_come_oldest_first(f: Fixture) {
     tail.expect_silence(100).await;
 }
 
-/// More than there are is no error.
-async fn the_last_of_fewer_are_all(f: Fixture) {
+async fn last_n_beyond_the_length_returns_all_entries(f: Fixture) {
     let key = f.key();
     let mut added = f.add_in_sequence(&key, 3).await.unwrap();
     let mut tails = Vec::new();
@@ -121,8 +122,8 @@ async fn the_last_of_fewer_are_all(f: Fixture) {
     }
 }
 
-/// As `now`.
-async fn the_last_0_are_none(f: Fixture) {
+/// As `Now` does.
+async fn last_0_returns_new_entries_only(f: Fixture) {
     let key = f.key();
     let added = f.add_in_sequence(&key, 3).await.unwrap();
     let mut tail = Reader::open(&f, &key, TailFrom::Last(0)).await;
@@ -131,8 +132,7 @@ async fn the_last_0_are_none(f: Fixture) {
     assert_eq!(tail.ids(1).await, [id]);
 }
 
-/// More than any batch.
-async fn the_last_of_a_long_stream_come_whole(f: Fixture) {
+async fn last_n_may_exceed_a_page(f: Fixture) {
     let key = f.key();
     let added = f.add_concurrently(&key, 2_500).await.unwrap();
     let mut tail = Reader::open(&f, &key, TailFrom::Last(2_000)).await;

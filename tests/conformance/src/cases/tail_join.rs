@@ -1,4 +1,4 @@
-//! Tails that begin while entries come: what is there joins what comes live.
+//! Tails that start while entries are added: the change from the backlog to new entries.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,22 +10,22 @@ use crate::fixture::{Fixture, values};
 use crate::reader::Reader;
 
 cases![
-    a_backlog_joins_what_comes_live,
-    a_tail_that_reads_slowly_joins_too,
-    tails_that_begin_at_any_time_miss_and_repeat_nothing,
-    tails_that_are_resumed_again_and_again_miss_nothing,
-    tails_of_streams_that_come_into_being_miss_nothing,
+    a_tail_moves_from_the_backlog_to_new_entries,
+    a_slow_tail_catches_up,
+    tails_that_start_at_any_time_return_each_entry_once,
+    a_tail_that_is_resumed_many_times_returns_each_entry_once,
+    a_tail_of_a_stream_that_is_being_created_misses_nothing,
 ];
 
-/// What the last entry says.
+/// The value of the last entry.
 const END: &str = "end";
 
-/// The value of `fill` counts, so this ends the stream.
-async fn end(f: &Fixture, key: &str) -> String {
+/// Adds the entry that ends the stream; the others have numbers as values.
+async fn add_end(f: &Fixture, key: &str) -> String {
     f.add(key, END).await.unwrap()
 }
 
-/// Reads to the end, resting after every so many entries.
+/// Reads up to the last entry, with a pause after every `every` entries; 0 means none.
 async fn read_to_end(tail: &mut Reader, every: usize) -> Vec<String> {
     let mut ids = Vec::new();
     loop {
@@ -36,13 +36,14 @@ async fn read_to_end(tail: &mut Reader, every: usize) -> Vec<String> {
             return ids;
         }
         if every > 0 && ids.len().is_multiple_of(every) {
+            // A reader that is slower than the adds.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 }
 
-/// The adds go on while the tail comes to their end.
-async fn a_backlog_joins_what_comes_live(f: Fixture) {
+/// Entries are added while the tail reaches the end of its backlog.
+async fn a_tail_moves_from_the_backlog_to_new_entries(f: Fixture) {
     for _ in 0..5 {
         let key = f.key();
         let mut added = f.add_concurrently(&key, 300).await.unwrap();
@@ -52,7 +53,7 @@ async fn a_backlog_joins_what_comes_live(f: Fixture) {
         };
         let adds = async {
             let mut added = f.add_concurrently(&key, 700).await.unwrap();
-            added.push(end(&f, &key).await);
+            added.push(add_end(&f, &key).await);
             added
         };
         let (read, more) = join(read, adds).await;
@@ -61,8 +62,7 @@ async fn a_backlog_joins_what_comes_live(f: Fixture) {
     }
 }
 
-/// It is behind all the while, and then is not.
-async fn a_tail_that_reads_slowly_joins_too(f: Fixture) {
+async fn a_slow_tail_catches_up(f: Fixture) {
     let key = f.key();
     let tails = [5, 20, 100].map(|every| (every, f.clone(), key.clone()));
     let read = join_all(tails.map(|(every, f, key)| async move {
@@ -71,7 +71,7 @@ async fn a_tail_that_reads_slowly_joins_too(f: Fixture) {
     }));
     let adds = async {
         let mut added = f.add_concurrently(&key, 1_000).await.unwrap();
-        added.push(end(&f, &key).await);
+        added.push(add_end(&f, &key).await);
         added
     };
     let (read, added) = join(read, adds).await;
@@ -80,14 +80,15 @@ async fn a_tail_that_reads_slowly_joins_too(f: Fixture) {
     }
 }
 
-/// Wherever they start, they give a whole end of the stream.
-async fn tails_that_begin_at_any_time_miss_and_repeat_nothing(f: Fixture) {
+/// From their start to the end of the stream.
+async fn tails_that_start_at_any_time_return_each_entry_once(f: Fixture) {
     const TAILS: usize = 40;
     let key = f.key();
     let first = f.add(&key, "first").await.unwrap();
-    let begun = AtomicUsize::new(0);
-    let (f, key, first, begun) = (&f, &key, &first, &begun);
+    let started = AtomicUsize::new(0);
+    let (f, key, first, started) = (&f, &key, &first, &started);
     let read = join_all((0..TAILS).map(|i| async move {
+        // Starts at scattered moments.
         tokio::time::sleep(Duration::from_millis(i as u64 * 7_919 % 400)).await;
         let from = match i % 4 {
             0 => TailFrom::Beginning,
@@ -96,29 +97,30 @@ async fn tails_that_begin_at_any_time_miss_and_repeat_nothing(f: Fixture) {
             _ => TailFrom::After(first.clone()),
         };
         let mut tail = Reader::open(f, key, from.clone()).await;
-        let stood = tail.position().to_owned();
-        begun.fetch_add(1, Ordering::Relaxed);
-        (from, stood, read_to_end(&mut tail, i % 7 * 10).await)
+        let position = tail.position().to_owned();
+        started.fetch_add(1, Ordering::Relaxed);
+        (from, position, read_to_end(&mut tail, i % 7 * 10).await)
     }));
     let adds = async move {
         let mut added = vec![first.clone()];
-        while begun.load(Ordering::Relaxed) < TAILS {
+        while started.load(Ordering::Relaxed) < TAILS {
             added.extend(f.add_concurrently(key, 40).await.unwrap());
+            // Bounds the number of entries on slow machines.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         added.extend(f.add_concurrently(key, 40).await.unwrap());
-        added.push(end(f, key).await);
+        added.push(add_end(f, key).await);
         added
     };
     let (read, added) = join(read, adds).await;
-    for (from, stood, read) in read {
+    for (from, position, read) in read {
         assert_eq!(read, added[added.len() - read.len()..], "{from:?}");
         let before = added.len() - read.len();
         match from {
             TailFrom::Beginning => assert_eq!(before, 0),
             TailFrom::After(_) => assert_eq!(before, 1),
-            // It said where it stood, unless it had entries at once.
-            TailFrom::Now if stood < read[0] => assert_eq!(stood, added[before - 1]),
+            // The first item reports the position, unless it had entries.
+            TailFrom::Now if position < read[0] => assert_eq!(position, added[before - 1]),
             TailFrom::Now => {}
             TailFrom::Last(count) => assert!(read.len() >= count.min(before + read.len())),
             other => panic!("no case starts from {other:?}"),
@@ -126,8 +128,8 @@ async fn tails_that_begin_at_any_time_miss_and_repeat_nothing(f: Fixture) {
     }
 }
 
-/// As clients do that lose their connection: from the last position.
-async fn tails_that_are_resumed_again_and_again_miss_nothing(f: Fixture) {
+/// As clients do that lose their connection.
+async fn a_tail_that_is_resumed_many_times_returns_each_entry_once(f: Fixture) {
     let key = f.key();
     let read = async {
         let mut read = Vec::new();
@@ -146,19 +148,22 @@ async fn tails_that_are_resumed_again_and_again_miss_nothing(f: Fixture) {
     };
     let adds = async {
         let mut added = f.add_concurrently(&key, 800).await.unwrap();
-        added.push(end(&f, &key).await);
+        added.push(add_end(&f, &key).await);
         added
     };
     let (read, added) = join(read, adds).await;
     assert_eq!(read, added);
 }
 
-/// Asked while the first entry is on its way.
-async fn tails_of_streams_that_come_into_being_miss_nothing(f: Fixture) {
+/// The first add is in flight when the tail starts.
+async fn a_tail_of_a_stream_that_is_being_created_misses_nothing(f: Fixture) {
     for _ in 0..30 {
         let key = f.key();
-        let (added, mut tail) =
-            join(f.add_in_sequence(&key, 3), Reader::open(&f, &key, TailFrom::Beginning)).await;
+        let (added, mut tail) = join(
+            f.add_in_sequence(&key, 3),
+            Reader::open(&f, &key, TailFrom::Beginning),
+        )
+        .await;
         assert_eq!(tail.ids(3).await, added.unwrap());
     }
 }

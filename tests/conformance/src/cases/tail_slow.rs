@@ -1,4 +1,4 @@
-//! Tails that are not polled: they lose nothing, and are in nobody's way.
+//! Tails that are not polled lose nothing and delay nobody.
 
 use futures_util::future::join_all;
 use streamgate_protocol::TailFrom;
@@ -10,13 +10,13 @@ cases![
     ;
     heavy:
     a_tail_that_is_not_polled_loses_nothing,
-    a_tail_that_is_not_polled_delays_no_other,
-    a_tail_that_is_not_polled_delays_nothing_of_its_client,
+    a_tail_that_is_not_polled_does_not_delay_others,
+    a_tail_that_is_not_polled_does_not_delay_its_client,
     many_tails_that_are_not_polled_lose_nothing,
-    a_tail_that_falls_behind_again_and_again_loses_nothing,
+    a_tail_that_falls_behind_many_times_loses_nothing,
 ];
 
-/// Thousands come meanwhile.
+/// Thousands of entries are added meanwhile.
 async fn a_tail_that_is_not_polled_loses_nothing(f: Fixture) {
     let key = f.key();
     let mut tail = Reader::open(&f, &key, TailFrom::Now).await;
@@ -26,7 +26,7 @@ async fn a_tail_that_is_not_polled_loses_nothing(f: Fixture) {
 }
 
 /// Of the same stream.
-async fn a_tail_that_is_not_polled_delays_no_other(f: Fixture) {
+async fn a_tail_that_is_not_polled_does_not_delay_others(f: Fixture) {
     let key = f.key();
     let mut slow = Reader::open(&f, &key, TailFrom::Now).await;
     let mut quick = Reader::open(&f, &key, TailFrom::Now).await;
@@ -40,8 +40,8 @@ async fn a_tail_that_is_not_polled_delays_no_other(f: Fixture) {
     assert_eq!(slow.ids(1_000).await, added);
 }
 
-/// Neither its adds nor its reads, nor a tail of another stream.
-async fn a_tail_that_is_not_polled_delays_nothing_of_its_client(f: Fixture) {
+/// Neither adds nor reads nor tails of other streams.
+async fn a_tail_that_is_not_polled_does_not_delay_its_client(f: Fixture) {
     let (key, other) = (f.key(), f.key());
     let mut slow = Reader::open(&f, &key, TailFrom::Now).await;
     let added = f.add_concurrently(&key, 3_000).await.unwrap();
@@ -56,7 +56,6 @@ async fn a_tail_that_is_not_polled_delays_nothing_of_its_client(f: Fixture) {
     assert_eq!(slow.ids(3_000).await, added);
 }
 
-/// Each has its place.
 async fn many_tails_that_are_not_polled_lose_nothing(f: Fixture) {
     let key = f.key();
     let tails = join_all((0..30).map(|_| Reader::open(&f, &key, TailFrom::Now))).await;
@@ -71,8 +70,8 @@ async fn many_tails_that_are_not_polled_lose_nothing(f: Fixture) {
     }
 }
 
-/// From a backlog to live, and back.
-async fn a_tail_that_falls_behind_again_and_again_loses_nothing(f: Fixture) {
+/// It changes between backlog and new entries.
+async fn a_tail_that_falls_behind_many_times_loses_nothing(f: Fixture) {
     let key = f.key();
     let mut tail = Reader::open(&f, &key, TailFrom::Now).await;
     for n in [1, 700, 2, 1_500, 1, 1, 300] {

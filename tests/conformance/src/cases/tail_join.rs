@@ -123,7 +123,7 @@ async fn tails_that_start_at_any_time_return_each_entry_once(f: Fixture) {
             TailFrom::Now if position < read[0] => assert_eq!(position, added[before - 1]),
             TailFrom::Now => {}
             TailFrom::Last(count) => assert!(read.len() >= count.min(before + read.len())),
-            other => panic!("no case starts from {other:?}"),
+            other => unreachable!("no case starts from {other:?}"),
         }
     }
 }

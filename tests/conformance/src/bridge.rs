@@ -5,19 +5,19 @@
 //! socket. The script in the runtime connects to that socket, calls the package as each command
 //! says, and reports the result of each call.
 
-mod backend;
 mod bundle;
 mod calls;
 mod chromium;
 mod control;
-mod groups;
 mod message;
+mod operations;
 mod packed;
 mod process;
+mod script_client;
 mod subscriptions;
 mod workerd;
 
-pub use backend::ScriptClient;
 pub use chromium::Chromium;
 pub use control::Control;
+pub use script_client::ScriptClient;
 pub use workerd::Workerd;

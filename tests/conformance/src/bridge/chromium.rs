@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tempfile::TempDir;
 
-use super::backend::ScriptClient;
 use super::bundle::{bundle, scripts};
 use super::control::Control;
 use super::process::{ProcessGroup, chromium};
+use super::script_client::ScriptClient;
 
 /// Longest time from the start of the browser to a connected client; it takes about 2 s alone.
 const PATIENCE: Duration = Duration::from_secs(60);

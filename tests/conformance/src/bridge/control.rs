@@ -14,9 +14,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tower_http::services::ServeDir;
 
-use super::backend::ScriptClient;
 use super::calls::Calls;
 use super::message::{Command, Fault, Report, outcome};
+use super::script_client::ScriptClient;
 
 /// Longest message of the script: a long answer of the largest case, escaped.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;

@@ -75,6 +75,25 @@ pub(super) struct CallResult {
     pub(super) handed_over: Option<u64>,
 }
 
+impl CallResult {
+    /// Returns whether the method returned nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(
+            self,
+            Self {
+                id: None,
+                entries: None,
+                last_id: None,
+                pulled: None,
+                summary: None,
+                pending: None,
+                claimed: None,
+                handed_over: None,
+            }
+        )
+    }
+}
+
 /// What a subscription gave.
 #[derive(Debug, Deserialize)]
 pub(super) struct Pulled {

@@ -4,13 +4,14 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use streamgate_protocol::StreamEntry;
+use streamgate_protocol::text::Text;
 
 /// Shortest value that is packed, in bytes.
 const MIN_PACKED: usize = 1_024;
 
 /// The fields of an add, as the script takes them.
-pub(super) fn fields(fields: Vec<(String, String)>) -> Vec<(String, Value)> {
-    let pack = |value: String| match value.as_bytes() {
+pub(super) fn fields<'a>(fields: &'a [(Text<'_>, Text<'_>)]) -> Vec<(&'a str, Value)> {
+    let pack = |value: &str| match value.as_bytes() {
         // All bytes are equal if each is equal to the next.
         [first, rest @ ..]
             if first.is_ascii()
@@ -19,12 +20,10 @@ pub(super) fn fields(fields: Vec<(String, String)>) -> Vec<(String, Value)> {
         {
             json!({ "repeat": char::from(*first), "times": value.len() })
         }
-        _ => Value::String(value),
+        _ => value.into(),
     };
-    fields
-        .into_iter()
-        .map(|(name, value)| (name, pack(value)))
-        .collect()
+    let fields = fields.iter();
+    fields.map(|(name, value)| (&**name, pack(value))).collect()
 }
 
 #[derive(Deserialize)]
@@ -68,7 +67,8 @@ mod tests {
     #[test]
     fn a_packed_value_comes_out_whole() {
         let long = "x".repeat(MIN_PACKED);
-        let packed = fields(vec![("name".to_owned(), long.clone())]);
+        let whole = [("name".into(), long.clone().into())];
+        let packed = fields(&whole);
         assert_eq!(
             json!(packed),
             json!([["name", { "repeat": "x", "times": MIN_PACKED }]])
@@ -82,8 +82,8 @@ mod tests {
     fn other_values_stay_as_they_are() {
         let almost = format!("{}y", "x".repeat(MIN_PACKED));
         for value in ["", "xxx", &almost, &"é".repeat(MIN_PACKED)] {
-            let stays = fields(vec![("name".to_owned(), value.to_owned())]);
-            assert_eq!(json!(stays), json!([["name", value]]));
+            let whole = [("name".into(), value.into())];
+            assert_eq!(json!(fields(&whole)), json!([["name", value]]));
         }
     }
 }

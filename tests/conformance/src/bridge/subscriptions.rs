@@ -7,8 +7,8 @@ use streamgate_protocol::{
     CacheResult, ConsumeOptions, Deliveries, SubscribingBackend, Tail, TailFrom, TailItem,
 };
 
-use super::backend::{ScriptClient, number, wrong};
 use super::message::{Command, Pulled};
+use super::script_client::{ScriptClient, number, wrong};
 
 impl SubscribingBackend for ScriptClient {
     fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
@@ -53,10 +53,10 @@ impl SubscribingBackend for ScriptClient {
 
 /// The batch, the time and the count, which must be numbers of JavaScript.
 fn numbers(options: &ConsumeOptions) -> CacheResult<[Option<u64>; 3]> {
-    let batch = number(options.batch)? as u64;
+    let batch = number(options.batch as u64)?;
     let all = [Some(batch), options.claim_after_ms, options.max_deliveries];
     for given in all.into_iter().flatten() {
-        number(usize::try_from(given).unwrap_or(usize::MAX))?;
+        number(given)?;
     }
     Ok(all)
 }
@@ -126,7 +126,7 @@ fn start(from: TailFrom) -> CacheResult<Value> {
         TailFrom::Beginning => json!("beginning"),
         TailFrom::Now => json!("now"),
         TailFrom::After(id) => json!(id),
-        TailFrom::Last(count) => json!({ "last": number(count)? }),
+        TailFrom::Last(count) => json!({ "last": number(count as u64)? }),
         other => return Err(wrong(&format!("the package does not start from {other:?}"))),
     })
 }

@@ -11,10 +11,10 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::backend::ScriptClient;
 use super::bundle::bundle;
 use super::control::Control;
 use super::process::{ProcessGroup, node_module};
+use super::script_client::ScriptClient;
 
 /// Longest time from the start of workerd to a connected client; it takes about 1 s alone.
 const PATIENCE: Duration = Duration::from_secs(60);

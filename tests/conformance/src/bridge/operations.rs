@@ -1,0 +1,151 @@
+//! Operations as calls of the package's methods, and their results as replies.
+
+use serde_json::{Value, json};
+use streamgate_protocol::{CacheError, CacheResult, Operation, PerformOperation, Reply};
+
+use super::message::CallResult;
+use super::packed;
+use super::script_client::{ScriptClient, number, wrong};
+
+/// Operations are not validated: the cases test that the package refuses the invalid ones.
+impl PerformOperation for ScriptClient {
+    async fn perform_operation<'a>(&'a self, operation: Operation<'a>) -> CacheResult<Reply> {
+        let (method, args) = method_call(&operation)?;
+        let result = self.call(method, args).await?;
+        reply(&operation, result)
+    }
+}
+
+fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> {
+    Ok(match operation {
+        Operation::Add {
+            stream,
+            fields,
+            maxlen,
+        } => (
+            "add",
+            json!([stream, packed::fields(fields), optional(*maxlen)?]),
+        ),
+        Operation::ReadLatest { stream, count } => ("readLatest", json!([stream, number(*count)?])),
+        Operation::Read {
+            stream,
+            last_id,
+            count,
+            block_ms,
+        } => {
+            let args = json!([stream, last_id, number(*count)?, optional(*block_ms)?]);
+            ("read", args)
+        }
+        Operation::CreateGroup { stream, group, id } => ("createGroup", json!([stream, group, id])),
+        Operation::ReadGroup {
+            stream,
+            group,
+            consumer,
+            count,
+            block_ms,
+        } => {
+            let (count, block_ms) = (number(*count)?, optional(*block_ms)?);
+            (
+                "readGroup",
+                json!([stream, group, consumer, count, block_ms]),
+            )
+        }
+        Operation::Ack { stream, group, ids } => ("ack", json!([stream, group, ids])),
+        Operation::PendingSummary { stream, group } => ("pending", json!([stream, group])),
+        Operation::Pending {
+            stream,
+            group,
+            start,
+            end,
+            count,
+            consumer,
+            min_idle_ms,
+        } => {
+            let options = json!({
+                "start": start,
+                "end": end,
+                "count": number(*count)?,
+                "consumer": consumer,
+                "minIdleMs": number(min_idle_ms.unwrap_or(0))?,
+            });
+            ("pendingEntries", json!([stream, group, options]))
+        }
+        Operation::Claim {
+            stream,
+            group,
+            consumer,
+            min_idle_ms,
+            start,
+            count,
+        } => {
+            let options = json!({ "start": start, "count": number(*count)? });
+            let args = json!([stream, group, consumer, number(*min_idle_ms)?, options]);
+            ("claim", args)
+        }
+        Operation::RemoveConsumer {
+            stream,
+            group,
+            consumer,
+            new_owner,
+        } => (
+            "removeConsumer",
+            json!([stream, group, consumer, new_owner]),
+        ),
+        _ => return Err(CacheError::unsupported("this operation")),
+    })
+}
+
+fn reply(operation: &Operation<'_>, result: CallResult) -> CacheResult<Reply> {
+    Ok(match operation {
+        Operation::Add { .. } => Reply::Added {
+            id: result.id.ok_or_else(|| wrong("add returned no id"))?,
+        },
+        Operation::Read { .. } => read_reply(result)?,
+        Operation::ReadLatest { .. } | Operation::ReadGroup { .. } => Reply::Entries {
+            entries: result
+                .entries
+                .ok_or_else(|| wrong("a read returned no entries"))?,
+            last_id: None,
+        },
+        Operation::PendingSummary { .. } => {
+            Reply::Summary(*result.summary.ok_or_else(|| wrong("no summary came"))?)
+        }
+        Operation::Pending { .. } => Reply::Pending {
+            entries: result
+                .pending
+                .ok_or_else(|| wrong("no pending entries came"))?,
+        },
+        Operation::Claim { .. } => {
+            let claimed = result.claimed.ok_or_else(|| wrong("no claim came"))?;
+            Reply::Claimed((*claimed).into())
+        }
+        Operation::RemoveConsumer { .. } => Reply::Removed {
+            handed_over: result.handed_over.ok_or_else(|| wrong("no number came"))?,
+        },
+        _ if result.is_empty() => Reply::Done {},
+        _ => return Err(wrong("a method without a result returned one")),
+    })
+}
+
+/// Checks the id to read after next: the last entry's, or without entries the call's own, with `$`
+/// resolved.
+fn read_reply(result: CallResult) -> CacheResult<Reply> {
+    let entries = result
+        .entries
+        .ok_or_else(|| wrong("a read returned no entries"))?;
+    let is_valid = match (&result.last_id, entries.last()) {
+        (Some(next), Some((id, _))) => next == id,
+        (Some(next), None) => next != "$" && !next.is_empty(),
+        (None, _) => false,
+    };
+    let last_id = result.last_id;
+    if !is_valid {
+        let why = format!("read returned {last_id:?} as the id to read after next");
+        return Err(wrong(&why));
+    }
+    Ok(Reply::Entries { entries, last_id })
+}
+
+fn optional(n: Option<u64>) -> CacheResult<Option<u64>> {
+    n.map(number).transpose()
+}

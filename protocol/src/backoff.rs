@@ -39,13 +39,14 @@ impl Backoff {
     /// Returns the pause before the next attempt, in milliseconds, and doubles the one after it.
     ///
     /// With full jitter a caller pauses for a random time from 0 to this one.
+    // Inlined it would be a larger download for browsers.
+    #[inline(never)]
     pub const fn next_pause_ms(&mut self) -> u64 {
         let pause = self.next_ms;
-        let doubled = pause.saturating_mul(2);
-        self.next_ms = if doubled < self.max_ms {
-            doubled
-        } else {
+        self.next_ms = if pause > self.max_ms / 2 {
             self.max_ms
+        } else {
+            pause * 2
         };
         pause as u64
     }

@@ -42,22 +42,12 @@ mod kind {
 
 /// Reports the result of a request, or the error that ended a subscription.
 pub(super) fn finished(on_event: &Function, id: u64, result: CacheResult<Reply>) {
-    let none = JsValue::UNDEFINED;
-    let id = id as f64;
-    match result {
-        Ok(Reply::Added { id: entry }) => {
-            emit(
-                on_event,
-                kind::ADDED,
-                id,
-                entry.into(),
-                none,
-                &JsValue::UNDEFINED,
-            );
-        }
+    let none = || JsValue::UNDEFINED;
+    let (kind, a, b, c) = match result {
+        Ok(Reply::Added { id: entry }) => (kind::ADDED, entry.into(), none(), none()),
         Ok(Reply::Entries { entries, last_id }) => {
             let entries = flat_entries(&entries).into();
-            emit(on_event, kind::ENTRIES, id, entries, last_id.into(), &none);
+            (kind::ENTRIES, entries, last_id.into(), none())
         }
         Ok(Reply::Summary(summary)) => {
             let list = list([
@@ -68,14 +58,7 @@ pub(super) fn finished(on_event: &Function, id: u64, result: CacheResult<Reply>)
             for (name, count) in summary.consumers {
                 push(&list, [name.into(), (count as f64).into()]);
             }
-            emit(
-                on_event,
-                kind::PENDING,
-                id,
-                list.into(),
-                none,
-                &JsValue::UNDEFINED,
-            );
+            (kind::PENDING, list.into(), none(), none())
         }
         Ok(Reply::Pending { entries }) => {
             let list = Array::new();
@@ -90,14 +73,7 @@ pub(super) fn finished(on_event: &Function, id: u64, result: CacheResult<Reply>)
                     ],
                 );
             }
-            emit(
-                on_event,
-                kind::PENDING,
-                id,
-                list.into(),
-                none,
-                &JsValue::UNDEFINED,
-            );
+            (kind::PENDING, list.into(), none(), none())
         }
         Ok(Reply::Claimed(claimed)) => {
             let deleted = Array::new();
@@ -105,37 +81,27 @@ pub(super) fn finished(on_event: &Function, id: u64, result: CacheResult<Reply>)
                 deleted.push(&id.into());
             }
             let entries = flat_entries(&claimed.entries).into();
-            let cursor = claimed.cursor.into();
-            emit(on_event, kind::PENDING, id, entries, cursor, &deleted);
+            (
+                kind::PENDING,
+                entries,
+                claimed.cursor.into(),
+                deleted.into(),
+            )
         }
         Ok(Reply::Removed { handed_over }) => {
             let count = (handed_over as f64).into();
-            emit(
-                on_event,
-                kind::PENDING,
-                id,
-                count,
-                none,
-                &JsValue::UNDEFINED,
-            );
+            (kind::PENDING, count, none(), none())
         }
         // `Reply::Done`. JavaScript makes no request with any other reply.
-        Ok(_) => {
-            emit(
-                on_event,
-                kind::DONE,
-                id,
-                none.clone(),
-                none,
-                &JsValue::UNDEFINED,
-            );
-        }
-        Err(error) => {
-            let (code, message) = (error.code().into(), error.message().into());
-            let retry = error.retry().as_str().into();
-            emit(on_event, kind::FAILED, id, code, message, &retry);
-        }
-    }
+        Ok(_) => (kind::DONE, none(), none(), none()),
+        Err(error) => (
+            kind::FAILED,
+            error.code().into(),
+            error.message().into(),
+            error.retry().as_str().into(),
+        ),
+    };
+    emit(on_event, kind, id as f64, [a, b, c]);
 }
 
 /// Reports an item of a subscription.
@@ -162,7 +128,7 @@ pub(super) fn pushed(on_event: &Function, id: u64, item: Item) {
         // The engine treats any other item as a violation.
         _ => return,
     };
-    emit(on_event, kind, id as f64, a, b, &c);
+    emit(on_event, kind, id as f64, [a, b, c]);
 }
 
 /// Reports the connection's state.
@@ -176,7 +142,7 @@ pub(super) fn state_changed(on_event: &Function, state: &ConnectionState) {
     };
     let close = f64::from(close);
     let state = state.as_str().into();
-    emit(on_event, kind::STATE, close, state, reason, &code);
+    emit(on_event, kind::STATE, close, [state, reason, code]);
 }
 
 /// Returns `[code, message, retry]`.
@@ -214,8 +180,8 @@ fn push<const N: usize>(list: &Array, values: [JsValue; N]) {
     }
 }
 
-fn emit(on_event: &Function, kind: u32, id: f64, a: JsValue, b: JsValue, c: &JsValue) {
-    let arguments = list([kind.into(), id.into(), a, b, c.clone()]);
+fn emit(on_event: &Function, kind: u32, id: f64, [a, b, c]: [JsValue; 3]) {
+    let arguments = list([kind.into(), id.into(), a, b, c]);
     // The callback only records what it receives, and does not throw.
     let _ = on_event.apply(&JsValue::UNDEFINED, &arguments);
 }

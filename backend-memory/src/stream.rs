@@ -1,4 +1,4 @@
-//! One stream: its entries, its groups, and the readers and tails that wait for entries.
+//! One stream: its entries and their trimming, its groups, and the readers and tails that wait for entries.
 
 use std::collections::{BTreeMap, HashMap, VecDeque, vec_deque};
 use std::mem;
@@ -93,8 +93,7 @@ impl Stream {
 
     /// Bytes that trimming to `maxlen` would free after one more add.
     pub(crate) fn bytes_beyond(&self, maxlen: usize) -> usize {
-        let kept = maxlen.saturating_sub(1);
-        let surplus = self.entries.len().saturating_sub(kept);
+        let surplus = surplus(self.entries.len() + 1, maxlen).min(self.entries.len());
         self.entries.range(..surplus).map(|entry| entry.bytes).sum()
     }
 
@@ -106,7 +105,7 @@ impl Stream {
 
     /// Drops the oldest entries beyond `maxlen` and returns the bytes that this frees.
     pub(crate) fn trim(&mut self, maxlen: usize) -> usize {
-        let surplus = self.entries.len().saturating_sub(maxlen);
+        let surplus = surplus(self.entries.len(), maxlen);
         if let Some(last) = surplus
             .checked_sub(1)
             .and_then(|last| self.entries.get(last))
@@ -128,4 +127,12 @@ impl Stream {
         self.waiting_readers = waiting;
         ready
     }
+}
+
+/// How many of the oldest entries trimming drops: exactly those beyond `maxlen`.
+///
+/// That is a lawful reading of `MAXLEN ~`. Redis with `stream-node-max-entries 1` does the same, so
+/// the two can be compared operation by operation.
+fn surplus(entries: usize, maxlen: usize) -> usize {
+    entries.saturating_sub(maxlen)
 }

@@ -6,4 +6,4 @@ pub(crate) mod command_connection;
 pub(crate) mod endpoint;
 pub(crate) mod reconnect_pause;
 mod resp;
-mod url;
+pub(crate) mod url;

@@ -23,4 +23,5 @@ mod wire;
 pub use builder::RedisStreamsBuilder;
 pub use connection::command_connection::PING_EVERY;
 pub use connection::endpoint::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
+pub use connection::url::without_secrets;
 pub use redis_streams::RedisStreams;

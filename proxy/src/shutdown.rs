@@ -1,7 +1,7 @@
 //! When each socket of a server closes after the shutdown has begun.
 //!
 //! Clients reconnect at once when their server goes away. If all sockets closed together, all
-//! clients would reach the next server together. So the sockets close one after the other: each
+//! clients would reach the next server together. So the sockets close one after the other, in no particular order: each
 //! takes the next slot of the drain period, which is divided evenly. Nothing has to be drawn at
 //! random or planned.
 //!

@@ -1,8 +1,5 @@
 //! Adding an entry, and serving those who wait for it.
 //!
-//! `maxlen` trims exactly, a lawful reading of `MAXLEN ~`. Redis with
-//! `stream-node-max-entries 1` does the same, so the two can be compared operation by operation.
-//!
 //! An add serves waiting calls at once, as Redis itself does. Behind the server on Redis, a group
 //! read that does not wait may overtake one that does.
 

@@ -37,13 +37,15 @@ pub(super) fn invalid(url: &str, why: &str) -> CacheError {
     ))
 }
 
-/// Returns the URL without user name, password and parameters, each of which may be a secret.
-fn without_secrets(url: &str) -> String {
+/// Returns a Redis URL without user name, password and parameters, each of which may be a secret.
+///
+/// Everything before the last `@` counts as secret: a password that should have been
+/// percent-encoded may contain any character.
+pub fn without_secrets(url: &str) -> String {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme, rest)) => (Some(scheme), rest),
         None => (None, url),
     };
-    // A password may hold an unescaped '@', '/' or '?'.
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
     let host = host.split(['?', '#']).next().unwrap_or_default();
     match scheme {
@@ -96,6 +98,26 @@ mod tests {
             let error = error(url);
             assert!(!error.contains("ter2"), "{error}");
             assert!(!error.contains("hun"), "{error}");
+        }
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let shown = [
+            ("redis://127.0.0.1:6379", "redis://127.0.0.1:6379"),
+            ("redis://:secret@host:6379/2", "redis://host:6379/2"),
+            ("rediss://user:secret@host", "rediss://host"),
+            ("redis://user:se/cr@et@host:1/0", "redis://host:1/0"),
+            ("redis://user:se?cr#et@host", "redis://host"),
+            ("redis://host?password=secret", "redis://host"),
+            ("user:secret@host", "host"),
+            (
+                "unix:///run/redis.sock?pass=secret",
+                "unix:///run/redis.sock",
+            ),
+        ];
+        for (url, expected) in shown {
+            assert_eq!(without_secrets(url), expected);
         }
     }
 }

@@ -1,7 +1,8 @@
-//! The waiting consumers of one group: when the group is read, and for how many of them.
+//! The waiting consumers of one group: in which order they are served (first come, first served),
+//! when the group is read, and for how many of them.
 
+pub(crate) mod admission;
 pub(crate) mod cancel_guard;
-pub(crate) mod wait_queue;
 
 use std::collections::BTreeMap;
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::connection::availability::RedisAvailability;
 use crate::connection::endpoint::Endpoint;
-use crate::hub::group::wait_queue::{GroupKey, WaitQueues};
+use crate::hub::group::admission::{GroupKey, WaitQueues};
 use crate::hub::message::HubMessage;
 use crate::hub::probe::Probe;
 use crate::hub::tracking::hub_connection::{HubConnection, HubConnectionEvent, TrackedConnection};

@@ -19,7 +19,7 @@ use crate::hub::deadlines::Deadlines;
 use crate::hub::feed::queued_segment::QueuedBytes;
 use crate::hub::feed::{Feed, FeedSubscriber};
 use crate::hub::group::GroupWaiters;
-use crate::hub::group::wait_queue::{GroupKey, WaitQueues};
+use crate::hub::group::admission::{GroupKey, WaitQueues};
 use crate::hub::probe::{ArmingRead, Probe, ProbeReply};
 use crate::hub::readers::ReadWaiters;
 use crate::hub::shared_entries::SharedEntries;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::hub::deadlines::Deadlines;
 use crate::hub::feed::FeedSubscriber;
 use crate::hub::feed::queued_segment::QueuedBytes;
-use crate::hub::group::wait_queue::{GroupKey, WaitQueues};
+use crate::hub::group::admission::{GroupKey, WaitQueues};
 use crate::hub::message::HubMessage;
 use crate::hub::probe::Probe;
 use crate::hub::stream_state::StreamState;
@@ -18,10 +18,6 @@ use crate::hub::tracking::fallback::FallbackRequest;
 use crate::hub::tracking::throttle::ThrottledStreams;
 use crate::hub::waiter::{GroupReadWaiter, ReadWaiter, WaiterKey};
 use crate::wire::errors;
-
-/// Maximum bytes of all segments in the queues of tails. Beyond it every tail lags whose queue is
-/// not empty, and reads by itself as much as it has room for.
-const MAX_TOTAL_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
 /// All streams that somebody waits for.
 pub(super) struct WaitTable {
@@ -202,7 +198,7 @@ impl WaitTable {
             requests.push(FallbackRequest::Watch(Arc::clone(&stream), end));
         }
         self.update_lists(&stream);
-        if self.queued_bytes.get() > MAX_TOTAL_QUEUED_BYTES {
+        if self.queued_bytes.exceed_bound() {
             self.lag_slow_tails();
         }
     }

@@ -6,8 +6,8 @@ use streamgate_protocol::{CacheResult, EntryId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
+use crate::hub::group::admission::QueueSlot;
 use crate::hub::group::cancel_guard::DeliveryGuard;
-use crate::hub::group::wait_queue::QueueSlot;
 use crate::hub::shared_entries::SharedEntries;
 
 /// A reader that waits for entries after an id.

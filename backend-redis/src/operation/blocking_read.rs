@@ -12,7 +12,7 @@ use streamgate_protocol::EntryId;
 use tokio::time::Instant;
 
 use crate::hub::Hub;
-use crate::hub::group::wait_queue::QueueSlot;
+use crate::hub::group::admission::QueueSlot;
 use crate::operation::outcome::OperationOutcome;
 
 /// How a read waits.

@@ -1,9 +1,9 @@
-//! Encodes operations as commands.
+//! Chooses the commands of each operation, and the answers to expect.
 
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
 
 use crate::hub::Hub;
-use crate::hub::group::wait_queue::{Admission, QueueSlot};
+use crate::hub::group::admission::{Admission, QueueSlot};
 use crate::operation::blocking_read::{BlockingGroupRead, BlockingRead, deadline};
 use crate::operation::expected_answer::ExpectedAnswer;
 use crate::operation::remove_consumer::ConsumerRemoval;

@@ -6,7 +6,7 @@ use streamgate_protocol::{Reply, StreamEntry};
 
 use crate::connection::command_connection::CommandConnection;
 use crate::hub::Hub;
-use crate::hub::group::wait_queue::FirstAttempt;
+use crate::hub::group::admission::FirstAttempt;
 use crate::operation::blocking_read::{BlockingGroupRead, BlockingRead};
 use crate::operation::outcome::OperationOutcome;
 use crate::operation::remove_consumer::{ConsumerRemoval, RemovalStep};

@@ -48,7 +48,7 @@ impl DeadLetterEntry<'_> {
             fields.clear();
         }
         let deliveries = self.deliveries.to_string();
-        let values = [
+        let values: [&str; DEAD_LETTER_FIELDS.len()] = [
             DEAD_LETTER_REASON,
             self.stream,
             self.group,

@@ -1,8 +1,7 @@
-// Checks of what a caller passes, with an error that names the argument.
+// Checks of what a caller passes: the module takes strings and numbers for granted. Every error names
+// the argument.
 
 import { StreamgateError } from "./errors.js";
-
-// Checks of arguments: the module takes strings and numbers for granted.
 
 /** Returns a string; throws for anything else, which `String()` would hide. */
 export function text(value, what) {

@@ -34,7 +34,7 @@ export class StateEvent extends Event {
  *
  * @param {() => Promise<{ Connection: any }>} load
  */
-export function bind(load) {
+export function makeConnect(load) {
   return async function connect(url, options = {}) {
     const { signal } = options;
     signal?.throwIfAborted();

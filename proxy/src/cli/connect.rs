@@ -7,10 +7,9 @@ use streamgate_backend::Backend;
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::error::code::DISCONNECTED;
 use streamgate_protocol::{CacheError, CacheResult, Retry};
-use streamgate_redis::RedisStreams;
+use streamgate_redis::{RedisStreams, without_secrets};
 
 use super::CommandError;
-use super::address::without_password;
 
 /// Longest time of one attempt to connect to Redis: whoever starts the command waits for its ready
 /// line.
@@ -27,7 +26,7 @@ pub(super) async fn connect(
     let Some(url) = redis else {
         return Ok((Arc::new(MemoryStreams::new()), "memory".to_owned()));
     };
-    let name = without_password(url);
+    let name = without_secrets(url);
     match connect_to_redis(url).await {
         Some(Ok(redis)) => Ok((Arc::new(redis), name)),
         // It names the URL without its secrets, and what to write instead.

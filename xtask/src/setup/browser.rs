@@ -1,4 +1,4 @@
-//! Chromium.
+//! The browser that the tests drive: Chromium.
 
 use std::env;
 use std::path::{Path, PathBuf};

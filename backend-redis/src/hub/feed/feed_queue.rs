@@ -12,10 +12,10 @@ use crate::hub::feed::queued_segment::QueuedSegment;
 
 /// Maximum bytes of the segments in one queue, if there is more than one: a page of the backlog.
 /// A tail that is further behind reads pages by itself.
-const MAX_QUEUED_BYTES: usize = 256 * 1024;
+const MAX_QUEUE_BYTES: usize = 256 * 1024;
 
 /// Maximum number of segments in one queue: what a busy stream brings during a few round trips.
-const MAX_QUEUED: usize = 64;
+const MAX_QUEUE_SEGMENTS: usize = 64;
 
 /// A queue from the moment a tail joins the feed until it leaves or lags.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl FeedQueue {
     pub(super) fn push(&self, queued: &Arc<QueuedSegment>) -> bool {
         self.update(|state| {
             let bytes = state.bytes.saturating_add(queued.bytes);
-            let has_room = state.items.len() < MAX_QUEUED && bytes <= MAX_QUEUED_BYTES;
+            let has_room = state.items.len() < MAX_QUEUE_SEGMENTS && bytes <= MAX_QUEUE_BYTES;
             if has_room || state.items.is_empty() {
                 state.bytes = bytes;
                 state
@@ -124,7 +124,7 @@ impl FeedQueue {
     /// Queues a gap. Returns false if the queue is full: the tail lags then.
     pub(super) fn push_gap(&self, gap: Discontinuity) -> bool {
         self.update(|state| {
-            if state.items.len() < MAX_QUEUED {
+            if state.items.len() < MAX_QUEUE_SEGMENTS {
                 state.items.push_back(QueuedItem::Gap(Box::new(gap)));
                 return true;
             }

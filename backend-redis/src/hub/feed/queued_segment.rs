@@ -1,4 +1,4 @@
-//! A segment in the queues of tails, and the bytes that all queued segments hold.
+//! A segment in the queues of tails, and the bound on the bytes of all queued segments.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,6 +8,10 @@ use streamgate_protocol::{EntryId, StreamEntry};
 
 /// Memory that an entry takes beside its texts: the headers of its strings.
 const ENTRY_OVERHEAD: usize = 128;
+
+/// Maximum bytes of all segments in the queues of tails. Beyond it every tail lags whose queue is
+/// not empty, and reads by itself as much as it has room for.
+pub(in crate::hub) const MAX_TOTAL_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
 /// A segment that is in queues. It counts in [`QueuedBytes`] until the last queue drops it.
 #[derive(Debug)]
@@ -54,6 +58,11 @@ impl Drop for QueuedSegment {
 }
 
 impl QueuedBytes {
+    /// Whether the queues hold more than [`MAX_TOTAL_QUEUED_BYTES`].
+    pub(in crate::hub) fn exceed_bound(&self) -> bool {
+        self.get() > MAX_TOTAL_QUEUED_BYTES
+    }
+
     pub(in crate::hub) fn get(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }

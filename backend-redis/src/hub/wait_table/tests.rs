@@ -12,8 +12,8 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
 use crate::connection::barrier::Barrier;
+use crate::hub::group::admission::{Admission, GroupKey};
 use crate::hub::group::cancel_guard::guard_pair;
-use crate::hub::group::wait_queue::{Admission, GroupKey};
 use crate::hub::probe::ArmingRead;
 use crate::hub::shared_entries::SharedEntries;
 use crate::hub::waiter::Waiter;

@@ -3,11 +3,11 @@
 
 import start, { Connection } from "../../dist/streamgate_wasm.js";
 import text from "../../dist/module-inline.js";
-import { bind } from "../client.js";
+import { makeConnect } from "../client.js";
 
 export * from "../exports.js";
 
-export const connect = bind(load);
+export const connect = makeConnect(load);
 
 let loading;
 

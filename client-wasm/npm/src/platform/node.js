@@ -4,11 +4,11 @@
 import { inflateRawSync } from "node:zlib";
 import { Connection, initSync } from "../../dist/streamgate_wasm.js";
 import text from "../../dist/module-inline.js";
-import { bind } from "../client.js";
+import { makeConnect } from "../client.js";
 
 export * from "../exports.js";
 
-export const connect = bind(load);
+export const connect = makeConnect(load);
 
 let module;
 

@@ -2,11 +2,11 @@
 
 import module from "../../dist/streamgate_wasm.wasm";
 import { Connection, initSync } from "../../dist/streamgate_wasm.js";
-import { bind } from "../client.js";
+import { makeConnect } from "../client.js";
 
 export * from "../exports.js";
 
-export const connect = bind(load);
+export const connect = makeConnect(load);
 
 async function load() {
   initSync({ module });

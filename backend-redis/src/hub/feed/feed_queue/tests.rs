@@ -54,7 +54,7 @@ fn segments_come_in_order_after_the_joined_event() {
 #[test]
 fn an_empty_queue_takes_a_segment_of_any_size_but_only_one() {
     let (queue, total) = (queue(), QueuedBytes::default());
-    assert!(queue.push(&segment(1, 2 * MAX_QUEUED_BYTES, &total)));
+    assert!(queue.push(&segment(1, 2 * MAX_QUEUE_BYTES, &total)));
     assert!(!queue.push(&segment(2, 1, &total)));
     assert!(matches!(next(&queue), Some(FeedEvent::Lagged)));
     assert_eq!(total.get(), 0, "a queue that lags holds nothing");
@@ -63,7 +63,7 @@ fn an_empty_queue_takes_a_segment_of_any_size_but_only_one() {
 #[test]
 fn the_number_of_segments_is_bounded() {
     let (queue, total) = (queue(), QueuedBytes::default());
-    for n in 0..MAX_QUEUED as u64 {
+    for n in 0..MAX_QUEUE_SEGMENTS as u64 {
         assert!(queue.push(&segment(n, 1, &total)));
     }
     assert!(!queue.push(&segment(99, 1, &total)));

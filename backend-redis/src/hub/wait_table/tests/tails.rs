@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 
 use super::*;
 use crate::hub::feed::feed_queue::{FeedEvent, FeedQueue};
+use crate::hub::feed::queued_segment::MAX_TOTAL_QUEUED_BYTES;
 use crate::tail::cursor::TailCursor;
 
 /// Joins the feed of a stream with a cursor at `5-0`.

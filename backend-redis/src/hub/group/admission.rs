@@ -1,4 +1,4 @@
-//! The order in which the consumers of a group are served: first come, first served.
+//! Which consumer may read a group at once, and the numbers of those that wait.
 //!
 //! A consumer that finds its group's queue empty reads the group at once, on the connection for
 //! commands. Consumers that come during that attempt, or while others wait, join the queue. So

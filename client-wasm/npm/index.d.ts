@@ -27,7 +27,7 @@ export interface ConnectOptions {
   connectTimeoutMs?: number | undefined;
   /**
    * Whether an add is stored exactly once even if the client has to send it again. It costs Redis
-   * about 1.7 times a plain add where many adds are in flight. Without it, an `add` whose reply is
+   * about 1.8 times a plain add where many adds are in flight. Without it, an `add` whose reply is
    * lost rejects with `UNKNOWN_OUTCOME`. Default: true.
    */
   exactlyOnce?: boolean | undefined;

@@ -41,7 +41,7 @@ pub struct Connection {
 #[wasm_bindgen]
 impl Connection {
     /// Begins to connect. `wake()` asks for a pump; `on_event(kind, id, a, b, c)` receives events,
-    /// see [`events`](self::events).
+    /// see `events.rs`.
     ///
     /// # Errors
     ///

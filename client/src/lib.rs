@@ -24,9 +24,12 @@
 //! let mut tail = client.tail("orders", TailFrom::Now);
 //! while let Some(item) = tail.next().await {
 //!     match item? {
-//!         TailItem::Entries { entries, position } => println!("{} up to {position}",
-//! entries.len()),         TailItem::Gap(gap) => println!("entries after {} were trimmed",
-//! gap.after),     }
+//!         TailItem::Entries { entries, position } => {
+//!             println!("{} up to {position}", entries.len());
+//!         }
+//!         TailItem::Gap(gap) => println!("entries after {} were trimmed", gap.after),
+//!         _ => {}
+//!     }
 //! }
 //! # Ok(())
 //! # }
@@ -38,6 +41,9 @@
 //! - `tracing` (default): spans and events of the crate `tracing`.
 //! - `json`: the encoding `streamgate.v1.json` beside the binary one; part of `native`.
 //! - `multi-tier-cache`: [`Client`] also implements that crate's `StreamingBackend`.
+//!
+//! Types of these crates appear in this API: `streamgate-protocol`, `futures-util` (`BoxFuture` and
+//! streams), and with the feature of that name `multi-tier-cache`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
@@ -58,7 +64,7 @@ pub use engine::{ClientConfig, ConnectionState};
 pub use native::Builder;
 pub use streamgate_protocol::codec::Encoding;
 pub use streamgate_protocol::{
-    CacheError, CacheResult, Claimed, ConsumeOptions, Deliveries, Gap, PendingEntries,
-    PendingEntry, PendingQuery, PendingSummary, Retry, StreamEntry, StreamingBackend,
-    SubscribingBackend, Tail, TailFrom, TailItem,
+    CacheError, CacheResult, Claimed, ConsumeOptions, Deliveries, Entry, EntryId, ErrorKind, Gap,
+    PendingEntries, PendingEntry, PendingQuery, PendingSummary, Retry, StreamEntry,
+    StreamingBackend, SubscribingBackend, Tail, TailFrom, TailItem,
 };

@@ -4,8 +4,6 @@
 //! Its trait has the same methods, but is another trait with another error. A backend of this
 //! project implements it with
 //! [`impl_multi_tier_cache_streams!`](crate::impl_multi_tier_cache_streams).
-//!
-//! `multi-tier-cache` 0.6.9 needs Rust 1.91, newer than this crate without the feature.
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 

@@ -190,21 +190,21 @@ impl Claimed {
 }
 
 impl PendingQuery {
-    /// Sets the [first id](Self::start).
+    /// Sets the [first id](Self#structfield.start).
     #[must_use]
     pub fn start(mut self, start: impl Into<String>) -> Self {
         self.start = start.into();
         self
     }
 
-    /// Sets the [last id](Self::end).
+    /// Sets the [last id](Self#structfield.end).
     #[must_use]
     pub fn end(mut self, end: impl Into<String>) -> Self {
         self.end = end.into();
         self
     }
 
-    /// Sets the [largest number of entries](Self::count).
+    /// Sets the [largest number of entries](Self#structfield.count).
     #[must_use]
     pub fn count(mut self, count: usize) -> Self {
         self.count = count;
@@ -218,7 +218,7 @@ impl PendingQuery {
         self
     }
 
-    /// Sets the [minimum idle time](Self::min_idle_ms).
+    /// Sets the [minimum idle time](Self#structfield.min_idle_ms).
     #[must_use]
     pub fn min_idle_ms(mut self, min_idle_ms: u64) -> Self {
         self.min_idle_ms = min_idle_ms;

@@ -26,11 +26,18 @@ use crate::traits::{StreamEntry, StreamingBackend};
 /// /// Takes every entry and stores none.
 /// struct Discard;
 ///
-/// impl PerformOperation for Discard { async fn perform_operation<'a>(&'a self, operation:
-/// Operation<'a>) -> CacheResult<Reply> { operation.validate()?; match operation { Operation::Add {
-/// .. } => Ok(Reply::Added { id: "0-1".to_owned() }), Operation::ReadLatest { .. } =>
-/// Ok(Reply::Entries { entries: vec![], last_id: None }), _ => Err(CacheError::backend(code::ERR,
-/// "nothing is stored here")), } } }
+/// impl PerformOperation for Discard {
+///     async fn perform_operation<'a>(&'a self, operation: Operation<'a>) -> CacheResult<Reply> {
+///         operation.validate()?;
+///         match operation {
+///             Operation::Add { .. } => Ok(Reply::Added { id: "0-1".to_owned() }),
+///             Operation::ReadLatest { .. } => {
+///                 Ok(Reply::Entries { entries: vec![], last_id: None })
+///             }
+///             _ => Err(CacheError::backend(code::ERR, "nothing is stored here")),
+///         }
+///     }
+/// }
 ///
 /// # futures_util::FutureExt::now_or_never(async {
 /// let fields = vec![("item".to_owned(), "tea".to_owned())];

@@ -90,7 +90,7 @@ pub struct ConsumeOptions {
     pub claim_after_ms: Option<u64>,
     /// Moves an entry to [`dead_letter`](Self::dead_letter) instead of reclaiming it, if it was
     /// delivered this many times; at least 1. Requires that stream and
-    /// [`claim_after_ms`](Self::claim_after_ms).
+    /// [`claim_after_ms`](Self#structfield.claim_after_ms).
     ///
     /// When a client recovers entries after a lost connection, that counts as a delivery of
     /// everything its consumer holds: leave room for it.
@@ -182,7 +182,7 @@ impl Gap {
         }
     }
 
-    /// Sets the [first remaining entry](Self::first).
+    /// Sets the [first remaining entry](Self#structfield.first).
     #[must_use]
     pub fn first(mut self, first: Option<String>) -> Self {
         self.first = first;
@@ -198,21 +198,21 @@ impl Gap {
 }
 
 impl ConsumeOptions {
-    /// Sets the [largest number of entries in a batch](Self::batch).
+    /// Sets the [largest number of entries in a batch](Self#structfield.batch).
     #[must_use]
     pub fn batch(mut self, batch: usize) -> Self {
         self.batch = batch;
         self
     }
 
-    /// Sets the idle time after which entries are [reclaimed](Self::claim_after_ms).
+    /// Sets the idle time after which entries are [reclaimed](Self#structfield.claim_after_ms).
     #[must_use]
     pub fn claim_after_ms(mut self, claim_after_ms: u64) -> Self {
         self.claim_after_ms = Some(claim_after_ms);
         self
     }
 
-    /// Sets the [dead-letter stream](Self::dead_letter) and the
+    /// Sets the [dead-letter stream](Self#structfield.dead_letter) and the
     /// [number of deliveries](Self::max_deliveries) after which it takes an entry.
     #[must_use]
     pub fn dead_letter(mut self, stream_key: impl Into<String>, max_deliveries: u64) -> Self {

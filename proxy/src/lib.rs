@@ -28,8 +28,6 @@
 //!
 //! [`Backend`]: streamgate_backend::Backend
 
-#![warn(missing_debug_implementations)]
-
 mod busy_poll;
 mod config;
 mod handshake;

@@ -146,6 +146,7 @@ impl Endpoint {
     }
 
     async fn open(&self, config: AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
+        let deadline = tokio::time::Instant::now() + self.settings.connect_timeout;
         let config = config.set_connection_timeout(Some(self.settings.connect_timeout));
         let mut connection = self
             .client
@@ -154,10 +155,10 @@ impl Endpoint {
         let mut naming = redis::pipe();
         commands::set_client_name(&mut naming, &self.settings.client_name);
         if !naming.is_empty() {
-            // Redis answers within the time that a connection may take, or is not there. A refusal
-            // is among the answers and changes nothing.
+            // The name is part of the handshake, so it has the rest of its time. A refusal is among
+            // the answers and changes nothing.
             let named = connection.send_packed_commands(&naming, 0, naming.len());
-            tokio::time::timeout(self.settings.connect_timeout, named)
+            tokio::time::timeout_at(deadline, named)
                 .await
                 .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
         }

@@ -48,9 +48,28 @@ pub fn without_secrets(url: &str) -> String {
     };
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
     let host = host.split(['?', '#']).next().unwrap_or_default();
+    let host = without_odd_port(host);
     match scheme {
         Some(scheme) => format!("{scheme}://{host}"),
         None => host.to_owned(),
+    }
+}
+
+/// Cuts off what follows the last `:` unless it is a port: in `redis://:secret` it is a password
+/// whose host is missing.
+fn without_odd_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !name.ends_with(']') || !port.is_empty() => {
+            let number = port.split('/').next().unwrap_or_default();
+            let is_port = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+            // Inside the brackets of an IPv6 address there is no port.
+            if is_port || port.ends_with(']') {
+                host
+            } else {
+                name
+            }
+        }
+        _ => host,
     }
 }
 
@@ -80,7 +99,8 @@ mod tests {
             "redis://host/first",
         ] {
             let error = error(url);
-            assert!(error.contains(&format!("'{url}'")), "{error}");
+            let shown = url.trim_end_matches(":port");
+            assert!(error.contains(&format!("'{shown}'")), "{error}");
             assert!(error.contains("write it as redis://"), "{error}");
         }
     }
@@ -111,6 +131,10 @@ mod tests {
             ("redis://user:se?cr#et@host", "redis://host"),
             ("redis://host?password=secret", "redis://host"),
             ("user:secret@host", "host"),
+            ("redis://:secret", "redis://"),
+            ("redis://user:secret", "redis://user"),
+            ("redis://[::1]:6379/0", "redis://[::1]:6379/0"),
+            ("redis://[::1]", "redis://[::1]"),
             (
                 "unix:///run/redis.sock?pass=secret",
                 "unix:///run/redis.sock",

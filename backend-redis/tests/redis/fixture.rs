@@ -154,7 +154,7 @@ impl Fixture {
 
 pub(crate) async fn connect_directly(server: &RedisServer) -> MultiplexedConnection {
     let client = redis::Client::open(server.url()).unwrap();
-    // A busy machine is no next_error; a test that hangs is ended by `within_limit`.
+    // A busy machine is no failure; a test that hangs is ended by `within_limit`.
     let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
     client
         .get_multiplexed_async_connection_with_config(&config)

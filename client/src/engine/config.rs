@@ -40,14 +40,13 @@ pub struct ClientConfig {
     /// [`backoff_first_ms`](Self::backoff_first_ms). Default: 5 000.
     pub stable_after_ms: u32,
     /// The flow-control window of one subscription in entries: sent by the server and not yet taken
-    /// by the subscription's owner. A consumer's window is its batch if that is smaller. 0 counts
-    /// as
-    /// 1. Default: 1 024.
+    /// by the subscription's owner. A consumer's window is its batch if that is smaller. Default:
+    /// 1 024; 0 counts as one.
     pub credit_entries: u32,
-    /// The same window in bytes; one entry may exceed it. 0 counts as 1. Default: 1 MiB.
+    /// The same window in bytes; one entry may exceed it. Default: 1 MiB; 0 counts as one.
     pub credit_bytes: u32,
     /// Whether an add is stored exactly once even if the client has to send it again. It costs
-    /// Redis about 1.7 times a plain add where many adds are in flight. Without it, an add whose
+    /// Redis about 1.8 times a plain add where many adds are in flight. Without it, an add whose
     /// answer is lost fails with `UNKNOWN_OUTCOME`. Default: true.
     pub exactly_once: bool,
     /// Whether a client whose first attempt to connect fails goes on trying, as it does after a

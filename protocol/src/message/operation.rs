@@ -224,6 +224,25 @@ impl Operation<'_> {
         }
     }
 
+    /// Returns whether the operation asks for entries, so that its reply may be large, and so that a
+    /// cancelled one need not begin. The others change something that their caller wants changed.
+    pub fn is_read(&self) -> bool {
+        match self {
+            Self::ReadLatest { .. }
+            | Self::Read { .. }
+            | Self::ReadGroup { .. }
+            | Self::ReadPending { .. }
+            | Self::PendingSummary { .. }
+            | Self::Pending { .. }
+            | Self::Claim { .. } => true,
+            Self::Add { .. }
+            | Self::IdempotentAdd { .. }
+            | Self::CreateGroup { .. }
+            | Self::Ack { .. }
+            | Self::RemoveConsumer { .. } => false,
+        }
+    }
+
     /// Returns whether the operation changes nothing, so that it may be sent twice.
     ///
     /// A group read does change something: it delivers entries to a consumer. A read of pending

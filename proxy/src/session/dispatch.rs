@@ -168,7 +168,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
         self.in_flight.cancel_id(id);
         let last = self.batch.tickets.iter().rposition(|t| t.id == id);
         if let Some(index) = last
-            && self.operations.get(index).is_some_and(is_read)
+            && self.operations.get(index).is_some_and(Operation::is_read)
         {
             self.batch.tickets.remove(index);
             self.operations.remove(index);
@@ -212,22 +212,11 @@ impl<'f> Dispatcher<'f, '_, '_> {
 }
 
 fn expected_reply_bytes(operation: &Operation<'_>) -> usize {
-    if is_read(operation) {
+    if operation.is_read() {
         READ_REPLY_BYTES
     } else {
         0
     }
-}
-
-fn is_read(operation: &Operation<'_>) -> bool {
-    !matches!(
-        operation,
-        Operation::Add { .. }
-            | Operation::IdempotentAdd { .. }
-            | Operation::CreateGroup { .. }
-            | Operation::Ack { .. }
-            | Operation::RemoveConsumer { .. }
-    )
 }
 
 fn duplicate_id() -> CloseReason {

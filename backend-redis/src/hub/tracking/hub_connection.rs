@@ -66,7 +66,7 @@ impl TrackedConnection {
                 tracing::warn!(
                     %error,
                     "Redis refuses CLIENT TRACKING: waits use XREAD BLOCK on further connections; \
-                     allow the command to save them"
+                     allow CLIENT TRACKING to avoid those connections"
                 );
                 let (endpoint, hub) = (endpoint.clone(), connection.clone());
                 let invalidations = Arc::clone(&invalidations);

@@ -73,7 +73,7 @@ impl<'b> ConsumerSource<'b> {
         room: Credit,
     ) -> Poll<CacheResult<TailEvent>> {
         while self.buffered.is_empty() {
-            // Reclaiming first: a round ends some time, a read of an idle group never.
+            // Reclaimed entries come first: a scan ends, while a busy stream may never run dry.
             let count = self.count_within(room);
             if let Some(reclaim) = &mut self.reclaim
                 && let Poll::Ready(reclaimed) = reclaim.poll_next(cx, count)

@@ -1,6 +1,7 @@
 //! The arguments of a case: a backend, keys that no other case uses, and where the backend has a
 //! Redis, a direct connection to it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -30,6 +31,14 @@ pub struct Fixture {
     pub backend: Arc<dyn FullBackend>,
     prefix: Arc<str>,
     keys: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for Fixture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fixture")
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Fixture {
@@ -116,7 +125,7 @@ impl Fixture {
 }
 
 /// A connection to the Redis behind the backend under test, for what the trait cannot do.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct DirectRedis {
     connection: MultiplexedConnection,
 }

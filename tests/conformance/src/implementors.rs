@@ -1,6 +1,7 @@
 //! The implementors, each with what it needs to be started.
 
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -124,6 +125,14 @@ pub struct Running {
     _runtime: Option<Box<dyn Any + Send>>,
     _proxy: Option<Proxy>,
     _redis: Option<RedisServer>,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running")
+            .field("subject", &self.subject)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Implementor {

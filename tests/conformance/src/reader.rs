@@ -2,6 +2,7 @@
 //! order, positions match, only the first batch may be empty, and a gap precedes what follows it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -27,6 +28,15 @@ pub enum Received {
     Entry(StreamEntry),
     /// A gap.
     Gap(Gap),
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("position", &self.position)
+            .field("ready", &self.ready)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Reader {

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Once};
 use std::time::Duration;
@@ -19,6 +20,14 @@ pub struct Subject {
     pub backend: Arc<dyn FullBackend>,
     /// The Redis behind it, if there is one.
     pub direct_redis: Option<DirectRedis>,
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject")
+            .field("direct_redis", &self.direct_redis)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How cases are run.

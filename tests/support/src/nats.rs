@@ -17,6 +17,7 @@ const VERSION: &str = "Version:";
 const LISTENING: &str = "Listening for websocket clients on ";
 
 /// A running NATS server with JetStream and a WebSocket on a free port of loopback.
+#[derive(Debug)]
 pub struct NatsServer {
     process: Process,
     version: String,

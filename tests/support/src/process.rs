@@ -17,6 +17,7 @@ const HANG_LIMIT: Duration = Duration::from_secs(20);
 const MAX_LINES: usize = 1024;
 
 /// Ends its child when dropped.
+#[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
     /// Disconnected when the child closes its standard output, which it does at its end.

@@ -14,6 +14,7 @@ use crate::process::Process;
 const READY: &str = "streamgate listening on ";
 
 /// A running `streamgate serve`, on a free port of loopback.
+#[derive(Debug)]
 pub struct Proxy {
     process: Process,
     http_url: String,

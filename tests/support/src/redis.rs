@@ -40,6 +40,7 @@ const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 /// A running Redis, on a free port of loopback, without persistence unless it is
 /// [durable](RedisServer::start_durable).
+#[derive(Debug)]
 pub struct RedisServer {
     /// `None` between [`kill`](Self::kill) and [`restart`](Self::restart).
     process: Option<Process>,

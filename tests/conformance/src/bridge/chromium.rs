@@ -30,6 +30,7 @@ const FLAGS: &[&str] = &[
 ];
 
 /// A browser with one page. It ends when this is dropped.
+#[derive(Debug)]
 pub struct Chromium {
     // In this order: the browser goes before what it uses.
     _browser: ProcessGroup,

@@ -27,6 +27,7 @@ const MAX_COMMANDS: usize = 1_024;
 type Ready = Result<ScriptClient, Fault>;
 
 /// Two servers of loopback, which end when this is dropped.
+#[derive(Debug)]
 pub struct Control {
     files: SocketAddr,
     socket: SocketAddr,

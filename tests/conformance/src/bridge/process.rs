@@ -14,6 +14,7 @@ use streamgate_test_support::binary::target_folder;
 pub(super) const REMEDY: &str = "run `cargo xtask setup`";
 
 /// A child with a process group of its own, which ends with this value.
+#[derive(Debug)]
 pub(super) struct ProcessGroup {
     child: Child,
     log: PathBuf,

@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const COMPATIBILITY_DATE: &str = "2026-11-01";
 
 /// A workerd with one request under way. It ends when this is dropped.
+#[derive(Debug)]
 pub struct Workerd {
     // In this order: the request goes before the runtime, and that before what it uses.
     _request: TcpStream,

@@ -35,6 +35,8 @@ pub trait TailSource: Send {
 }
 
 /// An item of a tail.
+///
+/// Exhaustive on purpose: code that delivers a tail must handle every kind of item.
 #[derive(Debug, Clone)]
 pub enum TailEvent {
     /// Entries, or only the tail's position.

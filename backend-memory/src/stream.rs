@@ -1,4 +1,5 @@
-//! One stream: its entries and their trimming, its groups, and the readers and tails that wait for entries.
+//! One stream: its entries and their trimming, its groups, and the readers and tails that wait for
+//! entries.
 
 use std::collections::{BTreeMap, HashMap, VecDeque, vec_deque};
 use std::mem;
@@ -17,8 +18,8 @@ use crate::tail_registry::TailRegistry;
 pub(crate) struct Stream {
     /// The last generated id. Trimming does not change it.
     pub(crate) last_id: EntryId,
-    /// The last id that was trimmed; `0-0` if none was. Nothing else removes entries, so all entries
-    /// after it are there.
+    /// The last id that was trimmed; `0-0` if none was. Nothing else removes entries, so all
+    /// entries after it are there.
     pub(crate) trimmed: EntryId,
     /// By rising ids.
     entries: VecDeque<Arc<Entry>>,

@@ -108,8 +108,8 @@ pub trait Backend: StreamingBackend {
     /// - skip the entry if it was delivered to this same consumer at or after
     ///   [`since_ms`](ReclaimStep::since_ms);
     /// - acknowledge it if it was deleted from the stream;
-    /// - if it was delivered [`max_deliveries`](crate::reclaim::dead_letter::DeadLetterPolicy) times,
-    ///   add it to the dead-letter stream and acknowledge it, atomically, and do not return it;
+    /// - if it was delivered [`max_deliveries`](crate::reclaim::dead_letter::DeadLetterPolicy)
+    ///   times, add it to the dead-letter stream and acknowledge it, atomically, and do not return it;
     /// - else deliver it to the consumer, and return it.
     ///
     /// # Errors

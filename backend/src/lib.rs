@@ -22,7 +22,8 @@
 //! Types of these crates appear in this API: `streamgate-protocol`, `futures-util` (`BoxFuture`),
 //! and `tokio` (`watch::Receiver` in [`Backend::availability`]).
 =======
-//!    [`pending_entries`](Backend::pending_entries) and [`reclaim`](Backend::reclaim) to serve pending entries,
+//!    [`pending_entries`](Backend::pending_entries) and [`reclaim`](Backend::reclaim) to serve pending
+//!    entries,
 //!    [`availability`](Backend::availability) to report outages.
 >>>>>>> 766bc1c (The map lists the end-to-end tests under their names)
 

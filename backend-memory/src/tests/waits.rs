@@ -163,8 +163,8 @@ fn a_wait_leaves_no_trace_of_a_missing_stream() {
     assert_eq!(used(&streams), [0, 0, 0]);
 }
 
-/// When the future is polled again, its time limit has passed and the entry has come. It returns the
-/// entry, which is pending for this consumer already.
+/// When the future is polled again, its time limit has passed and the entry has come. It returns
+/// the entry, which is pending for this consumer already.
 #[tokio::test(start_paused = true)]
 async fn an_entry_that_comes_at_the_time_limit_is_not_lost() {
     let streams = MemoryStreams::new();

@@ -114,7 +114,7 @@ impl<'a> ReclaimSchedule<'a> {
                 }
                 // The step did nothing; the next scan does it.
                 Err(error) if error.retry() == Retry::Later => {
-                    tracing::debug!(%error, "a scan of pending entries ended early; retrying later");
+                    tracing::debug!(%error, "a scan of pending entries ended early");
                     // The first step set no time, so leave all of the consumer's own entries alone.
                     self.next.since_ms.get_or_insert(0);
                     START.clone_into(&mut self.next.cursor);

@@ -5,8 +5,8 @@
 //!
 //! # async fn example(proxy: std::net::SocketAddr) -> anyhow::Result<()> {
 //! let relay = Relay::start(proxy).await?;
-//! // A client that connects to `relay.address()` reaches the proxy. The proxy performs the client's
-//! // next request, and its reply is lost:
+//! // A client that connects to `relay.address()` reaches the proxy. The proxy performs the
+//! // client's next request, and its reply is lost:
 //! relay.set(Scope::Present, Direction::ToClient, Flow::CutAfter(0, Cut::Reset));
 //! relay.until(|counts| counts.cut == 1).await?;
 //! # Ok(())

@@ -13,7 +13,8 @@ mod credit;
 mod operation;
 mod reply;
 mod subscription;
-#[cfg(all(test, feature = "json"))]
+#[cfg(test)]
+#[cfg(feature = "json")]
 mod vector_coverage;
 
 pub use credit::{Account, Credit, entry_bytes};

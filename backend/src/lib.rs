@@ -15,17 +15,11 @@
 //!    a default in terms of the six operations.
 //! 3. Override what your backend does better: [`perform`](Backend::perform) to batch,
 //!    [`tail_source`](Backend::tail_source) to push instead of poll,
-<<<<<<< HEAD
 //!    [`pending_entries`](Backend::pending_entries) and [`reclaim`](Backend::reclaim) to serve
 //!    pending entries, [`availability`](Backend::availability) to report outages.
 //!
 //! Types of these crates appear in this API: `streamgate-protocol`, `futures-util` (`BoxFuture`),
 //! and `tokio` (`watch::Receiver` in [`Backend::availability`]).
-=======
-//!    [`pending_entries`](Backend::pending_entries) and [`reclaim`](Backend::reclaim) to serve pending
-//!    entries,
-//!    [`availability`](Backend::availability) to report outages.
->>>>>>> 766bc1c (The map lists the end-to-end tests under their names)
 
 pub mod backend;
 pub mod consume;

@@ -46,7 +46,6 @@ const EVENT_TIMEOUT: Duration = Duration::from_secs(20);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// A relay between its clients and one target. Dropping it ends all its connections.
-#[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
     shared: Arc<RelayState>,
@@ -68,13 +67,11 @@ pub struct Counts {
     pub open: u64,
 }
 
-#[derive(Debug)]
 struct RelayState {
     state: Mutex<Settings>,
     counts: watch::Sender<Counts>,
 }
 
-#[derive(Debug)]
 struct Settings {
     target: SocketAddr,
     refuses: bool,

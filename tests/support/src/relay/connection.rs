@@ -14,7 +14,6 @@ use super::forward::{self, forward};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The relay's side of a connection: it sets its flows and cuts it.
-#[derive(Debug)]
 pub(super) struct Controls {
     flows: [watch::Sender<Flow>; 2],
     cut: watch::Sender<Option<Cut>>,

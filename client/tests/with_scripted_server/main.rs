@@ -3,7 +3,8 @@
 // Marked, so that they may unwrap as tests do.
 #[cfg(test)]
 mod connection;
-#[cfg(all(test, feature = "multi-tier-cache"))]
+#[cfg(feature = "multi-tier-cache")]
+#[cfg(test)]
 mod multi_tier_cache;
 #[cfg(test)]
 mod scripted_server;

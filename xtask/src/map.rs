@@ -112,7 +112,7 @@ fn is_suite(name: &str) -> bool {
 fn summary(name: &str) -> anyhow::Result<Option<String>> {
     let is_code = |kind: &&str| Path::new(name).extension().is_some_and(|e| e == *kind);
     let is_test = name.ends_with("/tests.rs") || name.contains("src/") && name.contains("/tests/");
-    if is_test || !["rs", "js", "mjs", "lua"].iter().any(|kind| is_code(kind)) {
+    if is_test || !["rs", "js", "mjs", "lua"].iter().any(is_code) {
         return Ok(None);
     }
     let text = fs::read_to_string(workspace::root().join(name))?;
@@ -201,10 +201,7 @@ mod tests {
                 let mut rest = text.split(&definition).skip(1);
                 rest.any(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
             };
-            assert!(
-                kinds.iter().any(|kind| defines(kind)),
-                "{path} has no {item}"
-            );
+            assert!(kinds.iter().any(defines), "{path} has no {item}");
         }
     }
 

@@ -1,9 +1,9 @@
 //! The traits on top of the npm package, so that the same cases run in a browser and in an edge
 //! runtime.
 //!
-//! A small server of this process serves the bundled scripts of `tests/runtimes` and a control
-//! socket. The script in the runtime connects to that socket, calls the package as each command
-//! says, and reports the result of each call.
+//! This process serves the bundled scripts of `tests/runtimes` over HTTP, and a control socket. The
+//! script in the runtime connects to that socket, calls the package for each command, and reports
+//! the result of each call.
 
 mod bundle;
 mod calls;

@@ -2,8 +2,8 @@
 //!
 //! A case is an async function that panics if the backend does not do what it should. It takes a
 //! [`Fixture`], and a [`DirectRedis`] too if it needs Redis behind the backend. Each file lists its
-//! own with [`cases!`], and this file lists the files: a case or a file that is left out is dead
-//! code, which is an error here.
+//! own with [`cases!`], and this file lists the files. A case or a file that is left out is dead
+//! code, which fails to compile.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,11 +17,11 @@ use crate::fixture::{DirectRedis, Fixture};
 /// One case.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
-    /// The file's name: what the case is about.
+    /// The file's name: the subject.
     pub topic: &'static str,
-    /// The function's name: what holds.
+    /// The function's name: the rule.
     pub name: &'static str,
-    /// Whether it moves so much that small cases beside it would starve.
+    /// Whether it moves so much data that it would starve small cases.
     pub heavy: bool,
     body: Body,
 }
@@ -45,12 +45,12 @@ impl Case {
         format!("{}::{}", self.topic, self.name)
     }
 
-    /// Whether it needs Redis behind the backend.
+    /// Whether it needs a backend on Redis.
     pub fn needs_redis(&self) -> bool {
         matches!(self.body, Body::WithRedis(_))
     }
 
-    /// The case on this backend, or `None` if it does not apply to it.
+    /// The case on this backend, or `None` if it does not apply.
     pub fn on(
         &self,
         fixture: Fixture,

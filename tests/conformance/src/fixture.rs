@@ -12,11 +12,11 @@ use redis::aio::MultiplexedConnection;
 use streamgate_protocol::{CacheResult, PendingEntries, StreamEntry, SubscribingBackend};
 
 /// Longest time that a case waits for an item of a subscription. Only a hang takes as long, on any
-/// machine; the limit is there for the message, which says where the case hangs.
+/// machine. The message then shows where the case hangs.
 pub const HANG: Duration = Duration::from_secs(120);
 
-/// The `block_ms` of a wait that something must end. It is longer than any case may take, so that
-/// an operation that waits in vain is found as a hang.
+/// The `block_ms` of a wait that the case ends. It is longer than any case may take, so a wait that
+/// is never ended is reported as a hang.
 pub const LONG_WAIT: Option<usize> = Some(30 * 60 * 1_000);
 
 /// A backend with every operation, subscriptions and pending entries.
@@ -24,7 +24,7 @@ pub trait FullBackend: SubscribingBackend + PendingEntries {}
 
 impl<B: SubscribingBackend + PendingEntries> FullBackend for B {}
 
-/// A backend under test, and stream keys of a case's own.
+/// A backend under test, and stream keys that no other case uses.
 #[derive(Clone)]
 pub struct Fixture {
     /// The backend under test.
@@ -51,7 +51,7 @@ impl Fixture {
         }
     }
 
-    /// A stream key that nobody else uses.
+    /// A stream key that is used nowhere else.
     pub fn key(&self) -> String {
         format!(
             "{}:{}",
@@ -64,7 +64,7 @@ impl Fixture {
     ///
     /// # Errors
     ///
-    /// Those of the backend.
+    /// The errors of the backend.
     pub async fn add(&self, key: &str, value: &str) -> CacheResult<String> {
         self.backend
             .stream_add(key, pairs(&[("value", value)]), None)
@@ -75,7 +75,7 @@ impl Fixture {
     ///
     /// # Errors
     ///
-    /// Those of the backend.
+    /// The errors of the backend.
     pub async fn add_in_sequence(&self, key: &str, n: usize) -> CacheResult<Vec<String>> {
         let mut ids = Vec::with_capacity(n);
         for i in 0..n {
@@ -88,7 +88,7 @@ impl Fixture {
     ///
     /// # Errors
     ///
-    /// Those of the backend.
+    /// The errors of the backend.
     pub async fn add_concurrently(&self, key: &str, n: usize) -> CacheResult<Vec<String>> {
         let values: Vec<_> = (0..n).map(|i| i.to_string()).collect();
         let mut ids = Vec::with_capacity(n);
@@ -102,7 +102,7 @@ impl Fixture {
     ///
     /// # Errors
     ///
-    /// Those of the backend.
+    /// The errors of the backend.
     pub async fn read(&self, key: &str, last_id: &str) -> CacheResult<Vec<StreamEntry>> {
         self.backend.stream_read(key, last_id, 0, None).await
     }
@@ -111,7 +111,7 @@ impl Fixture {
     ///
     /// # Errors
     ///
-    /// Those of the backend.
+    /// The errors of the backend.
     pub async fn read_group_now(
         &self,
         key: &str,
@@ -124,7 +124,7 @@ impl Fixture {
     }
 }
 
-/// A connection to the Redis behind the backend under test, for what the trait cannot do.
+/// A connection to the Redis of the backend under test, for commands that the trait does not have.
 #[derive(Debug, Clone)]
 pub struct DirectRedis {
     connection: MultiplexedConnection,
@@ -135,7 +135,7 @@ impl DirectRedis {
     ///
     /// # Errors
     ///
-    /// Those of redis-rs.
+    /// The errors of redis-rs.
     pub async fn open(url: &str) -> redis::RedisResult<Self> {
         let connection = redis::Client::open(url)?
             .get_multiplexed_async_connection()
@@ -143,11 +143,11 @@ impl DirectRedis {
         Ok(Self { connection })
     }
 
-    /// Sends a command: its words, which may be any bytes.
+    /// Sends a command. Its words may be any bytes.
     ///
     /// # Errors
     ///
-    /// Those of Redis, and an answer that is not a `T`.
+    /// The errors of Redis, and an answer that is not a `T`.
     pub async fn send<T: redis::FromRedisValue>(&self, words: &[&[u8]]) -> redis::RedisResult<T> {
         let mut command = redis::Cmd::new();
         for word in words {
@@ -171,7 +171,7 @@ pub fn ids(entries: &[StreamEntry]) -> Vec<&str> {
     entries.iter().map(|(id, _)| id.as_str()).collect()
 }
 
-/// The values of entries, all fields of all of them one after the other.
+/// The values of all fields of all entries.
 pub fn values(entries: &[StreamEntry]) -> Vec<&str> {
     entries
         .iter()
@@ -180,11 +180,11 @@ pub fn values(entries: &[StreamEntry]) -> Vec<&str> {
         .collect()
 }
 
-/// The two numbers of an id, which order ids as Redis does.
+/// The two numbers of an id. They order ids as Redis does.
 ///
 /// # Panics
 ///
-/// If it is not a full id.
+/// If `id` is not a full id.
 pub fn parts(id: &str) -> (u64, u64) {
     let parsed = id
         .split_once('-')
@@ -205,7 +205,7 @@ pub fn code<T>(result: &CacheResult<T>) -> &str {
 ///
 /// # Panics
 ///
-/// If the operation ends in its first poll: what the case does next would then prove nothing.
+/// If the operation completes in its first poll, because the rest of the case would prove nothing.
 pub fn started<'a, T: Send + 'a>(future: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
     let mut future = future.boxed();
     assert!(

@@ -15,19 +15,19 @@ use crate::bridge::{Chromium, Workerd};
 use crate::fixture::{DirectRedis, FullBackend};
 use crate::run::Subject;
 
-/// One of the ways to the six operations and to subscriptions.
+/// An implementation of the traits, and what it needs to run.
 #[derive(Debug, Clone, Copy)]
 pub struct Implementor {
     /// Its name in the report.
     pub name: &'static str,
-    /// The Redis behind it; memory without.
+    /// The Redis of the backend; `None` for the memory backend.
     redis: Option<RedisVersion>,
-    /// Its Redis's own arguments.
+    /// Further arguments of that Redis.
     config: &'static [&'static str],
     access: Access,
 }
 
-/// A Redis whose access list refuses to push what has changed, as those of some hosts do.
+/// A Redis whose ACL forbids `CLIENT TRACKING`, as with some hosting providers.
 const UNTRACKED: &[&str] = &[
     "--user",
     "default",
@@ -39,11 +39,10 @@ const UNTRACKED: &[&str] = &[
     "-client|tracking",
 ];
 
-/// A Redis that forgets whom it has to tell of what: cases run side by side, so their keys drive
-/// each other out of its table.
+/// A Redis with a tiny tracking table. Cases run side by side, so their keys evict each other.
 const SMALL_TRACKING_TABLE: &[&str] = &["--tracking-table-max-keys", "10"];
 
-/// How its callers reach it.
+/// How cases call the backend.
 #[derive(Debug, Clone, Copy)]
 enum Access {
     /// In this process.

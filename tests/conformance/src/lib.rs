@@ -1,4 +1,4 @@
-//! The one list of cases that every implementor of
+//! The list of cases that every implementor of
 //! [`SubscribingBackend`](streamgate_protocol::SubscribingBackend) and
 //! [`PendingEntries`](streamgate_protocol::PendingEntries), and so of
 //! [`StreamingBackend`](streamgate_protocol::StreamingBackend), must pass, and what runs it.
@@ -11,8 +11,8 @@
 //! - [`bridge`]: the same trait on top of the npm package, in a browser or an edge runtime.
 //! - [`report`]: the table of results.
 //!
-//! The command `conformance` does all of it and fails unless every case that applies was run by
-//! every implementor and passed.
+//! The command `conformance` runs the cases against all implementors. It fails unless every
+//! implementor ran and passed every case that applies to it.
 
 // A case that is not in its file's list, like a file's list that is not in the list of all, is
 // never used.

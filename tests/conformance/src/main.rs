@@ -24,16 +24,16 @@ struct Arguments {
     list: bool,
 }
 
-/// Enough to overlap the waits, few enough to keep two processors from being late for them.
+/// Enough to overlap waits, few enough for two processors.
 const AT_ONCE: usize = 16;
 
-/// Implementors run side by side: most of a row's time is waiting.
+/// Implementors run side by side, because they spend most of their time waiting.
 const ROWS_AT_ONCE: usize = 2;
 
-/// Heavy cases share one page or one socket, too.
+/// Heavy cases share one page or one socket as well.
 const HEAVY_AT_ONCE: usize = 2;
 
-/// Only a hang takes as long, on any machine: the longest case takes seconds.
+/// Only a hang takes as long: the longest case takes seconds.
 const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 #[tokio::main]
@@ -67,7 +67,7 @@ async fn main() -> ExitCode {
         .map(|implementor| run_one(implementor, &cases));
     let mut rows = stream::iter(rows).buffered(ROWS_AT_ONCE);
     while let Some(row) = rows.next().await {
-        // A line for each row as it ends, so that a run that goes on is not silent.
+        // A line for each finished row shows that the run makes progress.
         println!("{}: {:.1} s", row.implementor, row.took.as_secs_f32());
         for failure in row.outcome.iter().flat_map(|tally| &tally.failures) {
             println!(

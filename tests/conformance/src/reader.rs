@@ -10,11 +10,11 @@ use streamgate_protocol::{CacheResult, Gap, StreamEntry, Tail, TailFrom, TailIte
 
 use crate::fixture::{Fixture, HANG, code, parts};
 
-/// A tail that is read entry by entry. Every method panics where the tail is not as it should be.
+/// A tail that is read entry by entry. Every method panics if the tail breaks a rule.
 pub struct Reader {
     tail: Tail,
-    /// Whether the first item has come.
-    begun: bool,
+    /// Whether the first item was received.
+    started: bool,
     position: String,
     /// The entry that the last gap announced.
     announced: Option<String>,
@@ -44,13 +44,13 @@ impl Reader {
     pub fn started(f: &Fixture, key: &str, from: TailFrom) -> Self {
         let mut reader = Self {
             tail: f.backend.tail(key, from),
-            begun: false,
+            started: false,
             position: String::new(),
             announced: None,
             ready: VecDeque::new(),
         };
         if let Some(next) = reader.tail.next().now_or_never() {
-            reader.take(next);
+            reader.receive(next);
         }
         reader
     }
@@ -62,15 +62,15 @@ impl Reader {
         reader
     }
 
-    /// Waits for the first item, unless it has come.
+    /// Waits for the first item, unless it was received already.
     pub async fn begin(&mut self) {
-        if !self.begun {
+        if !self.started {
             let next = self.next().await;
-            self.take(next);
+            self.receive(next);
         }
     }
 
-    /// The position of the item that came last.
+    /// The position of the last item.
     pub fn position(&self) -> &str {
         &self.position
     }
@@ -78,11 +78,11 @@ impl Reader {
     /// Returns the next entry or gap.
     pub async fn next_item(&mut self) -> Received {
         loop {
-            if let Some(given) = self.ready.pop_front() {
-                return given;
+            if let Some(item) = self.ready.pop_front() {
+                return item;
             }
             let next = self.next().await;
-            self.take(next);
+            self.receive(next);
         }
     }
 
@@ -90,7 +90,7 @@ impl Reader {
     pub async fn entry(&mut self) -> StreamEntry {
         match self.next_item().await {
             Received::Entry(entry) => entry,
-            Received::Gap(gap) => fail(&format!("a gap where none is: {gap:?}")),
+            Received::Gap(gap) => fail(&format!("a gap instead of an entry: {gap:?}")),
         }
     }
 
@@ -103,11 +103,11 @@ impl Reader {
         ids
     }
 
-    /// A gap, which must come next.
+    /// The next item, which must be a gap.
     pub async fn gap(&mut self) -> Gap {
         match self.next_item().await {
             Received::Gap(gap) => gap,
-            Received::Entry(entry) => fail(&format!("no gap, but {entry:?}")),
+            Received::Entry(entry) => fail(&format!("an entry instead of a gap: {entry:?}")),
         }
     }
 
@@ -115,50 +115,50 @@ impl Reader {
     pub async fn read_until(&mut self, id: &str) -> Vec<Received> {
         let mut all = Vec::new();
         loop {
-            let given = self.next_item().await;
-            let last = matches!(&given, Received::Entry((this, _)) if this == id);
-            all.push(given);
+            let item = self.next_item().await;
+            let last = matches!(&item, Received::Entry((this, _)) if this == id);
+            all.push(item);
             if last {
                 return all;
             }
         }
     }
 
-    /// The code of the error that must come next, and end the tail.
+    /// The code of the next item, which must be an error and end the tail.
     pub async fn error(&mut self) -> String {
         assert_eq!(self.ready, [], "before the error");
         let next = self.next().await;
         let Some(failed @ Err(_)) = next else {
-            return fail(&format!("no error, but {next:?}"));
+            return fail(&format!("not an error: {next:?}"));
         };
-        assert_eq!(self.next().await, None, "behind the error");
+        assert_eq!(self.next().await, None, "after the error");
         code(&failed).to_owned()
     }
 
     /// Panics if an item comes within `ms` milliseconds.
     pub async fn expect_silence(&mut self, ms: u64) {
-        assert_eq!(self.ready, [], "where nothing should come");
+        assert_eq!(self.ready, [], "unexpected items");
         let next = tokio::time::timeout(Duration::from_millis(ms), self.tail.next()).await;
-        assert!(next.is_err(), "where nothing should come: {next:?}");
+        assert!(next.is_err(), "an unexpected item: {next:?}");
     }
 
     async fn next(&mut self) -> Option<CacheResult<TailItem>> {
         let next = tokio::time::timeout(HANG, self.tail.next()).await;
-        next.unwrap_or_else(|_| fail(&format!("nothing came behind {:?}", self.position)))
+        next.unwrap_or_else(|_| fail(&format!("no item came after {:?}", self.position)))
     }
 
-    fn take(&mut self, next: Option<CacheResult<TailItem>>) {
-        let first = !std::mem::replace(&mut self.begun, true);
+    fn receive(&mut self, next: Option<CacheResult<TailItem>>) {
+        let first = !std::mem::replace(&mut self.started, true);
         match next {
             Some(Ok(TailItem::Entries { entries, position })) => {
-                self.entries(first, entries, position);
+                self.receive_entries(first, entries, position);
             }
-            Some(Ok(TailItem::Gap(gap))) => self.gap_comes(first, gap),
+            Some(Ok(TailItem::Gap(gap))) => self.receive_gap(first, gap),
             ended => fail(&format!("the tail ended: {ended:?}")),
         }
     }
 
-    fn entries(&mut self, first: bool, entries: Vec<StreamEntry>, position: String) {
+    fn receive_entries(&mut self, first: bool, entries: Vec<StreamEntry>, position: String) {
         assert!(first || !entries.is_empty(), "a batch without entries");
         let at = parts(&position);
         let mut last = (!self.position.is_empty()).then(|| parts(&self.position));
@@ -177,18 +177,18 @@ impl Reader {
         self.ready.extend(entries.into_iter().map(Received::Entry));
     }
 
-    fn gap_comes(&mut self, first: bool, gap: Gap) {
+    fn receive_gap(&mut self, first: bool, gap: Gap) {
         if !first {
             assert_eq!(
                 parts(&gap.after),
                 parts(&self.position),
-                "where the tail did not stand"
+                "the gap starts at another position"
             );
         }
         if let Some(id) = &gap.first {
             assert!(
                 parts(&gap.position) < parts(id),
-                "it resumes beyond an entry: {gap:?}"
+                "it resumes after its next entry: {gap:?}"
             );
         }
         self.announced.clone_from(&gap.first);

@@ -1,48 +1,48 @@
-//! The table of what was run.
+//! The table of results.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::run::Tally;
 
-/// What came of one implementor.
+/// The result of one implementor.
 #[derive(Debug)]
 pub struct Row {
     /// Its name.
     pub implementor: String,
-    /// Cases that were to be looked at.
+    /// The number of selected cases.
     pub cases: usize,
-    /// Those of them that apply to it, by the list of cases.
+    /// The number of those that apply to it.
     pub applicable: usize,
-    /// What came of the run, or why there was none.
+    /// The tally of the run, or why the implementor could not start.
     pub outcome: Result<Tally, String>,
-    /// How long it took, its start and end included.
+    /// The duration, including start and stop.
     pub took: Duration,
 }
 
 /// All rows.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// One for each implementor that was asked for.
+    /// One for each selected implementor.
     pub rows: Vec<Row>,
 }
 
 impl Row {
-    /// Whether every case that applies was run and passed, and no other was left out.
+    /// Whether every case that applies ran and passed, and only the others were skipped.
     pub fn passed(&self) -> bool {
         self.problem().is_none()
     }
 
-    /// Why it did not pass.
+    /// Why it did not pass, or `None` if it did.
     fn problem(&self) -> Option<String> {
         let tally = match &self.outcome {
             Ok(tally) => tally,
             Err(missing) => return Some(format!("missing: {missing}")),
         };
-        let (run, left_out) = (tally.run, tally.not_applicable);
-        if run != self.applicable || run + left_out != self.cases {
+        let (run, skipped) = (tally.run, tally.not_applicable);
+        if run != self.applicable || run + skipped != self.cases {
             return Some(format!(
-                "{run} cases were run and {left_out} left out, where {} of {} apply",
+                "{run} cases ran and {skipped} were skipped, but {} of {} apply",
                 self.applicable, self.cases
             ));
         }
@@ -70,13 +70,13 @@ impl fmt::Display for Report {
         )?;
         for row in &self.rows {
             let (name, cases, seconds) = (&row.implementor, row.cases, row.took.as_secs_f32());
-            let (run, failed, left_out) = match &row.outcome {
+            let (run, failed, skipped) = match &row.outcome {
                 Ok(tally) => (tally.run, tally.failures.len(), tally.not_applicable),
                 Err(_) => (0, 0, 0),
             };
             write!(
                 f,
-                "{name:<32} {cases:>6} {run:>6} {failed:>7} {left_out:>15} {seconds:>8.1}"
+                "{name:<32} {cases:>6} {run:>6} {failed:>7} {skipped:>15} {seconds:>8.1}"
             )?;
             match row.problem() {
                 Some(problem) => writeln!(f, "  {problem}")?,

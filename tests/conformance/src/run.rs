@@ -37,7 +37,7 @@ pub struct Plan {
     pub at_once: usize,
     /// Heavy cases at the same time, after all others.
     pub heavy_at_once: usize,
-    /// A case that takes longer hangs, and has failed.
+    /// A case that takes longer hangs, and fails.
     pub timeout: Duration,
     /// Whether the first failure ends the run.
     pub stop_at_failure: bool,
@@ -46,7 +46,7 @@ pub struct Plan {
 /// The result of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Cases that came to an end, well or not.
+    /// Cases that ran to their end, passed or failed.
     pub run: usize,
     /// Those of them that failed.
     pub failures: Vec<Failure>,
@@ -64,7 +64,7 @@ pub struct Failure {
 }
 
 thread_local! {
-    /// What the panic that unwinds on this thread said, and where.
+    /// The message and location of the panic that unwinds on this thread.
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -127,7 +127,7 @@ async fn run_one(
     let reason = match tokio::time::timeout(timeout, body).await {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(payload)) => reason(payload.as_ref()),
-        Err(_) => format!("it hangs: not done after {timeout:?}"),
+        Err(_) => format!("hangs: not done after {timeout:?}"),
     };
     Err(Failure { case, reason })
 }
@@ -146,7 +146,7 @@ fn reason(payload: &(dyn Any + Send)) -> String {
         })
 }
 
-/// Keeps what a panic says for its case's failure, in place of printing it.
+/// Keeps the message of a panic for the failure of its case instead of printing it.
 fn record_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,4 +1,4 @@
-//! The scripts of `tests/runtimes` with the package, as one file for each runtime.
+//! Bundling the scripts of `tests/runtimes` with the package, one file for each runtime.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use super::process::{node_module, node_modules};
 
-/// Bundles a script into the folder, resolving packages as the runtime of these conditions does.
+/// Bundles a script into the folder, with the export conditions of the runtime.
 pub(super) async fn bundle(script: &str, conditions: &str, into: &Path) -> anyhow::Result<()> {
     node_module("streamgate/package.json")?;
     let output = Command::new(node_module(".bin/esbuild")?)
@@ -25,12 +25,15 @@ pub(super) async fn bundle(script: &str, conditions: &str, into: &Path) -> anyho
         .output()
         .await
         .context("cannot start esbuild")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "esbuild refuses {script}:\n{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "esbuild cannot bundle {script}:\n{stderr}"
+    );
     Ok(())
 }
 
-/// `tests/runtimes`.
+/// The folder `tests/runtimes`.
 pub(super) fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtimes")
 }

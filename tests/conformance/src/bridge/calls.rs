@@ -1,4 +1,4 @@
-//! Calls that are under way in a runtime.
+//! Calls in flight to a runtime.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,10 +10,10 @@ use super::message::CallResult;
 
 pub(super) type Answer = oneshot::Sender<CacheResult<CallResult>>;
 
-/// Who waits for which call's answer.
+/// The receivers of the answers, by call number.
 #[derive(Debug, Clone)]
 pub(super) struct Calls {
-    /// `None` once the runtime went away.
+    /// `None` once the runtime has ended.
     waiting: Arc<Mutex<Option<HashMap<u64, Answer>>>>,
 }
 
@@ -24,7 +24,7 @@ impl Calls {
         }
     }
 
-    /// A place for the answer of call `n`; it ends at once if the runtime went away.
+    /// Registers call `n`. The receiver ends at once if the runtime has ended.
     pub(super) fn expect(&self, n: u64) -> oneshot::Receiver<CacheResult<CallResult>> {
         let (answer, receiver) = oneshot::channel();
         if let Some(waiting) = &mut *self.lock() {
@@ -33,12 +33,12 @@ impl Calls {
         receiver
     }
 
-    /// Whom to answer call `n`, if it was still under way. It no longer is.
+    /// Removes call `n` and returns its receiver, if it is still in flight.
     pub(super) fn forget(&self, n: u64) -> Option<Answer> {
         self.lock().as_mut()?.remove(&n)
     }
 
-    /// Ends all calls, and those to come.
+    /// Ends all calls, and all later ones.
     pub(super) fn close(&self) {
         drop(self.lock().take());
     }
@@ -49,7 +49,7 @@ impl Calls {
     }
 }
 
-/// The error of a call whose runtime went away.
-pub(super) fn gone() -> CacheError {
-    CacheError::InternalError("the runtime went away".to_owned())
+/// The error of a call whose runtime has ended.
+pub(super) fn runtime_ended() -> CacheError {
+    CacheError::InternalError("the runtime has ended".to_owned())
 }

@@ -1,4 +1,4 @@
-//! The package in a page of a real Chromium.
+//! The npm package in a page of a real Chromium.
 
 use std::process::Command;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use super::control::Control;
 use super::process::{ProcessGroup, chromium};
 use super::script_client::ScriptClient;
 
-/// Longest time from the start of the browser to a connected client; it takes about 2 s alone.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest time from the start of the browser to a connected client. Only a hang takes as long.
+const START_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// No window, no sandbox (a container's root has none), no network of its own, nothing to ask.
+/// No window, no sandbox (root in a container has none), no background traffic, no first-run dialogs.
 const FLAGS: &[&str] = &[
     "--headless=new",
     "--no-sandbox",
@@ -32,7 +32,7 @@ const FLAGS: &[&str] = &[
 /// A browser with one page. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Chromium {
-    // In this order: the browser goes before what it uses.
+    // Dropped in this order: the browser before what it uses.
     _browser: ProcessGroup,
     _control: Control,
     _folder: TempDir,
@@ -43,7 +43,7 @@ impl Chromium {
     ///
     /// # Errors
     ///
-    /// Chromium or the package is missing (the message says how to get it), or it does not work.
+    /// Chromium or the package is missing (the message says how to install it), or fails to start.
     pub async fn start(proxy: &str) -> anyhow::Result<(ScriptClient, Self)> {
         let binary = chromium()?;
         let folder = tempfile::Builder::new()
@@ -58,10 +58,13 @@ impl Chromium {
         command.arg(format!("--user-data-dir={}", profile.display()));
         command.arg(control.page("page.html", proxy));
         let browser = ProcessGroup::spawn(&mut command, folder.path())?;
-        let client = tokio::time::timeout(PATIENCE, control.ready())
+        let client = tokio::time::timeout(START_TIMEOUT, control.ready())
             .await
             .with_context(|| {
-                format!("the page is silent; Chromium said:\n{}", browser.output())
+                format!(
+                    "the page did not connect; Chromium printed:\n{}",
+                    browser.output()
+                )
             })??;
         Ok((
             client,

@@ -1,5 +1,4 @@
-//! What the script in the runtime comes to: the scripts themselves by HTTP, and the control
-//! socket.
+//! The servers for the script in the runtime: its files over HTTP, and the control socket.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -18,15 +17,15 @@ use super::calls::Calls;
 use super::message::{Command, Fault, Report, outcome};
 use super::script_client::ScriptClient;
 
-/// Longest message of the script: a long answer of the largest case, escaped.
+/// Longest message of the script: the longest answer of the largest case, escaped.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
 
-/// Most commands in one frame.
+/// Maximum number of commands in one frame.
 const MAX_COMMANDS: usize = 1_024;
 
 type Ready = Result<ScriptClient, Fault>;
 
-/// Two servers of loopback, which end when this is dropped.
+/// Two servers on loopback. They end when this is dropped.
 #[derive(Debug)]
 pub struct Control {
     files: SocketAddr,
@@ -40,7 +39,7 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// There is no free port.
+    /// No port is free.
     pub async fn start(folder: &Path) -> anyhow::Result<Self> {
         let files = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -48,7 +47,7 @@ impl Control {
         let (report, ready) = mpsc::unbounded_channel();
         let router = Router::new().fallback_service(ServeDir::new(folder));
         let mut servers = JoinSet::new();
-        // Both end by being aborted.
+        // Both run until they are aborted.
         servers.spawn(async move { drop(axum::serve(files, router).await) });
         servers.spawn(async move {
             while let Ok((stream, _)) = socket.accept().await {
@@ -68,16 +67,16 @@ impl Control {
         format!("http://{}/{file}?{}", self.files, self.query(proxy))
     }
 
-    /// Where the control socket is, and where the proxy.
+    /// The query with the addresses of the control socket and of the proxy.
     pub fn query(&self, proxy: &str) -> String {
         format!("control=ws://{}&proxy={proxy}", self.socket)
     }
 
-    /// Waits for the script to have loaded and connected the package.
+    /// Waits until the script has loaded the package and connected its client.
     ///
     /// # Errors
     ///
-    /// It could not.
+    /// The script reported a failure, or the server ended.
     pub async fn ready(&mut self) -> anyhow::Result<ScriptClient> {
         let report = self
             .ready
@@ -89,7 +88,7 @@ impl Control {
 }
 
 async fn serve(stream: TcpStream, ready: &mpsc::UnboundedSender<Ready>) {
-    // Calls are small and wait for each other.
+    // Calls are small, and each waits for the one before.
     drop(stream.set_nodelay(true));
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE_BYTES))
@@ -101,7 +100,7 @@ async fn serve(stream: TcpStream, ready: &mpsc::UnboundedSender<Ready>) {
     let calls = Calls::open();
     let send = async {
         let mut ready = Vec::new();
-        // Commands that are ready together share a frame.
+        // All commands that are ready share a frame.
         while queue.recv_many(&mut ready, MAX_COMMANDS).await > 0 {
             let Ok(text) = serde_json::to_string(&ready) else {
                 return;
@@ -119,7 +118,7 @@ async fn serve(stream: TcpStream, ready: &mpsc::UnboundedSender<Ready>) {
             };
             let reports: Vec<Report> = match serde_json::from_str(&text) {
                 Ok(reports) => reports,
-                Err(error) => return eprintln!("the script sent no list of reports: {error}"),
+                Err(error) => return eprintln!("invalid list of reports from the script: {error}"),
             };
             for report in reports {
                 match report {

@@ -8,20 +8,20 @@ use streamgate_protocol::{
 
 use super::packed;
 
-/// To the script.
+/// A message to the script.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Command {
     /// Call a method of the client.
     Call {
-        /// Chosen here, named in the answer.
+        /// The number of the call, which the answer repeats.
         n: u64,
         /// A method of the JavaScript client.
         method: &'static str,
-        /// Its arguments, as a list; `null` for an option that is left out.
+        /// The list of its arguments, with `null` for a missing option.
         args: serde_json::Value,
     },
-    /// Abort a call. It is not answered then.
+    /// Abort a call. The script does not answer it then.
     Cancel {
         /// The call's number.
         cancel: u64,
@@ -33,45 +33,45 @@ pub(super) enum Command {
     },
 }
 
-/// From the script.
+/// A message from the script.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Report {
     /// The package is loaded and connected.
     Ready {},
-    /// It is not.
+    /// The package could not be loaded or connected.
     Failed(Fault),
     /// Answers a call.
     Answer {
         /// The call's number.
         n: u64,
-        /// What it gave; `None` if it failed.
+        /// The result; `None` if the call failed.
         ok: Option<CallResult>,
-        /// How it failed.
+        /// The error, if the call failed.
         error: Option<Fault>,
     },
 }
 
-/// What a call gave.
+/// The result of a call: the fields that its method returns.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CallResult {
-    /// Of an add.
+    /// The result of an add.
     pub(super) id: Option<String>,
-    /// Of the reads.
+    /// The result of a read.
     #[serde(default, deserialize_with = "packed::some_entries")]
     pub(super) entries: Option<Vec<StreamEntry>>,
-    /// Of a read.
+    /// The position after a read.
     pub(super) last_id: Option<String>,
-    /// Of a subscription, unless it ended.
+    /// The next item of a subscription, unless it ended.
     pub(super) pulled: Option<Box<Pulled>>,
-    /// Of a summary of what is pending.
+    /// The summary of pending entries.
     pub(super) summary: Option<Box<PendingSummary>>,
-    /// Of a look at pending entries.
+    /// The list of pending entries.
     pub(super) pending: Option<Vec<PendingEntry>>,
-    /// Of a claim.
+    /// The result of a claim.
     pub(super) claimed: Option<Box<ClaimAnswer>>,
-    /// Of a consumer's removal.
+    /// The number of entries that the removal of a consumer transferred.
     pub(super) handed_over: Option<u64>,
 }
 
@@ -94,18 +94,18 @@ impl CallResult {
     }
 }
 
-/// What a subscription gave.
+/// An item of a subscription.
 #[derive(Debug, Deserialize)]
 pub(super) struct Pulled {
     #[serde(deserialize_with = "packed::entries")]
     pub(super) entries: Vec<StreamEntry>,
-    /// Of a tail: what is missing in front of them.
+    /// Tails only: the gap before the entries.
     pub(super) gap: Option<Gap>,
-    /// Of a tail: where it stands.
+    /// Tails only: the position.
     pub(super) position: Option<String>,
 }
 
-/// What a claim gave.
+/// The result of a claim.
 #[derive(Debug, Deserialize)]
 pub(super) struct ClaimAnswer {
     cursor: String,
@@ -120,7 +120,7 @@ impl From<ClaimAnswer> for Claimed {
     }
 }
 
-/// What was thrown.
+/// A thrown value.
 #[derive(Debug, Deserialize)]
 pub(super) struct Fault {
     name: String,
@@ -130,8 +130,8 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    /// The error that the package stands for; `INTERNAL` if it threw something else than a
-    /// `StreamgateError` as it is documented.
+    /// The error of the trait that corresponds to it. `INTERNAL` if the value is not a documented
+    /// `StreamgateError`.
     pub(super) fn into_error(self) -> CacheError {
         match (&*self.name, &self.code, &self.retry) {
             ("StreamgateError", Some(code), Some(retry)) if *retry == retry_of(code).as_str() => {
@@ -142,7 +142,7 @@ impl Fault {
     }
 }
 
-/// Of a call's answer.
+/// The outcome of a call.
 pub(super) fn outcome(ok: Option<CallResult>, error: Option<Fault>) -> CacheResult<CallResult> {
     match (ok, error) {
         (Some(given), None) => Ok(given),

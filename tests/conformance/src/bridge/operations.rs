@@ -1,4 +1,4 @@
-//! Operations as calls of the package's methods, and their results as replies.
+//! Operations as calls of the methods of the package, and their results as replies.
 
 use serde_json::{Value, json};
 use streamgate_protocol::{CacheError, CacheResult, Operation, PerformOperation, Reply};
@@ -7,7 +7,7 @@ use super::message::CallResult;
 use super::packed;
 use super::script_client::{ScriptClient, number, wrong};
 
-/// Operations are not validated: the cases test that the package refuses the invalid ones.
+/// Operations are not validated here: cases test that the package rejects invalid ones.
 impl PerformOperation for ScriptClient {
     async fn perform_operation<'a>(&'a self, operation: Operation<'a>) -> CacheResult<Reply> {
         let (method, args) = method_call(&operation)?;
@@ -107,28 +107,33 @@ fn reply(operation: &Operation<'_>, result: CallResult) -> CacheResult<Reply> {
                 .ok_or_else(|| wrong("a read returned no entries"))?,
             last_id: None,
         },
-        Operation::PendingSummary { .. } => {
-            Reply::Summary(*result.summary.ok_or_else(|| wrong("no summary came"))?)
-        }
+        Operation::PendingSummary { .. } => Reply::Summary(
+            *result
+                .summary
+                .ok_or_else(|| wrong("pending returned no summary"))?,
+        ),
         Operation::Pending { .. } => Reply::Pending {
             entries: result
                 .pending
-                .ok_or_else(|| wrong("no pending entries came"))?,
+                .ok_or_else(|| wrong("pendingEntries returned no entries"))?,
         },
         Operation::Claim { .. } => {
-            let claimed = result.claimed.ok_or_else(|| wrong("no claim came"))?;
+            let claimed = result
+                .claimed
+                .ok_or_else(|| wrong("claim returned nothing"))?;
             Reply::Claimed((*claimed).into())
         }
         Operation::RemoveConsumer { .. } => Reply::Removed {
-            handed_over: result.handed_over.ok_or_else(|| wrong("no number came"))?,
+            handed_over: result
+                .handed_over
+                .ok_or_else(|| wrong("removeConsumer returned no number"))?,
         },
         _ if result.is_empty() => Reply::Done {},
         _ => return Err(wrong("a method without a result returned one")),
     })
 }
 
-/// Checks the id to read after next: the last entry's, or without entries the call's own, with `$`
-/// resolved.
+/// Checks the returned last id: the id of the last entry, or the requested id with `$` resolved.
 fn read_reply(result: CallResult) -> CacheResult<Reply> {
     let entries = result
         .entries
@@ -140,7 +145,7 @@ fn read_reply(result: CallResult) -> CacheResult<Reply> {
     };
     let last_id = result.last_id;
     if !is_valid {
-        let why = format!("read returned {last_id:?} as the id to read after next");
+        let why = format!("read returned {last_id:?} as the last id");
         return Err(wrong(&why));
     }
     Ok(Reply::Entries { entries, last_id })

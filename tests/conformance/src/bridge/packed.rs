@@ -1,5 +1,5 @@
 //! Long values of one repeated character, which travel on the control socket as
-//! `{"repeat": "x", "times": 20000}`. Megabytes of JSON would keep the small calls waiting.
+//! `{"repeat": "x", "times": 20000}`. Megabytes of JSON would delay the small calls.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use streamgate_protocol::text::Text;
 /// Shortest value that is packed, in bytes.
 const MIN_PACKED: usize = 1_024;
 
-/// The fields of an add, as the script takes them.
+/// The fields of an add, as the script expects them.
 pub(super) fn fields<'a>(fields: &'a [(Text<'_>, Text<'_>)]) -> Vec<(&'a str, Value)> {
     let pack = |value: &str| match value.as_bytes() {
         // All bytes are equal if each is equal to the next.
@@ -52,7 +52,7 @@ pub(super) fn entries<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<StreamEn
         .collect())
 }
 
-/// The same, where a field of a struct may be absent.
+/// Like `entries`, for a field that may be absent.
 pub(super) fn some_entries<'de, D>(from: D) -> Result<Option<Vec<StreamEntry>>, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,4 +1,4 @@
-//! Runtimes as child processes, and where they are.
+//! Runtimes as child processes, and how their binaries are found.
 
 use std::env;
 use std::fs::File;
@@ -9,11 +9,12 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 use streamgate_test_support::binary::target_folder;
+use tokio::process::ChildStdout;
 
-/// How a runtime that is missing is had.
+/// How to install a missing runtime.
 pub(super) const REMEDY: &str = "run `cargo xtask setup`";
 
-/// A child with a process group of its own, which ends with this value.
+/// A child process in a process group of its own. The group is killed when this is dropped.
 #[derive(Debug)]
 pub(super) struct ProcessGroup {
     child: Child,
@@ -21,31 +22,39 @@ pub(super) struct ProcessGroup {
 }
 
 impl ProcessGroup {
-    /// Starts it. What it says goes to a file of the folder.
+    /// Starts the command. Its output goes to a file in the folder.
     pub(super) fn spawn(command: &mut Command, folder: &Path) -> anyhow::Result<Self> {
         let log = folder.join("log");
         let file = File::create(&log)?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        let child = start(command, file.try_clone()?.into(), file)?;
         Ok(Self { child, log })
     }
 
-    /// What it said so far.
+    /// Starts the command with its standard output as a pipe. Only its errors go to the file.
+    pub(super) fn spawn_piped(
+        command: &mut Command,
+        folder: &Path,
+    ) -> anyhow::Result<(Self, ChildStdout)> {
+        let log = folder.join("log");
+        let mut child = start(command, Stdio::piped(), File::create(&log)?)?;
+        let stdout = child.stdout.take().context("standard output is a pipe")?;
+        Ok((Self { child, log }, ChildStdout::from_std(stdout)?))
+    }
+
+    /// Its output so far.
     pub(super) fn output(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Its exit status, once it has ended.
+    /// Fails with its exit status and output if it has ended.
     pub(super) fn check_running(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => bail!("it ended ({status}) and said:\n{}", self.output()),
+            Some(status) => bail!(
+                "the process ended ({status}) and printed:\n{}",
+                self.output()
+            ),
         }
     }
 }
@@ -53,14 +62,24 @@ impl ProcessGroup {
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            // It may have ended by itself.
+            // It may have ended already.
             let _ = kill_process_group(group, Signal::KILL);
         }
         drop(self.child.wait());
     }
 }
 
-/// Chromium: `STREAMGATE_CHROMIUM`, or the first of its usual names that is on `PATH`.
+fn start(command: &mut Command, stdout: Stdio, stderr: File) -> anyhow::Result<Child> {
+    command
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot start {}", command.get_program().display()))
+}
+
+/// Finds Chromium: `STREAMGATE_CHROMIUM`, or the first of its usual names on `PATH`.
 pub(super) fn chromium() -> anyhow::Result<PathBuf> {
     if let Some(path) = env::var_os("STREAMGATE_CHROMIUM") {
         return existing(path.into(), "STREAMGATE_CHROMIUM");
@@ -77,7 +96,7 @@ pub(super) fn chromium() -> anyhow::Result<PathBuf> {
     bail!("no Chromium is on PATH; {REMEDY}, or set STREAMGATE_CHROMIUM")
 }
 
-/// A file of the npm packages: under `STREAMGATE_RUNTIMES`, or `runtimes` in the target folder.
+/// Finds a file of the npm packages: in `STREAMGATE_RUNTIMES`, or in `runtimes` of the target folder.
 pub(super) fn node_module(file: &str) -> anyhow::Result<PathBuf> {
     existing(node_modules().join(file), "STREAMGATE_RUNTIMES")
 }

@@ -1,4 +1,4 @@
-//! The package's client in a runtime, called on the control socket.
+//! The client of the npm package in a runtime, called over the control socket.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,13 +7,13 @@ use serde_json::Value;
 use streamgate_protocol::{CacheError, CacheResult};
 use tokio::sync::mpsc;
 
-use super::calls::{Calls, gone};
+use super::calls::{Calls, runtime_ended};
 use super::message::{CallResult, Command};
 
-/// Beyond this a number of JavaScript is not exact.
+/// The greatest integer that JavaScript represents exactly (`Number.MAX_SAFE_INTEGER`).
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
-/// The npm package's client in a runtime, called from here.
+/// The client of the npm package in a runtime, called from this process.
 #[derive(Debug, Clone)]
 pub struct ScriptClient {
     calls: Calls,
@@ -35,7 +35,7 @@ impl ScriptClient {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Says something that is not answered. If the runtime is gone, so is what it was about.
+    /// Sends a command without an answer. If the runtime has ended, there is nothing left to do.
     pub(super) fn send_command(&self, command: Command) {
         drop(self.commands.send(command));
     }
@@ -46,12 +46,12 @@ impl ScriptClient {
         let _cancel = CancelOnDrop { client: self, n };
         self.commands
             .send(Command::Call { n, method, args })
-            .map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+            .map_err(|_| runtime_ended())?;
+        answer.await.map_err(|_| runtime_ended())?
     }
 }
 
-/// Aborts a call whose future is dropped before its answer came.
+/// Aborts a call whose future is dropped before its answer arrives.
 struct CancelOnDrop<'a> {
     client: &'a ScriptClient,
     n: u64,
@@ -68,7 +68,7 @@ impl Drop for CancelOnDrop<'_> {
 /// Checks that JavaScript can represent a number exactly.
 pub(super) fn number(n: u64) -> CacheResult<u64> {
     if n > MAX_SAFE_INTEGER {
-        return Err(wrong("a number beyond those of JavaScript"));
+        return Err(wrong("a number exceeds Number.MAX_SAFE_INTEGER"));
     }
     Ok(n)
 }

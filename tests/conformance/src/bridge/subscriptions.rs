@@ -1,5 +1,5 @@
-//! Subscriptions, by calls on the control socket: the script takes the next item only when it is
-//! called for one, so that whoever does not poll here does not read there.
+//! `SubscribingBackend` by calls on the control socket. The script reads the next item only when a
+//! call asks for it, so a subscription that is not polled here is not read there either.
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use serde_json::{Value, json};
@@ -29,11 +29,11 @@ impl SubscribingBackend for ScriptClient {
         consumer_name: &str,
         options: ConsumeOptions,
     ) -> Deliveries {
-        let options = numbers(&options).map(|[batch, after, most]| {
+        let options = numbers(&options).map(|[batch, claim_after_ms, max_deliveries]| {
             json!({
                 "batch": batch,
-                "claimAfterMs": after,
-                "maxDeliveries": most,
+                "claimAfterMs": claim_after_ms,
+                "maxDeliveries": max_deliveries,
                 "deadLetter": options.dead_letter,
             })
         });
@@ -45,24 +45,24 @@ impl SubscribingBackend for ScriptClient {
                     gap: None,
                     position: None,
                 } => Ok(entries),
-                pulled => Err(wrong(&format!("a consumer was given {pulled:?}"))),
+                pulled => Err(wrong(&format!("a consumer returned {pulled:?}"))),
             })
             .boxed()
     }
 }
 
-/// The batch, the time and the count, which must be numbers of JavaScript.
+/// The numeric options, which must not exceed `Number.MAX_SAFE_INTEGER`.
 fn numbers(options: &ConsumeOptions) -> CacheResult<[Option<u64>; 3]> {
     let batch = number(options.batch as u64)?;
     let all = [Some(batch), options.claim_after_ms, options.max_deliveries];
-    for given in all.into_iter().flatten() {
-        number(given)?;
+    for value in all.into_iter().flatten() {
+        number(value)?;
     }
     Ok(all)
 }
 
 impl ScriptClient {
-    /// What the package's subscription gives, until it throws or ends.
+    /// The items of the package's subscription, until it throws or ends.
     fn subscribe(
         &self,
         method: &'static str,
@@ -73,7 +73,7 @@ impl ScriptClient {
             let args = args.clone();
             async move {
                 let (client, open) = state?;
-                let (given, subscription) = match open {
+                let (result, subscription) = match open {
                     None => match args {
                         Ok(args) => {
                             let subscription = EndOnDrop::new(&client);
@@ -87,10 +87,10 @@ impl ScriptClient {
                         (client.call("next", args).await, Some(subscription))
                     }
                 };
-                match given {
-                    Ok(given) => {
-                        // Without one, it ended.
-                        let pulled = *given.pulled?;
+                match result {
+                    Ok(result) => {
+                        // Without one, the subscription has ended.
+                        let pulled = *result.pulled?;
                         Some((Ok(pulled), subscription.map(|s| (client, Some(s)))))
                     }
                     Err(error) => Some((Err(error), None)),
@@ -101,7 +101,7 @@ impl ScriptClient {
     }
 }
 
-/// A subscription of the script, which ends with this.
+/// A subscription of the script, which ends when this is dropped.
 struct EndOnDrop {
     client: ScriptClient,
     s: u64,
@@ -120,7 +120,7 @@ impl Drop for EndOnDrop {
     }
 }
 
-/// The package's `from`.
+/// The option `from` of the package.
 fn start(from: TailFrom) -> CacheResult<Value> {
     Ok(match from {
         TailFrom::Beginning => json!("beginning"),
@@ -131,7 +131,7 @@ fn start(from: TailFrom) -> CacheResult<Value> {
     })
 }
 
-/// The package gives a gap with what is behind it; the trait gives one after the other.
+/// The package returns a gap together with the entries after it; the trait returns them in turn.
 fn items(pulled: Pulled) -> CacheResult<Vec<TailItem>> {
     let Pulled {
         entries,
@@ -139,19 +139,21 @@ fn items(pulled: Pulled) -> CacheResult<Vec<TailItem>> {
         position: Some(position),
     } = pulled
     else {
-        return Err(wrong("a tail gave no position"));
+        return Err(wrong("a tail returned no position"));
     };
     if entries.is_empty()
         && let Some(gap) = &gap
         && gap.position != position
     {
-        return Err(wrong(&format!(
-            "a tail stands at {position} behind {gap:?}"
-        )));
+        return Err(wrong(&format!("a tail is at {position} after {gap:?}")));
     }
-    let behind =
+    let after_gap =
         (gap.is_none() || !entries.is_empty()).then_some(TailItem::Entries { entries, position });
-    Ok(gap.map(TailItem::Gap).into_iter().chain(behind).collect())
+    Ok(gap
+        .map(TailItem::Gap)
+        .into_iter()
+        .chain(after_gap)
+        .collect())
 }
 
 #[cfg(test)]
@@ -176,14 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_comes_before_what_is_behind_it() {
+    fn a_gap_comes_before_the_entries_after_it() {
         let items = items(pulled(&["5-0"], Some(gap()), Some("5-0"))).unwrap();
         assert_eq!(items[0], TailItem::Gap(gap()));
         assert!(matches!(&items[1], TailItem::Entries { position, .. } if position == "5-0"));
     }
 
     #[test]
-    fn only_a_gap_is_no_batch_without_entries() {
+    fn a_gap_alone_is_not_followed_by_an_empty_batch() {
         let gap_alone = items(pulled(&[], Some(gap()), Some("4-0"))).unwrap();
         assert_eq!(gap_alone, [TailItem::Gap(gap())]);
         assert!(items(pulled(&[], Some(gap()), Some("5-0"))).is_err());

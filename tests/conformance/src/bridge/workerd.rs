@@ -1,4 +1,4 @@
-//! The package in an edge worker of a real workerd.
+//! The npm package in an edge worker of a real workerd.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,37 +8,40 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
+use tokio::process::ChildStdout;
 
 use super::bundle::bundle;
 use super::control::Control;
 use super::process::{ProcessGroup, node_module};
 use super::script_client::ScriptClient;
 
-/// Longest time from the start of workerd to a connected client; it takes about 1 s alone.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest time from the start of workerd to a connected client. Only a hang takes as long.
+const START_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// The newest behaviour that the pinned workerd knows.
+/// The newest compatibility date that the pinned workerd supports.
 const COMPATIBILITY_DATE: &str = "2026-11-01";
 
-/// A workerd with one request under way. It ends when this is dropped.
+/// A workerd with one request in flight. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Workerd {
-    // In this order: the request goes before the runtime, and that before what it uses.
+    // Dropped in this order: the request, the runtime, and then what it uses.
     _request: TcpStream,
     _runtime: ProcessGroup,
+    // Kept open, because workerd may write to it.
+    _events: Lines<BufReader<ChildStdout>>,
     _control: Control,
     _folder: TempDir,
 }
 
 impl Workerd {
-    /// Starts the runtime and the one request whose worker connects to the proxy: a client
-    /// belongs to the request that made it, so that request lasts as long as the client.
+    /// Starts the runtime and the one request whose worker connects to the proxy. A client belongs
+    /// to the request that created it, so that request lasts as long as the client.
     ///
     /// # Errors
     ///
-    /// workerd or the package is missing (the message says how to get it), or it does not work.
+    /// workerd or the package is missing (the message says how to install it), or fails to start.
     pub async fn start(proxy: &str) -> anyhow::Result<(ScriptClient, Self)> {
         let binary = node_module(".bin/workerd")?;
         let folder = tempfile::Builder::new()
@@ -50,21 +53,29 @@ impl Workerd {
         let mut control = Control::start(folder.path()).await?;
         let mut command = Command::new(binary);
         command.arg("serve").arg(&config).arg("--control-fd=1");
-        let mut runtime = ProcessGroup::spawn(&mut command, folder.path())?;
-        let started = tokio::time::timeout(PATIENCE, async {
-            let address = address(&mut runtime).await?;
-            let mut request = ask(address, &control.query(proxy)).await?;
+        let (mut runtime, stdout) = ProcessGroup::spawn_piped(&mut command, folder.path())?;
+        let mut events = BufReader::new(stdout).lines();
+        let started = tokio::time::timeout(START_TIMEOUT, async {
+            let address = address(&mut events).await?;
+            let mut request = send_request(address, &control.query(proxy)).await?;
             tokio::select! {
                 client = control.ready() => Ok((client?, request)),
-                early = early_end(&mut request) => anyhow::bail!("the worker ended early: {early}"),
+                early = response(&mut request) => anyhow::bail!("the worker ended early: {early}"),
             }
         });
-        let outcome = started.await.context("the worker is silent").flatten();
-        let (client, request) =
-            outcome.with_context(|| format!("workerd said:\n{}", runtime.output()))?;
+        let outcome = started
+            .await
+            .context("the worker did not connect")
+            .flatten();
+        let (client, request) = outcome.with_context(|| {
+            let status = runtime.check_running().err();
+            let errors = runtime.output();
+            format!("workerd: {status:?}; it printed:\n{errors}")
+        })?;
         let kept = Self {
             _request: request,
             _runtime: runtime,
+            _events: events,
             _control: control,
             _folder: folder,
         };
@@ -72,7 +83,7 @@ impl Workerd {
     }
 }
 
-/// A worker of the bundled script and the modules beside it, which may reach loopback.
+/// The configuration of a worker with the bundled script and its modules. It may reach loopback.
 fn configuration(folder: &Path) -> anyhow::Result<String> {
     let mut modules = String::new();
     writeln!(
@@ -81,7 +92,7 @@ fn configuration(folder: &Path) -> anyhow::Result<String> {
     )?;
     for file in std::fs::read_dir(folder)? {
         let name = file?.file_name();
-        let name = name.to_str().context("a module's name is not text")?;
+        let name = name.to_str().context("the name of a module is not UTF-8")?;
         if name.ends_with(".wasm") {
             writeln!(
                 modules,
@@ -107,31 +118,27 @@ const worker :Workerd.Worker = (
     ))
 }
 
-/// Where workerd listens: it says so in a line of JSON.
-async fn address(runtime: &mut ProcessGroup) -> anyhow::Result<SocketAddr> {
-    loop {
-        runtime.check_running()?;
-        for line in runtime.output().lines() {
-            let event: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
-            if event["socket"] == "http"
-                && let Some(port) = event["port"].as_u64()
-            {
-                return Ok((Ipv4Addr::LOCALHOST, u16::try_from(port)?).into());
-            }
+/// Waits for the event, a line of JSON, by which workerd reports its address.
+async fn address(events: &mut Lines<BufReader<ChildStdout>>) -> anyhow::Result<SocketAddr> {
+    while let Some(line) = events.next_line().await? {
+        let event: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+        if event["socket"] == "http"
+            && let Some(port) = event["port"].as_u64()
+        {
+            return Ok((Ipv4Addr::LOCALHOST, u16::try_from(port)?).into());
         }
-        // Its log is a file, so there is no event to await.
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    anyhow::bail!("workerd ended before it listened")
 }
 
-async fn ask(address: SocketAddr, query: &str) -> anyhow::Result<TcpStream> {
+async fn send_request(address: SocketAddr, query: &str) -> anyhow::Result<TcpStream> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET /?{query} HTTP/1.1\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     Ok(stream)
 }
 
-async fn early_end(request: &mut TcpStream) -> String {
+async fn response(request: &mut TcpStream) -> String {
     let mut answer = vec![0; 64 * 1024];
     match request.read(&mut answer).await {
         Ok(read) => String::from_utf8_lossy(&answer[..read]).into_owned(),

@@ -1,4 +1,4 @@
-//! What can be wrong with consumers that are given entries as they come.
+//! Faults of consumers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,19 +13,19 @@ impl Broken {
     pub(crate) fn consume_wrongly(&self, names: [&str; 3], options: ConsumeOptions) -> Deliveries {
         let batch = match (self.fault, options.batch) {
             (Fault::ConsumeIgnoresItsBatch, 1..) => 1_000,
-            (Fault::ConsumeTakesBatch0, 0) => 1_000,
+            (Fault::ConsumeAcceptsBatch0, 0) => 1_000,
             (_, batch) => batch,
         };
         let [stream, group, consumer] = names;
         let inner = Arc::clone(&self.inner);
         let mut options = options.batch(batch);
         match self.fault {
-            Fault::ConsumeTakesNothingOver => {
+            Fault::ConsumeReclaimsNothing => {
                 options.claim_after_ms = None;
                 options.max_deliveries = None;
                 options.dead_letter = None;
             }
-            Fault::ConsumeDeliversForEver => {
+            Fault::ConsumeIgnoresMaxDeliveries => {
                 options.max_deliveries = None;
                 options.dead_letter = None;
             }
@@ -33,10 +33,10 @@ impl Broken {
         }
         let deliveries = inner.consume(stream, group, consumer, options);
         match self.fault {
-            Fault::ConsumeBeginsWhenItIsMade => spawned(deliveries, 1),
-            Fault::ConsumeTakesWhatIsNotPolled => late(async { spawned(deliveries, 10_000) }),
+            Fault::ConsumeStartsBeforeItsFirstPoll => spawned(deliveries, 1),
+            Fault::ConsumeReadsAheadWithoutPolls => late(async { spawned(deliveries, 10_000) }),
             Fault::ConsumeIsNotCancelled => late(async { spawned(deliveries, 1) }),
-            Fault::ConsumeServesTheLastFirst if ["first", "consumer0"].contains(&consumer) => {
+            Fault::ConsumeReversesTheQueue if ["first", "consumer0"].contains(&consumer) => {
                 late(async {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     deliveries
@@ -51,9 +51,9 @@ fn broken(deliveries: Deliveries, fault: Fault) -> Deliveries {
     deliveries
         .flat_map(move |batch| {
             stream::iter(match (fault, batch) {
-                (Fault::ConsumeGivesTwice, Ok(batch)) => vec![Ok(batch); 2],
-                (Fault::ConsumeGivesEmptyBatches, Ok(batch)) => vec![Ok(batch), Ok(Vec::new())],
-                (Fault::ConsumeEndsWithoutItsError, Err(_)) => Vec::new(),
+                (Fault::ConsumeDeliversTwice, Ok(batch)) => vec![Ok(batch); 2],
+                (Fault::ConsumeReturnsEmptyBatches, Ok(batch)) => vec![Ok(batch), Ok(Vec::new())],
+                (Fault::ConsumeHidesItsError, Err(_)) => Vec::new(),
                 (_, batch) => vec![batch],
             })
         })
@@ -62,19 +62,19 @@ fn broken(deliveries: Deliveries, fault: Fault) -> Deliveries {
             _ => usize::MAX,
         })
         .chain(match fault {
-            Fault::ConsumeGoesOnAfterItsError => stream::pending().boxed(),
+            Fault::ConsumeContinuesAfterItsError => stream::pending().boxed(),
             _ => stream::empty().boxed(),
         })
         .boxed()
 }
 
-/// Made in the first poll.
+/// Deliveries that are created by the first poll.
 fn late(deliveries: impl Future<Output = Deliveries> + Send + 'static) -> Deliveries {
     stream::once(deliveries).flatten().boxed()
 }
 
-/// Taken whether it is polled or not, so many batches ahead. It goes on when it is dropped, until
-/// it is given something.
+/// Deliveries that are read ahead by that many batches, polled or not. The task continues after they
+/// were dropped, until it receives a batch.
 fn spawned(mut deliveries: Deliveries, ahead: usize) -> Deliveries {
     let (sender, receiver) = mpsc::channel(ahead);
     tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! What can be wrong with what consumers hold.
+//! Faults of the operations on pending entries.
 
 use futures_util::future::BoxFuture;
 use streamgate_protocol::{
@@ -16,8 +16,8 @@ impl PendingEntries for Broken {
         Box::pin(async move {
             let mut summary = self.inner.pending_summary(stream_key, group_name).await?;
             match self.fault {
-                Fault::SummaryNamesNoConsumers => summary.consumers.clear(),
-                Fault::SummaryHasNoEnds => summary.greatest = summary.smallest.clone(),
+                Fault::SummaryHasNoConsumers => summary.consumers.clear(),
+                Fault::SummaryHasNoIds => summary.greatest = summary.smallest.clone(),
                 _ => {}
             }
             Ok(summary)
@@ -34,7 +34,7 @@ impl PendingEntries for Broken {
             match self.fault {
                 Fault::PendingIgnoresTheConsumer => query.consumer = None,
                 Fault::PendingIgnoresTheIdleTime => query.min_idle_ms = 0,
-                Fault::PendingIncludesWhatIsLeftOut => {
+                Fault::PendingIncludesExcludedEnds => {
                     query.start = query.start.replace('(', "");
                 }
                 _ => {}
@@ -67,8 +67,8 @@ impl PendingEntries for Broken {
                 .claim(stream, group, consumer_name, idle, start, count);
             let mut claimed = claim.await?;
             match self.fault {
-                Fault::ClaimNamesNoCursor => claimed.cursor = "0-0".to_owned(),
-                Fault::ClaimTellsNothingDeleted => claimed.deleted.clear(),
+                Fault::ClaimReturnsNoCursor => claimed.cursor = "0-0".to_owned(),
+                Fault::ClaimReportsNoDeletedEntries => claimed.deleted.clear(),
                 _ => {}
             }
             Ok(claimed)
@@ -84,7 +84,7 @@ impl PendingEntries for Broken {
     ) -> BoxFuture<'a, CacheResult<u64>> {
         Box::pin(async move {
             let (stream, group) = (stream_key, group_name);
-            if self.fault == Fault::RemovalLosesWhatIsPending {
+            if self.fault == Fault::RemovalLosesPendingEntries {
                 let query = PendingQuery::default().consumer(consumer_name);
                 let pending = self.inner.pending(stream, group, query).await?;
                 let ids: Vec<_> = pending.into_iter().map(|entry| entry.id).collect();

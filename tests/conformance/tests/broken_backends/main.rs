@@ -151,10 +151,10 @@ struct Broken {
     inner: Arc<dyn FullBackend>,
     fault: Fault,
     added: AtomicUsize,
-    /// Held by waits and tails, for the faults in which they hold up adds.
+    /// Locked by waits and tails, for the faults in which they block adds.
     waiting: Arc<tokio::sync::RwLock<()>>,
-    /// What a group was given last.
-    given: tokio::sync::Mutex<HashMap<(String, String), Vec<StreamEntry>>>,
+    /// The entries that each group received last.
+    delivered: tokio::sync::Mutex<HashMap<(String, String), Vec<StreamEntry>>>,
 }
 
 impl Broken {
@@ -164,7 +164,7 @@ impl Broken {
             fault,
             added: AtomicUsize::new(0),
             waiting: Arc::default(),
-            given: tokio::sync::Mutex::default(),
+            delivered: tokio::sync::Mutex::default(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with the six operations.
+//! Faults of the six operations.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -27,10 +27,10 @@ impl StreamingBackend for Broken {
                     fields.retain(|(name, _)| seen.insert(name.clone()));
                 }
                 Fault::AddSortsFields => fields.sort(),
-                Fault::AddTakesNoFields if fields.is_empty() => {
+                Fault::AddAcceptsNoFields if fields.is_empty() => {
                     fields.push((String::new(), String::new()));
                 }
-                Fault::AddCutsAtNul => {
+                Fault::AddTruncatesAtNul => {
                     for (_, value) in &mut fields {
                         if let Some(end) = value.find('\0') {
                             value.truncate(end);
@@ -40,19 +40,19 @@ impl StreamingBackend for Broken {
                 Fault::AddIgnoresMaxlen => maxlen = None,
                 Fault::AddTrimsBelowMaxlen if maxlen == Some(100) => {
                     let start = "0".to_owned();
-                    let there = self.inner.stream_read(key, &start, 0, None).await?;
-                    if there.len() >= 50 {
+                    let existing = self.inner.stream_read(key, &start, 0, None).await?;
+                    if existing.len() >= 50 {
                         maxlen = Some(0);
                     }
                 }
-                Fault::AddTakesLongKeys => key = short(stream_key),
-                Fault::AddAnswersLate
+                Fault::AddAcceptsOverlongKeys => key = short(stream_key),
+                Fault::AddsAreReordered
                     if self.added.fetch_add(1, Ordering::Relaxed).is_multiple_of(7) =>
                 {
-                    // It is carried out behind those that were asked after it.
+                    // Adds that were sent later are executed first.
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
-                Fault::WaitsHoldUpAdds | Fault::TailsHoldUpAdds => {
+                Fault::WaitsBlockAdds | Fault::TailsBlockAdds => {
                     drop(self.waiting.write().await);
                 }
                 _ => {}
@@ -68,13 +68,13 @@ impl StreamingBackend for Broken {
     ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
         Box::pin(async move {
             let (key, count) = match self.fault {
-                Fault::LatestTakesCount0AsNoLimit if count == 0 => (stream_key, usize::MAX),
-                Fault::LatestTakesLongKeys => (short(stream_key), count),
+                Fault::LatestTreatsCount0AsNoLimit if count == 0 => (stream_key, usize::MAX),
+                Fault::LatestAcceptsOverlongKeys => (short(stream_key), count),
                 _ => (stream_key, count),
             };
             let mut entries = self.inner.stream_read_latest(key, count).await?;
             match self.fault {
-                Fault::LatestOldestFirst => entries.reverse(),
+                Fault::LatestReturnsOldestFirst => entries.reverse(),
                 Fault::LatestFailsOnMissingKeys if entries.is_empty() && count > 0 => {
                     return Err(CacheError::NotFound);
                 }
@@ -110,8 +110,8 @@ impl StreamingBackend for Broken {
                 Fault::ReadIgnoresCount => {
                     inner.stream_read(stream_key, last_id, 0, block_ms).await
                 }
-                Fault::ReadTakesCount0AsNothing if count == 0 => Ok(Vec::new()),
-                Fault::ReadTakesMalformedIds => {
+                Fault::ReadTreatsCount0AsNothing if count == 0 => Ok(Vec::new()),
+                Fault::ReadAcceptsMalformedIds => {
                     let read = inner
                         .stream_read(stream_key, last_id, count, block_ms)
                         .await;
@@ -120,7 +120,7 @@ impl StreamingBackend for Broken {
                     }
                     read
                 }
-                Fault::ReadResolvesNowLate if last_id == "$" => {
+                Fault::ReadResolvesDollarLate if last_id == "$" => {
                     tokio::task::yield_now().await;
                     inner
                         .stream_read(stream_key, last_id, count, block_ms)
@@ -130,24 +130,24 @@ impl StreamingBackend for Broken {
                     let block = block_ms.map(|ms| if ms == 0 { 500 } else { ms.min(500) });
                     inner.stream_read(stream_key, last_id, count, block).await
                 }
-                Fault::ReadFailsWhenNothingCame => {
+                Fault::ReadFailsInsteadOfEndingEmpty => {
                     let read = inner
                         .stream_read(stream_key, last_id, count, block_ms)
                         .await?;
                     if read.is_empty() && block_ms.is_some() {
-                        return Err(refused(code::TIMEOUT));
+                        return Err(rejection(code::TIMEOUT));
                     }
                     Ok(read)
                 }
-                Fault::ReadWaitsForEver => {
+                Fault::ReadIgnoresItsTimeout => {
                     let block = block_ms.map(|_| 0);
                     inner.stream_read(stream_key, last_id, count, block).await
                 }
-                Fault::ReadTakesBlock0AsNoWait => {
+                Fault::ReadTreatsBlock0AsNoWait => {
                     let block = block_ms.filter(|ms| *ms > 0);
                     inner.stream_read(stream_key, last_id, count, block).await
                 }
-                Fault::WaitsHoldUpAdds if block_ms.is_some() => {
+                Fault::WaitsBlockAdds if block_ms.is_some() => {
                     let _held = self.waiting.read().await;
                     inner
                         .stream_read(stream_key, last_id, count, block_ms)
@@ -174,20 +174,20 @@ impl StreamingBackend for Broken {
                 Fault::CreateGroupIgnoresItsId => {
                     inner.stream_create_group(stream_key, group_name, "0").await
                 }
-                Fault::CreateGroupWantsTheStream
+                Fault::CreateGroupNeedsTheStream
                     if inner.stream_read_latest(stream_key, 1).await?.is_empty() =>
                 {
-                    Err(refused(code::ERR))
+                    Err(rejection(code::ERR))
                 }
                 _ => {
                     let created = inner.stream_create_group(stream_key, group_name, id).await;
                     match (self.fault, &created) {
-                        (Fault::CreateGroupSwallowsBusy, Err(error))
+                        (Fault::CreateGroupHidesBusygroup, Err(error))
                             if error.code() == code::BUSYGROUP =>
                         {
                             Ok(())
                         }
-                        (Fault::CreateGroupTakesMalformedIds, _) if is_malformed(&created) => {
+                        (Fault::CreateGroupAcceptsMalformedIds, _) if is_malformed(&created) => {
                             inner.stream_create_group(stream_key, group_name, "0").await
                         }
                         _ => created,
@@ -211,17 +211,17 @@ impl StreamingBackend for Broken {
                 inner.stream_read_group(stream_key, group_name, consumer_name, count, block)
             };
             match self.fault {
-                Fault::GroupReadGivesEntriesTwice => {
+                Fault::GroupReadDeliversTwice => {
                     let taken = read(count, block_ms).await?;
                     let place = (stream_key.to_owned(), group_name.to_owned());
-                    let mut given = self.given.lock().await;
+                    let mut given = self.delivered.lock().await;
                     if taken.is_empty() {
                         return Ok(given.remove(&place).unwrap_or_default());
                     }
                     given.insert(place, taken.clone());
                     Ok(taken)
                 }
-                Fault::GroupReadTakesMissingGroups => {
+                Fault::GroupReadAcceptsMissingGroups => {
                     let taken = read(count, block_ms).await;
                     if taken
                         .as_ref()
@@ -231,11 +231,11 @@ impl StreamingBackend for Broken {
                     }
                     taken
                 }
-                Fault::GroupReadServesTheLastFirst => {
-                    // Whoever comes first takes its place last.
-                    let there = read(count, None).await?;
-                    if !there.is_empty() || block_ms.is_none() {
-                        return Ok(there);
+                Fault::GroupReadReversesTheQueue => {
+                    // The first consumer joins the queue last.
+                    let existing = read(count, None).await?;
+                    if !existing.is_empty() || block_ms.is_none() {
+                        return Ok(existing);
                     }
                     if consumer_name == "first" || consumer_name == "consumer0" {
                         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -255,12 +255,12 @@ impl StreamingBackend for Broken {
                             .stream_read_group(&key, &group, &consumer, count, block_ms)
                             .await
                     });
-                    // Asked at once, so that nothing else is wrong with it.
+                    // Polled at once, so that nothing else is wrong.
                     match (&mut wait).now_or_never() {
                         Some(taken) => taken,
                         None => tokio::spawn(wait)
                             .await
-                            .unwrap_or_else(|_| Err(refused(code::INTERNAL))),
+                            .unwrap_or_else(|_| Err(rejection(code::INTERNAL))),
                     }
                 }
                 _ => read(count, block_ms).await,
@@ -280,17 +280,17 @@ impl StreamingBackend for Broken {
                     Err(CacheError::NotFound)
                 }
                 Fault::AckAcknowledgesNothing => Ok(()),
-                Fault::AckFailsWithoutIds if ids.is_empty() => Err(refused(code::ERR)),
-                Fault::AckTakesMalformedIds => {
+                Fault::AckFailsWithoutIds if ids.is_empty() => Err(rejection(code::ERR)),
+                Fault::AckAcceptsMalformedIds => {
                     let acked = self.inner.stream_ack(stream_key, group_name, ids).await;
                     if is_malformed(&acked) { Ok(()) } else { acked }
                 }
                 Fault::AckNeedsTheGroup => {
-                    // Nothing tells of a group without taking from it; an empty stream is enough
-                    // to be wrong about one that is missing.
-                    let there = self.inner.stream_read_latest(stream_key, 1).await?;
-                    if there.is_empty() && !ids.is_empty() {
-                        return Err(refused(code::NOGROUP));
+                    // No operation reports whether a group exists without a delivery. An empty stream
+                    // is enough to fail where the group is missing.
+                    let existing = self.inner.stream_read_latest(stream_key, 1).await?;
+                    if existing.is_empty() && !ids.is_empty() {
+                        return Err(rejection(code::NOGROUP));
                     }
                     self.inner.stream_ack(stream_key, group_name, ids).await
                 }
@@ -306,11 +306,11 @@ fn is_malformed<T: Debug>(result: &CacheResult<T>) -> bool {
         .is_err_and(|error| error.code() == code::ERR)
 }
 
-fn refused(code: &str) -> CacheError {
+fn rejection(code: &str) -> CacheError {
     CacheError::backend(code, "broken on purpose")
 }
 
-/// A long name as a backend without a bound would take it: by another, short one.
+/// Stands in for a backend without a limit: a short name in place of an overlong one.
 pub(crate) fn short(key: &str) -> &str {
     key.char_indices()
         .nth(1_000)

@@ -1,4 +1,4 @@
-//! What can be wrong with tails.
+//! Faults of tails.
 
 use std::sync::Arc;
 
@@ -11,21 +11,21 @@ use tokio::sync::mpsc;
 use crate::operations::short;
 use crate::{Broken, Fault};
 
-/// Entries that a tail holds that is not polled, in the fault in which it drops more.
-const HELD: usize = 512;
+/// Entries that a lossy tail buffers while it is not polled.
+const BUFFERED: usize = 512;
 
 type Item = CacheResult<TailItem>;
 
 impl SubscribingBackend for Broken {
     fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
         let key = match self.fault {
-            Fault::TailTakesLongKeys => short(stream_key),
+            Fault::TailAcceptsOverlongKeys => short(stream_key),
             _ => stream_key,
         };
         let tail = self.inner.tail(key, self.begin(from.clone()));
         match self.fault {
-            Fault::TailBeginsWhenItIsMade => spawned(tail),
-            Fault::TailDropsWhatIsNotPolled => lossy(tail),
+            Fault::TailStartsBeforeItsFirstPoll => spawned(tail),
+            Fault::TailDropsEntriesThatAreNotPolled => lossy(tail),
             Fault::TailResolvesNowLate if from == TailFrom::Now => {
                 let late = async move {
                     tokio::task::yield_now().await;
@@ -33,7 +33,7 @@ impl SubscribingBackend for Broken {
                 };
                 stream::once(late).flatten().boxed()
             }
-            Fault::TailsHoldUpAdds => {
+            Fault::TailsBlockAdds => {
                 let waiting = Arc::clone(&self.waiting);
                 let held = async move {
                     let held = waiting.read_owned().await;
@@ -59,13 +59,13 @@ impl SubscribingBackend for Broken {
 impl Broken {
     fn begin(&self, from: TailFrom) -> TailFrom {
         match (self.fault, from) {
-            (Fault::TailTakesNowForTheBeginning, TailFrom::Now)
-            | (Fault::TailTakesLast0AsAll, TailFrom::Last(0)) => TailFrom::Beginning,
-            (Fault::TailTakesOneLessOfTheLast, TailFrom::Last(count)) => {
+            (Fault::TailTreatsNowAsTheBeginning, TailFrom::Now)
+            | (Fault::TailTreatsLast0AsAll, TailFrom::Last(0)) => TailFrom::Beginning,
+            (Fault::TailReturnsOneEntryLessOfLast, TailFrom::Last(count)) => {
                 TailFrom::Last(count.saturating_sub(1))
             }
             (Fault::TailIncludesItsId, TailFrom::After(id)) => TailFrom::After(before(&id)),
-            (Fault::TailTakesMalformedIds, TailFrom::After(id)) if !is_id(&id) => {
+            (Fault::TailAcceptsMalformedIds, TailFrom::After(id)) if !is_id(&id) => {
                 TailFrom::Beginning
             }
             (_, from) => from,
@@ -73,7 +73,7 @@ impl Broken {
     }
 }
 
-/// What is wrong with the items of a tail.
+/// Applies the fault to the items of a tail.
 fn broken(tail: Tail, from: TailFrom, fault: Fault) -> Tail {
     let mut place = 0;
     let mut last = None;
@@ -87,22 +87,24 @@ fn broken(tail: Tail, from: TailFrom, fault: Fault) -> Tail {
                 let mut position = position;
                 let had_entries = !entries.is_empty();
                 match fault {
-                    Fault::TailLosesAnEntryAtTheJoin if place == 2 => drop(entries.remove(0)),
-                    Fault::TailRepeatsAnEntryAtTheJoin if place == 2 => {
+                    Fault::TailLosesAnEntryAfterTheBacklog if place == 2 => drop(entries.remove(0)),
+                    Fault::TailRepeatsAnEntryAfterTheBacklog if place == 2 => {
                         entries.splice(0..0, last.take());
                     }
-                    Fault::TailTurnsBatchesRound => entries.reverse(),
-                    Fault::TailGivesEmptyBatches if place > 1 => {
+                    Fault::TailReversesBatches => entries.reverse(),
+                    Fault::TailReturnsEmptyBatches if place > 1 => {
                         items.push(Ok(TailItem::Entries {
                             entries: Vec::new(),
                             position: entries[0].0.clone(),
                         }))
                     }
-                    Fault::TailCutsFields => entries.iter_mut().for_each(|(_, f)| f.truncate(1)),
-                    Fault::TailSaysAWrongPosition if !had_entries => {
+                    Fault::TailTruncatesFields => {
+                        entries.iter_mut().for_each(|(_, f)| f.truncate(1))
+                    }
+                    Fault::TailReportsAWrongPosition if !had_entries => {
                         "0-0".clone_into(&mut position)
                     }
-                    Fault::TailTellsGapsThatAreNone if place == 1 && had_entries => {
+                    Fault::TailReportsFalseGaps if place == 1 && had_entries => {
                         if let TailFrom::After(after) = &from {
                             items.push(Ok(TailItem::Gap(false_gap(after, &entries[0].0))));
                         }
@@ -119,30 +121,32 @@ fn broken(tail: Tail, from: TailFrom, fault: Fault) -> Tail {
             }
             Ok(TailItem::Gap(mut gap)) => match fault {
                 Fault::TailHidesGaps => Vec::new(),
-                Fault::TailTellsGapsLate => {
+                Fault::TailReportsGapsLate => {
                     late.push(Ok(TailItem::Gap(gap)));
                     Vec::new()
                 }
-                Fault::TailTellsGapsTwice => vec![Ok(TailItem::Gap(gap)); 2],
-                Fault::TailResumesInFrontOfItsGap => {
+                Fault::TailReportsGapsTwice => vec![Ok(TailItem::Gap(gap)); 2],
+                Fault::TailResumesBeforeItsGap => {
                     gap.position.clone_from(&gap.after);
                     vec![Ok(TailItem::Gap(gap))]
                 }
                 _ => vec![Ok(TailItem::Gap(gap))],
             },
             Err(_) if fault == Fault::TailEndsWithoutAnError => Vec::new(),
-            Err(_) if fault == Fault::TailNeverTellsItsError => Vec::new(),
+            Err(_) if fault == Fault::TailHangsInsteadOfItsError => Vec::new(),
             other => vec![other],
         })
     })
     .chain(match fault {
-        Fault::TailNeverTellsItsError | Fault::TailGoesOnAfterItsError => stream::pending().boxed(),
+        Fault::TailHangsInsteadOfItsError | Fault::TailContinuesAfterItsError => {
+            stream::pending().boxed()
+        }
         _ => stream::empty().boxed(),
     })
     .boxed()
 }
 
-/// Read on whether it is polled or not, from now on.
+/// A tail that is read from now on, polled or not.
 fn spawned(mut tail: Tail) -> Tail {
     let (sender, receiver) = mpsc::unbounded_channel::<Item>();
     tokio::spawn(async move {
@@ -155,10 +159,10 @@ fn spawned(mut tail: Tail) -> Tail {
     received(receiver)
 }
 
-/// As those do that send to all and wait for none.
+/// A tail that drops entries instead of waiting for its reader.
 fn lossy(tail: Tail) -> Tail {
     let reading = async move {
-        let (sender, receiver) = mpsc::channel::<Item>(HELD);
+        let (sender, receiver) = mpsc::channel::<Item>(BUFFERED);
         tokio::spawn(async move {
             let mut entries = tail.flat_map(|item| {
                 stream::iter(match item {

@@ -1,18 +1,15 @@
-// Calls the package's client as the control socket says, in any runtime.
+// Executes commands of the control socket with the client of the package, in any runtime.
 //
 // Each frame is a JSON list.
 // In:  {n, method, args}, {cancel: n}, {end: s}.
 // Out: {ready: {}}, {failed: fault}, {answer: {n, ok}}, {answer: {n, error: fault}}.
 //
-// A long value of one repeated character travels as {repeat: "x", times: 20000}: megabytes of it
-// would keep the small calls waiting.
+// A long value of one repeated character travels as {repeat: "x", times: 20000}. Megabytes of JSON
+// would delay the small calls.
 
 import { connect } from "streamgate";
 
-/**
- * Each method with its arguments in the order of the trait's, then the signal, then the
- * subscriptions.
- */
+/** The methods by name: the client, the arguments of the trait in order, the signal, the subscriptions. */
 const methods = {
   async add(client, [stream, fields, maxlen], signal) {
     const whole = fields.map(([name, value]) => [name, unpacked(value)]);
@@ -33,64 +30,64 @@ const methods = {
     return { entries: plain(await client.readGroup(stream, group, consumer, limits)) };
   },
   async ack(client, [stream, group, ids], signal, subscriptions) {
-    // A batch acknowledges itself where it can, so that both ways are tested.
-    const batch = subscriptions.given(stream, group, ids);
+    // Acknowledges by the batch if the ids are exactly those of one, so that both ways are tested.
+    const batch = subscriptions.deliveredBatch(stream, group, ids);
     return nothing(await (batch ? batch.ack() : client.ack(stream, group, ids, { signal })));
   },
   tail(client, [s, [stream, from]], _, subscriptions) {
-    return subscriptions.begin(s, (signal) => client.tail(stream, { from, signal }));
+    return subscriptions.start(s, (signal) => client.tail(stream, { from, signal }));
   },
   async pending(client, [stream, group], signal) {
     const { smallest = null, greatest = null, ...rest } = await client.pending(stream, group, { signal });
     return { summary: { smallest, greatest, ...rest } };
   },
-  async pendingEntries(client, [stream, group, given], signal) {
-    const entries = await client.pendingEntries(stream, group, options({ ...given, signal }));
+  async pendingEntries(client, [stream, group, query], signal) {
+    const entries = await client.pendingEntries(stream, group, options({ ...query, signal }));
     return {
       pending: entries.map(({ idleMs: idle_ms, ...entry }) => ({ idle_ms, ...entry })),
     };
   },
-  async claim(client, [stream, group, consumer, minIdleMs, given], signal) {
-    const claimed = await client.claim(stream, group, consumer, minIdleMs, { ...given, signal });
+  async claim(client, [stream, group, consumer, minIdleMs, page], signal) {
+    const claimed = await client.claim(stream, group, consumer, minIdleMs, { ...page, signal });
     return { claimed: { ...claimed, entries: plain(claimed.entries) } };
   },
   async removeConsumer(client, [stream, group, consumer, newOwner], signal) {
     return { handedOver: await client.removeConsumer(stream, group, consumer, newOwner, { signal }) };
   },
-  consume(client, [s, [stream, group, consumer, given]], _, subscriptions) {
-    const make = (signal) => client.consume(stream, group, consumer, options({ ...given, signal }));
-    return subscriptions.begin(s, make, { stream, group });
+  consume(client, [s, [stream, group, consumer, settings]], _, subscriptions) {
+    const make = (signal) => client.consume(stream, group, consumer, options({ ...settings, signal }));
+    return subscriptions.start(s, make, { stream, group });
   },
   next(_client, [s], _, subscriptions) {
     return subscriptions.next(s);
   },
 };
 
-/** Subscriptions by their numbers. The next item is taken only when it is called for. */
+/** Subscriptions by number. The next item is read only when the method `next` is called. */
 class Subscriptions {
   #running = new Map();
-  /** Batches that were not acknowledged as a whole, by whose they are. */
-  #given = new Map();
+  /** Batches that were not acknowledged as a whole, by stream, group and ids. */
+  #delivered = new Map();
 
-  begin(s, make, place) {
+  start(s, make, source) {
     const controller = new AbortController();
     const batches = make(controller.signal).batches()[Symbol.asyncIterator]();
-    this.#running.set(s, { controller, batches, place });
+    this.#running.set(s, { controller, batches, source });
     return this.next(s);
   }
 
   async next(s) {
-    const { batches, place } = this.#running.get(s);
+    const { batches, source } = this.#running.get(s);
     const { done, value: batch } = await batches.next();
     if (done) return {};
     const pulled = { entries: plain(batch.entries), gap: gap(batch), position: batch.position };
-    if (place) this.#given.set(key(place.stream, place.group, ids(batch)), batch);
+    if (source) this.#delivered.set(key(source.stream, source.group, ids(batch)), batch);
     return { pulled };
   }
 
-  given(stream, group, ids) {
-    const batch = this.#given.get(key(stream, group, ids));
-    this.#given.delete(key(stream, group, ids));
+  deliveredBatch(stream, group, ids) {
+    const batch = this.#delivered.get(key(stream, group, ids));
+    this.#delivered.delete(key(stream, group, ids));
     return batch;
   }
 
@@ -103,17 +100,17 @@ class Subscriptions {
 /**
  * Connects to the control socket and to the proxy, and serves until the control socket closes.
  *
- * @param {string} control where the control socket is
- * @param {string} proxy where the proxy is
+ * @param {string} control the address of the control socket
+ * @param {string} proxy the address of the proxy
  */
 export async function serve(control, proxy) {
   const socket = new WebSocket(control);
   const closed = event(socket, "close");
   await Promise.race([event(socket, "open"), closed]);
   const reports = [];
-  // Reports of one turn of the event loop share a frame.
-  const report = (one) => {
-    if (reports.push(one) === 1) queueMicrotask(() => socket.send(JSON.stringify(reports.splice(0))));
+  // All reports of one turn of the event loop share a frame.
+  const report = (message) => {
+    if (reports.push(message) === 1) queueMicrotask(() => socket.send(JSON.stringify(reports.splice(0))));
   };
   let client;
   try {
@@ -132,7 +129,7 @@ export async function serve(control, proxy) {
       const ok = await methods[method](client, args, controller.signal, subscriptions);
       report({ answer: { n, ok } });
     } catch (error) {
-      // Who cancels a call does not wait for its answer.
+      // Nobody waits for the answer of a cancelled call.
       if (!controller.signal.aborted) report({ answer: { n, error: fault(error) } });
     } finally {
       running.delete(n);
@@ -150,7 +147,7 @@ export async function serve(control, proxy) {
   await client.close();
 }
 
-/** Reads where to go from the query of an address. */
+/** Serves with the addresses in the query of a URL. */
 export function fromQuery(url) {
   const query = new URL(url).searchParams;
   return serve(query.get("control"), query.get("proxy"));
@@ -160,9 +157,9 @@ function event(target, name) {
   return new Promise((resolve) => target.addEventListener(name, resolve, { once: true }));
 }
 
-/** An option that the trait leaves out is left out here too. */
-function options(given) {
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null));
+/** Removes the options that are `null`. */
+function options(all) {
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null));
 }
 
 function plain(entries) {
@@ -177,13 +174,13 @@ function packed(value) {
   return { repeat: value[0], times: value.length };
 }
 
-/** Decoded and not `repeat`ed, which would make a rope: V8 reads ropes many times slower. */
+/** Decodes bytes instead of using `repeat`, which makes a rope that V8 reads many times slower. */
 function unpacked(value) {
   if (typeof value === "string") return value;
   return new TextDecoder().decode(new Uint8Array(value.times).fill(value.repeat.charCodeAt(0)));
 }
 
-/** Its fields by their names, however the package keeps them. */
+/** A plain object with the fields of the gap. */
 function gap({ gap }) {
   if (gap === undefined) return undefined;
   const { after, first, recreated, position } = gap;

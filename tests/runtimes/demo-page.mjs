@@ -1,4 +1,4 @@
-// The demo page in the terms of someone who uses it, for the tests of it.
+// The demo page as its user sees it: actions and waits for its tests.
 
 import assert from "node:assert/strict";
 import { accessSync, constants } from "node:fs";
@@ -6,13 +6,13 @@ import path from "node:path";
 
 import { decode } from "./spec-client.mjs";
 
-/** What Chromium itself says on the console while nobody listens on the port. */
+/** The message that Chromium prints on the console while the proxy is down. */
 const EXPECTED_WHILE_DOWN = /^WebSocket connection to '.*' failed/;
 
-/** The page under test. It is to be made before the page is opened. */
+/** The page under test. Create it before the page is opened, so that it sees all messages. */
 export class Demo {
   proxyDown = false;
-  /** The messages that the page sent, in their order. */
+  /** The messages that the page sent, in order. */
   sent = [];
 
   constructor(page, stream, complaints = []) {
@@ -40,7 +40,7 @@ export class Demo {
     return this.page.locator(`#entries [data-id="${id}"]`);
   }
 
-  /** Lets the page draw. */
+  /** Waits until the page has drawn `count` frames. */
   frames(count) {
     return this.page.evaluate(async (count) => {
       while (count--) await new Promise(requestAnimationFrame);
@@ -55,14 +55,14 @@ export class Demo {
     return this.state("open");
   }
 
-  /** Publishes by the form, waits until the entry is listed, and gives its id. */
+  /** Publishes with the form, waits until the list shows the entry, and returns its id. */
   async publish(fields, options) {
     const id = await this.add(fields, options);
     await this.entry(id).waitFor();
     return id;
   }
 
-  /** Publishes by the form, and gives the entry's id. */
+  /** Publishes with the form, and returns the id of the entry. */
   async add(fields, { byKeyboard = false } = {}) {
     const rows = this.at("field-row");
     while ((await rows.count()) < fields.length) await this.at("add-field").click();
@@ -81,7 +81,7 @@ export class Demo {
     return (await note.jsonValue()).match(/^Added (\d+-\d+)\.$/)[1];
   }
 
-  /** The live list, top first. */
+  /** The entries of the live list, from the top. */
   list() {
     return this.at("entry").evaluateAll((rows) =>
       rows.map((row) => ({
@@ -94,12 +94,12 @@ export class Demo {
     );
   }
 
-  /** The rows of the live list, top first: an entry's id, or "gap". */
+  /** The rows of the live list, from the top: the id of an entry, or "gap". */
   rows() {
     return this.page.locator("#entries > li").evaluateAll((rows) => rows.map((row) => row.dataset.id ?? row.dataset.testid));
   }
 
-  /** Pauses the tail, publishes `count` entries of which only `kept` are kept, resumes; gives the ids of all. */
+  /** Pauses the tail, publishes `count` entries with a maxlen of `kept`, resumes, and returns all ids. */
   async makeGap(count, kept) {
     await this.at("pause").click();
     await this.at("maxlen").fill(String(kept));
@@ -110,7 +110,7 @@ export class Demo {
     return ids;
   }
 
-  /** The ids each consumer holds, consumer by consumer. */
+  /** The pending ids of each consumer. */
   pending() {
     return this.at("consumer").evaluateAll((consumers) =>
       consumers.map((consumer) => [...consumer.querySelectorAll(".pending li")].map((row) => row.dataset.id)),
@@ -121,24 +121,28 @@ export class Demo {
     return this.page.waitForFunction((count) => document.querySelectorAll(".pending li").length === count, count);
   }
 
-  /** Waits until the number shown in `testid` is at least `least`. */
-  atLeast(testid, least) {
+  /** The number shown in `testid`. */
+  async count(testid) {
+    return Number((await this.at(testid).textContent()).replaceAll(",", ""));
+  }
+
+  /** Waits until the number shown in `testid` is at least `min`. */
+  atLeast(testid, min) {
     return this.page.waitForFunction(
-      ([testid, least]) => Number(document.querySelector(`[data-testid="${testid}"]`).textContent.replaceAll(",", "")) >= least,
-      [testid, least],
+      ([testid, min]) => Number(document.querySelector(`[data-testid="${testid}"]`).textContent.replaceAll(",", "")) >= min,
+      [testid, min],
     );
   }
 
-  /** What `testid` shows once no publishing at a rate, which has been stopped, is in flight. */
+  /** The text of `testid` after publishing at a rate was stopped and all adds are answered. */
   async settled(testid) {
-    // Figures are drawn once for each frame: until the next but one they may be of before the stop, and
-    // none in flight between two ticks.
+    // The page draws once per frame, so the next frame may still show the state before the stop.
     await this.page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
     await this.shows("rate-in-flight", "0");
     return this.at(testid).textContent();
   }
 
-  /** Waits until `testid` shows just `text`. */
+  /** Waits until `testid` shows exactly `text`. */
   shows(testid, text) {
     return this.page.waitForFunction(
       ([testid, text]) => document.querySelector(`[data-testid="${testid}"]`).textContent === text,
@@ -156,7 +160,7 @@ export class Demo {
   }
 }
 
-/** The browser to use. */
+/** Finds the browser: STREAMGATE_CHROMIUM, or the first of its usual names on PATH. */
 export function chromiumPath() {
   if (process.env.STREAMGATE_CHROMIUM) return process.env.STREAMGATE_CHROMIUM;
   const folders = (process.env.PATH ?? "").split(path.delimiter);
@@ -174,7 +178,7 @@ export function chromiumPath() {
   assert.fail("no Chromium on PATH; `cargo xtask setup` installs one, or set STREAMGATE_CHROMIUM");
 }
 
-/** WCAG's relative luminance of an sRGB colour. */
+/** The relative luminance of an sRGB colour, as WCAG defines it. */
 export function luminance(rgb) {
   const [r, g, b] = rgb.map((value) => (value / 255 <= 0.04045 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;

@@ -1,4 +1,4 @@
-// What the tests of the demo page have in common: a browser, a proxy, and that each cleans up.
+// The setup of the demo page tests: a browser, a proxy, and the cleanup after each test.
 //
 // STREAMGATE_BIN        the proxy              (default target/debug/streamgate)
 // STREAMGATE_WWW        the folder it serves   (default target/www)
@@ -27,8 +27,10 @@ const CHROMIUM_FLAGS = [
   "--disable-component-update",
   "--disable-sync",
 ];
-/** Longest wait for anything on the page; a reconnect may pause for some seconds. */
-const WAIT_MS = 20_000;
+/** Longest wait for anything on the page. Only a hang takes as long, on any machine. */
+const HANG_MS = 5 * 60_000;
+/** Longest time of a whole suite. Only a hang takes as long, on any machine. */
+export const SUITE_HANG_MS = 30 * 60_000;
 
 let browser;
 let proxy;
@@ -50,22 +52,22 @@ afterEach(async () => {
   const closing = opened;
   opened = [];
   for (const demo of closing) await demo.page.context().close();
-  // After the pages, which would complain.
+  // After the pages, which would report lost connections.
   for (const server of servers.splice(0).reverse()) await server.stop();
-  for (const demo of closing) assert.deepEqual(demo.complaints, [], "the page complained on its console");
+  for (const demo of closing) assert.deepEqual(demo.complaints, [], "the page printed errors on its console");
 });
 
-/** A server of one test's own, stopped when that test is over. */
-export async function mine(starting) {
+/** Waits for a server that is starting, and stops it after the test. */
+export async function stoppedAfterTest(starting) {
   const server = await starting;
   servers.push(server);
   return server;
 }
 
-/** Opens the page in a context of its own, on a stream of its own, and waits until it is connected. */
+/** Opens the page in a new browser context, by default on a new stream, and waits until it is connected. */
 export async function open({ stream = `demo-${process.pid}-${(streams += 1)}`, proxy: on = proxy, ...context } = {}) {
   const page = await (await browser.newContext(context)).newPage();
-  page.context().setDefaultTimeout(WAIT_MS);
+  page.context().setDefaultTimeout(HANG_MS);
   const demo = new Demo(page, stream);
   opened.push(demo);
   await page.goto(`${on.url}/?${new URLSearchParams({ stream })}`);

@@ -1,4 +1,4 @@
-// The package in a page of a browser.
+// Runs the bridge in a page of a browser.
 
 import { fromQuery } from "./bridge.mjs";
 

@@ -10,14 +10,14 @@ import { createInterface } from "node:readline";
 
 export const workspace = path.resolve(import.meta.dirname, "../..");
 
-/** A path from the environment, or its default under the target folder. */
+/** A path from the environment, or its default in the target folder. */
 export function fromTarget(name, folder) {
   return path.resolve(process.env[name] ?? path.join(workspace, "target", folder));
 }
 
 const binary = fromTarget("STREAMGATE_BIN", "debug/streamgate");
 
-/** A running server, on a free port that it keeps when it is started again. */
+/** A running server on a free port, which it keeps across restarts. */
 export class Proxy {
   #child;
   #port = 0;
@@ -52,7 +52,7 @@ export class Proxy {
     this.#port = Number(port);
   }
 
-  /** Ends it at once, as a crash would. */
+  /** Kills it, like a crash. */
   kill() {
     return this.#end("SIGKILL");
   }

@@ -13,7 +13,7 @@ import { fromTarget } from "./proxy.mjs";
 const binary = fromTarget("STREAMGATE_REDIS_8", "tools/redis-8.2/redis-server");
 const READY = "Ready to accept connections";
 
-/** A running server on a free port of loopback, which it keeps when it is started again; without persistence. */
+/** A running server without persistence, on a free port of loopback, which it keeps across restarts. */
 export class Redis {
   url;
   #child;
@@ -40,7 +40,7 @@ export class Redis {
     ]);
   }
 
-  /** Sends a command, written as in `redis-cli` without quotes, and gives the first line of its answer. */
+  /** Sends an inline command, without quotes, and returns the first line of the answer. */
   async command(line) {
     const socket = createConnection(this.#port, "127.0.0.1");
     socket.write(`${line}\r\n`);
@@ -49,7 +49,7 @@ export class Redis {
     return answer;
   }
 
-  /** Ends it at once, as a crash would. */
+  /** Kills it, like a crash. */
   kill() {
     return this.#end("SIGKILL");
   }

@@ -1,8 +1,8 @@
-// A second implementation of the protocol, written from protocol/SPEC.md alone and sharing no code
-// with the first. It proves that the text is complete, and gives tests a client that does nothing
-// behind their backs.
+// A second implementation of the protocol, written from protocol/SPEC.md alone. It shares no code with
+// the first. It proves that the specification is complete, and gives tests a client without hidden
+// behaviour: it neither reconnects nor pings by itself.
 
-// A type knows how to write a value, to read one, and (as `check`) what JSON gives for it.
+// A type writes a value as binary, reads it from binary, and checks it as JSON (`check`).
 
 const uintOf = (bits) => ({
   write(out, value) {
@@ -19,7 +19,7 @@ const uintOf = (bits) => ({
       if (byte < 128) break;
       if (shift + 7n >= bits) throw new RangeError("a varint is too long");
     }
-    if (value > Number.MAX_SAFE_INTEGER) throw new RangeError("beyond what this client can hold");
+    if (value > Number.MAX_SAFE_INTEGER) throw new RangeError("a varint exceeds Number.MAX_SAFE_INTEGER");
     return Number(value);
   },
   check(value) {
@@ -79,7 +79,7 @@ const list = (type) => ({
   },
   read(input) {
     const length = uint.read(input);
-    if (length > input.left()) throw new RangeError("a list is longer than its frame"); // every item has a byte
+    if (length > input.left()) throw new RangeError("a list is longer than its frame"); // an item has at least one byte
     return Array.from({ length }, () => type.read(input));
   },
   check(value) {
@@ -231,7 +231,7 @@ const messages = {
   }),
 };
 
-/** The messages as one frame: a string in "json", bytes in "bin". `direction` is who sends them. */
+/** Encodes messages as one frame: a string in "json", bytes in "bin". `direction` is the sender. */
 export function encode(direction, encoding, values) {
   const checked = values.map((value) => messages[direction].check(value));
   if (encoding === "json") return checked.map((value) => JSON.stringify(value)).join("\n");
@@ -240,7 +240,7 @@ export function encode(direction, encoding, values) {
   return Uint8Array.from(out);
 }
 
-/** The messages of a frame. Throws if there is anything else in it. */
+/** Decodes the messages of a frame. Throws if it contains anything else. */
 export function decode(direction, encoding, frame) {
   if (encoding === "bin") {
     const input = new Input(frame);
@@ -253,12 +253,12 @@ export function decode(direction, encoding, frame) {
     try {
       return [messages[direction].check(value)];
     } catch (error) {
-      // Section 12: a kind of message that is not known, which is not the same as an unknown
-      // choice within a known message.
+      // Section 12: a client ignores unknown kinds of messages, but not an unknown choice within a
+      // known message.
       const [kind, ...more] = isObject(value) ? Object.keys(value) : [];
       const known = Object.values(messages).flatMap((side) => side.names);
-      const news = error instanceof UnknownChoice && more.length === 0 && !known.includes(kind);
-      if (direction === "server" && news) return [];
+      const ignored = error instanceof UnknownChoice && more.length === 0 && !known.includes(kind);
+      if (direction === "server" && ignored) return [];
       throw error;
     }
   });
@@ -282,7 +282,7 @@ class Input {
   }
 }
 
-/** A request's failure. */
+/** The failure of a request. */
 export class Fault extends Error {
   constructor({ code, message, retry }) {
     super(`${code} ${message}`);
@@ -291,18 +291,18 @@ export class Fault extends Error {
 }
 
 /**
- * Connects, and resolves with a client once the server has said welcome. The client reconnects
- * never and pings only when told to.
+ * Connects, and resolves with a client when `welcome` arrives. The client never reconnects, and pings
+ * only by `ping`.
  *
  * @param url "ws://…/v1/ws"
  * @param WebSocketCtor a constructor as browsers have it
- * @param options `encoding`: "json" (the default) or "bin"
+ * @param options `encoding`: "json" (default) or "bin"
  */
 export function open(url, WebSocketCtor, { encoding = "json" } = {}) {
   const socket = new WebSocketCtor(url, [`streamgate.v1.${encoding}`]);
   socket.binaryType = "arraybuffer";
   const awaited = new Map(); // by request id, or "ping" and the nonce
-  const pushed = new Map(); // by subscription id
+  const handlers = new Map(); // by subscription id
   let id = 0;
   const send = (...values) => socket.send(encode("client", encoding, values));
   const awaiting = (key, ...values) =>
@@ -314,49 +314,49 @@ export function open(url, WebSocketCtor, { encoding = "json" } = {}) {
     socket,
     /** The server's `welcome`. */
     welcome: undefined,
-    /** Why the backend is away, while it is. */
+    /** The error that made the backend unavailable, while it is. */
     away: undefined,
     /** Resolves with `{ code, reason }` when the socket is closed. */
     closed: undefined,
-    /** The id that the next request gets. */
+    /** The id of the next request. */
     nextId: () => id + 1,
-    /** Resolves with what is under `ok`, rejects with a Fault: `request({ ack: { … } })`. */
-    request: (wanted) => awaiting(++id, { request: { id, operation: wanted } }),
+    /** Resolves with the reply or rejects with a Fault: `request({ ack: { … } })`. */
+    request: (operation) => awaiting(++id, { request: { id, operation } }),
     /**
-     * Subscribes, and gives `{ id, ended }`; `take` is called with each item. `ended` rejects with a
-     * Fault when the server ends it.
+     * Subscribes, and returns `{ id, ended }`. `handle` is called with each item. `ended` rejects with
+     * a Fault when the server ends the subscription.
      */
-    subscribe(wanted, credit, take) {
-      pushed.set(++id, take);
-      const ended = awaiting(id, { subscribe: { id, subscription: wanted, credit } });
-      ended.catch(() => {}); // whoever is not interested need not listen
+    subscribe(subscription, credit, handle) {
+      handlers.set(++id, handle);
+      const ended = awaiting(id, { subscribe: { id, subscription, credit } });
+      ended.catch(() => {}); // callers may ignore it
       return { id, ended };
     },
     grant: (subscription, credit) => send({ grant: { id: subscription, credit } }),
-    cancel: (request) => (pushed.delete(request), send({ cancel: { id: request } })),
+    cancel: (request) => (handlers.delete(request), send({ cancel: { id: request } })),
     ping: (nonce) => awaiting(`ping ${nonce}`, { ping: { nonce } }),
-    /** Sends a frame as it is, right or wrong. */
+    /** Sends a raw frame, valid or not. */
     sendRaw: (frame) => socket.send(frame),
     close: () => (socket.close(1000), client.closed),
   };
   return new Promise((opened, failed) => {
     const settle = (key, how, value) => {
       awaited.get(key)?.[how](value);
-      awaited.delete(key); // an answer to a cancelled request finds nobody, which is allowed
+      awaited.delete(key); // replies to cancelled requests are allowed
     };
-    const take = (value) => {
+    const dispatch = (value) => {
       if (value.welcome) {
         client.welcome = value.welcome;
         opened(client);
       } else if (value.pong) {
         settle(`ping ${value.pong.nonce}`, "resolve", undefined);
       } else if (value.push) {
-        pushed.get(value.push.id)?.(value.push.item);
+        handlers.get(value.push.id)?.(value.push.item);
       } else if (value.backend) {
         client.away = value.backend.away;
       } else if (value.reply) {
         const { id: answered, outcome } = value.reply;
-        pushed.delete(answered);
+        handlers.delete(answered);
         if (outcome.ok) settle(answered, "resolve", outcome.ok);
         else settle(answered, "reject", new Fault(outcome.error));
       }
@@ -370,11 +370,11 @@ export function open(url, WebSocketCtor, { encoding = "json" } = {}) {
         resolve({ code, reason });
       });
     });
-    socket.addEventListener("error", () => {}); // a close follows and says more
+    socket.addEventListener("error", () => {}); // a close event with details follows
     socket.addEventListener("message", ({ data }) => {
       try {
         if ((typeof data === "string") !== (encoding === "json")) return socket.close(4405, "wrong frame type");
-        decode("server", encoding, encoding === "json" ? data : new Uint8Array(data)).forEach(take);
+        decode("server", encoding, encoding === "json" ? data : new Uint8Array(data)).forEach(dispatch);
       } catch (error) {
         socket.close(4400, String(error).slice(0, 40));
       }

@@ -1,5 +1,5 @@
-// Tails and consumers of the npm package on the real proxy. What they mean is tested by the conformance
-// suite; this is what loops do, and what they leave behind.
+// Tails and consumers of the npm package on the real proxy. The conformance suite tests their meaning;
+// these tests cover the loops and what remains after they end.
 //
 // STREAMGATE_RUNTIMES   where node_modules is   (default target/runtimes)
 
@@ -17,7 +17,7 @@ const { WebSocket } = createRequire(path.join(runtimes, "package.json"))("ws");
 const entry = path.join(runtimes, "node_modules/streamgate/src/platform/node.js");
 const { connect } = await import(pathToFileURL(entry));
 
-/** Entries that the package takes before its loop does: DEFAULT_CREDIT_ENTRIES of the client. */
+/** The entries that the package buffers ahead of a loop: DEFAULT_CREDIT_ENTRIES of the client. */
 const WINDOW = 1024;
 
 let proxy;
@@ -38,7 +38,7 @@ function addMany(stream, count) {
   return Promise.all(Array.from({ length: count }, (_, i) => client.add(stream, { i: `${i}` })));
 }
 
-test("a tail from now has what is added after it, and nothing from before", async () => {
+test("a tail from now returns entries added after its start, and none from before", async () => {
   const adds = [client.add("now", { v: "before" })];
   const tail = client.tail("now");
   adds.push(client.add("now", { v: "after" }));
@@ -60,7 +60,7 @@ test("a loop that is slower than the stream misses nothing", async () => {
   assert.equal(next, count);
 });
 
-test("a loop resumes from the position of one that was left", async () => {
+test("a loop resumes at the position of an earlier one", async () => {
   await addMany("resume", 10);
   const first = client.tail("resume", { from: { last: 8 } });
   let seen = "";
@@ -75,7 +75,7 @@ test("a loop resumes from the position of one that was left", async () => {
   assert.equal(seen, "23456789");
 });
 
-test("a consumer that is ended takes nothing any more", async () => {
+test("a consumer that has ended receives nothing", async () => {
   const asyncDispose = Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
   const ends = {
     async signal({ loop, controller }) {
@@ -101,13 +101,13 @@ test("a consumer that is ended takes nothing any more", async () => {
     await client.createGroup(stream, "kitchen", "0");
     const controller = new AbortController();
     const { signal } = controller;
-    const deliveries = client.consume(stream, "kitchen", "gone", { batch: 2, signal });
-    // What is sent behind a subscription is answered behind it: it stands in line at the server.
+    const deliveries = client.consume(stream, "kitchen", "ended", { batch: 2, signal });
+    // The server handles requests in order. After this answer the consumer is in the queue of the group.
     await client.readLatest(stream, 1);
     await end({ deliveries, loop: deliveries[Symbol.asyncIterator](), controller, stream });
     await addMany(stream, 3);
     let next = 0;
-    for await (const entry of client.consume(stream, "kitchen", "here", { batch: 2 })) {
+    for await (const entry of client.consume(stream, "kitchen", "other", { batch: 2 })) {
       assert.equal(entry.get("i"), `${next++}`, name);
       await entry.ack();
       if (next === 3) break;
@@ -115,13 +115,13 @@ test("a consumer that is ended takes nothing any more", async () => {
   }
 });
 
-test("codes of the server come through", async () => {
+test("loops reject with the error codes of the server", async () => {
   await assert.rejects(client.consume("none", "none", "c").batches().next(), { code: "NOGROUP" });
   await assert.rejects(client.tail("now", { from: "no id" }).batches().next(), { code: "ERR" });
   await assert.rejects(client.consume("now", "g", "c", { batch: 0 }).batches().next(), { code: "ERR" });
 });
 
-test("closing the client ends loops, a tail with nothing lost", async () => {
+test("closing the client ends loops; only a consumer may have lost an answer", async () => {
   const own = await connect(proxy.webSocketUrl, { WebSocket });
   await own.createGroup("closed", "g", "$");
   const tail = own.tail("closed").batches();
@@ -134,7 +134,7 @@ test("closing the client ends loops, a tail with nothing lost", async () => {
   await closing;
 });
 
-test("adds are done once, unless the client says that they need not be", async () => {
+test("adds are idempotent unless exactlyOnce is false", async () => {
   const redis = await Redis.start();
   const own = await Proxy.start("--redis", redis.url);
   const keys = () => redis.command("DBSIZE");
@@ -144,26 +144,26 @@ test("adds are done once, unless the client says that they need not be", async (
     await other.close();
   };
   await add({ exactlyOnce: false });
-  assert.equal(await keys(), ":1", "the stream, and nothing that remembers its adds");
-  for (const [options, remembered] of [[{}, 2], [{ exactlyOnce: undefined }, 3], [{ exactlyOnce: true }, 4]]) {
+  assert.equal(await keys(), ":1", "the stream, and no deduplication key");
+  for (const [options, keyCount] of [[{}, 2], [{ exactlyOnce: undefined }, 3], [{ exactlyOnce: true }, 4]]) {
     await add(options);
-    assert.equal(await keys(), `:${remembered}`);
+    assert.equal(await keys(), `:${keyCount}`);
   }
   await own.stop();
   await redis.stop();
 });
 
-test("a Redis that is away shows as the state, and loops go on when it is back", async () => {
+test("the client is degraded while Redis is down, and loops continue once it is back", async () => {
   const redis = await Redis.start();
   const own = await Proxy.start("--redis", redis.url);
   const other = await connect(own.webSocketUrl, { WebSocket });
-  const told = [];
+  const events = [];
   const enters = (state) =>
     new Promise((resolve) => {
       if (other.state === state) return resolve();
       other.addEventListener("state", (event) => event.state === state && resolve());
     });
-  other.addEventListener("state", ({ state, code, reason }) => told.push({ state, code, reason }));
+  other.addEventListener("state", ({ state, code, reason }) => events.push({ state, code, reason }));
   const tail = other.tail("s").batches();
   await tail.next();
   await redis.kill();
@@ -174,18 +174,18 @@ test("a Redis that is away shows as the state, and loops go on when it is back",
   const id = await other.add("s", { n: "2" });
   const { value } = await tail.next();
   assert.deepEqual(value.entries.map((entry) => entry.id), [id]);
-  const [first, ...rest] = told;
+  const [first, ...rest] = events;
   assert.equal(first.state, "degraded");
   assert.equal(first.code, "DISCONNECTED");
   assert.match(first.reason, /Redis/);
   assert.deepEqual(rest.at(-1), { state: "open", code: undefined, reason: undefined });
-  assert.ok(rest.slice(0, -1).every(({ state }) => state === "degraded"), JSON.stringify(told));
+  assert.ok(rest.slice(0, -1).every(({ state }) => state === "degraded"), JSON.stringify(events));
   await other.close();
   await own.stop();
   await redis.stop();
 });
 
-test("loops go on on the next connection", async () => {
+test("loops continue on the next connection", async () => {
   const redis = await Redis.start();
   const own = await Proxy.start("--redis", redis.url);
   const other = await connect(own.webSocketUrl, { WebSocket });

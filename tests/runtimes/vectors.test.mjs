@@ -1,4 +1,4 @@
-// The golden vectors, read and written by an implementation that knows only protocol/SPEC.md.
+// The golden vectors, decoded and encoded by the client that was written from protocol/SPEC.md alone.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -26,13 +26,13 @@ for (const file of ["client", "server", "frames"]) {
 }
 
 for (const { name, direction, encoding, frame, then } of vectors("refused")) {
-  test(`refused, from the ${direction}, ${encoding}: ${name}`, () => {
+  test(`rejected, from the ${direction}, ${encoding}: ${name}`, () => {
     const read = () =>
       encoding === "json" ? decode(direction, "json", frame) : decode(direction, "bin", fromHex(frame));
     if (then === "ignore") {
       assert.deepEqual(read(), []);
     } else if (name === "an id given twice") {
-      // JSON.parse keeps the last of two keys and does not tell. Refusing them is a server's duty.
+      // JSON.parse silently keeps the last of two equal keys. The server must reject them.
       assert.equal(read()[0].request.id, 6);
     } else {
       assert.throws(read);
@@ -46,7 +46,7 @@ for (const { name, direction, frame, json } of vectors("tolerated")) {
   });
 }
 
-// The client, against a server that says what each test wants.
+// The client, with a server whose messages each test scripts.
 
 class ScriptedSocket extends EventTarget {
   static last;
@@ -62,7 +62,7 @@ class ScriptedSocket extends EventTarget {
   close(code, reason = "") {
     this.dispatchEvent(Object.assign(new Event("close"), { code, reason }));
   }
-  say(encoding, ...values) {
+  serverSends(encoding, ...values) {
     const frame = encode("server", encoding, values);
     this.receive(encoding === "json" ? frame : frame.buffer);
   }
@@ -77,7 +77,7 @@ for (const encoding of ["json", "bin"]) {
   const connect = async () => {
     const opening = open("ws://test/v1/ws", ScriptedSocket, { encoding });
     const server = ScriptedSocket.last;
-    server.say(encoding, { welcome });
+    server.serverSends(encoding, { welcome });
     return { client: await opening, server };
   };
 
@@ -90,10 +90,10 @@ for (const encoding of ["json", "bin"]) {
     const third = client.request({ add: { stream: "s", fields: [["f", "v"]] } });
     const pong = client.ping(9);
     const entries = { entries: [["1-1", [["f", "v"]]]], last_id: null };
-    server.say(
+    server.serverSends(
       encoding,
       { reply: { id: 3, outcome: { error: { code: "OOM", message: "full", retry: "later" } } } },
-      { reply: { id: 99, outcome: { ok: { done: {} } } } }, // nobody's: ignored
+      { reply: { id: 99, outcome: { ok: { done: {} } } } }, // unknown id: ignored
       { reply: { id: 2, outcome: { ok: { entries } } } },
       { pong: { nonce: 9 } },
       { reply: { id: 1, outcome: { ok: { done: {} } } } },
@@ -107,7 +107,7 @@ for (const encoding of ["json", "bin"]) {
     assert.deepEqual(await client.close(), { code: 1000, reason: "" });
   });
 
-  test(`client, ${encoding}: a close ends what is awaited`, async () => {
+  test(`client, ${encoding}: a close rejects everything in flight`, async () => {
     const { client, server } = await connect();
     const lost = client.request({ read: { stream: "s", last_id: "$", count: 0, block_ms: 0 } });
     server.close(1012, "restart");
@@ -115,9 +115,9 @@ for (const encoding of ["json", "bin"]) {
     assert.deepEqual(await client.closed, { code: 1012, reason: "restart" });
   });
 
-  test(`client, ${encoding}: what cannot be read closes with 4400, the wrong type of frame with 4405`, async () => {
+  test(`client, ${encoding}: an invalid frame closes with 4400, a wrong frame type with 4405`, async () => {
     const bad = await connect();
-    bad.server.receive(encoding === "json" ? "rubbish" : Uint8Array.of(255).buffer);
+    bad.server.receive(encoding === "json" ? "garbage" : Uint8Array.of(255).buffer);
     assert.equal((await bad.client.closed).code, 4400);
     const wrong = await connect();
     wrong.server.receive(encoding === "json" ? new ArrayBuffer(0) : "");

@@ -1,5 +1,4 @@
-// The client for Rust applications compiled to wasm: tests/wasm-app, run in Node.js on the real
-// proxy.
+// The client in a Rust application compiled to wasm (tests/wasm-app), in Node.js with the real proxy.
 //
 // STREAMGATE_RUNTIMES   where node_modules and the application are   (default target/runtimes)
 
@@ -22,7 +21,7 @@ before(async () => {
 
 after(() => proxy?.stop());
 
-test("an application in Rust uses every operation and both subscriptions", async () => {
+test("a Rust application uses every operation and both subscriptions", async () => {
   const seen = await run(proxy.webSocketUrl, "app");
   assert.deepEqual(seen.split("\n"), [
     "found: true",
@@ -37,10 +36,10 @@ test("an application in Rust uses every operation and both subscriptions", async
   ]);
 });
 
-test("nobody listening is DISCONNECTED, no address CONFIG", async () => {
-  const gone = await Proxy.start();
-  const { webSocketUrl } = gone;
-  await gone.stop();
+test("without a server connecting fails with DISCONNECTED, with an invalid address with CONFIG", async () => {
+  const stopped = await Proxy.start();
+  const { webSocketUrl } = stopped;
+  await stopped.stop();
   await assert.rejects(run(webSocketUrl, "app"), /DISCONNECTED/);
   await assert.rejects(run("http://no", "app"), /^CONFIG /);
 });

@@ -1,4 +1,4 @@
-// The package in an edge worker: one request lasts as long as its client.
+// Runs the bridge in an edge worker. One request lasts as long as its client.
 
 import { fromQuery } from "./bridge.mjs";
 

@@ -1,4 +1,4 @@
-// The package's type declarations, as its users meet them. Compiled, never run.
+// Uses the type declarations of the package as applications do. Compiled, never run.
 
 import {
   Client,
@@ -45,10 +45,10 @@ export async function calls(signal: AbortSignal) {
   }
 
   await client.createGroup("orders", "kitchen", "0", { signal });
-  const given = await client.readGroup("orders", "kitchen", "one", { count: 1, blockMs: 700 });
-  same<Same<typeof given, Entry[]>>();
+  const received = await client.readGroup("orders", "kitchen", "one", { count: 1, blockMs: 700 });
+  same<Same<typeof received, Entry[]>>();
   await client.ack("orders", "kitchen", "1-0");
-  await client.ack("orders", "kitchen", given.map((entry) => entry.id), { signal });
+  await client.ack("orders", "kitchen", received.map((entry) => entry.id), { signal });
   await client.ack("orders", "kitchen", new Set(["1-0"]));
 
   const { count, smallest, greatest, consumers } = await client.pending("orders", "kitchen", { signal });

@@ -14,7 +14,7 @@ use super::script_client::ScriptClient;
 /// Longest time from the start of the browser to a connected client. Only a hang takes as long.
 const START_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// No window, no sandbox (root in a container has none), no background traffic, no first-run dialogs.
+/// No window, no sandbox (root in a container has none), no background traffic, no dialogs.
 const FLAGS: &[&str] = &[
     "--headless=new",
     "--no-sandbox",

@@ -73,8 +73,8 @@ fn late(deliveries: impl Future<Output = Deliveries> + Send + 'static) -> Delive
     stream::once(deliveries).flatten().boxed()
 }
 
-/// Deliveries that are read ahead by that many batches, polled or not. The task continues after they
-/// were dropped, until it receives a batch.
+/// Deliveries that are read ahead by that many batches, polled or not. The task continues after
+/// they were dropped, until it receives a batch.
 fn spawned(mut deliveries: Deliveries, ahead: usize) -> Deliveries {
     let (sender, receiver) = mpsc::channel(ahead);
     tokio::spawn(async move {

@@ -78,8 +78,8 @@ async fn every_fault_of_a_consumer_is_found() {
     every_fault_is_found(|name| name.starts_with("Consume"), topics).await;
 }
 
-/// Checks that cases of these topics find each fault of these names. Cases of other topics cost time,
-/// and might find by chance a fault that these miss.
+/// Checks that cases of these topics find each fault of these names. Cases of other topics cost
+/// time, and might find by chance a fault that these miss.
 async fn every_fault_is_found(ours: fn(&str) -> bool, topics: fn(&str) -> bool) {
     static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     let _alone = ALONE.lock().await;
@@ -87,7 +87,7 @@ async fn every_fault_is_found(ours: fn(&str) -> bool, topics: fn(&str) -> bool) 
     cases.retain(|case| topics(case.topic));
     let cases = &cases;
     let faults = FAULTS.iter().filter(|fault| ours(&format!("{fault:?}")));
-    // `Fault::None` must not be found. It gets the limit that only a hang reaches on a slow machine.
+    // `Fault::None` must not be found. Only a hang reaches its limit, on any machine.
     let found: Vec<_> = futures_util::stream::iter(faults.chain([&Fault::None]))
         .map(|fault| async move {
             let plan = match fault {

@@ -286,7 +286,7 @@ impl StreamingBackend for Broken {
                     if is_malformed(&acked) { Ok(()) } else { acked }
                 }
                 Fault::AckNeedsTheGroup => {
-                    // No operation reports whether a group exists without a delivery. An empty stream
+                    // No operation here reports whether a group exists. An empty stream
                     // is enough to fail where the group is missing.
                     let existing = self.inner.stream_read_latest(stream_key, 1).await?;
                     if existing.is_empty() && !ids.is_empty() {

@@ -96,7 +96,7 @@ pub(super) fn chromium() -> anyhow::Result<PathBuf> {
     bail!("no Chromium is on PATH; {REMEDY}, or set STREAMGATE_CHROMIUM")
 }
 
-/// Finds a file of the npm packages, in `STREAMGATE_RUNTIMES` or in `runtimes` of the target folder.
+/// Finds a file of the npm packages, in `STREAMGATE_RUNTIMES` or in `runtimes` of the target.
 pub(super) fn node_module(file: &str) -> anyhow::Result<PathBuf> {
     existing(node_modules().join(file), "STREAMGATE_RUNTIMES")
 }

@@ -16,17 +16,23 @@ impl Operation<'_> {
     /// `LIMIT` for a name or a page beyond its bound. `ERR` for a [malformed id](EntryId), an add
     /// without fields, a claim of 0 entries, and a new owner that is the consumer itself.
     pub fn validate(&self) -> CacheResult<()> {
+        name("stream key", self.stream())?;
+        if let Some(group) = self.group() {
+            name("group name", group)?;
+        }
+        if let Some(consumer) = self.consumer() {
+            name("consumer name", consumer)?;
+        }
         match self {
-            Self::Add { stream, fields, .. } => entry(stream, fields),
+            Self::Add { fields, .. } => not_empty(fields),
             Self::IdempotentAdd {
-                stream,
                 fields,
                 producer,
                 number,
                 after,
                 ..
             } => {
-                entry(stream, fields)?;
+                not_empty(fields)?;
                 if fields.len() > MAX_FIELDS_ONCE || producer.len() > MAX_PRODUCER_BYTES {
                     let why =
                         "an idempotent add has too many fields, or its producer a too long name";
@@ -38,88 +44,24 @@ impl Operation<'_> {
                 }
                 Ok(())
             }
-            Self::ReadLatest { stream, .. } => name("stream key", stream),
-            Self::Read {
-                stream, last_id, ..
-            } => {
-                name("stream key", stream)?;
-                StartId::parse(last_id)?;
-                Ok(())
+            Self::Read { last_id: start, .. } | Self::CreateGroup { id: start, .. } => {
+                Ok(StartId::parse(start).map(drop)?)
             }
-            Self::CreateGroup {
-                stream,
-                group,
-                id: start,
-            } => {
-                name("stream key", stream)?;
-                name("group name", group)?;
-                StartId::parse(start)?;
-                Ok(())
-            }
-            Self::ReadGroup {
-                stream,
-                group,
-                consumer,
-                ..
-            } => {
-                name("stream key", stream)?;
-                name("group name", group)?;
-                name("consumer name", consumer)
-            }
-            Self::Ack { stream, group, ids } => {
-                name("stream key", stream)?;
-                name("group name", group)?;
+            Self::Ack { ids, .. } => {
                 for acknowledged in ids {
                     EntryId::parse(acknowledged)?;
                 }
                 Ok(())
             }
-            Self::ReadPending {
-                stream,
-                group,
-                consumer,
-                after,
-                ..
-            } => {
-                name("stream key", stream)?;
-                name("group name", group)?;
-                name("consumer name", consumer)?;
-                EntryId::parse(after)?;
-                Ok(())
-            }
-            Self::PendingSummary { stream, group } => {
-                name("stream key", stream)?;
-                name("group name", group)
-            }
+            Self::ReadPending { after, .. } => Ok(EntryId::parse(after).map(drop)?),
             Self::Pending {
-                stream,
-                group,
-                start,
-                end,
-                count,
-                consumer,
-                ..
+                start, end, count, ..
             } => {
-                name("stream key", stream)?;
-                name("group name", group)?;
-                consumer
-                    .as_ref()
-                    .map_or(Ok(()), |consumer| name("consumer name", consumer))?;
                 EntryId::parse_range_start(start)?;
                 EntryId::parse_range_end(end)?;
                 page(*count)
             }
-            Self::Claim {
-                stream,
-                group,
-                consumer,
-                start,
-                count,
-                ..
-            } => {
-                name("stream key", stream)?;
-                name("group name", group)?;
-                name("consumer name", consumer)?;
+            Self::Claim { start, count, .. } => {
                 EntryId::parse_range_start(start)?;
                 if *count == 0 {
                     return Err(CacheError::from_code(code::ERR, "COUNT must be > 0"));
@@ -127,14 +69,10 @@ impl Operation<'_> {
                 page(*count)
             }
             Self::RemoveConsumer {
-                stream,
-                group,
                 consumer,
                 new_owner,
+                ..
             } => {
-                name("stream key", stream)?;
-                name("group name", group)?;
-                name("consumer name", consumer)?;
                 name("new owner's name", new_owner)?;
                 if consumer == new_owner {
                     let why = "the new owner is the consumer itself; name another one";
@@ -142,12 +80,48 @@ impl Operation<'_> {
                 }
                 Ok(())
             }
+            Self::ReadLatest { .. } | Self::ReadGroup { .. } | Self::PendingSummary { .. } => {
+                Ok(())
+            }
+        }
+    }
+
+    fn group(&self) -> Option<&str> {
+        match self {
+            Self::CreateGroup { group, .. }
+            | Self::ReadGroup { group, .. }
+            | Self::Ack { group, .. }
+            | Self::ReadPending { group, .. }
+            | Self::PendingSummary { group, .. }
+            | Self::Pending { group, .. }
+            | Self::Claim { group, .. }
+            | Self::RemoveConsumer { group, .. } => Some(group),
+            Self::Add { .. }
+            | Self::IdempotentAdd { .. }
+            | Self::ReadLatest { .. }
+            | Self::Read { .. } => None,
+        }
+    }
+
+    fn consumer(&self) -> Option<&str> {
+        match self {
+            Self::ReadGroup { consumer, .. }
+            | Self::ReadPending { consumer, .. }
+            | Self::Claim { consumer, .. }
+            | Self::RemoveConsumer { consumer, .. } => Some(consumer),
+            Self::Pending { consumer, .. } => consumer.as_deref(),
+            Self::Add { .. }
+            | Self::IdempotentAdd { .. }
+            | Self::ReadLatest { .. }
+            | Self::Read { .. }
+            | Self::CreateGroup { .. }
+            | Self::Ack { .. }
+            | Self::PendingSummary { .. } => None,
         }
     }
 }
 
-fn entry(stream: &str, fields: &[(Text<'_>, Text<'_>)]) -> CacheResult<()> {
-    name("stream key", stream)?;
+fn not_empty(fields: &[(Text<'_>, Text<'_>)]) -> CacheResult<()> {
     if fields.is_empty() {
         let why = "an entry needs at least one field";
         return Err(CacheError::from_code(code::ERR, why));

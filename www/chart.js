@@ -1,4 +1,4 @@
-// Entries a second over the last minute, as sixty bars.
+// Entries a second over the last minute, as sixty bars. The axis is in index.html.
 
 import { oncePerFrame } from "./scheduling.js";
 

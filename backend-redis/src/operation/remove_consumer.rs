@@ -1,7 +1,8 @@
 //! Removes a consumer and transfers its pending entries to a new owner.
 //!
-//! A removal of many entries continues in its own task, as a wait does, in pages of 100 entries, so that
-//! Redis is not held up. Only the last page and the removal itself have to be one step.
+//! A removal of many entries continues in its own task, as a wait does, in pages of
+//! [`TRANSFER_PAGE`](crate::wire::scripts::TRANSFER_PAGE) entries, so that Redis is not held up.
+//! Only the last page and the removal itself have to be one step.
 
 use redis::Value;
 use streamgate_protocol::{CacheError, CacheResult, Reply};

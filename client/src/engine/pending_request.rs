@@ -1,4 +1,5 @@
-//! A request or a subscription from its submission to its last reply.
+//! A request or a subscription from its submission to its last reply, and for how long it is sent
+//! again.
 
 mod recovery;
 mod wire_message;

@@ -1,7 +1,8 @@
 //! What one socket may make the server hold or do at once: every bound of a session.
 //!
 //! An operator sets the bounds on requests in flight, on frames and on sockets: see
-//! [`Config`](crate::Config). If a bound here is reached, the session stops reading or answers
+//! [`Config`](crate::Config). A bound that clients have to respect is in
+//! `streamgate_protocol::limits`. If a bound here is reached, the session stops reading or answers
 //! `OVERLOADED`; each constant says which.
 
 /// Bytes of the operations that the backend performs for one socket, with the expected bytes of

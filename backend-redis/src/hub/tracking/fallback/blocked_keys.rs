@@ -1,4 +1,4 @@
-//! The streams that one connection blocks for.
+//! The streams that one connection blocks for, and how many they may be.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! One connection on which `XREAD BLOCK` waits for up to 256 streams.
+//! One connection on which `XREAD BLOCK` waits for its streams.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -57,7 +57,7 @@ use reconnect_backoff::ReconnectBackoff;
 use request_queue::RequestQueue;
 pub use time::Millis;
 
-/// The state machine of one client. See the [module](self).
+/// The state machine of one client.
 #[derive(Debug)]
 pub struct Engine {
     config: ClientConfig,

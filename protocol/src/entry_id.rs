@@ -15,8 +15,8 @@ use crate::text::push_number;
 /// numbers of 64 bits. Leading zeros are allowed, as in Redis. Anything else is refused: signs,
 /// blanks, NUL bytes, and texts longer than [`MAX_ID_BYTES`].
 ///
-/// Redis itself is laxer: it takes `+5`, ` 5` and `5--0`. Every streamgate backend, and the client
-/// before it sends, refuses them, so that one text means one id everywhere.
+/// Redis itself is laxer: it takes `+5`, ` 5` and `5--0`. Every streamgate backend refuses them, so
+/// that one text means one id everywhere.
 ///
 /// ```
 /// use streamgate_protocol::EntryId;

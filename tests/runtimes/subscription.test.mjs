@@ -12,7 +12,7 @@ import { fromTarget } from "./proxy.mjs";
 
 const source = path.join(fromTarget("STREAMGATE_RUNTIMES", "runtimes"), "node_modules/streamgate/src");
 const load = (file) => import(pathToFileURL(path.join(source, file)));
-const { bind } = await load("client.js");
+const { makeConnect } = await load("client.js");
 const { Deliveries, Delivery, Entry, Gap, GapError, StreamgateError, Tail } = await load("exports.js");
 const { DONE, FAILED, GAP, GAP_RECREATED, PUSHED, STATE } = await load("events.js");
 
@@ -72,7 +72,7 @@ class FakeModule {
   }
 }
 
-const connect = bind(async () => ({ Connection: FakeModule }));
+const connect = makeConnect(async () => ({ Connection: FakeModule }));
 
 test("a state event states the reason", async () => {
   const { client, module } = await start();

@@ -1,4 +1,4 @@
-//! Validation: the client and every backend perform it before an operation.
+//! Validation: every backend performs it before an operation, and the client performs most of it.
 
 use super::Operation;
 use crate::entry_id::{EntryId, StartId};
@@ -16,6 +16,45 @@ impl Operation<'_> {
     /// `LIMIT` for a name or a page beyond its bound. `ERR` for a [malformed id](EntryId), an add
     /// without fields, a claim of 0 entries, and a new owner that is the consumer itself.
     pub fn validate(&self) -> CacheResult<()> {
+        self.validate_except_ids()?;
+        match self {
+            Self::Read { last_id: start, .. } | Self::CreateGroup { id: start, .. } => {
+                StartId::parse(start)?;
+            }
+            Self::Ack { ids, .. } => {
+                for acknowledged in ids {
+                    EntryId::parse(acknowledged)?;
+                }
+            }
+            Self::ReadPending { after, .. } => {
+                EntryId::parse(after)?;
+            }
+            Self::Pending { start, end, .. } => {
+                EntryId::parse_range_start(start)?;
+                EntryId::parse_range_end(end)?;
+            }
+            Self::Claim { start, .. } => {
+                EntryId::parse_range_start(start)?;
+            }
+            Self::Add { .. }
+            | Self::IdempotentAdd { .. }
+            | Self::ReadLatest { .. }
+            | Self::ReadGroup { .. }
+            | Self::PendingSummary { .. }
+            | Self::RemoveConsumer { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Checks all that [`validate`](Self::validate) does but the ids.
+    ///
+    /// A client checks this much before it queues a request. The server checks the ids, so that a
+    /// browser does not download the parsers of ranges.
+    ///
+    /// # Errors
+    ///
+    /// As [`validate`](Self::validate).
+    pub fn validate_except_ids(&self) -> CacheResult<()> {
         name("stream key", self.stream())?;
         if let Some(group) = self.group() {
             name("group name", group)?;
@@ -44,25 +83,8 @@ impl Operation<'_> {
                 }
                 Ok(())
             }
-            Self::Read { last_id: start, .. } | Self::CreateGroup { id: start, .. } => {
-                Ok(StartId::parse(start).map(drop)?)
-            }
-            Self::Ack { ids, .. } => {
-                for acknowledged in ids {
-                    EntryId::parse(acknowledged)?;
-                }
-                Ok(())
-            }
-            Self::ReadPending { after, .. } => Ok(EntryId::parse(after).map(drop)?),
-            Self::Pending {
-                start, end, count, ..
-            } => {
-                EntryId::parse_range_start(start)?;
-                EntryId::parse_range_end(end)?;
-                page(*count)
-            }
-            Self::Claim { start, count, .. } => {
-                EntryId::parse_range_start(start)?;
+            Self::Pending { count, .. } => page(*count),
+            Self::Claim { count, .. } => {
                 if *count == 0 {
                     return Err(CacheError::from_code(code::ERR, "COUNT must be > 0"));
                 }
@@ -80,9 +102,13 @@ impl Operation<'_> {
                 }
                 Ok(())
             }
-            Self::ReadLatest { .. } | Self::ReadGroup { .. } | Self::PendingSummary { .. } => {
-                Ok(())
-            }
+            Self::ReadLatest { .. }
+            | Self::Read { .. }
+            | Self::CreateGroup { .. }
+            | Self::ReadGroup { .. }
+            | Self::Ack { .. }
+            | Self::ReadPending { .. }
+            | Self::PendingSummary { .. } => Ok(()),
         }
     }
 

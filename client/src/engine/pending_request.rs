@@ -111,7 +111,7 @@ impl PendingRequest {
 
     pub(super) fn validate(&self) -> CacheResult<()> {
         match &self.message {
-            ClientMessage::Request { operation, .. } => operation.validate_except_ids(),
+            ClientMessage::Request { operation, .. } => operation.validate_before_sending(),
             ClientMessage::Subscribe { subscription, .. } => subscription.validate(),
             _ => Ok(()),
         }

@@ -11,7 +11,7 @@ pub(super) enum Format {
     /// A line `FAILED …` for each failure, and a last line
     /// `conformance: 10 of 12 implementors pass, 1230 cases were run`.
     Conformance,
-    /// A last line `chaos: 2 of 2 runs held`.
+    /// A last line `chaos: 2 of 2 runs passed`.
     Chaos,
 }
 
@@ -78,7 +78,7 @@ pub(super) fn count(format: Format, text: &str) -> Option<Count> {
         }
         Format::Chaos => {
             let line = last(text, |line| line.starts_with("chaos: "))?;
-            let run = before(line, "runs held")?;
+            let run = before(line, "runs passed")?;
             let failed = run.checked_sub(before(line, "of ")?)?;
             Some(Count {
                 run,
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn chaos_counts_runs() {
-        let text = "seed 3, 15 s of faults\nchaos: 1 of 3 runs held\n";
+        let text = "seed 3, 15 s of faults\nchaos: 1 of 3 runs passed\n";
         assert_eq!(count(Format::Chaos, text), counted(3, 2, 0));
         assert_eq!(count(Format::Chaos, "error: no such file"), None);
     }

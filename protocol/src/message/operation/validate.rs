@@ -16,7 +16,7 @@ impl Operation<'_> {
     /// `LIMIT` for a name or a page beyond its bound. `ERR` for a [malformed id](EntryId), an add
     /// without fields, a claim of 0 entries, and a new owner that is the consumer itself.
     pub fn validate(&self) -> CacheResult<()> {
-        self.validate_except_ids()?;
+        self.validate_before_sending()?;
         match self {
             Self::Read { last_id: start, .. } | Self::CreateGroup { id: start, .. } => {
                 StartId::parse(start)?;
@@ -36,34 +36,6 @@ impl Operation<'_> {
             Self::Claim { start, .. } => {
                 EntryId::parse_range_start(start)?;
             }
-            Self::Add { .. }
-            | Self::IdempotentAdd { .. }
-            | Self::ReadLatest { .. }
-            | Self::ReadGroup { .. }
-            | Self::PendingSummary { .. }
-            | Self::RemoveConsumer { .. } => {}
-        }
-        Ok(())
-    }
-
-    /// Checks all that [`validate`](Self::validate) does but the ids.
-    ///
-    /// A client checks this much before it queues a request. The server checks the ids, so that a
-    /// browser does not download the parsers of ranges.
-    ///
-    /// # Errors
-    ///
-    /// As [`validate`](Self::validate).
-    pub fn validate_except_ids(&self) -> CacheResult<()> {
-        name("stream key", self.stream())?;
-        if let Some(group) = self.group() {
-            name("group name", group)?;
-        }
-        if let Some(consumer) = self.consumer() {
-            name("consumer name", consumer)?;
-        }
-        match self {
-            Self::Add { fields, .. } => not_empty(fields),
             Self::IdempotentAdd {
                 fields,
                 producer,
@@ -71,7 +43,6 @@ impl Operation<'_> {
                 after,
                 ..
             } => {
-                not_empty(fields)?;
                 if fields.len() > MAX_FIELDS_ONCE || producer.len() > MAX_PRODUCER_BYTES {
                     let why =
                         "an idempotent add has too many fields, or its producer a too long name";
@@ -81,8 +52,34 @@ impl Operation<'_> {
                     let why = "the numbers of a producer's adds rise from 1";
                     return Err(CacheError::from_code(code::ERR, why));
                 }
-                Ok(())
             }
+            Self::Add { .. }
+            | Self::ReadLatest { .. }
+            | Self::ReadGroup { .. }
+            | Self::PendingSummary { .. }
+            | Self::RemoveConsumer { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Checks all that [`validate`](Self::validate) does but ids, and the numbers of idempotent adds.
+    ///
+    /// A client checks this much before it queues a request. The server checks the rest, so that a
+    /// browser does not download the parsers of ranges.
+    ///
+    /// # Errors
+    ///
+    /// As [`validate`](Self::validate).
+    pub fn validate_before_sending(&self) -> CacheResult<()> {
+        name("stream key", self.stream())?;
+        if let Some(group) = self.group() {
+            name("group name", group)?;
+        }
+        if let Some(consumer) = self.consumer() {
+            name("consumer name", consumer)?;
+        }
+        match self {
+            Self::Add { fields, .. } | Self::IdempotentAdd { fields, .. } => not_empty(fields),
             Self::Pending { count, .. } => page(*count),
             Self::Claim { count, .. } => {
                 if *count == 0 {

@@ -10,6 +10,7 @@ use crate::hub::Hub;
 use crate::operation::encode::{EncodedOperation, encode};
 use crate::operation::idempotent_add::{AddBatch, TtlRefresh};
 use crate::operation::outcome::OperationOutcome;
+use crate::wire::answers::next_value;
 use crate::wire::errors;
 use crate::wire::packing::PackedCommands;
 use crate::wire::scripts::idempotent_add;
@@ -84,9 +85,6 @@ impl OperationBatch {
         } else {
             commands.send(packed).await.map(Vec::into_iter)
         };
-        // A missing answer counts as one of an unknown shape.
-        let next =
-            |values: &mut std::vec::IntoIter<Value>| values.next().unwrap_or(Value::Boolean(false));
         let mut script = ScriptResults::default();
         let outcomes = operations
             .into_iter()
@@ -97,12 +95,12 @@ impl OperationBatch {
                     expected,
                     read_only,
                 } => match &mut values {
-                    Ok(values) => expected.outcome(next(values), commands, hub),
+                    Ok(values) => expected.outcome(next_value(values), commands, hub),
                     Err(error) => OperationOutcome::Done(Err(error.to_cache_error(read_only))),
                 },
                 EncodedOperation::Scripted { is_first } => {
                     let result = match &mut values {
-                        Ok(values) if is_first => script.begin(next(values)),
+                        Ok(values) if is_first => script.begin(next_value(values)),
                         Ok(_) => script.next(),
                         Err(error) => Err(error.to_cache_error(false)),
                     };

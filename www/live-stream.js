@@ -80,8 +80,8 @@ export class LiveStream extends EventTarget {
   }
 
   /**
-   * Lists the existing entries, and returns where to tail from. A tail could begin with them, but its
-   * first batches would not distinguish existing entries from new ones.
+   * Lists the existing entries, and returns where to tail from. A tail could begin with them, but
+   * its first batches would not distinguish existing entries from new ones.
    */
   async #backlog(client, signal) {
     const latest = await client.readLatest(this.#stream, ROWS, { signal });

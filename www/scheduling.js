@@ -46,9 +46,10 @@ export function oncePerFrame(draw) {
 }
 
 /**
- * Runs `step(client, succeeded)` again and again while the connection is open, until `signal` aborts.
- * Throws an error that a retry cannot mend. After any other error it waits for the connection to
- * change its state, at most for a delay, which grows until a step ends or calls `succeeded`.
+ * Runs `step(client, succeeded)` again and again while the connection is open, until `signal`
+ * aborts. Throws an error that a retry cannot mend. After any other error it waits for the
+ * connection to change its state, at most for a delay, which grows until a step ends or calls
+ * `succeeded`.
  */
 export async function retryWhileOpen(connection, signal, step, onError) {
   let failures = 0;

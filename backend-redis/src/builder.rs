@@ -77,7 +77,8 @@ impl RedisStreamsBuilder {
 
     /// Sets how long Redis may be silent while a command is unanswered; after that the connection
     /// is replaced. No command blocks inside Redis, so a wait of any length needs no longer one.
-    /// The default is [`RESPONSE_TIMEOUT`](crate::RESPONSE_TIMEOUT), 5 seconds; the maximum is a day.
+    /// The default is [`RESPONSE_TIMEOUT`](crate::RESPONSE_TIMEOUT), 5 seconds; the maximum is a
+    /// day.
     pub fn response_timeout(mut self, timeout: Duration) -> Self {
         self.connection.response_timeout = timeout.min(LONGEST_TIMEOUT);
         self

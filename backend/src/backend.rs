@@ -109,7 +109,8 @@ pub trait Backend: StreamingBackend {
     ///   [`since_ms`](ReclaimStep::since_ms);
     /// - acknowledge it if it was deleted from the stream;
     /// - if it was delivered [`max_deliveries`](crate::reclaim::dead_letter::DeadLetterPolicy)
-    ///   times, add it to the dead-letter stream and acknowledge it, atomically, and do not return it;
+    ///   times, add it to the dead-letter stream and acknowledge it, atomically, and do not return
+    ///   it;
     /// - else deliver it to the consumer, and return it.
     ///
     /// # Errors

@@ -2,14 +2,14 @@
 //!
 //! gloo-net alone does not work on every runtime. The workarounds:
 //!
-//! - gloo-net sends bytes as a `Blob`, which workerd turns into the text `[object Blob]`. So frames are
-//!   sent by [`web_sys::WebSocket`]. They are sent as a copy, because the npm package `ws` may queue a
-//!   view of memory that has changed by the time it is written.
+//! - gloo-net sends bytes as a `Blob`, which workerd turns into the text `[object Blob]`. So frames
+//!   are sent by [`web_sys::WebSocket`]. They are sent as a copy, because the npm package `ws` may
+//!   queue a view of memory that has changed by the time it is written.
 //! - gloo-net reports a closed socket as ready. So the socket's own state is checked too.
-//! - The socket of Node.js 20 fires `error` without `close` if the server refuses it. So the client fires
-//!   a `close` after the error, unless the runtime's comes first.
-//! - gloo-net's closures must outlive the socket's last event, or the runtime calls into freed memory
-//!   ("closure invoked recursively or after being dropped"). So an abandoned socket stays in
+//! - The socket of Node.js 20 fires `error` without `close` if the server refuses it. So the client
+//!   fires a `close` after the error, unless the runtime's comes first.
+//! - gloo-net's closures must outlive the socket's last event, or the runtime calls into freed
+//!   memory ("closure invoked recursively or after being dropped"). So an abandoned socket stays in
 //!   [`ABANDONED`] until its close has come, however long that takes.
 //! - Deno reports the close code 0 for a broken connection. So 0 becomes 1006.
 
@@ -57,8 +57,8 @@ impl WebSocketConnector {
         })
     }
 
-    /// Replaces the global `WebSocket` by another constructor, such as that of npm's `ws`. Its sockets
-    /// must be `EventTarget`s.
+    /// Replaces the global `WebSocket` by another constructor, such as that of npm's `ws`. Its
+    /// sockets must be `EventTarget`s.
     #[must_use]
     pub fn with_constructor(self, constructor: Function) -> Self {
         Self {
@@ -191,8 +191,8 @@ impl Socket for RuntimeSocket {
         }
     }
 
-    /// Always ready: the runtime buffers what it cannot send, and some do not report how much. The engine
-    /// bounds the bytes that are unanswered.
+    /// Always ready: the runtime buffers what it cannot send, and some do not report how much. The
+    /// engine bounds the bytes that are unanswered.
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }

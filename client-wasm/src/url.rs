@@ -2,8 +2,8 @@
 
 use streamgate_protocol::{CacheError, CacheResult};
 
-/// Refuses a URL that is not one of a WebSocket. Browsers would resolve it relative to the page, and
-/// then fail without a reason.
+/// Refuses a URL that is not one of a WebSocket. Browsers would resolve it relative to the page,
+/// and then fail without a reason.
 pub(crate) fn check(url: &str) -> CacheResult<()> {
     let rest = url
         .strip_prefix("ws://")

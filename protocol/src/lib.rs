@@ -1,5 +1,5 @@
-//! The shared language of streamgate: the traits of a backend, their errors, and the messages of the
-//! WebSocket protocol.
+//! The shared language of streamgate: the traits of a backend, their errors, and the messages of
+//! the WebSocket protocol.
 //!
 //! - [`traits`]: [`StreamingBackend`], the six operations on streams.
 //! - [`subscribe`]: [`SubscribingBackend`], tails and consumers.

@@ -1,8 +1,8 @@
 //! The WebSocket handshake: from an HTTP request to a socket, and why the server refuses one.
 //!
 //! The server makes the handshake itself, on hyper's upgrade, instead of with axum's extractor: the
-//! session needs the stream below the WebSocket. It observes the progress of a slow write there, and
-//! reads on after a close. Without that, a TCP reset could drop the close frame.
+//! session needs the stream below the WebSocket. It observes the progress of a slow write there,
+//! and reads on after a close. Without that, a TCP reset could drop the close frame.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

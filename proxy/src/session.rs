@@ -147,8 +147,8 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                     }
                     ControlEvent::Timer => {}
                 },
-                // These two only if there are any: polling an empty set costs as much as polling one
-                // that has nothing yet.
+                // These two only if there are any: polling an empty set costs as much as polling
+                // one that has nothing yet.
                 Some((batch, progress)) = self.performing.next(),
                     if room && !self.performing.is_empty() =>
                 {

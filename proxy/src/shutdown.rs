@@ -1,9 +1,9 @@
 //! When each socket of a server closes after the shutdown has begun.
 //!
 //! Clients reconnect at once when their server goes away. If all sockets closed together, all
-//! clients would reach the next server together. So the sockets close one after the other, in no particular order: each
-//! takes the next slot of the drain period, which is divided evenly. Nothing has to be drawn at
-//! random or planned.
+//! clients would reach the next server together. So the sockets close one after the other, in no
+//! particular order: each takes the next slot of the drain period, which is divided evenly. Nothing
+//! has to be drawn at random or planned.
 //!
 //! `session/graceful_close.rs` closes one socket; [`Server`](crate::Server) begins the shutdown.
 

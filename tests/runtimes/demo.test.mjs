@@ -1,5 +1,6 @@
-// The demo page in a real Chromium on the real proxy: groups, failures and layout. demo-stream.test.mjs
-// tests its live stream; demo-setup.mjs lists the environment variables of both.
+// The demo page in a real Chromium on the real proxy: groups, failures and layout.
+// demo-stream.test.mjs tests its live stream; demo-setup.mjs lists the environment variables of
+// both.
 
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
@@ -64,7 +65,8 @@ describe("demo page", { timeout: SUITE_HANG_MS }, () => {
 
     await demo.at("consumer-pause").first().click();
     assert.equal(await demo.at("consumer-pause").first().textContent(), "Resume");
-    // Entries that have arrived are delivered first. Once the state is "paused", no more can follow.
+    // Entries that have arrived are delivered first. Once the state is "paused", no more can
+    // follow.
     await demo.at("consumer-state").first().getByText("paused", { exact: true }).waitFor();
     const ids = [];
     for (let n = 0; n < 4; n += 1) ids.push(await demo.publish([["n", String(n)]]));

@@ -1,4 +1,5 @@
-// Runs the JavaScript example of the README unchanged against the real proxy, with the packed npm package.
+// Runs the JavaScript example of the README unchanged against the real proxy, with the packed npm
+// package.
 //
 // STREAMGATE_RUNTIMES   where node_modules is   (default target/runtimes)
 

@@ -1,6 +1,6 @@
-// A second implementation of the protocol, written from protocol/SPEC.md alone. It shares no code with
-// the first. It proves that the specification is complete, and gives tests a client without hidden
-// behaviour: it neither reconnects nor pings by itself.
+// A second implementation of the protocol, written from protocol/SPEC.md alone. It shares no code
+// with the first. It proves that the specification is complete, and gives tests a client without
+// hidden behaviour: it neither reconnects nor pings by itself.
 
 // A type writes a value as binary, reads it from binary, and checks it as JSON (`check`).
 
@@ -291,8 +291,8 @@ export class Fault extends Error {
 }
 
 /**
- * Connects, and resolves with a client when `welcome` arrives. The client never reconnects, and pings
- * only by `ping`.
+ * Connects, and resolves with a client when `welcome` arrives. The client never reconnects, and
+ * pings only by `ping`.
  *
  * @param url "ws://…/v1/ws"
  * @param WebSocketCtor a constructor as browsers have it
@@ -323,8 +323,8 @@ export function open(url, WebSocketCtor, { encoding = "json" } = {}) {
     /** Resolves with the reply or rejects with a Fault: `request({ ack: { … } })`. */
     request: (operation) => awaiting(++id, { request: { id, operation } }),
     /**
-     * Subscribes, and returns `{ id, ended }`. `handle` is called with each item. `ended` rejects with
-     * a Fault when the server ends the subscription.
+     * Subscribes, and returns `{ id, ended }`. `handle` is called with each item. `ended` rejects
+     * with a Fault when the server ends the subscription.
      */
     subscribe(subscription, credit, handle) {
       handlers.set(++id, handle);

@@ -1,5 +1,5 @@
-// Tails and consumers of the npm package on the real proxy. The conformance suite tests their meaning;
-// these tests cover the loops and what remains after they end.
+// Tails and consumers of the npm package on the real proxy. The conformance suite tests their
+// meaning; these tests cover the loops and what remains after they end.
 //
 // STREAMGATE_RUNTIMES   where node_modules is   (default target/runtimes)
 
@@ -102,7 +102,8 @@ test("a consumer that has ended receives nothing", async () => {
     const controller = new AbortController();
     const { signal } = controller;
     const deliveries = client.consume(stream, "kitchen", "ended", { batch: 2, signal });
-    // The server handles requests in order. After this answer the consumer is in the queue of the group.
+    // The server handles requests in order. After this answer the consumer is in the queue of the
+    // group.
     await client.readLatest(stream, 1);
     await end({ deliveries, loop: deliveries[Symbol.asyncIterator](), controller, stream });
     await addMany(stream, 3);

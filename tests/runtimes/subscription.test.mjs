@@ -1,5 +1,5 @@
-// Tails and consumers of the npm package: the JavaScript on top of the engine, with a fake wasm module.
-// subscription-server.test.mjs and the conformance suite test them with a server.
+// Tails and consumers of the npm package: the JavaScript on top of the engine, with a fake wasm
+// module. subscription-server.test.mjs and the conformance suite test them with a server.
 //
 // STREAMGATE_RUNTIMES   where node_modules is   (default target/runtimes)
 

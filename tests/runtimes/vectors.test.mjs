@@ -1,4 +1,5 @@
-// The golden vectors, decoded and encoded by the client that was written from protocol/SPEC.md alone.
+// The golden vectors, decoded and encoded by the client that was written from protocol/SPEC.md
+// alone.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

@@ -1,4 +1,5 @@
-// The client in a Rust application compiled to wasm (tests/wasm-app), in Node.js with the real proxy.
+// The client in a Rust application compiled to wasm (tests/wasm-app), in Node.js with the real
+// proxy.
 //
 // STREAMGATE_RUNTIMES   where node_modules and the application are   (default target/runtimes)
 

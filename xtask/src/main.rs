@@ -65,7 +65,7 @@ enum Command {
     Chaos(Rest),
     /// Rewrite the list of files in ARCHITECTURE.md
     Map,
-    /// Check that every crate could be published: its documentation, its package, its oldest compiler
+    /// Check that every crate could be published: documentation, package, oldest compiler
     Publishable,
     /// Run the benchmark
     Bench(Rest),

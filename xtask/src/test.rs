@@ -32,7 +32,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs the lanes of a stage side by side. Only a lane that runs alone shows its output as it comes.
+/// Runs the lanes of a stage side by side. Only a lane that runs alone shows its output as it
+/// comes.
 fn run_stage(lanes: &Stage, earlier: &[Report]) -> Vec<Report> {
     if let [lane] = &lanes[..] {
         return run_lane(lane, Output::Always, earlier);

@@ -1,9 +1,9 @@
 //! The compiler for wasm32.
 //!
 //! Two origins: the active toolchain (rustup's), or Debian's `rustc-web` where rustup cannot
-//! download. Two standard libraries: the one that comes ready, or one rebuilt from its source, which
-//! makes a download about 3 kB smaller and is what the npm package is made with. Rebuilding takes
-//! `RUSTC_BOOTSTRAP`, because cargo has no stable switch for it yet.
+//! download. Two standard libraries: the one that comes ready, or one rebuilt from its source,
+//! which makes a download about 3 kB smaller and is what the npm package is made with. Rebuilding
+//! takes `RUSTC_BOOTSTRAP`, because cargo has no stable switch for it yet.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

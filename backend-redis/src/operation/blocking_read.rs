@@ -2,8 +2,8 @@
 //!
 //! The first attempt is a command of the batch's pipeline, so the order of operations is kept, and
 //! `$` becomes an id where the read was sent. A group read that does not wait may overtake one that
-//! does, in the moment between an add and the invalidation that Redis pushes. In memory, as in Redis
-//! itself, an add serves waiting consumers at once.
+//! does, in the moment between an add and the invalidation that Redis pushes. In memory, as in
+//! Redis itself, an add serves waiting consumers at once.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Errors of Redis and of redis-rs, as [`CacheError`]s. Whether to retry is in the protocol's table of
-//! codes.
+//! Errors of Redis and of redis-rs, as [`CacheError`]s. Whether to retry is in the protocol's table
+//! of codes.
 
 use redis::{ErrorKind, RedisError, ServerError, Value};
 use streamgate_protocol::CacheError;

@@ -1,4 +1,5 @@
-//! Lua scripts and their arguments, such as page sizes: steps of several commands that must be atomic.
+//! Lua scripts and their arguments, such as page sizes: steps of several commands that must be
+//! atomic.
 //!
 //! `reclaim` and `remove_consumer` are sent whole every time: Redis compiles a script once, and
 //! finds it again by its text, and neither is sent often enough for its bytes to count. The script

@@ -129,6 +129,31 @@ pub(crate) async fn a_destroyed_group_ends_its_waits() {
     }
 }
 
+/// Redis pushes the deletion. A recheck would find it too, but only after a ping.
+#[tokio::test]
+pub(crate) async fn a_deleted_stream_ends_its_groups_waits_without_a_recheck() {
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::new(version).await;
+        let mut without_ping = 0;
+        // A ping that is due anyway may coincide with one of the rounds, not with all.
+        for _ in 0..5 {
+            fixture
+                .streams
+                .stream_create_group("s", "g", "$")
+                .await
+                .unwrap();
+            let waiting = fixture.start_group_read("a", 1, 0).await.finish();
+            wait_for_an_empty_group_read(&fixture).await;
+            let before = fixture.calls("ping").await;
+            let _: u64 = fixture.command("DEL s").await.unwrap();
+            let ended = within_limit(waiting).await;
+            assert_eq!(ended.unwrap_err().code(), "NOGROUP");
+            without_ping += u32::from(fixture.calls("ping").await == before);
+        }
+        assert!(without_ping > 0, "every wait was ended by a recheck");
+    }
+}
+
 #[tokio::test]
 pub(crate) async fn a_group_whose_position_is_set_back_is_read_again() {
     let fixture = with_group(RedisVersion::V7_0).await;

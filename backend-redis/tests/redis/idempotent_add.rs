@@ -125,8 +125,8 @@ async fn bad_adds_are_refused<B: Backend>(backend: &B) {
     );
 }
 
-/// Adds batches, any part of which repeats earlier adds at random, until the dedup window has wrapped
-/// around several times. A third of the batches go through the other backend.
+/// Adds batches, any part of which repeats earlier adds at random, until the dedup window has
+/// wrapped around several times. A third of the batches go through the other backend.
 async fn random_repeats<B: Backend>(backends: [&B; 2], seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut known: BTreeMap<u64, String> = BTreeMap::new();

@@ -345,8 +345,8 @@ async fn a_redis_that_restarts_empty_ends_group_waits_and_reports_a_gap() {
         fixture.direct = connect_directly(&fixture.server).await;
         let lost = within_limit(waiting.consumer).await.unwrap_err();
         assert_eq!((lost.code(), lost.retry()), ("NOGROUP", Retry::Never));
-        // Ids start anew. A reader waits for greater ids than its own, as in Redis; a tail reports a
-        // gap and yields every entry.
+        // Ids start anew. A reader waits for greater ids than its own, as in Redis; a tail reports
+        // a gap and yields every entry.
         let _: String = fixture.command("XADD s 1-0 f smaller").await.unwrap();
         let gap = crate::fixture::next_gap(&mut waiting.tail).await;
         assert!(gap.recreated && gap.after == "5-0", "{gap:?}");

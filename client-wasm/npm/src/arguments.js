@@ -1,5 +1,5 @@
-// Checks of what a caller passes: the module takes strings and numbers for granted. Every error names
-// the argument.
+// Checks of what a caller passes: the module takes strings and numbers for granted. Every error
+// names the argument.
 
 import { StreamgateError } from "./errors.js";
 

@@ -18,7 +18,8 @@ pub(super) const MAX_PRODUCERS: usize = 1_024;
 /// random number generator.
 const NAME_LETTERS: usize = 32;
 
-/// The number of an idempotent add. It stands beside the operation, which stays as the owner made it.
+/// The number of an idempotent add. It stands beside the operation, which stays as the owner made
+/// it.
 #[derive(Debug, Default)]
 pub(super) struct AddNumber {
     /// The producer's name.

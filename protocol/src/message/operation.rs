@@ -224,8 +224,8 @@ impl Operation<'_> {
         }
     }
 
-    /// Returns whether the operation asks for entries, so that its reply may be large, and so that a
-    /// cancelled one need not begin. The others change something that their caller wants changed.
+    /// Returns whether the operation asks for entries, so that its reply may be large, and so that
+    /// a cancelled one need not begin. The others change something that their caller wants changed.
     pub fn is_read(&self) -> bool {
         match self {
             Self::ReadLatest { .. }

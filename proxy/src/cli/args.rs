@@ -1,7 +1,7 @@
 //! The arguments of the command, their environment variables, and their help.
 //!
-//! Each default of a server setting is a constant of `config.rs`; the defaults that only the command
-//! has are here.
+//! Each default of a server setting is a constant of `config.rs`; the defaults that only the
+//! command has are here.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -127,8 +127,8 @@ pub(super) struct ServeArgs {
     )]
     write_timeout_ms: u64,
 
-    /// Drain period in ms: a shutdown spreads the closing of sockets over it, so that clients do not
-    /// reconnect all at once; 0 closes all at once
+    /// Drain period in ms: a shutdown spreads the closing of sockets over it, so that clients do
+    /// not reconnect all at once; 0 closes all at once
     #[arg(
         long, env = "STREAMGATE_DRAIN_MS", value_name = "N",
         default_value_t = DEFAULT_DRAIN_PERIOD.as_millis() as u64,

@@ -23,8 +23,8 @@ use crate::socket::{CloseReason, SocketProgress};
 
 /// Longest time for which a closing session awaits the operations that it has begun.
 ///
-/// A backend answers within milliseconds. The rest of [`CLOSE_TIMEOUT`](crate::CLOSE_TIMEOUT) is for
-/// a client on a slow line.
+/// A backend answers within milliseconds. The rest of [`CLOSE_TIMEOUT`](crate::CLOSE_TIMEOUT) is
+/// for a client on a slow line.
 pub(super) const FINISH_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
@@ -58,8 +58,8 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         CloseReason::by_server(close::GOING_AWAY, "the server shuts down")
     }
 
-    /// Ends every wait, and closes the socket. Meanwhile the backend finishes the operations that it
-    /// has begun: a client may send its last add and leave.
+    /// Ends every wait, and closes the socket. Meanwhile the backend finishes the operations that
+    /// it has begun: a client may send its last add and leave.
     pub(super) async fn close(self, reason: &CloseReason, deadline: Instant) {
         let Self {
             socket,

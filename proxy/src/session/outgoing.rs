@@ -127,8 +127,8 @@ impl Outgoing {
     ) -> usize {
         let start = self.last.len();
         if let Err(error) = append(self.encoding, &mut self.last) {
-            // No message of the protocol fails to encode. If one did, the client's own deadline would
-            // end its call.
+            // No message of the protocol fails to encode. If one did, the client's own deadline
+            // would end its call.
             tracing::error!(%error, "cannot encode a message; it is not sent");
             return 0;
         }

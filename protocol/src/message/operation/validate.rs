@@ -62,7 +62,8 @@ impl Operation<'_> {
         Ok(())
     }
 
-    /// Checks all that [`validate`](Self::validate) does but ids, and the numbers of idempotent adds.
+    /// Checks all that [`validate`](Self::validate) does but ids, and the numbers of idempotent
+    /// adds.
     ///
     /// A client checks this much before it queues a request. The server checks the rest, so that a
     /// browser does not download the parsers of ranges.

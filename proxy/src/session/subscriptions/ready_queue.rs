@@ -38,8 +38,8 @@ impl ReadyQueue {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets whether the socket has room. If it has, returns the next item, or else wakes the starved
-    /// subscriptions.
+    /// Sets whether the socket has room. If it has, returns the next item, or else wakes the
+    /// starved subscriptions.
     pub(super) fn pop_if(&self, socket_has_room: bool) -> Option<ReadyItem> {
         let starved = {
             let mut ready = self.lock();

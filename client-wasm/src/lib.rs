@@ -17,12 +17,13 @@
 
 mod clock;
 mod connect;
+mod identity;
 #[cfg(feature = "npm")]
 pub mod npm;
 mod socket;
 mod url;
 
-pub use connect::{connect, connect_with, default_config};
+pub use connect::{connect, connect_with};
 pub use socket::WebSocketConnector;
 pub use streamgate_client::{
     CacheError, CacheResult, Claimed, Client, ClientConfig, ConnectionState, ConsumeOptions,

@@ -18,13 +18,14 @@ mod wake;
 use std::task::Context;
 
 use js_sys::Function;
+use streamgate_client::ClientConfig;
 use streamgate_client::internals::{Engine, EngineEvent, EngineIo};
 use streamgate_protocol::Operation;
 use streamgate_protocol::message::Subscription;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::connect::default_config;
+use crate::identity::new_identity;
 use crate::socket::WebSocketConnector;
 use wake::WakeFunction;
 
@@ -45,7 +46,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// `[code, message, retry]` if the URL is not one of a WebSocket.
+    /// `[code, message, retry]` if the URL is not one of a WebSocket, or if there is no source of
+    /// random numbers.
     #[wasm_bindgen(constructor)]
     pub fn new(
         url: &str,
@@ -56,16 +58,17 @@ impl Connection {
         on_event: Function,
         now: f64,
     ) -> Result<Self, JsValue> {
-        let mut connector =
-            WebSocketConnector::new(url).map_err(|error| events::error_parts(&error))?;
+        let connector = WebSocketConnector::new(url);
+        let drawn = connector.and_then(|connector| Ok((connector, new_identity()?)));
+        let (mut connector, identity) = drawn.map_err(|error| events::error_parts(&error))?;
         if let Some(constructor) = constructor {
             connector = connector.with_constructor(constructor);
         }
-        let config = default_config()
+        let config = ClientConfig::default()
             .connect_timeout_ms(connect_timeout_ms)
             .exactly_once(exactly_once);
         Ok(Self {
-            io: EngineIo::new(Engine::new(config, now as u64), connector),
+            io: EngineIo::new(Engine::new(&identity, config, now as u64), connector),
             next_id: 1,
             wake: WakeFunction::new(wake),
             on_event,

@@ -26,6 +26,8 @@ mod dispatch;
 mod event;
 mod heartbeat;
 mod idempotent_producers;
+mod identity;
+mod jitter;
 mod message_size;
 mod new_request;
 mod pending_request;
@@ -52,6 +54,8 @@ use delivery_log::DeliveryLog;
 pub use event::{EngineEvent, SocketAction};
 use heartbeat::Heartbeat;
 use idempotent_producers::IdempotentProducers;
+pub use identity::Identity;
+use jitter::Jitter;
 pub use new_request::NewRequest;
 use reconnect_backoff::ReconnectBackoff;
 use request_queue::RequestQueue;
@@ -73,6 +77,7 @@ pub struct Engine {
     grants: Vec<u64>,
     heartbeat: Heartbeat,
     backoff: ReconnectBackoff,
+    jitter: Jitter,
     max_frame_bytes: usize,
     /// Whether this connection's server has sent its welcome.
     is_welcomed: bool,
@@ -86,17 +91,18 @@ pub struct Engine {
 
 impl Engine {
     /// Returns a new engine, which asks for a connection at once.
-    pub fn new(config: ClientConfig, now: Millis) -> Self {
+    pub fn new(identity: &Identity, config: ClientConfig, now: Millis) -> Self {
         let mut engine = Self {
             phase: ConnectionPhase::Closed,
             was_ever_open: false,
             queue: RequestQueue::new(config.queue_timeout_ms),
             delivery_log: DeliveryLog::default(),
-            producers: IdempotentProducers::new(config.seed),
+            producers: IdempotentProducers::new(identity.client_id()),
             cancels: Vec::new(),
             grants: Vec::new(),
             heartbeat: Heartbeat::new(now),
             backoff: ReconnectBackoff::new(&config),
+            jitter: Jitter::new(identity.seed()),
             max_frame_bytes: limits::MIN_FRAME_BYTES as usize,
             is_welcomed: false,
             is_degraded: false,

@@ -2,6 +2,7 @@
 
 mod builder;
 mod clock;
+mod identity;
 mod socket;
 
 pub use builder::Builder;

@@ -12,7 +12,7 @@ import { Proxy, fromTarget } from "./proxy.mjs";
 
 const require = createRequire(path.join(fromTarget("STREAMGATE_RUNTIMES", "runtimes"), "package.json"));
 globalThis.WebSocket = require("ws").WebSocket;
-const { run } = require("./wasm-app/streamgate_wasm_app.js");
+const { run, two_clients: twoClients } = require("./wasm-app/streamgate_wasm_app.js");
 
 let proxy;
 
@@ -35,6 +35,10 @@ test("a Rust application uses every operation and both subscriptions", async () 
     "consumed: true",
     "closed: CLOSED",
   ]);
+});
+
+test("two clients with the same settings both add", async () => {
+  assert.equal(await twoClients(proxy.webSocketUrl, "two clients"), 2);
 });
 
 test("without a server connecting fails with DISCONNECTED, with an invalid address with CONFIG", async () => {

@@ -16,7 +16,7 @@ const DEFAULT_CREDIT_BYTES: u32 = 1024 * 1024;
 /// ```
 /// use streamgate_client::ClientConfig;
 ///
-/// let config = ClientConfig::default().connect_timeout_ms(2_000).seed(42);
+/// let config = ClientConfig::default().connect_timeout_ms(2_000).exactly_once(false);
 /// # let _ = config;
 /// ```
 #[derive(Debug, Clone)]
@@ -52,9 +52,6 @@ pub struct ClientConfig {
     /// Whether a client whose first attempt to connect fails goes on trying, as it does after a
     /// lost connection. Default: false.
     pub retry_first_connect: bool,
-    /// Seeds the jitter of the backoff and the names under which adds are numbered. Two clients
-    /// must not share a seed. Default: 0.
-    pub seed: u64,
 }
 
 impl Default for ClientConfig {
@@ -71,7 +68,6 @@ impl Default for ClientConfig {
             credit_bytes: DEFAULT_CREDIT_BYTES,
             exactly_once: true,
             retry_first_connect: false,
-            seed: 0,
         }
     }
 }
@@ -104,5 +100,4 @@ setters! {
     credit_bytes: u32,
     exactly_once: bool,
     retry_first_connect: bool,
-    seed: u64,
 }

@@ -142,7 +142,7 @@ impl Engine {
             self.backoff.record_open_time(now.saturating_sub(since));
         }
         self.phase = ConnectionPhase::Pausing {
-            until: now + self.backoff.next_pause_ms(),
+            until: now + self.backoff.next_pause_ms(&mut self.jitter),
         };
         // Until the first attempt succeeds, the state stays `Connecting`.
         if self.was_ever_open {

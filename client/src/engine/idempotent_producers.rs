@@ -6,6 +6,7 @@
 
 use streamgate_protocol::backoff::Backoff;
 use streamgate_protocol::limits::MAX_PRODUCER_NUMBER;
+use streamgate_protocol::text::push_number;
 
 use super::retry_backoff;
 use super::time::Millis;
@@ -13,10 +14,6 @@ use super::time::Millis;
 /// The streams to which one client adds idempotently at the same time. An add to any other stream
 /// is sent as a plain one, which cannot be sent again.
 pub(super) const MAX_PRODUCERS: usize = 1_024;
-
-/// The letters of a producer's name, 16 different ones each: twice as many bits as the state of the
-/// random number generator.
-const NAME_LETTERS: usize = 32;
 
 /// The number of an idempotent add. It stands beside the operation, which stays as the owner made
 /// it.
@@ -34,9 +31,16 @@ pub(super) struct AddNumber {
 /// The producers of one client.
 #[derive(Debug)]
 pub(super) struct IdempotentProducers {
-    random: fastrand::Rng,
+    names: ProducerNames,
     /// Sorted by stream.
     producers: Vec<Producer>,
+}
+
+/// The names of a client's producers: the client's id, and a number that is never used again.
+#[derive(Debug)]
+struct ProducerNames {
+    client_id: String,
+    last: u64,
 }
 
 #[derive(Debug)]
@@ -62,9 +66,9 @@ struct Producer {
 }
 
 impl IdempotentProducers {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(client_id: String) -> Self {
         Self {
-            random: fastrand::Rng::with_seed(seed),
+            names: ProducerNames { client_id, last: 0 },
             producers: Vec::new(),
         }
     }
@@ -182,7 +186,7 @@ impl IdempotentProducers {
                 producer.predecessor = producer.stored;
                 if producer.is_forgotten {
                     let stream = std::mem::take(&mut producer.stream);
-                    *producer = Producer::new(stream, &mut self.random);
+                    *producer = Producer::new(stream, self.names.next());
                 }
             }
         }
@@ -205,7 +209,7 @@ impl IdempotentProducers {
             self.producers.remove(idle);
         }
         let index = self.find(stream).unwrap_or_else(|index| index);
-        let producer = Producer::new(stream.to_owned(), &mut self.random);
+        let producer = Producer::new(stream.to_owned(), self.names.next());
         self.producers.insert(index, producer);
         Some(index)
     }
@@ -221,11 +225,18 @@ impl IdempotentProducers {
     }
 }
 
+impl ProducerNames {
+    fn next(&mut self) -> String {
+        self.last += 1;
+        let mut name = self.client_id.clone();
+        name.push('-');
+        push_number(&mut name, self.last);
+        name
+    }
+}
+
 impl Producer {
-    fn new(stream: String, random: &mut fastrand::Rng) -> Self {
-        // The standard library's formatting would add a kilobyte to a browser's download.
-        let letter = |_| char::from(b'a' + random.u8(..16));
-        let name = (0..NAME_LETTERS).map(letter).collect();
+    fn new(stream: String, name: String) -> Self {
         Self {
             stream,
             name,

@@ -3,6 +3,7 @@
 use streamgate_protocol::backoff::Backoff;
 
 use super::config::ClientConfig;
+use super::jitter::Jitter;
 
 /// Exponential backoff with full jitter: a random pause from 0 to a bound that doubles, so that
 /// clients that lost the same server do not come back together. (The scheme and its name:
@@ -11,7 +12,6 @@ use super::config::ClientConfig;
 pub(super) struct ReconnectBackoff {
     bounds: Backoff,
     stable_after_ms: u64,
-    random: fastrand::Rng,
 }
 
 impl ReconnectBackoff {
@@ -19,12 +19,11 @@ impl ReconnectBackoff {
         Self {
             bounds: Backoff::new(config.backoff_first_ms, config.backoff_max_ms),
             stable_after_ms: u64::from(config.stable_after_ms),
-            random: fastrand::Rng::with_seed(config.seed),
         }
     }
 
-    pub(super) fn next_pause_ms(&mut self) -> u64 {
-        self.random.u64(0..=self.bounds.next_pause_ms())
+    pub(super) const fn next_pause_ms(&mut self, jitter: &mut Jitter) -> u64 {
+        jitter.up_to(self.bounds.next_pause_ms())
     }
 
     /// Records how long the connection that was lost had been open. Only a stable one starts the
@@ -43,12 +42,13 @@ mod tests {
     #[test]
     fn only_a_stable_connection_starts_the_pauses_again() {
         let mut backoff = ReconnectBackoff::new(&ClientConfig::default());
-        assert!(backoff.next_pause_ms() <= 100);
+        let mut jitter = Jitter::new(0);
+        assert!(backoff.next_pause_ms(&mut jitter) <= 100);
         let doubled = backoff.bounds.clone();
         backoff.record_open_time(4_999);
         assert_eq!(backoff.bounds, doubled);
         backoff.record_open_time(5_000);
         assert_ne!(backoff.bounds, doubled);
-        assert!(backoff.next_pause_ms() <= 100);
+        assert!(backoff.next_pause_ms(&mut jitter) <= 100);
     }
 }

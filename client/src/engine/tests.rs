@@ -36,7 +36,11 @@ impl TestEngine {
     }
 
     fn with(config: ClientConfig) -> Self {
-        let engine = Engine::new(config, 0);
+        Self::of(&identity(), config)
+    }
+
+    fn of(identity: &Identity, config: ClientConfig) -> Self {
+        let engine = Engine::new(identity, config, 0);
         let mut test = Self {
             engine,
             now: 0,
@@ -149,6 +153,10 @@ impl TestEngine {
             }
         }
     }
+}
+
+fn identity() -> Identity {
+    Identity::from_random([7; 16])
 }
 
 fn welcome() -> Welcome {

@@ -1,13 +1,12 @@
 //! Connecting a native client.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::time::Duration;
 
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::{CacheError, CacheResult};
 
 use super::clock::TokioClock;
+use super::identity::new_identity;
 use super::socket::NativeConnector;
 use crate::client::Client;
 use crate::engine::ClientConfig;
@@ -50,11 +49,9 @@ impl Client {
 
     /// Returns the settings for a connection to a server.
     pub fn builder(url: &str) -> Builder {
-        // Two clients must not share a seed; nothing secret depends on it.
-        let seed = RandomState::new().hash_one(url);
         Builder {
             url: url.to_owned(),
-            config: ClientConfig::default().seed(seed),
+            config: ClientConfig::default(),
         }
     }
 }
@@ -130,7 +127,8 @@ impl Builder {
         })?;
         #[cfg(feature = "tracing")]
         let span = tracing::info_span!("streamgate_client", url = connector.log_address());
-        internals::connect(self.config, connector, TokioClock::start(), |driver| {
+        let clock = TokioClock::start();
+        internals::connect(new_identity()?, self.config, connector, clock, |driver| {
             #[cfg(feature = "tracing")]
             let driver = tracing::Instrument::instrument(driver, span);
             tokio::spawn(driver);

@@ -3,8 +3,8 @@
 use futures_util::StreamExt;
 use futures_util::future::{FutureExt, join, join_all};
 use streamgate_wasm::{
-    CacheError, CacheResult, ConsumeOptions, StreamingBackend, SubscribingBackend, TailFrom,
-    TailItem, connect,
+    CacheError, CacheResult, ClientConfig, ConsumeOptions, StreamingBackend, SubscribingBackend,
+    TailFrom, TailItem, WebSocketConnector, connect, connect_with,
 };
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -25,6 +25,31 @@ pub async fn run(url: String, stream: String) -> Result<String, JsValue> {
         .err()
         .map_or_else(String::new, |error| error.code().to_owned());
     Ok(format!("{seen}\nclosed: {code}"))
+}
+
+/// Adds an entry to a stream by each of two clients with the same settings. Gives how many entries
+/// the stream has then.
+///
+/// # Errors
+///
+/// The code and the message of the first operation that fails.
+#[wasm_bindgen]
+pub async fn two_clients(url: String, stream: String) -> Result<usize, JsValue> {
+    entries_of_two_clients(&url, &stream)
+        .await
+        .map_err(error_text)
+}
+
+async fn entries_of_two_clients(url: &str, stream: &str) -> CacheResult<usize> {
+    let connect = async || {
+        let config = ClientConfig::default().connect_timeout_ms(5_000);
+        connect_with(WebSocketConnector::new(url)?, config).await
+    };
+    let (one, other) = (connect().await?, connect().await?);
+    let fields = || vec![("f".to_owned(), "v".to_owned())];
+    one.stream_add(stream, fields(), None).await?;
+    other.stream_add(stream, fields(), None).await?;
+    Ok(one.stream_read(stream, "0", 0, None).await?.len())
 }
 
 async fn use_everything(backend: &dyn SubscribingBackend, stream: &str) -> CacheResult<String> {

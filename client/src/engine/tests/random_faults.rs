@@ -133,14 +133,17 @@ impl ModelStore {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut test = TestEngine::with(ClientConfig {
-            seed,
+        let mut bits = [0; 16];
+        bits[..8].copy_from_slice(&seed.to_le_bytes());
+        let identity = Identity::from_random(bits);
+        let config = ClientConfig {
             credit_entries: 8,
             backoff_first_ms: 50,
             backoff_max_ms: 200,
             queue_timeout_ms: 60_000,
             ..ClientConfig::default()
-        });
+        };
+        let mut test = TestEngine::of(&identity, config);
         let stream = || "s".into();
         test.engine.handle_opened("streamgate.v1.bin", 0);
         test.actions.clear();

@@ -1,5 +1,7 @@
 //! Requests, replies, cancels and pings.
 
+use streamgate_protocol::limits::MAX_PRODUCER_BYTES;
+
 use super::*;
 
 #[test]
@@ -16,6 +18,47 @@ fn requests_made_before_the_socket_opens_are_sent_once_it_is_open() {
     assert!(test.sent().is_empty());
     test.engine.handle_opened("streamgate.v1.bin", 0);
     assert_eq!(test.sent().len(), 1, "without waiting for the welcome");
+}
+
+#[test]
+fn adds_are_numbered_under_names_that_no_other_client_uses() {
+    let mut names = vec![];
+    for bits in [[7; 16], [8; 16]] {
+        let identity = Identity::from_random(bits);
+        let mut test = TestEngine::of(&identity, ClientConfig::default());
+        test.accept();
+        for (id, stream) in [(1, "s"), (2, "t"), (3, "s")] {
+            let fields = vec![("f".into(), "v".into())];
+            let stream = stream.into();
+            let maxlen = None;
+            test.request(
+                id,
+                Operation::Add {
+                    stream,
+                    fields,
+                    maxlen,
+                },
+            );
+        }
+        for message in test.sent().concat() {
+            if let ClientMessage::Request {
+                operation: Operation::IdempotentAdd { producer, .. },
+                ..
+            } = message
+            {
+                assert!(producer.starts_with(&identity.client_id()), "{producer}");
+                assert!(producer.len() <= MAX_PRODUCER_BYTES, "{producer}");
+                let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+                assert!(producer.chars().all(is_allowed), "{producer}");
+                names.push(producer.into_owned());
+            }
+        }
+    }
+    assert_eq!(names.len(), 6);
+    assert_eq!([&names[0], &names[3]], [&names[2], &names[5]]);
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), 4, "one name for each client and stream");
 }
 
 #[test]

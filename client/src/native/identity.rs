@@ -1,0 +1,28 @@
+//! The identity of a native client.
+
+use streamgate_protocol::{CacheError, CacheResult};
+
+use crate::engine::Identity;
+
+/// Draws an identity from the operating system. Each client draws its own when it connects, so that
+/// processes that were forked, or machines that were cloned, before that do not share one.
+pub(super) fn new_identity() -> CacheResult<Identity> {
+    let mut bits = [0; 16];
+    match getrandom::fill(&mut bits) {
+        Ok(()) => Ok(Identity::from_random(bits)),
+        Err(why) => Err(CacheError::ConfigError(format!(
+            "no random numbers from the operating system: {why}"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_clients_share_an_identity() {
+        let [one, other] = [(); 2].map(|()| format!("{:?}", new_identity().unwrap()));
+        assert_ne!(one, other);
+    }
+}

@@ -52,7 +52,7 @@ fn native() -> anyhow::Result<()> {
         let mut cargo = command("cargo");
         cargo.arg("clippy").args(selection);
         cargo.args(["--all-targets", "--", "-D", "warnings"]);
-        command::run(&mut cargo, "fix what it names")?;
+        command::run(&mut cargo, "fix the errors above")?;
     }
     Ok(())
 }
@@ -68,7 +68,7 @@ fn wasm() -> anyhow::Result<()> {
         cargo.args(features).args(["--", "-D", "warnings"]);
         command::run(
             &mut cargo,
-            "fix what it names; `apt-get install rust-web-clippy` if it is missing",
+            "fix the errors above; `apt-get install rust-web-clippy` if it is missing",
         )?;
     }
     Ok(())

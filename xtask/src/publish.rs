@@ -3,6 +3,7 @@
 use anyhow::Context;
 
 use crate::command::{self, announce, command, output};
+use crate::workspace;
 
 /// The crates that are published, each after those that it depends on.
 const CRATES: [&str; 7] = [
@@ -35,15 +36,20 @@ fn documentation() -> anyhow::Result<()> {
     let mut cargo = command("cargo");
     cargo.args(["doc", "--no-deps", "--all-features"]);
     cargo.args(selection()).env("RUSTDOCFLAGS", "-D warnings");
-    command::run(&mut cargo, "fix what it names")
+    command::run(&mut cargo, "fix the errors above")
 }
 
 fn packages() -> anyhow::Result<()> {
     announce("cargo package");
     let mut cargo = command("cargo");
-    // A change that is not committed yet is packaged too.
-    cargo.args(["package", "--allow-dirty"]).args(selection());
-    command::run(&mut cargo, "fix what it names")
+    // A change that is not committed yet is packaged too. The packages are built apart: cargo gives
+    // a `cdylib` a file name without a hash, so they would replace the `streamgate-wasm` of the
+    // workspace by one whose dependencies have other features.
+    cargo.args(["package", "--allow-dirty", "--target-dir"]);
+    cargo
+        .arg(workspace::target().join("publish"))
+        .args(selection());
+    command::run(&mut cargo, "fix the errors above")
 }
 
 fn oldest_compiler() -> anyhow::Result<()> {

@@ -13,7 +13,7 @@ mod subscription_stream;
 use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
-use streamgate_protocol::close::{self, AfterClose};
+use streamgate_protocol::close;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply, StreamEntry};
 use tokio::sync::{mpsc, watch};
@@ -178,17 +178,10 @@ impl Client {
         let mut states = self.driver.states.clone();
         let state = states.wait_for(is_done).await;
         match state.as_deref() {
-            Ok(ConnectionState::Closed { code, reason }) => {
-                let error = match close::after_close(*code) {
-                    _ if *code == close::NORMAL => code::CLOSED,
-                    AfterClose::Stop => code::PROTOCOL,
-                    AfterClose::Reconnect => code::DISCONNECTED,
-                };
-                Err(CacheError::backend(
-                    error,
-                    format_args!("{reason} ({code})"),
-                ))
-            }
+            Ok(ConnectionState::Closed { code, reason }) => Err(CacheError::backend(
+                close::error_code(*code),
+                format_args!("{reason} ({code})"),
+            )),
             Ok(_) => Ok(()),
             Err(_) => Err(CacheError::InternalError(
                 "the driver was dropped".to_owned(),

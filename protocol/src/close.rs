@@ -1,5 +1,6 @@
 //! Close codes, and whether a client reconnects after them.
 
+use crate::error::code;
 use crate::limits::MAX_CLOSE_REASON_BYTES;
 
 /// What a client does after a close.
@@ -26,8 +27,18 @@ pub struct CloseCode {
 pub const NORMAL: u16 = 1000;
 /// The server shuts down. Another one, or the same one later, accepts connections.
 pub const GOING_AWAY: u16 = 1001;
+/// The peer saw a violation of the WebSocket protocol (RFC 6455).
+pub const WEBSOCKET_ERROR: u16 = 1002;
+/// The peer takes no frames of this type (RFC 6455).
+pub const UNSUPPORTED_DATA: u16 = 1003;
 /// The connection broke without a close. Seen, never sent.
 pub const ABNORMAL: u16 = 1006;
+/// The peer received text that is not UTF-8 (RFC 6455).
+pub const INVALID_TEXT: u16 = 1007;
+/// A message is larger than the peer, or this side's own WebSocket, can take (RFC 6455).
+pub const MESSAGE_TOO_LARGE: u16 = 1009;
+/// The peer wants a WebSocket extension (RFC 6455).
+pub const EXTENSION_REQUIRED: u16 = 1010;
 /// The server restarts.
 pub const RESTART: u16 = 1012;
 /// A frame cannot be decoded, or holds a message of the receiver's own side.
@@ -38,6 +49,8 @@ pub const WRONG_FRAME_TYPE: u16 = 4405;
 pub const HEARTBEAT_MISSED: u16 = 4408;
 /// A request has the id of another one in flight.
 pub const DUPLICATE_ID: u16 = 4409;
+/// A newer socket of the same client took over.
+pub const TAKEN_OVER: u16 = 4410;
 /// A frame is larger than the grant.
 pub const FRAME_TOO_LARGE: u16 = 4413;
 /// The peer does not read in time what it is sent.
@@ -52,9 +65,30 @@ pub const CLOSE_CODES: &[CloseCode] = &[
         "The server goes away; another one will answer.",
     ),
     row(
+        WEBSOCKET_ERROR,
+        AfterClose::Stop,
+        "A violation of the WebSocket protocol.",
+    ),
+    row(
+        UNSUPPORTED_DATA,
+        AfterClose::Stop,
+        "A type of frame that the peer does not take.",
+    ),
+    row(
         ABNORMAL,
         AfterClose::Reconnect,
         "The connection broke. Seen, never sent.",
+    ),
+    row(INVALID_TEXT, AfterClose::Stop, "Text that is not UTF-8."),
+    row(
+        MESSAGE_TOO_LARGE,
+        AfterClose::Stop,
+        "A message that is too large for the receiver's WebSocket.",
+    ),
+    row(
+        EXTENSION_REQUIRED,
+        AfterClose::Stop,
+        "A WebSocket extension is missing.",
     ),
     row(RESTART, AfterClose::Reconnect, "The server restarts."),
     row(
@@ -78,6 +112,11 @@ pub const CLOSE_CODES: &[CloseCode] = &[
         "A request with the id of one still in flight.",
     ),
     row(
+        TAKEN_OVER,
+        AfterClose::Stop,
+        "A newer socket of the same client took over.",
+    ),
+    row(
         FRAME_TOO_LARGE,
         AfterClose::Stop,
         "A frame larger than was granted.",
@@ -96,6 +135,16 @@ pub fn after_close(code: u16) -> AfterClose {
         Some((_, after)) => *after,
         None if (4400..4500).contains(&code) => AfterClose::Stop,
         None => AfterClose::Reconnect,
+    }
+}
+
+/// Returns the error code of requests that a client cannot send any more after a close with this
+/// code.
+pub fn error_code(close_code: u16) -> &'static str {
+    match after_close(close_code) {
+        _ if close_code == NORMAL => code::CLOSED,
+        AfterClose::Stop => code::PROTOCOL,
+        AfterClose::Reconnect => code::DISCONNECTED,
     }
 }
 
@@ -144,5 +193,15 @@ mod tests {
         assert_eq!(after_close(4500), AfterClose::Reconnect);
         assert_eq!(after_close(1011), AfterClose::Reconnect);
         assert_eq!(after_close(HEARTBEAT_MISSED), AfterClose::Reconnect);
+    }
+
+    #[test]
+    fn codes_of_the_websocket_protocol_that_blame_a_side_stop() {
+        for close_code in [1002, 1003, 1007, 1009, 1010, TAKEN_OVER] {
+            assert_eq!(after_close(close_code), AfterClose::Stop, "{close_code}");
+            assert_eq!(error_code(close_code), code::PROTOCOL, "{close_code}");
+        }
+        assert_eq!(error_code(NORMAL), code::CLOSED);
+        assert_eq!(error_code(ABNORMAL), code::DISCONNECTED);
     }
 }

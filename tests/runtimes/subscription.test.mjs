@@ -19,6 +19,7 @@ const { DONE, FAILED, GAP, GAP_RECREATED, PUSHED, STATE } = await load("events.j
 /** Records its calls, and reports the events that a test scripts. */
 class FakeModule {
   static last;
+  static first = [STATE, 0, "open"];
   calls = [];
   #next = 1;
   #events = [];
@@ -29,7 +30,7 @@ class FakeModule {
     this.#wake = wake;
     this.#onEvent = onEvent;
     FakeModule.last = this;
-    this.emit(STATE, 0, "open");
+    this.emit(...new.target.first);
   }
 
   /** Reports an event at the next pump, as if the server had caused it. */
@@ -81,7 +82,7 @@ test("a state event states the reason", async () => {
   module.emit(STATE, 0, "degraded", "Redis is starting", "LOADING");
   module.emit(STATE, 0, "open");
   module.emit(STATE, 1006, "reconnecting", "");
-  module.emit(STATE, 1000, "closed", "done");
+  module.emit(STATE, 1000, "closed", "done", "CLOSED");
   await new Promise(setImmediate);
   assert.deepEqual(events, [
     ["degraded", "LOADING", "Redis is starting"],
@@ -90,6 +91,19 @@ test("a state event states the reason", async () => {
     ["closed", 1000, "done"],
   ]);
   assert.equal(client.state, "closed");
+});
+
+test("connecting fails with the error of the module", async () => {
+  for (const [code, error, retry] of [
+    [1006, "DISCONNECTED", "later"],
+    [1009, "PROTOCOL", "never"],
+  ]) {
+    class Refused extends FakeModule {
+      static first = [STATE, code, "closed", "why", error];
+    }
+    const refused = makeConnect(async () => ({ Connection: Refused }))("ws://localhost/");
+    await assert.rejects(refused, { code: error, message: `${error} why (${code})`, retry });
+  }
 });
 
 async function start() {
@@ -338,7 +352,7 @@ test("a closed client has no subscriptions", async () => {
   const { client, module } = await start();
   const tail = client.tail("s");
   module.emit(FAILED, 1, "CLOSED", "closed", "never");
-  module.emit(STATE, 1000, "closed");
+  module.emit(STATE, 1000, "closed", "", "CLOSED");
   await assert.rejects(tail.batches().next(), { code: "CLOSED" });
   await assert.rejects(client.tail("s").batches().next(), { code: "CLOSED" });
   await assert.rejects(client.consume("s", "g", "c").batches().next(), { code: "CLOSED" });

@@ -273,13 +273,13 @@ export class Client extends EventTarget {
     this.#pumping = false;
     const events = this.#stateEvents;
     this.#stateEvents = [];
-    for (const event of events) this.#enterState(event);
+    for (const [event, error] of events) this.#enterState(event, error);
   }
 
   /** Receives the module's events during a pump, and must not call the module: see `npm.rs`. */
   #handleEvent(kind, id, a, b, c) {
     if (kind === STATE) {
-      this.#stateEvents.push(new StateEvent(a, id || c, b));
+      this.#stateEvents.push([new StateEvent(a, id || c, b), c]);
       return;
     }
     const request = this.#requests.get(id);
@@ -301,7 +301,8 @@ export class Client extends EventTarget {
     }
   }
 
-  #enterState(event) {
+  /** `error` is the code of the error that explains the state. */
+  #enterState(event, error) {
     this.#state = event.state;
     if (event.state === "open") this.#open.resolve();
     if (event.state === "closed") {
@@ -310,11 +311,7 @@ export class Client extends EventTarget {
       this.#connection.free();
       this.#connection = undefined;
       const why = `${event.reason || "the connection ended"} (${event.code})`;
-      // Codes from 4400 to 4499, except two, mean that another attempt would fail the same way.
-      const final = event.code >= 4400 && event.code < 4500 && event.code !== 4408 && event.code !== 4429;
-      this.#open.reject(
-        final ? new StreamgateError("PROTOCOL", why, "never") : new StreamgateError("DISCONNECTED", why, "later"),
-      );
+      this.#open.reject(new StreamgateError(error, why, error === "DISCONNECTED" ? "later" : "never"));
       this.#closed.resolve();
     }
     this.dispatchEvent(event);

@@ -6,7 +6,7 @@
 //! | `ADDED`: an add is stored | the request's | the entry's id | | |
 //! | `ENTRIES`: a read is done | the request's | entries | the id to read after next, or undefined | |
 //! | `DONE`: another request is done | the request's | | | |
-//! | `STATE`: the state changed | the close code, or 0 | the state | the reason, or undefined | the backend's code, or undefined |
+//! | `STATE`: the state changed | the close code, or 0 | the state | the reason, or undefined | the code of the error that explains the state, or undefined |
 //! | `PUSHED`: a subscription received entries | the subscription's | entries | the position, or undefined | their bytes |
 //! | `GAP`: a tail met a gap | the subscription's | after | first, or undefined | position |
 //! | `GAP_RECREATED`: the same, and the stream was recreated | the same | | | |
@@ -24,6 +24,7 @@
 use js_sys::{Array, Function};
 use streamgate_client::{CacheError, CacheResult, ConnectionState, StreamEntry};
 use streamgate_protocol::Reply;
+use streamgate_protocol::close;
 use streamgate_protocol::message::{Credit, Item};
 use wasm_bindgen::JsValue;
 
@@ -136,8 +137,10 @@ pub(super) fn state_changed(on_event: &Function, state: &ConnectionState) {
     let none = JsValue::UNDEFINED;
     let (close, reason, code) = match state {
         ConnectionState::Degraded { code, message } => (0, message.into(), code.into()),
-        ConnectionState::Reconnecting { code, reason }
-        | ConnectionState::Closed { code, reason } => (*code, reason.into(), none),
+        ConnectionState::Reconnecting { code, reason } => (*code, reason.into(), none),
+        ConnectionState::Closed { code, reason } => {
+            (*code, reason.into(), close::error_code(*code).into())
+        }
         _ => (0, none.clone(), none),
     };
     let close = f64::from(close);

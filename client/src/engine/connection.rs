@@ -4,6 +4,7 @@ use streamgate_protocol::close::{self, AfterClose};
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits;
+use streamgate_protocol::text::push_number;
 
 use super::Engine;
 use super::connection_phase::ConnectionPhase;
@@ -11,6 +12,9 @@ use super::connection_state::ConnectionState;
 use super::event::{EngineEvent, SocketAction};
 use super::heartbeat::{Heartbeat, HeartbeatStatus};
 use super::time::Millis;
+
+/// The reason of [`close::MESSAGE_TOO_LARGE`].
+const TOO_LARGE: &str = "a message was too large for a WebSocket on its way";
 
 impl Engine {
     /// Handles that the socket is open, with the subprotocol that the server chose.
@@ -117,7 +121,7 @@ impl Engine {
     /// Closes the socket because the server violated the protocol. Another attempt would fail the
     /// same way, so the client ends.
     pub(super) fn close_for_violation(&mut self, reason: &'static str, now: Millis) {
-        self.fail_in_flight(reason);
+        self.fail_in_flight(code::PROTOCOL, reason);
         self.fail_queued(code::PROTOCOL, reason);
         self.violation = Some(reason);
         self.begin_closing(close::MALFORMED, reason, now);
@@ -128,13 +132,17 @@ impl Engine {
     fn handle_lost(&mut self, code: u16, reason: &str, now: Millis) {
         let is_retried = self.was_ever_open || self.config.retry_first_connect;
         if close::after_close(code) == AfterClose::Stop || !is_retried {
-            self.fail_in_flight("the connection was lost before the reply came");
-            let error = if self.was_ever_open {
-                code::CLOSED
-            } else {
-                code::DISCONNECTED
+            // A WebSocket that takes no message of this length gives no reason.
+            let reason = match code {
+                close::MESSAGE_TOO_LARGE if reason.is_empty() => TOO_LARGE,
+                _ => reason,
             };
-            self.fail_queued(error, "the connection ended for good");
+            let mut why = String::from("the connection was closed for good with code ");
+            push_number(&mut why, u64::from(code));
+            why.push_str(": ");
+            why.push_str(reason);
+            self.fail_in_flight(close::error_code(code), &why);
+            self.fail_queued(close::error_code(code), &why);
             return self.stop(code, reason);
         }
         self.retry_sent(now);

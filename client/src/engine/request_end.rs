@@ -42,8 +42,18 @@ impl Engine {
     }
 
     /// Fails everything that was sent, because the client will not reconnect.
-    pub(super) fn fail_in_flight(&mut self, why: &str) {
-        self.end_in_flight(|request| CacheError::lost(request.is_read_only(), why));
+    pub(super) fn fail_in_flight(&mut self, code: &str, why: &str) {
+        self.end_in_flight(|request| {
+            let is_known = request.is_read_only();
+            CacheError::from_code(
+                if is_known {
+                    code
+                } else {
+                    code::UNKNOWN_OUTCOME
+                },
+                why,
+            )
+        });
     }
 
     /// Fails everything that was sent, because the owner closes the client. A tail has lost nothing

@@ -201,16 +201,17 @@ impl OpenSocket {
 }
 
 fn closed(error: &Error) -> SocketEvent<Payload> {
-    let reason = match error {
+    let (code, reason) = match error {
         Error::Http(response) => {
-            format!("the server answered with HTTP status {}", response.status())
+            let status = response.status();
+            let reason = format!("the server answered with HTTP status {status}");
+            (close::ABNORMAL, reason)
         }
-        error => error.to_string(),
+        // Every further connection would break at the same message.
+        Error::Capacity(_) => (close::MESSAGE_TOO_LARGE, error.to_string()),
+        error => (close::ABNORMAL, error.to_string()),
     };
-    SocketEvent::Closed {
-        code: close::ABNORMAL,
-        reason,
-    }
+    SocketEvent::Closed { code, reason }
 }
 
 /// The bytes of a frame, as they were received.
@@ -220,5 +221,28 @@ pub(super) struct Payload(Bytes);
 impl AsRef<[u8]> for Payload {
     fn as_ref(&self) -> &[u8] {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+
+    use super::*;
+
+    fn code(error: &Error) -> u16 {
+        match closed(error) {
+            SocketEvent::Closed { code, .. } => code,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_too_large_is_told_from_a_broken_connection() {
+        let (size, max_size) = (2, 1);
+        let too_large = CapacityError::MessageTooLong { size, max_size };
+        assert_eq!(code(&too_large.into()), close::MESSAGE_TOO_LARGE);
+        let reset = ProtocolError::ResetWithoutClosingHandshake;
+        assert_eq!(code(&reset.into()), close::ABNORMAL);
     }
 }

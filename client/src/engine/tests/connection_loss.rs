@@ -1,16 +1,21 @@
 //! Lost connections, and what becomes of the requests.
 
+use streamgate_protocol::close;
+
 use super::*;
+
+fn create_group() -> Operation<'static> {
+    Operation::CreateGroup {
+        stream: "s".into(),
+        group: "g".into(),
+        id: "0".into(),
+    }
+}
 
 #[test]
 fn a_lost_connection_fails_only_requests_that_cannot_be_sent_twice() {
     let mut test = TestEngine::open();
-    let group = || Operation::CreateGroup {
-        stream: "s".into(),
-        group: "g".into(),
-        id: "0".into(),
-    };
-    test.request(1, group());
+    test.request(1, create_group());
     test.request(2, read());
     test.sent();
     test.request(3, add("b"));
@@ -33,6 +38,36 @@ fn a_lost_connection_fails_only_requests_that_cannot_be_sent_twice() {
     test.reply_done(3);
     assert_eq!(test.codes().last(), Some(&(3, "OK")));
     assert_eq!(test.states, ["reconnecting", "open"]);
+}
+
+#[test]
+fn codes_that_blame_a_side_end_the_client_with_the_reason() {
+    for close_code in [1002, 1003, 1007, 1009, 1010, 4400, 4410] {
+        let mut test = TestEngine::open();
+        test.request(1, read());
+        test.request(2, create_group());
+        test.sent();
+        test.lose_connection(close_code);
+        test.request(3, read());
+        assert_eq!(test.states, ["closed"], "{close_code}");
+        let codes = [(1, "PROTOCOL"), (2, "UNKNOWN_OUTCOME"), (3, "CLOSED")];
+        assert_eq!(test.codes(), codes, "{close_code}");
+        let error = test.finished[0].1.as_ref().unwrap_err();
+        let why = format!("the connection was closed for good with code {close_code}: gone");
+        assert_eq!(error.message(), why);
+    }
+}
+
+#[test]
+fn a_message_that_no_websocket_takes_is_explained() {
+    let mut test = TestEngine::open();
+    test.engine.handle_closed(close::MESSAGE_TOO_LARGE, "", 0);
+    let reason = "a message was too large for a WebSocket on its way".to_owned();
+    let closed = ConnectionState::Closed { code: 1009, reason };
+    assert_eq!(
+        test.engine.poll_event(),
+        Some(EngineEvent::StateChanged(closed))
+    );
 }
 
 #[test]
@@ -90,8 +125,8 @@ fn a_close_code_that_blames_the_client_closes_it() {
     test.request(1, read());
     test.sent();
     test.request(2, add("a"));
-    test.lose_connection(streamgate_protocol::close::DUPLICATE_ID);
-    assert_eq!(test.codes(), [(1, "DISCONNECTED"), (2, "CLOSED")]);
+    test.lose_connection(close::DUPLICATE_ID);
+    assert_eq!(test.codes(), [(1, "PROTOCOL"), (2, "PROTOCOL")]);
     assert_eq!(test.states, ["closed"]);
     test.request(3, read());
     assert_eq!(test.codes().last(), Some(&(3, "CLOSED")));
@@ -192,9 +227,9 @@ fn a_first_connect_is_retried_if_asked() {
 fn a_first_connect_is_not_retried_if_the_server_blames_the_client() {
     let mut test = with_retried_first_connect();
     test.request(1, add("a"));
-    test.lose_connection(streamgate_protocol::close::DUPLICATE_ID);
+    test.lose_connection(close::DUPLICATE_ID);
     assert_eq!(test.states, ["connecting", "closed"]);
-    assert_eq!(test.codes(), [(1, "DISCONNECTED")]);
+    assert_eq!(test.codes(), [(1, "PROTOCOL")]);
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn one_entry_may_exceed_the_bytes_and_does_not_widen_the_window() {
     assert!(test.finished.is_empty());
     test.push(large(1_000));
     test.push(large(10));
-    assert_eq!(test.codes(), [(1, "DISCONNECTED")]);
+    assert_eq!(test.codes(), [(1, "PROTOCOL")]);
 }
 
 #[test]
@@ -243,12 +243,12 @@ fn a_push_that_violates_the_protocol_closes_the_client() {
         position: None,
     };
     for (subscription, items, code) in [
-        (tail(), vec![entries(11)], "DISCONNECTED"),
-        (tail(), vec![entries(10), entries(1)], "DISCONNECTED"),
-        (tail(), vec![large(1_000), large(10)], "DISCONNECTED"),
-        (tail(), vec![nothing.clone()], "DISCONNECTED"),
-        (tail(), vec![position(), position()], "DISCONNECTED"),
-        (tail(), vec![entries(1), position()], "DISCONNECTED"),
+        (tail(), vec![entries(11)], "PROTOCOL"),
+        (tail(), vec![entries(10), entries(1)], "PROTOCOL"),
+        (tail(), vec![large(1_000), large(10)], "PROTOCOL"),
+        (tail(), vec![nothing.clone()], "PROTOCOL"),
+        (tail(), vec![position(), position()], "PROTOCOL"),
+        (tail(), vec![entries(1), position()], "PROTOCOL"),
         (consume(5), vec![entries(6)], "UNKNOWN_OUTCOME"),
         (consume(5), vec![position()], "UNKNOWN_OUTCOME"),
         (consume(5), vec![nothing], "UNKNOWN_OUTCOME"),
@@ -275,7 +275,7 @@ fn a_push_to_a_request_and_a_reply_to_a_subscription_are_violations() {
     test.request(1, read());
     test.sent();
     test.push(entries(1));
-    assert_eq!(test.codes(), [(1, "DISCONNECTED")]);
+    assert_eq!(test.codes(), [(1, "PROTOCOL")]);
     let mut test = TestEngine::subscribed(tail(), 10, 1_000);
     test.reply_done(1);
     assert_eq!(test.codes(), [(1, "PROTOCOL")]);

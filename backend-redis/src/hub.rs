@@ -180,16 +180,17 @@ impl Hub {
         self.permit().map(Arc::new)
     }
 
-    /// Joins the feed of a stream with a cursor.
+    /// Joins the feed of a stream with a cursor. The feed bounds its reads if `bounded`.
     pub(crate) fn join_feed(
         &self,
         stream: &Arc<str>,
         cursor: TailCursor,
+        bounded: bool,
         permit: Arc<OwnedSemaphorePermit>,
     ) -> CacheResult<FeedHandle> {
         let number = self.wait_queues.next_number();
         let queue = Arc::new(FeedQueue::new(permit));
-        let subscriber = FeedSubscriber::new(number, Arc::clone(&queue), cursor);
+        let subscriber = FeedSubscriber::new(number, Arc::clone(&queue), cursor, bounded);
         self.send(HubMessage::JoinFeed(Arc::clone(stream), subscriber))?;
         let (stream, hub) = (Arc::clone(stream), self.task.clone());
         Ok(FeedHandle::new(queue, stream, number, hub))

@@ -17,6 +17,7 @@ use crate::connection::availability::RedisAvailability;
 use crate::connection::barrier::Barrier;
 use crate::connection::command_connection::CommandConnection;
 use crate::connection::endpoint::Endpoint;
+use crate::connection::page_connection::PageConnection;
 use crate::hub::Hub;
 use crate::operation::batch::OperationBatch;
 use crate::operation::idempotent_add::TtlRefresh;
@@ -35,6 +36,10 @@ use crate::wire::{answers, errors, scripts};
 /// whether Redis is available. A Redis that closes its connections is unavailable at once, and one
 /// that hangs within [`PING_EVERY`](crate::PING_EVERY) plus the response time-out: seven seconds
 /// by default.
+///
+/// A third connection carries pages of backlogs once Redis has cut one off: an answer beyond its
+/// `client-output-buffer-limit` ends a connection. Pages then have fewer bytes, and a tail ends with
+/// `LIMIT` at an entry that Redis never sends.
 ///
 /// A value belongs to the tokio runtime in which it connected. Its tasks end with that runtime,
 /// and every later call fails.
@@ -63,7 +68,7 @@ use crate::wire::{answers, errors, scripts};
 /// |---|---|
 /// | every connection | `PING`, `HELLO`; `SELECT` for a database other than 0 |
 /// | the six operations | `XADD`, `XREVRANGE`, `XREAD`, `XGROUP`, `XREADGROUP`, `XACK` |
-/// | tails | also `XRANGE`, `XINFO`, `XLEN`, `MULTI`, `EXEC` |
+/// | tails | also `XRANGE`, `XINFO`, `XLEN`, `MULTI`, `EXEC`; `EVAL` where Redis cuts pages off |
 /// | pending entries | `XPENDING`, `XAUTOCLAIM` |
 /// | removing a consumer | `EVAL`, `XPENDING`, `XCLAIM`, `XGROUP` |
 /// | reclaiming idle entries | `EVAL`, `XPENDING`, `XCLAIM`, `TIME`, `XRANGE`, `XADD`, `XACK` |
@@ -120,8 +125,8 @@ impl RedisStreams {
             max_pipelines,
         )
         .await?;
+        let pages = PageReader::new(PageConnection::new(endpoint.clone()));
         let hub = Hub::connect(endpoint, barrier, availability, max_waits).await?;
-        let pages = PageReader::new();
         Ok(Self {
             commands,
             hub,

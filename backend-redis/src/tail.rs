@@ -13,6 +13,12 @@
 //! missing after it. If not, `XINFO STREAM` and the page are read in one transaction, and the
 //! cursor decides whether there is a gap (`cursor.rs`).
 //!
+//! # Pages that Redis cuts off
+//!
+//! If Redis closes the connection while it answers a page, the tail reads a smaller page, alone,
+//! and on another connection (`page_reader.rs`). If a page of one entry is cut off several times,
+//! the tail ends with an error that names the entry.
+//!
 //! # Joining and leaving the feed
 //!
 //! A tail whose cursor is before the feed's position reads up to that position by itself. A tail
@@ -46,7 +52,7 @@ use crate::connection::reconnect_pause::ReconnectPause;
 use crate::hub::Hub;
 use crate::hub::feed::feed_handle::FeedHandle;
 use crate::tail::cursor::{CheckedPage, TailCursor};
-use crate::tail::page_reader::{PageReader, PageTask};
+use crate::tail::page_reader::{PageError, PageReader, PageTask};
 use crate::tail::range::RangeReply;
 use crate::tail::start_position::StartPosition;
 use crate::wire::errors;
@@ -67,6 +73,18 @@ pub(crate) struct RedisTail {
     feed_handle: Option<FeedHandle>,
     catch_up_to: Option<EntryId>,
     retry_pause: Option<ReconnectPause>,
+    cut_offs: CutOffs,
+}
+
+/// What a tail knows of its pages that were cut off.
+#[derive(Debug, Default)]
+struct CutOffs {
+    /// The page after the cursor was cut off so many times.
+    in_a_row: u32,
+    /// Whether the tail reads its pages alone, until the end of its backlog.
+    reads_alone: bool,
+    /// Whether the feed has to bound its reads for this tail.
+    bounds_feed: bool,
 }
 
 enum TailState {
@@ -84,6 +102,8 @@ enum TailState {
     Live,
     /// Redis refuses to answer for now.
     Pausing(BoxFuture<'static, ReconnectPause>),
+    /// Finds which entry was cut off too often, after an id.
+    FindingCutOffEntry(EntryId, PageTask<Option<(String, u64)>>),
     Ended,
 }
 
@@ -108,6 +128,7 @@ impl RedisTail {
             feed_handle: None,
             catch_up_to: None,
             retry_pause: None,
+            cut_offs: CutOffs::default(),
         }
     }
 
@@ -163,13 +184,28 @@ impl RedisTail {
             TailState::Backlog if room.is_used_up() => return self.poll_without_room(),
             TailState::Backlog => self.state = self.read_page(room),
             TailState::FirstPage(after, page) => {
-                let (after, range) = (*after, ready!(page.poll_unpin(cx))?);
-                self.take_first_page(after, range, room)?;
+                let after = *after;
+                match ready!(page.poll_unpin(cx)) {
+                    Ok(range) => self.take_first_page(after, range, room)?,
+                    Err(PageError::CutOff(_)) => {
+                        self.page_cut_off(after, |tail| tail.read_first_page(after, room))
+                    }
+                    Err(PageError::Failed(error)) => return Poll::Ready(Err(error)),
+                }
             }
             TailState::ReadingPage(page) => match ready!(page.poll_unpin(cx)) {
                 Ok(range) => return Poll::Ready(Ok(self.take_page(range))),
-                Err(error) => self.pause_after(error)?,
+                Err(PageError::CutOff(_)) => {
+                    let after = self.cursor.position;
+                    self.page_cut_off(after, |_| TailState::Backlog);
+                }
+                Err(PageError::Failed(error)) => self.pause_after(error)?,
             },
+            TailState::FindingCutOffEntry(after, finding) => {
+                // The entry is named if it can be found; the tail ends in any case.
+                let entry = ready!(finding.poll_unpin(cx)).ok().flatten();
+                return Poll::Ready(Err(errors::cut_off(*after, entry)));
+            }
             TailState::PageReady(page) if page.entries.is_empty() => {
                 let at_end = page.at_end;
                 self.state = if at_end {
@@ -191,7 +227,9 @@ impl RedisTail {
             TailState::AtEnd if room.is_used_up() => return self.poll_without_room(),
             TailState::AtEnd => {
                 let permit = self.permit.clone().ok_or_else(errors::hub_ended)?;
-                let joined = self.hub.join_feed(&self.stream, self.cursor, permit);
+                (self.cut_offs.in_a_row, self.cut_offs.reads_alone) = (0, false);
+                let (cursor, bounded) = (self.cursor, self.cut_offs.bounds_feed);
+                let joined = self.hub.join_feed(&self.stream, cursor, bounded, permit);
                 self.feed_handle = Some(joined?);
                 self.state = TailState::Live;
             }

@@ -10,6 +10,11 @@
 //!
 //! A slow subscriber holds nothing: a full queue is dropped, and that tail reads by itself from
 //! then on.
+//!
+//! If the hub's connection is lost twice in a row during the feed's read, Redis may have closed it
+//! because the page was too large. Then all tails read by themselves, on another connection. They
+//! join a feed again that bounds its reads, and that makes them read by themselves whenever an
+//! entry exceeds the bound. So no entry of that stream can end the hub's connection any more.
 
 pub(crate) mod feed_handle;
 pub(crate) mod feed_queue;
@@ -24,8 +29,16 @@ use streamgate_protocol::{CacheError, CacheResult, EntryId};
 use crate::hub::feed::feed_queue::FeedQueue;
 use crate::hub::feed::queued_segment::{QueuedBytes, QueuedSegment};
 use crate::tail::cursor::{CheckedPage, TailCursor};
-use crate::tail::range::{RangeReply, RangeRequest, entry_id};
+use crate::tail::range::{ByteBound, RangeReply, RangeRequest, entry_id};
 use crate::wire::errors;
+
+/// Lost connections in a row during the feed's read after which tails read by themselves. The first
+/// may have had another cause, such as a restart of Redis.
+const MAX_CUT_OFFS: u32 = 2;
+
+/// Bytes of a feed's page, once one was cut off: a small part of the smallest output buffer limit
+/// that is of any use.
+const BOUNDED_READ_BYTES: u64 = 64 * 1024;
 
 /// A tail in a feed, as the hub keeps it.
 pub(super) struct FeedSubscriber {
@@ -33,6 +46,8 @@ pub(super) struct FeedSubscriber {
     queue: Arc<FeedQueue>,
     /// Where the tail was when it joined.
     pub(super) cursor: TailCursor,
+    /// Whether a read for this tail was cut off.
+    bounded: bool,
 }
 
 /// The feed of one stream. It sends every entry after its cursor to all subscribers.
@@ -45,6 +60,10 @@ pub(super) struct Feed {
     /// The positions of subscribers that are after the feed's cursor and not confirmed yet.
     ahead: BTreeMap<u64, EntryId>,
     confirmation: Confirmation,
+    /// Whether reads are bounded in bytes.
+    bounded: bool,
+    /// The connection was lost during the last reads so many times in a row.
+    cut_offs: u32,
 }
 
 /// The read with info that confirms the subscribers that are ahead.
@@ -56,11 +75,17 @@ enum Confirmation {
 }
 
 impl FeedSubscriber {
-    pub(super) fn new(number: u64, queue: Arc<FeedQueue>, cursor: TailCursor) -> Self {
+    pub(super) fn new(
+        number: u64,
+        queue: Arc<FeedQueue>,
+        cursor: TailCursor,
+        bounded: bool,
+    ) -> Self {
         Self {
             number,
             queue,
             cursor,
+            bounded,
         }
     }
 }
@@ -83,6 +108,8 @@ impl Feed {
             subscribers: BTreeMap::new(),
             ahead: BTreeMap::new(),
             confirmation: Confirmation::NotNeeded,
+            bounded: false,
+            cut_offs: 0,
         }
     }
 
@@ -91,6 +118,7 @@ impl Feed {
     }
 
     pub(super) fn join(&mut self, subscriber: FeedSubscriber) {
+        self.bounded |= subscriber.bounded;
         subscriber.queue.send_joined(self.cursor.position);
         let position = subscriber.cursor.position;
         if position > self.cursor.position {
@@ -115,7 +143,29 @@ impl Feed {
             self.confirmation = Confirmation::InFlight;
             request.with_info = true;
         }
+        if self.bounded {
+            request.bound = Some(ByteBound {
+                bytes: BOUNDED_READ_BYTES,
+                allow_larger_first: false,
+            });
+        }
         Some(request)
+    }
+
+    /// Records that the connection was lost during the feed's read.
+    pub(super) fn read_cut_off(&mut self) {
+        self.cut_offs += 1;
+        if self.cut_offs >= MAX_CUT_OFFS {
+            self.cut_off_all();
+        }
+    }
+
+    /// Makes all tails read by themselves, since the next page may be too large for the hub.
+    fn cut_off_all(&mut self) {
+        self.ahead.clear();
+        for subscriber in std::mem::take(&mut self.subscribers).into_values() {
+            subscriber.queue.cut_off();
+        }
     }
 
     /// Sends the result of a read to the subscribers. Returns the feed's position if it is the end
@@ -126,6 +176,7 @@ impl Feed {
         range: RangeReply,
         total: &QueuedBytes,
     ) -> CacheResult<Option<EntryId>> {
+        self.cut_offs = 0;
         // An earlier feed of this stream made the read.
         if request.position != self.cursor.position {
             self.due = true;
@@ -155,6 +206,11 @@ impl Feed {
             self.subscribers
                 .retain(|_, subscriber| subscriber.queue.push(&segment));
             self.ahead.retain(|_, position| *position > last);
+        }
+        if request.bound.is_some() && !at_end && self.cursor.position == request.position {
+            // The next entry exceeds the bound.
+            self.cut_off_all();
+            return Ok(None);
         }
         self.due |= !at_end;
         if at_end && self.confirmation == Confirmation::InFlight {

@@ -314,6 +314,11 @@ impl StreamState {
     /// Forgets a probe to which there was no reply.
     pub(super) fn abandon_probe(&mut self, probe: Probe, unanswered: &CacheError) {
         self.in_flight = InFlightProbe::None;
+        if probe.feed.is_some()
+            && let Some(feed) = &mut self.feed
+        {
+            feed.read_cut_off();
+        }
         for consumer in probe.group_reads {
             consumer.waiter.complete(Err(unanswered.clone()));
         }

@@ -9,10 +9,14 @@ use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::{CacheError, CacheResult, EntryId, TailFrom};
 
 use crate::tail::cursor::{CheckedPage, TailCursor};
-use crate::tail::page_reader::PageTask;
+use crate::tail::page_reader::{PageSharing, PageTask};
 use crate::tail::range::{RangeReply, RangeRequest, entry_id, truncate_after};
 use crate::tail::start_position;
 use crate::tail::{RedisTail, TailState};
+
+/// How often in a row a page may be cut off before the tail ends. Each attempt reads a quarter of
+/// the one before, so the last ones read one entry, however large the first page was.
+const MAX_CUT_OFFS: u32 = 8;
 
 impl RedisTail {
     /// Validates the subscription and reserves a place among the hub's waits and tails. Returns
@@ -25,6 +29,7 @@ impl RedisTail {
         subscription.validate()?;
         self.permit = Some(self.hub.reserve_tail()?);
         let (commands, stream) = (self.commands.clone(), Arc::clone(&self.stream));
+        let pages = self.pages.clone();
         Ok(match from {
             TailFrom::Beginning => self.read_first_page(EntryId::ZERO, room),
             TailFrom::After(id) => {
@@ -32,18 +37,15 @@ impl RedisTail {
                 TailState::Backlog
             }
             TailFrom::Now | TailFrom::Last(0) => TailState::Starting(
-                async move { start_position::now(&commands, &stream).await }.boxed(),
+                async move { start_position::now(&commands, &pages, &stream).await }.boxed(),
             ),
-            TailFrom::Last(count) => {
-                let pages = self.pages.clone();
-                TailState::Starting(
-                    async move {
-                        let count = u64::try_from(count).unwrap_or(u64::MAX);
-                        start_position::before_last(&commands, &pages, &stream, count).await
-                    }
-                    .boxed(),
-                )
-            }
+            TailFrom::Last(count) => TailState::Starting(
+                async move {
+                    let count = u64::try_from(count).unwrap_or(u64::MAX);
+                    start_position::before_last(&commands, &pages, &stream, count).await
+                }
+                .boxed(),
+            ),
             _ => return Err(CacheError::unsupported("this start of a tail")),
         })
     }
@@ -100,6 +102,23 @@ impl RedisTail {
         })
     }
 
+    /// Reads the page after an id again, alone and smaller, or ends the tail after too many
+    /// attempts.
+    pub(super) fn page_cut_off(
+        &mut self,
+        after: EntryId,
+        read_again: impl FnOnce(&Self) -> TailState,
+    ) {
+        self.cut_offs.in_a_row += 1;
+        self.cut_offs.reads_alone = true;
+        self.state = if self.cut_offs.in_a_row < MAX_CUT_OFFS {
+            read_again(self)
+        } else {
+            let finding = self.pages.find_next_entry(Arc::clone(&self.stream), after);
+            TailState::FindingCutOffEntry(after, finding)
+        };
+    }
+
     /// Passes on the entries of a page that there is room for. The rest is dropped and read again
     /// later.
     pub(super) fn pass_on_page(
@@ -127,11 +146,19 @@ impl RedisTail {
             return Ok(None);
         };
         self.cursor.advance(entry_id(last)?, &page.entries);
+        self.cut_offs.in_a_row = 0;
         Ok(Some(TailEvent::Segment(Segment::new(page.entries))))
     }
 
     fn spawn_read(&self, request: RangeRequest) -> PageTask<RangeReply> {
         let stream = Arc::clone(&self.stream);
-        self.pages.read(self.commands.clone(), stream, request)
+        let sharing = if self.cut_offs.reads_alone {
+            let cut_offs = self.cut_offs.in_a_row;
+            PageSharing::Alone { cut_offs }
+        } else {
+            PageSharing::Shared
+        };
+        self.pages
+            .read(self.commands.clone(), stream, request, sharing)
     }
 }

@@ -71,6 +71,7 @@ impl TailCursor {
             position: self.position,
             count,
             with_info: self.needs_info,
+            bound: None,
         }
     }
 
@@ -80,6 +81,7 @@ impl TailCursor {
             position: after,
             count,
             with_info: true,
+            bound: None,
         }
     }
 

@@ -11,7 +11,7 @@ use crate::hub::feed::feed_queue::FeedEvent;
 use crate::hub::feed::queued_segment::QueuedSegment;
 use crate::tail::cursor::TailCursor;
 use crate::tail::range::{count_up_to, entry_id};
-use crate::tail::{RedisTail, TailState};
+use crate::tail::{CutOffs, RedisTail, TailState};
 
 impl RedisTail {
     /// Takes an event of the feed. Returns what the tail's owner has to see of it.
@@ -47,6 +47,17 @@ impl RedisTail {
             }
             FeedEvent::Lagged => {
                 self.leave_feed();
+                self.state = TailState::Backlog;
+                Ok(None)
+            }
+            FeedEvent::CutOff => {
+                self.leave_feed();
+                self.pages.set_cut_off();
+                self.cut_offs = CutOffs {
+                    in_a_row: 0,
+                    reads_alone: true,
+                    bounds_feed: self.pages.uses_scripts(),
+                };
                 self.state = TailState::Backlog;
                 Ok(None)
             }

@@ -2,6 +2,9 @@
 //!
 //! The read includes the entry at the position itself. If that entry comes first in the reply, no
 //! entry is missing after it.
+//!
+//! A read can be bounded in bytes. Then it is a script, and its reply holds neither the entry at the
+//! position nor those that `XINFO STREAM` returns, which may be large.
 
 use redis::Value;
 use streamgate_backend::tail::gap::StreamInfo;
@@ -9,7 +12,8 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheResult, EntryId, StreamEntry};
 
 use crate::wire::commands::CommandWriter;
-use crate::wire::{answers, commands, errors};
+use crate::wire::packing::PackedCommands;
+use crate::wire::{answers, commands, errors, scripts};
 
 /// A read from a position on, for [`TailCursor::check`](crate::tail::cursor::TailCursor::check).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +23,15 @@ pub(crate) struct RangeRequest {
     pub(crate) count: u64,
     /// Whether `XINFO STREAM` is read in the same transaction.
     pub(crate) with_info: bool,
+    pub(crate) bound: Option<ByteBound>,
+}
+
+/// The bound of a read in bytes of texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ByteBound {
+    pub(crate) bytes: u64,
+    /// Whether the first entry is read even if it exceeds the bound.
+    pub(crate) allow_larger_first: bool,
 }
 
 /// The decoded reply to a [`RangeRequest`].
@@ -42,9 +55,23 @@ pub(crate) enum InfoReply {
 }
 
 impl RangeRequest {
+    /// Returns the commands of this read.
+    pub(super) fn packed(self, stream: &str) -> PackedCommands {
+        let mut packed = PackedCommands::default();
+        self.encode(&mut packed, stream);
+        packed
+    }
+
     /// Appends the commands of this read.
     pub(crate) fn encode(self, commands: &mut impl CommandWriter, stream: &str) {
-        if self.with_info {
+        if let Some(ByteBound {
+            bytes,
+            allow_larger_first,
+        }) = self.bound
+        {
+            let flags = [self.with_info, allow_larger_first];
+            scripts::bounded_range(commands, stream, self.position, self.count, bytes, flags);
+        } else if self.with_info {
             commands::transaction(commands, |commands| {
                 commands::info(commands, stream);
                 commands::range_from(commands, stream, self.position, self.rows());
@@ -60,6 +87,18 @@ impl RangeRequest {
         values: &mut impl Iterator<Item = Value>,
     ) -> CacheResult<RangeReply> {
         let mut next = || answers::next_value(values);
+        if self.bound.is_some() {
+            let [info, range, more] = answers::three(next())?;
+            let info = match info {
+                Value::Nil => InfoReply::NotRequested,
+                info => decode_info(info)?,
+            };
+            let is_full = answers::number(more)? > 0;
+            return Ok(RangeReply {
+                is_full,
+                ..self.decode_rows(range, info)?
+            });
+        }
         if !self.with_info {
             return self.decode_rows(next(), InfoReply::NotRequested);
         }
@@ -69,12 +108,7 @@ impl RangeRequest {
             answers::done(queued)?;
         }
         let [info, range] = answers::pair(done)?;
-        let info = match answers::stream_info(info) {
-            Ok(info) => InfoReply::Info(info),
-            Err(error) if error.code() == code::ERR => InfoReply::NoStream,
-            Err(error) => return Err(error),
-        };
-        self.decode_rows(range, info)
+        self.decode_rows(range, decode_info(info)?)
     }
 
     /// Rows to read: one more than `count`, for the entry at the position.
@@ -99,6 +133,15 @@ impl RangeRequest {
             is_full,
             info,
         })
+    }
+}
+
+/// Decodes `XINFO STREAM`.
+pub(super) fn decode_info(info: Value) -> CacheResult<InfoReply> {
+    match answers::stream_info(info) {
+        Ok(info) => Ok(InfoReply::Info(info)),
+        Err(error) if error.code() == code::ERR => Ok(InfoReply::NoStream),
+        Err(error) => Err(error),
     }
 }
 
@@ -137,6 +180,7 @@ mod tests {
             position: EntryId::parse("5-0").unwrap(),
             count: 2,
             with_info,
+            bound: None,
         }
     }
 

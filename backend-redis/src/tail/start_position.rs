@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
+use redis::Value;
 use streamgate_backend::tail::page_size::PageSize;
-use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheResult, EntryId};
 
 use crate::connection::command_connection::CommandConnection;
 use crate::tail::cursor::TailCursor;
-use crate::tail::page_reader::{PageReader, send_read_only};
+use crate::tail::page_reader::{PageError, PageReader, PageSharing, send_read_only};
+use crate::tail::range::{ByteBound, InfoReply, RangeRequest, decode_info};
 use crate::wire::packing::PackedCommands;
-use crate::wire::{answers, commands};
+use crate::wire::{answers, commands, scripts};
 
 /// Where a tail starts.
 pub(super) enum StartPosition {
@@ -30,17 +31,61 @@ struct ReversePage {
 }
 
 /// Returns the position after the stream's last generated id.
-pub(super) async fn now(commands: &CommandConnection, stream: &str) -> CacheResult<StartPosition> {
-    let mut packed = PackedCommands::default();
-    commands::info(&mut packed, stream);
-    let mut values = send_read_only(commands, packed).await?.into_iter();
-    let cursor = match answers::stream_info(answers::next_value(&mut values)) {
-        Ok(info) => TailCursor::new(info.last_generated, Some(info.added)),
+pub(super) async fn now(
+    commands: &CommandConnection,
+    pages: &PageReader,
+    stream: &str,
+) -> CacheResult<StartPosition> {
+    // `XINFO STREAM` returns two whole entries, so its answer may be cut off.
+    let info = retry_bounded(pages, |bounded| read_info(commands, stream, bounded)).await?;
+    let cursor = match info {
+        InfoReply::Info(info) => TailCursor::new(info.last_generated, Some(info.added)),
         // The stream does not exist.
-        Err(error) if error.code() == code::ERR => TailCursor::new(EntryId::ZERO, Some(0)),
-        Err(error) => return Err(error),
+        InfoReply::NoStream | InfoReply::NotRequested => TailCursor::new(EntryId::ZERO, Some(0)),
     };
     Ok(StartPosition::At(cursor))
+}
+
+/// Reads: with a script, whose answer is small, if pages were cut off. Reads once more if this read
+/// is cut off, or if Redis refuses the script.
+async fn retry_bounded<T, R>(pages: &PageReader, read: impl Fn(bool) -> R) -> CacheResult<T>
+where
+    R: Future<Output = Result<T, PageError>>,
+{
+    let bounded = pages.uses_scripts();
+    match pages.record(read(bounded).await) {
+        Err(PageError::Failed(error)) if !bounded || !pages.is_script_refusal(&error) => Err(error),
+        Err(_) => Ok(read(pages.uses_scripts()).await?),
+        Ok(read) => Ok(read),
+    }
+}
+
+/// Reads what a stream reports about itself: with a script, whose answer is small, if `bounded`.
+async fn read_info(
+    commands: &CommandConnection,
+    stream: &str,
+    bounded: bool,
+) -> Result<InfoReply, PageError> {
+    let request = RangeRequest {
+        position: EntryId::MAX,
+        count: 0,
+        with_info: true,
+        bound: bounded.then_some(ByteBound {
+            bytes: 0,
+            allow_larger_first: false,
+        }),
+    };
+    let mut packed = PackedCommands::default();
+    if bounded {
+        request.encode(&mut packed, stream);
+    } else {
+        commands::info(&mut packed, stream);
+    }
+    let mut values = send_read_only(commands, packed).await?.into_iter();
+    if bounded {
+        return Ok(request.decode(&mut values)?.info);
+    }
+    Ok(decode_info(answers::next_value(&mut values))?)
 }
 
 /// Returns the position before the last `count` entries.
@@ -55,10 +100,12 @@ pub(super) async fn before_last(
     let mut left = count;
     let mut page_size = PageSize::new();
     let mut requested = page_size.count().min(left);
-    let read =
-        |end, requested| read_backwards(commands.clone(), Arc::clone(stream), end, requested);
     // The first page needs no permit: its commands have to be queued before this future yields.
-    let mut page = read(EntryId::MAX, requested).await?;
+    let read = |bounded| {
+        let (commands, stream) = (commands.clone(), Arc::clone(stream));
+        read_backwards(commands, stream, EntryId::MAX, requested, bounded)
+    };
+    let mut page = retry_bounded(pages, read).await?;
     loop {
         page_size.observe_totals(page.entries, page.bytes);
         let before = page.oldest.and_then(EntryId::predecessor);
@@ -73,7 +120,12 @@ pub(super) async fn before_last(
             return Ok(StartPosition::After(before, page_size));
         }
         requested = page_size.count().min(left);
-        page = pages.spawn(read(before, requested)).await?;
+        let read = |bounded| {
+            let (commands, stream) = (commands.clone(), Arc::clone(stream));
+            let reading = read_backwards(commands, stream, before, requested, bounded);
+            pages.spawn(PageSharing::Shared, reading)
+        };
+        page = retry_bounded(pages, read).await?;
     }
 }
 
@@ -82,8 +134,23 @@ async fn read_backwards(
     stream: Arc<str>,
     end: EntryId,
     count: u64,
-) -> CacheResult<ReversePage> {
+    bounded: bool,
+) -> Result<ReversePage, PageError> {
     let mut packed = PackedCommands::default();
+    if bounded {
+        scripts::bounded_back(&mut packed, &stream, end, count);
+        let mut values = send_read_only(&commands, packed).await?.into_iter();
+        let [entries, bytes, oldest, length] = answers::four(answers::next_value(&mut values))?;
+        return Ok(ReversePage {
+            entries: answers::number(entries)?,
+            bytes: answers::number(bytes)?,
+            oldest: match oldest {
+                Value::Nil => None,
+                oldest => Some(answers::id_of(&oldest)?),
+            },
+            stream_length: answers::number(length)?,
+        });
+    }
     commands::range_back_from(&mut packed, &stream, end, count);
     commands::length(&mut packed, &stream);
     let mut values = send_read_only(&commands, packed).await?.into_iter();

@@ -73,6 +73,27 @@ pub(crate) fn pair(value: Value) -> CacheResult<[Value; 2]> {
     parts(into_result(value)?, "two answers")
 }
 
+/// Returns the three parts of an answer of a script.
+pub(crate) fn three(value: Value) -> CacheResult<[Value; 3]> {
+    parts(into_result(value)?, "an answer of three parts")
+}
+
+/// Decodes the id and the size of an entry, if there is one.
+pub(crate) fn entry_size(value: Value) -> CacheResult<Option<(String, u64)>> {
+    match into_result(value)? {
+        Value::Nil => Ok(None),
+        answer => {
+            let [id, bytes] = parts(answer, "an id and a size")?;
+            Ok(Some((text(id)?, number(bytes)?)))
+        }
+    }
+}
+
+/// Returns the four parts of an answer of a script.
+pub(crate) fn four(value: Value) -> CacheResult<[Value; 4]> {
+    parts(into_result(value)?, "an answer of four parts")
+}
+
 /// Decodes `XINFO STREAM`. Redis answers `ERR` if there is no such stream.
 pub(crate) fn stream_info(value: Value) -> CacheResult<StreamInfo> {
     let info = match into_result(value)? {

@@ -2,8 +2,8 @@
 //! of codes.
 
 use redis::{ErrorKind, RedisError, ServerError, Value};
-use streamgate_protocol::CacheError;
 use streamgate_protocol::error::code;
+use streamgate_protocol::{CacheError, EntryId};
 
 /// Converts an error that Redis answered. Its code stays.
 pub(crate) fn answered(error: &ServerError) -> CacheError {
@@ -69,6 +69,22 @@ pub(crate) fn hub_ended() -> CacheError {
     CacheError::backend(
         code::DISCONNECTED,
         "the runtime in which this backend was connected has ended",
+    )
+}
+
+/// Returns the error of a tail whose next page Redis cut off again and again, down to one entry.
+/// `entry` is that entry's id and size, if they are known.
+pub(crate) fn cut_off(after: EntryId, entry: Option<(String, u64)>) -> CacheError {
+    let entry = match entry {
+        Some((id, bytes)) => format!("the entry {id} of {bytes} bytes"),
+        None => format!("the entry after {after}"),
+    };
+    CacheError::backend(
+        code::LIMIT,
+        format_args!(
+            "Redis closed the connection each time it sent {entry}; it may exceed Redis's \
+             client-output-buffer-limit for normal clients: raise that limit, or delete the entry"
+        ),
     )
 }
 

@@ -1,9 +1,9 @@
 //! Lua scripts and their arguments, such as page sizes: steps of several commands that must be
 //! atomic.
 //!
-//! `reclaim` and `remove_consumer` are sent whole every time: Redis compiles a script once, and
-//! finds it again by its text, and neither is sent often enough for its bytes to count. The script
-//! of idempotent adds is sent by its hash.
+//! Most scripts are sent whole every time: Redis compiles a script once, and finds it again by its
+//! text, and none of these is sent often enough for its bytes to count. The script of idempotent
+//! adds is sent by its hash.
 
 pub(crate) mod idempotent_add;
 
@@ -11,12 +11,19 @@ use std::sync::LazyLock;
 
 use streamgate_backend::reclaim::dead_letter::MAX_DEAD_LETTER_FIELDS;
 use streamgate_backend::reclaim::step::{ReclaimStep, STEP_ENTRIES};
+use streamgate_protocol::EntryId;
 use streamgate_protocol::subscribe::{DEAD_LETTER_FIELDS, DEAD_LETTER_REASON};
 
 use crate::wire::commands::{CommandWriter, number, text, texts};
 
 static RECLAIM: LazyLock<String> =
     LazyLock::new(|| without_comments(include_str!("scripts/reclaim.lua")));
+static BOUNDED_RANGE: LazyLock<String> =
+    LazyLock::new(|| without_comments(include_str!("scripts/bounded_range.lua")));
+static BOUNDED_BACK: LazyLock<String> =
+    LazyLock::new(|| without_comments(include_str!("scripts/bounded_back.lua")));
+static NEXT_ENTRY: LazyLock<String> =
+    LazyLock::new(|| without_comments(include_str!("scripts/next_entry.lua")));
 static REMOVE_CONSUMER: LazyLock<String> =
     LazyLock::new(|| without_comments(include_str!("scripts/remove_consumer.lua")));
 
@@ -66,6 +73,37 @@ pub(crate) fn remove_consumer(
     number(to, 1);
     texts(to, &[stream, group, consumer, new_owner]);
     number(to, TRANSFER_PAGE);
+}
+
+/// Reads a page whose texts have `max_bytes` at most; if `allow_larger_first`, at least one entry.
+pub(crate) fn bounded_range(
+    to: &mut impl CommandWriter,
+    stream: &str,
+    position: EntryId,
+    count: u64,
+    max_bytes: u64,
+    [with_info, allow_larger_first]: [bool; 2],
+) {
+    to.command("EVAL", 8);
+    texts(to, &[&BOUNDED_RANGE, "1", stream, &position.to_string()]);
+    number(to, count);
+    number(to, max_bytes);
+    for flag in [with_info, allow_larger_first] {
+        text(to, if flag { "1" } else { "0" });
+    }
+}
+
+/// Counts entries backwards from an id, inclusive.
+pub(crate) fn bounded_back(to: &mut impl CommandWriter, stream: &str, from: EntryId, count: u64) {
+    to.command("EVAL", 5);
+    texts(to, &[&BOUNDED_BACK, "1", stream, &from.to_string()]);
+    number(to, count);
+}
+
+/// Finds the id and the size of the first entry after a position.
+pub(crate) fn next_entry(to: &mut impl CommandWriter, stream: &str, position: EntryId) {
+    to.command("EVAL", 4);
+    texts(to, &[&NEXT_ENTRY, "1", stream, &position.to_string()]);
 }
 
 /// Returns a script without lines of comment and indentation, which Redis need not receive.

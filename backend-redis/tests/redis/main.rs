@@ -16,6 +16,7 @@ mod groups;
 mod idempotent_add;
 mod load;
 mod operations;
+mod output_limit;
 mod pending;
 mod slow_tails;
 mod tail_load;

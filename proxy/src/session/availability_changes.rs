@@ -1,12 +1,24 @@
 //! When the backend becomes unavailable or available again, as clients see it.
+//!
+//! The first change is reported at once. While the backend flaps, reports become rarer: a client
+//! learns the latest state, and not each state in between.
 
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use streamgate_backend::Backend;
 use streamgate_protocol::CacheError;
+use streamgate_protocol::backoff::Backoff;
 use streamgate_protocol::message::Fault;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// Shortest time between two reports in milliseconds. It doubles while changes come sooner.
+const MIN_INTERVAL_MS: u32 = 1_000;
+
+/// Longest time for which a change is held back while the backend flaps, in milliseconds.
+const MAX_INTERVAL_MS: u32 = 16_000;
 
 /// The changes of a backend's availability.
 ///
@@ -24,6 +36,9 @@ struct AvailabilityWatch {
     receiver: watch::Receiver<Option<CacheError>>,
     /// The code that was reported last.
     reported: Option<String>,
+    /// When the next change may be reported; absent before the first report.
+    not_before: Option<Instant>,
+    intervals: Backoff,
 }
 
 impl AvailabilityChanges {
@@ -39,6 +54,8 @@ impl AvailabilityChanges {
         let mut watch = AvailabilityWatch {
             receiver,
             reported: None,
+            not_before: None,
+            intervals: Backoff::new(MIN_INTERVAL_MS, MAX_INTERVAL_MS),
         };
         let unavailable = watch.unreported().flatten();
         (Self(Some(watch.next().boxed())), unavailable)
@@ -63,6 +80,16 @@ impl AvailabilityWatch {
             if self.receiver.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
+            match self.not_before {
+                Some(at) if at > Instant::now() => {
+                    // On the heap: otherwise every socket holds room for this timer.
+                    Box::pin(sleep_until(at)).await;
+                    // Back at the state reported last, the backend still flaps.
+                    self.hold_back();
+                }
+                // The state reported last was not a short one.
+                _ => self.intervals.reset(),
+            }
             if let Some(unavailable) = self.unreported() {
                 return AvailabilityChange {
                     watch: self,
@@ -80,6 +107,74 @@ impl AvailabilityWatch {
             return None;
         }
         self.reported = code.map(str::to_owned);
-        Some(error.as_ref().map(Fault::from))
+        let unavailable = error.as_ref().map(Fault::from);
+        drop(error);
+        if self.not_before.is_none_or(|at| at <= Instant::now()) {
+            self.hold_back();
+        }
+        Some(unavailable)
+    }
+
+    /// Holds the next change back.
+    fn hold_back(&mut self) {
+        let interval = Duration::from_millis(self.intervals.next_pause_ms());
+        self.not_before = Some(Instant::now() + interval);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use streamgate_protocol::error::code;
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+
+    fn disconnected() -> Option<CacheError> {
+        Some(CacheError::backend(code::DISCONNECTED, "no Redis"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_change_and_those_after_a_while_are_reported_at_once() {
+        let (sender, receiver) = watch::channel(None);
+        let (mut changes, now) = AvailabilityChanges::watching(receiver);
+        assert_eq!(now, None);
+        let start = Instant::now();
+        for state in [disconnected(), None, disconnected(), None] {
+            sender.send(state.clone()).unwrap();
+            let reported = poll_fn(|cx| changes.poll_changed(cx)).await;
+            assert_eq!(reported.is_some(), state.is_some());
+            advance(Duration::from_millis(MIN_INTERVAL_MS.into())).await;
+        }
+        assert_eq!(start.elapsed(), Duration::from_secs(4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flapping_backend_is_reported_rarely_and_its_last_state_in_the_end() {
+        let (sender, receiver) = watch::channel(None);
+        let (mut changes, _) = AvailabilityChanges::watching(receiver);
+        let mut reports = Vec::new();
+        let flapping = async {
+            for _ in 0..300 {
+                sender.send(disconnected()).unwrap();
+                sleep(Duration::from_millis(90)).await;
+                sender.send(None).unwrap();
+                sleep(Duration::from_millis(10)).await;
+            }
+            sleep(Duration::from_millis(2 * u64::from(MAX_INTERVAL_MS))).await;
+        };
+        let reporting = async {
+            loop {
+                reports.push(poll_fn(|cx| changes.poll_changed(cx)).await);
+            }
+        };
+        tokio::select! {
+            () = flapping => {}
+            () = reporting => {}
+        }
+        // 600 changes in half a minute.
+        assert!(reports.len() <= 6, "{} reports", reports.len());
+        assert_eq!(reports.last(), Some(&None));
     }
 }

@@ -143,6 +143,9 @@ mod tests {
 
     const TIMER: Duration = Duration::from_secs(1);
 
+    /// The shortest between two reports of the availability.
+    const INTERVAL: Duration = Duration::from_secs(1);
+
     /// Events whose timer is set.
     fn control_events(
         shutdown: &Shutdown,
@@ -191,9 +194,16 @@ mod tests {
         assert_eq!(fault.code, code::DISCONNECTED);
         assert!(ready_event(&mut events, false).is_none());
         sender.send(None).unwrap();
+        assert!(
+            ready_event(&mut events, true).is_none(),
+            "too soon after the last change"
+        );
+        events.set_timer(Instant::now() + INTERVAL * 100);
+        advance(INTERVAL).await;
         let available = ready_event(&mut events, true);
         assert!(matches!(available, Some(ControlEvent::Availability(None))));
         sender.send(disconnected()).unwrap();
+        advance(INTERVAL * 2).await;
         assert!(ready_event(&mut events, false).is_none());
         shutdown.begin(1);
         let close = ready_event(&mut events, false);

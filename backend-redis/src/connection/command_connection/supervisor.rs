@@ -27,6 +27,7 @@ struct CurrentConnection {
     generation: u64,
     /// Absent while the connection is being replaced.
     connection: Option<RespConnection>,
+    pause: ReconnectPause,
 }
 
 impl ConnectionSupervisor {
@@ -43,6 +44,7 @@ impl ConnectionSupervisor {
             current: Mutex::new(CurrentConnection {
                 generation: 0,
                 connection: None,
+                pause: ReconnectPause::new(),
             }),
             accepts_scripts: AtomicBool::new(true),
         });
@@ -148,6 +150,7 @@ impl ConnectionSupervisor {
         {
             let mut current = self.current();
             current.connection = Some(connection.clone());
+            current.pause.connected();
             self.availability.set_available(ConnectionKind::Commands);
         }
         // It may have ended before it was in place, when there was nothing to replace.
@@ -204,10 +207,17 @@ pub(super) async fn open(
     RespConnection::open(endpoint, barrier.clone(), on_lost).await
 }
 
-/// Tries to connect until that succeeds, or until the last handle is dropped.
+/// Tries to connect until that succeeds, or until the last handle is dropped. Pauses before the
+/// first attempt too, unless the lost connection was stable.
 async fn reconnect(supervisor: Weak<ConnectionSupervisor>, generation: u64) {
-    let mut pause = ReconnectPause::new();
     loop {
+        let next_pause = || Some(supervisor.upgrade()?.current().pause.next_pause());
+        let Some(pause) = next_pause() else {
+            return;
+        };
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
         let Some((endpoint, barrier)) = parts(&supervisor) else {
             return;
         };
@@ -229,8 +239,6 @@ async fn reconnect(supervisor: Weak<ConnectionSupervisor>, generation: u64) {
                     .set_unavailable(ConnectionKind::Commands, error);
             }
         }
-        drop(supervisor);
-        pause.pause().await;
     }
 }
 

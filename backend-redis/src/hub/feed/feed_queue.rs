@@ -34,6 +34,8 @@ pub(crate) enum FeedEvent {
     Gap(Discontinuity),
     /// The queue was full, and its items are dropped. No further event follows.
     Lagged,
+    /// The next page may be too large for the hub's connection. No further event follows.
+    CutOff,
     /// The tail ends with an error.
     Ended(CacheError),
 }
@@ -59,6 +61,7 @@ enum QueuedItem {
 #[derive(Debug)]
 enum QueueEnd {
     Lagged,
+    CutOff,
     Error(CacheError),
 }
 
@@ -94,7 +97,7 @@ impl FeedQueue {
     /// Puts a segment back that [`poll`](Self::poll) returned, unless the tail lags by now.
     pub(crate) fn put_back(&self, queued: Arc<QueuedSegment>) {
         let mut state = self.lock();
-        if !matches!(state.end, Some(QueueEnd::Lagged)) {
+        if !matches!(state.end, Some(QueueEnd::Lagged | QueueEnd::CutOff)) {
             state.bytes = state.bytes.saturating_add(queued.bytes);
             state.items.push_front(QueuedItem::Segment(queued));
         }
@@ -149,6 +152,11 @@ impl FeedQueue {
         self.update(|state| state.end(QueueEnd::Lagged));
     }
 
+    /// Drops the queued items, and makes the tail read by itself and bound its feed.
+    pub(super) fn cut_off(&self) {
+        self.update(|state| state.end(QueueEnd::CutOff));
+    }
+
     /// Ends the tail with an error, which follows the queued items.
     pub(super) fn end(&self, error: CacheError) {
         self.update(|state| {
@@ -191,6 +199,7 @@ impl FeedQueueState {
     fn poll_end(&mut self, cx: &mut Context<'_>, wakes_on_end_only: bool) -> Poll<FeedEvent> {
         match &self.end {
             Some(QueueEnd::Lagged) => return Poll::Ready(FeedEvent::Lagged),
+            Some(QueueEnd::CutOff) => return Poll::Ready(FeedEvent::CutOff),
             Some(QueueEnd::Error(error)) => return Poll::Ready(FeedEvent::Ended(error.clone())),
             None => {}
         }

@@ -55,7 +55,7 @@ impl FeedFixture {
         let queue = Arc::new(FeedQueue::new(Arc::new(permit)));
         self.numbers += 1;
         let cursor = TailCursor::new(id(at), Some(at));
-        let subscriber = FeedSubscriber::new(self.numbers, Arc::clone(&queue), cursor);
+        let subscriber = FeedSubscriber::new(self.numbers, Arc::clone(&queue), cursor, false);
         self.feed.join(subscriber);
         queue
     }

@@ -31,6 +31,8 @@ pub(in crate::hub) struct TrackedConnection {
     pub(in crate::hub) fallback: Option<Box<BlockingFallback>>,
     invalidations: Arc<Invalidations>,
     ping: Option<BoxFuture<'static, RedisResult<Value>>>,
+    /// The pauses before the next connection.
+    pause: ReconnectPause,
 }
 
 pub(in crate::hub) enum HubConnectionEvent {
@@ -75,12 +77,15 @@ impl TrackedConnection {
             }
             _ => None,
         };
+        let mut pause = ReconnectPause::new();
+        pause.connected();
         Ok(Self {
             generation,
             connection,
             fallback,
             invalidations,
             ping: None,
+            pause,
         })
     }
 }
@@ -144,7 +149,9 @@ impl HubConnection {
             availability.set_unavailable(ConnectionKind::Hub, errors::disconnected());
             let (endpoint, availability) = (endpoint.clone(), availability.clone());
             let generation = up.generation + 1;
-            *self = Self::Connecting(connect_again(endpoint, availability, generation).boxed());
+            let pause = std::mem::replace(&mut up.pause, ReconnectPause::new());
+            let connecting = connect_again(endpoint, availability, generation, pause);
+            *self = Self::Connecting(connecting.boxed());
         }
     }
 }
@@ -153,16 +160,20 @@ async fn connect_again(
     endpoint: Endpoint,
     availability: RedisAvailability,
     generation: u64,
+    mut pause: ReconnectPause,
 ) -> TrackedConnection {
-    let mut pause = ReconnectPause::new();
     loop {
+        // Before the first attempt too, unless the lost connection was stable.
+        pause.pause().await;
         match TrackedConnection::connect(&endpoint, generation).await {
-            Ok(connection) => {
+            Ok(mut connection) => {
                 tracing::info!(
                     address = endpoint.address(),
                     "reconnected: readers wait on a new connection"
                 );
                 availability.set_available(ConnectionKind::Hub);
+                pause.connected();
+                connection.pause = pause;
                 return connection;
             }
             Err(error) => {
@@ -171,6 +182,5 @@ async fn connect_again(
                 availability.set_unavailable(ConnectionKind::Hub, error);
             }
         }
-        pause.pause().await;
     }
 }

@@ -15,7 +15,7 @@ fn join_feed(fixture: &mut TableFixture, stream: &str) -> Arc<FeedQueue> {
     let queue = Arc::new(FeedQueue::new(Arc::new(permit)));
     let number = fixture.wait_queues.next_number();
     let cursor = TailCursor::new(id("5-0"), Some(5));
-    let subscriber = FeedSubscriber::new(number, Arc::clone(&queue), cursor);
+    let subscriber = FeedSubscriber::new(number, Arc::clone(&queue), cursor, false);
     let message = HubMessage::JoinFeed(stream.into(), subscriber);
     fixture.table.handle(message);
     queue

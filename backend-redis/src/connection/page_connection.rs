@@ -1,0 +1,68 @@
+//! A connection that carries pages of backlogs and nothing else.
+//!
+//! Redis closes a connection whose unread answers exceed `client-output-buffer-limit`. Once it has
+//! closed one while a page was being read, pages travel here: if a page is too large, no other
+//! operation loses its connection with it. The connection is opened when a page needs it.
+
+use std::sync::Arc;
+
+use redis::Value;
+use tokio::sync::Mutex;
+
+use crate::connection::barrier::Barrier;
+use crate::connection::command_connection::SendError;
+use crate::connection::endpoint::Endpoint;
+use crate::connection::reconnect_pause::ReconnectPause;
+use crate::connection::resp::RespConnection;
+use crate::wire::packing::PackedCommands;
+
+/// Shares the connection. Clones are cheap; it ends with the last.
+#[derive(Clone)]
+pub(crate) struct PageConnection(Arc<PageConnectionState>);
+
+struct PageConnectionState {
+    endpoint: Endpoint,
+    current: Mutex<CurrentConnection>,
+}
+
+struct CurrentConnection {
+    connection: Option<RespConnection>,
+    pause: ReconnectPause,
+}
+
+impl PageConnection {
+    /// Returns a connection that is not open yet.
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
+        Self(Arc::new(PageConnectionState {
+            endpoint,
+            current: Mutex::new(CurrentConnection {
+                connection: None,
+                pause: ReconnectPause::new(),
+            }),
+        }))
+    }
+
+    /// Sends commands and returns their answers. Opens the connection first if there is none, after
+    /// a pause that grows while connections are lost soon.
+    pub(crate) async fn send(&self, packed: PackedCommands) -> Result<Vec<Value>, SendError> {
+        let connection = self.connection().await?;
+        connection.send(packed).await.map_err(SendError::NoAnswer)
+    }
+
+    async fn connection(&self) -> Result<RespConnection, SendError> {
+        let mut current = self.0.current.lock().await;
+        if let Some(connection) = &current.connection
+            && !connection.is_lost()
+        {
+            return Ok(connection.clone());
+        }
+        current.connection = None;
+        current.pause.pause().await;
+        // Pages are no group reads, so no barrier holds them back.
+        let opening = RespConnection::open(&self.0.endpoint, Barrier::default(), || ());
+        let opened = opening.await.map_err(SendError::NotSent)?;
+        current.pause.connected();
+        current.connection = Some(opened.connection.clone());
+        Ok(opened.connection)
+    }
+}

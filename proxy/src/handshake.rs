@@ -21,6 +21,10 @@ use crate::server_state::ServerState;
 use crate::session;
 use crate::socket::ServerSocket;
 
+/// `Retry-After` of every 503, in seconds. Another server behind the same name may take the client at
+/// once, and clients pause by themselves if this goes on.
+pub(crate) const RETRY_AFTER_SECONDS: &str = "1";
+
 /// Answers `GET /v1/ws`.
 ///
 /// The server refuses before the upgrade, with the reason in the body: 426 without a WebSocket
@@ -142,7 +146,7 @@ fn unknown_subprotocol() -> Response {
 }
 
 fn unavailable(reason: &str) -> Response {
-    let retry_after = [(header::RETRY_AFTER, "1")];
+    let retry_after = [(header::RETRY_AFTER, RETRY_AFTER_SECONDS)];
     let body = format!("{reason}; try again later\n");
     (StatusCode::SERVICE_UNAVAILABLE, retry_after, body).into_response()
 }

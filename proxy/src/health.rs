@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use streamgate_backend::Backend;
 
+use crate::handshake::RETRY_AFTER_SECONDS;
 use crate::server_state::ServerState;
 
 /// Returns the routes `/healthz` and `/readyz`.
@@ -22,10 +24,13 @@ pub(crate) fn routes() -> Router<Arc<ServerState>> {
 }
 
 /// Answers 200 and `ready`, or 503 and the first reason why new clients should not come.
-async fn readiness(State(server): State<Arc<ServerState>>) -> (StatusCode, Cow<'static, str>) {
+async fn readiness(State(server): State<Arc<ServerState>>) -> Response {
     match not_ready(&server) {
-        None => (StatusCode::OK, "ready".into()),
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
+        None => "ready".into_response(),
+        Some(reason) => {
+            let retry_after = [(header::RETRY_AFTER, RETRY_AFTER_SECONDS)];
+            (StatusCode::SERVICE_UNAVAILABLE, retry_after, reason).into_response()
+        }
     }
 }
 

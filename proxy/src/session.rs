@@ -89,6 +89,8 @@ struct Session<'b, S> {
     waits: FuturesUnordered<WaitingRequest<'b>>,
     subscriptions: Subscriptions<'b>,
     fairness: Fairness,
+    /// Whether the session read from the socket in its last turn.
+    was_reading: bool,
 }
 
 impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
@@ -115,6 +117,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             waits: FuturesUnordered::new(),
             subscriptions: Subscriptions::default(),
             fairness: Fairness::new(),
+            was_reading: true,
         }
     }
 
@@ -124,6 +127,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         loop {
             self.send().await?;
             let (room, may_read) = (self.outgoing.has_room(), self.may_read());
+            self.pause_silence_unless(may_read);
             if may_read && !self.remaining_frames.is_empty() {
                 // Other sockets have their turn between two turns of this one.
                 tokio::task::yield_now().await;

@@ -25,6 +25,8 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::socket::activity::ActivityStream;
 
+#[cfg(test)]
+pub(crate) use crate::socket::activity::MIN_BYTES_PER_SECOND;
 pub(crate) use crate::socket::close_reason::CloseReason;
 
 /// Read buffer in bytes; a larger frame gets room of its own.
@@ -105,6 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
     /// Polls for the next frame, or the end.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<SocketProgress> {
         let message = std::task::ready!(Pin::new(&mut self.stream).poll_next(cx));
+        self.stream.get_mut().frame_arrived();
         let text = self.encoding.is_text();
         Poll::Ready(match message {
             Some(Ok(Message::Binary(frame))) if !text => SocketProgress::Frame(frame),
@@ -147,9 +150,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         Some(since.max(self.stream.get_ref().last_write()))
     }
 
-    /// Returns when bytes last arrived from the client.
-    pub(crate) fn last_read(&self) -> Instant {
-        self.stream.get_ref().last_read()
+    /// Returns when the client was last alive: when a frame arrived, or enough of one.
+    pub(crate) fn last_alive(&self) -> Instant {
+        self.stream.get_ref().last_alive()
+    }
+
+    /// Lets the client's silence count from now on.
+    pub(crate) fn restart_silence(&mut self) {
+        self.stream.get_mut().restart_silence();
     }
 
     /// Sends the remaining frames and the close, and awaits the client's close. Drops the

@@ -12,19 +12,20 @@ use crate::socket::CloseReason;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     /// Returns when to check whether the client has been silent, or has not read, for too long.
-    ///
-    /// While the session does not read, the client does not count as silent.
     pub(super) fn liveness_deadline(&self) -> Instant {
-        let heard = if self.may_read() {
-            self.socket.last_read()
-        } else {
-            Instant::now()
-        };
-        let silent = heard + self.max_silence();
+        let silent = self.socket.last_alive() + self.max_silence();
         match self.socket.last_write() {
             Some(last_write) => silent.min(last_write + self.config.write_timeout),
             None => silent,
         }
+    }
+
+    /// Lets the client's silence count from the moment at which the session reads again.
+    pub(super) fn pause_silence_unless(&mut self, may_read: bool) {
+        if !(may_read && self.was_reading) {
+            self.socket.restart_silence();
+        }
+        self.was_reading = may_read;
     }
 
     /// Returns an error if the client has been silent, or has not read, for too long.
@@ -38,7 +39,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 "the client did not read within the write timeout",
             ));
         }
-        if self.may_read() && now >= self.socket.last_read() + self.max_silence() {
+        if self.may_read() && now >= self.socket.last_alive() + self.max_silence() {
             return Err(CloseReason::by_server(
                 close::HEARTBEAT_MISSED,
                 "the client was silent for two heartbeat intervals",

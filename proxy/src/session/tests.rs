@@ -10,7 +10,7 @@ use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::limits::HEARTBEATS_UNTIL_DEAD;
 use streamgate_protocol::{CacheResult, ClientMessage, Operation, PerformOperation, Reply};
-use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::advance;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use super::*;
 use crate::server::Server;
 use crate::session::graceful_close::FINISH_TIMEOUT;
+use crate::socket::MIN_BYTES_PER_SECOND;
 
 const ENCODING: Encoding = Encoding::Binary;
 
@@ -130,6 +131,77 @@ async fn a_client_that_sends_within_two_heartbeats_is_not_silent() {
         }
     };
     beside(&mut session, pings).await;
+}
+
+/// Sends the head of a masked binary frame, and returns when each further byte takes `pace`.
+async fn send_slowly(client: &mut WebSocketStream<DuplexStream>, payload: &[u8], pace: Duration) {
+    let stream = client.get_mut();
+    let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+    // Final and binary; masked with zeros, and 16 bits of length.
+    let head = [0x82, 0x80 | 126, length[0], length[1], 0, 0, 0, 0];
+    stream.write_all(&head).await.unwrap();
+    for byte in payload {
+        tokio::time::sleep(pace).await;
+        stream.write_all(&[*byte]).await.unwrap();
+    }
+}
+
+fn frame_of(messages: &[ClientMessage<'_>]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    for message in messages {
+        ENCODING.append(&mut frame, message).unwrap();
+    }
+    frame
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_takes_long_because_it_is_large_keeps_the_client_alive() {
+    let config = Config::default();
+    let max_silence = heartbeat(&config) * HEARTBEATS_UNTIL_DEAD;
+    let server = server(config);
+    let (mut client, mut session) = connect(&server, 1024).await;
+    // Twice the lowest rate.
+    let pace = Duration::from_secs(1) / (2 * MIN_BYTES_PER_SECOND as u32);
+    let ping = ClientMessage::Ping { nonce: u64::MAX };
+    let frame = frame_of(&vec![ping; 5_000]);
+    assert!(
+        pace * frame.len() as u32 > max_silence / 2,
+        "the frame is too small"
+    );
+    let exchange = async {
+        next_message(&mut client).await;
+        send_slowly(&mut client, &frame, pace * 2 * 9 / 10).await;
+        next_message(&mut client).await
+    };
+    let pong = beside(&mut session, exchange).await;
+    assert_eq!(pong, ServerMessage::Pong { nonce: u64::MAX });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_arrives_byte_by_byte_does_not_keep_the_client_alive() {
+    let config = Config::default();
+    let max_silence = heartbeat(&config) * HEARTBEATS_UNTIL_DEAD;
+    let server = server(config);
+    let (mut client, session) = connect(&server, 1024).await;
+    let start = Instant::now();
+    let trickle = async {
+        next_message(&mut client).await;
+        // A burst first: what it grants is used up no later than a silent client's time.
+        let stream = client.get_mut();
+        let head = [0x82, 0x80 | 126, 0xff, 0xff, 0, 0, 0, 0];
+        stream.write_all(&head).await.unwrap();
+        stream.write_all(&[0; 60_000]).await.unwrap();
+        while stream.write_all(&[0]).await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    select(session, pin!(trickle)).await;
+    let took = start.elapsed();
+    assert!(took >= max_silence, "{took:?}");
+    assert!(
+        took < max_silence + CLOSE_TIMEOUT + Duration::from_secs(2),
+        "{took:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,18 +1,26 @@
-//! When bytes last moved on a stream, in each direction.
+//! When a client was last alive, and when it last took bytes.
+//!
+//! A whole frame shows that a client is alive. A part of one extends its life only by the time that
+//! the part may take at [`MIN_BYTES_PER_SECOND`]: so a large frame on a slow line counts as activity,
+//! and a frame that arrives byte by byte does not.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// A stream that records when it last read and wrote bytes.
-///
-/// Below the frames, so that a large frame on a slow line counts as activity.
+/// Lowest rate at which the parts of a frame must arrive: less than the slowest mobile network has.
+pub(crate) const MIN_BYTES_PER_SECOND: u64 = 1024;
+
+/// A stream that records when it read and wrote bytes.
 pub(super) struct ActivityStream<S> {
     stream: S,
     last_read: Instant,
+    /// The client's silence counts from here.
+    last_alive: Instant,
     last_write: Instant,
 }
 
@@ -22,12 +30,29 @@ impl<S> ActivityStream<S> {
         Self {
             stream,
             last_read: now,
+            last_alive: now,
             last_write: now,
         }
     }
 
-    pub(super) fn last_read(&self) -> Instant {
-        self.last_read
+    pub(super) fn last_alive(&self) -> Instant {
+        self.last_alive
+    }
+
+    /// Records that a whole frame has arrived with the bytes that were read last.
+    pub(super) fn frame_arrived(&mut self) {
+        self.last_alive = self.last_read;
+    }
+
+    /// Lets the client's silence count from now on.
+    pub(super) fn restart_silence(&mut self) {
+        self.last_alive = Instant::now();
+    }
+
+    fn read(&mut self, bytes: usize) {
+        self.last_read = Instant::now();
+        let granted = Duration::from_micros(bytes as u64 * 1_000_000 / MIN_BYTES_PER_SECOND);
+        self.last_alive = self.last_read.min(self.last_alive + granted);
     }
 
     pub(super) fn last_write(&self) -> Instant {
@@ -43,8 +68,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for ActivityStream<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.last_read = Instant::now();
+        let read = buffer.filled().len() - before;
+        if read > 0 {
+            self.read(read);
         }
         polled
     }

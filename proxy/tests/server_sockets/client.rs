@@ -9,6 +9,7 @@ use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::message::{Credit, Subscription, TailStart, Welcome};
 use streamgate_protocol::{CacheResult, ClientMessage, Operation, Reply, ServerMessage};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -66,6 +67,11 @@ impl TestClient {
             positions: Vec::new(),
             frames: 0,
         }
+    }
+
+    /// Returns the stream below the WebSocket, in two halves.
+    pub(crate) fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        self.socket.into_inner().into_split()
     }
 
     /// Encodes messages as one frame.

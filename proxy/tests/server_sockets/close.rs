@@ -7,10 +7,10 @@ use streamgate::{CLOSE_TIMEOUT, Config, SHUTDOWN_TIMEOUT};
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::message::Credit;
 use streamgate_protocol::{ServerMessage, close};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::client::{add, large_read, tail, wait};
+use crate::client::{TIMEOUT, add, large_read, tail, wait};
 use crate::test_server::TestServer;
 
 /// A server that closes all sockets at once when it shuts down.
@@ -59,6 +59,41 @@ async fn a_close_by_the_server_ends_waits_at_once() {
         tokio::time::timeout(CLOSE_TIMEOUT / 2, ended)
             .await
             .unwrap();
+    }
+}
+
+/// Liveness counts frames, and this one never ends.
+#[tokio::test]
+async fn a_client_whose_frame_arrives_byte_by_byte_is_silent() {
+    let server = TestServer::with(Config::default().heartbeat_ms(200)).await;
+    for &encoding in Encoding::ALL {
+        let client = server.client(encoding).await;
+        // Final, masked with zeros, and 64 KiB long.
+        let kind = if encoding.is_text() { 0x81 } else { 0x82 };
+        let head = [kind, 0x80 | 127, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        let (mut reader, mut writer) = client.into_split();
+        let trickle = async {
+            writer.write_all(&head).await.unwrap();
+            while writer.write_all(b" ").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            std::future::pending::<()>().await
+        };
+        let close_code = async {
+            let mut received = Vec::new();
+            loop {
+                reader.read_buf(&mut received).await.unwrap();
+                if let [.., 0x88, _, high, low] = received[..received.len().min(4)] {
+                    break u16::from_be_bytes([high, low]);
+                }
+            }
+        };
+        tokio::select! {
+            code = tokio::time::timeout(TIMEOUT, close_code) => {
+                assert_eq!(code.unwrap(), close::HEARTBEAT_MISSED);
+            }
+            () = trickle => {}
+        }
     }
 }
 

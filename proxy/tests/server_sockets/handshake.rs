@@ -1,7 +1,10 @@
 //! Handshakes that the server refuses, and requests sent along with a handshake.
 
+use std::future::IntoFuture;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use streamgate::{Config, Server};
 use streamgate_protocol::codec::Encoding;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,7 +15,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::client::{TestClient, add};
 use crate::http::exchange;
-use crate::test_server::TestServer;
+use crate::stub_backend::StubBackend;
+use crate::test_server::{TestServer, listen};
 
 const HANDSHAKE: &str = "connection: Upgrade\r\nupgrade: websocket\r\n\
     sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
@@ -84,10 +88,42 @@ async fn an_invalid_handshake_is_refused() {
             response.starts_with(&format!("HTTP/1.1 {status} ")),
             "{headers}: {response}"
         );
+        let names_the_upgrade = response.contains("\r\nupgrade: websocket\r\n");
+        assert_eq!(names_the_upgrade, status == 426, "{response}");
     }
     let post = "POST /v1/ws HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     let response = exchange(server.address, post).await;
     assert!(response.starts_with("HTTP/1.1 426 "), "{response}");
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_not_found_whether_or_not_it_is_a_handshake() {
+    let server = TestServer::start().await;
+    for path in ["/v1/wss", "/v2/ws", "/ws", "/v1/ws/"] {
+        for headers in ["connection: close\r\n", HANDSHAKE] {
+            let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\n{headers}\r\n");
+            let response = exchange(server.address, &request).await;
+            assert!(response.starts_with("HTTP/1.1 404 "), "{path}: {response}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_server_and_a_draining_one_say_when_to_try_again() {
+    let config = Config::default().max_sockets(1);
+    let server = Server::new(Arc::new(StubBackend::new()), config).unwrap();
+    let (address, listener) = listen().await;
+    let serving = tokio::spawn(axum::serve(listener, server.router()).into_future());
+    let offer = format!("{HANDSHAKE}sec-websocket-protocol: streamgate.v1.bin\r\n");
+    let mut client = TestClient::connect(address, Encoding::Binary).await;
+    let full = get(address, &offer).await;
+    let (_, ()) = tokio::join!(client.closed(), server.close());
+    let draining = get(address, &offer).await;
+    for response in [full, draining] {
+        assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+        assert!(response.contains("\r\nretry-after: 1\r\n"), "{response}");
+    }
+    serving.abort();
 }
 
 #[tokio::test]

@@ -71,6 +71,7 @@ async fn a_server_is_ready_until_it_drains() {
     let response = get(address, "/readyz").await;
     assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
     assert!(response.ends_with("\r\n\r\ndraining"), "{response}");
+    assert!(response.contains("\r\nretry-after: 1\r\n"), "{response}");
     // The process is healthy: nobody may kill it because it drains.
     let response = get(address, "/healthz").await;
     assert!(response.starts_with("HTTP/1.1 200 "), "{response}");

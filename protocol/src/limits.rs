@@ -49,7 +49,7 @@ pub const MAX_CLOSE_REASON_BYTES: usize = 123;
 /// fields is added by a plain add.
 pub const MAX_FIELDS_ONCE: usize = 1_024;
 
-/// Longest name of a producer, in bytes.
+/// Longest name of a producer, in bytes, which are `A-Z`, `a-z`, `0-9`, `_` and `-`.
 pub const MAX_PRODUCER_BYTES: usize = 64;
 
 /// Largest number of a producer's add: a hundred million turns of its dedup window. A million adds

@@ -96,21 +96,23 @@ async fn repeats_are_stored_once<B: Backend>(backend: &B) {
 }
 
 async fn bad_adds_are_refused<B: Backend>(backend: &B) {
-    let with = |fields: usize, producer: usize| Operation::IdempotentAdd {
+    let with = |fields: usize, producer: &str| Operation::IdempotentAdd {
         stream: "s".into(),
         fields: vec![("f".into(), "v".into()); fields],
         maxlen: None,
-        producer: "p".repeat(producer).into(),
+        producer: producer.to_owned().into(),
         number: 1,
         after: 0,
         again: false,
     };
-    assert_eq!(error_code(backend, with(0, 1)).await, "ERR");
+    assert_eq!(error_code(backend, with(0, "p")).await, "ERR");
     assert_eq!(
-        error_code(backend, with(MAX_FIELDS_ONCE + 1, 1)).await,
+        error_code(backend, with(MAX_FIELDS_ONCE + 1, "p")).await,
         "LIMIT"
     );
-    assert_eq!(error_code(backend, with(1, 65)).await, "LIMIT");
+    for name in ["", "a:b", "a b", "{a}", "naïve", &"p".repeat(65)] {
+        assert_eq!(error_code(backend, with(1, name)).await, "ERR", "{name:?}");
+    }
     assert_eq!(error_code(backend, add_once(1, 1, false)).await, "ERR");
     assert_eq!(
         error_code(backend, add_once(u64::MAX, 1, false)).await,
@@ -118,11 +120,9 @@ async fn bad_adds_are_refused<B: Backend>(backend: &B) {
     );
     let unknown = error_code(backend, add_once(5, 4, true)).await;
     assert_eq!(unknown, "OUT_OF_ORDER", "nothing is known of its producer");
-    assert!(
-        perform_one(backend, with(MAX_FIELDS_ONCE, 64))
-            .await
-            .is_ok()
-    );
+    let longest = "AZaz09_-".repeat(8);
+    let added = perform_one(backend, with(MAX_FIELDS_ONCE, &longest)).await;
+    assert!(added.is_ok(), "{added:?}");
 }
 
 /// Adds batches, any part of which repeats earlier adds at random, until the dedup window has

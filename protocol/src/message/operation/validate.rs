@@ -14,7 +14,8 @@ impl Operation<'_> {
     /// # Errors
     ///
     /// `LIMIT` for a name or a page beyond its bound. `ERR` for a [malformed id](EntryId), an add
-    /// without fields, a claim of 0 entries, and a new owner that is the consumer itself.
+    /// without fields, a producer's name with other characters, a claim of 0 entries, and a new
+    /// owner that is the consumer itself.
     pub fn validate(&self) -> CacheResult<()> {
         self.validate_before_sending()?;
         match self {
@@ -43,11 +44,11 @@ impl Operation<'_> {
                 after,
                 ..
             } => {
-                if fields.len() > MAX_FIELDS_ONCE || producer.len() > MAX_PRODUCER_BYTES {
-                    let why =
-                        "an idempotent add has too many fields, or its producer a too long name";
+                if fields.len() > MAX_FIELDS_ONCE {
+                    let why = "an idempotent add has more fields than are allowed";
                     return Err(CacheError::from_code(code::LIMIT, why));
                 }
+                producer_name(producer)?;
                 if after >= number || *number > MAX_PRODUCER_NUMBER {
                     let why = "the numbers of a producer's adds rise from 1";
                     return Err(CacheError::from_code(code::ERR, why));
@@ -151,6 +152,16 @@ fn not_empty(fields: &[(Text<'_>, Text<'_>)]) -> CacheResult<()> {
         return Err(CacheError::from_code(code::ERR, why));
     }
     Ok(())
+}
+
+/// Keys of dedup windows are made of producers' names, so these hold no separator.
+fn producer_name(name: &str) -> CacheResult<()> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    if (1..=MAX_PRODUCER_BYTES).contains(&name.len()) && name.bytes().all(is_allowed) {
+        return Ok(());
+    }
+    let why = "a producer's name has 1 to 64 of the characters A-Z, a-z, 0-9, _ and -";
+    Err(CacheError::from_code(code::ERR, why))
 }
 
 fn page(count: u64) -> CacheResult<()> {

@@ -9,4 +9,5 @@ mod encode;
 mod expected_answer;
 pub(crate) mod idempotent_add;
 pub(crate) mod outcome;
+mod read_pending;
 mod remove_consumer;

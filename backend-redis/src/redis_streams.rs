@@ -70,6 +70,7 @@ use crate::wire::{answers, errors, scripts};
 /// | the six operations | `XADD`, `XREVRANGE`, `XREAD`, `XGROUP`, `XREADGROUP`, `XACK` |
 /// | tails | also `XRANGE`, `XINFO`, `XLEN`, `MULTI`, `EXEC`; `EVAL` where Redis cuts pages off |
 /// | pending entries | `XPENDING`, `XAUTOCLAIM` |
+/// | finding lost deliveries again | `XPENDING`, `XRANGE` |
 /// | removing a consumer | `EVAL`, `XPENDING`, `XCLAIM`, `XGROUP` |
 /// | reclaiming idle entries | `EVAL`, `XPENDING`, `XCLAIM`, `TIME`, `XRANGE`, `XADD`, `XACK` |
 /// | idempotent adds | `SCRIPT LOAD`, `EVALSHA`, `GET`, `GETRANGE`, `SETRANGE`, `PEXPIRE` |

@@ -6,8 +6,10 @@ use std::task::Poll;
 
 use futures_util::future::BoxFuture;
 use streamgate_protocol::error::code;
+use streamgate_protocol::limits::MAX_PENDING_PAGE;
 use streamgate_protocol::{
-    CacheError, CacheResult, Operation, PendingEntries, PendingQuery, Reply, StreamingBackend,
+    CacheError, CacheResult, EntryId, Operation, PendingEntries, PendingEntry, PendingQuery, Reply,
+    StreamEntry, StreamingBackend,
 };
 
 use crate::progress::Progress;
@@ -69,6 +71,42 @@ async fn start_wait(
         Poll::Ready(result) => Progress::Done(result),
         Poll::Pending => Progress::waiting(position, wait),
     }
+}
+
+/// Lists what is pending for a consumer, and reads each entry with a read from the id before it:
+/// neither is a delivery.
+async fn read_pending<B: StreamingBackend + ?Sized>(
+    backend: &B,
+    pending: &dyn PendingEntries,
+    [stream, group, consumer]: [&str; 3],
+    after: EntryId,
+    count: usize,
+) -> CacheResult<Vec<StreamEntry>> {
+    let mut entries = Vec::new();
+    let mut next = after.successor();
+    while let Some(start) = next
+        && entries.len() < count
+    {
+        let page = MAX_PENDING_PAGE.min(count - entries.len());
+        let query = PendingQuery::default()
+            .start(start)
+            .consumer(consumer)
+            .count(page);
+        let listed = pending.pending(stream, group, query).await?;
+        let is_last = listed.len() < page;
+        for PendingEntry { id, .. } in listed {
+            let parsed = EntryId::parse(&id)?;
+            let before: String = parsed.predecessor().unwrap_or_default().into();
+            let found = backend.stream_read(stream, &before, 1, None).await?;
+            let found = found.into_iter().next().filter(|(found, _)| *found == id);
+            next = parsed.successor();
+            entries.push(found.unwrap_or_else(|| (id, Vec::new())));
+        }
+        if is_last {
+            break;
+        }
+    }
+    Ok(entries)
 }
 
 /// Calls the method that the operation names.
@@ -157,10 +195,31 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
                 Ok(Reply::Done {})
             }
             // None of the six methods reads pending entries.
-            Operation::ReadPending { .. } => Err(CacheError::backend(
+            Operation::ReadPending { .. } if pending.is_none() => Err(CacheError::backend(
                 code::UNKNOWN_OUTCOME,
                 "this backend cannot read a consumer's pending entries",
             )),
+            Operation::ReadPending {
+                stream,
+                group,
+                consumer,
+                after,
+                count,
+            } => {
+                let pending = pending.ok_or_else(unsupported)?;
+                let after = EntryId::parse(&after)?;
+                let count = if count == 0 {
+                    usize::MAX
+                } else {
+                    saturate(count)
+                };
+                let names = [&*stream, &*group, &*consumer];
+                let entries = read_pending(backend, pending, names, after, count).await?;
+                Ok(Reply::Entries {
+                    entries,
+                    last_id: None,
+                })
+            }
             Operation::PendingSummary { stream, group } => {
                 let pending = pending.ok_or_else(unsupported)?;
                 let summary = pending.pending_summary(&stream, &group).await?;

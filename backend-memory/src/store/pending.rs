@@ -22,14 +22,13 @@ pub(super) struct PendingRange<'a> {
 }
 
 impl Store {
-    /// Delivers a consumer's own pending entries once more. Deleted ones come without fields.
+    /// Reads a consumer's own pending entries. It is no delivery. Deleted entries come without fields.
     pub(super) fn read_pending(
-        &mut self,
+        &self,
         key: &str,
         [name, consumer]: [&str; 2],
         after: &str,
         count: u64,
-        now_ms: u64,
     ) -> CacheResult<Outcome> {
         let (stream, group) = self.group(key, name)?;
         let after = EntryId::parse(after)?;
@@ -39,9 +38,7 @@ impl Store {
         let deleted = |id| Arc::new(Entry::new(id, Vec::new()));
         let entry = |id| stream.entry(id).cloned().unwrap_or_else(|| deleted(id));
         let own = own.take(limit(count)).map(|(id, _)| entry(*id));
-        let entries: Vec<_> = own.collect();
-        self.deliver_again(key, name, consumer, &entries, now_ms)?;
-        Ok(Outcome::Done(Answer::entries(entries)))
+        Ok(Outcome::Done(Answer::entries(own.collect())))
     }
 
     pub(super) fn pending_summary(&self, key: &str, name: &str) -> CacheResult<Outcome> {

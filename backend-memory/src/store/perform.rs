@@ -56,7 +56,7 @@ impl Store {
                 consumer,
                 after,
                 count,
-            } => self.read_pending(&stream, [&group, &consumer], &after, count, now_ms),
+            } => self.read_pending(&stream, [&group, &consumer], &after, count),
             Operation::PendingSummary { stream, group } => self.pending_summary(&stream, &group),
             Operation::Pending {
                 stream,

@@ -1,11 +1,12 @@
 //! Chooses the commands of each operation, and the answers to expect.
 
-use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
+use streamgate_protocol::{CacheError, CacheResult, EntryId, Operation, Reply};
 
 use crate::hub::Hub;
 use crate::hub::group::admission::{Admission, QueueSlot};
 use crate::operation::blocking_read::{BlockingGroupRead, BlockingRead, deadline};
 use crate::operation::expected_answer::ExpectedAnswer;
+use crate::operation::read_pending::PendingRead;
 use crate::operation::remove_consumer::ConsumerRemoval;
 use crate::wire::commands;
 use crate::wire::packing::PackedCommands;
@@ -126,8 +127,13 @@ pub(super) fn encode(
             after,
             count,
         } => {
-            commands::read_pending(packed, stream, [group, consumer], after, *count);
-            sent(ExpectedAnswer::ReadGroup { wait: None })
+            let after = match EntryId::parse(after) {
+                Ok(after) => after,
+                Err(error) => return EncodedOperation::Answered(Err(error.into())),
+            };
+            let read = PendingRead::new([stream, group, consumer], after, *count);
+            read.encode(packed);
+            sent(ExpectedAnswer::ReadPending(read))
         }
         Operation::PendingSummary { stream, group } => {
             commands::pending_summary(packed, stream, group);

@@ -9,6 +9,7 @@ use crate::hub::Hub;
 use crate::hub::group::admission::FirstAttempt;
 use crate::operation::blocking_read::{BlockingGroupRead, BlockingRead};
 use crate::operation::outcome::OperationOutcome;
+use crate::operation::read_pending::{PendingRead, PendingReadStep};
 use crate::operation::remove_consumer::{ConsumerRemoval, RemovalStep};
 use crate::wire::answers;
 
@@ -33,6 +34,8 @@ pub(super) enum ExpectedAnswer {
     ReadGroup {
         wait: Option<(FirstAttempt, BlockingGroupRead)>,
     },
+    /// Ids of a consumer's pending entries.
+    ReadPending(PendingRead),
     PendingSummary,
     Pending,
     Claimed,
@@ -84,6 +87,13 @@ impl ExpectedAnswer {
                     return wait.wait(attempt.wait(), hub);
                 }
                 (entries, _) => entries.map(without_position),
+            },
+            Self::ReadPending(read) => match read.take_list(value) {
+                PendingReadStep::Done(result) => result,
+                PendingReadStep::More(rest) => {
+                    let rest = rest.finish(commands.clone()).boxed();
+                    return OperationOutcome::Continuing(rest);
+                }
             },
             Self::PendingSummary => answers::summary(value).map(Reply::Summary),
             Self::Pending => answers::pending(value).map(|entries| Reply::Pending { entries }),

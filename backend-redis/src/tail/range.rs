@@ -13,7 +13,7 @@ use streamgate_protocol::{CacheResult, EntryId, StreamEntry};
 
 use crate::wire::commands::CommandWriter;
 use crate::wire::packing::PackedCommands;
-use crate::wire::{answers, commands, errors, scripts};
+use crate::wire::{answers, commands, scripts};
 
 /// A read from a position on, for [`TailCursor::check`](crate::tail::cursor::TailCursor::check).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +147,7 @@ pub(super) fn decode_info(info: Value) -> CacheResult<InfoReply> {
 
 /// Parses the id of an entry that Redis sent.
 pub(crate) fn entry_id((id, _): &StreamEntry) -> CacheResult<EntryId> {
-    EntryId::parse(id).map_err(|_| errors::unexpected("an entry's id"))
+    answers::parse_id(id)
 }
 
 /// Counts the entries up to and including a position. The entries must be in order.

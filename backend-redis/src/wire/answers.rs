@@ -59,6 +59,11 @@ pub(crate) fn id_of(row: &Value) -> CacheResult<EntryId> {
     .ok_or_else(|| errors::unexpected("an entry"))
 }
 
+/// Parses an id that Redis sent.
+pub(crate) fn parse_id(id: &str) -> CacheResult<EntryId> {
+    EntryId::parse(id).map_err(|_| errors::unexpected("an entry's id"))
+}
+
 /// Returns the bytes of an entry's texts, its id included.
 pub(crate) fn bytes_of(row: &Value) -> u64 {
     match row {

@@ -117,6 +117,12 @@ pub(crate) fn range_from(to: &mut impl CommandWriter, stream: &str, from: EntryI
     number(to, count);
 }
 
+/// Reads the entry of an id.
+pub(crate) fn range_of_one(to: &mut impl CommandWriter, stream: &str, id: &str) {
+    to.command("XRANGE", 3);
+    texts(to, &[stream, id, id]);
+}
+
 /// Reads backwards from an id, inclusive.
 pub(crate) fn range_back_from(
     to: &mut impl CommandWriter,
@@ -152,21 +158,10 @@ pub(crate) fn read_group(
     consumer: &str,
     count: u64,
 ) {
-    read_pending(to, stream, [group, consumer], ">", count);
-}
-
-/// Reads pending entries of a consumer, after an id.
-pub(crate) fn read_pending(
-    to: &mut impl CommandWriter,
-    stream: &str,
-    [group, consumer]: [&str; 2],
-    after: &str,
-    count: u64,
-) {
     to.command("XREADGROUP", 8);
     texts(to, &["GROUP", group, consumer, "COUNT"]);
     number(to, count);
-    texts(to, &["STREAMS", stream, after]);
+    texts(to, &["STREAMS", stream, ">"]);
 }
 
 pub(crate) fn ack(to: &mut impl CommandWriter, stream: &str, group: &str, ids: &[Text<'_>]) {

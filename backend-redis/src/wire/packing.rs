@@ -83,6 +83,7 @@ mod tests {
         write(&mut |to| commands::read_latest(to, "s", 10));
         write(&mut |to| commands::read(to, "s", "$", 0));
         write(&mut |to| commands::range_from(to, "s", EntryId::MAX, 5));
+        write(&mut |to| commands::range_of_one(to, "s", "5-1"));
         write(&mut |to| commands::range_back_from(to, "s", EntryId::MAX, 5));
         write(&mut |to| commands::length(to, "s"));
         write(&mut |to| commands::info(to, "s"));

@@ -3,7 +3,8 @@
 use futures_util::StreamExt;
 use streamgate_backend::Backend;
 use streamgate_protocol::{
-    ConsumeOptions, Operation, PendingEntries, PendingQuery, StreamingBackend, SubscribingBackend,
+    ConsumeOptions, Operation, PendingEntries, PendingQuery, StreamEntry, StreamingBackend,
+    SubscribingBackend,
 };
 use streamgate_test_support::RedisVersion;
 
@@ -100,4 +101,73 @@ async fn a_removal_that_loses_redis_midway_has_an_unknown_outcome() {
     fixture.server.kill().unwrap();
     let lost = within_limit(removing.finish()).await.unwrap_err();
     assert_eq!(lost.code(), "UNKNOWN_OUTCOME");
+}
+
+async fn read_pending(fixture: &Fixture, count: u64) -> Vec<StreamEntry> {
+    let read = Operation::ReadPending {
+        stream: "s".into(),
+        group: "g".into(),
+        consumer: "ann".into(),
+        after: "0-0".into(),
+        count,
+    };
+    let read = fixture.streams.perform(vec![read]).await.remove(0);
+    within_limit(read.finish())
+        .await
+        .unwrap()
+        .into_entries()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn deleted_pending_entries_are_read_without_fields() {
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::new(version).await;
+        held_by_ann(&fixture, 3).await;
+        let before = read_pending(&fixture, 0).await;
+        let _: u64 = fixture
+            .command(&format!("XDEL s {}", before[1].0))
+            .await
+            .unwrap();
+        let after = read_pending(&fixture, 0).await;
+        assert_eq!(after[1], (before[1].0.clone(), vec![]));
+        assert_eq!([&after[0], &after[2]], [&before[0], &before[2]]);
+        let _: u64 = fixture.command("DEL s").await.unwrap();
+        fixture
+            .streams
+            .stream_create_group("s", "g", "0")
+            .await
+            .unwrap();
+        assert_eq!(read_pending(&fixture, 0).await, []);
+    }
+}
+
+#[tokio::test]
+async fn a_read_of_pending_entries_writes_nothing_to_redis() {
+    let fixture = Fixture::new(RedisVersion::V7_0).await;
+    held_by_ann(&fixture, 2_500).await;
+    let writes = fixture.calls("xreadgroup").await;
+    assert_eq!(read_pending(&fixture, 0).await.len(), 2_500);
+    assert_eq!(fixture.calls("xreadgroup").await, writes);
+    assert_eq!(fixture.calls("xpending").await, 3);
+    assert_eq!(fixture.calls("xrange").await, 2_500);
+    assert_eq!(read_pending(&fixture, 1_200).await.len(), 1_200);
+    assert_eq!(fixture.calls("xpending").await, 5);
+}
+
+#[tokio::test]
+async fn a_read_of_large_pending_entries_ends_before_it_is_too_large_for_a_reply() {
+    let fixture = Fixture::new(RedisVersion::V7_0).await;
+    let streams = &fixture.streams;
+    streams.stream_create_group("s", "g", "0").await.unwrap();
+    let megabyte = "x".repeat(1024 * 1024);
+    for _ in 0..20 {
+        fixture.add("s", &megabyte).await;
+    }
+    for _ in 0..20 {
+        let read = streams.stream_read_group("s", "g", "ann", 1, None);
+        assert_eq!(read.await.unwrap().len(), 1);
+    }
+    let found = read_pending(&fixture, 0).await;
+    assert!((8..12).contains(&found.len()), "{} entries", found.len());
 }

@@ -1,7 +1,8 @@
 //! The cases, one file a topic, and the list of all of them.
 //!
 //! A case is an async function that panics if the backend does not do what it should. It takes a
-//! [`Fixture`], and a [`DirectRedis`] too if it needs Redis behind the backend. Each file lists its
+//! [`Fixture`], and a [`DirectRedis`] too if it needs Redis behind the backend, or [`Operations`] if
+//! it performs operations that no method of the traits calls. Each file lists its
 //! own with [`cases!`], and this file lists the files. A case or a file that is left out is dead
 //! code, which fails to compile.
 
@@ -10,9 +11,12 @@
     reason = "a case is a test: a panic is how it fails"
 )]
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 
-use crate::fixture::{DirectRedis, Fixture};
+use crate::fixture::{DirectRedis, Fixture, Operations};
+use crate::run::Subject;
 
 /// One case.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +34,7 @@ pub struct Case {
 enum Body {
     Everywhere(fn(Fixture) -> BoxFuture<'static, ()>),
     WithRedis(fn(Fixture, DirectRedis) -> BoxFuture<'static, ()>),
+    WithOperations(fn(Fixture, Arc<dyn Operations>) -> BoxFuture<'static, ()>),
 }
 
 impl Case {
@@ -50,15 +55,17 @@ impl Case {
         matches!(self.body, Body::WithRedis(_))
     }
 
+    /// Whether it needs a backend that performs operations as data.
+    pub fn needs_operations(&self) -> bool {
+        matches!(self.body, Body::WithOperations(_))
+    }
+
     /// The case on this backend, or `None` if it does not apply.
-    pub fn on(
-        &self,
-        fixture: Fixture,
-        side: Option<DirectRedis>,
-    ) -> Option<BoxFuture<'static, ()>> {
+    pub fn on(&self, fixture: Fixture, subject: &Subject) -> Option<BoxFuture<'static, ()>> {
         match self.body {
             Body::Everywhere(body) => Some(body(fixture)),
-            Body::WithRedis(body) => Some(body(fixture, side?)),
+            Body::WithRedis(body) => Some(body(fixture, subject.direct_redis.clone()?)),
+            Body::WithOperations(body) => Some(body(fixture, subject.operations.clone()?)),
         }
     }
 }
@@ -69,12 +76,14 @@ pub fn all() -> Vec<Case> {
 }
 
 /// Lists a file's cases, made from the functions themselves. `heavy` are those that move megabytes
-/// or wait a thousand times at once. `needs_redis` are those that take a [`DirectRedis`] too.
+/// or wait a thousand times at once. `needs_redis` are those that take a [`DirectRedis`] too, and
+/// `needs_operations` those that take [`Operations`].
 macro_rules! cases {
     (
         $($everywhere:ident,)*
         $(; heavy: $($heavy:ident,)*)?
         $(; needs_redis: $($with:ident,)*)?
+        $(; needs_operations: $($operations:ident,)*)?
     ) => {
         pub(super) const CASES: &[$crate::cases::Case] = &[
             $($crate::cases::everywhere(
@@ -91,6 +100,11 @@ macro_rules! cases {
                 module_path!(),
                 stringify!($with),
                 |fixture, direct_redis| Box::pin($with(fixture, direct_redis)),
+            ),)*)?
+            $($($crate::cases::with_operations(
+                module_path!(),
+                stringify!($operations),
+                |fixture, operations| Box::pin($operations(fixture, operations)),
             ),)*)?
         ];
     };
@@ -129,6 +143,7 @@ topics! {
     read_group,
     read_ids,
     read_latest,
+    read_pending,
     remove_consumer,
     sizes,
     tail,
@@ -167,6 +182,19 @@ const fn with_redis(
         name,
         heavy: false,
         body: Body::WithRedis(body),
+    }
+}
+
+const fn with_operations(
+    module: &'static str,
+    name: &'static str,
+    body: fn(Fixture, Arc<dyn Operations>) -> BoxFuture<'static, ()>,
+) -> Case {
+    Case {
+        topic: last_segment(module),
+        name,
+        heavy: false,
+        body: Body::WithOperations(body),
     }
 }
 

@@ -9,7 +9,10 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, try_join_all};
 use redis::aio::MultiplexedConnection;
-use streamgate_protocol::{CacheResult, PendingEntries, StreamEntry, SubscribingBackend};
+use streamgate_protocol::{
+    CacheResult, Operation, PendingEntries, PerformOperation, Reply, StreamEntry,
+    SubscribingBackend,
+};
 
 /// Longest time that a case waits for an item of a subscription. Only a hang takes as long, on any
 /// machine. The message then shows where the case hangs.
@@ -23,6 +26,22 @@ pub const LONG_WAIT: Option<usize> = Some(30 * 60 * 1_000);
 pub trait FullBackend: SubscribingBackend + PendingEntries {}
 
 impl<B: SubscribingBackend + PendingEntries> FullBackend for B {}
+
+/// A backend that performs operations as data: also those that no method of the traits calls.
+pub trait Operations: Send + Sync {
+    /// Performs an operation and returns its reply.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the operation.
+    fn perform(&self, operation: Operation<'static>) -> BoxFuture<'_, CacheResult<Reply>>;
+}
+
+impl<B: PerformOperation> Operations for B {
+    fn perform(&self, operation: Operation<'static>) -> BoxFuture<'_, CacheResult<Reply>> {
+        self.perform_operation(operation).boxed()
+    }
+}
 
 /// A backend under test, and stream keys that no other case uses.
 #[derive(Clone)]

@@ -12,7 +12,7 @@ use streamgate_redis::RedisStreams;
 use streamgate_test_support::{Proxy, RedisServer, RedisVersion};
 
 use crate::bridge::{Chromium, Workerd};
-use crate::fixture::{DirectRedis, FullBackend};
+use crate::fixture::{DirectRedis, FullBackend, Operations};
 use crate::run::Subject;
 
 /// An implementation of the traits, and what it needs to run.
@@ -144,6 +144,11 @@ impl Implementor {
         self.redis.is_some()
     }
 
+    /// Whether it performs operations as data. JavaScript calls methods only.
+    pub fn has_operations(&self) -> bool {
+        matches!(self.access, Access::Direct | Access::Client(_))
+    }
+
     /// Starts it and its servers.
     ///
     /// # Errors
@@ -175,28 +180,27 @@ impl Implementor {
         };
         let endpoint = proxy.as_ref().map(Proxy::ws_url).unwrap_or_default();
         let mut runtime: Option<Box<dyn Any + Send>> = None;
-        let backend: Arc<dyn FullBackend> = match (self.access, &url) {
-            (Access::Direct, None) => Arc::new(MemoryStreams::new()),
-            (Access::Direct, Some(url)) => Arc::new(RedisStreams::connect(url).await?),
-            (Access::Client(encoding), _) => Arc::new(
-                Client::builder(&endpoint)
-                    .encoding(encoding)
-                    .connect()
-                    .await?,
-            ),
+        let (backend, operations) = match (self.access, &url) {
+            (Access::Direct, None) => in_rust(MemoryStreams::new()),
+            (Access::Direct, Some(url)) => in_rust(RedisStreams::connect(url).await?),
+            (Access::Client(encoding), _) => {
+                let builder = Client::builder(&endpoint).encoding(encoding);
+                in_rust(builder.connect().await?)
+            }
             (Access::Chromium, _) => {
                 let (bridged, chromium) = Chromium::start(&endpoint).await?;
                 runtime = Some(Box::new(chromium));
-                Arc::new(bridged)
+                in_javascript(bridged)
             }
             (Access::Workerd, _) => {
                 let (bridged, workerd) = Workerd::start(&endpoint).await?;
                 runtime = Some(Box::new(workerd));
-                Arc::new(bridged)
+                in_javascript(bridged)
             }
         };
         let subject = Subject {
             backend,
+            operations,
             direct_redis,
         };
         Ok(Running {
@@ -206,6 +210,17 @@ impl Implementor {
             _redis: redis,
         })
     }
+}
+
+type Handles = (Arc<dyn FullBackend>, Option<Arc<dyn Operations>>);
+
+fn in_rust(backend: impl FullBackend + Operations + 'static) -> Handles {
+    let backend = Arc::new(backend);
+    (Arc::clone(&backend) as _, Some(backend))
+}
+
+fn in_javascript(backend: impl FullBackend + 'static) -> Handles {
+    (Arc::new(backend), None)
 }
 
 const fn of(name: &'static str, redis: Option<RedisVersion>, access: Access) -> Implementor {

@@ -5,6 +5,7 @@
 //!
 //! - [`cases`]: the cases, one file a topic, and the list of all of them.
 //! - [`fixture`]: the arguments of a case.
+//! - [`malformed_ids`]: texts that are not ids.
 //! - [`reader`]: a tail as cases read it.
 //! - [`run`]: runs cases against one implementor.
 //! - [`implementors`]: the implementors, each with what it needs to be started.
@@ -22,6 +23,7 @@ pub mod bridge;
 pub mod cases;
 pub mod fixture;
 pub mod implementors;
+pub mod malformed_ids;
 pub mod reader;
 pub mod report;
 pub mod run;

@@ -100,6 +100,7 @@ async fn run_one(implementor: &Implementor, cases: &[Case]) -> Row {
     let applicable = cases
         .iter()
         .filter(|case| implementor.has_redis() || !case.needs_redis())
+        .filter(|case| implementor.has_operations() || !case.needs_operations())
         .count();
     Row {
         implementor: implementor.name.to_owned(),
@@ -115,10 +116,10 @@ fn list(implementors: &[&Implementor], cases: &[Case]) {
         println!("implementor {}", implementor.name);
     }
     for case in cases {
-        let needs = if case.needs_redis() {
-            " (needs Redis)"
-        } else {
-            ""
+        let needs = match (case.needs_redis(), case.needs_operations()) {
+            (true, _) => " (needs Redis)",
+            (_, true) => " (needs operations as data)",
+            _ => "",
         };
         println!("case {}{needs}", case.path());
     }

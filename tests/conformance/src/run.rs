@@ -11,13 +11,15 @@ use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 
 use crate::cases::Case;
-use crate::fixture::{DirectRedis, Fixture, FullBackend};
+use crate::fixture::{DirectRedis, Fixture, FullBackend, Operations};
 
 /// The backend that cases run against.
 #[derive(Clone)]
 pub struct Subject {
     /// The backend under test.
     pub backend: Arc<dyn FullBackend>,
+    /// The same backend for operations as data. The npm package has none.
+    pub operations: Option<Arc<dyn Operations>>,
     /// The Redis behind it, if there is one.
     pub direct_redis: Option<DirectRedis>,
 }
@@ -50,7 +52,7 @@ pub struct Tally {
     pub run: usize,
     /// Those of them that failed.
     pub failures: Vec<Failure>,
-    /// Cases that need Redis behind the backend, where there is none.
+    /// Cases that need what the backend does not have.
     pub not_applicable: usize,
 }
 
@@ -94,7 +96,7 @@ async fn run_pass(
         while running.len() < plan.at_once {
             let Some(case) = left.next() else { break };
             let fixture = Fixture::new(Arc::clone(&subject.backend), &prefix(case));
-            match case.on(fixture, subject.direct_redis.clone()) {
+            match case.on(fixture, subject) {
                 Some(body) => drop(running.spawn(run_one(case.path(), body, plan.timeout))),
                 None => tally.not_applicable += 1,
             }

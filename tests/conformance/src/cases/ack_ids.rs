@@ -4,9 +4,9 @@ use streamgate_protocol::error::code as codes;
 use streamgate_protocol::limits::MAX_ID_BYTES;
 
 use crate::fixture::{DirectRedis, Fixture, code, parts};
+use crate::malformed_ids::not_an_id;
 
 use super::ack::add_and_deliver;
-use super::read_ids::MALFORMED;
 
 cases![
     unknown_ids_succeed,
@@ -38,10 +38,10 @@ async fn unknown_ids_succeed(f: Fixture) {
 /// `ERR`: `$`, `+` and `-` are not ids here.
 async fn a_malformed_id_is_rejected(f: Fixture) {
     let (key, _) = add_and_deliver(&f, 1).await;
-    for id in MALFORMED.iter().chain(&["$", "+"]) {
+    for id in not_an_id() {
         let acked = f
             .backend
-            .stream_ack(&key, "group", &[(*id).to_owned()])
+            .stream_ack(&key, "group", &[id.to_owned()])
             .await;
         assert_eq!(code(&acked), codes::ERR, "{id:?}");
     }

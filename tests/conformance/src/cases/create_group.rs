@@ -4,8 +4,7 @@ use streamgate_protocol::error::code as codes;
 use streamgate_protocol::limits::MAX_ID_BYTES;
 
 use crate::fixture::{DirectRedis, Fixture, code, ids, parts};
-
-use super::read_ids::MALFORMED;
+use crate::malformed_ids::not_a_start;
 
 cases![
     creating_a_group_twice_fails,
@@ -226,7 +225,7 @@ async fn any_string_is_a_valid_name(f: Fixture) {
 async fn a_malformed_id_is_rejected(f: Fixture) {
     let key = f.key();
     f.add_in_sequence(&key, 1).await.unwrap();
-    for id in MALFORMED.iter().chain(&["+"]) {
+    for id in not_a_start() {
         let rejected = f.backend.stream_create_group(&key, "group", id).await;
         assert_eq!(code(&rejected), codes::ERR, "{id:?}");
     }

@@ -6,8 +6,8 @@ use streamgate_protocol::error::code as codes;
 use streamgate_protocol::limits::{DEFAULT_REQUESTS_IN_FLIGHT, MAX_ID_BYTES, MAX_NAME_BYTES};
 use streamgate_protocol::{TailFrom, TailItem};
 
-use super::read_ids::MALFORMED;
 use crate::fixture::{Fixture, HANG, code};
+use crate::malformed_ids::not_an_id;
 use crate::reader::Reader;
 
 cases![
@@ -106,8 +106,8 @@ async fn a_tail_starts_with_its_first_poll(f: Fixture) {
 async fn a_malformed_id_is_rejected(f: Fixture) {
     let key = f.key();
     for exists in [false, true] {
-        for id in MALFORMED.iter().chain(&["$", "+"]) {
-            let from = TailFrom::After((*id).to_owned());
+        for id in not_an_id() {
+            let from = TailFrom::After(id.to_owned());
             assert_eq!(
                 rejection(&f, &key, from).await,
                 codes::ERR,

@@ -10,6 +10,9 @@ use crate::generate::{MAX_WAITS, Planned, Step};
 use crate::ids::{Ids, has_malformed_id};
 use crate::outcome::Outcome;
 
+/// More pending entries than a sequence has.
+const ALL: u64 = 1_000;
+
 pub(crate) struct RedisSide {
     connection: MultiplexedConnection,
     /// One for each call that waits at the same time.
@@ -109,10 +112,50 @@ async fn send(
     connection: &mut MultiplexedConnection,
     operation: &Operation<'_>,
 ) -> RedisResult<Value> {
+    if let Operation::ReadPending { .. } = operation
+        && !has_malformed_id(operation)
+    {
+        return read_pending(connection, operation).await;
+    }
     match command(operation) {
         Some(command) => command.query_async(connection).await,
         None => Ok(Value::Okay),
     }
+}
+
+/// Lists what is pending for the consumer, and reads each entry: neither counts as a delivery.
+async fn read_pending(
+    connection: &mut MultiplexedConnection,
+    operation: &Operation<'_>,
+) -> RedisResult<Value> {
+    let Operation::ReadPending {
+        stream,
+        group,
+        consumer,
+        after,
+        count,
+    } = operation
+    else {
+        unreachable!("it is a read of pending entries");
+    };
+    let count = if *count == 0 { ALL } else { *count };
+    let listed = cmd("XPENDING")
+        .arg(&**stream)
+        .arg(&**group)
+        .arg(format!("({}", &**after))
+        .arg("+")
+        .arg(count)
+        .arg(&**consumer)
+        .query_async(connection);
+    let listed: Vec<(String, String, i64, i64)> = listed.await?;
+    let mut entries = Vec::new();
+    for (id, ..) in listed {
+        let range = cmd("XRANGE").arg(&**stream).arg(&id).arg(&id).to_owned();
+        let found: Vec<Value> = range.query_async(connection).await?;
+        let deleted = || Value::Array(vec![Value::BulkString(id.into_bytes()), Value::Nil]);
+        entries.push(found.into_iter().next().unwrap_or_else(deleted));
+    }
+    Ok(Value::Array(entries))
 }
 
 /// Returns the command that the operation means, or `None` if there is nothing to send.
@@ -180,21 +223,6 @@ fn command(operation: &Operation<'_>) -> Option<Cmd> {
             block(&mut command, *block_ms);
             command.arg("STREAMS").arg(&**stream).arg(">");
         }
-        Operation::ReadPending {
-            stream,
-            group,
-            consumer,
-            after,
-            count,
-        } => {
-            command
-                .arg("XREADGROUP")
-                .arg("GROUP")
-                .arg(&**group)
-                .arg(&**consumer);
-            command.arg("COUNT").arg(count);
-            command.arg("STREAMS").arg(&**stream).arg(&**after);
-        }
         Operation::Ack { ids, .. } if ids.is_empty() => return None,
         Operation::Ack { stream, group, ids } => {
             command.arg("XACK").arg(&**stream).arg(&**group);
@@ -242,7 +270,9 @@ fn outcome(
             let found = match (operation, value) {
                 // Nothing in time, nothing new, or a count of 0.
                 (_, Value::Nil) => Vec::new(),
-                (Operation::ReadLatest { .. }, found) => entries(found)?,
+                (Operation::ReadLatest { .. } | Operation::ReadPending { .. }, found) => {
+                    entries(found)?
+                }
                 (_, by_stream) => {
                     let [of_stream] = array(by_stream)?;
                     let [_, found] = array(of_stream)?;

@@ -161,8 +161,7 @@ export interface ConsumeOptions {
   claimAfterMs?: number | undefined;
   /**
    * Moves an entry to `deadLetter` instead of reclaiming it once it was delivered this many times.
-   * Recovering entries after a lost connection counts as a delivery too, so choose more than 1 or
-   * 2. At least 1; requires `deadLetter` and `claimAfterMs`.
+   * Entries recovered after a lost connection are not counted once more. At least 1; requires `deadLetter` and `claimAfterMs`.
    */
   maxDeliveries?: number | undefined;
   /**

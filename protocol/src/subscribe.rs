@@ -92,8 +92,7 @@ pub struct ConsumeOptions {
     /// delivered this many times; at least 1. Requires that stream and
     /// [`claim_after_ms`](Self#structfield.claim_after_ms).
     ///
-    /// When a client recovers entries after a lost connection, that counts as a delivery of
-    /// everything its consumer holds: leave room for it.
+    /// Entries that a client recovers after a lost connection are not counted once more.
     pub max_deliveries: Option<u64>,
     /// The stream for entries with too many deliveries; not the group's own. Requires
     /// [`max_deliveries`](Self::max_deliveries).

@@ -221,10 +221,10 @@ async fn a_missing_group_or_stream_is_rejected(f: Fixture) {
 async fn malformed_ends_are_rejected(f: Fixture) {
     let key = f.key();
     let long = "1".repeat(200);
-    for bad in not_a_range_end().chain([&*long]) {
-        let start = f.backend.pending(&key, "group", range(bad, "+")).await;
+    for bad in not_a_range_end().map(str::to_owned).chain([long]) {
+        let start = f.backend.pending(&key, "group", range(&bad, "+")).await;
         assert_eq!(code(&start), "ERR", "{bad:?}");
-        let end = f.backend.pending(&key, "group", range("-", bad)).await;
+        let end = f.backend.pending(&key, "group", range("-", &bad)).await;
         assert_eq!(code(&end), "ERR", "{bad:?}");
     }
 }

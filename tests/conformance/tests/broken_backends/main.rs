@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
 use streamgate_conformance::cases;
-use streamgate_conformance::fixture::{DirectRedis, FullBackend};
+use streamgate_conformance::fixture::{DirectRedis, FullBackend, Operations};
 use streamgate_conformance::run::{Plan, Subject, run};
 use streamgate_memory::MemoryStreams;
-use streamgate_protocol::StreamEntry;
+use streamgate_protocol::{
+    CacheResult, Operation, PendingEntries as _, PerformOperation as _, Reply, StreamEntry,
+};
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::{RedisServer, RedisVersion};
 
@@ -140,6 +143,47 @@ async fn an_acknowledgement_that_does_nothing_is_found() {
     }
     assert_eq!(found[0], 0);
     assert!(found[1] > 0);
+}
+
+/// Reads pending entries by claiming them, which counts as a delivery.
+struct DeliversAgain(MemoryStreams);
+
+impl Operations for DeliversAgain {
+    fn perform(&self, operation: Operation<'static>) -> BoxFuture<'_, CacheResult<Reply>> {
+        async move {
+            let Operation::ReadPending {
+                stream,
+                group,
+                consumer,
+                after,
+                ..
+            } = operation
+            else {
+                return self.0.perform_operation(operation).await;
+            };
+            let start = format!("({after}");
+            let claim = self.0.claim(&stream, &group, &consumer, 0, &start, 100);
+            Ok(Reply::Entries {
+                entries: claim.await?.entries,
+                last_id: None,
+            })
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_read_of_pending_entries_that_counts_as_a_delivery_is_found() {
+    let backend = MemoryStreams::new();
+    let subject = Subject {
+        backend: Arc::new(backend.clone()),
+        operations: Some(Arc::new(DeliversAgain(backend))),
+        direct_redis: None,
+    };
+    let mut cases = cases::all();
+    cases.retain(|case| case.name == "a_read_counts_no_delivery_and_resets_no_idle_time");
+    let tally = run(&subject, &cases, ALL).await;
+    assert_eq!((tally.run, tally.failures.len()), (1, 1));
 }
 
 fn in_memory(fault: Fault) -> Subject {

@@ -139,15 +139,15 @@ async fn read_pending(
         unreachable!("it is a read of pending entries");
     };
     let count = if *count == 0 { ALL } else { *count };
-    let listed = cmd("XPENDING")
+    let list = cmd("XPENDING")
         .arg(&**stream)
         .arg(&**group)
         .arg(format!("({}", &**after))
         .arg("+")
         .arg(count)
         .arg(&**consumer)
-        .query_async(connection);
-    let listed: Vec<(String, String, i64, i64)> = listed.await?;
+        .to_owned();
+    let listed: Vec<(String, String, i64, i64)> = list.query_async(connection).await?;
     let mut entries = Vec::new();
     for (id, ..) in listed {
         let range = cmd("XRANGE").arg(&**stream).arg(&id).arg(&id).to_owned();

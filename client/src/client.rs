@@ -45,7 +45,9 @@ use crate::engine::ConnectionState;
 /// a limit.
 ///
 /// The same happens when the server loses its Redis, with pauses of up to a second between
-/// attempts. A group read is retried until its wait is over, and at least for that timeout. A
+/// attempts. A group read is retried until its wait is over, and at least for that timeout. A wait
+/// or a subscription that fails 32 times in a row without progress, although Redis is available,
+/// ends with the error: it may be what makes Redis close the server's connections. A
 /// request that is made while Redis is unavailable fails with `DISCONNECTED`, or another code that
 /// permits a retry; the state is [`Degraded`](ConnectionState::Degraded) then.
 ///

@@ -17,6 +17,7 @@
 //! After any method of the first two kinds, poll all of the third. Times are in milliseconds on one
 //! clock that never goes back.
 
+mod availability;
 mod config;
 mod connection;
 mod connection_phase;
@@ -47,6 +48,7 @@ use std::collections::VecDeque;
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::limits;
 
+use availability::Availability;
 pub use config::ClientConfig;
 use connection_phase::ConnectionPhase;
 pub use connection_state::ConnectionState;
@@ -81,8 +83,7 @@ pub struct Engine {
     max_frame_bytes: usize,
     /// Whether this connection's server has sent its welcome.
     is_welcomed: bool,
-    /// Whether the server's backend is unavailable.
-    is_degraded: bool,
+    availability: Availability,
     /// How the server violated the protocol.
     violation: Option<&'static str>,
     actions: VecDeque<SocketAction>,
@@ -105,7 +106,7 @@ impl Engine {
             jitter: Jitter::new(identity.seed()),
             max_frame_bytes: limits::MIN_FRAME_BYTES as usize,
             is_welcomed: false,
-            is_degraded: false,
+            availability: Availability::default(),
             violation: None,
             actions: VecDeque::new(),
             events: VecDeque::new(),
@@ -190,7 +191,8 @@ impl Engine {
         };
         let is_open = matches!(self.phase, ConnectionPhase::Open { .. });
         let producers = self.producers.next_deadline().filter(|_| is_open);
-        [phase, self.queue.next_deadline(), producers]
+        let availability = self.availability.next_deadline().filter(|_| is_open);
+        [phase, self.queue.next_deadline(), producers, availability]
             .into_iter()
             .flatten()
             .min()

@@ -66,3 +66,17 @@ pub const REMEMBERED_MS: u64 = 600_000;
 /// Most pending entries that one reply lists, or one claim takes. More is refused with `LIMIT`:
 /// Redis executes one command at a time, and needs a few milliseconds for a list of this length.
 pub const MAX_PENDING_PAGE: usize = 10_000;
+
+/// Longest pause in milliseconds before a client sends a request or a subscription again that the
+/// server could not perform. It doubles with each failure. A connection of the server to its
+/// backend that was cut is usually replaced by then.
+pub const FIRST_RETRY_PAUSE_MS: u32 = 50;
+
+/// Longest of these pauses in milliseconds: waits continue within a second after the backend is
+/// back.
+pub const MAX_RETRY_PAUSE_MS: u32 = 1_000;
+
+/// Failures in a row, without progress and although the backend is available, after which a client
+/// ends a subscription or a wait: about half a minute. More would not help, and would cost everybody
+/// at the server.
+pub const MAX_FAILURES: u32 = 32;

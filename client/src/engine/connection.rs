@@ -7,6 +7,7 @@ use streamgate_protocol::limits;
 use streamgate_protocol::text::push_number;
 
 use super::Engine;
+use super::availability::Availability;
 use super::connection_phase::ConnectionPhase;
 use super::connection_state::ConnectionState;
 use super::event::{EngineEvent, SocketAction};
@@ -23,7 +24,8 @@ impl Engine {
             return;
         }
         self.max_frame_bytes = limits::MIN_FRAME_BYTES as usize;
-        (self.is_welcomed, self.is_degraded) = (false, false);
+        self.is_welcomed = false;
+        self.availability = Availability::default();
         self.queue.reset_max_in_flight();
         self.heartbeat = Heartbeat::new(now);
         self.was_ever_open = true;
@@ -77,7 +79,12 @@ impl Engine {
                 self.actions.push_back(SocketAction::Abandon);
                 self.handle_lost(close::HEARTBEAT_MISSED, "the server is silent", now);
             }
-            ConnectionPhase::Open { .. } => self.heartbeat.record_wake(now),
+            ConnectionPhase::Open { .. } => {
+                self.heartbeat.record_wake(now);
+                if self.availability.settle(now) {
+                    self.set_state(ConnectionState::Open);
+                }
+            }
             _ => {}
         }
     }

@@ -9,8 +9,8 @@ pub enum ConnectionState {
     /// Requests are sent as they are made.
     Open,
     /// Connected, but the server's backend is unavailable. Most requests fail at once and can be
-    /// made again later. Waits and subscriptions continue once the backend returns; the state is
-    /// [`Open`](Self::Open) then.
+    /// made again later. Waits and subscriptions continue once the backend returns. The state is
+    /// [`Open`](Self::Open) after the backend has been available for a second.
     Degraded {
         /// The error code that says why, such as `DISCONNECTED` or `LOADING`.
         code: String,

@@ -28,7 +28,7 @@ impl Engine {
                     Ok(())
                 }
                 Ok(ServerMessage::Backend { away }) => {
-                    self.handle_backend_availability(away);
+                    self.handle_backend_availability(away, now);
                     Ok(())
                 }
                 Ok(ServerMessage::Position { id, last_id }) => {
@@ -58,19 +58,17 @@ impl Engine {
     /// Handles the news that the server's backend is unavailable, and why, or available.
     // Inlined it would be a larger download for browsers.
     #[inline(never)]
-    fn handle_backend_availability(&mut self, unavailable: Option<Fault>) {
-        let is_degraded = unavailable.is_some();
-        let was_degraded = std::mem::replace(&mut self.is_degraded, is_degraded);
-        if !is_degraded {
-            self.queue.end_pauses();
-        }
-        if was_degraded || is_degraded {
-            let state =
-                unavailable.map_or(ConnectionState::Open, |fault| ConnectionState::Degraded {
-                    code: fault.code,
-                    message: fault.message,
-                });
-            self.set_state(state);
+    fn handle_backend_availability(&mut self, unavailable: Option<Fault>, now: Millis) {
+        match unavailable {
+            None => self.availability.record_available(now),
+            Some(fault) => {
+                if self.availability.record_unavailable(&fault.code) {
+                    self.set_state(ConnectionState::Degraded {
+                        code: fault.code,
+                        message: fault.message,
+                    });
+                }
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use streamgate_protocol::backoff::Backoff;
 use streamgate_protocol::limits::MAX_PRODUCER_NUMBER;
 use streamgate_protocol::text::push_number;
 
+use super::jitter::Jitter;
 use super::retry_backoff;
 use super::time::Millis;
 
@@ -141,13 +142,14 @@ impl IdempotentProducers {
     }
 
     /// Stalls a producer: an add, and those that were sent after it, must be sent again.
-    pub(super) fn stall(&mut self, stream: &str, now: Millis) {
+    pub(super) fn stall(&mut self, stream: &str, now: Millis, jitter: &mut Jitter) {
         if let Some(producer) = self.get_mut(stream) {
             producer.in_flight -= 1;
             producer.is_stalled = true;
             // All adds that are refused together share one pause.
             if producer.resume_at <= now {
-                producer.resume_at = now + producer.backoff.next_pause_ms();
+                let pause = retry_backoff::next_pause_ms(&mut producer.backoff, jitter);
+                producer.resume_at = now + pause;
             }
         }
     }

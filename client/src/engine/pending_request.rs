@@ -6,12 +6,13 @@ mod wire_message;
 
 use streamgate_protocol::backoff::Backoff;
 use streamgate_protocol::error::code;
-use streamgate_protocol::limits::{MAX_FIELDS_ONCE, REMEMBERED_MS};
+use streamgate_protocol::limits::{MAX_FAILURES, MAX_FIELDS_ONCE, REMEMBERED_MS};
 use streamgate_protocol::message::{Credit, Subscription, TailStart};
 use streamgate_protocol::{CacheError, CacheResult, ClientMessage, Operation};
 
 use super::delivery_log::ConsumerKey;
 use super::idempotent_producers::{AddNumber, IdempotentProducers};
+use super::jitter::Jitter;
 use super::message_size::estimated_bytes;
 use super::retry_backoff;
 use super::retry_policy::RetryPolicy;
@@ -35,6 +36,11 @@ pub(super) struct PendingRequest {
     /// Whether it was ever sent, so that the server may have performed it.
     pub(super) was_sent: bool,
     first_sent_at: Option<Millis>,
+    last_sent_at: Millis,
+    /// Whether the server's backend was unavailable when it was sent last.
+    was_sent_in_vain: bool,
+    /// How often it failed without progress although the server's backend was available.
+    failures: u32,
     /// When the wait that it asks for is over.
     wait_ends_at: Option<Millis>,
     /// Since when it is being retried, after the connection or the server's backend was lost.
@@ -86,6 +92,9 @@ impl PendingRequest {
             add_number: None,
             was_sent: false,
             first_sent_at: None,
+            last_sent_at: 0,
+            was_sent_in_vain: false,
+            failures: 0,
             wait_ends_at: None,
             retried_since: None,
             may_be_done: false,
@@ -287,18 +296,22 @@ impl PendingRequest {
         self.retried_since.is_some() || self.window.is_some() && error.code() != code::OVERLOADED
     }
 
-    /// Whether to go on retrying while the server has no backend: until the wait that it asks for
-    /// is over, and at least for `patience_ms`.
+    /// Whether to go on retrying: a request for `patience_ms`, or until the wait that it asks for
+    /// is over, a subscription for ever. A wait and a subscription end sooner if they fail again
+    /// and again although the server's backend is available.
     pub(super) fn has_patience(&self, patience_ms: Millis, now: Millis) -> bool {
-        let patience_ends_at = self.retried_since.unwrap_or(now) + patience_ms;
-        now < patience_ends_at
-            || match &self.message {
-                ClientMessage::Request { operation, .. } => match self.wait_ends_at {
+        let is_hopeful = self.failures < MAX_FAILURES;
+        match &self.message {
+            ClientMessage::Request { operation, .. } => {
+                let is_waiting = match self.wait_ends_at {
                     Some(end) => now < end,
                     None => operation.block_ms().is_some(),
-                },
-                _ => true,
+                };
+                let patience_ends_at = self.retried_since.unwrap_or(now) + patience_ms;
+                now < patience_ends_at || is_waiting && is_hopeful
             }
+            _ => is_hopeful,
+        }
     }
 
     /// Records that it is being retried.
@@ -314,21 +327,33 @@ impl PendingRequest {
         self.may_be_done |= !self.is_read_only() && self.consumer().is_none();
     }
 
+    /// Records that the server could not perform it. If it was in flight for `stable_after_ms`, the
+    /// server had begun to perform it.
+    pub(super) fn record_failure(&mut self, stable_after_ms: u64, now: Millis) {
+        if now >= self.last_sent_at + stable_after_ms {
+            self.record_progress();
+        } else if !self.was_sent_in_vain {
+            self.failures += 1;
+        }
+    }
+
+    /// Records that the server performed something for it: the pauses start again. An available
+    /// backend alone is no reason, for it may be this request that makes it unavailable.
+    pub(super) const fn record_progress(&mut self) {
+        self.failures = 0;
+        self.backoff.reset();
+    }
+
     /// Starts a pause, after which it is sent again.
-    pub(super) fn pause(&mut self, now: Millis) {
+    pub(super) fn pause(&mut self, now: Millis, jitter: &mut Jitter) {
         self.mark_retried(now);
-        self.queued_at = now + self.backoff.next_pause_ms();
+        self.queued_at = now + retry_backoff::next_pause_ms(&mut self.backoff, jitter);
         self.is_pausing = true;
     }
 
     /// Ends the pause.
     pub(super) const fn end_pause(&mut self) {
         self.is_pausing = false;
-    }
-
-    /// Starts with the shortest pause again: the server performed something for it.
-    pub(super) const fn reset_backoff(&mut self) {
-        self.backoff.reset();
     }
 
     /// When its pause ends, if it is pausing.
@@ -358,8 +383,10 @@ impl PendingRequest {
 /// Changes of the message before it is sent, or sent again.
 impl PendingRequest {
     /// Records that it is about to be sent, and shortens its wait by the time that has passed.
-    pub(super) fn prepare(&mut self, now: Millis) {
+    pub(super) fn prepare(&mut self, is_unavailable: bool, now: Millis) {
         self.first_sent_at.get_or_insert(now);
+        self.last_sent_at = now;
+        self.was_sent_in_vain = is_unavailable;
         if let ClientMessage::Request {
             operation: Operation::Read { block_ms, .. } | Operation::ReadGroup { block_ms, .. },
             ..

@@ -85,8 +85,9 @@ impl Engine {
                 None => request.may_be_done |= is_unknown,
             }
         }
+        request.record_failure(u64::from(self.config.stable_after_ms), now);
         if retries && self.queue.has_patience(&request, now) {
-            request.pause(now);
+            request.pause(now, &mut self.jitter);
             return self.queue.retry(request);
         }
         self.save_recovery(&request);
@@ -128,7 +129,7 @@ impl Engine {
             _ => may_be_done && error.retry() == Retry::Later,
         };
         if retries {
-            self.producers.stall(stream, now);
+            self.producers.stall(stream, now, &mut self.jitter);
             request.may_be_done |= error.code() == code::UNKNOWN_OUTCOME;
             request.mark_retried(now);
             return self.queue.retry(request);
@@ -157,7 +158,9 @@ impl Engine {
         self.delivery_log.record(consumer, &entries);
         self.delivery_log
             .save_recovery_cursor(consumer, last.as_ref());
-        request.reset_backoff();
+        if !entries.is_empty() {
+            request.record_progress();
+        }
         if request.window.is_none() && !entries.is_empty() {
             let reply = Reply::Entries {
                 entries,

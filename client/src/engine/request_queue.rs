@@ -235,13 +235,6 @@ impl RequestQueue {
         self.take_sent()
     }
 
-    /// Ends all pauses: the server's backend may be available again.
-    pub(super) fn end_pauses(&mut self) {
-        for request in &mut self.retries {
-            request.end_pause();
-        }
-    }
-
     /// Ends the pauses whose time is over.
     pub(super) fn end_due_pauses(&mut self, now: Millis) {
         for request in &mut self.retries {

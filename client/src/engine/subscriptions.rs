@@ -55,7 +55,10 @@ impl Engine {
                 None => return Err(UNEXPECTED_ITEM),
                 Some(window) => {
                     let verdict = window.receive(&item);
-                    request.reset_backoff();
+                    // The item that only says where a tail begins is none.
+                    if !matches!(&item, Item::Entries { entries, .. } if entries.is_empty()) {
+                        request.record_progress();
+                    }
                     verdict
                 }
             },

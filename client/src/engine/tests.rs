@@ -93,15 +93,16 @@ impl TestEngine {
     /// Advances the clock, stopping at every deadline on the way.
     fn advance(&mut self, ms: u64) {
         let end = self.now + ms;
+        let mut last = None;
         while let Some(deadline) = self.engine.next_deadline().filter(|at| *at <= end) {
-            let before = (self.actions.len(), self.finished.len());
-            self.now = self.now.max(deadline);
-            self.engine.handle_timeout(self.now);
-            self.collect();
-            if before == (self.actions.len(), self.finished.len()) {
+            if last == Some(deadline) {
                 // Only a frame is left to be sent at this moment.
                 break;
             }
+            last = Some(deadline);
+            self.now = self.now.max(deadline);
+            self.engine.handle_timeout(self.now);
+            self.collect();
         }
         self.now = end;
     }

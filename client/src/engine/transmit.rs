@@ -84,7 +84,7 @@ impl Engine {
     }
 
     fn prepare(&mut self, request: &mut PendingRequest, now: Millis) {
-        request.prepare(now);
+        request.prepare(self.availability.is_unavailable(), now);
         if let Some(consumer) = request.consumer()
             && request.recover_after.is_none()
             && !request.is_subscription()

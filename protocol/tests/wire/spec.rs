@@ -70,6 +70,9 @@ fn the_table_of_limits_is_the_one_in_the_code() {
         ADDS_REMEMBERED,
         REMEMBERED_MS,
         MAX_PENDING_PAGE,
+        FIRST_RETRY_PAUSE_MS,
+        MAX_RETRY_PAUSE_MS,
+        MAX_FAILURES,
     ];
     let text: BTreeMap<_, _> = table("limits")
         .into_iter()

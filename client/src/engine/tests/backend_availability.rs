@@ -1,9 +1,10 @@
 //! The availability of the server's backend.
 
 use super::*;
+use crate::engine::availability::SETTLE_MS;
 
 impl TestEngine {
-    fn set_backend_unavailable(&mut self, code: Option<&str>) {
+    pub(super) fn set_backend_unavailable(&mut self, code: Option<&str>) {
         let away = code.map(|code| Fault {
             code: code.to_owned(),
             message: "why".to_owned(),
@@ -22,6 +23,7 @@ fn a_degraded_server_is_reported_and_still_receives_requests() {
     test.set_backend_unavailable(Some("LOADING"));
     test.reply_done(1);
     test.set_backend_unavailable(None);
+    test.advance(SETTLE_MS);
     assert_eq!(test.states, ["degraded", "degraded", "open"]);
     assert_eq!(test.codes(), [(1, "OK")]);
 }
@@ -64,5 +66,38 @@ fn a_new_connection_is_not_degraded() {
     test.advance_until_connect();
     test.accept();
     test.set_backend_unavailable(None);
+    test.advance(900);
     assert_eq!(test.states, ["degraded", "reconnecting", "open"]);
+}
+
+#[test]
+fn a_flapping_backend_changes_the_state_once() {
+    let mut test = TestEngine::open();
+    for _ in 0..100 {
+        test.set_backend_unavailable(Some("DISCONNECTED"));
+        test.advance(9);
+        test.set_backend_unavailable(None);
+        test.set_backend_unavailable(None);
+        test.advance(SETTLE_MS - 990);
+        // Pings.
+        test.sent();
+    }
+    assert_eq!(test.states, ["degraded"]);
+    test.advance(SETTLE_MS - 11);
+    assert_eq!(test.states, ["degraded"]);
+    test.advance(1);
+    assert_eq!(test.states, ["degraded", "open"]);
+    test.set_backend_unavailable(Some("DISCONNECTED"));
+    assert_eq!(test.states, ["degraded", "open", "degraded"]);
+}
+
+#[test]
+fn a_lost_connection_ends_the_wait_for_the_open_state() {
+    let mut test = TestEngine::open();
+    test.set_backend_unavailable(Some("DISCONNECTED"));
+    test.set_backend_unavailable(None);
+    test.lose_connection(1006);
+    test.advance_until_connect();
+    test.advance(2 * SETTLE_MS);
+    assert_eq!(test.states, ["degraded", "reconnecting"]);
 }

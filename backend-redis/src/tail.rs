@@ -40,6 +40,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use streamgate_backend::tail::gap::Discontinuity;
 use streamgate_backend::tail::page_size::PageSize;
 use streamgate_backend::tail::segment::Segment;
 use streamgate_backend::tail::source::{TailEvent, TailSource};
@@ -67,6 +68,8 @@ pub(crate) struct RedisTail {
     cursor: TailCursor,
     page_size: PageSize,
     first_item_sent: bool,
+    /// The position after the last gap that was reported, while no entry was read after it.
+    gap_position: Option<EntryId>,
     /// Absent before the first poll.
     permit: Option<Arc<OwnedSemaphorePermit>>,
     /// Present while the tail is in the hub's feed, which queues every entry after `catch_up_to`.
@@ -124,6 +127,7 @@ impl RedisTail {
             cursor: TailCursor::new(EntryId::ZERO, None),
             page_size: PageSize::new(),
             first_item_sent: false,
+            gap_position: None,
             permit: None,
             feed_handle: None,
             catch_up_to: None,
@@ -143,6 +147,12 @@ impl RedisTail {
             let position = self.cursor.position.to_string();
             TailEvent::Segment(Segment::position_only(position))
         })
+    }
+
+    /// Returns the gap to report to the owner of a tail that was at `after`.
+    fn gap_event(&mut self, gap: Discontinuity, after: EntryId) -> TailEvent {
+        self.gap_position = Some(gap.position);
+        TailEvent::Gap(Box::new(gap.gap(after)))
     }
 
     /// Pauses after a transient error. The error ends a tail that has sent no item yet.
@@ -228,7 +238,7 @@ impl RedisTail {
             TailState::AtEnd => {
                 let permit = self.permit.clone().ok_or_else(errors::hub_ended)?;
                 (self.cut_offs.in_a_row, self.cut_offs.reads_alone) = (0, false);
-                let (cursor, bounded) = (self.cursor, self.cut_offs.bounds_feed);
+                let (cursor, bounded) = (self.cursor.clone(), self.cut_offs.bounds_feed);
                 let joined = self.hub.join_feed(&self.stream, cursor, bounded, permit);
                 self.feed_handle = Some(joined?);
                 self.state = TailState::Live;

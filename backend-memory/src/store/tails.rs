@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use streamgate_backend::tail::gap::Discontinuity;
+use streamgate_backend::tail::gap::{Discontinuity, GapReason};
 use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::{CacheError, CacheResult, EntryId, Gap, TailFrom};
 
@@ -124,5 +124,9 @@ fn detect_gap(stream: &Stream, cursor: &mut TailCursor) -> Option<Discontinuity>
     } else {
         (after < stream.trimmed, false)
     };
-    (missing || recreated).then(|| Discontinuity::new(stream.first(), stream.last_id, recreated))
+    let reason = match recreated {
+        true => GapReason::Recreated,
+        false => GapReason::Trimmed,
+    };
+    (missing || recreated).then(|| Discontinuity::new(stream.first(), stream.last_id, reason))
 }

@@ -45,7 +45,9 @@ pub(super) struct FeedSubscriber {
     number: u64,
     queue: Arc<FeedQueue>,
     /// Where the tail was when it joined.
-    pub(super) cursor: TailCursor,
+    pub(super) position: EntryId,
+    /// Present until it has joined.
+    pub(super) cursor: Option<Box<TailCursor>>,
     /// Whether a read for this tail was cut off.
     bounded: bool,
 }
@@ -84,7 +86,8 @@ impl FeedSubscriber {
         Self {
             number,
             queue,
-            cursor,
+            position: cursor.position,
+            cursor: Some(Box::new(cursor)),
             bounded,
         }
     }
@@ -120,7 +123,7 @@ impl Feed {
     pub(super) fn join(&mut self, subscriber: FeedSubscriber) {
         self.bounded |= subscriber.bounded;
         subscriber.queue.send_joined(self.cursor.position);
-        let position = subscriber.cursor.position;
+        let position = subscriber.position;
         if position > self.cursor.position {
             self.ahead.insert(subscriber.number, position);
             (self.due, self.confirmation) = (true, Confirmation::Needed);

@@ -81,7 +81,7 @@ impl Probe {
         if let Some(read) = self.read {
             commands::read_after(&mut pipeline, &self.stream, read.after, read.count);
         }
-        if let Some(feed) = self.feed {
+        if let Some(feed) = &self.feed {
             feed.encode(&mut pipeline, &self.stream);
         }
         for consumer in &self.group_reads {
@@ -108,7 +108,10 @@ impl Probe {
         let decode_entries =
             |values: &mut std::vec::IntoIter<Value>| answers::stream(answers::next_value(values));
         let read = self.read.map(|read| (read, decode_entries(&mut values)));
-        let feed = self.feed.map(|feed| (feed, feed.decode(&mut values)));
+        let feed = self.feed.map(|feed| {
+            let range = feed.decode(&mut values);
+            (feed, range)
+        });
         let consumers = self.group_reads.into_iter();
         let group_reads = consumers
             .map(|consumer| (consumer, decode_entries(&mut values)))

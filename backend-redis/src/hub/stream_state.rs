@@ -25,6 +25,7 @@ use crate::hub::readers::ReadWaiters;
 use crate::hub::shared_entries::SharedEntries;
 use crate::hub::tracking::throttle::Throttle;
 use crate::hub::waiter::{GroupReadWaiter, ReadWaiter, WaiterKey};
+use crate::tail::cursor::TailCursor;
 use crate::tail::range::{RangeReply, RangeRequest};
 
 /// A stream that somebody waits for.
@@ -125,10 +126,13 @@ impl StreamState {
     }
 
     /// Adds a tail to the feed.
-    pub(super) fn join_feed(&mut self, subscriber: FeedSubscriber) {
-        let is_at_end = self.armed && self.end == Some(subscriber.cursor.position);
+    pub(super) fn join_feed(&mut self, mut subscriber: FeedSubscriber) {
+        let position = subscriber.position;
+        let is_at_end = self.armed && self.end == Some(position);
+        let cursor = subscriber.cursor.take();
         let feed = self.feed.get_or_insert_with(|| {
-            let mut feed = Feed::new(subscriber.cursor);
+            let cursor = cursor.map_or_else(|| TailCursor::after(position), |cursor| *cursor);
+            let mut feed = Feed::new(cursor);
             feed.due = !is_at_end;
             feed
         });

@@ -98,7 +98,7 @@ impl RedisTail {
         gap.map(|gap| {
             // The feed would report the same gap again, or its position is in a deleted stream.
             self.leave_feed();
-            TailEvent::Gap(Box::new(gap.gap(after)))
+            self.gap_event(gap, after)
         })
     }
 
@@ -146,6 +146,7 @@ impl RedisTail {
             return Ok(None);
         };
         self.cursor.advance(entry_id(last)?, &page.entries);
+        self.gap_position = None;
         self.cut_offs.in_a_row = 0;
         Ok(Some(TailEvent::Segment(Segment::new(page.entries))))
     }

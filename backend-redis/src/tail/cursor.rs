@@ -6,24 +6,31 @@
 //! how many entries the stream had counted (`entries-added`) when it was at the end: that tells
 //! one deleted entry from many trimmed ones.
 //!
-//! # Limits
-//!
-//! A stream can be deleted and created again with greater ids, and by chance have counted as many
-//! more entries as are left in it. Then the cursor takes the new stream for the old one.
+//! It also remembers some of the ids that it has read ([`ReadIds`]). If the stream has lost entries
+//! that the cursor has read, the next read looks these ids up: they tell a stream that a failover
+//! rolled back from another one.
 
-use streamgate_backend::tail::gap::{Discontinuity, StreamInfo, detect};
+use streamgate_backend::tail::gap::{
+    Detection, Discontinuity, GapReason, ReadIds, StreamInfo, TailFacts, detect,
+};
 use streamgate_protocol::{CacheResult, EntryId, StreamEntry};
 
 use crate::tail::range::{InfoReply, RangeReply, RangeRequest, count_up_to, entry_id};
 
 /// A position in a stream: after an entry, which may have been deleted since.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct TailCursor {
     pub(crate) position: EntryId,
     added: Option<AddedCount>,
     /// Whether the next read needs the stream's info: the entry at the position was missing when
     /// it was last read, or the count of added entries is unknown.
     needs_info: bool,
+    /// Whether the stream's info is needed until the end of the stream, because only there it shows
+    /// whether entries were lost that were read before.
+    needs_info_to_end: bool,
+    read_ids: ReadIds,
+    /// The ids that the next read has to look up.
+    look_up: Vec<EntryId>,
 }
 
 /// The stream's `entries-added` when it had no entries after `position`, or a lower number. It says
@@ -54,7 +61,18 @@ impl TailCursor {
             added: added.map(|entries| AddedCount { position, entries }),
             // No entry has the id 0-0, so a read never finds it.
             needs_info: position == EntryId::ZERO,
+            needs_info_to_end: false,
+            read_ids: ReadIds::default(),
+            look_up: Vec::new(),
         }
+    }
+
+    /// Creates a cursor at the end of a stream.
+    pub(crate) fn at_end_of(info: &StreamInfo) -> Self {
+        let mut cursor = Self::new(info.last_generated, Some(info.added));
+        cursor.read_ids.record(info.last_generated);
+        cursor.read_ids.record_info(info);
+        cursor
     }
 
     /// Creates a cursor after an id that a caller named. The stream may never have had that id.
@@ -71,6 +89,7 @@ impl TailCursor {
             position: self.position,
             count,
             with_info: self.needs_info,
+            look_up: self.look_up.clone(),
             bound: None,
         }
     }
@@ -81,6 +100,7 @@ impl TailCursor {
             position: after,
             count,
             with_info: true,
+            look_up: Vec::new(),
             bound: None,
         }
     }
@@ -119,7 +139,8 @@ impl TailCursor {
     }
 
     /// Checks whether entries are missing between the cursor and those that a read found. Returns
-    /// `None` if that needs the stream's info, which the next [`request`](Self::request) includes.
+    /// `None` if that needs more, which the next [`request`](Self::request) includes: the stream's
+    /// info, or ids to look up.
     ///
     /// If there is a gap, the cursor moves to the position after it. It stays before the page's
     /// entries; [`advance`](Self::advance) moves it past them.
@@ -135,31 +156,64 @@ impl TailCursor {
             InfoReply::NoStream => None,
             InfoReply::Info(info) => Some(info),
         };
-        let added = self.added_at(self.position);
-        let gap = detect(self.position, range.position_exists, added, info.as_ref());
-        self.needs_info = !range.position_exists;
+        let looked_up = !self.look_up.is_empty() && !range.looked_up.is_empty();
+        let first = range.entries.first().and_then(|first| entry_id(first).ok());
+        let facts = TailFacts {
+            position: self.position,
+            is_present: range.position_exists,
+            found_after: (range.entries.len() as u64, first),
+            added: self.added_at(self.position),
+            read_ids: &self.read_ids,
+            looked_up: looked_up.then_some(&*range.looked_up),
+        };
+        let gap = match detect(facts, info.as_ref()) {
+            Detection::Contiguous => None,
+            Detection::Gap(gap) => Some(gap),
+            Detection::LookUp(ids) => {
+                (self.needs_info, self.look_up) = (true, ids);
+                return None;
+            }
+        };
+        self.look_up.clear();
+        self.needs_info_to_end |= !range.position_exists && facts.added.is_some();
+        self.needs_info_to_end &= range.is_full && gap.is_none();
+        self.needs_info = !range.position_exists || self.needs_info_to_end;
+        if range.position_exists && self.read_ids.is_empty() {
+            self.read_ids.record(self.position);
+        }
         let mut page = CheckedPage {
             gap,
             entries: range.entries,
             at_end: !range.is_full,
             last_generated: info.map(|info| info.last_generated),
         };
-        if let Some(Discontinuity { position, .. }) = gap {
+        if let Some(gap) = gap {
             // The tail continues at a smaller id, and this page began after it.
-            if position < self.position && info.is_some_and(|info| info.length > 0) {
+            if gap.position < self.position && info.is_some_and(|info| info.length > 0) {
                 page.entries.clear();
                 page.at_end = false;
             }
-            *self = Self::after(position);
+            self.continue_after(gap);
         }
         let entries_after = page.at_end.then_some(page.entries.len());
         self.learn_added(info.as_ref(), entries_after);
         Some(page)
     }
 
+    /// Moves to the position after a gap.
+    pub(crate) fn continue_after(&mut self, gap: Discontinuity) {
+        let mut read_ids = std::mem::take(&mut self.read_ids);
+        *self = Self::after(gap.position);
+        if gap.reason != GapReason::Recreated {
+            read_ids.truncate_after(gap.position);
+            self.read_ids = read_ids;
+        }
+    }
+
     /// Moves past the last of these entries, whose id is `last`.
     pub(crate) fn advance(&mut self, last: EntryId, entries: &[StreamEntry]) {
         self.position = last;
+        self.read_ids.record(last);
         if let Some(added) = &mut self.added
             && added.position <= last
         {
@@ -193,6 +247,9 @@ impl TailCursor {
     /// Remembers how many entries the stream has counted. `entries_after` is the number of all
     /// entries after the position, if it is known.
     fn learn_added(&mut self, info: Option<&StreamInfo>, entries_after: Option<usize>) {
+        if let Some(info) = info {
+            self.read_ids.record_info(info);
+        }
         let added_here = match info {
             None => Some(0),
             Some(info) => added_before(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use streamgate_backend::tail::gap::GapReason;
 use streamgate_backend::tail::segment::Segment;
 use streamgate_backend::tail::source::TailEvent;
 use streamgate_protocol::CacheResult;
@@ -9,7 +10,6 @@ use streamgate_protocol::message::Credit;
 
 use crate::hub::feed::feed_queue::FeedEvent;
 use crate::hub::feed::queued_segment::QueuedSegment;
-use crate::tail::cursor::TailCursor;
 use crate::tail::range::{count_up_to, entry_id};
 use crate::tail::{CutOffs, RedisTail, TailState};
 
@@ -39,11 +39,13 @@ impl RedisTail {
                 Ok(None)
             }
             // The tail has found the same gap by itself.
-            FeedEvent::Gap(gap) if !gap.recreated && gap.position <= position => Ok(None),
-            FeedEvent::Gap(gap) if gap.position == position => Ok(None),
+            FeedEvent::Gap(gap) if gap.reason == GapReason::Trimmed && gap.position <= position => {
+                Ok(None)
+            }
+            FeedEvent::Gap(gap) if self.gap_position == Some(gap.position) => Ok(None),
             FeedEvent::Gap(gap) => {
-                self.cursor = TailCursor::after(gap.position);
-                Ok(Some(TailEvent::Gap(Box::new(gap.gap(position)))))
+                self.cursor.continue_after(gap);
+                Ok(Some(self.gap_event(gap, position)))
             }
             FeedEvent::Lagged => {
                 self.leave_feed();
@@ -85,6 +87,7 @@ impl RedisTail {
             Some(last) => (Segment::new(unseen[..count].to_vec()), entry_id(last)?),
         };
         self.cursor.advance(last, &unseen[..count]);
+        self.gap_position = None;
         if let Some(feed_handle) = &self.feed_handle
             && last < queued.last
         {

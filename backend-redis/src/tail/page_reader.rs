@@ -100,11 +100,10 @@ impl PageReader {
                 let values = send_read_only(&commands, request.packed(&stream)).await;
                 return pages.decode(request, values);
             }
-            let bounded = pages.bounded(request, sharing);
+            let bounded = pages.bounded(request.clone(), sharing);
+            let is_script = bounded.bound.is_some();
             match pages.read_apart(bounded, &stream).await {
-                Err(PageError::Failed(error))
-                    if bounded.bound.is_some() && pages.is_script_refusal(&error) =>
-                {
+                Err(PageError::Failed(error)) if is_script && pages.is_script_refusal(&error) => {
                     let smaller = pages.bounded(request, sharing);
                     pages.read_apart(smaller, &stream).await
                 }
@@ -309,10 +308,11 @@ mod tests {
             position: EntryId::ZERO,
             count: 1024,
             with_info: false,
+            look_up: Vec::new(),
             bound: None,
         };
         let counts = [0, 1, 3, 5, 40].map(|cut_offs| {
-            let bounded = pages.bounded(request, PageSharing::Alone { cut_offs });
+            let bounded = pages.bounded(request.clone(), PageSharing::Alone { cut_offs });
             (bounded.count, bounded.bound.unwrap().bytes)
         });
         let expected = [

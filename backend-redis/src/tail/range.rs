@@ -16,13 +16,15 @@ use crate::wire::packing::PackedCommands;
 use crate::wire::{answers, commands, scripts};
 
 /// A read from a position on, for [`TailCursor::check`](crate::tail::cursor::TailCursor::check).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RangeRequest {
     pub(crate) position: EntryId,
     /// Maximum number of entries after the position, plus one if that has no entry.
     pub(crate) count: u64,
     /// Whether `XINFO STREAM` is read in the same transaction.
     pub(crate) with_info: bool,
+    /// Ids to look up in the same transaction. Empty unless `with_info`.
+    pub(crate) look_up: Vec<EntryId>,
     pub(crate) bound: Option<ByteBound>,
 }
 
@@ -44,6 +46,8 @@ pub(crate) struct RangeReply {
     /// Whether the reply has as many rows as were requested, so that the stream may have more.
     pub(crate) is_full: bool,
     pub(crate) info: InfoReply,
+    /// The ids that were to be looked up, and whether the stream has them.
+    pub(crate) looked_up: Vec<(EntryId, bool)>,
 }
 
 /// The decoded reply to `XINFO STREAM`.
@@ -56,25 +60,29 @@ pub(crate) enum InfoReply {
 
 impl RangeRequest {
     /// Returns the commands of this read.
-    pub(super) fn packed(self, stream: &str) -> PackedCommands {
+    pub(super) fn packed(&self, stream: &str) -> PackedCommands {
         let mut packed = PackedCommands::default();
         self.encode(&mut packed, stream);
         packed
     }
 
     /// Appends the commands of this read.
-    pub(crate) fn encode(self, commands: &mut impl CommandWriter, stream: &str) {
+    pub(crate) fn encode(&self, commands: &mut impl CommandWriter, stream: &str) {
         if let Some(ByteBound {
             bytes,
             allow_larger_first,
         }) = self.bound
         {
             let flags = [self.with_info, allow_larger_first];
-            scripts::bounded_range(commands, stream, self.position, self.count, bytes, flags);
+            let page = (self.position, self.count, bytes);
+            scripts::bounded_range(commands, stream, page, flags, &self.look_up);
         } else if self.with_info {
             commands::transaction(commands, |commands| {
                 commands::info(commands, stream);
                 commands::range_from(commands, stream, self.position, self.rows());
+                for id in &self.look_up {
+                    commands::range_of_one(commands, stream, &id.to_string());
+                }
             });
         } else {
             commands::range_from(commands, stream, self.position, self.rows());
@@ -83,12 +91,12 @@ impl RangeRequest {
 
     /// Decodes the replies to the commands that [`encode`](Self::encode) appended.
     pub(crate) fn decode(
-        self,
+        &self,
         values: &mut impl Iterator<Item = Value>,
     ) -> CacheResult<RangeReply> {
         let mut next = || answers::next_value(values);
         if self.bound.is_some() {
-            let [info, range, more] = answers::three(next())?;
+            let [info, range, more, looked_up] = answers::four(next())?;
             let info = match info {
                 Value::Nil => InfoReply::NotRequested,
                 info => decode_info(info)?,
@@ -96,27 +104,30 @@ impl RangeRequest {
             let is_full = answers::number(more)? > 0;
             return Ok(RangeReply {
                 is_full,
+                looked_up: self.decode_looked_up(answers::rows(looked_up)?)?,
                 ..self.decode_rows(range, info)?
             });
         }
         if !self.with_info {
             return self.decode_rows(next(), InfoReply::NotRequested);
         }
-        let [begun, info, range, done] = [next(), next(), next(), next()];
         // A command that is refused before `EXEC` gives the reason; the reply to `EXEC` does not.
-        for queued in [begun, info, range] {
-            answers::done(queued)?;
+        for _ in 0..3 + self.look_up.len() {
+            answers::done(next())?;
         }
-        let [info, range] = answers::pair(done)?;
-        self.decode_rows(range, decode_info(info)?)
+        let ([info, range], looked_up) = answers::two_and_more(next())?;
+        Ok(RangeReply {
+            looked_up: self.decode_looked_up(looked_up)?,
+            ..self.decode_rows(range, decode_info(info)?)?
+        })
     }
 
     /// Rows to read: one more than `count`, for the entry at the position.
-    fn rows(self) -> u64 {
+    fn rows(&self) -> u64 {
         self.count.saturating_add(1)
     }
 
-    fn decode_rows(self, value: Value, info: InfoReply) -> CacheResult<RangeReply> {
+    fn decode_rows(&self, value: Value, info: InfoReply) -> CacheResult<RangeReply> {
         let rows = answers::rows(value)?;
         let is_full = rows.len() as u64 >= self.rows();
         let mut rows = rows.into_iter().peekable();
@@ -132,7 +143,17 @@ impl RangeRequest {
             entries,
             is_full,
             info,
+            looked_up: Vec::new(),
         })
+    }
+
+    fn decode_looked_up(&self, replies: Vec<Value>) -> CacheResult<Vec<(EntryId, bool)>> {
+        let found = replies.into_iter().map(answers::rows);
+        self.look_up
+            .iter()
+            .zip(found)
+            .map(|(id, found)| Ok((*id, !found?.is_empty())))
+            .collect()
     }
 }
 
@@ -180,6 +201,7 @@ mod tests {
             position: EntryId::parse("5-0").unwrap(),
             count: 2,
             with_info,
+            look_up: Vec::new(),
             bound: None,
         }
     }
@@ -229,6 +251,27 @@ mod tests {
         assert_eq!((info.first, info.last_generated), (Some(id), id));
         assert_eq!((info.length, info.added), (1, 3));
         assert_eq!(ids(&reply), ["6-0"]);
+    }
+
+    #[test]
+    fn ids_are_looked_up_in_the_same_transaction() {
+        let mut request = request_from_5(true);
+        request.look_up = ["3-0", "4-0"].map(|id| EntryId::parse(id).unwrap()).into();
+        let info = Value::Map(vec![
+            (bulk("length"), Value::Int(1)),
+            (bulk("last-generated-id"), bulk("4-0")),
+            (bulk("entries-added"), Value::Int(3)),
+            (bulk("first-entry"), row("4-0")),
+        ]);
+        let queued = || Value::SimpleString("QUEUED".to_owned());
+        let rows = |rows| Value::Array(rows);
+        let replies = vec![info, rows(vec![]), rows(vec![]), rows(vec![row("4-0")])];
+        let mut values = vec![Value::Okay];
+        values.extend(std::iter::repeat_with(queued).take(4));
+        values.push(Value::Array(replies));
+        let reply = request.decode(&mut values.into_iter()).unwrap();
+        let expected = [(request.look_up[0], false), (request.look_up[1], true)];
+        assert_eq!(reply.looked_up, expected);
     }
 
     #[test]

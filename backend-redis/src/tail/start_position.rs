@@ -39,7 +39,7 @@ pub(super) async fn now(
     // `XINFO STREAM` returns two whole entries, so its answer may be cut off.
     let info = retry_bounded(pages, |bounded| read_info(commands, stream, bounded)).await?;
     let cursor = match info {
-        InfoReply::Info(info) => TailCursor::new(info.last_generated, Some(info.added)),
+        InfoReply::Info(info) => TailCursor::at_end_of(&info),
         // The stream does not exist.
         InfoReply::NoStream | InfoReply::NotRequested => TailCursor::new(EntryId::ZERO, Some(0)),
     };
@@ -70,6 +70,7 @@ async fn read_info(
         position: EntryId::MAX,
         count: 0,
         with_info: true,
+        look_up: Vec::new(),
         bound: bounded.then_some(ByteBound {
             bytes: 0,
             allow_larger_first: false,

@@ -73,14 +73,15 @@ pub(crate) fn bytes_of(row: &Value) -> u64 {
     }
 }
 
-/// Returns the two answers of a transaction of two commands.
-pub(crate) fn pair(value: Value) -> CacheResult<[Value; 2]> {
-    parts(into_result(value)?, "two answers")
-}
-
-/// Returns the three parts of an answer of a script.
-pub(crate) fn three(value: Value) -> CacheResult<[Value; 3]> {
-    parts(into_result(value)?, "an answer of three parts")
+/// Returns the answers of a transaction: of its first two commands, and of the others.
+pub(crate) fn two_and_more(value: Value) -> CacheResult<([Value; 2], Vec<Value>)> {
+    match into_result(value)? {
+        Value::Array(mut answers) if answers.len() >= 2 => {
+            let more = answers.split_off(2);
+            Ok((parts(Value::Array(answers), "two answers")?, more))
+        }
+        _ => Err(errors::unexpected("two answers")),
+    }
 }
 
 /// Decodes the id and the size of an entry, if there is one.
@@ -109,6 +110,7 @@ pub(crate) fn stream_info(value: Value) -> CacheResult<StreamInfo> {
         _ => return Err(errors::unexpected("information about a stream")),
     };
     let (mut first, mut last_generated, mut length, mut added) = (None, None, None, None);
+    let mut max_deleted = EntryId::ZERO;
     let number = |value: &Value| match value {
         Value::Int(number) => u64::try_from(*number).ok(),
         _ => None,
@@ -117,6 +119,9 @@ pub(crate) fn stream_info(value: Value) -> CacheResult<StreamInfo> {
         match &*text(name)? {
             "first-entry" if value != Value::Nil => first = Some(id_of(&value)?),
             "last-generated-id" => last_generated = EntryId::parse(&text(value)?).ok(),
+            "max-deleted-entry-id" => {
+                max_deleted = EntryId::parse(&text(value)?).unwrap_or_default();
+            }
             "length" => length = number(&value),
             "entries-added" => added = number(&value),
             _ => {}
@@ -124,7 +129,8 @@ pub(crate) fn stream_info(value: Value) -> CacheResult<StreamInfo> {
     }
     match (last_generated, length, added) {
         (Some(last_generated), Some(length), Some(added)) => {
-            Ok(StreamInfo::new(first, last_generated, length, added))
+            let info = StreamInfo::new(first, last_generated, length, added);
+            Ok(info.max_deleted(max_deleted))
         }
         _ => Err(errors::unexpected("information about a stream")),
     }

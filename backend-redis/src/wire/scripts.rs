@@ -76,20 +76,23 @@ pub(crate) fn remove_consumer(
 }
 
 /// Reads a page whose texts have `max_bytes` at most; if `allow_larger_first`, at least one entry.
+/// Looks up ids, too.
 pub(crate) fn bounded_range(
     to: &mut impl CommandWriter,
     stream: &str,
-    position: EntryId,
-    count: u64,
-    max_bytes: u64,
+    (position, count, max_bytes): (EntryId, u64, u64),
     [with_info, allow_larger_first]: [bool; 2],
+    look_up: &[EntryId],
 ) {
-    to.command("EVAL", 8);
+    to.command("EVAL", 8 + look_up.len());
     texts(to, &[&BOUNDED_RANGE, "1", stream, &position.to_string()]);
     number(to, count);
     number(to, max_bytes);
     for flag in [with_info, allow_larger_first] {
         text(to, if flag { "1" } else { "0" });
+    }
+    for id in look_up {
+        text(to, &id.to_string());
     }
 }
 

@@ -152,6 +152,7 @@ topics! {
     tail_from,
     tail_gap,
     tail_join,
+    tail_rolled_back,
     tail_slow,
     trim,
     wait,

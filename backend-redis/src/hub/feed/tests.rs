@@ -33,6 +33,7 @@ fn page(ids: &[u64]) -> RangeReply {
         entries: entries(ids),
         is_full: false,
         info: InfoReply::NotRequested,
+        looked_up: Vec::new(),
     }
 }
 
@@ -111,6 +112,7 @@ fn page_with_info(
         entries: entries(ids),
         is_full: false,
         info: InfoReply::Info(info),
+        looked_up: Vec::new(),
     }
 }
 

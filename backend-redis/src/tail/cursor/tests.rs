@@ -7,7 +7,7 @@ fn id(n: u64) -> EntryId {
 }
 
 /// A stream as Redis keeps it. Entry `n` has the id `n-0`.
-#[derive(Default)]
+#[derive(Debug, Default, Clone)]
 struct StreamModel {
     exists: bool,
     entries: Vec<u64>,
@@ -52,6 +52,11 @@ impl StreamModel {
             position_exists,
             entries: after.iter().map(entry).collect(),
             is_full: rows.len() >= limit,
+            looked_up: request
+                .look_up
+                .iter()
+                .map(|look_up| (*look_up, self.entries.iter().any(|n| id(*n) == *look_up)))
+                .collect(),
             info: match (request.with_info, self.exists) {
                 (false, _) => InfoReply::NotRequested,
                 (true, false) => InfoReply::NoStream,
@@ -70,7 +75,10 @@ impl StreamModel {
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
     Entry(u64),
-    Gap { recreated: bool, position: EntryId },
+    Gap {
+        reason: GapReason,
+        position: EntryId,
+    },
 }
 
 /// Reads pages of `count` entries up to the end of the stream, as a tail does.
@@ -83,7 +91,7 @@ fn read_to_end(cursor: &mut TailCursor, stream: &StreamModel, count: u64) -> Vec
             continue;
         };
         seen.extend(page.gap.map(|gap| Seen::Gap {
-            recreated: gap.recreated,
+            reason: gap.reason,
             position: gap.position,
         }));
         pass_on(cursor, &page, &mut seen);
@@ -107,19 +115,13 @@ fn entries(ids: impl IntoIterator<Item = u64>) -> Vec<Seen> {
 }
 
 /// A gap, then these entries: the position after the gap is right before the first of them.
-fn gap_then(recreated: bool, ids: impl IntoIterator<Item = u64>) -> Vec<Seen> {
+fn gap_then(reason: GapReason, ids: impl IntoIterator<Item = u64>) -> Vec<Seen> {
     let mut seen = entries(ids);
     let Some(Seen::Entry(first)) = seen.first() else {
         panic!("no entry after the gap")
     };
     let position = id(*first).predecessor().unwrap();
-    seen.insert(
-        0,
-        Seen::Gap {
-            recreated,
-            position,
-        },
-    );
+    seen.insert(0, Seen::Gap { reason, position });
     seen
 }
 
@@ -205,7 +207,7 @@ fn a_trim_up_to_the_cursor_is_no_gap_and_one_past_it_is() {
         (6..=9).for_each(|n| stream.add(n));
         stream.trim_before(first_left);
         let expected = match missing {
-            true => gap_then(false, first_left..=9),
+            true => gap_then(GapReason::Trimmed, first_left..=9),
             false => entries(6..=9),
         };
         let seen = read_to_end(&mut cursor, &stream, 10);
@@ -221,7 +223,7 @@ fn a_trim_of_everything_is_a_gap_up_to_the_last_generated_id() {
     (6..=9).for_each(|n| stream.add(n));
     stream.trim_before(10);
     let gap = Seen::Gap {
-        recreated: false,
+        reason: GapReason::Trimmed,
         position: id(9),
     };
     assert_eq!(read_to_end(&mut cursor, &stream, 10), [gap]);
@@ -244,7 +246,7 @@ fn a_trim_between_two_pages_is_a_gap() {
     // One more than requested, because no entry has the id 0-0.
     assert_eq!(seen, entries(1..=4));
     stream.trim_before(8);
-    let expected = gap_then(false, 8..=10);
+    let expected = gap_then(GapReason::Trimmed, 8..=10);
     assert_eq!(read_to_end(&mut cursor, &stream, 3), expected);
 }
 
@@ -254,7 +256,7 @@ fn a_deleted_stream_is_reported_once_and_its_successor_is_read_from_the_start() 
     let mut cursor = cursor_at_end_of(&stream);
     let mut stream = StreamModel::default();
     let gap = Seen::Gap {
-        recreated: true,
+        reason: GapReason::Recreated,
         position: EntryId::ZERO,
     };
     assert_eq!(read_to_end(&mut cursor, &stream, 10), [gap]);
@@ -269,7 +271,7 @@ fn a_stream_recreated_with_smaller_ids_is_read_from_its_first_entry() {
     let stream = StreamModel::with(10..=15);
     let mut cursor = cursor_at_end_of(&stream);
     let stream = StreamModel::with(1..=3);
-    let expected = gap_then(true, 1..=3);
+    let expected = gap_then(GapReason::Recreated, 1..=3);
     assert_eq!(read_to_end(&mut cursor, &stream, 10), expected);
     assert_settled(&mut cursor, &stream);
 }
@@ -279,7 +281,7 @@ fn a_stream_recreated_with_greater_ids_is_recognized_by_its_lower_count() {
     let stream = StreamModel::with(1..=5);
     let mut cursor = cursor_at_end_of(&stream);
     let stream = StreamModel::with([8, 9]);
-    let expected = gap_then(true, [8, 9]);
+    let expected = gap_then(GapReason::Recreated, [8, 9]);
     assert_eq!(read_to_end(&mut cursor, &stream, 10), expected);
 }
 
@@ -297,7 +299,7 @@ fn a_cursor_after_an_id_before_the_oldest_entry_reports_a_gap() {
     let mut stream = StreamModel::with(1..=5);
     stream.trim_before(4);
     let mut cursor = TailCursor::after(id(1));
-    let expected = gap_then(false, [4, 5]);
+    let expected = gap_then(GapReason::Trimmed, [4, 5]);
     assert_eq!(read_to_end(&mut cursor, &stream, 10), expected);
 }
 
@@ -305,7 +307,7 @@ fn a_cursor_after_an_id_before_the_oldest_entry_reports_a_gap() {
 fn a_cursor_after_an_id_beyond_the_end_takes_the_stream_for_a_recreated_one() {
     let stream = StreamModel::with(1..=3);
     let mut cursor = TailCursor::after(id(100));
-    let expected = gap_then(true, 1..=3);
+    let expected = gap_then(GapReason::Recreated, 1..=3);
     assert_eq!(read_to_end(&mut cursor, &stream, 10), expected);
 }
 
@@ -363,4 +365,147 @@ fn a_tail_starts_anew_if_the_stream_was_recreated_before_its_first_read() {
     let stream = StreamModel::with(1..=3);
     let reply = stream.answer(TailCursor::first_request(id(7), 10));
     assert!(TailCursor::start(id(7), reply).unwrap().is_none());
+}
+
+/// What a tail sees of a rollback after which it goes on from the entry `n`.
+fn rolled_back_to(n: u64) -> Seen {
+    Seen::Gap {
+        reason: GapReason::RolledBack,
+        position: id(n),
+    }
+}
+
+#[test]
+fn a_rolled_back_stream_is_read_on_from_its_end() {
+    for kept in 1..20 {
+        let older = StreamModel::with(1..=kept);
+        let mut cursor = cursor_at_end_of(&StreamModel::with(1..=20));
+        let mut stream = older.clone();
+        let seen = read_to_end(&mut cursor, &stream, 10);
+        assert_eq!(seen, [rolled_back_to(kept)], "{kept} of 20 are left");
+        assert_settled(&mut cursor, &stream);
+        for n in [30, 31] {
+            stream.add(n);
+            assert_eq!(read_to_end(&mut cursor, &stream, 10), entries([n]));
+        }
+    }
+}
+
+#[test]
+fn a_rolled_back_stream_that_has_grown_since_is_read_on_from_the_position() {
+    let is_gap = |seen: &Seen| matches!(seen, Seen::Gap { .. });
+    for kept in 1..20 {
+        let mut stream = StreamModel::with(1..=kept);
+        let mut cursor = cursor_at_end_of(&StreamModel::with(1..=20));
+        (30..60).for_each(|n| stream.add(n));
+        for count in [1, 3, 100] {
+            let mut seen = read_to_end(&mut cursor.clone(), &stream, count);
+            let gaps: Vec<_> = seen.extract_if(.., |seen| is_gap(seen)).collect();
+            assert_eq!(seen, entries(30..60), "pages of {count}");
+            let reason = GapReason::RolledBack;
+            assert!(
+                matches!(gaps[..], [Seen::Gap { reason: found, .. }] if found == reason),
+                "{kept} of 20 are left, pages of {count}: {gaps:?}"
+            );
+            assert!(count < 100 || gaps == [rolled_back_to(20)]);
+        }
+        read_to_end(&mut cursor, &stream, 10);
+        assert_settled(&mut cursor, &stream);
+    }
+}
+
+#[test]
+fn a_trimmed_stream_is_recognized_after_a_rollback() {
+    let mut older = StreamModel::default();
+    let mut cursor = TailCursor::new(EntryId::ZERO, Some(0));
+    let mut stream = StreamModel::default();
+    for n in 1..=1_000 {
+        stream.add(n);
+        stream.trim_before(n.saturating_sub(400));
+        assert_eq!(read_to_end(&mut cursor, &stream, 10), entries([n]));
+        if n == 900 {
+            older = stream.clone();
+        }
+    }
+    assert_eq!(read_to_end(&mut cursor, &older, 10), [rolled_back_to(900)]);
+    let again = StreamModel {
+        entries: (700..=850).collect(),
+        last_generated: 850,
+        ..older
+    };
+    let seen = read_to_end(&mut cursor, &again, 10);
+    assert_eq!(seen, [rolled_back_to(850)], "a second time");
+}
+
+#[test]
+fn a_tail_from_now_recognizes_a_rollback_by_the_oldest_entry() {
+    let stream = StreamModel::with(1..=20);
+    let InfoReply::Info(info) = stream.answer(TailCursor::first_request(id(1), 1)).info else {
+        panic!("it has info");
+    };
+    let mut cursor = TailCursor::at_end_of(&info);
+    let older = StreamModel::with(1..=15);
+    assert_eq!(read_to_end(&mut cursor, &older, 10), [rolled_back_to(15)]);
+}
+
+#[test]
+fn a_stream_emptied_by_a_rollback_is_taken_for_a_recreated_one() {
+    let mut cursor = cursor_at_end_of(&StreamModel::with(1..=5));
+    let mut empty = StreamModel::with(1..=3);
+    empty.trim_before(4);
+    let expected = Seen::Gap {
+        reason: GapReason::Recreated,
+        position: id(3),
+    };
+    assert_eq!(read_to_end(&mut cursor, &empty, 10), [expected]);
+}
+
+/// Starts of a tail of a stream that may have been trimmed, one for each kind.
+fn started_cursors(stream: &StreamModel) -> Vec<TailCursor> {
+    let first_request = TailCursor::first_request(EntryId::ZERO, 100);
+    let (mut beginning, page) = TailCursor::start(EntryId::ZERO, stream.answer(first_request))
+        .unwrap()
+        .unwrap();
+    pass_on(&mut beginning, &page, &mut Vec::new());
+    let InfoReply::Info(info) = stream.answer(TailCursor::first_request(id(1), 1)).info else {
+        panic!("it has info");
+    };
+    let after = |n: u64| TailCursor::after(id(n));
+    let mut cursors = vec![beginning, TailCursor::at_end_of(&info)];
+    cursors.extend(stream.entries.iter().copied().map(after));
+    cursors
+}
+
+#[test]
+fn removing_only_entries_that_were_read_is_never_a_gap() {
+    for seed in 0..20_000 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut stream = StreamModel::with(1..=random.u64(1..=6));
+        stream.trim_before(random.u64(1..=stream.last_generated));
+        let starts = started_cursors(&stream);
+        let mut cursor = starts[random.usize(..starts.len())].clone();
+        let page = random.u64(1..=4);
+        let mut log = vec![format!("{stream:?}, pages of {page}, {cursor:?}")];
+        read_to_end(&mut cursor, &stream, page);
+        for _ in 0..random.usize(1..=6) {
+            let position = cursor.position.ms;
+            let operation = random.u8(..4);
+            match operation {
+                0 => stream.delete(position),
+                1 => stream.delete(random.u64(1..=position.max(1))),
+                2 => stream.trim_before(random.u64(..=position + 1)),
+                _ => {
+                    for _ in 0..random.u64(1..=6) {
+                        stream.add(stream.last_generated + random.u64(1..=2));
+                    }
+                }
+            }
+            log.push(format!("{operation} {stream:?}"));
+            if random.bool() {
+                let seen = read_to_end(&mut cursor, &stream, page);
+                let is_gap = |seen: &Seen| matches!(seen, Seen::Gap { .. });
+                assert!(!seen.iter().any(is_gap), "seed {seed}: {log:#?} {seen:?}");
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use streamgate_protocol::{
     CacheError, CacheResult, EntryId, StreamEntry, StreamingBackend, TailFrom,
 };
 
-use crate::tail::gap::Discontinuity;
+use crate::tail::gap::{Discontinuity, GapReason};
 
 /// The outcome of a read.
 pub(super) enum ReadOutcome {
@@ -66,7 +66,7 @@ pub(super) async fn read_after<B: StreamingBackend + ?Sized>(
             && let oldest = parse_id(oldest)?
             && oldest > position
         {
-            let gap = Discontinuity::new(Some(oldest), oldest, false);
+            let gap = Discontinuity::new(Some(oldest), oldest, GapReason::Trimmed);
             return Ok(ReadOutcome::Gap(gap));
         }
     }

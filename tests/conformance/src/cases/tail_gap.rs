@@ -23,6 +23,7 @@ cases![
     trimming_a_stream_that_was_read_to_its_end_reports_no_gap,
     resuming_at_a_deleted_entry_reports_no_gap_while_older_ones_exist,
     resuming_right_before_the_first_entry_reports_no_gap,
+    resuming_at_the_only_entry_that_was_ever_removed_reports_no_gap,
 ];
 
 /// Redis trims whole nodes of 100 entries, so this many leave some.
@@ -260,4 +261,26 @@ async fn resuming_right_before_the_first_entry_reports_no_gap(f: Fixture, redis:
     }
     let mut tail = Reader::open(&f, &key, TailFrom::After("5-1".to_owned())).await;
     assert_eq!(tail.ids(2).await, ["5-2", "6-0"]);
+}
+
+/// No other entry can be missing.
+async fn resuming_at_the_only_entry_that_was_ever_removed_reports_no_gap(
+    f: Fixture,
+    redis: DirectRedis,
+) {
+    let key = f.key();
+    let first = f.add(&key, "first").await.unwrap();
+    let _: u64 = redis
+        .send(&[b"XDEL", key.as_bytes(), first.as_bytes()])
+        .await
+        .unwrap();
+    let id = f.add(&key, "next").await.unwrap();
+    let mut tail = Reader::open(&f, &key, TailFrom::After(first.clone())).await;
+    assert_eq!(tail.ids(1).await, [&*id]);
+    let _: u64 = redis
+        .send(&[b"XTRIM", key.as_bytes(), b"MAXLEN", b"0"])
+        .await
+        .unwrap();
+    let mut resumed = Reader::open(&f, &key, TailFrom::After(first.clone())).await;
+    assert_eq!(resumed.gap().await, Gap::new(first, id));
 }

@@ -37,9 +37,9 @@ use crate::wire::{answers, errors, scripts};
 /// that hangs within [`PING_EVERY`](crate::PING_EVERY) plus the response time-out: seven seconds
 /// by default.
 ///
-/// A third connection carries pages of backlogs once Redis has cut one off: an answer beyond its
-/// `client-output-buffer-limit` ends a connection. Pages then have fewer bytes, and a tail ends with
-/// `LIMIT` at an entry that Redis never sends.
+/// A third connection carries pages of backlogs for a while after Redis has cut one off: an answer
+/// beyond its `client-output-buffer-limit` ends a connection. Pages then have fewer bytes, and a
+/// tail ends with `LIMIT` at an entry that Redis never sends.
 ///
 /// A value belongs to the tokio runtime in which it connected. Its tasks end with that runtime,
 /// and every later call fails.

@@ -6,15 +6,16 @@
 //!
 //! # Pages that are cut off
 //!
-//! Redis closes a connection whose unread answers exceed its `client-output-buffer-limit`. From the
-//! first page that is cut off, all pages travel on a connection of their own, bounded in bytes. A
+//! Redis closes a connection whose unread answers exceed its `client-output-buffer-limit`. After a
+//! page was cut off, all pages travel for a while on a connection of their own, bounded in bytes. A
 //! tail whose page was cut off reads alone until the end of its backlog: no other page shares the
 //! limit with it, and none is lost with it.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use redis::Value;
@@ -23,6 +24,7 @@ use streamgate_protocol::{CacheError, EntryId};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::connection::command_connection::{CommandConnection, SendError};
 use crate::connection::page_connection::PageConnection;
@@ -33,6 +35,10 @@ use crate::wire::{answers, errors, scripts};
 /// Pages that are read at once, of all tails: enough to keep Redis busy, and 8 MiB of entries of
 /// usual size. Further pages wait for a permit.
 const MAX_PAGES: u32 = 32;
+
+/// How long pages travel on a connection of their own after one was cut off. A cause such as a restart
+/// of Redis is over by then; an entry that is too large costs others a connection this seldom.
+const APART_AFTER_CUT_OFF: Duration = Duration::from_secs(600);
 
 /// Bytes of a page that is bounded: as many as an adaptive page should have.
 const PAGE_BYTES: u64 = 256 * 1024;
@@ -48,8 +54,8 @@ pub(crate) struct PageReader {
 
 #[derive(Default)]
 struct PageFlags {
-    /// A page was cut off.
-    were_cut_off: AtomicBool,
+    /// When a page was last cut off.
+    last_cut_off: Mutex<Option<Instant>>,
     /// Redis refuses the scripts that bound pages.
     scripts_refused: AtomicBool,
 }
@@ -96,7 +102,7 @@ impl PageReader {
     ) -> PageTask<RangeReply> {
         let pages = self.clone();
         self.spawn(sharing, async move {
-            if !pages.were_cut_off() {
+            if sharing == PageSharing::Shared && !pages.were_cut_off() {
                 let values = send_read_only(&commands, request.packed(&stream)).await;
                 return pages.decode(request, values);
             }
@@ -147,26 +153,38 @@ impl PageReader {
         }))
     }
 
-    /// Returns whether a page was ever cut off, so that reads of unknown size have to be avoided on
+    /// Returns whether a page was cut off lately, so that reads of unknown size have to be avoided on
     /// the connections of others.
     pub(super) fn were_cut_off(&self) -> bool {
-        self.flags.were_cut_off.load(Ordering::Relaxed)
+        self.last_cut_off()
+            .is_some_and(|at| at.elapsed() < APART_AFTER_CUT_OFF)
+    }
+
+    fn last_cut_off(&self) -> MutexGuard<'_, Option<Instant>> {
+        let last = self.flags.last_cut_off.lock();
+        // Nothing panics under the lock.
+        last.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns whether a read whose answer may be large can be a script instead.
     pub(super) fn uses_scripts(&self) -> bool {
-        self.were_cut_off() && !self.flags.scripts_refused.load(Ordering::Relaxed)
+        self.were_cut_off() && self.may_use_scripts()
+    }
+
+    fn may_use_scripts(&self) -> bool {
+        !self.flags.scripts_refused.load(Ordering::Relaxed)
     }
 
     /// Records that a page was cut off.
     pub(super) fn set_cut_off(&self) {
-        if !self.flags.were_cut_off.swap(true, Ordering::Relaxed) {
+        if !self.were_cut_off() {
             tracing::warn!(
                 "a connection to Redis was lost while a page of a stream was read: pages use a \
-                 connection of their own from now on; if this goes on, compare the size of entries \
+                 connection of their own for a while; if this goes on, compare the size of entries \
                  with Redis's client-output-buffer-limit"
             );
         }
+        *self.last_cut_off() = Some(Instant::now());
     }
 
     /// Records whether a page was cut off, and returns it.
@@ -201,7 +219,7 @@ impl PageReader {
             PageSharing::Shared => number,
             PageSharing::Alone { cut_offs } => number.checked_shr(2 * cut_offs).unwrap_or(0),
         };
-        let bound = self.uses_scripts().then(|| ByteBound {
+        let bound = self.may_use_scripts().then(|| ByteBound {
             bytes: divide(PAGE_BYTES),
             allow_larger_first: true,
         });
@@ -300,10 +318,19 @@ mod tests {
         pages.spawn(alone, async { Ok(()) }).await.unwrap();
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn pages_travel_apart_for_a_while_after_one_was_cut_off() {
+        let pages = page_reader();
+        assert!(!pages.were_cut_off());
+        pages.set_cut_off();
+        assert!(pages.were_cut_off());
+        tokio::time::advance(APART_AFTER_CUT_OFF).await;
+        assert!(!pages.were_cut_off());
+    }
+
     #[tokio::test]
     async fn a_page_that_is_cut_off_again_and_again_has_one_entry_in_the_end() {
         let pages = page_reader();
-        pages.set_cut_off();
         let request = RangeRequest {
             position: EntryId::ZERO,
             count: 1024,

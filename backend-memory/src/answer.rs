@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use streamgate_backend::Reclaimed;
+use streamgate_backend::reclaim::step::{Reclaimed, SkippedEntry};
 use streamgate_protocol::{Claimed, EntryId, Reply, StreamEntry};
 
 use crate::entry::Entry;
@@ -36,6 +36,7 @@ pub(crate) enum Answer {
 /// The answer of a step of reclaiming.
 pub(crate) struct ReclaimAnswer {
     pub(crate) entries: Vec<Arc<Entry>>,
+    pub(crate) skipped: Vec<SkippedEntry>,
     pub(crate) cursor: EntryId,
     pub(crate) since_ms: u64,
 }
@@ -78,7 +79,7 @@ impl From<Answer> for Reply {
 impl From<ReclaimAnswer> for Reclaimed {
     fn from(answer: ReclaimAnswer) -> Self {
         let cursor = answer.cursor.to_string();
-        Self::new(copied(&answer.entries), cursor, answer.since_ms)
+        Self::new(copied(&answer.entries), cursor, answer.since_ms).skipped(answer.skipped)
     }
 }
 

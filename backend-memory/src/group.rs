@@ -98,11 +98,19 @@ impl Group {
         self.waiting.pop_first().map(|(_, consumer)| consumer)
     }
 
-    /// Delivers a pending entry to a consumer. Does nothing if the entry is not pending.
-    pub(crate) fn deliver_again(&mut self, id: EntryId, consumer: &Arc<str>, now_ms: u64) {
+    /// Makes a pending entry pending for a consumer, without counting a delivery. Does nothing if
+    /// the entry is not pending.
+    pub(crate) fn transfer(&mut self, id: EntryId, consumer: &Arc<str>, now_ms: u64) {
         if let Some(pending) = self.pending.get_mut(&id) {
             pending.consumer = Arc::clone(consumer);
             pending.delivered_at_ms = now_ms;
+        }
+    }
+
+    /// Delivers a pending entry to a consumer. Does nothing if the entry is not pending.
+    pub(crate) fn deliver_again(&mut self, id: EntryId, consumer: &Arc<str>, now_ms: u64) {
+        self.transfer(id, consumer, now_ms);
+        if let Some(pending) = self.pending.get_mut(&id) {
             pending.deliveries = pending.deliveries.saturating_add(1);
         }
     }

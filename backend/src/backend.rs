@@ -111,6 +111,10 @@ pub trait Backend: StreamingBackend {
     /// - if it was delivered [`max_deliveries`](crate::reclaim::dead_letter::DeadLetterPolicy)
     ///   times, add it to the dead-letter stream and acknowledge it, atomically, and do not return
     ///   it;
+    /// - if it has more than [`max_entry_bytes`](ReclaimStep::max_entry_bytes), make it pending for
+    ///   the consumer without counting a delivery, and return it as skipped;
+    /// - if it is not the first to be returned, and does not fit into
+    ///   [`max_bytes`](ReclaimStep::max_bytes), leave it to the next step, which begins with it;
     /// - else deliver it to the consumer, and return it.
     ///
     /// # Errors

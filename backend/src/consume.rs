@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{Stream, StreamExt};
-use streamgate_protocol::message::Subscription;
+use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::{CacheResult, ConsumeOptions, Deliveries, StreamEntry};
 
 use crate::Backend;
@@ -61,11 +61,16 @@ struct GroupConsumer<B> {
 impl<B: Backend + Clone + Unpin + 'static> GroupConsumer<B> {
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<CacheResult<Vec<StreamEntry>>> {
         self.valid.clone()?;
+        let room = Credit {
+            entries: self.batch as u64,
+            ..Credit::UNLIMITED
+        };
         // Reclaimed entries come first: a scan ends, while a busy stream may never run dry.
         if let Some(reclaim) = &mut self.reclaim
-            && let Poll::Ready(reclaimed) = reclaim.poll_next(cx, self.batch as u64)
+            && let Poll::Ready(reclaimed) = reclaim.poll_next(cx, room)
         {
-            return Poll::Ready(reclaimed);
+            // In process, no entry is too large.
+            return Poll::Ready(reclaimed.map(|reclaimed| reclaimed.entries));
         }
         let read = self.read.get_or_insert_with(|| {
             let (backend, batch) = (self.backend.clone(), self.batch);

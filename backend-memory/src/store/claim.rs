@@ -43,7 +43,7 @@ impl Store {
                 Some(_) => {}
             }
         };
-        self.deliver_again(key, name, consumer, &claimed, now_ms)?;
+        self.claim_for(key, name, consumer, &claimed, &[], now_ms)?;
         self.forget_pending(key, name, &deleted)?;
         Ok(Outcome::Done(Answer::Claimed {
             cursor,

@@ -131,16 +131,18 @@ impl Store {
         })))
     }
 
-    /// Delivers pending entries to a consumer.
-    pub(super) fn deliver_again(
+    /// Makes pending entries pending for a consumer: the delivered ones as a delivery, and the
+    /// skipped ones without counting one.
+    pub(super) fn claim_for(
         &mut self,
         key: &str,
         name: &str,
         consumer: &str,
-        entries: &[Arc<Entry>],
+        delivered: &[Arc<Entry>],
+        skipped: &[Arc<Entry>],
         now_ms: u64,
     ) -> CacheResult<()> {
-        if entries.is_empty() {
+        if delivered.is_empty() && skipped.is_empty() {
             return Ok(());
         }
         let bytes = self.group(key, name)?.1.bytes_if_new(consumer);
@@ -151,8 +153,11 @@ impl Store {
         self.pending.take(bytes);
         let group = self.group_mut(key, name)?;
         let consumer = group.consumer(consumer);
-        for entry in entries {
+        for entry in delivered {
             group.deliver_again(entry.id, &consumer, now_ms);
+        }
+        for entry in skipped {
+            group.transfer(entry.id, &consumer, now_ms);
         }
         Ok(())
     }

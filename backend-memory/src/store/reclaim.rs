@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use streamgate_backend::reclaim::step::{ReclaimStep, STEP_ENTRIES};
+use streamgate_backend::reclaim::step::{ReclaimStep, STEP_ENTRIES, SkippedEntry};
 use streamgate_protocol::{CacheResult, EntryId};
 
 use crate::answer::ReclaimAnswer;
@@ -21,8 +21,9 @@ impl Store {
         let since_ms = step.since_ms.unwrap_or(now_ms);
         let (stream, group) = self.group(key, name)?;
         let page = (Bound::Excluded(after), Bound::Unbounded);
-        let (mut examined, mut cursor) = (0, EntryId::ZERO);
+        let (mut examined, mut before, mut cursor) = (0, after, EntryId::ZERO);
         let (mut reclaimed, mut dead, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut skipped, mut bytes) = (Vec::new(), 0_u64);
         for (id, pending) in group.pending.range(page) {
             examined += 1;
             let own = *pending.consumer == *consumer && pending.delivered_at_ms >= since_ms;
@@ -31,7 +32,17 @@ impl Store {
                 let policy = policy.filter(|p| pending.deliveries >= p.max_deliveries);
                 match (stream.entry(*id), policy) {
                     (None, _) => deleted.push(*id),
-                    (Some(entry), None) => reclaimed.push(Arc::clone(entry)),
+                    (Some(entry), None) if entry.cost > step.max_entry_bytes => {
+                        skipped.push(Arc::clone(entry));
+                    }
+                    (Some(entry), None) => {
+                        bytes = bytes.saturating_add(entry.cost);
+                        if bytes > step.max_bytes && !reclaimed.is_empty() {
+                            cursor = before;
+                            break;
+                        }
+                        reclaimed.push(Arc::clone(entry));
+                    }
                     (Some(entry), Some(policy)) => {
                         let (id_text, fields) = entry.to_stream_entry();
                         let letter =
@@ -40,10 +51,12 @@ impl Store {
                     }
                 }
             }
-            if examined == STEP_ENTRIES || reclaimed.len() as u64 == step.count {
+            let returned = (reclaimed.len() + skipped.len()) as u64;
+            if examined == STEP_ENTRIES || returned == step.count {
                 cursor = *id;
                 break;
             }
+            before = *id;
         }
 
         for (id, dead_letter_stream, fields) in dead {
@@ -52,8 +65,11 @@ impl Store {
             self.forget_pending(key, name, &[id])?;
         }
         self.forget_pending(key, name, &deleted)?;
-        self.deliver_again(key, name, consumer, &reclaimed, now_ms)?;
+        self.claim_for(key, name, consumer, &reclaimed, &skipped, now_ms)?;
+        let skipped = skipped.iter();
+        let skipped = skipped.map(|entry| SkippedEntry::new(entry.id, entry.cost));
         Ok(ReclaimAnswer {
+            skipped: skipped.collect(),
             entries: reclaimed,
             cursor,
             since_ms,

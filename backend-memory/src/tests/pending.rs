@@ -1,9 +1,9 @@
 use streamgate_protocol::message::Subscription;
-use streamgate_protocol::{Claimed, ConsumeOptions, PendingEntries};
+use streamgate_protocol::{Claimed, ConsumeOptions, PendingEntries, PendingQuery};
 
 use super::*;
 use crate::budget::{PENDING_BYTES, named_bytes};
-use streamgate_backend::reclaim::step::{ReclaimStep, START, STEP_ENTRIES};
+use streamgate_backend::reclaim::step::{ReclaimStep, START, STEP_ENTRIES, SkippedEntry};
 
 /// Creates the group `g` of the stream `s`, in which `n` entries are pending for `ann`.
 fn pending_for_ann(streams: &MemoryStreams, n: usize) -> Vec<String> {
@@ -138,4 +138,56 @@ fn a_dead_letter_without_room_stays_pending() {
     assert_eq!(pending(&streams, "g"), [(ids[0].clone(), "ann".to_owned())]);
     assert_eq!(used(&streams)[1], before[1]);
     assert_eq!(read_all(&streams, "dead"), []);
+}
+
+/// Adds entries with values of these sizes, which are pending for `ann`.
+fn pending_of_sizes(streams: &MemoryStreams, sizes: &[usize]) -> Vec<String> {
+    now(streams.stream_create_group("s", "g", "$")).unwrap();
+    let add = |bytes: &usize| add(streams, "s", &"x".repeat(*bytes));
+    let ids: Vec<_> = sizes.iter().map(add).collect();
+    assert_eq!(read_for(streams, "g", "ann", 0).len(), sizes.len());
+    ids
+}
+
+/// The counts of deliveries of all pending entries, and their consumers.
+fn deliveries(streams: &MemoryStreams) -> Vec<(String, u64)> {
+    let all = now(streams.pending("s", "g", PendingQuery::default())).unwrap();
+    let all = all.into_iter();
+    all.map(|entry| (entry.consumer, entry.deliveries))
+        .collect()
+}
+
+#[test]
+fn a_step_leaves_what_does_not_fit_to_the_next_and_counts_no_delivery_of_it() {
+    let streams = MemoryStreams::new();
+    let ids = pending_of_sizes(&streams, &[400, 400, 400, 5_000]);
+    let mut step = step(None);
+    step.max_bytes = 1_000;
+    for expected in [&ids[..2], &ids[2..3], &ids[3..]] {
+        let before = deliveries(&streams);
+        let reclaimed = now(streams.reclaim(step.clone())).unwrap();
+        let found: Vec<_> = reclaimed.entries.into_iter().map(|(id, _)| id).collect();
+        assert_eq!(found, expected);
+        let counted = deliveries(&streams);
+        let changed = before.iter().zip(&counted).filter(|(b, c)| b != c).count();
+        assert_eq!(changed, expected.len());
+        step.cursor = reclaimed.cursor;
+        step.since_ms = Some(reclaimed.since_ms);
+    }
+    assert_eq!(step.cursor, START);
+}
+
+#[test]
+fn an_entry_that_is_too_large_is_skipped_and_its_neighbours_are_returned() {
+    let streams = MemoryStreams::new();
+    let ids = pending_of_sizes(&streams, &[10, 5_000, 10]);
+    let mut step = step(None);
+    step.max_entry_bytes = 1_000;
+    let reclaimed = now(streams.reclaim(step)).unwrap();
+    let found: Vec<_> = reclaimed.entries.iter().map(|(id, _)| id).collect();
+    assert_eq!(found, [&ids[0], &ids[2]]);
+    let bytes = (ids[1].len() + "v".len() + 5_000) as u64;
+    assert_eq!(reclaimed.skipped, [SkippedEntry::new(&ids[1], bytes)]);
+    let of_bob = |n| ("bob".to_owned(), n);
+    assert_eq!(deliveries(&streams), [of_bob(2), of_bob(1), of_bob(2)]);
 }

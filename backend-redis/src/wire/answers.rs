@@ -4,7 +4,7 @@
 //! readers of a stream. An answer of an unknown shape is a `SERIALIZATION` error of that call.
 
 use redis::Value;
-use streamgate_backend::reclaim::step::Reclaimed;
+use streamgate_backend::reclaim::step::{Reclaimed, SkippedEntry};
 use streamgate_backend::tail::gap::StreamInfo;
 use streamgate_protocol::{
     CacheResult, Claimed, EntryId, PendingEntry, PendingSummary, StreamEntry,
@@ -196,10 +196,15 @@ pub(crate) fn claimed(value: Value) -> CacheResult<Claimed> {
 
 /// Decodes the answer of `reclaim.lua`.
 pub(crate) fn reclaimed(value: Value) -> CacheResult<Reclaimed> {
-    let [found, cursor, since] = parts(into_result(value)?, "entries, a cursor and a time")?;
+    let [found, skipped, cursor, since] = parts(into_result(value)?, "entries and a cursor")?;
+    let skipped = rows(skipped)?.into_iter().map(|row| {
+        let [id, bytes] = parts(row, "an id and a size")?;
+        Ok(SkippedEntry::new(text(id)?, number(bytes)?))
+    });
+    let skipped = skipped.collect::<CacheResult<_>>()?;
     let since_ms = text(since)?.parse().ok();
     let since_ms = since_ms.ok_or_else(|| errors::unexpected("a time"))?;
-    Ok(Reclaimed::new(entries(found)?, text(cursor)?, since_ms))
+    Ok(Reclaimed::new(entries(found)?, text(cursor)?, since_ms).skipped(skipped))
 }
 
 /// Decodes the answer of `remove_consumer.lua`: how many entries it transferred, and whether the

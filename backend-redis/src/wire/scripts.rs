@@ -37,7 +37,7 @@ pub(crate) fn reclaim(to: &mut impl CommandWriter, step: &ReclaimStep) {
         Some(_) => (2, 2 + DEAD_LETTER_FIELDS.len()),
         None => (1, 0),
     };
-    to.command("EVAL", 2 + keys + 8 + more);
+    to.command("EVAL", 2 + keys + 10 + more);
     text(to, &RECLAIM);
     number(to, keys as u64);
     text(to, &step.stream);
@@ -53,6 +53,8 @@ pub(crate) fn reclaim(to: &mut impl CommandWriter, step: &ReclaimStep) {
         None => text(to, ""),
     }
     number(to, MAX_DEAD_LETTER_FIELDS as u64);
+    number(to, step.max_bytes);
+    number(to, step.max_entry_bytes);
     if let Some(dead_letter) = dead_letter {
         number(to, dead_letter.max_deliveries);
         text(to, DEAD_LETTER_REASON);

@@ -1,7 +1,8 @@
 //! Pending entries: access lists and the removal of consumers.
 
 use futures_util::StreamExt;
-use streamgate_backend::Backend;
+use streamgate_backend::{Backend, ReclaimStep};
+use streamgate_protocol::message::Subscription;
 use streamgate_protocol::{
     ConsumeOptions, Operation, PendingEntries, PendingQuery, StreamEntry, StreamingBackend,
     SubscribingBackend,
@@ -170,4 +171,101 @@ async fn a_read_of_large_pending_entries_ends_before_it_is_too_large_for_a_reply
     }
     let found = read_pending(&fixture, 0).await;
     assert!((8..12).contains(&found.len()), "{} entries", found.len());
+}
+
+/// Adds entries with values of these sizes, and delivers them to `ann`. Returns their ids.
+async fn held_by_ann_of_sizes(fixture: &Fixture, sizes: &[usize]) -> Vec<String> {
+    let streams = &fixture.streams;
+    streams.stream_create_group("s", "g", "0").await.unwrap();
+    let mut ids = Vec::new();
+    for bytes in sizes {
+        ids.push(fixture.add("s", &"x".repeat(*bytes)).await);
+    }
+    let read = streams.stream_read_group("s", "g", "ann", 100, None);
+    assert_eq!(read.await.unwrap().len(), sizes.len());
+    ids
+}
+
+/// The first step of the consumer `bob`, whatever the idle time.
+fn first_step(max_bytes: u64, max_entry_bytes: u64) -> ReclaimStep {
+    let options = ConsumeOptions::default().claim_after_ms(1);
+    let mut step = ReclaimStep::first(&Subscription::consume("s", "g", "bob", options)).unwrap();
+    step.min_idle_ms = 0;
+    step.count = 100;
+    (step.max_bytes, step.max_entry_bytes) = (max_bytes, max_entry_bytes);
+    step
+}
+
+/// Consumers and counts of deliveries of all pending entries.
+async fn holders(fixture: &Fixture) -> Vec<(String, u64)> {
+    let all = fixture.streams.pending("s", "g", PendingQuery::default());
+    let all = all.await.unwrap().into_iter();
+    all.map(|entry| (entry.consumer, entry.deliveries))
+        .collect()
+}
+
+fn holder(consumer: &str, deliveries: u64) -> (String, u64) {
+    (consumer.to_owned(), deliveries)
+}
+
+#[tokio::test]
+async fn a_step_leaves_what_does_not_fit_to_the_next_and_counts_no_delivery_of_it() {
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::new(version).await;
+        let ids = held_by_ann_of_sizes(&fixture, &[400, 400, 400, 5_000]).await;
+        let mut step = first_step(1_000, u64::MAX);
+        let mut returned = Vec::new();
+        for expected in [&ids[..2], &ids[2..3], &ids[3..]] {
+            let reclaimed = fixture.streams.reclaim(step.clone()).await.unwrap();
+            let found: Vec<_> = reclaimed.entries.into_iter().map(|(id, _)| id).collect();
+            assert_eq!(found, expected);
+            returned.extend(found);
+            let counts: Vec<_> = holders(&fixture).await;
+            let expected = ids.iter().map(|id| match returned.contains(id) {
+                true => holder("bob", 2),
+                false => holder("ann", 1),
+            });
+            assert!(counts.into_iter().eq(expected));
+            step.cursor = reclaimed.cursor;
+            step.since_ms = Some(reclaimed.since_ms);
+        }
+        assert_eq!(step.cursor, "0-0");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_is_too_large_is_skipped_and_its_neighbours_are_returned() {
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::new(version).await;
+        let ids = held_by_ann_of_sizes(&fixture, &[10, 5_000, 10]).await;
+        let step = first_step(100_000, 1_000);
+        let reclaimed = fixture.streams.reclaim(step.clone()).await.unwrap();
+        let found: Vec<_> = reclaimed.entries.iter().map(|(id, _)| id).collect();
+        assert_eq!(found, [&ids[0], &ids[2]]);
+        let skipped = &reclaimed.skipped[0];
+        let bytes = (ids[1].len() + "f".len() + 5_000) as u64;
+        assert_eq!((&skipped.id, skipped.bytes), (&ids[1], bytes));
+        assert_eq!(reclaimed.skipped.len(), 1);
+        let expected = [holder("bob", 2), holder("bob", 1), holder("bob", 2)];
+        assert_eq!(holders(&fixture).await, expected);
+        let mut later = step;
+        later.since_ms = Some(reclaimed.since_ms);
+        let again = fixture.streams.reclaim(later).await.unwrap();
+        assert_eq!(
+            (again.entries.len(), again.skipped.len()),
+            (0, 0),
+            "its own"
+        );
+    }
+}
+
+#[tokio::test]
+async fn skipped_entries_count_among_those_that_a_step_returns() {
+    let fixture = Fixture::new(RedisVersion::V7_0).await;
+    let ids = held_by_ann_of_sizes(&fixture, &[5_000, 10, 10]).await;
+    let mut step = first_step(100_000, 1_000);
+    step.count = 2;
+    let reclaimed = fixture.streams.reclaim(step).await.unwrap();
+    assert_eq!((reclaimed.entries.len(), reclaimed.skipped.len()), (1, 1));
+    assert_eq!(reclaimed.cursor, ids[1]);
 }

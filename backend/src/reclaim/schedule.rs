@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use streamgate_protocol::{CacheResult, Retry, StreamEntry};
+use streamgate_protocol::message::Credit;
+use streamgate_protocol::{CacheResult, Retry};
 use tokio::time::{Sleep, sleep};
 
-use crate::reclaim::step::{ReclaimStep, Reclaimed, START};
+use crate::reclaim::step::{MAX_STEP_BYTES, ReclaimStep, Reclaimed, START};
 
 /// The shortest pause between two scans. A scan of a group with many pending entries is work for
 /// Redis, and every consumer makes its own.
@@ -60,9 +61,10 @@ impl<'a> ReclaimSchedule<'a> {
         }
     }
 
-    /// Polls for the next reclaimed entries: at least one, and at most `room`.
+    /// Polls for the next reclaimed entries: at least one, or one that was skipped, within `room`.
+    /// The first entry may have more bytes.
     ///
-    /// If `room` is 0, no step begins and no waker is kept: poll again once there is room.
+    /// If there is no room, no step begins and no waker is kept: poll again once there is room.
     ///
     /// The first poll with room sends the first step. Poll before the caller's first read of the
     /// group, so that the schedule does not reclaim what that read delivers.
@@ -78,18 +80,19 @@ impl<'a> ReclaimSchedule<'a> {
     pub fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
-        room: u64,
-    ) -> Poll<CacheResult<Vec<StreamEntry>>> {
+        room: Credit,
+    ) -> Poll<CacheResult<Reclaimed>> {
         loop {
             if self.step.is_none() {
-                if room == 0 {
+                if room.is_used_up() {
                     return Poll::Pending;
                 }
                 if let Some(pause) = &mut self.pause {
                     ready!(pause.as_mut().poll(cx));
                     self.pause = None;
                 }
-                self.next.count = room;
+                self.next.count = room.entries;
+                self.next.max_bytes = room.bytes.min(MAX_STEP_BYTES);
                 self.step = Some((self.run_step)(self.next.clone()));
             }
             let Some(step) = &mut self.step else {
@@ -98,18 +101,14 @@ impl<'a> ReclaimSchedule<'a> {
             let reclaimed = ready!(step.poll_unpin(cx));
             self.step = None;
             match reclaimed {
-                Ok(Reclaimed {
-                    entries,
-                    cursor,
-                    since_ms,
-                }) => {
-                    self.next.since_ms = Some(since_ms);
-                    self.next.cursor = cursor;
+                Ok(reclaimed) => {
+                    self.next.since_ms = Some(reclaimed.since_ms);
+                    self.next.cursor.clone_from(&reclaimed.cursor);
                     if self.next.cursor == START {
                         self.start_pause();
                     }
-                    if !entries.is_empty() {
-                        return Poll::Ready(Ok(entries));
+                    if !reclaimed.entries.is_empty() || !reclaimed.skipped.is_empty() {
+                        return Poll::Ready(Ok(reclaimed));
                     }
                 }
                 // The step did nothing; the next scan does it.
@@ -145,11 +144,12 @@ mod tests {
     use std::future::poll_fn;
     use std::sync::{Arc, Mutex};
 
-    use streamgate_protocol::CacheError;
     use streamgate_protocol::message::Subscription;
+    use streamgate_protocol::{CacheError, StreamEntry};
     use tokio::time::Instant;
 
     use super::*;
+    use crate::reclaim::step::SkippedEntry;
 
     /// The steps that a backend ran, and when.
     type RunSteps = Arc<Mutex<Vec<(ReclaimStep, Instant)>>>;
@@ -180,15 +180,18 @@ mod tests {
     }
 
     fn reclaimed(ids: &[&str], cursor: &str) -> CacheResult<Reclaimed> {
-        Ok(Reclaimed {
-            entries: ids.iter().map(|id| ((*id).to_owned(), vec![])).collect(),
-            cursor: cursor.to_owned(),
-            since_ms: 7,
-        })
+        let entries = ids.iter().map(|id| ((*id).to_owned(), vec![]));
+        Ok(Reclaimed::new(entries.collect(), cursor, 7))
     }
 
+    const ROOM: Credit = Credit {
+        entries: 5,
+        bytes: 1_000,
+    };
+
     async fn next(schedule: &mut ReclaimSchedule<'_>) -> CacheResult<Vec<StreamEntry>> {
-        poll_fn(|cx| schedule.poll_next(cx, 5)).await
+        let reclaimed = poll_fn(|cx| schedule.poll_next(cx, ROOM)).await?;
+        Ok(reclaimed.entries)
     }
 
     #[tokio::test(start_paused = true)]
@@ -231,9 +234,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_step_begins_without_room() {
         let (mut schedule, steps) = schedule_of(1, vec![reclaimed(&["1-0"], START)]);
-        let pending = poll_fn(|cx| Poll::Ready(schedule.poll_next(cx, 0).is_pending())).await;
-        assert!(pending && steps.lock().unwrap().is_empty());
+        for room in [Credit { entries: 0, ..ROOM }, Credit { bytes: 0, ..ROOM }] {
+            let pending = poll_fn(|cx| Poll::Ready(schedule.poll_next(cx, room).is_pending()));
+            assert!(pending.await && steps.lock().unwrap().is_empty());
+        }
         assert_eq!(next(&mut schedule).await.unwrap()[0].0, "1-0");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_is_bounded_by_the_room_and_reports_what_it_skips() {
+        let skipped = vec![SkippedEntry::new("1-0", 17)];
+        let result = Ok(Reclaimed::new(vec![], START, 7).skipped(skipped.clone()));
+        let (mut schedule, steps) = schedule_of(1, vec![reclaimed(&[], "0-9"), result]);
+        let reclaimed = poll_fn(|cx| schedule.poll_next(cx, ROOM)).await.unwrap();
+        assert_eq!(reclaimed.skipped, skipped);
+        let step = steps.lock().unwrap()[0].0.clone();
+        assert_eq!((step.count, step.max_bytes), (ROOM.entries, ROOM.bytes));
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,6 +8,11 @@
 //! was delivered to this consumer since. So nobody keeps a list of delivered ids. A subscription
 //! that resumes after a lost connection leaves all of its consumer's entries alone: the client has
 //! recovered them by itself.
+//!
+//! A step counts deliveries only of entries that it returns. It returns no more bytes than its
+//! caller can carry, and leaves the rest to the next step. An entry that is too large to be carried
+//! at all is not returned and not counted as delivered. It changes its owner, so that it is reported
+//! once in the idle time, and not by every scan of every consumer.
 
 use streamgate_protocol::StreamEntry;
 use streamgate_protocol::message::Subscription;
@@ -17,6 +22,10 @@ use crate::reclaim::dead_letter::{DeadLetterEntry, DeadLetterPolicy};
 /// The most pending entries that one step looks at: few enough that Redis, which does nothing else
 /// meanwhile, is done within a millisecond.
 pub const STEP_ENTRIES: usize = 100;
+
+/// The most bytes of the entries that one step returns, if there is more than one: Redis does
+/// nothing else while it reads them.
+pub const MAX_STEP_BYTES: u64 = 256 * 1024;
 
 /// The cursor that begins a scan, and that ends one when a step returns it.
 pub const START: &str = "0-0";
@@ -39,8 +48,14 @@ pub struct ReclaimStep {
     /// The id after which the step looks: [`START`] at first, then the cursor that the last step
     /// returned.
     pub cursor: String,
-    /// The most entries to return; at least 1.
+    /// The most entries to return, with those that are skipped; at least 1.
     pub count: u64,
+    /// The most bytes of the entries to return, as
+    /// [`entry_bytes`](streamgate_protocol::message::entry_bytes) counts them. The first entry may
+    /// be larger.
+    pub max_bytes: u64,
+    /// The most bytes of one entry. A larger one is [skipped](Reclaimed::skipped).
+    pub max_entry_bytes: u64,
     /// A time by the backend's clock in ms since 1970. Entries that were delivered to this consumer
     /// in this millisecond or later are left alone. `None` in the first step of a subscription,
     /// which uses the time at which the backend performs it.
@@ -53,10 +68,24 @@ pub struct ReclaimStep {
 pub struct Reclaimed {
     /// The reclaimed entries. They are pending for the consumer of the step now.
     pub entries: Vec<StreamEntry>,
+    /// Entries that were idle for long enough, and are larger than
+    /// [`max_entry_bytes`](ReclaimStep::max_entry_bytes). They are pending for the consumer of the
+    /// step now; their count of deliveries is unchanged.
+    pub skipped: Vec<SkippedEntry>,
     /// The cursor of the next step; [`START`] after the last page.
     pub cursor: String,
     /// The next step's [`ReclaimStep::since_ms`].
     pub since_ms: u64,
+}
+
+/// An entry that is too large to be returned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SkippedEntry {
+    /// The entry's id.
+    pub id: String,
+    /// The bytes of its id, its names and its values.
+    pub bytes: u64,
 }
 
 impl ReclaimStep {
@@ -87,6 +116,8 @@ impl ReclaimStep {
                 .map(|(max_deliveries, stream)| DeadLetterPolicy::new(stream, max_deliveries)),
             cursor: START.to_owned(),
             count: 1,
+            max_bytes: MAX_STEP_BYTES,
+            max_entry_bytes: u64::MAX,
             // Every delivery is later than 0, so all of the consumer's entries are left alone.
             since_ms: resumed.unwrap_or(false).then_some(0),
         })
@@ -111,16 +142,34 @@ impl ReclaimStep {
     }
 }
 
+impl SkippedEntry {
+    /// Describes an entry that is too large to be returned.
+    pub fn new(id: impl Into<String>, bytes: u64) -> Self {
+        Self {
+            id: id.into(),
+            bytes,
+        }
+    }
+}
+
 impl Reclaimed {
-    /// Returns the result of a step.
+    /// Returns the result of a step that skipped no entry.
     ///
     /// `cursor` is the last id that the step looked at, or [`START`] after the last page.
     /// `since_ms` is the step's own, or the backend's time if the step had none.
     pub fn new(entries: Vec<StreamEntry>, cursor: impl Into<String>, since_ms: u64) -> Self {
         Self {
             entries,
+            skipped: Vec::new(),
             cursor: cursor.into(),
             since_ms,
         }
+    }
+
+    /// Sets the [skipped entries](Self#structfield.skipped).
+    #[must_use]
+    pub fn skipped(mut self, skipped: Vec<SkippedEntry>) -> Self {
+        self.skipped = skipped;
+        self
     }
 }

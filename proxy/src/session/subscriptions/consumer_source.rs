@@ -75,10 +75,14 @@ impl<'b> ConsumerSource<'b> {
         while self.buffered.is_empty() {
             // Reclaimed entries come first: a scan ends, while a busy stream may never run dry.
             let count = self.count_within(room);
+            let reclaim_room = Credit {
+                entries: count,
+                ..room
+            };
             if let Some(reclaim) = &mut self.reclaim
-                && let Poll::Ready(reclaimed) = reclaim.poll_next(cx, count)
+                && let Poll::Ready(reclaimed) = reclaim.poll_next(cx, reclaim_room)
             {
-                self.buffered = reclaimed?;
+                self.buffered = reclaimed?.entries;
                 self.page_size.observe(&self.buffered);
                 continue;
             }

@@ -30,6 +30,7 @@ pub(crate) enum Answer {
         deleted: Vec<EntryId>,
     },
     Reply(Reply),
+    Acknowledged(usize),
     Done,
 }
 
@@ -59,7 +60,11 @@ impl From<Answer> for Reply {
                 let last = entries.last().map(|entry| entry.id.to_string());
                 let last_id = after.map(|after| last.unwrap_or(after));
                 let entries = copied(&entries);
-                Self::Entries { entries, last_id }
+                Self::Entries {
+                    entries,
+                    last_id,
+                    more: false,
+                }
             }
             Answer::Claimed {
                 cursor,
@@ -71,6 +76,9 @@ impl From<Answer> for Reply {
                 deleted.into_iter().map(String::from).collect(),
             )),
             Answer::Reply(reply) => reply,
+            Answer::Acknowledged(count) => Self::Acknowledged {
+                count: count as u64,
+            },
             Answer::Done => Self::Done {},
         }
     }

@@ -1,6 +1,6 @@
 //! One consumer group.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use streamgate_protocol::EntryId;
@@ -15,7 +15,8 @@ use crate::entry::Entry;
 pub(crate) struct Group {
     /// Entries up to this id were delivered.
     pub(crate) last_delivered: EntryId,
-    consumers: HashSet<Arc<str>>,
+    /// When each last read, claimed or was served, in ms since 1970.
+    consumers: HashMap<Arc<str>, u64>,
     /// Delivered and not acknowledged. Entries stay pending when the stream is trimmed.
     pub(crate) pending: BTreeMap<EntryId, PendingRecord>,
     /// By number, so that they are served in the order they came.
@@ -53,7 +54,7 @@ impl Group {
     pub(crate) fn new(start: EntryId) -> Self {
         Self {
             last_delivered: start,
-            consumers: HashSet::new(),
+            consumers: HashMap::new(),
             pending: BTreeMap::new(),
             waiting: BTreeMap::new(),
         }
@@ -61,25 +62,33 @@ impl Group {
 
     /// Bytes that the consumer will cost if it is new.
     pub(crate) fn bytes_if_new(&self, consumer: &str) -> usize {
-        if self.consumers.contains(consumer) {
+        if self.consumers.contains_key(consumer) {
             0
         } else {
             named_bytes(consumer)
         }
     }
 
-    /// Returns the consumer of this name. Creates it if there is none.
-    pub(crate) fn consumer(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.consumers.get(name) {
-            return Arc::clone(known);
-        }
-        let consumer: Arc<str> = name.into();
-        self.consumers.insert(Arc::clone(&consumer));
+    /// Returns the consumer of this name, and records that it was active. Creates it if there is
+    /// none.
+    pub(crate) fn consumer(&mut self, name: &str, now_ms: u64) -> Arc<str> {
+        let known = self.consumers.get_key_value(name);
+        let consumer = known.map_or_else(|| name.into(), |(known, _)| Arc::clone(known));
+        self.consumers.insert(Arc::clone(&consumer), now_ms);
         consumer
+    }
+
+    /// Returns the consumers, and for how many milliseconds each was idle.
+    pub(crate) fn consumers(&self, now_ms: u64) -> impl Iterator<Item = (&str, u64)> {
+        let consumers = self.consumers.iter();
+        consumers.map(move |(name, seen_ms)| (&**name, now_ms.saturating_sub(*seen_ms)))
     }
 
     /// Delivers an entry to a consumer. Ids come in order, so none is pending already.
     pub(crate) fn deliver(&mut self, id: EntryId, consumer: &Arc<str>, now_ms: u64) {
+        if let Some(seen_ms) = self.consumers.get_mut(consumer) {
+            *seen_ms = now_ms;
+        }
         let consumer = Arc::clone(consumer);
         let pending = PendingRecord {
             consumer,
@@ -127,7 +136,7 @@ impl Group {
     /// waits is kept: Redis would create it again to serve it.
     pub(crate) fn remove_consumer(&mut self, consumer: &str) -> usize {
         let waits = self.waiting.values().any(|c| &*c.consumer == consumer);
-        if !waits && self.consumers.remove(consumer) {
+        if !waits && self.consumers.remove(consumer).is_some() {
             named_bytes(consumer)
         } else {
             0

@@ -1,6 +1,7 @@
 //! The default of [`Backend::perform`](crate::Backend::perform): each [`Operation`] becomes a call
 //! of one of the six methods, or of [`PendingEntries`].
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::task::Poll;
 
@@ -81,6 +82,7 @@ async fn read_pending<B: StreamingBackend + ?Sized>(
     [stream, group, consumer]: [&str; 3],
     after: EntryId,
     count: usize,
+    except: &BTreeSet<EntryId>,
 ) -> CacheResult<Vec<StreamEntry>> {
     let mut entries = Vec::new();
     let mut next = after.successor();
@@ -96,10 +98,13 @@ async fn read_pending<B: StreamingBackend + ?Sized>(
         let is_last = listed.len() < page;
         for PendingEntry { id, .. } in listed {
             let parsed = EntryId::parse(&id)?;
+            next = parsed.successor();
+            if except.contains(&parsed) {
+                continue;
+            }
             let before: String = parsed.predecessor().unwrap_or_default().into();
             let found = backend.stream_read(stream, &before, 1, None).await?;
             let found = found.into_iter().next().filter(|(found, _)| *found == id);
-            next = parsed.successor();
             entries.push(found.unwrap_or_else(|| (id, Vec::new())));
         }
         if is_last {
@@ -120,7 +125,7 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
         let saturate = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         match operation {
             // Without a deduplication window, an add that was sent before may have been done.
-            Operation::IdempotentAdd { again: true, .. } => Err(CacheError::backend(
+            Operation::IdempotentAdd { resent: true, .. } => Err(CacheError::backend(
                 code::FORGOTTEN,
                 "this backend does not deduplicate adds; the entry may have been added",
             )),
@@ -146,10 +151,7 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
             }
             Operation::ReadLatest { stream, count } => {
                 let entries = backend.stream_read_latest(&stream, saturate(count)).await?;
-                Ok(Reply::Entries {
-                    entries,
-                    last_id: None,
-                })
+                Ok(Reply::entries(entries))
             }
             Operation::Read {
                 stream,
@@ -167,6 +169,7 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
                 Ok(Reply::Entries {
                     entries,
                     last_id: Some(last_id),
+                    more: false,
                 })
             }
             Operation::CreateGroup { stream, group, id } => {
@@ -184,15 +187,19 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
                 let entries = backend
                     .stream_read_group(&stream, &group, &consumer, count, block)
                     .await?;
-                Ok(Reply::Entries {
-                    entries,
-                    last_id: None,
-                })
+                Ok(Reply::entries(entries))
             }
             Operation::Ack { stream, group, ids } => {
                 let ids: Vec<String> = ids.into_iter().map(String::from).collect();
-                backend.stream_ack(&stream, &group, &ids).await?;
-                Ok(Reply::Done {})
+                let count = match pending {
+                    Some(pending) => pending.acknowledge(&stream, &group, &ids).await?,
+                    // Of the six methods, none counts.
+                    None => {
+                        backend.stream_ack(&stream, &group, &ids).await?;
+                        ids.len() as u64
+                    }
+                };
+                Ok(Reply::Acknowledged { count })
             }
             // None of the six methods reads pending entries.
             Operation::ReadPending { .. } if pending.is_none() => Err(CacheError::backend(
@@ -205,20 +212,20 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
                 consumer,
                 after,
                 count,
+                except,
             } => {
                 let pending = pending.ok_or_else(unsupported)?;
                 let after = EntryId::parse(&after)?;
+                let except = except.iter().map(|id| EntryId::parse(id));
+                let except = except.collect::<Result<_, _>>()?;
                 let count = if count == 0 {
                     usize::MAX
                 } else {
                     saturate(count)
                 };
                 let names = [&*stream, &*group, &*consumer];
-                let entries = read_pending(backend, pending, names, after, count).await?;
-                Ok(Reply::Entries {
-                    entries,
-                    last_id: None,
-                })
+                let entries = read_pending(backend, pending, names, after, count, &except).await?;
+                Ok(Reply::entries(entries))
             }
             Operation::PendingSummary { stream, group } => {
                 let pending = pending.ok_or_else(unsupported)?;
@@ -270,6 +277,11 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
                     .remove_consumer(&stream, &group, &consumer, &new_owner)
                     .await?;
                 Ok(Reply::Removed { handed_over })
+            }
+            Operation::Consumers { stream, group } => {
+                let pending = pending.ok_or_else(unsupported)?;
+                let consumers = pending.consumers(&stream, &group).await?;
+                Ok(Reply::Consumers { consumers })
             }
             _ => Err(CacheError::unsupported("this operation")),
         }

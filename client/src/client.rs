@@ -111,6 +111,7 @@ impl Client {
             Reply::Entries {
                 entries,
                 last_id: Some(last_id),
+                ..
             } => Ok(ReadBatch { entries, last_id }),
             _ => Err(CacheError::backend(
                 code::PROTOCOL,

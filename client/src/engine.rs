@@ -68,7 +68,7 @@ pub use time::Millis;
 pub struct Engine {
     config: ClientConfig,
     phase: ConnectionPhase,
-    /// Whether any attempt to connect has succeeded.
+    /// Whether any server has sent its welcome.
     was_ever_open: bool,
     queue: RequestQueue,
     delivery_log: DeliveryLog,
@@ -81,8 +81,12 @@ pub struct Engine {
     backoff: ReconnectBackoff,
     jitter: Jitter,
     max_frame_bytes: usize,
+    /// Whether this connection's server was sent the hello.
+    said_hello: bool,
     /// Whether this connection's server has sent its welcome.
     is_welcomed: bool,
+    /// The nonce of a ping to answer.
+    pong: Option<u64>,
     availability: Availability,
     /// How the server violated the protocol.
     violation: Option<&'static str>,
@@ -105,7 +109,9 @@ impl Engine {
             backoff: ReconnectBackoff::new(&config),
             jitter: Jitter::new(identity.seed()),
             max_frame_bytes: limits::MIN_FRAME_BYTES as usize,
+            said_hello: false,
             is_welcomed: false,
+            pong: None,
             availability: Availability::default(),
             violation: None,
             actions: VecDeque::new(),
@@ -186,6 +192,9 @@ impl Engine {
             ConnectionPhase::Connecting { give_up_at }
             | ConnectionPhase::Closing { give_up_at } => Some(give_up_at),
             ConnectionPhase::Pausing { until } => Some(until),
+            ConnectionPhase::Open { since } if !self.is_welcomed => {
+                Some(self.welcome_deadline(since))
+            }
             ConnectionPhase::Open { .. } => Some(self.heartbeat.next_deadline()),
             ConnectionPhase::Closed => None,
         };

@@ -24,9 +24,8 @@
 //!
 //! # Public dependencies
 //!
-//! The public API names types of `futures-util` (`BoxFuture`, `BoxStream`) and traits of `serde`;
-//! with the feature `multi-tier-cache` also that crate's. Their major versions are part of this
-//! crate's.
+//! The public API names types of `futures-util` (`BoxFuture`, `BoxStream`); with the feature
+//! `multi-tier-cache` also that crate's. Their major versions are part of this crate's.
 
 pub mod backoff;
 pub mod close;
@@ -48,9 +47,12 @@ pub use entry::Entry;
 pub use entry_id::{EntryId, InvalidEntryId, StartId};
 pub use error::{CacheError, CacheResult, ErrorKind, Retry};
 pub use message::{ClientMessage, Operation, Reply, ServerMessage};
-pub use pending::{Claimed, PendingEntries, PendingEntry, PendingQuery, PendingSummary};
+pub use pending::{
+    Claimed, ConsumerInfo, PendingEntries, PendingEntry, PendingQuery, PendingSummary,
+};
 pub use perform_operation::PerformOperation;
 pub use subscribe::{
-    ConsumeOptions, Deliveries, Gap, SubscribingBackend, Tail, TailFrom, TailItem,
+    ConsumeOptions, Deliveries, Gap, GapReason, Skipped, SubscribingBackend, Tail, TailFrom,
+    TailItem,
 };
 pub use traits::{StreamEntry, StreamingBackend};

@@ -11,6 +11,16 @@ pub const MAX_NAME_BYTES: usize = 16 * 1024;
 /// leading zeros an id has at most 41.
 pub const MAX_ID_BYTES: usize = 127;
 
+/// Longest id of a client, in bytes.
+pub const MAX_CLIENT_ID_BYTES: usize = 64;
+
+/// Greatest id of a request or a subscription, and greatest nonce of a ping: every language can
+/// hold it.
+pub const MAX_MESSAGE_ID: u64 = (1 << 53) - 1;
+
+/// The least that a client may give as the largest frame it accepts, in bytes.
+pub const MIN_CLIENT_FRAME_BYTES: u32 = 64 * 1024;
+
 /// Requests in flight that every server accepts. A client stays below it until the
 /// [`Welcome`](crate::message::Welcome) grants more.
 pub const MIN_REQUESTS_IN_FLIGHT: u32 = 256;

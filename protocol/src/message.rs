@@ -1,12 +1,10 @@
 //! The messages of the protocol, for both sides and both encodings.
 //!
-//! All enums are externally tagged and every variant is a record, so that JSON can skip unknown
-//! fields and the binary encoding can decode them at all. Whoever changes a type here changes the
-//! protocol: see the rules for growth in `SPEC.md`.
-
-use serde::{Deserialize, Serialize};
+//! `codec/types.rs` lists how each type travels. Whoever changes a type here changes the protocol:
+//! see the rules for growth in `SPEC.md`.
 
 use crate::error::{CacheError, CacheResult};
+use crate::limits::MAX_CLIENT_ID_BYTES;
 use crate::text::Text;
 
 mod credit;
@@ -23,28 +21,23 @@ pub use reply::Reply;
 pub use subscription::{Item, Subscription, TailStart};
 
 /// A message from a client.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientMessage<'a> {
+    /// The first message on a socket: what the client is.
+    Hello(Hello<'a>),
     /// Requests an operation. Unless it is cancelled, exactly one [`ServerMessage::Reply`] with the
     /// same id answers it.
     Request {
         /// Chosen by the client, at most 2^53 − 1. No other request in flight has it.
         id: u64,
         /// The operation.
-        #[serde(borrow)]
         operation: Operation<'a>,
     },
     /// Ends a request's wait, or a subscription. The server ignores an id that is unknown or over.
     Cancel {
         /// The id of the request or the subscription.
         id: u64,
-    },
-    /// Requests a [`ServerMessage::Pong`].
-    Ping {
-        /// The server returns it in the pong.
-        nonce: u64,
     },
     /// Begins a subscription. The server sends [`ServerMessage::Push`]es with the same id as far as
     /// the credit goes, until the client cancels it or a [`ServerMessage::Reply`] ends it with an
@@ -53,7 +46,6 @@ pub enum ClientMessage<'a> {
         /// Chosen as a request's.
         id: u64,
         /// The tail or the consumer.
-        #[serde(borrow)]
         subscription: Subscription<'a>,
         /// The credit before the first grant.
         credit: Credit,
@@ -65,14 +57,23 @@ pub enum ClientMessage<'a> {
         /// The additional credit.
         credit: Credit,
     },
+    /// Requests a [`ServerMessage::Pong`].
+    Ping {
+        /// The server returns it in the pong.
+        nonce: u64,
+    },
+    /// Answers a [`ServerMessage::Ping`].
+    Pong {
+        /// The ping's nonce.
+        nonce: u64,
+    },
 }
 
 /// A message from a server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerMessage {
-    /// The first message on a socket.
+    /// The first message on a socket, after the client's [`ClientMessage::Hello`].
     Welcome(Welcome),
     /// Answers a request, or ends a subscription.
     Reply {
@@ -80,11 +81,6 @@ pub enum ServerMessage {
         id: u64,
         /// The result.
         outcome: Outcome,
-    },
-    /// Answers a [`ClientMessage::Ping`].
-    Pong {
-        /// The ping's nonce.
-        nonce: u64,
     },
     /// An item of a subscription.
     Push {
@@ -105,15 +101,43 @@ pub enum ServerMessage {
     /// unavailable, and then whenever that changes.
     Backend {
         /// The error that made it unavailable, or `None` while it is available.
-        away: Option<Fault>,
+        unavailable: Option<Fault>,
+    },
+    /// Requests a [`ClientMessage::Pong`].
+    Ping {
+        /// The client returns it in the pong.
+        nonce: u64,
+    },
+    /// Answers a [`ClientMessage::Ping`].
+    Pong {
+        /// The ping's nonce.
+        nonce: u64,
     },
 }
 
+/// What a client is, and what it can take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hello<'a> {
+    /// The client's name for its whole life: see [`is_client_id`].
+    pub client: Text<'a>,
+    /// The largest frame that the client accepts, in bytes: at least
+    /// [`MIN_CLIENT_FRAME_BYTES`](crate::limits::MIN_CLIENT_FRAME_BYTES).
+    pub max_frame_bytes: u32,
+    /// The optional features that the client knows. Version 1 has none.
+    pub features: Vec<Text<'a>>,
+    /// What the client proves its identity with. A server without authentication ignores it.
+    pub token: Option<Text<'a>>,
+}
+
 /// What the server is, and the limits it grants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Welcome {
     /// Name and version, for logs only.
     pub server: String,
+    /// The optional features that the server knows. Version 1 has none.
+    pub features: Vec<String>,
     /// The largest number of requests in flight.
     pub max_in_flight: u32,
     /// The largest frame that the server accepts, in bytes.
@@ -123,8 +147,7 @@ pub struct Welcome {
 }
 
 /// The result of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The operation succeeded.
     Ok(Reply),
@@ -133,7 +156,8 @@ pub enum Outcome {
 }
 
 /// The error of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Fault {
     /// A stable code, for programs: see [`CODES`](crate::error::CODES).
     pub code: String,
@@ -142,6 +166,48 @@ pub struct Fault {
     /// `never`, `later` or `unknown`, as in [`Retry`](crate::Retry), so that a client can act on a
     /// code that it does not know.
     pub retry: String,
+    /// The shortest pause in milliseconds before the same request may succeed.
+    pub retry_after_ms: Option<u64>,
+    /// The id of the entry that the fault is about.
+    pub entry: Option<String>,
+}
+
+impl<'a> Hello<'a> {
+    /// Builds the hello of a client without features and token.
+    pub fn new(client: impl Into<Text<'a>>, max_frame_bytes: u32) -> Self {
+        Self {
+            client: client.into(),
+            max_frame_bytes,
+            features: Vec::new(),
+            token: None,
+        }
+    }
+}
+
+impl Welcome {
+    /// Builds the welcome of a server without features. No limit may be 0.
+    pub fn new(
+        server: impl Into<String>,
+        max_in_flight: u32,
+        max_frame_bytes: u32,
+        heartbeat_ms: u32,
+    ) -> Self {
+        Self {
+            server: server.into(),
+            features: Vec::new(),
+            max_in_flight,
+            max_frame_bytes,
+            heartbeat_ms,
+        }
+    }
+}
+
+/// Returns whether a text is a valid [client id](Hello::client): 1 to
+/// [`MAX_CLIENT_ID_BYTES`](crate::limits::MAX_CLIENT_ID_BYTES) characters of `A-Z`, `a-z`, `0-9`,
+/// `_` and `-`.
+pub fn is_client_id(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (1..=MAX_CLIENT_ID_BYTES).contains(&text.len()) && text.bytes().all(is_part)
 }
 
 impl From<CacheResult<Reply>> for Outcome {
@@ -168,6 +234,8 @@ impl From<&CacheError> for Fault {
             code: error.code().to_owned(),
             message: error.message().to_owned(),
             retry: error.retry().as_str().to_owned(),
+            retry_after_ms: None,
+            entry: None,
         }
     }
 }

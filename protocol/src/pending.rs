@@ -1,14 +1,13 @@
 //! Pending entries of a consumer group: entries that were delivered and not acknowledged.
 
 use futures_util::future::BoxFuture;
-use serde::{Deserialize, Serialize};
 
 use crate::error::CacheResult;
 use crate::limits::MAX_PENDING_PAGE;
 use crate::traits::{StreamEntry, StreamingBackend};
 
 /// A summary of a group's pending entries.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct PendingSummary {
     /// The number of pending entries.
@@ -45,7 +44,7 @@ pub struct PendingQuery {
 }
 
 /// One pending entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PendingEntry {
     /// The entry's id.
@@ -58,8 +57,20 @@ pub struct PendingEntry {
     pub deliveries: u64,
 }
 
+/// One consumer of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConsumerInfo {
+    /// The consumer's name.
+    pub name: String,
+    /// The number of entries that are pending for it.
+    pub pending: u64,
+    /// Milliseconds since its last attempt to read or claim.
+    pub idle_ms: u64,
+}
+
 /// The result of a claim.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Claimed {
     /// The start of the next claim. `0-0` after the last pending entry.
@@ -68,6 +79,8 @@ pub struct Claimed {
     pub entries: Vec<StreamEntry>,
     /// Ids that were pending although their entries were deleted. They are pending no longer.
     pub deleted: Vec<String>,
+    /// More entries were claimed than fit into the reply. They are pending for the consumer.
+    pub more: bool,
 }
 
 /// A [`StreamingBackend`] with operations on pending entries: list, claim, hand over.
@@ -142,6 +155,23 @@ pub trait PendingEntries: StreamingBackend {
         consumer_name: &'a str,
         new_owner: &'a str,
     ) -> BoxFuture<'a, CacheResult<u64>>;
+
+    /// Lists the consumers of a group by name, with the number of entries that each holds:
+    /// `XINFO CONSUMERS key group`.
+    fn consumers<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+    ) -> BoxFuture<'a, CacheResult<Vec<ConsumerInfo>>>;
+
+    /// Acknowledges entries as [`stream_ack`](StreamingBackend::stream_ack) does, and returns how
+    /// many of them were pending.
+    fn acknowledge<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        ids: &'a [String],
+    ) -> BoxFuture<'a, CacheResult<u64>>;
 }
 
 impl PendingSummary {
@@ -185,6 +215,18 @@ impl Claimed {
             cursor: cursor.into(),
             entries,
             deleted,
+            more: false,
+        }
+    }
+}
+
+impl ConsumerInfo {
+    /// Builds what is known of a consumer.
+    pub fn new(name: impl Into<String>, pending: u64, idle_ms: u64) -> Self {
+        Self {
+            name: name.into(),
+            pending,
+            idle_ms,
         }
     }
 }

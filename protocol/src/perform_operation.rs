@@ -5,7 +5,9 @@ use futures_util::future::BoxFuture;
 
 use crate::error::CacheResult;
 use crate::message::{Operation, Reply};
-use crate::pending::{Claimed, PendingEntries, PendingEntry, PendingQuery, PendingSummary};
+use crate::pending::{
+    Claimed, ConsumerInfo, PendingEntries, PendingEntry, PendingQuery, PendingSummary,
+};
 use crate::text::Text;
 use crate::traits::{StreamEntry, StreamingBackend};
 
@@ -32,7 +34,7 @@ use crate::traits::{StreamEntry, StreamingBackend};
 ///         match operation {
 ///             Operation::Add { .. } => Ok(Reply::Added { id: "0-1".to_owned() }),
 ///             Operation::ReadLatest { .. } => {
-///                 Ok(Reply::Entries { entries: vec![], last_id: None })
+///                 Ok(Reply::entries(vec![]))
 ///             }
 ///             _ => Err(CacheError::backend(code::ERR, "nothing is stored here")),
 ///         }
@@ -149,12 +151,8 @@ impl<T: PerformOperation> StreamingBackend for T {
         group_name: &'a str,
         ids: &'a [String],
     ) -> BoxFuture<'a, CacheResult<()>> {
-        let operation = Operation::Ack {
-            stream: stream_key.into(),
-            group: group_name.into(),
-            ids: ids.iter().map(|id| Text::from(id.as_str())).collect(),
-        };
-        perform(self, operation, Reply::into_done)
+        let operation = ack(stream_key, group_name, ids);
+        perform(self, operation, |reply| reply.into_acknowledged().map(drop))
     }
 }
 
@@ -216,6 +214,28 @@ impl<T: PerformOperation> PendingEntries for T {
         };
         perform(self, operation, Reply::into_removed)
     }
+
+    fn consumers<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+    ) -> BoxFuture<'a, CacheResult<Vec<ConsumerInfo>>> {
+        let operation = Operation::Consumers {
+            stream: stream_key.into(),
+            group: group_name.into(),
+        };
+        perform(self, operation, Reply::into_consumers)
+    }
+
+    fn acknowledge<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        ids: &'a [String],
+    ) -> BoxFuture<'a, CacheResult<u64>> {
+        let operation = ack(stream_key, group_name, ids);
+        perform(self, operation, Reply::into_acknowledged)
+    }
 }
 
 fn perform<'a, T: PerformOperation, R: 'a>(
@@ -225,6 +245,14 @@ fn perform<'a, T: PerformOperation, R: 'a>(
 ) -> BoxFuture<'a, CacheResult<R>> {
     let reply = backend.perform_operation(operation);
     Box::pin(async move { result(reply.await?) })
+}
+
+fn ack<'a>(stream_key: &'a str, group_name: &'a str, ids: &'a [String]) -> Operation<'a> {
+    Operation::Ack {
+        stream: stream_key.into(),
+        group: group_name.into(),
+        ids: ids.iter().map(|id| Text::from(id.as_str())).collect(),
+    }
 }
 
 fn number(value: usize) -> u64 {
@@ -268,10 +296,7 @@ mod tests {
 
     #[test]
     fn a_call_is_an_operation_and_its_reply_the_result() {
-        let backend = Recorder::new(Reply::Entries {
-            entries: vec![("1-0".to_owned(), vec![])],
-            last_id: None,
-        });
+        let backend = Recorder::new(Reply::entries(vec![("1-0".to_owned(), vec![])]));
         let read = backend.stream_read("s", "0", 5, Some(0)).now_or_never();
         assert_eq!(read.unwrap().unwrap()[0].0, "1-0");
         assert_eq!(

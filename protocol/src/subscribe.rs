@@ -1,7 +1,6 @@
 //! Subscriptions: tails of streams and consumers of groups, to which entries are pushed.
 
 use futures_util::stream::BoxStream;
-use serde::{Deserialize, Serialize};
 
 use crate::error::CacheResult;
 use crate::traits::{StreamEntry, StreamingBackend};
@@ -43,6 +42,8 @@ pub enum TailItem {
     },
     /// Entries are missing here, or may be.
     Gap(Gap),
+    /// An entry that cannot be carried, and is left out.
+    Skipped(Skipped),
 }
 
 /// A gap in a tail: entries after its position were trimmed or may have been, or the stream was
@@ -50,18 +51,44 @@ pub enum TailItem {
 ///
 /// A tail reports a gap once, before any entry after it. It also reports one if the entry at its
 /// position and the neighbours are gone and nothing shows whether there were more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
     /// The tail's position before the gap.
     pub after: String,
     /// The first remaining entry after the gap, if there is one yet.
     pub first: Option<String>,
-    /// The stream was deleted and created again: its ids may have started anew, and the tail
-    /// continues with its first entry.
-    pub recreated: bool,
+    /// Why entries are missing.
+    pub reason: GapReason,
     /// Where to resume after the gap.
     pub position: String,
+}
+
+/// Why entries are missing in a [`Gap`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum GapReason {
+    /// Entries were trimmed or deleted, or may have been.
+    #[default]
+    Trimmed,
+    /// The stream was deleted and created again: its ids may have started anew, and the tail
+    /// continues with its first entry.
+    Recreated,
+    /// Redis lost its newest entries, as in a failover. The tail continues with the first entry
+    /// that is added after those that are left.
+    RolledBack,
+}
+
+/// An entry that cannot be carried to this client, because it is too large.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Skipped {
+    /// The entry's id.
+    pub id: String,
+    /// The bytes of its id, names and values.
+    pub bytes: u64,
+    /// Why it cannot be carried: `size`, or a word of a later version.
+    pub reason: String,
 }
 
 /// Options of [`SubscribingBackend::consume`].
@@ -100,6 +127,10 @@ pub struct ConsumeOptions {
     /// One step adds the entry there and acknowledges it. [`DEAD_LETTER_FIELDS`] follow its own
     /// fields.
     pub dead_letter: Option<String>,
+    /// Creates the group, and the stream, where either is missing: after this id, or after the last
+    /// entry if it is `$`. Also whenever they go away. `None` by default: the subscription then
+    /// ends with `NOGROUP`.
+    pub create_from: Option<String>,
 }
 
 /// The fields that a dead-letter stream appends to an entry, in this order: the reason
@@ -170,13 +201,12 @@ pub trait SubscribingBackend: StreamingBackend {
 }
 
 impl Gap {
-    /// Builds a gap. Set [`first`](Self::first) and [`recreated`](Self::recreated) where they
-    /// apply.
+    /// Builds a gap. Set [`first`](Self::first) and [`reason`](Self::reason) where they apply.
     pub fn new(after: impl Into<String>, position: impl Into<String>) -> Self {
         Self {
             after: after.into(),
             first: None,
-            recreated: false,
+            reason: GapReason::Trimmed,
             position: position.into(),
         }
     }
@@ -188,11 +218,40 @@ impl Gap {
         self
     }
 
-    /// Sets whether the stream was [created again](Self::recreated).
+    /// Sets [why](Self#structfield.reason) entries are missing.
     #[must_use]
-    pub fn recreated(mut self, recreated: bool) -> Self {
-        self.recreated = recreated;
+    pub fn reason(mut self, reason: GapReason) -> Self {
+        self.reason = reason;
         self
+    }
+}
+
+impl GapReason {
+    /// Returns the word on the wire and in JavaScript.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trimmed => "trimmed",
+            Self::Recreated => "recreated",
+            Self::RolledBack => "rolled_back",
+        }
+    }
+
+    /// Returns the reason of a word. A word of a later version is read as `trimmed`.
+    pub fn of_word(word: &str) -> Self {
+        let all = [Self::Recreated, Self::RolledBack];
+        let known = all.into_iter().find(|reason| reason.as_str() == word);
+        known.unwrap_or_default()
+    }
+}
+
+impl Skipped {
+    /// Builds the item for an entry that is too large: its id, and its bytes.
+    pub fn new(id: impl Into<String>, bytes: u64) -> Self {
+        Self {
+            id: id.into(),
+            bytes,
+            reason: "size".to_owned(),
+        }
     }
 }
 
@@ -219,6 +278,13 @@ impl ConsumeOptions {
         self.max_deliveries = Some(max_deliveries);
         self
     }
+
+    /// Sets the id after which a missing group is [created](Self#structfield.create_from).
+    #[must_use]
+    pub fn create_from(mut self, id: impl Into<String>) -> Self {
+        self.create_from = Some(id.into());
+        self
+    }
 }
 
 impl Default for ConsumeOptions {
@@ -228,6 +294,7 @@ impl Default for ConsumeOptions {
             claim_after_ms: None,
             max_deliveries: None,
             dead_letter: None,
+            create_from: None,
         }
     }
 }

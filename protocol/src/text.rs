@@ -4,15 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
-use serde::{Deserialize, Serialize};
-
 /// A string that is borrowed from a frame where the encoding allows it.
-///
-/// It is a type of its own because serde borrows a [`Cow`] only directly in a field, not inside a
-/// list.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text<'a>(pub Cow<'a, str>);
 
 impl Text<'_> {
     /// Copies the text if it is borrowed, and moves it if it is owned.

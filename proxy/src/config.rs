@@ -168,12 +168,12 @@ impl Config {
     }
 
     pub(crate) fn welcome(&self) -> Welcome {
-        Welcome {
-            server: concat!("streamgate/", env!("CARGO_PKG_VERSION")).to_owned(),
-            max_in_flight: self.max_in_flight,
-            max_frame_bytes: self.max_frame_bytes,
-            heartbeat_ms: self.heartbeat_ms,
-        }
+        Welcome::new(
+            concat!("streamgate/", env!("CARGO_PKG_VERSION")),
+            self.max_in_flight,
+            self.max_frame_bytes,
+            self.heartbeat_ms,
+        )
     }
 }
 

@@ -14,6 +14,7 @@ mod control;
 mod dispatch;
 mod fairness;
 mod graceful_close;
+mod handshake;
 mod in_flight;
 mod limits;
 mod liveness;
@@ -32,7 +33,7 @@ use std::net::SocketAddr;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use streamgate_backend::Backend;
-use streamgate_protocol::{ServerMessage, close};
+use streamgate_protocol::close;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Bytes;
@@ -44,6 +45,7 @@ use crate::session::availability_changes::AvailabilityChanges;
 use crate::session::batch::PerformingBatch;
 use crate::session::control::{ControlEvent, ControlEvents};
 use crate::session::fairness::{Fairness, ReadOrPush};
+use crate::session::handshake::Handshake;
 use crate::session::in_flight::InFlight;
 use crate::session::outgoing::Outgoing;
 use crate::session::subscriptions::Subscriptions;
@@ -65,7 +67,8 @@ where
         // On the heap: otherwise every socket holds room for its end for its whole life.
         Ok(ServerLeaves) => Box::pin(session.finish()).await,
     };
-    log_close(&reason, peer);
+    let client = session.handshake.client().map(|client| &*client.id);
+    log_close(&reason, peer, client);
     // On the heap too.
     Box::pin(session.close(&reason, deadline)).await;
 }
@@ -79,6 +82,8 @@ struct Session<'b, S> {
     busy_poll: &'b BusyPoll,
     control: ControlEvents<'b>,
     socket: ServerSocket<S>,
+    opened_at: Instant,
+    handshake: Handshake,
     in_flight: InFlight<'b>,
     outgoing: Outgoing,
     /// Frames, or the rest of one, that wait for the next turn.
@@ -96,18 +101,16 @@ struct Session<'b, S> {
 impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     fn new(server: &'b ServerState, socket: ServerSocket<S>) -> Self {
         let config = &server.config;
-        let mut outgoing = Outgoing::new(socket.encoding());
-        outgoing.push(&ServerMessage::Welcome(config.welcome()));
-        let (availability, away) = AvailabilityChanges::of(&*server.backend);
-        if away.is_some() {
-            outgoing.push(&ServerMessage::Backend { away });
-        }
+        let outgoing = Outgoing::new(socket.encoding());
+        let (availability, unavailable) = AvailabilityChanges::of(&*server.backend);
         Self {
             backend: &*server.backend,
             config,
             busy_poll: &server.busy_poll,
             control: ControlEvents::new(&server.shutdown, availability),
             socket,
+            opened_at: Instant::now(),
+            handshake: Handshake::new(config.welcome(), unavailable),
             in_flight: InFlight::new(config.max_in_flight),
             outgoing,
             remaining_frames: VecDeque::new(),
@@ -146,8 +149,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 biased;
                 event = self.control.next(room) => match event {
                     ControlEvent::CloseNow => return Ok(ServerLeaves),
-                    ControlEvent::Availability(away) => {
-                        self.outgoing.push(&ServerMessage::Backend { away });
+                    ControlEvent::Availability(unavailable) => {
+                        self.handshake
+                            .availability_changed(unavailable, &mut self.outgoing);
                     }
                     ControlEvent::Timer => {}
                 },
@@ -203,18 +207,18 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
 }
 
 /// Logs why a socket closes: at `info` if something went wrong.
-fn log_close(reason: &CloseReason, peer: Option<SocketAddr>) {
+fn log_close(reason: &CloseReason, peer: Option<SocketAddr>, client: Option<&str>) {
     let peer = peer.map(tracing::field::display);
     match reason {
-        CloseReason::ByClient => tracing::debug!("socket closed by the client"),
+        CloseReason::ByClient => tracing::debug!(client, "socket closed by the client"),
         CloseReason::ByServer { code, .. } if *code == close::GOING_AWAY => {
-            tracing::debug!(code, "socket closed: the server shuts down");
+            tracing::debug!(client, code, "socket closed: the server shuts down");
         }
         CloseReason::ByServer { code, reason, .. } if *code == close::SLOW_READER => {
-            tracing::info!(peer, code, %reason, "slow client: socket closed");
+            tracing::info!(peer, client, code, %reason, "slow client: socket closed");
         }
         CloseReason::ByServer { code, reason, .. } => {
-            tracing::info!(peer, code, %reason, "socket closed");
+            tracing::info!(peer, client, code, %reason, "socket closed");
         }
     }
 }

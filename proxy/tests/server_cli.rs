@@ -12,7 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use streamgate_protocol::codec::Encoding;
-use streamgate_protocol::message::Outcome;
+use streamgate_protocol::message::{Hello, Outcome};
 use streamgate_protocol::{ClientMessage, Operation, ServerMessage};
 use streamgate_test_support::{RedisServer, RedisVersion};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -124,7 +124,16 @@ impl BlockingClient {
         let timeout = Some(Duration::from_secs(20));
         stream.set_read_timeout(timeout).unwrap();
         let (socket, _) = tokio_tungstenite::tungstenite::client(request, stream).unwrap();
-        Self(socket)
+        let mut client = Self(socket);
+        client.send(&ClientMessage::Hello(Hello::new("client", u32::MAX)));
+        client
+    }
+
+    fn send(&mut self, message: &ClientMessage<'_>) {
+        let mut frame = Vec::new();
+        Encoding::Json.append(&mut frame, message);
+        let frame = Message::text(String::from_utf8(frame).unwrap());
+        self.0.send(frame).unwrap();
     }
 
     /// Receives the next frame, which must contain one message.
@@ -145,11 +154,7 @@ impl BlockingClient {
             fields: vec![("f".into(), "v".into())],
             maxlen: None,
         };
-        let mut frame = Vec::new();
-        let request = ClientMessage::Request { id, operation };
-        Encoding::Json.append(&mut frame, &request).unwrap();
-        let frame = Message::text(String::from_utf8(frame).unwrap());
-        self.0.send(frame).unwrap();
+        self.send(&ClientMessage::Request { id, operation });
         match self.receive() {
             ServerMessage::Reply { outcome, .. } => match outcome {
                 Outcome::Ok(_) => Ok(()),
@@ -162,7 +167,7 @@ impl BlockingClient {
     /// Receives the next message, which must be about the backend; returns why it is unavailable.
     fn next_backend_code(&mut self) -> Option<String> {
         match self.receive() {
-            ServerMessage::Backend { away } => away.map(|fault| fault.code),
+            ServerMessage::Backend { unavailable } => unavailable.map(|fault| fault.code),
             other => panic!("not about the backend: {other:?}"),
         }
     }
@@ -293,7 +298,7 @@ fn sockets_are_logged_with_peer_encoding_and_close_code() {
     for text in [
         format!("socket{{peer={peer} encoding=\"streamgate.v1.json\"}}"),
         "socket accepted".to_owned(),
-        format!("socket closed peer={peer} code=4408"),
+        format!("socket closed peer={peer} client=\"client\" code=4408"),
     ] {
         assert!(log.contains(&text), "{text} in {log}");
     }

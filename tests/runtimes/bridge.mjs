@@ -32,7 +32,7 @@ const methods = {
   async ack(client, [stream, group, ids], signal, subscriptions) {
     // Acknowledges by the batch if the ids are exactly those of one, so that both ways are tested.
     const batch = subscriptions.deliveredBatch(stream, group, ids);
-    return nothing(await (batch ? batch.ack() : client.ack(stream, group, ids, { signal })));
+    return { acknowledged: await (batch ? batch.ack() : client.ack(stream, group, ids, { signal })) };
   },
   tail(client, [s, [stream, from]], _, subscriptions) {
     return subscriptions.start(s, (signal) => client.tail(stream, { from, signal }));
@@ -53,6 +53,9 @@ const methods = {
   },
   async removeConsumer(client, [stream, group, consumer, newOwner], signal) {
     return { handedOver: await client.removeConsumer(stream, group, consumer, newOwner, { signal }) };
+  },
+  async consumers(client, [stream, group], signal) {
+    return { consumers: await client.consumers(stream, group, { signal }) };
   },
   consume(client, [s, [stream, group, consumer, settings]], _, subscriptions) {
     const make = (signal) => client.consume(stream, group, consumer, options({ ...settings, signal }));
@@ -183,8 +186,8 @@ function unpacked(value) {
 /** A plain object with the fields of the gap. */
 function gap({ gap }) {
   if (gap === undefined) return undefined;
-  const { after, first, recreated, position } = gap;
-  return { after, first, recreated, position };
+  const { after, first, reason, position } = gap;
+  return { after, first, reason, position };
 }
 
 function ids({ entries }) {

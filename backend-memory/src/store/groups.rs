@@ -65,7 +65,7 @@ impl Store {
 
         self.pending.take(pending_bytes);
         self.waiting.take(waiting_bytes);
-        let consumer = group.consumer(consumer);
+        let consumer = group.consumer(consumer, now_ms);
         let Some(block_ms) = waits else {
             for entry in &entries {
                 group.deliver(entry.id, &consumer, now_ms);
@@ -97,11 +97,12 @@ impl Store {
     /// Acknowledges all of the ids, or none if one of them is malformed.
     pub(super) fn ack(&mut self, key: &str, name: &str, ids: &[Text<'_>]) -> CacheResult<Outcome> {
         let stream = self.streams.get_mut(key);
+        let mut count = 0;
         if let Some(group) = stream.and_then(|stream| stream.groups.get_mut(name)) {
             let ids: Result<Vec<_>, _> = ids.iter().map(|id| EntryId::parse(id)).collect();
-            let acknowledged = group.acknowledge(&ids?);
-            self.pending.give_back(acknowledged * PENDING_BYTES);
+            count = group.acknowledge(&ids?);
+            self.pending.give_back(count * PENDING_BYTES);
         }
-        Ok(Outcome::Done(Answer::Done))
+        Ok(Outcome::Done(Answer::Acknowledged(count)))
     }
 }

@@ -1,10 +1,13 @@
 //! Pending entries: reading, summing up and listing them, and removing a consumer that has some.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use streamgate_protocol::{CacheResult, EntryId, PendingEntry, PendingSummary, Reply};
+use streamgate_protocol::text::Text;
+use streamgate_protocol::{
+    CacheResult, ConsumerInfo, EntryId, PendingEntry, PendingSummary, Reply,
+};
 
 use crate::answer::{Answer, Outcome};
 use crate::budget::PENDING_BYTES;
@@ -29,12 +32,16 @@ impl Store {
         [name, consumer]: [&str; 2],
         after: &str,
         count: u64,
+        except: &[Text<'_>],
     ) -> CacheResult<Outcome> {
+        let except: Result<BTreeSet<_>, _> = except.iter().map(|id| EntryId::parse(id)).collect();
+        let except = except?;
         let (stream, group) = self.group(key, name)?;
         let after = EntryId::parse(after)?;
         let range = (Bound::Excluded(after), Bound::Unbounded);
         let own = group.pending.range(range);
-        let own = own.filter(|(_, pending)| *pending.consumer == *consumer);
+        let own =
+            own.filter(|(id, pending)| *pending.consumer == *consumer && !except.contains(id));
         let deleted = |id| Arc::new(Entry::new(id, Vec::new()));
         let entry = |id| stream.entry(id).cloned().unwrap_or_else(|| deleted(id));
         let own = own.take(limit(count)).map(|(id, _)| entry(*id));
@@ -90,6 +97,21 @@ impl Store {
         Ok(Outcome::Done(Answer::Reply(Reply::Pending { entries })))
     }
 
+    pub(super) fn consumers(&self, key: &str, name: &str, now_ms: u64) -> CacheResult<Outcome> {
+        let (_, group) = self.group(key, name)?;
+        let mut consumers: BTreeMap<&str, ConsumerInfo> = group
+            .consumers(now_ms)
+            .map(|(consumer, idle_ms)| (consumer, ConsumerInfo::new(consumer, 0, idle_ms)))
+            .collect();
+        for pending in group.pending.values() {
+            if let Some(consumer) = consumers.get_mut(&*pending.consumer) {
+                consumer.pending += 1;
+            }
+        }
+        let consumers = consumers.into_values().collect();
+        Ok(Outcome::Done(Answer::Reply(Reply::Consumers { consumers })))
+    }
+
     /// Removes a consumer after `new_owner` got its pending entries. It is one step for any number
     /// of entries: under this lock, that costs less than to continue later.
     pub(super) fn remove_consumer(
@@ -98,6 +120,7 @@ impl Store {
         name: &str,
         consumer: &str,
         new_owner: &str,
+        now_ms: u64,
     ) -> CacheResult<Outcome> {
         let (stream, group) = self.group(key, name)?;
         let (kept, deleted): (Vec<_>, Vec<_>) = group
@@ -117,7 +140,7 @@ impl Store {
         self.forget_pending(key, name, &deleted)?;
         let group = self.group_mut(key, name)?;
         if !kept.is_empty() {
-            let new_owner = group.consumer(new_owner);
+            let new_owner = group.consumer(new_owner, now_ms);
             for id in &kept {
                 if let Some(pending) = group.pending.get_mut(id) {
                     pending.consumer = Arc::clone(&new_owner);
@@ -152,7 +175,7 @@ impl Store {
 
         self.pending.take(bytes);
         let group = self.group_mut(key, name)?;
-        let consumer = group.consumer(consumer);
+        let consumer = group.consumer(consumer, now_ms);
         for entry in delivered {
             group.deliver_again(entry.id, &consumer, now_ms);
         }

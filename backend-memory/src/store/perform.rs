@@ -28,7 +28,7 @@ impl Store {
                 producer,
                 number,
                 after,
-                again: _,
+                resent: _,
             } => {
                 let sequence = AddSequence { number, after };
                 let window = (stream.into(), producer.into());
@@ -56,7 +56,8 @@ impl Store {
                 consumer,
                 after,
                 count,
-            } => self.read_pending(&stream, [&group, &consumer], &after, count),
+                except,
+            } => self.read_pending(&stream, [&group, &consumer], &after, count, &except),
             Operation::PendingSummary { stream, group } => self.pending_summary(&stream, &group),
             Operation::Pending {
                 stream,
@@ -96,7 +97,8 @@ impl Store {
                 group,
                 consumer,
                 new_owner,
-            } => self.remove_consumer(&stream, &group, &consumer, &new_owner),
+            } => self.remove_consumer(&stream, &group, &consumer, &new_owner, now_ms),
+            Operation::Consumers { stream, group } => self.consumers(&stream, &group, now_ms),
             _ => Err(CacheError::unsupported("this operation")),
         }
     }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use streamgate_backend::tail::gap::{Discontinuity, GapReason};
+use streamgate_backend::tail::gap::Discontinuity;
 use streamgate_protocol::message::{Credit, Subscription};
-use streamgate_protocol::{CacheError, CacheResult, EntryId, Gap, TailFrom};
+use streamgate_protocol::{CacheError, CacheResult, EntryId, Gap, GapReason, TailFrom};
 
 use crate::batch::{Batch, take};
 use crate::budget::waiting_bytes;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use streamgate_protocol::message::Credit;
-use streamgate_protocol::{ConsumeOptions, Gap, SubscribingBackend, TailFrom, TailItem};
+use streamgate_protocol::{ConsumeOptions, Gap, GapReason, SubscribingBackend, TailFrom, TailItem};
 
 use super::*;
 use crate::batch::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
@@ -149,7 +149,7 @@ fn a_tail_reports_exactly_the_gaps_it_has() {
         (reported.after.as_str(), reported.first.as_deref()),
         ("0-0", Some(b.as_str()))
     );
-    assert!(!reported.recreated);
+    assert_eq!(reported.reason, GapReason::Trimmed);
     assert_eq!(values(segment(&mut *tail, ALL).entries()), ["b"]);
     // The entry at its position is trimmed, and it has missed nothing.
     let c = add_trimming(&streams, "c", 1);
@@ -175,7 +175,7 @@ fn a_resumed_position_that_the_stream_knows_is_no_gap() {
     for missed in ["0", "5-5", &ids[0], &ids[1]] {
         let mut tail = streams.tail_source("s", after(missed));
         let reported = gap(&mut *tail);
-        assert!(!reported.recreated);
+        assert_eq!(reported.reason, GapReason::Trimmed);
         assert_eq!(reported.first.as_ref(), Some(&ids[3]));
         assert_eq!(values(segment(&mut *tail, ALL).entries()), ["d", "e"]);
         let mut again = streams.tail_source("s", after(&reported.position));
@@ -198,14 +198,14 @@ fn a_position_after_the_last_id_is_reported_once_as_recreated() {
     let streams = MemoryStreams::new();
     let later = "99999999999999-0";
     let mut tail = streams.tail_source("s", after(later));
-    let expected = Gap::new(later, "0-0").recreated(true);
+    let expected = Gap::new(later, "0-0").reason(GapReason::Recreated);
     assert_eq!(gap(&mut *tail), expected);
     assert!(pull(&mut *tail, ALL).is_none());
     add(&streams, "s", "a");
     assert_eq!(values(segment(&mut *tail, ALL).entries()), ["a"]);
     add_trimming(&streams, "b", 1);
     let reported = gap(&mut *streams.tail_source("s", after(later)));
-    assert!(reported.recreated);
+    assert_eq!(reported.reason, GapReason::Recreated);
     segment(
         &mut *streams.tail_source("s", after(&reported.position)),
         ALL,

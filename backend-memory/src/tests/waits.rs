@@ -66,7 +66,10 @@ fn an_entry_ends_the_waits_of_all_readers() {
     let waits = ["0", "$", "5-5"].map(|id| start_wait(&streams, blocking_read(id, 0)));
     let id = add(&streams, "s", "a");
     for wait in waits {
-        let Reply::Entries { entries, last_id } = now(wait).unwrap() else {
+        let Reply::Entries {
+            entries, last_id, ..
+        } = now(wait).unwrap()
+        else {
             panic!("entries")
         };
         assert_eq!(entries, [(id.clone(), one("a"))]);
@@ -84,7 +87,8 @@ async fn an_empty_reply_names_the_id_that_dollar_stands_for() {
         reply,
         Reply::Entries {
             entries: vec![],
-            last_id: Some(id)
+            last_id: Some(id),
+            more: false,
         }
     );
 }

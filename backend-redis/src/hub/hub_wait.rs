@@ -53,7 +53,11 @@ impl HubWait {
         let last_id = self
             .last_id
             .map(|requested| entries.last().map_or(requested, |(id, _)| id.clone()));
-        Ok(Reply::Entries { entries, last_id })
+        Ok(Reply::Entries {
+            entries,
+            last_id,
+            more: false,
+        })
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn encode(
     };
     match operation {
         // Redis refuses the script, so no add is remembered.
-        Operation::IdempotentAdd { again: true, .. } => {
+        Operation::IdempotentAdd { resent: true, .. } => {
             let why = "this Redis refuses the script that remembers adds";
             EncodedOperation::Answered(Err(forgotten(why)))
         }
@@ -114,11 +114,11 @@ pub(super) fn encode(
             sent(ExpectedAnswer::ReadGroup { wait })
         }
         Operation::Ack { ids, .. } if ids.is_empty() => {
-            EncodedOperation::Answered(Ok(Reply::Done {}))
+            EncodedOperation::Answered(Ok(Reply::Acknowledged { count: 0 }))
         }
         Operation::Ack { stream, group, ids } => {
             commands::ack(packed, stream, group, ids);
-            sent(ExpectedAnswer::Done)
+            sent(ExpectedAnswer::Acknowledged)
         }
         Operation::ReadPending {
             stream,
@@ -126,12 +126,14 @@ pub(super) fn encode(
             consumer,
             after,
             count,
+            except,
         } => {
             let after = match EntryId::parse(after) {
                 Ok(after) => after,
                 Err(error) => return EncodedOperation::Answered(Err(error.into())),
             };
-            let read = PendingRead::new([stream, group, consumer], after, *count);
+            let except = except.iter().filter_map(|id| EntryId::parse(id).ok());
+            let read = PendingRead::new([stream, group, consumer], after, *count, except.collect());
             read.encode(packed);
             sent(ExpectedAnswer::ReadPending(read))
         }
@@ -172,6 +174,10 @@ pub(super) fn encode(
             let removal = ConsumerRemoval::new(stream, group, consumer, new_owner);
             removal.encode(packed);
             sent(ExpectedAnswer::Removal(removal))
+        }
+        Operation::Consumers { stream, group } => {
+            commands::consumers(packed, stream, group);
+            sent(ExpectedAnswer::Consumers)
         }
         _ => EncodedOperation::Answered(Err(CacheError::unsupported("this operation"))),
     }

@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt;
 use redis::Value;
-use streamgate_protocol::{Reply, StreamEntry};
+use streamgate_protocol::Reply;
 
 use crate::connection::command_connection::CommandConnection;
 use crate::hub::Hub;
@@ -20,6 +20,7 @@ const BEFORE_FIRST: &str = "0-0";
 pub(super) enum ExpectedAnswer {
     Id,
     Done,
+    Acknowledged,
     Entries,
     /// Entries after an id. If there are none, the read may wait.
     ReadAfter {
@@ -39,6 +40,7 @@ pub(super) enum ExpectedAnswer {
     PendingSummary,
     Pending,
     Claimed,
+    Consumers,
     Removal(ConsumerRemoval),
 }
 
@@ -53,7 +55,8 @@ impl ExpectedAnswer {
         let result = match self {
             Self::Id => answers::id(value).map(|id| Reply::Added { id }),
             Self::Done => answers::done(value).map(|()| Reply::Done {}),
-            Self::Entries => answers::entries(value).map(without_position),
+            Self::Acknowledged => answers::number(value).map(|count| Reply::Acknowledged { count }),
+            Self::Entries => answers::entries(value).map(Reply::entries),
             Self::ReadAfter { last_id, wait } => match (answers::stream(value), wait) {
                 (Ok(entries), Some(wait)) if entries.is_empty() => {
                     return wait.wait(last_id, None, hub);
@@ -63,6 +66,7 @@ impl ExpectedAnswer {
                     Reply::Entries {
                         entries,
                         last_id: Some(last_id),
+                        more: false,
                     }
                 }),
             },
@@ -77,6 +81,7 @@ impl ExpectedAnswer {
                         None => Ok(Reply::Entries {
                             entries: Vec::new(),
                             last_id: Some(last_id),
+                            more: false,
                         }),
                     }
                 }
@@ -86,7 +91,7 @@ impl ExpectedAnswer {
                 (Ok(entries), Some((attempt, wait))) if entries.is_empty() => {
                     return wait.wait(attempt.wait(), hub);
                 }
-                (entries, _) => entries.map(without_position),
+                (entries, _) => entries.map(Reply::entries),
             },
             Self::ReadPending(read) => match read.take_list(value) {
                 PendingReadStep::Done(result) => result,
@@ -95,6 +100,9 @@ impl ExpectedAnswer {
                     return OperationOutcome::Continuing(rest);
                 }
             },
+            Self::Consumers => {
+                answers::consumers(value).map(|consumers| Reply::Consumers { consumers })
+            }
             Self::PendingSummary => answers::summary(value).map(Reply::Summary),
             Self::Pending => answers::pending(value).map(|entries| Reply::Pending { entries }),
             Self::Claimed => answers::claimed(value).map(Reply::Claimed),
@@ -107,12 +115,5 @@ impl ExpectedAnswer {
             },
         };
         OperationOutcome::Done(result)
-    }
-}
-
-fn without_position(entries: Vec<StreamEntry>) -> Reply {
-    Reply::Entries {
-        entries,
-        last_id: None,
     }
 }

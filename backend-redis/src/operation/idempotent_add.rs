@@ -163,7 +163,7 @@ mod tests {
             producer: "p".into(),
             number,
             after,
-            again: false,
+            resent: false,
         }
     }
 

@@ -8,6 +8,7 @@
 //! An entry that was deleted comes without fields. One that another consumer claims between the
 //! list and its read comes all the same, as if it had been read before the claim.
 
+use std::collections::HashSet;
 use std::vec;
 
 use redis::Value;
@@ -37,6 +38,8 @@ pub(super) struct PendingRead {
     after: EntryId,
     /// Most entries to find; `None` sets no limit.
     count: Option<u64>,
+    /// Entries to leave out.
+    except: HashSet<EntryId>,
     /// Whether the last list was full, so that more ids may follow.
     is_full: bool,
     /// Listed ids whose entries were not read yet.
@@ -53,14 +56,21 @@ pub(super) enum PendingReadStep {
 }
 
 impl PendingRead {
-    /// Creates a read of up to `count` entries after an id. A count of 0 sets no limit.
-    pub(super) fn new([stream, group, consumer]: [&str; 3], after: EntryId, count: u64) -> Self {
+    /// Creates a read of up to `count` entries after an id, without those of `except`. A count of 0
+    /// sets no limit.
+    pub(super) fn new(
+        [stream, group, consumer]: [&str; 3],
+        after: EntryId,
+        count: u64,
+        except: HashSet<EntryId>,
+    ) -> Self {
         Self {
             stream: stream.to_owned(),
             group: group.to_owned(),
             consumer: consumer.to_owned(),
             after,
             count: (count > 0).then_some(count),
+            except,
             is_full: false,
             listed: Vec::new().into_iter(),
             entries: Vec::new(),
@@ -82,7 +92,9 @@ impl PendingRead {
     /// Takes the answer of the list.
     pub(super) fn take_list(mut self, value: Value) -> PendingReadStep {
         match self.list(value) {
-            Ok(()) if self.listed.len() == 0 => PendingReadStep::Done(Ok(self.reply())),
+            Ok(()) if self.listed.len() == 0 && !self.is_full => {
+                PendingReadStep::Done(Ok(self.reply()))
+            }
             Ok(()) => PendingReadStep::More(self),
             Err(error) => PendingReadStep::Done(Err(error)),
         }
@@ -133,25 +145,36 @@ impl PendingRead {
         if let Some(last) = pending.last() {
             self.after = answers::parse_id(&last.id)?;
         }
-        let ids: Vec<_> = pending.into_iter().map(|entry| entry.id).collect();
+        let mut ids = Vec::with_capacity(pending.len());
+        for entry in pending {
+            if !self.except.contains(&answers::parse_id(&entry.id)?) {
+                ids.push(entry.id);
+            }
+        }
+        ids.truncate(usize::try_from(self.missing()).unwrap_or(usize::MAX));
         self.listed = ids.into_iter();
         Ok(())
     }
 
-    /// Returns how many ids the next list has at most.
+    /// Returns how many ids the next list has at most: also those that are left out.
     fn ids_to_list(&self) -> u64 {
+        match self.missing() {
+            0 => 0,
+            missing => missing
+                .saturating_add(self.except.len() as u64)
+                .min(IDS_PER_PAGE),
+        }
+    }
+
+    /// Returns how many entries there is room for in the reply.
+    fn missing(&self) -> u64 {
         let found = self.entries.len() as u64;
-        let left = self
-            .count
-            .map_or(IDS_PER_PAGE, |count| count.saturating_sub(found));
-        left.min(IDS_PER_PAGE)
+        let count = self.count.unwrap_or(u64::MAX);
+        count.saturating_sub(found)
     }
 
     fn reply(self) -> Reply {
-        Reply::Entries {
-            entries: self.entries,
-            last_id: None,
-        }
+        Reply::entries(self.entries)
     }
 }
 

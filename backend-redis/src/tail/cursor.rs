@@ -11,9 +11,9 @@
 //! rolled back from another one.
 
 use streamgate_backend::tail::gap::{
-    Detection, Discontinuity, GapReason, ReadIds, StreamInfo, TailFacts, detect,
+    Detection, Discontinuity, ReadIds, StreamInfo, TailFacts, detect,
 };
-use streamgate_protocol::{CacheResult, EntryId, StreamEntry};
+use streamgate_protocol::{CacheResult, EntryId, GapReason, StreamEntry};
 
 use crate::tail::range::{InfoReply, RangeReply, RangeRequest, count_up_to, entry_id};
 

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use streamgate_backend::tail::gap::GapReason;
 use streamgate_backend::tail::segment::Segment;
 use streamgate_backend::tail::source::TailEvent;
-use streamgate_protocol::CacheResult;
 use streamgate_protocol::message::Credit;
+use streamgate_protocol::{CacheResult, GapReason};
 
 use crate::hub::feed::feed_queue::FeedEvent;
 use crate::hub::feed::queued_segment::QueuedSegment;

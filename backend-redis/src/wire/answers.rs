@@ -6,8 +6,10 @@
 use redis::Value;
 use streamgate_backend::reclaim::step::{Reclaimed, SkippedEntry};
 use streamgate_backend::tail::gap::StreamInfo;
+use streamgate_protocol::error::code;
 use streamgate_protocol::{
-    CacheResult, Claimed, EntryId, PendingEntry, PendingSummary, StreamEntry,
+    CacheError, CacheResult, Claimed, ConsumerInfo, EntryId, PendingEntry, PendingSummary,
+    StreamEntry,
 };
 
 use crate::wire::errors;
@@ -192,6 +194,44 @@ pub(crate) fn claimed(value: Value) -> CacheResult<Claimed> {
         entries(found)?,
         deleted.collect::<CacheResult<_>>()?,
     ))
+}
+
+/// Decodes `XINFO CONSUMERS`. Redis sends them in the order of their names.
+pub(crate) fn consumers(value: Value) -> CacheResult<Vec<ConsumerInfo>> {
+    // Redis answers `ERR no such key` here, where other commands answer `NOGROUP`.
+    if let Value::ServerError(error) = &value
+        && error
+            .details()
+            .is_some_and(|text| text.contains("no such key"))
+    {
+        let why = "the stream and its consumer group are missing";
+        return Err(CacheError::from_code(code::NOGROUP, why));
+    }
+    let consumer = |value| {
+        let fields = match value {
+            // RESP3.
+            Value::Map(fields) => fields,
+            // RESP2: names and values in turn.
+            Value::Array(list) => in_pairs(list),
+            _ => return Err(errors::unexpected("a consumer")),
+        };
+        let (mut name, mut pending, mut idle_ms) = (None, None, None);
+        for (field, value) in fields {
+            match &*text(field)? {
+                "name" => name = Some(text(value)?),
+                "pending" => pending = Some(clamped_number(value)?),
+                "idle" => idle_ms = Some(clamped_number(value)?),
+                _ => {}
+            }
+        }
+        match (name, pending, idle_ms) {
+            (Some(name), Some(pending), Some(idle_ms)) => {
+                Ok(ConsumerInfo::new(name, pending, idle_ms))
+            }
+            _ => Err(errors::unexpected("a consumer")),
+        }
+    };
+    rows(value)?.into_iter().map(consumer).collect()
 }
 
 /// Decodes the answer of `reclaim.lua`.

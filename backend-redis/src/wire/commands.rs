@@ -200,6 +200,11 @@ pub(crate) fn pending(
     }
 }
 
+pub(crate) fn consumers(to: &mut impl CommandWriter, stream: &str, group: &str) {
+    to.command("XINFO", 3);
+    texts(to, &["CONSUMERS", stream, group]);
+}
+
 pub(crate) fn claim(
     to: &mut impl CommandWriter,
     stream: &str,

@@ -203,7 +203,9 @@ pub(crate) fn read_group<'a>(
 /// Returns the entries of a reply, and the id to read on from.
 pub(crate) fn entries(reply: CacheResult<Reply>) -> (Vec<StreamEntry>, Option<String>) {
     match reply.unwrap() {
-        Reply::Entries { entries, last_id } => (entries, last_id),
+        Reply::Entries {
+            entries, last_id, ..
+        } => (entries, last_id),
         other => panic!("no entries: {other:?}"),
     }
 }

@@ -1,15 +1,15 @@
 //! Gaps: a tail reports missing entries once, before the entries after them, and nowhere else.
 
 use futures_util::{FutureExt, StreamExt};
-use streamgate_protocol::{Gap, StreamingBackend, SubscribingBackend, Tail, TailFrom};
+use streamgate_protocol::{Gap, GapReason, StreamingBackend, SubscribingBackend, Tail, TailFrom};
 use streamgate_test_support::RedisVersion;
 
 use crate::fixture::{Fixture, collect, first_position, next_gap, next_values};
 
-fn expected_gap(after: &str, first: Option<&str>, recreated: bool, position: &str) -> Gap {
+fn expected_gap(after: &str, first: Option<&str>, reason: GapReason, position: &str) -> Gap {
     Gap::new(after, position)
         .first(first.map(str::to_owned))
-        .recreated(recreated)
+        .reason(reason)
 }
 
 async fn commands(fixture: &Fixture, commands: &[&str]) {
@@ -56,7 +56,7 @@ pub(crate) async fn an_emptied_stream_is_a_gap_only_if_entries_were_missed() {
         in_one_transaction(&fixture, &["XADD s 5-0 f 5", "XTRIM s MAXLEN 0"]).await;
         assert_eq!(
             next_gap(&mut tail).await,
-            expected_gap("4-0", None, false, "5-0")
+            expected_gap("4-0", None, GapReason::Trimmed, "5-0")
         );
         commands(&fixture, &["XADD s 6-0 f 6"]).await;
         assert_eq!(next_values(&mut tail).await, ["6"]);
@@ -64,7 +64,7 @@ pub(crate) async fn an_emptied_stream_is_a_gap_only_if_entries_were_missed() {
         let position = "7-18446744073709551615";
         assert_eq!(
             next_gap(&mut tail).await,
-            expected_gap("6-0", Some("8-0"), false, position)
+            expected_gap("6-0", Some("8-0"), GapReason::Trimmed, position)
         );
         assert_eq!(next_values(&mut tail).await, ["8"]);
     }
@@ -111,7 +111,7 @@ pub(crate) async fn a_deleted_or_recreated_stream_is_reported_to_a_live_tail() {
         commands(&fixture, &["DEL s"]).await;
         assert_eq!(
             next_gap(&mut tail).await,
-            expected_gap("3-0", None, true, "0-0")
+            expected_gap("3-0", None, GapReason::Recreated, "0-0")
         );
         commands(&fixture, &["XADD s 2-0 f again"]).await;
         assert_eq!(next_values(&mut tail).await, ["again"]);
@@ -123,7 +123,7 @@ pub(crate) async fn a_deleted_or_recreated_stream_is_reported_to_a_live_tail() {
         let position = "0-18446744073709551615";
         assert_eq!(
             next_gap(&mut tail).await,
-            expected_gap("2-0", Some("1-0"), true, position)
+            expected_gap("2-0", Some("1-0"), GapReason::Recreated, position)
         );
         assert_eq!(next_values(&mut tail).await, ["smaller", "next"]);
         in_one_transaction(&fixture, &["DEL s", "XADD s 9-0 f greater"]).await;
@@ -154,7 +154,7 @@ pub(crate) async fn a_gap_found_in_the_backlog_is_not_reported_again_by_the_feed
             let [a, b, c, d, e] = anew.map(|n| format!("XADD s MAXLEN = 1 {n}-0 f {n}"));
             in_one_transaction(&fixture, &["DEL s", &a, &b, &c, &d, &e]).await;
             let left = [anew[4].to_string()];
-            assert!(next_gap(&mut other).await.recreated);
+            assert_eq!(next_gap(&mut other).await.reason, GapReason::Recreated);
             assert_eq!(next_values(&mut other).await, left);
             assert_eq!(next_gap(&mut tail).await.after, "3-0");
             assert_eq!(next_values(&mut tail).await, left);

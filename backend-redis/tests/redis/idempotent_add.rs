@@ -11,7 +11,7 @@ use streamgate_test_support::RedisVersion;
 
 use crate::fixture::Fixture;
 
-fn add_once(number: u64, after: u64, again: bool) -> Operation<'static> {
+fn add_once(number: u64, after: u64, resent: bool) -> Operation<'static> {
     Operation::IdempotentAdd {
         stream: "s".into(),
         fields: vec![("n".into(), number.to_string().into())],
@@ -19,7 +19,7 @@ fn add_once(number: u64, after: u64, again: bool) -> Operation<'static> {
         producer: "p".into(),
         number,
         after,
-        again,
+        resent,
     }
 }
 
@@ -103,7 +103,7 @@ async fn bad_adds_are_refused<B: Backend>(backend: &B) {
         producer: producer.to_owned().into(),
         number: 1,
         after: 0,
-        again: false,
+        resent: false,
     };
     assert_eq!(error_code(backend, with(0, "p")).await, "ERR");
     assert_eq!(
@@ -141,8 +141,8 @@ async fn random_repeats<B: Backend>(backends: [&B; 2], seed: u64) {
         let first = (last + 1).saturating_sub(back).max(1);
         let count = random.u64(1..200);
         let run: Vec<_> = (first..first + count).collect();
-        let again = back > 0;
-        let operations = run.iter().map(|n| add_once(*n, n - 1, again)).collect();
+        let resent = back > 0;
+        let operations = run.iter().map(|n| add_once(*n, n - 1, resent)).collect();
         let results = perform(backend, operations).await;
         for (number, result) in run.into_iter().zip(results) {
             if number > last {

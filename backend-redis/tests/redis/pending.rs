@@ -111,6 +111,7 @@ async fn read_pending(fixture: &Fixture, count: u64) -> Vec<StreamEntry> {
         consumer: "ann".into(),
         after: "0-0".into(),
         count,
+        except: vec![],
     };
     let read = fixture.streams.perform(vec![read]).await.remove(0);
     within_limit(read.finish())

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 use redis::aio::MultiplexedConnection;
-use streamgate_protocol::{SubscribingBackend, Tail, TailFrom, TailItem};
+use streamgate_protocol::{GapReason, SubscribingBackend, Tail, TailFrom, TailItem};
 use streamgate_test_support::RedisVersion;
 
 use crate::fixture::{Fixture, connect_directly, next};
@@ -62,7 +62,7 @@ async fn follow(mut tail: Tail, from: TailFrom) -> u64 {
                 }
             }
             TailItem::Gap(gap) => {
-                assert!(!gap.recreated);
+                assert_eq!(gap.reason, GapReason::Trimmed);
                 let before = expected.map_or(number(&gap.after), |n| n - 1);
                 assert_eq!(number(&gap.after), before, "a gap begins at the position");
                 let first = number(gap.first.as_deref().unwrap());

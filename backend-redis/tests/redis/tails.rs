@@ -1,6 +1,6 @@
 //! Tails: the backlog, then what is added.
 
-use streamgate_protocol::{StreamingBackend, SubscribingBackend, TailFrom, TailItem};
+use streamgate_protocol::{GapReason, StreamingBackend, SubscribingBackend, TailFrom, TailItem};
 use streamgate_test_support::RedisVersion;
 
 use crate::fixture::{
@@ -138,7 +138,7 @@ pub(crate) async fn while_redis_is_down_a_new_tail_fails_and_a_live_one_survives
     fixture.direct = connect_directly(&fixture.server).await;
     // The restarted Redis is empty.
     let gap = crate::fixture::next_gap(&mut tail).await;
-    assert!(gap.recreated);
+    assert_eq!(gap.reason, GapReason::Recreated);
     let _: String = fixture.command("XADD s * f new").await.unwrap();
     assert_eq!(next_values(&mut tail).await, ["new"]);
 }

@@ -7,8 +7,8 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use streamgate_backend::Backend;
 use streamgate_protocol::{
-    CacheError, CacheResult, Operation, Reply, Retry, StreamingBackend, SubscribingBackend, Tail,
-    TailFrom,
+    CacheError, CacheResult, GapReason, Operation, Reply, Retry, StreamingBackend,
+    SubscribingBackend, Tail, TailFrom,
 };
 use streamgate_redis::RedisStreams;
 use streamgate_redis::{PING_EVERY, RESPONSE_TIMEOUT};
@@ -78,7 +78,7 @@ async fn start_waits(streams: &RedisStreams) -> (Wait<'_>, Wait<'_>) {
     (reader, consumer)
 }
 
-fn idempotent_add(number: u64, again: bool) -> Operation<'static> {
+fn idempotent_add(number: u64, resent: bool) -> Operation<'static> {
     Operation::IdempotentAdd {
         stream: "once".into(),
         fields: vec![("f".into(), number.to_string().into())],
@@ -86,7 +86,7 @@ fn idempotent_add(number: u64, again: bool) -> Operation<'static> {
         producer: "p".into(),
         number,
         after: number - 1,
-        again,
+        resent,
     }
 }
 
@@ -349,7 +349,7 @@ async fn a_redis_that_restarts_empty_ends_group_waits_and_reports_a_gap() {
         // a gap and yields every entry.
         let _: String = fixture.command("XADD s 1-0 f smaller").await.unwrap();
         let gap = crate::fixture::next_gap(&mut waiting.tail).await;
-        assert!(gap.recreated && gap.after == "5-0", "{gap:?}");
+        assert_eq!((gap.reason, &*gap.after), (GapReason::Recreated, "5-0"));
         let mut tailed = next_values(&mut waiting.tail).await;
         let _: String = fixture.command("XADD s 6-0 f greater").await.unwrap();
         if tailed.len() < 2 {

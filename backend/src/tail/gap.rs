@@ -49,7 +49,7 @@
 //! - Redis 8.2 can trim entries from the middle of a stream (`ACKED`), which is no gap to a tail.
 //! - A stream that is rolled back to before its first entry looks deleted.
 
-use streamgate_protocol::{EntryId, Gap};
+use streamgate_protocol::{EntryId, Gap, GapReason};
 
 mod read_ids;
 
@@ -73,19 +73,6 @@ pub struct StreamInfo {
     pub added: u64,
     /// The greatest id of an entry that was deleted by itself, not trimmed. `0-0` if none was.
     pub max_deleted: EntryId,
-}
-
-/// Why entries are, or may be, missing at a place in a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum GapReason {
-    /// Entries were trimmed before the tail could read them, or may have been.
-    Trimmed,
-    /// The stream was deleted and created again. The tail continues with its first entry.
-    Recreated,
-    /// Redis lost the newest entries of the stream, which the tail has read. The tail goes on
-    /// after those that are left, and replays nothing.
-    RolledBack,
 }
 
 /// A place in a stream where entries are, or may be, missing.
@@ -170,7 +157,7 @@ impl Discontinuity {
     pub fn gap(&self, after: EntryId) -> Gap {
         Gap::new(after, self.position)
             .first(self.first.map(String::from))
-            .recreated(self.reason == GapReason::Recreated)
+            .reason(self.reason)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
+use streamgate_protocol::StreamEntry;
 use streamgate_protocol::codec::{EncodedItem, Encoding, ItemRef};
 use streamgate_protocol::message::Credit;
-use streamgate_protocol::{CacheResult, StreamEntry};
 
 /// Consecutive entries of one stream, read once for all subscribers, and encoded at most once in
 /// each encoding.
@@ -14,7 +14,7 @@ pub struct Segment {
     /// Of a segment without entries.
     position: Option<String>,
     cost: Credit,
-    encoded: [OnceLock<CacheResult<EncodedItem>>; 2],
+    encoded: [OnceLock<EncodedItem>; 2],
 }
 
 impl Segment {
@@ -45,19 +45,14 @@ impl Segment {
     }
 
     /// Returns the encoded segment. The first call for an encoding does the work.
-    ///
-    /// # Errors
-    ///
-    /// `SERIALIZATION`, which entries of text never cause.
-    pub fn encoded(&self, encoding: Encoding) -> CacheResult<&EncodedItem> {
+    pub fn encoded(&self, encoding: Encoding) -> &EncodedItem {
         let encode = || {
             encoding.encode_item(ItemRef::Entries {
                 entries: &self.entries,
                 position: self.position.as_deref(),
             })
         };
-        let encoded = self.encoded[usize::from(encoding.is_text())].get_or_init(encode);
-        encoded.as_ref().map_err(Clone::clone)
+        self.encoded[usize::from(encoding.is_text())].get_or_init(encode)
     }
 
     /// Returns the entries and the position. Copies the entries only if the segment is still

@@ -61,7 +61,8 @@ async fn an_empty_reply_names_the_id_that_dollar_stands_for() {
             reply,
             Reply::Entries {
                 entries: Vec::new(),
-                last_id
+                last_id,
+                more: false,
             }
         );
     }

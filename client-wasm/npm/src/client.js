@@ -5,9 +5,9 @@ import { asyncDispose, deferred } from "./deferred.js";
 import { Deliveries } from "./deliveries.js";
 import { entriesFrom } from "./entry.js";
 import { StreamgateError } from "./errors.js";
-import { ADDED, ENTRIES, FAILED, GAP_RECREATED, PENDING, PUSHED, STATE } from "./events.js";
-import { CLAIM, LIST, REMOVE_CONSUMER, SUMMARY } from "./pending.js";
-import { claimedFrom, listFrom, summaryFrom } from "./pending-results.js";
+import { ENTRIES, FAILED, PENDING, PUSHED, SKIPPED, STATE, VALUE } from "./events.js";
+import { CLAIM, CONSUMERS, LIST, REMOVE_CONSUMER, SUMMARY } from "./pending.js";
+import { claimedFrom, consumersFrom, listFrom, summaryFrom } from "./pending-results.js";
 import { Tail } from "./subscription.js";
 
 /** The longest timer that every runtime supports; longer ones fire at once. */
@@ -158,8 +158,11 @@ export class Client extends EventTarget {
 
   async removeConsumer(stream, group, consumer, newOwner, { signal } = {}) {
     const names = { stream, group, consumer, newOwner };
-    const [handedOver] = await this.#pending(REMOVE_CONSUMER, names, signal);
-    return handedOver;
+    return this.#pending(REMOVE_CONSUMER, names, signal);
+  }
+
+  async consumers(stream, group, { signal } = {}) {
+    return consumersFrom(await this.#pending(CONSUMERS, { stream, group }, signal));
   }
 
   tail(stream, { from = "now", onGap, signal } = {}) {
@@ -169,7 +172,7 @@ export class Client extends EventTarget {
     return new Tail(subscribe, { from: isId ? from : undefined, onGap, signal });
   }
 
-  consume(stream, group, consumer, { batch, claimAfterMs, maxDeliveries, deadLetter, signal } = {}) {
+  consume(stream, group, consumer, { batch, claimAfterMs, maxDeliveries, deadLetter, createFrom, signal } = {}) {
     const subscribe = this.#subscribe((connection) =>
       connection.consume(
         text(stream, "stream"),
@@ -179,6 +182,7 @@ export class Client extends EventTarget {
         wholeNumber(claimAfterMs, "claimAfterMs"),
         wholeNumber(maxDeliveries, "maxDeliveries"),
         optionalText(deadLetter, "deadLetter"),
+        optionalText(createFrom, "createFrom"),
         now(),
       ),
     );
@@ -284,11 +288,11 @@ export class Client extends EventTarget {
     }
     const request = this.#requests.get(id);
     if (!request) return;
-    if (kind >= PUSHED && kind <= GAP_RECREATED) return request.push(kind, a, b, c);
+    if (kind >= PUSHED && kind <= SKIPPED) return request.push(kind, a, b, c);
     this.#requests.delete(id);
     if (kind === FAILED) {
       request.reject(new StreamgateError(a, b, c));
-    } else if (kind === ADDED) {
+    } else if (kind === VALUE) {
       request.resolve(a);
     } else if (kind === ENTRIES) {
       const entries = entriesFrom(a);

@@ -4,10 +4,10 @@ import { StreamgateError } from "./errors.js";
 
 /** Entries are missing, or may be. */
 export class Gap {
-  constructor(after, first, recreated, position) {
+  constructor(after, first, reason, position) {
     this.after = after;
     this.first = first;
-    this.recreated = recreated;
+    this.reason = reason;
     this.position = position;
   }
 }

@@ -10,6 +10,10 @@ export function listFrom([flat]) {
   return inGroupsOf(4, flat).map(([id, consumer, idleMs, deliveries]) => ({ id, consumer, idleMs, deliveries }));
 }
 
+export function consumersFrom([flat]) {
+  return inGroupsOf(3, flat).map(([name, pending, idleMs]) => ({ name, pending, idleMs }));
+}
+
 export function claimedFrom([entries, cursor, deleted]) {
   return { cursor, entries: entriesFrom(entries), deleted };
 }

@@ -5,3 +5,4 @@ export const SUMMARY = 0;
 export const LIST = 1;
 export const CLAIM = 2;
 export const REMOVE_CONSUMER = 3;
+export const CONSUMERS = 4;

@@ -2,8 +2,11 @@
 
 import { asyncDispose, deferred } from "./deferred.js";
 import { entriesFrom } from "./entry.js";
-import { GAP_RECREATED, PUSHED } from "./events.js";
+import { GAP, PUSHED, SKIPPED } from "./events.js";
 import { Gap, GapError } from "./gap.js";
+
+/** Why entries are missing, in the order of the kinds of events. */
+const REASONS = ["trimmed", "recreated", "rolled_back"];
 
 /**
  * A subscription. It buffers the items that were not taken yet; the module bounds them by the
@@ -134,8 +137,12 @@ export class Subscription {
       this.#control.consumed(entries.length, c);
       return { entries, position: b ?? entries.at(-1).id };
     }
+    if (kind === SKIPPED) {
+      this.#control.consumed(1, 0);
+      return { entries: [], skipped: { id: a, bytes: b, reason: c }, position: a };
+    }
     this.#control.consumed(0, 0);
-    return { entries: [], gap: new Gap(a, b, kind === GAP_RECREATED, c), position: c };
+    return { entries: [], gap: new Gap(a, b, REASONS[kind - GAP], c), position: c };
   }
 
   /** Ends it here and at the server. */

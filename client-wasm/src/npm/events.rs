@@ -3,50 +3,58 @@
 //! | kind | id | a | b | c |
 //! |---|---|---|---|---|
 //! | `FAILED`: a request failed, or a subscription is over | its | code | message | retry |
-//! | `ADDED`: an add is stored | the request's | the entry's id | | |
+//! | `VALUE`: a request is done | the request's | an add: the entry's id; an ack, a removal: a number | | |
 //! | `ENTRIES`: a read is done | the request's | entries | the id to read after next, or undefined | |
-//! | `DONE`: another request is done | the request's | | | |
+//! | `DONE`: a request without a result is done | the request's | | | |
 //! | `STATE`: the state changed | the close code, or 0 | the state | the reason, or undefined | the code of the error that explains the state, or undefined |
 //! | `PUSHED`: a subscription received entries | the subscription's | entries | the position, or undefined | their bytes |
-//! | `GAP`: a tail met a gap | the subscription's | after | first, or undefined | position |
-//! | `GAP_RECREATED`: the same, and the stream was recreated | the same | | | |
+//! | `GAP`: a tail met a gap of trimmed entries | the subscription's | after | first, or undefined | position |
+//! | `GAP_RECREATED`: a gap, because the stream was recreated | the same | | | |
+//! | `GAP_ROLLED_BACK`: a gap, because the stream lost its newest entries | the same | | | |
+//! | `SKIPPED`: an entry cannot be carried | the subscription's | its id | its bytes | the reason |
 //! | `PENDING`: a request about pending entries is done | the request's | see below | | |
 //!
 //! For `PENDING`, `a` is a flat list. Of a summary: the count, the smallest id, the greatest one,
 //! then name, count, name, count … Of a list of entries: for each its id, consumer, idle time and
-//! number of deliveries. Of a removal, `a` is one number. Of a claim, `a` are entries, `b` is the
-//! cursor, and
-//! `c` are the ids that were deleted.
+//! number of deliveries. Of a list of consumers: for each its name, number of entries and idle time.
+//! Of a claim, `a` are entries, `b` is the cursor, and `c` are the ids that were deleted.
 //!
 //! Entries are one flat list, which costs less on both sides than nested lists: for each its id,
 //! the number of its fields, then name, value, name, value …
 
 use js_sys::{Array, Function};
 use streamgate_client::{CacheError, CacheResult, ConnectionState, StreamEntry};
-use streamgate_protocol::Reply;
 use streamgate_protocol::close;
 use streamgate_protocol::message::{Credit, Item};
+use streamgate_protocol::{GapReason, Reply};
 use wasm_bindgen::JsValue;
 
 /// The kinds of events. `npm/src/events.js` has the same, which a test compares.
 mod kind {
     pub(super) const FAILED: u32 = 0;
-    pub(super) const ADDED: u32 = 1;
+    pub(super) const VALUE: u32 = 1;
     pub(super) const ENTRIES: u32 = 2;
     pub(super) const DONE: u32 = 3;
     pub(super) const STATE: u32 = 4;
     pub(super) const PUSHED: u32 = 5;
     pub(super) const GAP: u32 = 6;
     pub(super) const GAP_RECREATED: u32 = 7;
-    pub(super) const PENDING: u32 = 8;
+    pub(super) const GAP_ROLLED_BACK: u32 = 8;
+    pub(super) const SKIPPED: u32 = 9;
+    pub(super) const PENDING: u32 = 10;
 }
 
 /// Reports the result of a request, or the error that ended a subscription.
 pub(super) fn finished(on_event: &Function, id: u64, result: CacheResult<Reply>) {
     let none = || JsValue::UNDEFINED;
     let (kind, a, b, c) = match result {
-        Ok(Reply::Added { id: entry }) => (kind::ADDED, entry.into(), none(), none()),
-        Ok(Reply::Entries { entries, last_id }) => {
+        Ok(Reply::Added { id: entry }) => (kind::VALUE, entry.into(), none(), none()),
+        Ok(Reply::Acknowledged { count } | Reply::Removed { handed_over: count }) => {
+            (kind::VALUE, (count as f64).into(), none(), none())
+        }
+        Ok(Reply::Entries {
+            entries, last_id, ..
+        }) => {
             let entries = flat_entries(&entries).into();
             (kind::ENTRIES, entries, last_id.into(), none())
         }
@@ -89,9 +97,19 @@ pub(super) fn finished(on_event: &Function, id: u64, result: CacheResult<Reply>)
                 deleted.into(),
             )
         }
-        Ok(Reply::Removed { handed_over }) => {
-            let count = (handed_over as f64).into();
-            (kind::PENDING, count, none(), none())
+        Ok(Reply::Consumers { consumers }) => {
+            let list = Array::new();
+            for consumer in consumers {
+                push(
+                    &list,
+                    [
+                        consumer.name.into(),
+                        (consumer.pending as f64).into(),
+                        (consumer.idle_ms as f64).into(),
+                    ],
+                );
+            }
+            (kind::PENDING, list.into(), none(), none())
         }
         // `Reply::Done`. JavaScript makes no request with any other reply.
         Ok(_) => (kind::DONE, none(), none(), none()),
@@ -114,10 +132,10 @@ pub(super) fn pushed(on_event: &Function, id: u64, item: Item) {
             (kind::PUSHED, entries, position.into(), bytes.into())
         }
         Item::Gap(gap) => {
-            let kind = if gap.recreated {
-                kind::GAP_RECREATED
-            } else {
-                kind::GAP
+            let kind = match gap.reason {
+                GapReason::Recreated => kind::GAP_RECREATED,
+                GapReason::RolledBack => kind::GAP_ROLLED_BACK,
+                _ => kind::GAP,
             };
             (
                 kind,
@@ -126,6 +144,12 @@ pub(super) fn pushed(on_event: &Function, id: u64, item: Item) {
                 gap.position.into(),
             )
         }
+        Item::Skipped(skipped) => (
+            kind::SKIPPED,
+            skipped.id.into(),
+            (skipped.bytes as f64).into(),
+            skipped.reason.into(),
+        ),
         // The engine treats any other item as a violation.
         _ => return,
     };
@@ -197,13 +221,15 @@ mod tests {
     fn javascript_has_the_same_kinds() {
         let kinds = [
             ("FAILED", kind::FAILED),
-            ("ADDED", kind::ADDED),
+            ("VALUE", kind::VALUE),
             ("ENTRIES", kind::ENTRIES),
             ("DONE", kind::DONE),
             ("STATE", kind::STATE),
             ("PUSHED", kind::PUSHED),
             ("GAP", kind::GAP),
             ("GAP_RECREATED", kind::GAP_RECREATED),
+            ("GAP_ROLLED_BACK", kind::GAP_ROLLED_BACK),
+            ("SKIPPED", kind::SKIPPED),
             ("PENDING", kind::PENDING),
         ];
         let expected = kinds.map(|(name, kind)| format!("export const {name} = {kind};"));

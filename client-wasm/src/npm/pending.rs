@@ -17,11 +17,12 @@ mod operation {
     pub(super) const LIST: u32 = 1;
     pub(super) const CLAIM: u32 = 2;
     pub(super) const REMOVE_CONSUMER: u32 = 3;
+    pub(super) const CONSUMERS: u32 = 4;
 }
 
 #[wasm_bindgen]
 impl Connection {
-    /// Performs one of four operations; one method is a much smaller download than four. Returns
+    /// Performs one of five operations; one method is a much smaller download than five. Returns
     /// the request's id.
     ///
     /// | kind | `names`, after the stream and the group | `count` | `min_idle_ms` |
@@ -30,6 +31,7 @@ impl Connection {
     /// | `LIST` | start, end, and the consumer if only its entries are wanted | yes | yes |
     /// | `CLAIM` | consumer, start | yes | yes |
     /// | `REMOVE_CONSUMER` | consumer, new owner | | |
+    /// | `CONSUMERS` | | | |
     pub fn pending(
         &mut self,
         operation: u32,
@@ -61,14 +63,15 @@ impl Connection {
                 start: second,
                 count: count.unwrap_or(DEFAULT_CLAIM_COUNT),
             },
+            operation::REMOVE_CONSUMER => Operation::RemoveConsumer {
+                stream,
+                group,
+                consumer: first,
+                new_owner: second,
+            },
             other => {
-                debug_assert_eq!(other, operation::REMOVE_CONSUMER);
-                Operation::RemoveConsumer {
-                    stream,
-                    group,
-                    consumer: first,
-                    new_owner: second,
-                }
+                debug_assert_eq!(other, operation::CONSUMERS);
+                Operation::Consumers { stream, group }
             }
         };
         self.request(operation, now)
@@ -86,6 +89,7 @@ mod tests {
             ("LIST", operation::LIST),
             ("CLAIM", operation::CLAIM),
             ("REMOVE_CONSUMER", operation::REMOVE_CONSUMER),
+            ("CONSUMERS", operation::CONSUMERS),
         ];
         let expected = operations.map(|(name, number)| format!("export const {name} = {number};"));
         let script = include_str!("../../npm/src/pending.js");

@@ -33,6 +33,7 @@ impl Connection {
         claim_after_ms: f64,
         max_deliveries: f64,
         dead_letter: Option<String>,
+        create_from: Option<String>,
         now: f64,
     ) -> f64 {
         let subscription = Subscription::Consume {
@@ -44,6 +45,7 @@ impl Connection {
             max_deliveries: number(max_deliveries),
             dead_letter: dead_letter.map(Into::into),
             resumed: None,
+            create_from: create_from.map(Into::into),
         };
         self.subscribe(subscription, now)
     }

@@ -35,7 +35,7 @@ impl SubscribingBackend for Client {
         let batches = items.filter_map(|item| {
             ready(match item {
                 Ok(Item::Entries { entries, .. }) => Some(Ok(entries)),
-                // The engine treats any other item of a consumer as a violation.
+                // A skipped entry stays pending. The engine treats any other item as a violation.
                 Ok(_) => None,
                 Err(error) => Some(Err(error)),
             })
@@ -54,6 +54,7 @@ fn tail_item(item: Item) -> Option<TailItem> {
             Some(TailItem::Entries { entries, position })
         }
         Item::Gap(gap) => Some(TailItem::Gap(gap)),
+        Item::Skipped(skipped) => Some(TailItem::Skipped(skipped)),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
-use streamgate_protocol::message::{Credit, Item, Subscription};
+use streamgate_protocol::message::{Item, Subscription};
 use streamgate_protocol::{CacheError, CacheResult};
 use tokio::sync::mpsc;
 
@@ -103,10 +103,7 @@ impl ActiveSubscription {
     }
 
     fn report_consumed(&self, item: &Item) {
-        let taken = match item {
-            Item::Entries { entries, .. } => Credit::of(entries),
-            _ => Credit::default(),
-        };
+        let taken = item.cost();
         // Without a driver nothing more is granted; the next poll reports that.
         let _ = self.driver.send(Command::Consumed { id: self.id, taken });
     }

@@ -24,15 +24,13 @@ impl Engine {
             return;
         }
         self.max_frame_bytes = limits::MIN_FRAME_BYTES as usize;
-        self.is_welcomed = false;
+        (self.said_hello, self.is_welcomed) = (false, false);
+        self.pong = None;
         self.availability = Availability::default();
         self.queue.reset_max_in_flight();
         self.heartbeat = Heartbeat::new(now);
-        self.was_ever_open = true;
         self.phase = ConnectionPhase::Open { since: now };
-        if Encoding::from_subprotocol(subprotocol) == Some(self.config.encoding) {
-            self.set_state(ConnectionState::Open);
-        } else {
+        if Encoding::from_subprotocol(subprotocol) != Some(self.config.encoding) {
             self.close_for_violation("the server does not speak streamgate.v1", now);
         }
     }
@@ -68,6 +66,13 @@ impl Engine {
                 self.actions.push_back(SocketAction::Abandon);
                 self.stop(close::ABNORMAL, "the server did not answer the close");
             }
+            ConnectionPhase::Open { since }
+                if !self.is_welcomed && now >= self.welcome_deadline(since) =>
+            {
+                self.actions.push_back(SocketAction::Abandon);
+                self.handle_lost(close::ABNORMAL, "the server sent no welcome", now);
+            }
+            ConnectionPhase::Open { .. } if !self.is_welcomed => {}
             ConnectionPhase::Open { .. } if self.heartbeat.is_client_dead(now) => {
                 self.actions.push_back(SocketAction::Abandon);
                 self.handle_lost(close::HEARTBEAT_MISSED, "this client was frozen", now);
@@ -116,6 +121,11 @@ impl Engine {
                 self.stop(close::NORMAL, "");
             }
         }
+    }
+
+    /// Returns when an attempt to connect is given up whose socket is open without a welcome.
+    pub(super) fn welcome_deadline(&self, opened_at: Millis) -> Millis {
+        opened_at + u64::from(self.config.connect_timeout_ms)
     }
 
     pub(super) fn connect(&mut self, now: Millis) {

@@ -1,8 +1,9 @@
 //! Decoding frames and dispatching their messages.
 
-use streamgate_protocol::ServerMessage;
 use streamgate_protocol::codec::DecodeError;
-use streamgate_protocol::message::{Fault, Welcome};
+use streamgate_protocol::error::code;
+use streamgate_protocol::message::{Fault, Outcome, Welcome};
+use streamgate_protocol::{CacheError, ServerMessage};
 
 use super::Engine;
 use super::connection_phase::ConnectionPhase;
@@ -27,8 +28,8 @@ impl Engine {
                     self.handle_welcome(&welcome);
                     Ok(())
                 }
-                Ok(ServerMessage::Backend { away }) => {
-                    self.handle_backend_availability(away, now);
+                Ok(ServerMessage::Backend { unavailable }) => {
+                    self.handle_backend_availability(unavailable, now);
                     Ok(())
                 }
                 Ok(ServerMessage::Position { id, last_id }) => {
@@ -37,7 +38,15 @@ impl Engine {
                     }
                     Ok(())
                 }
+                Ok(ServerMessage::Ping { nonce }) => {
+                    self.pong = Some(nonce);
+                    Ok(())
+                }
                 Ok(ServerMessage::Pong { .. }) => Ok(()),
+                Err(DecodeError::Content { id, reason }) => {
+                    let error = CacheError::from_code(code::PROTOCOL, &reason);
+                    self.handle_reply(id, Outcome::Error(Fault::from(&error)), now)
+                }
                 // A newer server may send more kinds than this client knows.
                 Ok(_) | Err(DecodeError::UnknownKind(_)) => Ok(()),
                 Err(_) => Err("the server sent a message that cannot be decoded"),
@@ -50,9 +59,10 @@ impl Engine {
 
     fn handle_welcome(&mut self, welcome: &Welcome) {
         self.max_frame_bytes = welcome.max_frame_bytes as usize;
-        self.is_welcomed = true;
+        (self.is_welcomed, self.was_ever_open) = (true, true);
         self.queue.set_max_in_flight(welcome.max_in_flight as usize);
         self.heartbeat.set_interval(welcome.heartbeat_ms);
+        self.set_state(ConnectionState::Open);
     }
 
     /// Handles the news that the server's backend is unavailable, and why, or available.

@@ -74,6 +74,11 @@ impl IdempotentProducers {
         }
     }
 
+    /// Returns the client's id, with which each producer's name begins.
+    pub(super) fn client_id(&self) -> &str {
+        &self.names.client_id
+    }
+
     /// Whether the adds to any stream wait for those before them.
     pub(super) fn any_stalled(&self) -> bool {
         self.producers.iter().any(|producer| producer.is_stalled)

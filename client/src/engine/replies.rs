@@ -162,11 +162,7 @@ impl Engine {
             request.record_progress();
         }
         if request.window.is_none() && !entries.is_empty() {
-            let reply = Reply::Entries {
-                entries,
-                last_id: None,
-            };
-            return self.finish(request.id(), Ok(reply));
+            return self.finish(request.id(), Ok(Reply::entries(entries)));
         }
         self.deliver_recovered(&mut request, entries);
         // The recovery continues until it finds nothing. Then the request itself is sent.

@@ -14,6 +14,8 @@ pub(super) const MAX_FREE_ITEMS: u32 = 1_024;
 /// The violation by an item that the subscription, or a request, cannot receive.
 pub(super) const UNEXPECTED_ITEM: &str = "the server pushed an item of the wrong kind";
 
+const TOO_MUCH: &str = "the server pushed more than was granted";
+
 /// What to do with an item that the server pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PushVerdict {
@@ -72,7 +74,7 @@ impl SubscriptionWindow {
                 self.set_position(position.as_ref().or_else(|| Some(&entries.last()?.0)));
                 for entry in entries {
                     if self.account.left().is_used_up() {
-                        return PushVerdict::Violation("the server pushed more than was granted");
+                        return PushVerdict::Violation(TOO_MUCH);
                     }
                     let cost = Credit::of(std::slice::from_ref(entry));
                     self.account.use_up(cost);
@@ -95,6 +97,15 @@ impl SubscriptionWindow {
                     return PushVerdict::Violation(UNEXPECTED_ITEM);
                 }
                 self.set_position(Some(&gap.position));
+            }
+            Item::Skipped(skipped) => {
+                if self.account.left().is_used_up() {
+                    return PushVerdict::Violation(TOO_MUCH);
+                }
+                self.set_position(Some(&skipped.id));
+                self.account.use_up(item.cost());
+                self.unconsumed = self.unconsumed.plus(item.cost());
+                return PushVerdict::Deliver;
             }
             _ => return PushVerdict::Violation(UNEXPECTED_ITEM),
         }

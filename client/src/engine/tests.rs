@@ -75,7 +75,7 @@ impl TestEngine {
 
     fn receive(&mut self, message: &ServerMessage) {
         let mut frame = Vec::new();
-        Encoding::Binary.append(&mut frame, message).unwrap();
+        Encoding::Binary.append(&mut frame, message);
         self.engine.handle_frame(&frame, false, self.now);
         self.collect();
     }
@@ -115,12 +115,19 @@ impl TestEngine {
         }
     }
 
-    /// Returns the messages that the engine sends now, a list for each frame.
+    /// Returns the messages that the engine sends now, a list for each frame, without hellos.
     fn sent(&mut self) -> Vec<Vec<ClientMessage<'static>>> {
         let mut frames = Vec::new();
         while let Some(frame) = self.engine.poll_transmit(self.now) {
             let messages = Encoding::Binary.messages::<ClientMessage<'_>>(&frame);
-            frames.push(messages.map(|message| owned(message.unwrap())).collect());
+            let messages: Vec<_> = messages
+                .map(Result::unwrap)
+                .filter(|message| !matches!(message, ClientMessage::Hello(_)))
+                .map(owned)
+                .collect();
+            if !messages.is_empty() {
+                frames.push(messages);
+            }
         }
         self.collect();
         frames
@@ -161,12 +168,7 @@ fn identity() -> Identity {
 }
 
 fn welcome() -> Welcome {
-    Welcome {
-        server: "test".into(),
-        max_in_flight: 1_000,
-        max_frame_bytes: 16 << 20,
-        heartbeat_ms: 1_000,
-    }
+    Welcome::new("test", 1_000, 16 << 20, 1_000)
 }
 
 fn add(value: &str) -> Operation<'static> {
@@ -195,6 +197,7 @@ fn owned(message: ClientMessage<'_>) -> ClientMessage<'static> {
         },
         ClientMessage::Cancel { id } => ClientMessage::Cancel { id },
         ClientMessage::Ping { nonce } => ClientMessage::Ping { nonce },
+        ClientMessage::Pong { nonce } => ClientMessage::Pong { nonce },
         ClientMessage::Subscribe {
             id,
             subscription,

@@ -18,7 +18,9 @@ async fn states_are_a_stream_that_ends_when_the_client_is_closed() {
     assert!(is_pending(&mut states.next()));
 
     let fault = Fault::from(&CacheError::from_code("LOADING", "Redis is starting"));
-    server.send(&ServerMessage::Backend { away: Some(fault) });
+    server.send(&ServerMessage::Backend {
+        unavailable: Some(fault),
+    });
     let state = states.next().await.unwrap();
     assert_eq!(state.as_str(), "degraded");
 

@@ -91,6 +91,7 @@ async fn a_cache_manager_publishes_and_reads() {
     let found = Outcome::Ok(Reply::Entries {
         entries: vec![entry("1-0")],
         last_id: Some("1-0".into()),
+        more: false,
     });
     let read = manager.read_stream("orders", "0", 5, Some(0));
     let (entries, operation) = tokio::join!(read, answer(&mut server, found));
@@ -120,10 +121,7 @@ async fn the_group_operations_are_there_too() {
     let (created, _) = tokio::join!(create, answer(&mut server, done()));
     created.unwrap();
 
-    let found = Outcome::Ok(Reply::Entries {
-        entries: vec![entry("1-0")],
-        last_id: None,
-    });
+    let found = Outcome::Ok(Reply::entries(vec![entry("1-0")]));
     let read = backend.stream_read_group("orders", "kitchen", "cook", 1, None);
     let (entries, _) = tokio::join!(read, answer(&mut server, found));
     let ids = [entries.unwrap().remove(0).0];

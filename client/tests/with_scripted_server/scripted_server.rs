@@ -44,12 +44,12 @@ pub(crate) async fn connected(config: ClientConfig) -> (Client, ScriptedServer) 
         frames,
         read: vec![],
     };
-    server.send(&ServerMessage::Welcome(Welcome {
-        server: "scripted".into(),
-        max_in_flight: 1_000,
-        max_frame_bytes: 16 << 20,
-        heartbeat_ms: u32::MAX,
-    }));
+    server.send(&ServerMessage::Welcome(Welcome::new(
+        "scripted",
+        1_000,
+        16 << 20,
+        u32::MAX,
+    )));
     client.ready().await.unwrap();
     (client, server)
 }
@@ -57,7 +57,7 @@ pub(crate) async fn connected(config: ClientConfig) -> (Client, ScriptedServer) 
 impl ScriptedServer {
     pub(crate) fn send(&mut self, message: &ServerMessage) {
         let mut payload = Vec::new();
-        Encoding::Binary.append(&mut payload, message).unwrap();
+        Encoding::Binary.append(&mut payload, message);
         let is_text = false;
         self.events
             .send(SocketEvent::Frame { payload, is_text })
@@ -75,13 +75,15 @@ impl ScriptedServer {
         self.push(id, Item::Entries { entries, position });
     }
 
-    /// Receives the client's next message.
+    /// Receives the client's next message after its hello.
     pub(crate) async fn next(&mut self) -> ClientMessage<'static> {
         while self.read.is_empty() {
             let frame = self.frames.recv().await.expect("the client is there");
             let messages = Encoding::Binary.messages::<ClientMessage<'_>>(&frame);
-            self.read
-                .extend(messages.map(|message| owned(message.unwrap())));
+            let messages = messages
+                .map(Result::unwrap)
+                .filter(|message| !matches!(message, ClientMessage::Hello(_)));
+            self.read.extend(messages.map(owned));
         }
         self.read.remove(0)
     }

@@ -1,19 +1,16 @@
 //! Pushes that are encoded once for all subscribers.
 
-use serde::Serialize;
-
-use super::Encoding;
-use super::append::Append;
-use crate::error::{CacheError, CacheResult};
-use crate::subscribe::Gap;
+#[cfg(feature = "json")]
+use super::Encode;
+use super::{Encoding, binary};
+use crate::subscribe::{Gap, Skipped};
 use crate::traits::StreamEntry;
 
-/// The discriminant of `push` in a [`ServerMessage`](crate::ServerMessage).
-const PUSH: u8 = 3;
+/// The number of `push` among the [`ServerMessage`](crate::ServerMessage)s.
+const PUSH: u8 = 2;
 
 /// A borrowed [`Item`](crate::message::Item). Both encode to the same bytes.
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum ItemRef<'a> {
     /// Entries, oldest first.
@@ -25,6 +22,8 @@ pub enum ItemRef<'a> {
     },
     /// Entries are, or may be, missing here.
     Gap(&'a Gap),
+    /// An entry that cannot be carried.
+    Skipped(&'a Skipped),
 }
 
 /// An item in one encoding, without the id of a subscription.
@@ -45,28 +44,24 @@ impl EncodedItem {
 
 impl Encoding {
     /// Encodes an item for any number of subscriptions.
-    ///
-    /// # Errors
-    ///
-    /// `SERIALIZATION`. Items of this protocol always encode.
-    pub fn encode_item(self, item: ItemRef<'_>) -> CacheResult<EncodedItem> {
+    pub fn encode_item(self, item: ItemRef<'_>) -> EncodedItem {
         let mut bytes = Vec::new();
-        self.write(&mut bytes, &item)?;
-        Ok(EncodedItem(bytes))
+        self.append(&mut bytes, &item);
+        EncodedItem(bytes)
     }
 
     /// Appends the push of an item that the same encoding encoded. The frame is the same as after
     /// [`append`](Self::append) of that message.
-    ///
-    /// # Errors
-    ///
-    /// `SERIALIZATION`. Numbers always encode.
-    pub fn append_push(self, frame: &mut Vec<u8>, id: u64, item: &EncodedItem) -> CacheResult<()> {
+    pub fn append_push(self, frame: &mut Vec<u8>, id: u64, item: &EncodedItem) {
         match self {
             Self::Binary => {
+                // The record's length is known before its fields are written, so they need not be
+                // moved.
+                let mut number = [0; 10];
+                let number = binary::uint_bytes(&mut number, id);
                 frame.push(PUSH);
-                postcard::serialize_with_flavor(&id, Append(frame))
-                    .map_err(|error| CacheError::SerializationError(error.to_string()))?;
+                binary::write_uint(frame, (number.len() + item.len()) as u64);
+                frame.extend_from_slice(number);
                 frame.extend_from_slice(&item.0);
             }
             #[cfg(feature = "json")]
@@ -75,13 +70,12 @@ impl Encoding {
                     frame.push(b'\n');
                 }
                 frame.extend_from_slice(b"{\"push\":{\"id\":");
-                frame.extend_from_slice(id.to_string().as_bytes());
+                id.write_json(frame);
                 frame.extend_from_slice(b",\"item\":");
                 frame.extend_from_slice(&item.0);
                 frame.extend_from_slice(b"}}");
             }
         }
-        Ok(())
     }
 }
 
@@ -90,6 +84,7 @@ mod tests {
     use super::*;
     use crate::ServerMessage;
     use crate::message::Item;
+    use crate::subscribe::GapReason;
 
     #[test]
     fn a_push_encoded_once_is_the_push() {
@@ -97,9 +92,11 @@ mod tests {
         let gap = Gap {
             after: "1-1".to_owned(),
             first: Some("9-0".to_owned()),
-            recreated: true,
+            reason: GapReason::Recreated,
             position: "8-0".to_owned(),
         };
+        let skipped = Skipped::new("5-0", 20_000_000);
+        let large = ("1-1".to_owned(), vec![("f".to_owned(), "v".repeat(300))]);
         let position = Some("7-7".to_owned());
         let items = [
             Item::Entries {
@@ -107,11 +104,16 @@ mod tests {
                 position: None,
             },
             Item::Entries { entries, position },
+            Item::Entries {
+                entries: vec![large],
+                position: None,
+            },
             Item::Gap(gap),
+            Item::Skipped(skipped),
         ];
         for &encoding in Encoding::ALL {
             let (mut whole, mut pieces) = (Vec::new(), Vec::new());
-            for (item, id) in items.iter().zip([0, 300, u64::MAX]) {
+            for (item, id) in items.iter().zip([0, 300, u64::MAX, 1, 2]) {
                 let item = item.clone();
                 let borrowed = match &item {
                     Item::Entries { entries, position } => ItemRef::Entries {
@@ -119,12 +121,13 @@ mod tests {
                         position: position.as_deref(),
                     },
                     Item::Gap(gap) => ItemRef::Gap(gap),
+                    Item::Skipped(skipped) => ItemRef::Skipped(skipped),
                 };
-                let encoded = encoding.encode_item(borrowed).unwrap();
+                let encoded = encoding.encode_item(borrowed);
                 assert!(!encoded.is_empty() && encoded.len() > 3);
-                encoding.append_push(&mut pieces, id, &encoded).unwrap();
+                encoding.append_push(&mut pieces, id, &encoded);
                 let message = ServerMessage::Push { id, item };
-                encoding.append(&mut whole, &message).unwrap();
+                encoding.append(&mut whole, &message);
             }
             assert_eq!(pieces, whole, "{encoding:?}");
         }

@@ -1,11 +1,9 @@
 //! Credit: how much a server may push to a subscription.
 
-use serde::{Deserialize, Serialize};
-
 use crate::traits::StreamEntry;
 
 /// How much a server may push. Once either part is used up, the server pushes nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Credit {
     /// The number of entries.
     pub entries: u64,

@@ -1,7 +1,5 @@
 //! Operations as data.
 
-use serde::{Deserialize, Serialize};
-
 use super::Text;
 use crate::pending::PendingQuery;
 
@@ -14,17 +12,14 @@ pub(super) use self::validate::name;
 /// [`PendingEntries`](crate::PendingEntries), with its arguments.
 ///
 /// Numbers have 64 bits, whatever the width of `usize` at either side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Operation<'a> {
     /// [`stream_add`](crate::StreamingBackend::stream_add); answered by `Added`.
     Add {
         /// The stream's key.
-        #[serde(borrow)]
         stream: Text<'a>,
         /// Names and values, in order. At least one pair.
-        #[serde(borrow)]
         fields: Vec<(Text<'a>, Text<'a>)>,
         /// Trims the stream to about this many entries, never fewer.
         maxlen: Option<u64>,
@@ -32,7 +27,6 @@ pub enum Operation<'a> {
     /// [`stream_read_latest`](crate::StreamingBackend::stream_read_latest); answered by `Entries`.
     ReadLatest {
         /// The stream's key.
-        #[serde(borrow)]
         stream: Text<'a>,
         /// The largest number of entries.
         count: u64,
@@ -40,10 +34,8 @@ pub enum Operation<'a> {
     /// [`stream_read`](crate::StreamingBackend::stream_read); answered by `Entries`.
     Read {
         /// The stream's key.
-        #[serde(borrow)]
         stream: Text<'a>,
         /// An id or `$`.
-        #[serde(borrow)]
         last_id: Text<'a>,
         /// The largest number of entries; 0 sets no limit.
         count: u64,
@@ -53,74 +45,60 @@ pub enum Operation<'a> {
     /// [`stream_create_group`](crate::StreamingBackend::stream_create_group); answered by `Done`.
     CreateGroup {
         /// The stream's key.
-        #[serde(borrow)]
         stream: Text<'a>,
         /// The group's name.
-        #[serde(borrow)]
         group: Text<'a>,
         /// The group starts after this id, or after the last one if it is `$`.
-        #[serde(borrow)]
         id: Text<'a>,
     },
     /// [`stream_read_group`](crate::StreamingBackend::stream_read_group); answered by `Entries`.
     ReadGroup {
         /// The stream's key.
-        #[serde(borrow)]
         stream: Text<'a>,
         /// The group's name.
-        #[serde(borrow)]
         group: Text<'a>,
         /// The consumer's name.
-        #[serde(borrow)]
         consumer: Text<'a>,
         /// The largest number of entries; 0 sets no limit.
         count: u64,
         /// The longest wait in milliseconds; 0 sets no limit, `None` does not wait.
         block_ms: Option<u64>,
     },
-    /// [`stream_ack`](crate::StreamingBackend::stream_ack); answered by `Done`.
+    /// [`stream_ack`](crate::StreamingBackend::stream_ack); answered by `Acknowledged`.
     Ack {
         /// The stream's key.
-        #[serde(borrow)]
         stream: Text<'a>,
         /// The group's name.
-        #[serde(borrow)]
         group: Text<'a>,
         /// The entries' ids.
-        #[serde(borrow)]
         ids: Vec<Text<'a>>,
     },
-    /// Reads entries that are pending for a consumer; answered by `Entries`. A client uses it to
-    /// recover the entries of a lost reply to `ReadGroup`.
+    /// Reads entries that are pending for a consumer, which counts no delivery and restarts no idle
+    /// time; answered by `Entries`. A client uses it to recover the entries of a lost reply to
+    /// `ReadGroup`.
     ReadPending {
         /// The stream's key.
-        #[serde(borrow)]
         stream: Text<'a>,
         /// The group's name.
-        #[serde(borrow)]
         group: Text<'a>,
         /// The consumer's name.
-        #[serde(borrow)]
         consumer: Text<'a>,
         /// Strictly after this id.
-        #[serde(borrow)]
         after: Text<'a>,
         /// The largest number of entries; 0 sets no limit.
         count: u64,
+        /// Entries that are left out, by their ids.
+        except: Vec<Text<'a>>,
     },
     /// Adds an entry once, however often it is sent; answered by `Added`.
-    #[serde(rename = "add_once")]
     IdempotentAdd {
         /// The stream's key.
-        #[serde(borrow)]
         stream: Text<'a>,
         /// Names and values, in order. At least one pair.
-        #[serde(borrow)]
         fields: Vec<(Text<'a>, Text<'a>)>,
         /// Trims the stream to about this many entries, never fewer.
         maxlen: Option<u64>,
         /// The producer's name; each client has one of its own for each stream.
-        #[serde(borrow)]
         producer: Text<'a>,
         /// The producer's number for this add. Numbers rise from 1.
         number: u64,
@@ -128,35 +106,28 @@ pub enum Operation<'a> {
         /// with `OUT_OF_ORDER`. 0 for none.
         after: u64,
         /// Whether the add was sent before.
-        again: bool,
+        resent: bool,
     },
     /// [`pending_summary`](crate::PendingEntries::pending_summary); answered by `Summary`.
     PendingSummary {
         /// The stream's key.
-        #[serde(borrow)]
         stream: Text<'a>,
         /// The group's name.
-        #[serde(borrow)]
         group: Text<'a>,
     },
     /// [`pending`](crate::PendingEntries::pending); answered by `Pending`.
     Pending {
         /// The stream's key.
-        #[serde(borrow)]
         stream: Text<'a>,
         /// The group's name.
-        #[serde(borrow)]
         group: Text<'a>,
         /// The first id: an id, `(` and an id to exclude that one, or `-`.
-        #[serde(borrow)]
         start: Text<'a>,
         /// The last id: an id, `(` and an id to exclude that one, or `+`.
-        #[serde(borrow)]
         end: Text<'a>,
         /// The largest number of entries.
         count: u64,
         /// Selects only the entries of this consumer.
-        #[serde(borrow)]
         consumer: Option<Text<'a>>,
         /// Selects only entries whose last delivery is at least this many milliseconds ago.
         min_idle_ms: Option<u64>,
@@ -164,18 +135,14 @@ pub enum Operation<'a> {
     /// [`claim`](crate::PendingEntries::claim); answered by `Claimed`.
     Claim {
         /// The stream's key.
-        #[serde(borrow)]
         stream: Text<'a>,
         /// The group's name.
-        #[serde(borrow)]
         group: Text<'a>,
         /// The consumer that claims the entries.
-        #[serde(borrow)]
         consumer: Text<'a>,
         /// Selects only entries whose last delivery is at least this many milliseconds ago.
         min_idle_ms: u64,
         /// The first id, as in `Pending`.
-        #[serde(borrow)]
         start: Text<'a>,
         /// The largest number of entries; at least 1.
         count: u64,
@@ -183,17 +150,20 @@ pub enum Operation<'a> {
     /// [`remove_consumer`](crate::PendingEntries::remove_consumer); answered by `Removed`.
     RemoveConsumer {
         /// The stream's key.
-        #[serde(borrow)]
         stream: Text<'a>,
         /// The group's name.
-        #[serde(borrow)]
         group: Text<'a>,
         /// The consumer to remove.
-        #[serde(borrow)]
         consumer: Text<'a>,
         /// The consumer that takes over its pending entries.
-        #[serde(borrow, rename = "heir")]
         new_owner: Text<'a>,
+    },
+    /// [`consumers`](crate::PendingEntries::consumers); answered by `Consumers`.
+    Consumers {
+        /// The stream's key.
+        stream: Text<'a>,
+        /// The group's name.
+        group: Text<'a>,
     },
 }
 
@@ -212,7 +182,8 @@ impl Operation<'_> {
             | Self::PendingSummary { stream, .. }
             | Self::Pending { stream, .. }
             | Self::Claim { stream, .. }
-            | Self::RemoveConsumer { stream, .. } => stream,
+            | Self::RemoveConsumer { stream, .. }
+            | Self::Consumers { stream, .. } => stream,
         }
     }
 
@@ -234,7 +205,8 @@ impl Operation<'_> {
             | Self::ReadPending { .. }
             | Self::PendingSummary { .. }
             | Self::Pending { .. }
-            | Self::Claim { .. } => true,
+            | Self::Claim { .. }
+            | Self::Consumers { .. } => true,
             Self::Add { .. }
             | Self::IdempotentAdd { .. }
             | Self::CreateGroup { .. }
@@ -246,7 +218,7 @@ impl Operation<'_> {
     /// Returns whether the operation changes nothing, so that it may be sent twice.
     ///
     /// A group read does change something: it delivers entries to a consumer. A read of pending
-    /// entries does not: it only increments their counts of deliveries.
+    /// entries does not.
     pub fn is_read_only(&self) -> bool {
         matches!(
             self,
@@ -255,6 +227,7 @@ impl Operation<'_> {
                 | Self::ReadPending { .. }
                 | Self::PendingSummary { .. }
                 | Self::Pending { .. }
+                | Self::Consumers { .. }
         )
     }
 

@@ -1,14 +1,11 @@
 //! Replies to operations.
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{CacheError, CacheResult, code};
-use crate::pending::{Claimed, PendingEntry, PendingSummary};
+use crate::pending::{Claimed, ConsumerInfo, PendingEntry, PendingSummary};
 use crate::traits::StreamEntry;
 
 /// The reply to an [`Operation`](super::Operation).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reply {
     /// Answers an add.
@@ -24,9 +21,17 @@ pub enum Reply {
         /// two reads miss nothing between them. It is the last entry's id; without entries it is
         /// the request's id, with `$` resolved.
         last_id: Option<String>,
+        /// Of [`Operation::ReadGroup`](super::Operation::ReadGroup) only: entries that were
+        /// delivered to the consumer did not fit into the reply. They are pending for it.
+        more: bool,
     },
     /// Answers an operation without a result.
     Done {},
+    /// Answers an acknowledgement.
+    Acknowledged {
+        /// The number of entries that were pending and are no longer.
+        count: u64,
+    },
     /// Answers a summary of pending entries.
     Summary(PendingSummary),
     /// Answers a list of pending entries.
@@ -41,9 +46,23 @@ pub enum Reply {
         /// The number of entries handed to the new owner.
         handed_over: u64,
     },
+    /// Answers a list of consumers.
+    Consumers {
+        /// The consumers, by name.
+        consumers: Vec<ConsumerInfo>,
+    },
 }
 
 impl Reply {
+    /// Builds the reply of a read that returned all it found.
+    pub fn entries(entries: Vec<StreamEntry>) -> Self {
+        Self::Entries {
+            entries,
+            last_id: None,
+            more: false,
+        }
+    }
+
     /// Returns the id of an added entry.
     ///
     /// # Errors
@@ -76,6 +95,30 @@ impl Reply {
     pub fn into_done(self) -> CacheResult<()> {
         match self {
             Self::Done {} => Ok(()),
+            _ => Err(mismatch()),
+        }
+    }
+
+    /// Returns the number of acknowledged entries.
+    ///
+    /// # Errors
+    ///
+    /// `PROTOCOL` if this answers another operation.
+    pub fn into_acknowledged(self) -> CacheResult<u64> {
+        match self {
+            Self::Acknowledged { count } => Ok(count),
+            _ => Err(mismatch()),
+        }
+    }
+
+    /// Returns the consumers of a group.
+    ///
+    /// # Errors
+    ///
+    /// `PROTOCOL` if this answers another operation.
+    pub fn into_consumers(self) -> CacheResult<Vec<ConsumerInfo>> {
+        match self {
+            Self::Consumers { consumers } => Ok(consumers),
             _ => Err(mismatch()),
         }
     }

@@ -1,38 +1,30 @@
 //! Subscriptions as data, and the items that they push.
 
-use serde::{Deserialize, Serialize};
-
-use super::Text;
 use super::operation::name;
-use crate::entry_id::EntryId;
+use super::{Credit, Text};
+use crate::entry_id::{EntryId, StartId};
 use crate::error::{CacheError, CacheResult, code};
-use crate::subscribe::{ConsumeOptions, Gap, TailFrom};
+use crate::subscribe::{ConsumeOptions, Gap, Skipped, TailFrom};
 use crate::traits::StreamEntry;
 
 /// A call of [`SubscribingBackend`](crate::SubscribingBackend), with its arguments.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Subscription<'a> {
     /// [`tail`](crate::SubscribingBackend::tail).
     Tail {
         /// The stream's key.
-        #[serde(borrow)]
         stream: Text<'a>,
         /// Where the tail starts.
-        #[serde(borrow)]
         from: TailStart<'a>,
     },
     /// [`consume`](crate::SubscribingBackend::consume).
     Consume {
         /// The stream's key.
-        #[serde(borrow)]
         stream: Text<'a>,
         /// The group's name.
-        #[serde(borrow)]
         group: Text<'a>,
         /// The consumer's name.
-        #[serde(borrow)]
         consumer: Text<'a>,
         /// The largest number of entries in a push; at least 1.
         batch: u64,
@@ -41,17 +33,17 @@ pub enum Subscription<'a> {
         /// Moves an entry with this many deliveries to `dead_letter` instead; at least 1.
         max_deliveries: Option<u64>,
         /// The key of the dead-letter stream.
-        #[serde(borrow)]
         dead_letter: Option<Text<'a>>,
         /// The subscription resumes after a lost connection, so it does not reclaim the consumer's
         /// own entries.
         resumed: Option<bool>,
+        /// Creates a missing stream or group after this id, or after the last one if it is `$`.
+        create_from: Option<Text<'a>>,
     },
 }
 
 /// Where a tail starts: [`TailFrom`] as a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TailStart<'a> {
     /// With the oldest entry.
@@ -61,7 +53,6 @@ pub enum TailStart<'a> {
     /// After an id.
     After {
         /// The id.
-        #[serde(borrow)]
         id: Text<'a>,
     },
     /// With the last N entries.
@@ -72,8 +63,7 @@ pub enum TailStart<'a> {
 }
 
 /// An item that the server pushes to a subscription.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Item {
     /// Entries, oldest first.
@@ -85,6 +75,22 @@ pub enum Item {
     },
     /// Of a tail: entries are missing here, or may be.
     Gap(Gap),
+    /// An entry that cannot be carried to this client.
+    Skipped(Skipped),
+}
+
+impl Item {
+    /// Returns the credit that pushing the item uses up. A skipped entry uses up no bytes.
+    pub fn cost(&self) -> Credit {
+        match self {
+            Self::Entries { entries, .. } => Credit::of(entries),
+            Self::Gap(_) => Credit::default(),
+            Self::Skipped(_) => Credit {
+                entries: 1,
+                bytes: 0,
+            },
+        }
+    }
 }
 
 impl Subscription<'_> {
@@ -114,11 +120,15 @@ impl Subscription<'_> {
                 claim_after_ms,
                 max_deliveries,
                 dead_letter,
+                create_from,
                 ..
             } => {
                 name("stream key", stream)?;
                 name("group name", group)?;
                 name("consumer name", consumer)?;
+                if let Some(start) = create_from {
+                    StartId::parse(start)?;
+                }
                 let why = match (claim_after_ms, max_deliveries, dead_letter) {
                     _ if *batch == 0 => "a batch needs at least one entry",
                     (None, None, None) | (Some(1..), None, None) => return Ok(()),
@@ -173,6 +183,7 @@ impl Subscription<'_> {
             max_deliveries: options.max_deliveries,
             dead_letter: options.dead_letter.map(Text::from),
             resumed: None,
+            create_from: options.create_from.map(Text::from),
         }
     }
 
@@ -192,6 +203,7 @@ impl Subscription<'_> {
                 max_deliveries,
                 dead_letter,
                 resumed,
+                create_from,
             } => Subscription::Consume {
                 stream: stream.into_owned(),
                 group: group.into_owned(),
@@ -201,6 +213,7 @@ impl Subscription<'_> {
                 max_deliveries,
                 dead_letter: dead_letter.map(Text::into_owned),
                 resumed,
+                create_from: create_from.map(Text::into_owned),
             },
         }
     }

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::{Item, Outcome, Subscription, TailStart};
-use crate::codec::Encoding;
+use super::{Fault, Hello, Item, Outcome, Subscription, TailStart};
+use crate::codec::{Encoding, Message};
 use crate::{ClientMessage, Operation, Reply, ServerMessage};
 
 #[derive(Deserialize)]
@@ -33,7 +33,7 @@ fn vectors() -> Vec<Vector> {
     files.into_iter().flat_map(parse).collect()
 }
 
-fn decode<'a, M: Deserialize<'a>>(json: &'a str) -> Vec<M> {
+fn decode<'a, M: Message<'a>>(json: &'a str) -> Vec<M> {
     let messages = Encoding::Json.messages(json.as_bytes());
     messages.map(Result::unwrap).collect()
 }
@@ -53,9 +53,12 @@ macro_rules! cases {
 }
 
 cases!(client_message: ClientMessage<'_> {
+    ClientMessage::Hello(Hello { token: None, .. }) => "hello",
+    ClientMessage::Hello(Hello { token: Some(_), .. }) => "hello with a token",
     ClientMessage::Request { .. } => "request",
     ClientMessage::Cancel { .. } => "cancel",
     ClientMessage::Ping { .. } => "ping",
+    ClientMessage::Pong { .. } => "pong",
     ClientMessage::Subscribe { .. } => "subscribe",
     ClientMessage::Grant { .. } => "grant",
 });
@@ -71,38 +74,44 @@ cases!(operation: Operation<'_> {
     Operation::ReadGroup { block_ms: Some(_), .. } => "read_group with block_ms",
     Operation::Ack { .. } => "ack",
     Operation::ReadPending { .. } => "read_pending",
-    Operation::IdempotentAdd { .. } => "add_once",
+    Operation::IdempotentAdd { .. } => "idempotent_add",
     Operation::PendingSummary { .. } => "pending_summary",
     Operation::Pending { consumer: None, .. } => "pending",
     Operation::Pending { consumer: Some(_), .. } => "pending of one consumer",
     Operation::Claim { .. } => "claim",
     Operation::RemoveConsumer { .. } => "remove_consumer",
+    Operation::Consumers { .. } => "consumers",
 });
 
 cases!(server_message: ServerMessage {
     ServerMessage::Welcome(_) => "welcome",
     ServerMessage::Reply { .. } => "reply",
+    ServerMessage::Ping { .. } => "ping",
     ServerMessage::Pong { .. } => "pong",
     ServerMessage::Push { .. } => "push",
     ServerMessage::Position { .. } => "position",
-    ServerMessage::Backend { away: None } => "backend",
-    ServerMessage::Backend { away: Some(_) } => "backend away",
+    ServerMessage::Backend { unavailable: None } => "backend",
+    ServerMessage::Backend { unavailable: Some(_) } => "backend unavailable",
 });
 
 cases!(outcome: Outcome {
     Outcome::Ok(_) => "ok",
-    Outcome::Error(_) => "error",
+    Outcome::Error(Fault { entry: None, .. }) => "error",
+    Outcome::Error(Fault { entry: Some(_), .. }) => "error about an entry",
 });
 
 cases!(reply: Reply {
     Reply::Added { .. } => "added",
+    Reply::Entries { more: true, .. } => "entries with more",
     Reply::Entries { last_id: None, .. } => "entries",
     Reply::Entries { last_id: Some(_), .. } => "entries with last_id",
     Reply::Done {} => "done",
+    Reply::Acknowledged { .. } => "acknowledged",
     Reply::Summary(_) => "summary",
     Reply::Pending { .. } => "pending entries",
     Reply::Claimed(_) => "claimed",
     Reply::Removed { .. } => "removed",
+    Reply::Consumers { .. } => "consumers of a group",
 });
 
 cases!(subscription: Subscription<'_> {
@@ -110,6 +119,7 @@ cases!(subscription: Subscription<'_> {
     Subscription::Tail { from: TailStart::Now {}, .. } => "tail from now",
     Subscription::Tail { from: TailStart::After { .. }, .. } => "tail after an id",
     Subscription::Tail { from: TailStart::Last { .. }, .. } => "tail from the last",
+    Subscription::Consume { create_from: Some(_), .. } => "consume that creates its group",
     Subscription::Consume { claim_after_ms: None, .. } => "consume",
     Subscription::Consume { claim_after_ms: Some(_), dead_letter: None, .. } => "consume and claim",
     Subscription::Consume { dead_letter: Some(_), .. } => "consume with a dead-letter stream",
@@ -119,6 +129,7 @@ cases!(item: Item {
     Item::Entries { position: None, .. } => "pushed entries",
     Item::Entries { position: Some(_), .. } => "pushed entries with position",
     Item::Gap(_) => "gap",
+    Item::Skipped(_) => "skipped",
 });
 
 #[test]

@@ -1,11 +1,7 @@
 //! Golden vectors changed at random: nothing panics, memory stays bounded, and what still decodes
 //! can be written and read again.
 
-use std::fmt::Debug;
-
 use fastrand::Rng;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::{ClientMessage, ServerMessage};
 
@@ -65,7 +61,7 @@ fn random_changes_do_no_harm() {
 fn survives(message: &ClientMessage<'_>, round: usize) {
     for encoding in Encoding::ALL {
         let mut frame = Vec::new();
-        encoding.append(&mut frame, message).unwrap();
+        encoding.append(&mut frame, message);
         let again = vectors::decode::<ClientMessage<'_>>(*encoding, &frame);
         assert_eq!(
             again.as_deref(),
@@ -75,11 +71,11 @@ fn survives(message: &ClientMessage<'_>, round: usize) {
     }
 }
 
-fn survives_owned<M: Serialize + DeserializeOwned + PartialEq + Debug>(message: &M, round: usize) {
+fn survives_owned(message: &ServerMessage, round: usize) {
     for encoding in Encoding::ALL {
         let mut frame = Vec::new();
-        encoding.append(&mut frame, message).unwrap();
-        let again = vectors::decode::<M>(*encoding, &frame);
+        encoding.append(&mut frame, message);
+        let again = vectors::decode::<ServerMessage>(*encoding, &frame);
         assert_eq!(
             again.as_deref(),
             Ok(std::slice::from_ref(message)),

@@ -55,6 +55,9 @@ fn the_table_of_limits_is_the_one_in_the_code() {
     let code = values![
         MAX_NAME_BYTES,
         MAX_ID_BYTES,
+        MAX_CLIENT_ID_BYTES,
+        MAX_MESSAGE_ID,
+        MIN_CLIENT_FRAME_BYTES,
         MIN_REQUESTS_IN_FLIGHT,
         MIN_FRAME_BYTES,
         DEFAULT_REQUESTS_IN_FLIGHT,
@@ -101,12 +104,12 @@ fn every_example_is_a_message_as_we_write_it() {
             match direction {
                 "client" => {
                     let messages = vectors::client(line).unwrap();
-                    Encoding::Json.append(&mut frame, &messages[0]).unwrap();
+                    Encoding::Json.append(&mut frame, &messages[0]);
                     from_client += 1;
                 }
                 "server" => {
                     let messages = vectors::server(line).unwrap();
-                    Encoding::Json.append(&mut frame, &messages[0]).unwrap();
+                    Encoding::Json.append(&mut frame, &messages[0]);
                     from_server += 1;
                 }
                 other => panic!("an example of {other:?}"),

@@ -1,7 +1,7 @@
 //! The files in `protocol/vectors`, which JavaScript reads too.
 
 use serde::Deserialize;
-use streamgate_protocol::codec::{DecodeError, Encoding};
+use streamgate_protocol::codec::{DecodeError, Encoding, Message};
 use streamgate_protocol::{ClientMessage, ServerMessage};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -31,11 +31,13 @@ pub(crate) struct Refused {
     pub(crate) then: String,
 }
 
-/// A JSON frame that no sender of ours would write, and what it means.
+/// A frame that no sender of ours would write, and what it means.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Tolerated {
     pub(crate) name: String,
     pub(crate) direction: Direction,
+    pub(crate) encoding: String,
+    /// Text, or hexadecimal digits in the binary encoding.
     pub(crate) frame: String,
     pub(crate) json: String,
 }
@@ -62,16 +64,26 @@ pub(crate) fn tolerated() -> Vec<Tolerated> {
 
 impl Refused {
     pub(crate) fn decoded(&self) -> (Encoding, Vec<u8>) {
-        match self.encoding.as_str() {
-            "json" => (Encoding::Json, self.frame.clone().into_bytes()),
-            "binary" => (Encoding::Binary, from_hex(&self.frame)),
-            other => panic!("{}: no encoding {other}", self.name),
-        }
+        decoded(&self.name, &self.encoding, &self.frame)
+    }
+}
+
+impl Tolerated {
+    pub(crate) fn decoded(&self) -> (Encoding, Vec<u8>) {
+        decoded(&self.name, &self.encoding, &self.frame)
+    }
+}
+
+fn decoded(name: &str, encoding: &str, frame: &str) -> (Encoding, Vec<u8>) {
+    match encoding {
+        "json" => (Encoding::Json, frame.as_bytes().to_vec()),
+        "binary" => (Encoding::Binary, from_hex(frame)),
+        other => panic!("{name}: no encoding {other}"),
     }
 }
 
 /// Decodes a whole frame, up to the first failure.
-pub(crate) fn decode<'a, M: Deserialize<'a>>(
+pub(crate) fn decode<'a, M: Message<'a>>(
     encoding: Encoding,
     frame: &'a [u8],
 ) -> Result<Vec<M>, DecodeError> {

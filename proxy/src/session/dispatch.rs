@@ -12,6 +12,7 @@ use streamgate_protocol::{CacheError, ClientMessage, Operation, ServerMessage, c
 use tokio_tungstenite::tungstenite::Bytes;
 
 use crate::session::batch::RequestBatch;
+use crate::session::handshake::{Handshake, no_hello};
 use crate::session::in_flight::{AdmissionError, InFlight};
 use crate::session::limits::{
     MAX_BATCH_MESSAGES, MAX_DECODE_ERROR_CHARS, MAX_PERFORMING_BYTES, READ_REPLY_BYTES,
@@ -43,16 +44,18 @@ pub(super) struct AdmittedSubscription<'f> {
 
 /// Dispatches the messages of frames, up to [`MAX_BATCH_MESSAGES`].
 ///
-/// Cancels, grants and pings take effect here, and refused requests are answered here. The rest is
+/// Hellos, cancels, grants and pings take effect here, and refused requests are answered here. The rest is
 /// for the backend.
 pub(super) fn dispatch<'f>(
     frames: &'f [Bytes],
     encoding: Encoding,
+    handshake: &mut Handshake,
     in_flight: &mut InFlight<'_>,
     outgoing: &mut Outgoing,
 ) -> Dispatched<'f> {
     let mut dispatcher = Dispatcher {
         encoding,
+        handshake,
         in_flight,
         outgoing,
         operations: Vec::new(),
@@ -87,6 +90,7 @@ pub(super) fn dispatch<'f>(
 
 struct Dispatcher<'f, 's, 'b> {
     encoding: Encoding,
+    handshake: &'s mut Handshake,
     in_flight: &'s mut InFlight<'b>,
     outgoing: &'s mut Outgoing,
     operations: Vec<Operation<'f>>,
@@ -115,7 +119,11 @@ impl<'f> Dispatcher<'f, '_, '_> {
     }
 
     fn message(&mut self, message: ClientMessage<'f>, bytes: usize) -> Result<(), CloseReason> {
+        if !self.handshake.is_done() && !matches!(message, ClientMessage::Hello(_)) {
+            return Err(no_hello());
+        }
         match message {
+            ClientMessage::Hello(hello) => self.handshake.hello(&hello, self.outgoing)?,
             ClientMessage::Request { id, operation } => self.request(id, operation, bytes)?,
             ClientMessage::Cancel { id } => self.cancel(id),
             ClientMessage::Ping { nonce } => self.outgoing.push(&ServerMessage::Pong { nonce }),
@@ -134,6 +142,8 @@ impl<'f> Dispatcher<'f, '_, '_> {
                 }
             }
             ClientMessage::Grant { id, credit } => self.in_flight.grant(id, credit),
+            // It has been heard, which is all that it is for.
+            ClientMessage::Pong { .. } => {}
             other => {
                 let kind = format!("{other:?}");
                 return self.undecodable(DecodeError::UnknownKind(kind));
@@ -195,7 +205,10 @@ impl<'f> Dispatcher<'f, '_, '_> {
 
     /// Answers a request of which only the id was readable. Anything else is a violation.
     fn undecodable(&mut self, error: DecodeError) -> Result<(), CloseReason> {
-        let DecodeError::Request { id, reason } = error else {
+        if !self.handshake.is_done() {
+            return Err(no_hello());
+        }
+        let DecodeError::Content { id, reason } = error else {
             return Err(CloseReason::by_server(
                 close::MALFORMED,
                 "a frame that cannot be decoded",

@@ -13,7 +13,7 @@ use crate::socket::CloseReason;
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     /// Returns when to check whether the client has been silent, or has not read, for too long.
     pub(super) fn liveness_deadline(&self) -> Instant {
-        let silent = self.socket.last_alive() + self.max_silence();
+        let silent = self.last_alive() + self.max_silence();
         match self.socket.last_write() {
             Some(last_write) => silent.min(last_write + self.config.write_timeout),
             None => silent,
@@ -39,13 +39,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 "the client did not read within the write timeout",
             ));
         }
-        if self.may_read() && now >= self.socket.last_alive() + self.max_silence() {
-            return Err(CloseReason::by_server(
-                close::HEARTBEAT_MISSED,
-                "the client was silent for two heartbeat intervals",
-            ));
+        if now < self.last_alive() + self.max_silence() {
+            return Ok(());
         }
-        Ok(())
+        let why = if self.handshake.is_done() {
+            "the client was silent for two heartbeat intervals"
+        } else {
+            "the client sent no hello within two heartbeat intervals"
+        };
+        Err(CloseReason::by_server(close::HEARTBEAT_MISSED, why))
+    }
+
+    /// Returns when the client was last heard. Before its hello nothing else counts.
+    fn last_alive(&self) -> Instant {
+        if self.handshake.is_done() {
+            self.socket.last_alive()
+        } else {
+            self.opened_at
+        }
     }
 
     fn max_silence(&self) -> Duration {

@@ -90,7 +90,7 @@ impl Outgoing {
         let entries = segment.entries();
         // Every encoding takes at least what the entries cost, so far too many are not encoded.
         if segment.cost().bytes <= MAX_REPLY_BYTES as u64 {
-            let encoded = segment.encoded(self.encoding)?;
+            let encoded = segment.encoded(self.encoding);
             if encoded.len() <= MAX_REPLY_BYTES {
                 self.last.reserve(encoded.len() + PUSH_ENVELOPE_BYTES);
                 self.append_with(|encoding, frame| encoding.append_push(frame, id, encoded));
@@ -121,17 +121,9 @@ impl Outgoing {
         self.append_with(|encoding, frame| encoding.append(frame, message))
     }
 
-    fn append_with(
-        &mut self,
-        append: impl FnOnce(Encoding, &mut Vec<u8>) -> CacheResult<()>,
-    ) -> usize {
+    fn append_with(&mut self, append: impl FnOnce(Encoding, &mut Vec<u8>)) -> usize {
         let start = self.last.len();
-        if let Err(error) = append(self.encoding, &mut self.last) {
-            // No message of the protocol fails to encode. If one did, the client's own deadline
-            // would end its call.
-            tracing::error!(%error, "cannot encode a message; it is not sent");
-            return 0;
-        }
+        append(self.encoding, &mut self.last);
         let size = self.last.len() - start;
         self.bytes += size;
         if start > 0 && self.last.len() > FRAME_BYTES {
@@ -169,6 +161,7 @@ fn min_bytes(reply: &Reply) -> usize {
             let texts = entries.iter().map(|e| e.id.len() + e.consumer.len());
             texts.sum()
         }
+        Reply::Consumers { consumers } => consumers.iter().map(|c| c.name.len()).sum(),
         _ => 0,
     }
 }
@@ -188,10 +181,7 @@ mod tests {
 
     fn entries_reply(value: &str, count: usize) -> CacheResult<Reply> {
         let entry = ("1-1".to_owned(), vec![("f".to_owned(), value.to_owned())]);
-        Ok(Reply::Entries {
-            entries: vec![entry; count],
-            last_id: None,
-        })
+        Ok(Reply::entries(vec![entry; count]))
     }
 
     fn replies(encoding: Encoding, frame: &[u8]) -> Vec<(u64, CacheResult<Reply>)> {

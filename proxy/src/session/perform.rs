@@ -48,7 +48,13 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             subscription,
             remaining,
             violation,
-        } = dispatch(&frames, encoding, &mut self.in_flight, &mut self.outgoing);
+        } = dispatch(
+            &frames,
+            encoding,
+            &mut self.handshake,
+            &mut self.in_flight,
+            &mut self.outgoing,
+        );
         self.remaining_frames = remaining;
         if !operations.is_empty() {
             self.performing_requests += batch.tickets.len();

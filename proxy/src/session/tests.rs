@@ -8,8 +8,11 @@ use futures_util::future::{Either, LocalBoxFuture, select};
 use futures_util::{SinkExt, StreamExt};
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
-use streamgate_protocol::limits::HEARTBEATS_UNTIL_DEAD;
-use streamgate_protocol::{CacheResult, ClientMessage, Operation, PerformOperation, Reply};
+use streamgate_protocol::limits::{HEARTBEATS_UNTIL_DEAD, MAX_MESSAGE_ID};
+use streamgate_protocol::message::Hello;
+use streamgate_protocol::{
+    CacheResult, ClientMessage, Operation, PerformOperation, Reply, ServerMessage,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::advance;
 use tokio_tungstenite::WebSocketStream;
@@ -25,15 +28,18 @@ const ENCODING: Encoding = Encoding::Binary;
 
 const MAX_FRAME_BYTES: u32 = 1 << 20;
 
-/// A client and its session, which runs only while it is polled.
+/// A client that has said hello, and its session, which runs only while it is polled.
 async fn connect(
     server: &Server,
     buffer_bytes: usize,
 ) -> (WebSocketStream<DuplexStream>, LocalBoxFuture<'_, ()>) {
     let (near, far) = duplex(buffer_bytes);
-    let client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
+    let mut client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
     let socket = ServerSocket::new(far, ENCODING, MAX_FRAME_BYTES).await;
-    (client, Box::pin(run(&server.state, socket, None)))
+    let mut session: LocalBoxFuture<'_, ()> = Box::pin(run(&server.state, socket, None));
+    let hello = ClientMessage::Hello(Hello::new("client", u32::MAX));
+    beside(&mut session, send(&mut client, hello)).await;
+    (client, session)
 }
 
 fn server(config: Config) -> Server {
@@ -71,7 +77,7 @@ async fn next_message(client: &mut WebSocketStream<DuplexStream>) -> ServerMessa
 
 async fn send(client: &mut WebSocketStream<DuplexStream>, message: ClientMessage<'_>) {
     let mut frame = Vec::new();
-    ENCODING.append(&mut frame, &message).unwrap();
+    ENCODING.append(&mut frame, &message);
     client.send(Message::binary(frame)).await.unwrap();
 }
 
@@ -149,7 +155,7 @@ async fn send_slowly(client: &mut WebSocketStream<DuplexStream>, payload: &[u8],
 fn frame_of(messages: &[ClientMessage<'_>]) -> Vec<u8> {
     let mut frame = Vec::new();
     for message in messages {
-        ENCODING.append(&mut frame, message).unwrap();
+        ENCODING.append(&mut frame, message);
     }
     frame
 }
@@ -162,7 +168,9 @@ async fn a_frame_that_takes_long_because_it_is_large_keeps_the_client_alive() {
     let (mut client, mut session) = connect(&server, 1024).await;
     // Twice the lowest rate.
     let pace = Duration::from_secs(1) / (2 * MIN_BYTES_PER_SECOND as u32);
-    let ping = ClientMessage::Ping { nonce: u64::MAX };
+    let ping = ClientMessage::Ping {
+        nonce: MAX_MESSAGE_ID,
+    };
     let frame = frame_of(&vec![ping; 5_000]);
     assert!(
         pace * frame.len() as u32 > max_silence / 2,
@@ -174,7 +182,8 @@ async fn a_frame_that_takes_long_because_it_is_large_keeps_the_client_alive() {
         next_message(&mut client).await
     };
     let pong = beside(&mut session, exchange).await;
-    assert_eq!(pong, ServerMessage::Pong { nonce: u64::MAX });
+    let nonce = MAX_MESSAGE_ID;
+    assert_eq!(pong, ServerMessage::Pong { nonce });
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ fn unavailable(code: &str) -> Option<CacheError> {
 /// Receives the next message, which must be about the backend; returns why it is unavailable.
 async fn next_backend_code(client: &mut TestClient) -> Option<String> {
     match client.receive().await {
-        Ok(ServerMessage::Backend { away }) => away.map(|fault| fault.code),
+        Ok(ServerMessage::Backend { unavailable }) => unavailable.map(|fault| fault.code),
         other => panic!("not about the backend: {other:?}"),
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use streamgate_protocol::codec::Encoding;
-use streamgate_protocol::message::{Credit, Subscription, TailStart, Welcome};
+use streamgate_protocol::message::{Credit, Hello, Subscription, TailStart, Welcome};
 use streamgate_protocol::{CacheResult, ClientMessage, Operation, Reply, ServerMessage};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -30,7 +31,15 @@ pub(crate) struct TestClient {
 }
 
 impl TestClient {
+    /// Connects and says hello.
     pub(crate) async fn connect(address: SocketAddr, encoding: Encoding) -> Self {
+        let mut client = Self::connect_silently(address, encoding).await;
+        client.send(&[hello()]).await;
+        client
+    }
+
+    /// Connects without a hello.
+    pub(crate) async fn connect_silently(address: SocketAddr, encoding: Encoding) -> Self {
         Self::try_connect(address, encoding).await.unwrap()
     }
 
@@ -78,7 +87,7 @@ impl TestClient {
     pub(crate) fn frame(&self, messages: &[ClientMessage<'_>]) -> Vec<u8> {
         let mut frame = Vec::new();
         for message in messages {
-            self.encoding.append(&mut frame, message).unwrap();
+            self.encoding.append(&mut frame, message);
         }
         frame
     }
@@ -204,6 +213,14 @@ impl TestClient {
 pub(crate) struct Closed {
     pub(crate) code: u16,
     pub(crate) reason: String,
+}
+
+/// A hello of a client that no other test knows.
+pub(crate) fn hello() -> ClientMessage<'static> {
+    static CLIENTS: AtomicU64 = AtomicU64::new(0);
+    let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
+    let client = format!("client-{number}");
+    ClientMessage::Hello(Hello::new(client, u32::MAX))
 }
 
 /// A request that any backend answers at once.

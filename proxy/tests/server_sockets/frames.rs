@@ -45,7 +45,7 @@ async fn garbage_closes_the_socket() {
         r#"{"request":{"id":-1,"operation":{"read_latest":{"stream":"s","count":1}}}}"#,
         r#"{"request":{"id":"1","operation":{}}}"#,
         r#"{"unknown":{"id":1}}"#,
-        r#"{"pong":{"nonce":1}}"#,
+        r#"{"backend":{}}"#,
         r#"{"ping":{"nonce":1},"cancel":{"id":1}}"#,
     ];
     for frame in frames {
@@ -139,10 +139,25 @@ async fn a_json_request_that_reuses_an_id_in_flight_is_a_duplicate_even_if_unkno
 }
 
 #[tokio::test]
-async fn an_unknown_operation_in_binary_closes_the_socket() {
+async fn a_binary_request_that_names_its_id_is_answered() {
     let server = TestServer::start().await;
-    let code = close_code_after(&server, Encoding::Binary, vec![0, 1, 77, 1, b's', 1]).await;
-    assert_eq!(code, close::MALFORMED);
+    let mut client = server.client(Encoding::Binary).await;
+    let requests: [&[u8]; 4] = [
+        // The unknown operation 77.
+        &[1, 6, 7, 77, 3, 1, b's', 1],
+        // A `read_latest` without its count.
+        &[1, 5, 7, 1, 2, 1, b's'],
+        // Nothing behind the id.
+        &[1, 1, 7],
+        // An unknown subscription.
+        &[3, 3, 7, 9, 0],
+    ];
+    for (nonce, request) in (1..).zip(requests) {
+        let ping = client.frame(&[ClientMessage::Ping { nonce }]);
+        client.send_bytes([request, &ping].concat()).await;
+        assert_eq!(client.error_code_of(7).await, "ERR");
+        client.pong(nonce).await;
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,16 @@
-//! Handshakes that the server refuses, and requests sent along with a handshake.
+//! Handshakes that the server refuses, requests sent along with a handshake, and the hello.
 
 use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::SinkExt;
 use streamgate::{Config, Server};
 use streamgate_protocol::codec::Encoding;
+use streamgate_protocol::limits::{MAX_CLIENT_ID_BYTES, MIN_CLIENT_FRAME_BYTES};
+use streamgate_protocol::message::Hello;
+use streamgate_protocol::{ClientMessage, close};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -13,7 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use crate::client::{TestClient, add};
+use crate::client::{TestClient, add, hello};
 use crate::http::exchange;
 use crate::stub_backend::StubBackend;
 use crate::test_server::{TestServer, listen};
@@ -131,7 +136,8 @@ async fn requests_may_follow_the_handshake_at_once() {
     let server = TestServer::start().await;
     for &encoding in Encoding::ALL {
         let mut payload = Vec::new();
-        encoding.append(&mut payload, &add(1, "s", "v")).unwrap();
+        encoding.append(&mut payload, &hello());
+        encoding.append(&mut payload, &add(1, "s", "v"));
         let kind = if encoding.is_text() {
             Data::Text
         } else {
@@ -149,6 +155,89 @@ async fn requests_may_follow_the_handshake_at_once() {
         let mut client = TestClient::over(socket, encoding);
         client.welcome().await;
         assert!(client.reply_to(1).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn nothing_comes_before_the_hello() {
+    let server = TestServer::start().await;
+    let cancel = || ClientMessage::Cancel { id: 1 };
+    for &encoding in Encoding::ALL {
+        for messages in [
+            vec![ClientMessage::Ping { nonce: 1 }],
+            vec![add(1, "s", "v"), hello()],
+            vec![cancel()],
+        ] {
+            let mut client = TestClient::connect_silently(server.address, encoding).await;
+            client.send(&messages).await;
+            // Not even a welcome.
+            assert_eq!(client.receive().await.unwrap_err().code, close::MALFORMED);
+        }
+    }
+    // Of a request with an unknown operation, the id alone can be decoded.
+    for (encoding, frame) in [
+        (Encoding::Binary, &[1, 3, 1, 77, 0][..]),
+        (Encoding::Json, br#"{"request":{"id":1,"operation":{}}}"#),
+    ] {
+        let mut client = TestClient::connect_silently(server.address, encoding).await;
+        client.send_bytes(frame.to_vec()).await;
+        assert_eq!(client.receive().await.unwrap_err().code, close::MALFORMED);
+    }
+    assert!(server.backend.begun_adds().is_empty());
+}
+
+#[tokio::test]
+async fn a_second_hello_closes_the_socket() {
+    let server = TestServer::start().await;
+    for &encoding in Encoding::ALL {
+        let mut client = TestClient::connect(server.address, encoding).await;
+        client.welcome().await;
+        client.send(&[hello()]).await;
+        assert_eq!(client.closed().await.code, close::MALFORMED);
+    }
+}
+
+#[tokio::test]
+async fn a_hello_out_of_bounds_closes_the_socket() {
+    let server = TestServer::start().await;
+    let long = "x".repeat(MAX_CLIENT_ID_BYTES);
+    let refused = |client: &str, max_frame_bytes| Hello::new(client.to_owned(), max_frame_bytes);
+    for &encoding in Encoding::ALL {
+        for hello in [
+            refused("", u32::MAX),
+            refused("a client", u32::MAX),
+            refused("grö", u32::MAX),
+            refused(&format!("{long}x"), u32::MAX),
+            refused("client", MIN_CLIENT_FRAME_BYTES - 1),
+        ] {
+            let mut client = TestClient::connect_silently(server.address, encoding).await;
+            client.send(&[ClientMessage::Hello(hello)]).await;
+            assert_eq!(client.receive().await.unwrap_err().code, close::MALFORMED);
+        }
+        let mut client = TestClient::connect_silently(server.address, encoding).await;
+        let mut hello = Hello::new(&*long, MIN_CLIENT_FRAME_BYTES);
+        hello.features = vec!["unknown".into()];
+        hello.token = Some("ignored".into());
+        client.send(&[ClientMessage::Hello(hello)]).await;
+        assert_eq!(client.welcome().await.features, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_says_hello_is_closed() {
+    let server = TestServer::with(Config::default().heartbeat_ms(100)).await;
+    for &encoding in Encoding::ALL {
+        let mut client = TestClient::connect_silently(server.address, encoding).await;
+        let closed = loop {
+            // An empty frame is heard, and is no hello.
+            let frame = client.message(Vec::new());
+            let _ = client.socket.send(frame).await;
+            let closed = tokio::time::timeout(Duration::from_millis(20), client.closed());
+            if let Ok(closed) = closed.await {
+                break closed;
+            }
+        };
+        assert_eq!(closed.code, close::HEARTBEAT_MISSED);
     }
 }
 

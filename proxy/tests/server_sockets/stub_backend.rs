@@ -223,8 +223,5 @@ fn entry(id: String, value: String) -> StreamEntry {
 }
 
 fn entries(entries: Vec<StreamEntry>) -> Reply {
-    Reply::Entries {
-        entries,
-        last_id: None,
-    }
+    Reply::entries(entries)
 }

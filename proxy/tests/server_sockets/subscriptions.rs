@@ -462,6 +462,7 @@ fn consume(id: u64, stream: &str, batch: u64, credit: Credit) -> ClientMessage<'
             max_deliveries: None,
             dead_letter: None,
             resumed: None,
+            create_from: None,
         },
         credit,
     }

@@ -1,5 +1,7 @@
 //! A cursor beside a model of a stream, which answers as Redis does.
 
+use streamgate_protocol::GapReason;
+
 use super::*;
 
 fn id(n: u64) -> EntryId {

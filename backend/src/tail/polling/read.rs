@@ -2,10 +2,10 @@
 
 use streamgate_protocol::message::Subscription;
 use streamgate_protocol::{
-    CacheError, CacheResult, EntryId, StreamEntry, StreamingBackend, TailFrom,
+    CacheError, CacheResult, EntryId, GapReason, StreamEntry, StreamingBackend, TailFrom,
 };
 
-use crate::tail::gap::{Discontinuity, GapReason};
+use crate::tail::gap::Discontinuity;
 
 /// The outcome of a read.
 pub(super) enum ReadOutcome {

@@ -19,6 +19,7 @@ impl PendingRequest {
             consumer: consumer.consumer.into(),
             after: after.into(),
             count: self.recovery_count(),
+            except: Vec::new(),
         };
         Some(ClientMessage::Request {
             id: self.id,

@@ -5,12 +5,8 @@ use crate::engine::availability::SETTLE_MS;
 
 impl TestEngine {
     pub(super) fn set_backend_unavailable(&mut self, code: Option<&str>) {
-        let away = code.map(|code| Fault {
-            code: code.to_owned(),
-            message: "why".to_owned(),
-            retry: "later".to_owned(),
-        });
-        self.receive(&ServerMessage::Backend { away });
+        let unavailable = code.map(|code| Fault::from(&CacheError::from_code(code, "why")));
+        self.receive(&ServerMessage::Backend { unavailable });
     }
 }
 
@@ -33,13 +29,13 @@ fn the_degraded_state_has_a_code_and_a_message() {
     let mut engine = Engine::new(&identity(), ClientConfig::default(), 0);
     engine.handle_opened("streamgate.v1.bin", 0);
     while engine.poll_event().is_some() {}
-    let away = Some(Fault::from(&CacheError::from_code(
+    let unavailable = Some(Fault::from(&CacheError::from_code(
         "LOADING",
         "Redis is starting",
     )));
     let mut frame = Vec::new();
-    let message = ServerMessage::Backend { away };
-    Encoding::Binary.append(&mut frame, &message).unwrap();
+    let message = ServerMessage::Backend { unavailable };
+    Encoding::Binary.append(&mut frame, &message);
     engine.handle_frame(&frame, false, 0);
     let degraded = ConnectionState::Degraded {
         code: "LOADING".to_owned(),

@@ -77,10 +77,7 @@ impl ModelStore {
     }
 
     fn perform(&mut self, operation: Operation<'_>) -> Result<Option<Reply>, &'static str> {
-        let entries = |entries| Reply::Entries {
-            entries,
-            last_id: None,
-        };
+        let entries = |entries| Reply::entries(entries);
         Ok(Some(match operation {
             Operation::IdempotentAdd {
                 fields,
@@ -121,10 +118,9 @@ impl ModelStore {
                 )
             }
             Operation::Ack { ids, .. } => {
-                for acked in ids {
-                    self.pending.remove(&place(&acked));
-                }
-                Reply::Done {}
+                let acked = ids.iter().filter(|id| self.pending.remove(&place(id)));
+                let count = acked.count() as u64;
+                Reply::Acknowledged { count }
             }
             other => panic!("{other:?}"),
         }))
@@ -145,7 +141,7 @@ impl World {
         };
         let mut test = TestEngine::of(&identity, config);
         let stream = || "s".into();
-        test.engine.handle_opened("streamgate.v1.bin", 0);
+        test.accept();
         test.actions.clear();
         let from = TailStart::Beginning {};
         test.engine.subscribe(
@@ -167,6 +163,7 @@ impl World {
                 max_deliveries: None,
                 dead_letter: None,
                 resumed: None,
+                create_from: None,
             },
             0,
         );
@@ -302,10 +299,7 @@ impl World {
                 };
                 let outcome = match outcome {
                     Ok(Some(reply)) => Outcome::Ok(reply),
-                    Ok(None) => Outcome::Ok(Reply::Entries {
-                        entries: vec![],
-                        last_id: None,
-                    }),
+                    Ok(None) => Outcome::Ok(Reply::entries(vec![])),
                     Err(code) => error(code),
                 };
                 connection

@@ -18,10 +18,7 @@ impl TestEngine {
     }
 
     fn reply_entries(&mut self, id: u64, entries: &[&str]) {
-        let reply = Reply::Entries {
-            entries: entries_with_ids(entries),
-            last_id: None,
-        };
+        let reply = Reply::entries(entries_with_ids(entries));
         let outcome = Outcome::Ok(reply);
         self.receive(&ServerMessage::Reply { id, outcome });
     }
@@ -84,6 +81,7 @@ fn recovery(after: &str, count: u64) -> Operation<'static> {
         consumer: "c".into(),
         after: after.to_owned().into(),
         count,
+        except: vec![],
     }
 }
 
@@ -107,6 +105,7 @@ fn consume(batch: u64) -> Subscription<'static> {
         max_deliveries: None,
         dead_letter: None,
         resumed: None,
+        create_from: None,
     }
 }
 
@@ -355,7 +354,8 @@ fn a_tail_continues_after_a_gap_that_was_reported() {
     let mut test = TestEngine::open();
     test.engine.subscribe(1, tail(after("1-0")), 0);
     test.sent();
-    let gap = streamgate_protocol::Gap::new("1-0", "0-0").recreated(true);
+    let gap = streamgate_protocol::Gap::new("1-0", "0-0")
+        .reason(streamgate_protocol::GapReason::Recreated);
     test.receive(&ServerMessage::Push {
         id: 1,
         item: Item::Gap(gap),

@@ -2,7 +2,7 @@
 
 use streamgate_protocol::limits::MAX_NAME_BYTES;
 use streamgate_protocol::message::{Credit, Fault, Subscription, TailStart};
-use streamgate_protocol::{Gap, StreamEntry};
+use streamgate_protocol::{Gap, GapReason, StreamEntry};
 
 use super::*;
 use crate::engine::request_queue::MAX_QUEUED_REQUESTS;
@@ -25,6 +25,7 @@ fn consume(batch: u64) -> Subscription<'static> {
         max_deliveries: None,
         dead_letter: None,
         resumed: None,
+        create_from: None,
     }
 }
 
@@ -56,7 +57,7 @@ fn position() -> Item {
 }
 
 fn gap() -> Item {
-    Item::Gap(Gap::new("1-0", "0-0").recreated(true))
+    Item::Gap(Gap::new("1-0", "0-0").reason(GapReason::Recreated))
 }
 
 const fn credit(entries: u64, bytes: u64) -> Credit {

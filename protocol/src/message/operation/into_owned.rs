@@ -60,12 +60,14 @@ impl Operation<'_> {
                 consumer,
                 after,
                 count,
+                except,
             } => Operation::ReadPending {
                 stream: stream.into_owned(),
                 group: group.into_owned(),
                 consumer: consumer.into_owned(),
                 after: after.into_owned(),
                 count,
+                except: except.into_iter().map(Text::into_owned).collect(),
             },
             Self::IdempotentAdd {
                 stream,
@@ -74,7 +76,7 @@ impl Operation<'_> {
                 producer,
                 number,
                 after,
-                again,
+                resent,
             } => Operation::IdempotentAdd {
                 stream: stream.into_owned(),
                 fields: owned(fields),
@@ -82,7 +84,7 @@ impl Operation<'_> {
                 producer: producer.into_owned(),
                 number,
                 after,
-                again,
+                resent,
             },
             Self::PendingSummary { stream, group } => Operation::PendingSummary {
                 stream: stream.into_owned(),
@@ -130,6 +132,10 @@ impl Operation<'_> {
                 group: group.into_owned(),
                 consumer: consumer.into_owned(),
                 new_owner: new_owner.into_owned(),
+            },
+            Self::Consumers { stream, group } => Operation::Consumers {
+                stream: stream.into_owned(),
+                group: group.into_owned(),
             },
         }
     }

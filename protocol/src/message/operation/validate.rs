@@ -27,8 +27,11 @@ impl Operation<'_> {
                     EntryId::parse(acknowledged)?;
                 }
             }
-            Self::ReadPending { after, .. } => {
+            Self::ReadPending { after, except, .. } => {
                 EntryId::parse(after)?;
+                for excepted in except {
+                    EntryId::parse(excepted)?;
+                }
             }
             Self::Pending { start, end, .. } => {
                 EntryId::parse_range_start(start)?;
@@ -58,7 +61,8 @@ impl Operation<'_> {
             | Self::ReadLatest { .. }
             | Self::ReadGroup { .. }
             | Self::PendingSummary { .. }
-            | Self::RemoveConsumer { .. } => {}
+            | Self::RemoveConsumer { .. }
+            | Self::Consumers { .. } => {}
         }
         Ok(())
     }
@@ -107,7 +111,8 @@ impl Operation<'_> {
             | Self::ReadGroup { .. }
             | Self::Ack { .. }
             | Self::ReadPending { .. }
-            | Self::PendingSummary { .. } => Ok(()),
+            | Self::PendingSummary { .. }
+            | Self::Consumers { .. } => Ok(()),
         }
     }
 
@@ -120,7 +125,8 @@ impl Operation<'_> {
             | Self::PendingSummary { group, .. }
             | Self::Pending { group, .. }
             | Self::Claim { group, .. }
-            | Self::RemoveConsumer { group, .. } => Some(group),
+            | Self::RemoveConsumer { group, .. }
+            | Self::Consumers { group, .. } => Some(group),
             Self::Add { .. }
             | Self::IdempotentAdd { .. }
             | Self::ReadLatest { .. }
@@ -141,7 +147,8 @@ impl Operation<'_> {
             | Self::Read { .. }
             | Self::CreateGroup { .. }
             | Self::Ack { .. }
-            | Self::PendingSummary { .. } => None,
+            | Self::PendingSummary { .. }
+            | Self::Consumers { .. } => None,
         }
     }
 }

@@ -1,9 +1,12 @@
 //! streamgate's protocol on a bare WebSocket, without its client: what the server reaches with a
 //! client that only writes and reads messages, as the NATS client here does.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use anyhow::{bail, ensure};
 use streamgate_protocol::codec::Encoding;
-use streamgate_protocol::message::Outcome as ReplyOutcome;
+use streamgate_protocol::limits::MAX_SERVER_FRAME_BYTES;
+use streamgate_protocol::message::{Hello, Outcome as ReplyOutcome};
 use streamgate_protocol::{ClientMessage, Operation, Reply, ServerMessage};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -56,8 +59,10 @@ impl Connection {
         let mut request = url.into_client_request()?;
         let offer = HeaderValue::from_static(ENCODING.subprotocol());
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offer);
+        let mut socket = Socket::open(request).await?;
+        ENCODING.append(&mut socket.unsent, &ClientMessage::Hello(hello()));
         Ok(Self {
-            socket: Socket::open(request).await?,
+            socket,
             stream,
             value: payload::numbered(0),
             adds: 0,
@@ -78,7 +83,8 @@ impl PipelinedAdder for Connection {
                 maxlen: Some(MAXLEN as u64),
             },
         };
-        Ok(ENCODING.append(&mut self.socket.unsent, &request)?)
+        ENCODING.append(&mut self.socket.unsent, &request);
+        Ok(())
     }
 
     async fn flush(&mut self) -> anyhow::Result<()> {
@@ -92,6 +98,14 @@ impl PipelinedAdder for Connection {
         }
         Ok(())
     }
+}
+
+/// A hello of a client that is like no other.
+fn hello() -> Hello<'static> {
+    static CLIENTS: AtomicU64 = AtomicU64::new(0);
+    let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
+    let client = format!("bench-{}-{number}", std::process::id());
+    Hello::new(client, MAX_SERVER_FRAME_BYTES as u32)
 }
 
 fn free_slots(frame: &[u8], free: &mut Vec<usize>) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use streamgate_client::{Client, SubscribingBackend, TailFrom, TailItem};
 use tokio::time::{sleep, timeout};
 
-use streamgate_protocol::EntryId;
+use streamgate_protocol::{EntryId, GapReason};
 
 use crate::journal::{TailJournal, TailRecord};
 use crate::scenario::{HANG_LIMIT, PAUSE, RunContext, STREAMS, before, code_of, entry, id_of};
@@ -166,7 +166,7 @@ fn record(journal: &mut TailJournal, item: TailItem) -> EntryId {
                 after: id_of(&gap.after),
                 first: gap.first.as_deref().map(id_of),
                 position,
-                recreated: gap.recreated,
+                recreated: gap.reason == GapReason::Recreated,
             });
             position
         }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use streamgate_protocol::error::retry_of;
 use streamgate_protocol::{
-    CacheError, CacheResult, Claimed, Gap, PendingEntry, PendingSummary, StreamEntry,
+    CacheError, CacheResult, Claimed, ConsumerInfo, Gap, GapReason, PendingEntry, PendingSummary,
+    StreamEntry,
 };
 
 use super::packed;
@@ -66,13 +67,17 @@ pub(super) struct CallResult {
     /// The next item of a subscription, unless it ended.
     pub(super) pulled: Option<Box<Pulled>>,
     /// The summary of pending entries.
-    pub(super) summary: Option<Box<PendingSummary>>,
+    pub(super) summary: Option<Box<SummaryAnswer>>,
     /// The list of pending entries.
-    pub(super) pending: Option<Vec<PendingEntry>>,
+    pub(super) pending: Option<Vec<PendingAnswer>>,
     /// The result of a claim.
     pub(super) claimed: Option<Box<ClaimAnswer>>,
     /// The number of entries that the removal of a consumer transferred.
     pub(super) handed_over: Option<u64>,
+    /// The number of entries that an ack acknowledged.
+    pub(super) acknowledged: Option<u64>,
+    /// The list of consumers.
+    pub(super) consumers: Option<Vec<ConsumerAnswer>>,
 }
 
 impl CallResult {
@@ -89,6 +94,8 @@ impl CallResult {
                 pending: None,
                 claimed: None,
                 handed_over: None,
+                acknowledged: None,
+                consumers: None,
             }
         )
     }
@@ -100,9 +107,81 @@ pub(super) struct Pulled {
     #[serde(deserialize_with = "packed::entries")]
     pub(super) entries: Vec<StreamEntry>,
     /// Tails only: the gap before the entries.
-    pub(super) gap: Option<Gap>,
+    pub(super) gap: Option<GapAnswer>,
     /// Tails only: the position.
     pub(super) position: Option<String>,
+}
+
+/// A gap.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct GapAnswer {
+    after: String,
+    first: Option<String>,
+    reason: String,
+    position: String,
+}
+
+impl From<GapAnswer> for Gap {
+    fn from(answer: GapAnswer) -> Self {
+        Self::new(answer.after, answer.position)
+            .first(answer.first)
+            .reason(GapReason::of_word(&answer.reason))
+    }
+}
+
+/// A summary of pending entries.
+#[derive(Debug, Deserialize)]
+pub(super) struct SummaryAnswer {
+    count: u64,
+    smallest: Option<String>,
+    greatest: Option<String>,
+    consumers: Vec<(String, u64)>,
+}
+
+impl From<SummaryAnswer> for PendingSummary {
+    fn from(answer: SummaryAnswer) -> Self {
+        Self::new(
+            answer.count,
+            answer.smallest,
+            answer.greatest,
+            answer.consumers,
+        )
+    }
+}
+
+/// A pending entry.
+#[derive(Debug, Deserialize)]
+pub(super) struct PendingAnswer {
+    id: String,
+    consumer: String,
+    idle_ms: u64,
+    deliveries: u64,
+}
+
+impl From<PendingAnswer> for PendingEntry {
+    fn from(answer: PendingAnswer) -> Self {
+        Self::new(
+            answer.id,
+            answer.consumer,
+            answer.idle_ms,
+            answer.deliveries,
+        )
+    }
+}
+
+/// A consumer.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConsumerAnswer {
+    name: String,
+    pending: u64,
+    idle_ms: u64,
+}
+
+impl From<ConsumerAnswer> for ConsumerInfo {
+    fn from(answer: ConsumerAnswer) -> Self {
+        Self::new(answer.name, answer.pending, answer.idle_ms)
+    }
 }
 
 /// The result of a claim.

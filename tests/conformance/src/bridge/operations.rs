@@ -1,7 +1,9 @@
 //! Operations as calls of the methods of the package, and their results as replies.
 
 use serde_json::{Value, json};
-use streamgate_protocol::{CacheError, CacheResult, Operation, PerformOperation, Reply};
+use streamgate_protocol::{
+    CacheError, CacheResult, ConsumerInfo, Operation, PendingEntry, PerformOperation, Reply,
+};
 
 use super::message::CallResult;
 use super::packed;
@@ -24,19 +26,23 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
             maxlen,
         } => (
             "add",
-            json!([stream, packed::fields(fields), optional(*maxlen)?]),
+            json!([&**stream, packed::fields(fields), optional(*maxlen)?]),
         ),
-        Operation::ReadLatest { stream, count } => ("readLatest", json!([stream, number(*count)?])),
+        Operation::ReadLatest { stream, count } => {
+            ("readLatest", json!([&**stream, number(*count)?]))
+        }
         Operation::Read {
             stream,
             last_id,
             count,
             block_ms,
         } => {
-            let args = json!([stream, last_id, number(*count)?, optional(*block_ms)?]);
+            let args = json!([&**stream, &**last_id, number(*count)?, optional(*block_ms)?]);
             ("read", args)
         }
-        Operation::CreateGroup { stream, group, id } => ("createGroup", json!([stream, group, id])),
+        Operation::CreateGroup { stream, group, id } => {
+            ("createGroup", json!([&**stream, &**group, &**id]))
+        }
         Operation::ReadGroup {
             stream,
             group,
@@ -47,11 +53,14 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
             let (count, block_ms) = (number(*count)?, optional(*block_ms)?);
             (
                 "readGroup",
-                json!([stream, group, consumer, count, block_ms]),
+                json!([&**stream, &**group, &**consumer, count, block_ms]),
             )
         }
-        Operation::Ack { stream, group, ids } => ("ack", json!([stream, group, ids])),
-        Operation::PendingSummary { stream, group } => ("pending", json!([stream, group])),
+        Operation::Ack { stream, group, ids } => {
+            let ids: Vec<&str> = ids.iter().map(|id| &**id).collect();
+            ("ack", json!([&**stream, &**group, ids]))
+        }
+        Operation::PendingSummary { stream, group } => ("pending", json!([&**stream, &**group])),
         Operation::Pending {
             stream,
             group,
@@ -62,13 +71,13 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
             min_idle_ms,
         } => {
             let options = json!({
-                "start": start,
-                "end": end,
+                "start": &**start,
+                "end": &**end,
                 "count": number(*count)?,
-                "consumer": consumer,
+                "consumer": consumer.as_deref(),
                 "minIdleMs": number(min_idle_ms.unwrap_or(0))?,
             });
-            ("pendingEntries", json!([stream, group, options]))
+            ("pendingEntries", json!([&**stream, &**group, options]))
         }
         Operation::Claim {
             stream,
@@ -78,8 +87,14 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
             start,
             count,
         } => {
-            let options = json!({ "start": start, "count": number(*count)? });
-            let args = json!([stream, group, consumer, number(*min_idle_ms)?, options]);
+            let options = json!({ "start": &**start, "count": number(*count)? });
+            let args = json!([
+                &**stream,
+                &**group,
+                &**consumer,
+                number(*min_idle_ms)?,
+                options
+            ]);
             ("claim", args)
         }
         Operation::RemoveConsumer {
@@ -89,8 +104,9 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
             new_owner,
         } => (
             "removeConsumer",
-            json!([stream, group, consumer, new_owner]),
+            json!([&**stream, &**group, &**consumer, &**new_owner]),
         ),
+        Operation::Consumers { stream, group } => ("consumers", json!([&**stream, &**group])),
         _ => return Err(CacheError::unsupported("this operation")),
     })
 }
@@ -101,21 +117,24 @@ fn reply(operation: &Operation<'_>, result: CallResult) -> CacheResult<Reply> {
             id: result.id.ok_or_else(|| wrong("add returned no id"))?,
         },
         Operation::Read { .. } => read_reply(result)?,
-        Operation::ReadLatest { .. } | Operation::ReadGroup { .. } => Reply::Entries {
-            entries: result
+        Operation::ReadLatest { .. } | Operation::ReadGroup { .. } => Reply::entries(
+            result
                 .entries
                 .ok_or_else(|| wrong("a read returned no entries"))?,
-            last_id: None,
-        },
+        ),
         Operation::PendingSummary { .. } => Reply::Summary(
-            *result
+            (*result
                 .summary
-                .ok_or_else(|| wrong("pending returned no summary"))?,
+                .ok_or_else(|| wrong("pending returned no summary"))?)
+            .into(),
         ),
         Operation::Pending { .. } => Reply::Pending {
             entries: result
                 .pending
-                .ok_or_else(|| wrong("pendingEntries returned no entries"))?,
+                .ok_or_else(|| wrong("pendingEntries returned no entries"))?
+                .into_iter()
+                .map(PendingEntry::from)
+                .collect(),
         },
         Operation::Claim { .. } => {
             let claimed = result
@@ -123,6 +142,19 @@ fn reply(operation: &Operation<'_>, result: CallResult) -> CacheResult<Reply> {
                 .ok_or_else(|| wrong("claim returned nothing"))?;
             Reply::Claimed((*claimed).into())
         }
+        Operation::Ack { .. } => Reply::Acknowledged {
+            count: result
+                .acknowledged
+                .ok_or_else(|| wrong("ack returned no number"))?,
+        },
+        Operation::Consumers { .. } => Reply::Consumers {
+            consumers: result
+                .consumers
+                .ok_or_else(|| wrong("consumers returned no list"))?
+                .into_iter()
+                .map(ConsumerInfo::from)
+                .collect(),
+        },
         Operation::RemoveConsumer { .. } => Reply::Removed {
             handed_over: result
                 .handed_over
@@ -148,7 +180,11 @@ fn read_reply(result: CallResult) -> CacheResult<Reply> {
         let why = format!("read returned {last_id:?} as the last id");
         return Err(wrong(&why));
     }
-    Ok(Reply::Entries { entries, last_id })
+    Ok(Reply::Entries {
+        entries,
+        last_id,
+        more: false,
+    })
 }
 
 fn optional(n: Option<u64>) -> CacheResult<Option<u64>> {

@@ -4,7 +4,7 @@
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use serde_json::{Value, json};
 use streamgate_protocol::{
-    CacheResult, ConsumeOptions, Deliveries, SubscribingBackend, Tail, TailFrom, TailItem,
+    CacheResult, ConsumeOptions, Deliveries, Gap, SubscribingBackend, Tail, TailFrom, TailItem,
 };
 
 use super::message::{Command, Pulled};
@@ -141,6 +141,7 @@ fn items(pulled: Pulled) -> CacheResult<Vec<TailItem>> {
     else {
         return Err(wrong("a tail returned no position"));
     };
+    let gap = gap.map(Gap::from);
     if entries.is_empty()
         && let Some(gap) = &gap
         && gap.position != position
@@ -158,15 +159,15 @@ fn items(pulled: Pulled) -> CacheResult<Vec<TailItem>> {
 
 #[cfg(test)]
 mod tests {
-    use streamgate_protocol::Gap;
-
     use super::*;
+    use crate::bridge::message::GapAnswer;
 
-    fn gap() -> Gap {
-        Gap::new("1-0", "4-0")
+    fn gap() -> GapAnswer {
+        let text = r#"{"after":"1-0","reason":"trimmed","position":"4-0"}"#;
+        serde_json::from_str(text).unwrap()
     }
 
-    fn pulled(ids: &[&str], gap: Option<Gap>, position: Option<&str>) -> Pulled {
+    fn pulled(ids: &[&str], gap: Option<GapAnswer>, position: Option<&str>) -> Pulled {
         Pulled {
             entries: ids
                 .iter()
@@ -180,14 +181,14 @@ mod tests {
     #[test]
     fn a_gap_comes_before_the_entries_after_it() {
         let items = items(pulled(&["5-0"], Some(gap()), Some("5-0"))).unwrap();
-        assert_eq!(items[0], TailItem::Gap(gap()));
+        assert_eq!(items[0], TailItem::Gap(gap().into()));
         assert!(matches!(&items[1], TailItem::Entries { position, .. } if position == "5-0"));
     }
 
     #[test]
     fn a_gap_alone_is_not_followed_by_an_empty_batch() {
         let gap_alone = items(pulled(&[], Some(gap()), Some("4-0"))).unwrap();
-        assert_eq!(gap_alone, [TailItem::Gap(gap())]);
+        assert_eq!(gap_alone, [TailItem::Gap(gap().into())]);
         assert!(items(pulled(&[], Some(gap()), Some("5-0"))).is_err());
         let first = items(pulled(&[], None, Some("5-0"))).unwrap();
         assert!(matches!(&first[..], [TailItem::Entries { .. }]));

@@ -18,6 +18,7 @@ cases![
     a_read_starts_strictly_after_its_id,
     a_read_respects_its_count,
     a_read_without_a_limit_returns_more_than_a_page,
+    a_read_leaves_out_what_it_is_told_to,
     a_read_returns_the_entries_of_its_consumer_only,
     a_claimed_entry_before_the_last_delivered_one_is_found,
     acknowledged_entries_are_not_found,
@@ -35,12 +36,23 @@ async fn read(
     after: &str,
     count: u64,
 ) -> CacheResult<Vec<StreamEntry>> {
+    read_except(backend, key, consumer, (after, count), &[]).await
+}
+
+async fn read_except(
+    backend: &Backend,
+    key: &str,
+    consumer: &str,
+    (after, count): (&str, u64),
+    except: &[String],
+) -> CacheResult<Vec<StreamEntry>> {
     let operation = Operation::ReadPending {
         stream: key.to_owned().into(),
         group: "group".into(),
         consumer: consumer.to_owned().into(),
         after: after.to_owned().into(),
         count,
+        except: except.iter().map(|id| id.clone().into()).collect(),
     };
     backend.perform(operation).await?.into_entries()
 }
@@ -90,6 +102,22 @@ async fn a_read_without_a_limit_returns_more_than_a_page(f: Fixture, backend: Ba
     let (key, added) = all_pending_for_ann(&f, 1_500).await;
     let found = read(&backend, &key, "ann", "0", 0).await.unwrap();
     assert!(ids(&found) == added, "{} of {}", found.len(), added.len());
+}
+
+/// They do not count, also if they fill a whole page.
+async fn a_read_leaves_out_what_it_is_told_to(f: Fixture, backend: Backend) {
+    let (key, added) = all_pending_for_ann(&f, 1_200).await;
+    let odd: Vec<_> = added.iter().skip(1).step_by(2).cloned().collect();
+    let even: Vec<_> = added.iter().step_by(2).cloned().collect();
+    for count in [0, 1, 3] {
+        let found = read_except(&backend, &key, "ann", ("0", count), &odd).await;
+        let most = if count == 0 { 600 } else { count as usize };
+        assert_eq!(ids(&found.unwrap()), even[..most]);
+    }
+    for (count, except) in [(0, 1_199), (2, 1_199), (0, 1_200)] {
+        let found = read_except(&backend, &key, "ann", ("0", count), &added[..except]).await;
+        assert_eq!(ids(&found.unwrap()), added[except..]);
+    }
 }
 
 async fn a_read_returns_the_entries_of_its_consumer_only(f: Fixture, backend: Backend) {

@@ -1,7 +1,7 @@
 //! Other programs delete, recreate, rename or overwrite the stream of a tail.
 
 use streamgate_protocol::error::code as codes;
-use streamgate_protocol::{Gap, TailFrom};
+use streamgate_protocol::{Gap, GapReason, TailFrom};
 
 use crate::fixture::{DirectRedis, Fixture, settle};
 use crate::reader::Reader;
@@ -36,7 +36,7 @@ async fn delete_directly(redis: &DirectRedis, key: &str) {
 /// or when the new one is created.
 async fn expect_recreated(tail: &mut Reader, after: &str) -> Gap {
     let gap = tail.gap().await;
-    assert_eq!((&*gap.after, gap.recreated), (after, true));
+    assert_eq!((&*gap.after, gap.reason), (after, GapReason::Recreated));
     gap
 }
 
@@ -87,7 +87,8 @@ async fn a_stream_recreated_atomically_is_reported(f: Fixture, redis: DirectRedi
         let gap = tail.gap().await;
         assert_eq!((&*gap.after, gap.first.as_deref()), ("100-2", Some(id)));
         // If the id is greater, the stream may just as well have been trimmed.
-        assert!(is_recreated.is_none_or(|is| is == gap.recreated), "{gap:?}");
+        let recreated = gap.reason == GapReason::Recreated;
+        assert!(is_recreated.is_none_or(|is| is == recreated), "{gap:?}");
         assert_eq!(tail.ids(1).await, [id]);
         let mut resumed = Reader::open(&f, &key, TailFrom::After(gap.position)).await;
         assert_eq!(resumed.ids(1).await, [id]);

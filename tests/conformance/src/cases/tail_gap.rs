@@ -1,6 +1,6 @@
 //! Tails report missing entries as a gap: in its place, once, and only then.
 
-use streamgate_protocol::{Gap, TailFrom};
+use streamgate_protocol::{Gap, GapReason, TailFrom};
 
 use crate::fixture::{DirectRedis, Fixture, pairs, parts};
 use crate::reader::{Reader, Received};
@@ -46,7 +46,7 @@ async fn trimmed_stream(f: &Fixture, key: &str) -> (Vec<String>, Vec<String>) {
 /// Checks a gap between the positions `after` and `first` of the same stream.
 fn expect_gap(gap: &Gap, after: &str, first: &str) {
     assert_eq!((&*gap.after, gap.first.as_deref()), (after, Some(first)));
-    assert!(!gap.recreated, "{gap:?}");
+    assert_eq!(gap.reason, GapReason::Trimmed, "{gap:?}");
     assert!(parts(&gap.position) < parts(first), "{gap:?}");
 }
 
@@ -118,7 +118,7 @@ async fn resuming_from_an_empty_stream_reports_entries_trimmed_since(f: Fixture)
 async fn resuming_in_a_missing_stream_reports_it_as_recreated(f: Fixture) {
     let key = f.key();
     let mut tail = Reader::open(&f, &key, TailFrom::After("100-1".to_owned())).await;
-    let gap = Gap::new("100-1", "0-0").recreated(true);
+    let gap = Gap::new("100-1", "0-0").reason(GapReason::Recreated);
     assert_eq!(tail.gap().await, gap);
     tail.expect_silence(100).await;
     let added = f.add_in_sequence(&key, 2).await.unwrap();
@@ -205,8 +205,8 @@ async fn a_gap_up_to_the_end_names_no_next_entry(f: Fixture, redis: DirectRedis)
     let mut tail = Reader::open(&f, &key, TailFrom::After(added[1].clone())).await;
     let gap = tail.gap().await;
     assert_eq!(
-        (&gap.after, &gap.first, gap.recreated),
-        (&added[1], &None, false)
+        (&gap.after, &gap.first, gap.reason),
+        (&added[1], &None, GapReason::Trimmed)
     );
     tail.expect_silence(100).await;
     let mut resumed = Reader::open(&f, &key, TailFrom::After(gap.position)).await;

@@ -1,7 +1,7 @@
 //! A failover to a replica that lacked a stream's newest entries, played by a copy of an older
 //! stream over the key: a tail replays nothing, and goes on from what is there.
 
-use streamgate_protocol::{Gap, TailFrom};
+use streamgate_protocol::{Gap, GapReason, TailFrom};
 
 use crate::fixture::{DirectRedis, Fixture};
 use crate::reader::{Reader, Received};
@@ -50,7 +50,8 @@ async fn stream_and_older_copy(
 
 async fn expect_rolled_back(tail: &mut Reader, after: &str, position: &str) {
     let gap = tail.gap().await;
-    assert_eq!(gap, Gap::new(after, position));
+    let expected = Gap::new(after, position).reason(GapReason::RolledBack);
+    assert_eq!(gap, expected);
 }
 
 /// It is told, and then receives what is added.
@@ -146,7 +147,10 @@ async fn entries_added_at_once_after_a_rollback_are_pushed(f: Fixture, redis: Di
         }
     }
     assert_eq!(pushed, new);
-    assert!(matches!(&gaps[..], [gap] if !gap.recreated && gap.after == gap.position));
+    let [gap] = &gaps[..] else {
+        panic!("{gaps:?}");
+    };
+    assert_eq!((gap.reason, &gap.after), (GapReason::RolledBack, &gap.position));
     tail.expect_silence(100).await;
 }
 
@@ -186,7 +190,7 @@ async fn another_stream_is_read_from_its_beginning(f: Fixture, redis: DirectRedi
     assert_eq!(tail.ids(5).await.len(), 5);
     copy(&redis, &other, &key).await;
     let gap = tail.gap().await;
-    assert!(gap.recreated, "{gap:?}");
+    assert_eq!(gap.reason, GapReason::Recreated, "{gap:?}");
     assert_eq!(gap.first.as_deref(), Some("1-1"));
     assert_eq!(tail.ids(3).await, ["1-1", "2-1", "3-1"]);
     tail.expect_silence(100).await;

@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 use streamgate_protocol::{
-    CacheResult, Claimed, PendingEntries, PendingEntry, PendingQuery, PendingSummary,
+    CacheResult, Claimed, ConsumerInfo, PendingEntries, PendingEntry, PendingQuery, PendingSummary,
 };
 
 use crate::{Broken, Fault};
@@ -95,5 +95,22 @@ impl PendingEntries for Broken {
                 .remove_consumer(stream, group, consumer_name, new_owner);
             removal.await
         })
+    }
+
+    fn consumers<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+    ) -> BoxFuture<'a, CacheResult<Vec<ConsumerInfo>>> {
+        self.inner.consumers(stream_key, group_name)
+    }
+
+    fn acknowledge<'a>(
+        &'a self,
+        stream_key: &'a str,
+        group_name: &'a str,
+        ids: &'a [String],
+    ) -> BoxFuture<'a, CacheResult<u64>> {
+        self.inner.acknowledge(stream_key, group_name, ids)
     }
 }

@@ -163,10 +163,7 @@ impl Operations for DeliversAgain {
             };
             let start = format!("({after}");
             let claim = self.0.claim(&stream, &group, &consumer, 0, &start, 100);
-            Ok(Reply::Entries {
-                entries: claim.await?.entries,
-                last_id: None,
-            })
+            Ok(Reply::entries(claim.await?.entries))
         }
         .boxed()
     }

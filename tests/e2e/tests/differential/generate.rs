@@ -209,6 +209,7 @@ impl Generator {
             consumer: self.pick_name(CONSUMERS).into(),
             after: String::new().into(),
             count: self.pick_number(COUNTS),
+            except: vec![],
         };
         Planned {
             operation,

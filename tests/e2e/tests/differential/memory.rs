@@ -66,7 +66,9 @@ fn outcome(
     let stream = operation.stream();
     Ok(match result {
         Ok(Reply::Added { id }) => Outcome::Added(ids.added(stream, &id)?),
-        Ok(Reply::Entries { entries, last_id }) => {
+        Ok(Reply::Entries {
+            entries, last_id, ..
+        }) => {
             if let Operation::Read { last_id: asked, .. } = operation {
                 let next = match entries.last() {
                     Some((id, _)) => id.clone(),
@@ -86,6 +88,7 @@ fn outcome(
             Outcome::entries(entries, |id| ids.name(stream, id))
         }
         Ok(Reply::Done {}) => Outcome::Done,
+        Ok(Reply::Acknowledged { count }) => Outcome::Acknowledged(count),
         Ok(other) => bail!("of no operation that is generated: {other:?}"),
         Err(error) if error.code() == "INTERNAL" => bail!(error),
         Err(error) => Outcome::Error(error.code().to_owned()),

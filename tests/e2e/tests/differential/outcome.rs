@@ -8,6 +8,7 @@ pub(crate) enum Outcome {
     Added(usize),
     Entries(Vec<(Name, Vec<(String, String)>)>),
     Done,
+    Acknowledged(u64),
     Error(String),
 }
 
@@ -38,6 +39,7 @@ impl Outcome {
             Self::Entries(entries) if entries.is_empty() => "empty",
             Self::Entries(_) => "entries",
             Self::Done => "done",
+            Self::Acknowledged(_) => "acknowledged",
             Self::Error(code) => code,
         }
     }

@@ -134,6 +134,7 @@ async fn read_pending(
         consumer,
         after,
         count,
+        ..
     } = operation
     else {
         unreachable!("it is a read of pending entries");
@@ -281,6 +282,12 @@ fn outcome(
             };
             Outcome::entries(found, |id| ids.name(stream, id))
         }
+        Operation::Ack { .. } => Outcome::Acknowledged(match value {
+            Value::Int(count) => u64::try_from(count)?,
+            // Nothing was sent.
+            Value::Okay => 0,
+            other => bail!("not a count: {other:?}"),
+        }),
         _ => Outcome::Done,
     })
 }

@@ -1,0 +1,104 @@
+//! JSON strings: escapes, and text that is borrowed where it has none.
+
+use std::borrow::Cow;
+
+use crate::codec::wire::ReadError;
+
+const NOT_TEXT: ReadError = ReadError::malformed("invalid text");
+
+/// Reads a string after its opening quote. Returns the text, and the bytes up to and including the
+/// closing quote.
+pub(super) fn read(bytes: &[u8]) -> Result<(Cow<'_, str>, usize), ReadError> {
+    let plain = plain_bytes(bytes);
+    let first = utf8(&bytes[..plain])?;
+    if bytes.get(plain) == Some(&b'"') {
+        return Ok((Cow::Borrowed(first), plain + 1));
+    }
+    let mut text = String::from(first);
+    let mut at = plain;
+    loop {
+        match bytes.get(at) {
+            Some(b'"') => return Ok((Cow::Owned(text), at + 1)),
+            Some(b'\\') => at += 1 + unescape(&bytes[at + 1..], &mut text)?,
+            _ => return Err(NOT_TEXT),
+        }
+        let plain = plain_bytes(&bytes[at..]);
+        text.push_str(utf8(&bytes[at..at + plain])?);
+        at += plain;
+    }
+}
+
+/// Returns the bytes of a string after its opening quote, up to and including the closing quote.
+/// Its escapes are checked, and not decoded.
+pub(super) fn skip(bytes: &[u8]) -> Result<usize, ReadError> {
+    let mut at = 0;
+    loop {
+        at += plain_bytes(&bytes[at..]);
+        at += match bytes.get(at..at + 2) {
+            Some([b'\\', b'u']) => {
+                hex(&bytes[at + 2..])?;
+                6
+            }
+            Some([b'\\', escape]) if br#""\/bfnrt"#.contains(escape) => 2,
+            _ if bytes.get(at) == Some(&b'"') => return Ok(at + 1),
+            _ => return Err(NOT_TEXT),
+        };
+    }
+}
+
+/// Returns the number of bytes before the next quote, escape or control character.
+fn plain_bytes(bytes: &[u8]) -> usize {
+    let plain = |byte: &&u8| !matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    bytes.iter().take_while(plain).count()
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, ReadError> {
+    std::str::from_utf8(bytes).map_err(|_| NOT_TEXT)
+}
+
+/// Appends the character that an escape stands for. Returns the bytes after the backslash.
+fn unescape(bytes: &[u8], text: &mut String) -> Result<usize, ReadError> {
+    let character = match bytes.first().ok_or(NOT_TEXT)? {
+        b'"' => '"',
+        b'\\' => '\\',
+        b'/' => '/',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => {
+            let (character, length) = unicode(&bytes[1..])?;
+            text.push(character);
+            return Ok(1 + length);
+        }
+        _ => return Err(NOT_TEXT),
+    };
+    text.push(character);
+    Ok(1)
+}
+
+/// Reads the digits of a `\u` escape, and the second half of a surrogate pair.
+fn unicode(bytes: &[u8]) -> Result<(char, usize), ReadError> {
+    let first = hex(bytes)?;
+    if !(0xd800..0xdc00).contains(&first) {
+        return Ok((char::from_u32(first).ok_or(NOT_TEXT)?, 4));
+    }
+    if bytes.get(4..6) != Some(b"\\u") {
+        return Err(NOT_TEXT);
+    }
+    let second = hex(&bytes[6..])?;
+    if !(0xdc00..0xe000).contains(&second) {
+        return Err(NOT_TEXT);
+    }
+    let number = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+    Ok((char::from_u32(number).ok_or(NOT_TEXT)?, 10))
+}
+
+fn hex(bytes: &[u8]) -> Result<u32, ReadError> {
+    let digits = bytes.get(..4).ok_or(NOT_TEXT)?;
+    digits.iter().try_fold(0, |number, digit| {
+        let digit = char::from(*digit).to_digit(16).ok_or(NOT_TEXT)?;
+        Ok(number << 4 | digit)
+    })
+}

@@ -1,0 +1,224 @@
+//! The messages of a frame, and what a receiver can still do with one that it cannot decode.
+
+use std::marker::PhantomData;
+
+use super::Encoding;
+use super::binary::Reader;
+#[cfg(feature = "json")]
+use super::json::{self, JsonReader};
+use super::wire::{Choice, Encode, ReadError};
+use crate::limits::MAX_MESSAGE_ID;
+use crate::text::push_number;
+use crate::{ClientMessage, ServerMessage};
+
+/// A message of one side.
+pub trait Message<'a>: Choice<'a> + Encode {
+    /// Returns whether the message of this number can be answered, or given up, by its id alone,
+    /// which is its first field.
+    fn begins_with_id(number: u64) -> bool;
+
+    /// The names in JSON of these messages.
+    #[cfg(feature = "json")]
+    const WITH_ID: &'static [&'static str];
+
+    /// The names in JSON of messages that only the other side sends. Receiving one is a violation,
+    /// not a message of a later version.
+    #[cfg(feature = "json")]
+    const FOREIGN: &'static [&'static str];
+
+    /// Returns whether numbers that the receiver sends back are within their bounds.
+    fn has_valid_numbers(&self) -> bool;
+}
+
+/// Why a message could not be decoded. The variant decides what the receiver does.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Not a message. The receiver closes the socket with [`MALFORMED`](crate::close::MALFORMED).
+    #[error("{0}")]
+    Malformed(String),
+    /// A message of which only the id can be decoded: something of a later version, or malformed. A
+    /// server answers a request or a subscription with `ERR`; a client fails the request with
+    /// `PROTOCOL`. Both go on.
+    #[error("{reason}")]
+    Content {
+        /// The message's id.
+        id: u64,
+        /// The decoder's message.
+        reason: String,
+    },
+    /// A message, or a pushed item, that version 1 does not have. A client skips it, and a server
+    /// closes the socket.
+    #[error("unknown message {0}")]
+    UnknownKind(String),
+}
+
+/// The messages of a frame. See [`Encoding::messages`].
+#[derive(Debug)]
+pub struct Messages<'a, M> {
+    encoding: Encoding,
+    rest: &'a [u8],
+    message: PhantomData<fn() -> M>,
+}
+
+impl<'a> Message<'a> for ClientMessage<'a> {
+    fn begins_with_id(number: u64) -> bool {
+        matches!(number, 1 | 3)
+    }
+
+    #[cfg(feature = "json")]
+    const WITH_ID: &'static [&'static str] = &["request", "subscribe"];
+    #[cfg(feature = "json")]
+    const FOREIGN: &'static [&'static str] = &["welcome", "reply", "push", "position", "backend"];
+
+    fn has_valid_numbers(&self) -> bool {
+        match self {
+            Self::Request { id: number, .. }
+            | Self::Cancel { id: number }
+            | Self::Subscribe { id: number, .. }
+            | Self::Grant { id: number, .. }
+            | Self::Ping { nonce: number }
+            | Self::Pong { nonce: number } => *number <= MAX_MESSAGE_ID,
+            Self::Hello(_) => true,
+        }
+    }
+}
+
+impl<'a> Message<'a> for ServerMessage {
+    fn begins_with_id(number: u64) -> bool {
+        number == 1
+    }
+
+    #[cfg(feature = "json")]
+    const WITH_ID: &'static [&'static str] = &["reply"];
+    #[cfg(feature = "json")]
+    const FOREIGN: &'static [&'static str] = &["hello", "request", "cancel", "subscribe", "grant"];
+
+    fn has_valid_numbers(&self) -> bool {
+        match self {
+            Self::Ping { nonce } => *nonce <= MAX_MESSAGE_ID,
+            _ => true,
+        }
+    }
+}
+
+impl<'a, M> Messages<'a, M> {
+    pub(super) fn new(encoding: Encoding, frame: &'a [u8]) -> Self {
+        Self {
+            encoding,
+            rest: frame,
+            message: PhantomData,
+        }
+    }
+
+    /// Returns the part of the frame after the messages decoded so far. It is empty after
+    /// [`DecodeError::Malformed`].
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+impl<'a, M: Message<'a>> Iterator for Messages<'a, M> {
+    type Item = Result<M, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let decoded = match self.encoding {
+            Encoding::Binary => self.next_binary(),
+            #[cfg(feature = "json")]
+            Encoding::Json => self.next_line(),
+        }?;
+        if let Err(DecodeError::Malformed(_)) = decoded {
+            self.rest = &[];
+        }
+        Some(decoded)
+    }
+}
+
+impl<'a, M: Message<'a>> Messages<'a, M> {
+    fn next_binary(&mut self) -> Option<Result<M, DecodeError>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let mut frame = Reader::new(self.rest);
+        let header = frame.uint().and_then(|number| Ok((number, frame.bytes()?)));
+        self.rest = frame.rest();
+        Some(match header {
+            Ok((number, record)) => M::read_alternative(number, &mut Reader::new(record))
+                .and_then(checked)
+                .map_err(|error| binary_error::<M>(number, record, error)),
+            Err(error) => Err(DecodeError::Malformed(error.reason.to_owned())),
+        })
+    }
+
+    #[cfg(feature = "json")]
+    fn next_line(&mut self) -> Option<Result<M, DecodeError>> {
+        loop {
+            if self.rest.is_empty() {
+                return None;
+            }
+            let (line, rest) = match self.rest.iter().position(|byte| *byte == b'\n') {
+                Some(end) => (&self.rest[..end], &self.rest[end + 1..]),
+                None => (self.rest, &[][..]),
+            };
+            self.rest = rest;
+            if !line.trim_ascii().is_empty() {
+                return Some(line_message(line));
+            }
+        }
+    }
+}
+
+#[cfg(feature = "json")]
+fn line_message<'a, M: Message<'a>>(line: &'a [u8]) -> Result<M, DecodeError> {
+    let mut reader = JsonReader::new(line);
+    let message = M::read_json(&mut reader).and_then(|message| {
+        reader.end()?;
+        checked(message)
+    });
+    message.map_err(|error| json_error::<M>(line, reader.position(), error))
+}
+
+fn checked<'a, M: Message<'a>>(message: M) -> Result<M, ReadError> {
+    if message.has_valid_numbers() {
+        Ok(message)
+    } else {
+        Err(ReadError::malformed("an id or a nonce above 2^53 - 1"))
+    }
+}
+
+fn binary_error<'a, M: Message<'a>>(
+    number: u64,
+    record: &'a [u8],
+    error: ReadError,
+) -> DecodeError {
+    if M::begins_with_id(number) {
+        let id = Reader::new(record).uint().ok();
+        return content(id, error.reason.to_owned());
+    }
+    if error.is_unknown {
+        let mut text = String::new();
+        push_number(&mut text, number);
+        return DecodeError::UnknownKind(text);
+    }
+    DecodeError::Malformed(error.reason.to_owned())
+}
+
+#[cfg(feature = "json")]
+fn json_error<'a, M: Message<'a>>(line: &'a [u8], at: usize, error: ReadError) -> DecodeError {
+    let reason = format!("{} at byte {at}", error.reason);
+    match json::envelope(line) {
+        Ok((name, id)) if M::WITH_ID.contains(&&*name) => content(id, reason),
+        Ok((name, _)) if error.is_unknown && !M::FOREIGN.contains(&&*name) => {
+            DecodeError::UnknownKind(name.into_owned())
+        }
+        _ => DecodeError::Malformed(reason),
+    }
+}
+
+/// A message with an id, which is malformed without a valid one.
+fn content(id: Option<u64>, reason: String) -> DecodeError {
+    match id {
+        Some(id) if id <= MAX_MESSAGE_ID => DecodeError::Content { id, reason },
+        _ => DecodeError::Malformed(reason),
+    }
+}

@@ -1,0 +1,239 @@
+//! What a type needs to travel, and the macros that implement it in one line a type.
+//!
+//! A *record* is a list of named fields that may gain optional ones. A *choice* is one of several
+//! alternatives, each with a number, a name and a record. `types.rs` lists all of them.
+
+use super::binary::Reader;
+#[cfg(feature = "json")]
+use super::json::JsonReader;
+
+/// A value that can be encoded in both encodings.
+pub trait Encode {
+    /// Appends the value in the binary encoding.
+    fn write_binary(&self, out: &mut Vec<u8>);
+
+    /// Appends the value as JSON.
+    #[cfg(feature = "json")]
+    fn write_json(&self, out: &mut Vec<u8>);
+}
+
+/// A value that can be decoded from both encodings.
+pub trait Decode<'a>: Sized {
+    /// Returns the value of a field that its record does not have: `None` if it must have one.
+    fn absent() -> Option<Self> {
+        None
+    }
+
+    /// Reads the value from the binary encoding.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], if there is no such value.
+    fn read_binary(reader: &mut Reader<'a>) -> Result<Self, ReadError>;
+
+    /// Reads the value from JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], if there is no such value.
+    #[cfg(feature = "json")]
+    fn read_json(reader: &mut JsonReader<'a>) -> Result<Self, ReadError>;
+}
+
+/// A record: its fields without its length.
+pub(super) trait Record<'a>: Decode<'a> {
+    fn read_fields(reader: &mut Reader<'a>) -> Result<Self, ReadError>;
+}
+
+/// A choice: an alternative by its number.
+pub trait Choice<'a>: Decode<'a> {
+    /// Reads the record of an alternative. `reader` ends where the record ends.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], if the number is unknown or the record malformed.
+    fn read_alternative(number: u64, reader: &mut Reader<'a>) -> Result<Self, ReadError>;
+}
+
+/// Why a value cannot be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadError {
+    /// Whether it is an alternative of a choice that this version does not have.
+    pub(super) is_unknown: bool,
+    pub(super) reason: &'static str,
+}
+
+impl ReadError {
+    pub(super) const fn malformed(reason: &'static str) -> Self {
+        Self {
+            is_unknown: false,
+            reason,
+        }
+    }
+
+    pub(super) const fn unknown(reason: &'static str) -> Self {
+        Self {
+            is_unknown: true,
+            reason,
+        }
+    }
+}
+
+/// Implements the traits for a record: `record!(Type<'a> { first, second })`.
+macro_rules! record {
+    ($type:ident $(<$life:lifetime>)? { $($field:ident),* $(,)? }) => {
+        impl $(<$life>)? Encode for $type $(<$life>)? {
+            fn write_binary(&self, out: &mut Vec<u8>) {
+                let Self { $($field),* } = self;
+                wire::write_content!(out, { $($field),* });
+            }
+
+            #[cfg(feature = "json")]
+            fn write_json(&self, out: &mut Vec<u8>) {
+                let Self { $($field),* } = self;
+                wire::write_json_content!(out, { $($field),* });
+            }
+        }
+
+        impl<'a> Decode<'a> for $type $(<$life>)? {
+            fn read_binary(reader: &mut Reader<'a>) -> Result<Self, ReadError> {
+                Self::read_fields(&mut reader.record()?)
+            }
+
+            #[cfg(feature = "json")]
+            fn read_json(reader: &mut JsonReader<'a>) -> Result<Self, ReadError> {
+                wire::read_json_content!(reader, (Self), { $($field),* })
+            }
+        }
+
+        impl<'a> Record<'a> for $type $(<$life>)? {
+            fn read_fields(reader: &mut Reader<'a>) -> Result<Self, ReadError> {
+                Ok(Self { $($field: reader.field()?),* })
+            }
+        }
+    };
+}
+
+/// Implements the traits for a choice: one line for each alternative, with its number, its name in
+/// JSON, its variant, and its record: `{ fields }`, or `(name)` for a type that is a record itself.
+macro_rules! choice {
+    ($type:ident $(<$life:lifetime>)? {
+        $($number:literal $name:ident $variant:ident $content:tt,)*
+    }) => {
+        impl $(<$life>)? Encode for $type $(<$life>)? {
+            fn write_binary(&self, out: &mut Vec<u8>) {
+                match self {
+                    $(Self::$variant $content => {
+                        binary::write_uint(out, $number);
+                        wire::write_content!(out, $content);
+                    })*
+                }
+            }
+
+            #[cfg(feature = "json")]
+            fn write_json(&self, out: &mut Vec<u8>) {
+                match self {
+                    $(Self::$variant $content => {
+                        out.extend_from_slice(concat!("{\"", stringify!($name), "\":").as_bytes());
+                        wire::write_json_content!(out, $content);
+                        out.push(b'}');
+                    })*
+                }
+            }
+        }
+
+        impl<'a> Decode<'a> for $type $(<$life>)? {
+            fn read_binary(reader: &mut Reader<'a>) -> Result<Self, ReadError> {
+                let number = reader.uint()?;
+                Self::read_alternative(number, &mut reader.record()?)
+            }
+
+            #[cfg(feature = "json")]
+            fn read_json(reader: &mut JsonReader<'a>) -> Result<Self, ReadError> {
+                let mut object = reader.object()?;
+                let Some(name) = reader.key(&mut object)? else {
+                    return Err(ReadError::malformed("an object without a key"));
+                };
+                let value = match &*name {
+                    $(stringify!($name) => {
+                        wire::read_json_content!(reader, (Self::$variant), $content)
+                    })*
+                    _ => Err(ReadError::unknown(concat!("unknown ", stringify!($type)))),
+                }?;
+                reader.end_choice(&mut object)?;
+                Ok(value)
+            }
+        }
+
+        impl<'a> Choice<'a> for $type $(<$life>)? {
+            fn read_alternative(
+                number: u64,
+                reader: &mut Reader<'a>,
+            ) -> Result<Self, ReadError> {
+                Ok(match number {
+                    $($number => wire::read_content!(reader, (Self::$variant), $content),)*
+                    _ => return Err(ReadError::unknown("unknown choice")),
+                })
+            }
+        }
+    };
+}
+
+macro_rules! write_content {
+    ($out:ident, { $($field:ident),* }) => {
+        binary::write_record($out, |_out| { $($field.write_binary(_out);)* })
+    };
+    ($out:ident, ($record:ident)) => { $record.write_binary($out) };
+}
+
+macro_rules! read_content {
+    ($reader:ident, ($($path:tt)+), { $($field:ident),* }) => {
+        $($path)+ { $($field: $reader.field()?),* }
+    };
+    ($reader:ident, ($($path:tt)+), ($record:ident)) => {
+        $($path)+(Record::read_fields($reader)?)
+    };
+}
+
+#[cfg(feature = "json")]
+macro_rules! write_json_content {
+    ($out:ident, { }) => { $out.extend_from_slice(b"{}") };
+    ($out:ident, { $first:ident $(, $field:ident)* }) => {{
+        $out.extend_from_slice(concat!("{\"", stringify!($first), "\":").as_bytes());
+        $first.write_json($out);
+        $(
+            $out.extend_from_slice(concat!(",\"", stringify!($field), "\":").as_bytes());
+            $field.write_json($out);
+        )*
+        $out.push(b'}');
+    }};
+    ($out:ident, ($record:ident)) => { $record.write_json($out) };
+}
+
+#[cfg(feature = "json")]
+macro_rules! read_json_content {
+    ($reader:ident, ($($path:tt)+), { $($field:ident),* }) => {{
+        let mut object = $reader.object()?;
+        $(let mut $field = None;)*
+        while let Some(key) = $reader.key(&mut object)? {
+            match &*key {
+                $(stringify!($field) => $reader.field(&mut $field)?,)*
+                _ => $reader.unknown_field(&mut object, key)?,
+            }
+        }
+        object.end()?;
+        Ok($($path)+ {
+            $($field: json::present(
+                $field,
+                concat!("missing field `", stringify!($field), "`"),
+            )?),*
+        })
+    }};
+    ($reader:ident, ($($path:tt)+), ($record:ident)) => {
+        Decode::read_json($reader).map($($path)+)
+    };
+}
+
+pub(super) use {choice, read_content, record, write_content};
+#[cfg(feature = "json")]
+pub(super) use {read_json_content, write_json_content};

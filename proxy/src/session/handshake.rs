@@ -1,0 +1,99 @@
+//! The first messages of a socket: the client's `hello`, and the server's `welcome`.
+//!
+//! Requests may follow the hello in the same frame. Nothing else may come before it.
+
+use streamgate_protocol::limits::MIN_CLIENT_FRAME_BYTES;
+use streamgate_protocol::message::{Fault, Hello, Welcome, is_client_id};
+use streamgate_protocol::{ServerMessage, close};
+
+use crate::session::outgoing::Outgoing;
+use crate::socket::CloseReason;
+
+/// What a client has said of itself.
+#[derive(Debug)]
+pub(super) struct ClientInfo {
+    /// Its name for its whole life.
+    pub(super) id: String,
+    /// The largest frame that it accepts, in bytes.
+    #[expect(dead_code, reason = "replies and pushes are not cut to it yet")]
+    pub(super) max_frame_bytes: u32,
+}
+
+/// The state of the handshake. Until it is done, changes of the backend's availability are kept.
+pub(super) struct Handshake {
+    welcome: Welcome,
+    unavailable: Option<Fault>,
+    client: Option<ClientInfo>,
+}
+
+impl Handshake {
+    /// Takes the welcome to send, and why the backend is unavailable, if it is.
+    pub(super) fn new(welcome: Welcome, unavailable: Option<Fault>) -> Self {
+        Self {
+            welcome,
+            unavailable,
+            client: None,
+        }
+    }
+
+    /// Returns the client, once it has said hello.
+    pub(super) fn client(&self) -> Option<&ClientInfo> {
+        self.client.as_ref()
+    }
+
+    /// Returns whether messages other than `hello` may come.
+    pub(super) fn is_done(&self) -> bool {
+        self.client.is_some()
+    }
+
+    /// Answers the client's hello with the welcome, and the backend's availability if it is
+    /// unavailable.
+    pub(super) fn hello(
+        &mut self,
+        hello: &Hello<'_>,
+        outgoing: &mut Outgoing,
+    ) -> Result<(), CloseReason> {
+        if self.is_done() {
+            return Err(malformed("a second hello"));
+        }
+        if !is_client_id(&hello.client) {
+            let why = "invalid client id: it has 1 to 64 characters of A-Z, a-z, 0-9, _ and -";
+            return Err(malformed(why));
+        }
+        if hello.max_frame_bytes < MIN_CLIENT_FRAME_BYTES {
+            return Err(malformed("max_frame_bytes is below its minimum of 65536"));
+        }
+        self.client = Some(ClientInfo {
+            id: (*hello.client).to_owned(),
+            max_frame_bytes: hello.max_frame_bytes,
+        });
+        outgoing.push(&ServerMessage::Welcome(self.welcome.clone()));
+        let unavailable = self.unavailable.take();
+        if unavailable.is_some() {
+            outgoing.push(&ServerMessage::Backend { unavailable });
+        }
+        Ok(())
+    }
+
+    /// Reports a change of the backend's availability: at once, or after the welcome.
+    pub(super) fn availability_changed(
+        &mut self,
+        unavailable: Option<Fault>,
+        outgoing: &mut Outgoing,
+    ) {
+        if self.is_done() {
+            outgoing.push(&ServerMessage::Backend { unavailable });
+        } else {
+            self.unavailable = unavailable;
+        }
+    }
+}
+
+/// Returns the violation of a client whose first message is no hello.
+pub(super) fn no_hello() -> CloseReason {
+    malformed("the first message must be hello")
+}
+
+fn malformed(reason: &'static str) -> CloseReason {
+    CloseReason::by_server(close::MALFORMED, reason)
+}

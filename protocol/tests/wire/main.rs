@@ -12,4 +12,5 @@ mod golden_vectors;
 mod memory;
 mod mutations;
 mod spec;
+mod types;
 mod vectors;

@@ -116,7 +116,11 @@ fn every_example_is_a_message_as_we_write_it() {
             }
             assert_eq!(String::from_utf8(frame).unwrap(), line);
         };
-        if let Some(direction) = info.strip_prefix("json ") {
+        if info == "json tolerated" {
+            let tolerated = vectors::tolerated();
+            let is_this = |vector: &vectors::Tolerated| vector.frame == body.trim_end();
+            assert!(tolerated.iter().any(is_this), "no vector for {body}");
+        } else if let Some(direction) = info.strip_prefix("json ") {
             body.lines().for_each(|line| check(direction, line));
         } else if info == "transcript" {
             for line in body.lines() {
@@ -128,7 +132,7 @@ fn every_example_is_a_message_as_we_write_it() {
             }
         } else {
             assert!(
-                matches!(info, "ts" | "hex"),
+                matches!(info, "ts" | "hex" | "abnf" | "pseudo"),
                 "a block of {info:?} is not checked"
             );
         }
@@ -140,23 +144,115 @@ fn every_example_is_a_message_as_we_write_it() {
 }
 
 #[test]
-fn the_worked_example_of_bytes_is_a_golden_vector() {
-    let (_, body) = blocks()
+fn every_example_of_bytes_is_a_vector() {
+    let examples: Vec<String> = blocks()
         .into_iter()
-        .find(|(info, _)| *info == "hex")
-        .expect("the example");
-    let bytes: String = body
-        .lines()
-        .filter_map(|line| line.split("  ").next())
-        .flat_map(str::split_whitespace)
+        .filter(|(info, _)| *info == "hex")
+        .map(|(_, body)| hex_digits(body))
         .collect();
-    let vector = vectors::messages().swap_remove(0);
-    assert_eq!(vector.name, "add");
-    assert_eq!(bytes, vector.binary);
+    let messages = vectors::messages();
+    assert_eq!(examples[0], messages[0].binary, "the first is an add");
     assert!(
-        SPEC.contains(&vector.json),
+        SPEC.contains(&messages[0].json),
         "the same request is shown in JSON"
     );
+    let tolerated = vectors::tolerated();
+    let binary = messages.iter().map(|vector| &vector.binary);
+    let known: Vec<_> = binary
+        .chain(tolerated.iter().map(|vector| &vector.frame))
+        .collect();
+    for example in &examples {
+        assert!(known.contains(&example), "no vector for {example}");
+    }
+}
+
+/// Requirements can be cited: their numbers rise within each section, and none appears twice.
+#[test]
+fn every_requirement_is_one_short_sentence_with_a_number_of_its_section() {
+    let mut last = (0, 0);
+    let requirements = requirements();
+    for (section, number, text) in &requirements {
+        let name = format!("R{section}.{number}");
+        assert!((*section, *number) > last, "{name} is out of order");
+        last = (*section, *number);
+        let is_binding = ["MUST", "SHOULD", "MAY"]
+            .iter()
+            .any(|word| text.contains(word));
+        assert!(is_binding, "{name} requires nothing");
+        let words = text.split_whitespace().count();
+        assert!(
+            words <= MAX_SENTENCE_WORDS + code_words(text),
+            "{name} has {words} words"
+        );
+        assert!(!text.contains(". "), "{name} is more than one sentence");
+    }
+    assert!(requirements.len() > 200, "{}", requirements.len());
+}
+
+#[test]
+fn every_operation_and_subscription_has_a_row_that_says_whether_it_is_sent_again() {
+    let names = |choice: &str| -> Vec<String> {
+        let row = format!("\n| `{choice}` |");
+        let (_, rest) = SPEC.split_once(&row).expect("the table of numbers");
+        let line = rest.lines().next().unwrap_or_default();
+        let cells = line
+            .split('|')
+            .map(|cell| cell.trim().trim_matches('`').to_owned());
+        cells.filter(|cell| !cell.is_empty()).collect()
+    };
+    let (_, section) = SPEC.split_once("### 11.2 ").expect("section 11.2");
+    let rows: Vec<_> = section
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .skip(2)
+        .filter_map(|line| line.trim_start_matches('|').split(" | ").next())
+        .flat_map(|cell| {
+            cell.split(',')
+                .map(|name| name.trim().trim_matches('`').to_owned())
+        })
+        .collect();
+    let mut expected = names("Operation");
+    expected.extend(names("Subscription"));
+    for name in &expected {
+        let count = rows.iter().filter(|row| *row == name).count();
+        assert_eq!(count, 1, "{name}");
+    }
+    assert_eq!(rows.len(), expected.len());
+}
+
+/// Longer sentences have to be read twice.
+const MAX_SENTENCE_WORDS: usize = 25;
+
+/// Every requirement: its section, its number and its text.
+fn requirements() -> Vec<(u32, u32, String)> {
+    let items = SPEC.split("\n- **R").skip(1);
+    let requirement = |item: &str| {
+        let end = ["\n\n", "\n- ", "\n#"]
+            .iter()
+            .filter_map(|end| item.find(end))
+            .min();
+        let (label, text) = item[..end.unwrap_or(item.len())].split_once("** ")?;
+        let (section, number) = label.split_once('.')?;
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        Some((section.parse().ok()?, number.parse().ok()?, text))
+    };
+    items
+        .map(|item| requirement(item).unwrap_or_else(|| panic!("no requirement: {item:.60}")))
+        .collect()
+}
+
+/// The words of code beyond the first of each: code counts as one word.
+fn code_words(text: &str) -> usize {
+    let code = text.split('`').skip(1).step_by(2);
+    code.map(|code| code.split_whitespace().count().saturating_sub(1))
+        .sum()
+}
+
+/// The bytes of an example, without its remarks.
+fn hex_digits(body: &str) -> String {
+    let bytes = body.lines().filter_map(|line| line.split("  ").next());
+    bytes.flat_map(str::split_whitespace).collect()
 }
 
 /// The rows of the table behind a marker, without the code marks.

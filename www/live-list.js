@@ -46,7 +46,7 @@ export class LiveList {
   /** Adds a gap at the top, before the entries after it. */
   addGap(gap) {
     // Deliveries were of the previous stream, whose ids may come again.
-    if (gap.recreated) this.#owners.clear();
+    if (gap.reason === "recreated") this.#owners.clear();
     this.#put([{ gap }]);
   }
 

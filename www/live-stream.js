@@ -101,7 +101,7 @@ export class LiveStream extends EventTarget {
     this.#gaps += 1;
     this.#lastGap = gap;
     this.list.addGap(gap);
-    if (gap.recreated) this.dispatchEvent(new Event("recreated"));
+    if (gap.reason === "recreated") this.dispatchEvent(new Event("recreated"));
     this.#note();
   }
 

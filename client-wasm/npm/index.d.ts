@@ -91,6 +91,11 @@ export interface TailOptions {
    * await something, loop over {@link Tail.batches}.
    */
   onGap?: ((gap: Gap) => void) | undefined;
+  /**
+   * Called with each entry that is too large to be delivered to this client. The loop goes on after
+   * it.
+   */
+  onSkipped?: ((skipped: Skipped) => void) | undefined;
 }
 
 export interface PendingOptions extends CallOptions {
@@ -123,6 +128,15 @@ export interface PendingSummary {
   greatest: string | undefined;
   /** The consumers with pending entries, sorted by name. */
   consumers: [name: string, count: number][];
+}
+
+/** A consumer of a group. */
+export interface ConsumerInfo {
+  name: string;
+  /** How many entries are pending for it. */
+  pending: number;
+  /** Milliseconds since it last read, claimed or was served. */
+  idleMs: number;
 }
 
 /** An entry that was delivered to a consumer and not acknowledged. */
@@ -171,32 +185,57 @@ export interface ConsumeOptions {
    * `maxDeliveries`.
    */
   deadLetter?: string | undefined;
+  /**
+   * Creates the group, and the stream, if either does not exist: now, and whenever they are
+   * deleted. The group receives the entries after this id: `0` for all, `$` for those added from
+   * then on. Default: without the group the loop ends with `NOGROUP`.
+   */
+  createFrom?: string | undefined;
+  /** Called with each entry that is too large to be delivered. It stays pending. */
+  onSkipped?: ((skipped: Skipped) => void) | undefined;
   /** Ends the subscription, at the server too; iteration rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
 
 /**
- * A gap in a tail: entries are missing, or may be. They were trimmed before the tail could read
- * them, or the stream was deleted and recreated.
+ * Why entries are missing: `trimmed` before the tail could read them; `recreated`, because the
+ * stream was deleted and another one follows from its beginning; `rolled_back`, because Redis lost
+ * its newest entries in a failover, and the tail goes on after those that are left.
  */
+export type GapReason = "trimmed" | "recreated" | "rolled_back";
+
+/** An entry that is too large to be delivered to this client. */
+export interface Skipped {
+  id: string;
+  /** The bytes of its id, names and values. */
+  bytes: number;
+  /** Why it is skipped: `size`. */
+  reason: string;
+}
+
+/** A gap in a tail: entries are missing, or may be. */
 export class Gap {
   private constructor();
   /** The last id before the gap. */
   readonly after: string;
   /** The id of the first entry after the gap, if there is one yet. */
   readonly first: string | undefined;
-  /** Whether the stream was recreated. All of its entries follow. */
-  readonly recreated: boolean;
+  readonly reason: GapReason;
   /** The position after the gap, from which to resume. */
   readonly position: string;
 }
 
 /** Entries of a tail that arrived together. */
 export interface TailBatch {
-  /** Oldest first. Empty with a gap, and in the first batch of a tail that starts at the end. */
+  /**
+   * Oldest first. Empty with a gap or a skipped entry, and in the first batch of a tail that starts
+   * at the end.
+   */
   entries: Entry[];
   /** The gap, if there is one here. */
   gap?: Gap;
+  /** The skipped entry, if there is one here. */
+  skipped?: Skipped;
   /** The position after this batch, from which to resume. */
   position: string;
 }
@@ -231,16 +270,18 @@ export class Tail implements AsyncIterable<Entry> {
 /** An entry that was delivered to a consumer. It is pending until it is acknowledged. */
 export class Delivery extends Entry {
   private constructor();
-  /** Acknowledges it (`XACK`). */
-  ack(options?: CallOptions): Promise<void>;
+  /** Acknowledges it (`XACK`). Resolves with 0 if it was not pending any more, else with 1. */
+  ack(options?: CallOptions): Promise<number>;
 }
 
 /** Entries that were delivered to a consumer together. */
 export interface DeliveryBatch {
-  /** Oldest first; at least one. */
+  /** Oldest first. Empty only with a skipped entry. */
   entries: Delivery[];
-  /** Acknowledges all of them (`XACK`). */
-  ack(options?: CallOptions): Promise<void>;
+  /** The skipped entry, if there is one here. */
+  skipped?: Skipped;
+  /** Acknowledges all of the entries (`XACK`). Resolves with how many were pending. */
+  ack(options?: CallOptions): Promise<number>;
 }
 
 /**
@@ -381,8 +422,15 @@ export class Client extends EventTarget {
    */
   readGroup(stream: string, group: string, consumer: string, options?: ReadOptions): Promise<Entry[]>;
 
-  /** Acknowledges entries, which are then no longer pending (`XACK`). Ignores unknown ids. */
-  ack(stream: string, group: string, ids: string | Iterable<string>, options?: CallOptions): Promise<void>;
+  /**
+   * Acknowledges entries, which are then no longer pending (`XACK`).
+   *
+   * @returns how many of them were pending
+   */
+  ack(stream: string, group: string, ids: string | Iterable<string>, options?: CallOptions): Promise<number>;
+
+  /** Returns the consumers of a group, sorted by name (`XINFO CONSUMERS`). */
+  consumers(stream: string, group: string, options?: CallOptions): Promise<ConsumerInfo[]>;
 
   /** Returns how many entries of a group are pending, and for which consumers (`XPENDING`). */
   pending(stream: string, group: string, options?: CallOptions): Promise<PendingSummary>;

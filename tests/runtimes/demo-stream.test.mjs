@@ -111,7 +111,7 @@ describe("live stream of the demo page", { timeout: SUITE_HANG_MS }, () => {
     assert.deepEqual(await demo.rows(), [ids[4], ids[3], "gap", before[1], before[0]]);
     const sentence = `Entries after ${before[1]} were trimmed, or may have been. The next entry is ${ids[3]}.`;
     assert.equal(await demo.at("gap").textContent(), `Gap ${sentence}`);
-    assert.equal(await demo.at("gap").getAttribute("data-recreated"), "false");
+    assert.equal(await demo.at("gap").getAttribute("data-reason"), "trimmed");
     assert.equal(await demo.at("live-note").textContent(), `1 gap: ${sentence}`);
     assert.equal(await demo.at("live-note").getAttribute("role"), "status", "screen readers announce it");
     assert.equal(await demo.at("total").textContent(), "4", "a gap is not counted as an entry");
@@ -220,7 +220,7 @@ describe("live stream of the demo page", { timeout: SUITE_HANG_MS }, () => {
     await demo.at("live-retry").click();
     const id = await demo.publish([["n", "1"]]);
     assert.deepEqual(await demo.rows(), [id, "gap", before]);
-    assert.equal(await demo.at("gap").getAttribute("data-recreated"), "true");
+    assert.equal(await demo.at("gap").getAttribute("data-reason"), "recreated");
     assert.ok(await demo.at("live-empty").isHidden());
     assert.ok(await demo.at("pause").isEnabled());
   });

@@ -149,7 +149,7 @@ describe("demo page", { timeout: SUITE_HANG_MS }, () => {
     // The streams of the proxy were in memory, so this is a new stream, and the list says so.
     await demo.at("gap").waitFor();
     assert.deepEqual(await demo.rows(), [id, "gap", before]);
-    assert.equal(await demo.at("gap").getAttribute("data-recreated"), "true");
+    assert.equal(await demo.at("gap").getAttribute("data-reason"), "recreated");
     // The group is lost as well: the consumers create it again.
     await demo.page.locator(`.pending [data-id="${id}"]`).waitFor();
     await demo.page.waitForFunction(() => /ms$/.test(document.querySelector("#rtt").textContent));

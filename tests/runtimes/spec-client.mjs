@@ -59,7 +59,7 @@ const bool = {
 };
 
 const optional = (type) => ({
-  optional: true,
+  optional: true, // its record may end before it
   write(out, value) {
     out.push(value === null ? 0 : 1);
     if (value !== null) type.write(out, value);
@@ -102,11 +102,30 @@ const pair = (first, second) => ({
 
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
+/** Writes a length, then the bytes that `fill` puts out. */
+function writeDelimited(out, fill) {
+  const inner = [];
+  fill(inner);
+  uint.write(out, inner.length);
+  for (const byte of inner) out.push(byte);
+}
+
+/** Reads a length, and returns what it delimits. Whoever reads that may leave bytes unread. */
+const readDelimited = (input) => new Input(input.take(uint.read(input)));
+
 const record = (fields) => ({
   write(out, value) {
-    for (const [name, type] of Object.entries(fields)) type.write(out, value[name]);
+    writeDelimited(out, (inner) => {
+      for (const [name, type] of Object.entries(fields)) type.write(inner, value[name]);
+    });
   },
-  read: (input) => Object.fromEntries(Object.entries(fields).map(([name, type]) => [name, type.read(input)])),
+  read(input) {
+    const inner = readDelimited(input);
+    return Object.fromEntries(Object.entries(fields).map(([name, type]) => {
+      if (inner.left() === 0 && type.optional) return [name, null];
+      return [name, type.read(inner)];
+    }));
+  },
   check(value) {
     if (!isObject(value)) throw new TypeError("not a record");
     return Object.fromEntries(Object.entries(fields).map(([name, type]) => {
@@ -116,17 +135,25 @@ const record = (fields) => ({
   },
 });
 
+/** The one field of a record that has no name, so that JSON shows the field instead of a record. */
+const unnamed = (type) => ({
+  write: (out, value) => writeDelimited(out, (inner) => type.write(inner, value)),
+  read: (input) => type.read(readDelimited(input)),
+  check: (value) => type.check(value),
+});
+
 class UnknownChoice extends TypeError {}
 
 const choice = (types) => ({
   names: Object.keys(types),
+  types,
   write(out, value) {
     const [name] = Object.keys(value);
     uint.write(out, Object.keys(types).indexOf(name));
     types[name].write(out, value[name]);
   },
   read(input) {
-    const found = Object.entries(types)[uint32.read(input)];
+    const found = Object.entries(types)[uint.read(input)];
     if (!found) throw new UnknownChoice("an unknown choice");
     return { [found[0]]: found[1].read(input) };
   },
@@ -148,15 +175,22 @@ const operation = choice({
   create_group: record({ stream: text, group: text, id: text }),
   read_group: record({ stream: text, group: text, consumer: text, count: uint, block_ms: optional(uint) }),
   ack: record({ stream: text, group: text, ids: list(text) }),
-  read_pending: record({ stream: text, group: text, consumer: text, after: text, count: uint }),
-  add_once: record({
+  read_pending: record({
+    stream: text,
+    group: text,
+    consumer: text,
+    after: text,
+    count: uint,
+    except: list(text),
+  }),
+  idempotent_add: record({
     stream: text,
     fields: list(pair(text, text)),
     maxlen: optional(uint),
     producer: text,
     number: uint,
     after: uint,
-    again: bool,
+    resent: bool,
   }),
   pending_summary: record({ stream: text, group: text }),
   pending: record({
@@ -169,13 +203,15 @@ const operation = choice({
     min_idle_ms: optional(uint),
   }),
   claim: record({ stream: text, group: text, consumer: text, min_idle_ms: uint, start: text, count: uint }),
-  remove_consumer: record({ stream: text, group: text, consumer: text, heir: text }),
+  remove_consumer: record({ stream: text, group: text, consumer: text, new_owner: text }),
+  consumers: record({ stream: text, group: text }),
 });
 const pendingEntry = record({ id: text, consumer: text, idle_ms: uint, deliveries: uint });
 const reply = choice({
   added: record({ id: text }),
-  entries: record({ entries: list(entry), last_id: optional(text) }),
+  entries: record({ entries: list(entry), last_id: optional(text), more: bool }),
   done: record({}),
+  acknowledged: record({ count: uint }),
   summary: record({
     count: uint,
     smallest: optional(text),
@@ -183,10 +219,17 @@ const reply = choice({
     consumers: list(pair(text, uint)),
   }),
   pending: record({ entries: list(pendingEntry) }),
-  claimed: record({ cursor: text, entries: list(entry), deleted: list(text) }),
+  claimed: record({ cursor: text, entries: list(entry), deleted: list(text), more: bool }),
   removed: record({ handed_over: uint }),
+  consumers: record({ consumers: list(record({ name: text, pending: uint, idle_ms: uint })) }),
 });
-const fault = record({ code: text, message: text, retry: text });
+const fault = record({
+  code: text,
+  message: text,
+  retry: text,
+  retry_after_ms: optional(uint),
+  entry: optional(text),
+});
 const subscription = choice({
   tail: record({
     stream: text,
@@ -206,28 +249,45 @@ const subscription = choice({
     max_deliveries: optional(uint),
     dead_letter: optional(text),
     resumed: optional(bool),
+    create_from: optional(text),
   }),
 });
 const credit = record({ entries: uint, bytes: uint });
+/** A word that is not known means `trimmed`. */
+const gapReason = {
+  ...text,
+  read: (input) => gapReason.check(text.read(input)),
+  check: (value) => (["recreated", "rolled_back"].includes(text.check(value)) ? value : "trimmed"),
+};
 const item = choice({
   entries: record({ entries: list(entry), position: optional(text) }),
-  gap: record({ after: text, first: optional(text), recreated: bool, position: text }),
+  gap: record({ after: text, first: optional(text), position: text, reason: gapReason }),
+  skipped: record({ id: text, bytes: uint, reason: text }),
 });
 const messages = {
   client: choice({
+    hello: record({ client: text, max_frame_bytes: uint32, features: list(text), token: optional(text) }),
     request: record({ id: uint, operation }),
     cancel: record({ id: uint }),
-    ping: record({ nonce: uint }),
     subscribe: record({ id: uint, subscription, credit }),
     grant: record({ id: uint, credit }),
+    ping: record({ nonce: uint }),
+    pong: record({ nonce: uint }),
   }),
   server: choice({
-    welcome: record({ server: text, max_in_flight: uint32, max_frame_bytes: uint32, heartbeat_ms: uint32 }),
-    reply: record({ id: uint, outcome: choice({ ok: reply, error: fault }) }),
-    pong: record({ nonce: uint }),
+    welcome: record({
+      server: text,
+      features: list(text),
+      max_in_flight: uint32,
+      max_frame_bytes: uint32,
+      heartbeat_ms: uint32,
+    }),
+    reply: record({ id: uint, outcome: choice({ ok: unnamed(reply), error: fault }) }),
     push: record({ id: uint, item }),
     position: record({ id: uint, last_id: text }),
-    backend: record({ away: optional(fault) }),
+    backend: record({ unavailable: optional(fault) }),
+    ping: record({ nonce: uint }),
+    pong: record({ nonce: uint }),
   }),
 };
 
@@ -240,28 +300,89 @@ export function encode(direction, encoding, values) {
   return Uint8Array.from(out);
 }
 
+/** A request, a subscription or a reply of which only the id can be decoded. */
+export class Undecodable extends Error {
+  constructor(id, cause) {
+    super(`message ${id}: ${cause.message}`, { cause });
+    this.id = id;
+  }
+}
+
 /** Decodes the messages of a frame. Throws if it contains anything else. */
 export function decode(direction, encoding, frame) {
-  if (encoding === "bin") {
-    const input = new Input(frame);
-    const values = [];
-    while (input.left() > 0) values.push(messages[direction].read(input));
-    return values;
-  }
-  const lines = frame.split("\n").filter((line) => line.trim() !== "");
-  return lines.map((line) => JSON.parse(line)).flatMap((value) => {
-    try {
-      return [messages[direction].check(value)];
-    } catch (error) {
-      // Section 12: a client ignores unknown kinds of messages, but not an unknown choice within a
-      // known message.
-      const [kind, ...more] = isObject(value) ? Object.keys(value) : [];
-      const known = Object.values(messages).flatMap((side) => side.names);
-      const ignored = error instanceof UnknownChoice && more.length === 0 && !known.includes(kind);
-      if (direction === "server" && ignored) return [];
-      throw error;
-    }
+  return received(direction, encoding, frame).map((value) => {
+    if (value.undecodable) throw value.undecodable;
+    return value;
   });
+}
+
+/** As `decode`, with `{ undecodable }` for a message of which only the id can be decoded. */
+function received(direction, encoding, frame) {
+  const each = encoding === "bin" ? eachRecord : eachLine;
+  return Array.from(each(direction, frame), (read) => read()).filter((value) => value !== undefined);
+}
+
+/** The messages that section 2 lets a receiver answer, or end, by their id alone. */
+const withId = { client: ["request", "subscribe"], server: ["reply"] };
+
+/**
+ * What to do with a message of `kind` that cannot be decoded: undefined if it is ignored,
+ * `{ undecodable }` if its id can be read. Throws if the socket is closed.
+ */
+function failed(direction, kind, id, error) {
+  if (withId[direction].includes(kind) && id !== undefined) return { undecodable: new Undecodable(id, error) };
+  if (direction === "server" && error instanceof UnknownChoice) return undefined;
+  throw error;
+}
+
+/** Yields a function that reads each message: a number and a record. */
+function* eachRecord(direction, frame) {
+  const input = new Input(frame);
+  const { names, types } = messages[direction];
+  while (input.left() > 0) {
+    const kind = names[uint.read(input)];
+    const length = uint.read(input);
+    const bytes = input.take(length);
+    yield () => {
+      try {
+        if (kind === undefined) throw new UnknownChoice("an unknown message");
+        const delimited = [];
+        uint.write(delimited, length);
+        return { [kind]: types[kind].read(new Input(Uint8Array.of(...delimited, ...bytes))) };
+      } catch (error) {
+        return failed(direction, kind, idOf(bytes), error);
+      }
+    };
+  }
+}
+
+/** The id with which a record begins, if it does. */
+function idOf(bytes) {
+  try {
+    return uint.read(new Input(bytes));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Yields a function that reads each message: a line. */
+function* eachLine(direction, frame) {
+  for (const line of frame.split("\n")) {
+    if (line.trim() === "") continue;
+    const value = JSON.parse(line);
+    yield () => {
+      try {
+        return messages[direction].check(value);
+      } catch (error) {
+        const [kind, ...more] = isObject(value) ? Object.keys(value) : [];
+        // A message of the other side is a violation.
+        const foreign = messages[direction === "server" ? "client" : "server"].names;
+        if (more.length > 0 || (foreign.includes(kind) && !messages[direction].names.includes(kind))) throw error;
+        const id = value[kind]?.id;
+        return failed(direction, kind, Number.isSafeInteger(id) && id >= 0 ? id : undefined, error);
+      }
+    };
+  }
 }
 
 class Input {
@@ -284,10 +405,17 @@ class Input {
 
 /** The failure of a request. */
 export class Fault extends Error {
-  constructor({ code, message, retry }) {
+  constructor({ code, message, retry, entry }) {
     super(`${code} ${message}`);
-    Object.assign(this, { name: "Fault", code, retry });
+    Object.assign(this, { name: "Fault", code, retry, entry });
   }
+}
+
+/** A hello of a client that is like no other: 128 random bits as base64url. */
+export function newHello() {
+  const bits = String.fromCharCode(...crypto.getRandomValues(new Uint8Array(16)));
+  const client = btoa(bits).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  return { client, max_frame_bytes: 16842752, features: [], token: null };
 }
 
 /**
@@ -296,9 +424,9 @@ export class Fault extends Error {
  *
  * @param url "ws://…/v1/ws"
  * @param WebSocketCtor a constructor as browsers have it
- * @param options `encoding`: "json" (default) or "bin"
+ * @param options `encoding`: "json" (default) or "bin"; `hello`
  */
-export function open(url, WebSocketCtor, { encoding = "json" } = {}) {
+export function open(url, WebSocketCtor, { encoding = "json", hello = newHello() } = {}) {
   const socket = new WebSocketCtor(url, [`streamgate.v1.${encoding}`]);
   socket.binaryType = "arraybuffer";
   const awaited = new Map(); // by request id, or "ping" and the nonce
@@ -315,7 +443,7 @@ export function open(url, WebSocketCtor, { encoding = "json" } = {}) {
     /** The server's `welcome`. */
     welcome: undefined,
     /** The error that made the backend unavailable, while it is. */
-    away: undefined,
+    unavailable: undefined,
     /** Resolves with `{ code, reason }` when the socket is closed. */
     closed: undefined,
     /** The id of the next request. */
@@ -345,15 +473,20 @@ export function open(url, WebSocketCtor, { encoding = "json" } = {}) {
       awaited.delete(key); // replies to cancelled requests are allowed
     };
     const dispatch = (value) => {
-      if (value.welcome) {
+      if (value.undecodable) {
+        const { id: answered, message } = value.undecodable;
+        settle(answered, "reject", new Fault({ code: "PROTOCOL", message, retry: "never" }));
+      } else if (value.welcome) {
         client.welcome = value.welcome;
         opened(client);
       } else if (value.pong) {
         settle(`ping ${value.pong.nonce}`, "resolve", undefined);
+      } else if (value.ping) {
+        send({ pong: value.ping });
       } else if (value.push) {
         handlers.get(value.push.id)?.(value.push.item);
       } else if (value.backend) {
-        client.away = value.backend.away;
+        client.unavailable = value.backend.unavailable;
       } else if (value.reply) {
         const { id: answered, outcome } = value.reply;
         handlers.delete(answered);
@@ -370,11 +503,12 @@ export function open(url, WebSocketCtor, { encoding = "json" } = {}) {
         resolve({ code, reason });
       });
     });
+    socket.addEventListener("open", () => send({ hello }));
     socket.addEventListener("error", () => {}); // a close event with details follows
     socket.addEventListener("message", ({ data }) => {
       try {
         if ((typeof data === "string") !== (encoding === "json")) return socket.close(4405, "wrong frame type");
-        decode("server", encoding, encoding === "json" ? data : new Uint8Array(data)).forEach(dispatch);
+        received("server", encoding, encoding === "json" ? data : new Uint8Array(data)).forEach(dispatch);
       } catch (error) {
         socket.close(4400, String(error).slice(0, 40));
       }

@@ -94,7 +94,7 @@ for (const encoding of ["json", "bin"]) {
       const { gap } = await queue.next();
       assert.equal(gap.after, added[0]);
       assert.equal(gap.first, added[2]);
-      assert.equal(gap.recreated, false);
+      assert.equal(gap.reason, "trimmed");
       assert.equal((await queue.next()).entries.entries[0][0], added[2]);
       client.cancel(id);
     });

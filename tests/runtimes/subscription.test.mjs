@@ -14,7 +14,7 @@ const source = path.join(fromTarget("STREAMGATE_RUNTIMES", "runtimes"), "node_mo
 const load = (file) => import(pathToFileURL(path.join(source, file)));
 const { makeConnect } = await load("client.js");
 const { Deliveries, Delivery, Entry, Gap, GapError, StreamgateError, Tail } = await load("exports.js");
-const { DONE, FAILED, GAP, GAP_RECREATED, PUSHED, STATE } = await load("events.js");
+const { DONE, FAILED, GAP, GAP_RECREATED, GAP_ROLLED_BACK, PUSHED, SKIPPED, STATE } = await load("events.js");
 
 /** Records its calls, and reports the events that a test scripts. */
 class FakeModule {
@@ -129,10 +129,10 @@ test("the start of a tail is passed on as the module expects it", async () => {
     ["tail", "s", "", 0],
   ]);
   client.consume("s", "g", "c");
-  client.consume("s", "g", "c", { batch: 7 });
+  client.consume("s", "g", "c", { batch: 7, createFrom: "$" });
   assert.deepEqual(module.newCalls, [
-    ["consume", "s", "g", "c", -1, -1, -1, undefined],
-    ["consume", "s", "g", "c", 7, -1, -1, undefined],
+    ["consume", "s", "g", "c", -1, -1, -1, undefined, undefined],
+    ["consume", "s", "g", "c", 7, -1, -1, undefined, "$"],
   ]);
 });
 
@@ -199,7 +199,7 @@ test("a batch is the entries of one push", async () => {
   assert.deepEqual([ids(second.entries), second.position], [["2-0", "3-0"], "3-0"]);
   const { value: third } = await batches.next();
   assert.ok(third.gap instanceof Gap);
-  assert.deepEqual({ ...third.gap }, { after: "3-0", first: "9-0", recreated: false, position: "8-0" });
+  assert.deepEqual({ ...third.gap }, { after: "3-0", first: "9-0", reason: "trimmed", position: "8-0" });
   assert.deepEqual([third.entries, third.position, tail.position], [[], "8-0", "8-0"]);
   // A loop and a batch share the tail: the batch is the rest of what the loop has started.
   await tail[Symbol.asyncIterator]().next();
@@ -220,7 +220,7 @@ test("a gap ends a loop without onGap", async () => {
   await assert.rejects(loop, (error) => {
     assert.ok(error instanceof GapError && error instanceof StreamgateError);
     assert.deepEqual([error.name, error.code, error.retry], ["GapError", "GAP", "never"]);
-    assert.deepEqual([error.gap.recreated, error.gap.first], [true, undefined]);
+    assert.deepEqual([error.gap.reason, error.gap.first], ["recreated", undefined]);
     return true;
   });
   assert.deepEqual(seen, ["3-0"]);
@@ -251,6 +251,45 @@ test("onGap is called before the entries after the gap, and may end the loop", a
   module.emit(GAP, 2, "3-0", "9-0", "8-0");
   await assert.rejects(other[Symbol.asyncIterator]().next(), thrown);
   assert.deepEqual(module.newCalls.at(-1), ["cancel", 2]);
+});
+
+test("a gap states its reason", async () => {
+  const { client, module } = await start();
+  const batches = client.tail("s").batches();
+  for (const kind of [GAP, GAP_RECREATED, GAP_ROLLED_BACK]) module.emit(kind, 1, "3-0", "9-0", "8-0");
+  const reasons = [];
+  while (reasons.length < 3) reasons.push((await batches.next()).value.gap.reason);
+  assert.deepEqual(reasons, ["trimmed", "recreated", "rolled_back"]);
+});
+
+test("a skipped entry is reported, and costs an entry of credit", async () => {
+  const { client, module } = await start();
+  const skipped = { id: "3-0", bytes: 20_000_000, reason: "size" };
+  const seen = [];
+  const onSkipped = (entry) => seen.push(entry);
+  for (const [id, open] of [() => client.tail("s", { onSkipped }), () => client.consume("s", "g", "c", { onSkipped })].entries()) {
+    const loop = open();
+    module.emit(SKIPPED, id + 1, ...Object.values(skipped));
+    module.emit(PUSHED, id + 1, entry("4-0"), "4-0", 10);
+    for await (const { id } of loop) {
+      assert.equal(id, "4-0");
+      break;
+    }
+    assert.deepEqual(seen.splice(0), [skipped]);
+    assert.deepEqual(module.newCalls.filter(([name]) => name === "consumed")[0], ["consumed", id + 1, 1, 0]);
+  }
+});
+
+test("a skipped entry is a batch", async () => {
+  const { client, module } = await start();
+  const tail = client.tail("s");
+  const deliveries = client.consume("s", "g", "c");
+  for (const id of [1, 2]) module.emit(SKIPPED, id, "3-0", 20_000_000, "size");
+  const skipped = { id: "3-0", bytes: 20_000_000, reason: "size" };
+  assert.deepEqual((await tail.batches().next()).value, { entries: [], skipped, position: "3-0" });
+  assert.equal(tail.position, "3-0");
+  const { value } = await deliveries.batches().next();
+  assert.deepEqual([value.entries, value.skipped], [[], skipped]);
 });
 
 test("leaving the loop cancels the subscription once", async () => {

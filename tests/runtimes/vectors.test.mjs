@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { decode, encode, Fault, open } from "./spec-client.mjs";
+import { decode, encode, Fault, open, Undecodable } from "./spec-client.mjs";
 
 const vectors = (name) =>
   JSON.parse(readFileSync(new URL(`../../protocol/vectors/${name}.json`, import.meta.url), "utf8"));
@@ -26,24 +26,37 @@ for (const file of ["client", "server", "frames"]) {
   }
 }
 
+/** Vectors that JSON.parse cannot tell from valid ones. */
+const repeatedKeys = new Set([
+  "an id given twice",
+  "an unknown key twice",
+  "an unknown key twice, once with an escape",
+  "a key twice in an operation",
+  "a number with an exponent",
+]);
+
 for (const { name, direction, encoding, frame, then } of vectors("refused")) {
   test(`rejected, from the ${direction}, ${encoding}: ${name}`, () => {
     const read = () =>
       encoding === "json" ? decode(direction, "json", frame) : decode(direction, "bin", fromHex(frame));
-    if (then === "ignore") {
+    if (encoding === "json" && repeatedKeys.has(name)) {
+      // JSON.parse silently keeps the last of two equal keys, and takes any number. The server must reject them.
+      assert.equal(read().length, 1);
+    } else if (then === "ignore") {
       assert.deepEqual(read(), []);
-    } else if (name === "an id given twice") {
-      // JSON.parse silently keeps the last of two equal keys. The server must reject them.
-      assert.equal(read()[0].request.id, 6);
+    } else if (then === "close 4400") {
+      assert.throws(read, (error) => !(error instanceof Undecodable));
     } else {
-      assert.throws(read);
+      assert.ok(["reply ERR", "fail PROTOCOL"].includes(then), then);
+      assert.throws(read, (error) => error instanceof Undecodable && error.id === 5);
     }
   });
 }
 
-for (const { name, direction, frame, json } of vectors("tolerated")) {
-  test(`tolerated, from the ${direction}: ${name}`, () => {
-    assert.deepEqual(decode(direction, "json", frame), decode(direction, "json", json));
+for (const { name, direction, encoding, frame, json } of vectors("tolerated")) {
+  test(`tolerated, from the ${direction}, ${encoding}: ${name}`, () => {
+    const read = encoding === "json" ? decode(direction, "json", frame) : decode(direction, "bin", fromHex(frame));
+    assert.deepEqual(read, decode(direction, "json", json));
   });
 }
 
@@ -72,12 +85,13 @@ class ScriptedSocket extends EventTarget {
   }
 }
 
-const welcome = { server: "test", max_in_flight: 256, max_frame_bytes: 4194304, heartbeat_ms: 15000 };
+const welcome = { server: "test", features: [], max_in_flight: 256, max_frame_bytes: 4194304, heartbeat_ms: 15000 };
 
 for (const encoding of ["json", "bin"]) {
   const connect = async () => {
     const opening = open("ws://test/v1/ws", ScriptedSocket, { encoding });
     const server = ScriptedSocket.last;
+    server.dispatchEvent(new Event("open"));
     server.serverSends(encoding, { welcome });
     return { client: await opening, server };
   };
@@ -90,21 +104,26 @@ for (const encoding of ["json", "bin"]) {
     const second = client.request({ read_latest: { stream: "s", count: 1 } });
     const third = client.request({ add: { stream: "s", fields: [["f", "v"]] } });
     const pong = client.ping(9);
-    const entries = { entries: [["1-1", [["f", "v"]]]], last_id: null };
+    const entries = { entries: [["1-1", [["f", "v"]]]], last_id: null, more: false };
     server.serverSends(
       encoding,
-      { reply: { id: 3, outcome: { error: { code: "OOM", message: "full", retry: "later" } } } },
+      {
+        reply: {
+          id: 3,
+          outcome: { error: { code: "OOM", message: "full", retry: "later", retry_after_ms: null, entry: null } },
+        },
+      },
       { reply: { id: 99, outcome: { ok: { done: {} } } } }, // unknown id: ignored
       { reply: { id: 2, outcome: { ok: { entries } } } },
       { pong: { nonce: 9 } },
-      { reply: { id: 1, outcome: { ok: { done: {} } } } },
+      { reply: { id: 1, outcome: { ok: { acknowledged: { count: 0 } } } } },
     );
-    assert.deepEqual(await first, { done: {} });
+    assert.deepEqual(await first, { acknowledged: { count: 0 } });
     assert.deepEqual(await second, { entries });
     await assert.rejects(third, (error) => error instanceof Fault && error.code === "OOM" && error.retry === "later");
     await pong;
     const sent = server.sent.flatMap((frame) => decode("client", encoding, frame));
-    assert.deepEqual(sent.map((message) => Object.keys(message)[0]), ["request", "request", "request", "ping"]);
+    assert.deepEqual(sent.map((message) => Object.keys(message)[0]), ["hello", "request", "request", "request", "ping"]);
     assert.deepEqual(await client.close(), { code: 1000, reason: "" });
   });
 

@@ -165,14 +165,19 @@ export class Client extends EventTarget {
     return consumersFrom(await this.#pending(CONSUMERS, { stream, group }, signal));
   }
 
-  tail(stream, { from = "now", onGap, signal } = {}) {
+  tail(stream, { from = "now", onGap, onSkipped, signal } = {}) {
     const start = tailStart(from);
     const subscribe = this.#subscribe((connection) => connection.tail(text(stream, "stream"), ...start, now()));
     const isId = typeof from === "string" && from !== "now" && from !== "beginning";
-    return new Tail(subscribe, { from: isId ? from : undefined, onGap, signal });
+    return new Tail(subscribe, { from: isId ? from : undefined, onGap, onSkipped, signal });
   }
 
-  consume(stream, group, consumer, { batch, claimAfterMs, maxDeliveries, deadLetter, createFrom, signal } = {}) {
+  consume(
+    stream,
+    group,
+    consumer,
+    { batch, claimAfterMs, maxDeliveries, deadLetter, createFrom, onSkipped, signal } = {},
+  ) {
     const subscribe = this.#subscribe((connection) =>
       connection.consume(
         text(stream, "stream"),
@@ -186,7 +191,8 @@ export class Client extends EventTarget {
         now(),
       ),
     );
-    return new Deliveries(subscribe, (ids, options) => this.ack(stream, group, ids, options), signal);
+    const ack = (ids, options) => this.ack(stream, group, ids, options);
+    return new Deliveries(subscribe, ack, { onSkipped, signal });
   }
 
   close() {

@@ -21,8 +21,8 @@ export class Delivery extends Entry {
 export class Deliveries extends Subscription {
   #ack;
 
-  constructor(subscribe, ack, signal) {
-    super(subscribe, { make: (id, fields) => new Delivery(id, fields, ack), signal });
+  constructor(subscribe, ack, options) {
+    super(subscribe, { make: (id, fields) => new Delivery(id, fields, ack), ...options });
     this.#ack = ack;
   }
 
@@ -31,7 +31,7 @@ export class Deliveries extends Subscription {
     const { next } = batches;
     batches.next = async () => {
       const { done, value } = await next();
-      return done ? { done, value } : { done, value: new DeliveryBatch(value.entries, this.#ack) };
+      return done ? { done, value } : { done, value: new DeliveryBatch(value, this.#ack) };
     };
     return batches;
   }
@@ -41,8 +41,9 @@ export class Deliveries extends Subscription {
 class DeliveryBatch {
   #ack;
 
-  constructor(entries, ack) {
+  constructor({ entries, skipped }, ack) {
     this.entries = entries;
+    if (skipped) this.skipped = skipped;
     this.#ack = ack;
   }
 

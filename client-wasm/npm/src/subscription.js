@@ -108,12 +108,13 @@ export class Subscription {
     while (!this.#current?.entries.length) {
       this.#current = this.#take();
       if (!this.#current) return;
-      const { entries, gap, position } = this.#current;
+      const { entries, gap, skipped, position } = this.#current;
       if (!entries.length) this.#position = position;
       if (gap) {
         if (!this.#options.onGap) throw new GapError(gap);
         this.#options.onGap(gap);
       }
+      if (skipped) this.#options.onSkipped?.(skipped);
     }
     const { entries, position } = this.#current;
     const entry = entries.shift();

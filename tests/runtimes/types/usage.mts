@@ -10,8 +10,10 @@ import {
   type Entry,
   type Gap,
   GapError,
+  type GapReason,
   type ReadResult,
   type Retry,
+  type Skipped,
   StateEvent,
   StreamgateError,
   type Tail,
@@ -49,7 +51,11 @@ export async function calls(signal: AbortSignal) {
   same<Same<typeof received, Entry[]>>();
   await client.ack("orders", "kitchen", "1-0");
   await client.ack("orders", "kitchen", received.map((entry) => entry.id), { signal });
-  await client.ack("orders", "kitchen", new Set(["1-0"]));
+  const acknowledged = await client.ack("orders", "kitchen", new Set(["1-0"]));
+  same<Same<typeof acknowledged, number>>();
+  for (const { name, pending, idleMs } of await client.consumers("orders", "kitchen", { signal })) {
+    console.log(name.length + pending + idleMs);
+  }
 
   const { count, smallest, greatest, consumers } = await client.pending("orders", "kitchen", { signal });
   same<Same<typeof smallest, string | undefined>>();
@@ -69,9 +75,11 @@ export async function calls(signal: AbortSignal) {
 export async function subscriptions(client: Client, signal: AbortSignal) {
   const onGap = (gap: Gap) => {
     same<Same<typeof gap.first, string | undefined>>();
-    console.log(gap.after, gap.recreated, gap.position);
+    same<Same<typeof gap.reason, GapReason>>();
+    console.log(gap.after, gap.position);
   };
-  await using tail = client.tail("orders", { from: { last: 10 }, signal, onGap });
+  const onSkipped = ({ id, bytes, reason }: Skipped) => console.log(id.length + bytes, reason.length);
+  await using tail = client.tail("orders", { from: { last: 10 }, signal, onGap, onSkipped });
   same<Same<typeof tail, Tail>>();
   for await (const entry of tail) {
     same<Same<typeof entry, Entry>>();
@@ -82,6 +90,7 @@ export async function subscriptions(client: Client, signal: AbortSignal) {
   for await (const batch of client.tail("orders").batches()) {
     same<Same<typeof batch, TailBatch>>();
     if (batch.gap) onGap(batch.gap);
+    if (batch.skipped) onSkipped(batch.skipped);
     console.log(batch.entries.length, batch.position.length);
   }
 
@@ -90,6 +99,8 @@ export async function subscriptions(client: Client, signal: AbortSignal) {
     claimAfterMs: 60_000,
     maxDeliveries: 5,
     deadLetter: "orders:dead",
+    createFrom: "$",
+    onSkipped,
     signal,
   });
   same<Same<typeof deliveries, Deliveries>>();

@@ -33,6 +33,7 @@ mod message_size;
 mod new_request;
 mod pending_request;
 mod reconnect_backoff;
+mod recovery;
 mod replies;
 mod request_end;
 mod request_queue;
@@ -60,6 +61,7 @@ pub use identity::Identity;
 use jitter::Jitter;
 pub use new_request::NewRequest;
 use reconnect_backoff::ReconnectBackoff;
+use recovery::LateRecovery;
 use request_queue::RequestQueue;
 pub use time::Millis;
 
@@ -72,6 +74,9 @@ pub struct Engine {
     was_ever_open: bool,
     queue: RequestQueue,
     delivery_log: DeliveryLog,
+    late_recovery: LateRecovery,
+    /// How many background recoveries there were.
+    background_recoveries: u64,
     producers: IdempotentProducers,
     /// Requests to cancel at the server.
     cancels: Vec<u64>,
@@ -102,6 +107,8 @@ impl Engine {
             was_ever_open: false,
             queue: RequestQueue::new(config.queue_timeout_ms),
             delivery_log: DeliveryLog::default(),
+            late_recovery: LateRecovery::default(),
+            background_recoveries: 0,
             producers: IdempotentProducers::new(identity.client_id()),
             cancels: Vec::new(),
             grants: Vec::new(),
@@ -170,6 +177,9 @@ impl Engine {
         let (removed, was_in_flight) = self.queue.remove(id);
         if let Some(request) = removed {
             self.save_recovery(&request);
+            if was_in_flight && request.is_recovering {
+                self.abandon_recovery(&request);
+            }
         }
         if was_in_flight {
             self.cancels.push(id);
@@ -201,7 +211,9 @@ impl Engine {
         let is_open = matches!(self.phase, ConnectionPhase::Open { .. });
         let producers = self.producers.next_deadline().filter(|_| is_open);
         let availability = self.availability.next_deadline().filter(|_| is_open);
-        [phase, self.queue.next_deadline(), producers, availability]
+        let recovery = self.late_recovery.due_at.filter(|_| is_open);
+        let queue = self.queue.next_deadline();
+        [phase, queue, producers, availability, recovery]
             .into_iter()
             .flatten()
             .min()

@@ -90,3 +90,7 @@ pub const MAX_RETRY_PAUSE_MS: u32 = 1_000;
 /// ends a subscription or a wait: about half a minute. More would not help, and would cost everybody
 /// at the server.
 pub const MAX_FAILURES: u32 = 32;
+
+/// Milliseconds after which a client looks once more for entries that a server delivered to a lost
+/// connection, counted from the moment when the server must have given that connection up.
+pub const LATE_RECOVERY_MARGIN_MS: u64 = 500;

@@ -45,7 +45,8 @@ impl Engine {
                 None => self.stop(code, reason),
             },
             ConnectionPhase::Connecting { .. } | ConnectionPhase::Open { .. } => {
-                self.handle_lost(code, reason, now);
+                // Without a close of the server, it may not know that the connection is lost.
+                self.handle_lost(code, reason, code == close::ABNORMAL, now);
             }
         }
     }
@@ -59,7 +60,12 @@ impl Engine {
         match self.phase {
             ConnectionPhase::Connecting { give_up_at } if now >= give_up_at => {
                 self.actions.push_back(SocketAction::Abandon);
-                self.handle_lost(close::ABNORMAL, "the attempt to connect timed out", now);
+                self.handle_lost(
+                    close::ABNORMAL,
+                    "the attempt to connect timed out",
+                    true,
+                    now,
+                );
             }
             ConnectionPhase::Pausing { until } if now >= until => self.connect(now),
             ConnectionPhase::Closing { give_up_at } if now >= give_up_at => {
@@ -70,22 +76,25 @@ impl Engine {
                 if !self.is_welcomed && now >= self.welcome_deadline(since) =>
             {
                 self.actions.push_back(SocketAction::Abandon);
-                self.handle_lost(close::ABNORMAL, "the server sent no welcome", now);
+                self.handle_lost(close::ABNORMAL, "the server sent no welcome", true, now);
             }
             ConnectionPhase::Open { .. } if !self.is_welcomed => {}
             ConnectionPhase::Open { .. } if self.heartbeat.is_client_dead(now) => {
                 self.actions.push_back(SocketAction::Abandon);
-                self.handle_lost(close::HEARTBEAT_MISSED, "this client was frozen", now);
+                self.handle_lost(close::HEARTBEAT_MISSED, "this client was frozen", true, now);
                 self.network_changed(now);
             }
             ConnectionPhase::Open { .. }
                 if self.heartbeat.status(now) == HeartbeatStatus::ServerDead =>
             {
                 self.actions.push_back(SocketAction::Abandon);
-                self.handle_lost(close::HEARTBEAT_MISSED, "the server is silent", now);
+                self.handle_lost(close::HEARTBEAT_MISSED, "the server is silent", true, now);
             }
             ConnectionPhase::Open { .. } => {
                 self.heartbeat.record_wake(now);
+                if self.late_recovery.begin(now) {
+                    self.delivery_log.begin_late_recoveries();
+                }
                 if self.availability.settle(now) {
                     self.set_state(ConnectionState::Open);
                 }
@@ -145,8 +154,8 @@ impl Engine {
     }
 
     /// Handles that the connection is gone: schedules another attempt, unless there is no point in
-    /// one.
-    fn handle_lost(&mut self, code: u16, reason: &str, now: Millis) {
+    /// one. `is_unnoticed` says that the server may take it for alive.
+    fn handle_lost(&mut self, code: u16, reason: &str, is_unnoticed: bool, now: Millis) {
         let is_retried = self.was_ever_open || self.config.retry_first_connect;
         if close::after_close(code) == AfterClose::Stop || !is_retried {
             // A WebSocket that takes no message of this length gives no reason.
@@ -162,10 +171,17 @@ impl Engine {
             self.fail_queued(close::error_code(code), &why);
             return self.stop(code, reason);
         }
-        self.retry_sent(now);
+        self.late_recovery.due_at = None;
+        let mut may_go_on = false;
         if let ConnectionPhase::Open { since } = self.phase {
             self.backoff.record_open_time(now.saturating_sub(since));
+            may_go_on = is_unnoticed;
         }
+        if may_go_on {
+            let unnoticed_ms = self.heartbeat.server_patience_ms();
+            self.late_recovery.record_connection_lost(unnoticed_ms);
+        }
+        self.retry_sent(may_go_on, now);
         self.phase = ConnectionPhase::Pausing {
             until: now + self.backoff.next_pause_ms(&mut self.jitter),
         };

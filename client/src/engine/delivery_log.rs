@@ -1,26 +1,33 @@
-//! Which entries consumers received, so that a lost delivery can be found.
+//! Which entries the owner of each consumer knows, so that lost deliveries can be found.
 //!
-//! Redis gives a group's entries in the order of their ids. So the entries that are pending for a
-//! consumer after the last id that it received are those whose delivery was lost. Replies to one
-//! consumer may arrive out of order; hence the log of recent ids. The server remembers nothing of a
-//! connection that is gone.
+//! The log holds the ids that were delivered to the owner and that are not known to be acknowledged.
+//! An entry that is pending for the consumer and is not in the log was lost: its reply or its push
+//! did not arrive. A recovery asks the server for those entries. Only a recovery at a time runs for
+//! each consumer.
 //!
-//! A recovery may also find entries that are on their way in another reply to the same consumer, on
-//! another of the server's connections to Redis. Nothing distinguishes those from lost ones, so the
-//! owner receives them twice.
+//! Replies and pushes overtake each other, so an entry can come twice: from a recovery, and from the
+//! delivery that was on its way meanwhile. The log drops the second of the two.
 
 use std::collections::VecDeque;
 
 use streamgate_protocol::StreamEntry;
 use streamgate_protocol::entry_id::EntryId;
+use streamgate_protocol::text::Text;
 
-/// The ids that are remembered of each consumer. A lost reply is not recovered once more than this
-/// many entries arrived after it; its entries stay pending.
+use super::time::Millis;
+
+/// The ids that are remembered of each consumer: entries that were delivered and not acknowledged.
+/// Beyond them the log forgets the smallest ids. Recoveries then start after those, so no entry is
+/// delivered twice; a lost entry that comes before them stays pending until it is reclaimed.
 const MAX_IDS: usize = 1_024;
 
 /// The consumers that are remembered. If a reply to any other consumer is lost, the request fails
 /// with `UNKNOWN_OUTCOME`.
 pub(super) const MAX_CONSUMERS: usize = 1_024;
+
+/// How long a delivery may be on its way that a recovery overtook. An entry that is delivered again
+/// later was reclaimed twice.
+pub(super) const MAX_OVERTAKEN_MS: u64 = 5_000;
 
 /// Identifies a consumer of a group of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,11 +37,14 @@ pub(super) struct ConsumerKey<'a> {
     pub(super) consumer: &'a str,
 }
 
-/// The recent deliveries to each consumer of this client.
+/// The deliveries to each consumer of this client.
 #[derive(Debug, Default)]
 pub(super) struct DeliveryLog {
     /// Sorted by key.
     consumers: Vec<ConsumerLog>,
+    recoveries_in_flight: usize,
+    /// Whether any background recovery is due.
+    any_background_due: bool,
 }
 
 #[derive(Debug)]
@@ -42,75 +52,240 @@ struct ConsumerLog {
     stream: String,
     group: String,
     consumer: String,
-    /// The last ids that were delivered.
-    recent: VecDeque<EntryId>,
-    /// The greatest id that was delivered before those.
-    older: EntryId,
-    /// The last entry that a recovery found, if it has not reached the end: a read returns no more
-    /// entries than it asks for.
-    recovery_cursor: Option<String>,
+    /// Sorted. All are above `floor`.
+    delivered: VecDeque<EntryId>,
+    /// The greatest id that was forgotten.
+    floor: EntryId,
+    /// Whether the consumer may have lost entries.
+    is_recovery_due: bool,
+    is_recovery_in_flight: bool,
+    /// Acknowledged while a recovery is in flight, which may find them nevertheless.
+    acknowledged: Vec<EntryId>,
+    /// Found by recoveries on this connection. They may come once more.
+    recovered: Vec<EntryId>,
+    overtaken_until: Millis,
+    /// Whether an earlier session of this client may still receive entries for the consumer.
+    needs_late_recovery: bool,
+    /// Whether the next recovery shall begin by itself rather than with the next request.
+    is_background_recovery_due: bool,
+}
+
+/// Recording.
+impl DeliveryLog {
+    /// Records entries that the owner receives. If the log is full, it ignores those of a new
+    /// consumer.
+    pub(super) fn record(&mut self, key: ConsumerKey<'_>, entries: &[StreamEntry]) {
+        if let Some(log) = self.find_or_insert(key) {
+            entries.iter().for_each(|(id, _)| log.record(id));
+        }
+    }
+
+    /// Records an entry that is too large, and of which the owner hears. Returns whether that is
+    /// news.
+    pub(super) fn record_too_large(&mut self, key: ConsumerKey<'_>, id: &str, now: Millis) -> bool {
+        let Some(log) = self.find_or_insert(key) else {
+            return true;
+        };
+        let is_new = log.is_new(id);
+        if is_new {
+            log.record_recovered(id, now);
+        }
+        is_new
+    }
+
+    /// Records entries that a recovery found and that the owner receives.
+    pub(super) fn record_recovered(
+        &mut self,
+        key: ConsumerKey<'_>,
+        entries: &[StreamEntry],
+        now: Millis,
+    ) {
+        if let Some(log) = self.find_or_insert(key) {
+            entries
+                .iter()
+                .for_each(|(id, _)| log.record_recovered(id, now));
+        }
+    }
+
+    /// Removes entries that are no longer pending.
+    pub(super) fn record_acknowledged(&mut self, stream: &str, group: &str, ids: &[Text<'_>]) {
+        let logs = self.consumers.iter_mut();
+        for log in logs.filter(|log| log.stream == stream && log.group == group) {
+            for id in ids.iter().filter_map(|id| EntryId::parse(id).ok()) {
+                if log.is_recovery_in_flight {
+                    log.acknowledged.push(id);
+                } else {
+                    log.forget(id);
+                }
+            }
+        }
+    }
+
+    /// Removes the entries of a delivery that a recovery found before.
+    pub(super) fn remove_recovered(
+        &mut self,
+        key: ConsumerKey<'_>,
+        entries: &mut Vec<StreamEntry>,
+        now: Millis,
+    ) {
+        if let Some(log) = self.find_mut(key) {
+            entries.retain(|(id, _)| !log.take_recovered(id, now));
+        }
+    }
+
+    /// Records an entry that the server skipped. Returns whether that is news.
+    pub(super) fn record_skipped(&mut self, key: ConsumerKey<'_>, id: &str, now: Millis) -> bool {
+        let Some(log) = self.find_or_insert(key) else {
+            return true;
+        };
+        let is_new = !log.take_recovered(id, now);
+        log.record(id);
+        is_new
+    }
+
+    /// Removes the entries of a recovery that the owner knows.
+    pub(super) fn retain_new(&self, key: ConsumerKey<'_>, entries: &mut Vec<StreamEntry>) {
+        if let Ok(index) = self.find(key) {
+            let log = &self.consumers[index];
+            entries.retain(|(id, _)| log.is_new(id));
+        }
+    }
+}
+
+/// Recoveries.
+impl DeliveryLog {
+    /// Whether lost deliveries to the consumer can be found.
+    pub(super) fn can_recover(&self, key: ConsumerKey<'_>) -> bool {
+        self.consumers.len() < MAX_CONSUMERS || self.find(key).is_ok()
+    }
+
+    /// Returns the id after which to look for lost entries, and the ids to leave out.
+    pub(super) fn recovery_range(&self, key: ConsumerKey<'_>) -> (EntryId, Vec<Text<'static>>) {
+        match self.find(key) {
+            Ok(index) => {
+                let log = &self.consumers[index];
+                let text = |id: &EntryId| String::from(*id).into();
+                (log.floor, log.delivered.iter().map(text).collect())
+            }
+            Err(_) => (EntryId::ZERO, Vec::new()),
+        }
+    }
+
+    /// Records that the consumer's next request must begin with a recovery.
+    pub(super) fn set_recovery_due(&mut self, key: ConsumerKey<'_>) {
+        if let Some(log) = self.find_or_insert(key) {
+            log.is_recovery_due = true;
+        }
+    }
+
+    pub(super) fn is_recovery_due(&self, key: ConsumerKey<'_>) -> bool {
+        self.find(key)
+            .is_ok_and(|index| self.consumers[index].is_recovery_due)
+    }
+
+    /// Whether the consumer's requests wait for a recovery in flight.
+    pub(super) fn is_recovery_in_flight(&self, key: ConsumerKey<'_>) -> bool {
+        self.find(key)
+            .is_ok_and(|index| self.consumers[index].is_recovery_in_flight)
+    }
+
+    pub(super) const fn any_recovery_in_flight(&self) -> bool {
+        self.recoveries_in_flight > 0
+    }
+
+    pub(super) fn begin_recovery(&mut self, key: ConsumerKey<'_>) {
+        if let Some(log) = self.find_or_insert(key) {
+            let was_in_flight = std::mem::replace(&mut log.is_recovery_in_flight, true);
+            self.recoveries_in_flight += usize::from(!was_in_flight);
+        }
+    }
+
+    /// Records that the recovery in flight has ended, and whether there may be more entries.
+    pub(super) fn end_recovery(&mut self, key: ConsumerKey<'_>, is_due: bool) {
+        if let Some(log) = self.find_mut(key) {
+            log.is_recovery_due = is_due;
+            let was_in_flight = log.end_recovery();
+            self.recoveries_in_flight -= usize::from(was_in_flight);
+        }
+    }
+
+    /// Records that the connection was lost: nothing is on its way any more.
+    pub(super) fn record_connection_lost(&mut self) {
+        self.recoveries_in_flight = 0;
+        self.any_background_due = false;
+        for log in &mut self.consumers {
+            log.recovered.clear();
+            log.end_recovery();
+            log.is_background_recovery_due = false;
+        }
+    }
+
+    /// Records that an earlier session may still receive entries for the consumer.
+    pub(super) fn require_late_recovery(&mut self, key: ConsumerKey<'_>) {
+        if let Some(log) = self.find_or_insert(key) {
+            log.needs_late_recovery = true;
+        }
+    }
+
+    /// Makes the late recoveries due: all earlier sessions have ended.
+    pub(super) fn begin_late_recoveries(&mut self) {
+        for log in &mut self.consumers {
+            if std::mem::take(&mut log.needs_late_recovery) {
+                log.is_recovery_due = true;
+                log.is_background_recovery_due = true;
+                self.any_background_due = true;
+            }
+        }
+    }
+
+    /// Makes a recovery due that begins by itself.
+    pub(super) fn set_background_recovery_due(&mut self, key: ConsumerKey<'_>) {
+        if let Some(log) = self.find_or_insert(key) {
+            log.is_recovery_due = true;
+            log.is_background_recovery_due = true;
+            self.any_background_due = true;
+        }
+    }
+
+    /// Calls `begin` for every background recovery that is due. It returns whether the recovery has
+    /// to wait longer.
+    pub(super) fn begin_background_recoveries(
+        &mut self,
+        mut begin: impl FnMut(ConsumerKey<'_>) -> bool,
+    ) {
+        if !std::mem::take(&mut self.any_background_due) {
+            return;
+        }
+        for log in &mut self.consumers {
+            if log.is_background_recovery_due {
+                let waits = log.is_recovery_in_flight || begin(log.key());
+                log.is_background_recovery_due = log.is_recovery_due && waits;
+                self.any_background_due |= log.is_background_recovery_due;
+            }
+        }
+    }
 }
 
 impl DeliveryLog {
-    /// Records entries that arrived. If the log is full, it ignores those of a new consumer.
-    pub(super) fn record(&mut self, key: ConsumerKey<'_>, entries: &[StreamEntry]) {
+    fn find(&self, key: ConsumerKey<'_>) -> Result<usize, usize> {
+        self.consumers.binary_search_by(|log| log.key().cmp(&key))
+    }
+
+    fn find_mut(&mut self, key: ConsumerKey<'_>) -> Option<&mut ConsumerLog> {
+        let index = self.find(key).ok()?;
+        self.consumers.get_mut(index)
+    }
+
+    fn find_or_insert(&mut self, key: ConsumerKey<'_>) -> Option<&mut ConsumerLog> {
         let index = match self.find(key) {
             Ok(index) => index,
-            Err(_) if self.is_full() => return,
+            Err(_) if self.consumers.len() >= MAX_CONSUMERS => return None,
             Err(index) => {
                 self.consumers.insert(index, ConsumerLog::new(key));
                 index
             }
         };
-        let log = &mut self.consumers[index];
-        for id in entries.iter().filter_map(|(id, _)| EntryId::parse(id).ok()) {
-            if log.recent.len() == MAX_IDS
-                && let Some(oldest) = log.recent.pop_front()
-            {
-                log.older = log.older.max(oldest);
-            }
-            log.recent.push_back(id);
-        }
-    }
-
-    /// Returns the id after which to look for a lost delivery, or `None` if that is unknown.
-    pub(super) fn recovery_start(&self, key: ConsumerKey<'_>) -> Option<String> {
-        match self.find(key) {
-            Ok(index) => Some(self.consumers[index].older.into()),
-            Err(_) if self.is_full() => None,
-            Err(_) => Some(EntryId::ZERO.into()),
-        }
-    }
-
-    /// Removes the entries that already arrived.
-    pub(super) fn retain_new(&self, key: ConsumerKey<'_>, entries: &mut Vec<StreamEntry>) {
-        if let Ok(index) = self.find(key) {
-            let recent = &self.consumers[index].recent;
-            let is_new = |id: &str| EntryId::parse(id).map_or(true, |id| !recent.contains(&id));
-            entries.retain(|(id, _)| is_new(id));
-        }
-    }
-
-    /// Saves where a recovery stopped; `None` if it reached the end.
-    pub(super) fn save_recovery_cursor(&mut self, key: ConsumerKey<'_>, last: Option<&String>) {
-        // Creates the log of a consumer that received nothing yet.
-        self.record(key, &[]);
-        if let Ok(index) = self.find(key) {
-            self.consumers[index].recovery_cursor = last.cloned();
-        }
-    }
-
-    /// Returns where the consumer's next request must continue a recovery, if it must.
-    pub(super) fn recovery_cursor(&self, key: ConsumerKey<'_>) -> Option<String> {
-        self.consumers[self.find(key).ok()?].recovery_cursor.clone()
-    }
-
-    fn find(&self, key: ConsumerKey<'_>) -> Result<usize, usize> {
-        self.consumers.binary_search_by(|log| log.key().cmp(&key))
-    }
-
-    fn is_full(&self) -> bool {
-        self.consumers.len() >= MAX_CONSUMERS
+        self.consumers.get_mut(index)
     }
 }
 
@@ -120,9 +295,15 @@ impl ConsumerLog {
             stream: key.stream.to_owned(),
             group: key.group.to_owned(),
             consumer: key.consumer.to_owned(),
-            recent: VecDeque::new(),
-            older: EntryId::ZERO,
-            recovery_cursor: None,
+            delivered: VecDeque::new(),
+            floor: EntryId::ZERO,
+            is_recovery_due: false,
+            is_recovery_in_flight: false,
+            acknowledged: Vec::new(),
+            recovered: Vec::new(),
+            overtaken_until: 0,
+            needs_late_recovery: false,
+            is_background_recovery_due: false,
         }
     }
 
@@ -132,6 +313,70 @@ impl ConsumerLog {
             group: &self.group,
             consumer: &self.consumer,
         }
+    }
+
+    fn record(&mut self, id: &str) {
+        let Ok(id) = EntryId::parse(id) else {
+            return;
+        };
+        if id <= self.floor {
+            return;
+        }
+        // Usually it is the greatest.
+        if self.delivered.back().is_none_or(|last| *last < id) {
+            self.delivered.push_back(id);
+        } else if let Err(index) = self.delivered.binary_search(&id) {
+            self.delivered.insert(index, id);
+        }
+        if self.delivered.len() > MAX_IDS
+            && let Some(smallest) = self.delivered.pop_front()
+        {
+            self.floor = smallest;
+        }
+    }
+
+    fn is_new(&self, id: &str) -> bool {
+        EntryId::parse(id).map_or(true, |id| {
+            id > self.floor && self.delivered.binary_search(&id).is_err()
+        })
+    }
+
+    fn forget(&mut self, id: EntryId) {
+        if let Ok(index) = self.delivered.binary_search(&id) {
+            self.delivered.remove(index);
+        }
+    }
+
+    fn record_recovered(&mut self, id: &str, now: Millis) {
+        self.record(id);
+        self.overtaken_until = now + MAX_OVERTAKEN_MS;
+        self.recovered.extend(EntryId::parse(id));
+        if self.recovered.len() > MAX_IDS {
+            self.recovered.remove(0);
+        }
+    }
+
+    /// Returns whether a recovery found the entry, once.
+    fn take_recovered(&mut self, id: &str, now: Millis) -> bool {
+        if now >= self.overtaken_until {
+            self.recovered.clear();
+        }
+        if self.recovered.is_empty() {
+            return false;
+        }
+        let id = EntryId::parse(id);
+        let found = self.recovered.iter().position(|other| Ok(*other) == id);
+        found
+            .map(|index| self.recovered.swap_remove(index))
+            .is_some()
+    }
+
+    /// Returns whether one was in flight.
+    fn end_recovery(&mut self) -> bool {
+        for id in std::mem::take(&mut self.acknowledged) {
+            self.forget(id);
+        }
+        std::mem::take(&mut self.is_recovery_in_flight)
     }
 }
 
@@ -151,16 +396,31 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn an_entry_that_arrived_is_not_new() {
-        let mut log = DeliveryLog::default();
-        assert_eq!(log.recovery_start(KEY).as_deref(), Some("0-0"));
-        log.record(KEY, &entries([6, 7]));
-        log.record(KEY, &entries([1, 2]));
-        assert_eq!(log.recovery_start(KEY).as_deref(), Some("0-0"));
-        let mut found = entries(1..=8);
+    /// Returns the entries of a recovery that are new.
+    fn new_of(log: &DeliveryLog, ids: impl IntoIterator<Item = u64>) -> Vec<StreamEntry> {
+        let mut found = entries(ids);
         log.retain_new(KEY, &mut found);
-        assert_eq!(found, entries([3, 4, 5, 8]));
+        found
+    }
+
+    fn acknowledge(log: &mut DeliveryLog, ids: impl IntoIterator<Item = u64>) {
+        let ids: Vec<Text<'_>> = entries(ids).into_iter().map(|(id, _)| id.into()).collect();
+        log.record_acknowledged("s", "g", &ids);
+    }
+
+    fn texts(ids: &[&'static str]) -> Vec<Text<'static>> {
+        ids.iter().map(|id| Text::from(*id)).collect()
+    }
+
+    #[test]
+    fn an_entry_that_was_delivered_is_not_new() {
+        let mut log = DeliveryLog::default();
+        assert_eq!(log.recovery_range(KEY), (EntryId::ZERO, vec![]));
+        log.record(KEY, &entries([6, 7]));
+        log.record(KEY, &entries([1, 2, 6]));
+        let except = texts(&["1-0", "2-0", "6-0", "7-0"]);
+        assert_eq!(log.recovery_range(KEY), (EntryId::ZERO, except));
+        assert_eq!(new_of(&log, 1..=8), entries([3, 4, 5, 8]));
         let other = ConsumerKey {
             consumer: "d",
             ..KEY
@@ -171,14 +431,56 @@ mod tests {
     }
 
     #[test]
+    fn an_acknowledged_entry_is_forgotten() {
+        let mut log = DeliveryLog::default();
+        log.record(KEY, &entries(1..=3));
+        acknowledge(&mut log, [2, 9]);
+        let except = texts(&["1-0", "3-0"]);
+        assert_eq!(log.recovery_range(KEY), (EntryId::ZERO, except));
+    }
+
+    /// The server may have looked before the acknowledgement.
+    #[test]
+    fn a_recovery_in_flight_does_not_find_what_is_acknowledged_meanwhile() {
+        let mut log = DeliveryLog::default();
+        log.record(KEY, &entries(1..=3));
+        log.begin_recovery(KEY);
+        acknowledge(&mut log, [2]);
+        assert_eq!(new_of(&log, 1..=4), entries([4]));
+        log.end_recovery(KEY, false);
+        let except = texts(&["1-0", "3-0"]);
+        assert_eq!(log.recovery_range(KEY), (EntryId::ZERO, except));
+    }
+
+    #[test]
     fn a_recovery_starts_after_the_ids_that_the_log_forgot() {
         let mut log = DeliveryLog::default();
         let many = MAX_IDS as u64 + 10;
         log.record(KEY, &entries(1..=many));
-        assert_eq!(log.recovery_start(KEY).as_deref(), Some("10-0"));
-        let mut found = entries(10..=many + 1);
-        log.retain_new(KEY, &mut found);
-        assert_eq!(found, entries([10, many + 1]));
+        let (after, except) = log.recovery_range(KEY);
+        assert_eq!((after, except.len()), (EntryId::new(10, 0), MAX_IDS));
+        assert_eq!(new_of(&log, 1..=many + 1), entries([many + 1]));
+        log.record(KEY, &entries([5]));
+        assert_eq!(log.recovery_range(KEY), (after, except), "below the floor");
+    }
+
+    #[test]
+    fn a_delivery_that_a_recovery_overtook_is_dropped_once() {
+        let mut log = DeliveryLog::default();
+        log.record_recovered(KEY, &entries([1, 2]), 100);
+        let delivered = |log: &mut DeliveryLog, now| {
+            let mut delivered = entries([1, 3]);
+            log.remove_recovered(KEY, &mut delivered, now);
+            delivered
+        };
+        assert_eq!(delivered(&mut log, 200), entries([3]));
+        assert_eq!(delivered(&mut log, 200), entries([1, 3]), "reclaimed");
+        log.record_recovered(KEY, &entries([1]), 100);
+        let late = 100 + MAX_OVERTAKEN_MS;
+        assert_eq!(delivered(&mut log, late), entries([1, 3]));
+        log.record_recovered(KEY, &entries([1]), 100);
+        log.record_connection_lost();
+        assert_eq!(delivered(&mut log, 200), entries([1, 3]));
     }
 
     #[test]
@@ -192,8 +494,8 @@ mod tests {
         for n in 0..=MAX_CONSUMERS {
             log.record(key(n), &entries([5]));
         }
-        assert_eq!(log.recovery_start(key(0)).as_deref(), Some("0-0"));
-        assert_eq!(log.recovery_start(key(MAX_CONSUMERS)), None);
+        assert!(log.can_recover(key(0)));
+        assert!(!log.can_recover(key(MAX_CONSUMERS)));
         assert_eq!(log.consumers.len(), MAX_CONSUMERS);
     }
 }

@@ -23,9 +23,9 @@ impl Engine {
         for message in self.config.encoding.messages::<ServerMessage>(frame) {
             let handled = match message {
                 Ok(ServerMessage::Reply { id, outcome }) => self.handle_reply(id, outcome, now),
-                Ok(ServerMessage::Push { id, item }) => self.handle_push(id, item),
+                Ok(ServerMessage::Push { id, item }) => self.handle_push(id, item, now),
                 Ok(ServerMessage::Welcome(welcome)) => {
-                    self.handle_welcome(&welcome);
+                    self.handle_welcome(&welcome, now);
                     Ok(())
                 }
                 Ok(ServerMessage::Backend { unavailable }) => {
@@ -57,11 +57,12 @@ impl Engine {
         }
     }
 
-    fn handle_welcome(&mut self, welcome: &Welcome) {
+    fn handle_welcome(&mut self, welcome: &Welcome, now: Millis) {
         self.max_frame_bytes = welcome.max_frame_bytes as usize;
         (self.is_welcomed, self.was_ever_open) = (true, true);
         self.queue.set_max_in_flight(welcome.max_in_flight as usize);
         self.heartbeat.set_interval(welcome.heartbeat_ms);
+        self.late_recovery.record_welcome(now);
         self.set_state(ConnectionState::Open);
     }
 

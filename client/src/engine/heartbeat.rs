@@ -104,8 +104,13 @@ impl Heartbeat {
         self.server_dead_at().map_or(next, |at| at.min(next))
     }
 
+    /// How long the server takes this client for alive although it is silent.
+    pub(super) const fn server_patience_ms(&self) -> u64 {
+        self.interval_ms * HEARTBEATS_UNTIL_DEAD as u64
+    }
+
     fn client_dead_at(&self) -> Millis {
-        self.last_sent + self.interval_ms * u64::from(HEARTBEATS_UNTIL_DEAD)
+        self.last_sent + self.server_patience_ms()
     }
 
     fn ping_due_at(&self) -> Millis {

@@ -8,6 +8,7 @@ use streamgate_protocol::backoff::Backoff;
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::{MAX_FAILURES, MAX_FIELDS_ONCE, REMEMBERED_MS};
 use streamgate_protocol::message::{Credit, Subscription, TailStart};
+use streamgate_protocol::text::Text;
 use streamgate_protocol::{CacheError, CacheResult, ClientMessage, Operation};
 
 use super::delivery_log::ConsumerKey;
@@ -18,6 +19,8 @@ use super::retry_backoff;
 use super::retry_policy::RetryPolicy;
 use super::subscription_window::SubscriptionWindow;
 use super::time::Millis;
+
+pub(super) use recovery::is_background_id;
 
 /// How long an idempotent add is sent again: well within the time that servers remember its number.
 pub(super) const MAX_ADD_RETRY_MS: u64 = REMEMBERED_MS / 2;
@@ -47,12 +50,8 @@ pub(super) struct PendingRequest {
     retried_since: Option<Millis>,
     /// Whether an earlier attempt may have performed an add or an acknowledgement.
     pub(super) may_be_done: bool,
-    /// A reply that delivered entries was lost: they are looked for after this id, among the
-    /// consumer's pending entries, before the message is sent.
-    pub(super) recover_after: Option<String>,
-    /// How many entries one recovery may ask for, because more were too large for one reply; 0 for
-    /// no limit.
-    max_recovered: u64,
+    /// Whether it begins with a recovery, because a delivery to its consumer may have been lost.
+    pub(super) is_recovering: bool,
     /// The flow control of a subscription that was sent. Boxed because most requests have none.
     pub(super) window: Option<Box<SubscriptionWindow>>,
     /// The length on the wire, estimated until it is sent.
@@ -98,8 +97,7 @@ impl PendingRequest {
             wait_ends_at: None,
             retried_since: None,
             may_be_done: false,
-            recover_after: None,
-            max_recovered: 0,
+            is_recovering: false,
             window: None,
             queued_at: 0,
             backoff: retry_backoff::new(),
@@ -170,6 +168,31 @@ impl PendingRequest {
                 group,
                 consumer,
             }),
+            ClientMessage::Request {
+                operation:
+                    Operation::ReadPending {
+                        stream,
+                        group,
+                        consumer,
+                        ..
+                    },
+                ..
+            } if self.is_background() => Some(ConsumerKey {
+                stream,
+                group,
+                consumer,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Returns the stream, the group and the ids that it acknowledges.
+    pub(super) fn acknowledged(&self) -> Option<(&str, &str, &[Text<'static>])> {
+        match &self.message {
+            ClientMessage::Request {
+                operation: Operation::Ack { stream, group, ids },
+                ..
+            } => Some((stream, group, ids)),
             _ => None,
         }
     }
@@ -226,7 +249,11 @@ impl PendingRequest {
 
     /// The entries that a subscription's window has room for.
     pub(super) fn window_room(&self) -> u64 {
-        self.window.as_ref().map_or(0, |window| window.room())
+        match (&self.window, &self.message) {
+            (Some(window), _) => window.room(),
+            (None, ClientMessage::Subscribe { credit, .. }) => credit.entries,
+            _ => 0,
+        }
     }
 }
 
@@ -375,7 +402,7 @@ impl PendingRequest {
     /// Whether it can be sent now. A consumer whose window has no room for what a recovery finds
     /// waits until it has.
     pub(super) fn is_ready(&self) -> bool {
-        let has_room = self.window.is_none() || self.recover_after.is_none();
+        let has_room = self.window.is_none() || !self.is_recovering;
         !self.is_pausing && (has_room || self.window_room() > 0)
     }
 }

@@ -1,11 +1,10 @@
 //! Every reply of the server: to requests, to idempotent adds, to recoveries, and errors.
 
 use streamgate_protocol::error::code;
-use streamgate_protocol::message::{Credit, Item, Outcome};
-use streamgate_protocol::{CacheError, CacheResult, Claimed, Reply, Retry, StreamEntry};
+use streamgate_protocol::message::Outcome;
+use streamgate_protocol::{CacheError, CacheResult, Claimed, Reply, Retry};
 
 use super::Engine;
-use super::event::EngineEvent;
 use super::pending_request::PendingRequest;
 use super::retry_policy::RetryPolicy;
 use super::time::Millis;
@@ -26,34 +25,53 @@ impl Engine {
             // It was on its way when the request was cancelled.
             return Ok(());
         };
+        let entry = match &outcome {
+            Outcome::Error(fault) => fault.entry.clone(),
+            Outcome::Ok(_) => None,
+        };
         let result = CacheResult::from(outcome);
         if request.is_idempotent_add() {
             self.handle_idempotent_add(request, result, now);
             return Ok(());
         }
-        let reply = match result {
-            Ok(reply) => reply,
-            Err(error) => {
-                self.handle_error(request, error, now);
-                return Ok(());
+        match (result, entry) {
+            (Err(error), Some(entry)) => self.handle_too_large(request, entry, error, now),
+            (Err(error), None) => self.handle_error(request, error, now),
+            (Ok(reply), _) if request.is_recovering => self.handle_recovery(request, reply, now),
+            (Ok(_), _) if request.window.is_some() => {
+                let violation = "the server replied to a subscription";
+                self.finish(id, Err(CacheError::from_code(code::PROTOCOL, violation)));
+                return Err(violation);
             }
-        };
-        if request.recover_after.is_some() {
-            self.handle_recovery(request, reply, now);
-        } else if request.window.is_some() {
-            let violation = "the server replied to a subscription";
-            self.finish(id, Err(CacheError::from_code(code::PROTOCOL, violation)));
-            return Err(violation);
-        } else {
-            if let Some(receiver) = request.receiver()
-                && let Reply::Entries { entries, .. } | Reply::Claimed(Claimed { entries, .. }) =
-                    &reply
-            {
-                self.delivery_log.record(receiver, entries);
-            }
-            self.finish(id, Ok(reply));
+            (Ok(reply), _) => self.handle_success(request, reply, now),
         }
         Ok(())
+    }
+
+    fn handle_success(&mut self, mut request: Box<PendingRequest>, mut reply: Reply, now: Millis) {
+        if let Some((stream, group, ids)) = request.acknowledged() {
+            self.delivery_log.record_acknowledged(stream, group, ids);
+        }
+        if let Some(receiver) = request.receiver()
+            && let Reply::Entries { entries, more, .. }
+            | Reply::Claimed(Claimed { entries, more, .. }) = &mut reply
+        {
+            let is_empty = entries.is_empty();
+            let is_claim = request.consumer().is_none();
+            if !is_claim {
+                self.delivery_log.remove_recovered(receiver, entries, now);
+            }
+            self.delivery_log.record(receiver, entries);
+            if *more {
+                self.delivery_log.set_recovery_due(receiver);
+            }
+            if entries.is_empty() && !is_empty {
+                // The owner has all of it. The wait goes on.
+                request.queued_at = now;
+                return self.queue.retry(request);
+            }
+        }
+        self.finish(request.id(), Ok(reply));
     }
 
     /// Handles an error. If the server lacked its backend, the request is retried after a pause, as
@@ -62,10 +80,8 @@ impl Engine {
     // Inlined it would be a larger download for browsers.
     #[inline(never)]
     fn handle_error(&mut self, mut request: Box<PendingRequest>, error: CacheError, now: Millis) {
-        let is_recovery = request.recover_after.is_some();
-        if is_recovery && error.code() == code::LIMIT && request.halve_recovery() {
-            return self.queue.retry(request);
-        }
+        let is_recovery = request.is_recovering;
+        self.abandon_recovery(&request);
         let retry = error.retry();
         let mut retries = retry != Retry::Never;
         if !is_recovery {
@@ -78,8 +94,8 @@ impl Engine {
             match request.consumer() {
                 // A reclaim may have delivered entries although the read failed.
                 Some(consumer) if is_unknown || request.reclaims() => {
-                    request.recover_after = self.delivery_log.recovery_start(consumer);
-                    retries &= request.recover_after.is_some();
+                    request.is_recovering = self.delivery_log.can_recover(consumer);
+                    retries &= request.is_recovering;
                 }
                 Some(_) => {}
                 None => request.may_be_done |= is_unknown,
@@ -91,7 +107,7 @@ impl Engine {
             return self.queue.retry(request);
         }
         self.save_recovery(&request);
-        let is_unknown = request.may_be_done || retries && request.recover_after.is_some();
+        let is_unknown = request.may_be_done || retries && request.is_recovering;
         let error = if retry != Retry::Never && is_unknown {
             CacheError::from_code(code::UNKNOWN_OUTCOME, error.message())
         } else {
@@ -142,55 +158,5 @@ impl Engine {
             CacheError::from_code(code::UNKNOWN_OUTCOME, error.message())
         };
         self.finish(request.id(), Err(error));
-    }
-
-    /// Handles the reply to a recovery: entries that are pending for the consumer. Those that did
-    /// not arrive before are delivered to the owner.
-    fn handle_recovery(&mut self, mut request: Box<PendingRequest>, reply: Reply, now: Millis) {
-        let found = reply.into_entries();
-        let (mut entries, consumer) = match (found, request.consumer()) {
-            (Ok(entries), Some(consumer)) => (entries, consumer),
-            (Ok(_), None) => return,
-            (Err(error), _) => return self.finish(request.id(), Err(error)),
-        };
-        let last = entries.last().map(|(id, _)| id.clone());
-        self.delivery_log.retain_new(consumer, &mut entries);
-        self.delivery_log.record(consumer, &entries);
-        self.delivery_log
-            .save_recovery_cursor(consumer, last.as_ref());
-        if !entries.is_empty() {
-            request.record_progress();
-        }
-        if request.window.is_none() && !entries.is_empty() {
-            return self.finish(request.id(), Ok(Reply::entries(entries)));
-        }
-        self.deliver_recovered(&mut request, entries);
-        // The recovery continues until it finds nothing. Then the request itself is sent.
-        request.recover_after = last;
-        request.queued_at = now;
-        self.queue.retry(request);
-    }
-
-    /// Delivers entries to a subscription as if they had been pushed.
-    fn deliver_recovered(&mut self, request: &mut PendingRequest, entries: Vec<StreamEntry>) {
-        if let Some(window) = &mut request.window
-            && !entries.is_empty()
-        {
-            window.add_recovered(Credit::of(&entries));
-            let item = Item::Entries {
-                entries,
-                position: None,
-            };
-            let id = request.id();
-            self.events.push_back(EngineEvent::Pushed { id, item });
-        }
-    }
-
-    /// Saves the unfinished recovery of a request that is over, for the consumer's next request.
-    pub(super) fn save_recovery(&mut self, request: &PendingRequest) {
-        if let (Some(consumer), Some(after)) = (request.consumer(), &request.recover_after) {
-            self.delivery_log
-                .save_recovery_cursor(consumer, Some(after));
-        }
     }
 }

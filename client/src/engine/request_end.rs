@@ -7,28 +7,41 @@ use streamgate_protocol::{CacheError, CacheResult, Reply};
 use super::Engine;
 use super::connection_phase::ConnectionPhase;
 use super::event::EngineEvent;
-use super::pending_request::PendingRequest;
+use super::pending_request::{PendingRequest, is_background_id};
 use super::retry_policy::RetryPolicy;
 use super::time::Millis;
 
 impl Engine {
     pub(super) fn finish(&mut self, id: u64, result: CacheResult<Reply>) {
+        // No owner waits for a background recovery.
+        if is_background_id(id) {
+            return;
+        }
         self.events.push_back(EngineEvent::Finished { id, result });
     }
 
     /// Queues the requests that were sent on a lost connection to be sent again, in the order in
     /// which they were made. Those that cannot be sent twice fail with `UNKNOWN_OUTCOME`.
-    pub(super) fn retry_sent(&mut self, now: Millis) {
+    ///
+    /// `may_go_on` says that the server may not know that the connection is lost.
+    pub(super) fn retry_sent(&mut self, may_go_on: bool, now: Millis) {
         self.cancels.clear();
         self.grants.clear();
         self.producers.record_connection_lost();
+        self.delivery_log.record_connection_lost();
         for mut request in self.queue.take_lost(now) {
+            if may_go_on && let Some(consumer) = request.consumer() {
+                self.delivery_log.require_late_recovery(consumer);
+            }
+            if request.is_background() {
+                self.save_recovery(&request);
+                continue;
+            }
             let retries = match (request.retry_policy(now), request.consumer()) {
                 (RetryPolicy::Resend, _) => true,
-                (RetryPolicy::RecoverThenResend, _) if request.recover_after.is_some() => true,
                 (RetryPolicy::RecoverThenResend, Some(consumer)) => {
-                    request.recover_after = self.delivery_log.recovery_start(consumer);
-                    request.recover_after.is_some()
+                    request.is_recovering = self.delivery_log.can_recover(consumer);
+                    request.is_recovering
                 }
                 _ => false,
             };

@@ -6,6 +6,7 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::limits::MIN_REQUESTS_IN_FLIGHT;
 use streamgate_protocol::{CacheError, CacheResult};
 
+use super::delivery_log::ConsumerKey;
 use super::pending_request::PendingRequest;
 use super::subscription_window::SubscriptionWindow;
 use super::time::Millis;
@@ -153,6 +154,15 @@ impl RequestQueue {
     pub(super) fn find_in_flight(&mut self, id: u64) -> Option<&mut PendingRequest> {
         let index = self.index_in_flight(id)?;
         self.in_flight.get_mut(index).map(Box::as_mut)
+    }
+
+    /// Returns a request in flight that can deliver what a recovery finds: one that waits for entries
+    /// of the same consumer.
+    pub(super) fn find_receiver(&mut self, key: ConsumerKey<'_>) -> Option<&mut PendingRequest> {
+        let mut requests = self.in_flight.iter_mut();
+        let receiver =
+            requests.find(|request| !request.is_recovering && request.consumer() == Some(key))?;
+        Some(receiver)
     }
 
     /// Usually it is the first, unless a wait is there.

@@ -36,7 +36,7 @@ impl Engine {
     /// Returns the credit that a subscription is about to be granted, if it is not over.
     pub(super) fn take_grant(&mut self, id: u64) -> Option<Credit> {
         let request = self.queue.find_in_flight(id)?;
-        if request.recover_after.is_some() {
+        if request.is_recovering {
             return None;
         }
         Some(request.window.as_mut()?.grant())
@@ -47,7 +47,12 @@ impl Engine {
     /// # Errors
     ///
     /// The violation, if the server must not push it.
-    pub(super) fn handle_push(&mut self, id: u64, item: Item) -> Result<(), &'static str> {
+    pub(super) fn handle_push(
+        &mut self,
+        id: u64,
+        mut item: Item,
+        now: Millis,
+    ) -> Result<(), &'static str> {
         let verdict = match self.queue.find_in_flight(id) {
             // It was on its way when the subscription was cancelled.
             None => return Ok(()),
@@ -65,8 +70,9 @@ impl Engine {
         };
         match verdict {
             PushVerdict::Deliver => {
-                self.log_delivery(id, &item);
-                self.events.push_back(EngineEvent::Pushed { id, item });
+                if self.log_delivery(id, &mut item, now) {
+                    self.events.push_back(EngineEvent::Pushed { id, item });
+                }
             }
             PushVerdict::Ignore => {}
             PushVerdict::Overloaded => {
@@ -79,13 +85,35 @@ impl Engine {
         Ok(())
     }
 
-    /// Logs the entries that a consumer received, so that it does not receive them again.
-    fn log_delivery(&mut self, id: u64, item: &Item) {
-        if let Item::Entries { entries, .. } = item
-            && let Some(request) = self.queue.find_in_flight(id)
-            && let Some(consumer) = request.consumer()
-        {
-            self.delivery_log.record(consumer, entries);
+    /// Logs the entries that a consumer received, so that it does not receive them again, and
+    /// removes those that it received through a recovery. Returns whether any are left.
+    fn log_delivery(&mut self, id: u64, item: &mut Item, now: Millis) -> bool {
+        let Some(request) = self.queue.find_in_flight(id) else {
+            return false;
+        };
+        let Some(consumer) = request.consumer() else {
+            return true;
+        };
+        match item {
+            Item::Entries { entries, .. } => {
+                let cost = Credit::of(entries);
+                self.delivery_log.remove_recovered(consumer, entries, now);
+                self.delivery_log.record(consumer, entries);
+                let is_empty = entries.is_empty();
+                let removed = cost.minus(Credit::of(entries));
+                if removed.entries > 0 {
+                    self.consumed(id, removed);
+                }
+                !is_empty
+            }
+            Item::Skipped(skipped) => {
+                let is_new = self.delivery_log.record_skipped(consumer, &skipped.id, now);
+                if !is_new {
+                    self.consumed(id, item.cost());
+                }
+                is_new
+            }
+            _ => true,
         }
     }
 

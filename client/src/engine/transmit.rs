@@ -57,11 +57,14 @@ impl Engine {
 
     fn append_requests(&mut self, frame: &mut Vec<u8>, now: Millis) {
         let any_stalled = self.producers.any_stalled();
+        self.begin_background_recoveries();
         while frame.len() < FRAME_TARGET_BYTES {
-            let producers = &self.producers;
+            let (producers, log) = (&self.producers, &self.delivery_log);
             let is_held = |request: &PendingRequest| {
                 let add = request.idempotent_add().filter(|_| any_stalled);
+                let consumer = request.consumer().filter(|_| log.any_recovery_in_flight());
                 add.is_some_and(|(stream, _)| producers.is_stalled(stream))
+                    || consumer.is_some_and(|consumer| log.is_recovery_in_flight(consumer))
             };
             let Some(mut request) = self.queue.take_next(is_held) else {
                 break;
@@ -79,6 +82,9 @@ impl Engine {
                 if let Some((stream, number)) = request.idempotent_add() {
                     self.producers.record_sent(stream, number.number);
                 }
+                if let Some(consumer) = request.consumer().filter(|_| request.is_recovering) {
+                    self.delivery_log.begin_recovery(consumer);
+                }
                 self.queue.record_sent(request, frame.len() - start);
             } else if start == 0 && self.is_welcomed {
                 let error = too_large(frame.len(), self.max_frame_bytes);
@@ -95,16 +101,15 @@ impl Engine {
     fn prepare(&mut self, request: &mut PendingRequest, now: Millis) {
         request.prepare(self.availability.is_unavailable(), now);
         if let Some(consumer) = request.consumer()
-            && request.recover_after.is_none()
-            && !request.is_subscription()
+            && self.delivery_log.is_recovery_due(consumer)
         {
-            request.recover_after = self.delivery_log.recovery_cursor(consumer);
+            request.is_recovering = true;
         }
         request.assign_number(&mut self.producers);
     }
 
     fn append_request(&self, frame: &mut Vec<u8>, request: &mut PendingRequest) {
-        if let Some(recovery) = request.recovery_message() {
+        if let Some(recovery) = request.recovery_message(&self.delivery_log) {
             self.append(frame, &recovery);
         } else {
             request.resume_subscription();

@@ -76,6 +76,7 @@ fn the_table_of_limits_is_the_one_in_the_code() {
         FIRST_RETRY_PAUSE_MS,
         MAX_RETRY_PAUSE_MS,
         MAX_FAILURES,
+        LATE_RECOVERY_MARGIN_MS,
     ];
     let text: BTreeMap<_, _> = table("limits")
         .into_iter()

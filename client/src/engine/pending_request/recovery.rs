@@ -1,25 +1,62 @@
-//! Finding the entries of a lost reply.
+//! Finding the entries of a lost delivery.
 
-use streamgate_protocol::message::Subscription;
-use streamgate_protocol::{ClientMessage, Operation};
+use streamgate_protocol::message::{Item, Subscription};
+use streamgate_protocol::{ClientMessage, Operation, Skipped, StreamEntry};
 
 use super::PendingRequest;
+use crate::engine::delivery_log::{ConsumerKey, DeliveryLog};
+use crate::engine::event::EngineEvent;
 
-/// The number of entries to assume if a recovery without a limit found too much for one reply.
-const ASSUMED_WITHOUT_LIMIT: u64 = 256;
+/// The bit that is set in the ids of background recoveries, and in no owner's.
+const BACKGROUND_BIT: u32 = 52;
+
+/// Whether it is the id of a background recovery.
+pub(in crate::engine) const fn is_background_id(id: u64) -> bool {
+    id >> BACKGROUND_BIT == 1
+}
 
 impl PendingRequest {
-    /// Returns the request that looks for lost entries, if there may be any.
-    pub(in crate::engine) fn recovery_message(&self) -> Option<ClientMessage<'_>> {
-        let after = self.recover_after.as_deref()?;
-        let consumer = self.consumer()?;
+    /// Returns a recovery that no request of the owner begins with. `number` is a new one.
+    pub(in crate::engine) fn background_recovery(
+        number: u64,
+        consumer: ConsumerKey<'_>,
+        count: u64,
+    ) -> Self {
+        let operation = Operation::ReadPending {
+            stream: consumer.stream.to_owned().into(),
+            group: consumer.group.to_owned().into(),
+            consumer: consumer.consumer.to_owned().into(),
+            after: "0-0".into(),
+            count,
+            except: Vec::new(),
+        };
+        let mut request = Self::new(operation);
+        request.set_id((1 << BACKGROUND_BIT) + number);
+        // It goes before all that were not sent yet.
+        request.was_sent = true;
+        request.is_recovering = true;
+        request
+    }
+
+    /// Whether it is a background recovery.
+    pub(in crate::engine) const fn is_background(&self) -> bool {
+        is_background_id(self.id)
+    }
+
+    /// Returns the request that looks for lost entries, if it begins with one.
+    pub(in crate::engine) fn recovery_message(
+        &self,
+        log: &DeliveryLog,
+    ) -> Option<ClientMessage<'_>> {
+        let consumer = self.consumer().filter(|_| self.is_recovering)?;
+        let (after, except) = log.recovery_range(consumer);
         let operation = Operation::ReadPending {
             stream: consumer.stream.into(),
             group: consumer.group.into(),
             consumer: consumer.consumer.into(),
-            after: after.into(),
+            after: String::from(after).into(),
             count: self.recovery_count(),
-            except: Vec::new(),
+            except,
         };
         Some(ClientMessage::Request {
             id: self.id,
@@ -27,22 +64,38 @@ impl PendingRequest {
         })
     }
 
-    /// Halves the entries that one recovery asks for, because they were too large for one reply.
-    /// Returns whether any are left.
-    pub(in crate::engine) fn halve_recovery(&mut self) -> bool {
-        let count = match self.recovery_count() {
-            0 => ASSUMED_WITHOUT_LIMIT,
-            count => count,
-        };
-        self.max_recovered = count / 2;
-        self.max_recovered > 0
+    /// Delivers entries to a subscription as if they had been pushed.
+    pub(in crate::engine) fn push_recovered(&mut self, entries: Vec<StreamEntry>) -> EngineEvent {
+        self.push(Item::Entries {
+            entries,
+            position: None,
+        })
     }
 
-    /// How many entries a recovery asks for; 0 for no limit.
-    fn recovery_count(&self) -> u64 {
-        let count = match &self.message {
+    /// Tells the owner of a subscription of an entry that was too large for a recovery, which does
+    /// not know its size.
+    pub(in crate::engine) fn push_skipped(&mut self, entry: String) -> EngineEvent {
+        self.push(Item::Skipped(Skipped::new(entry, 0)))
+    }
+
+    fn push(&mut self, item: Item) -> EngineEvent {
+        if let Some(window) = &mut self.window {
+            window.add_recovered(item.cost());
+        }
+        let id = self.id;
+        EngineEvent::Pushed { id, item }
+    }
+
+    /// Whether a consumer can take nothing from a recovery.
+    pub(in crate::engine) fn has_no_room(&self) -> bool {
+        self.is_subscription() && self.window_room() == 0
+    }
+
+    /// How many entries it can take from a recovery; 0 for no limit.
+    pub(in crate::engine) fn recovery_count(&self) -> u64 {
+        match &self.message {
             ClientMessage::Request {
-                operation: Operation::ReadGroup { count, .. },
+                operation: Operation::ReadGroup { count, .. } | Operation::ReadPending { count, .. },
                 ..
             } => *count,
             ClientMessage::Subscribe {
@@ -50,11 +103,6 @@ impl PendingRequest {
                 ..
             } => self.window_room().min(*batch),
             _ => 0,
-        };
-        match self.max_recovered {
-            0 => count,
-            max if count == 0 => max,
-            max => count.min(max),
         }
     }
 }

@@ -54,7 +54,11 @@ fn a_group_read_recovers_entries_that_the_server_lost() {
     test.request(2, read_group("c", Some(10_000)));
     test.sent();
     test.reply_error(2, "UNKNOWN_OUTCOME");
-    assert_eq!(test.sent_after_pause(50), [request(2, recovery("0-0", 2))]);
+    let arrived = &["1-0"];
+    assert_eq!(
+        test.sent_after_pause(50),
+        [request(2, recovery(arrived, 2))]
+    );
     test.reply_entries(2, &["1-0", "2-0"]);
     assert_eq!(test.ids_of_reply(2), ["2-0"]);
 }
@@ -87,13 +91,10 @@ fn a_recovery_is_retried_after_growing_pauses() {
     test.reply_error(1, "UNKNOWN_OUTCOME");
     for pause in [50, 100, 200, 400, 800, 1_000, 1_000] {
         let sent = test.sent_after_pause(pause);
-        assert_eq!(sent, [request(1, recovery("0-0", 2))], "{pause} ms");
+        assert_eq!(sent, [request(1, recovery(&[], 2))], "{pause} ms");
         test.reply_error(1, ["DISCONNECTED", "LOADING"][usize::from(pause == 50)]);
     }
-    assert_eq!(
-        test.sent_after_pause(1_000),
-        [request(1, recovery("0-0", 2))]
-    );
+    assert_eq!(test.sent_after_pause(1_000), [request(1, recovery(&[], 2))]);
     test.reply_entries(1, &[]);
     assert_eq!(
         test.sent().concat(),
@@ -258,7 +259,7 @@ fn an_available_backend_does_not_end_a_pause() {
     test.reply_error(1, "UNKNOWN_OUTCOME");
     test.set_backend_unavailable(None);
     assert!(test.sent().is_empty());
-    assert_eq!(test.sent_after_pause(50), [request(1, recovery("0-0", 2))]);
+    assert_eq!(test.sent_after_pause(50), [request(1, recovery(&[], 2))]);
 }
 
 /// Lets the backend become unavailable whenever a subscription or a wait begins, and return at
@@ -353,47 +354,9 @@ fn the_next_read_continues_the_recovery_of_a_cancelled_one() {
     test.reply_error(1, "UNKNOWN_OUTCOME");
     test.engine.cancel(1);
     test.request(2, read_group("c", None));
-    assert_eq!(test.sent().concat(), [request(2, recovery("0-0", 2))]);
+    assert_eq!(test.sent().concat(), [request(2, recovery(&[], 2))]);
     test.reply_entries(2, &["1-0"]);
     assert_eq!(test.ids_of_reply(2), ["1-0"]);
-}
-
-#[test]
-fn a_recovery_that_finds_too_much_for_one_reply_asks_for_less() {
-    let mut test = TestEngine::open();
-    test.engine.subscribe(1, consume(2), 0);
-    let mut unlimited = read_group("d", None);
-    if let Operation::ReadGroup { count, .. } = &mut unlimited {
-        *count = 0;
-    }
-    test.request(3, unlimited);
-    test.sent();
-    test.reply_error(1, "UNKNOWN_OUTCOME");
-    assert_eq!(test.sent_after_pause(50), [request(1, recovery("0-0", 2))]);
-    test.reply_error(1, "LIMIT");
-    assert_eq!(test.sent().concat(), [request(1, recovery("0-0", 1))]);
-    test.reply_entries(1, &["1-0"]);
-    assert_eq!(test.pushed.last(), Some(&(1, entries_item(&["1-0"], None))));
-    assert_eq!(test.sent().concat(), [request(1, recovery("1-0", 1))]);
-    // The entry alone is too large.
-    test.reply_error(1, "LIMIT");
-    assert_eq!(test.codes(), [(1, "LIMIT")]);
-    test.reply_error(3, "UNKNOWN_OUTCOME");
-    for count in [0, 128, 64] {
-        let sent = match count {
-            0 => test.sent_after_pause(50),
-            _ => test.sent().concat(),
-        };
-        let asked = sent.iter().map(|message| match message {
-            ClientMessage::Request {
-                operation: Operation::ReadPending { count, .. },
-                ..
-            } => *count,
-            other => panic!("no look: {other:?}"),
-        });
-        assert_eq!(asked.collect::<Vec<_>>(), [count]);
-        test.reply_error(3, "LIMIT");
-    }
 }
 
 #[test]
@@ -416,7 +379,11 @@ fn claimed_entries_are_not_recovered_again() {
     test.request(2, read_group("c", None));
     test.sent();
     test.reply_error(2, "UNKNOWN_OUTCOME");
-    assert_eq!(test.sent_after_pause(50), [request(2, recovery("0-0", 2))]);
+    let arrived = &["1-0"];
+    assert_eq!(
+        test.sent_after_pause(50),
+        [request(2, recovery(arrived, 2))]
+    );
     test.reply_entries(2, &["1-0", "2-0"]);
     assert_eq!(test.ids_of_reply(2), ["2-0"]);
 }
@@ -426,9 +393,9 @@ fn a_recovery_after_a_lost_connection_outlives_an_unavailable_backend() {
     let mut test = TestEngine::open();
     test.request(1, read_group("c", None));
     test.sent();
-    assert_eq!(test.reconnect(), [request(1, recovery("0-0", 2))]);
+    assert_eq!(test.reconnect(), [request(1, recovery(&[], 2))]);
     test.reply_error(1, "DISCONNECTED");
-    assert_eq!(test.sent_after_pause(50), [request(1, recovery("0-0", 2))]);
+    assert_eq!(test.sent_after_pause(50), [request(1, recovery(&[], 2))]);
     test.reply_entries(1, &["1-0"]);
     assert_eq!(test.ids_of_reply(1), ["1-0"]);
 }
@@ -446,12 +413,19 @@ fn a_consumer_continues_after_an_outage() {
         bytes: 3,
     };
     test.engine.consumed(1, taken);
-    assert_eq!(test.sent_after_pause(50), [request(1, recovery("0-0", 2))]);
+    assert_eq!(
+        test.sent_after_pause(50),
+        [request(1, recovery(&["1-0"], 2))]
+    );
     test.reply_error(1, "DISCONNECTED");
-    assert_eq!(test.sent_after_pause(100), [request(1, recovery("0-0", 2))]);
-    test.reply_entries(1, &["1-0", "2-0"]);
+    assert_eq!(
+        test.sent_after_pause(100),
+        [request(1, recovery(&["1-0"], 2))]
+    );
+    test.reply_entries(1, &["2-0"]);
     assert_eq!(test.pushed.last(), Some(&(1, entries_item(&["2-0"], None))));
-    assert_eq!(test.sent().concat(), [request(1, recovery("2-0", 1))]);
+    let arrived = &["1-0", "2-0"];
+    assert_eq!(test.sent().concat(), [request(1, recovery(arrived, 1))]);
     test.reply_entries(1, &[]);
     let left = Credit {
         entries: 1,
@@ -486,7 +460,7 @@ fn a_consumer_that_reclaims_recovers_what_it_reclaimed() {
     test.engine.subscribe(1, reclaiming_consume(None), 0);
     test.sent();
     test.reply_error(1, "DISCONNECTED");
-    assert_eq!(test.sent_after_pause(50), [request(1, recovery("0-0", 2))]);
+    assert_eq!(test.sent_after_pause(50), [request(1, recovery(&[], 2))]);
     test.reply_entries(1, &[]);
     let again = subscribe(1, reclaiming_consume(Some(true)), credit(2));
     assert_eq!(test.sent().concat(), [again]);

@@ -1,0 +1,347 @@
+//! Recoveries: entries that were delivered and did not arrive, and losses that nobody noticed.
+
+use streamgate_protocol::limits::LATE_RECOVERY_MARGIN_MS;
+use streamgate_protocol::{Claimed, Skipped};
+
+use super::*;
+
+/// When a late recovery runs, counted from the welcome.
+const LATE_MS: u64 = 2 * 1_000 + LATE_RECOVERY_MARGIN_MS;
+
+impl TestEngine {
+    fn reply(&mut self, id: u64, reply: Reply) {
+        let outcome = Outcome::Ok(reply);
+        self.receive(&ServerMessage::Reply { id, outcome });
+    }
+
+    fn reply_more(&mut self, id: u64, ids: &[&str]) {
+        self.reply(
+            id,
+            Reply::Entries {
+                entries: entries_with_ids(ids),
+                last_id: None,
+                more: true,
+            },
+        );
+    }
+
+    fn reply_too_large(&mut self, id: u64, entry: &str) {
+        let mut fault = Fault::from(&CacheError::from_code(code::LIMIT, "too large"));
+        fault.entry = Some(entry.to_owned());
+        let outcome = Outcome::Error(fault);
+        self.receive(&ServerMessage::Reply { id, outcome });
+    }
+
+    fn acknowledge(&mut self, id: u64, ids: &[&str]) {
+        let ids = ids.iter().map(|id| (*id).to_owned().into()).collect();
+        let (stream, group) = ("s".into(), "g".into());
+        self.request(id, Operation::Ack { stream, group, ids });
+        self.sent();
+        self.reply(id, Reply::Acknowledged { count: 1 });
+    }
+
+    /// Advances the clock to the late recovery, answers the pings, and returns what is sent then.
+    fn advance_to_late_recovery(&mut self) -> Vec<ClientMessage<'static>> {
+        let mut sent = Vec::new();
+        let end = self.now + LATE_MS;
+        while self.now < end {
+            assert_eq!(sent, [], "at {}", self.now);
+            self.advance(100);
+            sent = self.sent().concat();
+            sent.retain(|message| !matches!(message, ClientMessage::Ping { .. }));
+            self.receive(&ServerMessage::Pong { nonce: 0 });
+        }
+        sent
+    }
+
+    /// Starts a consumer, loses the connection unnoticed, and resumes. Returns the id of the late
+    /// recovery, which is in flight.
+    fn begin_late_recovery_of_a_consumer(&mut self) -> u64 {
+        self.engine.subscribe(1, consume(4), 0);
+        self.sent();
+        assert_eq!(self.reconnect(), [request(1, recovery(&[], 4))]);
+        self.reply_entries(1, &[]);
+        assert_eq!(self.sent().concat(), [subscribe(1, consume(4), credit(4))]);
+        self.late_recovery(&[], 4)
+    }
+
+    /// Returns the id of the recovery that is due at the end of all earlier sessions.
+    fn late_recovery(&mut self, except: &[&str], count: u64) -> u64 {
+        match &self.advance_to_late_recovery()[..] {
+            [ClientMessage::Request { id, operation }] => {
+                assert_eq!(*operation, recovery(except, count));
+                *id
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Returns the id of the recovery that is sent now.
+    fn next_recovery(&mut self, except: &[&str], count: u64) -> u64 {
+        match &self.sent().concat()[..] {
+            [ClientMessage::Request { id, operation }] => {
+                assert_eq!(*operation, recovery(except, count));
+                *id
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn pushed_ids(&self) -> Vec<&str> {
+        let items = self.pushed.iter().map(|(_, item)| item);
+        let ids = items.flat_map(|item| match item {
+            Item::Entries { entries, .. } => entries.iter().map(|(id, _)| id.as_str()).collect(),
+            Item::Skipped(skipped) => vec![skipped.id.as_str()],
+            other => panic!("{other:?}"),
+        });
+        ids.collect()
+    }
+}
+
+/// The old server delivered to the lost connection until it missed two heartbeats.
+#[test]
+fn a_consumer_receives_what_an_earlier_session_took_unnoticed() {
+    let mut test = TestEngine::open();
+    let late = test.begin_late_recovery_of_a_consumer();
+    test.reply_entries(late, &["1-0", "2-0"]);
+    assert_eq!(test.pushed_ids(), ["1-0", "2-0"]);
+    let next = test.next_recovery(&["1-0", "2-0"], 2);
+    test.reply_entries(next, &[]);
+    assert_eq!(test.sent().concat(), []);
+    assert_eq!(test.codes(), [], "a recovery has no owner");
+}
+
+#[test]
+fn a_late_recovery_waits_for_room_in_the_window() {
+    let mut test = TestEngine::open();
+    let late = test.begin_late_recovery_of_a_consumer();
+    test.reply_entries(late, &["1-0", "2-0", "3-0", "4-0"]);
+    assert_eq!(test.sent().concat(), []);
+    let (entries, bytes) = (2, 6);
+    test.engine.consumed(1, Credit { entries, bytes });
+    let except = &["1-0", "2-0", "3-0", "4-0"];
+    let sent = test.sent().concat();
+    assert!(
+        sent.iter().any(
+            |message| matches!(message, ClientMessage::Request { operation, .. }
+            if *operation == recovery(except, 2))
+        ),
+        "{sent:?}"
+    );
+}
+
+#[test]
+fn a_connection_that_the_server_closed_needs_no_late_recovery() {
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, consume(4), 0);
+    test.sent();
+    test.lose_connection(1001);
+    test.advance_until_connect();
+    test.accept();
+    assert_eq!(test.sent().concat(), [request(1, recovery(&[], 4))]);
+    test.reply_entries(1, &[]);
+    test.sent();
+    assert_eq!(test.advance_to_late_recovery(), []);
+}
+
+#[test]
+fn another_loss_postpones_a_late_recovery() {
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, consume(4), 0);
+    test.sent();
+    test.reconnect();
+    test.advance(1_000);
+    test.lose_connection(1001);
+    test.advance_until_connect();
+    test.accept();
+    test.sent();
+    test.reply_entries(1, &[]);
+    test.sent();
+    test.late_recovery(&[], 4);
+}
+
+#[test]
+fn a_push_that_a_recovery_overtook_is_not_delivered_twice() {
+    let mut test = TestEngine::open();
+    let late = test.begin_late_recovery_of_a_consumer();
+    test.reply_entries(late, &["1-0", "2-0"]);
+    test.push_entries(1, &["2-0", "3-0"], None);
+    test.push_entries(1, &["1-0"], None);
+    assert_eq!(test.pushed_ids(), ["1-0", "2-0", "3-0"]);
+    let (entries, bytes) = (3, 9);
+    test.engine.consumed(1, Credit { entries, bytes });
+    let sent = test.sent().concat();
+    let credit = credit(3).entries;
+    let is_grant = |message: &ClientMessage<'_>| matches!(message, ClientMessage::Grant { credit: granted, .. } if granted.entries == credit);
+    assert!(sent.iter().any(is_grant), "all that was pushed: {sent:?}");
+}
+
+#[test]
+fn a_push_that_overtook_a_recovery_is_not_delivered_twice() {
+    let mut test = TestEngine::open();
+    let late = test.begin_late_recovery_of_a_consumer();
+    test.push_entries(1, &["2-0"], None);
+    // The server found the entry before it was acknowledged.
+    test.acknowledge(9, &["2-0"]);
+    test.reply_entries(late, &["1-0", "2-0"]);
+    assert_eq!(test.pushed_ids(), ["2-0", "1-0"]);
+}
+
+#[test]
+fn a_wait_receives_what_an_earlier_session_took_unnoticed() {
+    let mut test = TestEngine::open();
+    test.request(1, read_group("c", Some(0)));
+    test.sent();
+    test.reconnect();
+    test.reply_entries(1, &[]);
+    test.sent();
+    let late = test.late_recovery(&[], 2);
+    test.reply_entries(late, &["1-0"]);
+    assert_eq!(test.ids_of_reply(1), ["1-0"]);
+    assert_eq!(test.sent().concat(), [ClientMessage::Cancel { id: 1 }]);
+    // The answer to the wait was on its way; what it delivered is found again.
+    test.reply_entries(1, &["2-0"]);
+    test.request(2, read_group("c", Some(0)));
+    let next = test.next_recovery(&["1-0"], 2);
+    assert_eq!(next, 2);
+    test.reply_entries(2, &["2-0"]);
+    assert_eq!(test.ids_of_reply(2), ["2-0"]);
+}
+
+#[test]
+fn a_wait_that_is_answered_during_a_late_recovery_receives_nothing_twice() {
+    let mut test = TestEngine::open();
+    test.request(1, read_group("c", Some(0)));
+    test.sent();
+    test.reconnect();
+    test.reply_entries(1, &[]);
+    test.sent();
+    let late = test.late_recovery(&[], 2);
+    test.reply_entries(1, &["2-0"]);
+    test.reply_entries(late, &["1-0", "2-0"]);
+    assert_eq!(test.ids_of_reply(1), ["2-0"]);
+    test.request(2, read_group("c", None));
+    assert_eq!(test.next_recovery(&["2-0"], 2), 2);
+    test.reply_entries(2, &["1-0"]);
+    assert_eq!(test.ids_of_reply(2), ["1-0"]);
+}
+
+#[test]
+fn a_consumer_that_is_not_used_recovers_late_with_its_next_read() {
+    let mut test = TestEngine::open();
+    test.request(1, read_group("c", Some(0)));
+    test.sent();
+    test.reconnect();
+    test.engine.cancel(1);
+    test.sent();
+    assert_eq!(test.advance_to_late_recovery(), []);
+    test.request(2, read_group("c", None));
+    assert_eq!(test.next_recovery(&[], 2), 2);
+}
+
+#[test]
+fn a_late_recovery_that_fails_is_left_to_the_next_read() {
+    let mut test = TestEngine::open();
+    let late = test.begin_late_recovery_of_a_consumer();
+    let outcome = Outcome::Error(Fault::from(&CacheError::from_code("NOGROUP", "why")));
+    test.receive(&ServerMessage::Reply { id: late, outcome });
+    assert_eq!(test.codes(), []);
+    test.request(2, read_group("c", None));
+    assert_eq!(test.next_recovery(&[], 2), 2);
+}
+
+/// It lies before the last entry that arrived.
+#[test]
+fn a_reclaimed_entry_whose_push_was_lost_is_recovered() {
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, consume(4), 0);
+    test.sent();
+    test.push_entries(1, &["5-0"], None);
+    assert_eq!(test.reconnect(), [request(1, recovery(&["5-0"], 3))]);
+    test.reply_entries(1, &["2-0"]);
+    assert_eq!(test.pushed_ids(), ["5-0", "2-0"]);
+}
+
+#[test]
+fn acknowledged_entries_are_not_listed_in_a_recovery() {
+    let mut test = TestEngine::open();
+    test.request(1, read_group("c", None));
+    test.sent();
+    test.reply_entries(1, &["1-0", "2-0"]);
+    test.acknowledge(2, &["1-0"]);
+    test.request(3, read_group("c", Some(0)));
+    test.sent();
+    assert_eq!(test.reconnect(), [request(3, recovery(&["2-0"], 2))]);
+}
+
+#[test]
+fn entries_that_did_not_fit_into_a_reply_are_read_before_the_next_ones() {
+    let mut test = TestEngine::open();
+    test.request(1, read_group("c", None));
+    test.sent();
+    test.reply_more(1, &["1-0"]);
+    test.request(2, read_group("c", None));
+    assert_eq!(test.next_recovery(&["1-0"], 2), 2);
+    test.reply_more(2, &["2-0"]);
+    assert_eq!(test.ids_of_reply(2), ["2-0"]);
+    test.request(3, read_group("c", None));
+    assert_eq!(test.next_recovery(&["1-0", "2-0"], 2), 3);
+    test.reply_entries(3, &[]);
+    assert_eq!(test.sent().concat(), [request(3, read_group("c", None))]);
+}
+
+#[test]
+fn claimed_entries_that_did_not_fit_into_a_reply_are_read_next() {
+    let claim = Operation::Claim {
+        stream: "s".into(),
+        group: "g".into(),
+        consumer: "c".into(),
+        min_idle_ms: 1,
+        start: "0-0".into(),
+        count: 9,
+    };
+    let mut test = TestEngine::open();
+    test.request(1, claim);
+    test.sent();
+    let mut claimed = Claimed::new("0-0", entries_with_ids(&["1-0"]), vec![]);
+    claimed.more = true;
+    test.reply(1, Reply::Claimed(claimed));
+    test.request(2, read_group("c", None));
+    assert_eq!(test.next_recovery(&["1-0"], 2), 2);
+}
+
+#[test]
+fn an_entry_that_is_too_large_for_a_group_read_hides_none_after_it() {
+    let mut test = TestEngine::open();
+    test.request(1, read_group("c", None));
+    test.sent();
+    test.reply_too_large(1, "1-0");
+    assert_eq!(test.codes(), [(1, "LIMIT")]);
+    test.request(2, read_group("c", None));
+    assert_eq!(test.next_recovery(&["1-0"], 2), 2);
+    test.reply_entries(2, &["2-0"]);
+    assert_eq!(test.ids_of_reply(2), ["2-0"]);
+}
+
+#[test]
+fn an_entry_that_is_too_large_for_a_recovery_is_skipped() {
+    let mut test = TestEngine::open();
+    let late = test.begin_late_recovery_of_a_consumer();
+    test.reply_too_large(late, "1-0");
+    let skipped = Item::Skipped(Skipped::new("1-0", 0));
+    assert_eq!(test.pushed, [(1, skipped.clone())]);
+    let next = test.next_recovery(&["1-0"], 3);
+    // The server pushed it meanwhile.
+    test.receive(&ServerMessage::Push {
+        id: 1,
+        item: skipped,
+    });
+    test.reply_entries(next, &["2-0"]);
+    assert_eq!(test.pushed_ids(), ["1-0", "2-0"]);
+
+    test.reconnect();
+    test.reply_too_large(1, "3-0");
+    assert_eq!(test.pushed_ids(), ["1-0", "2-0", "3-0"]);
+    let except = &["1-0", "2-0", "3-0"];
+    assert_eq!(test.next_recovery(except, 1), 1);
+}

@@ -32,17 +32,3 @@ pub(crate) fn overloaded() -> CacheError {
         "too many calls are waiting; try again later",
     )
 }
-
-pub(crate) fn out_of_order() -> CacheError {
-    CacheError::backend(code::OUT_OF_ORDER, "the preceding add was not stored")
-}
-
-pub(crate) fn skipped() -> CacheError {
-    let why = "later adds of the same producer were stored without this one";
-    CacheError::backend(code::SKIPPED, why)
-}
-
-pub(crate) fn forgotten() -> CacheError {
-    let why = "this add is older than the deduplication window; it may have been stored";
-    CacheError::backend(code::FORGOTTEN, why)
-}

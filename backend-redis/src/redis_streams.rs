@@ -20,7 +20,7 @@ use crate::connection::endpoint::Endpoint;
 use crate::connection::page_connection::PageConnection;
 use crate::hub::Hub;
 use crate::operation::batch::OperationBatch;
-use crate::operation::idempotent_add::TtlRefresh;
+use crate::operation::idempotent_add::{Deduplication, TtlRefresh};
 use crate::operation::outcome::OperationOutcome;
 use crate::tail::RedisTail;
 use crate::tail::page_reader::PageReader;
@@ -73,13 +73,15 @@ use crate::wire::{answers, errors, scripts};
 /// | finding lost deliveries again | `XPENDING`, `XRANGE` |
 /// | removing a consumer | `EVAL`, `XPENDING`, `XCLAIM`, `XGROUP` |
 /// | reclaiming idle entries | `EVAL`, `XPENDING`, `XCLAIM`, `TIME`, `XRANGE`, `XADD`, `XACK` |
-/// | idempotent adds | `SCRIPT LOAD`, `EVALSHA`, `GET`, `GETRANGE`, `SETRANGE`, `PEXPIRE` |
+/// | idempotent adds | `SCRIPT LOAD`, `EVALSHA`, `XADD`, `LINDEX`, `LRANGE`, `RPUSH`, `LTRIM`, `PEXPIRE` |
 ///
 /// Idempotent adds use keys named `streamgate:once:*`. An operation whose command is missing fails
 /// with `NOPERM`. The following are optional:
 ///
 /// - `CLIENT TRACKING`: without it, `XREAD BLOCK` takes its place (see below).
 /// - `SCRIPT LOAD`: without it, idempotent adds are plain ones, and repeats of them are refused.
+/// - `INFO`: without it, Redis is taken for one that may evict keys, so a repeated idempotent add is
+///   `FORGOTTEN` if nothing is remembered of its producer.
 /// - `ROLE`: without it, a search for the new master after a failover may connect to a replica,
 ///   which the next write finds out.
 /// - `CLIENT SETNAME` and `CLIENT SETINFO`: they only describe the connections.
@@ -140,11 +142,11 @@ impl RedisStreams {
         &self,
         operations: impl ExactSizeIterator<Item = Operation<'a>>,
     ) -> OperationBatch {
-        let ttl_refresh = self
-            .commands
-            .accepts_scripts()
-            .then_some(&*self.ttl_refresh);
-        OperationBatch::new(operations, &self.hub, ttl_refresh)
+        let deduplication = self.commands.accepts_scripts().then_some(Deduplication {
+            ttl_refresh: &self.ttl_refresh,
+            windows_may_be_evicted: self.commands.windows_may_be_evicted(),
+        });
+        OperationBatch::new(operations, &self.hub, deduplication)
     }
 
     /// Returns a tail of a stream, which reads nothing before its first poll.

@@ -3,5 +3,6 @@
 pub(crate) mod answers;
 pub(crate) mod commands;
 pub(crate) mod errors;
+pub(crate) mod hash_tag;
 pub(crate) mod packing;
 pub(crate) mod scripts;

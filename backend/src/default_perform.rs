@@ -13,6 +13,7 @@ use streamgate_protocol::{
     StreamEntry, StreamingBackend,
 };
 
+use crate::idempotent_add;
 use crate::progress::Progress;
 
 /// Performs operations one after the other. Those that wait have begun to wait when this returns.
@@ -125,10 +126,11 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
         let saturate = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         match operation {
             // Without a deduplication window, an add that was sent before may have been done.
-            Operation::IdempotentAdd { resent: true, .. } => Err(CacheError::backend(
-                code::FORGOTTEN,
-                "this backend does not deduplicate adds; the entry may have been added",
-            )),
+            Operation::IdempotentAdd {
+                resent: true,
+                number,
+                ..
+            } => Err(idempotent_add::forgotten(number)),
             Operation::Add {
                 stream,
                 fields,

@@ -4,6 +4,7 @@
 //! - [`progress`]: [`Progress`], how far an operation has come.
 //! - [`tail`]: following a stream: [`TailSource`], shared [`Segment`]s, gap detection, page sizes.
 //! - [`reclaim`]: reclaiming the pending entries of crashed consumers, in steps and on a schedule.
+//! - [`idempotent_add`]: the errors of idempotent adds.
 //! - [`consume()`]: a group's entries as a stream, in this process.
 //!
 //! # Writing a backend
@@ -24,6 +25,7 @@
 pub mod backend;
 pub mod consume;
 mod default_perform;
+pub mod idempotent_add;
 pub mod progress;
 pub mod reclaim;
 pub mod tail;

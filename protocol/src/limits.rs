@@ -62,15 +62,15 @@ pub const MAX_FIELDS_ONCE: usize = 1_024;
 /// Longest name of a producer, in bytes, which are `A-Z`, `a-z`, `0-9`, `_` and `-`.
 pub const MAX_PRODUCER_BYTES: usize = 64;
 
-/// Largest number of a producer's add: a hundred million turns of its dedup window. A million adds
-/// a second reach it after a day; then the producer takes another name.
+/// Largest number of a producer's add: five bytes hold it. A million adds a second reach it after a
+/// day; then the producer takes another name.
 pub const MAX_PRODUCER_NUMBER: u64 = 100_000_000_000;
 
-/// The last adds of a producer to a stream that the backend remembers, so that sending one again
-/// adds nothing.
+/// The last adds of a producer to a stream that the backend remembers at least, so that sending one
+/// again adds nothing.
 pub const ADDS_REMEMBERED: u64 = 1_024;
 
-/// Milliseconds after a producer's last add for which the backend remembers its adds.
+/// Milliseconds after a producer's last add for which the backend remembers its adds at least.
 pub const REMEMBERED_MS: u64 = 600_000;
 
 /// Most pending entries that one reply lists, or one claim takes. More is refused with `LIMIT`:

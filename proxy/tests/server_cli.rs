@@ -284,6 +284,21 @@ fn every_flag_may_come_from_the_environment() {
 
 #[cfg(unix)]
 #[test]
+fn a_redis_that_may_forget_adds_is_reported_at_the_start() {
+    for (policy, warns) in [("noeviction", false), ("volatile-lru", true)] {
+        let config = ["--maxmemory-policy", policy];
+        let redis = RedisServer::start_with(RedisVersion::V7_0, &config).unwrap();
+        let args = ["serve", "--listen", "127.0.0.1:0", "--redis", &redis.url()];
+        let mut server = RunningServer::start(streamgate(&args));
+        let log = String::from_utf8(server.stop_with("-TERM").stderr).unwrap();
+        let warning = log.contains("WARN") && log.contains("maxmemory-policy");
+        assert_eq!(warning, warns, "{policy}: {log}");
+        assert_eq!(log.contains(policy), warns, "{policy}: {log}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn sockets_are_logged_with_peer_encoding_and_close_code() {
     let log = ["--log", "streamgate=debug", "--heartbeat-ms", "100"];
     let mut command = streamgate(&["serve", "--listen", "127.0.0.1:0"]);

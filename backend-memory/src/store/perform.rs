@@ -28,9 +28,13 @@ impl Store {
                 producer,
                 number,
                 after,
-                resent: _,
+                resent,
             } => {
-                let sequence = AddSequence { number, after };
+                let sequence = AddSequence {
+                    number,
+                    after,
+                    resent,
+                };
                 let window = (stream.into(), producer.into());
                 self.add_once(window, fields, maxlen, &sequence, now_ms)
             }

@@ -89,6 +89,11 @@ impl CommandConnection {
         self.supervisor.accepts_scripts()
     }
 
+    /// Returns whether Redis may evict the keys that remember adds, as far as is known.
+    pub(crate) fn windows_may_be_evicted(&self) -> bool {
+        self.supervisor.windows_may_be_evicted()
+    }
+
     pub(crate) fn availability(&self) -> &RedisAvailability {
         self.supervisor.availability()
     }
@@ -128,8 +133,8 @@ mod tests {
         while !commands.ends_with(b"PING\r\n") {
             socket.read_buf(&mut commands).await.unwrap();
         }
-        // HELLO, CLIENT SETINFO twice, SCRIPT LOAD and PING.
-        let answers = b"+hello\r\n+OK\r\n+OK\r\n+loaded\r\n+PONG\r\n";
+        // HELLO, CLIENT SETINFO twice, INFO, SCRIPT LOAD and PING.
+        let answers = b"+hello\r\n+OK\r\n+OK\r\n+info\r\n+loaded\r\n+PONG\r\n";
         socket.write_all(answers).await.unwrap();
         socket
     }

@@ -3,17 +3,18 @@
 use std::collections::VecDeque;
 
 use redis::Value;
-use streamgate_protocol::{CacheResult, Operation, Reply};
+use streamgate_backend::idempotent_add::{forgotten, out_of_order, skipped};
+use streamgate_protocol::{CacheResult, EntryId, Operation, Reply};
 
 use crate::connection::command_connection::CommandConnection;
 use crate::hub::Hub;
 use crate::operation::encode::{EncodedOperation, encode};
-use crate::operation::idempotent_add::{AddBatch, TtlRefresh};
+use crate::operation::idempotent_add::{AddBatch, Deduplication};
 use crate::operation::outcome::OperationOutcome;
 use crate::wire::answers::next_value;
 use crate::wire::errors;
 use crate::wire::packing::PackedCommands;
-use crate::wire::scripts::idempotent_add;
+use crate::wire::scripts::idempotent_add::{self, AddResult, ScriptAnswer};
 
 /// Bytes that a command usually takes, at most: memory is reserved for them.
 const USUAL_COMMAND_BYTES: usize = 256;
@@ -24,10 +25,9 @@ pub(crate) struct OperationBatch {
     operations: Vec<EncodedOperation>,
 }
 
-/// Results of a script call that were not taken yet.
-#[derive(Default)]
+/// The answer to the script call whose adds are taking their results.
 struct ScriptResults {
-    left: VecDeque<CacheResult<String>>,
+    answer: ScriptAnswer,
     script_is_unknown: bool,
 }
 
@@ -35,11 +35,11 @@ impl OperationBatch {
     /// Encodes operations, so that they are not needed any longer. Consumers that may have to wait
     /// enter their group's queue here.
     ///
-    /// `ttl_refresh` is absent if Redis refuses scripts: idempotent adds are plain ones then.
+    /// `deduplication` is absent if Redis refuses scripts: idempotent adds are plain ones then.
     pub(crate) fn new<'a>(
         operations: impl ExactSizeIterator<Item = Operation<'a>>,
         hub: &Hub,
-        ttl_refresh: Option<&TtlRefresh>,
+        deduplication: Option<Deduplication<'_>>,
     ) -> Self {
         let mut packed = PackedCommands::with_capacity(operations.len() * USUAL_COMMAND_BYTES);
         let mut encoded = Vec::with_capacity(operations.len());
@@ -52,19 +52,24 @@ impl OperationBatch {
             }
             let joins = adds.as_mut().is_some_and(|adds| adds.push(&operation));
             if !joins {
-                if let (Some(adds), Some(ttl_refresh)) = (adds.take(), ttl_refresh) {
-                    adds.encode(&mut packed, ttl_refresh);
+                if let (Some(adds), Some(deduplication)) = (adds.take(), deduplication) {
+                    adds.encode(&mut packed, deduplication);
                 }
-                adds = ttl_refresh.and_then(|_| AddBatch::begin(&operation));
+                adds = deduplication.and_then(|_| AddBatch::begin(&operation));
             }
-            encoded.push(if adds.is_some() {
-                EncodedOperation::Scripted { is_first: !joins }
-            } else {
-                encode(&operation, &mut packed, hub)
+            encoded.push(match operation {
+                Operation::IdempotentAdd { number, after, .. } if adds.is_some() => {
+                    EncodedOperation::Scripted {
+                        is_first: !joins,
+                        number,
+                        after,
+                    }
+                }
+                operation => encode(&operation, &mut packed, hub),
             });
         }
-        if let (Some(adds), Some(ttl_refresh)) = (adds, ttl_refresh) {
-            adds.encode(&mut packed, ttl_refresh);
+        if let (Some(adds), Some(deduplication)) = (adds, deduplication) {
+            adds.encode(&mut packed, deduplication);
         }
         Self {
             packed,
@@ -85,7 +90,7 @@ impl OperationBatch {
         } else {
             commands.send(packed).await.map(Vec::into_iter)
         };
-        let mut script = ScriptResults::default();
+        let mut script = ScriptResults::new();
         let outcomes = operations
             .into_iter()
             .map(|operation| match operation {
@@ -98,10 +103,18 @@ impl OperationBatch {
                     Ok(values) => expected.outcome(next_value(values), commands, hub),
                     Err(error) => OperationOutcome::Done(Err(error.to_cache_error(read_only))),
                 },
-                EncodedOperation::Scripted { is_first } => {
+                EncodedOperation::Scripted {
+                    is_first,
+                    number,
+                    after,
+                } => {
                     let result = match &mut values {
-                        Ok(values) if is_first => script.begin(next_value(values)),
-                        Ok(_) => script.next(),
+                        Ok(values) => {
+                            if is_first {
+                                script.begin(next_value(values));
+                            }
+                            script.next(number, after)
+                        }
                         Err(error) => Err(error.to_cache_error(false)),
                     };
                     OperationOutcome::Done(result.map(|id| Reply::Added { id }))
@@ -119,22 +132,37 @@ impl OperationBatch {
 }
 
 impl ScriptResults {
-    /// Takes the answer of a script call, and returns the result of its first add.
-    fn begin(&mut self, value: Value) -> CacheResult<String> {
-        self.script_is_unknown |= idempotent_add::is_unknown(&value);
-        self.left = idempotent_add::results(value);
-        self.next()
+    const fn new() -> Self {
+        Self {
+            answer: ScriptAnswer::Each(VecDeque::new()),
+            script_is_unknown: false,
+        }
     }
 
-    fn next(&mut self) -> CacheResult<String> {
-        match self.left.pop_front() {
-            // The last error is that of all further adds.
-            Some(Err(error)) if self.left.is_empty() => {
-                self.left.push_back(Err(error.clone()));
-                Err(error)
+    /// Takes the answer to the next script call.
+    fn begin(&mut self, value: Value) {
+        self.script_is_unknown |= idempotent_add::is_unknown(&value);
+        self.answer = idempotent_add::decode(value);
+    }
+
+    /// Returns the result of the call's next add: the entry's id, or why it was not stored.
+    fn next(&mut self, number: u64, after: u64) -> CacheResult<String> {
+        match &mut self.answer {
+            ScriptAnswer::Consecutive(next) => {
+                let id = next.to_string();
+                // There is no id after the greatest, so no further add either.
+                *next = next.successor().unwrap_or(EntryId::MAX);
+                Ok(id)
             }
-            Some(result) => result,
-            None => Err(errors::unexpected("ids")),
+            ScriptAnswer::Each(results) => match results.pop_front() {
+                Some(AddResult::Stored(id)) => Ok(id),
+                Some(AddResult::OutOfOrder { last }) => Err(out_of_order(after, last)),
+                Some(AddResult::Skipped) => Err(skipped(number)),
+                Some(AddResult::Forgotten) => Err(forgotten(number)),
+                Some(AddResult::Refused(error)) => Err(error),
+                None => Err(errors::unexpected("an id for each add")),
+            },
+            ScriptAnswer::Failed(error) => Err(error.clone()),
         }
     }
 }
@@ -143,23 +171,56 @@ impl ScriptResults {
 mod tests {
     use super::*;
 
+    fn answered(answer: &[u8]) -> ScriptResults {
+        let mut results = ScriptResults::new();
+        results.begin(redis::parse_redis_value(answer).unwrap());
+        results
+    }
+
+    /// The results of three adds, as ids and errors.
+    fn results_of_three(answer: &[u8]) -> [String; 3] {
+        let mut results = answered(answer);
+        [(6, 4), (7, 6), (8, 7)].map(|(number, after)| {
+            let result = results.next(number, after);
+            result.unwrap_or_else(|error| error.to_string())
+        })
+    }
+
     #[test]
     fn an_error_of_the_script_is_the_result_of_every_add() {
-        let busy = redis::parse_redis_value(b"-BUSY Redis is busy\r\n").unwrap();
-        let mut results = ScriptResults::default();
-        let codes = [results.begin(busy), results.next(), results.next()];
-        assert_eq!(
-            codes.map(|result| result.unwrap_err().code().to_owned()),
-            ["BUSY"; 3]
+        let codes = results_of_three(b"-BUSY Redis is busy\r\n");
+        assert!(
+            codes.iter().all(|error| error.contains("BUSY")),
+            "{codes:?}"
         );
-        assert!(!results.script_is_unknown);
+        assert!(!answered(b"-BUSY Redis is busy\r\n").script_is_unknown);
+        assert!(answered(b"-NOSCRIPT No matching script\r\n").script_is_unknown);
     }
 
     #[test]
     fn an_answer_of_another_shape_is_an_error_of_every_add() {
-        let mut results = ScriptResults::default();
-        for result in [results.begin(Value::Int(1)), results.next()] {
-            assert_eq!(result.unwrap_err().code(), "SERIALIZATION");
+        for answer in [&b":1\r\n"[..], b"*0\r\n"] {
+            let errors = results_of_three(answer);
+            assert!(
+                errors.iter().all(|error| error.contains("unexpected")),
+                "{errors:?}"
+            );
         }
+    }
+
+    #[test]
+    fn ids_follow_the_first() {
+        let last = b"$22\r\n5-18446744073709551615\r\n";
+        assert_eq!(results_of_three(b"$3\r\n5-9\r\n"), ["5-9", "5-10", "5-11"]);
+        assert_eq!(results_of_three(last)[1], "6-0");
+    }
+
+    #[test]
+    fn errors_name_the_add() {
+        let answer = b"*3\r\n$5\r\nG S O\r\n$0\r\n\r\n:3\r\n";
+        let [out_of_order, skipped, forgotten] = results_of_three(answer);
+        assert!(out_of_order.contains("number 4") && out_of_order.contains("number 3"));
+        assert!(skipped.contains("number 7"), "{skipped}");
+        assert!(forgotten.contains("number 8"), "{forgotten}");
     }
 }

@@ -1,5 +1,6 @@
 //! Chooses the commands of each operation, and the answers to expect.
 
+use streamgate_backend::idempotent_add::forgotten;
 use streamgate_protocol::{CacheError, CacheResult, EntryId, Operation, Reply};
 
 use crate::hub::Hub;
@@ -10,7 +11,6 @@ use crate::operation::read_pending::PendingRead;
 use crate::operation::remove_consumer::ConsumerRemoval;
 use crate::wire::commands;
 use crate::wire::packing::PackedCommands;
-use crate::wire::scripts::idempotent_add::forgotten;
 
 /// An operation after its encoding.
 pub(super) enum EncodedOperation {
@@ -24,7 +24,11 @@ pub(super) enum EncodedOperation {
         read_only: bool,
     },
     /// It is one of the adds of a script call in the pipeline. The first of them takes the answer.
-    Scripted { is_first: bool },
+    Scripted {
+        is_first: bool,
+        number: u64,
+        after: u64,
+    },
 }
 
 /// Encodes a valid operation that is not part of a script call.
@@ -39,10 +43,11 @@ pub(super) fn encode(
     };
     match operation {
         // Redis refuses the script, so no add is remembered.
-        Operation::IdempotentAdd { resent: true, .. } => {
-            let why = "this Redis refuses the script that remembers adds";
-            EncodedOperation::Answered(Err(forgotten(why)))
-        }
+        Operation::IdempotentAdd {
+            resent: true,
+            number,
+            ..
+        } => EncodedOperation::Answered(Err(forgotten(*number))),
         Operation::Add {
             stream,
             fields,

@@ -22,6 +22,15 @@ pub(crate) fn next_value(values: &mut impl Iterator<Item = Value>) -> Value {
     values.next().unwrap_or(Value::Boolean(false))
 }
 
+/// Returns the `maxmemory-policy` of an `INFO memory`, if it is there.
+pub(crate) fn eviction_policy(info: Value) -> Option<String> {
+    let info = text(info).ok()?;
+    let policy = info
+        .lines()
+        .find_map(|line| line.strip_prefix("maxmemory_policy:"))?;
+    Some(policy.trim_end().to_owned())
+}
+
 /// Decodes an answer that only confirms the command.
 pub(crate) fn done(value: Value) -> CacheResult<()> {
     into_result(value).map(drop)

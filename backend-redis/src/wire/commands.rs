@@ -59,6 +59,13 @@ pub(crate) fn set_library(to: &mut impl CommandWriter, [name, version]: [&str; 2
     }
 }
 
+/// Asks for facts about memory, the `maxmemory-policy` among them. `CONFIG GET` is forbidden more
+/// often.
+pub(crate) fn memory_info(to: &mut impl CommandWriter) {
+    to.command("INFO", 1);
+    text(to, "memory");
+}
+
 pub(crate) fn ping(to: &mut impl CommandWriter) {
     to.command("PING", 0);
 }

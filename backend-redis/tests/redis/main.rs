@@ -10,6 +10,7 @@
 
 mod connect;
 mod connection_loss;
+mod dedup_window;
 mod fixture;
 mod gaps;
 mod groups;

@@ -13,6 +13,9 @@ use crate::connection::resp::{Answers, OpenedConnection, RespConnection};
 use crate::wire::errors;
 use crate::wire::packing::PackedCommands;
 
+/// The only `maxmemory-policy` that evicts nothing.
+const NO_EVICTION: &str = "noeviction";
+
 /// Owns the connection. Tasks hold it weakly: it ends with the last handle.
 pub(super) struct ConnectionSupervisor {
     endpoint: Endpoint,
@@ -20,6 +23,7 @@ pub(super) struct ConnectionSupervisor {
     availability: RedisAvailability,
     current: Mutex<CurrentConnection>,
     accepts_scripts: AtomicBool,
+    windows_may_be_evicted: AtomicBool,
 }
 
 /// The generation tells the end of an earlier connection from that of its successor.
@@ -47,6 +51,7 @@ impl ConnectionSupervisor {
                 pause: ReconnectPause::new(),
             }),
             accepts_scripts: AtomicBool::new(true),
+            windows_may_be_evicted: AtomicBool::new(false),
         });
         let (endpoint, barrier) = (&supervisor.endpoint, &supervisor.barrier);
         let opened = open(endpoint, barrier, Arc::downgrade(&supervisor), 0).await?;
@@ -64,6 +69,10 @@ impl ConnectionSupervisor {
 
     pub(super) fn accepts_scripts(&self) -> bool {
         self.accepts_scripts.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn windows_may_be_evicted(&self) -> bool {
+        self.windows_may_be_evicted.load(Ordering::Relaxed)
     }
 
     /// Sends commands on the current connection, at once.
@@ -138,6 +147,7 @@ impl ConnectionSupervisor {
         let OpenedConnection {
             connection,
             script_refusal,
+            eviction_policy,
         } = opened;
         if let Some(error) = &script_refusal {
             tracing::warn!(
@@ -147,6 +157,7 @@ impl ConnectionSupervisor {
         }
         self.accepts_scripts
             .store(script_refusal.is_none(), Ordering::Relaxed);
+        self.record_eviction_policy(eviction_policy.as_deref());
         {
             let mut current = self.current();
             current.connection = Some(connection.clone());
@@ -156,6 +167,23 @@ impl ConnectionSupervisor {
         // It may have ended before it was in place, when there was nothing to replace.
         if connection.is_lost() {
             self.lost(generation);
+        }
+    }
+
+    /// Every policy but `noeviction` may evict a dedup window: it has a time-to-live, so the
+    /// `volatile` ones may too. `maxmemory` may be set later, so it does not count.
+    fn record_eviction_policy(&self, policy: Option<&str>) {
+        let may_evict = policy != Some(NO_EVICTION);
+        let might_before = self
+            .windows_may_be_evicted
+            .swap(may_evict, Ordering::Relaxed);
+        if may_evict && !might_before && self.accepts_scripts() {
+            let policy = policy.unwrap_or("unknown");
+            tracing::warn!(
+                policy,
+                "Redis may evict the keys that remember adds: a repeated add of a producer that is \
+                 not remembered has an unknown outcome; set maxmemory-policy to noeviction"
+            );
         }
     }
 

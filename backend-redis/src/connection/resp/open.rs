@@ -1,4 +1,5 @@
-//! Opens a connection: connects, signs in, and loads the script of idempotent adds.
+//! Opens a connection: connects, signs in, loads the script of idempotent adds, and asks whether
+//! Redis may evict keys.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::connection::barrier::Barrier;
 use crate::connection::endpoint::{Endpoint, LIBRARY};
 use crate::wire::packing::PackedCommands;
 use crate::wire::scripts::idempotent_add;
-use crate::wire::{commands, errors};
+use crate::wire::{answers, commands, errors};
 
 /// A connection that is signed in.
 pub(in crate::connection) struct OpenedConnection {
@@ -23,6 +24,8 @@ pub(in crate::connection) struct OpenedConnection {
     /// Why Redis never accepts the script of idempotent adds. A temporary refusal, for want of
     /// memory perhaps, is none: the script is loaded again when Redis turns out not to know it.
     pub(in crate::connection) script_refusal: Option<CacheError>,
+    /// Redis's `maxmemory-policy`; absent if Redis does not tell.
+    pub(in crate::connection) eviction_policy: Option<String>,
 }
 
 enum OpenError {
@@ -118,22 +121,25 @@ async fn open(
     let signing_in = packed.commands;
     commands::set_client_name(&mut packed, &endpoint.settings().client_name);
     commands::set_library(&mut packed, LIBRARY);
+    commands::memory_info(&mut packed);
     idempotent_add::load(&mut packed);
     commands::ping(&mut packed);
 
-    let answers = connection.send(packed).await;
-    let mut answers = answers.map_err(OpenError::Unreachable)?;
-    let pong = answers.pop().and_then(into_refusal);
-    let script_refusal = answers.pop().and_then(into_refusal);
+    let replies = connection.send(packed).await;
+    let mut replies = replies.map_err(OpenError::Unreachable)?;
+    let pong = replies.pop().and_then(into_refusal);
+    let script_refusal = replies.pop().and_then(into_refusal);
+    let eviction_policy = replies.pop().and_then(answers::eviction_policy);
     // Redis may refuse the client's name and library: they only describe the connection.
-    answers.truncate(signing_in);
-    let sign_in_refusal = answers.into_iter().find_map(into_refusal);
+    replies.truncate(signing_in);
+    let sign_in_refusal = replies.into_iter().find_map(into_refusal);
     let mut unavailable = pong.into_iter().chain(script_refusal.clone());
     match sign_in_refusal.or_else(|| unavailable.find(errors::serves_nobody)) {
         Some(error) => Err(OpenError::Answered(error)),
         None => Ok(OpenedConnection {
             connection,
             script_refusal: script_refusal.filter(|error| error.retry() != Retry::Later),
+            eviction_policy,
         }),
     }
 }

@@ -113,7 +113,7 @@ async fn open_with_script(answer: &'static str) -> CacheResult<OpenedConnection>
     let endpoint = Endpoint::new(&url, ConnectionSettings::default()).unwrap();
     let serve = async {
         let (mut socket, _) = listener.accept().await.unwrap();
-        let answers = format!("+OK\r\n{}{answer}\r\n+PONG\r\n", "-ERR no\r\n".repeat(3));
+        let answers = format!("+OK\r\n{}{answer}\r\n+PONG\r\n", "-ERR no\r\n".repeat(4));
         socket.write_all(answers.as_bytes()).await.unwrap();
         // Reads everything: unread bytes would reset the connection.
         let _ = socket.read_to_end(&mut Vec::new()).await;

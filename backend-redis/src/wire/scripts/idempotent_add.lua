@@ -1,152 +1,170 @@
 -- Adds entries of one producer to a stream, each one once however often it is repeated.
 --
 -- KEYS[1]  the stream
--- KEYS[2]  the dedup window: a string that remembers the last adds of the producer to the stream
--- ARGV[1]  number of the first add; the numbers of the others follow without a break
--- ARGV[2]  number of the preceding add, which must be stored before the first one; 0 for none
--- ARGV[3]  time-to-live of the window in milliseconds; negative: set it only for a new window
--- ARGV[4]  the slot at the place of the first add, if the add before it was the last one
--- ARGV[5]  arguments per add: names and values
--- ARGV[6]  MAXLEN, or "" for none
--- ARGV[7…] names and values
+-- KEYS[2]  the dedup window: a list of records of the producer's last adds to the stream
+-- ARGV[1]  MAXLEN, or "" for none
+-- ARGV[2]  the number before that of the first add; the numbers of the others follow without a
+--          break. Or that number, the number that must be stored before the first add (0 for none),
+--          and flags: "F" if an unknown producer may be a forgotten one, "T" if the window's
+--          time-to-live is due
+-- ARGV[3]  how many adds there are, in one byte, and the number of the last
+-- ARGV[4…] names and values
 --
--- The window has 1,025 slots of 32 bytes. Slot n % 1025 holds the add of number n: n / 1025 in 8
--- digits, and the id of its entry in 24 bytes, or "?" for a longer id. After the slot of the last
--- number there is a mark: 8 digits, "=" and blanks. No other slot has a "=".
+-- Constants that precede this text: TTL, the window's time-to-live in milliseconds; KEEP and MOST,
+-- how many records trimming leaves and when it begins.
+--
+-- Numbers of adds have five bytes, the highest first. A record is of adds whose numbers and ids
+-- follow each other: the id of the first, how many there are in one byte, and the number of the
+-- last.
 --
 -- Returns one of:
---   the slots of all adds, and the mark;
---   { the slots of the adds that were stored, the error of the next one };
---   { one word per add, separated by blanks, the error of an add that Redis refused or "", "" }.
+--   the id of the first add: all were stored, and the ids of the others follow;
+--   the ids of all adds, separated by blanks;
+--   { one word per add, separated by blanks, the error of an add that Redis refused or "", the last
+--     number that is stored }.
 -- A word is the entry's id, or "G" if an earlier add is missing, "S" if later adds were stored
--- without this one, "O" if the add is too old to be remembered, "E" if Redis refused it.
-local SLOTS, BYTES, BLANK = 1025, 32, '                        '
-local pcall, sub = redis.pcall, string.sub
-local stream, window, width, maxlen = KEYS[1], KEYS[2], tonumber(ARGV[5]), ARGV[6]
-local first, ttl = tonumber(ARGV[1]), tonumber(ARGV[3])
-local first_slot = first % SLOTS
+-- without this one, "O" if it is not remembered whether the add was stored, "E" if Redis refused
+-- it.
+local ARGV, redis, window = ARGV, redis, KEYS[2]
+local call, byte, sub = redis.call, string.byte, string.sub
+local count, size = byte(ARGV[3]), #ARGV
+local width = (size - 3) / count
+-- Adds at the beginning that are not new, and the answers to them.
+local known, words = 0, nil
+local expires = false
 
-local function add(argument)
-  local last_argument = argument + width - 1
-  if width == 2 and maxlen ~= '' then
-    return pcall('XADD', stream, 'MAXLEN', '~', maxlen, '*', ARGV[argument], ARGV[argument + 1])
-  elseif width == 2 then
-    return pcall('XADD', stream, '*', ARGV[argument], ARGV[argument + 1])
-  elseif maxlen ~= '' then
-    return pcall('XADD', stream, 'MAXLEN', '~', maxlen, '*', unpack(ARGV, argument, last_argument))
+local newest = call('LINDEX', window, '-1')
+if not newest or sub(newest, -5) ~= ARGV[2] then
+  local function numbers(record)
+    local last = struct.unpack('>I5', record, #record - 4)
+    return last - byte(record, -6) + 1, last
   end
-  return pcall('XADD', stream, '*', unpack(ARGV, argument, last_argument))
-end
 
-local function slot(lap, id)
-  return lap .. (#id <= 24 and id .. sub(BLANK, #id + 1) or '?' .. sub(BLANK, 2))
-end
-
-local at_first = first_slot * BYTES
-local is_next = redis.call('GETRANGE', window, at_first, at_first + BYTES - 1) == ARGV[4]
-
--- The usual case: every add is new, and their slots do not wrap around.
-if is_next and first_slot + (#ARGV - 6) / width < SLOTS then
-  local lap, slots, count, refused = sub(ARGV[4], 1, 8), {}, 0, nil
-  for argument = 7, #ARGV, width do
-    local id = add(argument)
-    if type(id) == 'table' then
-      refused = id.err
-      break
-    end
-    count = count + 1
-    slots[count] = lap .. id .. sub(BLANK, #id + 1)
-  end
-  if count > 0 then
-    slots[count + 1] = lap .. '=' .. sub(BLANK, 2)
-    local text = table.concat(slots)
-    if #text == (count + 1) * BYTES then
-      redis.call('SETRANGE', window, at_first, text)
-      if ttl > 0 then
-        redis.call('PEXPIRE', window, ttl)
+  local function look_up(first, last)
+    local records, length = nil, 4
+    repeat
+      length = length * 8
+      records = call('LRANGE', window, -length, -1)
+    until #records < length or numbers(records[1]) <= first
+    local at = 1
+    local from, to = numbers(records[1])
+    for number = first, last do
+      while to < number do
+        at = at + 1
+        from, to = numbers(records[at])
       end
-      if not refused then
-        return text
+      local word = at == 1 and 'O' or 'S'
+      if number >= from then
+        word = sub(records[at], 1, -7)
+        if number > from then
+          local ms, seq = string.match(word, '(%d+)-(%d+)')
+          word = string.format('%s-%.0f', ms, seq + number - from)
+        end
       end
-      return { sub(text, 1, count * BYTES), refused }
+      words[#words + 1] = word
     end
-    -- Some id is longer than 24 bytes: the stream's clock is far ahead.
-    local answers = {}
-    for place = 1, count do
-      answers[place] = string.match(slots[place], '^%S+', 9)
-      slots[place] = slot(lap, answers[place])
+  end
+
+  local before, after, flags = struct.unpack('>I5', ARGV[2]), nil, ''
+  if #ARGV[2] == 5 then
+    after = before
+  else
+    after, flags = struct.unpack('>I5', ARGV[2], 6), sub(ARGV[2], 11)
+  end
+  local last = 0
+  if newest then
+    last = select(2, numbers(newest))
+  end
+  expires = not newest or string.find(flags, 'T', 1, true)
+  if before >= last then
+    local forgotten = not newest and string.find(flags, 'F', 1, true)
+    if forgotten or after > last then
+      return { string.rep(forgotten and 'O ' or 'G ', count), '', last }
     end
-    redis.call('SETRANGE', window, at_first, table.concat(slots))
-    redis.call('PEXPIRE', window, math.abs(ttl))
-    answers[#answers + 1] = refused and 'E'
-    return { table.concat(answers, ' '), refused or '', '' }
-  end
-  return { '', refused }
-end
-
-local function lap_of(number)
-  return string.format('%08d', math.floor(number / SLOTS))
-end
-
-local last, known, is_new = first - 1, nil, false
-if not is_next then
-  known = redis.call('GET', window)
-  local mark = known and string.find(known, '=', 1, true)
-  if mark then
-    last = tonumber(sub(known, mark - 8, mark - 1)) * SLOTS + (mark - 9) / BYTES - 1
   else
-    last, is_new = 0, true
+    known, words = math.min(count, last - before), {}
+    look_up(before + 1, before + known)
   end
 end
 
-local function look_up(number)
-  if last - number >= SLOTS - 1 then
-    return 'O'
-  end
-  local at = number % SLOTS * BYTES
-  if known and sub(known, at + 1, at + 8) == lap_of(number) then
-    local id = string.match(sub(known, at + 9, at + BYTES), '^%S+') or 'S'
-    return id == '?' and 'O' or id
-  end
-  return 'S'
-end
-
-local answers, slots, refused, rest_answer, first_added = {}, {}, nil, nil, nil
-local number = first
-for argument = 7, #ARGV, width do
-  local answer = rest_answer
-  if answer then
-    -- An earlier add stops this one.
-  elseif number <= last then
-    answer = look_up(number)
-  elseif number == first and tonumber(ARGV[2]) > last then
-    rest_answer, answer = 'G', 'G'
-  else
-    answer = add(argument)
-    if type(answer) == 'table' then
-      refused, answer, rest_answer = answer.err, 'E', 'G'
+-- The ids of new adds replace the arguments, from the fourth on.
+local place, refused, id = 3, nil, nil
+local stream, maxlen = KEYS[1], ARGV[1]
+if count - known > 1 then
+  local is_done, failure = pcall(function()
+    local argument = 4 + known * width
+    if width == 2 then
+      for at = argument, size - 2, 2 do
+        id = call('XADD', stream, '*', ARGV[at], ARGV[at + 1])
+        place = place + 1
+        ARGV[place] = id
+      end
     else
-      first_added = first_added or number
-      slots[#slots + 1] = slot(lap_of(number), answer)
+      for at = argument, size - width, width do
+        id = call('XADD', stream, '*', unpack(ARGV, at, at + width - 1))
+        place = place + 1
+        ARGV[place] = id
+      end
     end
+  end)
+  refused = not is_done and (type(failure) == 'table' and failure.err or failure)
+end
+-- The last add trims for all.
+if not refused and known < count then
+  if maxlen == '' then
+    id = redis.pcall('XADD', stream, '*', unpack(ARGV, size - width + 1))
+  else
+    id = redis.pcall('XADD', stream, 'MAXLEN', '~', maxlen, '*', unpack(ARGV, size - width + 1))
   end
-  answers[#answers + 1] = answer
-  number = number + 1
+  if type(id) == 'table' then
+    refused = id.err
+  else
+    place = place + 1
+    ARGV[place] = id
+  end
 end
 
-if first_added then
-  if known and first_added > last + 1 then
-    redis.call('SETRANGE', window, (last + 1) % SLOTS * BYTES, string.rep(' ', BYTES))
+-- The usual case: all are new, and the ids have the same milliseconds, of 13 digits.
+local first, length = ARGV[4], 0
+local is_one_record = place == count + 3
+  and (count == 1 or byte(first, 14) == 45 and sub(first, 1, 14) == sub(id, 1, 14))
+  and #first < 30
+if is_one_record then
+  length = call('RPUSH', window, first .. ARGV[3])
+elseif place > 3 then
+  local records, from = {}, 4
+  local number = struct.unpack('>I5', ARGV[2]) + known - 3
+  while from <= place do
+    local ms, seq = string.match(ARGV[from], '(%d+)-(%d+)')
+    local to = from
+    -- Numbers of Lua are exact up to 15 digits.
+    while to < place and #seq < 15 and string.match(ARGV[to + 1], '%d+') == ms do
+      to = to + 1
+    end
+    records[#records + 1] = ARGV[from] .. struct.pack('>BI5', to - from + 1, number + to)
+    from = to + 1
   end
-  slots[#slots + 1] = lap_of(first_added + #slots) .. '=' .. sub(BLANK, 2)
-  local at, slots_to_end = first_added % SLOTS, SLOTS - first_added % SLOTS
-  local before_end = table.concat(slots, '', 1, math.min(slots_to_end, #slots))
-  redis.call('SETRANGE', window, at * BYTES, before_end)
-  if #slots > slots_to_end then
-    redis.call('SETRANGE', window, 0, table.concat(slots, '', slots_to_end + 1))
-  end
-  if is_new or ttl > 0 then
-    redis.call('PEXPIRE', window, math.abs(ttl))
-  end
+  length = call('RPUSH', window, unpack(records))
 end
-return { table.concat(answers, ' '), refused or '', '' }
+if length > MOST then
+  call('LTRIM', window, -KEEP, -1)
+end
+if expires then
+  call('PEXPIRE', window, TTL)
+end
+
+if is_one_record then
+  return first
+elseif not words and not refused then
+  return table.concat(ARGV, ' ', 4, place)
+end
+words = words or {}
+for at = 4, place do
+  words[#words + 1] = ARGV[at]
+end
+local last = struct.unpack('>I5', ARGV[2]) + #words
+if refused then
+  words[#words + 1] = 'E'
+  words[#words + 1] = string.rep('G ', count - #words)
+end
+return { table.concat(words, ' '), refused or '', last }

@@ -25,7 +25,10 @@ type Raw = (String, Vec<String>);
 impl RedisInspector {
     pub(crate) async fn open(url: &str) -> RedisResult<Self> {
         let client = redis::Client::open(url)?;
-        Ok(Self(client.get_multiplexed_async_connection().await?))
+        // A busy machine is no failure.
+        let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
+        let connection = client.get_multiplexed_async_connection_with_config(&config);
+        Ok(Self(connection.await?))
     }
 
     /// Creates the groups at the start of a run.

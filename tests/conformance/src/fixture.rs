@@ -156,8 +156,11 @@ impl DirectRedis {
     ///
     /// The errors of redis-rs.
     pub async fn open(url: &str) -> redis::RedisResult<Self> {
-        let connection = redis::Client::open(url)?
-            .get_multiplexed_async_connection()
+        let client = redis::Client::open(url)?;
+        // A busy machine is no failure; a case that hangs is ended.
+        let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
+        let connection = client
+            .get_multiplexed_async_connection_with_config(&config)
             .await?;
         Ok(Self { connection })
     }

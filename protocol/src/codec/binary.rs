@@ -1,9 +1,6 @@
 //! The binary encoding of numbers, records, lists and text.
 
-use std::borrow::Cow;
-
 use super::wire::{Decode, Encode, ReadError};
-use crate::text::Text;
 
 /// Memory that a list reserves by its count alone. Longer lists grow as their items arrive, so that
 /// a count that was only read reserves next to nothing.
@@ -56,14 +53,22 @@ fn write_long_length(out: &mut Vec<u8>, start: usize, length: usize) {
 }
 
 /// Reads values from a frame, or from a record.
+///
+/// It remembers its first failure. From then on there is nothing left to read, and values mean
+/// nothing: whoever reads a message checks once, at its end. That is a smaller download for a
+/// browser than a check for each value.
 #[derive(Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
+    failure: Option<ReadError>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(rest: &'a [u8]) -> Self {
-        Self { rest }
+        Self {
+            rest,
+            failure: None,
+        }
     }
 
     /// Returns what is not read yet.
@@ -71,7 +76,17 @@ impl<'a> Reader<'a> {
         self.rest
     }
 
-    pub(super) fn uint(&mut self) -> Result<u64, ReadError> {
+    /// Returns the first failure.
+    pub(super) fn failure(&self) -> Option<ReadError> {
+        self.failure
+    }
+
+    pub(super) fn fail(&mut self, failure: ReadError) {
+        self.rest = &[];
+        self.failure.get_or_insert(failure);
+    }
+
+    pub(super) fn uint(&mut self) -> u64 {
         let mut number = 0;
         for (index, byte) in self.rest.iter().take(10).enumerate() {
             number |= u64::from(byte & 0x7f) << (7 * index);
@@ -81,82 +96,101 @@ impl<'a> Reader<'a> {
                     break;
                 }
                 self.rest = &self.rest[index + 1..];
-                return Ok(number);
+                return number;
             }
         }
-        Err(MALFORMED)
+        self.fail(MALFORMED);
+        0
     }
 
-    fn byte(&mut self) -> Result<u8, ReadError> {
-        let (byte, rest) = self.rest.split_first().ok_or(MALFORMED)?;
-        self.rest = rest;
-        Ok(*byte)
+    /// Reads a byte below `limit`.
+    fn byte_below(&mut self, limit: u8) -> u8 {
+        match self.rest.split_first() {
+            Some((byte, rest)) if *byte < limit => {
+                self.rest = rest;
+                *byte
+            }
+            _ => {
+                self.fail(MALFORMED);
+                0
+            }
+        }
     }
 
     /// Reads a length and as many bytes.
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], ReadError> {
-        let length = usize::try_from(self.uint()?).map_err(|_| MALFORMED)?;
-        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(MALFORMED)?;
-        self.rest = rest;
-        Ok(bytes)
+    pub(super) fn bytes(&mut self) -> &'a [u8] {
+        let length = usize::try_from(self.uint()).unwrap_or(usize::MAX);
+        match self.rest.split_at_checked(length) {
+            Some((bytes, rest)) => {
+                self.rest = rest;
+                bytes
+            }
+            None => {
+                self.fail(MALFORMED);
+                &[]
+            }
+        }
     }
 
-    fn text(&mut self) -> Result<&'a str, ReadError> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| MALFORMED)
-    }
-
-    /// Reads the length of a record, and returns a reader of its fields.
-    pub(super) fn record(&mut self) -> Result<Self, ReadError> {
-        Ok(Self::new(self.bytes()?))
+    /// Reads a record: its length, then what `read_fields` reads of it. The rest is skipped.
+    pub(super) fn record<T>(&mut self, read_fields: impl FnOnce(&mut Self) -> T) -> T {
+        let fields = self.bytes();
+        let behind = std::mem::replace(&mut self.rest, fields);
+        let record = read_fields(self);
+        if self.failure.is_none() {
+            self.rest = behind;
+        }
+        record
     }
 
     /// Reads a field of a record, which may end before an optional one.
-    pub(super) fn field<T: Decode<'a>>(&mut self) -> Result<T, ReadError> {
+    pub(super) fn field<T: Decode<'a>>(&mut self) -> T {
         if self.rest.is_empty() {
-            return T::absent().ok_or(MALFORMED);
+            if let Some(absent) = T::absent() {
+                return absent;
+            }
+            self.fail(MALFORMED);
         }
         T::read_binary(self)
     }
 
-    pub(super) fn list<T: Decode<'a>>(&mut self) -> Result<Vec<T>, ReadError> {
-        let count = self.uint()?;
+    pub(super) fn list<T: Decode<'a>>(&mut self) -> Vec<T> {
+        let count = self.uint();
         let most = MAX_RESERVED_BYTES / size_of::<T>().max(1);
         let reserved = most.min(self.rest.len());
         let reserved = usize::try_from(count).map_or(reserved, |count| count.min(reserved));
         let mut list = Vec::with_capacity(reserved);
         for _ in 0..count {
-            list.push(T::read_binary(self)?);
+            let item = T::read_binary(self);
+            if self.failure.is_some() {
+                break;
+            }
+            list.push(item);
         }
-        Ok(list)
+        list
     }
 
-    pub(super) fn optional<T: Decode<'a>>(&mut self) -> Result<Option<T>, ReadError> {
-        match self.byte()? {
-            0 => Ok(None),
-            1 => T::read_binary(self).map(Some),
-            _ => Err(MALFORMED),
+    pub(super) fn optional<T: Decode<'a>>(&mut self) -> Option<T> {
+        self.boolean().then(|| T::read_binary(self))
+    }
+
+    pub(super) fn boolean(&mut self) -> bool {
+        self.byte_below(2) == 1
+    }
+
+    pub(super) fn text(&mut self) -> &'a str {
+        match std::str::from_utf8(self.bytes()) {
+            Ok(text) => text,
+            Err(_) => {
+                self.fail(MALFORMED);
+                ""
+            }
         }
-    }
-
-    pub(super) fn boolean(&mut self) -> Result<bool, ReadError> {
-        match self.byte()? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(MALFORMED),
-        }
-    }
-
-    pub(super) fn string(&mut self) -> Result<String, ReadError> {
-        self.text().map(str::to_owned)
-    }
-
-    pub(super) fn borrowed(&mut self) -> Result<Text<'a>, ReadError> {
-        self.text().map(|text| Text(Cow::Borrowed(text)))
     }
 }
 
 // One for all: a browser downloads it.
-const MALFORMED: ReadError = ReadError::malformed("not a message of streamgate.v1.bin");
+pub(super) const MALFORMED: ReadError = ReadError::malformed("not a message of streamgate.v1.bin");
 
 pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
     write_uint(out, text.len() as u64);

@@ -140,14 +140,15 @@ impl<'a, M: Message<'a>> Messages<'a, M> {
             return None;
         }
         let mut frame = Reader::new(self.rest);
-        let header = frame.uint().and_then(|number| Ok((number, frame.bytes()?)));
+        let (number, record) = (frame.uint(), frame.bytes());
         self.rest = frame.rest();
-        Some(match header {
-            Ok((number, record)) => M::read_alternative(number, &mut Reader::new(record))
-                .and_then(checked)
-                .map_err(|error| binary_error::<M>(number, record, error)),
-            Err(error) => Err(DecodeError::Malformed(error.reason.to_owned())),
-        })
+        if let Some(failure) = frame.failure() {
+            return Some(Err(DecodeError::Malformed(failure.reason.to_owned())));
+        }
+        let mut reader = Reader::new(record);
+        let message = M::read_alternative(number, &mut reader);
+        let message = reader.failure().map_or_else(|| checked(message), Err);
+        Some(message.map_err(|error| binary_error::<M>(number, record, error)))
     }
 
     #[cfg(feature = "json")]
@@ -192,7 +193,9 @@ fn binary_error<'a, M: Message<'a>>(
     error: ReadError,
 ) -> DecodeError {
     if M::begins_with_id(number) {
-        let id = Reader::new(record).uint().ok();
+        let mut reader = Reader::new(record);
+        let id = reader.uint();
+        let id = reader.failure().is_none().then_some(id);
         return content(id, error.reason.to_owned());
     }
     if error.is_unknown {

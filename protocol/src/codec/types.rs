@@ -6,7 +6,9 @@ use super::binary::{self, Reader};
 #[cfg(feature = "json")]
 use super::json::{self, JsonReader};
 use super::push::ItemRef;
-use super::wire::{self, Choice, Decode, Encode, ReadError, Record, choice, record};
+#[cfg(feature = "json")]
+use super::wire::ReadError;
+use super::wire::{self, Choice, Decode, Encode, Record, choice, record};
 use crate::message::{
     Credit, Fault, Hello, Item, Outcome, Reply, Subscription, TailStart, Welcome,
 };
@@ -164,14 +166,16 @@ impl Encode for Outcome {
 }
 
 impl<'a> Decode<'a> for Outcome {
-    fn read_binary(reader: &mut Reader<'a>) -> Result<Self, ReadError> {
-        let number = reader.uint()?;
-        let mut record = reader.record()?;
-        match number {
-            0 => Reply::read_binary(&mut record).map(Self::Ok),
-            1 => Fault::read_fields(&mut record).map(Self::Error),
-            _ => Err(ReadError::unknown("unknown Outcome")),
-        }
+    fn read_binary(reader: &mut Reader<'a>) -> Self {
+        let number = reader.uint();
+        reader.record(|reader| match number {
+            0 => Self::Ok(Reply::read_binary(reader)),
+            1 => Self::Error(Fault::read_fields(reader)),
+            _ => {
+                reader.fail(wire::UNKNOWN);
+                Self::Ok(Reply::Done {})
+            }
+        })
     }
 
     #[cfg(feature = "json")]

@@ -1,12 +1,13 @@
 //! The values that records are made of: numbers, text, lists, pairs, and optional ones.
 
-#[cfg(feature = "json")]
 use std::borrow::Cow;
 
 use super::binary::{self, Reader};
 #[cfg(feature = "json")]
 use super::json::{self, JsonReader};
-use super::wire::{Decode, Encode, ReadError};
+#[cfg(feature = "json")]
+use super::wire::ReadError;
+use super::wire::{Decode, Encode};
 use crate::subscribe::GapReason;
 use crate::text::Text;
 
@@ -30,7 +31,7 @@ macro_rules! value {
         }
 
         impl<'a> Decode<'a> for $type {
-            fn read_binary($reader: &mut Reader<'a>) -> Result<Self, ReadError> {
+            fn read_binary($reader: &mut Reader<'a>) -> Self {
                 $read
             }
 
@@ -49,7 +50,13 @@ value!([] u64 {
 
 value!([] u32 {
     |value, out| u64::from(*value).write_binary(out), u64::from(*value).write_json(out);
-    |reader| narrow(reader.uint()?), narrow(reader.uint()?);
+    |reader| match u32::try_from(reader.uint()) {
+        Ok(number) => number,
+        Err(_) => {
+            reader.fail(binary::MALFORMED);
+            0
+        }
+    }, reader.uint().and_then(narrow);
 });
 
 value!([] bool {
@@ -60,21 +67,22 @@ value!([] bool {
 
 value!([] String {
     |value, out| binary::write_text(out, value), json::write_text(out, value);
-    |reader| reader.string(), reader.string().map(Cow::into_owned);
+    |reader| reader.text().to_owned(), reader.string().map(Cow::into_owned);
 });
 
 value!(['a] Text<'a> {
     |value, out| binary::write_text(out, value), json::write_text(out, value);
-    |reader| reader.borrowed(), reader.string().map(Text);
+    |reader| Text(Cow::Borrowed(reader.text())), reader.string().map(Text);
 });
 
 // A word on the wire, so that an older client reads a reason of a later version as the default.
 value!([] GapReason {
     |value, out| binary::write_text(out, value.as_str()), json::write_text(out, value.as_str());
-    |reader| reader.borrowed().map(|word| GapReason::of_word(&word)),
+    |reader| GapReason::of_word(reader.text()),
         reader.string().map(|word| GapReason::of_word(&word));
 });
 
+#[cfg(feature = "json")]
 fn narrow(number: u64) -> Result<u32, ReadError> {
     u32::try_from(number).map_err(|_| ReadError::malformed("a number beyond 32 bits"))
 }
@@ -112,7 +120,7 @@ impl<'a, T: Decode<'a>> Decode<'a> for Option<T> {
         Some(None)
     }
 
-    fn read_binary(reader: &mut Reader<'a>) -> Result<Self, ReadError> {
+    fn read_binary(reader: &mut Reader<'a>) -> Self {
         reader.optional()
     }
 
@@ -145,7 +153,7 @@ impl<T: Encode> Encode for Vec<T> {
 }
 
 impl<'a, T: Decode<'a>> Decode<'a> for Vec<T> {
-    fn read_binary(reader: &mut Reader<'a>) -> Result<Self, ReadError> {
+    fn read_binary(reader: &mut Reader<'a>) -> Self {
         reader.list()
     }
 
@@ -172,8 +180,8 @@ impl<A: Encode, B: Encode> Encode for (A, B) {
 }
 
 impl<'a, A: Decode<'a>, B: Decode<'a>> Decode<'a> for (A, B) {
-    fn read_binary(reader: &mut Reader<'a>) -> Result<Self, ReadError> {
-        Ok((A::read_binary(reader)?, B::read_binary(reader)?))
+    fn read_binary(reader: &mut Reader<'a>) -> Self {
+        (A::read_binary(reader), B::read_binary(reader))
     }
 
     #[cfg(feature = "json")]

@@ -24,12 +24,9 @@ pub trait Decode<'a>: Sized {
         None
     }
 
-    /// Reads the value from the binary encoding.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`], if there is no such value.
-    fn read_binary(reader: &mut Reader<'a>) -> Result<Self, ReadError>;
+    /// Reads the value from the binary encoding. If there is no such value, the reader fails, and
+    /// the returned value means nothing.
+    fn read_binary(reader: &mut Reader<'a>) -> Self;
 
     /// Reads the value from JSON.
     ///
@@ -42,17 +39,14 @@ pub trait Decode<'a>: Sized {
 
 /// A record: its fields without its length.
 pub(super) trait Record<'a>: Decode<'a> {
-    fn read_fields(reader: &mut Reader<'a>) -> Result<Self, ReadError>;
+    fn read_fields(reader: &mut Reader<'a>) -> Self;
 }
 
 /// A choice: an alternative by its number.
 pub trait Choice<'a>: Decode<'a> {
-    /// Reads the record of an alternative. `reader` ends where the record ends.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`], if the number is unknown or the record malformed.
-    fn read_alternative(number: u64, reader: &mut Reader<'a>) -> Result<Self, ReadError>;
+    /// Reads the record of an alternative. `reader` ends where the record ends. If the number is
+    /// unknown, or the record malformed, the reader fails, and the returned value means nothing.
+    fn read_alternative(number: u64, reader: &mut Reader<'a>) -> Self;
 }
 
 /// Why a value cannot be decoded.
@@ -62,6 +56,9 @@ pub struct ReadError {
     pub(super) is_unknown: bool,
     pub(super) reason: &'static str,
 }
+
+/// A choice has an alternative that this version does not have.
+pub(super) const UNKNOWN: ReadError = ReadError::unknown("unknown choice");
 
 impl ReadError {
     pub(super) const fn malformed(reason: &'static str) -> Self {
@@ -96,8 +93,8 @@ macro_rules! record {
         }
 
         impl<'a> Decode<'a> for $type $(<$life>)? {
-            fn read_binary(reader: &mut Reader<'a>) -> Result<Self, ReadError> {
-                Self::read_fields(&mut reader.record()?)
+            fn read_binary(reader: &mut Reader<'a>) -> Self {
+                reader.record(Self::read_fields)
             }
 
             #[cfg(feature = "json")]
@@ -107,8 +104,8 @@ macro_rules! record {
         }
 
         impl<'a> Record<'a> for $type $(<$life>)? {
-            fn read_fields(reader: &mut Reader<'a>) -> Result<Self, ReadError> {
-                Ok(Self { $($field: reader.field()?),* })
+            fn read_fields(reader: &mut Reader<'a>) -> Self {
+                Self { $($field: reader.field()),* }
             }
         }
     };
@@ -143,9 +140,9 @@ macro_rules! choice {
         }
 
         impl<'a> Decode<'a> for $type $(<$life>)? {
-            fn read_binary(reader: &mut Reader<'a>) -> Result<Self, ReadError> {
-                let number = reader.uint()?;
-                Self::read_alternative(number, &mut reader.record()?)
+            fn read_binary(reader: &mut Reader<'a>) -> Self {
+                let number = reader.uint();
+                reader.record(|reader| Self::read_alternative(number, reader))
             }
 
             #[cfg(feature = "json")]
@@ -166,14 +163,15 @@ macro_rules! choice {
         }
 
         impl<'a> Choice<'a> for $type $(<$life>)? {
-            fn read_alternative(
-                number: u64,
-                reader: &mut Reader<'a>,
-            ) -> Result<Self, ReadError> {
-                Ok(match number {
+            fn read_alternative(number: u64, reader: &mut Reader<'a>) -> Self {
+                match number {
                     $($number => wire::read_content!(reader, (Self::$variant), $content),)*
-                    _ => return Err(ReadError::unknown("unknown choice")),
-                })
+                    _ => {
+                        reader.fail(wire::UNKNOWN);
+                        // Any alternative will do: its value means nothing.
+                        Self::read_alternative(0, reader)
+                    }
+                }
             }
         }
     };
@@ -188,10 +186,10 @@ macro_rules! write_content {
 
 macro_rules! read_content {
     ($reader:ident, ($($path:tt)+), { $($field:ident),* }) => {
-        $($path)+ { $($field: $reader.field()?),* }
+        $($path)+ { $($field: $reader.field()),* }
     };
     ($reader:ident, ($($path:tt)+), ($record:ident)) => {
-        $($path)+(Record::read_fields($reader)?)
+        $($path)+(Record::read_fields($reader))
     };
 }
 

@@ -173,5 +173,6 @@ impl Reply {
 }
 
 fn mismatch() -> CacheError {
-    CacheError::backend(code::PROTOCOL, "the reply answers another operation")
+    // Without `format!`, a kilobyte of a browser's download.
+    CacheError::from_code(code::PROTOCOL, "the reply answers another operation")
 }

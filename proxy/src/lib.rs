@@ -29,6 +29,7 @@
 //! [`Backend`]: streamgate_backend::Backend
 
 mod busy_poll;
+mod client_registry;
 mod config;
 mod handshake;
 mod health;

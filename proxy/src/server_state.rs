@@ -6,6 +6,7 @@ use streamgate_backend::Backend;
 use tokio::sync::Semaphore;
 
 use crate::busy_poll::BusyPoll;
+use crate::client_registry::ClientRegistry;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
 
@@ -15,6 +16,7 @@ pub(crate) struct ServerState {
     pub(crate) config: Config,
     pub(crate) shutdown: Shutdown,
     pub(crate) busy_poll: BusyPoll,
+    pub(crate) clients: ClientRegistry,
     /// Each socket holds a permit: this bounds their number, and a shutdown can await their end.
     pub(crate) socket_permits: Arc<Semaphore>,
 }
@@ -24,6 +26,7 @@ impl ServerState {
         Self {
             shutdown: Shutdown::new(config.drain_period),
             busy_poll: BusyPoll::new(config.busy_poll),
+            clients: ClientRegistry::default(),
             socket_permits: Arc::new(Semaphore::new(config.max_sockets as usize)),
             backend,
             config,

@@ -39,13 +39,14 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Bytes;
 
 use crate::busy_poll::BusyPoll;
+use crate::client_registry::{ClientRegistration, ClientRegistry};
 use crate::config::Config;
 use crate::server_state::ServerState;
 use crate::session::availability_changes::AvailabilityChanges;
 use crate::session::batch::PerformingBatch;
 use crate::session::control::{ControlEvent, ControlEvents};
 use crate::session::fairness::{Fairness, ReadOrPush};
-use crate::session::handshake::Handshake;
+use crate::session::handshake::{Handshake, taken_over};
 use crate::session::in_flight::InFlight;
 use crate::session::outgoing::Outgoing;
 use crate::session::subscriptions::Subscriptions;
@@ -96,6 +97,10 @@ struct Session<'b, S> {
     fairness: Fairness,
     /// Whether the session read from the socket in its last turn.
     was_reading: bool,
+    clients: &'b ClientRegistry,
+    /// Present once the client has said hello. After everything that may take entries from the
+    /// backend: fields are dropped in this order.
+    registration: Option<ClientRegistration>,
 }
 
 impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
@@ -121,6 +126,8 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             subscriptions: Subscriptions::default(),
             fairness: Fairness::new(),
             was_reading: true,
+            clients: &server.clients,
+            registration: None,
         }
     }
 
@@ -134,8 +141,10 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             if may_read && !self.remaining_frames.is_empty() {
                 // Other sockets have their turn between two turns of this one.
                 tokio::task::yield_now().await;
-                if let Some(ControlEvent::CloseNow) = self.control.next(false).now_or_never() {
-                    return Ok(ServerLeaves);
+                match self.control.next(false).now_or_never() {
+                    Some(ControlEvent::CloseNow) => return Ok(ServerLeaves),
+                    Some(ControlEvent::TakenOver) => return Err(taken_over()),
+                    _ => {}
                 }
                 self.dispatch_remaining().await?;
                 continue;
@@ -149,6 +158,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 biased;
                 event = self.control.next(room) => match event {
                     ControlEvent::CloseNow => return Ok(ServerLeaves),
+                    ControlEvent::TakenOver => return Err(taken_over()),
                     ControlEvent::Availability(unavailable) => {
                         self.handshake
                             .availability_changed(unavailable, &mut self.outgoing);

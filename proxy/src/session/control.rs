@@ -1,4 +1,5 @@
-//! Rare events of a session: its time to close, changes of the backend's availability, its timer.
+//! Rare events of a session: its time to close, its take-over by a newer one, changes of the
+//! backend's availability, its timer.
 //!
 //! To poll them each time that a session is woken would take locks that all sockets share, and
 //! memory that nothing else touches. So they are on the heap, behind a [poll gate](PollGate).
@@ -11,6 +12,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use streamgate_protocol::message::Fault;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::client_registry::TakenOver;
 use crate::session::availability_changes::AvailabilityChanges;
 use crate::session::poll_gate::PollGate;
 use crate::shutdown::Shutdown;
@@ -19,6 +21,8 @@ use crate::shutdown::Shutdown;
 pub(super) enum ControlEvent {
     /// The server shuts down, and this socket has to close now.
     CloseNow,
+    /// The client has said hello on another socket.
+    TakenOver,
     /// Why the backend is unavailable, or `None` when it is available again.
     Availability(Option<Fault>),
     /// The timer has fired: see [`has_fired`](ControlEvents::has_fired).
@@ -38,6 +42,7 @@ pub(super) struct ControlEvents<'b> {
 
 struct ControlSources<'b> {
     close_time: BoxFuture<'b, ()>,
+    taken_over: Option<TakenOver>,
     availability: AvailabilityChanges,
     timer: Pin<Box<Sleep>>,
 }
@@ -48,6 +53,7 @@ impl<'b> ControlEvents<'b> {
         let deadline = Instant::now();
         let sources = ControlSources {
             close_time: shutdown.close_time().boxed(),
+            taken_over: None,
             availability,
             timer: Box::pin(sleep_until(deadline)),
         };
@@ -71,6 +77,12 @@ impl<'b> ControlEvents<'b> {
         self.force = true;
     }
 
+    /// Sets what completes when another session takes the client over.
+    pub(super) fn set_taken_over(&mut self, taken_over: TakenOver) {
+        self.sources.taken_over = Some(taken_over);
+        self.force = true;
+    }
+
     /// Returns whether the timer has fired since it was set. The session acts on that last: events
     /// that are ready already may show that the client is alive.
     pub(super) fn has_fired(&self) -> bool {
@@ -79,7 +91,8 @@ impl<'b> ControlEvents<'b> {
 
     /// Waits for the next event; for changes of the availability only if there is `room`.
     ///
-    /// [`CloseNow`](ControlEvent::CloseNow) is the last event: do not call this again after it.
+    /// [`CloseNow`](ControlEvent::CloseNow) and [`TakenOver`](ControlEvent::TakenOver) are last
+    /// events: do not call this again after one.
     ///
     /// # Cancel safety
     ///
@@ -119,6 +132,11 @@ impl ControlSources<'_> {
     ) -> Poll<ControlEvent> {
         if self.close_time.as_mut().poll(cx).is_ready() {
             return Poll::Ready(ControlEvent::CloseNow);
+        }
+        if let Some(taken_over) = &mut self.taken_over
+            && taken_over.poll_unpin(cx).is_ready()
+        {
+            return Poll::Ready(ControlEvent::TakenOver);
         }
         if room && let Poll::Ready(unavailable) = self.availability.poll_changed(cx) {
             return Poll::Ready(ControlEvent::Availability(unavailable));

@@ -26,6 +26,8 @@ pub(super) struct Dispatched<'f> {
     pub(super) operations: Vec<Operation<'f>>,
     /// The requests of these operations.
     pub(super) batch: RequestBatch,
+    /// The client has said hello. It is greeted before anything after that is decoded.
+    pub(super) is_greeting: bool,
     /// A subscription after the operations. It begins before anything after it is decoded.
     pub(super) subscription: Option<AdmittedSubscription<'f>>,
     /// Frames, or the rest of one, beyond the bounds of this turn.
@@ -63,6 +65,7 @@ pub(super) fn dispatch<'f>(
             tickets: Vec::new(),
             bytes: 0,
         },
+        is_greeting: false,
         subscription: None,
         messages_left: MAX_BATCH_MESSAGES,
     };
@@ -82,6 +85,7 @@ pub(super) fn dispatch<'f>(
     Dispatched {
         operations: dispatcher.operations,
         batch: dispatcher.batch,
+        is_greeting: dispatcher.is_greeting,
         subscription: dispatcher.subscription,
         remaining,
         violation,
@@ -95,6 +99,7 @@ struct Dispatcher<'f, 's, 'b> {
     outgoing: &'s mut Outgoing,
     operations: Vec<Operation<'f>>,
     batch: RequestBatch,
+    is_greeting: bool,
     subscription: Option<AdmittedSubscription<'f>>,
     messages_left: usize,
 }
@@ -106,6 +111,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
         while self.messages_left > 0
             && self.batch.bytes < MAX_PERFORMING_BYTES
             && self.subscription.is_none()
+            && !self.is_greeting
         {
             let rest = messages.rest();
             match messages.next() {
@@ -123,7 +129,10 @@ impl<'f> Dispatcher<'f, '_, '_> {
             return Err(no_hello());
         }
         match message {
-            ClientMessage::Hello(hello) => self.handshake.hello(&hello, self.outgoing)?,
+            ClientMessage::Hello(hello) => {
+                self.handshake.hello(&hello)?;
+                self.is_greeting = true;
+            }
             ClientMessage::Request { id, operation } => self.request(id, operation, bytes)?,
             ClientMessage::Cancel { id } => self.cancel(id),
             ClientMessage::Ping { nonce } => self.outgoing.push(&ServerMessage::Pong { nonce }),

@@ -27,6 +27,10 @@ use crate::socket::{CloseReason, SocketProgress};
 /// for a client on a slow line.
 pub(super) const FINISH_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Longest time for which a session whose client has a newer one awaits the operations that it has
+/// begun. The newer one begins after that.
+const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(1);
+
 impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// Reads no further, ends waits and subscriptions, and answers the operations being performed.
     ///
@@ -69,14 +73,28 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             subscriptions,
             in_flight,
             control,
+            registration,
             ..
         } = self;
         // All of them hold waits, and a consumer that has gone must not get entries.
         drop((in_flight, waits, subscriptions, control));
-        let finish = async { while performing.next().await.is_some() {} };
-        let frames = std::iter::from_fn(|| outgoing.next_frame());
+        let is_taken_over = reason.has_code(close::TAKEN_OVER);
+        let finish_until = if is_taken_over {
+            Instant::now() + TAKE_OVER_TIMEOUT
+        } else {
+            deadline
+        };
+        let finish = async move {
+            let finished = async { while performing.next().await.is_some() {} };
+            // Late operations are dropped: the client may repeat them on its new socket.
+            let _ = tokio::time::timeout_at(finish_until, finished).await;
+            drop(performing);
+            // From here on this session takes nothing from the backend.
+            drop(registration);
+        };
+        let frames = std::iter::from_fn(|| (!is_taken_over).then(|| outgoing.next_frame())?);
         let close = socket.close(frames, reason, deadline);
-        let (_, ()) = tokio::join!(tokio::time::timeout_at(deadline, finish), close);
+        tokio::join!(finish, close);
     }
 
     /// Delivers entries that are ready: a group has assigned them already, and without a delivery

@@ -1,11 +1,14 @@
 //! The first messages of a socket: the client's `hello`, and the server's `welcome`.
 //!
-//! Requests may follow the hello in the same frame. Nothing else may come before it.
+//! Requests may follow the hello in the same frame. Nothing else may come before it. If an old
+//! session of the client still stands, it ends before the welcome is sent and before the first
+//! request begins.
 
 use streamgate_protocol::limits::MIN_CLIENT_FRAME_BYTES;
 use streamgate_protocol::message::{Fault, Hello, Welcome, is_client_id};
 use streamgate_protocol::{ServerMessage, close};
 
+use crate::session::Session;
 use crate::session::outgoing::Outgoing;
 use crate::socket::CloseReason;
 
@@ -24,6 +27,7 @@ pub(super) struct Handshake {
     welcome: Welcome,
     unavailable: Option<Fault>,
     client: Option<ClientInfo>,
+    is_welcome: bool,
 }
 
 impl Handshake {
@@ -33,6 +37,7 @@ impl Handshake {
             welcome,
             unavailable,
             client: None,
+            is_welcome: false,
         }
     }
 
@@ -46,13 +51,8 @@ impl Handshake {
         self.client.is_some()
     }
 
-    /// Answers the client's hello with the welcome, and the backend's availability if it is
-    /// unavailable.
-    pub(super) fn hello(
-        &mut self,
-        hello: &Hello<'_>,
-        outgoing: &mut Outgoing,
-    ) -> Result<(), CloseReason> {
+    /// Takes the client's hello.
+    pub(super) fn hello(&mut self, hello: &Hello<'_>) -> Result<(), CloseReason> {
         if self.is_done() {
             return Err(malformed("a second hello"));
         }
@@ -67,12 +67,17 @@ impl Handshake {
             id: (*hello.client).to_owned(),
             max_frame_bytes: hello.max_frame_bytes,
         });
+        Ok(())
+    }
+
+    /// Sends the welcome, and the backend's availability if it is unavailable.
+    fn welcome(&mut self, outgoing: &mut Outgoing) {
         outgoing.push(&ServerMessage::Welcome(self.welcome.clone()));
         let unavailable = self.unavailable.take();
         if unavailable.is_some() {
             outgoing.push(&ServerMessage::Backend { unavailable });
         }
-        Ok(())
+        self.is_welcome = true;
     }
 
     /// Reports a change of the backend's availability: at once, or after the welcome.
@@ -81,12 +86,42 @@ impl Handshake {
         unavailable: Option<Fault>,
         outgoing: &mut Outgoing,
     ) {
-        if self.is_done() {
+        if self.is_welcome {
             outgoing.push(&ServerMessage::Backend { unavailable });
         } else {
             self.unavailable = unavailable;
         }
     }
+}
+
+impl<S> Session<'_, S> {
+    /// Takes the client over from its old session, if there is one, and welcomes it.
+    pub(super) async fn greet(&mut self) -> Result<(), CloseReason> {
+        let Some(client) = self.handshake.client() else {
+            return Ok(());
+        };
+        let (registration, mut taken_over, predecessor) = self.clients.register(&client.id);
+        self.registration = Some(registration);
+        if let Some(predecessor) = predecessor {
+            tracing::debug!(client = client.id, "a client moved to a new socket");
+            // On the heap: otherwise every socket holds room for this wait for its whole life.
+            Box::pin(predecessor.ended()).await;
+            if taken_over.try_recv().is_ok() {
+                return Err(self::taken_over());
+            }
+        }
+        self.control.set_taken_over(taken_over);
+        self.handshake.welcome(&mut self.outgoing);
+        Ok(())
+    }
+}
+
+/// Returns the reason to close a socket whose client says hello on another one.
+pub(super) fn taken_over() -> CloseReason {
+    CloseReason::by_server(
+        close::TAKEN_OVER,
+        "the client has said hello on a newer socket",
+    )
 }
 
 /// Returns the violation of a client whose first message is no hello.

@@ -45,6 +45,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         let Dispatched {
             operations,
             batch,
+            is_greeting,
             subscription,
             remaining,
             violation,
@@ -56,6 +57,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             &mut self.outgoing,
         );
         self.remaining_frames = remaining;
+        if is_greeting {
+            self.greet().await?;
+        }
         if !operations.is_empty() {
             self.performing_requests += batch.tickets.len();
             self.performing_bytes += batch.bytes;

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{Either, LocalBoxFuture, select};
@@ -37,7 +38,9 @@ async fn connect(
     let mut client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
     let socket = ServerSocket::new(far, ENCODING, MAX_FRAME_BYTES).await;
     let mut session: LocalBoxFuture<'_, ()> = Box::pin(run(&server.state, socket, None));
-    let hello = ClientMessage::Hello(Hello::new("client", u32::MAX));
+    static CLIENTS: AtomicU64 = AtomicU64::new(0);
+    let id = format!("client-{}", CLIENTS.fetch_add(1, Ordering::Relaxed));
+    let hello = ClientMessage::Hello(Hello::new(id, u32::MAX));
     beside(&mut session, send(&mut client, hello)).await;
     (client, session)
 }

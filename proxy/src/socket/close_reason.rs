@@ -47,6 +47,11 @@ impl CloseReason {
         Self::by_server(close::WRONG_FRAME_TYPE, reason)
     }
 
+    /// Returns whether the server closes the socket with this code.
+    pub(crate) fn has_code(&self, expected: u16) -> bool {
+        matches!(self, Self::ByServer { code, .. } if *code == expected)
+    }
+
     pub(super) fn is_readable(&self) -> bool {
         matches!(self, Self::ByServer { readable: true, .. })
     }

@@ -223,6 +223,11 @@ pub(crate) fn hello() -> ClientMessage<'static> {
     ClientMessage::Hello(Hello::new(client, u32::MAX))
 }
 
+/// A hello of a client with this id.
+pub(crate) fn hello_of(id: &str) -> ClientMessage<'_> {
+    ClientMessage::Hello(Hello::new(id, u32::MAX))
+}
+
 /// A request that any backend answers at once.
 pub(crate) fn add<'a>(id: u64, stream: &'a str, value: &'a str) -> ClientMessage<'a> {
     let fields = vec![("f".into(), value.into())];

@@ -19,4 +19,5 @@ mod requests;
 mod stub_backend;
 mod stub_tail;
 mod subscriptions;
+mod take_over;
 mod test_server;

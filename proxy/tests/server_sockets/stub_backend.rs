@@ -80,6 +80,16 @@ impl StubBackend {
         until(&self.waits, |waits| *waits == count).await;
     }
 
+    /// Returns how many reads wait.
+    pub(crate) fn waits(&self) -> usize {
+        *self.waits.borrow()
+    }
+
+    /// Returns when no slow add is under way.
+    pub(crate) async fn until_no_slow_adds(&self) {
+        until(&self.slow_adds, |slow| *slow == 0).await;
+    }
+
     /// Returns when at least this number of slow adds are under way together.
     pub(crate) async fn until_slow_adds(&self, count: usize) {
         until(&self.slow_adds, |slow| *slow >= count).await;

@@ -97,6 +97,9 @@ struct Session<'b, S> {
     fairness: Fairness,
     /// Whether the session read from the socket in its last turn.
     was_reading: bool,
+    pings: u64,
+    /// When the client was last heard before the last ping.
+    pinged_after: Option<Instant>,
     clients: &'b ClientRegistry,
     /// Present once the client has said hello. After everything that may take entries from the
     /// backend: fields are dropped in this order.
@@ -126,6 +129,8 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             subscriptions: Subscriptions::default(),
             fairness: Fairness::new(),
             was_reading: true,
+            pings: 0,
+            pinged_after: None,
             clients: &server.clients,
             registration: None,
         }

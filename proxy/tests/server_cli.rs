@@ -307,6 +307,7 @@ fn sockets_are_logged_with_peer_encoding_and_close_code() {
     let mut client = BlockingClient::connect(server.address);
     assert!(matches!(client.receive(), ServerMessage::Welcome(_)));
     // The client is silent until the server closes its socket.
+    assert!(matches!(client.receive(), ServerMessage::Ping { .. }));
     assert!(client.0.read().unwrap().is_close());
     let peer = client.0.get_ref().local_addr().unwrap();
     let log = String::from_utf8(server.stop_with("-TERM").stderr).unwrap();

@@ -1,9 +1,12 @@
 //! Clients that are silent, and clients that do not read: when a session gives them up.
+//!
+//! A client that was silent for one heartbeat gets a ping. Browsers may delay the timers of hidden
+//! pages to one a minute, but not the answer to a message.
 
 use std::time::Duration;
 
-use streamgate_protocol::close;
 use streamgate_protocol::limits::HEARTBEATS_UNTIL_DEAD;
+use streamgate_protocol::{ServerMessage, close};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -13,7 +16,12 @@ use crate::socket::CloseReason;
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     /// Returns when to check whether the client has been silent, or has not read, for too long.
     pub(super) fn liveness_deadline(&self) -> Instant {
-        let silent = self.last_alive() + self.max_silence();
+        let heard = self.last_alive();
+        let silent = if self.may_ping(heard) {
+            heard + self.heartbeat()
+        } else {
+            heard + self.max_silence()
+        };
         match self.socket.last_write() {
             Some(last_write) => silent.min(last_write + self.config.write_timeout),
             None => silent,
@@ -28,8 +36,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         self.was_reading = may_read;
     }
 
-    /// Returns an error if the client has been silent, or has not read, for too long.
-    pub(super) fn check_liveness(&self) -> Result<(), CloseReason> {
+    /// Pings a client that has been silent for a while. Returns an error if it has been silent, or
+    /// has not read, for too long.
+    pub(super) fn check_liveness(&mut self) -> Result<(), CloseReason> {
         let now = Instant::now();
         if let Some(last_write) = self.socket.last_write()
             && now >= last_write + self.config.write_timeout
@@ -39,7 +48,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 "the client did not read within the write timeout",
             ));
         }
-        if now < self.last_alive() + self.max_silence() {
+        let heard = self.last_alive();
+        if !self.may_read() || now < heard + self.heartbeat() {
+            return Ok(());
+        }
+        if now < heard + self.max_silence() {
+            if self.may_ping(heard) {
+                self.pinged_after = Some(heard);
+                self.pings += 1;
+                let nonce = self.pings;
+                self.outgoing.push(&ServerMessage::Ping { nonce });
+            }
             return Ok(());
         }
         let why = if self.handshake.is_done() {
@@ -59,7 +78,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         }
     }
 
+    /// Returns whether the client was not pinged since it was last heard. Before its hello it could
+    /// not answer.
+    fn may_ping(&self, heard: Instant) -> bool {
+        self.handshake.is_done() && self.pinged_after != Some(heard)
+    }
+
+    fn heartbeat(&self) -> Duration {
+        Duration::from_millis(self.config.heartbeat_ms.into())
+    }
+
     fn max_silence(&self) -> Duration {
-        HEARTBEATS_UNTIL_DEAD * Duration::from_millis(self.config.heartbeat_ms.into())
+        HEARTBEATS_UNTIL_DEAD * self.heartbeat()
     }
 }

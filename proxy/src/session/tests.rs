@@ -120,7 +120,8 @@ async fn a_client_that_sent_while_the_server_was_suspended_is_alive() {
     assert_eq!(answer, ServerMessage::Pong { nonce: 7 });
     // The client is silent from now on, so the session closes.
     let start = Instant::now();
-    select(session, pin!(client.next())).await;
+    let ((code, _), ()) = tokio::join!(closed(client), session);
+    assert_eq!(code, close::HEARTBEAT_MISSED);
     assert!(start.elapsed() > suspended / 20 && start.elapsed() < suspended);
 }
 
@@ -132,14 +133,44 @@ async fn a_client_that_sends_within_two_heartbeats_is_not_silent() {
     let (mut client, mut session) = connect(&server, 1024).await;
     let pings = async {
         next_message(&mut client).await;
-        for nonce in 0..12 {
+        for nonce in 1..12 {
             tokio::time::sleep(pause).await;
             send(&mut client, ClientMessage::Ping { nonce }).await;
+            let ping = next_message(&mut client).await;
+            assert_eq!(ping, ServerMessage::Ping { nonce });
             let pong = next_message(&mut client).await;
             assert_eq!(pong, ServerMessage::Pong { nonce });
         }
     };
     beside(&mut session, pings).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_is_pinged_once_and_lives_as_long_as_it_answers() {
+    let config = Config::default();
+    let heartbeat = heartbeat(&config);
+    let server = server(config);
+    let (mut client, mut session) = connect(&server, 1024).await;
+    let start = Instant::now();
+    let answers = async {
+        next_message(&mut client).await;
+        for nonce in 1..12 {
+            let ping = next_message(&mut client).await;
+            assert_eq!(ping, ServerMessage::Ping { nonce });
+            send(&mut client, ClientMessage::Pong { nonce }).await;
+        }
+    };
+    beside(&mut session, answers).await;
+    assert_eq!(start.elapsed().as_secs(), 11 * heartbeat.as_secs());
+    // It answers no more.
+    let last = async {
+        let ping = next_message(&mut client).await;
+        assert_eq!(ping, ServerMessage::Ping { nonce: 12 });
+        closed(client).await
+    };
+    let ((code, at), ()) = tokio::join!(last, session);
+    assert_eq!(code, close::HEARTBEAT_MISSED);
+    assert_eq!((at - start).as_secs(), 13 * heartbeat.as_secs());
 }
 
 /// Sends the head of a masked binary frame, and returns when each further byte takes `pace`.

@@ -121,6 +121,8 @@ impl TestClient {
                     self.positions.push((id, last_id));
                     continue;
                 }
+                // A client that is silent on purpose does not answer.
+                Some(ServerMessage::Ping { .. }) => continue,
                 Some(message) => return Ok(message),
                 None => {}
             }

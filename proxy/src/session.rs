@@ -18,6 +18,7 @@ mod handshake;
 mod in_flight;
 mod limits;
 mod liveness;
+mod message_size;
 mod outgoing;
 mod perform;
 mod poll_gate;
@@ -120,13 +121,13 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             opened_at: Instant::now(),
             handshake: Handshake::new(config.welcome(), unavailable),
             in_flight: InFlight::new(config.max_in_flight),
+            subscriptions: Subscriptions::new(outgoing.bound()),
             outgoing,
             remaining_frames: VecDeque::new(),
             performing: FuturesUnordered::new(),
             performing_requests: 0,
             performing_bytes: 0,
             waits: FuturesUnordered::new(),
-            subscriptions: Subscriptions::default(),
             fairness: Fairness::new(),
             was_reading: true,
             pings: 0,

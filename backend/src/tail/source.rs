@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use futures_util::stream::{self, StreamExt};
 use streamgate_protocol::message::Credit;
-use streamgate_protocol::{CacheResult, Gap, Tail, TailItem};
+use streamgate_protocol::{CacheResult, Gap, Skipped, Tail, TailItem};
 
 use crate::tail::segment::Segment;
 
@@ -43,6 +43,22 @@ pub enum TailEvent {
     Segment(Arc<Segment>),
     /// Entries are, or may be, missing here. Boxed, because it is rare and larger than a segment.
     Gap(Box<Gap>),
+    /// An entry that cannot be carried to its reader. It costs one entry of credit and no bytes.
+    Skipped(Box<Skipped>),
+}
+
+impl TailEvent {
+    /// Returns the credit that the item uses.
+    pub fn cost(&self) -> Credit {
+        match self {
+            Self::Segment(segment) => segment.cost(),
+            Self::Gap(_) => Credit::default(),
+            Self::Skipped(_) => Credit {
+                entries: 1,
+                bytes: 0,
+            },
+        }
+    }
 }
 
 impl From<TailEvent> for TailItem {
@@ -53,6 +69,7 @@ impl From<TailEvent> for TailItem {
                 Self::Entries { entries, position }
             }
             TailEvent::Gap(gap) => Self::Gap(*gap),
+            TailEvent::Skipped(skipped) => Self::Skipped(*skipped),
         }
     }
 }

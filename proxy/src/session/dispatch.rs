@@ -171,7 +171,13 @@ impl<'f> Dispatcher<'f, '_, '_> {
         let may_wait =
             matches!(operation, Operation::RemoveConsumer { .. }) || operation.block_ms().is_some();
         let waiting_bytes = if may_wait { bytes } else { 0 };
-        if let Some(ticket) = self.admit(id, waiting_bytes)? {
+        if let Some(mut ticket) = self.admit(id, waiting_bytes)? {
+            ticket.is_delivery = matches!(
+                operation,
+                Operation::ReadGroup { .. }
+                    | Operation::ReadPending { .. }
+                    | Operation::Claim { .. }
+            );
             self.batch.tickets.push(ticket);
             self.batch.bytes += bytes + expected_reply_bytes(&operation);
             self.operations.push(operation);
@@ -206,7 +212,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
             Err(AdmissionError::Overloaded) => {
                 let why = "too many requests are in flight on this connection; await some replies";
                 let error = CacheError::backend(code::OVERLOADED, why);
-                self.outgoing.reply(id, Err(error));
+                self.outgoing.error(id, &error);
                 Ok(None)
             }
         }
@@ -228,7 +234,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
         }
         let reason: String = reason.chars().take(MAX_DECODE_ERROR_CHARS).collect();
         let error = CacheError::backend(code::ERR, reason);
-        self.outgoing.reply(id, Err(error));
+        self.outgoing.error(id, &error);
         Ok(())
     }
 }

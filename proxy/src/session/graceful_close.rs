@@ -39,7 +39,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         self.deliver_ready_entries().await;
         self.in_flight.cancel_ongoing();
         self.waits = FuturesUnordered::new();
-        self.subscriptions = Subscriptions::default();
+        self.subscriptions = Subscriptions::new(self.outgoing.bound());
         let mut timeout = std::pin::pin!(tokio::time::sleep(FINISH_TIMEOUT));
         while !self.performing.is_empty() {
             if let Err(reason) = self.send().await {

@@ -18,7 +18,6 @@ pub(super) struct ClientInfo {
     /// Its name for its whole life.
     pub(super) id: String,
     /// The largest frame that it accepts, in bytes.
-    #[expect(dead_code, reason = "replies and pushes are not cut to it yet")]
     pub(super) max_frame_bytes: u32,
 }
 
@@ -110,6 +109,8 @@ impl<S> Session<'_, S> {
                 return Err(self::taken_over());
             }
         }
+        self.outgoing.set_max_frame_bytes(client.max_frame_bytes);
+        self.subscriptions.set_bound(self.outgoing.bound());
         self.control.set_taken_over(taken_over);
         self.handshake.welcome(&mut self.outgoing);
         Ok(())

@@ -77,7 +77,11 @@ impl<'b> InFlight<'b> {
                     waiting_bytes,
                     ongoing: None,
                 });
-                Ok(RequestTicket { id, serial })
+                Ok(RequestTicket {
+                    id,
+                    serial,
+                    is_delivery: false,
+                })
             }
         }
     }

@@ -5,25 +5,21 @@
 
 use std::collections::VecDeque;
 
-use streamgate_backend::{Segment, TailEvent};
-use streamgate_protocol::codec::Encoding;
-use streamgate_protocol::error::code;
-use streamgate_protocol::limits::MAX_REPLY_BYTES;
-use streamgate_protocol::message::{Credit, Item, Outcome};
-use streamgate_protocol::{CacheError, CacheResult, Claimed, Gap, Reply, ServerMessage};
+use streamgate_backend::TailEvent;
+use streamgate_protocol::codec::{EncodedItem, Encoding, ItemRef};
+use streamgate_protocol::message::{Credit, Outcome};
+use streamgate_protocol::{CacheError, CacheResult, Claimed, Reply, ServerMessage};
 
 use crate::session::limits::MAX_UNSENT_BYTES;
+use crate::session::message_size::{MessageBound, PUSH_ENVELOPE_BYTES, fault};
 
 /// Bytes up to which messages share a frame: a client can work on the first replies while the rest
 /// are under way. A larger message has a frame of its own.
 const FRAME_BYTES: usize = 256 * 1024;
 
-/// Largest envelope of a push, in bytes.
-const PUSH_ENVELOPE_BYTES: usize = 64;
-
 /// The frames that a session has yet to send.
 pub(super) struct Outgoing {
-    encoding: Encoding,
+    bound: MessageBound,
     full: VecDeque<Vec<u8>>,
     last: Vec<u8>,
     bytes: usize,
@@ -32,11 +28,20 @@ pub(super) struct Outgoing {
 impl Outgoing {
     pub(super) fn new(encoding: Encoding) -> Self {
         Self {
-            encoding,
+            bound: MessageBound::new(encoding),
             full: VecDeque::new(),
             last: Vec::new(),
             bytes: 0,
         }
+    }
+
+    /// Bounds all further messages and frames. The client takes frames of this size.
+    pub(super) fn set_max_frame_bytes(&mut self, max_frame_bytes: u32) {
+        self.bound = self.bound.within(max_frame_bytes);
+    }
+
+    pub(super) fn bound(&self) -> MessageBound {
+        self.bound
     }
 
     /// Returns whether the session may gather more.
@@ -44,23 +49,38 @@ impl Outgoing {
         self.bytes < MAX_UNSENT_BYTES
     }
 
-    /// Gathers the reply to a request; one that is too large becomes the error `LIMIT`.
-    pub(super) fn reply(&mut self, id: u64, result: CacheResult<Reply>) {
-        let result = match result {
-            Ok(reply) if min_bytes(&reply) > MAX_REPLY_BYTES => Err(too_large()),
-            result => result,
+    /// Gathers the reply to a request. One that is too large is cut: see [`MessageBound::cut`].
+    pub(super) fn reply(&mut self, id: u64, result: CacheResult<Reply>, is_delivery: bool) {
+        let reply = match result {
+            Ok(reply) => reply,
+            Err(error) => return self.error(id, &error),
         };
-        let message = ServerMessage::Reply {
-            id,
-            outcome: Outcome::from(result),
-        };
-        if self.append(&message) > MAX_REPLY_BYTES {
+        let max_bytes = self.bound.max_bytes;
+        let reply = if min_bytes(&reply) > max_bytes {
+            reply
+        } else {
+            let outcome = Outcome::Ok(reply);
+            let message = ServerMessage::Reply { id, outcome };
+            if self.append(&message) <= max_bytes {
+                return;
+            }
             self.withdraw();
-            self.append(&ServerMessage::Reply {
-                id,
-                outcome: Outcome::from(Err(too_large())),
-            });
-        }
+            match message {
+                ServerMessage::Reply {
+                    outcome: Outcome::Ok(reply),
+                    ..
+                } => reply,
+                _ => return,
+            }
+        };
+        let outcome = self.bound.cut(id, reply, is_delivery);
+        self.append(&ServerMessage::Reply { id, outcome });
+    }
+
+    /// Gathers the error of a request, or the one that ends a subscription.
+    pub(super) fn error(&mut self, id: u64, error: &CacheError) {
+        let outcome = Outcome::Error(fault(error));
+        self.append(&ServerMessage::Reply { id, outcome });
     }
 
     /// Gathers another message.
@@ -68,41 +88,23 @@ impl Outgoing {
         self.append(message);
     }
 
-    /// Gathers a push. Entries that are too large together become several pushes.
-    ///
-    /// # Errors
-    ///
-    /// `LIMIT` for an entry that is too large by itself; the entries before it are gathered.
-    pub(super) fn push_item(&mut self, id: u64, item: &TailEvent) -> CacheResult<()> {
+    /// Gathers a push, which must fit: see [`MessageBound::split`].
+    pub(super) fn push_item(&mut self, id: u64, item: &TailEvent) {
+        let encoding = self.bound.encoding;
         match item {
-            TailEvent::Segment(segment) => self.push_segment(id, segment),
+            TailEvent::Segment(segment) => self.push_encoded(id, segment.encoded(encoding)),
             TailEvent::Gap(gap) => {
-                self.append(&ServerMessage::Push {
-                    id,
-                    item: Item::Gap(Gap::clone(gap)),
-                });
-                Ok(())
+                self.push_encoded(id, &encoding.encode_item(ItemRef::Gap(gap)));
+            }
+            TailEvent::Skipped(skipped) => {
+                self.push_encoded(id, &encoding.encode_item(ItemRef::Skipped(skipped)));
             }
         }
     }
 
-    fn push_segment(&mut self, id: u64, segment: &Segment) -> CacheResult<()> {
-        let entries = segment.entries();
-        // Every encoding takes at least what the entries cost, so far too many are not encoded.
-        if segment.cost().bytes <= MAX_REPLY_BYTES as u64 {
-            let encoded = segment.encoded(self.encoding);
-            if encoded.len() <= MAX_REPLY_BYTES {
-                self.last.reserve(encoded.len() + PUSH_ENVELOPE_BYTES);
-                self.append_with(|encoding, frame| encoding.append_push(frame, id, encoded));
-                return Ok(());
-            }
-        }
-        if entries.len() < 2 {
-            return Err(too_large());
-        }
-        let (first, rest) = entries.split_at(entries.len() / 2);
-        self.push_segment(id, &Segment::new(first.to_vec()))?;
-        self.push_segment(id, &Segment::new(rest.to_vec()))
+    fn push_encoded(&mut self, id: u64, item: &EncodedItem) {
+        self.last.reserve(item.len() + PUSH_ENVELOPE_BYTES);
+        self.append_with(|encoding, frame| encoding.append_push(frame, id, item));
     }
 
     /// Removes and returns the next frame to send.
@@ -123,12 +125,12 @@ impl Outgoing {
 
     fn append_with(&mut self, append: impl FnOnce(Encoding, &mut Vec<u8>)) -> usize {
         let start = self.last.len();
-        append(self.encoding, &mut self.last);
+        append(self.bound.encoding, &mut self.last);
         let size = self.last.len() - start;
         self.bytes += size;
-        if start > 0 && self.last.len() > FRAME_BYTES {
+        if start > 0 && self.last.len() > FRAME_BYTES.min(self.bound.max_bytes) {
             let mut new = self.last.split_off(start);
-            if self.encoding.is_text() {
+            if self.bound.encoding.is_text() {
                 // The line break between two messages of a frame.
                 new.remove(0);
                 self.bytes -= 1;
@@ -166,17 +168,8 @@ fn min_bytes(reply: &Reply) -> usize {
     }
 }
 
-fn too_large() -> CacheError {
-    CacheError::backend(
-        code::LIMIT,
-        format_args!("the reply is larger than {MAX_REPLY_BYTES} bytes; ask for fewer entries"),
-    )
-}
-
 #[cfg(test)]
 mod tests {
-    use streamgate_protocol::limits::MAX_SERVER_FRAME_BYTES;
-
     use super::*;
 
     fn entries_reply(value: &str, count: usize) -> CacheResult<Reply> {
@@ -199,7 +192,7 @@ mod tests {
         for &encoding in Encoding::ALL {
             let mut outgoing = Outgoing::new(encoding);
             for id in 0..1000 {
-                outgoing.reply(id, entries_reply(&"x".repeat(1000), 1));
+                outgoing.reply(id, entries_reply(&"x".repeat(1000), 1), false);
             }
             let (mut frames, mut ids) = (0, Vec::new());
             while let Some(frame) = outgoing.next_frame() {
@@ -220,9 +213,9 @@ mod tests {
     fn a_large_reply_has_a_frame_of_its_own() {
         for &encoding in Encoding::ALL {
             let mut outgoing = Outgoing::new(encoding);
-            outgoing.reply(1, Ok(Reply::Done {}));
-            outgoing.reply(2, entries_reply(&"x".repeat(4 * FRAME_BYTES), 1));
-            outgoing.reply(3, Ok(Reply::Done {}));
+            outgoing.reply(1, Ok(Reply::Done {}), false);
+            outgoing.reply(2, entries_reply(&"x".repeat(4 * FRAME_BYTES), 1), false);
+            outgoing.reply(3, Ok(Reply::Done {}), false);
             assert!(!outgoing.has_room());
             let mut ids: Vec<Vec<u64>> = Vec::new();
             while let Some(frame) = outgoing.next_frame() {
@@ -239,70 +232,62 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_over_the_limit_is_refused() {
+    fn a_reply_over_the_limit_is_cut() {
         let sizes = [
             // The content alone is too large.
-            (Encoding::Binary, entries_reply(&"x".repeat(1 << 20), 17)),
-            // JSON makes it too large: it takes six bytes for each byte of the value.
-            (Encoding::Json, entries_reply(&"\u{1}".repeat(1 << 20), 3)),
+            (
+                Encoding::Binary,
+                entries_reply(&"x".repeat(1 << 20), 17),
+                15,
+            ),
+            // JSON makes it too large.
+            (Encoding::Json, entries_reply(&"\n".repeat(1 << 20), 9), 7),
         ];
-        for (encoding, reply) in sizes {
+        for (encoding, reply, fitting) in sizes {
             let mut outgoing = Outgoing::new(encoding);
-            outgoing.reply(1, Ok(Reply::Done {}));
-            outgoing.reply(2, reply);
-            outgoing.reply(3, Ok(Reply::Done {}));
+            outgoing.reply(1, Ok(Reply::Done {}), false);
+            outgoing.reply(2, reply, true);
+            outgoing.reply(3, Ok(Reply::Done {}), false);
             let mut sent = Vec::new();
             while let Some(frame) = outgoing.next_frame() {
                 sent.extend(replies(encoding, &frame));
             }
             assert_eq!(sent.len(), 3);
             assert_eq!(sent[0], (1, Ok(Reply::Done {})));
-            assert_eq!(sent[1].1.as_ref().unwrap_err().code(), "LIMIT");
+            let (2, Ok(Reply::Entries { entries, more, .. })) = &sent[1] else {
+                panic!("no entries")
+            };
+            assert_eq!((entries.len(), *more), (fitting, true), "{encoding:?}");
             assert_eq!(sent[2], (3, Ok(Reply::Done {})));
             assert_eq!(outgoing.bytes, 0);
         }
     }
 
     #[test]
-    fn entries_that_are_too_large_together_become_several_pushes() {
-        let entry = |n: usize, text: &str, bytes: usize| {
-            let value = text.repeat(bytes);
-            (format!("{n}-0"), vec![(String::new(), value)])
-        };
-        // Too large by their content alone, and too large as JSON, with six bytes for each.
-        let sizes = [(Encoding::Binary, 20, "x"), (Encoding::Json, 3, "\u{1}")];
-        for (encoding, count, text) in sizes {
+    fn no_frame_is_larger_than_the_client_takes() {
+        const MAX_FRAME_BYTES: usize = 64 * 1024;
+        for &encoding in Encoding::ALL {
             let mut outgoing = Outgoing::new(encoding);
-            let all = (1..=count).map(|n| entry(n, text, 1 << 20));
-            let item = TailEvent::Segment(Segment::new(all.collect()));
-            outgoing.push_item(7, &item).unwrap();
-            let (mut pushes, mut ids) = (0, Vec::new());
-            while let Some(frame) = outgoing.next_frame() {
-                assert!(frame.len() <= MAX_SERVER_FRAME_BYTES);
-                for message in encoding.messages::<ServerMessage>(&frame) {
-                    let ServerMessage::Push {
-                        id: 7,
-                        item: Item::Entries { entries, .. },
-                    } = message.unwrap()
-                    else {
-                        panic!("no push of entries")
-                    };
-                    pushes += 1;
-                    ids.extend(entries.into_iter().map(|(id, _)| id));
-                }
+            outgoing.set_max_frame_bytes(MAX_FRAME_BYTES as u32);
+            for id in 0..100 {
+                outgoing.reply(id, entries_reply(&"x".repeat(900), 100), false);
+                outgoing.reply(id, entries_reply("x", 3), false);
+                let long = CacheError::from_code("ERR", &"\u{1}".repeat(MAX_FRAME_BYTES));
+                outgoing.error(id, &long);
             }
-            assert!(pushes > 1);
-            let expected: Vec<_> = (1..=count).map(|n| format!("{n}-0")).collect();
-            assert_eq!(ids, expected);
-            let huge = TailEvent::Segment(Segment::new(vec![entry(1, "x", MAX_REPLY_BYTES)]));
-            assert_eq!(outgoing.push_item(7, &huge).unwrap_err().code(), "LIMIT");
+            let mut count = 0;
+            while let Some(frame) = outgoing.next_frame() {
+                assert!(frame.len() <= MAX_FRAME_BYTES, "{} bytes", frame.len());
+                count += replies(encoding, &frame).len();
+            }
+            assert_eq!(count, 300);
         }
     }
 
     #[test]
     fn a_reply_at_the_limit_is_sent() {
         let mut outgoing = Outgoing::new(Encoding::Binary);
-        outgoing.reply(1, entries_reply(&"x".repeat(1 << 20), 15));
+        outgoing.reply(1, entries_reply(&"x".repeat(1 << 20), 15), false);
         let frame = outgoing.next_frame().unwrap();
         assert!(replies(Encoding::Binary, &frame)[0].1.is_ok());
     }

@@ -141,7 +141,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// Answers a request, unless it was cancelled.
     pub(super) fn reply(&mut self, ticket: RequestTicket, result: CacheResult<Reply>) {
         if self.in_flight.complete(ticket) {
-            self.outgoing.reply(ticket.id, result);
+            self.outgoing.reply(ticket.id, result, ticket.is_delivery);
         }
     }
 

@@ -18,10 +18,12 @@ impl<S> Session<'_, S> {
     }
 
     fn push(&mut self, ReadyItem { ticket, item }: ReadyItem) {
-        let pushed = item.and_then(|item| self.outgoing.push_item(ticket.id, &item));
-        if let Err(error) = pushed {
-            self.in_flight.cancel(ticket);
-            self.outgoing.reply(ticket.id, Err(error));
+        match item {
+            Ok(item) => self.outgoing.push_item(ticket.id, &item),
+            Err(error) => {
+                self.in_flight.cancel(ticket);
+                self.outgoing.error(ticket.id, &error);
+            }
         }
     }
 }

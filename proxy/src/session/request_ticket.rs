@@ -7,4 +7,6 @@
 pub(super) struct RequestTicket {
     pub(super) id: u64,
     pub(super) serial: u64,
+    /// The backend delivers entries to a consumer, which stay pending if they are not sent.
+    pub(super) is_delivery: bool,
 }

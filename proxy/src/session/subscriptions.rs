@@ -20,20 +20,35 @@ use self::push_source::PushSource;
 use self::ready_queue::ReadyQueue;
 use self::subscription::RunningSubscription;
 use crate::session::backpressure::Backpressure;
+use crate::session::message_size::MessageBound;
 use crate::session::request_ticket::RequestTicket;
 
 pub(super) use self::ready_queue::ReadyItem;
 pub(super) use self::subscription::SubscriptionHandle;
 
 /// The subscriptions of a socket.
-#[derive(Default)]
 pub(super) struct Subscriptions<'b> {
+    bound: MessageBound,
     running: FuturesUnordered<RunningSubscription<'b>>,
     ready: ReadyQueue,
     backpressure: Backpressure,
 }
 
 impl<'b> Subscriptions<'b> {
+    pub(super) fn new(bound: MessageBound) -> Self {
+        Self {
+            bound,
+            running: FuturesUnordered::new(),
+            ready: ReadyQueue::default(),
+            backpressure: Backpressure::default(),
+        }
+    }
+
+    /// Bounds the pushes of subscriptions that are opened later.
+    pub(super) fn set_bound(&mut self, bound: MessageBound) {
+        self.bound = bound;
+    }
+
     /// Opens a subscription. It asks the backend for nothing before
     /// [`begin`](SubscriptionHandle::begin).
     ///
@@ -52,7 +67,7 @@ impl<'b> Subscriptions<'b> {
         let first_reply = is_tail.then(|| self.backpressure.expect_reply());
         let ready = self.ready.clone();
         let (handle, running) =
-            RunningSubscription::new(ticket, source, credit, first_reply, ready);
+            RunningSubscription::new(ticket, source, credit, first_reply, ready, self.bound);
         self.running.push(running);
         Ok(handle)
     }

@@ -47,6 +47,15 @@ impl TestClient {
         address: SocketAddr,
         encoding: Encoding,
     ) -> Result<Self, Error> {
+        Self::try_connect_within(address, encoding, 80 << 20).await
+    }
+
+    /// Connects without a hello. The client's WebSocket refuses larger frames.
+    pub(crate) async fn try_connect_within(
+        address: SocketAddr,
+        encoding: Encoding,
+        max_frame_bytes: usize,
+    ) -> Result<Self, Error> {
         let mut request = format!("ws://{address}/v1/ws")
             .into_client_request()
             .unwrap();
@@ -57,8 +66,8 @@ impl TestClient {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let config = WebSocketConfig::default()
-            .max_message_size(Some(80 << 20))
-            .max_frame_size(Some(80 << 20));
+            .max_message_size(Some(max_frame_bytes))
+            .max_frame_size(Some(max_frame_bytes));
         let (socket, response) =
             tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await?;
         assert_eq!(

@@ -14,6 +14,7 @@ mod frames;
 mod fuzz;
 mod handshake;
 mod http;
+mod large_entries;
 mod limits;
 mod requests;
 mod stub_backend;

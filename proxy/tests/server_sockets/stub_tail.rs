@@ -3,7 +3,6 @@
 use std::task::{Context, Poll};
 
 use streamgate_backend::{Segment, TailEvent, TailSource};
-use streamgate_protocol::limits::MAX_REPLY_BYTES;
 use streamgate_protocol::message::Credit;
 use streamgate_protocol::{CacheError, CacheResult, Gap};
 use tokio::sync::watch;
@@ -18,7 +17,6 @@ const SEGMENT: u64 = 3;
 /// - `endless`: as many entries as there is room for, of 1,000 bytes each;
 /// - `gap`: a gap;
 /// - `broken`: an error;
-/// - `huge`: an entry that is too large to be sent;
 /// - any other key: nothing.
 pub(crate) struct StubTail {
     key: String,
@@ -71,7 +69,6 @@ impl TailSource for StubTail {
                     Gap::new("0-0", "4-0").first(Some("5-0".to_owned())),
                 )))
             }
-            "huge" => Ok(self.entries(1, MAX_REPLY_BYTES + 1)),
             "broken" => Err(CacheError::from_code("WRONGTYPE", "no stream")),
             _ => return Poll::Pending,
         })

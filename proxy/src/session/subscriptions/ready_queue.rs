@@ -98,7 +98,7 @@ impl ReadyItem {
     fn bytes(&self) -> u64 {
         match &self.item {
             Ok(TailEvent::Segment(segment)) => segment.cost().bytes,
-            Ok(TailEvent::Gap(_)) | Err(_) => 0,
+            Ok(TailEvent::Gap(_) | TailEvent::Skipped(_)) | Err(_) => 0,
         }
     }
 }

@@ -12,6 +12,7 @@ use streamgate_protocol::message::{Account, Credit};
 use super::push_source::PushSource;
 use super::ready_queue::{ReadyItem, ReadyQueue};
 use crate::session::backpressure::PendingReplyGuard;
+use crate::session::message_size::MessageBound;
 use crate::session::request_ticket::RequestTicket;
 
 /// Grants credit to a subscription, or ends it.
@@ -20,6 +21,7 @@ pub(in crate::session) struct SubscriptionHandle<'b> {
     ticket: RequestTicket,
     state: Arc<Mutex<SubscriptionState<'b>>>,
     ready: ReadyQueue,
+    bound: MessageBound,
 }
 
 /// A subscription until its end. It moves the items of its source to the queue.
@@ -43,6 +45,7 @@ impl<'b> RunningSubscription<'b> {
         credit: Credit,
         first_reply: Option<PendingReplyGuard>,
         ready: ReadyQueue,
+        bound: MessageBound,
     ) -> (SubscriptionHandle<'b>, Self) {
         let state = SubscriptionState {
             source: Some(source),
@@ -55,6 +58,7 @@ impl<'b> RunningSubscription<'b> {
             ticket,
             state: Arc::new(Mutex::new(state)),
             ready,
+            bound,
         };
         (handle.clone(), Self(handle))
     }
@@ -68,7 +72,7 @@ impl<'b> SubscriptionHandle<'b> {
         // before it.
         let room = state.account.left();
         if let Poll::Ready(Some(item)) = state.poll(cx, room) {
-            self.push(item);
+            self.push(&mut state.account, item);
         }
     }
 
@@ -91,9 +95,25 @@ impl<'b> SubscriptionHandle<'b> {
         self.ready.lock().remove_items_of(self.ticket);
     }
 
-    fn push(&self, item: CacheResult<TailEvent>) {
+    /// Queues an item, in pieces that fit, and takes their cost from the account.
+    fn push(&self, account: &mut Account, item: CacheResult<TailEvent>) {
         let ticket = self.ticket;
-        self.ready.lock().push(ReadyItem { ticket, item });
+        let mut ready = self.ready.lock();
+        let mut queue = |item: TailEvent| {
+            account.use_up(item.cost());
+            ready.push(ReadyItem {
+                ticket,
+                item: Ok(item),
+            });
+        };
+        match item {
+            Ok(TailEvent::Segment(segment)) => self.bound.split(segment, &mut queue),
+            Ok(item) => queue(item),
+            Err(error) => ready.push(ReadyItem {
+                ticket,
+                item: Err(error),
+            }),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, SubscriptionState<'b>> {
@@ -114,12 +134,7 @@ impl SubscriptionState<'_> {
                 Some(waker) => waker.clone_from(cx.waker()),
                 waker => *waker = Some(cx.waker().clone()),
             },
-            Poll::Ready(Ok(event)) => {
-                self.first_reply = None;
-                if let TailEvent::Segment(segment) = event {
-                    self.account.use_up(segment.cost());
-                }
-            }
+            Poll::Ready(Ok(_)) => self.first_reply = None,
             Poll::Ready(Err(_)) => (self.source, self.first_reply) = (None, None),
         }
         item.map(Some)
@@ -149,7 +164,7 @@ impl Future for RunningSubscription<'_> {
                 }
             };
             match ready!(state.poll(cx, room)) {
-                Some(item) => subscription.push(item),
+                Some(item) => subscription.push(&mut state.account, item),
                 None => return Poll::Ready(()),
             }
         }

@@ -1,0 +1,352 @@
+//! Entries that are too large for a frame: no reader is blocked by them, and no frame is larger than
+//! its client takes.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use streamgate::{Config, Server};
+use streamgate_backend::Backend;
+use streamgate_memory::MemoryStreams;
+use streamgate_protocol::codec::Encoding;
+use streamgate_protocol::limits::{MAX_SERVER_FRAME_BYTES, MIN_CLIENT_FRAME_BYTES};
+use streamgate_protocol::message::{Credit, Fault, Hello, Item, Outcome, Subscription, TailStart};
+use streamgate_protocol::{
+    ClientMessage, ConsumeOptions, Operation, Reply, ServerMessage, Skipped,
+};
+use streamgate_redis::RedisStreams;
+use streamgate_test_support::{RedisServer, RedisVersion};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+use crate::client::{TestClient, request};
+use crate::test_server::listen;
+
+const MIB: usize = 1 << 20;
+
+/// Larger than any frame of a server.
+const HUGE: usize = 17 * MIB;
+
+const PLENTY: Credit = Credit::UNLIMITED;
+
+/// A Redis, and a server in front of it.
+struct Fixture {
+    redis: RedisServer,
+    address: SocketAddr,
+}
+
+impl Fixture {
+    async fn start(version: RedisVersion) -> Self {
+        let redis = RedisServer::start(version).unwrap();
+        let backend = RedisStreams::connect(&redis.url()).await.unwrap();
+        let address = serve(Arc::new(backend)).await;
+        Self { redis, address }
+    }
+
+    /// Adds an entry as another program does.
+    async fn xadd(&self, stream: &str, id: &str, bytes: usize) {
+        let port = self.redis.port();
+        let connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
+        let mut connection = BufReader::new(connection.unwrap());
+        let mut command = Vec::new();
+        let value = "v".repeat(bytes);
+        command.extend_from_slice(b"*5\r\n");
+        for argument in ["XADD", stream, id, "f", &value] {
+            command.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
+            command.extend_from_slice(argument.as_bytes());
+            command.extend_from_slice(b"\r\n");
+        }
+        connection.write_all(&command).await.unwrap();
+        let mut answer = String::new();
+        connection.read_line(&mut answer).await.unwrap();
+        assert!(answer.starts_with('$'), "{answer}");
+    }
+
+    /// Adds a huge entry between two small ones, and a group that has read none of them.
+    async fn huge_between_small(&self, stream: &str) {
+        for (id, bytes) in [("1-0", 1), ("2-0", HUGE), ("3-0", 1)] {
+            self.xadd(stream, id, bytes).await;
+        }
+        let mut client = connect(self.address, Encoding::Binary, MAX_SERVER_FRAME_BYTES).await;
+        let operation = Operation::CreateGroup {
+            stream: stream.into(),
+            group: "g".into(),
+            id: "0".into(),
+        };
+        client.send(&[request(1, operation)]).await;
+        client.reply_to(1).await.unwrap();
+    }
+}
+
+async fn serve(backend: Arc<dyn Backend>) -> SocketAddr {
+    let server = Server::new(backend, Config::default()).unwrap();
+    let (address, listener) = listen().await;
+    tokio::spawn(server.serve(listener, std::future::pending()));
+    address
+}
+
+/// Connects a client whose WebSocket refuses larger frames.
+async fn connect(address: SocketAddr, encoding: Encoding, max_frame_bytes: usize) -> TestClient {
+    let mut client = TestClient::try_connect_within(address, encoding, max_frame_bytes)
+        .await
+        .unwrap();
+    let id = format!("{encoding:?}-{}", fastrand::u64(..));
+    let hello = Hello::new(id, u32::try_from(max_frame_bytes).unwrap());
+    client.send(&[ClientMessage::Hello(hello)]).await;
+    client.welcome().await;
+    client
+}
+
+/// Returns the ids of a reply's entries, and whether more are pending.
+async fn ids_of(client: &mut TestClient, operation: Operation<'_>) -> (Vec<String>, bool) {
+    client.send(&[request(1, operation)]).await;
+    match client.reply_to(1).await.unwrap() {
+        Reply::Entries { entries, more, .. } => (ids(entries), more),
+        Reply::Claimed(claimed) => (ids(claimed.entries), claimed.more),
+        other => panic!("no entries: {other:?}"),
+    }
+}
+
+async fn fault_of(client: &mut TestClient, operation: Operation<'_>) -> Fault {
+    client.send(&[request(1, operation)]).await;
+    match client.receive().await.unwrap() {
+        ServerMessage::Reply {
+            outcome: Outcome::Error(fault),
+            ..
+        } => fault,
+        other => panic!("no fault: {other:?}"),
+    }
+}
+
+fn ids(entries: Vec<streamgate_protocol::StreamEntry>) -> Vec<String> {
+    entries.into_iter().map(|(id, _)| id).collect()
+}
+
+fn read<'a>(stream: &'a str, last_id: &'a str) -> Operation<'a> {
+    Operation::Read {
+        stream: stream.into(),
+        last_id: last_id.into(),
+        count: 0,
+        block_ms: None,
+    }
+}
+
+fn read_group<'a>(stream: &'a str, consumer: &'a str) -> Operation<'a> {
+    Operation::ReadGroup {
+        stream: stream.into(),
+        group: "g".into(),
+        consumer: consumer.into(),
+        count: 0,
+        block_ms: None,
+    }
+}
+
+fn read_pending<'a>(stream: &'a str, consumer: &'a str, after: &'a str) -> Operation<'a> {
+    Operation::ReadPending {
+        stream: stream.into(),
+        group: "g".into(),
+        consumer: consumer.into(),
+        after: after.into(),
+        count: 0,
+        except: Vec::new(),
+    }
+}
+
+fn claim<'a>(stream: &'a str, consumer: &'a str) -> Operation<'a> {
+    Operation::Claim {
+        stream: stream.into(),
+        group: "g".into(),
+        consumer: consumer.into(),
+        min_idle_ms: 0,
+        start: "0-0".into(),
+        count: 10,
+    }
+}
+
+fn tail_from_the_beginning(id: u64, stream: &str) -> ClientMessage<'_> {
+    ClientMessage::Subscribe {
+        id,
+        subscription: Subscription::Tail {
+            stream: stream.into(),
+            from: TailStart::Beginning {},
+        },
+        credit: PLENTY,
+    }
+}
+
+fn consume(id: u64, stream: &str, options: ConsumeOptions) -> ClientMessage<'static> {
+    ClientMessage::Subscribe {
+        id,
+        subscription: Subscription::consume(stream, "g", "c", options),
+        credit: PLENTY,
+    }
+}
+
+/// Returns the ids of the next pushed entries, those of skipped ones with their sizes.
+async fn pushed(client: &mut TestClient, count: usize) -> Vec<String> {
+    let mut pushed = Vec::new();
+    while pushed.len() < count {
+        match client.receive().await.unwrap() {
+            ServerMessage::Push { item, .. } => match item {
+                Item::Entries { entries, .. } => pushed.extend(ids(entries)),
+                Item::Skipped(Skipped {
+                    id, bytes, reason, ..
+                }) => pushed.push(format!("{id} skipped: {reason} {bytes}")),
+                other => panic!("not entries: {other:?}"),
+            },
+            other => panic!("no push: {other:?}"),
+        }
+    }
+    pushed
+}
+
+#[tokio::test]
+async fn a_subscription_skips_an_entry_that_fits_no_frame_and_goes_on() {
+    let expected = ["1-0", "2-0 skipped: size 17825796", "3-0"];
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::start(version).await;
+        for &encoding in Encoding::ALL {
+            let stream = format!("s-{encoding:?}");
+            fixture.huge_between_small(&stream).await;
+            let mut client = connect(fixture.address, encoding, MAX_SERVER_FRAME_BYTES).await;
+            client.send(&[tail_from_the_beginning(1, &stream)]).await;
+            assert_eq!(pushed(&mut client, 3).await, expected);
+            client
+                .send(&[consume(2, &stream, ConsumeOptions::default())])
+                .await;
+            assert_eq!(pushed(&mut client, 3).await, expected);
+            client.send(&[ClientMessage::Cancel { id: 2 }]).await;
+            // Nothing was acknowledged, so all of them are reclaimed, after a while.
+            let options = ConsumeOptions::default().claim_after_ms(1);
+            let reclaiming = Subscription::consume(&stream, "g", "d", options);
+            client
+                .send(&[ClientMessage::Subscribe {
+                    id: 3,
+                    subscription: reclaiming,
+                    credit: PLENTY,
+                }])
+                .await;
+            assert_eq!(pushed(&mut client, 3).await, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_returns_what_fits_and_names_the_entry_that_does_not() {
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::start(version).await;
+        for &encoding in Encoding::ALL {
+            let stream = format!("s-{encoding:?}");
+            let stream = stream.as_str();
+            fixture.huge_between_small(stream).await;
+            let mut client = connect(fixture.address, encoding, MAX_SERVER_FRAME_BYTES).await;
+            let client = &mut client;
+
+            assert_eq!(ids_of(client, read(stream, "0")).await.0, ["1-0"]);
+            let fault = fault_of(client, read(stream, "1-0")).await;
+            assert_eq!(
+                (&*fault.code, fault.entry.as_deref()),
+                ("LIMIT", Some("2-0"))
+            );
+            assert_eq!(ids_of(client, read(stream, "2-0")).await.0, ["3-0"]);
+
+            let (found, more) = ids_of(client, read_group(stream, "c")).await;
+            assert_eq!((found, more), (vec!["1-0".to_owned()], true));
+            let fault = fault_of(client, read_pending(stream, "c", "1-0")).await;
+            assert_eq!(
+                (&*fault.code, fault.entry.as_deref()),
+                ("LIMIT", Some("2-0"))
+            );
+            let (found, more) = ids_of(client, read_pending(stream, "c", "2-0")).await;
+            assert_eq!((found, more), (vec!["3-0".to_owned()], false));
+
+            let (found, more) = ids_of(client, claim(stream, "d")).await;
+            assert_eq!((found, more), (vec!["1-0".to_owned()], true));
+            let latest = Operation::ReadLatest {
+                stream: stream.into(),
+                count: 10,
+            };
+            assert_eq!(ids_of(client, latest).await.0, ["3-0"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_group_read_of_a_large_backlog_returns_all_of_it_in_the_end() {
+    const ENTRIES: usize = 20;
+    for version in RedisVersion::ALL {
+        let redis = RedisServer::start(version).unwrap();
+        let backends: [Arc<dyn Backend>; 2] = [
+            Arc::new(MemoryStreams::new()),
+            Arc::new(RedisStreams::connect(&redis.url()).await.unwrap()),
+        ];
+        for backend in backends {
+            backend.stream_create_group("s", "g", "0").await.unwrap();
+            let mut expected = Vec::new();
+            for _ in 0..ENTRIES {
+                let fields = vec![("f".to_owned(), "v".repeat(MIB))];
+                expected.push(backend.stream_add("s", fields, None).await.unwrap());
+            }
+            let address = serve(backend).await;
+            let mut client = connect(address, Encoding::Binary, MAX_SERVER_FRAME_BYTES).await;
+            let (mut found, mut more) = ids_of(&mut client, read_group("s", "c")).await;
+            assert!(found.len() > ENTRIES / 2 && more);
+            while more {
+                let after = found.last().unwrap().clone();
+                let (rest, more_yet) = ids_of(&mut client, read_pending("s", "c", &after)).await;
+                found.extend(rest);
+                more = more_yet;
+            }
+            assert_eq!(found, expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_small_frames_gets_every_entry_that_fits() {
+    // In every size of frame some entries fit together, and some not at all.
+    let sizes = [
+        10, 30_000, 30_000, 30_000, 70_000, 500, 400_000, 400_000, 400_000, 2_000_000, 7,
+    ];
+    for max_frame_bytes in [MIN_CLIENT_FRAME_BYTES as usize, MIB] {
+        let fixture = Fixture::start(RedisVersion::V7_0).await;
+        for (n, size) in (1..).zip(sizes) {
+            fixture.xadd("s", &format!("{n}-0"), size).await;
+        }
+        let fits = |size: usize| size + 200 < max_frame_bytes;
+        let expected: Vec<String> = (1..)
+            .zip(sizes)
+            .map(|(n, size)| match fits(size) {
+                true => format!("{n}-0"),
+                // The id, of four or five bytes with the name.
+                false => format!("{n}-0 skipped: size {}", size + format!("{n}-0f").len()),
+            })
+            .collect();
+        for &encoding in Encoding::ALL {
+            let mut client = connect(fixture.address, encoding, max_frame_bytes).await;
+            client.send(&[tail_from_the_beginning(1, "s")]).await;
+            assert_eq!(pushed(&mut client, sizes.len()).await, expected);
+            client.send(&[ClientMessage::Cancel { id: 1 }]).await;
+            let (mut last, mut found) = ("0".to_owned(), Vec::new());
+            while last != format!("{}-0", sizes.len()) {
+                let operation = read("s", &last);
+                client.send(&[request(1, operation)]).await;
+                match client.receive().await.unwrap() {
+                    ServerMessage::Reply {
+                        outcome: Outcome::Ok(Reply::Entries { entries, .. }),
+                        ..
+                    } => {
+                        found.extend(ids(entries));
+                        last.clone_from(found.last().unwrap());
+                    }
+                    ServerMessage::Reply {
+                        outcome: Outcome::Error(fault),
+                        ..
+                    } => last = fault.entry.unwrap(),
+                    other => panic!("no reply: {other:?}"),
+                }
+            }
+            let fitting = expected.iter().filter(|id| !id.contains("skipped"));
+            assert_eq!(found, fitting.cloned().collect::<Vec<_>>());
+        }
+    }
+}

@@ -44,6 +44,15 @@ pub const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 /// Largest frame in bytes that a server sends: one reply of the largest size and its envelope.
 pub const MAX_SERVER_FRAME_BYTES: usize = MAX_REPLY_BYTES + 64 * 1024;
 
+/// Largest entry that can be added, in bytes: its names, its values, and [`FIELD_BYTES`] for each
+/// field. It fits into a reply of [`MAX_REPLY_BYTES`] in every encoding, so that every reader with
+/// the default frame can get it.
+pub const MAX_ENTRY_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes that a field of an entry counts for beside its name and its value: an encoding may take as
+/// many.
+pub const FIELD_BYTES: usize = 32;
+
 /// Default interval in milliseconds within which a client sends something, a ping if nothing else.
 /// Shorter than 30 s, after which the strictest common middleboxes drop idle connections.
 pub const DEFAULT_HEARTBEAT_MS: u32 = 15_000;

@@ -1,7 +1,8 @@
 //! When the backend becomes unavailable or available again, as clients see it.
 //!
-//! The first change is reported at once. While the backend flaps, reports become rarer: a client
-//! learns the latest state, and not each state in between.
+//! A backend that is unavailable for a moment only, while a connection is replaced, is not reported.
+//! While the backend flaps, reports become rarer: a client learns the latest state, and not each
+//! state in between.
 
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,7 +13,10 @@ use streamgate_protocol::CacheError;
 use streamgate_protocol::backoff::Backoff;
 use streamgate_protocol::message::Fault;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How long the backend must be unavailable before that is reported.
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// Shortest time between two reports in milliseconds. It doubles while changes come sooner.
 const MIN_INTERVAL_MS: u32 = 1_000;
@@ -90,6 +94,9 @@ impl AvailabilityWatch {
                 // The state reported last was not a short one.
                 _ => self.intervals.reset(),
             }
+            if self.reported.is_none() && self.receiver.borrow().is_some() {
+                Box::pin(sleep(SETTLE)).await;
+            }
             if let Some(unavailable) = self.unreported() {
                 return AvailabilityChange {
                     watch: self,
@@ -127,7 +134,7 @@ mod tests {
     use std::future::poll_fn;
 
     use streamgate_protocol::error::code;
-    use tokio::time::{advance, sleep};
+    use tokio::time::advance;
 
     use super::*;
 
@@ -136,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_change_and_those_after_a_while_are_reported_at_once() {
+    async fn the_first_change_and_those_after_a_while_are_reported_soon() {
         let (sender, receiver) = watch::channel(None);
         let (mut changes, now) = AvailabilityChanges::watching(receiver);
         assert_eq!(now, None);
@@ -147,7 +154,22 @@ mod tests {
             assert_eq!(reported.is_some(), state.is_some());
             advance(Duration::from_millis(MIN_INTERVAL_MS.into())).await;
         }
-        assert_eq!(start.elapsed(), Duration::from_secs(4));
+        let took = start.elapsed().saturating_sub(Duration::from_secs(4));
+        assert!(took >= 2 * SETTLE && took < 3 * SETTLE, "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_moment_of_unavailability_is_not_reported() {
+        let (sender, receiver) = watch::channel(None);
+        let (mut changes, _) = AvailabilityChanges::watching(receiver);
+        for _ in 0..3 {
+            sender.send(disconnected()).unwrap();
+            let changed = poll_fn(|cx| changes.poll_changed(cx));
+            assert!(tokio::time::timeout(SETTLE / 2, changed).await.is_err());
+            sender.send(None).unwrap();
+            let changed = poll_fn(|cx| changes.poll_changed(cx));
+            assert!(tokio::time::timeout(SETTLE * 100, changed).await.is_err());
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -156,9 +178,9 @@ mod tests {
         let (mut changes, _) = AvailabilityChanges::watching(receiver);
         let mut reports = Vec::new();
         let flapping = async {
-            for _ in 0..300 {
+            for _ in 0..150 {
                 sender.send(disconnected()).unwrap();
-                sleep(Duration::from_millis(90)).await;
+                sleep(Duration::from_millis(190)).await;
                 sender.send(None).unwrap();
                 sleep(Duration::from_millis(10)).await;
             }
@@ -173,7 +195,7 @@ mod tests {
             () = flapping => {}
             () = reporting => {}
         }
-        // 600 changes in half a minute.
+        // 300 changes in half a minute.
         assert!(reports.len() <= 6, "{} reports", reports.len());
         assert_eq!(reports.last(), Some(&None));
     }

@@ -206,6 +206,10 @@ mod tests {
         assert!(ready_event(&mut events, true).is_none());
         sender.send(disconnected()).unwrap();
         assert!(ready_event(&mut events, false).is_none());
+        // It has to last for a moment before it counts.
+        assert!(ready_event(&mut events, true).is_none());
+        advance(INTERVAL / 2).await;
+        assert!(ready_event(&mut events, false).is_none());
         let Some(ControlEvent::Availability(Some(fault))) = ready_event(&mut events, true) else {
             panic!("the backend is unavailable");
         };

@@ -48,6 +48,16 @@ impl MessageBound {
         }
     }
 
+    /// Returns the most bytes of an entry that may fit. One of fewer bytes may not fit either: that
+    /// depends on its encoding.
+    pub(super) fn max_entry_bytes(self) -> u64 {
+        self.max_push_bytes() as u64
+    }
+
+    fn max_push_bytes(self) -> usize {
+        self.max_bytes - PUSH_ENVELOPE_BYTES
+    }
+
     /// Cuts a reply that is too large to as many entries as fit.
     ///
     /// `is_delivery` says that the entries were delivered to a consumer: then those that do not fit
@@ -83,7 +93,7 @@ impl MessageBound {
 
     /// Passes on a segment in pieces that fit. Entries that do not fit by themselves are skipped.
     pub(super) fn split(self, segment: Arc<Segment>, pass_on: &mut impl FnMut(TailEvent)) {
-        let max_bytes = self.max_bytes - PUSH_ENVELOPE_BYTES;
+        let max_bytes = self.max_push_bytes();
         // Every encoding takes at least what the entries cost, so far too many are not encoded.
         let is_small = segment.cost().bytes <= max_bytes as u64;
         if is_small && segment.encoded(self.encoding).len() <= max_bytes {

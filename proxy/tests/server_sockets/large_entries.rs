@@ -15,10 +15,10 @@ use streamgate_protocol::{
 };
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::{RedisServer, RedisVersion};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use crate::client::{TestClient, request};
+use crate::client::{TestClient, add, request};
 use crate::test_server::listen;
 
 const MIB: usize = 1 << 20;
@@ -36,7 +36,11 @@ struct Fixture {
 
 impl Fixture {
     async fn start(version: RedisVersion) -> Self {
-        let redis = RedisServer::start(version).unwrap();
+        Self::start_with(version, &[]).await
+    }
+
+    async fn start_with(version: RedisVersion, config: &[&str]) -> Self {
+        let redis = RedisServer::start_with(version, config).unwrap();
         let backend = RedisStreams::connect(&redis.url()).await.unwrap();
         let address = serve(Arc::new(backend)).await;
         Self { redis, address }
@@ -44,9 +48,7 @@ impl Fixture {
 
     /// Adds an entry as another program does.
     async fn xadd(&self, stream: &str, id: &str, bytes: usize) {
-        let port = self.redis.port();
-        let connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
-        let mut connection = BufReader::new(connection.unwrap());
+        let mut connection = self.connect_directly().await;
         let mut command = Vec::new();
         let value = "v".repeat(bytes);
         command.extend_from_slice(b"*5\r\n");
@@ -59,6 +61,26 @@ impl Fixture {
         let mut answer = String::new();
         connection.read_line(&mut answer).await.unwrap();
         assert!(answer.starts_with('$'), "{answer}");
+    }
+
+    async fn connect_directly(&self) -> BufReader<TcpStream> {
+        let address = (Ipv4Addr::LOCALHOST, self.redis.port());
+        BufReader::new(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// Returns how many connections Redis has accepted.
+    async fn connections_received(&self) -> u64 {
+        let mut connection = self.connect_directly().await;
+        connection
+            .write_all(b"INFO stats\r\nQUIT\r\n")
+            .await
+            .unwrap();
+        let mut answers = String::new();
+        connection.read_to_string(&mut answers).await.unwrap();
+        let mut lines = answers.lines();
+        let name = "total_connections_received:";
+        let count = lines.find_map(|line| line.strip_prefix(name));
+        count.unwrap().parse().unwrap()
     }
 
     /// Adds a huge entry between two small ones, and a group that has read none of them.
@@ -193,6 +215,7 @@ async fn pushed(client: &mut TestClient, count: usize) -> Vec<String> {
                 }) => pushed.push(format!("{id} skipped: {reason} {bytes}")),
                 other => panic!("not entries: {other:?}"),
             },
+            ServerMessage::Backend { .. } => {}
             other => panic!("no push: {other:?}"),
         }
     }
@@ -225,7 +248,9 @@ async fn a_subscription_skips_an_entry_that_fits_no_frame_and_goes_on() {
                     credit: PLENTY,
                 }])
                 .await;
-            assert_eq!(pushed(&mut client, 3).await, expected);
+            let mut reclaimed = pushed(&mut client, 3).await;
+            reclaimed.sort_unstable();
+            assert_eq!(reclaimed, expected);
         }
     }
 }
@@ -348,5 +373,52 @@ async fn a_client_that_takes_small_frames_gets_every_entry_that_fits() {
             let fitting = expected.iter().filter(|id| !id.contains("skipped"));
             assert_eq!(found, fitting.cloned().collect::<Vec<_>>());
         }
+    }
+}
+
+/// A tail of entries of which Redis sends one at a time, and none together.
+#[tokio::test]
+async fn a_redis_that_cuts_off_large_answers_is_not_flooded_and_others_are_left_alone() {
+    const LIMIT: [&str; 2] = ["--client-output-buffer-limit", "normal 8mb 8mb 0"];
+    const ENTRIES: usize = 8;
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::start_with(version, &LIMIT).await;
+        for n in 1..=ENTRIES {
+            fixture.xadd("s", &format!("{n}-0"), 5 * MIB).await;
+        }
+        let before = fixture.connections_received().await;
+        let mut other = connect(fixture.address, Encoding::Binary, MAX_SERVER_FRAME_BYTES).await;
+        let mut reader = connect(fixture.address, Encoding::Binary, MAX_SERVER_FRAME_BYTES).await;
+        reader.send(&[tail_from_the_beginning(1, "s")]).await;
+        let reading = pushed(&mut reader, ENTRIES);
+        // Failed adds in a row are one interruption.
+        let (mut interruptions, mut reports, mut was_added) = (0, 0, true);
+        let adding = async {
+            for id in 1.. {
+                other.send(&[add(id, "others", "v")]).await;
+                loop {
+                    match other.receive().await.unwrap() {
+                        ServerMessage::Reply { outcome, .. } => {
+                            let is_added = matches!(outcome, Outcome::Ok(_));
+                            interruptions += usize::from(was_added && !is_added);
+                            was_added = is_added;
+                            break;
+                        }
+                        ServerMessage::Backend { .. } => reports += 1,
+                        unexpected => panic!("{unexpected:?}"),
+                    }
+                }
+            }
+        };
+        let ids = tokio::select! {
+            ids = reading => ids,
+            () = adding => panic!("adding never ends"),
+        };
+        let all: Vec<_> = (1..=ENTRIES).map(|n| format!("{n}-0")).collect();
+        assert_eq!(ids, all);
+        assert!(interruptions <= 1, "{interruptions} interruptions");
+        assert!(reports <= 2, "{reports} reports");
+        let received = fixture.connections_received().await - before;
+        assert!(received <= 16, "{received} connections");
     }
 }

@@ -299,23 +299,27 @@ async fn entries_on_their_way_to_the_old_socket_are_found_pending() {
                 let resuming = async {
                     let messages = vec![read_pending(1, &stream), consume(2, &stream)];
                     let mut new = connect_as(address, encoding, "c", messages).await;
+                    let mut early = Vec::new();
                     loop {
                         match new.receive().await.unwrap() {
                             ServerMessage::Reply { id: 1, outcome } => {
                                 let reply: Result<Reply, _> = outcome.into();
-                                return (new, reply.unwrap().into_entries().unwrap());
+                                let pending = reply.unwrap().into_entries().unwrap();
+                                return (new, pending, early);
                             }
-                            other => panic!("not the pending entries: {other:?}"),
+                            ServerMessage::Push {
+                                item: Item::Entries { entries, .. },
+                                ..
+                            } => early.extend(entries.into_iter().map(|(id, _)| id)),
+                            other => panic!("neither pending entries nor a push: {other:?}"),
                         }
                     }
                 };
-                let ((), (mut new, pending)) = tokio::join!(adding, resuming);
-                for (id, _) in pending {
-                    // Those of earlier rounds are pending, too.
-                    seen.insert(id);
-                }
-                let rest = added.difference(&seen).count();
-                for id in pushed(&mut new, rest).await {
+                let ((), (mut new, pending, early)) = tokio::join!(adding, resuming);
+                // Those of earlier rounds are pending, too.
+                seen.extend(pending.into_iter().map(|(id, _)| id));
+                let rest = added.difference(&seen).count() - early.len();
+                for id in early.into_iter().chain(pushed(&mut new, rest).await) {
                     assert!(seen.insert(id.clone()), "{id} twice");
                 }
                 assert_eq!(seen, added);

@@ -4,7 +4,8 @@ use super::Operation;
 use crate::entry_id::{EntryId, StartId};
 use crate::error::{CacheError, CacheResult, code};
 use crate::limits::{
-    MAX_FIELDS_ONCE, MAX_NAME_BYTES, MAX_PENDING_PAGE, MAX_PRODUCER_BYTES, MAX_PRODUCER_NUMBER,
+    FIELD_BYTES, MAX_ENTRY_BYTES, MAX_FIELDS_ONCE, MAX_NAME_BYTES, MAX_PENDING_PAGE,
+    MAX_PRODUCER_BYTES, MAX_PRODUCER_NUMBER,
 };
 use crate::text::{Text, push_number};
 
@@ -13,9 +14,9 @@ impl Operation<'_> {
     ///
     /// # Errors
     ///
-    /// `LIMIT` for a name or a page beyond its bound. `ERR` for a [malformed id](EntryId), an add
-    /// without fields, a producer's name with other characters, a claim of 0 entries, and a new
-    /// owner that is the consumer itself.
+    /// `LIMIT` for a name, a page or an entry beyond its bound. `ERR` for a [malformed id](EntryId),
+    /// an add without fields, a producer's name with other characters, a claim of 0 entries, and a
+    /// new owner that is the consumer itself.
     pub fn validate(&self) -> CacheResult<()> {
         self.validate_before_sending()?;
         match self {
@@ -40,6 +41,7 @@ impl Operation<'_> {
             Self::Claim { start, .. } => {
                 EntryId::parse_range_start(start)?;
             }
+            Self::Add { fields, .. } => fitting(fields)?,
             Self::IdempotentAdd {
                 fields,
                 producer,
@@ -47,6 +49,7 @@ impl Operation<'_> {
                 after,
                 ..
             } => {
+                fitting(fields)?;
                 if fields.len() > MAX_FIELDS_ONCE {
                     let why = "an idempotent add has more fields than are allowed";
                     return Err(CacheError::from_code(code::LIMIT, why));
@@ -57,8 +60,7 @@ impl Operation<'_> {
                     return Err(CacheError::from_code(code::ERR, why));
                 }
             }
-            Self::Add { .. }
-            | Self::ReadLatest { .. }
+            Self::ReadLatest { .. }
             | Self::ReadGroup { .. }
             | Self::PendingSummary { .. }
             | Self::RemoveConsumer { .. }
@@ -151,6 +153,20 @@ impl Operation<'_> {
             | Self::Consumers { .. } => None,
         }
     }
+}
+
+/// Refuses an entry that no reader with the default frame could get.
+fn fitting(fields: &[(Text<'_>, Text<'_>)]) -> CacheResult<()> {
+    let bytes = |(name, value): &(Text<'_>, Text<'_>)| FIELD_BYTES + name.len() + value.len();
+    let bytes: usize = fields.iter().map(bytes).sum();
+    if bytes <= MAX_ENTRY_BYTES {
+        return Ok(());
+    }
+    let mut why = String::from("an entry of ");
+    push_number(&mut why, bytes as u64);
+    why.push_str(" bytes, with 32 for each field, is too large; the most is ");
+    push_number(&mut why, MAX_ENTRY_BYTES as u64);
+    Err(CacheError::from_code(code::LIMIT, &why))
 }
 
 fn not_empty(fields: &[(Text<'_>, Text<'_>)]) -> CacheResult<()> {

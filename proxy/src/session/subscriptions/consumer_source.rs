@@ -9,12 +9,12 @@ use std::task::{Context, Poll, ready};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use streamgate_backend::reclaim::schedule::ReclaimSchedule;
-use streamgate_backend::reclaim::step::ReclaimStep;
+use streamgate_backend::reclaim::step::{ReclaimStep, SkippedEntry};
 use streamgate_backend::tail::page_size::PageSize;
 use streamgate_backend::{Backend, Segment, TailEvent};
 use streamgate_protocol::message::Credit;
 use streamgate_protocol::text::Text;
-use streamgate_protocol::{CacheError, CacheResult, Operation, StreamEntry};
+use streamgate_protocol::{CacheError, CacheResult, Operation, Skipped, StreamEntry};
 
 use crate::session::backpressure::{Backpressure, BufferedBytesGuard};
 
@@ -36,6 +36,8 @@ pub(super) struct ConsumerSource<'b> {
     /// A read that waits keeps its place while reclaimed entries use its credit up. What it then
     /// returns is buffered.
     reclaim: Option<Box<ReclaimSchedule<'b>>>,
+    /// Reclaimed entries that are too large, to be reported before the others.
+    skipped: Vec<SkippedEntry>,
     /// Entries of the consumer for which it lacked credit: the size of entries is known only after
     /// they are read.
     buffered: Vec<StreamEntry>,
@@ -60,6 +62,7 @@ impl<'b> ConsumerSource<'b> {
             read,
             reading: None,
             reclaim: reclaim.map(Box::new),
+            skipped: Vec::new(),
             buffered: Vec::new(),
             _buffered_bytes: None,
             backpressure,
@@ -72,7 +75,7 @@ impl<'b> ConsumerSource<'b> {
         cx: &mut Context<'_>,
         room: Credit,
     ) -> Poll<CacheResult<TailEvent>> {
-        while self.buffered.is_empty() {
+        while self.buffered.is_empty() && self.skipped.is_empty() {
             // Reclaimed entries come first: a scan ends, while a busy stream may never run dry.
             let count = self.count_within(room);
             let reclaim_room = Credit {
@@ -82,7 +85,8 @@ impl<'b> ConsumerSource<'b> {
             if let Some(reclaim) = &mut self.reclaim
                 && let Poll::Ready(reclaimed) = reclaim.poll_next(cx, reclaim_room)
             {
-                self.buffered = reclaimed?.entries;
+                let reclaimed = reclaimed?;
+                (self.buffered, self.skipped) = (reclaimed.entries, reclaimed.skipped);
                 self.page_size.observe(&self.buffered);
                 continue;
             }
@@ -100,6 +104,11 @@ impl<'b> ConsumerSource<'b> {
             self.reading = None;
             self.buffered = entries?;
             self.page_size.observe(&self.buffered);
+        }
+        if !self.skipped.is_empty() && !room.is_used_up() {
+            let SkippedEntry { id, bytes, .. } = self.skipped.remove(0);
+            let skipped = Box::new(Skipped::new(id, bytes));
+            return Poll::Ready(Ok(TailEvent::Skipped(skipped)));
         }
         let fitting = room.fitting(&self.buffered);
         if fitting == 0 {

@@ -26,9 +26,13 @@ impl<'b> PushSource<'b> {
         backend: &'b dyn Backend,
         subscription: Subscription<'_>,
         backpressure: &Backpressure,
+        max_entry_bytes: u64,
     ) -> CacheResult<Self> {
         subscription.validate()?;
-        let first_reclaim = ReclaimStep::first(&subscription);
+        let mut first_reclaim = ReclaimStep::first(&subscription);
+        if let Some(first) = &mut first_reclaim {
+            first.max_entry_bytes = max_entry_bytes;
+        }
         Ok(match subscription {
             Subscription::Tail { stream, from } => {
                 Self::Tail(backend.tail_source(&stream, from.into()))

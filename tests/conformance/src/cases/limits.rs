@@ -1,7 +1,8 @@
-//! `LIMIT`: every operation rejects names longer than `MAX_NAME_BYTES`.
+//! `LIMIT`: every operation rejects names longer than `MAX_NAME_BYTES`, and an add an entry larger
+//! than `MAX_ENTRY_BYTES`.
 
 use streamgate_protocol::error::code as codes;
-use streamgate_protocol::limits::MAX_NAME_BYTES;
+use streamgate_protocol::limits::{FIELD_BYTES, MAX_ENTRY_BYTES, MAX_NAME_BYTES};
 
 use crate::fixture::{Fixture, LONG_WAIT, code, ids, pairs};
 
@@ -17,6 +18,8 @@ cases![
     the_limit_counts_bytes,
     names_of_the_maximum_length_are_accepted,
     a_rejection_does_not_affect_other_calls,
+    ; heavy:
+    an_entry_beyond_the_maximum_size_is_rejected_and_the_largest_is_read,
 ];
 
 fn long() -> String {
@@ -153,4 +156,16 @@ async fn a_rejection_does_not_affect_other_calls(f: Fixture) {
     assert_eq!(code(&rejected), codes::LIMIT);
     let added = [first.unwrap(), second.unwrap()];
     assert_eq!(ids(&f.read(&key, "0").await.unwrap()), added);
+}
+
+/// Whatever could be added can be read.
+async fn an_entry_beyond_the_maximum_size_is_rejected_and_the_largest_is_read(f: Fixture) {
+    let key = f.key();
+    let largest = MAX_ENTRY_BYTES - FIELD_BYTES - "value".len();
+    let rejected = f.add(&key, &"v".repeat(largest + 1)).await;
+    assert_eq!(code(&rejected), codes::LIMIT);
+    let id = f.add(&key, &"v".repeat(largest)).await.unwrap();
+    let read = f.read(&key, "0").await.unwrap();
+    assert_eq!(ids(&read), [&id]);
+    assert_eq!(read[0].1[0].1.len(), largest);
 }

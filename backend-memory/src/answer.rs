@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use streamgate_backend::reclaim::step::{Reclaimed, SkippedEntry};
-use streamgate_protocol::{Claimed, EntryId, Reply, StreamEntry};
+use streamgate_backend::Reclaimed;
+use streamgate_protocol::{Claimed, EntryId, Reply, Skipped, StreamEntry};
 
 use crate::entry::Entry;
 use crate::waiter::Registration;
@@ -37,7 +37,7 @@ pub(crate) enum Answer {
 /// The answer of a step of reclaiming.
 pub(crate) struct ReclaimAnswer {
     pub(crate) entries: Vec<Arc<Entry>>,
-    pub(crate) skipped: Vec<SkippedEntry>,
+    pub(crate) skipped: Vec<Skipped>,
     pub(crate) cursor: EntryId,
     pub(crate) since_ms: u64,
 }

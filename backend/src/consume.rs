@@ -1,5 +1,7 @@
 //! A group's entries as a stream, for consumers in this process.
 
+pub mod missing_group;
+
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -7,9 +9,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{Stream, StreamExt};
 use streamgate_protocol::message::{Credit, Subscription};
-use streamgate_protocol::{CacheResult, ConsumeOptions, Deliveries, StreamEntry};
+use streamgate_protocol::{CacheError, CacheResult, ConsumeOptions, Deliveries, StreamEntry};
 
 use crate::Backend;
+use crate::consume::missing_group::MissingGroup;
 use crate::reclaim::schedule::ReclaimSchedule;
 use crate::reclaim::step::ReclaimStep;
 
@@ -34,15 +37,20 @@ pub fn consume<B: Backend + Clone + Unpin + 'static>(
             async move { backend.reclaim(step).await }.boxed()
         })
     });
-    let consumer = GroupConsumer {
+    let mut consumer = GroupConsumer {
         backend: backend.clone(),
         names: [stream_key, group_name, consumer_name].map(str::to_owned),
         batch,
         valid: subscription.validate(),
+        creating: None,
+        missing_group: None,
         reclaim,
         read: None,
         ended: false,
     };
+    if let Some(missing_group) = MissingGroup::of(&subscription) {
+        consumer.create_group(missing_group);
+    }
     consumer.boxed()
 }
 
@@ -52,6 +60,9 @@ struct GroupConsumer<B> {
     names: [String; 3],
     batch: usize,
     valid: CacheResult<()>,
+    /// The creation of the group in flight.
+    creating: Option<BoxFuture<'static, CacheResult<MissingGroup>>>,
+    missing_group: Option<MissingGroup>,
     reclaim: Option<ReclaimSchedule<'static>>,
     /// The group read in flight.
     read: Option<BoxFuture<'static, CacheResult<Vec<StreamEntry>>>>,
@@ -59,8 +70,37 @@ struct GroupConsumer<B> {
 }
 
 impl<B: Backend + Clone + Unpin + 'static> GroupConsumer<B> {
+    fn create_group(&mut self, missing_group: MissingGroup) {
+        let backend = self.backend.clone();
+        self.creating = Some(async move { missing_group.create(&backend).await }.boxed());
+    }
+
+    /// Starts to create the group if an error says that it is missing. Returns any other error.
+    fn recreate_group(&mut self, error: CacheError) -> CacheResult<()> {
+        match self.missing_group.take() {
+            Some(missing_group) if MissingGroup::is_missing(&error) => {
+                self.create_group(missing_group);
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<CacheResult<Vec<StreamEntry>>> {
         self.valid.clone()?;
+        loop {
+            if let Some(creating) = &mut self.creating {
+                self.missing_group = Some(ready!(creating.poll_unpin(cx))?);
+                self.creating = None;
+            }
+            match ready!(self.poll_group(cx)) {
+                Ok(entries) => return Poll::Ready(Ok(entries)),
+                Err(error) => self.recreate_group(error)?,
+            }
+        }
+    }
+
+    fn poll_group(&mut self, cx: &mut Context<'_>) -> Poll<CacheResult<Vec<StreamEntry>>> {
         let room = Credit {
             entries: self.batch as u64,
             ..Credit::UNLIMITED
@@ -83,6 +123,9 @@ impl<B: Backend + Clone + Unpin + 'static> GroupConsumer<B> {
         });
         let entries = ready!(read.poll_unpin(cx));
         self.read = None;
+        if let (Some(missing_group), Ok(entries)) = (&mut self.missing_group, &entries) {
+            missing_group.record(entries);
+        }
         Poll::Ready(entries)
     }
 }
@@ -97,7 +140,7 @@ impl<B: Backend + Clone + Unpin + 'static> Stream for GroupConsumer<B> {
         let batch = ready!(self.poll_batch(cx));
         if batch.is_err() {
             self.ended = true;
-            (self.read, self.reclaim) = (None, None);
+            (self.creating, self.read, self.reclaim) = (None, None, None);
         }
         Poll::Ready(Some(batch))
     }

@@ -124,7 +124,7 @@ pub trait PendingEntries: StreamingBackend {
     /// whichever consumer holds them: `XAUTOCLAIM key group consumer min-idle-time start COUNT n`.
     ///
     /// A claim is a delivery: it increments the entry's count of deliveries and restarts its idle
-    /// time. `start` is as in a [`PendingQuery`]: begin with `0-0`, and continue with the
+    /// time. `start` is the first id to examine: begin with `0-0`, and continue with the
     /// [cursor](Claimed::cursor). As in Redis, one call examines at most ten times `count` entries,
     /// so a call may return none before the last. A count of 0 is `ERR`.
     fn claim<'a>(

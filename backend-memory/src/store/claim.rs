@@ -21,7 +21,7 @@ impl Store {
         range: &PendingRange<'_>,
         now_ms: u64,
     ) -> CacheResult<Outcome> {
-        let first = EntryId::parse_range_start(range.ends[0])?;
+        let first = EntryId::parse(range.ends[0])?;
         let (stream, group) = self.group(key, name)?;
         let count = to_usize(range.count);
         let mut left = count.saturating_mul(EXAMINED_PER_ENTRY);

@@ -3,8 +3,8 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use streamgate_backend::reclaim::step::{ReclaimStep, STEP_ENTRIES, SkippedEntry};
-use streamgate_protocol::{CacheResult, EntryId};
+use streamgate_backend::reclaim::step::{ReclaimStep, STEP_ENTRIES};
+use streamgate_protocol::{CacheResult, EntryId, Skipped};
 
 use crate::answer::ReclaimAnswer;
 use crate::store::Store;
@@ -67,7 +67,7 @@ impl Store {
         self.forget_pending(key, name, &deleted)?;
         self.claim_for(key, name, consumer, &reclaimed, &skipped, now_ms)?;
         let skipped = skipped.iter();
-        let skipped = skipped.map(|entry| SkippedEntry::new(entry.id, entry.cost));
+        let skipped = skipped.map(|entry| Skipped::new(entry.id, entry.cost));
         Ok(ReclaimAnswer {
             skipped: skipped.collect(),
             entries: reclaimed,

@@ -1,9 +1,9 @@
 use streamgate_protocol::message::Subscription;
-use streamgate_protocol::{Claimed, ConsumeOptions, PendingEntries, PendingQuery};
+use streamgate_protocol::{Claimed, ConsumeOptions, PendingEntries, PendingQuery, Skipped};
 
 use super::*;
 use crate::budget::{PENDING_BYTES, named_bytes};
-use streamgate_backend::reclaim::step::{ReclaimStep, START, STEP_ENTRIES, SkippedEntry};
+use streamgate_backend::reclaim::step::{ReclaimStep, START, STEP_ENTRIES};
 
 /// Creates the group `g` of the stream `s`, in which `n` entries are pending for `ann`.
 fn pending_for_ann(streams: &MemoryStreams, n: usize) -> Vec<String> {
@@ -187,7 +187,7 @@ fn an_entry_that_is_too_large_is_skipped_and_its_neighbours_are_returned() {
     let found: Vec<_> = reclaimed.entries.iter().map(|(id, _)| id).collect();
     assert_eq!(found, [&ids[0], &ids[2]]);
     let bytes = (ids[1].len() + "v".len() + 5_000) as u64;
-    assert_eq!(reclaimed.skipped, [SkippedEntry::new(&ids[1], bytes)]);
+    assert_eq!(reclaimed.skipped, [Skipped::new(&ids[1], bytes)]);
     let of_bob = |n| ("bob".to_owned(), n);
     assert_eq!(deliveries(&streams), [of_bob(2), of_bob(1), of_bob(2)]);
 }

@@ -4,11 +4,11 @@
 //! readers of a stream. An answer of an unknown shape is a `SERIALIZATION` error of that call.
 
 use redis::Value;
-use streamgate_backend::reclaim::step::{Reclaimed, SkippedEntry};
+use streamgate_backend::reclaim::step::Reclaimed;
 use streamgate_backend::tail::gap::StreamInfo;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{
-    CacheError, CacheResult, Claimed, ConsumerInfo, EntryId, PendingEntry, PendingSummary,
+    CacheError, CacheResult, Claimed, ConsumerInfo, EntryId, PendingEntry, PendingSummary, Skipped,
     StreamEntry,
 };
 
@@ -248,7 +248,7 @@ pub(crate) fn reclaimed(value: Value) -> CacheResult<Reclaimed> {
     let [found, skipped, cursor, since] = parts(into_result(value)?, "entries and a cursor")?;
     let skipped = rows(skipped)?.into_iter().map(|row| {
         let [id, bytes] = parts(row, "an id and a size")?;
-        Ok(SkippedEntry::new(text(id)?, number(bytes)?))
+        Ok(Skipped::new(text(id)?, number(bytes)?))
     });
     let skipped = skipped.collect::<CacheResult<_>>()?;
     let since_ms = text(since)?.parse().ok();

@@ -145,11 +145,10 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use streamgate_protocol::message::Subscription;
-    use streamgate_protocol::{CacheError, StreamEntry};
+    use streamgate_protocol::{CacheError, Skipped, StreamEntry};
     use tokio::time::Instant;
 
     use super::*;
-    use crate::reclaim::step::SkippedEntry;
 
     /// The steps that a backend ran, and when.
     type RunSteps = Arc<Mutex<Vec<(ReclaimStep, Instant)>>>;
@@ -243,7 +242,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_step_is_bounded_by_the_room_and_reports_what_it_skips() {
-        let skipped = vec![SkippedEntry::new("1-0", 17)];
+        let skipped = vec![Skipped::new("1-0", 17)];
         let result = Ok(Reclaimed::new(vec![], START, 7).skipped(skipped.clone()));
         let (mut schedule, steps) = schedule_of(1, vec![reclaimed(&[], "0-9"), result]);
         let reclaimed = poll_fn(|cx| schedule.poll_next(cx, ROOM)).await.unwrap();

@@ -14,8 +14,8 @@
 //! at all is not returned and not counted as delivered. It changes its owner, so that it is reported
 //! once in the idle time, and not by every scan of every consumer.
 
-use streamgate_protocol::StreamEntry;
 use streamgate_protocol::message::Subscription;
+use streamgate_protocol::{Skipped, StreamEntry};
 
 use crate::reclaim::dead_letter::{DeadLetterEntry, DeadLetterPolicy};
 
@@ -71,21 +71,11 @@ pub struct Reclaimed {
     /// Entries that were idle for long enough, and are larger than
     /// [`max_entry_bytes`](ReclaimStep::max_entry_bytes). They are pending for the consumer of the
     /// step now; their count of deliveries is unchanged.
-    pub skipped: Vec<SkippedEntry>,
+    pub skipped: Vec<Skipped>,
     /// The cursor of the next step; [`START`] after the last page.
     pub cursor: String,
     /// The next step's [`ReclaimStep::since_ms`].
     pub since_ms: u64,
-}
-
-/// An entry that is too large to be returned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SkippedEntry {
-    /// The entry's id.
-    pub id: String,
-    /// The bytes of its id, its names and its values.
-    pub bytes: u64,
 }
 
 impl ReclaimStep {
@@ -142,16 +132,6 @@ impl ReclaimStep {
     }
 }
 
-impl SkippedEntry {
-    /// Describes an entry that is too large to be returned.
-    pub fn new(id: impl Into<String>, bytes: u64) -> Self {
-        Self {
-            id: id.into(),
-            bytes,
-        }
-    }
-}
-
 impl Reclaimed {
     /// Returns the result of a step that skipped no entry.
     ///
@@ -168,7 +148,7 @@ impl Reclaimed {
 
     /// Sets the [skipped entries](Self#structfield.skipped).
     #[must_use]
-    pub fn skipped(mut self, skipped: Vec<SkippedEntry>) -> Self {
+    pub fn skipped(mut self, skipped: Vec<Skipped>) -> Self {
         self.skipped = skipped;
         self
     }

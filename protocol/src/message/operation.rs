@@ -142,7 +142,7 @@ pub enum Operation<'a> {
         consumer: Text<'a>,
         /// Selects only entries whose last delivery is at least this many milliseconds ago.
         min_idle_ms: u64,
-        /// The first id, as in `Pending`.
+        /// The first id.
         start: Text<'a>,
         /// The largest number of entries; at least 1.
         count: u64,

@@ -39,7 +39,7 @@ impl Operation<'_> {
                 EntryId::parse_range_end(end)?;
             }
             Self::Claim { start, .. } => {
-                EntryId::parse_range_start(start)?;
+                EntryId::parse(start)?;
             }
             Self::Add { fields, .. } => fitting(fields)?,
             Self::IdempotentAdd {

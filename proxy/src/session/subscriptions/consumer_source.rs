@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use streamgate_backend::consume::missing_group::MissingGroup;
 use streamgate_backend::reclaim::schedule::ReclaimSchedule;
 use streamgate_backend::reclaim::step::{ReclaimStep, SkippedEntry};
 use streamgate_backend::tail::page_size::PageSize;
@@ -31,6 +32,10 @@ pub(super) struct GroupRead {
 pub(super) struct ConsumerSource<'b> {
     backend: &'b dyn Backend,
     read: GroupRead,
+    /// The creation of the group under way. Nothing else is, meanwhile.
+    creating: Option<BoxFuture<'b, CacheResult<MissingGroup>>>,
+    /// Absent if the group is not to be created, and while it is being created.
+    missing_group: Option<MissingGroup>,
     /// The read under way; it waits in the group's queue.
     reading: Option<BoxFuture<'b, CacheResult<Vec<StreamEntry>>>>,
     /// A read that waits keeps its place while reclaimed entries use its credit up. What it then
@@ -60,6 +65,8 @@ impl<'b> ConsumerSource<'b> {
         Self {
             backend,
             read,
+            creating: None,
+            missing_group: None,
             reading: None,
             reclaim: reclaim.map(Box::new),
             skipped: Vec::new(),
@@ -76,6 +83,10 @@ impl<'b> ConsumerSource<'b> {
         room: Credit,
     ) -> Poll<CacheResult<TailEvent>> {
         while self.buffered.is_empty() && self.skipped.is_empty() {
+            if let Some(creating) = &mut self.creating {
+                self.missing_group = Some(ready!(creating.poll_unpin(cx))?);
+                self.creating = None;
+            }
             // Reclaimed entries come first: a scan ends, while a busy stream may never run dry.
             let count = self.count_within(room);
             let reclaim_room = Credit {
@@ -85,8 +96,12 @@ impl<'b> ConsumerSource<'b> {
             if let Some(reclaim) = &mut self.reclaim
                 && let Poll::Ready(reclaimed) = reclaim.poll_next(cx, reclaim_room)
             {
-                let reclaimed = reclaimed?;
-                (self.buffered, self.skipped) = (reclaimed.entries, reclaimed.skipped);
+                match reclaimed {
+                    Ok(reclaimed) => {
+                        (self.buffered, self.skipped) = (reclaimed.entries, reclaimed.skipped);
+                    }
+                    Err(error) => self.recreate_group(error)?,
+                }
                 self.page_size.observe(&self.buffered);
                 continue;
             }
@@ -102,7 +117,13 @@ impl<'b> ConsumerSource<'b> {
             };
             let entries = ready!(reading.poll_unpin(cx));
             self.reading = None;
-            self.buffered = entries?;
+            match entries {
+                Ok(entries) => self.buffered = entries,
+                Err(error) => self.recreate_group(error)?,
+            }
+            if let Some(missing_group) = &mut self.missing_group {
+                missing_group.record(&self.buffered);
+            }
             self.page_size.observe(&self.buffered);
         }
         if !self.skipped.is_empty() && !room.is_used_up() {
@@ -119,6 +140,30 @@ impl<'b> ConsumerSource<'b> {
         self._buffered_bytes = (bytes > 0).then(|| self.backpressure.buffer(bytes));
         let entries = std::mem::replace(&mut self.buffered, rest);
         Poll::Ready(Ok(TailEvent::Segment(Segment::new(entries))))
+    }
+
+    /// Creates the group, and creates it again whenever it is missing.
+    pub(super) fn create_group(&mut self, missing_group: MissingGroup) {
+        let (backend, pending_reply) = (self.backend, self.backpressure.expect_reply());
+        self.creating = Some(
+            async move {
+                let created = missing_group.create(backend).await;
+                drop(pending_reply);
+                created
+            }
+            .boxed(),
+        );
+    }
+
+    /// Starts to create the group if an error says that it is missing. Returns any other error.
+    fn recreate_group(&mut self, error: CacheError) -> CacheResult<()> {
+        match self.missing_group.take() {
+            Some(missing_group) if MissingGroup::is_missing(&error) => {
+                self.create_group(missing_group);
+                Ok(())
+            }
+            _ => Err(error),
+        }
     }
 
     /// Returns how many entries to ask for: as many as probably fit, and none without credit.

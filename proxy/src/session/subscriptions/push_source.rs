@@ -2,6 +2,7 @@
 
 use std::task::{Context, Poll};
 
+use streamgate_backend::consume::missing_group::MissingGroup;
 use streamgate_backend::reclaim::step::ReclaimStep;
 use streamgate_backend::{Backend, TailEvent, TailSource};
 use streamgate_protocol::message::{Credit, Subscription};
@@ -33,6 +34,7 @@ impl<'b> PushSource<'b> {
         if let Some(first) = &mut first_reclaim {
             first.max_entry_bytes = max_entry_bytes;
         }
+        let missing_group = MissingGroup::of(&subscription);
         Ok(match subscription {
             Subscription::Tail { stream, from } => {
                 Self::Tail(backend.tail_source(&stream, from.into()))
@@ -51,7 +53,10 @@ impl<'b> PushSource<'b> {
                     batch,
                 };
                 let backpressure = backpressure.clone();
-                let source = ConsumerSource::new(backend, read, first_reclaim, backpressure);
+                let mut source = ConsumerSource::new(backend, read, first_reclaim, backpressure);
+                if let Some(missing_group) = missing_group {
+                    source.create_group(missing_group);
+                }
                 Self::Consumer(source)
             }
             _ => return Err(CacheError::unsupported("this subscription")),

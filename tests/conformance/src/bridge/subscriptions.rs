@@ -35,6 +35,7 @@ impl SubscribingBackend for ScriptClient {
                 "claimAfterMs": claim_after_ms,
                 "maxDeliveries": max_deliveries,
                 "deadLetter": options.dead_letter,
+                "createFrom": options.create_from,
             })
         });
         let args = options.map(|options| json!([stream_key, group_name, consumer_name, options]));

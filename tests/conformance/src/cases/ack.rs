@@ -13,6 +13,7 @@ cases![
     acknowledging_undelivered_entries_has_no_effect,
     neither_acknowledged_nor_pending_entries_are_redelivered,
     a_thousand_ids_are_accepted,
+    entries_that_were_pending_are_counted,
     ;
     needs_redis:
     acknowledged_entries_are_no_longer_pending,
@@ -198,4 +199,24 @@ async fn pending_entries_of_any_consumer_can_be_acknowledged(f: Fixture, redis: 
         .unwrap();
     f.backend.stream_ack(&key, "group", &added).await.unwrap();
     assert!(pending(&redis, &key, "group").await.is_empty());
+}
+
+/// Each once, and none that was acknowledged before.
+async fn entries_that_were_pending_are_counted(f: Fixture) {
+    let (key, added) = add_and_deliver(&f, 5).await;
+    let acknowledge = |ids: Vec<String>| {
+        let (backend, key) = (&f.backend, &key);
+        async move { backend.acknowledge(key, "group", &ids).await }
+    };
+    assert_eq!(acknowledge(vec![]).await, Ok(0));
+    assert_eq!(acknowledge(added[..2].to_vec()).await, Ok(2));
+    let repeated = [&added[2], &added[2], &added[0]].map(String::clone);
+    assert_eq!(acknowledge(repeated.to_vec()).await, Ok(1));
+    let unknown = vec!["5-5".to_owned(), added[3].clone()];
+    assert_eq!(acknowledge(unknown).await, Ok(1));
+    let missing = f.backend.acknowledge(&key, "another", &added).await;
+    assert_eq!(missing, Ok(0));
+    let missing = f.backend.acknowledge(&f.key(), "group", &added).await;
+    assert_eq!(missing, Ok(0));
+    assert_eq!(acknowledge(added.clone()).await, Ok(1));
 }

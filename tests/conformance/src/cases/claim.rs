@@ -7,6 +7,7 @@ use streamgate_protocol::limits::{MAX_NAME_BYTES, MAX_PENDING_PAGE};
 
 use super::consume::stream_with_group;
 use super::pending::{all_pending, list, summary};
+use crate::malformed_ids::not_an_id;
 use crate::fixture::{DirectRedis, Fixture, code, ids, let_idle};
 
 cases![
@@ -109,20 +110,14 @@ async fn a_claim_scans_at_most_ten_times_its_count(f: Fixture) {
     assert_eq!((second.entries, &*second.cursor), (vec![], "0-0"));
 }
 
-/// The start is inclusive, or exclusive after `(`.
+/// Inclusive.
 async fn a_claim_begins_at_its_start_id(f: Fixture) {
     let (key, added) = all_pending_for_ann(&f, 4).await;
-    assert_eq!(
-        ids(&claim(&f, &key, 0, &format!("({}", added[2]), 10)
-            .await
-            .entries),
-        added[3..]
-    );
     assert_eq!(
         ids(&claim(&f, &key, 0, &added[2], 10).await.entries),
         added[2..]
     );
-    assert_eq!(ids(&claim(&f, &key, 0, "-", 10).await.entries), added);
+    assert_eq!(ids(&claim(&f, &key, 0, "0", 10).await.entries), added);
 }
 
 /// As in Redis.
@@ -201,7 +196,7 @@ async fn a_count_of_0_or_above_the_limit_is_rejected(f: Fixture) {
 
 /// Before the group is looked up.
 async fn a_malformed_start_is_rejected(f: Fixture) {
-    for bad in ["", "x", "5-", "(", "$", "(-", "+5", " 5", "5--0", "5\0-7"] {
+    for bad in not_an_id() {
         let rejected = f.backend.claim(&f.key(), "group", "bob", 0, bad, 1).await;
         assert_eq!(code(&rejected), "ERR", "{bad:?}");
     }

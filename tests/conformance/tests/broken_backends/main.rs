@@ -13,7 +13,7 @@ use streamgate_conformance::fixture::{DirectRedis, FullBackend, Operations};
 use streamgate_conformance::run::{Plan, Subject, run};
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::{
-    CacheResult, Operation, PendingEntries as _, PerformOperation as _, Reply, StreamEntry,
+    CacheResult, EntryId, Operation, PendingEntries as _, PerformOperation as _, Reply, StreamEntry,
 };
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::{RedisServer, RedisVersion};
@@ -161,7 +161,8 @@ impl Operations for DeliversAgain {
             else {
                 return self.0.perform_operation(operation).await;
             };
-            let start = format!("({after}");
+            let after = EntryId::parse(&after)?;
+            let start = String::from(after.successor().unwrap_or_default());
             let claim = self.0.claim(&stream, &group, &consumer, 0, &start, 100);
             Ok(Reply::entries(claim.await?.entries))
         }

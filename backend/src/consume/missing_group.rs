@@ -1,0 +1,109 @@
+//! Creates the group of a consumer where it is missing
+//! ([`create_from`](streamgate_protocol::ConsumeOptions::create_from)).
+//!
+//! `$` stands for the end of the stream when the consumer began. If the group goes away later, it is
+//! created after the last entry that the consumer received from it, so that nothing is skipped that
+//! was added meanwhile. A stream that ends before that entry is another one, and is read from its
+//! beginning. An id always stands for itself.
+
+use std::time::Duration;
+
+use streamgate_protocol::error::code;
+use streamgate_protocol::message::Subscription;
+use streamgate_protocol::{
+    CacheError, CacheResult, EntryId, StartId, StreamEntry, StreamingBackend,
+};
+use tokio::time::sleep;
+
+/// The pause before a group is created again that went away before it was read.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Creates the group of one consumer, at the start and whenever it goes away.
+#[derive(Debug, Clone)]
+pub struct MissingGroup {
+    stream: String,
+    group: String,
+    create_from: StartId,
+    /// The last new entry that the consumer received, or the end of the stream when it began.
+    last: Option<EntryId>,
+    /// Whether the group was created and not read since.
+    is_unread: bool,
+}
+
+impl MissingGroup {
+    /// Returns what creates the group of a subscription, or `None` if the subscription ends where
+    /// its group is missing.
+    ///
+    /// The caller has validated the subscription.
+    pub fn of(subscription: &Subscription<'_>) -> Option<Self> {
+        let Subscription::Consume {
+            stream,
+            group,
+            create_from: Some(create_from),
+            ..
+        } = subscription
+        else {
+            return None;
+        };
+        Some(Self {
+            stream: (**stream).to_owned(),
+            group: (**group).to_owned(),
+            create_from: StartId::parse(create_from).ok()?,
+            last: None,
+            is_unread: false,
+        })
+    }
+
+    /// Creates the group, unless it exists. Returns what to use from then on.
+    ///
+    /// The first poll sends a command, so the group starts where the stream ends at this moment.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`stream_create_group`](StreamingBackend::stream_create_group), except `BUSYGROUP`.
+    pub async fn create<B: StreamingBackend + ?Sized>(mut self, backend: &B) -> CacheResult<Self> {
+        if self.is_unread {
+            sleep(PAUSE).await;
+        }
+        let start = self.start(backend).await?;
+        let id = String::from(start);
+        match backend
+            .stream_create_group(&self.stream, &self.group, &id)
+            .await
+        {
+            Err(error) if error.code() != code::BUSYGROUP => return Err(error),
+            _ => {}
+        }
+        self.last.get_or_insert(start);
+        self.is_unread = true;
+        Ok(self)
+    }
+
+    /// Records the result of a read of the group.
+    pub fn record(&mut self, entries: &[StreamEntry]) {
+        self.is_unread = false;
+        let last = entries.last().map(|(last, _)| EntryId::parse(last));
+        if let Some(Ok(last)) = last {
+            self.last = Some(last);
+        }
+    }
+
+    /// Returns whether an error means that the group has to be created.
+    pub fn is_missing(error: &CacheError) -> bool {
+        error.code() == code::NOGROUP
+    }
+
+    async fn start<B: StreamingBackend + ?Sized>(&self, backend: &B) -> CacheResult<EntryId> {
+        if let StartId::After(id) = self.create_from {
+            return Ok(id);
+        }
+        let latest = backend.stream_read_latest(&self.stream, 1).await?;
+        let end = latest.first().map(|(end, _)| EntryId::parse(end));
+        let end = end.transpose()?.unwrap_or_default();
+        Ok(match self.last {
+            None => end,
+            Some(last) if end < last => EntryId::ZERO,
+            Some(last) => last,
+        })
+    }
+}

@@ -81,7 +81,7 @@ async fn a_batch_without_commands_needs_no_redis() {
     };
     assert_eq!(
         perform(&fixture.streams, vec![ack]).await,
-        [Ok(Reply::Done {})]
+        [Ok(Reply::Acknowledged { count: 0 })]
     );
     assert_eq!(perform(&fixture.streams, Vec::new()).await, []);
 }

@@ -107,3 +107,80 @@ impl MissingGroup {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use streamgate_memory::MemoryStreams;
+    use streamgate_protocol::ConsumeOptions;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn of(options: ConsumeOptions) -> Option<MissingGroup> {
+        MissingGroup::of(&Subscription::consume("s", "g", "c", options))
+    }
+
+    fn from_dollar() -> MissingGroup {
+        of(ConsumeOptions::default().create_from("$")).unwrap()
+    }
+
+    async fn add(streams: &MemoryStreams) -> StreamEntry {
+        let fields = vec![("f".to_owned(), "v".to_owned())];
+        let id = streams.stream_add("s", fields.clone(), None).await;
+        (id.unwrap(), fields)
+    }
+
+    async fn read_group(streams: &MemoryStreams) -> Vec<StreamEntry> {
+        let read = streams.stream_read_group("s", "g", "c", 0, None);
+        read.await.unwrap()
+    }
+
+    #[test]
+    fn only_a_subscription_with_the_option_creates_its_group() {
+        assert!(of(ConsumeOptions::default()).is_none());
+    }
+
+    #[tokio::test]
+    async fn dollar_is_the_end_of_the_stream_at_first_and_the_last_entry_later() {
+        let (first, second) = (MemoryStreams::new(), MemoryStreams::new());
+        add(&first).await;
+        let mut group = from_dollar().create(&first).await.unwrap();
+        let new = [add(&first).await, add(&first).await];
+        assert_eq!(read_group(&first).await, new);
+        group.record(&new[..1]);
+        // The same entries in a backend without the group.
+        for _ in 0..2 {
+            add(&second).await;
+        }
+        let end = add(&second).await;
+        let group = group.create(&second).await.unwrap();
+        assert!(read_group(&second).await.contains(&end));
+        assert_eq!(group.last.map(String::from).as_ref(), Some(&new[0].0));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_before_the_last_entry_is_read_from_its_beginning() {
+        let streams = MemoryStreams::new();
+        let mut group = from_dollar();
+        group.last = Some(EntryId::MAX);
+        let old = add(&streams).await;
+        group.create(&streams).await.unwrap();
+        assert_eq!(read_group(&streams).await, [old]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_group_that_goes_away_unread_is_created_again_after_a_pause() {
+        let streams = MemoryStreams::new();
+        let start = Instant::now();
+        let mut group = from_dollar()
+            .create(&streams)
+            .now_or_never()
+            .unwrap()
+            .unwrap();
+        group = group.create(&streams).await.unwrap();
+        assert_eq!(start.elapsed(), PAUSE);
+        group.record(&[]);
+        assert!(group.create(&streams).now_or_never().is_some());
+    }
+}

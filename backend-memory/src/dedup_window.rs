@@ -16,7 +16,7 @@ pub(crate) struct AddSequence {
     /// The number of the preceding add; 0 for none. The add is out of order unless that one was
     /// stored.
     pub(crate) after: u64,
-    /// Whether the add was sent before.
+    /// Whether an earlier attempt may have stored the entry.
     pub(crate) resent: bool,
 }
 

@@ -105,7 +105,7 @@ pub enum Operation<'a> {
         /// The number of the preceding add: without that one stored, the backend rejects this add
         /// with `OUT_OF_ORDER`. 0 for none.
         after: u64,
-        /// Whether the add was sent before.
+        /// Whether an earlier attempt may have stored the entry.
         resent: bool,
     },
     /// [`pending_summary`](crate::PendingEntries::pending_summary); answered by `Summary`.

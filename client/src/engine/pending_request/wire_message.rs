@@ -32,7 +32,7 @@ impl PendingRequest {
                     producer: Text::from(&*add.producer),
                     number: add.number,
                     after: add.after,
-                    resent: self.was_sent,
+                    resent: self.may_be_done,
                 },
             });
         } else {

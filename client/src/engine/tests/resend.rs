@@ -7,6 +7,7 @@ use super::*;
 use crate::engine::delivery_log::MAX_CONSUMERS;
 
 mod backend_outage;
+mod idempotent_adds;
 mod recovery;
 
 impl TestEngine {
@@ -16,6 +17,12 @@ impl TestEngine {
         self.advance_until_connect();
         self.accept();
         self.sent().concat()
+    }
+
+    fn reply_error(&mut self, id: u64, code: &str) {
+        let fault = (&CacheError::from_code(code, "why")).into();
+        let outcome = Outcome::Error(fault);
+        self.receive(&ServerMessage::Reply { id, outcome });
     }
 
     fn reply_entries(&mut self, id: u64, entries: &[&str]) {

@@ -6,12 +6,6 @@ use super::*;
 use crate::engine::availability::SETTLE_MS;
 
 impl TestEngine {
-    fn reply_error(&mut self, id: u64, code: &str) {
-        let fault = (&CacheError::from_code(code, "why")).into();
-        let outcome = Outcome::Error(fault);
-        self.receive(&ServerMessage::Reply { id, outcome });
-    }
-
     /// Returns what is sent after a pause of this length, and checks that nothing is sent in its
     /// first half.
     fn sent_after_pause(&mut self, ms: u64) -> Vec<ClientMessage<'static>> {

@@ -1,0 +1,41 @@
+//! What the server learns of adds that are sent again.
+
+use super::*;
+
+/// Returns the ids of the adds that are sent now, and whether they are marked as resent.
+fn marks(sent: Vec<ClientMessage<'static>>) -> Vec<(u64, bool)> {
+    let mark = |message| match message {
+        ClientMessage::Request {
+            id,
+            operation: Operation::IdempotentAdd { resent, .. },
+        } => Some((id, resent)),
+        _ => None,
+    };
+    sent.into_iter().filter_map(mark).collect()
+}
+
+/// A server that may have forgotten the producer refuses an add that is marked as resent.
+#[test]
+fn an_add_is_marked_as_resent_only_if_it_may_be_stored() {
+    let mut test = TestEngine::of(&identity(), ClientConfig::default());
+    test.accept();
+    for id in 1..=3 {
+        test.request(id, add("a"));
+    }
+    assert_eq!(
+        marks(test.sent().concat()),
+        [(1, false), (2, false), (3, false)]
+    );
+    test.reply_error(1, "OOM");
+    test.reply_error(2, "OUT_OF_ORDER");
+    test.reply_error(3, "TRYAGAIN");
+    test.advance(100);
+    let refused = marks(test.sent().concat());
+    assert_eq!(refused, [(2, false), (3, false)]);
+    test.reply_error(2, "UNKNOWN_OUTCOME");
+    test.reply_error(3, "OUT_OF_ORDER");
+    test.advance(1_000);
+    let unknown = marks(test.sent().concat());
+    assert_eq!(unknown, [(2, true), (3, false)]);
+    assert_eq!(marks(test.reconnect()), [(2, true), (3, true)]);
+}

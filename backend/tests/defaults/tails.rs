@@ -11,7 +11,8 @@ use streamgate_protocol::{CacheResult, StreamingBackend, TailFrom};
 
 use crate::six_operations::SixOperations;
 
-/// Returns the next item: a position without entries as `@id`, a gap as `after..first`, or values.
+/// Returns the next item: a position without entries as `@id`, a gap as `after..first`,
+/// the id of a skipped entry, or values.
 async fn next(tail: &mut dyn TailSource, room: Credit) -> CacheResult<Vec<String>> {
     Ok(match poll_fn(|cx| tail.poll_next(cx, room)).await? {
         TailEvent::Gap(gap) => {
@@ -24,6 +25,7 @@ async fn next(tail: &mut dyn TailSource, room: Credit) -> CacheResult<Vec<String
             let values = segment.entries().iter().map(|(_, f)| f[0].1.clone());
             values.collect()
         }
+        TailEvent::Skipped(skipped) => vec![format!("skipped {}", skipped.id)],
     })
 }
 

@@ -8,6 +8,7 @@ use crate::workspace;
 mod bindgen;
 mod compile;
 mod inline;
+mod names;
 mod optimize;
 mod package;
 
@@ -47,7 +48,7 @@ fn build(goal: Goal) -> anyhow::Result<()> {
     let dist = workspace::npm_package().join("dist");
     let bound = bindgen::bind(&module, &dist)?;
     if goal == Goal::Small || optimize::is_installed() {
-        optimize::optimize(&bound)?;
+        optimize::optimize(&bound, &dist.join(format!("{NAME}.js")))?;
     } else {
         announce("no wasm-opt here: the module stays a little larger");
     }

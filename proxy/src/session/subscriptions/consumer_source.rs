@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use streamgate_backend::consume::missing_group::MissingGroup;
 use streamgate_backend::reclaim::schedule::ReclaimSchedule;
-use streamgate_backend::reclaim::step::{ReclaimStep, SkippedEntry};
+use streamgate_backend::reclaim::step::ReclaimStep;
 use streamgate_backend::tail::page_size::PageSize;
 use streamgate_backend::{Backend, Segment, TailEvent};
 use streamgate_protocol::message::Credit;
@@ -42,7 +42,7 @@ pub(super) struct ConsumerSource<'b> {
     /// returns is buffered.
     reclaim: Option<Box<ReclaimSchedule<'b>>>,
     /// Reclaimed entries that are too large, to be reported before the others.
-    skipped: Vec<SkippedEntry>,
+    skipped: Vec<Skipped>,
     /// Entries of the consumer for which it lacked credit: the size of entries is known only after
     /// they are read.
     buffered: Vec<StreamEntry>,
@@ -127,8 +127,7 @@ impl<'b> ConsumerSource<'b> {
             self.page_size.observe(&self.buffered);
         }
         if !self.skipped.is_empty() && !room.is_used_up() {
-            let SkippedEntry { id, bytes, .. } = self.skipped.remove(0);
-            let skipped = Box::new(Skipped::new(id, bytes));
+            let skipped = Box::new(self.skipped.remove(0));
             return Poll::Ready(Ok(TailEvent::Skipped(skipped)));
         }
         let fitting = room.fitting(&self.buffered);

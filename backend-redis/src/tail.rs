@@ -185,7 +185,7 @@ impl RedisTail {
                     self.state = self.read_first_page(after, room);
                 }
                 StartPosition::At(cursor) => {
-                    self.cursor = cursor;
+                    self.cursor = *cursor;
                     self.state = TailState::AtEnd;
                     return Poll::Ready(Ok(self.position_as_first_item()));
                 }

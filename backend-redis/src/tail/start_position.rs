@@ -16,7 +16,7 @@ use crate::wire::{answers, commands, scripts};
 
 /// Where a tail starts.
 pub(super) enum StartPosition {
-    At(TailCursor),
+    At(Box<TailCursor>),
     /// At the first entry after an id, whether or not entries were trimmed between the two.
     After(EntryId, PageSize),
 }
@@ -43,7 +43,7 @@ pub(super) async fn now(
         // The stream does not exist.
         InfoReply::NoStream | InfoReply::NotRequested => TailCursor::new(EntryId::ZERO, Some(0)),
     };
-    Ok(StartPosition::At(cursor))
+    Ok(StartPosition::At(Box::new(cursor)))
 }
 
 /// Reads: with a script, whose answer is small, if pages were cut off. Reads once more if this read

@@ -14,7 +14,7 @@ use crate::session::backpressure::Backpressure;
 /// The source of a subscription's items.
 pub(super) enum PushSource<'b> {
     Tail(Box<dyn TailSource + 'b>),
-    Consumer(ConsumerSource<'b>),
+    Consumer(Box<ConsumerSource<'b>>),
 }
 
 impl<'b> PushSource<'b> {
@@ -57,7 +57,7 @@ impl<'b> PushSource<'b> {
                 if let Some(missing_group) = missing_group {
                     source.create_group(missing_group);
                 }
-                Self::Consumer(source)
+                Self::Consumer(Box::new(source))
             }
             _ => return Err(CacheError::unsupported("this subscription")),
         })

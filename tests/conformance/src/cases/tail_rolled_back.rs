@@ -147,9 +147,8 @@ async fn entries_added_at_once_after_a_rollback_are_pushed(f: Fixture, redis: Di
         }
     }
     assert_eq!(pushed, new);
-    let [gap] = &gaps[..] else {
-        panic!("{gaps:?}");
-    };
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    let gap = &gaps[0];
     assert_eq!((gap.reason, &gap.after), (GapReason::RolledBack, &gap.position));
     tail.expect_silence(100).await;
 }

@@ -116,9 +116,9 @@ async fn an_error_keeps_its_code() {
 async fn the_group_operations_are_there_too() {
     let (client, mut server) = connected(ClientConfig::default()).await;
     let backend: Arc<dyn StreamingBackend> = Arc::new(client);
-    let done = || Outcome::Ok(Reply::Done {});
+    let done = Outcome::Ok(Reply::Done {});
     let create = backend.stream_create_group("orders", "kitchen", "0");
-    let (created, _) = tokio::join!(create, answer(&mut server, done()));
+    let (created, _) = tokio::join!(create, answer(&mut server, done));
     created.unwrap();
 
     let found = Outcome::Ok(Reply::entries(vec![entry("1-0")]));
@@ -127,7 +127,7 @@ async fn the_group_operations_are_there_too() {
     let ids = [entries.unwrap().remove(0).0];
     let (acknowledged, operation) = tokio::join!(
         backend.stream_ack("orders", "kitchen", &ids),
-        answer(&mut server, done())
+        answer(&mut server, Outcome::Ok(Reply::Acknowledged { count: 1 }))
     );
     acknowledged.unwrap();
     assert!(matches!(operation, Operation::Ack { .. }), "{operation:?}");

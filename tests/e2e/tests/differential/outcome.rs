@@ -32,7 +32,7 @@ impl Outcome {
         )
     }
 
-    /// `added`, `entries`, `empty`, `done` or the error's code.
+    /// `added`, `entries`, `empty`, `done`, `acknowledged` or the error's code.
     pub(crate) fn kind(&self) -> &str {
         match self {
             Self::Added(_) => "added",

@@ -28,7 +28,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("read_pending", "empty"),
     ("read_pending", "NOGROUP"),
     ("read_pending", "ERR"),
-    ("ack", "done"),
+    ("ack", "acknowledged"),
     ("ack", "ERR"),
     ("waiting read", "entries"),
     ("waiting read", "empty"),

@@ -202,9 +202,8 @@ impl Welcome {
     }
 }
 
-/// Returns whether a text is a valid [client id](Hello::client): 1 to
-/// [`MAX_CLIENT_ID_BYTES`](crate::limits::MAX_CLIENT_ID_BYTES) characters of `A-Z`, `a-z`, `0-9`,
-/// `_` and `-`.
+/// Returns whether a text is a valid [client id](Hello::client): 1 to [`MAX_CLIENT_ID_BYTES`]
+/// characters of `A-Z`, `a-z`, `0-9`, `_` and `-`.
 pub fn is_client_id(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     (1..=MAX_CLIENT_ID_BYTES).contains(&text.len()) && text.bytes().all(is_part)

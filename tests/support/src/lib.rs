@@ -5,6 +5,7 @@
 //!   Starting one blocks until it is ready. A missing binary is an error that says how to get it,
 //!   never a skipped test.
 //! - [`Relay`]: a TCP relay that injects faults when a test tells it to.
+//! - [`sequence`]: the sequence tests of the protocol, read from their files.
 
 pub mod binary;
 pub mod nats;
@@ -12,6 +13,7 @@ mod process;
 pub mod proxy;
 pub mod redis;
 pub mod relay;
+pub mod sequence;
 
 pub use nats::NatsServer;
 pub use proxy::Proxy;

@@ -82,7 +82,7 @@ pub(crate) struct RedisTail {
 /// What a tail knows of its pages that were cut off.
 #[derive(Debug, Default)]
 struct CutOffs {
-    /// The page after the cursor was cut off so many times.
+    /// How often the page after the cursor was cut off.
     in_a_row: u32,
     /// Whether the tail reads its pages alone, until the end of its backlog.
     reads_alone: bool,

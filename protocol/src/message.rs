@@ -5,7 +5,7 @@
 
 use crate::error::{CacheError, CacheResult};
 use crate::limits::MAX_CLIENT_ID_BYTES;
-use crate::text::Text;
+use crate::text::{Text, is_base64url};
 
 mod credit;
 mod operation;
@@ -205,8 +205,7 @@ impl Welcome {
 /// Returns whether a text is a valid [client id](Hello::client): 1 to [`MAX_CLIENT_ID_BYTES`]
 /// characters of `A-Z`, `a-z`, `0-9`, `_` and `-`.
 pub fn is_client_id(text: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    (1..=MAX_CLIENT_ID_BYTES).contains(&text.len()) && text.bytes().all(is_part)
+    is_base64url(text, MAX_CLIENT_ID_BYTES)
 }
 
 impl From<CacheResult<Reply>> for Outcome {

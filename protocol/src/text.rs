@@ -47,6 +47,13 @@ impl fmt::Display for Text<'_> {
     }
 }
 
+/// Returns whether a text has 1 to `max_bytes` characters, all of base64url: `A-Z`, `a-z`, `0-9`, `_`
+/// and `-`.
+pub(crate) fn is_base64url(text: &str, max_bytes: usize) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (1..=max_bytes).contains(&text.len()) && text.bytes().all(is_part)
+}
+
 /// Appends a decimal number without the standard library's formatting: a kilobyte of a browser's
 /// download.
 pub fn push_number(text: &mut String, number: u64) {

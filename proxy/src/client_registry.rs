@@ -45,7 +45,7 @@ pub(crate) type TakenOver = oneshot::Receiver<()>;
 pub(crate) struct Predecessor(watch::Receiver<()>);
 
 impl ClientRegistry {
-    /// Registers a session, and tells the session that serves the client, if there is one, to end.
+    /// Registers a session. Ends the session that serves the client, if there is one.
     pub(crate) fn register(
         &self,
         client: &str,
@@ -65,7 +65,7 @@ impl ClientRegistry {
         };
         let predecessor = predecessor.map(|mut predecessor| {
             if let Some(take_over) = predecessor.take_over.take() {
-                // A session that ends anyhow does not listen.
+                // A session that is ending has no receiver any more.
                 let _ = take_over.send(());
             }
             Predecessor(predecessor.ended)

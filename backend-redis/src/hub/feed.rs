@@ -64,7 +64,7 @@ pub(super) struct Feed {
     confirmation: Confirmation,
     /// Whether reads are bounded in bytes.
     bounded: bool,
-    /// The connection was lost during the last reads so many times in a row.
+    /// How many of the last reads in a row ended with a lost connection.
     cut_offs: u32,
 }
 

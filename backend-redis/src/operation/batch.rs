@@ -57,15 +57,15 @@ impl OperationBatch {
                 }
                 adds = deduplication.and_then(|_| AddBatch::begin(&operation));
             }
-            encoded.push(match operation {
+            encoded.push(match &operation {
                 Operation::IdempotentAdd { number, after, .. } if adds.is_some() => {
                     EncodedOperation::Scripted {
                         is_first: !joins,
-                        number,
-                        after,
+                        number: *number,
+                        after: *after,
                     }
                 }
-                operation => encode(&operation, &mut packed, hub),
+                operation => encode(operation, &mut packed, hub),
             });
         }
         if let (Some(adds), Some(deduplication)) = (adds, deduplication) {
@@ -149,7 +149,7 @@ impl ScriptResults {
     fn next(&mut self, number: u64, after: u64) -> CacheResult<String> {
         match &mut self.answer {
             ScriptAnswer::Consecutive(next) => {
-                let id = next.to_string();
+                let id = String::from(*next);
                 // There is no id after the greatest, so no further add either.
                 *next = next.successor().unwrap_or(EntryId::MAX);
                 Ok(id)

@@ -140,7 +140,7 @@ pub(super) fn encode(
             let except = except.iter().filter_map(|id| EntryId::parse(id).ok());
             let read = PendingRead::new([stream, group, consumer], after, *count, except.collect());
             read.encode(packed);
-            sent(ExpectedAnswer::ReadPending(read))
+            sent(ExpectedAnswer::ReadPending(Box::new(read)))
         }
         Operation::PendingSummary { stream, group } => {
             commands::pending_summary(packed, stream, group);
@@ -178,7 +178,7 @@ pub(super) fn encode(
         } => {
             let removal = ConsumerRemoval::new(stream, group, consumer, new_owner);
             removal.encode(packed);
-            sent(ExpectedAnswer::Removal(removal))
+            sent(ExpectedAnswer::Removal(Box::new(removal)))
         }
         Operation::Consumers { stream, group } => {
             commands::consumers(packed, stream, group);

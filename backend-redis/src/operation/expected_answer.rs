@@ -8,9 +8,9 @@ use crate::connection::command_connection::CommandConnection;
 use crate::hub::Hub;
 use crate::hub::group::admission::FirstAttempt;
 use crate::operation::blocking_read::{BlockingGroupRead, BlockingRead};
-use crate::operation::outcome::OperationOutcome;
-use crate::operation::read_pending::{PendingRead, PendingReadStep};
-use crate::operation::remove_consumer::{ConsumerRemoval, RemovalStep};
+use crate::operation::outcome::{OperationOutcome, Step};
+use crate::operation::read_pending::PendingRead;
+use crate::operation::remove_consumer::ConsumerRemoval;
 use crate::wire::answers;
 
 /// The id before the first entry of an empty stream.
@@ -35,13 +35,14 @@ pub(super) enum ExpectedAnswer {
     ReadGroup {
         wait: Option<(FirstAttempt, BlockingGroupRead)>,
     },
-    /// Ids of a consumer's pending entries.
-    ReadPending(PendingRead),
+    /// Ids of a consumer's pending entries. On the heap, as the removal: every operation of a batch
+    /// would have room for it.
+    ReadPending(Box<PendingRead>),
     PendingSummary,
     Pending,
     Claimed,
     Consumers,
-    Removal(ConsumerRemoval),
+    Removal(Box<ConsumerRemoval>),
 }
 
 impl ExpectedAnswer {
@@ -94,8 +95,8 @@ impl ExpectedAnswer {
                 (entries, _) => entries.map(Reply::entries),
             },
             Self::ReadPending(read) => match read.take_list(value) {
-                PendingReadStep::Done(result) => result,
-                PendingReadStep::More(rest) => {
+                Step::Done(result) => result,
+                Step::More(rest) => {
                     let rest = rest.finish(commands.clone()).boxed();
                     return OperationOutcome::Continuing(rest);
                 }
@@ -107,8 +108,8 @@ impl ExpectedAnswer {
             Self::Pending => answers::pending(value).map(|entries| Reply::Pending { entries }),
             Self::Claimed => answers::claimed(value).map(Reply::Claimed),
             Self::Removal(removal) => match removal.step(value) {
-                RemovalStep::Done(result) => result,
-                RemovalStep::More(rest) => {
+                Step::Done(result) => result,
+                Step::More(rest) => {
                     let rest = rest.finish(commands.clone()).boxed();
                     return OperationOutcome::Continuing(rest);
                 }

@@ -18,6 +18,12 @@ pub(crate) enum OperationOutcome {
     Continuing(BoxFuture<'static, CacheResult<Reply>>),
 }
 
+/// The state of an operation that takes one round trip or more, after an answer.
+pub(super) enum Step<T> {
+    Done(CacheResult<Reply>),
+    More(T),
+}
+
 impl OperationOutcome {
     /// Waits for the result.
     pub(crate) async fn finish(self) -> CacheResult<Reply> {

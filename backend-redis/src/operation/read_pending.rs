@@ -1,4 +1,4 @@
-//! Reads a consumer's pending entries without delivering them once more.
+//! Reads a consumer's pending entries without counting a delivery.
 //!
 //! `XREADGROUP` after an id would count a delivery of each entry and reset its idle time. So
 //! `XPENDING` lists the ids, in pages of [`IDS_PER_PAGE`], and one `XRANGE` reads each entry. The
@@ -18,6 +18,7 @@ use streamgate_protocol::message::entry_bytes;
 use streamgate_protocol::{CacheResult, EntryId, Reply, StreamEntry};
 
 use crate::connection::command_connection::CommandConnection;
+use crate::operation::outcome::Step;
 use crate::wire::packing::PackedCommands;
 use crate::wire::{answers, commands};
 
@@ -47,12 +48,6 @@ pub(super) struct PendingRead {
     entries: Vec<StreamEntry>,
     bytes: u64,
     page_size: PageSize,
-}
-
-/// Whether a read takes more commands.
-pub(super) enum PendingReadStep {
-    Done(CacheResult<Reply>),
-    More(PendingRead),
 }
 
 impl PendingRead {
@@ -90,13 +85,11 @@ impl PendingRead {
     }
 
     /// Takes the answer of the list.
-    pub(super) fn take_list(mut self, value: Value) -> PendingReadStep {
+    pub(super) fn take_list(mut self, value: Value) -> Step<Self> {
         match self.list(value) {
-            Ok(()) if self.listed.len() == 0 && !self.is_full => {
-                PendingReadStep::Done(Ok(self.reply()))
-            }
-            Ok(()) => PendingReadStep::More(self),
-            Err(error) => PendingReadStep::Done(Err(error)),
+            Ok(()) if self.listed.len() == 0 && !self.is_full => Step::Done(Ok(self.reply())),
+            Ok(()) => Step::More(self),
+            Err(error) => Step::Done(Err(error)),
         }
     }
 

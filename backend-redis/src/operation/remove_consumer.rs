@@ -8,6 +8,7 @@ use redis::Value;
 use streamgate_protocol::{CacheError, CacheResult, Reply};
 
 use crate::connection::command_connection::{CommandConnection, SendError};
+use crate::operation::outcome::Step;
 use crate::wire::packing::PackedCommands;
 use crate::wire::{answers, errors, scripts};
 
@@ -19,12 +20,6 @@ pub(super) struct ConsumerRemoval {
     new_owner: String,
     /// Entries transferred so far.
     transferred: u64,
-}
-
-/// Whether a removal takes another page.
-pub(super) enum RemovalStep {
-    Done(CacheResult<Reply>),
-    More(ConsumerRemoval),
 }
 
 impl ConsumerRemoval {
@@ -47,18 +42,18 @@ impl ConsumerRemoval {
     }
 
     /// Takes the answer to a page.
-    pub(super) fn step(mut self, value: Value) -> RemovalStep {
+    pub(super) fn step(mut self, value: Value) -> Step<Self> {
         match answers::transferred(value) {
             Ok((count, removed)) => {
                 self.transferred += count;
                 if removed {
                     let handed_over = self.transferred;
-                    RemovalStep::Done(Ok(Reply::Removed { handed_over }))
+                    Step::Done(Ok(Reply::Removed { handed_over }))
                 } else {
-                    RemovalStep::More(self)
+                    Step::More(self)
                 }
             }
-            Err(error) => RemovalStep::Done(Err(error)),
+            Err(error) => Step::Done(Err(error)),
         }
     }
 
@@ -78,8 +73,8 @@ impl ConsumerRemoval {
                 Err(SendError::NoAnswer(error)) => return Err(errors::unanswered(&error, false)),
             };
             match self.step(value) {
-                RemovalStep::Done(result) => return result,
-                RemovalStep::More(rest) => self = rest,
+                Step::Done(result) => return result,
+                Step::More(rest) => self = rest,
             }
         }
     }

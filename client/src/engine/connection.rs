@@ -132,7 +132,7 @@ impl Engine {
         }
     }
 
-    /// Returns when an attempt to connect is given up whose socket is open without a welcome.
+    /// Returns when an attempt to connect times out whose socket is open without a welcome.
     pub(super) fn welcome_deadline(&self, opened_at: Millis) -> Millis {
         opened_at + u64::from(self.config.connect_timeout_ms)
     }

@@ -135,10 +135,10 @@ impl<'a> Reader<'a> {
     /// Reads a record: its length, then what `read_fields` reads of it. The rest is skipped.
     pub(super) fn record<T>(&mut self, read_fields: impl FnOnce(&mut Self) -> T) -> T {
         let fields = self.bytes();
-        let behind = std::mem::replace(&mut self.rest, fields);
+        let after = std::mem::replace(&mut self.rest, fields);
         let record = read_fields(self);
         if self.failure.is_none() {
-            self.rest = behind;
+            self.rest = after;
         }
         record
     }

@@ -126,11 +126,11 @@ impl<'a, M: Message<'a>> Iterator for Messages<'a, M> {
             Encoding::Binary => self.next_binary(),
             #[cfg(feature = "json")]
             Encoding::Json => self.next_line(),
-        }?;
-        if let Err(DecodeError::Malformed(_)) = decoded {
+        };
+        if let Some(Err(DecodeError::Malformed(_))) = decoded {
             self.rest = &[];
         }
-        Some(decoded)
+        decoded
     }
 }
 
@@ -147,8 +147,12 @@ impl<'a, M: Message<'a>> Messages<'a, M> {
         }
         let mut reader = Reader::new(record);
         let message = M::read_alternative(number, &mut reader);
-        let message = reader.failure().map_or_else(|| checked(message), Err);
-        Some(message.map_err(|error| binary_error::<M>(number, record, error)))
+        Some(
+            match reader.failure().or_else(|| invalid_number(&message)) {
+                None => Ok(message),
+                Some(error) => Err(binary_error::<M>(number, record, error)),
+            },
+        )
     }
 
     #[cfg(feature = "json")]
@@ -174,17 +178,15 @@ fn line_message<'a, M: Message<'a>>(line: &'a [u8]) -> Result<M, DecodeError> {
     let mut reader = JsonReader::new(line);
     let message = M::read_json(&mut reader).and_then(|message| {
         reader.end()?;
-        checked(message)
+        invalid_number(&message).map_or(Ok(message), Err)
     });
     message.map_err(|error| json_error::<M>(line, reader.position(), error))
 }
 
-fn checked<'a, M: Message<'a>>(message: M) -> Result<M, ReadError> {
-    if message.has_valid_numbers() {
-        Ok(message)
-    } else {
-        Err(ReadError::malformed("an id or a nonce above 2^53 - 1"))
-    }
+/// Borrows the message: it is large, and moving it costs as much as reading it.
+fn invalid_number<'a, M: Message<'a>>(message: &M) -> Option<ReadError> {
+    const INVALID: ReadError = ReadError::malformed("an id or a nonce above 2^53 - 1");
+    (!message.has_valid_numbers()).then_some(INVALID)
 }
 
 fn binary_error<'a, M: Message<'a>>(

@@ -113,7 +113,7 @@ impl MessageBound {
         }
     }
 
-    /// Returns how many of the entries have so many bytes at most.
+    /// Returns how many of the entries fit into `max_bytes`.
     fn fitting(self, entries: &[StreamEntry], max_bytes: usize) -> usize {
         let mut room = max_bytes;
         let mut encoded = Vec::new();

@@ -147,7 +147,7 @@ async fn a_binary_request_that_names_its_id_is_answered() {
         &[1, 6, 7, 77, 3, 1, b's', 1],
         // A `read_latest` without its count.
         &[1, 5, 7, 1, 2, 1, b's'],
-        // Nothing behind the id.
+        // Nothing after the id.
         &[1, 1, 7],
         // An unknown subscription.
         &[3, 3, 7, 9, 0],

@@ -7,7 +7,7 @@ use crate::limits::{
     FIELD_BYTES, MAX_ENTRY_BYTES, MAX_FIELDS_ONCE, MAX_NAME_BYTES, MAX_PENDING_PAGE,
     MAX_PRODUCER_BYTES, MAX_PRODUCER_NUMBER,
 };
-use crate::text::{Text, push_number};
+use crate::text::{Text, is_base64url, push_number};
 
 impl Operation<'_> {
     /// Refuses an operation that no backend may perform, with the same error everywhere.
@@ -179,8 +179,7 @@ fn not_empty(fields: &[(Text<'_>, Text<'_>)]) -> CacheResult<()> {
 
 /// Keys of dedup windows are made of producers' names, so these hold no separator.
 fn producer_name(name: &str) -> CacheResult<()> {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-    if (1..=MAX_PRODUCER_BYTES).contains(&name.len()) && name.bytes().all(is_allowed) {
+    if is_base64url(name, MAX_PRODUCER_BYTES) {
         return Ok(());
     }
     let why = "a producer's name has 1 to 64 of the characters A-Z, a-z, 0-9, _ and -";

@@ -47,6 +47,15 @@ async fn begun(f: &Fixture, key: &str, mut deliveries: Deliveries) -> Deliveries
     deliveries
 }
 
+/// Starts a consumer at `$` of a stream that has an entry before.
+async fn begun_from_dollar(f: &Fixture) -> (String, Deliveries) {
+    let key = f.key();
+    f.add(&key, "before").await.unwrap();
+    let deliveries = consume_from(f, &key, "ann", "$");
+    let deliveries = begun(f, &key, deliveries).await;
+    (key, deliveries)
+}
+
 async fn delete(redis: &DirectRedis, key: &str) {
     let deleted: u64 = redis.send(&[b"DEL", key.as_bytes()]).await.unwrap();
     assert_eq!(deleted, 1);
@@ -185,10 +194,7 @@ async fn a_consumer_from_dollar_misses_nothing_of_a_recreated_stream(
     f: Fixture,
     redis: DirectRedis,
 ) {
-    let key = f.key();
-    f.add(&key, "before").await.unwrap();
-    let deliveries = consume_from(&f, &key, "ann", "$");
-    let mut deliveries = begun(&f, &key, deliveries).await;
+    let (key, mut deliveries) = begun_from_dollar(&f).await;
     let id = f.add(&key, "first").await.unwrap();
     assert_eq!(ids(&next_batch(&mut deliveries).await), [&*id]);
     // Ids of a clock, and smaller ones.
@@ -210,10 +216,7 @@ async fn a_consumer_from_dollar_receives_nothing_twice_after_its_group_was_destr
     f: Fixture,
     redis: DirectRedis,
 ) {
-    let key = f.key();
-    f.add(&key, "before").await.unwrap();
-    let deliveries = consume_from(&f, &key, "ann", "$");
-    let mut deliveries = begun(&f, &key, deliveries).await;
+    let (key, mut deliveries) = begun_from_dollar(&f).await;
     let added = f.add_in_sequence(&key, 3).await.unwrap();
     assert_eq!(next_ids_sorted(&mut deliveries, 3).await, added);
     destroy_group(&redis, &key).await;

@@ -1,4 +1,4 @@
-//! `read_pending`: what is pending for a consumer, read once more. It is no delivery.
+//! `read_pending`: reads a consumer's pending entries. It counts no delivery.
 
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
-//! A failover to a replica that lacked a stream's newest entries, played by a copy of an older
-//! stream over the key: a tail replays nothing, and goes on from what is there.
+//! Tails of a stream that a failover rolled back: they replay nothing.
+//!
+//! A copy of an older stream over the key plays the failover to a replica that lacked the stream's
+//! newest entries.
 
 use streamgate_protocol::{Gap, GapReason, TailFrom};
 
@@ -54,7 +56,7 @@ async fn expect_rolled_back(tail: &mut Reader, after: &str, position: &str) {
     assert_eq!(gap, expected);
 }
 
-/// It is told, and then receives what is added.
+/// It receives a gap, and then the entries that are added.
 async fn a_live_tail_replays_nothing(f: Fixture, redis: DirectRedis) {
     let key = f.key();
     let (kept, lost, older) = stream_and_older_copy(&f, &redis, &key).await;

@@ -65,6 +65,17 @@ impl TestEngine {
         self.late_recovery(&[], 4)
     }
 
+    /// Starts a group read that waits, loses the connection unnoticed, and resumes. Returns the id of
+    /// the late recovery, which is in flight.
+    fn begin_late_recovery_of_a_wait(&mut self) -> u64 {
+        self.request(1, read_group("c", Some(0)));
+        self.sent();
+        self.reconnect();
+        self.reply_entries(1, &[]);
+        self.sent();
+        self.late_recovery(&[], 2)
+    }
+
     /// Returns the id of the recovery that is due at the end of all earlier sessions.
     fn late_recovery(&mut self, except: &[&str], count: u64) -> u64 {
         match &self.advance_to_late_recovery()[..] {
@@ -190,12 +201,7 @@ fn a_push_that_overtook_a_recovery_is_not_delivered_twice() {
 #[test]
 fn a_wait_receives_what_an_earlier_session_took_unnoticed() {
     let mut test = TestEngine::open();
-    test.request(1, read_group("c", Some(0)));
-    test.sent();
-    test.reconnect();
-    test.reply_entries(1, &[]);
-    test.sent();
-    let late = test.late_recovery(&[], 2);
+    let late = test.begin_late_recovery_of_a_wait();
     test.reply_entries(late, &["1-0"]);
     assert_eq!(test.ids_of_reply(1), ["1-0"]);
     assert_eq!(test.sent().concat(), [ClientMessage::Cancel { id: 1 }]);
@@ -211,12 +217,7 @@ fn a_wait_receives_what_an_earlier_session_took_unnoticed() {
 #[test]
 fn a_wait_that_is_answered_during_a_late_recovery_receives_nothing_twice() {
     let mut test = TestEngine::open();
-    test.request(1, read_group("c", Some(0)));
-    test.sent();
-    test.reconnect();
-    test.reply_entries(1, &[]);
-    test.sent();
-    let late = test.late_recovery(&[], 2);
+    let late = test.begin_late_recovery_of_a_wait();
     test.reply_entries(1, &["2-0"]);
     test.reply_entries(late, &["1-0", "2-0"]);
     assert_eq!(test.ids_of_reply(1), ["2-0"]);

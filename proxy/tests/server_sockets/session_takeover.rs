@@ -216,19 +216,31 @@ fn make_half_open(relay: &Relay, client: TestClient) {
     drop(client);
 }
 
+/// Connects the client `c` by a relay, begins its requests, and makes the socket half-open.
+async fn connect_half_open(relay: &Relay, encoding: Encoding, requests: Vec<ClientMessage<'_>>) {
+    let mut client = connect_as(relay.address(), encoding, "c", requests).await;
+    // The server has begun the requests when it answers.
+    client.ping(3).await;
+    make_half_open(relay, client);
+}
+
+/// Connects a client that adds entries, and creates the group.
+async fn connect_writer(address: SocketAddr, encoding: Encoding, stream: &str) -> TestClient {
+    let mut writer = TestClient::connect(address, encoding).await;
+    writer.welcome().await;
+    create_group(&mut writer, stream).await;
+    writer
+}
+
 #[tokio::test]
 async fn entries_go_to_the_new_socket_of_a_consumer_whose_old_one_is_half_open() {
     for subject in subjects().await {
         let (address, relay) = serve(&subject).await;
         for &encoding in Encoding::ALL {
             let stream = format!("s-{encoding:?}");
-            let mut writer = TestClient::connect(address, encoding).await;
-            writer.welcome().await;
-            create_group(&mut writer, &stream).await;
+            let mut writer = connect_writer(address, encoding, &stream).await;
             let old = vec![consume(1, &stream), read_group(2, &stream)];
-            let mut old = connect_as(relay.address(), encoding, "c", old).await;
-            old.ping(3).await;
-            make_half_open(&relay, old);
+            connect_half_open(&relay, encoding, old).await;
 
             let messages = vec![read_pending(1, &stream), consume(2, &stream)];
             let mut new = connect_as(address, encoding, "c", messages).await;
@@ -252,13 +264,8 @@ async fn a_dead_group_read_is_not_served_before_that_of_the_new_socket() {
         let (address, relay) = serve(&subject).await;
         for &encoding in Encoding::ALL {
             let stream = format!("s-{encoding:?}");
-            let mut writer = TestClient::connect(address, encoding).await;
-            writer.welcome().await;
-            create_group(&mut writer, &stream).await;
-            let waiting = vec![read_group(2, &stream)];
-            let mut old = connect_as(relay.address(), encoding, "c", waiting).await;
-            old.ping(3).await;
-            make_half_open(&relay, old);
+            let mut writer = connect_writer(address, encoding, &stream).await;
+            connect_half_open(&relay, encoding, vec![read_group(2, &stream)]).await;
             let waiting = vec![read_group(1, &stream)];
             let mut new = connect_as(address, encoding, "c", waiting).await;
             writer.send(&[add(2, &stream, "v")]).await;
@@ -279,16 +286,11 @@ async fn entries_on_their_way_to_the_old_socket_are_found_pending() {
         let (address, relay) = serve(&subject).await;
         for &encoding in Encoding::ALL {
             let stream = format!("s-{encoding:?}");
-            let mut writer = TestClient::connect(address, encoding).await;
-            writer.welcome().await;
-            create_group(&mut writer, &stream).await;
+            let mut writer = connect_writer(address, encoding, &stream).await;
             let mut seen = BTreeSet::new();
             let mut added = BTreeSet::new();
             for _ in 0..ROUNDS {
-                let old = vec![consume(1, &stream)];
-                let mut old = connect_as(relay.address(), encoding, "c", old).await;
-                old.ping(2).await;
-                make_half_open(&relay, old);
+                connect_half_open(&relay, encoding, vec![consume(1, &stream)]).await;
                 let adding = async {
                     for n in 0..ENTRIES as u64 {
                         writer.send(&[add(n, &stream, "v")]).await;

@@ -1,5 +1,6 @@
 //! Writing JSON values.
 
+use super::string;
 use crate::codec::wire::Encode;
 
 pub(in crate::codec) fn write_uint(out: &mut Vec<u8>, number: u64) {
@@ -30,15 +31,15 @@ pub(in crate::codec) fn write_list<T: Encode>(out: &mut Vec<u8>, list: &[T]) {
 
 /// Appends a string. Only quotes, backslashes and control characters are escaped.
 pub(in crate::codec) fn write_text(out: &mut Vec<u8>, text: &str) {
-    let bytes = text.as_bytes();
+    let mut rest = text.as_bytes();
     out.push(b'"');
-    let mut start = 0;
-    for (index, byte) in bytes.iter().enumerate() {
-        if !matches!(byte, b'"' | b'\\' | 0..=0x1f) {
-            continue;
-        }
-        out.extend_from_slice(&bytes[start..index]);
-        start = index + 1;
+    loop {
+        let (plain, special) = rest.split_at(string::plain_bytes(rest));
+        out.extend_from_slice(plain);
+        let Some((byte, behind)) = special.split_first() else {
+            break;
+        };
+        rest = behind;
         out.push(b'\\');
         match byte {
             b'"' | b'\\' => out.push(*byte),
@@ -54,6 +55,5 @@ pub(in crate::codec) fn write_text(out: &mut Vec<u8>, text: &str) {
             }
         }
     }
-    out.extend_from_slice(&bytes[start..]);
     out.push(b'"');
 }

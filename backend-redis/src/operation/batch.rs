@@ -17,7 +17,7 @@ use crate::wire::packing::PackedCommands;
 use crate::wire::scripts::idempotent_add::{self, AddResult, ScriptAnswer};
 
 /// Bytes that a command usually takes, at most: memory is reserved for them.
-const USUAL_COMMAND_BYTES: usize = 256;
+pub(super) const USUAL_COMMAND_BYTES: usize = 256;
 
 /// Operations, encoded.
 pub(crate) struct OperationBatch {
@@ -44,29 +44,28 @@ impl OperationBatch {
         let mut packed = PackedCommands::with_capacity(operations.len() * USUAL_COMMAND_BYTES);
         let mut encoded = Vec::with_capacity(operations.len());
         // The script call that further adds may join.
-        let mut adds: Option<AddBatch> = None;
+        let mut adds: Option<AddBatch<'a>> = None;
         for operation in operations {
             if let Err(error) = operation.validate() {
                 encoded.push(EncodedOperation::Answered(Err(error)));
                 continue;
             }
-            let joins = adds.as_mut().is_some_and(|adds| adds.push(&operation));
-            if !joins {
-                if let (Some(adds), Some(deduplication)) = (adds.take(), deduplication) {
-                    adds.encode(&mut packed, deduplication);
-                }
-                adds = deduplication.and_then(|_| AddBatch::begin(&operation));
+            if let Some(adds) = &mut adds
+                && adds.push(&operation)
+            {
+                encoded.push(adds.last_operation());
+                continue;
             }
-            encoded.push(match &operation {
-                Operation::IdempotentAdd { number, after, .. } if adds.is_some() => {
-                    EncodedOperation::Scripted {
-                        is_first: !joins,
-                        number: *number,
-                        after: *after,
-                    }
-                }
-                operation => encode(operation, &mut packed, hub),
-            });
+            let (begun, other) = match deduplication {
+                Some(_) => AddBatch::begin(operation),
+                None => (None, Some(operation)),
+            };
+            if let (Some(adds), Some(deduplication)) = (adds.take(), deduplication) {
+                adds.encode(&mut packed, deduplication);
+            }
+            encoded.extend(begun.as_ref().map(AddBatch::last_operation));
+            encoded.extend(other.map(|operation| encode(&operation, &mut packed, hub)));
+            adds = begun;
         }
         if let (Some(adds), Some(deduplication)) = (adds, deduplication) {
             adds.encode(&mut packed, deduplication);
@@ -165,6 +164,12 @@ impl ScriptResults {
             ScriptAnswer::Failed(error) => Err(error.clone()),
         }
     }
+}
+
+/// Faster than `to_string`, which counts with many adds in flight.
+fn id_text(id: EntryId) -> String {
+    let (mut ms, mut seq) = (itoa::Buffer::new(), itoa::Buffer::new());
+    [ms.format(id.ms), "-", seq.format(id.seq)].concat()
 }
 
 #[cfg(test)]

@@ -18,8 +18,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use streamgate_protocol::Operation;
+use streamgate_protocol::text::Text;
 use tokio::time::Instant;
 
+use crate::operation::batch::USUAL_COMMAND_BYTES;
+use crate::operation::encode::EncodedOperation;
 use crate::wire::commands;
 use crate::wire::hash_tag::tag_of;
 use crate::wire::packing::PackedCommands;
@@ -41,9 +44,9 @@ pub(crate) struct Deduplication<'a> {
 }
 
 /// Consecutive adds of one producer that go into one script call.
-pub(super) struct AddBatch {
-    stream: String,
-    producer: String,
+pub(super) struct AddBatch<'a> {
+    stream: Text<'a>,
+    producer: Text<'a>,
     first: u64,
     after: u64,
     maxlen: Option<u64>,
@@ -53,9 +56,9 @@ pub(super) struct AddBatch {
     arguments: PackedCommands,
 }
 
-impl AddBatch {
-    /// Begins a batch with an operation, if that is an idempotent add.
-    pub(super) fn begin(operation: &Operation<'_>) -> Option<Self> {
+impl<'a> AddBatch<'a> {
+    /// Begins a batch with an operation, or returns the operation if that is no idempotent add.
+    pub(super) fn begin(operation: Operation<'a>) -> (Option<Self>, Option<Operation<'a>>) {
         let Operation::IdempotentAdd {
             stream,
             fields,
@@ -66,21 +69,22 @@ impl AddBatch {
             resent,
         } = operation
         else {
-            return None;
+            return (None, Some(operation));
         };
-        let mut arguments = PackedCommands::default();
-        commands::fields(&mut arguments, fields);
-        Some(Self {
-            stream: stream.to_string(),
-            producer: producer.to_string(),
-            first: *number,
-            after: *after,
-            maxlen: *maxlen,
+        let mut arguments = PackedCommands::with_capacity(USUAL_COMMAND_BYTES);
+        commands::fields(&mut arguments, &fields);
+        let batch = Self {
+            stream,
+            producer,
+            first: number,
+            after,
+            maxlen,
             fields: fields.len(),
             count: 1,
-            resent: *resent,
+            resent,
             arguments,
-        })
+        };
+        (Some(batch), None)
     }
 
     /// Adds an operation to the batch if it continues it. Returns whether it does.
@@ -112,6 +116,18 @@ impl AddBatch {
         continues
     }
 
+    /// Returns what the batch's last add has to know for its result.
+    pub(super) fn last_operation(&self) -> EncodedOperation {
+        let number = self.first + u64::from(self.count) - 1;
+        let is_first = self.count == 1;
+        let after = if is_first { self.after } else { number - 1 };
+        EncodedOperation::Scripted {
+            is_first,
+            number,
+            after,
+        }
+    }
+
     /// Encodes the script call.
     pub(super) fn encode(self, to: &mut PackedCommands, deduplication: Deduplication<'_>) {
         let window = window_key(&self.producer, self.stream.as_bytes());
@@ -140,12 +156,21 @@ impl AddBatch {
 /// No two windows share a key, because neither a tag holds a `}` nor a producer's name a `:`.
 fn window_key(producer: &str, stream: &[u8]) -> Vec<u8> {
     let tag = tag_of(stream);
-    let mut key = [b"streamgate:once:{", &*tag, b"}:", producer.as_bytes()].concat();
-    if *tag != *stream {
-        key.push(b':');
-        key.extend_from_slice(stream);
-    }
-    key
+    let separated = if *tag == *stream {
+        [&b""[..]; 2]
+    } else {
+        [b":", stream]
+    };
+    let [separator, stream] = separated;
+    [
+        b"streamgate:once:{",
+        &*tag,
+        b"}:",
+        producer.as_bytes(),
+        separator,
+        stream,
+    ]
+    .concat()
 }
 
 impl TtlRefresh {
@@ -191,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_batch_takes_consecutive_adds_only() {
-        let begin = || AddBatch::begin(&add(5, 3)).unwrap();
+        let begin = || AddBatch::begin(add(5, 3)).0.unwrap();
         assert!(begin().push(&add(6, 5)));
         assert!(!begin().push(&add(7, 6)), "6 is missing");
         assert!(!begin().push(&add(6, 4)), "5 need not be stored before it");
@@ -210,12 +235,12 @@ mod tests {
             count: 1,
         };
         assert!(!begin().push(&plain));
-        assert!(AddBatch::begin(&plain).is_none());
+        assert!(AddBatch::begin(plain).0.is_none());
     }
 
     #[test]
     fn a_batch_is_bounded() {
-        let mut batch = AddBatch::begin(&add(1, 0)).unwrap();
+        let mut batch = AddBatch::begin(add(1, 0)).0.unwrap();
         let taken = (2..).take_while(|n| batch.push(&add(*n, n - 1))).count();
         assert_eq!(1 + taken, usize::from(MAX_ADDS));
     }

@@ -31,10 +31,10 @@ pub(crate) use streams::{READ_FROM, READABLE};
 /// What a generator puts load on, and through which client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 pub(crate) enum Target {
-    /// The proxy, through `streamgate_client::Client`; adds are plain, as the others' are
+    /// The proxy, through `streamgate_client::Client` with its defaults: adds are idempotent
     Streamgate,
-    /// The same with idempotent adds
-    StreamgateOnce,
+    /// The same with plain adds, as the others' are
+    StreamgatePlain,
     /// The proxy, in its protocol but without its client
     StreamgateBare,
     /// Redis itself, through redis-rs
@@ -56,10 +56,10 @@ pub(crate) fn run(target: Target, url: &str) -> anyhow::Result<()> {
     runtime.block_on(async {
         match target {
             Target::Streamgate => {
-                serve(streamgate::StreamgateGenerator::new(url, false), commands).await
-            }
-            Target::StreamgateOnce => {
                 serve(streamgate::StreamgateGenerator::new(url, true), commands).await
+            }
+            Target::StreamgatePlain => {
+                serve(streamgate::StreamgateGenerator::new(url, false), commands).await
             }
             Target::StreamgateBare => serve(bare_client::BareGenerator(url), commands).await,
             Target::Redis => serve(redis::RedisGenerator::new(url), commands).await,

@@ -8,8 +8,6 @@
 //! Replies and pushes overtake each other, so an entry can come twice: from a recovery, and from the
 //! delivery that was on its way meanwhile. The log drops the second of the two.
 
-use std::collections::VecDeque;
-
 use streamgate_protocol::StreamEntry;
 use streamgate_protocol::entry_id::EntryId;
 use streamgate_protocol::text::Text;
@@ -53,7 +51,7 @@ struct ConsumerLog {
     group: String,
     consumer: String,
     /// Sorted. All are above `floor`.
-    delivered: VecDeque<EntryId>,
+    delivered: Vec<EntryId>,
     /// The greatest id that was forgotten.
     floor: EntryId,
     /// Whether the consumer may have lost entries.
@@ -267,6 +265,8 @@ impl DeliveryLog {
 }
 
 impl DeliveryLog {
+    // Inlined it would be a larger download for browsers.
+    #[inline(never)]
     fn find(&self, key: ConsumerKey<'_>) -> Result<usize, usize> {
         self.consumers.binary_search_by(|log| log.key().cmp(&key))
     }
@@ -276,6 +276,8 @@ impl DeliveryLog {
         self.consumers.get_mut(index)
     }
 
+    // Inlined it would be a larger download for browsers.
+    #[inline(never)]
     fn find_or_insert(&mut self, key: ConsumerKey<'_>) -> Option<&mut ConsumerLog> {
         let index = match self.find(key) {
             Ok(index) => index,
@@ -295,7 +297,7 @@ impl ConsumerLog {
             stream: key.stream.to_owned(),
             group: key.group.to_owned(),
             consumer: key.consumer.to_owned(),
-            delivered: VecDeque::new(),
+            delivered: Vec::new(),
             floor: EntryId::ZERO,
             is_recovery_due: false,
             is_recovery_in_flight: false,
@@ -323,15 +325,13 @@ impl ConsumerLog {
             return;
         }
         // Usually it is the greatest.
-        if self.delivered.back().is_none_or(|last| *last < id) {
-            self.delivered.push_back(id);
+        if self.delivered.last().is_none_or(|last| *last < id) {
+            self.delivered.push(id);
         } else if let Err(index) = self.delivered.binary_search(&id) {
             self.delivered.insert(index, id);
         }
-        if self.delivered.len() > MAX_IDS
-            && let Some(smallest) = self.delivered.pop_front()
-        {
-            self.floor = smallest;
+        if self.delivered.len() > MAX_IDS {
+            self.floor = self.delivered.remove(0);
         }
     }
 

@@ -142,6 +142,8 @@ impl PendingRequest {
     }
 
     /// The consumer for which it reads a group.
+    // Inlined it would be a larger download for browsers.
+    #[inline(never)]
     pub(super) fn consumer(&self) -> Option<ConsumerKey<'_>> {
         match &self.message {
             ClientMessage::Request {

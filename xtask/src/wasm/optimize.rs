@@ -21,13 +21,12 @@ pub(super) fn is_installed() -> bool {
 
 /// Rust's modules use no memory below the stack, so addresses below 1,024 are never read, which
 /// `--low-memory-unused` makes use of. The passes before `-Oz` untangle control flow for it.
-const FLAGS: [&str; 6] = [
+const FLAGS: [&str; 5] = [
     "--low-memory-unused",
     "--flatten",
     "--rereloop",
     "-Oz",
     "-Oz",
-    "--converge",
 ];
 
 /// Optimizes the module, and gives short names to what it and its glue take from each other.

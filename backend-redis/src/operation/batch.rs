@@ -166,12 +166,6 @@ impl ScriptResults {
     }
 }
 
-/// Faster than `to_string`, which counts with many adds in flight.
-fn id_text(id: EntryId) -> String {
-    let (mut ms, mut seq) = (itoa::Buffer::new(), itoa::Buffer::new());
-    [ms.format(id.ms), "-", seq.format(id.seq)].concat()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -170,6 +170,8 @@ pub struct Fault {
     pub retry_after_ms: Option<u64>,
     /// The id of the entry that the fault is about.
     pub entry: Option<String>,
+    /// Of `OUT_OF_ORDER`: the greatest number that is stored of the producer; 0 for none.
+    pub last_number: Option<u64>,
 }
 
 impl<'a> Hello<'a> {
@@ -234,6 +236,7 @@ impl From<&CacheError> for Fault {
             retry: error.retry().as_str().to_owned(),
             retry_after_ms: None,
             entry: None,
+            last_number: None,
         }
     }
 }

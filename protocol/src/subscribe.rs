@@ -128,12 +128,13 @@ pub struct ConsumeOptions {
     /// fields.
     pub dead_letter: Option<String>,
     /// Creates the group, and the stream, where either is missing: after this id, or after the last
-    /// entry if it is `$`. Also whenever they go away, as after `FLUSHALL`. `None` by default: the
+    /// entry if it is `$`. Also whenever they are deleted, as after `FLUSHALL`. `None` by default: the
     /// subscription then ends with `NOGROUP`.
     ///
     /// Once the subscription has begun, `$` stands for the last new entry that it delivered, or for
     /// where it began. If the stream ends before that entry, it is another one, and `$` stands for
-    /// its beginning. So nothing is skipped that was added before the group was created again.
+    /// its beginning. So nothing is skipped that was added before the group was created again, also
+    /// while the client had no connection.
     pub create_from: Option<String>,
 }
 

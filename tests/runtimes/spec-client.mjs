@@ -229,6 +229,7 @@ const fault = record({
   retry: text,
   retry_after_ms: optional(uint),
   entry: optional(text),
+  last_number: optional(uint),
 });
 const subscription = choice({
   tail: record({
@@ -250,6 +251,7 @@ const subscription = choice({
     dead_letter: optional(text),
     resumed: optional(bool),
     create_from: optional(text),
+    position: optional(text),
   }),
 });
 const credit = record({ entries: uint, bytes: uint });

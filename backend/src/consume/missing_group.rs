@@ -1,10 +1,11 @@
 //! Creates the group of a consumer where it is missing
 //! ([`create_from`](streamgate_protocol::ConsumeOptions::create_from)).
 //!
-//! `$` stands for the end of the stream when the consumer began. If the group goes away later, it is
-//! created after the last entry that the consumer received from it, so that nothing is skipped that
-//! was added meanwhile. A stream that ends before that entry is another one, and is read from its
-//! beginning. An id always stands for itself.
+//! `$` stands for the end of the stream when the consumer began. If the group is destroyed later, it
+//! is created after the last entry that the consumer received from it, so that nothing is skipped
+//! that was added meanwhile. A stream that ends before that entry is another one, and is read from
+//! its beginning. That position outlives a connection: the consumer learns it, and resumes with it.
+//! An id always stands for itself.
 
 use std::time::Duration;
 
@@ -15,16 +16,16 @@ use streamgate_protocol::{
 };
 use tokio::time::sleep;
 
-/// The pause before a group is created again that went away before it was read.
+/// The pause before a group is created again that was destroyed before it was read.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Creates the group of one consumer, at the start and whenever it goes away.
+/// Creates the group of one consumer, at the start and whenever it is destroyed.
 #[derive(Debug, Clone)]
 pub struct MissingGroup {
     stream: String,
     group: String,
     create_from: StartId,
-    /// The last new entry that the consumer received, or the end of the stream when it began.
+    /// Where the group was created, or the last new entry that the consumer received since.
     last: Option<EntryId>,
     /// Whether the group was created and not read since.
     is_unread: bool,
@@ -40,6 +41,7 @@ impl MissingGroup {
             stream,
             group,
             create_from: Some(create_from),
+            position,
             ..
         } = subscription
         else {
@@ -49,9 +51,17 @@ impl MissingGroup {
             stream: (**stream).to_owned(),
             group: (**group).to_owned(),
             create_from: StartId::parse(create_from).ok()?,
-            last: None,
+            last: position.as_ref().and_then(|id| EntryId::parse(id).ok()),
             is_unread: false,
         })
+    }
+
+    /// Returns what `$` stands for, once the group was created. An id stands for itself.
+    pub fn position(&self) -> Option<String> {
+        match self.create_from {
+            StartId::After(_) => None,
+            _ => self.last.map(String::from),
+        }
     }
 
     /// Creates the group, unless it exists. Returns what to use from then on.
@@ -74,7 +84,7 @@ impl MissingGroup {
             Err(error) if error.code() != code::BUSYGROUP => return Err(error),
             _ => {}
         }
-        self.last.get_or_insert(start);
+        self.last = Some(start);
         self.is_unread = true;
         Ok(self)
     }

@@ -11,7 +11,7 @@ use streamgate_protocol::message::Credit;
 #[derive(Debug)]
 pub struct Segment {
     entries: Vec<StreamEntry>,
-    /// Of a segment without entries.
+    /// If it is not the last entry's id.
     position: Option<String>,
     cost: Credit,
     encoded: [OnceLock<EncodedItem>; 2],
@@ -23,9 +23,19 @@ impl Segment {
         Self::build(entries, None)
     }
 
-    /// Returns a segment without entries, which only reports a tail's position.
+    /// Returns a segment of entries that do not move the position.
+    pub fn with_position(entries: Vec<StreamEntry>, position: Option<String>) -> Arc<Self> {
+        Self::build(entries, position)
+    }
+
+    /// Returns a segment without entries, which only reports a position.
     pub fn position_only(position: String) -> Arc<Self> {
         Self::build(Vec::new(), Some(position))
+    }
+
+    /// Returns a segment of a part of the entries.
+    pub fn part(&self, entries: &[StreamEntry]) -> Arc<Self> {
+        Self::build(entries.to_vec(), self.position.clone())
     }
 
     /// Returns the entries, oldest first.

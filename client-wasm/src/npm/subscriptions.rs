@@ -46,6 +46,7 @@ impl Connection {
             dead_letter: dead_letter.map(Into::into),
             resumed: None,
             create_from: create_from.map(Into::into),
+            position: None,
         };
         self.subscribe(subscription, now)
     }

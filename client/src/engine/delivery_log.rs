@@ -119,6 +119,17 @@ impl DeliveryLog {
         }
     }
 
+    /// Forgets what a group delivered that exists no more: nothing of it is pending, and a new
+    /// stream may use the same ids.
+    pub(super) fn forget_group(&mut self, key: ConsumerKey<'_>) {
+        if let Some(log) = self.find_mut(key) {
+            log.delivered.clear();
+            log.recovered.clear();
+            log.floor = EntryId::ZERO;
+            log.is_recovery_due = false;
+        }
+    }
+
     /// Removes the entries of a delivery that a recovery found before.
     pub(super) fn remove_recovered(
         &mut self,

@@ -220,6 +220,20 @@ impl PendingRequest {
         }
     }
 
+    /// Whether it is a consumer that creates its group where it is missing.
+    pub(super) const fn creates_group(&self) -> bool {
+        matches!(
+            &self.message,
+            ClientMessage::Subscribe {
+                subscription: Subscription::Consume {
+                    create_from: Some(_),
+                    ..
+                },
+                ..
+            }
+        )
+    }
+
     /// Whether it is a consumer that reclaims idle entries of others.
     pub(super) const fn reclaims(&self) -> bool {
         matches!(
@@ -242,8 +256,13 @@ impl PendingRequest {
                 credit,
                 ..
             } => {
-                let is_tail = matches!(subscription, Subscription::Tail { .. });
-                Some(SubscriptionWindow::new(is_tail, *credit))
+                let (is_tail, has_position) = match subscription {
+                    Subscription::Consume { create_from, .. } => {
+                        (false, create_from.as_deref() == Some("$"))
+                    }
+                    _ => (true, true),
+                };
+                Some(SubscriptionWindow::new(is_tail, has_position, *credit))
             }
             _ => None,
         }
@@ -463,12 +482,16 @@ impl PendingRequest {
             }
             (
                 Subscription::Consume {
-                    claim_after_ms: Some(_),
+                    claim_after_ms,
                     resumed,
+                    position,
                     ..
                 },
-                _,
-            ) => *resumed = self.was_sent.then_some(true),
+                last,
+            ) => {
+                *resumed = (self.was_sent && claim_after_ms.is_some()).then_some(true);
+                *position = last.map(|id| id.to_owned().into());
+            }
             _ => {}
         }
     }

@@ -82,6 +82,17 @@ impl Engine {
     fn handle_error(&mut self, mut request: Box<PendingRequest>, error: CacheError, now: Millis) {
         let is_recovery = request.is_recovering;
         self.abandon_recovery(&request);
+        if is_recovery
+            && request.creates_group()
+            && error.code() == code::NOGROUP
+            && let Some(consumer) = request.consumer()
+        {
+            // Nothing is pending any more. The server creates the group for the subscription.
+            self.delivery_log.forget_group(consumer);
+            request.is_recovering = false;
+            request.queued_at = now;
+            return self.queue.retry(request);
+        }
         let retry = error.retry();
         let mut retries = retry != Retry::Never;
         if !is_recovery {

@@ -4,6 +4,7 @@
 //! thousand entries or 1 MiB. A consumer's window is one batch: while it works on one batch, only
 //! one more is on its way, and the rest is left to the other consumers of the group.
 
+use streamgate_protocol::entry_id::EntryId;
 use streamgate_protocol::message::{Account, Credit, Item};
 
 /// The items without entries that may wait for the owner. They cost no credit, so this bounds them:
@@ -22,6 +23,8 @@ pub(super) enum PushVerdict {
     Deliver,
     /// The owner knows it already.
     Ignore,
+    /// The server created a consumer's group again: nothing of the old one is pending any more.
+    GroupRecreated,
     /// The owner takes too little: the subscription ends.
     Overloaded,
     /// The server violates the protocol.
@@ -34,9 +37,10 @@ pub(super) enum PushVerdict {
 #[derive(Debug)]
 pub(super) struct SubscriptionWindow {
     is_tail: bool,
+    /// Whether it has a position: a tail, and a consumer that creates its group at `$`.
+    has_position: bool,
     /// Whether the server pushed anything on this connection.
     received_any: bool,
-    /// A tail's position.
     position: Option<String>,
     size: Credit,
     /// The credit that the server was granted and used.
@@ -50,9 +54,10 @@ pub(super) struct SubscriptionWindow {
 }
 
 impl SubscriptionWindow {
-    pub(super) fn new(is_tail: bool, size: Credit) -> Self {
+    pub(super) fn new(is_tail: bool, has_position: bool, size: Credit) -> Self {
         Self {
             is_tail,
+            has_position,
             received_any: false,
             position: None,
             size,
@@ -68,7 +73,7 @@ impl SubscriptionWindow {
         let is_first = !std::mem::replace(&mut self.received_any, true);
         match item {
             Item::Entries { entries, position } if !entries.is_empty() => {
-                if position.is_some() && !self.is_tail {
+                if position.is_some() && !self.has_position {
                     return PushVerdict::Violation(UNEXPECTED_ITEM);
                 }
                 self.set_position(position.as_ref().or_else(|| Some(&entries.last()?.0)));
@@ -83,14 +88,22 @@ impl SubscriptionWindow {
                 return PushVerdict::Deliver;
             }
             Item::Entries { position, .. } => {
-                if !(self.is_tail && is_first && position.is_some()) {
+                let is_expected = self.has_position && (is_first || !self.is_tail);
+                if !is_expected || position.is_none() {
                     return PushVerdict::Violation(UNEXPECTED_ITEM);
                 }
                 // A tail that was subscribed before has a position.
-                if self.position.is_some() {
+                if self.is_tail && self.position.is_some() {
                     return PushVerdict::Ignore;
                 }
                 self.set_position(position.as_ref());
+                if !self.is_tail {
+                    return if is_first {
+                        PushVerdict::Ignore
+                    } else {
+                        PushVerdict::GroupRecreated
+                    };
+                }
             }
             Item::Gap(gap) => {
                 if !self.is_tail {
@@ -102,7 +115,10 @@ impl SubscriptionWindow {
                 if self.account.left().is_used_up() {
                     return PushVerdict::Violation(TOO_MUCH);
                 }
-                self.set_position(Some(&skipped.id));
+                // A consumer's may be a reclaimed one.
+                if self.is_tail {
+                    self.set_position(Some(&skipped.id));
+                }
                 self.account.use_up(item.cost());
                 self.unconsumed = self.unconsumed.plus(item.cost());
                 return PushVerdict::Deliver;
@@ -138,7 +154,7 @@ impl SubscriptionWindow {
         due
     }
 
-    /// Returns where a tail continues.
+    /// Returns where a tail continues, or what a consumer's `$` stands for.
     pub(super) fn position(&self) -> Option<&str> {
         self.position.as_deref()
     }
@@ -153,6 +169,16 @@ impl SubscriptionWindow {
         self.unconsumed = self.unconsumed.plus(cost);
     }
 
+    /// Moves a consumer's position past entries that a recovery found, so that the group is not
+    /// created before them.
+    pub(super) fn record_recovered(&mut self, last: &str) {
+        if let Some(position) = &mut self.position
+            && EntryId::parse(position).ok() < EntryId::parse(last).ok()
+        {
+            last.clone_into(position);
+        }
+    }
+
     /// Starts a new account for another subscribe, and returns the credit to grant with it.
     pub(super) fn resume(&mut self) -> Credit {
         let left = self.size.minus(self.unconsumed);
@@ -163,7 +189,7 @@ impl SubscriptionWindow {
     }
 
     fn set_position(&mut self, position: Option<&String>) {
-        if self.is_tail {
+        if self.has_position {
             self.position = position.cloned();
         }
     }

@@ -75,6 +75,13 @@ impl Engine {
                 }
             }
             PushVerdict::Ignore => {}
+            PushVerdict::GroupRecreated => {
+                if let Some(request) = self.queue.find_in_flight(id)
+                    && let Some(consumer) = request.consumer()
+                {
+                    self.delivery_log.forget_group(consumer);
+                }
+            }
             PushVerdict::Overloaded => {
                 self.cancel(id);
                 let why = "too many gaps wait to be taken";

@@ -70,7 +70,7 @@ choice!(Subscription<'a> {
     0 tail Tail { stream, from },
     1 consume Consume {
         stream, group, consumer, batch, claim_after_ms, max_deliveries, dead_letter, resumed,
-        create_from
+        create_from, position
     },
 });
 
@@ -100,7 +100,8 @@ record!(Fault {
     message,
     retry,
     retry_after_ms,
-    entry
+    entry,
+    last_number
 });
 record!(Credit { entries, bytes });
 record!(PendingSummary {

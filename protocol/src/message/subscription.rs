@@ -39,6 +39,8 @@ pub enum Subscription<'a> {
         resumed: Option<bool>,
         /// Creates a missing stream or group after this id, or after the last one if it is `$`.
         create_from: Option<Text<'a>>,
+        /// What `$` stands for since an earlier subscription of the same consumer began.
+        position: Option<Text<'a>>,
     },
 }
 
@@ -68,9 +70,10 @@ pub enum TailStart<'a> {
 pub enum Item {
     /// Entries, oldest first.
     Entries {
-        /// Empty only in the first push of a tail.
+        /// Empty only in the first push of a tail, and where a consumer's group was created.
         entries: Vec<StreamEntry>,
-        /// Of a tail: its position, unless that is the last entry's id.
+        /// Of a tail, and of a consumer that creates its group at `$`: the position, unless that is
+        /// the last entry's id.
         position: Option<String>,
     },
     /// Of a tail: entries are missing here, or may be.
@@ -121,6 +124,7 @@ impl Subscription<'_> {
                 max_deliveries,
                 dead_letter,
                 create_from,
+                position,
                 ..
             } => {
                 name("stream key", stream)?;
@@ -128,6 +132,9 @@ impl Subscription<'_> {
                 name("consumer name", consumer)?;
                 if let Some(start) = create_from {
                     StartId::parse(start)?;
+                }
+                if let Some(position) = position {
+                    EntryId::parse(position)?;
                 }
                 let why = match (claim_after_ms, max_deliveries, dead_letter) {
                     _ if *batch == 0 => "a batch needs at least one entry",
@@ -184,6 +191,7 @@ impl Subscription<'_> {
             dead_letter: options.dead_letter.map(Text::from),
             resumed: None,
             create_from: options.create_from.map(Text::from),
+            position: None,
         }
     }
 
@@ -204,6 +212,7 @@ impl Subscription<'_> {
                 dead_letter,
                 resumed,
                 create_from,
+                position,
             } => Subscription::Consume {
                 stream: stream.into_owned(),
                 group: group.into_owned(),
@@ -214,6 +223,7 @@ impl Subscription<'_> {
                 dead_letter: dead_letter.map(Text::into_owned),
                 resumed,
                 create_from: create_from.map(Text::into_owned),
+                position: position.map(Text::into_owned),
             },
         }
     }

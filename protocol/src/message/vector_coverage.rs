@@ -96,6 +96,7 @@ cases!(server_message: ServerMessage {
 
 cases!(outcome: Outcome {
     Outcome::Ok(_) => "ok",
+    Outcome::Error(Fault { last_number: Some(_), .. }) => "error about the order of adds",
     Outcome::Error(Fault { entry: None, .. }) => "error",
     Outcome::Error(Fault { entry: Some(_), .. }) => "error about an entry",
 });
@@ -119,6 +120,7 @@ cases!(subscription: Subscription<'_> {
     Subscription::Tail { from: TailStart::Now {}, .. } => "tail from now",
     Subscription::Tail { from: TailStart::After { .. }, .. } => "tail after an id",
     Subscription::Tail { from: TailStart::Last { .. }, .. } => "tail from the last",
+    Subscription::Consume { position: Some(_), .. } => "consume that resumes at a position",
     Subscription::Consume { create_from: Some(_), .. } => "consume that creates its group",
     Subscription::Consume { claim_after_ms: None, .. } => "consume",
     Subscription::Consume { claim_after_ms: Some(_), dead_letter: None, .. } => "consume and claim",

@@ -107,8 +107,8 @@ impl MessageBound {
             }
             entries => {
                 let (first, rest) = entries.split_at(entries.len() / 2);
-                self.split(Segment::new(first.to_vec()), pass_on);
-                self.split(Segment::new(rest.to_vec()), pass_on);
+                self.split(segment.part(first), pass_on);
+                self.split(segment.part(rest), pass_on);
             }
         }
     }

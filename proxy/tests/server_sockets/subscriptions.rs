@@ -460,6 +460,7 @@ fn consume(id: u64, stream: &str, batch: u64, credit: Credit) -> ClientMessage<'
             dead_letter: None,
             resumed: None,
             create_from: None,
+            position: None,
         },
         credit,
     }

@@ -66,6 +66,9 @@ impl PendingRequest {
 
     /// Delivers entries to a subscription as if they had been pushed.
     pub(in crate::engine) fn push_recovered(&mut self, entries: Vec<StreamEntry>) -> EngineEvent {
+        if let (Some(window), Some((last, _))) = (&mut self.window, entries.last()) {
+            window.record_recovered(last);
+        }
         self.push(Item::Entries {
             entries,
             position: None,

@@ -115,6 +115,7 @@ fn consume(batch: u64) -> Subscription<'static> {
         dead_letter: None,
         resumed: None,
         create_from: None,
+        position: None,
     }
 }
 

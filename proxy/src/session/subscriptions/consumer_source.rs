@@ -46,6 +46,8 @@ pub(super) struct ConsumerSource<'b> {
     /// Entries of the consumer for which it lacked credit: the size of entries is known only after
     /// they are read.
     buffered: Vec<StreamEntry>,
+    /// Whether the buffered entries were reclaimed, so that they do not move the position.
+    is_buffer_reclaimed: bool,
     _buffered_bytes: Option<BufferedBytesGuard>,
     backpressure: Backpressure,
     /// The session holds entries until they are sent, so it reads no more than a page at once,
@@ -71,6 +73,7 @@ impl<'b> ConsumerSource<'b> {
             reclaim: reclaim.map(Box::new),
             skipped: Vec::new(),
             buffered: Vec::new(),
+            is_buffer_reclaimed: false,
             _buffered_bytes: None,
             backpressure,
             page_size: PageSize::new(),
@@ -84,8 +87,13 @@ impl<'b> ConsumerSource<'b> {
     ) -> Poll<CacheResult<TailEvent>> {
         while self.buffered.is_empty() && self.skipped.is_empty() {
             if let Some(creating) = &mut self.creating {
-                self.missing_group = Some(ready!(creating.poll_unpin(cx))?);
-                self.creating = None;
+                let missing_group = ready!(creating.poll_unpin(cx))?;
+                let position = missing_group.position();
+                (self.creating, self.missing_group) = (None, Some(missing_group));
+                if let Some(position) = position {
+                    let segment = Segment::position_only(position);
+                    return Poll::Ready(Ok(TailEvent::Segment(segment)));
+                }
             }
             // Reclaimed entries come first: a scan ends, while a busy stream may never run dry.
             let count = self.count_within(room);
@@ -99,6 +107,7 @@ impl<'b> ConsumerSource<'b> {
                 match reclaimed {
                     Ok(reclaimed) => {
                         (self.buffered, self.skipped) = (reclaimed.entries, reclaimed.skipped);
+                        self.is_buffer_reclaimed = true;
                     }
                     Err(error) => self.recreate_group(error)?,
                 }
@@ -118,7 +127,10 @@ impl<'b> ConsumerSource<'b> {
             let entries = ready!(reading.poll_unpin(cx));
             self.reading = None;
             match entries {
-                Ok(entries) => self.buffered = entries,
+                Ok(entries) => {
+                    self.buffered = entries;
+                    self.is_buffer_reclaimed = false;
+                }
                 Err(error) => self.recreate_group(error)?,
             }
             if let Some(missing_group) = &mut self.missing_group {
@@ -138,7 +150,12 @@ impl<'b> ConsumerSource<'b> {
         let bytes = Credit::of(&rest).bytes;
         self._buffered_bytes = (bytes > 0).then(|| self.backpressure.buffer(bytes));
         let entries = std::mem::replace(&mut self.buffered, rest);
-        Poll::Ready(Ok(TailEvent::Segment(Segment::new(entries))))
+        let group = self.missing_group.as_ref();
+        let position = group
+            .filter(|_| self.is_buffer_reclaimed)
+            .and_then(MissingGroup::position);
+        let segment = Segment::with_position(entries, position);
+        Poll::Ready(Ok(TailEvent::Segment(segment)))
     }
 
     /// Creates the group, and creates it again whenever it is missing.

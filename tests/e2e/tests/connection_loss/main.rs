@@ -18,6 +18,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+mod recreated_group;
+
 /// A server in this process, which can restart at the same address.
 struct LocalServer {
     address: SocketAddr,

@@ -346,3 +346,112 @@ fn an_entry_that_is_too_large_for_a_recovery_is_skipped() {
     let except = &["1-0", "2-0", "3-0"];
     assert_eq!(test.next_recovery(except, 1), 1);
 }
+
+/// A consumer that creates its group.
+fn consume_from(create_from: &str, position: Option<&str>) -> Subscription<'static> {
+    let mut subscription = consume(4);
+    if let Subscription::Consume {
+        create_from: from,
+        position: at,
+        ..
+    } = &mut subscription
+    {
+        *from = Some(create_from.to_owned().into());
+        *at = position.map(|id| id.to_owned().into());
+    }
+    subscription
+}
+
+impl TestEngine {
+    /// Starts a consumer at `$`, whose group was created after this id.
+    fn begin_at_dollar(&mut self, position: &str) {
+        self.engine.subscribe(1, consume_from("$", None), 0);
+        self.sent();
+        self.push_entries(1, &[], Some(position));
+    }
+
+    /// Reconnects, fails the recovery with `NOGROUP`, and returns how the consumer resumes.
+    fn resume_without_group(&mut self, except: &[&str]) -> Vec<ClientMessage<'static>> {
+        let room = 4 - self.pushed_ids().len() as u64;
+        assert_eq!(self.reconnect(), [request(1, recovery(except, room))]);
+        self.reply_error(1, "NOGROUP");
+        assert_eq!(self.codes(), []);
+        self.sent().concat()
+    }
+}
+
+#[test]
+fn a_consumer_that_creates_its_group_goes_on_if_the_recovery_finds_none() {
+    for create_from in ["0-0", "$"] {
+        let mut test = TestEngine::open();
+        test.engine.subscribe(1, consume_from(create_from, None), 0);
+        test.sent();
+        let resumed = subscribe(1, consume_from(create_from, None), credit(4));
+        assert_eq!(test.resume_without_group(&[]), [resumed]);
+        // The next recovery has nothing to leave out.
+        assert_eq!(test.reconnect(), [request(1, recovery(&[], 4))]);
+    }
+}
+
+#[test]
+fn a_consumer_from_dollar_resumes_where_it_began_or_after_the_last_entry() {
+    let mut test = TestEngine::open();
+    test.begin_at_dollar("5-0");
+    let resumed = |id, room| subscribe(1, consume_from("$", Some(id)), credit_of(room));
+    assert_eq!(test.resume_without_group(&[]), [resumed("5-0", 4)]);
+    test.push_entries(1, &["6-0"], None);
+    // It was reclaimed, and does not move the position.
+    test.push_entries(1, &["3-0"], Some("6-0"));
+    let except = ["3-0", "6-0"];
+    assert_eq!(test.resume_without_group(&except), [resumed("6-0", 2)]);
+    assert_eq!(test.pushed_ids(), ["6-0", "3-0"]);
+}
+
+#[test]
+fn a_consumer_from_dollar_resumes_after_what_a_recovery_found() {
+    let mut test = TestEngine::open();
+    test.begin_at_dollar("5-0");
+    assert_eq!(test.reconnect(), [request(1, recovery(&[], 4))]);
+    test.reply_entries(1, &["6-0"]);
+    assert_eq!(test.sent().concat(), [request(1, recovery(&["6-0"], 3))]);
+    test.reply_error(1, "NOGROUP");
+    let resumed = subscribe(1, consume_from("$", Some("6-0")), credit_of(3));
+    assert_eq!(test.sent().concat(), [resumed]);
+}
+
+/// The new stream's ids are smaller.
+#[test]
+fn a_consumer_forgets_the_old_group_where_the_server_created_it_again() {
+    let mut test = TestEngine::open();
+    test.begin_at_dollar("5-0");
+    test.push_entries(1, &["6-0"], None);
+    test.push_entries(1, &[], Some("0-0"));
+    test.push_entries(1, &["1-0"], None);
+    assert_eq!(test.reconnect(), [request(1, recovery(&["1-0"], 2))]);
+    test.reply_entries(1, &[]);
+    let resumed = subscribe(1, consume_from("$", Some("1-0")), credit_of(2));
+    assert_eq!(test.sent().concat(), [resumed]);
+    assert_eq!(test.pushed_ids(), ["6-0", "1-0"]);
+}
+
+#[test]
+fn a_position_of_a_consumer_that_has_none_is_a_violation() {
+    for create_from in [None, Some("5-0")] {
+        for ids in [&[][..], &["6-0"]] {
+            let mut test = TestEngine::open();
+            let subscription = create_from.map_or(consume(4), |id| consume_from(id, None));
+            test.engine.subscribe(1, subscription, 0);
+            test.sent();
+            test.push_entries(1, ids, Some("5-0"));
+            assert_eq!(test.codes(), [(1, "UNKNOWN_OUTCOME")]);
+        }
+    }
+}
+
+/// The bytes of the entries that are not taken are not granted again.
+fn credit_of(entries: u64) -> Credit {
+    Credit {
+        bytes: credit(4).bytes - (4 - entries) * 3,
+        ..credit(entries)
+    }
+}

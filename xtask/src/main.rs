@@ -59,6 +59,8 @@ enum Command {
     Js,
     /// Run the demo page's tests in Chromium
     Page,
+    /// Run the checks of the Python client, or those whose name contains a text
+    Python(Rest),
     /// Run the conformance suite against every implementor
     Conformance(Rest),
     /// Inject random faults, and check that no entry is lost or duplicated
@@ -101,6 +103,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Types => types::run(),
         Command::Js => programs::js(),
         Command::Page => programs::page(),
+        Command::Python(rest) => programs::python(&rest.arguments),
         Command::Conformance(rest) => programs::conformance(&rest.arguments),
         Command::Chaos(rest) => programs::chaos(&rest.arguments),
         Command::Map => map::run(),

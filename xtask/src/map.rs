@@ -16,7 +16,7 @@ const BEGIN: &str = "<!-- files: written by `cargo xtask map` -->\n";
 const END: &str = "<!-- end of files -->\n";
 
 /// Folders whose files are listed one by one. Of other test folders, only the suites are.
-const LISTED: [&str; 14] = [
+const LISTED: [&str; 16] = [
     "protocol/src",
     "client/src",
     "client-wasm/src",
@@ -31,6 +31,8 @@ const LISTED: [&str; 14] = [
     "tests/support/src",
     "tests/bench/src",
     "tests/chaos/src",
+    "tests/python/checks",
+    "tests/python/streamgate",
 ];
 
 /// Rewrites the list.
@@ -112,7 +114,7 @@ fn is_suite(name: &str) -> bool {
 fn summary(name: &str) -> anyhow::Result<Option<String>> {
     let is_code = |kind: &&str| Path::new(name).extension().is_some_and(|e| e == *kind);
     let is_test = name.ends_with("/tests.rs") || name.contains("src/") && name.contains("/tests/");
-    if is_test || !["rs", "js", "mjs", "lua"].iter().any(is_code) {
+    if is_test || !["rs", "js", "mjs", "lua", "py"].iter().any(is_code) {
         return Ok(None);
     }
     let text = fs::read_to_string(workspace::root().join(name))?;
@@ -129,7 +131,13 @@ fn first_sentence(text: &str) -> Option<String> {
         let rest = marks.iter().find_map(|mark| line.strip_prefix(mark))?;
         Some(rest.trim().to_owned())
     };
-    let comment: Vec<_> = text.lines().map_while(strip).collect();
+    let comment: Vec<_> = match text.strip_prefix("\"\"\"") {
+        Some(docstring) => {
+            let end = docstring.find("\"\"\"")?;
+            docstring[..end].lines().map(str::to_owned).collect()
+        }
+        None => text.lines().map_while(strip).collect(),
+    };
     let paragraph: Vec<_> = comment
         .into_iter()
         .take_while(|line| !line.is_empty())
@@ -222,6 +230,11 @@ mod tests {
             ("//! Of [`A`](b::A), and [`B`].\n", Some("Of `A`, and `B`")),
             ("// JavaScript.\n", Some("JavaScript")),
             ("-- Lua.\n", Some("Lua")),
+            ("\"\"\"Python. More.\n\"\"\"\nx = 1\n", Some("Python")),
+            (
+                "\"\"\"Over\ntwo lines.\n\nMore.\n\"\"\"\n",
+                Some("Over two lines"),
+            ),
             ("use x;\n", None),
             ("", None),
         ] {

@@ -78,6 +78,23 @@ pub(crate) fn page() -> anyhow::Result<()> {
     )
 }
 
+/// Runs the checks of the Python client.
+pub(crate) fn python(arguments: &[String]) -> anyhow::Result<()> {
+    setup::python::fetch_library()?;
+    build()?;
+    announce("Python client");
+    let mut python = command("python3");
+    python
+        .args(["-B", "-m", "checks"])
+        .args(arguments)
+        .current_dir(workspace::root().join("tests/python"))
+        .env("PYTHONPATH", setup::python::library());
+    run(
+        set_test_environment(&mut python),
+        "the lines above that begin with FAILED say which checks",
+    )
+}
+
 /// Builds everything but xtask, in the one way that the tests use.
 pub(crate) fn build() -> anyhow::Result<()> {
     announce("building");

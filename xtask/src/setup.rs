@@ -10,10 +10,10 @@ pub(crate) mod executable;
 pub(crate) mod nats;
 pub(crate) mod node;
 pub(crate) mod npm;
+pub(crate) mod python;
 pub(crate) mod redis;
 
 mod debian;
-mod python;
 mod rust;
 mod wheel;
 
@@ -24,7 +24,7 @@ pub(crate) enum Purpose {
     Demo,
     /// The npm package: also Node.js and the packages of tests/runtimes, wasm-opt among them
     Package,
-    /// All tests: also two Redis servers and Chromium
+    /// All tests: also two Redis servers, Chromium and a Python library
     Test,
     /// The benchmark alone: Redis 7, and NATS to measure beside
     Bench,
@@ -58,7 +58,10 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<()> {
     }
     match purpose {
         Purpose::Demo | Purpose::Package => {}
-        Purpose::Test => redis::fetch_8()?,
+        Purpose::Test => {
+            redis::fetch_8()?;
+            python::fetch_library()?;
+        }
         Purpose::Bench => nats::fetch()?,
     }
     let still = missing(purpose);
@@ -72,7 +75,7 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<()> {
 fn missing(purpose: Purpose) -> Vec<Missing> {
     let mut missing = vec![rust::missing(purpose)];
     if matches!(purpose, Purpose::Package | Purpose::Test) {
-        missing.extend([python::missing()]);
+        missing.extend([python::missing(purpose)]);
     }
     if matches!(purpose, Purpose::Test | Purpose::Bench) {
         missing.extend([redis::missing_7()]);

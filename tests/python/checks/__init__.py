@@ -1,0 +1,1 @@
+"""Checks of the text, the client and the server against each other."""

@@ -29,7 +29,8 @@ async def main(part):
     outcomes += await asyncio.gather(*running)
     failed = outcomes.count(False)
     seconds = time.monotonic() - began
-    print(f"{len(outcomes) - failed} passed, {failed} failed in {seconds:.1f} s")
+    passed = len(outcomes) - failed
+    print(f"python: {passed} of {len(outcomes)} checks passed in {seconds:.1f} s")
     return 1 if failed or not outcomes else 0
 
 

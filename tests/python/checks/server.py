@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-PROGRAM = Path(os.environ.get("STREAMGATE_SERVER", ROOT / "target" / "debug" / "streamgate"))
+PROGRAM = Path(os.environ.get("STREAMGATE_BIN", ROOT / "target" / "debug" / "streamgate"))
 PATH = "/v1/ws"
 
 

@@ -13,6 +13,8 @@ pub(super) enum Format {
     Conformance,
     /// A last line `chaos: 2 of 2 runs passed`.
     Chaos,
+    /// A last line `python: 439 of 440 checks passed`.
+    Python,
 }
 
 /// Tests that ran, those among them that failed, and those left out.
@@ -76,16 +78,8 @@ pub(super) fn count(format: Format, text: &str) -> Option<Count> {
                 skipped: 0,
             })
         }
-        Format::Chaos => {
-            let line = last(text, |line| line.starts_with("chaos: "))?;
-            let run = before(line, "runs passed")?;
-            let failed = run.checked_sub(before(line, "of ")?)?;
-            Some(Count {
-                run,
-                failed,
-                skipped: 0,
-            })
-        }
+        Format::Chaos => passed(text, "chaos: ", "runs passed"),
+        Format::Python => passed(text, "python: ", "checks passed"),
     }
 }
 
@@ -97,6 +91,18 @@ impl Count {
             skipped: self.skipped + other.skipped,
         }
     }
+}
+
+/// The count of a last line such as `chaos: 2 of 3 runs passed`.
+fn passed(text: &str, start: &str, unit: &str) -> Option<Count> {
+    let line = last(text, |line| line.starts_with(start))?;
+    let run = before(line, unit)?;
+    let failed = run.checked_sub(before(line, "of ")?)?;
+    Some(Count {
+        run,
+        failed,
+        skipped: 0,
+    })
 }
 
 fn last(text: &str, wanted: impl Fn(&str) -> bool) -> Option<&str> {
@@ -178,6 +184,13 @@ mod tests {
         let text = "seed 3, 15 s of faults\nchaos: 1 of 3 runs passed\n";
         assert_eq!(count(Format::Chaos, text), counted(3, 2, 0));
         assert_eq!(count(Format::Chaos, "error: no such file"), None);
+    }
+
+    #[test]
+    fn the_python_client_counts_checks() {
+        let text = "FAILED a\npython: 438 of 440 checks passed in 16.1 s\n";
+        assert_eq!(count(Format::Python, text), counted(440, 2, 0));
+        assert_eq!(count(Format::Python, "Traceback"), None);
     }
 
     #[test]

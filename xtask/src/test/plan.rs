@@ -72,6 +72,9 @@ pub(super) fn stages() -> anyhow::Result<Vec<Stage>> {
         )
         .counts(Format::Cargo)
         .describe(),
+        Suite::new("Python client", xtask(&["python"]))
+            .counts(Format::Python)
+            .needs(&[SETUP, BUILD]),
         Suite::new("JavaScript tests", xtask(&["js"]))
             .counts(Format::Node)
             .needs(&[BUILD, PACKAGE, APPLICATION]),

@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use self::connection::{Connection, Controls};
+use self::connection::{Connection, ConnectionEnd, Controls};
 
 mod connection;
 mod flow;
@@ -65,6 +65,8 @@ pub struct Counts {
     pub cut: u64,
     /// Connections that are open.
     pub open: u64,
+    /// Connections that were cut by [`Cut::HalfOpen`] and whose target has not ended them yet.
+    pub half_open: u64,
 }
 
 struct RelayState {
@@ -222,7 +224,7 @@ async fn accept(listener: TcpListener, shared: Arc<RelayState>) {
 /// Registers a new connection, unless it is refused.
 fn admit(shared: &RelayState, client: &TcpStream) -> Option<(u64, Connection)> {
     let mut state = shared.state();
-    if state.refuses || state.present.len() >= MAX_CONNECTIONS {
+    if state.refuses || is_full(shared, &state) {
         // If that fails, the connection is closed instead, which is a refusal too.
         let _ = client.set_zero_linger();
         shared.count(|counts| counts.refused += 1);
@@ -239,15 +241,28 @@ fn admit(shared: &RelayState, client: &TcpStream) -> Option<(u64, Connection)> {
     Some((id, connection))
 }
 
+fn is_full(shared: &RelayState, state: &Settings) -> bool {
+    let half_open = shared.counts.borrow().half_open;
+    state.present.len() as u64 + half_open >= MAX_CONNECTIONS as u64
+}
+
 async fn relay(shared: Arc<RelayState>, (id, connection): (u64, Connection), client: TcpStream) {
     let ended = connection.run(client).await;
     shared.state().present.remove(&id);
     shared.count(|counts| {
         counts.open -= 1;
         match ended {
-            connection::ConnectionEnd::Left => {}
-            connection::ConnectionEnd::Cut => counts.cut += 1,
-            connection::ConnectionEnd::Unreachable => counts.unreachable += 1,
+            ConnectionEnd::Left => {}
+            ConnectionEnd::Cut => counts.cut += 1,
+            ConnectionEnd::HalfOpen(_) => {
+                counts.cut += 1;
+                counts.half_open += 1;
+            }
+            ConnectionEnd::Unreachable => counts.unreachable += 1,
         }
     });
+    if let ConnectionEnd::HalfOpen(target) = ended {
+        connection::discard(target).await;
+        shared.count(|counts| counts.half_open -= 1);
+    }
 }

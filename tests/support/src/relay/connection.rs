@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -12,6 +13,9 @@ use super::forward::{self, forward};
 /// Longest connect to the target. On loopback it succeeds or fails at once, unless the target's
 /// backlog is full.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes of a half-open connection that are discarded at once.
+const LOST_BYTES: usize = 16 * 1024;
 
 /// The relay's side of a connection: it sets its flows and cuts it.
 pub(super) struct Controls {
@@ -32,6 +36,8 @@ pub(super) enum ConnectionEnd {
     Left,
     /// By the relay.
     Cut,
+    /// By the relay at the client's side alone. The target's socket is still open.
+    HalfOpen(TcpStream),
     /// Before it began.
     Unreachable,
 }
@@ -100,12 +106,19 @@ impl Connection {
                 end(&[&client, &target], Cut::Reset);
                 ConnectionEnd::Left
             }
+            Err(forward::ForwardEnd::Cut(Cut::HalfOpen)) => ConnectionEnd::HalfOpen(target),
             Err(forward::ForwardEnd::Cut(cut)) => {
                 end(&[&client, &target], cut);
                 ConnectionEnd::Cut
             }
         }
     }
+}
+
+/// Discards what a target sends, until it ends the connection.
+pub(super) async fn discard(mut target: TcpStream) {
+    let mut lost = vec![0; LOST_BYTES];
+    while target.read(&mut lost).await.is_ok_and(|read| read > 0) {}
 }
 
 /// Completes when a cut is requested.

@@ -22,13 +22,17 @@ pub enum Flow {
     CutHalfway(Cut),
 }
 
-/// How a connection is cut, on both of its sides.
+/// How a connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// The sockets are closed, as by a program that ends (FIN).
+    /// Both sockets are closed, as by a program that ends (FIN).
     Close,
-    /// The sockets are reset (RST).
+    /// Both sockets are reset (RST).
     Reset,
+    /// The client's socket is closed, and the target's stays open: it hears nothing more, and what
+    /// the target sends is lost. So does a connection end when a client's network changes. The
+    /// target's socket ends when the target ends it, or with the relay.
+    HalfOpen,
 }
 
 /// The direction of bytes.

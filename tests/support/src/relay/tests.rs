@@ -95,6 +95,25 @@ async fn a_cut_ends_both_sides_of_open_connections_only() {
 }
 
 #[tokio::test]
+async fn the_target_of_a_half_open_connection_hears_nothing_and_notices_nothing() {
+    let mut pair = Pair::new().await;
+    passes(&mut pair.client, &mut pair.target, b"a").await;
+    pair.relay.cut(Cut::HalfOpen);
+    assert_eq!(rest(&mut pair.client).await, (vec![], Ok(())));
+    let counts = pair.relay.until(|counts| counts.cut == 1).await.unwrap();
+    assert_eq!((counts.open, counts.half_open), (0, 1));
+    drop(pair.client);
+    // More than the buffers on the way hold.
+    pair.target.write_all(&vec![7; 16 << 20]).await.unwrap();
+    let (mut client, mut target) = join(&pair.relay, &pair.listener).await;
+    passes(&mut client, &mut target, b"another").await;
+    let heard = pair.target.try_read(&mut [0]);
+    assert_eq!(heard.map_err(|e| e.kind()), Err(ErrorKind::WouldBlock));
+    drop(pair.target);
+    pair.relay.until(|c| c.half_open == 0).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_refused_client_is_reset_and_others_continue() {
     let mut pair = Pair::new().await;
     pair.relay.refuse(true);

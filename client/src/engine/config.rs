@@ -1,6 +1,7 @@
 //! The settings of a client, and their defaults.
 
 use streamgate_protocol::codec::Encoding;
+use streamgate_protocol::limits::MAX_SERVER_FRAME_BYTES;
 
 /// Half of it lasts for a round trip of 50 ms at 10 000 entries a second.
 const DEFAULT_CREDIT_ENTRIES: u32 = 1_024;
@@ -45,6 +46,10 @@ pub struct ClientConfig {
     pub credit_entries: u32,
     /// The same window in bytes; one entry may exceed it. Default: 1 MiB; 0 counts as one.
     pub credit_bytes: u32,
+    /// The largest frame that the server may send, in bytes. A tail reports entries that do not fit
+    /// as [`Skipped`](streamgate_protocol::Skipped). For runtimes and middleboxes that limit
+    /// messages. Default: the largest that servers send; less than 64 KiB counts as that.
+    pub max_frame_bytes: u32,
     /// Whether an add is stored exactly once even if the client has to send it again. It costs
     /// Redis about 1.8 times a plain add where many adds are in flight. Without it, an add whose
     /// answer is lost fails with `UNKNOWN_OUTCOME`. Default: true.
@@ -66,6 +71,7 @@ impl Default for ClientConfig {
             stable_after_ms: 5_000,
             credit_entries: DEFAULT_CREDIT_ENTRIES,
             credit_bytes: DEFAULT_CREDIT_BYTES,
+            max_frame_bytes: MAX_SERVER_FRAME_BYTES as u32,
             exactly_once: true,
             retry_first_connect: false,
         }
@@ -98,6 +104,7 @@ setters! {
     stable_after_ms: u32,
     credit_entries: u32,
     credit_bytes: u32,
+    max_frame_bytes: u32,
     exactly_once: bool,
     retry_first_connect: bool,
 }

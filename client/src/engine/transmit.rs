@@ -1,7 +1,7 @@
 //! Which messages are sent next, and how they share frames.
 
 use streamgate_protocol::error::code;
-use streamgate_protocol::limits::MAX_SERVER_FRAME_BYTES;
+use streamgate_protocol::limits::MIN_CLIENT_FRAME_BYTES;
 use streamgate_protocol::message::Hello;
 use streamgate_protocol::text::push_number;
 use streamgate_protocol::{CacheError, ClientMessage};
@@ -25,7 +25,8 @@ impl Engine {
         }
         let mut frame = Vec::new();
         if !std::mem::replace(&mut self.said_hello, true) {
-            let hello = Hello::new(self.producers.client_id(), MAX_SERVER_FRAME_BYTES as u32);
+            let max_frame_bytes = self.config.max_frame_bytes.max(MIN_CLIENT_FRAME_BYTES);
+            let hello = Hello::new(self.producers.client_id(), max_frame_bytes);
             self.append(&mut frame, &ClientMessage::Hello(hello));
         }
         self.append_control(&mut frame, now);

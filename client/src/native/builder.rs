@@ -86,6 +86,15 @@ impl Builder {
         self
     }
 
+    /// Sets the largest frame that the server may send, in bytes, for middleboxes that limit messages.
+    /// A tail reports entries that do not fit as [`Skipped`](streamgate_protocol::Skipped). Default:
+    /// the largest that servers send; less than 64 KiB counts as that.
+    #[must_use]
+    pub const fn max_frame_bytes(mut self, bytes: u32) -> Self {
+        self.config.max_frame_bytes = bytes;
+        self
+    }
+
     /// Sets the longest pause before the first attempt to reconnect, which doubles with each
     /// attempt that fails, and the longest pause of all. Default: 100 ms and 10 s.
     #[must_use]
@@ -119,12 +128,13 @@ impl Builder {
     ///
     /// Dropping the future closes the connection.
     pub async fn connect(self) -> CacheResult<Client> {
-        let connector = NativeConnector::new(&self.url).map_err(|why| {
-            CacheError::ConfigError(format!(
-                "invalid server URL '{}': {why}; use one like ws://127.0.0.1:8080/v1/ws",
-                self.url
-            ))
-        })?;
+        let connector =
+            NativeConnector::new(&self.url, self.config.max_frame_bytes).map_err(|why| {
+                CacheError::ConfigError(format!(
+                    "invalid server URL '{}': {why}; use one like ws://127.0.0.1:8080/v1/ws",
+                    self.url
+                ))
+            })?;
         #[cfg(feature = "tracing")]
         let span = tracing::info_span!("streamgate_client", url = connector.log_address());
         let clock = TokioClock::start();

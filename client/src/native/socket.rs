@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::future::BoxFuture;
 use futures_util::{Sink, Stream};
 use streamgate_protocol::close::{self, fit_reason};
-use streamgate_protocol::limits::MAX_SERVER_FRAME_BYTES;
+use streamgate_protocol::limits::MIN_CLIENT_FRAME_BYTES;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::UrlError;
@@ -27,13 +27,18 @@ type TungsteniteSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 #[derive(Debug)]
 pub(super) struct NativeConnector {
     request: Request,
+    max_frame_bytes: usize,
 }
 
 impl NativeConnector {
-    pub(super) fn new(url: &str) -> Result<Self, Error> {
+    /// `max_frame_bytes` is what the server is told to send at most.
+    pub(super) fn new(url: &str, max_frame_bytes: u32) -> Result<Self, Error> {
         let request = url.into_client_request()?;
         match request.uri().scheme_str() {
-            Some("ws") => Ok(Self { request }),
+            Some("ws") => Ok(Self {
+                request,
+                max_frame_bytes: max_frame_bytes.max(MIN_CLIENT_FRAME_BYTES) as usize,
+            }),
             Some("wss") => Err(Error::Url(UrlError::TlsFeatureNotEnabled)),
             _ => Err(Error::Url(UrlError::UnsupportedUrlScheme)),
         }
@@ -57,15 +62,18 @@ impl Connector for NativeConnector {
         let mut request = self.request.clone();
         let offer = HeaderValue::from_static(subprotocol);
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offer);
-        NativeSocket::Opening(Box::pin(open(request)))
+        NativeSocket::Opening(Box::pin(open(request, self.max_frame_bytes)))
     }
 }
 
-async fn open(request: Request) -> Result<(TungsteniteSocket, String), Error> {
+async fn open(
+    request: Request,
+    max_frame_bytes: usize,
+) -> Result<(TungsteniteSocket, String), Error> {
     let mut config = WebSocketConfig::default();
     config.read_buffer_size = READ_BUFFER_BYTES;
-    config.max_message_size = Some(MAX_SERVER_FRAME_BYTES);
-    config.max_frame_size = Some(MAX_SERVER_FRAME_BYTES);
+    config.max_message_size = Some(max_frame_bytes);
+    config.max_frame_size = Some(max_frame_bytes);
     let (socket, response) = connect_async_with_config(request, Some(config), true).await?;
     let chosen = response.headers().get(SEC_WEBSOCKET_PROTOCOL);
     let chosen = chosen

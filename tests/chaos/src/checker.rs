@@ -7,13 +7,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use streamgate_protocol::Retry;
 use streamgate_protocol::error::retry_of;
 
+pub(crate) use adds::is_forgotten;
 pub(crate) use consumer::{Excuse, redelivered};
 
 use crate::journal::{Add, EntryTag, History, Outcome};
+use crate::scenario::fits;
 use streamgate_protocol::EntryId;
 
 mod adds;
 mod consumer;
+mod deliveries;
 mod group;
 mod tails;
 #[cfg(test)]
@@ -53,9 +56,11 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
             stream,
             &history.consumers,
             &history.pending_history,
+            &known,
             &mut violations,
         );
     }
+    deliveries::deliveries(history, &known, &mut violations);
     for writer in &history.writers {
         adds::writer(writer, history, &known, &mut violations);
     }
@@ -63,7 +68,7 @@ pub(crate) fn check(history: &History) -> Vec<Violation> {
         tails::tail(tail, history, &known, &mut violations);
     }
     for consumer in &history.consumers {
-        consumer::consumer(consumer, &history.pending_history, &mut violations);
+        consumer::consumer(consumer, &history.pending_history, &known, &mut violations);
     }
     violations.0
 }
@@ -78,6 +83,8 @@ struct KnownAdds<'h> {
     entries: Vec<BTreeMap<EntryId, EntryTag>>,
     /// The oldest entry left in each stream that is trimmed.
     oldest: Vec<Option<EntryId>>,
+    /// The padding of the entries of each foreign writer.
+    foreign_padding: HashMap<u32, usize>,
 }
 
 impl<'h> KnownAdds<'h> {
@@ -111,7 +118,24 @@ impl<'h> KnownAdds<'h> {
             adds,
             entries,
             oldest: oldest.collect(),
+            foreign_padding: history
+                .writers
+                .iter()
+                .filter_map(|writer| Some((writer.writer, writer.foreign_padding?)))
+                .collect(),
         }
+    }
+
+    /// Whether a client that takes frames of this size can get the entry of an add.
+    fn fits(&self, tag: EntryTag, frame_bytes: u32) -> bool {
+        let padding = self.foreign_padding.get(&tag.writer);
+        padding.is_none_or(|padding| fits(*padding, frame_bytes))
+    }
+
+    /// Whether it can get the entry with this id. So it can one that was trimmed.
+    fn fits_id(&self, stream: usize, id: EntryId, frame_bytes: u32) -> bool {
+        let tag = self.entries[stream].get(&id);
+        tag.is_none_or(|tag| self.fits(*tag, frame_bytes))
     }
 
     /// Whether the entry with this id may have been trimmed.

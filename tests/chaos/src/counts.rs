@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::checker::{Excuse, redelivered};
+use crate::checker::{Excuse, is_forgotten, redelivered};
 use crate::journal::{ConsumerRecord, History, Outcome, TailRecord};
+use crate::pending_history::Holding;
+use crate::scenario::HUGE_PADDING;
 
 /// Counts by error code or reason.
 type Reasons = BTreeMap<String, usize>;
@@ -12,6 +14,8 @@ type Reasons = BTreeMap<String, usize>;
 #[derive(Default)]
 pub(crate) struct Adds {
     acknowledged: usize,
+    /// Written to Redis by other programs: large and huge ones.
+    foreign: [usize; 2],
     /// Acknowledged after more than a second, so that a fault came in between.
     late: usize,
     unknown: Reasons,
@@ -22,6 +26,7 @@ pub(crate) struct Adds {
 pub(crate) struct Tails {
     entries: usize,
     gaps: usize,
+    too_large: usize,
     ends: Ends,
 }
 
@@ -34,6 +39,8 @@ pub(crate) struct Group {
     reclaimed: usize,
     redelivered: usize,
     unobserved: usize,
+    too_large: usize,
+    most_deliveries: u64,
     unacknowledged: Reasons,
     ends: Ends,
 }
@@ -51,11 +58,21 @@ const LATE_MS: u32 = 1_000;
 impl Adds {
     pub(crate) fn count(history: &History) -> Self {
         let mut counts = Self::default();
-        for add in history.writers.iter().flat_map(|writer| &writer.adds) {
+        for (writer, add) in history
+            .writers
+            .iter()
+            .flat_map(|writer| writer.adds.iter().map(move |add| (writer, add)))
+        {
             match &add.outcome {
+                Outcome::Done(_) if let Some(padding) = writer.foreign_padding => {
+                    counts.foreign[usize::from(padding == HUGE_PADDING)] += 1;
+                }
                 Outcome::Done(_) => {
                     counts.acknowledged += 1;
                     counts.late += usize::from(add.ended - add.started >= LATE_MS);
+                }
+                Outcome::Unknown(why) if is_forgotten(why) => {
+                    count(&mut counts.unknown, "forgotten");
                 }
                 Outcome::Unknown(why) => count(&mut counts.unknown, why),
                 Outcome::Refused(code) => count(&mut counts.refused, code),
@@ -74,6 +91,7 @@ impl Tails {
                 match seen {
                     TailRecord::Entry(..) => counts.entries += 1,
                     TailRecord::Gap { .. } => counts.gaps += 1,
+                    TailRecord::TooLarge(_) => counts.too_large += 1,
                     TailRecord::Ended(code) => counts.ends.count(tail.subscribes, code),
                     TailRecord::Opened(_) | TailRecord::Skipped(_) => {}
                 }
@@ -93,8 +111,16 @@ impl Group {
                 counts.dead += group.dead.len();
             }
         }
-        let owners = history.pending_history.owners.values();
-        counts.reclaimed = owners.map(|owners| owners.len() - 1).sum();
+        let holdings = || history.pending_history.owners.values();
+        let is_taken = |pair: &&[Holding]| pair[0].owner != pair[1].owner;
+        counts.reclaimed = holdings()
+            .map(|holdings| holdings.windows(2).filter(is_taken).count())
+            .sum();
+        counts.most_deliveries = holdings()
+            .flatten()
+            .map(|holding| holding.deliveries)
+            .max()
+            .unwrap_or_default();
         for consumer in &history.consumers {
             let again = redelivered(consumer, &history.pending_history);
             counts.redelivered += again.len();
@@ -105,6 +131,7 @@ impl Group {
             for given in &consumer.records {
                 match given {
                     ConsumerRecord::Acked(_, Outcome::Done(())) => counts.acknowledged += 1,
+                    ConsumerRecord::TooLarge(_) => counts.too_large += 1,
                     ConsumerRecord::Acked(_, Outcome::Refused(code)) => {
                         count(&mut counts.unacknowledged, code);
                     }
@@ -161,14 +188,22 @@ impl fmt::Display for Adds {
         writeln!(
             f,
             "                     {unknown} with unknown outcome, {refused} refused"
+        )?;
+        let [large, huge] = self.foreign;
+        writeln!(
+            f,
+            "                     {large} large and {huge} huge ones by other programs"
         )
     }
 }
 
 impl fmt::Display for Tails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (entries, gaps) = (self.entries, self.gaps);
-        writeln!(f, "  tails              {entries} entries, {gaps} gaps")?;
+        let (entries, gaps, too_large) = (self.entries, self.gaps, self.too_large);
+        writeln!(
+            f,
+            "  tails              {entries} entries, {gaps} gaps, {too_large} skipped"
+        )?;
         self.ends.fmt(f)
     }
 }
@@ -184,6 +219,11 @@ impl fmt::Display for Group {
             f,
             "                     {} reclaimed, {} redelivered ({} of them unobserved)",
             self.reclaimed, self.redelivered, self.unobserved
+        )?;
+        writeln!(
+            f,
+            "                     {} reads met an entry that is too large; at most {} deliveries",
+            self.too_large, self.most_deliveries
         )?;
         let unacknowledged = ReasonCounts(&self.unacknowledged);
         writeln!(

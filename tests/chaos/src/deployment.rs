@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! clients ── client relay 0 ──► proxy 0 ── redis relay 0 ──┐
-//! clients ── client relay 1 ──► proxy 1 ── redis relay 1 ──┴─► Redis
+//! clients ── client relay 1 ──► proxy 1 ── redis relay 1 ──┼─► Redis
+//! foreign writers ─────────────────────────────────────────┘
 //! ```
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use streamgate_test_support::{Proxy, RedisServer, RedisVersion, Relay};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use crate::report::FaultCounts;
 use crate::schedule::{Fault, FaultSite};
 
 /// Flags of the proxies. Heartbeats and time-outs are short, so that a stall is noticed within the
@@ -52,6 +55,8 @@ pub(crate) struct Deployment {
     redis_url: String,
     routes: Mutex<Routes>,
     fault_counts: Mutex<BTreeMap<(String, &'static str), u64>>,
+    half_open: AtomicUsize,
+    evicted: AtomicUsize,
     started: Instant,
     verbose: bool,
 }
@@ -70,11 +75,21 @@ struct Routes {
 }
 
 impl Deployment {
+    /// Starts everything. `may_evict` tells the proxies that Redis may evict dedup windows; Redis
+    /// itself never does, because its memory is not limited.
     pub(crate) async fn start(
         version: RedisVersion,
+        may_evict: bool,
         verbose: bool,
     ) -> anyhow::Result<(Arc<Self>, Processes)> {
-        let redis = blocking(move || RedisServer::start_durable(version)).await?;
+        let policy = if may_evict {
+            "volatile-lru"
+        } else {
+            "noeviction"
+        };
+        let start =
+            move || RedisServer::start_durable_with(version, &["--maxmemory-policy", policy]);
+        let redis = blocking(start).await?;
         let target = SocketAddr::from((Ipv4Addr::LOCALHOST, redis.port()));
         let redis_relays = [Relay::start(target).await?, Relay::start(target).await?];
         let mut proxies = Vec::new();
@@ -96,6 +111,8 @@ impl Deployment {
                 diverted: [0; 2],
             }),
             fault_counts: Mutex::default(),
+            half_open: AtomicUsize::new(0),
+            evicted: AtomicUsize::new(0),
             started: Instant::now(),
             verbose,
         };
@@ -116,16 +133,19 @@ impl Deployment {
         self.started
     }
 
-    /// Connects a client through a relay. Its calls wait this long for a connection.
+    /// Connects a client through a relay. Its calls wait this long for a connection, and it takes
+    /// frames of this size.
     pub(crate) async fn client(
         &self,
         relay: usize,
         retry_timeout: Duration,
+        max_frame_bytes: u32,
     ) -> anyhow::Result<Client> {
         let url = format!("ws://{}/v1/ws", self.client_relays[relay].address());
         let client = Client::builder(&url)
             .backoff(BACKOFF.0, BACKOFF.1)
             .queue_timeout(retry_timeout)
+            .max_frame_bytes(max_frame_bytes)
             .connect()
             .await?;
         Ok(client)
@@ -174,13 +194,29 @@ impl Deployment {
             .or_default() += 1;
     }
 
-    /// Returns the number of faults by kinds of site and of fault.
-    pub(crate) fn fault_counts(&self) -> BTreeMap<(String, &'static str), u64> {
+    /// Returns the counts of what was injected.
+    pub(crate) fn fault_counts(&self) -> FaultCounts {
         let fault_counts = self
             .fault_counts
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        fault_counts.clone()
+        FaultCounts {
+            kinds: fault_counts.clone(),
+            half_open: self.half_open.load(Ordering::Relaxed),
+            evicted: self.evicted.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Cuts all connections of a relay.
+    pub(crate) fn cut(&self, relay: &Relay, cut: Cut) {
+        let connections = relay.cut(cut);
+        if cut == Cut::HalfOpen {
+            self.half_open.fetch_add(connections, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn count_evicted(&self, windows: usize) {
+        self.evicted.fetch_add(windows, Ordering::Relaxed);
     }
 
     /// Ends all faults of relays. They forward held bytes too. No connection is cut: a reconnect

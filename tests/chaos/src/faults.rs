@@ -8,6 +8,7 @@ use streamgate_test_support::{Proxy, RedisServer, Relay};
 use tokio::time::{sleep, sleep_until};
 
 use crate::deployment::{Deployment, blocking};
+use crate::redis_inspector::RedisInspector;
 use crate::schedule::{Fault, FaultSite, ScheduledFault, SiteSchedule};
 
 /// The process or relay of a site.
@@ -15,6 +16,8 @@ pub(crate) enum Subject {
     Relay,
     Proxy(Proxy),
     Redis(RedisServer),
+    /// A direct connection to Redis, while there is one.
+    DedupWindows(Option<RedisInspector>),
 }
 
 /// Injects all faults of a site. Returns its subject, which is healthy again.
@@ -30,13 +33,17 @@ pub(crate) async fn run(
             (Subject::Proxy(proxy), FaultSite::Proxy(index)) => {
                 Subject::Proxy(fail_proxy(&deployment, index, proxy, planned).await?)
             }
+            (Subject::DedupWindows(mut inspector), _) => {
+                inspector = evict(&deployment, inspector).await;
+                Subject::DedupWindows(inspector)
+            }
             (Subject::Redis(redis), _) => Subject::Redis(fail_redis(redis, planned).await?),
             (subject, FaultSite::ClientRelay(index)) => {
                 fail_client_relay(&deployment, index, planned).await;
                 subject
             }
             (subject, FaultSite::RedisRelay(index)) => {
-                fail_relay(&deployment.redis_relays[index], planned).await;
+                fail_relay(&deployment, &deployment.redis_relays[index], planned).await;
                 subject
             }
             (subject, _) => subject,
@@ -47,20 +54,38 @@ pub(crate) async fn run(
 
 async fn fail_client_relay(deployment: &Deployment, index: usize, planned: ScheduledFault) {
     let relay = &deployment.client_relays[index];
-    if planned.fault == Fault::OtherProxy {
+    if let Fault::OtherProxy(cut) = planned.fault {
         deployment.divert(index);
-        relay.cut(Cut::Close);
+        deployment.cut(relay, cut);
         sleep(planned.lasts).await;
         deployment.undivert(index);
     } else {
-        fail_relay(relay, planned).await;
+        fail_relay(deployment, relay, planned).await;
     }
 }
 
-async fn fail_relay(relay: &Relay, ScheduledFault { fault, lasts, .. }: ScheduledFault) {
+/// Evicts all dedup windows. While Redis is unavailable, there is nothing to evict.
+async fn evict(
+    deployment: &Deployment,
+    inspector: Option<RedisInspector>,
+) -> Option<RedisInspector> {
+    let mut inspector = match inspector {
+        Some(inspector) => inspector,
+        None => RedisInspector::open(deployment.redis_url()).await.ok()?,
+    };
+    let evicted = inspector.evict_dedup_windows().await.ok()?;
+    deployment.count_evicted(evicted);
+    Some(inspector)
+}
+
+async fn fail_relay(
+    deployment: &Deployment,
+    relay: &Relay,
+    ScheduledFault { fault, lasts, .. }: ScheduledFault,
+) {
     let (scope, direction, flow) = match fault {
         Fault::Cut(cut) => {
-            relay.cut(cut);
+            deployment.cut(relay, cut);
             return;
         }
         Fault::Refuse => {
@@ -77,7 +102,9 @@ async fn fail_relay(relay: &Relay, ScheduledFault { fault, lasts, .. }: Schedule
         Fault::CutAfter(direction, bytes, cut) => {
             (Scope::Present, direction, Flow::CutAfter(bytes, cut))
         }
-        Fault::OtherProxy | Fault::Kill { .. } | Fault::Drain | Fault::Pause => return,
+        Fault::OtherProxy(_) | Fault::Kill { .. } | Fault::Drain | Fault::Pause | Fault::Evict => {
+            return;
+        }
     };
     relay.set(scope, direction, flow);
     sleep(lasts).await;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use streamgate_protocol::EntryId;
 
-use crate::pending_history::PendingHistory;
+use crate::pending_history::{PendingHistory, PendingState};
 
 /// The tag that identifies an add: the writer's number, and the number of its earlier adds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +26,9 @@ pub(crate) enum Outcome<T> {
     Hung,
 }
 
+/// What entries are padded with.
+const PADDING: [u8; 4096] = [b'x'; 4096];
+
 /// One add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Add {
@@ -44,6 +47,8 @@ pub(crate) struct WriterJournal {
     pub(crate) stream: usize,
     /// How long its client retries before a call ends with `UNKNOWN_OUTCOME`, in ms.
     pub(crate) retry_timeout: u32,
+    /// The padding of all its entries, if it is another program that writes to Redis.
+    pub(crate) foreign_padding: Option<usize>,
     pub(crate) adds: Vec<Add>,
 }
 
@@ -53,6 +58,8 @@ pub(crate) enum TailRecord {
     /// It starts or resumes after this id.
     Opened(EntryId),
     Entry(EntryId, EntryTag),
+    /// The server skipped this entry, which is too large.
+    TooLarge(EntryId),
     /// It skipped to here: it continued from the end of the stream.
     Skipped(EntryId),
     Gap {
@@ -71,6 +78,8 @@ pub(crate) struct TailJournal {
     pub(crate) stream: usize,
     /// Whether it subscribes; otherwise it reads by calls.
     pub(crate) subscribes: bool,
+    /// The frames that its client takes.
+    pub(crate) frame_bytes: u32,
     pub(crate) records: Vec<TailRecord>,
 }
 
@@ -80,6 +89,8 @@ pub(crate) enum ConsumerRecord {
     Opened,
     /// With its time, in ms since the start of the run.
     Delivered(EntryId, EntryTag, u32),
+    /// A read failed at this entry, which is too large.
+    TooLarge(EntryId),
     /// It left at this time. Entries on their way may be pending for it.
     Left(u32),
     Acked(EntryId, Outcome<()>),
@@ -95,6 +106,8 @@ pub(crate) struct ConsumerJournal {
     pub(crate) subscribes: bool,
     /// Whether it reclaims idle pending entries of others.
     pub(crate) reclaims: bool,
+    /// The frames that its client takes.
+    pub(crate) frame_bytes: u32,
     pub(crate) records: Vec<ConsumerRecord>,
 }
 
@@ -114,8 +127,7 @@ pub(crate) struct StreamContents {
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     pub(crate) last_delivered: EntryId,
-    /// Ids and their consumers.
-    pub(crate) pending: BTreeMap<EntryId, String>,
+    pub(crate) pending: BTreeMap<EntryId, PendingState>,
     /// Whether its consumers reclaim idle pending entries.
     pub(crate) reclaims: bool,
     /// Its dead letters.
@@ -136,6 +148,8 @@ pub(crate) struct DeadLetter {
 /// Everything that the checker needs.
 #[derive(Debug, Default)]
 pub(crate) struct History {
+    /// Whether Redis may forget what was added.
+    pub(crate) may_evict: bool,
     pub(crate) writers: Vec<WriterJournal>,
     pub(crate) tails: Vec<TailJournal>,
     pub(crate) consumers: Vec<ConsumerJournal>,
@@ -154,7 +168,9 @@ impl EntryTag {
         let mut parts = text.splitn(3, ':');
         let (writer, number) = parts.next()?.split_once('-')?;
         let (padding, rest): (usize, _) = (parts.next()?.parse().ok()?, parts.next()?);
-        if rest.len() != padding || rest.bytes().any(|byte| byte != b'x') {
+        // In pieces, which are compared fast without optimizations too.
+        let is_padding = |piece: &[u8]| piece == &PADDING[..piece.len()];
+        if rest.len() != padding || !rest.as_bytes().chunks(PADDING.len()).all(is_padding) {
             return None;
         }
         Some(Self {

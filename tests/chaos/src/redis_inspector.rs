@@ -11,13 +11,24 @@ use streamgate_protocol::subscribe::{DEAD_LETTER_FIELDS, DEAD_LETTER_REASON};
 use streamgate_protocol::EntryId;
 
 use crate::journal::{DeadLetter, EntryTag, Group, StreamContents};
-use crate::scenario::{DEAD_LETTERS, FIELD, GROUP, PendingPolicy, STREAMS, id_of};
+use crate::pending_history::PendingState;
+use crate::scenario::{DEAD_LETTERS, FIELD, GROUP, HUGE_PADDING, PendingPolicy, STREAMS, id_of};
 
 /// Entries that are read at once.
 const PAGE: usize = 10_000;
 
+/// Most pending entries that are looked at one by one: more than a run has huge ones.
+const MAX_HUGE_PENDING: usize = 100;
+
+/// The keys of dedup windows.
+const DEDUP_WINDOWS: &str = "streamgate:once:*";
+
 /// A direct connection to Redis.
-pub(crate) struct RedisInspector(MultiplexedConnection);
+pub(crate) struct RedisInspector {
+    connection: MultiplexedConnection,
+    /// Pending entries that were looked at, and whether no client can get them.
+    huge: BTreeMap<(&'static str, EntryId), bool>,
+}
 
 /// An entry as Redis returns it: names and values in turns.
 type Raw = (String, Vec<String>);
@@ -28,14 +39,17 @@ impl RedisInspector {
         // A busy machine is no failure.
         let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
         let connection = client.get_multiplexed_async_connection_with_config(&config);
-        Ok(Self(connection.await?))
+        Ok(Self {
+            connection: connection.await?,
+            huge: BTreeMap::new(),
+        })
     }
 
     /// Creates the groups at the start of a run.
     pub(crate) async fn create_groups(&mut self) -> RedisResult<()> {
         for stream in STREAMS.iter().filter(|stream| stream.group.is_some()) {
             let _: () = self
-                .0
+                .connection
                 .xgroup_create_mkstream(stream.name, GROUP, "0")
                 .await?;
         }
@@ -48,7 +62,7 @@ impl RedisInspector {
         for stream in &STREAMS {
             let last: Vec<Raw> = redis::cmd("XREVRANGE")
                 .arg(&[stream.name, "+", "-", "COUNT", "1"])
-                .query_async(&mut self.0)
+                .query_async(&mut self.connection)
                 .await?;
             ids.push(
                 last.first()
@@ -58,11 +72,40 @@ impl RedisInspector {
         Ok(ids)
     }
 
-    /// Returns the last delivered id and the number of pending entries of every group.
+    /// Evicts all dedup windows, and returns their number.
+    pub(crate) async fn evict_dedup_windows(&mut self) -> RedisResult<usize> {
+        let (mut keys, mut cursor) = (Vec::<String>::new(), 0_u64);
+        loop {
+            let (next, page): (u64, Vec<String>) = redis::cmd("SCAN")
+                .arg(cursor)
+                .arg(&["MATCH", DEDUP_WINDOWS, "COUNT", "1000"])
+                .query_async(&mut self.connection)
+                .await?;
+            keys.extend(page);
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        self.connection.del(keys).await
+    }
+
+    /// Returns the last delivered id of every group, and the number of its pending entries that a
+    /// client can get.
     pub(crate) async fn groups(&mut self) -> RedisResult<Vec<(EntryId, usize)>> {
         let mut groups = Vec::new();
         for stream in STREAMS.iter().filter(|stream| stream.group.is_some()) {
-            groups.push(self.group(stream.name).await?);
+            let (last_delivered, pending) = self.group(stream.name).await?;
+            let mut pending_for_clients = pending;
+            if pending <= MAX_HUGE_PENDING {
+                for id in self.pending(stream.name).await?.into_keys() {
+                    pending_for_clients -= usize::from(self.is_huge(stream.name, id).await?);
+                }
+            }
+            groups.push((last_delivered, pending_for_clients));
         }
         Ok(groups)
     }
@@ -109,8 +152,23 @@ impl RedisInspector {
         Ok(contents)
     }
 
+    async fn is_huge(&mut self, stream: &'static str, id: EntryId) -> RedisResult<bool> {
+        if let Some(known) = self.huge.get(&(stream, id)) {
+            return Ok(*known);
+        }
+        let id_text = id.to_string();
+        let entries: Vec<Raw> = redis::cmd("XRANGE")
+            .arg(&[stream, &id_text, &id_text])
+            .query_async(&mut self.connection)
+            .await?;
+        let mut values = entries.iter().flat_map(|(_, fields)| fields);
+        let is_huge = values.any(|value| value.len() >= HUGE_PADDING);
+        self.huge.insert((stream, id), is_huge);
+        Ok(is_huge)
+    }
+
     async fn group(&mut self, stream: &str) -> RedisResult<(EntryId, usize)> {
-        let groups: StreamInfoGroupsReply = self.0.xinfo_groups(stream).await?;
+        let groups: StreamInfoGroupsReply = self.connection.xinfo_groups(stream).await?;
         let group = groups.groups.iter().find(|group| group.name == GROUP);
         Ok(group.map_or_else(Default::default, |group| {
             (id_of(&group.last_delivered_id), group.pending)
@@ -122,7 +180,7 @@ impl RedisInspector {
         loop {
             let page: Vec<Raw> = redis::cmd("XRANGE")
                 .arg(&[stream, &from, "+", "COUNT", &PAGE.to_string()])
-                .query_async(&mut self.0)
+                .query_async(&mut self.connection)
                 .await?;
             let Some((last, _)) = page.last() else {
                 return Ok(entries);
@@ -133,19 +191,29 @@ impl RedisInspector {
     }
 
     /// Returns the pending entries of a stream's group, and their consumers.
-    pub(crate) async fn pending(&mut self, stream: &str) -> RedisResult<BTreeMap<EntryId, String>> {
+    pub(crate) async fn pending(
+        &mut self,
+        stream: &str,
+    ) -> RedisResult<BTreeMap<EntryId, PendingState>> {
         let (mut pending, mut from) = (BTreeMap::new(), "-".to_owned());
         loop {
             let page: Vec<(String, String, u64, u64)> = redis::cmd("XPENDING")
                 .arg(&[stream, GROUP, &from, "+", &PAGE.to_string()])
-                .query_async(&mut self.0)
+                .query_async(&mut self.connection)
                 .await?;
             let Some((last, ..)) = page.last() else {
                 return Ok(pending);
             };
             from = format!("({last}");
             let page = page.into_iter();
-            pending.extend(page.map(|(id, consumer, ..)| (id_of(&id), consumer)));
+            pending.extend(page.map(|(id, owner, idle, deliveries)| {
+                let state = PendingState {
+                    owner,
+                    idle,
+                    deliveries,
+                };
+                (id_of(&id), state)
+            }));
         }
     }
 }

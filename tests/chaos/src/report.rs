@@ -13,6 +13,16 @@ use crate::schedule::Intensity;
 /// Most violations that are printed; more would tell nothing new.
 const MAX_SHOWN: usize = 40;
 
+/// Counts of what was injected.
+pub(crate) struct FaultCounts {
+    /// By kinds of site and of fault.
+    pub(crate) kinds: BTreeMap<(String, &'static str), u64>,
+    /// Connections that were made half-open.
+    pub(crate) half_open: usize,
+    /// Dedup windows that were evicted.
+    pub(crate) evicted: usize,
+}
+
 /// Counts, and the violations that the checker found.
 pub(crate) struct Report {
     seed: u64,
@@ -20,7 +30,7 @@ pub(crate) struct Report {
     intensity: Intensity,
     /// From the end of all faults to the end of the last reader.
     settling: Duration,
-    faults: BTreeMap<(String, &'static str), u64>,
+    faults: FaultCounts,
     adds: Adds,
     tails: Tails,
     group: Group,
@@ -30,7 +40,7 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn new(
         options: &Options,
-        faults: BTreeMap<(String, &'static str), u64>,
+        faults: FaultCounts,
         settling: Duration,
         history: &History,
     ) -> Self {
@@ -67,7 +77,7 @@ impl fmt::Display for Report {
         };
         writeln!(f, "seed {}, {seconds:.0} s of faults{intensity}", self.seed)?;
         let mut site = "";
-        for ((at, kind), count) in &self.faults {
+        for ((at, kind), count) in &self.faults.kinds {
             if at == site {
                 write!(f, ", {kind} {count}")?;
             } else {
@@ -76,11 +86,16 @@ impl fmt::Display for Report {
             }
             site = at;
         }
-        let all: u64 = self.faults.values().sum();
+        let all: u64 = self.faults.kinds.values().sum();
         let settling = self.settling.as_secs_f64();
         writeln!(
             f,
             "\n  faults             {all}; settled {settling:.1} s after the last"
+        )?;
+        let (half_open, evicted) = (self.faults.half_open, self.faults.evicted);
+        writeln!(
+            f,
+            "                     {half_open} connections half-open, {evicted} dedup windows evicted"
         )?;
         write!(f, "{}{}{}", self.adds, self.tails, self.group)?;
         writeln!(

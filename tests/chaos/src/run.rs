@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::actors::writer::WriterConfig;
-use crate::actors::{consumer, pending_observer, tail, writer};
+use crate::actors::{consumer, foreign_writer, pending_observer, tail, writer};
 use crate::faults::{self, Subject};
 use streamgate_protocol::EntryId;
 
@@ -21,8 +21,11 @@ use crate::journal::{ConsumerJournal, History, TailJournal, WriterJournal};
 use crate::pending_history::PendingHistory;
 use crate::redis_inspector::RedisInspector;
 use crate::report::Report;
-use crate::scenario::{PendingPolicy, Phase, RunContext, STREAMS};
-use crate::schedule::{FaultSite, Intensity, schedule};
+use crate::scenario::{
+    FRAME_BYTES, HUGE_PADDING, LARGE_PADDING, PendingPolicy, Phase, RunContext, SMALL_FRAME_BYTES,
+    STREAMS,
+};
+use crate::schedule::{FaultSite, Intensity, may_evict, schedule};
 
 /// Of each writer: its stream, its adds at once, whether it pads, and how long its client retries.
 const WRITERS: [(usize, u32, bool, Duration); 7] = [
@@ -41,32 +44,54 @@ const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The same for clients that give up during longer faults, to see the outcome of that.
 const SHORT_RETRY_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Of each tail: its stream, and whether it is erratic. Neighbours use different proxies.
-const TAILS: [(usize, bool); 7] = [
-    (0, false),
-    (0, true),
-    (1, false),
-    (2, false),
-    (2, true),
-    (3, false),
-    (3, false),
+/// Of each program that writes to Redis directly: its stream, and the padding of its entries.
+const FOREIGN_WRITERS: [(usize, usize); 7] = [
+    (0, LARGE_PADDING),
+    (1, LARGE_PADDING),
+    (2, LARGE_PADDING),
+    (3, LARGE_PADDING),
+    (0, HUGE_PADDING),
+    (1, HUGE_PADDING),
+    (3, HUGE_PADDING),
 ];
 
-/// Of each reader by calls: its stream, and whether it is erratic.
-const READERS: [(usize, bool); 3] = [(0, false), (0, true), (1, false)];
-
-/// Of each consumer: its stream, and its kind. Subscriptions to the first stream reclaim pending
-/// entries.
-const CONSUMERS: [(usize, ConsumerKind); 8] = [
-    (0, ConsumerKind::Resubscribing),
-    (0, ConsumerKind::Resubscribing),
-    (0, ConsumerKind::Subscription),
-    (0, ConsumerKind::GroupReads),
-    (0, ConsumerKind::GroupReads),
-    (1, ConsumerKind::Resubscribing),
-    (1, ConsumerKind::Subscription),
-    (1, ConsumerKind::GroupReads),
+/// Of each tail: its stream, whether it is erratic, and the frames that its client takes.
+/// Neighbours use different proxies.
+const TAILS: [(usize, bool, u32); 8] = [
+    (0, false, FRAME_BYTES),
+    (0, true, SMALL_FRAME_BYTES),
+    (1, false, SMALL_FRAME_BYTES),
+    (1, false, FRAME_BYTES),
+    (2, false, SMALL_FRAME_BYTES),
+    (2, true, FRAME_BYTES),
+    (3, false, FRAME_BYTES),
+    (3, false, SMALL_FRAME_BYTES),
 ];
+
+/// Of each reader by calls: the same.
+const READERS: [(usize, bool, u32); 3] = [
+    (0, false, FRAME_BYTES),
+    (0, true, FRAME_BYTES),
+    (1, false, SMALL_FRAME_BYTES),
+];
+
+/// Of each consumer: its stream, its kind, and the frames that its client takes. Subscriptions to
+/// the first stream reclaim pending entries.
+const CONSUMERS: [(usize, ConsumerKind, u32); 10] = [
+    (0, ConsumerKind::Resubscribing, FRAME_BYTES),
+    (0, ConsumerKind::Resubscribing, SMALL_FRAME_BYTES),
+    (0, ConsumerKind::Subscription, FRAME_BYTES),
+    (0, ConsumerKind::GroupReads, FRAME_BYTES),
+    (0, ConsumerKind::GroupReads, SMALL_FRAME_BYTES),
+    (1, ConsumerKind::Resubscribing, FRAME_BYTES),
+    (1, ConsumerKind::Subscription, FRAME_BYTES),
+    (1, ConsumerKind::Subscription, SMALL_FRAME_BYTES),
+    (1, ConsumerKind::GroupReads, FRAME_BYTES),
+    (1, ConsumerKind::GroupReads, SMALL_FRAME_BYTES),
+];
+
+/// The number of the first foreign writer.
+const FIRST_FOREIGN: u32 = 100;
 
 /// How a consumer reads its group.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,8 +105,9 @@ enum ConsumerKind {
 }
 
 /// Time without faults before the proxies are cut from Redis once more: longer than a client takes
-/// to notice a dead connection and to reconnect.
-const HEALTHY_TIME: Duration = Duration::from_secs(3);
+/// to notice a dead connection, to reconnect, and to look for what the server delivered to a
+/// half-open one.
+const HEALTHY_TIME: Duration = Duration::from_secs(5);
 
 /// A value that does not change for this long has settled: longer than anything is buffered without
 /// faults.
@@ -118,7 +144,9 @@ struct Actors {
 ///
 /// The test itself does not work, or a proxy does not shut down cleanly.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
-    let (deployment, processes) = Deployment::start(options.redis, options.verbose).await?;
+    let may_evict = may_evict(options.seed);
+    let (deployment, processes) =
+        Deployment::start(options.redis, may_evict, options.verbose).await?;
     RedisInspector::open(deployment.redis_url())
         .await?
         .create_groups()
@@ -138,7 +166,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
     let healed = Instant::now();
     // Connect only now: the faults killed Redis and all connections to it.
     let mut inspector = RedisInspector::open(deployment.redis_url()).await?;
-    let history = settle(actors, &phase, &mut inspector).await?;
+    let history = settle(actors, &phase, &mut inspector, may_evict).await?;
     let settling = healed.elapsed();
     for subject in subjects {
         if let Subject::Proxy(proxy) = subject {
@@ -171,6 +199,7 @@ async fn inject_faults(
             FaultSite::ClientRelay(_) | FaultSite::RedisRelay(_) => Some(Subject::Relay),
             FaultSite::Proxy(index) => proxies[index].take().map(Subject::Proxy),
             FaultSite::Redis => redis.take().map(Subject::Redis),
+            FaultSite::DedupWindows => Some(Subject::DedupWindows(None)),
         };
         let subject = subject.context("each process has one site")?;
         sites.spawn(faults::run(Arc::clone(deployment), site, subject));
@@ -188,6 +217,7 @@ async fn settle(
     actors: Actors,
     phase: &watch::Sender<Phase>,
     inspector: &mut RedisInspector,
+    may_evict: bool,
 ) -> anyhow::Result<History> {
     phase.send_replace(Phase::Finishing);
     let writers = actors.writers.join_all().await;
@@ -212,12 +242,15 @@ async fn settle(
         delivered?;
     }
     phase.send_replace(Phase::Over);
+    let (consumers, pending_history) = (actors.consumers.join_all().await, actors.observer.await?);
+    let streams = inspector.contents().await?;
     Ok(History {
+        may_evict,
         writers,
         tails,
-        consumers: actors.consumers.join_all().await,
-        pending_history: actors.observer.await?,
-        streams: inspector.contents().await?,
+        consumers,
+        pending_history,
+        streams,
     })
 }
 
@@ -260,8 +293,10 @@ async fn start_actors(
     };
     let mut rng = Rng::with_seed(seed);
     let mut client_relays = [0, 1].into_iter().cycle();
-    let mut client =
-        |retry_timeout| deployment.client(client_relays.next().unwrap_or(0), retry_timeout);
+    let mut client = |retry_timeout, frame_bytes| {
+        let relay = client_relays.next().unwrap_or(0);
+        deployment.client(relay, retry_timeout, frame_bytes)
+    };
     for (writer, &(stream, depth, pads, retry_timeout)) in (0..).zip(&WRITERS) {
         let config = WriterConfig {
             writer,
@@ -271,54 +306,72 @@ async fn start_actors(
             retry_timeout,
         };
         let writer = writer::run(
-            client(retry_timeout).await?,
+            client(retry_timeout, FRAME_BYTES).await?,
             context.clone(),
             config,
             rng.fork(),
         );
         actors.writers.spawn(writer);
     }
-    for (number, &(stream, erratic)) in TAILS.iter().enumerate() {
+    for (writer, &(stream, padding)) in (FIRST_FOREIGN..).zip(&FOREIGN_WRITERS) {
+        let journal = WriterJournal {
+            writer,
+            stream,
+            ..WriterJournal::default()
+        };
+        actors.writers.spawn(foreign_writer::run(
+            deployment.redis_url().to_owned(),
+            context.clone(),
+            journal,
+            padding,
+            rng.fork(),
+        ));
+    }
+    for (number, &(stream, erratic, frame_bytes)) in TAILS.iter().enumerate() {
         let journal = TailJournal {
             name: format!("tail {number}"),
             stream,
             subscribes: true,
+            frame_bytes,
             ..TailJournal::default()
         };
         let erratic = erratic.then(|| rng.fork());
         let tail = tail::tail(
-            client(RETRY_TIMEOUT).await?,
+            client(RETRY_TIMEOUT, frame_bytes).await?,
             context.clone(),
             journal,
             erratic,
         );
         actors.tails.spawn(tail);
     }
-    for (number, &(stream, erratic)) in READERS.iter().enumerate() {
+    for (number, &(stream, erratic, frame_bytes)) in READERS.iter().enumerate() {
         let journal = TailJournal {
             name: format!("reader {number}"),
             stream,
+            frame_bytes,
             ..TailJournal::default()
         };
         let erratic = erratic.then(|| rng.fork());
         let reader = tail::read(
-            client(RETRY_TIMEOUT).await?,
+            client(RETRY_TIMEOUT, frame_bytes).await?,
             context.clone(),
             journal,
             erratic,
         );
         actors.tails.spawn(reader);
     }
-    for (number, &(stream, kind)) in CONSUMERS.iter().enumerate() {
+    for (number, &(stream, kind, frame_bytes)) in CONSUMERS.iter().enumerate() {
         let subscribes = kind != ConsumerKind::GroupReads;
         let journal = ConsumerJournal {
             name: format!("consumer {number}"),
             stream,
             subscribes,
+            frame_bytes,
             reclaims: subscribes && STREAMS[stream].group == Some(PendingPolicy::Reclaim),
             ..ConsumerJournal::default()
         };
-        let (client, context, rng) = (client(RETRY_TIMEOUT).await?, context.clone(), rng.fork());
+        let client = client(RETRY_TIMEOUT, frame_bytes).await?;
+        let (context, rng) = (context.clone(), rng.fork());
         if subscribes {
             actors.consumers.spawn(consumer::consume(
                 client,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use streamgate_client::{CacheError, CacheResult, StreamEntry};
 use streamgate_protocol::error::code;
+use streamgate_protocol::limits::MAX_SERVER_FRAME_BYTES;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -26,6 +27,17 @@ pub(crate) const MAX_DELIVERIES: u64 = 4;
 
 /// The dead-letter stream.
 pub(crate) const DEAD_LETTERS: &str = "dead letters";
+
+/// Bytes of padding of the entries that another program writes to Redis: too large for a client
+/// with [`SMALL_FRAME_BYTES`], and too large for the server. No writer pads that much.
+pub(crate) const LARGE_PADDING: usize = 100_000;
+pub(crate) const HUGE_PADDING: usize = 17 << 20;
+
+/// Frame of a client on a runtime with a limit.
+pub(crate) const SMALL_FRAME_BYTES: u32 = 64 * 1024;
+
+/// Frame of any other client.
+pub(crate) const FRAME_BYTES: u32 = MAX_SERVER_FRAME_BYTES as u32;
 
 /// A call that takes longer hangs. It may wait for 30 s until it is sent, and for as long again
 /// after its connection was lost.
@@ -111,6 +123,13 @@ impl RunContext {
         }
     }
 
+    /// Completes when the faults are over.
+    pub(crate) async fn stopped(&self) {
+        let mut phase = self.phase.clone();
+        // If the sender of the phase is gone, the run is over too.
+        let _ = phase.wait_for(|phase| *phase != Phase::Running).await;
+    }
+
     /// Completes when the run is over.
     pub(crate) async fn over(&mut self) {
         // If the sender of the phase is gone, the run is over too.
@@ -137,6 +156,23 @@ pub(crate) async fn outcome<T>(call: impl Future<Output = CacheResult<T>>) -> Ou
 
 pub(crate) fn code_of(error: &CacheError) -> String {
     error.code().to_owned()
+}
+
+/// Whether a client that takes frames of this size can get an entry with this padding. Paddings
+/// and frames are chosen so that what is around the padding does not matter.
+pub(crate) fn fits(padding: usize, frame_bytes: u32) -> bool {
+    padding < frame_bytes as usize
+}
+
+/// Returns the entry that a read failed at because it is too large.
+pub(crate) fn too_large_entry(error: &CacheError) -> Option<EntryId> {
+    if error.code() != code::LIMIT {
+        return None;
+    }
+    // Calls report it in their message only.
+    let (_, rest) = error.message().split_once("the entry ")?;
+    let (id, _) = rest.split_once(' ')?;
+    EntryId::parse(id).ok()
 }
 
 /// Returns an entry as journals have it. One that no writer sends gets a tag that no writer uses.

@@ -17,6 +17,8 @@ pub(crate) enum FaultSite {
     RedisRelay(usize),
     Proxy(usize),
     Redis,
+    /// What Redis remembers of adds, where it may evict that.
+    DedupWindows,
 }
 
 /// A fault.
@@ -36,14 +38,17 @@ pub(crate) enum Fault {
     CutAfter(Direction, u64, Cut),
     /// This many bytes per second pass for a while.
     Slow(Direction, NonZeroU32),
-    /// Connections are cut, and new ones lead to the other proxy for a while.
-    OtherProxy,
+    /// Connections are cut, and new ones lead to the other proxy for a while. If they are
+    /// half-open, the first proxy still believes in them meanwhile.
+    OtherProxy(Cut),
     /// SIGKILL, and a restart after a while. Meanwhile clients reach the other proxy, or none.
     Kill { to_other_proxy: bool },
     /// A new proxy starts, and this one is ended by SIGTERM.
     Drain,
     /// SIGSTOP, and SIGCONT after a while.
     Pause,
+    /// All dedup windows are evicted.
+    Evict,
 }
 
 /// A fault and its time.
@@ -64,7 +69,7 @@ pub(crate) struct SiteSchedule {
 }
 
 impl FaultSite {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::ClientRelay(0),
         Self::ClientRelay(1),
         Self::RedisRelay(0),
@@ -72,6 +77,7 @@ impl FaultSite {
         Self::Proxy(0),
         Self::Proxy(1),
         Self::Redis,
+        Self::DedupWindows,
     ];
 
     /// Bounds of the pause between two faults in ms: long enough that calls succeed in between, and
@@ -82,6 +88,7 @@ impl FaultSite {
             Self::RedisRelay(_) => (500, 5_000),
             Self::Proxy(_) => (2_000, 9_000),
             Self::Redis => (4_000, 15_000),
+            Self::DedupWindows => (200, 4_000),
         }
     }
 
@@ -89,7 +96,8 @@ impl FaultSite {
     fn one_of_each(self, rng: &mut Rng) -> Vec<Fault> {
         let mut kinds_left = match self {
             Self::ClientRelay(_) | Self::RedisRelay(_) => vec![
-                Fault::Cut(cut(rng)),
+                Fault::Cut(full_cut(rng)),
+                Fault::Cut(Cut::HalfOpen),
                 Fault::Refuse,
                 Fault::Stall(direction(rng)),
                 Fault::Delay(direction(rng), Duration::from_millis(rng.u64(5..150))),
@@ -115,9 +123,11 @@ impl FaultSite {
                 },
                 Fault::Pause,
             ],
+            Self::DedupWindows => vec![Fault::Evict],
         };
         if matches!(self, Self::ClientRelay(_)) {
-            kinds_left.push(Fault::OtherProxy);
+            kinds_left.push(Fault::OtherProxy(Cut::Close));
+            kinds_left.push(Fault::OtherProxy(Cut::HalfOpen));
         }
         rng.shuffle(&mut kinds_left);
         kinds_left
@@ -130,6 +140,7 @@ impl Fault {
         match self {
             Self::Cut(Cut::Close) => "close",
             Self::Cut(Cut::Reset) => "reset",
+            Self::Cut(Cut::HalfOpen) => "half-open",
             Self::Refuse => "refuse",
             Self::Stall(_) => "stall",
             Self::Delay(..) => "delay",
@@ -137,10 +148,12 @@ impl Fault {
             Self::CutAfter(_, 0, _) => "lose reply",
             Self::CutAfter(..) => "cut after bytes",
             Self::Slow(..) => "slow",
-            Self::OtherProxy => "other proxy",
+            Self::OtherProxy(Cut::HalfOpen) => "half-open and other proxy",
+            Self::OtherProxy(_) => "other proxy",
             Self::Kill { .. } => "SIGKILL",
             Self::Drain => "SIGTERM",
             Self::Pause => "SIGSTOP",
+            Self::Evict => "eviction",
         }
     }
 }
@@ -152,6 +165,7 @@ impl fmt::Display for FaultSite {
             Self::RedisRelay(_) => f.write_str("proxy to Redis"),
             Self::Proxy(_) => f.write_str("proxy"),
             Self::Redis => f.write_str("Redis"),
+            Self::DedupWindows => f.write_str("dedup windows"),
         }
     }
 }
@@ -175,6 +189,11 @@ impl Intensity {
     }
 }
 
+/// Whether the Redis of a run may evict dedup windows: that of every second seed.
+pub(crate) fn may_evict(seed: u64) -> bool {
+    seed % 2 == 1
+}
+
 /// Returns the faults of all sites for a run of this length. The same seed and intensity give the
 /// same schedule. All faults end within the run.
 pub(crate) fn schedule(seed: u64, intensity: Intensity, length: Duration) -> Vec<SiteSchedule> {
@@ -183,7 +202,9 @@ pub(crate) fn schedule(seed: u64, intensity: Intensity, length: Duration) -> Vec
         site,
         faults: site_schedule(site, intensity, &mut Rng::with_seed(seeds.u64(..)), length),
     };
-    FaultSite::ALL.map(site_schedule).into()
+    let mut schedules: Vec<_> = FaultSite::ALL.map(site_schedule).into();
+    schedules.retain(|schedule| schedule.site != FaultSite::DedupWindows || may_evict(seed));
+    schedules
 }
 
 fn site_schedule(
@@ -227,8 +248,13 @@ fn direction(rng: &mut Rng) -> Direction {
     [Direction::ToTarget, Direction::ToClient, Direction::Both][rng.usize(..3)]
 }
 
-fn cut(rng: &mut Rng) -> Cut {
+/// Returns a cut that both sides notice.
+fn full_cut(rng: &mut Rng) -> Cut {
     [Cut::Close, Cut::Reset][rng.usize(..2)]
+}
+
+fn cut(rng: &mut Rng) -> Cut {
+    [Cut::Close, Cut::Reset, Cut::HalfOpen][rng.usize(..3)]
 }
 
 fn rate(rng: &mut Rng) -> NonZeroU32 {
@@ -263,6 +289,15 @@ mod tests {
                 .sum()
         };
         assert!(count(Intensity::Storm) > 6 * count(Intensity::Normal));
+    }
+
+    #[test]
+    fn every_second_seed_evicts() {
+        for seed in [7, 8] {
+            let schedules = schedule(seed, Intensity::Normal, LENGTH);
+            let evicts = schedules.iter().any(|s| s.site == FaultSite::DedupWindows);
+            assert_eq!(evicts, seed == 7);
+        }
     }
 
     #[test]

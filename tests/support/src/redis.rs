@@ -122,7 +122,16 @@ impl RedisServer {
     ///
     /// As for [`start`](Self::start).
     pub fn start_durable(version: RedisVersion) -> anyhow::Result<Self> {
-        Self::start_with(version, &DURABLE)
+        Self::start_durable_with(version, &[])
+    }
+
+    /// As [`start_durable`](Self::start_durable), with further arguments.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub fn start_durable_with(version: RedisVersion, config: &[&str]) -> anyhow::Result<Self> {
+        Self::start_with(version, &[&DURABLE[..], config].concat())
     }
 
     /// Returns `redis://127.0.0.1:PORT`.

@@ -9,7 +9,7 @@ use streamgate_client::{
 use crate::journal::{ConsumerJournal, ConsumerRecord, EntryTag, Outcome};
 use crate::scenario::{
     CLAIM_AFTER, DEAD_LETTERS, GROUP, MAX_DELIVERIES, PAUSE, PendingPolicy, RunContext, STREAMS,
-    code_of, entry, outcome,
+    code_of, entry, outcome, too_large_entry,
 };
 
 /// The most entries of a batch.
@@ -98,6 +98,9 @@ pub(crate) async fn read(
         };
         match batch {
             Ok(batch) => process(&client, &context, &mut journal, &batch, &mut rng).await,
+            Err(error) if let Some(entry) = too_large_entry(&error) => {
+                journal.records.push(ConsumerRecord::TooLarge(entry));
+            }
             Err(error) => {
                 journal
                     .records

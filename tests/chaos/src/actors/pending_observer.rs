@@ -50,7 +50,8 @@ async fn sample(
     let requested = context.now();
     for (index, stream) in STREAMS.iter().enumerate() {
         if stream.group.is_some() {
-            history.record(index, inspector.pending(stream.name).await?);
+            let pending = inspector.pending(stream.name).await?;
+            history.record(index, pending, context.now());
         }
     }
     history.samples.push((requested, context.now()));

@@ -11,7 +11,9 @@ use tokio::time::{sleep, timeout};
 use streamgate_protocol::{EntryId, GapReason};
 
 use crate::journal::{TailJournal, TailRecord};
-use crate::scenario::{HANG_LIMIT, PAUSE, RunContext, STREAMS, before, code_of, entry, id_of};
+use crate::scenario::{
+    HANG_LIMIT, PAUSE, RunContext, STREAMS, before, code_of, entry, id_of, too_large_entry,
+};
 
 /// How long a read waits, in ms.
 const BLOCK_MS: usize = 700;
@@ -127,6 +129,13 @@ pub(crate) async fn read(
                     .extend(entries.map(|(id, text)| TailRecord::Entry(id, text)));
                 position = batch.last_id;
             }
+            Err(error) if let Some(entry) = too_large_entry(&error) => {
+                if from_end {
+                    journal.records.push(TailRecord::Skipped(before(entry)));
+                }
+                journal.records.push(TailRecord::TooLarge(entry));
+                position = entry.to_string();
+            }
             Err(error) => {
                 journal.records.push(TailRecord::Ended(code_of(&error)));
                 journal.records.push(TailRecord::Opened(id_of(&position)));
@@ -145,6 +154,7 @@ fn start_of(item: &TailItem) -> EntryId {
             None => id_of(position),
         },
         TailItem::Gap(gap) => id_of(&gap.after),
+        TailItem::Skipped(skipped) => before(id_of(&skipped.id)),
         // `record` reports it.
         _ => EntryId::ZERO,
     }
@@ -169,6 +179,11 @@ fn record(journal: &mut TailJournal, item: TailItem) -> EntryId {
                 recreated: gap.reason == GapReason::Recreated,
             });
             position
+        }
+        TailItem::Skipped(skipped) => {
+            let id = id_of(&skipped.id);
+            journal.records.push(TailRecord::TooLarge(id));
+            id
         }
         // The checker reports this end.
         other => {

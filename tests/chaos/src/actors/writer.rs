@@ -56,6 +56,7 @@ pub(crate) async fn run(
         writer,
         stream,
         retry_timeout: u32::try_from(retry_timeout.as_millis()).unwrap_or(u32::MAX),
+        foreign_padding: None,
         adds: Vec::new(),
     };
     while context.is_running() {

@@ -7,6 +7,17 @@ use streamgate_protocol::EntryId;
 
 use crate::journal::{EntryTag, History, Outcome, StreamContents, WriterJournal};
 
+/// How an error says that the server does not remember an add.
+const FORGOTTEN: [&str; 2] = [
+    "is not remembered; it may have been stored",
+    "the server no longer knows whether it stored the add",
+];
+
+/// Whether an add has an unknown outcome because the server does not remember it.
+pub(crate) fn is_forgotten(why: &str) -> bool {
+    FORGOTTEN.iter().any(|end| why.ends_with(end))
+}
+
 /// Every entry was stored once, for an add of this stream that was not refused.
 pub(super) fn content(
     index: usize,
@@ -87,6 +98,7 @@ pub(super) fn writer(
                 }
                 before = Some((*id, text));
             }
+            Outcome::Unknown(why) if history.may_evict && is_forgotten(why) => {}
             // The client must retry an add for this long.
             Outcome::Unknown(why) if add.ended - add.started < journal.retry_timeout => {
                 let (took, retry_timeout) = (add.ended - add.started, journal.retry_timeout);

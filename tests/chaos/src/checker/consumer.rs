@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ViolationKind, Violations};
+use super::{KnownAdds, ViolationKind, Violations};
 use streamgate_protocol::EntryId;
 
 use crate::journal::{ConsumerJournal, ConsumerRecord, EntryTag, Outcome};
@@ -30,11 +30,13 @@ pub(crate) enum Excuse {
 pub(super) fn consumer(
     journal: &ConsumerJournal,
     pending_history: &PendingHistory,
+    known: &KnownAdds<'_>,
     violations: &mut Violations,
 ) {
     let who = &journal.name;
     let mut acknowledged = BTreeSet::<EntryId>::new();
     let mut delivered = BTreeSet::<EntryId>::new();
+    let mut too_large = BTreeSet::<EntryId>::new();
     for given in &journal.records {
         match given {
             ConsumerRecord::Opened if journal.reclaims => delivered.clear(),
@@ -45,6 +47,15 @@ pub(super) fn consumer(
                     let what =
                         format!("{text}, {id}, was delivered to {who}, which had acknowledged it");
                     violations.add(ViolationKind::Duplicated, what);
+                }
+            }
+            ConsumerRecord::TooLarge(id) => {
+                violations.once(&mut too_large, *id, || {
+                    format!("{who} was told twice that {id} is too large")
+                });
+                if known.fits_id(journal.stream, *id, journal.frame_bytes) {
+                    let what = format!("{who} was told that {id} is too large, which fits");
+                    violations.add(ViolationKind::Wrong, what);
                 }
             }
             ConsumerRecord::Acked(id, Outcome::Done(())) => {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use streamgate_protocol::Retry;
 use streamgate_protocol::error::retry_of;
 
-use super::{ViolationKind, Violations};
+use super::{KnownAdds, ViolationKind, Violations};
 use streamgate_protocol::EntryId;
 
 use crate::journal::{ConsumerJournal, ConsumerRecord, EntryTag, Group, Outcome, StreamContents};
@@ -26,6 +26,7 @@ pub(super) fn group(
     stream: &StreamContents,
     consumers: &[ConsumerJournal],
     pending_history: &PendingHistory,
+    known: &KnownAdds<'_>,
     violations: &mut Violations,
 ) {
     let Some(group) = &stream.group else {
@@ -80,9 +81,15 @@ pub(super) fn group(
             }
         }
     }
-    for (id, holder) in group.pending.iter().filter(|_| !group.reclaims) {
+    for (id, state) in group.pending.iter().filter(|_| !group.reclaims) {
+        let holder = &state.owner;
         let holding = of_stream.clone().find(|consumer| consumer.name == *holder);
-        if !holding.is_some_and(|consumer| explains(consumer, *id, pending_history.added_at(*id))) {
+        let is_explained = holding.is_some_and(|consumer| {
+            let never_reported =
+                consumer.subscribes && !known.fits_id(index, *id, consumer.frame_bytes);
+            never_reported || explains(consumer, *id, pending_history.added_at(*id))
+        });
+        if !is_explained {
             let what = format!(
                 "{id} of {name} is pending for {holder}, which neither got it nor an error for it"
             );
@@ -90,7 +97,10 @@ pub(super) fn group(
         }
     }
     if group.reclaims {
-        for (id, holder) in &group.pending {
+        let most = of_stream.clone().map(|consumer| consumer.frame_bytes).max();
+        let fits_any = |id| known.fits_id(index, id, most.unwrap_or_default());
+        for (id, state) in group.pending.iter().filter(|(id, _)| fits_any(**id)) {
+            let holder = &state.owner;
             let what =
                 format!("{id} of {name} is still pending for {holder}: no consumer reclaimed it");
             violations.add(ViolationKind::Stuck, what);
@@ -105,7 +115,7 @@ pub(super) fn group(
 fn explains(consumer: &ConsumerJournal, id: EntryId, added_at: u32) -> bool {
     let in_time = |at: u32| at + MAX_LATE_MS >= added_at && at <= added_at + MAX_ON_ITS_WAY_MS;
     consumer.records.iter().any(|given| match given {
-        ConsumerRecord::Delivered(given, ..) => *given == id,
+        ConsumerRecord::Delivered(given, ..) | ConsumerRecord::TooLarge(given) => *given == id,
         ConsumerRecord::Left(at) => in_time(*at),
         ConsumerRecord::Ended(code, at) => in_time(*at) && retry_of(code) == Retry::Unknown,
         _ => false,
@@ -136,13 +146,14 @@ fn dead_letters(
             let what = format!("{who} is of an entry that is not in the stream");
             violations.add(ViolationKind::Wrong, what);
         }
-        if letter.deliveries < MAX_DELIVERIES || !consumers.contains(&*letter.holder) {
+        if letter.deliveries != MAX_DELIVERIES || !consumers.contains(&*letter.holder) {
             let (times, holder) = (letter.deliveries, &letter.holder);
             let what =
                 format!("{who} has the wrong fields: delivered {times} times, last to {holder}");
             violations.add(ViolationKind::Wrong, what);
         }
-        if let Some(holder) = group.pending.get(&letter.id) {
+        if let Some(state) = group.pending.get(&letter.id) {
+            let holder = &state.owner;
             let what = format!("{who} is still pending for {holder}");
             violations.add(ViolationKind::Duplicated, what);
         }

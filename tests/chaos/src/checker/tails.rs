@@ -54,6 +54,24 @@ pub(super) fn tail(
                 }
                 check_entry(&who, (id, text), journal.stream, known, violations);
             }
+            &TailRecord::TooLarge(id) => {
+                let twice =
+                    violations.once(&mut seen, id, || format!("{who} was told of {id} twice"));
+                if !twice && id <= last {
+                    let what = format!("{who} was told of {id}, too large, after {last}");
+                    violations.add(ViolationKind::OutOfOrder, what);
+                }
+                last = last.max(id);
+                if !entries.contains_key(&id) && !known.may_be_trimmed(journal.stream, id) {
+                    let what = format!("{who} was told of {id}, which is not in the stream");
+                    violations.add(ViolationKind::Wrong, what);
+                } else if entries.contains_key(&id)
+                    && known.fits_id(journal.stream, id, journal.frame_bytes)
+                {
+                    let what = format!("{who} was told that {id} is too large, which fits");
+                    violations.add(ViolationKind::Wrong, what);
+                }
+            }
             &TailRecord::Skipped(to) => {
                 gaps.push(Gap {
                     after: last,

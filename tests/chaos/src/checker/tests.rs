@@ -2,6 +2,7 @@
 //! entry.
 
 mod adds;
+mod deliveries;
 mod groups;
 mod tails;
 
@@ -10,8 +11,8 @@ use crate::journal::{
     ConsumerJournal, ConsumerRecord, DeadLetter, Group, StreamContents, TailJournal, TailRecord,
     WriterJournal,
 };
-use crate::pending_history::PendingHistory;
-use crate::scenario::MAX_DELIVERIES;
+use crate::pending_history::{Holding, PendingHistory, PendingState};
+use crate::scenario::{FRAME_BYTES, LARGE_PADDING, MAX_DELIVERIES, SMALL_FRAME_BYTES};
 
 fn id(ms: u64) -> EntryId {
     EntryId { ms, seq: 0 }
@@ -65,11 +66,13 @@ fn sound() -> History {
     tail.extend(orders[2..].iter().map(saw));
     let given = |n: usize, at| ConsumerRecord::Delivered(orders[n].0, orders[n].1, at);
     History {
+        may_evict: false,
         writers: vec![
             WriterJournal {
                 writer: 0,
                 stream: 0,
                 retry_timeout: RETRY_TIMEOUT,
+                foreign_padding: None,
                 // The second add was stored, and its reply was lost.
                 adds: vec![added(0, 1), ended(1, unknown()), added(2, 4)],
             },
@@ -77,12 +80,14 @@ fn sound() -> History {
                 writer: 1,
                 stream: 0,
                 retry_timeout: RETRY_TIMEOUT,
+                foreign_padding: None,
                 adds: vec![added(0, 2), ended(1, refused("DISCONNECTED")), added(2, 5)],
             },
             WriterJournal {
                 writer: 2,
                 stream: 1,
                 retry_timeout: RETRY_TIMEOUT,
+                foreign_padding: None,
                 adds: (0..9).map(|n| added(n, 10 + u64::from(n))).collect(),
             },
         ],
@@ -91,12 +96,14 @@ fn sound() -> History {
                 name: "tail 0".to_owned(),
                 stream: 0,
                 subscribes: false,
+                frame_bytes: FRAME_BYTES,
                 records: tail,
             },
             TailJournal {
                 name: "tail 1".to_owned(),
                 stream: 1,
                 subscribes: true,
+                frame_bytes: FRAME_BYTES,
                 records: vec![
                     TailRecord::Opened(id(0)),
                     TailRecord::Entry(id(10), text(2, 0)),
@@ -118,6 +125,7 @@ fn sound() -> History {
                 stream: 0,
                 subscribes: true,
                 reclaims: true,
+                frame_bytes: FRAME_BYTES,
                 records: vec![
                     ConsumerRecord::Opened,
                     given(0, 100),
@@ -137,7 +145,8 @@ fn sound() -> History {
                 name: "consumer 1".to_owned(),
                 stream: 0,
                 subscribes: true,
-                reclaims: false,
+                reclaims: true,
+                frame_bytes: FRAME_BYTES,
                 records: vec![
                     ConsumerRecord::Opened,
                     given(1, 100),
@@ -153,9 +162,11 @@ fn sound() -> History {
                 .collect(),
             owners: [(
                 (0, id(4)),
-                ["consumer 0", "consumer 1", "consumer 0"]
-                    .map(str::to_owned)
-                    .into(),
+                vec![
+                    holding("consumer 0", 1, 480),
+                    holding("consumer 1", 2, 1_500),
+                    holding("consumer 0", 3, 2_550),
+                ],
             )]
             .into(),
         },
@@ -166,7 +177,7 @@ fn sound() -> History {
                 group: Some(Group {
                     last_delivered: id(5),
                     // The delivery of the last entry was lost on its way.
-                    pending: [(id(5), "consumer 0".to_owned())].into(),
+                    pending: [(id(5), pending_for("consumer 0"))].into(),
                     reclaims: false,
                     dead: vec![dead_letter()],
                     unexpected: vec![],
@@ -194,6 +205,24 @@ fn dead_letter() -> DeadLetter {
         text: text(1, 0),
         holder: "consumer 1".to_owned(),
         deliveries: MAX_DELIVERIES,
+    }
+}
+
+fn pending_for(owner: &str) -> PendingState {
+    PendingState {
+        owner: owner.to_owned(),
+        idle: 0,
+        deliveries: 1,
+    }
+}
+
+fn holding(owner: &str, deliveries: u64, since: u32) -> Holding {
+    Holding {
+        owner: owner.to_owned(),
+        deliveries,
+        since,
+        idle: 10,
+        idle_resets: 0,
     }
 }
 

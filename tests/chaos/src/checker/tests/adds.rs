@@ -44,7 +44,7 @@ fn append(history: &mut History, ms: u64, text: EntryTag) {
     stream.entries.push((id(ms), text));
     let group = stream.group.as_mut().unwrap();
     group.last_delivered = id(ms);
-    group.pending.insert(id(ms), "consumer 0".to_owned());
+    group.pending.insert(id(ms), pending_for("consumer 0"));
     history.tails.remove(0);
 }
 
@@ -128,4 +128,23 @@ fn a_writer_that_is_stuck() {
     assert_violation(ViolationKind::Stuck, &["1-1", "CLOSED"], |history| {
         history.writers[1].adds[1].outcome = refused("CLOSED");
     });
+}
+
+/// Only where Redis may forget what was added.
+#[test]
+fn an_add_that_is_forgotten_is_given_up_at_once() {
+    let forget = |history: &mut History| {
+        let why = "add number 2 is not remembered; it may have been stored";
+        let add = &mut history.writers[0].adds[1];
+        add.outcome = Outcome::Unknown(why.to_owned());
+        add.ended = 0;
+    };
+    assert_violation(ViolationKind::Wrong, &["0-1", "remembered"], forget);
+    let mut history = sound();
+    forget(&mut history);
+    history.may_evict = true;
+    assert_eq!(check(&history), []);
+    let why = Outcome::Unknown("no connection in time".to_owned());
+    history.writers[0].adds[1].outcome = why;
+    assert_eq!(check(&history).len(), 1);
 }

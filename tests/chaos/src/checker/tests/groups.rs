@@ -39,7 +39,7 @@ fn an_acknowledgement_that_is_lost() {
         &["0-0", "1-0", "is pending"],
         |history| {
             let pending = &mut orders(history).pending;
-            pending.insert(id(1), "consumer 0".to_owned());
+            pending.insert(id(1), pending_for("consumer 0"));
         },
     );
 }
@@ -122,7 +122,7 @@ fn a_dead_letter_that_is_wrong() {
         &["1-0", "2-0", "pending"],
         |history| {
             let pending = &mut orders(history).pending;
-            pending.insert(id(2), "consumer 0".to_owned());
+            pending.insert(id(2), pending_for("consumer 0"));
         },
     );
     assert_violation(
@@ -130,6 +130,13 @@ fn a_dead_letter_that_is_wrong() {
         &["1-0", "2-0", "3 times"],
         |history| {
             orders(history).dead[0].deliveries = MAX_DELIVERIES - 1;
+        },
+    );
+    assert_violation(
+        ViolationKind::Wrong,
+        &["1-0", "2-0", "5 times"],
+        |history| {
+            orders(history).dead[0].deliveries = MAX_DELIVERIES + 1;
         },
     );
     assert_violation(ViolationKind::Wrong, &["1-0", "consumer 7"], |history| {
@@ -174,6 +181,15 @@ fn a_consumer_that_resubscribes_without_reclaiming() {
         ViolationKind::Duplicated,
         &["consumer 1", "1-0", "2-0"],
         |history| {
+            history.consumers.push(ConsumerJournal {
+                name: "consumer 2".to_owned(),
+                reclaims: true,
+                frame_bytes: FRAME_BYTES,
+                ..ConsumerJournal::default()
+            });
+            let holdings = history.pending_history.owners.get_mut(&(0, id(4)));
+            holdings.unwrap()[1].owner = "consumer 2".to_owned();
+            history.consumers[1].reclaims = false;
             let records = &mut history.consumers[1].records;
             let again = records[1].clone();
             records.extend([ConsumerRecord::Opened, again]);
@@ -264,4 +280,55 @@ fn a_consumer_that_is_stuck() {
             },
         );
     }
+}
+
+/// Makes the pending entry too large for its consumer, which reads by calls.
+fn too_large(history: &mut History) -> &mut Vec<ConsumerRecord> {
+    history.writers[1].foreign_padding = Some(LARGE_PADDING);
+    let consumer = &mut history.consumers[0];
+    consumer.subscribes = false;
+    consumer.frame_bytes = SMALL_FRAME_BYTES;
+    consumer.records[5] = ConsumerRecord::TooLarge(id(5));
+    &mut consumer.records
+}
+
+#[test]
+fn a_pending_entry_that_is_too_large_is_explained() {
+    let mut history = sound();
+    too_large(&mut history);
+    assert_eq!(check(&history), []);
+    // A subscription does not report it.
+    too_large(&mut history).remove(5);
+    history.consumers[0].subscribes = true;
+    assert_eq!(check(&history), []);
+    let names = ["5-0", "consumer 0", "error"];
+    assert_violation(ViolationKind::Lost, &names, |history| {
+        too_large(history).remove(5);
+    });
+}
+
+#[test]
+fn a_report_of_a_large_entry_that_is_wrong() {
+    let names = ["consumer 0", "5-0", "twice"];
+    assert_violation(ViolationKind::Duplicated, &names, |history| {
+        too_large(history).push(ConsumerRecord::TooLarge(id(5)));
+    });
+    let names = ["consumer 0", "3-0", "fits"];
+    assert_violation(ViolationKind::Wrong, &names, |history| {
+        too_large(history).push(ConsumerRecord::TooLarge(id(3)));
+    });
+}
+
+/// It stays pending, because nobody can get it.
+#[test]
+fn only_an_entry_that_fits_nobody_is_never_reclaimed() {
+    let mut history = sound();
+    too_large(&mut history);
+    history.consumers[1].frame_bytes = SMALL_FRAME_BYTES;
+    orders(&mut history).reclaims = true;
+    assert_eq!(check(&history), []);
+    history.consumers[1].frame_bytes = FRAME_BYTES;
+    let violations = check(&history);
+    assert_eq!(violations.len(), 1, "{violations:#?}");
+    assert_eq!(violations[0].kind, ViolationKind::Stuck);
 }

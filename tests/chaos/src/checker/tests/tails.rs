@@ -117,3 +117,55 @@ fn a_tail_that_goes_back_or_is_stopped() {
         history.tails[0].records[3] = TailRecord::Ended("WRONGTYPE".to_owned());
     });
 }
+
+/// Makes the entries of writer 0 large, and tells a tail with small frames of them.
+fn too_large(history: &mut History) -> &mut Vec<TailRecord> {
+    history.writers[0].foreign_padding = Some(LARGE_PADDING);
+    let tail = &mut history.tails[0];
+    tail.frame_bytes = SMALL_FRAME_BYTES;
+    for record in &mut tail.records {
+        if let TailRecord::Entry(id, tag) = *record
+            && tag.writer == 0
+        {
+            *record = TailRecord::TooLarge(id);
+        }
+    }
+    &mut tail.records
+}
+
+#[test]
+fn an_entry_that_is_too_large_is_reported_instead() {
+    let mut history = sound();
+    too_large(&mut history);
+    assert_eq!(check(&history), []);
+    let (kind, what) = violation_after(|history| {
+        too_large(history).remove(1);
+    });
+    assert_eq!(kind, ViolationKind::Lost);
+    assert!(what.contains("0-0, 1-0"), "{what}");
+}
+
+#[test]
+fn a_report_of_a_large_entry_that_is_wrong() {
+    let (kind, what) = violation_after(|history| {
+        let records = too_large(history);
+        records.push(TailRecord::TooLarge(id(4)));
+    });
+    assert_eq!(kind, ViolationKind::Duplicated);
+    assert!(what.contains("4-0 twice"), "{what}");
+    let (kind, what) = violation_after(|history| {
+        too_large(history).push(TailRecord::TooLarge(id(7)));
+    });
+    assert_eq!(kind, ViolationKind::Wrong);
+    assert!(what.contains("7-0"), "{what}");
+    let (kind, what) = violation_after(|history| {
+        let records = too_large(history);
+        records.swap(1, 2);
+    });
+    assert_eq!(kind, ViolationKind::OutOfOrder);
+    assert!(what.contains("1-0"), "{what}");
+    let names = ["tail 0", "2-0", "fits"];
+    assert_violation(ViolationKind::Wrong, &names, |history| {
+        too_large(history)[2] = TailRecord::TooLarge(id(2));
+    });
+}

@@ -333,6 +333,21 @@ async def consume_creates_its_group(encoding):
             equal(number_of(await anext(consume)), 1)
 
 
+async def consume_from_now_survives_its_group(encoding):
+    async with Setting(encoding) as setting:
+        client, other = await setting.losing_client(), await setting.client()
+        await other.add("orders", entry(0))
+        async with client.consume(**ANN, create_from="$") as consume:
+            await _until(lambda: consume.position)
+            await other.add("orders", entry(1))
+            equal(number_of(await anext(consume)), 1)
+            setting.relay.accepts = False
+            setting.relay.cut()
+            await other.add("orders", entry(2))
+            setting.relay.accepts = True
+            equal(number_of(await anext(consume)), 2)
+
+
 async def left_loop_loses_nothing(encoding):
     async with Setting(encoding) as setting:
         client = await setting.client()
@@ -407,6 +422,7 @@ SCENARIOS = [
     slow_reader_gets_no_more_than_its_window,
     reclaims_and_dead_letters,
     consume_creates_its_group,
+    consume_from_now_survives_its_group,
     left_loop_loses_nothing,
     idle_client_stays_connected,
     silent_server_is_abandoned,

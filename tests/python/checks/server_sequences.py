@@ -36,8 +36,11 @@ class Socket:
             pass  # The next step sees the close.
 
     async def next(self):
+        return await asyncio.wait_for(self._next(), LONG_S)
+
+    async def _next(self):
         while not self.received:
-            data = await asyncio.wait_for(self.websocket.recv(), LONG_S)
+            data = await self.websocket.recv()
             if isinstance(data, str) != (self.encoding is JSON):
                 raise Mismatch("a frame of the wrong type arrived")
             for message in self.encoding.decode(SERVER, data):

@@ -70,12 +70,20 @@ SUBSCRIPTION = Choice(
         dead_letter_opt=_bytes,
         resumed_opt=_bool,
         create_from_opt=_text,
+        position_opt=_text,
     ),
 )
 
 CREDIT = Record(entries=_uint, bytes=_uint)
 
-FAULT = Record(code=_text, message=_text, retry=_text, retry_after_ms_opt=_uint, entry_opt=_text)
+FAULT = Record(
+    code=_text,
+    message=_text,
+    retry=_text,
+    retry_after_ms_opt=_uint,
+    entry_opt=_text,
+    last_number_opt=_uint,
+)
 
 REPLY = Choice(
     added=Record(id=_text),

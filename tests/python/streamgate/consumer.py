@@ -96,6 +96,12 @@ class Consumer:
                 del self.received[id]
                 self.floor = max(self.floor, id, key=id_key)
 
+    def forget_all(self):
+        """Forgets what the owner received, because the group was created again."""
+        self.received = {}
+        self.recently_found = {}
+        self.floor = "0-0"
+
     def forget(self, ids):
         for id in ids:
             self.received.pop(id, None)

@@ -6,7 +6,15 @@ _RETRY = {"DISCONNECTED": "later", "UNKNOWN_OUTCOME": "unknown"}
 class StreamgateError(Exception):
     """A fault of SPEC.md, section 9."""
 
-    def __init__(self, code, message="", retry=None, retry_after_ms=None, entry=None):
+    def __init__(
+        self,
+        code,
+        message="",
+        retry=None,
+        retry_after_ms=None,
+        entry=None,
+        last_number=None,
+    ):
         super().__init__(f"{code}: {message}" if message else code)
         self.code = code
         self.message = message
@@ -14,6 +22,7 @@ class StreamgateError(Exception):
         self.retry = retry if retry in ("later", "unknown") else "never"
         self.retry_after_ms = retry_after_ms
         self.entry = entry
+        self.last_number = last_number
 
 
 class Lost(Exception):

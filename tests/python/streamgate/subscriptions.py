@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 
 from . import limits
-from .entries import Gap, Skipped, size_of
+from .entries import Gap, Skipped, id_key, size_of
 from .errors import Lost, Stopped, StreamgateError
 from .operations import entries_of
 from .pauses import RetryPause
@@ -235,6 +235,9 @@ class Consume(Subscription):
         self.batch = batch
         self.options = options
         self.resumed = None
+        self.has_position = options.get("create_from") == "$"
+        self.position = None
+        self.pushes = 0
 
     def _start(self):
         if self.task is None and self.error is None:
@@ -263,6 +266,7 @@ class Consume(Subscription):
             if fault.code != "NOGROUP" or self.options.get("create_from") is None:
                 raise
             self.consumer.must_recover = False
+            self.consumer.forget_all()
         self.resumed = True if self.options.get("claim_after_ms") else None
 
     def _lost(self):
@@ -276,9 +280,16 @@ class Consume(Subscription):
         consume = {**self.names, "batch": self.batch, **self.options}
         if self.resumed:
             consume["resumed"] = True
+        if self.has_position:
+            consume["position"] = self.position
+        self.pushes = 0
         return {"consume": consume}
 
-    def _entries(self, entries, _position):
+    def _entries(self, entries, position):
+        if not entries and self.pushes:
+            self.consumer.forget_all()
+        self.pushes += 1
+        self.position = position or (entries[-1].id if entries else self.position)
         for entry in self.consumer.arrived(entries, self.exchange.session):
             self._put(entry)
 
@@ -297,6 +308,8 @@ class Consume(Subscription):
         return self.window[0] - self.queued[0]
 
     def take(self, entry):
+        if self.position and id_key(entry.id) > id_key(self.position):
+            self.position = entry.id
         self._put(entry)
 
     def take_skipped(self, skipped):

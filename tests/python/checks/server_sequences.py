@@ -52,6 +52,15 @@ class Socket:
                     self.received += divided(SERVER.messages.to_json(message))
         return self.received.pop(0)
 
+    async def expect_ping(self, answer):
+        assert not self.received, f"{self.received} arrived before a ping"
+        data = await asyncio.wait_for(self.websocket.recv(), LONG_S)
+        for message in self.encoding.decode(SERVER, data):
+            if "ping" not in message:
+                raise Mismatch(f"{message} arrived instead of a ping")
+            if answer:
+                await self.send([{"pong": message["ping"]}])
+
     async def expect_close(self, code):
         try:
             message = await self.next()
@@ -141,6 +150,9 @@ class Runner:
             for message in step["messages"]:
                 self.variables.match(message, await socket.next())
 
+    async def expect_ping(self, step):
+        await self.socket(step).expect_ping(step["answer"])
+
     async def expect_close(self, step):
         await self.socket(step).expect_close(step["code"])
         del self.sockets[step.get("socket", "a")]
@@ -157,14 +169,20 @@ class Runner:
             await self.steps(step["steps"])
 
 
-def shuts_down(transcript):
-    return any(step["step"] == "shut_down" for step in transcript["steps"])
+def arguments_of(transcript):
+    """The arguments of a server of its own, or `None` if the transcript needs none."""
+    if "heartbeat_ms" in transcript:
+        return ["--heartbeat-ms", str(transcript["heartbeat_ms"])]
+    if any(step["step"] == "shut_down" for step in transcript["steps"]):
+        return ["--drain-ms", "0"]
+    return None
 
 
 async def play(shared, encoding, transcript):
-    if not shuts_down(transcript):
+    arguments = arguments_of(transcript)
+    if arguments is None:
         return await Runner(shared, encoding).play(transcript)
-    async with Server("--drain-ms", "0") as own:
+    async with Server(*arguments) as own:
         return await Runner(own, encoding).play(transcript)
 
 

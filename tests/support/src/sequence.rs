@@ -21,6 +21,8 @@ pub struct Sequence {
     pub about: String,
     /// The side that is tested; the runner plays the other one.
     pub under_test: Side,
+    /// The heartbeat interval of the server, if not its default.
+    pub heartbeat_ms: Option<u32>,
     /// The steps, in order.
     pub steps: Vec<Step>,
 }
@@ -67,6 +69,11 @@ pub enum Step {
         messages: Vec<Value>,
         #[serde(default)]
         any_order: bool,
+    },
+    ExpectPing {
+        #[serde(default = "first_socket")]
+        socket: String,
+        answer: bool,
     },
     ExpectClose {
         #[serde(default = "first_socket")]

@@ -23,7 +23,7 @@ async fn play_all(backend: Arc<dyn Backend>) {
     let mut failures = Vec::new();
     for sequence in &sequences {
         for &encoding in Encoding::ALL {
-            if let Err(error) = TestRun::start(backend.clone(), encoding)
+            if let Err(error) = TestRun::start(backend.clone(), encoding, sequence.heartbeat_ms)
                 .await
                 .play(sequence)
                 .await

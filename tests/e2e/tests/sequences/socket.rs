@@ -4,17 +4,17 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::{ClientMessage, ServerMessage};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 /// Catches hangs: far more than a busy machine needs.
 const HANG_LIMIT: Duration = Duration::from_secs(30);
@@ -32,6 +32,11 @@ pub(crate) struct Socket {
 #[derive(Debug)]
 pub(crate) enum Received {
     Message(Value),
+    Close(u16),
+}
+
+enum Frame {
+    Messages(Bytes),
     Close(u16),
 }
 
@@ -81,6 +86,24 @@ impl Socket {
         Ok(())
     }
 
+    /// Receives a ping as the next message, and answers it if `answer` is true.
+    pub(crate) async fn receive_ping(&mut self, answer: bool) -> anyhow::Result<()> {
+        ensure!(self.received.is_empty(), "arrived: {:?}", self.received);
+        let Frame::Messages(frame) = self.receive_frame().await? else {
+            bail!("a close arrived");
+        };
+        for message in self.encoding.messages::<ServerMessage>(&frame) {
+            let message = message.ok().context("a message cannot be decoded")?;
+            let ServerMessage::Ping { nonce } = message else {
+                bail!("arrived: {message:?}");
+            };
+            if answer {
+                self.send(&[json!({"pong": {"nonce": nonce}})]).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Receives the next message, or the server's close. Answers pings; a push of several entries
     /// arrives as one push for each.
     pub(crate) async fn receive(&mut self) -> anyhow::Result<Received> {
@@ -88,14 +111,9 @@ impl Socket {
             if let Some(message) = self.received.pop_front() {
                 return Ok(Received::Message(message));
             }
-            let next = tokio::time::timeout(HANG_LIMIT, self.socket.next()).await;
-            let frame = match next.context("nothing arrived in time")? {
-                Some(Ok(Message::Text(frame))) if self.encoding.is_text() => frame.into(),
-                Some(Ok(Message::Binary(frame))) if !self.encoding.is_text() => frame,
-                Some(Ok(Message::Close(Some(close)))) => {
-                    return Ok(Received::Close(close.code.into()));
-                }
-                other => bail!("neither a frame nor a close arrived: {other:?}"),
+            let frame = match self.receive_frame().await? {
+                Frame::Messages(frame) => frame,
+                Frame::Close(code) => return Ok(Received::Close(code)),
             };
             for message in self.encoding.messages::<ServerMessage>(&frame) {
                 let message = message.ok().context("a message cannot be decoded")?;
@@ -107,6 +125,20 @@ impl Socket {
                 Encoding::Json.append(&mut line, &message);
                 self.received.extend(split(serde_json::from_slice(&line)?));
             }
+        }
+    }
+
+    async fn receive_frame(&mut self) -> anyhow::Result<Frame> {
+        let next = tokio::time::timeout(HANG_LIMIT, self.socket.next()).await;
+        match next.context("nothing arrived in time")? {
+            Some(Ok(Message::Text(frame))) if self.encoding.is_text() => {
+                Ok(Frame::Messages(frame.into()))
+            }
+            Some(Ok(Message::Binary(frame))) if !self.encoding.is_text() => {
+                Ok(Frame::Messages(frame))
+            }
+            Some(Ok(Message::Close(Some(close)))) => Ok(Frame::Close(close.code.into())),
+            other => bail!("neither a frame nor a close arrived: {other:?}"),
         }
     }
 

@@ -27,8 +27,17 @@ pub(crate) struct TestRun {
 }
 
 impl TestRun {
-    pub(crate) async fn start(backend: Arc<dyn Backend>, encoding: Encoding) -> Self {
-        let server = Server::new(backend, Config::default()).unwrap();
+    /// Starts a server; `heartbeat_ms` replaces the default of its heartbeat interval.
+    pub(crate) async fn start(
+        backend: Arc<dyn Backend>,
+        encoding: Encoding,
+        heartbeat_ms: Option<u32>,
+    ) -> Self {
+        let mut config = Config::default();
+        if let Some(heartbeat_ms) = heartbeat_ms {
+            config = config.heartbeat_ms(heartbeat_ms);
+        }
+        let server = Server::new(backend, config).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, begun) = oneshot::channel();
@@ -104,6 +113,7 @@ impl TestRun {
                 messages,
                 any_order,
             } => self.expect(socket, messages, *any_order).await,
+            Step::ExpectPing { socket, answer } => self.socket(socket)?.receive_ping(*answer).await,
             Step::ExpectClose { socket, code } => {
                 match self.socket(socket)?.receive().await? {
                     Received::Close(received) if received == *code => {}

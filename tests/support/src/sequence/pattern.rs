@@ -83,6 +83,9 @@ impl Variables {
                 let value = self.0.entry(text.clone());
                 *value.or_insert_with(|| message.clone()) == *message
             }
+            (Value::Object(object), _) if object.contains_key(REPEAT) => self
+                .repeat(&object[REPEAT])
+                .is_ok_and(|text| text == *message),
             (Value::Array(patterns), Value::Array(items)) => {
                 let mut pairs = patterns.iter().zip(items);
                 patterns.len() == items.len() && pairs.all(|(p, item)| self.matches(p, item))

@@ -5,7 +5,7 @@ import sys
 import time
 import traceback
 
-from . import scenarios, server_sequences, vectors
+from . import redis_scenarios, scenarios, server_sequences, vectors
 from .server import Server
 
 HANGS_AFTER_S = 120
@@ -25,8 +25,8 @@ async def main(part):
         async with turns:
             return await outcome_of_coroutine(name, check)
 
-    running = [in_turn(*check) for check in selected(scenarios.checks(), part)]
-    outcomes += await asyncio.gather(*running)
+    chosen = [*selected(scenarios.checks(), part), *selected(redis_scenarios.checks(), part)]
+    outcomes += await asyncio.gather(*(in_turn(*check) for check in chosen))
     failed = outcomes.count(False)
     seconds = time.monotonic() - began
     passed = len(outcomes) - failed

@@ -9,6 +9,7 @@ class Relay:
     def __init__(self, port):
         self.server_port = port
         self.pairs = []
+        self.half_open = []
         self.listener = None
         self.swallows = False
         self.accepts = True
@@ -21,6 +22,8 @@ class Relay:
     async def __aexit__(self, *_):
         self.listener.close()
         self.cut()
+        for writer in self.half_open:
+            writer.transport.abort()
 
     @property
     def url(self):
@@ -33,6 +36,13 @@ class Relay:
                 writer.transport.abort()
         self.pairs = []
         self.swallows = False
+
+    def half_close(self):
+        """Breaks the client's side of every connection; the server notices nothing."""
+        for client, server in self.pairs:
+            self.half_open.append(server)
+            client.transport.abort()
+        self.pairs = []
 
     def swallow(self):
         """From now on, what the server sends is lost until the next cut."""
@@ -59,4 +69,5 @@ class Relay:
         except OSError:
             pass
         finally:
-            writer.transport.abort()
+            if writer not in self.half_open:
+                writer.transport.abort()

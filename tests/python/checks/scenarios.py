@@ -34,9 +34,10 @@ class Setting:
     async def __aexit__(self, *error):
         return await self.stack.__aexit__(*error)
 
-    async def client(self, url=None, **options):
+    async def client(self, *urls, **options):
         options.setdefault("subprotocols", [self.encoding])
-        return await self.stack.enter_async_context(Client(url or self.server.url, **options))
+        client = Client(*(urls or [self.server.url]), **options)
+        return await self.stack.enter_async_context(client)
 
     async def losing_client(self, **options):
         return await self.client(self.relay.url, **options)
@@ -47,7 +48,7 @@ class Setting:
 
         async def lose():
             for sockets in range(1, LOSSES + 1):
-                await _until(lambda: client.session and client.sockets == sockets)
+                await until(lambda: client.session and client.sockets == sockets)
                 await asyncio.sleep(random.uniform(0.01, 0.05))
                 if sockets % 2:
                     self.relay.swallow()
@@ -176,7 +177,7 @@ async def waits_go_on_after_a_loss(encoding):
         client, other = await setting.losing_client(), await setting.client()
         await client.add("orders", entry(0))
         reading = asyncio.create_task(client.read("orders", "$", block_ms=60_000))
-        await _until(lambda: client.session.exchanges)
+        await until(lambda: client.session.exchanges)
         await client.read_latest("orders", 1)
         setting.relay.accepts = False
         setting.relay.cut()
@@ -186,7 +187,7 @@ async def waits_go_on_after_a_loss(encoding):
         equal([number_of(item) for item in entries], [1])
 
 
-async def _until(condition):
+async def until(condition):
     while not condition():
         await asyncio.sleep(0.005)
 
@@ -197,7 +198,7 @@ async def plain_add_has_an_unknown_outcome(encoding):
         await client.ready()
         setting.relay.swallow()
         adding = asyncio.create_task(client.add_plain("orders", entry(1)))
-        await _until(lambda: client.session.exchanges)
+        await until(lambda: client.session.exchanges)
         await asyncio.sleep(0.05)
         setting.relay.cut()
         equal((await error_of(adding)).code, "UNKNOWN_OUTCOME")
@@ -207,7 +208,7 @@ async def newer_socket_takes_over(encoding):
     async with Setting(encoding) as setting:
         older = await setting.client(client_id="the-same")
         waiting = asyncio.create_task(older.read("orders", "0", block_ms=0))
-        await _until(lambda: older.session and older.session.exchanges)
+        await until(lambda: older.session and older.session.exchanges)
         newer = await setting.client(client_id="the-same")
         await newer.add("orders", entry(1))
         equal((await error_of(waiting)).code, "PROTOCOL")
@@ -227,7 +228,7 @@ async def full_server_lets_a_client_wait(encoding):
         await first.add("orders", entry(1))
         second = await setting.client()
         adding = asyncio.create_task(second.add("orders", entry(2)))
-        await _until(lambda: second.end)
+        await until(lambda: second.end)
         equal((second.end.http, second.end.retry_after_s >= 1), (503, True))
         await first.close()
         await asyncio.wait_for(adding, LONG_S)
@@ -240,7 +241,7 @@ async def forgotten_producer_takes_a_new_name(encoding):
         name = client.producer("orders").name
         setting.server.shut_down()
         await setting.server.process.wait()
-        equal((await _until(lambda: client.end), client.end.code)[1], 1001)
+        equal((await until(lambda: client.end), client.end.code)[1], 1001)
         await setting.server.start()
         await client.add("orders", entry(2))
         assert client.producer("orders").name != name, "the name is the same"
@@ -303,7 +304,7 @@ async def slow_reader_gets_no_more_than_its_window(encoding):
         for number in range(30):
             await client.add("orders", entry(number))
         async with client.tail("orders", "beginning", window=8) as tail:
-            await _until(lambda: len(tail.queue) == 8)
+            await until(lambda: len(tail.queue) == 8)
             await client.read_latest("orders", 1)
             equal(len(tail.queue), 8)
             equal([number_of(await anext(tail)) for _ in range(30)], list(range(30)))
@@ -338,7 +339,7 @@ async def consume_from_now_survives_its_group(encoding):
         client, other = await setting.losing_client(), await setting.client()
         await other.add("orders", entry(0))
         async with client.consume(**ANN, create_from="$") as consume:
-            await _until(lambda: consume.position)
+            await until(lambda: consume.position)
             await other.add("orders", entry(1))
             equal(number_of(await anext(consume)), 1)
             setting.relay.accepts = False
@@ -375,7 +376,7 @@ async def silent_server_is_abandoned(encoding):
         client = await setting.losing_client()
         await client.ready()
         setting.relay.swallow()
-        await asyncio.wait_for(_until(lambda: client.end), LONG_S)
+        await asyncio.wait_for(until(lambda: client.end), LONG_S)
         assert client.end.look_again and not client.end.stop
         setting.relay.cut()
         await asyncio.wait_for(client.add("orders", entry(1)), LONG_S)
@@ -397,7 +398,7 @@ async def closed_client_ends_its_requests(encoding):
             asyncio.create_task(client.read_group(**ANN, block_ms=0)),
             asyncio.create_task(anext(client.tail("orders"))),
         ]
-        await _until(lambda: len(client.session.exchanges) == 3)
+        await until(lambda: len(client.session.exchanges) == 3)
         await client.close()
         codes = [(await error_of(wait)).code for wait in waits]
         equal(codes, ["CLOSED", "UNKNOWN_OUTCOME", "CLOSED"])

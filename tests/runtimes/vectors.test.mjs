@@ -32,7 +32,11 @@ const repeatedKeys = new Set([
   "an unknown key twice",
   "an unknown key twice, once with an escape",
   "a key twice in an operation",
+  "an id twice, and the second is the same",
+  "another key twice beside the id",
   "a number with an exponent",
+  "a negative zero",
+  "a whole number with a fraction",
 ]);
 
 for (const { name, direction, encoding, frame, then } of vectors("refused")) {

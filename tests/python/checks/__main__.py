@@ -1,6 +1,7 @@
 """Runs all checks: `python3 -m checks`, or those whose name contains a text."""
 
 import asyncio
+import itertools
 import sys
 import time
 import traceback
@@ -16,17 +17,16 @@ async def main(part):
     began, outcomes = time.monotonic(), []
     for name, check in selected(vectors.checks(), part):
         outcomes.append(outcome_of(name, check))
-    async with Server() as server:
-        for name, check in selected(server_sequences.checks(server), part):
-            outcomes.append(await outcome_of_coroutine(name, check))
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def in_turn(name, check):
         async with turns:
             return await outcome_of_coroutine(name, check)
 
-    chosen = [*selected(scenarios.checks(), part), *selected(redis_scenarios.checks(), part)]
-    outcomes += await asyncio.gather(*(in_turn(*check) for check in chosen))
+    async with Server() as server:
+        suites = server_sequences.checks(server), scenarios.checks(), redis_scenarios.checks()
+        chosen = selected(itertools.chain(*suites), part)
+        outcomes += await asyncio.gather(*(in_turn(*check) for check in chosen))
     failed = outcomes.count(False)
     seconds = time.monotonic() - began
     passed = len(outcomes) - failed

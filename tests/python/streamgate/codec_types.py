@@ -145,9 +145,6 @@ class Text:
             raise Malformed("a text is not UTF-8") from error
 
 
-KEY = Text()
-
-
 class Word(Text):
     """A text of which unknown ones mean a documented default."""
 
@@ -273,8 +270,6 @@ class Record:
             raise Malformed(f"{value!r} is no record")
         if value.repeats():
             raise Malformed("a key is repeated")
-        for key in value:
-            KEY.from_json(key)
         record = {}
         for name, kind, optional in self.fields:
             field = value.get(name)

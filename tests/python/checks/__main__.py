@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 
-from . import redis_scenarios, scenarios, server_sequences, vectors
+from . import client_sequences, redis_scenarios, scenarios, server_sequences, vectors
 from .server import Server
 
 HANGS_AFTER_S = 120
@@ -24,7 +24,12 @@ async def main(part):
             return await outcome_of_coroutine(name, check)
 
     async with Server() as server:
-        suites = server_sequences.checks(server), scenarios.checks(), redis_scenarios.checks()
+        suites = (
+            server_sequences.checks(server),
+            client_sequences.checks(),
+            scenarios.checks(),
+            redis_scenarios.checks(),
+        )
         chosen = selected(itertools.chain(*suites), part)
         outcomes += await asyncio.gather(*(in_turn(*check) for check in chosen))
     failed = outcomes.count(False)

@@ -23,6 +23,8 @@ class Variables:
         if isinstance(value, dict) and list(value) == ["$repeat"]:
             text, times = value["$repeat"]
             return text * self.fill(times)
+        if isinstance(value, dict) and list(value) == ["$concat"]:
+            return "".join(str(self.fill(part)) for part in value["$concat"])
         if isinstance(value, dict):
             return {key: self.fill(field) for key, field in value.items()}
         if isinstance(value, list):
@@ -57,8 +59,20 @@ class Variables:
             value = self.values.setdefault(expected, received)
             if value != received:
                 raise Mismatch(f"{expected} is {value!r}, and {received!r} arrived")
-        elif isinstance(expected, dict) and list(expected) == ["$repeat"]:
+        elif isinstance(expected, dict) and list(expected)[:1] in (["$repeat"], ["$concat"]):
             self._match(self.fill(expected), received)
+        elif isinstance(expected, dict) and list(expected) == ["$between"]:
+            least, greatest = self.fill(expected["$between"])
+            if type(received) is not int or not least <= received <= greatest:
+                raise Mismatch(f"{received!r} is not from {least} to {greatest}")
+        elif isinstance(expected, dict) and list(expected) == ["$any_of"]:
+            if received not in self.fill(expected["$any_of"]):
+                raise Mismatch(f"{received!r} is none of {expected}")
+        elif isinstance(expected, dict) and list(expected) == ["$any_order"]:
+            expected = expected["$any_order"]
+            if not isinstance(received, list) or len(received) != len(expected):
+                raise Mismatch(f"{received!r} arrived instead of {expected!r}")
+            self.match_any_order(expected, received)
         elif isinstance(expected, dict):
             if not isinstance(received, dict):
                 raise Mismatch(f"{received!r} arrived instead of {expected!r}")

@@ -32,6 +32,7 @@ class Client(Operations, Subscriptions):
         max_frame_bytes=limits.MAX_SERVER_FRAME_BYTES,
         connect_timeout_s=limits.CONNECT_TIMEOUT_S,
         retry_time_s=limits.RETRY_TIME_S,
+        max_reconnect_pause_s=limits.MAX_RECONNECT_PAUSE_S,
     ):
         self.urls = itertools.cycle(urls)
         self.encodings = {name: ENCODINGS[name] for name in subprotocols}
@@ -39,6 +40,7 @@ class Client(Operations, Subscriptions):
         self.max_frame_bytes = max_frame_bytes
         self.connect_timeout_s = connect_timeout_s
         self.retry_time_s = retry_time_s
+        self.reconnect_pause = ReconnectPause(max_reconnect_pause_s)
         self.backend = None
         self.session = None
         self.stopped = None
@@ -70,6 +72,13 @@ class Client(Operations, Subscriptions):
         if self.stopped:
             raise self.stopped
 
+    @property
+    def state(self):
+        """`open`, `degraded` while the server has no backend, or `reconnecting`."""
+        if self.session is None:
+            return "reconnecting"
+        return "degraded" if self.backend else "open"
+
     async def over(self):
         """Waits until the client has stopped, and returns the error."""
         await self._over.wait()
@@ -99,7 +108,7 @@ class Client(Operations, Subscriptions):
             raise
 
     async def _run(self):
-        pause, loop = ReconnectPause(), asyncio.get_running_loop()
+        pause, loop = self.reconnect_pause, asyncio.get_running_loop()
         while not self.stopped:
             session = Session(self, next(self.urls))
             end = await session.run()

@@ -276,9 +276,8 @@ class ReadSink:
         self.skipped = None
 
     async def room(self):
-        if self.skipped or (self.count and len(self.entries) >= self.count):
-            return None
-        return self.count - len(self.entries) if self.count else 0
+        # The first reply with entries is the result; the next read finds what is left.
+        return None if self.skipped or self.entries else self.count
 
     def take(self, entry):
         self.entries.append(entry)

@@ -4,15 +4,16 @@ import random
 
 
 class ReconnectPause:
-    def __init__(self):
+    def __init__(self, longest_s):
+        self.longest_s = longest_s
         self.reset()
 
     def reset(self):
-        self.bound = 0.1
+        self.bound = min(0.1, self.longest_s)
 
     def next(self, at_least=0.0):
         pause = random.uniform(0, self.bound)
-        self.bound = min(self.bound * 2, 10.0)
+        self.bound = min(self.bound * 2, self.longest_s)
         return max(pause, at_least)
 
 

@@ -196,14 +196,20 @@ class Client(Operations, Subscriptions):
         """Submits an exchange and returns the reply; fails after a time without a socket."""
         self.submit(exchange)
         try:
-            while retry_time_s is not None and not exchange.done and exchange.session is None:
+            if retry_time_s is not None and not exchange.done and exchange.session is None:
                 done, _ = await asyncio.wait({exchange.future}, timeout=retry_time_s)
-                if not done and exchange.session is None and self.session is None:
+                if not done and exchange.session is None:
                     raise Expired
             return await asyncio.shield(exchange.future)
         finally:
             if not exchange.done:
                 self.withdraw(exchange)
+
+    def why_unsent(self):
+        """Returns the error of a request that was not sent in its retry time."""
+        if self.session is None:
+            return StreamgateError("DISCONNECTED", "no connection in time")
+        return StreamgateError("OVERLOADED", "too many requests are in flight")
 
     def new_exchange(self, build, order=None, **options):
         return Exchange(self.next_order() if order is None else order, build, **options)

@@ -112,15 +112,15 @@ class Consumer:
         else:
             self.forget(ids)
 
-    def arrived(self, entries, session):
-        """Returns the entries that no recovery has found on this socket shortly before."""
+    def arrived(self, items, session):
+        """Returns the items that no recovery has found on this socket shortly before."""
         now = asyncio.get_running_loop().time()
         new = []
-        for entry in entries:
-            found_on, until = self.recently_found.pop(entry.id, (None, 0))
+        for item in items:
+            found_on, until = self.recently_found.pop(item.id, (None, 0))
             if found_on is not session or now >= until:
-                new.append(entry)
-        self.remember(entry.id for entry in new)
+                new.append(item)
+        self.remember(item.id for item in new)
         return new
 
     def _found(self, id):
@@ -211,7 +211,9 @@ class Consumer:
                     entries = await self._recover_for_read(count, order)
                     if entries:
                         return entries
-                return await self._read_group_once(count, wait, order)
+                entries = await self._read_group_once(count, wait, order)
+                if entries is not None:
+                    return entries
             except Lost:
                 sent = self.must_recover = True
                 pause.reset()
@@ -219,7 +221,7 @@ class Consumer:
             except Stopped:
                 raise ended("read_group", sent or wait.began, self.client.stopped) from None
             except Expired:
-                raise ended("read_group", sent, None) from None
+                raise ended("read_group", sent, self.client.why_unsent()) from None
             except StreamgateError as fault:
                 late = asyncio.get_running_loop().time() >= give_up
                 if fault.retry == "unknown" or (fault.retry == "later" and sent):
@@ -263,7 +265,9 @@ class Consumer:
         finally:
             self.waits.remove(exchange)
         self.must_recover |= reply["more"]
-        return self.arrived(entries_of(reply), exchange.session)
+        entries = self.arrived(entries_of(reply), exchange.session)
+        # The owner has all of it from a recovery: the read goes on.
+        return None if reply["entries"] and not entries else entries
 
 
 class ReadSink:

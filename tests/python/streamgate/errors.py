@@ -1,6 +1,6 @@
 """Faults: what a server replies, and what the client reports by itself."""
 
-_RETRY = {"DISCONNECTED": "later", "UNKNOWN_OUTCOME": "unknown"}
+_RETRY = {"DISCONNECTED": "later", "OVERLOADED": "later", "UNKNOWN_OUTCOME": "unknown"}
 
 
 class StreamgateError(Exception):

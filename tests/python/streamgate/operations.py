@@ -20,14 +20,22 @@ _SENT_AGAIN = {
     "claim": False,
     "remove_consumer": False,
 }
-_CHANGES = {"ack", "add", "create_group", "claim", "remove_consumer", "read_group"}
+_CHANGES = {
+    "ack",
+    "add",
+    "claim",
+    "consume",
+    "create_group",
+    "read_group",
+    "remove_consumer",
+}
 
 
-def ended(name, sent, stopped):
-    """The error of a request that cannot be sent again, or whose client stopped."""
+def ended(name, sent, error):
+    """The error of a request that ends without a reply; `error` if nothing was changed."""
     if sent and name in _CHANGES:
         return StreamgateError("UNKNOWN_OUTCOME", f"the answer of {name} was lost")
-    return stopped or StreamgateError("DISCONNECTED", f"no server took {name} in time")
+    return error
 
 
 class Wait:
@@ -66,7 +74,9 @@ class Operations:
                 if not _SENT_AGAIN[name]:
                     raise ended(name, True, None) from None
                 pause.reset()
-            except (Expired, Stopped):
+            except Expired:
+                raise ended(name, sent, self.why_unsent()) from None
+            except Stopped:
                 raise ended(name, sent, self.stopped) from None
             except StreamgateError as fault:
                 again = fault.retry == "unknown" or (fault.retry == "later" and was_sent)
@@ -75,7 +85,7 @@ class Operations:
                 if pause.failures == 0:
                     deadline = asyncio.get_running_loop().time() + self.retry_time_s
                 if asyncio.get_running_loop().time() >= deadline:
-                    raise ended(name, sent, None) from fault
+                    raise ended(name, sent, fault) from fault
                 await asyncio.sleep(pause.next(fault))
 
     async def add(self, stream, fields, maxlen=None):

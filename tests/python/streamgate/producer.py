@@ -19,7 +19,10 @@ class Add:
         self.number = None
         self.after = 0
         self.first_sent = None
+        # Since when it waits for a socket, or is sent again.
+        self.retried_since = asyncio.get_running_loop().time()
         self.may_be_stored = False
+        self.was_answered = False
         self.exchange = None
         self.future = asyncio.get_running_loop().create_future()
 
@@ -73,7 +76,8 @@ class Producer:
             self.last += 1
             add.number = self.last
         add.after, self.previous = self.previous, add.number
-        add.first_sent = add.first_sent or self.loop.time()
+        if add.first_sent is None:
+            add.first_sent = self.loop.time()
         operation = {
             "stream": self.stream,
             "fields": add.fields,
@@ -89,15 +93,13 @@ class Producer:
         """Ends an add that has waited, or was sent again, for too long."""
         if add.future.done():
             return
-        now = self.loop.time()
-        if add.first_sent is None:
-            if self.client.session is None:
-                text = "no server took the add in time"
-                return self._end_uncertain(add, StreamgateError("DISCONNECTED", text))
-            return self.loop.call_later(self.client.retry_time_s, self._expire, add)
-        until = add.first_sent + limits.REMEMBERED_S / 2
+        now, until = self.loop.time(), add.retried_since + self.client.retry_time_s
+        if add.first_sent is not None:
+            until = min(until, add.first_sent + limits.REMEMBERED_S / 2)
         if now < until or add.in_flight:
             return self.loop.call_at(max(until, now + 1), self._expire, add)
+        if add.first_sent is None:
+            return self._fail(add, self.client.why_unsent())
         self._fail(add, StreamgateError("UNKNOWN_OUTCOME", "the add was sent again for too long"))
 
     # --- outcomes
@@ -106,6 +108,8 @@ class Producer:
         if future.cancelled() or add.future.done() or isinstance(future.exception(), Stopped):
             return
         error = future.exception()
+        if not add.was_answered:
+            add.was_answered, add.retried_since = True, self.loop.time()
         if error is None:
             self.stored = max(self.stored, add.number)
             self.pause.reset()

@@ -6,7 +6,7 @@ from collections import deque
 from . import limits
 from .entries import Gap, Skipped, id_key, size_of
 from .errors import Lost, Stopped, StreamgateError
-from .operations import entries_of
+from .operations import ended, entries_of
 from .pauses import RetryPause
 
 
@@ -50,6 +50,7 @@ class Subscription:
         self.task = None
         self.changed = asyncio.Event()
         self.pause = RetryPause()
+        self.sent = False
 
     def __aiter__(self):
         return self
@@ -96,7 +97,7 @@ class Subscription:
         except StreamgateError as error:
             self._end(error)
         except Stopped:
-            self._end(self.client.stopped)
+            self._end(ended(self.name, self.sent, self.client.stopped))
         except asyncio.CancelledError:
             self._end(self.client.stopped or StreamgateError("CLOSED"))
             raise
@@ -135,6 +136,7 @@ class Subscription:
         """Notes that the server ended the subscription, and may take it again."""
 
     def _message(self, id):
+        self.sent = True
         credit = [max(0, whole - queued) for whole, queued in zip(self.window, self.queued)]
         self.outstanding = list(credit)
         return {
@@ -186,10 +188,14 @@ class Subscription:
             self._count(self.outstanding, skipped, -1)
             self._skipped(skipped)
         self.pause.reset()
+        # What a recovery found before was dropped, and makes room at once.
+        self._grant()
 
 
 class Tail(Subscription):
     """The entries of a stream after a start; `position` is where another tail continues."""
+
+    name = "tail"
 
     def __init__(self, client, stream, start, window, window_bytes):
         super().__init__(client, window, window_bytes)
@@ -227,6 +233,8 @@ class Tail(Subscription):
 
 class Consume(Subscription):
     """The entries of a group that are delivered to one consumer."""
+
+    name = "consume"
 
     def __init__(self, client, stream, group, consumer, batch, window_bytes, options):
         super().__init__(client, min(batch, limits.WINDOW_ENTRIES), window_bytes)
@@ -294,8 +302,8 @@ class Consume(Subscription):
             self._put(entry)
 
     def _skipped(self, skipped):
-        self.consumer.remember([skipped.id])
-        self._put(skipped)
+        for item in self.consumer.arrived([skipped], self.exchange.session):
+            self._put(item)
 
     # --- as the sink of a recovery
 

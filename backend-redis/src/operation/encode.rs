@@ -7,7 +7,6 @@ use crate::hub::Hub;
 use crate::hub::group::admission::{Admission, QueueSlot};
 use crate::operation::blocking_read::{BlockingGroupRead, BlockingRead, deadline};
 use crate::operation::expected_answer::ExpectedAnswer;
-use crate::operation::paged::{PagedClaim, PagedGroupRead};
 use crate::operation::read_pending::PendingRead;
 use crate::operation::remove_consumer::ConsumerRemoval;
 use crate::wire::commands;
@@ -116,8 +115,8 @@ pub(super) fn encode(
                 Some((Admission::First(attempt), wait)) => Some((attempt, wait)),
                 None => None,
             };
-            let paged = PagedGroupRead::encode(packed, [stream, group, consumer], *count);
-            sent(ExpectedAnswer::ReadGroup { wait, paged })
+            commands::read_group(packed, stream, group, consumer, *count);
+            sent(ExpectedAnswer::ReadGroup { wait })
         }
         Operation::Ack { ids, .. } if ids.is_empty() => {
             EncodedOperation::Answered(Ok(Reply::Acknowledged { count: 0 }))
@@ -168,9 +167,8 @@ pub(super) fn encode(
             start,
             count,
         } => {
-            let names = [&**stream, &**group, &**consumer];
-            let paged = PagedClaim::encode(packed, names, *min_idle_ms, start, *count);
-            sent(ExpectedAnswer::Claimed(paged))
+            commands::claim(packed, stream, group, consumer, *min_idle_ms, start, *count);
+            sent(ExpectedAnswer::Claimed)
         }
         Operation::RemoveConsumer {
             stream,

@@ -9,7 +9,6 @@ use crate::hub::Hub;
 use crate::hub::group::admission::FirstAttempt;
 use crate::operation::blocking_read::{BlockingGroupRead, BlockingRead};
 use crate::operation::outcome::{OperationOutcome, Step};
-use crate::operation::paged::{PagedClaim, PagedGroupRead};
 use crate::operation::read_pending::PendingRead;
 use crate::operation::remove_consumer::ConsumerRemoval;
 use crate::wire::answers;
@@ -35,14 +34,13 @@ pub(super) enum ExpectedAnswer {
     /// Entries of a group. If there are none, the group read may wait.
     ReadGroup {
         wait: Option<(FirstAttempt, BlockingGroupRead)>,
-        paged: Option<Box<PagedGroupRead>>,
     },
     /// Ids of a consumer's pending entries. On the heap, as the removal: every operation of a batch
     /// would have room for it.
     ReadPending(Box<PendingRead>),
     PendingSummary,
     Pending,
-    Claimed(Option<Box<PagedClaim>>),
+    Claimed,
     Consumers,
     Removal(Box<ConsumerRemoval>),
 }
@@ -90,18 +88,11 @@ impl ExpectedAnswer {
                 }
                 (Err(error), _) => Err(error),
             },
-            Self::ReadGroup { wait, paged } => match (answers::stream(value), wait, paged) {
-                (Ok(entries), Some((attempt, wait)), _) if entries.is_empty() => {
+            Self::ReadGroup { wait } => match (answers::stream(value), wait) {
+                (Ok(entries), Some((attempt, wait))) if entries.is_empty() => {
                     return wait.wait(attempt.wait(), hub);
                 }
-                (Ok(entries), _, Some(paged)) => match paged.step(entries) {
-                    Step::Done(result) => result,
-                    Step::More(rest) => {
-                        let rest = rest.finish(commands.clone()).boxed();
-                        return OperationOutcome::Continuing(rest);
-                    }
-                },
-                (entries, _, _) => entries.map(Reply::entries),
+                (entries, _) => entries.map(Reply::entries),
             },
             Self::ReadPending(read) => match read.take_list(value) {
                 Step::Done(result) => result,
@@ -115,14 +106,7 @@ impl ExpectedAnswer {
             }
             Self::PendingSummary => answers::summary(value).map(Reply::Summary),
             Self::Pending => answers::pending(value).map(|entries| Reply::Pending { entries }),
-            Self::Claimed(None) => answers::claimed(value).map(Reply::Claimed),
-            Self::Claimed(Some(claim)) => match claim.step(value) {
-                Step::Done(result) => result,
-                Step::More(rest) => {
-                    let rest = rest.finish(commands.clone()).boxed();
-                    return OperationOutcome::Continuing(rest);
-                }
-            },
+            Self::Claimed => answers::claimed(value).map(Reply::Claimed),
             Self::Removal(removal) => match removal.step(value) {
                 Step::Done(result) => result,
                 Step::More(rest) => {

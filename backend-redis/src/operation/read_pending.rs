@@ -13,18 +13,22 @@ use std::vec;
 
 use redis::Value;
 use streamgate_backend::tail::page_size::PageSize;
+use streamgate_protocol::limits::MAX_REPLY_BYTES;
 use streamgate_protocol::message::entry_bytes;
 use streamgate_protocol::{CacheResult, EntryId, Reply, StreamEntry};
 
 use crate::connection::command_connection::CommandConnection;
 use crate::operation::outcome::Step;
-use crate::operation::paged::MAX_PAGED_BYTES;
 use crate::wire::packing::PackedCommands;
 use crate::wire::{answers, commands};
 
 /// Most ids that one `XPENDING` lists: Redis does nothing else meanwhile, for less than a
 /// millisecond.
 const IDS_PER_PAGE: u64 = 1_000;
+
+/// Bytes of entries after which a read ends, although more are pending: half of the largest reply,
+/// so that it fits in either encoding.
+const MAX_BYTES: u64 = MAX_REPLY_BYTES as u64 / 2;
 
 /// A read under way.
 pub(super) struct PendingRead {
@@ -92,11 +96,11 @@ impl PendingRead {
     /// Reads the entries that were listed, then lists and reads further ones.
     pub(super) async fn finish(mut self, commands: CommandConnection) -> CacheResult<Reply> {
         loop {
-            while self.listed.len() > 0 && self.bytes < MAX_PAGED_BYTES {
+            while self.listed.len() > 0 && self.bytes < MAX_BYTES {
                 self.read_page(&commands).await?;
             }
             let is_done = !self.is_full || self.listed.len() > 0 || self.ids_to_list() == 0;
-            if is_done || self.bytes >= MAX_PAGED_BYTES {
+            if is_done || self.bytes >= MAX_BYTES {
                 return Ok(self.reply());
             }
             let mut packed = PackedCommands::default();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use streamgate_backend::{Backend, Progress};
-use streamgate_protocol::StreamingBackend;
+use streamgate_protocol::{Operation, PendingEntries, Reply, StreamingBackend};
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::RedisVersion;
 use streamgate_test_support::relay::{Direction, Flow, Relay, Scope};
@@ -49,6 +49,35 @@ pub(crate) async fn consumers_of_one_batch_are_served_in_order() {
     assert_eq!(values(&got(0)), ["1"]);
     assert_eq!(values(&got(1)), ["2"]);
     assert_eq!(values(&got(3)), ["3"]);
+}
+
+#[tokio::test]
+async fn a_group_read_of_many_entries_takes_them_before_a_later_operation_of_its_batch() {
+    let fixture = with_group(RedisVersion::V7_0).await;
+    for n in 0..150 {
+        fixture.add("s", &n.to_string()).await;
+    }
+    let operations = vec![
+        read_group("s", "g", "a", 1_000, None),
+        add("s", "late"),
+        read_group("s", "g", "b", 1_000, None),
+        Operation::RemoveConsumer {
+            stream: "s".into(),
+            group: "g".into(),
+            consumer: "a".into(),
+            new_owner: "b".into(),
+        },
+    ];
+    let mut results = Vec::new();
+    for progress in fixture.streams.perform(operations).await {
+        results.push(within_limit(progress.finish()).await.unwrap());
+    }
+    let counts = [0, 2].map(|n| results[n].clone().into_entries().unwrap().len());
+    assert_eq!(counts, [150, 1]);
+    assert_eq!(results[3], Reply::Removed { handed_over: 150 });
+    let consumers = fixture.streams.consumers("s", "g").await.unwrap();
+    let names: Vec<_> = consumers.iter().map(|it| &*it.name).collect();
+    assert_eq!(names, ["b"], "a consumer that was removed is back");
 }
 
 #[tokio::test]

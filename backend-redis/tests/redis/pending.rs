@@ -1,4 +1,4 @@
-//! Pending entries: access lists, the removal of consumers, and how much one operation delivers.
+//! Pending entries: access lists and the removal of consumers.
 
 use futures_util::StreamExt;
 use streamgate_backend::{Backend, ReclaimStep};
@@ -9,7 +9,7 @@ use streamgate_protocol::{
 };
 use streamgate_test_support::RedisVersion;
 
-use crate::fixture::{Fixture, read_group, within_limit};
+use crate::fixture::{Fixture, within_limit};
 
 /// A user that may do what the documentation lists for pending entries, and no more.
 const ALLOWED: &str = "--user app on nopass ~* &* -@all +ping +hello +client +select +xadd +xreadgroup \
@@ -269,92 +269,4 @@ async fn skipped_entries_count_among_those_that_a_step_returns() {
     let reclaimed = fixture.streams.reclaim(step).await.unwrap();
     assert_eq!((reclaimed.entries.len(), reclaimed.skipped.len()), (1, 1));
     assert_eq!(reclaimed.cursor, ids[1]);
-}
-
-#[tokio::test]
-async fn a_group_read_of_large_entries_delivers_no_more_than_fits_into_a_reply() {
-    let fixture = Fixture::new(RedisVersion::V7_0).await;
-    let streams = &fixture.streams;
-    streams.stream_create_group("s", "g", "0").await.unwrap();
-    let large = "x".repeat(100 * 1024);
-    for _ in 0..300 {
-        fixture.add("s", &large).await;
-    }
-    let mut delivered = 0;
-    for _ in 0..10 {
-        let read = streams.stream_read_group("s", "g", "ann", 0, None);
-        let found = within_limit(read).await.unwrap().len();
-        assert!(found <= 110, "{found} entries in one read");
-        delivered += found;
-        assert_eq!(
-            holders(&fixture).await.len(),
-            delivered,
-            "all were returned"
-        );
-    }
-    assert_eq!(delivered, 300);
-}
-
-#[tokio::test]
-async fn a_claim_of_large_entries_counts_no_delivery_of_those_that_do_not_fit() {
-    let fixture = Fixture::new(RedisVersion::V7_0).await;
-    held_by_ann_of_sizes(&fixture, &[100 * 1024; 100]).await;
-    for _ in 0..2 {
-        let large = "x".repeat(100 * 1024);
-        for _ in 0..100 {
-            fixture.add("s", &large).await;
-        }
-        let read = fixture.streams.stream_read_group("s", "g", "ann", 0, None);
-        assert_eq!(within_limit(read).await.unwrap().len(), 100);
-    }
-    let (mut cursor, mut claimed) = ("0-0".to_owned(), 0);
-    loop {
-        let claim = fixture.streams.claim("s", "g", "bob", 0, &cursor, 1_000);
-        let page = within_limit(claim).await.unwrap();
-        assert!(page.entries.len() <= 110, "{} entries", page.entries.len());
-        claimed += page.entries.len();
-        let mut expected = vec![holder("bob", 2); claimed];
-        expected.resize(300, holder("ann", 1));
-        assert_eq!(holders(&fixture).await, expected);
-        cursor = page.cursor;
-        if cursor == "0-0" {
-            break;
-        }
-    }
-    assert_eq!(claimed, 300);
-}
-
-#[tokio::test]
-async fn many_small_entries_are_read_and_claimed_in_one_operation() {
-    let fixture = Fixture::new(RedisVersion::V7_0).await;
-    let streams = &fixture.streams;
-    streams.stream_create_group("s", "g", "0").await.unwrap();
-    for n in 0..2_500 {
-        fixture.add("s", &n.to_string()).await;
-    }
-    let read = streams.stream_read_group("s", "g", "ann", 1_234, None);
-    assert_eq!(within_limit(read).await.unwrap().len(), 1_234);
-    let read = streams.stream_read_group("s", "g", "ann", 0, None);
-    assert_eq!(within_limit(read).await.unwrap().len(), 2_500 - 1_234);
-    let claim = streams.claim("s", "g", "bob", 0, "0-0", 1_500);
-    let claimed = within_limit(claim).await.unwrap();
-    assert_eq!(claimed.entries.len(), 1_500);
-    let claim = streams.claim("s", "g", "bob", 0, &claimed.cursor, 1_500);
-    let claimed = within_limit(claim).await.unwrap();
-    assert_eq!((claimed.entries.len(), &*claimed.cursor), (1_000, "0-0"));
-}
-
-#[tokio::test]
-async fn a_group_read_that_loses_redis_between_pages_returns_what_it_has() {
-    let mut fixture = Fixture::new(RedisVersion::V7_0).await;
-    let streams = fixture.streams.clone();
-    streams.stream_create_group("s", "g", "0").await.unwrap();
-    for n in 0..200 {
-        fixture.add("s", &n.to_string()).await;
-    }
-    let read = read_group("s", "g", "ann", 0, None);
-    let reading = streams.perform(vec![read]).await.remove(0);
-    fixture.server.kill().unwrap();
-    let found = within_limit(reading.finish()).await.unwrap();
-    assert_eq!(found.into_entries().unwrap().len(), 100);
 }

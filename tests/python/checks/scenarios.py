@@ -212,7 +212,7 @@ async def newer_socket_takes_over(encoding):
         newer = await setting.client(client_id="the-same")
         await newer.add("orders", entry(1))
         equal((await error_of(waiting)).code, "PROTOCOL")
-        equal(older.end.code, 4410)
+        equal(older.close_code, 4410)
 
 
 async def unknown_path_stops(encoding):
@@ -241,7 +241,8 @@ async def forgotten_producer_takes_a_new_name(encoding):
         name = client.producer("orders").name
         setting.server.shut_down()
         await setting.server.process.wait()
-        equal((await until(lambda: client.end), client.end.code)[1], 1001)
+        await until(lambda: client.close_code)
+        equal(client.close_code, 1001)
         await setting.server.start()
         await client.add("orders", entry(2))
         assert client.producer("orders").name != name, "the name is the same"

@@ -45,6 +45,7 @@ class Client(Operations, Subscriptions):
         self.session = None
         self.stopped = None
         self.end = None
+        self.close_code = None
         self.sockets = 0
         self.group_consumers = Consumers(self)
         self.producers = {}
@@ -117,6 +118,7 @@ class Client(Operations, Subscriptions):
             if self.stopped:
                 return
             self.end = end
+            self.close_code = end.code or self.close_code
             self._disconnected(session, end)
             if end.stop:
                 code = end.code or f"HTTP status {end.http}"

@@ -130,10 +130,12 @@ impl IdempotentProducers {
     }
 
     /// Records the reply that an add failed for good, or that its outcome is unknown. The server
-    /// refuses the adds after it that are in flight; further adds no longer depend on it.
+    /// refuses the adds after it that are in flight; further adds no longer depend on it, but wait
+    /// until those are answered.
     pub(super) fn record_failed(&mut self, stream: &str) {
         if let Some(producer) = self.get_mut(stream) {
             producer.in_flight -= 1;
+            producer.is_stalled |= producer.in_flight > 0;
         }
         self.record_abandoned(stream);
     }

@@ -39,3 +39,19 @@ fn an_add_is_marked_as_resent_only_if_it_may_be_stored() {
     assert_eq!(unknown, [(2, true), (3, false)]);
     assert_eq!(marks(test.reconnect()), [(2, true), (3, true)]);
 }
+
+/// Else the server would store the new add first, and never those before it.
+#[test]
+fn a_new_add_waits_for_those_in_flight_after_a_failed_one() {
+    let mut test = TestEngine::of(&identity(), ClientConfig::default());
+    test.accept();
+    test.request(1, add("a"));
+    test.request(2, add("a"));
+    assert_eq!(marks(test.sent().concat()), [(1, false), (2, false)]);
+    test.reply_error(1, "OOM");
+    test.request(3, add("a"));
+    assert_eq!(marks(test.sent().concat()), []);
+    test.reply_error(2, "OUT_OF_ORDER");
+    test.advance(100);
+    assert_eq!(marks(test.sent().concat()), [(2, false), (3, false)]);
+}

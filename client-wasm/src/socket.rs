@@ -168,7 +168,11 @@ impl OpenSocket {
                 }
                 None => {
                     let (code, reason) = self.close.take().unwrap_or((ABNORMAL, String::new()));
-                    SocketEvent::Closed { code, reason }
+                    SocketEvent::Closed {
+                        code,
+                        reason,
+                        retry_after_ms: 0,
+                    }
                 }
             });
         }
@@ -186,15 +190,20 @@ impl Socket for RuntimeSocket {
                 Poll::Ready(SocketEvent::Closed {
                     code: ABNORMAL,
                     reason,
+                    retry_after_ms: 0,
                 })
             }
         }
     }
 
-    /// Always ready: the runtime buffers what it cannot send, and some do not report how much. The
-    /// engine bounds the bytes that are unanswered.
+    /// Ready until the socket is closing: the runtime buffers what it cannot send, and some do not
+    /// report how much. The engine bounds the bytes that are unanswered.
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
+        match &self.socket {
+            // Its events say when it is closed.
+            Ok(open) if open.socket.ready_state() > WebSocket::OPEN => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
     }
 
     fn send(&mut self, frame: Vec<u8>, is_text: bool) {

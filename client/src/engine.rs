@@ -9,7 +9,8 @@
 //!   [`consumed`](Engine::consumed), [`cancel`](Engine::cancel), [`close`](Engine::close),
 //!   [`network_changed`](Engine::network_changed);
 //! - events: [`handle_opened`](Engine::handle_opened), [`handle_frame`](Engine::handle_frame),
-//!   [`handle_closed`](Engine::handle_closed), [`handle_timeout`](Engine::handle_timeout);
+//!   [`handle_closed`](Engine::handle_closed), [`postpone_connect`](Engine::postpone_connect),
+//!   [`handle_timeout`](Engine::handle_timeout);
 //! - results: [`poll_action`](Engine::poll_action), [`poll_transmit`](Engine::poll_transmit),
 //!   [`poll_event`](Engine::poll_event), each polled until it returns `None`;
 //! - [`next_deadline`](Engine::next_deadline): when to call `handle_timeout`.
@@ -93,8 +94,10 @@ pub struct Engine {
     /// The nonce of a ping to answer.
     pong: Option<u64>,
     availability: Availability,
-    /// How the server violated the protocol.
-    violation: Option<&'static str>,
+    /// How the server violated the protocol, and the code of the close.
+    violation: Option<(u16, &'static str)>,
+    /// Before then, the server wants no further connection.
+    connect_not_before: Millis,
     actions: VecDeque<SocketAction>,
     events: VecDeque<EngineEvent>,
 }
@@ -121,6 +124,7 @@ impl Engine {
             pong: None,
             availability: Availability::default(),
             violation: None,
+            connect_not_before: 0,
             actions: VecDeque::new(),
             events: VecDeque::new(),
             config,

@@ -56,10 +56,17 @@ impl<C: Connector> EngineIo<C> {
                 SocketEvent::Frame { payload, is_text } => {
                     self.engine.handle_frame(payload.as_ref(), is_text, now);
                 }
-                SocketEvent::Closed { code, reason } => {
+                SocketEvent::Closed {
+                    code,
+                    reason,
+                    retry_after_ms,
+                } => {
                     self.socket = None;
                     telemetry::socket_closed(code, &reason);
                     self.engine.handle_closed(code, &reason, now);
+                    if retry_after_ms > 0 {
+                        self.engine.postpone_connect(retry_after_ms, now);
+                    }
                 }
             }
         }

@@ -24,10 +24,13 @@ pub enum SocketEvent<P> {
     },
     /// The socket is closed, or could not be opened. It is the last event.
     Closed {
-        /// The close code; 1006 if none was received.
+        /// The close code, or the HTTP status of a server that refused the connection; 1006 if
+        /// neither was received.
         code: u16,
         /// The reason that came with the code, or what went wrong.
         reason: String,
+        /// For how long the server wants no other connection, in milliseconds (`Retry-After`).
+        retry_after_ms: u32,
     },
 }
 

@@ -128,12 +128,13 @@ pub const CLOSE_CODES: &[CloseCode] = &[
     ),
 ];
 
-/// Returns what a client does after a close with this code. After a code that is not in the table
-/// it reconnects, except after 4400 to 4499, which blame the client: it stops.
+/// Returns what a client does after a close with this code, or after an HTTP status in the place of
+/// a connection. After a code that is not in the table it reconnects, except after 4400 to 4499,
+/// which blame the client: it stops.
 pub fn after_close(code: u16) -> AfterClose {
     match AFTER.iter().find(|(other, _)| *other == code) {
         Some((_, after)) => *after,
-        None if (4400..4500).contains(&code) => AfterClose::Stop,
+        None if matches!(code, 400 | 401 | 403 | 404 | 426 | 4400..4500) => AfterClose::Stop,
         None => AfterClose::Reconnect,
     }
 }
@@ -143,6 +144,8 @@ pub fn after_close(code: u16) -> AfterClose {
 pub fn error_code(close_code: u16) -> &'static str {
     match after_close(close_code) {
         _ if close_code == NORMAL => code::CLOSED,
+        _ if close_code == 401 => code::NOAUTH,
+        _ if close_code == 403 => code::NOPERM,
         AfterClose::Stop => code::PROTOCOL,
         AfterClose::Reconnect => code::DISCONNECTED,
     }
@@ -193,6 +196,24 @@ mod tests {
         assert_eq!(after_close(4500), AfterClose::Reconnect);
         assert_eq!(after_close(1011), AfterClose::Reconnect);
         assert_eq!(after_close(HEARTBEAT_MISSED), AfterClose::Reconnect);
+    }
+
+    #[test]
+    fn a_status_that_blames_the_client_stops() {
+        for (status, code) in [
+            (400, code::PROTOCOL),
+            (401, code::NOAUTH),
+            (403, code::NOPERM),
+            (404, code::PROTOCOL),
+            (426, code::PROTOCOL),
+            (429, code::DISCONNECTED),
+            (500, code::DISCONNECTED),
+            (503, code::DISCONNECTED),
+        ] {
+            let stops = after_close(status) == AfterClose::Stop;
+            assert_eq!(stops, code != code::DISCONNECTED, "{status}");
+            assert_eq!(error_code(status), code, "{status}");
+        }
     }
 
     #[test]

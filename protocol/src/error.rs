@@ -143,6 +143,15 @@ impl fmt::Display for CacheError {
 impl std::error::Error for CacheError {}
 
 impl Retry {
+    /// Returns what a word on the wire means. One that is not known means `never`.
+    pub fn of_word(word: &str) -> Self {
+        match word {
+            "later" => Self::Later,
+            "unknown" => Self::Unknown,
+            _ => Self::Never,
+        }
+    }
+
     /// Returns `never`, `later` or `unknown`: the text on the wire and in JavaScript.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -31,7 +31,8 @@ impl Engine {
         self.heartbeat = Heartbeat::new(now);
         self.phase = ConnectionPhase::Open { since: now };
         if Encoding::from_subprotocol(subprotocol) != Some(self.config.encoding) {
-            self.close_for_violation("the server does not speak streamgate.v1", now);
+            let why = "the server does not speak streamgate.v1";
+            self.close_for_violation(close::MALFORMED, why, now);
         }
     }
 
@@ -41,13 +42,22 @@ impl Engine {
             ConnectionPhase::Closed | ConnectionPhase::Pausing { .. } => {}
             // The owner has to know the violation, not how the server took the close.
             ConnectionPhase::Closing { .. } => match self.violation {
-                Some(violation) => self.stop(close::MALFORMED, violation),
+                Some((code, violation)) => self.stop(code, violation),
                 None => self.stop(code, reason),
             },
             ConnectionPhase::Connecting { .. } | ConnectionPhase::Open { .. } => {
                 // Without a close of the server, it may not know that the connection is lost.
                 self.handle_lost(code, reason, code == close::ABNORMAL, now);
             }
+        }
+    }
+
+    /// Handles that the server, which refused the connection, wants no other attempt for some time.
+    /// Call it after [`handle_closed`](Self::handle_closed).
+    pub fn postpone_connect(&mut self, ms: u32, now: Millis) {
+        self.connect_not_before = now + u64::from(ms);
+        if let ConnectionPhase::Pausing { until } = &mut self.phase {
+            *until = self.connect_not_before.max(*until);
         }
     }
 
@@ -109,7 +119,7 @@ impl Engine {
     /// server back: the network changed, the machine slept, the tab was frozen.
     pub fn network_changed(&mut self, now: Millis) {
         match self.phase {
-            ConnectionPhase::Pausing { .. } => self.connect(now),
+            ConnectionPhase::Pausing { .. } if now >= self.connect_not_before => self.connect(now),
             ConnectionPhase::Open { .. } => self.heartbeat.force_ping(),
             _ => {}
         }
@@ -120,8 +130,9 @@ impl Engine {
         match self.phase {
             ConnectionPhase::Closing { .. } | ConnectionPhase::Closed => {}
             ConnectionPhase::Open { .. } => {
-                self.close_in_flight();
-                self.fail_queued(code::CLOSED, "the client was closed");
+                let why = "the client was closed";
+                self.fail_in_flight(code::CLOSED, why);
+                self.fail_queued(code::CLOSED, why);
                 self.begin_closing(close::NORMAL, "", now);
             }
             ConnectionPhase::Connecting { .. } | ConnectionPhase::Pausing { .. } => {
@@ -146,11 +157,11 @@ impl Engine {
 
     /// Closes the socket because the server violated the protocol. Another attempt would fail the
     /// same way, so the client ends.
-    pub(super) fn close_for_violation(&mut self, reason: &'static str, now: Millis) {
+    pub(super) fn close_for_violation(&mut self, code: u16, reason: &'static str, now: Millis) {
         self.fail_in_flight(code::PROTOCOL, reason);
         self.fail_queued(code::PROTOCOL, reason);
-        self.violation = Some(reason);
-        self.begin_closing(close::MALFORMED, reason, now);
+        self.violation = Some((code, reason));
+        self.begin_closing(code, reason, now);
     }
 
     /// Handles that the connection is gone: schedules another attempt, unless there is no point in
@@ -163,7 +174,7 @@ impl Engine {
                 close::MESSAGE_TOO_LARGE if reason.is_empty() => TOO_LARGE,
                 _ => reason,
             };
-            let mut why = String::from("the connection was closed for good with code ");
+            let mut why = String::from("the client stopped after code ");
             push_number(&mut why, u64::from(code));
             why.push_str(": ");
             why.push_str(reason);

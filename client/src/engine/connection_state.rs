@@ -19,14 +19,15 @@ pub enum ConnectionState {
     },
     /// The connection was lost. Requests wait until there is a new one.
     Reconnecting {
-        /// The close code of the lost connection; 1006 if it was not closed properly.
+        /// The close code of the lost connection, or the HTTP status of a server that refused the
+        /// last attempt; 1006 without either.
         code: u16,
         /// The reason that came with the code.
         reason: String,
     },
-    /// Closed for good: by the owner, or because another attempt would fail the same way.
+    /// The client has stopped: its owner closed it, or another attempt would fail the same way.
     Closed {
-        /// The close code.
+        /// The close code, or the HTTP status of a server that refused the connection.
         code: u16,
         /// The reason that came with the code.
         reason: String,

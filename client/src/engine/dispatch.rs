@@ -1,5 +1,6 @@
 //! Decoding frames and dispatching their messages.
 
+use streamgate_protocol::close;
 use streamgate_protocol::codec::DecodeError;
 use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Fault, Outcome, Welcome};
@@ -18,7 +19,8 @@ impl Engine {
         }
         self.heartbeat.record_heard(now);
         if is_text != self.config.encoding.is_text() {
-            return self.close_for_violation("the server sent a frame of the wrong type", now);
+            let why = "the server sent a frame of the wrong type";
+            return self.close_for_violation(close::WRONG_FRAME_TYPE, why, now);
         }
         for message in self.config.encoding.messages::<ServerMessage>(frame) {
             let handled = match message {
@@ -52,7 +54,7 @@ impl Engine {
                 Err(_) => Err("the server sent a message that cannot be decoded"),
             };
             if let Err(violation) = handled {
-                return self.close_for_violation(violation, now);
+                return self.close_for_violation(close::MALFORMED, violation, now);
             }
         }
     }

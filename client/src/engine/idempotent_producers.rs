@@ -148,8 +148,15 @@ impl IdempotentProducers {
         }
     }
 
-    /// Stalls a producer: an add, and those that were sent after it, must be sent again.
-    pub(super) fn stall(&mut self, stream: &str, now: Millis, jitter: &mut Jitter) {
+    /// Stalls a producer: an add, and those that were sent after it, must be sent again, at
+    /// `earliest` at the earliest.
+    pub(super) fn stall(
+        &mut self,
+        stream: &str,
+        now: Millis,
+        earliest: Millis,
+        jitter: &mut Jitter,
+    ) {
         if let Some(producer) = self.get_mut(stream) {
             producer.in_flight -= 1;
             producer.is_stalled = true;
@@ -158,6 +165,7 @@ impl IdempotentProducers {
                 let pause = retry_backoff::next_pause_ms(&mut producer.backoff, jitter);
                 producer.resume_at = now + pause;
             }
+            producer.resume_at = producer.resume_at.max(earliest);
         }
     }
 

@@ -137,10 +137,6 @@ impl PendingRequest {
         matches!(self.message, ClientMessage::Subscribe { .. })
     }
 
-    pub(super) fn is_tail(&self) -> bool {
-        self.is_subscription() && self.is_read_only()
-    }
-
     /// The consumer for which it reads a group.
     // Inlined it would be a larger download for browsers.
     #[inline(never)]
@@ -392,10 +388,10 @@ impl PendingRequest {
         self.backoff.reset();
     }
 
-    /// Starts a pause, after which it is sent again.
-    pub(super) fn pause(&mut self, now: Millis, jitter: &mut Jitter) {
-        self.mark_retried(now);
-        self.queued_at = now + retry_backoff::next_pause_ms(&mut self.backoff, jitter);
+    /// Starts a pause, after which it is sent again, at `earliest` at the earliest.
+    pub(super) fn pause(&mut self, now: Millis, earliest: Millis, jitter: &mut Jitter) {
+        let end = now + retry_backoff::next_pause_ms(&mut self.backoff, jitter);
+        self.queued_at = end.max(earliest);
         self.is_pausing = true;
     }
 
@@ -415,7 +411,7 @@ impl PendingRequest {
         let retried_add = self.retried_since.filter(|_| self.is_idempotent_add());
         let end = match retried_add {
             Some(since) => since + queue_timeout_ms.min(MAX_ADD_RETRY_MS),
-            None => self.queued_at + queue_timeout_ms,
+            None => self.queued_at.saturating_add(queue_timeout_ms),
         };
         self.window.is_none().then_some(end)
     }

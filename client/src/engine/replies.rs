@@ -1,13 +1,31 @@
 //! Every reply of the server: to requests, to idempotent adds, to recoveries, and errors.
 
 use streamgate_protocol::error::code;
-use streamgate_protocol::message::Outcome;
-use streamgate_protocol::{CacheError, CacheResult, Claimed, Reply, Retry};
+use streamgate_protocol::message::{Fault, Outcome};
+use streamgate_protocol::{CacheError, Claimed, Reply, Retry};
 
 use super::Engine;
 use super::pending_request::PendingRequest;
 use super::retry_policy::RetryPolicy;
 use super::time::Millis;
+
+/// The fault of a reply.
+struct Failure {
+    error: CacheError,
+    retry: Retry,
+    /// The shortest pause before the request is sent again.
+    retry_after_ms: Millis,
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self {
+            error: CacheError::from_code(&fault.code, &fault.message),
+            retry: Retry::of_word(&fault.retry),
+            retry_after_ms: fault.retry_after_ms.unwrap_or_default(),
+        }
+    }
+}
 
 impl Engine {
     /// Handles a reply.
@@ -25,18 +43,23 @@ impl Engine {
             // It was on its way when the request was cancelled.
             return Ok(());
         };
-        let entry = match &outcome {
-            Outcome::Error(fault) => fault.entry.clone(),
-            Outcome::Ok(_) => None,
+        let mut entry = None;
+        let result = match outcome {
+            Outcome::Ok(reply) => Ok(reply),
+            Outcome::Error(mut fault) => {
+                entry = fault.entry.take();
+                Err(Failure::from(fault))
+            }
         };
-        let result = CacheResult::from(outcome);
         if request.is_idempotent_add() {
             self.handle_idempotent_add(request, result, now);
             return Ok(());
         }
         match (result, entry) {
-            (Err(error), Some(entry)) => self.handle_too_large(request, entry, error, now),
-            (Err(error), None) => self.handle_error(request, error, now),
+            (Err(failure), Some(entry)) => {
+                self.handle_too_large(request, entry, failure.error, now);
+            }
+            (Err(failure), None) => self.handle_error(request, failure, now),
             (Ok(reply), _) if request.is_recovering => self.handle_recovery(request, reply, now),
             (Ok(_), _) if request.window.is_some() => {
                 let violation = "the server replied to a subscription";
@@ -79,7 +102,12 @@ impl Engine {
     /// first.
     // Inlined it would be a larger download for browsers.
     #[inline(never)]
-    fn handle_error(&mut self, mut request: Box<PendingRequest>, error: CacheError, now: Millis) {
+    fn handle_error(&mut self, mut request: Box<PendingRequest>, failure: Failure, now: Millis) {
+        let Failure {
+            error,
+            retry,
+            retry_after_ms,
+        } = failure;
         let is_recovery = request.is_recovering;
         self.abandon_recovery(&request);
         if is_recovery
@@ -93,7 +121,6 @@ impl Engine {
             request.queued_at = now;
             return self.queue.retry(request);
         }
-        let retry = error.retry();
         let mut retries = retry != Retry::Never;
         if !is_recovery {
             let is_unknown = retry == Retry::Unknown;
@@ -113,8 +140,10 @@ impl Engine {
             }
         }
         request.record_failure(u64::from(self.config.stable_after_ms), now);
-        if retries && self.queue.has_patience(&request, now) {
-            request.pause(now, &mut self.jitter);
+        let retry_at = now.saturating_add(retry_after_ms);
+        request.mark_retried(now);
+        if retries && self.queue.has_patience(&request, retry_at) {
+            request.pause(now, retry_at, &mut self.jitter);
             return self.queue.retry(request);
         }
         self.save_recovery(&request);
@@ -132,19 +161,20 @@ impl Engine {
     fn handle_idempotent_add(
         &mut self,
         mut request: Box<PendingRequest>,
-        result: CacheResult<Reply>,
+        result: Result<Reply, Failure>,
         now: Millis,
     ) {
         let Some((stream, number)) = request.idempotent_add() else {
             return;
         };
-        let error = match result {
+        let failure = match result {
             Ok(reply) => {
                 self.producers.record_stored(stream, number.number);
                 return self.finish(request.id(), Ok(reply));
             }
-            Err(error) => error,
+            Err(failure) => failure,
         };
+        let error = failure.error;
         let may_be_done = request.may_be_done;
         let retries = match error.code() {
             code::OUT_OF_ORDER => {
@@ -153,10 +183,12 @@ impl Engine {
             }
             code::UNKNOWN_OUTCOME | code::TRYAGAIN => true,
             code::FORGOTTEN | code::SKIPPED => false,
-            _ => may_be_done && error.retry() == Retry::Later,
+            _ => may_be_done && failure.retry == Retry::Later,
         };
         if retries {
-            self.producers.stall(stream, now, &mut self.jitter);
+            let retry_at = now.saturating_add(failure.retry_after_ms);
+            self.producers
+                .stall(stream, now, retry_at, &mut self.jitter);
             request.may_be_done |= error.code() == code::UNKNOWN_OUTCOME;
             request.mark_retried(now);
             return self.queue.retry(request);

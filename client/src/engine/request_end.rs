@@ -54,39 +54,18 @@ impl Engine {
         }
     }
 
-    /// Fails everything that was sent, because the client will not reconnect.
+    /// Fails everything that was sent, because the client will not reconnect. A request that changes
+    /// something, and what a consumer received, have an unknown outcome.
     pub(super) fn fail_in_flight(&mut self, code: &str, why: &str) {
-        self.end_in_flight(|request| {
-            let is_known = request.is_read_only();
-            CacheError::from_code(
-                if is_known {
-                    code
-                } else {
-                    code::UNKNOWN_OUTCOME
-                },
-                why,
-            )
-        });
-    }
-
-    /// Fails everything that was sent, because the owner closes the client. A tail has lost nothing
-    /// by that. The outcome of other requests, and what a consumer received, is unknown.
-    pub(super) fn close_in_flight(&mut self) {
-        let why = "the client was closed before the reply came";
-        self.end_in_flight(|request| {
-            if request.is_tail() {
-                CacheError::from_code(code::CLOSED, "the client was closed")
-            } else {
-                CacheError::lost(request.is_read_only(), why)
-            }
-        });
-    }
-
-    fn end_in_flight(&mut self, error: impl Fn(&PendingRequest) -> CacheError) {
         self.cancels.clear();
         self.grants.clear();
         for request in self.queue.take_sent() {
-            self.finish(request.id(), Err(error(&request)));
+            let code = if request.is_read_only() {
+                code
+            } else {
+                code::UNKNOWN_OUTCOME
+            };
+            self.finish(request.id(), Err(CacheError::from_code(code, why)));
         }
     }
 

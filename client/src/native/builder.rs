@@ -38,7 +38,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// `CONFIG` if the URL is invalid, `DISCONNECTED` if there is no connection within 10 s.
+    /// `CONFIG` if the URL is invalid, `DISCONNECTED` if there is no connection within 10 s,
+    /// `PROTOCOL`, `NOAUTH` or `NOPERM` if the server refuses it.
     ///
     /// # Panics
     ///
@@ -118,7 +119,8 @@ impl Builder {
     /// # Errors
     ///
     /// `CONFIG` if the URL is invalid, `DISCONNECTED` if there is no connection in time, `PROTOCOL`
-    /// if the server speaks another protocol.
+    /// if the server speaks another protocol, `NOAUTH` after HTTP status 401, `NOPERM` after 403,
+    /// `PROTOCOL` after 400, 404 and 426.
     ///
     /// # Panics
     ///

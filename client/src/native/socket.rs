@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::UrlError;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio_tungstenite::tungstenite::http::header::{RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
@@ -120,6 +120,8 @@ impl Socket for NativeSocket {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Opening(_) => Poll::Pending,
+            // The server reads nothing after its close; the end of the events follows.
+            Self::Open(open) if open.close.is_some() => Poll::Pending,
             // A failure shows as the end of the stream of events.
             Self::Open(open) => Pin::new(&mut open.socket).poll_ready(cx).map(|_| ()),
         }
@@ -166,9 +168,17 @@ impl OpenSocket {
                 Some(Err(Error::ConnectionClosed)) | None => {
                     let ended = || (close::ABNORMAL, "the connection ended".to_owned());
                     let (code, reason) = self.close.take().unwrap_or_else(ended);
-                    return Poll::Ready(SocketEvent::Closed { code, reason });
+                    return Poll::Ready(SocketEvent::Closed {
+                        code,
+                        reason,
+                        retry_after_ms: 0,
+                    });
                 }
-                Some(Err(error)) => return Poll::Ready(closed(&error)),
+                Some(Err(error)) => {
+                    let event = closed(&error);
+                    self.report_violation(&event, cx);
+                    return Poll::Ready(event);
+                }
             };
             match message {
                 Message::Binary(bytes) => {
@@ -196,6 +206,22 @@ impl OpenSocket {
         }
     }
 
+    /// Tells the server with which message it violated the WebSocket protocol. That fails if there
+    /// is no room for it at once.
+    fn report_violation(&mut self, event: &SocketEvent<Payload>, cx: &mut Context<'_>) {
+        let SocketEvent::Closed { code, .. } = event else {
+            return;
+        };
+        if *code != close::ABNORMAL {
+            let reason = "".into();
+            let code = (*code).into();
+            let mut socket = Pin::new(&mut self.socket);
+            let close = Message::Close(Some(CloseFrame { code, reason }));
+            let _ = socket.as_mut().start_send(close);
+            let _ = socket.poll_flush(cx);
+        }
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut socket = Pin::new(&mut self.socket);
         if self.closing.is_some() && socket.as_mut().poll_ready(cx).is_ready() {
@@ -209,17 +235,26 @@ impl OpenSocket {
 }
 
 fn closed(error: &Error) -> SocketEvent<Payload> {
+    let mut retry_after_ms = 0;
     let (code, reason) = match error {
         Error::Http(response) => {
             let status = response.status();
-            let reason = format!("the server answered with HTTP status {status}");
-            (close::ABNORMAL, reason)
+            let seconds = response.headers().get(RETRY_AFTER);
+            let seconds = seconds.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            retry_after_ms = seconds.map_or(0, |seconds: u32| seconds.saturating_mul(1_000));
+            let reason = format!("the server refused the connection with HTTP status {status}");
+            (status.as_u16(), reason)
         }
         // Every further connection would break at the same message.
         Error::Capacity(_) => (close::MESSAGE_TOO_LARGE, error.to_string()),
+        Error::Utf8(_) => (close::INVALID_TEXT, error.to_string()),
         error => (close::ABNORMAL, error.to_string()),
     };
-    SocketEvent::Closed { code, reason }
+    SocketEvent::Closed {
+        code,
+        reason,
+        retry_after_ms,
+    }
 }
 
 /// The bytes of a frame, as they were received.

@@ -105,7 +105,11 @@ impl ScriptedServer {
     pub(crate) fn lose_connection(&mut self) {
         let (code, reason) = (1006, String::new());
         self.events
-            .send(SocketEvent::Closed { code, reason })
+            .send(SocketEvent::Closed {
+                code,
+                reason,
+                retry_after_ms: 0,
+            })
             .unwrap();
     }
 }

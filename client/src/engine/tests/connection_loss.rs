@@ -53,7 +53,7 @@ fn codes_that_blame_a_side_end_the_client_with_the_reason() {
         let codes = [(1, "PROTOCOL"), (2, "UNKNOWN_OUTCOME"), (3, "CLOSED")];
         assert_eq!(test.codes(), codes, "{close_code}");
         let error = test.finished[0].1.as_ref().unwrap_err();
-        let why = format!("the connection was closed for good with code {close_code}: gone");
+        let why = format!("the client stopped after code {close_code}: gone");
         assert_eq!(error.message(), why);
     }
 }
@@ -154,17 +154,19 @@ fn another_subprotocol_closes_the_client() {
 
 #[test]
 fn a_frame_that_cannot_be_decoded_closes_the_client() {
-    for (frame, is_text) in [(&[0xff_u8; 8][..], false), (b"{}", true)] {
+    for (frame, is_text, code) in [(&[0xff_u8; 8][..], false, 4400), (b"{}", true, 4405)] {
         let mut test = TestEngine::open();
         test.request(1, add("a"));
         test.sent();
         test.engine.handle_frame(frame, is_text, 0);
         test.collect();
         assert_eq!(test.codes(), [(1, "UNKNOWN_OUTCOME")]);
-        assert!(matches!(
-            test.actions[..],
-            [SocketAction::Close { code: 4400, .. }]
-        ));
+        let [SocketAction::Close { code: closed, .. }] = test.actions[..] else {
+            panic!("{:?}", test.actions);
+        };
+        assert_eq!(closed, code);
+        test.lose_connection(1000);
+        assert_eq!(test.closed_with, Some(code));
     }
 }
 
@@ -177,7 +179,7 @@ fn closing_ends_every_request_and_waits_for_the_server_but_not_forever() {
     test.request(3, add("b"));
     test.engine.close(test.now);
     test.collect();
-    let codes = [(1, "DISCONNECTED"), (2, "UNKNOWN_OUTCOME"), (3, "CLOSED")];
+    let codes = [(1, "CLOSED"), (2, "UNKNOWN_OUTCOME"), (3, "CLOSED")];
     assert_eq!(test.codes(), codes);
     assert_eq!(
         test.actions,
@@ -240,4 +242,42 @@ fn a_change_of_the_network_ends_the_pause_of_a_first_connect() {
     test.engine.network_changed(test.now);
     test.collect();
     assert_eq!(test.actions, [SocketAction::Connect]);
+}
+
+#[test]
+fn the_server_decides_when_a_client_connects_again() {
+    let mut test = TestEngine::open();
+    test.lose_connection(503);
+    test.engine.postpone_connect(20_000, test.now);
+    test.actions.clear();
+    test.advance(10_000);
+    test.engine.network_changed(test.now);
+    test.collect();
+    test.advance(9_999);
+    assert_eq!(test.actions, []);
+    test.advance(1);
+    assert_eq!(test.actions, [SocketAction::Connect]);
+}
+
+#[test]
+fn a_status_that_blames_the_client_ends_it_with_an_error_that_names_it() {
+    for (status, code) in [
+        (400, "PROTOCOL"),
+        (401, "NOAUTH"),
+        (403, "NOPERM"),
+        (404, "PROTOCOL"),
+    ] {
+        let mut test = TestEngine::open();
+        test.lose_connection(1006);
+        test.request(1, read());
+        test.lose_connection(status);
+        test.advance_until_connect();
+        test.engine.handle_closed(status, "refused", test.now);
+        test.collect();
+        assert_eq!(test.codes(), [(1, code)], "{status}");
+        let (_, result) = &test.finished[0];
+        let why = result.as_ref().unwrap_err().message().to_owned();
+        assert!(why.contains(&status.to_string()), "{why}");
+        assert_eq!(test.closed_with, Some(status));
+    }
 }

@@ -1,7 +1,11 @@
 //! A lost connection as callers see it: the outcome of calls in flight, and of the calls that
 //! follow.
 
-#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failure here is a failed test"
+)]
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -19,6 +23,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 mod recreated_group;
+mod refused;
 
 /// A server in this process, which can restart at the same address.
 struct LocalServer {
@@ -203,7 +208,7 @@ async fn calls_of_a_closed_client_fail_with_closed() {
     tokio::task::yield_now().await;
     client.stream_read_latest("s", 1).await.unwrap();
     client.close().await;
-    assert_eq!(waiting.await.unwrap().unwrap_err().code(), "DISCONNECTED");
+    assert_eq!(waiting.await.unwrap().unwrap_err().code(), "CLOSED");
     let error = client.stream_read_latest("s", 1).await.unwrap_err();
     assert_eq!((error.code(), error.retry()), ("CLOSED", Retry::Never));
     client.close().await;

@@ -592,3 +592,67 @@ fn a_blocked_socket_does_not_make_the_deadline_stay() {
     assert_eq!(test.now, 2 * u64::from(welcome().heartbeat_ms));
     assert!(calls <= 4, "{calls} calls");
 }
+
+/// Returns a fault that says how the request may be retried.
+fn fault_with(code: &str, retry: &str, retry_after_ms: Option<u64>) -> Outcome {
+    let mut fault = Fault::from(&CacheError::from_code(code, "why"));
+    fault.retry = retry.to_owned();
+    fault.retry_after_ms = retry_after_ms;
+    Outcome::Error(fault)
+}
+
+#[test]
+fn a_request_is_not_sent_again_before_the_server_wants_it() {
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, tail(after("5-0")), 0);
+    test.request(2, add("a"));
+    test.sent();
+    let outcome = fault_with("DISCONNECTED", "later", Some(5_000));
+    test.receive(&ServerMessage::Reply { id: 1, outcome });
+    let outcome = fault_with("UNKNOWN_OUTCOME", "unknown", Some(6_000));
+    test.receive(&ServerMessage::Reply { id: 2, outcome });
+    let mut sent_at = Vec::new();
+    while test.now < 7_000 {
+        test.advance(100);
+        for message in test.sent().concat() {
+            match message {
+                ClientMessage::Subscribe { id, .. } | ClientMessage::Request { id, .. } => {
+                    sent_at.push((id, test.now));
+                }
+                _ => test.receive(&ServerMessage::Pong { nonce: 0 }),
+            }
+        }
+    }
+    assert_eq!(sent_at, [(1, 5_000), (2, 6_000)]);
+}
+
+#[test]
+fn a_request_fails_at_once_if_the_server_wants_it_too_late() {
+    for ms in [30_000, u64::MAX] {
+        let mut test = TestEngine::open();
+        test.request(1, read_group("c", None));
+        test.sent();
+        let outcome = fault_with("UNKNOWN_OUTCOME", "unknown", Some(ms));
+        test.receive(&ServerMessage::Reply { id: 1, outcome });
+        assert_eq!(test.codes(), [(1, "UNKNOWN_OUTCOME")]);
+        test.engine.subscribe(2, tail(after("5-0")), 0);
+        test.sent();
+        let outcome = fault_with("DISCONNECTED", "later", Some(ms));
+        test.receive(&ServerMessage::Reply { id: 2, outcome });
+        test.advance_answering_pings(1_000);
+        assert_eq!(test.codes().len(), 1, "a subscription waits");
+    }
+}
+
+/// The code is one of a later version.
+#[test]
+fn the_fault_says_whether_a_subscription_goes_on() {
+    for (retry, goes_on) in [("later", true), ("never", false), ("sometimes", false)] {
+        let mut test = TestEngine::open();
+        test.engine.subscribe(1, tail(after("5-0")), 0);
+        test.sent();
+        let outcome = fault_with("NEWCODE", retry, None);
+        test.receive(&ServerMessage::Reply { id: 1, outcome });
+        assert_eq!(test.codes().is_empty(), goes_on, "{retry}");
+    }
+}

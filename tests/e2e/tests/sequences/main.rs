@@ -8,7 +8,7 @@ use streamgate_backend::Backend;
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
 use streamgate_redis::RedisStreams;
-use streamgate_test_support::sequence::{Side, sequences};
+use streamgate_test_support::sequence::server_sequences;
 use streamgate_test_support::{RedisServer, RedisVersion};
 
 mod socket;
@@ -18,7 +18,7 @@ use crate::test_run::TestRun;
 
 /// Plays every transcript; fails with all that do not hold.
 async fn play_all(backend: Arc<dyn Backend>) {
-    let sequences = sequences(Side::Server).unwrap();
+    let sequences = server_sequences().unwrap();
     assert!(sequences.len() >= 30, "{} transcripts", sequences.len());
     let mut failures = Vec::new();
     for sequence in &sequences {

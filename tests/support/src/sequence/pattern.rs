@@ -13,6 +13,18 @@ const ANY: &str = "$_";
 /// Generates text: `{"$repeat": ["x", 100]}`.
 const REPEAT: &str = "$repeat";
 
+/// Joins texts and numbers: `{"$concat": ["$n", "-0"]}`.
+const CONCAT: &str = "$concat";
+
+/// Matches a number from one to another: `{"$between": [1, 5]}`.
+const BETWEEN: &str = "$between";
+
+/// Matches one of several values: `{"$any_of": [null, false]}`.
+const ANY_OF: &str = "$any_of";
+
+/// Matches a list with these items in any order: `{"$any_order": ["a", "b"]}`.
+const ANY_ORDER: &str = "$any_order";
+
 /// The variables of one transcript.
 #[derive(Debug, Clone, Default)]
 pub struct Variables(HashMap<String, Value>);
@@ -36,14 +48,17 @@ impl Variables {
                 Ok(self.0.entry(text.clone()).or_insert_with(fresh).clone())
             }
             Value::Array(items) => items.iter().map(|item| self.fill(item)).collect(),
-            Value::Object(object) => match object.get(REPEAT) {
-                Some(repeat) => self.repeat(repeat),
-                None => {
-                    let fill = |(key, value): (&String, _)| Ok((key.clone(), self.fill(value)?));
-                    let filled: anyhow::Result<Map<_, _>> = object.iter().map(fill).collect();
-                    filled.map(Value::Object)
+            Value::Object(object) => {
+                if let Some(repeat) = object.get(REPEAT) {
+                    return self.repeat(repeat);
                 }
-            },
+                if let Some(parts) = object.get(CONCAT) {
+                    return self.concat(parts);
+                }
+                let fill = |(key, value): (&String, _)| Ok((key.clone(), self.fill(value)?));
+                let filled: anyhow::Result<Map<_, _>> = object.iter().map(fill).collect();
+                filled.map(Value::Object)
+            }
             other => Ok(other.clone()),
         }
     }
@@ -53,6 +68,16 @@ impl Variables {
         let times = self.fill(&repeat[1])?;
         let times = times.as_u64().context("repeats a number of times")?;
         Ok(Value::String(text.repeat(usize::try_from(times)?)))
+    }
+
+    fn concat(&mut self, parts: &Value) -> anyhow::Result<Value> {
+        let parts = self.fill(parts)?;
+        let parts = parts.as_array().context("joins a list")?;
+        let text = |part: &Value| match part {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        Ok(Value::String(parts.iter().map(text).collect()))
     }
 
     /// Returns whether all messages match the patterns, each pattern one message, and binds the
@@ -89,6 +114,22 @@ impl Variables {
             (Value::Array(patterns), Value::Array(items)) => {
                 let mut pairs = patterns.iter().zip(items);
                 patterns.len() == items.len() && pairs.all(|(p, item)| self.matches(p, item))
+            }
+            (Value::Object(patterns), _) if patterns.contains_key(CONCAT) => {
+                self.fill(pattern).is_ok_and(|text| text == *message)
+            }
+            (Value::Object(patterns), _) if patterns.contains_key(BETWEEN) => {
+                let bounds = &patterns[BETWEEN];
+                let number = message.as_u64();
+                number.is_some() && bounds[0].as_u64() <= number && number <= bounds[1].as_u64()
+            }
+            (Value::Object(patterns), _) if patterns.contains_key(ANY_OF) => {
+                let values = patterns[ANY_OF].as_array();
+                values.is_some_and(|values| values.iter().any(|value| self.matches(value, message)))
+            }
+            (Value::Object(patterns), Value::Array(items)) if patterns.contains_key(ANY_ORDER) => {
+                let patterns = patterns[ANY_ORDER].as_array();
+                patterns.is_some_and(|patterns| self.match_all(patterns, items, true))
             }
             (Value::Object(patterns), Value::Object(object)) => {
                 let expected = |key: &String| patterns.contains_key(key);

@@ -1,6 +1,8 @@
 //! Requests, replies, cancels and pings.
 
-use streamgate_protocol::limits::MAX_PRODUCER_BYTES;
+use streamgate_protocol::limits::{
+    MAX_PRODUCER_BYTES, MAX_SERVER_FRAME_BYTES, MIN_CLIENT_FRAME_BYTES,
+};
 
 use super::*;
 
@@ -18,6 +20,29 @@ fn requests_made_before_the_socket_opens_are_sent_once_it_is_open() {
     assert!(test.sent().is_empty());
     test.engine.handle_opened("streamgate.v1.bin", 0);
     assert_eq!(test.sent().len(), 1, "without waiting for the welcome");
+}
+
+#[test]
+fn the_hello_says_which_frames_the_client_takes() {
+    let default = u32::try_from(MAX_SERVER_FRAME_BYTES).unwrap();
+    for (set, sent) in [
+        (None, default),
+        (Some(100_000), 100_000),
+        (Some(1), MIN_CLIENT_FRAME_BYTES),
+    ] {
+        let mut config = ClientConfig::default();
+        if let Some(bytes) = set {
+            config = config.max_frame_bytes(bytes);
+        }
+        let mut test = TestEngine::with(config);
+        test.engine.handle_opened("streamgate.v1.bin", 0);
+        let frame = test.engine.poll_transmit(0).unwrap();
+        let mut messages = Encoding::Binary.messages::<ClientMessage<'_>>(&frame);
+        let Some(Ok(ClientMessage::Hello(hello))) = messages.next() else {
+            panic!("no hello")
+        };
+        assert_eq!(hello.max_frame_bytes, sent);
+    }
 }
 
 #[test]

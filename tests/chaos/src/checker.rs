@@ -161,9 +161,10 @@ impl Violations {
     }
 
     /// The same for a read. A subscription must not end at all: it survives every fault.
-    fn ended(&mut self, who: &str, code: &str, subscribes: bool) {
+    fn ended(&mut self, who: &str, code: &str, subscribes: bool, last_error: &str) {
         if subscribes {
-            self.add(ViolationKind::Stuck, format!("{who} was ended: {code}"));
+            let what = format!("{who} was ended: {code} (the last end: {last_error})");
+            self.add(ViolationKind::Stuck, what);
         } else {
             self.stopped(who, code);
         }

@@ -80,6 +80,8 @@ pub(crate) struct TailJournal {
     pub(crate) subscribes: bool,
     /// The frames that its client takes.
     pub(crate) frame_bytes: u32,
+    /// The message of the last error that ended a subscription or a read.
+    pub(crate) last_error: String,
     pub(crate) records: Vec<TailRecord>,
 }
 
@@ -108,6 +110,8 @@ pub(crate) struct ConsumerJournal {
     pub(crate) reclaims: bool,
     /// The frames that its client takes.
     pub(crate) frame_bytes: u32,
+    /// The message of the last error that ended a subscription or a read.
+    pub(crate) last_error: String,
     pub(crate) records: Vec<ConsumerRecord>,
 }
 

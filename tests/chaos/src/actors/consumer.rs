@@ -54,6 +54,7 @@ pub(crate) async fn consume(
                     }
                 }
                 Some(Err(error)) => {
+                    journal.last_error = error.message().to_owned();
                     journal
                         .records
                         .push(ConsumerRecord::Ended(code_of(&error), context.now()));

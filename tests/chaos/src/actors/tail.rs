@@ -68,6 +68,7 @@ pub(crate) async fn tail(
                     position = Some(record(&mut journal, item));
                 }
                 Some(Err(error)) => {
+                    journal.last_error = error.message().to_owned();
                     journal.records.push(TailRecord::Ended(code_of(&error)));
                     break;
                 }

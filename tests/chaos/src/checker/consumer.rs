@@ -69,7 +69,10 @@ pub(super) fn consumer(
                 let what = format!("{who}'s acknowledgement of {id} never ended");
                 violations.add(ViolationKind::Stuck, what);
             }
-            ConsumerRecord::Ended(code, _) => violations.ended(who, code, journal.subscribes),
+            ConsumerRecord::Ended(code, at) => {
+                let who = format!("{who}, at {at} ms,");
+                violations.ended(&who, code, journal.subscribes, &journal.last_error);
+            }
         }
     }
     for Redelivery {

@@ -94,7 +94,9 @@ pub(super) fn tail(
                 first,
                 position,
             }),
-            TailRecord::Ended(code) => violations.ended(&who, code, journal.subscribes),
+            TailRecord::Ended(code) => {
+                violations.ended(&who, code, journal.subscribes, &journal.last_error)
+            }
         }
     }
     for (id, text) in entries {

@@ -97,6 +97,7 @@ fn sound() -> History {
                 stream: 0,
                 subscribes: false,
                 frame_bytes: FRAME_BYTES,
+                last_error: String::new(),
                 records: tail,
             },
             TailJournal {
@@ -104,6 +105,7 @@ fn sound() -> History {
                 stream: 1,
                 subscribes: true,
                 frame_bytes: FRAME_BYTES,
+                last_error: String::new(),
                 records: vec![
                     TailRecord::Opened(id(0)),
                     TailRecord::Entry(id(10), text(2, 0)),
@@ -126,6 +128,7 @@ fn sound() -> History {
                 subscribes: true,
                 reclaims: true,
                 frame_bytes: FRAME_BYTES,
+                last_error: String::new(),
                 records: vec![
                     ConsumerRecord::Opened,
                     given(0, 100),
@@ -147,6 +150,7 @@ fn sound() -> History {
                 subscribes: true,
                 reclaims: true,
                 frame_bytes: FRAME_BYTES,
+                last_error: String::new(),
                 records: vec![
                     ConsumerRecord::Opened,
                     given(1, 100),

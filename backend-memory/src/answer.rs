@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use streamgate_backend::Reclaimed;
-use streamgate_protocol::{Claimed, EntryId, Reply, Skipped, StreamEntry};
+use streamgate_protocol::{Claimed, EntryId, Reply, Skipped};
 
 use crate::entry::Entry;
 use crate::waiter::Registration;
@@ -91,9 +91,6 @@ impl From<ReclaimAnswer> for Reclaimed {
     }
 }
 
-fn copied(entries: &[Arc<Entry>]) -> Vec<StreamEntry> {
-    entries
-        .iter()
-        .map(|entry| entry.to_stream_entry())
-        .collect()
+fn copied(entries: &[Arc<Entry>]) -> Vec<streamgate_protocol::Entry> {
+    entries.iter().map(|entry| entry.to_entry()).collect()
 }

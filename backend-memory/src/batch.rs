@@ -38,7 +38,7 @@ impl Batch {
 
     /// Returns the segment to push. The first call copies the entries.
     pub(crate) fn segment(&self) -> Arc<Segment> {
-        let copy = || self.entries.iter().map(|e| e.to_stream_entry()).collect();
+        let copy = || self.entries.iter().map(|e| e.to_entry()).collect();
         Arc::clone(self.segment.get_or_init(|| Segment::new(copy())))
     }
 

@@ -2,6 +2,8 @@
 
 use std::mem::size_of;
 
+use streamgate_protocol::ByteString;
+
 /// Default capacity for streams in bytes: enough for a demo, a test or a small service, and little
 /// enough to share a machine of 1 GiB.
 pub const DEFAULT_CAPACITY_BYTES: usize = 256 * 1024 * 1024;
@@ -25,8 +27,8 @@ const NAMED_BYTES: usize = 512;
 /// Bytes that an entry costs beside its fields: its record, its slot, and the allocator's share.
 const ENTRY_BYTES: usize = 128;
 
-/// Bytes that a field costs beside its text: two strings, and the allocator's share.
-const FIELD_BYTES: usize = 2 * size_of::<String>() + 32;
+/// Bytes that a field costs beside its bytes: two strings, and the allocator's share.
+const FIELD_BYTES: usize = 2 * size_of::<ByteString>() + 32;
 
 /// Bytes that a pending entry costs: its record, and its slot in a tree that may be half empty.
 pub(crate) const PENDING_BYTES: usize = 128;
@@ -74,18 +76,18 @@ impl Budget {
 }
 
 /// Returns the bytes that an entry costs.
-pub(crate) fn entry_bytes<T: AsRef<str>>(fields: &[(T, T)]) -> usize {
+pub(crate) fn entry_bytes<T: AsRef<[u8]>>(fields: &[(T, T)]) -> usize {
     let field = |(name, value): &(T, T)| FIELD_BYTES + name.as_ref().len() + value.as_ref().len();
     ENTRY_BYTES + fields.iter().map(field).sum::<usize>()
 }
 
 /// Returns the bytes that a stream, a group or a consumer costs.
-pub(crate) fn named_bytes(name: &str) -> usize {
+pub(crate) fn named_bytes(name: &[u8]) -> usize {
     NAMED_BYTES + name.len()
 }
 
 /// Returns the bytes that a waiting call or a tail costs. Names count whole, although waiting calls
 /// share them.
-pub(crate) fn waiting_bytes(stream: &str, group: &str) -> usize {
+pub(crate) fn waiting_bytes(stream: &[u8], group: &[u8]) -> usize {
     WAITING_BYTES + stream.len() + group.len()
 }

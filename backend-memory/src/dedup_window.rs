@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use streamgate_backend::idempotent_add::{forgotten, out_of_order, skipped};
 use streamgate_protocol::limits::{ADDS_REMEMBERED, REMEMBERED_MS};
-use streamgate_protocol::{CacheResult, EntryId};
+use streamgate_protocol::{ByteString, CacheResult, EntryId};
 
 /// The most windows. Beyond it, the store drops that of the producer that added least recently.
 const MAX_WINDOWS: usize = 4_096;
@@ -29,7 +29,7 @@ pub(crate) struct DedupWindows {
 }
 
 /// A stream's key and a producer's name.
-pub(crate) type WindowKey = (String, String);
+pub(crate) type WindowKey = (ByteString, String);
 
 /// The last adds of one producer to one stream.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ mod tests {
     }
 
     fn key(producer: usize) -> WindowKey {
-        ("s".to_owned(), producer.to_string())
+        ("s".into(), producer.to_string())
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A stream entry in memory.
 
-use streamgate_protocol::{EntryId, StreamEntry};
+use streamgate_protocol::{ByteString, EntryId};
 
 use crate::budget::entry_bytes;
 
@@ -8,7 +8,7 @@ use crate::budget::entry_bytes;
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) id: EntryId,
-    fields: Vec<(String, String)>,
+    fields: Vec<(ByteString, ByteString)>,
     /// Bytes that holding it costs.
     pub(crate) bytes: usize,
     /// Credit that pushing it costs, as
@@ -17,12 +17,12 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(id: EntryId, mut fields: Vec<(String, String)>) -> Self {
-        // The budget counts lengths, not capacities, so no string may keep spare capacity.
+    pub(crate) fn new(id: EntryId, mut fields: Vec<(ByteString, ByteString)>) -> Self {
+        // The budget counts lengths, not capacities, so no part may keep spare capacity.
         fields.shrink_to_fit();
         for (name, value) in &mut fields {
-            name.shrink_to_fit();
-            value.shrink_to_fit();
+            name.0.shrink_to_fit();
+            value.0.shrink_to_fit();
         }
         let text: usize = fields.iter().map(|(n, v)| n.len() + v.len()).sum();
         Self {
@@ -33,7 +33,7 @@ impl Entry {
         }
     }
 
-    pub(crate) fn to_stream_entry(&self) -> StreamEntry {
-        (self.id.to_string(), self.fields.clone())
+    pub(crate) fn to_entry(&self) -> streamgate_protocol::Entry {
+        streamgate_protocol::Entry::new(self.id, self.fields.iter().cloned())
     }
 }

@@ -12,7 +12,8 @@ pub(crate) fn group_exists() -> CacheError {
     CacheError::backend(code::BUSYGROUP, "Consumer Group name already exists")
 }
 
-pub(crate) fn no_group(key: &str, group: &str) -> CacheError {
+pub(crate) fn no_group(key: &[u8], group: &[u8]) -> CacheError {
+    let [key, group] = [key, group].map(String::from_utf8_lossy);
     let why = format_args!(
         "No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option"
     );

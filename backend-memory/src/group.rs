@@ -16,7 +16,7 @@ pub(crate) struct Group {
     /// Entries up to this id were delivered.
     pub(crate) last_delivered: EntryId,
     /// When each last read, claimed or was served, in ms since 1970.
-    consumers: HashMap<Arc<str>, u64>,
+    consumers: HashMap<Arc<[u8]>, u64>,
     /// Delivered and not acknowledged. Entries stay pending when the stream is trimmed.
     pub(crate) pending: BTreeMap<EntryId, PendingRecord>,
     /// By number, so that they are served in the order they came.
@@ -26,7 +26,7 @@ pub(crate) struct Group {
 /// A delivery that was not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PendingRecord {
-    pub(crate) consumer: Arc<str>,
+    pub(crate) consumer: Arc<[u8]>,
     /// Time of the last delivery in ms since 1970.
     pub(crate) delivered_at_ms: u64,
     pub(crate) deliveries: u64,
@@ -43,7 +43,7 @@ impl PendingRecord {
 /// that serves it cannot fail.
 #[derive(Debug)]
 pub(crate) struct WaitingConsumer {
-    pub(crate) consumer: Arc<str>,
+    pub(crate) consumer: Arc<[u8]>,
     pub(crate) sender: oneshot::Sender<Arc<Entry>>,
     /// Bytes that its wait costs.
     pub(crate) bytes: usize,
@@ -61,7 +61,7 @@ impl Group {
     }
 
     /// Bytes that the consumer will cost if it is new.
-    pub(crate) fn bytes_if_new(&self, consumer: &str) -> usize {
+    pub(crate) fn bytes_if_new(&self, consumer: &[u8]) -> usize {
         if self.consumers.contains_key(consumer) {
             0
         } else {
@@ -71,7 +71,7 @@ impl Group {
 
     /// Returns the consumer of this name, and records that it was active. Creates it if there is
     /// none.
-    pub(crate) fn consumer(&mut self, name: &str, now_ms: u64) -> Arc<str> {
+    pub(crate) fn consumer(&mut self, name: &[u8], now_ms: u64) -> Arc<[u8]> {
         let known = self.consumers.get_key_value(name);
         let consumer = known.map_or_else(|| name.into(), |(known, _)| Arc::clone(known));
         self.consumers.insert(Arc::clone(&consumer), now_ms);
@@ -79,13 +79,13 @@ impl Group {
     }
 
     /// Returns the consumers, and for how many milliseconds each was idle.
-    pub(crate) fn consumers(&self, now_ms: u64) -> impl Iterator<Item = (&str, u64)> {
+    pub(crate) fn consumers(&self, now_ms: u64) -> impl Iterator<Item = (&[u8], u64)> {
         let consumers = self.consumers.iter();
         consumers.map(move |(name, seen_ms)| (&**name, now_ms.saturating_sub(*seen_ms)))
     }
 
     /// Delivers an entry to a consumer. Ids come in order, so none is pending already.
-    pub(crate) fn deliver(&mut self, id: EntryId, consumer: &Arc<str>, now_ms: u64) {
+    pub(crate) fn deliver(&mut self, id: EntryId, consumer: &Arc<[u8]>, now_ms: u64) {
         if let Some(seen_ms) = self.consumers.get_mut(consumer) {
             *seen_ms = now_ms;
         }
@@ -109,7 +109,7 @@ impl Group {
 
     /// Makes a pending entry pending for a consumer, without counting a delivery. Does nothing if
     /// the entry is not pending.
-    pub(crate) fn transfer(&mut self, id: EntryId, consumer: &Arc<str>, now_ms: u64) {
+    pub(crate) fn transfer(&mut self, id: EntryId, consumer: &Arc<[u8]>, now_ms: u64) {
         if let Some(pending) = self.pending.get_mut(&id) {
             pending.consumer = Arc::clone(consumer);
             pending.delivered_at_ms = now_ms;
@@ -117,7 +117,7 @@ impl Group {
     }
 
     /// Delivers a pending entry to a consumer. Does nothing if the entry is not pending.
-    pub(crate) fn deliver_again(&mut self, id: EntryId, consumer: &Arc<str>, now_ms: u64) {
+    pub(crate) fn deliver_again(&mut self, id: EntryId, consumer: &Arc<[u8]>, now_ms: u64) {
         self.transfer(id, consumer, now_ms);
         if let Some(pending) = self.pending.get_mut(&id) {
             pending.deliveries = pending.deliveries.saturating_add(1);
@@ -125,7 +125,7 @@ impl Group {
     }
 
     /// Returns the ids that are pending for a consumer.
-    pub(crate) fn pending_of(&self, consumer: &str) -> Vec<EntryId> {
+    pub(crate) fn pending_of(&self, consumer: &[u8]) -> Vec<EntryId> {
         let all = self.pending.iter();
         all.filter(|(_, pending)| &*pending.consumer == consumer)
             .map(|(id, _)| *id)
@@ -134,7 +134,7 @@ impl Group {
 
     /// Removes a consumer without pending entries and returns the bytes it cost. A consumer that
     /// waits is kept: Redis would create it again to serve it.
-    pub(crate) fn remove_consumer(&mut self, consumer: &str) -> usize {
+    pub(crate) fn remove_consumer(&mut self, consumer: &[u8]) -> usize {
         let waits = self.waiting.values().any(|c| &*c.consumer == consumer);
         if !waits && self.consumers.remove(consumer).is_some() {
             named_bytes(consumer)

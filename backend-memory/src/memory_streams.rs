@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 use streamgate_backend::tail::source::into_tail;
 use streamgate_backend::{Backend, Progress, ReclaimStep, Reclaimed, TailSource, consume};
 use streamgate_protocol::{
-    CacheResult, ConsumeOptions, Deliveries, Operation, PendingEntries, PerformOperation, Reply,
-    SubscribingBackend, Tail, TailFrom,
+    Bytes, CacheResult, ConsumeOptions, Deliveries, Operation, PendingEntries, PerformOperation,
+    Reply, SubscribingBackend, Tail, TailFrom,
 };
 
 use crate::answer::Outcome;
@@ -127,7 +127,7 @@ impl Backend for MemoryStreams {
         Box::pin(async move { self.perform_all(operations) })
     }
 
-    fn tail_source<'a>(&'a self, stream: &str, from: TailFrom) -> Box<dyn TailSource + 'a> {
+    fn tail_source<'a>(&'a self, stream: Bytes<'_>, from: TailFrom) -> Box<dyn TailSource + 'a> {
         Box::new(MemoryTail::new(&self.store, stream, from))
     }
 
@@ -145,15 +145,15 @@ impl Backend for MemoryStreams {
 }
 
 impl SubscribingBackend for MemoryStreams {
-    fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
+    fn tail_stream(&self, stream_key: Bytes<'_>, from: TailFrom) -> Tail {
         into_tail(MemoryTail::new(&self.store, stream_key, from))
     }
 
-    fn consume(
+    fn consume_group(
         &self,
-        stream_key: &str,
-        group_name: &str,
-        consumer_name: &str,
+        stream_key: Bytes<'_>,
+        group_name: Bytes<'_>,
+        consumer_name: Bytes<'_>,
         options: ConsumeOptions,
     ) -> Deliveries {
         consume(self, stream_key, group_name, consumer_name, options)

@@ -13,7 +13,7 @@ mod waiters;
 
 use std::collections::HashMap;
 
-use streamgate_protocol::CacheResult;
+use streamgate_protocol::{ByteString, CacheResult};
 
 use crate::budget::{Budget, named_bytes};
 use crate::dedup_window::DedupWindows;
@@ -23,7 +23,7 @@ use crate::stream::Stream;
 
 /// All streams. No method waits. A method that fails has changed nothing.
 pub(crate) struct Store {
-    pub(crate) streams: HashMap<String, Stream>,
+    pub(crate) streams: HashMap<ByteString, Stream>,
     /// Bytes of streams, groups and entries.
     pub(crate) stored: Budget,
     /// Bytes of consumers and pending entries, also of those reserved for waiting consumers.
@@ -64,14 +64,14 @@ impl Store {
         self.last_number
     }
 
-    fn group(&self, key: &str, name: &str) -> CacheResult<(&Stream, &Group)> {
+    fn group(&self, key: &[u8], name: &[u8]) -> CacheResult<(&Stream, &Group)> {
         let stream = self.streams.get(key);
         stream
             .and_then(|stream| Some((stream, stream.groups.get(name)?)))
             .ok_or_else(|| errors::no_group(key, name))
     }
 
-    fn group_mut(&mut self, key: &str, name: &str) -> CacheResult<&mut Group> {
+    fn group_mut(&mut self, key: &[u8], name: &[u8]) -> CacheResult<&mut Group> {
         let stream = self.streams.get_mut(key);
         stream
             .and_then(|stream| stream.groups.get_mut(name))
@@ -79,7 +79,7 @@ impl Store {
     }
 
     /// Bytes that the stream itself will cost if it is not stored yet.
-    fn bytes_if_new(&self, key: &str) -> usize {
+    fn bytes_if_new(&self, key: &[u8]) -> usize {
         let is_new = self.streams.get(key).is_none_or(Stream::is_blank);
         if is_new { named_bytes(key) } else { 0 }
     }

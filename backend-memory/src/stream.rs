@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque, vec_deque};
 use std::mem;
 use std::sync::Arc;
 
-use streamgate_protocol::EntryId;
+use streamgate_protocol::{ByteString, EntryId};
 use tokio::sync::oneshot;
 
 use crate::entry::Entry;
@@ -23,7 +23,7 @@ pub(crate) struct Stream {
     pub(crate) trimmed: EntryId,
     /// By rising ids.
     entries: VecDeque<Arc<Entry>>,
-    pub(crate) groups: HashMap<String, Group>,
+    pub(crate) groups: HashMap<ByteString, Group>,
     /// By number, so that they are served in the order they came.
     pub(crate) waiting_readers: BTreeMap<u64, WaitingReader>,
     pub(crate) tails: TailRegistry,

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use streamgate_backend::{Segment, TailEvent, TailSource};
 use streamgate_protocol::message::Credit;
-use streamgate_protocol::{CacheResult, TailFrom};
+use streamgate_protocol::{ByteString, Bytes, CacheResult, TailFrom};
 
 use crate::shared_store::SharedStore;
 use crate::store::tails::{TailCursor, TailRead};
@@ -15,17 +15,17 @@ use crate::store::tails::{TailCursor, TailRead};
 /// A tail of a stream. Dropping it removes it from the store.
 pub(crate) struct MemoryTail {
     store: SharedStore,
-    stream: String,
+    stream: ByteString,
     from: TailFrom,
     /// `None` before the first poll.
     cursor: Option<TailCursor>,
 }
 
 impl MemoryTail {
-    pub(crate) fn new(store: &SharedStore, stream: &str, from: TailFrom) -> Self {
+    pub(crate) fn new(store: &SharedStore, stream: Bytes<'_>, from: TailFrom) -> Self {
         Self {
             store: store.clone(),
-            stream: stream.to_owned(),
+            stream: stream.into(),
             from,
             cursor: None,
         }

@@ -12,7 +12,9 @@ use std::future::Future;
 
 use futures_util::FutureExt;
 use streamgate_backend::{Backend, Progress};
-use streamgate_protocol::{CacheResult, Operation, Reply, StreamEntry, StreamingBackend};
+use streamgate_protocol::{
+    CacheResult, Entry, EntryOperations, Operation, Reply, StreamingBackend,
+};
 
 use crate::memory_streams::MemoryStreams;
 
@@ -36,10 +38,10 @@ fn one(value: &str) -> Vec<(String, String)> {
 }
 
 /// Returns the values of entries that [`add`] made.
-fn values(entries: &[StreamEntry]) -> Vec<&str> {
+fn values(entries: &[Entry]) -> Vec<&str> {
     entries
         .iter()
-        .map(|(_, fields)| fields[0].1.as_str())
+        .map(|entry| entry.fields[0].1.as_text().expect("it is text"))
         .collect()
 }
 
@@ -48,27 +50,27 @@ fn code<T: std::fmt::Debug>(result: CacheResult<T>) -> String {
 }
 
 /// Reads from the beginning without waiting.
-fn read_all(streams: &MemoryStreams, key: &str) -> Vec<StreamEntry> {
-    now(streams.stream_read(key, "0", 0, None)).unwrap()
+fn read_all(streams: &MemoryStreams, key: &str) -> Vec<Entry> {
+    now(streams.read_entries(key, "0", 0, None)).unwrap()
 }
 
 /// Reads entries of a group for a consumer without waiting.
-fn read_for(
-    streams: &MemoryStreams,
-    group: &str,
-    consumer: &str,
-    count: usize,
-) -> Vec<StreamEntry> {
-    now(streams.stream_read_group("s", group, consumer, count, None)).unwrap()
+fn read_for(streams: &MemoryStreams, group: &str, consumer: &str, count: usize) -> Vec<Entry> {
+    now(streams.read_group_entries("s", group, consumer, count, None)).unwrap()
 }
 
 /// Returns the pending entries of a group of the stream `s`, and their consumers.
 fn pending(streams: &MemoryStreams, group: &str) -> Vec<(String, String)> {
     let store = streams.store.lock();
-    let pending = &store.streams["s"].groups[group].pending;
+    let pending = &store.streams[&b"s"[..]].groups[group.as_bytes()].pending;
     pending
         .iter()
-        .map(|(id, record)| (id.to_string(), record.consumer.to_string()))
+        .map(|(id, record)| {
+            (
+                id.to_string(),
+                String::from_utf8_lossy(&record.consumer).into_owned(),
+            )
+        })
         .collect()
 }
 

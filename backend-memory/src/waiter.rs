@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use streamgate_protocol::ByteString;
 use tokio::sync::oneshot;
 
 use crate::entry::Entry;
@@ -9,9 +10,9 @@ use crate::entry::Entry;
 /// Identifies a waiting call in the store.
 #[derive(Debug)]
 pub(crate) struct WaiterKey {
-    pub(crate) stream: String,
+    pub(crate) stream: ByteString,
     /// The group of a waiting consumer; `None` for a reader without a group.
-    pub(crate) group: Option<String>,
+    pub(crate) group: Option<ByteString>,
     pub(crate) number: u64,
 }
 

@@ -46,7 +46,7 @@ mod waiter;
 use std::sync::Arc;
 
 use streamgate_protocol::error::code;
-use streamgate_protocol::{CacheError, CacheResult, EntryId};
+use streamgate_protocol::{ByteString, CacheError, CacheResult, EntryId};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
@@ -118,7 +118,7 @@ impl Hub {
     /// Waits for entries of a stream after an id. `last_id` is that id as the caller wrote it.
     pub(crate) fn read(
         &self,
-        stream: Arc<str>,
+        stream: Arc<[u8]>,
         after: EntryId,
         last_id: String,
         count: u64,
@@ -142,7 +142,7 @@ impl Hub {
     }
 
     /// Adds a consumer to the wait queue of its group.
-    pub(crate) fn join_wait_queue(&self, stream: &str, group: &str) -> Admission {
+    pub(crate) fn join_wait_queue(&self, stream: &[u8], group: &[u8]) -> Admission {
         self.wait_queues.join(GroupKey {
             stream: stream.into(),
             group: group.into(),
@@ -153,7 +153,7 @@ impl Hub {
     pub(crate) fn read_group(
         &self,
         slot: QueueSlot,
-        name: String,
+        name: ByteString,
         count: u64,
         deadline: Option<Instant>,
     ) -> CacheResult<HubWait> {
@@ -183,7 +183,7 @@ impl Hub {
     /// Joins the feed of a stream with a cursor. The feed bounds its reads if `bounded`.
     pub(crate) fn join_feed(
         &self,
-        stream: &Arc<str>,
+        stream: &Arc<[u8]>,
         cursor: TailCursor,
         bounded: bool,
         permit: Arc<OwnedSemaphorePermit>,

@@ -9,7 +9,7 @@ use streamgate_backend::reclaim::step::{ReclaimStep, Reclaimed};
 use streamgate_backend::tail::source::TailSource;
 use streamgate_backend::{Backend, Progress};
 use streamgate_protocol::{
-    CacheError, CacheResult, Operation, PendingEntries, PerformOperation, Reply, TailFrom,
+    Bytes, CacheError, CacheResult, Operation, PendingEntries, PerformOperation, Reply, TailFrom,
 };
 use tokio::sync::watch;
 
@@ -150,7 +150,7 @@ impl RedisStreams {
     }
 
     /// Returns a tail of a stream, which reads nothing before its first poll.
-    pub(crate) fn redis_tail(&self, stream: &str, from: TailFrom) -> RedisTail {
+    pub(crate) fn redis_tail(&self, stream: &[u8], from: TailFrom) -> RedisTail {
         let (commands, hub) = (self.commands.clone(), self.hub.clone());
         RedisTail::new(commands, hub, self.pages.clone(), stream, from)
     }
@@ -193,8 +193,8 @@ impl Backend for RedisStreams {
             .boxed()
     }
 
-    fn tail_source<'a>(&'a self, stream: &str, from: TailFrom) -> Box<dyn TailSource + 'a> {
-        Box::new(self.redis_tail(stream, from))
+    fn tail_source<'a>(&'a self, stream: Bytes<'_>, from: TailFrom) -> Box<dyn TailSource + 'a> {
+        Box::new(self.redis_tail(&stream, from))
     }
 
     fn pending_entries(&self) -> Option<&dyn PendingEntries> {

@@ -63,7 +63,7 @@ pub(crate) struct RedisTail {
     commands: CommandConnection,
     hub: Hub,
     pages: PageReader,
-    stream: Arc<str>,
+    stream: Arc<[u8]>,
     state: TailState,
     cursor: TailCursor,
     page_size: PageSize,
@@ -115,7 +115,7 @@ impl RedisTail {
         commands: CommandConnection,
         hub: Hub,
         pages: PageReader,
-        stream: &str,
+        stream: &[u8],
         from: TailFrom,
     ) -> Self {
         Self {

@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 use streamgate_protocol::{
-    CacheError, CacheResult, Operation, PendingEntries, StreamingBackend, TailFrom,
+    Bytes, CacheError, CacheResult, Operation, PendingEntries, StreamingBackend, TailFrom,
 };
 use tokio::sync::watch;
 
@@ -73,7 +73,7 @@ pub trait Backend: StreamingBackend {
     /// The default polls with [`stream_read`](StreamingBackend::stream_read). It reports a gap if
     /// entries after its position were trimmed. It does not notice that a stream was deleted and
     /// recreated with greater ids.
-    fn tail_source<'a>(&'a self, stream: &str, from: TailFrom) -> Box<dyn TailSource + 'a> {
+    fn tail_source<'a>(&'a self, stream: Bytes<'_>, from: TailFrom) -> Box<dyn TailSource + 'a> {
         Box::new(PollingTail::new(self, stream, from))
     }
 

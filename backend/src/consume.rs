@@ -9,26 +9,30 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{Stream, StreamExt};
 use streamgate_protocol::message::{Credit, Subscription};
-use streamgate_protocol::{CacheError, CacheResult, ConsumeOptions, Deliveries, StreamEntry};
+use streamgate_protocol::{
+    ByteString, Bytes, CacheError, CacheResult, ConsumeOptions, Deliveries, Entry, Operation,
+};
 
 use crate::Backend;
 use crate::consume::missing_group::MissingGroup;
+use crate::progress::perform_one;
 use crate::reclaim::schedule::ReclaimSchedule;
 use crate::reclaim::step::ReclaimStep;
 
 /// Returns the entries that a consumer of a group gets, as
-/// [`SubscribingBackend::consume`](streamgate_protocol::SubscribingBackend::consume) defines them.
+/// [`SubscribingBackend::consume_group`](streamgate_protocol::SubscribingBackend::consume_group) defines them.
 ///
 /// For backends that implement that trait: it reads the group without a time limit, again and
 /// again, and reclaims pending entries on a [`ReclaimSchedule`] meanwhile.
 pub fn consume<B: Backend + Clone + Unpin + 'static>(
     backend: &B,
-    stream_key: &str,
-    group_name: &str,
-    consumer_name: &str,
+    stream_key: Bytes<'_>,
+    group_name: Bytes<'_>,
+    consumer_name: Bytes<'_>,
     options: ConsumeOptions,
 ) -> Deliveries {
     let batch = options.batch;
+    let names = [&stream_key, &group_name, &consumer_name].map(|name| name.clone().into());
     let subscription = Subscription::consume(stream_key, group_name, consumer_name, options);
     let reclaim = ReclaimStep::first(&subscription).map(|first| {
         let backend = backend.clone();
@@ -39,7 +43,7 @@ pub fn consume<B: Backend + Clone + Unpin + 'static>(
     });
     let mut consumer = GroupConsumer {
         backend: backend.clone(),
-        names: [stream_key, group_name, consumer_name].map(str::to_owned),
+        names,
         batch,
         valid: subscription.validate(),
         creating: None,
@@ -57,7 +61,7 @@ pub fn consume<B: Backend + Clone + Unpin + 'static>(
 struct GroupConsumer<B> {
     backend: B,
     /// Of the stream, the group and the consumer.
-    names: [String; 3],
+    names: [ByteString; 3],
     batch: usize,
     valid: CacheResult<()>,
     /// The creation of the group in flight.
@@ -65,7 +69,7 @@ struct GroupConsumer<B> {
     missing_group: Option<MissingGroup>,
     reclaim: Option<ReclaimSchedule<'static>>,
     /// The group read in flight.
-    read: Option<BoxFuture<'static, CacheResult<Vec<StreamEntry>>>>,
+    read: Option<BoxFuture<'static, CacheResult<Vec<Entry>>>>,
     ended: bool,
 }
 
@@ -86,7 +90,7 @@ impl<B: Backend + Clone + Unpin + 'static> GroupConsumer<B> {
         }
     }
 
-    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<CacheResult<Vec<StreamEntry>>> {
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<CacheResult<Vec<Entry>>> {
         self.valid.clone()?;
         loop {
             if let Some(creating) = &mut self.creating {
@@ -100,7 +104,7 @@ impl<B: Backend + Clone + Unpin + 'static> GroupConsumer<B> {
         }
     }
 
-    fn poll_group(&mut self, cx: &mut Context<'_>) -> Poll<CacheResult<Vec<StreamEntry>>> {
+    fn poll_group(&mut self, cx: &mut Context<'_>) -> Poll<CacheResult<Vec<Entry>>> {
         let room = Credit {
             entries: self.batch as u64,
             ..Credit::UNLIMITED
@@ -113,13 +117,16 @@ impl<B: Backend + Clone + Unpin + 'static> GroupConsumer<B> {
             return Poll::Ready(reclaimed.map(|reclaimed| reclaimed.entries));
         }
         let read = self.read.get_or_insert_with(|| {
-            let (backend, batch) = (self.backend.clone(), self.batch);
-            let [stream, group, consumer] = self.names.clone();
-            async move {
-                let read = backend.stream_read_group(&stream, &group, &consumer, batch, Some(0));
-                read.await
-            }
-            .boxed()
+            let backend = self.backend.clone();
+            let [stream, group, consumer] = self.names.clone().map(Bytes::from);
+            let operation = Operation::ReadGroup {
+                stream,
+                group,
+                consumer,
+                count: self.batch as u64,
+                block_ms: Some(0),
+            };
+            async move { perform_one(&backend, operation).await?.into_entries() }.boxed()
         });
         let entries = ready!(read.poll_unpin(cx));
         self.read = None;
@@ -131,7 +138,7 @@ impl<B: Backend + Clone + Unpin + 'static> GroupConsumer<B> {
 }
 
 impl<B: Backend + Clone + Unpin + 'static> Stream for GroupConsumer<B> {
-    type Item = CacheResult<Vec<StreamEntry>>;
+    type Item = CacheResult<Vec<Entry>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.ended {

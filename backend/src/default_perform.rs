@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::MAX_PENDING_PAGE;
 use streamgate_protocol::{
-    CacheError, CacheResult, EntryId, Operation, PendingEntries, PendingEntry, PendingQuery, Reply,
-    StreamEntry, StreamingBackend,
+    ByteString, Bytes, CacheError, CacheResult, Entry, EntryId, Operation, PendingEntries,
+    PendingEntry, PendingQuery, Reply, StreamEntry, StreamingBackend,
 };
 
 use crate::idempotent_add;
@@ -52,6 +52,7 @@ async fn resolve_last_id<B: StreamingBackend + ?Sized>(
         stream, last_id, ..
     } = &mut operation
         && &**last_id == "$"
+        && let Some(stream) = stream.as_text()
         && let Ok(latest) = backend.stream_read_latest(stream, 1).await
     {
         let id = latest
@@ -84,7 +85,7 @@ async fn read_pending<B: StreamingBackend + ?Sized>(
     after: EntryId,
     count: usize,
     except: &BTreeSet<EntryId>,
-) -> CacheResult<Vec<StreamEntry>> {
+) -> CacheResult<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut next = after.successor();
     while let Some(start) = next
@@ -106,7 +107,7 @@ async fn read_pending<B: StreamingBackend + ?Sized>(
             let before: String = parsed.predecessor().unwrap_or_default().into();
             let found = backend.stream_read(stream, &before, 1, None).await?;
             let found = found.into_iter().next().filter(|(found, _)| *found == id);
-            entries.push(found.unwrap_or_else(|| (id, Vec::new())));
+            entries.push(found.map_or_else(|| Entry::deleted(id), Entry::from));
         }
         if is_last {
             break;
@@ -144,16 +145,18 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
             } => {
                 let fields = fields
                     .into_iter()
-                    .map(|(n, v)| (n.into(), v.into()))
-                    .collect();
+                    .map(|(n, v)| Ok((text_of(n)?, text_of(v)?)))
+                    .collect::<CacheResult<_>>()?;
                 let id = backend
-                    .stream_add(&stream, fields, maxlen.map(saturate))
+                    .stream_add(text(&stream)?, fields, maxlen.map(saturate))
                     .await?;
                 Ok(Reply::Added { id })
             }
             Operation::ReadLatest { stream, count } => {
-                let entries = backend.stream_read_latest(&stream, saturate(count)).await?;
-                Ok(Reply::entries(entries))
+                let entries = backend
+                    .stream_read_latest(text(&stream)?, saturate(count))
+                    .await?;
+                Ok(Reply::entries(of_text(entries)))
             }
             Operation::Read {
                 stream,
@@ -163,19 +166,21 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
             } => {
                 let block = block_ms.map(saturate);
                 let entries = backend
-                    .stream_read(&stream, &last_id, saturate(count), block)
+                    .stream_read(text(&stream)?, &last_id, saturate(count), block)
                     .await?;
                 let last_id = entries
                     .last()
                     .map_or_else(|| last_id.into(), |(id, _)| id.clone());
                 Ok(Reply::Entries {
-                    entries,
+                    entries: of_text(entries),
                     last_id: Some(last_id),
                     more: false,
                 })
             }
             Operation::CreateGroup { stream, group, id } => {
-                backend.stream_create_group(&stream, &group, &id).await?;
+                backend
+                    .stream_create_group(text(&stream)?, text(&group)?, &id)
+                    .await?;
                 Ok(Reply::Done {})
             }
             Operation::ReadGroup {
@@ -187,17 +192,29 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
             } => {
                 let (count, block) = (saturate(count), block_ms.map(saturate));
                 let entries = backend
-                    .stream_read_group(&stream, &group, &consumer, count, block)
+                    .stream_read_group(
+                        text(&stream)?,
+                        text(&group)?,
+                        text(&consumer)?,
+                        count,
+                        block,
+                    )
                     .await?;
-                Ok(Reply::entries(entries))
+                Ok(Reply::entries(of_text(entries)))
             }
             Operation::Ack { stream, group, ids } => {
                 let ids: Vec<String> = ids.into_iter().map(String::from).collect();
                 let count = match pending {
-                    Some(pending) => pending.acknowledge(&stream, &group, &ids).await?,
+                    Some(pending) => {
+                        pending
+                            .acknowledge(text(&stream)?, text(&group)?, &ids)
+                            .await?
+                    }
                     // Of the six methods, none counts.
                     None => {
-                        backend.stream_ack(&stream, &group, &ids).await?;
+                        backend
+                            .stream_ack(text(&stream)?, text(&group)?, &ids)
+                            .await?;
                         ids.len() as u64
                     }
                 };
@@ -225,13 +242,15 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
                 } else {
                     saturate(count)
                 };
-                let names = [&*stream, &*group, &*consumer];
+                let names = [text(&stream)?, text(&group)?, text(&consumer)?];
                 let entries = read_pending(backend, pending, names, after, count, &except).await?;
                 Ok(Reply::entries(entries))
             }
             Operation::PendingSummary { stream, group } => {
                 let pending = pending.ok_or_else(unsupported)?;
-                let summary = pending.pending_summary(&stream, &group).await?;
+                let summary = pending
+                    .pending_summary(text(&stream)?, text(&group)?)
+                    .await?;
                 Ok(Reply::Summary(summary))
             }
             Operation::Pending {
@@ -249,8 +268,10 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
                     .end(end)
                     .count(saturate(count))
                     .min_idle_ms(min_idle_ms.unwrap_or(0));
-                query.consumer = consumer.map(String::from);
-                let entries = pending.pending(&stream, &group, query).await?;
+                query.consumer = consumer.map(ByteString::from);
+                let entries = pending
+                    .pending(text(&stream)?, text(&group)?, query)
+                    .await?;
                 Ok(Reply::Pending { entries })
             }
             Operation::Claim {
@@ -264,7 +285,14 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
                 let pending = pending.ok_or_else(unsupported)?;
                 let count = saturate(count);
                 let claimed = pending
-                    .claim(&stream, &group, &consumer, min_idle_ms, &start, count)
+                    .claim(
+                        text(&stream)?,
+                        text(&group)?,
+                        text(&consumer)?,
+                        min_idle_ms,
+                        &start,
+                        count,
+                    )
                     .await?;
                 Ok(Reply::Claimed(claimed))
             }
@@ -276,16 +304,39 @@ fn call_method<'a, B: StreamingBackend + ?Sized>(
             } => {
                 let pending = pending.ok_or_else(unsupported)?;
                 let handed_over = pending
-                    .remove_consumer(&stream, &group, &consumer, &new_owner)
+                    .remove_consumer(
+                        text(&stream)?,
+                        text(&group)?,
+                        text(&consumer)?,
+                        text(&new_owner)?,
+                    )
                     .await?;
                 Ok(Reply::Removed { handed_over })
             }
             Operation::Consumers { stream, group } => {
                 let pending = pending.ok_or_else(unsupported)?;
-                let consumers = pending.consumers(&stream, &group).await?;
+                let consumers = pending.consumers(text(&stream)?, text(&group)?).await?;
                 Ok(Reply::Consumers { consumers })
             }
             _ => Err(CacheError::unsupported("this operation")),
         }
     })
+}
+
+fn of_text(entries: Vec<StreamEntry>) -> Vec<Entry> {
+    entries.into_iter().map(Entry::from).collect()
+}
+
+/// Returns a name as text, which is all that the methods take.
+pub(crate) fn text<'a>(name: &'a Bytes<'_>) -> CacheResult<&'a str> {
+    name.as_text().ok_or_else(not_text)
+}
+
+fn text_of(bytes: Bytes<'_>) -> CacheResult<String> {
+    String::from_utf8(bytes.0.into_owned()).map_err(|_| not_text())
+}
+
+fn not_text() -> CacheError {
+    let why = "this backend takes text alone, and a name or a value is not UTF-8";
+    CacheError::from_code(code::ERR, why)
 }

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use futures_util::future::BoxFuture;
-use streamgate_protocol::{CacheResult, Reply};
+use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
+
+use crate::Backend;
 
 /// How far an operation has come when [`Backend::perform`](crate::Backend::perform) returns.
 ///
@@ -44,6 +46,20 @@ impl<'a> Progress<'a> {
         match self {
             Self::Done(result) => result,
             Self::Waiting { future, .. } => future.await,
+        }
+    }
+}
+
+/// Performs one operation, and waits until it is done.
+pub(crate) async fn perform_one<B: Backend + ?Sized>(
+    backend: &B,
+    operation: Operation<'_>,
+) -> CacheResult<Reply> {
+    match backend.perform(vec![operation]).await.pop() {
+        Some(progress) => progress.finish().await,
+        None => {
+            let why = "the backend returned no result for an operation";
+            Err(CacheError::InternalError(why.to_owned()))
         }
     }
 }

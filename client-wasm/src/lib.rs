@@ -26,9 +26,10 @@ mod url;
 pub use connect::{connect, connect_with};
 pub use socket::WebSocketConnector;
 pub use streamgate_client::{
-    CacheError, CacheResult, Claimed, Client, ClientConfig, ConnectionState, ConsumeOptions,
-    Deliveries, Gap, PendingEntries, PendingEntry, PendingQuery, PendingSummary, ReadBatch, Retry,
-    StreamEntry, StreamingBackend, SubscribingBackend, Tail, TailFrom, TailItem,
+    ByteString, Bytes, CacheError, CacheResult, Claimed, Client, ClientConfig, ConnectionState,
+    ConsumeOptions, Deliveries, Entry, EntryOperations, Gap, PendingEntries, PendingEntry,
+    PendingQuery, PendingSummary, ReadBatch, Retry, StreamEntry, StreamingBackend,
+    SubscribingBackend, Tail, TailFrom, TailItem,
 };
 
 #[cfg(all(feature = "npm", target_arch = "wasm32"))]

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use streamgate_protocol::close;
 use streamgate_protocol::error::code;
-use streamgate_protocol::{CacheError, CacheResult, Operation, Reply, StreamEntry};
+use streamgate_protocol::{Bytes, CacheError, CacheResult, Entry, Operation, Reply};
 use tokio::sync::{mpsc, watch};
 
 use self::driver_handle::DriverHandle;
@@ -65,7 +65,7 @@ pub struct Client {
 #[non_exhaustive]
 pub struct ReadBatch {
     /// Oldest first.
-    pub entries: Vec<StreamEntry>,
+    pub entries: Vec<Entry>,
     /// The id after which to read next: the last entry's, or, without entries, the one that was
     /// asked for with `$` resolved.
     pub last_id: String,
@@ -96,13 +96,13 @@ impl Client {
     /// Dropping the future cancels the wait, at the server too. Nothing is lost.
     pub async fn read_batch(
         &self,
-        stream_key: &str,
+        stream_key: impl Into<Bytes<'_>>,
         last_id: &str,
         count: usize,
         block_ms: Option<usize>,
     ) -> CacheResult<ReadBatch> {
         let operation = Operation::Read {
-            stream: stream_key.to_owned().into(),
+            stream: stream_key.into().into_owned(),
             last_id: last_id.to_owned().into(),
             count: count as u64,
             block_ms: block_ms.map(|ms| ms as u64),

@@ -64,7 +64,8 @@ pub use engine::{ClientConfig, ConnectionState};
 pub use native::Builder;
 pub use streamgate_protocol::codec::Encoding;
 pub use streamgate_protocol::{
-    CacheError, CacheResult, Claimed, ConsumeOptions, Deliveries, Entry, EntryId, ErrorKind, Gap,
-    PendingEntries, PendingEntry, PendingQuery, PendingSummary, Retry, StreamEntry,
-    StreamingBackend, SubscribingBackend, Tail, TailFrom, TailItem,
+    ByteString, Bytes, CacheError, CacheResult, Claimed, ConsumeOptions, Deliveries, Entry,
+    EntryId, EntryOperations, ErrorKind, Gap, PendingEntries, PendingEntry, PendingQuery,
+    PendingSummary, Retry, StreamEntry, StreamingBackend, SubscribingBackend, Tail, TailFrom,
+    TailItem,
 };

@@ -5,7 +5,9 @@
 //! - [`subscribe`]: [`SubscribingBackend`], tails and consumers.
 //! - [`pending`]: [`PendingEntries`], the operations on pending entries.
 //! - [`perform_operation`]: [`PerformOperation`], for backends that take operations as data.
-//! - [`entry`]: [`Entry`], a stream entry with named parts.
+//! - [`entry`]: [`Entry`], a stream entry whose names and values are bytes.
+//! - [`entry_operations`]: [`EntryOperations`], operations whose names and values are bytes.
+//! - [`byte_string`]: [`ByteString`], names and values.
 //! - [`entry_id`]: [`EntryId`], the parser and the order of entry ids.
 //! - [`error`]: [`CacheError`], its [`ErrorKind`], and the [table of codes](error::CODES).
 //! - [`message`]: the messages of the protocol.
@@ -28,10 +30,12 @@
 //! `multi-tier-cache` also that crate's. Their major versions are part of this crate's.
 
 pub mod backoff;
+pub mod byte_string;
 pub mod close;
 pub mod codec;
 pub mod entry;
 pub mod entry_id;
+pub mod entry_operations;
 pub mod error;
 pub mod limits;
 pub mod message;
@@ -43,8 +47,10 @@ pub mod subscribe;
 pub mod text;
 pub mod traits;
 
+pub use byte_string::{ByteString, Bytes};
 pub use entry::Entry;
 pub use entry_id::{EntryId, InvalidEntryId, StartId};
+pub use entry_operations::EntryOperations;
 pub use error::{CacheError, CacheResult, ErrorKind, Retry};
 pub use message::{ClientMessage, Operation, Reply, ServerMessage};
 pub use pending::{

@@ -2,9 +2,11 @@
 
 use futures_util::future::BoxFuture;
 
+use crate::byte_string::ByteString;
+use crate::entry::Entry;
 use crate::error::CacheResult;
 use crate::limits::MAX_PENDING_PAGE;
-use crate::traits::{StreamEntry, StreamingBackend};
+use crate::traits::StreamingBackend;
 
 /// A summary of a group's pending entries.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,7 +19,7 @@ pub struct PendingSummary {
     /// The greatest of their ids, if there are any.
     pub greatest: Option<String>,
     /// The consumers that hold them, by name, and the number of entries that each holds.
-    pub consumers: Vec<(String, u64)>,
+    pub consumers: Vec<(ByteString, u64)>,
 }
 
 /// Selects pending entries. The default selects all, in pages of [`MAX_PENDING_PAGE`].
@@ -38,7 +40,7 @@ pub struct PendingQuery {
     /// The largest number of entries to return, up to [`MAX_PENDING_PAGE`].
     pub count: usize,
     /// Selects only the entries of this consumer.
-    pub consumer: Option<String>,
+    pub consumer: Option<ByteString>,
     /// Selects only entries whose last delivery is at least this many milliseconds ago.
     pub min_idle_ms: u64,
 }
@@ -50,7 +52,7 @@ pub struct PendingEntry {
     /// The entry's id.
     pub id: String,
     /// The consumer that holds it.
-    pub consumer: String,
+    pub consumer: ByteString,
     /// Milliseconds since its last delivery.
     pub idle_ms: u64,
     /// How often it was delivered.
@@ -62,7 +64,7 @@ pub struct PendingEntry {
 #[non_exhaustive]
 pub struct ConsumerInfo {
     /// The consumer's name.
-    pub name: String,
+    pub name: ByteString,
     /// The number of entries that are pending for it.
     pub pending: u64,
     /// Milliseconds since its last attempt to read or claim.
@@ -76,7 +78,7 @@ pub struct Claimed {
     /// The start of the next claim. `0-0` after the last pending entry.
     pub cursor: String,
     /// The entries that now belong to the claiming consumer.
-    pub entries: Vec<StreamEntry>,
+    pub entries: Vec<Entry>,
     /// Ids that were pending although their entries were deleted. They are pending no longer.
     pub deleted: Vec<String>,
     /// More entries were claimed than fit into the reply. They are pending for the consumer.
@@ -180,7 +182,7 @@ impl PendingSummary {
         count: u64,
         smallest: Option<String>,
         greatest: Option<String>,
-        consumers: Vec<(String, u64)>,
+        consumers: Vec<(ByteString, u64)>,
     ) -> Self {
         Self {
             count,
@@ -195,7 +197,7 @@ impl PendingEntry {
     /// Builds a pending entry.
     pub fn new(
         id: impl Into<String>,
-        consumer: impl Into<String>,
+        consumer: impl Into<ByteString>,
         idle_ms: u64,
         deliveries: u64,
     ) -> Self {
@@ -210,7 +212,7 @@ impl PendingEntry {
 
 impl Claimed {
     /// Builds the result of a claim.
-    pub fn new(cursor: impl Into<String>, entries: Vec<StreamEntry>, deleted: Vec<String>) -> Self {
+    pub fn new(cursor: impl Into<String>, entries: Vec<Entry>, deleted: Vec<String>) -> Self {
         Self {
             cursor: cursor.into(),
             entries,
@@ -222,7 +224,7 @@ impl Claimed {
 
 impl ConsumerInfo {
     /// Builds what is known of a consumer.
-    pub fn new(name: impl Into<String>, pending: u64, idle_ms: u64) -> Self {
+    pub fn new(name: impl Into<ByteString>, pending: u64, idle_ms: u64) -> Self {
         Self {
             name: name.into(),
             pending,
@@ -255,7 +257,7 @@ impl PendingQuery {
 
     /// Selects only the entries of one [consumer](Self::consumer).
     #[must_use]
-    pub fn consumer(mut self, consumer: impl Into<String>) -> Self {
+    pub fn consumer(mut self, consumer: impl Into<ByteString>) -> Self {
         self.consumer = Some(consumer.into());
         self
     }

@@ -13,8 +13,9 @@ use crate::traits::{StreamEntry, StreamingBackend};
 
 /// A backend that performs operations as data.
 ///
-/// Whoever implements this has [`StreamingBackend`] and [`PendingEntries`] too: each of their calls
-/// becomes one [`Operation`], and the [`Reply`] becomes its result. A backend whose operations have
+/// Whoever implements this has [`StreamingBackend`], [`PendingEntries`] and
+/// [`EntryOperations`](crate::EntryOperations) too: each of their calls becomes one [`Operation`],
+/// and the [`Reply`] becomes its result. A backend whose operations have
 /// nothing in common implements the two traits by hand instead.
 ///
 /// # Example
@@ -94,7 +95,7 @@ impl<T: PerformOperation> StreamingBackend for T {
             stream: stream_key.into(),
             count: number(count),
         };
-        perform(self, operation, Reply::into_entries)
+        perform(self, operation, into_text_entries)
     }
 
     fn stream_read<'a>(
@@ -110,7 +111,7 @@ impl<T: PerformOperation> StreamingBackend for T {
             count: number(count),
             block_ms: block_ms.map(number),
         };
-        perform(self, operation, Reply::into_entries)
+        perform(self, operation, into_text_entries)
     }
 
     fn stream_create_group<'a>(
@@ -142,7 +143,7 @@ impl<T: PerformOperation> StreamingBackend for T {
             count: number(count),
             block_ms: block_ms.map(number),
         };
-        perform(self, operation, Reply::into_entries)
+        perform(self, operation, into_text_entries)
     }
 
     fn stream_ack<'a>(
@@ -238,7 +239,7 @@ impl<T: PerformOperation> PendingEntries for T {
     }
 }
 
-fn perform<'a, T: PerformOperation, R: 'a>(
+pub(crate) fn perform<'a, T: PerformOperation + ?Sized, R: 'a>(
     backend: &'a T,
     operation: Operation<'a>,
     result: fn(Reply) -> CacheResult<R>,
@@ -247,15 +248,24 @@ fn perform<'a, T: PerformOperation, R: 'a>(
     Box::pin(async move { result(reply.await?) })
 }
 
+fn into_text_entries(reply: Reply) -> CacheResult<Vec<StreamEntry>> {
+    let entries = reply.into_entries()?.into_iter();
+    Ok(entries.map(StreamEntry::from).collect())
+}
+
 fn ack<'a>(stream_key: &'a str, group_name: &'a str, ids: &'a [String]) -> Operation<'a> {
     Operation::Ack {
         stream: stream_key.into(),
         group: group_name.into(),
-        ids: ids.iter().map(|id| Text::from(id.as_str())).collect(),
+        ids: ids_of(ids),
     }
 }
 
-fn number(value: usize) -> u64 {
+pub(crate) fn ids_of(ids: &[String]) -> Vec<Text<'_>> {
+    ids.iter().map(|id| Text::from(id.as_str())).collect()
+}
+
+pub(crate) fn number(value: usize) -> u64 {
     u64::try_from(value).unwrap_or(u64::MAX)
 }
 
@@ -266,6 +276,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::entry::Entry;
     use crate::error::code;
 
     /// Records operations and answers all with the same reply.
@@ -296,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_call_is_an_operation_and_its_reply_the_result() {
-        let backend = Recorder::new(Reply::entries(vec![("1-0".to_owned(), vec![])]));
+        let backend = Recorder::new(Reply::entries(vec![Entry::deleted("1-0")]));
         let read = backend.stream_read("s", "0", 5, Some(0)).now_or_never();
         assert_eq!(read.unwrap().unwrap()[0].0, "1-0");
         assert_eq!(

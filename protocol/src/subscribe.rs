@@ -2,8 +2,10 @@
 
 use futures_util::stream::BoxStream;
 
+use crate::byte_string::{ByteString, Bytes};
+use crate::entry::Entry;
 use crate::error::CacheResult;
-use crate::traits::{StreamEntry, StreamingBackend};
+use crate::traits::StreamingBackend;
 
 /// The default of [`ConsumeOptions::batch`]: large enough to share a round trip, small enough to
 /// leave entries for the other consumers of the group.
@@ -13,7 +15,7 @@ pub const DEFAULT_CONSUME_BATCH: usize = 64;
 pub type Tail = BoxStream<'static, CacheResult<TailItem>>;
 
 /// The entries delivered to a consumer, in batches that are never empty. An error is the last item.
-pub type Deliveries = BoxStream<'static, CacheResult<Vec<StreamEntry>>>;
+pub type Deliveries = BoxStream<'static, CacheResult<Vec<Entry>>>;
 
 /// Where a tail starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub enum TailItem {
     /// Entries, oldest first.
     Entries {
         /// Empty only in a tail's first item, which then reports just the position.
-        entries: Vec<StreamEntry>,
+        entries: Vec<Entry>,
         /// Where to resume: the id of the last entry, if there is one.
         position: String,
     },
@@ -126,7 +128,7 @@ pub struct ConsumeOptions {
     ///
     /// One step adds the entry there and acknowledges it. [`DEAD_LETTER_FIELDS`] follow its own
     /// fields.
-    pub dead_letter: Option<String>,
+    pub dead_letter: Option<ByteString>,
     /// Creates the group, and the stream, where either is missing: after this id, or after the last
     /// entry if it is `$`. Also whenever they are deleted, as after `FLUSHALL`. `None` by default: the
     /// subscription then ends with `NOGROUP`.
@@ -183,7 +185,9 @@ pub trait SubscribingBackend: StreamingBackend {
     /// stream is an empty one.
     ///
     /// The first item comes at once, without entries if need be, and reports the tail's position.
-    fn tail(&self, stream_key: &str, from: TailFrom) -> Tail;
+    fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
+        self.tail_stream(stream_key.into(), from)
+    }
 
     /// Delivers entries of a group to a consumer as they come, as if
     /// [`stream_read_group`](StreamingBackend::stream_read_group) were called repeatedly without a
@@ -201,6 +205,26 @@ pub trait SubscribingBackend: StreamingBackend {
         stream_key: &str,
         group_name: &str,
         consumer_name: &str,
+        options: ConsumeOptions,
+    ) -> Deliveries {
+        self.consume_group(
+            stream_key.into(),
+            group_name.into(),
+            consumer_name.into(),
+            options,
+        )
+    }
+
+    /// Follows a stream as [`tail`](Self::tail) does. Its key may be any bytes.
+    fn tail_stream(&self, stream_key: Bytes<'_>, from: TailFrom) -> Tail;
+
+    /// Delivers entries of a group to a consumer as [`consume`](Self::consume) does. The names may
+    /// be any bytes.
+    fn consume_group(
+        &self,
+        stream_key: Bytes<'_>,
+        group_name: Bytes<'_>,
+        consumer_name: Bytes<'_>,
         options: ConsumeOptions,
     ) -> Deliveries;
 }
@@ -278,7 +302,7 @@ impl ConsumeOptions {
     /// Sets the [dead-letter stream](Self#structfield.dead_letter) and the
     /// [number of deliveries](Self::max_deliveries) after which it takes an entry.
     #[must_use]
-    pub fn dead_letter(mut self, stream_key: impl Into<String>, max_deliveries: u64) -> Self {
+    pub fn dead_letter(mut self, stream_key: impl Into<ByteString>, max_deliveries: u64) -> Self {
         self.dead_letter = Some(stream_key.into());
         self.max_deliveries = Some(max_deliveries);
         self

@@ -45,6 +45,39 @@ const text = {
   },
 };
 
+/** Bytes of a name or a value: a string, or `{ base64 }` where they are not UTF-8 or where that is shorter. */
+const bytes = {
+  write(out, value) {
+    const all = bytesOf(value);
+    uint.write(out, all.length);
+    for (const byte of all) out.push(byte);
+  },
+  read: (input) => shown(input.take(uint.read(input))),
+  check: (value) => shown(bytesOf(value)),
+};
+
+function bytesOf(value) {
+  if (!isObject(value)) return new TextEncoder().encode(text.check(value));
+  const { base64, ...more } = value;
+  if (typeof base64 !== "string" || Object.keys(more).length > 0) throw new TypeError("neither a string nor base64");
+  const all = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  if (toBase64(all) !== base64) throw new TypeError("malformed base64");
+  return all;
+}
+
+function shown(all) {
+  const base64 = toBase64(all);
+  try {
+    const value = utf8.decode(all);
+    if (new TextEncoder().encode(JSON.stringify(value)).length <= `{"base64":"${base64}"}`.length) return value;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+  }
+  return { base64 };
+}
+
+const toBase64 = (all) => btoa(Array.from(all, (byte) => String.fromCharCode(byte)).join(""));
+
 const bool = {
   write: (out, value) => out.push(value ? 1 : 0),
   read(input) {
@@ -167,46 +200,46 @@ const choice = (types) => ({
 
 // Sections 3 to 5, in the order of section 11's table.
 
-const entry = pair(text, list(pair(text, text)));
+const entry = pair(text, list(pair(bytes, bytes)));
 const operation = choice({
-  add: record({ stream: text, fields: list(pair(text, text)), maxlen: optional(uint) }),
-  read_latest: record({ stream: text, count: uint }),
-  read: record({ stream: text, last_id: text, count: uint, block_ms: optional(uint) }),
-  create_group: record({ stream: text, group: text, id: text }),
-  read_group: record({ stream: text, group: text, consumer: text, count: uint, block_ms: optional(uint) }),
-  ack: record({ stream: text, group: text, ids: list(text) }),
+  add: record({ stream: bytes, fields: list(pair(bytes, bytes)), maxlen: optional(uint) }),
+  read_latest: record({ stream: bytes, count: uint }),
+  read: record({ stream: bytes, last_id: text, count: uint, block_ms: optional(uint) }),
+  create_group: record({ stream: bytes, group: bytes, id: text }),
+  read_group: record({ stream: bytes, group: bytes, consumer: bytes, count: uint, block_ms: optional(uint) }),
+  ack: record({ stream: bytes, group: bytes, ids: list(text) }),
   read_pending: record({
-    stream: text,
-    group: text,
-    consumer: text,
+    stream: bytes,
+    group: bytes,
+    consumer: bytes,
     after: text,
     count: uint,
     except: list(text),
   }),
   idempotent_add: record({
-    stream: text,
-    fields: list(pair(text, text)),
+    stream: bytes,
+    fields: list(pair(bytes, bytes)),
     maxlen: optional(uint),
     producer: text,
     number: uint,
     after: uint,
     resent: bool,
   }),
-  pending_summary: record({ stream: text, group: text }),
+  pending_summary: record({ stream: bytes, group: bytes }),
   pending: record({
-    stream: text,
-    group: text,
+    stream: bytes,
+    group: bytes,
     start: text,
     end: text,
     count: uint,
-    consumer: optional(text),
+    consumer: optional(bytes),
     min_idle_ms: optional(uint),
   }),
-  claim: record({ stream: text, group: text, consumer: text, min_idle_ms: uint, start: text, count: uint }),
-  remove_consumer: record({ stream: text, group: text, consumer: text, new_owner: text }),
-  consumers: record({ stream: text, group: text }),
+  claim: record({ stream: bytes, group: bytes, consumer: bytes, min_idle_ms: uint, start: text, count: uint }),
+  remove_consumer: record({ stream: bytes, group: bytes, consumer: bytes, new_owner: bytes }),
+  consumers: record({ stream: bytes, group: bytes }),
 });
-const pendingEntry = record({ id: text, consumer: text, idle_ms: uint, deliveries: uint });
+const pendingEntry = record({ id: text, consumer: bytes, idle_ms: uint, deliveries: uint });
 const reply = choice({
   added: record({ id: text }),
   entries: record({ entries: list(entry), last_id: optional(text), more: bool }),
@@ -216,12 +249,12 @@ const reply = choice({
     count: uint,
     smallest: optional(text),
     greatest: optional(text),
-    consumers: list(pair(text, uint)),
+    consumers: list(pair(bytes, uint)),
   }),
   pending: record({ entries: list(pendingEntry) }),
   claimed: record({ cursor: text, entries: list(entry), deleted: list(text), more: bool }),
   removed: record({ handed_over: uint }),
-  consumers: record({ consumers: list(record({ name: text, pending: uint, idle_ms: uint })) }),
+  consumers: record({ consumers: list(record({ name: bytes, pending: uint, idle_ms: uint })) }),
 });
 const fault = record({
   code: text,
@@ -233,7 +266,7 @@ const fault = record({
 });
 const subscription = choice({
   tail: record({
-    stream: text,
+    stream: bytes,
     from: choice({
       beginning: record({}),
       now: record({}),
@@ -242,13 +275,13 @@ const subscription = choice({
     }),
   }),
   consume: record({
-    stream: text,
-    group: text,
-    consumer: text,
+    stream: bytes,
+    group: bytes,
+    consumer: bytes,
     batch: uint,
     claim_after_ms: optional(uint),
     max_deliveries: optional(uint),
-    dead_letter: optional(text),
+    dead_letter: optional(bytes),
     resumed: optional(bool),
     create_from: optional(text),
     position: optional(text),

@@ -5,8 +5,7 @@
 
 use std::sync::Arc;
 
-use streamgate_protocol::text::Text;
-use streamgate_protocol::{CacheResult, EntryId};
+use streamgate_protocol::{ByteString, Bytes, CacheResult, EntryId};
 
 use crate::answer::{Answer, Outcome};
 use crate::budget::entry_bytes;
@@ -17,13 +16,13 @@ use crate::store::{Store, to_usize};
 impl Store {
     pub(super) fn add(
         &mut self,
-        key: &str,
-        fields: Vec<(Text<'_>, Text<'_>)>,
+        key: &[u8],
+        fields: Vec<(Bytes<'_>, Bytes<'_>)>,
         maxlen: Option<u64>,
         now_ms: u64,
     ) -> CacheResult<Outcome> {
         let maxlen = maxlen.map_or(usize::MAX, to_usize);
-        let fields: Vec<_> = fields
+        let fields: Vec<(ByteString, ByteString)> = fields
             .into_iter()
             .map(|(n, v)| (n.into(), v.into()))
             .collect();
@@ -39,7 +38,7 @@ impl Store {
             return Err(errors::out_of_memory());
         }
 
-        let stream = self.streams.entry(key.to_owned()).or_default();
+        let stream = self.streams.entry(key.into()).or_default();
         let entry = Arc::new(Entry::new(id, fields));
         stream.push(Arc::clone(&entry));
         self.stored.take(stream_bytes + entry_bytes);
@@ -54,7 +53,7 @@ impl Store {
     /// Sends a new entry to every reader that waits for it, and to one consumer of each group.
     ///
     /// Every receiver is alive: a call unregisters, under the lock, before it drops its own.
-    fn serve_waiters(&mut self, key: &str, entry: &Arc<Entry>, now_ms: u64) {
+    fn serve_waiters(&mut self, key: &[u8], entry: &Arc<Entry>, now_ms: u64) {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };

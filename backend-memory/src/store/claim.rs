@@ -15,9 +15,9 @@ impl Store {
     /// As in Redis, deleted entries count, and so do entries that are not idle enough.
     pub(super) fn claim(
         &mut self,
-        key: &str,
-        name: &str,
-        consumer: &str,
+        key: &[u8],
+        name: &[u8],
+        consumer: &[u8],
         range: &PendingRange<'_>,
         now_ms: u64,
     ) -> CacheResult<Outcome> {

@@ -1,7 +1,7 @@
 //! Consumer groups: creating, reading, acknowledging.
 
 use streamgate_protocol::text::Text;
-use streamgate_protocol::{CacheResult, EntryId, StartId};
+use streamgate_protocol::{Bytes, CacheResult, EntryId, StartId};
 use tokio::sync::oneshot;
 
 use crate::answer::{Answer, Outcome};
@@ -14,8 +14,8 @@ use crate::waiter::{Registration, WaiterKey};
 impl Store {
     pub(super) fn create_group(
         &mut self,
-        key: &str,
-        name: Text<'_>,
+        key: &[u8],
+        name: Bytes<'_>,
         start: &str,
     ) -> CacheResult<Outcome> {
         let stream = self.streams.get(key);
@@ -32,16 +32,16 @@ impl Store {
         }
 
         self.stored.take(bytes);
-        let stream = self.streams.entry(key.to_owned()).or_default();
+        let stream = self.streams.entry(key.into()).or_default();
         stream.groups.insert(name.into(), Group::new(start));
         Ok(Outcome::Done(Answer::Done))
     }
 
     pub(super) fn read_group(
         &mut self,
-        key: &str,
-        name: &str,
-        consumer: &str,
+        key: &[u8],
+        name: &[u8],
+        consumer: &[u8],
         count: u64,
         block_ms: Option<u64>,
         now_ms: u64,
@@ -82,8 +82,8 @@ impl Store {
         let number = self.last_number;
         group.waiting.insert(number, waiting);
         let key = WaiterKey {
-            stream: key.to_owned(),
-            group: Some(name.to_owned()),
+            stream: key.into(),
+            group: Some(name.into()),
             number,
         };
         Ok(Outcome::Waiting(Registration {
@@ -95,7 +95,12 @@ impl Store {
     }
 
     /// Acknowledges all of the ids, or none if one of them is malformed.
-    pub(super) fn ack(&mut self, key: &str, name: &str, ids: &[Text<'_>]) -> CacheResult<Outcome> {
+    pub(super) fn ack(
+        &mut self,
+        key: &[u8],
+        name: &[u8],
+        ids: &[Text<'_>],
+    ) -> CacheResult<Outcome> {
         let stream = self.streams.get_mut(key);
         let mut count = 0;
         if let Some(group) = stream.and_then(|stream| stream.groups.get_mut(name)) {

@@ -1,7 +1,6 @@
 //! Idempotent adds: an add that is sent again is stored once.
 
-use streamgate_protocol::CacheResult;
-use streamgate_protocol::text::Text;
+use streamgate_protocol::{Bytes, CacheResult};
 
 use crate::answer::{Answer, Outcome};
 use crate::dedup_window::{AddSequence, WindowKey};
@@ -11,7 +10,7 @@ impl Store {
     pub(super) fn add_once(
         &mut self,
         window: WindowKey,
-        fields: Vec<(Text<'_>, Text<'_>)>,
+        fields: Vec<(Bytes<'_>, Bytes<'_>)>,
         maxlen: Option<u64>,
         sequence: &AddSequence,
         now_ms: u64,

@@ -20,7 +20,7 @@ pub(super) struct PendingRange<'a> {
     /// The first and the last id, as `XPENDING` takes them.
     pub(super) ends: [&'a str; 2],
     pub(super) count: u64,
-    pub(super) consumer: Option<&'a str>,
+    pub(super) consumer: Option<&'a [u8]>,
     pub(super) min_idle_ms: u64,
 }
 
@@ -28,8 +28,8 @@ impl Store {
     /// Reads a consumer's own pending entries. It is no delivery. Deleted entries come without fields.
     pub(super) fn read_pending(
         &self,
-        key: &str,
-        [name, consumer]: [&str; 2],
+        key: &[u8],
+        [name, consumer]: [&[u8]; 2],
         after: &str,
         count: u64,
         except: &[Text<'_>],
@@ -48,15 +48,15 @@ impl Store {
         Ok(Outcome::Done(Answer::entries(own.collect())))
     }
 
-    pub(super) fn pending_summary(&self, key: &str, name: &str) -> CacheResult<Outcome> {
+    pub(super) fn pending_summary(&self, key: &[u8], name: &[u8]) -> CacheResult<Outcome> {
         let (_, group) = self.group(key, name)?;
         let text = |id: &EntryId| id.to_string();
-        let mut consumers = BTreeMap::<&str, u64>::new();
+        let mut consumers = BTreeMap::<&[u8], u64>::new();
         for pending in group.pending.values() {
             *consumers.entry(&pending.consumer).or_default() += 1;
         }
         let consumers = consumers.into_iter();
-        let consumers = consumers.map(|(name, count)| (name.to_owned(), count));
+        let consumers = consumers.map(|(name, count)| (name.into(), count));
         let summary = PendingSummary::new(
             group.pending.len() as u64,
             group.pending.keys().next().map(text),
@@ -68,8 +68,8 @@ impl Store {
 
     pub(super) fn pending_entries(
         &self,
-        key: &str,
-        name: &str,
+        key: &[u8],
+        name: &[u8],
         range: &PendingRange<'_>,
         now_ms: u64,
     ) -> CacheResult<Outcome> {
@@ -97,9 +97,9 @@ impl Store {
         Ok(Outcome::Done(Answer::Reply(Reply::Pending { entries })))
     }
 
-    pub(super) fn consumers(&self, key: &str, name: &str, now_ms: u64) -> CacheResult<Outcome> {
+    pub(super) fn consumers(&self, key: &[u8], name: &[u8], now_ms: u64) -> CacheResult<Outcome> {
         let (_, group) = self.group(key, name)?;
-        let mut consumers: BTreeMap<&str, ConsumerInfo> = group
+        let mut consumers: BTreeMap<&[u8], ConsumerInfo> = group
             .consumers(now_ms)
             .map(|(consumer, idle_ms)| (consumer, ConsumerInfo::new(consumer, 0, idle_ms)))
             .collect();
@@ -116,10 +116,10 @@ impl Store {
     /// of entries: under this lock, that costs less than to continue later.
     pub(super) fn remove_consumer(
         &mut self,
-        key: &str,
-        name: &str,
-        consumer: &str,
-        new_owner: &str,
+        key: &[u8],
+        name: &[u8],
+        consumer: &[u8],
+        new_owner: &[u8],
         now_ms: u64,
     ) -> CacheResult<Outcome> {
         let (stream, group) = self.group(key, name)?;
@@ -158,9 +158,9 @@ impl Store {
     /// skipped ones without counting one.
     pub(super) fn claim_for(
         &mut self,
-        key: &str,
-        name: &str,
-        consumer: &str,
+        key: &[u8],
+        name: &[u8],
+        consumer: &[u8],
         delivered: &[Arc<Entry>],
         skipped: &[Arc<Entry>],
         now_ms: u64,
@@ -188,8 +188,8 @@ impl Store {
     /// Removes ids from the group's pending entries.
     pub(super) fn forget_pending(
         &mut self,
-        key: &str,
-        name: &str,
+        key: &[u8],
+        name: &[u8],
         ids: &[EntryId],
     ) -> CacheResult<()> {
         let forgotten = self.group_mut(key, name)?.acknowledge(ids);

@@ -11,7 +11,7 @@ use crate::stream::WaitingReader;
 use crate::waiter::{Registration, WaiterKey};
 
 impl Store {
-    pub(super) fn read_latest(&self, key: &str, count: u64) -> Outcome {
+    pub(super) fn read_latest(&self, key: &[u8], count: u64) -> Outcome {
         let stream = self.streams.get(key);
         let entries = stream.map_or_else(Vec::new, |stream| stream.latest(to_usize(count)));
         Outcome::Done(Answer::entries(entries))
@@ -19,7 +19,7 @@ impl Store {
 
     pub(super) fn read(
         &mut self,
-        key: &str,
+        key: &[u8],
         last_id: &str,
         count: u64,
         block_ms: Option<u64>,
@@ -43,7 +43,7 @@ impl Store {
             }
         };
 
-        let bytes = waiting_bytes(key, "");
+        let bytes = waiting_bytes(key, b"");
         if !self.waiting.fits(bytes) {
             return Err(errors::overloaded());
         }
@@ -51,7 +51,7 @@ impl Store {
         self.waiting.take(bytes);
         let number = self.next_number();
         let (sender, receiver) = oneshot::channel();
-        let stream = self.streams.entry(key.to_owned()).or_default();
+        let stream = self.streams.entry(key.into()).or_default();
         stream.waiting_readers.insert(
             number,
             WaitingReader {
@@ -61,7 +61,7 @@ impl Store {
             },
         );
         let key = WaiterKey {
-            stream: key.to_owned(),
+            stream: key.into(),
             group: None,
             number,
         };

@@ -44,10 +44,13 @@ impl Store {
                         reclaimed.push(Arc::clone(entry));
                     }
                     (Some(entry), Some(policy)) => {
-                        let (id_text, fields) = entry.to_stream_entry();
-                        let letter =
-                            step.dead_letter_entry(&id_text, &pending.consumer, pending.deliveries);
-                        dead.push((*id, &policy.stream, letter.fields(fields)));
+                        let entry = entry.to_entry();
+                        let letter = step.dead_letter_entry(
+                            &entry.id,
+                            &pending.consumer,
+                            pending.deliveries,
+                        );
+                        dead.push((*id, &policy.stream, letter.fields(entry.fields)));
                     }
                 }
             }

@@ -33,7 +33,7 @@ pub(crate) enum TailRead {
 impl Store {
     /// Registers a tail. Its stream is kept until the tail is
     /// [unregistered](Self::unregister_tail).
-    pub(crate) fn register_tail(&mut self, key: &str, from: &TailFrom) -> CacheResult<TailCursor> {
+    pub(crate) fn register_tail(&mut self, key: &[u8], from: &TailFrom) -> CacheResult<TailCursor> {
         let subscription = Subscription::Tail {
             stream: key.into(),
             from: from.clone().into(),
@@ -44,14 +44,14 @@ impl Store {
             TailFrom::Beginning | TailFrom::Last(_) | TailFrom::Now => None,
             _ => return Err(CacheError::unsupported("this start of a tail")),
         };
-        let bytes = waiting_bytes(key, "");
+        let bytes = waiting_bytes(key, b"");
         if !self.waiting.fits(bytes) {
             return Err(errors::overloaded());
         }
 
         self.waiting.take(bytes);
         let number = self.next_number();
-        let stream = self.streams.entry(key.to_owned()).or_default();
+        let stream = self.streams.entry(key.into()).or_default();
         stream.tails.register();
         let resolved = || match from {
             TailFrom::Beginning => stream.start(),
@@ -68,7 +68,7 @@ impl Store {
     /// Reads what comes after the cursor, within `room`, which is not used up.
     pub(crate) fn read_tail(
         &mut self,
-        key: &str,
+        key: &[u8],
         cursor: &mut TailCursor,
         room: Credit,
         waker: &Waker,
@@ -101,11 +101,11 @@ impl Store {
     }
 
     /// Removes a tail.
-    pub(crate) fn unregister_tail(&mut self, key: &str, cursor: &TailCursor) {
+    pub(crate) fn unregister_tail(&mut self, key: &[u8], cursor: &TailCursor) {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        self.waiting.give_back(waiting_bytes(key, ""));
+        self.waiting.give_back(waiting_bytes(key, b""));
         self.shared
             .give_back(stream.tails.unregister(cursor.number));
         if stream.is_unused() {

@@ -13,7 +13,7 @@ fn bounded(stored: usize, pending: usize, waiting: usize) -> MemoryStreams {
 
 #[test]
 fn entries_beyond_the_capacity_are_refused() {
-    let room = named_bytes("s") + 2 * entry_bytes(&one("a"));
+    let room = named_bytes(b"s") + 2 * entry_bytes(&one("a"));
     let streams = with_capacity(room);
     add(&streams, "s", "a");
     add(&streams, "s", "b");
@@ -31,7 +31,7 @@ fn entries_beyond_the_capacity_are_refused() {
 
 #[test]
 fn trimming_makes_room_for_the_same_add() {
-    let room = named_bytes("s") + 2 * entry_bytes(&one("a"));
+    let room = named_bytes(b"s") + 2 * entry_bytes(&one("a"));
     let streams = with_capacity(room);
     add(&streams, "s", "a");
     add(&streams, "s", "b");
@@ -48,7 +48,7 @@ fn trimming_makes_room_for_the_same_add() {
         "a refused add trims nothing"
     );
     now(streams.stream_add("s", big, Some(0))).unwrap();
-    assert_eq!(used(&streams), [named_bytes("s"), 0, 0]);
+    assert_eq!(used(&streams), [named_bytes(b"s"), 0, 0]);
 }
 
 #[test]
@@ -57,18 +57,21 @@ fn spare_capacity_of_a_string_is_not_kept() {
     let mut value = String::with_capacity(1 << 20);
     value.push('x');
     now(streams.stream_add("s", vec![("v".to_owned(), value)], None)).unwrap();
-    assert_eq!(used(&streams)[0], named_bytes("s") + entry_bytes(&one("x")));
+    assert_eq!(
+        used(&streams)[0],
+        named_bytes(b"s") + entry_bytes(&one("x"))
+    );
 }
 
 #[test]
 fn pending_entries_beyond_the_bound_are_not_delivered() {
-    let streams = bounded(PLENTY, named_bytes("c") + 2 * PENDING_BYTES, PLENTY);
+    let streams = bounded(PLENTY, named_bytes(b"c") + 2 * PENDING_BYTES, PLENTY);
     now(streams.stream_create_group("s", "g", "0")).unwrap();
     let ids: Vec<_> = ["a", "b", "c"]
         .iter()
         .map(|value| add(&streams, "s", value))
         .collect();
-    let read = |consumer, count| now(streams.stream_read_group("s", "g", consumer, count, None));
+    let read = |consumer, count| now(streams.read_group_entries("s", "g", consumer, count, None));
     assert_eq!(code(read("c", 0)), "OOM");
     assert_eq!(pending(&streams, "g"), []);
     assert_eq!(used(&streams)[1], 0);
@@ -81,17 +84,17 @@ fn pending_entries_beyond_the_bound_are_not_delivered() {
 
 #[test]
 fn a_waiting_consumer_has_room_for_its_pending_entry() {
-    let streams = bounded(PLENTY, named_bytes("c") + PENDING_BYTES, PLENTY);
+    let streams = bounded(PLENTY, named_bytes(b"c") + PENDING_BYTES, PLENTY);
     now(streams.stream_create_group("s", "g", "$")).unwrap();
     let wait = start_wait(&streams, blocking_read_group("g", "c", 0));
     assert_eq!(
-        code(now(streams.stream_read_group("s", "g", "c", 0, Some(0)))),
+        code(now(streams.read_group_entries("s", "g", "c", 0, Some(0)))),
         "OOM"
     );
     add(&streams, "s", "a");
     assert_eq!(values(&now(wait).unwrap().into_entries().unwrap()), ["a"]);
     assert_eq!(pending(&streams, "g").len(), 1);
-    assert_eq!(used(&streams)[1], named_bytes("c") + PENDING_BYTES);
+    assert_eq!(used(&streams)[1], named_bytes(b"c") + PENDING_BYTES);
 }
 
 #[test]
@@ -99,27 +102,27 @@ fn waiting_calls_beyond_the_bound_are_refused() {
     let streams = bounded(
         PLENTY,
         PLENTY,
-        waiting_bytes("s", "") + waiting_bytes("s", "g"),
+        waiting_bytes(b"s", b"") + waiting_bytes(b"s", b"g"),
     );
     now(streams.stream_create_group("s", "g", "$")).unwrap();
     let reader = start_wait(&streams, blocking_read("$", 0));
     let consumer = start_wait(&streams, blocking_read_group("g", "c", 0));
     let before = used(&streams);
     assert_eq!(
-        code(now(streams.stream_read("s", "$", 0, Some(0)))),
+        code(now(streams.read_entries("s", "$", 0, Some(0)))),
         "OVERLOADED"
     );
     assert_eq!(
-        code(now(streams.stream_read("other", "$", 0, Some(0)))),
+        code(now(streams.read_entries("other", "$", 0, Some(0)))),
         "OVERLOADED"
     );
     assert_eq!(
-        code(now(streams.stream_read_group("s", "g", "d", 0, Some(0)))),
+        code(now(streams.read_group_entries("s", "g", "d", 0, Some(0)))),
         "OVERLOADED"
     );
     assert_eq!(used(&streams), before, "nothing was changed");
     assert_eq!(
-        now(streams.stream_read("s", "$", 0, None)).unwrap(),
+        now(streams.read_entries("s", "$", 0, None)).unwrap(),
         [],
         "calls that do not wait succeed"
     );
@@ -130,7 +133,7 @@ fn waiting_calls_beyond_the_bound_are_refused() {
     assert_eq!(used(&streams)[2], 0);
     assert_eq!(
         used(&streams)[1],
-        named_bytes("c"),
+        named_bytes(b"c"),
         "no room for a pending entry stays reserved"
     );
 }

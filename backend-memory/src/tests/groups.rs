@@ -46,7 +46,7 @@ fn a_group_starts_after_its_id() {
 #[test]
 fn reading_a_missing_group_fails_with_nogroup() {
     let streams = MemoryStreams::new();
-    let read = |group| now(streams.stream_read_group("s", group, "c", 1, Some(1)));
+    let read = |group| now(streams.read_group_entries("s", group, "c", 1, Some(1)));
     assert_eq!(code(read("g")), "NOGROUP");
     add(&streams, "s", "a");
     assert_eq!(code(read("g")), "NOGROUP");
@@ -86,7 +86,7 @@ fn a_delivery_records_its_time() {
     let before = crate::clock::now_ms();
     read_for(&streams, "g", "c", 0);
     let store = streams.store.lock();
-    let record = store.streams["s"].groups["g"]
+    let record = store.streams[&b"s"[..]].groups[&b"g"[..]]
         .pending
         .values()
         .next()

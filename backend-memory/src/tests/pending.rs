@@ -47,7 +47,7 @@ fn a_claim_names_deleted_entries_and_frees_their_bytes() {
     assert_eq!(claimed.entries, []);
     assert_eq!(claimed.deleted, ids[..2]);
     assert_eq!(claimed.cursor, ids[2]);
-    assert_eq!(used(&streams)[1], named_bytes("ann") + PENDING_BYTES);
+    assert_eq!(used(&streams)[1], named_bytes(b"ann") + PENDING_BYTES);
     assert_eq!(remove(&streams, "ann", "bob"), Ok(0), "one was deleted");
     assert_eq!(used(&streams)[1], 0);
 }
@@ -58,17 +58,17 @@ fn a_consumer_costs_its_name_until_it_is_removed() {
     pending_for_ann(&streams, 3);
     let records = 3 * PENDING_BYTES;
     assert_eq!(remove(&streams, "ann", "robert"), Ok(3));
-    assert_eq!(used(&streams)[1], named_bytes("robert") + records);
+    assert_eq!(used(&streams)[1], named_bytes(b"robert") + records);
     claim(&streams, 10).unwrap();
-    let names = named_bytes("robert") + named_bytes("bob");
+    let names = named_bytes(b"robert") + named_bytes(b"bob");
     assert_eq!(used(&streams)[1], names + records);
     assert_eq!(remove(&streams, "robert", "zoe"), Ok(0));
-    assert_eq!(used(&streams)[1], named_bytes("bob") + records);
+    assert_eq!(used(&streams)[1], named_bytes(b"bob") + records);
 }
 
 #[test]
 fn a_consumer_without_room_for_its_name_gets_nothing() {
-    let room = named_bytes("ann") + PENDING_BYTES;
+    let room = named_bytes(b"ann") + PENDING_BYTES;
     let streams = MemoryStreams::builder().pending_bytes(room).build();
     let ids = pending_for_ann(&streams, 1);
     let still_pending = vec![(ids[0].clone(), "ann".to_owned())];
@@ -153,7 +153,7 @@ fn pending_of_sizes(streams: &MemoryStreams, sizes: &[usize]) -> Vec<String> {
 fn deliveries(streams: &MemoryStreams) -> Vec<(String, u64)> {
     let all = now(streams.pending("s", "g", PendingQuery::default())).unwrap();
     let all = all.into_iter();
-    all.map(|entry| (entry.consumer, entry.deliveries))
+    all.map(|entry| (entry.consumer.into_text(), entry.deliveries))
         .collect()
 }
 
@@ -166,7 +166,11 @@ fn a_step_leaves_what_does_not_fit_to_the_next_and_counts_no_delivery_of_it() {
     for expected in [&ids[..2], &ids[2..3], &ids[3..]] {
         let before = deliveries(&streams);
         let reclaimed = now(streams.reclaim(step.clone())).unwrap();
-        let found: Vec<_> = reclaimed.entries.into_iter().map(|(id, _)| id).collect();
+        let found: Vec<_> = reclaimed
+            .entries
+            .into_iter()
+            .map(|entry| entry.id)
+            .collect();
         assert_eq!(found, expected);
         let counted = deliveries(&streams);
         let changed = before.iter().zip(&counted).filter(|(b, c)| b != c).count();
@@ -184,7 +188,7 @@ fn an_entry_that_is_too_large_is_skipped_and_its_neighbours_are_returned() {
     let mut step = step(None);
     step.max_entry_bytes = 1_000;
     let reclaimed = now(streams.reclaim(step)).unwrap();
-    let found: Vec<_> = reclaimed.entries.iter().map(|(id, _)| id).collect();
+    let found: Vec<_> = reclaimed.entries.iter().map(|entry| &entry.id).collect();
     assert_eq!(found, [&ids[0], &ids[2]]);
     let bytes = (ids[1].len() + "v".len() + 5_000) as u64;
     assert_eq!(reclaimed.skipped, [Skipped::new(&ids[1], bytes)]);

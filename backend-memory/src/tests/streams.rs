@@ -1,7 +1,7 @@
 use super::*;
 
-fn latest(streams: &MemoryStreams, count: usize) -> Vec<StreamEntry> {
-    now(streams.stream_read_latest("s", count)).unwrap()
+fn latest(streams: &MemoryStreams, count: usize) -> Vec<Entry> {
+    now(streams.read_latest_entries("s", count)).unwrap()
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn an_added_entry_is_read() {
         ("b".to_owned(), "2".to_owned()),
     ];
     let id = now(streams.stream_add("s", fields.clone(), None)).unwrap();
-    assert_eq!(read_all(&streams, "s"), [(id, fields)]);
+    assert_eq!(read_all(&streams, "s"), [Entry::new(id, fields)]);
     assert_eq!(
         read_all(&streams.clone(), "s").len(),
         1,
@@ -56,11 +56,11 @@ fn names_beyond_the_bound_are_refused() {
         "LIMIT"
     );
     assert_eq!(
-        code(now(streams.stream_read(&long, "0", 0, Some(1)))),
+        code(now(streams.read_entries(&long, "0", 0, Some(1)))),
         "LIMIT"
     );
     assert_eq!(
-        code(now(streams.stream_read_group("s", "g", &long, 0, None))),
+        code(now(streams.read_group_entries("s", "g", &long, 0, None))),
         "LIMIT"
     );
 }
@@ -85,7 +85,7 @@ fn reads_are_strictly_after_an_id() {
         .iter()
         .map(|value| add(&streams, "s", value))
         .collect();
-    let read = |id: &str, count| now(streams.stream_read("s", id, count, None)).unwrap();
+    let read = |id: &str, count| now(streams.read_entries("s", id, count, None)).unwrap();
     assert_eq!(
         values(&read("0", 0)),
         ["a", "b", "c"],
@@ -98,11 +98,11 @@ fn reads_are_strictly_after_an_id() {
     assert_eq!(read("18446744073709551615-18446744073709551615", 0), []);
     for malformed in ["", "-", "+", ">", "abc", "1-2-3"] {
         assert_eq!(
-            code(now(streams.stream_read("s", malformed, 0, None))),
+            code(now(streams.read_entries("s", malformed, 0, None))),
             "ERR"
         );
         assert_eq!(
-            code(now(streams.stream_read("missing", malformed, 0, None))),
+            code(now(streams.read_entries("missing", malformed, 0, None))),
             "ERR"
         );
     }
@@ -147,7 +147,7 @@ fn maxlen_keeps_the_newest() {
     add_within("f", Some(0));
     assert_eq!(read_all(&streams, "s"), []);
     let id = add(&streams, "s", "g");
-    assert_eq!(read_all(&streams, "s"), [(id, one("g"))]);
+    assert_eq!(read_all(&streams, "s"), [Entry::new(id, one("g"))]);
 }
 
 #[test]

@@ -57,11 +57,11 @@ async fn read_to_end(streams: MemoryStreams, seed: u64) -> Vec<String> {
     let (mut seen, mut last_id) = (Vec::new(), "0".to_owned());
     while seen.len() < ENTRIES {
         let (count, block) = (random.usize(0..5), random.usize(0..3));
-        let read = streams.stream_read("s", &last_id, count, Some(block));
+        let read = streams.read_entries("s", &last_id, count, Some(block));
         let Some(entries) = drop_after(random.usize(1..50), read).await else {
             continue;
         };
-        for (id, _) in entries.unwrap() {
+        for Entry { id, .. } in entries.unwrap() {
             seen.push(id.clone());
             last_id = id;
         }
@@ -83,10 +83,10 @@ async fn consume(
     while read_by_all.load(Ordering::SeqCst) < ENTRIES {
         let (count, block) = (random.usize(0..3), Some(random.usize(1..3)));
         let entries = streams
-            .stream_read_group("s", group, &name, count, block)
+            .read_group_entries("s", group, &name, count, block)
             .await
             .unwrap();
-        let ids: Vec<_> = entries.into_iter().map(|(id, _)| id).collect();
+        let ids: Vec<_> = entries.into_iter().map(|entry| entry.id).collect();
         streams.stream_ack("s", group, &ids).await.unwrap();
         read_by_all.fetch_add(ids.len(), Ordering::SeqCst);
         read.extend(ids);
@@ -117,7 +117,7 @@ async fn every_reader_sees_all_and_every_entry_goes_to_one_consumer() {
         add_all(&streams).await;
         let all: Vec<_> = read_all(&streams, "s")
             .into_iter()
-            .map(|(id, _)| id)
+            .map(|entry| entry.id)
             .collect();
         assert_eq!(all.len(), ENTRIES);
         for seen in readers.join_all().await {
@@ -154,13 +154,13 @@ async fn consumers_that_are_dropped_lose_no_entry() {
             let mut random = fastrand::Rng::with_seed(i as u64);
             let (name, mut delivered) = (format!("c{i}"), Vec::new());
             while stop.load(Ordering::SeqCst) == 0 {
-                let read = streams.stream_read_group("s", "g", &name, 1, Some(0));
+                let read = streams.read_group_entries("s", "g", &name, 1, Some(0));
                 if let Some(entries) = drop_after(random.usize(0..20), read).await {
                     delivered.extend(
                         entries
                             .unwrap()
                             .into_iter()
-                            .map(|(id, _)| (id, name.clone())),
+                            .map(|entry| (entry.id, name.clone())),
                     );
                 }
             }

@@ -43,7 +43,7 @@ fn add_trimming(streams: &MemoryStreams, value: &str, maxlen: usize) -> String {
 #[test]
 fn tails_that_read_the_newest_entries_share_one_segment() {
     let streams = MemoryStreams::new();
-    let mut tails = [0; 3].map(|_| streams.tail_source("s", TailFrom::Now));
+    let mut tails = [0; 3].map(|_| streams.tail_source("s".into(), TailFrom::Now));
     for tail in &mut tails {
         assert_eq!(segment(&mut **tail, ALL).position(), "0-0");
     }
@@ -69,7 +69,7 @@ fn shared_batches_are_bounded_and_freed() {
     let keys: Vec<_> = (0..40).map(|i| format!("s{i}")).collect();
     let tails = keys
         .iter()
-        .map(|key| streams.tail_source(key, TailFrom::Now));
+        .map(|key| streams.tail_source(key.into(), TailFrom::Now));
     let mut tails: Vec<_> = tails.collect();
     let shared = || streams.store.lock().shared.used();
     for (key, tail) in keys.iter().zip(&mut tails) {
@@ -91,7 +91,7 @@ fn a_batch_is_bounded() {
     for _ in 0..MAX_BATCH_ENTRIES + 1 {
         add(&streams, "s", "a");
     }
-    let mut tail = streams.tail_source("s", TailFrom::Beginning);
+    let mut tail = streams.tail_source("s".into(), TailFrom::Beginning);
     assert_eq!(segment(&mut *tail, ALL).entries().len(), MAX_BATCH_ENTRIES);
     assert_eq!(segment(&mut *tail, ALL).entries().len(), 1);
     let long = "x".repeat(usize::try_from(MAX_BATCH_BYTES).unwrap() / 2);
@@ -106,10 +106,10 @@ fn a_batch_is_bounded() {
 fn a_tail_stays_within_its_room() {
     let streams = MemoryStreams::new();
     let ids = ["a", "b", "c"].map(|value| add(&streams, "s", value));
-    let mut tail = streams.tail_source("s", TailFrom::Last(2));
+    let mut tail = streams.tail_source("s".into(), TailFrom::Last(2));
     let stands = segment(&mut *tail, Credit::default());
     assert_eq!(stands.entries(), []);
-    let mut resumed = streams.tail_source("s", after(stands.position()));
+    let mut resumed = streams.tail_source("s".into(), after(stands.position()));
     assert_eq!(values(segment(&mut *resumed, ALL).entries()), ["b", "c"]);
     assert!(pull(&mut *tail, Credit { entries: 0, ..ALL }).is_none());
     assert!(pull(&mut *tail, Credit { bytes: 0, ..ALL }).is_none());
@@ -129,7 +129,7 @@ fn bytes_are_counted_as_the_protocol_counts_them() {
         ..ALL
     };
     let take = |bytes| {
-        let mut tail = streams.tail_source("s", TailFrom::Beginning);
+        let mut tail = streams.tail_source("s".into(), TailFrom::Beginning);
         segment(&mut *tail, Credit { bytes, ..exact })
             .entries()
             .len()
@@ -140,7 +140,7 @@ fn bytes_are_counted_as_the_protocol_counts_them() {
 #[test]
 fn a_tail_reports_exactly_the_gaps_it_has() {
     let streams = MemoryStreams::new();
-    let mut tail = streams.tail_source("s", TailFrom::Now);
+    let mut tail = streams.tail_source("s".into(), TailFrom::Now);
     segment(&mut *tail, ALL);
     add(&streams, "s", "gone");
     let b = add_trimming(&streams, "b", 1);
@@ -168,28 +168,28 @@ fn a_resumed_position_that_the_stream_knows_is_no_gap() {
     let streams = MemoryStreams::new();
     let ids = ["a", "b", "c", "d"].map(|value| add(&streams, "s", value));
     for id in &ids {
-        segment(&mut *streams.tail_source("s", after(id)), ALL);
+        segment(&mut *streams.tail_source("s".into(), after(id)), ALL);
     }
-    segment(&mut *streams.tail_source("s", after("0")), ALL);
+    segment(&mut *streams.tail_source("s".into(), after("0")), ALL);
     let e = add_trimming(&streams, "e", 2);
     for missed in ["0", "5-5", &ids[0], &ids[1]] {
-        let mut tail = streams.tail_source("s", after(missed));
+        let mut tail = streams.tail_source("s".into(), after(missed));
         let reported = gap(&mut *tail);
         assert_eq!(reported.reason, GapReason::Trimmed);
         assert_eq!(reported.first.as_ref(), Some(&ids[3]));
         assert_eq!(values(segment(&mut *tail, ALL).entries()), ["d", "e"]);
-        let mut again = streams.tail_source("s", after(&reported.position));
+        let mut again = streams.tail_source("s".into(), after(&reported.position));
         assert_eq!(values(segment(&mut *again, ALL).entries()), ["d", "e"]);
     }
     // The last trimmed entry: all entries after it are there.
     assert_eq!(
-        segment(&mut *streams.tail_source("s", after(&ids[2])), ALL)
+        segment(&mut *streams.tail_source("s".into(), after(&ids[2])), ALL)
             .entries()
             .len(),
         2
     );
     for from in [TailFrom::Beginning, TailFrom::Last(9), after(&e)] {
-        segment(&mut *streams.tail_source("s", from), ALL);
+        segment(&mut *streams.tail_source("s".into(), from), ALL);
     }
 }
 
@@ -197,17 +197,17 @@ fn a_resumed_position_that_the_stream_knows_is_no_gap() {
 fn a_position_after_the_last_id_is_reported_once_as_recreated() {
     let streams = MemoryStreams::new();
     let later = "99999999999999-0";
-    let mut tail = streams.tail_source("s", after(later));
+    let mut tail = streams.tail_source("s".into(), after(later));
     let expected = Gap::new(later, "0-0").reason(GapReason::Recreated);
     assert_eq!(gap(&mut *tail), expected);
     assert!(pull(&mut *tail, ALL).is_none());
     add(&streams, "s", "a");
     assert_eq!(values(segment(&mut *tail, ALL).entries()), ["a"]);
     add_trimming(&streams, "b", 1);
-    let reported = gap(&mut *streams.tail_source("s", after(later)));
+    let reported = gap(&mut *streams.tail_source("s".into(), after(later)));
     assert_eq!(reported.reason, GapReason::Recreated);
     segment(
-        &mut *streams.tail_source("s", after(&reported.position)),
+        &mut *streams.tail_source("s".into(), after(&reported.position)),
         ALL,
     );
 }
@@ -218,7 +218,7 @@ fn a_gap_is_reported_only_with_room() {
     let a = add(&streams, "s", "a");
     add(&streams, "s", "b");
     add_trimming(&streams, "c", 1);
-    let mut tail = streams.tail_source("s", after(&a));
+    let mut tail = streams.tail_source("s".into(), after(&a));
     assert_eq!(segment(&mut *tail, Credit::default()).position(), a);
     assert!(pull(&mut *tail, Credit::default()).is_none());
     assert_eq!(gap(&mut *tail).after, a);
@@ -228,7 +228,7 @@ fn a_gap_is_reported_only_with_room() {
 fn a_dropped_tail_leaves_nothing_behind() {
     let streams = MemoryStreams::new();
     let mut tails: Vec<_> = (0..3)
-        .map(|_| streams.tail_source("s", TailFrom::Now))
+        .map(|_| streams.tail_source("s".into(), TailFrom::Now))
         .collect();
     assert_eq!(
         used(&streams),
@@ -247,15 +247,15 @@ fn a_dropped_tail_leaves_nothing_behind() {
 
 #[test]
 fn too_many_tails_are_refused() {
-    let bytes = crate::budget::waiting_bytes("s", "");
+    let bytes = crate::budget::waiting_bytes(b"s", b"");
     let streams = MemoryStreams::builder().waiting_bytes(2 * bytes).build();
-    let mut tails = [0; 3].map(|_| streams.tail_source("s", TailFrom::Now));
+    let mut tails = [0; 3].map(|_| streams.tail_source("s".into(), TailFrom::Now));
     segment(&mut *tails[0], ALL);
     segment(&mut *tails[1], ALL);
     let refused = now(poll_fn(|cx| tails[2].poll_next(cx, ALL)));
     assert_eq!(code(refused), "OVERLOADED");
     drop(tails);
-    segment(&mut *streams.tail_source("s", TailFrom::Now), ALL);
+    segment(&mut *streams.tail_source("s".into(), TailFrom::Now), ALL);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use tokio::time::{Instant, advance};
 
 use super::*;
 
-fn entries(result: CacheResult<Reply>) -> Vec<StreamEntry> {
+fn entries(result: CacheResult<Reply>) -> Vec<Entry> {
     result.unwrap().into_entries().unwrap()
 }
 
@@ -16,14 +16,14 @@ async fn a_wait_without_an_entry_lasts_its_time_limit() {
     for ms in [1, 700, 3_000, 86_400_000] {
         let start = Instant::now();
         assert_eq!(
-            streams.stream_read("s", "$", 1, Some(ms)).await.unwrap(),
+            streams.read_entries("s", "$", 1, Some(ms)).await.unwrap(),
             []
         );
         assert_eq!(start.elapsed(), Duration::from_millis(ms as u64));
         let start = Instant::now();
         assert_eq!(
             streams
-                .stream_read_group("s", "g", "c", 1, Some(ms))
+                .read_group_entries("s", "g", "c", 1, Some(ms))
                 .await
                 .unwrap(),
             []
@@ -53,10 +53,10 @@ fn a_read_that_finds_entries_does_not_wait() {
     now(streams.stream_create_group("s", "g", "0")).unwrap();
     add(&streams, "s", "a");
     assert_eq!(
-        values(&now(streams.stream_read("s", "0", 0, Some(0))).unwrap()),
+        values(&now(streams.read_entries("s", "0", 0, Some(0))).unwrap()),
         ["a"]
     );
-    let taken = now(streams.stream_read_group("s", "g", "c", 0, Some(0))).unwrap();
+    let taken = now(streams.read_group_entries("s", "g", "c", 0, Some(0))).unwrap();
     assert_eq!(values(&taken), ["a"]);
 }
 
@@ -72,7 +72,7 @@ fn an_entry_ends_the_waits_of_all_readers() {
         else {
             panic!("entries")
         };
-        assert_eq!(entries, [(id.clone(), one("a"))]);
+        assert_eq!(entries, [Entry::new(id.clone(), one("a"))]);
         assert_eq!(last_id.as_deref(), Some(id.as_str()));
     }
     assert_eq!(used(&streams)[2], 0);

@@ -6,7 +6,7 @@ pub(crate) mod cancel_guard;
 
 use std::collections::BTreeMap;
 
-use streamgate_protocol::{CacheError, CacheResult, EntryId, Retry, StreamEntry};
+use streamgate_protocol::{CacheError, CacheResult, Entry, EntryId, Retry};
 use tokio::time::Instant;
 
 use crate::hub::deadlines::Deadlines;
@@ -107,7 +107,7 @@ impl GroupWaiters {
     /// Returns a transient error, after which the group has to be read again.
     pub(super) fn finish_probe(
         &mut self,
-        replies: Vec<(GroupReadWaiter, CacheResult<Vec<StreamEntry>>)>,
+        replies: Vec<(GroupReadWaiter, CacheResult<Vec<Entry>>)>,
         end: Option<EntryId>,
         deadlines: &mut Deadlines,
         now: Instant,
@@ -120,7 +120,9 @@ impl GroupWaiters {
                 Ok(entries) if !entries.is_empty() => {
                     self.served += 1;
                     let found = u64::try_from(entries.len()).unwrap_or(u64::MAX);
-                    let last = entries.last().and_then(|(id, _)| EntryId::parse(id).ok());
+                    let last = entries
+                        .last()
+                        .and_then(|last| EntryId::parse(&last.id).ok());
                     found_end |= consumer.count == 0
                         || found < consumer.count
                         || end.is_some_and(|end| last >= Some(end));

@@ -52,7 +52,7 @@ impl HubWait {
         let entries = reply.map_err(|_| errors::hub_ended())??.into_entries();
         let last_id = self
             .last_id
-            .map(|requested| entries.last().map_or(requested, |(id, _)| id.clone()));
+            .map(|requested| entries.last().map_or(requested, |last| last.id.clone()));
         Ok(Reply::Entries {
             entries,
             last_id,

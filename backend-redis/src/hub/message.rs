@@ -8,12 +8,12 @@ use crate::hub::waiter::{GroupReadWaiter, ReadWaiter, WaiterKey};
 /// A message to the hub's task.
 pub(super) enum HubMessage {
     /// Waits for entries of a stream after an id.
-    Read(Arc<str>, ReadWaiter),
+    Read(Arc<[u8]>, ReadWaiter),
     /// Waits for entries of a group.
     ReadGroup(GroupReadWaiter),
     /// Joins the feed of a stream.
-    JoinFeed(Arc<str>, FeedSubscriber),
+    JoinFeed(Arc<[u8]>, FeedSubscriber),
     CancelWait(WaiterKey),
     /// Leaves the feed of a stream, by the subscriber's number.
-    LeaveFeed(Arc<str>, u64),
+    LeaveFeed(Arc<[u8]>, u64),
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use redis::{Pipeline, RedisError, Value};
-use streamgate_protocol::{CacheResult, EntryId, StreamEntry};
+use streamgate_protocol::{CacheResult, Entry, EntryId};
 
 use crate::hub::waiter::GroupReadWaiter;
 use crate::tail::range::{RangeReply, RangeRequest};
@@ -12,7 +12,7 @@ use crate::wire::{answers, commands};
 
 /// The commands of one round trip.
 pub(super) struct Probe {
-    pub(super) stream: Arc<str>,
+    pub(super) stream: Arc<[u8]>,
     pub(super) read: Option<ArmingRead>,
     /// Whether the last entry of the stream is read first. In fallback mode a read alone does not
     /// arm. And a consumer that gets the last entry needs no further probe after it.
@@ -36,11 +36,11 @@ pub(super) struct ArmingRead {
 
 /// The replies to a probe, each beside what it replies to.
 pub(super) struct ProbeReply {
-    pub(super) read: Option<(ArmingRead, CacheResult<Vec<StreamEntry>>)>,
+    pub(super) read: Option<(ArmingRead, CacheResult<Vec<Entry>>)>,
     /// The id of the last entry before the read, if [`Probe::find_end`]. `0-0` if there was none.
     pub(super) end: Option<CacheResult<EntryId>>,
     pub(super) feed: Option<(RangeRequest, CacheResult<RangeReply>)>,
-    pub(super) group_reads: Vec<(GroupReadWaiter, CacheResult<Vec<StreamEntry>>)>,
+    pub(super) group_reads: Vec<(GroupReadWaiter, CacheResult<Vec<Entry>>)>,
 }
 
 impl ArmingRead {
@@ -54,7 +54,7 @@ impl ArmingRead {
 impl ProbeReply {
     /// Returns whether there are entries in any of the replies.
     pub(super) fn has_entries(&self) -> bool {
-        let is_nonempty = |result: &CacheResult<Vec<StreamEntry>>| {
+        let is_nonempty = |result: &CacheResult<Vec<Entry>>| {
             result.as_ref().is_ok_and(|entries| !entries.is_empty())
         };
         self.read

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use streamgate_protocol::{CacheError, CacheResult, EntryId, StreamEntry};
+use streamgate_protocol::{CacheError, CacheResult, Entry, EntryId};
 
 use crate::hub::deadlines::Deadlines;
 use crate::hub::probe::ArmingRead;
@@ -55,7 +55,7 @@ impl ReadWaiters {
     pub(super) fn deliver(
         &mut self,
         read: ArmingRead,
-        entries: Vec<StreamEntry>,
+        entries: Vec<Entry>,
         deadlines: &mut Deadlines,
     ) -> CacheResult<ReadOutcome> {
         let ids: Vec<EntryId> = entries.iter().map(entry_id).collect::<CacheResult<_>>()?;

@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use streamgate_protocol::StreamEntry;
+use streamgate_protocol::Entry;
 
 /// The entries of one waiter: a range of those that one read found for several.
 #[derive(Debug)]
 pub(super) struct SharedEntries {
-    entries: Arc<Vec<StreamEntry>>,
+    entries: Arc<Vec<Entry>>,
     range: Range<usize>,
 }
 
@@ -17,7 +17,7 @@ impl SharedEntries {
         Self::all(Vec::new())
     }
 
-    pub(super) fn all(entries: Vec<StreamEntry>) -> Self {
+    pub(super) fn all(entries: Vec<Entry>) -> Self {
         let range = 0..entries.len();
         Self {
             entries: Arc::new(entries),
@@ -26,7 +26,7 @@ impl SharedEntries {
     }
 
     /// Shares a range of the entries. The range must be within them.
-    pub(super) fn slice(entries: &Arc<Vec<StreamEntry>>, range: Range<usize>) -> Self {
+    pub(super) fn slice(entries: &Arc<Vec<Entry>>, range: Range<usize>) -> Self {
         Self {
             entries: Arc::clone(entries),
             range,
@@ -34,7 +34,7 @@ impl SharedEntries {
     }
 
     /// Returns the entries. Copies them only if others still share them.
-    pub(super) fn into_entries(self) -> Vec<StreamEntry> {
+    pub(super) fn into_entries(self) -> Vec<Entry> {
         match Arc::try_unwrap(self.entries) {
             Ok(mut entries) => {
                 entries.truncate(self.range.end);
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_slice_has_the_same_entries_shared_or_not() {
-        let entries: Vec<StreamEntry> = (0..5).map(|n| (format!("{n}-0"), Vec::new())).collect();
+        let entries: Vec<Entry> = (0..5).map(|n| Entry::deleted(format!("{n}-0"))).collect();
         let expected = entries[1..3].to_vec();
         let shared = Arc::new(entries);
         let first = SharedEntries::slice(&shared, 1..3);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streamgate_protocol::error::code;
-use streamgate_protocol::{CacheError, CacheResult, EntryId, Retry, StreamEntry};
+use streamgate_protocol::{CacheError, CacheResult, Entry, EntryId, Retry};
 use tokio::time::Instant;
 
 use crate::hub::deadlines::Deadlines;
@@ -30,11 +30,11 @@ use crate::tail::range::{RangeReply, RangeRequest};
 
 /// A stream that somebody waits for.
 pub(super) struct StreamState {
-    stream: Arc<str>,
+    stream: Arc<[u8]>,
     /// Whether the table lists the stream among those that may need a probe.
     pub(super) is_listed: bool,
     readers: ReadWaiters,
-    groups: HashMap<Arc<str>, GroupWaiters>,
+    groups: HashMap<Arc<[u8]>, GroupWaiters>,
     /// Present while the stream has tails.
     feed: Option<Feed>,
     in_flight: InFlightProbe,
@@ -58,7 +58,7 @@ enum InFlightProbe {
 }
 
 impl StreamState {
-    pub(super) fn new(stream: Arc<str>) -> Self {
+    pub(super) fn new(stream: Arc<[u8]>) -> Self {
         Self {
             stream,
             is_listed: false,
@@ -75,7 +75,7 @@ impl StreamState {
         }
     }
 
-    pub(super) fn stream(&self) -> Arc<str> {
+    pub(super) fn stream(&self) -> Arc<[u8]> {
         Arc::clone(&self.stream)
     }
 
@@ -396,7 +396,7 @@ impl StreamState {
     /// Takes the replies to the group reads, which are in runs of one group each.
     fn finish_group_reads(
         &mut self,
-        replies: Vec<(GroupReadWaiter, CacheResult<Vec<StreamEntry>>)>,
+        replies: Vec<(GroupReadWaiter, CacheResult<Vec<Entry>>)>,
         end: Option<EntryId>,
         deadlines: &mut Deadlines,
         now: Instant,
@@ -443,7 +443,7 @@ impl StreamState {
         }
     }
 
-    fn deliver(&mut self, read: ArmingRead, entries: Vec<StreamEntry>, deadlines: &mut Deadlines) {
+    fn deliver(&mut self, read: ArmingRead, entries: Vec<Entry>, deadlines: &mut Deadlines) {
         match self.readers.deliver(read, entries, deadlines) {
             Ok(outcome) => {
                 self.end = outcome.end.filter(|_| self.armed);

@@ -22,7 +22,7 @@ use crate::wire::errors;
 /// All streams that somebody waits for.
 pub(super) struct WaitTable {
     wait_queues: Arc<WaitQueues>,
-    streams: HashMap<Arc<str>, StreamState>,
+    streams: HashMap<Arc<[u8]>, StreamState>,
     deadlines: Deadlines,
     probe_queue: ProbeQueue,
     queued_bytes: QueuedBytes,
@@ -30,12 +30,12 @@ pub(super) struct WaitTable {
     /// Present in fallback mode, where reads do not arm.
     fallback_requests: Option<Vec<FallbackRequest>>,
     /// Streams with a transient error.
-    awaiting_retry: Vec<Arc<str>>,
+    awaiting_retry: Vec<Arc<[u8]>>,
 }
 
 /// Streams that may need a probe, each once.
 struct ProbeQueue {
-    streams: VecDeque<Arc<str>>,
+    streams: VecDeque<Arc<[u8]>>,
     /// False while the hub is disconnected. Then nothing is listed, however many waiters come and
     /// go.
     is_open: bool,
@@ -103,7 +103,7 @@ impl WaitTable {
     }
 
     /// Redis has pushed an invalidation of a stream.
-    pub(super) fn invalidated(&mut self, stream: &str, now: Instant) {
+    pub(super) fn invalidated(&mut self, stream: &[u8], now: Instant) {
         if let Some(state) = self.streams.get_mut(stream) {
             if let Some(pause) = state.invalidated(now) {
                 self.throttled.insert(now + pause, state.stream());
@@ -225,7 +225,7 @@ impl WaitTable {
         self.streams.retain(|_, state| !state.is_empty());
     }
 
-    fn add_reader(&mut self, stream: Arc<str>, reader: ReadWaiter) {
+    fn add_reader(&mut self, stream: Arc<[u8]>, reader: ReadWaiter) {
         let key = WaiterKey {
             stream: Arc::clone(&stream),
             group: None,
@@ -245,12 +245,12 @@ impl WaitTable {
         self.update_lists(&stream);
     }
 
-    fn join_feed(&mut self, stream: &Arc<str>, subscriber: FeedSubscriber) {
+    fn join_feed(&mut self, stream: &Arc<[u8]>, subscriber: FeedSubscriber) {
         self.state(stream).join_feed(subscriber);
         self.update_lists(stream);
     }
 
-    fn leave_feed(&mut self, stream: &Arc<str>, number: u64) {
+    fn leave_feed(&mut self, stream: &Arc<[u8]>, number: u64) {
         if let Some(state) = self.streams.get_mut(stream) {
             state.leave_feed(number);
         }
@@ -278,14 +278,14 @@ impl WaitTable {
         }
     }
 
-    fn state(&mut self, stream: &Arc<str>) -> &mut StreamState {
+    fn state(&mut self, stream: &Arc<[u8]>) -> &mut StreamState {
         self.streams
             .entry(Arc::clone(stream))
             .or_insert_with(|| StreamState::new(Arc::clone(stream)))
     }
 
     /// Removes a stream that nobody waits for, or lists one that needs a probe.
-    fn update_lists(&mut self, stream: &Arc<str>) {
+    fn update_lists(&mut self, stream: &Arc<[u8]>) {
         if let Some(state) = self.streams.get_mut(stream) {
             if state.is_empty() {
                 self.remove(stream);
@@ -295,7 +295,7 @@ impl WaitTable {
         }
     }
 
-    fn remove(&mut self, stream: &Arc<str>) {
+    fn remove(&mut self, stream: &Arc<[u8]>) {
         self.streams.remove(stream);
         if let Some(requests) = &mut self.fallback_requests {
             requests.push(FallbackRequest::Unwatch(Arc::clone(stream)));

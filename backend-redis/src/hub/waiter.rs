@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use streamgate_protocol::{CacheResult, EntryId};
+use streamgate_protocol::{ByteString, CacheResult, EntryId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
@@ -24,7 +24,7 @@ pub(super) struct GroupReadWaiter {
     pub(super) waiter: Waiter,
     pub(super) slot: QueueSlot,
     pub(super) delivery: DeliveryGuard,
-    pub(super) name: String,
+    pub(super) name: ByteString,
     /// Maximum number of entries; 0 for no limit.
     pub(super) count: u64,
 }
@@ -41,9 +41,9 @@ pub(super) struct Waiter {
 /// Identifies a waiter in the hub's table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct WaiterKey {
-    pub(super) stream: Arc<str>,
+    pub(super) stream: Arc<[u8]>,
     /// Absent for a reader.
-    pub(super) group: Option<Arc<str>>,
+    pub(super) group: Option<Arc<[u8]>>,
     pub(super) number: u64,
 }
 

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use streamgate_protocol::EntryId;
+use streamgate_protocol::{ByteString, EntryId};
 use tokio::time::Instant;
 
 use crate::hub::Hub;
@@ -17,14 +17,14 @@ use crate::operation::outcome::OperationOutcome;
 
 /// How a read waits.
 pub(super) struct BlockingRead {
-    pub(super) stream: Arc<str>,
+    pub(super) stream: Arc<[u8]>,
     pub(super) count: u64,
     pub(super) deadline: Option<Instant>,
 }
 
 /// How a group read waits.
 pub(super) struct BlockingGroupRead {
-    pub(super) consumer: String,
+    pub(super) consumer: ByteString,
     pub(super) count: u64,
     pub(super) deadline: Option<Instant>,
 }

@@ -104,7 +104,7 @@ pub(super) fn encode(
             block_ms,
         } => {
             let wait = block_ms.map(|block_ms| BlockingGroupRead {
-                consumer: (**consumer).to_owned(),
+                consumer: consumer.clone().into(),
                 count: *count,
                 deadline: deadline(block_ms),
             });

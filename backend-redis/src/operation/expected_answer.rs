@@ -63,7 +63,7 @@ impl ExpectedAnswer {
                     return wait.wait(last_id, None, hub);
                 }
                 (entries, _) => entries.map(|entries| {
-                    let last_id = entries.last().map_or(last_id, |(id, _)| id.clone());
+                    let last_id = entries.last().map_or(last_id, |last| last.id.clone());
                     Reply::Entries {
                         entries,
                         last_id: Some(last_id),

@@ -17,8 +17,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use streamgate_protocol::Operation;
 use streamgate_protocol::text::Text;
+use streamgate_protocol::{Bytes, Operation};
 use tokio::time::Instant;
 
 use crate::operation::batch::USUAL_COMMAND_BYTES;
@@ -45,7 +45,7 @@ pub(crate) struct Deduplication<'a> {
 
 /// Consecutive adds of one producer that go into one script call.
 pub(super) struct AddBatch<'a> {
-    stream: Text<'a>,
+    stream: Bytes<'a>,
     producer: Text<'a>,
     first: u64,
     after: u64,
@@ -130,7 +130,7 @@ impl<'a> AddBatch<'a> {
 
     /// Encodes the script call.
     pub(super) fn encode(self, to: &mut PackedCommands, deduplication: Deduplication<'_>) {
-        let window = window_key(&self.producer, self.stream.as_bytes());
+        let window = window_key(&self.producer, &self.stream);
         let refresh_ttl = deduplication.ttl_refresh.is_due(&window);
         call(
             to,

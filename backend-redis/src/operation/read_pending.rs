@@ -15,7 +15,7 @@ use redis::Value;
 use streamgate_backend::tail::page_size::PageSize;
 use streamgate_protocol::limits::MAX_REPLY_BYTES;
 use streamgate_protocol::message::entry_bytes;
-use streamgate_protocol::{CacheResult, EntryId, Reply, StreamEntry};
+use streamgate_protocol::{ByteString, CacheResult, Entry, EntryId, Reply};
 
 use crate::connection::command_connection::CommandConnection;
 use crate::operation::outcome::Step;
@@ -32,9 +32,9 @@ const MAX_BYTES: u64 = MAX_REPLY_BYTES as u64 / 2;
 
 /// A read under way.
 pub(super) struct PendingRead {
-    stream: String,
-    group: String,
-    consumer: String,
+    stream: ByteString,
+    group: ByteString,
+    consumer: ByteString,
     /// The id after which the next page of ids begins.
     after: EntryId,
     /// Most entries to find; `None` sets no limit.
@@ -45,7 +45,7 @@ pub(super) struct PendingRead {
     is_full: bool,
     /// Listed ids whose entries were not read yet.
     listed: vec::IntoIter<String>,
-    entries: Vec<StreamEntry>,
+    entries: Vec<Entry>,
     bytes: u64,
     page_size: PageSize,
 }
@@ -54,15 +54,15 @@ impl PendingRead {
     /// Creates a read of up to `count` entries after an id, without those of `except`. A count of 0
     /// sets no limit.
     pub(super) fn new(
-        [stream, group, consumer]: [&str; 3],
+        [stream, group, consumer]: [&[u8]; 3],
         after: EntryId,
         count: u64,
         except: HashSet<EntryId>,
     ) -> Self {
         Self {
-            stream: stream.to_owned(),
-            group: group.to_owned(),
-            consumer: consumer.to_owned(),
+            stream: stream.into(),
+            group: group.into(),
+            consumer: consumer.into(),
             after,
             count: (count > 0).then_some(count),
             except,
@@ -121,9 +121,9 @@ impl PendingRead {
         let first = self.entries.len();
         for id in ids {
             let found = answers::entries(answers::next_value(&mut values))?;
-            let deleted = || (id, Vec::new());
+            let found = found.into_iter().next();
             self.entries
-                .push(found.into_iter().next().unwrap_or_else(deleted));
+                .push(found.unwrap_or_else(|| Entry::deleted(id)));
         }
         let page = &self.entries[first..];
         self.page_size.observe(page);

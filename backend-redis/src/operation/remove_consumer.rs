@@ -5,7 +5,7 @@
 //! Only the last page and the removal itself have to be one step.
 
 use redis::Value;
-use streamgate_protocol::{CacheError, CacheResult, Reply};
+use streamgate_protocol::{ByteString, CacheError, CacheResult, Reply};
 
 use crate::connection::command_connection::{CommandConnection, SendError};
 use crate::operation::outcome::Step;
@@ -14,18 +14,18 @@ use crate::wire::{answers, errors, scripts};
 
 /// A removal under way.
 pub(super) struct ConsumerRemoval {
-    stream: String,
-    group: String,
-    consumer: String,
-    new_owner: String,
+    stream: ByteString,
+    group: ByteString,
+    consumer: ByteString,
+    new_owner: ByteString,
     /// Entries transferred so far.
     transferred: u64,
 }
 
 impl ConsumerRemoval {
-    pub(super) fn new(stream: &str, group: &str, consumer: &str, new_owner: &str) -> Self {
+    pub(super) fn new(stream: &[u8], group: &[u8], consumer: &[u8], new_owner: &[u8]) -> Self {
         let names = [stream, group, consumer, new_owner];
-        let [stream, group, consumer, new_owner] = names.map(str::to_owned);
+        let [stream, group, consumer, new_owner] = names.map(ByteString::from);
         Self {
             stream,
             group,

@@ -13,7 +13,7 @@
 use streamgate_backend::tail::gap::{
     Detection, Discontinuity, ReadIds, StreamInfo, TailFacts, detect,
 };
-use streamgate_protocol::{CacheResult, EntryId, GapReason, StreamEntry};
+use streamgate_protocol::{CacheResult, Entry, EntryId, GapReason};
 
 use crate::tail::range::{InfoReply, RangeReply, RangeRequest, count_up_to, entry_id};
 
@@ -46,7 +46,7 @@ struct AddedCount {
 pub(crate) struct CheckedPage {
     pub(crate) gap: Option<Discontinuity>,
     /// Oldest first. If empty while `at_end` is false, another read is needed.
-    pub(crate) entries: Vec<StreamEntry>,
+    pub(crate) entries: Vec<Entry>,
     /// Whether the stream has no entries after these.
     pub(crate) at_end: bool,
     /// The last id that the stream generated, if the read included the stream's info.
@@ -211,7 +211,7 @@ impl TailCursor {
     }
 
     /// Moves past the last of these entries, whose id is `last`.
-    pub(crate) fn advance(&mut self, last: EntryId, entries: &[StreamEntry]) {
+    pub(crate) fn advance(&mut self, last: EntryId, entries: &[Entry]) {
         self.position = last;
         self.read_ids.record(last);
         if let Some(added) = &mut self.added

@@ -96,7 +96,7 @@ impl PageReader {
     pub(super) fn read(
         &self,
         commands: CommandConnection,
-        stream: Arc<str>,
+        stream: Arc<[u8]>,
         request: RangeRequest,
         sharing: PageSharing,
     ) -> PageTask<RangeReply> {
@@ -121,7 +121,7 @@ impl PageReader {
     /// Finds the id and the size of the entry after a position, if Redis runs scripts.
     pub(super) fn find_next_entry(
         &self,
-        stream: Arc<str>,
+        stream: Arc<[u8]>,
         position: EntryId,
     ) -> PageTask<Option<(String, u64)>> {
         let pages = self.clone();
@@ -199,7 +199,7 @@ impl PageReader {
     async fn read_apart(
         &self,
         request: RangeRequest,
-        stream: &str,
+        stream: &[u8],
     ) -> Result<RangeReply, PageError> {
         let values = self.page_connection.send(request.packed(stream)).await;
         self.decode(request, values.map_err(PageError::from))

@@ -9,7 +9,7 @@
 use redis::Value;
 use streamgate_backend::tail::gap::StreamInfo;
 use streamgate_protocol::error::code;
-use streamgate_protocol::{CacheResult, EntryId, StreamEntry};
+use streamgate_protocol::{CacheResult, Entry, EntryId};
 
 use crate::wire::commands::CommandWriter;
 use crate::wire::packing::PackedCommands;
@@ -42,7 +42,7 @@ pub(crate) struct RangeReply {
     /// Whether the entry at the requested position exists.
     pub(crate) position_exists: bool,
     /// The entries after the position, oldest first.
-    pub(crate) entries: Vec<StreamEntry>,
+    pub(crate) entries: Vec<Entry>,
     /// Whether the reply has as many rows as were requested, so that the stream may have more.
     pub(crate) is_full: bool,
     pub(crate) info: InfoReply,
@@ -60,14 +60,14 @@ pub(crate) enum InfoReply {
 
 impl RangeRequest {
     /// Returns the commands of this read.
-    pub(super) fn packed(&self, stream: &str) -> PackedCommands {
+    pub(super) fn packed(&self, stream: &[u8]) -> PackedCommands {
         let mut packed = PackedCommands::default();
         self.encode(&mut packed, stream);
         packed
     }
 
     /// Appends the commands of this read.
-    pub(crate) fn encode(&self, commands: &mut impl CommandWriter, stream: &str) {
+    pub(crate) fn encode(&self, commands: &mut impl CommandWriter, stream: &[u8]) {
         if let Some(ByteBound {
             bytes,
             allow_larger_first,
@@ -167,17 +167,17 @@ pub(super) fn decode_info(info: Value) -> CacheResult<InfoReply> {
 }
 
 /// Parses the id of an entry that Redis sent.
-pub(crate) fn entry_id((id, _): &StreamEntry) -> CacheResult<EntryId> {
-    answers::parse_id(id)
+pub(crate) fn entry_id(entry: &Entry) -> CacheResult<EntryId> {
+    answers::parse_id(&entry.id)
 }
 
 /// Counts the entries up to and including a position. The entries must be in order.
-pub(crate) fn count_up_to(entries: &[StreamEntry], position: EntryId) -> usize {
+pub(crate) fn count_up_to(entries: &[Entry], position: EntryId) -> usize {
     entries.partition_point(|entry| entry_id(entry).is_ok_and(|id| id <= position))
 }
 
 /// Removes the entries after a position. Returns whether there were any.
-pub(crate) fn truncate_after(entries: &mut Vec<StreamEntry>, position: EntryId) -> bool {
+pub(crate) fn truncate_after(entries: &mut Vec<Entry>, position: EntryId) -> bool {
     let kept = count_up_to(entries, position);
     let removes_any = kept < entries.len();
     entries.truncate(kept);
@@ -207,7 +207,11 @@ mod tests {
     }
 
     fn ids(reply: &RangeReply) -> Vec<&str> {
-        reply.entries.iter().map(|(id, _)| id.as_str()).collect()
+        reply
+            .entries
+            .iter()
+            .map(|entry| entry.id.as_str())
+            .collect()
     }
 
     #[test]
@@ -284,8 +288,8 @@ mod tests {
     #[test]
     fn entries_are_counted_and_truncated_at_a_position_between_two() {
         let position = EntryId::parse("2-5").unwrap();
-        let entry = |n| (format!("{n}-0"), vec![("f".to_owned(), "v".to_owned())]);
-        let mut entries: Vec<StreamEntry> = (1..=4).map(entry).collect();
+        let entry = |n| Entry::new(format!("{n}-0"), [("f", "v")]);
+        let mut entries: Vec<Entry> = (1..=4).map(entry).collect();
         assert_eq!(count_up_to(&entries, position), 2);
         assert!(truncate_after(&mut entries, position));
         assert_eq!(entries.len(), 2);

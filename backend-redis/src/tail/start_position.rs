@@ -34,7 +34,7 @@ struct ReversePage {
 pub(super) async fn now(
     commands: &CommandConnection,
     pages: &PageReader,
-    stream: &str,
+    stream: &[u8],
 ) -> CacheResult<StartPosition> {
     // `XINFO STREAM` returns two whole entries, so its answer may be cut off.
     let info = retry_bounded(pages, |bounded| read_info(commands, stream, bounded)).await?;
@@ -63,7 +63,7 @@ where
 /// Reads what a stream reports about itself: with a script, whose answer is small, if `bounded`.
 async fn read_info(
     commands: &CommandConnection,
-    stream: &str,
+    stream: &[u8],
     bounded: bool,
 ) -> Result<InfoReply, PageError> {
     let request = RangeRequest {
@@ -95,7 +95,7 @@ async fn read_info(
 pub(super) async fn before_last(
     commands: &CommandConnection,
     pages: &PageReader,
-    stream: &Arc<str>,
+    stream: &Arc<[u8]>,
     count: u64,
 ) -> CacheResult<StartPosition> {
     let mut left = count;
@@ -132,7 +132,7 @@ pub(super) async fn before_last(
 
 async fn read_backwards(
     commands: CommandConnection,
-    stream: Arc<str>,
+    stream: Arc<[u8]>,
     end: EntryId,
     count: u64,
     bounded: bool,

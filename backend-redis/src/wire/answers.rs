@@ -1,15 +1,15 @@
 //! Decodes the answers of Redis, in RESP2 and in RESP3.
 //!
-//! Bytes that are not UTF-8 become U+FFFD: a value that another program wrote must not wedge the
-//! readers of a stream. An answer of an unknown shape is a `SERIALIZATION` error of that call.
+//! Names and values stay bytes. An answer of an unknown shape is a `SERIALIZATION` error of that
+//! call.
 
 use redis::Value;
 use streamgate_backend::reclaim::step::Reclaimed;
 use streamgate_backend::tail::gap::StreamInfo;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{
-    CacheError, CacheResult, Claimed, ConsumerInfo, EntryId, PendingEntry, PendingSummary, Skipped,
-    StreamEntry,
+    ByteString, CacheError, CacheResult, Claimed, ConsumerInfo, Entry, EntryId, PendingEntry,
+    PendingSummary, Skipped,
 };
 
 use crate::wire::errors;
@@ -42,7 +42,7 @@ pub(crate) fn id(value: Value) -> CacheResult<String> {
 }
 
 /// Decodes the entries of an `XRANGE` or `XREVRANGE`.
-pub(crate) fn entries(value: Value) -> CacheResult<Vec<StreamEntry>> {
+pub(crate) fn entries(value: Value) -> CacheResult<Vec<Entry>> {
     rows(value)?.into_iter().map(entry).collect()
 }
 
@@ -167,7 +167,7 @@ pub(crate) fn summary(value: Value) -> CacheResult<PendingSummary> {
         let [name, count] = parts(value, "a consumer and its count")?;
         let count = text(count)?.parse().ok();
         Ok((
-            text(name)?,
+            bytes(name)?,
             count.ok_or_else(|| errors::unexpected("a count"))?,
         ))
     };
@@ -186,7 +186,7 @@ pub(crate) fn pending(value: Value) -> CacheResult<Vec<PendingEntry>> {
         let [id, consumer, idle, deliveries] = parts(value, "a pending entry")?;
         Ok(PendingEntry::new(
             text(id)?,
-            text(consumer)?,
+            bytes(consumer)?,
             clamped_number(idle)?,
             clamped_number(deliveries)?,
         ))
@@ -227,7 +227,7 @@ pub(crate) fn consumers(value: Value) -> CacheResult<Vec<ConsumerInfo>> {
         let (mut name, mut pending, mut idle_ms) = (None, None, None);
         for (field, value) in fields {
             match &*text(field)? {
-                "name" => name = Some(text(value)?),
+                "name" => name = Some(bytes(value)?),
                 "pending" => pending = Some(clamped_number(value)?),
                 "idle" => idle_ms = Some(clamped_number(value)?),
                 _ => {}
@@ -264,7 +264,7 @@ pub(crate) fn transferred(value: Value) -> CacheResult<(u64, bool)> {
 }
 
 /// Decodes the entries of an `XREAD` or `XREADGROUP` of one stream.
-pub(crate) fn stream(value: Value) -> CacheResult<Vec<StreamEntry>> {
+pub(crate) fn stream(value: Value) -> CacheResult<Vec<Entry>> {
     match into_result(value)? {
         Value::Nil => Ok(Vec::new()),
         // RESP3: a map from the stream's key to its entries.
@@ -308,13 +308,13 @@ fn into_result(value: Value) -> CacheResult<Value> {
 }
 
 /// Decodes one entry.
-pub(crate) fn entry(value: Value) -> CacheResult<StreamEntry> {
+pub(crate) fn entry(value: Value) -> CacheResult<Entry> {
     let Value::Array(parts) = value else {
         return Err(errors::unexpected("an entry"));
     };
     let mut parts = parts.into_iter();
     match (parts.next(), parts.next(), parts.next()) {
-        (Some(id), Some(fields), None) => Ok((text(id)?, pairs(fields)?)),
+        (Some(id), Some(fields), None) => Ok(Entry::new(text(id)?, pairs(fields)?)),
         _ => Err(errors::unexpected("an entry of an id and fields")),
     }
 }
@@ -345,7 +345,7 @@ fn in_pairs(list: Vec<Value>) -> Vec<(Value, Value)> {
     pairs
 }
 
-fn pairs(value: Value) -> CacheResult<Vec<(String, String)>> {
+fn pairs(value: Value) -> CacheResult<Vec<(ByteString, ByteString)>> {
     let list = match value {
         // A pending entry that was deleted has no fields.
         Value::Nil => return Ok(Vec::new()),
@@ -355,16 +355,20 @@ fn pairs(value: Value) -> CacheResult<Vec<(String, String)>> {
     let mut fields = Vec::with_capacity(list.len() / 2);
     let mut list = list.into_iter();
     while let (Some(field), Some(value)) = (list.next(), list.next()) {
-        fields.push((text(field)?, text(value)?));
+        fields.push((bytes(field)?, bytes(value)?));
     }
     Ok(fields)
 }
 
+/// Decodes an id or a word: with U+FFFD for what is not UTF-8.
 fn text(value: Value) -> CacheResult<String> {
+    bytes(value).map(ByteString::into_text)
+}
+
+fn bytes(value: Value) -> CacheResult<ByteString> {
     match value {
-        Value::BulkString(bytes) => Ok(String::from_utf8(bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())),
-        Value::SimpleString(text) => Ok(text),
+        Value::BulkString(bytes) => Ok(ByteString(bytes)),
+        Value::SimpleString(text) => Ok(text.into()),
         _ => Err(errors::unexpected("a string")),
     }
 }
@@ -384,8 +388,8 @@ mod tests {
         ])])
     }
 
-    fn decoded() -> Vec<StreamEntry> {
-        vec![("1-2".into(), vec![("f\u{fffd}".into(), "v".into())])]
+    fn decoded() -> Vec<Entry> {
+        vec![Entry::new("1-2", [(&b"f\xff"[..], "v")])]
     }
 
     #[test]
@@ -400,7 +404,7 @@ mod tests {
     #[test]
     fn a_deleted_pending_entry_has_no_fields() {
         let value = Value::Array(vec![Value::Array(vec![bulk(b"1-2"), Value::Nil])]);
-        assert_eq!(entries(value).unwrap(), [("1-2".to_owned(), vec![])]);
+        assert_eq!(entries(value).unwrap(), [Entry::deleted("1-2")]);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! Each function writes one command to a [`CommandWriter`], so both connections send the same.
 
 use redis::Pipeline;
-use streamgate_protocol::EntryId;
 use streamgate_protocol::text::Text;
+use streamgate_protocol::{Bytes, EntryId};
 
 /// Redis parses numbers as signed. A larger number would be refused; this one means the same.
 const MAX_NUMBER: u64 = i64::MAX as u64;
@@ -34,7 +34,7 @@ pub(crate) fn hello(to: &mut impl CommandWriter, credentials: Option<[&str; 2]>)
     text(to, "2");
     if let Some(credentials) = credentials {
         text(to, "AUTH");
-        texts(to, &credentials);
+        arguments(to, &credentials.map(str::as_bytes));
     }
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn select(to: &mut impl CommandWriter, database: i64) {
 pub(crate) fn set_client_name(to: &mut impl CommandWriter, name: &str) {
     if !name.is_empty() {
         to.command("CLIENT", 2);
-        texts(to, &["SETNAME", name]);
+        arguments(to, &[b"SETNAME", name.as_bytes()]);
     }
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn set_client_name(to: &mut impl CommandWriter, name: &str) {
 pub(crate) fn set_library(to: &mut impl CommandWriter, [name, version]: [&str; 2]) {
     for (attribute, value) in [("LIB-NAME", name), ("LIB-VER", version)] {
         to.command("CLIENT", 3);
-        texts(to, &["SETINFO", attribute, value]);
+        arguments(to, &[b"SETINFO", attribute.as_bytes(), value.as_bytes()]);
     }
 }
 
@@ -76,13 +76,13 @@ pub(crate) fn role(to: &mut impl CommandWriter) {
 
 pub(crate) fn add(
     to: &mut impl CommandWriter,
-    stream: &str,
-    fields: &[(Text<'_>, Text<'_>)],
+    stream: &[u8],
+    fields: &[(Bytes<'_>, Bytes<'_>)],
     maxlen: Option<u64>,
 ) {
     let limit = if maxlen.is_some() { 3 } else { 0 };
     to.command("XADD", 2 + limit + 2 * fields.len());
-    text(to, stream);
+    to.argument(stream);
     if let Some(maxlen) = maxlen {
         text(to, "MAXLEN");
         text(to, "~");
@@ -93,138 +93,138 @@ pub(crate) fn add(
 }
 
 /// Writes names and values in turn.
-pub(crate) fn fields(to: &mut impl CommandWriter, fields: &[(Text<'_>, Text<'_>)]) {
+pub(crate) fn fields(to: &mut impl CommandWriter, fields: &[(Bytes<'_>, Bytes<'_>)]) {
     for (field, value) in fields {
-        text(to, field);
-        text(to, value);
+        to.argument(field);
+        to.argument(value);
     }
 }
 
-pub(crate) fn read_latest(to: &mut impl CommandWriter, stream: &str, count: u64) {
+pub(crate) fn read_latest(to: &mut impl CommandWriter, stream: &[u8], count: u64) {
     to.command("XREVRANGE", 5);
-    texts(to, &[stream, "+", "-", "COUNT"]);
+    arguments(to, &[stream, b"+", b"-", b"COUNT"]);
     number(to, count);
 }
 
-pub(crate) fn read(to: &mut impl CommandWriter, stream: &str, last_id: &str, count: u64) {
+pub(crate) fn read(to: &mut impl CommandWriter, stream: &[u8], last_id: &str, count: u64) {
     to.command("XREAD", 5);
     text(to, "COUNT");
     number(to, count);
-    texts(to, &["STREAMS", stream, last_id]);
+    arguments(to, &[b"STREAMS", stream, last_id.as_bytes()]);
 }
 
-pub(crate) fn read_after(to: &mut impl CommandWriter, stream: &str, after: EntryId, count: u64) {
+pub(crate) fn read_after(to: &mut impl CommandWriter, stream: &[u8], after: EntryId, count: u64) {
     read(to, stream, &after.to_string(), count);
 }
 
 /// Reads forwards from an id, inclusive.
-pub(crate) fn range_from(to: &mut impl CommandWriter, stream: &str, from: EntryId, count: u64) {
+pub(crate) fn range_from(to: &mut impl CommandWriter, stream: &[u8], from: EntryId, count: u64) {
     to.command("XRANGE", 5);
-    texts(to, &[stream, &from.to_string(), "+", "COUNT"]);
+    arguments(to, &[stream, from.to_string().as_bytes(), b"+", b"COUNT"]);
     number(to, count);
 }
 
 /// Reads the entry of an id.
-pub(crate) fn range_of_one(to: &mut impl CommandWriter, stream: &str, id: &str) {
+pub(crate) fn range_of_one(to: &mut impl CommandWriter, stream: &[u8], id: &str) {
     to.command("XRANGE", 3);
-    texts(to, &[stream, id, id]);
+    arguments(to, &[stream, id.as_bytes(), id.as_bytes()]);
 }
 
 /// Reads backwards from an id, inclusive.
 pub(crate) fn range_back_from(
     to: &mut impl CommandWriter,
-    stream: &str,
+    stream: &[u8],
     from: EntryId,
     count: u64,
 ) {
     to.command("XREVRANGE", 5);
-    texts(to, &[stream, &from.to_string(), "-", "COUNT"]);
+    arguments(to, &[stream, from.to_string().as_bytes(), b"-", b"COUNT"]);
     number(to, count);
 }
 
-pub(crate) fn length(to: &mut impl CommandWriter, stream: &str) {
+pub(crate) fn length(to: &mut impl CommandWriter, stream: &[u8]) {
     to.command("XLEN", 1);
-    text(to, stream);
+    to.argument(stream);
 }
 
-pub(crate) fn info(to: &mut impl CommandWriter, stream: &str) {
+pub(crate) fn info(to: &mut impl CommandWriter, stream: &[u8]) {
     to.command("XINFO", 2);
-    texts(to, &["STREAM", stream]);
+    arguments(to, &[b"STREAM", stream]);
 }
 
-pub(crate) fn create_group(to: &mut impl CommandWriter, stream: &str, group: &str, id: &str) {
+pub(crate) fn create_group(to: &mut impl CommandWriter, stream: &[u8], group: &[u8], id: &str) {
     to.command("XGROUP", 5);
-    texts(to, &["CREATE", stream, group, id, "MKSTREAM"]);
+    arguments(to, &[b"CREATE", stream, group, id.as_bytes(), b"MKSTREAM"]);
 }
 
 /// Reads entries that were never delivered to the group.
 pub(crate) fn read_group(
     to: &mut impl CommandWriter,
-    stream: &str,
-    group: &str,
-    consumer: &str,
+    stream: &[u8],
+    group: &[u8],
+    consumer: &[u8],
     count: u64,
 ) {
     to.command("XREADGROUP", 8);
-    texts(to, &["GROUP", group, consumer, "COUNT"]);
+    arguments(to, &[b"GROUP", group, consumer, b"COUNT"]);
     number(to, count);
-    texts(to, &["STREAMS", stream, ">"]);
+    arguments(to, &[b"STREAMS", stream, b">"]);
 }
 
-pub(crate) fn ack(to: &mut impl CommandWriter, stream: &str, group: &str, ids: &[Text<'_>]) {
+pub(crate) fn ack(to: &mut impl CommandWriter, stream: &[u8], group: &[u8], ids: &[Text<'_>]) {
     to.command("XACK", 2 + ids.len());
-    texts(to, &[stream, group]);
+    arguments(to, &[stream, group]);
     for id in ids {
         text(to, id);
     }
 }
 
-pub(crate) fn pending_summary(to: &mut impl CommandWriter, stream: &str, group: &str) {
+pub(crate) fn pending_summary(to: &mut impl CommandWriter, stream: &[u8], group: &[u8]) {
     to.command("XPENDING", 2);
-    texts(to, &[stream, group]);
+    arguments(to, &[stream, group]);
 }
 
 pub(crate) fn pending(
     to: &mut impl CommandWriter,
-    stream: &str,
-    group: &str,
+    stream: &[u8],
+    group: &[u8],
     ends: [&str; 2],
     count: u64,
-    consumer: Option<&str>,
+    consumer: Option<&[u8]>,
     min_idle_ms: Option<u64>,
 ) {
     let (idle, one) = (min_idle_ms.is_some(), consumer.is_some());
     to.command("XPENDING", 5 + 2 * usize::from(idle) + usize::from(one));
-    texts(to, &[stream, group]);
+    arguments(to, &[stream, group]);
     if let Some(min_idle_ms) = min_idle_ms {
         text(to, "IDLE");
         number(to, min_idle_ms);
     }
-    texts(to, &ends);
+    arguments(to, &ends.map(str::as_bytes));
     number(to, count);
     if let Some(consumer) = consumer {
-        text(to, consumer);
+        to.argument(consumer);
     }
 }
 
-pub(crate) fn consumers(to: &mut impl CommandWriter, stream: &str, group: &str) {
+pub(crate) fn consumers(to: &mut impl CommandWriter, stream: &[u8], group: &[u8]) {
     to.command("XINFO", 3);
-    texts(to, &["CONSUMERS", stream, group]);
+    arguments(to, &[b"CONSUMERS", stream, group]);
 }
 
 pub(crate) fn claim(
     to: &mut impl CommandWriter,
-    stream: &str,
-    group: &str,
-    consumer: &str,
+    stream: &[u8],
+    group: &[u8],
+    consumer: &[u8],
     min_idle_ms: u64,
     start: &str,
     count: u64,
 ) {
     to.command("XAUTOCLAIM", 7);
-    texts(to, &[stream, group, consumer]);
+    arguments(to, &[stream, group, consumer]);
     number(to, min_idle_ms);
-    texts(to, &[start, "COUNT"]);
+    arguments(to, &[start.as_bytes(), b"COUNT"]);
     number(to, count);
 }
 
@@ -239,9 +239,9 @@ pub(crate) fn text(to: &mut impl CommandWriter, text: &str) {
     to.argument(text.as_bytes());
 }
 
-pub(crate) fn texts(to: &mut impl CommandWriter, texts: &[&str]) {
-    for argument in texts {
-        text(to, argument);
+pub(crate) fn arguments(to: &mut impl CommandWriter, arguments: &[&[u8]]) {
+    for argument in arguments {
+        to.argument(argument);
     }
 }
 

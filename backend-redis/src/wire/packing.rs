@@ -78,26 +78,26 @@ mod tests {
             commands::set_client_name(to, "orders");
             commands::set_library(to, ["library", "1.2.3"]);
         });
-        write(&mut |to| commands::add(to, "s", &fields, None));
-        write(&mut |to| commands::add(to, "s", &fields, Some(u64::MAX)));
-        write(&mut |to| commands::read_latest(to, "s", 10));
-        write(&mut |to| commands::read(to, "s", "$", 0));
-        write(&mut |to| commands::range_from(to, "s", EntryId::MAX, 5));
-        write(&mut |to| commands::range_of_one(to, "s", "5-1"));
-        write(&mut |to| commands::range_back_from(to, "s", EntryId::MAX, 5));
-        write(&mut |to| commands::length(to, "s"));
-        write(&mut |to| commands::info(to, "s"));
-        write(&mut |to| commands::create_group(to, "s", "g", "0"));
-        write(&mut |to| commands::read_group(to, "s", "g", "c", 3));
+        write(&mut |to| commands::add(to, b"s", &fields, None));
+        write(&mut |to| commands::add(to, b"s", &fields, Some(u64::MAX)));
+        write(&mut |to| commands::read_latest(to, b"s", 10));
+        write(&mut |to| commands::read(to, b"s", "$", 0));
+        write(&mut |to| commands::range_from(to, b"s", EntryId::MAX, 5));
+        write(&mut |to| commands::range_of_one(to, b"s", "5-1"));
+        write(&mut |to| commands::range_back_from(to, b"s", EntryId::MAX, 5));
+        write(&mut |to| commands::length(to, b"s"));
+        write(&mut |to| commands::info(to, b"s"));
+        write(&mut |to| commands::create_group(to, b"s", b"g", "0"));
+        write(&mut |to| commands::read_group(to, b"s", b"g", b"c", 3));
         write(&mut |to| {
-            commands::ack(to, "s", "g", &ids);
-            commands::transaction(to, |to| commands::length(to, "s"));
+            commands::ack(to, b"s", b"g", &ids);
+            commands::transaction(to, |to| commands::length(to, b"s"));
         });
-        write(&mut |to| commands::pending_summary(to, "s", "g"));
-        write(&mut |to| commands::pending(to, "s", "g", ["-", "+"], 9, None, None));
-        write(&mut |to| commands::pending(to, "s", "g", ["(1", "2"], 9, Some("c"), Some(5)));
-        write(&mut |to| commands::claim(to, "s", "g", "c", 5, "0-0", u64::MAX));
-        write(&mut |to| scripts::remove_consumer(to, "s", "g", "c", "d"));
+        write(&mut |to| commands::pending_summary(to, b"s", b"g"));
+        write(&mut |to| commands::pending(to, b"s", b"g", ["-", "+"], 9, None, None));
+        write(&mut |to| commands::pending(to, b"s", b"g", ["(1", "2"], 9, Some(b"c"), Some(5)));
+        write(&mut |to| commands::claim(to, b"s", b"g", b"c", 5, "0-0", u64::MAX));
+        write(&mut |to| scripts::remove_consumer(to, b"s", b"g", b"c", b"d"));
         for dead_letter in [None, Some("dead")] {
             let mut options = streamgate_protocol::ConsumeOptions::default().claim_after_ms(5);
             if let Some(dead_letter) = dead_letter {

@@ -14,7 +14,7 @@ use streamgate_backend::reclaim::step::{ReclaimStep, STEP_ENTRIES};
 use streamgate_protocol::EntryId;
 use streamgate_protocol::subscribe::{DEAD_LETTER_FIELDS, DEAD_LETTER_REASON};
 
-use crate::wire::commands::{CommandWriter, number, text, texts};
+use crate::wire::commands::{CommandWriter, arguments, number, text};
 
 static RECLAIM: LazyLock<String> =
     LazyLock::new(|| without_comments(include_str!("scripts/reclaim.lua")));
@@ -40,11 +40,11 @@ pub(crate) fn reclaim(to: &mut impl CommandWriter, step: &ReclaimStep) {
     to.command("EVAL", 2 + keys + 10 + more);
     text(to, &RECLAIM);
     number(to, keys as u64);
-    text(to, &step.stream);
+    to.argument(&step.stream);
     if let Some(dead_letter) = dead_letter {
-        text(to, &dead_letter.stream);
+        to.argument(&dead_letter.stream);
     }
-    texts(to, &[&step.group, &step.consumer, &step.cursor]);
+    arguments(to, &[&step.group, &step.consumer, step.cursor.as_bytes()]);
     number(to, step.min_idle_ms);
     number(to, step.count);
     number(to, STEP_ENTRIES as u64);
@@ -58,22 +58,22 @@ pub(crate) fn reclaim(to: &mut impl CommandWriter, step: &ReclaimStep) {
     if let Some(dead_letter) = dead_letter {
         number(to, dead_letter.max_deliveries);
         text(to, DEAD_LETTER_REASON);
-        texts(to, &DEAD_LETTER_FIELDS);
+        arguments(to, &DEAD_LETTER_FIELDS.map(str::as_bytes));
     }
 }
 
 /// Transfers one page of a consumer's pending entries, and removes the consumer after the last.
 pub(crate) fn remove_consumer(
     to: &mut impl CommandWriter,
-    stream: &str,
-    group: &str,
-    consumer: &str,
-    new_owner: &str,
+    stream: &[u8],
+    group: &[u8],
+    consumer: &[u8],
+    new_owner: &[u8],
 ) {
     to.command("EVAL", 7);
     text(to, &REMOVE_CONSUMER);
     number(to, 1);
-    texts(to, &[stream, group, consumer, new_owner]);
+    arguments(to, &[stream, group, consumer, new_owner]);
     number(to, TRANSFER_PAGE);
 }
 
@@ -81,13 +81,17 @@ pub(crate) fn remove_consumer(
 /// Looks up ids, too.
 pub(crate) fn bounded_range(
     to: &mut impl CommandWriter,
-    stream: &str,
+    stream: &[u8],
     (position, count, max_bytes): (EntryId, u64, u64),
     [with_info, allow_larger_first]: [bool; 2],
     look_up: &[EntryId],
 ) {
     to.command("EVAL", 8 + look_up.len());
-    texts(to, &[&BOUNDED_RANGE, "1", stream, &position.to_string()]);
+    let position = position.to_string();
+    arguments(
+        to,
+        &[BOUNDED_RANGE.as_bytes(), b"1", stream, position.as_bytes()],
+    );
     number(to, count);
     number(to, max_bytes);
     for flag in [with_info, allow_larger_first] {
@@ -99,16 +103,24 @@ pub(crate) fn bounded_range(
 }
 
 /// Counts entries backwards from an id, inclusive.
-pub(crate) fn bounded_back(to: &mut impl CommandWriter, stream: &str, from: EntryId, count: u64) {
+pub(crate) fn bounded_back(to: &mut impl CommandWriter, stream: &[u8], from: EntryId, count: u64) {
     to.command("EVAL", 5);
-    texts(to, &[&BOUNDED_BACK, "1", stream, &from.to_string()]);
+    let from = from.to_string();
+    arguments(
+        to,
+        &[BOUNDED_BACK.as_bytes(), b"1", stream, from.as_bytes()],
+    );
     number(to, count);
 }
 
 /// Finds the id and the size of the first entry after a position.
-pub(crate) fn next_entry(to: &mut impl CommandWriter, stream: &str, position: EntryId) {
+pub(crate) fn next_entry(to: &mut impl CommandWriter, stream: &[u8], position: EntryId) {
     to.command("EVAL", 4);
-    texts(to, &[&NEXT_ENTRY, "1", stream, &position.to_string()]);
+    let position = position.to_string();
+    arguments(
+        to,
+        &[NEXT_ENTRY.as_bytes(), b"1", stream, position.as_bytes()],
+    );
 }
 
 /// Returns a script without lines of comment and indentation, which Redis need not receive.

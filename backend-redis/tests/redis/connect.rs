@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use streamgate_backend::Backend;
-use streamgate_protocol::StreamingBackend;
+use streamgate_protocol::EntryOperations;
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::{RedisServer, RedisVersion};
 
@@ -81,7 +81,7 @@ async fn the_response_timeout_can_be_set() {
     let builder = builder.response_timeout(Duration::from_millis(200));
     let streams = builder.connect().await.unwrap();
     server.pause().unwrap();
-    let read = within_limit(streams.stream_read_latest("s", 1)).await;
+    let read = within_limit(streams.read_latest_entries("s", 1)).await;
     assert_eq!(read.unwrap_err().code(), "TIMEOUT");
     server.resume().unwrap();
     let mut availability = streams.availability().unwrap();

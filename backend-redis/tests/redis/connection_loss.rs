@@ -1,7 +1,7 @@
 //! Redis restarts, hangs, closes connections or refuses writes.
 
 use futures_util::FutureExt;
-use streamgate_protocol::StreamingBackend;
+use streamgate_protocol::{EntryOperations, StreamingBackend};
 use streamgate_redis::RESPONSE_TIMEOUT;
 use streamgate_test_support::RedisVersion;
 
@@ -30,8 +30,8 @@ pub(crate) async fn readers_wait_through_a_restart_of_redis() {
         let mut fixture = Fixture::new(version).await;
         fixture.add("s", "before").await;
         let streams = fixture.streams.clone();
-        let waiting = streams.stream_read("s", "$", 0, Some(0));
-        let other = streams.stream_read("other", "$", 0, Some(20_000));
+        let waiting = streams.read_entries("s", "$", 0, Some(0));
+        let other = streams.read_entries("other", "$", 0, Some(20_000));
         let restart = async {
             // The two waits are polled before this, so the hub knows them afterwards.
             fixture.sync_with_hub().await;
@@ -57,14 +57,14 @@ pub(crate) async fn calls_fail_at_once_while_redis_is_down() {
         .unwrap();
     let streams = fixture.streams.clone();
     let (reader, consumer) = (
-        streams.stream_read("s", "$", 0, Some(800)),
-        streams.stream_read_group("s", "g", "c", 1, Some(800)),
+        streams.read_entries("s", "$", 0, Some(800)),
+        streams.read_group_entries("s", "g", "c", 1, Some(800)),
     );
     let killing = async {
         fixture.sync_with_hub().await;
         fixture.server.kill().unwrap();
         // A command under way may notice it first.
-        within_limit(async { while streams.stream_read_latest("s", 1).await.is_ok() {} }).await;
+        within_limit(async { while streams.read_latest_entries("s", 1).await.is_ok() {} }).await;
         let add = streams.stream_add("s", vec![("f".into(), "v".into())], None);
         let (add, took) = timed(add).await;
         assert_eq!(add.unwrap_err().code(), "DISCONNECTED");
@@ -121,7 +121,7 @@ pub(crate) async fn a_hanging_redis_is_noticed_and_waits_survive() {
         .unwrap();
     fixture.server.pause().unwrap();
     let (read, add) = tokio::join!(
-        timed(fixture.streams.stream_read("s", "0", 1, None)),
+        timed(fixture.streams.read_entries("s", "0", 1, None)),
         timed(
             fixture
                 .streams
@@ -160,7 +160,7 @@ pub(crate) async fn a_group_wait_survives_a_redis_that_refuses_writes() {
     let _: () = fixture.command("REPLICAOF 127.0.0.1 1").await.unwrap();
     let refused = fixture
         .streams
-        .stream_read_group("s", "h", "c", 1, None)
+        .read_group_entries("s", "h", "c", 1, None)
         .await
         .unwrap_err();
     assert_eq!(refused.code(), "READONLY");
@@ -174,7 +174,7 @@ pub(crate) async fn a_group_wait_survives_a_redis_that_refuses_writes() {
     drop(consumer);
     let late = fixture
         .streams
-        .stream_read_group("s", "g", "e", 1, Some(100));
+        .read_group_entries("s", "g", "e", 1, Some(100));
     assert_eq!(within_limit(late).await.unwrap_err().code(), "READONLY");
     let _: () = fixture.command("REPLICAOF NO ONE").await.unwrap();
     let back = fixture.start_group_read("f", 1, 9_000).await.finish();

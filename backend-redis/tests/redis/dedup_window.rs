@@ -1,6 +1,6 @@
 //! The dedup window in Redis: what it costs, when it is lost, and where it is.
 
-use streamgate_protocol::{Operation, StreamingBackend};
+use streamgate_protocol::{EntryOperations, Operation};
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::{RedisServer, RedisVersion};
 
@@ -171,10 +171,10 @@ async fn a_batch_of_any_width_is_trimmed_as_a_whole() {
         assert_eq!(left.last().unwrap().1, 1_000);
         let entries = fixture
             .streams
-            .stream_read("s", "0", 1, None)
+            .read_entries("s", "0", 1, None)
             .await
             .unwrap();
-        assert_eq!(entries[0].1.len(), width);
+        assert_eq!(entries[0].fields.len(), width);
     }
 }
 

@@ -8,9 +8,8 @@ use futures_util::StreamExt;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisResult};
 use streamgate_backend::{Backend, Progress};
-use streamgate_protocol::text::Text;
 use streamgate_protocol::{
-    CacheError, CacheResult, Gap, Operation, Reply, StreamEntry, StreamingBackend, Tail, TailItem,
+    CacheError, CacheResult, Entry, Gap, Operation, Reply, StreamingBackend, Tail, TailItem,
 };
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::{RedisServer, RedisVersion};
@@ -165,7 +164,7 @@ pub(crate) async fn connect_directly(server: &RedisServer) -> MultiplexedConnect
 pub(crate) fn add<'a>(stream: &'a str, value: &'a str) -> Operation<'a> {
     Operation::Add {
         stream: stream.into(),
-        fields: vec![(Text::from("f"), Text::from(value))],
+        fields: vec![("f".into(), value.into())],
         maxlen: None,
     }
 }
@@ -201,7 +200,7 @@ pub(crate) fn read_group<'a>(
 }
 
 /// Returns the entries of a reply, and the id to read on from.
-pub(crate) fn entries(reply: CacheResult<Reply>) -> (Vec<StreamEntry>, Option<String>) {
+pub(crate) fn entries(reply: CacheResult<Reply>) -> (Vec<Entry>, Option<String>) {
     match reply.unwrap() {
         Reply::Entries {
             entries, last_id, ..
@@ -211,10 +210,10 @@ pub(crate) fn entries(reply: CacheResult<Reply>) -> (Vec<StreamEntry>, Option<St
 }
 
 /// Returns the value of the only field of each entry.
-pub(crate) fn values(entries: &[StreamEntry]) -> Vec<&str> {
+pub(crate) fn values(entries: &[Entry]) -> Vec<&str> {
     entries
         .iter()
-        .map(|(_, fields)| fields[0].1.as_str())
+        .map(|entry| entry.fields[0].1.as_text().expect("it is text"))
         .collect()
 }
 

@@ -1,7 +1,7 @@
 //! Gaps: a tail reports missing entries once, before the entries after them, and nowhere else.
 
 use futures_util::{FutureExt, StreamExt};
-use streamgate_protocol::{Gap, GapReason, StreamingBackend, SubscribingBackend, Tail, TailFrom};
+use streamgate_protocol::{EntryOperations, Gap, GapReason, SubscribingBackend, Tail, TailFrom};
 use streamgate_test_support::RedisVersion;
 
 use crate::fixture::{Fixture, collect, first_position, next_gap, next_values};
@@ -185,7 +185,7 @@ pub(crate) async fn a_tail_of_the_last_entries_never_begins_with_a_gap() {
             let mut tail = fixture.streams.tail("s", TailFrom::Last(5));
             assert!(tail.next().now_or_never().is_none(), "it reads backwards");
             // Answered after the tail's first page, on the same connection.
-            fixture.streams.stream_read_latest("s", 1).await.unwrap();
+            fixture.streams.read_latest_entries("s", 1).await.unwrap();
             in_one_transaction(&fixture, meanwhile).await;
             assert_eq!(collect(&mut tail, expected.len()).await, expected);
             commands(&fixture, &["XADD s 11-0 f 11"]).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use streamgate_backend::{Backend, Progress};
-use streamgate_protocol::{Operation, PendingEntries, Reply, StreamingBackend};
+use streamgate_protocol::{EntryOperations, Operation, PendingEntries, Reply, StreamingBackend};
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::RedisVersion;
 use streamgate_test_support::relay::{Direction, Flow, Relay, Scope};
@@ -76,7 +76,7 @@ async fn a_group_read_of_many_entries_takes_them_before_a_later_operation_of_its
     assert_eq!(counts, [150, 1]);
     assert_eq!(results[3], Reply::Removed { handed_over: 150 });
     let consumers = fixture.streams.consumers("s", "g").await.unwrap();
-    let names: Vec<_> = consumers.iter().map(|it| &*it.name).collect();
+    let names: Vec<_> = consumers.iter().map(|it| &it.name).collect();
     assert_eq!(names, ["b"], "a consumer that was removed is back");
 }
 
@@ -137,7 +137,7 @@ pub(crate) async fn a_consumer_that_leaves_during_its_group_read_receives_nothin
         let id = within_limit(adding).await;
         let next = fixture
             .streams
-            .stream_read_group("s", "g", "next", 1, Some(5_000));
+            .read_group_entries("s", "g", "next", 1, Some(5_000));
         let next = within_limit(next).await.unwrap();
         assert_eq!(values(&next), ["1"]);
         assert_eq!(fixture.pending().await, [(id, "next".to_owned())]);
@@ -189,7 +189,7 @@ pub(crate) async fn a_group_whose_position_is_set_back_is_read_again() {
     fixture.add("s", "1").await;
     fixture
         .streams
-        .stream_read_group("s", "g", "a", 1, None)
+        .read_group_entries("s", "g", "a", 1, None)
         .await
         .unwrap();
     let waiting = fixture.start_group_read("b", 1, 0).await.finish();
@@ -209,7 +209,7 @@ pub(crate) async fn short_waits_lose_nothing() {
             fixture.add("s", &n.to_string()).await;
             if n % 16 == 0 {
                 // Long enough for waits to end without an entry.
-                let quiet = fixture.streams.stream_read("quiet", "$", 1, Some(1));
+                let quiet = fixture.streams.read_entries("quiet", "$", 1, Some(1));
                 quiet.await.unwrap();
             }
         }
@@ -220,11 +220,11 @@ pub(crate) async fn short_waits_lose_nothing() {
         while quiet < 50 {
             let streams = &fixture.streams;
             let found = streams
-                .stream_read_group("s", "g", &name, 2, Some(block_ms))
+                .read_group_entries("s", "g", &name, 2, Some(block_ms))
                 .await;
             let found = found.unwrap();
             quiet = if found.is_empty() { quiet + 1 } else { 0 };
-            received.extend(found.into_iter().map(|(id, _)| (id, name.clone())));
+            received.extend(found.into_iter().map(|entry| (entry.id, name.clone())));
         }
         received
     };

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 use streamgate_backend::{Backend, Progress};
-use streamgate_protocol::{CacheResult, Operation, Reply, StreamingBackend};
+use streamgate_protocol::{CacheResult, EntryOperations, Operation, Reply};
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::RedisVersion;
 
@@ -107,7 +107,7 @@ async fn redis_runs_batches_in_the_order_of_their_first_polls() {
     within_limit(futures_util::future::join_all(lists)).await;
     let found = fixture
         .streams
-        .stream_read("s", "0", 0, None)
+        .read_entries("s", "0", 0, None)
         .await
         .unwrap();
     assert_eq!(crate::fixture::values(&found), values);

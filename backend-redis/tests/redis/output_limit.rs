@@ -47,7 +47,7 @@ async fn ids(tail: &mut Tail, count: usize) -> Vec<String> {
     let mut found = Vec::new();
     while found.len() < count {
         match next(tail).await.unwrap() {
-            TailItem::Entries { entries, .. } => found.extend(entries.into_iter().map(|e| e.0)),
+            TailItem::Entries { entries, .. } => found.extend(entries.into_iter().map(|e| e.id)),
             other => panic!("no entries: {other:?}"),
         }
     }

@@ -4,8 +4,8 @@ use futures_util::StreamExt;
 use streamgate_backend::{Backend, ReclaimStep};
 use streamgate_protocol::message::Subscription;
 use streamgate_protocol::{
-    ConsumeOptions, Operation, PendingEntries, PendingQuery, StreamEntry, StreamingBackend,
-    SubscribingBackend,
+    ConsumeOptions, Entry, EntryOperations, Operation, PendingEntries, PendingQuery,
+    StreamingBackend, SubscribingBackend,
 };
 use streamgate_test_support::RedisVersion;
 
@@ -21,7 +21,7 @@ async fn held_by_ann(fixture: &Fixture, n: usize) {
     for i in 0..n {
         fixture.add("s", &i.to_string()).await;
     }
-    let read = streams.stream_read_group("s", "g", "ann", n, None);
+    let read = streams.read_group_entries("s", "g", "ann", n, None);
     assert_eq!(read.await.unwrap().len(), n);
 }
 
@@ -51,7 +51,7 @@ async fn the_documented_access_list_suffices() {
                 .len();
         }
         assert_eq!(given, 2);
-        let dead_letters = within_limit(streams.stream_read("dead", "0", 1, Some(9_000)));
+        let dead_letters = within_limit(streams.read_entries("dead", "0", 1, Some(9_000)));
         tokio::select! {
             found = dead_letters => assert_eq!(found.unwrap().len(), 1),
             given = deliveries.next() => panic!("it received {given:?}"),
@@ -76,7 +76,7 @@ async fn a_removal_of_one_page_completes_before_later_operations() {
     let mut progress = fixture.streams.perform(vec![removal, summary]).await;
     let summary = progress.remove(1).finish().await.unwrap();
     let consumers = summary.into_summary().unwrap().consumers;
-    assert_eq!(consumers, [("bob".to_owned(), 99)]);
+    assert_eq!(consumers, [("bob".into(), 99)]);
     let removed = progress.remove(0).finish().await.unwrap();
     assert_eq!(removed.into_removed(), Ok(99));
 }
@@ -94,7 +94,7 @@ async fn a_removal_that_loses_redis_midway_has_an_unknown_outcome() {
     let streams = fixture.streams.clone();
     let removing = streams.perform(vec![removal]).await.remove(0);
     let summary = streams.pending_summary("s", "g").await.unwrap();
-    let half = [("ann".to_owned(), 150), ("bob".to_owned(), 100)];
+    let half = [("ann".into(), 150), ("bob".into(), 100)];
     assert_eq!(
         summary.consumers, half,
         "only the first page was transferred"
@@ -104,7 +104,7 @@ async fn a_removal_that_loses_redis_midway_has_an_unknown_outcome() {
     assert_eq!(lost.code(), "UNKNOWN_OUTCOME");
 }
 
-async fn read_pending(fixture: &Fixture, count: u64) -> Vec<StreamEntry> {
+async fn read_pending(fixture: &Fixture, count: u64) -> Vec<Entry> {
     let read = Operation::ReadPending {
         stream: "s".into(),
         group: "g".into(),
@@ -128,11 +128,11 @@ async fn deleted_pending_entries_are_read_without_fields() {
         held_by_ann(&fixture, 3).await;
         let before = read_pending(&fixture, 0).await;
         let _: u64 = fixture
-            .command(&format!("XDEL s {}", before[1].0))
+            .command(&format!("XDEL s {}", before[1].id))
             .await
             .unwrap();
         let after = read_pending(&fixture, 0).await;
-        assert_eq!(after[1], (before[1].0.clone(), vec![]));
+        assert_eq!(after[1], Entry::deleted(&before[1].id));
         assert_eq!([&after[0], &after[2]], [&before[0], &before[2]]);
         let _: u64 = fixture.command("DEL s").await.unwrap();
         fixture
@@ -167,7 +167,7 @@ async fn a_read_of_large_pending_entries_ends_before_it_is_too_large_for_a_reply
         fixture.add("s", &megabyte).await;
     }
     for _ in 0..20 {
-        let read = streams.stream_read_group("s", "g", "ann", 1, None);
+        let read = streams.read_group_entries("s", "g", "ann", 1, None);
         assert_eq!(read.await.unwrap().len(), 1);
     }
     let found = read_pending(&fixture, 0).await;
@@ -182,7 +182,7 @@ async fn held_by_ann_of_sizes(fixture: &Fixture, sizes: &[usize]) -> Vec<String>
     for bytes in sizes {
         ids.push(fixture.add("s", &"x".repeat(*bytes)).await);
     }
-    let read = streams.stream_read_group("s", "g", "ann", 100, None);
+    let read = streams.read_group_entries("s", "g", "ann", 100, None);
     assert_eq!(read.await.unwrap().len(), sizes.len());
     ids
 }
@@ -201,7 +201,7 @@ fn first_step(max_bytes: u64, max_entry_bytes: u64) -> ReclaimStep {
 async fn holders(fixture: &Fixture) -> Vec<(String, u64)> {
     let all = fixture.streams.pending("s", "g", PendingQuery::default());
     let all = all.await.unwrap().into_iter();
-    all.map(|entry| (entry.consumer, entry.deliveries))
+    all.map(|entry| (entry.consumer.into_text(), entry.deliveries))
         .collect()
 }
 
@@ -218,7 +218,11 @@ async fn a_step_leaves_what_does_not_fit_to_the_next_and_counts_no_delivery_of_i
         let mut returned = Vec::new();
         for expected in [&ids[..2], &ids[2..3], &ids[3..]] {
             let reclaimed = fixture.streams.reclaim(step.clone()).await.unwrap();
-            let found: Vec<_> = reclaimed.entries.into_iter().map(|(id, _)| id).collect();
+            let found: Vec<_> = reclaimed
+                .entries
+                .into_iter()
+                .map(|entry| entry.id)
+                .collect();
             assert_eq!(found, expected);
             returned.extend(found);
             let counts: Vec<_> = holders(&fixture).await;
@@ -241,7 +245,7 @@ async fn an_entry_that_is_too_large_is_skipped_and_its_neighbours_are_returned()
         let ids = held_by_ann_of_sizes(&fixture, &[10, 5_000, 10]).await;
         let step = first_step(100_000, 1_000);
         let reclaimed = fixture.streams.reclaim(step.clone()).await.unwrap();
-        let found: Vec<_> = reclaimed.entries.iter().map(|(id, _)| id).collect();
+        let found: Vec<_> = reclaimed.entries.iter().map(|entry| &entry.id).collect();
         assert_eq!(found, [&ids[0], &ids[2]]);
         let skipped = &reclaimed.skipped[0];
         let bytes = (ids[1].len() + "f".len() + 5_000) as u64;

@@ -30,7 +30,7 @@ async fn take_values(tail: &mut dyn TailSource, credit: Credit) -> Vec<String> {
 }
 
 async fn live_tail<'a>(fixture: &'a Fixture, from: TailFrom) -> Box<dyn TailSource + 'a> {
-    let mut tail = fixture.streams.tail_source("s", from);
+    let mut tail = fixture.streams.tail_source("s".into(), from);
     assert_eq!(take_values(&mut *tail, Credit::UNLIMITED).await, [""; 0]);
     tail
 }
@@ -58,7 +58,7 @@ pub(crate) async fn without_credit_a_tail_yields_only_its_position() {
             (TailFrom::Now, "6-0"),
         ];
         for (from, expected) in starts {
-            let mut tail = fixture.streams.tail_source("s", from.clone());
+            let mut tail = fixture.streams.tail_source("s".into(), from.clone());
             yields_only_position(&mut *tail, expected).await;
             let more = poll_fn(|cx| tail.poll_next(cx, credit(0, 100)));
             assert!(more.now_or_never().is_none());
@@ -78,7 +78,7 @@ pub(crate) async fn credit_that_vanishes_before_the_entries_arrive_leaves_the_po
         let _: String = fixture.command("XADD s 6-0 f b").await.unwrap();
         let mut tail = fixture
             .streams
-            .tail_source("s", TailFrom::After("5-0".into()));
+            .tail_source("s".into(), TailFrom::After("5-0".into()));
         let asked = poll_fn(|cx| tail.poll_next(cx, Credit::UNLIMITED));
         assert!(asked.now_or_never().is_none());
         yields_only_position(&mut *tail, "5-0").await;
@@ -95,7 +95,7 @@ pub(crate) async fn backlog_and_live_entries_stay_within_the_credit() {
         for value in &all {
             fixture.add("s", value).await;
         }
-        let mut late = fixture.streams.tail_source("s", TailFrom::Beginning);
+        let mut late = fixture.streams.tail_source("s".into(), TailFrom::Beginning);
         for tail in [&mut early, &mut late] {
             let mut found = Vec::new();
             while found.len() < all.len() {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 use redis::aio::MultiplexedConnection;
-use streamgate_protocol::{GapReason, SubscribingBackend, Tail, TailFrom, TailItem};
+use streamgate_protocol::{Entry, GapReason, SubscribingBackend, Tail, TailFrom, TailItem};
 use streamgate_test_support::RedisVersion;
 
 use crate::fixture::{Fixture, connect_directly, next};
@@ -49,13 +49,13 @@ async fn follow(mut tail: Tail, from: TailFrom) -> u64 {
     loop {
         match next(&mut tail).await.unwrap() {
             TailItem::Entries { entries, position } => {
-                for (id, fields) in &entries {
+                for Entry { id, fields, .. } in &entries {
                     let n = number(id);
                     assert_eq!(n, expected.unwrap_or(n), "after {from:?}");
                     assert_eq!(fields[0].1, n.to_string());
                     expected = Some(n + 1);
                 }
-                if let Some((last, _)) = entries.last() {
+                if let Some(Entry { id: last, .. }) = entries.last() {
                     assert_eq!(*last, position);
                 } else if let Some(n) = position.strip_suffix("-0") {
                     expected = expected.or(n.parse::<u64>().ok().map(|n| n + 1));

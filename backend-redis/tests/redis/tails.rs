@@ -1,6 +1,8 @@
 //! Tails: the backlog, then what is added.
 
-use streamgate_protocol::{GapReason, StreamingBackend, SubscribingBackend, TailFrom, TailItem};
+use streamgate_protocol::{
+    EntryOperations, GapReason, StreamingBackend, SubscribingBackend, TailFrom, TailItem,
+};
 use streamgate_test_support::RedisVersion;
 
 use crate::fixture::{
@@ -131,7 +133,8 @@ pub(crate) async fn while_redis_is_down_a_new_tail_fails_and_a_live_one_survives
     fixture.add("s", "live").await;
     assert_eq!(next_values(&mut tail).await, ["live"]);
     fixture.server.kill().unwrap();
-    within_limit(async { while fixture.streams.stream_read_latest("s", 1).await.is_ok() {} }).await;
+    within_limit(async { while fixture.streams.read_latest_entries("s", 1).await.is_ok() {} })
+        .await;
     let mut other = fixture.streams.tail("s", TailFrom::Now);
     assert_eq!(next_error(&mut other).await.code(), "DISCONNECTED");
     fixture.server.restart().unwrap();

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use streamgate_backend::Backend;
 use streamgate_protocol::{
-    CacheError, CacheResult, GapReason, Operation, Reply, Retry, StreamingBackend,
+    CacheError, CacheResult, EntryOperations, GapReason, Operation, Reply, Retry, StreamingBackend,
     SubscribingBackend, Tail, TailFrom,
 };
 use streamgate_redis::RedisStreams;
@@ -121,7 +121,7 @@ async fn adds_are_refused(streams: &RedisStreams, code: &str) {
 
 /// Checks that reads succeed.
 async fn reads_are_answered(streams: &RedisStreams) {
-    let latest = within_limit(streams.stream_read_latest("s", 1))
+    let latest = within_limit(streams.read_latest_entries("s", 1))
         .await
         .unwrap();
     assert_eq!(values(&latest), ["before"]);
@@ -162,7 +162,7 @@ async fn a_loading_redis_is_unavailable_and_idempotent_adds_work_afterwards() {
             fixture.server.restart_loading().unwrap();
             wait_for_availability(&fixture.streams, Some("LOADING")).await;
             adds_are_refused(&streams, "LOADING").await;
-            let refused = streams.stream_read_latest("s", 1).await.unwrap_err();
+            let refused = streams.read_latest_entries("s", 1).await.unwrap_err();
             is_temporary(&refused, "LOADING");
             waiting.keep_waiting();
             fixture.direct = connect_directly(&fixture.server).await;
@@ -208,7 +208,7 @@ async fn a_replica_refuses_adds_and_answers_reads() {
         let replicate = format!("REPLICAOF 127.0.0.1 {}", other.port());
         let _: () = fixture.command(&replicate).await.unwrap();
         adds_are_refused(&streams, "READONLY").await;
-        let read = streams.stream_read_group("s", "g", "d", 1, None);
+        let read = streams.read_group_entries("s", "g", "d", 1, None);
         is_temporary(&within_limit(read).await.unwrap_err(), "READONLY");
         reads_are_answered(&streams).await;
         waiting.keep_waiting();
@@ -435,7 +435,7 @@ async fn entries_added_while_the_backend_is_locked_out_reach_everybody() {
             wait_for_availability(&fixture.streams, None).await;
             let mut consumed = values(&entries(within_limit(waiting.consumer).await).0).len();
             while consumed < added.len() {
-                let rest = streams.stream_read_group("s", "g", "c", 0, Some(0));
+                let rest = streams.read_group_entries("s", "g", "c", 0, Some(0));
                 let rest = within_limit(rest).await.unwrap();
                 assert_eq!(values(&rest), added[consumed..]);
                 consumed += rest.len();

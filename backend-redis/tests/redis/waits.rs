@@ -53,11 +53,11 @@ pub(crate) async fn readers_of_one_stream_have_their_own_ids_and_counts() {
     let last = waiting.pop().unwrap();
     for (waited, (last_id, count, expected)) in waiting.into_iter().zip(cases) {
         let found = entries(within_limit(waited).await).0;
-        let ids: Vec<&str> = found.iter().map(|(id, _)| id.as_str()).collect();
+        let ids: Vec<&str> = found.iter().map(|entry| entry.id.as_str()).collect();
         assert_eq!(ids, expected, "after {last_id}, at most {count}");
     }
     let _: String = fixture.command("XADD s 104 f v").await.unwrap();
-    assert_eq!(entries(within_limit(last).await).0[0].0, "104-0");
+    assert_eq!(entries(within_limit(last).await).0[0].id, "104-0");
 }
 
 #[tokio::test]
@@ -122,7 +122,11 @@ pub(crate) async fn readers_in_a_loop_see_every_entry_once() {
                 .await;
             let (found, next) = entries(progress.into_iter().next().unwrap().finish().await);
             assert_ne!(found, []);
-            seen.extend(found.into_iter().map(|(_, mut fields)| fields.remove(0).1));
+            seen.extend(
+                found
+                    .into_iter()
+                    .map(|mut entry| entry.fields.remove(0).1.into_text()),
+            );
             last_id = next.unwrap();
         }
         seen

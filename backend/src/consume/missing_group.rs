@@ -12,9 +12,12 @@ use std::time::Duration;
 use streamgate_protocol::error::code;
 use streamgate_protocol::message::Subscription;
 use streamgate_protocol::{
-    CacheError, CacheResult, EntryId, StartId, StreamEntry, StreamingBackend,
+    ByteString, Bytes, CacheError, CacheResult, Entry, EntryId, Operation, StartId,
 };
 use tokio::time::sleep;
+
+use crate::Backend;
+use crate::progress::perform_one;
 
 /// The pause before a group is created again that was destroyed before it was read.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -22,8 +25,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Creates the group of one consumer, at the start and whenever it is destroyed.
 #[derive(Debug, Clone)]
 pub struct MissingGroup {
-    stream: String,
-    group: String,
+    stream: ByteString,
+    group: ByteString,
     create_from: StartId,
     /// Where the group was created, or the last new entry that the consumer received since.
     last: Option<EntryId>,
@@ -48,8 +51,8 @@ impl MissingGroup {
             return None;
         };
         Some(Self {
-            stream: (**stream).to_owned(),
-            group: (**group).to_owned(),
+            stream: stream.clone().into(),
+            group: group.clone().into(),
             create_from: StartId::parse(create_from).ok()?,
             last: position.as_ref().and_then(|id| EntryId::parse(id).ok()),
             is_unread: false,
@@ -70,17 +73,19 @@ impl MissingGroup {
     ///
     /// # Errors
     ///
-    /// Those of [`stream_create_group`](StreamingBackend::stream_create_group), except `BUSYGROUP`.
-    pub async fn create<B: StreamingBackend + ?Sized>(mut self, backend: &B) -> CacheResult<Self> {
+    /// Those of [`stream_create_group`](streamgate_protocol::StreamingBackend::stream_create_group),
+    /// except `BUSYGROUP`.
+    pub async fn create<B: Backend + ?Sized>(mut self, backend: &B) -> CacheResult<Self> {
         if self.is_unread {
             sleep(PAUSE).await;
         }
         let start = self.start(backend).await?;
-        let id = String::from(start);
-        match backend
-            .stream_create_group(&self.stream, &self.group, &id)
-            .await
-        {
+        let operation = Operation::CreateGroup {
+            stream: Bytes::from(&self.stream),
+            group: Bytes::from(&self.group),
+            id: String::from(start).into(),
+        };
+        match perform_one(backend, operation).await {
             Err(error) if error.code() != code::BUSYGROUP => return Err(error),
             _ => {}
         }
@@ -90,9 +95,9 @@ impl MissingGroup {
     }
 
     /// Records the result of a read of the group.
-    pub fn record(&mut self, entries: &[StreamEntry]) {
+    pub fn record(&mut self, entries: &[Entry]) {
         self.is_unread = false;
-        let last = entries.last().map(|(last, _)| EntryId::parse(last));
+        let last = entries.last().map(|last| EntryId::parse(&last.id));
         if let Some(Ok(last)) = last {
             self.last = Some(last);
         }
@@ -103,12 +108,16 @@ impl MissingGroup {
         error.code() == code::NOGROUP
     }
 
-    async fn start<B: StreamingBackend + ?Sized>(&self, backend: &B) -> CacheResult<EntryId> {
+    async fn start<B: Backend + ?Sized>(&self, backend: &B) -> CacheResult<EntryId> {
         if let StartId::After(id) = self.create_from {
             return Ok(id);
         }
-        let latest = backend.stream_read_latest(&self.stream, 1).await?;
-        let end = latest.first().map(|(end, _)| EntryId::parse(end));
+        let operation = Operation::ReadLatest {
+            stream: Bytes::from(&self.stream),
+            count: 1,
+        };
+        let latest = perform_one(backend, operation).await?.into_entries()?;
+        let end = latest.first().map(|end| EntryId::parse(&end.id));
         let end = end.transpose()?.unwrap_or_default();
         Ok(match self.last {
             None => end,
@@ -122,10 +131,22 @@ impl MissingGroup {
 mod tests {
     use futures_util::FutureExt;
     use streamgate_memory::MemoryStreams;
-    use streamgate_protocol::ConsumeOptions;
+    use streamgate_protocol::{ConsumeOptions, EntryOperations, PerformOperation, Reply};
     use tokio::time::Instant;
 
     use super::*;
+
+    /// A backend in memory that has only the defaults of [`Backend`].
+    #[derive(Default)]
+    struct Streams(MemoryStreams);
+
+    impl PerformOperation for Streams {
+        async fn perform_operation<'a>(&'a self, operation: Operation<'a>) -> CacheResult<Reply> {
+            self.0.perform_operation(operation).await
+        }
+    }
+
+    impl Backend for Streams {}
 
     fn of(options: ConsumeOptions) -> Option<MissingGroup> {
         MissingGroup::of(&Subscription::consume("s", "g", "c", options))
@@ -135,14 +156,14 @@ mod tests {
         of(ConsumeOptions::default().create_from("$")).unwrap()
     }
 
-    async fn add(streams: &MemoryStreams) -> StreamEntry {
-        let fields = vec![("f".to_owned(), "v".to_owned())];
-        let id = streams.stream_add("s", fields.clone(), None).await;
-        (id.unwrap(), fields)
+    async fn add(streams: &Streams) -> Entry {
+        let fields = [("f", "v")];
+        let id = streams.add_entry("s", fields, None).await;
+        Entry::new(id.unwrap(), fields)
     }
 
-    async fn read_group(streams: &MemoryStreams) -> Vec<StreamEntry> {
-        let read = streams.stream_read_group("s", "g", "c", 0, None);
+    async fn read_group(streams: &Streams) -> Vec<Entry> {
+        let read = streams.read_group_entries("s", "g", "c", 0, None);
         read.await.unwrap()
     }
 
@@ -153,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn dollar_is_the_end_of_the_stream_at_first_and_the_last_entry_later() {
-        let (first, second) = (MemoryStreams::new(), MemoryStreams::new());
+        let (first, second) = (Streams::default(), Streams::default());
         add(&first).await;
         let mut group = from_dollar().create(&first).await.unwrap();
         let new = [add(&first).await, add(&first).await];
@@ -166,12 +187,12 @@ mod tests {
         let end = add(&second).await;
         let group = group.create(&second).await.unwrap();
         assert!(read_group(&second).await.contains(&end));
-        assert_eq!(group.last.map(String::from).as_ref(), Some(&new[0].0));
+        assert_eq!(group.last.map(String::from).as_ref(), Some(&new[0].id));
     }
 
     #[tokio::test]
     async fn a_stream_that_ends_before_the_last_entry_is_read_from_its_beginning() {
-        let streams = MemoryStreams::new();
+        let streams = Streams::default();
         let mut group = from_dollar();
         group.last = Some(EntryId::MAX);
         let old = add(&streams).await;
@@ -181,7 +202,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_group_that_goes_away_unread_is_created_again_after_a_pause() {
-        let streams = MemoryStreams::new();
+        let streams = Streams::default();
         let start = Instant::now();
         let mut group = from_dollar()
             .create(&streams)

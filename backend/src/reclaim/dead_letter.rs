@@ -1,5 +1,6 @@
 //! Dead letters: entries that were delivered too often.
 
+use streamgate_protocol::ByteString;
 use streamgate_protocol::subscribe::{DEAD_LETTER_FIELDS, DEAD_LETTER_REASON};
 
 /// The most fields that an entry keeps in the dead-letter stream. An entry with more fields goes
@@ -14,7 +15,7 @@ pub const MAX_DEAD_LETTER_FIELDS: usize = 3_500;
 #[non_exhaustive]
 pub struct DeadLetterPolicy {
     /// The key of the dead-letter stream.
-    pub stream: String,
+    pub stream: ByteString,
     /// An entry that was delivered this many times goes to the dead-letter stream.
     pub max_deliveries: u64,
 }
@@ -23,16 +24,16 @@ pub struct DeadLetterPolicy {
 /// [`ReclaimStep::dead_letter_entry`](crate::reclaim::step::ReclaimStep::dead_letter_entry).
 #[derive(Debug, Clone, Copy)]
 pub struct DeadLetterEntry<'a> {
-    pub(crate) stream: &'a str,
-    pub(crate) group: &'a str,
+    pub(crate) stream: &'a [u8],
+    pub(crate) group: &'a [u8],
     pub(crate) id: &'a str,
-    pub(crate) consumer: &'a str,
+    pub(crate) consumer: &'a [u8],
     pub(crate) deliveries: u64,
 }
 
 impl DeadLetterPolicy {
     /// Returns a policy that sends an entry to `stream` after `max_deliveries` deliveries.
-    pub fn new(stream: impl Into<String>, max_deliveries: u64) -> Self {
+    pub fn new(stream: impl Into<ByteString>, max_deliveries: u64) -> Self {
         Self {
             stream: stream.into(),
             max_deliveries,
@@ -43,21 +44,24 @@ impl DeadLetterPolicy {
 impl DeadLetterEntry<'_> {
     /// Returns the fields to add to the dead-letter stream: those of the entry, then
     /// [`DEAD_LETTER_FIELDS`].
-    pub fn fields(&self, mut fields: Vec<(String, String)>) -> Vec<(String, String)> {
+    pub fn fields(
+        &self,
+        mut fields: Vec<(ByteString, ByteString)>,
+    ) -> Vec<(ByteString, ByteString)> {
         if fields.len() > MAX_DEAD_LETTER_FIELDS {
             fields.clear();
         }
         let deliveries = self.deliveries.to_string();
-        let values: [&str; DEAD_LETTER_FIELDS.len()] = [
-            DEAD_LETTER_REASON,
+        let values: [&[u8]; DEAD_LETTER_FIELDS.len()] = [
+            DEAD_LETTER_REASON.as_bytes(),
             self.stream,
             self.group,
             self.consumer,
-            self.id,
-            &deliveries,
+            self.id.as_bytes(),
+            deliveries.as_bytes(),
         ];
         let added = DEAD_LETTER_FIELDS.iter().zip(values);
-        fields.extend(added.map(|(name, value)| ((*name).to_owned(), value.to_owned())));
+        fields.extend(added.map(|(name, value)| ((*name).into(), value.into())));
         fields
     }
 }

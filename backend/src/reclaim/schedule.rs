@@ -145,7 +145,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use streamgate_protocol::message::Subscription;
-    use streamgate_protocol::{CacheError, Skipped, StreamEntry};
+    use streamgate_protocol::{CacheError, Entry, Skipped};
     use tokio::time::Instant;
 
     use super::*;
@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn reclaimed(ids: &[&str], cursor: &str) -> CacheResult<Reclaimed> {
-        let entries = ids.iter().map(|id| ((*id).to_owned(), vec![]));
+        let entries = ids.iter().map(|id| Entry::deleted(*id));
         Ok(Reclaimed::new(entries.collect(), cursor, 7))
     }
 
@@ -188,7 +188,7 @@ mod tests {
         bytes: 1_000,
     };
 
-    async fn next(schedule: &mut ReclaimSchedule<'_>) -> CacheResult<Vec<StreamEntry>> {
+    async fn next(schedule: &mut ReclaimSchedule<'_>) -> CacheResult<Vec<Entry>> {
         let reclaimed = poll_fn(|cx| schedule.poll_next(cx, ROOM)).await?;
         Ok(reclaimed.entries)
     }
@@ -209,7 +209,7 @@ mod tests {
             let (mut schedule, steps) = schedule_of(after, results);
             let start = Instant::now();
             for id in ["1-0", "3-0", "4-0"] {
-                assert_eq!(next(&mut schedule).await.unwrap()[0].0, id);
+                assert_eq!(next(&mut schedule).await.unwrap()[0].id, id);
             }
             let steps = steps.lock().unwrap();
             let arguments: Vec<_> = steps
@@ -237,7 +237,7 @@ mod tests {
             let pending = poll_fn(|cx| Poll::Ready(schedule.poll_next(cx, room).is_pending()));
             assert!(pending.await && steps.lock().unwrap().is_empty());
         }
-        assert_eq!(next(&mut schedule).await.unwrap()[0].0, "1-0");
+        assert_eq!(next(&mut schedule).await.unwrap()[0].id, "1-0");
     }
 
     #[tokio::test(start_paused = true)]
@@ -255,7 +255,7 @@ mod tests {
     async fn a_failed_step_is_retried_later_and_reclaims_nothing_of_its_own_consumer() {
         let later = Err(CacheError::from_code("DISCONNECTED", "why"));
         let (mut schedule, steps) = schedule_of(1, vec![later, reclaimed(&["1-0"], START)]);
-        assert_eq!(next(&mut schedule).await.unwrap()[0].0, "1-0");
+        assert_eq!(next(&mut schedule).await.unwrap()[0].id, "1-0");
         let steps = steps.lock().unwrap();
         assert_eq!(steps[1].0.since_ms, Some(0));
         assert!(steps[1].1 - steps[0].1 >= MIN_PERIOD);

@@ -15,7 +15,7 @@
 //! once in the idle time, and not by every scan of every consumer.
 
 use streamgate_protocol::message::Subscription;
-use streamgate_protocol::{Skipped, StreamEntry};
+use streamgate_protocol::{ByteString, Entry, Skipped};
 
 use crate::reclaim::dead_letter::{DeadLetterEntry, DeadLetterPolicy};
 
@@ -36,11 +36,11 @@ pub const START: &str = "0-0";
 #[non_exhaustive]
 pub struct ReclaimStep {
     /// The stream's key.
-    pub stream: String,
+    pub stream: ByteString,
     /// The group's name.
-    pub group: String,
+    pub group: ByteString,
     /// The consumer that reclaims.
-    pub consumer: String,
+    pub consumer: ByteString,
     /// The least time in ms since the last delivery for an entry to be reclaimed.
     pub min_idle_ms: u64,
     /// What to do with entries that were delivered too often, if anything.
@@ -67,7 +67,7 @@ pub struct ReclaimStep {
 #[non_exhaustive]
 pub struct Reclaimed {
     /// The reclaimed entries. They are pending for the consumer of the step now.
-    pub entries: Vec<StreamEntry>,
+    pub entries: Vec<Entry>,
     /// Entries that were idle for long enough, and are larger than
     /// [`max_entry_bytes`](ReclaimStep::max_entry_bytes). They are pending for the consumer of the
     /// step now; their count of deliveries is unchanged.
@@ -96,11 +96,11 @@ impl ReclaimStep {
         else {
             return None;
         };
-        let dead_letter = max_deliveries.zip(dead_letter.as_deref());
+        let dead_letter = max_deliveries.zip(dead_letter.clone());
         Some(Self {
-            stream: (**stream).to_owned(),
-            group: (**group).to_owned(),
-            consumer: (**consumer).to_owned(),
+            stream: stream.clone().into(),
+            group: group.clone().into(),
+            consumer: consumer.clone().into(),
             min_idle_ms: *min_idle_ms,
             dead_letter: dead_letter
                 .map(|(max_deliveries, stream)| DeadLetterPolicy::new(stream, max_deliveries)),
@@ -119,7 +119,7 @@ impl ReclaimStep {
     pub fn dead_letter_entry<'a>(
         &'a self,
         id: &'a str,
-        consumer: &'a str,
+        consumer: &'a [u8],
         deliveries: u64,
     ) -> DeadLetterEntry<'a> {
         DeadLetterEntry {
@@ -137,7 +137,7 @@ impl Reclaimed {
     ///
     /// `cursor` is the last id that the step looked at, or [`START`] after the last page.
     /// `since_ms` is the step's own, or the backend's time if the step had none.
-    pub fn new(entries: Vec<StreamEntry>, cursor: impl Into<String>, since_ms: u64) -> Self {
+    pub fn new(entries: Vec<Entry>, cursor: impl Into<String>, since_ms: u64) -> Self {
         Self {
             entries,
             skipped: Vec::new(),

@@ -3,7 +3,7 @@
 //! The size of entries is unknown before they are read. So the first page is small, and each page
 //! decides the size of the next.
 
-use streamgate_protocol::StreamEntry;
+use streamgate_protocol::Entry;
 use streamgate_protocol::message::{Credit, entry_bytes};
 
 /// Bytes that a page should have: enough that a round trip pays, few enough that many pages in
@@ -52,7 +52,7 @@ impl PageSize {
     }
 
     /// Adapts to the entries of a page.
-    pub fn observe(&mut self, entries: &[StreamEntry]) {
+    pub fn observe(&mut self, entries: &[Entry]) {
         self.observe_totals(entries.len() as u64, entries.iter().map(entry_bytes).sum());
     }
 
@@ -77,8 +77,8 @@ impl Default for PageSize {
 mod tests {
     use super::*;
 
-    fn entries(count: usize, bytes: usize) -> Vec<StreamEntry> {
-        let entry = ("1-1".to_owned(), vec![("f".to_owned(), "v".repeat(bytes))]);
+    fn entries(count: usize, bytes: usize) -> Vec<Entry> {
+        let entry = Entry::new("1-1", [("f", "v".repeat(bytes))]);
         vec![entry; count]
     }
 

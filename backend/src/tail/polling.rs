@@ -8,8 +8,9 @@ use std::task::{Context, Poll, ready};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use streamgate_protocol::message::Credit;
-use streamgate_protocol::{CacheResult, EntryId, StreamingBackend, TailFrom};
+use streamgate_protocol::{Bytes, CacheResult, EntryId, StreamingBackend, TailFrom};
 
+use crate::default_perform::text;
 use crate::tail::polling::read::{ReadOutcome, parse_id, read_after, resolve_start};
 use crate::tail::segment::Segment;
 use crate::tail::source::{TailEvent, TailSource};
@@ -25,7 +26,8 @@ pub const MAX_READ_ENTRIES: u64 = 64;
 /// recreated with greater ids.
 pub(crate) struct PollingTail<'a, B: ?Sized> {
     backend: &'a B,
-    stream: Arc<str>,
+    /// The key, or an error if it is not text.
+    stream: CacheResult<Arc<str>>,
     from: TailFrom,
     /// `None` until the start is resolved.
     position: Option<EntryId>,
@@ -35,10 +37,10 @@ pub(crate) struct PollingTail<'a, B: ?Sized> {
 }
 
 impl<'a, B: StreamingBackend + ?Sized> PollingTail<'a, B> {
-    pub(crate) fn new(backend: &'a B, stream: &str, from: TailFrom) -> Self {
+    pub(crate) fn new(backend: &'a B, stream: Bytes<'_>, from: TailFrom) -> Self {
         Self {
             backend,
-            stream: stream.into(),
+            stream: text(&stream).map(Arc::from),
             from,
             position: None,
             started: false,
@@ -52,15 +54,16 @@ impl<'a, B: StreamingBackend + ?Sized> PollingTail<'a, B> {
     }
 
     fn start_read(&self, room: Credit) -> BoxFuture<'a, CacheResult<ReadOutcome>> {
-        let (backend, stream) = (self.backend, Arc::clone(&self.stream));
+        let (backend, stream) = (self.backend, self.stream.clone());
         let Some(position) = self.position else {
             let from = self.from.clone();
-            let start = async move { resolve_start(backend, &stream, from).await };
+            let start = async move { resolve_start(backend, &*stream?, from).await };
             return start.map(|start| start.map(ReadOutcome::Start)).boxed();
         };
         let count = room.entries.min(MAX_READ_ENTRIES) as usize;
         let wait = self.started;
         async move {
+            let stream = stream?;
             loop {
                 match read_after(backend, &stream, position, count).await? {
                     ReadOutcome::Nothing if wait => {}
@@ -112,7 +115,7 @@ impl<B: StreamingBackend + ?Sized> TailSource for PollingTail<'_, B> {
                     self.started = true;
                     // The room may have shrunk since the read began.
                     entries.truncate(room.fitting(&entries));
-                    let last = entries.last().map(|(last, _)| parse_id(last)).transpose()?;
+                    let last = entries.last().map(|last| parse_id(&last.id)).transpose()?;
                     self.position = last.or(position);
                     TailEvent::Segment(Segment::new(entries))
                 }

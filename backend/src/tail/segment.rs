@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use streamgate_protocol::StreamEntry;
+use streamgate_protocol::Entry;
 use streamgate_protocol::codec::{EncodedItem, Encoding, ItemRef};
 use streamgate_protocol::message::Credit;
 
@@ -10,7 +10,7 @@ use streamgate_protocol::message::Credit;
 /// each encoding.
 #[derive(Debug)]
 pub struct Segment {
-    entries: Vec<StreamEntry>,
+    entries: Vec<Entry>,
     /// If it is not the last entry's id.
     position: Option<String>,
     cost: Credit,
@@ -19,12 +19,12 @@ pub struct Segment {
 
 impl Segment {
     /// Returns a segment of entries, oldest first; at least one.
-    pub fn new(entries: Vec<StreamEntry>) -> Arc<Self> {
+    pub fn new(entries: Vec<Entry>) -> Arc<Self> {
         Self::build(entries, None)
     }
 
     /// Returns a segment of entries that do not move the position.
-    pub fn with_position(entries: Vec<StreamEntry>, position: Option<String>) -> Arc<Self> {
+    pub fn with_position(entries: Vec<Entry>, position: Option<String>) -> Arc<Self> {
         Self::build(entries, position)
     }
 
@@ -34,18 +34,18 @@ impl Segment {
     }
 
     /// Returns a segment of a part of the entries.
-    pub fn part(&self, entries: &[StreamEntry]) -> Arc<Self> {
+    pub fn part(&self, entries: &[Entry]) -> Arc<Self> {
         Self::build(entries.to_vec(), self.position.clone())
     }
 
     /// Returns the entries, oldest first.
-    pub fn entries(&self) -> &[StreamEntry] {
+    pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
     /// Returns a tail's position after this segment: the id from which to resume.
     pub fn position(&self) -> &str {
-        let last = self.entries.last().map(|(id, _)| id.as_str());
+        let last = self.entries.last().map(|last| last.id.as_str());
         self.position.as_deref().or(last).unwrap_or_default()
     }
 
@@ -67,7 +67,7 @@ impl Segment {
 
     /// Returns the entries and the position. Copies the entries only if the segment is still
     /// shared.
-    pub fn into_parts(self: Arc<Self>) -> (Vec<StreamEntry>, String) {
+    pub fn into_parts(self: Arc<Self>) -> (Vec<Entry>, String) {
         let position = self.position().to_owned();
         let entries = match Arc::try_unwrap(self) {
             Ok(own) => own.entries,
@@ -76,7 +76,7 @@ impl Segment {
         (entries, position)
     }
 
-    fn build(entries: Vec<StreamEntry>, position: Option<String>) -> Arc<Self> {
+    fn build(entries: Vec<Entry>, position: Option<String>) -> Arc<Self> {
         let cost = Credit::of(&entries);
         Arc::new(Self {
             entries,

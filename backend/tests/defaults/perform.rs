@@ -27,7 +27,7 @@ async fn a_wait_misses_nothing_that_is_added_after_it_in_the_list() {
     let (read, added) = (progress.next().unwrap(), progress.next().unwrap());
     let id = added.finish().await.unwrap().into_added().unwrap();
     assert_eq!(
-        read.finish().await.unwrap().into_entries().unwrap()[0].0,
+        read.finish().await.unwrap().into_entries().unwrap()[0].id,
         id
     );
 }

@@ -22,7 +22,10 @@ async fn next(tail: &mut dyn TailSource, room: Credit) -> CacheResult<Vec<String
             vec![format!("@{}", segment.position())]
         }
         TailEvent::Segment(segment) => {
-            let values = segment.entries().iter().map(|(_, f)| f[0].1.clone());
+            let values = segment
+                .entries()
+                .iter()
+                .map(|entry| entry.fields[0].1.to_string());
             values.collect()
         }
         TailEvent::Skipped(skipped) => vec![format!("skipped {}", skipped.id)],
@@ -45,7 +48,7 @@ async fn existing_entries_come_first_and_then_added_ones() {
     let backend = backend();
     add(&backend, "a", None).await;
     add(&backend, "b", None).await;
-    let mut tail = backend.tail_source("s", TailFrom::Beginning);
+    let mut tail = backend.tail_source("s".into(), TailFrom::Beginning);
     assert_eq!(next(&mut *tail, ALL).await.unwrap(), ["a", "b"]);
     for value in ["c", "d"] {
         assert!(next(&mut *tail, ALL).now_or_never().is_none());
@@ -57,21 +60,21 @@ async fn existing_entries_come_first_and_then_added_ones() {
 #[tokio::test]
 async fn the_first_item_reports_the_position() {
     let backend = backend();
-    let mut tail = backend.tail_source("s", TailFrom::Now);
+    let mut tail = backend.tail_source("s".into(), TailFrom::Now);
     assert_eq!(next(&mut *tail, ALL).await.unwrap(), ["@0-0"]);
     let a = add(&backend, "a", None).await;
     add(&backend, "b", None).await;
-    let mut tail = backend.tail_source("s", TailFrom::After(a.clone()));
+    let mut tail = backend.tail_source("s".into(), TailFrom::After(a.clone()));
     assert_eq!(
         next(&mut *tail, Credit::default()).await.unwrap(),
         [format!("@{a}")]
     );
     assert_eq!(next(&mut *tail, ALL).await.unwrap(), ["b"]);
     for (count, expected) in [(1, vec!["b"]), (2, vec!["a", "b"]), (9, vec!["a", "b"])] {
-        let mut tail = backend.tail_source("s", TailFrom::Last(count));
+        let mut tail = backend.tail_source("s".into(), TailFrom::Last(count));
         assert_eq!(next(&mut *tail, ALL).await.unwrap(), expected);
     }
-    let mut tail = backend.tail_source("s", TailFrom::Last(0));
+    let mut tail = backend.tail_source("s".into(), TailFrom::Last(0));
     assert!(next(&mut *tail, ALL).await.unwrap()[0].starts_with('@'));
 }
 
@@ -81,7 +84,7 @@ async fn a_tail_stays_within_its_room() {
     for value in ["a", "b", "c"] {
         add(&backend, value, None).await;
     }
-    let mut tail = backend.tail_source("s", TailFrom::Beginning);
+    let mut tail = backend.tail_source("s".into(), TailFrom::Beginning);
     let room = |entries, bytes| Credit { entries, bytes };
     assert_eq!(next(&mut *tail, room(1, 99)).await.unwrap(), ["a"]);
     assert!(next(&mut *tail, room(0, 99)).now_or_never().is_none());
@@ -96,7 +99,7 @@ async fn a_read_is_bounded() {
     for _ in 0..=MAX_READ_ENTRIES {
         add(&backend, "a", None).await;
     }
-    let mut tail = backend.tail_source("s", TailFrom::Beginning);
+    let mut tail = backend.tail_source("s".into(), TailFrom::Beginning);
     let read = next(&mut *tail, ALL).await.unwrap();
     assert_eq!(read.len() as u64, MAX_READ_ENTRIES);
     assert_eq!(next(&mut *tail, ALL).await.unwrap(), ["a"]);
@@ -106,14 +109,14 @@ async fn a_read_is_bounded() {
 async fn trimmed_entries_are_a_gap_that_is_reported_once() {
     let backend = backend();
     let a = add(&backend, "a", None).await;
-    let mut tail = backend.tail_source("s", TailFrom::Now);
+    let mut tail = backend.tail_source("s".into(), TailFrom::Now);
     next(&mut *tail, ALL).await.unwrap();
     add(&backend, "b", None).await;
     let c = add(&backend, "c", Some(1)).await;
     let gap = [format!("{a}..{c}")];
     assert_eq!(next(&mut *tail, ALL).await.unwrap(), gap);
     assert_eq!(next(&mut *tail, ALL).await.unwrap(), ["c"]);
-    let mut again = backend.tail_source("s", TailFrom::After(a));
+    let mut again = backend.tail_source("s".into(), TailFrom::After(a));
     assert_eq!(next(&mut *again, ALL).await.unwrap(), gap);
 }
 
@@ -125,7 +128,7 @@ async fn a_position_between_existing_entries_is_no_gap() {
     // Add until the millisecond changes, so that an id fits between two entries.
     while ms(&add(&backend, "b", None).await) == ms(&a) {}
     let between = format!("{}-{}", ms(&a), 1_u64 << 40);
-    let mut tail = backend.tail_source("s", TailFrom::After(between));
+    let mut tail = backend.tail_source("s".into(), TailFrom::After(between));
     assert_eq!(next(&mut *tail, ALL).await.unwrap(), ["b"]);
 }
 
@@ -138,7 +141,7 @@ async fn invalid_starts_fail_with_the_codes_of_every_backend() {
         ("s", TailFrom::After("1-x".into()), "ERR"),
         (&long, TailFrom::Now, "LIMIT"),
     ] {
-        let mut tail = backend.tail_source(stream, from);
+        let mut tail = backend.tail_source(stream.into(), from);
         assert_eq!(next(&mut *tail, ALL).await.unwrap_err().code(), code);
     }
 }

@@ -23,7 +23,7 @@
 //! the number of its fields, then name, value, name, value …
 
 use js_sys::{Array, Function};
-use streamgate_client::{CacheError, CacheResult, ConnectionState, StreamEntry};
+use streamgate_client::{CacheError, CacheResult, ConnectionState, Entry};
 use streamgate_protocol::close;
 use streamgate_protocol::message::{Credit, Item};
 use streamgate_protocol::{GapReason, Reply};
@@ -65,7 +65,7 @@ pub(super) fn finished(on_event: &Function, id: u64, result: CacheResult<Reply>)
                 summary.greatest.into(),
             ]);
             for (name, count) in summary.consumers {
-                push(&list, [name.into(), (count as f64).into()]);
+                push(&list, [text(&name), (count as f64).into()]);
             }
             (kind::PENDING, list.into(), none(), none())
         }
@@ -76,7 +76,7 @@ pub(super) fn finished(on_event: &Function, id: u64, result: CacheResult<Reply>)
                     &list,
                     [
                         entry.id.into(),
-                        entry.consumer.into(),
+                        text(&entry.consumer),
                         (entry.idle_ms as f64).into(),
                         (entry.deliveries as f64).into(),
                     ],
@@ -103,7 +103,7 @@ pub(super) fn finished(on_event: &Function, id: u64, result: CacheResult<Reply>)
                 push(
                     &list,
                     [
-                        consumer.name.into(),
+                        text(&consumer.name),
                         (consumer.pending as f64).into(),
                         (consumer.idle_ms as f64).into(),
                     ],
@@ -182,17 +182,22 @@ pub(super) fn error_parts(error: &CacheError) -> JsValue {
         .into()
 }
 
-fn flat_entries(entries: &[StreamEntry]) -> Array {
+fn flat_entries(entries: &[Entry]) -> Array {
     let list = Array::new();
-    for (id, fields) in entries {
-        list.push(&id.into());
-        list.push(&(fields.len() as f64).into());
-        for (name, value) in fields {
-            list.push(&name.into());
-            list.push(&value.into());
+    for entry in entries {
+        list.push(&(&entry.id).into());
+        list.push(&(entry.fields.len() as f64).into());
+        for (name, value) in &entry.fields {
+            list.push(&text(name));
+            list.push(&text(value));
         }
     }
     list
+}
+
+/// Returns a name or a value as text, with U+FFFD for what is not UTF-8.
+fn text(bytes: &[u8]) -> JsValue {
+    JsValue::from_str(&String::from_utf8_lossy(bytes))
 }
 
 fn list<const N: usize>(values: [JsValue; N]) -> Array {

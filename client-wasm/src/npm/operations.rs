@@ -8,16 +8,16 @@ use streamgate_protocol::Operation;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::Connection;
-use super::values::{number, texts};
+use super::values::{number, strings};
 
 #[wasm_bindgen]
 impl Connection {
     /// Adds an entry. `fields` are name, value, name, value …
     pub fn add(&mut self, stream: String, fields: Array, maxlen: f64, now: f64) -> f64 {
-        let mut fields = texts(&fields);
+        let mut fields = strings(&fields);
         let mut pairs = Vec::new();
         while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-            pairs.push((name, value));
+            pairs.push((name.into(), value.into()));
         }
         let maxlen = number(maxlen);
         self.request(
@@ -92,7 +92,7 @@ impl Connection {
 
     /// Acknowledges entries.
     pub fn ack(&mut self, stream: String, group: String, ids: Array, now: f64) -> f64 {
-        let ids = texts(&ids).collect();
+        let ids = strings(&ids).map(Into::into).collect();
         self.request(
             Operation::Ack {
                 stream: stream.into(),

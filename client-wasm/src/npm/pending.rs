@@ -6,7 +6,7 @@ use streamgate_protocol::limits::MAX_PENDING_PAGE;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::Connection;
-use super::values::{number, texts};
+use super::values::{number, strings};
 
 /// The entries that a claim takes at most unless the caller says otherwise: the default of Redis.
 const DEFAULT_CLAIM_COUNT: u64 = 100;
@@ -40,34 +40,35 @@ impl Connection {
         min_idle_ms: f64,
         now: f64,
     ) -> f64 {
-        let mut names = texts(&names);
-        let mut name = || names.next().unwrap_or_else(|| "".into());
-        let (stream, group, first, second) = (name(), name(), name(), name());
+        let mut names = strings(&names);
+        let mut name = || names.next().unwrap_or_default();
+        let (stream, group) = (name().into(), name().into());
+        let (first, second) = (name(), name());
         let (count, min_idle_ms) = (number(count), number(min_idle_ms));
         let operation = match operation {
             operation::SUMMARY => Operation::PendingSummary { stream, group },
             operation::LIST => Operation::Pending {
                 stream,
                 group,
-                start: first,
-                end: second,
+                start: first.into(),
+                end: second.into(),
                 count: count.unwrap_or(MAX_PENDING_PAGE as u64),
-                consumer: names.next(),
+                consumer: names.next().map(Into::into),
                 min_idle_ms,
             },
             operation::CLAIM => Operation::Claim {
                 stream,
                 group,
-                consumer: first,
+                consumer: first.into(),
                 min_idle_ms: min_idle_ms.unwrap_or(0),
-                start: second,
+                start: second.into(),
                 count: count.unwrap_or(DEFAULT_CLAIM_COUNT),
             },
             operation::REMOVE_CONSUMER => Operation::RemoveConsumer {
                 stream,
                 group,
-                consumer: first,
-                new_owner: second,
+                consumer: first.into(),
+                new_owner: second.into(),
             },
             other => {
                 debug_assert_eq!(other, operation::CONSUMERS);

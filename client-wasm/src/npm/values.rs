@@ -1,11 +1,10 @@
 //! Reading JavaScript's values.
 
 use js_sys::Array;
-use streamgate_protocol::text::Text;
 
 /// Returns the strings of a list. JavaScript has checked that they are strings.
-pub(super) fn texts(values: &Array) -> impl Iterator<Item = Text<'static>> {
-    (0..values.length()).map(|index| values.get(index).as_string().unwrap_or_default().into())
+pub(super) fn strings(values: &Array) -> impl Iterator<Item = String> {
+    (0..values.length()).map(|index| values.get(index).as_string().unwrap_or_default())
 }
 
 /// Returns a number, or `None` for a negative one, which stands for an absent one, and for NaN.

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use streamgate_protocol::message::{Item, Subscription};
-use streamgate_protocol::{ConsumeOptions, Deliveries, SubscribingBackend, Tail};
-use streamgate_protocol::{TailFrom, TailItem};
+use streamgate_protocol::{
+    Bytes, ConsumeOptions, Deliveries, SubscribingBackend, Tail, TailFrom, TailItem,
+};
 
 use super::Client;
 use super::subscription_stream::SubscriptionStream;
 
 impl SubscribingBackend for Client {
-    fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
+    fn tail_stream(&self, stream_key: Bytes<'_>, from: TailFrom) -> Tail {
         let subscription = Subscription::Tail {
-            stream: stream_key.to_owned().into(),
+            stream: stream_key.into_owned(),
             from: from.into(),
         };
         let items = SubscriptionStream::new(Arc::clone(&self.driver), subscription);
@@ -23,14 +24,15 @@ impl SubscribingBackend for Client {
             .boxed()
     }
 
-    fn consume(
+    fn consume_group(
         &self,
-        stream_key: &str,
-        group_name: &str,
-        consumer_name: &str,
+        stream_key: Bytes<'_>,
+        group_name: Bytes<'_>,
+        consumer_name: Bytes<'_>,
         options: ConsumeOptions,
     ) -> Deliveries {
         let subscription = Subscription::consume(stream_key, group_name, consumer_name, options);
+        let subscription = subscription.into_owned();
         let items = SubscriptionStream::new(Arc::clone(&self.driver), subscription);
         let batches = items.filter_map(|item| {
             ready(match item {
@@ -48,7 +50,7 @@ impl SubscribingBackend for Client {
 fn tail_item(item: Item) -> Option<TailItem> {
     match item {
         Item::Entries { entries, position } => {
-            let last = entries.last().map(|(id, _)| id);
+            let last = entries.last().map(|last| &last.id);
             // Every item of a tail has one of the two: the engine checks that.
             let position = position.or_else(|| last.cloned()).unwrap_or_default();
             Some(TailItem::Entries { entries, position })

@@ -8,9 +8,9 @@
 //! Replies and pushes overtake each other, so an entry can come twice: from a recovery, and from the
 //! delivery that was on its way meanwhile. The log drops the second of the two.
 
-use streamgate_protocol::StreamEntry;
 use streamgate_protocol::entry_id::EntryId;
 use streamgate_protocol::text::Text;
+use streamgate_protocol::{ByteString, Entry};
 
 use super::time::Millis;
 
@@ -30,9 +30,9 @@ pub(super) const MAX_OVERTAKEN_MS: u64 = 5_000;
 /// Identifies a consumer of a group of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ConsumerKey<'a> {
-    pub(super) stream: &'a str,
-    pub(super) group: &'a str,
-    pub(super) consumer: &'a str,
+    pub(super) stream: &'a [u8],
+    pub(super) group: &'a [u8],
+    pub(super) consumer: &'a [u8],
 }
 
 /// The deliveries to each consumer of this client.
@@ -47,9 +47,9 @@ pub(super) struct DeliveryLog {
 
 #[derive(Debug)]
 struct ConsumerLog {
-    stream: String,
-    group: String,
-    consumer: String,
+    stream: ByteString,
+    group: ByteString,
+    consumer: ByteString,
     /// Sorted. All are above `floor`.
     delivered: Vec<EntryId>,
     /// The greatest id that was forgotten.
@@ -72,9 +72,9 @@ struct ConsumerLog {
 impl DeliveryLog {
     /// Records entries that the owner receives. If the log is full, it ignores those of a new
     /// consumer.
-    pub(super) fn record(&mut self, key: ConsumerKey<'_>, entries: &[StreamEntry]) {
+    pub(super) fn record(&mut self, key: ConsumerKey<'_>, entries: &[Entry]) {
         if let Some(log) = self.find_or_insert(key) {
-            entries.iter().for_each(|(id, _)| log.record(id));
+            entries.iter().for_each(|entry| log.record(&entry.id));
         }
     }
 
@@ -95,20 +95,20 @@ impl DeliveryLog {
     pub(super) fn record_recovered(
         &mut self,
         key: ConsumerKey<'_>,
-        entries: &[StreamEntry],
+        entries: &[Entry],
         now: Millis,
     ) {
         if let Some(log) = self.find_or_insert(key) {
             entries
                 .iter()
-                .for_each(|(id, _)| log.record_recovered(id, now));
+                .for_each(|entry| log.record_recovered(&entry.id, now));
         }
     }
 
     /// Removes entries that are no longer pending.
-    pub(super) fn record_acknowledged(&mut self, stream: &str, group: &str, ids: &[Text<'_>]) {
+    pub(super) fn record_acknowledged(&mut self, stream: &[u8], group: &[u8], ids: &[Text<'_>]) {
         let logs = self.consumers.iter_mut();
-        for log in logs.filter(|log| log.stream == stream && log.group == group) {
+        for log in logs.filter(|log| *log.stream == *stream && *log.group == *group) {
             for id in ids.iter().filter_map(|id| EntryId::parse(id).ok()) {
                 if log.is_recovery_in_flight {
                     log.acknowledged.push(id);
@@ -134,11 +134,11 @@ impl DeliveryLog {
     pub(super) fn remove_recovered(
         &mut self,
         key: ConsumerKey<'_>,
-        entries: &mut Vec<StreamEntry>,
+        entries: &mut Vec<Entry>,
         now: Millis,
     ) {
         if let Some(log) = self.find_mut(key) {
-            entries.retain(|(id, _)| !log.take_recovered(id, now));
+            entries.retain(|entry| !log.take_recovered(&entry.id, now));
         }
     }
 
@@ -153,10 +153,10 @@ impl DeliveryLog {
     }
 
     /// Removes the entries of a recovery that the owner knows.
-    pub(super) fn retain_new(&self, key: ConsumerKey<'_>, entries: &mut Vec<StreamEntry>) {
+    pub(super) fn retain_new(&self, key: ConsumerKey<'_>, entries: &mut Vec<Entry>) {
         if let Ok(index) = self.find(key) {
             let log = &self.consumers[index];
-            entries.retain(|(id, _)| log.is_new(id));
+            entries.retain(|entry| log.is_new(&entry.id));
         }
     }
 }
@@ -305,9 +305,9 @@ impl DeliveryLog {
 impl ConsumerLog {
     fn new(key: ConsumerKey<'_>) -> Self {
         Self {
-            stream: key.stream.to_owned(),
-            group: key.group.to_owned(),
-            consumer: key.consumer.to_owned(),
+            stream: key.stream.into(),
+            group: key.group.into(),
+            consumer: key.consumer.into(),
             delivered: Vec::new(),
             floor: EntryId::ZERO,
             is_recovery_due: false,
@@ -396,27 +396,30 @@ mod tests {
     use super::*;
 
     const KEY: ConsumerKey<'_> = ConsumerKey {
-        stream: "s",
-        group: "g",
-        consumer: "c",
+        stream: b"s",
+        group: b"g",
+        consumer: b"c",
     };
 
-    fn entries(ids: impl IntoIterator<Item = u64>) -> Vec<StreamEntry> {
+    fn entries(ids: impl IntoIterator<Item = u64>) -> Vec<Entry> {
         ids.into_iter()
-            .map(|ms| (EntryId::new(ms, 0).into(), vec![]))
+            .map(|ms| Entry::deleted(EntryId::new(ms, 0)))
             .collect()
     }
 
     /// Returns the entries of a recovery that are new.
-    fn new_of(log: &DeliveryLog, ids: impl IntoIterator<Item = u64>) -> Vec<StreamEntry> {
+    fn new_of(log: &DeliveryLog, ids: impl IntoIterator<Item = u64>) -> Vec<Entry> {
         let mut found = entries(ids);
         log.retain_new(KEY, &mut found);
         found
     }
 
     fn acknowledge(log: &mut DeliveryLog, ids: impl IntoIterator<Item = u64>) {
-        let ids: Vec<Text<'_>> = entries(ids).into_iter().map(|(id, _)| id.into()).collect();
-        log.record_acknowledged("s", "g", &ids);
+        let ids: Vec<Text<'_>> = entries(ids)
+            .into_iter()
+            .map(|entry| entry.id.into())
+            .collect();
+        log.record_acknowledged(b"s", b"g", &ids);
     }
 
     fn texts(ids: &[&'static str]) -> Vec<Text<'static>> {
@@ -433,7 +436,7 @@ mod tests {
         assert_eq!(log.recovery_range(KEY), (EntryId::ZERO, except));
         assert_eq!(new_of(&log, 1..=8), entries([3, 4, 5, 8]));
         let other = ConsumerKey {
-            consumer: "d",
+            consumer: b"d",
             ..KEY
         };
         let mut found = entries([1]);
@@ -499,7 +502,7 @@ mod tests {
         let mut log = DeliveryLog::default();
         let names: Vec<String> = (0..=MAX_CONSUMERS).map(|n| n.to_string()).collect();
         let key = |n: usize| ConsumerKey {
-            consumer: &names[n],
+            consumer: names[n].as_bytes(),
             ..KEY
         };
         for n in 0..=MAX_CONSUMERS {

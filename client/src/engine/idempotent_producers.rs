@@ -4,6 +4,7 @@
 //! that precedes it. If an add fails, the adds sent after it are refused; the client then pauses
 //! and sends all of them again, in order. See SPEC section 7.
 
+use streamgate_protocol::ByteString;
 use streamgate_protocol::backoff::Backoff;
 use streamgate_protocol::limits::MAX_PRODUCER_NUMBER;
 use streamgate_protocol::text::push_number;
@@ -46,7 +47,7 @@ struct ProducerNames {
 
 #[derive(Debug)]
 struct Producer {
-    stream: String,
+    stream: ByteString,
     name: String,
     /// The last number that was assigned.
     last: u64,
@@ -85,14 +86,14 @@ impl IdempotentProducers {
     }
 
     /// Whether the adds to this stream wait for those before them.
-    pub(super) fn is_stalled(&self, stream: &str) -> bool {
+    pub(super) fn is_stalled(&self, stream: &[u8]) -> bool {
         self.find(stream)
             .is_ok_and(|index| self.producers[index].is_stalled)
     }
 
     /// Numbers an add that is about to be sent. An add that has a number of this producer keeps it.
     /// Returns `false` if there is no producer left for the stream.
-    pub(super) fn assign(&mut self, stream: &str, add: &mut AddNumber) -> bool {
+    pub(super) fn assign(&mut self, stream: &[u8], add: &mut AddNumber) -> bool {
         let index = match self.find(stream) {
             Ok(index) => index,
             Err(_) => match self.begin(stream) {
@@ -110,7 +111,7 @@ impl IdempotentProducers {
     }
 
     /// Records that the add of this number was sent.
-    pub(super) fn record_sent(&mut self, stream: &str, number: u64) {
+    pub(super) fn record_sent(&mut self, stream: &[u8], number: u64) {
         if let Some(producer) = self.get_mut(stream) {
             producer.unsettled += usize::from(number > producer.last);
             producer.last = producer.last.max(number);
@@ -120,7 +121,7 @@ impl IdempotentProducers {
     }
 
     /// Records the reply that the add of this number is stored.
-    pub(super) fn record_stored(&mut self, stream: &str, number: u64) {
+    pub(super) fn record_stored(&mut self, stream: &[u8], number: u64) {
         if let Some(producer) = self.get_mut(stream) {
             producer.in_flight -= 1;
             producer.unsettled = producer.unsettled.saturating_sub(1);
@@ -132,7 +133,7 @@ impl IdempotentProducers {
     /// Records the reply that an add failed for good, or that its outcome is unknown. The server
     /// refuses the adds after it that are in flight; further adds no longer depend on it, but wait
     /// until those are answered.
-    pub(super) fn record_failed(&mut self, stream: &str) {
+    pub(super) fn record_failed(&mut self, stream: &[u8]) {
         if let Some(producer) = self.get_mut(stream) {
             producer.in_flight -= 1;
             producer.is_stalled |= producer.in_flight > 0;
@@ -141,7 +142,7 @@ impl IdempotentProducers {
     }
 
     /// Records that the client gave up an add that was waiting to be sent again.
-    pub(super) fn record_abandoned(&mut self, stream: &str) {
+    pub(super) fn record_abandoned(&mut self, stream: &[u8]) {
         if let Some(producer) = self.get_mut(stream) {
             producer.unsettled = producer.unsettled.saturating_sub(1);
             producer.predecessor = producer.predecessor.min(producer.stored);
@@ -152,7 +153,7 @@ impl IdempotentProducers {
     /// `earliest` at the earliest.
     pub(super) fn stall(
         &mut self,
-        stream: &str,
+        stream: &[u8],
         now: Millis,
         earliest: Millis,
         jitter: &mut Jitter,
@@ -171,7 +172,7 @@ impl IdempotentProducers {
 
     /// Records that an add was refused because `after` is missing. If that one was stored, the
     /// server has forgotten the producer, which then continues under a new name.
-    pub(super) fn record_out_of_order(&mut self, stream: &str, after: u64) {
+    pub(super) fn record_out_of_order(&mut self, stream: &[u8], after: u64) {
         if let Some(producer) = self.get_mut(stream)
             && after > 0
             && after == producer.stored
@@ -181,7 +182,7 @@ impl IdempotentProducers {
     }
 
     /// Whether the stream's producer still has this name, so that its adds can be sent again.
-    pub(super) fn has_name(&self, stream: &str, name: &str) -> bool {
+    pub(super) fn has_name(&self, stream: &[u8], name: &str) -> bool {
         self.find(stream)
             .is_ok_and(|index| self.producers[index].name == name)
     }
@@ -216,7 +217,7 @@ impl IdempotentProducers {
         waiting.map(|producer| producer.resume_at).min()
     }
 
-    fn begin(&mut self, stream: &str) -> Option<usize> {
+    fn begin(&mut self, stream: &[u8]) -> Option<usize> {
         if self.producers.len() >= MAX_PRODUCERS {
             // A producer without unsettled adds can start again under another name.
             let idle = self
@@ -226,19 +227,19 @@ impl IdempotentProducers {
             self.producers.remove(idle);
         }
         let index = self.find(stream).unwrap_or_else(|index| index);
-        let producer = Producer::new(stream.to_owned(), self.names.next());
+        let producer = Producer::new(stream.into(), self.names.next());
         self.producers.insert(index, producer);
         Some(index)
     }
 
-    fn get_mut(&mut self, stream: &str) -> Option<&mut Producer> {
+    fn get_mut(&mut self, stream: &[u8]) -> Option<&mut Producer> {
         let index = self.find(stream).ok()?;
         self.producers.get_mut(index)
     }
 
-    fn find(&self, stream: &str) -> Result<usize, usize> {
+    fn find(&self, stream: &[u8]) -> Result<usize, usize> {
         self.producers
-            .binary_search_by(|producer| producer.stream.as_str().cmp(stream))
+            .binary_search_by(|producer| (*producer.stream).cmp(stream))
     }
 }
 
@@ -253,7 +254,7 @@ impl ProducerNames {
 }
 
 impl Producer {
-    fn new(stream: String, name: String) -> Self {
+    fn new(stream: ByteString, name: String) -> Self {
         Self {
             stream,
             name,

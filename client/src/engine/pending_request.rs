@@ -185,7 +185,7 @@ impl PendingRequest {
     }
 
     /// Returns the stream, the group and the ids that it acknowledges.
-    pub(super) fn acknowledged(&self) -> Option<(&str, &str, &[Text<'static>])> {
+    pub(super) fn acknowledged(&self) -> Option<(&[u8], &[u8], &[Text<'static>])> {
         match &self.message {
             ClientMessage::Request {
                 operation: Operation::Ack { stream, group, ids },
@@ -293,7 +293,7 @@ impl PendingRequest {
     }
 
     /// Returns the stream and the number of an idempotent add.
-    pub(super) fn idempotent_add(&self) -> Option<(&str, &AddNumber)> {
+    pub(super) fn idempotent_add(&self) -> Option<(&[u8], &AddNumber)> {
         match (&self.message, &self.add_number) {
             (ClientMessage::Request { operation, .. }, Some(number)) => {
                 Some((operation.stream(), number))

@@ -11,7 +11,7 @@
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::LATE_RECOVERY_MARGIN_MS;
-use streamgate_protocol::{CacheError, Reply, StreamEntry};
+use streamgate_protocol::{CacheError, Entry, Reply};
 
 use super::Engine;
 use super::pending_request::PendingRequest;
@@ -112,7 +112,7 @@ impl Engine {
     fn deliver_in_background(
         &mut self,
         recovery: &PendingRequest,
-        mut entries: Vec<StreamEntry>,
+        mut entries: Vec<Entry>,
         now: Millis,
     ) {
         let Some(consumer) = recovery.consumer() else {

@@ -76,7 +76,7 @@ impl SubscriptionWindow {
                 if position.is_some() && !self.has_position {
                     return PushVerdict::Violation(UNEXPECTED_ITEM);
                 }
-                self.set_position(position.as_ref().or_else(|| Some(&entries.last()?.0)));
+                self.set_position(position.as_ref().or_else(|| Some(&entries.last()?.id)));
                 for entry in entries {
                     if self.account.left().is_used_up() {
                         return PushVerdict::Violation(TOO_MUCH);

@@ -95,7 +95,7 @@ async fn a_cache_manager_publishes_and_reads() {
     });
     let read = manager.read_stream("orders", "0", 5, Some(0));
     let (entries, operation) = tokio::join!(read, answer(&mut server, found));
-    assert_eq!(entries.unwrap(), [entry("1-0")]);
+    assert_eq!(entries.unwrap(), [entry("1-0").into()]);
     assert_eq!(operation.block_ms(), Some(0));
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use streamgate_client::internals::{self, Clock, Connector, Identity, Socket, SocketEvent};
-use streamgate_client::{Client, ClientConfig, Encoding, StreamEntry};
+use streamgate_client::{Client, ClientConfig, Encoding, Entry};
 use streamgate_protocol::message::{Item, Welcome};
 use streamgate_protocol::{ClientMessage, ServerMessage};
 use tokio::sync::mpsc;
@@ -114,8 +114,8 @@ impl ScriptedServer {
     }
 }
 
-pub(crate) fn entry(id: &str) -> StreamEntry {
-    (id.to_owned(), vec![("f".to_owned(), "v".to_owned())])
+pub(crate) fn entry(id: &str) -> Entry {
+    Entry::new(id, [("f", "v")])
 }
 
 fn owned(message: ClientMessage<'_>) -> ClientMessage<'static> {

@@ -193,8 +193,12 @@ impl<'a> Reader<'a> {
 pub(super) const MALFORMED: ReadError = ReadError::malformed("not a message of streamgate.v1.bin");
 
 pub(super) fn write_text(out: &mut Vec<u8>, text: &str) {
-    write_uint(out, text.len() as u64);
-    out.extend_from_slice(text.as_bytes());
+    write_bytes(out, text.as_bytes());
+}
+
+pub(super) fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    write_uint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
 }
 
 pub(super) fn write_list<T: Encode>(out: &mut Vec<u8>, list: &[T]) {

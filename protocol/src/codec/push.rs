@@ -3,8 +3,8 @@
 #[cfg(feature = "json")]
 use super::Encode;
 use super::{Encoding, binary};
+use crate::entry::Entry;
 use crate::subscribe::{Gap, Skipped};
-use crate::traits::StreamEntry;
 
 /// The number of `push` among the [`ServerMessage`](crate::ServerMessage)s.
 const PUSH: u8 = 2;
@@ -16,7 +16,7 @@ pub enum ItemRef<'a> {
     /// Entries, oldest first.
     Entries {
         /// The entries.
-        entries: &'a [StreamEntry],
+        entries: &'a [Entry],
         /// The tail's position, unless that is the last entry's id.
         position: Option<&'a str>,
     },
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_push_encoded_once_is_the_push() {
-        let entries = vec![("1-1".to_owned(), vec![("f\n".to_owned(), "v\"".to_owned())])];
+        let entries = vec![Entry::new("1-1", [("f\n", "v\"")])];
         let gap = Gap {
             after: "1-1".to_owned(),
             first: Some("9-0".to_owned()),
@@ -96,7 +96,7 @@ mod tests {
             position: "8-0".to_owned(),
         };
         let skipped = Skipped::new("5-0", 20_000_000);
-        let large = ("1-1".to_owned(), vec![("f".to_owned(), "v".repeat(300))]);
+        let large = Entry::new("1-1", [("f", "v".repeat(300))]);
         let position = Some("7-7".to_owned());
         let items = [
             Item::Entries {

@@ -8,6 +8,8 @@ use super::json::{self, JsonReader};
 #[cfg(feature = "json")]
 use super::wire::ReadError;
 use super::wire::{Decode, Encode};
+use crate::byte_string::{ByteString, Bytes};
+use crate::entry::Entry;
 use crate::subscribe::GapReason;
 use crate::text::Text;
 
@@ -73,6 +75,17 @@ value!([] String {
 value!(['a] Text<'a> {
     |value, out| binary::write_text(out, value), json::write_text(out, value);
     |reader| Text(Cow::Borrowed(reader.text())), reader.string().map(Text);
+});
+
+value!(['a] Bytes<'a> {
+    |value, out| binary::write_bytes(out, value), json::write_bytes(out, value);
+    |reader| Bytes(Cow::Borrowed(reader.bytes())), reader.bytes().map(Bytes);
+});
+
+value!([] ByteString {
+    |value, out| binary::write_bytes(out, value), json::write_bytes(out, value);
+    |reader| ByteString(reader.bytes().to_owned()),
+        reader.bytes().map(|bytes| ByteString(bytes.into_owned()));
 });
 
 // A word on the wire, so that an older client reads a reason of a later version as the default.
@@ -187,5 +200,36 @@ impl<'a, A: Decode<'a>, B: Decode<'a>> Decode<'a> for (A, B) {
     #[cfg(feature = "json")]
     fn read_json(reader: &mut JsonReader<'a>) -> Result<Self, ReadError> {
         reader.pair()
+    }
+}
+
+impl Encode for Entry {
+    fn write_binary(&self, out: &mut Vec<u8>) {
+        self.id.write_binary(out);
+        self.fields.write_binary(out);
+    }
+
+    #[cfg(feature = "json")]
+    fn write_json(&self, out: &mut Vec<u8>) {
+        out.push(b'[');
+        self.id.write_json(out);
+        out.push(b',');
+        self.fields.write_json(out);
+        out.push(b']');
+    }
+}
+
+impl<'a> Decode<'a> for Entry {
+    fn read_binary(reader: &mut Reader<'a>) -> Self {
+        Self {
+            id: Decode::read_binary(reader),
+            fields: Decode::read_binary(reader),
+        }
+    }
+
+    #[cfg(feature = "json")]
+    fn read_json(reader: &mut JsonReader<'a>) -> Result<Self, ReadError> {
+        let (id, fields) = reader.pair()?;
+        Ok(Self { id, fields })
     }
 }

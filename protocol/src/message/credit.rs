@@ -1,6 +1,6 @@
 //! Credit: how much a server may push to a subscription.
 
-use crate::traits::StreamEntry;
+use crate::entry::Entry;
 
 /// How much a server may push. Once either part is used up, the server pushes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,9 +22,9 @@ pub struct Account {
 }
 
 /// Returns the bytes of credit that an entry costs: those of its id, its names and its values.
-pub fn entry_bytes((id, fields): &StreamEntry) -> u64 {
-    let bytes = id.len() + fields.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
-    bytes as u64
+pub fn entry_bytes(entry: &Entry) -> u64 {
+    let fields = entry.fields.iter().map(|(n, v)| n.len() + v.len());
+    (entry.id.len() + fields.sum::<usize>()) as u64
 }
 
 impl Credit {
@@ -58,13 +58,13 @@ impl Credit {
     }
 
     /// Returns how many of the entries fit: all up to the one that uses up the credit.
-    pub fn fitting(self, entries: &[StreamEntry]) -> usize {
+    pub fn fitting(self, entries: &[Entry]) -> usize {
         let most = usize::try_from(self.entries).unwrap_or(usize::MAX);
         if self.bytes == u64::MAX {
             return entries.len().min(most);
         }
         let mut bytes = self.bytes;
-        let fits = |entry: &&StreamEntry| {
+        let fits = |entry: &&Entry| {
             let left = bytes > 0;
             bytes = bytes.saturating_sub(entry_bytes(entry));
             left
@@ -73,7 +73,7 @@ impl Credit {
     }
 
     /// Returns the cost of entries.
-    pub fn of(entries: &[StreamEntry]) -> Self {
+    pub fn of(entries: &[Entry]) -> Self {
         Self {
             entries: entries.len() as u64,
             bytes: entries.iter().map(entry_bytes).sum(),
@@ -170,8 +170,8 @@ mod tests {
 
     #[test]
     fn the_entry_that_uses_up_the_bytes_still_fits() {
-        let entry = |n| (format!("{n}-0"), vec![("f".to_owned(), "v".repeat(6))]);
-        let all: Vec<StreamEntry> = (1..=4).map(entry).collect();
+        let entry = |n| Entry::new(format!("{n}-0"), [("f", "v".repeat(6))]);
+        let all: Vec<Entry> = (1..=4).map(entry).collect();
         let fitting = |entries, bytes| Credit { entries, bytes }.fitting(&all);
         assert_eq!(fitting(9, 1), 1);
         assert_eq!(fitting(9, 10), 1);
@@ -192,13 +192,7 @@ mod tests {
 
     #[test]
     fn an_entry_costs_its_texts() {
-        let entry = (
-            "1-2".to_owned(),
-            vec![
-                ("é".to_owned(), "abc".to_owned()),
-                (String::new(), "d".to_owned()),
-            ],
-        );
+        let entry = Entry::new("1-2", [("é", "abc"), ("", "d")]);
         let cost = Credit {
             entries: 2,
             bytes: 18,

@@ -1,6 +1,7 @@
 //! Operations as data.
 
 use super::Text;
+use crate::byte_string::Bytes;
 use crate::pending::PendingQuery;
 
 mod into_owned;
@@ -18,23 +19,23 @@ pub enum Operation<'a> {
     /// [`stream_add`](crate::StreamingBackend::stream_add); answered by `Added`.
     Add {
         /// The stream's key.
-        stream: Text<'a>,
+        stream: Bytes<'a>,
         /// Names and values, in order. At least one pair.
-        fields: Vec<(Text<'a>, Text<'a>)>,
+        fields: Vec<(Bytes<'a>, Bytes<'a>)>,
         /// Trims the stream to about this many entries, never fewer.
         maxlen: Option<u64>,
     },
     /// [`stream_read_latest`](crate::StreamingBackend::stream_read_latest); answered by `Entries`.
     ReadLatest {
         /// The stream's key.
-        stream: Text<'a>,
+        stream: Bytes<'a>,
         /// The largest number of entries.
         count: u64,
     },
     /// [`stream_read`](crate::StreamingBackend::stream_read); answered by `Entries`.
     Read {
         /// The stream's key.
-        stream: Text<'a>,
+        stream: Bytes<'a>,
         /// An id or `$`.
         last_id: Text<'a>,
         /// The largest number of entries; 0 sets no limit.
@@ -45,20 +46,20 @@ pub enum Operation<'a> {
     /// [`stream_create_group`](crate::StreamingBackend::stream_create_group); answered by `Done`.
     CreateGroup {
         /// The stream's key.
-        stream: Text<'a>,
+        stream: Bytes<'a>,
         /// The group's name.
-        group: Text<'a>,
+        group: Bytes<'a>,
         /// The group starts after this id, or after the last one if it is `$`.
         id: Text<'a>,
     },
     /// [`stream_read_group`](crate::StreamingBackend::stream_read_group); answered by `Entries`.
     ReadGroup {
         /// The stream's key.
-        stream: Text<'a>,
+        stream: Bytes<'a>,
         /// The group's name.
-        group: Text<'a>,
+        group: Bytes<'a>,
         /// The consumer's name.
-        consumer: Text<'a>,
+        consumer: Bytes<'a>,
         /// The largest number of entries; 0 sets no limit.
         count: u64,
         /// The longest wait in milliseconds; 0 sets no limit, `None` does not wait.
@@ -67,9 +68,9 @@ pub enum Operation<'a> {
     /// [`stream_ack`](crate::StreamingBackend::stream_ack); answered by `Acknowledged`.
     Ack {
         /// The stream's key.
-        stream: Text<'a>,
+        stream: Bytes<'a>,
         /// The group's name.
-        group: Text<'a>,
+        group: Bytes<'a>,
         /// The entries' ids.
         ids: Vec<Text<'a>>,
     },
@@ -78,11 +79,11 @@ pub enum Operation<'a> {
     /// `ReadGroup`.
     ReadPending {
         /// The stream's key.
-        stream: Text<'a>,
+        stream: Bytes<'a>,
         /// The group's name.
-        group: Text<'a>,
+        group: Bytes<'a>,
         /// The consumer's name.
-        consumer: Text<'a>,
+        consumer: Bytes<'a>,
         /// Strictly after this id.
         after: Text<'a>,
         /// The largest number of entries; 0 sets no limit.
@@ -93,9 +94,9 @@ pub enum Operation<'a> {
     /// Adds an entry once, however often it is sent; answered by `Added`.
     IdempotentAdd {
         /// The stream's key.
-        stream: Text<'a>,
+        stream: Bytes<'a>,
         /// Names and values, in order. At least one pair.
-        fields: Vec<(Text<'a>, Text<'a>)>,
+        fields: Vec<(Bytes<'a>, Bytes<'a>)>,
         /// Trims the stream to about this many entries, never fewer.
         maxlen: Option<u64>,
         /// The producer's name; each client has one of its own for each stream.
@@ -111,16 +112,16 @@ pub enum Operation<'a> {
     /// [`pending_summary`](crate::PendingEntries::pending_summary); answered by `Summary`.
     PendingSummary {
         /// The stream's key.
-        stream: Text<'a>,
+        stream: Bytes<'a>,
         /// The group's name.
-        group: Text<'a>,
+        group: Bytes<'a>,
     },
     /// [`pending`](crate::PendingEntries::pending); answered by `Pending`.
     Pending {
         /// The stream's key.
-        stream: Text<'a>,
+        stream: Bytes<'a>,
         /// The group's name.
-        group: Text<'a>,
+        group: Bytes<'a>,
         /// The first id: an id, `(` and an id to exclude that one, or `-`.
         start: Text<'a>,
         /// The last id: an id, `(` and an id to exclude that one, or `+`.
@@ -128,18 +129,18 @@ pub enum Operation<'a> {
         /// The largest number of entries.
         count: u64,
         /// Selects only the entries of this consumer.
-        consumer: Option<Text<'a>>,
+        consumer: Option<Bytes<'a>>,
         /// Selects only entries whose last delivery is at least this many milliseconds ago.
         min_idle_ms: Option<u64>,
     },
     /// [`claim`](crate::PendingEntries::claim); answered by `Claimed`.
     Claim {
         /// The stream's key.
-        stream: Text<'a>,
+        stream: Bytes<'a>,
         /// The group's name.
-        group: Text<'a>,
+        group: Bytes<'a>,
         /// The consumer that claims the entries.
-        consumer: Text<'a>,
+        consumer: Bytes<'a>,
         /// Selects only entries whose last delivery is at least this many milliseconds ago.
         min_idle_ms: u64,
         /// The first id.
@@ -150,26 +151,26 @@ pub enum Operation<'a> {
     /// [`remove_consumer`](crate::PendingEntries::remove_consumer); answered by `Removed`.
     RemoveConsumer {
         /// The stream's key.
-        stream: Text<'a>,
+        stream: Bytes<'a>,
         /// The group's name.
-        group: Text<'a>,
+        group: Bytes<'a>,
         /// The consumer to remove.
-        consumer: Text<'a>,
+        consumer: Bytes<'a>,
         /// The consumer that takes over its pending entries.
-        new_owner: Text<'a>,
+        new_owner: Bytes<'a>,
     },
     /// [`consumers`](crate::PendingEntries::consumers); answered by `Consumers`.
     Consumers {
         /// The stream's key.
-        stream: Text<'a>,
+        stream: Bytes<'a>,
         /// The group's name.
-        group: Text<'a>,
+        group: Bytes<'a>,
     },
 }
 
 impl Operation<'_> {
     /// Returns the stream's key.
-    pub fn stream(&self) -> &str {
+    pub fn stream(&self) -> &Bytes<'_> {
         match self {
             Self::Add { stream, .. }
             | Self::ReadLatest { stream, .. }
@@ -233,8 +234,8 @@ impl Operation<'_> {
 
     /// Builds the operation of [`pending`](crate::PendingEntries::pending).
     pub fn pending<'a>(
-        stream: impl Into<Text<'a>>,
-        group: impl Into<Text<'a>>,
+        stream: impl Into<Bytes<'a>>,
+        group: impl Into<Bytes<'a>>,
         query: PendingQuery,
     ) -> Operation<'a> {
         Operation::Pending {
@@ -243,7 +244,7 @@ impl Operation<'_> {
             start: query.start.into(),
             end: query.end.into(),
             count: u64::try_from(query.count).unwrap_or(u64::MAX),
-            consumer: query.consumer.map(Text::from),
+            consumer: query.consumer.map(Bytes::from),
             min_idle_ms: (query.min_idle_ms > 0).then_some(query.min_idle_ms),
         }
     }

@@ -1,8 +1,8 @@
 //! Replies to operations.
 
+use crate::entry::Entry;
 use crate::error::{CacheError, CacheResult, code};
 use crate::pending::{Claimed, ConsumerInfo, PendingEntry, PendingSummary};
-use crate::traits::StreamEntry;
 
 /// The reply to an [`Operation`](super::Operation).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum Reply {
     /// Answers a read.
     Entries {
         /// The entries, in the order that the operation defines.
-        entries: Vec<StreamEntry>,
+        entries: Vec<Entry>,
         /// Of [`Operation::Read`](super::Operation::Read) only: the id to read after next, so that
         /// two reads miss nothing between them. It is the last entry's id; without entries it is
         /// the request's id, with `$` resolved.
@@ -55,7 +55,7 @@ pub enum Reply {
 
 impl Reply {
     /// Builds the reply of a read that returned all it found.
-    pub fn entries(entries: Vec<StreamEntry>) -> Self {
+    pub fn entries(entries: Vec<Entry>) -> Self {
         Self::Entries {
             entries,
             last_id: None,
@@ -80,7 +80,7 @@ impl Reply {
     /// # Errors
     ///
     /// `PROTOCOL` if this answers another operation.
-    pub fn into_entries(self) -> CacheResult<Vec<StreamEntry>> {
+    pub fn into_entries(self) -> CacheResult<Vec<Entry>> {
         match self {
             Self::Entries { entries, .. } => Ok(entries),
             _ => Err(mismatch()),

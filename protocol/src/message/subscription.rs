@@ -2,10 +2,11 @@
 
 use super::operation::name;
 use super::{Credit, Text};
+use crate::byte_string::Bytes;
+use crate::entry::Entry;
 use crate::entry_id::{EntryId, StartId};
 use crate::error::{CacheError, CacheResult, code};
 use crate::subscribe::{ConsumeOptions, Gap, Skipped, TailFrom};
-use crate::traits::StreamEntry;
 
 /// A call of [`SubscribingBackend`](crate::SubscribingBackend), with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,18 +15,18 @@ pub enum Subscription<'a> {
     /// [`tail`](crate::SubscribingBackend::tail).
     Tail {
         /// The stream's key.
-        stream: Text<'a>,
+        stream: Bytes<'a>,
         /// Where the tail starts.
         from: TailStart<'a>,
     },
     /// [`consume`](crate::SubscribingBackend::consume).
     Consume {
         /// The stream's key.
-        stream: Text<'a>,
+        stream: Bytes<'a>,
         /// The group's name.
-        group: Text<'a>,
+        group: Bytes<'a>,
         /// The consumer's name.
-        consumer: Text<'a>,
+        consumer: Bytes<'a>,
         /// The largest number of entries in a push; at least 1.
         batch: u64,
         /// Reclaims entries whose last delivery is at least this many milliseconds ago; at least 1.
@@ -33,7 +34,7 @@ pub enum Subscription<'a> {
         /// Moves an entry with this many deliveries to `dead_letter` instead; at least 1.
         max_deliveries: Option<u64>,
         /// The key of the dead-letter stream.
-        dead_letter: Option<Text<'a>>,
+        dead_letter: Option<Bytes<'a>>,
         /// The subscription resumes after a lost connection, so it does not reclaim the consumer's
         /// own entries.
         resumed: Option<bool>,
@@ -71,7 +72,7 @@ pub enum Item {
     /// Entries, oldest first.
     Entries {
         /// Empty only in the first push of a tail, and where a consumer's group was created.
-        entries: Vec<StreamEntry>,
+        entries: Vec<Entry>,
         /// Of a tail, and of a consumer that creates its group at `$`: the position, unless that is
         /// the last entry's id.
         position: Option<String>,
@@ -175,20 +176,20 @@ impl Subscription<'_> {
     }
 
     /// Builds the subscription of [`consume`](crate::SubscribingBackend::consume).
-    pub fn consume(
-        stream: &str,
-        group: &str,
-        consumer: &str,
+    pub fn consume<'a>(
+        stream: impl Into<Bytes<'a>>,
+        group: impl Into<Bytes<'a>>,
+        consumer: impl Into<Bytes<'a>>,
         options: ConsumeOptions,
-    ) -> Subscription<'static> {
+    ) -> Subscription<'a> {
         Subscription::Consume {
-            stream: stream.to_owned().into(),
-            group: group.to_owned().into(),
-            consumer: consumer.to_owned().into(),
+            stream: stream.into(),
+            group: group.into(),
+            consumer: consumer.into(),
             batch: u64::try_from(options.batch).unwrap_or(u64::MAX),
             claim_after_ms: options.claim_after_ms,
             max_deliveries: options.max_deliveries,
-            dead_letter: options.dead_letter.map(Text::from),
+            dead_letter: options.dead_letter.map(Bytes::from),
             resumed: None,
             create_from: options.create_from.map(Text::from),
             position: None,
@@ -220,7 +221,7 @@ impl Subscription<'_> {
                 batch,
                 claim_after_ms,
                 max_deliveries,
-                dead_letter: dead_letter.map(Text::into_owned),
+                dead_letter: dead_letter.map(Bytes::into_owned),
                 resumed,
                 create_from: create_from.map(Text::into_owned),
                 position: position.map(Text::into_owned),
@@ -270,7 +271,7 @@ impl From<TailStart<'_>> for TailFrom {
 #[cfg(test)]
 mod tests {
     use super::*;
-
+    use crate::byte_string::ByteString;
     use crate::limits::MAX_NAME_BYTES;
 
     fn refused(options: ConsumeOptions) -> Option<String> {
@@ -308,7 +309,7 @@ mod tests {
             let options = ConsumeOptions {
                 claim_after_ms,
                 max_deliveries,
-                dead_letter: dead_letter.map(str::to_owned),
+                dead_letter: dead_letter.map(ByteString::from),
                 ..ConsumeOptions::default()
             };
             assert_eq!(refused(options.clone()).as_deref(), expected, "{options:?}");

@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 
 use streamgate_protocol::codec::{DecodeError, Encoding};
-use streamgate_protocol::text::Text;
-use streamgate_protocol::{ClientMessage, Operation};
+use streamgate_protocol::{Bytes, ClientMessage, Operation};
 
 use crate::vectors;
 
 #[test]
-fn text_is_borrowed_from_the_frame() {
+fn names_and_values_are_borrowed_from_the_frame() {
     let vector = vectors::messages().swap_remove(0);
     let binary = vectors::from_hex(&vector.binary);
     for (encoding, frame) in [
@@ -26,13 +25,13 @@ fn text_is_borrowed_from_the_frame() {
         else {
             panic!("the first vector is an add");
         };
-        for Text(text) in [&stream, &fields[0].0, &fields[0].1] {
-            let Cow::Borrowed(text) = text else {
-                panic!("{encoding:?} copies {text:?}");
+        for Bytes(bytes) in [&stream, &fields[0].0, &fields[0].1] {
+            let Cow::Borrowed(bytes) = bytes else {
+                panic!("{encoding:?} copies {bytes:?}");
             };
             assert!(
-                frame.as_ptr_range().contains(&text.as_ptr()),
-                "{encoding:?}: {text}"
+                frame.as_ptr_range().contains(&bytes.as_ptr()),
+                "{encoding:?}: {bytes:?}"
             );
         }
     }

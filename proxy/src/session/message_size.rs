@@ -11,7 +11,7 @@ use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::MAX_REPLY_BYTES;
 use streamgate_protocol::message::{Fault, Outcome, entry_bytes};
-use streamgate_protocol::{CacheError, Claimed, Reply, ServerMessage, Skipped, StreamEntry};
+use streamgate_protocol::{CacheError, Claimed, Entry, Reply, ServerMessage, Skipped};
 
 /// Bytes that a reply's entries add beside themselves: lengths of lists and records, and the id to
 /// read after next.
@@ -102,7 +102,7 @@ impl MessageBound {
         match segment.entries() {
             [] => {}
             [entry] => {
-                let skipped = Skipped::new(&*entry.0, entry_bytes(entry));
+                let skipped = Skipped::new(&*entry.id, entry_bytes(entry));
                 pass_on(TailEvent::Skipped(Box::new(skipped)));
             }
             entries => {
@@ -114,10 +114,10 @@ impl MessageBound {
     }
 
     /// Returns how many of the entries fit into `max_bytes`.
-    fn fitting(self, entries: &[StreamEntry], max_bytes: usize) -> usize {
+    fn fitting(self, entries: &[Entry], max_bytes: usize) -> usize {
         let mut room = max_bytes;
         let mut encoded = Vec::new();
-        let fits = |entry: &&StreamEntry| {
+        let fits = |entry: &&Entry| {
             encoded.clear();
             self.encoding.append(&mut encoded, *entry);
             // And a separator.
@@ -144,8 +144,8 @@ impl MessageBound {
         )
     }
 
-    fn entry_too_large(self, entry: &StreamEntry) -> Fault {
-        let (id, bytes) = (&entry.0, entry_bytes(entry));
+    fn entry_too_large(self, entry: &Entry) -> Fault {
+        let (id, bytes) = (&entry.id, entry_bytes(entry));
         let error = CacheError::backend(
             code::LIMIT,
             format_args!(
@@ -169,7 +169,7 @@ pub(super) fn fault(error: &CacheError) -> Fault {
 }
 
 /// Puts the first entries back into a reply that was cut.
-fn put_back(reply: &mut Reply, mut all: Vec<StreamEntry>, fitting: usize, is_delivery: bool) {
+fn put_back(reply: &mut Reply, mut all: Vec<Entry>, fitting: usize, is_delivery: bool) {
     let is_cut = fitting < all.len();
     all.truncate(fitting);
     match reply {
@@ -178,8 +178,8 @@ fn put_back(reply: &mut Reply, mut all: Vec<StreamEntry>, fitting: usize, is_del
             last_id,
             more,
         } => {
-            if let (Some(last_id), Some((last, _))) = (last_id, all.last()) {
-                last_id.clone_from(last);
+            if let (Some(last_id), Some(last)) = (last_id, all.last()) {
+                last_id.clone_from(&last.id);
             }
             *more |= is_cut && is_delivery;
             *entries = all;
@@ -198,12 +198,12 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    fn entry(n: usize, text: &str, length: usize) -> StreamEntry {
+    fn entry(n: usize, text: &str, length: usize) -> Entry {
         let value = text.repeat(length);
-        (format!("{n}-0"), vec![("f".to_owned(), value)])
+        Entry::new(format!("{n}-0"), [("f", value)])
     }
 
-    fn split(bound: MessageBound, entries: Vec<StreamEntry>) -> Vec<TailEvent> {
+    fn split(bound: MessageBound, entries: Vec<Entry>) -> Vec<TailEvent> {
         let mut events = Vec::new();
         bound.split(Segment::new(entries), &mut |event| events.push(event));
         events
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn entries_that_are_too_large_together_become_several_pushes() {
         // Too large by their content alone, and too large as JSON.
-        for (encoding, count, text) in [(Encoding::Binary, 20, "x"), (Encoding::Json, 9, "\n")] {
+        for (encoding, count, text) in [(Encoding::Binary, 20, "x"), (Encoding::Json, 13, "\0")] {
             let bound = MessageBound::new(encoding);
             let all = (1..=count).map(|n| entry(n, text, MIB)).collect();
             let mut ids = Vec::new();
@@ -230,7 +230,7 @@ mod tests {
                     panic!("no entries: {event:?}")
                 };
                 assert!(segment.encoded(encoding).len() < bound.max_bytes);
-                ids.extend(segment.entries().iter().map(|(id, _)| id.clone()));
+                ids.extend(segment.entries().iter().map(|entry| entry.id.clone()));
             }
             let expected: Vec<_> = (1..=count).map(|n| format!("{n}-0")).collect();
             assert_eq!(ids, expected);

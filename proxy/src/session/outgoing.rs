@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     fn entries_reply(value: &str, count: usize) -> CacheResult<Reply> {
-        let entry = ("1-1".to_owned(), vec![("f".to_owned(), value.to_owned())]);
+        let entry = streamgate_protocol::Entry::new("1-1", [("f", value)]);
         Ok(Reply::entries(vec![entry; count]))
     }
 
@@ -241,7 +241,7 @@ mod tests {
                 15,
             ),
             // JSON makes it too large.
-            (Encoding::Json, entries_reply(&"\n".repeat(1 << 20), 9), 7),
+            (Encoding::Json, entries_reply(&"\0".repeat(1 << 20), 13), 11),
         ];
         for (encoding, reply, fitting) in sizes {
             let mut outgoing = Outgoing::new(encoding);

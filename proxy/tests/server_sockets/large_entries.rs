@@ -139,8 +139,8 @@ async fn fault_of(client: &mut TestClient, operation: Operation<'_>) -> Fault {
     }
 }
 
-fn ids(entries: Vec<streamgate_protocol::StreamEntry>) -> Vec<String> {
-    entries.into_iter().map(|(id, _)| id).collect()
+fn ids(entries: Vec<streamgate_protocol::Entry>) -> Vec<String> {
+    entries.into_iter().map(|entry| entry.id).collect()
 }
 
 fn read<'a>(stream: &'a str, last_id: &'a str) -> Operation<'a> {
@@ -198,7 +198,7 @@ fn tail_from_the_beginning(id: u64, stream: &str) -> ClientMessage<'_> {
 fn consume(id: u64, stream: &str, options: ConsumeOptions) -> ClientMessage<'static> {
     ClientMessage::Subscribe {
         id,
-        subscription: Subscription::consume(stream, "g", "c", options),
+        subscription: Subscription::consume(stream, "g", "c", options).into_owned(),
         credit: PLENTY,
     }
 }

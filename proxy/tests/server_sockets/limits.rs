@@ -142,7 +142,7 @@ async fn a_reply_over_the_limit_is_refused_and_a_large_one_arrives() {
             .await
             .and_then(Reply::into_entries)
             .unwrap();
-        assert_eq!(entries[0].1[0].1.len(), 15 << 20);
+        assert_eq!(entries[0].fields[0].1.len(), 15 << 20);
         assert!(client.reply_to(3).await.is_ok());
     }
 }

@@ -149,7 +149,7 @@ async fn an_entry_ends_a_wait_and_a_wait_delays_no_other_request() {
         let mut ended = Vec::new();
         for _ in 0..2 {
             let (id, result) = client.reply().await;
-            assert_eq!(result.and_then(Reply::into_entries).unwrap()[0].0, "7-0");
+            assert_eq!(result.and_then(Reply::into_entries).unwrap()[0].id, "7-0");
             ended.push(id);
         }
         ended.sort_unstable();
@@ -252,7 +252,7 @@ async fn a_read_cancelled_before_it_begins_takes_no_entry() {
         let mut reply = |id| replies.remove(&id).unwrap();
         let (taken, added) = (reply(2).unwrap(), reply(3).unwrap());
         assert_eq!(
-            taken.into_entries().unwrap()[0].0,
+            taken.into_entries().unwrap()[0].id,
             added.into_added().unwrap()
         );
         client.close().await;

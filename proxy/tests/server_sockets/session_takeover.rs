@@ -69,7 +69,8 @@ fn read_pending(id: u64, stream: &str) -> ClientMessage<'_> {
 fn consume(id: u64, stream: &str) -> ClientMessage<'static> {
     ClientMessage::Subscribe {
         id,
-        subscription: Subscription::consume(stream, "g", "c", ConsumeOptions::default()),
+        subscription: Subscription::consume(stream, "g", "c", ConsumeOptions::default())
+            .into_owned(),
         credit: CREDIT,
     }
 }
@@ -272,7 +273,7 @@ async fn a_dead_group_read_is_not_served_before_that_of_the_new_socket() {
             let id = writer.reply_to(2).await.unwrap().into_added().unwrap();
             let entries = new.reply_to(1).await.unwrap().into_entries().unwrap();
             assert_eq!(entries.len(), 1);
-            assert_eq!(entries[0].0, id);
+            assert_eq!(entries[0].id, id);
             new.close().await;
         }
     }
@@ -312,14 +313,14 @@ async fn entries_on_their_way_to_the_old_socket_are_found_pending() {
                             ServerMessage::Push {
                                 item: Item::Entries { entries, .. },
                                 ..
-                            } => early.extend(entries.into_iter().map(|(id, _)| id)),
+                            } => early.extend(entries.into_iter().map(|entry| entry.id)),
                             other => panic!("neither pending entries nor a push: {other:?}"),
                         }
                     }
                 };
                 let ((), (mut new, pending, early)) = tokio::join!(adding, resuming);
                 // Those of earlier rounds are pending, too.
-                seen.extend(pending.into_iter().map(|(id, _)| id));
+                seen.extend(pending.into_iter().map(|entry| entry.id));
                 let rest = added.difference(&seen).count() - early.len();
                 for id in early.into_iter().chain(pushed(&mut new, rest).await) {
                     assert!(seen.insert(id.clone()), "{id} twice");
@@ -339,7 +340,7 @@ async fn pushed(client: &mut TestClient, count: usize) -> Vec<String> {
             ServerMessage::Push {
                 item: Item::Entries { entries, .. },
                 ..
-            } => ids.extend(entries.into_iter().map(|(id, _)| id)),
+            } => ids.extend(entries.into_iter().map(|entry| entry.id)),
             other => panic!("no entries: {other:?}"),
         }
     }

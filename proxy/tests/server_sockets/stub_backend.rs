@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 use streamgate_backend::reclaim::step::START;
 use streamgate_backend::{Backend, ReclaimStep, Reclaimed, TailSource};
 use streamgate_protocol::{
-    CacheError, CacheResult, Operation, PerformOperation, Reply, StreamEntry, TailFrom,
+    Bytes, CacheError, CacheResult, Entry, Operation, PerformOperation, Reply, TailFrom,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -141,15 +141,18 @@ impl PerformOperation for StubBackend {
     async fn perform_operation<'a>(&'a self, operation: Operation<'a>) -> CacheResult<Reply> {
         Ok(match operation {
             Operation::Add { stream, fields, .. } => {
-                let value = fields.into_iter().next().map(|(_, value)| value.into());
-                self.add(&stream, value.unwrap_or_default()).await
+                let value = fields
+                    .into_iter()
+                    .next()
+                    .map(|(_, value)| value.to_text().into_owned());
+                self.add(&stream.to_text(), value.unwrap_or_default()).await
             }
             Operation::ReadLatest { count, .. } => {
                 let value = "x".repeat(usize::try_from(count).unwrap());
                 entries(vec![entry("1-0".to_owned(), value)])
             }
-            Operation::ReadGroup { stream, count, .. } if stream.ends_with("batches") => {
-                let bytes = if &*stream == "batches" { 1 } else { 200 << 10 };
+            Operation::ReadGroup { stream, count, .. } if stream.ends_with(b"batches") => {
+                let bytes = if stream == "batches" { 1 } else { 200 << 10 };
                 let batch = (1..=count).map(|n| entry(format!("{n}-0"), "v".repeat(bytes)));
                 entries(batch.collect())
             }
@@ -176,23 +179,27 @@ impl Backend for StubBackend {
         Some(self.unavailable.subscribe())
     }
 
-    fn tail_source<'a>(&'a self, stream: &str, _from: TailFrom) -> Box<dyn TailSource + 'a> {
+    fn tail_source<'a>(&'a self, stream: Bytes<'_>, _from: TailFrom) -> Box<dyn TailSource + 'a> {
         self.begun_adds
             .send_modify(|adds| adds.push(format!("tail {stream}")));
         let count = CountGuard::new(&self.tails);
-        Box::new(StubTail::new(stream, count, self.produced_bytes.clone()))
+        Box::new(StubTail::new(
+            &stream.to_text(),
+            count,
+            self.produced_bytes.clone(),
+        ))
     }
 
     fn reclaim<'a>(&'a self, step: ReclaimStep) -> BoxFuture<'a, CacheResult<Reclaimed>> {
         Box::pin(async move {
             let no_group = CacheError::from_code("NOGROUP", "no consumer has vanished");
             let begin = match (&*step.stream, &*step.cursor) {
-                ("vanished", START) => 0,
-                ("vanished", cursor) => cursor.trim_end_matches("-0").parse().unwrap_or(0),
+                (b"vanished", START) => 0,
+                (b"vanished", cursor) => cursor.trim_end_matches("-0").parse().unwrap_or(0),
                 _ => return Err(no_group),
             };
             let end = (begin + step.count).min(VANISHED);
-            let ids = (begin + 1..=end).map(|n| (format!("{n}-0"), vec![]));
+            let ids = (begin + 1..=end).map(|n| Entry::deleted(format!("{n}-0")));
             let cursor = if end == VANISHED {
                 START.to_owned()
             } else {
@@ -228,10 +235,10 @@ async fn until<T>(value: &watch::Sender<T>, condition: impl Fn(&T) -> bool) {
         .unwrap();
 }
 
-fn entry(id: String, value: String) -> StreamEntry {
-    (id, vec![("f".to_owned(), value)])
+fn entry(id: String, value: String) -> Entry {
+    Entry::new(id, [("f", value)])
 }
 
-fn entries(entries: Vec<StreamEntry>) -> Reply {
+fn entries(entries: Vec<Entry>) -> Reply {
     Reply::entries(entries)
 }

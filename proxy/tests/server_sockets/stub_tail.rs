@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use streamgate_backend::{Segment, TailEvent, TailSource};
 use streamgate_protocol::message::Credit;
-use streamgate_protocol::{CacheError, CacheResult, Gap};
+use streamgate_protocol::{CacheError, CacheResult, Entry, Gap};
 use tokio::sync::watch;
 
 use crate::stub_backend::CountGuard;
@@ -38,7 +38,7 @@ impl StubTail {
     }
 
     fn entries(&mut self, count: u64, bytes: usize) -> TailEvent {
-        let entry = |n: u64| (format!("{n}-0"), vec![(String::new(), "x".repeat(bytes))]);
+        let entry = |n: u64| Entry::new(format!("{n}-0"), [("", "x".repeat(bytes))]);
         let first = self.yielded + 1;
         self.yielded += count;
         let total = count as usize * bytes;

@@ -413,7 +413,7 @@ async fn pushed(client: &mut TestClient) -> (u64, Vec<String>, Option<String>) {
             item: Item::Entries { entries, position },
         } => (
             id,
-            entries.into_iter().map(|(id, _)| id).collect(),
+            entries.into_iter().map(|entry| entry.id).collect(),
             position,
         ),
         ServerMessage::Reply { outcome, .. } => panic!("{:?}", CacheResult::from(outcome)),

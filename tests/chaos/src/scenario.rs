@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use streamgate_client::{CacheError, CacheResult, StreamEntry};
+use streamgate_client::{CacheError, CacheResult, Entry};
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::MAX_SERVER_FRAME_BYTES;
 use tokio::sync::watch;
@@ -176,16 +176,16 @@ pub(crate) fn too_large_entry(error: &CacheError) -> Option<EntryId> {
 }
 
 /// Returns an entry as journals have it. One that no writer sends gets a tag that no writer uses.
-pub(crate) fn entry((id, fields): &StreamEntry) -> (EntryId, EntryTag) {
+pub(crate) fn entry(entry: &Entry) -> (EntryId, EntryTag) {
     const FOREIGN: EntryTag = EntryTag {
         writer: u32::MAX,
         number: u32::MAX,
     };
-    let tag = match &fields[..] {
-        [(name, text)] if name == FIELD => EntryTag::parse(text),
+    let tag = match &entry.fields[..] {
+        [(name, text)] if *name == FIELD => EntryTag::parse(&text.to_text()),
         _ => None,
     };
-    (id_of(id), tag.unwrap_or(FOREIGN))
+    (id_of(&entry.id), tag.unwrap_or(FOREIGN))
 }
 
 /// Parses a received id. A malformed one becomes `0-0`, which no entry has.

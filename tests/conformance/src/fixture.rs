@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, try_join_all};
 use redis::aio::MultiplexedConnection;
 use streamgate_protocol::{
-    CacheResult, Operation, PendingEntries, PerformOperation, Reply, StreamEntry,
+    CacheResult, Entry, Operation, PendingEntries, PerformOperation, Reply, StreamEntry,
     SubscribingBackend,
 };
 
@@ -188,9 +188,32 @@ pub fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         .collect()
 }
 
+/// An entry of bytes or of text.
+pub trait Identified {
+    /// Its id.
+    fn id(&self) -> &str;
+}
+
+impl Identified for Entry {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Identified for StreamEntry {
+    fn id(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The ids of entries.
-pub fn ids(entries: &[StreamEntry]) -> Vec<&str> {
-    entries.iter().map(|(id, _)| id.as_str()).collect()
+pub fn ids(entries: &[impl Identified]) -> Vec<&str> {
+    entries.iter().map(Identified::id).collect()
+}
+
+/// Entries as the six operations return them.
+pub fn as_text(entries: Vec<Entry>) -> Vec<StreamEntry> {
+    entries.into_iter().map(StreamEntry::from).collect()
 }
 
 /// The values of all fields of all entries.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{FutureExt as _, StreamExt as _};
 use streamgate_protocol::{CacheResult, Gap, StreamEntry, Tail, TailFrom, TailItem};
 
-use crate::fixture::{Fixture, HANG, code, parts};
+use crate::fixture::{Fixture, HANG, as_text, code, parts};
 
 /// A tail that is read entry by entry. Every method panics if the tail breaks a rule.
 pub struct Reader {
@@ -151,7 +151,7 @@ impl Reader {
         let first = !std::mem::replace(&mut self.started, true);
         match next {
             Some(Ok(TailItem::Entries { entries, position })) => {
-                self.receive_entries(first, entries, position);
+                self.receive_entries(first, as_text(entries), position);
             }
             Some(Ok(TailItem::Gap(gap))) => self.receive_gap(first, gap),
             ended => fail(&format!("the tail ended: {ended:?}")),

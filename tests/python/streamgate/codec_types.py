@@ -6,6 +6,7 @@ with every field (`None` where absent), a list a list, a pair a tuple, `Bytes` a
 
 import base64
 import binascii
+import json
 
 MAX_UINT = 2**64 - 1
 MAX_UINT_32 = 2**32 - 1
@@ -176,17 +177,22 @@ class Bytes:
 
     def to_json(self, value):
         data = self.check(value)
+        encoded = {"base64": base64.b64encode(data).decode()}
         try:
-            return data.decode()
+            text = data.decode()
         except UnicodeDecodeError:
-            return {"base64": base64.b64encode(data).decode()}
+            return encoded
+        return min(text, encoded, key=json_length)
 
     def from_json(self, value):
         if isinstance(value, JsonObject) and list(value) == ["base64"] and not value.repeats():
             try:
-                return base64.b64decode(value["base64"], validate=True)
+                data = base64.b64decode(value["base64"], validate=True)
             except (TypeError, ValueError, binascii.Error) as error:
                 raise Malformed("bytes are no base64") from error
+            if base64.b64encode(data).decode() != value["base64"]:
+                raise Malformed("bytes are base64 in another form")
+            return data
         if not isinstance(value, str):
             raise Malformed(f"{value!r} is no bytes")
         return self.check(value)
@@ -198,6 +204,10 @@ class Bytes:
 
     def read(self, reader):
         return bytes(reader.take(reader.varint()))
+
+
+def json_length(value):
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 class List:

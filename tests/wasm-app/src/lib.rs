@@ -109,7 +109,7 @@ async fn follow(backend: &dyn SubscribingBackend, key: &str, ids: &[String]) -> 
         && let Some(item) = tail.next().await
     {
         if let TailItem::Entries { entries, .. } = item? {
-            seen.extend(entries.into_iter().map(|(id, _)| id));
+            seen.extend(entries.into_iter().map(|entry| entry.id));
         }
     }
     Ok(seen == ids[1..])
@@ -124,7 +124,7 @@ async fn consume(backend: &dyn SubscribingBackend, key: &str, ids: &[String]) ->
     while seen.len() < ids.len() - 1
         && let Some(entries) = deliveries.next().await
     {
-        seen.extend(entries?.into_iter().map(|(id, _)| id));
+        seen.extend(entries?.into_iter().map(|entry| entry.id));
     }
     backend.stream_ack(key, "pushed", &seen).await?;
     Ok(seen == ids[1..])

@@ -30,7 +30,7 @@ fn connect() -> (RespConnection, DuplexStream, oneshot::Receiver<()>) {
 
 fn length(stream: &str) -> PackedCommands {
     let mut packed = PackedCommands::default();
-    commands::length(&mut packed, stream);
+    commands::length(&mut packed, stream.as_bytes());
     packed
 }
 
@@ -50,7 +50,7 @@ async fn pipelines_are_answered_in_the_order_in_which_they_were_sent() {
     let names: Vec<_> = (0..100).map(|n| n.to_string()).collect();
     let sent = names.iter().map(|name| {
         let mut packed = length(name);
-        commands::length(&mut packed, name);
+        commands::length(&mut packed, name.as_bytes());
         connection.send(packed)
     });
     let sent: Vec<_> = sent.collect();

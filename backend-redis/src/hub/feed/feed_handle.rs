@@ -10,7 +10,7 @@ use crate::hub::message::HubMessage;
 /// A tail's membership in its stream's feed. Dropping it leaves the feed.
 pub(crate) struct FeedHandle {
     pub(crate) queue: Arc<FeedQueue>,
-    stream: Arc<str>,
+    stream: Arc<[u8]>,
     number: u64,
     hub: UnboundedSender<HubMessage>,
 }
@@ -18,7 +18,7 @@ pub(crate) struct FeedHandle {
 impl FeedHandle {
     pub(in crate::hub) fn new(
         queue: Arc<FeedQueue>,
-        stream: Arc<str>,
+        stream: Arc<[u8]>,
         number: u64,
         hub: UnboundedSender<HubMessage>,
     ) -> Self {

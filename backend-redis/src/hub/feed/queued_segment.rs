@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use streamgate_backend::tail::segment::Segment;
-use streamgate_protocol::{EntryId, StreamEntry};
+use streamgate_protocol::{Entry, EntryId};
 
 /// Memory that an entry takes beside its texts: the headers of its strings.
 const ENTRY_OVERHEAD: usize = 128;
@@ -32,7 +32,7 @@ pub(in crate::hub) struct QueuedBytes(Arc<AtomicUsize>);
 impl QueuedSegment {
     /// Creates a segment. `first` and `last` must be the ids of the first and the last entry.
     pub(super) fn new(
-        entries: Vec<StreamEntry>,
+        entries: Vec<Entry>,
         first: EntryId,
         last: EntryId,
         total: &QueuedBytes,

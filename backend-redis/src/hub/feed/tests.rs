@@ -4,7 +4,7 @@ use std::future::poll_fn;
 
 use futures_util::FutureExt;
 use streamgate_backend::tail::gap::StreamInfo;
-use streamgate_protocol::StreamEntry;
+use streamgate_protocol::Entry;
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -21,8 +21,8 @@ fn id(n: u64) -> EntryId {
     EntryId::parse(&n.to_string()).unwrap()
 }
 
-fn entries(ids: &[u64]) -> Vec<StreamEntry> {
-    let entry = |n: &u64| (id(*n).to_string(), vec![("f".to_owned(), "v".to_owned())]);
+fn entries(ids: &[u64]) -> Vec<Entry> {
+    let entry = |n: &u64| Entry::new(id(*n), [("f", "v")]);
     ids.iter().map(entry).collect()
 }
 
@@ -88,7 +88,13 @@ fn queued_ids(queue: &FeedQueue) -> Vec<String> {
         match event {
             FeedEvent::Joined(_) => {}
             FeedEvent::Segment(queued) => {
-                ids.extend(queued.segment.entries().iter().map(|(id, _)| id.clone()));
+                ids.extend(
+                    queued
+                        .segment
+                        .entries()
+                        .iter()
+                        .map(|entry| entry.id.clone()),
+                );
             }
             other => panic!("not a segment: {other:?}"),
         }

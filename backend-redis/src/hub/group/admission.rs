@@ -19,8 +19,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// A group of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct GroupKey {
-    pub(crate) stream: Arc<str>,
-    pub(crate) group: Arc<str>,
+    pub(crate) stream: Arc<[u8]>,
+    pub(crate) group: Arc<[u8]>,
 }
 
 /// The wait queues of all groups that have waiting consumers.
@@ -199,8 +199,8 @@ mod tests {
 
     fn key() -> GroupKey {
         GroupKey {
-            stream: "s".into(),
-            group: "g".into(),
+            stream: (*b"s").into(),
+            group: (*b"g").into(),
         }
     }
 

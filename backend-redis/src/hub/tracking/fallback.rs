@@ -27,9 +27,9 @@ use crate::hub::tracking::invalidations::Invalidations;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::hub) enum FallbackRequest {
     /// Report the stream once, when it has entries after this id.
-    Watch(Arc<str>, EntryId),
+    Watch(Arc<[u8]>, EntryId),
     /// Nobody waits for the stream any more.
-    Unwatch(Arc<str>),
+    Unwatch(Arc<[u8]>),
 }
 
 /// The connections that block, and the streams of each.
@@ -39,7 +39,7 @@ pub(in crate::hub) struct BlockingFallback {
     hub: MultiplexedConnection,
     invalidations: Arc<Invalidations>,
     readers: Vec<RunningReader>,
-    keys_by_stream: HashMap<Arc<str>, Arc<BlockedKeys>>,
+    keys_by_stream: HashMap<Arc<[u8]>, Arc<BlockedKeys>>,
 }
 
 /// A task with a connection that blocks. Dropping it aborts the task.
@@ -74,7 +74,7 @@ impl BlockingFallback {
         }
     }
 
-    fn watch(&mut self, stream: Arc<str>, end: EntryId) {
+    fn watch(&mut self, stream: Arc<[u8]>, end: EntryId) {
         if let Some(keys) = self.keys_by_stream.get(&stream)
             && keys.insert(&stream, end)
         {

@@ -20,7 +20,7 @@ pub(super) struct Invalidations {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::hub) struct InvalidationBatch {
     /// Streams that have changed.
-    pub(in crate::hub) streams: HashSet<String>,
+    pub(in crate::hub) streams: HashSet<Vec<u8>>,
     /// Whether every stream may have changed.
     pub(in crate::hub) all: bool,
     /// Whether the connection has ended.
@@ -39,7 +39,7 @@ impl Invalidations {
     }
 
     /// Adds one stream, as if Redis had pushed its invalidation.
-    pub(super) fn insert(&self, stream: &str) {
+    pub(super) fn insert(&self, stream: &[u8]) {
         self.lock().streams.insert(stream.to_owned());
         self.notify.notify_one();
     }
@@ -66,10 +66,7 @@ impl InvalidationBatch {
         match data.into_iter().next() {
             Some(Value::Array(keys)) => {
                 for key in keys {
-                    // The hub arms no key that is not UTF-8.
-                    if let Value::BulkString(key) = key
-                        && let Ok(key) = String::from_utf8(key)
-                    {
+                    if let Value::BulkString(key) = key {
                         self.streams.insert(key);
                     }
                 }
@@ -100,7 +97,7 @@ mod tests {
             invalidations.push(invalidate(Value::Array(vec![key])));
         }
         let expected = InvalidationBatch {
-            streams: HashSet::from(["s".to_owned()]),
+            streams: HashSet::from([b"s".to_vec()]),
             all: true,
             lost: false,
         };

@@ -43,7 +43,7 @@ pub(in crate::hub) struct Throttle {
 /// The streams whose next probe waits.
 #[derive(Default)]
 pub(in crate::hub) struct ThrottledStreams {
-    streams: BTreeSet<(Instant, Arc<str>)>,
+    streams: BTreeSet<(Instant, Arc<[u8]>)>,
     has_warned: bool,
 }
 
@@ -79,7 +79,7 @@ impl Throttle {
 }
 
 impl ThrottledStreams {
-    pub(in crate::hub) fn insert(&mut self, until: Instant, stream: Arc<str>) {
+    pub(in crate::hub) fn insert(&mut self, until: Instant, stream: Arc<[u8]>) {
         if !std::mem::replace(&mut self.has_warned, true) {
             tracing::warn!(
                 stream = &*stream,
@@ -96,7 +96,7 @@ impl ThrottledStreams {
     }
 
     /// Removes one stream whose pause is over, and returns it.
-    pub(in crate::hub) fn pop(&mut self, now: Instant) -> Option<Arc<str>> {
+    pub(in crate::hub) fn pop(&mut self, now: Instant) -> Option<Arc<[u8]>> {
         if self.first()? > now {
             return None;
         }

@@ -67,14 +67,14 @@ impl TableFixture {
             after,
             count,
         };
-        self.table.handle(HubMessage::Read("s".into(), reader));
+        self.table.handle(HubMessage::Read((*b"s").into(), reader));
         reply
     }
 
     fn join(&self) -> Admission {
         let key = GroupKey {
-            stream: "s".into(),
-            group: "g".into(),
+            stream: (*b"s").into(),
+            group: (*b"g").into(),
         };
         self.wait_queues.join(key)
     }
@@ -142,7 +142,7 @@ fn received_ids(reply: &mut Reply) -> Vec<String> {
     entries
         .into_entries()
         .into_iter()
-        .map(|(id, _)| id)
+        .map(|entry| entry.id)
         .collect()
 }
 
@@ -155,7 +155,7 @@ fn an_invalidation_that_overtakes_the_reply_causes_another_read() {
     let mut fixture = TableFixture::new();
     let mut reader = fixture.read_after("5", 1);
     let probe = fixture.start_probe(id("5"), 1, 0);
-    fixture.table.invalidated("s", fixture.start);
+    fixture.table.invalidated(b"s", fixture.start);
     assert!(fixture.table.next_probe().is_none(), "one probe at a time");
     fixture.reply(probe, vec![Value::Nil], 0);
     let probe = fixture.start_probe(id("5"), 1, 0);
@@ -227,7 +227,7 @@ fn after_a_lost_connection_only_the_consumer_in_the_probe_has_an_unknown_outcome
 #[test]
 fn in_fallback_mode_entries_before_a_readers_id_are_reported_to_consumers() {
     let watched = |fixture: &mut TableFixture| fixture.table.take_fallback_requests().last();
-    let watch = |end| Some(FallbackRequest::Watch("s".into(), id(end)));
+    let watch = |end| Some(FallbackRequest::Watch((*b"s").into(), id(end)));
     let mut fixture = TableFixture::new();
     fixture.table.use_fallback(true);
     let _reader = fixture.read_after("9-0", 1);
@@ -238,7 +238,7 @@ fn in_fallback_mode_entries_before_a_readers_id_are_reported_to_consumers() {
     let probe = fixture.start_probe(id("9-0"), 1, 1);
     fixture.reply(probe, vec![last_entry("5-0"), Value::Nil, Value::Nil], 0);
     assert_eq!(watched(&mut fixture), watch("5-0"));
-    fixture.table.invalidated("s", fixture.at(0));
+    fixture.table.invalidated(b"s", fixture.at(0));
     let probe = fixture.start_probe(id("9-0"), 1, 1);
     fixture.reply(
         probe,
@@ -263,7 +263,7 @@ fn spurious_invalidations_throttle_a_stream_until_one_brings_an_entry() {
     fixture.reply(probe, vec![entries(&[])], 0);
     let mut probes = 0;
     loop {
-        fixture.table.invalidated("s", fixture.at(0));
+        fixture.table.invalidated(b"s", fixture.at(0));
         let Some(probe) = fixture.table.next_probe() else {
             break;
         };
@@ -282,6 +282,6 @@ fn spurious_invalidations_throttle_a_stream_until_one_brings_an_entry() {
     fixture.table.end_throttles(until);
     let probe = fixture.start_probe(id("5-0"), 1, 0);
     fixture.reply(probe, vec![entries(&["6-0"])], 0);
-    fixture.table.invalidated("s", until);
+    fixture.table.invalidated(b"s", until);
     assert!(fixture.table.next_probe().is_some());
 }

@@ -1,6 +1,6 @@
 //! A cursor beside a model of a stream, which answers as Redis does.
 
-use streamgate_protocol::GapReason;
+use streamgate_protocol::{Entry, GapReason};
 
 use super::*;
 
@@ -48,7 +48,7 @@ impl StreamModel {
         let position_exists = rows
             .first()
             .is_some_and(|first| id(*first) == request.position);
-        let entry = |n: &u64| (id(*n).to_string(), vec![("f".to_owned(), "v".to_owned())]);
+        let entry = |n: &u64| Entry::new(id(*n), [("f", "v")]);
         let after = &rows[usize::from(position_exists)..];
         RangeReply {
             position_exists,

@@ -10,7 +10,7 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::limits::{ADDS_REMEMBERED, REMEMBERED_MS};
 use streamgate_protocol::{CacheError, EntryId};
 
-use crate::wire::commands::{CommandWriter, number, text, texts};
+use crate::wire::commands::{CommandWriter, arguments, number, text};
 use crate::wire::errors;
 use crate::wire::packing::PackedCommands;
 use crate::wire::scripts::without_comments;
@@ -42,7 +42,7 @@ static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(&SOURCE));
 
 /// Arguments of one call: `count` adds of `fields` fields each.
 pub(crate) struct ScriptCall<'a> {
-    pub(crate) stream: &'a str,
+    pub(crate) stream: &'a [u8],
     /// Key of the dedup window.
     pub(crate) window: &'a [u8],
     /// Number of the first add; the others follow without a break.
@@ -88,13 +88,13 @@ pub(crate) enum AddResult {
 /// Loads the script into Redis.
 pub(crate) fn load(to: &mut impl CommandWriter) {
     to.command("SCRIPT", 2);
-    texts(to, &["LOAD", &SOURCE]);
+    arguments(to, &[b"LOAD", SOURCE.as_bytes()]);
 }
 
 /// Calls the script.
 pub(crate) fn call(to: &mut PackedCommands, call: &ScriptCall<'_>) {
     to.command("EVALSHA", 7 + usize::from(call.count) * 2 * call.fields);
-    texts(to, &[SCRIPT.get_hash(), "2", call.stream]);
+    arguments(to, &[SCRIPT.get_hash().as_bytes(), b"2", call.stream]);
     to.argument(call.window);
     match call.maxlen {
         Some(maxlen) => number(to, maxlen),
@@ -256,7 +256,7 @@ mod tests {
         call(
             &mut packed,
             &ScriptCall {
-                stream: "s",
+                stream: b"s",
                 window: b"w",
                 first: 256,
                 after,

@@ -2,7 +2,7 @@
 
 use streamgate_protocol::message::Subscription;
 use streamgate_protocol::{
-    CacheError, CacheResult, EntryId, GapReason, StreamEntry, StreamingBackend, TailFrom,
+    CacheError, CacheResult, Entry, EntryId, GapReason, StreamingBackend, TailFrom,
 };
 
 use crate::tail::gap::Discontinuity;
@@ -11,7 +11,7 @@ use crate::tail::gap::Discontinuity;
 pub(super) enum ReadOutcome {
     /// The position from which the tail starts.
     Start(EntryId),
-    Entries(Vec<StreamEntry>),
+    Entries(Vec<Entry>),
     Gap(Discontinuity),
     /// There is no entry yet.
     Nothing,
@@ -73,7 +73,7 @@ pub(super) async fn read_after<B: StreamingBackend + ?Sized>(
     page.truncate(count);
     Ok(match page.is_empty() {
         true => ReadOutcome::Nothing,
-        false => ReadOutcome::Entries(page),
+        false => ReadOutcome::Entries(page.into_iter().map(Entry::from).collect()),
     })
 }
 

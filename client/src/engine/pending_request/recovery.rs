@@ -1,7 +1,7 @@
 //! Finding the entries of a lost delivery.
 
 use streamgate_protocol::message::{Item, Subscription};
-use streamgate_protocol::{ClientMessage, Operation, Skipped, StreamEntry};
+use streamgate_protocol::{ClientMessage, Entry, Operation, Skipped};
 
 use super::PendingRequest;
 use crate::engine::delivery_log::{ConsumerKey, DeliveryLog};
@@ -65,9 +65,9 @@ impl PendingRequest {
     }
 
     /// Delivers entries to a subscription as if they had been pushed.
-    pub(in crate::engine) fn push_recovered(&mut self, entries: Vec<StreamEntry>) -> EngineEvent {
-        if let (Some(window), Some((last, _))) = (&mut self.window, entries.last()) {
-            window.record_recovered(last);
+    pub(in crate::engine) fn push_recovered(&mut self, entries: Vec<Entry>) -> EngineEvent {
+        if let (Some(window), Some(last)) = (&mut self.window, entries.last()) {
+            window.record_recovered(&last.id);
         }
         self.push(Item::Entries {
             entries,

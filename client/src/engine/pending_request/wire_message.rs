@@ -1,13 +1,13 @@
 //! The message that a pending request is on the wire.
 
 use streamgate_protocol::text::Text;
-use streamgate_protocol::{ClientMessage, Operation};
+use streamgate_protocol::{Bytes, ClientMessage, Operation};
 
 use super::PendingRequest;
 
 impl PendingRequest {
     /// Lends its message to `encode`. An add with a number is an `IdempotentAdd` on the wire,
-    /// which borrows the texts of the add.
+    /// which borrows the names and values of the add.
     pub(in crate::engine) fn encode(&self, encode: impl FnOnce(&ClientMessage<'_>)) {
         if let Some(add) = &self.add_number
             && let ClientMessage::Request {
@@ -23,10 +23,10 @@ impl PendingRequest {
             encode(&ClientMessage::Request {
                 id: *id,
                 operation: Operation::IdempotentAdd {
-                    stream: Text::from(&**stream),
+                    stream: Bytes::from(&**stream),
                     fields: fields
                         .iter()
-                        .map(|(name, value)| (Text::from(&**name), Text::from(&**value)))
+                        .map(|(name, value)| (Bytes::from(&**name), Bytes::from(&**value)))
                         .collect(),
                     maxlen: *maxlen,
                     producer: Text::from(&*add.producer),

@@ -162,7 +162,7 @@ impl World {
             _ => None,
         });
         let delivered = pushed.chain(read.flatten());
-        delivered.map(|(id, _)| place(&id)).collect()
+        delivered.map(|entry| place(&entry.id)).collect()
     }
 
     /// Returns how often the owner of the consumer heard of entries that are too large.
@@ -337,7 +337,7 @@ impl World {
         let added = &self.store.entries;
         let tail = self.test.pushed.iter().filter(|(of, _)| *of == TAIL);
         let tail = tail.flat_map(|(_, item)| match item {
-            Item::Entries { entries, .. } => entries.iter().map(|(id, _)| place(id)).collect(),
+            Item::Entries { entries, .. } => entries.iter().map(|entry| place(&entry.id)).collect(),
             Item::Skipped(skipped) => vec![place(&skipped.id)],
             _ => vec![],
         });

@@ -1,7 +1,7 @@
 //! What is sent again on the next connection.
 
 use streamgate_protocol::message::{Credit, Subscription, TailStart};
-use streamgate_protocol::{ConsumeOptions, StreamEntry};
+use streamgate_protocol::{ConsumeOptions, Entry};
 
 use super::*;
 use crate::engine::delivery_log::MAX_CONSUMERS;
@@ -41,15 +41,15 @@ impl TestEngine {
         let results: Vec<_> = self.finished.iter().filter(|(of, _)| *of == id).collect();
         match &results[..] {
             [(_, Ok(Reply::Entries { entries, .. }))] => {
-                entries.iter().map(|(id, _)| id.as_str()).collect()
+                entries.iter().map(|entry| entry.id.as_str()).collect()
             }
             other => panic!("{other:?}"),
         }
     }
 }
 
-fn entries_with_ids(ids: &[&str]) -> Vec<StreamEntry> {
-    ids.iter().map(|id| ((*id).to_owned(), vec![])).collect()
+fn entries_with_ids(ids: &[&str]) -> Vec<Entry> {
+    ids.iter().map(|id| Entry::deleted(*id)).collect()
 }
 
 fn entries_item(ids: &[&str], position: Option<&str>) -> Item {

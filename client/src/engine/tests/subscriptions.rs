@@ -2,7 +2,7 @@
 
 use streamgate_protocol::limits::MAX_NAME_BYTES;
 use streamgate_protocol::message::{Credit, Fault, Subscription, TailStart};
-use streamgate_protocol::{Gap, GapReason, StreamEntry};
+use streamgate_protocol::{Entry, Gap, GapReason};
 
 use super::*;
 use crate::engine::request_queue::MAX_QUEUED_REQUESTS;
@@ -31,9 +31,9 @@ fn consume(batch: u64) -> Subscription<'static> {
 }
 
 /// Returns an entry that costs this many bytes.
-fn entry(bytes: usize) -> StreamEntry {
+fn entry(bytes: usize) -> Entry {
     let value = "v".repeat(bytes - 4);
-    ("1-1".to_owned(), vec![("f".to_owned(), value)])
+    Entry::new("1-1", [("f", value)])
 }
 
 fn entries(count: usize) -> Item {

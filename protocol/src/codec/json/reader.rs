@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::string;
+use super::{base64, string};
 use crate::codec::wire::{Decode, ReadError};
 
 /// Objects and lists within each other, at most: those of unknown fields too.
@@ -149,6 +149,24 @@ impl<'a> JsonReader<'a> {
         let (text, length) = string::read(&self.line[self.at..])?;
         self.at += length;
         Ok(text)
+    }
+
+    /// Reads a string, or `{"base64": "…"}`.
+    pub(in crate::codec) fn bytes(&mut self) -> Result<Cow<'a, [u8]>, ReadError> {
+        if self.peek()? != b'{' {
+            return Ok(match self.string()? {
+                Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+            });
+        }
+        let mut object = self.object()?;
+        let is_base64 = self.key(&mut object)?.as_deref() == Some("base64");
+        if !is_base64 {
+            return Err(ReadError::malformed("expected text or base64"));
+        }
+        let bytes = base64::decode(&self.string()?)?;
+        self.end_choice(&mut object)?;
+        Ok(Cow::Owned(bytes))
     }
 
     /// Reads a whole number: digits alone.

@@ -1,6 +1,7 @@
 //! Operations that outlive the frame in which they came.
 
 use super::Operation;
+use crate::byte_string::Bytes;
 use crate::text::Text;
 
 impl Operation<'_> {
@@ -104,7 +105,7 @@ impl Operation<'_> {
                 start: start.into_owned(),
                 end: end.into_owned(),
                 count,
-                consumer: consumer.map(Text::into_owned),
+                consumer: consumer.map(Bytes::into_owned),
                 min_idle_ms,
             },
             Self::Claim {
@@ -141,7 +142,7 @@ impl Operation<'_> {
     }
 }
 
-fn owned(fields: Vec<(Text<'_>, Text<'_>)>) -> Vec<(Text<'static>, Text<'static>)> {
+fn owned(fields: Vec<(Bytes<'_>, Bytes<'_>)>) -> Vec<(Bytes<'static>, Bytes<'static>)> {
     let fields = fields.into_iter();
     fields
         .map(|(n, v)| (n.into_owned(), v.into_owned()))

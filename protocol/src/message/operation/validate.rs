@@ -1,13 +1,14 @@
 //! Validation: every backend performs it before an operation, and the client performs most of it.
 
 use super::Operation;
+use crate::byte_string::Bytes;
 use crate::entry_id::{EntryId, StartId};
 use crate::error::{CacheError, CacheResult, code};
 use crate::limits::{
     FIELD_BYTES, MAX_ENTRY_BYTES, MAX_FIELDS_ONCE, MAX_NAME_BYTES, MAX_PENDING_PAGE,
     MAX_PRODUCER_BYTES, MAX_PRODUCER_NUMBER,
 };
-use crate::text::{Text, is_base64url, push_number};
+use crate::text::{is_base64url, push_number};
 
 impl Operation<'_> {
     /// Refuses an operation that no backend may perform, with the same error everywhere.
@@ -118,7 +119,7 @@ impl Operation<'_> {
         }
     }
 
-    fn group(&self) -> Option<&str> {
+    fn group(&self) -> Option<&[u8]> {
         match self {
             Self::CreateGroup { group, .. }
             | Self::ReadGroup { group, .. }
@@ -136,7 +137,7 @@ impl Operation<'_> {
         }
     }
 
-    fn consumer(&self) -> Option<&str> {
+    fn consumer(&self) -> Option<&[u8]> {
         match self {
             Self::ReadGroup { consumer, .. }
             | Self::ReadPending { consumer, .. }
@@ -156,8 +157,8 @@ impl Operation<'_> {
 }
 
 /// Refuses an entry that no reader with the default frame could get.
-fn fitting(fields: &[(Text<'_>, Text<'_>)]) -> CacheResult<()> {
-    let bytes = |(name, value): &(Text<'_>, Text<'_>)| FIELD_BYTES + name.len() + value.len();
+fn fitting(fields: &[(Bytes<'_>, Bytes<'_>)]) -> CacheResult<()> {
+    let bytes = |(name, value): &(Bytes<'_>, Bytes<'_>)| FIELD_BYTES + name.len() + value.len();
     let bytes: usize = fields.iter().map(bytes).sum();
     if bytes <= MAX_ENTRY_BYTES {
         return Ok(());
@@ -169,7 +170,7 @@ fn fitting(fields: &[(Text<'_>, Text<'_>)]) -> CacheResult<()> {
     Err(CacheError::from_code(code::LIMIT, &why))
 }
 
-fn not_empty(fields: &[(Text<'_>, Text<'_>)]) -> CacheResult<()> {
+fn not_empty(fields: &[(Bytes<'_>, Bytes<'_>)]) -> CacheResult<()> {
     if fields.is_empty() {
         let why = "an entry needs at least one field";
         return Err(CacheError::from_code(code::ERR, why));
@@ -196,7 +197,7 @@ fn page(count: u64) -> CacheResult<()> {
     Err(CacheError::from_code(code::LIMIT, &text))
 }
 
-pub(in crate::message) fn name(what: &str, value: &str) -> CacheResult<()> {
+pub(in crate::message) fn name(what: &str, value: &[u8]) -> CacheResult<()> {
     if value.len() <= MAX_NAME_BYTES {
         return Ok(());
     }

@@ -14,16 +14,15 @@ use streamgate_backend::reclaim::step::ReclaimStep;
 use streamgate_backend::tail::page_size::PageSize;
 use streamgate_backend::{Backend, Segment, TailEvent};
 use streamgate_protocol::message::Credit;
-use streamgate_protocol::text::Text;
-use streamgate_protocol::{CacheError, CacheResult, Operation, Skipped, StreamEntry};
+use streamgate_protocol::{Bytes, CacheError, CacheResult, Entry, Operation, Skipped};
 
 use crate::session::backpressure::{Backpressure, BufferedBytesGuard};
 
 /// What the session reads for a consumer.
 pub(super) struct GroupRead {
-    pub(super) stream: Text<'static>,
-    pub(super) group: Text<'static>,
-    pub(super) consumer: Text<'static>,
+    pub(super) stream: Bytes<'static>,
+    pub(super) group: Bytes<'static>,
+    pub(super) consumer: Bytes<'static>,
     /// Entries of one push, at most.
     pub(super) batch: u64,
 }
@@ -37,7 +36,7 @@ pub(super) struct ConsumerSource<'b> {
     /// Absent if the group is not to be created, and while it is being created.
     missing_group: Option<MissingGroup>,
     /// The read under way; it waits in the group's queue.
-    reading: Option<BoxFuture<'b, CacheResult<Vec<StreamEntry>>>>,
+    reading: Option<BoxFuture<'b, CacheResult<Vec<Entry>>>>,
     /// A read that waits keeps its place while reclaimed entries use its credit up. What it then
     /// returns is buffered.
     reclaim: Option<Box<ReclaimSchedule<'b>>>,
@@ -45,7 +44,7 @@ pub(super) struct ConsumerSource<'b> {
     skipped: Vec<Skipped>,
     /// Entries of the consumer for which it lacked credit: the size of entries is known only after
     /// they are read.
-    buffered: Vec<StreamEntry>,
+    buffered: Vec<Entry>,
     /// Whether the buffered entries were reclaimed, so that they do not move the position.
     is_buffer_reclaimed: bool,
     _buffered_bytes: Option<BufferedBytesGuard>,

@@ -37,7 +37,7 @@ impl<'b> PushSource<'b> {
         let missing_group = MissingGroup::of(&subscription);
         Ok(match subscription {
             Subscription::Tail { stream, from } => {
-                Self::Tail(backend.tail_source(&stream, from.into()))
+                Self::Tail(backend.tail_source(stream, from.into()))
             }
             Subscription::Consume {
                 stream,

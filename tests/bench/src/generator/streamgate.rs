@@ -121,9 +121,11 @@ fn failed(error: CacheError) -> anyhow::Error {
 }
 
 /// Returns the number in an entry's only value.
-fn number((id, fields): &streamgate_client::StreamEntry) -> anyhow::Result<usize> {
+fn number(
+    streamgate_client::Entry { id, fields, .. }: &streamgate_client::Entry,
+) -> anyhow::Result<usize> {
     match &fields[..] {
-        [(_, value)] => payload::number(value.as_bytes()),
+        [(_, value)] => payload::number(value),
         _ => anyhow::bail!("entry {id} has {} fields instead of one", fields.len()),
     }
 }

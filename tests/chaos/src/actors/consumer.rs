@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use futures_util::StreamExt;
 use streamgate_client::{
-    Client, ConsumeOptions, StreamEntry, StreamingBackend, SubscribingBackend,
+    Client, ConsumeOptions, Entry, EntryOperations, StreamingBackend, SubscribingBackend,
 };
 
 use crate::journal::{ConsumerJournal, ConsumerRecord, EntryTag, Outcome};
@@ -77,7 +77,7 @@ fn options(reclaims: bool) -> ConsumeOptions {
     if reclaims {
         options.claim_after_ms = u64::try_from(CLAIM_AFTER.as_millis()).ok();
         options.max_deliveries = Some(MAX_DELIVERIES);
-        options.dead_letter = Some(DEAD_LETTERS.to_owned());
+        options.dead_letter = Some(DEAD_LETTERS.into());
     }
     options
 }
@@ -92,7 +92,7 @@ pub(crate) async fn read(
     journal.records.push(ConsumerRecord::Opened);
     loop {
         let name = journal.name.clone();
-        let read = client.stream_read_group(stream, GROUP, &name, BATCH, Some(BLOCK_MS));
+        let read = client.read_group_entries(stream, GROUP, &name, BATCH, Some(BLOCK_MS));
         let batch = tokio::select! {
             batch = read => batch,
             () = context.over() => return journal,
@@ -118,7 +118,7 @@ async fn process(
     client: &Client,
     context: &RunContext,
     journal: &mut ConsumerJournal,
-    batch: &[StreamEntry],
+    batch: &[Entry],
     rng: &mut Rng,
 ) {
     let stream = &STREAMS[journal.stream];

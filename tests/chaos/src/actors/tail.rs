@@ -120,7 +120,7 @@ pub(crate) async fn read(
         match batch {
             Ok(batch) => {
                 if from_end {
-                    let first = batch.entries.first().map(|(id, _)| before(id_of(id)));
+                    let first = batch.entries.first().map(|first| before(id_of(&first.id)));
                     let behind = first.unwrap_or_else(|| id_of(&batch.last_id));
                     journal.records.push(TailRecord::Skipped(behind));
                 }
@@ -151,7 +151,7 @@ pub(crate) async fn read(
 fn start_of(item: &TailItem) -> EntryId {
     match item {
         TailItem::Entries { entries, position } => match entries.first() {
-            Some((id, _)) => before(id_of(id)),
+            Some(first) => before(id_of(&first.id)),
             None => id_of(position),
         },
         TailItem::Gap(gap) => id_of(&gap.after),

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use streamgate_protocol::error::retry_of;
 use streamgate_protocol::{
-    CacheError, CacheResult, Claimed, ConsumerInfo, Gap, GapReason, PendingEntry, PendingSummary,
-    StreamEntry,
+    CacheError, CacheResult, Claimed, ConsumerInfo, Entry, Gap, GapReason, PendingEntry,
+    PendingSummary,
 };
 
 use super::packed;
@@ -61,7 +61,7 @@ pub(super) struct CallResult {
     pub(super) id: Option<String>,
     /// The result of a read.
     #[serde(default, deserialize_with = "packed::some_entries")]
-    pub(super) entries: Option<Vec<StreamEntry>>,
+    pub(super) entries: Option<Vec<Entry>>,
     /// The position after a read.
     pub(super) last_id: Option<String>,
     /// The next item of a subscription, unless it ended.
@@ -105,7 +105,7 @@ impl CallResult {
 #[derive(Debug, Deserialize)]
 pub(super) struct Pulled {
     #[serde(deserialize_with = "packed::entries")]
-    pub(super) entries: Vec<StreamEntry>,
+    pub(super) entries: Vec<Entry>,
     /// Tails only: the gap before the entries.
     pub(super) gap: Option<GapAnswer>,
     /// Tails only: the position.
@@ -144,7 +144,11 @@ impl From<SummaryAnswer> for PendingSummary {
             answer.count,
             answer.smallest,
             answer.greatest,
-            answer.consumers,
+            answer
+                .consumers
+                .into_iter()
+                .map(|(name, count)| (name.into(), count))
+                .collect(),
         )
     }
 }
@@ -189,7 +193,7 @@ impl From<ConsumerAnswer> for ConsumerInfo {
 pub(super) struct ClaimAnswer {
     cursor: String,
     #[serde(deserialize_with = "packed::entries")]
-    entries: Vec<StreamEntry>,
+    entries: Vec<Entry>,
     deleted: Vec<String>,
 }
 
@@ -278,8 +282,8 @@ mod tests {
         else {
             panic!("not an answer");
         };
-        let fields = vec![("a".to_owned(), "\0".to_owned())];
-        assert_eq!(given.entries, Some(vec![("1-1".to_owned(), fields)]));
+        let entry = Entry::new("1-1", [("a", "\0")]);
+        assert_eq!(given.entries, Some(vec![entry]));
         assert_eq!(given.last_id.as_deref(), Some("1-1"));
     }
 }

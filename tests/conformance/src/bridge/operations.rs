@@ -26,10 +26,10 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
             maxlen,
         } => (
             "add",
-            json!([&**stream, packed::fields(fields), optional(*maxlen)?]),
+            json!([stream.to_text(), packed::fields(fields), optional(*maxlen)?]),
         ),
         Operation::ReadLatest { stream, count } => {
-            ("readLatest", json!([&**stream, number(*count)?]))
+            ("readLatest", json!([stream.to_text(), number(*count)?]))
         }
         Operation::Read {
             stream,
@@ -37,12 +37,18 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
             count,
             block_ms,
         } => {
-            let args = json!([&**stream, &**last_id, number(*count)?, optional(*block_ms)?]);
+            let args = json!([
+                stream.to_text(),
+                &**last_id,
+                number(*count)?,
+                optional(*block_ms)?
+            ]);
             ("read", args)
         }
-        Operation::CreateGroup { stream, group, id } => {
-            ("createGroup", json!([&**stream, &**group, &**id]))
-        }
+        Operation::CreateGroup { stream, group, id } => (
+            "createGroup",
+            json!([stream.to_text(), group.to_text(), &**id]),
+        ),
         Operation::ReadGroup {
             stream,
             group,
@@ -53,14 +59,22 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
             let (count, block_ms) = (number(*count)?, optional(*block_ms)?);
             (
                 "readGroup",
-                json!([&**stream, &**group, &**consumer, count, block_ms]),
+                json!([
+                    stream.to_text(),
+                    group.to_text(),
+                    consumer.to_text(),
+                    count,
+                    block_ms
+                ]),
             )
         }
         Operation::Ack { stream, group, ids } => {
             let ids: Vec<&str> = ids.iter().map(|id| &**id).collect();
-            ("ack", json!([&**stream, &**group, ids]))
+            ("ack", json!([stream.to_text(), group.to_text(), ids]))
         }
-        Operation::PendingSummary { stream, group } => ("pending", json!([&**stream, &**group])),
+        Operation::PendingSummary { stream, group } => {
+            ("pending", json!([stream.to_text(), group.to_text()]))
+        }
         Operation::Pending {
             stream,
             group,
@@ -74,10 +88,13 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
                 "start": &**start,
                 "end": &**end,
                 "count": number(*count)?,
-                "consumer": consumer.as_deref(),
+                "consumer": consumer.as_ref().map(|name| name.to_text()),
                 "minIdleMs": number(min_idle_ms.unwrap_or(0))?,
             });
-            ("pendingEntries", json!([&**stream, &**group, options]))
+            (
+                "pendingEntries",
+                json!([stream.to_text(), group.to_text(), options]),
+            )
         }
         Operation::Claim {
             stream,
@@ -89,9 +106,9 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
         } => {
             let options = json!({ "start": &**start, "count": number(*count)? });
             let args = json!([
-                &**stream,
-                &**group,
-                &**consumer,
+                stream.to_text(),
+                group.to_text(),
+                consumer.to_text(),
                 number(*min_idle_ms)?,
                 options
             ]);
@@ -104,9 +121,16 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
             new_owner,
         } => (
             "removeConsumer",
-            json!([&**stream, &**group, &**consumer, &**new_owner]),
+            json!([
+                stream.to_text(),
+                group.to_text(),
+                consumer.to_text(),
+                new_owner.to_text()
+            ]),
         ),
-        Operation::Consumers { stream, group } => ("consumers", json!([&**stream, &**group])),
+        Operation::Consumers { stream, group } => {
+            ("consumers", json!([stream.to_text(), group.to_text()]))
+        }
         _ => return Err(CacheError::unsupported("this operation")),
     })
 }
@@ -171,7 +195,7 @@ fn read_reply(result: CallResult) -> CacheResult<Reply> {
         .entries
         .ok_or_else(|| wrong("a read returned no entries"))?;
     let is_valid = match (&result.last_id, entries.last()) {
-        (Some(next), Some((id, _))) => next == id,
+        (Some(next), Some(last)) => *next == last.id,
         (Some(next), None) => next != "$" && !next.is_empty(),
         (None, _) => false,
     };

@@ -1,16 +1,17 @@
 //! Long values of one repeated character, which travel on the control socket as
 //! `{"repeat": "x", "times": 20000}`. Megabytes of JSON would delay the small calls.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use streamgate_protocol::StreamEntry;
-use streamgate_protocol::text::Text;
+use streamgate_protocol::{Bytes, Entry};
 
 /// Shortest value that is packed, in bytes.
 const MIN_PACKED: usize = 1_024;
 
 /// The fields of an add, as the script expects them.
-pub(super) fn fields<'a>(fields: &'a [(Text<'_>, Text<'_>)]) -> Vec<(&'a str, Value)> {
+pub(super) fn fields<'a>(fields: &'a [(Bytes<'_>, Bytes<'_>)]) -> Vec<(Cow<'a, str>, Value)> {
     let pack = |value: &str| match value.as_bytes() {
         // All bytes are equal if each is equal to the next.
         [first, rest @ ..]
@@ -23,7 +24,8 @@ pub(super) fn fields<'a>(fields: &'a [(Text<'_>, Text<'_>)]) -> Vec<(&'a str, Va
         _ => value.into(),
     };
     let fields = fields.iter();
-    fields.map(|(name, value)| (&**name, pack(value))).collect()
+    let packed = fields.map(|(name, value)| (name.to_text(), pack(&value.to_text())));
+    packed.collect()
 }
 
 #[derive(Deserialize)]
@@ -43,17 +45,17 @@ impl From<Packed> for String {
 }
 
 /// Deserializes entries whose values may be packed.
-pub(super) fn entries<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<StreamEntry>, D::Error> {
+pub(super) fn entries<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Entry>, D::Error> {
     let entries = Vec::<(String, Vec<(String, Packed)>)>::deserialize(from)?;
-    let whole = |(name, value): (_, Packed)| (name, value.into());
+    let whole = |(name, value): (String, Packed)| (name, String::from(value));
     let entries = entries.into_iter();
     Ok(entries
-        .map(|(id, fields)| (id, fields.into_iter().map(whole).collect()))
+        .map(|(id, fields)| Entry::new(id, fields.into_iter().map(whole)))
         .collect())
 }
 
 /// Like `entries`, for a field that may be absent.
-pub(super) fn some_entries<'de, D>(from: D) -> Result<Option<Vec<StreamEntry>>, D::Error>
+pub(super) fn some_entries<'de, D>(from: D) -> Result<Option<Vec<Entry>>, D::Error>
 where
     D: Deserializer<'de>,
 {
@@ -74,7 +76,7 @@ mod tests {
             json!([["name", { "repeat": "x", "times": MIN_PACKED }]])
         );
         let entry = json!([["1-1", packed]]);
-        let whole = vec![("1-1".to_owned(), vec![("name".to_owned(), long)])];
+        let whole = vec![Entry::new("1-1", [("name", long)])];
         assert_eq!(entries(entry).unwrap(), whole);
     }
 

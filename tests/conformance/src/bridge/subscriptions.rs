@@ -4,15 +4,16 @@
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use serde_json::{Value, json};
 use streamgate_protocol::{
-    CacheResult, ConsumeOptions, Deliveries, Gap, SubscribingBackend, Tail, TailFrom, TailItem,
+    Bytes, CacheResult, ConsumeOptions, Deliveries, Gap, SubscribingBackend, Tail, TailFrom,
+    TailItem,
 };
 
 use super::message::{Command, Pulled};
 use super::script_client::{ScriptClient, number, wrong};
 
 impl SubscribingBackend for ScriptClient {
-    fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
-        let args = start(from).map(|from| json!([stream_key, from]));
+    fn tail_stream(&self, stream_key: Bytes<'_>, from: TailFrom) -> Tail {
+        let args = start(from).map(|from| json!([stream_key.to_text(), from]));
         let items = self.subscribe("tail", args).flat_map(|pulled| {
             stream::iter(match pulled.and_then(items) {
                 Ok(items) => items.into_iter().map(Ok).collect(),
@@ -22,11 +23,11 @@ impl SubscribingBackend for ScriptClient {
         items.boxed()
     }
 
-    fn consume(
+    fn consume_group(
         &self,
-        stream_key: &str,
-        group_name: &str,
-        consumer_name: &str,
+        stream_key: Bytes<'_>,
+        group_name: Bytes<'_>,
+        consumer_name: Bytes<'_>,
         options: ConsumeOptions,
     ) -> Deliveries {
         let options = numbers(&options).map(|[batch, claim_after_ms, max_deliveries]| {
@@ -34,11 +35,13 @@ impl SubscribingBackend for ScriptClient {
                 "batch": batch,
                 "claimAfterMs": claim_after_ms,
                 "maxDeliveries": max_deliveries,
-                "deadLetter": options.dead_letter,
+                "deadLetter": options.dead_letter.as_ref().map(|key| key.to_text()),
                 "createFrom": options.create_from,
             })
         });
-        let args = options.map(|options| json!([stream_key, group_name, consumer_name, options]));
+        let [stream, group, consumer] =
+            [&stream_key, &group_name, &consumer_name].map(|name| name.to_text());
+        let args = options.map(|options| json!([stream, group, consumer, options]));
         self.subscribe("consume", args)
             .map(|pulled| match pulled? {
                 Pulled {
@@ -172,7 +175,7 @@ mod tests {
         Pulled {
             entries: ids
                 .iter()
-                .map(|id| ((*id).to_owned(), Vec::new()))
+                .map(|id| streamgate_protocol::Entry::deleted(*id))
                 .collect(),
             gap,
             position: position.map(str::to_owned),

@@ -8,7 +8,7 @@ use streamgate_protocol::limits::{MAX_NAME_BYTES, MAX_PENDING_PAGE};
 use super::consume::stream_with_group;
 use super::pending::{all_pending, list, summary};
 use crate::malformed_ids::not_an_id;
-use crate::fixture::{DirectRedis, Fixture, code, ids, let_idle};
+use crate::fixture::{DirectRedis, Fixture, as_text, code, ids, let_idle};
 
 cases![
     claiming_returns_entries_and_counts_a_delivery,
@@ -55,7 +55,7 @@ async fn claim(f: &Fixture, key: &str, idle: u64, start: &str, count: usize) -> 
 async fn claiming_returns_entries_and_counts_a_delivery(f: Fixture) {
     let (key, added) = all_pending_for_ann(&f, 3).await;
     let claimed = claim(&f, &key, 0, "0-0", 10).await;
-    assert_eq!(claimed.entries, f.read(&key, "0").await.unwrap());
+    assert_eq!(as_text(claimed.entries), f.read(&key, "0").await.unwrap());
     assert_eq!((&*claimed.cursor, claimed.deleted), ("0-0", vec![]));
     let expected: Vec<_> = added
         .into_iter()
@@ -69,7 +69,7 @@ async fn entries_that_are_not_idle_long_enough_stay(f: Fixture) {
     let (key, _) = all_pending_for_ann(&f, 3).await;
     let claimed = claim(&f, &key, HOUR, "0-0", 10).await;
     assert_eq!((claimed.entries, &*claimed.cursor), (vec![], "0-0"));
-    assert_eq!(summary(&f, &key).await.consumers, [("ann".to_owned(), 3)]);
+    assert_eq!(summary(&f, &key).await.consumers, [("ann".into(), 3)]);
 }
 
 /// So nobody reclaims the entry at once.
@@ -90,7 +90,7 @@ async fn the_cursor_visits_each_entry_once(f: Fixture) {
     loop {
         let claimed = claim(&f, &key, 0, &cursor, 3).await;
         assert!(claimed.entries.len() <= 3, "{claimed:?}");
-        all.extend(claimed.entries.into_iter().map(|(id, _)| id));
+        all.extend(claimed.entries.into_iter().map(|entry| entry.id));
         cursor = claimed.cursor;
         if cursor == "0-0" {
             break;
@@ -229,5 +229,5 @@ async fn deleted_entries_are_reported_and_no_longer_pending(f: Fixture, redis: D
     let claimed = claim(&f, &key, 0, "0-0", 10).await;
     assert_eq!(ids(&claimed.entries), [&added[0], &added[3]]);
     assert_eq!(claimed.deleted, added[1..3]);
-    assert_eq!(summary(&f, &key).await.consumers, [("bob".to_owned(), 2)]);
+    assert_eq!(summary(&f, &key).await.consumers, [("bob".into(), 2)]);
 }

@@ -7,7 +7,9 @@ use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all};
 use streamgate_protocol::{ConsumeOptions, Deliveries, StreamEntry};
 
-use crate::fixture::{DirectRedis, Fixture, HANG, LONG_WAIT, assert_keeps_waiting, ids, parts};
+use crate::fixture::{
+    DirectRedis, Fixture, HANG, LONG_WAIT, as_text, assert_keeps_waiting, ids, parts,
+};
 
 cases![
     existing_entries_come_first_and_then_new_ones,
@@ -54,7 +56,7 @@ pub(super) async fn next_batch(deliveries: &mut Deliveries) -> Vec<StreamEntry> 
     let batch = tokio::time::timeout(HANG, deliveries.next()).await;
     let batch = batch.unwrap().unwrap().unwrap();
     assert!(!batch.is_empty(), "a batch without entries");
-    batch
+    as_text(batch)
 }
 
 /// The ids of the next `n` entries.
@@ -120,7 +122,7 @@ async fn each_entry_is_delivered_to_one_consumer(f: Fixture) {
             let Ok(batch) = wait.await else { continue };
             let batch = batch.unwrap().unwrap();
             count.fetch_add(batch.len(), Ordering::Relaxed);
-            let these: Vec<_> = batch.into_iter().map(|(id, _)| id).collect();
+            let these: Vec<_> = batch.into_iter().map(|entry| entry.id).collect();
             f.backend.stream_ack(key, "group", &these).await.unwrap();
             delivered.extend(these);
         }

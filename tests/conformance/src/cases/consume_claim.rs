@@ -125,7 +125,7 @@ async fn entries_that_are_not_idle_long_enough_stay(f: Fixture) {
     let id = f.add(&key, "new").await.unwrap();
     assert_eq!(next_ids_sorted(&mut deliveries, 1).await, [id]);
     let consumers = summary(&f, &key).await.consumers;
-    assert_eq!(consumers, [("ann".to_owned(), 3), ("bob".to_owned(), 1)]);
+    assert_eq!(consumers, [("ann".into(), 3), ("bob".into(), 1)]);
 }
 
 /// Neither new entries nor reclaimed ones, however slow its worker is.
@@ -169,7 +169,7 @@ async fn reclaiming_consumers_share_the_entries(f: Fixture) {
     while delivered.len() < N {
         let batch = tokio::time::timeout(HANG, all.next()).await;
         let batch = batch.unwrap().unwrap().unwrap();
-        let ids: Vec<_> = batch.into_iter().map(|(id, _)| id).collect();
+        let ids: Vec<_> = batch.into_iter().map(|entry| entry.id).collect();
         f.backend.stream_ack(&key, "group", &ids).await.unwrap();
         deliveries += ids.len();
         delivered.extend(ids);
@@ -208,7 +208,7 @@ async fn nothing_is_reclaimed_without_the_option(f: Fixture) {
     let (key, _) = all_pending_for_ann(&f, 3).await;
     let mut deliveries = consume(&f, &key, "bob", 64);
     assert_keeps_waiting(deliveries.next(), 400).await;
-    assert_eq!(summary(&f, &key).await.consumers, [("ann".to_owned(), 3)]);
+    assert_eq!(summary(&f, &key).await.consumers, [("ann".into(), 3)]);
 }
 
 /// `NOGROUP`.
@@ -240,7 +240,7 @@ async fn conflicting_options_are_rejected(f: Fixture) {
         let mut options = ConsumeOptions::default();
         options.claim_after_ms = claim_after_ms;
         options.max_deliveries = max_deliveries;
-        options.dead_letter = dead_letter.cloned();
+        options.dead_letter = dead_letter.map(Into::into);
         let mut deliveries = f.backend.consume(&key, "group", "bob", options.clone());
         assert_eq!(
             code(&deliveries.next().await.unwrap()),
@@ -268,5 +268,5 @@ async fn deleted_entries_are_not_delivered(f: Fixture, redis: DirectRedis) {
         next_ids_sorted(&mut deliveries, 2).await,
         [&*added[0], &*added[3]]
     );
-    assert_eq!(summary(&f, &key).await.consumers, [("bob".to_owned(), 2)]);
+    assert_eq!(summary(&f, &key).await.consumers, [("bob".into(), 2)]);
 }

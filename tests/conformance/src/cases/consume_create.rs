@@ -125,10 +125,10 @@ async fn consumers_that_create_the_same_group_share_its_entries(f: Fixture) {
     let added = f.add_concurrently(&key, 100).await.unwrap();
     let mut delivered: Vec<String> = Vec::new();
     let batch = tokio::time::timeout(HANG, first).await.unwrap();
-    delivered.extend(batch.unwrap().unwrap().into_iter().map(|(id, _)| id));
+    delivered.extend(batch.unwrap().unwrap().into_iter().map(|entry| entry.id));
     while delivered.len() < added.len() {
         let batch = tokio::time::timeout(HANG, all.next()).await.unwrap();
-        delivered.extend(batch.unwrap().unwrap().into_iter().map(|(id, _)| id));
+        delivered.extend(batch.unwrap().unwrap().into_iter().map(|entry| entry.id));
     }
     delivered.sort_by_key(|id| crate::fixture::parts(id));
     assert_eq!(delivered, added);

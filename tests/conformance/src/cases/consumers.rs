@@ -27,7 +27,7 @@ async fn consumers(f: &Fixture, key: &str) -> Vec<ConsumerInfo> {
 /// Names, and numbers of pending entries.
 async fn names(f: &Fixture, key: &str) -> Vec<(String, u64)> {
     let all = consumers(f, key).await.into_iter();
-    all.map(|consumer| (consumer.name, consumer.pending))
+    all.map(|consumer| (consumer.name.into_text(), consumer.pending))
         .collect()
 }
 
@@ -63,7 +63,7 @@ async fn a_consumer_without_pending_entries_is_listed(f: Fixture) {
     let id = f.add(&key, "1").await.unwrap();
     f.read_group_now(&key, "group", "ann").await.unwrap();
     f.backend.stream_ack(&key, "group", &[id]).await.unwrap();
-    assert_eq!(names(&f, &key).await, [("ann".to_owned(), 0)]);
+    assert_eq!(names(&f, &key).await, [("ann".into(), 0)]);
 }
 
 /// Its entries are its new owner's.
@@ -74,7 +74,7 @@ async fn a_removed_consumer_is_not_listed(f: Fixture) {
     assert_eq!(ids(&read), added);
     let handed_over = f.backend.remove_consumer(&key, "group", "ann", "bob");
     assert_eq!(handed_over.await, Ok(2));
-    assert_eq!(names(&f, &key).await, [("bob".to_owned(), 2)]);
+    assert_eq!(names(&f, &key).await, [("bob".into(), 2)]);
 }
 
 /// An acknowledgement does not count.
@@ -123,5 +123,5 @@ async fn a_consumer_created_in_redis_is_listed(f: Fixture, redis: DirectRedis) {
     ];
     let created: u64 = redis.send(&words).await.unwrap();
     assert_eq!(created, 1);
-    assert_eq!(names(&f, &key).await, [("ann".to_owned(), 0)]);
+    assert_eq!(names(&f, &key).await, [("ann".into(), 0)]);
 }

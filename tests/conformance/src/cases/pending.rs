@@ -51,7 +51,7 @@ pub(super) async fn all_pending(f: &Fixture, key: &str) -> Vec<(String, String, 
     let entries = list(f, key, query()).await;
     entries
         .into_iter()
-        .map(|e| (e.id, e.consumer, e.deliveries))
+        .map(|e| (e.id, e.consumer.into_text(), e.deliveries))
         .collect()
 }
 
@@ -88,7 +88,7 @@ async fn a_summary_counts_the_entries_of_each_consumer(f: Fixture) {
         5,
         Some(added[0].clone()),
         Some(added[4].clone()),
-        vec![("ann".to_owned(), 2), ("bob".to_owned(), 3)],
+        vec![("ann".into(), 2), ("bob".into(), 3)],
     );
     assert_eq!(summary(&f, &key).await, expected);
 }
@@ -103,7 +103,7 @@ async fn acknowledged_entries_are_no_longer_pending(f: Fixture) {
     let summary = summary(&f, &key).await;
     assert_eq!(
         (summary.count, summary.consumers),
-        (1, vec![("bob".to_owned(), 1)])
+        (1, vec![("bob".into(), 1)])
     );
     assert_eq!(pending_ids(&list(&f, &key, query()).await), [&added[3]]);
 }

@@ -7,7 +7,7 @@ use streamgate_protocol::{CacheResult, Operation, StreamEntry};
 
 use super::claim::all_pending_for_ann;
 use super::pending::{all_pending, list};
-use crate::fixture::{Fixture, Operations, code, ids, let_idle, values};
+use crate::fixture::{Fixture, Operations, as_text, code, ids, let_idle, values};
 use crate::malformed_ids::not_an_id;
 
 cases![
@@ -54,7 +54,7 @@ async fn read_except(
         count,
         except: except.iter().map(|id| id.clone().into()).collect(),
     };
-    backend.perform(operation).await?.into_entries()
+    backend.perform(operation).await?.into_entries().map(as_text)
 }
 
 /// `XPENDING` shows the same as before, but for the time that passed.

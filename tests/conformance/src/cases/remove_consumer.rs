@@ -61,7 +61,7 @@ async fn entries_of_other_consumers_stay(f: Fixture) {
     }
     assert_eq!(remove(&f, &key, "ann", "bob").await, 2);
     let consumers = summary(&f, &key).await.consumers;
-    assert_eq!(consumers, [("bob".to_owned(), 5), ("zoe".to_owned(), 1)]);
+    assert_eq!(consumers, [("bob".into(), 5), ("zoe".into(), 1)]);
 }
 
 /// However many steps the backend needs.
@@ -71,7 +71,7 @@ async fn hundreds_of_entries_are_transferred(f: Fixture) {
         assert_eq!(remove(&f, &key, "ann", "bob").await, n as u64);
         assert_eq!(
             summary(&f, &key).await.consumers,
-            [("bob".to_owned(), n as u64)]
+            [("bob".into(), n as u64)]
         );
     }
 }
@@ -90,7 +90,7 @@ async fn removing_a_missing_consumer_succeeds(f: Fixture) {
     assert_eq!(remove(&f, &key, "missing", "bob").await, 0);
     assert_eq!(remove(&f, &key, "ann", "bob").await, 2);
     assert_eq!(remove(&f, &key, "ann", "bob").await, 0);
-    assert_eq!(summary(&f, &key).await.consumers, [("bob".to_owned(), 2)]);
+    assert_eq!(summary(&f, &key).await.consumers, [("bob".into(), 2)]);
 }
 
 /// Every delivered entry is pending for one of the two consumers.
@@ -154,7 +154,7 @@ async fn a_consumer_cannot_be_its_own_new_owner(f: Fixture) {
     let (key, _) = all_pending_for_ann(&f, 2).await;
     let removed = f.backend.remove_consumer(&key, "group", "ann", "ann").await;
     assert_eq!(code(&removed), "ERR");
-    assert_eq!(summary(&f, &key).await.consumers, [("ann".to_owned(), 2)]);
+    assert_eq!(summary(&f, &key).await.consumers, [("ann".into(), 2)]);
 }
 
 /// Stream, group, consumer and new owner.
@@ -196,5 +196,5 @@ async fn deleted_entries_are_not_transferred(f: Fixture, redis: DirectRedis) {
         .await
         .unwrap();
     assert_eq!(remove(&f, &key, "ann", "bob").await, 2);
-    assert_eq!(summary(&f, &key).await.consumers, [("bob".to_owned(), 2)]);
+    assert_eq!(summary(&f, &key).await.consumers, [("bob".into(), 2)]);
 }

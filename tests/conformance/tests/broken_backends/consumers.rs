@@ -4,19 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
-use streamgate_protocol::{ConsumeOptions, Deliveries};
+use streamgate_protocol::{Bytes, ConsumeOptions, Deliveries};
 use tokio::sync::mpsc;
 
 use crate::{Broken, Fault};
 
 impl Broken {
-    pub(crate) fn consume_wrongly(&self, names: [&str; 3], options: ConsumeOptions) -> Deliveries {
+    pub(crate) fn consume_wrongly(
+        &self,
+        [stream, group, consumer]: [Bytes<'_>; 3],
+        options: ConsumeOptions,
+    ) -> Deliveries {
         let batch = match (self.fault, options.batch) {
             (Fault::ConsumeIgnoresItsBatch, 1..) => 1_000,
             (Fault::ConsumeAcceptsBatch0, 0) => 1_000,
             (_, batch) => batch,
         };
-        let [stream, group, consumer] = names;
         let inner = Arc::clone(&self.inner);
         let mut options = options.batch(batch);
         match self.fault {
@@ -31,17 +34,16 @@ impl Broken {
             }
             _ => {}
         }
-        let deliveries = inner.consume(stream, group, consumer, options);
+        let is_first = consumer == "first" || consumer == "consumer0";
+        let deliveries = inner.consume_group(stream, group, consumer, options);
         match self.fault {
             Fault::ConsumeStartsBeforeItsFirstPoll => spawned(deliveries, 1),
             Fault::ConsumeReadsAheadWithoutPolls => late(async { spawned(deliveries, 10_000) }),
             Fault::ConsumeIsNotCancelled => late(async { spawned(deliveries, 1) }),
-            Fault::ConsumeReversesTheQueue if ["first", "consumer0"].contains(&consumer) => {
-                late(async {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                    deliveries
-                })
-            }
+            Fault::ConsumeReversesTheQueue if is_first => late(async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                deliveries
+            }),
             fault => broken(deliveries, fault),
         }
     }

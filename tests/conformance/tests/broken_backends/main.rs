@@ -13,7 +13,8 @@ use streamgate_conformance::fixture::{DirectRedis, FullBackend, Operations};
 use streamgate_conformance::run::{Plan, Subject, run};
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::{
-    CacheResult, EntryId, Operation, PendingEntries as _, PerformOperation as _, Reply, StreamEntry,
+    CacheResult, EntryId, EntryOperations as _, Operation, PerformOperation as _, Reply,
+    StreamEntry,
 };
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::{RedisServer, RedisVersion};
@@ -163,7 +164,9 @@ impl Operations for DeliversAgain {
             };
             let after = EntryId::parse(&after)?;
             let start = String::from(after.successor().unwrap_or_default());
-            let claim = self.0.claim(&stream, &group, &consumer, 0, &start, 100);
+            let claim = self
+                .0
+                .claim_entries(stream, group, consumer, 0, &start, 100);
             Ok(Reply::entries(claim.await?.entries))
         }
         .boxed()

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
 use streamgate_protocol::{
-    CacheResult, ConsumeOptions, Deliveries, Gap, SubscribingBackend, Tail, TailFrom, TailItem,
+    Bytes, CacheResult, ConsumeOptions, Deliveries, Entry, Gap, SubscribingBackend, Tail, TailFrom,
+    TailItem,
 };
 use tokio::sync::mpsc;
 
@@ -17,12 +18,12 @@ const BUFFERED: usize = 512;
 type Item = CacheResult<TailItem>;
 
 impl SubscribingBackend for Broken {
-    fn tail(&self, stream_key: &str, from: TailFrom) -> Tail {
+    fn tail_stream(&self, stream_key: Bytes<'_>, from: TailFrom) -> Tail {
         let key = match self.fault {
-            Fault::TailAcceptsOverlongKeys => short(stream_key),
+            Fault::TailAcceptsOverlongKeys => short(&stream_key.to_text()).to_owned().into(),
             _ => stream_key,
         };
-        let tail = self.inner.tail(key, self.begin(from.clone()));
+        let tail = self.inner.tail_stream(key, self.begin(from.clone()));
         match self.fault {
             Fault::TailStartsBeforeItsFirstPoll => spawned(tail),
             Fault::TailDropsEntriesThatAreNotPolled => lossy(tail),
@@ -45,11 +46,11 @@ impl SubscribingBackend for Broken {
         }
     }
 
-    fn consume(
+    fn consume_group(
         &self,
-        stream_key: &str,
-        group_name: &str,
-        consumer_name: &str,
+        stream_key: Bytes<'_>,
+        group_name: Bytes<'_>,
+        consumer_name: Bytes<'_>,
         options: ConsumeOptions,
     ) -> Deliveries {
         self.consume_wrongly([stream_key, group_name, consumer_name], options)
@@ -95,18 +96,18 @@ fn broken(tail: Tail, from: TailFrom, fault: Fault) -> Tail {
                     Fault::TailReturnsEmptyBatches if place > 1 => {
                         items.push(Ok(TailItem::Entries {
                             entries: Vec::new(),
-                            position: entries[0].0.clone(),
+                            position: entries[0].id.clone(),
                         }))
                     }
-                    Fault::TailTruncatesFields => {
-                        entries.iter_mut().for_each(|(_, f)| f.truncate(1))
-                    }
+                    Fault::TailTruncatesFields => entries
+                        .iter_mut()
+                        .for_each(|entry| entry.fields.truncate(1)),
                     Fault::TailReportsAWrongPosition if !had_entries => {
                         "0-0".clone_into(&mut position)
                     }
                     Fault::TailReportsFalseGaps if place == 1 && had_entries => {
                         if let TailFrom::After(after) = &from {
-                            items.push(Ok(TailItem::Gap(false_gap(after, &entries[0].0))));
+                            items.push(Ok(TailItem::Gap(false_gap(after, &entries[0].id))));
                         }
                     }
                     _ => {}
@@ -167,8 +168,8 @@ fn lossy(tail: Tail) -> Tail {
             let mut entries = tail.flat_map(|item| {
                 stream::iter(match item {
                     Ok(TailItem::Entries { entries, .. }) if !entries.is_empty() => {
-                        let one = |entry: (String, _)| {
-                            let position = entry.0.clone();
+                        let one = |entry: Entry| {
+                            let position = entry.id.clone();
                             let entries = vec![entry];
                             Ok(TailItem::Entries { entries, position })
                         };

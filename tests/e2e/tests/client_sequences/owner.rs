@@ -6,7 +6,8 @@ use anyhow::{Context, bail, ensure};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use streamgate_client::{
-    CacheError, CacheResult, Client, ConsumeOptions, StreamEntry, SubscribingBackend, TailItem,
+    CacheError, CacheResult, Client, ConsumeOptions, Entry, StreamEntry, SubscribingBackend,
+    TailItem,
 };
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::message::{Outcome, Subscription};
@@ -82,7 +83,7 @@ impl Owner {
     ) -> anyhow::Result<()> {
         let mut items = match parse_subscription(subscription)? {
             Subscription::Tail { stream, from } => {
-                let tail = self.client.tail(&stream, from.into());
+                let tail = self.client.tail_stream(stream, from.into());
                 tail.map(|item| item.map(tail_item)).boxed()
             }
             Subscription::Consume {
@@ -97,7 +98,7 @@ impl Owner {
                 let mut options = ConsumeOptions::default().batch(usize::try_from(batch)?);
                 options.claim_after_ms = claim_after_ms;
                 options.create_from = create_from.map(Into::into);
-                let deliveries = self.client.consume(&stream, &group, &consumer, options);
+                let deliveries = self.client.consume_group(stream, group, consumer, options);
                 deliveries.map(|batch| batch.map(entry_items)).boxed()
             }
             other => bail!("an unknown subscription: {other:?}"),
@@ -220,10 +221,10 @@ fn value_of(reply: Reply) -> anyhow::Result<Value> {
     })
 }
 
-fn entry_items(entries: Vec<StreamEntry>) -> Vec<Value> {
+fn entry_items(entries: Vec<Entry>) -> Vec<Value> {
     entries
         .into_iter()
-        .map(|entry| json!({"entry": entry}))
+        .map(|entry| json!({"entry": StreamEntry::from(entry)}))
         .collect()
 }
 

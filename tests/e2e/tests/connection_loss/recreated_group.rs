@@ -108,7 +108,7 @@ async fn next(deliveries: &mut Deliveries, count: usize) -> Vec<String> {
     while values.len() < count {
         let batch = tokio::time::timeout(HANG_LIMIT, deliveries.next()).await;
         let batch = batch.unwrap().unwrap().unwrap();
-        values.extend(batch.into_iter().map(|(_, fields)| fields[0].1.clone()));
+        values.extend(batch.into_iter().map(|entry| entry.fields[0].1.to_string()));
     }
     values
 }

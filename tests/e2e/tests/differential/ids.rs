@@ -34,13 +34,13 @@ pub(crate) enum Spelling {
 
 /// The ids that one side generated, by stream.
 #[derive(Default)]
-pub(crate) struct Ids(HashMap<String, Vec<EntryId>>);
+pub(crate) struct Ids(HashMap<Vec<u8>, Vec<EntryId>>);
 
 impl Ids {
     /// Returns the operation with this side's ids in it.
     pub(crate) fn resolve(&self, planned: &Planned) -> Operation<'static> {
         let mut operation = planned.operation.clone();
-        let stream = operation.stream().to_owned();
+        let stream = operation.stream().to_vec();
         let texts = planned.ids.iter().map(|id| self.text(&stream, id).into());
         match &mut operation {
             Operation::Read { last_id: id, .. }
@@ -56,7 +56,7 @@ impl Ids {
     }
 
     /// Records an added entry and returns how many were added before it.
-    pub(crate) fn added(&mut self, stream: &str, text: &str) -> anyhow::Result<usize> {
+    pub(crate) fn added(&mut self, stream: &[u8], text: &str) -> anyhow::Result<usize> {
         let ids = self.0.entry(stream.to_owned()).or_default();
         let id = EntryId::parse(text)?;
         ensure!(id.to_string() == text, "an add returned {text:?}");
@@ -69,7 +69,7 @@ impl Ids {
     }
 
     /// Names an entry by its number in the stream.
-    pub(crate) fn name(&self, stream: &str, text: &str) -> Name {
+    pub(crate) fn name(&self, stream: &[u8], text: &str) -> Name {
         let number = self.0.get(stream).and_then(|ids| {
             let number = ids.iter().position(|id| id.to_string() == text)?;
             Some(Name::Nth(number))
@@ -78,12 +78,12 @@ impl Ids {
     }
 
     /// Returns the id that `$` stands for.
-    pub(crate) fn last(&self, stream: &str) -> EntryId {
+    pub(crate) fn last(&self, stream: &[u8]) -> EntryId {
         let ids = self.0.get(stream);
         ids.and_then(|ids| ids.last()).copied().unwrap_or_default()
     }
 
-    fn text(&self, stream: &str, id: &Id) -> String {
+    fn text(&self, stream: &[u8], id: &Id) -> String {
         let added = |before_last: usize| {
             let ids = self.0.get(stream)?;
             ids.get(ids.len().checked_sub(before_last + 1)?).copied()

@@ -4,7 +4,7 @@ use anyhow::{Context, bail, ensure};
 use futures_util::FutureExt;
 use streamgate_backend::{Backend, Progress};
 use streamgate_memory::MemoryStreams;
-use streamgate_protocol::{CacheResult, Operation, Reply};
+use streamgate_protocol::{CacheResult, Operation, Reply, StreamEntry};
 
 use crate::generate::Step;
 use crate::ids::Ids;
@@ -71,7 +71,7 @@ fn outcome(
         }) => {
             if let Operation::Read { last_id: asked, .. } = operation {
                 let next = match entries.last() {
-                    Some((id, _)) => id.clone(),
+                    Some(last) => last.id.clone(),
                     None if **asked == *"$" => ids.last(stream).to_string(),
                     None => asked.to_string(),
                 };
@@ -85,6 +85,7 @@ fn outcome(
                     "{last_id:?} is for reads without a group"
                 );
             }
+            let entries = entries.into_iter().map(StreamEntry::from).collect();
             Outcome::entries(entries, |id| ids.name(stream, id))
         }
         Ok(Reply::Done {}) => Outcome::Done,

@@ -138,7 +138,9 @@ async fn seen(mut tail: Tail) -> Vec<String> {
     let mut seen = Vec::new();
     while seen.len() < ADDS {
         match tail.next().await.unwrap().unwrap() {
-            TailItem::Entries { entries, .. } => seen.extend(entries.into_iter().map(|(id, _)| id)),
+            TailItem::Entries { entries, .. } => {
+                seen.extend(entries.into_iter().map(|entry| entry.id))
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -151,7 +153,7 @@ async fn consume(client: &Client) -> Vec<String> {
     let mut delivered = Vec::new();
     while delivered.len() < ADDS {
         let batch = deliveries.next().await.unwrap().unwrap();
-        let ids: Vec<String> = batch.into_iter().map(|(id, _)| id).collect();
+        let ids: Vec<String> = batch.into_iter().map(|entry| entry.id).collect();
         acknowledge(client, "g", &ids).await;
         delivered.extend(ids);
     }

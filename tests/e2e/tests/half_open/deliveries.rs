@@ -61,7 +61,7 @@ async fn a_reclaimed_entry_whose_push_was_lost_is_found() {
         assert_eq!(deployment.relay.counts().cut, 1);
         let held = pending(&writer).await;
         assert_eq!(held.len(), 1);
-        assert_eq!((&*held[0].consumer, held[0].deliveries), ("b", 2));
+        assert_eq!((&*held[0].consumer.to_text(), held[0].deliveries), ("b", 2));
     })
     .await;
 }

@@ -72,8 +72,8 @@ async fn subscribe(
 ) {
     let mut batches = client.consume(STREAM, GROUP, name, options);
     while let Some(batch) = batches.next().await {
-        for (id, _) in batch.unwrap() {
-            ids.send(id).unwrap();
+        for entry in batch.unwrap() {
+            ids.send(entry.id).unwrap();
         }
     }
 }

@@ -34,6 +34,10 @@ async fn receives_all(deployment: &Deployment, kind: Kind) {
     let last = add(&writer, 1).await;
     assert_eq!(receiver.next(1).await, last);
     for entry in pending(&writer).await {
-        assert_eq!((&*entry.consumer, entry.deliveries), ("c", 1), "{entry:?}");
+        assert_eq!(
+            (&*entry.consumer.to_text(), entry.deliveries),
+            ("c", 1),
+            "{entry:?}"
+        );
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use streamgate_client::{
-    Client, ConnectionState, ConsumeOptions, Retry, StreamEntry, StreamingBackend,
+    Client, ConnectionState, ConsumeOptions, Entry, EntryOperations, Retry, StreamingBackend,
     SubscribingBackend, Tail, TailFrom, TailItem,
 };
 use streamgate_test_support::relay::{Cut, Relay};
@@ -40,7 +40,7 @@ async fn in_time<T>(future: impl Future<Output = T>) -> T {
 
 async fn next_ids(tail: &mut Tail) -> Vec<String> {
     match in_time(tail.next()).await.unwrap().unwrap() {
-        TailItem::Entries { entries, .. } => entries.into_iter().map(|(id, _)| id).collect(),
+        TailItem::Entries { entries, .. } => entries.into_iter().map(|entry| entry.id).collect(),
         other => panic!("{other:?}"),
     }
 }
@@ -148,7 +148,7 @@ async fn adds_and_subscriptions_survive_an_outage_of_seconds() {
     let direct = streamgate_redis::RedisStreams::connect(&redis.url())
         .await
         .unwrap();
-    let stored = direct.stream_read("s", "0", 0, None).await.unwrap();
+    let stored = direct.read_entries("s", "0", 0, None).await.unwrap();
     assert_eq!(values(&stored), written, "every successful add, once");
     assert_eq!(
         in_time(followed).await.unwrap(),
@@ -215,7 +215,7 @@ async fn consume(client: Client) -> Vec<String> {
 async fn read_group(client: Client) -> Vec<String> {
     let mut delivered = Vec::new();
     while !has_end(&delivered) {
-        match in_time(client.stream_read_group("s", "h", "c", 16, Some(500))).await {
+        match in_time(client.read_group_entries("s", "h", "c", 16, Some(500))).await {
             Ok(entries) => delivered.extend(values(&entries)),
             Err(error) => assert_eq!(error.retry(), Retry::Later, "{error}"),
         }
@@ -228,7 +228,7 @@ fn has_end(values: &[String]) -> bool {
     values.iter().any(|value| value == END)
 }
 
-fn values(entries: &[StreamEntry]) -> Vec<String> {
-    let value = |(_, fields): &StreamEntry| fields[0].1.clone();
+fn values(entries: &[Entry]) -> Vec<String> {
+    let value = |entry: &Entry| entry.fields[0].1.to_string();
     entries.iter().map(value).collect()
 }

@@ -1,6 +1,7 @@
 use std::future::poll_fn;
 
 use futures_util::FutureExt;
+use streamgate_protocol::Entry;
 use streamgate_protocol::error::code;
 use tokio::sync::Semaphore;
 
@@ -14,7 +15,7 @@ fn queue() -> FeedQueue {
 
 fn segment(n: u64, bytes: usize, total: &QueuedBytes) -> Arc<QueuedSegment> {
     let id = EntryId::parse(&n.to_string()).unwrap();
-    let entry = (id.to_string(), vec![(String::new(), "v".repeat(bytes))]);
+    let entry = Entry::new(id, [("", "v".repeat(bytes))]);
     QueuedSegment::new(vec![entry], id, id, total)
 }
 

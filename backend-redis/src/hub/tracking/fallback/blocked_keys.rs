@@ -18,13 +18,13 @@ pub(super) struct BlockedKeys {
 
 #[derive(Debug, Default)]
 struct BlockedKeysState {
-    ends: HashMap<Arc<str>, EntryId>,
+    ends: HashMap<Arc<[u8]>, EntryId>,
     is_closed: bool,
 }
 
 impl BlockedKeys {
     /// Adds a stream, or replaces its end. Returns false if there is no room.
-    pub(super) fn insert(&self, stream: &Arc<str>, end: EntryId) -> bool {
+    pub(super) fn insert(&self, stream: &Arc<[u8]>, end: EntryId) -> bool {
         let mut state = self.lock();
         let has_room = state.ends.len() < MAX_KEYS || state.ends.contains_key(stream);
         if state.is_closed || !has_room {
@@ -39,19 +39,19 @@ impl BlockedKeys {
     }
 
     /// Removes a stream. A read in flight may still report it, which does no harm.
-    pub(super) fn remove(&self, stream: &str) {
+    pub(super) fn remove(&self, stream: &[u8]) {
         self.lock().ends.remove(stream);
     }
 
     /// Removes a stream that has entries after an end, unless its end was replaced meanwhile.
-    pub(super) fn remove_reported(&self, stream: &str, end: EntryId) {
+    pub(super) fn remove_reported(&self, stream: &[u8], end: EntryId) {
         let mut state = self.lock();
         if state.ends.get(stream) == Some(&end) {
             state.ends.remove(stream);
         }
     }
 
-    pub(super) fn snapshot(&self) -> Vec<(Arc<str>, EntryId)> {
+    pub(super) fn snapshot(&self) -> Vec<(Arc<[u8]>, EntryId)> {
         let state = self.lock();
         let ends = state.ends.iter();
         ends.map(|(stream, end)| (Arc::clone(stream), *end))
@@ -94,34 +94,34 @@ mod tests {
     #[test]
     fn a_full_set_takes_new_ends_of_its_streams_only() {
         let keys = BlockedKeys::default();
-        let name = |n: usize| -> Arc<str> { n.to_string().into() };
+        let name = |n: usize| -> Arc<[u8]> { n.to_string().into_bytes().into() };
         for n in 0..MAX_KEYS {
             assert!(keys.insert(&name(n), EntryId::ZERO));
         }
         assert!(!keys.insert(&name(MAX_KEYS), EntryId::ZERO));
         assert!(keys.insert(&name(0), EntryId::MAX));
-        keys.remove_reported("0", EntryId::ZERO);
+        keys.remove_reported(b"0", EntryId::ZERO);
         assert_eq!(keys.snapshot().len(), MAX_KEYS, "the end was replaced");
-        keys.remove_reported("0", EntryId::MAX);
+        keys.remove_reported(b"0", EntryId::MAX);
         assert!(keys.insert(&name(MAX_KEYS), EntryId::ZERO));
     }
 
     #[test]
     fn only_a_new_stream_or_end_is_a_change() {
         let keys = BlockedKeys::default();
-        keys.insert(&"s".into(), EntryId::ZERO);
+        keys.insert(&(*b"s").into(), EntryId::ZERO);
         assert!(keys.changed().now_or_never().is_some());
-        keys.insert(&"s".into(), EntryId::ZERO);
+        keys.insert(&(*b"s").into(), EntryId::ZERO);
         assert!(keys.changed().now_or_never().is_none());
     }
 
     #[test]
     fn a_closed_set_takes_no_streams() {
         let keys = BlockedKeys::default();
-        keys.insert(&"s".into(), EntryId::ZERO);
+        keys.insert(&(*b"s").into(), EntryId::ZERO);
         assert!(!keys.close_if_empty());
-        keys.remove("s");
+        keys.remove(b"s");
         assert!(keys.close_if_empty());
-        assert!(!keys.insert(&"s".into(), EntryId::ZERO));
+        assert!(!keys.insert(&(*b"s").into(), EntryId::ZERO));
     }
 }

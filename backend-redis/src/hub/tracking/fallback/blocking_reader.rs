@@ -105,7 +105,7 @@ impl BlockingReader {
     async fn read(
         &mut self,
         connection: &mut MultiplexedConnection,
-        keys: &[(Arc<str>, EntryId)],
+        keys: &[(Arc<[u8]>, EntryId)],
         id: &mut UnblockId,
     ) -> RedisResult<()> {
         let block = match id.0 {
@@ -136,7 +136,7 @@ impl BlockingReader {
     }
 }
 
-fn blocking_read(keys: &[(Arc<str>, EntryId)], block: Duration) -> Cmd {
+fn blocking_read(keys: &[(Arc<[u8]>, EntryId)], block: Duration) -> Cmd {
     let mut command = redis::cmd("XREAD");
     // One entry is enough, because the hub reads the stream again.
     command.arg("COUNT").arg(1);
@@ -151,8 +151,8 @@ fn blocking_read(keys: &[(Arc<str>, EntryId)], block: Duration) -> Cmd {
     command
 }
 
-fn has_entries(reply: &Value, stream: &str) -> bool {
-    let is_stream = |key: &Value| matches!(key, Value::BulkString(key) if key == stream.as_bytes());
+fn has_entries(reply: &Value, stream: &[u8]) -> bool {
+    let is_stream = |key: &Value| matches!(key, Value::BulkString(key) if *key == *stream);
     match reply {
         Value::Map(streams) => streams.iter().any(|(key, _)| is_stream(key)),
         _ => false,

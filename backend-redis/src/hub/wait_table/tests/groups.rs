@@ -38,8 +38,8 @@ fn an_overdue_consumer_gets_no_entries_once_the_group_is_drained() {
 fn nobody_is_served_before_the_first_attempt_has_ended() {
     let mut fixture = TableFixture::new();
     let key = GroupKey {
-        stream: "s".into(),
-        group: "g".into(),
+        stream: (*b"s").into(),
+        group: (*b"g").into(),
     };
     let Admission::First(attempt) = fixture.wait_queues.join(key.clone()) else {
         panic!("the queue is empty")
@@ -64,7 +64,7 @@ fn no_probe_follows_the_delivery_of_the_last_entry() {
     let (mut first, mut second) = (fixture.read_group(None), fixture.read_group(None));
     let probe = fixture.start_probe(EntryId::MAX, 1, 1);
     fixture.reply(probe, vec![Value::Nil, Value::Nil], 0);
-    fixture.table.invalidated("s", fixture.at(1));
+    fixture.table.invalidated(b"s", fixture.at(1));
     let probe = fixture.start_probe(EntryId::MAX, 1, 1);
     fixture.reply(
         probe,
@@ -76,7 +76,7 @@ fn no_probe_follows_the_delivery_of_the_last_entry() {
         fixture.table.next_probe().is_none(),
         "there are no more entries"
     );
-    fixture.table.invalidated("s", fixture.at(2));
+    fixture.table.invalidated(b"s", fixture.at(2));
     let probe = fixture.start_probe(EntryId::MAX, 1, 1);
     fixture.reply(
         probe,
@@ -100,7 +100,7 @@ fn joining_a_drained_group_causes_no_probe() {
         fixture.table.next_probe().is_none(),
         "Redis pushes the next change"
     );
-    fixture.table.invalidated("s", fixture.at(0));
+    fixture.table.invalidated(b"s", fixture.at(0));
     let probe = fixture.start_probe(EntryId::MAX, 1, 1);
     let mut third = fixture.read_group(None);
     fixture.reply(probe, vec![Value::Nil, entries(&["1-0"])], 1);
@@ -152,8 +152,8 @@ fn a_cancel_in_a_drained_group_causes_no_probe() {
     let cancel_last = |fixture: &mut TableFixture| {
         let number = fixture.wait_queues.next_number() - 1;
         fixture.table.handle(HubMessage::CancelWait(WaiterKey {
-            stream: "s".into(),
-            group: Some("g".into()),
+            stream: (*b"s").into(),
+            group: Some((*b"g").into()),
             number,
         }));
     };
@@ -169,6 +169,6 @@ fn a_cancel_in_a_drained_group_causes_no_probe() {
     cancel_last(&mut fixture);
     assert!(fixture.table.next_probe().is_none(), "the group is drained");
     assert!(is_waiting(&mut second));
-    fixture.table.invalidated("s", fixture.at(0));
+    fixture.table.invalidated(b"s", fixture.at(0));
     fixture.start_probe(EntryId::MAX, 1, 1);
 }

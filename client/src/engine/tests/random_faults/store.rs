@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use streamgate_protocol::StreamEntry;
+use streamgate_protocol::Entry;
 use streamgate_protocol::limits::ADDS_REMEMBERED;
 
 use super::*;
@@ -50,17 +50,14 @@ pub(super) const fn is_too_large(value: u64) -> bool {
 /// Entries as a reply carries them: as many as fit, and whether there are more; or the first one, if
 /// it is too large.
 pub(super) enum Carried {
-    Entries {
-        entries: Vec<StreamEntry>,
-        more: bool,
-    },
+    Entries { entries: Vec<Entry>, more: bool },
     TooLarge(usize),
 }
 
 impl ModelStore {
-    pub(super) fn entry(&self, at: usize) -> StreamEntry {
+    pub(super) fn entry(&self, at: usize) -> Entry {
         let value = self.entries[at - 1].to_string();
-        (id(at), vec![("n".to_owned(), value)])
+        Entry::new(id(at), [("n", value)])
     }
 
     pub(super) fn is_too_large(&self, at: usize) -> bool {
@@ -135,7 +132,7 @@ impl ModelStore {
                 let added = if after > last {
                     return fault(code::OUT_OF_ORDER);
                 } else if number > last {
-                    self.entries.push(fields[0].1.parse().unwrap());
+                    self.entries.push(fields[0].1.to_text().parse().unwrap());
                     let added = self.entries.len();
                     let known = self.producers.entry(producer.to_string()).or_default();
                     known.0 = number;

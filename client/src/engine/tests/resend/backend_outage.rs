@@ -366,7 +366,7 @@ fn claimed_entries_are_not_recovered_again() {
     };
     test.request(1, claim);
     test.sent();
-    let entries = vec![("1-0".to_owned(), vec![])];
+    let entries = vec![streamgate_protocol::Entry::deleted("1-0")];
     let claimed = streamgate_protocol::Claimed::new("0-0", entries, vec![]);
     let outcome = Outcome::Ok(Reply::Claimed(claimed));
     test.receive(&ServerMessage::Reply { id: 1, outcome });

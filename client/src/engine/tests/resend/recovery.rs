@@ -101,7 +101,9 @@ impl TestEngine {
     fn pushed_ids(&self) -> Vec<&str> {
         let items = self.pushed.iter().map(|(_, item)| item);
         let ids = items.flat_map(|item| match item {
-            Item::Entries { entries, .. } => entries.iter().map(|(id, _)| id.as_str()).collect(),
+            Item::Entries { entries, .. } => {
+                entries.iter().map(|entry| entry.id.as_str()).collect()
+            }
             Item::Skipped(skipped) => vec![skipped.id.as_str()],
             other => panic!("{other:?}"),
         });

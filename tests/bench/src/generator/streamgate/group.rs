@@ -4,9 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use futures_util::TryStreamExt;
-use streamgate_client::{
-    Client, ConsumeOptions, StreamEntry, StreamingBackend, SubscribingBackend,
-};
+use streamgate_client::{Client, ConsumeOptions, Entry, StreamingBackend, SubscribingBackend};
 
 use super::{failed, number};
 use crate::generator::command::{ConsumeMode, Outcome};
@@ -86,18 +84,19 @@ impl Consumer {
                 let read = self
                     .client
                     .stream_read_group(STREAM, GROUP, &self.name, 1, Some(0));
-                self.process(read.await.map_err(failed)?).await?;
+                let entries = read.await.map_err(failed)?.into_iter();
+                self.process(entries.map(Entry::from).collect()).await?;
             },
         }
     }
 
-    async fn process(&self, entries: Vec<StreamEntry>) -> anyhow::Result<()> {
+    async fn process(&self, entries: Vec<Entry>) -> anyhow::Result<()> {
         for entry in &entries {
             let number = number(entry)?;
             self.recorder
                 .record_arrival(number, mark_seen(&self.seen, number));
         }
-        let ids: Vec<_> = entries.into_iter().map(|(id, _)| id).collect();
+        let ids: Vec<_> = entries.into_iter().map(|entry| entry.id).collect();
         let ack = self.client.stream_ack(STREAM, GROUP, &ids);
         ack.await.map_err(failed)
     }

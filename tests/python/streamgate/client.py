@@ -121,8 +121,7 @@ class Client(Operations, Subscriptions):
             self.close_code = end.code or self.close_code
             self._disconnected(session, end)
             if end.stop:
-                code = end.code or f"HTTP status {end.http}"
-                return self._stop(StreamgateError("PROTOCOL", f"the connection ended with {code}"))
+                return self._stop(end.error())
             await asyncio.sleep(pause.next(end.retry_after_s))
 
     def connected(self, session):

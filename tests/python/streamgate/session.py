@@ -13,7 +13,7 @@ from .errors import StreamgateError
 # The close codes after which a client connects again (section 13.1).
 _RECONNECT = {1001, 1005, 1006, 1011, 1012, 4408, 4429}
 _STOP = {1000, 1002, 1003, 1007, 1009, 1010}
-_STOP_HTTP = {400, 403, 404, 426}
+_STOP_HTTP = {400, 401, 403, 404, 426}
 
 
 @dataclass
@@ -25,6 +25,14 @@ class End:
     stop: bool = False
     look_again: bool = False
     retry_after_s: float = 0.0
+
+    def error(self):
+        """The error of a client that stops because of this."""
+        if self.http is not None:
+            code = {401: "NOAUTH", 403: "NOPERM"}.get(self.http, "PROTOCOL")
+            return StreamgateError(code, f"the server answered with HTTP status {self.http}")
+        code = "CLOSED" if self.code == 1000 else "PROTOCOL"
+        return StreamgateError(code, f"the socket was closed with {self.code}")
 
 
 class Violation(Exception):

@@ -238,8 +238,7 @@ class Runner:
         ((name, arguments),) = self.variables.fill(step["subscription"]).items()
         if name == "tail":
             ((start, options),) = arguments["from"].items()
-            start = options.get("id") or options.get("count") or start
-            loop = self.client.tail(arguments["stream"], start)
+            loop = self.client.tail(arguments["stream"], *(options.values() or [start]))
         else:
             loop = self.client.consume(**arguments)
         await loop.__aenter__()

@@ -1,4 +1,4 @@
-"""The client against servers in front of a Redis: sockets that a server still holds, and its loss."""
+"""The client, servers and a Redis: sockets that a server still holds, and the loss of Redis."""
 
 import asyncio
 

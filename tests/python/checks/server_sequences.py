@@ -29,9 +29,9 @@ class Socket:
     async def send(self, messages):
         await self.send_frame(frame(self.encoding, messages))
 
-    async def send_frame(self, data):
+    async def send_frame(self, data, is_text=None):
         try:
-            await self.websocket.send(data)
+            await self.websocket.send(data, text=is_text)
         except ConnectionClosed:
             pass  # The next step sees the close.
 
@@ -134,12 +134,10 @@ class Runner:
         await self.socket(step).send(self.variables.fill(step["messages"]))
 
     async def send_raw(self, step):
-        text = self.variables.fill(step["json"])
-        data = bytes.fromhex(self.variables.fill(step["binary"]))
-        if step.get("other_type"):
-            await self.socket(step).send_frame(text.encode() if self.encoding is JSON else data.decode())
-        else:
-            await self.socket(step).send_frame(text if self.encoding is JSON else data)
+        content = self.variables.fill(step["json" if self.encoding is JSON else "binary"])
+        data = content.encode() if self.encoding is JSON else bytes.fromhex(content)
+        is_text = (self.encoding is JSON) != bool(step.get("other_type"))
+        await self.socket(step).send_frame(data, is_text)
 
     async def expect(self, step):
         socket = self.socket(step)

@@ -171,13 +171,9 @@ class _Decoder:
         """Returns a message, an `OnlyId`, or `None` for what the receiver ignores."""
         try:
             return {name: read_record()}
-        except UnknownAlternative:
-            if name == "push":
+        except Malformed as error:
+            if name == "push" and isinstance(error, UnknownAlternative):
                 return None
-            if name in side.only_id:
-                return OnlyId(name, read_id())
-            raise
-        except Malformed:
             if name in side.only_id:
                 return OnlyId(name, read_id())
             raise

@@ -10,7 +10,7 @@ from . import client_sequences, redis_scenarios, scenarios, server_sequences, ve
 from .server import Server
 
 HANGS_AFTER_S = 120
-AT_ONCE = 6
+AT_ONCE = 10
 
 
 async def main(part):

@@ -40,6 +40,7 @@ class Setting:
         return await self.stack.enter_async_context(client)
 
     async def losing_client(self, **options):
+        options.setdefault("max_reconnect_pause_s", 0.3)
         return await self.client(self.relay.url, **options)
 
     @contextlib.asynccontextmanager

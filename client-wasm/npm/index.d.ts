@@ -47,16 +47,25 @@ export interface AddOptions extends CallOptions {
 }
 
 export interface ReadOptions extends CallOptions {
-  /** The maximum number of entries; 0 for no limit. Default: 0. */
+  /**
+   * The maximum number of entries; 0 for as many as fit into a reply. Default: 1 000, and 100 for
+   * `readGroup`.
+   */
   count?: number | undefined;
   /** How long to wait for an entry, in milliseconds; 0 for no limit. Default: no wait. */
   blockMs?: number | undefined;
 }
 
+/**
+ * A name or a value. Redis keeps bytes; a string stands for its UTF-8. A string with a lone
+ * surrogate, which UTF-8 cannot encode, is a `TypeError`.
+ */
+export type Bytes = string | Uint8Array;
+
 /** The fields of a new entry. Pairs keep their order, and names may repeat. */
 export type Fields =
-  | Readonly<Record<string, string>>
-  | Iterable<readonly [name: string, value: string]>;
+  | Readonly<Record<string, Bytes>>
+  | Iterable<readonly [name: Bytes, value: Bytes]>;
 
 /** One entry of a stream. */
 export class Entry {
@@ -64,12 +73,16 @@ export class Entry {
   /** For example `1526919030474-55`: milliseconds, and a sequence number. */
   readonly id: string;
   /**
-   * Names and values in the order in which they were added. Names may repeat. Empty for an entry
-   * that was deleted while it was pending for a consumer.
+   * Names and values in the order in which they were added. Names may repeat. Bytes that are not
+   * UTF-8 are U+FFFD. Empty for an entry that was deleted while it was pending for a consumer.
    */
   readonly fields: [name: string, value: string][];
   /** Returns the first value with this name. */
   get(name: string): string | undefined;
+  /** Returns the bytes of the first value with this name. */
+  getBytes(name: string): Uint8Array | undefined;
+  /** Returns the fields as bytes, such as those whose names are not UTF-8. */
+  toBytes(): [name: Uint8Array, value: Uint8Array][];
   /** Returns the fields as an object. If a name repeats, it has the last value. */
   toObject(): Record<string, string>;
 }
@@ -106,7 +119,7 @@ export interface PendingOptions extends CallOptions {
   /** The maximum number of entries, up to 10 000. Default: 10 000. */
   count?: number | undefined;
   /** Only entries that are pending for this consumer. */
-  consumer?: string | undefined;
+  consumer?: Bytes | undefined;
   /** Only entries that were last delivered at least this many milliseconds ago. */
   minIdleMs?: number | undefined;
 }
@@ -127,14 +140,20 @@ export interface PendingSummary {
   /** The greatest pending id, if there is any. */
   greatest: string | undefined;
   /** The consumers with pending entries, sorted by name. */
-  consumers: [name: string, count: number][];
+  consumers: PendingConsumer[];
+}
+
+/** A consumer with pending entries. */
+export interface PendingConsumer {
+  name: string;
+  /** The name, if it is not UTF-8: pass it instead of `name`, which then has U+FFFD. */
+  nameBytes?: Uint8Array;
+  /** How many entries are pending for it. */
+  pending: number;
 }
 
 /** A consumer of a group. */
-export interface ConsumerInfo {
-  name: string;
-  /** How many entries are pending for it. */
-  pending: number;
+export interface ConsumerInfo extends PendingConsumer {
   /** Milliseconds since it last read, claimed or was served. */
   idleMs: number;
 }
@@ -144,6 +163,8 @@ export interface PendingEntry {
   id: string;
   /** The consumer for which it is pending. */
   consumer: string;
+  /** Its name, if that is not UTF-8: pass it instead of `consumer`, which then has U+FFFD. */
+  consumerBytes?: Uint8Array;
   /** Milliseconds since it was last delivered. */
   idleMs: number;
   /** How many times it was delivered. */
@@ -184,7 +205,7 @@ export interface ConsumeOptions {
    * `dead-letter-reason`, `-stream`, `-group`, `-consumer`, `-id` and `-deliveries`. Requires
    * `maxDeliveries`.
    */
-  deadLetter?: string | undefined;
+  deadLetter?: Bytes | undefined;
   /**
    * Creates the group, and the stream, if either does not exist: now, and whenever they are
    * deleted. The group receives the entries after this id: `0` for all, `$` for those added from
@@ -395,10 +416,10 @@ export class Client extends EventTarget {
    *
    * @returns the entry's id
    */
-  add(stream: string, fields: Fields, options?: AddOptions): Promise<string>;
+  add(stream: Bytes, fields: Fields, options?: AddOptions): Promise<string>;
 
   /** Returns the newest entries, newest first (`XREVRANGE`); none if the stream does not exist. */
-  readLatest(stream: string, count: number, options?: CallOptions): Promise<Entry[]>;
+  readLatest(stream: Bytes, count: number, options?: CallOptions): Promise<Entry[]>;
 
   /**
    * Returns the entries after an id, oldest first (`XREAD`). A wait that ends without an entry
@@ -406,7 +427,7 @@ export class Client extends EventTarget {
    *
    * @param lastId the last id that is known: `0` for all entries, `$` for those added from now on
    */
-  read(stream: string, lastId: string, options?: ReadOptions): Promise<ReadResult>;
+  read(stream: Bytes, lastId: string, options?: ReadOptions): Promise<ReadResult>;
 
   /**
    * Creates a consumer group, and the stream if it does not exist (`XGROUP CREATE … MKSTREAM`).
@@ -414,29 +435,29 @@ export class Client extends EventTarget {
    *
    * @param id the group receives the entries after it: `0` for all, `$` for those added from now on
    */
-  createGroup(stream: string, group: string, id: string, options?: CallOptions): Promise<void>;
+  createGroup(stream: Bytes, group: Bytes, id: string, options?: CallOptions): Promise<void>;
 
   /**
    * Returns entries that were not delivered to any consumer of the group yet (`XREADGROUP … >`).
    * Each is delivered to one consumer, and pending until it is acknowledged.
    */
-  readGroup(stream: string, group: string, consumer: string, options?: ReadOptions): Promise<Entry[]>;
+  readGroup(stream: Bytes, group: Bytes, consumer: Bytes, options?: ReadOptions): Promise<Entry[]>;
 
   /**
    * Acknowledges entries, which are then no longer pending (`XACK`).
    *
    * @returns how many of them were pending
    */
-  ack(stream: string, group: string, ids: string | Iterable<string>, options?: CallOptions): Promise<number>;
+  ack(stream: Bytes, group: Bytes, ids: string | Iterable<string>, options?: CallOptions): Promise<number>;
 
   /** Returns the consumers of a group, sorted by name (`XINFO CONSUMERS`). */
-  consumers(stream: string, group: string, options?: CallOptions): Promise<ConsumerInfo[]>;
+  consumers(stream: Bytes, group: Bytes, options?: CallOptions): Promise<ConsumerInfo[]>;
 
   /** Returns how many entries of a group are pending, and for which consumers (`XPENDING`). */
-  pending(stream: string, group: string, options?: CallOptions): Promise<PendingSummary>;
+  pending(stream: Bytes, group: Bytes, options?: CallOptions): Promise<PendingSummary>;
 
   /** Returns the pending entries of a group, in the order of their ids (`XPENDING` with a range). */
-  pendingEntries(stream: string, group: string, options?: PendingOptions): Promise<PendingEntry[]>;
+  pendingEntries(stream: Bytes, group: Bytes, options?: PendingOptions): Promise<PendingEntry[]>;
 
   /**
    * Claims pending entries of any consumer for this one (`XAUTOCLAIM`). It counts as a delivery.
@@ -446,9 +467,9 @@ export class Client extends EventTarget {
    * @param minIdleMs only entries that were last delivered at least this many milliseconds ago
    */
   claim(
-    stream: string,
-    group: string,
-    consumer: string,
+    stream: Bytes,
+    group: Bytes,
+    consumer: Bytes,
     minIdleMs: number,
     options?: ClaimOptions,
   ): Promise<Claimed>;
@@ -460,10 +481,10 @@ export class Client extends EventTarget {
    * @returns how many entries were handed over
    */
   removeConsumer(
-    stream: string,
-    group: string,
-    consumer: string,
-    newOwner: string,
+    stream: Bytes,
+    group: Bytes,
+    consumer: Bytes,
+    newOwner: Bytes,
     options?: CallOptions,
   ): Promise<number>;
 
@@ -473,7 +494,7 @@ export class Client extends EventTarget {
    *
    * @throws {TypeError} for arguments of a wrong type; other errors reject the iteration
    */
-  tail(stream: string, options?: TailOptions): Tail;
+  tail(stream: Bytes, options?: TailOptions): Tail;
 
   /**
    * Receives entries of a group for a consumer, as they are added. Each is delivered to one
@@ -481,7 +502,7 @@ export class Client extends EventTarget {
    *
    * @throws {TypeError} for arguments of a wrong type; other errors reject the iteration
    */
-  consume(stream: string, group: string, consumer: string, options?: ConsumeOptions): Deliveries;
+  consume(stream: Bytes, group: Bytes, consumer: Bytes, options?: ConsumeOptions): Deliveries;
 
   /**
    * Closes the connection. Requests in flight reject. Tails end with `CLOSED`; consumers end with

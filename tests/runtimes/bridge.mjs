@@ -4,15 +4,15 @@
 // In:  {n, method, args}, {cancel: n}, {end: s}.
 // Out: {ready: {}}, {failed: fault}, {answer: {n, ok}}, {answer: {n, error: fault}}.
 //
-// A long value of one repeated character travels as {repeat: "x", times: 20000}. Megabytes of JSON
-// would delay the small calls.
+// A name or a value that is not UTF-8 travels as {bytes: [255, 254]}. A long value of one repeated
+// character travels as {repeat: "x", times: 20000}: megabytes of JSON would delay the small calls.
 
 import { connect } from "streamgate";
 
 /** The methods by name: the client, the arguments of the trait in order, the signal, the subscriptions. */
 const methods = {
   async add(client, [stream, fields, maxlen], signal) {
-    const whole = fields.map(([name, value]) => [name, unpacked(value)]);
+    const whole = fields.map((pair) => pair.map(unpacked));
     return { id: await client.add(stream, whole, options({ maxlen, signal })) };
   },
   async readLatest(client, [stream, count], signal) {
@@ -38,13 +38,19 @@ const methods = {
     return subscriptions.start(s, (signal) => client.tail(stream, { from, signal }));
   },
   async pending(client, [stream, group], signal) {
-    const { smallest = null, greatest = null, ...rest } = await client.pending(stream, group, { signal });
-    return { summary: { smallest, greatest, ...rest } };
+    const { smallest = null, greatest = null, count, consumers } = await client.pending(stream, group, { signal });
+    const held = consumers.map(({ name, nameBytes, pending }) => [packed(nameBytes ?? name), pending]);
+    return { summary: { smallest, greatest, count, consumers: held } };
   },
   async pendingEntries(client, [stream, group, query], signal) {
     const entries = await client.pendingEntries(stream, group, options({ ...query, signal }));
     return {
-      pending: entries.map(({ idleMs: idle_ms, ...entry }) => ({ idle_ms, ...entry })),
+      pending: entries.map(({ id, consumer, consumerBytes, idleMs, deliveries }) => ({
+        id,
+        consumer: packed(consumerBytes ?? consumer),
+        idle_ms: idleMs,
+        deliveries,
+      })),
     };
   },
   async claim(client, [stream, group, consumer, minIdleMs, page], signal) {
@@ -55,7 +61,14 @@ const methods = {
     return { handedOver: await client.removeConsumer(stream, group, consumer, newOwner, { signal }) };
   },
   async consumers(client, [stream, group], signal) {
-    return { consumers: await client.consumers(stream, group, { signal }) };
+    const consumers = await client.consumers(stream, group, { signal });
+    return {
+      consumers: consumers.map(({ name, nameBytes, pending, idleMs }) => ({
+        name: packed(nameBytes ?? name),
+        pending,
+        idleMs,
+      })),
+    };
   },
   consume(client, [s, [stream, group, consumer, settings]], _, subscriptions) {
     const make = (signal) => client.consume(stream, group, consumer, options({ ...settings, signal }));
@@ -129,7 +142,7 @@ export async function serve(control, proxy) {
     const controller = new AbortController();
     running.set(n, controller);
     try {
-      const ok = await methods[method](client, args, controller.signal, subscriptions);
+      const ok = await methods[method](client, args.map(unpackedNames), controller.signal, subscriptions);
       report({ answer: { n, ok } });
     } catch (error) {
       // Nobody waits for the answer of a cancelled call.
@@ -166,13 +179,28 @@ function options(all) {
 }
 
 function plain(entries) {
-  return Array.from(entries, ({ id, fields }) => [id, fields.map(([name, value]) => [name, packed(value)])]);
+  return Array.from(entries, (entry) => [entry.id, fieldsOf(entry).map((pair) => pair.map(packed))]);
+}
+
+/** The fields as text if all of them are, else as bytes. */
+function fieldsOf(entry) {
+  const isText = entry.fields.every((pair) => pair.every((part) => !part.includes("\ufffd")));
+  return isText ? entry.fields : entry.toBytes().map((pair) => pair.map(textIfUtf8));
+}
+
+function textIfUtf8(bytes) {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return bytes;
+  }
 }
 
 /** Shortest value that is packed, in UTF-16 code units. */
 const MIN_PACKED = 1_024;
 
 function packed(value) {
+  if (value instanceof Uint8Array) return { bytes: Array.from(value) };
   if (value.length < MIN_PACKED || value !== value[0].repeat(value.length)) return value;
   return { repeat: value[0], times: value.length };
 }
@@ -180,7 +208,15 @@ function packed(value) {
 /** Decodes bytes instead of using `repeat`, which makes a rope that V8 reads many times slower. */
 function unpacked(value) {
   if (typeof value === "string") return value;
+  if (value.bytes) return Uint8Array.from(value.bytes);
   return new TextDecoder().decode(new Uint8Array(value.times).fill(value.repeat.charCodeAt(0)));
+}
+
+/** Names among the arguments of a call, and among its settings. */
+function unpackedNames(argument) {
+  if (argument?.bytes) return unpacked(argument);
+  if (argument === null || typeof argument !== "object" || Array.isArray(argument)) return argument;
+  return Object.fromEntries(Object.entries(argument).map(([key, value]) => [key, unpackedNames(value)]));
 }
 
 /** A plain object with the fields of the gap. */

@@ -3,15 +3,25 @@
 
 import { StreamgateError } from "./errors.js";
 
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
 /** Returns a string; throws for anything else, which `String()` would hide. */
 export function text(value, what) {
   if (typeof value !== "string") throw new TypeError(`${what} must be a string`);
   return value;
 }
 
-/** Returns a string, or undefined for an absent one. */
-export function optionalText(value, what) {
-  return value === undefined || value === null ? undefined : text(value, what);
+/** Returns a name, or a field's value: bytes, or text that UTF-8 can encode. */
+export function name(value, what) {
+  if (value instanceof Uint8Array) return value;
+  if (typeof value !== "string") throw new TypeError(`${what} must be a string or a Uint8Array`);
+  if (LONE_SURROGATE.test(value)) throw new TypeError(`${what} has a lone surrogate, which UTF-8 cannot encode`);
+  return value;
+}
+
+/** Applies a check, unless the value is absent. */
+export function optional(check, value, what) {
+  return value === undefined || value === null ? undefined : check(value, what);
 }
 
 /** Returns a whole number that JavaScript represents exactly, or -1 for an absent one. */
@@ -33,7 +43,7 @@ export function flatFields(fields) {
     if (!Array.isArray(pair) || pair.length !== 2) {
       throw new TypeError("a field must be a pair of name and value");
     }
-    flat.push(text(pair[0], "a field's name"), text(pair[1], "a field's value"));
+    flat.push(name(pair[0], "a field's name"), name(pair[1], "a field's value"));
   }
   return flat;
 }

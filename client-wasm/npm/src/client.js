@@ -1,6 +1,6 @@
 // `Client`: the promises of its calls, by id, and the events that settle them.
 
-import { flatFields, idList, optionalText, tailStart, text, webSocketUrl, wholeNumber } from "./arguments.js";
+import { flatFields, idList, name, optional, tailStart, text, webSocketUrl, wholeNumber } from "./arguments.js";
 import { asyncDispose, deferred } from "./deferred.js";
 import { Deliveries } from "./deliveries.js";
 import { entriesFrom } from "./entry.js";
@@ -16,8 +16,17 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** How long an attempt to connect may take, unless the options say otherwise. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
+/** The entries that a read returns at most, unless the options say otherwise. */
+const READ_COUNT = 1_000;
+
+/** The same of a group read, whose entries are then pending. */
+const READ_GROUP_COUNT = 100;
+
 /** The events that a page receives when it, or the network, comes back. */
 const RETURN_EVENTS = ["online", "pageshow", "resume", "visibilitychange"];
+
+/** The arguments of requests about pending entries that are ids. */
+const IDS = new Set(["start", "end"]);
 
 /** Reports a change of the connection's state. */
 export class StateEvent extends Event {
@@ -95,22 +104,22 @@ export class Client extends EventTarget {
 
   add(stream, fields, { maxlen, signal } = {}) {
     return this.#request(signal, (connection) =>
-      connection.add(text(stream, "stream"), flatFields(fields), wholeNumber(maxlen, "maxlen"), now()),
+      connection.add(name(stream, "stream"), flatFields(fields), wholeNumber(maxlen, "maxlen"), now()),
     );
   }
 
   readLatest(stream, count, { signal } = {}) {
     return this.#request(signal, (connection) =>
-      connection.read_latest(text(stream, "stream"), wholeNumber(count, "count"), now()),
+      connection.read_latest(name(stream, "stream"), wholeNumber(count ?? NaN, "count"), now()),
     );
   }
 
   read(stream, lastId, { count, blockMs, signal } = {}) {
     return this.#request(signal, (connection) =>
       connection.read(
-        text(stream, "stream"),
+        name(stream, "stream"),
         text(lastId, "lastId"),
-        wholeNumber(count, "count"),
+        wholeNumber(count ?? READ_COUNT, "count"),
         wholeNumber(blockMs, "blockMs"),
         now(),
       ),
@@ -119,17 +128,17 @@ export class Client extends EventTarget {
 
   createGroup(stream, group, id, { signal } = {}) {
     return this.#request(signal, (connection) =>
-      connection.create_group(text(stream, "stream"), text(group, "group"), text(id, "id"), now()),
+      connection.create_group(name(stream, "stream"), name(group, "group"), text(id, "id"), now()),
     );
   }
 
   readGroup(stream, group, consumer, { count, blockMs, signal } = {}) {
     return this.#request(signal, (connection) =>
       connection.read_group(
-        text(stream, "stream"),
-        text(group, "group"),
-        text(consumer, "consumer"),
-        wholeNumber(count, "count"),
+        name(stream, "stream"),
+        name(group, "group"),
+        name(consumer, "consumer"),
+        wholeNumber(count ?? READ_GROUP_COUNT, "count"),
         wholeNumber(blockMs, "blockMs"),
         now(),
       ),
@@ -138,7 +147,7 @@ export class Client extends EventTarget {
 
   ack(stream, group, ids, { signal } = {}) {
     return this.#request(signal, (connection) =>
-      connection.ack(text(stream, "stream"), text(group, "group"), idList(ids), now()),
+      connection.ack(name(stream, "stream"), name(group, "group"), idList(ids), now()),
     );
   }
 
@@ -167,7 +176,7 @@ export class Client extends EventTarget {
 
   tail(stream, { from = "now", onGap, onSkipped, signal } = {}) {
     const start = tailStart(from);
-    const subscribe = this.#subscribe((connection) => connection.tail(text(stream, "stream"), ...start, now()));
+    const subscribe = this.#subscribe((connection) => connection.tail(name(stream, "stream"), ...start, now()));
     const isId = typeof from === "string" && from !== "now" && from !== "beginning";
     return new Tail(subscribe, { from: isId ? from : undefined, onGap, onSkipped, signal });
   }
@@ -180,14 +189,14 @@ export class Client extends EventTarget {
   ) {
     const subscribe = this.#subscribe((connection) =>
       connection.consume(
-        text(stream, "stream"),
-        text(group, "group"),
-        text(consumer, "consumer"),
+        name(stream, "stream"),
+        name(group, "group"),
+        name(consumer, "consumer"),
         wholeNumber(batch, "batch"),
         wholeNumber(claimAfterMs, "claimAfterMs"),
         wholeNumber(maxDeliveries, "maxDeliveries"),
-        optionalText(deadLetter, "deadLetter"),
-        optionalText(createFrom, "createFrom"),
+        optional(name, deadLetter, "deadLetter"),
+        optional(text, createFrom, "createFrom"),
         now(),
       ),
     );
@@ -236,7 +245,7 @@ export class Client extends EventTarget {
     return this.#request(signal, (connection) =>
       connection.pending(
         operation,
-        Object.entries(names).map(([what, name]) => text(name, what)),
+        Object.entries(names).map(([what, value]) => (IDS.has(what) ? text : name)(value, what)),
         wholeNumber(count, "count"),
         wholeNumber(minIdleMs, "minIdleMs"),
         now(),

@@ -7,8 +7,8 @@ import { Subscription } from "./subscription.js";
 export class Delivery extends Entry {
   #ack;
 
-  constructor(id, fields, ack) {
-    super(id, fields);
+  constructor(ack, ...entry) {
+    super(...entry);
     this.#ack = ack;
   }
 
@@ -22,7 +22,7 @@ export class Deliveries extends Subscription {
   #ack;
 
   constructor(subscribe, ack, options) {
-    super(subscribe, { make: (id, fields) => new Delivery(id, fields, ack), ...options });
+    super(subscribe, { make: (...entry) => new Delivery(ack, ...entry), ...options });
     this.#ack = ack;
   }
 

@@ -19,14 +19,16 @@
 //! number of deliveries. Of a list of consumers: for each its name, number of entries and idle time.
 //! Of a claim, `a` are entries, `b` is the cursor, and `c` are the ids that were deleted.
 //!
+//! A name or a value is a string if it is UTF-8, else a `Uint8Array`.
+//!
 //! Entries are one flat list, which costs less on both sides than nested lists: for each its id,
 //! the number of its fields, then name, value, name, value …
 
-use js_sys::{Array, Function};
+use js_sys::{Array, Function, Uint8Array};
 use streamgate_client::{CacheError, CacheResult, ConnectionState, Entry};
 use streamgate_protocol::close;
 use streamgate_protocol::message::{Credit, Item};
-use streamgate_protocol::{GapReason, Reply};
+use streamgate_protocol::{ByteString, GapReason, Reply};
 use wasm_bindgen::JsValue;
 
 /// The kinds of events. `npm/src/events.js` has the same, which a test compares.
@@ -65,7 +67,7 @@ pub(super) fn finished(on_event: &Function, id: u64, result: CacheResult<Reply>)
                 summary.greatest.into(),
             ]);
             for (name, count) in summary.consumers {
-                push(&list, [text(&name), (count as f64).into()]);
+                push(&list, [text_or_bytes(&name), (count as f64).into()]);
             }
             (kind::PENDING, list.into(), none(), none())
         }
@@ -76,7 +78,7 @@ pub(super) fn finished(on_event: &Function, id: u64, result: CacheResult<Reply>)
                     &list,
                     [
                         entry.id.into(),
-                        text(&entry.consumer),
+                        text_or_bytes(&entry.consumer),
                         (entry.idle_ms as f64).into(),
                         (entry.deliveries as f64).into(),
                     ],
@@ -103,7 +105,7 @@ pub(super) fn finished(on_event: &Function, id: u64, result: CacheResult<Reply>)
                 push(
                     &list,
                     [
-                        text(&consumer.name),
+                        text_or_bytes(&consumer.name),
                         (consumer.pending as f64).into(),
                         (consumer.idle_ms as f64).into(),
                     ],
@@ -188,16 +190,19 @@ fn flat_entries(entries: &[Entry]) -> Array {
         list.push(&(&entry.id).into());
         list.push(&(entry.fields.len() as f64).into());
         for (name, value) in &entry.fields {
-            list.push(&text(name));
-            list.push(&text(value));
+            list.push(&text_or_bytes(name));
+            list.push(&text_or_bytes(value));
         }
     }
     list
 }
 
-/// Returns a name or a value as text, with U+FFFD for what is not UTF-8.
-fn text(bytes: &[u8]) -> JsValue {
-    JsValue::from_str(&String::from_utf8_lossy(bytes))
+/// Returns a name or a value: a string if it is UTF-8, else a `Uint8Array`.
+fn text_or_bytes(value: &ByteString) -> JsValue {
+    match value.as_text() {
+        Some(text) => text.into(),
+        None => Uint8Array::from(&**value).into(),
+    }
 }
 
 fn list<const N: usize>(values: [JsValue; N]) -> Array {

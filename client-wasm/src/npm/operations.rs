@@ -5,24 +5,25 @@
 
 use js_sys::Array;
 use streamgate_protocol::Operation;
+use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::Connection;
-use super::values::{number, strings};
+use super::values::{bytes, number, string, values};
 
 #[wasm_bindgen]
 impl Connection {
     /// Adds an entry. `fields` are name, value, name, value …
-    pub fn add(&mut self, stream: String, fields: Array, maxlen: f64, now: f64) -> f64 {
-        let mut fields = strings(&fields);
+    pub fn add(&mut self, stream: JsValue, fields: Array, maxlen: f64, now: f64) -> f64 {
+        let mut fields = values(&fields).map(|part| bytes(&part));
         let mut pairs = Vec::new();
         while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-            pairs.push((name.into(), value.into()));
+            pairs.push((name, value));
         }
         let maxlen = number(maxlen);
         self.request(
             Operation::Add {
-                stream: stream.into(),
+                stream: bytes(&stream),
                 fields: pairs,
                 maxlen,
             },
@@ -31,11 +32,11 @@ impl Connection {
     }
 
     /// Reads the newest entries.
-    pub fn read_latest(&mut self, stream: String, count: f64, now: f64) -> f64 {
+    pub fn read_latest(&mut self, stream: JsValue, count: f64, now: f64) -> f64 {
         let count = number(count).unwrap_or(0);
         self.request(
             Operation::ReadLatest {
-                stream: stream.into(),
+                stream: bytes(&stream),
                 count,
             },
             now,
@@ -45,14 +46,14 @@ impl Connection {
     /// Reads the entries after an id.
     pub fn read(
         &mut self,
-        stream: String,
+        stream: JsValue,
         last_id: String,
         count: f64,
         block_ms: f64,
         now: f64,
     ) -> f64 {
         let operation = Operation::Read {
-            stream: stream.into(),
+            stream: bytes(&stream),
             last_id: last_id.into(),
             count: number(count).unwrap_or(0),
             block_ms: number(block_ms),
@@ -61,10 +62,10 @@ impl Connection {
     }
 
     /// Creates a group.
-    pub fn create_group(&mut self, stream: String, group: String, id: String, now: f64) -> f64 {
+    pub fn create_group(&mut self, stream: JsValue, group: JsValue, id: String, now: f64) -> f64 {
         let operation = Operation::CreateGroup {
-            stream: stream.into(),
-            group: group.into(),
+            stream: bytes(&stream),
+            group: bytes(&group),
             id: id.into(),
         };
         self.request(operation, now)
@@ -73,17 +74,17 @@ impl Connection {
     /// Reads entries of a group for a consumer.
     pub fn read_group(
         &mut self,
-        stream: String,
-        group: String,
-        consumer: String,
+        stream: JsValue,
+        group: JsValue,
+        consumer: JsValue,
         count: f64,
         block_ms: f64,
         now: f64,
     ) -> f64 {
         let operation = Operation::ReadGroup {
-            stream: stream.into(),
-            group: group.into(),
-            consumer: consumer.into(),
+            stream: bytes(&stream),
+            group: bytes(&group),
+            consumer: bytes(&consumer),
             count: number(count).unwrap_or(0),
             block_ms: number(block_ms),
         };
@@ -91,12 +92,12 @@ impl Connection {
     }
 
     /// Acknowledges entries.
-    pub fn ack(&mut self, stream: String, group: String, ids: Array, now: f64) -> f64 {
-        let ids = strings(&ids).map(Into::into).collect();
+    pub fn ack(&mut self, stream: JsValue, group: JsValue, ids: Array, now: f64) -> f64 {
+        let ids = values(&ids).map(|id| string(&id).into()).collect();
         self.request(
             Operation::Ack {
-                stream: stream.into(),
-                group: group.into(),
+                stream: bytes(&stream),
+                group: bytes(&group),
                 ids,
             },
             now,

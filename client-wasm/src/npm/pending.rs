@@ -6,7 +6,7 @@ use streamgate_protocol::limits::MAX_PENDING_PAGE;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::Connection;
-use super::values::{number, strings};
+use super::values::{bytes, number, string};
 
 /// The entries that a claim takes at most unless the caller says otherwise: the default of Redis.
 const DEFAULT_CLAIM_COUNT: u64 = 100;
@@ -40,35 +40,34 @@ impl Connection {
         min_idle_ms: f64,
         now: f64,
     ) -> f64 {
-        let mut names = strings(&names);
-        let mut name = || names.next().unwrap_or_default();
-        let (stream, group) = (name().into(), name().into());
-        let (first, second) = (name(), name());
+        let name = |index| bytes(&names.get(index));
+        let id = |index| string(&names.get(index)).into();
+        let (stream, group) = (name(0), name(1));
         let (count, min_idle_ms) = (number(count), number(min_idle_ms));
         let operation = match operation {
             operation::SUMMARY => Operation::PendingSummary { stream, group },
             operation::LIST => Operation::Pending {
                 stream,
                 group,
-                start: first.into(),
-                end: second.into(),
+                start: id(2),
+                end: id(3),
                 count: count.unwrap_or(MAX_PENDING_PAGE as u64),
-                consumer: names.next().map(Into::into),
+                consumer: (names.length() > 4).then(|| name(4)),
                 min_idle_ms,
             },
             operation::CLAIM => Operation::Claim {
                 stream,
                 group,
-                consumer: first.into(),
+                consumer: name(2),
                 min_idle_ms: min_idle_ms.unwrap_or(0),
-                start: second.into(),
+                start: id(3),
                 count: count.unwrap_or(DEFAULT_CLAIM_COUNT),
             },
             operation::REMOVE_CONSUMER => Operation::RemoveConsumer {
                 stream,
                 group,
-                consumer: first.into(),
-                new_owner: second.into(),
+                consumer: name(2),
+                new_owner: name(3),
             },
             other => {
                 debug_assert_eq!(other, operation::CONSUMERS);

@@ -2,23 +2,24 @@
 
 use streamgate_protocol::message::{Credit, Subscription, TailStart};
 use streamgate_protocol::subscribe::DEFAULT_CONSUME_BATCH;
+use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::Connection;
-use super::values::number;
+use super::values::{bytes, number};
 
 #[wasm_bindgen]
 impl Connection {
     /// Follows a stream from `beginning`, from `now`, or after an id; or, if `last` is not absent,
     /// from that many entries back.
-    pub fn tail(&mut self, stream: String, from: String, last: f64, now: f64) -> f64 {
+    pub fn tail(&mut self, stream: JsValue, from: String, last: f64, now: f64) -> f64 {
         let from = match (number(last), from.as_str()) {
             (Some(count), _) => TailStart::Last { count },
             (None, "beginning") => TailStart::Beginning {},
             (None, "now") => TailStart::Now {},
             (None, _) => TailStart::After { id: from.into() },
         };
-        let stream = stream.into();
+        let stream = bytes(&stream);
         self.subscribe(Subscription::Tail { stream, from }, now)
     }
 
@@ -26,24 +27,24 @@ impl Connection {
     #[expect(clippy::too_many_arguments, reason = "JavaScript's values, one by one")]
     pub fn consume(
         &mut self,
-        stream: String,
-        group: String,
-        consumer: String,
+        stream: JsValue,
+        group: JsValue,
+        consumer: JsValue,
         batch: f64,
         claim_after_ms: f64,
         max_deliveries: f64,
-        dead_letter: Option<String>,
+        dead_letter: JsValue,
         create_from: Option<String>,
         now: f64,
     ) -> f64 {
         let subscription = Subscription::Consume {
-            stream: stream.into(),
-            group: group.into(),
-            consumer: consumer.into(),
+            stream: bytes(&stream),
+            group: bytes(&group),
+            consumer: bytes(&consumer),
             batch: number(batch).unwrap_or(DEFAULT_CONSUME_BATCH as u64),
             claim_after_ms: number(claim_after_ms),
             max_deliveries: number(max_deliveries),
-            dead_letter: dead_letter.map(Into::into),
+            dead_letter: (!dead_letter.is_undefined()).then(|| bytes(&dead_letter)),
             resumed: None,
             create_from: create_from.map(Into::into),
             position: None,

@@ -33,6 +33,8 @@ export async function calls(signal: AbortSignal) {
   await client.add("orders", [["item", "tea"], ["item", "milk"]], { maxlen: 100, signal });
   await client.add("orders", new Map([["item", "tea"]]));
   await client.add("orders", new URLSearchParams("item=tea&item=milk"));
+  await client.add(new Uint8Array([0xff]), { item: new Uint8Array([0xfe]) });
+  await client.add("orders", [[new Uint8Array([0xff]), "tea"]]);
 
   const latest = await client.readLatest("orders", 10, { signal });
   same<Same<typeof latest, Entry[]>>();
@@ -43,6 +45,9 @@ export async function calls(signal: AbortSignal) {
     same<Same<typeof entry, Entry>>();
     const value = entry.get("item");
     same<Same<typeof value, string | undefined>>();
+    const bytes = entry.getBytes("item");
+    same<Same<typeof bytes, Uint8Array | undefined>>();
+    for (const [name, each] of entry.toBytes()) console.log(name.length + each.length);
     for (const [name, each] of entry.fields) console.log(name.length + each.length, entry.toObject());
   }
 
@@ -59,7 +64,10 @@ export async function calls(signal: AbortSignal) {
 
   const { count, smallest, greatest, consumers } = await client.pending("orders", "kitchen", { signal });
   same<Same<typeof smallest, string | undefined>>();
-  for (const [name, held] of consumers) console.log(name.length + held + count, greatest);
+  for (const { name, nameBytes, pending } of consumers) {
+    console.log(name.length + pending + count, greatest);
+    await client.removeConsumer("orders", "kitchen", nameBytes ?? name, "two");
+  }
   const options = { start: "(1-0", end: "+", count: 10, consumer: "one", minIdleMs: 60_000, signal };
   for (const { id, consumer, idleMs, deliveries } of await client.pendingEntries("orders", "kitchen", options)) {
     console.log(id.length + consumer.length + idleMs + deliveries);

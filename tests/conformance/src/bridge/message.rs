@@ -7,7 +7,7 @@ use streamgate_protocol::{
     PendingSummary,
 };
 
-use super::packed;
+use super::packed::{self, Packed};
 
 /// A message to the script.
 #[derive(Debug, Serialize)]
@@ -135,7 +135,7 @@ pub(super) struct SummaryAnswer {
     count: u64,
     smallest: Option<String>,
     greatest: Option<String>,
-    consumers: Vec<(String, u64)>,
+    consumers: Vec<(Packed, u64)>,
 }
 
 impl From<SummaryAnswer> for PendingSummary {
@@ -157,7 +157,7 @@ impl From<SummaryAnswer> for PendingSummary {
 #[derive(Debug, Deserialize)]
 pub(super) struct PendingAnswer {
     id: String,
-    consumer: String,
+    consumer: Packed,
     idle_ms: u64,
     deliveries: u64,
 }
@@ -177,7 +177,7 @@ impl From<PendingAnswer> for PendingEntry {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ConsumerAnswer {
-    name: String,
+    name: Packed,
     pending: u64,
     idle_ms: u64,
 }

@@ -26,10 +26,14 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
             maxlen,
         } => (
             "add",
-            json!([stream.to_text(), packed::fields(fields), optional(*maxlen)?]),
+            json!([
+                packed::name(stream),
+                packed::fields(fields),
+                optional(*maxlen)?
+            ]),
         ),
         Operation::ReadLatest { stream, count } => {
-            ("readLatest", json!([stream.to_text(), number(*count)?]))
+            ("readLatest", json!([packed::name(stream), number(*count)?]))
         }
         Operation::Read {
             stream,
@@ -38,7 +42,7 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
             block_ms,
         } => {
             let args = json!([
-                stream.to_text(),
+                packed::name(stream),
                 &**last_id,
                 number(*count)?,
                 optional(*block_ms)?
@@ -47,7 +51,7 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
         }
         Operation::CreateGroup { stream, group, id } => (
             "createGroup",
-            json!([stream.to_text(), group.to_text(), &**id]),
+            json!([packed::name(stream), packed::name(group), &**id]),
         ),
         Operation::ReadGroup {
             stream,
@@ -60,9 +64,9 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
             (
                 "readGroup",
                 json!([
-                    stream.to_text(),
-                    group.to_text(),
-                    consumer.to_text(),
+                    packed::name(stream),
+                    packed::name(group),
+                    packed::name(consumer),
                     count,
                     block_ms
                 ]),
@@ -70,11 +74,15 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
         }
         Operation::Ack { stream, group, ids } => {
             let ids: Vec<&str> = ids.iter().map(|id| &**id).collect();
-            ("ack", json!([stream.to_text(), group.to_text(), ids]))
+            (
+                "ack",
+                json!([packed::name(stream), packed::name(group), ids]),
+            )
         }
-        Operation::PendingSummary { stream, group } => {
-            ("pending", json!([stream.to_text(), group.to_text()]))
-        }
+        Operation::PendingSummary { stream, group } => (
+            "pending",
+            json!([packed::name(stream), packed::name(group)]),
+        ),
         Operation::Pending {
             stream,
             group,
@@ -88,12 +96,12 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
                 "start": &**start,
                 "end": &**end,
                 "count": number(*count)?,
-                "consumer": consumer.as_ref().map(|name| name.to_text()),
+                "consumer": consumer.as_ref().map(packed::name),
                 "minIdleMs": number(min_idle_ms.unwrap_or(0))?,
             });
             (
                 "pendingEntries",
-                json!([stream.to_text(), group.to_text(), options]),
+                json!([packed::name(stream), packed::name(group), options]),
             )
         }
         Operation::Claim {
@@ -106,9 +114,9 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
         } => {
             let options = json!({ "start": &**start, "count": number(*count)? });
             let args = json!([
-                stream.to_text(),
-                group.to_text(),
-                consumer.to_text(),
+                packed::name(stream),
+                packed::name(group),
+                packed::name(consumer),
                 number(*min_idle_ms)?,
                 options
             ]);
@@ -122,15 +130,16 @@ fn method_call(operation: &Operation<'_>) -> CacheResult<(&'static str, Value)> 
         } => (
             "removeConsumer",
             json!([
-                stream.to_text(),
-                group.to_text(),
-                consumer.to_text(),
-                new_owner.to_text()
+                packed::name(stream),
+                packed::name(group),
+                packed::name(consumer),
+                packed::name(new_owner)
             ]),
         ),
-        Operation::Consumers { stream, group } => {
-            ("consumers", json!([stream.to_text(), group.to_text()]))
-        }
+        Operation::Consumers { stream, group } => (
+            "consumers",
+            json!([packed::name(stream), packed::name(group)]),
+        ),
         _ => return Err(CacheError::unsupported("this operation")),
     })
 }

@@ -1,57 +1,66 @@
-//! Long values of one repeated character, which travel on the control socket as
-//! `{"repeat": "x", "times": 20000}`. Megabytes of JSON would delay the small calls.
-
-use std::borrow::Cow;
+//! Names and values on the control socket, where they are JSON.
+//!
+//! Those that are not UTF-8 travel as `{"bytes": [255, 254]}`. Long ones of one repeated character
+//! travel as `{"repeat": "x", "times": 20000}`: megabytes of JSON would delay the small calls.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use streamgate_protocol::{Bytes, Entry};
+use streamgate_protocol::{ByteString, Bytes, Entry};
 
 /// Shortest value that is packed, in bytes.
 const MIN_PACKED: usize = 1_024;
 
 /// The fields of an add, as the script expects them.
-pub(super) fn fields<'a>(fields: &'a [(Bytes<'_>, Bytes<'_>)]) -> Vec<(Cow<'a, str>, Value)> {
-    let pack = |value: &str| match value.as_bytes() {
+pub(super) fn fields(fields: &[(Bytes<'_>, Bytes<'_>)]) -> Vec<(Value, Value)> {
+    let fields = fields.iter();
+    fields.map(|(n, v)| (name(n), value(v))).collect()
+}
+
+/// A name, as the script expects it.
+pub(super) fn name(name: impl AsRef<[u8]>) -> Value {
+    let bytes = name.as_ref();
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => json!({ "bytes": bytes }),
+    }
+}
+
+fn value(value: &[u8]) -> Value {
+    match value {
         // All bytes are equal if each is equal to the next.
         [first, rest @ ..]
-            if first.is_ascii()
-                && value.len() >= MIN_PACKED
-                && value.as_bytes().starts_with(rest) =>
+            if first.is_ascii() && value.len() >= MIN_PACKED && value.starts_with(rest) =>
         {
             json!({ "repeat": char::from(*first), "times": value.len() })
         }
-        _ => value.into(),
-    };
-    let fields = fields.iter();
-    let packed = fields.map(|(name, value)| (name.to_text(), pack(&value.to_text())));
-    packed.collect()
+        _ => name(value),
+    }
 }
 
-#[derive(Deserialize)]
+/// A name or a value, as the script reports it.
+#[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Packed {
+pub(super) enum Packed {
     Whole(String),
     Repeated { repeat: String, times: usize },
+    Bytes { bytes: Vec<u8> },
 }
 
-impl From<Packed> for String {
+impl From<Packed> for ByteString {
     fn from(packed: Packed) -> Self {
         match packed {
-            Packed::Whole(value) => value,
-            Packed::Repeated { repeat, times } => repeat.repeat(times),
+            Packed::Whole(text) => text.into(),
+            Packed::Repeated { repeat, times } => repeat.repeat(times).into(),
+            Packed::Bytes { bytes } => bytes.into(),
         }
     }
 }
 
 /// Deserializes entries whose values may be packed.
 pub(super) fn entries<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Entry>, D::Error> {
-    let entries = Vec::<(String, Vec<(String, Packed)>)>::deserialize(from)?;
-    let whole = |(name, value): (String, Packed)| (name, String::from(value));
+    let entries = Vec::<(String, Vec<(Packed, Packed)>)>::deserialize(from)?;
     let entries = entries.into_iter();
-    Ok(entries
-        .map(|(id, fields)| Entry::new(id, fields.into_iter().map(whole)))
-        .collect())
+    Ok(entries.map(|(id, fields)| Entry::new(id, fields)).collect())
 }
 
 /// Like `entries`, for a field that may be absent.
@@ -78,6 +87,21 @@ mod tests {
         let entry = json!([["1-1", packed]]);
         let whole = vec![Entry::new("1-1", [("name", long)])];
         assert_eq!(entries(entry).unwrap(), whole);
+    }
+
+    #[test]
+    fn what_is_not_text_travels_as_bytes() {
+        let whole = [(b"n\xff".into(), b"\0\xfe".into())];
+        let packed = fields(&whole);
+        assert_eq!(
+            json!(packed),
+            json!([[{ "bytes": [110, 255] }, { "bytes": [0, 254] }]])
+        );
+        let entry = json!([["1-1", packed]]);
+        assert_eq!(
+            entries(entry).unwrap(),
+            [Entry::new("1-1", [(b"n\xff", b"\0\xfe")])]
+        );
     }
 
     #[test]

@@ -9,11 +9,12 @@ use streamgate_protocol::{
 };
 
 use super::message::{Command, Pulled};
+use super::packed;
 use super::script_client::{ScriptClient, number, wrong};
 
 impl SubscribingBackend for ScriptClient {
     fn tail_stream(&self, stream_key: Bytes<'_>, from: TailFrom) -> Tail {
-        let args = start(from).map(|from| json!([stream_key.to_text(), from]));
+        let args = start(from).map(|from| json!([packed::name(&stream_key), from]));
         let items = self.subscribe("tail", args).flat_map(|pulled| {
             stream::iter(match pulled.and_then(items) {
                 Ok(items) => items.into_iter().map(Ok).collect(),
@@ -35,12 +36,12 @@ impl SubscribingBackend for ScriptClient {
                 "batch": batch,
                 "claimAfterMs": claim_after_ms,
                 "maxDeliveries": max_deliveries,
-                "deadLetter": options.dead_letter.as_ref().map(|key| key.to_text()),
+                "deadLetter": options.dead_letter.as_ref().map(packed::name),
                 "createFrom": options.create_from,
             })
         });
         let [stream, group, consumer] =
-            [&stream_key, &group_name, &consumer_name].map(|name| name.to_text());
+            [&stream_key, &group_name, &consumer_name].map(packed::name);
         let args = options.map(|options| json!([stream, group, consumer, options]));
         self.subscribe("consume", args)
             .map(|pulled| match pulled? {

@@ -54,7 +54,7 @@ struct ConsumerLog {
     delivered: Vec<EntryId>,
     /// The greatest id that was forgotten.
     floor: EntryId,
-    /// Whether the consumer may have lost entries.
+    /// Whether the consumer may have lost entries that no recovery in flight finds.
     is_recovery_due: bool,
     is_recovery_in_flight: bool,
     /// Acknowledged while a recovery is in flight, which may find them nevertheless.
@@ -204,6 +204,7 @@ impl DeliveryLog {
 
     pub(super) fn begin_recovery(&mut self, key: ConsumerKey<'_>) {
         if let Some(log) = self.find_or_insert(key) {
+            log.is_recovery_due = false;
             let was_in_flight = std::mem::replace(&mut log.is_recovery_in_flight, true);
             self.recoveries_in_flight += usize::from(!was_in_flight);
         }
@@ -212,7 +213,7 @@ impl DeliveryLog {
     /// Records that the recovery in flight has ended, and whether there may be more entries.
     pub(super) fn end_recovery(&mut self, key: ConsumerKey<'_>, is_due: bool) {
         if let Some(log) = self.find_mut(key) {
-            log.is_recovery_due = is_due;
+            log.is_recovery_due |= is_due;
             let was_in_flight = log.end_recovery();
             self.recoveries_in_flight -= usize::from(was_in_flight);
         }
@@ -240,18 +241,16 @@ impl DeliveryLog {
     pub(super) fn begin_late_recoveries(&mut self) {
         for log in &mut self.consumers {
             if std::mem::take(&mut log.needs_late_recovery) {
-                log.is_recovery_due = true;
-                log.is_background_recovery_due = true;
+                log.make_background_recovery_due();
                 self.any_background_due = true;
             }
         }
     }
 
-    /// Makes a recovery due that begins by itself.
+    /// Makes a recovery due that begins by itself if the consumer waits for entries.
     pub(super) fn set_background_recovery_due(&mut self, key: ConsumerKey<'_>) {
         if let Some(log) = self.find_or_insert(key) {
-            log.is_recovery_due = true;
-            log.is_background_recovery_due = true;
+            log.make_background_recovery_due();
             self.any_background_due = true;
         }
     }
@@ -380,6 +379,11 @@ impl ConsumerLog {
         found
             .map(|index| self.recovered.swap_remove(index))
             .is_some()
+    }
+
+    const fn make_background_recovery_due(&mut self) {
+        self.is_recovery_due = true;
+        self.is_background_recovery_due = true;
     }
 
     /// Returns whether one was in flight.

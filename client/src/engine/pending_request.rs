@@ -341,11 +341,12 @@ impl PendingRequest {
     }
 
     /// Whether to go on retrying: a request for `patience_ms`, or until the wait that it asks for
-    /// is over, a subscription for ever. A wait and a subscription end sooner if they fail again
+    /// is over, a subscription or a background recovery for ever. A wait and a subscription end sooner if they fail again
     /// and again although the server's backend is available.
     pub(super) fn has_patience(&self, patience_ms: Millis, now: Millis) -> bool {
         let is_hopeful = self.failures < MAX_FAILURES;
         match &self.message {
+            ClientMessage::Request { .. } if self.is_background() => true,
             ClientMessage::Request { operation, .. } => {
                 let is_waiting = match self.wait_ends_at {
                     Some(end) => now < end,
@@ -405,15 +406,15 @@ impl PendingRequest {
         self.is_pausing.then_some(self.queued_at)
     }
 
-    /// When it has been in the queue for too long. A subscription that has begun waits for a
-    /// connection without a limit.
+    /// When it has been in the queue for too long. A subscription that has begun and a background
+    /// recovery wait without a limit.
     pub(super) fn expires_at(&self, queue_timeout_ms: u64) -> Option<Millis> {
         let retried_add = self.retried_since.filter(|_| self.is_idempotent_add());
         let end = match retried_add {
             Some(since) => since + queue_timeout_ms.min(MAX_ADD_RETRY_MS),
             None => self.queued_at.saturating_add(queue_timeout_ms),
         };
-        self.window.is_none().then_some(end)
+        (self.window.is_none() && !self.is_background()).then_some(end)
     }
 
     /// Whether it can be sent now. A consumer whose window has no room for what a recovery finds

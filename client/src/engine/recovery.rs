@@ -3,15 +3,16 @@
 //! A request or a subscription whose delivery may be lost begins with a recovery. Two more kinds of
 //! losses are not seen when they happen:
 //!
-//! - The server did not fit all it took for the consumer into a reply. The consumer's next group
-//!   read begins with a recovery.
+//! - The server did not fit all it took for the consumer into a reply.
 //! - The server did not notice that the connection was lost, and goes on delivering to it for two
-//!   heartbeats. Then a late recovery looks once more. It runs in the background, beside the
-//!   consumer's requests.
+//!   heartbeats. Then a late recovery looks once more.
+//!
+//! If the consumer waits for entries, such a recovery runs in the background, beside its requests,
+//! until it has found all. Otherwise the consumer's next group read begins with a recovery.
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::LATE_RECOVERY_MARGIN_MS;
-use streamgate_protocol::{CacheError, Entry, Reply};
+use streamgate_protocol::{CacheError, CacheResult, Entry, Reply};
 
 use super::Engine;
 use super::pending_request::PendingRequest;
@@ -51,6 +52,9 @@ impl Engine {
     pub(super) fn begin_background_recoveries(&mut self) {
         let (queue, number) = (&mut self.queue, &mut self.background_recoveries);
         self.delivery_log.begin_background_recoveries(|consumer| {
+            if queue.has_background_recovery(consumer) {
+                return false;
+            }
             let Some(receiver) = queue.find_receiver(consumer) else {
                 return false;
             };
@@ -95,10 +99,11 @@ impl Engine {
         }
         self.delivery_log.record_recovered(consumer, &entries, now);
         if !entries.is_empty() {
-            request.record_progress();
             if request.window.is_none() {
+                self.delivery_log.set_background_recovery_due(consumer);
                 return self.finish(request.id(), Ok(Reply::entries(entries)));
             }
+            request.record_progress();
             self.events.push_back(request.push_recovered(entries));
         }
         // The recovery continues until it finds nothing. Then the request itself is sent.
@@ -137,10 +142,15 @@ impl Engine {
             entries.truncate(count as usize);
         }
         self.delivery_log.record_recovered(consumer, &entries, now);
-        // Its own reply may be on its way. Then the next recovery finds what that one delivered.
+        self.finish_wait(id, Ok(Reply::entries(entries)));
+    }
+
+    /// Finishes a group read that waits. Its own reply may be on its way; then the next recovery
+    /// finds what that one delivered.
+    fn finish_wait(&mut self, id: u64, result: CacheResult<Reply>) {
         self.queue.take_in_flight(id);
         self.cancels.push(id);
-        self.finish(id, Ok(Reply::entries(entries)));
+        self.finish(id, result);
     }
 
     /// Handles that an entry is too large for the reply to a group read, a claim or a recovery. It
@@ -158,18 +168,21 @@ impl Engine {
         if request.is_recovering {
             self.delivery_log.end_recovery(consumer, true);
         }
-        self.delivery_log.set_recovery_due(consumer);
+        self.delivery_log.set_background_recovery_due(consumer);
         if request.is_background() {
-            // Without a subscription, the next request's recovery meets the entry again.
-            if let Some(receiver) = self.queue.find_receiver(consumer)
-                && receiver.window.is_some()
-            {
-                if self.delivery_log.record_too_large(consumer, &entry, now) {
-                    self.events.push_back(receiver.push_skipped(entry));
-                }
-                self.delivery_log.set_background_recovery_due(consumer);
+            // If nobody waits, the next request's recovery meets the entry again.
+            let Some(receiver) = self.queue.find_receiver(consumer) else {
+                return;
+            };
+            if !self.delivery_log.record_too_large(consumer, &entry, now) {
+                return;
             }
-            return;
+            if receiver.window.is_some() {
+                self.events.push_back(receiver.push_skipped(entry));
+                return;
+            }
+            let id = receiver.id();
+            return self.finish_wait(id, Err(error));
         }
         let is_news = self.delivery_log.record_too_large(consumer, &entry, now);
         let is_consumer = request.is_recovering && request.window.is_some();
@@ -184,10 +197,16 @@ impl Engine {
         self.queue.retry(request);
     }
 
-    /// Saves the unfinished recovery of a request that is over, for the consumer's next request.
+    /// Saves the unfinished recovery of a request that is over, for other requests of the consumer.
+    /// A background recovery is left to the next one: it ended with its connection, or with an error
+    /// that another one would meet too.
     pub(super) fn save_recovery(&mut self, request: &PendingRequest) {
         if let Some(consumer) = request.consumer().filter(|_| request.is_recovering) {
-            self.delivery_log.set_recovery_due(consumer);
+            if request.is_background() {
+                self.delivery_log.set_recovery_due(consumer);
+            } else {
+                self.delivery_log.set_background_recovery_due(consumer);
+            }
         }
     }
 

@@ -86,7 +86,7 @@ impl Engine {
             }
             self.delivery_log.record(receiver, entries);
             if *more {
-                self.delivery_log.set_recovery_due(receiver);
+                self.delivery_log.set_background_recovery_due(receiver);
             }
             if entries.is_empty() && !is_empty {
                 // The owner has all of it. The wait goes on.

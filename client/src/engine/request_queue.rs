@@ -165,6 +165,12 @@ impl RequestQueue {
         Some(receiver)
     }
 
+    /// Whether a background recovery for the consumer waits to be sent.
+    pub(super) fn has_background_recovery(&self, key: ConsumerKey<'_>) -> bool {
+        let mut waiting = self.retries.iter();
+        waiting.any(|request| request.is_background() && request.consumer() == Some(key))
+    }
+
     /// Usually it is the first, unless a wait is there.
     fn index_in_flight(&self, id: u64) -> Option<usize> {
         if self.in_flight.front()?.id() == id {

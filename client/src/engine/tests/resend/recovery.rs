@@ -25,6 +25,12 @@ impl TestEngine {
         );
     }
 
+    fn reply_claimed_more(&mut self, id: u64, entry: &str) {
+        let mut claimed = Claimed::new("0-0", entries_with_ids(&[entry]), vec![]);
+        claimed.more = true;
+        self.reply(id, Reply::Claimed(claimed));
+    }
+
     fn reply_too_large(&mut self, id: u64, entry: &str) {
         let mut fault = Fault::from(&CacheError::from_code(code::LIMIT, "too large"));
         fault.entry = Some(entry.to_owned());
@@ -76,6 +82,25 @@ impl TestEngine {
         self.late_recovery(&[], 2)
     }
 
+    /// Advances the clock by steps of 100 ms, and answers the pings. Returns the recoveries that are
+    /// sent meanwhile.
+    fn recoveries_within(&mut self, ms: u64) -> Vec<(u64, Operation<'static>)> {
+        let mut recoveries = Vec::new();
+        let end = self.now + ms;
+        while self.now < end {
+            self.advance(100);
+            let sent = self.sent().concat().into_iter();
+            recoveries.extend(sent.filter_map(|message| match message {
+                ClientMessage::Request { id, operation } => {
+                    matches!(operation, Operation::ReadPending { .. }).then_some((id, operation))
+                }
+                _ => None,
+            }));
+            self.receive(&ServerMessage::Pong { nonce: 0 });
+        }
+        recoveries
+    }
+
     /// Returns the id of the recovery that is due at the end of all earlier sessions.
     fn late_recovery(&mut self, except: &[&str], count: u64) -> u64 {
         match &self.advance_to_late_recovery()[..] {
@@ -108,6 +133,17 @@ impl TestEngine {
             other => panic!("{other:?}"),
         });
         ids.collect()
+    }
+}
+
+fn claim() -> Operation<'static> {
+    Operation::Claim {
+        stream: "s".into(),
+        group: "g".into(),
+        consumer: "c".into(),
+        min_idle_ms: 1,
+        start: "0-0".into(),
+        count: 9,
     }
 }
 
@@ -295,20 +331,10 @@ fn entries_that_did_not_fit_into_a_reply_are_read_before_the_next_ones() {
 
 #[test]
 fn claimed_entries_that_did_not_fit_into_a_reply_are_read_next() {
-    let claim = Operation::Claim {
-        stream: "s".into(),
-        group: "g".into(),
-        consumer: "c".into(),
-        min_idle_ms: 1,
-        start: "0-0".into(),
-        count: 9,
-    };
     let mut test = TestEngine::open();
-    test.request(1, claim);
+    test.request(1, claim());
     test.sent();
-    let mut claimed = Claimed::new("0-0", entries_with_ids(&["1-0"]), vec![]);
-    claimed.more = true;
-    test.reply(1, Reply::Claimed(claimed));
+    test.reply_claimed_more(1, "1-0");
     test.request(2, read_group("c", None));
     assert_eq!(test.next_recovery(&["1-0"], 2), 2);
 }
@@ -347,6 +373,157 @@ fn an_entry_that_is_too_large_for_a_recovery_is_skipped() {
     assert_eq!(test.pushed_ids(), ["1-0", "2-0", "3-0"]);
     let except = &["1-0", "2-0", "3-0"];
     assert_eq!(test.next_recovery(except, 1), 1);
+}
+
+/// No more requests may be in flight when it is due, in a client that is older than the time-out.
+#[test]
+fn a_late_recovery_waits_for_a_busy_server() {
+    let mut test = TestEngine::open();
+    for _ in 0..400 {
+        test.advance(100);
+        test.sent();
+        test.receive(&ServerMessage::Pong { nonce: 0 });
+    }
+    test.engine.subscribe(1, consume(4), test.now);
+    test.sent();
+    assert_eq!(test.reconnect(), [request(1, recovery(&[], 4))]);
+    test.reply_entries(1, &[]);
+    test.sent();
+    for id in 10..1_009 {
+        test.request(id, read());
+    }
+    test.sent();
+    assert_eq!(test.recoveries_within(40_000), []);
+    test.reply_done(10);
+    test.next_recovery(&[], 4);
+}
+
+#[test]
+fn a_late_recovery_outlasts_a_backend_that_is_unavailable_for_long() {
+    let mut test = TestEngine::open();
+    let mut late = test.begin_late_recovery_of_a_consumer();
+    let end = test.now + 120_000;
+    while test.now < end {
+        test.reply_error(late, "DISCONNECTED");
+        let again = test.recoveries_within(6_000);
+        assert_eq!(again.len(), 1, "at {}", test.now);
+        late = again[0].0;
+    }
+    test.reply_entries(late, &["1-0"]);
+    assert_eq!(test.pushed_ids(), ["1-0"]);
+    assert_eq!(test.codes(), []);
+}
+
+/// Only one waits for the end of the pause.
+#[test]
+fn a_late_recovery_that_is_paused_is_not_begun_again() {
+    let mut test = TestEngine::open();
+    let late = test.begin_late_recovery_of_a_consumer();
+    test.reply_error(late, "DISCONNECTED");
+    for (id, entry) in [(5, "5-0"), (6, "6-0")] {
+        test.request(id, claim());
+        test.sent();
+        test.reply_claimed_more(id, entry);
+        assert_eq!(test.sent().concat(), []);
+    }
+    let again = test.recoveries_within(6_000);
+    assert_eq!(again, [(late, recovery(&["5-0", "6-0"], 4))]);
+}
+
+/// The recovery looked before the claim.
+#[test]
+fn what_did_not_fit_into_a_claim_during_a_recovery_is_recovered_next() {
+    let mut test = TestEngine::open();
+    test.request(1, read_group("c", None));
+    test.sent();
+    test.reply_more(1, &["1-0"]);
+    test.request(2, read_group("c", None));
+    assert_eq!(test.next_recovery(&["1-0"], 2), 2);
+    test.request(3, claim());
+    test.sent();
+    test.reply_claimed_more(3, "5-0");
+    test.reply_entries(2, &[]);
+    assert_eq!(test.next_recovery(&["1-0", "5-0"], 2), 2);
+}
+
+#[test]
+fn a_late_recovery_that_is_due_during_another_one_runs_after_it() {
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, consume(4), 0);
+    test.sent();
+    assert_eq!(test.reconnect(), [request(1, recovery(&[], 4))]);
+    assert_eq!(test.recoveries_within(LATE_MS + 100), []);
+    test.reply_entries(1, &[]);
+    test.next_recovery(&[], 4);
+}
+
+/// Nobody reads the group again.
+#[test]
+fn what_did_not_fit_into_a_claim_reaches_a_consume_loop() {
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, consume(4), 0);
+    test.sent();
+    test.request(2, claim());
+    test.sent();
+    test.reply_claimed_more(2, "5-0");
+    let next = test.next_recovery(&["5-0"], 4);
+    test.reply_entries(next, &["6-0"]);
+    assert_eq!(test.pushed_ids(), ["6-0"]);
+}
+
+#[test]
+fn what_did_not_fit_into_a_group_read_reaches_a_consume_loop() {
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, consume(4), 0);
+    test.request(2, read_group("c", None));
+    test.sent();
+    test.reply_more(2, &["1-0"]);
+    let next = test.next_recovery(&["1-0"], 4);
+    test.reply_entries(next, &[]);
+    // What a read's own recovery leaves behind does too.
+    test.request(3, read_group("c", None));
+    test.sent();
+    test.lose_connection(1001);
+    test.advance_until_connect();
+    test.accept();
+    assert_eq!(test.next_recovery(&["1-0"], 4), 1);
+    test.reply_entries(1, &[]);
+    test.sent();
+    test.reply_entries(3, &["2-0"]);
+    let next = test.next_recovery(&["1-0", "2-0"], 4);
+    test.reply_entries(next, &["3-0"]);
+    assert_eq!(test.pushed_ids(), ["3-0"]);
+}
+
+#[test]
+fn a_recovery_that_is_cancelled_goes_on_for_a_consume_loop() {
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, consume(4), 0);
+    test.request(2, read_group("c", Some(0)));
+    test.sent();
+    test.reply_error(2, "UNKNOWN_OUTCOME");
+    let recoveries = test.recoveries_within(500);
+    assert_eq!(recoveries, [(2, recovery(&[], 2))]);
+    test.engine.cancel(2);
+    let sent = test.sent().concat();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    assert_eq!(sent[0], ClientMessage::Cancel { id: 2 });
+    assert!(matches!(&sent[1], ClientMessage::Request { operation, .. }
+        if *operation == recovery(&[], 4)));
+}
+
+/// The owner of the wait has to hear of the entry, and the ones after it are not hidden.
+#[test]
+fn an_entry_that_is_too_large_for_a_late_recovery_ends_the_wait() {
+    let mut test = TestEngine::open();
+    let late = test.begin_late_recovery_of_a_wait();
+    test.reply_too_large(late, "1-0");
+    assert_eq!(test.codes(), [(1, "LIMIT")]);
+    assert_eq!(test.sent().concat(), [ClientMessage::Cancel { id: 1 }]);
+    test.request(2, read_group("c", None));
+    assert_eq!(test.next_recovery(&["1-0"], 2), 2);
+    test.reply_entries(2, &["2-0"]);
+    assert_eq!(test.ids_of_reply(2), ["2-0"]);
 }
 
 /// A consumer that creates its group.

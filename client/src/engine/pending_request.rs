@@ -32,6 +32,9 @@ pub(super) const MAX_ADD_RETRY_MS: u64 = REMEMBERED_MS / 2;
 #[derive(Debug)]
 pub(super) struct PendingRequest {
     id: u64,
+    /// Its place among all requests, in the order in which they were admitted. Ids of concurrent
+    /// callers are in another order. A background recovery is the last.
+    pub(super) order: u64,
     /// A `Request` or a `Subscribe`.
     message: ClientMessage<'static>,
     /// The number of an idempotent add.
@@ -86,6 +89,7 @@ impl PendingRequest {
     fn of_message(id: u64, message: ClientMessage<'static>) -> Self {
         Self {
             id,
+            order: u64::MAX,
             bytes: estimated_bytes(&message),
             message,
             add_number: None,

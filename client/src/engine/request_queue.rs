@@ -28,14 +28,15 @@ pub(super) const MAX_IN_FLIGHT_BYTES: usize = 16 * 1024 * 1024;
 /// adds that wait for the outcome of those before them.
 const MAX_LOOK_AHEAD: usize = 256;
 
-/// In the order in which they were made. Those in flight are sorted by id, which is nearly the same
-/// order: an insertion is nearly always at the end, and a removal at the front unless a wait is
+/// In the order in which they were admitted. Those in flight are sorted by id, which is nearly the
+/// same order: an insertion is nearly always at the end, and a removal at the front unless a wait is
 /// there. Each is boxed, because it moves from one list to the next.
 #[derive(Debug)]
 pub(super) struct RequestQueue {
     /// Requests to be sent again, and requests that recover lost entries. They go first.
     retries: VecDeque<Box<PendingRequest>>,
     queued: VecDeque<Box<PendingRequest>>,
+    admitted: u64,
     queued_bytes: usize,
     in_flight: VecDeque<Box<PendingRequest>>,
     in_flight_bytes: usize,
@@ -48,6 +49,7 @@ impl RequestQueue {
         Self {
             retries: VecDeque::new(),
             queued: VecDeque::new(),
+            admitted: 0,
             queued_bytes: 0,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
@@ -70,6 +72,8 @@ impl RequestQueue {
             let why = "too many requests wait to be sent";
             return Err(CacheError::from_code(code::OVERLOADED, why));
         }
+        self.admitted += 1;
+        request.order = self.admitted;
         request.queued_at = now;
         self.queued_bytes += request.bytes;
         self.queued.push_back(request);
@@ -141,13 +145,13 @@ impl RequestQueue {
         if request.window.is_none() {
             request.window = request.new_window().map(Box::new);
         }
-        insert(&mut self.in_flight, request);
+        insert(&mut self.in_flight, request, PendingRequest::id);
         self.in_flight_bytes += bytes;
     }
 
     /// Queues a request to be sent again, before all that were not sent yet.
     pub(super) fn retry(&mut self, request: Box<PendingRequest>) {
-        insert(&mut self.retries, request);
+        insert(&mut self.retries, request, order);
     }
 
     /// Returns the request in flight with this id.
@@ -230,15 +234,14 @@ impl RequestQueue {
         (None, false)
     }
 
-    /// Removes all requests that were sent, in the order in which they were made.
+    /// Removes all requests that were sent, in the order in which they were admitted.
     pub(super) fn take_sent(&mut self) -> VecDeque<Box<PendingRequest>> {
         self.in_flight_bytes = 0;
-        let mut sent = std::mem::take(&mut self.in_flight);
-        // Both are sorted; a sort would be four kilobytes of a browser's download.
-        for request in self.retries.drain(..) {
-            insert(&mut sent, request);
+        // Nearly sorted; a sort would be four kilobytes of a browser's download.
+        for request in std::mem::take(&mut self.in_flight) {
+            insert(&mut self.retries, request, order);
         }
-        sent
+        std::mem::take(&mut self.retries)
     }
 
     /// Removes all requests that were sent, because their connection was lost. The time in the
@@ -293,13 +296,21 @@ impl RequestQueue {
     }
 }
 
-/// Inserts by id, which is nearly always at the end.
-fn insert(requests: &mut VecDeque<Box<PendingRequest>>, request: Box<PendingRequest>) {
-    let is_last = requests.back().is_none_or(|last| last.id() < request.id());
-    if is_last {
+fn order(request: &PendingRequest) -> u64 {
+    request.order
+}
+
+/// Inserts by a key, which is nearly always at the end.
+fn insert(
+    requests: &mut VecDeque<Box<PendingRequest>>,
+    request: Box<PendingRequest>,
+    key: fn(&PendingRequest) -> u64,
+) {
+    let new = key(&request);
+    if requests.back().is_none_or(|last| key(last) < new) {
         requests.push_back(request);
     } else {
-        let index = requests.partition_point(|other| other.id() < request.id());
+        let index = requests.partition_point(|other| key(other) < new);
         requests.insert(index, request);
     }
 }

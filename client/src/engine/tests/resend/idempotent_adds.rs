@@ -55,3 +55,31 @@ fn a_new_add_waits_for_those_in_flight_after_a_failed_one() {
     test.advance(100);
     assert_eq!(marks(test.sent().concat()), [(2, false), (3, false)]);
 }
+
+/// Concurrent callers take their ids before their requests are admitted.
+#[test]
+fn adds_are_sent_again_in_the_order_in_which_they_were_admitted() {
+    let mut test = TestEngine::of(&identity(), ClientConfig::default());
+    test.accept();
+    let numbers = |sent: Vec<ClientMessage<'static>>| {
+        let number = |message| match message {
+            ClientMessage::Request {
+                id,
+                operation: Operation::IdempotentAdd { number, after, .. },
+            } => Some((id, number, after)),
+            _ => None,
+        };
+        sent.into_iter().filter_map(number).collect::<Vec<_>>()
+    };
+    for id in [2, 3, 1] {
+        test.request(id, add("a"));
+    }
+    let sent = [(2, 1, 0), (3, 2, 1), (1, 3, 2)];
+    assert_eq!(numbers(test.sent().concat()), sent);
+    assert_eq!(numbers(test.reconnect()), sent);
+    for id in [2, 3, 1] {
+        test.reply_error(id, "TRYAGAIN");
+    }
+    test.advance(1_000);
+    assert_eq!(numbers(test.sent().concat()), sent);
+}

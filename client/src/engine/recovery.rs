@@ -198,14 +198,15 @@ impl Engine {
     }
 
     /// Saves the unfinished recovery of a request that is over, for other requests of the consumer.
-    /// A background recovery is left to the next one: it ended with its connection, or with an error
-    /// that another one would meet too.
+    /// A claim that may be done needs one too. A background recovery is left to the next request:
+    /// it ended with its connection, or with an error that another one would meet too.
     pub(super) fn save_recovery(&mut self, request: &PendingRequest) {
-        if let Some(consumer) = request.consumer().filter(|_| request.is_recovering) {
+        let may_have_lost = request.is_recovering || request.may_be_done;
+        if let Some(receiver) = request.receiver().filter(|_| may_have_lost) {
             if request.is_background() {
-                self.delivery_log.set_recovery_due(consumer);
+                self.delivery_log.set_recovery_due(receiver);
             } else {
-                self.delivery_log.set_background_recovery_due(consumer);
+                self.delivery_log.set_background_recovery_due(receiver);
             }
         }
     }

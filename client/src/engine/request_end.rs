@@ -30,8 +30,8 @@ impl Engine {
         self.producers.record_connection_lost();
         self.delivery_log.record_connection_lost();
         for mut request in self.queue.take_lost(now) {
-            if may_go_on && let Some(consumer) = request.consumer() {
-                self.delivery_log.require_late_recovery(consumer);
+            if may_go_on && let Some(receiver) = request.receiver() {
+                self.delivery_log.require_late_recovery(receiver);
             }
             if request.is_background() {
                 self.save_recovery(&request);

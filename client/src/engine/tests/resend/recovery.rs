@@ -457,6 +457,38 @@ fn a_late_recovery_that_is_due_during_another_one_runs_after_it() {
     test.next_recovery(&[], 4);
 }
 
+#[test]
+fn the_entries_of_a_lost_claim_are_read_next() {
+    let mut test = TestEngine::open();
+    test.request(1, claim());
+    test.sent();
+    assert_eq!(test.reconnect(), []);
+    assert_eq!(test.codes(), [(1, "UNKNOWN_OUTCOME")]);
+    test.request(2, read_group("c", None));
+    assert_eq!(test.next_recovery(&[], 2), 2);
+    test.reply_entries(2, &[]);
+    test.sent();
+    test.reply_entries(2, &[]);
+    // The server did not notice the loss, and may have performed the claim later.
+    assert_eq!(test.advance_to_late_recovery(), []);
+    test.request(3, read_group("c", None));
+    assert_eq!(test.next_recovery(&[], 2), 3);
+}
+
+#[test]
+fn the_entries_of_a_claim_whose_outcome_is_unknown_reach_a_consume_loop() {
+    let mut test = TestEngine::open();
+    test.engine.subscribe(1, consume(4), 0);
+    test.request(2, claim());
+    test.request(3, claim());
+    test.sent();
+    test.reply_error(2, "DISCONNECTED");
+    assert_eq!(test.sent().concat(), [], "it was not performed");
+    test.reply_error(3, "UNKNOWN_OUTCOME");
+    assert_eq!(test.codes(), [(2, "DISCONNECTED"), (3, "UNKNOWN_OUTCOME")]);
+    test.next_recovery(&[], 4);
+}
+
 /// Nobody reads the group again.
 #[test]
 fn what_did_not_fit_into_a_claim_reaches_a_consume_loop() {

@@ -12,8 +12,6 @@ use streamgate_protocol::entry_id::EntryId;
 use streamgate_protocol::text::Text;
 use streamgate_protocol::{ByteString, Entry};
 
-use super::time::Millis;
-
 /// The ids that are remembered of each consumer: entries that were delivered and not acknowledged.
 /// Beyond them the log forgets the smallest ids. Recoveries then start after those, so no entry is
 /// delivered twice; a lost entry that comes before them stays pending until it is reclaimed.
@@ -22,10 +20,6 @@ const MAX_IDS: usize = 1_024;
 /// The consumers that are remembered. If a reply to any other consumer is lost, the request fails
 /// with `UNKNOWN_OUTCOME`.
 pub(super) const MAX_CONSUMERS: usize = 1_024;
-
-/// How long a delivery may be on its way that a recovery overtook. An entry that is delivered again
-/// later was reclaimed twice.
-pub(super) const MAX_OVERTAKEN_MS: u64 = 5_000;
 
 /// Identifies a consumer of a group of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,9 +53,9 @@ struct ConsumerLog {
     is_recovery_in_flight: bool,
     /// Acknowledged while a recovery is in flight, which may find them nevertheless.
     acknowledged: Vec<EntryId>,
-    /// Found by recoveries on this connection. They may come once more.
+    /// Found by recoveries on this connection, the oldest first, acknowledged or not. Each may come
+    /// once more, however late: the server may have taken it, and wait for credit to push it.
     recovered: Vec<EntryId>,
-    overtaken_until: Millis,
     /// Whether an earlier session of this client may still receive entries for the consumer.
     needs_late_recovery: bool,
     /// Whether the next recovery shall begin by itself rather than with the next request.
@@ -80,28 +74,21 @@ impl DeliveryLog {
 
     /// Records an entry that is too large, and of which the owner hears. Returns whether that is
     /// news.
-    pub(super) fn record_too_large(&mut self, key: ConsumerKey<'_>, id: &str, now: Millis) -> bool {
+    pub(super) fn record_too_large(&mut self, key: ConsumerKey<'_>, id: &str) -> bool {
         let Some(log) = self.find_or_insert(key) else {
             return true;
         };
         let is_new = log.is_new(id);
         if is_new {
-            log.record_recovered(id, now);
+            log.record_recovered(id);
         }
         is_new
     }
 
     /// Records entries that a recovery found and that the owner receives.
-    pub(super) fn record_recovered(
-        &mut self,
-        key: ConsumerKey<'_>,
-        entries: &[Entry],
-        now: Millis,
-    ) {
+    pub(super) fn record_recovered(&mut self, key: ConsumerKey<'_>, entries: &[Entry]) {
         if let Some(log) = self.find_or_insert(key) {
-            entries
-                .iter()
-                .for_each(|entry| log.record_recovered(&entry.id, now));
+            entries.iter().for_each(|entry| log.record_recovered(&entry.id));
         }
     }
 
@@ -135,19 +122,18 @@ impl DeliveryLog {
         &mut self,
         key: ConsumerKey<'_>,
         entries: &mut Vec<Entry>,
-        now: Millis,
     ) {
         if let Some(log) = self.find_mut(key) {
-            entries.retain(|entry| !log.take_recovered(&entry.id, now));
+            entries.retain(|entry| !log.take_recovered(&entry.id));
         }
     }
 
     /// Records an entry that the server skipped. Returns whether that is news.
-    pub(super) fn record_skipped(&mut self, key: ConsumerKey<'_>, id: &str, now: Millis) -> bool {
+    pub(super) fn record_skipped(&mut self, key: ConsumerKey<'_>, id: &str) -> bool {
         let Some(log) = self.find_or_insert(key) else {
             return true;
         };
-        let is_new = !log.take_recovered(id, now);
+        let is_new = !log.take_recovered(id);
         log.record(id);
         is_new
     }
@@ -313,7 +299,6 @@ impl ConsumerLog {
             is_recovery_in_flight: false,
             acknowledged: Vec::new(),
             recovered: Vec::new(),
-            overtaken_until: 0,
             needs_late_recovery: false,
             is_background_recovery_due: false,
         }
@@ -357,9 +342,8 @@ impl ConsumerLog {
         }
     }
 
-    fn record_recovered(&mut self, id: &str, now: Millis) {
+    fn record_recovered(&mut self, id: &str) {
         self.record(id);
-        self.overtaken_until = now + MAX_OVERTAKEN_MS;
         self.recovered.extend(EntryId::parse(id));
         if self.recovered.len() > MAX_IDS {
             self.recovered.remove(0);
@@ -367,18 +351,13 @@ impl ConsumerLog {
     }
 
     /// Returns whether a recovery found the entry, once.
-    fn take_recovered(&mut self, id: &str, now: Millis) -> bool {
-        if now >= self.overtaken_until {
-            self.recovered.clear();
-        }
+    fn take_recovered(&mut self, id: &str) -> bool {
         if self.recovered.is_empty() {
             return false;
         }
         let id = EntryId::parse(id);
         let found = self.recovered.iter().position(|other| Ok(*other) == id);
-        found
-            .map(|index| self.recovered.swap_remove(index))
-            .is_some()
+        found.map(|index| self.recovered.remove(index)).is_some()
     }
 
     const fn make_background_recovery_due(&mut self) {
@@ -485,20 +464,30 @@ mod tests {
     #[test]
     fn a_delivery_that_a_recovery_overtook_is_dropped_once() {
         let mut log = DeliveryLog::default();
-        log.record_recovered(KEY, &entries([1, 2]), 100);
-        let delivered = |log: &mut DeliveryLog, now| {
+        log.record_recovered(KEY, &entries([1, 2]));
+        let delivered = |log: &mut DeliveryLog| {
             let mut delivered = entries([1, 3]);
-            log.remove_recovered(KEY, &mut delivered, now);
+            log.remove_recovered(KEY, &mut delivered);
             delivered
         };
-        assert_eq!(delivered(&mut log, 200), entries([3]));
-        assert_eq!(delivered(&mut log, 200), entries([1, 3]), "reclaimed");
-        log.record_recovered(KEY, &entries([1]), 100);
-        let late = 100 + MAX_OVERTAKEN_MS;
-        assert_eq!(delivered(&mut log, late), entries([1, 3]));
-        log.record_recovered(KEY, &entries([1]), 100);
+        assert_eq!(delivered(&mut log), entries([3]));
+        assert_eq!(delivered(&mut log), entries([1, 3]), "reclaimed");
+        log.record_recovered(KEY, &entries([1]));
+        acknowledge(&mut log, [1]);
+        assert_eq!(delivered(&mut log), entries([3]), "acknowledged meanwhile");
+        log.record_recovered(KEY, &entries([1]));
         log.record_connection_lost();
-        assert_eq!(delivered(&mut log, 200), entries([1, 3]));
+        assert_eq!(delivered(&mut log), entries([1, 3]));
+    }
+
+    #[test]
+    fn what_recoveries_found_is_bounded_too() {
+        let mut log = DeliveryLog::default();
+        let many = MAX_IDS as u64 + 1;
+        log.record_recovered(KEY, &entries(1..=many));
+        let mut delivered = entries([1, 2, many]);
+        log.remove_recovered(KEY, &mut delivered);
+        assert_eq!(delivered, entries([1]));
     }
 
     #[test]

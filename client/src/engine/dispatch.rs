@@ -25,7 +25,7 @@ impl Engine {
         for message in self.config.encoding.messages::<ServerMessage>(frame) {
             let handled = match message {
                 Ok(ServerMessage::Reply { id, outcome }) => self.handle_reply(id, outcome, now),
-                Ok(ServerMessage::Push { id, item }) => self.handle_push(id, item, now),
+                Ok(ServerMessage::Push { id, item }) => self.handle_push(id, item),
                 Ok(ServerMessage::Welcome(welcome)) => {
                     self.handle_welcome(&welcome, now);
                     Ok(())

@@ -93,11 +93,11 @@ impl Engine {
         self.delivery_log.end_recovery(consumer, is_due);
         if request.is_background() {
             if is_due {
-                self.deliver_in_background(&request, entries, now);
+                self.deliver_in_background(&request, entries);
             }
             return;
         }
-        self.delivery_log.record_recovered(consumer, &entries, now);
+        self.delivery_log.record_recovered(consumer, &entries);
         if !entries.is_empty() {
             if request.window.is_none() {
                 self.delivery_log.set_background_recovery_due(consumer);
@@ -114,12 +114,7 @@ impl Engine {
 
     /// Delivers what a background recovery found, through a request that waits for entries of the
     /// same consumer. Without one, the consumer's next request finds it again.
-    fn deliver_in_background(
-        &mut self,
-        recovery: &PendingRequest,
-        mut entries: Vec<Entry>,
-        now: Millis,
-    ) {
+    fn deliver_in_background(&mut self, recovery: &PendingRequest, mut entries: Vec<Entry>) {
         let Some(consumer) = recovery.consumer() else {
             return;
         };
@@ -133,7 +128,7 @@ impl Engine {
         };
         let id = receiver.id();
         if receiver.window.is_some() {
-            self.delivery_log.record_recovered(consumer, &entries, now);
+            self.delivery_log.record_recovered(consumer, &entries);
             self.events.push_back(receiver.push_recovered(entries));
             return;
         }
@@ -141,7 +136,7 @@ impl Engine {
         if count > 0 {
             entries.truncate(count as usize);
         }
-        self.delivery_log.record_recovered(consumer, &entries, now);
+        self.delivery_log.record_recovered(consumer, &entries);
         self.finish_wait(id, Ok(Reply::entries(entries)));
     }
 
@@ -174,7 +169,7 @@ impl Engine {
             let Some(receiver) = self.queue.find_receiver(consumer) else {
                 return;
             };
-            if !self.delivery_log.record_too_large(consumer, &entry, now) {
+            if !self.delivery_log.record_too_large(consumer, &entry) {
                 return;
             }
             if receiver.window.is_some() {
@@ -184,7 +179,7 @@ impl Engine {
             let id = receiver.id();
             return self.finish_wait(id, Err(error));
         }
-        let is_news = self.delivery_log.record_too_large(consumer, &entry, now);
+        let is_news = self.delivery_log.record_too_large(consumer, &entry);
         let is_consumer = request.is_recovering && request.window.is_some();
         let is_claim = request.consumer().is_none();
         if is_claim || is_news && !is_consumer {

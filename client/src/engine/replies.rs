@@ -82,7 +82,7 @@ impl Engine {
             let is_empty = entries.is_empty();
             let is_claim = request.consumer().is_none();
             if !is_claim {
-                self.delivery_log.remove_recovered(receiver, entries, now);
+                self.delivery_log.remove_recovered(receiver, entries);
             }
             self.delivery_log.record(receiver, entries);
             if *more {

@@ -47,12 +47,7 @@ impl Engine {
     /// # Errors
     ///
     /// The violation, if the server must not push it.
-    pub(super) fn handle_push(
-        &mut self,
-        id: u64,
-        mut item: Item,
-        now: Millis,
-    ) -> Result<(), &'static str> {
+    pub(super) fn handle_push(&mut self, id: u64, mut item: Item) -> Result<(), &'static str> {
         let verdict = match self.queue.find_in_flight(id) {
             // It was on its way when the subscription was cancelled.
             None => return Ok(()),
@@ -70,7 +65,7 @@ impl Engine {
         };
         match verdict {
             PushVerdict::Deliver => {
-                if self.log_delivery(id, &mut item, now) {
+                if self.log_delivery(id, &mut item) {
                     self.events.push_back(EngineEvent::Pushed { id, item });
                 }
             }
@@ -94,7 +89,7 @@ impl Engine {
 
     /// Logs the entries that a consumer received, so that it does not receive them again, and
     /// removes those that it received through a recovery. Returns whether any are left.
-    fn log_delivery(&mut self, id: u64, item: &mut Item, now: Millis) -> bool {
+    fn log_delivery(&mut self, id: u64, item: &mut Item) -> bool {
         let Some(request) = self.queue.find_in_flight(id) else {
             return false;
         };
@@ -104,7 +99,7 @@ impl Engine {
         match item {
             Item::Entries { entries, .. } => {
                 let cost = Credit::of(entries);
-                self.delivery_log.remove_recovered(consumer, entries, now);
+                self.delivery_log.remove_recovered(consumer, entries);
                 self.delivery_log.record(consumer, entries);
                 let is_empty = entries.is_empty();
                 let removed = cost.minus(Credit::of(entries));
@@ -114,7 +109,7 @@ impl Engine {
                 !is_empty
             }
             Item::Skipped(skipped) => {
-                let is_new = self.delivery_log.record_skipped(consumer, &skipped.id, now);
+                let is_new = self.delivery_log.record_skipped(consumer, &skipped.id);
                 if !is_new {
                     self.consumed(id, item.cost());
                 }

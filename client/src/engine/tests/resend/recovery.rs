@@ -236,6 +236,24 @@ fn a_push_that_overtook_a_recovery_is_not_delivered_twice() {
     assert_eq!(test.pushed_ids(), ["2-0", "1-0"]);
 }
 
+/// The server took two entries more than the credit in bytes lets it push, and pushes them when the
+/// owner has taken the others, ten seconds later.
+#[test]
+fn a_push_that_waited_for_credit_is_not_delivered_twice() {
+    let mut test = TestEngine::open();
+    let late = test.begin_late_recovery_of_a_consumer();
+    test.push_entries(1, &["1-0", "2-0"], None);
+    test.reply_entries(late, &["3-0", "4-0"]);
+    assert_eq!(test.pushed_ids(), ["1-0", "2-0", "3-0", "4-0"]);
+    assert_eq!(test.recoveries_within(10_000), []);
+    test.acknowledge(9, &["1-0", "2-0", "3-0"]);
+    let (entries, bytes) = (4, 12);
+    test.engine.consumed(1, Credit { entries, bytes });
+    test.sent();
+    test.push_entries(1, &["3-0", "4-0"], None);
+    assert_eq!(test.pushed_ids(), ["1-0", "2-0", "3-0", "4-0"]);
+}
+
 #[test]
 fn a_wait_receives_what_an_earlier_session_took_unnoticed() {
     let mut test = TestEngine::open();

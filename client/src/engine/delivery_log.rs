@@ -12,6 +12,8 @@ use streamgate_protocol::entry_id::EntryId;
 use streamgate_protocol::text::Text;
 use streamgate_protocol::{ByteString, Entry};
 
+use super::time::Millis;
+
 /// The ids that are remembered of each consumer: entries that were delivered and not acknowledged.
 /// Beyond them the log forgets the smallest ids. Recoveries then start after those, so no entry is
 /// delivered twice; a lost entry that comes before them stays pending until it is reclaimed.
@@ -53,9 +55,10 @@ struct ConsumerLog {
     is_recovery_in_flight: bool,
     /// Acknowledged while a recovery is in flight, which may find them nevertheless.
     acknowledged: Vec<EntryId>,
-    /// Found by recoveries on this connection, the oldest first, acknowledged or not. Each may come
-    /// once more, however late: the server may have taken it, and wait for credit to push it.
-    recovered: Vec<EntryId>,
+    /// Found by recoveries on this connection, and when; the oldest first, acknowledged or not. Each
+    /// may come once more, however late: the server may have taken it, and wait for credit to push
+    /// it.
+    recovered: Vec<(EntryId, Millis)>,
     /// Whether an earlier session of this client may still receive entries for the consumer.
     needs_late_recovery: bool,
     /// Whether the next recovery shall begin by itself rather than with the next request.
@@ -74,21 +77,28 @@ impl DeliveryLog {
 
     /// Records an entry that is too large, and of which the owner hears. Returns whether that is
     /// news.
-    pub(super) fn record_too_large(&mut self, key: ConsumerKey<'_>, id: &str) -> bool {
+    pub(super) fn record_too_large(&mut self, key: ConsumerKey<'_>, id: &str, now: Millis) -> bool {
         let Some(log) = self.find_or_insert(key) else {
             return true;
         };
         let is_new = log.is_new(id);
         if is_new {
-            log.record_recovered(id);
+            log.record_recovered(id, now);
         }
         is_new
     }
 
     /// Records entries that a recovery found and that the owner receives.
-    pub(super) fn record_recovered(&mut self, key: ConsumerKey<'_>, entries: &[Entry]) {
+    pub(super) fn record_recovered(
+        &mut self,
+        key: ConsumerKey<'_>,
+        entries: &[Entry],
+        now: Millis,
+    ) {
         if let Some(log) = self.find_or_insert(key) {
-            entries.iter().for_each(|entry| log.record_recovered(&entry.id));
+            entries
+                .iter()
+                .for_each(|entry| log.record_recovered(&entry.id, now));
         }
     }
 
@@ -117,14 +127,15 @@ impl DeliveryLog {
         }
     }
 
-    /// Removes the entries of a delivery that a recovery found before.
+    /// Removes the entries of a delivery that a recovery found before, at this time or later.
     pub(super) fn remove_recovered(
         &mut self,
         key: ConsumerKey<'_>,
         entries: &mut Vec<Entry>,
+        since: Millis,
     ) {
         if let Some(log) = self.find_mut(key) {
-            entries.retain(|entry| !log.take_recovered(&entry.id));
+            entries.retain(|entry| !log.take_recovered(&entry.id, since));
         }
     }
 
@@ -133,7 +144,7 @@ impl DeliveryLog {
         let Some(log) = self.find_or_insert(key) else {
             return true;
         };
-        let is_new = !log.take_recovered(id);
+        let is_new = !log.take_recovered(id, 0);
         log.record(id);
         is_new
     }
@@ -342,21 +353,23 @@ impl ConsumerLog {
         }
     }
 
-    fn record_recovered(&mut self, id: &str) {
+    fn record_recovered(&mut self, id: &str, now: Millis) {
         self.record(id);
-        self.recovered.extend(EntryId::parse(id));
+        self.recovered
+            .extend(EntryId::parse(id).map(|id| (id, now)));
         if self.recovered.len() > MAX_IDS {
             self.recovered.remove(0);
         }
     }
 
     /// Returns whether a recovery found the entry, once.
-    fn take_recovered(&mut self, id: &str) -> bool {
+    fn take_recovered(&mut self, id: &str, since: Millis) -> bool {
         if self.recovered.is_empty() {
             return false;
         }
         let id = EntryId::parse(id);
-        let found = self.recovered.iter().position(|other| Ok(*other) == id);
+        let mut recovered = self.recovered.iter();
+        let found = recovered.position(|(other, at)| Ok(*other) == id && *at >= since);
         found.map(|index| self.recovered.remove(index)).is_some()
     }
 
@@ -464,18 +477,18 @@ mod tests {
     #[test]
     fn a_delivery_that_a_recovery_overtook_is_dropped_once() {
         let mut log = DeliveryLog::default();
-        log.record_recovered(KEY, &entries([1, 2]));
+        log.record_recovered(KEY, &entries([1, 2]), 100);
         let delivered = |log: &mut DeliveryLog| {
             let mut delivered = entries([1, 3]);
-            log.remove_recovered(KEY, &mut delivered);
+            log.remove_recovered(KEY, &mut delivered, 0);
             delivered
         };
         assert_eq!(delivered(&mut log), entries([3]));
         assert_eq!(delivered(&mut log), entries([1, 3]), "reclaimed");
-        log.record_recovered(KEY, &entries([1]));
+        log.record_recovered(KEY, &entries([1]), 100);
         acknowledge(&mut log, [1]);
         assert_eq!(delivered(&mut log), entries([3]), "acknowledged meanwhile");
-        log.record_recovered(KEY, &entries([1]));
+        log.record_recovered(KEY, &entries([1]), 100);
         log.record_connection_lost();
         assert_eq!(delivered(&mut log), entries([1, 3]));
     }
@@ -484,9 +497,9 @@ mod tests {
     fn what_recoveries_found_is_bounded_too() {
         let mut log = DeliveryLog::default();
         let many = MAX_IDS as u64 + 1;
-        log.record_recovered(KEY, &entries(1..=many));
+        log.record_recovered(KEY, &entries(1..=many), 100);
         let mut delivered = entries([1, 2, many]);
-        log.remove_recovered(KEY, &mut delivered);
+        log.remove_recovered(KEY, &mut delivered, 0);
         assert_eq!(delivered, entries([1]));
     }
 

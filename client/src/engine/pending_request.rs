@@ -42,7 +42,7 @@ pub(super) struct PendingRequest {
     /// Whether it was ever sent, so that the server may have performed it.
     pub(super) was_sent: bool,
     first_sent_at: Option<Millis>,
-    last_sent_at: Millis,
+    pub(super) last_sent_at: Millis,
     /// Whether the server's backend was unavailable when it was sent last.
     was_sent_in_vain: bool,
     /// How often it failed without progress although the server's backend was available.

@@ -93,11 +93,11 @@ impl Engine {
         self.delivery_log.end_recovery(consumer, is_due);
         if request.is_background() {
             if is_due {
-                self.deliver_in_background(&request, entries);
+                self.deliver_in_background(&request, entries, now);
             }
             return;
         }
-        self.delivery_log.record_recovered(consumer, &entries);
+        self.delivery_log.record_recovered(consumer, &entries, now);
         if !entries.is_empty() {
             if request.window.is_none() {
                 self.delivery_log.set_background_recovery_due(consumer);
@@ -114,7 +114,12 @@ impl Engine {
 
     /// Delivers what a background recovery found, through a request that waits for entries of the
     /// same consumer. Without one, the consumer's next request finds it again.
-    fn deliver_in_background(&mut self, recovery: &PendingRequest, mut entries: Vec<Entry>) {
+    fn deliver_in_background(
+        &mut self,
+        recovery: &PendingRequest,
+        mut entries: Vec<Entry>,
+        now: Millis,
+    ) {
         let Some(consumer) = recovery.consumer() else {
             return;
         };
@@ -128,7 +133,7 @@ impl Engine {
         };
         let id = receiver.id();
         if receiver.window.is_some() {
-            self.delivery_log.record_recovered(consumer, &entries);
+            self.delivery_log.record_recovered(consumer, &entries, now);
             self.events.push_back(receiver.push_recovered(entries));
             return;
         }
@@ -136,7 +141,7 @@ impl Engine {
         if count > 0 {
             entries.truncate(count as usize);
         }
-        self.delivery_log.record_recovered(consumer, &entries);
+        self.delivery_log.record_recovered(consumer, &entries, now);
         self.finish_wait(id, Ok(Reply::entries(entries)));
     }
 
@@ -169,7 +174,7 @@ impl Engine {
             let Some(receiver) = self.queue.find_receiver(consumer) else {
                 return;
             };
-            if !self.delivery_log.record_too_large(consumer, &entry) {
+            if !self.delivery_log.record_too_large(consumer, &entry, now) {
                 return;
             }
             if receiver.window.is_some() {
@@ -179,7 +184,7 @@ impl Engine {
             let id = receiver.id();
             return self.finish_wait(id, Err(error));
         }
-        let is_news = self.delivery_log.record_too_large(consumer, &entry);
+        let is_news = self.delivery_log.record_too_large(consumer, &entry, now);
         let is_consumer = request.is_recovering && request.window.is_some();
         let is_claim = request.consumer().is_none();
         if is_claim || is_news && !is_consumer {

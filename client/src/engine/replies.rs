@@ -81,14 +81,14 @@ impl Engine {
         {
             let is_empty = entries.is_empty();
             let is_claim = request.consumer().is_none();
-            if !is_claim {
-                self.delivery_log.remove_recovered(receiver, entries);
-            }
+            // A claim delivers again what its owner received before it.
+            let since = if is_claim { request.last_sent_at } else { 0 };
+            self.delivery_log.remove_recovered(receiver, entries, since);
             self.delivery_log.record(receiver, entries);
             if *more {
                 self.delivery_log.set_background_recovery_due(receiver);
             }
-            if entries.is_empty() && !is_empty {
+            if entries.is_empty() && !is_empty && !is_claim {
                 // The owner has all of it. The wait goes on.
                 request.queued_at = now;
                 return self.queue.retry(request);

@@ -99,7 +99,7 @@ impl Engine {
         match item {
             Item::Entries { entries, .. } => {
                 let cost = Credit::of(entries);
-                self.delivery_log.remove_recovered(consumer, entries);
+                self.delivery_log.remove_recovered(consumer, entries, 0);
                 self.delivery_log.record(consumer, entries);
                 let is_empty = entries.is_empty();
                 let removed = cost.minus(Credit::of(entries));

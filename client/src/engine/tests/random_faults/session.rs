@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use streamgate_protocol::Skipped;
 use streamgate_protocol::message::{Credit, Subscription, TailStart};
 
-use super::store::{Carried, ModelStore, Owner, id, place};
+use super::store::{Answer, Carried, ModelStore, Owner, id, place};
 use super::*;
+use crate::engine::pending_request::is_background_id;
 
 /// A server gives a silent client up after two heartbeats.
 pub(super) const SILENCE_MS: u64 = 2 * 1_000;
@@ -23,12 +24,15 @@ pub(super) struct Session {
     tail: Option<(u64, usize, u64)>,
     /// The id and credit of the consumer, and whether it reclaims.
     consumer: Option<(u64, u64, bool)>,
+    /// Entries that the server took for the consumer, and that wait for credit in bytes.
+    unpushed: Vec<usize>,
+    max_in_flight: u32,
     /// The id, count and end of each group read that waits.
     waits: VecDeque<(u64, u64, Option<Millis>)>,
 }
 
 impl Session {
-    pub(super) fn new(server: usize, now: Millis) -> Self {
+    pub(super) fn new(server: usize, max_in_flight: u32, now: Millis) -> Self {
         Self {
             server,
             upstream: VecDeque::new(),
@@ -36,14 +40,16 @@ impl Session {
             last_heard: now,
             tail: None,
             consumer: None,
+            unpushed: Vec::new(),
+            max_in_flight,
             waits: VecDeque::new(),
         }
     }
 
-    fn reply(&mut self, id: u64, result: Result<Reply, Fault>, random: &mut fastrand::Rng) {
+    fn reply(&mut self, id: u64, result: Answer, random: &mut fastrand::Rng) {
         let outcome = match result {
             Ok(reply) => Outcome::Ok(reply),
-            Err(fault) => Outcome::Error(fault),
+            Err(fault) => Outcome::Error(*fault),
         };
         let reply = ServerMessage::Reply { id, outcome };
         // Replies overtake other messages, but not the welcome, nor the pushes that they end.
@@ -80,7 +86,9 @@ impl Session {
         self.last_heard = now;
         match message {
             ClientMessage::Hello(_) => {
-                self.downstream.push_back(ServerMessage::Welcome(welcome()));
+                let mut welcome = welcome();
+                welcome.max_in_flight = self.max_in_flight;
+                self.downstream.push_back(ServerMessage::Welcome(welcome));
                 return true;
             }
             ClientMessage::Request { id, operation } => {
@@ -135,6 +143,7 @@ impl Session {
     ) {
         let most = random.usize(1..5);
         let result = match random.u8(..20) {
+            _ if is_background_id(id) && now < store.outage_ends_at => error("DISCONNECTED"),
             0 if faults => error("DISCONNECTED"),
             1 if faults && !operation.is_read_only() => {
                 if random.bool() {
@@ -187,6 +196,9 @@ impl Session {
                 None => return,
             },
             1 | 2 => match self.consumer.take() {
+                Some((of, ..)) if !std::mem::take(&mut self.unpushed).is_empty() => {
+                    return self.reply(of, error("UNKNOWN_OUTCOME"), random);
+                }
                 Some((of, left, _)) => (of, Some(left.min(4)).filter(|left| *left > 0)),
                 None => return,
             },
@@ -244,10 +256,22 @@ impl Session {
             } else {
                 None
             };
-            let places = match reclaimed {
+            let mut places = match reclaimed {
                 Some(at) => vec![at],
+                None if !self.unpushed.is_empty() => {
+                    if random.u8(..32) > 0 {
+                        return;
+                    }
+                    std::mem::take(&mut self.unpushed)
+                }
                 None => store.deliver_next(Owner::Tested, left.min(4)),
             };
+            let room = if random.u8(..4) == 0 {
+                1
+            } else {
+                left as usize
+            };
+            self.unpushed.extend(places.drain(room.min(places.len())..));
             self.consumer = Some((of, left - places.len() as u64, reclaims));
             self.push_all(of, &places, store);
         }
@@ -281,6 +305,6 @@ fn item(store: &ModelStore, at: usize) -> Item {
     }
 }
 
-fn error(code: &str) -> Result<Reply, Fault> {
-    Err(Fault::from(&CacheError::from_code(code, "why")))
+fn error(code: &str) -> Answer {
+    Err(Box::new(Fault::from(&CacheError::from_code(code, "why"))))
 }

@@ -7,6 +7,8 @@ use streamgate_protocol::limits::ADDS_REMEMBERED;
 
 use super::*;
 
+pub(super) type Answer = Result<Reply, Box<Fault>>;
+
 /// A consumer of the group.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
@@ -32,6 +34,8 @@ pub(super) struct ModelStore {
     pub(super) deliveries: BTreeMap<usize, u32>,
     /// Entries that a crashed consumer held.
     pub(super) reclaimed: BTreeSet<usize>,
+    /// Until when late recoveries fail.
+    pub(super) outage_ends_at: Millis,
 }
 
 pub(super) fn id(place: usize) -> String {
@@ -87,6 +91,11 @@ impl ModelStore {
         delivered
     }
 
+    pub(super) fn any_crashed(&self) -> bool {
+        let mut pending = self.pending.values();
+        pending.any(|entry| entry.owner == Owner::Crashed)
+    }
+
     /// Hands an entry of the crashed consumer to the tested one.
     pub(super) fn reclaim(&mut self) -> Option<usize> {
         let held = |(_, pending): &(&usize, &PendingEntry)| pending.owner == Owner::Crashed;
@@ -113,12 +122,8 @@ impl ModelStore {
     }
 
     /// Performs an operation that does not wait.
-    pub(super) fn perform(
-        &mut self,
-        operation: Operation<'_>,
-        most: usize,
-    ) -> Result<Reply, Fault> {
-        let fault = |code| Err(Fault::from(&CacheError::from_code(code, "why")));
+    pub(super) fn perform(&mut self, operation: Operation<'_>, most: usize) -> Answer {
+        let fault = |code| Err(Box::new(Fault::from(&CacheError::from_code(code, "why"))));
         Ok(match operation {
             Operation::IdempotentAdd {
                 fields,
@@ -171,6 +176,17 @@ impl ModelStore {
                 };
                 self.reply(&found[..count.min(found.len())], most)?
             }
+            Operation::Claim { count, .. } => {
+                let claimed: Vec<_> = (0..count).map_while(|_| self.reclaim()).collect();
+                match self.reply(&claimed, most)? {
+                    Reply::Entries { entries, more, .. } => {
+                        let mut claimed = Claimed::new("0-0", entries, vec![]);
+                        claimed.more = more;
+                        Reply::Claimed(claimed)
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
             Operation::Ack { ids, .. } => {
                 let acked = ids
                     .iter()
@@ -184,7 +200,7 @@ impl ModelStore {
     }
 
     /// Returns the reply that carries these entries.
-    pub(super) fn reply(&self, places: &[usize], most: usize) -> Result<Reply, Fault> {
+    pub(super) fn reply(&self, places: &[usize], most: usize) -> Answer {
         match self.carry(places, most) {
             Carried::Entries { entries, more } => Ok(Reply::Entries {
                 entries,
@@ -194,7 +210,7 @@ impl ModelStore {
             Carried::TooLarge(at) => {
                 let mut fault = Fault::from(&CacheError::from_code(code::LIMIT, "too large"));
                 fault.entry = Some(id(at));
-                Err(fault)
+                Err(Box::new(fault))
             }
         }
     }

@@ -507,6 +507,25 @@ fn the_entries_of_a_claim_whose_outcome_is_unknown_reach_a_consume_loop() {
     test.next_recovery(&[], 4);
 }
 
+/// The recovery looked after the claim, and its reply overtook the claim's.
+#[test]
+fn an_entry_that_a_recovery_found_during_a_claim_is_not_delivered_twice() {
+    let mut test = TestEngine::open();
+    let late = test.begin_late_recovery_of_a_consumer();
+    test.reply_entries(late, &["1-0"]);
+    let late = test.next_recovery(&["1-0"], 3);
+    test.advance(1);
+    test.request(2, claim());
+    test.sent();
+    test.reply_entries(late, &["2-0"]);
+    let claimed = Claimed::new("0-0", entries_with_ids(&["1-0", "2-0", "3-0"]), vec![]);
+    test.reply(2, Reply::Claimed(claimed));
+    assert_eq!(test.pushed_ids(), ["1-0", "2-0"]);
+    // The owner wants the first one again.
+    let claimed = Claimed::new("0-0", entries_with_ids(&["1-0", "3-0"]), vec![]);
+    assert_eq!(test.finished, [(2, Ok(Reply::Claimed(claimed)))]);
+}
+
 /// Nobody reads the group again.
 #[test]
 fn what_did_not_fit_into_a_claim_reaches_a_consume_loop() {

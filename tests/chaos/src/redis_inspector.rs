@@ -26,8 +26,8 @@ const DEDUP_WINDOWS: &str = "streamgate:once:*";
 /// A direct connection to Redis.
 pub(crate) struct RedisInspector {
     connection: MultiplexedConnection,
-    /// Pending entries that were looked at, and whether no client can get them.
-    huge: BTreeMap<(&'static str, EntryId), bool>,
+    /// Bytes of the longest value of each pending entry that was looked at.
+    paddings: BTreeMap<(&'static str, EntryId), usize>,
 }
 
 /// An entry as Redis returns it: names and values in turns.
@@ -37,11 +37,13 @@ impl RedisInspector {
     pub(crate) async fn open(url: &str) -> RedisResult<Self> {
         let client = redis::Client::open(url)?;
         // A busy machine is no failure.
-        let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
+        let config = redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
         let connection = client.get_multiplexed_async_connection_with_config(&config);
         Ok(Self {
             connection: connection.await?,
-            huge: BTreeMap::new(),
+            paddings: BTreeMap::new(),
         })
     }
 
@@ -102,7 +104,8 @@ impl RedisInspector {
             let mut pending_for_clients = pending;
             if pending <= MAX_HUGE_PENDING {
                 for id in self.pending(stream.name).await?.into_keys() {
-                    pending_for_clients -= usize::from(self.is_huge(stream.name, id).await?);
+                    pending_for_clients -=
+                        usize::from(self.padding(stream.name, id).await? >= HUGE_PADDING);
                 }
             }
             groups.push((last_delivered, pending_for_clients));
@@ -152,8 +155,13 @@ impl RedisInspector {
         Ok(contents)
     }
 
-    async fn is_huge(&mut self, stream: &'static str, id: EntryId) -> RedisResult<bool> {
-        if let Some(known) = self.huge.get(&(stream, id)) {
+    /// Returns the bytes of the longest value of an entry.
+    pub(crate) async fn padding(
+        &mut self,
+        stream: &'static str,
+        id: EntryId,
+    ) -> RedisResult<usize> {
+        if let Some(known) = self.paddings.get(&(stream, id)) {
             return Ok(*known);
         }
         let id_text = id.to_string();
@@ -161,10 +169,10 @@ impl RedisInspector {
             .arg(&[stream, &id_text, &id_text])
             .query_async(&mut self.connection)
             .await?;
-        let mut values = entries.iter().flat_map(|(_, fields)| fields);
-        let is_huge = values.any(|value| value.len() >= HUGE_PADDING);
-        self.huge.insert((stream, id), is_huge);
-        Ok(is_huge)
+        let values = entries.iter().flat_map(|(_, fields)| fields);
+        let padding = values.map(String::len).max().unwrap_or_default();
+        self.paddings.insert((stream, id), padding);
+        Ok(padding)
     }
 
     async fn group(&mut self, stream: &str) -> RedisResult<(EntryId, usize)> {

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
 use fastrand::Rng;
@@ -23,7 +23,7 @@ use crate::redis_inspector::RedisInspector;
 use crate::report::Report;
 use crate::scenario::{
     FRAME_BYTES, HUGE_PADDING, LARGE_PADDING, PendingPolicy, Phase, RunContext, SMALL_FRAME_BYTES,
-    STREAMS,
+    STREAMS, Stream,
 };
 use crate::schedule::{FaultSite, Intensity, may_evict, schedule};
 
@@ -155,6 +155,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
     let context = RunContext {
         phase: watched,
         started: deployment.started(),
+        received: Arc::default(),
     };
     let actors = start_actors(&deployment, &context, options.seed).await?;
     let subjects = inject_faults(&deployment, processes, options).await?;
@@ -166,7 +167,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
     let healed = Instant::now();
     // Connect only now: the faults killed Redis and all connections to it.
     let mut inspector = RedisInspector::open(deployment.redis_url()).await?;
-    let history = settle(actors, &phase, &mut inspector, may_evict).await?;
+    let history = settle(actors, &phase, &context, &mut inspector, may_evict).await?;
     let settling = healed.elapsed();
     for subject in subjects {
         if let Subject::Proxy(proxy) = subject {
@@ -216,10 +217,12 @@ async fn inject_faults(
 async fn settle(
     actors: Actors,
     phase: &watch::Sender<Phase>,
+    context: &RunContext,
     inspector: &mut RedisInspector,
     may_evict: bool,
 ) -> anyhow::Result<History> {
     phase.send_replace(Phase::Finishing);
+    let healed_ms = u64::try_from(SystemTime::UNIX_EPOCH.elapsed()?.as_millis())?;
     let writers = actors.writers.join_all().await;
     let last_ids = settled(async || Ok(inspector.last_ids().await?)).await?;
     phase.send_replace(Phase::Settling(last_ids.clone()));
@@ -240,6 +243,15 @@ async fn settle(
     );
     if let Ok(delivered) = delivered {
         delivered?;
+    }
+    // The last fault comes after the healthy time.
+    let since = EntryId {
+        ms: healed_ms.saturating_sub(u64::try_from(HEALTHY_TIME.as_millis())?),
+        seq: 0,
+    };
+    let received = timeout(SETTLE_TIMEOUT, all_received(inspector, context, since)).await;
+    if let Ok(received) = received {
+        received?;
     }
     phase.send_replace(Phase::Over);
     let (consumers, pending_history) = (actors.consumers.join_all().await, actors.observer.await?);
@@ -270,6 +282,33 @@ async fn all_delivered(inspector: &mut RedisInspector, last_ids: &[EntryId]) -> 
             delivered >= last && (*policy == PendingPolicy::Keep || *pending == 0)
         };
         if groups.iter().zip(&ends).all(is_over) {
+            return Ok(());
+        }
+        sleep(POLL_PAUSE).await;
+    }
+}
+
+/// Completes when every entry since this id that is pending for a consumer, and that it can get, has
+/// arrived there. The checker knows which older ones had to arrive.
+async fn all_received(
+    inspector: &mut RedisInspector,
+    context: &RunContext,
+    since: EntryId,
+) -> anyhow::Result<()> {
+    loop {
+        let mut is_over = true;
+        let keeps = |stream: &Stream| stream.group == Some(PendingPolicy::Keep);
+        for (index, stream) in STREAMS.iter().enumerate().filter(|(_, s)| keeps(s)) {
+            for id in inspector.pending(stream.name).await?.into_keys() {
+                if id >= since
+                    && !context.has_received(index, id)
+                    && inspector.padding(stream.name, id).await? < LARGE_PADDING
+                {
+                    is_over = false;
+                }
+            }
+        }
+        if is_over {
             return Ok(());
         }
         sleep(POLL_PAUSE).await;

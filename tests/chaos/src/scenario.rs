@@ -1,5 +1,7 @@
 //! What all actors know: the streams, and the phase of the run.
 
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use streamgate_client::{CacheError, CacheResult, Entry};
@@ -107,6 +109,8 @@ pub(crate) enum Phase {
 pub(crate) struct RunContext {
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) started: Instant,
+    /// The entries that consumers received or were told of, by the stream's index.
+    pub(crate) received: Arc<Mutex<HashSet<(usize, EntryId)>>>,
 }
 
 impl RunContext {
@@ -121,6 +125,19 @@ impl RunContext {
             Phase::Settling(last) => position >= last[stream],
             Phase::Over => true,
         }
+    }
+
+    pub(crate) fn record_received(&self, stream: usize, ids: impl Iterator<Item = EntryId>) {
+        self.received().extend(ids.map(|id| (stream, id)));
+    }
+
+    pub(crate) fn has_received(&self, stream: usize, id: EntryId) -> bool {
+        self.received().contains(&(stream, id))
+    }
+
+    fn received(&self) -> MutexGuard<'_, HashSet<(usize, EntryId)>> {
+        // No code panics under the lock.
+        self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Completes when the faults are over.

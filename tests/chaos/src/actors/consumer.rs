@@ -48,7 +48,7 @@ pub(crate) async fn consume(
             match batch {
                 Some(Ok(batch)) => {
                     process(&client, &context, &mut journal, &batch, &mut rng).await;
-                    if resubscribes && rng.u32(0..RESUBSCRIBE_ONE_IN) == 0 {
+                    if resubscribes && rng.u32(0..RESUBSCRIBE_ONE_IN) == 0 && context.is_running() {
                         journal.records.push(ConsumerRecord::Left(context.now()));
                         break;
                     }
@@ -100,6 +100,7 @@ pub(crate) async fn read(
         match batch {
             Ok(batch) => process(&client, &context, &mut journal, &batch, &mut rng).await,
             Err(error) if let Some(entry) = too_large_entry(&error) => {
+                context.record_received(journal.stream, [entry].into_iter());
                 journal.records.push(ConsumerRecord::TooLarge(entry));
             }
             Err(error) => {
@@ -124,6 +125,7 @@ async fn process(
     let stream = &STREAMS[journal.stream];
     let now = context.now();
     let entries: Vec<_> = batch.iter().map(entry).collect();
+    context.record_received(journal.stream, entries.iter().map(|(id, _)| *id));
     let given = entries
         .iter()
         .map(|(id, text)| ConsumerRecord::Delivered(*id, *text, now));

@@ -16,7 +16,7 @@ const LARGE_PAUSE_MS: std::ops::Range<u64> = 100..2_500;
 const HUGE_PAUSE_MS: std::ops::Range<u64> = 2_000..12_000;
 
 /// Most huge entries of a writer: every reader's proxy reads all of each from Redis.
-const MAX_HUGE: usize = 2;
+const MAX_HUGE: usize = 1;
 
 /// Longest answer of Redis: it may be stopped for longer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,7 +80,9 @@ async fn add(
     let added = timeout(ANSWER_TIMEOUT, async {
         if connection.is_none() {
             let client = redis::Client::open(redis_url)?;
-            let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
+            let config = redis::AsyncConnectionConfig::new()
+                .set_connection_timeout(None)
+                .set_response_timeout(None);
             let opened = client.get_multiplexed_async_connection_with_config(&config);
             *connection = Some(opened.await?);
         }

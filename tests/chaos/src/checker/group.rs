@@ -90,8 +90,13 @@ pub(super) fn group(
             never_reported || explains(consumer, *id, pending_history.added_at(*id))
         });
         if !is_explained {
+            let tag = stream.entries.iter().find(|(of, _)| of == id);
+            let tag = tag.map_or_else(|| "trimmed".to_owned(), |(_, tag)| tag.to_string());
+            let at = pending_history.added_at(*id);
+            let idle = state.idle;
             let what = format!(
-                "{id} of {name} is pending for {holder}, which neither got it nor an error for it"
+                "{tag}, {id}, of {name}, added at {at} ms, is pending for {holder}, idle for \
+                 {idle} ms, which neither got it nor an error for it"
             );
             violations.add(ViolationKind::Lost, what);
         }

@@ -90,7 +90,7 @@ impl Engine {
     }
 
     /// Fails a request that waits to be sent. If it was sent before, it may have been performed.
-    fn fail_waiting(&mut self, request: &PendingRequest, code: &str, why: &str) {
+    pub(super) fn fail_waiting(&mut self, request: &PendingRequest, code: &str, why: &str) {
         self.save_recovery(request);
         if let Some((stream, _)) = request.idempotent_add()
             && request.was_sent

@@ -88,9 +88,9 @@ impl Engine {
                 }
                 self.queue.record_sent(request, frame.len() - start);
             } else if start == 0 && self.is_welcomed {
-                let error = too_large(frame.len(), self.max_frame_bytes);
+                let why = too_large(frame.len(), self.max_frame_bytes);
                 frame.clear();
-                self.finish(request.id(), Err(error));
+                self.fail_waiting(&request, code::LIMIT, &why);
             } else {
                 frame.truncate(start);
                 self.queue.put_back(request);
@@ -133,10 +133,10 @@ impl Engine {
     }
 }
 
-fn too_large(bytes: usize, limit: usize) -> CacheError {
+fn too_large(bytes: usize, limit: usize) -> String {
     let mut text = String::from("the request has ");
     push_number(&mut text, bytes as u64);
     text.push_str(" bytes; the server accepts ");
     push_number(&mut text, limit as u64);
-    CacheError::from_code(code::LIMIT, &text)
+    text
 }

@@ -83,3 +83,22 @@ fn adds_are_sent_again_in_the_order_in_which_they_were_admitted() {
     test.advance(1_000);
     assert_eq!(numbers(test.sent().concat()), sent);
 }
+
+/// The earlier server may have stored it.
+#[test]
+fn an_add_that_the_next_server_does_not_accept_has_an_unknown_outcome() {
+    let mut test = TestEngine::open();
+    let value = "v".repeat(5 << 20);
+    test.request(1, add(&value));
+    test.sent();
+    test.lose_connection(1006);
+    test.advance_until_connect();
+    test.engine.handle_opened("streamgate.v1.bin", test.now);
+    let mut small = welcome();
+    small.max_frame_bytes = 4 << 20;
+    test.receive(&ServerMessage::Welcome(small));
+    test.request(2, add(&value));
+    test.request(3, add("a"));
+    assert_eq!(marks(test.sent().concat()), [(3, false)]);
+    assert_eq!(test.codes(), [(1, "UNKNOWN_OUTCOME"), (2, "LIMIT")]);
+}

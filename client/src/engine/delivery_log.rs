@@ -19,8 +19,9 @@ use super::time::Millis;
 /// delivered twice; a lost entry that comes before them stays pending until it is reclaimed.
 const MAX_IDS: usize = 1_024;
 
-/// The consumers that are remembered. If a reply to any other consumer is lost, the request fails
-/// with `UNKNOWN_OUTCOME`.
+/// The consumers that are remembered: those of which there is something to remember, while there
+/// are that many. If a reply to any other consumer is lost, the request fails with
+/// `UNKNOWN_OUTCOME`.
 pub(super) const MAX_CONSUMERS: usize = 1_024;
 
 /// Identifies a consumer of a group of a stream.
@@ -160,11 +161,6 @@ impl DeliveryLog {
 
 /// Recoveries.
 impl DeliveryLog {
-    /// Whether lost deliveries to the consumer can be found.
-    pub(super) fn can_recover(&self, key: ConsumerKey<'_>) -> bool {
-        self.consumers.len() < MAX_CONSUMERS || self.find(key).is_ok()
-    }
-
     /// Returns the id after which to look for lost entries, and the ids to leave out.
     pub(super) fn recovery_range(&self, key: ConsumerKey<'_>) -> (EntryId, Vec<Text<'static>>) {
         match self.find(key) {
@@ -177,11 +173,11 @@ impl DeliveryLog {
         }
     }
 
-    /// Records that the consumer's next request must begin with a recovery.
-    pub(super) fn set_recovery_due(&mut self, key: ConsumerKey<'_>) {
-        if let Some(log) = self.find_or_insert(key) {
-            log.is_recovery_due = true;
-        }
+    /// Records that the consumer's next request must begin with a recovery. Returns whether the log
+    /// can take the consumer, so that its lost deliveries can be found.
+    pub(super) fn set_recovery_due(&mut self, key: ConsumerKey<'_>) -> bool {
+        let log = self.find_or_insert(key);
+        log.map(|log| log.is_recovery_due = true).is_some()
     }
 
     pub(super) fn is_recovery_due(&self, key: ConsumerKey<'_>) -> bool {
@@ -288,8 +284,12 @@ impl DeliveryLog {
     fn find_or_insert(&mut self, key: ConsumerKey<'_>) -> Option<&mut ConsumerLog> {
         let index = match self.find(key) {
             Ok(index) => index,
-            Err(_) if self.consumers.len() >= MAX_CONSUMERS => return None,
-            Err(index) => {
+            Err(mut index) => {
+                if self.consumers.len() >= MAX_CONSUMERS {
+                    let idle = self.consumers.iter().position(ConsumerLog::is_idle)?;
+                    self.consumers.remove(idle);
+                    index -= usize::from(idle < index);
+                }
                 self.consumers.insert(index, ConsumerLog::new(key));
                 index
             }
@@ -321,6 +321,14 @@ impl ConsumerLog {
             group: &self.group,
             consumer: &self.consumer,
         }
+    }
+
+    /// Whether there is nothing to remember.
+    fn is_idle(&self) -> bool {
+        let has_ids = self.floor > EntryId::ZERO || !self.delivered.is_empty();
+        let may_lose =
+            self.is_recovery_due || self.is_recovery_in_flight || self.needs_late_recovery;
+        !has_ids && !may_lose && self.recovered.is_empty()
     }
 
     fn record(&mut self, id: &str) {
@@ -514,8 +522,31 @@ mod tests {
         for n in 0..=MAX_CONSUMERS {
             log.record(key(n), &entries([5]));
         }
-        assert!(log.can_recover(key(0)));
-        assert!(!log.can_recover(key(MAX_CONSUMERS)));
+        assert!(log.set_recovery_due(key(0)));
+        assert!(!log.set_recovery_due(key(MAX_CONSUMERS)));
         assert_eq!(log.consumers.len(), MAX_CONSUMERS);
+    }
+
+    #[test]
+    fn a_full_log_forgets_consumers_without_entries() {
+        let mut log = DeliveryLog::default();
+        let names: Vec<String> = (0..=MAX_CONSUMERS).map(|n| n.to_string()).collect();
+        let key = |n: usize| ConsumerKey {
+            consumer: names[n].as_bytes(),
+            ..KEY
+        };
+        for n in 0..=MAX_CONSUMERS {
+            log.record(key(n), &entries([n as u64]));
+            if n % 2 == 0 {
+                acknowledge(&mut log, [n as u64]);
+            }
+        }
+        assert_eq!(log.consumers.len(), MAX_CONSUMERS);
+        assert!(log.set_recovery_due(key(MAX_CONSUMERS)));
+        for n in (1..MAX_CONSUMERS).step_by(2) {
+            let except = texts(&[String::from(EntryId::new(n as u64, 0)).leak()]);
+            assert_eq!(log.recovery_range(key(n)), (EntryId::ZERO, except));
+        }
+        assert!(log.consumers.is_sorted_by(|a, b| a.key() < b.key()));
     }
 }

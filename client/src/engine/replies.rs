@@ -132,7 +132,7 @@ impl Engine {
             match request.consumer() {
                 // A reclaim may have delivered entries although the read failed.
                 Some(consumer) if is_unknown || request.reclaims() => {
-                    request.is_recovering = self.delivery_log.can_recover(consumer);
+                    request.is_recovering = self.delivery_log.set_recovery_due(consumer);
                     retries &= request.is_recovering;
                 }
                 Some(_) => {}

@@ -40,7 +40,7 @@ impl Engine {
             let retries = match (request.retry_policy(now), request.consumer()) {
                 (RetryPolicy::Resend, _) => true,
                 (RetryPolicy::RecoverThenResend, Some(consumer)) => {
-                    request.is_recovering = self.delivery_log.can_recover(consumer);
+                    request.is_recovering = self.delivery_log.set_recovery_due(consumer);
                     request.is_recovering
                 }
                 _ => false,

@@ -317,6 +317,29 @@ fn a_consumer_beyond_the_log_has_an_unknown_outcome() {
 }
 
 #[test]
+fn a_consumer_after_many_others_survives_a_loss() {
+    let mut test = TestEngine::open();
+    for n in 0..MAX_CONSUMERS as u64 {
+        test.request(n, read_group(&n.to_string(), None));
+        test.sent();
+        test.reply_entries(n, &["1-0"]);
+    }
+    test.request(
+        2_000,
+        Operation::Ack {
+            stream: "s".into(),
+            group: "g".into(),
+            ids: vec!["1-0".into()],
+        },
+    );
+    test.sent();
+    test.reply_done(2_000);
+    test.engine.subscribe(2_001, consume(4), test.now);
+    test.sent();
+    assert_eq!(test.reconnect(), [request(2_001, recovery(&[], 4))]);
+}
+
+#[test]
 fn a_tail_continues_at_its_position() {
     let mut test = TestEngine::open();
     let from = || tail(TailStart::Now {});

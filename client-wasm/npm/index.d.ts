@@ -228,7 +228,7 @@ export type GapReason = "trimmed" | "recreated" | "rolled_back";
 /** An entry that is too large to be delivered to this client. */
 export interface Skipped {
   id: string;
-  /** The bytes of its id, names and values. */
+  /** The bytes of its id, names and values; 0 if the client does not know them. */
   bytes: number;
   /** Why it is skipped: `size`. */
   reason: string;

@@ -87,7 +87,8 @@ pub enum GapReason {
 pub struct Skipped {
     /// The entry's id.
     pub id: String,
-    /// The bytes of its id, names and values.
+    /// The bytes of its id, names and values; 0 if they are unknown, because a client found the entry
+    /// in a recovery.
     pub bytes: u64,
     /// Why it cannot be carried: `size`, or a word of a later version.
     pub reason: String,

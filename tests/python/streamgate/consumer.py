@@ -59,7 +59,7 @@ class Consumers:
 
     async def _late(self, states, pause):
         await asyncio.sleep(pause)
-        await asyncio.gather(*(state.late_recovery() for state in states))
+        await asyncio.gather(*(state.recover_beside() for state in states))
 
 
 class Found(Exception):
@@ -78,7 +78,9 @@ class Consumer:
         self.must_recover = False
         self.recovering = asyncio.Lock()
         self.acknowledged_meanwhile = set()
-        self.recently_found = {}
+        self.found = OrderedDict()
+        self.finds = 0
+        self.beside = None
         self.sinks = []
         self.waits = []
 
@@ -99,7 +101,7 @@ class Consumer:
     def forget_all(self):
         """Forgets what the owner received, because the group was created again."""
         self.received = {}
-        self.recently_found = {}
+        self.found.clear()
         self.floor = "0-0"
 
     def forget(self, ids):
@@ -113,25 +115,38 @@ class Consumer:
             self.forget(ids)
 
     def arrived(self, items, session):
-        """Returns the items that no recovery has found on this socket shortly before."""
-        now = asyncio.get_running_loop().time()
+        """Returns the items that no recovery has found before, on this socket."""
+        return self._new(items, session, 0)
+
+    def claimed(self, entries, session, finds):
+        """As `arrived`: a claim brings again what was received before it was sent."""
+        return self._new(entries, session, finds)
+
+    def _new(self, items, session, finds):
         new = []
         for item in items:
-            found_on, until = self.recently_found.pop(item.id, (None, 0))
-            if found_on is not session or now >= until:
+            found_on, number = self.found.pop(item.id, (None, 0))
+            if found_on is not session or number <= finds:
                 new.append(item)
         self.remember(item.id for item in new)
         return new
 
     def _found(self, id):
-        now = asyncio.get_running_loop().time()
-        self.recently_found = {
-            id: found for id, found in self.recently_found.items() if found[1] > now
-        }
-        self.recently_found[id] = (self.client.session, now + limits.RECENTLY_FOUND_S)
+        self.finds += 1
+        self.found[id] = (self.client.session, self.finds)
+        if len(self.found) > limits.REMEMBERED_DELIVERIES:
+            self.found.popitem(last=False)
         self.remember([id])
 
     # --- recovery
+
+    def recovery_is_due(self):
+        """Looks for lost entries, at once if something waits for entries of this consumer."""
+        self.must_recover = True
+        in_flight = [sink.exchange for sink in self.sinks] + self.waits
+        waiting = any(one and one.session and not one.done for one in in_flight)
+        if waiting and (self.beside is None or self.beside.done()):
+            self.beside = self.client.spawn(self.recover_beside())
 
     async def recover(self, sink, order=None):
         """Hands what is pending and was not received to a sink, as far as it has room."""
@@ -174,7 +189,7 @@ class Consumer:
                 if entry.id not in self.received and id_key(entry.id) > id_key(self.floor):
                     self._found(entry.id)
                     sink.take(entry)
-            if not entries and not more:
+            if not entries and not more and not self.must_recover:
                 return
 
     async def _read_pending(self, count, order, retry_time_s):
@@ -192,8 +207,8 @@ class Consumer:
         reply = (await self.client.exchange(exchange, retry_time_s))["entries"]
         return entries_of(reply), reply["more"]
 
-    async def late_recovery(self):
-        """Finds what the older session received while its server held it."""
+    async def recover_beside(self):
+        """Recovers beside the requests that are in flight, and hands over through them."""
         sink = LateSink(self)
         try:
             await self.recover(sink)
@@ -234,7 +249,7 @@ class Consumer:
                 if fault.entry is not None:
                     # The entry is too large for this client; the next read finds those after it.
                     self.remember([fault.entry])
-                    self.must_recover = True
+                    self.recovery_is_due()
                 raise
 
     async def _recover_for_read(self, count, order):
@@ -264,7 +279,8 @@ class Consumer:
             raise
         finally:
             self.waits.remove(exchange)
-        self.must_recover |= reply["more"]
+        if reply["more"]:
+            self.recovery_is_due()
         entries = self.arrived(entries_of(reply), exchange.session)
         # The owner has all of it from a recovery: the read goes on.
         return None if reply["entries"] and not entries else entries
@@ -310,17 +326,23 @@ class LateSink:
     def take(self, entry):
         if self.state.sinks:
             return self.state.sinks[0].take(entry)
-        for wait in self.state.waits:
-            if not wait.done:
-                if wait.session:
-                    wait.session.cancel(wait)
-                return wait.fail(Found([entry]))
-        # The one that waited has ended meanwhile.
-        self.state.forget([entry.id])
-        self.state.must_recover = True
+        if not self._end_wait(Found([entry])):
+            # The one that waited has ended meanwhile.
+            self.state.forget([entry.id])
+            self.state.must_recover = True
 
     def take_skipped(self, skipped):
         if self.state.sinks:
             return self.state.sinks[0].take_skipped(skipped)
+        text = f"the entry {skipped.id} is too large for this client"
+        return self._end_wait(StreamgateError("LIMIT", text, entry=skipped.id))
+
+    def _end_wait(self, outcome):
+        for wait in self.state.waits:
+            if not wait.done:
+                if wait.session:
+                    wait.session.cancel(wait)
+                wait.fail(outcome)
+                return True
         return False
 

@@ -175,14 +175,24 @@ class Operations:
             "count": count,
         }
         state = self.group_consumers.get(stream, group, consumer)
+        finds, session = 0, None
+
+        def build():
+            nonlocal finds, session
+            finds, session = state.finds, self.session
+            return operation
+
         try:
-            claimed = (await self._call("claim", lambda: operation, state))["claimed"]
+            claimed = (await self._call("claim", build, state))["claimed"]
         except StreamgateError as fault:
-            state.must_recover |= fault.retry == "unknown" or fault.entry is not None
+            if fault.entry is not None:
+                state.remember([fault.entry])
+            if fault.retry == "unknown" or fault.entry is not None:
+                state.recovery_is_due()
             raise
-        state.must_recover |= claimed["more"]
-        entries = entries_of(claimed)
-        state.remember(entry.id for entry in entries)
+        if claimed["more"]:
+            state.recovery_is_due()
+        entries = state.claimed(entries_of(claimed), session, finds)
         return claimed["cursor"], entries, claimed["deleted"]
 
     async def remove_consumer(self, stream, group, consumer, new_owner):

@@ -95,7 +95,7 @@ impl fmt::Display for Report {
         let (half_open, evicted) = (self.faults.half_open, self.faults.evicted);
         writeln!(
             f,
-            "                     {half_open} connections half-open, {evicted} dedup windows evicted"
+            "                     {half_open} connections half-open, {evicted} windows evicted"
         )?;
         write!(f, "{}{}{}", self.adds, self.tails, self.group)?;
         writeln!(

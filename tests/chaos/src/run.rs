@@ -288,8 +288,8 @@ async fn all_delivered(inspector: &mut RedisInspector, last_ids: &[EntryId]) -> 
     }
 }
 
-/// Completes when every entry since this id that is pending for a consumer, and that it can get, has
-/// arrived there. The checker knows which older ones had to arrive.
+/// Completes when every entry since this id that is pending for a consumer has arrived there, unless
+/// it is too large. The checker knows which older ones had to arrive.
 async fn all_received(
     inspector: &mut RedisInspector,
     context: &RunContext,

@@ -57,7 +57,7 @@ impl<'a, B: StreamingBackend + ?Sized> PollingTail<'a, B> {
         let (backend, stream) = (self.backend, self.stream.clone());
         let Some(position) = self.position else {
             let from = self.from.clone();
-            let start = async move { resolve_start(backend, &*stream?, from).await };
+            let start = async move { resolve_start(backend, &stream?, from).await };
             return start.map(|start| start.map(ReadOutcome::Start)).boxed();
         };
         let count = room.entries.min(MAX_READ_ENTRIES) as usize;

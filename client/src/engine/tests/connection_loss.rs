@@ -97,6 +97,27 @@ fn an_attempt_to_connect_times_out() {
     test.advance_until_connect();
 }
 
+/// Any server that echoes the subprotocol opens the socket; only ours sends a welcome.
+#[test]
+fn an_attempt_to_connect_times_out_without_a_welcome() {
+    let mut test = TestEngine::open();
+    test.lose_connection(1006);
+    test.advance_until_connect();
+    test.engine.handle_opened("streamgate.v1.bin", test.now);
+    test.sent();
+    test.states.clear();
+    test.advance(9_999);
+    assert_eq!(test.actions, [SocketAction::Connect]);
+    assert!(test.states.is_empty());
+    test.advance(1);
+    assert_eq!(
+        test.actions[..2],
+        [SocketAction::Connect, SocketAction::Abandon]
+    );
+    assert_eq!(test.states, ["reconnecting"]);
+    test.advance_until_connect();
+}
+
 #[test]
 fn a_first_connect_that_fails_closes_the_client() {
     let mut test = TestEngine::new();

@@ -178,6 +178,15 @@ fn an_answered_ping_keeps_the_connection() {
 }
 
 #[test]
+fn a_ping_of_the_server_is_answered_with_its_nonce() {
+    let mut test = TestEngine::open();
+    test.sent();
+    test.receive(&ServerMessage::Ping { nonce: 7 });
+    assert_eq!(test.sent(), [[ClientMessage::Pong { nonce: 7 }]]);
+    assert!(test.sent().is_empty());
+}
+
+#[test]
 fn a_client_that_hears_nothing_pings_while_it_sends() {
     let mut test = TestEngine::open();
     let mut pings = 0;

@@ -145,6 +145,8 @@ fn a_wait_is_sent_again_with_the_time_it_has_left() {
     test.request(2, read_from("5-0", Some(0)));
     test.request(3, read_from("5-0", None));
     test.request(4, read_from("5-0", Some(50)));
+    // Its time is over to the millisecond, and 0 would be no limit.
+    test.request(5, read_from("5-0", Some(6_000)));
     test.sent();
     test.advance(4_000);
     test.lose_connection(1006);
@@ -152,7 +154,7 @@ fn a_wait_is_sent_again_with_the_time_it_has_left() {
     test.engine.handle_timeout(test.now);
     test.collect();
     test.accept();
-    let waits = [Some(4_000), Some(0), None, None];
+    let waits = [Some(4_000), Some(0), None, None, None];
     let again = (1..)
         .zip(waits)
         .map(|(id, wait)| request(id, read_from("5-0", wait)));

@@ -48,11 +48,14 @@ impl Fixture {
 
     /// Adds an entry as another program does.
     async fn xadd(&self, stream: &str, id: &str, bytes: usize) {
+        self.xadd_value(stream, id, &"v".repeat(bytes)).await;
+    }
+
+    async fn xadd_value(&self, stream: &str, id: &str, value: &str) {
         let mut connection = self.connect_directly().await;
         let mut command = Vec::new();
-        let value = "v".repeat(bytes);
         command.extend_from_slice(b"*5\r\n");
-        for argument in ["XADD", stream, id, "f", &value] {
+        for argument in ["XADD", stream, id, "f", value] {
             command.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
             command.extend_from_slice(argument.as_bytes());
             command.extend_from_slice(b"\r\n");
@@ -291,6 +294,31 @@ async fn a_request_returns_what_fits_and_names_the_entry_that_does_not() {
                 count: 10,
             };
             assert_eq!(ids_of(client, latest).await.0, ["3-0"]);
+        }
+    }
+}
+
+/// NULs take more bytes in JSON than in binary, so the entry fits into a binary frame only.
+#[tokio::test]
+async fn an_entry_that_grows_in_an_encoding_blocks_no_reader() {
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::start(version).await;
+        fixture.xadd("s", "1-0", 1).await;
+        fixture
+            .xadd_value("s", "2-0", &"\0".repeat(MIB / 8 * 7))
+            .await;
+        fixture.xadd("s", "3-0", 1).await;
+        for &encoding in Encoding::ALL {
+            let mut client = connect(fixture.address, encoding, MIB).await;
+            client.send(&[tail_from_the_beginning(1, "s")]).await;
+            let ids = pushed(&mut client, 3).await;
+            let ids: Vec<_> = ids.iter().map(|id| &id[..3]).collect();
+            assert_eq!(ids, ["1-0", "2-0", "3-0"]);
+            client.send(&[ClientMessage::Cancel { id: 1 }]).await;
+            let (found, _) = ids_of(&mut client, read("s", "0")).await;
+            assert_eq!(found[0], "1-0");
+            let (found, _) = ids_of(&mut client, read("s", "2-0")).await;
+            assert_eq!(found, ["3-0"]);
         }
     }
 }

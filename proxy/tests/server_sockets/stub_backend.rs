@@ -85,14 +85,14 @@ impl StubBackend {
         *self.waits.borrow()
     }
 
-    /// Returns when no slow add is under way.
-    pub(crate) async fn until_no_slow_adds(&self) {
-        until(&self.slow_adds, |slow| *slow == 0).await;
-    }
-
     /// Returns when at least this number of slow adds are under way together.
     pub(crate) async fn until_slow_adds(&self, count: usize) {
         until(&self.slow_adds, |slow| *slow >= count).await;
+    }
+
+    /// Returns how many slow adds are under way.
+    pub(crate) fn slow_adds(&self) -> usize {
+        *self.slow_adds.borrow()
     }
 
     /// Returns when exactly this number of tails exist.

@@ -179,6 +179,9 @@ async fn a_malformed_id_is_rejected(f: Fixture, backend: Backend) {
     for id in not_an_id() {
         let rejected = read(&backend, &key, "ann", id, 0).await;
         assert_eq!(code(&rejected), codes::ERR, "{id:?}");
+        let except = [added[0].clone(), id.to_owned()];
+        let rejected = read_except(&backend, &key, "ann", ("0", 0), &except).await;
+        assert_eq!(code(&rejected), codes::ERR, "except {id:?}");
     }
     let found = read(&backend, &key, "ann", "0", 0).await.unwrap();
     assert_eq!(ids(&found), added);

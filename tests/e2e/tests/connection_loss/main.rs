@@ -179,6 +179,24 @@ async fn without_a_server_calls_fail_in_time_and_change_nothing() {
     assert_eq!(backend.stream_read_latest("s", 1).await.unwrap(), []);
 }
 
+/// A server stores an add of one of them only, and ends the other's connection, if they share an
+/// identity.
+#[tokio::test]
+async fn two_clients_with_the_same_settings_both_add() {
+    let server = LocalServer::start("127.0.0.1:0", &MemoryStreams::new()).await;
+    let settings = Client::builder(&server.url());
+    let clients = [
+        settings.clone().connect().await.unwrap(),
+        settings.connect().await.unwrap(),
+    ];
+    for client in &clients {
+        client.stream_add("s", fields("v"), None).await.unwrap();
+    }
+    let entries = clients[0].stream_read("s", "0", 0, None).await.unwrap();
+    assert_eq!(entries.len(), 2);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn the_first_connection_fails_if_nobody_listens() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,11 +1,7 @@
 //! A lost connection as callers see it: the outcome of calls in flight, and of the calls that
 //! follow.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a failure here is a failed test"
-)]
+#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
 use std::net::SocketAddr;
 use std::process::Command;

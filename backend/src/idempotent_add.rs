@@ -3,12 +3,13 @@
 use streamgate_protocol::CacheError;
 use streamgate_protocol::error::code;
 
+use crate::error_details::last_stored;
+
 /// Returns the error of an add that must follow the add of number `after`, which is not stored.
 /// `last` is the producer's last number that is stored; 0 for none.
 pub fn out_of_order(after: u64, last: u64) -> CacheError {
-    let why = format_args!(
-        "the preceding add, number {after}, is not stored; the last one that is has number {last}"
-    );
+    let last = last_stored(last);
+    let why = format_args!("the preceding add, number {after}, is not stored; {last}");
     CacheError::backend(code::OUT_OF_ORDER, why)
 }
 

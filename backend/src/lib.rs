@@ -5,6 +5,7 @@
 //! - [`tail`]: following a stream: [`TailSource`], shared [`Segment`]s, gap detection, page sizes.
 //! - [`reclaim`]: reclaiming the pending entries of crashed consumers, in steps and on a schedule.
 //! - [`idempotent_add`]: the errors of idempotent adds.
+//! - [`error_details`]: what an error is about, as data.
 //! - [`consume()`]: a group's entries as a stream, in this process.
 //!
 //! # Writing a backend
@@ -25,6 +26,7 @@
 pub mod backend;
 pub mod consume;
 mod default_perform;
+pub mod error_details;
 pub mod idempotent_add;
 pub mod progress;
 pub mod reclaim;

@@ -505,8 +505,9 @@ export class Client extends EventTarget {
   consume(stream: Bytes, group: Bytes, consumer: Bytes, options?: ConsumeOptions): Deliveries;
 
   /**
-   * Closes the connection. Requests in flight reject. Tails end with `CLOSED`; consumers end with
-   * `UNKNOWN_OUTCOME`, because the server may have delivered entries that never arrived.
+   * Closes the connection. Every request rejects, and every loop ends, with `CLOSED`. Requests that
+   * were sent and change something, and consumers, end with `UNKNOWN_OUTCOME`: the server may have
+   * performed them, or delivered entries that never arrived.
    */
   close(): Promise<void>;
 

@@ -204,9 +204,8 @@ impl Client {
 
     /// Closes the connection for all handles, and waits for its end.
     ///
-    /// Requests in flight fail as if the connection were lost, and consumers with
-    /// `UNKNOWN_OUTCOME`. Tails, requests that were not sent yet, and later requests fail with
-    /// `CLOSED`.
+    /// Every request and subscription fails with `CLOSED`. Those that were sent and change
+    /// something, and consumers, fail with `UNKNOWN_OUTCOME`.
     pub async fn close(&self) {
         // Without a driver there is nothing to close.
         let _ = self.driver.send(Command::Close);

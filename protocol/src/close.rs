@@ -62,7 +62,7 @@ pub const CLOSE_CODES: &[CloseCode] = &[
     row(
         GOING_AWAY,
         AfterClose::Reconnect,
-        "The server goes away; another one will answer.",
+        "The server shuts down; another one may answer.",
     ),
     row(
         WEBSOCKET_ERROR,
@@ -104,7 +104,7 @@ pub const CLOSE_CODES: &[CloseCode] = &[
     row(
         HEARTBEAT_MISSED,
         AfterClose::Reconnect,
-        "Nothing was heard for two heartbeats.",
+        "The peer was silent for two heartbeats.",
     ),
     row(
         DUPLICATE_ID,
@@ -124,7 +124,7 @@ pub const CLOSE_CODES: &[CloseCode] = &[
     row(
         SLOW_READER,
         AfterClose::Reconnect,
-        "What was sent was not read in time.",
+        "The client did not read in time.",
     ),
 ];
 

@@ -2,6 +2,7 @@
 //! of codes.
 
 use redis::{ErrorKind, RedisError, ServerError, Value};
+use streamgate_backend::error_details::too_large_entry;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, EntryId};
 
@@ -76,7 +77,7 @@ pub(crate) fn hub_ended() -> CacheError {
 /// `entry` is that entry's id and size, if they are known.
 pub(crate) fn cut_off(after: EntryId, entry: Option<(String, u64)>) -> CacheError {
     let entry = match entry {
-        Some((id, bytes)) => format!("the entry {id} of {bytes} bytes"),
+        Some((id, bytes)) => too_large_entry(id, bytes),
         None => format!("the entry after {after}"),
     };
     CacheError::backend(

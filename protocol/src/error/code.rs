@@ -55,31 +55,31 @@ codes! {
     NoGroup NOGROUP Never
         "The consumer group, or its stream, is missing.";
     BusyGroup BUSYGROUP Never
-        "The consumer group is there already.";
+        "The consumer group exists already.";
     WrongType WRONGTYPE Never
         "The key holds something else than a stream.";
     Limit LIMIT Never
         "A name, a request or an answer is larger than its bound.";
     Overloaded OVERLOADED Later
-        "Too many calls wait already; nothing was done.";
+        "A bound on concurrent work is reached; nothing was done.";
     Disconnected DISCONNECTED Later
-        "No connection, to the proxy or to Redis; nothing was changed.";
+        "No connection, to the server or to Redis; nothing was changed.";
     Timeout TIMEOUT Later
         "No answer came in time; nothing was changed.";
     UnknownOutcome UNKNOWN_OUTCOME Unknown
         "The answer was lost; it may have been done.";
     OutOfOrder OUT_OF_ORDER Later
         "An add before this one is missing; nothing was done.";
-    Skipped SKIPPED Later
-        "Later adds of the same client were done without this one; it was not.";
+    Skipped SKIPPED Never
+        "Later adds of its producer were stored; this one was not, and never will be.";
     Forgotten FORGOTTEN Unknown
-        "Whether it was added is not remembered any more.";
+        "The server no longer knows whether the add was stored.";
     Closed CLOSED Never
-        "The client was closed by its owner, or stopped for good.";
+        "The client was closed by its owner, or has stopped.";
     Protocol PROTOCOL Never
         "The two sides do not speak the same protocol.";
     NoAuth NOAUTH Never
-        "No one has said who they are.";
+        "Authentication is required.";
     WrongPass WRONGPASS Never
         "Wrong name or password.";
     NoPerm NOPERM Never

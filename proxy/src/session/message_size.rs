@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use streamgate_backend::{Segment, TailEvent};
+use streamgate_backend::{Segment, TailEvent, error_details};
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::MAX_REPLY_BYTES;
@@ -145,24 +145,22 @@ impl MessageBound {
     }
 
     fn entry_too_large(self, entry: &Entry) -> Fault {
-        let (id, bytes) = (&entry.id, entry_bytes(entry));
-        let error = CacheError::backend(
+        let entry = error_details::too_large_entry(&entry.id, entry_bytes(entry));
+        fault(&CacheError::backend(
             code::LIMIT,
             format_args!(
-                "the entry {id} of {bytes} bytes does not fit into a reply of {} bytes; read on \
-                 after its id",
+                "{entry} does not fit into a reply of {} bytes; read on after its id",
                 self.max_bytes
             ),
-        );
-        let mut fault = fault(&error);
-        fault.entry = Some(id.clone());
-        fault
+        ))
     }
 }
 
 /// Returns the fault of an error, with a message of bounded length.
 pub(super) fn fault(error: &CacheError) -> Fault {
     let mut fault = Fault::from(error);
+    fault.entry = error_details::entry_of(error);
+    fault.last_number = error_details::last_number_of(error);
     let end = fault.message.floor_char_boundary(MAX_FAULT_MESSAGE_BYTES);
     fault.message.truncate(end);
     fault

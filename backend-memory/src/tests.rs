@@ -94,7 +94,7 @@ fn start_wait<'a>(
         .expect("one progress for one operation");
     match progress {
         Progress::Waiting { future, .. } => future,
-        Progress::Done(result) => panic!("the operation does not wait: {result:?}"),
+        other => panic!("the operation does not wait: {other:?}"),
     }
 }
 
@@ -122,6 +122,6 @@ fn blocking_read_group<'a>(group: &'a str, consumer: &'a str, block_ms: u64) -> 
 fn done(progress: Progress<'_>) -> CacheResult<Reply> {
     match progress {
         Progress::Done(result) => result,
-        Progress::Waiting { .. } => panic!("the operation waits"),
+        other => panic!("the operation is not done: {other:?}"),
     }
 }

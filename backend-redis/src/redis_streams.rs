@@ -186,7 +186,7 @@ impl Backend for RedisStreams {
             OperationOutcome::Waiting { wait, position } => {
                 Progress::waiting(position, wait.finish().boxed())
             }
-            OperationOutcome::Continuing(future) => Progress::waiting(None, future),
+            OperationOutcome::Continuing(future) => Progress::continuing(future),
         };
         self.run(self.encode(operations.into_iter()))
             .map(move |outcomes| outcomes.into_iter().map(progress).collect())

@@ -8,8 +8,6 @@ use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
 use crate::Backend;
 
 /// How far an operation has come when [`Backend::perform`](crate::Backend::perform) returns.
-///
-/// There is no third state: an operation is done or it waits.
 pub enum Progress<'a> {
     /// The operation is done.
     Done(CacheResult<Reply>),
@@ -20,6 +18,16 @@ pub enum Progress<'a> {
         /// it to the client, which reads from there after a reconnect.
         position: Option<String>,
         /// Resolves to the reply. Dropping it ends the wait.
+        future: BoxFuture<'a, CacheResult<Reply>>,
+    },
+    /// The operation takes further round trips, and waits for no entry. Built by
+    /// [`Progress::continuing`].
+    ///
+    /// The server bounds how many bytes such operations take at once, and answers them before it
+    /// shuts down.
+    #[non_exhaustive]
+    Continuing {
+        /// Resolves to the reply. Dropping it leaves undone what the operation has not done yet.
         future: BoxFuture<'a, CacheResult<Reply>>,
     },
 }
@@ -33,6 +41,13 @@ impl<'a> Progress<'a> {
         Self::Waiting { position, future }
     }
 
+    /// Returns the progress of an operation that takes further round trips.
+    ///
+    /// `future` must end without an entry being added. Dropping it must send nothing more.
+    pub fn continuing(future: BoxFuture<'a, CacheResult<Reply>>) -> Self {
+        Self::Continuing { future }
+    }
+
     /// Waits until the operation is done.
     ///
     /// # Errors
@@ -41,11 +56,11 @@ impl<'a> Progress<'a> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the wait.
+    /// Dropping the future ends the wait, or leaves undone what is not done yet.
     pub async fn finish(self) -> CacheResult<Reply> {
         match self {
             Self::Done(result) => result,
-            Self::Waiting { future, .. } => future.await,
+            Self::Waiting { future, .. } | Self::Continuing { future } => future.await,
         }
     }
 }
@@ -72,6 +87,7 @@ impl fmt::Debug for Progress<'_> {
                 .debug_struct("Waiting")
                 .field("position", position)
                 .finish_non_exhaustive(),
+            Self::Continuing { .. } => f.debug_struct("Continuing").finish_non_exhaustive(),
         }
     }
 }

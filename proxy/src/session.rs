@@ -93,6 +93,8 @@ struct Session<'b, S> {
     performing: FuturesUnordered<PerformingBatch<'b>>,
     performing_requests: usize,
     performing_bytes: usize,
+    /// Requests that take further round trips. They count among those being performed.
+    continuing: FuturesUnordered<WaitingRequest<'b>>,
     waits: FuturesUnordered<WaitingRequest<'b>>,
     subscriptions: Subscriptions<'b>,
     fairness: Fairness,
@@ -127,6 +129,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             performing: FuturesUnordered::new(),
             performing_requests: 0,
             performing_bytes: 0,
+            continuing: FuturesUnordered::new(),
             waits: FuturesUnordered::new(),
             fairness: Fairness::new(),
             was_reading: true,
@@ -171,7 +174,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                     }
                     ControlEvent::Timer => {}
                 },
-                // These two only if there are any: polling an empty set costs as much as polling
+                // These three only if there are any: polling an empty set costs as much as polling
                 // one that has nothing yet.
                 Some((batch, progress)) = self.performing.next(),
                     if room && !self.performing.is_empty() =>
@@ -182,6 +185,11 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                     {
                         self.batch_performed(batch, progress).await;
                     }
+                }
+                Some((ticket, result)) = self.continuing.next(),
+                    if room && !self.continuing.is_empty() =>
+                {
+                    self.continued(ticket, result.ok());
                 }
                 Some((ticket, result)) = self.waits.next(), if room && !self.waits.is_empty() => {
                     self.wait_ended(ticket, result.ok());

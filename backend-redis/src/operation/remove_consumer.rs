@@ -1,6 +1,6 @@
 //! Removes a consumer and transfers its pending entries to a new owner.
 //!
-//! A removal of many entries continues in its own task, as a wait does, in pages of
+//! A removal of many entries continues after its batch, in pages of
 //! [`TRANSFER_PAGE`](crate::wire::scripts::TRANSFER_PAGE) entries, so that Redis is not held up.
 //! Only the last page and the removal itself have to be one step.
 

@@ -167,9 +167,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
         operation: Operation<'f>,
         bytes: usize,
     ) -> Result<(), CloseReason> {
-        // The removal of a consumer with many pending entries takes a while.
-        let may_wait =
-            matches!(operation, Operation::RemoveConsumer { .. }) || operation.block_ms().is_some();
+        let may_wait = operation.block_ms().is_some();
         let waiting_bytes = if may_wait { bytes } else { 0 };
         if let Some(mut ticket) = self.admit(id, waiting_bytes)? {
             ticket.is_delivery = matches!(
@@ -178,8 +176,9 @@ impl<'f> Dispatcher<'f, '_, '_> {
                     | Operation::ReadPending { .. }
                     | Operation::Claim { .. }
             );
+            ticket.bytes = bytes + expected_reply_bytes(&operation);
+            self.batch.bytes += ticket.bytes;
             self.batch.tickets.push(ticket);
-            self.batch.bytes += bytes + expected_reply_bytes(&operation);
             self.operations.push(operation);
         }
         Ok(())
@@ -195,7 +194,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
         if let Some(index) = last
             && self.operations.get(index).is_some_and(Operation::is_read)
         {
-            self.batch.tickets.remove(index);
+            self.batch.bytes -= self.batch.tickets.remove(index).bytes;
             self.operations.remove(index);
         }
     }

@@ -19,6 +19,7 @@ use crate::session::Session;
 use crate::session::batch::RequestBatch;
 use crate::session::poll_once::poll_once;
 use crate::session::subscriptions::Subscriptions;
+use crate::session::waiting::WaitingRequest;
 use crate::socket::{CloseReason, SocketProgress};
 
 /// Longest time for which a closing session awaits the operations that it has begun.
@@ -41,7 +42,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         self.waits = FuturesUnordered::new();
         self.subscriptions = Subscriptions::new(self.outgoing.bound());
         let mut timeout = std::pin::pin!(tokio::time::sleep(FINISH_TIMEOUT));
-        while !self.performing.is_empty() {
+        while !(self.performing.is_empty() && self.continuing.is_empty()) {
             if let Err(reason) = self.send().await {
                 return reason;
             }
@@ -50,6 +51,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 biased;
                 Some((batch, progress)) = self.performing.next(), if room => {
                     self.answer_done(batch, progress);
+                }
+                Some((ticket, result)) = self.continuing.next(), if room => {
+                    self.continued(ticket, result.ok());
                 }
                 progress = poll_fn(|cx| self.socket.poll_progress(cx, false)) => {
                     if let SocketProgress::Closed(reason) = progress {
@@ -69,6 +73,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             socket,
             mut outgoing,
             mut performing,
+            mut continuing,
             waits,
             subscriptions,
             in_flight,
@@ -85,10 +90,19 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             deadline
         };
         let finish = async move {
-            let finished = async { while performing.next().await.is_some() {} };
+            let finished = async {
+                while let Some((batch, progress)) = performing.next().await {
+                    for (ticket, progress) in batch.tickets.into_iter().zip(progress) {
+                        if let Progress::Continuing { future, .. } = progress {
+                            continuing.push(WaitingRequest::new(ticket, future).1);
+                        }
+                    }
+                }
+                while continuing.next().await.is_some() {}
+            };
             // Late operations are dropped: the client may repeat them on its new socket.
             let _ = tokio::time::timeout_at(finish_until, finished).await;
-            drop(performing);
+            drop((performing, continuing));
             // From here on this session takes nothing from the backend.
             drop(registration);
         };
@@ -111,11 +125,14 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         }
     }
 
-    /// Answers the requests of a batch that are done. Those that would wait end with the socket.
+    /// Answers the requests of a batch that are done, and lets those go on that take further round
+    /// trips. Those that would wait end with the socket.
     fn answer_done(&mut self, batch: RequestBatch, progress: Vec<Progress<'b>>) {
         for (ticket, progress) in batch.tickets.into_iter().zip(progress) {
-            if let Progress::Done(result) = progress {
-                self.reply(ticket, result);
+            match progress {
+                Progress::Done(result) => self.reply(ticket, result),
+                Progress::Continuing { future, .. } => self.continue_performing(ticket, future),
+                Progress::Waiting { .. } => {}
             }
         }
     }

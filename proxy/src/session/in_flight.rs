@@ -44,6 +44,8 @@ struct InFlightRequest<'b> {
 /// The way to what a request has become.
 pub(super) enum OngoingHandle<'b> {
     Wait(WaitHandle<'b>),
+    /// It takes further round trips, and is still being performed.
+    Continuing(WaitHandle<'b>),
     Subscription(SubscriptionHandle<'b>),
 }
 
@@ -81,6 +83,7 @@ impl<'b> InFlight<'b> {
                     id,
                     serial,
                     is_delivery: false,
+                    bytes: 0,
                 })
             }
         }
@@ -133,7 +136,7 @@ impl<'b> InFlight<'b> {
         if let Some(request) = self.requests.remove(&id) {
             self.waiting_bytes -= request.waiting_bytes;
             match request.ongoing {
-                Some(OngoingHandle::Wait(wait)) => wait.cancel(),
+                Some(OngoingHandle::Wait(wait) | OngoingHandle::Continuing(wait)) => wait.cancel(),
                 Some(OngoingHandle::Subscription(subscription)) => subscription.end(),
                 None => {}
             }
@@ -149,10 +152,9 @@ impl<'b> InFlight<'b> {
 
     /// Cancels all waits and subscriptions. Requests being performed stay in flight.
     pub(super) fn cancel_ongoing(&mut self) {
-        let ongoing = self
-            .requests
-            .iter()
-            .filter(|(_, request)| request.ongoing.is_some());
+        let ongoing = self.requests.iter().filter(|(_, request)| {
+            !matches!(request.ongoing, None | Some(OngoingHandle::Continuing(_)))
+        });
         for id in ongoing.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.cancel_id(id);
         }
@@ -213,11 +215,15 @@ mod tests {
         let mut in_flight = InFlight::new(4);
         let waiting = in_flight.admit(7, 10).unwrap();
         let performing = in_flight.admit(8, 0).unwrap();
+        let continuing = in_flight.admit(9, 0).unwrap();
+        let (handle, _continuation) = WaitingRequest::new(continuing, pending().boxed());
+        assert!(in_flight.set_ongoing(continuing, OngoingHandle::Continuing(handle)));
         let (handle, _wait) = WaitingRequest::new(waiting, pending().boxed());
         assert!(in_flight.set_ongoing(waiting, OngoingHandle::Wait(handle)));
         in_flight.cancel_ongoing();
         assert!(!in_flight.is_in_flight(waiting));
         assert!(in_flight.complete(performing));
+        assert!(in_flight.complete(continuing));
         assert_eq!(in_flight.waiting_bytes, 0);
     }
 

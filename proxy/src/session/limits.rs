@@ -6,7 +6,7 @@
 //! `OVERLOADED`; each constant says which.
 
 /// Bytes of the operations that the backend performs for one socket, with the expected bytes of
-/// their replies. The session then stops reading until some are done, so that a slow backend slows
+/// their replies. Those that take further round trips count until their end. The session then stops reading until some are done, so that a slow backend slows
 /// its clients down and does not fill memory.
 pub(super) const MAX_PERFORMING_BYTES: usize = 16 * 1024 * 1024;
 

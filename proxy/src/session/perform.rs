@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use streamgate_backend::Progress;
 use streamgate_protocol::{CacheError, CacheResult, Reply, ServerMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -94,21 +95,26 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         (frames, None)
     }
 
-    /// Answers the requests of a performed batch, except those that wait.
+    /// Answers the requests of a performed batch, except those that wait or continue.
     pub(super) async fn batch_performed(
         &mut self,
         batch: RequestBatch,
         progress: Vec<Progress<'b>>,
     ) {
-        self.performing_requests -= batch.tickets.len();
-        self.performing_bytes -= batch.bytes;
         let mut progress = progress.into_iter();
         for ticket in batch.tickets {
             match progress.next() {
-                Some(Progress::Done(result)) => self.reply(ticket, result),
+                Some(Progress::Done(result)) => {
+                    self.performed(ticket);
+                    self.reply(ticket, result);
+                }
+                Some(Progress::Continuing { future, .. }) => {
+                    self.continue_performing(ticket, future);
+                }
                 Some(Progress::Waiting {
                     position, future, ..
                 }) => {
+                    self.performed(ticket);
                     let (handle, mut wait) = WaitingRequest::new(ticket, future);
                     let handle = OngoingHandle::Wait(handle);
                     if !self.in_flight.set_ongoing(ticket, handle) {
@@ -124,11 +130,39 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                     }
                 }
                 None => {
+                    self.performed(ticket);
                     let why = "the backend returned fewer results than operations";
                     self.reply(ticket, Err(CacheError::InternalError(why.to_owned())));
                 }
             }
         }
+    }
+
+    /// Keeps a request that takes further round trips among those being performed, with its bytes.
+    pub(super) fn continue_performing(
+        &mut self,
+        ticket: RequestTicket,
+        future: BoxFuture<'b, CacheResult<Reply>>,
+    ) {
+        let (handle, continuing) = WaitingRequest::new(ticket, future);
+        let handle = OngoingHandle::Continuing(handle);
+        if self.in_flight.set_ongoing(ticket, handle) {
+            self.continuing.push(continuing);
+        } else {
+            self.performed(ticket);
+        }
+    }
+
+    /// Answers a request that took further round trips, unless it was cancelled.
+    pub(super) fn continued(&mut self, ticket: RequestTicket, result: Option<CacheResult<Reply>>) {
+        self.performed(ticket);
+        self.wait_ended(ticket, result);
+    }
+
+    /// Takes a request off those being performed.
+    fn performed(&mut self, ticket: RequestTicket) {
+        self.performing_requests -= 1;
+        self.performing_bytes -= ticket.bytes;
     }
 
     /// Answers a request whose wait has ended, unless it was cancelled.

@@ -9,4 +9,6 @@ pub(super) struct RequestTicket {
     pub(super) serial: u64,
     /// The backend delivers entries to a consumer, which stay pending if they are not sent.
     pub(super) is_delivery: bool,
+    /// Bytes of the request and of its expected reply, while the backend performs it.
+    pub(super) bytes: usize,
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::future::{Either, LocalBoxFuture, select};
+use futures_util::future::{BoxFuture, Either, LocalBoxFuture, select};
 use futures_util::{SinkExt, StreamExt};
+use streamgate_backend::Progress;
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::limits::{HEARTBEATS_UNTIL_DEAD, MAX_MESSAGE_ID};
@@ -15,6 +16,7 @@ use streamgate_protocol::{
     CacheResult, ClientMessage, Operation, PerformOperation, Reply, ServerMessage,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::Semaphore;
 use tokio::time::advance;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -68,6 +70,58 @@ impl PerformOperation for StuckBackend {
 }
 
 impl Backend for StuckBackend {}
+
+/// A backend whose operations take further round trips, which end once the gate opens.
+struct ContinuingBackend {
+    begun: Arc<AtomicU64>,
+    gate: Arc<Semaphore>,
+}
+
+impl PerformOperation for ContinuingBackend {
+    async fn perform_operation<'a>(&'a self, _: Operation<'a>) -> CacheResult<Reply> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        let _permit = self.gate.acquire().await.unwrap();
+        Ok(Reply::entries(Vec::new()))
+    }
+}
+
+impl Backend for ContinuingBackend {
+    fn perform<'a>(&'a self, operations: Vec<Operation<'_>>) -> BoxFuture<'a, Vec<Progress<'a>>> {
+        let operations = operations.into_iter().map(Operation::into_owned);
+        let begin = |operation| {
+            let mut future = self.perform_operation(operation).boxed();
+            match (&mut future).now_or_never() {
+                Some(result) => Progress::Done(result),
+                None => Progress::continuing(future),
+            }
+        };
+        let progress = operations.map(begin).collect();
+        async { progress }.boxed()
+    }
+}
+
+/// Serves a [`ContinuingBackend`]; returns how many operations have begun, and the gate.
+fn continuing_server(config: Config) -> (Server, Arc<AtomicU64>, Arc<Semaphore>) {
+    let (begun, gate) = (Arc::new(AtomicU64::new(0)), Arc::new(Semaphore::new(0)));
+    let backend = ContinuingBackend {
+        begun: Arc::clone(&begun),
+        gate: Arc::clone(&gate),
+    };
+    let server = Server::new(Arc::new(backend), config).unwrap();
+    (server, begun, gate)
+}
+
+fn read_pending(id: u64) -> ClientMessage<'static> {
+    let operation = Operation::ReadPending {
+        stream: "s".into(),
+        group: "g".into(),
+        consumer: "c".into(),
+        after: "0-0".into(),
+        count: 0,
+        except: Vec::new(),
+    };
+    ClientMessage::Request { id, operation }
+}
 
 /// Receives the next message of the session.
 async fn next_message(client: &mut WebSocketStream<DuplexStream>) -> ServerMessage {
@@ -366,4 +420,60 @@ async fn a_closing_session_does_not_wait_for_operations_that_never_end() {
     assert!(server.state.shutdown.begin(1));
     let (closed, ()) = tokio::join!(closed(client), session);
     assert_eq!(closed, (close::GOING_AWAY, start + FINISH_TIMEOUT));
+}
+
+#[tokio::test(start_paused = true)]
+async fn operations_that_take_further_round_trips_are_bounded_in_bytes_until_they_end() {
+    const READS: u64 = 200;
+    const MAX_READS: usize = limits::MAX_PERFORMING_BYTES / limits::READ_REPLY_BYTES;
+    let (server, begun, gate) = continuing_server(without_heartbeat());
+    let (mut client, mut session) = connect(&server, 1 << 20).await;
+    let sends = async {
+        next_message(&mut client).await;
+        for id in 0..READS {
+            send(&mut client, read_pending(id)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    beside(&mut session, sends).await;
+    let begun_at_once = begun.load(Ordering::Relaxed);
+    assert!(begun_at_once <= MAX_READS as u64, "{begun_at_once} at once");
+    gate.add_permits(1);
+    let mut replies = 0;
+    let receive = async {
+        while replies < READS {
+            let frame = client.next().await.unwrap().unwrap().into_data();
+            let messages = ENCODING.messages::<ServerMessage>(&frame);
+            replies += messages.filter(|it| it.is_ok()).count() as u64;
+        }
+    };
+    beside(&mut session, receive).await;
+    assert_eq!(begun.load(Ordering::Relaxed), READS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_answers_operations_that_take_further_round_trips() {
+    let config = without_heartbeat().drain_period(Duration::ZERO);
+    let (server, begun, gate) = continuing_server(config);
+    let (mut client, mut session) = connect(&server, 1024).await;
+    let sends = async {
+        next_message(&mut client).await;
+        send(&mut client, read_pending(1)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    beside(&mut session, sends).await;
+    assert_eq!(begun.load(Ordering::Relaxed), 1);
+    assert!(server.state.shutdown.begin(1));
+    let receive = async {
+        tokio::time::sleep(FINISH_TIMEOUT / 2).await;
+        gate.add_permits(1);
+        let reply = next_message(&mut client).await;
+        assert!(
+            matches!(reply, ServerMessage::Reply { id: 1, .. }),
+            "{reply:?}"
+        );
+        closed(client).await
+    };
+    let ((code, _), ()) = tokio::join!(receive, session);
+    assert_eq!(code, close::GOING_AWAY);
 }

@@ -177,7 +177,7 @@ export interface Claimed {
   cursor: string;
   /** The entries that the consumer now has. */
   entries: Entry[];
-  /** Pending ids whose entries were deleted. They are no longer pending. */
+  /** Pending ids whose entries were deleted, as many as fit. They are no longer pending. */
   deleted: string[];
 }
 

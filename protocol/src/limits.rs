@@ -44,6 +44,10 @@ pub const MAX_REPLY_BYTES: usize = 16 * 1024 * 1024;
 /// Largest frame in bytes that a server sends: one reply of the largest size and its envelope.
 pub const MAX_SERVER_FRAME_BYTES: usize = MAX_REPLY_BYTES + 64 * 1024;
 
+/// Most keys of one JSON object that a receiver does not know. It compares them with each other,
+/// because none may come twice.
+pub const MAX_UNKNOWN_KEYS: usize = 256;
+
 /// Largest entry that can be added, in bytes: its names, its values, and [`FIELD_BYTES`] for each
 /// field. It fits into a reply of [`MAX_REPLY_BYTES`] in every encoding, so that every reader with
 /// the default frame can get it.

@@ -79,7 +79,8 @@ pub struct Claimed {
     pub cursor: String,
     /// The entries that now belong to the claiming consumer.
     pub entries: Vec<Entry>,
-    /// Ids that were pending although their entries were deleted. They are pending no longer.
+    /// Ids that were pending although their entries were deleted, as many as fit into the reply.
+    /// They are pending no longer.
     pub deleted: Vec<String>,
     /// More entries were claimed than fit into the reply. They are pending for the consumer.
     pub more: bool,

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use streamgate_protocol::codec::{DecodeError, Encoding};
+use streamgate_protocol::limits::MAX_UNKNOWN_KEYS;
 use streamgate_protocol::{Bytes, ClientMessage, Operation};
 
 use crate::vectors;
@@ -141,5 +142,25 @@ fn an_encoding_is_found_by_its_subprotocol() {
         "STREAMGATE.V1.BIN",
     ] {
         assert_eq!(Encoding::from_subprotocol(name), None, "{name}");
+    }
+}
+
+#[test]
+fn unknown_keys_of_a_record_are_ignored_up_to_a_bound() {
+    for (count, is_taken) in [(MAX_UNKNOWN_KEYS, true), (MAX_UNKNOWN_KEYS + 1, false)] {
+        let unknown: String = (0..count).map(|n| format!(",\"k{n}\":0")).collect();
+        let operation = format!(r#"{{"read_latest":{{"stream":"s","count":1{unknown}}}}}"#);
+        let frame = format!(r#"{{"request":{{"id":5,"operation":{operation}}}}}"#);
+        let message = Encoding::Json
+            .messages::<ClientMessage<'_>>(frame.as_bytes())
+            .next()
+            .unwrap();
+        match message {
+            Ok(ClientMessage::Request { id: 5, .. }) => assert!(is_taken, "{count} keys"),
+            Err(DecodeError::Content { id: 5, reason }) => {
+                assert!(!is_taken, "{count} keys: {reason}");
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -64,6 +64,7 @@ fn the_table_of_limits_is_the_one_in_the_code() {
         DEFAULT_FRAME_BYTES,
         MAX_REPLY_BYTES,
         MAX_SERVER_FRAME_BYTES,
+        MAX_UNKNOWN_KEYS,
         MAX_ENTRY_BYTES,
         FIELD_BYTES,
         DEFAULT_HEARTBEAT_MS,

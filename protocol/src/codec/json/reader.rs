@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{base64, string};
 use crate::codec::wire::{Decode, ReadError};
+use crate::limits::MAX_UNKNOWN_KEYS;
 
 /// Objects and lists within each other, at most: those of unknown fields too.
 const MAX_DEPTH: usize = 64;
@@ -20,7 +21,8 @@ pub struct JsonReader<'a> {
 #[derive(Debug)]
 pub(in crate::codec) struct Object<'a> {
     has_keys: bool,
-    /// Keys that this version does not know. A repeated one is malformed too.
+    /// Keys that this version does not know. A repeated one is malformed too, and so are more than
+    /// [`MAX_UNKNOWN_KEYS`].
     unknown: Vec<Cow<'a, str>>,
 }
 
@@ -140,6 +142,9 @@ impl<'a> JsonReader<'a> {
         object: &mut Object<'a>,
         key: Cow<'a, str>,
     ) -> Result<(), ReadError> {
+        if object.unknown.len() == MAX_UNKNOWN_KEYS {
+            return Err(ReadError::malformed("too many unknown keys in an object"));
+        }
         object.unknown.push(key);
         self.skip()
     }

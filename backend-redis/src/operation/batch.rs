@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use futures_util::FutureExt;
 use redis::Value;
 use streamgate_backend::idempotent_add::{forgotten, out_of_order, skipped};
 use streamgate_protocol::{CacheResult, EntryId, Operation, Reply};
@@ -9,7 +10,7 @@ use streamgate_protocol::{CacheResult, EntryId, Operation, Reply};
 use crate::connection::command_connection::CommandConnection;
 use crate::hub::Hub;
 use crate::operation::encode::{EncodedOperation, encode};
-use crate::operation::idempotent_add::{AddBatch, Deduplication};
+use crate::operation::idempotent_add::{AddBatch, Deduplication, PendingRefresh};
 use crate::operation::outcome::OperationOutcome;
 use crate::wire::answers::next_value;
 use crate::wire::errors;
@@ -23,11 +24,15 @@ pub(super) const USUAL_COMMAND_BYTES: usize = 256;
 pub(crate) struct OperationBatch {
     packed: PackedCommands,
     operations: Vec<EncodedOperation>,
+    /// For each script call, in order.
+    refreshes: Vec<Option<PendingRefresh>>,
 }
 
 /// The answer to the script call whose adds are taking their results.
 struct ScriptResults {
     answer: ScriptAnswer,
+    /// The refresh that the call makes if it stores an add.
+    refresh: Option<PendingRefresh>,
     script_is_unknown: bool,
 }
 
@@ -45,6 +50,7 @@ impl OperationBatch {
         let mut encoded = Vec::with_capacity(operations.len());
         // The script call that further adds may join.
         let mut adds: Option<AddBatch<'a>> = None;
+        let mut refreshes = Vec::new();
         for operation in operations {
             if let Err(error) = operation.validate() {
                 encoded.push(EncodedOperation::Answered(Err(error)));
@@ -61,18 +67,19 @@ impl OperationBatch {
                 None => (None, Some(operation)),
             };
             if let (Some(adds), Some(deduplication)) = (adds.take(), deduplication) {
-                adds.encode(&mut packed, deduplication);
+                refreshes.push(adds.encode(&mut packed, deduplication));
             }
             encoded.extend(begun.as_ref().map(AddBatch::last_operation));
             encoded.extend(other.map(|operation| encode(&operation, &mut packed, hub)));
             adds = begun;
         }
         if let (Some(adds), Some(deduplication)) = (adds, deduplication) {
-            adds.encode(&mut packed, deduplication);
+            refreshes.push(adds.encode(&mut packed, deduplication));
         }
         Self {
             packed,
             operations: encoded,
+            refreshes,
         }
     }
 
@@ -83,7 +90,12 @@ impl OperationBatch {
         commands: &CommandConnection,
         hub: &Hub,
     ) -> Vec<OperationOutcome> {
-        let Self { packed, operations } = self;
+        let Self {
+            packed,
+            operations,
+            refreshes,
+        } = self;
+        let mut refreshes = refreshes.into_iter();
         let mut values = if packed.is_empty() {
             Ok(Vec::new().into_iter())
         } else {
@@ -110,7 +122,7 @@ impl OperationBatch {
                     let result = match &mut values {
                         Ok(values) => {
                             if is_first {
-                                script.begin(next_value(values));
+                                script.begin(next_value(values), refreshes.next().flatten());
                             }
                             script.next(number, after)
                         }
@@ -121,12 +133,24 @@ impl OperationBatch {
             })
             .collect();
         if script.script_is_unknown {
-            let mut packed = PackedCommands::default();
-            idempotent_add::load(&mut packed);
-            // If this fails, the next batch that needs the script tries again.
-            let _ = commands.send(packed).await;
+            load_script(commands.clone());
         }
         outcomes
+    }
+}
+
+/// Loads the script. If this fails, the next batch that needs the script tries again.
+///
+/// Nothing awaits it: the outcomes of the batch precede those of later ones.
+fn load_script(commands: CommandConnection) {
+    let mut loading = Box::pin(async move {
+        let mut packed = PackedCommands::default();
+        idempotent_add::load(&mut packed);
+        let _ = commands.send(packed).await;
+    });
+    // It is sent before any later batch.
+    if (&mut loading).now_or_never().is_none() {
+        tokio::spawn(loading);
     }
 }
 
@@ -134,18 +158,31 @@ impl ScriptResults {
     const fn new() -> Self {
         Self {
             answer: ScriptAnswer::Each(VecDeque::new()),
+            refresh: None,
             script_is_unknown: false,
         }
     }
 
     /// Takes the answer to the next script call.
-    fn begin(&mut self, value: Value) {
+    fn begin(&mut self, value: Value, refresh: Option<PendingRefresh>) {
         self.script_is_unknown |= idempotent_add::is_unknown(&value);
         self.answer = idempotent_add::decode(value);
+        self.refresh = refresh;
     }
 
     /// Returns the result of the call's next add: the entry's id, or why it was not stored.
     fn next(&mut self, number: u64, after: u64) -> CacheResult<String> {
+        let result = self.next_result(number, after);
+        // A call that stores an add, or finds one, also sets the time-to-live.
+        if result.is_ok()
+            && let Some(refresh) = self.refresh.take()
+        {
+            refresh.done();
+        }
+        result
+    }
+
+    fn next_result(&mut self, number: u64, after: u64) -> CacheResult<String> {
         match &mut self.answer {
             ScriptAnswer::Consecutive(next) => {
                 let id = String::from(*next);
@@ -172,7 +209,7 @@ mod tests {
 
     fn answered(answer: &[u8]) -> ScriptResults {
         let mut results = ScriptResults::new();
-        results.begin(redis::parse_redis_value(answer).unwrap());
+        results.begin(redis::parse_redis_value(answer).unwrap(), None);
         results
     }
 

@@ -14,7 +14,7 @@
 //! IDMP`); the script serves 7.0 and newer alike.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use streamgate_protocol::text::Text;
@@ -35,10 +35,18 @@ const MAX_KNOWN_WINDOWS: usize = 8_192;
 #[derive(Debug, Default)]
 pub(crate) struct TtlRefresh(Mutex<HashMap<Vec<u8>, Instant>>);
 
+/// A script call that sets a window's time-to-live, if it stores an add.
+#[derive(Debug)]
+pub(super) struct PendingRefresh {
+    ttl_refresh: Arc<TtlRefresh>,
+    window: Vec<u8>,
+    encoded_at: Instant,
+}
+
 /// What idempotent adds depend on beside their arguments.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deduplication<'a> {
-    pub(crate) ttl_refresh: &'a TtlRefresh,
+    pub(crate) ttl_refresh: &'a Arc<TtlRefresh>,
     /// Whether Redis may evict a dedup window, so that an unknown producer may be a forgotten one.
     pub(crate) windows_may_be_evicted: bool,
 }
@@ -128,8 +136,12 @@ impl<'a> AddBatch<'a> {
         }
     }
 
-    /// Encodes the script call.
-    pub(super) fn encode(self, to: &mut PackedCommands, deduplication: Deduplication<'_>) {
+    /// Encodes the script call. Returns the refresh of its window's time-to-live, if that is due.
+    pub(super) fn encode(
+        self,
+        to: &mut PackedCommands,
+        deduplication: Deduplication<'_>,
+    ) -> Option<PendingRefresh> {
         let window = window_key(&self.producer, &self.stream);
         let refresh_ttl = deduplication.ttl_refresh.is_due(&window);
         call(
@@ -147,6 +159,11 @@ impl<'a> AddBatch<'a> {
                 arguments: &self.arguments,
             },
         );
+        refresh_ttl.then(|| PendingRefresh {
+            ttl_refresh: Arc::clone(deduplication.ttl_refresh),
+            window,
+            encoded_at: Instant::now(),
+        })
     }
 }
 
@@ -174,23 +191,28 @@ fn window_key(producer: &str, stream: &[u8]) -> Vec<u8> {
 }
 
 impl TtlRefresh {
-    /// Returns whether a window's time-to-live is due to be set, and assumes that it then is.
+    /// Returns whether a window's time-to-live is due to be set.
     fn is_due(&self, window: &[u8]) -> bool {
         const INTERVAL: Duration = Duration::from_millis(TTL_REFRESH_MS);
-        let now = Instant::now();
+        let since = self.known().get(window).copied();
+        since.is_none_or(|since| since.elapsed() >= INTERVAL)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Instant>> {
         // Nothing panics under the lock.
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match known.get_mut(window) {
-            Some(since) if now.duration_since(*since) < INTERVAL => return false,
-            Some(since) => *since = now,
-            None => {
-                if known.len() == MAX_KNOWN_WINDOWS {
-                    known.clear();
-                }
-                known.insert(window.to_owned(), now);
-            }
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PendingRefresh {
+    /// Records that the script has set the time-to-live. Until then every call sets it: a call may
+    /// be lost, and one that stores nothing leaves the time-to-live as it is.
+    pub(super) fn done(self) {
+        let mut known = self.ttl_refresh.known();
+        if known.len() == MAX_KNOWN_WINDOWS {
+            known.clear();
         }
-        true
+        known.insert(self.window, self.encoded_at);
     }
 }
 
@@ -269,12 +291,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_window_is_refreshed_every_quarter_of_its_time() {
-        let refresh = TtlRefresh::default();
-        assert!(refresh.is_due(b"one"));
-        assert!(!refresh.is_due(b"one"));
-        assert!(refresh.is_due(b"other"));
-        tokio::time::advance(Duration::from_millis(TTL_REFRESH_MS)).await;
-        assert!(refresh.is_due(b"one"));
-        assert!(!refresh.is_due(b"one"));
+        let ttl_refresh = Arc::new(TtlRefresh::default());
+        let encode = || {
+            let deduplication = Deduplication {
+                ttl_refresh: &ttl_refresh,
+                windows_may_be_evicted: false,
+            };
+            let batch = AddBatch::begin(add(1, 0)).0.unwrap();
+            batch.encode(&mut PackedCommands::default(), deduplication)
+        };
+        for _ in 0..2 {
+            assert!(encode().is_some(), "the first call was lost");
+            encode().unwrap().done();
+            assert!(encode().is_none());
+            assert!(ttl_refresh.is_due(b"other"));
+            tokio::time::advance(Duration::from_millis(TTL_REFRESH_MS)).await;
+        }
     }
 }

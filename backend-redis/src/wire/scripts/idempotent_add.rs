@@ -20,8 +20,8 @@ use crate::wire::scripts::without_comments;
 pub(crate) const TTL_REFRESH_MS: u64 = REMEMBERED_MS / 4;
 
 /// A window's time-to-live. It lasts for [`REMEMBERED_MS`] after an add even if the next refresh
-/// was just about to come.
-const TTL_MS: u64 = REMEMBERED_MS + TTL_REFRESH_MS;
+/// was just about to come, and the add reached Redis as late as a refresh later.
+const TTL_MS: u64 = REMEMBERED_MS + 2 * TTL_REFRESH_MS;
 
 /// Records that trimming a window leaves. Each is of one add at least.
 const RECORDS_KEPT: u64 = ADDS_REMEMBERED;

@@ -65,7 +65,8 @@ pub struct Config {
     pub heartbeat_ms: u32,
     /// Sockets open at once. The server refuses more with HTTP 503.
     pub max_sockets: u32,
-    /// Time without progress of a write after which the server closes a socket with 4429.
+    /// Time without progress of a write after which the server closes a socket with 4429. If the
+    /// client receives a group's entries, and sends nothing either, two heartbeat intervals at most.
     pub write_timeout: Duration,
     /// Time over which a shutdown spreads the closing of sockets, so that their clients do not all
     /// reconnect elsewhere at once. Zero closes all sockets at once.

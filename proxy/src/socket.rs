@@ -150,6 +150,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         Some(since.max(self.stream.get_ref().last_write()))
     }
 
+    /// Returns when bytes last arrived.
+    pub(crate) fn last_read(&self) -> Instant {
+        self.stream.get_ref().last_read()
+    }
+
     /// Returns when the client was last alive: when a frame arrived, or enough of one.
     pub(crate) fn last_alive(&self) -> Instant {
         self.stream.get_ref().last_alive()

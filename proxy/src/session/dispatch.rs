@@ -142,7 +142,8 @@ impl<'f> Dispatcher<'f, '_, '_> {
                 credit,
             } => {
                 // The session keeps its bytes as it keeps those of a waiting request.
-                if let Some(ticket) = self.admit(id, bytes)? {
+                if let Some(mut ticket) = self.admit(id, bytes)? {
+                    ticket.is_delivery = matches!(subscription, Subscription::Consume { .. });
                     self.subscription = Some(AdmittedSubscription {
                         ticket,
                         subscription,

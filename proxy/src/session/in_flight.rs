@@ -31,12 +31,16 @@ pub(super) struct InFlight<'b> {
     max_requests: usize,
     next_serial: u64,
     waiting_bytes: usize,
+    /// Requests that receive a group's entries: waiting reads and consumers.
+    receivers: usize,
 }
 
 struct InFlightRequest<'b> {
     serial: u64,
     /// Bytes of the request if it may wait, else 0.
     waiting_bytes: usize,
+    /// Whether it receives a group's entries whenever there are new ones.
+    is_receiver: bool,
     /// Set once the request waits or is a subscription.
     ongoing: Option<OngoingHandle<'b>>,
 }
@@ -56,6 +60,7 @@ impl<'b> InFlight<'b> {
             max_requests: max_requests as usize,
             next_serial: 0,
             waiting_bytes: 0,
+            receivers: 0,
         }
     }
 
@@ -77,6 +82,7 @@ impl<'b> InFlight<'b> {
                 vacant.insert(InFlightRequest {
                     serial,
                     waiting_bytes,
+                    is_receiver: false,
                     ongoing: None,
                 });
                 Ok(RequestTicket {
@@ -87,6 +93,11 @@ impl<'b> InFlight<'b> {
                 })
             }
         }
+    }
+
+    /// Returns whether requests receive a group's entries whenever there are new ones.
+    pub(super) fn has_receivers(&self) -> bool {
+        self.receivers > 0
     }
 
     /// Returns whether a request with this id is in flight.
@@ -102,6 +113,9 @@ impl<'b> InFlight<'b> {
     ) -> bool {
         match self.requests.get_mut(&ticket.id) {
             Some(request) if request.serial == ticket.serial => {
+                let continues = matches!(ongoing, OngoingHandle::Continuing(_));
+                request.is_receiver = ticket.is_delivery && !continues;
+                self.receivers += usize::from(request.is_receiver);
                 request.ongoing = Some(ongoing);
                 true
             }
@@ -124,7 +138,8 @@ impl<'b> InFlight<'b> {
     pub(super) fn complete(&mut self, ticket: RequestTicket) -> bool {
         match self.requests.entry(ticket.id) {
             Entry::Occupied(request) if request.get().serial == ticket.serial => {
-                self.waiting_bytes -= request.remove().waiting_bytes;
+                let request = request.remove();
+                self.give_back(&request);
                 true
             }
             _ => false,
@@ -134,7 +149,7 @@ impl<'b> InFlight<'b> {
     /// Cancels the request with this id, if it is in flight. The id is free at once.
     pub(super) fn cancel_id(&mut self, id: u64) {
         if let Some(request) = self.requests.remove(&id) {
-            self.waiting_bytes -= request.waiting_bytes;
+            self.give_back(&request);
             match request.ongoing {
                 Some(OngoingHandle::Wait(wait) | OngoingHandle::Continuing(wait)) => wait.cancel(),
                 Some(OngoingHandle::Subscription(subscription)) => subscription.end(),
@@ -158,6 +173,11 @@ impl<'b> InFlight<'b> {
         for id in ongoing.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.cancel_id(id);
         }
+    }
+
+    fn give_back(&mut self, request: &InFlightRequest<'b>) {
+        self.waiting_bytes -= request.waiting_bytes;
+        self.receivers -= usize::from(request.is_receiver);
     }
 
     fn is_in_flight(&self, ticket: RequestTicket) -> bool {

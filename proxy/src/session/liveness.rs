@@ -2,6 +2,11 @@
 //!
 //! A client that was silent for one heartbeat gets a ping. Browsers may delay the timers of hidden
 //! pages to one a minute, but not the answer to a message.
+//!
+//! The silence of a client does not count while the session does not read, because there is no room
+//! for what the client has to read first. Such a client may be gone. So if it receives a group's
+//! entries, neither reading nor writing may stand still for longer than a client may be silent:
+//! others wait for these entries.
 
 use std::time::Duration;
 
@@ -22,10 +27,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         } else {
             heard + self.max_silence()
         };
-        match self.socket.last_write() {
-            Some(last_write) => silent.min(last_write + self.config.write_timeout),
-            None => silent,
+        self.write_deadline()
+            .map_or(silent, |deadline| silent.min(deadline))
+    }
+
+    /// Returns when the client must have taken a part of the frame being sent; `None` while no frame
+    /// is.
+    fn write_deadline(&self) -> Option<Instant> {
+        let last_write = self.socket.last_write()?;
+        let deadline = last_write + self.config.write_timeout;
+        if !self.in_flight.has_receivers() {
+            return Some(deadline);
         }
+        let last_progress = last_write.max(self.socket.last_read());
+        Some(deadline.min(last_progress + self.max_silence()))
     }
 
     /// Lets the client's silence count from the moment at which the session reads again.
@@ -40,12 +55,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     /// has not read, for too long.
     pub(super) fn check_liveness(&mut self) -> Result<(), CloseReason> {
         let now = Instant::now();
-        if let Some(last_write) = self.socket.last_write()
-            && now >= last_write + self.config.write_timeout
+        if self
+            .write_deadline()
+            .is_some_and(|deadline| now >= deadline)
         {
             return Err(CloseReason::by_server(
                 close::SLOW_READER,
-                "the client did not read within the write timeout",
+                "the client did not read within the write timeout, or it receives a group's entries \
+                 and nothing was read or written for two heartbeat intervals",
             ));
         }
         let heard = self.last_alive();

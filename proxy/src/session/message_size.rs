@@ -1,13 +1,14 @@
 //! Replies and pushes that fit into the frames that a client takes.
 //!
-//! A reply has as many of its entries as fit. Entries of a push that are too large together become
+//! A reply has as many of its entries as fit, and a claim as many ids of deleted ones as fit beside
+//! them. Entries of a push that are too large together become
 //! several pushes. An entry that does not fit by itself ends a request with `LIMIT`, which names the
 //! entry; a subscription skips it.
 
 use std::sync::Arc;
 
 use streamgate_backend::{Segment, TailEvent, error_details};
-use streamgate_protocol::codec::Encoding;
+use streamgate_protocol::codec::{Encode, Encoding};
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::MAX_REPLY_BYTES;
 use streamgate_protocol::message::{Fault, Outcome, entry_bytes};
@@ -61,12 +62,14 @@ impl MessageBound {
     /// Cuts a reply that is too large to as many entries as fit.
     ///
     /// `is_delivery` says that the entries were delivered to a consumer: then those that do not fit
-    /// stay pending for it.
+    /// stay pending for it. A claim's ids of deleted entries come last, because nothing but their
+    /// names is lost: they are not pending any more, and the cursor is after them.
     pub(super) fn cut(self, id: u64, mut reply: Reply, is_delivery: bool) -> Outcome {
-        let entries = match &mut reply {
-            Reply::Entries { entries, .. } | Reply::Claimed(Claimed { entries, .. }) => {
-                std::mem::take(entries)
-            }
+        let (entries, mut deleted) = match &mut reply {
+            Reply::Entries { entries, .. } => (std::mem::take(entries), Vec::new()),
+            Reply::Claimed(Claimed {
+                entries, deleted, ..
+            }) => (std::mem::take(entries), std::mem::take(deleted)),
             _ => return Outcome::Error(fault(&self.too_large())),
         };
         let without_entries = ServerMessage::Reply {
@@ -81,13 +84,17 @@ impl MessageBound {
         else {
             return Outcome::Error(fault(&self.too_large()));
         };
-        let fitting = self.fitting(&entries, self.max_bytes.saturating_sub(rest));
+        let Some(mut room) = self.max_bytes.checked_sub(rest) else {
+            return Outcome::Error(fault(&self.too_large()));
+        };
+        let fitting = self.fitting(&entries, &mut room);
         if fitting == 0
             && let Some(first) = entries.first()
         {
             return Outcome::Error(self.entry_too_large(first));
         }
-        put_back(&mut reply, entries, fitting, is_delivery);
+        deleted.truncate(self.fitting(&deleted, &mut room));
+        put_back(&mut reply, entries, fitting, deleted, is_delivery);
         Outcome::Ok(reply)
     }
 
@@ -113,19 +120,18 @@ impl MessageBound {
         }
     }
 
-    /// Returns how many of the entries fit into `max_bytes`.
-    fn fitting(self, entries: &[Entry], max_bytes: usize) -> usize {
-        let mut room = max_bytes;
+    /// Returns how many of the items fit into the room, and takes theirs off it.
+    fn fitting<T: Encode>(self, items: &[T], room: &mut usize) -> usize {
         let mut encoded = Vec::new();
-        let fits = |entry: &&Entry| {
+        let fits = |item: &&T| {
             encoded.clear();
-            self.encoding.append(&mut encoded, *entry);
+            self.encoding.append(&mut encoded, *item);
             // And a separator.
             let left = room.checked_sub(encoded.len() + 1);
-            room = left.unwrap_or_default();
+            *room = left.unwrap_or(*room);
             left.is_some()
         };
-        entries.iter().take_while(fits).count()
+        items.iter().take_while(fits).count()
     }
 
     fn bytes_of(self, message: &ServerMessage) -> usize {
@@ -166,8 +172,14 @@ pub(super) fn fault(error: &CacheError) -> Fault {
     fault
 }
 
-/// Puts the first entries back into a reply that was cut.
-fn put_back(reply: &mut Reply, mut all: Vec<Entry>, fitting: usize, is_delivery: bool) {
+/// Puts the first entries, and the ids of deleted ones that fit, back into a reply that was cut.
+fn put_back(
+    reply: &mut Reply,
+    mut all: Vec<Entry>,
+    fitting: usize,
+    deleted: Vec<String>,
+    is_delivery: bool,
+) {
     let is_cut = fitting < all.len();
     all.truncate(fitting);
     match reply {
@@ -185,6 +197,7 @@ fn put_back(reply: &mut Reply, mut all: Vec<Entry>, fitting: usize, is_delivery:
         Reply::Claimed(claimed) => {
             claimed.more |= is_cut;
             claimed.entries = all;
+            claimed.deleted = deleted;
         }
         _ => {}
     }
@@ -274,6 +287,47 @@ mod tests {
             };
             assert_eq!(fitting, entries[..3]);
             assert_eq!((last_id.as_deref(), more), (Some("3-0"), false));
+        }
+    }
+
+    fn claimed(entries: Vec<Entry>, deleted: usize) -> Reply {
+        let deleted = (1..=deleted).map(|n| format!("1700000000000-{n}"));
+        Reply::Claimed(Claimed::new("1700000000001-0", entries, deleted.collect()))
+    }
+
+    #[test]
+    fn a_claims_ids_of_deleted_entries_take_the_room_that_its_entries_leave() {
+        const MAX_BYTES: u32 = 64 << 10;
+        for &encoding in Encoding::ALL {
+            let bound = MessageBound::new(encoding).within(MAX_BYTES);
+            let small = entry(2, "x", 20);
+            let large = entry(3, "x", 40_000);
+            for (entries, expected) in [
+                (vec![], vec![]),
+                (vec![small.clone()], vec![small.clone()]),
+                (
+                    vec![large.clone(), small.clone(), large.clone()],
+                    vec![large, small],
+                ),
+            ] {
+                let is_cut = entries.len() > expected.len();
+                let outcome = bound.cut(7, claimed(entries, 6_000), true);
+                let message = ServerMessage::Reply { id: 7, outcome };
+                let bytes = bound.bytes_of(&message);
+                assert!(bytes <= MAX_BYTES as usize, "{bytes} bytes");
+                assert!(bytes > MAX_BYTES as usize * 9 / 10, "{bytes} bytes");
+                let ServerMessage::Reply {
+                    outcome: Outcome::Ok(Reply::Claimed(found)),
+                    ..
+                } = message
+                else {
+                    panic!("{message:?}")
+                };
+                assert_eq!(found.entries, expected);
+                assert_eq!(found.more, is_cut, "nothing else is pending");
+                assert_eq!(found.cursor, "1700000000001-0");
+                assert!((1..6_000).contains(&found.deleted.len()));
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::limits::{HEARTBEATS_UNTIL_DEAD, MAX_MESSAGE_ID};
 use streamgate_protocol::message::Hello;
 use streamgate_protocol::{
-    CacheResult, ClientMessage, Operation, PerformOperation, Reply, ServerMessage,
+    CacheResult, ClientMessage, Operation, PerformOperation, Reply, ServerMessage, StreamingBackend,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::Semaphore;
@@ -373,6 +373,50 @@ async fn a_client_that_reads_nothing_is_closed_after_the_write_timeout() {
     session.await;
     assert_eq!(start.elapsed(), write_timeout + CLOSE_TIMEOUT);
     drop(client);
+}
+
+/// Its connection is half-open, and the frames that it does not read leave no room to read others.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_keeps_its_place_in_a_group_for_two_heartbeats() {
+    let config = Config::default().heartbeat_ms(1_000);
+    let max_silence = heartbeat(&config) * HEARTBEATS_UNTIL_DEAD;
+    let write_timeout = config.write_timeout;
+    let streams = MemoryStreams::new();
+    streams.stream_create_group("s", "g", "$").await.unwrap();
+    let value = "x".repeat(512 << 10);
+    let fields = vec![("f".to_owned(), value)];
+    streams.stream_add("large", fields, None).await.unwrap();
+    let server = Server::new(Arc::new(streams), config).unwrap();
+    let read_group = Operation::ReadGroup {
+        stream: "s".into(),
+        group: "g".into(),
+        consumer: "c".into(),
+        count: 1,
+        block_ms: Some(0),
+    };
+    for receives in [true, false] {
+        let (mut client, mut session) = connect(&server, 1024).await;
+        let sends = async {
+            next_message(&mut client).await;
+            if receives {
+                let operation = read_group.clone();
+                send(&mut client, ClientMessage::Request { id: 1, operation }).await;
+            }
+            for id in 2..8 {
+                let operation = Operation::ReadLatest {
+                    stream: "large".into(),
+                    count: 1,
+                };
+                send(&mut client, ClientMessage::Request { id, operation }).await;
+            }
+        };
+        beside(&mut session, sends).await;
+        let start = Instant::now();
+        session.await;
+        let timeout = if receives { max_silence } else { write_timeout };
+        assert_eq!(start.elapsed(), timeout + CLOSE_TIMEOUT);
+        drop(client);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -55,6 +55,10 @@ impl<S> ActivityStream<S> {
         self.last_alive = self.last_read.min(self.last_alive + granted);
     }
 
+    pub(super) fn last_read(&self) -> Instant {
+        self.last_read
+    }
+
     pub(super) fn last_write(&self) -> Instant {
         self.last_write
     }

@@ -355,6 +355,46 @@ async fn a_group_read_of_a_large_backlog_returns_all_of_it_in_the_end() {
 }
 
 #[tokio::test]
+async fn a_claim_of_many_deleted_entries_fits_into_a_small_frame() {
+    const DELETED: usize = 6_000;
+    for version in RedisVersion::ALL {
+        let redis = RedisServer::start(version).unwrap();
+        let backends: [Arc<dyn Backend>; 2] = [
+            Arc::new(MemoryStreams::new()),
+            Arc::new(RedisStreams::connect(&redis.url()).await.unwrap()),
+        ];
+        for backend in backends {
+            backend.stream_create_group("s", "g", "0").await.unwrap();
+            let field = || vec![("f".to_owned(), "small".to_owned())];
+            let adds = (0..DELETED).map(|_| backend.stream_add("s", field(), None));
+            futures_util::future::try_join_all(adds).await.unwrap();
+            let read = backend.stream_read_group("s", "g", "gone", 0, None);
+            assert_eq!(read.await.unwrap().len(), DELETED);
+            // Trimming is approximate: it may leave a node of the stream.
+            backend.stream_add("s", field(), Some(1)).await.unwrap();
+            let read = backend.stream_read_group("s", "g", "gone", 0, None);
+            assert_eq!(read.await.unwrap().len(), 1);
+            let address = serve(backend).await;
+            let max_frame_bytes = MIN_CLIENT_FRAME_BYTES as usize;
+            let mut client = connect(address, Encoding::Json, max_frame_bytes).await;
+            let mut operation = claim("s", "c");
+            if let Operation::Claim { count, .. } = &mut operation {
+                *count = DELETED as u64 + 1;
+            }
+            client.send(&[request(1, operation)]).await;
+            let Reply::Claimed(claimed) = client.reply_to(1).await.unwrap() else {
+                panic!("no claim")
+            };
+            assert_eq!(claimed.cursor, "0-0");
+            assert!(!claimed.entries.is_empty());
+            assert!((1_000..DELETED).contains(&claimed.deleted.len()));
+            let (rest, more) = ids_of(&mut client, read_pending("s", "gone", "0-0")).await;
+            assert_eq!((rest.len(), more), (0, false));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_takes_small_frames_gets_every_entry_that_fits() {
     // In every size of frame some entries fit together, and some not at all.
     let sizes = [

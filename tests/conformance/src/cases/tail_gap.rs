@@ -242,10 +242,16 @@ async fn resuming_at_a_deleted_entry_reports_no_gap_while_older_ones_exist(
     let added = f.add_in_sequence(&key, 5).await.unwrap();
     let mut tail = Reader::open(&f, &key, TailFrom::After(added[2].clone())).await;
     assert_eq!(tail.ids(2).await, added[3..]);
-    let _: u64 = redis
-        .send(&[b"XDEL", key.as_bytes(), added[2].as_bytes()])
+    let deleted: u64 = redis
+        .send(&[
+            b"XDEL",
+            key.as_bytes(),
+            added[1].as_bytes(),
+            added[2].as_bytes(),
+        ])
         .await
         .unwrap();
+    assert_eq!(deleted, 2);
     let mut tail = Reader::open(&f, &key, TailFrom::After(added[2].clone())).await;
     assert_eq!(tail.ids(2).await, added[3..]);
 }

@@ -9,7 +9,8 @@ const HEARTBEAT_MS: u32 = 600_000;
 #[tokio::test]
 async fn a_subscription_receives_all_entries_and_none_twice() {
     on_every_backend(HEARTBEAT_MS, async |deployment| {
-        receives_all(deployment, Kind::Subscription).await;
+        // The server delivers half of the entries to the old socket.
+        receives_all(deployment, Kind::Subscription, 5).await;
     })
     .await;
 }
@@ -17,19 +18,20 @@ async fn a_subscription_receives_all_entries_and_none_twice() {
 #[tokio::test]
 async fn a_waiting_group_read_receives_all_entries_and_none_twice() {
     on_every_backend(HEARTBEAT_MS, async |deployment| {
-        receives_all(deployment, Kind::GroupReads).await;
+        // A dead wait would be served first, and nobody would look for what it takes.
+        receives_all(deployment, Kind::GroupReads, 0).await;
     })
     .await;
 }
 
-async fn receives_all(deployment: &Deployment, kind: Kind) {
+/// Adds ten entries, some of them before the client comes back.
+async fn receives_all(deployment: &Deployment, kind: Kind, before: usize) {
     let (writer, client) = (deployment.writer().await, deployment.relayed().await);
     let mut receiver = Receiver::start(&client, kind).await;
     deployment.make_half_open().await;
-    // The server delivers these to the old socket.
-    let mut ids = add(&writer, 5).await;
+    let mut ids = add(&writer, before).await;
     deployment.reconnect(&client).await;
-    ids.extend(add(&writer, 5).await);
+    ids.extend(add(&writer, 10 - before).await);
     assert_eq!(receiver.next(10).await, ids);
     let last = add(&writer, 1).await;
     assert_eq!(receiver.next(1).await, last);

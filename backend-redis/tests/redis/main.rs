@@ -8,6 +8,7 @@
     reason = "the fixture is part of the tests: a panic is how they fail"
 )]
 
+mod bytes;
 mod connect;
 mod connection_loss;
 mod dedup_window;

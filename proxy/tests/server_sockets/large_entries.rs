@@ -8,10 +8,12 @@ use streamgate::{Config, Server};
 use streamgate_backend::Backend;
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
-use streamgate_protocol::limits::{MAX_SERVER_FRAME_BYTES, MIN_CLIENT_FRAME_BYTES};
+use streamgate_protocol::limits::{
+    FIELD_BYTES, MAX_ENTRY_BYTES, MAX_SERVER_FRAME_BYTES, MIN_CLIENT_FRAME_BYTES,
+};
 use streamgate_protocol::message::{Credit, Fault, Hello, Item, Outcome, Subscription, TailStart};
 use streamgate_protocol::{
-    ClientMessage, ConsumeOptions, Operation, Reply, ServerMessage, Skipped,
+    ClientMessage, ConsumeOptions, Operation, Reply, ServerMessage, Skipped, StreamingBackend,
 };
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::{RedisServer, RedisVersion};
@@ -320,6 +322,37 @@ async fn an_entry_that_grows_in_an_encoding_blocks_no_reader() {
             let (found, _) = ids_of(&mut client, read("s", "2-0")).await;
             assert_eq!(found, ["3-0"]);
         }
+    }
+}
+
+/// Each byte would take six as an escape in JSON.
+#[tokio::test]
+async fn the_largest_entry_of_control_characters_reaches_readers_in_both_encodings() {
+    let backend = Arc::new(MemoryStreams::new());
+    let value = "\0".repeat(MAX_ENTRY_BYTES - FIELD_BYTES - 1);
+    let fields = vec![("f".to_owned(), value.clone())];
+    let id = backend.stream_add("s", fields, None).await.unwrap();
+    let address = serve(backend).await;
+    for encoding in [Encoding::Binary, Encoding::Json] {
+        let mut client = connect(address, encoding, MAX_SERVER_FRAME_BYTES).await;
+        client.send(&[request(1, read("s", "0"))]).await;
+        let entries = client.reply_to(1).await.unwrap().into_entries().unwrap();
+        assert!(entries[0].get_bytes("f") == Some(value.as_bytes()));
+        client.send(&[tail_from_the_beginning(2, "s")]).await;
+        let pushed = loop {
+            match client.receive().await.unwrap() {
+                ServerMessage::Push {
+                    item: Item::Entries { entries, .. },
+                    ..
+                } if entries.is_empty() => {}
+                ServerMessage::Push { item, .. } => break item,
+                other => panic!("no push: {other:?}"),
+            }
+        };
+        let Item::Entries { entries, .. } = pushed else {
+            panic!("no entries: {:?}", pushed.cost())
+        };
+        assert_eq!(entries[0].id, id);
     }
 }
 

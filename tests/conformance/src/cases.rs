@@ -125,6 +125,7 @@ topics! {
     ack_ids,
     add,
     add_values,
+    bytes,
     cancel,
     claim,
     consume,

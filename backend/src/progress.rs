@@ -7,7 +7,7 @@ use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
 
 use crate::Backend;
 
-/// How far an operation has come when [`Backend::perform`](crate::Backend::perform) returns.
+/// How far an operation has come when [`Backend::perform`] returns.
 pub enum Progress<'a> {
     /// The operation is done.
     Done(CacheResult<Reply>),

@@ -106,7 +106,8 @@ impl IdempotentProducers {
             add.producer.clone_from(&producer.name);
             add.number = producer.last + 1;
         }
-        add.after = producer.predecessor;
+        // A later add may be stored already.
+        add.after = producer.predecessor.min(add.number - 1);
         add.number <= MAX_PRODUCER_NUMBER
     }
 
@@ -175,7 +176,7 @@ impl IdempotentProducers {
     pub(super) fn record_out_of_order(&mut self, stream: &[u8], after: u64) {
         if let Some(producer) = self.get_mut(stream)
             && after > 0
-            && after == producer.stored
+            && after <= producer.stored
         {
             producer.is_forgotten = true;
         }

@@ -132,6 +132,10 @@ impl ModelStore {
                 after,
                 ..
             } => {
+                assert!(
+                    after < number,
+                    "{number} after {after}: a server refuses it"
+                );
                 let known = self.producers.get(&*producer);
                 let (last, ids) = known.cloned().unwrap_or_default();
                 let added = if after > last {

@@ -102,3 +102,28 @@ fn an_add_that_the_next_server_does_not_accept_has_an_unknown_outcome() {
     assert_eq!(marks(test.sent().concat()), [(3, false)]);
     assert_eq!(test.codes(), [(1, "UNKNOWN_OUTCOME"), (2, "LIMIT")]);
 }
+
+/// A server refuses an add that is to follow a later one.
+#[test]
+fn an_add_is_sent_again_although_a_later_one_is_stored() {
+    let mut test = TestEngine::open();
+    for id in 1..=3 {
+        test.request(id, add("a"));
+    }
+    test.sent();
+    test.reply_error(2, "UNKNOWN_OUTCOME");
+    for id in [1, 3] {
+        let outcome = Outcome::Ok(Reply::Added { id: "1-0".into() });
+        test.receive(&ServerMessage::Reply { id, outcome });
+    }
+    test.advance(1_000);
+    let sent = test.sent().concat();
+    let numbers = sent.iter().find_map(|message| match message {
+        ClientMessage::Request {
+            operation: Operation::IdempotentAdd { number, after, .. },
+            ..
+        } => Some((*number, *after)),
+        _ => None,
+    });
+    assert_eq!(numbers, Some((2, 1)));
+}

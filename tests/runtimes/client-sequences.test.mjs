@@ -124,7 +124,10 @@ const calls = {
   read_group: (client, { stream, group, consumer, count, block_ms }, options) =>
     client.readGroup(stream, group, consumer, { count, blockMs: block_ms, ...options }).then(entriesOf),
   ack: (client, { stream, group, ids }, options) => client.ack(stream, group, ids, options),
-  pending_summary: (client, { stream, group }, options) => client.pending(stream, group, options),
+  pending_summary: async (client, { stream, group }, options) => {
+    const { consumers, ...rest } = await client.pending(stream, group, options);
+    return { ...rest, consumers: consumers.map(({ name, pending }) => [name, pending]) };
+  },
   pending: async (client, { stream, group, start, end, count, consumer, min_idle_ms }, options) => {
     const query = { start, end, count, consumer, minIdleMs: min_idle_ms, ...options };
     const listed = await client.pendingEntries(stream, group, query);

@@ -1,4 +1,5 @@
-//! [`EntryOperations`]: the operations with names and values that are bytes.
+//! [`EntryOperations`]: the operations with names and values that are bytes. The one place that turns
+//! calls into [`Operation`]s and their [`Reply`]s into results.
 
 use futures_util::future::BoxFuture;
 

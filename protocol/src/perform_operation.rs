@@ -1,8 +1,10 @@
-//! The one place that turns the trait's calls into [`Operation`]s and their [`Reply`]s into
-//! results.
+//! Backends that perform operations as data. The traits with text are
+//! [`EntryOperations`], which builds each [`Operation`], with text instead of bytes.
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
 
+use crate::entry::Entry;
+use crate::entry_operations::EntryOperations;
 use crate::error::CacheResult;
 use crate::message::{Operation, Reply};
 use crate::pending::{
@@ -14,9 +16,9 @@ use crate::traits::{StreamEntry, StreamingBackend};
 /// A backend that performs operations as data.
 ///
 /// Whoever implements this has [`StreamingBackend`], [`PendingEntries`] and
-/// [`EntryOperations`](crate::EntryOperations) too: each of their calls becomes one [`Operation`],
-/// and the [`Reply`] becomes its result. A backend whose operations have
-/// nothing in common implements the two traits by hand instead.
+/// [`EntryOperations`] too: each of their calls becomes one [`Operation`], and the
+/// [`Reply`] becomes its result. A backend whose operations have nothing in common implements the
+/// two traits by hand instead.
 ///
 /// # Example
 ///
@@ -75,15 +77,7 @@ impl<T: PerformOperation> StreamingBackend for T {
         maxlen: Option<usize>,
     ) -> BoxFuture<'a, CacheResult<String>> {
         // The list keeps its allocation, and so does each text.
-        let fields = fields
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()));
-        let operation = Operation::Add {
-            stream: stream_key.into(),
-            fields: fields.collect(),
-            maxlen: maxlen.map(number),
-        };
-        perform(self, operation, Reply::into_added)
+        self.add_entry(stream_key, fields, maxlen)
     }
 
     fn stream_read_latest<'a>(
@@ -91,11 +85,7 @@ impl<T: PerformOperation> StreamingBackend for T {
         stream_key: &'a str,
         count: usize,
     ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
-        let operation = Operation::ReadLatest {
-            stream: stream_key.into(),
-            count: number(count),
-        };
-        perform(self, operation, into_text_entries)
+        as_text(self.read_latest_entries(stream_key, count))
     }
 
     fn stream_read<'a>(
@@ -105,13 +95,7 @@ impl<T: PerformOperation> StreamingBackend for T {
         count: usize,
         block_ms: Option<usize>,
     ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
-        let operation = Operation::Read {
-            stream: stream_key.into(),
-            last_id: last_id.into(),
-            count: number(count),
-            block_ms: block_ms.map(number),
-        };
-        perform(self, operation, into_text_entries)
+        as_text(self.read_entries(stream_key, last_id, count, block_ms))
     }
 
     fn stream_create_group<'a>(
@@ -120,12 +104,7 @@ impl<T: PerformOperation> StreamingBackend for T {
         group_name: &'a str,
         id: &'a str,
     ) -> BoxFuture<'a, CacheResult<()>> {
-        let operation = Operation::CreateGroup {
-            stream: stream_key.into(),
-            group: group_name.into(),
-            id: id.into(),
-        };
-        perform(self, operation, Reply::into_done)
+        self.create_group(stream_key, group_name, id)
     }
 
     fn stream_read_group<'a>(
@@ -136,14 +115,7 @@ impl<T: PerformOperation> StreamingBackend for T {
         count: usize,
         block_ms: Option<usize>,
     ) -> BoxFuture<'a, CacheResult<Vec<StreamEntry>>> {
-        let operation = Operation::ReadGroup {
-            stream: stream_key.into(),
-            group: group_name.into(),
-            consumer: consumer_name.into(),
-            count: number(count),
-            block_ms: block_ms.map(number),
-        };
-        perform(self, operation, into_text_entries)
+        as_text(self.read_group_entries(stream_key, group_name, consumer_name, count, block_ms))
     }
 
     fn stream_ack<'a>(
@@ -152,8 +124,9 @@ impl<T: PerformOperation> StreamingBackend for T {
         group_name: &'a str,
         ids: &'a [String],
     ) -> BoxFuture<'a, CacheResult<()>> {
-        let operation = ack(stream_key, group_name, ids);
-        perform(self, operation, |reply| reply.into_acknowledged().map(drop))
+        self.ack_entries(stream_key, group_name, ids)
+            .map_ok(drop)
+            .boxed()
     }
 }
 
@@ -163,11 +136,7 @@ impl<T: PerformOperation> PendingEntries for T {
         stream_key: &'a str,
         group_name: &'a str,
     ) -> BoxFuture<'a, CacheResult<PendingSummary>> {
-        let operation = Operation::PendingSummary {
-            stream: stream_key.into(),
-            group: group_name.into(),
-        };
-        perform(self, operation, Reply::into_summary)
+        self.summarize_pending(stream_key, group_name)
     }
 
     fn pending<'a>(
@@ -176,8 +145,7 @@ impl<T: PerformOperation> PendingEntries for T {
         group_name: &'a str,
         query: PendingQuery,
     ) -> BoxFuture<'a, CacheResult<Vec<PendingEntry>>> {
-        let operation = Operation::pending(stream_key, group_name, query);
-        perform(self, operation, Reply::into_pending)
+        self.list_pending(stream_key, group_name, query)
     }
 
     fn claim<'a>(
@@ -189,15 +157,14 @@ impl<T: PerformOperation> PendingEntries for T {
         start: &'a str,
         count: usize,
     ) -> BoxFuture<'a, CacheResult<Claimed>> {
-        let operation = Operation::Claim {
-            stream: stream_key.into(),
-            group: group_name.into(),
-            consumer: consumer_name.into(),
+        self.claim_entries(
+            stream_key,
+            group_name,
+            consumer_name,
             min_idle_ms,
-            start: start.into(),
-            count: number(count),
-        };
-        perform(self, operation, Reply::into_claimed)
+            start,
+            count,
+        )
     }
 
     fn remove_consumer<'a>(
@@ -207,13 +174,7 @@ impl<T: PerformOperation> PendingEntries for T {
         consumer_name: &'a str,
         new_owner: &'a str,
     ) -> BoxFuture<'a, CacheResult<u64>> {
-        let operation = Operation::RemoveConsumer {
-            stream: stream_key.into(),
-            group: group_name.into(),
-            consumer: consumer_name.into(),
-            new_owner: new_owner.into(),
-        };
-        perform(self, operation, Reply::into_removed)
+        self.remove_group_consumer(stream_key, group_name, consumer_name, new_owner)
     }
 
     fn consumers<'a>(
@@ -221,11 +182,7 @@ impl<T: PerformOperation> PendingEntries for T {
         stream_key: &'a str,
         group_name: &'a str,
     ) -> BoxFuture<'a, CacheResult<Vec<ConsumerInfo>>> {
-        let operation = Operation::Consumers {
-            stream: stream_key.into(),
-            group: group_name.into(),
-        };
-        perform(self, operation, Reply::into_consumers)
+        self.list_consumers(stream_key, group_name)
     }
 
     fn acknowledge<'a>(
@@ -234,8 +191,7 @@ impl<T: PerformOperation> PendingEntries for T {
         group_name: &'a str,
         ids: &'a [String],
     ) -> BoxFuture<'a, CacheResult<u64>> {
-        let operation = ack(stream_key, group_name, ids);
-        perform(self, operation, Reply::into_acknowledged)
+        self.ack_entries(stream_key, group_name, ids)
     }
 }
 
@@ -248,17 +204,12 @@ pub(crate) fn perform<'a, T: PerformOperation + ?Sized, R: 'a>(
     Box::pin(async move { result(reply.await?) })
 }
 
-fn into_text_entries(reply: Reply) -> CacheResult<Vec<StreamEntry>> {
-    let entries = reply.into_entries()?.into_iter();
-    Ok(entries.map(StreamEntry::from).collect())
-}
-
-fn ack<'a>(stream_key: &'a str, group_name: &'a str, ids: &'a [String]) -> Operation<'a> {
-    Operation::Ack {
-        stream: stream_key.into(),
-        group: group_name.into(),
-        ids: ids_of(ids),
-    }
+/// Replaces what is not UTF-8 with U+FFFD.
+fn as_text(
+    entries: BoxFuture<'_, CacheResult<Vec<Entry>>>,
+) -> BoxFuture<'_, CacheResult<Vec<StreamEntry>>> {
+    let as_text = |entries: Vec<Entry>| entries.into_iter().map(StreamEntry::from).collect();
+    entries.map_ok(as_text).boxed()
 }
 
 pub(crate) fn ids_of(ids: &[String]) -> Vec<Text<'_>> {
@@ -276,7 +227,6 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::entry::Entry;
     use crate::error::code;
 
     /// Records operations and answers all with the same reply.

@@ -27,8 +27,8 @@ export interface ConnectOptions {
   connectTimeoutMs?: number | undefined;
   /**
    * Whether an add is stored exactly once even if the client has to send it again. It costs Redis
-   * about 1.8 times a plain add where many adds are in flight. Without it, an `add` whose reply is
-   * lost rejects with `UNKNOWN_OUTCOME`. Default: true.
+   * 1.2 to 1.8 times a plain add, the less the more adds are in flight. Without it, an `add` whose
+   * reply is lost rejects with `UNKNOWN_OUTCOME`. Default: true.
    */
   exactlyOnce?: boolean | undefined;
 }
@@ -196,7 +196,8 @@ export interface ConsumeOptions {
   claimAfterMs?: number | undefined;
   /**
    * Moves an entry to `deadLetter` instead of reclaiming it once it was delivered this many times.
-   * Entries recovered after a lost connection are not counted once more. At least 1; requires `deadLetter` and `claimAfterMs`.
+   * Entries recovered after a lost connection are not counted once more. At least 1; requires
+   * `deadLetter` and `claimAfterMs`.
    */
   maxDeliveries?: number | undefined;
   /**

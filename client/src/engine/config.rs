@@ -51,8 +51,8 @@ pub struct ClientConfig {
     /// messages. Default: the largest that servers send; less than 64 KiB counts as that.
     pub max_frame_bytes: u32,
     /// Whether an add is stored exactly once even if the client has to send it again. It costs
-    /// Redis about 1.8 times a plain add where many adds are in flight. Without it, an add whose
-    /// answer is lost fails with `UNKNOWN_OUTCOME`. Default: true.
+    /// Redis 1.2 to 1.8 times a plain add, the less the more adds are in flight. Without it, an add
+    /// whose answer is lost fails with `UNKNOWN_OUTCOME`. Default: true.
     pub exactly_once: bool,
     /// Whether a client whose first attempt to connect fails goes on trying, as it does after a
     /// lost connection. Default: false.

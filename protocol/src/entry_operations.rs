@@ -8,7 +8,8 @@ use crate::entry::Entry;
 use crate::error::CacheResult;
 use crate::message::{Operation, Reply};
 use crate::pending::{Claimed, ConsumerInfo, PendingEntry, PendingQuery, PendingSummary};
-use crate::perform_operation::{PerformOperation, ids_of, number, perform};
+use crate::perform_operation::PerformOperation;
+use crate::text::Text;
 
 /// The operations of [`StreamingBackend`](crate::StreamingBackend) and
 /// [`PendingEntries`](crate::PendingEntries) with names and values that are bytes, as in Redis.
@@ -231,3 +232,20 @@ pub trait EntryOperations: PerformOperation {
 }
 
 impl<T: PerformOperation + ?Sized> EntryOperations for T {}
+
+fn perform<'a, T: PerformOperation + ?Sized, R: 'a>(
+    backend: &'a T,
+    operation: Operation<'a>,
+    result: fn(Reply) -> CacheResult<R>,
+) -> BoxFuture<'a, CacheResult<R>> {
+    let reply = backend.perform_operation(operation);
+    Box::pin(async move { result(reply.await?) })
+}
+
+fn ids_of(ids: &[String]) -> Vec<Text<'_>> {
+    ids.iter().map(|id| Text::from(id.as_str())).collect()
+}
+
+fn number(value: usize) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}

@@ -45,6 +45,7 @@ pub mod pending;
 pub mod perform_operation;
 pub mod subscribe;
 pub mod text;
+mod text_operations;
 pub mod traits;
 
 pub use byte_string::{ByteString, Bytes};

@@ -14,11 +14,8 @@ use crate::operation::idempotent_add::{AddBatch, Deduplication, PendingRefresh};
 use crate::operation::outcome::OperationOutcome;
 use crate::wire::answers::next_value;
 use crate::wire::errors;
-use crate::wire::packing::PackedCommands;
+use crate::wire::packing::{PackedCommands, USUAL_COMMAND_BYTES};
 use crate::wire::scripts::idempotent_add::{self, AddResult, ScriptAnswer};
-
-/// Bytes that a command usually takes, at most: memory is reserved for them.
-pub(super) const USUAL_COMMAND_BYTES: usize = 256;
 
 /// Operations, encoded.
 pub(crate) struct OperationBatch {

@@ -21,11 +21,10 @@ use streamgate_protocol::text::Text;
 use streamgate_protocol::{Bytes, Operation};
 use tokio::time::Instant;
 
-use crate::operation::batch::USUAL_COMMAND_BYTES;
 use crate::operation::encode::EncodedOperation;
 use crate::wire::commands;
 use crate::wire::hash_tag::tag_of;
-use crate::wire::packing::PackedCommands;
+use crate::wire::packing::{PackedCommands, USUAL_COMMAND_BYTES};
 use crate::wire::scripts::idempotent_add::{MAX_ADDS, ScriptCall, TTL_REFRESH_MS, call};
 
 /// Most windows whose last refresh is known. Beyond it all are forgotten, and refreshed anew.

@@ -2,6 +2,9 @@
 
 use crate::wire::commands::CommandWriter;
 
+/// Bytes that a command usually takes, at most: memory is reserved for them.
+pub(crate) const USUAL_COMMAND_BYTES: usize = 256;
+
 /// Commands that are sent together, as one pipeline.
 #[derive(Debug, Default)]
 pub(crate) struct PackedCommands {

@@ -1,5 +1,7 @@
 //! Whether every crate could be published as it is.
 
+mod stale_packages;
+
 use anyhow::Context;
 
 use crate::command::{self, announce, command, output};
@@ -41,13 +43,15 @@ fn documentation() -> anyhow::Result<()> {
 
 fn packages() -> anyhow::Result<()> {
     announce("cargo package");
+    let target = workspace::target().join("publish");
+    stale_packages::remove(&target)?;
     let mut cargo = command("cargo");
     // A change that is not committed yet is packaged too. The packages are built apart: cargo gives
     // a `cdylib` a file name without a hash, so they would replace the `streamgate-wasm` of the
     // workspace by one whose dependencies have other features.
     cargo.args(["package", "--allow-dirty", "--target-dir"]);
     cargo
-        .arg(workspace::target().join("publish"))
+        .arg(target)
         .args(selection())
         // Nobody debugs these builds, and without its information they take less time.
         .env("CARGO_PROFILE_DEV_DEBUG", "false");

@@ -27,7 +27,7 @@ pub enum Progress<'a> {
     /// shuts down.
     #[non_exhaustive]
     Continuing {
-        /// Resolves to the reply. Dropping it leaves undone what the operation has not done yet.
+        /// Resolves to the reply. Dropping it stops the operation where it is.
         future: BoxFuture<'a, CacheResult<Reply>>,
     },
 }
@@ -56,7 +56,7 @@ impl<'a> Progress<'a> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the wait, or leaves undone what is not done yet.
+    /// Dropping the future ends the wait. An operation of further round trips stops where it is.
     pub async fn finish(self) -> CacheResult<Reply> {
         match self {
             Self::Done(result) => result,

@@ -360,7 +360,7 @@ fn pairs(value: Value) -> CacheResult<Vec<(ByteString, ByteString)>> {
     Ok(fields)
 }
 
-/// Decodes an id or a word: with U+FFFD for what is not UTF-8.
+/// Decodes an id or a word, and replaces bytes that are not UTF-8 with U+FFFD.
 fn text(value: Value) -> CacheResult<String> {
     bytes(value).map(ByteString::into_text)
 }

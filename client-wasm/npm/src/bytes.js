@@ -4,12 +4,12 @@ const encoder = new TextEncoder();
 // A byte order mark is part of a value.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** Returns the text of what the module reports, with U+FFFD for what is not UTF-8. */
+/** Returns a name or a value as text: bytes that are not UTF-8 become U+FFFD. */
 export function textOf(reported) {
   return typeof reported === "string" ? reported : decoder.decode(reported);
 }
 
-/** Returns the bytes of what the module reports. */
+/** Returns a name or a value as bytes. */
 export function bytesOf(reported) {
   return typeof reported === "string" ? encoder.encode(reported) : reported;
 }

@@ -31,7 +31,7 @@ pub(super) struct NativeConnector {
 }
 
 impl NativeConnector {
-    /// `max_frame_bytes` is what the server is told to send at most.
+    /// `max_frame_bytes` is the largest frame that the client takes; `hello` tells it to the server.
     pub(super) fn new(url: &str, max_frame_bytes: u32) -> Result<Self, Error> {
         let request = url.into_client_request()?;
         match request.uri().scheme_str() {

@@ -356,16 +356,19 @@ async fn the_largest_entry_of_control_characters_reaches_readers_in_both_encodin
     }
 }
 
+async fn memory_and_redis(redis: &RedisServer) -> [Arc<dyn Backend>; 2] {
+    [
+        Arc::new(MemoryStreams::new()),
+        Arc::new(RedisStreams::connect(&redis.url()).await.unwrap()),
+    ]
+}
+
 #[tokio::test]
 async fn a_group_read_of_a_large_backlog_returns_all_of_it_in_the_end() {
     const ENTRIES: usize = 20;
     for version in RedisVersion::ALL {
         let redis = RedisServer::start(version).unwrap();
-        let backends: [Arc<dyn Backend>; 2] = [
-            Arc::new(MemoryStreams::new()),
-            Arc::new(RedisStreams::connect(&redis.url()).await.unwrap()),
-        ];
-        for backend in backends {
+        for backend in memory_and_redis(&redis).await {
             backend.stream_create_group("s", "g", "0").await.unwrap();
             let mut expected = Vec::new();
             for _ in 0..ENTRIES {
@@ -392,11 +395,7 @@ async fn a_claim_of_many_deleted_entries_fits_into_a_small_frame() {
     const DELETED: usize = 6_000;
     for version in RedisVersion::ALL {
         let redis = RedisServer::start(version).unwrap();
-        let backends: [Arc<dyn Backend>; 2] = [
-            Arc::new(MemoryStreams::new()),
-            Arc::new(RedisStreams::connect(&redis.url()).await.unwrap()),
-        ];
-        for backend in backends {
+        for backend in memory_and_redis(&redis).await {
             backend.stream_create_group("s", "g", "0").await.unwrap();
             let field = || vec![("f".to_owned(), "small".to_owned())];
             let adds = (0..DELETED).map(|_| backend.stream_add("s", field(), None));

@@ -1,4 +1,4 @@
-"""The client: its sockets, one after the other, and what waits for them."""
+"""The client: it connects, reconnects, and sends requests and subscriptions."""
 
 import asyncio
 import heapq

@@ -1,4 +1,4 @@
-"""Consumers of groups, and the recovery of what was delivered and never arrived.
+"""Consumers of groups, and the recovery of deliveries that were lost.
 
 SPEC.md, sections 11.3 and 11.4.
 """

@@ -1,4 +1,4 @@
-//! What is remembered of one consumer.
+//! The log of one consumer: the ids that its owner knows, and which recoveries are due.
 
 use streamgate_protocol::ByteString;
 use streamgate_protocol::entry_id::EntryId;

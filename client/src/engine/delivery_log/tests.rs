@@ -34,6 +34,18 @@ fn texts(ids: &[&'static str]) -> Vec<Text<'static>> {
     ids.iter().map(|id| Text::from(*id)).collect()
 }
 
+/// Returns one name more than the log remembers.
+fn consumer_names() -> Vec<String> {
+    (0..=MAX_CONSUMERS).map(|n| n.to_string()).collect()
+}
+
+fn key_of(consumer: &str) -> ConsumerKey<'_> {
+    ConsumerKey {
+        consumer: consumer.as_bytes(),
+        ..KEY
+    }
+}
+
 #[test]
 fn an_entry_that_was_delivered_is_not_new() {
     let mut log = DeliveryLog::default();
@@ -118,11 +130,8 @@ fn what_recoveries_found_is_bounded_too() {
 #[test]
 fn a_full_log_takes_no_new_consumer() {
     let mut log = DeliveryLog::default();
-    let names: Vec<String> = (0..=MAX_CONSUMERS).map(|n| n.to_string()).collect();
-    let key = |n: usize| ConsumerKey {
-        consumer: names[n].as_bytes(),
-        ..KEY
-    };
+    let names = consumer_names();
+    let key = |n: usize| key_of(&names[n]);
     for n in 0..=MAX_CONSUMERS {
         log.record(key(n), &entries([5]));
     }
@@ -134,11 +143,8 @@ fn a_full_log_takes_no_new_consumer() {
 #[test]
 fn a_full_log_forgets_consumers_without_entries() {
     let mut log = DeliveryLog::default();
-    let names: Vec<String> = (0..=MAX_CONSUMERS).map(|n| n.to_string()).collect();
-    let key = |n: usize| ConsumerKey {
-        consumer: names[n].as_bytes(),
-        ..KEY
-    };
+    let names = consumer_names();
+    let key = |n: usize| key_of(&names[n]);
     for n in 0..=MAX_CONSUMERS {
         log.record(key(n), &entries([n as u64]));
         if n % 2 == 0 {

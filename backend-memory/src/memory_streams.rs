@@ -4,7 +4,9 @@ use std::fmt;
 
 use futures_util::future::BoxFuture;
 use streamgate_backend::tail::source::into_tail;
-use streamgate_backend::{Backend, Progress, ReclaimStep, Reclaimed, TailSource, consume};
+use streamgate_backend::{
+    Backend, Progress, ReclaimStep, Reclaimed, ReplyLimits, TailSource, consume,
+};
 use streamgate_protocol::{
     Bytes, CacheResult, ConsumeOptions, Deliveries, Operation, PendingEntries, PerformOperation,
     Reply, SubscribingBackend, Tail, TailFrom,
@@ -122,7 +124,11 @@ impl PerformOperation for MemoryStreams {
 }
 
 impl Backend for MemoryStreams {
-    fn perform<'a>(&'a self, operations: Vec<Operation<'_>>) -> BoxFuture<'a, Vec<Progress<'a>>> {
+    fn perform<'a>(
+        &'a self,
+        operations: Vec<Operation<'_>>,
+        _limits: ReplyLimits,
+    ) -> BoxFuture<'a, Vec<Progress<'a>>> {
         let operations: Vec<_> = operations.into_iter().map(Operation::into_owned).collect();
         Box::pin(async move { self.perform_all(operations) })
     }

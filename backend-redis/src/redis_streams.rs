@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use streamgate_backend::reclaim::step::{ReclaimStep, Reclaimed};
 use streamgate_backend::tail::source::TailSource;
-use streamgate_backend::{Backend, Progress};
+use streamgate_backend::{Backend, Progress, ReplyLimits};
 use streamgate_protocol::{
     Bytes, CacheError, CacheResult, Operation, PendingEntries, PerformOperation, Reply, TailFrom,
 };
@@ -180,7 +180,11 @@ impl PerformOperation for RedisStreams {
 }
 
 impl Backend for RedisStreams {
-    fn perform<'a>(&'a self, operations: Vec<Operation<'_>>) -> BoxFuture<'a, Vec<Progress<'a>>> {
+    fn perform<'a>(
+        &'a self,
+        operations: Vec<Operation<'_>>,
+        _limits: ReplyLimits,
+    ) -> BoxFuture<'a, Vec<Progress<'a>>> {
         let progress = |outcome| match outcome {
             OperationOutcome::Done(result) => Progress::Done(result),
             OperationOutcome::Waiting { wait, position } => {
@@ -286,7 +290,10 @@ mod tests {
             block_ms: Some(50),
         };
         let mut waits = streams
-            .perform(vec![read(), read_group(), read(), read_group()])
+            .perform(
+                vec![read(), read_group(), read(), read_group()],
+                ReplyLimits::default(),
+            )
             .await;
         for refused in waits.split_off(2) {
             let error = refused.finish().await.unwrap_err();
@@ -299,7 +306,10 @@ mod tests {
         let refused = streams.tail("s", TailFrom::Now).next().await.unwrap();
         assert_eq!(refused.unwrap_err().code(), "OVERLOADED");
         drop(tail);
-        let again = streams.perform(vec![read_group(), read()]).await.remove(0);
+        let again = streams
+            .perform(vec![read_group(), read()], ReplyLimits::default())
+            .await
+            .remove(0);
         assert!(matches!(again, Progress::Waiting { .. }));
     }
 }

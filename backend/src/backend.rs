@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::default_perform::{perform_in_order, unsupported};
 use crate::progress::Progress;
 use crate::reclaim::step::{ReclaimStep, Reclaimed};
+use crate::reply_limits::ReplyLimits;
 use crate::tail::polling::PollingTail;
 use crate::tail::source::TailSource;
 
@@ -60,10 +61,18 @@ pub trait Backend: StreamingBackend {
     /// operation that has to. Its wait must begin in its turn: a read from `$` must see an entry
     /// that a later operation of the same list adds.
     ///
+    /// `limits` are those of each reply: what exceeds them need not be loaded.
+    ///
     /// # Cancel safety
     ///
     /// As the six operations: an operation without a reply may have been performed.
-    fn perform<'a>(&'a self, operations: Vec<Operation<'_>>) -> BoxFuture<'a, Vec<Progress<'a>>> {
+    fn perform<'a>(
+        &'a self,
+        operations: Vec<Operation<'_>>,
+        limits: ReplyLimits,
+    ) -> BoxFuture<'a, Vec<Progress<'a>>> {
+        // The six operations load all that they return.
+        let _ = limits;
         let operations: Vec<_> = operations.into_iter().map(Operation::into_owned).collect();
         Box::pin(async move { perform_in_order(self, self.pending_entries(), operations).await })
     }

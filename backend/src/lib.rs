@@ -2,6 +2,8 @@
 //!
 //! - [`backend`]: [`Backend`], the trait that the server calls.
 //! - [`progress`]: [`Progress`], how far an operation has come.
+//! - [`reply_limits`]: [`ReplyLimits`], how large a reply may be.
+//! - [`memory_budget`]: [`MemoryBudget`], the bound on memory for the whole process.
 //! - [`tail`]: following a stream: [`TailSource`], shared [`Segment`]s, gap detection, page sizes.
 //! - [`reclaim`]: reclaiming the pending entries of crashed consumers, in steps and on a schedule.
 //! - [`idempotent_add`]: the errors of idempotent adds.
@@ -28,13 +30,17 @@ pub mod consume;
 mod default_perform;
 pub mod error_details;
 pub mod idempotent_add;
+pub mod memory_budget;
 pub mod progress;
 pub mod reclaim;
+pub mod reply_limits;
 pub mod tail;
 
 pub use backend::Backend;
 pub use consume::consume;
+pub use memory_budget::MemoryBudget;
 pub use progress::Progress;
 pub use reclaim::step::{ReclaimStep, Reclaimed};
+pub use reply_limits::ReplyLimits;
 pub use tail::segment::Segment;
 pub use tail::source::{TailEvent, TailSource};

@@ -5,7 +5,7 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
 
-use crate::Backend;
+use crate::{Backend, ReplyLimits};
 
 /// How far an operation has come when [`Backend::perform`] returns.
 pub enum Progress<'a> {
@@ -70,7 +70,11 @@ pub(crate) async fn perform_one<B: Backend + ?Sized>(
     backend: &B,
     operation: Operation<'_>,
 ) -> CacheResult<Reply> {
-    match backend.perform(vec![operation]).await.pop() {
+    match backend
+        .perform(vec![operation], ReplyLimits::default())
+        .await
+        .pop()
+    {
         Some(progress) => progress.finish().await,
         None => {
             let why = "the backend returned no result for an operation";

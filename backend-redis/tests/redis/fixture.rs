@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisResult};
-use streamgate_backend::{Backend, Progress};
+use streamgate_backend::{Backend, Progress, ReplyLimits};
 use streamgate_protocol::{
     CacheError, CacheResult, Entry, Gap, Operation, Reply, StreamingBackend, Tail, TailItem,
 };
@@ -102,7 +102,10 @@ impl Fixture {
     }
 
     pub(crate) async fn start(&self, operation: Operation<'_>) -> Progress<'_> {
-        let mut progress = self.streams.perform(vec![operation]).await;
+        let mut progress = self
+            .streams
+            .perform(vec![operation], ReplyLimits::default())
+            .await;
         assert_eq!(progress.len(), 1);
         let progress = progress.pop().unwrap();
         assert!(

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use streamgate_backend::{Backend, Progress};
+use streamgate_backend::{Backend, Progress, ReplyLimits};
 use streamgate_protocol::{EntryOperations, Operation, PendingEntries, Reply, StreamingBackend};
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::RedisVersion;
@@ -43,7 +43,10 @@ pub(crate) async fn consumers_of_one_batch_are_served_in_order() {
         add("s", "2"),
         add("s", "3"),
     ];
-    let waiting = fixture.streams.perform(operations).await;
+    let waiting = fixture
+        .streams
+        .perform(operations, ReplyLimits::default())
+        .await;
     let results = within_limit(join_all(waiting.into_iter().map(Progress::finish))).await;
     let got = |n: usize| entries(results[n].clone()).0;
     assert_eq!(values(&got(0)), ["1"]);
@@ -69,7 +72,11 @@ async fn a_group_read_of_many_entries_takes_them_before_a_later_operation_of_its
         },
     ];
     let mut results = Vec::new();
-    for progress in fixture.streams.perform(operations).await {
+    for progress in fixture
+        .streams
+        .perform(operations, ReplyLimits::default())
+        .await
+    {
         results.push(within_limit(progress.finish()).await.unwrap());
     }
     let counts = [0, 2].map(|n| results[n].clone().into_entries().unwrap().len());
@@ -89,7 +96,11 @@ pub(crate) async fn each_entry_costs_at_most_one_empty_group_read() {
         .iter()
         .map(|c| read_group("s", "g", c, 1, Some(0)))
         .collect();
-    let mut waiting = fixture.streams.perform(operations).await.into_iter();
+    let mut waiting = fixture
+        .streams
+        .perform(operations, ReplyLimits::default())
+        .await
+        .into_iter();
     fixture
         .start_group_read("last", 1, 50)
         .await

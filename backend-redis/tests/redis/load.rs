@@ -1,7 +1,7 @@
 //! A thousand readers at once.
 
 use futures_util::future::join_all;
-use streamgate_backend::{Backend, Progress};
+use streamgate_backend::{Backend, Progress, ReplyLimits};
 use streamgate_protocol::Operation;
 use streamgate_test_support::RedisVersion;
 
@@ -14,7 +14,10 @@ async fn start_reads<'a>(fixture: &'a Fixture, streams: &[String]) -> Vec<Progre
         .iter()
         .map(|stream| read(stream, "$", 1, Some(0)))
         .collect();
-    let waiting = fixture.streams.perform(operations).await;
+    let waiting = fixture
+        .streams
+        .perform(operations, ReplyLimits::default())
+        .await;
     assert!(
         waiting
             .iter()

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
-use streamgate_backend::{Backend, Progress};
+use streamgate_backend::{Backend, Progress, ReplyLimits};
 use streamgate_protocol::{CacheResult, EntryOperations, Operation, Reply};
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::RedisVersion;
@@ -16,7 +16,7 @@ async fn perform(
     operations: Vec<Operation<'_>>,
 ) -> Vec<CacheResult<Reply>> {
     let mut results = Vec::new();
-    for progress in streams.perform(operations).await {
+    for progress in streams.perform(operations, ReplyLimits::default()).await {
         assert!(matches!(progress, Progress::Done(_)));
         results.push(progress.finish().await);
     }
@@ -93,7 +93,11 @@ async fn redis_runs_batches_in_the_order_of_their_first_polls() {
     let mut lists: Vec<_> = values
         .iter()
         .rev()
-        .map(|n| fixture.streams.perform(vec![add("s", n)]))
+        .map(|n| {
+            fixture
+                .streams
+                .perform(vec![add("s", n)], ReplyLimits::default())
+        })
         .collect();
     // The first polls come in the reverse order of the calls, and are more than a task's budget.
     lists.reverse();

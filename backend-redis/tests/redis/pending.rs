@@ -1,7 +1,7 @@
 //! Pending entries: access lists and the removal of consumers.
 
 use futures_util::StreamExt;
-use streamgate_backend::{Backend, ReclaimStep};
+use streamgate_backend::{Backend, ReclaimStep, ReplyLimits};
 use streamgate_protocol::message::Subscription;
 use streamgate_protocol::{
     ConsumeOptions, Entry, EntryOperations, Operation, PendingEntries, PendingQuery,
@@ -73,7 +73,10 @@ async fn a_removal_of_one_page_completes_before_later_operations() {
         stream: "s".into(),
         group: "g".into(),
     };
-    let mut progress = fixture.streams.perform(vec![removal, summary]).await;
+    let mut progress = fixture
+        .streams
+        .perform(vec![removal, summary], ReplyLimits::default())
+        .await;
     let summary = progress.remove(1).finish().await.unwrap();
     let consumers = summary.into_summary().unwrap().consumers;
     assert_eq!(consumers, [("bob".into(), 99)]);
@@ -92,7 +95,10 @@ async fn a_removal_that_loses_redis_midway_has_an_unknown_outcome() {
         new_owner: "bob".into(),
     };
     let streams = fixture.streams.clone();
-    let removing = streams.perform(vec![removal]).await.remove(0);
+    let removing = streams
+        .perform(vec![removal], ReplyLimits::default())
+        .await
+        .remove(0);
     let summary = streams.pending_summary("s", "g").await.unwrap();
     let half = [("ann".into(), 150), ("bob".into(), 100)];
     assert_eq!(
@@ -113,7 +119,11 @@ async fn read_pending(fixture: &Fixture, count: u64) -> Vec<Entry> {
         count,
         except: vec![],
     };
-    let read = fixture.streams.perform(vec![read]).await.remove(0);
+    let read = fixture
+        .streams
+        .perform(vec![read], ReplyLimits::default())
+        .await
+        .remove(0);
     within_limit(read.finish())
         .await
         .unwrap()

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use streamgate_backend::Backend;
+use streamgate_backend::{Backend, ReplyLimits};
 use streamgate_protocol::{
     CacheError, CacheResult, EntryOperations, GapReason, Operation, Reply, Retry, StreamingBackend,
     SubscribingBackend, Tail, TailFrom,
@@ -71,7 +71,10 @@ async fn start_waits(streams: &RedisStreams) -> (Wait<'_>, Wait<'_>) {
         // It ends after the hub has handled the two before it.
         read("other", "$", 1, Some(50)),
     ];
-    let mut waits = streams.perform(operations).await.into_iter();
+    let mut waits = streams
+        .perform(operations, ReplyLimits::default())
+        .await
+        .into_iter();
     let mut next = || waits.next().unwrap().finish().boxed();
     let (reader, consumer) = (next(), next());
     within_limit(next()).await.unwrap();
@@ -91,7 +94,9 @@ fn idempotent_add(number: u64, resent: bool) -> Operation<'static> {
 }
 
 async fn perform(streams: &RedisStreams, operation: Operation<'_>) -> CacheResult<Reply> {
-    let mut progress = streams.perform(vec![operation]).await;
+    let mut progress = streams
+        .perform(vec![operation], ReplyLimits::default())
+        .await;
     within_limit(progress.remove(0).finish()).await
 }
 

@@ -2,7 +2,7 @@
 //! for every 256 streams, and up to two seconds until a deletion is noticed.
 
 use futures_util::future::join_all;
-use streamgate_backend::{Backend, Progress};
+use streamgate_backend::{Backend, Progress, ReplyLimits};
 use streamgate_test_support::RedisVersion;
 
 use crate::fixture::{Fixture, entries, read, timed, values, within_limit};
@@ -18,7 +18,10 @@ async fn one_connection_blocks_for_up_to_256_streams() {
             let fixture = Fixture::with_user(version, &user).await;
             let names: Vec<String> = (0..STREAMS).map(|n| format!("stream-{n}")).collect();
             let reads = names.iter().map(|name| read(name, "$", 1, Some(0)));
-            let waiting = fixture.streams.perform(reads.collect()).await;
+            let waiting = fixture
+                .streams
+                .perform(reads.collect(), ReplyLimits::default())
+                .await;
             // Each stream is handed to a connection after a first read of its own.
             within_limit(async { while fixture.connections().await < 4 {} }).await;
             assert_eq!(fixture.connections().await, 4);

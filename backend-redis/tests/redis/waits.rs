@@ -1,6 +1,6 @@
 //! Readers that wait in the hub.
 
-use streamgate_backend::Backend;
+use streamgate_backend::{Backend, ReplyLimits};
 use streamgate_protocol::Reply;
 use streamgate_test_support::RedisVersion;
 
@@ -118,7 +118,10 @@ pub(crate) async fn readers_in_a_loop_see_every_entry_once() {
         while seen.len() < ENTRIES {
             let progress = fixture
                 .streams
-                .perform(vec![read("s", &last_id, count, Some(0))])
+                .perform(
+                    vec![read("s", &last_id, count, Some(0))],
+                    ReplyLimits::default(),
+                )
                 .await;
             let (found, next) = entries(progress.into_iter().next().unwrap().finish().await);
             assert_ne!(found, []);
@@ -135,7 +138,7 @@ pub(crate) async fn readers_in_a_loop_see_every_entry_once() {
         for n in 0..ENTRIES {
             let mut added = fixture
                 .streams
-                .perform(vec![add("s", &n.to_string())])
+                .perform(vec![add("s", &n.to_string())], ReplyLimits::default())
                 .await;
             let added = added.remove(0).finish().await.unwrap();
             assert!(matches!(added, Reply::Added { .. }));

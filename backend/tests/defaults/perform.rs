@@ -1,6 +1,6 @@
 //! Operations that a backend performs with its six methods.
 
-use streamgate_backend::{Backend, ReclaimStep};
+use streamgate_backend::{Backend, ReclaimStep, ReplyLimits};
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::{Operation, Reply};
 
@@ -23,7 +23,10 @@ async fn a_wait_misses_nothing_that_is_added_after_it_in_the_list() {
         fields: vec![("f".into(), "v".into())],
         maxlen: None,
     };
-    let mut progress = backend.perform(vec![read(Some(0)), add]).await.into_iter();
+    let mut progress = backend
+        .perform(vec![read(Some(0)), add], ReplyLimits::default())
+        .await
+        .into_iter();
     let (read, added) = (progress.next().unwrap(), progress.next().unwrap());
     let id = added.finish().await.unwrap().into_added().unwrap();
     assert_eq!(
@@ -38,7 +41,7 @@ async fn operations_on_pending_entries_are_refused() {
     let (stream, group) = ("s".into(), "g".into());
     let summary = Operation::PendingSummary { stream, group };
     let refused = backend
-        .perform(vec![summary])
+        .perform(vec![summary], ReplyLimits::default())
         .await
         .remove(0)
         .finish()
@@ -54,7 +57,10 @@ async fn operations_on_pending_entries_are_refused() {
 async fn an_empty_reply_names_the_id_that_dollar_stands_for() {
     let backend = SixOperations(MemoryStreams::new());
     for block_ms in [None, Some(1)] {
-        let progress = backend.perform(vec![read(block_ms)]).await.remove(0);
+        let progress = backend
+            .perform(vec![read(block_ms)], ReplyLimits::default())
+            .await
+            .remove(0);
         let reply = progress.finish().await.unwrap();
         let last_id = Some("0-0".to_owned());
         assert_eq!(

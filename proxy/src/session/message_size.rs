@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use streamgate_backend::{Segment, TailEvent, error_details};
+use streamgate_backend::{ReplyLimits, Segment, TailEvent, error_details};
 use streamgate_protocol::codec::{Encode, Encoding};
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::MAX_REPLY_BYTES;
@@ -47,6 +47,12 @@ impl MessageBound {
             max_bytes: MAX_REPLY_BYTES.min(max_frame_bytes as usize),
             ..self
         }
+    }
+
+    /// Returns the limits of replies. A reply within them may be too large all the same: that
+    /// depends on its encoding.
+    pub(super) fn reply_limits(self) -> ReplyLimits {
+        ReplyLimits::new(self.max_bytes)
     }
 
     /// Returns the most bytes of an entry that may fit. One of fewer bytes may not fit either: that

@@ -64,7 +64,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         if !operations.is_empty() {
             self.performing_requests += batch.tickets.len();
             self.performing_bytes += batch.bytes;
-            let mut performing = PerformingBatch::new(batch, self.backend.perform(operations));
+            let limits = self.outgoing.bound().reply_limits();
+            let performing = self.backend.perform(operations, limits);
+            let mut performing = PerformingBatch::new(batch, performing);
             match poll_once(|cx| performing.poll_unpin(cx)).await {
                 Poll::Ready((batch, progress)) => self.batch_performed(batch, progress).await,
                 Poll::Pending => self.performing.push(performing),

@@ -62,8 +62,7 @@ impl<'b> Subscriptions<'b> {
         subscription: Subscription<'_>,
         credit: Credit,
     ) -> CacheResult<SubscriptionHandle<'b>> {
-        let max_entry_bytes = self.bound.max_entry_bytes();
-        let source = PushSource::open(backend, subscription, &self.backpressure, max_entry_bytes)?;
+        let source = PushSource::open(backend, subscription, &self.backpressure, self.bound)?;
         let is_tail = matches!(source, PushSource::Tail(_));
         let first_reply = is_tail.then(|| self.backpressure.expect_reply());
         let ready = self.ready.clone();

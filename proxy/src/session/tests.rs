@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Either, LocalBoxFuture, select};
 use futures_util::{SinkExt, StreamExt};
-use streamgate_backend::Progress;
+use streamgate_backend::{Progress, ReplyLimits};
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::limits::{HEARTBEATS_UNTIL_DEAD, MAX_MESSAGE_ID};
@@ -86,7 +86,11 @@ impl PerformOperation for ContinuingBackend {
 }
 
 impl Backend for ContinuingBackend {
-    fn perform<'a>(&'a self, operations: Vec<Operation<'_>>) -> BoxFuture<'a, Vec<Progress<'a>>> {
+    fn perform<'a>(
+        &'a self,
+        operations: Vec<Operation<'_>>,
+        _limits: ReplyLimits,
+    ) -> BoxFuture<'a, Vec<Progress<'a>>> {
         let operations = operations.into_iter().map(Operation::into_owned);
         let begin = |operation| {
             let mut future = self.perform_operation(operation).boxed();

@@ -12,7 +12,7 @@ use streamgate_backend::consume::missing_group::MissingGroup;
 use streamgate_backend::reclaim::schedule::ReclaimSchedule;
 use streamgate_backend::reclaim::step::ReclaimStep;
 use streamgate_backend::tail::page_size::PageSize;
-use streamgate_backend::{Backend, Segment, TailEvent};
+use streamgate_backend::{Backend, ReplyLimits, Segment, TailEvent};
 use streamgate_protocol::message::Credit;
 use streamgate_protocol::{Bytes, CacheError, CacheResult, Entry, Operation, Skipped};
 
@@ -31,6 +31,7 @@ pub(super) struct GroupRead {
 pub(super) struct ConsumerSource<'b> {
     backend: &'b dyn Backend,
     read: GroupRead,
+    limits: ReplyLimits,
     /// The creation of the group under way. Nothing else is, meanwhile.
     creating: Option<BoxFuture<'b, CacheResult<MissingGroup>>>,
     /// Absent if the group is not to be created, and while it is being created.
@@ -59,6 +60,7 @@ impl<'b> ConsumerSource<'b> {
     pub(super) fn new(
         backend: &'b dyn Backend,
         read: GroupRead,
+        limits: ReplyLimits,
         first_reclaim: Option<ReclaimStep>,
         backpressure: Backpressure,
     ) -> Self {
@@ -66,6 +68,7 @@ impl<'b> ConsumerSource<'b> {
         Self {
             backend,
             read,
+            limits,
             creating: None,
             missing_group: None,
             reading: None,
@@ -203,7 +206,7 @@ impl<'b> ConsumerSource<'b> {
             count,
             block_ms: Some(0),
         };
-        let performing = self.backend.perform(vec![operation]);
+        let performing = self.backend.perform(vec![operation], self.limits);
         let pending_reply = self.backpressure.expect_reply();
         self.reading = Some(
             async move {

@@ -10,6 +10,7 @@ use streamgate_protocol::{CacheError, CacheResult};
 
 use super::consumer_source::{ConsumerSource, GroupRead};
 use crate::session::backpressure::Backpressure;
+use crate::session::message_size::MessageBound;
 
 /// The source of a subscription's items.
 pub(super) enum PushSource<'b> {
@@ -27,12 +28,12 @@ impl<'b> PushSource<'b> {
         backend: &'b dyn Backend,
         subscription: Subscription<'_>,
         backpressure: &Backpressure,
-        max_entry_bytes: u64,
+        bound: MessageBound,
     ) -> CacheResult<Self> {
         subscription.validate()?;
         let mut first_reclaim = ReclaimStep::first(&subscription);
         if let Some(first) = &mut first_reclaim {
-            first.max_entry_bytes = max_entry_bytes;
+            first.max_entry_bytes = bound.max_entry_bytes();
         }
         let missing_group = MissingGroup::of(&subscription);
         Ok(match subscription {
@@ -52,8 +53,9 @@ impl<'b> PushSource<'b> {
                     consumer: consumer.into_owned(),
                     batch,
                 };
-                let backpressure = backpressure.clone();
-                let mut source = ConsumerSource::new(backend, read, first_reclaim, backpressure);
+                let (limits, backpressure) = (bound.reply_limits(), backpressure.clone());
+                let mut source =
+                    ConsumerSource::new(backend, read, limits, first_reclaim, backpressure);
                 if let Some(missing_group) = missing_group {
                     source.create_group(missing_group);
                 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail, ensure};
 use futures_util::FutureExt;
-use streamgate_backend::{Backend, Progress};
+use streamgate_backend::{Backend, Progress, ReplyLimits};
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::{CacheResult, Operation, Reply, StreamEntry};
 
@@ -50,7 +50,10 @@ impl MemorySide {
     }
 
     fn ask(&self, operation: Operation<'static>) -> anyhow::Result<Progress<'_>> {
-        let progress = self.0.perform(vec![operation]).now_or_never();
+        let progress = self
+            .0
+            .perform(vec![operation], ReplyLimits::default())
+            .now_or_never();
         progress
             .context("asking waits")?
             .pop()

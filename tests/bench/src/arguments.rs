@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -53,6 +54,9 @@ pub(crate) enum Role {
     /// Echo WebSocket messages
     #[command(hide = true)]
     Echo,
+    /// Forward TCP connections
+    #[command(hide = true)]
+    Relay { target: SocketAddr },
 }
 
 impl Arguments {

@@ -6,7 +6,7 @@ mod proc_stats;
 mod redis;
 mod rounds;
 
-pub(crate) use child_process::{EchoServer, Generator, exit_with_stdin};
+pub(crate) use child_process::{EchoServer, Generator, TcpRelay, exit_with_stdin};
 pub(crate) use machine::Machine;
 pub(crate) use proc_stats::resident_kib;
 pub(crate) use redis::Redis;

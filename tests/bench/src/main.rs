@@ -16,6 +16,7 @@ mod generator;
 mod harness;
 mod report;
 mod statistics;
+mod tcp_relay;
 mod workloads;
 
 use clap::Parser;
@@ -27,6 +28,7 @@ fn main() -> anyhow::Result<()> {
     match arguments.role {
         Some(Role::Generate { target, url }) => generator::run(target, &url),
         Some(Role::Echo) => echo_server::run(),
+        Some(Role::Relay { target }) => tcp_relay::run(target),
         None => measure(&arguments),
     }
 }

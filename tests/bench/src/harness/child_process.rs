@@ -48,6 +48,28 @@ impl EchoServer {
     }
 }
 
+/// A TCP relay. It ends when this is dropped.
+pub(crate) struct TcpRelay {
+    _process: ChildProcess,
+    address: String,
+}
+
+impl TcpRelay {
+    pub(crate) fn start(target: &str) -> anyhow::Result<Self> {
+        let mut process = ChildProcess::start(&["relay", target])?;
+        let address = process.line()?.trim().to_owned();
+        Ok(Self {
+            _process: process,
+            address,
+        })
+    }
+
+    /// Returns the URL of the Redis behind this relay.
+    pub(crate) fn redis_url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+}
+
 /// Ends this process when its standard input ends, which is when its parent process ends.
 pub(crate) fn exit_with_stdin() {
     std::thread::spawn(|| {

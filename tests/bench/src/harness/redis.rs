@@ -1,5 +1,7 @@
 //! A Redis server, and what it reports about itself.
 
+use std::net::Ipv4Addr;
+
 use anyhow::Context;
 use redis::Connection;
 use streamgate_test_support::{RedisServer, RedisVersion};
@@ -18,6 +20,11 @@ impl Redis {
 
     pub(crate) fn url(&self) -> String {
         self.0.url()
+    }
+
+    /// Returns its address, such as `127.0.0.1:6379`.
+    pub(crate) fn address(&self) -> String {
+        format!("{}:{}", Ipv4Addr::LOCALHOST, self.0.port())
     }
 
     pub(crate) fn pid(&self) -> anyhow::Result<u32> {

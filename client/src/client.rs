@@ -7,6 +7,7 @@ mod multi_tier_cache;
 mod operations;
 mod permit;
 mod response_future;
+mod signal;
 mod subscribing;
 mod subscription_stream;
 
@@ -19,7 +20,9 @@ use streamgate_protocol::{Bytes, CacheError, CacheResult, Entry, Operation, Repl
 use tokio::sync::{mpsc, watch};
 
 use self::driver_handle::DriverHandle;
+pub(crate) use self::permit::Permit;
 use self::response_future::ResponseFuture;
+pub(crate) use self::signal::QueuedSignal;
 use crate::command::Command;
 use crate::engine::ConnectionState;
 
@@ -198,8 +201,7 @@ impl Client {
     /// Call it when the network changed, or when the machine has slept: a lost connection is then
     /// noticed within one heartbeat of the server rather than two.
     pub fn network_changed(&self) {
-        // Without a driver there is no connection.
-        let _ = self.driver.send(Command::NetworkChanged);
+        self.driver.signal_network_change();
     }
 
     /// Closes the connection for all handles, and waits for its end.
@@ -207,8 +209,7 @@ impl Client {
     /// Every request and subscription fails with `CLOSED`. Those that were sent and change
     /// something, and consumers, fail with `UNKNOWN_OUTCOME`.
     pub async fn close(&self) {
-        // Without a driver there is nothing to close.
-        let _ = self.driver.send(Command::Close);
+        self.driver.signal_close();
         let mut states = self.driver.states.clone();
         let _ = states
             .wait_for(|state| matches!(state, ConnectionState::Closed { .. }))

@@ -4,6 +4,7 @@ use streamgate_protocol::message::{Credit, Item, Subscription};
 use streamgate_protocol::{CacheResult, Reply};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::client::{Permit, QueuedSignal};
 use crate::engine::NewRequest;
 
 /// Takes the result of one request.
@@ -20,12 +21,14 @@ pub(crate) enum Command {
         id: u64,
         request: NewRequest,
         reply: ReplySender,
+        permit: Permit,
     },
     Subscribe {
         id: u64,
         /// Boxed because every command is as large as the largest.
         subscription: Box<Subscription<'static>>,
         items: ItemSender,
+        permit: Permit,
     },
     /// The owner took one of a subscription's items.
     Consumed {
@@ -36,6 +39,6 @@ pub(crate) enum Command {
     Cancel {
         id: u64,
     },
-    NetworkChanged,
-    Close,
+    NetworkChanged(QueuedSignal),
+    Close(QueuedSignal),
 }

@@ -92,16 +92,22 @@ impl<C: Connector, K: Clock> Driver<C, K> {
             && let Poll::Ready(command) = self.commands.poll_recv(cx)
         {
             match command {
-                Some(Command::Request { id, request, reply }) => {
-                    self.router.add_request(id, reply);
+                Some(Command::Request {
+                    id,
+                    request,
+                    reply,
+                    permit,
+                }) => {
+                    self.router.add_request(id, reply, permit);
                     engine.request(id, request, now);
                 }
                 Some(Command::Subscribe {
                     id,
                     subscription,
                     items,
+                    permit,
                 }) => {
-                    self.router.add_subscription(id, items);
+                    self.router.add_subscription(id, items, permit);
                     engine.subscribe(id, *subscription, now);
                 }
                 Some(Command::Consumed { id, taken }) => engine.consumed(id, taken),
@@ -109,8 +115,14 @@ impl<C: Connector, K: Clock> Driver<C, K> {
                     self.router.remove(id);
                     engine.cancel(id);
                 }
-                Some(Command::NetworkChanged) => engine.network_changed(now),
-                Some(Command::Close) => engine.close(now),
+                Some(Command::NetworkChanged(queued)) => {
+                    drop(queued);
+                    engine.network_changed(now);
+                }
+                Some(Command::Close(queued)) => {
+                    drop(queued);
+                    engine.close(now);
+                }
                 None => {
                     self.handles_dropped = true;
                     engine.close(now);

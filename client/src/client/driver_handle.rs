@@ -1,11 +1,13 @@
 //! A client's side of its driver.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult};
 use tokio::sync::{mpsc, watch};
 
+use super::permit::Permits;
+use super::signal::Signal;
 use crate::command::Command;
 use crate::engine::ConnectionState;
 
@@ -17,8 +19,9 @@ pub(crate) struct DriverHandle {
     /// tokio's cooperative budget, which reorders requests that are made together.
     commands: mpsc::UnboundedSender<Command>,
     next_id: AtomicU64,
-    /// Requests and subscriptions that are not over: see `permit`.
-    pub(super) in_progress: AtomicUsize,
+    pub(super) permits: Permits,
+    network_changed: Signal,
+    close: Signal,
     pub(super) states: watch::Receiver<ConnectionState>,
 }
 
@@ -30,7 +33,9 @@ impl DriverHandle {
         Self {
             commands,
             next_id: AtomicU64::new(1),
-            in_progress: AtomicUsize::new(0),
+            permits: Permits::default(),
+            network_changed: Signal::default(),
+            close: Signal::default(),
             states,
         }
     }
@@ -48,5 +53,19 @@ impl DriverHandle {
     pub(super) fn send(&self, command: Command) -> CacheResult<()> {
         let closed = |_| CacheError::backend(code::CLOSED, "the client is closed");
         self.commands.send(command).map_err(closed)
+    }
+
+    /// Tells the driver that the network changed. Without a driver there is no connection.
+    pub(super) fn signal_network_change(&self) {
+        if let Some(signal) = self.network_changed.raise() {
+            let _ = self.send(Command::NetworkChanged(signal));
+        }
+    }
+
+    /// Tells the driver to close. Without a driver there is nothing to close.
+    pub(super) fn signal_close(&self) {
+        if let Some(signal) = self.close.raise() {
+            let _ = self.send(Command::Close(signal));
+        }
     }
 }

@@ -8,7 +8,6 @@ use tokio::sync::oneshot;
 
 use super::cancel_guard::CancelGuard;
 use super::driver_handle::DriverHandle;
-use super::permit::Permit;
 use crate::command::Command;
 use crate::engine::NewRequest;
 
@@ -31,7 +30,6 @@ struct SentRequest<'a> {
     reply: oneshot::Receiver<CacheResult<Reply>>,
     is_read_only: bool,
     cancel_guard: CancelGuard<&'a DriverHandle>,
-    _permit: Permit<&'a DriverHandle>,
 }
 
 impl<'a> ResponseFuture<'a> {
@@ -72,7 +70,7 @@ impl Future for ResponseFuture<'_> {
 }
 
 fn send(driver: &DriverHandle, request: NewRequest) -> CacheResult<SentRequest<'_>> {
-    let permit = Permit::acquire(driver)?;
+    let permit = driver.permits.acquire()?;
     let id = driver.new_id();
     let is_read_only = request.is_read_only();
     let (sender, reply) = oneshot::channel();
@@ -80,11 +78,11 @@ fn send(driver: &DriverHandle, request: NewRequest) -> CacheResult<SentRequest<'
         id,
         request,
         reply: sender,
+        permit,
     })?;
     Ok(SentRequest {
         reply,
         is_read_only,
         cancel_guard: CancelGuard::new(driver, id),
-        _permit: permit,
     })
 }

@@ -11,7 +11,6 @@ use tokio::sync::mpsc;
 
 use super::cancel_guard::CancelGuard;
 use super::driver_handle::DriverHandle;
-use super::permit::Permit;
 use crate::command::Command;
 
 /// Subscribes in its first poll. Ends after its first error; ends at the server when it is dropped.
@@ -24,7 +23,6 @@ enum SubscriptionStage {
 }
 
 struct ActiveSubscription {
-    _permit: Permit<Arc<DriverHandle>>,
     cancel_guard: CancelGuard<Arc<DriverHandle>>,
     driver: Arc<DriverHandle>,
     id: u64,
@@ -66,7 +64,7 @@ impl Stream for SubscriptionStream {
 
 impl ActiveSubscription {
     fn send(driver: Arc<DriverHandle>, subscription: Subscription<'static>) -> CacheResult<Self> {
-        let permit = Permit::acquire(Arc::clone(&driver))?;
+        let permit = driver.permits.acquire()?;
         let id = driver.new_id();
         let is_read_only = subscription.is_read_only();
         let (sender, items) = mpsc::unbounded_channel();
@@ -74,9 +72,9 @@ impl ActiveSubscription {
             id,
             subscription: Box::new(subscription),
             items: sender,
+            permit,
         })?;
         Ok(Self {
-            _permit: permit,
             cancel_guard: CancelGuard::new(Arc::clone(&driver), id),
             driver,
             id,

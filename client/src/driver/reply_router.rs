@@ -5,12 +5,13 @@ use std::collections::VecDeque;
 use streamgate_protocol::message::Item;
 use streamgate_protocol::{CacheResult, Reply};
 
+use crate::client::Permit;
 use crate::command::{ItemSender, ReplySender};
 
 #[derive(Debug)]
 enum Route {
-    Request(ReplySender),
-    Subscription(ItemSender),
+    Request(ReplySender, Permit),
+    Subscription(ItemSender, Permit),
 }
 
 /// Sorted by id. Replies come in nearly that order, so the route to remove is nearly always the
@@ -21,12 +22,12 @@ pub(super) struct ReplyRouter {
 }
 
 impl ReplyRouter {
-    pub(super) fn add_request(&mut self, id: u64, reply: ReplySender) {
-        self.insert(id, Route::Request(reply));
+    pub(super) fn add_request(&mut self, id: u64, reply: ReplySender, permit: Permit) {
+        self.insert(id, Route::Request(reply, permit));
     }
 
-    pub(super) fn add_subscription(&mut self, id: u64, items: ItemSender) {
-        self.insert(id, Route::Subscription(items));
+    pub(super) fn add_subscription(&mut self, id: u64, items: ItemSender, permit: Permit) {
+        self.insert(id, Route::Subscription(items, permit));
     }
 
     pub(super) fn remove(&mut self, id: u64) {
@@ -37,10 +38,12 @@ impl ReplyRouter {
     /// dropped no longer needs it.
     pub(super) fn finish(&mut self, id: u64, result: CacheResult<Reply>) {
         match self.take(id) {
-            Some(Route::Request(reply)) => {
+            Some(Route::Request(reply, permit)) => {
+                // The caller may make its next request as soon as it has the reply.
+                drop(permit);
                 let _ = reply.send(result);
             }
-            Some(Route::Subscription(items)) => {
+            Some(Route::Subscription(items, _permit)) => {
                 if let Err(error) = result {
                     let _ = items.send(Err(error));
                 }
@@ -52,7 +55,7 @@ impl ReplyRouter {
     /// Sends an item to its subscription.
     pub(super) fn push(&self, id: u64, item: Item) {
         if let Ok(index) = self.find(id)
-            && let (_, Route::Subscription(items)) = &self.routes[index]
+            && let (_, Route::Subscription(items, _)) = &self.routes[index]
         {
             let _ = items.send(Ok(item));
         }

@@ -18,7 +18,7 @@ pub use binary::Reader;
 pub use json::JsonReader;
 pub use messages::{DecodeError, Message, Messages};
 pub use push::{EncodedItem, ItemRef};
-pub use wire::{Choice, Decode, Encode, ReadError};
+pub use wire::{Choice, Decode, Encode, ListBound, ReadError};
 
 /// An encoding of messages. Each is a WebSocket subprotocol, by which both sides agree on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

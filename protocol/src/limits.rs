@@ -68,9 +68,14 @@ pub const HEARTBEATS_UNTIL_DEAD: u32 = 2;
 /// code (RFC 6455, section 5.5).
 pub const MAX_CLOSE_REASON_BYTES: usize = 123;
 
-/// Most fields of an idempotent add: Lua passes no more arguments to a command. An entry with more
-/// fields is added by a plain add.
-pub const MAX_FIELDS_ONCE: usize = 1_024;
+/// Most fields of an add. An idempotent add runs in Lua, which passes hardly more arguments to a
+/// command; all adds have the same bound. Each field is two arguments to Redis, and 48 bytes of
+/// memory while it is a byte or two of a frame.
+pub const MAX_FIELDS: usize = 1_024;
+
+/// Most ids in one list of a request: Redis executes one command at a time, and needs a few
+/// milliseconds for a list of this length.
+pub const MAX_IDS: usize = 10_000;
 
 /// Longest name of a producer, in bytes, which are `A-Z`, `a-z`, `0-9`, `_` and `-`.
 pub const MAX_PRODUCER_BYTES: usize = 64;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use streamgate_backend::{Backend, ReplyLimits};
 use streamgate_memory::MemoryStreams;
-use streamgate_protocol::limits::{ADDS_REMEMBERED, MAX_FIELDS_ONCE, MAX_PRODUCER_NUMBER};
+use streamgate_protocol::limits::{ADDS_REMEMBERED, MAX_FIELDS, MAX_PRODUCER_NUMBER};
 use streamgate_protocol::{CacheResult, Operation};
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::RedisVersion;
@@ -112,7 +112,7 @@ async fn bad_adds_are_refused<B: Backend>(backend: &B) {
     };
     assert_eq!(error_code(backend, with(0, "p")).await, "ERR");
     assert_eq!(
-        error_code(backend, with(MAX_FIELDS_ONCE + 1, "p")).await,
+        error_code(backend, with(MAX_FIELDS + 1, "p")).await,
         "LIMIT"
     );
     for name in ["", "a:b", "a b", "{a}", "naïve", &"p".repeat(65)] {
@@ -126,7 +126,7 @@ async fn bad_adds_are_refused<B: Backend>(backend: &B) {
     let unknown = error_code(backend, add_once(5, 4, true)).await;
     assert_eq!(unknown, "OUT_OF_ORDER", "nothing is known of its producer");
     let longest = "AZaz09_-".repeat(8);
-    let added = perform_one(backend, with(MAX_FIELDS_ONCE, &longest)).await;
+    let added = perform_one(backend, with(MAX_FIELDS, &longest)).await;
     assert!(added.is_ok(), "{added:?}");
 }
 

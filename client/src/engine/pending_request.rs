@@ -6,7 +6,7 @@ mod wire_message;
 
 use streamgate_protocol::backoff::Backoff;
 use streamgate_protocol::error::code;
-use streamgate_protocol::limits::{MAX_FAILURES, MAX_FIELDS_ONCE, REMEMBERED_MS};
+use streamgate_protocol::limits::{MAX_FAILURES, REMEMBERED_MS};
 use streamgate_protocol::message::{Credit, Subscription, TailStart};
 use streamgate_protocol::text::Text;
 use streamgate_protocol::{CacheError, CacheResult, ClientMessage, Operation};
@@ -280,13 +280,12 @@ impl PendingRequest {
 
 /// Idempotent adds.
 impl PendingRequest {
-    /// Makes an add idempotent, unless it has too many fields for that.
+    /// Makes an add idempotent.
     pub(super) fn make_idempotent(&mut self) {
         if let ClientMessage::Request {
-            operation: Operation::Add { fields, .. },
+            operation: Operation::Add { .. },
             ..
         } = &self.message
-            && fields.len() <= MAX_FIELDS_ONCE
         {
             self.add_number = Some(AddNumber::default());
         }

@@ -156,6 +156,12 @@ impl<'a> Reader<'a> {
 
     pub(super) fn list<T: Decode<'a>>(&mut self) -> Vec<T> {
         let count = self.uint();
+        if let Some(bound) = T::BOUND
+            && count > bound.max_items as u64
+        {
+            self.fail(bound.exceeded);
+            return Vec::new();
+        }
         let most = MAX_RESERVED_BYTES / size_of::<T>().max(1);
         let reserved = most.min(self.rest.len());
         let reserved = usize::try_from(count).map_or(reserved, |count| count.min(reserved));

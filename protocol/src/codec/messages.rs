@@ -6,7 +6,7 @@ use super::Encoding;
 use super::binary::Reader;
 #[cfg(feature = "json")]
 use super::json::{self, JsonReader};
-use super::wire::{Choice, Encode, ReadError};
+use super::wire::{Choice, Encode, ReadError, ReadErrorKind};
 use crate::limits::MAX_MESSAGE_ID;
 use crate::text::push_number;
 use crate::{ClientMessage, ServerMessage};
@@ -45,6 +45,15 @@ pub enum DecodeError {
         /// The message's id.
         id: u64,
         /// The decoder's message.
+        reason: String,
+    },
+    /// A request with a list beyond its bound, [`MAX_FIELDS`](crate::limits::MAX_FIELDS) or
+    /// [`MAX_IDS`](crate::limits::MAX_IDS). A server answers it with `LIMIT`, and goes on.
+    #[error("{reason}")]
+    Limit {
+        /// The message's id.
+        id: u64,
+        /// Which bound it is.
         reason: String,
     },
     /// A message, or a pushed item, that version 1 does not have. A client skips it, and a server
@@ -198,9 +207,9 @@ fn binary_error<'a, M: Message<'a>>(
         let mut reader = Reader::new(record);
         let id = reader.uint();
         let id = reader.failure().is_none().then_some(id);
-        return content(id, error.reason.to_owned());
+        return content(id, error.kind, error.reason.to_owned());
     }
-    if error.is_unknown {
+    if error.kind == ReadErrorKind::Unknown {
         let mut text = String::new();
         push_number(&mut text, number);
         return DecodeError::UnknownKind(text);
@@ -212,8 +221,8 @@ fn binary_error<'a, M: Message<'a>>(
 fn json_error<'a, M: Message<'a>>(line: &'a [u8], at: usize, error: ReadError) -> DecodeError {
     let reason = format!("{} at byte {at}", error.reason);
     match json::envelope(line) {
-        Ok((name, id)) if M::WITH_ID.contains(&&*name) => content(id, reason),
-        Ok((name, _)) if error.is_unknown && !M::FOREIGN.contains(&&*name) => {
+        Ok((name, id)) if M::WITH_ID.contains(&&*name) => content(id, error.kind, reason),
+        Ok((name, _)) if error.kind == ReadErrorKind::Unknown && !M::FOREIGN.contains(&&*name) => {
             DecodeError::UnknownKind(name.into_owned())
         }
         _ => DecodeError::Malformed(reason),
@@ -221,8 +230,11 @@ fn json_error<'a, M: Message<'a>>(line: &'a [u8], at: usize, error: ReadError) -
 }
 
 /// A message with an id, which is malformed without a valid one.
-fn content(id: Option<u64>, reason: String) -> DecodeError {
+fn content(id: Option<u64>, kind: ReadErrorKind, reason: String) -> DecodeError {
     match id {
+        Some(id) if id <= MAX_MESSAGE_ID && kind == ReadErrorKind::Limit => {
+            DecodeError::Limit { id, reason }
+        }
         Some(id) if id <= MAX_MESSAGE_ID => DecodeError::Content { id, reason },
         _ => DecodeError::Malformed(reason),
     }

@@ -7,9 +7,10 @@ use super::binary::{self, Reader};
 use super::json::{self, JsonReader};
 #[cfg(feature = "json")]
 use super::wire::ReadError;
-use super::wire::{Decode, Encode};
+use super::wire::{Decode, Encode, ListBound};
 use crate::byte_string::{ByteString, Bytes};
 use crate::entry::Entry;
+use crate::limits::{MAX_FIELDS, MAX_IDS};
 use crate::subscribe::GapReason;
 use crate::text::Text;
 
@@ -18,6 +19,7 @@ macro_rules! value {
     ([$($generics:tt)*] $type:ty {
         |$value:ident, $out:ident| $write:expr, $write_json:expr;
         |$reader:ident| $read:expr, $read_json:expr;
+        $(bound: $bound:expr;)?
     }) => {
         impl<$($generics)*> Encode for $type {
             fn write_binary(&self, $out: &mut Vec<u8>) {
@@ -33,6 +35,8 @@ macro_rules! value {
         }
 
         impl<'a> Decode<'a> for $type {
+            $(const BOUND: Option<ListBound> = $bound;)?
+
             fn read_binary($reader: &mut Reader<'a>) -> Self {
                 $read
             }
@@ -75,11 +79,13 @@ value!([] String {
 value!(['a] Text<'a> {
     |value, out| binary::write_text(out, value), json::write_text(out, value);
     |reader| Text(Cow::Borrowed(reader.text())), reader.string().map(Text);
+    bound: ListBound::new(MAX_IDS, "more ids than one request may have");
 });
 
 value!(['a] Bytes<'a> {
     |value, out| binary::write_bytes(out, value), json::write_bytes(out, value);
     |reader| Bytes(Cow::Borrowed(reader.bytes())), reader.bytes().map(Bytes);
+    bound: ListBound::new(MAX_FIELDS, "more fields than one add may have");
 });
 
 value!([] ByteString {
@@ -193,6 +199,8 @@ impl<A: Encode, B: Encode> Encode for (A, B) {
 }
 
 impl<'a, A: Decode<'a>, B: Decode<'a>> Decode<'a> for (A, B) {
+    const BOUND: Option<ListBound> = A::BOUND;
+
     fn read_binary(reader: &mut Reader<'a>) -> Self {
         (A::read_binary(reader), B::read_binary(reader))
     }

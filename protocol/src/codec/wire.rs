@@ -19,6 +19,10 @@ pub trait Encode {
 
 /// A value that can be decoded from both encodings.
 pub trait Decode<'a>: Sized {
+    /// The bound of a list of such values, or of pairs that begin with one. It holds for lists that
+    /// only clients send.
+    const BOUND: Option<ListBound> = None;
+
     /// Returns the value of a field that its record does not have: `None` if it must have one.
     fn absent() -> Option<Self> {
         None
@@ -49,12 +53,38 @@ pub trait Choice<'a>: Decode<'a> {
     fn read_alternative(number: u64, reader: &mut Reader<'a>) -> Self;
 }
 
+/// How many items a list may have. Checked before memory is taken for them.
+#[derive(Debug, Clone, Copy)]
+pub struct ListBound {
+    pub(super) max_items: usize,
+    pub(super) exceeded: ReadError,
+}
+
+impl ListBound {
+    pub(super) const fn new(max_items: usize, reason: &'static str) -> Option<Self> {
+        let kind = ReadErrorKind::Limit;
+        let exceeded = ReadError { kind, reason };
+        Some(Self {
+            max_items,
+            exceeded,
+        })
+    }
+}
+
 /// Why a value cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadError {
-    /// Whether it is an alternative of a choice that this version does not have.
-    pub(super) is_unknown: bool,
+    pub(super) kind: ReadErrorKind,
     pub(super) reason: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadErrorKind {
+    Malformed,
+    /// An alternative of a choice that this version does not have.
+    Unknown,
+    /// A list beyond its [`ListBound`].
+    Limit,
 }
 
 /// A choice has an alternative that this version does not have.
@@ -62,17 +92,13 @@ pub(super) const UNKNOWN: ReadError = ReadError::unknown("unknown choice");
 
 impl ReadError {
     pub(super) const fn malformed(reason: &'static str) -> Self {
-        Self {
-            is_unknown: false,
-            reason,
-        }
+        let kind = ReadErrorKind::Malformed;
+        Self { kind, reason }
     }
 
     pub(super) const fn unknown(reason: &'static str) -> Self {
-        Self {
-            is_unknown: true,
-            reason,
-        }
+        let kind = ReadErrorKind::Unknown;
+        Self { kind, reason }
     }
 }
 

@@ -55,7 +55,8 @@ fn what_must_be_refused_is_refused_in_the_way_the_specification_says() {
                 Direction::Client => "reply ERR",
                 Direction::Server => "fail PROTOCOL",
             },
-            Some(DecodeError::Content { .. }) => "another id",
+            Some(DecodeError::Limit { id: 5, .. }) => "reply LIMIT",
+            Some(DecodeError::Content { .. } | DecodeError::Limit { .. }) => "another id",
             // Only a client passes over what it does not know.
             Some(DecodeError::UnknownKind(_)) => match vector.direction {
                 Direction::Client => "close 4400",

@@ -223,17 +223,21 @@ impl<'f> Dispatcher<'f, '_, '_> {
         if !self.handshake.is_done() {
             return Err(no_hello());
         }
-        let DecodeError::Content { id, reason } = error else {
-            return Err(CloseReason::by_server(
-                close::MALFORMED,
-                "a frame that cannot be decoded",
-            ));
+        let (id, code, reason) = match error {
+            DecodeError::Content { id, reason } => (id, code::ERR, reason),
+            DecodeError::Limit { id, reason } => (id, code::LIMIT, reason),
+            _ => {
+                return Err(CloseReason::by_server(
+                    close::MALFORMED,
+                    "a frame that cannot be decoded",
+                ));
+            }
         };
         if self.in_flight.contains_id(id) {
             return Err(duplicate_id());
         }
         let reason: String = reason.chars().take(MAX_DECODE_ERROR_CHARS).collect();
-        let error = CacheError::backend(code::ERR, reason);
+        let error = CacheError::backend(code, reason);
         self.outgoing.error(id, &error);
         Ok(())
     }

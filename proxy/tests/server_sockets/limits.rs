@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use streamgate::{Config, MIN_HEARTBEAT_MS};
 use streamgate_protocol::codec::Encoding;
-use streamgate_protocol::limits::{MIN_FRAME_BYTES, MIN_REQUESTS_IN_FLIGHT};
-use streamgate_protocol::{CacheResult, ClientMessage, Reply, ServerMessage, close};
+use streamgate_protocol::limits::{MAX_FIELDS, MAX_IDS, MIN_FRAME_BYTES, MIN_REQUESTS_IN_FLIGHT};
+use streamgate_protocol::{CacheResult, ClientMessage, Operation, Reply, ServerMessage, close};
 
 use crate::client::{TestClient, add, large_read, wait, wait_for};
 use crate::test_server::TestServer;
@@ -29,6 +29,33 @@ async fn requests_beyond_max_in_flight_are_answered_with_overloaded() {
             .await;
         assert!(client.reply_to(granted).await.is_ok());
         server.serves_other_clients().await;
+    }
+}
+
+#[tokio::test]
+async fn a_list_beyond_its_bound_is_answered_with_limit_and_reaches_no_backend() {
+    for &encoding in Encoding::ALL {
+        let server = TestServer::start().await;
+        let mut client = server.client(encoding).await;
+        let add = Operation::Add {
+            stream: "s".into(),
+            fields: vec![("".into(), "".into()); MAX_FIELDS + 1],
+            maxlen: None,
+        };
+        let ack = Operation::Ack {
+            stream: "s".into(),
+            group: "g".into(),
+            ids: vec!["".into(); MAX_IDS + 1],
+        };
+        for (id, operation) in [add, ack].into_iter().enumerate() {
+            let id = id as u64;
+            client
+                .send(&[ClientMessage::Request { id, operation }])
+                .await;
+            assert_eq!(client.error_code_of(id).await, "LIMIT");
+        }
+        assert!(server.backend.begun_adds().is_empty(), "nothing was done");
+        client.ping(1).await;
     }
 }
 

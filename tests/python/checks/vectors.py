@@ -50,7 +50,7 @@ def outcome(encoding, side, frame):
     if not isinstance(message, OnlyId):
         return f"accepts {message}"
     assert message.id == 5, f"the id is {message.id}"
-    return "fail PROTOCOL" if message.name == "reply" else "reply ERR"
+    return "fail PROTOCOL" if message.name == "reply" else f"reply {message.code}"
 
 
 def check_refused(vector):

@@ -16,17 +16,20 @@ from .codec_types import (
     Reader,
     Record,
     Text,
+    TooMany,
     Uint,
     UnknownAlternative,
     Word,
     Wrapped,
 )
+from .limits import MAX_FIELDS, MAX_IDS
 
 _uint, _uint_32, _id = Uint(), Uint(MAX_UINT_32), Uint(MAX_MESSAGE_ID)
 _bool, _text, _bytes = Bool(), Text(), Bytes()
 
-FIELDS = List(Pair(_bytes, _bytes))
-ENTRY = Pair(_text, FIELDS)
+FIELDS = List(Pair(_bytes, _bytes), MAX_FIELDS)
+IDS = List(_text, MAX_IDS)
+ENTRY = Pair(_text, List(Pair(_bytes, _bytes)))
 _group = {"stream": _bytes, "group": _bytes}
 _consumer = {**_group, "consumer": _bytes}
 
@@ -36,8 +39,8 @@ OPERATION = Choice(
     read=Record(stream=_bytes, last_id=_text, count=_uint, block_ms_opt=_uint),
     create_group=Record(**_group, id=_text),
     read_group=Record(**_consumer, count=_uint, block_ms_opt=_uint),
-    ack=Record(**_group, ids=List(_text)),
-    read_pending=Record(**{**_consumer, "after": _text, "count": _uint, "except": List(_text)}),
+    ack=Record(**_group, ids=IDS),
+    read_pending=Record(**{**_consumer, "after": _text, "count": _uint, "except": IDS}),
     idempotent_add=Record(
         stream=_bytes,
         fields=FIELDS,
@@ -161,9 +164,11 @@ SERVER = Side(SERVER_MESSAGE, CLIENT_MESSAGE, ("reply",), True)
 class OnlyId:
     """A message of which only the id can be decoded."""
 
-    def __init__(self, name, id):
+    def __init__(self, name, id, code):
         self.name = name
         self.id = id
+        # The code of a server's answer.
+        self.code = code
 
 
 class _Decoder:
@@ -175,7 +180,8 @@ class _Decoder:
             if name == "push" and isinstance(error, UnknownAlternative):
                 return None
             if name in side.only_id:
-                return OnlyId(name, read_id())
+                code = "LIMIT" if isinstance(error, TooMany) else "ERR"
+                return OnlyId(name, read_id(), code)
             raise
 
 

@@ -21,6 +21,10 @@ class UnknownAlternative(Malformed):
     """A choice names an alternative that this table does not have."""
 
 
+class TooMany(Malformed):
+    """A request has a list beyond its bound."""
+
+
 class Reader:
     """Reads binary values from a part of a frame."""
 
@@ -211,8 +215,13 @@ def json_length(value):
 
 
 class List:
-    def __init__(self, item):
+    def __init__(self, item, most=None):
         self.item = item
+        self.most = most
+
+    def check(self, count):
+        if self.most is not None and count > self.most:
+            raise TooMany(f"{count} items are more than {self.most}")
 
     def to_json(self, value):
         return [self.item.to_json(item) for item in value]
@@ -220,6 +229,7 @@ class List:
     def from_json(self, value):
         if type(value) is not list:
             raise Malformed(f"{value!r} is no list")
+        self.check(len(value))
         return [self.item.from_json(item) for item in value]
 
     def write(self, out, value):
@@ -229,6 +239,7 @@ class List:
 
     def read(self, reader):
         count = reader.varint()
+        self.check(count)
         if count > reader.left():
             raise Malformed(f"a list of {count} items exceeds its record")
         return [self.item.read(reader) for _ in range(count)]

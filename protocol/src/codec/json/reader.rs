@@ -215,6 +215,11 @@ impl<'a> JsonReader<'a> {
     pub(in crate::codec) fn list<T: Decode<'a>>(&mut self) -> Result<Vec<T>, ReadError> {
         let mut list = Vec::new();
         self.items(|reader| {
+            if let Some(bound) = T::BOUND
+                && list.len() == bound.max_items
+            {
+                return Err(bound.exceeded);
+            }
             list.push(T::read_json(reader)?);
             Ok(())
         })?;

@@ -5,7 +5,7 @@ use crate::byte_string::Bytes;
 use crate::entry_id::{EntryId, StartId};
 use crate::error::{CacheError, CacheResult, code};
 use crate::limits::{
-    FIELD_BYTES, MAX_ENTRY_BYTES, MAX_FIELDS_ONCE, MAX_NAME_BYTES, MAX_PENDING_PAGE,
+    FIELD_BYTES, MAX_ENTRY_BYTES, MAX_FIELDS, MAX_IDS, MAX_NAME_BYTES, MAX_PENDING_PAGE,
     MAX_PRODUCER_BYTES, MAX_PRODUCER_NUMBER,
 };
 use crate::text::{is_base64url, push_number};
@@ -15,7 +15,7 @@ impl Operation<'_> {
     ///
     /// # Errors
     ///
-    /// `LIMIT` for a name, a page or an entry beyond its bound. `ERR` for a [malformed id](EntryId),
+    /// `LIMIT` for a name, a list of ids, a page or an entry beyond its bound. `ERR` for a [malformed id](EntryId),
     /// an add without fields, a producer's name with other characters, a claim of 0 entries, and a
     /// new owner that is the consumer itself.
     pub fn validate(&self) -> CacheResult<()> {
@@ -25,12 +25,14 @@ impl Operation<'_> {
                 StartId::parse(start)?;
             }
             Self::Ack { ids, .. } => {
+                at_most("ids", ids.len(), MAX_IDS)?;
                 for acknowledged in ids {
                     EntryId::parse(acknowledged)?;
                 }
             }
             Self::ReadPending { after, except, .. } => {
                 EntryId::parse(after)?;
+                at_most("ids", except.len(), MAX_IDS)?;
                 for excepted in except {
                     EntryId::parse(excepted)?;
                 }
@@ -51,10 +53,6 @@ impl Operation<'_> {
                 ..
             } => {
                 fitting(fields)?;
-                if fields.len() > MAX_FIELDS_ONCE {
-                    let why = "an idempotent add has more fields than are allowed";
-                    return Err(CacheError::from_code(code::LIMIT, why));
-                }
                 producer_name(producer)?;
                 if after >= number || *number > MAX_PRODUCER_NUMBER {
                     let why = "the numbers of a producer's adds rise from 1";
@@ -158,6 +156,7 @@ impl Operation<'_> {
 
 /// Refuses an entry that no reader with the default frame could get.
 fn fitting(fields: &[(Bytes<'_>, Bytes<'_>)]) -> CacheResult<()> {
+    at_most("fields", fields.len(), MAX_FIELDS)?;
     let bytes = |(name, value): &(Bytes<'_>, Bytes<'_>)| FIELD_BYTES + name.len() + value.len();
     let bytes: usize = fields.iter().map(bytes).sum();
     if bytes <= MAX_ENTRY_BYTES {
@@ -167,6 +166,20 @@ fn fitting(fields: &[(Bytes<'_>, Bytes<'_>)]) -> CacheResult<()> {
     push_number(&mut why, bytes as u64);
     why.push_str(" bytes, with 32 for each field, is too large; the most is ");
     push_number(&mut why, MAX_ENTRY_BYTES as u64);
+    Err(CacheError::from_code(code::LIMIT, &why))
+}
+
+fn at_most(what: &str, count: usize, max: usize) -> CacheResult<()> {
+    if count <= max {
+        return Ok(());
+    }
+    let mut why = String::new();
+    push_number(&mut why, count as u64);
+    why.push(' ');
+    why.push_str(what);
+    why.push_str(" are too many; at most ");
+    push_number(&mut why, max as u64);
+    why.push_str(" are allowed in one request");
     Err(CacheError::from_code(code::LIMIT, &why))
 }
 

@@ -1,8 +1,11 @@
-//! `LIMIT`: every operation rejects names longer than `MAX_NAME_BYTES`, and an add an entry larger
-//! than `MAX_ENTRY_BYTES`.
+//! `LIMIT`: every operation rejects names longer than `MAX_NAME_BYTES`, an add an entry larger than
+//! `MAX_ENTRY_BYTES` or of more than `MAX_FIELDS` fields, and an acknowledgement more than `MAX_IDS`
+//! ids.
 
 use streamgate_protocol::error::code as codes;
-use streamgate_protocol::limits::{FIELD_BYTES, MAX_ENTRY_BYTES, MAX_NAME_BYTES};
+use streamgate_protocol::limits::{
+    FIELD_BYTES, MAX_ENTRY_BYTES, MAX_FIELDS, MAX_IDS, MAX_NAME_BYTES,
+};
 
 use crate::fixture::{Fixture, LONG_WAIT, code, ids, pairs};
 
@@ -15,6 +18,8 @@ cases![
     an_overlong_group_name_is_rejected,
     a_group_read_with_an_overlong_name_is_rejected,
     an_acknowledgement_with_an_overlong_name_is_rejected,
+    an_add_of_too_many_fields_is_rejected_and_one_of_the_most_is_read,
+    an_acknowledgement_of_too_many_ids_is_rejected_and_one_of_the_most_is_not,
     the_limit_counts_bytes,
     names_of_the_maximum_length_are_accepted,
     a_rejection_does_not_affect_other_calls,
@@ -108,6 +113,30 @@ async fn an_acknowledgement_with_an_overlong_name_is_rejected(f: Fixture) {
         code(&f.backend.stream_ack(&key, &long, &ids).await),
         codes::LIMIT
     );
+}
+
+/// `XADD`. The rejected one adds nothing.
+async fn an_add_of_too_many_fields_is_rejected_and_one_of_the_most_is_read(f: Fixture) {
+    let key = f.key();
+    let fields = |count: usize| vec![(String::new(), String::new()); count];
+    let rejected = f.backend.stream_add(&key, fields(MAX_FIELDS + 1), None);
+    assert_eq!(code(&rejected.await), codes::LIMIT);
+    let most = fields(MAX_FIELDS);
+    let added = f.backend.stream_add(&key, most.clone(), None);
+    let id = added.await.unwrap();
+    let entries = f.backend.stream_read_latest(&key, 2).await.unwrap();
+    assert!(entries == [(id, most)], "{} entries", entries.len());
+}
+
+/// `XACK`.
+async fn an_acknowledgement_of_too_many_ids_is_rejected_and_one_of_the_most_is_not(f: Fixture) {
+    let key = f.key();
+    f.backend.stream_create_group(&key, "g", "0").await.unwrap();
+    let mut ids = vec!["1-1".to_owned(); MAX_IDS];
+    f.backend.stream_ack(&key, "g", &ids).await.unwrap();
+    ids.push("1-1".to_owned());
+    let rejected = f.backend.stream_ack(&key, "g", &ids).await;
+    assert_eq!(code(&rejected), codes::LIMIT);
 }
 
 /// Bytes of UTF-8, not characters.

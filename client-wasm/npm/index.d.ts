@@ -368,7 +368,8 @@ export class StreamgateError extends Error {
   readonly name: "StreamgateError" | "GapError";
   /**
    * A code of Redis (`NOGROUP`, `BUSYGROUP`, `WRONGTYPE`) or of streamgate (`LIMIT`, `TIMEOUT`,
-   * `OVERLOADED`, `DISCONNECTED`, `UNKNOWN_OUTCOME`, `CLOSED`).
+   * `OVERLOADED`, `DISCONNECTED`, `UNKNOWN_OUTCOME`, `CLOSED`). `INTERNAL` is a bug in streamgate:
+   * the WebAssembly module trapped, and the client is closed.
    */
   readonly code: string;
   readonly retry: Retry;

@@ -41,7 +41,7 @@ pub struct Connection {
 
 #[wasm_bindgen]
 impl Connection {
-    /// Begins to connect. `wake()` asks for a pump; `on_event(kind, id, a, b, c)` receives events,
+    /// Begins to connect, with sockets of `constructor`. `wake()` asks for a pump; `on_event(kind, id, a, b, c)` receives events,
     /// see `events.rs`.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl Connection {
     #[wasm_bindgen(constructor)]
     pub fn new(
         url: &str,
-        constructor: Option<Function>,
+        constructor: Function,
         connect_timeout_ms: u32,
         exactly_once: bool,
         wake: Function,
@@ -60,10 +60,8 @@ impl Connection {
     ) -> Result<Self, JsValue> {
         let connector = WebSocketConnector::new(url);
         let drawn = connector.and_then(|connector| Ok((connector, new_identity()?)));
-        let (mut connector, identity) = drawn.map_err(|error| events::error_parts(&error))?;
-        if let Some(constructor) = constructor {
-            connector = connector.with_constructor(constructor);
-        }
+        let (connector, identity) = drawn.map_err(|error| events::error_parts(&error))?;
+        let connector = connector.with_constructor(constructor);
         let config = ClientConfig::default()
             .connect_timeout_ms(connect_timeout_ms)
             .exactly_once(exactly_once);

@@ -22,6 +22,9 @@ const READ_COUNT = 1_000;
 /** The same of a group read, whose entries are then pending. */
 const READ_GROUP_COUNT = 100;
 
+/** The close code of a connection that ended without one. */
+const ABNORMAL = 1006;
+
 /** The events that a page receives when it, or the network, comes back. */
 const RETURN_EVENTS = ["online", "pageshow", "resume", "visibilitychange"];
 
@@ -72,6 +75,8 @@ const ready = Symbol("ready");
  */
 export class Client extends EventTarget {
   #connection;
+  /** The last socket that the module opened. */
+  #socket;
   #requests = new Map();
   #state = "connecting";
   #stateEvents = [];
@@ -88,9 +93,9 @@ export class Client extends EventTarget {
     const onEvent = (...event) => this.#handleEvent(...event);
     const timeout = wholeNumber(options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS, "connectTimeoutMs");
     try {
-      const { WebSocket } = options;
+      const open = this.#opener(options.WebSocket);
       const exactlyOnce = options.exactlyOnce ?? true;
-      this.#connection = new Connection(url, WebSocket, timeout, exactlyOnce, wake, onEvent, now());
+      this.#connection = new Connection(url, open, timeout, exactlyOnce, wake, onEvent, now());
     } catch (error) {
       throw Array.isArray(error) ? new StreamgateError(...error) : error;
     }
@@ -205,7 +210,7 @@ export class Client extends EventTarget {
   }
 
   close() {
-    this.#connection?.close(now());
+    this.#call((connection) => connection.close(now()));
     this.#wake();
     return this.#closed.promise;
   }
@@ -222,7 +227,8 @@ export class Client extends EventTarget {
   async #request(signal, start) {
     signal?.throwIfAborted();
     if (!this.#connection) throw closed();
-    const id = start(this.#connection);
+    const id = this.#call(start);
+    if (!this.#connection) throw trapped();
     this.#wake();
     if (!signal) return new Promise((resolve, reject) => this.#requests.set(id, { resolve, reject }));
 
@@ -257,12 +263,13 @@ export class Client extends EventTarget {
   #subscribe(start) {
     return (sink) => {
       if (!this.#connection) return void sink.reject(closed());
-      const id = start(this.#connection);
+      const id = this.#call(start);
+      if (!this.#connection) return void sink.reject(trapped());
       this.#requests.set(id, sink);
       this.#wake();
       return {
         consumed: (entries, bytes) => {
-          this.#connection?.consumed(id, entries, bytes);
+          this.#call((connection) => connection.consumed(id, entries, bytes));
           this.#wake();
         },
         cancel: () => this.#cancel(id),
@@ -272,8 +279,37 @@ export class Client extends EventTarget {
 
   #cancel(id) {
     this.#requests.delete(id);
-    this.#connection?.cancel(id);
+    this.#call((connection) => connection.cancel(id));
     this.#wake();
+  }
+
+  /** Returns the constructor of the module's sockets. */
+  #opener(WebSocket) {
+    const client = this;
+    return function (url, protocol) {
+      return (client.#socket = new (WebSocket ?? globalThis.WebSocket)(url, protocol));
+    };
+  }
+
+  /** Calls the module, if the client is not closed. After a trap the client is. */
+  #call(start) {
+    try {
+      return this.#connection && start(this.#connection);
+    } catch (error) {
+      // Anything else is about an argument.
+      if (!(error instanceof WebAssembly.RuntimeError)) throw error;
+      this.#fail(error);
+    }
+  }
+
+  /** Ends everything: a module that has trapped may do anything when it is called again. */
+  #fail(error) {
+    this.#connection = undefined;
+    this.#socket?.close();
+    const requests = [...this.#requests.values()];
+    this.#requests.clear();
+    for (const request of requests) request.reject(trapped());
+    this.#enterState(new StateEvent("closed", ABNORMAL, `the module trapped: ${error.message}`), "INTERNAL");
   }
 
   /** Schedules a pump: one for everything that happens in this turn of the event loop. */
@@ -288,8 +324,10 @@ export class Client extends EventTarget {
     // A listener below may let microtasks run, and one of them may get here.
     if (this.#pumping || !this.#connection) return;
     this.#pumping = true;
-    this.#sleep(this.#connection.pump(now()));
+    const ms = this.#call((connection) => connection.pump(now()));
     this.#pumping = false;
+    if (!this.#connection) return;
+    this.#sleep(ms);
     const events = this.#stateEvents;
     this.#stateEvents = [];
     for (const [event, error] of events) this.#enterState(event, error);
@@ -327,7 +365,7 @@ export class Client extends EventTarget {
     if (event.state === "closed") {
       clearTimeout(this.#timer);
       this.#listen("removeEventListener");
-      this.#connection.free();
+      this.#connection?.free();
       this.#connection = undefined;
       const why = `${event.reason || "the connection ended"} (${event.code})`;
       this.#open.reject(new StreamgateError(error, why, error === "DISCONNECTED" ? "later" : "never"));
@@ -345,7 +383,7 @@ export class Client extends EventTarget {
 
   #networkChanged = () => {
     if (globalThis.document?.visibilityState === "hidden") return;
-    this.#connection?.network_changed(now());
+    this.#call((connection) => connection.network_changed(now()));
     this.#wake();
   };
 
@@ -369,6 +407,10 @@ export class Client extends EventTarget {
 
 function now() {
   return performance.now();
+}
+
+function trapped() {
+  return new StreamgateError("INTERNAL", "the module trapped", "never");
 }
 
 function closed() {

@@ -65,6 +65,8 @@ enum Command {
     Conformance(Rest),
     /// Inject random faults, and check that no entry is lost or duplicated
     Chaos(Rest),
+    /// Attack a real server, and check what that costs the server and its other clients
+    Abuse(Rest),
     /// Rewrite the list of files in ARCHITECTURE.md
     Map,
     /// Check that every crate could be published: documentation, package, oldest compiler
@@ -106,6 +108,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Python(rest) => programs::python(&rest.arguments),
         Command::Conformance(rest) => programs::conformance(&rest.arguments),
         Command::Chaos(rest) => programs::chaos(&rest.arguments),
+        Command::Abuse(rest) => programs::abuse(&rest.arguments),
         Command::Map => map::run(),
         Command::Publishable => publish::run(),
         Command::Bench(rest) => programs::bench(&rest.arguments),

@@ -35,16 +35,32 @@ pub(crate) fn chaos(arguments: &[String]) -> anyhow::Result<()> {
     )
 }
 
+/// Attacks the server: in the short form the one that the tests use, otherwise an optimized one.
+pub(crate) fn abuse(arguments: &[String]) -> anyhow::Result<()> {
+    let short = arguments.iter().any(|argument| argument == "--short");
+    let places: [PathBuf; 2] = if short {
+        build()?;
+        ["streamgate-abuse", "streamgate"].map(workspace::binary)
+    } else {
+        build_optimized(&["streamgate", "streamgate-abuse"])?;
+        ["streamgate-abuse", "streamgate"].map(workspace::optimized)
+    };
+    announce("abuse");
+    let [abuse, server] = places;
+    let mut abuse = command(abuse);
+    set_test_environment(&mut abuse)
+        .env("STREAMGATE_BIN", server)
+        .env_remove("STREAMGATE_WWW");
+    run(
+        abuse.args(arguments),
+        "the indented lines say what is beyond its bounds; `--only` runs an attack again",
+    )
+}
+
 /// Runs the benchmark with optimized builds, after setting up what only it needs.
 pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<()> {
     setup::run(Purpose::Bench)?;
-    announce("building, optimized");
-    // One after the other: built together, the server would have the benchmark's features too.
-    for package in ["streamgate", "streamgate-bench"] {
-        let mut cargo = command("cargo");
-        cargo.args(["build", "--release", "-p", package]);
-        run(&mut cargo, "the compiler's message says why")?;
-    }
+    build_optimized(&["streamgate", "streamgate-bench"])?;
     announce("benchmark");
     let mut bench = command(workspace::optimized("streamgate-bench"));
     set_test_environment(&mut bench)
@@ -101,6 +117,18 @@ pub(crate) fn build() -> anyhow::Result<()> {
     let mut cargo = command("cargo");
     cargo.args(["build", "--workspace", "--exclude", "xtask"]);
     run(&mut cargo, "the compiler's message says why")
+}
+
+/// Builds packages one after the other: built together, the server would have the features of the
+/// others too.
+fn build_optimized(packages: &[&str]) -> anyhow::Result<()> {
+    announce("building, optimized");
+    for package in packages {
+        let mut cargo = command("cargo");
+        cargo.args(["build", "--release", "-p", package]);
+        run(&mut cargo, "the compiler's message says why")?;
+    }
+    Ok(())
 }
 
 /// What the names of the demo page's tests begin with.

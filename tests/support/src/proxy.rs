@@ -41,11 +41,23 @@ impl Proxy {
         binary: &Path,
         args: impl IntoIterator<Item = A>,
     ) -> anyhow::Result<Self> {
-        let mut command = Command::new(binary);
+        Self::start_command(&mut Command::new(binary), args)
+    }
+
+    /// As [`start`](Self::start), with a command to which the arguments are appended: one that sets
+    /// limits first, or writes the server's standard error to a file.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub fn start_command<A: AsRef<OsStr>>(
+        command: &mut Command,
+        args: impl IntoIterator<Item = A>,
+    ) -> anyhow::Result<Self> {
         command
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(args);
-        let mut process = Process::spawn(&mut command)?;
+        let mut process = Process::spawn(command)?;
         let http_url = process
             .wait_for(|line| {
                 line.strip_prefix(READY)?
@@ -53,7 +65,12 @@ impl Proxy {
                     .next()
                     .map(str::to_owned)
             })
-            .with_context(|| format!("{} did not start to listen", binary.display()))?;
+            .with_context(|| {
+                format!(
+                    "{} did not start to listen",
+                    command.get_program().display()
+                )
+            })?;
         let http_url = http_url.trim_end_matches('/').to_owned();
         Ok(Self { process, http_url })
     }

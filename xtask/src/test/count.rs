@@ -13,6 +13,8 @@ pub(super) enum Format {
     Conformance,
     /// A last line `chaos: 2 of 2 runs passed`.
     Chaos,
+    /// A last line `abuse: 48 of 50 attacks withstood`.
+    Abuse,
     /// A last line `python: 439 of 440 checks passed`.
     Python,
 }
@@ -79,6 +81,7 @@ pub(super) fn count(format: Format, text: &str) -> Option<Count> {
             })
         }
         Format::Chaos => passed(text, "chaos: ", "runs passed"),
+        Format::Abuse => passed(text, "abuse: ", "attacks withstood"),
         Format::Python => passed(text, "python: ", "checks passed"),
     }
 }
@@ -184,6 +187,13 @@ mod tests {
         let text = "seed 3, 15 s of faults\nchaos: 1 of 3 runs passed\n";
         assert_eq!(count(Format::Chaos, text), counted(3, 2, 0));
         assert_eq!(count(Format::Chaos, "error: no such file"), None);
+    }
+
+    #[test]
+    fn abuse_counts_attacks() {
+        let text = "flood-pings  FAILED\nabuse: 48 of 50 attacks withstood\n";
+        assert_eq!(count(Format::Abuse, text), counted(50, 2, 0));
+        assert_eq!(count(Format::Abuse, "error: no such file"), None);
     }
 
     #[test]

@@ -87,11 +87,17 @@ pub(super) fn stages() -> anyhow::Result<Vec<Stage>> {
             .counts(Format::Chaos)
             .needs(&[SETUP, BUILD]),
     ];
+    let abuse = vec![
+        Suite::new("abuse", xtask(&["abuse", "--short"]))
+            .counts(Format::Abuse)
+            .needs(&[SETUP, BUILD]),
+    ];
     Ok(vec![
         vec![native, package],
         vec![rust_tests],
         vec![conformance, others],
         vec![chaos],
+        vec![abuse],
     ])
 }
 

@@ -1,0 +1,56 @@
+//! The bounds within which a server must stay under attack.
+
+/// The memory budget (`--max-memory`) of attacked servers, in MiB.
+pub(crate) const BUDGET_MIB: u64 = 192;
+
+/// What a server's process may take beside its budget, in MiB: code, stacks, tables, and what the
+/// allocator keeps.
+pub(crate) const BESIDE_BUDGET_MIB: u64 = 64;
+
+/// The memory of a server whose streams are in memory (`--max-store-memory`), in MiB.
+pub(crate) const STORE_MIB: u64 = 64;
+
+/// The most that the bystander's 99th percentile may grow.
+pub(crate) const MAX_P99_RATIO: f64 = 3.0;
+
+/// A 99th percentile below this counts as this, in ms: a scheduler's slice, not the server, decides
+/// about less.
+pub(crate) const P99_FLOOR_MS: f64 = 4.0;
+
+/// What an attack may cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Growth of Redis's memory in MiB.
+    pub(crate) redis_mib: u64,
+    /// Lines that the server logs.
+    pub(crate) log_lines: usize,
+    /// What the bystander may notice.
+    pub(crate) bystander: BystanderBound,
+}
+
+/// What the bystander may notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BystanderBound {
+    /// No error, and delays within [`MAX_P99_RATIO`].
+    Unharmed,
+    /// Errors and delays, after which it is served again: the attack takes Redis away.
+    Recovers,
+}
+
+impl Bounds {
+    pub(crate) const DEFAULT: Self = Self {
+        redis_mib: 64,
+        log_lines: 100,
+        bystander: BystanderBound::Unharmed,
+    };
+
+    pub(crate) const fn redis_mib(mut self, mib: u64) -> Self {
+        self.redis_mib = mib;
+        self
+    }
+
+    pub(crate) const fn bystander(mut self, bound: BystanderBound) -> Self {
+        self.bystander = bound;
+        self
+    }
+}

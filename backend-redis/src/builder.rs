@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use streamgate_backend::memory_budget::MemoryBudget;
 use streamgate_protocol::CacheResult;
 use tokio::sync::Semaphore;
 
@@ -38,6 +39,7 @@ pub struct RedisStreamsBuilder {
     connection: ConnectionSettings,
     max_waits: usize,
     max_pipelines: usize,
+    memory: MemoryBudget,
 }
 
 impl RedisStreams {
@@ -65,6 +67,7 @@ impl RedisStreamsBuilder {
             connection: ConnectionSettings::default(),
             max_waits: MAX_WAITS,
             max_pipelines: MAX_PIPELINES,
+            memory: MemoryBudget::unlimited(),
         }
     }
 
@@ -107,6 +110,13 @@ impl RedisStreamsBuilder {
         self
     }
 
+    /// Sets the memory budget from which reads of several pages reserve their room. A read that finds
+    /// no room waits for it, first come, first served. The default refuses nothing.
+    pub fn memory_budget(mut self, budget: MemoryBudget) -> Self {
+        self.memory = budget;
+        self
+    }
+
     /// Connects to Redis.
     ///
     /// # Errors
@@ -114,7 +124,7 @@ impl RedisStreamsBuilder {
     /// Those of [`RedisStreams::connect`], and `CONFIG` for a client name that Redis would refuse.
     pub async fn connect(self) -> CacheResult<RedisStreams> {
         let endpoint = Endpoint::new(&self.url, self.connection)?;
-        RedisStreams::connect_to(endpoint, self.max_waits, self.max_pipelines).await
+        RedisStreams::connect_to(endpoint, self.max_waits, self.max_pipelines, self.memory).await
     }
 }
 

@@ -142,11 +142,8 @@ impl Hub {
     }
 
     /// Adds a consumer to the wait queue of its group.
-    pub(crate) fn join_wait_queue(&self, stream: &[u8], group: &[u8]) -> Admission {
-        self.wait_queues.join(GroupKey {
-            stream: stream.into(),
-            group: group.into(),
-        })
+    pub(crate) fn join_wait_queue(&self, group: GroupKey) -> Admission {
+        self.wait_queues.join(group)
     }
 
     /// Waits for entries of a group, for the consumer called `name`.

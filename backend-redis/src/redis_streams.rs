@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use streamgate_backend::memory_budget::MemoryBudget;
 use streamgate_backend::reclaim::step::{ReclaimStep, Reclaimed};
 use streamgate_backend::tail::source::TailSource;
 use streamgate_backend::{Backend, Progress, ReplyLimits};
@@ -20,6 +21,10 @@ use crate::connection::endpoint::Endpoint;
 use crate::connection::page_connection::PageConnection;
 use crate::hub::Hub;
 use crate::operation::batch::OperationBatch;
+use crate::operation::bulk_reader::BulkReader;
+use crate::operation::encode::EncodeContext;
+use crate::operation::entry_sizes::EntrySizes;
+use crate::operation::expected_answer::OutcomeContext;
 use crate::operation::idempotent_add::{Deduplication, TtlRefresh};
 use crate::operation::outcome::OperationOutcome;
 use crate::tail::RedisTail;
@@ -37,7 +42,11 @@ use crate::wire::{answers, errors, scripts};
 /// that hangs within [`PING_EVERY`](crate::PING_EVERY) plus the response time-out: seven seconds
 /// by default.
 ///
-/// A third connection carries pages of backlogs for a while after Redis has cut one off: an answer
+/// A further connection carries large reads, in pages of 256 KiB: no answer to one caller delays
+/// those to others. A group read and a claim are one command, for as many entries as are known to
+/// fit into the reply, and for 10,000 (1,000) at most.
+///
+/// The same connection carries pages of backlogs for a while after Redis has cut one off: an answer
 /// beyond its `client-output-buffer-limit` ends a connection. Pages then have fewer bytes, and a
 /// tail ends with `LIMIT` at an entry that Redis never sends.
 ///
@@ -68,6 +77,7 @@ use crate::wire::{answers, errors, scripts};
 /// |---|---|
 /// | every connection | `PING`, `HELLO`; `SELECT` for a database other than 0 |
 /// | the six operations | `XADD`, `XREVRANGE`, `XREAD`, `XGROUP`, `XREADGROUP`, `XACK` |
+/// | large reads | also `EVAL` and `XRANGE`; without them, pages are bounded less exactly |
 /// | tails | also `XRANGE`, `XINFO`, `XLEN`, `MULTI`, `EXEC`; `EVAL` where Redis cuts pages off |
 /// | pending entries | `XPENDING`, `XAUTOCLAIM` |
 /// | finding lost deliveries again | `XPENDING`, `XRANGE` |
@@ -111,6 +121,8 @@ pub struct RedisStreams {
     hub: Hub,
     pages: PageReader,
     ttl_refresh: Arc<TtlRefresh>,
+    bulk: BulkReader,
+    sizes: Arc<EntrySizes>,
 }
 
 impl RedisStreams {
@@ -118,6 +130,7 @@ impl RedisStreams {
         endpoint: Endpoint,
         max_waits: usize,
         max_pipelines: usize,
+        memory: MemoryBudget,
     ) -> CacheResult<Self> {
         let barrier = Barrier::default();
         let availability = RedisAvailability::default();
@@ -128,25 +141,36 @@ impl RedisStreams {
             max_pipelines,
         )
         .await?;
-        let pages = PageReader::new(PageConnection::new(endpoint.clone()));
+        let page_connection = PageConnection::new(endpoint.clone());
+        let sizes = Arc::new(EntrySizes::new());
+        let bulk = BulkReader::new(page_connection.clone(), memory, Arc::clone(&sizes));
+        let pages = PageReader::new(page_connection);
         let hub = Hub::connect(endpoint, barrier, availability, max_waits).await?;
         Ok(Self {
             commands,
             hub,
             pages,
             ttl_refresh: Arc::default(),
+            bulk,
+            sizes,
         })
     }
 
     fn encode<'a>(
         &self,
         operations: impl ExactSizeIterator<Item = Operation<'a>>,
+        max_reply_bytes: u64,
     ) -> OperationBatch {
         let deduplication = self.commands.accepts_scripts().then_some(Deduplication {
             ttl_refresh: &self.ttl_refresh,
             windows_may_be_evicted: self.commands.windows_may_be_evicted(),
         });
-        OperationBatch::new(operations, &self.hub, deduplication)
+        let context = EncodeContext {
+            sizes: &self.sizes,
+            max_reply_bytes,
+            accepts_scripts: deduplication.is_some(),
+        };
+        OperationBatch::new(operations, deduplication, context)
     }
 
     /// Returns a tail of a stream, which reads nothing before its first poll.
@@ -157,7 +181,12 @@ impl RedisStreams {
 
     /// Sends the commands in the future's first poll.
     fn run(&self, batch: OperationBatch) -> impl Future<Output = Vec<OperationOutcome>> + Send {
-        batch.run(&self.commands, &self.hub)
+        batch.run(OutcomeContext {
+            commands: &self.commands,
+            hub: &self.hub,
+            bulk: &self.bulk,
+            sizes: &self.sizes,
+        })
     }
 }
 
@@ -171,7 +200,7 @@ impl fmt::Debug for RedisStreams {
 
 impl PerformOperation for RedisStreams {
     async fn perform_operation<'a>(&'a self, operation: Operation<'a>) -> CacheResult<Reply> {
-        let batch = self.encode(std::iter::once(operation));
+        let batch = self.encode(std::iter::once(operation), u64::MAX);
         match self.run(batch).await.pop() {
             Some(outcome) => outcome.finish().await,
             None => Err(errors::unexpected("an answer")),
@@ -183,7 +212,7 @@ impl Backend for RedisStreams {
     fn perform<'a>(
         &'a self,
         operations: Vec<Operation<'_>>,
-        _limits: ReplyLimits,
+        limits: ReplyLimits,
     ) -> BoxFuture<'a, Vec<Progress<'a>>> {
         let progress = |outcome| match outcome {
             OperationOutcome::Done(result) => Progress::Done(result),
@@ -192,7 +221,7 @@ impl Backend for RedisStreams {
             }
             OperationOutcome::Continuing(future) => Progress::continuing(future),
         };
-        self.run(self.encode(operations.into_iter()))
+        self.run(self.encode(operations.into_iter(), limits.max_bytes as u64))
             .map(move |outcomes| outcomes.into_iter().map(progress).collect())
             .boxed()
     }

@@ -6,10 +6,14 @@ use futures_util::FutureExt;
 use redis::Value;
 use streamgate_backend::idempotent_add::{forgotten, out_of_order, skipped};
 use streamgate_protocol::{CacheResult, EntryId, Operation, Reply};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::connection::command_connection::CommandConnection;
 use crate::hub::Hub;
-use crate::operation::encode::{EncodedOperation, encode};
+use crate::hub::group::admission::Admission;
+use crate::operation::encode::{EncodeContext, EncodedOperation, encode};
+use crate::operation::entry_sizes::size_of_fields;
+use crate::operation::expected_answer::{ExpectedAnswer, OutcomeContext};
 use crate::operation::idempotent_add::{AddBatch, Deduplication, PendingRefresh};
 use crate::operation::outcome::OperationOutcome;
 use crate::wire::answers::next_value;
@@ -34,14 +38,13 @@ struct ScriptResults {
 }
 
 impl OperationBatch {
-    /// Encodes operations, so that they are not needed any longer. Consumers that may have to wait
-    /// enter their group's queue here.
+    /// Encodes operations, so that they are not needed any longer. Does nothing else.
     ///
     /// `deduplication` is absent if Redis refuses scripts: idempotent adds are plain ones then.
     pub(crate) fn new<'a>(
         operations: impl ExactSizeIterator<Item = Operation<'a>>,
-        hub: &Hub,
         deduplication: Option<Deduplication<'_>>,
+        context: EncodeContext<'_>,
     ) -> Self {
         let mut packed = PackedCommands::with_capacity(operations.len() * USUAL_COMMAND_BYTES);
         let mut encoded = Vec::with_capacity(operations.len());
@@ -52,6 +55,12 @@ impl OperationBatch {
             if let Err(error) = operation.validate() {
                 encoded.push(EncodedOperation::Answered(Err(error)));
                 continue;
+            }
+            if let Operation::Add { stream, fields, .. }
+            | Operation::IdempotentAdd { stream, fields, .. } = &operation
+            {
+                let place = context.sizes.place(stream);
+                context.sizes.observe(place, size_of_fields(fields));
             }
             if let Some(adds) = &mut adds
                 && adds.push(&operation)
@@ -67,7 +76,7 @@ impl OperationBatch {
                 refreshes.push(adds.encode(&mut packed, deduplication));
             }
             encoded.extend(begun.as_ref().map(AddBatch::last_operation));
-            encoded.extend(other.map(|operation| encode(&operation, &mut packed, hub)));
+            encoded.extend(other.map(|operation| encode(&operation, &mut packed, context)));
             adds = begun;
         }
         if let (Some(adds), Some(deduplication)) = (adds, deduplication) {
@@ -82,11 +91,33 @@ impl OperationBatch {
 
     /// Sends the commands and waits for their answers. Returns an outcome for each operation, in
     /// order.
-    pub(crate) async fn run(
-        self,
-        commands: &CommandConnection,
-        hub: &Hub,
-    ) -> Vec<OperationOutcome> {
+    ///
+    /// In the first poll, consumers that may have to wait join their group's queue. All who join
+    /// after a consumer that reads the group first wait until its answer was taken. So a task takes
+    /// it, whether or not this future is polled.
+    pub(crate) async fn run(mut self, context: OutcomeContext<'_>) -> Vec<OperationOutcome> {
+        if !self.join_wait_queues(context.hub) {
+            return self.send(context).await;
+        }
+        let operations = self.operations.len();
+        let shared = context.to_shared();
+        let mut sending = Box::pin(async move { self.send(shared.context()).await });
+        // The commands are queued in this poll.
+        if let Some(outcomes) = (&mut sending).now_or_never() {
+            return outcomes;
+        }
+        let task = context.bulk.runtime().spawn(sending);
+        // The task is lost only if its runtime ends.
+        let ended = |_| {
+            let ended = || OperationOutcome::Done(Err(errors::hub_ended()));
+            std::iter::repeat_with(ended).take(operations).collect()
+        };
+        AbortOnDropHandle::new(task).await.unwrap_or_else(ended)
+    }
+
+    /// Sends the commands, and turns their answers into outcomes.
+    async fn send(self, context: OutcomeContext<'_>) -> Vec<OperationOutcome> {
+        let OutcomeContext { commands, hub, .. } = context;
         let Self {
             packed,
             operations,
@@ -104,11 +135,15 @@ impl OperationBatch {
             .map(|operation| match operation {
                 EncodedOperation::Answered(result) => OperationOutcome::Done(result),
                 EncodedOperation::Queued(slot, read) => read.wait(slot, hub),
+                // None is left.
+                EncodedOperation::WaitingGroupRead { .. } => {
+                    OperationOutcome::Done(Err(errors::unexpected("an answer")))
+                }
                 EncodedOperation::Sent {
                     expected,
                     read_only,
                 } => match &mut values {
-                    Ok(values) => expected.outcome(next_value(values), commands, hub),
+                    Ok(values) => expected.outcome(next_value(values), context),
                     Err(error) => OperationOutcome::Done(Err(error.to_cache_error(read_only))),
                 },
                 EncodedOperation::Scripted {
@@ -133,6 +168,45 @@ impl OperationBatch {
             load_script(commands.clone());
         }
         outcomes
+    }
+
+    /// Joins the queues of all groups for which an operation may have to wait, and removes the
+    /// commands of those that others precede. Returns whether one reads its group first.
+    fn join_wait_queues(&mut self, hub: &Hub) -> bool {
+        let mut unneeded = Vec::new();
+        let mut reads_first = false;
+        for operation in &mut self.operations {
+            if !matches!(operation, EncodedOperation::WaitingGroupRead { .. }) {
+                continue;
+            }
+            let placeholder = EncodedOperation::Answered(Ok(Reply::Done {}));
+            if let EncodedOperation::WaitingGroupRead {
+                place,
+                key,
+                read,
+                commands,
+            } = std::mem::replace(operation, placeholder)
+            {
+                *operation = match hub.join_wait_queue(key) {
+                    Admission::Queued(slot) => {
+                        unneeded.push(commands);
+                        EncodedOperation::Queued(slot, read)
+                    }
+                    Admission::First(attempt) => {
+                        reads_first = true;
+                        EncodedOperation::Sent {
+                            expected: ExpectedAnswer::ReadGroup {
+                                place,
+                                wait: Some((attempt, read)),
+                            },
+                            read_only: false,
+                        }
+                    }
+                };
+            }
+        }
+        self.packed.remove(&unneeded);
+        reads_first
     }
 }
 

@@ -19,14 +19,14 @@ use crate::operation::outcome::OperationOutcome;
 pub(super) struct BlockingRead {
     pub(super) stream: Arc<[u8]>,
     pub(super) count: u64,
-    pub(super) deadline: Option<Instant>,
+    pub(super) block_ms: u64,
 }
 
 /// How a group read waits.
 pub(super) struct BlockingGroupRead {
     pub(super) consumer: ByteString,
     pub(super) count: u64,
-    pub(super) deadline: Option<Instant>,
+    pub(super) block_ms: u64,
 }
 
 impl BlockingRead {
@@ -41,7 +41,13 @@ impl BlockingRead {
             Ok(after) => after,
             Err(error) => return OperationOutcome::Done(Err(error.into())),
         };
-        match hub.read(self.stream, after, last_id, self.count, self.deadline) {
+        match hub.read(
+            self.stream,
+            after,
+            last_id,
+            self.count,
+            deadline(self.block_ms),
+        ) {
             Ok(wait) => OperationOutcome::Waiting { wait, position },
             Err(error) => OperationOutcome::Done(Err(error)),
         }
@@ -51,7 +57,7 @@ impl BlockingRead {
 impl BlockingGroupRead {
     /// Waits in a slot of the group's queue.
     pub(super) fn wait(self, slot: QueueSlot, hub: &Hub) -> OperationOutcome {
-        match hub.read_group(slot, self.consumer, self.count, self.deadline) {
+        match hub.read_group(slot, self.consumer, self.count, deadline(self.block_ms)) {
             Ok(wait) => OperationOutcome::Waiting {
                 wait,
                 position: None,
@@ -61,8 +67,8 @@ impl BlockingGroupRead {
     }
 }
 
-/// Returns when a wait of `block_ms` ends: never for 0, nor for more than a clock can hold.
-pub(super) fn deadline(block_ms: u64) -> Option<Instant> {
+/// Returns when a wait of `block_ms` that begins now ends: never for 0, nor for more than a clock can hold.
+fn deadline(block_ms: u64) -> Option<Instant> {
     if block_ms == 0 {
         return None;
     }

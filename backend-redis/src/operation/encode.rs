@@ -3,19 +3,42 @@
 use streamgate_backend::idempotent_add::forgotten;
 use streamgate_protocol::{CacheError, CacheResult, EntryId, Operation, Reply};
 
-use crate::hub::Hub;
-use crate::hub::group::admission::{Admission, QueueSlot};
-use crate::operation::blocking_read::{BlockingGroupRead, BlockingRead, deadline};
+use crate::hub::group::admission::{GroupKey, QueueSlot};
+use crate::operation::blocking_read::{BlockingGroupRead, BlockingRead};
+use crate::operation::entry_sizes::{EntrySizes, SizePlace, at_most};
 use crate::operation::expected_answer::ExpectedAnswer;
+use crate::operation::paged_read::{FirstPage, PagedRead};
 use crate::operation::read_pending::PendingRead;
 use crate::operation::remove_consumer::ConsumerRemoval;
 use crate::wire::commands;
-use crate::wire::packing::PackedCommands;
+use crate::wire::packing::{PackedCommands, PackedPart};
+use crate::wire::scripts::{self, Direction};
+
+/// Most entries that one command claims. Redis examines ten times as many, in a few milliseconds.
+const MAX_CLAIM: u64 = 1_000;
+
+/// What the encoding of operations depends on beside them.
+#[derive(Clone, Copy)]
+pub(crate) struct EncodeContext<'a> {
+    pub(crate) sizes: &'a EntrySizes,
+    /// The largest reply, in bytes.
+    pub(crate) max_reply_bytes: u64,
+    /// Whether Redis accepts scripts.
+    pub(crate) accepts_scripts: bool,
+}
 
 /// An operation after its encoding.
 pub(super) enum EncodedOperation {
     /// It needs no command.
     Answered(CacheResult<Reply>),
+    /// A group read that waits if it finds no entry. It joins its group's queue when the pipeline
+    /// is sent. If others wait already, its commands are not sent.
+    WaitingGroupRead {
+        place: SizePlace,
+        key: GroupKey,
+        read: BlockingGroupRead,
+        commands: PackedPart,
+    },
     /// It waits in its group's queue, after other consumers.
     Queued(QueueSlot, BlockingGroupRead),
     /// It has a command in the pipeline.
@@ -35,8 +58,13 @@ pub(super) enum EncodedOperation {
 pub(super) fn encode(
     operation: &Operation<'_>,
     packed: &mut PackedCommands,
-    hub: &Hub,
+    context: EncodeContext<'_>,
 ) -> EncodedOperation {
+    let EncodeContext {
+        sizes,
+        max_reply_bytes: max_bytes,
+        accepts_scripts,
+    } = context;
     let sent = |expected| EncodedOperation::Sent {
         expected,
         read_only: operation.is_read_only(),
@@ -62,9 +90,20 @@ pub(super) fn encode(
             commands::add(packed, stream, fields, *maxlen);
             sent(ExpectedAnswer::Id)
         }
+        // In Redis too, no entries are asked for then.
+        Operation::ReadLatest { stream, count: 0 } => {
+            commands::read_latest(packed, stream, 0);
+            sent(ExpectedAnswer::Entries(sizes.place(stream)))
+        }
         Operation::ReadLatest { stream, count } => {
-            commands::read_latest(packed, stream, *count);
-            sent(ExpectedAnswer::Entries)
+            let first = FirstPage::new(sizes, stream, *count);
+            commands::read_latest(packed, stream, first.count);
+            if !first.is_part {
+                return sent(ExpectedAnswer::Entries(first.place));
+            }
+            let position = (Direction::Backwards, None);
+            let rest = PagedRead::new(stream, first, position, None, (*count, max_bytes));
+            sent(ExpectedAnswer::FirstPage(Box::new(rest), None))
         }
         Operation::Read {
             stream,
@@ -75,20 +114,48 @@ pub(super) fn encode(
             let wait = block_ms.map(|block_ms| BlockingRead {
                 stream: (**stream).into(),
                 count: *count,
-                deadline: deadline(block_ms),
+                block_ms,
             });
             match &**last_id {
                 // The stream's last generated id is greater than that of its last entry if the
                 // latter was deleted. Reading on from either is the same, and only `XINFO` knows
                 // the former, which would send the first entry as well.
                 "$" => {
-                    commands::read_latest(packed, stream, 1);
+                    let is_large = sizes.is_large(sizes.place(stream));
+                    if is_large && accepts_scripts {
+                        scripts::last_id(packed, stream);
+                    } else {
+                        commands::read_latest(packed, stream, 1);
+                    }
                     sent(ExpectedAnswer::ReadFromEnd { wait })
                 }
                 id => {
-                    commands::read(packed, stream, id, *count);
+                    let mut first = FirstPage::new(sizes, stream, *count);
+                    let from = match EntryId::parse(id) {
+                        Ok(from) => from,
+                        Err(error) => return EncodedOperation::Answered(Err(error.into())),
+                    };
+                    if wait.is_some() {
+                        first = first.at_least_one();
+                    }
+                    if first.count > 0 {
+                        commands::read(packed, stream, id, first.count);
+                    } else {
+                        commands::read_latest(packed, stream, 0);
+                    }
                     let last_id = id.to_owned();
-                    sent(ExpectedAnswer::ReadAfter { last_id, wait })
+                    if !first.is_part {
+                        let place = first.place;
+                        return sent(ExpectedAnswer::ReadAfter {
+                            place,
+                            last_id,
+                            wait,
+                        });
+                    }
+                    let position = (Direction::Forwards, Some(from));
+                    let bounds = (*count, max_bytes);
+                    let rest = PagedRead::new(stream, first, position, Some(last_id), bounds);
+                    sent(ExpectedAnswer::FirstPage(Box::new(rest), wait))
                 }
             }
         }
@@ -103,20 +170,26 @@ pub(super) fn encode(
             count,
             block_ms,
         } => {
-            let wait = block_ms.map(|block_ms| BlockingGroupRead {
-                consumer: consumer.clone().into(),
-                count: *count,
-                deadline: deadline(block_ms),
-            });
-            let wait = match wait.map(|wait| (hub.join_wait_queue(stream, group), wait)) {
-                Some((Admission::Queued(place), wait)) => {
-                    return EncodedOperation::Queued(place, wait);
-                }
-                Some((Admission::First(attempt), wait)) => Some((attempt, wait)),
-                None => None,
-            };
-            commands::read_group(packed, stream, group, consumer, *count);
-            sent(ExpectedAnswer::ReadGroup { wait })
+            let place = sizes.place(stream);
+            let count = at_most(*count, sizes.fitting(place, max_bytes));
+            let mark = packed.mark();
+            commands::read_group(packed, stream, group, consumer, count);
+            match *block_ms {
+                None => sent(ExpectedAnswer::ReadGroup { place, wait: None }),
+                Some(block_ms) => EncodedOperation::WaitingGroupRead {
+                    place,
+                    key: GroupKey {
+                        stream: (**stream).into(),
+                        group: (**group).into(),
+                    },
+                    read: BlockingGroupRead {
+                        consumer: consumer.clone().into(),
+                        count,
+                        block_ms,
+                    },
+                    commands: packed.since(&mark),
+                },
+            }
         }
         Operation::Ack { ids, .. } if ids.is_empty() => {
             EncodedOperation::Answered(Ok(Reply::Acknowledged { count: 0 }))
@@ -138,7 +211,9 @@ pub(super) fn encode(
                 Err(error) => return EncodedOperation::Answered(Err(error.into())),
             };
             let except = except.iter().filter_map(|id| EntryId::parse(id).ok());
-            let read = PendingRead::new([stream, group, consumer], after, *count, except.collect());
+            let names = [&**stream, &**group, &**consumer];
+            let place = sizes.place(stream);
+            let read = PendingRead::new((names, place), after, *count, max_bytes, except.collect());
             read.encode(packed);
             sent(ExpectedAnswer::ReadPending(Box::new(read)))
         }
@@ -167,8 +242,10 @@ pub(super) fn encode(
             start,
             count,
         } => {
-            commands::claim(packed, stream, group, consumer, *min_idle_ms, start, *count);
-            sent(ExpectedAnswer::Claimed)
+            let place = sizes.place(stream);
+            let count = (*count).min(sizes.fitting(place, max_bytes)).min(MAX_CLAIM);
+            commands::claim(packed, stream, group, consumer, *min_idle_ms, start, count);
+            sent(ExpectedAnswer::Claimed(place))
         }
         Operation::RemoveConsumer {
             stream,

@@ -1,14 +1,19 @@
 //! Turns the answer to an operation's command into the operation's outcome.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use redis::Value;
-use streamgate_protocol::Reply;
+use streamgate_protocol::{CacheResult, Entry, Reply};
 
 use crate::connection::command_connection::CommandConnection;
 use crate::hub::Hub;
 use crate::hub::group::admission::FirstAttempt;
 use crate::operation::blocking_read::{BlockingGroupRead, BlockingRead};
+use crate::operation::bulk_reader::BulkReader;
+use crate::operation::entry_sizes::{EntrySizes, SizePlace};
 use crate::operation::outcome::{OperationOutcome, Step};
+use crate::operation::paged_read::{FirstPageOutcome, PagedRead};
 use crate::operation::read_pending::PendingRead;
 use crate::operation::remove_consumer::ConsumerRemoval;
 use crate::wire::answers;
@@ -16,14 +21,57 @@ use crate::wire::answers;
 /// The id before the first entry of an empty stream.
 const BEFORE_FIRST: &str = "0-0";
 
+/// What outcomes depend on beside the answers.
+#[derive(Clone, Copy)]
+pub(crate) struct OutcomeContext<'a> {
+    pub(crate) commands: &'a CommandConnection,
+    pub(crate) hub: &'a Hub,
+    pub(crate) bulk: &'a BulkReader,
+    pub(crate) sizes: &'a Arc<EntrySizes>,
+}
+
+/// The same for a task.
+pub(super) struct SharedOutcomeContext {
+    commands: CommandConnection,
+    hub: Hub,
+    bulk: BulkReader,
+    sizes: Arc<EntrySizes>,
+}
+
+impl OutcomeContext<'_> {
+    pub(super) fn to_shared(self) -> SharedOutcomeContext {
+        SharedOutcomeContext {
+            commands: self.commands.clone(),
+            hub: self.hub.clone(),
+            bulk: self.bulk.clone(),
+            sizes: Arc::clone(self.sizes),
+        }
+    }
+}
+
+impl SharedOutcomeContext {
+    pub(super) const fn context(&self) -> OutcomeContext<'_> {
+        OutcomeContext {
+            commands: &self.commands,
+            hub: &self.hub,
+            bulk: &self.bulk,
+            sizes: &self.sizes,
+        }
+    }
+}
+
 /// The answer that a command expects.
 pub(super) enum ExpectedAnswer {
     Id,
     Done,
     Acknowledged,
-    Entries,
+    Entries(SizePlace),
+    /// The first of several pages. If there are no entries, the read may wait. On the heap, as other
+    /// operations of several round trips: every operation of a batch would have room for it.
+    FirstPage(Box<PagedRead>, Option<BlockingRead>),
     /// Entries after an id. If there are none, the read may wait.
     ReadAfter {
+        place: SizePlace,
         last_id: String,
         wait: Option<BlockingRead>,
     },
@@ -33,14 +81,14 @@ pub(super) enum ExpectedAnswer {
     },
     /// Entries of a group. If there are none, the group read may wait.
     ReadGroup {
+        place: SizePlace,
         wait: Option<(FirstAttempt, BlockingGroupRead)>,
     },
-    /// Ids of a consumer's pending entries. On the heap, as the removal: every operation of a batch
-    /// would have room for it.
+    /// Ids of a consumer's pending entries.
     ReadPending(Box<PendingRead>),
     PendingSummary,
     Pending,
-    Claimed,
+    Claimed(SizePlace),
     Consumers,
     Removal(Box<ConsumerRemoval>),
 }
@@ -50,15 +98,39 @@ impl ExpectedAnswer {
     pub(super) fn outcome(
         self,
         value: Value,
-        commands: &CommandConnection,
-        hub: &Hub,
+        OutcomeContext {
+            commands,
+            hub,
+            bulk,
+            sizes,
+        }: OutcomeContext<'_>,
     ) -> OperationOutcome {
+        let observed = |place, entries: CacheResult<Vec<Entry>>| {
+            let entries = entries?;
+            sizes.observe_entries(place, &entries);
+            Ok(entries)
+        };
         let result = match self {
             Self::Id => answers::id(value).map(|id| Reply::Added { id }),
             Self::Done => answers::done(value).map(|()| Reply::Done {}),
             Self::Acknowledged => answers::number(value).map(|count| Reply::Acknowledged { count }),
-            Self::Entries => answers::entries(value).map(Reply::entries),
-            Self::ReadAfter { last_id, wait } => match (answers::stream(value), wait) {
+            Self::Entries(place) => observed(place, answers::entries(value)).map(Reply::entries),
+            Self::FirstPage(mut read, wait) => match (read.take_first(value, sizes), wait) {
+                (Ok(FirstPageOutcome::Nothing), Some(wait)) => {
+                    return wait.wait(read.into_last_id(), None, hub);
+                }
+                (Ok(FirstPageOutcome::More), _) => {
+                    let rest = read.finish(bulk.clone()).boxed();
+                    return OperationOutcome::Continuing(rest);
+                }
+                (Ok(_), _) => Ok(read.reply()),
+                (Err(error), _) => Err(error),
+            },
+            Self::ReadAfter {
+                place,
+                last_id,
+                wait,
+            } => match (observed(place, answers::stream(value)), wait) {
                 (Ok(entries), Some(wait)) if entries.is_empty() => {
                     return wait.wait(last_id, None, hub);
                 }
@@ -88,16 +160,18 @@ impl ExpectedAnswer {
                 }
                 (Err(error), _) => Err(error),
             },
-            Self::ReadGroup { wait } => match (answers::stream(value), wait) {
-                (Ok(entries), Some((attempt, wait))) if entries.is_empty() => {
-                    return wait.wait(attempt.wait(), hub);
+            Self::ReadGroup { place, wait } => {
+                match (observed(place, answers::stream(value)), wait) {
+                    (Ok(entries), Some((attempt, wait))) if entries.is_empty() => {
+                        return wait.wait(attempt.wait(), hub);
+                    }
+                    (entries, _) => entries.map(Reply::entries),
                 }
-                (entries, _) => entries.map(Reply::entries),
-            },
+            }
             Self::ReadPending(read) => match read.take_list(value) {
                 Step::Done(result) => result,
                 Step::More(rest) => {
-                    let rest = rest.finish(commands.clone()).boxed();
+                    let rest = rest.finish(bulk.clone()).boxed();
                     return OperationOutcome::Continuing(rest);
                 }
             },
@@ -106,7 +180,10 @@ impl ExpectedAnswer {
             }
             Self::PendingSummary => answers::summary(value).map(Reply::Summary),
             Self::Pending => answers::pending(value).map(|entries| Reply::Pending { entries }),
-            Self::Claimed => answers::claimed(value).map(Reply::Claimed),
+            Self::Claimed(place) => answers::claimed(value).map(|claimed| {
+                sizes.observe_entries(place, &claimed.entries);
+                Reply::Claimed(claimed)
+            }),
             Self::Removal(removal) => match removal.step(value) {
                 Step::Done(result) => result,
                 Step::More(rest) => {

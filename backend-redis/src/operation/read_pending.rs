@@ -1,9 +1,9 @@
 //! Reads a consumer's pending entries without counting a delivery.
 //!
 //! `XREADGROUP` after an id would count a delivery of each entry and reset its idle time. So
-//! `XPENDING` lists the ids, in pages of [`IDS_PER_PAGE`], and one `XRANGE` reads each entry. The
-//! reads share pipelines of a bounded size. The list is in the operation's own pipeline; a read of
-//! what it finds continues after the other operations.
+//! `XPENDING` lists the ids, in pages of [`IDS_PER_PAGE`], and `XRANGE` reads each entry, in pages
+//! of bounded bytes. The first list is in the operation's own pipeline; a read of what it finds
+//! continues after the other operations, on the connection for bulk reads.
 //!
 //! An entry that was deleted comes without fields. One that another consumer claims between the
 //! list and its read comes all the same, as if it had been read before the claim.
@@ -12,27 +12,26 @@ use std::collections::HashSet;
 use std::vec;
 
 use redis::Value;
-use streamgate_backend::tail::page_size::PageSize;
 use streamgate_protocol::limits::MAX_REPLY_BYTES;
-use streamgate_protocol::message::entry_bytes;
 use streamgate_protocol::{ByteString, CacheResult, Entry, EntryId, Reply};
 
-use crate::connection::command_connection::CommandConnection;
+use crate::operation::bulk_reader::BulkReader;
+use crate::operation::entry_sizes::{PAGE_BYTES, SizePlace, size_of};
 use crate::operation::outcome::Step;
 use crate::wire::packing::PackedCommands;
-use crate::wire::{answers, commands};
+use crate::wire::{answers, commands, errors};
 
 /// Most ids that one `XPENDING` lists: Redis does nothing else meanwhile, for less than a
 /// millisecond.
 const IDS_PER_PAGE: u64 = 1_000;
 
-/// Bytes of entries after which a read ends, although more are pending: half of the largest reply,
-/// so that it fits in either encoding.
+/// Most bytes of entries of a read: half of the largest reply, so that it fits in either encoding.
 const MAX_BYTES: u64 = MAX_REPLY_BYTES as u64 / 2;
 
 /// A read under way.
 pub(super) struct PendingRead {
     stream: ByteString,
+    place: SizePlace,
     group: ByteString,
     consumer: ByteString,
     /// The id after which the next page of ids begins.
@@ -47,20 +46,23 @@ pub(super) struct PendingRead {
     listed: vec::IntoIter<String>,
     entries: Vec<Entry>,
     bytes: u64,
-    page_size: PageSize,
+    /// Bytes of entries after which the read ends, although more are pending.
+    max_bytes: u64,
 }
 
 impl PendingRead {
     /// Creates a read of up to `count` entries after an id, without those of `except`. A count of 0
     /// sets no limit.
     pub(super) fn new(
-        [stream, group, consumer]: [&[u8]; 3],
+        ([stream, group, consumer], place): ([&[u8]; 3], SizePlace),
         after: EntryId,
         count: u64,
+        max_bytes: u64,
         except: HashSet<EntryId>,
     ) -> Self {
         Self {
             stream: stream.into(),
+            place,
             group: group.into(),
             consumer: consumer.into(),
             after,
@@ -70,7 +72,7 @@ impl PendingRead {
             listed: Vec::new().into_iter(),
             entries: Vec::new(),
             bytes: 0,
-            page_size: PageSize::new(),
+            max_bytes: max_bytes.min(MAX_BYTES),
         }
     }
 
@@ -94,40 +96,55 @@ impl PendingRead {
     }
 
     /// Reads the entries that were listed, then lists and reads further ones.
-    pub(super) async fn finish(mut self, commands: CommandConnection) -> CacheResult<Reply> {
-        loop {
-            while self.listed.len() > 0 && self.bytes < MAX_BYTES {
-                self.read_page(&commands).await?;
+    pub(super) async fn finish(mut self, bulk: BulkReader) -> CacheResult<Reply> {
+        let pages = bulk.clone();
+        let reading = async move {
+            let mut reservation = None;
+            loop {
+                let is_full = self.bytes >= self.max_bytes;
+                let has_listed = !self.listed.as_slice().is_empty();
+                if is_full || (!has_listed && (!self.is_full || self.ids_to_list() == 0)) {
+                    return Ok((self.reply(), reservation));
+                }
+                if reservation.is_none() && !self.entries.is_empty() {
+                    let max_bytes = self.max_bytes;
+                    reservation = Some(pages.reserve(max_bytes, || self.shed()).await?);
+                }
+                if has_listed {
+                    self.read_page(&pages).await?;
+                } else {
+                    let mut packed = PackedCommands::default();
+                    self.encode(&mut packed);
+                    let mut values = pages.send(packed).await?;
+                    self.list(answers::next_value(&mut values))?;
+                }
             }
-            let is_done = !self.is_full || self.listed.len() > 0 || self.ids_to_list() == 0;
-            if is_done || self.bytes >= MAX_BYTES {
-                return Ok(self.reply());
-            }
-            let mut packed = PackedCommands::default();
-            self.encode(&mut packed);
-            let mut values = send(&commands, packed).await?;
-            self.list(answers::next_value(&mut values))?;
+        };
+        bulk.run(reading).await
+    }
+
+    /// Drops a large first page, which is read again.
+    fn shed(&mut self) {
+        if self.bytes > PAGE_BYTES {
+            let read = self.entries.drain(..).map(|entry| entry.id);
+            let listed: Vec<_> = read.chain(self.listed.by_ref()).collect();
+            self.listed = listed.into_iter();
+            self.bytes = 0;
         }
     }
 
-    async fn read_page(&mut self, commands: &CommandConnection) -> CacheResult<()> {
-        let count = usize::try_from(self.page_size.count()).unwrap_or(usize::MAX);
-        let ids: Vec<_> = self.listed.by_ref().take(count).collect();
-        let mut packed = PackedCommands::default();
-        for id in &ids {
-            commands::range_of_one(&mut packed, &self.stream, id);
+    async fn read_page(&mut self, bulk: &BulkReader) -> CacheResult<()> {
+        let room = self.max_bytes.saturating_sub(self.bytes);
+        let stream = (&*self.stream, self.place);
+        let page = bulk
+            .entries_of(stream, self.listed.as_slice(), room)
+            .await?;
+        if page.is_empty() {
+            return Err(errors::unexpected("an entry for each id"));
         }
-        let mut values = send(commands, packed).await?;
-        let first = self.entries.len();
-        for id in ids {
-            let found = answers::entries(answers::next_value(&mut values))?;
-            let found = found.into_iter().next();
-            self.entries
-                .push(found.unwrap_or_else(|| Entry::deleted(id)));
-        }
-        let page = &self.entries[first..];
-        self.page_size.observe(page);
-        self.bytes += page.iter().map(entry_bytes).sum::<u64>();
+        self.listed.by_ref().take(page.len()).for_each(drop);
+        self.bytes += page.iter().map(size_of).sum::<u64>();
+        self.entries.extend(page);
         Ok(())
     }
 
@@ -169,13 +186,4 @@ impl PendingRead {
     fn reply(self) -> Reply {
         Reply::entries(self.entries)
     }
-}
-
-async fn send(
-    commands: &CommandConnection,
-    packed: PackedCommands,
-) -> CacheResult<vec::IntoIter<Value>> {
-    let answers = commands.send(packed).await;
-    let answers = answers.map_err(|error| error.to_cache_error(true))?;
-    Ok(answers.into_iter())
 }

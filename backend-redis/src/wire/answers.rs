@@ -46,6 +46,17 @@ pub(crate) fn entries(value: Value) -> CacheResult<Vec<Entry>> {
     rows(value)?.into_iter().map(entry).collect()
 }
 
+/// Decodes the answer of `bounded_read.lua`: entries, and whether there may be more.
+pub(crate) fn page(value: Value) -> CacheResult<(Vec<Entry>, bool)> {
+    let [found, more] = parts(into_result(value)?, "entries and a flag")?;
+    Ok((entries(found)?, number(more)? != 0))
+}
+
+/// Decodes an `XREVRANGE` of no entries: whether the stream exists.
+pub(crate) fn exists(value: Value) -> CacheResult<bool> {
+    Ok(into_result(value)? == Value::Nil)
+}
+
 /// Returns the entries of an `XRANGE` or `XREVRANGE`, undecoded.
 pub(crate) fn rows(value: Value) -> CacheResult<Vec<Value>> {
     match into_result(value)? {

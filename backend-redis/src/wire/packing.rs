@@ -1,5 +1,7 @@
 //! Commands, encoded as RESP.
 
+use std::ops::Range;
+
 use crate::wire::commands::CommandWriter;
 
 /// Bytes that a command usually takes, at most: memory is reserved for them.
@@ -10,6 +12,19 @@ pub(crate) const USUAL_COMMAND_BYTES: usize = 256;
 pub(crate) struct PackedCommands {
     pub(crate) bytes: Vec<u8>,
     pub(crate) commands: usize,
+}
+
+/// A place in [`PackedCommands`], after the last command so far.
+pub(crate) struct PackedMark {
+    start: usize,
+    commands: usize,
+}
+
+/// Consecutive commands of [`PackedCommands`].
+#[derive(Debug)]
+pub(crate) struct PackedPart {
+    bytes: Range<usize>,
+    commands: usize,
 }
 
 impl PackedCommands {
@@ -25,6 +40,38 @@ impl PackedCommands {
     /// Appends arguments that were encoded apart. The command that they belong to counts them.
     pub(crate) fn append(&mut self, arguments: &Self) {
         self.bytes.extend_from_slice(&arguments.bytes);
+    }
+
+    /// Returns the place where the next command begins.
+    pub(crate) fn mark(&self) -> PackedMark {
+        PackedMark {
+            start: self.bytes.len(),
+            commands: self.commands,
+        }
+    }
+
+    /// Returns what was appended since a mark.
+    pub(crate) fn since(&self, mark: &PackedMark) -> PackedPart {
+        PackedPart {
+            bytes: mark.start..self.bytes.len(),
+            commands: self.commands - mark.commands,
+        }
+    }
+
+    /// Removes parts, which are in rising order.
+    pub(crate) fn remove(&mut self, parts: &[PackedPart]) {
+        if parts.is_empty() {
+            return;
+        }
+        let mut kept = Vec::with_capacity(self.bytes.len());
+        let mut end = 0;
+        for PackedPart { bytes, commands } in parts {
+            kept.extend_from_slice(&self.bytes[end..bytes.start]);
+            end = bytes.end;
+            self.commands -= commands;
+        }
+        kept.extend_from_slice(&self.bytes[end..]);
+        self.bytes = kept;
     }
 
     fn length(&mut self, kind: u8, length: usize) {
@@ -112,6 +159,26 @@ mod tests {
             step.since_ms = Some(7);
             write(&mut |to| scripts::reclaim(to, &step));
         }
+    }
+
+    #[test]
+    fn parts_can_be_removed_again() {
+        let mut packed = PackedCommands::default();
+        let mut parts = Vec::new();
+        for (n, command) in ["A", "B", "C", "D"].into_iter().enumerate() {
+            let mark = packed.mark();
+            packed.command(command, 1);
+            packed.argument(b"x");
+            if n % 2 == 1 {
+                packed.command("AND", 0);
+                parts.push(packed.since(&mark));
+            }
+        }
+        packed.remove(&parts);
+        let kept = b"*2\r\n$1\r\nA\r\n$1\r\nx\r\n*2\r\n$1\r\nC\r\n$1\r\nx\r\n";
+        assert_eq!((&*packed.bytes, packed.commands), (&kept[..], 2));
+        packed.remove(&[]);
+        assert_eq!(packed.commands, 2);
     }
 
     /// Encodes in both ways.

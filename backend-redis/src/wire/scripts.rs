@@ -12,8 +12,10 @@ use std::sync::LazyLock;
 use streamgate_backend::reclaim::dead_letter::MAX_DEAD_LETTER_FIELDS;
 use streamgate_backend::reclaim::step::{ReclaimStep, STEP_ENTRIES};
 use streamgate_protocol::EntryId;
+use streamgate_protocol::limits::FIELD_BYTES;
 use streamgate_protocol::subscribe::{DEAD_LETTER_FIELDS, DEAD_LETTER_REASON};
 
+use crate::operation::entry_sizes::{ENTRY_BYTES, PAGE_BYTES};
 use crate::wire::commands::{CommandWriter, arguments, number, text};
 
 static RECLAIM: LazyLock<String> =
@@ -22,6 +24,12 @@ static BOUNDED_RANGE: LazyLock<String> =
     LazyLock::new(|| without_comments(include_str!("scripts/bounded_range.lua")));
 static BOUNDED_BACK: LazyLock<String> =
     LazyLock::new(|| without_comments(include_str!("scripts/bounded_back.lua")));
+static BOUNDED_READ: LazyLock<String> =
+    LazyLock::new(|| without_comments(include_str!("scripts/bounded_read.lua")));
+static BOUNDED_ENTRIES: LazyLock<String> =
+    LazyLock::new(|| without_comments(include_str!("scripts/bounded_entries.lua")));
+static LAST_ID: LazyLock<String> =
+    LazyLock::new(|| without_comments(include_str!("scripts/last_id.lua")));
 static NEXT_ENTRY: LazyLock<String> =
     LazyLock::new(|| without_comments(include_str!("scripts/next_entry.lua")));
 static REMOVE_CONSUMER: LazyLock<String> =
@@ -29,6 +37,13 @@ static REMOVE_CONSUMER: LazyLock<String> =
 
 /// Most entries that one run of the script transfers: Redis does nothing else meanwhile.
 pub(crate) const TRANSFER_PAGE: u64 = 100;
+
+/// The direction of a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Forwards,
+    Backwards,
+}
 
 /// Runs one step of reclaiming idle pending entries of a group.
 pub(crate) fn reclaim(to: &mut impl CommandWriter, step: &ReclaimStep) {
@@ -111,6 +126,59 @@ pub(crate) fn bounded_back(to: &mut impl CommandWriter, stream: &[u8], from: Ent
         &[BOUNDED_BACK.as_bytes(), b"1", stream, from.as_bytes()],
     );
     number(to, count);
+}
+
+/// Reads a page, forwards or backwards from an id, exclusive; without an id, from the end. The page
+/// ends after `count` entries or [`PAGE_BYTES`], and before its entries exceed `max_bytes`. If
+/// `allow_larger_first`, it has at least one entry.
+pub(crate) fn bounded_read(
+    to: &mut impl CommandWriter,
+    stream: &[u8],
+    (direction, from): (Direction, Option<EntryId>),
+    (count, max_bytes): (u64, u64),
+    allow_larger_first: bool,
+) {
+    to.command("EVAL", 12);
+    arguments(to, &[BOUNDED_READ.as_bytes(), b"1", stream]);
+    let (command, [start, stop]) = match direction {
+        Direction::Forwards => ("XRANGE", ["-", "+"]),
+        Direction::Backwards => ("XREVRANGE", ["+", "-"]),
+    };
+    text(to, command);
+    match from {
+        Some(from) => text(to, &format!("({from}")),
+        None => text(to, start),
+    }
+    text(to, stop);
+    number(to, count);
+    number(to, PAGE_BYTES);
+    number(to, max_bytes);
+    text(to, if allow_larger_first { "1" } else { "0" });
+    number(to, ENTRY_BYTES);
+    number(to, FIELD_BYTES as u64);
+}
+
+/// Reads the first of the entries with these ids that count for `max_bytes` at most, at least one.
+pub(crate) fn bounded_entries(
+    to: &mut impl CommandWriter,
+    stream: &[u8],
+    ids: &[String],
+    max_bytes: u64,
+) {
+    to.command("EVAL", 6 + ids.len());
+    arguments(to, &[BOUNDED_ENTRIES.as_bytes(), b"1", stream]);
+    number(to, max_bytes);
+    number(to, ENTRY_BYTES);
+    number(to, FIELD_BYTES as u64);
+    for id in ids {
+        text(to, id);
+    }
+}
+
+/// Reads the last entry of a stream without its fields.
+pub(crate) fn last_id(to: &mut impl CommandWriter, stream: &[u8]) {
+    to.command("EVAL", 3);
+    arguments(to, &[LAST_ID.as_bytes(), b"1", stream]);
 }
 
 /// Finds the id and the size of the first entry after a position.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use streamgate_backend::{Backend, Progress, ReplyLimits};
 use streamgate_protocol::{EntryOperations, Operation, PendingEntries, Reply, StreamingBackend};
@@ -245,4 +246,66 @@ pub(crate) async fn short_waits_lose_nothing() {
     assert_eq!(received.len(), ENTRIES);
     let received: BTreeSet<(String, String)> = received.into_iter().collect();
     assert_eq!(received, fixture.pending().await.into_iter().collect());
+}
+
+/// Far more than a group that waits for seconds at each delivery would serve in time.
+const WAKES: usize = 30;
+
+/// Delivers entries to a consumer that waits for each of them.
+async fn serve_another_consumer(fixture: &Fixture) {
+    let serving = async {
+        for n in 0..WAKES {
+            let wait = read_group("s", "g", "other", 1, Some(0));
+            let mut wait = fixture
+                .streams
+                .perform(vec![wait], ReplyLimits::default())
+                .await;
+            let wait = wait.pop().unwrap().finish();
+            fixture.add("s", &n.to_string()).await;
+            assert_eq!(entries(wait.await).0.len(), 1);
+        }
+    };
+    within_limit(serving).await;
+}
+
+#[tokio::test]
+async fn a_group_read_that_was_never_polled_does_nothing() {
+    let fixture = Fixture::new(RedisVersion::V7_0).await;
+    fixture
+        .streams
+        .stream_create_group("s", "g", "$")
+        .await
+        .unwrap();
+    let operation = read_group("s", "g", "c", 1, Some(0));
+    let performing = fixture
+        .streams
+        .perform(vec![operation], ReplyLimits::default());
+    let reading = fixture.streams.stream_read_group("s", "g", "d", 1, Some(0));
+    serve_another_consumer(&fixture).await;
+    assert!(
+        fixture
+            .pending()
+            .await
+            .iter()
+            .all(|(_, consumer)| consumer == "other")
+    );
+    drop((performing, reading));
+}
+
+#[tokio::test]
+async fn a_group_read_that_is_not_polled_again_delays_nobody() {
+    let fixture = Fixture::new(RedisVersion::V7_0).await;
+    fixture
+        .streams
+        .stream_create_group("s", "g", "$")
+        .await
+        .unwrap();
+    let mut reading = fixture.streams.stream_read_group("s", "g", "c", 1, Some(0));
+    assert!((&mut reading).now_or_never().is_none());
+    // It was first to wait, so it gets the first entry, as in Redis.
+    fixture.sync_with_hub().await;
+    fixture.add("s", "first").await;
+    serve_another_consumer(&fixture).await;
+    let first = within_limit(reading).await.unwrap();
+    assert_eq!(first[0].1[0].1, "first");
 }

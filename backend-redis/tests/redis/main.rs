@@ -19,6 +19,7 @@ mod idempotent_add;
 mod load;
 mod operations;
 mod output_limit;
+mod paged_reads;
 mod pending;
 mod slow_tails;
 mod tail_load;

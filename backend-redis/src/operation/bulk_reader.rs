@@ -1,0 +1,243 @@
+//! Large answers: pages that are bounded in bytes, on a connection of their own.
+//!
+//! After its first page, a read that goes on reserves the bytes that it may return, first come, first
+//! served. A read whose answer fits into one page never waits for that. Only a few pages are requested at
+//! once: Redis runs all commands that a connection has sent before it turns to another one.
+//!
+//! A read is a task of its own. A reservation that belonged to a future that nobody polls would be
+//! kept from all other reads. Dropping the future aborts the task.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::vec;
+
+use futures_util::FutureExt;
+use redis::Value;
+use streamgate_backend::memory_budget::{MemoryBudget, MemoryKind, Reservation};
+use streamgate_protocol::error::code;
+use streamgate_protocol::limits::MAX_REPLY_BYTES;
+use streamgate_protocol::{CacheError, CacheResult, Entry, EntryId, Reply};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::connection::page_connection::PageConnection;
+use crate::operation::entry_sizes::{EntrySizes, PAGE_BYTES, SizePlace, size_of};
+use crate::wire::packing::PackedCommands;
+use crate::wire::scripts::{self, Direction};
+use crate::wire::{answers, commands, errors};
+
+/// Pages that are requested at once.
+const MAX_PAGES: usize = 4;
+
+/// Bytes that a read without a limit reserves: its caller bounds it.
+const USUAL_MAX_BYTES: u64 = MAX_REPLY_BYTES as u64;
+
+/// Most entries of a page: the script needs a millisecond or two for them.
+const MAX_PAGE_ENTRIES: u64 = 512;
+
+/// Runs reads of several pages. Clones share the bounds.
+#[derive(Clone)]
+pub(crate) struct BulkReader {
+    connection: PageConnection,
+    runtime: Handle,
+    memory: MemoryBudget,
+    pages: Arc<Semaphore>,
+    /// Redis refuses the scripts that bound pages.
+    scripts_refused: Arc<AtomicBool>,
+    sizes: Arc<EntrySizes>,
+}
+
+/// A page of entries, and whether there may be more that fit.
+pub(super) struct Page {
+    pub(super) entries: Vec<Entry>,
+    pub(super) has_more: bool,
+}
+
+impl BulkReader {
+    /// Returns a reader whose tasks run on the current runtime.
+    pub(crate) fn new(
+        connection: PageConnection,
+        memory: MemoryBudget,
+        sizes: Arc<EntrySizes>,
+    ) -> Self {
+        Self {
+            connection,
+            runtime: Handle::current(),
+            memory,
+            pages: Arc::new(Semaphore::new(MAX_PAGES)),
+            scripts_refused: Arc::default(),
+            sizes,
+        }
+    }
+
+    /// Returns the runtime of the tasks.
+    pub(super) const fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Runs a read in a task. What it reserved is given back when its reply is taken.
+    pub(super) async fn run(
+        &self,
+        read: impl Future<Output = CacheResult<(Reply, Option<Reservation>)>> + Send + 'static,
+    ) -> CacheResult<Reply> {
+        let task = self.runtime.spawn(async move {
+            let (reply, mut reservation) = read.await?;
+            if let (Reply::Entries { entries, .. }, Some(reservation)) = (&reply, &mut reservation)
+            {
+                reservation.shrink_to(entries.iter().map(size_of).sum::<u64>() as usize);
+            }
+            CacheResult::Ok((reply, reservation))
+        });
+        // The task is lost only if its runtime ends.
+        let done = AbortOnDropHandle::new(task).await;
+        let (reply, _reservation) = done.map_err(|_| errors::hub_ended())??;
+        Ok(reply)
+    }
+
+    /// Reserves room for a reply of `max_bytes`. If the read has to wait for it, `shed` first drops
+    /// what the read has loaded.
+    pub(super) async fn reserve(
+        &self,
+        max_bytes: u64,
+        shed: impl FnOnce(),
+    ) -> CacheResult<Reservation> {
+        let max_bytes = max_bytes.min(USUAL_MAX_BYTES) as usize;
+        // A small budget serves one such read at a time.
+        let room = max_bytes.min(self.memory.max_bytes() / 2);
+        if let Some(reserved) = self
+            .memory
+            .reserve(MemoryKind::Replies, room)
+            .now_or_never()
+        {
+            return reserved;
+        }
+        shed();
+        self.memory.reserve(MemoryKind::Replies, room).await
+    }
+
+    /// Reads the next page from an id on, exclusive: up to `count` entries, and `max_bytes` of
+    /// them. If `allow_larger_first`, at least one.
+    pub(super) async fn page(
+        &self,
+        (stream, place): (&[u8], SizePlace),
+        (direction, from): (Direction, Option<EntryId>),
+        (count, max_bytes): (u64, u64),
+        allow_larger_first: bool,
+    ) -> CacheResult<Page> {
+        let count = count.min(MAX_PAGE_ENTRIES);
+        let mut packed = PackedCommands::default();
+        if self.may_use_scripts() {
+            let bounds = (count, max_bytes);
+            let position = (direction, from);
+            scripts::bounded_read(&mut packed, stream, position, bounds, allow_larger_first);
+            match self.send_one(packed).await.and_then(answers::page) {
+                Err(error) if self.is_script_refusal(&error) => packed = PackedCommands::default(),
+                page => {
+                    let (entries, has_more) = page?;
+                    self.sizes.observe_entries(place, &entries);
+                    return Ok(Page { entries, has_more });
+                }
+            }
+        }
+        let count = count.min(self.sizes.page(place).max(1));
+        match direction {
+            Direction::Forwards => {
+                commands::read_after(&mut packed, stream, from.unwrap_or_default(), count);
+            }
+            Direction::Backwards => {
+                let from = match from {
+                    Some(from) => from.predecessor(),
+                    None => Some(EntryId::MAX),
+                };
+                let Some(from) = from else {
+                    return Ok(Page::END);
+                };
+                commands::range_back_from(&mut packed, stream, from, count);
+            }
+        }
+        let answer = self.send_one(packed).await?;
+        let entries = match direction {
+            Direction::Forwards => answers::stream(answer)?,
+            Direction::Backwards => answers::entries(answer)?,
+        };
+        self.sizes.observe_entries(place, &entries);
+        let has_more = entries.len() as u64 >= count;
+        Ok(Page { entries, has_more })
+    }
+
+    /// Reads the first of the entries with these ids, at least one.
+    pub(super) async fn entries_of(
+        &self,
+        (stream, place): (&[u8], SizePlace),
+        ids: &[String],
+        max_bytes: u64,
+    ) -> CacheResult<Vec<Entry>> {
+        let max_bytes = max_bytes.min(PAGE_BYTES);
+        let ids = &ids[..ids.len().min(MAX_PAGE_ENTRIES as usize)];
+        if self.may_use_scripts() {
+            let mut packed = PackedCommands::default();
+            scripts::bounded_entries(&mut packed, stream, ids, max_bytes);
+            match self.send_one(packed).await.and_then(answers::entries) {
+                Err(error) if self.is_script_refusal(&error) => {}
+                found => {
+                    let found = found?;
+                    self.sizes.observe_entries(place, &found);
+                    return Ok(found);
+                }
+            }
+        }
+        let count = self.sizes.page(place).max(1);
+        let ids = &ids[..ids.len().min(usize::try_from(count).unwrap_or(usize::MAX))];
+        let mut packed = PackedCommands::default();
+        for id in ids {
+            commands::range_of_one(&mut packed, stream, id);
+        }
+        let mut values = self.send(packed).await?;
+        let mut entries = Vec::with_capacity(ids.len());
+        for id in ids {
+            let found = answers::entries(answers::next_value(&mut values))?;
+            let found = found.into_iter().next();
+            entries.push(found.unwrap_or_else(|| Entry::deleted(id.clone())));
+        }
+        self.sizes.observe_entries(place, &entries);
+        Ok(entries)
+    }
+
+    /// Sends commands that change nothing, and returns their answers.
+    pub(super) async fn send(&self, packed: PackedCommands) -> CacheResult<vec::IntoIter<Value>> {
+        // Nobody closes the semaphore.
+        let _page = self
+            .pages
+            .acquire()
+            .await
+            .map_err(|_| errors::hub_ended())?;
+        let answers = self.connection.send(packed).await;
+        let answers = answers.map_err(|error| error.to_cache_error(true))?;
+        Ok(answers.into_iter())
+    }
+
+    async fn send_one(&self, packed: PackedCommands) -> CacheResult<Value> {
+        Ok(answers::next_value(&mut self.send(packed).await?))
+    }
+
+    fn may_use_scripts(&self) -> bool {
+        !self.scripts_refused.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether Redis refused a script with this error, and records that.
+    fn is_script_refusal(&self, error: &CacheError) -> bool {
+        let is_refusal = matches!(error.code(), "NOPERM" | code::ERR);
+        if is_refusal {
+            self.scripts_refused.store(true, Ordering::Relaxed);
+        }
+        is_refusal
+    }
+}
+
+impl Page {
+    const END: Self = Self {
+        entries: Vec::new(),
+        has_more: false,
+    };
+}

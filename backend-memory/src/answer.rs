@@ -8,6 +8,9 @@ use streamgate_protocol::{Claimed, EntryId, Reply, Skipped};
 use crate::entry::Entry;
 use crate::waiter::Registration;
 
+/// Bytes of entries above which an answer is large: it reserves its room before it is copied.
+const LARGE_BYTES: usize = 256 * 1024;
+
 /// How far an operation has come.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -49,6 +52,16 @@ impl Answer {
             entries,
             after: None,
         }
+    }
+
+    /// Returns the bytes of a read's entries if they are large. What was delivered to a consumer is
+    /// never held back.
+    pub(crate) fn large_bytes(&self) -> Option<usize> {
+        let Self::Entries { entries, .. } = self else {
+            return None;
+        };
+        let bytes: usize = entries.iter().map(|entry| entry.bytes).sum();
+        (bytes > LARGE_BYTES).then_some(bytes)
     }
 }
 

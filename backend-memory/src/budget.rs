@@ -49,6 +49,10 @@ impl Budget {
         Self { limit, used: 0 }
     }
 
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Whether `bytes` more fit.
     pub(crate) fn fits(&self, bytes: usize) -> bool {
         bytes <= self.limit.saturating_sub(self.used)

@@ -1,5 +1,7 @@
 //! The builder of [`MemoryStreams`](crate::MemoryStreams), which sets the capacities.
 
+use streamgate_backend::memory_budget::MemoryBudget;
+
 use crate::budget::{
     DEFAULT_CAPACITY_BYTES, DEFAULT_PENDING_BYTES, DEFAULT_WAITING_BYTES, MAX_SHARED_BYTES,
 };
@@ -23,6 +25,7 @@ use crate::store::{Capacity, Store};
 #[must_use = "call `build`"]
 pub struct MemoryStreamsBuilder {
     capacity: Capacity,
+    memory: MemoryBudget,
 }
 
 impl MemoryStreamsBuilder {
@@ -34,13 +37,15 @@ impl MemoryStreamsBuilder {
                 waiting: DEFAULT_WAITING_BYTES,
                 shared: MAX_SHARED_BYTES,
             },
+            memory: MemoryBudget::unlimited(),
         }
     }
 
     /// Sets the capacity for streams: their keys, their groups' names and their entries.
     /// [`DEFAULT_CAPACITY_BYTES`] by default.
     ///
-    /// An add or a new group beyond it fails with `OOM`.
+    /// If an add or a new group does not fit, streams go that have no entries and were not used for
+    /// ten minutes. If it still does not fit, it fails with `OOM`.
     pub fn capacity_bytes(mut self, bytes: usize) -> Self {
         self.capacity.stored = bytes;
         self
@@ -63,8 +68,15 @@ impl MemoryStreamsBuilder {
         self
     }
 
-    pub(crate) fn into_store(self) -> SharedStore {
-        SharedStore::new(Store::new(self.capacity))
+    /// Sets the memory budget from which large replies reserve their room, before they copy entries.
+    /// The default refuses nothing.
+    pub fn memory_budget(mut self, budget: MemoryBudget) -> Self {
+        self.memory = budget;
+        self
+    }
+
+    pub(crate) fn into_parts(self) -> (SharedStore, MemoryBudget) {
+        (SharedStore::new(Store::new(self.capacity)), self.memory)
     }
 }
 

@@ -1,5 +1,8 @@
 //! A stream entry in memory.
 
+use std::sync::Arc;
+
+use streamgate_protocol::limits::FIELD_BYTES;
 use streamgate_protocol::{ByteString, EntryId};
 
 use crate::budget::entry_bytes;
@@ -33,7 +36,26 @@ impl Entry {
         }
     }
 
+    /// Bytes that the entry counts for in a reply.
+    pub(crate) fn reply_bytes(&self) -> u64 {
+        self.cost + ((1 + self.fields.len()) * FIELD_BYTES) as u64
+    }
+
     pub(crate) fn to_entry(&self) -> streamgate_protocol::Entry {
         streamgate_protocol::Entry::new(self.id, self.fields.iter().cloned())
     }
+}
+
+/// Takes the first entries whose sizes sum up to `max_bytes` at most, at least one.
+pub(crate) fn fitting<'a>(
+    entries: impl Iterator<Item = &'a Arc<Entry>>,
+    max_bytes: u64,
+) -> Vec<Arc<Entry>> {
+    let mut sum = 0_u64;
+    let fits = |entry: &&Arc<Entry>| {
+        let is_first = sum == 0;
+        sum = sum.saturating_add(entry.reply_bytes());
+        is_first || sum <= max_bytes
+    };
+    entries.take_while(fits).cloned().collect()
 }

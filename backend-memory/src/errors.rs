@@ -20,10 +20,25 @@ pub(crate) fn no_group(key: &[u8], group: &[u8]) -> CacheError {
     CacheError::backend(code::NOGROUP, why)
 }
 
-pub(crate) fn out_of_memory() -> CacheError {
+/// Returns the error of an add or a new group that does not fit.
+pub(crate) fn stored_full(capacity: usize) -> CacheError {
     CacheError::backend(
         code::OOM,
-        "command not allowed when used memory > 'maxmemory'.",
+        format_args!(
+            "the streams in memory fill their capacity of {capacity} bytes; add with a smaller \
+             maxlen, or raise the capacity"
+        ),
+    )
+}
+
+/// Returns the error of a delivery whose pending entries or consumer do not fit.
+pub(crate) fn pending_full(capacity: usize) -> CacheError {
+    CacheError::backend(
+        code::OOM,
+        format_args!(
+            "pending entries and consumers fill their capacity of {capacity} bytes; acknowledge \
+             entries, remove consumers, or raise the capacity"
+        ),
     )
 }
 

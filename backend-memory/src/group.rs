@@ -60,6 +60,16 @@ impl Group {
         }
     }
 
+    /// Whether no entry is pending and no consumer waits.
+    pub(crate) fn is_inactive(&self) -> bool {
+        self.pending.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Bytes that all consumers cost.
+    pub(crate) fn consumers_bytes(&self) -> usize {
+        self.consumers.keys().map(|name| named_bytes(name)).sum()
+    }
+
     /// Bytes that the consumer will cost if it is new.
     pub(crate) fn bytes_if_new(&self, consumer: &[u8]) -> usize {
         if self.consumers.contains_key(consumer) {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use futures_util::future::BoxFuture;
+use streamgate_backend::memory_budget::{MemoryBudget, MemoryKind};
 use streamgate_backend::tail::source::into_tail;
 use streamgate_backend::{
     Backend, Progress, ReclaimStep, Reclaimed, ReplyLimits, TailSource, consume,
@@ -12,7 +13,7 @@ use streamgate_protocol::{
     Reply, SubscribingBackend, Tail, TailFrom,
 };
 
-use crate::answer::Outcome;
+use crate::answer::{Answer, Outcome};
 use crate::builder::MemoryStreamsBuilder;
 use crate::clock::now_ms;
 use crate::shared_store::SharedStore;
@@ -49,6 +50,7 @@ use crate::waiting_call::WaitingCall;
 #[derive(Clone)]
 pub struct MemoryStreams {
     pub(crate) store: SharedStore,
+    memory: MemoryBudget,
 }
 
 impl MemoryStreams {
@@ -62,13 +64,18 @@ impl MemoryStreams {
         MemoryStreamsBuilder::new()
     }
 
-    fn perform_all(&self, operations: Vec<Operation<'_>>) -> Vec<Progress<'_>> {
+    fn perform_all(
+        &self,
+        operations: Vec<Operation<'_>>,
+        limits: ReplyLimits,
+    ) -> Vec<Progress<'_>> {
+        let max_bytes = limits.max_bytes as u64;
         let now_ms = now_ms();
         let mut store = self.store.lock();
         let perform = |operation: Operation<'_>| {
             let from_now =
                 matches!(&operation, Operation::Read { last_id, .. } if &**last_id == "$");
-            (store.perform(operation, now_ms), from_now)
+            (store.perform(operation, max_bytes, now_ms), from_now)
         };
         let outcomes: Vec<_> = operations.into_iter().map(perform).collect();
         drop(store);
@@ -77,9 +84,20 @@ impl MemoryStreams {
         outcomes.into_iter().map(progress).collect()
     }
 
+    /// Copies the entries of a large answer, once there is room for them.
+    async fn copy_large(&self, answer: Answer, bytes: usize) -> CacheResult<Reply> {
+        // A small budget serves one such reply at a time.
+        let room = bytes.min(self.memory.max_bytes() / 2);
+        let _reservation = self.memory.reserve(MemoryKind::Replies, room).await?;
+        Ok(answer.into())
+    }
+
     fn progress(&self, outcome: CacheResult<Outcome>, from_now: bool) -> Progress<'_> {
         match outcome {
-            Ok(Outcome::Done(answer)) => Progress::Done(Ok(answer.into())),
+            Ok(Outcome::Done(answer)) => match answer.large_bytes() {
+                Some(bytes) => Progress::continuing(Box::pin(self.copy_large(answer, bytes))),
+                None => Progress::Done(Ok(answer.into())),
+            },
             Ok(Outcome::Waiting(registration)) => Progress::waiting(
                 registration.after.clone().filter(|_| from_now),
                 Box::pin(WaitingCall::new(&self.store, registration).reply()),
@@ -92,9 +110,8 @@ impl MemoryStreams {
 impl MemoryStreamsBuilder {
     /// Returns streams in memory; there are none yet.
     pub fn build(self) -> MemoryStreams {
-        MemoryStreams {
-            store: self.into_store(),
-        }
+        let (store, memory) = self.into_parts();
+        MemoryStreams { store, memory }
     }
 }
 
@@ -113,7 +130,7 @@ impl fmt::Debug for MemoryStreams {
 impl PerformOperation for MemoryStreams {
     async fn perform_operation<'a>(&'a self, operation: Operation<'a>) -> CacheResult<Reply> {
         // The guard is gone before the wait.
-        let outcome = self.store.lock().perform(operation, now_ms());
+        let outcome = self.store.lock().perform(operation, u64::MAX, now_ms());
         match outcome? {
             Outcome::Done(answer) => Ok(answer.into()),
             Outcome::Waiting(registration) => {
@@ -127,10 +144,10 @@ impl Backend for MemoryStreams {
     fn perform<'a>(
         &'a self,
         operations: Vec<Operation<'_>>,
-        _limits: ReplyLimits,
+        limits: ReplyLimits,
     ) -> BoxFuture<'a, Vec<Progress<'a>>> {
         let operations: Vec<_> = operations.into_iter().map(Operation::into_owned).collect();
-        Box::pin(async move { self.perform_all(operations) })
+        Box::pin(async move { self.perform_all(operations, limits) })
     }
 
     fn tail_source<'a>(&'a self, stream: Bytes<'_>, from: TailFrom) -> Box<dyn TailSource + 'a> {

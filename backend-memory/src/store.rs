@@ -4,6 +4,7 @@ mod add;
 mod claim;
 mod groups;
 mod idempotent_add;
+mod idle_streams;
 mod pending;
 mod perform;
 mod read;
@@ -33,6 +34,8 @@ pub(crate) struct Store {
     /// Bytes of batches that are kept for tails.
     pub(crate) shared: Budget,
     dedup_windows: DedupWindows,
+    /// Before this time, in ms since 1970, no stream is known to be idle for long enough to drop.
+    next_idle_ms: u64,
     /// The number of the last waiting call or tail. Waiting calls are served in this order.
     last_number: u64,
 }
@@ -55,6 +58,7 @@ impl Store {
             waiting: Budget::new(capacity.waiting),
             shared: Budget::new(capacity.shared),
             dedup_windows: DedupWindows::default(),
+            next_idle_ms: 0,
             last_number: 0,
         }
     }
@@ -86,7 +90,7 @@ impl Store {
 }
 
 /// Returns the limit that a count stands for: 0 is none.
-fn limit(count: u64) -> usize {
+pub(crate) fn limit(count: u64) -> usize {
     if count == 0 {
         usize::MAX
     } else {

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::entry::Entry;
 use crate::group::Group;
+use crate::store::limit;
 use crate::tail_registry::TailRegistry;
 
 /// A stream. One to which nothing was added and that has no group is blank: no operation can tell
@@ -27,6 +28,8 @@ pub(crate) struct Stream {
     /// By number, so that they are served in the order they came.
     pub(crate) waiting_readers: BTreeMap<u64, WaitingReader>,
     pub(crate) tails: TailRegistry,
+    /// When an operation last added to the stream or used one of its groups, in ms since 1970.
+    pub(crate) used_ms: u64,
 }
 
 /// A reader that waits for an entry after `after`.
@@ -47,6 +50,13 @@ impl Stream {
     /// Whether the stream can be dropped: it is blank, and nobody waits for its entries.
     pub(crate) fn is_unused(&self) -> bool {
         self.is_blank() && self.waiting_readers.is_empty() && self.tails.is_empty()
+    }
+
+    /// Whether nobody misses the stream: it has no entry, nobody waits for one, and no entry is
+    /// pending in its groups.
+    pub(crate) fn is_empty_and_unwatched(&self) -> bool {
+        let is_unwatched = self.waiting_readers.is_empty() && self.tails.is_empty();
+        is_unwatched && self.entries.is_empty() && self.groups.values().all(Group::is_inactive)
     }
 
     pub(crate) fn first(&self) -> Option<EntryId> {
@@ -82,14 +92,14 @@ impl Stream {
         self.entries.range(first..)
     }
 
-    /// Returns up to `count` entries after `after`, oldest first.
-    pub(crate) fn after(&self, after: EntryId, count: usize) -> Vec<Arc<Entry>> {
-        self.all_after(after).take(count).cloned().collect()
+    /// Returns up to `count` entries after `after`, oldest first. A count of 0 sets no limit.
+    pub(crate) fn after(&self, after: EntryId, count: u64) -> impl Iterator<Item = &Arc<Entry>> {
+        self.all_after(after).take(limit(count))
     }
 
-    /// Returns the last `count` entries, newest first.
-    pub(crate) fn latest(&self, count: usize) -> Vec<Arc<Entry>> {
-        self.entries.iter().rev().take(count).cloned().collect()
+    /// Returns the entries, newest first.
+    pub(crate) fn latest(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.entries.iter().rev()
     }
 
     /// Bytes that trimming to `maxlen` would free after one more add.

@@ -26,6 +26,12 @@ impl Store {
             .into_iter()
             .map(|(n, v)| (n.into(), v.into()))
             .collect();
+        if !self
+            .stored
+            .fits(self.bytes_if_new(key) + entry_bytes(&fields))
+        {
+            self.drop_idle_streams(key, now_ms);
+        }
         let known = self.streams.get(key);
         let last_id = known.map_or(EntryId::ZERO, |stream| stream.last_id);
         let id = last_id.next_at(now_ms).ok_or_else(errors::ids_exhausted)?;
@@ -35,11 +41,12 @@ impl Store {
         let needed = stream_bytes + if maxlen == 0 { 0 } else { entry_bytes };
         let freed = || known.map_or(0, |stream| stream.bytes_beyond(maxlen));
         if !self.stored.fits(needed) && !self.stored.fits_after(freed(), needed) {
-            return Err(errors::out_of_memory());
+            return Err(errors::stored_full(self.stored.limit()));
         }
 
         let stream = self.streams.entry(key.into()).or_default();
         let entry = Arc::new(Entry::new(id, fields));
+        stream.used_ms = now_ms;
         stream.push(Arc::clone(&entry));
         self.stored.take(stream_bytes + entry_bytes);
         self.stored.give_back(stream.trim(maxlen));

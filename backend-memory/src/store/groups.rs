@@ -6,9 +6,10 @@ use tokio::sync::oneshot;
 
 use crate::answer::{Answer, Outcome};
 use crate::budget::{PENDING_BYTES, named_bytes, waiting_bytes};
+use crate::entry::fitting;
 use crate::errors;
 use crate::group::{Group, WaitingConsumer};
-use crate::store::{Store, limit};
+use crate::store::Store;
 use crate::waiter::{Registration, WaiterKey};
 
 impl Store {
@@ -17,6 +18,7 @@ impl Store {
         key: &[u8],
         name: Bytes<'_>,
         start: &str,
+        now_ms: u64,
     ) -> CacheResult<Outcome> {
         let stream = self.streams.get(key);
         let start = match StartId::parse(start)? {
@@ -28,28 +30,31 @@ impl Store {
         }
         let bytes = self.bytes_if_new(key) + named_bytes(&name);
         if !self.stored.fits(bytes) {
-            return Err(errors::out_of_memory());
+            self.drop_idle_streams(key, now_ms);
+        }
+        if !self.stored.fits(bytes) {
+            return Err(errors::stored_full(self.stored.limit()));
         }
 
         self.stored.take(bytes);
         let stream = self.streams.entry(key.into()).or_default();
+        stream.used_ms = now_ms;
         stream.groups.insert(name.into(), Group::new(start));
         Ok(Outcome::Done(Answer::Done))
     }
 
     pub(super) fn read_group(
         &mut self,
-        key: &[u8],
-        name: &[u8],
-        consumer: &[u8],
-        count: u64,
+        [key, name, consumer]: [&[u8]; 3],
+        (count, max_bytes): (u64, u64),
         block_ms: Option<u64>,
         now_ms: u64,
     ) -> CacheResult<Outcome> {
         let missing = || errors::no_group(key, name);
         let stream = self.streams.get_mut(key).ok_or_else(missing)?;
         let last_delivered = stream.groups.get(name).ok_or_else(missing)?.last_delivered;
-        let entries = stream.after(last_delivered, limit(count));
+        stream.used_ms = now_ms;
+        let entries = fitting(stream.after(last_delivered, count), max_bytes);
         let group = stream.groups.get_mut(name).ok_or_else(missing)?;
 
         let waits = block_ms.filter(|_| entries.is_empty());
@@ -57,7 +62,7 @@ impl Store {
         let pending_bytes = records * PENDING_BYTES + group.bytes_if_new(consumer);
         let waiting_bytes = waits.map_or(0, |_| waiting_bytes(key, name));
         if !self.pending.fits(pending_bytes) {
-            return Err(errors::out_of_memory());
+            return Err(errors::pending_full(self.pending.limit()));
         }
         if !self.waiting.fits(waiting_bytes) {
             return Err(errors::overloaded());

@@ -31,7 +31,7 @@ impl Store {
         key: &[u8],
         [name, consumer]: [&[u8]; 2],
         after: &str,
-        count: u64,
+        (count, max_bytes): (u64, u64),
         except: &[Text<'_>],
     ) -> CacheResult<Outcome> {
         let except: Result<BTreeSet<_>, _> = except.iter().map(|id| EntryId::parse(id)).collect();
@@ -44,8 +44,16 @@ impl Store {
             own.filter(|(id, pending)| *pending.consumer == *consumer && !except.contains(id));
         let deleted = |id| Arc::new(Entry::new(id, Vec::new()));
         let entry = |id| stream.entry(id).cloned().unwrap_or_else(|| deleted(id));
-        let own = own.take(limit(count)).map(|(id, _)| entry(*id));
-        Ok(Outcome::Done(Answer::entries(own.collect())))
+        let mut bytes = 0_u64;
+        let mut found = Vec::new();
+        for entry in own.take(limit(count)).map(|(id, _)| entry(*id)) {
+            bytes = bytes.saturating_add(entry.reply_bytes());
+            if bytes > max_bytes && !found.is_empty() {
+                break;
+            }
+            found.push(entry);
+        }
+        Ok(Outcome::Done(Answer::entries(found)))
     }
 
     pub(super) fn pending_summary(&self, key: &[u8], name: &[u8]) -> CacheResult<Outcome> {
@@ -133,7 +141,7 @@ impl Store {
             group.bytes_if_new(new_owner)
         };
         if !self.pending.fits(new_owner_bytes) {
-            return Err(errors::out_of_memory());
+            return Err(errors::pending_full(self.pending.limit()));
         }
 
         self.pending.take(new_owner_bytes);
@@ -170,7 +178,7 @@ impl Store {
         }
         let bytes = self.group(key, name)?.1.bytes_if_new(consumer);
         if !self.pending.fits(bytes) {
-            return Err(errors::out_of_memory());
+            return Err(errors::pending_full(self.pending.limit()));
         }
 
         self.pending.take(bytes);

@@ -8,10 +8,12 @@ use crate::store::Store;
 use crate::store::pending::PendingRange;
 
 impl Store {
-    /// Performs an operation, or registers its wait.
+    /// Performs an operation, or registers its wait. A reply has at least one entry, and further ones
+    /// within `max_bytes`.
     pub(crate) fn perform(
         &mut self,
         operation: Operation<'_>,
+        max_bytes: u64,
         now_ms: u64,
     ) -> CacheResult<Outcome> {
         operation.validate()?;
@@ -38,21 +40,32 @@ impl Store {
                 let window = (stream.into(), producer.into());
                 self.add_once(window, fields, maxlen, &sequence, now_ms)
             }
-            Operation::ReadLatest { stream, count } => Ok(self.read_latest(&stream, count)),
+            Operation::ReadLatest { stream, count } => {
+                Ok(self.read_latest(&stream, count, max_bytes))
+            }
             Operation::Read {
                 stream,
                 last_id,
                 count,
                 block_ms,
-            } => self.read(&stream, &last_id, count, block_ms),
-            Operation::CreateGroup { stream, group, id } => self.create_group(&stream, group, &id),
+            } => {
+                let limits = (count, max_bytes);
+                self.read(&stream, &last_id, limits, block_ms)
+            }
+            Operation::CreateGroup { stream, group, id } => {
+                self.create_group(&stream, group, &id, now_ms)
+            }
             Operation::ReadGroup {
                 stream,
                 group,
                 consumer,
                 count,
                 block_ms,
-            } => self.read_group(&stream, &group, &consumer, count, block_ms, now_ms),
+            } => {
+                let limits = (count, max_bytes);
+                let names = [&*stream, &*group, &*consumer];
+                self.read_group(names, limits, block_ms, now_ms)
+            }
             Operation::Ack { stream, group, ids } => self.ack(&stream, &group, &ids),
             Operation::ReadPending {
                 stream,
@@ -61,7 +74,10 @@ impl Store {
                 after,
                 count,
                 except,
-            } => self.read_pending(&stream, [&group, &consumer], &after, count, &except),
+            } => {
+                let limits = (count, max_bytes);
+                self.read_pending(&stream, [&group, &consumer], &after, limits, &except)
+            }
             Operation::PendingSummary { stream, group } => self.pending_summary(&stream, &group),
             Operation::Pending {
                 stream,
@@ -94,7 +110,7 @@ impl Store {
                     consumer: None,
                     min_idle_ms,
                 };
-                self.claim(&stream, &group, &consumer, &range, now_ms)
+                self.claim([&stream, &group, &consumer], &range, max_bytes, now_ms)
             }
             Operation::RemoveConsumer {
                 stream,

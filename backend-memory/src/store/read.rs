@@ -5,15 +5,16 @@ use tokio::sync::oneshot;
 
 use crate::answer::{Answer, Outcome};
 use crate::budget::waiting_bytes;
+use crate::entry::fitting;
 use crate::errors;
-use crate::store::{Store, limit, to_usize};
-use crate::stream::WaitingReader;
+use crate::store::{Store, to_usize};
+use crate::stream::{Stream, WaitingReader};
 use crate::waiter::{Registration, WaiterKey};
 
 impl Store {
-    pub(super) fn read_latest(&self, key: &[u8], count: u64) -> Outcome {
-        let stream = self.streams.get(key);
-        let entries = stream.map_or_else(Vec::new, |stream| stream.latest(to_usize(count)));
+    pub(super) fn read_latest(&self, key: &[u8], count: u64, max_bytes: u64) -> Outcome {
+        let latest = |stream: &Stream| fitting(stream.latest().take(to_usize(count)), max_bytes);
+        let entries = self.streams.get(key).map_or_else(Vec::new, latest);
         Outcome::Done(Answer::entries(entries))
     }
 
@@ -21,7 +22,7 @@ impl Store {
         &mut self,
         key: &[u8],
         last_id: &str,
-        count: u64,
+        (count, max_bytes): (u64, u64),
         block_ms: Option<u64>,
     ) -> CacheResult<Outcome> {
         let stream = self.streams.get(key);
@@ -32,7 +33,8 @@ impl Store {
                 (id, id.to_string())
             }
         };
-        let entries = stream.map_or_else(Vec::new, |stream| stream.after(after, limit(count)));
+        let after_it = |stream: &Stream| fitting(stream.after(after, count), max_bytes);
+        let entries = stream.map_or_else(Vec::new, after_it);
         let block_ms = match block_ms {
             Some(block_ms) if entries.is_empty() => block_ms,
             _ => {

@@ -1,6 +1,7 @@
 //! Removing a call that no longer waits.
 
 use crate::budget::PENDING_BYTES;
+use crate::clock::now_ms;
 use crate::store::Store;
 use crate::waiter::WaiterKey;
 
@@ -15,6 +16,7 @@ impl Store {
                 let group = stream.groups.get_mut(group);
                 let left = group.and_then(|group| group.waiting.remove(&waiter.number));
                 if let Some(left) = left {
+                    stream.used_ms = now_ms();
                     self.waiting.give_back(left.bytes);
                     self.pending.give_back(PENDING_BYTES);
                 }

@@ -13,6 +13,7 @@ use streamgate::{
     Config, DEFAULT_BUSY_POLL, DEFAULT_DRAIN_PERIOD, DEFAULT_FRAME_BYTES, DEFAULT_HEARTBEAT_MS,
     DEFAULT_MAX_SOCKETS, DEFAULT_REQUESTS_IN_FLIGHT, DEFAULT_WRITE_TIMEOUT, MIN_HEARTBEAT_MS,
 };
+use streamgate_memory::DEFAULT_CAPACITY_BYTES;
 use streamgate_protocol::limits::{MIN_FRAME_BYTES, MIN_REQUESTS_IN_FLIGHT};
 
 use super::CommandError;
@@ -75,6 +76,13 @@ pub(super) struct ServeArgs {
         hide_env_values = true
     )]
     pub(super) redis: Option<String>,
+
+    /// Capacity in bytes for streams in memory; adds and new groups beyond it fail with OOM
+    #[arg(
+        long, env = "STREAMGATE_MEMORY_BYTES", value_name = "N",
+        default_value_t = DEFAULT_CAPACITY_BYTES, conflicts_with = "redis"
+    )]
+    pub(super) memory_bytes: usize,
 
     /// Folder to serve at `/` [default: the folder `www` next to the executable or its folder, if
     /// there is one]

@@ -22,9 +22,11 @@ const LOADING_PAUSE: Duration = Duration::from_secs(1);
 /// secrets.
 pub(super) async fn connect(
     redis: Option<&str>,
+    memory_bytes: usize,
 ) -> Result<(Arc<dyn Backend>, String), CommandError> {
     let Some(url) = redis else {
-        return Ok((Arc::new(MemoryStreams::new()), "memory".to_owned()));
+        let memory = MemoryStreams::builder().capacity_bytes(memory_bytes);
+        return Ok((Arc::new(memory.build()), "memory".to_owned()));
     };
     let name = without_secrets(url);
     match connect_to_redis(url).await {

@@ -42,7 +42,7 @@ pub(super) async fn serve(args: ServeArgs) -> Result<(), CommandError> {
         .local_addr()
         .map_err(|error| cannot_listen(&args.listen, &error))?;
     let (backend, name) = tokio::select! {
-        connected = connect(args.redis.as_deref()) => connected?,
+        connected = connect(args.redis.as_deref(), args.memory_bytes) => connected?,
         () = signals.recv() => return Ok(()),
     };
     let server =

@@ -4,6 +4,7 @@ mod address;
 mod args;
 mod connect;
 mod error;
+mod file_limit;
 mod logging;
 mod runtime;
 mod serve;

@@ -3,9 +3,12 @@
 //! The command's flags (`cli/args.rs`) take their defaults from the constants here. The bounds that
 //! are not settings are in `session/limits.rs`.
 
+use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use streamgate_protocol::limits::{MIN_FRAME_BYTES, MIN_REQUESTS_IN_FLIGHT};
 use streamgate_protocol::message::Welcome;
 use streamgate_protocol::{CacheError, CacheResult};
@@ -40,6 +43,28 @@ pub const DEFAULT_BUSY_POLL: Duration = Duration::ZERO;
 /// a dead client.
 pub const MIN_HEARTBEAT_MS: u32 = 100;
 
+/// Default of [`Config::handshake_timeout`]: enough for a slow line and for TLS before it.
+pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Default of [`Config::max_handshakes`].
+///
+/// An honest handshake takes about a round trip, so this is enough for 10,000 a second at 100 ms.
+/// Each connection takes about 20 KB meanwhile.
+pub const DEFAULT_MAX_HANDSHAKES: u32 = 1_024;
+
+/// Default of [`Config::max_handshakes_per_address`]: enough for an office behind one address, and
+/// one address alone cannot use up all.
+pub const DEFAULT_MAX_HANDSHAKES_PER_ADDRESS: u32 = 256;
+
+/// Longest time that a setting may have: a day. A larger value has the wrong unit.
+pub const MAX_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Longest [`Config::busy_poll`]: a tenth of a second. A larger value has the wrong unit.
+pub const MAX_BUSY_POLL: Duration = Duration::from_millis(100);
+
+/// Most sockets, and most handshakes: more than a machine has ports and files for.
+pub const MAX_CONNECTIONS: u32 = 1 << 24;
+
 /// The settings of a [`Server`](crate::Server).
 ///
 /// ```
@@ -65,6 +90,23 @@ pub struct Config {
     pub heartbeat_ms: u32,
     /// Sockets open at once. The server refuses more with HTTP 503.
     pub max_sockets: u32,
+    /// Sockets open at once from one address, or from one /64 of IPv6. The server refuses more with
+    /// HTTP 503. `None` is half of [`max_sockets`](Self::max_sockets). Trusted proxies have no such
+    /// bound.
+    pub max_sockets_per_address: Option<u32>,
+    /// Time that [`Server::serve`](crate::Server::serve) gives a connection to send its whole
+    /// request and to become a socket.
+    pub handshake_timeout: Duration,
+    /// Connections of [`Server::serve`](crate::Server::serve) that are no sockets yet, at once. If
+    /// there are more, it closes the oldest.
+    pub max_handshakes: u32,
+    /// Those from one address, or from one /64 of IPv6. If there are more, it closes the oldest of
+    /// them. Trusted proxies have no such bound.
+    pub max_handshakes_per_address: u32,
+    /// Addresses of the proxies in front of [`Server::serve`](crate::Server::serve). From these
+    /// alone it takes a client's address from version 2 of the PROXY protocol, or from
+    /// `X-Forwarded-For`.
+    pub trusted_proxies: Vec<IpNet>,
     /// Time without progress of a write after which the server closes a socket with 4429. If the
     /// client receives a group's entries, and sends nothing either, two heartbeat intervals at most.
     pub write_timeout: Duration,
@@ -86,6 +128,11 @@ impl Default for Config {
             max_frame_bytes: DEFAULT_FRAME_BYTES,
             heartbeat_ms: DEFAULT_HEARTBEAT_MS,
             max_sockets: DEFAULT_MAX_SOCKETS,
+            max_sockets_per_address: None,
+            handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
+            max_handshakes: DEFAULT_MAX_HANDSHAKES,
+            max_handshakes_per_address: DEFAULT_MAX_HANDSHAKES_PER_ADDRESS,
+            trusted_proxies: Vec::new(),
             write_timeout: DEFAULT_WRITE_TIMEOUT,
             drain_period: DEFAULT_DRAIN_PERIOD,
             busy_poll: DEFAULT_BUSY_POLL,
@@ -123,6 +170,43 @@ impl Config {
         self
     }
 
+    /// Sets [`max_sockets_per_address`](Self::max_sockets_per_address); default half of
+    /// [`max_sockets`](Self::max_sockets).
+    #[must_use]
+    pub fn max_sockets_per_address(mut self, sockets: u32) -> Self {
+        self.max_sockets_per_address = Some(sockets);
+        self
+    }
+
+    /// Sets [`handshake_timeout`](Self::handshake_timeout); default [`DEFAULT_HANDSHAKE_TIMEOUT`].
+    #[must_use]
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// Sets [`max_handshakes`](Self::max_handshakes); default [`DEFAULT_MAX_HANDSHAKES`].
+    #[must_use]
+    pub fn max_handshakes(mut self, connections: u32) -> Self {
+        self.max_handshakes = connections;
+        self
+    }
+
+    /// Sets [`max_handshakes_per_address`](Self::max_handshakes_per_address); default
+    /// [`DEFAULT_MAX_HANDSHAKES_PER_ADDRESS`].
+    #[must_use]
+    pub fn max_handshakes_per_address(mut self, connections: u32) -> Self {
+        self.max_handshakes_per_address = connections;
+        self
+    }
+
+    /// Adds an address or a network to [`trusted_proxies`](Self::trusted_proxies); default none.
+    #[must_use]
+    pub fn trusted_proxy(mut self, proxy: impl Into<IpNet>) -> Self {
+        self.trusted_proxies.push(proxy.into());
+        self
+    }
+
     /// Sets [`write_timeout`](Self::write_timeout); default [`DEFAULT_WRITE_TIMEOUT`].
     #[must_use]
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
@@ -155,17 +239,71 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// `CONFIG`; the message names the field, its value and the minimum.
+    /// `CONFIG`; the message names the field, its value and the bound.
     pub fn validate(&self) -> CacheResult<()> {
-        at_least("max_in_flight", self.max_in_flight, MIN_REQUESTS_IN_FLIGHT)?;
-        at_least("max_frame_bytes", self.max_frame_bytes, MIN_FRAME_BYTES)?;
-        at_least("heartbeat_ms", self.heartbeat_ms, MIN_HEARTBEAT_MS)?;
-        at_least("max_sockets", self.max_sockets, 1)?;
-        if self.write_timeout.is_zero() {
-            let why = "invalid write_timeout 0: it must be longer than zero";
-            return Err(CacheError::ConfigError(why.to_owned()));
+        let connections = 1..=MAX_CONNECTIONS;
+        let milliseconds = u32::try_from(MAX_PERIOD.as_millis()).unwrap_or(u32::MAX);
+        for (field, value, allowed) in [
+            (
+                "max_in_flight",
+                self.max_in_flight,
+                MIN_REQUESTS_IN_FLIGHT..=u32::MAX,
+            ),
+            (
+                "max_frame_bytes",
+                self.max_frame_bytes,
+                MIN_FRAME_BYTES..=u32::MAX,
+            ),
+            (
+                "heartbeat_ms",
+                self.heartbeat_ms,
+                MIN_HEARTBEAT_MS..=milliseconds,
+            ),
+            ("max_sockets", self.max_sockets, connections.clone()),
+            (
+                "max_sockets_per_address",
+                self.sockets_per_address(),
+                connections.clone(),
+            ),
+            ("max_handshakes", self.max_handshakes, connections.clone()),
+            (
+                "max_handshakes_per_address",
+                self.max_handshakes_per_address,
+                connections,
+            ),
+        ] {
+            within(field, value, &allowed)?;
+        }
+        let shortest = Duration::from_millis(1);
+        for (field, value, allowed) in [
+            ("write_timeout", self.write_timeout, shortest..=MAX_PERIOD),
+            (
+                "handshake_timeout",
+                self.handshake_timeout,
+                shortest..=MAX_PERIOD,
+            ),
+            (
+                "drain_period",
+                self.drain_period,
+                Duration::ZERO..=MAX_PERIOD,
+            ),
+            ("busy_poll", self.busy_poll, Duration::ZERO..=MAX_BUSY_POLL),
+        ] {
+            within(field, value, &allowed)?;
+        }
+        if let Some(network) = self.trusted_proxies.iter().find(|n| n.prefix_len() == 0) {
+            return Err(CacheError::ConfigError(format!(
+                "invalid trusted_proxies {network}: it would let everybody choose an address; name \
+                 the networks of your proxies"
+            )));
         }
         Ok(())
+    }
+
+    /// Returns the bound on sockets from one address.
+    pub(crate) fn sockets_per_address(&self) -> u32 {
+        let default = self.max_sockets.div_ceil(2);
+        self.max_sockets_per_address.unwrap_or(default)
     }
 
     pub(crate) fn welcome(&self) -> Welcome {
@@ -178,12 +316,17 @@ impl Config {
     }
 }
 
-fn at_least(field: &str, value: u32, min: u32) -> CacheResult<()> {
-    if value >= min {
+fn within<T: PartialOrd + fmt::Debug>(
+    field: &str,
+    value: T,
+    allowed: &RangeInclusive<T>,
+) -> CacheResult<()> {
+    if allowed.contains(&value) {
         return Ok(());
     }
+    let (min, max) = (allowed.start(), allowed.end());
     Err(CacheError::ConfigError(format!(
-        "invalid {field} {value}: it must be at least {min}"
+        "invalid {field} {value:?}: it must be {min:?} at least and {max:?} at most"
     )))
 }
 
@@ -197,13 +340,25 @@ mod tests {
     }
 
     #[test]
-    fn a_value_below_its_minimum_is_refused() {
+    fn a_value_out_of_its_bounds_is_refused() {
+        let everybody: IpNet = "0.0.0.0/0".parse().unwrap();
         let invalid = [
             Config::default().max_in_flight(MIN_REQUESTS_IN_FLIGHT - 1),
             Config::default().max_frame_bytes(MIN_FRAME_BYTES - 1),
             Config::default().heartbeat_ms(MIN_HEARTBEAT_MS - 1),
             Config::default().max_sockets(0),
+            Config::default().max_sockets(u32::MAX),
+            Config::default().max_sockets_per_address(0),
+            Config::default().max_handshakes(0),
+            Config::default().max_handshakes_per_address(0),
+            Config::default().heartbeat_ms(u32::MAX),
             Config::default().write_timeout(Duration::ZERO),
+            Config::default().write_timeout(Duration::MAX),
+            Config::default().handshake_timeout(Duration::ZERO),
+            Config::default().handshake_timeout(Duration::MAX),
+            Config::default().drain_period(Duration::MAX),
+            Config::default().busy_poll(Duration::MAX),
+            Config::default().trusted_proxy(everybody),
         ];
         for config in invalid {
             let error = config.validate().unwrap_err();

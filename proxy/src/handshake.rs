@@ -17,6 +17,8 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tracing::Instrument;
 
+use crate::address_key::AddressKey;
+use crate::refusal::Refusal;
 use crate::server_state::ServerState;
 use crate::session;
 use crate::socket::ServerSocket;
@@ -29,7 +31,8 @@ pub(crate) const RETRY_AFTER_SECONDS: &str = "1";
 ///
 /// The server refuses before the upgrade, with the reason in the body: 426 without a WebSocket
 /// handshake; 400 if it is malformed, or offers no subprotocol of [`Encoding::ALL`]; 503 when
-/// [`Config::max_sockets`](crate::Config::max_sockets) are open, and during a shutdown.
+/// [`Config::max_sockets`](crate::Config::max_sockets) are open, or the address has its share of
+/// them, and during a shutdown.
 pub(crate) async fn upgrade(
     State(server): State<Arc<ServerState>>,
     mut request: Request,
@@ -40,29 +43,33 @@ pub(crate) async fn upgrade(
         .map(|info| info.0);
     // Absent fields are not logged.
     let shown_peer = peer.map(tracing::field::display);
+    let refused = |refusal| server.refusals.record(refusal, peer);
     let mut response = match create_response_with_body(&request, Body::empty) {
         Ok(response) => response,
         Err(error) => {
-            tracing::debug!(peer = shown_peer, %error, "socket refused: invalid handshake");
+            tracing::debug!(peer = shown_peer, %error, "invalid handshake");
+            refused(Refusal::InvalidHandshake);
             return invalid_handshake(&error);
         }
     };
     let Some(encoding) = choose_encoding(request.headers()) else {
-        tracing::debug!(peer = shown_peer, "socket refused: no known subprotocol");
+        refused(Refusal::UnknownSubprotocol);
         return unknown_subprotocol();
     };
+    if server.shutdown.has_begun() {
+        refused(Refusal::ShuttingDown);
+        return unavailable("this server is shutting down");
+    }
     let Ok(permit) = Arc::clone(&server.socket_permits).try_acquire_owned() else {
-        let max_sockets = server.config.max_sockets;
-        tracing::info!(
-            peer = shown_peer,
-            max_sockets,
-            "socket refused: too many are open"
-        );
+        refused(Refusal::TooManySockets);
         return unavailable("too many sockets are open on this server");
     };
-    if server.shutdown.has_begun() {
-        tracing::debug!(peer = shown_peer, "socket refused: the server shuts down");
-        return unavailable("this server is shutting down");
+    // A trusted proxy without a client's address speaks for many.
+    let counted = peer.filter(|peer| !server.trusted_proxies.contain(*peer));
+    let share = counted.map(|peer| server.socket_shares.acquire(AddressKey::of(peer)));
+    if let Some(None) = share {
+        refused(Refusal::TooManySocketsOfAddress);
+        return unavailable("too many sockets of this address are open on this server");
     }
     let chosen = HeaderValue::from_static(encoding.subprotocol());
     response
@@ -86,7 +93,7 @@ pub(crate) async fn upgrade(
             }
             Err(error) => tracing::debug!(%error, "upgrade failed"),
         }
-        drop(permit);
+        drop((permit, share));
     };
     tokio::spawn(serve.instrument(span));
     response
@@ -108,9 +115,9 @@ fn choose_encoding(headers: &HeaderMap) -> Option<Encoding> {
 }
 
 fn invalid_handshake(error: &Error) -> Response {
-    let refuse = |status| {
+    let with_status = |status| {
         let body = format!("no valid WebSocket handshake: {error}\n");
-        (status, body).into_response()
+        refuse((status, body).into_response())
     };
     match error {
         Error::Protocol(
@@ -119,17 +126,20 @@ fn invalid_handshake(error: &Error) -> Response {
             | ProtocolError::MissingUpgradeWebSocketHeader
             | ProtocolError::MissingSecWebSocketVersionHeader,
         ) => {
-            let mut response = refuse(StatusCode::UPGRADE_REQUIRED);
+            let mut response = with_status(StatusCode::UPGRADE_REQUIRED);
             let headers = response.headers_mut();
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(
+                header::CONNECTION,
+                HeaderValue::from_static("upgrade, close"),
+            );
             headers.insert(
                 header::SEC_WEBSOCKET_VERSION,
                 HeaderValue::from_static("13"),
             );
             response
         }
-        _ => refuse(StatusCode::BAD_REQUEST),
+        _ => with_status(StatusCode::BAD_REQUEST),
     }
 }
 
@@ -142,13 +152,20 @@ fn unknown_subprotocol() -> Response {
         "no known WebSocket subprotocol; offer one of: {}\n",
         known.join(", ")
     );
-    (StatusCode::BAD_REQUEST, body).into_response()
+    refuse((StatusCode::BAD_REQUEST, body).into_response())
 }
 
 fn unavailable(reason: &str) -> Response {
     let retry_after = [(header::RETRY_AFTER, RETRY_AFTER_SECONDS)];
     let body = format!("{reason}; try again later\n");
-    (StatusCode::SERVICE_UNAVAILABLE, retry_after, body).into_response()
+    refuse((StatusCode::SERVICE_UNAVAILABLE, retry_after, body).into_response())
+}
+
+/// Lets a response end its connection: whoever is refused holds nothing of the server.
+pub(crate) fn refuse(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 #[cfg(test)]

@@ -17,32 +17,44 @@
 //! # }
 //! ```
 //!
-//! The server logs with [`tracing`]: at `info` each socket that it closes with a code, each socket
-//! that it refuses at the bound, and a shutdown; at `debug` every socket, in a span that names the
-//! peer and the encoding.
+//! The server logs with [`tracing`]: at `info` sockets that it closes with a code, what it refuses,
+//! and a shutdown; at `debug` every socket, in a span that names the peer and the encoding. Of
+//! lines of one kind it logs ten at once and then one a second, with the number of those
+//! suppressed.
 //!
 //! # Public dependencies
 //!
 //! Types of these crates appear in this API: `streamgate-backend` and `streamgate-protocol`, `axum`
-//! ([`Server::router`]), and `tokio` ([`Server::serve`]).
+//! ([`Server::router`]), `ipnet` ([`Config::trusted_proxies`]), and `tokio` ([`Server::serve`]).
 //!
 //! [`Backend`]: streamgate_backend::Backend
 
+mod accept;
+mod address_key;
 mod busy_poll;
 mod client_registry;
 mod config;
 mod handshake;
 mod health;
+mod log_limit;
+mod metrics;
 mod page;
+mod refusal;
+mod request_checks;
 mod server;
 mod server_state;
 mod session;
 mod shutdown;
 mod socket;
+mod socket_shares;
+mod trusted_proxies;
+mod www;
 
 pub use config::{
-    Config, DEFAULT_BUSY_POLL, DEFAULT_DRAIN_PERIOD, DEFAULT_FRAME_BYTES, DEFAULT_HEARTBEAT_MS,
-    DEFAULT_MAX_SOCKETS, DEFAULT_REQUESTS_IN_FLIGHT, DEFAULT_WRITE_TIMEOUT, MIN_HEARTBEAT_MS,
+    Config, DEFAULT_BUSY_POLL, DEFAULT_DRAIN_PERIOD, DEFAULT_FRAME_BYTES,
+    DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_HEARTBEAT_MS, DEFAULT_MAX_HANDSHAKES,
+    DEFAULT_MAX_HANDSHAKES_PER_ADDRESS, DEFAULT_MAX_SOCKETS, DEFAULT_REQUESTS_IN_FLIGHT,
+    DEFAULT_WRITE_TIMEOUT, MAX_BUSY_POLL, MAX_CONNECTIONS, MAX_PERIOD, MIN_HEARTBEAT_MS,
 };
 pub use server::Server;
 pub use shutdown::{CLOSE_TIMEOUT, SHUTDOWN_TIMEOUT};

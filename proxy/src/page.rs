@@ -7,7 +7,8 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::map_response;
 use axum::response::{Html, Response};
 use axum::routing::get;
-use tower_http::services::ServeDir;
+
+use crate::www::Www;
 
 /// Allows what this server serves, and WebAssembly. `'self'` includes the WebSocket of the host.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; \
@@ -26,16 +27,21 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
     ),
 ];
 
-/// Adds the folder, or else the default page, at `/`, and [`HEADERS`] to every response.
+/// Adds the folder, or else the default page, at `/`.
 pub(crate) fn routes(router: Router, www: Option<&Path>) -> Router {
-    let router = match www {
-        Some(folder) => router.fallback_service(ServeDir::new(folder)),
+    match www {
+        Some(folder) => {
+            let www = Www::new(folder);
+            router.fallback(|request| www.serve(request))
+        }
         None => router.route("/", get(|| async { Html(include_str!("page.html")) })),
-    };
-    router.layer(map_response(with_headers))
+    }
 }
 
-async fn with_headers(mut response: Response) -> Response {
-    response.headers_mut().extend(HEADERS);
-    response
+/// Adds [`HEADERS`] to every response.
+pub(crate) fn with_headers(router: Router) -> Router {
+    router.layer(map_response(|mut response: Response| async {
+        response.headers_mut().extend(HEADERS);
+        response
+    }))
 }

@@ -1,19 +1,19 @@
 //! The public [`Server`]: its routes, and how long it serves.
 
 use std::fmt;
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::any;
-use axum::serve::ListenerExt;
 use streamgate_backend::Backend;
 use streamgate_protocol::CacheResult;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::accept::{Acceptor, HandshakePlaces};
 use crate::config::Config;
 use crate::server_state::ServerState;
 use crate::shutdown::{CLOSE_TIMEOUT, SHUTDOWN_TIMEOUT};
@@ -47,7 +47,9 @@ impl Server {
             .route("/v1/ws", any(crate::handshake::upgrade))
             .merge(crate::health::routes())
             .with_state(Arc::clone(&self.state));
-        crate::page::routes(router, self.state.config.www.as_deref())
+        let router = crate::page::routes(router, self.state.config.www.as_deref());
+        let check = from_fn_with_state(Arc::clone(&self.state), crate::request_checks::check);
+        crate::page::with_headers(router.layer(check))
     }
 
     /// Serves until `shutdown` completes, then stops accepting and [closes](Self::close) every
@@ -64,24 +66,18 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
-        // Replies are small and already coalesced: Nagle's algorithm would only delay them.
-        let listener = listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "cannot set TCP_NODELAY");
-            }
+        let config = &self.state.config;
+        let acceptor = Arc::new(Acceptor {
+            router: self.router(),
+            places: HandshakePlaces::new(config.max_handshakes, config.max_handshakes_per_address),
+            handshake_timeout: config.handshake_timeout,
+            server: Arc::clone(&self.state),
         });
-        let app = self
-            .router()
-            .into_make_service_with_connect_info::<SocketAddr>();
-        let state = Arc::clone(&self.state);
-        let begin_shutdown = async move {
+        let begin_shutdown = async {
             shutdown.await;
-            state.begin_shutdown();
+            self.state.begin_shutdown();
         };
-        let serving = axum::serve(listener, app)
-            .with_graceful_shutdown(begin_shutdown)
-            .into_future();
-        // A connection without a request must not hold up the shutdown.
+        // A slow response must not hold up the shutdown.
         let overdue = async {
             let end = self.state.shutdown.drain_end().await;
             // Sockets that are still open then are no longer waited for.
@@ -89,18 +85,23 @@ impl Server {
             tokio::time::sleep(SHUTDOWN_TIMEOUT - CLOSE_TIMEOUT).await;
         };
         let all_ended = async {
-            serving.await?;
+            Arc::clone(&acceptor).run(listener, begin_shutdown).await;
+            // Responses under way.
+            acceptor.places.until_free().await;
             self.close().await;
-            Ok(())
         };
-        // Dropping the set ends the task.
-        let mut busy_poll = JoinSet::new();
+        // Dropping the set ends the tasks.
+        let mut tasks = JoinSet::new();
         let state = Arc::clone(&self.state);
-        busy_poll.spawn(async move { state.busy_poll.run().await });
+        tasks.spawn(async move { state.busy_poll.run().await });
+        let state = Arc::clone(&self.state);
+        tasks.spawn(async move { state.log_suppressed().await });
         tokio::select! {
-            ended = all_ended => ended,
-            () = overdue => Ok(()),
+            () = all_ended => {}
+            () = overdue => {}
         }
+        self.state.log_suppressed_now();
+        Ok(())
     }
 
     /// Refuses new sockets and closes the open ones with 1001, spread evenly over

@@ -1,6 +1,7 @@
 //! What all sockets and routes of a server share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use streamgate_backend::Backend;
 use tokio::sync::Semaphore;
@@ -8,7 +9,15 @@ use tokio::sync::Semaphore;
 use crate::busy_poll::BusyPoll;
 use crate::client_registry::ClientRegistry;
 use crate::config::Config;
+use crate::log_limit::LogLimit;
+use crate::metrics::Metrics;
+use crate::refusal::Refusals;
 use crate::shutdown::Shutdown;
+use crate::socket_shares::SocketShares;
+use crate::trusted_proxies::TrustedProxies;
+
+/// How often the server logs the numbers of suppressed lines that no later line has reported.
+const SUPPRESSED_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The shared state of a server.
 pub(crate) struct ServerState {
@@ -19,6 +28,13 @@ pub(crate) struct ServerState {
     pub(crate) clients: ClientRegistry,
     /// Each socket holds a permit: this bounds their number, and a shutdown can await their end.
     pub(crate) socket_permits: Arc<Semaphore>,
+    /// Beside it, each socket has a share of those of its address.
+    pub(crate) socket_shares: SocketShares,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) refusals: Refusals,
+    /// Lines about sockets that the server closes.
+    pub(crate) close_log: LogLimit,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl ServerState {
@@ -28,6 +44,11 @@ impl ServerState {
             busy_poll: BusyPoll::new(config.busy_poll),
             clients: ClientRegistry::default(),
             socket_permits: Arc::new(Semaphore::new(config.max_sockets as usize)),
+            socket_shares: SocketShares::new(config.sockets_per_address()),
+            trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
+            refusals: Refusals::new(),
+            close_log: LogLimit::new(),
+            metrics: Arc::default(),
             backend,
             config,
         }
@@ -43,6 +64,22 @@ impl ServerState {
                 drain_ms = self.config.drain_period.as_millis(),
                 "shutting down"
             );
+        }
+    }
+
+    /// Logs, from time to time, how many lines were suppressed. Never returns.
+    pub(crate) async fn log_suppressed(&self) {
+        loop {
+            tokio::time::sleep(SUPPRESSED_LOG_INTERVAL).await;
+            self.log_suppressed_now();
+        }
+    }
+
+    /// Logs how many lines were suppressed that no later line has reported.
+    pub(crate) fn log_suppressed_now(&self) {
+        self.refusals.log_suppressed();
+        if let Some(suppressed) = self.close_log.take_suppressed() {
+            tracing::info!(suppressed, "socket closed: suppressed lines");
         }
     }
 

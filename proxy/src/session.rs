@@ -42,6 +42,7 @@ use tokio_tungstenite::tungstenite::Bytes;
 use crate::busy_poll::BusyPoll;
 use crate::client_registry::{ClientRegistration, ClientRegistry};
 use crate::config::Config;
+use crate::log_limit::{LogLimit, Permitted};
 use crate::server_state::ServerState;
 use crate::session::availability_changes::AvailabilityChanges;
 use crate::session::batch::PerformingBatch;
@@ -70,7 +71,7 @@ where
         Ok(ServerLeaves) => Box::pin(session.finish()).await,
     };
     let client = session.handshake.client().map(|client| &*client.id);
-    log_close(&reason, peer, client);
+    log_close(&server.close_log, &reason, peer, client);
     // On the heap too.
     Box::pin(session.close(&reason, deadline)).await;
 }
@@ -230,19 +231,24 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     }
 }
 
-/// Logs why a socket closes: at `info` if something went wrong.
-fn log_close(reason: &CloseReason, peer: Option<SocketAddr>, client: Option<&str>) {
+/// Logs why a socket closes: at `info` if something went wrong, and at a bounded rate.
+fn log_close(log: &LogLimit, reason: &CloseReason, peer: Option<SocketAddr>, client: Option<&str>) {
     let peer = peer.map(tracing::field::display);
     match reason {
         CloseReason::ByClient => tracing::debug!(client, "socket closed by the client"),
         CloseReason::ByServer { code, .. } if *code == close::GOING_AWAY => {
             tracing::debug!(client, code, "socket closed: the server shuts down");
         }
-        CloseReason::ByServer { code, reason, .. } if *code == close::SLOW_READER => {
-            tracing::info!(peer, client, code, %reason, "slow client: socket closed");
-        }
         CloseReason::ByServer { code, reason, .. } => {
-            tracing::info!(peer, client, code, %reason, "socket closed");
+            let Some(Permitted { suppressed }) = log.permit() else {
+                return;
+            };
+            let what = if *code == close::SLOW_READER {
+                "slow client: socket closed"
+            } else {
+                "socket closed"
+            };
+            tracing::info!(peer, client, code, %reason, suppressed, "{what}");
         }
     }
 }

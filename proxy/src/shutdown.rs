@@ -64,6 +64,11 @@ impl Shutdown {
         self.begun.borrow().is_some()
     }
 
+    /// Waits for the shutdown to begin.
+    pub(crate) async fn until_begun(&self) {
+        self.wait().await;
+    }
+
     /// Waits for the shutdown to begin, and returns when its drain period ends.
     pub(crate) async fn drain_end(&self) -> Instant {
         self.wait().await.at + self.drain_period

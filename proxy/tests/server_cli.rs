@@ -320,6 +320,87 @@ fn sockets_are_logged_with_peer_encoding_and_close_code() {
     }
 }
 
+/// A flood of events is no flood of lines, and none is lost from the count.
+#[cfg(unix)]
+#[test]
+fn the_lines_of_a_flood_are_bounded_and_counted() {
+    const FLOOD: u64 = 300;
+    let start = Instant::now();
+    let mut server = RunningServer::start(streamgate(&["serve", "--listen", "127.0.0.1:0"]));
+    for _ in 0..FLOOD {
+        let mut client = BlockingClient::connect(server.address);
+        assert!(matches!(client.receive(), ServerMessage::Welcome(_)));
+        client.send(&ClientMessage::Hello(Hello::new("client", u32::MAX)));
+        assert!(client.0.read().unwrap().is_close());
+        server.get("/v1/ws");
+    }
+    let log = String::from_utf8(server.stop_with("-TERM").stderr).unwrap();
+    let seconds = start.elapsed().as_secs();
+    for text in ["socket closed", "the WebSocket handshake is invalid"] {
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(text)).collect();
+        // Ten at once, then one a second; and every ten seconds the number of the others.
+        assert!(lines.len() as u64 <= 12 + 2 * seconds, "{text}: {log}");
+        let count = |line: &&str| {
+            let after = line.split("suppressed=").nth(1);
+            after.map_or(0, |n| n.split(' ').next().unwrap().parse::<u64>().unwrap())
+        };
+        let suppressed: u64 = lines.iter().map(count).sum();
+        let shown = lines.iter().filter(|line| line.contains("peer=")).count();
+        assert_eq!(suppressed + shown as u64, FLOOD, "{text}: {log}");
+    }
+}
+
+/// Runs the server in a shell that has limited its open files.
+#[cfg(unix)]
+fn with_open_files(limit: &str) -> RunningServer {
+    let server = streamgate(&["serve", "--listen", "127.0.0.1:0"]);
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")])
+        .arg(server.get_program())
+        .args(server.get_args())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    for (name, value) in server.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    RunningServer::start(shell)
+}
+
+#[cfg(unix)]
+#[test]
+fn the_soft_limit_of_open_files_is_raised() {
+    let mut server = with_open_files("-Sn 40");
+    let clients: Vec<_> = (0..100)
+        .map(|_| BlockingClient::connect(server.address))
+        .collect();
+    assert!(server.get("/healthz").ends_with("ok"));
+    drop(clients);
+    let log = String::from_utf8(server.stop_with("-TERM").stderr).unwrap();
+    assert!(!log.contains("cannot accept"), "{log}");
+}
+
+#[cfg(unix)]
+#[test]
+fn silent_connections_do_not_use_up_the_open_files() {
+    let mut server = with_open_files("-n 128");
+    let connections: Vec<_> = (0..300)
+        .map(|_| TcpStream::connect(server.address).unwrap())
+        .collect();
+    let mut client = BlockingClient::connect(server.address);
+    assert!(matches!(client.receive(), ServerMessage::Welcome(_)));
+    client.add(1).unwrap();
+    assert!(server.get("/healthz").ends_with("ok"));
+    drop(connections);
+    let log = String::from_utf8(server.stop_with("-TERM").stderr).unwrap();
+    assert!(log.contains("bounds lowered"), "{log}");
+    assert!(!log.contains("cannot accept"), "{log}");
+}
+
 #[cfg(unix)]
 #[test]
 fn signals_shut_the_server_down() {
@@ -369,7 +450,7 @@ fn help_does_not_show_the_password_in_the_environment() {
 
 #[test]
 fn an_invalid_command_line_is_exit_code_2() {
-    let invalid: [(&[&str], &str); 10] = [
+    let invalid: [(&[&str], &str); 17] = [
         (&[], "no command"),
         (&["serv"], "'serv'"),
         (&["serve", "--lissten", "x"], "'--lissten'"),
@@ -385,6 +466,25 @@ fn an_invalid_command_line_is_exit_code_2() {
             &["serve", "--drain-ms", "86400001"],
             "86400001 is not in 0..=86400000",
         ),
+        (
+            &["serve", "--write-timeout-ms", "18446744073709551615"],
+            "18446744073709551615 is not in 1..=86400000",
+        ),
+        (
+            &["serve", "--heartbeat-ms", "4294967295"],
+            "4294967295 is not in 100..=86400000",
+        ),
+        (
+            &["serve", "--handshake-timeout-ms", "0"],
+            "0 is not in 1..=86400000",
+        ),
+        (
+            &["serve", "--max-sockets", "4294967295"],
+            "4294967295 is not in 1..=16777216",
+        ),
+        (&["serve", "--max-handshakes", "0"], "0 is not in 1..="),
+        (&["serve", "--trusted-proxy", "10.0.0.0/40"], "10.0.0.0/8"),
+        (&["serve", "--trusted-proxy", "::/0"], "everybody"),
         (&["serve", "--www", "/no/such/folder"], "/no/such/folder"),
     ];
     for (args, part) in invalid {

@@ -3,15 +3,19 @@
 //! Each default of a server setting is a constant of `config.rs`; the defaults that only the
 //! command has are here.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, value_parser};
+use ipnet::IpNet;
 use streamgate::{
-    Config, DEFAULT_BUSY_POLL, DEFAULT_DRAIN_PERIOD, DEFAULT_FRAME_BYTES, DEFAULT_HEARTBEAT_MS,
-    DEFAULT_MAX_SOCKETS, DEFAULT_REQUESTS_IN_FLIGHT, DEFAULT_WRITE_TIMEOUT, MIN_HEARTBEAT_MS,
+    Config, DEFAULT_BUSY_POLL, DEFAULT_DRAIN_PERIOD, DEFAULT_FRAME_BYTES,
+    DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_HEARTBEAT_MS, DEFAULT_MAX_HANDSHAKES,
+    DEFAULT_MAX_HANDSHAKES_PER_ADDRESS, DEFAULT_MAX_SOCKETS, DEFAULT_REQUESTS_IN_FLIGHT,
+    DEFAULT_WRITE_TIMEOUT, MAX_BUSY_POLL, MAX_CONNECTIONS, MAX_PERIOD, MIN_HEARTBEAT_MS,
 };
 use streamgate_memory::DEFAULT_CAPACITY_BYTES;
 use streamgate_protocol::limits::{MIN_FRAME_BYTES, MIN_REQUESTS_IN_FLIGHT};
@@ -24,11 +28,11 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 /// Default of `--log`.
 const DEFAULT_LOG: &str = "info";
 
-/// Longest `--drain-ms`: a day. A larger value has the wrong unit.
-const MAX_DRAIN_MS: u64 = 24 * 60 * 60 * 1000;
+/// Longest time that a flag may have.
+const MAX_PERIOD_MS: u64 = MAX_PERIOD.as_millis() as u64;
 
-/// Longest `--busy-poll-us`: a tenth of a second. A larger value has the wrong unit.
-const MAX_BUSY_POLL_US: u64 = 100_000;
+/// Longest `--busy-poll-us`.
+const MAX_BUSY_POLL_US: u64 = MAX_BUSY_POLL.as_micros() as u64;
 
 /// Most `--threads`: more would serve nobody faster, and each takes memory.
 const MAX_THREADS: usize = 1024;
@@ -115,15 +119,60 @@ pub(super) struct ServeArgs {
     #[arg(
         long, env = "STREAMGATE_MAX_SOCKETS", value_name = "N",
         default_value_t = DEFAULT_MAX_SOCKETS,
-        value_parser = value_parser!(u32).range(1..)
+        value_parser = value_parser!(u32).range(1..=i64::from(MAX_CONNECTIONS))
     )]
     max_sockets: u32,
+
+    /// Sockets open at once from one address, or from one /64 of IPv6; more are refused with HTTP
+    /// 503 [default: half of --max-sockets]
+    #[arg(
+        long, env = "STREAMGATE_MAX_SOCKETS_PER_ADDRESS", value_name = "N",
+        value_parser = value_parser!(u32).range(1..=i64::from(MAX_CONNECTIONS))
+    )]
+    max_sockets_per_address: Option<u32>,
+
+    /// Handshake timeout in ms: connections that have not sent their whole request and become
+    /// sockets within it are closed
+    #[arg(
+        long, env = "STREAMGATE_HANDSHAKE_TIMEOUT_MS", value_name = "N",
+        default_value_t = DEFAULT_HANDSHAKE_TIMEOUT.as_millis() as u64,
+        value_parser = value_parser!(u64).range(1..=MAX_PERIOD_MS)
+    )]
+    handshake_timeout_ms: u64,
+
+    /// Connections that are no sockets yet, at once; if there are more, the oldest is closed
+    #[arg(
+        long, env = "STREAMGATE_MAX_HANDSHAKES", value_name = "N",
+        default_value_t = DEFAULT_MAX_HANDSHAKES,
+        value_parser = value_parser!(u32).range(1..=i64::from(MAX_CONNECTIONS))
+    )]
+    max_handshakes: u32,
+
+    /// Connections that are no sockets yet, at once from one address, or from one /64 of IPv6; if
+    /// there are more, the oldest of them is closed
+    #[arg(
+        long, env = "STREAMGATE_MAX_HANDSHAKES_PER_ADDRESS", value_name = "N",
+        default_value_t = DEFAULT_MAX_HANDSHAKES_PER_ADDRESS,
+        value_parser = value_parser!(u32).range(1..=i64::from(MAX_CONNECTIONS))
+    )]
+    max_handshakes_per_address: u32,
+
+    /// Address or network of a proxy in front of this server, such as 10.0.0.0/8; may be repeated
+    ///
+    /// From these alone the server takes a client's address: from version 2 of the PROXY protocol,
+    /// or from X-Forwarded-For. In the environment, commas separate them.
+    #[arg(
+        long, env = "STREAMGATE_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',',
+        value_parser = parse_network
+    )]
+    trusted_proxy: Vec<IpNet>,
 
     /// Heartbeat interval in ms; clients silent for two intervals are disconnected
     #[arg(
         long, env = "STREAMGATE_HEARTBEAT_MS", value_name = "N",
         default_value_t = DEFAULT_HEARTBEAT_MS,
-        value_parser = value_parser!(u32).range(i64::from(MIN_HEARTBEAT_MS)..)
+        value_parser = value_parser!(u32)
+            .range(i64::from(MIN_HEARTBEAT_MS)..=MAX_PERIOD_MS as i64)
     )]
     heartbeat_ms: u32,
 
@@ -131,7 +180,7 @@ pub(super) struct ServeArgs {
     #[arg(
         long, env = "STREAMGATE_WRITE_TIMEOUT_MS", value_name = "N",
         default_value_t = DEFAULT_WRITE_TIMEOUT.as_millis() as u64,
-        value_parser = value_parser!(u64).range(1..)
+        value_parser = value_parser!(u64).range(1..=MAX_PERIOD_MS)
     )]
     write_timeout_ms: u64,
 
@@ -140,7 +189,7 @@ pub(super) struct ServeArgs {
     #[arg(
         long, env = "STREAMGATE_DRAIN_MS", value_name = "N",
         default_value_t = DEFAULT_DRAIN_PERIOD.as_millis() as u64,
-        value_parser = value_parser!(u64).range(..=MAX_DRAIN_MS)
+        value_parser = value_parser!(u64).range(..=MAX_PERIOD_MS)
     )]
     drain_ms: u64,
 
@@ -173,14 +222,19 @@ pub(super) struct ServeArgs {
 impl ServeArgs {
     /// Returns the server's settings.
     pub(super) fn config(&self) -> Config {
-        let config = Config::default()
+        let mut config = Config::default()
             .max_in_flight(self.max_in_flight)
             .max_frame_bytes(self.max_frame_bytes)
             .heartbeat_ms(self.heartbeat_ms)
             .max_sockets(self.max_sockets)
+            .handshake_timeout(Duration::from_millis(self.handshake_timeout_ms))
+            .max_handshakes(self.max_handshakes)
+            .max_handshakes_per_address(self.max_handshakes_per_address)
             .write_timeout(Duration::from_millis(self.write_timeout_ms))
             .drain_period(Duration::from_millis(self.drain_ms))
             .busy_poll(Duration::from_micros(self.busy_poll_us));
+        config.max_sockets_per_address = self.max_sockets_per_address;
+        config.trusted_proxies.clone_from(&self.trusted_proxy);
         match self.www.clone().or_else(www_of_executable) {
             Some(folder) => config.www(folder),
             None => config,
@@ -204,6 +258,20 @@ pub(super) fn parse() -> Result<Option<Command>, CommandError> {
         }
         Err(error) => Err(CommandError::usage(one_line(&error))),
     }
+}
+
+/// Parses a network, or an address as the network of itself.
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let network = match text.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => text
+            .parse()
+            .map_err(|_| "it must be an address or a network, such as 10.0.0.0/8")?,
+    };
+    if network.prefix_len() == 0 {
+        return Err("it would let everybody choose an address; name your proxies".to_owned());
+    }
+    Ok(network)
 }
 
 fn parse_threads(text: &str) -> Result<usize, String> {

@@ -12,6 +12,7 @@ use super::CommandError;
 use super::address::first_beyond_loopback;
 use super::args::ServeArgs;
 use super::connect::connect;
+use super::file_limit;
 use super::signals::ShutdownSignals;
 
 pub(super) async fn serve(args: ServeArgs) -> Result<(), CommandError> {
@@ -45,8 +46,8 @@ pub(super) async fn serve(args: ServeArgs) -> Result<(), CommandError> {
         connected = connect(args.redis.as_deref(), args.memory_bytes) => connected?,
         () = signals.recv() => return Ok(()),
     };
-    let server =
-        Server::new(backend, args.config()).map_err(|error| CommandError::usage(&error))?;
+    let config = file_limit::fit(args.config(), file_limit::raise());
+    let server = Server::new(backend, config).map_err(|error| CommandError::usage(&error))?;
     // The server serves even if stdout is closed.
     let _ = writeln!(
         io::stdout(),

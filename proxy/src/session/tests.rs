@@ -23,6 +23,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
+use crate::config::MAX_PERIOD;
 use crate::server::Server;
 use crate::session::graceful_close::FINISH_TIMEOUT;
 use crate::socket::MIN_BYTES_PER_SECOND;
@@ -57,7 +58,8 @@ fn heartbeat(config: &Config) -> Duration {
 
 /// A config with which no client is ever silent for too long.
 fn without_heartbeat() -> Config {
-    Config::default().heartbeat_ms(u32::MAX)
+    let longest = u32::try_from(MAX_PERIOD.as_millis()).unwrap();
+    Config::default().heartbeat_ms(longest)
 }
 
 /// A backend that never finishes an operation.

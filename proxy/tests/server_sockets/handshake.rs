@@ -23,7 +23,7 @@ use crate::http::exchange;
 use crate::stub_backend::StubBackend;
 use crate::test_server::{TestServer, listen};
 
-const HANDSHAKE: &str = "connection: Upgrade\r\nupgrade: websocket\r\n\
+pub(crate) const HANDSHAKE: &str = "connection: Upgrade\r\nupgrade: websocket\r\n\
     sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
 
 async fn get(address: SocketAddr, headers: &str) -> String {

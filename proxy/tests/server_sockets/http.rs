@@ -46,7 +46,7 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> String {
     .await
 }
 
-fn assert_headers(response: &str) {
+pub(crate) fn assert_headers(response: &str) {
     let head = response.split("\r\n\r\n").next().unwrap().to_lowercase();
     for header in [
         "x-content-type-options: nosniff",
@@ -103,42 +103,62 @@ async fn without_a_folder_the_default_page_names_the_endpoint() {
 }
 
 #[tokio::test]
-async fn a_folder_is_served_and_nothing_beside_it() {
-    let parent = tempfile::tempdir().unwrap();
-    let www = parent.path().join("www");
-    std::fs::create_dir_all(www.join("npm")).unwrap();
-    std::fs::write(parent.path().join("secret"), "secret").unwrap();
-    let files = [
-        ("index.html", "text/html"),
-        ("npm/index.js", "text/javascript"),
-        ("npm/glue.mjs", "application/javascript"),
-        ("style.css", "text/css"),
-        ("data.json", "application/json"),
-        ("icon.svg", "image/svg+xml"),
-        ("npm/streamgate.wasm", "application/wasm"),
-    ];
-    for (path, _) in files {
-        std::fs::write(www.join(path), path).unwrap();
-    }
-    let server = TestServer::with(Config::default().www(www)).await;
-    for (path, content_type) in files {
-        let response = get(server.address, &format!("/{path}")).await;
-        assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
-        let expected = format!("content-type: {content_type}");
-        assert!(response.contains(&expected), "{expected} in {response}");
-        assert!(response.ends_with(path), "{response}");
-        assert_headers(&response);
-    }
-    assert!(get(server.address, "/").await.ends_with("index.html"));
-    for path in [
-        "/../secret",
-        "/%2e%2e/secret",
-        "/npm/../../secret",
-        "/..%2fsecret",
-        "//secret",
+async fn a_request_has_exactly_one_valid_host() {
+    let server = TestServer::start().await;
+    for (version, hosts, status) in [
+        ("1.1", "host: example.org\r\n", 200),
+        ("1.1", "host: [::1]:8080\r\n", 200),
+        ("1.1", "host:\r\n", 200),
+        ("1.0", "", 200),
+        ("1.1", "", 400),
+        ("1.1", "host: a\r\nhost: a\r\n", 400),
+        ("1.0", "host: a\r\nhost: b\r\n", 400),
+        ("1.1", "host: a b\r\n", 400),
+        ("1.1", "host: user@a\r\n", 400),
+        ("1.1", "host: a/b\r\n", 400),
     ] {
-        let response = get(server.address, path).await;
-        assert!(response.starts_with("HTTP/1.1 4"), "{path}: {response}");
-        assert!(!response.ends_with("secret"), "{path}: {response}");
+        for path in ["/healthz", "/"] {
+            let request = format!("GET {path} HTTP/{version}\r\n{hosts}\r\n");
+            let response = exchange(server.address, &request).await;
+            let is_refused = response[9..].starts_with("400 ");
+            assert_eq!(is_refused, status == 400, "{hosts:?}: {response}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_target_or_a_head_that_is_too_long_is_refused() {
+    let www = tempfile::tempdir().unwrap();
+    for config in [Config::default(), Config::default().www(www.path())] {
+        let server = TestServer::with(config).await;
+        for (letters, status) in [(200, 404), (300, 404), (4_000, 404), (8_000, 414)] {
+            let response = get(server.address, &format!("/{}", "a".repeat(letters))).await;
+            let expected = format!("HTTP/1.1 {status} ");
+            assert!(response.starts_with(&expected), "{letters}: {response}");
+        }
+        let cookie = format!("cookie: {}\r\n", "c".repeat(100_000));
+        let request = format!("GET / HTTP/1.1\r\nhost: h\r\n{cookie}\r\n");
+        let response = exchange(server.address, &request).await;
+        assert!(response.starts_with("HTTP/1.1 431 "), "{response}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_refused_is_disconnected() {
+    let server = TestServer::start().await;
+    for request in [
+        "GET /v1/ws HTTP/1.1\r\nhost: h\r\n\r\n",
+        "GET /v1/ws HTTP/1.1\r\n\r\n",
+        "GET /nothing HTTP/1.1\r\nhost: h\r\n\r\n",
+        "no request\r\n\r\n",
+    ] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        let head = response.to_lowercase();
+        assert!(head.starts_with("http/1.1 4"), "{response}");
+        let connection = head.lines().find(|line| line.starts_with("connection: "));
+        assert!(connection.unwrap().ends_with("close"), "{response}");
     }
 }

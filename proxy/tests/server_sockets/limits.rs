@@ -260,7 +260,8 @@ async fn replies_to_a_client_that_does_not_read_are_bounded() {
 
 #[tokio::test]
 async fn a_socket_beyond_max_sockets_is_refused_before_the_upgrade() {
-    let server = TestServer::with(Config::default().max_sockets(2)).await;
+    let server =
+        TestServer::with(Config::default().max_sockets(2).max_sockets_per_address(2)).await;
     let first = server.client(Encoding::Binary).await;
     let mut second = server.client(Encoding::Json).await;
     match TestClient::try_connect(server.address, Encoding::Binary).await {

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+mod accept;
 mod availability;
 mod client;
 mod close;
@@ -22,3 +23,5 @@ mod stub_backend;
 mod stub_tail;
 mod subscriptions;
 mod test_server;
+mod trusted_proxies;
+mod www;

@@ -37,6 +37,9 @@ fn start(redis: &Redis, more: &[&str]) -> anyhow::Result<Proxy> {
     let arguments = [
         "--max-sockets",
         MAX_SOCKETS,
+        // All clients have one address.
+        "--max-sockets-per-address",
+        MAX_SOCKETS,
         "--log",
         "warn",
         "--redis",

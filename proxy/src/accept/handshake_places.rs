@@ -1,0 +1,229 @@
+//! Places for connections that have no socket yet: a bound for all, and one for each address.
+//!
+//! Whoever needs a place gets one. If there is none, the oldest connection loses its own.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::address_key::AddressKey;
+use crate::refusal::Refusal;
+
+/// The places of a listener. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct HandshakePlaces {
+    max: u32,
+    max_per_address: u32,
+    /// Held by connections until they have really ended: this bounds the open files.
+    files: Arc<Semaphore>,
+    connections: Arc<Mutex<Connections>>,
+}
+
+#[derive(Debug, Default)]
+struct Connections {
+    next_serial: u64,
+    /// By age.
+    all: BTreeMap<u64, Connection>,
+    of_address: HashMap<AddressKey, BTreeSet<u64>>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    address: Option<AddressKey>,
+    evict: oneshot::Sender<Refusal>,
+}
+
+/// A place that a connection holds.
+#[derive(Debug)]
+pub(crate) struct HandshakePlace {
+    places: HandshakePlaces,
+    serial: u64,
+    _file: Option<OwnedSemaphorePermit>,
+}
+
+/// Completes when a connection has to make room.
+#[derive(Debug)]
+pub(crate) struct Evicted(oneshot::Receiver<Refusal>);
+
+impl HandshakePlaces {
+    pub(crate) fn new(max: u32, max_per_address: u32) -> Self {
+        Self {
+            max,
+            max_per_address,
+            files: Arc::new(Semaphore::new(max as usize)),
+            connections: Arc::default(),
+        }
+    }
+
+    /// Returns a place for a connection of this address, if it has one of its own. Waits until a
+    /// connection that had to make room has closed.
+    pub(crate) async fn take(&self, address: Option<AddressKey>) -> (HandshakePlace, Evicted) {
+        let file = match Arc::clone(&self.files).try_acquire_owned() {
+            Ok(file) => Some(file),
+            Err(_) => {
+                self.lock().evict_oldest();
+                // An error would mean that the semaphore is closed, which it never is.
+                Arc::clone(&self.files).acquire_owned().await.ok()
+            }
+        };
+        let mut connections = self.lock();
+        let serial = connections.next_serial;
+        connections.next_serial += 1;
+        let (evict, evicted) = oneshot::channel();
+        let connection = Connection {
+            address: None,
+            evict,
+        };
+        connections.all.insert(serial, connection);
+        drop(connections);
+        let place = HandshakePlace {
+            places: self.clone(),
+            serial,
+            _file: file,
+        };
+        if let Some(address) = address {
+            place.set_address(address);
+        }
+        (place, Evicted(evicted))
+    }
+
+    /// Returns how many connections have a place.
+    pub(crate) fn taken(&self) -> usize {
+        self.max as usize - self.files.available_permits()
+    }
+
+    /// Returns when no connection has a place.
+    pub(crate) async fn until_free(&self) {
+        // An error would mean that the semaphore is closed, which it never is.
+        let _ = self.files.acquire_many(self.max).await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connections> {
+        // Nothing panics under the lock.
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HandshakePlace {
+    /// Counts the connection for this address from now on.
+    pub(crate) fn set_address(&self, address: AddressKey) {
+        let mut connections = self.places.lock();
+        connections.set_address(self.serial, address, self.places.max_per_address);
+    }
+}
+
+impl Evicted {
+    /// Completes when the connection has to make room, with the reason.
+    pub(crate) async fn reason(&mut self) -> Refusal {
+        match (&mut self.0).await {
+            Ok(refusal) => refusal,
+            // The sender lives as long as the place, unless it has sent.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for HandshakePlace {
+    fn drop(&mut self) {
+        self.places.lock().remove(self.serial);
+    }
+}
+
+impl Connections {
+    fn set_address(&mut self, serial: u64, address: AddressKey, max_per_address: u32) {
+        let Some(connection) = self.all.get_mut(&serial) else {
+            return;
+        };
+        if connection.address == Some(address) {
+            return;
+        }
+        let old = connection.address.replace(address);
+        self.leave(serial, old);
+        let of_address = self.of_address.entry(address).or_default();
+        of_address.insert(serial);
+        if of_address.len() > max_per_address as usize
+            && let Some(&oldest) = of_address.first()
+        {
+            self.evict(oldest, Refusal::TooManyHandshakesOfAddress);
+        }
+    }
+
+    fn evict_oldest(&mut self) {
+        if let Some((&oldest, _)) = self.all.first_key_value() {
+            self.evict(oldest, Refusal::TooManyHandshakes);
+        }
+    }
+
+    fn evict(&mut self, serial: u64, refusal: Refusal) {
+        if let Some(connection) = self.remove(serial) {
+            // A connection that is ending has no receiver any more.
+            let _ = connection.evict.send(refusal);
+        }
+    }
+
+    fn remove(&mut self, serial: u64) -> Option<Connection> {
+        let connection = self.all.remove(&serial)?;
+        self.leave(serial, connection.address);
+        Some(connection)
+    }
+
+    fn leave(&mut self, serial: u64, address: Option<AddressKey>) {
+        if let Some(address) = address
+            && let Some(of_address) = self.of_address.get_mut(&address)
+        {
+            of_address.remove(&serial);
+            if of_address.is_empty() {
+                self.of_address.remove(&address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn address(text: &str) -> AddressKey {
+        AddressKey::of(text.parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_oldest_makes_room_and_its_file_is_closed_first() {
+        let places = HandshakePlaces::new(2, 2);
+        let (oldest, mut oldest_evicted) = places.take(None).await;
+        let (second, mut second_evicted) = places.take(Some(address("192.0.2.1:1"))).await;
+        let mut third = Box::pin(places.take(None));
+        assert!((&mut third).now_or_never().is_none());
+        assert_eq!(oldest_evicted.reason().await, Refusal::TooManyHandshakes);
+        assert!((&mut third).now_or_never().is_none());
+        drop(oldest);
+        let third = third.await;
+        assert!(second_evicted.reason().now_or_never().is_none());
+        assert_eq!(places.taken(), 2);
+        drop((second, third));
+        places.until_free().await;
+        assert!(places.lock().of_address.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_address_with_all_its_places_makes_room_itself() {
+        let places = HandshakePlaces::new(10, 2);
+        let (one, other) = (address("192.0.2.1:1"), address("192.0.2.2:1"));
+        let (_stranger, mut stranger_evicted) = places.take(Some(other)).await;
+        let (_oldest, mut oldest_evicted) = places.take(Some(one)).await;
+        let (_second, mut second_evicted) = places.take(Some(one)).await;
+        // Behind a proxy: the address is known later.
+        let (third, _third_evicted) = places.take(None).await;
+        assert!(oldest_evicted.reason().now_or_never().is_none());
+        third.set_address(one);
+        let reason = oldest_evicted.reason().await;
+        assert_eq!(reason, Refusal::TooManyHandshakesOfAddress);
+        assert!(second_evicted.reason().now_or_never().is_none());
+        assert!(stranger_evicted.reason().now_or_never().is_none());
+    }
+}

@@ -1,0 +1,107 @@
+//! Why the server refuses a connection, a request or a socket: counted by reason, and logged at a
+//! bounded rate.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::log_limit::{LogLimit, Permitted};
+
+/// Declares the reasons with their names in the metrics and their sentences in the log.
+macro_rules! refusals {
+    ($($refusal:ident $name:literal $sentence:literal;)*) => {
+        /// Why the server refuses.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Refusal {
+            $(#[doc = $sentence] $refusal,)*
+        }
+
+        impl Refusal {
+            pub(crate) const ALL: &[Self] = &[$(Self::$refusal,)*];
+
+            /// Returns the reason's name in the metrics.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$refusal => $name,)*
+                }
+            }
+
+            /// Returns the reason for people.
+            pub(crate) fn sentence(self) -> &'static str {
+                match self {
+                    $(Self::$refusal => $sentence,)*
+                }
+            }
+        }
+    };
+}
+
+refusals! {
+    HandshakeTimeout "handshake_timeout" "no whole request came in time";
+    ResponseTimeout "response_timeout" "the peer did not read its response in time";
+    TooManyHandshakes "too_many_handshakes"
+        "too many connections without a socket are open; the oldest makes room";
+    TooManyHandshakesOfAddress "too_many_handshakes_of_address"
+        "too many connections of one address without a socket are open; the oldest makes room";
+    TooManySockets "too_many_sockets" "too many sockets are open";
+    TooManySocketsOfAddress "too_many_sockets_of_address"
+        "too many sockets of one address are open; if it is a proxy, name it with --trusted-proxy";
+    ShuttingDown "shutting_down" "the server shuts down";
+    InvalidProxyHeader "invalid_proxy_header" "the header of the PROXY protocol is invalid";
+    InvalidRequest "invalid_request" "the request is no valid HTTP";
+    InvalidHost "invalid_host" "the request has no Host, or an invalid one";
+    TargetTooLong "target_too_long" "the request's target is too long";
+    InvalidHandshake "invalid_handshake" "the WebSocket handshake is invalid";
+    UnknownSubprotocol "unknown_subprotocol" "no known WebSocket subprotocol is offered";
+}
+
+/// Counts and logs refusals.
+#[derive(Debug)]
+pub(crate) struct Refusals(Vec<OneReason>);
+
+/// The refusals for one reason.
+#[derive(Debug)]
+struct OneReason {
+    count: AtomicU64,
+    log: LogLimit,
+}
+
+impl Refusals {
+    pub(crate) fn new() -> Self {
+        let reasons = Refusal::ALL.iter().map(|_| OneReason {
+            count: AtomicU64::new(0),
+            log: LogLimit::new(),
+        });
+        Self(reasons.collect())
+    }
+
+    /// Counts a refusal, and logs it unless there are too many lines of its kind.
+    pub(crate) fn record(&self, refusal: Refusal, peer: Option<SocketAddr>) {
+        let Some(reason) = self.0.get(refusal as usize) else {
+            return;
+        };
+        reason.count.fetch_add(1, Ordering::Relaxed);
+        if let Some(Permitted { suppressed }) = reason.log.permit() {
+            // Absent fields are not logged.
+            let peer = peer.map(tracing::field::display);
+            let name = refusal.name();
+            tracing::info!(
+                peer,
+                reason = name,
+                suppressed,
+                "refused: {}",
+                refusal.sentence()
+            );
+        }
+    }
+
+    /// Logs how many lines were suppressed that no later line has reported.
+    pub(crate) fn log_suppressed(&self) {
+        for (refusal, reason) in Refusal::ALL.iter().zip(&self.0) {
+            if let Some(suppressed) = reason.log.take_suppressed() {
+                let (name, sentence) = (refusal.name(), refusal.sentence());
+                let what = "suppressed lines";
+                tracing::info!(reason = name, suppressed, "refused: {sentence}: {what}");
+            }
+        }
+    }
+}

@@ -1,11 +1,11 @@
-//! Connections to Redis: one for commands, one for pages, and what the hub shares with
-//! them.
+//! Connections to Redis: one for commands, on which Redis also pushes which stream has changed, and
+//! one for pages of backlogs.
 
 pub(crate) mod availability;
-pub(crate) mod barrier;
 pub(crate) mod command_connection;
 pub(crate) mod endpoint;
+pub(crate) mod invalidations;
 pub(crate) mod page_connection;
 pub(crate) mod reconnect_pause;
-mod resp;
+pub(crate) mod resp;
 pub(crate) mod url;

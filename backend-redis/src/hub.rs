@@ -2,31 +2,35 @@
 //!
 //! # How a wait costs nothing
 //!
-//! [`RedisStreams`](crate::RedisStreams) has two connections, however many readers wait: one for
-//! commands (`connection/command_connection.rs`) and the hub's (`tracking/hub_connection.rs`),
-//! which has `CLIENT TRACKING` on.
+//! [`RedisStreams`](crate::RedisStreams) has one connection for commands and for the hub, however
+//! many readers wait (`connection/command_connection.rs`). `CLIENT TRACKING` is on there, in the
+//! mode `OPTIN`: a read after `CLIENT CACHING YES` arms its key, which means that Redis pushes one
+//! invalidation when the key changes.
 //!
-//! 1. The first attempt of every wait goes with the pipeline of its batch, on the connection for
-//!    commands (`operation/batch.rs`). So order is kept, and `$` is resolved to a real id where the
-//!    caller asked for it.
-//! 2. If there are no entries, the hub reads the stream on its own connection (`probe.rs`). That
-//!    read arms the key: Redis pushes one invalidation when the key changes.
+//! 1. The first attempt of every wait goes with the pipeline of its batch (`operation/batch.rs`),
+//!    and arms the key. So order is kept, and `$` is resolved to a real id where the caller asked
+//!    for it.
+//! 2. If there are no entries, the hub takes the wait. The stream may have changed already: the hub
+//!    compares the first attempt with the invalidations that came since
+//!    (`tracking/recent_invalidations.rs`), and reads the stream itself if need be (`probe.rs`).
 //! 3. After the invalidation the hub reads once, and serves every waiter and tail of the stream.
 //!
-//! Consumers of a group are served in the order in which they came (`group/wait_queue.rs`). A tail
+//! Consumers of a group are served in the order in which they came (`group/admission.rs`). A tail
 //! joins the stream's feed (`feed.rs`), which reads each change once for all tails.
 //!
-//! Redis pushes no invalidation when a group is destroyed or its position is set back. So the hub
-//! reads groups with waiting consumers again every two seconds. After a lost connection the hub
-//! connects again and reads every stream that somebody waits for.
+//! A consumer that cancels never receives an entry that is added after that: the hub's group reads
+//! and the adds travel on one connection, and a group read is sent only for consumers that have not
+//! cancelled at that moment (`probe.rs`).
 //!
-//! If Redis refuses `CLIENT TRACKING`, `XREAD BLOCK` on further connections replaces it
-//! (`tracking/fallback.rs`).
+//! Redis pushes no invalidation when a group is destroyed or its position is set back. So the hub
+//! reads groups with waiting consumers again after each answered ping, every two seconds. On a new connection the hub reads
+//! every stream that somebody waits for.
+//!
+//! If Redis refuses `CLIENT TRACKING`, the streams are polled instead (`tracking/polling.rs`).
 //!
 //! # Structure
 //!
-//! One task (`hub_task.rs`) owns the connection and the table of all waiters (`wait_table.rs`). The
-//! table has one [`stream_state`] for each stream that somebody waits for. It does no I/O and reads
+//! One task (`hub_task.rs`) owns the table of all waiters (`wait_table.rs`). The table has one [`stream_state`] for each stream that somebody waits for. It does no I/O and reads
 //! no clock.
 
 mod deadlines;
@@ -51,18 +55,15 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
-use crate::connection::availability::RedisAvailability;
-use crate::connection::barrier::Barrier;
-use crate::connection::endpoint::Endpoint;
+use crate::connection::command_connection::CommandConnection;
+use crate::connection::invalidations::Arming;
 use crate::hub::feed::FeedSubscriber;
 use crate::hub::feed::feed_handle::FeedHandle;
 use crate::hub::feed::feed_queue::FeedQueue;
 use crate::hub::group::admission::{Admission, GroupKey, QueueSlot, WaitQueues};
-use crate::hub::group::cancel_guard::{WaitCancelGuard, guard_pair};
 use crate::hub::hub_task::{HubInbox, HubTask};
 use crate::hub::hub_wait::HubWait;
 use crate::hub::message::HubMessage;
-use crate::hub::tracking::hub_connection::TrackedConnection;
 use crate::hub::waiter::{GroupReadWaiter, ReadWaiter, Waiter, WaiterKey};
 use crate::tail::cursor::TailCursor;
 use crate::wire::errors;
@@ -82,22 +83,11 @@ pub(crate) struct Hub {
     task: UnboundedSender<HubMessage>,
     waits: Arc<Semaphore>,
     wait_queues: Arc<WaitQueues>,
-    barrier: Barrier,
 }
 
 impl Hub {
-    /// Connects to Redis and spawns the task.
-    ///
-    /// The hub closes `barrier` while it may read a group for a consumer that has cancelled.
-    pub(crate) async fn connect(
-        endpoint: Endpoint,
-        barrier: Barrier,
-        availability: RedisAvailability,
-        max_waits: usize,
-    ) -> CacheResult<Self> {
-        let connection = TrackedConnection::connect(&endpoint, 0)
-            .await
-            .map_err(|error| errors::unconnected(&error, &endpoint.address()))?;
+    /// Spawns the task.
+    pub(crate) fn start(commands: CommandConnection, max_waits: usize) -> Self {
         let (task, messages) = unbounded_channel();
         let (wait_queues, ended_attempts) = WaitQueues::new();
         let wait_queues = Arc::new(wait_queues);
@@ -105,17 +95,16 @@ impl Hub {
             messages,
             ended_attempts,
         };
-        let queues = Arc::clone(&wait_queues);
-        tokio::spawn(HubTask::new(endpoint, availability, connection, inbox, queues).run());
-        Ok(Self {
+        tokio::spawn(HubTask::new(commands, inbox, Arc::clone(&wait_queues)).run());
+        Self {
             task,
             waits: Arc::new(Semaphore::new(max_waits)),
             wait_queues,
-            barrier,
-        })
+        }
     }
 
-    /// Waits for entries of a stream after an id. `last_id` is that id as the caller wrote it.
+    /// Waits for entries of a stream after an id. `last_id` is that id as the caller wrote it, and
+    /// `arming` is the caller's own read, if that armed the stream.
     pub(crate) fn read(
         &self,
         stream: Arc<[u8]>,
@@ -123,6 +112,7 @@ impl Hub {
         last_id: String,
         count: u64,
         deadline: Option<Instant>,
+        arming: Option<Arming>,
     ) -> CacheResult<HubWait> {
         let number = self.wait_queues.next_number();
         let key = WaiterKey {
@@ -130,14 +120,14 @@ impl Hub {
             group: None,
             number,
         };
-        self.wait(deadline, Some(last_id), key, None, |waiter| {
+        self.wait(deadline, Some(last_id), key, |waiter| {
             let reader = ReadWaiter {
                 number,
                 waiter,
                 after,
                 count,
             };
-            HubMessage::Read(stream, reader)
+            HubMessage::Read(stream, reader, arming)
         })
     }
 
@@ -153,6 +143,7 @@ impl Hub {
         name: ByteString,
         count: u64,
         deadline: Option<Instant>,
+        arming: Option<Arming>,
     ) -> CacheResult<HubWait> {
         let GroupKey { stream, group } = slot.key.clone();
         let key = WaiterKey {
@@ -160,15 +151,14 @@ impl Hub {
             group: Some(group),
             number: slot.number,
         };
-        let (delivery, cancel_guard) = guard_pair(&self.barrier);
-        self.wait(deadline, None, key, Some(cancel_guard), |waiter| {
-            HubMessage::ReadGroup(GroupReadWaiter {
+        self.wait(deadline, None, key, |waiter| {
+            let consumer = GroupReadWaiter {
                 waiter,
                 slot,
-                delivery,
                 name,
                 count,
-            })
+            };
+            HubMessage::ReadGroup(consumer, arming)
         })
     }
 
@@ -198,7 +188,6 @@ impl Hub {
         deadline: Option<Instant>,
         last_id: Option<String>,
         key: WaiterKey,
-        cancel_guard: Option<WaitCancelGuard>,
         message: impl FnOnce(Waiter) -> HubMessage,
     ) -> CacheResult<HubWait> {
         let permit = self.permit()?;
@@ -209,7 +198,7 @@ impl Hub {
             _permit: permit,
         }))?;
         let hub = self.task.clone();
-        Ok(HubWait::new(receiver, last_id, hub, key, cancel_guard))
+        Ok(HubWait::new(receiver, last_id, hub, key))
     }
 
     fn send(&self, message: HubMessage) -> CacheResult<()> {

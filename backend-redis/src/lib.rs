@@ -1,4 +1,4 @@
-//! Redis Streams on Redis itself, on two connections, however many readers wait.
+//! Redis Streams on Redis itself, on one connection, however many readers wait.
 //!
 //! [`RedisStreams`] implements [`StreamingBackend`](streamgate_protocol::StreamingBackend),
 //! [`SubscribingBackend`](streamgate_protocol::SubscribingBackend) and
@@ -12,6 +12,8 @@
 mod builder;
 mod connection;
 mod hub;
+#[doc(hidden)]
+pub mod internals;
 #[cfg(feature = "multi-tier-cache")]
 mod multi_tier_cache;
 mod operation;

@@ -14,8 +14,6 @@ use streamgate_protocol::{
 };
 use tokio::sync::watch;
 
-use crate::connection::availability::RedisAvailability;
-use crate::connection::barrier::Barrier;
 use crate::connection::command_connection::CommandConnection;
 use crate::connection::endpoint::Endpoint;
 use crate::connection::page_connection::PageConnection;
@@ -34,15 +32,14 @@ use crate::wire::{answers, errors, scripts};
 
 /// Streams in Redis 7.0 or newer. Clones are cheap and share everything.
 ///
-/// Two connections serve any number of waiting readers and tails. One carries commands; on the
-/// other, Redis pushes which stream has changed (`CLIENT TRACKING`). No command blocks inside
-/// Redis, so a wait of any length delays nobody. A connection that is lost is replaced, and waits
-/// and tails continue without missing an entry. [`availability`](Backend::availability) reports
-/// whether Redis is available. A Redis that closes its connections is unavailable at once, and one
-/// that hangs within [`PING_EVERY`](crate::PING_EVERY) plus the response time-out: seven seconds
-/// by default.
+/// One connection serves any number of waiting readers and tails. It carries commands, and on it
+/// Redis pushes which stream has changed (`CLIENT TRACKING`). No command blocks inside Redis, so a
+/// wait of any length delays nobody. A connection that is lost is replaced, and waits and tails
+/// continue without missing an entry. [`availability`](Backend::availability) reports whether Redis
+/// is available. A Redis that closes its connections is unavailable at once, and one that hangs
+/// within [`PING_EVERY`](crate::PING_EVERY) plus the response time-out: seven seconds by default.
 ///
-/// A further connection carries large reads, in pages of 256 KiB: no answer to one caller delays
+/// A second connection carries large reads, in pages of 256 KiB: no answer to one caller delays
 /// those to others. A group read and a claim are one command, for as many entries as are known to
 /// fit into the reply, and for 10,000 (1,000) at most.
 ///
@@ -75,7 +72,7 @@ use crate::wire::{answers, errors, scripts};
 ///
 /// | for | Redis must allow |
 /// |---|---|
-/// | every connection | `PING`, `HELLO`; `SELECT` for a database other than 0 |
+/// | every connection | `PING`, `HELLO` (`AUTH` where it is unknown); `SELECT` for a database other than 0 |
 /// | the six operations | `XADD`, `XREVRANGE`, `XREAD`, `XGROUP`, `XREADGROUP`, `XACK` |
 /// | large reads | also `EVAL` and `XRANGE`; without them, pages are bounded less exactly |
 /// | tails | also `XRANGE`, `XINFO`, `XLEN`, `MULTI`, `EXEC`; `EVAL` where Redis cuts pages off |
@@ -88,20 +85,20 @@ use crate::wire::{answers, errors, scripts};
 /// Idempotent adds use keys named `streamgate:once:*`. An operation whose command is missing fails
 /// with `NOPERM`. The following are optional:
 ///
-/// - `CLIENT TRACKING`: without it, `XREAD BLOCK` takes its place (see below).
+/// - `CLIENT TRACKING` and `CLIENT CACHING`: without them, streams are polled (see below).
+/// - `CLIENT KILL`: without it, commands on a connection that was given up because Redis did not
+///   answer in time may still run later.
 /// - `SCRIPT LOAD`: without it, idempotent adds are plain ones, and repeats of them are refused.
 /// - `INFO`: without it, Redis is taken for one that may evict keys, so a repeated idempotent add is
-///   `FORGOTTEN` if nothing is remembered of its producer.
-/// - `ROLE`: without it, a search for the new master after a failover may connect to a replica,
-///   which the next write finds out.
-/// - `CLIENT SETNAME` and `CLIENT SETINFO`: they only describe the connections.
+///   `FORGOTTEN` if nothing is remembered of its producer; and `CLIENT KILL` is not sent.
+/// - `CLIENT SETNAME` and `CLIENT SETINFO`: they only describe the connection.
 ///
 /// # Where Redis refuses `CLIENT TRACKING`
 ///
-/// Further connections then run `XREAD BLOCK`, for up to 256 streams each. `CLIENT ID` and `CLIENT
-/// UNBLOCK` let a new stream join such a connection at once; without them it may have to wait for
-/// 100 ms. A tail notices within two seconds, instead of at once, that its stream was deleted,
-/// trimmed or recreated. Nothing else differs but the cost.
+/// The same holds for a server that does not speak RESP3 (`HELLO 3`). Streams that somebody waits for
+/// are then read ten times a second, 64 in a pipeline, on the same connection. A tail notices within
+/// two seconds, instead of at once, that its stream was deleted, trimmed or recreated. Nothing else
+/// differs but the cost.
 ///
 /// ```no_run
 /// # async fn example() -> streamgate_protocol::CacheResult<()> {
@@ -132,20 +129,12 @@ impl RedisStreams {
         max_pipelines: usize,
         memory: MemoryBudget,
     ) -> CacheResult<Self> {
-        let barrier = Barrier::default();
-        let availability = RedisAvailability::default();
-        let commands = CommandConnection::connect(
-            endpoint.clone(),
-            barrier.clone(),
-            availability.clone(),
-            max_pipelines,
-        )
-        .await?;
-        let page_connection = PageConnection::new(endpoint.clone());
+        let commands = CommandConnection::connect(endpoint.clone(), max_pipelines).await?;
+        let page_connection = PageConnection::new(endpoint);
         let sizes = Arc::new(EntrySizes::new());
         let bulk = BulkReader::new(page_connection.clone(), memory, Arc::clone(&sizes));
         let pages = PageReader::new(page_connection);
-        let hub = Hub::connect(endpoint, barrier, availability, max_waits).await?;
+        let hub = Hub::start(commands.clone(), max_waits);
         Ok(Self {
             commands,
             hub,
@@ -169,6 +158,7 @@ impl RedisStreams {
             sizes: &self.sizes,
             max_reply_bytes,
             accepts_scripts: deduplication.is_some(),
+            arms: self.commands.tracks(),
         };
         OperationBatch::new(operations, deduplication, context)
     }
@@ -286,6 +276,33 @@ mod tests {
         let (first, second) = both.await;
         assert_eq!((first.unwrap(), second.unwrap()), (vec![], vec![]));
         assert_eq!(ask().await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_pipeline_counts_until_it_is_answered_though_its_caller_has_gone() {
+        let server = RedisServer::start(RedisVersion::V7_0).unwrap();
+        let streams = connect(&server, 2, 100).await;
+        server.pause().unwrap();
+        let add = || streams.stream_add("s", vec![("f".into(), "v".into())], None);
+        let mut refused = 0;
+        for _ in 0..1_000 {
+            if let Some(error) = add().now_or_never() {
+                assert_eq!(error.unwrap_err().code(), "OVERLOADED");
+                refused += 1;
+            }
+        }
+        assert_eq!(refused, 900);
+        server.resume().unwrap();
+        // The answers free the room again.
+        loop {
+            match add().await {
+                Ok(_) => break,
+                Err(error) => assert_eq!(error.code(), "OVERLOADED"),
+            }
+            tokio::task::yield_now().await;
+        }
+        let entries = streams.stream_read("s", "0", 0, None).await.unwrap();
+        assert_eq!(entries.len(), 101);
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! The connection that carries the operations. It reconnects by itself.
+//! The connection that carries the operations and the hub's reads, and on which Redis pushes which
+//! stream has changed. It reconnects by itself.
 //!
 //! `supervisor` replaces a lost connection, `failover` one whose Redis became a replica, and
 //! `ping` finds a Redis that hangs.
@@ -12,11 +13,12 @@ use std::sync::Arc;
 
 use redis::{RedisError, Value};
 use streamgate_protocol::{CacheError, CacheResult};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::connection::availability::RedisAvailability;
-use crate::connection::barrier::Barrier;
 use crate::connection::endpoint::Endpoint;
+use crate::connection::invalidations::{Arming, Invalidations};
+use crate::connection::resp::PushError;
 use crate::wire::errors;
 use crate::wire::packing::PackedCommands;
 
@@ -25,6 +27,7 @@ use ping::ping_until_dropped;
 use supervisor::ConnectionSupervisor;
 
 pub use ping::PING_EVERY;
+pub(crate) use supervisor::ConnectionStatus;
 
 /// Default of [`RedisStreamsBuilder::max_pipelines`](crate::RedisStreamsBuilder::max_pipelines):
 /// far more pipelines than it takes to keep Redis busy.
@@ -34,7 +37,8 @@ pub(crate) const MAX_PIPELINES: usize = 64 * 1024;
 #[derive(Clone)]
 pub(crate) struct CommandConnection {
     supervisor: Arc<ConnectionSupervisor>,
-    /// Has a permit for each pipeline that may still be sent.
+    /// Has a permit for each pipeline that may still be sent. A pipeline keeps its permit until it
+    /// is answered, even if its caller has gone.
     pipelines: Arc<Semaphore>,
 }
 
@@ -69,13 +73,8 @@ impl CommandConnection {
     /// # Errors
     ///
     /// `DISCONNECTED` if Redis cannot be reached, else the error that Redis answered.
-    pub(crate) async fn connect(
-        endpoint: Endpoint,
-        barrier: Barrier,
-        availability: RedisAvailability,
-        max_pipelines: usize,
-    ) -> CacheResult<Self> {
-        let supervisor = ConnectionSupervisor::connect(endpoint, barrier, availability).await?;
+    pub(crate) async fn connect(endpoint: Endpoint, max_pipelines: usize) -> CacheResult<Self> {
+        let supervisor = ConnectionSupervisor::connect(endpoint).await?;
         tokio::spawn(ping_until_dropped(Arc::downgrade(&supervisor)));
         tokio::spawn(reconnect_to_new_masters(Arc::downgrade(&supervisor)));
         Ok(Self {
@@ -98,20 +97,86 @@ impl CommandConnection {
         self.supervisor.availability()
     }
 
+    /// Returns whether Redis pushes the next change of a key that is read after
+    /// [`arm_next`](crate::wire::commands::arm_next).
+    pub(crate) fn tracks(&self) -> bool {
+        self.supervisor.tracks()
+    }
+
+    /// Returns what Redis pushes.
+    pub(crate) fn invalidations(&self) -> &Arc<Invalidations> {
+        self.supervisor.invalidations()
+    }
+
+    /// Returns a receiver of the connection's status.
+    pub(crate) fn status(&self) -> watch::Receiver<ConnectionStatus> {
+        self.supervisor.status()
+    }
+
     /// Sends commands as one pipeline and returns their answers, in order.
     ///
     /// The commands are queued in the future's first poll, so Redis runs pipelines in the order in
-    /// which their futures were first polled.
+    /// which their futures were first polled. Once queued they are sent, even if the future is
+    /// dropped.
     pub(crate) async fn send(&self, packed: PackedCommands) -> Result<Vec<Value>, SendError> {
-        let Ok(_permit) = self.pipelines.try_acquire() else {
+        Ok(self.send_arming(packed).await?.0)
+    }
+
+    /// Does the same, and returns what the reads of the pipeline have armed.
+    pub(crate) async fn send_arming(
+        &self,
+        packed: PackedCommands,
+    ) -> Result<(Vec<Value>, Arming), SendError> {
+        let Ok(permit) = Arc::clone(&self.pipelines).try_acquire_owned() else {
             return Err(SendError::NotSent(errors::overloaded()));
         };
-        let answers = self.supervisor.send(packed).map_err(SendError::NotSent)?;
-        let answers = answers.await.map_err(SendError::NoAnswer)?;
+        let (generation, sent) = self.supervisor.send(packed, Some(permit));
+        let answers = sent?.await.map_err(SendError::NoAnswer)?;
+        self.suspect_failover(&answers.values);
+        let arming = Arming {
+            generation,
+            last_invalidation: answers.last_invalidation,
+        };
+        Ok((answers.values, arming))
+    }
+
+    /// Sends what `encode` writes, at once, and in one step: whatever was sent before is not among
+    /// the commands that follow, and nothing else is sent while `encode` runs. Returns the
+    /// connection's generation too.
+    ///
+    /// This is for the hub. It does not count against the bound on pipelines.
+    pub(crate) fn send_encoded(
+        &self,
+        encode: &mut dyn FnMut(&mut PackedCommands),
+    ) -> (
+        u64,
+        Result<impl Future<Output = Result<Vec<Value>, RedisError>> + Send + use<>, SendError>,
+    ) {
+        let (generation, sent) = self.supervisor.send_encoded(encode);
+        let endpoint = self.supervisor.endpoint().clone();
+        let sent = sent.map(|sent| async move {
+            let values = sent.await?.values;
+            if values.iter().any(errors::is_read_only) {
+                endpoint.suspect_failover();
+            }
+            Ok(values)
+        });
+        (generation, sent)
+    }
+
+    fn suspect_failover(&self, answers: &[Value]) {
         if answers.iter().any(errors::is_read_only) {
             self.supervisor.endpoint().suspect_failover();
         }
-        Ok(answers)
+    }
+}
+
+impl From<PushError> for SendError {
+    fn from(error: PushError) -> Self {
+        Self::NotSent(match error {
+            PushError::Lost(_) => errors::disconnected(),
+            PushError::Full => errors::overloaded(),
+        })
     }
 }
 
@@ -133,8 +198,8 @@ mod tests {
         while !commands.ends_with(b"PING\r\n") {
             socket.read_buf(&mut commands).await.unwrap();
         }
-        // HELLO, CLIENT SETINFO twice, INFO, SCRIPT LOAD and PING.
-        let answers = b"+hello\r\n+OK\r\n+OK\r\n+info\r\n+loaded\r\n+PONG\r\n";
+        // HELLO, CLIENT SETINFO twice, INFO, SCRIPT LOAD, CLIENT TRACKING, CLIENT CACHING and PING.
+        let answers = b"+hello\r\n+OK\r\n+OK\r\n+info\r\n+loaded\r\n+OK\r\n+OK\r\n+PONG\r\n";
         socket.write_all(answers).await.unwrap();
         socket
     }
@@ -147,12 +212,7 @@ mod tests {
             client_name: String::new(),
             ..ConnectionSettings::default()
         };
-        let connecting = CommandConnection::connect(
-            Endpoint::new(&url, settings).unwrap(),
-            Barrier::default(),
-            RedisAvailability::default(),
-            1,
-        );
+        let connecting = CommandConnection::connect(Endpoint::new(&url, settings).unwrap(), 1);
         let (commands, ()) = tokio::join!(connecting, accept_sign_in(&listener).map(drop));
         let _commands = commands.unwrap_or_else(|error| panic!("{error}"));
         let again = tokio::time::timeout(Duration::from_secs(60), accept_sign_in(&listener));

@@ -1,21 +1,17 @@
 //! A Redis server: its address, its credentials, and how connections to it are made.
 //!
-//! Two connections reach it: `resp/` opens the one for commands from the same settings, and the
-//! hub opens its own here. Both report a suspected failover to this value and learn from it when a
-//! new master was found under the same name.
+//! `resp/open.rs` opens connections with these settings. Whoever receives the answer of a replica
+//! reports a suspected failover to this value.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{AsyncPushSender, MultiplexedConnection};
-use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ProtocolVersion, RedisResult};
+use redis::{Client, ConnectionInfo};
 use streamgate_protocol::{CacheError, CacheResult};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::connection::url;
-use crate::wire::commands;
 
 /// Default [response time-out](crate::RedisStreamsBuilder::response_timeout): how long Redis may be
 /// silent while a command is unanswered. No command blocks inside Redis, so only a command of
@@ -46,7 +42,6 @@ pub(crate) struct ConnectionSettings {
 pub(crate) struct Endpoint {
     client: Client,
     settings: ConnectionSettings,
-    master_changed: Arc<watch::Sender<()>>,
     suspected_failover: Arc<Notify>,
 }
 
@@ -76,20 +71,10 @@ impl Endpoint {
             )));
         }
         let info = url::parse(url)?;
-        // Invalidations, and the news that the hub's connection is lost, exist in RESP3 only.
-        let redis_settings = info
-            .redis_settings()
-            .clone()
-            .set_protocol(ProtocolVersion::RESP3)
-            .set_lib_name(LIBRARY[0], LIBRARY[1]);
-        let info = info
-            .set_redis_settings(redis_settings)
-            .set_tcp_settings(TcpSettings::default().set_nodelay(true));
         let client = Client::open(info).map_err(|error| url::invalid(url, &error.to_string()))?;
         Ok(Self {
             client,
             settings,
-            master_changed: Arc::default(),
             suspected_failover: Arc::default(),
         })
     }
@@ -116,53 +101,6 @@ impl Endpoint {
     /// Waits until a failover is suspected.
     pub(crate) async fn failover_suspected(&self) {
         self.suspected_failover.notified().await;
-    }
-
-    /// Reports that a new master was found under the same name: every connection reconnects.
-    pub(crate) fn announce_new_master(&self) {
-        self.master_changed.send_replace(());
-    }
-
-    /// Returns a receiver that changes whenever a new master is announced.
-    pub(crate) fn master_changes(&self) -> watch::Receiver<()> {
-        self.master_changed.subscribe()
-    }
-
-    /// Opens a connection that passes on what Redis pushes, and its own end as one of the pushes.
-    pub(crate) async fn connect(
-        &self,
-        pushes: impl AsyncPushSender,
-    ) -> RedisResult<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_response_timeout(Some(self.settings.response_timeout))
-            .set_push_sender(pushes);
-        self.open(config).await
-    }
-
-    /// Opens a connection for commands that block. It carries nothing else.
-    pub(crate) async fn connect_for_blocking(&self) -> RedisResult<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new().set_response_timeout(None);
-        self.open(config).await
-    }
-
-    async fn open(&self, config: AsyncConnectionConfig) -> RedisResult<MultiplexedConnection> {
-        let deadline = tokio::time::Instant::now() + self.settings.connect_timeout;
-        let config = config.set_connection_timeout(Some(self.settings.connect_timeout));
-        let mut connection = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
-        let mut naming = redis::pipe();
-        commands::set_client_name(&mut naming, &self.settings.client_name);
-        if !naming.is_empty() {
-            // The name is part of the handshake, so it has the rest of its time. A refusal is among
-            // the answers and changes nothing.
-            let named = connection.send_packed_commands(&naming, 0, naming.len());
-            tokio::time::timeout_at(deadline, named)
-                .await
-                .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
-        }
-        Ok(connection)
     }
 }
 

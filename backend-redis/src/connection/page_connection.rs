@@ -9,7 +9,6 @@ use std::sync::Arc;
 use redis::Value;
 use tokio::sync::Mutex;
 
-use crate::connection::barrier::Barrier;
 use crate::connection::command_connection::SendError;
 use crate::connection::endpoint::Endpoint;
 use crate::connection::reconnect_pause::ReconnectPause;
@@ -45,8 +44,9 @@ impl PageConnection {
     /// Sends commands and returns their answers. Opens the connection first if there is none, after
     /// a pause that grows while connections are lost soon.
     pub(crate) async fn send(&self, packed: PackedCommands) -> Result<Vec<Value>, SendError> {
-        let connection = self.connection().await?;
-        connection.send(packed).await.map_err(SendError::NoAnswer)
+        let sent = self.connection().await?.send(packed, None);
+        let answers = sent.map_err(SendError::from)?.await;
+        Ok(answers.map_err(SendError::NoAnswer)?.values)
     }
 
     async fn connection(&self) -> Result<RespConnection, SendError> {
@@ -58,8 +58,7 @@ impl PageConnection {
         }
         current.connection = None;
         current.pause.pause().await;
-        // Pages are no group reads, so no barrier holds them back.
-        let opening = RespConnection::open(&self.0.endpoint, Barrier::default(), || ());
+        let opening = RespConnection::open(&self.0.endpoint, None, || ());
         let opened = opening.await.map_err(SendError::NotSent)?;
         current.pause.connected();
         current.connection = Some(opened.connection.clone());

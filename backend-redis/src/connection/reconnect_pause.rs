@@ -20,7 +20,7 @@ const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// Pauses between attempts: each is twice as long as the one before, up to one second. Only a
 /// connection that was stable resets them.
 ///
-/// They have no jitter: a process has two or three connections to Redis, not thousands.
+/// They have no jitter: a process has one or two connections to Redis, not thousands.
 #[derive(Debug)]
 pub(crate) struct ReconnectPause {
     backoff: Backoff,

@@ -1,23 +1,24 @@
-//! A connection that speaks RESP2, written and read here instead of by redis-rs.
+//! A connection that speaks RESP3, written and read here instead of by redis-rs.
 //!
 //! In redis-rs a command and an answer take several allocations each, the parser is made of
 //! combinators, and every pipeline sets a timer, which is a system call: it spends as much on an
-//! add as all the rest of this server. Operations come in batches and need none of that. The hub
-//! needs what Redis pushes (RESP3) and sends little, so it keeps to redis-rs, and so do URLs,
-//! values and errors.
+//! add as all the rest of this server. Operations come in batches and need none of that. redis-rs
+//! parses URLs, and its values and errors are used here.
 //!
-//! `open` signs in, `connection` sends, `driver` is the task that writes and reads, `reader`
-//! parses, and `send_queue` is between the senders and the driver.
+//! `open` connects, `sign_in` signs in, `connection` sends, `driver` is the task that writes and
+//! reads, `reader` parses, and `send_queue` is between the senders and the driver.
 
 mod connection;
 mod driver;
 mod open;
-mod reader;
+pub(crate) mod reader;
 mod send_queue;
+mod sign_in;
 
 pub(super) use connection::RespConnection;
-pub(super) use open::{OpenedConnection, into_refusal};
-pub(super) use send_queue::Answers;
+pub(super) use open::OpenedConnection;
+pub(super) use send_queue::{Answers, PushError};
+pub(super) use sign_in::{ClientId, ServerFacts, into_refusal};
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,6 @@
 //! when the group is read, and for how many of them.
 
 pub(crate) mod admission;
-pub(crate) mod cancel_guard;
 
 use std::collections::BTreeMap;
 
@@ -55,6 +54,11 @@ impl GroupWaiters {
         self.is_drained
     }
 
+    /// Records that a consumer's own read found nothing, and that the stream has not changed since.
+    pub(super) fn found_empty(&mut self) {
+        self.is_drained |= !self.due;
+    }
+
     /// Adds a consumer. `armed` says whether Redis pushes the stream's next change.
     pub(super) fn add(&mut self, consumer: GroupReadWaiter, armed: bool) {
         self.consumers.insert(consumer.slot.number, consumer);
@@ -94,8 +98,7 @@ impl GroupWaiters {
             && let Some((number, consumer)) = self.consumers.pop_first()
         {
             deadlines.remove(consumer.waiter.deadline, number);
-            // Redis may not deliver entries to a consumer that has cancelled.
-            if consumer.delivery.begin_delivery() {
+            if !consumer.waiter.is_cancelled() {
                 consumers.push(consumer);
             }
         }
@@ -155,6 +158,13 @@ impl GroupWaiters {
         transient_error
     }
 
+    /// Ends a probe that read the group for nobody, because its consumers had all cancelled.
+    pub(super) fn end_probe_without_read(&mut self) {
+        if std::mem::take(&mut self.in_flight) > 0 {
+            self.due |= self.has_waiting();
+        }
+    }
+
     /// Forgets a probe to which there was no reply.
     pub(super) fn abandon_probe(&mut self) {
         self.in_flight = 0;
@@ -197,14 +207,14 @@ impl GroupWaiters {
     }
 
     /// Puts a consumer back that got no entries, unless it has cancelled or is overdue.
-    fn put_back(
+    pub(super) fn put_back(
         &mut self,
         consumer: GroupReadWaiter,
         if_overdue: CacheResult<SharedEntries>,
         deadlines: &mut Deadlines,
         now: Instant,
     ) {
-        if !consumer.delivery.end_delivery() {
+        if consumer.waiter.is_cancelled() {
             return;
         }
         if consumer.waiter.is_overdue(now) {

@@ -12,19 +12,14 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::connection::availability::RedisAvailability;
-use crate::connection::endpoint::Endpoint;
+use crate::connection::command_connection::{CommandConnection, ConnectionStatus, SendError};
+use crate::connection::invalidations::{InvalidationBatch, Invalidations};
 use crate::hub::group::admission::{GroupKey, WaitQueues};
 use crate::hub::message::HubMessage;
 use crate::hub::probe::Probe;
-use crate::hub::tracking::hub_connection::{HubConnection, HubConnectionEvent, TrackedConnection};
+use crate::hub::tracking::polling::Polling;
 use crate::hub::wait_table::WaitTable;
 use crate::wire::errors;
-
-/// Interval of the pings, and of the rechecks that follow them, while somebody waits. Redis pushes
-/// nothing when a group is destroyed or its position is set back, so a waiting consumer may learn
-/// of that this much later.
-const CHECK_EVERY: Duration = Duration::from_secs(2);
 
 /// Pause before a stream is probed again after a transient error.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
@@ -45,13 +40,16 @@ pub(super) struct HubInbox {
 }
 
 pub(super) struct HubTask {
-    endpoint: Endpoint,
-    master_changes: watch::Receiver<()>,
-    availability: RedisAvailability,
-    connection: HubConnection,
+    commands: CommandConnection,
+    invalidations: Arc<Invalidations>,
+    status: watch::Receiver<ConnectionStatus>,
+    /// The generation of the connection that is up. Absent once it is known to be lost.
+    connected: Option<u64>,
     inbox: HubInbox,
     table: WaitTable,
     probes: FuturesUnordered<BoxFuture<'static, FinishedProbe>>,
+    /// Present while Redis refuses `CLIENT TRACKING`.
+    polling: Option<Polling>,
 }
 
 struct FinishedProbe {
@@ -63,39 +61,44 @@ struct FinishedProbe {
 
 impl HubTask {
     pub(super) fn new(
-        endpoint: Endpoint,
-        availability: RedisAvailability,
-        connection: TrackedConnection,
+        commands: CommandConnection,
         inbox: HubInbox,
         wait_queues: Arc<WaitQueues>,
     ) -> Self {
-        let mut table = WaitTable::new(wait_queues);
-        table.use_fallback(connection.fallback.is_some());
-        Self {
-            master_changes: endpoint.master_changes(),
-            endpoint,
-            availability,
-            connection: HubConnection::Up(connection),
+        let mut task = Self {
+            invalidations: Arc::clone(commands.invalidations()),
+            status: commands.status(),
+            commands,
+            connected: None,
             inbox,
-            table,
+            table: WaitTable::new(wait_queues),
             probes: FuturesUnordered::new(),
-        }
+            polling: None,
+        };
+        task.take_status();
+        task
     }
 
     /// Runs until every handle of the hub, every wait and every tail is dropped.
     pub(super) async fn run(mut self) {
         let mut messages = Vec::with_capacity(MAX_MESSAGES);
-        let mut check_at = Instant::now() + CHECK_EVERY;
         let mut retry_at = Instant::now() + RETRY_AFTER;
         loop {
             self.start_probes();
-            self.send_fallback_requests();
+            let is_used = !self.table.is_empty();
+            let polling = self.polling.as_ref().filter(|_| is_used);
             let wake = [
                 self.table.next_deadline(),
-                (!self.table.is_empty()).then_some(check_at),
                 self.table.awaits_retry().then_some(retry_at),
+                polling.and_then(Polling::wake),
             ];
             let wake = wake.into_iter().flatten().min();
+            let polled = async {
+                match &mut self.polling {
+                    Some(polling) => polling.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 received = self.inbox.messages.recv_many(&mut messages, MAX_MESSAGES) => {
                     if received == 0 {
@@ -106,9 +109,9 @@ impl HubTask {
                     }
                 }
                 Some(key) = self.inbox.ended_attempts.recv() => self.table.attempt_ended(&key),
-                event = self.connection.next() => self.handle_event(event),
-                // `self.endpoint` keeps the sender alive.
-                Ok(()) = self.master_changes.changed() => self.reconnect(),
+                batch = self.invalidations.next() => self.take_invalidations(batch),
+                // `self.commands` keeps the sender alive.
+                Ok(()) = self.status.changed() => self.take_status(),
                 Some(finished) = self.probes.next() => {
                     let awaited_retry = self.table.awaits_retry();
                     self.finish_probe(finished);
@@ -116,71 +119,74 @@ impl HubTask {
                         retry_at = Instant::now() + RETRY_AFTER;
                     }
                 }
+                changed = polled => {
+                    let now = Instant::now();
+                    changed.iter().for_each(|stream| self.table.changed(stream, now));
+                }
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
             let now = Instant::now();
             self.expire(now);
             self.table.end_throttles(now);
-            if now >= check_at {
-                check_at = now + CHECK_EVERY;
-                if !self.table.is_empty() {
-                    self.connection.ping();
-                }
-            }
             if now >= retry_at && self.table.awaits_retry() {
                 self.table.retry();
+            }
+            if let Some(polling) = &mut self.polling
+                && self.connected.is_some()
+            {
+                polling.poll(&self.commands, now, || self.table.polled_streams());
             }
         }
     }
 
     fn start_probes(&mut self) {
-        let HubConnection::Up(up) = &self.connection else {
-            return;
-        };
-        while self.probes.len() < MAX_PROBES
-            && let Some(probe) = self.table.next_probe()
+        while self.connected.is_some()
+            && self.probes.len() < MAX_PROBES
+            && let Some(mut probe) = self.table.next_probe()
         {
-            let (generation, mut connection) = (up.generation, up.connection.clone());
-            self.probes.push(Box::pin(async move {
-                let pipeline = probe.pipeline();
-                let values = connection
-                    .send_packed_commands(&pipeline, 0, pipeline.len())
-                    .await;
-                FinishedProbe {
-                    generation,
-                    probe,
-                    values,
+            let (generation, sent) = self
+                .commands
+                .send_encoded(&mut |packed| probe.encode(packed));
+            match sent {
+                Ok(sent) => self.probes.push(Box::pin(async move {
+                    FinishedProbe {
+                        generation,
+                        values: sent.await,
+                        probe,
+                    }
+                })),
+                Err(error) => {
+                    self.table.finish_probe(probe, Err(error), Instant::now());
+                    self.disconnected();
                 }
-            }));
+            }
         }
     }
 
-    fn send_fallback_requests(&mut self) {
-        if let HubConnection::Up(up) = &mut self.connection
-            && let Some(fallback) = &mut up.fallback
-        {
-            let requests = self.table.take_fallback_requests();
-            requests.for_each(|request| fallback.handle(request));
+    fn take_status(&mut self) {
+        let status = *self.status.borrow_and_update();
+        if !status.is_up {
+            return self.disconnected();
+        }
+        if self.connected != Some(status.generation) {
+            // It may have been replaced without a moment in which there was none.
+            self.disconnected();
+            self.connected = Some(status.generation);
+            self.polling = (!status.tracks).then(|| Polling::new(Instant::now()));
+            self.table.connected(status.generation, status.tracks);
+        } else {
+            // Redis has answered a ping, so a group read is unlikely to remain unanswered.
+            self.table.recheck();
         }
     }
 
-    fn handle_event(&mut self, event: HubConnectionEvent) {
-        match event {
-            HubConnectionEvent::Connected => {
-                if let HubConnection::Up(up) = &self.connection {
-                    self.table.use_fallback(up.fallback.is_some());
-                }
-                self.table.all_changed();
-            }
-            HubConnectionEvent::Invalidated(batch) if batch.all => self.table.all_changed(),
-            HubConnectionEvent::Invalidated(batch) => {
-                let now = Instant::now();
-                for stream in &batch.streams {
-                    self.table.invalidated(stream, now);
-                }
-            }
-            HubConnectionEvent::Alive => self.table.recheck(),
-            HubConnectionEvent::Lost => self.reconnect(),
+    fn take_invalidations(&mut self, batch: InvalidationBatch) {
+        let now = Instant::now();
+        if let Some(number) = batch.all {
+            self.table.all_invalidated(number);
+        }
+        for (stream, number) in &batch.streams {
+            self.table.invalidated(stream, *number, now);
         }
     }
 
@@ -191,30 +197,25 @@ impl HubTask {
             values,
         } = finished;
         let is_unanswered = values.is_err();
-        if let Ok(values) = &values
-            && values.iter().any(errors::is_read_only)
-        {
-            self.endpoint.suspect_failover();
-        }
+        let values = values.map_err(SendError::NoAnswer);
         self.table.finish_probe(probe, values, Instant::now());
-        if let HubConnection::Up(up) = &self.connection
-            && is_unanswered
-            && up.generation == generation
-        {
-            self.reconnect();
+        // Its loss may not have been announced yet.
+        if is_unanswered && self.connected == Some(generation) {
+            self.disconnected();
         }
     }
 
     fn expire(&mut self, now: Instant) {
-        let is_down = matches!(self.connection, HubConnection::Connecting(_));
-        let down = is_down.then(errors::disconnected);
+        let down = self.connected.is_none().then(errors::disconnected);
         self.table.expire(now, down.as_ref());
     }
 
-    fn reconnect(&mut self) {
-        self.connection
-            .reconnect(&self.endpoint, &self.availability);
-        self.table
-            .disconnected(Instant::now(), &errors::disconnected());
+    /// Stops probing until a new connection is announced.
+    fn disconnected(&mut self) {
+        if self.connected.take().is_some() {
+            self.polling = None;
+            self.table
+                .disconnected(Instant::now(), &errors::disconnected());
+        }
     }
 }

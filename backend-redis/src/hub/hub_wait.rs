@@ -4,7 +4,6 @@ use streamgate_protocol::{CacheResult, Reply};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-use crate::hub::group::cancel_guard::WaitCancelGuard;
 use crate::hub::message::HubMessage;
 use crate::hub::shared_entries::SharedEntries;
 use crate::hub::waiter::WaiterKey;
@@ -12,6 +11,8 @@ use crate::wire::errors;
 
 /// A wait in the hub. Dropping it cancels the wait.
 pub(crate) struct HubWait {
+    /// Closed by a cancel before whatever the caller sends next, so the hub reads no group for a
+    /// consumer after that.
     reply: oneshot::Receiver<CacheResult<SharedEntries>>,
     /// The id to read after next time, if the wait ends without entries. Absent for a consumer.
     last_id: Option<String>,
@@ -22,8 +23,6 @@ struct CancelWaitOnDrop {
     hub: UnboundedSender<HubMessage>,
     /// Absent once the hub has replied.
     key: Option<WaiterKey>,
-    /// Absent for a reader.
-    cancel_guard: Option<WaitCancelGuard>,
 }
 
 impl HubWait {
@@ -32,7 +31,6 @@ impl HubWait {
         last_id: Option<String>,
         hub: UnboundedSender<HubMessage>,
         key: WaiterKey,
-        cancel_guard: Option<WaitCancelGuard>,
     ) -> Self {
         Self {
             reply,
@@ -40,7 +38,6 @@ impl HubWait {
             cancel_on_drop: CancelWaitOnDrop {
                 hub,
                 key: Some(key),
-                cancel_guard,
             },
         }
     }
@@ -64,9 +61,6 @@ impl HubWait {
 impl Drop for CancelWaitOnDrop {
     fn drop(&mut self) {
         if let Some(key) = self.key.take() {
-            if let Some(cancel_guard) = &self.cancel_guard {
-                cancel_guard.cancel();
-            }
             // If the hub's task has ended, so has the wait.
             let _ = self.hub.send(HubMessage::CancelWait(key));
         }

@@ -1,8 +1,9 @@
 //! The state of one stream that somebody waits for: its waiters, and whether its key is armed.
 //!
-//! *Armed* means that Redis pushes the stream's next change. Every `XREAD` and `XRANGE` on the
-//! hub's connection arms the key, and an invalidation disarms it. So a waiter that a read to the
-//! end of the stream did not serve is woken by an invalidation.
+//! *Armed* means that Redis pushes the stream's next change, or that the stream is polled. The
+//! first read of a probe arms the key, and so does the first attempt of a wait, which callers send
+//! by themselves; an invalidation disarms it. So a waiter that a read to the end of the stream did
+//! not serve is woken by an invalidation.
 //!
 //! A stream has one probe in flight at most ([`crate::hub::probe`]). An invalidation that overtakes
 //! the reply to a probe makes the stream due again.
@@ -15,6 +16,7 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult, Entry, EntryId, Retry};
 use tokio::time::Instant;
 
+use crate::connection::command_connection::SendError;
 use crate::hub::deadlines::Deadlines;
 use crate::hub::feed::queued_segment::QueuedBytes;
 use crate::hub::feed::{Feed, FeedSubscriber};
@@ -27,6 +29,7 @@ use crate::hub::tracking::throttle::Throttle;
 use crate::hub::waiter::{GroupReadWaiter, ReadWaiter, WaiterKey};
 use crate::tail::cursor::TailCursor;
 use crate::tail::range::{RangeReply, RangeRequest};
+use crate::wire::errors;
 
 /// A stream that somebody waits for.
 pub(super) struct StreamState {
@@ -98,31 +101,48 @@ impl StreamState {
                 || self.groups.values().any(|group| group.due))
     }
 
-    /// Returns the id after which the fallback has to watch the stream, if a probe found the end
-    /// and no change was reported since.
+    /// Returns the id after which the stream has to be polled where Redis refuses
+    /// `CLIENT TRACKING`, if a probe found the end and no change was found since.
     pub(super) fn armed_after(&self) -> Option<EntryId> {
         self.end.filter(|_| self.armed && !self.is_empty())
     }
 
-    pub(super) fn add_reader(&mut self, reader: ReadWaiter) {
-        // The reply to a read in flight is compared with the ids of all readers when it comes.
-        let is_reading = self.in_flight == InFlightProbe::WithRead;
-        let is_at_end = self.armed && self.end.is_some_and(|end| end <= reader.after);
-        self.due |= !is_reading && !is_at_end;
+    /// Adds a reader. `is_armed` says that its own read armed the key and found nothing, and that
+    /// the stream has not changed since.
+    pub(super) fn add_reader(&mut self, reader: ReadWaiter, is_armed: bool) {
+        if is_armed {
+            self.end = Some(match self.end {
+                Some(end) if self.armed => end.min(reader.after),
+                _ => reader.after,
+            });
+            self.armed = true;
+        } else {
+            // The reply to a read in flight is compared with the ids of all readers when it comes.
+            let is_reading = self.in_flight == InFlightProbe::WithRead;
+            let is_at_end = self.armed && self.end.is_some_and(|end| end <= reader.after);
+            self.due |= !is_reading && !is_at_end;
+        }
         self.readers.add(reader);
     }
 
-    /// Adds a consumer. In fallback mode the key may be armed after a reader's id, which may be
-    /// greater than the end of the stream.
-    pub(super) fn add_consumer(&mut self, mut consumer: GroupReadWaiter, fallback: bool) {
+    /// Adds a consumer. `is_armed` says the same as for a reader. Where streams are polled, the key
+    /// may be armed after a reader's id, which may be greater than the end of the stream.
+    pub(super) fn add_consumer(
+        &mut self,
+        mut consumer: GroupReadWaiter,
+        is_polled: bool,
+        is_armed: bool,
+    ) {
         consumer.slot.registered();
         let has_readers_only = self.groups.is_empty() && !self.readers.is_empty();
-        self.due |= !self.armed || (fallback && has_readers_only);
         let group = Arc::clone(&consumer.slot.key.group);
-        self.groups
-            .entry(group)
-            .or_default()
-            .add(consumer, self.armed);
+        let group = self.groups.entry(group).or_default();
+        if is_armed {
+            self.armed = true;
+            group.found_empty();
+        }
+        self.due |= !self.armed || (is_polled && has_readers_only);
+        group.add(consumer, self.armed);
     }
 
     /// Adds a tail to the feed.
@@ -217,10 +237,10 @@ impl StreamState {
 
     /// Makes everything due whose changes Redis does not push.
     ///
-    /// These are groups. In fallback mode only entries after the end are reported, so the feed is
-    /// due too, and readers are if the end is unknown.
-    pub(super) fn recheck(&mut self, fallback: bool) {
-        if fallback {
+    /// These are groups. The polling finds only entries after the end, so the feed is due too, and
+    /// readers are if the end is unknown.
+    pub(super) fn recheck(&mut self, is_polled: bool) {
+        if is_polled {
             let end_is_unknown = self.end.is_none() && !self.readers.is_empty();
             self.due |= end_is_unknown || !self.groups.is_empty();
             if let Some(feed) = &mut self.feed {
@@ -241,7 +261,7 @@ impl StreamState {
         &mut self,
         wait_queues: &WaitQueues,
         deadlines: &mut Deadlines,
-        fallback: bool,
+        is_polled: bool,
     ) -> Option<Probe> {
         if !self.needs_probe() {
             return None;
@@ -254,7 +274,7 @@ impl StreamState {
         let read = (std::mem::take(&mut self.due) && is_needed).then(|| self.readers.read());
         // Readers may wait for ids after the end: entries before those ids are for others only.
         let has_others = self.readers.is_empty() || !self.groups.is_empty() || self.feed.is_some();
-        let is_wanted = fallback || !group_reads.is_empty();
+        let is_wanted = is_polled || !group_reads.is_empty();
         let find_end = is_wanted && read.is_some() && feed.is_none() && has_others;
         if read.is_some() || feed.is_some() {
             // Redis arms the key when it reads. An invalidation before the reply disarms it again.
@@ -270,10 +290,12 @@ impl StreamState {
         self.throttle.start_probe();
         Some(Probe {
             stream: Arc::clone(&self.stream),
+            arms: !is_polled && (read.is_some() || feed.is_some()),
             read,
             find_end,
             feed,
             group_reads,
+            cancelled: Vec::new(),
         })
     }
 
@@ -312,19 +334,39 @@ impl StreamState {
             self.finish_feed_read(request, result, queued_bytes);
         }
         self.finish_group_reads(reply.group_reads, end, deadlines, now);
+        if let Some(refusal) = reply.arming_refusal {
+            self.armed = false;
+            self.transient_error = Some(refusal);
+        }
         self.remove_empty();
     }
 
-    /// Forgets a probe to which there was no reply.
-    pub(super) fn abandon_probe(&mut self, probe: Probe, unanswered: &CacheError) {
+    /// Forgets a probe to which there was no reply. Redis may have delivered entries to its
+    /// consumers, unless it was not sent.
+    pub(super) fn abandon_probe(
+        &mut self,
+        probe: Probe,
+        error: &SendError,
+        deadlines: &mut Deadlines,
+        now: Instant,
+    ) {
         self.in_flight = InFlightProbe::None;
+        let was_sent = matches!(error, SendError::NoAnswer(_));
         if probe.feed.is_some()
+            && was_sent
             && let Some(feed) = &mut self.feed
         {
             feed.read_cut_off();
         }
         for consumer in probe.group_reads {
-            consumer.waiter.complete(Err(unanswered.clone()));
+            let group = self.groups.get_mut(&consumer.slot.key.group);
+            match group {
+                Some(group) if !was_sent => {
+                    let error = Err(errors::disconnected());
+                    group.put_back(consumer, error, deadlines, now);
+                }
+                _ => consumer.waiter.complete(Err(error.to_cache_error(false))),
+            }
         }
         self.groups
             .values_mut()
@@ -412,6 +454,9 @@ impl StreamState {
             let error = group.finish_probe(of_group, end, deadlines, now);
             self.transient_error = self.transient_error.take().or(error);
         }
+        self.groups
+            .values_mut()
+            .for_each(GroupWaiters::end_probe_without_read);
     }
 
     fn finish_feed_read(
@@ -453,7 +498,7 @@ impl StreamState {
         }
     }
 
-    /// Takes the last entry before the read. In fallback mode entries after it have to be reported.
+    /// Takes the last entry before the read. The polling has to find entries after it.
     fn learn_end(&mut self, end: Option<CacheResult<EntryId>>) {
         match end {
             Some(Ok(last)) if self.armed => {

@@ -1,10 +1,10 @@
 //! How the hub learns which streams have changed.
 //!
-//! Redis pushes invalidations on the hub's connection ([`hub_connection`], [`invalidations`]). If
-//! Redis refuses `CLIENT TRACKING`, blocking reads replace them ([`fallback`]). Spurious
-//! invalidations are [throttled](throttle).
+//! Redis pushes invalidations ([`crate::connection::invalidations`]); those of streams that somebody
+//! may be about to wait for are remembered for a while ([`recent_invalidations`]). If Redis refuses
+//! `CLIENT TRACKING`, the streams are polled ([`polling`]). Spurious invalidations are
+//! [throttled](throttle).
 
-pub(super) mod fallback;
-pub(super) mod hub_connection;
-mod invalidations;
+pub(super) mod polling;
+pub(super) mod recent_invalidations;
 pub(super) mod throttle;

@@ -3,10 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use redis::{RedisError, Value};
+use redis::Value;
 use streamgate_protocol::CacheError;
 use tokio::time::Instant;
 
+use crate::connection::command_connection::SendError;
+use crate::connection::invalidations::Arming;
 use crate::hub::deadlines::Deadlines;
 use crate::hub::feed::FeedSubscriber;
 use crate::hub::feed::queued_segment::QueuedBytes;
@@ -14,10 +16,10 @@ use crate::hub::group::admission::{GroupKey, WaitQueues};
 use crate::hub::message::HubMessage;
 use crate::hub::probe::Probe;
 use crate::hub::stream_state::StreamState;
-use crate::hub::tracking::fallback::FallbackRequest;
+use crate::hub::tracking::polling::PolledStream;
+use crate::hub::tracking::recent_invalidations::RecentInvalidations;
 use crate::hub::tracking::throttle::ThrottledStreams;
 use crate::hub::waiter::{GroupReadWaiter, ReadWaiter, WaiterKey};
-use crate::wire::errors;
 
 /// All streams that somebody waits for.
 pub(super) struct WaitTable {
@@ -27,8 +29,9 @@ pub(super) struct WaitTable {
     probe_queue: ProbeQueue,
     queued_bytes: QueuedBytes,
     throttled: ThrottledStreams,
-    /// Present in fallback mode, where reads do not arm.
-    fallback_requests: Option<Vec<FallbackRequest>>,
+    recent: RecentInvalidations,
+    /// Redis refuses `CLIENT TRACKING`, so streams are polled, and reads do not arm.
+    is_polled: bool,
     /// Streams with a transient error.
     awaiting_retry: Vec<Arc<[u8]>>,
 }
@@ -53,7 +56,8 @@ impl WaitTable {
             },
             queued_bytes: QueuedBytes::default(),
             throttled: ThrottledStreams::default(),
-            fallback_requests: None,
+            recent: RecentInvalidations::default(),
+            is_polled: false,
             awaiting_retry: Vec::new(),
         }
     }
@@ -73,24 +77,24 @@ impl WaitTable {
         wait.into_iter().chain(throttled).min()
     }
 
-    /// Enters or leaves fallback mode, in which the caller has to hand the
-    /// [`fallback_requests`](Self::take_fallback_requests) on.
-    pub(super) fn use_fallback(&mut self, fallback: bool) {
-        self.fallback_requests = fallback.then(Vec::new);
+    /// Takes a new connection, on which no key is armed. `tracks` says whether Redis pushes
+    /// invalidations on it; else the caller polls the [streams](Self::polled_streams).
+    pub(super) fn connected(&mut self, generation: u64, tracks: bool) {
+        self.recent.start(generation);
+        self.is_polled = !tracks;
+        self.all_changed();
     }
 
-    pub(super) fn take_fallback_requests(&mut self) -> impl Iterator<Item = FallbackRequest> {
-        self.fallback_requests
-            .as_mut()
-            .map(std::mem::take)
-            .into_iter()
-            .flatten()
+    /// Returns the streams to poll, each with the id after which it had no entries.
+    pub(super) fn polled_streams(&self) -> impl Iterator<Item = PolledStream> {
+        let streams = self.streams.values();
+        streams.filter_map(|state| Some((state.stream(), state.armed_after()?)))
     }
 
     pub(super) fn handle(&mut self, message: HubMessage) {
         match message {
-            HubMessage::Read(stream, reader) => self.add_reader(stream, reader),
-            HubMessage::ReadGroup(consumer) => self.add_consumer(consumer),
+            HubMessage::Read(stream, reader, arming) => self.add_reader(stream, reader, arming),
+            HubMessage::ReadGroup(consumer, arming) => self.add_consumer(consumer, arming),
             HubMessage::JoinFeed(stream, subscriber) => self.join_feed(&stream, subscriber),
             HubMessage::CancelWait(key) => self.cancel_wait(&key),
             HubMessage::LeaveFeed(stream, number) => self.leave_feed(&stream, number),
@@ -103,7 +107,19 @@ impl WaitTable {
     }
 
     /// Redis has pushed an invalidation of a stream.
-    pub(super) fn invalidated(&mut self, stream: &[u8], now: Instant) {
+    pub(super) fn invalidated(&mut self, stream: &[u8], number: u64, now: Instant) {
+        self.recent.record(stream, number);
+        self.changed(stream, now);
+    }
+
+    /// Redis has pushed an invalidation of all streams.
+    pub(super) fn all_invalidated(&mut self, number: u64) {
+        self.recent.record_all(number);
+        self.all_changed();
+    }
+
+    /// A stream has changed.
+    pub(super) fn changed(&mut self, stream: &[u8], now: Instant) {
         if let Some(state) = self.streams.get_mut(stream) {
             if let Some(pause) = state.invalidated(now) {
                 self.throttled.insert(now + pause, state.stream());
@@ -115,7 +131,7 @@ impl WaitTable {
     }
 
     /// Every stream may have changed: after a `FLUSHALL`, and on a new connection.
-    pub(super) fn all_changed(&mut self) {
+    fn all_changed(&mut self) {
         self.probe_queue.is_open = true;
         self.throttled.clear();
         for state in self.streams.values_mut() {
@@ -127,7 +143,7 @@ impl WaitTable {
     /// Makes everything due whose changes Redis does not push.
     pub(super) fn recheck(&mut self) {
         for state in self.streams.values_mut() {
-            state.recheck(self.fallback_requests.is_some());
+            state.recheck(self.is_polled);
             self.probe_queue.list(state);
         }
     }
@@ -159,8 +175,7 @@ impl WaitTable {
                 continue;
             };
             state.is_listed = false;
-            let fallback = self.fallback_requests.is_some();
-            let probe = state.start_probe(&self.wait_queues, &mut self.deadlines, fallback);
+            let probe = state.start_probe(&self.wait_queues, &mut self.deadlines, self.is_polled);
             if probe.is_some() {
                 return probe;
             }
@@ -175,7 +190,7 @@ impl WaitTable {
     pub(super) fn finish_probe(
         &mut self,
         probe: Probe,
-        values: Result<Vec<Value>, RedisError>,
+        values: Result<Vec<Value>, SendError>,
         now: Instant,
     ) {
         let stream = Arc::clone(&probe.stream);
@@ -186,16 +201,13 @@ impl WaitTable {
             Ok(reply) => {
                 state.finish_probe(reply, &mut self.deadlines, &self.queued_bytes, now);
             }
-            Err(lost) => {
-                let (probe, error) = *lost;
-                state.abandon_probe(probe, &errors::unanswered(&error, false));
+            Err(unanswered) => {
+                let (probe, error) = *unanswered;
+                state.abandon_probe(probe, &error, &mut self.deadlines, now);
             }
         }
         if state.has_transient_error() {
             self.awaiting_retry.push(Arc::clone(&stream));
-        }
-        if let (Some(requests), Some(end)) = (&mut self.fallback_requests, state.armed_after()) {
-            requests.push(FallbackRequest::Watch(Arc::clone(&stream), end));
         }
         self.update_lists(&stream);
         if self.queued_bytes.exceed_bound() {
@@ -225,23 +237,26 @@ impl WaitTable {
         self.streams.retain(|_, state| !state.is_empty());
     }
 
-    fn add_reader(&mut self, stream: Arc<[u8]>, reader: ReadWaiter) {
+    fn add_reader(&mut self, stream: Arc<[u8]>, reader: ReadWaiter, arming: Option<Arming>) {
         let key = WaiterKey {
             stream: Arc::clone(&stream),
             group: None,
             number: reader.number,
         };
         self.deadlines.insert(reader.waiter.deadline, key);
-        self.state(&stream).add_reader(reader);
+        let is_armed = self.recent.is_armed(&stream, arming);
+        self.state(&stream).add_reader(reader, is_armed);
         self.update_lists(&stream);
     }
 
-    fn add_consumer(&mut self, consumer: GroupReadWaiter) {
+    fn add_consumer(&mut self, consumer: GroupReadWaiter, arming: Option<Arming>) {
         let key = consumer.key();
         let stream = Arc::clone(&key.stream);
         self.deadlines.insert(consumer.waiter.deadline, key);
-        let fallback = self.fallback_requests.is_some();
-        self.state(&stream).add_consumer(consumer, fallback);
+        let is_armed = self.recent.is_armed(&stream, arming);
+        let is_polled = self.is_polled;
+        self.state(&stream)
+            .add_consumer(consumer, is_polled, is_armed);
         self.update_lists(&stream);
     }
 
@@ -297,9 +312,6 @@ impl WaitTable {
 
     fn remove(&mut self, stream: &Arc<[u8]>) {
         self.streams.remove(stream);
-        if let Some(requests) = &mut self.fallback_requests {
-            requests.push(FallbackRequest::Unwatch(Arc::clone(stream)));
-        }
     }
 }
 

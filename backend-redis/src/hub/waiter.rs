@@ -7,7 +7,6 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
 use crate::hub::group::admission::QueueSlot;
-use crate::hub::group::cancel_guard::DeliveryGuard;
 use crate::hub::shared_entries::SharedEntries;
 
 /// A reader that waits for entries after an id.
@@ -23,7 +22,6 @@ pub(super) struct ReadWaiter {
 pub(super) struct GroupReadWaiter {
     pub(super) waiter: Waiter,
     pub(super) slot: QueueSlot,
-    pub(super) delivery: DeliveryGuard,
     pub(super) name: ByteString,
     /// Maximum number of entries; 0 for no limit.
     pub(super) count: u64,
@@ -52,6 +50,11 @@ impl Waiter {
     pub(super) fn complete(self, result: CacheResult<SharedEntries>) {
         // A caller that has cancelled the wait needs no reply.
         let _ = self.reply.send(result);
+    }
+
+    /// Returns whether the caller has cancelled the wait.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.reply.is_closed()
     }
 
     pub(super) fn is_overdue(&self, now: Instant) -> bool {

@@ -125,16 +125,17 @@ impl OperationBatch {
         } = self;
         let mut refreshes = refreshes.into_iter();
         let mut values = if packed.is_empty() {
-            Ok(Vec::new().into_iter())
+            Ok((Vec::new().into_iter(), None))
         } else {
-            commands.send(packed).await.map(Vec::into_iter)
+            let sent = commands.send_arming(packed).await;
+            sent.map(|(values, arming)| (values.into_iter(), Some(arming)))
         };
         let mut script = ScriptResults::new();
         let outcomes = operations
             .into_iter()
             .map(|operation| match operation {
                 EncodedOperation::Answered(result) => OperationOutcome::Done(result),
-                EncodedOperation::Queued(slot, read) => read.wait(slot, hub),
+                EncodedOperation::Queued(slot, read) => read.wait(slot, None, hub),
                 // None is left.
                 EncodedOperation::WaitingGroupRead { .. } => {
                     OperationOutcome::Done(Err(errors::unexpected("an answer")))
@@ -142,8 +143,13 @@ impl OperationBatch {
                 EncodedOperation::Sent {
                     expected,
                     read_only,
+                    arming_commands,
                 } => match &mut values {
-                    Ok(values) => expected.outcome(next_value(values), context),
+                    Ok((values, arming)) => {
+                        let refused = values.by_ref().take(arming_commands).any(is_error);
+                        let arming = arming.filter(|_| arming_commands > 0 && !refused);
+                        expected.outcome(next_value(values), arming, context)
+                    }
                     Err(error) => OperationOutcome::Done(Err(error.to_cache_error(read_only))),
                 },
                 EncodedOperation::Scripted {
@@ -152,7 +158,7 @@ impl OperationBatch {
                     after,
                 } => {
                     let result = match &mut values {
-                        Ok(values) => {
+                        Ok((values, _)) => {
                             if is_first {
                                 script.begin(next_value(values), refreshes.next().flatten());
                             }
@@ -185,6 +191,7 @@ impl OperationBatch {
                 key,
                 read,
                 commands,
+                arming_commands,
             } = std::mem::replace(operation, placeholder)
             {
                 *operation = match hub.join_wait_queue(key) {
@@ -200,6 +207,7 @@ impl OperationBatch {
                                 wait: Some((attempt, read)),
                             },
                             read_only: false,
+                            arming_commands,
                         }
                     }
                 };
@@ -208,6 +216,10 @@ impl OperationBatch {
         self.packed.remove(&unneeded);
         reads_first
     }
+}
+
+fn is_error(answer: Value) -> bool {
+    matches!(answer, Value::ServerError(_))
 }
 
 /// Loads the script. If this fails, the next batch that needs the script tries again.

@@ -1,9 +1,11 @@
 //! Reads that wait in the hub if their first attempt finds no entry.
 //!
 //! The first attempt is a command of the batch's pipeline, so the order of operations is kept, and
-//! `$` becomes an id where the read was sent. A group read that does not wait may overtake one that
-//! does, in the moment between an add and the invalidation that Redis pushes. In memory, as in
-//! Redis itself, an add serves waiting consumers at once.
+//! `$` becomes an id where the read was sent. It also arms the stream for the hub.
+//!
+//! A group read that does not wait may overtake one that does, in the moment between an add and the
+//! invalidation that Redis pushes. In memory, as in Redis itself, an add serves waiting consumers at
+//! once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use std::time::Duration;
 use streamgate_protocol::{ByteString, EntryId};
 use tokio::time::Instant;
 
+use crate::connection::invalidations::Arming;
 use crate::hub::Hub;
 use crate::hub::group::admission::QueueSlot;
 use crate::operation::outcome::OperationOutcome;
@@ -35,19 +38,15 @@ impl BlockingRead {
         self,
         last_id: String,
         position: Option<String>,
+        arming: Option<Arming>,
         hub: &Hub,
     ) -> OperationOutcome {
         let after = match EntryId::parse(&last_id) {
             Ok(after) => after,
             Err(error) => return OperationOutcome::Done(Err(error.into())),
         };
-        match hub.read(
-            self.stream,
-            after,
-            last_id,
-            self.count,
-            deadline(self.block_ms),
-        ) {
+        let deadline = deadline(self.block_ms);
+        match hub.read(self.stream, after, last_id, self.count, deadline, arming) {
             Ok(wait) => OperationOutcome::Waiting { wait, position },
             Err(error) => OperationOutcome::Done(Err(error)),
         }
@@ -56,8 +55,14 @@ impl BlockingRead {
 
 impl BlockingGroupRead {
     /// Waits in a slot of the group's queue.
-    pub(super) fn wait(self, slot: QueueSlot, hub: &Hub) -> OperationOutcome {
-        match hub.read_group(slot, self.consumer, self.count, deadline(self.block_ms)) {
+    pub(super) fn wait(
+        self,
+        slot: QueueSlot,
+        arming: Option<Arming>,
+        hub: &Hub,
+    ) -> OperationOutcome {
+        let deadline = deadline(self.block_ms);
+        match hub.read_group(slot, self.consumer, self.count, deadline, arming) {
             Ok(wait) => OperationOutcome::Waiting {
                 wait,
                 position: None,

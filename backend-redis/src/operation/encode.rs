@@ -25,6 +25,8 @@ pub(crate) struct EncodeContext<'a> {
     pub(crate) max_reply_bytes: u64,
     /// Whether Redis accepts scripts.
     pub(crate) accepts_scripts: bool,
+    /// Whether Redis pushes the next change of a stream that was armed.
+    pub(crate) arms: bool,
 }
 
 /// An operation after its encoding.
@@ -38,6 +40,8 @@ pub(super) enum EncodedOperation {
         key: GroupKey,
         read: BlockingGroupRead,
         commands: PackedPart,
+        /// The first of these commands, which arm the stream.
+        arming_commands: usize,
     },
     /// It waits in its group's queue, after other consumers.
     Queued(QueueSlot, BlockingGroupRead),
@@ -45,6 +49,8 @@ pub(super) enum EncodedOperation {
     Sent {
         expected: ExpectedAnswer,
         read_only: bool,
+        /// Commands before it that arm the stream for a wait.
+        arming_commands: usize,
     },
     /// It is one of the adds of a script call in the pipeline. The first of them takes the answer.
     Scripted {
@@ -64,10 +70,19 @@ pub(super) fn encode(
         sizes,
         max_reply_bytes: max_bytes,
         accepts_scripts,
+        arms,
     } = context;
+    let first = packed.commands;
     let sent = |expected| EncodedOperation::Sent {
         expected,
         read_only: operation.is_read_only(),
+        arming_commands: 0,
+    };
+    // The first attempt of a wait arms the stream, so that the hub need not read it again.
+    let sent_after_arming = |expected, packed: &PackedCommands| EncodedOperation::Sent {
+        expected,
+        read_only: operation.is_read_only(),
+        arming_commands: packed.commands - first - 1,
     };
     match operation {
         // Redis refuses the script, so no add is remembered.
@@ -116,6 +131,9 @@ pub(super) fn encode(
                 count: *count,
                 block_ms,
             });
+            if wait.is_some() && arms {
+                commands::arm_next(packed);
+            }
             match &**last_id {
                 // The stream's last generated id is greater than that of its last entry if the
                 // latter was deleted. Reading on from either is the same, and only `XINFO` knows
@@ -127,7 +145,7 @@ pub(super) fn encode(
                     } else {
                         commands::read_latest(packed, stream, 1);
                     }
-                    sent(ExpectedAnswer::ReadFromEnd { wait })
+                    sent_after_arming(ExpectedAnswer::ReadFromEnd { wait }, packed)
                 }
                 id => {
                     let mut first = FirstPage::new(sizes, stream, *count);
@@ -146,16 +164,17 @@ pub(super) fn encode(
                     let last_id = id.to_owned();
                     if !first.is_part {
                         let place = first.place;
-                        return sent(ExpectedAnswer::ReadAfter {
+                        let expected = ExpectedAnswer::ReadAfter {
                             place,
                             last_id,
                             wait,
-                        });
+                        };
+                        return sent_after_arming(expected, packed);
                     }
                     let position = (Direction::Forwards, Some(from));
                     let bounds = (*count, max_bytes);
                     let rest = PagedRead::new(stream, first, position, Some(last_id), bounds);
-                    sent(ExpectedAnswer::FirstPage(Box::new(rest), wait))
+                    sent_after_arming(ExpectedAnswer::FirstPage(Box::new(rest), wait), packed)
                 }
             }
         }
@@ -173,6 +192,12 @@ pub(super) fn encode(
             let place = sizes.place(stream);
             let count = at_most(*count, sizes.fitting(place, max_bytes));
             let mark = packed.mark();
+            let arms = block_ms.is_some() && arms;
+            if arms {
+                // A group read is a write, and arms nothing.
+                commands::arm_next(packed);
+                commands::read_after(packed, stream, EntryId::MAX, 1);
+            }
             commands::read_group(packed, stream, group, consumer, count);
             match *block_ms {
                 None => sent(ExpectedAnswer::ReadGroup { place, wait: None }),
@@ -188,6 +213,7 @@ pub(super) fn encode(
                         block_ms,
                     },
                     commands: packed.since(&mark),
+                    arming_commands: if arms { 2 } else { 0 },
                 },
             }
         }

@@ -7,6 +7,7 @@ use redis::Value;
 use streamgate_protocol::{CacheResult, Entry, Reply};
 
 use crate::connection::command_connection::CommandConnection;
+use crate::connection::invalidations::Arming;
 use crate::hub::Hub;
 use crate::hub::group::admission::FirstAttempt;
 use crate::operation::blocking_read::{BlockingGroupRead, BlockingRead};
@@ -94,10 +95,12 @@ pub(super) enum ExpectedAnswer {
 }
 
 impl ExpectedAnswer {
-    /// Turns the answer into the operation's outcome.
+    /// Turns the answer into the operation's outcome. `arming` is present if commands before it have
+    /// armed the stream.
     pub(super) fn outcome(
         self,
         value: Value,
+        arming: Option<Arming>,
         OutcomeContext {
             commands,
             hub,
@@ -117,7 +120,7 @@ impl ExpectedAnswer {
             Self::Entries(place) => observed(place, answers::entries(value)).map(Reply::entries),
             Self::FirstPage(mut read, wait) => match (read.take_first(value, sizes), wait) {
                 (Ok(FirstPageOutcome::Nothing), Some(wait)) => {
-                    return wait.wait(read.into_last_id(), None, hub);
+                    return wait.wait(read.into_last_id(), None, arming, hub);
                 }
                 (Ok(FirstPageOutcome::More), _) => {
                     let rest = read.finish(bulk.clone()).boxed();
@@ -132,7 +135,7 @@ impl ExpectedAnswer {
                 wait,
             } => match (observed(place, answers::stream(value)), wait) {
                 (Ok(entries), Some(wait)) if entries.is_empty() => {
-                    return wait.wait(last_id, None, hub);
+                    return wait.wait(last_id, None, arming, hub);
                 }
                 (entries, _) => entries.map(|entries| {
                     let last_id = entries.last().map_or(last_id, |last| last.id.clone());
@@ -149,7 +152,7 @@ impl ExpectedAnswer {
                     match wait {
                         Some(wait) => {
                             let position = Some(last_id.clone());
-                            return wait.wait(last_id, position, hub);
+                            return wait.wait(last_id, position, arming, hub);
                         }
                         None => Ok(Reply::Entries {
                             entries: Vec::new(),
@@ -163,7 +166,7 @@ impl ExpectedAnswer {
             Self::ReadGroup { place, wait } => {
                 match (observed(place, answers::stream(value)), wait) {
                     (Ok(entries), Some((attempt, wait))) if entries.is_empty() => {
-                        return wait.wait(attempt.wait(), hub);
+                        return wait.wait(attempt.wait(), arming, hub);
                     }
                     (entries, _) => entries.map(Reply::entries),
                 }

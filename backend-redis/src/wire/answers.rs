@@ -22,13 +22,51 @@ pub(crate) fn next_value(values: &mut impl Iterator<Item = Value>) -> Value {
     values.next().unwrap_or(Value::Boolean(false))
 }
 
-/// Returns the `maxmemory-policy` of an `INFO memory`, if it is there.
-pub(crate) fn eviction_policy(info: Value) -> Option<String> {
-    let info = text(info).ok()?;
-    let policy = info
-        .lines()
-        .find_map(|line| line.strip_prefix("maxmemory_policy:"))?;
-    Some(policy.trim_end().to_owned())
+/// What an `INFO` tells, as far as it is there.
+#[derive(Debug, Default)]
+pub(crate) struct ServerInfo {
+    pub(crate) eviction_policy: Option<String>,
+    pub(crate) run_id: Option<String>,
+}
+
+/// Decodes an `INFO`.
+pub(crate) fn server_info(info: Value) -> ServerInfo {
+    let info = text(info).unwrap_or_default();
+    let find = |name: &str| {
+        let mut lines = info.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.map(|value| value.trim_end().to_owned())
+    };
+    ServerInfo {
+        eviction_policy: find("maxmemory_policy"),
+        run_id: find("run_id"),
+    }
+}
+
+/// What a `HELLO` tells, as far as it is there.
+#[derive(Debug, Default)]
+pub(crate) struct Hello {
+    pub(crate) client_id: Option<u64>,
+    pub(crate) is_replica: bool,
+}
+
+/// Decodes a `HELLO`.
+pub(crate) fn hello(answer: &Value) -> Hello {
+    let mut hello = Hello::default();
+    if let Value::Map(pairs) = answer {
+        for (name, value) in pairs {
+            match (name, value) {
+                (Value::BulkString(name), Value::Int(id)) if name == b"id" => {
+                    hello.client_id = u64::try_from(*id).ok();
+                }
+                (Value::BulkString(name), Value::BulkString(role)) if name == b"role" => {
+                    hello.is_replica = role == b"replica" || role == b"slave";
+                }
+                _ => {}
+            }
+        }
+    }
+    hello
 }
 
 /// Decodes an answer that only confirms the command.
@@ -379,7 +417,7 @@ fn text(value: Value) -> CacheResult<String> {
 fn bytes(value: Value) -> CacheResult<ByteString> {
     match value {
         Value::BulkString(bytes) => Ok(ByteString(bytes)),
-        Value::SimpleString(text) => Ok(text.into()),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Ok(text.into()),
         _ => Err(errors::unexpected("a string")),
     }
 }

@@ -1,8 +1,7 @@
 //! The Redis commands of operations, of tails and of connections. None of them blocks.
 //!
-//! Each function writes one command to a [`CommandWriter`], so both connections send the same.
+//! Each function writes one command to a [`CommandWriter`].
 
-use redis::Pipeline;
 use streamgate_protocol::text::Text;
 use streamgate_protocol::{Bytes, EntryId};
 
@@ -17,25 +16,23 @@ pub(crate) trait CommandWriter {
     fn argument(&mut self, argument: &[u8]);
 }
 
-/// Encodes for connections of redis-rs.
-impl CommandWriter for Pipeline {
-    fn command(&mut self, name: &str, _arguments: usize) {
-        self.cmd(name);
-    }
-
-    fn argument(&mut self, argument: &[u8]) {
-        self.arg(argument);
-    }
-}
-
-/// Writes `HELLO 2`, with a user name and a password if there are any.
+/// Writes `HELLO 3`, with a user name and a password if there are any.
 pub(crate) fn hello(to: &mut impl CommandWriter, credentials: Option<[&str; 2]>) {
     to.command("HELLO", if credentials.is_some() { 4 } else { 1 });
-    text(to, "2");
+    text(to, "3");
     if let Some(credentials) = credentials {
         text(to, "AUTH");
         arguments(to, &credentials.map(str::as_bytes));
     }
+}
+
+/// Signs in where `HELLO` is unknown.
+pub(crate) fn auth(to: &mut impl CommandWriter, username: Option<&str>, password: &str) {
+    to.command("AUTH", if username.is_some() { 2 } else { 1 });
+    if let Some(username) = username {
+        text(to, username);
+    }
+    text(to, password);
 }
 
 pub(crate) fn select(to: &mut impl CommandWriter, database: i64) {
@@ -59,19 +56,34 @@ pub(crate) fn set_library(to: &mut impl CommandWriter, [name, version]: [&str; 2
     }
 }
 
-/// Asks for facts about memory, the `maxmemory-policy` among them. `CONFIG GET` is forbidden more
-/// often.
-pub(crate) fn memory_info(to: &mut impl CommandWriter) {
-    to.command("INFO", 1);
-    text(to, "memory");
+/// Asks for facts about the server, the `maxmemory-policy` among them. `CONFIG GET` is forbidden
+/// more often.
+pub(crate) fn server_info(to: &mut impl CommandWriter) {
+    to.command("INFO", 2);
+    arguments(to, &[b"server", b"memory"]);
+}
+
+/// Makes Redis push the next change of each key that a command after [`arm_next`] reads.
+pub(crate) fn turn_tracking_on(to: &mut impl CommandWriter) {
+    to.command("CLIENT", 3);
+    arguments(to, &[b"TRACKING", b"ON", b"OPTIN"]);
+}
+
+/// Arms the keys that the next command, or the next transaction, reads.
+pub(crate) fn arm_next(to: &mut impl CommandWriter) {
+    to.command("CLIENT", 2);
+    arguments(to, &[b"CACHING", b"YES"]);
+}
+
+/// Closes another connection. What Redis has not read of it is never run.
+pub(crate) fn kill_client(to: &mut impl CommandWriter, id: u64) {
+    to.command("CLIENT", 3);
+    arguments(to, &[b"KILL", b"ID"]);
+    number(to, id);
 }
 
 pub(crate) fn ping(to: &mut impl CommandWriter) {
     to.command("PING", 0);
-}
-
-pub(crate) fn role(to: &mut impl CommandWriter) {
-    to.command("ROLE", 0);
 }
 
 pub(crate) fn add(

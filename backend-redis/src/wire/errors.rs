@@ -1,7 +1,7 @@
 //! Errors of Redis and of redis-rs, as [`CacheError`]s. Whether to retry is in the protocol's table
 //! of codes.
 
-use redis::{ErrorKind, RedisError, ServerError, Value};
+use redis::{RedisError, ServerError, Value};
 use streamgate_backend::error_details::too_large_entry;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, EntryId};
@@ -49,20 +49,15 @@ pub(crate) fn overloaded() -> CacheError {
 
 /// Returns the error of a connection that could not be opened.
 pub(crate) fn unconnected(error: &RedisError, address: &str) -> CacheError {
-    match error.kind() {
-        ErrorKind::AuthenticationFailed => CacheError::from_code("WRONGPASS", &error.to_string()),
-        ErrorKind::InvalidClientConfig => CacheError::ConfigError(error.to_string()),
-        ErrorKind::RESP3NotSupported => CacheError::ConfigError(format!(
-            "the server at {address} does not speak RESP3; Redis 7.0 or newer is needed"
-        )),
-        _ => match error.code() {
-            Some(code) => CacheError::from_code(code, error.detail().unwrap_or_default()),
-            None => CacheError::backend(
-                code::DISCONNECTED,
-                format_args!("cannot reach Redis at {address}: {error}"),
-            ),
-        },
-    }
+    CacheError::backend(
+        code::DISCONNECTED,
+        format_args!("cannot reach Redis at {address}: {error}"),
+    )
+}
+
+/// Returns why a server that does not speak RESP3 pushes nothing.
+pub(crate) fn no_resp3() -> CacheError {
+    CacheError::backend("NOPROTO", "the server does not speak RESP3")
 }
 
 /// Returns the error of a wait whose hub has ended.

@@ -127,7 +127,13 @@ mod tests {
             commands::select(to, 3);
             commands::set_client_name(to, "orders");
             commands::set_library(to, ["library", "1.2.3"]);
+            commands::server_info(to);
+            commands::turn_tracking_on(to);
+            commands::arm_next(to);
+            commands::kill_client(to, 7);
         });
+        write(&mut |to| commands::auth(to, None, "secret"));
+        write(&mut |to| commands::auth(to, Some("ann"), "secret"));
         write(&mut |to| commands::add(to, b"s", &fields, None));
         write(&mut |to| commands::add(to, b"s", &fields, Some(u64::MAX)));
         write(&mut |to| commands::read_latest(to, b"s", 10));
@@ -191,12 +197,12 @@ mod tests {
     impl CommandWriter for BothEncoders {
         fn command(&mut self, name: &str, arguments: usize) {
             self.packed.command(name, arguments);
-            CommandWriter::command(&mut self.pipeline, name, arguments);
+            self.pipeline.cmd(name);
         }
 
         fn argument(&mut self, argument: &[u8]) {
             self.packed.argument(argument);
-            self.pipeline.argument(argument);
+            self.pipeline.arg(argument);
         }
     }
 }

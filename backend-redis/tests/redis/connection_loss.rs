@@ -1,9 +1,12 @@
 //! Redis restarts, hangs, closes connections or refuses writes.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use streamgate_protocol::{EntryOperations, StreamingBackend};
-use streamgate_redis::RESPONSE_TIMEOUT;
+use streamgate_redis::{RESPONSE_TIMEOUT, RedisStreams};
 use streamgate_test_support::RedisVersion;
+use streamgate_test_support::relay::{Direction, Flow, Relay, Scope};
 
 use crate::fixture::{
     Fixture, connect_directly, entries, timed, values, wait_for_availability, within_limit,
@@ -100,7 +103,7 @@ pub(crate) async fn a_killed_connection_is_replaced_and_nothing_is_missed() {
         ["meanwhile"]
     );
     added(&fixture, "s").await;
-    assert_eq!(fixture.connections().await, 2);
+    assert_eq!(fixture.connections().await, 1);
 }
 
 #[tokio::test]
@@ -180,4 +183,28 @@ pub(crate) async fn a_group_wait_survives_a_redis_that_refuses_writes() {
     let back = fixture.start_group_read("f", 1, 9_000).await.finish();
     fixture.add("s", "1").await;
     assert_eq!(values(&entries(within_limit(back).await).0), ["1"]);
+}
+
+/// Redis has not read the add yet when its answer is overdue. It must not run after whatever is
+/// sent later.
+#[tokio::test]
+async fn a_command_of_a_connection_that_was_given_up_never_runs_later() {
+    for version in RedisVersion::ALL {
+        let mut fixture = Fixture::new(version).await;
+        let port = fixture.server.port();
+        let relay = Relay::start(([127, 0, 0, 1], port).into()).await.unwrap();
+        let builder = RedisStreams::builder(&format!("redis://{}", relay.address()));
+        let builder = builder.response_timeout(Duration::from_millis(200));
+        fixture.streams = builder.connect().await.unwrap();
+        relay.set(Scope::Nth(0), Direction::ToTarget, Flow::Stall);
+        let fields = vec![("f".to_owned(), "late".to_owned())];
+        let late = within_limit(fixture.streams.stream_add("s", fields, None)).await;
+        assert_eq!(late.unwrap_err().code(), "UNKNOWN_OUTCOME");
+        added(&fixture, "s").await;
+        relay.clear_faults();
+        let settled = relay.until(|counts| counts.open + counts.half_open == 1);
+        settled.await.unwrap();
+        let entries = fixture.streams.read_entries("s", "0", 0, None).await;
+        assert_eq!(values(&entries.unwrap()), ["back"]);
+    }
 }

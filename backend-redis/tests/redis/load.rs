@@ -33,13 +33,15 @@ async fn all_receive(waiting: Vec<Progress<'_>>, value: &str) {
 }
 
 #[tokio::test]
-async fn a_thousand_readers_of_one_stream_take_two_connections_and_one_read() {
+async fn a_thousand_readers_of_one_stream_take_one_connection_and_one_read() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         let waiting = start_reads(&fixture, &vec!["s".to_owned(); READERS]).await;
-        assert_eq!(fixture.connections().await, 2);
+        assert_eq!(fixture.connections().await, 1);
         fixture.sync_with_hub().await;
+        // Their first attempts armed the stream, so the hub has not read it.
         let reads = fixture.calls("xread").await;
+        assert_eq!(reads, 0);
         fixture.add("s", "for all").await;
         all_receive(waiting, "for all").await;
         assert_eq!(fixture.calls("xread").await, reads + 1);
@@ -47,22 +49,22 @@ async fn a_thousand_readers_of_one_stream_take_two_connections_and_one_read() {
 }
 
 #[tokio::test]
-async fn a_thousand_readers_of_a_thousand_streams_take_two_connections() {
+async fn a_thousand_readers_of_a_thousand_streams_take_one_connection() {
     for version in RedisVersion::ALL {
         let fixture = Fixture::new(version).await;
         let streams: Vec<String> = (0..READERS).map(|n| format!("stream-{n}")).collect();
         let waiting = start_reads(&fixture, &streams).await;
-        assert_eq!(fixture.connections().await, 2);
+        assert_eq!(fixture.connections().await, 1);
         for stream in &streams {
             fixture.add(stream, "mine").await;
         }
         all_receive(waiting, "mine").await;
-        assert_eq!(fixture.connections().await, 2);
+        assert_eq!(fixture.connections().await, 1);
     }
 }
 
 #[tokio::test]
-async fn both_connections_end_with_the_last_clone() {
+async fn the_connection_ends_with_the_last_clone() {
     let Fixture {
         server,
         streams,
@@ -77,10 +79,10 @@ async fn both_connections_end_with_the_last_clone() {
         direct,
     };
     drop(streams);
-    assert_eq!(looking.connections().await, 4);
+    assert_eq!(looking.connections().await, 2);
     drop(clone);
     within_limit(async {
-        while looking.connections().await != 2 {
+        while looking.connections().await != 1 {
             tokio::task::yield_now().await;
         }
     })

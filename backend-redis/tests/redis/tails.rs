@@ -83,7 +83,7 @@ pub(crate) async fn a_thousand_tails_of_one_stream_cost_one_read_per_entry() {
             }
         }
         assert!(fixture.calls("xrange").await <= reads + 21);
-        assert_eq!(fixture.connections().await, 2);
+        assert_eq!(fixture.connections().await, 1);
         assert!(!first.is_empty());
     }
 }

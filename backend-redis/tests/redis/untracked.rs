@@ -1,20 +1,20 @@
-//! A Redis that refuses `CLIENT TRACKING`: everything works, at a higher cost. That is a connection
-//! for every 256 streams, and up to two seconds until a deletion is noticed.
+//! A Redis that refuses `CLIENT TRACKING`: everything works, at a higher cost. Streams are polled ten
+//! times a second, and it takes up to two seconds until a deletion is noticed.
 
 use futures_util::future::join_all;
 use streamgate_backend::{Backend, Progress, ReplyLimits};
 use streamgate_test_support::RedisVersion;
 
-use crate::fixture::{Fixture, entries, read, timed, values, within_limit};
+use crate::fixture::{Fixture, entries, read, values, within_limit};
 
-/// More streams than one connection blocks for.
+/// More streams than one pipeline polls.
 const STREAMS: usize = 300;
 
 #[tokio::test]
-async fn one_connection_blocks_for_up_to_256_streams() {
+async fn any_number_of_streams_is_polled_on_the_one_connection() {
     for version in RedisVersion::ALL {
-        for more in ["", " -client|unblock", " -client|id"] {
-            let user = format!("--user app on nopass ~* &* +@all -client|tracking{more}");
+        for refused in ["-client|tracking", "-client|caching", "-client"] {
+            let user = format!("--user app on nopass ~* &* +@all {refused}");
             let fixture = Fixture::with_user(version, &user).await;
             let names: Vec<String> = (0..STREAMS).map(|n| format!("stream-{n}")).collect();
             let reads = names.iter().map(|name| read(name, "$", 1, Some(0)));
@@ -22,41 +22,16 @@ async fn one_connection_blocks_for_up_to_256_streams() {
                 .streams
                 .perform(reads.collect(), ReplyLimits::default())
                 .await;
-            // Each stream is handed to a connection after a first read of its own.
-            within_limit(async { while fixture.connections().await < 4 {} }).await;
-            assert_eq!(fixture.connections().await, 4);
+            assert_eq!(fixture.connections().await, 1);
             for name in &names {
                 fixture.add(name, "mine").await;
             }
             for result in within_limit(join_all(waiting.into_iter().map(Progress::finish))).await {
                 assert_eq!(values(&entries(result).0), ["mine"]);
             }
+            assert_eq!(fixture.connections().await, 1);
         }
     }
-}
-
-/// Nothing could end a long `XREAD BLOCK` early.
-#[tokio::test]
-async fn without_client_unblock_no_read_blocks_for_long() {
-    let user = "--user app on nopass ~* &* +@all -client|tracking -client|unblock";
-    let fixture = Fixture::with_user(RedisVersion::V8_2, user).await;
-    let _first = fixture.start_read("first", "$", 0).await;
-    let blocks = async || {
-        fixture
-            .command::<String>("CLIENT LIST")
-            .await
-            .unwrap()
-            .contains("flags=b")
-    };
-    within_limit(async { while !blocks().await {} }).await;
-    let second = fixture.start_read("second", "$", 0).await;
-    // It ends after the hub has handled the second read.
-    let looked = fixture.start_read("third", "$", 200).await;
-    looked.finish().await.unwrap();
-    fixture.add("second", "soon").await;
-    let (result, ms) = timed(within_limit(second.finish())).await;
-    assert_eq!(values(&entries(result).0), ["soon"]);
-    assert!(ms < 5_000, "{ms}");
 }
 
 /// Runs tests of other files on servers that refuse it.

@@ -19,7 +19,7 @@ pub(super) async fn ping_until_dropped(supervisor: Weak<ConnectionSupervisor>) {
         let Some((generation, sent)) = supervisor.upgrade().map(|supervisor| {
             let mut packed = PackedCommands::default();
             commands::ping(&mut packed);
-            supervisor.send_with_generation(packed)
+            supervisor.send(packed, None)
         }) else {
             return;
         };
@@ -27,7 +27,7 @@ pub(super) async fn ping_until_dropped(supervisor: Weak<ConnectionSupervisor>) {
             && let Ok(mut answers) = sent.await
             && let Some(supervisor) = supervisor.upgrade()
         {
-            supervisor.record_ping(generation, answers.pop().and_then(into_refusal));
+            supervisor.record_ping(generation, answers.values.pop().and_then(into_refusal));
         }
     }
 }

@@ -4,14 +4,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use streamgate_protocol::{CacheError, CacheResult, Retry};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use crate::connection::availability::{ConnectionKind, RedisAvailability};
-use crate::connection::barrier::Barrier;
+use crate::connection::availability::RedisAvailability;
+use crate::connection::command_connection::SendError;
 use crate::connection::endpoint::Endpoint;
+use crate::connection::invalidations::Invalidations;
 use crate::connection::reconnect_pause::ReconnectPause;
-use crate::connection::resp::{Answers, OpenedConnection, RespConnection};
-use crate::wire::errors;
+use crate::connection::resp::{Answers, ClientId, OpenedConnection, RespConnection, ServerFacts};
 use crate::wire::packing::PackedCommands;
+use crate::wire::{commands, errors};
 
 /// The only `maxmemory-policy` that evicts nothing.
 const NO_EVICTION: &str = "noeviction";
@@ -19,11 +21,13 @@ const NO_EVICTION: &str = "noeviction";
 /// Owns the connection. Tasks hold it weakly: it ends with the last handle.
 pub(super) struct ConnectionSupervisor {
     endpoint: Endpoint,
-    barrier: Barrier,
     availability: RedisAvailability,
+    invalidations: Arc<Invalidations>,
+    status: watch::Sender<ConnectionStatus>,
     current: Mutex<CurrentConnection>,
     accepts_scripts: AtomicBool,
     windows_may_be_evicted: AtomicBool,
+    tracks: AtomicBool,
 }
 
 /// The generation tells the end of an earlier connection from that of its successor.
@@ -31,30 +35,49 @@ struct CurrentConnection {
     generation: u64,
     /// Absent while the connection is being replaced.
     connection: Option<RespConnection>,
+    /// The connection, or the one before it, as Redis knows it.
+    client: Option<ClientId>,
     pause: ReconnectPause,
+}
+
+/// What the hub has to know of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionStatus {
+    /// How many connections were replaced.
+    pub(crate) generation: u64,
+    pub(crate) is_up: bool,
+    /// Whether Redis pushes invalidations on this connection.
+    pub(crate) tracks: bool,
+    /// Pings that Redis has answered on this connection, every [`PING_EVERY`](super::PING_EVERY).
+    pub(crate) pongs: u64,
 }
 
 impl ConnectionSupervisor {
     /// Opens the first connection.
-    pub(super) async fn connect(
-        endpoint: Endpoint,
-        barrier: Barrier,
-        availability: RedisAvailability,
-    ) -> CacheResult<Arc<Self>> {
+    pub(super) async fn connect(endpoint: Endpoint) -> CacheResult<Arc<Self>> {
         let supervisor = Arc::new(Self {
             endpoint,
-            barrier,
-            availability,
+            availability: RedisAvailability::default(),
+            invalidations: Arc::default(),
+            status: watch::Sender::new(ConnectionStatus {
+                generation: 0,
+                is_up: false,
+                tracks: false,
+                pongs: 0,
+            }),
             current: Mutex::new(CurrentConnection {
                 generation: 0,
                 connection: None,
+                client: None,
                 pause: ReconnectPause::new(),
             }),
             accepts_scripts: AtomicBool::new(true),
             windows_may_be_evicted: AtomicBool::new(false),
+            tracks: AtomicBool::new(false),
         });
-        let (endpoint, barrier) = (&supervisor.endpoint, &supervisor.barrier);
-        let opened = open(endpoint, barrier, Arc::downgrade(&supervisor), 0).await?;
+        let opened = open(&Arc::downgrade(&supervisor), 0).await;
+        // The supervisor is there, so there is a result.
+        let opened = opened.unwrap_or_else(|| Err(errors::disconnected()))?;
         supervisor.connected(0, opened);
         Ok(supervisor)
     }
@@ -67,6 +90,20 @@ impl ConnectionSupervisor {
         &self.availability
     }
 
+    pub(super) const fn invalidations(&self) -> &Arc<Invalidations> {
+        &self.invalidations
+    }
+
+    /// Returns a receiver of the connection's status.
+    pub(super) fn status(&self) -> watch::Receiver<ConnectionStatus> {
+        self.status.subscribe()
+    }
+
+    /// Returns whether Redis pushes the next change of a key that a read has armed.
+    pub(super) fn tracks(&self) -> bool {
+        self.tracks.load(Ordering::Relaxed)
+    }
+
     pub(super) fn accepts_scripts(&self) -> bool {
         self.accepts_scripts.load(Ordering::Relaxed)
     }
@@ -75,30 +112,39 @@ impl ConnectionSupervisor {
         self.windows_may_be_evicted.load(Ordering::Relaxed)
     }
 
-    /// Sends commands on the current connection, at once.
-    ///
-    /// # Errors
-    ///
-    /// There is no connection, so nothing was sent.
+    /// Sends commands on the current connection, at once. Returns its generation too.
     pub(super) fn send(
         &self,
         packed: PackedCommands,
-    ) -> CacheResult<impl Future<Output = Answers> + Send + use<>> {
-        self.send_with_generation(packed).1
-    }
-
-    /// Does the same, and returns the generation of the connection.
-    pub(super) fn send_with_generation(
-        &self,
-        packed: PackedCommands,
+        permit: Option<OwnedSemaphorePermit>,
     ) -> (
         u64,
-        CacheResult<impl Future<Output = Answers> + Send + use<>>,
+        Result<impl Future<Output = Answers> + Send + use<>, SendError>,
     ) {
         let current = self.current();
         let sent = match &current.connection {
-            Some(connection) => Ok(connection.send(packed)),
-            None => Err(self.no_connection()),
+            Some(connection) => connection.send(packed, permit).map_err(SendError::from),
+            None => Err(SendError::NotSent(self.no_connection())),
+        };
+        (current.generation, sent)
+    }
+
+    /// Does the same with what `encode` writes, in one step: no other command is sent while it
+    /// runs.
+    pub(super) fn send_encoded(
+        &self,
+        encode: &mut dyn FnMut(&mut PackedCommands),
+    ) -> (
+        u64,
+        Result<impl Future<Output = Answers> + Send + use<>, SendError>,
+    ) {
+        let current = self.current();
+        let sent = match &current.connection {
+            Some(connection) => {
+                let sent = connection.send_encoded(encode);
+                sent.map_err(|_| SendError::NotSent(errors::disconnected()))
+            }
+            None => Err(SendError::NotSent(self.no_connection())),
         };
         (current.generation, sent)
     }
@@ -116,25 +162,25 @@ impl ConnectionSupervisor {
             return;
         }
         match refusal.filter(errors::serves_nobody) {
-            Some(why) => {
-                self.availability
-                    .set_unavailable(ConnectionKind::Commands, why);
-            }
-            None => self.availability.set_available(ConnectionKind::Commands),
+            Some(why) => self.availability.set_unavailable(why),
+            None => self.availability.set_available(),
         }
+        self.status.send_modify(|status| status.pongs += 1);
     }
 
     /// Puts a new connection in place of that of a generation, unless the latter is gone already.
     /// What was sent on the old connection is still answered there.
     pub(super) fn replace(self: &Arc<Self>, generation: u64, opened: OpenedConnection) -> bool {
+        let OpenedConnection { connection, facts } = opened;
         {
             let mut current = self.current();
             if !current.is(generation) {
                 return false;
             }
             current.generation += 1;
+            self.install(&mut current, connection.clone(), facts);
         }
-        self.connected(generation + 1, opened);
+        self.check(&connection, generation + 1);
         true
     }
 
@@ -144,30 +190,56 @@ impl ConnectionSupervisor {
     }
 
     fn connected(self: &Arc<Self>, generation: u64, opened: OpenedConnection) {
-        let OpenedConnection {
-            connection,
-            script_refusal,
-            eviction_policy,
-        } = opened;
-        if let Some(error) = &script_refusal {
+        let OpenedConnection { connection, facts } = opened;
+        self.install(&mut self.current(), connection.clone(), facts);
+        self.check(&connection, generation);
+    }
+
+    fn install(
+        &self,
+        current: &mut CurrentConnection,
+        connection: RespConnection,
+        facts: ServerFacts,
+    ) {
+        self.record_facts(&facts);
+        current.connection = Some(connection);
+        current.client = facts.client;
+        current.pause.connected();
+        self.availability.set_available();
+        self.status.send_replace(ConnectionStatus {
+            generation: current.generation,
+            is_up: true,
+            tracks: self.tracks(),
+            pongs: 0,
+        });
+    }
+
+    /// Replaces a connection that ended before it was in place, when there was nothing to replace.
+    fn check(self: &Arc<Self>, connection: &RespConnection, generation: u64) {
+        if connection.is_lost() {
+            self.lost(generation);
+        }
+    }
+
+    fn record_facts(&self, facts: &ServerFacts) {
+        if let Some(error) = &facts.script_refusal {
             tracing::warn!(
                 %error,
                 "Redis refuses scripts: an add whose answer is lost has an unknown outcome"
             );
         }
         self.accepts_scripts
-            .store(script_refusal.is_none(), Ordering::Relaxed);
-        self.record_eviction_policy(eviction_policy.as_deref());
-        {
-            let mut current = self.current();
-            current.connection = Some(connection.clone());
-            current.pause.connected();
-            self.availability.set_available(ConnectionKind::Commands);
+            .store(facts.script_refusal.is_none(), Ordering::Relaxed);
+        if let Some(error) = &facts.tracking_refusal {
+            tracing::warn!(
+                %error,
+                "Redis refuses CLIENT TRACKING: streams that somebody waits for are polled; allow \
+                 CLIENT TRACKING and CLIENT CACHING to avoid that"
+            );
         }
-        // It may have ended before it was in place, when there was nothing to replace.
-        if connection.is_lost() {
-            self.lost(generation);
-        }
+        self.tracks
+            .store(facts.tracking_refusal.is_none(), Ordering::Relaxed);
+        self.record_eviction_policy(facts.eviction_policy.as_deref());
     }
 
     /// Every policy but `noeviction` may evict a dedup window: it has a time-to-live, so the
@@ -190,7 +262,7 @@ impl ConnectionSupervisor {
     /// Returns the error of an operation that finds no connection: why there is none, if that is
     /// temporary.
     fn no_connection(&self) -> CacheError {
-        let why = self.availability.reason(ConnectionKind::Commands);
+        let why = self.availability.reason();
         why.filter(|why| why.retry() == Retry::Later)
             .unwrap_or_else(errors::disconnected)
     }
@@ -204,11 +276,16 @@ impl ConnectionSupervisor {
             }
             current.generation += 1;
             current.connection = None;
-            self.availability
-                .set_unavailable(ConnectionKind::Commands, errors::disconnected());
+            self.availability.set_unavailable(errors::disconnected());
+            self.status.send_replace(ConnectionStatus {
+                generation: current.generation,
+                is_up: false,
+                tracks: self.tracks(),
+                pongs: 0,
+            });
         }
         let address = self.endpoint.address();
-        tracing::warn!(address, "lost the connection for commands");
+        tracing::warn!(address, "lost the connection to Redis: reconnecting");
         tokio::spawn(reconnect(Arc::downgrade(self), generation + 1));
     }
 }
@@ -220,19 +297,25 @@ impl CurrentConnection {
     }
 }
 
-/// Opens a connection whose loss the supervisor learns.
+/// Opens a connection whose loss the supervisor learns. Returns `None` once the supervisor is gone.
 pub(super) async fn open(
-    endpoint: &Endpoint,
-    barrier: &Barrier,
-    supervisor: Weak<ConnectionSupervisor>,
+    supervisor: &Weak<ConnectionSupervisor>,
     generation: u64,
-) -> CacheResult<OpenedConnection> {
+) -> Option<CacheResult<OpenedConnection>> {
+    let (endpoint, invalidations) = {
+        let supervisor = supervisor.upgrade()?;
+        (
+            supervisor.endpoint.clone(),
+            Arc::clone(&supervisor.invalidations),
+        )
+    };
+    let supervisor = Weak::clone(supervisor);
     let on_lost = move || {
         if let Some(supervisor) = supervisor.upgrade() {
             supervisor.lost(generation);
         }
     };
-    RespConnection::open(endpoint, barrier.clone(), on_lost).await
+    Some(RespConnection::open(&endpoint, Some(invalidations), on_lost).await)
 }
 
 /// Tries to connect until that succeeds, or until the last handle is dropped. Pauses before the
@@ -246,32 +329,43 @@ async fn reconnect(supervisor: Weak<ConnectionSupervisor>, generation: u64) {
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
-        let Some((endpoint, barrier)) = parts(&supervisor) else {
+        let Some(attempt) = open(&supervisor, generation).await else {
             return;
         };
-        let attempt = open(&endpoint, &barrier, supervisor.clone(), generation).await;
+        let lost_client = || supervisor.upgrade()?.current().client.clone();
+        if let (Ok(opened), Some(lost)) = (&attempt, lost_client()) {
+            kill_lost_connection(opened, &lost).await;
+        }
         let Some(supervisor) = supervisor.upgrade() else {
             return;
         };
         match attempt {
             Ok(opened) => {
-                let address = endpoint.address();
-                tracing::info!(address, "reconnected for commands");
+                let address = supervisor.endpoint.address();
+                tracing::info!(address, "reconnected to Redis");
                 supervisor.connected(generation, opened);
                 return;
             }
             Err(error) => {
-                tracing::debug!(%error, "cannot reconnect for commands yet");
-                supervisor
-                    .availability
-                    .set_unavailable(ConnectionKind::Commands, error);
+                tracing::debug!(%error, "cannot reconnect to Redis yet");
+                supervisor.availability.set_unavailable(error);
             }
         }
     }
 }
 
-/// Returns what it takes to connect, without keeping the supervisor alive.
-pub(super) fn parts(supervisor: &Weak<ConnectionSupervisor>) -> Option<(Endpoint, Barrier)> {
-    let supervisor = supervisor.upgrade()?;
-    Some((supervisor.endpoint.clone(), supervisor.barrier.clone()))
+/// Closes the lost connection at Redis, if it may still be open there. Otherwise commands that
+/// Redis has not read yet, such as an `XREADGROUP`, could run after the recovery of what was lost.
+///
+/// An access list may forbid it; then they may.
+async fn kill_lost_connection(opened: &OpenedConnection, lost: &ClientId) {
+    let same_run = |client: &ClientId| client.run_id == lost.run_id && client.id != lost.id;
+    if opened.facts.client.as_ref().is_some_and(same_run) {
+        let mut packed = PackedCommands::default();
+        commands::kill_client(&mut packed, lost.id);
+        if let Ok(answer) = opened.connection.send(packed, None) {
+            // If this connection is lost as well, another attempt follows.
+            let _ = answer.await;
+        }
+    }
 }

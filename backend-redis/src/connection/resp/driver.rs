@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use redis::{RedisError, Value};
+use redis::{PushKind, RedisError, Value};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::reader::{AnswerReader, MalformedAnswer};
-use super::send_queue::{SendQueue, SendState, SentPipeline, lost};
-use crate::connection::barrier::BarrierTimeout;
+use super::send_queue::{PipelineAnswers, SendQueue, SendState, SentPipeline, lost};
+use crate::connection::invalidations::Invalidations;
+
+/// Bytes of a write buffer that are kept after a burst.
+const KEPT_BYTES: usize = 256 * 1024;
 
 /// A future that ends with the connection: with its error, or without one once all handles are
 /// dropped.
@@ -28,8 +31,11 @@ pub(super) struct ConnectionDriver<S> {
     /// Pipelines without all their answers, and those answers of the first one that are there.
     pipelines: VecDeque<SentPipeline>,
     answers: Vec<Value>,
+    /// Number of the last invalidation before the first of these answers.
+    last_invalidation: u64,
+    /// Receives what Redis pushes. Absent for a connection without `CLIENT TRACKING`.
+    invalidations: Option<Arc<Invalidations>>,
     response_timer: ResponseTimer,
-    barrier_timeout: BarrierTimeout,
 }
 
 /// Notices that Redis does not answer. One timer that is reset only when it fires: a timer for
@@ -43,7 +49,12 @@ struct ResponseTimer {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> ConnectionDriver<S> {
-    pub(super) fn new(stream: S, queue: Arc<SendQueue>, response_timeout: Duration) -> Self {
+    pub(super) fn new(
+        stream: S,
+        queue: Arc<SendQueue>,
+        response_timeout: Duration,
+        invalidations: Option<Arc<Invalidations>>,
+    ) -> Self {
         let now = Instant::now();
         Self {
             stream,
@@ -53,13 +64,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ConnectionDriver<S> {
             reader: AnswerReader::new(),
             pipelines: VecDeque::new(),
             answers: Vec::new(),
+            last_invalidation: 0,
+            invalidations,
             response_timer: ResponseTimer {
                 timeout: response_timeout,
                 timer: Box::pin(tokio::time::sleep_until(now)),
                 is_set: false,
                 since: now,
             },
-            barrier_timeout: BarrierTimeout::default(),
         }
     }
 
@@ -77,17 +89,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ConnectionDriver<S> {
     }
 
     /// Takes the queued commands. Returns whether there is anything to write.
-    fn take_queued(&mut self, cx: &mut Context<'_>) -> bool {
+    fn take_queued(&mut self) -> bool {
         let mut queued = self.queue.lock();
-        // Under the lock: what was sent after the barrier closed is not queued yet, or held back.
-        if self
-            .queue
-            .barrier
-            .poll_open(&mut self.barrier_timeout, cx)
-            .is_pending()
-        {
-            return false;
-        }
         std::mem::swap(&mut self.writing, &mut queued.bytes);
         let idle = self.pipelines.is_empty();
         self.pipelines.append(&mut queued.pipelines);
@@ -109,9 +112,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ConnectionDriver<S> {
                 self.written += written;
             }
             self.writing.clear();
+            self.writing.shrink_to(KEPT_BYTES);
             self.written = 0;
-            if !self.take_queued(cx) {
-                return Poll::Ready(Ok(()));
+            if !self.take_queued() {
+                // A stream with a buffer of its own, such as one of TLS, may still hold bytes.
+                return Pin::new(&mut self.stream).poll_flush(cx);
             }
         }
     }
@@ -130,25 +135,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ConnectionDriver<S> {
             self.response_timer.since = Instant::now();
             self.reader.filled(filled);
             if let Err(MalformedAnswer) = self.pass_on_answers() {
-                let why = "received bytes that are not RESP2";
+                let why = "received bytes that are not RESP";
                 return Poll::Ready(io::Error::new(io::ErrorKind::InvalidData, why));
             }
         }
     }
 
     fn pass_on_answers(&mut self) -> Result<(), MalformedAnswer> {
-        while let Some(value) = self.reader.next()? {
+        while let Some(value) = self.reader.next_value()? {
+            if let Value::Push { kind, data } = value {
+                if let (PushKind::Invalidate, Some(invalidations)) = (kind, &self.invalidations) {
+                    invalidations.push(data);
+                }
+                continue;
+            }
             // No command is unanswered, so this is not an answer.
             let first = self.pipelines.front().ok_or(MalformedAnswer)?;
             if self.answers.is_empty() {
                 self.answers.reserve_exact(first.commands);
+                let invalidations = self.invalidations.as_ref();
+                self.last_invalidation = invalidations.map_or(0, |it| it.last());
             }
             self.answers.push(value);
             if self.answers.len() == first.commands
                 && let Some(SentPipeline { answers, .. }) = self.pipelines.pop_front()
             {
                 // A sender that stopped waiting needs no answer.
-                let _ = answers.send(Ok(std::mem::take(&mut self.answers)));
+                let _ = answers.send(Ok(PipelineAnswers {
+                    values: std::mem::take(&mut self.answers),
+                    last_invalidation: self.last_invalidation,
+                }));
             }
         }
         Ok(())

@@ -5,25 +5,44 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::task::AtomicWaker;
 use redis::{RedisError, Value};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::connection::barrier::Barrier;
 use crate::wire::packing::PackedCommands;
 
-/// The answers to a pipeline, in order, or why there are none.
-pub(in crate::connection) type Answers = Result<Vec<Value>, RedisError>;
+/// Maximum number of bytes that wait for the driver. A single pipeline may have more.
+const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
+
+/// The answers to a pipeline, or why there are none.
+pub(in crate::connection) type Answers = Result<PipelineAnswers, RedisError>;
+
+/// The answers to a pipeline.
+#[derive(Debug)]
+pub(in crate::connection) struct PipelineAnswers {
+    /// One for each command, in order.
+    pub(in crate::connection) values: Vec<Value>,
+    /// Number of the last invalidation that arrived before the first answer.
+    pub(in crate::connection) last_invalidation: u64,
+}
+
+/// Why a pipeline was not queued.
+#[derive(Debug)]
+pub(in crate::connection) enum PushError {
+    /// The connection is lost.
+    Lost(RedisError),
+    /// Too many bytes are queued.
+    Full,
+}
 
 /// Shared by the handles and the driver of a connection.
 #[derive(Default)]
 pub(super) struct SendQueue {
     queued: Mutex<QueuedCommands>,
     pub(super) driver: AtomicWaker,
-    pub(super) barrier: Barrier,
 }
 
 #[derive(Default)]
 pub(super) struct QueuedCommands {
-    /// Bytes that the driver has not taken yet. Bounded by the pipelines that may be unanswered.
+    /// Bytes that the driver has not taken yet.
     pub(super) bytes: Vec<u8>,
     pub(super) pipelines: VecDeque<SentPipeline>,
     pub(super) state: SendState,
@@ -42,16 +61,12 @@ pub(super) enum SendState {
 pub(super) struct SentPipeline {
     pub(super) commands: usize,
     pub(super) answers: oneshot::Sender<Answers>,
+    /// Counts against the bound on pipelines for as long as this one is unanswered, whether or not
+    /// its sender still waits.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl SendQueue {
-    pub(super) fn new(barrier: Barrier) -> Self {
-        Self {
-            barrier,
-            ..Self::default()
-        }
-    }
-
     pub(super) fn lock(&self) -> MutexGuard<'_, QueuedCommands> {
         // Nothing panics under the lock.
         self.queued.lock().unwrap_or_else(PoisonError::into_inner)
@@ -61,22 +76,66 @@ impl SendQueue {
         &self,
         packed: PackedCommands,
         answers: oneshot::Sender<Answers>,
-    ) -> Result<(), RedisError> {
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), PushError> {
         let PackedCommands { bytes, commands } = packed;
         let mut queued = self.lock();
         if let SendState::Lost(error) = &queued.state {
-            return Err(error.clone());
+            return Err(PushError::Lost(error.clone()));
         }
-        queued
-            .pipelines
-            .push_back(SentPipeline { commands, answers });
         // If there are bytes already, the driver was woken for them.
         let wake = queued.bytes.is_empty();
         if wake {
             queued.bytes = bytes;
+        } else if queued.bytes.len() + bytes.len() > MAX_QUEUED_BYTES {
+            return Err(PushError::Full);
         } else {
             queued.bytes.extend_from_slice(&bytes);
         }
+        queued.pipelines.push_back(SentPipeline {
+            commands,
+            answers,
+            _permit: permit,
+        });
+        drop(queued);
+        if wake {
+            self.driver.wake();
+        }
+        Ok(())
+    }
+
+    /// Queues what `encode` writes. No other command is queued while it runs. There is no bound, so
+    /// the caller needs one.
+    pub(super) fn push_encoded(
+        &self,
+        encode: &mut dyn FnMut(&mut PackedCommands),
+        answers: oneshot::Sender<Answers>,
+    ) -> Result<(), RedisError> {
+        let mut queued = self.lock();
+        if let SendState::Lost(error) = &queued.state {
+            return Err(error.clone());
+        }
+        let wake = queued.bytes.is_empty();
+        let mut packed = PackedCommands {
+            bytes: std::mem::take(&mut queued.bytes),
+            commands: 0,
+        };
+        encode(&mut packed);
+        queued.bytes = packed.bytes;
+        if packed.commands == 0 {
+            drop(queued);
+            // The sender waits for it.
+            let _ = answers.send(Ok(PipelineAnswers {
+                values: Vec::new(),
+                last_invalidation: 0,
+            }));
+            return Ok(());
+        }
+        queued.pipelines.push_back(SentPipeline {
+            commands: packed.commands,
+            answers,
+            _permit: None,
+        });
         drop(queued);
         if wake {
             self.driver.wake();

@@ -1,18 +1,20 @@
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use redis::Value;
+use redis::{RedisError, Value};
 use streamgate_protocol::CacheResult;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
 use super::open::start;
-use super::{OpenedConnection, RespConnection};
-use crate::connection::barrier::Barrier;
+use super::{OpenedConnection, PushError, RespConnection};
 use crate::connection::endpoint::{ConnectionSettings, Endpoint, RESPONSE_TIMEOUT};
+use crate::connection::invalidations::Invalidations;
 use crate::wire::commands;
 use crate::wire::commands::CommandWriter;
 use crate::wire::packing::PackedCommands;
@@ -24,8 +26,23 @@ fn connect() -> (RespConnection, DuplexStream, oneshot::Receiver<()>) {
     let report = move || {
         let _ = lost.send(());
     };
-    let connection = start(ours, RESPONSE_TIMEOUT, Barrier::default(), report);
+    let connection = start(ours, RESPONSE_TIMEOUT, None, report);
     (connection, peer, on_lost)
+}
+
+/// Sends a pipeline, and returns its answers.
+fn send(
+    connection: &RespConnection,
+    packed: PackedCommands,
+) -> impl Future<Output = Result<Vec<Value>, RedisError>> + Send + use<> {
+    let sent = connection.send(packed, None);
+    async move {
+        match sent {
+            Ok(answers) => answers.await.map(|answers| answers.values),
+            Err(PushError::Lost(error)) => Err(error),
+            Err(PushError::Full) => panic!("the queue is full"),
+        }
+    }
 }
 
 fn length(stream: &str) -> PackedCommands {
@@ -51,7 +68,7 @@ async fn pipelines_are_answered_in_the_order_in_which_they_were_sent() {
     let sent = names.iter().map(|name| {
         let mut packed = length(name);
         commands::length(&mut packed, name.as_bytes());
-        connection.send(packed)
+        send(&connection, packed)
     });
     let sent: Vec<_> = sent.collect();
     let serve = async {
@@ -79,8 +96,8 @@ async fn pipelines_are_answered_in_the_order_in_which_they_were_sent() {
 #[tokio::test]
 async fn a_connection_closes_after_its_last_answer_once_its_last_handle_is_dropped() {
     let (connection, mut peer, on_lost) = connect();
-    let dropped = connection.send(length("dropped"));
-    let awaited = connection.send(length("awaited"));
+    let dropped = send(&connection, length("dropped"));
+    let awaited = send(&connection, length("awaited"));
     drop((connection, dropped));
     expect(
         &mut peer,
@@ -97,31 +114,47 @@ async fn a_connection_closes_after_its_last_answer_once_its_last_handle_is_dropp
 #[tokio::test]
 async fn a_lost_connection_fails_every_pipeline_present_and_future() {
     let (connection, peer, on_lost) = connect();
-    let waiting = connection.send(length("s"));
+    let waiting = send(&connection, length("s"));
     drop(peer);
     assert!(waiting.await.unwrap_err().is_io_error());
     on_lost.await.unwrap();
-    let refused = connection.send(length("s")).now_or_never().unwrap();
+    let refused = send(&connection, length("s")).now_or_never().unwrap();
     assert!(refused.is_err());
 }
 
-/// Opens a connection to a Redis that answers `SCRIPT LOAD` like this, and that refuses the
-/// client's name and library.
-async fn open_with_script(answer: &'static str) -> CacheResult<OpenedConnection> {
+/// Opens a connection to a Redis that answers the sign-in like this, and later commands with
+/// `more`.
+async fn open_with(answers: String, more: &'static str) -> CacheResult<OpenedConnection> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let url = format!("redis://:secret@{}", listener.local_addr().unwrap());
     let endpoint = Endpoint::new(&url, ConnectionSettings::default()).unwrap();
     let serve = async {
         let (mut socket, _) = listener.accept().await.unwrap();
-        let answers = format!("+OK\r\n{}{answer}\r\n+PONG\r\n", "-ERR no\r\n".repeat(4));
-        socket.write_all(answers.as_bytes()).await.unwrap();
+        let mut read = Vec::new();
+        for answers in [&answers, more] {
+            while !read.ends_with(b"PING\r\n") {
+                if socket.read_buf(&mut read).await.unwrap() == 0 {
+                    return;
+                }
+            }
+            read.push(0);
+            socket.write_all(answers.as_bytes()).await.unwrap();
+        }
         // Reads everything: unread bytes would reset the connection.
-        let _ = socket.read_to_end(&mut Vec::new()).await;
+        let _ = socket.read_to_end(&mut read).await;
     };
+    let invalidations = Some(Arc::new(Invalidations::default()));
     tokio::select! {
-        opened = RespConnection::open(&endpoint, Barrier::default(), || ()) => opened,
+        opened = RespConnection::open(&endpoint, invalidations, || ()) => opened,
         () = serve => panic!("the connection closed early"),
     }
+}
+
+/// The same, for the answer to `SCRIPT LOAD`. Redis refuses the client's name and library, and
+/// `INFO`.
+async fn open_with_script(answer: &str) -> CacheResult<OpenedConnection> {
+    let before = format!("%0\r\n{}", "-ERR no\r\n".repeat(4));
+    open_with(format!("{before}{answer}\r\n+OK\r\n+OK\r\n+PONG\r\n"), "").await
 }
 
 #[tokio::test]
@@ -130,35 +163,112 @@ async fn a_temporary_refusal_of_the_script_is_not_a_refusal() {
         "-OOM command not allowed when used memory > 'maxmemory'",
         "$2\r\nab",
     ] {
-        assert!(
-            open_with_script(accepted)
-                .await
-                .unwrap()
-                .script_refusal
-                .is_none()
-        );
+        let opened = open_with_script(accepted).await.unwrap();
+        assert!(opened.facts.script_refusal.is_none());
+        assert!(opened.facts.tracking_refusal.is_none());
     }
-    let refused = open_with_script("-NOPERM no permission")
-        .await
-        .unwrap()
-        .script_refusal;
-    assert_eq!(refused.unwrap().code(), "NOPERM");
+    let refused = open_with_script("-NOPERM no permission").await.unwrap();
+    assert_eq!(refused.facts.script_refusal.unwrap().code(), "NOPERM");
     let loading = "-LOADING Redis is loading the dataset in memory";
     let error = open_with_script(loading).await.map(drop).unwrap_err();
     assert_eq!(error.code(), "LOADING");
 }
 
 #[tokio::test]
+async fn a_server_without_resp3_is_signed_in_to_by_auth() {
+    for refusal in [
+        "-NOPROTO unsupported protocol version",
+        "-ERR unknown command 'HELLO'",
+    ] {
+        let first = format!("{refusal}\r\n{}+PONG\r\n", "-NOAUTH no\r\n".repeat(7));
+        let opened = open_with(
+            first.clone(),
+            "+OK\r\n+OK\r\n+OK\r\n+OK\r\n$27\r\nmaxmemory_policy:noeviction\r\n$2\r\nab\r\n+PONG\r\n",
+        );
+        let facts = opened.await.unwrap().facts;
+        assert_eq!(facts.eviction_policy.as_deref(), Some("noeviction"));
+        assert_eq!(facts.tracking_refusal.unwrap().code(), "NOPROTO");
+        let refused = open_with(
+            first,
+            "-WRONGPASS no\r\n+OK\r\n+OK\r\n+OK\r\n+info\r\n+ab\r\n+PONG\r\n",
+        );
+        assert_eq!(refused.await.map(drop).unwrap_err().code(), "WRONGPASS");
+    }
+}
+
+#[tokio::test]
+async fn pushes_are_no_answers_and_are_counted_before_the_first_answer() {
+    let (ours, mut peer) = tokio::io::duplex(64);
+    let invalidations = Arc::new(Invalidations::default());
+    let receiver = Some(Arc::clone(&invalidations));
+    let connection = start(ours, RESPONSE_TIMEOUT, receiver, || ());
+    let mut packed = length("s");
+    commands::length(&mut packed, b"s");
+    let answers = connection.send(packed, None).unwrap();
+    let push = ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\ns\r\n";
+    let other = ">2\r\n+other\r\n:1\r\n";
+    let bytes = format!("{push}{other}:1\r\n{push}:2\r\n");
+    let write = peer.write_all(bytes.as_bytes());
+    let (answers, written) = tokio::join!(answers, write);
+    written.unwrap();
+    let answers = answers.unwrap();
+    assert_eq!(answers.values, [Value::Int(1), Value::Int(2)]);
+    assert_eq!(answers.last_invalidation, 1);
+    assert_eq!(invalidations.last(), 2);
+    let batch = invalidations.next().await;
+    assert_eq!(batch.streams, HashMap::from([(b"s".to_vec(), 2)]));
+}
+
+#[tokio::test]
+async fn a_pipeline_counts_until_it_is_answered_though_its_sender_has_gone() {
+    let (connection, mut peer, _on_lost) = connect();
+    let permits = Arc::new(Semaphore::new(1));
+    let permit = Arc::clone(&permits).try_acquire_owned().unwrap();
+    drop(connection.send(length("s"), Some(permit)).unwrap());
+    expect(&mut peer, &length_bytes("s")).await;
+    assert_eq!(permits.available_permits(), 0);
+    peer.write_all(b":1\r\n").await.unwrap();
+    let _permit = permits.acquire().await.unwrap();
+}
+
+#[tokio::test]
+async fn too_many_bytes_are_refused() {
+    let (connection, _peer, _on_lost) = connect();
+    let long = || {
+        let mut packed = PackedCommands::default();
+        commands::length(&mut packed, &[b's'; 40 * 1024 * 1024]);
+        packed
+    };
+    let _first = connection.send(long(), None).unwrap();
+    let _next = connection.send(length("s"), None);
+    let refused = connection.send(long(), None).map(drop);
+    assert!(matches!(refused, Err(PushError::Full)));
+    assert!(connection.send(length("s"), None).is_ok());
+}
+
+/// A stream that keeps what is written until it is flushed, as one of TLS may.
+#[tokio::test]
+async fn what_is_written_is_flushed() {
+    let (ours, mut peer) = tokio::io::duplex(64);
+    let buffered = tokio::io::BufWriter::new(ours);
+    let connection = start(buffered, RESPONSE_TIMEOUT, None, || ());
+    let answers = send(&connection, length("s"));
+    expect(&mut peer, &length_bytes("s")).await;
+    peer.write_all(b":1\r\n").await.unwrap();
+    assert_eq!(answers.await.unwrap(), [Value::Int(1)]);
+}
+
+#[tokio::test]
 async fn bytes_that_are_not_an_answer_end_the_connection() {
     for nonsense in [&b"HTTP/1.1 400 Bad Request\r\n"[..], b":1\r\n:2\r\n"] {
         let (connection, mut peer, on_lost) = connect();
-        let answers = connection.send(length("s"));
+        let answers = send(&connection, length("s"));
         expect(&mut peer, &length_bytes("s")).await;
         peer.write_all(nonsense).await.unwrap();
         on_lost.await.unwrap();
         // An answer that arrived before the malformed bytes still counts.
         assert_eq!(answers.await.is_ok(), nonsense[0] == b':');
-        assert!(connection.send(length("s")).await.is_err());
+        assert!(send(&connection, length("s")).await.is_err());
     }
 }
 
@@ -167,7 +277,7 @@ async fn only_silence_while_a_command_is_unanswered_ends_the_connection() {
     let (connection, mut peer, on_lost) = connect();
     // Longer than the time-out, but no command is unanswered.
     tokio::time::sleep(3 * RESPONSE_TIMEOUT).await;
-    let answers = connection.send(length("s"));
+    let answers = send(&connection, length("s"));
     expect(&mut peer, &length_bytes("s")).await;
     // A long answer arrives slowly.
     peer.write_all(b"*3\r\n").await.unwrap();
@@ -179,7 +289,7 @@ async fn only_silence_while_a_command_is_unanswered_ends_the_connection() {
     assert_eq!(answers.await.unwrap(), [Value::Array(three)]);
 
     let begun = Instant::now();
-    let silent = connection.send(length("s"));
+    let silent = send(&connection, length("s"));
     assert!(silent.await.unwrap_err().is_timeout());
     // Tokio's timer has a resolution of one millisecond.
     let late = begun.elapsed() - RESPONSE_TIMEOUT;
@@ -193,7 +303,7 @@ async fn a_peer_that_does_not_read_counts_as_silent() {
     let mut packed = PackedCommands::default();
     packed.command("XLEN", 1);
     packed.argument(&[b'x'; 1000]);
-    assert!(connection.send(packed).await.unwrap_err().is_timeout());
+    assert!(send(&connection, packed).await.unwrap_err().is_timeout());
     on_lost.await.unwrap();
 }
 
@@ -207,10 +317,10 @@ fn the_end_of_the_runtime_fails_every_pipeline_present_and_future() {
     };
     let first = runtime();
     let (connection, peer, _on_lost) = first.block_on(async { connect() });
-    let waiting = connection.send(length("s"));
+    let waiting = send(&connection, length("s"));
     drop(first);
     let second = runtime();
     assert!(second.block_on(waiting).is_err());
-    assert!(second.block_on(connection.send(length("s"))).is_err());
+    assert!(second.block_on(send(&connection, length("s"))).is_err());
     drop(peer);
 }

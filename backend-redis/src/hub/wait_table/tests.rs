@@ -5,18 +5,18 @@ mod tails;
 
 use std::time::Duration;
 
-use redis::Value;
+use redis::{RedisError, Value};
 use streamgate_protocol::{CacheResult, EntryId};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
-use crate::connection::barrier::Barrier;
 use crate::hub::group::admission::{Admission, GroupKey};
-use crate::hub::group::cancel_guard::guard_pair;
 use crate::hub::probe::ArmingRead;
 use crate::hub::shared_entries::SharedEntries;
 use crate::hub::waiter::Waiter;
+use crate::wire::errors;
+use crate::wire::packing::PackedCommands;
 
 type Reply = oneshot::Receiver<CacheResult<SharedEntries>>;
 
@@ -25,6 +25,7 @@ struct TableFixture {
     wait_queues: Arc<WaitQueues>,
     ended_attempts: UnboundedReceiver<GroupKey>,
     start: Instant,
+    invalidations: u64,
 }
 
 impl TableFixture {
@@ -37,6 +38,7 @@ impl TableFixture {
             wait_queues,
             ended_attempts,
             start: Instant::now(),
+            invalidations: 0,
         }
     }
 
@@ -56,6 +58,10 @@ impl TableFixture {
     }
 
     fn read_after(&mut self, after: &str, count: u64) -> Reply {
+        self.read_armed(after, count, None)
+    }
+
+    fn read_armed(&mut self, after: &str, count: u64, arming: Option<Arming>) -> Reply {
         let (waiter, reply) = Self::waiter(None);
         let (number, after) = (
             self.wait_queues.next_number(),
@@ -67,7 +73,8 @@ impl TableFixture {
             after,
             count,
         };
-        self.table.handle(HubMessage::Read((*b"s").into(), reader));
+        let message = HubMessage::Read((*b"s").into(), reader, arming);
+        self.table.handle(message);
         reply
     }
 
@@ -80,20 +87,22 @@ impl TableFixture {
     }
 
     fn read_group(&mut self, deadline: Option<Instant>) -> Reply {
+        self.read_group_armed(deadline, None)
+    }
+
+    fn read_group_armed(&mut self, deadline: Option<Instant>, arming: Option<Arming>) -> Reply {
         let slot = match self.join() {
             Admission::First(attempt) => attempt.wait(),
             Admission::Queued(slot) => slot,
         };
         let (waiter, reply) = Self::waiter(deadline);
-        let (delivery, _) = guard_pair(&Barrier::default());
         let consumer = GroupReadWaiter {
             waiter,
             slot,
-            delivery,
             name: "c".into(),
             count: 1,
         };
-        self.table.handle(HubMessage::ReadGroup(consumer));
+        self.table.handle(HubMessage::ReadGroup(consumer, arming));
         reply
     }
 
@@ -105,11 +114,28 @@ impl TableFixture {
         probe
     }
 
-    /// Replies to a probe. If the probe asks for the last entry and `values` does not have it, that
-    /// is one after all others.
-    fn reply(&mut self, probe: Probe, mut values: Vec<Value>, ms: u64) {
+    /// Redis pushes an invalidation.
+    fn invalidate(&mut self, ms: u64) {
+        self.invalidate_at(self.at(ms));
+    }
+
+    fn invalidate_at(&mut self, at: Instant) {
+        self.invalidations += 1;
+        self.table.invalidated(b"s", self.invalidations, at);
+    }
+
+    /// Replies to a probe: to its read, and to its group reads. If the probe asks for the last
+    /// entry and `values` does not have it, that is one after all others.
+    fn reply(&mut self, mut probe: Probe, mut values: Vec<Value>, ms: u64) {
+        probe.encode(&mut PackedCommands::default());
         if probe.find_end && values.len() == probe.group_reads.len() + 1 {
             values.insert(0, last_entry(&EntryId::MAX.to_string()));
+        }
+        if probe.end_arms() {
+            values.remove(1);
+            values.insert(0, Value::Okay);
+        } else if probe.arms {
+            values.insert(usize::from(probe.find_end), Value::Okay);
         }
         self.table.finish_probe(probe, Ok(values), self.at(ms));
     }
@@ -155,7 +181,7 @@ fn an_invalidation_that_overtakes_the_reply_causes_another_read() {
     let mut fixture = TableFixture::new();
     let mut reader = fixture.read_after("5", 1);
     let probe = fixture.start_probe(id("5"), 1, 0);
-    fixture.table.invalidated(b"s", fixture.start);
+    fixture.invalidate(0);
     assert!(fixture.table.next_probe().is_none(), "one probe at a time");
     fixture.reply(probe, vec![Value::Nil], 0);
     let probe = fixture.start_probe(id("5"), 1, 0);
@@ -210,6 +236,7 @@ fn after_a_lost_connection_only_the_consumer_in_the_probe_has_an_unknown_outcome
     fixture
         .table
         .disconnected(fixture.at(0), &errors::disconnected());
+    let error = SendError::NoAnswer(error);
     fixture.table.finish_probe(probe, Err(error), fixture.at(0));
     assert_eq!(
         probed.try_recv().unwrap().unwrap_err().code(),
@@ -220,25 +247,87 @@ fn after_a_lost_connection_only_the_consumer_in_the_probe_has_an_unknown_outcome
         fixture.table.next_probe().is_none(),
         "the hub is disconnected"
     );
-    fixture.table.all_changed();
+    fixture.table.connected(1, true);
     fixture.start_probe(id("5"), 1, 1);
 }
 
 #[test]
-fn in_fallback_mode_entries_before_a_readers_id_are_reported_to_consumers() {
-    let watched = |fixture: &mut TableFixture| fixture.table.take_fallback_requests().last();
-    let watch = |end| Some(FallbackRequest::Watch((*b"s").into(), id(end)));
+fn a_consumer_whose_group_read_was_not_sent_goes_on_waiting() {
     let mut fixture = TableFixture::new();
-    fixture.table.use_fallback(true);
+    let mut consumer = fixture.read_group(None);
+    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
+    let error = SendError::NotSent(errors::disconnected());
+    fixture.table.finish_probe(probe, Err(error), fixture.at(0));
+    assert!(is_waiting(&mut consumer));
+    fixture.start_probe(EntryId::MAX, 1, 1);
+}
+
+#[test]
+fn a_wait_whose_first_attempt_armed_the_stream_needs_no_read() {
+    let arming = |generation, last_invalidation| {
+        Some(Arming {
+            generation,
+            last_invalidation,
+        })
+    };
+    let mut fixture = TableFixture::new();
+    fixture.table.connected(1, true);
+    let mut reader = fixture.read_armed("5-0", 1, arming(1, 0));
+    let mut consumer = fixture.read_group_armed(None, arming(1, 0));
+    assert!(fixture.table.next_probe().is_none());
+    fixture.invalidate(0);
+    let probe = fixture.start_probe(id("5-0"), 1, 1);
+    fixture.reply(probe, vec![entries(&["6-0"]), entries(&["6-0"])], 0);
+    assert_eq!(received_ids(&mut reader), ["6-0"]);
+    assert_eq!(received_ids(&mut consumer), ["6-0"]);
+
+    // The stream changed, or the connection was replaced, before the hub knew of the wait.
+    for missed in [arming(1, 0), arming(0, 1)] {
+        let mut fixture = TableFixture::new();
+        fixture.table.connected(1, true);
+        fixture.invalidate(0);
+        let _reader = fixture.read_armed("5-0", 1, missed);
+        fixture.start_probe(id("5-0"), 1, 0);
+        let mut fixture = TableFixture::new();
+        fixture.table.connected(1, true);
+        fixture.invalidate(0);
+        let _consumer = fixture.read_group_armed(None, missed);
+        fixture.start_probe(EntryId::MAX, 1, 1);
+    }
+}
+
+#[test]
+fn redis_that_stops_to_arm_is_read_again_after_a_pause() {
+    let mut fixture = TableFixture::new();
+    let _reader = fixture.read_after("5-0", 1);
+    let probe = fixture.start_probe(id("5-0"), 1, 0);
+    let refusal = redis::parse_redis_value(b"-NOPERM no permission\r\n").unwrap();
+    let values = Ok(vec![refusal, Value::Nil]);
+    fixture.table.finish_probe(probe, values, fixture.at(0));
+    assert!(fixture.table.next_probe().is_none() && fixture.table.awaits_retry());
+    fixture.table.retry();
+    fixture.start_probe(id("5-0"), 1, 0);
+}
+
+#[test]
+fn entries_before_a_readers_id_are_polled_for_consumers() {
+    let polled = |fixture: &TableFixture| {
+        let streams: Vec<_> = fixture.table.polled_streams().collect();
+        streams.into_iter().map(|(_, end)| end).collect::<Vec<_>>()
+    };
+    let mut fixture = TableFixture::new();
+    fixture.table.connected(1, false);
     let _reader = fixture.read_after("9-0", 1);
+    assert_eq!(polled(&fixture), []);
     let probe = fixture.start_probe(id("9-0"), 1, 0);
     fixture.reply(probe, vec![Value::Nil], 0);
-    assert_eq!(watched(&mut fixture), watch("9-0"));
+    assert_eq!(polled(&fixture), [id("9-0")]);
     let mut consumer = fixture.read_group(None);
     let probe = fixture.start_probe(id("9-0"), 1, 1);
     fixture.reply(probe, vec![last_entry("5-0"), Value::Nil, Value::Nil], 0);
-    assert_eq!(watched(&mut fixture), watch("5-0"));
-    fixture.table.invalidated(b"s", fixture.at(0));
+    assert_eq!(polled(&fixture), [id("5-0")]);
+    fixture.table.changed(b"s", fixture.at(0));
+    assert_eq!(polled(&fixture), []);
     let probe = fixture.start_probe(id("9-0"), 1, 1);
     fixture.reply(
         probe,
@@ -248,11 +337,11 @@ fn in_fallback_mode_entries_before_a_readers_id_are_reported_to_consumers() {
     assert_eq!(received_ids(&mut consumer), ["6-0"]);
     // The same without a reader.
     let mut fixture = TableFixture::new();
-    fixture.table.use_fallback(true);
+    fixture.table.connected(1, false);
     let _consumer = fixture.read_group(None);
     let probe = fixture.start_probe(EntryId::MAX, 1, 1);
     fixture.reply(probe, vec![last_entry("6-0"), Value::Nil, Value::Nil], 0);
-    assert_eq!(watched(&mut fixture), watch("6-0"));
+    assert_eq!(polled(&fixture), [id("6-0")]);
 }
 
 #[test]
@@ -263,7 +352,7 @@ fn spurious_invalidations_throttle_a_stream_until_one_brings_an_entry() {
     fixture.reply(probe, vec![entries(&[])], 0);
     let mut probes = 0;
     loop {
-        fixture.table.invalidated(b"s", fixture.at(0));
+        fixture.invalidate(0);
         let Some(probe) = fixture.table.next_probe() else {
             break;
         };
@@ -282,6 +371,6 @@ fn spurious_invalidations_throttle_a_stream_until_one_brings_an_entry() {
     fixture.table.end_throttles(until);
     let probe = fixture.start_probe(id("5-0"), 1, 0);
     fixture.reply(probe, vec![entries(&["6-0"])], 0);
-    fixture.table.invalidated(b"s", until);
+    fixture.invalidate_at(until);
     assert!(fixture.table.next_probe().is_some());
 }

@@ -64,7 +64,7 @@ fn no_probe_follows_the_delivery_of_the_last_entry() {
     let (mut first, mut second) = (fixture.read_group(None), fixture.read_group(None));
     let probe = fixture.start_probe(EntryId::MAX, 1, 1);
     fixture.reply(probe, vec![Value::Nil, Value::Nil], 0);
-    fixture.table.invalidated(b"s", fixture.at(1));
+    fixture.invalidate(1);
     let probe = fixture.start_probe(EntryId::MAX, 1, 1);
     fixture.reply(
         probe,
@@ -76,7 +76,7 @@ fn no_probe_follows_the_delivery_of_the_last_entry() {
         fixture.table.next_probe().is_none(),
         "there are no more entries"
     );
-    fixture.table.invalidated(b"s", fixture.at(2));
+    fixture.invalidate(2);
     let probe = fixture.start_probe(EntryId::MAX, 1, 1);
     fixture.reply(
         probe,
@@ -100,7 +100,7 @@ fn joining_a_drained_group_causes_no_probe() {
         fixture.table.next_probe().is_none(),
         "Redis pushes the next change"
     );
-    fixture.table.invalidated(b"s", fixture.at(0));
+    fixture.invalidate(0);
     let probe = fixture.start_probe(EntryId::MAX, 1, 1);
     let mut third = fixture.read_group(None);
     fixture.reply(probe, vec![Value::Nil, entries(&["1-0"])], 1);
@@ -169,6 +169,29 @@ fn a_cancel_in_a_drained_group_causes_no_probe() {
     cancel_last(&mut fixture);
     assert!(fixture.table.next_probe().is_none(), "the group is drained");
     assert!(is_waiting(&mut second));
-    fixture.table.invalidated(b"s", fixture.at(0));
+    fixture.invalidate(0);
     fixture.start_probe(EntryId::MAX, 1, 1);
+}
+
+#[test]
+fn no_group_is_read_for_a_consumer_that_has_cancelled() {
+    let mut fixture = TableFixture::new();
+    let gone = fixture.read_group(None);
+    let mut next = fixture.read_group(None);
+    // The consumer cancels between the start of the probe and the moment in which it is sent.
+    let probe = fixture.start_probe(EntryId::MAX, 1, 1);
+    drop(gone);
+    let mut probe = probe;
+    let mut packed = PackedCommands::default();
+    probe.encode(&mut packed);
+    assert!(probe.group_reads.is_empty());
+    let text = String::from_utf8_lossy(&packed.bytes);
+    assert!(!text.contains("XREADGROUP"), "{text}");
+    let values = vec![Value::Okay, last_entry("1-0")];
+    fixture.table.finish_probe(probe, Ok(values), fixture.at(0));
+    let probe = fixture.table.next_probe().expect("another consumer waits");
+    assert_eq!((probe.read, probe.group_reads.len()), (None, 1));
+    fixture.reply(probe, vec![entries(&["1-0"])], 0);
+    assert_eq!(received_ids(&mut next), ["1-0"]);
+    assert!(fixture.table.is_empty());
 }

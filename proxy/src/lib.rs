@@ -34,6 +34,9 @@ mod address_key;
 mod busy_poll;
 mod client_registry;
 mod config;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod health;
 mod log_limit;

@@ -8,6 +8,7 @@ mod check;
 mod command;
 mod demo;
 mod files;
+mod fuzz;
 mod map;
 mod programs;
 mod publish;
@@ -67,6 +68,8 @@ enum Command {
     Chaos(Rest),
     /// Attack a real server, and check what that costs the server and its other clients
     Abuse(Rest),
+    /// Fuzz all that reads bytes of strangers
+    Fuzz(fuzz::Options),
     /// Rewrite the list of files in ARCHITECTURE.md
     Map,
     /// Check that every crate could be published: documentation, package, oldest compiler
@@ -109,6 +112,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Conformance(rest) => programs::conformance(&rest.arguments),
         Command::Chaos(rest) => programs::chaos(&rest.arguments),
         Command::Abuse(rest) => programs::abuse(&rest.arguments),
+        Command::Fuzz(options) => fuzz::run_targets(&options),
         Command::Map => map::run(),
         Command::Publishable => publish::run(),
         Command::Bench(rest) => programs::bench(&rest.arguments),

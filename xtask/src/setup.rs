@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use crate::command::announce;
 
 pub(crate) mod browser;
+pub(crate) mod cargo_fuzz;
 pub(crate) mod executable;
 pub(crate) mod nats;
 pub(crate) mod node;
@@ -24,7 +25,7 @@ pub(crate) enum Purpose {
     Demo,
     /// The npm package: also Node.js and the packages of tests/runtimes, wasm-opt among them
     Package,
-    /// All tests: also two Redis servers, Chromium and a Python library
+    /// All tests: also two Redis servers, Chromium, a Python library and cargo-fuzz
     Test,
     /// The benchmark alone: Redis 7, and NATS to measure beside
     Bench,
@@ -61,6 +62,7 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<()> {
         Purpose::Test => {
             redis::fetch_8()?;
             python::fetch_library()?;
+            cargo_fuzz::install()?;
         }
         Purpose::Bench => nats::fetch()?,
     }
@@ -81,7 +83,7 @@ fn missing(purpose: Purpose) -> Vec<Missing> {
         missing.extend([redis::missing_7()]);
     }
     if purpose == Purpose::Test {
-        missing.extend([browser::missing()]);
+        missing.extend([browser::missing(), cargo_fuzz::missing()]);
     }
     missing.into_iter().flatten().collect()
 }

@@ -10,6 +10,8 @@
 
 mod connection;
 mod driver;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod open;
 pub(crate) mod reader;
 mod send_queue;

@@ -7,7 +7,7 @@ pub(crate) const BUDGET_MIB: u64 = 192;
 /// allocator keeps.
 pub(crate) const BESIDE_BUDGET_MIB: u64 = 64;
 
-/// The memory of a server whose streams are in memory (`--max-store-memory`), in MiB.
+/// The memory of a server whose streams are in memory (`--memory-bytes`), in MiB.
 pub(crate) const STORE_MIB: u64 = 64;
 
 /// The most that the bystander's 99th percentile may grow.

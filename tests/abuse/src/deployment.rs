@@ -92,10 +92,7 @@ impl Deployment {
                 );
                 arguments.extend(["--redis".to_owned(), url]);
             }
-            None => arguments.extend([
-                "--max-store-memory".to_owned(),
-                (STORE_MIB << 20).to_string(),
-            ]),
+            None => arguments.extend(["--memory-bytes".to_owned(), (STORE_MIB << 20).to_string()]),
         }
         if setup.serves_folder {
             let www = folder.path().join("www");

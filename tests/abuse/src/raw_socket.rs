@@ -328,13 +328,25 @@ impl RawSocket {
             opcode::PING | opcode::PONG => return Ok(()),
             _ => bail!("the server sent {}", close_text(&message)),
         }
+        let mut pongs = Vec::new();
         for message in self.encoding.messages::<ServerMessage>(&message.payload) {
-            if let ServerMessage::Reply { outcome, .. } = message? {
-                codes.push(match outcome {
-                    Outcome::Ok(_) => "ok".to_owned(),
-                    Outcome::Error(fault) => fault.code,
-                });
+            match message? {
+                ServerMessage::Reply {
+                    outcome: Outcome::Ok(_),
+                    ..
+                } => codes.push("ok".to_owned()),
+                ServerMessage::Reply {
+                    outcome: Outcome::Error(fault),
+                    ..
+                } => {
+                    codes.push(fault.code);
+                }
+                ServerMessage::Ping { nonce } => pongs.push(ClientMessage::Pong { nonce }),
+                _ => {}
             }
+        }
+        if !pongs.is_empty() {
+            self.send(&messages(self.encoding, pongs)).await?;
         }
         Ok(())
     }

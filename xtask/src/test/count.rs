@@ -15,6 +15,8 @@ pub(super) enum Format {
     Chaos,
     /// A last line `abuse: 48 of 50 attacks withstood`.
     Abuse,
+    /// A last line `fuzz: 5 of 5 targets passed`.
+    Fuzz,
     /// A last line `python: 439 of 440 checks passed`.
     Python,
 }
@@ -82,6 +84,7 @@ pub(super) fn count(format: Format, text: &str) -> Option<Count> {
         }
         Format::Chaos => passed(text, "chaos: ", "runs passed"),
         Format::Abuse => passed(text, "abuse: ", "attacks withstood"),
+        Format::Fuzz => passed(text, "fuzz: ", "targets passed"),
         Format::Python => passed(text, "python: ", "checks passed"),
     }
 }
@@ -194,6 +197,13 @@ mod tests {
         let text = "flood-pings  FAILED\nabuse: 48 of 50 attacks withstood\n";
         assert_eq!(count(Format::Abuse, text), counted(50, 2, 0));
         assert_eq!(count(Format::Abuse, "error: no such file"), None);
+    }
+
+    #[test]
+    fn fuzzing_counts_targets() {
+        let text = "resp: exit status: 77; 9 inputs\nfuzz: 4 of 5 targets passed\n";
+        assert_eq!(count(Format::Fuzz, text), counted(5, 1, 0));
+        assert_eq!(count(Format::Fuzz, "error: no such file"), None);
     }
 
     #[test]

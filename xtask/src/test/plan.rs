@@ -92,12 +92,19 @@ pub(super) fn stages() -> anyhow::Result<Vec<Stage>> {
             .counts(Format::Abuse)
             .needs(&[SETUP, BUILD]),
     ];
+    // All targets share this time: they run side by side.
+    let fuzzing = vec![
+        Suite::new("fuzzing", xtask(&["fuzz", "--seconds", "25"]))
+            .counts(Format::Fuzz)
+            .needs(&[SETUP]),
+    ];
     Ok(vec![
         vec![native, package],
         vec![rust_tests],
         vec![conformance, others],
         vec![chaos],
         vec![abuse],
+        vec![fuzzing],
     ])
 }
 

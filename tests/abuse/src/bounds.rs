@@ -17,13 +17,14 @@ pub(crate) const MAX_P99_RATIO: f64 = 3.0;
 /// about less.
 pub(crate) const P99_FLOOR_MS: f64 = 4.0;
 
+/// Lines that a server may log at once under attack, and then every second.
+pub(crate) const LOG_LINES: (u64, u64) = (50, 5);
+
 /// What an attack may cost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     /// Growth of Redis's memory in MiB.
     pub(crate) redis_mib: u64,
-    /// Lines that the server logs.
-    pub(crate) log_lines: usize,
     /// What the bystander may notice.
     pub(crate) bystander: BystanderBound,
 }
@@ -40,7 +41,6 @@ pub(crate) enum BystanderBound {
 impl Bounds {
     pub(crate) const DEFAULT: Self = Self {
         redis_mib: 64,
-        log_lines: 100,
         bystander: BystanderBound::Unharmed,
     };
 

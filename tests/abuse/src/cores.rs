@@ -7,9 +7,11 @@ use anyhow::anyhow;
 use rustix::process::{Resource, getrlimit, setpriority_process, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
+use crate::scene::Form;
+
 /// Priority of the attackers' threads, so that on few cores the bystander measures the server and
 /// not the attackers.
-const ATTACKER_NICENESS: i32 = 19;
+const ATTACKER_NICENESS: i32 = 10;
 
 /// The cores of each part.
 #[derive(Clone, Debug)]
@@ -18,16 +20,20 @@ pub(crate) struct Cores {
     redis: Vec<usize>,
     bystander: Vec<usize>,
     attackers: Vec<usize>,
+    measures_latencies: bool,
 }
 
 impl Cores {
     /// Divides the cores that this process may use.
-    pub(crate) fn find() -> anyhow::Result<Self> {
+    pub(crate) fn find(form: Form) -> anyhow::Result<Self> {
         let set = sched_getaffinity(None)?;
         let all: Vec<_> = (0..CpuSet::MAX_CPU)
             .filter(|&core| set.is_set(core))
             .collect();
-        Ok(Self::divide(&all))
+        Ok(Self {
+            measures_latencies: form == Form::Long,
+            ..Self::divide(&all)
+        })
     }
 
     /// Half of the cores are the server's, as its default number of threads is. Redis and the
@@ -52,6 +58,7 @@ impl Cores {
             redis: redis.into(),
             bystander: bystander.into(),
             attackers: attackers.into(),
+            measures_latencies: true,
         }
     }
 
@@ -78,12 +85,14 @@ impl Cores {
         pin(&self.bystander);
     }
 
-    /// Moves this thread to the attackers' cores, and lowers its priority.
+    /// Moves this thread to the attackers' cores, and lowers its priority if latencies are measured.
     pub(crate) fn become_attacker(&self) {
         pin(&self.attackers);
-        // A measurement beside other work is still one: a core or a priority that is refused is
-        // no reason to end.
-        let _ = setpriority_process(None, ATTACKER_NICENESS);
+        if self.measures_latencies {
+            // A measurement beside other work is still one: a core or a priority that is refused
+            // is no reason to end.
+            let _ = setpriority_process(None, ATTACKER_NICENESS);
+        }
     }
 }
 

@@ -50,11 +50,11 @@ fn run_all(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let cores = Cores::find()?;
+    let form = arguments.form();
+    let cores = Cores::find(form)?;
     println!("{cores}");
     cores::raise_file_limit()?;
     report::print_head();
-    let form = arguments.form();
     let runs: Vec<_> = selected
         .into_iter()
         .flat_map(|attack| attack.stores.iter().map(move |&store| (attack, store)))

@@ -309,14 +309,12 @@ impl RawSocket {
         }
     }
 
-    /// Returns the codes of the answers that come without a pause.
-    pub(crate) async fn codes_so_far(&mut self) -> anyhow::Result<Vec<String>> {
+    /// Returns the codes of the answers that come without a pause, up to the end of the socket.
+    pub(crate) async fn codes_so_far(&mut self) -> Vec<String> {
         const PAUSE: Duration = Duration::from_millis(50);
         let mut codes = Vec::new();
-        while let Ok(collected) = timeout(PAUSE, self.collect_codes(&mut codes)).await {
-            collected?;
-        }
-        Ok(codes)
+        while let Ok(Ok(())) = timeout(PAUSE, self.collect_codes(&mut codes)).await {}
+        codes
     }
 
     /// Waits for a message, and adds the codes of its answers.

@@ -19,7 +19,7 @@ pub(crate) struct Report {
     pub(crate) p99: Option<(f64, f64)>,
     /// Calls of the bystander that failed.
     pub(crate) failed_calls: usize,
-    pub(crate) log_lines: usize,
+    pub(crate) log_lines: u64,
     pub(crate) problems: Vec<String>,
 }
 

@@ -11,7 +11,9 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use crate::attack::Attack;
-use crate::bounds::{BESIDE_BUDGET_MIB, BUDGET_MIB, BystanderBound, MAX_P99_RATIO, STORE_MIB};
+use crate::bounds::{
+    BESIDE_BUDGET_MIB, BUDGET_MIB, BystanderBound, LOG_LINES, MAX_P99_RATIO, STORE_MIB,
+};
 use crate::bystander::Bystander;
 use crate::cores::Cores;
 use crate::deployment::{Deployment, Store};
@@ -43,6 +45,7 @@ fn measure(
     form: Form,
     cores: &Cores,
 ) -> anyhow::Result<()> {
+    let started = Instant::now();
     let attackers = attackers(cores)?;
     let mut deployment = Deployment::start(&attack.server, store, cores, &attackers)?;
     let server = deployment.proxy.pid();
@@ -101,7 +104,11 @@ fn measure(
     // Tasks of the attack that go on end with this.
     attackers.shutdown_background();
     let log = fs::read_to_string(deployment.log())?;
-    report.log_lines = log.lines().count();
+    report.log_lines = log.lines().count() as u64;
+    let lines = LOG_LINES.0 + LOG_LINES.1 * started.elapsed().as_secs();
+    scene.check(report.log_lines <= lines, || {
+        format!("{} lines in the log; bound: {lines}", report.log_lines)
+    });
     let problems = scene.problems.into_inner();
     for (problem, times) in problems.unwrap_or_else(PoisonError::into_inner) {
         report.problems.push(match times {
@@ -154,13 +161,6 @@ fn judge(
             ),
         );
     }
-    check(
-        report.log_lines <= attack.bounds.log_lines,
-        format!(
-            "{} lines in the log; bound: {}",
-            report.log_lines, attack.bounds.log_lines
-        ),
-    );
     let shown_errors = match attack.bounds.bystander {
         BystanderBound::Unharmed => MAX_SHOWN_ERRORS,
         BystanderBound::Recovers => 0,

@@ -65,6 +65,7 @@ use crate::hub::hub_task::{HubInbox, HubTask};
 use crate::hub::hub_wait::HubWait;
 use crate::hub::message::HubMessage;
 use crate::hub::waiter::{GroupReadWaiter, ReadWaiter, Waiter, WaiterKey};
+use crate::operation::entry_sizes::EntrySizes;
 use crate::tail::cursor::TailCursor;
 use crate::wire::errors;
 
@@ -87,7 +88,11 @@ pub(crate) struct Hub {
 
 impl Hub {
     /// Spawns the task.
-    pub(crate) fn start(commands: CommandConnection, max_waits: usize) -> Self {
+    pub(crate) fn start(
+        commands: CommandConnection,
+        max_waits: usize,
+        sizes: Arc<EntrySizes>,
+    ) -> Self {
         let (task, messages) = unbounded_channel();
         let (wait_queues, ended_attempts) = WaitQueues::new();
         let wait_queues = Arc::new(wait_queues);
@@ -95,7 +100,7 @@ impl Hub {
             messages,
             ended_attempts,
         };
-        tokio::spawn(HubTask::new(commands, inbox, Arc::clone(&wait_queues)).run());
+        tokio::spawn(HubTask::new(commands, inbox, Arc::clone(&wait_queues), sizes).run());
         Self {
             task,
             waits: Arc::new(Semaphore::new(max_waits)),

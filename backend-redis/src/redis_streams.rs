@@ -133,8 +133,8 @@ impl RedisStreams {
         let page_connection = PageConnection::new(endpoint);
         let sizes = Arc::new(EntrySizes::new());
         let bulk = BulkReader::new(page_connection.clone(), memory, Arc::clone(&sizes));
-        let pages = PageReader::new(page_connection);
-        let hub = Hub::start(commands.clone(), max_waits);
+        let pages = PageReader::new(page_connection, Arc::clone(&sizes));
+        let hub = Hub::start(commands.clone(), max_waits, Arc::clone(&sizes));
         Ok(Self {
             commands,
             hub,

@@ -52,6 +52,7 @@ use crate::connection::command_connection::CommandConnection;
 use crate::connection::reconnect_pause::ReconnectPause;
 use crate::hub::Hub;
 use crate::hub::feed::feed_handle::FeedHandle;
+use crate::operation::entry_sizes::SizePlace;
 use crate::tail::cursor::{CheckedPage, TailCursor};
 use crate::tail::page_reader::{PageError, PageReader, PageTask};
 use crate::tail::range::RangeReply;
@@ -64,6 +65,7 @@ pub(crate) struct RedisTail {
     hub: Hub,
     pages: PageReader,
     stream: Arc<[u8]>,
+    size_place: SizePlace,
     state: TailState,
     cursor: TailCursor,
     page_size: PageSize,
@@ -121,6 +123,7 @@ impl RedisTail {
         Self {
             commands,
             hub,
+            size_place: pages.sizes.place(stream),
             pages,
             stream: stream.into(),
             state: TailState::New(from),

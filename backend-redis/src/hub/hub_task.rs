@@ -19,6 +19,7 @@ use crate::hub::message::HubMessage;
 use crate::hub::probe::Probe;
 use crate::hub::tracking::polling::Polling;
 use crate::hub::wait_table::WaitTable;
+use crate::operation::entry_sizes::EntrySizes;
 use crate::wire::errors;
 
 /// Pause before a stream is probed again after a transient error.
@@ -64,6 +65,7 @@ impl HubTask {
         commands: CommandConnection,
         inbox: HubInbox,
         wait_queues: Arc<WaitQueues>,
+        sizes: Arc<EntrySizes>,
     ) -> Self {
         let mut task = Self {
             invalidations: Arc::clone(commands.invalidations()),
@@ -71,7 +73,7 @@ impl HubTask {
             commands,
             connected: None,
             inbox,
-            table: WaitTable::new(wait_queues),
+            table: WaitTable::new(wait_queues, sizes),
             probes: FuturesUnordered::new(),
             polling: None,
         };

@@ -8,9 +8,13 @@ use streamgate_protocol::{CacheError, CacheResult, Entry, EntryId};
 
 use crate::connection::command_connection::SendError;
 use crate::hub::waiter::GroupReadWaiter;
+use crate::operation::entry_sizes::{EntrySizes, SizePlace, at_most};
 use crate::tail::range::{RangeReply, RangeRequest};
 use crate::wire::packing::PackedCommands;
 use crate::wire::{answers, commands};
+
+/// Bytes of entries that one group read of a probe delivers at most, or one entry.
+const MAX_DELIVERED_BYTES: u64 = 1024 * 1024;
 
 /// The commands of one round trip.
 pub(super) struct Probe {
@@ -61,6 +65,18 @@ impl ArmingRead {
 }
 
 impl ProbeReply {
+    /// Records the size of the entries.
+    pub(super) fn observe(&self, place: SizePlace, sizes: &EntrySizes) {
+        let read = self.read.iter().map(|(_, entries)| entries);
+        let delivered = self.group_reads.iter().map(|(_, entries)| entries);
+        for entries in read.chain(delivered).flatten() {
+            sizes.observe_entries(place, entries);
+        }
+        for range in self.feed.iter().flat_map(|(_, range)| range) {
+            sizes.observe_entries(place, &range.entries);
+        }
+    }
+
     /// Returns whether there are entries in any of the replies.
     pub(super) fn has_entries(&self) -> bool {
         let is_nonempty = |result: &CacheResult<Vec<Entry>>| {
@@ -80,6 +96,23 @@ impl ProbeReply {
 }
 
 impl Probe {
+    /// Bounds what Redis returns to what is known of the entries' size. Without `needs_end`, a large
+    /// last entry is not read only for its id.
+    pub(super) fn bound(&mut self, sizes: &EntrySizes, needs_end: bool) {
+        let place = sizes.place(&self.stream);
+        if let Some(read) = &mut self.read {
+            read.count = at_most(read.count, sizes.wait_page(place));
+        }
+        if let Some(feed) = &mut self.feed {
+            feed.count = feed.count.min(sizes.backlog_page(place));
+        }
+        let delivered = sizes.fitting(place, MAX_DELIVERED_BYTES);
+        for consumer in &mut self.group_reads {
+            consumer.count = at_most(consumer.count, delivered);
+        }
+        self.find_end &= needs_end || !sizes.is_large(place);
+    }
+
     /// Encodes the commands, those for consumers that still wait.
     ///
     /// This runs while nothing else can be sent. A consumer that has cancelled by now may have sent

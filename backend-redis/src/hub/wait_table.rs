@@ -20,10 +20,12 @@ use crate::hub::tracking::polling::PolledStream;
 use crate::hub::tracking::recent_invalidations::RecentInvalidations;
 use crate::hub::tracking::throttle::ThrottledStreams;
 use crate::hub::waiter::{GroupReadWaiter, ReadWaiter, WaiterKey};
+use crate::operation::entry_sizes::EntrySizes;
 
 /// All streams that somebody waits for.
 pub(super) struct WaitTable {
     wait_queues: Arc<WaitQueues>,
+    sizes: Arc<EntrySizes>,
     streams: HashMap<Arc<[u8]>, StreamState>,
     deadlines: Deadlines,
     probe_queue: ProbeQueue,
@@ -45,9 +47,10 @@ struct ProbeQueue {
 }
 
 impl WaitTable {
-    pub(super) fn new(wait_queues: Arc<WaitQueues>) -> Self {
+    pub(super) fn new(wait_queues: Arc<WaitQueues>, sizes: Arc<EntrySizes>) -> Self {
         Self {
             wait_queues,
+            sizes,
             streams: HashMap::new(),
             deadlines: Deadlines::default(),
             probe_queue: ProbeQueue {
@@ -176,8 +179,9 @@ impl WaitTable {
             };
             state.is_listed = false;
             let probe = state.start_probe(&self.wait_queues, &mut self.deadlines, self.is_polled);
-            if probe.is_some() {
-                return probe;
+            if let Some(mut probe) = probe {
+                probe.bound(&self.sizes, self.is_polled);
+                return Some(probe);
             }
             if state.is_empty() {
                 self.remove(&stream);
@@ -199,6 +203,7 @@ impl WaitTable {
         };
         match probe.decode(values) {
             Ok(reply) => {
+                reply.observe(self.sizes.place(&stream), &self.sizes);
                 state.finish_probe(reply, &mut self.deadlines, &self.queued_bytes, now);
             }
             Err(unanswered) => {

@@ -24,6 +24,14 @@ pub(crate) const PAGE_BYTES: u64 = 256 * 1024;
 /// would save little, and if sizes are not as expected, that many entries arrive at once.
 const MAX_PAGE: u64 = 128;
 
+/// Entries of a page of a backlog while nothing is known of the stream: bearable if each has the
+/// greatest size there is.
+const UNKNOWN_PAGE: u64 = 4;
+
+/// Entries that one command reads for those who wait, while nothing is known of the stream. More
+/// come together rarely.
+const UNKNOWN_BURST: u64 = 32;
+
 /// Most entries that one command delivers: Redis does nothing else meanwhile, for a few
 /// milliseconds.
 const MAX_DELIVERY: u64 = MAX_PENDING_PAGE as u64;
@@ -108,17 +116,36 @@ impl EntrySizes {
             .map_or(0, |largest| PAGE_BYTES / largest)
     }
 
+    /// Returns how many entries one command may read for those who wait, at least 1.
+    pub(crate) fn wait_page(&self, place: SizePlace) -> u64 {
+        match self.largest(place) {
+            Some(largest) => (PAGE_BYTES / largest).max(1),
+            None => UNKNOWN_BURST,
+        }
+    }
+
+    /// Returns how many entries a page of a backlog may have, at least 1.
+    pub(crate) fn backlog_page(&self, place: SizePlace) -> u64 {
+        match self.largest(place) {
+            Some(largest) => (PAGE_BYTES / largest).max(1),
+            None => UNKNOWN_PAGE,
+        }
+    }
+
     /// Returns whether one entry alone may have more bytes than a page.
     pub(crate) fn is_large(&self, place: SizePlace) -> bool {
         self.largest(place)
             .is_some_and(|largest| largest > PAGE_BYTES)
     }
 
-    /// Returns how many entries fit into `max_bytes`, at least 1 and at most [`MAX_DELIVERY`]. If
-    /// nothing is known, as many as a page of small entries has, unless there is no limit.
+    /// Returns how many entries one command may deliver, at least 1: those that fit into `max_bytes`,
+    /// and some more if they are small. If nothing is known, as many as a page of small ones has,
+    /// unless there is no limit.
     pub(crate) fn fitting(&self, place: SizePlace, max_bytes: u64) -> u64 {
+        let small = u64::from(SMALL);
         match self.largest(place) {
-            Some(largest) => (max_bytes / largest).clamp(1, MAX_DELIVERY),
+            Some(largest) if largest > small => (max_bytes / largest).clamp(1, MAX_DELIVERY),
+            Some(_) => (max_bytes / small).clamp(MAX_PAGE, MAX_DELIVERY),
             None if max_bytes == u64::MAX => MAX_DELIVERY,
             None => MAX_PAGE,
         }
@@ -199,7 +226,9 @@ mod tests {
         let sizes = EntrySizes::new();
         let place = sizes.place(b"s");
         assert_eq!(sizes.fitting(place, 16 * MIB), MAX_PAGE);
+        assert_eq!(sizes.fitting(place, u64::MAX), MAX_DELIVERY);
         sizes.observe(place, 100);
+        assert_eq!(sizes.fitting(place, 1), MAX_PAGE);
         assert_eq!(sizes.fitting(place, 16 * MIB), 16 * MIB / u64::from(SMALL));
         assert_eq!(sizes.fitting(place, u64::MAX), MAX_DELIVERY);
         sizes.observe(place, MIB);

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use streamgate_backend::tail::segment::Segment;
 use streamgate_backend::tail::source::TailEvent;
 use streamgate_protocol::message::{Credit, Subscription};
-use streamgate_protocol::{CacheError, CacheResult, EntryId, TailFrom};
+use streamgate_protocol::{CacheError, CacheResult, Entry, EntryId, TailFrom};
 
 use crate::tail::cursor::{CheckedPage, TailCursor};
 use crate::tail::page_reader::{PageSharing, PageTask};
@@ -53,7 +53,8 @@ impl RedisTail {
     /// Starts reading the tail's first page, after an id.
     pub(super) fn read_first_page(&self, after: EntryId, room: Credit) -> TailState {
         // Without room the first entry tells the tail's position, so one is read at least.
-        let count = self.page_size.count().min(room.entries).max(1);
+        let most = self.page_entries().min(room.entries);
+        let count = self.page_size.count().min(most).max(1);
         TailState::FirstPage(
             after,
             self.spawn_read(TailCursor::first_request(after, count)),
@@ -70,7 +71,7 @@ impl RedisTail {
         self.state = match TailCursor::start(after, range)? {
             Some((cursor, page)) => {
                 self.cursor = cursor;
-                self.page_size.observe(&page.entries);
+                self.observe(&page.entries);
                 TailState::PageReady(page)
             }
             None => self.read_first_page(EntryId::ZERO, room),
@@ -80,7 +81,7 @@ impl RedisTail {
 
     /// Starts reading the next page.
     pub(super) fn read_page(&self, room: Credit) -> TailState {
-        let count = self.page_size.within(room);
+        let count = self.page_size.within(room).min(self.page_entries());
         TailState::ReadingPage(self.spawn_read(self.cursor.request(count)))
     }
 
@@ -92,7 +93,7 @@ impl RedisTail {
             self.state = TailState::Backlog;
             return None;
         };
-        self.page_size.observe(&page.entries);
+        self.observe(&page.entries);
         let gap = page.gap;
         self.state = TailState::PageReady(page);
         gap.map(|gap| {
@@ -149,6 +150,15 @@ impl RedisTail {
         self.gap_position = None;
         self.cut_offs.in_a_row = 0;
         Ok(Some(TailEvent::Segment(Segment::new(page.entries))))
+    }
+
+    fn page_entries(&self) -> u64 {
+        self.pages.sizes.backlog_page(self.size_place)
+    }
+
+    fn observe(&mut self, entries: &[Entry]) {
+        self.page_size.observe(entries);
+        self.pages.sizes.observe_entries(self.size_place, entries);
     }
 
     fn spawn_read(&self, request: RangeRequest) -> PageTask<RangeReply> {

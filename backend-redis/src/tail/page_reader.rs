@@ -28,6 +28,7 @@ use tokio::time::Instant;
 
 use crate::connection::command_connection::{CommandConnection, SendError};
 use crate::connection::page_connection::PageConnection;
+use crate::operation::entry_sizes::EntrySizes;
 use crate::tail::range::{ByteBound, RangeReply, RangeRequest};
 use crate::wire::packing::PackedCommands;
 use crate::wire::{answers, errors, scripts};
@@ -49,6 +50,7 @@ pub(crate) struct PageReader {
     permits: Arc<Semaphore>,
     runtime: Handle,
     page_connection: PageConnection,
+    pub(super) sizes: Arc<EntrySizes>,
     flags: Arc<PageFlags>,
 }
 
@@ -83,11 +85,12 @@ pub(super) struct PageTask<T>(JoinHandle<Result<T, PageError>>);
 
 impl PageReader {
     /// Returns a reader whose tasks run on the current runtime.
-    pub(crate) fn new(page_connection: PageConnection) -> Self {
+    pub(crate) fn new(page_connection: PageConnection, sizes: Arc<EntrySizes>) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(MAX_PAGES as usize)),
             runtime: Handle::current(),
             page_connection,
+            sizes,
             flags: Arc::default(),
         }
     }
@@ -169,6 +172,12 @@ impl PageReader {
     /// Returns whether a read whose answer may be large can be a script instead.
     pub(super) fn uses_scripts(&self) -> bool {
         self.were_cut_off() && self.may_use_scripts()
+    }
+
+    /// Returns the same for a stream, which may have large entries.
+    pub(super) fn uses_scripts_for(&self, stream: &[u8]) -> bool {
+        let is_large = self.sizes.is_large(self.sizes.place(stream));
+        (is_large || self.were_cut_off()) && self.may_use_scripts()
     }
 
     fn may_use_scripts(&self) -> bool {
@@ -298,7 +307,10 @@ mod tests {
 
     fn page_reader() -> PageReader {
         let endpoint = Endpoint::new("redis://127.0.0.1", ConnectionSettings::default());
-        PageReader::new(PageConnection::new(endpoint.unwrap()))
+        PageReader::new(
+            PageConnection::new(endpoint.unwrap()),
+            Arc::new(EntrySizes::new()),
+        )
     }
 
     #[tokio::test]

@@ -26,6 +26,8 @@ struct ReversePage {
     entries: u64,
     /// Bytes of the entries' texts.
     bytes: u64,
+    /// Bytes of the texts of the largest entry, if that is known.
+    largest: Option<u64>,
     oldest: Option<EntryId>,
     stream_length: u64,
 }
@@ -37,7 +39,8 @@ pub(super) async fn now(
     stream: &[u8],
 ) -> CacheResult<StartPosition> {
     // `XINFO STREAM` returns two whole entries, so its answer may be cut off.
-    let info = retry_bounded(pages, |bounded| read_info(commands, stream, bounded)).await?;
+    let read = |bounded| read_info(commands, stream, bounded);
+    let info = retry_bounded(pages, stream, read).await?;
     let cursor = match info {
         InfoReply::Info(info) => TailCursor::at_end_of(&info),
         // The stream does not exist.
@@ -46,13 +49,17 @@ pub(super) async fn now(
     Ok(StartPosition::At(Box::new(cursor)))
 }
 
-/// Reads: with a script, whose answer is small, if pages were cut off. Reads once more if this read
-/// is cut off, or if Redis refuses the script.
-async fn retry_bounded<T, R>(pages: &PageReader, read: impl Fn(bool) -> R) -> CacheResult<T>
+/// Reads: with a script, whose answer is small, if the stream has large entries or pages were cut
+/// off. Reads once more if this read is cut off, or if Redis refuses the script.
+async fn retry_bounded<T, R>(
+    pages: &PageReader,
+    stream: &[u8],
+    read: impl Fn(bool) -> R,
+) -> CacheResult<T>
 where
     R: Future<Output = Result<T, PageError>>,
 {
-    let bounded = pages.uses_scripts();
+    let bounded = pages.uses_scripts_for(stream);
     match pages.record(read(bounded).await) {
         Err(PageError::Failed(error)) if !bounded || !pages.is_script_refusal(&error) => Err(error),
         Err(_) => Ok(read(pages.uses_scripts()).await?),
@@ -100,15 +107,20 @@ pub(super) async fn before_last(
 ) -> CacheResult<StartPosition> {
     let mut left = count;
     let mut page_size = PageSize::new();
-    let mut requested = page_size.count().min(left);
+    let place = pages.sizes.place(stream);
+    let page_entries = |page_size: PageSize| page_size.count().min(pages.sizes.backlog_page(place));
+    let mut requested = page_entries(page_size).min(left);
     // The first page needs no permit: its commands have to be queued before this future yields.
     let read = |bounded| {
         let (commands, stream) = (commands.clone(), Arc::clone(stream));
         read_backwards(commands, stream, EntryId::MAX, requested, bounded)
     };
-    let mut page = retry_bounded(pages, read).await?;
+    let mut page = retry_bounded(pages, stream, read).await?;
     loop {
         page_size.observe_totals(page.entries, page.bytes);
+        if let Some(largest) = page.largest {
+            pages.sizes.observe(place, largest);
+        }
         let before = page.oldest.and_then(EntryId::predecessor);
         let is_longer = page.entries >= requested && page.stream_length > count;
         let Some(before) = before.filter(|_| is_longer) else {
@@ -120,13 +132,13 @@ pub(super) async fn before_last(
         if left == 0 {
             return Ok(StartPosition::After(before, page_size));
         }
-        requested = page_size.count().min(left);
+        requested = page_entries(page_size).min(left);
         let read = |bounded| {
             let (commands, stream) = (commands.clone(), Arc::clone(stream));
             let reading = read_backwards(commands, stream, before, requested, bounded);
             pages.spawn(PageSharing::Shared, reading)
         };
-        page = retry_bounded(pages, read).await?;
+        page = retry_bounded(pages, stream, read).await?;
     }
 }
 
@@ -145,6 +157,7 @@ async fn read_backwards(
         return Ok(ReversePage {
             entries: answers::number(entries)?,
             bytes: answers::number(bytes)?,
+            largest: None,
             oldest: match oldest {
                 Value::Nil => None,
                 oldest => Some(answers::id_of(&oldest)?),
@@ -159,6 +172,7 @@ async fn read_backwards(
     Ok(ReversePage {
         entries: rows.len() as u64,
         bytes: rows.iter().map(answers::bytes_of).sum(),
+        largest: rows.iter().map(answers::bytes_of).max(),
         oldest: rows.last().map(answers::id_of).transpose()?,
         stream_length: answers::number(answers::next_value(&mut values))?,
     })

@@ -4,12 +4,15 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use streamgate_backend::memory_budget::{MemoryBudget, MemoryKind};
 use streamgate_backend::{Backend, Progress, ReplyLimits};
-use streamgate_protocol::{CacheResult, Entry, Operation, Reply, StreamingBackend};
+use streamgate_protocol::{
+    CacheResult, Entry, Operation, Reply, StreamingBackend, SubscribingBackend, TailFrom, TailItem,
+};
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::{RedisServer, RedisVersion};
 
 use crate::fixture::{
-    Fixture, add, connect_directly, entries, read, read_group, values, within_limit,
+    Fixture, add, connect_directly, entries, first_position, next, read, read_group, values,
+    within_limit,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -275,4 +278,40 @@ async fn pages_need_no_scripts() {
     assert_eq!(ids(&found), expected_ids(1..=found.len()));
     let (found, _) = perform(&fixture, read_latest("s", 900), 4 * MIB).await;
     assert_eq!(ids(&found), expected_ids((101..=1_000).rev()));
+}
+
+#[tokio::test]
+async fn entries_that_end_waits_and_feed_tails_come_in_pages() {
+    for version in RedisVersion::ALL {
+        let fixture = start(version).await;
+        let streams = &fixture.streams;
+        streams.stream_create_group("s", "g", "$").await.unwrap();
+        // From now on the size of the entries is known.
+        fill(&fixture, "s", 1, 1, MIB / 2).await;
+        assert_eq!(streams.stream_read_latest("s", 1).await.unwrap().len(), 1);
+        let mut tail = streams.tail("s", TailFrom::Now);
+        first_position(&mut tail).await;
+        let read = fixture.start_read("s", "$", 0).await;
+        fixture.sync_with_hub().await;
+        fill(&fixture, "s", 2, 20, MIB / 2).await;
+        let (found, last_id) = entries(within_limit(read.finish()).await);
+        assert_eq!(ids(&found), expected_ids(2..2 + found.len()));
+        assert_eq!(last_id.as_ref(), ids(&found).last());
+
+        let _: () = fixture.command("XGROUP SETID s g $").await.unwrap();
+        let group_read = fixture.start_group_read("c", 0, 0).await;
+        fixture.sync_with_hub().await;
+        fill(&fixture, "s", 22, 20, MIB / 2).await;
+        let (found, _) = entries(within_limit(group_read.finish()).await);
+        assert_eq!(ids(&found), expected_ids(22..22 + found.len()));
+        assert_eq!(fixture.pending().await.len(), found.len());
+
+        let mut tailed = Vec::new();
+        while tailed.len() < 40 {
+            if let TailItem::Entries { entries, .. } = next(&mut tail).await.unwrap() {
+                tailed.extend(ids(&entries));
+            }
+        }
+        assert_eq!(tailed, expected_ids(2..=41));
+    }
 }

@@ -15,6 +15,7 @@ use crate::hub::group::admission::{Admission, GroupKey};
 use crate::hub::probe::ArmingRead;
 use crate::hub::shared_entries::SharedEntries;
 use crate::hub::waiter::Waiter;
+use crate::operation::entry_sizes::EntrySizes;
 use crate::wire::errors;
 use crate::wire::packing::PackedCommands;
 
@@ -32,7 +33,7 @@ impl TableFixture {
     fn new() -> Self {
         let (wait_queues, ended_attempts) = WaitQueues::new();
         let wait_queues = Arc::new(wait_queues);
-        let table = WaitTable::new(Arc::clone(&wait_queues));
+        let table = WaitTable::new(Arc::clone(&wait_queues), Arc::new(EntrySizes::new()));
         Self {
             table,
             wait_queues,

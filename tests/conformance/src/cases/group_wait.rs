@@ -21,6 +21,7 @@ cases![
     waiting_consumers_share_all_entries,
     a_wait_ended_by_many_entries_respects_its_count,
     a_group_created_at_dollar_misses_no_later_entry,
+    a_wait_that_nobody_polls_delays_no_other,
     ;
     needs_redis:
     an_entry_added_directly_to_redis_ends_a_wait,
@@ -97,6 +98,26 @@ async fn waiting_consumers_are_served_in_order(f: Fixture) {
         .map(|delivered| delivered.unwrap()[0].0.clone())
         .collect();
     assert_eq!(delivered, added.unwrap());
+}
+
+/// A wait that was never polled does nothing. One that was polled once keeps its turn, and no more.
+async fn a_wait_that_nobody_polls_delays_no_other(f: Fixture) {
+    const WAKES: usize = 20;
+    let key = group(&f).await;
+    let wait = |name| {
+        f.backend
+            .stream_read_group(&key, "group", name, 1, LONG_WAIT)
+    };
+    let never = wait("never");
+    let once = started(wait("once"));
+    let first = f.add(&key, "first").await.unwrap();
+    for n in 0..WAKES {
+        let another = started(wait("another"));
+        let id = f.add(&key, &n.to_string()).await.unwrap();
+        assert_eq!(ids(&another.await.unwrap()), [&id]);
+    }
+    assert_eq!(ids(&once.await.unwrap()), [&first]);
+    drop(never);
 }
 
 /// No consumer is preferred.

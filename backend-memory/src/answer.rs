@@ -43,6 +43,8 @@ pub(crate) struct ReclaimAnswer {
     pub(crate) skipped: Vec<Skipped>,
     pub(crate) cursor: EntryId,
     pub(crate) since_ms: u64,
+    /// How many entries went to the dead-letter stream.
+    pub(crate) dead_letters: usize,
 }
 
 impl Answer {

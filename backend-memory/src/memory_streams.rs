@@ -1,12 +1,13 @@
 //! The public type, and the traits it implements.
 
 use std::fmt;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use streamgate_backend::memory_budget::{MemoryBudget, MemoryKind};
 use streamgate_backend::tail::source::into_tail;
 use streamgate_backend::{
-    Backend, Progress, ReclaimStep, Reclaimed, ReplyLimits, TailSource, consume,
+    Backend, BackendCounters, Progress, ReclaimStep, Reclaimed, ReplyLimits, TailSource, consume,
 };
 use streamgate_protocol::{
     Bytes, CacheResult, ConsumeOptions, Deliveries, Operation, PendingEntries, PerformOperation,
@@ -51,6 +52,7 @@ use crate::waiting_call::WaitingCall;
 pub struct MemoryStreams {
     pub(crate) store: SharedStore,
     memory: MemoryBudget,
+    counters: Arc<BackendCounters>,
 }
 
 impl MemoryStreams {
@@ -111,7 +113,11 @@ impl MemoryStreamsBuilder {
     /// Returns streams in memory; there are none yet.
     pub fn build(self) -> MemoryStreams {
         let (store, memory) = self.into_parts();
-        MemoryStreams { store, memory }
+        MemoryStreams {
+            store,
+            memory,
+            counters: Arc::default(),
+        }
     }
 }
 
@@ -158,9 +164,17 @@ impl Backend for MemoryStreams {
         Some(self)
     }
 
+    fn counters(&self) -> Option<&BackendCounters> {
+        Some(&self.counters)
+    }
+
     fn reclaim<'a>(&'a self, step: ReclaimStep) -> BoxFuture<'a, CacheResult<Reclaimed>> {
         Box::pin(async move {
             let answer = self.store.lock().reclaim(&step, now_ms())?;
+            let reclaimed = answer.entries.len() as u64;
+            self.counters.reclaimed_entries.add(reclaimed);
+            let dead_letters = answer.dead_letters as u64;
+            self.counters.dead_letter_entries.add(dead_letters);
             // Outside the lock, because it copies the entries.
             Ok(answer.into())
         })

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use streamgate_backend::memory_budget::MemoryBudget;
 use streamgate_backend::reclaim::step::{ReclaimStep, Reclaimed};
 use streamgate_backend::tail::source::TailSource;
-use streamgate_backend::{Backend, Progress, ReplyLimits};
+use streamgate_backend::{Backend, BackendCounters, Progress, ReplyLimits};
 use streamgate_protocol::{
     Bytes, CacheError, CacheResult, Operation, PendingEntries, PerformOperation, Reply, TailFrom,
 };
@@ -120,6 +120,7 @@ pub struct RedisStreams {
     ttl_refresh: Arc<TtlRefresh>,
     bulk: BulkReader,
     sizes: Arc<EntrySizes>,
+    counters: Arc<BackendCounters>,
 }
 
 impl RedisStreams {
@@ -129,6 +130,7 @@ impl RedisStreams {
         max_pipelines: usize,
         memory: MemoryBudget,
     ) -> CacheResult<Self> {
+        let counters = Arc::clone(endpoint.counters());
         let commands = CommandConnection::connect(endpoint.clone(), max_pipelines).await?;
         let page_connection = PageConnection::new(endpoint);
         let sizes = Arc::new(EntrySizes::new());
@@ -142,6 +144,7 @@ impl RedisStreams {
             ttl_refresh: Arc::default(),
             bulk,
             sizes,
+            counters,
         })
     }
 
@@ -228,13 +231,23 @@ impl Backend for RedisStreams {
         Some(self.commands.availability().watch())
     }
 
+    fn counters(&self) -> Option<&BackendCounters> {
+        Some(&self.counters)
+    }
+
     fn reclaim<'a>(&'a self, step: ReclaimStep) -> BoxFuture<'a, CacheResult<Reclaimed>> {
         let mut packed = PackedCommands::default();
         scripts::reclaim(&mut packed, &step);
         async move {
             match self.commands.send(packed).await {
                 Ok(mut values) => match values.pop() {
-                    Some(value) => answers::reclaimed(value),
+                    Some(value) => {
+                        let (reclaimed, dead_letters) = answers::reclaimed(value)?;
+                        let entries = reclaimed.entries.len() as u64;
+                        self.counters.reclaimed_entries.add(entries);
+                        self.counters.dead_letter_entries.add(dead_letters);
+                        Ok(reclaimed)
+                    }
                     None => Err(errors::unexpected("an answer")),
                 },
                 Err(error) => Err(error.to_cache_error(false)),

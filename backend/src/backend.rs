@@ -6,6 +6,7 @@ use streamgate_protocol::{
 };
 use tokio::sync::watch;
 
+use crate::counters::BackendCounters;
 use crate::default_perform::{perform_in_order, unsupported};
 use crate::progress::Progress;
 use crate::reclaim::step::{ReclaimStep, Reclaimed};
@@ -102,6 +103,13 @@ pub trait Backend: StreamingBackend {
     ///
     /// The default returns no watch: the backend is always available.
     fn availability(&self) -> Option<watch::Receiver<Option<CacheError>>> {
+        None
+    }
+
+    /// Returns what the backend counts of its own work, for the server's metrics.
+    ///
+    /// The default counts nothing.
+    fn counters(&self) -> Option<&BackendCounters> {
         None
     }
 

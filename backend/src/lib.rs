@@ -27,6 +27,7 @@
 
 pub mod backend;
 pub mod consume;
+pub mod counters;
 mod default_perform;
 pub mod error_details;
 pub mod idempotent_add;
@@ -38,6 +39,7 @@ pub mod tail;
 
 pub use backend::Backend;
 pub use consume::consume;
+pub use counters::BackendCounters;
 pub use memory_budget::MemoryBudget;
 pub use progress::Progress;
 pub use reclaim::step::{ReclaimStep, Reclaimed};

@@ -57,6 +57,8 @@ pub(crate) struct Acceptor {
     pub(crate) places: HandshakePlaces,
     /// Longest time from the acceptance of a connection to its whole request, and to its socket.
     pub(crate) handshake_timeout: Duration,
+    /// Whether a shutdown closes connections without a request.
+    pub(crate) ends_with_shutdown: bool,
 }
 
 impl Acceptor {

@@ -1,6 +1,7 @@
 //! The command line: from the arguments to a running server.
 
 mod address;
+mod admin;
 mod args;
 mod connect;
 mod error;

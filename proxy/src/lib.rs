@@ -31,6 +31,7 @@
 
 mod accept;
 mod address_key;
+mod admin;
 mod busy_poll;
 mod client_registry;
 mod config;

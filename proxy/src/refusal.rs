@@ -94,6 +94,20 @@ impl Refusals {
         }
     }
 
+    /// Returns how often the server refused for a reason.
+    pub(crate) fn count(&self, refusal: Refusal) -> u64 {
+        let reason = self.0.get(refusal as usize);
+        reason.map_or(0, |reason| reason.count.load(Ordering::Relaxed))
+    }
+
+    /// Returns how many lines were suppressed so far.
+    pub(crate) fn suppressed_lines(&self) -> u64 {
+        self.0
+            .iter()
+            .map(|reason| reason.log.total_suppressed())
+            .sum()
+    }
+
     /// Logs how many lines were suppressed that no later line has reported.
     pub(crate) fn log_suppressed(&self) {
         for (refusal, reason) in Refusal::ALL.iter().zip(&self.0) {

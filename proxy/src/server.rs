@@ -13,7 +13,7 @@ use streamgate_protocol::CacheResult;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::accept::{Acceptor, HandshakePlaces};
+use crate::accept::Acceptor;
 use crate::config::Config;
 use crate::server_state::ServerState;
 use crate::shutdown::{CLOSE_TIMEOUT, SHUTDOWN_TIMEOUT};
@@ -66,11 +66,11 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
-        let config = &self.state.config;
         let acceptor = Arc::new(Acceptor {
             router: self.router(),
-            places: HandshakePlaces::new(config.max_handshakes, config.max_handshakes_per_address),
-            handshake_timeout: config.handshake_timeout,
+            places: self.state.handshake_places.clone(),
+            handshake_timeout: self.state.config.handshake_timeout,
+            ends_with_shutdown: true,
             server: Arc::clone(&self.state),
         });
         let begin_shutdown = async {
@@ -102,6 +102,20 @@ impl Server {
         }
         self.state.log_suppressed_now();
         Ok(())
+    }
+
+    /// Returns the routes `/metrics`, `/healthz` and `/readyz` for operators, to be served where
+    /// clients cannot reach them: they have no authentication.
+    ///
+    /// `/metrics` has the format of Prometheus. `/readyz` has its reasons as JSON.
+    pub fn admin_router(&self) -> Router {
+        crate::admin::router(&self.state)
+    }
+
+    /// Serves [`admin_router`](Self::admin_router), during a shutdown too. Never returns.
+    pub async fn serve_admin(&self, listener: TcpListener) {
+        let acceptor = Arc::new(crate::admin::acceptor(&self.state));
+        acceptor.run(listener, std::future::pending()).await;
     }
 
     /// Refuses new sockets and closes the open ones with 1001, spread evenly over

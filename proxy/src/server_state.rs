@@ -1,11 +1,12 @@
 //! What all sockets and routes of a server share.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use streamgate_backend::Backend;
 use tokio::sync::Semaphore;
 
+use crate::accept::HandshakePlaces;
 use crate::busy_poll::BusyPoll;
 use crate::client_registry::ClientRegistry;
 use crate::config::Config;
@@ -30,11 +31,14 @@ pub(crate) struct ServerState {
     pub(crate) socket_permits: Arc<Semaphore>,
     /// Beside it, each socket has a share of those of its address.
     pub(crate) socket_shares: SocketShares,
+    /// Held by connections that are no sockets yet.
+    pub(crate) handshake_places: HandshakePlaces,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) refusals: Refusals,
     /// Lines about sockets that the server closes.
     pub(crate) close_log: LogLimit,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) metrics: Metrics,
+    pub(crate) started_at: SystemTime,
 }
 
 impl ServerState {
@@ -45,10 +49,15 @@ impl ServerState {
             clients: ClientRegistry::default(),
             socket_permits: Arc::new(Semaphore::new(config.max_sockets as usize)),
             socket_shares: SocketShares::new(config.sockets_per_address()),
+            handshake_places: HandshakePlaces::new(
+                config.max_handshakes,
+                config.max_handshakes_per_address,
+            ),
             trusted_proxies: TrustedProxies::new(&config.trusted_proxies),
             refusals: Refusals::new(),
             close_log: LogLimit::new(),
-            metrics: Arc::default(),
+            metrics: Metrics::default(),
+            started_at: SystemTime::now(),
             backend,
             config,
         }
@@ -56,8 +65,7 @@ impl ServerState {
 
     /// Begins the shutdown of all open sockets. Later calls do nothing.
     pub(crate) fn begin_shutdown(&self) {
-        let free = u32::try_from(self.socket_permits.available_permits()).unwrap_or(u32::MAX);
-        let sockets = self.config.max_sockets.saturating_sub(free);
+        let sockets = self.open_sockets();
         if self.shutdown.begin(sockets) {
             tracing::info!(
                 sockets,
@@ -65,6 +73,12 @@ impl ServerState {
                 "shutting down"
             );
         }
+    }
+
+    /// Returns how many sockets are open.
+    pub(crate) fn open_sockets(&self) -> u32 {
+        let free = u32::try_from(self.socket_permits.available_permits()).unwrap_or(u32::MAX);
+        self.config.max_sockets.saturating_sub(free)
     }
 
     /// Logs, from time to time, how many lines were suppressed. Never returns.

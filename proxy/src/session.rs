@@ -24,6 +24,7 @@ mod perform;
 mod poll_gate;
 mod poll_once;
 mod push;
+mod recorder;
 mod request_ticket;
 mod subscriptions;
 mod waiting;
@@ -42,7 +43,7 @@ use tokio_tungstenite::tungstenite::Bytes;
 use crate::busy_poll::BusyPoll;
 use crate::client_registry::{ClientRegistration, ClientRegistry};
 use crate::config::Config;
-use crate::log_limit::{LogLimit, Permitted};
+use crate::log_limit::Permitted;
 use crate::server_state::ServerState;
 use crate::session::availability_changes::AvailabilityChanges;
 use crate::session::batch::PerformingBatch;
@@ -51,6 +52,7 @@ use crate::session::fairness::{Fairness, ReadOrPush};
 use crate::session::handshake::{Handshake, taken_over};
 use crate::session::in_flight::InFlight;
 use crate::session::outgoing::Outgoing;
+use crate::session::recorder::{Ongoing, Recorder};
 use crate::session::subscriptions::Subscriptions;
 use crate::session::waiting::WaitingRequest;
 use crate::shutdown::CLOSE_TIMEOUT;
@@ -71,7 +73,7 @@ where
         Ok(ServerLeaves) => Box::pin(session.finish()).await,
     };
     let client = session.handshake.client().map(|client| &*client.id);
-    log_close(&server.close_log, &reason, peer, client);
+    log_close(server, &reason, peer, client);
     // On the heap too.
     Box::pin(session.close(&reason, deadline)).await;
 }
@@ -104,6 +106,7 @@ struct Session<'b, S> {
     pings: u64,
     /// When the client was last heard before the last ping.
     pinged_after: Option<Instant>,
+    recorder: Recorder<'b>,
     clients: &'b ClientRegistry,
     /// Present once the client has said hello. After everything that may take entries from the
     /// backend: fields are dropped in this order.
@@ -136,6 +139,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             was_reading: true,
             pings: 0,
             pinged_after: None,
+            recorder: Recorder::new(&server.metrics),
             clients: &server.clients,
             registration: None,
         }
@@ -146,6 +150,11 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         self.control.set_timer(self.liveness_deadline());
         loop {
             self.send().await?;
+            self.recorder.turn_ended(Ongoing {
+                in_flight: self.in_flight.len(),
+                waits: self.waits.len(),
+                subscriptions: self.subscriptions.len(),
+            });
             let (room, may_read) = (self.outgoing.has_room(), self.may_read());
             self.pause_silence_unless(may_read);
             if may_read && !self.remaining_frames.is_empty() {
@@ -225,22 +234,33 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         while !self.socket.is_flushing()
             && let Some(frame) = self.outgoing.next_frame()
         {
+            self.recorder.sent(frame.len());
             self.socket.send(frame).await?;
         }
         Ok(())
     }
 }
 
-/// Logs why a socket closes: at `info` if something went wrong, and at a bounded rate.
-fn log_close(log: &LogLimit, reason: &CloseReason, peer: Option<SocketAddr>, client: Option<&str>) {
+/// Counts a socket that closes, and logs why: at `info` if something went wrong, and at a bounded rate.
+fn log_close(
+    server: &ServerState,
+    reason: &CloseReason,
+    peer: Option<SocketAddr>,
+    client: Option<&str>,
+) {
     let peer = peer.map(tracing::field::display);
     match reason {
-        CloseReason::ByClient => tracing::debug!(client, "socket closed by the client"),
+        CloseReason::ByClient => {
+            server.metrics.sockets_closed_by_client.add(1);
+            tracing::debug!(client, "socket closed by the client");
+        }
         CloseReason::ByServer { code, .. } if *code == close::GOING_AWAY => {
+            server.metrics.sockets_closed_by_shutdown.add(1);
             tracing::debug!(client, code, "socket closed: the server shuts down");
         }
         CloseReason::ByServer { code, reason, .. } => {
-            let Some(Permitted { suppressed }) = log.permit() else {
+            server.metrics.sockets_closed_by_server.add(1);
+            let Some(Permitted { suppressed }) = server.close_log.permit() else {
                 return;
             };
             let what = if *code == close::SLOW_READER {

@@ -29,6 +29,8 @@ fn streamgate(args: &[&str]) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("STREAMGATE_")) {
         command.env_remove(name);
     }
+    // Tests run side by side, and its default port is there once.
+    command.env("STREAMGATE_ADMIN_LISTEN", "off");
     command
 }
 
@@ -44,6 +46,15 @@ fn error_line(mut command: Command, exit_code: i32) -> String {
     assert!(!line.contains('\n'), "more than one line: {text}");
     assert!(line.starts_with("streamgate: "), "{line}");
     line.to_owned()
+}
+
+fn get_from(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 /// A server that listens; it is killed at the end of the test.
@@ -72,12 +83,7 @@ impl RunningServer {
     }
 
     fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut response = String::new();
-        stream.read_to_string(&mut response).unwrap();
-        response
+        get_from(self.address, path)
     }
 
     #[cfg(unix)]
@@ -515,6 +521,61 @@ fn the_server_listens_beyond_loopback_only_with_insecure() {
             .line
             .starts_with("streamgate listening on http://0.0.0.0:")
     );
+}
+
+/// Returns the address of the admin listener, which the log names.
+fn admin_address(log: &str) -> Option<SocketAddr> {
+    let rest = log.split("admin listener on http://").nth(1)?;
+    Some(rest.split_whitespace().next()?.parse().unwrap())
+}
+
+#[cfg(unix)]
+#[test]
+fn operators_have_a_listener_of_their_own() {
+    let mut command = streamgate(&["serve", "--listen", "127.0.0.1:0"]);
+    command.args(["--admin-listen", "127.0.0.1:0"]);
+    let mut server = RunningServer::start(command);
+    let mut client = BlockingClient::connect(server.address);
+    assert!(matches!(client.receive(), ServerMessage::Welcome(_)));
+    client.add(1).unwrap();
+    // The log names it before the ready line, and its pipe has room for that.
+    let mut log = String::new();
+    let mut stderr = BufReader::new(server.child.stderr.take().unwrap());
+    let admin = loop {
+        stderr.read_line(&mut log).unwrap();
+        if let Some(address) = admin_address(&log) {
+            break address;
+        }
+    };
+    let metrics = get_from(admin, "/metrics");
+    let added = "streamgate_requests_total{operation=\"add\",code=\"ok\"} 1";
+    assert!(metrics.contains(added), "{metrics}");
+    assert!(get_from(admin, "/healthz").ends_with("ok"));
+    assert!(get_from(admin, "/readyz").contains("\"ready\":true"));
+    // Strangers see none of it.
+    assert!(server.get("/metrics").starts_with("HTTP/1.1 404 "));
+    server.child.kill().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn the_admin_listener_can_be_elsewhere_or_off() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let args = ["serve", "--listen", "127.0.0.1:0", "--admin-listen"];
+    let mut command = streamgate(&args);
+    command.arg(&address);
+    let line = error_line(command, 1);
+    assert!(line.contains(&address), "{line}");
+    assert!(line.contains("--admin-listen"), "{line}");
+    let mut command = streamgate(&args);
+    command.arg("9464");
+    assert!(error_line(command, 2).contains("invalid --admin-listen '9464'"));
+    let mut command = streamgate(&args);
+    command.arg("off");
+    let mut server = RunningServer::start(command);
+    let log = String::from_utf8(server.stop_with("-TERM").stderr).unwrap();
+    assert_eq!(admin_address(&log), None);
 }
 
 #[test]

@@ -62,6 +62,7 @@ impl Store {
             before = *id;
         }
 
+        let dead_letters = dead.len();
         for (id, dead_letter_stream, fields) in dead {
             let fields = fields.into_iter().map(|(n, v)| (n.into(), v.into()));
             self.add(dead_letter_stream, fields.collect(), None, now_ms)?;
@@ -76,6 +77,7 @@ impl Store {
             entries: reclaimed,
             cursor,
             since_ms,
+            dead_letters,
         })
     }
 }

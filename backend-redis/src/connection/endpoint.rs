@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Client, ConnectionInfo};
+use streamgate_backend::BackendCounters;
 use streamgate_protocol::{CacheError, CacheResult};
 use tokio::sync::Notify;
 
@@ -43,6 +44,7 @@ pub(crate) struct Endpoint {
     client: Client,
     settings: ConnectionSettings,
     suspected_failover: Arc<Notify>,
+    counters: Arc<BackendCounters>,
 }
 
 impl Default for ConnectionSettings {
@@ -76,6 +78,7 @@ impl Endpoint {
             client,
             settings,
             suspected_failover: Arc::default(),
+            counters: Arc::default(),
         })
     }
 
@@ -85,6 +88,11 @@ impl Endpoint {
 
     pub(crate) const fn settings(&self) -> &ConnectionSettings {
         &self.settings
+    }
+
+    /// Returns the counts of all connections to this Redis.
+    pub(crate) const fn counters(&self) -> &Arc<BackendCounters> {
+        &self.counters
     }
 
     /// Returns host and port, without user name and password.

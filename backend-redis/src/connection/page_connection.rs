@@ -45,6 +45,7 @@ impl PageConnection {
     /// a pause that grows while connections are lost soon.
     pub(crate) async fn send(&self, packed: PackedCommands) -> Result<Vec<Value>, SendError> {
         let sent = self.connection().await?.send(packed, None);
+        self.0.endpoint.counters().round_trips.add(1);
         let answers = sent.map_err(SendError::from)?.await;
         Ok(answers.map_err(SendError::NoAnswer)?.values)
     }

@@ -292,9 +292,10 @@ pub(crate) fn consumers(value: Value) -> CacheResult<Vec<ConsumerInfo>> {
     rows(value)?.into_iter().map(consumer).collect()
 }
 
-/// Decodes the answer of `reclaim.lua`.
-pub(crate) fn reclaimed(value: Value) -> CacheResult<Reclaimed> {
-    let [found, skipped, cursor, since] = parts(into_result(value)?, "entries and a cursor")?;
+/// Decodes the answer of `reclaim.lua`. Returns also how many entries became dead letters.
+pub(crate) fn reclaimed(value: Value) -> CacheResult<(Reclaimed, u64)> {
+    let parts_of_answer = parts(into_result(value)?, "entries and a cursor")?;
+    let [found, skipped, cursor, since, dead_letters] = parts_of_answer;
     let skipped = rows(skipped)?.into_iter().map(|row| {
         let [id, bytes] = parts(row, "an id and a size")?;
         Ok(Skipped::new(text(id)?, number(bytes)?))
@@ -302,7 +303,8 @@ pub(crate) fn reclaimed(value: Value) -> CacheResult<Reclaimed> {
     let skipped = skipped.collect::<CacheResult<_>>()?;
     let since_ms = text(since)?.parse().ok();
     let since_ms = since_ms.ok_or_else(|| errors::unexpected("a time"))?;
-    Ok(Reclaimed::new(entries(found)?, text(cursor)?, since_ms).skipped(skipped))
+    let reclaimed = Reclaimed::new(entries(found)?, text(cursor)?, since_ms).skipped(skipped);
+    Ok((reclaimed, number(dead_letters)?))
 }
 
 /// Decodes the answer of `remove_consumer.lua`: how many entries it transferred, and whether the

@@ -1,7 +1,6 @@
 //! What to do if the system cannot accept a connection.
 
 use std::io;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -28,7 +27,7 @@ impl AcceptErrors {
             tracing::debug!(%error, "a peer left before its connection was accepted");
             return;
         }
-        metrics.accept_errors.fetch_add(1, Ordering::Relaxed);
+        metrics.accept_errors.add(1);
         let now = Instant::now();
         if self.last.is_none_or(|last| now - last > QUIET_TIME) {
             tracing::error!(

@@ -52,7 +52,8 @@ pub(super) async fn serve<S>(
         end = exchange(&acceptor, stream, peer, &place, &progress) => end,
         refusal = evicted.reason() => Err(refusal),
         refusal = progress.overdue(deadline, server.config.write_timeout) => Err(refusal),
-        () = shut_down_without_request(&server.shutdown, &progress) => Ok(()),
+        () = shut_down_without_request(&server.shutdown, &progress),
+            if acceptor.ends_with_shutdown => Ok(()),
     };
     if let Err(refusal) = end {
         server.refusals.record(refusal, Some(peer));

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::sync::Mutex;
 
-use std::sync::atomic::Ordering::Relaxed;
 use streamgate_memory::MemoryStreams;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc;
@@ -63,6 +62,7 @@ async fn too_many_open_files_are_logged_once_and_connections_are_accepted_later(
         server: Arc::clone(&server.state),
         places: HandshakePlaces::new(10, 10),
         handshake_timeout: Duration::from_secs(10),
+        ends_with_shutdown: true,
     });
     let (listener, accepted) = mpsc::unbounded_channel();
     let accepting = tokio::spawn(acceptor.run(accepted, std::future::pending()));
@@ -79,7 +79,7 @@ async fn too_many_open_files_are_logged_once_and_connections_are_accepted_later(
     let mut response = String::new();
     near.read_to_string(&mut response).await.unwrap();
     assert!(response.ends_with("\r\n\r\nok"), "{response}");
-    assert_eq!(server.state.metrics.accept_errors.load(Relaxed), 100);
+    assert_eq!(server.state.metrics.accept_errors.value(), 100);
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert_eq!(log.matches("cannot accept connections").count(), 1, "{log}");
     accepting.abort();

@@ -68,6 +68,14 @@ pub(super) struct ServeArgs {
     )]
     pub(super) listen: String,
 
+    /// Address and port of the admin listener, or `off` [default: 127.0.0.1:9464, unless it is
+    /// taken]
+    ///
+    /// It has no authentication. `/metrics` is for Prometheus. `/healthz` and `/readyz` are as on
+    /// the public listener; `/readyz` has its reasons as JSON.
+    #[arg(long, env = "STREAMGATE_ADMIN_LISTEN", value_name = "HOST:PORT")]
+    pub(super) admin_listen: Option<String>,
+
     /// URL of the Redis that stores the streams; without it, streams are in memory and end with the
     /// process
     ///

@@ -10,13 +10,14 @@ use tokio::sync::oneshot;
 
 use super::CommandError;
 use super::address::first_beyond_loopback;
+use super::admin;
 use super::args::ServeArgs;
 use super::connect::connect;
 use super::file_limit;
 use super::signals::ShutdownSignals;
 
 pub(super) async fn serve(args: ServeArgs) -> Result<(), CommandError> {
-    let addresses = resolve(&args.listen).await?;
+    let addresses = resolve("--listen", &args.listen).await?;
     if !args.insecure
         && let Some(address) = first_beyond_loopback(&addresses)
     {
@@ -38,16 +39,21 @@ pub(super) async fn serve(args: ServeArgs) -> Result<(), CommandError> {
     // The port first: a second server that was started by mistake ends before it touches Redis.
     let listener = TcpListener::bind(&*addresses)
         .await
-        .map_err(|error| cannot_listen(&args.listen, &error))?;
+        .map_err(|error| cannot_listen("--listen", &args.listen, &error))?;
     let address = listener
         .local_addr()
-        .map_err(|error| cannot_listen(&args.listen, &error))?;
+        .map_err(|error| cannot_listen("--listen", &args.listen, &error))?;
+    let admin = admin::bind(args.admin_listen.as_deref()).await?;
     let (backend, name) = tokio::select! {
         connected = connect(args.redis.as_deref(), args.memory_bytes) => connected?,
         () = signals.recv() => return Ok(()),
     };
     let config = file_limit::fit(args.config(), file_limit::raise());
     let server = Server::new(backend, config).map_err(|error| CommandError::usage(&error))?;
+    if let Some(admin) = admin {
+        let server = server.clone();
+        tokio::spawn(async move { server.serve_admin(admin).await });
+    }
     // The server serves even if stdout is closed.
     let _ = writeln!(
         io::stdout(),
@@ -83,10 +89,11 @@ async fn serve_until_signals(
     }
 }
 
-async fn resolve(listen: &str) -> Result<Vec<SocketAddr>, CommandError> {
+/// Resolves the address of a flag.
+pub(super) async fn resolve(flag: &str, listen: &str) -> Result<Vec<SocketAddr>, CommandError> {
     let invalid = |why: &dyn std::fmt::Display| {
         CommandError::usage(format_args!(
-            "invalid --listen '{listen}': {why}; give a host and a port, such as --listen \
+            "invalid {flag} '{listen}': {why}; give a host and a port, such as {flag} \
              127.0.0.1:8080"
         ))
     };
@@ -101,19 +108,20 @@ async fn resolve(listen: &str) -> Result<Vec<SocketAddr>, CommandError> {
     }
 }
 
-fn cannot_listen(listen: &str, error: &io::Error) -> CommandError {
-    let why: &dyn std::fmt::Display = match error.kind() {
+/// Returns why the address of a flag cannot be listened on, and what to do.
+pub(super) fn cannot_listen(flag: &str, listen: &str, error: &io::Error) -> CommandError {
+    let why = match error.kind() {
         io::ErrorKind::AddrInUse => {
-            &"address already in use; stop the program that listens there, or choose another port \
-              with --listen"
+            "address already in use; stop the program that listens there, or choose another port \
+             with "
         }
         io::ErrorKind::PermissionDenied => {
-            &"permission denied; ports below 1024 need privileges, choose a higher one with --listen"
+            "permission denied; ports below 1024 need privileges, choose a higher one with "
         }
         io::ErrorKind::AddrNotAvailable => {
-            &"this machine has no such address; choose one of its own with --listen"
+            "this machine has no such address; choose one of its own with "
         }
-        _ => error,
+        _ => return CommandError::runtime(format_args!("cannot listen on {listen}: {error}")),
     };
-    CommandError::runtime(format_args!("cannot listen on {listen}: {why}"))
+    CommandError::runtime(format_args!("cannot listen on {listen}: {why}{flag}"))
 }

@@ -4,6 +4,7 @@
 //! A cancel takes effect before the operations after it in the same frame are performed.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use streamgate_protocol::codec::{DecodeError, Encoding};
 use streamgate_protocol::error::code;
@@ -11,6 +12,7 @@ use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::{CacheError, ClientMessage, Operation, ServerMessage, close};
 use tokio_tungstenite::tungstenite::Bytes;
 
+use crate::metrics::OperationKind;
 use crate::session::batch::RequestBatch;
 use crate::session::handshake::{Handshake, no_hello};
 use crate::session::in_flight::{AdmissionError, InFlight};
@@ -18,6 +20,7 @@ use crate::session::limits::{
     MAX_BATCH_MESSAGES, MAX_DECODE_ERROR_CHARS, MAX_PERFORMING_BYTES, READ_REPLY_BYTES,
 };
 use crate::session::outgoing::Outgoing;
+use crate::session::recorder::Recorder;
 use crate::session::request_ticket::RequestTicket;
 use crate::socket::CloseReason;
 
@@ -54,12 +57,15 @@ pub(super) fn dispatch<'f>(
     handshake: &mut Handshake,
     in_flight: &mut InFlight<'_>,
     outgoing: &mut Outgoing,
+    recorder: &Recorder<'_>,
 ) -> Dispatched<'f> {
     let mut dispatcher = Dispatcher {
         encoding,
         handshake,
         in_flight,
         outgoing,
+        recorder,
+        now: Instant::now(),
         operations: Vec::new(),
         batch: RequestBatch {
             tickets: Vec::new(),
@@ -97,6 +103,8 @@ struct Dispatcher<'f, 's, 'b> {
     handshake: &'s mut Handshake,
     in_flight: &'s mut InFlight<'b>,
     outgoing: &'s mut Outgoing,
+    recorder: &'s Recorder<'s>,
+    now: Instant,
     operations: Vec<Operation<'f>>,
     batch: RequestBatch,
     is_greeting: bool,
@@ -142,7 +150,8 @@ impl<'f> Dispatcher<'f, '_, '_> {
                 credit,
             } => {
                 // The session keeps its bytes as it keeps those of a waiting request.
-                if let Some(mut ticket) = self.admit(id, bytes)? {
+                let operation = OperationKind::of_subscription(&subscription);
+                if let Some(mut ticket) = self.admit(id, bytes, operation)? {
                     ticket.is_delivery = matches!(subscription, Subscription::Consume { .. });
                     self.subscription = Some(AdmittedSubscription {
                         ticket,
@@ -170,7 +179,8 @@ impl<'f> Dispatcher<'f, '_, '_> {
     ) -> Result<(), CloseReason> {
         let may_wait = operation.block_ms().is_some();
         let waiting_bytes = if may_wait { bytes } else { 0 };
-        if let Some(mut ticket) = self.admit(id, waiting_bytes)? {
+        let kind = OperationKind::of(&operation);
+        if let Some(mut ticket) = self.admit(id, waiting_bytes, kind)? {
             ticket.is_delivery = matches!(
                 operation,
                 Operation::ReadGroup { .. }
@@ -205,13 +215,18 @@ impl<'f> Dispatcher<'f, '_, '_> {
         &mut self,
         id: u64,
         waiting_bytes: usize,
+        operation: OperationKind,
     ) -> Result<Option<RequestTicket>, CloseReason> {
         match self.in_flight.admit(id, waiting_bytes) {
-            Ok(ticket) => Ok(Some(ticket)),
+            Ok(mut ticket) => {
+                (ticket.operation, ticket.started) = (operation, Some(self.now));
+                Ok(Some(ticket))
+            }
             Err(AdmissionError::Duplicate) => Err(duplicate_id()),
             Err(AdmissionError::Overloaded) => {
                 let why = "too many requests are in flight on this connection; await some replies";
                 let error = CacheError::backend(code::OVERLOADED, why);
+                self.recorder.refused(operation, error.kind());
                 self.outgoing.error(id, &error);
                 Ok(None)
             }
@@ -238,6 +253,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
         }
         let reason: String = reason.chars().take(MAX_DECODE_ERROR_CHARS).collect();
         let error = CacheError::backend(code, reason);
+        self.recorder.refused(OperationKind::Unknown, error.kind());
         self.outgoing.error(id, &error);
         Ok(())
     }

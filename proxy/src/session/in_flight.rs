@@ -9,6 +9,7 @@ use std::collections::hash_map::Entry;
 use foldhash::fast::RandomState;
 use streamgate_protocol::message::Credit;
 
+use crate::metrics::OperationKind;
 use crate::session::limits::MAX_WAITING_BYTES;
 use crate::session::request_ticket::RequestTicket;
 use crate::session::subscriptions::SubscriptionHandle;
@@ -90,6 +91,8 @@ impl<'b> InFlight<'b> {
                     serial,
                     is_delivery: false,
                     bytes: 0,
+                    operation: OperationKind::Unknown,
+                    started: None,
                 })
             }
         }
@@ -98,6 +101,11 @@ impl<'b> InFlight<'b> {
     /// Returns whether requests receive a group's entries whenever there are new ones.
     pub(super) fn has_receivers(&self) -> bool {
         self.receivers > 0
+    }
+
+    /// Returns how many requests are in flight.
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
     }
 
     /// Returns whether a request with this id is in flight.

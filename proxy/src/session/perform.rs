@@ -56,6 +56,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             &mut self.handshake,
             &mut self.in_flight,
             &mut self.outgoing,
+            &self.recorder,
         );
         self.remaining_frames = remaining;
         if is_greeting {
@@ -83,10 +84,12 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     async fn ready_frames(&mut self, first: Bytes) -> (Vec<Bytes>, Option<CloseReason>) {
         let mut bytes = first.len();
         let mut frames = vec![first];
+        self.recorder.received(bytes);
         while frames.len() < MAX_BATCH_FRAMES && bytes < MAX_BATCH_BYTES {
             match poll_once(|cx| self.socket.poll_read(cx)).await {
                 Poll::Ready(SocketProgress::Frame(frame)) => {
                     bytes += frame.len();
+                    self.recorder.received(frame.len());
                     frames.push(frame);
                 }
                 Poll::Ready(SocketProgress::Heard | SocketProgress::Flushed) => {}
@@ -117,6 +120,8 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                     position, future, ..
                 }) => {
                     self.performed(ticket);
+                    let mut ticket = ticket;
+                    ticket.started = None;
                     let (handle, mut wait) = WaitingRequest::new(ticket, future);
                     let handle = OngoingHandle::Wait(handle);
                     if !self.in_flight.set_ongoing(ticket, handle) {
@@ -177,6 +182,8 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// Answers a request, unless it was cancelled.
     pub(super) fn reply(&mut self, ticket: RequestTicket, result: CacheResult<Reply>) {
         if self.in_flight.complete(ticket) {
+            let error = result.as_ref().err().map(CacheError::kind);
+            self.recorder.replied(ticket, error);
             self.outgoing.reply(ticket.id, result, ticket.is_delivery);
         }
     }

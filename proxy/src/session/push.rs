@@ -19,8 +19,12 @@ impl<S> Session<'_, S> {
 
     fn push(&mut self, ReadyItem { ticket, item }: ReadyItem) {
         match item {
-            Ok(item) => self.outgoing.push_item(ticket.id, &item),
+            Ok(item) => {
+                self.recorder.pushed(&item);
+                self.outgoing.push_item(ticket.id, &item);
+            }
             Err(error) => {
+                self.recorder.refused(ticket.operation, error.kind());
                 self.in_flight.cancel(ticket);
                 self.outgoing.error(ticket.id, &error);
             }

@@ -1,5 +1,9 @@
 //! Which request of a socket a result belongs to.
 
+use std::time::Instant;
+
+use crate::metrics::OperationKind;
+
 /// Identifies an admitted request.
 ///
 /// When the request is done, another request may have its id: the serial number is its own.
@@ -11,4 +15,7 @@ pub(super) struct RequestTicket {
     pub(super) is_delivery: bool,
     /// Bytes of the request and of its expected reply, while the backend performs it.
     pub(super) bytes: usize,
+    pub(super) operation: OperationKind,
+    /// When the request was decoded; `None` once it waits for an entry.
+    pub(super) started: Option<Instant>,
 }

@@ -8,6 +8,7 @@
 )]
 
 mod accept;
+mod admin;
 mod availability;
 mod client;
 mod close;

@@ -126,6 +126,8 @@ impl ConnectionSupervisor {
             Some(connection) => connection.send(packed, permit).map_err(SendError::from),
             None => Err(SendError::NotSent(self.no_connection())),
         };
+        let is_sent = u64::from(sent.is_ok());
+        self.endpoint.counters().round_trips.add(is_sent);
         (current.generation, sent)
     }
 
@@ -146,6 +148,8 @@ impl ConnectionSupervisor {
             }
             None => Err(SendError::NotSent(self.no_connection())),
         };
+        let is_sent = u64::from(sent.is_ok());
+        self.endpoint.counters().round_trips.add(is_sent);
         (current.generation, sent)
     }
 
@@ -343,6 +347,7 @@ async fn reconnect(supervisor: Weak<ConnectionSupervisor>, generation: u64) {
             Ok(opened) => {
                 let address = supervisor.endpoint.address();
                 tracing::info!(address, "reconnected to Redis");
+                supervisor.endpoint.counters().reconnects.add(1);
                 supervisor.connected(generation, opened);
                 return;
             }

@@ -28,8 +28,8 @@
 -- ARGV[12] the reason
 -- ARGV[13…18] names of the fields that describe a dead letter
 --
--- Returns the reclaimed entries, the ids and sizes of those that are too large, the next cursor, and
--- the time of the first step.
+-- Returns the reclaimed entries, the ids and sizes of those that are too large, the next cursor, the
+-- time of the first step, and how many entries became dead letters.
 local stream, group, consumer = KEYS[1], ARGV[1], ARGV[2]
 local min_idle, count, page = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local rows = redis.call('XPENDING', stream, group, '(' .. ARGV[3], '+', page)
@@ -59,6 +59,7 @@ end
 
 local max_bytes, max_entry_bytes = tonumber(ARGV[9]), tonumber(ARGV[10])
 local entries, counts, skipped, bytes, cursor, before = {}, {}, {}, 0, '0-0', ARGV[3]
+local dead = 0
 for i, row in ipairs(rows) do
   local id, holder, idle, deliveries = row[1], row[2], row[3], row[4]
   if idle >= min_idle and (holder ~= consumer or now - idle < since) then
@@ -67,6 +68,7 @@ for i, row in ipairs(rows) do
       redis.call('XACK', stream, group, id)
     elseif KEYS[2] and deliveries >= tonumber(ARGV[11]) then
       move_to_dead_letters(entry, holder, deliveries)
+      dead = dead + 1
     elseif size(entry) > max_entry_bytes then
       skipped[#skipped + 1] = {id, size(entry)}
     else
@@ -94,4 +96,4 @@ end
 for _, entry in ipairs(skipped) do
   redis.call('XCLAIM', stream, group, consumer, min_idle, entry[1], 'JUSTID')
 end
-return {entries, skipped, cursor, string.format('%.0f', since)}
+return {entries, skipped, cursor, string.format('%.0f', since), dead}

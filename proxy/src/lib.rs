@@ -18,9 +18,9 @@
 //! ```
 //!
 //! The server logs with [`tracing`]: at `info` sockets that it closes with a code, what it refuses,
-//! and a shutdown; at `debug` every socket, in a span that names the peer and the encoding. Of
-//! lines of one kind it logs ten at once and then one a second, with the number of those
-//! suppressed.
+//! and a shutdown; at `debug` every socket, in a span that names the peer and the encoding, and in
+//! it a span for every request. Of lines of one kind it logs ten at once and then one a second, with
+//! the number of those suppressed.
 //!
 //! # Public dependencies
 //!

@@ -312,6 +312,7 @@ fn sockets_are_logged_with_peer_encoding_and_close_code() {
     let mut server = RunningServer::start(command);
     let mut client = BlockingClient::connect(server.address);
     assert!(matches!(client.receive(), ServerMessage::Welcome(_)));
+    client.add(7).unwrap();
     // The client is silent until the server closes its socket.
     assert!(matches!(client.receive(), ServerMessage::Ping { .. }));
     assert!(client.0.read().unwrap().is_close());
@@ -320,6 +321,8 @@ fn sockets_are_logged_with_peer_encoding_and_close_code() {
     for text in [
         format!("socket{{peer={peer} encoding=\"streamgate.v1.json\"}}"),
         "socket accepted".to_owned(),
+        "request{id=7 operation=\"add\"}".to_owned(),
+        "request answered code=\"ok\"".to_owned(),
         format!("socket closed peer={peer} client=\"client\" code=4408"),
     ] {
         assert!(log.contains(&text), "{text} in {log}");

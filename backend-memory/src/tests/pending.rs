@@ -140,6 +140,19 @@ fn a_dead_letter_without_room_stays_pending() {
     assert_eq!(read_all(&streams, "dead"), []);
 }
 
+#[test]
+fn reclaimed_entries_and_dead_letters_are_counted() {
+    let streams = MemoryStreams::new();
+    pending_for_ann(&streams, 3);
+    now(streams.reclaim(step(None))).unwrap();
+    let mut second = step(Some(1));
+    second.since_ms = Some(u64::MAX);
+    now(streams.reclaim(second)).unwrap();
+    let counters = streams.counters().unwrap();
+    assert_eq!(counters.reclaimed_entries.value(), 3);
+    assert_eq!(counters.dead_letter_entries.value(), 3);
+}
+
 /// Adds entries with values of these sizes, which are pending for `ann`.
 fn pending_of_sizes(streams: &MemoryStreams, sizes: &[usize]) -> Vec<String> {
     now(streams.stream_create_group("s", "g", "$")).unwrap();

@@ -11,6 +11,7 @@
 mod bytes;
 mod connect;
 mod connection_loss;
+mod counters;
 mod dedup_window;
 mod fixture;
 mod gaps;

@@ -11,6 +11,7 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::{CacheError, ClientMessage, Operation, ServerMessage, close};
 use tokio_tungstenite::tungstenite::Bytes;
+use tracing::Level;
 
 use crate::metrics::OperationKind;
 use crate::session::batch::RequestBatch;
@@ -220,6 +221,9 @@ impl<'f> Dispatcher<'f, '_, '_> {
         match self.in_flight.admit(id, waiting_bytes) {
             Ok(mut ticket) => {
                 (ticket.operation, ticket.started) = (operation, Some(self.now));
+                if tracing::enabled!(Level::DEBUG) {
+                    self.in_flight.open_span(ticket);
+                }
                 Ok(Some(ticket))
             }
             Err(AdmissionError::Duplicate) => Err(duplicate_id()),

@@ -8,6 +8,7 @@ use std::collections::hash_map::Entry;
 
 use foldhash::fast::RandomState;
 use streamgate_protocol::message::Credit;
+use tracing::Span;
 
 use crate::metrics::OperationKind;
 use crate::session::limits::MAX_WAITING_BYTES;
@@ -44,6 +45,8 @@ struct InFlightRequest<'b> {
     is_receiver: bool,
     /// Set once the request waits or is a subscription.
     ongoing: Option<OngoingHandle<'b>>,
+    /// Ends with the request; absent unless somebody listens to spans.
+    span: Option<Box<Span>>,
 }
 
 /// The way to what a request has become.
@@ -85,6 +88,7 @@ impl<'b> InFlight<'b> {
                     waiting_bytes,
                     is_receiver: false,
                     ongoing: None,
+                    span: None,
                 });
                 Ok(RequestTicket {
                     id,
@@ -101,6 +105,24 @@ impl<'b> InFlight<'b> {
     /// Returns whether requests receive a group's entries whenever there are new ones.
     pub(super) fn has_receivers(&self) -> bool {
         self.receivers > 0
+    }
+
+    /// Opens a span for a request. Call it only if somebody listens: it allocates.
+    pub(super) fn open_span(&mut self, ticket: RequestTicket) {
+        let (id, operation) = (ticket.id, ticket.operation.name());
+        let span = tracing::debug_span!("request", id, operation);
+        if let Some(request) = self.requests.get_mut(&id) {
+            request.span = Some(Box::new(span));
+        }
+    }
+
+    /// Notes in the span of a request how it is answered.
+    pub(super) fn trace_reply(&self, ticket: RequestTicket, code: &str) {
+        let request = self.requests.get(&ticket.id);
+        let request = request.filter(|request| request.serial == ticket.serial);
+        if let Some(span) = request.and_then(|request| request.span.as_deref()) {
+            tracing::debug!(parent: span, code, "request answered");
+        }
     }
 
     /// Returns how many requests are in flight.

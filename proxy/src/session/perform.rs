@@ -13,6 +13,7 @@ use streamgate_backend::Progress;
 use streamgate_protocol::{CacheError, CacheResult, Reply, ServerMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::Bytes;
+use tracing::Level;
 
 use crate::session::Session;
 use crate::session::batch::{PerformingBatch, RequestBatch};
@@ -181,6 +182,10 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
 
     /// Answers a request, unless it was cancelled.
     pub(super) fn reply(&mut self, ticket: RequestTicket, result: CacheResult<Reply>) {
+        if tracing::enabled!(Level::DEBUG) {
+            let code = result.as_ref().err().map_or("ok", CacheError::code);
+            self.in_flight.trace_reply(ticket, code);
+        }
         if self.in_flight.complete(ticket) {
             let error = result.as_ref().err().map(CacheError::kind);
             self.recorder.replied(ticket, error);

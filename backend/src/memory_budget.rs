@@ -26,6 +26,8 @@ pub use self::share::MemoryShare;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MemoryKind {
+    /// Sockets that are open, with what each holds while it is idle.
+    Sockets,
     /// Frames that are being received, or wait to be decoded.
     Frames,
     /// Operations that a backend performs, or that wait for an entry.
@@ -41,6 +43,7 @@ pub enum MemoryKind {
 impl MemoryKind {
     /// All kinds.
     pub const ALL: &'static [Self] = &[
+        Self::Sockets,
         Self::Frames,
         Self::Requests,
         Self::Replies,
@@ -51,6 +54,7 @@ impl MemoryKind {
     /// Returns the name, as metrics show it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Sockets => "sockets",
             Self::Frames => "frames",
             Self::Requests => "requests",
             Self::Replies => "replies",
@@ -133,9 +137,14 @@ impl MemoryBudget {
         MemoryShare::new(self.clone())
     }
 
-    /// Returns the share that holds most, unless none holds anything.
-    pub fn largest_share(&self) -> Option<MemoryShare> {
-        self.0.shares.largest()
+    /// Returns how many wait in [`reserve`](Self::reserve).
+    pub fn waiting(&self) -> usize {
+        self.0.queue.len()
+    }
+
+    /// Returns all shares.
+    pub fn shares(&self) -> Vec<MemoryShare> {
+        self.0.shares.all()
     }
 
     /// Reserves bytes if there is room now, even while others wait in [`reserve`](Self::reserve).

@@ -55,6 +55,8 @@ pub const TAKEN_OVER: u16 = 4410;
 pub const FRAME_TOO_LARGE: u16 = 4413;
 /// The peer does not read in time what it is sent.
 pub const SLOW_READER: u16 = 4429;
+/// The server is out of memory, and the socket held most of it.
+pub const OUT_OF_MEMORY: u16 = 4503;
 
 /// Every code with a meaning in the protocol.
 pub const CLOSE_CODES: &[CloseCode] = &[
@@ -125,6 +127,11 @@ pub const CLOSE_CODES: &[CloseCode] = &[
         SLOW_READER,
         AfterClose::Reconnect,
         "The client did not read in time.",
+    ),
+    row(
+        OUT_OF_MEMORY,
+        AfterClose::Reconnect,
+        "The server is out of memory, and the socket held most of it.",
     ),
 ];
 

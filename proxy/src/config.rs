@@ -9,9 +9,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use streamgate_backend::MemoryBudget;
 use streamgate_protocol::limits::{MIN_FRAME_BYTES, MIN_REQUESTS_IN_FLIGHT};
 use streamgate_protocol::message::Welcome;
 use streamgate_protocol::{CacheError, CacheResult};
+
+use crate::machine_memory::default_budget_bytes;
 
 pub use streamgate_protocol::limits::{
     DEFAULT_FRAME_BYTES, DEFAULT_HEARTBEAT_MS, DEFAULT_REQUESTS_IN_FLIGHT,
@@ -65,6 +68,9 @@ pub const MAX_BUSY_POLL: Duration = Duration::from_millis(100);
 /// Most sockets, and most handshakes: more than a machine has ports and files for.
 pub const MAX_CONNECTIONS: u32 = 1 << 24;
 
+/// Smallest memory budget in bytes: room for a frame and a reply of the largest size, beside others.
+pub const MIN_MEMORY_BYTES: usize = 64 * 1024 * 1024;
+
 /// The settings of a [`Server`](crate::Server).
 ///
 /// ```
@@ -117,6 +123,13 @@ pub struct Config {
     /// event, before its thread sleeps. Zero turns busy polling off. Use it on a runtime with one
     /// thread only.
     pub busy_poll: Duration,
+    /// Memory for all that clients make the server hold: frames, requests, replies, and what is not
+    /// written yet. If it runs short, the server reads less, then refuses requests with
+    /// `OVERLOADED`, then closes the sockets that hold most with 4503. Give the same budget to the
+    /// backend, if it takes one. Clones of this config share the budget.
+    ///
+    /// The closing of sockets is done by [`Server::serve`](crate::Server::serve).
+    pub memory_budget: MemoryBudget,
     /// Folder served at `/`. Without one, the server shows a short page.
     pub www: Option<PathBuf>,
 }
@@ -136,6 +149,7 @@ impl Default for Config {
             write_timeout: DEFAULT_WRITE_TIMEOUT,
             drain_period: DEFAULT_DRAIN_PERIOD,
             busy_poll: DEFAULT_BUSY_POLL,
+            memory_budget: MemoryBudget::new(default_budget_bytes()),
             www: None,
         }
     }
@@ -228,6 +242,14 @@ impl Config {
         self
     }
 
+    /// Sets [`memory_budget`](Self::memory_budget); default half of the memory of the machine, or of
+    /// the cgroup of this process.
+    #[must_use]
+    pub fn memory_budget(mut self, budget: MemoryBudget) -> Self {
+        self.memory_budget = budget;
+        self
+    }
+
     /// Sets [`www`](Self::www); default `None`.
     #[must_use]
     pub fn www(mut self, folder: impl Into<PathBuf>) -> Self {
@@ -297,6 +319,12 @@ impl Config {
                  the networks of your proxies"
             )));
         }
+        let budget = self.memory_budget.max_bytes();
+        if budget < MIN_MEMORY_BYTES {
+            return Err(CacheError::ConfigError(format!(
+                "invalid memory_budget of {budget} bytes: it must be at least {MIN_MEMORY_BYTES}"
+            )));
+        }
         Ok(())
     }
 
@@ -359,6 +387,7 @@ mod tests {
             Config::default().drain_period(Duration::MAX),
             Config::default().busy_poll(Duration::MAX),
             Config::default().trusted_proxy(everybody),
+            Config::default().memory_budget(MemoryBudget::new(MIN_MEMORY_BYTES - 1)),
         ];
         for config in invalid {
             let error = config.validate().unwrap_err();

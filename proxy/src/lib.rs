@@ -41,6 +41,8 @@ pub mod fuzzing;
 mod handshake;
 mod health;
 mod log_limit;
+mod machine_memory;
+mod memory_watch;
 mod metrics;
 mod page;
 mod refusal;
@@ -52,6 +54,7 @@ mod shutdown;
 mod socket;
 mod socket_shares;
 mod trusted_proxies;
+mod wait_shares;
 mod www;
 
 pub use config::{
@@ -59,6 +62,7 @@ pub use config::{
     DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_HEARTBEAT_MS, DEFAULT_MAX_HANDSHAKES,
     DEFAULT_MAX_HANDSHAKES_PER_ADDRESS, DEFAULT_MAX_SOCKETS, DEFAULT_REQUESTS_IN_FLIGHT,
     DEFAULT_WRITE_TIMEOUT, MAX_BUSY_POLL, MAX_CONNECTIONS, MAX_PERIOD, MIN_HEARTBEAT_MS,
+    MIN_MEMORY_BYTES,
 };
 pub use server::Server;
 pub use shutdown::{CLOSE_TIMEOUT, SHUTDOWN_TIMEOUT};

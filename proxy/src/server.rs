@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::accept::Acceptor;
 use crate::config::Config;
+use crate::memory_watch;
 use crate::server_state::ServerState;
 use crate::shutdown::{CLOSE_TIMEOUT, SHUTDOWN_TIMEOUT};
 
@@ -96,6 +97,8 @@ impl Server {
         tasks.spawn(async move { state.busy_poll.run().await });
         let state = Arc::clone(&self.state);
         tasks.spawn(async move { state.log_suppressed().await });
+        let budget = self.state.config.memory_budget.clone();
+        tasks.spawn(async move { memory_watch::watch(&budget).await });
         tokio::select! {
             () = all_ended => {}
             () = overdue => {}

@@ -16,6 +16,7 @@ use crate::refusal::Refusals;
 use crate::shutdown::Shutdown;
 use crate::socket_shares::SocketShares;
 use crate::trusted_proxies::TrustedProxies;
+use crate::wait_shares::WaitShares;
 
 /// How often the server logs the numbers of suppressed lines that no later line has reported.
 const SUPPRESSED_LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -27,6 +28,7 @@ pub(crate) struct ServerState {
     pub(crate) shutdown: Shutdown,
     pub(crate) busy_poll: BusyPoll,
     pub(crate) clients: ClientRegistry,
+    pub(crate) waits: WaitShares,
     /// Each socket holds a permit: this bounds their number, and a shutdown can await their end.
     pub(crate) socket_permits: Arc<Semaphore>,
     /// Beside it, each socket has a share of those of its address.
@@ -47,6 +49,7 @@ impl ServerState {
             shutdown: Shutdown::new(config.drain_period),
             busy_poll: BusyPoll::new(config.busy_poll),
             clients: ClientRegistry::default(),
+            waits: WaitShares::default(),
             socket_permits: Arc::new(Semaphore::new(config.max_sockets as usize)),
             socket_shares: SocketShares::new(config.sockets_per_address()),
             handshake_places: HandshakePlaces::new(

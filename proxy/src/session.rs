@@ -10,6 +10,7 @@
 mod availability_changes;
 mod backpressure;
 mod batch;
+mod continuing;
 mod control;
 mod dispatch;
 mod fairness;
@@ -18,6 +19,7 @@ mod handshake;
 mod in_flight;
 mod limits;
 mod liveness;
+mod memory;
 mod message_size;
 mod outgoing;
 mod perform;
@@ -47,10 +49,13 @@ use crate::log_limit::Permitted;
 use crate::server_state::ServerState;
 use crate::session::availability_changes::AvailabilityChanges;
 use crate::session::batch::PerformingBatch;
+use crate::session::continuing::ContinuingRequests;
 use crate::session::control::{ControlEvent, ControlEvents};
 use crate::session::fairness::{Fairness, ReadOrPush};
-use crate::session::handshake::{Handshake, taken_over};
+use crate::session::handshake::{Handshake, evicted, taken_over};
 use crate::session::in_flight::InFlight;
+use crate::session::limits::MEMORY_PAUSE;
+use crate::session::memory::SessionMemory;
 use crate::session::outgoing::Outgoing;
 use crate::session::recorder::{Ongoing, Recorder};
 use crate::session::subscriptions::Subscriptions;
@@ -90,6 +95,7 @@ struct Session<'b, S> {
     opened_at: Instant,
     handshake: Handshake,
     in_flight: InFlight<'b>,
+    memory: SessionMemory,
     outgoing: Outgoing,
     /// Frames, or the rest of one, that wait for the next turn.
     remaining_frames: VecDeque<Bytes>,
@@ -97,7 +103,7 @@ struct Session<'b, S> {
     performing_requests: usize,
     performing_bytes: usize,
     /// Requests that take further round trips. They count among those being performed.
-    continuing: FuturesUnordered<WaitingRequest<'b>>,
+    continuing: ContinuingRequests<'b>,
     waits: FuturesUnordered<WaitingRequest<'b>>,
     subscriptions: Subscriptions<'b>,
     fairness: Fairness,
@@ -117,23 +123,25 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     fn new(server: &'b ServerState, socket: ServerSocket<S>) -> Self {
         let config = &server.config;
         let outgoing = Outgoing::new(socket.encoding());
+        let memory = SessionMemory::new(&config.memory_budget);
         let (availability, unavailable) = AvailabilityChanges::of(&*server.backend);
         Self {
             backend: &*server.backend,
             config,
             busy_poll: &server.busy_poll,
-            control: ControlEvents::new(&server.shutdown, availability),
+            control: ControlEvents::new(&server.shutdown, memory.share().clone(), availability),
             socket,
             opened_at: Instant::now(),
             handshake: Handshake::new(config.welcome(), unavailable),
-            in_flight: InFlight::new(config.max_in_flight),
+            in_flight: InFlight::new(config.max_in_flight, server.waits.share()),
+            memory,
             subscriptions: Subscriptions::new(outgoing.bound()),
             outgoing,
             remaining_frames: VecDeque::new(),
             performing: FuturesUnordered::new(),
             performing_requests: 0,
             performing_bytes: 0,
-            continuing: FuturesUnordered::new(),
+            continuing: ContinuingRequests::default(),
             waits: FuturesUnordered::new(),
             fairness: Fairness::new(),
             was_reading: true,
@@ -149,13 +157,20 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     async fn serve(&mut self) -> Result<ServerLeaves, CloseReason> {
         self.control.set_timer(self.liveness_deadline());
         loop {
+            if !tokio::task::coop::has_budget_remaining() {
+                // In its next turn the session may read before it uses the turn up for pushes.
+                self.fairness.read_first();
+            }
+            tokio::task::coop::consume_budget().await;
             self.send().await?;
             self.recorder.turn_ended(Ongoing {
                 in_flight: self.in_flight.len(),
                 waits: self.waits.len(),
                 subscriptions: self.subscriptions.len(),
             });
+            self.record_memory();
             let (room, may_read) = (self.outgoing.has_room(), self.may_read());
+            let lacks_memory = !may_read && self.has_room_to_read();
             self.pause_silence_unless(may_read);
             if may_read && !self.remaining_frames.is_empty() {
                 // Other sockets have their turn between two turns of this one.
@@ -163,6 +178,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 match self.control.next(false).now_or_never() {
                     Some(ControlEvent::CloseNow) => return Ok(ServerLeaves),
                     Some(ControlEvent::TakenOver) => return Err(taken_over()),
+                    Some(ControlEvent::Evicted) => return Err(evicted()),
                     _ => {}
                 }
                 self.dispatch_remaining().await?;
@@ -178,6 +194,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 event = self.control.next(room) => match event {
                     ControlEvent::CloseNow => return Ok(ServerLeaves),
                     ControlEvent::TakenOver => return Err(taken_over()),
+                    ControlEvent::Evicted => return Err(evicted()),
                     ControlEvent::Availability(unavailable) => {
                         self.handshake
                             .availability_changed(unavailable, &mut self.outgoing);
@@ -199,7 +216,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 Some((ticket, result)) = self.continuing.next(),
                     if room && !self.continuing.is_empty() =>
                 {
-                    self.continued(ticket, result.ok());
+                    self.continued(ticket, result);
                 }
                 Some((ticket, result)) = self.waits.next(), if room && !self.waits.is_empty() => {
                     self.wait_ended(ticket, result.ok());
@@ -220,6 +237,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                     ReadOrPush::Read(SocketProgress::Closed(reason)) => return Err(reason),
                     ReadOrPush::Push(item) => self.push_ready(item).await,
                 },
+                () = tokio::time::sleep(MEMORY_PAUSE), if lacks_memory => {}
                 // Only with budget left: without, the socket reports nothing, whatever has arrived.
                 () = tokio::task::coop::consume_budget(), if self.control.has_fired() => {
                     self.check_liveness()?;

@@ -7,10 +7,12 @@
 
 mod activity;
 mod close_reason;
+mod frame_splitter;
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::{Sink, Stream};
 use streamgate_protocol::close::fit_reason;
@@ -26,7 +28,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use crate::socket::activity::ActivityStream;
 
 #[cfg(test)]
-pub(crate) use crate::socket::activity::MIN_BYTES_PER_SECOND;
+pub(crate) use crate::socket::activity::{MESSAGE_GRACE, MIN_BYTES_PER_SECOND};
 pub(crate) use crate::socket::close_reason::CloseReason;
 
 /// Read buffer in bytes; a larger frame gets room of its own.
@@ -36,8 +38,17 @@ const READ_BUFFER_BYTES: usize = 2 * 1024;
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Largest fragment of a frame, in bytes. The WebSocket library moves all unsent bytes after every
-/// partial write, which would take seconds for a frame of 64 MiB.
-const FRAGMENT_BYTES: usize = 256 * 1024;
+/// partial write, which would take seconds for a frame of 64 MiB. And it keeps its buffer for the
+/// life of the socket, so a fragment is no larger than what every socket may keep.
+const FRAGMENT_BYTES: usize = 32 * 1024;
+
+/// Bytes that the WebSocket library may hold unwritten: a fragment, and answers to pings. Of those
+/// that do not fit it keeps the last one, as RFC 6455 allows.
+const MAX_WRITE_BUFFER_BYTES: usize = 2 * FRAGMENT_BYTES;
+
+/// Control frames that are read at once, at most. The answers to pings among them are written
+/// together.
+const MAX_CONTROL_FRAMES: usize = 16;
 
 /// A socket after the handshake.
 pub(crate) struct ServerSocket<S> {
@@ -45,6 +56,8 @@ pub(crate) struct ServerSocket<S> {
     encoding: Encoding,
     /// The part of the frame being sent that the library does not have yet.
     unsent: Bytes,
+    /// The type of the next fragment of it.
+    next_fragment: Data,
     /// Set while a write is incomplete.
     flushing_since: Option<Instant>,
 }
@@ -68,14 +81,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
+            .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
             .max_message_size(max)
             .max_frame_size(max);
-        let stream = ActivityStream::new(stream);
+        let stream = ActivityStream::new(stream, max_frame_bytes);
         let stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         Self {
             stream,
             encoding,
             unsent: Bytes::new(),
+            next_fragment: Data::Continue,
             flushing_since: None,
         }
     }
@@ -90,22 +105,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         cx: &mut Context<'_>,
         may_read: bool,
     ) -> Poll<SocketProgress> {
+        let mut progress = Poll::Pending;
         if self.is_flushing() {
             match self.poll_send(cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(SocketProgress::Flushed),
+                Poll::Ready(Ok(())) => progress = Poll::Ready(SocketProgress::Flushed),
                 Poll::Ready(Err(reason)) => return Poll::Ready(SocketProgress::Closed(reason)),
                 Poll::Pending => {}
             }
         }
-        if may_read {
-            self.poll_read(cx)
-        } else {
-            Poll::Pending
+        // What has arrived comes first: otherwise a session that sends without pause, and is told
+        // each time that it has sent, would not read.
+        if may_read && let Poll::Ready(read) = self.poll_read(cx) {
+            progress = Poll::Ready(read);
         }
+        progress
     }
 
     /// Polls for the next frame, or the end.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<SocketProgress> {
+        self.stream.get_mut().cork();
+        let mut progress = self.poll_next(cx);
+        for _ in 1..MAX_CONTROL_FRAMES {
+            if !matches!(progress, Poll::Ready(SocketProgress::Heard)) {
+                break;
+            }
+            match self.poll_next(cx) {
+                // What was heard counts; the next poll registers the waker.
+                Poll::Pending => break,
+                next => progress = next,
+            }
+        }
+        if self.stream.get_mut().uncork() {
+            // An answer that cannot be written now is written with the next frame, or at the next
+            // attempt to read.
+            let _ = Pin::new(&mut self.stream).poll_flush(cx);
+        }
+        progress
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<SocketProgress> {
         let message = std::task::ready!(Pin::new(&mut self.stream).poll_next(cx));
         self.stream.get_mut().frame_arrived();
         let text = self.encoding.is_text();
@@ -128,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
     /// The frame before it must have been sent: see [`is_flushing`](Self::is_flushing).
     pub(crate) async fn send(&mut self, frame: Vec<u8>) -> Result<(), CloseReason> {
         debug_assert!(!self.is_flushing());
-        self.start_frame(frame)?;
+        self.start_frame(frame);
         poll_fn(|cx| match self.poll_send(cx) {
             Poll::Ready(result) => Poll::Ready(result),
             Poll::Pending => {
@@ -150,6 +188,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         Some(since.max(self.stream.get_ref().last_write()))
     }
 
+    /// Returns the bytes that the socket holds of the frame being sent.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        let buffered = if self.is_flushing() {
+            FRAGMENT_BYTES
+        } else {
+            0
+        };
+        self.unsent.len() + buffered
+    }
+
+    /// Returns the bytes that the socket holds of a message that is incomplete.
+    pub(crate) fn incoming_bytes(&self) -> usize {
+        usize::try_from(self.stream.get_ref().incoming_bytes()).unwrap_or(usize::MAX)
+    }
+
+    /// Returns when the message that is arriving must be complete; `None` if none is arriving. Its
+    /// first bytes may take `patience`.
+    pub(crate) fn message_deadline(&self, patience: Duration) -> Option<Instant> {
+        self.stream.get_ref().message_deadline(patience)
+    }
+
     /// Returns when bytes last arrived.
     pub(crate) fn last_read(&self) -> Instant {
         self.stream.get_ref().last_read()
@@ -165,6 +224,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         self.stream.get_mut().restart_silence();
     }
 
+    /// Gives up the rest of the frame being sent. Nothing but a close may follow.
+    pub(crate) fn discard_unsent(&mut self) {
+        self.unsent = Bytes::new();
+    }
+
     /// Sends the remaining frames and the close, and awaits the client's close. Drops the
     /// connection at the deadline.
     pub(crate) async fn close(
@@ -177,7 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
             if let CloseReason::ByServer { code, reason, .. } = close_reason {
                 poll_fn(|cx| self.poll_send(cx)).await?;
                 for frame in frames {
-                    self.start_frame(frame)?;
+                    self.start_frame(frame);
                     poll_fn(|cx| self.poll_send(cx)).await?;
                 }
                 let reason = fit_reason(reason).to_owned().into();
@@ -224,27 +288,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
                 self.flushing_since = None;
                 return Poll::Ready(Ok(()));
             }
-            let rest = std::mem::take(&mut self.unsent);
-            self.start_fragment(rest, Data::Continue)?;
+            self.start_fragment()?;
         }
     }
 
-    fn start_frame(&mut self, frame: Vec<u8>) -> Result<(), CloseReason> {
-        let kind = if self.encoding.is_text() {
+    /// Sets the frame to send next. Nothing of it goes to the library before that has written all
+    /// it has.
+    fn start_frame(&mut self, frame: Vec<u8>) {
+        self.unsent = Bytes::from(frame);
+        self.next_fragment = if self.encoding.is_text() {
             Data::Text
         } else {
             Data::Binary
         };
-        self.start_fragment(Bytes::from(frame), kind)
     }
 
-    /// Hands the first fragment to the library and keeps the rest.
-    fn start_fragment(&mut self, mut frame: Bytes, kind: Data) -> Result<(), CloseReason> {
-        self.unsent = frame.split_off(frame.len().min(FRAGMENT_BYTES));
+    /// Hands the next fragment to the library and keeps the rest.
+    fn start_fragment(&mut self) -> Result<(), CloseReason> {
+        let bytes = self.unsent.len().min(FRAGMENT_BYTES);
+        let fragment = self.unsent.split_to(bytes);
+        let kind = std::mem::replace(&mut self.next_fragment, Data::Continue);
         let is_last = self.unsent.is_empty();
         // A raw frame: JSON is UTF-8 by construction, so nothing has to check it again.
         self.start(Message::Frame(Frame::message(
-            frame,
+            fragment,
             OpCode::Data(kind),
             is_last,
         )))

@@ -69,6 +69,9 @@ impl Reservation {
     /// Gives some bytes back, at most all.
     pub fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
+        if bytes == 0 {
+            return;
+        }
         self.bytes -= bytes;
         self.discount(bytes);
         self.budget.subtract(bytes);

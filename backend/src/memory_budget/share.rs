@@ -18,6 +18,7 @@ struct ShareState {
     id: u64,
     budget: MemoryBudget,
     used: AtomicUsize,
+    reserved_elsewhere: AtomicUsize,
     evicted: Notify,
 }
 
@@ -32,9 +33,17 @@ impl MemoryShare {
         &self.0.budget
     }
 
-    /// Returns the bytes that this peer holds.
+    /// Returns the bytes that this peer holds, with those
+    /// [reserved elsewhere](Self::set_reserved_elsewhere).
     pub fn used_bytes(&self) -> usize {
-        self.0.used.load(Ordering::Relaxed)
+        let elsewhere = self.0.reserved_elsewhere.load(Ordering::Relaxed);
+        self.0.used.load(Ordering::Relaxed) + elsewhere
+    }
+
+    /// Sets the bytes that a backend may have reserved because of this peer, which the backend does
+    /// not know. They count for the peer, and not once more for the budget.
+    pub fn set_reserved_elsewhere(&self, bytes: usize) {
+        self.0.reserved_elsewhere.store(bytes, Ordering::Relaxed);
     }
 
     /// As [`MemoryBudget::try_reserve`], for this peer.
@@ -116,21 +125,18 @@ impl ShareRegistry {
             id,
             budget,
             used: AtomicUsize::new(0),
+            reserved_elsewhere: AtomicUsize::new(0),
             evicted: Notify::new(),
         });
         shares.by_id.insert(id, Arc::downgrade(&share));
         MemoryShare(share)
     }
 
-    /// Returns the share that holds most, unless none holds anything.
-    pub(super) fn largest(&self) -> Option<MemoryShare> {
+    pub(super) fn all(&self) -> Vec<MemoryShare> {
         let all: Vec<_> = self.lock().by_id.values().cloned().collect();
         // Without the lock: if this drops the last clone of a share, that share takes it.
-        all.iter()
-            .filter_map(Weak::upgrade)
-            .map(MemoryShare)
-            .filter(|share| share.used_bytes() > 0)
-            .max_by_key(MemoryShare::used_bytes)
+        let shares = all.iter().filter_map(Weak::upgrade);
+        shares.map(MemoryShare).collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Shares> {

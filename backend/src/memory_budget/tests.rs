@@ -88,23 +88,34 @@ async fn whoever_leaves_the_queue_lets_those_behind_advance() {
 }
 
 #[test]
-fn the_largest_share_is_found_and_evicted() {
+fn a_share_counts_what_its_peer_holds_until_it_is_dropped() {
     let budget = MemoryBudget::new(1000);
-    assert!(budget.largest_share().is_none());
+    assert!(budget.shares().is_empty());
     let shares: Vec<_> = (0..5).map(|_| budget.share()).collect();
     let mut held: Vec<_> = (1..=5)
         .map(|n| shares[n % 5].charge(KIND, 10 * n))
         .collect();
-    let largest = budget.largest_share().unwrap();
-    assert_eq!(largest.used_bytes(), 50);
-    largest.evict();
+    let used = |budget: &MemoryBudget| {
+        let mut used: Vec<_> = budget
+            .shares()
+            .iter()
+            .map(MemoryShare::used_bytes)
+            .collect();
+        used.sort_unstable();
+        used
+    };
+    assert_eq!(used(&budget), [10, 20, 30, 40, 50]);
+    shares[0].evict();
     assert!(shares[0].evicted().now_or_never().is_some());
     assert!(shares[1].evicted().now_or_never().is_none());
+    shares[0].set_reserved_elsewhere(7);
+    assert_eq!(shares[0].used_bytes(), 57);
+    assert_eq!(budget.used_bytes(), 150);
     held.truncate(2);
-    drop((largest, shares));
-    assert_eq!(budget.largest_share().unwrap().used_bytes(), 20);
+    drop(shares);
+    assert_eq!(used(&budget), [10, 20], "a reservation keeps its share");
     held.clear();
-    assert!(budget.largest_share().is_none());
+    assert!(budget.shares().is_empty());
     assert_eq!(budget.used_bytes(), 0);
 }
 

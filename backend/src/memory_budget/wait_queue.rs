@@ -34,6 +34,10 @@ struct Place<'q> {
 }
 
 impl WaitQueue {
+    pub(super) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
     /// Returns when the budget counts the bytes for the caller, who has to give them back.
     pub(super) async fn wait(&self, budget: &MemoryBudget, bytes: usize) {
         let (granted, receiver) = oneshot::channel();

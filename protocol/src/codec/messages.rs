@@ -167,6 +167,7 @@ impl<'a, M: Message<'a>> Messages<'a, M> {
     #[cfg(feature = "json")]
     fn next_line(&mut self) -> Option<Result<M, DecodeError>> {
         loop {
+            self.rest = skip_blank(self.rest);
             if self.rest.is_empty() {
                 return None;
             }
@@ -180,6 +181,17 @@ impl<'a, M: Message<'a>> Messages<'a, M> {
             }
         }
     }
+}
+
+/// Skips empty lines. By the chunk, because a frame may hold nothing else.
+#[cfg(feature = "json")]
+fn skip_blank(text: &[u8]) -> &[u8] {
+    let is_blank = |chunk: &&[u8]| {
+        let and_blank = |all: bool, byte: &u8| all & byte.is_ascii_whitespace();
+        chunk.iter().fold(true, and_blank)
+    };
+    let blank: usize = text.chunks(64).take_while(is_blank).map(<[u8]>::len).sum();
+    text[blank..].trim_ascii_start()
 }
 
 #[cfg(feature = "json")]

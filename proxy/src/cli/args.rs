@@ -16,7 +16,9 @@ use streamgate::{
     DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_HEARTBEAT_MS, DEFAULT_MAX_HANDSHAKES,
     DEFAULT_MAX_HANDSHAKES_PER_ADDRESS, DEFAULT_MAX_SOCKETS, DEFAULT_REQUESTS_IN_FLIGHT,
     DEFAULT_WRITE_TIMEOUT, MAX_BUSY_POLL, MAX_CONNECTIONS, MAX_PERIOD, MIN_HEARTBEAT_MS,
+    MIN_MEMORY_BYTES,
 };
+use streamgate_backend::MemoryBudget;
 use streamgate_memory::DEFAULT_CAPACITY_BYTES;
 use streamgate_protocol::limits::{MIN_FRAME_BYTES, MIN_REQUESTS_IN_FLIGHT};
 
@@ -33,6 +35,11 @@ const MAX_PERIOD_MS: u64 = MAX_PERIOD.as_millis() as u64;
 
 /// Longest `--busy-poll-us`.
 const MAX_BUSY_POLL_US: u64 = MAX_BUSY_POLL.as_micros() as u64;
+
+const MIB: usize = 1024 * 1024;
+
+/// Least `--max-memory`, in MiB.
+const MIN_MEMORY_MIB: i64 = (MIN_MEMORY_BYTES / MIB) as i64;
 
 /// Most `--threads`: more would serve nobody faster, and each takes memory.
 const MAX_THREADS: usize = 1024;
@@ -175,6 +182,15 @@ pub(super) struct ServeArgs {
     )]
     trusted_proxy: Vec<IpNet>,
 
+    /// Memory in MiB for all that clients make the server hold; if it runs short, the server reads
+    /// less, then refuses requests with OVERLOADED, then closes the sockets that hold most
+    /// [default: half of the memory of the machine or its cgroup]
+    #[arg(
+        long, env = "STREAMGATE_MAX_MEMORY", value_name = "MIB",
+        value_parser = value_parser!(u32).range(MIN_MEMORY_MIB..)
+    )]
+    max_memory: Option<u32>,
+
     /// Heartbeat interval in ms; clients silent for two intervals are disconnected
     #[arg(
         long, env = "STREAMGATE_HEARTBEAT_MS", value_name = "N",
@@ -241,6 +257,9 @@ impl ServeArgs {
             .write_timeout(Duration::from_millis(self.write_timeout_ms))
             .drain_period(Duration::from_millis(self.drain_ms))
             .busy_poll(Duration::from_micros(self.busy_poll_us));
+        if let Some(mib) = self.max_memory {
+            config.memory_budget = MemoryBudget::new((mib as usize).saturating_mul(MIB));
+        }
         config.max_sockets_per_address = self.max_sockets_per_address;
         config.trusted_proxies.clone_from(&self.trusted_proxy);
         match self.www.clone().or_else(www_of_executable) {

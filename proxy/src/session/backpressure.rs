@@ -37,6 +37,11 @@ impl Backpressure {
         self.0.pending_replies.load(Ordering::Relaxed)
     }
 
+    /// Returns the bytes that the subscriptions buffer.
+    pub(super) fn buffered_bytes(&self) -> u64 {
+        self.0.buffered_bytes.load(Ordering::Relaxed)
+    }
+
     /// Returns whether the subscriptions buffer [`MAX_BUFFERED_BYTES`] or more.
     pub(super) fn is_buffer_full(&self) -> bool {
         self.0.buffered_bytes.load(Ordering::Relaxed) >= MAX_BUFFERED_BYTES

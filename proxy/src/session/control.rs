@@ -1,5 +1,5 @@
-//! Rare events of a session: its time to close, its take-over by a newer one, changes of the
-//! backend's availability, its timer.
+//! Rare events of a session: its time to close, its take-over by a newer one, its eviction for lack
+//! of memory, changes of the backend's availability, its timer.
 //!
 //! To poll them each time that a session is woken would take locks that all sockets share, and
 //! memory that nothing else touches. So they are on the heap, behind a [poll gate](PollGate).
@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_util::future::{BoxFuture, FutureExt};
+use streamgate_backend::memory_budget::MemoryShare;
 use streamgate_protocol::message::Fault;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -23,6 +24,8 @@ pub(super) enum ControlEvent {
     CloseNow,
     /// The client has said hello on another socket.
     TakenOver,
+    /// The server is out of memory, and this client holds most.
+    Evicted,
     /// Why the backend is unavailable, or `None` when it is available again.
     Availability(Option<Fault>),
     /// The timer has fired: see [`has_fired`](ControlEvents::has_fired).
@@ -43,17 +46,23 @@ pub(super) struct ControlEvents<'b> {
 struct ControlSources<'b> {
     close_time: BoxFuture<'b, ()>,
     taken_over: Option<TakenOver>,
+    evicted: BoxFuture<'b, ()>,
     availability: AvailabilityChanges,
     timer: Pin<Box<Sleep>>,
 }
 
 impl<'b> ControlEvents<'b> {
     /// The caller has yet to set the timer.
-    pub(super) fn new(shutdown: &'b Shutdown, availability: AvailabilityChanges) -> Self {
+    pub(super) fn new(
+        shutdown: &'b Shutdown,
+        memory: MemoryShare,
+        availability: AvailabilityChanges,
+    ) -> Self {
         let deadline = Instant::now();
         let sources = ControlSources {
             close_time: shutdown.close_time().boxed(),
             taken_over: None,
+            evicted: async move { memory.evicted().await }.boxed(),
             availability,
             timer: Box::pin(sleep_until(deadline)),
         };
@@ -91,8 +100,8 @@ impl<'b> ControlEvents<'b> {
 
     /// Waits for the next event; for changes of the availability only if there is `room`.
     ///
-    /// [`CloseNow`](ControlEvent::CloseNow) and [`TakenOver`](ControlEvent::TakenOver) are last
-    /// events: do not call this again after one.
+    /// [`CloseNow`](ControlEvent::CloseNow), [`TakenOver`](ControlEvent::TakenOver) and
+    /// [`Evicted`](ControlEvent::Evicted) are last events: do not call this again after one.
     ///
     /// # Cancel safety
     ///
@@ -138,6 +147,9 @@ impl ControlSources<'_> {
         {
             return Poll::Ready(ControlEvent::TakenOver);
         }
+        if self.evicted.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(ControlEvent::Evicted);
+        }
         if room && let Poll::Ready(unavailable) = self.availability.poll_changed(cx) {
             return Poll::Ready(ControlEvent::Availability(unavailable));
         }
@@ -152,6 +164,7 @@ impl ControlSources<'_> {
 mod tests {
     use std::time::Duration;
 
+    use streamgate_backend::MemoryBudget;
     use streamgate_protocol::CacheError;
     use streamgate_protocol::error::code;
     use tokio::sync::watch;
@@ -170,7 +183,8 @@ mod tests {
         availability: watch::Receiver<Option<CacheError>>,
     ) -> ControlEvents<'_> {
         let (changes, _) = AvailabilityChanges::watching(availability);
-        let mut events = ControlEvents::new(shutdown, changes);
+        let memory = MemoryBudget::unlimited().share();
+        let mut events = ControlEvents::new(shutdown, memory, changes);
         events.set_timer(Instant::now() + TIMER);
         events
     }

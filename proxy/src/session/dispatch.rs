@@ -18,12 +18,17 @@ use crate::session::batch::RequestBatch;
 use crate::session::handshake::{Handshake, no_hello};
 use crate::session::in_flight::{AdmissionError, InFlight};
 use crate::session::limits::{
-    MAX_BATCH_MESSAGES, MAX_DECODE_ERROR_CHARS, MAX_PERFORMING_BYTES, READ_REPLY_BYTES,
+    MAX_BATCH_MESSAGES, MAX_DECODE_ERROR_CHARS, MAX_PERFORMING_BYTES, MAX_TURN, OPERATION_BYTES,
+    OPERATION_ITEM_BYTES, READ_REPLY_BYTES, RESERVED_REPLY_BYTES,
 };
+use crate::session::memory::SessionMemory;
 use crate::session::outgoing::Outgoing;
 use crate::session::recorder::Recorder;
 use crate::session::request_ticket::RequestTicket;
 use crate::socket::CloseReason;
+
+/// Messages between two looks at the clock.
+const MESSAGES_PER_LOOK: usize = 16;
 
 /// The result of dispatching frames.
 pub(super) struct Dispatched<'f> {
@@ -57,6 +62,7 @@ pub(super) fn dispatch<'f>(
     encoding: Encoding,
     handshake: &mut Handshake,
     in_flight: &mut InFlight<'_>,
+    memory: &mut SessionMemory,
     outgoing: &mut Outgoing,
     recorder: &Recorder<'_>,
 ) -> Dispatched<'f> {
@@ -64,9 +70,11 @@ pub(super) fn dispatch<'f>(
         encoding,
         handshake,
         in_flight,
+        memory,
         outgoing,
         recorder,
         now: Instant::now(),
+        pong: None,
         operations: Vec::new(),
         batch: RequestBatch {
             tickets: Vec::new(),
@@ -89,6 +97,7 @@ pub(super) fn dispatch<'f>(
             }
         }
     }
+    dispatcher.send_pong();
     Dispatched {
         operations: dispatcher.operations,
         batch: dispatcher.batch,
@@ -103,9 +112,12 @@ struct Dispatcher<'f, 's, 'b> {
     encoding: Encoding,
     handshake: &'s mut Handshake,
     in_flight: &'s mut InFlight<'b>,
+    memory: &'s mut SessionMemory,
     outgoing: &'s mut Outgoing,
     recorder: &'s Recorder<'s>,
     now: Instant,
+    /// The last ping: one pong answers all that arrived together.
+    pong: Option<u64>,
     operations: Vec<Operation<'f>>,
     batch: RequestBatch,
     is_greeting: bool,
@@ -129,8 +141,19 @@ impl<'f> Dispatcher<'f, '_, '_> {
                 Some(Err(error)) => self.undecodable(error)?,
             }
             self.messages_left -= 1;
+            if self.messages_left.is_multiple_of(MESSAGES_PER_LOOK)
+                && self.now.elapsed() >= MAX_TURN
+            {
+                self.messages_left = 0;
+            }
         }
         Ok(messages.rest())
+    }
+
+    fn send_pong(&mut self) {
+        if let Some(nonce) = self.pong.take() {
+            self.outgoing.push(&ServerMessage::Pong { nonce });
+        }
     }
 
     fn message(&mut self, message: ClientMessage<'f>, bytes: usize) -> Result<(), CloseReason> {
@@ -144,7 +167,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
             }
             ClientMessage::Request { id, operation } => self.request(id, operation, bytes)?,
             ClientMessage::Cancel { id } => self.cancel(id),
-            ClientMessage::Ping { nonce } => self.outgoing.push(&ServerMessage::Pong { nonce }),
+            ClientMessage::Ping { nonce } => self.pong = Some(nonce),
             ClientMessage::Subscribe {
                 id,
                 subscription,
@@ -182,13 +205,29 @@ impl<'f> Dispatcher<'f, '_, '_> {
         let waiting_bytes = if may_wait { bytes } else { 0 };
         let kind = OperationKind::of(&operation);
         if let Some(mut ticket) = self.admit(id, waiting_bytes, kind)? {
+            let beside = OPERATION_BYTES + items(&operation) * OPERATION_ITEM_BYTES;
+            let reply = if operation.is_read() {
+                RESERVED_REPLY_BYTES
+            } else {
+                0
+            };
+            // The backend encodes it once more.
+            ticket.reserved = 2 * bytes + beside + reply;
+            if !self.memory.reserve_request(ticket.reserved) {
+                self.in_flight.complete(ticket);
+                let error = out_of_memory();
+                self.recorder.refused(kind, error.kind());
+                self.outgoing.error(id, &error);
+                return Ok(());
+            }
             ticket.is_delivery = matches!(
                 operation,
                 Operation::ReadGroup { .. }
                     | Operation::ReadPending { .. }
                     | Operation::Claim { .. }
             );
-            ticket.bytes = bytes + expected_reply_bytes(&operation);
+            let item_bytes = items(&operation) * OPERATION_ITEM_BYTES;
+            ticket.bytes = bytes + item_bytes + expected_reply_bytes(&operation);
             self.batch.bytes += ticket.bytes;
             self.batch.tickets.push(ticket);
             self.operations.push(operation);
@@ -206,7 +245,9 @@ impl<'f> Dispatcher<'f, '_, '_> {
         if let Some(index) = last
             && self.operations.get(index).is_some_and(Operation::is_read)
         {
-            self.batch.bytes -= self.batch.tickets.remove(index).bytes;
+            let ticket = self.batch.tickets.remove(index);
+            self.batch.bytes -= ticket.bytes;
+            self.memory.request_performed(ticket.reserved);
             self.operations.remove(index);
         }
     }
@@ -227,8 +268,13 @@ impl<'f> Dispatcher<'f, '_, '_> {
                 Ok(Some(ticket))
             }
             Err(AdmissionError::Duplicate) => Err(duplicate_id()),
-            Err(AdmissionError::Overloaded) => {
-                let why = "too many requests are in flight on this connection; await some replies";
+            Err(refused) => {
+                let why = if refused == AdmissionError::TooManyWaits {
+                    "this connection has its share of the waits and subscriptions that the server \
+                     takes; end some"
+                } else {
+                    "too many requests are in flight on this connection; await some replies"
+                };
                 let error = CacheError::backend(code::OVERLOADED, why);
                 self.recorder.refused(operation, error.kind());
                 self.outgoing.error(id, &error);
@@ -269,6 +315,21 @@ fn expected_reply_bytes(operation: &Operation<'_>) -> usize {
     } else {
         0
     }
+}
+
+/// Returns how many fields or ids an operation has.
+fn items(operation: &Operation<'_>) -> usize {
+    match operation {
+        Operation::Add { fields, .. } | Operation::IdempotentAdd { fields, .. } => fields.len(),
+        Operation::Ack { ids, .. } => ids.len(),
+        Operation::ReadPending { except, .. } => except.len(),
+        _ => 0,
+    }
+}
+
+fn out_of_memory() -> CacheError {
+    let why = "the server has no memory left for this request; nothing was done; try again later";
+    CacheError::backend(code::OVERLOADED, why)
 }
 
 fn duplicate_id() -> CloseReason {

@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -10,6 +11,21 @@ use crate::session::limits::MAX_CONSECUTIVE_PUSHES;
 use crate::session::poll_gate::PollGate;
 use crate::session::subscriptions::{ReadyItem, Subscriptions};
 use crate::socket::{ServerSocket, SocketProgress};
+
+/// Time that one unit of the runtime's budget for a turn of a task stands for. A turn has 128 units.
+const UNIT: Duration = Duration::from_micros(2);
+
+/// Spends the budget of this turn for the work since then, so that the session lets others have
+/// their turns, however many messages it took. Returns in the next turn if the budget is used up.
+pub(super) async fn spend_turn(began: Instant) {
+    let units = began.elapsed().as_micros() / UNIT.as_micros();
+    for _ in 0..units.min(MAX_UNITS) {
+        tokio::task::coop::consume_budget().await;
+    }
+}
+
+/// Units that a piece of work takes at most: one turn of others follows each.
+const MAX_UNITS: u128 = 128;
 
 /// What a session does next.
 pub(super) enum ReadOrPush {
@@ -32,6 +48,11 @@ impl Fairness {
             socket_gate: PollGate::new(),
             is_socket_idle: false,
         }
+    }
+
+    /// Polls the socket first the next time.
+    pub(super) fn read_first(&mut self) {
+        self.consecutive_pushes = MAX_CONSECUTIVE_PUSHES;
     }
 
     /// Waits for progress of the socket, with frames only if `may_read`; or for an item to push, if

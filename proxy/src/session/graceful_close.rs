@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::session::Session;
 use crate::session::batch::RequestBatch;
+use crate::session::outgoing::Outgoing;
 use crate::session::poll_once::poll_once;
 use crate::session::subscriptions::Subscriptions;
 use crate::session::waiting::WaitingRequest;
@@ -53,7 +54,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                     self.answer_done(batch, progress);
                 }
                 Some((ticket, result)) = self.continuing.next(), if room => {
-                    self.continued(ticket, result.ok());
+                    self.continued(ticket, result);
                 }
                 progress = poll_fn(|cx| self.socket.poll_progress(cx, false)) => {
                     if let SocketProgress::Closed(reason) = progress {
@@ -70,10 +71,11 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// it has begun: a client may send its last add and leave.
     pub(super) async fn close(self, reason: &CloseReason, deadline: Instant) {
         let Self {
-            socket,
+            mut socket,
             mut outgoing,
             mut performing,
             mut continuing,
+            memory,
             waits,
             subscriptions,
             in_flight,
@@ -84,6 +86,13 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         // All of them hold waits, and a consumer that has gone must not get entries.
         drop((in_flight, waits, subscriptions, control));
         let is_taken_over = reason.has_code(close::TAKEN_OVER);
+        let is_evicted = reason.has_code(close::OUT_OF_MEMORY);
+        if is_evicted {
+            // Others wait for this memory. What the backend has begun it performs all the same.
+            outgoing = Outgoing::new(socket.encoding());
+            (performing, continuing) = Default::default();
+            socket.discard_unsent();
+        }
         let finish_until = if is_taken_over {
             Instant::now() + TAKE_OVER_TIMEOUT
         } else {
@@ -106,9 +115,12 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             // From here on this session takes nothing from the backend.
             drop(registration);
         };
+        let memory = (!is_evicted).then_some(memory);
         let frames = std::iter::from_fn(|| (!is_taken_over).then(|| outgoing.next_frame())?);
         let close = socket.close(frames, reason, deadline);
         tokio::join!(finish, close);
+        // What is sent last counts until its end.
+        drop(memory);
     }
 
     /// Delivers entries that are ready: a group has assigned them already, and without a delivery

@@ -125,6 +125,14 @@ pub(super) fn taken_over() -> CloseReason {
     )
 }
 
+/// Returns the reason to close the socket that holds most while memory is used up.
+pub(super) fn evicted() -> CloseReason {
+    CloseReason::by_server(
+        close::OUT_OF_MEMORY,
+        "the server is out of memory, and this socket held most of it",
+    )
+}
+
 /// Returns the violation of a client whose first message is no hello.
 pub(super) fn no_hello() -> CloseReason {
     malformed("the first message must be hello")

@@ -11,10 +11,11 @@ use streamgate_protocol::message::Credit;
 use tracing::Span;
 
 use crate::metrics::OperationKind;
-use crate::session::limits::MAX_WAITING_BYTES;
+use crate::session::limits::{MAX_WAITING_BYTES, WAIT_BYTES};
 use crate::session::request_ticket::RequestTicket;
 use crate::session::subscriptions::SubscriptionHandle;
 use crate::session::waiting::WaitHandle;
+use crate::wait_shares::WaitShare;
 
 /// Why the session does not admit a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(super) enum AdmissionError {
     Duplicate,
     /// Too many requests, or too many bytes of waits, are in flight.
     Overloaded,
+    /// The socket has its share of the waits and subscriptions of all sockets.
+    TooManyWaits,
 }
 
 /// The requests in flight.
@@ -33,6 +36,8 @@ pub(super) struct InFlight<'b> {
     max_requests: usize,
     next_serial: u64,
     waiting_bytes: usize,
+    /// Requests that may wait, and subscriptions.
+    waits: WaitShare,
     /// Requests that receive a group's entries: waiting reads and consumers.
     receivers: usize,
 }
@@ -58,12 +63,13 @@ pub(super) enum OngoingHandle<'b> {
 }
 
 impl<'b> InFlight<'b> {
-    pub(super) fn new(max_requests: u32) -> Self {
+    pub(super) fn new(max_requests: u32, waits: WaitShare) -> Self {
         Self {
             requests: HashMap::default(),
             max_requests: max_requests as usize,
             next_serial: 0,
             waiting_bytes: 0,
+            waits,
             receivers: 0,
         }
     }
@@ -79,6 +85,9 @@ impl<'b> InFlight<'b> {
         match self.requests.entry(id) {
             Entry::Occupied(_) => Err(AdmissionError::Duplicate),
             Entry::Vacant(_) if is_full => Err(AdmissionError::Overloaded),
+            Entry::Vacant(_) if waiting_bytes > 0 && !self.waits.try_add() => {
+                Err(AdmissionError::TooManyWaits)
+            }
             Entry::Vacant(vacant) => {
                 let serial = self.next_serial;
                 self.next_serial += 1;
@@ -97,9 +106,15 @@ impl<'b> InFlight<'b> {
                     bytes: 0,
                     operation: OperationKind::Unknown,
                     started: None,
+                    reserved: 0,
                 })
             }
         }
+    }
+
+    /// Returns the bytes of memory that waits and subscriptions take.
+    pub(super) fn bytes_of_waits(&self) -> usize {
+        self.waiting_bytes + self.waits.len() * WAIT_BYTES
     }
 
     /// Returns whether requests receive a group's entries whenever there are new ones.
@@ -206,6 +221,9 @@ impl<'b> InFlight<'b> {
     }
 
     fn give_back(&mut self, request: &InFlightRequest<'b>) {
+        if request.waiting_bytes > 0 {
+            self.waits.remove();
+        }
         self.waiting_bytes -= request.waiting_bytes;
         self.receivers -= usize::from(request.is_receiver);
     }
@@ -226,10 +244,15 @@ mod tests {
 
     use super::*;
     use crate::session::waiting::WaitingRequest;
+    use crate::wait_shares::WaitShares;
+
+    fn in_flight<'b>(max_requests: u32) -> InFlight<'b> {
+        InFlight::new(max_requests, WaitShares::default().share())
+    }
 
     #[test]
     fn a_cancelled_request_is_not_answered_even_if_its_id_is_in_use_again() {
-        let mut in_flight = InFlight::new(4);
+        let mut in_flight = in_flight(4);
         let first = in_flight.admit(7, 0).unwrap();
         in_flight.cancel_id(7);
         let second = in_flight.admit(7, 0).unwrap();
@@ -242,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_cancel_drops_the_wait_at_once() {
-        let mut in_flight = InFlight::new(4);
+        let mut in_flight = in_flight(4);
         let ticket = in_flight.admit(7, 10).unwrap();
         let owner = Arc::new(());
         let held = Arc::clone(&owner);
@@ -262,7 +285,7 @@ mod tests {
 
     #[test]
     fn cancelling_all_waits_leaves_the_requests_being_performed() {
-        let mut in_flight = InFlight::new(4);
+        let mut in_flight = in_flight(4);
         let waiting = in_flight.admit(7, 10).unwrap();
         let performing = in_flight.admit(8, 0).unwrap();
         let continuing = in_flight.admit(9, 0).unwrap();
@@ -279,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_duplicate_id_is_not_mistaken_for_overload() {
-        let mut in_flight = InFlight::new(1);
+        let mut in_flight = in_flight(1);
         let ticket = in_flight.admit(7, 0).unwrap();
         assert_eq!(in_flight.admit(7, 0), Err(AdmissionError::Duplicate));
         assert_eq!(in_flight.admit(8, 0), Err(AdmissionError::Overloaded));
@@ -289,7 +312,7 @@ mod tests {
 
     #[test]
     fn the_bytes_of_waits_are_bounded_and_freed() {
-        let mut in_flight = InFlight::new(10);
+        let mut in_flight = in_flight(10);
         let half = MAX_WAITING_BYTES / 2;
         let first = in_flight.admit(1, half).unwrap();
         in_flight.admit(2, half).unwrap();
@@ -299,5 +322,22 @@ mod tests {
         assert!(in_flight.admit(3, half).is_ok());
         in_flight.cancel_id(2);
         assert!(in_flight.admit(5, half).is_ok());
+    }
+
+    #[test]
+    fn a_socket_has_a_share_of_all_waits_and_gives_it_back() {
+        let all = WaitShares::default();
+        let mut first = InFlight::new(u32::MAX, all.share());
+        let waits = (0..).take_while(|id| first.admit(*id, 1).is_ok()).count() as u64;
+        let refused = first.admit(waits, 1);
+        assert_eq!(refused, Err(AdmissionError::TooManyWaits));
+        assert!(first.admit(waits, 0).is_ok(), "it cannot wait");
+        first.cancel_id(0);
+        assert!(first.admit(0, 1).is_ok());
+        let mut second = InFlight::new(u32::MAX, all.share());
+        assert!(second.admit(1, 1).is_ok(), "some are left");
+        drop(first);
+        let all = (2..).take_while(|id| second.admit(*id, 1).is_ok()).count() as u64;
+        assert_eq!(all + 1, waits);
     }
 }

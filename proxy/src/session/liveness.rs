@@ -27,8 +27,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         } else {
             heard + self.max_silence()
         };
-        self.write_deadline()
-            .map_or(silent, |deadline| silent.min(deadline))
+        let deadlines = [self.write_deadline(), self.message_deadline()];
+        deadlines.into_iter().flatten().fold(silent, Instant::min)
+    }
+
+    /// Returns when the message that is arriving must be complete; `None` if none is, or while the
+    /// session does not read it.
+    fn message_deadline(&self) -> Option<Instant> {
+        let deadline = self.socket.message_deadline(self.max_silence())?;
+        self.was_reading.then_some(deadline)
     }
 
     /// Returns when the client must have taken a part of the frame being sent; `None` while no frame
@@ -63,6 +70,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 close::SLOW_READER,
                 "the client did not read within the write timeout, or it receives a group's entries \
                  and nothing was read or written for two heartbeat intervals",
+            ));
+        }
+        if self
+            .message_deadline()
+            .is_some_and(|deadline| now >= deadline)
+        {
+            return Err(CloseReason::by_server(
+                close::HEARTBEAT_MISSED,
+                "a message did not arrive as a whole in time",
             ));
         }
         let heard = self.last_alive();

@@ -44,6 +44,11 @@ impl Outgoing {
         self.bound
     }
 
+    /// Returns the bytes that wait to be sent.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Returns whether the session may gather more.
     pub(super) fn has_room(&self) -> bool {
         self.bytes < MAX_UNSENT_BYTES

@@ -18,10 +18,13 @@ use tracing::Level;
 use crate::session::Session;
 use crate::session::batch::{PerformingBatch, RequestBatch};
 use crate::session::dispatch::{AdmittedSubscription, Dispatched, dispatch};
+use crate::session::fairness::spend_turn;
 use crate::session::in_flight::OngoingHandle;
 use crate::session::limits::{
-    MAX_BATCH_BYTES, MAX_BATCH_FRAMES, MAX_PERFORMING_BYTES, READ_REPLY_BYTES,
+    MAX_BATCH_BYTES, MAX_BATCH_FRAMES, MAX_PERFORMING_BATCHES, MAX_PERFORMING_BYTES,
+    READ_REPLY_BYTES,
 };
+use crate::session::memory::HeldBytes;
 use crate::session::poll_once::poll_once;
 use crate::session::request_ticket::RequestTicket;
 use crate::session::waiting::WaitingRequest;
@@ -43,6 +46,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
 
     /// Begins what frames ask for. After a violation it still performs what came before that.
     async fn dispatch(&mut self, frames: Vec<Bytes>) -> Result<(), CloseReason> {
+        let began = std::time::Instant::now();
         let encoding = self.socket.encoding();
         let Dispatched {
             operations,
@@ -56,6 +60,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             encoding,
             &mut self.handshake,
             &mut self.in_flight,
+            &mut self.memory,
             &mut self.outgoing,
             &self.recorder,
         );
@@ -77,6 +82,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         if let Some(subscription) = subscription {
             self.subscribe(subscription).await;
         }
+        spend_turn(began).await;
         violation.map_or(Ok(()), Err)
     }
 
@@ -107,6 +113,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         batch: RequestBatch,
         progress: Vec<Progress<'b>>,
     ) {
+        let began = std::time::Instant::now();
         let mut progress = progress.into_iter();
         for ticket in batch.tickets {
             match progress.next() {
@@ -144,6 +151,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 }
             }
         }
+        spend_turn(began).await;
     }
 
     /// Keeps a request that takes further round trips among those being performed, with its bytes.
@@ -169,6 +177,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
 
     /// Takes a request off those being performed.
     fn performed(&mut self, ticket: RequestTicket) {
+        self.memory.request_performed(ticket.reserved);
         self.performing_requests -= 1;
         self.performing_bytes -= ticket.bytes;
     }
@@ -198,12 +207,32 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// For the client, a request is no longer in flight once it cancels it. While the backend still
     /// performs it, it counts here.
     pub(super) fn may_read(&self) -> bool {
+        self.has_room_to_read() && self.memory.may_read()
+    }
+
+    /// As [`may_read`](Self::may_read), however much memory the server has.
+    pub(super) fn has_room_to_read(&self) -> bool {
         let max_requests = 2 * self.config.max_in_flight as usize;
         let expected_bytes = self.subscriptions.pending_replies() * READ_REPLY_BYTES;
         self.outgoing.has_room()
             && self.performing_bytes + expected_bytes < MAX_PERFORMING_BYTES
             && self.performing_requests < max_requests
+            && self.performing.len() < MAX_PERFORMING_BATCHES
             && self.subscriptions.len() < max_requests
+    }
+
+    /// Charges the memory budget with what the session holds.
+    pub(super) fn record_memory(&mut self) {
+        let frames: usize = self.remaining_frames.iter().map(Bytes::len).sum();
+        let max_reply = self.outgoing.bound().reply_limits().max_bytes;
+        self.memory.record(&HeldBytes {
+            // The library doubles the room for a message that arrives in fragments.
+            frames: frames + 2 * self.socket.incoming_bytes(),
+            waiting: self.in_flight.bytes_of_waits(),
+            subscriptions: self.subscriptions.held_bytes(),
+            outgoing: self.outgoing.bytes() + self.socket.unsent_bytes(),
+            continuing: self.continuing.active() * max_reply,
+        });
     }
 
     /// Begins a subscription after the operations that came before it.

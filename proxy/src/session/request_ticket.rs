@@ -18,4 +18,6 @@ pub(super) struct RequestTicket {
     pub(super) operation: OperationKind,
     /// When the request was decoded; `None` once it waits for an entry.
     pub(super) started: Option<Instant>,
+    /// Bytes that are reserved for it in the memory budget meanwhile.
+    pub(super) reserved: usize,
 }

@@ -90,6 +90,15 @@ impl<'b> Subscriptions<'b> {
         self.running.len()
     }
 
+    /// Returns the bytes of entries that wait to be pushed.
+    pub(super) fn held_bytes(&self) -> usize {
+        if self.running.is_empty() {
+            return 0;
+        }
+        let bytes = self.ready.lock().bytes() + self.backpressure.buffered_bytes();
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
     /// Returns how many replies the backend owes.
     pub(super) fn pending_replies(&self) -> usize {
         self.backpressure.pending_replies()

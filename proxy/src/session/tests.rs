@@ -26,7 +26,7 @@ use super::*;
 use crate::config::MAX_PERIOD;
 use crate::server::Server;
 use crate::session::graceful_close::FINISH_TIMEOUT;
-use crate::socket::MIN_BYTES_PER_SECOND;
+use crate::socket::{MESSAGE_GRACE, MIN_BYTES_PER_SECOND};
 
 const ENCODING: Encoding = Encoding::Binary;
 
@@ -305,6 +305,32 @@ async fn a_frame_that_arrives_byte_by_byte_does_not_keep_the_client_alive() {
         took < max_silence + CLOSE_TIMEOUT + Duration::from_secs(2),
         "{took:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_message_has_a_deadline_although_it_keeps_arriving() {
+    let config = Config::default();
+    let max_silence = heartbeat(&config) * HEARTBEATS_UNTIL_DEAD;
+    let server = server(config);
+    let (mut client, session) = connect(&server, 1 << 20).await;
+    let start = Instant::now();
+    let trickle = async {
+        next_message(&mut client).await;
+        let stream = client.get_mut();
+        let mut head = vec![0x82, 0x80 | 127];
+        head.extend(u64::from(MAX_FRAME_BYTES).to_be_bytes());
+        head.extend([0; 4]);
+        stream.write_all(&head).await.unwrap();
+        // Fast enough not to be silent.
+        let second = [0; MIN_BYTES_PER_SECOND as usize * 3 / 2];
+        while stream.write_all(&second).await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    select(session, pin!(trickle)).await;
+    let took = start.elapsed();
+    assert!(took >= max_silence + MESSAGE_GRACE, "{took:?}");
+    assert!(took < 2 * (max_silence + MESSAGE_GRACE), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,6 +18,7 @@ mod handshake;
 mod http;
 mod large_entries;
 mod limits;
+mod memory_budget;
 mod requests;
 mod session_takeover;
 mod stub_backend;

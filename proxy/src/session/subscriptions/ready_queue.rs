@@ -63,6 +63,11 @@ impl ReadyItems {
         self.socket_has_room && self.items.len() < MAX_READY_ITEMS && self.bytes < MAX_READY_BYTES
     }
 
+    /// Returns the bytes of the entries in the queue.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     pub(super) fn push(&mut self, item: ReadyItem) {
         self.bytes += item.bytes();
         self.items.push_back(item);

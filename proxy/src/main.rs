@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 mod cli;
 
-/// A request takes a few small allocations on both sides of Redis. With mimalloc, an add takes
-/// about an eighth less processor time of the server than with the system's allocator, and an idle
-/// socket takes about 7 KiB.
+/// After a burst, jemalloc gives the memory back to the system within ten seconds, from threads of
+/// its own: of 1.9 GB that were freed, 18 MB were left after eight seconds. mimalloc kept 1.8 GB
+/// for as long as its threads were idle.
+#[cfg(not(target_env = "msvc"))]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     match cli::run() {

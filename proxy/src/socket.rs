@@ -2,7 +2,7 @@
 //! write, and a close that reaches the client.
 //!
 //! The WebSocket library fills its read buffer with zeros at every attempt to read, and an idle
-//! socket holds it: so the buffer has only 2 KiB. With that, mimalloc, and a session whose closing
+//! socket holds it: so the buffer has only 2 KiB. With that, and a session whose closing
 //! future is on the heap, an idle socket takes about 7 KiB.
 
 mod activity;

@@ -36,11 +36,6 @@ const MAX_PERIOD_MS: u64 = MAX_PERIOD.as_millis() as u64;
 /// Longest `--busy-poll-us`.
 const MAX_BUSY_POLL_US: u64 = MAX_BUSY_POLL.as_micros() as u64;
 
-const MIB: usize = 1024 * 1024;
-
-/// Least `--max-memory`, in MiB.
-const MIN_MEMORY_MIB: i64 = (MIN_MEMORY_BYTES / MIB) as i64;
-
 /// Most `--threads`: more would serve nobody faster, and each takes memory.
 const MAX_THREADS: usize = 1024;
 
@@ -182,14 +177,14 @@ pub(super) struct ServeArgs {
     )]
     trusted_proxy: Vec<IpNet>,
 
-    /// Memory in MiB for all that clients make the server hold; if it runs short, the server reads
+    /// Memory in bytes for all that clients make the server hold; if it runs short, the server reads
     /// less, then refuses requests with OVERLOADED, then closes the sockets that hold most
     /// [default: half of the memory of the machine or its cgroup]
     #[arg(
-        long, env = "STREAMGATE_MAX_MEMORY", value_name = "MIB",
-        value_parser = value_parser!(u32).range(MIN_MEMORY_MIB..)
+        long, env = "STREAMGATE_MAX_MEMORY", value_name = "N",
+        value_parser = value_parser!(u64).range(MIN_MEMORY_BYTES as u64..)
     )]
-    max_memory: Option<u32>,
+    max_memory: Option<u64>,
 
     /// Heartbeat interval in ms; clients silent for two intervals are disconnected
     #[arg(
@@ -257,8 +252,9 @@ impl ServeArgs {
             .write_timeout(Duration::from_millis(self.write_timeout_ms))
             .drain_period(Duration::from_millis(self.drain_ms))
             .busy_poll(Duration::from_micros(self.busy_poll_us));
-        if let Some(mib) = self.max_memory {
-            config.memory_budget = MemoryBudget::new((mib as usize).saturating_mul(MIB));
+        if let Some(bytes) = self.max_memory {
+            config.memory_budget =
+                MemoryBudget::new(usize::try_from(bytes).unwrap_or(usize::MAX / 2));
         }
         config.max_sockets_per_address = self.max_sockets_per_address;
         config.trusted_proxies.clone_from(&self.trusted_proxy);

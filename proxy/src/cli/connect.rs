@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use streamgate_backend::Backend;
+use streamgate_backend::{Backend, MemoryBudget};
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::error::code::DISCONNECTED;
 use streamgate_protocol::{CacheError, CacheResult, Retry};
@@ -23,13 +23,16 @@ const LOADING_PAUSE: Duration = Duration::from_secs(1);
 pub(super) async fn connect(
     redis: Option<&str>,
     memory_bytes: usize,
+    budget: &MemoryBudget,
 ) -> Result<(Arc<dyn Backend>, String), CommandError> {
     let Some(url) = redis else {
-        let memory = MemoryStreams::builder().capacity_bytes(memory_bytes);
+        let memory = MemoryStreams::builder()
+            .capacity_bytes(memory_bytes)
+            .memory_budget(budget.clone());
         return Ok((Arc::new(memory.build()), "memory".to_owned()));
     };
     let name = without_secrets(url);
-    match connect_to_redis(url).await {
+    match connect_to_redis(url, budget).await {
         Some(Ok(redis)) => Ok((Arc::new(redis), name)),
         // It names the URL without its secrets, and what to write instead.
         Some(Err(CacheError::ConfigError(why))) => {
@@ -47,9 +50,10 @@ pub(super) async fn connect(
 }
 
 /// Connects, and waits for as long as Redis loads its data. Returns `None` if an attempt timed out.
-async fn connect_to_redis(url: &str) -> Option<CacheResult<RedisStreams>> {
+async fn connect_to_redis(url: &str, budget: &MemoryBudget) -> Option<CacheResult<RedisStreams>> {
     loop {
-        let attempt = tokio::time::timeout(CONNECT_TIMEOUT, RedisStreams::connect(url)).await;
+        let builder = RedisStreams::builder(url).memory_budget(budget.clone());
+        let attempt = tokio::time::timeout(CONNECT_TIMEOUT, builder.connect()).await;
         match attempt {
             // Redis answers and will serve: after a restart it may have much to load.
             Ok(Err(error)) if error.retry() == Retry::Later && error.code() != DISCONNECTED => {

@@ -44,11 +44,16 @@ pub(super) async fn serve(args: ServeArgs) -> Result<(), CommandError> {
         .local_addr()
         .map_err(|error| cannot_listen("--listen", &args.listen, &error))?;
     let admin = admin::bind(args.admin_listen.as_deref()).await?;
+    let config = file_limit::fit(args.config(), file_limit::raise());
+    let connecting = connect(
+        args.redis.as_deref(),
+        args.memory_bytes,
+        &config.memory_budget,
+    );
     let (backend, name) = tokio::select! {
-        connected = connect(args.redis.as_deref(), args.memory_bytes) => connected?,
+        connected = connecting => connected?,
         () = signals.recv() => return Ok(()),
     };
-    let config = file_limit::fit(args.config(), file_limit::raise());
     let server = Server::new(backend, config).map_err(|error| CommandError::usage(&error))?;
     if let Some(admin) = admin {
         let server = server.clone();

@@ -80,14 +80,18 @@ impl Fairness {
                     return next;
                 }
             }
-            // Both were polled.
-            self.consecutive_pushes = 0;
+            if may_read {
+                // Both were polled.
+                self.consecutive_pushes = 0;
+            }
             Poll::Pending
         });
         let next = next.await;
         self.consecutive_pushes = match next {
             ReadOrPush::Push(_) if !socket_first => self.consecutive_pushes + 1,
-            _ => 0,
+            // The socket was polled, and for frames too.
+            _ if may_read => 0,
+            _ => self.consecutive_pushes,
         };
         next
     }

@@ -25,7 +25,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "reads of a whole stream, far beyond the largest reply",
         |scene| Box::pin(read_without_count(scene)),
     )
-    .prepare(|scene| Box::pin(fill(scene, scene.pick(40_000, 200_000), 1_000))),
+    .prepare(|scene| Box::pin(fill(scene, scene.pick(20_000, 200_000), 1_000))),
     Attack::new(
         "read-with-huge-count",
         "reads of the last 10^15 entries of a large stream",

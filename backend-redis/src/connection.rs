@@ -9,6 +9,3 @@ pub(crate) mod page_connection;
 pub(crate) mod reconnect_pause;
 pub(crate) mod resp;
 pub(crate) mod url;
-
-#[cfg(feature = "fuzzing")]
-pub use resp::fuzzing::read_answers;

@@ -27,10 +27,3 @@ pub use connection::command_connection::PING_EVERY;
 pub use connection::endpoint::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 pub use connection::url::without_secrets;
 pub use redis_streams::RedisStreams;
-
-/// What the fuzz targets reach, in their builds only.
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing {
-    pub use crate::connection::read_answers;
-}

@@ -10,8 +10,6 @@
 
 mod connection;
 mod driver;
-#[cfg(feature = "fuzzing")]
-pub(super) mod fuzzing;
 mod open;
 pub(crate) mod reader;
 mod send_queue;

@@ -103,16 +103,16 @@ impl fmt::Display for Cores {
             "cores: server {:?}, Redis {:?}, bystander {:?}, attackers {:?}",
             self.server, self.redis, self.bystander, self.attackers
         )?;
-        if self.attackers == self.server {
-            write!(
-                f,
-                "; attackers and server share a core: latencies say little"
-            )?;
+        let shared = if self.attackers == self.server {
+            "the server"
         } else if self.attackers == self.redis {
-            write!(
-                f,
-                "; attackers, with low priority, share a core with Redis and the bystander"
-            )?;
+            "Redis and the bystander"
+        } else {
+            return Ok(());
+        };
+        write!(f, "; the attackers share a core with {shared}")?;
+        if self.measures_latencies {
+            write!(f, ", at a lower priority")?;
         }
         Ok(())
     }

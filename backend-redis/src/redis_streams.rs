@@ -96,9 +96,9 @@ use crate::wire::{answers, errors, scripts};
 /// # Where Redis refuses `CLIENT TRACKING`
 ///
 /// The same holds for a server that does not speak RESP3 (`HELLO 3`). Streams that somebody waits for
-/// are then read ten times a second, 64 in a pipeline, on the same connection. A tail notices within
-/// two seconds, instead of at once, that its stream was deleted, trimmed or recreated. Nothing else
-/// differs but the cost.
+/// are then polled on the same connection, 64 in a pipeline: ten times a second, and more often while
+/// they change. A tail notices within two seconds, instead of at once, that its stream was deleted,
+/// trimmed or recreated. Nothing else differs but the cost.
 ///
 /// ```no_run
 /// # async fn example() -> streamgate_protocol::CacheResult<()> {

@@ -5,6 +5,9 @@
 //! place for about a round trip, so those that stay are the ones to close. Each connection carries
 //! one request.
 //!
+//! A few handshakes go on at a time, with a turn of all other tasks between them: so a flood of
+//! connections takes no more from the open sockets than its share.
+//!
 //! The loop is generic over the listener's streams, so that TLS can come between a listener and
 //! HTTP.
 
@@ -24,11 +27,16 @@ use std::time::Duration;
 use axum::Router;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use self::accept_errors::AcceptErrors;
 pub(crate) use self::handshake_places::HandshakePlaces;
 use crate::address_key::AddressKey;
 use crate::server_state::ServerState;
+
+/// Handshakes that go on in one round of the runtime's tasks, and connections that are accepted in
+/// one: so a flood of them delays an open socket by a few milliseconds.
+const HANDSHAKES_PER_ROUND: u32 = 16;
 
 /// Where streams come from.
 pub(crate) trait Listener: Send {
@@ -52,16 +60,47 @@ impl Listener for TcpListener {
 
 /// What serves the connections of a listener.
 pub(crate) struct Acceptor {
-    pub(crate) router: Router,
-    pub(crate) server: Arc<ServerState>,
-    pub(crate) places: HandshakePlaces,
+    router: Router,
+    server: Arc<ServerState>,
+    places: HandshakePlaces,
     /// Longest time from the acceptance of a connection to its whole request, and to its socket.
-    pub(crate) handshake_timeout: Duration,
+    handshake_timeout: Duration,
     /// Whether a shutdown closes connections without a request.
-    pub(crate) ends_with_shutdown: bool,
+    ends_with_shutdown: bool,
+    turns: Semaphore,
 }
 
 impl Acceptor {
+    /// Returns what serves connections as long as the process does.
+    pub(crate) fn new(
+        server: Arc<ServerState>,
+        router: Router,
+        places: HandshakePlaces,
+        handshake_timeout: Duration,
+    ) -> Self {
+        Self {
+            router,
+            server,
+            places,
+            handshake_timeout,
+            ends_with_shutdown: false,
+            turns: Semaphore::new(HANDSHAKES_PER_ROUND as usize),
+        }
+    }
+
+    /// Lets a shutdown of the server close connections without a request.
+    pub(crate) fn ends_with_shutdown(mut self) -> Self {
+        self.ends_with_shutdown = true;
+        self
+    }
+
+    /// Waits for the turn of a request. All other tasks that are ready have theirs meanwhile.
+    async fn turn(&self) {
+        let turn = self.turns.acquire().await;
+        tokio::task::yield_now().await;
+        drop(turn);
+    }
+
     /// Accepts connections until `end` completes.
     pub(crate) async fn run(
         self: Arc<Self>,
@@ -70,7 +109,10 @@ impl Acceptor {
     ) {
         let accepting = async {
             let mut errors = AcceptErrors::default();
-            loop {
+            for count in 1_u32.. {
+                if count.is_multiple_of(HANDSHAKES_PER_ROUND) {
+                    tokio::task::yield_now().await;
+                }
                 match listener.accept().await {
                     Ok((stream, peer)) => self.accepted(stream, peer).await,
                     Err(error) => errors.handle(&error, &self.server.metrics).await,

@@ -35,13 +35,8 @@ pub(crate) fn router(server: &Arc<ServerState>) -> Router {
 
 /// Returns what serves the admin listener.
 pub(crate) fn acceptor(server: &Arc<ServerState>) -> Acceptor {
-    Acceptor {
-        router: router(server),
-        places: HandshakePlaces::new(MAX_CONNECTIONS, MAX_CONNECTIONS),
-        handshake_timeout: REQUEST_TIMEOUT,
-        ends_with_shutdown: false,
-        server: Arc::clone(server),
-    }
+    let places = HandshakePlaces::new(MAX_CONNECTIONS, MAX_CONNECTIONS);
+    Acceptor::new(Arc::clone(server), router(server), places, REQUEST_TIMEOUT)
 }
 
 async fn metrics(State(server): State<Arc<ServerState>>) -> Response {

@@ -67,13 +67,13 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
-        let acceptor = Arc::new(Acceptor {
-            router: self.router(),
-            places: self.state.handshake_places.clone(),
-            handshake_timeout: self.state.config.handshake_timeout,
-            ends_with_shutdown: true,
-            server: Arc::clone(&self.state),
-        });
+        let acceptor = Acceptor::new(
+            Arc::clone(&self.state),
+            self.router(),
+            self.state.handshake_places.clone(),
+            self.state.config.handshake_timeout,
+        );
+        let acceptor = Arc::new(acceptor.ends_with_shutdown());
         let begin_shutdown = async {
             shutdown.await;
             self.state.begin_shutdown();
@@ -88,7 +88,7 @@ impl Server {
         let all_ended = async {
             Arc::clone(&acceptor).run(listener, begin_shutdown).await;
             // Responses under way.
-            acceptor.places.until_free().await;
+            self.state.handshake_places.until_free().await;
             self.close().await;
         };
         // Dropping the set ends the tasks.

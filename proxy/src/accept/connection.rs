@@ -101,8 +101,10 @@ where
         let client = proxies.client_of(request.headers(), peer);
         count_for(client);
         request.extensions_mut().insert(ConnectInfo(client));
-        let response = router.call(request);
-        async { response.await.map(end_connection) }
+        async {
+            acceptor.turn().await;
+            router.call(request).await.map(end_connection)
+        }
     });
     let stream = TokioIo::new(RequestStream::new(stream, first, Arc::clone(progress)));
     let mut http = http1::Builder::new()

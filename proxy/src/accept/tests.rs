@@ -57,13 +57,12 @@ async fn too_many_open_files_are_logged_once_and_connections_are_accepted_later(
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     let server = Server::new(Arc::new(MemoryStreams::new()), Config::default()).unwrap();
-    let acceptor = Arc::new(Acceptor {
-        router: server.router(),
-        server: Arc::clone(&server.state),
-        places: HandshakePlaces::new(10, 10),
-        handshake_timeout: Duration::from_secs(10),
-        ends_with_shutdown: true,
-    });
+    let acceptor = Arc::new(Acceptor::new(
+        Arc::clone(&server.state),
+        server.router(),
+        HandshakePlaces::new(10, 10),
+        Duration::from_secs(10),
+    ));
     let (listener, accepted) = mpsc::unbounded_channel();
     let accepting = tokio::spawn(acceptor.run(accepted, std::future::pending()));
     for _ in 0..100 {

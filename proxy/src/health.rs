@@ -45,6 +45,7 @@ async fn readiness(State(server): State<Arc<ServerState>>) -> Response {
 async fn detailed_readiness(State(server): State<Arc<ServerState>>) -> Response {
     let reason = server.not_ready();
     let error = server.backend_error();
+    let budget = &server.config.memory_budget;
     let details = json!({
         "ready": reason.is_none(),
         "reason": reason,
@@ -54,6 +55,7 @@ async fn detailed_readiness(State(server): State<Arc<ServerState>>) -> Response 
             "code": error.as_ref().map(CacheError::code),
             "error": error.as_ref().map(CacheError::message),
         },
+        "memory": { "used": budget.used_bytes(), "max": budget.max_bytes() },
         "sockets": { "open": server.open_sockets(), "max": server.config.max_sockets },
         "version": env!("CARGO_PKG_VERSION"),
     });

@@ -10,6 +10,7 @@ use prometheus_client::encoding::{
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
+use streamgate_backend::memory_budget::MemoryKind;
 
 use crate::refusal::Refusal;
 use crate::server_state::ServerState;
@@ -41,6 +42,7 @@ impl Collector for ServerFigures {
         connections(&mut families, &self.0)?;
         requests(&mut families, &self.0)?;
         entries(&mut families, &self.0)?;
+        memory(&mut families, &self.0)?;
         backend(&mut families, &self.0)
     }
 }
@@ -183,6 +185,26 @@ fn entries(families: &mut Families<'_>, server: &ServerState) -> fmt::Result {
         "skipped_entries",
         "Entries that were too large for a subscription",
         metrics.skipped_entries.value(),
+    )
+}
+
+fn memory(families: &mut Families<'_>, server: &ServerState) -> fmt::Result {
+    let budget = &server.config.memory_budget;
+    families.gauge(
+        "memory_budget_bytes",
+        "Memory budget for what peers make the server hold (--max-memory)",
+        budget.max_bytes() as u64,
+    )?;
+    let kinds = MemoryKind::ALL.iter();
+    families.gauges(
+        "memory_used_bytes",
+        "Bytes of the memory budget that are held, by what for",
+        kinds.map(|kind| ([("kind", kind.name())], budget.used_bytes_of(*kind) as u64)),
+    )?;
+    families.counter(
+        "memory_refusals",
+        "Reservations that the memory budget refused",
+        budget.refusals(),
     )
 }
 

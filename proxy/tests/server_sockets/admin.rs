@@ -117,11 +117,14 @@ async fn requests_sockets_waits_and_refusals_are_counted() {
             1.0,
         ),
         ("streamgate_ready", 1.0),
+        ("streamgate_memory_refusals_total", 0.0),
+        ("streamgate_memory_used_bytes{kind=\"replies\"}", 0.0),
         ("streamgate_requests_in_flight", 0.0),
     ] {
         assert_eq!(figures.get(name), Some(&value), "{name} in {figures:?}");
     }
     assert!(figures["streamgate_received_bytes_total"] > 0.0);
+    assert!(figures["streamgate_memory_budget_bytes"] > 0.0);
     assert!(figures["streamgate_sent_bytes_total"] > 0.0);
     drop(server);
 }

@@ -51,7 +51,7 @@ use crate::session::availability_changes::AvailabilityChanges;
 use crate::session::batch::PerformingBatch;
 use crate::session::continuing::ContinuingRequests;
 use crate::session::control::{ControlEvent, ControlEvents};
-use crate::session::fairness::{Fairness, ReadOrPush};
+use crate::session::fairness::{Fairness, ReadOrPush, spend_control_frames};
 use crate::session::handshake::{Handshake, evicted, taken_over};
 use crate::session::in_flight::InFlight;
 use crate::session::limits::MEMORY_PAUSE;
@@ -233,7 +233,8 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                     ReadOrPush::Read(SocketProgress::Frame(frame)) => {
                         self.dispatch_new(frame).await?;
                     }
-                    ReadOrPush::Read(SocketProgress::Heard | SocketProgress::Flushed) => {}
+                    ReadOrPush::Read(SocketProgress::Heard) => spend_control_frames().await,
+                    ReadOrPush::Read(SocketProgress::Flushed) => {}
                     ReadOrPush::Read(SocketProgress::Closed(reason)) => return Err(reason),
                     ReadOrPush::Push(item) => self.push_ready(item).await,
                 },

@@ -24,6 +24,17 @@ pub(super) async fn spend_turn(began: Instant) {
     }
 }
 
+/// Spends the budget of this turn for the control frames that were read at once. Nobody saw when the
+/// session began to read them.
+pub(super) async fn spend_control_frames() {
+    for _ in 0..CONTROL_FRAMES_UNITS {
+        tokio::task::coop::consume_budget().await;
+    }
+}
+
+/// Units for the control frames that the socket reads at once, at most a few us.
+const CONTROL_FRAMES_UNITS: u32 = 8;
+
 /// Units that a piece of work takes at most: one turn of others follows each.
 const MAX_UNITS: u128 = 128;
 

@@ -6,6 +6,7 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -33,20 +34,22 @@ use crate::socket::{CloseReason, SocketProgress};
 impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// Dispatches a frame and those after it that can be read without waiting.
     pub(super) async fn dispatch_new(&mut self, first: Bytes) -> Result<(), CloseReason> {
+        let began = Instant::now();
         let (frames, closed) = self.ready_frames(first).await;
-        self.dispatch(frames).await?;
+        self.dispatch(frames, began).await?;
         closed.map_or(Ok(()), Err)
     }
 
     /// Dispatches frames that earlier turns have left.
     pub(super) async fn dispatch_remaining(&mut self) -> Result<(), CloseReason> {
         let frames = Vec::from(std::mem::take(&mut self.remaining_frames));
-        self.dispatch(frames).await
+        self.dispatch(frames, Instant::now()).await
     }
 
     /// Begins what frames ask for. After a violation it still performs what came before that.
-    async fn dispatch(&mut self, frames: Vec<Bytes>) -> Result<(), CloseReason> {
-        let began = std::time::Instant::now();
+    ///
+    /// The turn is spent from `began` on, when the session began to read the frames.
+    async fn dispatch(&mut self, frames: Vec<Bytes>, began: Instant) -> Result<(), CloseReason> {
         let encoding = self.socket.encoding();
         let Dispatched {
             operations,
@@ -113,7 +116,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         batch: RequestBatch,
         progress: Vec<Progress<'b>>,
     ) {
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let mut progress = progress.into_iter();
         for ticket in batch.tickets {
             match progress.next() {

@@ -8,7 +8,7 @@ use streamgate_protocol::ByteString;
 /// enough to share a machine of 1 GiB.
 pub const DEFAULT_CAPACITY_BYTES: usize = 256 * 1024 * 1024;
 
-/// Default capacity for pending entries and consumers' names in bytes: about half a million
+/// Default capacity for pending entries and consumers' names in bytes: about 400,000
 /// entries. Counted apart from the streams, so that full streams can still be consumed.
 pub const DEFAULT_PENDING_BYTES: usize = 64 * 1024 * 1024;
 
@@ -30,8 +30,9 @@ const ENTRY_BYTES: usize = 128;
 /// Bytes that a field costs beside its bytes: two strings, and the allocator's share.
 const FIELD_BYTES: usize = 2 * size_of::<ByteString>() + 32;
 
-/// Bytes that a pending entry costs: its record, and its slot in a tree that may be half empty.
-pub(crate) const PENDING_BYTES: usize = 128;
+/// Bytes that a pending entry costs: its record, its id among its consumer's, and the slots of both
+/// in trees that may be half empty.
+pub(crate) const PENDING_BYTES: usize = 160;
 
 /// Bytes that a waiting call or a tail costs beside the names it holds: its record, its channel or
 /// waker, and its timer.

@@ -1,6 +1,8 @@
 //! One consumer group.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::mem;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use streamgate_protocol::EntryId;
@@ -15,12 +17,20 @@ use crate::entry::Entry;
 pub(crate) struct Group {
     /// Entries up to this id were delivered.
     pub(crate) last_delivered: EntryId,
-    /// When each last read, claimed or was served, in ms since 1970.
-    consumers: HashMap<Arc<[u8]>, u64>,
+    consumers: HashMap<Arc<[u8]>, Consumer>,
     /// Delivered and not acknowledged. Entries stay pending when the stream is trimmed.
-    pub(crate) pending: BTreeMap<EntryId, PendingRecord>,
+    pending: BTreeMap<EntryId, PendingRecord>,
     /// By number, so that they are served in the order they came.
     pub(crate) waiting: BTreeMap<u64, WaitingConsumer>,
+}
+
+/// A consumer. It is kept while entries are pending for it.
+#[derive(Debug, Default)]
+struct Consumer {
+    /// When it last read, claimed or was served, in ms since 1970.
+    seen_ms: u64,
+    /// The ids that are pending for it, so that nobody looks for them among those of others.
+    pending: BTreeSet<EntryId>,
 }
 
 /// A delivery that was not acknowledged.
@@ -84,21 +94,41 @@ impl Group {
     pub(crate) fn consumer(&mut self, name: &[u8], now_ms: u64) -> Arc<[u8]> {
         let known = self.consumers.get_key_value(name);
         let consumer = known.map_or_else(|| name.into(), |(known, _)| Arc::clone(known));
-        self.consumers.insert(Arc::clone(&consumer), now_ms);
+        let record = self.consumers.entry(Arc::clone(&consumer)).or_default();
+        record.seen_ms = now_ms;
         consumer
     }
 
-    /// Returns the consumers, and for how many milliseconds each was idle.
-    pub(crate) fn consumers(&self, now_ms: u64) -> impl Iterator<Item = (&[u8], u64)> {
-        let consumers = self.consumers.iter();
-        consumers.map(move |(name, seen_ms)| (&**name, now_ms.saturating_sub(*seen_ms)))
+    /// Returns the consumers in any order: how many entries are pending for each, and for how many
+    /// milliseconds it was idle.
+    pub(crate) fn consumers(&self, now_ms: u64) -> impl Iterator<Item = (&[u8], usize, u64)> {
+        self.consumers.iter().map(move |(name, consumer)| {
+            let idle_ms = now_ms.saturating_sub(consumer.seen_ms);
+            (&**name, consumer.pending.len(), idle_ms)
+        })
+    }
+
+    /// Returns what is pending, by rising ids.
+    pub(crate) fn pending(&self) -> &BTreeMap<EntryId, PendingRecord> {
+        &self.pending
+    }
+
+    /// Returns the ids in a range that are pending for a consumer.
+    pub(crate) fn pending_of(
+        &self,
+        consumer: &[u8],
+        range: (Bound<EntryId>, Bound<EntryId>),
+    ) -> impl Iterator<Item = EntryId> {
+        let consumer = self.consumers.get(consumer);
+        let pending = consumer.map(|consumer| consumer.pending.range(range));
+        pending.into_iter().flatten().copied()
     }
 
     /// Delivers an entry to a consumer. Ids come in order, so none is pending already.
     pub(crate) fn deliver(&mut self, id: EntryId, consumer: &Arc<[u8]>, now_ms: u64) {
-        if let Some(seen_ms) = self.consumers.get_mut(consumer) {
-            *seen_ms = now_ms;
-        }
+        let record = self.consumers.entry(Arc::clone(consumer)).or_default();
+        record.seen_ms = now_ms;
+        record.pending.insert(id);
         let consumer = Arc::clone(consumer);
         let pending = PendingRecord {
             consumer,
@@ -120,10 +150,23 @@ impl Group {
     /// Makes a pending entry pending for a consumer, without counting a delivery. Does nothing if
     /// the entry is not pending.
     pub(crate) fn transfer(&mut self, id: EntryId, consumer: &Arc<[u8]>, now_ms: u64) {
+        self.reassign(id, consumer);
         if let Some(pending) = self.pending.get_mut(&id) {
-            pending.consumer = Arc::clone(consumer);
             pending.delivered_at_ms = now_ms;
         }
+    }
+
+    /// Changes nothing but for whom an entry is pending. Does nothing if it is not pending.
+    pub(crate) fn reassign(&mut self, id: EntryId, consumer: &Arc<[u8]>) {
+        let Some(pending) = self.pending.get_mut(&id) else {
+            return;
+        };
+        let former = mem::replace(&mut pending.consumer, Arc::clone(consumer));
+        if let Some(former) = self.consumers.get_mut(&former) {
+            former.pending.remove(&id);
+        }
+        let record = self.consumers.entry(Arc::clone(consumer)).or_default();
+        record.pending.insert(id);
     }
 
     /// Delivers a pending entry to a consumer. Does nothing if the entry is not pending.
@@ -132,14 +175,6 @@ impl Group {
         if let Some(pending) = self.pending.get_mut(&id) {
             pending.deliveries = pending.deliveries.saturating_add(1);
         }
-    }
-
-    /// Returns the ids that are pending for a consumer.
-    pub(crate) fn pending_of(&self, consumer: &[u8]) -> Vec<EntryId> {
-        let all = self.pending.iter();
-        all.filter(|(_, pending)| &*pending.consumer == consumer)
-            .map(|(id, _)| *id)
-            .collect()
     }
 
     /// Removes a consumer without pending entries and returns the bytes it cost. A consumer that
@@ -155,8 +190,15 @@ impl Group {
 
     /// Removes these ids from the pending entries and returns how many were pending.
     pub(crate) fn acknowledge(&mut self, ids: &[EntryId]) -> usize {
-        ids.iter()
-            .filter(|id| self.pending.remove(id).is_some())
-            .count()
+        let mut acknowledged = 0;
+        for id in ids {
+            if let Some(pending) = self.pending.remove(id) {
+                acknowledged += 1;
+                if let Some(consumer) = self.consumers.get_mut(&pending.consumer) {
+                    consumer.pending.remove(id);
+                }
+            }
+        }
+        acknowledged
     }
 }

@@ -62,7 +62,7 @@ fn read_for(streams: &MemoryStreams, group: &str, consumer: &str, count: usize) 
 /// Returns the pending entries of a group of the stream `s`, and their consumers.
 fn pending(streams: &MemoryStreams, group: &str) -> Vec<(String, String)> {
     let store = streams.store.lock();
-    let pending = &store.streams[&b"s"[..]].groups[group.as_bytes()].pending;
+    let pending = store.streams[&b"s"[..]].groups[group.as_bytes()].pending();
     pending
         .iter()
         .map(|(id, record)| {

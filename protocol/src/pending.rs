@@ -129,7 +129,8 @@ pub trait PendingEntries: StreamingBackend {
     /// A claim is a delivery: it increments the entry's count of deliveries and restarts its idle
     /// time. `start` is the first id to examine: begin with `0-0`, and continue with the
     /// [cursor](Claimed::cursor). As in Redis, one call examines at most ten times `count` entries,
-    /// so a call may return none before the last. A count of 0 is `ERR`.
+    /// so a call may return none before the last. It may also claim fewer than `count`, so that they
+    /// fit into one reply. A count of 0 is `ERR`.
     fn claim<'a>(
         &'a self,
         stream_key: &'a str,

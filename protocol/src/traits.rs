@@ -167,7 +167,8 @@ pub trait StreamingBackend: Send + Sync {
     /// The entries stay pending for this consumer until they are acknowledged. Waiting consumers
     /// are served in the order in which they came, each entry to one of them. If the group is
     /// missing, the call fails with `NOGROUP`. `count` and `block_ms` are as in
-    /// [`stream_read`](Self::stream_read).
+    /// [`stream_read`](Self::stream_read). A backend may deliver fewer entries than the group has,
+    /// so that they fit into one reply; read again for the others.
     fn stream_read_group<'a>(
         &'a self,
         stream_key: &'a str,

@@ -27,7 +27,7 @@ impl Store {
         let mut left = count.saturating_mul(EXAMINED_PER_ENTRY);
         let mut bytes = 0_u64;
         let (mut claimed, mut deleted) = (Vec::new(), Vec::new());
-        let mut rest = group.pending.range(first..);
+        let mut rest = group.pending().range(first..);
         let cursor = loop {
             let Some((id, pending)) = rest.next() else {
                 break EntryId::ZERO;

@@ -39,14 +39,13 @@ impl Store {
         let (stream, group) = self.group(key, name)?;
         let after = EntryId::parse(after)?;
         let range = (Bound::Excluded(after), Bound::Unbounded);
-        let own = group.pending.range(range);
-        let own =
-            own.filter(|(id, pending)| *pending.consumer == *consumer && !except.contains(id));
+        let own = group.pending_of(consumer, range);
+        let own = own.filter(|id| !except.contains(id));
         let deleted = |id| Arc::new(Entry::new(id, Vec::new()));
         let entry = |id| stream.entry(id).cloned().unwrap_or_else(|| deleted(id));
         let mut bytes = 0_u64;
         let mut found = Vec::new();
-        for entry in own.take(limit(count)).map(|(id, _)| entry(*id)) {
+        for entry in own.take(limit(count)).map(entry) {
             bytes = bytes.saturating_add(entry.reply_bytes());
             if bytes > max_bytes && !found.is_empty() {
                 break;
@@ -59,17 +58,18 @@ impl Store {
     pub(super) fn pending_summary(&self, key: &[u8], name: &[u8]) -> CacheResult<Outcome> {
         let (_, group) = self.group(key, name)?;
         let text = |id: &EntryId| id.to_string();
-        let mut consumers = BTreeMap::<&[u8], u64>::new();
-        for pending in group.pending.values() {
-            *consumers.entry(&pending.consumer).or_default() += 1;
-        }
-        let consumers = consumers.into_iter();
-        let consumers = consumers.map(|(name, count)| (name.into(), count));
+        let mut consumers: Vec<_> = group
+            .consumers(0)
+            .filter(|(_, pending, _)| *pending > 0)
+            .map(|(name, pending, _)| (name.into(), pending as u64))
+            .collect();
+        consumers.sort_unstable();
+        let pending = group.pending();
         let summary = PendingSummary::new(
-            group.pending.len() as u64,
-            group.pending.keys().next().map(text),
-            group.pending.keys().next_back().map(text),
-            consumers.collect(),
+            pending.len() as u64,
+            pending.keys().next().map(text),
+            pending.keys().next_back().map(text),
+            consumers,
         );
         Ok(Outcome::Done(Answer::Reply(Reply::Summary(summary))))
     }
@@ -84,18 +84,23 @@ impl Store {
         let first = EntryId::parse_range_start(range.ends[0])?;
         let last = EntryId::parse_range_end(range.ends[1])?;
         let (_, group) = self.group(key, name)?;
-        let entries = group
-            .pending
-            .range(first..)
-            .take_while(|(id, _)| **id <= last)
-            .filter(|(_, pending)| {
-                let idle = pending.idle_ms(now_ms) >= range.min_idle_ms;
-                idle && range.consumer.is_none_or(|c| *c == *pending.consumer)
-            })
+        let pending = group.pending();
+        let ids: &mut dyn Iterator<Item = EntryId> = match range.consumer {
+            // A range that ends before it starts is empty.
+            _ if last < first => &mut std::iter::empty(),
+            Some(consumer) => {
+                let ends = (Bound::Included(first), Bound::Included(last));
+                &mut group.pending_of(consumer, ends)
+            }
+            None => &mut pending.range(first..=last).map(|(id, _)| *id),
+        };
+        let entries = ids
+            .filter_map(|id| Some((id, pending.get(&id)?)))
+            .filter(|(_, pending)| pending.idle_ms(now_ms) >= range.min_idle_ms)
             .take(to_usize(range.count))
             .map(|(id, pending)| {
                 PendingEntry::new(
-                    *id,
+                    id,
                     &*pending.consumer,
                     pending.idle_ms(now_ms),
                     pending.deliveries,
@@ -107,15 +112,12 @@ impl Store {
 
     pub(super) fn consumers(&self, key: &[u8], name: &[u8], now_ms: u64) -> CacheResult<Outcome> {
         let (_, group) = self.group(key, name)?;
-        let mut consumers: BTreeMap<&[u8], ConsumerInfo> = group
+        let consumers: BTreeMap<&[u8], ConsumerInfo> = group
             .consumers(now_ms)
-            .map(|(consumer, idle_ms)| (consumer, ConsumerInfo::new(consumer, 0, idle_ms)))
+            .map(|(name, pending, idle_ms)| {
+                (name, ConsumerInfo::new(name, pending as u64, idle_ms))
+            })
             .collect();
-        for pending in group.pending.values() {
-            if let Some(consumer) = consumers.get_mut(&*pending.consumer) {
-                consumer.pending += 1;
-            }
-        }
         let consumers = consumers.into_values().collect();
         Ok(Outcome::Done(Answer::Reply(Reply::Consumers { consumers })))
     }
@@ -132,8 +134,7 @@ impl Store {
     ) -> CacheResult<Outcome> {
         let (stream, group) = self.group(key, name)?;
         let (kept, deleted): (Vec<_>, Vec<_>) = group
-            .pending_of(consumer)
-            .into_iter()
+            .pending_of(consumer, (Bound::Unbounded, Bound::Unbounded))
             .partition(|id| stream.contains(*id));
         let new_owner_bytes = if kept.is_empty() {
             0
@@ -150,9 +151,7 @@ impl Store {
         if !kept.is_empty() {
             let new_owner = group.consumer(new_owner, now_ms);
             for id in &kept {
-                if let Some(pending) = group.pending.get_mut(id) {
-                    pending.consumer = Arc::clone(&new_owner);
-                }
+                group.reassign(*id, &new_owner);
             }
         }
         let freed = group.remove_consumer(consumer);

@@ -24,7 +24,7 @@ impl Store {
         let (mut examined, mut before, mut cursor) = (0, after, EntryId::ZERO);
         let (mut reclaimed, mut dead, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
         let (mut skipped, mut bytes) = (Vec::new(), 0_u64);
-        for (id, pending) in group.pending.range(page) {
+        for (id, pending) in group.pending().range(page) {
             examined += 1;
             let own = *pending.consumer == *consumer && pending.delivered_at_ms >= since_ms;
             if pending.idle_ms(now_ms) >= step.min_idle_ms && !own {

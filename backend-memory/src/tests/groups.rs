@@ -87,7 +87,7 @@ fn a_delivery_records_its_time() {
     read_for(&streams, "g", "c", 0);
     let store = streams.store.lock();
     let record = store.streams[&b"s"[..]].groups[&b"g"[..]]
-        .pending
+        .pending()
         .values()
         .next()
         .unwrap();

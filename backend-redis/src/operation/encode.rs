@@ -131,14 +131,21 @@ pub(super) fn encode(
                 count: *count,
                 block_ms,
             });
+            let from = match &**last_id {
+                "$" => None,
+                id => match EntryId::parse(id) {
+                    Ok(from) => Some(from),
+                    Err(error) => return EncodedOperation::Answered(Err(error.into())),
+                },
+            };
             if wait.is_some() && arms {
                 commands::arm_next(packed);
             }
-            match &**last_id {
+            match from {
                 // The stream's last generated id is greater than that of its last entry if the
                 // latter was deleted. Reading on from either is the same, and only `XINFO` knows
                 // the former, which would send the first entry as well.
-                "$" => {
+                None => {
                     let is_large = sizes.is_large(sizes.place(stream));
                     if is_large && accepts_scripts {
                         scripts::last_id(packed, stream);
@@ -147,21 +154,17 @@ pub(super) fn encode(
                     }
                     sent_after_arming(ExpectedAnswer::ReadFromEnd { wait }, packed)
                 }
-                id => {
+                Some(from) => {
                     let mut first = FirstPage::new(sizes, stream, *count);
-                    let from = match EntryId::parse(id) {
-                        Ok(from) => from,
-                        Err(error) => return EncodedOperation::Answered(Err(error.into())),
-                    };
                     if wait.is_some() {
                         first = first.at_least_one();
                     }
                     if first.count > 0 {
-                        commands::read(packed, stream, id, first.count);
+                        commands::read(packed, stream, last_id, first.count);
                     } else {
                         commands::read_latest(packed, stream, 0);
                     }
-                    let last_id = id.to_owned();
+                    let last_id = String::from(&**last_id);
                     if !first.is_part {
                         let place = first.place;
                         let expected = ExpectedAnswer::ReadAfter {

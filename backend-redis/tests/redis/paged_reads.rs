@@ -183,11 +183,14 @@ async fn a_read_from_the_end_does_not_load_a_large_last_entry() {
     let id = fixture.add("s", &"v".repeat(6 * MIB)).await;
     let found = perform(&fixture, read("s", "$", 1, None), MIB).await;
     assert_eq!(found, (vec![], false));
-    let progress = fixture.start_read("s", "$", 50).await;
+    let progress = fixture.start_read("s", "$", 0).await;
     let Progress::Waiting { position, .. } = &progress else {
         panic!("{progress:?}")
     };
     assert_eq!(position.as_deref(), Some(&*id));
+    fixture.add("s", "next").await;
+    let (found, _) = entries(within_limit(progress.finish()).await);
+    assert_eq!(values(&found), ["next"]);
 }
 
 #[tokio::test]

@@ -100,7 +100,6 @@ impl Deployment {
             arguments.extend(["--www".to_owned(), www.display().to_string()]);
         }
         arguments.extend(setup.arguments.iter().map(|&argument| argument.to_owned()));
-        drop_unknown(&mut arguments)?; // TEMPORARY
         let mut command = command(setup)?;
         command.stderr(File::create(log(folder.path()))?);
         let proxy = cores
@@ -186,22 +185,5 @@ fn fill_www(www: &Path, outside: &Path) -> anyhow::Result<()> {
     symlink(&secret, www.join("link.txt"))?;
     let status = Command::new("mkfifo").arg(www.join("pipe")).status()?;
     ensure!(status.success(), "mkfifo failed: {status}");
-    Ok(())
-}
-
-// TEMPORARY
-fn drop_unknown(arguments: &mut Vec<String>) -> anyhow::Result<()> {
-    let help = Command::new(binary::streamgate()?)
-        .args(["serve", "--help"])
-        .output()?;
-    let help = String::from_utf8_lossy(&help.stdout).into_owned();
-    let mut index = 0;
-    while index < arguments.len() {
-        if arguments[index].starts_with("--") && !help.contains(&arguments[index]) {
-            arguments.drain(index..index + 2);
-        } else {
-            index += 1;
-        }
-    }
     Ok(())
 }

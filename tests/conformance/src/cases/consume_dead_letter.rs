@@ -19,13 +19,13 @@ cases![
     entries_below_the_limit_are_delivered,
     an_entry_that_no_consumer_acknowledges_becomes_a_dead_letter,
     hundreds_of_dead_letters_are_written_once_each,
-    an_entry_with_too_many_fields_becomes_a_dead_letter_without_them,
     an_overlong_dead_letter_stream_is_rejected,
     ;
     needs_redis:
     a_dead_letter_key_of_another_type_ends_the_consumer,
     deleted_entries_do_not_become_dead_letters,
     a_dead_letter_keeps_bytes_that_are_not_utf_8,
+    an_entry_with_too_many_fields_becomes_a_dead_letter_without_them,
 ];
 
 /// The most fields that a dead letter copies from its entry; see SPEC.md.
@@ -183,12 +183,18 @@ async fn hundreds_of_dead_letters_are_written_once_each(f: Fixture) {
     assert_eq!(f.read(&dead, "0").await.unwrap().len(), 350);
 }
 
-/// They can be read in its stream. With one field less, the dead letter has them.
-async fn an_entry_with_too_many_fields_becomes_a_dead_letter_without_them(f: Fixture) {
+/// Only other programs add so many fields, which can be read in the entry's stream. With one field
+/// less, the dead letter has them.
+async fn an_entry_with_too_many_fields_becomes_a_dead_letter_without_them(
+    f: Fixture,
+    redis: DirectRedis,
+) {
     let (key, dead) = (stream_with_group(&f).await, f.key());
     for n in [MAX_COPIED_FIELDS, MAX_COPIED_FIELDS + 1] {
-        let fields = (0..n).map(|i| (i.to_string(), String::new())).collect();
-        f.backend.stream_add(&key, fields, None).await.unwrap();
+        let names: Vec<_> = (0..n).map(|i| i.to_string()).collect();
+        let mut words: Vec<&[u8]> = vec![b"XADD", key.as_bytes(), b"*"];
+        words.extend(names.iter().flat_map(|name| [name.as_bytes(), b""]));
+        redis.send::<String>(&words).await.unwrap();
     }
     f.read_group_now(&key, "group", "ann").await.unwrap();
     let mut deliveries = consume_with_dead_letters(&f, [&key, &dead], "bob", 1);

@@ -1,4 +1,4 @@
-//! A connection that carries pages of backlogs and nothing else.
+//! A connection that carries pages of large reads and of backlogs, and nothing else.
 //!
 //! Redis closes a connection whose unread answers exceed `client-output-buffer-limit`. Once it has
 //! closed one while a page was being read, pages travel here: if a page is too large, no other

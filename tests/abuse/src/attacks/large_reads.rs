@@ -88,7 +88,7 @@ async fn unread_replies(scene: &Scene) -> anyhow::Result<()> {
 }
 
 async fn read_without_count(scene: &Scene) -> anyhow::Result<()> {
-    expect_bounded(scene, 8, || Operation::Read {
+    expect_bounded(scene, scene.pick(2, 8), || Operation::Read {
         stream: STREAM.into(),
         last_id: "0".into(),
         count: 0,

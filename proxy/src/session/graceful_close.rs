@@ -33,6 +33,10 @@ pub(super) const FINISH_TIMEOUT: Duration = Duration::from_secs(3);
 /// begun. The newer one begins after that.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Longest time for which the socket of an evicted session is kept, with what has arrived of a
+/// message, so that its client learns why.
+const EVICTION_TIMEOUT: Duration = Duration::from_millis(500);
+
 impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// Reads no further, ends waits and subscriptions, and answers the operations being performed.
     ///
@@ -117,7 +121,12 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         };
         let memory = (!is_evicted).then_some(memory);
         let frames = std::iter::from_fn(|| (!is_taken_over).then(|| outgoing.next_frame())?);
-        let close = socket.close(frames, reason, deadline);
+        let close_until = if is_evicted {
+            deadline.min(Instant::now() + EVICTION_TIMEOUT)
+        } else {
+            deadline
+        };
+        let close = socket.close(frames, reason, close_until);
         tokio::join!(finish, close);
         // What is sent last counts until its end.
         drop(memory);

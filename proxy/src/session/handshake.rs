@@ -127,10 +127,12 @@ pub(super) fn taken_over() -> CloseReason {
 
 /// Returns the reason to close the socket that holds most while memory is used up.
 pub(super) fn evicted() -> CloseReason {
-    CloseReason::by_server(
-        close::OUT_OF_MEMORY,
-        "the server is out of memory, and this socket held most of it",
-    )
+    CloseReason::ByServer {
+        code: close::OUT_OF_MEMORY,
+        reason: "the server is out of memory, and this socket held most of it".into(),
+        // To await the client's close would mean to take the rest of its message.
+        readable: false,
+    }
 }
 
 /// Returns the violation of a client whose first message is no hello.

@@ -26,6 +26,8 @@ pub(crate) enum Answer {
         entries: Vec<Arc<Entry>>,
         /// The id to read from next if there is no entry; `None` for operations that have none.
         after: Option<String>,
+        /// Whether further pending entries did not fit.
+        more: bool,
     },
     Claimed {
         cursor: EntryId,
@@ -53,6 +55,7 @@ impl Answer {
         Self::Entries {
             entries,
             after: None,
+            more: false,
         }
     }
 
@@ -71,14 +74,18 @@ impl From<Answer> for Reply {
     fn from(answer: Answer) -> Self {
         match answer {
             Answer::Added(id) => Self::Added { id: id.to_string() },
-            Answer::Entries { entries, after } => {
+            Answer::Entries {
+                entries,
+                after,
+                more,
+            } => {
                 let last = entries.last().map(|entry| entry.id.to_string());
                 let last_id = after.map(|after| last.unwrap_or(after));
                 let entries = copied(&entries);
                 Self::Entries {
                     entries,
                     last_id,
-                    more: false,
+                    more,
                 }
             }
             Answer::Claimed {

@@ -62,6 +62,7 @@ impl<'a> WaitingCall<'a> {
         Ok(Answer::Entries {
             entries: entry.into_iter().collect(),
             after,
+            more: false,
         }
         .into())
     }

@@ -132,7 +132,7 @@ impl RedisStreams {
     ) -> CacheResult<Self> {
         let counters = Arc::clone(endpoint.counters());
         let commands = CommandConnection::connect(endpoint.clone(), max_pipelines).await?;
-        let page_connection = PageConnection::new(endpoint);
+        let page_connection = PageConnection::new(endpoint, commands.status());
         let sizes = Arc::new(EntrySizes::new());
         let bulk = BulkReader::new(page_connection.clone(), memory, Arc::clone(&sizes));
         let pages = PageReader::new(page_connection, Arc::clone(&sizes));

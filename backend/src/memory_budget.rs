@@ -88,6 +88,7 @@ struct BudgetState {
     used: AtomicUsize,
     by_kind: [AtomicUsize; MemoryKind::ALL.len()],
     refusals: AtomicU64,
+    stalls: AtomicU64,
     queue: WaitQueue,
     shares: ShareRegistry,
 }
@@ -100,6 +101,7 @@ impl MemoryBudget {
             used: AtomicUsize::new(0),
             by_kind: Default::default(),
             refusals: AtomicU64::new(0),
+            stalls: AtomicU64::new(0),
             queue: WaitQueue::default(),
             shares: ShareRegistry::default(),
         }))
@@ -130,6 +132,16 @@ impl MemoryBudget {
     /// Returns how many reservations were refused.
     pub fn refusals(&self) -> u64 {
         self.0.refusals.load(Ordering::Relaxed)
+    }
+
+    /// Counts that a peer was not served because too little room is left.
+    pub fn record_stall(&self) {
+        self.0.stalls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns how often peers were not served because too little room was left.
+    pub fn stalls(&self) -> u64 {
+        self.0.stalls.load(Ordering::Relaxed)
     }
 
     /// Returns the share of one more peer.

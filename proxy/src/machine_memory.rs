@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::MIN_MEMORY_BYTES;
+
 /// What the machine is taken to have if it does not say: a small container.
 const UNKNOWN_MACHINE_BYTES: u64 = 512 * 1024 * 1024;
 
@@ -9,7 +11,8 @@ const UNKNOWN_MACHINE_BYTES: u64 = 512 * 1024 * 1024;
 /// process can have. The rest is for the streams of a server without Redis, for code and buffers of
 /// the system, and for what the allocator keeps.
 pub(crate) fn default_budget_bytes() -> usize {
-    usize::try_from(bytes_below(Path::new("/")) / 2).unwrap_or(usize::MAX / 2)
+    let half = usize::try_from(bytes_below(Path::new("/")) / 2).unwrap_or(usize::MAX / 2);
+    half.max(MIN_MEMORY_BYTES)
 }
 
 /// Returns the memory of the machine, or the lower limit of a cgroup, as the files below this root

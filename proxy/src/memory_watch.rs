@@ -13,22 +13,29 @@ const WATCH_EVERY: Duration = Duration::from_millis(250);
 /// Looks in a row that find too little room, before sockets are closed.
 const LOOKS_UNTIL_EVICTION: u32 = 2;
 
+/// Looks in a row that find somebody who is not read, before sockets are closed: whoever holds much
+/// may be about to give it back.
+const LOOKS_UNTIL_STALLED_EVICTION: u32 = 8;
+
 /// Watches a budget. Does not end.
 pub(crate) async fn watch(budget: &MemoryBudget) {
     let mut ticks = tokio::time::interval(WATCH_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut looks, mut refusals) = (0, budget.refusals());
+    let (mut stalled_looks, mut stalls) = (0, budget.stalls());
     loop {
         ticks.tick().await;
         let refused = std::mem::replace(&mut refusals, budget.refusals()) != refusals;
+        let stalled = std::mem::replace(&mut stalls, budget.stalls()) != stalls;
         looks = if is_short(budget, refused) {
             looks + 1
         } else {
             0
         };
-        if looks >= LOOKS_UNTIL_EVICTION {
+        stalled_looks = if stalled { stalled_looks + 1 } else { 0 };
+        if looks >= LOOKS_UNTIL_EVICTION || stalled_looks >= LOOKS_UNTIL_STALLED_EVICTION {
             evict_largest(budget);
-            looks = 0;
+            (looks, stalled_looks) = (0, 0);
         }
     }
 }
@@ -108,5 +115,21 @@ mod tests {
             }
             assert_eq!(share.evicted().now_or_never().is_some(), refused);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_holds_most_goes_if_others_are_not_read_for_long() {
+        let budget = MemoryBudget::new(800);
+        let share = budget.share();
+        let _held = share.charge(KIND, 610);
+        let mut watching = Box::pin(watch(&budget));
+        for _ in 0..LOOKS_UNTIL_STALLED_EVICTION {
+            assert!((&mut watching).now_or_never().is_none());
+            assert!(share.evicted().now_or_never().is_none());
+            budget.record_stall();
+            tokio::time::advance(WATCH_EVERY).await;
+        }
+        assert!((&mut watching).now_or_never().is_none());
+        assert!(share.evicted().now_or_never().is_some());
     }
 }

@@ -238,7 +238,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                     ReadOrPush::Read(SocketProgress::Closed(reason)) => return Err(reason),
                     ReadOrPush::Push(item) => self.push_ready(item).await,
                 },
-                () = tokio::time::sleep(MEMORY_PAUSE), if lacks_memory => {}
+                () = tokio::time::sleep(MEMORY_PAUSE), if lacks_memory => {
+                    self.memory.share().budget().record_stall();
+                }
                 // Only with budget left: without, the socket reports nothing, whatever has arrived.
                 () = tokio::task::coop::consume_budget(), if self.control.has_fired() => {
                     self.check_liveness()?;

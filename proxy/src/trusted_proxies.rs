@@ -29,10 +29,12 @@ impl TrustedProxies {
         if !self.contain(peer) {
             return peer;
         }
+        // A proxy may append to what a client has sent, which may be any bytes.
         let forwarded: Vec<&str> = headers
             .get_all(X_FORWARDED_FOR)
             .iter()
-            .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .map(|address| std::str::from_utf8(address).unwrap_or_default())
             .collect();
         let mut client = peer;
         for address in forwarded.iter().rev() {
@@ -60,6 +62,8 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn client_of(peer: &str, forwarded: &[&str]) -> String {
@@ -78,6 +82,12 @@ mod tests {
         // It sent the first address itself, and the proxy appended the second.
         let forged = client_of("10.0.0.1:1", &["198.51.100.1, 192.0.2.1"]);
         assert_eq!(forged, "192.0.2.1");
+        let mut headers = HeaderMap::new();
+        let bytes = HeaderValue::from_bytes(b"\xff, 192.0.2.1").unwrap();
+        headers.append(X_FORWARDED_FOR, bytes);
+        let trusted = TrustedProxies::new(&["10.0.0.0/8".parse().unwrap()]);
+        let client = trusted.client_of(&headers, "10.0.0.1:1".parse().unwrap());
+        assert_eq!(client.ip().to_string(), "192.0.2.1");
     }
 
     #[test]

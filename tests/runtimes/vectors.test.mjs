@@ -51,7 +51,7 @@ for (const { name, direction, encoding, frame, then } of vectors("refused")) {
     } else if (then === "close 4400") {
       assert.throws(read, (error) => !(error instanceof Undecodable));
     } else {
-      assert.ok(["reply ERR", "fail PROTOCOL"].includes(then), then);
+      assert.ok(["reply ERR", "reply LIMIT", "fail PROTOCOL"].includes(then), then);
       assert.throws(read, (error) => error instanceof Undecodable && error.id === 5);
     }
   });

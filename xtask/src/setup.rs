@@ -15,6 +15,7 @@ pub(crate) mod python;
 pub(crate) mod redis;
 
 mod debian;
+mod make;
 mod rust;
 mod wheel;
 
@@ -75,7 +76,7 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<()> {
 }
 
 fn missing(purpose: Purpose) -> Vec<Missing> {
-    let mut missing = vec![rust::missing(purpose)];
+    let mut missing = vec![rust::missing(purpose), make::missing()];
     if matches!(purpose, Purpose::Package | Purpose::Test) {
         missing.extend([python::missing(purpose)]);
     }

@@ -44,15 +44,20 @@ impl Store {
         let deleted = |id| Arc::new(Entry::new(id, Vec::new()));
         let entry = |id| stream.entry(id).cloned().unwrap_or_else(|| deleted(id));
         let mut bytes = 0_u64;
-        let mut found = Vec::new();
+        let (mut found, mut more) = (Vec::new(), false);
         for entry in own.take(limit(count)).map(entry) {
             bytes = bytes.saturating_add(entry.reply_bytes());
             if bytes > max_bytes && !found.is_empty() {
+                more = true;
                 break;
             }
             found.push(entry);
         }
-        Ok(Outcome::Done(Answer::entries(found)))
+        Ok(Outcome::Done(Answer::Entries {
+            entries: found,
+            after: None,
+            more,
+        }))
     }
 
     pub(super) fn pending_summary(&self, key: &[u8], name: &[u8]) -> CacheResult<Outcome> {

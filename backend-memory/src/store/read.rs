@@ -41,6 +41,7 @@ impl Store {
                 return Ok(Outcome::Done(Answer::Entries {
                     entries,
                     after: Some(last_id),
+                    more: false,
                 }));
             }
         };

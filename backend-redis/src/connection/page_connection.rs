@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use redis::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
-use crate::connection::command_connection::SendError;
+use crate::connection::command_connection::{ConnectionStatus, SendError};
 use crate::connection::endpoint::Endpoint;
 use crate::connection::reconnect_pause::ReconnectPause;
 use crate::connection::resp::RespConnection;
@@ -21,21 +21,28 @@ pub(crate) struct PageConnection(Arc<PageConnectionState>);
 
 struct PageConnectionState {
     endpoint: Endpoint,
+    commands: watch::Receiver<ConnectionStatus>,
     current: Mutex<CurrentConnection>,
 }
 
 struct CurrentConnection {
     connection: Option<RespConnection>,
+    /// That of the connection for commands when this one was opened.
+    generation: u64,
     pause: ReconnectPause,
 }
 
 impl PageConnection {
-    /// Returns a connection that is not open yet.
-    pub(crate) fn new(endpoint: Endpoint) -> Self {
+    /// Returns a connection that is not open yet. It is opened again whenever `commands`, the
+    /// status of the connection for commands, has another generation: after a failover both lead
+    /// to the same Redis.
+    pub(crate) fn new(endpoint: Endpoint, commands: watch::Receiver<ConnectionStatus>) -> Self {
         Self(Arc::new(PageConnectionState {
             endpoint,
+            commands,
             current: Mutex::new(CurrentConnection {
                 connection: None,
+                generation: 0,
                 pause: ReconnectPause::new(),
             }),
         }))
@@ -52,8 +59,10 @@ impl PageConnection {
 
     async fn connection(&self) -> Result<RespConnection, SendError> {
         let mut current = self.0.current.lock().await;
+        let generation = self.0.commands.borrow().generation;
         if let Some(connection) = &current.connection
             && !connection.is_lost()
+            && current.generation == generation
         {
             return Ok(connection.clone());
         }
@@ -62,6 +71,7 @@ impl PageConnection {
         let opening = RespConnection::open(&self.0.endpoint, None, || ());
         let opened = opening.await.map_err(SendError::NotSent)?;
         current.pause.connected();
+        current.generation = generation;
         current.connection = Some(opened.connection.clone());
         Ok(opened.connection)
     }

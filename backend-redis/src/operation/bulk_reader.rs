@@ -14,7 +14,6 @@ use std::vec;
 use futures_util::FutureExt;
 use redis::Value;
 use streamgate_backend::memory_budget::{MemoryBudget, MemoryKind, Reservation};
-use streamgate_protocol::error::code;
 use streamgate_protocol::limits::MAX_REPLY_BYTES;
 use streamgate_protocol::{CacheError, CacheResult, Entry, EntryId, Reply};
 use tokio::runtime::Handle;
@@ -125,6 +124,10 @@ impl BulkReader {
         (count, max_bytes): (u64, u64),
         allow_larger_first: bool,
     ) -> CacheResult<Page> {
+        // Redis refuses a range that would begin after the greatest id there is.
+        if direction == Direction::Forwards && from == Some(EntryId::MAX) {
+            return Ok(Page::END);
+        }
         let count = count.min(MAX_PAGE_ENTRIES);
         let mut packed = PackedCommands::default();
         if self.may_use_scripts() {
@@ -227,7 +230,7 @@ impl BulkReader {
 
     /// Returns whether Redis refused a script with this error, and records that.
     fn is_script_refusal(&self, error: &CacheError) -> bool {
-        let is_refusal = matches!(error.code(), "NOPERM" | code::ERR);
+        let is_refusal = errors::refuses_script(error);
         if is_refusal {
             self.scripts_refused.store(true, Ordering::Relaxed);
         }

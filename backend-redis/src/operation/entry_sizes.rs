@@ -163,7 +163,9 @@ impl EntrySizes {
         }
         let minute = (self.start.elapsed().as_secs() / 60) as u16;
         let is_outdated = minute.wrapping_sub(known.minute) >= REMEMBERED_MINUTES;
-        if known.largest <= largest || is_outdated || (!is_same && known.largest == SMALL) {
+        // A stream's own record never falls: its large entries may still be there.
+        let may_replace = is_outdated || known.largest == SMALL;
+        if known.largest <= largest || (!is_same && may_replace) {
             let known = KnownSize {
                 tag: place.tag,
                 minute,

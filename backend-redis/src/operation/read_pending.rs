@@ -89,7 +89,7 @@ impl PendingRead {
     /// Takes the answer of the list.
     pub(super) fn take_list(mut self, value: Value) -> Step<Self> {
         match self.list(value) {
-            Ok(()) if self.listed.len() == 0 && !self.is_full => Step::Done(Ok(self.reply())),
+            Ok(()) if self.listed.len() == 0 && !self.is_full => Step::Done(Ok(self.reply(false))),
             Ok(()) => Step::More(self),
             Err(error) => Step::Done(Err(error)),
         }
@@ -104,13 +104,15 @@ impl PendingRead {
                 let is_full = self.bytes >= self.max_bytes;
                 let has_listed = !self.listed.as_slice().is_empty();
                 if is_full || (!has_listed && (!self.is_full || self.ids_to_list() == 0)) {
-                    return Ok((self.reply(), reservation));
+                    let more = has_listed || (self.is_full && self.ids_to_list() > 0);
+                    return Ok((self.reply(more), reservation));
                 }
                 if reservation.is_none() && !self.entries.is_empty() {
                     let max_bytes = self.max_bytes;
                     reservation = Some(pages.reserve(max_bytes, || self.shed()).await?);
                 }
-                if has_listed {
+                // What was shed is listed again.
+                if !self.listed.as_slice().is_empty() {
                     self.read_page(&pages).await?;
                 } else {
                     let mut packed = PackedCommands::default();
@@ -183,7 +185,12 @@ impl PendingRead {
         count.saturating_sub(found)
     }
 
-    fn reply(self) -> Reply {
-        Reply::entries(self.entries)
+    /// `more`: whether further entries may be pending that did not fit.
+    fn reply(self, more: bool) -> Reply {
+        Reply::Entries {
+            entries: self.entries,
+            last_id: None,
+            more,
+        }
     }
 }

@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use redis::Value;
-use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, EntryId};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -242,7 +241,7 @@ impl PageReader {
 
     /// Returns whether Redis refused a script with this error, and records that.
     pub(super) fn is_script_refusal(&self, error: &CacheError) -> bool {
-        let is_refusal = matches!(error.code(), "NOPERM" | code::ERR);
+        let is_refusal = errors::refuses_script(error);
         if is_refusal {
             self.flags.scripts_refused.store(true, Ordering::Relaxed);
         }
@@ -301,14 +300,23 @@ impl<T> Drop for PageTask<T> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::watch;
+
+    use crate::connection::command_connection::ConnectionStatus;
     use crate::connection::endpoint::{ConnectionSettings, Endpoint};
 
     use super::*;
 
     fn page_reader() -> PageReader {
         let endpoint = Endpoint::new("redis://127.0.0.1", ConnectionSettings::default());
+        let (_, status) = watch::channel(ConnectionStatus {
+            generation: 0,
+            is_up: true,
+            tracks: true,
+            pongs: 0,
+        });
         PageReader::new(
-            PageConnection::new(endpoint.unwrap()),
+            PageConnection::new(endpoint.unwrap(), status),
             Arc::new(EntrySizes::new()),
         )
     }

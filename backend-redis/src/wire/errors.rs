@@ -27,6 +27,15 @@ pub(crate) fn serves_nobody(refusal: &CacheError) -> bool {
     matches!(refusal.code(), "LOADING" | "MASTERDOWN" | "BUSY")
 }
 
+/// Returns whether Redis refuses scripts to this user, or altogether. A script that fails for another
+/// reason says nothing about the next one.
+pub(crate) fn refuses_script(error: &CacheError) -> bool {
+    let text = error.to_string();
+    error.code() == "NOPERM"
+        || (error.code() == code::ERR
+            && (text.contains("unknown command") || text.contains("ACL failure")))
+}
+
 /// Returns whether Redis refused a write because it is a replica.
 pub(crate) fn is_read_only(answer: &Value) -> bool {
     matches!(answer, Value::ServerError(error) if error.code() == "READONLY")

@@ -324,7 +324,13 @@ export class Client extends EventTarget {
     // A listener below may let microtasks run, and one of them may get here.
     if (this.#pumping || !this.#connection) return;
     this.#pumping = true;
-    const ms = this.#call((connection) => connection.pump(now()));
+    let ms;
+    try {
+      ms = this.#connection.pump(now());
+    } catch (error) {
+      // Not only a trap: a stack overflow is a RangeError.
+      this.#fail(error);
+    }
     this.#pumping = false;
     if (!this.#connection) return;
     this.#sleep(ms);

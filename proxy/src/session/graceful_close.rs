@@ -127,7 +127,16 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             deadline
         };
         let close = socket.close(frames, reason, close_until);
-        tokio::join!(finish, close);
+        let evicted = async {
+            match &memory {
+                Some(memory) => memory.share().evicted().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = futures_util::future::join(finish, close) => {}
+            () = evicted => {}
+        }
         // What is sent last counts until its end.
         drop(memory);
     }

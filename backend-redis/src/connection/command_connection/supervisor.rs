@@ -275,7 +275,14 @@ impl ConnectionSupervisor {
     fn lost(self: &Arc<Self>, generation: u64) {
         {
             let mut current = self.current();
-            if !current.is(generation) {
+            // An attempt of this generation that failed late is not the connection in use.
+            let is_in_use = current.is(generation);
+            if !is_in_use
+                || !current
+                    .connection
+                    .as_ref()
+                    .is_some_and(RespConnection::is_lost)
+            {
                 return;
             }
             current.generation += 1;

@@ -188,7 +188,11 @@ impl AnswerReader {
                 AnswerToken::Value(Value::Double(number.ok_or(MalformedAnswer)?))
             }
             // These are rare, so redis-rs parses them.
-            b'-' => AnswerToken::Value(by_redis_rs(&unread[..taken])?),
+            b'-' => {
+                // Redis quotes names, which may be any bytes. redis-rs takes text alone.
+                let text = String::from_utf8_lossy(&unread[..taken]);
+                AnswerToken::Value(by_redis_rs(text.as_bytes())?)
+            }
             b'(' if is_big_number(text) => AnswerToken::Value(by_redis_rs(&unread[..taken])?),
             b'!' | b'=' => {
                 let length = some_length(text)?;

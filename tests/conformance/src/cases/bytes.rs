@@ -18,6 +18,7 @@ cases![
     every_byte_survives_group_reads_and_claims,
     every_byte_survives_a_repeated_add,
     every_byte_survives_waits,
+    an_error_that_names_bytes_is_the_error_of_its_request_alone,
     every_byte_survives_a_tail,
     every_byte_survives_a_consumer,
     every_byte_survives_in_a_dead_letter,
@@ -137,6 +138,21 @@ async fn every_byte_survives_waits(f: Fixture, backend: Backend) {
     let (found, entry) = join(join(read, group_read), add(&streams, &key)).await;
     assert_eq!(found.0.unwrap(), std::slice::from_ref(&entry));
     assert_eq!(found.1.unwrap(), [entry]);
+}
+
+async fn an_error_that_names_bytes_is_the_error_of_its_request_alone(
+    f: Fixture,
+    backend: Backend,
+) {
+    let (streams, key) = (InBytes(backend), key(&f));
+    let other = ByteString::from(f.key().into_bytes());
+    let waiting = started(streams.read_entries(&other, "$", 1, LONG_WAIT));
+    let missing = streams.read_group_entries(&key, GROUP, CONSUMER, 1, None);
+    assert_eq!(missing.await.unwrap_err().code(), "NOGROUP");
+    let missing = streams.summarize_pending(&key, GROUP);
+    assert_eq!(missing.await.unwrap_err().code(), "NOGROUP");
+    let entry = add(&streams, &other).await;
+    assert_eq!(waiting.await.unwrap(), [entry]);
 }
 
 async fn next_of_tail(tail: &mut Tail) -> Vec<Entry> {

@@ -237,15 +237,11 @@ impl StreamState {
 
     /// Makes everything due whose changes Redis does not push.
     ///
-    /// These are groups. The polling finds only entries after the end, so the feed is due too, and
-    /// readers are if the end is unknown.
+    /// These are groups. The polling finds only entries after the end, so where streams are polled
+    /// everything is due.
     pub(super) fn recheck(&mut self, is_polled: bool) {
         if is_polled {
-            let end_is_unknown = self.end.is_none() && !self.readers.is_empty();
-            self.due |= end_is_unknown || !self.groups.is_empty();
-            if let Some(feed) = &mut self.feed {
-                feed.due = true;
-            }
+            self.mark_changed();
         }
         self.groups.values_mut().for_each(GroupWaiters::recheck);
     }

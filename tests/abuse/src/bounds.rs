@@ -36,6 +36,8 @@ pub(crate) enum BystanderBound {
     Unharmed,
     /// Errors and delays, after which it is served again: the attack takes Redis away.
     Recovers,
+    /// Adds fail with `OOM`, and nothing arrives; reads go on: the attack fills the store.
+    ReadsOn,
 }
 
 impl Bounds {

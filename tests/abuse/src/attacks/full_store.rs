@@ -7,15 +7,17 @@ use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::{ClientMessage, Operation};
 
 use crate::attack::Attack;
+use crate::bounds::{Bounds, BystanderBound};
 use crate::raw_socket::messages;
 use crate::scene::Scene;
 
 pub(super) const ATTACKS: &[Attack] = &[Attack::new(
     "full-store",
-    "groups of streams without entries, until the memory is full: others go on adding",
+    "groups of streams without entries, until the memory is full: adds say so, and reads go on",
     |scene| Box::pin(fill(scene)),
 )
-.on_memory()];
+.on_memory()
+.bounds(Bounds::DEFAULT.bystander(BystanderBound::ReadsOn))];
 
 /// Groups of a frame.
 const PER_FRAME: u64 = 1_024;

@@ -8,14 +8,13 @@
 //! kept from all other reads. Dropping the future aborts the task.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::vec;
 
 use futures_util::FutureExt;
 use redis::Value;
 use streamgate_backend::memory_budget::{MemoryBudget, MemoryKind, Reservation};
 use streamgate_protocol::limits::MAX_REPLY_BYTES;
-use streamgate_protocol::{CacheError, CacheResult, Entry, EntryId, Reply};
+use streamgate_protocol::{CacheResult, Entry, EntryId, Reply};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
@@ -23,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::connection::page_connection::PageConnection;
 use crate::operation::entry_sizes::{EntrySizes, PAGE_BYTES, SizePlace, size_of};
 use crate::wire::packing::PackedCommands;
+use crate::wire::scripts::script_access::ScriptAccess;
 use crate::wire::scripts::{self, Direction};
 use crate::wire::{answers, commands, errors};
 
@@ -42,8 +42,7 @@ pub(crate) struct BulkReader {
     runtime: Handle,
     memory: MemoryBudget,
     pages: Arc<Semaphore>,
-    /// Redis refuses the scripts that bound pages.
-    scripts_refused: Arc<AtomicBool>,
+    scripts: ScriptAccess,
     sizes: Arc<EntrySizes>,
 }
 
@@ -65,7 +64,7 @@ impl BulkReader {
             runtime: Handle::current(),
             memory,
             pages: Arc::new(Semaphore::new(MAX_PAGES)),
-            scripts_refused: Arc::default(),
+            scripts: ScriptAccess::default(),
             sizes,
         }
     }
@@ -130,12 +129,12 @@ impl BulkReader {
         }
         let count = count.min(MAX_PAGE_ENTRIES);
         let mut packed = PackedCommands::default();
-        if self.may_use_scripts() {
+        if self.scripts.is_allowed() {
             let bounds = (count, max_bytes);
             let position = (direction, from);
             scripts::bounded_read(&mut packed, stream, position, bounds, allow_larger_first);
             match self.send_one(packed).await.and_then(answers::page) {
-                Err(error) if self.is_script_refusal(&error) => packed = PackedCommands::default(),
+                Err(error) if self.scripts.record(&error) => packed = PackedCommands::default(),
                 page => {
                     let (entries, has_more) = page?;
                     self.sizes.observe_entries(place, &entries);
@@ -178,11 +177,11 @@ impl BulkReader {
     ) -> CacheResult<Vec<Entry>> {
         let max_bytes = max_bytes.min(PAGE_BYTES);
         let ids = &ids[..ids.len().min(MAX_PAGE_ENTRIES as usize)];
-        if self.may_use_scripts() {
+        if self.scripts.is_allowed() {
             let mut packed = PackedCommands::default();
             scripts::bounded_entries(&mut packed, stream, ids, max_bytes);
             match self.send_one(packed).await.and_then(answers::entries) {
-                Err(error) if self.is_script_refusal(&error) => {}
+                Err(error) if self.scripts.record(&error) => {}
                 found => {
                     let found = found?;
                     self.sizes.observe_entries(place, &found);
@@ -222,19 +221,6 @@ impl BulkReader {
 
     async fn send_one(&self, packed: PackedCommands) -> CacheResult<Value> {
         Ok(answers::next_value(&mut self.send(packed).await?))
-    }
-
-    fn may_use_scripts(&self) -> bool {
-        !self.scripts_refused.load(Ordering::Relaxed)
-    }
-
-    /// Returns whether Redis refused a script with this error, and records that.
-    fn is_script_refusal(&self, error: &CacheError) -> bool {
-        let is_refusal = errors::refuses_script(error);
-        if is_refusal {
-            self.scripts_refused.store(true, Ordering::Relaxed);
-        }
-        is_refusal
     }
 }
 

@@ -12,7 +12,6 @@
 //! limit with it, and none is lost with it.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -30,6 +29,7 @@ use crate::connection::page_connection::PageConnection;
 use crate::operation::entry_sizes::EntrySizes;
 use crate::tail::range::{ByteBound, RangeReply, RangeRequest};
 use crate::wire::packing::PackedCommands;
+use crate::wire::scripts::script_access::ScriptAccess;
 use crate::wire::{answers, errors, scripts};
 
 /// Pages that are read at once, of all tails: enough to keep Redis busy, and 8 MiB of entries of
@@ -57,8 +57,7 @@ pub(crate) struct PageReader {
 struct PageFlags {
     /// When a page was last cut off.
     last_cut_off: Mutex<Option<Instant>>,
-    /// Redis refuses the scripts that bound pages.
-    scripts_refused: AtomicBool,
+    scripts: ScriptAccess,
 }
 
 /// How a page is read once pages were cut off.
@@ -180,7 +179,7 @@ impl PageReader {
     }
 
     fn may_use_scripts(&self) -> bool {
-        !self.flags.scripts_refused.load(Ordering::Relaxed)
+        self.flags.scripts.is_allowed()
     }
 
     /// Records that a page was cut off.
@@ -241,11 +240,7 @@ impl PageReader {
 
     /// Returns whether Redis refused a script with this error, and records that.
     pub(super) fn is_script_refusal(&self, error: &CacheError) -> bool {
-        let is_refusal = errors::refuses_script(error);
-        if is_refusal {
-            self.flags.scripts_refused.store(true, Ordering::Relaxed);
-        }
-        is_refusal
+        self.flags.scripts.record(error)
     }
 }
 

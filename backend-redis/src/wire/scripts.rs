@@ -6,6 +6,7 @@
 //! adds is sent by its hash.
 
 pub(crate) mod idempotent_add;
+pub(crate) mod script_access;
 
 use std::sync::LazyLock;
 

@@ -1,0 +1,29 @@
+//! Whether Redis runs the scripts that bound pages.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use streamgate_protocol::CacheError;
+
+use crate::wire::errors;
+
+/// Allowed until Redis refuses a script. Clones share what is known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ScriptAccess {
+    is_refused: Arc<AtomicBool>,
+}
+
+impl ScriptAccess {
+    pub(crate) fn is_allowed(&self) -> bool {
+        !self.is_refused.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether Redis refused a script with this error, and records that.
+    pub(crate) fn record(&self, error: &CacheError) -> bool {
+        let is_refusal = errors::refuses_script(error);
+        if is_refusal {
+            self.is_refused.store(true, Ordering::Relaxed);
+        }
+        is_refusal
+    }
+}

@@ -134,19 +134,20 @@ export class Demo {
     );
   }
 
-  /** The text of `testid` after publishing at a rate was stopped and all adds are answered. */
+  /** The number shown in `testid` after publishing at a rate was stopped and all adds are answered. */
   async settled(testid) {
     // The page draws once per frame, so the next frame may still show the state before the stop.
     await this.page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
-    await this.shows("rate-in-flight", "0");
-    return this.at(testid).textContent();
+    await this.shows("rate-in-flight", 0);
+    return this.count(testid);
   }
 
-  /** Waits until `testid` shows exactly `text`. */
-  shows(testid, text) {
+  /** Waits until the number shown in `testid` is `count`. The page shows 1000 as "1,000". */
+  shows(testid, count) {
+    assert.ok(Number.isSafeInteger(count), `the page cannot show ${count}`);
     return this.page.waitForFunction(
-      ([testid, text]) => document.querySelector(`[data-testid="${testid}"]`).textContent === text,
-      [testid, text],
+      ([testid, count]) => Number(document.querySelector(`[data-testid="${testid}"]`).textContent.replaceAll(",", "")) === count,
+      [testid, count],
     );
   }
 

@@ -18,7 +18,7 @@ describe("live stream of the demo page", { timeout: SUITE_HANG_MS }, () => {
       { id, fields },
       { id: first, fields: [["event", "first"]] },
     ]);
-    assert.equal(await demo.at("total").textContent(), "2");
+    assert.equal(await demo.count("total"), 2);
   });
 
   test("entries from before the page was opened are listed, but not counted as received", async () => {
@@ -27,7 +27,7 @@ describe("live stream of the demo page", { timeout: SUITE_HANG_MS }, () => {
     const late = await open({ stream: demo.stream });
     await late.entry(id).waitFor();
     assert.deepEqual(await late.list(), [{ id, fields: [["event", "early"]] }]);
-    assert.equal(await late.at("total").textContent(), "0");
+    assert.equal(await late.count("total"), 0);
   });
 
   test("a held list does not change while entries are counted, and catches up afterwards", async () => {
@@ -35,7 +35,7 @@ describe("live stream of the demo page", { timeout: SUITE_HANG_MS }, () => {
     const first = await demo.publish([["n", "1"]]);
     await demo.at("hold").click();
     await demo.at("publish").click();
-    await demo.shows("total", "2");
+    await demo.shows("total", 2);
     assert.deepEqual((await demo.list()).map(({ id }) => id), [first]);
     assert.equal(await demo.at("hold").getAttribute("aria-pressed"), "true");
     await demo.at("hold").click();
@@ -62,11 +62,11 @@ describe("live stream of the demo page", { timeout: SUITE_HANG_MS }, () => {
     await demo.at("auto-ack").first().check();
     await demo.at("auto-ack").last().check();
     const id = await demo.publish([["event", "first"]]);
-    await demo.at("rate-number").fill("200");
-    await demo.atLeast("total", 400);
+    await demo.at("rate-number").fill("400");
+    await demo.atLeast("total", 1_000);
     await demo.at("rate-stop").click();
-    await demo.shows("total", String(1 + Number(await demo.settled("rate-sent"))));
-    await demo.shows("group-acked", await demo.at("total").textContent());
+    await demo.shows("total", 1 + (await demo.settled("rate-sent")));
+    await demo.shows("group-acked", await demo.count("total"));
     await demo.page.waitForFunction(() => /^median of ([2-9]|\d\d)/.test(document.querySelector("#rtt-basis").textContent));
 
     const operations = demo.sent.flatMap(({ request, subscribe }) => Object.entries(request?.operation ?? subscribe?.subscription ?? {}));
@@ -83,7 +83,7 @@ describe("live stream of the demo page", { timeout: SUITE_HANG_MS }, () => {
     await late.publish([["event", "last"]]);
     const [from] = late.sent.flatMap(({ subscribe }) => subscribe?.subscription.tail?.from ?? []);
     assert.notEqual(from.after.id, id);
-    assert.equal(await late.at("total").textContent(), "1");
+    assert.equal(await late.count("total"), 1);
   });
 
   test("a paused tail receives nothing, and continues at its position when it is resumed", async () => {
@@ -93,15 +93,15 @@ describe("live stream of the demo page", { timeout: SUITE_HANG_MS }, () => {
     assert.equal(await demo.at("pause").textContent(), "Resume");
     assert.ok((await demo.at("live-note").textContent()).startsWith(`Paused after ${ids[0]}.`));
     for (const n of ["1", "2", "3"]) ids.push(await demo.add([["n", n]]));
-    assert.equal(await demo.at("total").textContent(), "1");
+    assert.equal(await demo.count("total"), 1);
     assert.deepEqual(await demo.rows(), [ids[0]]);
 
     await demo.at("pause").click();
-    await demo.shows("total", "4");
+    await demo.shows("total", 4);
     await demo.entry(ids[3]).waitFor();
     assert.deepEqual(await demo.rows(), ids.toReversed(), "all entries, and no gap");
     await demo.publish([["n", "4"]]);
-    assert.equal(await demo.at("total").textContent(), "5");
+    assert.equal(await demo.count("total"), 5);
   });
 
   test("entries trimmed during a pause are shown as a gap, in the list and as a sentence", async () => {
@@ -114,7 +114,7 @@ describe("live stream of the demo page", { timeout: SUITE_HANG_MS }, () => {
     assert.equal(await demo.at("gap").getAttribute("data-reason"), "trimmed");
     assert.equal(await demo.at("live-note").textContent(), `1 gap: ${sentence}`);
     assert.equal(await demo.at("live-note").getAttribute("role"), "status", "screen readers announce it");
-    assert.equal(await demo.at("total").textContent(), "4", "a gap is not counted as an entry");
+    assert.equal(await demo.count("total"), 4, "a gap is not counted as an entry");
     assert.equal(await demo.at("problem").count(), 0, "a gap is not an error");
 
     const next = await demo.publish([["n", "next"]]);
@@ -154,7 +154,6 @@ describe("live stream of the demo page", { timeout: SUITE_HANG_MS }, () => {
     await demo.at("rate-stop").click();
     assert.equal(await demo.at("rate").inputValue(), "0");
     await demo.shows("total", await demo.settled("rate-sent"));
-    assert.equal(await demo.at("rate-skipped").textContent(), "0");
   });
 
   test("all of a thousand entries per second arrive, and the page keeps drawing", async () => {
@@ -167,6 +166,7 @@ describe("live stream of the demo page", { timeout: SUITE_HANG_MS }, () => {
     assert.ok(entries < 5_000, `only 20 frames were drawn while ${entries} entries arrived`);
     await demo.at("rate-stop").click();
     await demo.shows("total", await demo.settled("rate-sent"));
+    assert.match(await demo.at("total").textContent(), /^\d{1,3}(,\d{3})+$/);
   });
 
   test("on Redis, the tail continues after a restart of the proxy, without losing entries", async () => {
@@ -187,7 +187,7 @@ describe("live stream of the demo page", { timeout: SUITE_HANG_MS }, () => {
     ids.push(await demo.publish([["n", "4"]]), await elsewhere.publish([["n", "5"]]));
     await demo.entry(ids[5]).waitFor();
     assert.deepEqual(await demo.rows(), ids.toReversed(), "each entry once, and no gap");
-    assert.equal(await demo.at("total").textContent(), "6");
+    assert.equal(await demo.count("total"), 6);
 
     // Entries that were trimmed while the proxy was down are a gap.
     demo.proxyDown = true;

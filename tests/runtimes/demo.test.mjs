@@ -32,7 +32,7 @@ describe("demo page", { timeout: SUITE_HANG_MS }, () => {
     assert.equal(await demo.at("consumer").count(), 2);
     const ids = [];
     for (let n = 0; n < 8; n += 1) ids.push(await demo.publish([["n", String(n)]]));
-    await demo.shows("group-delivered", "8");
+    await demo.shows("group-delivered", 8);
     await demo.pendingCount(8);
 
     const [one, two] = await demo.pending();
@@ -45,14 +45,14 @@ describe("demo page", { timeout: SUITE_HANG_MS }, () => {
     const acked = first.locator(`[data-id="${one[0]}"]`);
     await acked.getByTestId("ack").click();
     await acked.waitFor({ state: "detached" });
-    await demo.shows("group-acked", "1");
+    await demo.shows("group-acked", 1);
     await demo.page.locator(`#entries [data-id="${one[0]}"] [data-acked="true"]`).waitFor();
 
     await demo.at("ack-all").first().click();
     await demo.at("ack-all").last().click();
     await demo.pendingCount(0);
-    assert.equal(await demo.at("group-pending").textContent(), "0");
-    assert.equal(await demo.at("group-acked").textContent(), "8");
+    assert.equal(await demo.count("group-pending"), 0);
+    assert.equal(await demo.count("group-acked"), 8);
   });
 
   test("a paused consumer receives nothing, auto-ack works, and consumers can be added and removed", async () => {
@@ -101,7 +101,7 @@ describe("demo page", { timeout: SUITE_HANG_MS }, () => {
     await demo.at("ack-all").last().click();
     await demo.at("auto-ack").last().check();
     await demo.shows("group-acked", sent);
-    assert.equal(await demo.at("group-delivered").textContent(), sent, "each entry was delivered once");
+    assert.equal(await demo.count("group-delivered"), sent, "each entry was delivered once");
   });
 
   test("a second tab receives the entries of the first and shares its group", async () => {
@@ -244,7 +244,7 @@ describe("demo page", { timeout: SUITE_HANG_MS }, () => {
     await keyboard.press("Enter");
     assert.equal(await demo.at("pause").textContent(), "Pause");
     // The group starts after the last entry of the list.
-    await demo.shows("total", String(2 + Number(await demo.settled("rate-sent"))));
+    await demo.shows("total", 2 + (await demo.settled("rate-sent")));
     await demo.tabTo("group-start");
     await keyboard.press("Enter");
     await demo.at("consumer").nth(1).waitFor();

@@ -31,7 +31,6 @@ use tokio::sync::Semaphore;
 
 use self::accept_errors::AcceptErrors;
 pub(crate) use self::handshake_places::HandshakePlaces;
-use crate::address_key::AddressKey;
 use crate::server_state::ServerState;
 
 /// Handshakes that go on in one round of the runtime's tasks, and connections that are accepted in
@@ -129,9 +128,7 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        // A trusted proxy has the connections of many clients.
-        let is_proxy = self.server.trusted_proxies.contain(peer);
-        let address = (!is_proxy).then(|| AddressKey::of(peer));
+        let address = self.server.counted_address(Some(peer));
         let place = self.places.take(address).await;
         tokio::spawn(connection::serve(Arc::clone(self), stream, peer, place));
     }

@@ -17,7 +17,6 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tracing::Instrument;
 
-use crate::address_key::AddressKey;
 use crate::refusal::Refusal;
 use crate::server_state::ServerState;
 use crate::session;
@@ -64,9 +63,8 @@ pub(crate) async fn upgrade(
         refused(Refusal::TooManySockets);
         return unavailable("too many sockets are open on this server");
     };
-    // A trusted proxy without a client's address speaks for many.
-    let counted = peer.filter(|peer| !server.trusted_proxies.contain(*peer));
-    let share = counted.map(|peer| server.socket_shares.acquire(AddressKey::of(peer)));
+    let address = server.counted_address(peer);
+    let share = address.map(|address| server.socket_shares.acquire(address));
     if let Some(None) = share {
         refused(Refusal::TooManySocketsOfAddress);
         return unavailable("too many sockets of this address are open on this server");

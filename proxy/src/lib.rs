@@ -40,6 +40,7 @@ mod config;
 pub mod fuzzing;
 mod handshake;
 mod health;
+mod keyed_counts;
 mod log_limit;
 mod machine_memory;
 mod memory_watch;

@@ -45,6 +45,9 @@ refusals! {
     TooManySockets "too_many_sockets" "too many sockets are open";
     TooManySocketsOfAddress "too_many_sockets_of_address"
         "too many sockets of one address are open; if it is a proxy, name it with --trusted-proxy";
+    TooManyWaitsOfAddress "too_many_waits_of_address"
+        "the sockets of one address have their share of the waits and subscriptions; if it is a \
+         proxy, name it with --trusted-proxy";
     ShuttingDown "shutting_down" "the server shuts down";
     InvalidProxyHeader "invalid_proxy_header" "the header of the PROXY protocol is invalid";
     InvalidRequest "invalid_request" "the request is no valid HTTP";

@@ -1,5 +1,6 @@
 //! What all sockets and routes of a server share.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -7,6 +8,7 @@ use streamgate_backend::Backend;
 use tokio::sync::Semaphore;
 
 use crate::accept::HandshakePlaces;
+use crate::address_key::AddressKey;
 use crate::busy_poll::BusyPoll;
 use crate::client_registry::ClientRegistry;
 use crate::config::Config;
@@ -76,6 +78,13 @@ impl ServerState {
                 "shutting down"
             );
         }
+    }
+
+    /// Returns the address that a peer counts for; `None` if it is unknown, or that of a trusted
+    /// proxy, which speaks for many.
+    pub(crate) fn counted_address(&self, peer: Option<SocketAddr>) -> Option<AddressKey> {
+        let counted = peer.filter(|peer| !self.trusted_proxies.contain(*peer));
+        counted.map(AddressKey::of)
     }
 
     /// Returns how many sockets are open.

@@ -62,6 +62,7 @@ use crate::session::subscriptions::Subscriptions;
 use crate::session::waiting::WaitingRequest;
 use crate::shutdown::CLOSE_TIMEOUT;
 use crate::socket::{CloseReason, ServerSocket, SocketProgress};
+use crate::wait_shares::ShareKey;
 
 /// Serves a socket until it is closed.
 pub(crate) async fn run<S>(server: &ServerState, socket: ServerSocket<S>, peer: Option<SocketAddr>)
@@ -69,7 +70,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     tracing::debug!("socket accepted");
-    let mut session = Session::new(server, socket);
+    let mut session = Session::new(server, socket, peer);
     let served = session.serve().await;
     let deadline = Instant::now() + CLOSE_TIMEOUT;
     let reason = match served {
@@ -120,8 +121,12 @@ struct Session<'b, S> {
 }
 
 impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
-    fn new(server: &'b ServerState, socket: ServerSocket<S>) -> Self {
+    fn new(server: &'b ServerState, socket: ServerSocket<S>, peer: Option<SocketAddr>) -> Self {
         let config = &server.config;
+        let mut waits = server.waits.share();
+        if let Some(address) = server.counted_address(peer) {
+            waits.join(ShareKey::Address(address));
+        }
         let outgoing = Outgoing::new(socket.encoding());
         let memory = SessionMemory::new(&config.memory_budget);
         let (availability, unavailable) = AvailabilityChanges::of(&*server.backend);
@@ -133,7 +138,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             socket,
             opened_at: Instant::now(),
             handshake: Handshake::new(config.welcome(), unavailable),
-            in_flight: InFlight::new(config.max_in_flight, server.waits.share()),
+            in_flight: InFlight::new(config.max_in_flight, waits),
             memory,
             subscriptions: Subscriptions::new(outgoing.bound()),
             outgoing,
@@ -147,7 +152,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             was_reading: true,
             pings: 0,
             pinged_after: None,
-            recorder: Recorder::new(&server.metrics),
+            recorder: Recorder::new(&server.metrics, &server.refusals, peer),
             clients: &server.clients,
             registration: None,
         }

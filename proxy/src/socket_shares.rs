@@ -1,62 +1,39 @@
 //! How many sockets one address may hold: a share of those of the server.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use crate::address_key::AddressKey;
+use crate::keyed_counts::{KeyedCount, KeyedCounts};
 
 /// The sockets of each address. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct SocketShares {
-    max_per_address: u32,
-    sockets: Arc<Mutex<HashMap<AddressKey, u32>>>,
+    max_per_address: usize,
+    sockets: KeyedCounts<AddressKey>,
 }
 
 /// A socket that counts for its address.
 #[derive(Debug)]
-pub(crate) struct SocketShare {
-    shares: SocketShares,
-    address: AddressKey,
-}
+pub(crate) struct SocketShare(KeyedCount<AddressKey>);
 
 impl SocketShares {
     pub(crate) fn new(max_per_address: u32) -> Self {
         Self {
-            max_per_address,
-            sockets: Arc::default(),
+            max_per_address: max_per_address as usize,
+            sockets: KeyedCounts::default(),
         }
     }
 
     /// Counts a socket for its address; returns `None` if that has its share already.
     pub(crate) fn acquire(&self, address: AddressKey) -> Option<SocketShare> {
-        let mut sockets = self.lock();
-        let count = sockets.entry(address).or_insert(0);
-        if *count >= self.max_per_address {
-            return None;
-        }
-        *count += 1;
-        drop(sockets);
-        Some(SocketShare {
-            shares: self.clone(),
-            address,
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<AddressKey, u32>> {
-        // Nothing panics under the lock.
-        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+        let count = self.sockets.of(address);
+        count
+            .try_add_one(self.max_per_address)
+            .then(|| SocketShare(count))
     }
 }
 
 impl Drop for SocketShare {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut count) = self.shares.lock().entry(self.address) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
+        self.0.subtract(1);
     }
 }
 
@@ -77,6 +54,6 @@ mod tests {
         let fourth = shares.acquire(one).unwrap();
         assert!(shares.acquire(one).is_none());
         drop((second, third, fourth));
-        assert!(shares.lock().is_empty());
+        assert_eq!(shares.sockets.len(), 0);
     }
 }

@@ -118,6 +118,10 @@ pub(super) struct ServeArgs {
 
     /// Requests in flight per client, waiting reads and subscriptions included; more fail with
     /// OVERLOADED
+    ///
+    /// Waiting reads and subscriptions have shares too. A server takes 131072: from one socket 16384
+    /// at most, from one address or /64 of IPv6 49152 at most, and fewer if few are free. So no
+    /// client and no address has all.
     #[arg(
         long, env = "STREAMGATE_MAX_IN_FLIGHT", value_name = "N",
         default_value_t = DEFAULT_REQUESTS_IN_FLIGHT,

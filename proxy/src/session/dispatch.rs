@@ -26,6 +26,7 @@ use crate::session::outgoing::Outgoing;
 use crate::session::recorder::Recorder;
 use crate::session::request_ticket::RequestTicket;
 use crate::socket::CloseReason;
+use crate::wait_shares::{ShareKey, UsedUpShare};
 
 /// Messages between two looks at the clock.
 const MESSAGES_PER_LOOK: usize = 16;
@@ -269,11 +270,17 @@ impl<'f> Dispatcher<'f, '_, '_> {
             }
             Err(AdmissionError::Duplicate) => Err(duplicate_id()),
             Err(refused) => {
-                let why = if refused == AdmissionError::TooManyWaits {
-                    "this connection has its share of the waits and subscriptions that the server \
-                     takes; end some"
-                } else {
-                    "too many requests are in flight on this connection; await some replies"
+                let why = match refused {
+                    AdmissionError::TooManyWaits(UsedUpShare::Socket) => {
+                        "this connection has its share of the waits and subscriptions that the \
+                         server takes; end some"
+                    }
+                    AdmissionError::TooManyWaits(UsedUpShare::Of(ShareKey::Address(_))) => {
+                        self.recorder.address_has_its_waits();
+                        "the connections of this address have their share of the waits and \
+                         subscriptions that the server takes; end some"
+                    }
+                    _ => "too many requests are in flight on this connection; await some replies",
                 };
                 let error = CacheError::backend(code::OVERLOADED, why);
                 self.recorder.refused(operation, error.kind());

@@ -15,7 +15,7 @@ use crate::session::limits::{MAX_WAITING_BYTES, WAIT_BYTES};
 use crate::session::request_ticket::RequestTicket;
 use crate::session::subscriptions::SubscriptionHandle;
 use crate::session::waiting::WaitHandle;
-use crate::wait_shares::WaitShare;
+use crate::wait_shares::{UsedUpShare, WaitShare};
 
 /// Why the session does not admit a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub(super) enum AdmissionError {
     Duplicate,
     /// Too many requests, or too many bytes of waits, are in flight.
     Overloaded,
-    /// The socket has its share of the waits and subscriptions of all sockets.
-    TooManyWaits,
+    /// A share of the waits and subscriptions of all sockets is used up.
+    TooManyWaits(UsedUpShare),
 }
 
 /// The requests in flight.
@@ -85,10 +85,10 @@ impl<'b> InFlight<'b> {
         match self.requests.entry(id) {
             Entry::Occupied(_) => Err(AdmissionError::Duplicate),
             Entry::Vacant(_) if is_full => Err(AdmissionError::Overloaded),
-            Entry::Vacant(_) if waiting_bytes > 0 && !self.waits.try_add() => {
-                Err(AdmissionError::TooManyWaits)
-            }
             Entry::Vacant(vacant) => {
+                if waiting_bytes > 0 {
+                    self.waits.try_add().map_err(AdmissionError::TooManyWaits)?;
+                }
                 let serial = self.next_serial;
                 self.next_serial += 1;
                 self.waiting_bytes += waiting_bytes;
@@ -330,7 +330,8 @@ mod tests {
         let mut first = InFlight::new(u32::MAX, all.share());
         let waits = (0..).take_while(|id| first.admit(*id, 1).is_ok()).count() as u64;
         let refused = first.admit(waits, 1);
-        assert_eq!(refused, Err(AdmissionError::TooManyWaits));
+        let expected = AdmissionError::TooManyWaits(UsedUpShare::Socket);
+        assert_eq!(refused, Err(expected));
         assert!(first.admit(waits, 0).is_ok(), "it cannot wait");
         first.cancel_id(0);
         assert!(first.admit(0, 1).is_ok());

@@ -2,17 +2,21 @@
 //!
 //! Replies that are alike are counted together: those of a batch mostly are.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use streamgate_backend::TailEvent;
 use streamgate_protocol::error::code::ErrorKind;
 
 use crate::metrics::{Metrics, OperationKind};
+use crate::refusal::{Refusal, Refusals};
 use crate::session::request_ticket::RequestTicket;
 
 /// Counts for one socket.
 pub(super) struct Recorder<'b> {
     metrics: &'b Metrics,
+    refusals: &'b Refusals,
+    peer: Option<SocketAddr>,
     /// Replies that are alike and not counted yet.
     run: Option<Run>,
     ongoing: Ongoing,
@@ -42,10 +46,16 @@ impl Ongoing {
 }
 
 impl<'b> Recorder<'b> {
-    pub(super) fn new(metrics: &'b Metrics) -> Self {
+    pub(super) fn new(
+        metrics: &'b Metrics,
+        refusals: &'b Refusals,
+        peer: Option<SocketAddr>,
+    ) -> Self {
         metrics.sockets_opened.add(1);
         Self {
             metrics,
+            refusals,
+            peer,
             run: None,
             ongoing: Ongoing::NONE,
         }
@@ -74,6 +84,12 @@ impl<'b> Recorder<'b> {
         self.metrics
             .requests
             .record(operation, Some(error), None, 1);
+    }
+
+    /// Counts that a wait was refused because its address has its share.
+    pub(super) fn address_has_its_waits(&self) {
+        self.refusals
+            .record(Refusal::TooManyWaitsOfAddress, self.peer);
     }
 
     /// Counts an item of a subscription.

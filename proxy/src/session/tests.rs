@@ -23,6 +23,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
+use crate::address_key::AddressKey;
 use crate::config::MAX_PERIOD;
 use crate::server::Server;
 use crate::session::graceful_close::FINISH_TIMEOUT;
@@ -37,10 +38,19 @@ async fn connect(
     server: &Server,
     buffer_bytes: usize,
 ) -> (WebSocketStream<DuplexStream>, LocalBoxFuture<'_, ()>) {
+    connect_from(server, buffer_bytes, None).await
+}
+
+/// As [`connect`], from an address.
+async fn connect_from(
+    server: &Server,
+    buffer_bytes: usize,
+    peer: Option<SocketAddr>,
+) -> (WebSocketStream<DuplexStream>, LocalBoxFuture<'_, ()>) {
     let (near, far) = duplex(buffer_bytes);
     let mut client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
     let socket = ServerSocket::new(far, ENCODING, MAX_FRAME_BYTES).await;
-    let mut session: LocalBoxFuture<'_, ()> = Box::pin(run(&server.state, socket, None));
+    let mut session: LocalBoxFuture<'_, ()> = Box::pin(run(&server.state, socket, peer));
     static CLIENTS: AtomicU64 = AtomicU64::new(0);
     let id = format!("client-{}", CLIENTS.fetch_add(1, Ordering::Relaxed));
     let hello = ClientMessage::Hello(Hello::new(id, u32::MAX));
@@ -552,4 +562,28 @@ async fn a_shutdown_answers_operations_that_take_further_round_trips() {
     };
     let ((code, _), ()) = tokio::join!(receive, session);
     assert_eq!(code, close::GOING_AWAY);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_count_for_the_address_of_a_client_and_not_for_that_of_a_proxy() {
+    let [client, proxy] = ["192.0.2.1:1", "10.0.0.1:1"].map(|a| a.parse::<SocketAddr>().unwrap());
+    let server = server(without_heartbeat().trusted_proxy(proxy.ip()));
+    for (peer, expected) in [(Some(client), 1), (Some(proxy), 0), (None, 0)] {
+        let (mut client, mut session) = connect_from(&server, 1 << 20, peer).await;
+        beside(&mut session, async {
+            let operation = Operation::Read {
+                stream: "s".into(),
+                last_id: "$".into(),
+                count: 1,
+                block_ms: Some(0),
+            };
+            send(&mut client, ClientMessage::Request { id: 1, operation }).await;
+            send(&mut client, ClientMessage::Ping { nonce: 1 }).await;
+            while !matches!(next_message(&mut client).await, ServerMessage::Pong { .. }) {}
+        })
+        .await;
+        let address = AddressKey::of(peer.unwrap_or(proxy));
+        let waits = server.state.waits.held_by(ShareKey::Address(address));
+        assert_eq!(waits, expected, "{peer:?}");
+    }
 }

@@ -99,7 +99,11 @@ impl<C: Connector> EngineIo<C> {
         };
         let is_text = self.engine.encoding().is_text();
         let mut any = false;
-        while socket.poll_ready(cx).is_ready() {
+        loop {
+            if socket.poll_ready(cx).is_pending() {
+                self.engine.handle_sending();
+                break;
+            }
             let Some(frame) = self.engine.poll_transmit(now) else {
                 break;
             };

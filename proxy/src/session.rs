@@ -111,8 +111,8 @@ struct Session<'b, S> {
     /// Whether the session read from the socket in its last turn.
     was_reading: bool,
     pings: u64,
-    /// When the client was last heard before the last ping.
-    pinged_after: Option<Instant>,
+    /// When the client was pinged last.
+    pinged_at: Option<Instant>,
     recorder: Recorder<'b>,
     clients: &'b ClientRegistry,
     /// Present once the client has said hello. After everything that may take entries from the
@@ -151,7 +151,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             fairness: Fairness::new(),
             was_reading: true,
             pings: 0,
-            pinged_after: None,
+            pinged_at: None,
             recorder: Recorder::new(&server.metrics, &server.refusals, peer),
             clients: &server.clients,
             registration: None,

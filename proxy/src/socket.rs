@@ -188,6 +188,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         Some(since.max(self.stream.get_ref().last_write()))
     }
 
+    /// Returns when bytes were last written.
+    pub(crate) fn last_sent(&self) -> Instant {
+        self.stream.get_ref().last_write()
+    }
+
     /// Returns the bytes that the socket holds of the frame being sent.
     pub(crate) fn unsent_bytes(&self) -> usize {
         let buffered = if self.is_flushing() {

@@ -60,6 +60,12 @@ impl Heartbeat {
         self.last_sent = now;
     }
 
+    /// Records that the socket is still sending an earlier frame. What is heard then counts as sent:
+    /// the server has noticed that the frame is arriving, or it would have closed the connection.
+    pub(super) fn record_sending(&mut self) {
+        self.last_sent = self.last_sent.max(self.last_heard);
+    }
+
     /// Records that a ping is being sent, and returns its nonce.
     pub(super) fn next_ping(&mut self, now: Millis) -> u64 {
         self.last_ping = now;

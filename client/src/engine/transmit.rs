@@ -38,6 +38,12 @@ impl Engine {
         Some(frame)
     }
 
+    /// Handles that the socket takes no frame yet, because it is still sending an earlier one. Call
+    /// it instead of [`poll_transmit`](Self::poll_transmit).
+    pub fn handle_sending(&mut self) {
+        self.heartbeat.record_sending();
+    }
+
     fn append_control(&mut self, frame: &mut Vec<u8>, now: Millis) {
         for id in std::mem::take(&mut self.cancels) {
             self.append(frame, &ClientMessage::Cancel { id });

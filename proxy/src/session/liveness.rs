@@ -3,6 +3,9 @@
 //! A client that was silent for one heartbeat gets a ping. Browsers may delay the timers of hidden
 //! pages to one a minute, but not the answer to a message.
 //!
+//! A client that sends a large frame on a slow line cannot see it progress, and its own ping waits
+//! behind the frame. So while a message arrives, the session sends a ping twice in a heartbeat.
+//!
 //! The silence of a client does not count while the session does not read, because there is no room
 //! for what the client has to read first. Such a client may be gone. So if it receives a group's
 //! entries, neither reading nor writing may stand still for longer than a client may be silent:
@@ -27,7 +30,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         } else {
             heard + self.max_silence()
         };
-        let deadlines = [self.write_deadline(), self.message_deadline()];
+        let deadlines = [
+            self.write_deadline(),
+            self.message_deadline(),
+            self.upload_ping_at(),
+        ];
         deadlines.into_iter().flatten().fold(silent, Instant::min)
     }
 
@@ -36,6 +43,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     fn message_deadline(&self) -> Option<Instant> {
         let deadline = self.socket.message_deadline(self.max_silence())?;
         self.was_reading.then_some(deadline)
+    }
+
+    /// Returns when to ping a client whose message is arriving; `None` if none is, or while the
+    /// session does not read it.
+    fn upload_ping_at(&self) -> Option<Instant> {
+        if !self.handshake.is_done() || !self.was_reading || self.socket.incoming_bytes() == 0 {
+            return None;
+        }
+        let last_sent = self.pinged_at.max(Some(self.socket.last_sent()));
+        last_sent.map(|at| at + self.heartbeat() / 2)
     }
 
     /// Returns when the client must have taken a part of the frame being sent; `None` while no frame
@@ -81,16 +98,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 "a message did not arrive as a whole in time",
             ));
         }
+        if self.upload_ping_at().is_some_and(|at| now >= at) {
+            self.ping(now);
+        }
         let heard = self.last_alive();
         if !self.may_read() || now < heard + self.heartbeat() {
             return Ok(());
         }
         if now < heard + self.max_silence() {
             if self.may_ping(heard) {
-                self.pinged_after = Some(heard);
-                self.pings += 1;
-                let nonce = self.pings;
-                self.outgoing.push(&ServerMessage::Ping { nonce });
+                self.ping(now);
             }
             return Ok(());
         }
@@ -100,6 +117,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             "the client sent no hello within two heartbeat intervals"
         };
         Err(CloseReason::by_server(close::HEARTBEAT_MISSED, why))
+    }
+
+    fn ping(&mut self, now: Instant) {
+        self.pinged_at = Some(now);
+        self.pings += 1;
+        let nonce = self.pings;
+        self.outgoing.push(&ServerMessage::Ping { nonce });
     }
 
     /// Returns when the client was last heard. Before its hello nothing else counts.
@@ -114,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     /// Returns whether the client was not pinged since it was last heard. Before its hello it could
     /// not answer.
     fn may_ping(&self, heard: Instant) -> bool {
-        self.handshake.is_done() && self.pinged_after != Some(heard)
+        self.handshake.is_done() && self.pinged_at <= Some(heard)
     }
 
     fn heartbeat(&self) -> Duration {

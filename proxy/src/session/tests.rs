@@ -283,11 +283,58 @@ async fn a_frame_that_takes_long_because_it_is_large_keeps_the_client_alive() {
     let exchange = async {
         next_message(&mut client).await;
         send_slowly(&mut client, &frame, pace * 2 * 9 / 10).await;
-        next_message(&mut client).await
+        loop {
+            match next_message(&mut client).await {
+                ServerMessage::Ping { .. } => {}
+                other => break other,
+            }
+        }
     };
     let pong = beside(&mut session, exchange).await;
     let nonce = MAX_MESSAGE_ID;
     assert_eq!(pong, ServerMessage::Pong { nonce });
+}
+
+/// Its own ping waits behind the frame, so only the server can show that it is there.
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_frame_is_arriving_hears_the_server_twice_in_a_heartbeat() {
+    let config = Config::default();
+    let heartbeat = heartbeat(&config);
+    let server = server(config);
+    let (mut client, mut session) = connect(&server, 1 << 20).await;
+    let start = Instant::now();
+    let mut head = vec![0x82, 0x80 | 127];
+    head.extend(u64::from(MAX_FRAME_BYTES).to_be_bytes());
+    head.extend([0; 4]);
+    let upload = async {
+        next_message(&mut client).await;
+        client.get_mut().write_all(&head).await.unwrap();
+        let mut heard = vec![Instant::now()];
+        while start.elapsed() < 10 * heartbeat {
+            let second = [0; 4 * MIN_BYTES_PER_SECOND as usize];
+            client.get_mut().write_all(&second).await.unwrap();
+            let next = tokio::time::timeout(Duration::from_secs(1), next_message(&mut client));
+            match next.await {
+                Ok(ServerMessage::Ping { .. }) => heard.push(Instant::now()),
+                Ok(other) => panic!("{other:?}"),
+                Err(_) => {}
+            }
+        }
+        heard
+    };
+    let heard = beside(&mut session, upload).await;
+    // A timer that was set before the frame began may fire a heartbeat after it was set.
+    assert!(heard.len() >= 19, "{} pings", heard.len());
+    let longest = heard.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(
+        longest.is_some_and(|pause| pause <= heartbeat),
+        "{longest:?}"
+    );
+    let later = heard[2..].windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(
+        later.is_some_and(|pause| pause <= heartbeat / 2),
+        "{later:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ mod churn;
 mod connections;
 mod floods;
 mod full_store;
+mod given_up;
 mod hoards;
 mod http;
 mod large_reads;

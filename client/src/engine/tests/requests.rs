@@ -219,6 +219,39 @@ fn a_client_that_was_frozen_for_too_long_reconnects_at_once() {
     assert_eq!(test.actions, [SocketAction::Abandon, SocketAction::Connect]);
 }
 
+/// Its pings wait behind the frame; those of the server come in.
+#[test]
+fn a_client_that_is_sending_a_large_frame_is_alive_as_long_as_it_hears_the_server() {
+    let mut test = TestEngine::open();
+    test.request(1, add(&"v".repeat(1 << 20)));
+    assert_eq!(test.sent().len(), 1);
+    for nonce in 1..20 {
+        test.advance(500);
+        test.receive(&ServerMessage::Ping { nonce });
+        test.engine.handle_sending();
+        assert!(test.states.is_empty(), "{:?} at {}", test.states, test.now);
+    }
+    // The server is gone, or has given the client up.
+    test.engine.handle_sending();
+    test.advance(1_999);
+    assert!(test.states.is_empty(), "{:?}", test.states);
+    test.advance(1);
+    assert_eq!(test.states, ["reconnecting"]);
+}
+
+/// A browser takes every frame at once, and sends it when it can.
+#[test]
+fn a_client_whose_pings_wait_behind_a_large_frame_is_alive_as_long_as_it_hears_the_server() {
+    let mut test = TestEngine::open();
+    test.request(1, add(&"v".repeat(1 << 20)));
+    for nonce in 1..20 {
+        test.sent();
+        test.advance(500);
+        test.receive(&ServerMessage::Ping { nonce });
+    }
+    assert!(test.states.is_empty(), "{:?}", test.states);
+}
+
 #[test]
 fn a_change_of_the_network_probes_or_reconnects_at_once() {
     let mut test = TestEngine::open();

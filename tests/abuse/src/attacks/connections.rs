@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use streamgate_protocol::codec::Encoding;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::attack::Attack;
+use crate::attacks::given_up::expect_given_up;
 use crate::deployment::ServerSetup;
 use crate::raw_socket::{ATTACKER, HANG_LIMIT, RawSocket, handshake, read_head, status, tcp};
 use crate::scene::{Form, Scene};
@@ -117,25 +117,18 @@ async fn hold(scene: &Scene, count: usize, head: &str) -> anyhow::Result<()> {
         newcomer(scene).await;
         sleep(scene.length()).await;
         if scene.form == Form::Long {
-            expect_given_up(scene, held).await;
+            let held = held.into_iter().map(is_open);
+            expect_given_up(scene, "connections", GIVEN_UP_WITHIN, held).await;
         }
     })
     .await
 }
 
-/// Waits until the server has closed all these connections.
-async fn expect_given_up(scene: &Scene, held: Vec<TcpStream>) {
-    let count = held.len();
-    let ends = join_all(held.into_iter().map(async |mut stream| {
-        let mut bytes = Vec::new();
-        timeout(GIVEN_UP_WITHIN, stream.read_to_end(&mut bytes))
-            .await
-            .is_ok()
-    }));
-    let open = ends.await.into_iter().filter(|ended| !ended).count();
-    scene.check(open == 0, || {
-        format!("{open} of {count} connections are open after {GIVEN_UP_WITHIN:?}")
-    });
+/// Waits until the server has closed the connection, and returns whether it has not in time.
+async fn is_open(mut stream: TcpStream) -> bool {
+    let mut bytes = Vec::new();
+    let end = stream.read_to_end(&mut bytes);
+    timeout(GIVEN_UP_WITHIN, end).await.is_err()
 }
 
 async fn slow_handshakes(scene: &Scene) -> anyhow::Result<()> {
@@ -161,14 +154,7 @@ async fn slow_handshakes(scene: &Scene) -> anyhow::Result<()> {
             }
             true
         });
-        let open = join_all(slow)
-            .await
-            .into_iter()
-            .filter(|open| *open)
-            .count();
-        scene.check(open == 0 || scene.form == Form::Short, || {
-            format!("{open} slow handshakes are open after {GIVEN_UP_WITHIN:?}")
-        });
+        expect_given_up(scene, "slow handshakes", GIVEN_UP_WITHIN, slow).await;
     })
     .await
 }

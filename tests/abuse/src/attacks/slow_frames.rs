@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
 use streamgate_protocol::codec::Encoding;
 use tokio::time::sleep;
 
 use crate::attack::Attack;
+use crate::attacks::given_up::expect_given_up;
 use crate::raw_socket::{FIN, data_opcode, header, opcode};
-use crate::scene::{Form, Scene};
+use crate::scene::Scene;
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack::new(
@@ -36,9 +37,8 @@ const GIVEN_UP_WITHIN: Duration = Duration::from_secs(90);
 async fn slow_frames(scene: &Scene) -> anyhow::Result<()> {
     let pause = scene.pick(Duration::from_millis(100), Duration::from_secs(1));
     let header = header(FIN | data_opcode(Encoding::Binary), FRAME_BYTES);
-    let count = scene.pick(300, 1_500);
     let mut sockets = Vec::new();
-    for _ in 0..count {
+    for _ in 0..scene.pick(300, 1_500) {
         let mut socket = scene.socket(Encoding::Binary).await?;
         socket.send(&header).await?;
         sockets.push(socket);
@@ -53,14 +53,7 @@ async fn slow_frames(scene: &Scene) -> anyhow::Result<()> {
         }
         true
     });
-    let open = join_all(slow)
-        .await
-        .into_iter()
-        .filter(|open| *open)
-        .count();
-    scene.check(open == 0 || scene.form == Form::Short, || {
-        format!("{open} of {count} slow frames go on after {GIVEN_UP_WITHIN:?}")
-    });
+    expect_given_up(scene, "slow frames", GIVEN_UP_WITHIN, slow).await;
     Ok(())
 }
 

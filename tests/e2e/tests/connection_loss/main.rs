@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 
 mod recreated_group;
 mod refused;
+mod slow_upload;
 
 /// A server in this process, which can restart at the same address.
 struct LocalServer {

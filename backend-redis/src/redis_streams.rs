@@ -74,7 +74,7 @@ use crate::wire::{answers, errors, scripts};
 /// |---|---|
 /// | every connection | `PING`, `HELLO` (`AUTH` where it is unknown); `SELECT` for a database other than 0 |
 /// | the six operations | `XADD`, `XREVRANGE`, `XREAD`, `XGROUP`, `XREADGROUP`, `XACK` |
-/// | large reads | also `EVAL` and `XRANGE`; without them, pages are bounded less exactly |
+/// | large reads, reads of streams whose entries are unknown | also `EVAL` and `XRANGE`; without them, answers are bounded less exactly |
 /// | tails | also `XRANGE`, `XINFO`, `XLEN`, `MULTI`, `EXEC`; `EVAL` where Redis cuts pages off |
 /// | pending entries | `XPENDING`, `XAUTOCLAIM` |
 /// | finding lost deliveries again | `XPENDING`, `XRANGE` |
@@ -134,8 +134,9 @@ impl RedisStreams {
         let commands = CommandConnection::connect(endpoint.clone(), max_pipelines).await?;
         let page_connection = PageConnection::new(endpoint, commands.status());
         let sizes = Arc::new(EntrySizes::new());
-        let bulk = BulkReader::new(page_connection.clone(), memory, Arc::clone(&sizes));
-        let pages = PageReader::new(page_connection, Arc::clone(&sizes));
+        let (scripts, known) = (commands.scripts().clone(), Arc::clone(&sizes));
+        let bulk = BulkReader::new(page_connection.clone(), memory, scripts.clone(), known);
+        let pages = PageReader::new(page_connection, scripts, Arc::clone(&sizes));
         let hub = Hub::start(commands.clone(), max_waits, Arc::clone(&sizes));
         Ok(Self {
             commands,
@@ -160,7 +161,7 @@ impl RedisStreams {
         let context = EncodeContext {
             sizes: &self.sizes,
             max_reply_bytes,
-            accepts_scripts: deduplication.is_some(),
+            runs_scripts: self.commands.scripts().is_allowed(),
             arms: self.commands.tracks(),
         };
         OperationBatch::new(operations, deduplication, context)

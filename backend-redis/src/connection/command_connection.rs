@@ -21,6 +21,7 @@ use crate::connection::invalidations::{Arming, Invalidations};
 use crate::connection::resp::PushError;
 use crate::wire::errors;
 use crate::wire::packing::PackedCommands;
+use crate::wire::scripts::script_access::ScriptAccess;
 
 use failover::reconnect_to_new_masters;
 use ping::ping_until_dropped;
@@ -86,6 +87,11 @@ impl CommandConnection {
     /// Returns whether Redis accepts the script of idempotent adds.
     pub(crate) fn accepts_scripts(&self) -> bool {
         self.supervisor.accepts_scripts()
+    }
+
+    /// Returns whether Redis runs the scripts that bound answers.
+    pub(crate) fn scripts(&self) -> &ScriptAccess {
+        self.supervisor.scripts()
     }
 
     /// Returns whether Redis may evict the keys that remember adds, as far as is known.
@@ -198,8 +204,8 @@ mod tests {
         while !commands.ends_with(b"PING\r\n") {
             socket.read_buf(&mut commands).await.unwrap();
         }
-        // HELLO, CLIENT SETINFO twice, INFO, SCRIPT LOAD, CLIENT TRACKING, CLIENT CACHING and PING.
-        let answers = b"+hello\r\n+OK\r\n+OK\r\n+info\r\n+loaded\r\n+OK\r\n+OK\r\n+PONG\r\n";
+        // HELLO, CLIENT SETINFO twice, INFO, SCRIPT LOAD, EVAL, CLIENT TRACKING, CLIENT CACHING and PING.
+        let answers = b"+hello\r\n+OK\r\n+OK\r\n+info\r\n+loaded\r\n:1\r\n+OK\r\n+OK\r\n+PONG\r\n";
         socket.write_all(answers).await.unwrap();
         socket
     }

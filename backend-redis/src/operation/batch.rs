@@ -59,8 +59,7 @@ impl OperationBatch {
             if let Operation::Add { stream, fields, .. }
             | Operation::IdempotentAdd { stream, fields, .. } = &operation
             {
-                let place = context.sizes.place(stream);
-                context.sizes.observe(place, size_of_fields(fields));
+                context.sizes.observe_add(stream, size_of_fields(fields));
             }
             if let Some(adds) = &mut adds
                 && adds.push(&operation)

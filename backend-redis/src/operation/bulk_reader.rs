@@ -21,9 +21,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::connection::page_connection::PageConnection;
 use crate::operation::entry_sizes::{EntrySizes, PAGE_BYTES, SizePlace, size_of};
+use crate::wire::answers::BoundedPage;
 use crate::wire::packing::PackedCommands;
 use crate::wire::scripts::script_access::ScriptAccess;
-use crate::wire::scripts::{self, Direction};
+use crate::wire::scripts::{self, Direction, MAX_SCRIPT_ENTRIES};
 use crate::wire::{answers, commands, errors};
 
 /// Pages that are requested at once.
@@ -31,9 +32,6 @@ const MAX_PAGES: usize = 4;
 
 /// Bytes that a read without a limit reserves: its caller bounds it.
 const USUAL_MAX_BYTES: u64 = MAX_REPLY_BYTES as u64;
-
-/// Most entries of a page: the script needs a millisecond or two for them.
-const MAX_PAGE_ENTRIES: u64 = 512;
 
 /// Runs reads of several pages. Clones share the bounds.
 #[derive(Clone)]
@@ -57,6 +55,7 @@ impl BulkReader {
     pub(crate) fn new(
         connection: PageConnection,
         memory: MemoryBudget,
+        scripts: ScriptAccess,
         sizes: Arc<EntrySizes>,
     ) -> Self {
         Self {
@@ -64,7 +63,7 @@ impl BulkReader {
             runtime: Handle::current(),
             memory,
             pages: Arc::new(Semaphore::new(MAX_PAGES)),
-            scripts: ScriptAccess::default(),
+            scripts,
             sizes,
         }
     }
@@ -72,6 +71,11 @@ impl BulkReader {
     /// Returns the runtime of the tasks.
     pub(super) const fn runtime(&self) -> &Handle {
         &self.runtime
+    }
+
+    /// Returns whether Redis runs scripts.
+    pub(super) const fn scripts(&self) -> &ScriptAccess {
+        &self.scripts
     }
 
     /// Runs a read in a task. What it reserved is given back when its reply is taken.
@@ -127,7 +131,7 @@ impl BulkReader {
         if direction == Direction::Forwards && from == Some(EntryId::MAX) {
             return Ok(Page::END);
         }
-        let count = count.min(MAX_PAGE_ENTRIES);
+        let count = count.min(MAX_SCRIPT_ENTRIES);
         let mut packed = PackedCommands::default();
         if self.scripts.is_allowed() {
             let bounds = (count, max_bytes);
@@ -136,7 +140,9 @@ impl BulkReader {
             match self.send_one(packed).await.and_then(answers::page) {
                 Err(error) if self.scripts.record(&error) => packed = PackedCommands::default(),
                 page => {
-                    let (entries, has_more) = page?;
+                    let BoundedPage {
+                        entries, has_more, ..
+                    } = page?;
                     self.sizes.observe_entries(place, &entries);
                     return Ok(Page { entries, has_more });
                 }
@@ -176,7 +182,7 @@ impl BulkReader {
         max_bytes: u64,
     ) -> CacheResult<Vec<Entry>> {
         let max_bytes = max_bytes.min(PAGE_BYTES);
-        let ids = &ids[..ids.len().min(MAX_PAGE_ENTRIES as usize)];
+        let ids = &ids[..ids.len().min(MAX_SCRIPT_ENTRIES as usize)];
         if self.scripts.is_allowed() {
             let mut packed = PackedCommands::default();
             scripts::bounded_entries(&mut packed, stream, ids, max_bytes);

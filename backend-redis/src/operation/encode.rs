@@ -7,12 +7,12 @@ use crate::hub::group::admission::{GroupKey, QueueSlot};
 use crate::operation::blocking_read::{BlockingGroupRead, BlockingRead};
 use crate::operation::entry_sizes::{EntrySizes, SizePlace, at_most};
 use crate::operation::expected_answer::ExpectedAnswer;
-use crate::operation::paged_read::{FirstPage, PagedRead};
+use crate::operation::paged_read::{FirstPage, FirstPageKind, PagedRead};
 use crate::operation::read_pending::PendingRead;
 use crate::operation::remove_consumer::ConsumerRemoval;
 use crate::wire::commands;
 use crate::wire::packing::{PackedCommands, PackedPart};
-use crate::wire::scripts::{self, Direction};
+use crate::wire::scripts::{self, Direction, MAX_SCRIPT_ENTRIES};
 
 /// Most entries that one command claims. Redis examines ten times as many, in a few milliseconds.
 const MAX_CLAIM: u64 = 1_000;
@@ -23,8 +23,8 @@ pub(crate) struct EncodeContext<'a> {
     pub(crate) sizes: &'a EntrySizes,
     /// The largest reply, in bytes.
     pub(crate) max_reply_bytes: u64,
-    /// Whether Redis accepts scripts.
-    pub(crate) accepts_scripts: bool,
+    /// Whether Redis runs the scripts that bound answers.
+    pub(crate) runs_scripts: bool,
     /// Whether Redis pushes the next change of a stream that was armed.
     pub(crate) arms: bool,
 }
@@ -69,7 +69,7 @@ pub(super) fn encode(
     let EncodeContext {
         sizes,
         max_reply_bytes: max_bytes,
-        accepts_scripts,
+        runs_scripts,
         arms,
     } = context;
     let first = packed.commands;
@@ -111,12 +111,15 @@ pub(super) fn encode(
             sent(ExpectedAnswer::Entries(sizes.place(stream)))
         }
         Operation::ReadLatest { stream, count } => {
-            let first = FirstPage::new(sizes, stream, *count);
-            commands::read_latest(packed, stream, first.count);
+            let first = FirstPage::new(sizes, stream, *count, runs_scripts);
+            let position = (Direction::Backwards, None);
+            match first.kind {
+                FirstPageKind::Command { count } => commands::read_latest(packed, stream, count),
+                FirstPageKind::Script => first.encode_script(packed, stream, position, max_bytes),
+            }
             if !first.is_part {
                 return sent(ExpectedAnswer::Entries(first.place));
             }
-            let position = (Direction::Backwards, None);
             let rest = PagedRead::new(stream, first, position, None, (*count, max_bytes));
             sent(ExpectedAnswer::FirstPage(Box::new(rest), None))
         }
@@ -147,7 +150,7 @@ pub(super) fn encode(
                 // the former, which would send the first entry as well.
                 None => {
                     let is_large = sizes.is_large(sizes.place(stream));
-                    if is_large && accepts_scripts {
+                    if is_large && runs_scripts {
                         scripts::last_id(packed, stream);
                     } else {
                         commands::read_latest(packed, stream, 1);
@@ -155,14 +158,17 @@ pub(super) fn encode(
                     sent_after_arming(ExpectedAnswer::ReadFromEnd { wait }, packed)
                 }
                 Some(from) => {
-                    let mut first = FirstPage::new(sizes, stream, *count);
-                    if wait.is_some() {
-                        first = first.at_least_one();
-                    }
-                    if first.count > 0 {
-                        commands::read(packed, stream, last_id, first.count);
-                    } else {
-                        commands::read_latest(packed, stream, 0);
+                    // Redis refuses a range that would begin after the greatest id there is.
+                    let runs_scripts = runs_scripts && from < EntryId::MAX;
+                    let first = FirstPage::new(sizes, stream, *count, runs_scripts);
+                    let position = (Direction::Forwards, Some(from));
+                    match first.kind {
+                        FirstPageKind::Command { count } => {
+                            commands::read(packed, stream, last_id, count);
+                        }
+                        FirstPageKind::Script => {
+                            first.encode_script(packed, stream, position, max_bytes);
+                        }
                     }
                     let last_id = String::from(&**last_id);
                     if !first.is_part {
@@ -174,7 +180,6 @@ pub(super) fn encode(
                         };
                         return sent_after_arming(expected, packed);
                     }
-                    let position = (Direction::Forwards, Some(from));
                     let bounds = (*count, max_bytes);
                     let rest = PagedRead::new(stream, first, position, Some(last_id), bounds);
                     sent_after_arming(ExpectedAnswer::FirstPage(Box::new(rest), wait), packed)
@@ -193,7 +198,13 @@ pub(super) fn encode(
             block_ms,
         } => {
             let place = sizes.place(stream);
-            let count = at_most(*count, sizes.fitting(place, max_bytes));
+            // Without a limit, the caller bounds the answer by its count.
+            let is_script = runs_scripts && !sizes.were_read(place) && max_bytes < u64::MAX;
+            let count = if is_script {
+                at_most(*count, MAX_SCRIPT_ENTRIES)
+            } else {
+                at_most(*count, sizes.fitting(place, max_bytes))
+            };
             let mark = packed.mark();
             let arms = block_ms.is_some() && arms;
             if arms {
@@ -201,7 +212,12 @@ pub(super) fn encode(
                 commands::arm_next(packed);
                 commands::read_after(packed, stream, EntryId::MAX, 1);
             }
-            commands::read_group(packed, stream, group, consumer, count);
+            if is_script {
+                let names = [&**stream, &**group, &**consumer];
+                scripts::bounded_read_group(packed, names, (count, max_bytes));
+            } else {
+                commands::read_group(packed, stream, group, consumer, count);
+            }
             match *block_ms {
                 None => sent(ExpectedAnswer::ReadGroup { place, wait: None }),
                 Some(block_ms) => EncodedOperation::WaitingGroupRead {

@@ -1,13 +1,17 @@
 //! The size of the entries of each stream, as far as it is known.
 //!
 //! Redis bounds an answer by a number of entries, never by bytes. So each stream's largest entry
-//! is remembered, from adds and from answers, and decides how many entries one command asks for. A
-//! stream of which nothing is known is read in pages that a script bounds in bytes.
+//! is remembered, from answers and from large adds, and decides how many entries one command asks
+//! for. A stream of which no answer was seen is read by scripts, which bound their answers in bytes:
+//! other programs may have added entries of any size, whatever was added here.
 //!
 //! The table has a fixed size. If two streams share a place, the one with the larger entries keeps
 //! it for a while, and nothing is known of the other: nobody can make the table forget large
-//! entries. What was added elsewhere is unknown until it is read. So an answer may exceed its
-//! expected size once, by [`MAX_PAGE`] entries at most.
+//! entries.
+//!
+//! A stream whose answers had small entries only may have large ones elsewhere. Each answer that
+//! exceeds its expected size has [`MAX_PAGE`] entries at most, one of a group read
+//! [`MAX_SMALL_DELIVERY`]; the next one is bounded by what that answer had.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,9 +32,13 @@ const MAX_PAGE: u64 = 128;
 /// greatest size there is.
 const UNKNOWN_PAGE: u64 = 4;
 
-/// Entries that one command reads for those who wait, while nothing is known of the stream. More
-/// come together rarely.
+/// Entries that one command delivers, or reads for those who wait, while nothing is known of the
+/// stream. More come together rarely.
 const UNKNOWN_BURST: u64 = 32;
+
+/// Most small entries that one command delivers. As many as that arrive at once if they are not as
+/// small as those before.
+const MAX_SMALL_DELIVERY: u64 = 1_024;
 
 /// Most entries that one command delivers: Redis does nothing else meanwhile, for a few
 /// milliseconds.
@@ -63,11 +71,15 @@ pub(crate) struct SizePlace {
 }
 
 /// What a place holds: the tag of a stream, when its largest entry was last seen, in minutes since
-/// the start, and that entry's size. All zeros say nothing.
+/// the start, whether an answer had entries of the stream, and the largest entry's size. All zeros
+/// say nothing.
 #[derive(Debug, Clone, Copy)]
 struct KnownSize {
     tag: u16,
+    /// Has 15 bits.
     minute: u16,
+    /// If not, the size is that of an add: entries of other programs may be larger.
+    was_read: bool,
     largest: u32,
 }
 
@@ -109,94 +121,147 @@ impl EntrySizes {
         }
     }
 
-    /// Returns how many entries one command may ask for: 0 if nothing is known, or if one entry
+    /// Returns how many entries one command may ask for: 0 if no answer was seen, or if one entry
     /// alone may have more bytes than a page.
     pub(crate) fn page(&self, place: SizePlace) -> u64 {
-        self.largest(place)
-            .map_or(0, |largest| PAGE_BYTES / largest)
+        match self.known(place) {
+            Some(known) if known.was_read => PAGE_BYTES / u64::from(known.largest),
+            _ => 0,
+        }
     }
 
     /// Returns how many entries one command may read for those who wait, at least 1.
     pub(crate) fn wait_page(&self, place: SizePlace) -> u64 {
-        match self.largest(place) {
-            Some(largest) => (PAGE_BYTES / largest).max(1),
-            None => UNKNOWN_BURST,
-        }
+        self.page_or(place, UNKNOWN_BURST)
     }
 
     /// Returns how many entries a page of a backlog may have, at least 1.
     pub(crate) fn backlog_page(&self, place: SizePlace) -> u64 {
-        match self.largest(place) {
-            Some(largest) => (PAGE_BYTES / largest).max(1),
-            None => UNKNOWN_PAGE,
-        }
+        self.page_or(place, UNKNOWN_PAGE)
     }
 
     /// Returns whether one entry alone may have more bytes than a page.
     pub(crate) fn is_large(&self, place: SizePlace) -> bool {
-        self.largest(place)
-            .is_some_and(|largest| largest > PAGE_BYTES)
+        self.known(place)
+            .is_some_and(|known| u64::from(known.largest) > PAGE_BYTES)
+    }
+
+    /// Returns whether an answer had entries of the stream.
+    pub(crate) fn were_read(&self, place: SizePlace) -> bool {
+        self.known(place).is_some_and(|known| known.was_read)
     }
 
     /// Returns how many entries one command may deliver, at least 1: those that fit into `max_bytes`,
-    /// and some more if they are small. If nothing is known, as many as a page of small ones has,
-    /// unless there is no limit.
+    /// and some more if they are small. If nothing is known, only a few. `u64::MAX` sets no limit.
     pub(crate) fn fitting(&self, place: SizePlace, max_bytes: u64) -> u64 {
-        let small = u64::from(SMALL);
-        match self.largest(place) {
-            Some(largest) if largest > small => (max_bytes / largest).clamp(1, MAX_DELIVERY),
-            Some(_) => (max_bytes / small).clamp(MAX_PAGE, MAX_DELIVERY),
-            None if max_bytes == u64::MAX => MAX_DELIVERY,
-            None => MAX_PAGE,
+        if max_bytes == u64::MAX {
+            return MAX_DELIVERY;
+        }
+        let Some(known) = self.known(place) else {
+            return UNKNOWN_BURST;
+        };
+        let fitting = max_bytes / u64::from(known.largest);
+        match known {
+            KnownSize {
+                was_read: false, ..
+            } => fitting.clamp(1, UNKNOWN_BURST),
+            KnownSize { largest: SMALL, .. } => fitting.clamp(MAX_PAGE, MAX_SMALL_DELIVERY),
+            _ => fitting.clamp(1, MAX_SMALL_DELIVERY),
         }
     }
 
-    /// Records an entry of this size, or a page whose largest entry has it.
+    /// Records that an entry of this size is added. Entries of other programs may be larger, so a
+    /// small one tells nothing.
+    pub(crate) fn observe_add(&self, stream: &[u8], size: u64) {
+        if size > u64::from(SMALL) {
+            self.record(self.place(stream), size, false);
+        }
+    }
+
+    /// Records that an answer had entries, the largest of which has this size.
     pub(crate) fn observe(&self, place: SizePlace, size: u64) {
+        self.record(place, size, true);
+    }
+
+    fn record(&self, place: SizePlace, size: u64, was_read: bool) {
         let largest = u32::try_from(size).unwrap_or(u32::MAX).max(SMALL);
         let slot = &self.places[place.index];
         let known = KnownSize::unpack(slot.load(Ordering::Relaxed));
         let is_same = known.tag == place.tag;
         // The usual case, which needs no clock.
-        if is_same && known.largest == SMALL && largest == SMALL {
+        if is_same && known.was_read && known.largest == SMALL && largest == SMALL {
             return;
         }
-        let minute = (self.start.elapsed().as_secs() / 60) as u16;
-        let is_outdated = minute.wrapping_sub(known.minute) >= REMEMBERED_MINUTES;
-        // A stream's own record never falls: its large entries may still be there.
-        let may_replace = is_outdated || known.largest == SMALL;
-        if known.largest <= largest || (!is_same && may_replace) {
+        let minute = (self.start.elapsed().as_secs() / 60) as u16 & KnownSize::MINUTES;
+        let elapsed = minute.wrapping_sub(known.minute) & KnownSize::MINUTES;
+        let record = |minute, was_read, largest| {
             let known = KnownSize {
                 tag: place.tag,
                 minute,
+                was_read,
                 largest,
             };
             slot.store(known.pack(), Ordering::Relaxed);
+        };
+        if is_same {
+            // A stream's own record never falls: its large entries may still be there.
+            let was_read = was_read || known.was_read;
+            if known.largest <= largest {
+                record(minute, was_read, largest);
+            } else {
+                record(known.minute, was_read, known.largest);
+            }
+        } else if known.largest <= largest
+            || known.largest == SMALL
+            || elapsed >= REMEMBERED_MINUTES
+        {
+            record(minute, was_read, largest);
         }
     }
 
-    /// Records the entries of an answer.
+    /// Records the entries of an answer. Those that were deleted have no size any longer.
     pub(crate) fn observe_entries(&self, place: SizePlace, entries: &[Entry]) {
-        if let Some(largest) = entries.iter().map(size_of).max() {
+        let kept = entries.iter().filter(|entry| !entry.fields.is_empty());
+        if let Some(largest) = kept.map(size_of).max() {
             self.observe(place, largest);
         }
     }
 
-    fn largest(&self, place: SizePlace) -> Option<u64> {
+    fn page_or(&self, place: SizePlace, unknown: u64) -> u64 {
+        match self.known(place) {
+            Some(known) => {
+                let page = (PAGE_BYTES / u64::from(known.largest)).max(1);
+                if known.was_read {
+                    page
+                } else {
+                    page.min(unknown)
+                }
+            }
+            None => unknown,
+        }
+    }
+
+    fn known(&self, place: SizePlace) -> Option<KnownSize> {
         let known = KnownSize::unpack(self.places[place.index].load(Ordering::Relaxed));
-        (known.tag == place.tag).then_some(u64::from(known.largest))
+        (known.tag == place.tag).then_some(known)
     }
 }
 
 impl KnownSize {
+    const MINUTES: u16 = 0x7fff;
+
     const fn pack(self) -> u64 {
-        (self.tag as u64) << 48 | (self.minute as u64) << 32 | self.largest as u64
+        (self.tag as u64) << 48
+            | ((self.minute & Self::MINUTES) as u64) << 33
+            | (self.was_read as u64) << 32
+            | self.largest as u64
     }
 
     const fn unpack(packed: u64) -> Self {
         Self {
             tag: (packed >> 48) as u16,
-            minute: (packed >> 32) as u16,
+            minute: (packed >> 33) as u16 & Self::MINUTES,
+            was_read: packed >> 32 & 1 == 1,
             largest: packed as u32,
         }
     }
@@ -224,18 +289,57 @@ mod tests {
     }
 
     #[test]
+    fn a_small_add_tells_nothing_and_a_large_one_only_that_entries_may_be_large() {
+        let sizes = EntrySizes::new();
+        let place = sizes.place(b"s");
+        let known = |sizes: &EntrySizes| {
+            let pages = [sizes.page(place), sizes.wait_page(place)];
+            (
+                pages,
+                sizes.backlog_page(place),
+                sizes.fitting(place, 16 * MIB),
+            )
+        };
+        sizes.observe_add(b"s", 100);
+        assert_eq!(
+            known(&sizes),
+            ([0, UNKNOWN_BURST], UNKNOWN_PAGE, UNKNOWN_BURST)
+        );
+        sizes.observe_add(b"s", 16 * 1024);
+        assert_eq!(known(&sizes), ([0, 16], UNKNOWN_PAGE, UNKNOWN_BURST));
+        sizes.observe_add(b"s", MIB);
+        assert_eq!(known(&sizes), ([0, 1], 1, 16));
+        assert!(sizes.is_large(place) && !sizes.were_read(place));
+
+        sizes.observe(place, 100);
+        assert!(sizes.is_large(place) && sizes.were_read(place));
+        sizes.observe_add(b"s", 2 * MIB);
+        assert!(sizes.were_read(place));
+        assert_eq!(known(&sizes), ([0, 1], 1, 8));
+    }
+
+    #[test]
     fn what_is_delivered_fits_and_is_one_entry_at_least() {
         let sizes = EntrySizes::new();
         let place = sizes.place(b"s");
-        assert_eq!(sizes.fitting(place, 16 * MIB), MAX_PAGE);
+        assert_eq!(sizes.fitting(place, 16 * MIB), UNKNOWN_BURST);
         assert_eq!(sizes.fitting(place, u64::MAX), MAX_DELIVERY);
         sizes.observe(place, 100);
         assert_eq!(sizes.fitting(place, 1), MAX_PAGE);
-        assert_eq!(sizes.fitting(place, 16 * MIB), 16 * MIB / u64::from(SMALL));
+        assert_eq!(sizes.fitting(place, MIB), MIB / u64::from(SMALL));
+        assert_eq!(sizes.fitting(place, 16 * MIB), MAX_SMALL_DELIVERY);
         assert_eq!(sizes.fitting(place, u64::MAX), MAX_DELIVERY);
         sizes.observe(place, MIB);
         assert_eq!(sizes.fitting(place, 16 * MIB), 16);
         assert_eq!(sizes.fitting(place, 1), 1);
+    }
+
+    #[test]
+    fn deleted_entries_tell_nothing() {
+        let sizes = EntrySizes::new();
+        let place = sizes.place(b"s");
+        sizes.observe_entries(place, &[Entry::deleted("1-1")]);
+        assert!(!sizes.were_read(place));
     }
 
     #[test]
@@ -249,10 +353,10 @@ mod tests {
         sizes.observe(other, 100);
         sizes.observe(place, MIB);
         sizes.observe(other, 100);
-        assert_eq!(sizes.largest(place), Some(MIB));
-        assert_eq!(sizes.page(other), 0, "nothing is known");
+        assert!(sizes.is_large(place));
+        assert!(!sizes.were_read(other));
         sizes.observe(other, 2 * MIB);
-        assert_eq!(sizes.largest(place), None, "nothing is known");
+        assert!(!sizes.were_read(place));
     }
 
     #[test]

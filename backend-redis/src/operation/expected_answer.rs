@@ -127,6 +127,14 @@ impl ExpectedAnswer {
                     return OperationOutcome::Continuing(rest);
                 }
                 (Ok(_), _) => Ok(read.reply()),
+                // The rest is read without scripts, by the hub if the read waits.
+                (Err(error), wait) if bulk.scripts().record(&error) => {
+                    if let Some(wait) = wait {
+                        return wait.wait(read.into_last_id(), None, None, hub);
+                    }
+                    let rest = read.finish(bulk.clone()).boxed();
+                    return OperationOutcome::Continuing(rest);
+                }
                 (Err(error), _) => Err(error),
             },
             Self::ReadAfter {

@@ -1,9 +1,10 @@
 //! Reads of a stream in pages of bounded bytes.
 //!
 //! The first page is a command in the operation's own pipeline, with as many entries as are known
-//! to fit into a page ([`EntrySizes`]). That is all of a usual read. A read that wants more continues
-//! after the other operations, on the connection for bulk reads. If even one entry may be larger
-//! than a page, the command in the pipeline returns no entry and only keeps the order.
+//! to fit into a page ([`EntrySizes`]). If nothing is known, or if even one entry may be larger than
+//! a page, it is a script that bounds the page in bytes. That is all of a usual read. A read that
+//! wants more continues after the other operations, on the connection for bulk reads. So does one
+//! whose first entry is larger than a page; it begins with the entry that the script found.
 //!
 //! A forward read continues strictly after the last entry that it has, a backward read strictly
 //! before it. So entries that are added or trimmed meanwhile neither repeat nor hide others.
@@ -14,14 +15,14 @@ use streamgate_protocol::{CacheResult, Entry, EntryId, Reply};
 use crate::operation::bulk_reader::{BulkReader, Page};
 use crate::operation::entry_sizes::{EntrySizes, PAGE_BYTES, SizePlace, size_of};
 use crate::wire::answers;
-use crate::wire::scripts::Direction;
+use crate::wire::packing::PackedCommands;
+use crate::wire::scripts::{self, Direction, MAX_SCRIPT_ENTRIES};
 
 /// A read of a stream, from an id on or from its end backwards.
 pub(super) struct PagedRead {
     stream: Box<[u8]>,
     place: SizePlace,
-    /// How many entries the first page asked for.
-    first_count: u64,
+    first: FirstPageKind,
     direction: Direction,
     /// The id where the next page starts, exclusive. Absent at the end of the stream.
     from: Option<EntryId>,
@@ -38,13 +39,24 @@ pub(super) struct PagedRead {
     bytes: u64,
 }
 
-/// The first page of a read: how many entries the command asks for.
+/// The first page of a read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FirstPage {
     pub(super) place: SizePlace,
-    pub(super) count: u64,
-    /// Whether the read wants more entries than the page has.
+    pub(super) kind: FirstPageKind,
+    /// Most entries that the read wants.
+    wanted: u64,
+    /// Whether the read may want more than the page has.
     pub(super) is_part: bool,
+}
+
+/// How the first page is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum FirstPageKind {
+    /// By a command that asks for a number of entries, at least 1.
+    Command { count: u64 },
+    /// By a script that bounds it in bytes.
+    Script,
 }
 
 /// How far a read has come after its first page.
@@ -62,21 +74,40 @@ impl FirstPageOutcome {
 
 impl FirstPage {
     /// Returns the first page of a read of `count` entries; 0 sets no limit.
-    pub(super) fn new(sizes: &EntrySizes, stream: &[u8], count: u64) -> Self {
+    pub(super) fn new(sizes: &EntrySizes, stream: &[u8], count: u64, runs_scripts: bool) -> Self {
         let place = sizes.place(stream);
         let wanted = limit(count);
-        let count = sizes.page(place).min(wanted);
+        let known = sizes.page(place).min(wanted);
+        if known == 0 && runs_scripts {
+            return Self {
+                place,
+                kind: FirstPageKind::Script,
+                wanted,
+                is_part: true,
+            };
+        }
+        let count = known.max(1);
         Self {
             place,
-            count,
+            kind: FirstPageKind::Command { count },
+            wanted,
             is_part: count < wanted,
         }
     }
 
-    /// Asks for one entry at least, because the read waits if it finds none.
-    pub(super) fn at_least_one(mut self) -> Self {
-        self.count = self.count.max(1);
-        self
+    /// Encodes the script.
+    pub(super) fn encode_script(
+        self,
+        to: &mut PackedCommands,
+        stream: &[u8],
+        position: (Direction, Option<EntryId>),
+        max_bytes: u64,
+    ) {
+        let bounds = (
+            self.wanted.min(MAX_SCRIPT_ENTRIES),
+            max_bytes.min(PAGE_BYTES),
+        );
+        scripts::bounded_read(to, stream, position, bounds, false);
     }
 }
 
@@ -92,7 +123,7 @@ impl PagedRead {
         Self {
             stream: stream.into(),
             place: first.place,
-            first_count: first.count,
+            first: first.kind,
             direction,
             from,
             start: from,
@@ -110,20 +141,41 @@ impl PagedRead {
         value: Value,
         sizes: &EntrySizes,
     ) -> CacheResult<FirstPageOutcome> {
-        if self.first_count == 0 {
-            let exists = answers::exists(value)?;
-            return Ok(FirstPageOutcome::more_if(exists));
-        }
-        let entries = match self.direction {
-            Direction::Forwards => answers::stream(value)?,
-            Direction::Backwards => answers::entries(value)?,
+        let (entries, has_more) = match (self.first, self.direction) {
+            (FirstPageKind::Script, _) => {
+                let page = answers::page(value)?;
+                // What does not fit into a page may fit into the reply.
+                let is_cut = page.too_large.is_some() && self.max_bytes > PAGE_BYTES;
+                match page.too_large {
+                    Some(id) if page.entries.is_empty() => {
+                        self.start_at(id);
+                        return Ok(FirstPageOutcome::More);
+                    }
+                    _ => (page.entries, page.has_more || is_cut),
+                }
+            }
+            (FirstPageKind::Command { count }, direction) => {
+                let entries = match direction {
+                    Direction::Forwards => answers::stream(value)?,
+                    Direction::Backwards => answers::entries(value)?,
+                };
+                let has_more = entries.len() as u64 >= count;
+                (entries, has_more)
+            }
         };
         if entries.is_empty() {
             return Ok(FirstPageOutcome::Nothing);
         }
         sizes.observe_entries(self.place, &entries);
-        let has_more = entries.len() as u64 >= self.first_count;
         self.take(entries, has_more).map(FirstPageOutcome::more_if)
+    }
+
+    /// Makes the next page begin with an entry. A forward read begins after its position anyway.
+    fn start_at(&mut self, id: EntryId) {
+        if self.direction == Direction::Backwards {
+            self.from = id.successor();
+            self.start = self.from;
+        }
     }
 
     /// Takes a page. Returns whether the read goes on.

@@ -50,14 +50,9 @@ pub(crate) struct PageReader {
     runtime: Handle,
     page_connection: PageConnection,
     pub(super) sizes: Arc<EntrySizes>,
-    flags: Arc<PageFlags>,
-}
-
-#[derive(Default)]
-struct PageFlags {
-    /// When a page was last cut off.
-    last_cut_off: Mutex<Option<Instant>>,
     scripts: ScriptAccess,
+    /// When a page was last cut off.
+    last_cut_off: Arc<Mutex<Option<Instant>>>,
 }
 
 /// How a page is read once pages were cut off.
@@ -83,13 +78,18 @@ pub(super) struct PageTask<T>(JoinHandle<Result<T, PageError>>);
 
 impl PageReader {
     /// Returns a reader whose tasks run on the current runtime.
-    pub(crate) fn new(page_connection: PageConnection, sizes: Arc<EntrySizes>) -> Self {
+    pub(crate) fn new(
+        page_connection: PageConnection,
+        scripts: ScriptAccess,
+        sizes: Arc<EntrySizes>,
+    ) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(MAX_PAGES as usize)),
             runtime: Handle::current(),
             page_connection,
             sizes,
-            flags: Arc::default(),
+            scripts,
+            last_cut_off: Arc::default(),
         }
     }
 
@@ -162,7 +162,7 @@ impl PageReader {
     }
 
     fn last_cut_off(&self) -> MutexGuard<'_, Option<Instant>> {
-        let last = self.flags.last_cut_off.lock();
+        let last = self.last_cut_off.lock();
         // Nothing panics under the lock.
         last.unwrap_or_else(PoisonError::into_inner)
     }
@@ -179,7 +179,7 @@ impl PageReader {
     }
 
     fn may_use_scripts(&self) -> bool {
-        self.flags.scripts.is_allowed()
+        self.scripts.is_allowed()
     }
 
     /// Records that a page was cut off.
@@ -240,7 +240,7 @@ impl PageReader {
 
     /// Returns whether Redis refused a script with this error, and records that.
     pub(super) fn is_script_refusal(&self, error: &CacheError) -> bool {
-        self.flags.scripts.record(error)
+        self.scripts.record(error)
     }
 }
 
@@ -312,6 +312,7 @@ mod tests {
         });
         PageReader::new(
             PageConnection::new(endpoint.unwrap(), status),
+            ScriptAccess::default(),
             Arc::new(EntrySizes::new()),
         )
     }

@@ -84,15 +84,26 @@ pub(crate) fn entries(value: Value) -> CacheResult<Vec<Entry>> {
     rows(value)?.into_iter().map(entry).collect()
 }
 
-/// Decodes the answer of `bounded_read.lua`: entries, and whether there may be more.
-pub(crate) fn page(value: Value) -> CacheResult<(Vec<Entry>, bool)> {
-    let [found, more] = parts(into_result(value)?, "entries and a flag")?;
-    Ok((entries(found)?, number(more)? != 0))
+/// A page of a stream that a script has bounded.
+#[derive(Debug)]
+pub(crate) struct BoundedPage {
+    pub(crate) entries: Vec<Entry>,
+    /// Whether there may be more that fit.
+    pub(crate) has_more: bool,
+    /// The id of the entry that follows and does not fit.
+    pub(crate) too_large: Option<EntryId>,
 }
 
-/// Decodes an `XREVRANGE` of no entries: whether the stream exists.
-pub(crate) fn exists(value: Value) -> CacheResult<bool> {
-    Ok(into_result(value)? == Value::Nil)
+/// Decodes the answer of `bounded_read.lua`.
+pub(crate) fn page(value: Value) -> CacheResult<BoundedPage> {
+    let [found, more, too_large] = parts(into_result(value)?, "entries, a flag and an id")?;
+    let too_large = text(too_large)?;
+    let too_large = (!too_large.is_empty()).then(|| parse_id(&too_large));
+    Ok(BoundedPage {
+        entries: entries(found)?,
+        has_more: number(more)? != 0,
+        too_large: too_large.transpose()?,
+    })
 }
 
 /// Returns the entries of an `XRANGE` or `XREVRANGE`, undecoded.

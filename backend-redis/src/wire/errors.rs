@@ -28,12 +28,15 @@ pub(crate) fn serves_nobody(refusal: &CacheError) -> bool {
 }
 
 /// Returns whether Redis refuses scripts to this user, or altogether. A script that fails for another
-/// reason says nothing about the next one.
+/// reason, such as a key that is forbidden, says nothing about the next one.
 pub(crate) fn refuses_script(error: &CacheError) -> bool {
     let text = error.to_string();
-    error.code() == "NOPERM"
-        || (error.code() == code::ERR
-            && (text.contains("unknown command") || text.contains("ACL failure")))
+    let forbids_command = text.contains("ermissions to run") || text.contains("can't run this");
+    match error.code() {
+        "NOPERM" => forbids_command,
+        code::ERR => text.contains("unknown command") || forbids_command,
+        _ => false,
+    }
 }
 
 /// Returns whether Redis refused a write because it is a replica.

@@ -27,6 +27,8 @@ static BOUNDED_BACK: LazyLock<String> =
     LazyLock::new(|| without_comments(include_str!("scripts/bounded_back.lua")));
 static BOUNDED_READ: LazyLock<String> =
     LazyLock::new(|| without_comments(include_str!("scripts/bounded_read.lua")));
+static BOUNDED_READ_GROUP: LazyLock<String> =
+    LazyLock::new(|| without_comments(include_str!("scripts/bounded_read_group.lua")));
 static BOUNDED_ENTRIES: LazyLock<String> =
     LazyLock::new(|| without_comments(include_str!("scripts/bounded_entries.lua")));
 static LAST_ID: LazyLock<String> =
@@ -39,11 +41,20 @@ static REMOVE_CONSUMER: LazyLock<String> =
 /// Most entries that one run of the script transfers: Redis does nothing else meanwhile.
 pub(crate) const TRANSFER_PAGE: u64 = 100;
 
+/// Most entries that one run of a script reads: it needs a millisecond or two for them.
+pub(crate) const MAX_SCRIPT_ENTRIES: u64 = 512;
+
 /// The direction of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     Forwards,
     Backwards,
+}
+
+/// Runs a script that does nothing, which tells whether Redis runs scripts.
+pub(crate) fn try_script(to: &mut impl CommandWriter) {
+    to.command("EVAL", 2);
+    arguments(to, &[b"return 1", b"0"]);
 }
 
 /// Runs one step of reclaiming idle pending entries of a group.
@@ -155,6 +166,21 @@ pub(crate) fn bounded_read(
     number(to, PAGE_BYTES);
     number(to, max_bytes);
     text(to, if allow_larger_first { "1" } else { "0" });
+    number(to, ENTRY_BYTES);
+    number(to, FIELD_BYTES as u64);
+}
+
+/// Delivers up to `count` of a group's next entries that count for `max_bytes` at most, or one.
+pub(crate) fn bounded_read_group(
+    to: &mut impl CommandWriter,
+    [stream, group, consumer]: [&[u8]; 3],
+    (count, max_bytes): (u64, u64),
+) {
+    to.command("EVAL", 9);
+    let script = BOUNDED_READ_GROUP.as_bytes();
+    arguments(to, &[script, b"1", stream, group, consumer]);
+    number(to, count);
+    number(to, max_bytes);
     number(to, ENTRY_BYTES);
     number(to, FIELD_BYTES as u64);
 }

@@ -148,18 +148,33 @@ async fn a_usual_read_is_one_command() {
     let fixture = start(RedisVersion::V7_0).await;
     for n in 0..110 {
         fixture.add("s", &n.to_string()).await;
+        fixture.add("t", &n.to_string()).await;
     }
-    for operation in [
-        read("s", "0", 100, None),
-        read("s", "0", 100, Some(1_000)),
-        read_latest("s", 100),
-    ] {
+    let signing_in = fixture.calls("eval").await;
+    let operations = || {
+        [
+            read("s", "0", 100, None),
+            read("s", "0", 100, Some(1_000)),
+            read_latest("t", 100),
+            read_latest("t", 100),
+        ]
+    };
+    for operation in operations() {
         let (found, continues) = perform(&fixture, operation, MIB).await;
         assert_eq!((found.len(), continues), (100, false));
     }
-    assert_eq!(fixture.calls("xread").await, 2);
-    assert_eq!(fixture.calls("xrevrange").await, 1);
-    assert_eq!(fixture.calls("eval").await, 0);
+    // The first read of a stream is a script: nothing is known of its entries.
+    assert_eq!(fixture.calls("eval").await, signing_in + 2);
+    let before = [
+        fixture.calls("xread").await,
+        fixture.calls("xrevrange").await,
+    ];
+    for operation in operations() {
+        perform(&fixture, operation, MIB).await;
+    }
+    assert_eq!(fixture.calls("xread").await, before[0] + 2);
+    assert_eq!(fixture.calls("xrevrange").await, before[1] + 2);
+    assert_eq!(fixture.calls("eval").await, signing_in + 2);
 }
 
 #[tokio::test]
@@ -191,6 +206,126 @@ async fn a_read_from_the_end_does_not_load_a_large_last_entry() {
     fixture.add("s", "next").await;
     let (found, _) = entries(within_limit(progress.finish()).await);
     assert_eq!(values(&found), ["next"]);
+}
+
+#[tokio::test]
+async fn a_small_add_does_not_make_a_stream_of_large_entries_small() {
+    for version in RedisVersion::ALL {
+        let fixture = start(version).await;
+        fill(&fixture, "s", 1, 40, MIB).await;
+        let _: () = fixture.command("XGROUP CREATE s g 0").await.unwrap();
+        fixture.add("s", "small").await;
+        let (found, _) = perform(&fixture, read_group("s", "g", "c", 100, None), 3 * MIB).await;
+        assert_eq!(ids(&found), expected_ids(1..=2));
+
+        fill(&fixture, "t", 1, 40, MIB).await;
+        fixture.add("t", "small").await;
+        let (found, _) = perform(&fixture, read("t", "0", 100, None), 3 * MIB).await;
+        assert_eq!(ids(&found), expected_ids(1..=2));
+    }
+}
+
+#[tokio::test]
+async fn a_group_read_of_an_unknown_stream_takes_what_fits_and_reports_errors() {
+    let fixture = start(RedisVersion::V7_0).await;
+    fill(&fixture, "s", 1, 300, 1_000).await;
+    let _: () = fixture.command("XGROUP CREATE s g 0").await.unwrap();
+    let _: () = fixture.command("SET text 1").await.unwrap();
+    let group_read = || read_group("s", "g", "c", 5, None);
+    let (found, _) = perform(&fixture, group_read(), MIB).await;
+    assert_eq!(ids(&found), expected_ids(1..=5));
+    for (stream, code) in [("missing", "NOGROUP"), ("text", "WRONGTYPE")] {
+        let read = read_group(stream, "g", "c", 5, None);
+        let progress = fixture.streams.perform(vec![read], ReplyLimits::new(MIB));
+        let error = within_limit(progress).await.remove(0).finish().await;
+        assert_eq!(error.unwrap_err().code(), code);
+    }
+}
+
+/// Performs a read, then an add that trims or that is the newest entry, in one batch.
+async fn read_then_add(fixture: &Fixture, read: Operation<'_>, add: Operation<'_>) -> Vec<Entry> {
+    let limits = ReplyLimits::new(MIB);
+    let progress = within_limit(fixture.streams.perform(vec![read, add], limits)).await;
+    let mut replies = join_all(progress.into_iter().map(Progress::finish)).await;
+    assert!(matches!(replies.pop(), Some(Ok(Reply::Added { .. }))));
+    entries(replies.remove(0)).0
+}
+
+#[tokio::test]
+async fn a_read_of_an_unknown_stream_precedes_the_operations_after_it() {
+    for config in [
+        "--user app on nopass ~* &* +@all",
+        "--user app on nopass ~* &* +@all -eval",
+    ] {
+        let fixture = Fixture::with_user(RedisVersion::V7_0, config).await;
+        for stream in ["forwards", "backwards", "newest", "large"] {
+            let (count, bytes) = if stream == "large" {
+                (3, MIB)
+            } else {
+                (300, 100)
+            };
+            fill(&fixture, stream, 1, count, bytes).await;
+        }
+        let trimming = |stream: &'static str| Operation::Add {
+            stream: stream.into(),
+            fields: vec![("f".into(), "v".into())],
+            maxlen: Some(1),
+        };
+        let first = read("forwards", "0", 1, None);
+        let found = read_then_add(&fixture, first, trimming("forwards")).await;
+        assert_eq!(ids(&found), expected_ids(1..=1), "{config}");
+        let latest = read_latest("backwards", 1);
+        let found = read_then_add(&fixture, latest, trimming("backwards")).await;
+        assert_eq!(ids(&found), ["300-0"], "{config}");
+        let found = read_then_add(&fixture, read_latest("newest", 1), add("newest", "v")).await;
+        assert_eq!(ids(&found), ["300-0"], "{config}");
+        let found = read_then_add(&fixture, read_latest("large", 1), add("large", "v")).await;
+        assert_eq!(ids(&found), ["3-0"], "{config}");
+    }
+}
+
+#[tokio::test]
+async fn all_of_an_unknown_page_precedes_the_operations_after_it() {
+    let fixture = start(RedisVersion::V7_0).await;
+    fill(&fixture, "s", 1, 300, 100).await;
+    let trimming = Operation::Add {
+        stream: "s".into(),
+        fields: vec![("f".into(), "v".into())],
+        maxlen: Some(1),
+    };
+    let found = read_then_add(&fixture, read("s", "0", 200, None), trimming).await;
+    assert_eq!(ids(&found), expected_ids(1..=200));
+}
+
+#[tokio::test]
+async fn a_read_from_a_large_end_needs_no_scripts() {
+    for denied in ["-eval", "-eval -evalsha", "-@scripting"] {
+        let config = format!("--user app on nopass ~* &* +@all {denied}");
+        let fixture = Fixture::with_user(RedisVersion::V7_0, &config).await;
+        let id = fixture.add("s", &"v".repeat(MIB)).await;
+        let read = fixture.start_read("s", "$", 0).await;
+        let Progress::Waiting { position, .. } = &read else {
+            panic!("{read:?}")
+        };
+        assert_eq!(position.as_deref(), Some(&*id), "{denied}");
+        let latest = fixture.streams.stream_read("s", "$", 1, None).await;
+        assert_eq!(latest.unwrap(), [], "{denied}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_forbidden_does_not_end_the_use_of_scripts() {
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::with_user(version, "--user app on nopass ~s* &* +@all").await;
+        let read = |stream: &'static str| fixture.streams.stream_read(stream, "0", 10, None);
+        let before = fixture.calls("eval").await;
+        let forbidden = within_limit(read("other")).await;
+        assert_eq!(forbidden.unwrap_err().code(), "NOPERM");
+        fill(&fixture, "s", 1, 1, 100).await;
+        assert_eq!(within_limit(read("s")).await.unwrap().len(), 1);
+        // That of `fill`, and that of the read.
+        assert_eq!(fixture.calls("eval").await, before + 2);
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use crate::connection::invalidations::Invalidations;
 use crate::connection::reconnect_pause::ReconnectPause;
 use crate::connection::resp::{Answers, ClientId, OpenedConnection, RespConnection, ServerFacts};
 use crate::wire::packing::PackedCommands;
+use crate::wire::scripts::script_access::ScriptAccess;
 use crate::wire::{commands, errors};
 
 /// The only `maxmemory-policy` that evicts nothing.
@@ -26,6 +27,7 @@ pub(super) struct ConnectionSupervisor {
     status: watch::Sender<ConnectionStatus>,
     current: Mutex<CurrentConnection>,
     accepts_scripts: AtomicBool,
+    scripts: ScriptAccess,
     windows_may_be_evicted: AtomicBool,
     tracks: AtomicBool,
 }
@@ -72,6 +74,7 @@ impl ConnectionSupervisor {
                 pause: ReconnectPause::new(),
             }),
             accepts_scripts: AtomicBool::new(true),
+            scripts: ScriptAccess::default(),
             windows_may_be_evicted: AtomicBool::new(false),
             tracks: AtomicBool::new(false),
         });
@@ -106,6 +109,10 @@ impl ConnectionSupervisor {
 
     pub(super) fn accepts_scripts(&self) -> bool {
         self.accepts_scripts.load(Ordering::Relaxed)
+    }
+
+    pub(super) const fn scripts(&self) -> &ScriptAccess {
+        &self.scripts
     }
 
     pub(super) fn windows_may_be_evicted(&self) -> bool {
@@ -234,6 +241,13 @@ impl ConnectionSupervisor {
         }
         self.accepts_scripts
             .store(facts.script_refusal.is_none(), Ordering::Relaxed);
+        if let Some(error) = &facts.eval_refusal {
+            tracing::warn!(
+                %error,
+                "Redis refuses EVAL: answers of streams with large entries are bounded less exactly"
+            );
+        }
+        self.scripts.set_allowed(facts.eval_refusal.is_none());
         if let Some(error) = &facts.tracking_refusal {
             tracing::warn!(
                 %error,

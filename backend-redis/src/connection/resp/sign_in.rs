@@ -1,5 +1,5 @@
 //! The first commands on a connection: signs in, turns `CLIENT TRACKING` on, loads the script of
-//! idempotent adds, and learns what kind of server this is.
+//! idempotent adds, tries whether scripts run, and learns what kind of server this is.
 
 use redis::{ConnectionInfo, Value};
 use streamgate_protocol::{CacheError, Retry};
@@ -9,7 +9,7 @@ use super::open::OpenError;
 use super::send_queue::PushError;
 use crate::connection::endpoint::{Endpoint, LIBRARY};
 use crate::wire::packing::PackedCommands;
-use crate::wire::scripts::idempotent_add;
+use crate::wire::scripts::{self, idempotent_add};
 use crate::wire::{answers, commands, errors};
 
 /// What Redis told at the sign-in.
@@ -22,6 +22,8 @@ pub(in crate::connection) struct ServerFacts {
     /// Why Redis never accepts the script of idempotent adds. A temporary refusal, for want of
     /// memory perhaps, is none: the script is loaded again when Redis turns out not to know it.
     pub(in crate::connection) script_refusal: Option<CacheError>,
+    /// Why Redis runs no scripts that are sent whole; absent if it does.
+    pub(in crate::connection) eval_refusal: Option<CacheError>,
     /// Redis's `maxmemory-policy`; absent if Redis does not tell.
     pub(in crate::connection) eviction_policy: Option<String>,
     /// Why Redis does not push invalidations; absent if it does.
@@ -53,6 +55,7 @@ pub(super) async fn sign_in(
         sign_in,
         info,
         script,
+        eval,
         tracking,
         pong,
     } = answers;
@@ -78,6 +81,7 @@ pub(super) async fn sign_in(
         client: client.map(|(id, run_id)| ClientId { id, run_id }),
         is_replica: hello.is_replica,
         script_refusal: script_refusal.filter(|error| error.retry() != Retry::Later),
+        eval_refusal: into_refusal(eval).filter(errors::refuses_script),
         eviction_policy: info.eviction_policy,
         tracking_refusal: tracking_refusal.filter(|_| is_tracking_wanted),
     })
@@ -104,6 +108,7 @@ struct SignInAnswers {
     sign_in: Vec<Value>,
     info: Value,
     script: Value,
+    eval: Value,
     tracking: Vec<Value>,
     pong: Value,
 }
@@ -123,6 +128,7 @@ async fn exchange(
     let naming = packed.commands - signing_in;
     commands::server_info(&mut packed);
     idempotent_add::load(&mut packed);
+    scripts::try_script(&mut packed);
     if is_tracking_wanted {
         commands::turn_tracking_on(&mut packed);
         // This tries whether Redis allows it, too.
@@ -140,6 +146,7 @@ async fn exchange(
         sign_in: values.by_ref().take(signing_in).collect(),
         info: values.by_ref().nth(naming).unwrap_or_default(),
         script: values.next().unwrap_or_default(),
+        eval: values.next().unwrap_or_default(),
         tracking: values.collect(),
         pong,
     })

@@ -5,24 +5,29 @@
 -- the first entry even if it exceeds them; the bytes that an entry and a field count for beside
 -- their texts.
 --
--- Returns the entries, and whether there may be more that fit.
+-- Returns the entries, whether there may be more that fit, and the id of the entry that does not
+-- fit, or an empty text.
 local command, start, stop = ARGV[1], ARGV[2], ARGV[3]
 local count, page, room = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local entry_bytes, field_bytes = tonumber(ARGV[8]), tonumber(ARGV[9])
 local rows, bytes = {}, 0
 while #rows < count and bytes < page do
-  local row = redis.call(command, KEYS[1], start, stop, 'COUNT', 1)[1]
+  local found = redis.pcall(command, KEYS[1], start, stop, 'COUNT', 1)
+  if found.err then
+    return found
+  end
+  local row = found[1]
   if not row then
-    return {rows, 0}
+    return {rows, 0, ''}
   end
   bytes = bytes + entry_bytes + field_bytes * #row[2] / 2
   for _, text in ipairs(row[2]) do
     bytes = bytes + #text
   end
   if bytes > room and (#rows > 0 or ARGV[7] ~= '1') then
-    return {rows, 0}
+    return {rows, 0, row[1]}
   end
   rows[#rows + 1] = row
   start = '(' .. row[1]
 end
-return {rows, 1}
+return {rows, 1, ''}

@@ -7,7 +7,7 @@ use streamgate_protocol::CacheError;
 
 use crate::wire::errors;
 
-/// Allowed until Redis refuses a script. Clones share what is known.
+/// Each new connection for commands tries it. Clones share what is known.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ScriptAccess {
     is_refused: Arc<AtomicBool>,
@@ -16,6 +16,11 @@ pub(crate) struct ScriptAccess {
 impl ScriptAccess {
     pub(crate) fn is_allowed(&self) -> bool {
         !self.is_refused.load(Ordering::Relaxed)
+    }
+
+    /// Records whether Redis runs scripts on a new connection.
+    pub(crate) fn set_allowed(&self, is_allowed: bool) {
+        self.is_refused.store(!is_allowed, Ordering::Relaxed);
     }
 
     /// Returns whether Redis refused a script with this error, and records that.

@@ -132,7 +132,8 @@ impl RedisStreams {
     ) -> CacheResult<Self> {
         let counters = Arc::clone(endpoint.counters());
         let commands = CommandConnection::connect(endpoint.clone(), max_pipelines).await?;
-        let page_connection = PageConnection::new(endpoint, commands.status());
+        let availability = commands.availability().clone();
+        let page_connection = PageConnection::new(endpoint, commands.status(), availability);
         let sizes = Arc::new(EntrySizes::new());
         let (scripts, known) = (commands.scripts().clone(), Arc::clone(&sizes));
         let bulk = BulkReader::new(page_connection.clone(), memory, scripts.clone(), known);

@@ -8,8 +8,8 @@
 
 use std::sync::Arc;
 
-use streamgate_protocol::CacheError;
 use streamgate_protocol::error::code;
+use streamgate_protocol::{CacheError, Retry};
 use tokio::sync::watch;
 
 use crate::wire::errors;
@@ -31,9 +31,12 @@ impl RedisAvailability {
         self.0.subscribe()
     }
 
-    /// Returns why Redis is unavailable, if it is.
-    pub(super) fn reason(&self) -> Option<CacheError> {
-        self.0.borrow().clone()
+    /// Returns the error of an operation that finds no connection: why there is none, if that is
+    /// temporary.
+    pub(super) fn no_connection(&self) -> CacheError {
+        let why = self.0.borrow().clone();
+        why.filter(|why| why.retry() == Retry::Later)
+            .unwrap_or_else(errors::disconnected)
     }
 
     pub(super) fn set_available(&self) {
@@ -84,7 +87,7 @@ mod tests {
         assert_eq!(change(), None);
         availability.set_unavailable(reason("DISCONNECTED", "redis.example:6379 is unreachable"));
         assert_eq!(change(), Some(Some("DISCONNECTED".to_owned())));
-        assert_eq!(availability.reason(), Some(errors::disconnected()));
+        assert_eq!(availability.no_connection(), errors::disconnected());
         availability.set_unavailable(reason("DISCONNECTED", "still"));
         assert_eq!(change(), None);
         availability.set_unavailable(reason("LOADING", "why"));

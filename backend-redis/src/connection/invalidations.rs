@@ -13,6 +13,9 @@ use tokio::sync::Notify;
 /// Maximum number of streams that are kept. Beyond it, every stream counts as changed.
 const MAX_STREAMS: usize = 64 * 1024;
 
+/// Maximum number of bytes of their names. Beyond it, the same.
+const MAX_NAME_BYTES: usize = 8 * 1024 * 1024;
+
 /// Collects invalidations until the hub takes them.
 ///
 /// A map, not a queue: Redis pushes one invalidation each time a key was armed, but one for every
@@ -28,6 +31,8 @@ struct PendingInvalidations {
     /// Number of the last invalidation, of all connections so far.
     last: u64,
     batch: InvalidationBatch,
+    /// Bytes of the names in the batch.
+    name_bytes: usize,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -63,7 +68,7 @@ impl Invalidations {
     /// Waits for the next invalidations. Cancel-safe: what it has not returned is kept.
     pub(crate) async fn next(&self) -> InvalidationBatch {
         loop {
-            let batch = std::mem::take(&mut self.lock().batch);
+            let batch = self.lock().take();
             if batch != InvalidationBatch::default() {
                 return batch;
             }
@@ -78,21 +83,30 @@ impl Invalidations {
 }
 
 impl PendingInvalidations {
+    fn take(&mut self) -> InvalidationBatch {
+        self.name_bytes = 0;
+        std::mem::take(&mut self.batch)
+    }
+
     fn add(&mut self, data: Vec<Value>) {
         self.last += 1;
         match data.into_iter().next() {
             Some(Value::Array(keys)) => {
                 for key in keys {
                     if let Value::BulkString(key) = key {
-                        self.batch.streams.insert(key, self.last);
+                        let bytes = key.len();
+                        if self.batch.streams.insert(key, self.last).is_none() {
+                            self.name_bytes += bytes;
+                        }
                     }
                 }
             }
             // Nil means every key. Anything else is unknown, and a needless read does no harm.
             _ => self.batch.all = Some(self.last),
         }
-        if self.batch.streams.len() > MAX_STREAMS {
+        if self.batch.streams.len() > MAX_STREAMS || self.name_bytes > MAX_NAME_BYTES {
             self.batch.streams = HashMap::new();
+            self.name_bytes = 0;
             self.batch.all = Some(self.last);
         }
     }
@@ -136,5 +150,17 @@ mod tests {
             all: Some(2),
         };
         assert_eq!(invalidations.next().await, expected);
+    }
+
+    #[tokio::test]
+    async fn too_many_bytes_of_names_are_all_streams() {
+        let invalidations = Invalidations::default();
+        let names: Vec<_> = (0..9).map(|n| n.to_string().repeat(1024 * 1024)).collect();
+        invalidations.push(keys(&names[..8]));
+        invalidations.push(keys(&names[..8]));
+        assert_eq!(invalidations.next().await.streams.len(), 8);
+        invalidations.push(keys(&names));
+        let batch = invalidations.next().await;
+        assert_eq!((batch.streams.len(), batch.all), (0, Some(3)));
     }
 }

@@ -297,6 +297,7 @@ impl<T> Drop for PageTask<T> {
 mod tests {
     use tokio::sync::watch;
 
+    use crate::connection::availability::RedisAvailability;
     use crate::connection::command_connection::ConnectionStatus;
     use crate::connection::endpoint::{ConnectionSettings, Endpoint};
 
@@ -311,7 +312,7 @@ mod tests {
             pongs: 0,
         });
         PageReader::new(
-            PageConnection::new(endpoint.unwrap(), status),
+            PageConnection::new(endpoint.unwrap(), status, RedisAvailability::default()),
             ScriptAccess::default(),
             Arc::new(EntrySizes::new()),
         )

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use streamgate_protocol::{CacheError, CacheResult, Retry};
+use streamgate_protocol::{CacheError, CacheResult};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::connection::availability::RedisAvailability;
@@ -131,7 +131,7 @@ impl ConnectionSupervisor {
         let current = self.current();
         let sent = match &current.connection {
             Some(connection) => connection.send(packed, permit).map_err(SendError::from),
-            None => Err(SendError::NotSent(self.no_connection())),
+            None => Err(SendError::NotSent(self.availability.no_connection())),
         };
         let is_sent = u64::from(sent.is_ok());
         self.endpoint.counters().round_trips.add(is_sent);
@@ -153,7 +153,7 @@ impl ConnectionSupervisor {
                 let sent = connection.send_encoded(encode);
                 sent.map_err(|_| SendError::NotSent(errors::disconnected()))
             }
-            None => Err(SendError::NotSent(self.no_connection())),
+            None => Err(SendError::NotSent(self.availability.no_connection())),
         };
         let is_sent = u64::from(sent.is_ok());
         self.endpoint.counters().round_trips.add(is_sent);
@@ -275,14 +275,6 @@ impl ConnectionSupervisor {
                  not remembered has an unknown outcome; set maxmemory-policy to noeviction"
             );
         }
-    }
-
-    /// Returns the error of an operation that finds no connection: why there is none, if that is
-    /// temporary.
-    fn no_connection(&self) -> CacheError {
-        let why = self.availability.reason();
-        why.filter(|why| why.retry() == Retry::Later)
-            .unwrap_or_else(errors::disconnected)
     }
 
     /// Replaces the connection of that generation, unless it is being replaced already.

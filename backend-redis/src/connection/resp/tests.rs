@@ -154,7 +154,11 @@ async fn open_with(answers: String, more: &'static str) -> CacheResult<OpenedCon
 /// `INFO`.
 async fn open_with_script(answer: &str) -> CacheResult<OpenedConnection> {
     let before = format!("%0\r\n{}", "-ERR no\r\n".repeat(4));
-    open_with(format!("{before}{answer}\r\n+OK\r\n+OK\r\n+PONG\r\n"), "").await
+    open_with(
+        format!("{before}{answer}\r\n:1\r\n+OK\r\n+OK\r\n+PONG\r\n"),
+        "",
+    )
+    .await
 }
 
 #[tokio::test]
@@ -180,17 +184,17 @@ async fn a_server_without_resp3_is_signed_in_to_by_auth() {
         "-NOPROTO unsupported protocol version",
         "-ERR unknown command 'HELLO'",
     ] {
-        let first = format!("{refusal}\r\n{}+PONG\r\n", "-NOAUTH no\r\n".repeat(7));
+        let first = format!("{refusal}\r\n{}+PONG\r\n", "-NOAUTH no\r\n".repeat(8));
         let opened = open_with(
             first.clone(),
-            "+OK\r\n+OK\r\n+OK\r\n+OK\r\n$27\r\nmaxmemory_policy:noeviction\r\n$2\r\nab\r\n+PONG\r\n",
+            "+OK\r\n+OK\r\n+OK\r\n+OK\r\n$27\r\nmaxmemory_policy:noeviction\r\n$2\r\nab\r\n:1\r\n+PONG\r\n",
         );
         let facts = opened.await.unwrap().facts;
         assert_eq!(facts.eviction_policy.as_deref(), Some("noeviction"));
         assert_eq!(facts.tracking_refusal.unwrap().code(), "NOPROTO");
         let refused = open_with(
             first,
-            "-WRONGPASS no\r\n+OK\r\n+OK\r\n+OK\r\n+info\r\n+ab\r\n+PONG\r\n",
+            "-WRONGPASS no\r\n+OK\r\n+OK\r\n+OK\r\n+info\r\n+ab\r\n:1\r\n+PONG\r\n",
         );
         assert_eq!(refused.await.map(drop).unwrap_err().code(), "WRONGPASS");
     }

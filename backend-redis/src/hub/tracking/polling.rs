@@ -6,8 +6,8 @@
 //! Redis had pushed an invalidation.
 //!
 //! While streams change, the rounds follow each other soon; while none does, ten times a second. But
-//! a pause is always a multiple of the round before it, so polling takes a part of Redis's time
-//! that is bounded.
+//! a pause is a multiple of the round before it, up to a second, so polling takes a part of Redis's
+//! time that is bounded.
 //!
 //! This does not find a delete, a trim or a recreated stream. The hub's rechecks find them every
 //! two seconds ([`crate::hub::hub_task`]).
@@ -31,6 +31,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A pause is at least this many times as long as the round before it.
 const PAUSE_PER_ROUND: u32 = 4;
+
+/// Longest pause of all: a round may take long because this process or Redis was stopped for a
+/// while. No wait may be kept from its entries for a multiple of that.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// Streams in one pipeline. Each may have an entry of some size.
 const POLLED_AT_ONCE: usize = 64;
@@ -142,7 +146,8 @@ impl Rounds {
             LONGEST_PAUSE.min(2 * self.pause)
         };
         let took = now.saturating_duration_since(self.start);
-        self.start = now + self.pause.max(PAUSE_PER_ROUND * took);
+        let least = took.saturating_mul(PAUSE_PER_ROUND).min(MAX_PAUSE);
+        self.start = now + self.pause.max(least);
     }
 }
 
@@ -171,5 +176,6 @@ mod tests {
         assert_eq!(pause_after(MS / 2, false), 4 * MS);
         assert_eq!(pause_after(10 * MS, true), 40 * MS);
         assert_eq!(pause_after(50 * MS, false), 200 * MS);
+        assert_eq!(pause_after(360_000 * MS, false), MAX_PAUSE);
     }
 }

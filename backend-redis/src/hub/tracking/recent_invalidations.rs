@@ -13,6 +13,9 @@ use crate::connection::invalidations::Arming;
 /// all of them reads once more.
 const MAX_REMEMBERED: usize = 4096;
 
+/// Maximum number of bytes of the names of their streams.
+const MAX_REMEMBERED_BYTES: usize = 1024 * 1024;
+
 /// The last invalidations of the current connection.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct RecentInvalidations {
@@ -21,6 +24,8 @@ pub(in crate::hub) struct RecentInvalidations {
     last: HashMap<Arc<[u8]>, u64>,
     /// The streams in the order of their invalidations, the oldest first.
     order: VecDeque<(u64, Arc<[u8]>)>,
+    /// Bytes of their names.
+    bytes: usize,
     /// Invalidations up to this number are forgotten. Each may have been of any stream.
     forgotten: u64,
 }
@@ -35,10 +40,12 @@ impl RecentInvalidations {
     pub(in crate::hub) fn record(&mut self, stream: &[u8], number: u64) {
         let stream: Arc<[u8]> = stream.into();
         self.last.insert(Arc::clone(&stream), number);
+        self.bytes += stream.len();
         self.order.push_back((number, stream));
-        while self.order.len() > MAX_REMEMBERED
+        while (self.order.len() > MAX_REMEMBERED || self.bytes > MAX_REMEMBERED_BYTES)
             && let Some((number, stream)) = self.order.pop_front()
         {
+            self.bytes -= stream.len();
             self.forgotten = self.forgotten.max(number);
             if self.last.get(&stream) == Some(&number) {
                 self.last.remove(&stream);
@@ -51,6 +58,7 @@ impl RecentInvalidations {
         self.forgotten = self.forgotten.max(number);
         self.last.clear();
         self.order.clear();
+        self.bytes = 0;
     }
 
     /// Returns whether a stream is still armed by a read, as far as the hub has heard.
@@ -107,5 +115,21 @@ mod tests {
         }
         assert_eq!(recent.last.len(), 1);
         assert!(!recent.is_armed(b"s", after(3 * remembered - 2)));
+    }
+
+    #[test]
+    fn the_names_that_are_remembered_have_a_bound_in_bytes() {
+        let mut recent = RecentInvalidations::default();
+        recent.start(1);
+        let name = |n: u8| vec![n; MAX_REMEMBERED_BYTES / 4];
+        for number in 1..=10 {
+            recent.record(&name(number), u64::from(number));
+            assert!(recent.bytes <= MAX_REMEMBERED_BYTES);
+        }
+        assert_eq!((recent.order.len(), recent.last.len()), (4, 4));
+        assert!(recent.is_armed(b"s", after(6)));
+        assert!(!recent.is_armed(b"s", after(5)));
+        recent.record_all(11);
+        assert_eq!(recent.bytes, 0);
     }
 }

@@ -65,7 +65,8 @@ use crate::wire::{answers, errors, scripts};
 ///   served when the connection was lost.
 /// - `OVERLOADED`: too many waits and tails are under way
 ///   ([`max_waits`](crate::RedisStreamsBuilder::max_waits)), or too many calls are unanswered
-///   ([`max_pipelines`](crate::RedisStreamsBuilder::max_pipelines)).
+///   ([`max_pipelines`](crate::RedisStreamsBuilder::max_pipelines)), or the
+///   [`memory_budget`](crate::RedisStreamsBuilder::memory_budget) has no room for a call.
 /// - `SERIALIZATION`: Redis sent an answer of an unknown shape.
 ///
 /// # Access lists
@@ -130,6 +131,7 @@ impl RedisStreams {
         max_pipelines: usize,
         memory: MemoryBudget,
     ) -> CacheResult<Self> {
+        let endpoint = endpoint.with_memory(memory.clone());
         let counters = Arc::clone(endpoint.counters());
         let commands = CommandConnection::connect(endpoint.clone(), max_pipelines).await?;
         let availability = commands.availability().clone();

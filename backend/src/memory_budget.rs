@@ -38,6 +38,8 @@ pub enum MemoryKind {
     Subscriptions,
     /// Frames that are not written yet.
     Outgoing,
+    /// Commands that a backend has sent to Redis, or has to send, until they are answered.
+    Redis,
 }
 
 impl MemoryKind {
@@ -49,6 +51,7 @@ impl MemoryKind {
         Self::Replies,
         Self::Subscriptions,
         Self::Outgoing,
+        Self::Redis,
     ];
 
     /// Returns the name, as metrics show it.
@@ -60,6 +63,7 @@ impl MemoryKind {
             Self::Replies => "replies",
             Self::Subscriptions => "subscriptions",
             Self::Outgoing => "outgoing",
+            Self::Redis => "redis",
         }
     }
 }

@@ -52,7 +52,8 @@ impl fmt::Debug for CommandConnection {
 /// Why commands have no answers.
 #[derive(Debug)]
 pub(crate) enum SendError {
-    /// There is no connection, or too many pipelines are unanswered. Nothing was sent.
+    /// There is no connection, too many pipelines are unanswered, or there is no memory for this
+    /// one. Nothing was sent.
     NotSent(CacheError),
     /// The commands were sent, or may have been.
     NoAnswer(RedisError),
@@ -182,6 +183,7 @@ impl From<PushError> for SendError {
         Self::NotSent(match error {
             PushError::Lost(_) => errors::disconnected(),
             PushError::Full => errors::overloaded(),
+            PushError::NoMemory(error) => error,
         })
     }
 }

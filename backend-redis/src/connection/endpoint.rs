@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use redis::{Client, ConnectionInfo};
 use streamgate_backend::BackendCounters;
+use streamgate_backend::memory_budget::MemoryBudget;
 use streamgate_protocol::{CacheError, CacheResult};
 use tokio::sync::Notify;
 
@@ -45,6 +46,7 @@ pub(crate) struct Endpoint {
     settings: ConnectionSettings,
     suspected_failover: Arc<Notify>,
     counters: Arc<BackendCounters>,
+    memory: MemoryBudget,
 }
 
 impl Default for ConnectionSettings {
@@ -79,7 +81,17 @@ impl Endpoint {
             settings,
             suspected_failover: Arc::default(),
             counters: Arc::default(),
+            memory: MemoryBudget::unlimited(),
         })
+    }
+
+    /// Sets the memory budget in which unanswered commands count.
+    pub(crate) fn with_memory(self, memory: MemoryBudget) -> Self {
+        Self { memory, ..self }
+    }
+
+    pub(crate) const fn memory(&self) -> &MemoryBudget {
+        &self.memory
     }
 
     pub(crate) fn info(&self) -> &ConnectionInfo {

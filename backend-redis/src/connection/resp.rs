@@ -14,6 +14,7 @@ mod open;
 pub(crate) mod reader;
 mod send_queue;
 mod sign_in;
+mod unanswered_bytes;
 
 pub(super) use connection::RespConnection;
 pub(super) use open::OpenedConnection;

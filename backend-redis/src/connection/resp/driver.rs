@@ -19,6 +19,9 @@ use crate::connection::invalidations::Invalidations;
 /// Bytes of a write buffer that are kept after a burst.
 const KEPT_BYTES: usize = 256 * 1024;
 
+/// Room for answered pipelines that is kept after a burst.
+const KEPT_ANSWERED: usize = 256;
+
 /// A future that ends with the connection: with its error, or without one once all handles are
 /// dropped.
 pub(super) struct ConnectionDriver<S> {
@@ -31,6 +34,8 @@ pub(super) struct ConnectionDriver<S> {
     /// Pipelines without all their answers, and those answers of the first one that are there.
     pipelines: VecDeque<SentPipeline>,
     answers: Vec<Value>,
+    /// Pipelines whose answers are to be sent.
+    answered: Vec<(SentPipeline, PipelineAnswers)>,
     /// Number of the last invalidation before the first of these answers.
     last_invalidation: u64,
     /// Receives what Redis pushes. Absent for a connection without `CLIENT TRACKING`.
@@ -64,6 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ConnectionDriver<S> {
             reader: AnswerReader::new(),
             pipelines: VecDeque::new(),
             answers: Vec::new(),
+            answered: Vec::new(),
             last_invalidation: 0,
             invalidations,
             response_timer: ResponseTimer {
@@ -81,7 +87,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ConnectionDriver<S> {
         queued.state = SendState::Lost(error.clone());
         queued.bytes = Vec::new();
         self.pipelines.append(&mut queued.pipelines);
+        let unused = queued.unanswered.clear();
         drop(queued);
+        drop(unused);
         for SentPipeline { answers, .. } in self.pipelines.drain(..) {
             // A sender that stopped waiting needs no answer.
             let _ = answers.send(Err(error.clone()));
@@ -134,14 +142,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ConnectionDriver<S> {
             }
             self.response_timer.since = Instant::now();
             self.reader.filled(filled);
-            if let Err(MalformedAnswer) = self.pass_on_answers() {
+            let taken = self.take_answers();
+            self.send_answers();
+            if let Err(MalformedAnswer) = taken {
                 let why = "received bytes that are not RESP";
                 return Poll::Ready(io::Error::new(io::ErrorKind::InvalidData, why));
             }
         }
     }
 
-    fn pass_on_answers(&mut self) -> Result<(), MalformedAnswer> {
+    fn take_answers(&mut self) -> Result<(), MalformedAnswer> {
         while let Some(value) = self.reader.next_value()? {
             if let Value::Push { kind, data } = value {
                 if let (PushKind::Invalidate, Some(invalidations)) = (kind, &self.invalidations) {
@@ -158,16 +168,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ConnectionDriver<S> {
             }
             self.answers.push(value);
             if self.answers.len() == first.commands
-                && let Some(SentPipeline { answers, .. }) = self.pipelines.pop_front()
+                && let Some(pipeline) = self.pipelines.pop_front()
             {
-                // A sender that stopped waiting needs no answer.
-                let _ = answers.send(Ok(PipelineAnswers {
+                let answers = PipelineAnswers {
                     values: std::mem::take(&mut self.answers),
                     last_invalidation: self.last_invalidation,
-                }));
+                };
+                self.answered.push((pipeline, answers));
             }
         }
         Ok(())
+    }
+
+    /// Sends the answers that were taken. Before that, their commands no longer count as held.
+    fn send_answers(&mut self) {
+        if self.answered.is_empty() {
+            return;
+        }
+        let bytes = self.answered.iter().map(|(pipeline, _)| pipeline.bytes);
+        let bytes = bytes.sum();
+        let unused = self.queue.lock().unanswered.remove(bytes);
+        drop(unused);
+        for (pipeline, answers) in self.answered.drain(..) {
+            // A sender that stopped waiting needs no answer.
+            let _ = pipeline.answers.send(Ok(answers));
+        }
+        self.answered.shrink_to(KEPT_ANSWERED);
     }
 }
 
@@ -215,6 +241,9 @@ impl<S> Drop for ConnectionDriver<S> {
             queued.state = SendState::Lost(lost("the runtime of the connection has ended"));
         }
         queued.pipelines.clear();
+        let unused = queued.unanswered.clear();
+        drop(queued);
+        drop(unused);
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis::{ConnectionAddr, RedisError};
 use socket2::{SockRef, TcpKeepalive};
+use streamgate_backend::memory_budget::MemoryBudget;
 use streamgate_protocol::{CacheError, CacheResult};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -70,13 +71,14 @@ impl RespConnection {
 pub(super) fn start<S>(
     stream: S,
     response_timeout: Duration,
+    memory: &MemoryBudget,
     invalidations: Option<Arc<Invalidations>>,
     on_lost: impl FnOnce() + Send + 'static,
 ) -> RespConnection
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let queue = Arc::new(SendQueue::default());
+    let queue = Arc::new(SendQueue::new(memory));
     let driver = ConnectionDriver::new(stream, Arc::clone(&queue), response_timeout, invalidations);
     tokio::spawn(async move {
         if let Some(error) = driver.await {
@@ -94,6 +96,7 @@ async fn connect(
 ) -> Result<RespConnection, OpenError> {
     let unreachable = |error: std::io::Error| OpenError::Unreachable(error.into());
     let response_timeout = endpoint.settings().response_timeout;
+    let memory = endpoint.memory();
     match endpoint.info().addr() {
         ConnectionAddr::Tcp(host, port) => {
             let stream = TcpStream::connect((host.as_str(), *port)).await;
@@ -105,13 +108,25 @@ async fn connect(
                 .with_interval(KEEPALIVE);
             let kept_alive = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
             kept_alive.map_err(unreachable)?;
-            Ok(start(stream, response_timeout, invalidations, on_lost))
+            Ok(start(
+                stream,
+                response_timeout,
+                memory,
+                invalidations,
+                on_lost,
+            ))
         }
         #[cfg(unix)]
         ConnectionAddr::Unix(path) => {
             let stream = tokio::net::UnixStream::connect(path).await;
             let stream = stream.map_err(unreachable)?;
-            Ok(start(stream, response_timeout, invalidations, on_lost))
+            Ok(start(
+                stream,
+                response_timeout,
+                memory,
+                invalidations,
+                on_lost,
+            ))
         }
         address => {
             let why = format!("cannot connect to {address}: unsupported kind of address");

@@ -5,8 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::task::AtomicWaker;
 use redis::{RedisError, Value};
+use streamgate_backend::memory_budget::MemoryBudget;
+use streamgate_protocol::CacheError;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::unanswered_bytes::UnansweredBytes;
 use crate::wire::packing::PackedCommands;
 
 /// Maximum number of bytes that wait for the driver. A single pipeline may have more.
@@ -31,20 +34,22 @@ pub(in crate::connection) enum PushError {
     Lost(RedisError),
     /// Too many bytes are queued.
     Full,
+    /// The process's memory budget has no room for the bytes.
+    NoMemory(CacheError),
 }
 
 /// Shared by the handles and the driver of a connection.
-#[derive(Default)]
 pub(super) struct SendQueue {
     queued: Mutex<QueuedCommands>,
     pub(super) driver: AtomicWaker,
 }
 
-#[derive(Default)]
 pub(super) struct QueuedCommands {
     /// Bytes that the driver has not taken yet.
     pub(super) bytes: Vec<u8>,
     pub(super) pipelines: VecDeque<SentPipeline>,
+    /// Those of all pipelines that are queued or unanswered.
+    pub(super) unanswered: UnansweredBytes,
     pub(super) state: SendState,
 }
 
@@ -60,6 +65,7 @@ pub(super) enum SendState {
 /// A pipeline whose answers somebody waits for.
 pub(super) struct SentPipeline {
     pub(super) commands: usize,
+    pub(super) bytes: usize,
     pub(super) answers: oneshot::Sender<Answers>,
     /// Counts against the bound on pipelines for as long as this one is unanswered, whether or not
     /// its sender still waits.
@@ -67,11 +73,25 @@ pub(super) struct SentPipeline {
 }
 
 impl SendQueue {
+    pub(super) fn new(memory: &MemoryBudget) -> Self {
+        Self {
+            queued: Mutex::new(QueuedCommands {
+                bytes: Vec::new(),
+                pipelines: VecDeque::new(),
+                unanswered: UnansweredBytes::new(memory),
+                state: SendState::default(),
+            }),
+            driver: AtomicWaker::new(),
+        }
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, QueuedCommands> {
         // Nothing panics under the lock.
         self.queued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Queues a pipeline. One without a permit keeps the connection going, or is bounded by its
+    /// caller, and needs no room in the memory budget.
     pub(super) fn push(
         &self,
         packed: PackedCommands,
@@ -85,15 +105,24 @@ impl SendQueue {
         }
         // If there are bytes already, the driver was woken for them.
         let wake = queued.bytes.is_empty();
+        let length = bytes.len();
+        if !wake && queued.bytes.len() + length > MAX_QUEUED_BYTES {
+            return Err(PushError::Full);
+        }
+        if permit.is_some() {
+            let added = queued.unanswered.try_add(length);
+            added.map_err(PushError::NoMemory)?;
+        } else {
+            queued.unanswered.add(length);
+        }
         if wake {
             queued.bytes = bytes;
-        } else if queued.bytes.len() + bytes.len() > MAX_QUEUED_BYTES {
-            return Err(PushError::Full);
         } else {
             queued.bytes.extend_from_slice(&bytes);
         }
         queued.pipelines.push_back(SentPipeline {
             commands,
+            bytes: length,
             answers,
             _permit: permit,
         });
@@ -115,7 +144,8 @@ impl SendQueue {
         if let SendState::Lost(error) = &queued.state {
             return Err(error.clone());
         }
-        let wake = queued.bytes.is_empty();
+        let before = queued.bytes.len();
+        let wake = before == 0;
         let mut packed = PackedCommands {
             bytes: std::mem::take(&mut queued.bytes),
             commands: 0,
@@ -131,8 +161,11 @@ impl SendQueue {
             }));
             return Ok(());
         }
+        let length = queued.bytes.len() - before;
+        queued.unanswered.add(length);
         queued.pipelines.push_back(SentPipeline {
             commands: packed.commands,
+            bytes: length,
             answers,
             _permit: None,
         });

@@ -138,6 +138,7 @@ async fn exchange(
     let sent = connection.send(packed, None).map_err(|error| match error {
         PushError::Lost(error) => OpenError::Unreachable(error),
         PushError::Full => OpenError::Answered(errors::overloaded()),
+        PushError::NoMemory(error) => OpenError::Answered(error),
     })?;
     let mut values = sent.await.map_err(OpenError::Unreachable)?.values;
     let pong = values.pop().unwrap_or_default();

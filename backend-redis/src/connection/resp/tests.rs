@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use redis::{RedisError, Value};
+use streamgate_backend::memory_budget::{MemoryBudget, MemoryKind};
 use streamgate_protocol::CacheResult;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpListener;
@@ -26,7 +27,13 @@ fn connect() -> (RespConnection, DuplexStream, oneshot::Receiver<()>) {
     let report = move || {
         let _ = lost.send(());
     };
-    let connection = start(ours, RESPONSE_TIMEOUT, None, report);
+    let connection = start(
+        ours,
+        RESPONSE_TIMEOUT,
+        &MemoryBudget::unlimited(),
+        None,
+        report,
+    );
     (connection, peer, on_lost)
 }
 
@@ -40,7 +47,7 @@ fn send(
         match sent {
             Ok(answers) => answers.await.map(|answers| answers.values),
             Err(PushError::Lost(error)) => Err(error),
-            Err(PushError::Full) => panic!("the queue is full"),
+            Err(error) => panic!("{error:?}"),
         }
     }
 }
@@ -205,7 +212,13 @@ async fn pushes_are_no_answers_and_are_counted_before_the_first_answer() {
     let (ours, mut peer) = tokio::io::duplex(64);
     let invalidations = Arc::new(Invalidations::default());
     let receiver = Some(Arc::clone(&invalidations));
-    let connection = start(ours, RESPONSE_TIMEOUT, receiver, || ());
+    let connection = start(
+        ours,
+        RESPONSE_TIMEOUT,
+        &MemoryBudget::unlimited(),
+        receiver,
+        || (),
+    );
     let mut packed = length("s");
     commands::length(&mut packed, b"s");
     let answers = connection.send(packed, None).unwrap();
@@ -250,12 +263,55 @@ async fn too_many_bytes_are_refused() {
     assert!(connection.send(length("s"), None).is_ok());
 }
 
+#[tokio::test]
+async fn commands_count_in_the_memory_budget_until_they_are_answered() {
+    const LONG: usize = 600 * 1024;
+    let memory = MemoryBudget::new(1024 * 1024);
+    let (ours, mut peer) = tokio::io::duplex(64 * 1024);
+    let connection = start(ours, RESPONSE_TIMEOUT, &memory, None, || ());
+    let permits = Arc::new(Semaphore::new(3));
+    let send_long = |permit: bool| {
+        let mut packed = PackedCommands::default();
+        commands::length(&mut packed, &[b's'; LONG]);
+        let permit = permit.then(|| Arc::clone(&permits).try_acquire_owned().unwrap());
+        connection.send(packed, permit)
+    };
+    let first = send_long(true).unwrap();
+    match send_long(true).map(drop) {
+        Err(PushError::NoMemory(error)) => assert_eq!(error.code(), "OVERLOADED"),
+        other => panic!("{other:?}"),
+    }
+    // What keeps the connection going is sent all the same.
+    let second = send_long(false).unwrap();
+    assert!(memory.used_bytes_of(MemoryKind::Redis) >= 2 * LONG);
+    let serve = async {
+        let mut read = vec![0; 2 * LONG];
+        peer.read_exact(&mut read).await.unwrap();
+        peer.write_all(b":1\r\n:2\r\n").await.unwrap();
+    };
+    let (first, second, ()) = tokio::join!(first, second, serve);
+    assert!(first.is_ok() && second.is_ok());
+    assert_eq!(memory.used_bytes(), 0);
+
+    let lost = send_long(true).unwrap();
+    assert!(memory.used_bytes() >= LONG);
+    drop(peer);
+    assert!(lost.await.is_err());
+    assert_eq!(memory.used_bytes(), 0);
+}
+
 /// A stream that keeps what is written until it is flushed, as one of TLS may.
 #[tokio::test]
 async fn what_is_written_is_flushed() {
     let (ours, mut peer) = tokio::io::duplex(64);
     let buffered = tokio::io::BufWriter::new(ours);
-    let connection = start(buffered, RESPONSE_TIMEOUT, None, || ());
+    let connection = start(
+        buffered,
+        RESPONSE_TIMEOUT,
+        &MemoryBudget::unlimited(),
+        None,
+        || (),
+    );
     let answers = send(&connection, length("s"));
     expect(&mut peer, &length_bytes("s")).await;
     peer.write_all(b":1\r\n").await.unwrap();

@@ -1,5 +1,6 @@
 //! Errors, worded as Redis words them where Redis has them.
 
+use streamgate_backend::reply_limits::MAX_LISTED_CONSUMERS;
 use streamgate_protocol::CacheError;
 use streamgate_protocol::error::code;
 
@@ -38,6 +39,16 @@ pub(crate) fn pending_full(capacity: usize) -> CacheError {
         format_args!(
             "pending entries and consumers fill their capacity of {capacity} bytes; acknowledge \
              entries, remove consumers, or raise the capacity"
+        ),
+    )
+}
+
+/// Returns the error of a list of a group's consumers that would be too long.
+pub(crate) fn too_many_consumers(consumers: usize) -> CacheError {
+    CacheError::backend(
+        code::LIMIT,
+        format_args!(
+            "the group has {consumers} consumers, and no more than {MAX_LISTED_CONSUMERS} are listed"
         ),
     )
 }

@@ -99,6 +99,10 @@ impl Group {
         consumer
     }
 
+    pub(crate) fn consumer_count(&self) -> usize {
+        self.consumers.len()
+    }
+
     /// Returns the consumers in any order: how many entries are pending for each, and for how many
     /// milliseconds it was idle.
     pub(crate) fn consumers(&self, now_ms: u64) -> impl Iterator<Item = (&[u8], usize, u64)> {

@@ -11,6 +11,7 @@ pub(crate) mod encode;
 pub(crate) mod entry_sizes;
 pub(crate) mod expected_answer;
 pub(crate) mod idempotent_add;
+mod list_idle;
 pub(crate) mod outcome;
 mod paged_read;
 mod read_pending;

@@ -77,7 +77,7 @@ use crate::wire::{answers, errors, scripts};
 /// | the six operations | `XADD`, `XREVRANGE`, `XREAD`, `XGROUP`, `XREADGROUP`, `XACK` |
 /// | large reads, reads of streams whose entries are unknown | also `EVAL` and `XRANGE`; without them, answers are bounded less exactly |
 /// | tails | also `XRANGE`, `XINFO`, `XLEN`, `MULTI`, `EXEC`; `EVAL` where Redis cuts pages off |
-/// | pending entries | `XPENDING`, `XAUTOCLAIM` |
+/// | pending entries | `XPENDING`, `XAUTOCLAIM`, `XINFO`; without `EVAL`, lists of consumers have no bound |
 /// | finding lost deliveries again | `XPENDING`, `XRANGE` |
 /// | removing a consumer | `EVAL`, `XPENDING`, `XCLAIM`, `XGROUP` |
 /// | reclaiming idle entries | `EVAL`, `XPENDING`, `XCLAIM`, `TIME`, `XRANGE`, `XADD`, `XACK` |

@@ -2,6 +2,10 @@
 
 use streamgate_protocol::limits::MAX_REPLY_BYTES;
 
+/// Most consumers of a group that a reply lists: a backend answers `LIMIT` if there are more. It
+/// lists them in one step, in a few milliseconds.
+pub const MAX_LISTED_CONSUMERS: usize = 10_000;
+
 /// How large the reply to an operation may be, for [`Backend::perform`](crate::Backend::perform).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use streamgate_backend::reply_limits::MAX_LISTED_CONSUMERS;
 use streamgate_protocol::text::Text;
 use streamgate_protocol::{
     CacheResult, ConsumerInfo, EntryId, PendingEntry, PendingSummary, Reply,
@@ -13,6 +14,7 @@ use crate::answer::{Answer, Outcome};
 use crate::budget::PENDING_BYTES;
 use crate::entry::Entry;
 use crate::errors;
+use crate::group::Group;
 use crate::store::{Store, limit, to_usize};
 
 /// A selection of pending entries.
@@ -62,6 +64,7 @@ impl Store {
 
     pub(super) fn pending_summary(&self, key: &[u8], name: &[u8]) -> CacheResult<Outcome> {
         let (_, group) = self.group(key, name)?;
+        check_consumers(group)?;
         let text = |id: &EntryId| id.to_string();
         let mut consumers: Vec<_> = group
             .consumers(0)
@@ -117,6 +120,7 @@ impl Store {
 
     pub(super) fn consumers(&self, key: &[u8], name: &[u8], now_ms: u64) -> CacheResult<Outcome> {
         let (_, group) = self.group(key, name)?;
+        check_consumers(group)?;
         let consumers: BTreeMap<&[u8], ConsumerInfo> = group
             .consumers(now_ms)
             .map(|(name, pending, idle_ms)| {
@@ -207,5 +211,13 @@ impl Store {
         let forgotten = self.group_mut(key, name)?.acknowledge(ids);
         self.pending.give_back(forgotten * PENDING_BYTES);
         Ok(())
+    }
+}
+
+/// Returns an error if a group has too many consumers to list them.
+fn check_consumers(group: &Group) -> CacheResult<()> {
+    match group.consumer_count() {
+        count if count > MAX_LISTED_CONSUMERS => Err(errors::too_many_consumers(count)),
+        _ => Ok(()),
     }
 }

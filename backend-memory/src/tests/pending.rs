@@ -4,6 +4,7 @@ use streamgate_protocol::{Claimed, ConsumeOptions, PendingEntries, PendingQuery,
 use super::*;
 use crate::budget::{PENDING_BYTES, named_bytes};
 use streamgate_backend::reclaim::step::{ReclaimStep, START, STEP_ENTRIES};
+use streamgate_backend::reply_limits::MAX_LISTED_CONSUMERS;
 
 /// Creates the group `g` of the stream `s`, in which `n` entries are pending for `ann`.
 fn pending_for_ann(streams: &MemoryStreams, n: usize) -> Vec<String> {
@@ -207,4 +208,22 @@ fn an_entry_that_is_too_large_is_skipped_and_its_neighbours_are_returned() {
     assert_eq!(reclaimed.skipped, [Skipped::new(&ids[1], bytes)]);
     let of_bob = |n| ("bob".to_owned(), n);
     assert_eq!(deliveries(&streams), [of_bob(2), of_bob(1), of_bob(2)]);
+}
+
+#[test]
+fn the_consumers_of_a_group_are_listed_up_to_a_bound() {
+    let streams = MemoryStreams::new();
+    now(streams.stream_create_group("s", "g", "0")).unwrap();
+    for n in 0..MAX_LISTED_CONSUMERS {
+        add(&streams, "s", "a");
+        read_for(&streams, "g", &n.to_string(), 1);
+    }
+    let listed = now(streams.consumers("s", "g")).unwrap();
+    assert_eq!(listed.len(), MAX_LISTED_CONSUMERS);
+    let summary = now(streams.pending_summary("s", "g")).unwrap();
+    assert_eq!(summary.consumers.len(), MAX_LISTED_CONSUMERS);
+    add(&streams, "s", "a");
+    read_for(&streams, "g", "one more", 1);
+    assert_eq!(code(now(streams.consumers("s", "g"))), "LIMIT");
+    assert_eq!(code(now(streams.pending_summary("s", "g"))), "LIMIT");
 }

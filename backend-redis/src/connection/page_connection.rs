@@ -4,9 +4,10 @@
 //! closed one while a page was being read, pages travel here: if a page is too large, no other
 //! operation loses its connection with it. The connection is opened when a page needs it.
 //!
-//! All who need it share one attempt to open it, and its error. While there is no connection for
-//! commands, or soon after an attempt failed, a page fails at once. So reads do not pile up while
-//! Redis is unavailable.
+//! All who need it share one attempt to open it, and its error; soon after that, a page fails at
+//! once. So does a page of a read while there is no connection for commands. So reads do not pile
+//! up while Redis is unavailable. A page of a backlog may have been what the connection for
+//! commands was lost with, and does not wait for that one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -80,6 +81,33 @@ impl PageConnection {
     /// a pause that grows while connections are lost soon.
     pub(crate) async fn send(&self, packed: PackedCommands) -> Result<Vec<Value>, SendError> {
         let connection = self.connection().await.map_err(SendError::NotSent)?;
+        self.send_on(connection, packed).await
+    }
+
+    /// Does the same, but opens no connection while there is none for commands: it fails then as
+    /// commands do.
+    pub(crate) async fn send_if_available(
+        &self,
+        packed: PackedCommands,
+    ) -> Result<Vec<Value>, SendError> {
+        let mut commands = self.0.commands.clone();
+        let connection = tokio::select! {
+            biased;
+            // If the sender has gone, so has the backend.
+            _ = commands.wait_for(|status| !status.is_up) => {
+                Err(self.0.availability.no_connection())
+            }
+            connection = self.connection() => connection,
+        };
+        let connection = connection.map_err(SendError::NotSent)?;
+        self.send_on(connection, packed).await
+    }
+
+    async fn send_on(
+        &self,
+        connection: RespConnection,
+        packed: PackedCommands,
+    ) -> Result<Vec<Value>, SendError> {
         let sent = connection.send(packed, None);
         self.0.endpoint.counters().round_trips.add(1);
         let answers = sent.map_err(SendError::from)?.await;
@@ -88,16 +116,12 @@ impl PageConnection {
 
     async fn connection(&self) -> CacheResult<RespConnection> {
         let state = &self.0;
-        let mut commands = state.commands.clone();
-        let status = *commands.borrow_and_update();
-        if !status.is_up {
-            return Err(state.availability.no_connection());
-        }
+        let generation = state.commands.borrow().generation;
         let attempt = {
             let mut current = state.current();
             if let Some(connection) = &current.connection
                 && !connection.is_lost()
-                && current.generation == status.generation
+                && current.generation == generation
             {
                 return Ok(connection.clone());
             }
@@ -107,16 +131,10 @@ impl PageConnection {
                 return Err(error.clone());
             }
             current.connection = None;
-            let begin = || state.begin_attempt(status.generation);
+            let begin = || state.begin_attempt(generation);
             current.attempt.get_or_insert_with(begin).clone()
         };
-        tokio::select! {
-            opened = attempt => opened,
-            // If the sender has gone, so has the backend.
-            _ = commands.wait_for(|status| !status.is_up) => {
-                Err(state.availability.no_connection())
-            }
-        }
+        attempt.await
     }
 }
 
@@ -191,7 +209,7 @@ mod tests {
         let sends = (0..100).map(|_| async {
             let mut packed = PackedCommands::default();
             commands::ping(&mut packed);
-            match connection.send(packed).await {
+            match connection.send_if_available(packed).await {
                 Err(SendError::NotSent(error)) => assert_eq!(error, errors::disconnected()),
                 other => panic!("{other:?}"),
             }

@@ -220,7 +220,7 @@ impl BulkReader {
             .acquire()
             .await
             .map_err(|_| errors::hub_ended())?;
-        let answers = self.connection.send(packed).await;
+        let answers = self.connection.send_if_available(packed).await;
         let answers = answers.map_err(|error| error.to_cache_error(true))?;
         Ok(answers.into_iter())
     }

@@ -7,6 +7,7 @@ use crate::hub::group::admission::{GroupKey, QueueSlot};
 use crate::operation::blocking_read::{BlockingGroupRead, BlockingRead};
 use crate::operation::entry_sizes::{EntrySizes, SizePlace, at_most};
 use crate::operation::expected_answer::ExpectedAnswer;
+use crate::operation::list_idle::IdleList;
 use crate::operation::paged_read::{FirstPage, FirstPageKind, PagedRead};
 use crate::operation::read_pending::PendingRead;
 use crate::operation::remove_consumer::ConsumerRemoval;
@@ -263,7 +264,11 @@ pub(super) fn encode(
             sent(ExpectedAnswer::ReadPending(Box::new(read)))
         }
         Operation::PendingSummary { stream, group } => {
-            commands::pending_summary(packed, stream, group);
+            if runs_scripts {
+                scripts::bounded_pending_summary(packed, stream, group);
+            } else {
+                commands::pending_summary(packed, stream, group);
+            }
             sent(ExpectedAnswer::PendingSummary)
         }
         Operation::Pending {
@@ -276,6 +281,15 @@ pub(super) fn encode(
             min_idle_ms,
         } => {
             let (ends, consumer) = ([&**start, &**end], consumer.as_deref());
+            if let Some(min_idle_ms) = *min_idle_ms
+                && min_idle_ms > 0
+                && *count > 0
+            {
+                let names = [&**stream, &**group];
+                let list = IdleList::new(names, consumer, ends, *count, min_idle_ms);
+                list.encode(packed);
+                return sent(ExpectedAnswer::IdleList(Box::new(list)));
+            }
             commands::pending(packed, stream, group, ends, *count, consumer, *min_idle_ms);
             sent(ExpectedAnswer::Pending)
         }
@@ -303,7 +317,11 @@ pub(super) fn encode(
             sent(ExpectedAnswer::Removal(Box::new(removal)))
         }
         Operation::Consumers { stream, group } => {
-            commands::consumers(packed, stream, group);
+            if runs_scripts {
+                scripts::bounded_consumers(packed, stream, group);
+            } else {
+                commands::consumers(packed, stream, group);
+            }
             sent(ExpectedAnswer::Consumers)
         }
         _ => EncodedOperation::Answered(Err(CacheError::unsupported("this operation"))),

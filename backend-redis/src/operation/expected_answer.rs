@@ -13,6 +13,7 @@ use crate::hub::group::admission::FirstAttempt;
 use crate::operation::blocking_read::{BlockingGroupRead, BlockingRead};
 use crate::operation::bulk_reader::BulkReader;
 use crate::operation::entry_sizes::{EntrySizes, SizePlace};
+use crate::operation::list_idle::IdleList;
 use crate::operation::outcome::{OperationOutcome, Step};
 use crate::operation::paged_read::{FirstPageOutcome, PagedRead};
 use crate::operation::read_pending::PendingRead;
@@ -89,6 +90,8 @@ pub(super) enum ExpectedAnswer {
     ReadPending(Box<PendingRead>),
     PendingSummary,
     Pending,
+    /// A page of pending entries, idle or not.
+    IdleList(Box<IdleList>),
     Claimed(SizePlace),
     Consumers,
     Removal(Box<ConsumerRemoval>),
@@ -191,6 +194,13 @@ impl ExpectedAnswer {
             }
             Self::PendingSummary => answers::summary(value).map(Reply::Summary),
             Self::Pending => answers::pending(value).map(|entries| Reply::Pending { entries }),
+            Self::IdleList(list) => match list.take(value) {
+                Step::Done(result) => result,
+                Step::More(rest) => {
+                    let rest = rest.finish(bulk.clone()).boxed();
+                    return OperationOutcome::Continuing(rest);
+                }
+            },
             Self::Claimed(place) => answers::claimed(value).map(|claimed| {
                 sizes.observe_entries(place, &claimed.entries);
                 Reply::Claimed(claimed)

@@ -23,7 +23,7 @@ use crate::wire::{answers, commands, errors};
 
 /// Most ids that one `XPENDING` lists: Redis does nothing else meanwhile, for less than a
 /// millisecond.
-const IDS_PER_PAGE: u64 = 1_000;
+pub(super) const IDS_PER_PAGE: u64 = 1_000;
 
 /// Most bytes of entries of a read: half of the largest reply, so that it fits in either encoding.
 const MAX_BYTES: u64 = MAX_REPLY_BYTES as u64 / 2;

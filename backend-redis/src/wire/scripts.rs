@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 
 use streamgate_backend::reclaim::dead_letter::MAX_DEAD_LETTER_FIELDS;
 use streamgate_backend::reclaim::step::{ReclaimStep, STEP_ENTRIES};
+use streamgate_backend::reply_limits::MAX_LISTED_CONSUMERS;
 use streamgate_protocol::EntryId;
 use streamgate_protocol::limits::FIELD_BYTES;
 use streamgate_protocol::subscribe::{DEAD_LETTER_FIELDS, DEAD_LETTER_REASON};
@@ -29,6 +30,8 @@ static BOUNDED_READ: LazyLock<String> =
     LazyLock::new(|| without_comments(include_str!("scripts/bounded_read.lua")));
 static BOUNDED_READ_GROUP: LazyLock<String> =
     LazyLock::new(|| without_comments(include_str!("scripts/bounded_read_group.lua")));
+static BOUNDED_GROUP: LazyLock<String> =
+    LazyLock::new(|| without_comments(include_str!("scripts/bounded_group.lua")));
 static BOUNDED_ENTRIES: LazyLock<String> =
     LazyLock::new(|| without_comments(include_str!("scripts/bounded_entries.lua")));
 static LAST_ID: LazyLock<String> =
@@ -43,6 +46,10 @@ pub(crate) const TRANSFER_PAGE: u64 = 100;
 
 /// Most entries that one run of a script reads: it needs a millisecond or two for them.
 pub(crate) const MAX_SCRIPT_ENTRIES: u64 = 512;
+
+/// Most groups of a stream and bytes of consumers' names for which a group's consumers are listed.
+const MAX_GROUPS: u64 = 10_000;
+const MAX_CONSUMER_BYTES: u64 = 1024 * 1024;
 
 /// The direction of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,6 +190,25 @@ pub(crate) fn bounded_read_group(
     number(to, max_bytes);
     number(to, ENTRY_BYTES);
     number(to, FIELD_BYTES as u64);
+}
+
+/// Sums up the pending entries of a group, unless it has too many consumers.
+pub(crate) fn bounded_pending_summary(to: &mut impl CommandWriter, stream: &[u8], group: &[u8]) {
+    bounded_group(to, stream, "XPENDING", group);
+}
+
+/// Lists the consumers of a group, unless it has too many.
+pub(crate) fn bounded_consumers(to: &mut impl CommandWriter, stream: &[u8], group: &[u8]) {
+    bounded_group(to, stream, "XINFO", group);
+}
+
+fn bounded_group(to: &mut impl CommandWriter, stream: &[u8], command: &str, group: &[u8]) {
+    to.command("EVAL", 8);
+    let script = BOUNDED_GROUP.as_bytes();
+    arguments(to, &[script, b"1", stream, command.as_bytes(), group]);
+    number(to, MAX_GROUPS);
+    number(to, MAX_LISTED_CONSUMERS as u64);
+    number(to, MAX_CONSUMER_BYTES);
 }
 
 /// Reads the first of the entries with these ids that count for `max_bytes` at most, at least one.

@@ -284,3 +284,70 @@ async fn skipped_entries_count_among_those_that_a_step_returns() {
     assert_eq!((reclaimed.entries.len(), reclaimed.skipped.len()), (1, 1));
     assert_eq!(reclaimed.cursor, ids[1]);
 }
+
+#[tokio::test]
+async fn idle_entries_are_listed_in_pages() {
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::new(version).await;
+        let fill = "local ms = redis.call('TIME')[1] * 1000 \
+                    redis.call('XGROUP', 'CREATE', KEYS[1], 'g', '0', 'MKSTREAM') \
+                    for id = 1, 3500 do redis.call('XADD', KEYS[1], id .. '-0', 'f', 'v') end \
+                    redis.call('XREADGROUP', 'GROUP', 'g', 'c', 'STREAMS', KEYS[1], '>') \
+                    for id = 1, 3500, 700 do \
+                    redis.call('XCLAIM', KEYS[1], 'g', 'd', 0, id .. '-0', 'IDLE', 3600000) end";
+        let eval = redis::cmd("EVAL").arg(fill).arg(1).arg("s").to_owned();
+        let _: redis::Value = eval.query_async(&mut fixture.direct.clone()).await.unwrap();
+        let list = async |query: PendingQuery| {
+            let listed = within_limit(fixture.streams.pending("s", "g", query)).await;
+            let ids = listed.unwrap().into_iter().map(|entry| entry.id);
+            ids.collect::<Vec<_>>()
+        };
+        let idle = || PendingQuery::default().min_idle_ms(1_800_000);
+        let all = ["1-0", "701-0", "1401-0", "2101-0", "2801-0"];
+        assert_eq!(list(idle()).await, all);
+        assert_eq!(list(idle().consumer("d")).await, all);
+        assert_eq!(list(idle().consumer("c")).await, [""; 0]);
+        assert_eq!(list(idle().count(2)).await, all[..2]);
+        let mut range = idle();
+        (range.start, range.end) = ("(1-0".into(), "2101-0".into());
+        assert_eq!(list(range).await, all[1..4]);
+    }
+}
+
+#[tokio::test]
+async fn consumers_of_a_group_are_listed_up_to_a_bound() {
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::new(version).await;
+        let fill = "redis.call('XGROUP', 'CREATE', KEYS[1], 'g', '0', 'MKSTREAM') \
+                    redis.call('XGROUP', 'CREATE', KEYS[1], 'small', '0') \
+                    redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], 'small', 'c') \
+                    for n = 1, ARGV[1] do \
+                    redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], 'g', 'c' .. n) end";
+        let mut eval = redis::cmd("EVAL");
+        eval.arg(fill).arg(1).arg("s").arg(10_000);
+        let _: redis::Value = eval.query_async(&mut fixture.direct.clone()).await.unwrap();
+        let streams = &fixture.streams;
+        assert_eq!(streams.consumers("s", "g").await.unwrap().len(), 10_000);
+        assert_eq!(streams.pending_summary("s", "g").await.unwrap().count, 0);
+        let one_more = "XGROUP CREATECONSUMER s g one-more";
+        let _: redis::Value = fixture.command(one_more).await.unwrap();
+        let refused = [
+            streams.consumers("s", "g").await.unwrap_err(),
+            streams.pending_summary("s", "g").await.unwrap_err(),
+        ];
+        for error in refused {
+            assert_eq!(error.code(), "LIMIT", "{error}");
+        }
+        assert_eq!(streams.consumers("s", "small").await.unwrap().len(), 1);
+        for (stream, group) in [("s", "missing"), ("missing", "g")] {
+            let errors = [
+                streams.consumers(stream, group).await.unwrap_err(),
+                streams.pending_summary(stream, group).await.unwrap_err(),
+            ];
+            assert!(
+                errors.iter().all(|error| error.code() == "NOGROUP"),
+                "{errors:?}"
+            );
+        }
+    }
+}

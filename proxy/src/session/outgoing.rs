@@ -61,9 +61,11 @@ impl Outgoing {
             Err(error) => return self.error(id, &error),
         };
         let max_bytes = self.bound.max_bytes;
-        let reply = if min_bytes(&reply) > max_bytes {
+        let bytes = min_bytes(&reply);
+        let reply = if bytes > max_bytes {
             reply
         } else {
+            self.begin_large(bytes);
             let outcome = Outcome::Ok(reply);
             let message = ServerMessage::Reply { id, outcome };
             if self.append(&message) <= max_bytes {
@@ -143,6 +145,19 @@ impl Outgoing {
             self.full.push_back(std::mem::replace(&mut self.last, new));
         }
         size
+    }
+
+    /// Begins the frame of a message whose content has this size. A large message would grow its
+    /// frame step by step, and leave the room of each step to the allocator.
+    fn begin_large(&mut self, bytes: usize) {
+        if bytes <= FRAME_BYTES {
+            return;
+        }
+        if !self.last.is_empty() {
+            self.full.push_back(std::mem::take(&mut self.last));
+        }
+        // Ids, lengths and punctuation come on top.
+        self.last.reserve(bytes + bytes / 8);
     }
 
     /// Removes the message appended last, which is large and so has a frame of its own.
@@ -233,6 +248,20 @@ mod tests {
             }
             assert_eq!(ids, vec![vec![1], vec![2], vec![3]]);
             assert_eq!(outgoing.bytes, 0);
+        }
+    }
+
+    #[test]
+    fn a_small_frame_before_a_large_reply_holds_no_room_of_it() {
+        for &encoding in Encoding::ALL {
+            let mut outgoing = Outgoing::new(encoding);
+            outgoing.reply(1, Ok(Reply::Done {}), false);
+            outgoing.reply(2, entries_reply(&"x".repeat(1 << 10), 4 << 10), false);
+            let small = outgoing.next_frame().unwrap();
+            assert!(small.capacity() < 1 << 10, "{}", small.capacity());
+            let large = outgoing.next_frame().unwrap();
+            assert!(large.len() > 4 << 20);
+            assert!(large.capacity() < large.len() * 5 / 4, "it was grown");
         }
     }
 

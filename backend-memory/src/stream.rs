@@ -2,7 +2,6 @@
 //! entries.
 
 use std::collections::{BTreeMap, HashMap, VecDeque, vec_deque};
-use std::mem;
 use std::sync::Arc;
 
 use streamgate_protocol::{ByteString, EntryId};
@@ -25,17 +24,17 @@ pub(crate) struct Stream {
     /// By rising ids.
     entries: VecDeque<Arc<Entry>>,
     pub(crate) groups: HashMap<ByteString, Group>,
-    /// By number, so that they are served in the order they came.
-    pub(crate) waiting_readers: BTreeMap<u64, WaitingReader>,
+    /// By the id after which they read, and by number: an add finds those that it serves without
+    /// looking at the others, which may be many.
+    pub(crate) waiting_readers: BTreeMap<(EntryId, u64), WaitingReader>,
     pub(crate) tails: TailRegistry,
     /// When an operation last added to the stream or used one of its groups, in ms since 1970.
     pub(crate) used_ms: u64,
 }
 
-/// A reader that waits for an entry after `after`.
+/// A reader that waits for an entry.
 #[derive(Debug)]
 pub(crate) struct WaitingReader {
-    pub(crate) after: EntryId,
     pub(crate) sender: oneshot::Sender<Arc<Entry>>,
     /// Bytes that its wait costs.
     pub(crate) bytes: usize,
@@ -131,12 +130,21 @@ impl Stream {
         self.entries.back().is_some_and(|last| last.id == entry.id)
     }
 
-    /// Removes and returns the readers that wait for an entry with this id.
-    pub(crate) fn take_readers_before(&mut self, id: EntryId) -> BTreeMap<u64, WaitingReader> {
-        let all = mem::take(&mut self.waiting_readers);
-        let (ready, waiting) = all.into_iter().partition(|(_, reader)| reader.after < id);
-        self.waiting_readers = waiting;
-        ready
+    /// Removes and returns the readers that wait for an entry with this id, in the order in which
+    /// they came.
+    pub(crate) fn take_readers_before(
+        &mut self,
+        id: EntryId,
+    ) -> impl Iterator<Item = WaitingReader> + use<> {
+        let mut ready = Vec::new();
+        while let Some(first) = self.waiting_readers.first_entry()
+            && first.key().0 < id
+        {
+            let ((_, number), reader) = first.remove_entry();
+            ready.push((number, reader));
+        }
+        ready.sort_unstable_by_key(|(number, _)| *number);
+        ready.into_iter().map(|(_, reader)| reader)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use streamgate_protocol::ByteString;
+use streamgate_protocol::{ByteString, EntryId};
 use tokio::sync::oneshot;
 
 use crate::entry::Entry;
@@ -11,9 +11,17 @@ use crate::entry::Entry;
 #[derive(Debug)]
 pub(crate) struct WaiterKey {
     pub(crate) stream: ByteString,
-    /// The group of a waiting consumer; `None` for a reader without a group.
-    pub(crate) group: Option<ByteString>,
+    pub(crate) place: WaiterPlace,
     pub(crate) number: u64,
+}
+
+/// Where a waiting call is in its stream.
+#[derive(Debug)]
+pub(crate) enum WaiterPlace {
+    /// Among the readers without a group: it reads after this id.
+    Readers { after: EntryId },
+    /// Among the waiting consumers of this group.
+    Group(ByteString),
 }
 
 /// What the store returns to a call that has to wait.

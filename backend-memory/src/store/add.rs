@@ -64,7 +64,7 @@ impl Store {
         let Some(stream) = self.streams.get_mut(key) else {
             return;
         };
-        for reader in stream.take_readers_before(entry.id).into_values() {
+        for reader in stream.take_readers_before(entry.id) {
             self.waiting.give_back(reader.bytes);
             let _ = reader.sender.send(Arc::clone(entry));
         }

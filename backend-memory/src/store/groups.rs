@@ -10,7 +10,7 @@ use crate::entry::fitting;
 use crate::errors;
 use crate::group::{Group, WaitingConsumer};
 use crate::store::Store;
-use crate::waiter::{Registration, WaiterKey};
+use crate::waiter::{Registration, WaiterKey, WaiterPlace};
 
 impl Store {
     pub(super) fn create_group(
@@ -88,7 +88,7 @@ impl Store {
         group.waiting.insert(number, waiting);
         let key = WaiterKey {
             stream: key.into(),
-            group: Some(name.into()),
+            place: WaiterPlace::Group(name.into()),
             number,
         };
         Ok(Outcome::Waiting(Registration {

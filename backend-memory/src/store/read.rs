@@ -9,7 +9,7 @@ use crate::entry::fitting;
 use crate::errors;
 use crate::store::{Store, to_usize};
 use crate::stream::{Stream, WaitingReader};
-use crate::waiter::{Registration, WaiterKey};
+use crate::waiter::{Registration, WaiterKey, WaiterPlace};
 
 impl Store {
     pub(super) fn read_latest(&self, key: &[u8], count: u64, max_bytes: u64) -> Outcome {
@@ -55,17 +55,12 @@ impl Store {
         let number = self.next_number();
         let (sender, receiver) = oneshot::channel();
         let stream = self.streams.entry(key.into()).or_default();
-        stream.waiting_readers.insert(
-            number,
-            WaitingReader {
-                after,
-                sender,
-                bytes,
-            },
-        );
+        stream
+            .waiting_readers
+            .insert((after, number), WaitingReader { sender, bytes });
         let key = WaiterKey {
             stream: key.into(),
-            group: None,
+            place: WaiterPlace::Readers { after },
             number,
         };
         Ok(Outcome::Waiting(Registration {

@@ -3,7 +3,7 @@
 use crate::budget::PENDING_BYTES;
 use crate::clock::now_ms;
 use crate::store::Store;
-use crate::waiter::WaiterKey;
+use crate::waiter::{WaiterKey, WaiterPlace};
 
 impl Store {
     /// Removes a waiting call. Does nothing if it was served.
@@ -11,8 +11,8 @@ impl Store {
         let Some(stream) = self.streams.get_mut(&waiter.stream) else {
             return;
         };
-        match &waiter.group {
-            Some(group) => {
+        match &waiter.place {
+            WaiterPlace::Group(group) => {
                 let group = stream.groups.get_mut(group);
                 let left = group.and_then(|group| group.waiting.remove(&waiter.number));
                 if let Some(left) = left {
@@ -21,8 +21,9 @@ impl Store {
                     self.pending.give_back(PENDING_BYTES);
                 }
             }
-            None => {
-                if let Some(left) = stream.waiting_readers.remove(&waiter.number) {
+            WaiterPlace::Readers { after } => {
+                let place = (*after, waiter.number);
+                if let Some(left) = stream.waiting_readers.remove(&place) {
                     self.waiting.give_back(left.bytes);
                 }
             }

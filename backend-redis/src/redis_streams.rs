@@ -41,7 +41,7 @@ use crate::wire::{answers, errors, scripts};
 ///
 /// A second connection carries large reads, in pages of 256 KiB: no answer to one caller delays
 /// those to others. A group read and a claim are one command, for as many entries as are known to
-/// fit into the reply, and for 10,000 (1,000) at most.
+/// fit into the reply, and for 2,048 (1,000) at most; in process for 10,000 (1,000).
 ///
 /// The same connection carries pages of backlogs for a while after Redis has cut one off: an answer
 /// beyond its `client-output-buffer-limit` ends a connection. Pages then have fewer bytes, and a

@@ -5,7 +5,7 @@ use streamgate_protocol::{CacheError, CacheResult, EntryId, Operation, Reply};
 
 use crate::hub::group::admission::{GroupKey, QueueSlot};
 use crate::operation::blocking_read::{BlockingGroupRead, BlockingRead};
-use crate::operation::entry_sizes::{EntrySizes, SizePlace, at_most};
+use crate::operation::entry_sizes::{EntrySizes, MAX_SMALL_DELIVERY, SizePlace, at_most};
 use crate::operation::expected_answer::ExpectedAnswer;
 use crate::operation::list_idle::IdleList;
 use crate::operation::paged_read::{FirstPage, FirstPageKind, PagedRead};
@@ -13,7 +13,7 @@ use crate::operation::read_pending::PendingRead;
 use crate::operation::remove_consumer::ConsumerRemoval;
 use crate::wire::commands;
 use crate::wire::packing::{PackedCommands, PackedPart};
-use crate::wire::scripts::{self, Direction, MAX_SCRIPT_ENTRIES};
+use crate::wire::scripts::{self, Direction};
 
 /// Most entries that one command claims. Redis examines ten times as many, in a few milliseconds.
 const MAX_CLAIM: u64 = 1_000;
@@ -202,7 +202,7 @@ pub(super) fn encode(
             // Without a limit, the caller bounds the answer by its count.
             let is_script = runs_scripts && !sizes.were_read(place) && max_bytes < u64::MAX;
             let count = if is_script {
-                at_most(*count, MAX_SCRIPT_ENTRIES)
+                at_most(*count, MAX_SMALL_DELIVERY)
             } else {
                 at_most(*count, sizes.fitting(place, max_bytes))
             };

@@ -38,7 +38,7 @@ const UNKNOWN_BURST: u64 = 32;
 
 /// Most small entries that one command delivers. As many as that arrive at once if they are not as
 /// small as those before.
-const MAX_SMALL_DELIVERY: u64 = 1_024;
+pub(crate) const MAX_SMALL_DELIVERY: u64 = 2_048;
 
 /// Most entries that one command delivers: Redis does nothing else meanwhile, for a few
 /// milliseconds.

@@ -234,6 +234,12 @@ async fn a_group_read_of_an_unknown_stream_takes_what_fits_and_reports_errors() 
     let group_read = || read_group("s", "g", "c", 5, None);
     let (found, _) = perform(&fixture, group_read(), MIB).await;
     assert_eq!(ids(&found), expected_ids(1..=5));
+    fill(&fixture, "t", 1, 300, 1_000).await;
+    fill(&fixture, "t", 301, 300, 10_000).await;
+    let _: () = fixture.command("XGROUP CREATE t g 0").await.unwrap();
+    let (found, _) = perform(&fixture, read_group("t", "g", "c", 0, None), MIB).await;
+    let fitting = 300 + (MIB - 300 * (1_000 + OVERHEAD)) / (10_000 + OVERHEAD);
+    assert_eq!(ids(&found), expected_ids(1..=fitting));
     for (stream, code) in [("missing", "NOGROUP"), ("text", "WRONGTYPE")] {
         let read = read_group(stream, "g", "c", 5, None);
         let progress = fixture.streams.perform(vec![read], ReplyLimits::new(MIB));

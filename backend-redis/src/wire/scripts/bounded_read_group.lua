@@ -32,17 +32,24 @@ if not found or found.err then
   return found
 end
 local rows = found[1][2]
-local position = rows[1][1]
-room = room - size(rows[1])
-local more = 0
-while 1 + more < count do
-  local next = redis.call('XREAD', 'COUNT', 1, 'STREAMS', key, position)
-  local row = next and next[1][2][1]
-  room = room - (row and size(row) or 0)
-  if not row or room < 0 then
-    break
+local position, largest = rows[1][1], size(rows[1])
+room = room - largest
+local more, is_end = 0, false
+while not is_end and 1 + more < count do
+  -- As many entries as fit if they are as large as those before.
+  local chunk = math.max(1, math.min(64, count - 1 - more, math.floor(room / largest)))
+  local next = redis.call('XREAD', 'COUNT', chunk, 'STREAMS', key, position)
+  local following = next and next[1][2] or {}
+  is_end = #following < chunk
+  for _, row in ipairs(following) do
+    local bytes = size(row)
+    if bytes > room then
+      is_end = true
+      break
+    end
+    room, largest = room - bytes, math.max(largest, bytes)
+    position, more = row[1], more + 1
   end
-  position, more = row[1], more + 1
 end
 if more > 0 then
   for _, row in ipairs(deliver(more)[1][2]) do

@@ -94,7 +94,8 @@ pub struct Claimed {
 /// # Errors
 ///
 /// As [`StreamingBackend`]. A missing group or stream is `NOGROUP`; a malformed id is `ERR`; a
-/// count above [`MAX_PENDING_PAGE`] is `LIMIT`. If a client loses its connection, it repeats
+/// count above [`MAX_PENDING_PAGE`] is `LIMIT`, and so is a summary or a list of the consumers of a
+/// group that has more than 10,000. If a client loses its connection, it repeats
 /// [`pending_summary`](Self::pending_summary) and [`pending`](Self::pending) on the next one; the
 /// others fail with `UNKNOWN_OUTCOME`.
 ///

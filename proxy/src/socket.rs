@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::{Sink, Stream};
+use futures_util::{FutureExt, Sink, Stream};
 use streamgate_protocol::close::fit_reason;
 use streamgate_protocol::codec::Encoding;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -26,6 +26,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::socket::activity::ActivityStream;
+use crate::socket::frame_splitter::MAX_HEADER_BYTES;
 
 #[cfg(test)]
 pub(crate) use crate::socket::activity::{MESSAGE_GRACE, MIN_BYTES_PER_SECOND};
@@ -46,6 +47,10 @@ const FRAGMENT_BYTES: usize = 32 * 1024;
 /// that do not fit it keeps the last one, as RFC 6455 allows.
 const MAX_WRITE_BUFFER_BYTES: usize = 2 * FRAGMENT_BYTES;
 
+/// Bytes of an incomplete message that the server still buffers after its close frame: more than a
+/// client's close frame has. Of a larger message it discards what arrives.
+const MAX_BYTES_AFTER_CLOSE: usize = READ_BUFFER_BYTES;
+
 /// Control frames that are read at once, at most. The answers to pings among them are written
 /// together.
 const MAX_CONTROL_FRAMES: usize = 16;
@@ -60,6 +65,31 @@ pub(crate) struct ServerSocket<S> {
     next_fragment: Data,
     /// Set while a write is incomplete.
     flushing_since: Option<Instant>,
+    /// Bytes of the buffers that the library keeps.
+    read_buffer: GrowingBuffer,
+    write_buffer: GrowingBuffer,
+}
+
+/// The size of a buffer that grows as `Vec` does, and never shrinks.
+#[derive(Debug, Default)]
+struct GrowingBuffer(usize);
+
+impl GrowingBuffer {
+    fn reserve(&mut self, bytes: usize) {
+        if bytes > self.0 {
+            self.0 = bytes.max(2 * self.0);
+        }
+    }
+}
+
+/// Shuts the writing side down, and reads until the client's end. Closing a connection with unread
+/// bytes resets it, and a reset would take the close frame away from the client.
+async fn hang_up(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut discarded = vec![0; READ_BUFFER_BYTES];
+    while let Ok(1..) = stream.read(&mut discarded).await {}
 }
 
 /// What happened on a socket.
@@ -92,6 +122,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
             unsent: Bytes::new(),
             next_fragment: Data::Continue,
             flushing_since: None,
+            read_buffer: GrowingBuffer(READ_BUFFER_BYTES),
+            write_buffer: GrowingBuffer::default(),
         }
     }
 
@@ -146,6 +178,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<SocketProgress> {
         let message = std::task::ready!(Pin::new(&mut self.stream).poll_next(cx));
         self.stream.get_mut().frame_arrived();
+        if let Some(Ok(Message::Ping(payload))) = &message {
+            self.write_buffer.reserve(payload.len() + MAX_HEADER_BYTES);
+        }
         let text = self.encoding.is_text();
         Poll::Ready(match message {
             Some(Ok(Message::Binary(frame))) if !text => SocketProgress::Frame(frame),
@@ -193,14 +228,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         self.stream.get_ref().last_write()
     }
 
-    /// Returns the bytes that the socket holds of the frame being sent.
+    /// Returns the bytes that the socket holds of the frame being sent, beside its
+    /// [buffers](Self::buffer_bytes).
     pub(crate) fn unsent_bytes(&self) -> usize {
-        let buffered = if self.is_flushing() {
-            FRAGMENT_BYTES
-        } else {
-            0
-        };
-        self.unsent.len() + buffered
+        self.unsent.len()
+    }
+
+    /// Returns the bytes of the WebSocket library's buffers, beyond those of a new socket. It keeps
+    /// them for the life of the socket, whatever is in them.
+    pub(crate) fn buffer_bytes(&mut self) -> usize {
+        let largest = self.stream.get_ref().largest_payload();
+        let largest = usize::try_from(largest).unwrap_or(usize::MAX);
+        if largest > 0 {
+            // What is read after a frame may be in the same buffer.
+            self.read_buffer
+                .reserve(largest.saturating_add(MAX_HEADER_BYTES));
+        }
+        self.read_buffer.0 - READ_BUFFER_BYTES + self.write_buffer.0
     }
 
     /// Returns the bytes that the socket holds of a message that is incomplete.
@@ -229,9 +273,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         self.stream.get_mut().restart_silence();
     }
 
-    /// Gives up the rest of the frame being sent. Nothing but a close may follow.
-    pub(crate) fn discard_unsent(&mut self) {
+    /// Gives up what others need the memory of: the rest of the frame being sent, and what has
+    /// arrived of a message. Nothing but a close may follow. Returns `None` if no close can follow
+    /// either, because the library holds both.
+    pub(crate) async fn discard_all(mut self) -> Option<Self> {
         self.unsent = Bytes::new();
+        if self.incoming_bytes() <= MAX_BYTES_AFTER_CLOSE {
+            return Some(self);
+        }
+        let flush = poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx));
+        if !matches!(flush.now_or_never(), Some(Ok(()))) {
+            return None;
+        }
+        // The library gives up nothing of a message before the rest of it has arrived, so another
+        // one takes over. It reads nothing: the stream is within a message.
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
+        let stream = self.stream.into_inner();
+        self.stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+        Some(self)
     }
 
     /// Sends the remaining frames and the close, and awaits the client's close. Drops the
@@ -260,28 +319,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
                 .await
                 .map_err(CloseReason::from)?;
             if close_reason.is_readable() {
-                // Until the client's close frame, or its end.
+                // Until the client's close frame, its end, or too much of anything else.
+                let max_bytes = MAX_BYTES_AFTER_CLOSE as u64;
+                self.stream.get_mut().limit_incoming(max_bytes);
                 while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut self.stream).poll_next(cx)).await
                 {
                 }
             }
-            self.hang_up().await;
+            hang_up(self.stream.into_inner().into_inner()).await;
             Ok::<_, CloseReason>(())
         };
         if tokio::time::timeout_at(deadline, closing).await.is_err() {
             tracing::debug!("connection dropped: the client did not answer the close in time");
         }
-    }
-
-    /// Shuts the writing side down, and reads until the client's end. Closing a connection with
-    /// unread bytes resets it, and a reset would take the close frame away from the client.
-    async fn hang_up(&mut self) {
-        let stream = self.stream.get_mut();
-        if stream.shutdown().await.is_err() {
-            return;
-        }
-        let mut discarded = vec![0; READ_BUFFER_BYTES];
-        while let Ok(1..) = stream.read(&mut discarded).await {}
     }
 
     /// Sends the started frame, fragment by fragment.
@@ -323,6 +373,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
     }
 
     fn start(&mut self, message: Message) -> Result<(), CloseReason> {
+        self.write_buffer.reserve(message.len() + MAX_HEADER_BYTES);
         Pin::new(&mut self.stream)
             .start_send(message)
             .map_err(CloseReason::from)

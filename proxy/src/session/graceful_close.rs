@@ -33,8 +33,7 @@ pub(super) const FINISH_TIMEOUT: Duration = Duration::from_secs(3);
 /// begun. The newer one begins after that.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Longest time for which the socket of an evicted session is kept, with what has arrived of a
-/// message, so that its client learns why.
+/// Longest time for which the socket of an evicted session is kept, so that its client learns why.
 const EVICTION_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
@@ -75,7 +74,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// it has begun: a client may send its last add and leave.
     pub(super) async fn close(self, reason: &CloseReason, deadline: Instant) {
         let Self {
-            mut socket,
+            socket,
             mut outgoing,
             mut performing,
             mut continuing,
@@ -85,17 +84,22 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             in_flight,
             control,
             registration,
+            remaining_frames,
             ..
         } = self;
-        // All of them hold waits, and a consumer that has gone must not get entries.
-        drop((in_flight, waits, subscriptions, control));
+        // Most of them hold waits, and a consumer that has gone must not get entries.
+        drop((in_flight, waits, subscriptions, control, remaining_frames));
         let is_taken_over = reason.has_code(close::TAKEN_OVER);
         let is_evicted = reason.has_code(close::OUT_OF_MEMORY);
+        let encoding = socket.encoding();
+        let mut socket = Some(socket);
         if is_evicted {
             // Others wait for this memory. What the backend has begun it performs all the same.
-            outgoing = Outgoing::new(socket.encoding());
+            outgoing = Outgoing::new(encoding);
             (performing, continuing) = Default::default();
-            socket.discard_unsent();
+            if let Some(evicted) = socket.take() {
+                socket = evicted.discard_all().await;
+            }
         }
         let finish_until = if is_taken_over {
             Instant::now() + TAKE_OVER_TIMEOUT
@@ -126,7 +130,11 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         } else {
             deadline
         };
-        let close = socket.close(frames, reason, close_until);
+        let close = async {
+            if let Some(socket) = socket {
+                socket.close(frames, reason, close_until).await;
+            }
+        };
         let evicted = async {
             match &memory {
                 Some(memory) => memory.share().evicted().await,

@@ -24,6 +24,8 @@ const FREE_REQUEST_BYTES: usize = 4 * 1024;
 pub(super) struct SessionMemory {
     share: MemoryShare,
     _socket: Reservation,
+    /// Buffers that the socket keeps for its life, beyond those of an idle one.
+    buffers: Reservation,
     /// Requests that the backend performs, with room for their replies. The reservation is for
     /// those beyond [`FREE_REQUEST_BYTES`], and may be larger for a while.
     performing: Reservation,
@@ -40,6 +42,8 @@ pub(super) struct HeldBytes {
     pub(super) waiting: usize,
     pub(super) subscriptions: usize,
     pub(super) outgoing: usize,
+    /// What the socket's buffers have grown by.
+    pub(super) buffers: usize,
     /// Room that the backend may have reserved for replies that take further round trips.
     pub(super) continuing: usize,
 }
@@ -50,6 +54,7 @@ impl SessionMemory {
         let none = |kind| share.charge(kind, 0);
         Self {
             _socket: share.charge(MemoryKind::Sockets, IDLE_SOCKET_BYTES),
+            buffers: none(MemoryKind::Sockets),
             performing: none(MemoryKind::Requests),
             performing_bytes: 0,
             waiting: none(MemoryKind::Requests),
@@ -94,6 +99,7 @@ impl SessionMemory {
         set_in_steps(&mut self.waiting, held.waiting);
         set_in_steps(&mut self.subscriptions, held.subscriptions);
         set_in_steps(&mut self.outgoing, held.outgoing);
+        set_in_steps(&mut self.buffers, held.buffers);
         self.share.set_reserved_elsewhere(held.continuing);
     }
 
@@ -109,7 +115,8 @@ impl SessionMemory {
         } else {
             HELD_WHEN_MEMORY_IS_OUT
         };
-        self.share.used_bytes() <= most
+        // A client cannot give the buffers back, so it must not wait for that.
+        self.share.used_bytes() - self.buffers.bytes() <= most
     }
 }
 

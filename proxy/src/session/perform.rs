@@ -234,6 +234,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             waiting: self.in_flight.bytes_of_waits(),
             subscriptions: self.subscriptions.held_bytes(),
             outgoing: self.outgoing.bytes() + self.socket.unsent_bytes(),
+            buffers: self.socket.buffer_bytes(),
             continuing: self.continuing.active() * max_reply,
         });
     }

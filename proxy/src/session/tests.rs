@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Either, LocalBoxFuture, select};
 use futures_util::{SinkExt, StreamExt};
+use streamgate_backend::memory_budget::{MemoryKind, MemoryShare};
 use streamgate_backend::{Progress, ReplyLimits};
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
@@ -633,4 +634,67 @@ async fn waits_count_for_the_address_of_a_client_and_not_for_that_of_a_proxy() {
         let waits = server.state.waits.held_by(ShareKey::Address(address));
         assert_eq!(waits, expected, "{peer:?}");
     }
+}
+
+/// Sends the beginning of a large frame, below the WebSocket.
+async fn begin_large_frame(client: &mut WebSocketStream<DuplexStream>, bytes: usize) {
+    // Final, binary, masked with zeros, and as large as a frame may be.
+    let mut head = vec![0x82, 0x80 | 127];
+    head.extend(u64::from(MAX_FRAME_BYTES).to_be_bytes());
+    head.extend([0; 4]);
+    head.resize(head.len() + bytes, 0);
+    client.get_mut().write_all(&head).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_its_close_the_server_buffers_no_frame() {
+    let server = server(without_heartbeat());
+    let (mut client, mut session) = connect(&server, 1 << 20).await;
+    beside(&mut session, async {
+        next_message(&mut client).await;
+        // A violation, which the client does not read, and after it a frame.
+        client.send(Message::text("{}")).await.unwrap();
+        begin_large_frame(&mut client, 8 << 10).await;
+    })
+    .await;
+    let rest = async {
+        let frame = client.next().await.unwrap().unwrap();
+        assert!(frame.is_close(), "{frame:?}");
+        let mut end = Vec::new();
+        // The server hangs up, and discards what comes after that.
+        client.get_mut().read_to_end(&mut end).await.unwrap();
+        client.get_mut().write_all(&[0; 8 << 10]).await.unwrap();
+    };
+    let began = Instant::now();
+    beside(&mut session, rest).await;
+    assert_eq!(began, Instant::now(), "it awaits no close frame");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evicted_session_gives_up_an_unfinished_message_and_says_why() {
+    let server = server(without_heartbeat());
+    let (mut client, mut session) = connect(&server, 1 << 20).await;
+    beside(&mut session, async {
+        next_message(&mut client).await;
+        begin_large_frame(&mut client, 512 << 10).await;
+    })
+    .await;
+    let budget = &server.state.config.memory_budget;
+    // The session reads in turns; a ping within a message shows that it has read it.
+    beside(&mut session, async {
+        while budget.used_bytes_of(MemoryKind::Frames) < 512 << 10 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    budget.shares().iter().for_each(MemoryShare::evict);
+    let closed = async {
+        let frame = client.next().await.unwrap().unwrap();
+        let Message::Close(Some(close)) = frame else {
+            panic!("{frame:?}")
+        };
+        assert_eq!(u16::from(close.code), close::OUT_OF_MEMORY);
+        assert_eq!(budget.used_bytes(), 0);
+    };
+    beside(&mut session, closed).await;
 }

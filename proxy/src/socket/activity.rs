@@ -35,6 +35,8 @@ pub(super) struct ActivityStream<S> {
     splitter: FrameSplitter,
     /// The message that is arriving, as it was when its time began to count.
     counted_from: Option<(Instant, IncomingMessage)>,
+    /// Bytes of an incomplete message above which reading fails.
+    max_incoming_bytes: u64,
     /// Whether writes are held back, and whether one was.
     is_corked: bool,
     is_write_held_back: bool,
@@ -50,6 +52,7 @@ impl<S> ActivityStream<S> {
             last_write: now,
             splitter: FrameSplitter::new(max_frame_bytes.into()),
             counted_from: None,
+            max_incoming_bytes: u64::MAX,
             is_corked: false,
             is_write_held_back: false,
         }
@@ -64,6 +67,21 @@ impl<S> ActivityStream<S> {
     pub(super) fn uncork(&mut self) -> bool {
         self.is_corked = false;
         std::mem::take(&mut self.is_write_held_back)
+    }
+
+    /// Returns the largest payload that the WebSocket library had to buffer in one piece.
+    pub(super) fn largest_payload(&self) -> u64 {
+        self.splitter.largest_payload()
+    }
+
+    /// Lets reading fail from now on once more bytes than these have arrived of a message.
+    pub(super) fn limit_incoming(&mut self, max_bytes: u64) {
+        self.max_incoming_bytes = max_bytes;
+    }
+
+    /// Returns the stream itself.
+    pub(super) fn into_inner(self) -> S {
+        self.stream
     }
 
     /// Returns the bytes that have arrived of a message that is incomplete.
@@ -135,6 +153,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for ActivityStream<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
+            if this.incoming_bytes() > this.max_incoming_bytes {
+                return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
+            }
             let mut prefix = [0; MAX_HEADER_BYTES];
             let prefix_bytes = this.splitter.prefix().len();
             prefix[..prefix_bytes].copy_from_slice(this.splitter.prefix());

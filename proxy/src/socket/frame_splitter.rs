@@ -40,6 +40,7 @@ pub(super) struct FrameSplitter {
     is_final: bool,
     message: Option<IncomingMessage>,
     messages: u64,
+    largest_payload: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -77,7 +78,13 @@ impl FrameSplitter {
             is_final: false,
             message: None,
             messages: 0,
+            largest_payload: 0,
         }
+    }
+
+    /// Returns the largest payload of a frame or fragment that the library got a header of.
+    pub(super) fn largest_payload(&self) -> u64 {
+        self.largest_payload
     }
 
     /// Returns the message that is incomplete.
@@ -160,7 +167,11 @@ impl FrameSplitter {
             });
         }
         self.payload_left = header.length;
-        if header.length <= FRAGMENT_BYTES || header.length > self.max_frame_bytes {
+        if header.length > self.max_frame_bytes {
+            return 0;
+        }
+        self.largest_payload = self.largest_payload.max(header.length.min(FRAGMENT_BYTES));
+        if header.length <= FRAGMENT_BYTES {
             return 0;
         }
         let first = FragmentsLeft {

@@ -41,7 +41,7 @@ pub(crate) async fn exchange(address: SocketAddr, request: &str) -> String {
 pub(crate) async fn get(address: SocketAddr, path: &str) -> String {
     exchange(
         address,
-        &format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n"),
+        &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"),
     )
     .await
 }
@@ -137,7 +137,7 @@ async fn a_target_or_a_head_that_is_too_long_is_refused() {
             assert!(response.starts_with(&expected), "{letters}: {response}");
         }
         let cookie = format!("cookie: {}\r\n", "c".repeat(100_000));
-        let request = format!("GET / HTTP/1.1\r\nhost: h\r\n{cookie}\r\n");
+        let request = format!("GET / HTTP/1.1\r\nhost: localhost\r\n{cookie}\r\n");
         let response = exchange(server.address, &request).await;
         assert!(response.starts_with("HTTP/1.1 431 "), "{response}");
     }
@@ -147,9 +147,9 @@ async fn a_target_or_a_head_that_is_too_long_is_refused() {
 async fn whoever_is_refused_is_disconnected() {
     let server = TestServer::start().await;
     for request in [
-        "GET /v1/ws HTTP/1.1\r\nhost: h\r\n\r\n",
+        "GET /v1/ws HTTP/1.1\r\nhost: localhost\r\n\r\n",
         "GET /v1/ws HTTP/1.1\r\n\r\n",
-        "GET /nothing HTTP/1.1\r\nhost: h\r\n\r\n",
+        "GET /nothing HTTP/1.1\r\nhost: localhost\r\n\r\n",
         "no request\r\n\r\n",
     ] {
         let mut stream = TcpStream::connect(server.address).await.unwrap();

@@ -144,3 +144,25 @@ async fn pings_of_a_client_that_reads_nothing_take_no_memory() {
     client.ping(1).await;
     assert!(budget.used_bytes() < 1 << 20);
 }
+
+/// The WebSocket library keeps its buffers for the life of a socket.
+#[tokio::test]
+async fn the_buffers_of_a_socket_count_after_large_frames() {
+    for &encoding in Encoding::ALL {
+        let (server, budget) = server_with(MIN_MEMORY_BYTES).await;
+        let sockets = || budget.used_bytes_of(MemoryKind::Sockets);
+        let mut client = server.client(encoding).await;
+        client.ping(1).await;
+        let idle = sockets();
+        client.send(&[add(1, "s", &"v".repeat(100_000))]).await;
+        client.reply_to(1).await.unwrap();
+        until(&server, || sockets() >= idle + (32 << 10)).await;
+        client.send(&[large_read(2, 100_000)]).await;
+        client.reply_to(2).await.unwrap();
+        until(&server, || sockets() >= idle + (64 << 10)).await;
+        server.serves_other_clients().await;
+        assert!(sockets() <= idle + (160 << 10), "{}", sockets() - idle);
+        drop(client);
+        until(&server, || sockets() < idle + (32 << 10)).await;
+    }
+}

@@ -158,6 +158,11 @@ impl MemoryBudget {
         self.0.queue.len()
     }
 
+    /// Returns how many of those who had to wait in [`reserve`](Self::reserve) got their room.
+    pub fn grants(&self) -> u64 {
+        self.0.queue.grants()
+    }
+
     /// Returns all shares.
     pub fn shares(&self) -> Vec<MemoryShare> {
         self.0.shares.all()

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::connection::page_connection::PageConnection;
-use crate::operation::entry_sizes::{EntrySizes, PAGE_BYTES, SizePlace, size_of};
+use crate::operation::entry_sizes::{EntrySizes, PAGE_BYTES, SizePlace, held_bytes};
 use crate::wire::answers::BoundedPage;
 use crate::wire::packing::PackedCommands;
 use crate::wire::scripts::script_access::ScriptAccess;
@@ -87,7 +87,7 @@ impl BulkReader {
             let (reply, mut reservation) = read.await?;
             if let (Reply::Entries { entries, .. }, Some(reservation)) = (&reply, &mut reservation)
             {
-                reservation.shrink_to(entries.iter().map(size_of).sum::<u64>() as usize);
+                reservation.set(entries.iter().map(held_bytes).sum());
             }
             CacheResult::Ok((reply, reservation))
         });

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use streamgate_protocol::limits::{FIELD_BYTES, MAX_PENDING_PAGE};
-use streamgate_protocol::{Bytes, Entry};
+use streamgate_protocol::{ByteString, Bytes, Entry};
 
 /// Bytes of entries that one command asks for: enough that a round trip pays, few enough that the
 /// answers to others are not delayed by more than a fraction of a millisecond.
@@ -52,6 +52,12 @@ const PLACES: usize = 16 * 1024;
 
 /// Minutes for which a large entry is remembered after the last one like it.
 const REMEMBERED_MINUTES: u16 = 10;
+
+/// Bytes that a decoded field takes beside its texts: their places, and the allocator's share.
+const HELD_FIELD_BYTES: usize = 2 * std::mem::size_of::<ByteString>() + 32;
+
+/// Bytes that a decoded entry takes beside its fields and the text of its id.
+const HELD_ENTRY_BYTES: usize = std::mem::size_of::<Entry>() + 32;
 
 /// Bytes that an entry counts for beside its fields.
 pub(crate) const ENTRY_BYTES: u64 = 32;
@@ -87,6 +93,14 @@ struct KnownSize {
 pub(crate) fn size_of(entry: &Entry) -> u64 {
     let fields = entry.fields.iter();
     ENTRY_BYTES + fields.map(|(n, v)| field_bytes(n, v)).sum::<u64>()
+}
+
+/// Returns the bytes of memory that a decoded entry takes: for small fields, several times what it
+/// counts for.
+pub(super) fn held_bytes(entry: &Entry) -> usize {
+    let fields = entry.fields.iter();
+    let texts = fields.map(|(n, v)| HELD_FIELD_BYTES + n.len() + v.len());
+    HELD_ENTRY_BYTES + entry.id.len() + texts.sum::<usize>()
 }
 
 /// Returns the bytes that an entry with these fields will count for.
@@ -364,5 +378,13 @@ mod tests {
         let fields = vec![("", ""); 1_000];
         let size = size_of(&Entry::new("1-1", fields));
         assert_eq!(size, ENTRY_BYTES + 1_000 * FIELD_BYTES as u64);
+    }
+
+    #[test]
+    fn what_a_small_field_takes_in_memory_is_more_than_it_counts_for() {
+        let entry = Entry::new("1-1", vec![("n", "v"); 1_000]);
+        let places = entry.fields.capacity() * 2 * std::mem::size_of::<ByteString>();
+        assert!(held_bytes(&entry) > places + 2 * 1_000 * 16);
+        assert!(held_bytes(&entry) as u64 > 2 * size_of(&entry));
     }
 }

@@ -202,3 +202,16 @@ async fn concurrent_waits_are_all_served_and_never_exceed_the_budget() {
     assert!(served.load(Ordering::Relaxed) > 0);
     assert_eq!((budget.used_bytes(), sum_of_kinds(&budget)), (0, 0));
 }
+
+#[tokio::test]
+async fn grants_to_those_who_waited_are_counted() {
+    let budget = MemoryBudget::new(800);
+    let held = budget.reserve(KIND, 700).await.unwrap();
+    assert_eq!((budget.waiting(), budget.grants()), (0, 0));
+    let mut waiting = Box::pin(budget.reserve(KIND, 10));
+    assert!((&mut waiting).now_or_never().is_none());
+    assert_eq!((budget.waiting(), budget.grants()), (1, 0));
+    drop(held);
+    assert_eq!((budget.waiting(), budget.grants()), (0, 1));
+    drop(waiting.await.unwrap());
+}

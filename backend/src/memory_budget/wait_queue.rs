@@ -1,7 +1,7 @@
 //! Those who wait for room in a memory budget, first come, first served.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -12,6 +12,8 @@ use super::MemoryBudget;
 pub(super) struct WaitQueue {
     /// How many are in `waiters`. Everybody who gives bytes back reads it without the lock.
     len: AtomicUsize,
+    /// How many waiters got their room.
+    grants: AtomicU64,
     waiters: Mutex<VecDeque<Waiter>>,
 }
 
@@ -36,6 +38,10 @@ struct Place<'q> {
 impl WaitQueue {
     pub(super) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn grants(&self) -> u64 {
+        self.grants.load(Ordering::Relaxed)
     }
 
     /// Returns when the budget counts the bytes for the caller, who has to give them back.
@@ -79,6 +85,7 @@ impl WaitQueue {
             && budget.try_add(*bytes, budget.max_waiting_bytes())
             && let Some(Waiter { bytes, granted }) = waiters.pop_front()
         {
+            self.grants.fetch_add(1, Ordering::Relaxed);
             let budget = budget.clone();
             unclaimed.extend(granted.send(Granted { budget, bytes }).err());
         }

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use streamgate_protocol::Bytes;
+
 /// Bytes of the operations that the backend performs for one socket, with the expected bytes of
 /// their replies. Those that take further round trips count until their end. The session then stops
 /// reading until some are done, so that a slow backend slows its clients down and does not fill
@@ -35,8 +37,8 @@ pub(super) const RESERVED_REPLY_BYTES: usize = 64 * 1024;
 pub(super) const OPERATION_BYTES: usize = 256;
 
 /// Bytes that each field or id of an operation takes beside those of its frame: it may be a byte or
-/// two there.
-pub(super) const OPERATION_ITEM_BYTES: usize = 64;
+/// two there. The list of decoded ones may have grown to twice its length.
+pub(super) const OPERATION_ITEM_BYTES: usize = 2 * size_of::<(Bytes<'_>, Bytes<'_>)>();
 
 /// Bytes that a wait or a subscription takes here and in a backend, beside those of its request.
 pub(super) const WAIT_BYTES: usize = 1024;

@@ -15,12 +15,13 @@ use streamgate_protocol::message::Welcome;
 use streamgate_protocol::{CacheError, CacheResult};
 
 use crate::machine_memory::default_budget_bytes;
+use crate::session::limits::IDLE_SOCKET_BYTES;
 
 pub use streamgate_protocol::limits::{
     DEFAULT_FRAME_BYTES, DEFAULT_HEARTBEAT_MS, DEFAULT_REQUESTS_IN_FLIGHT,
 };
 
-/// Default of [`Config::max_sockets`].
+/// Default of [`Config::max_sockets`], unless the memory budget is too small for it.
 ///
 /// An idle socket costs little. Without a bound, file handles and memory would run out for
 /// everybody.
@@ -80,7 +81,7 @@ pub const MIN_MEMORY_BYTES: usize = 64 * 1024 * 1024;
 /// let config = Config::default()
 ///     .max_sockets(1_000)
 ///     .write_timeout(Duration::from_secs(10));
-/// assert_eq!(config.max_sockets, 1_000);
+/// assert_eq!(config.socket_limit(), 1_000);
 /// config.validate().unwrap();
 /// ```
 #[derive(Debug, Clone)]
@@ -94,10 +95,12 @@ pub struct Config {
     /// Heartbeat interval in milliseconds. The server closes a socket with 4408 after two
     /// intervals of silence.
     pub heartbeat_ms: u32,
-    /// Sockets open at once. The server refuses more with HTTP 503.
-    pub max_sockets: u32,
+    /// Sockets open at once. The server refuses more with HTTP 503. `None` is
+    /// [`DEFAULT_MAX_SOCKETS`], or fewer if half of the
+    /// [memory budget](Self::memory_budget) has no room for so many idle ones.
+    pub max_sockets: Option<u32>,
     /// Sockets open at once from one address, or from one /64 of IPv6. The server refuses more with
-    /// HTTP 503. `None` is half of [`max_sockets`](Self::max_sockets). Trusted proxies have no such
+    /// HTTP 503. `None` is half of the [bound on all](Self::socket_limit). Trusted proxies have no such
     /// bound.
     pub max_sockets_per_address: Option<u32>,
     /// Time that [`Server::serve`](crate::Server::serve) gives a connection to send its whole
@@ -140,7 +143,7 @@ impl Default for Config {
             max_in_flight: DEFAULT_REQUESTS_IN_FLIGHT,
             max_frame_bytes: DEFAULT_FRAME_BYTES,
             heartbeat_ms: DEFAULT_HEARTBEAT_MS,
-            max_sockets: DEFAULT_MAX_SOCKETS,
+            max_sockets: None,
             max_sockets_per_address: None,
             handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
             max_handshakes: DEFAULT_MAX_HANDSHAKES,
@@ -177,15 +180,15 @@ impl Config {
         self
     }
 
-    /// Sets [`max_sockets`](Self::max_sockets); default [`DEFAULT_MAX_SOCKETS`].
+    /// Sets [`max_sockets`](Self::max_sockets); default [`DEFAULT_MAX_SOCKETS`], or fewer.
     #[must_use]
     pub fn max_sockets(mut self, sockets: u32) -> Self {
-        self.max_sockets = sockets;
+        self.max_sockets = Some(sockets);
         self
     }
 
     /// Sets [`max_sockets_per_address`](Self::max_sockets_per_address); default half of
-    /// [`max_sockets`](Self::max_sockets).
+    /// [`socket_limit`](Self::socket_limit).
     #[must_use]
     pub fn max_sockets_per_address(mut self, sockets: u32) -> Self {
         self.max_sockets_per_address = Some(sockets);
@@ -281,7 +284,7 @@ impl Config {
                 self.heartbeat_ms,
                 MIN_HEARTBEAT_MS..=milliseconds,
             ),
-            ("max_sockets", self.max_sockets, connections.clone()),
+            ("max_sockets", self.socket_limit(), connections.clone()),
             (
                 "max_sockets_per_address",
                 self.sockets_per_address(),
@@ -328,9 +331,44 @@ impl Config {
         Ok(())
     }
 
+    /// Returns the bound on open sockets: [`max_sockets`](Self::max_sockets), or its default for
+    /// the memory budget.
+    pub fn socket_limit(&self) -> u32 {
+        let default = || DEFAULT_MAX_SOCKETS.min(self.sockets_in_half_of_memory().max(1));
+        self.max_sockets.unwrap_or_else(default)
+    }
+
+    /// Returns how many idle sockets half of the memory budget has room for. The other half is for
+    /// what they ask for.
+    fn sockets_in_half_of_memory(&self) -> u32 {
+        let sockets = self.memory_budget.max_bytes() / 2 / IDLE_SOCKET_BYTES;
+        u32::try_from(sockets).unwrap_or(u32::MAX)
+    }
+
+    /// Logs if the memory budget and the bound on sockets do not fit together.
+    pub(crate) fn log_socket_limit(&self) {
+        let memory = self.memory_budget.max_bytes();
+        let fitting = self.sockets_in_half_of_memory();
+        match self.max_sockets {
+            None if fitting < DEFAULT_MAX_SOCKETS => tracing::info!(
+                memory,
+                max_sockets = self.socket_limit(),
+                "fewer sockets than by default: the memory budget has no room for more"
+            ),
+            Some(max_sockets) if max_sockets > fitting => tracing::warn!(
+                memory,
+                max_sockets,
+                fitting,
+                "idle sockets alone could take more than half of the memory budget; raise \
+                 --max-memory, or lower --max-sockets"
+            ),
+            _ => {}
+        }
+    }
+
     /// Returns the bound on sockets from one address.
     pub(crate) fn sockets_per_address(&self) -> u32 {
-        let default = self.max_sockets.div_ceil(2);
+        let default = self.socket_limit().div_ceil(2);
         self.max_sockets_per_address.unwrap_or(default)
     }
 
@@ -365,6 +403,19 @@ mod tests {
     #[test]
     fn the_default_is_valid() {
         Config::default().validate().unwrap();
+    }
+
+    #[test]
+    fn a_small_memory_budget_lowers_the_default_of_max_sockets_only() {
+        let limit = |bytes, config: Config| {
+            let config = config.memory_budget(MemoryBudget::new(bytes));
+            (config.socket_limit(), config.sockets_per_address())
+        };
+        let enough = 2 * DEFAULT_MAX_SOCKETS as usize * IDLE_SOCKET_BYTES;
+        assert_eq!(limit(enough, Config::default()), (10_000, 5_000));
+        assert_eq!(limit(enough / 4, Config::default()), (2_500, 1_250));
+        let explicit = Config::default().max_sockets(9_000);
+        assert_eq!(limit(enough / 4, explicit), (9_000, 4_500));
     }
 
     #[test]

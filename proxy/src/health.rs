@@ -56,7 +56,7 @@ async fn detailed_readiness(State(server): State<Arc<ServerState>>) -> Response 
             "error": error.as_ref().map(CacheError::message),
         },
         "memory": { "used": budget.used_bytes(), "max": budget.max_bytes() },
-        "sockets": { "open": server.open_sockets(), "max": server.config.max_sockets },
+        "sockets": { "open": server.open_sockets(), "max": server.config.socket_limit() },
         "version": env!("CARGO_PKG_VERSION"),
     });
     with_status(reason.as_deref(), json_text(&details))

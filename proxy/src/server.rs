@@ -33,6 +33,7 @@ impl Server {
     /// Those of [`Config::validate`].
     pub fn new(backend: Arc<dyn Backend>, config: Config) -> CacheResult<Self> {
         config.validate()?;
+        config.log_socket_limit();
         Ok(Self {
             state: Arc::new(ServerState::new(backend, config)),
         })

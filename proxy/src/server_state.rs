@@ -52,7 +52,7 @@ impl ServerState {
             busy_poll: BusyPoll::new(config.busy_poll),
             clients: ClientRegistry::default(),
             waits: WaitShares::default(),
-            socket_permits: Arc::new(Semaphore::new(config.max_sockets as usize)),
+            socket_permits: Arc::new(Semaphore::new(config.socket_limit() as usize)),
             socket_shares: SocketShares::new(config.sockets_per_address()),
             handshake_places: HandshakePlaces::new(
                 config.max_handshakes,
@@ -90,7 +90,7 @@ impl ServerState {
     /// Returns how many sockets are open.
     pub(crate) fn open_sockets(&self) -> u32 {
         let free = u32::try_from(self.socket_permits.available_permits()).unwrap_or(u32::MAX);
-        self.config.max_sockets.saturating_sub(free)
+        self.config.socket_limit().saturating_sub(free)
     }
 
     /// Logs, from time to time, how many lines were suppressed. Never returns.
@@ -114,7 +114,7 @@ impl ServerState {
         // An error would mean that the semaphore is closed, which it never is.
         let _ = self
             .socket_permits
-            .acquire_many(self.config.max_sockets)
+            .acquire_many(self.config.socket_limit())
             .await;
     }
 }

@@ -17,7 +17,7 @@ mod fairness;
 mod graceful_close;
 mod handshake;
 mod in_flight;
-mod limits;
+pub(crate) mod limits;
 mod liveness;
 mod memory;
 mod message_size;

@@ -14,9 +14,8 @@ use ipnet::IpNet;
 use streamgate::{
     Config, DEFAULT_BUSY_POLL, DEFAULT_DRAIN_PERIOD, DEFAULT_FRAME_BYTES,
     DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_HEARTBEAT_MS, DEFAULT_MAX_HANDSHAKES,
-    DEFAULT_MAX_HANDSHAKES_PER_ADDRESS, DEFAULT_MAX_SOCKETS, DEFAULT_REQUESTS_IN_FLIGHT,
-    DEFAULT_WRITE_TIMEOUT, MAX_BUSY_POLL, MAX_CONNECTIONS, MAX_PERIOD, MIN_HEARTBEAT_MS,
-    MIN_MEMORY_BYTES,
+    DEFAULT_MAX_HANDSHAKES_PER_ADDRESS, DEFAULT_REQUESTS_IN_FLIGHT, DEFAULT_WRITE_TIMEOUT,
+    MAX_BUSY_POLL, MAX_CONNECTIONS, MAX_PERIOD, MIN_HEARTBEAT_MS, MIN_MEMORY_BYTES,
 };
 use streamgate_backend::MemoryBudget;
 use streamgate_memory::DEFAULT_CAPACITY_BYTES;
@@ -129,13 +128,13 @@ pub(super) struct ServeArgs {
     )]
     max_in_flight: u32,
 
-    /// Sockets open at once; more are refused with HTTP 503
+    /// Sockets open at once; more are refused with HTTP 503 [default: 10000, or as many as half of
+    /// --max-memory has room for while they are idle]
     #[arg(
         long, env = "STREAMGATE_MAX_SOCKETS", value_name = "N",
-        default_value_t = DEFAULT_MAX_SOCKETS,
         value_parser = value_parser!(u32).range(1..=i64::from(MAX_CONNECTIONS))
     )]
-    max_sockets: u32,
+    max_sockets: Option<u32>,
 
     /// Sockets open at once from one address, or from one /64 of IPv6; more are refused with HTTP
     /// 503 [default: half of --max-sockets]
@@ -249,7 +248,6 @@ impl ServeArgs {
             .max_in_flight(self.max_in_flight)
             .max_frame_bytes(self.max_frame_bytes)
             .heartbeat_ms(self.heartbeat_ms)
-            .max_sockets(self.max_sockets)
             .handshake_timeout(Duration::from_millis(self.handshake_timeout_ms))
             .max_handshakes(self.max_handshakes)
             .max_handshakes_per_address(self.max_handshakes_per_address)
@@ -260,6 +258,7 @@ impl ServeArgs {
             config.memory_budget =
                 MemoryBudget::new(usize::try_from(bytes).unwrap_or(usize::MAX / 2));
         }
+        config.max_sockets = self.max_sockets;
         config.max_sockets_per_address = self.max_sockets_per_address;
         config.trusted_proxies.clone_from(&self.trusted_proxy);
         match self.www.clone().or_else(www_of_executable) {

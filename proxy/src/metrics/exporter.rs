@@ -73,7 +73,7 @@ fn connections(families: &mut Families<'_>, server: &ServerState) -> fmt::Result
     families.gauge(
         "sockets_max",
         "Bound on open sockets (--max-sockets)",
-        server.config.max_sockets.into(),
+        server.config.socket_limit().into(),
     )?;
     families.gauge(
         "handshakes",

@@ -44,7 +44,7 @@ pub(super) const OPERATION_ITEM_BYTES: usize = 2 * size_of::<(Bytes<'_>, Bytes<'
 pub(super) const WAIT_BYTES: usize = 1024;
 
 /// Bytes that an idle socket takes.
-pub(super) const IDLE_SOCKET_BYTES: usize = 10 * 1024;
+pub(crate) const IDLE_SOCKET_BYTES: usize = 10 * 1024;
 
 /// Bytes that a session may hold and still read, once three quarters of the server's memory budget
 /// are used: whoever asks for little is served as before.

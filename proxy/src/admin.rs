@@ -1,6 +1,7 @@
 //! The admin listener: what operators and their tools see of a server.
 //!
-//! It has no authentication, so by default it is on the loopback address. It serves until the
+//! It has no authentication, so by default it is on the loopback address, and `admin_host.rs` keeps
+//! pages of browsers away from it. It serves until the
 //! process ends, so `/readyz` and `/metrics` answer during a shutdown too.
 
 use std::sync::Arc;
@@ -26,10 +27,12 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Returns the routes `/metrics`, `/healthz` and `/readyz`.
 pub(crate) fn router(server: &Arc<ServerState>) -> Router {
     let check = from_fn_with_state(Arc::clone(server), crate::request_checks::check);
+    let check_host = from_fn_with_state(Arc::clone(server), crate::admin_host::check);
     Router::new()
         .route("/metrics", get(metrics))
         .merge(crate::health::detailed_routes())
         .with_state(Arc::clone(server))
+        .layer(check_host)
         .layer(check)
 }
 

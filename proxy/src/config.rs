@@ -116,6 +116,10 @@ pub struct Config {
     /// alone it takes a client's address from version 2 of the PROXY protocol, or from
     /// `X-Forwarded-For`.
     pub trusted_proxies: Vec<IpNet>,
+    /// Host names by which [`Server::admin_router`](crate::Server::admin_router) may be asked, beside
+    /// addresses and `localhost`. It answers any other `Host` with 421: it may be that of a web page
+    /// which reaches the listener through a browser (DNS rebinding).
+    pub admin_hosts: Vec<String>,
     /// Time without progress of a write after which the server closes a socket with 4429. If the
     /// client receives a group's entries, and sends nothing either, two heartbeat intervals at most.
     pub write_timeout: Duration,
@@ -149,6 +153,7 @@ impl Default for Config {
             max_handshakes: DEFAULT_MAX_HANDSHAKES,
             max_handshakes_per_address: DEFAULT_MAX_HANDSHAKES_PER_ADDRESS,
             trusted_proxies: Vec::new(),
+            admin_hosts: Vec::new(),
             write_timeout: DEFAULT_WRITE_TIMEOUT,
             drain_period: DEFAULT_DRAIN_PERIOD,
             busy_poll: DEFAULT_BUSY_POLL,
@@ -221,6 +226,13 @@ impl Config {
     #[must_use]
     pub fn trusted_proxy(mut self, proxy: impl Into<IpNet>) -> Self {
         self.trusted_proxies.push(proxy.into());
+        self
+    }
+
+    /// Adds a name to [`admin_hosts`](Self::admin_hosts); default none.
+    #[must_use]
+    pub fn admin_host(mut self, name: impl Into<String>) -> Self {
+        self.admin_hosts.push(name.into());
         self
     }
 

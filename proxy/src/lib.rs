@@ -32,6 +32,7 @@
 mod accept;
 mod address_key;
 mod admin;
+mod admin_host;
 mod busy_poll;
 mod client_registry;
 mod config;

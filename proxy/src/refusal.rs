@@ -52,6 +52,9 @@ refusals! {
     InvalidProxyHeader "invalid_proxy_header" "the header of the PROXY protocol is invalid";
     InvalidRequest "invalid_request" "the request is no valid HTTP";
     InvalidHost "invalid_host" "the request has no Host, or an invalid one";
+    UnknownAdminHost "unknown_admin_host"
+        "the request's Host is no name of the admin listener; use an address or localhost, or add the \
+         name with --admin-host";
     TargetTooLong "target_too_long" "the request's target is too long";
     InvalidHandshake "invalid_handshake" "the WebSocket handshake is invalid";
     UnknownSubprotocol "unknown_subprotocol" "no known WebSocket subprotocol is offered";

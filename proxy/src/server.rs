@@ -111,7 +111,8 @@ impl Server {
     /// Returns the routes `/metrics`, `/healthz` and `/readyz` for operators, to be served where
     /// clients cannot reach them: they have no authentication.
     ///
-    /// `/metrics` has the format of Prometheus. `/readyz` has its reasons as JSON.
+    /// `/metrics` has the format of Prometheus. `/readyz` has its reasons as JSON. A request by a name
+    /// that is none of [`Config::admin_hosts`] gets 421.
     pub fn admin_router(&self) -> Router {
         crate::admin::router(&self.state)
     }

@@ -77,6 +77,19 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "STREAMGATE_ADMIN_LISTEN", value_name = "HOST:PORT")]
     pub(super) admin_listen: Option<String>,
 
+    /// Host name by which the admin listener may be asked, beside addresses, localhost and the host of
+    /// --admin-listen; may be repeated
+    ///
+    /// Any other Host gets HTTP 421, so that no web page can read /metrics through a browser. In the
+    /// environment, commas separate them.
+    #[arg(
+        long,
+        env = "STREAMGATE_ADMIN_HOST",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    admin_host: Vec<String>,
+
     /// URL of the Redis that stores the streams; without it, streams are in memory and end with the
     /// process
     ///
@@ -261,6 +274,12 @@ impl ServeArgs {
         config.max_sockets = self.max_sockets;
         config.max_sockets_per_address = self.max_sockets_per_address;
         config.trusted_proxies.clone_from(&self.trusted_proxy);
+        config.admin_hosts.clone_from(&self.admin_host);
+        let listen = self.admin_listen.as_deref();
+        let host = listen.and_then(|listen| listen.rsplit_once(':'));
+        config
+            .admin_hosts
+            .extend(host.map(|(host, _)| host.to_owned()));
         match self.www.clone().or_else(www_of_executable) {
             Some(folder) => config.www(folder),
             None => config,

@@ -11,7 +11,7 @@ use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::{ClientMessage, Operation};
 
 use crate::client::{TestClient, add};
-use crate::http::get;
+use crate::http::{exchange, get};
 use crate::stub_backend::StubBackend;
 use crate::test_server::listen;
 
@@ -196,4 +196,30 @@ async fn every_query_of_the_dashboard_is_about_metrics_that_exist() {
     let mut missing: Vec<_> = declared.difference(&shown).collect();
     missing.sort();
     assert!(missing.is_empty(), "not on the dashboard: {missing:?}");
+}
+
+/// A page whose name points to the loopback address reaches the listener with that name.
+#[tokio::test]
+async fn a_request_by_the_name_of_a_web_page_gets_421() {
+    let config = Config::default().admin_host("metrics.example");
+    let server = Server::new(Arc::new(MemoryStreams::new()), config).unwrap();
+    let (admin, listener) = listen().await;
+    tokio::spawn(async move { server.serve_admin(listener).await });
+    for (host, status) in [
+        ("evil.example", 421),
+        ("evil.example:9464", 421),
+        ("localhost:9464", 200),
+        ("metrics.example", 200),
+        ("127.0.0.1:9464", 200),
+        ("[::1]:9464", 200),
+    ] {
+        for path in ["/metrics", "/readyz", "/healthz"] {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let response = exchange(admin, &request).await;
+            let expected = format!("HTTP/1.1 {status} ");
+            assert!(response.starts_with(&expected), "{host}: {response}");
+        }
+    }
+    let refused = metrics(admin).await["streamgate_refusals_total{reason=\"unknown_admin_host\"}"];
+    assert_eq!(refused, 6.0);
 }

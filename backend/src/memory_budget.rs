@@ -36,7 +36,7 @@ pub enum MemoryKind {
     Replies,
     /// Entries that subscriptions buffer, and those that tails share.
     Subscriptions,
-    /// Frames that are not written yet.
+    /// Frames that are not written yet, and files that are being sent.
     Outgoing,
     /// Commands that a backend has sent to Redis, or has to send, until they are answered.
     Redis,

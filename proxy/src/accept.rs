@@ -1,8 +1,8 @@
 //! The accept loop: from a listener to HTTP connections, bounded in number and in time.
 //!
 //! A connection holds a place among the handshakes from its acceptance until it has become a
-//! socket. If all places are taken, the oldest connection makes room: an honest client needs its
-//! place for about a round trip, so those that stay are the ones to close. Each connection carries
+//! socket. If all places are taken, an old connection makes room, first of all one that is silent: an
+//! honest client needs its place for about a round trip, so those that stay are the ones to close. Each connection carries
 //! one request.
 //!
 //! A few handshakes go on at a time, with a turn of all other tasks between them: so a flood of

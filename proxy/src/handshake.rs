@@ -153,7 +153,8 @@ fn unknown_subprotocol() -> Response {
     refuse((StatusCode::BAD_REQUEST, body).into_response())
 }
 
-fn unavailable(reason: &str) -> Response {
+/// Answers 503.
+pub(crate) fn unavailable(reason: &str) -> Response {
     let retry_after = [(header::RETRY_AFTER, RETRY_AFTER_SECONDS)];
     let body = format!("{reason}; try again later\n");
     refuse((StatusCode::SERVICE_UNAVAILABLE, retry_after, body).into_response())

@@ -7,6 +7,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::map_response;
 use axum::response::{Html, Response};
 use axum::routing::get;
+use streamgate_backend::MemoryBudget;
 
 use crate::www::Www;
 
@@ -28,10 +29,10 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
 ];
 
 /// Adds the folder, or else the default page, at `/`.
-pub(crate) fn routes(router: Router, www: Option<&Path>) -> Router {
+pub(crate) fn routes(router: Router, www: Option<&Path>, memory: &MemoryBudget) -> Router {
     match www {
         Some(folder) => {
-            let www = Www::new(folder);
+            let www = Www::new(folder, memory.clone());
             router.fallback(|request| www.serve(request))
         }
         None => router.route("/", get(|| async { Html(include_str!("page.html")) })),

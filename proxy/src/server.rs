@@ -49,7 +49,8 @@ impl Server {
             .route("/v1/ws", any(crate::handshake::upgrade))
             .merge(crate::health::routes())
             .with_state(Arc::clone(&self.state));
-        let router = crate::page::routes(router, self.state.config.www.as_deref());
+        let config = &self.state.config;
+        let router = crate::page::routes(router, config.www.as_deref(), &config.memory_budget);
         let check = from_fn_with_state(Arc::clone(&self.state), crate::request_checks::check);
         crate::page::with_headers(router.layer(check))
     }

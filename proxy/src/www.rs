@@ -6,31 +6,46 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use percent_encoding::percent_decode_str;
+use streamgate_backend::MemoryBudget;
+use streamgate_backend::memory_budget::{MemoryKind, Reservation};
 use tower_http::services::ServeDir;
+
+use crate::handshake::unavailable;
 
 /// The file that stands for its folder.
 const INDEX: &str = "index.html";
+
+/// Bytes of a file that are read at once.
+const CHUNK_BYTES: usize = 32 * 1024;
+
+/// Bytes that a download takes of the memory budget until its end: a chunk that is being read, and
+/// those that hyper has yet to write.
+const DOWNLOAD_BYTES: usize = 4 * CHUNK_BYTES;
 
 /// A folder that is served.
 #[derive(Debug, Clone)]
 pub(crate) struct Www {
     folder: Arc<Path>,
     files: ServeDir,
+    memory: MemoryBudget,
 }
 
 impl Www {
-    pub(crate) fn new(folder: &Path) -> Self {
+    pub(crate) fn new(folder: &Path, memory: MemoryBudget) -> Self {
         Self {
             folder: folder.into(),
-            files: ServeDir::new(folder),
+            files: ServeDir::new(folder).with_buf_chunk_size(CHUNK_BYTES),
+            memory,
         }
     }
 
-    /// Answers with a file, or with 404.
+    /// Answers with a file, or with 404; with 503 if the memory budget has no room for a download.
     pub(crate) async fn serve(mut self, request: Request) -> Response {
         let Some(path) = path_below(&self.folder, request.uri().path()) else {
             return StatusCode::NOT_FOUND.into_response();
@@ -40,15 +55,36 @@ impl Www {
         if !may_serve.unwrap_or(false) {
             return StatusCode::NOT_FOUND.into_response();
         }
+        let Ok(room) = self
+            .memory
+            .try_reserve(MemoryKind::Outgoing, DOWNLOAD_BYTES)
+        else {
+            return unavailable("no memory is left on this server");
+        };
         let response = self.files.try_call(request).await;
         response.map_or_else(
             |error| {
                 tracing::debug!(%error, "cannot read a file of --www");
                 StatusCode::NOT_FOUND.into_response()
             },
-            IntoResponse::into_response,
+            |response| {
+                response
+                    .map(|body| holding(Body::new(body), room))
+                    .into_response()
+            },
         )
     }
+}
+
+/// Returns a body that gives its room back when it is dropped.
+fn holding(body: Body, room: Reservation) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    Body::from_stream(body.into_data_stream().map(move |chunk| {
+        let _held = &room;
+        chunk
+    }))
 }
 
 /// Returns the path that a request names; `None` if it names a hidden file, or none.

@@ -98,6 +98,7 @@ where
     let router = TowerToHyperService::new(acceptor.router.clone());
     let service = service_fn(|mut request: Request<Incoming>| {
         progress.request_arrived();
+        place.request_arrived();
         let client = proxies.client_of(request.headers(), peer);
         count_for(client);
         request.extensions_mut().insert(ConnectInfo(client));

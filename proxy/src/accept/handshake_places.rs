@@ -1,8 +1,11 @@
 //! Places for connections that have no socket yet: a bound for all, and one for each address.
 //!
-//! Whoever needs a place gets one. If there is none, the oldest connection loses its own.
+//! Whoever needs a place gets one. If there is none, another connection loses its own: the oldest
+//! silent one, which has not sent its whole request. So a flood of silent connections takes no place
+//! from those that become sockets. If fewer than half are silent, the flood is one of requests, and
+//! the oldest with a request goes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -23,14 +26,22 @@ pub(crate) struct HandshakePlaces {
 #[derive(Debug, Default)]
 struct Connections {
     next_serial: u64,
-    /// By age.
-    all: BTreeMap<u64, Connection>,
-    of_address: HashMap<AddressKey, BTreeSet<u64>>,
+    by_serial: HashMap<u64, Connection>,
+    all: ByAge,
+    of_address: HashMap<AddressKey, ByAge>,
+}
+
+/// The serial numbers of connections.
+#[derive(Debug, Default)]
+struct ByAge {
+    silent: BTreeSet<u64>,
+    with_request: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
 struct Connection {
     address: Option<AddressKey>,
+    has_request: bool,
     evict: oneshot::Sender<Refusal>,
 }
 
@@ -62,7 +73,7 @@ impl HandshakePlaces {
         let file = match Arc::clone(&self.files).try_acquire_owned() {
             Ok(file) => Some(file),
             Err(_) => {
-                self.lock().evict_oldest();
+                self.lock().evict_one();
                 // An error would mean that the semaphore is closed, which it never is.
                 Arc::clone(&self.files).acquire_owned().await.ok()
             }
@@ -73,9 +84,11 @@ impl HandshakePlaces {
         let (evict, evicted) = oneshot::channel();
         let connection = Connection {
             address: None,
+            has_request: false,
             evict,
         };
-        connections.all.insert(serial, connection);
+        connections.by_serial.insert(serial, connection);
+        connections.all.silent.insert(serial);
         drop(connections);
         let place = HandshakePlace {
             places: self.clone(),
@@ -113,6 +126,11 @@ impl HandshakePlace {
         let mut connections = self.places.lock();
         connections.set_address(self.serial, address, self.places.max_per_address);
     }
+
+    /// Records that the connection has sent its whole request.
+    pub(crate) fn request_arrived(&self) {
+        self.places.lock().request_arrived(self.serial);
+    }
 }
 
 impl Evicted {
@@ -134,26 +152,40 @@ impl Drop for HandshakePlace {
 
 impl Connections {
     fn set_address(&mut self, serial: u64, address: AddressKey, max_per_address: u32) {
-        let Some(connection) = self.all.get_mut(&serial) else {
+        let Some(connection) = self.by_serial.get_mut(&serial) else {
             return;
         };
         if connection.address == Some(address) {
             return;
         }
+        let has_request = connection.has_request;
         let old = connection.address.replace(address);
-        self.leave(serial, old);
+        self.leave_address(serial, old);
         let of_address = self.of_address.entry(address).or_default();
-        of_address.insert(serial);
+        of_address.of(has_request).insert(serial);
         if of_address.len() > max_per_address as usize
-            && let Some(&oldest) = of_address.first()
+            && let Some(first) = of_address.first_to_go()
         {
-            self.evict(oldest, Refusal::TooManyHandshakesOfAddress);
+            self.evict(first, Refusal::TooManyHandshakesOfAddress);
         }
     }
 
-    fn evict_oldest(&mut self) {
-        if let Some((&oldest, _)) = self.all.first_key_value() {
-            self.evict(oldest, Refusal::TooManyHandshakes);
+    fn request_arrived(&mut self, serial: u64) {
+        let Some(connection) = self.by_serial.get_mut(&serial) else {
+            return;
+        };
+        connection.has_request = true;
+        let address = connection.address;
+        let of_address = address.and_then(|address| self.of_address.get_mut(&address));
+        for by_age in std::iter::once(&mut self.all).chain(of_address) {
+            by_age.silent.remove(&serial);
+            by_age.with_request.insert(serial);
+        }
+    }
+
+    fn evict_one(&mut self) {
+        if let Some(first) = self.all.first_to_go() {
+            self.evict(first, Refusal::TooManyHandshakes);
         }
     }
 
@@ -165,20 +197,51 @@ impl Connections {
     }
 
     fn remove(&mut self, serial: u64) -> Option<Connection> {
-        let connection = self.all.remove(&serial)?;
-        self.leave(serial, connection.address);
+        let connection = self.by_serial.remove(&serial)?;
+        self.all.remove(serial);
+        self.leave_address(serial, connection.address);
         Some(connection)
     }
 
-    fn leave(&mut self, serial: u64, address: Option<AddressKey>) {
+    fn leave_address(&mut self, serial: u64, address: Option<AddressKey>) {
         if let Some(address) = address
             && let Some(of_address) = self.of_address.get_mut(&address)
         {
-            of_address.remove(&serial);
-            if of_address.is_empty() {
+            of_address.remove(serial);
+            if of_address.len() == 0 {
                 self.of_address.remove(&address);
             }
         }
+    }
+}
+
+impl ByAge {
+    /// Returns the connection that makes room first.
+    fn first_to_go(&self) -> Option<u64> {
+        let mostly_silent = self.silent.len() >= self.with_request.len();
+        let (first, second) = if mostly_silent {
+            (&self.silent, &self.with_request)
+        } else {
+            (&self.with_request, &self.silent)
+        };
+        first.first().or_else(|| second.first()).copied()
+    }
+
+    fn of(&mut self, has_request: bool) -> &mut BTreeSet<u64> {
+        if has_request {
+            &mut self.with_request
+        } else {
+            &mut self.silent
+        }
+    }
+
+    fn remove(&mut self, serial: u64) {
+        self.silent.remove(&serial);
+        self.with_request.remove(&serial);
+    }
+
+    fn len(&self) -> usize {
+        self.silent.len() + self.with_request.len()
     }
 }
 
@@ -225,5 +288,48 @@ mod tests {
         assert_eq!(reason, Refusal::TooManyHandshakesOfAddress);
         assert!(second_evicted.reason().now_or_never().is_none());
         assert!(stranger_evicted.reason().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn silent_connections_make_room_before_those_with_a_request() {
+        for count_by_address in [false, true] {
+            let max_per_address = if count_by_address { 4 } else { 10 };
+            let max = if count_by_address { 10 } else { 4 };
+            let places = HandshakePlaces::new(max, max_per_address);
+            let one = Some(address("192.0.2.1:1"));
+            let (upgrading, mut upgrading_evicted) = places.take(one).await;
+            upgrading.request_arrived();
+            let mut silent = std::collections::VecDeque::new();
+            for _ in 0..3 {
+                silent.push_back(places.take(one).await);
+            }
+            for _ in 0..20 {
+                let mut newcomer = Box::pin(places.take(one));
+                let taken = (&mut newcomer).now_or_never();
+                let (oldest, mut evicted) = silent.pop_front().unwrap();
+                evicted.reason().await;
+                drop(oldest);
+                silent.push_back(match taken {
+                    Some(taken) => taken,
+                    None => newcomer.await,
+                });
+            }
+            assert!(upgrading_evicted.reason().now_or_never().is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn in_a_flood_of_requests_the_oldest_request_makes_room() {
+        let places = HandshakePlaces::new(3, 3);
+        let (first, mut first_evicted) = places.take(None).await;
+        let (second, mut second_evicted) = places.take(None).await;
+        let (_silent, mut silent_evicted) = places.take(None).await;
+        first.request_arrived();
+        second.request_arrived();
+        let mut newcomer = Box::pin(places.take(None));
+        assert!((&mut newcomer).now_or_never().is_none());
+        assert_eq!(first_evicted.reason().await, Refusal::TooManyHandshakes);
+        assert!(second_evicted.reason().now_or_never().is_none());
+        assert!(silent_evicted.reason().now_or_never().is_none());
     }
 }

@@ -3,7 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use streamgate::Config;
+use streamgate::{Config, MIN_MEMORY_BYTES};
+use streamgate_backend::MemoryBudget;
+use streamgate_backend::memory_budget::MemoryKind;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::http::{assert_headers, get};
 use crate::test_server::TestServer;
@@ -101,5 +105,29 @@ async fn hidden_files_links_out_of_the_folder_and_special_files_are_not_served()
     ] {
         let response = get(server.address, path).await;
         assert!(response.starts_with("HTTP/1.1 404 "), "{path}: {response}");
+    }
+}
+
+#[tokio::test]
+async fn a_download_counts_in_the_memory_budget_until_its_end() {
+    let www = tempfile::tempdir().unwrap();
+    std::fs::write(www.path().join("large"), vec![0; 32 << 20]).unwrap();
+    let budget = MemoryBudget::new(MIN_MEMORY_BYTES);
+    let config = Config::default().memory_budget(budget.clone());
+    let server = TestServer::with(config.www(www.path())).await;
+    let downloads = || budget.used_bytes_of(MemoryKind::Outgoing);
+    let mut deaf = TcpStream::connect(server.address).await.unwrap();
+    let request = b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    deaf.write_all(request).await.unwrap();
+    let mut first = [0; 4096];
+    deaf.read_exact(&mut first).await.unwrap();
+    assert!(downloads() >= 64 << 10, "{}", downloads());
+    let free = MIN_MEMORY_BYTES - budget.used_bytes();
+    let held = budget.try_reserve(MemoryKind::Replies, free).unwrap();
+    let refused = get(server.address, "/large").await;
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    drop((deaf, held));
+    while downloads() > 0 {
+        get(server.address, "/healthz").await;
     }
 }

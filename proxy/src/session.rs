@@ -239,7 +239,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                         self.dispatch_new(frame).await?;
                     }
                     ReadOrPush::Read(SocketProgress::Heard) => spend_control_frames().await,
-                    ReadOrPush::Read(SocketProgress::Flushed) => {}
+                    ReadOrPush::Read(SocketProgress::Flushed | SocketProgress::Arriving) => {}
                     ReadOrPush::Read(SocketProgress::Closed(reason)) => return Err(reason),
                     ReadOrPush::Push(item) => self.push_ready(item).await,
                 },

@@ -51,6 +51,9 @@ const MAX_WRITE_BUFFER_BYTES: usize = 2 * FRAGMENT_BYTES;
 /// client's close frame has. Of a larger message it discards what arrives.
 const MAX_BYTES_AFTER_CLOSE: usize = READ_BUFFER_BYTES;
 
+/// Bytes of an incomplete message after which the session has a turn, so that they are counted.
+const REPORTED_BYTES: usize = 16 * 1024;
+
 /// Control frames that are read at once, at most. The answers to pings among them are written
 /// together.
 const MAX_CONTROL_FRAMES: usize = 16;
@@ -68,6 +71,8 @@ pub(crate) struct ServerSocket<S> {
     /// Bytes of the buffers that the library keeps.
     read_buffer: GrowingBuffer,
     write_buffer: GrowingBuffer,
+    /// What the session has seen of [`ServerSocket::incoming_bytes`] and the buffers.
+    reported_bytes: usize,
 }
 
 /// The size of a buffer that grows as `Vec` does, and never shrinks.
@@ -98,6 +103,8 @@ pub(crate) enum SocketProgress {
     Frame(Bytes),
     /// A control frame arrived: the client is alive.
     Heard,
+    /// More has arrived of a message that is incomplete.
+    Arriving,
     /// The frame being sent is sent.
     Flushed,
     /// Nothing more will arrive.
@@ -124,6 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
             flushing_since: None,
             read_buffer: GrowingBuffer(READ_BUFFER_BYTES),
             write_buffer: GrowingBuffer::default(),
+            reported_bytes: 0,
         }
     }
 
@@ -176,7 +184,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<SocketProgress> {
-        let message = std::task::ready!(Pin::new(&mut self.stream).poll_next(cx));
+        let Poll::Ready(message) = Pin::new(&mut self.stream).poll_next(cx) else {
+            let held = self.incoming_bytes().saturating_add(self.buffer_bytes());
+            if held < self.reported_bytes + REPORTED_BYTES {
+                return Poll::Pending;
+            }
+            self.reported_bytes = held;
+            return Poll::Ready(SocketProgress::Arriving);
+        };
+        self.reported_bytes = self.buffer_bytes();
         self.stream.get_mut().frame_arrived();
         if let Some(Ok(Message::Ping(payload))) = &message {
             self.write_buffer.reserve(payload.len() + MAX_HEADER_BYTES);

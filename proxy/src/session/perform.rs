@@ -102,7 +102,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                     self.recorder.received(frame.len());
                     frames.push(frame);
                 }
-                Poll::Ready(SocketProgress::Heard | SocketProgress::Flushed) => {}
+                Poll::Ready(
+                    SocketProgress::Heard | SocketProgress::Arriving | SocketProgress::Flushed,
+                ) => {}
                 Poll::Ready(SocketProgress::Closed(reason)) => return (frames, Some(reason)),
                 Poll::Pending => break,
             }

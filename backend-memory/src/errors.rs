@@ -48,7 +48,8 @@ pub(crate) fn too_many_consumers(consumers: usize) -> CacheError {
     CacheError::backend(
         code::LIMIT,
         format_args!(
-            "the group has {consumers} consumers, and no more than {MAX_LISTED_CONSUMERS} are listed"
+            "the group has {consumers} consumers, and no more than {MAX_LISTED_CONSUMERS} are \
+             listed"
         ),
     )
 }

@@ -110,8 +110,8 @@ impl RedisStreamsBuilder {
         self
     }
 
-    /// Sets the memory budget in which commands count until Redis answers them, and from which reads
-    /// of several pages reserve their room. A call whose commands find no room fails with
+    /// Sets the memory budget in which commands count until Redis answers them, and from which
+    /// reads of several pages reserve their room. A call whose commands find no room fails with
     /// `OVERLOADED` before they are sent. A read of several pages waits for room, first come, first
     /// served. The default refuses nothing.
     pub fn memory_budget(mut self, budget: MemoryBudget) -> Self {

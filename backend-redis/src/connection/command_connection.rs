@@ -206,7 +206,8 @@ mod tests {
         while !commands.ends_with(b"PING\r\n") {
             socket.read_buf(&mut commands).await.unwrap();
         }
-        // HELLO, CLIENT SETINFO twice, INFO, SCRIPT LOAD, EVAL, CLIENT TRACKING, CLIENT CACHING and PING.
+        // HELLO, CLIENT SETINFO twice, INFO, SCRIPT LOAD, EVAL, CLIENT TRACKING, CLIENT CACHING and
+        // PING.
         let answers = b"+hello\r\n+OK\r\n+OK\r\n+info\r\n+loaded\r\n:1\r\n+OK\r\n+OK\r\n+PONG\r\n";
         socket.write_all(answers).await.unwrap();
         socket

@@ -2,8 +2,8 @@
 //!
 //! Redis bounds an answer by a number of entries, never by bytes. So each stream's largest entry
 //! is remembered, from answers and from large adds, and decides how many entries one command asks
-//! for. A stream of which no answer was seen is read by scripts, which bound their answers in bytes:
-//! other programs may have added entries of any size, whatever was added here.
+//! for. A stream of which no answer was seen is read by scripts, which bound their answers in
+//! bytes: other programs may have added entries of any size, whatever was added here.
 //!
 //! The table has a fixed size. If two streams share a place, the one with the larger entries keeps
 //! it for a while, and nothing is known of the other: nobody can make the table forget large

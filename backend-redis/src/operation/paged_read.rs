@@ -1,10 +1,10 @@
 //! Reads of a stream in pages of bounded bytes.
 //!
 //! The first page is a command in the operation's own pipeline, with as many entries as are known
-//! to fit into a page ([`EntrySizes`]). If nothing is known, or if even one entry may be larger than
-//! a page, it is a script that bounds the page in bytes. That is all of a usual read. A read that
-//! wants more continues after the other operations, on the connection for bulk reads. So does one
-//! whose first entry is larger than a page; it begins with the entry that the script found.
+//! to fit into a page ([`EntrySizes`]). If nothing is known, or if even one entry may be larger
+//! than a page, it is a script that bounds the page in bytes. That is all of a usual read. A read
+//! that wants more continues after the other operations, on the connection for bulk reads. So does
+//! one whose first entry is larger than a page; it begins with the entry that the script found.
 //!
 //! A forward read continues strictly after the last entry that it has, a backward read strictly
 //! before it. So entries that are added or trimmed meanwhile neither repeat nor hide others.

@@ -1,6 +1,6 @@
 //! Errors, worded as Redis words them where Redis has them.
 
-use streamgate_backend::reply_limits::MAX_LISTED_CONSUMERS;
+use streamgate_backend::perform_options::MAX_LISTED_CONSUMERS;
 use streamgate_protocol::CacheError;
 use streamgate_protocol::error::code;
 

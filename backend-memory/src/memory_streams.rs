@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use streamgate_backend::memory_budget::{MemoryBudget, MemoryKind};
 use streamgate_backend::tail::source::into_tail;
 use streamgate_backend::{
-    Backend, BackendCounters, Progress, ReclaimStep, Reclaimed, ReplyLimits, TailSource, consume,
+    Backend, BackendCounters, PerformOptions, Progress, ReclaimStep, Reclaimed, TailSource, consume,
 };
 use streamgate_protocol::{
     Bytes, CacheResult, ConsumeOptions, Deliveries, Operation, PendingEntries, PerformOperation,
@@ -69,9 +69,9 @@ impl MemoryStreams {
     fn perform_all(
         &self,
         operations: Vec<Operation<'_>>,
-        limits: ReplyLimits,
+        options: &PerformOptions,
     ) -> Vec<Progress<'_>> {
-        let max_bytes = limits.max_bytes as u64;
+        let max_bytes = options.max_reply_bytes as u64;
         let now_ms = now_ms();
         let mut store = self.store.lock();
         let perform = |operation: Operation<'_>| {
@@ -150,10 +150,10 @@ impl Backend for MemoryStreams {
     fn perform<'a>(
         &'a self,
         operations: Vec<Operation<'_>>,
-        limits: ReplyLimits,
+        options: PerformOptions,
     ) -> BoxFuture<'a, Vec<Progress<'a>>> {
         let operations: Vec<_> = operations.into_iter().map(Operation::into_owned).collect();
-        Box::pin(async move { self.perform_all(operations, limits) })
+        Box::pin(async move { self.perform_all(operations, &options) })
     }
 
     fn tail_source<'a>(&'a self, stream: Bytes<'_>, from: TailFrom) -> Box<dyn TailSource + 'a> {

@@ -11,7 +11,7 @@ mod waits;
 use std::future::Future;
 
 use futures_util::FutureExt;
-use streamgate_backend::{Backend, Progress, ReplyLimits};
+use streamgate_backend::{Backend, PerformOptions, Progress};
 use streamgate_protocol::{
     CacheResult, Entry, EntryOperations, Operation, Reply, StreamingBackend,
 };
@@ -89,7 +89,7 @@ fn start_wait<'a>(
     streams: &'a MemoryStreams,
     operation: Operation<'_>,
 ) -> impl Future<Output = CacheResult<Reply>> + use<'a> {
-    let progress = now(streams.perform(vec![operation], ReplyLimits::default()))
+    let progress = now(streams.perform(vec![operation], PerformOptions::default()))
         .pop()
         .expect("one progress for one operation");
     match progress {

@@ -49,6 +49,7 @@ mod waiter;
 
 use std::sync::Arc;
 
+use streamgate_backend::Cancellation;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{ByteString, CacheError, CacheResult, EntryId};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -125,7 +126,9 @@ impl Hub {
             group: None,
             number,
         };
-        self.wait(deadline, Some(last_id), key, |waiter| {
+        // What a reader receives, others receive too.
+        let cancellation = Cancellation::default();
+        self.wait(deadline, Some(last_id), key, cancellation, |waiter| {
             let reader = ReadWaiter {
                 number,
                 waiter,
@@ -149,6 +152,7 @@ impl Hub {
         count: u64,
         deadline: Option<Instant>,
         arming: Option<Arming>,
+        cancellation: Cancellation,
     ) -> CacheResult<HubWait> {
         let GroupKey { stream, group } = slot.key.clone();
         let key = WaiterKey {
@@ -156,7 +160,7 @@ impl Hub {
             group: Some(group),
             number: slot.number,
         };
-        self.wait(deadline, None, key, |waiter| {
+        self.wait(deadline, None, key, cancellation, |waiter| {
             let consumer = GroupReadWaiter {
                 waiter,
                 slot,
@@ -193,6 +197,7 @@ impl Hub {
         deadline: Option<Instant>,
         last_id: Option<String>,
         key: WaiterKey,
+        cancellation: Cancellation,
         message: impl FnOnce(Waiter) -> HubMessage,
     ) -> CacheResult<HubWait> {
         let permit = self.permit()?;
@@ -200,6 +205,7 @@ impl Hub {
         self.send(message(Waiter {
             deadline,
             reply,
+            cancellation,
             _permit: permit,
         }))?;
         let hub = self.task.clone();

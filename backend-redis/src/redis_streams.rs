@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use streamgate_backend::memory_budget::MemoryBudget;
 use streamgate_backend::reclaim::step::{ReclaimStep, Reclaimed};
 use streamgate_backend::tail::source::TailSource;
-use streamgate_backend::{Backend, BackendCounters, Progress, ReplyLimits};
+use streamgate_backend::{Backend, BackendCounters, PerformOptions, Progress};
 use streamgate_protocol::{
     Bytes, CacheError, CacheResult, Operation, PendingEntries, PerformOperation, Reply, TailFrom,
 };
@@ -209,7 +209,7 @@ impl Backend for RedisStreams {
     fn perform<'a>(
         &'a self,
         operations: Vec<Operation<'_>>,
-        limits: ReplyLimits,
+        options: PerformOptions,
     ) -> BoxFuture<'a, Vec<Progress<'a>>> {
         let progress = |outcome| match outcome {
             OperationOutcome::Done(result) => Progress::Done(result),
@@ -218,7 +218,9 @@ impl Backend for RedisStreams {
             }
             OperationOutcome::Continuing(future) => Progress::continuing(future),
         };
-        self.run(self.encode(operations.into_iter(), limits.max_bytes as u64))
+        let mut batch = self.encode(operations.into_iter(), options.max_reply_bytes as u64);
+        batch.set_cancellations(options.cancellations);
+        self.run(batch)
             .map(move |outcomes| outcomes.into_iter().map(progress).collect())
             .boxed()
     }
@@ -355,7 +357,7 @@ mod tests {
         let mut waits = streams
             .perform(
                 vec![read(), read_group(), read(), read_group()],
-                ReplyLimits::default(),
+                PerformOptions::default(),
             )
             .await;
         for refused in waits.split_off(2) {
@@ -370,7 +372,7 @@ mod tests {
         assert_eq!(refused.unwrap_err().code(), "OVERLOADED");
         drop(tail);
         let again = streams
-            .perform(vec![read_group(), read()], ReplyLimits::default())
+            .perform(vec![read_group(), read()], PerformOptions::default())
             .await
             .remove(0);
         assert!(matches!(again, Progress::Waiting { .. }));

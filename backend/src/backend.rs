@@ -8,9 +8,9 @@ use tokio::sync::watch;
 
 use crate::counters::BackendCounters;
 use crate::default_perform::{perform_in_order, unsupported};
+use crate::perform_options::PerformOptions;
 use crate::progress::Progress;
 use crate::reclaim::step::{ReclaimStep, Reclaimed};
-use crate::reply_limits::ReplyLimits;
 use crate::tail::polling::PollingTail;
 use crate::tail::source::TailSource;
 
@@ -62,7 +62,8 @@ pub trait Backend: StreamingBackend {
     /// operation that has to. Its wait must begin in its turn: a read from `$` must see an entry
     /// that a later operation of the same list adds.
     ///
-    /// `limits` are those of each reply: what exceeds them need not be loaded.
+    /// What exceeds the largest reply of the options need not be loaded. Once a wait is cancelled, it
+    /// must not take entries that are added after that, although the returned future is not dropped.
     ///
     /// # Cancel safety
     ///
@@ -70,10 +71,10 @@ pub trait Backend: StreamingBackend {
     fn perform<'a>(
         &'a self,
         operations: Vec<Operation<'_>>,
-        limits: ReplyLimits,
+        options: PerformOptions,
     ) -> BoxFuture<'a, Vec<Progress<'a>>> {
         // The six operations load all that they return.
-        let _ = limits;
+        let _ = options;
         let operations: Vec<_> = operations.into_iter().map(Operation::into_owned).collect();
         Box::pin(async move { perform_in_order(self, self.pending_entries(), operations).await })
     }

@@ -2,7 +2,8 @@
 //!
 //! - [`backend`]: [`Backend`], the trait that the server calls.
 //! - [`progress`]: [`Progress`], how far an operation has come.
-//! - [`reply_limits`]: [`ReplyLimits`], how large a reply may be.
+//! - [`perform_options`]: [`PerformOptions`], how a backend performs operations.
+//! - [`cancellation`]: [`Cancellation`], whether the caller of an operation has gone.
 //! - [`memory_budget`]: [`MemoryBudget`], the bound on memory for the whole process.
 //! - [`tail`]: following a stream: [`TailSource`], shared [`Segment`]s, gap detection, page sizes.
 //! - [`reclaim`]: reclaiming the pending entries of crashed consumers, in steps and on a schedule.
@@ -26,23 +27,25 @@
 //! and `tokio` (`watch::Receiver` in [`Backend::availability`]).
 
 pub mod backend;
+pub mod cancellation;
 pub mod consume;
 pub mod counters;
 mod default_perform;
 pub mod error_details;
 pub mod idempotent_add;
 pub mod memory_budget;
+pub mod perform_options;
 pub mod progress;
 pub mod reclaim;
-pub mod reply_limits;
 pub mod tail;
 
 pub use backend::Backend;
+pub use cancellation::{CancelOnDrop, Cancellation};
 pub use consume::consume;
 pub use counters::BackendCounters;
 pub use memory_budget::MemoryBudget;
+pub use perform_options::PerformOptions;
 pub use progress::Progress;
 pub use reclaim::step::{ReclaimStep, Reclaimed};
-pub use reply_limits::ReplyLimits;
 pub use tail::segment::Segment;
 pub use tail::source::{TailEvent, TailSource};

@@ -5,7 +5,7 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use streamgate_protocol::{CacheError, CacheResult, Operation, Reply};
 
-use crate::{Backend, ReplyLimits};
+use crate::{Backend, PerformOptions};
 
 /// How far an operation has come when [`Backend::perform`] returns.
 pub enum Progress<'a> {
@@ -71,7 +71,7 @@ pub(crate) async fn perform_one<B: Backend + ?Sized>(
     operation: Operation<'_>,
 ) -> CacheResult<Reply> {
     match backend
-        .perform(vec![operation], ReplyLimits::default())
+        .perform(vec![operation], PerformOptions::default())
         .await
         .pop()
     {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use streamgate_backend::reply_limits::MAX_LISTED_CONSUMERS;
+use streamgate_backend::perform_options::MAX_LISTED_CONSUMERS;
 use streamgate_protocol::text::Text;
 use streamgate_protocol::{
     CacheResult, ConsumerInfo, EntryId, PendingEntry, PendingSummary, Reply,

@@ -246,7 +246,7 @@ fn read_with<'a>(
     operation: Operation<'_>,
     max_bytes: usize,
 ) -> Progress<'a> {
-    let limits = ReplyLimits::new(max_bytes);
+    let limits = PerformOptions::new(max_bytes);
     now(streams.perform(vec![operation], limits)).remove(0)
 }
 

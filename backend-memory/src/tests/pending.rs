@@ -3,8 +3,8 @@ use streamgate_protocol::{Claimed, ConsumeOptions, PendingEntries, PendingQuery,
 
 use super::*;
 use crate::budget::{PENDING_BYTES, named_bytes};
+use streamgate_backend::perform_options::MAX_LISTED_CONSUMERS;
 use streamgate_backend::reclaim::step::{ReclaimStep, START, STEP_ENTRIES};
-use streamgate_backend::reply_limits::MAX_LISTED_CONSUMERS;
 
 /// Creates the group `g` of the stream `s`, in which `n` entries are pending for `ann`.
 fn pending_for_ann(streams: &MemoryStreams, n: usize) -> Vec<String> {

@@ -118,7 +118,8 @@ fn a_read_returns_the_id_to_read_from_next() {
             count: 0,
             block_ms: None,
         };
-        match done(now(streams.perform(vec![operation], ReplyLimits::default())).remove(0)).unwrap()
+        match done(now(streams.perform(vec![operation], PerformOptions::default())).remove(0))
+            .unwrap()
         {
             Reply::Entries { last_id, .. } => last_id.unwrap(),
             other => panic!("{other:?}"),
@@ -177,7 +178,7 @@ fn a_list_is_performed_in_order() {
         add("b"),
         blocking_read("0", 0),
     ];
-    let mut progress = now(streams.perform(list, ReplyLimits::default())).into_iter();
+    let mut progress = now(streams.perform(list, PerformOptions::default())).into_iter();
     let mut next = || progress.next().expect("one progress for one operation");
 
     assert_eq!(done(next()).unwrap().into_entries().unwrap(), []);
@@ -203,6 +204,6 @@ fn a_list_is_performed_in_order() {
 fn a_call_does_nothing_before_it_is_polled() {
     let streams = MemoryStreams::new();
     drop(streams.stream_add("s", one("a"), None));
-    drop(streams.perform(vec![blocking_read("$", 0)], ReplyLimits::default()));
+    drop(streams.perform(vec![blocking_read("$", 0)], PerformOptions::default()));
     assert_eq!(used(&streams), [0, 0, 0]);
 }

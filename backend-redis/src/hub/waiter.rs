@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use streamgate_backend::Cancellation;
 use streamgate_protocol::{ByteString, CacheResult, EntryId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
@@ -32,6 +33,8 @@ pub(super) struct Waiter {
     pub(super) deadline: Option<Instant>,
     /// Closed once the caller has cancelled the wait.
     pub(super) reply: oneshot::Sender<CacheResult<SharedEntries>>,
+    /// Also cancelled before the caller has received the wait.
+    pub(super) cancellation: Cancellation,
     /// Counts against the bound on all waits and tails.
     pub(super) _permit: OwnedSemaphorePermit,
 }
@@ -54,7 +57,7 @@ impl Waiter {
 
     /// Returns whether the caller has cancelled the wait.
     pub(super) fn is_cancelled(&self) -> bool {
-        self.reply.is_closed()
+        self.reply.is_closed() || self.cancellation.is_cancelled()
     }
 
     pub(super) fn is_overdue(&self, now: Instant) -> bool {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use futures_util::FutureExt;
 use redis::Value;
+use streamgate_backend::Cancellation;
 use streamgate_backend::idempotent_add::{forgotten, out_of_order, skipped};
 use streamgate_protocol::{CacheResult, EntryId, Operation, Reply};
 use tokio_util::task::AbortOnDropHandle;
@@ -85,6 +86,17 @@ impl OperationBatch {
             packed,
             operations: encoded,
             refreshes,
+        }
+    }
+
+    /// Sets what cancels operations, by their places. They must not begin to wait after that.
+    pub(crate) fn set_cancellations(&mut self, cancellations: Vec<(usize, Cancellation)>) {
+        for (place, cancellation) in cancellations {
+            if let Some(EncodedOperation::WaitingGroupRead { read, .. }) =
+                self.operations.get_mut(place)
+            {
+                read.cancellation = cancellation;
+            }
         }
     }
 

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use streamgate_backend::Cancellation;
 use streamgate_protocol::{ByteString, EntryId};
 use tokio::time::Instant;
 
@@ -30,6 +31,8 @@ pub(super) struct BlockingGroupRead {
     pub(super) consumer: ByteString,
     pub(super) count: u64,
     pub(super) block_ms: u64,
+    /// Of the caller, who may go while the first attempt is on its way.
+    pub(super) cancellation: Cancellation,
 }
 
 impl BlockingRead {
@@ -62,7 +65,8 @@ impl BlockingGroupRead {
         hub: &Hub,
     ) -> OperationOutcome {
         let deadline = deadline(self.block_ms);
-        match hub.read_group(slot, self.consumer, self.count, deadline, arming) {
+        let (name, cancellation) = (self.consumer, self.cancellation);
+        match hub.read_group(slot, name, self.count, deadline, arming, cancellation) {
             Ok(wait) => OperationOutcome::Waiting {
                 wait,
                 position: None,

@@ -1,5 +1,6 @@
 //! Chooses the commands of each operation, and the answers to expect.
 
+use streamgate_backend::Cancellation;
 use streamgate_backend::idempotent_add::forgotten;
 use streamgate_protocol::{CacheError, CacheResult, EntryId, Operation, Reply};
 
@@ -231,6 +232,7 @@ pub(super) fn encode(
                         consumer: consumer.clone().into(),
                         count,
                         block_ms,
+                        cancellation: Cancellation::default(),
                     },
                     commands: packed.since(&mark),
                     arming_commands: if arms { 2 } else { 0 },

@@ -10,9 +10,9 @@ pub(crate) mod script_access;
 
 use std::sync::LazyLock;
 
+use streamgate_backend::perform_options::MAX_LISTED_CONSUMERS;
 use streamgate_backend::reclaim::dead_letter::MAX_DEAD_LETTER_FIELDS;
 use streamgate_backend::reclaim::step::{ReclaimStep, STEP_ENTRIES};
-use streamgate_backend::reply_limits::MAX_LISTED_CONSUMERS;
 use streamgate_protocol::EntryId;
 use streamgate_protocol::limits::FIELD_BYTES;
 use streamgate_protocol::subscribe::{DEAD_LETTER_FIELDS, DEAD_LETTER_REASON};

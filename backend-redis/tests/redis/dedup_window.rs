@@ -1,7 +1,7 @@
 //! The dedup window in Redis: what it costs, when it is lost, and where it is.
 
 use futures_util::future::{Either, select};
-use streamgate_backend::{Backend, Progress, ReplyLimits};
+use streamgate_backend::{Backend, PerformOptions, Progress};
 use streamgate_protocol::{EntryOperations, Operation};
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::{RedisServer, RedisVersion};
@@ -114,10 +114,10 @@ async fn a_batch_that_loads_the_script_is_not_overtaken_by_the_next() {
     let read = read("s", "$", 1, Some(0));
     let first = fixture
         .streams
-        .perform(vec![add_once(1, 0, false), read], ReplyLimits::default());
+        .perform(vec![add_once(1, 0, false), read], PerformOptions::default());
     let second = fixture
         .streams
-        .perform(vec![add("t", "v")], ReplyLimits::default());
+        .perform(vec![add("t", "v")], PerformOptions::default());
     let Either::Left((progress, _)) = select(first, second).await else {
         panic!("the second batch has its outcomes first")
     };

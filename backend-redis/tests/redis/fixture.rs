@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisResult};
-use streamgate_backend::{Backend, Progress, ReplyLimits};
+use streamgate_backend::{Backend, PerformOptions, Progress};
 use streamgate_protocol::{
     CacheError, CacheResult, Entry, Gap, Operation, Reply, StreamingBackend, Tail, TailItem,
 };
@@ -95,6 +95,15 @@ impl Fixture {
             .await
     }
 
+    /// Reads an entry of the group `g` of the stream `s`, and waits for it.
+    pub(crate) async fn start_or_serve(&self, consumer: &str) -> Vec<Entry> {
+        let read = read_group("s", "g", consumer, 1, Some(0));
+        let options = PerformOptions::default();
+        let mut progress = self.streams.perform(vec![read], options).await;
+        let reply = progress.pop().unwrap().finish().await;
+        entries(reply).0
+    }
+
     /// Returns once the hub has handled every message that it was sent before.
     pub(crate) async fn sync_with_hub(&self) {
         let wait = self.start_read("nobody adds to this", "$", 50).await;
@@ -104,7 +113,7 @@ impl Fixture {
     pub(crate) async fn start(&self, operation: Operation<'_>) -> Progress<'_> {
         let mut progress = self
             .streams
-            .perform(vec![operation], ReplyLimits::default())
+            .perform(vec![operation], PerformOptions::default())
             .await;
         assert_eq!(progress.len(), 1);
         let progress = progress.pop().unwrap();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use streamgate_backend::{Backend, Progress, ReplyLimits};
+use streamgate_backend::{Backend, Cancellation, PerformOptions, Progress};
 use streamgate_protocol::{EntryOperations, Operation, PendingEntries, Reply, StreamingBackend};
 use streamgate_test_support::RedisVersion;
 
@@ -44,13 +44,35 @@ pub(crate) async fn consumers_of_one_batch_are_served_in_order() {
     ];
     let waiting = fixture
         .streams
-        .perform(operations, ReplyLimits::default())
+        .perform(operations, PerformOptions::default())
         .await;
     let results = within_limit(join_all(waiting.into_iter().map(Progress::finish))).await;
     let got = |n: usize| entries(results[n].clone()).0;
     assert_eq!(values(&got(0)), ["1"]);
     assert_eq!(values(&got(1)), ["2"]);
     assert_eq!(values(&got(3)), ["3"]);
+}
+
+/// Its caller goes while the first attempt is on its way, and awaits what else it has begun.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+pub(crate) async fn a_consumer_that_is_cancelled_during_its_first_attempt_receives_nothing() {
+    let fixture = with_group(RedisVersion::V7_0).await;
+    fixture.server.pause().unwrap();
+    let (still_wanted, cancellation) = Cancellation::new();
+    let options = PerformOptions::default().cancellations(vec![(0, cancellation)]);
+    let gone = vec![read_group("s", "g", "gone", 1, Some(0))];
+    let mut gone = fixture.streams.perform(gone, options);
+    assert!((&mut gone).now_or_never().is_none());
+    drop(still_wanted);
+    let add = vec![add("s", "1")];
+    let mut add = fixture.streams.perform(add, PerformOptions::default());
+    assert!((&mut add).now_or_never().is_none());
+    fixture.server.resume().unwrap();
+    within_limit(add).await;
+    // As a session does that has yet to await others of the batch.
+    let _kept = within_limit(gone).await;
+    let other = within_limit(fixture.start_or_serve("other")).await;
+    assert_eq!(values(&other), ["1"]);
 }
 
 #[tokio::test]
@@ -73,7 +95,7 @@ async fn a_group_read_of_many_entries_takes_them_before_a_later_operation_of_its
     let mut results = Vec::new();
     for progress in fixture
         .streams
-        .perform(operations, ReplyLimits::default())
+        .perform(operations, PerformOptions::default())
         .await
     {
         results.push(within_limit(progress.finish()).await.unwrap());
@@ -97,7 +119,7 @@ pub(crate) async fn each_entry_costs_at_most_one_empty_group_read() {
         .collect();
     let mut waiting = fixture
         .streams
-        .perform(operations, ReplyLimits::default())
+        .perform(operations, PerformOptions::default())
         .await
         .into_iter();
     fixture
@@ -154,7 +176,7 @@ pub(crate) async fn a_consumer_that_leaves_during_its_group_read_receives_nothin
                 // In one batch with a read that would find the entry, were it not delivered.
                 let value = round.to_string();
                 let operations = vec![add("s", &value), read_group("s", "g", "next", 1, None)];
-                let limits = ReplyLimits::default();
+                let limits = PerformOptions::default();
                 let mut progress = fixture.streams.perform(operations, limits).await;
                 let found = entries(progress.remove(1).finish().await).0;
                 // The stream may have been trimmed between the two.
@@ -271,7 +293,7 @@ async fn serve_another_consumer(fixture: &Fixture) {
             let wait = read_group("s", "g", "other", 1, Some(0));
             let mut wait = fixture
                 .streams
-                .perform(vec![wait], ReplyLimits::default())
+                .perform(vec![wait], PerformOptions::default())
                 .await;
             let wait = wait.pop().unwrap().finish();
             fixture.add("s", &n.to_string()).await;
@@ -292,7 +314,7 @@ async fn a_group_read_that_was_never_polled_does_nothing() {
     let operation = read_group("s", "g", "c", 1, Some(0));
     let performing = fixture
         .streams
-        .perform(vec![operation], ReplyLimits::default());
+        .perform(vec![operation], PerformOptions::default());
     let reading = fixture.streams.stream_read_group("s", "g", "d", 1, Some(0));
     serve_another_consumer(&fixture).await;
     assert!(

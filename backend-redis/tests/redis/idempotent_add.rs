@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use streamgate_backend::{Backend, ReplyLimits};
+use streamgate_backend::{Backend, PerformOptions};
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::limits::{ADDS_REMEMBERED, MAX_FIELDS, MAX_PRODUCER_NUMBER};
 use streamgate_protocol::{CacheResult, Operation};
@@ -30,7 +30,7 @@ pub(crate) async fn perform<B: Backend>(
     operations: Vec<Operation<'_>>,
 ) -> Vec<CacheResult<String>> {
     let mut results = Vec::new();
-    for progress in backend.perform(operations, ReplyLimits::default()).await {
+    for progress in backend.perform(operations, PerformOptions::default()).await {
         results.push(progress.finish().await.and_then(|reply| reply.into_added()));
     }
     results

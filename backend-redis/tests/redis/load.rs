@@ -1,7 +1,7 @@
 //! A thousand readers at once.
 
 use futures_util::future::join_all;
-use streamgate_backend::{Backend, Progress, ReplyLimits};
+use streamgate_backend::{Backend, PerformOptions, Progress};
 use streamgate_protocol::Operation;
 use streamgate_test_support::RedisVersion;
 
@@ -16,7 +16,7 @@ async fn start_reads<'a>(fixture: &'a Fixture, streams: &[String]) -> Vec<Progre
         .collect();
     let waiting = fixture
         .streams
-        .perform(operations, ReplyLimits::default())
+        .perform(operations, PerformOptions::default())
         .await;
     assert!(
         waiting

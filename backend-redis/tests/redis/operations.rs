@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
-use streamgate_backend::{Backend, Progress, ReplyLimits};
+use streamgate_backend::{Backend, PerformOptions, Progress};
 use streamgate_protocol::{CacheResult, EntryOperations, Operation, Reply};
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::RedisVersion;
@@ -16,7 +16,7 @@ async fn perform(
     operations: Vec<Operation<'_>>,
 ) -> Vec<CacheResult<Reply>> {
     let mut results = Vec::new();
-    for progress in streams.perform(operations, ReplyLimits::default()).await {
+    for progress in streams.perform(operations, PerformOptions::default()).await {
         assert!(matches!(progress, Progress::Done(_)));
         results.push(progress.finish().await);
     }
@@ -96,7 +96,7 @@ async fn redis_runs_batches_in_the_order_of_their_first_polls() {
         .map(|n| {
             fixture
                 .streams
-                .perform(vec![add("s", n)], ReplyLimits::default())
+                .perform(vec![add("s", n)], PerformOptions::default())
         })
         .collect();
     // The first polls come in the reverse order of the calls, and are more than a task's budget.

@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use streamgate_backend::memory_budget::{MemoryBudget, MemoryKind};
-use streamgate_backend::{Backend, Progress, ReplyLimits};
+use streamgate_backend::{Backend, PerformOptions, Progress};
 use streamgate_protocol::{
     CacheResult, Entry, Operation, Reply, StreamingBackend, SubscribingBackend, TailFrom, TailItem,
 };
@@ -73,7 +73,7 @@ async fn perform(
     operation: Operation<'_>,
     max_bytes: usize,
 ) -> (Vec<Entry>, bool) {
-    let limits = ReplyLimits::new(max_bytes);
+    let limits = PerformOptions::new(max_bytes);
     let progress = within_limit(fixture.streams.perform(vec![operation], limits)).await;
     let progress = progress.into_iter().next().unwrap();
     let continues = matches!(progress, Progress::Continuing { .. });
@@ -181,7 +181,7 @@ async fn a_usual_read_is_one_command() {
 async fn a_read_of_an_unknown_stream_sees_what_was_added_before_it() {
     let fixture = start(RedisVersion::V7_0).await;
     fill(&fixture, "s", 1, 1, 10).await;
-    let limits = ReplyLimits::default();
+    let limits = PerformOptions::default();
     let value = "v".repeat(MIB);
     let mut adding = fixture.streams.perform(vec![add("s", &value)], limits);
     assert!((&mut adding).now_or_never().is_none());
@@ -242,7 +242,9 @@ async fn a_group_read_of_an_unknown_stream_takes_what_fits_and_reports_errors() 
     assert_eq!(ids(&found), expected_ids(1..=fitting));
     for (stream, code) in [("missing", "NOGROUP"), ("text", "WRONGTYPE")] {
         let read = read_group(stream, "g", "c", 5, None);
-        let progress = fixture.streams.perform(vec![read], ReplyLimits::new(MIB));
+        let progress = fixture
+            .streams
+            .perform(vec![read], PerformOptions::new(MIB));
         let error = within_limit(progress).await.remove(0).finish().await;
         assert_eq!(error.unwrap_err().code(), code);
     }
@@ -250,7 +252,7 @@ async fn a_group_read_of_an_unknown_stream_takes_what_fits_and_reports_errors() 
 
 /// Performs a read, then an add that trims or that is the newest entry, in one batch.
 async fn read_then_add(fixture: &Fixture, read: Operation<'_>, add: Operation<'_>) -> Vec<Entry> {
-    let limits = ReplyLimits::new(MIB);
+    let limits = PerformOptions::new(MIB);
     let progress = within_limit(fixture.streams.perform(vec![read, add], limits)).await;
     let mut replies = join_all(progress.into_iter().map(Progress::finish)).await;
     assert!(matches!(replies.pop(), Some(Ok(Reply::Added { .. }))));
@@ -357,7 +359,7 @@ async fn a_group_read_and_a_claim_take_no_more_than_fits() {
         start: "0-0".into(),
         count: 100,
     };
-    let limits = ReplyLimits::new(5 * MIB / 2);
+    let limits = PerformOptions::new(5 * MIB / 2);
     let claimed = streams.perform(vec![claim], limits).await.remove(0);
     let Ok(Reply::Claimed(claimed)) = claimed.finish().await else {
         panic!("no claim")
@@ -389,7 +391,7 @@ async fn reads_of_many_pages_hold_no_more_than_the_memory_budget_has() {
             read_latest("s", 60),
         ]
     });
-    let limits = ReplyLimits::new(5 * MIB);
+    let limits = PerformOptions::new(5 * MIB);
     let progress = fixture.streams.perform(operations.collect(), limits).await;
     // Polled once, and then for a while not.
     let mut reads = Vec::new();

@@ -1,7 +1,7 @@
 //! Pending entries: access lists and the removal of consumers.
 
 use futures_util::StreamExt;
-use streamgate_backend::{Backend, ReclaimStep, ReplyLimits};
+use streamgate_backend::{Backend, PerformOptions, ReclaimStep};
 use streamgate_protocol::message::Subscription;
 use streamgate_protocol::{
     ConsumeOptions, Entry, EntryOperations, Operation, PendingEntries, PendingQuery,
@@ -75,7 +75,7 @@ async fn a_removal_of_one_page_completes_before_later_operations() {
     };
     let mut progress = fixture
         .streams
-        .perform(vec![removal, summary], ReplyLimits::default())
+        .perform(vec![removal, summary], PerformOptions::default())
         .await;
     let summary = progress.remove(1).finish().await.unwrap();
     let consumers = summary.into_summary().unwrap().consumers;
@@ -96,7 +96,7 @@ async fn a_removal_that_loses_redis_midway_has_an_unknown_outcome() {
     };
     let streams = fixture.streams.clone();
     let removing = streams
-        .perform(vec![removal], ReplyLimits::default())
+        .perform(vec![removal], PerformOptions::default())
         .await
         .remove(0);
     let summary = streams.pending_summary("s", "g").await.unwrap();
@@ -121,7 +121,7 @@ async fn read_pending(fixture: &Fixture, count: u64) -> Vec<Entry> {
     };
     let read = fixture
         .streams
-        .perform(vec![read], ReplyLimits::default())
+        .perform(vec![read], PerformOptions::default())
         .await
         .remove(0);
     within_limit(read.finish())

@@ -1,7 +1,7 @@
 //! A Redis that tracks fewer keys than the backend watches.
 
 use futures_util::future::join_all;
-use streamgate_backend::{Backend, Progress, ReplyLimits};
+use streamgate_backend::{Backend, PerformOptions, Progress};
 use streamgate_protocol::{SubscribingBackend, TailFrom};
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::{RedisServer, RedisVersion};
@@ -39,7 +39,7 @@ async fn a_small_tracking_table_costs_time_but_no_entries() {
         let reads = waited_for.iter().map(|name| read(name, "$", 1, Some(0)));
         let waiting = fixture
             .streams
-            .perform(reads.collect(), ReplyLimits::default())
+            .perform(reads.collect(), PerformOptions::default())
             .await;
         // Long enough for every pause to be the longest.
         let wait_for_a_second = async || {

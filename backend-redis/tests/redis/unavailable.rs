@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
-use streamgate_backend::{Backend, ReplyLimits};
+use streamgate_backend::{Backend, PerformOptions};
 use streamgate_protocol::{
     CacheError, CacheResult, EntryOperations, GapReason, Operation, Reply, Retry, StreamingBackend,
     SubscribingBackend, Tail, TailFrom,
@@ -72,7 +72,7 @@ async fn start_waits(streams: &RedisStreams) -> (Wait<'_>, Wait<'_>) {
         read("other", "$", 1, Some(50)),
     ];
     let mut waits = streams
-        .perform(operations, ReplyLimits::default())
+        .perform(operations, PerformOptions::default())
         .await
         .into_iter();
     let mut next = || waits.next().unwrap().finish().boxed();
@@ -95,7 +95,7 @@ fn idempotent_add(number: u64, resent: bool) -> Operation<'static> {
 
 async fn perform(streams: &RedisStreams, operation: Operation<'_>) -> CacheResult<Reply> {
     let mut progress = streams
-        .perform(vec![operation], ReplyLimits::default())
+        .perform(vec![operation], PerformOptions::default())
         .await;
     within_limit(progress.remove(0).finish()).await
 }

@@ -2,7 +2,7 @@
 //! times a second, and it takes up to two seconds until a deletion is noticed.
 
 use futures_util::future::join_all;
-use streamgate_backend::{Backend, Progress, ReplyLimits};
+use streamgate_backend::{Backend, PerformOptions, Progress};
 use streamgate_test_support::RedisVersion;
 
 use crate::fixture::{Fixture, entries, read, values, within_limit};
@@ -20,7 +20,7 @@ async fn any_number_of_streams_is_polled_on_the_one_connection() {
             let reads = names.iter().map(|name| read(name, "$", 1, Some(0)));
             let waiting = fixture
                 .streams
-                .perform(reads.collect(), ReplyLimits::default())
+                .perform(reads.collect(), PerformOptions::default())
                 .await;
             assert_eq!(fixture.connections().await, 1);
             for name in &names {

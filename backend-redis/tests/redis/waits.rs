@@ -1,6 +1,6 @@
 //! Readers that wait in the hub.
 
-use streamgate_backend::{Backend, ReplyLimits};
+use streamgate_backend::{Backend, PerformOptions};
 use streamgate_protocol::Reply;
 use streamgate_test_support::RedisVersion;
 
@@ -120,7 +120,7 @@ pub(crate) async fn readers_in_a_loop_see_every_entry_once() {
                 .streams
                 .perform(
                     vec![read("s", &last_id, count, Some(0))],
-                    ReplyLimits::default(),
+                    PerformOptions::default(),
                 )
                 .await;
             let (found, next) = entries(progress.into_iter().next().unwrap().finish().await);
@@ -138,7 +138,7 @@ pub(crate) async fn readers_in_a_loop_see_every_entry_once() {
         for n in 0..ENTRIES {
             let mut added = fixture
                 .streams
-                .perform(vec![add("s", &n.to_string())], ReplyLimits::default())
+                .perform(vec![add("s", &n.to_string())], PerformOptions::default())
                 .await;
             let added = added.remove(0).finish().await.unwrap();
             assert!(matches!(added, Reply::Added { .. }));

@@ -1,6 +1,6 @@
 //! Operations that a backend performs with its six methods.
 
-use streamgate_backend::{Backend, ReclaimStep, ReplyLimits};
+use streamgate_backend::{Backend, PerformOptions, ReclaimStep};
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::{Operation, Reply};
 
@@ -24,7 +24,7 @@ async fn a_wait_misses_nothing_that_is_added_after_it_in_the_list() {
         maxlen: None,
     };
     let mut progress = backend
-        .perform(vec![read(Some(0)), add], ReplyLimits::default())
+        .perform(vec![read(Some(0)), add], PerformOptions::default())
         .await
         .into_iter();
     let (read, added) = (progress.next().unwrap(), progress.next().unwrap());
@@ -41,7 +41,7 @@ async fn operations_on_pending_entries_are_refused() {
     let (stream, group) = ("s".into(), "g".into());
     let summary = Operation::PendingSummary { stream, group };
     let refused = backend
-        .perform(vec![summary], ReplyLimits::default())
+        .perform(vec![summary], PerformOptions::default())
         .await
         .remove(0)
         .finish()
@@ -58,7 +58,7 @@ async fn an_empty_reply_names_the_id_that_dollar_stands_for() {
     let backend = SixOperations(MemoryStreams::new());
     for block_ms in [None, Some(1)] {
         let progress = backend
-            .perform(vec![read(block_ms)], ReplyLimits::default())
+            .perform(vec![read(block_ms)], PerformOptions::default())
             .await
             .remove(0);
         let reply = progress.finish().await.unwrap();

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use streamgate_backend::Cancellation;
 use streamgate_protocol::codec::{DecodeError, Encoding};
 use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Credit, Subscription};
@@ -36,6 +37,8 @@ pub(super) struct Dispatched<'f> {
     pub(super) operations: Vec<Operation<'f>>,
     /// The requests of these operations.
     pub(super) batch: RequestBatch,
+    /// Of the operations that may wait for a group's entries, by their places.
+    pub(super) cancellations: Vec<(usize, Cancellation)>,
     /// The client has said hello. It is greeted before anything after that is decoded.
     pub(super) is_greeting: bool,
     /// A subscription after the operations. It begins before anything after it is decoded.
@@ -81,6 +84,7 @@ pub(super) fn dispatch<'f>(
             tickets: Vec::new(),
             bytes: 0,
         },
+        cancellations: Vec::new(),
         is_greeting: false,
         subscription: None,
         messages_left: MAX_BATCH_MESSAGES,
@@ -102,6 +106,7 @@ pub(super) fn dispatch<'f>(
     Dispatched {
         operations: dispatcher.operations,
         batch: dispatcher.batch,
+        cancellations: dispatcher.cancellations,
         is_greeting: dispatcher.is_greeting,
         subscription: dispatcher.subscription,
         remaining,
@@ -121,6 +126,7 @@ struct Dispatcher<'f, 's, 'b> {
     pong: Option<u64>,
     operations: Vec<Operation<'f>>,
     batch: RequestBatch,
+    cancellations: Vec<(usize, Cancellation)>,
     is_greeting: bool,
     subscription: Option<AdmittedSubscription<'f>>,
     messages_left: usize,
@@ -227,6 +233,11 @@ impl<'f> Dispatcher<'f, '_, '_> {
                     | Operation::ReadPending { .. }
                     | Operation::Claim { .. }
             );
+            if may_wait && ticket.is_delivery {
+                let cancellation = self.in_flight.cancellation(ticket);
+                self.cancellations
+                    .push((self.operations.len(), cancellation));
+            }
             let item_bytes = items(&operation) * OPERATION_ITEM_BYTES;
             ticket.bytes = bytes + item_bytes + expected_reply_bytes(&operation);
             self.batch.bytes += ticket.bytes;
@@ -250,6 +261,10 @@ impl<'f> Dispatcher<'f, '_, '_> {
             self.batch.bytes -= ticket.bytes;
             self.memory.request_performed(ticket.reserved);
             self.operations.remove(index);
+            self.cancellations.retain(|(place, _)| *place != index);
+            for (place, _) in &mut self.cancellations {
+                *place -= usize::from(*place > index);
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use foldhash::fast::RandomState;
+use streamgate_backend::{CancelOnDrop, Cancellation};
 use streamgate_protocol::message::Credit;
 use tracing::Span;
 
@@ -50,6 +51,8 @@ struct InFlightRequest<'b> {
     is_receiver: bool,
     /// Set once the request waits or is a subscription.
     ongoing: Option<OngoingHandle<'b>>,
+    /// Of a read that may wait for a group's entries: its end tells the backend that nobody waits.
+    still_wanted: Option<CancelOnDrop>,
     /// Ends with the request; absent unless somebody listens to spans.
     span: Option<Box<Span>>,
 }
@@ -97,6 +100,7 @@ impl<'b> InFlight<'b> {
                     waiting_bytes,
                     is_receiver: false,
                     ongoing: None,
+                    still_wanted: None,
                     span: None,
                 });
                 Ok(RequestTicket {
@@ -110,6 +114,16 @@ impl<'b> InFlight<'b> {
                 })
             }
         }
+    }
+
+    /// Returns what tells the backend that a request was cancelled, also while it is performed: the
+    /// wait that it may become must not take an entry then.
+    pub(super) fn cancellation(&mut self, ticket: RequestTicket) -> Cancellation {
+        let (still_wanted, cancellation) = Cancellation::new();
+        if let Some(request) = self.requests.get_mut(&ticket.id) {
+            request.still_wanted = Some(still_wanted);
+        }
+        cancellation
     }
 
     /// Returns the bytes of memory that waits and subscriptions take.
@@ -210,8 +224,12 @@ impl<'b> InFlight<'b> {
         }
     }
 
-    /// Cancels all waits and subscriptions. Requests being performed stay in flight.
+    /// Cancels all waits and subscriptions. Requests being performed stay in flight, and none of them
+    /// begins to wait.
     pub(super) fn cancel_ongoing(&mut self) {
+        for request in self.requests.values_mut() {
+            request.still_wanted = None;
+        }
         let ongoing = self.requests.iter().filter(|(_, request)| {
             !matches!(request.ongoing, None | Some(OngoingHandle::Continuing(_)))
         });

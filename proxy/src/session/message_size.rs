@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use streamgate_backend::{ReplyLimits, Segment, TailEvent, error_details};
+use streamgate_backend::{PerformOptions, Segment, TailEvent, error_details};
 use streamgate_protocol::codec::{Encode, Encoding};
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::MAX_REPLY_BYTES;
@@ -49,10 +49,10 @@ impl MessageBound {
         }
     }
 
-    /// Returns the limits of replies. A reply within them may be too large all the same: that
-    /// depends on its encoding.
-    pub(super) fn reply_limits(self) -> ReplyLimits {
-        ReplyLimits::new(self.max_bytes)
+    /// Returns the options of operations, with the largest reply. A reply within it may be too large
+    /// all the same: that depends on its encoding.
+    pub(super) fn perform_options(self) -> PerformOptions {
+        PerformOptions::new(self.max_bytes)
     }
 
     /// Returns the most bytes of an entry that may fit. One of fewer bytes may not fit either: that

@@ -54,6 +54,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         let Dispatched {
             operations,
             batch,
+            cancellations,
             is_greeting,
             subscription,
             remaining,
@@ -74,8 +75,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         if !operations.is_empty() {
             self.performing_requests += batch.tickets.len();
             self.performing_bytes += batch.bytes;
-            let limits = self.outgoing.bound().reply_limits();
-            let performing = self.backend.perform(operations, limits);
+            let options = self.outgoing.bound().perform_options();
+            let options = options.cancellations(cancellations);
+            let performing = self.backend.perform(operations, options);
             let mut performing = PerformingBatch::new(batch, performing);
             match poll_once(|cx| performing.poll_unpin(cx)).await {
                 Poll::Ready((batch, progress)) => self.batch_performed(batch, progress).await,
@@ -229,7 +231,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// Charges the memory budget with what the session holds.
     pub(super) fn record_memory(&mut self) {
         let frames: usize = self.remaining_frames.iter().map(Bytes::len).sum();
-        let max_reply = self.outgoing.bound().reply_limits().max_bytes;
+        let max_reply = self.outgoing.bound().perform_options().max_reply_bytes;
         self.memory.record(&HeldBytes {
             // The library doubles the room for a message that arrives in fragments.
             frames: frames + 2 * self.socket.incoming_bytes(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, Either, LocalBoxFuture, select};
 use futures_util::{SinkExt, StreamExt};
 use streamgate_backend::memory_budget::{MemoryKind, MemoryShare};
-use streamgate_backend::{Progress, ReplyLimits};
+use streamgate_backend::{PerformOptions, Progress};
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::limits::{HEARTBEATS_UNTIL_DEAD, MAX_MESSAGE_ID};
@@ -102,7 +102,7 @@ impl Backend for ContinuingBackend {
     fn perform<'a>(
         &'a self,
         operations: Vec<Operation<'_>>,
-        _limits: ReplyLimits,
+        _limits: PerformOptions,
     ) -> BoxFuture<'a, Vec<Progress<'a>>> {
         let operations = operations.into_iter().map(Operation::into_owned);
         let begin = |operation| {

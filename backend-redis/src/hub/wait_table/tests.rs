@@ -6,6 +6,7 @@ mod tails;
 use std::time::Duration;
 
 use redis::{RedisError, Value};
+use streamgate_backend::Cancellation;
 use streamgate_protocol::{CacheResult, EntryId};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Semaphore, oneshot};
@@ -53,6 +54,7 @@ impl TableFixture {
         let waiter = Waiter {
             deadline,
             reply,
+            cancellation: Cancellation::default(),
             _permit: permit,
         };
         (waiter, receiver)

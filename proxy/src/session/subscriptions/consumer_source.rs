@@ -12,7 +12,7 @@ use streamgate_backend::consume::missing_group::MissingGroup;
 use streamgate_backend::reclaim::schedule::ReclaimSchedule;
 use streamgate_backend::reclaim::step::ReclaimStep;
 use streamgate_backend::tail::page_size::PageSize;
-use streamgate_backend::{Backend, ReplyLimits, Segment, TailEvent};
+use streamgate_backend::{Backend, Cancellation, PerformOptions, Segment, TailEvent};
 use streamgate_protocol::message::Credit;
 use streamgate_protocol::{Bytes, CacheError, CacheResult, Entry, Operation, Skipped};
 
@@ -31,7 +31,7 @@ pub(super) struct GroupRead {
 pub(super) struct ConsumerSource<'b> {
     backend: &'b dyn Backend,
     read: GroupRead,
-    limits: ReplyLimits,
+    options: PerformOptions,
     /// The creation of the group under way. Nothing else is, meanwhile.
     creating: Option<BoxFuture<'b, CacheResult<MissingGroup>>>,
     /// Absent if the group is not to be created, and while it is being created.
@@ -60,7 +60,7 @@ impl<'b> ConsumerSource<'b> {
     pub(super) fn new(
         backend: &'b dyn Backend,
         read: GroupRead,
-        limits: ReplyLimits,
+        options: PerformOptions,
         first_reclaim: Option<ReclaimStep>,
         backpressure: Backpressure,
     ) -> Self {
@@ -68,7 +68,7 @@ impl<'b> ConsumerSource<'b> {
         Self {
             backend,
             read,
-            limits,
+            options,
             creating: None,
             missing_group: None,
             reading: None,
@@ -206,10 +206,14 @@ impl<'b> ConsumerSource<'b> {
             count,
             block_ms: Some(0),
         };
-        let performing = self.backend.perform(vec![operation], self.limits);
+        let (still_wanted, cancellation) = Cancellation::new();
+        let options = self.options.clone();
+        let options = options.cancellations(vec![(0, cancellation)]);
+        let performing = self.backend.perform(vec![operation], options);
         let pending_reply = self.backpressure.expect_reply();
         self.reading = Some(
             async move {
+                let _still_wanted = still_wanted;
                 let mut progress = performing.await;
                 // While the read waits, the backend loads nothing for it.
                 drop(pending_reply);

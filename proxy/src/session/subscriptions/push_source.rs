@@ -53,9 +53,9 @@ impl<'b> PushSource<'b> {
                     consumer: consumer.into_owned(),
                     batch,
                 };
-                let (limits, backpressure) = (bound.reply_limits(), backpressure.clone());
+                let (options, backpressure) = (bound.perform_options(), backpressure.clone());
                 let mut source =
-                    ConsumerSource::new(backend, read, limits, first_reclaim, backpressure);
+                    ConsumerSource::new(backend, read, options, first_reclaim, backpressure);
                 if let Some(missing_group) = missing_group {
                     source.create_group(missing_group);
                 }

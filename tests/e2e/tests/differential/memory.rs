@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail, ensure};
 use futures_util::FutureExt;
-use streamgate_backend::{Backend, Progress, ReplyLimits};
+use streamgate_backend::{Backend, PerformOptions, Progress};
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::{CacheResult, Operation, Reply, StreamEntry};
 
@@ -52,7 +52,7 @@ impl MemorySide {
     fn ask(&self, operation: Operation<'static>) -> anyhow::Result<Progress<'_>> {
         let progress = self
             .0
-            .perform(vec![operation], ReplyLimits::default())
+            .perform(vec![operation], PerformOptions::default())
             .now_or_never();
         progress
             .context("asking waits")?

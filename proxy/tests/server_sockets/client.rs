@@ -8,11 +8,12 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::message::{Credit, Hello, Subscription, TailStart, Welcome};
-use streamgate_protocol::{CacheResult, ClientMessage, Operation, Reply, ServerMessage};
+use streamgate_protocol::{CacheResult, ClientMessage, Operation, Reply, ServerMessage, close};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -146,6 +147,12 @@ impl TestClient {
                     });
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => {
+                    return Err(Closed {
+                        code: close::ABNORMAL,
+                        reason: "the connection ended without a close".to_owned(),
+                    });
+                }
                 other => panic!("neither a frame nor a close: {other:?}"),
             };
             self.frames += 1;

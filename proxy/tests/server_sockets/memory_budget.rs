@@ -53,7 +53,9 @@ async fn whoever_holds_most_is_closed_if_memory_is_used_up_and_others_are_served
         for _ in 1..=2 {
             // Those that were not closed get their replies once they read.
             if let Err(closed) = client.receive().await {
-                assert_eq!(closed.code, close::OUT_OF_MEMORY, "{closed:?}");
+                // In the middle of a frame there is no room for the close.
+                let codes = [close::OUT_OF_MEMORY, close::ABNORMAL];
+                assert!(codes.contains(&closed.code), "{closed:?}");
                 evicted += 1;
                 break;
             }

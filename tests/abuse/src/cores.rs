@@ -11,7 +11,7 @@ use crate::scene::Form;
 
 /// Priority of the attackers' threads, so that on few cores the bystander measures the server and
 /// not the attackers.
-const ATTACKER_NICENESS: i32 = 10;
+const ATTACKER_NICENESS: i32 = 19;
 
 /// The cores of each part.
 #[derive(Clone, Debug)]

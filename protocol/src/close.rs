@@ -43,6 +43,10 @@ pub const EXTENSION_REQUIRED: u16 = 1010;
 pub const RESTART: u16 = 1012;
 /// A frame cannot be decoded, or holds a message of the receiver's own side.
 pub const MALFORMED: u16 = 4400;
+/// The client has no valid token, or not any more.
+pub const UNAUTHENTICATED: u16 = 4401;
+/// The client may not connect here.
+pub const FORBIDDEN: u16 = 4403;
 /// A text frame where binary was agreed, or the reverse.
 pub const WRONG_FRAME_TYPE: u16 = 4405;
 /// The peer was silent for too long.
@@ -99,6 +103,16 @@ pub const CLOSE_CODES: &[CloseCode] = &[
         "A frame that cannot be decoded.",
     ),
     row(
+        UNAUTHENTICATED,
+        AfterClose::Stop,
+        "No valid token, or not any more.",
+    ),
+    row(
+        FORBIDDEN,
+        AfterClose::Stop,
+        "The client may not connect here.",
+    ),
+    row(
         WRONG_FRAME_TYPE,
         AfterClose::Stop,
         "Text where binary was agreed, or the reverse.",
@@ -151,8 +165,8 @@ pub fn after_close(code: u16) -> AfterClose {
 pub fn error_code(close_code: u16) -> &'static str {
     match after_close(close_code) {
         _ if close_code == NORMAL => code::CLOSED,
-        _ if close_code == 401 => code::NOAUTH,
-        _ if close_code == 403 => code::NOPERM,
+        _ if matches!(close_code, 401 | UNAUTHENTICATED) => code::NOAUTH,
+        _ if matches!(close_code, 403 | FORBIDDEN) => code::NOPERM,
         AfterClose::Stop => code::PROTOCOL,
         AfterClose::Reconnect => code::DISCONNECTED,
     }

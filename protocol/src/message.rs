@@ -67,6 +67,12 @@ pub enum ClientMessage<'a> {
         /// The ping's nonce.
         nonce: u64,
     },
+    /// Presents a new token for the same subject. A [`ServerMessage::Auth`] answers it; a server
+    /// without authentication ignores it.
+    Authenticate {
+        /// The token.
+        token: Text<'a>,
+    },
 }
 
 /// A message from a server.
@@ -113,6 +119,14 @@ pub enum ServerMessage {
         /// The ping's nonce.
         nonce: u64,
     },
+    /// Answers a [`ClientMessage::Authenticate`]. Also sent when the server changes its mind about
+    /// the token, for example because it is revoked.
+    Auth {
+        /// Who the client is now, and for how long; `None` if it is anonymous.
+        identity: Option<Identity>,
+        /// Why the new token was refused. The one before it stays in use.
+        refused: Option<Fault>,
+    },
 }
 
 /// What a client is, and what it can take.
@@ -126,7 +140,7 @@ pub struct Hello<'a> {
     pub max_frame_bytes: u32,
     /// The optional features that the client knows. Version 1 has none.
     pub features: Vec<Text<'a>>,
-    /// What the client proves its identity with. A server without authentication ignores it.
+    /// The token that proves the client's identity. A server without authentication ignores it.
     pub token: Option<Text<'a>>,
 }
 
@@ -144,6 +158,32 @@ pub struct Welcome {
     pub max_frame_bytes: u32,
     /// The longest time between two frames of a client, in milliseconds.
     pub heartbeat_ms: u32,
+    /// Who the client is; `None` if it is anonymous.
+    pub identity: Option<Identity>,
+}
+
+/// Whom the server takes a client for, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Identity {
+    /// The subject of the token.
+    pub subject: String,
+    /// The time in milliseconds after which the client should present a new token.
+    pub renew_after_ms: Option<u64>,
+    /// The time in milliseconds after which the server closes the socket, unless the token is
+    /// renewed.
+    pub expires_after_ms: Option<u64>,
+}
+
+impl Identity {
+    /// Builds the identity of a subject whose token does not expire.
+    pub fn new(subject: impl Into<String>) -> Self {
+        Self {
+            subject: subject.into(),
+            renew_after_ms: None,
+            expires_after_ms: None,
+        }
+    }
 }
 
 /// The result of a request.
@@ -187,7 +227,7 @@ impl<'a> Hello<'a> {
 }
 
 impl Welcome {
-    /// Builds the welcome of a server without features. No limit may be 0.
+    /// Builds the welcome of a server without features, for an anonymous client. No limit may be 0.
     pub fn new(
         server: impl Into<String>,
         max_in_flight: u32,
@@ -200,6 +240,7 @@ impl Welcome {
             max_in_flight,
             max_frame_bytes,
             heartbeat_ms,
+            identity: None,
         }
     }
 }

@@ -299,6 +299,7 @@ const item = choice({
   gap: record({ after: text, first: optional(text), position: text, reason: gapReason }),
   skipped: record({ id: text, bytes: uint, reason: text }),
 });
+const identity = record({ subject: text, renew_after_ms: optional(uint), expires_after_ms: optional(uint) });
 const messages = {
   client: choice({
     hello: record({ client: text, max_frame_bytes: uint32, features: list(text), token: optional(text) }),
@@ -308,6 +309,7 @@ const messages = {
     grant: record({ id: uint, credit }),
     ping: record({ nonce: uint }),
     pong: record({ nonce: uint }),
+    authenticate: record({ token: text }),
   }),
   server: choice({
     welcome: record({
@@ -316,6 +318,7 @@ const messages = {
       max_in_flight: uint32,
       max_frame_bytes: uint32,
       heartbeat_ms: uint32,
+      identity: optional(identity),
     }),
     reply: record({ id: uint, outcome: choice({ ok: unnamed(reply), error: fault }) }),
     push: record({ id: uint, item }),
@@ -323,6 +326,7 @@ const messages = {
     backend: record({ unavailable: optional(fault) }),
     ping: record({ nonce: uint }),
     pong: record({ nonce: uint }),
+    auth: record({ identity: optional(identity), refused: optional(fault) }),
   }),
 };
 

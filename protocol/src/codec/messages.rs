@@ -78,7 +78,8 @@ impl<'a> Message<'a> for ClientMessage<'a> {
     #[cfg(feature = "json")]
     const WITH_ID: &'static [&'static str] = &["request", "subscribe"];
     #[cfg(feature = "json")]
-    const FOREIGN: &'static [&'static str] = &["welcome", "reply", "push", "position", "backend"];
+    const FOREIGN: &'static [&'static str] =
+        &["welcome", "reply", "push", "position", "backend", "auth"];
 
     fn has_valid_numbers(&self) -> bool {
         match self {
@@ -88,7 +89,7 @@ impl<'a> Message<'a> for ClientMessage<'a> {
             | Self::Grant { id: number, .. }
             | Self::Ping { nonce: number }
             | Self::Pong { nonce: number } => *number <= MAX_MESSAGE_ID,
-            Self::Hello(_) => true,
+            Self::Hello(_) | Self::Authenticate { .. } => true,
         }
     }
 }
@@ -101,7 +102,14 @@ impl<'a> Message<'a> for ServerMessage {
     #[cfg(feature = "json")]
     const WITH_ID: &'static [&'static str] = &["reply"];
     #[cfg(feature = "json")]
-    const FOREIGN: &'static [&'static str] = &["hello", "request", "cancel", "subscribe", "grant"];
+    const FOREIGN: &'static [&'static str] = &[
+        "hello",
+        "request",
+        "cancel",
+        "subscribe",
+        "grant",
+        "authenticate",
+    ];
 
     fn has_valid_numbers(&self) -> bool {
         match self {

@@ -10,7 +10,7 @@ use super::push::ItemRef;
 use super::wire::ReadError;
 use super::wire::{self, Choice, Decode, Encode, Record, choice, record};
 use crate::message::{
-    Credit, Fault, Hello, Item, Outcome, Reply, Subscription, TailStart, Welcome,
+    Credit, Fault, Hello, Identity, Item, Outcome, Reply, Subscription, TailStart, Welcome,
 };
 use crate::pending::{Claimed, ConsumerInfo, PendingEntry, PendingSummary};
 use crate::subscribe::{Gap, Skipped};
@@ -24,6 +24,7 @@ choice!(ClientMessage<'a> {
     4 grant Grant { id, credit },
     5 ping Ping { nonce },
     6 pong Pong { nonce },
+    7 authenticate Authenticate { token },
 });
 
 choice!(ServerMessage {
@@ -34,6 +35,7 @@ choice!(ServerMessage {
     4 backend Backend { unavailable },
     5 ping Ping { nonce },
     6 pong Pong { nonce },
+    7 auth Auth { identity, refused },
 });
 
 choice!(Operation<'a> {
@@ -93,7 +95,13 @@ record!(Welcome {
     features,
     max_in_flight,
     max_frame_bytes,
-    heartbeat_ms
+    heartbeat_ms,
+    identity
+});
+record!(Identity {
+    subject,
+    renew_after_ms,
+    expires_after_ms
 });
 record!(Fault {
     code,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::{Fault, Hello, Item, Outcome, Subscription, TailStart};
+use super::{Fault, Hello, Item, Outcome, Subscription, TailStart, Welcome};
 use crate::codec::{Encoding, Message};
 use crate::{ClientMessage, Operation, Reply, ServerMessage};
 
@@ -61,6 +61,7 @@ cases!(client_message: ClientMessage<'_> {
     ClientMessage::Pong { .. } => "pong",
     ClientMessage::Subscribe { .. } => "subscribe",
     ClientMessage::Grant { .. } => "grant",
+    ClientMessage::Authenticate { .. } => "authenticate",
 });
 
 cases!(operation: Operation<'_> {
@@ -84,7 +85,8 @@ cases!(operation: Operation<'_> {
 });
 
 cases!(server_message: ServerMessage {
-    ServerMessage::Welcome(_) => "welcome",
+    ServerMessage::Welcome(Welcome { identity: None, .. }) => "welcome",
+    ServerMessage::Welcome(Welcome { identity: Some(_), .. }) => "welcome of a subject",
     ServerMessage::Reply { .. } => "reply",
     ServerMessage::Ping { .. } => "ping",
     ServerMessage::Pong { .. } => "pong",
@@ -92,6 +94,8 @@ cases!(server_message: ServerMessage {
     ServerMessage::Position { .. } => "position",
     ServerMessage::Backend { unavailable: None } => "backend",
     ServerMessage::Backend { unavailable: Some(_) } => "backend unavailable",
+    ServerMessage::Auth { refused: None, .. } => "auth",
+    ServerMessage::Auth { refused: Some(_), .. } => "auth refused",
 });
 
 cases!(outcome: Outcome {

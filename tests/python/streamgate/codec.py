@@ -126,7 +126,10 @@ CLIENT_MESSAGE = Choice(
     grant=Record(id=_id, credit=CREDIT),
     ping=Record(nonce=_id),
     pong=Record(nonce=_id),
+    authenticate=Record(token=_text),
 )
+
+IDENTITY = Record(subject=_text, renew_after_ms_opt=_uint, expires_after_ms_opt=_uint)
 
 SERVER_MESSAGE = Choice(
     welcome=Record(
@@ -135,6 +138,7 @@ SERVER_MESSAGE = Choice(
         max_in_flight=_uint_32,
         max_frame_bytes=_uint_32,
         heartbeat_ms=_uint_32,
+        identity_opt=IDENTITY,
     ),
     reply=Record(id=_id, outcome=Choice(ok=Wrapped(REPLY), error=FAULT)),
     push=Record(id=_id, item=ITEM),
@@ -142,6 +146,7 @@ SERVER_MESSAGE = Choice(
     backend=Record(unavailable_opt=FAULT),
     ping=Record(nonce=_id),
     pong=Record(nonce=_id),
+    auth=Record(identity_opt=IDENTITY, refused_opt=FAULT),
 )
 
 

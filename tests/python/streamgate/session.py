@@ -195,7 +195,7 @@ class Session:
         ((name, content),) = message.items()
         if name == "ping":
             self.send({"pong": content})
-        elif name == "pong":
+        elif name in ("pong", "auth"):
             pass
         elif name == "welcome":
             if self.welcome is None:

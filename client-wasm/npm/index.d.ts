@@ -31,6 +31,22 @@ export interface ConnectOptions {
    * reply is lost rejects with `UNKNOWN_OUTCOME`. Default: true.
    */
   exactlyOnce?: boolean | undefined;
+  /**
+   * The token with which the client authenticates: one for its life, or a function that returns
+   * one. The client calls the function at each attempt to connect, before a token ends, and once
+   * more if the server refuses a token; one call at a time. It is sent over `wss:` only, or to this
+   * machine.
+   *
+   * If the function rejects with an error whose `code` is `NOAUTH`, nobody is signed in: the client
+   * closes. After any other error it calls again later.
+   */
+  token?: string | ((request: TokenRequest) => string | Promise<string>) | undefined;
+}
+
+/** Why the client needs a token. */
+export interface TokenRequest {
+  /** The token before this one was refused, or is about to end: return another one, not a cached one. */
+  readonly force: boolean;
 }
 
 export interface CallOptions {

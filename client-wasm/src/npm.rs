@@ -18,8 +18,8 @@ mod wake;
 use std::task::Context;
 
 use js_sys::Function;
-use streamgate_client::ClientConfig;
-use streamgate_client::internals::{Engine, EngineEvent, EngineIo};
+use streamgate_client::internals::{Engine, EngineEvent, EngineIo, TokenError};
+use streamgate_client::{ClientConfig, TokenSource};
 use streamgate_protocol::Operation;
 use streamgate_protocol::message::Subscription;
 use wasm_bindgen::JsValue;
@@ -41,8 +41,9 @@ pub struct Connection {
 
 #[wasm_bindgen]
 impl Connection {
-    /// Begins to connect, with sockets of `constructor`. `wake()` asks for a pump; `on_event(kind, id, a, b, c)` receives events,
-    /// see `events.rs`.
+    /// Begins to connect, with sockets of `constructor`. `token` is the client's token, undefined if
+    /// it has none, or anything else if `TOKEN` asks for it. `wake()` asks for a pump;
+    /// `on_event(kind, id, a, b, c)` receives events, see `events.rs`.
     ///
     /// # Errors
     ///
@@ -54,6 +55,7 @@ impl Connection {
         constructor: Function,
         connect_timeout_ms: u32,
         exactly_once: bool,
+        token: JsValue,
         wake: Function,
         on_event: Function,
         now: f64,
@@ -64,7 +66,12 @@ impl Connection {
         let connector = connector.with_constructor(constructor);
         let config = ClientConfig::default()
             .connect_timeout_ms(connect_timeout_ms)
-            .exactly_once(exactly_once);
+            .exactly_once(exactly_once)
+            .token_source(match token.as_string() {
+                Some(token) => TokenSource::Fixed(token),
+                None if token.is_undefined() => TokenSource::None,
+                None => TokenSource::OnDemand,
+            });
         Ok(Self {
             io: EngineIo::new(Engine::new(&identity, config, now as u64), connector),
             next_id: 1,
@@ -90,6 +97,9 @@ impl Connection {
                 }
             }
         }
+        if let Some(request) = self.io.connector().take_token_request() {
+            events::token_requested(&self.on_event, request.force);
+        }
         match self.io.engine.next_deadline() {
             Some(deadline) => deadline.saturating_sub(now) as f64,
             None => -1.0,
@@ -104,6 +114,17 @@ impl Connection {
     /// Probes the connection, or reconnects, at once: the network or the page came back.
     pub fn network_changed(&mut self, now: f64) {
         self.io.engine.network_changed(now as u64);
+    }
+
+    /// Answers `TOKEN`: with a token, or if it is no string, with why there is none now, or none any
+    /// more.
+    pub fn token(&mut self, token: JsValue, why: String, signed_out: bool, now: f64) {
+        let answer = token.as_string().ok_or(if signed_out {
+            TokenError::SignedOut(why)
+        } else {
+            TokenError::Later(why)
+        });
+        self.io.engine.handle_token(answer, now as u64);
     }
 
     /// Closes the connection.

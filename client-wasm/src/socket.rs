@@ -24,7 +24,7 @@ use gloo_net::websocket::{Message, WebSocketError};
 use gloo_timers::callback::Timeout;
 use js_sys::{Array, Function, Reflect, Uint8Array};
 use streamgate_client::CacheResult;
-use streamgate_client::internals::{Connector, Socket, SocketEvent};
+use streamgate_client::internals::{Connector, Socket, SocketEvent, TokenRequest};
 use streamgate_protocol::close::{ABNORMAL, fit_reason};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{BinaryType, Event, WebSocket};
@@ -41,6 +41,8 @@ thread_local! {
 pub struct WebSocketConnector {
     url: String,
     constructor: Option<Function>,
+    /// The engine's request for a token that nobody has taken yet.
+    token_request: Option<TokenRequest>,
 }
 
 impl WebSocketConnector {
@@ -54,6 +56,7 @@ impl WebSocketConnector {
         Ok(Self {
             url: url.to_owned(),
             constructor: None,
+            token_request: None,
         })
     }
 
@@ -65,6 +68,11 @@ impl WebSocketConnector {
             constructor: Some(constructor),
             ..self
         }
+    }
+
+    /// Returns the engine's request for a token, once.
+    pub(crate) fn take_token_request(&mut self) -> Option<TokenRequest> {
+        self.token_request.take()
     }
 
     fn open(&self, subprotocol: &str) -> Result<(WebSocket, SocketEvents), String> {
@@ -98,6 +106,10 @@ impl Connector for WebSocketConnector {
         RuntimeSocket {
             socket: self.open(subprotocol).map(OpenSocket::new),
         }
+    }
+
+    fn request_token(&mut self, force: bool) {
+        self.token_request = Some(TokenRequest::new(force));
     }
 }
 

@@ -10,7 +10,7 @@
 //!   [`network_changed`](Engine::network_changed);
 //! - events: [`handle_opened`](Engine::handle_opened), [`handle_frame`](Engine::handle_frame),
 //!   [`handle_closed`](Engine::handle_closed), [`postpone_connect`](Engine::postpone_connect),
-//!   [`handle_timeout`](Engine::handle_timeout);
+//!   [`handle_token`](Engine::handle_token), [`handle_timeout`](Engine::handle_timeout);
 //! - results: [`poll_action`](Engine::poll_action), [`poll_transmit`](Engine::poll_transmit),
 //!   [`poll_event`](Engine::poll_event), each polled until it returns `None`;
 //! - [`next_deadline`](Engine::next_deadline): when to call `handle_timeout`.
@@ -18,6 +18,7 @@
 //! After any method of the first two kinds, poll all of the third. Times are in milliseconds on one
 //! clock that never goes back.
 
+mod authentication;
 mod availability;
 mod config;
 mod connection;
@@ -43,6 +44,7 @@ mod retry_policy;
 mod subscription_window;
 mod subscriptions;
 mod time;
+mod tokens;
 mod transmit;
 
 use std::collections::VecDeque;
@@ -65,6 +67,8 @@ use reconnect_backoff::ReconnectBackoff;
 use recovery::LateRecovery;
 use request_queue::RequestQueue;
 pub use time::Millis;
+use tokens::Tokens;
+pub use tokens::{TokenError, TokenSource};
 
 /// The state machine of one client.
 #[derive(Debug)]
@@ -94,6 +98,7 @@ pub struct Engine {
     /// The nonce of a ping to answer.
     pong: Option<u64>,
     availability: Availability,
+    tokens: Tokens,
     /// How the server violated the protocol, and the code of the close.
     violation: Option<(u16, &'static str)>,
     /// Before then, the server wants no further connection.
@@ -123,6 +128,7 @@ impl Engine {
             is_welcomed: false,
             pong: None,
             availability: Availability::default(),
+            tokens: Tokens::new(config.token_source.clone()),
             violation: None,
             connect_not_before: 0,
             actions: VecDeque::new(),
@@ -217,7 +223,8 @@ impl Engine {
         let availability = self.availability.next_deadline().filter(|_| is_open);
         let recovery = self.late_recovery.due_at.filter(|_| is_open);
         let queue = self.queue.next_deadline();
-        [phase, queue, producers, availability, recovery]
+        let renewal = self.tokens.renew_at().filter(|_| is_open);
+        [phase, queue, producers, availability, recovery, renewal]
             .into_iter()
             .flatten()
             .min()

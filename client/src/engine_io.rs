@@ -13,6 +13,7 @@ pub struct EngineIo<C: Connector> {
     pub engine: Engine,
     connector: C,
     socket: Option<C::Socket>,
+    awaits_token: bool,
 }
 
 impl<C: Connector> EngineIo<C> {
@@ -22,14 +23,20 @@ impl<C: Connector> EngineIo<C> {
             engine,
             connector,
             socket: None,
+            awaits_token: false,
         }
+    }
+
+    /// Returns the connector.
+    pub const fn connector(&mut self) -> &mut C {
+        &mut self.connector
     }
 
     /// Does everything that can be done without waiting. The context's waker is called when there
     /// is more to do.
     pub fn pump(&mut self, cx: &mut Context<'_>, now: Millis) {
         loop {
-            let received = self.receive(cx, now);
+            let received = self.receive(cx, now) | self.receive_token(cx, now);
             let deadline = self.engine.next_deadline();
             if deadline.is_some_and(|deadline| now >= deadline) {
                 self.engine.handle_timeout(now);
@@ -73,6 +80,17 @@ impl<C: Connector> EngineIo<C> {
         any
     }
 
+    fn receive_token(&mut self, cx: &mut Context<'_>, now: Millis) -> bool {
+        if self.awaits_token
+            && let Poll::Ready(answer) = self.connector.poll_token(cx)
+        {
+            self.awaits_token = false;
+            self.engine.handle_token(answer, now);
+            return true;
+        }
+        false
+    }
+
     fn act(&mut self) -> bool {
         let mut any = false;
         while let Some(action) = self.engine.poll_action() {
@@ -81,6 +99,10 @@ impl<C: Connector> EngineIo<C> {
                 SocketAction::Connect => {
                     let subprotocol = self.engine.encoding().subprotocol();
                     self.socket = Some(self.connector.connect(subprotocol));
+                }
+                SocketAction::RequestToken { force } => {
+                    self.connector.request_token(force);
+                    self.awaits_token = true;
                 }
                 SocketAction::Close { code, reason } => {
                     if let Some(socket) = &mut self.socket {

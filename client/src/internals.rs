@@ -12,7 +12,9 @@ use crate::client::Client;
 pub use crate::driver::Driver;
 pub use crate::engine::{ClientConfig, ConnectionState};
 pub use crate::engine::{Engine, EngineEvent, Identity, Millis, NewRequest, SocketAction};
+pub use crate::engine::{TokenError, TokenSource};
 pub use crate::engine_io::EngineIo;
+pub use crate::token_requests::{TokenRequest, TokenRequests};
 pub use crate::transport::{Clock, Connector, Socket, SocketEvent};
 
 /// Returns a client, and the driver without which the client does nothing.

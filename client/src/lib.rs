@@ -56,10 +56,11 @@ pub mod internals;
 #[cfg(feature = "native")]
 mod native;
 mod telemetry;
+mod token_requests;
 mod transport;
 
 pub use client::{Client, ReadBatch};
-pub use engine::{ClientConfig, ConnectionState};
+pub use engine::{ClientConfig, ConnectionState, TokenSource};
 #[cfg(feature = "native")]
 pub use native::Builder;
 pub use streamgate_protocol::codec::Encoding;
@@ -69,3 +70,4 @@ pub use streamgate_protocol::{
     PendingSummary, Retry, StreamEntry, StreamingBackend, SubscribingBackend, Tail, TailFrom,
     TailItem,
 };
+pub use token_requests::TokenRequest;

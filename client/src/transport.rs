@@ -5,7 +5,9 @@
 use std::future::Future;
 use std::task::{Context, Poll};
 
-use crate::engine::Millis;
+#[cfg(doc)]
+use crate::engine::{Engine, TokenSource};
+use crate::engine::{Millis, TokenError};
 
 /// What happened to a socket.
 #[derive(Debug)]
@@ -63,6 +65,20 @@ pub trait Connector {
 
     /// Begins to open a socket, with one subprotocol on offer.
     fn connect(&mut self, subprotocol: &'static str) -> Self::Socket;
+
+    /// Asks the owner for a token. With `force`, one that it returned before does not do. A second
+    /// call takes the place of one that has no answer.
+    ///
+    /// Called only if the client's tokens are [`TokenSource::OnDemand`]. A driver may also take the
+    /// request from here, and call [`Engine::handle_token`] by itself.
+    fn request_token(&mut self, force: bool) {
+        let _ = force;
+    }
+
+    /// Returns the answer to [`request_token`](Self::request_token).
+    fn poll_token(&mut self, _cx: &mut Context<'_>) -> Poll<Result<String, TokenError>> {
+        Poll::Pending
+    }
 }
 
 /// A clock that never goes back.

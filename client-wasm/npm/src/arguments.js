@@ -3,6 +3,9 @@
 
 import { StreamgateError } from "./errors.js";
 
+/** Hosts to which nobody can listen on the way. */
+const OWN_MACHINE = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** Returns a string; throws for anything else, which `String()` would hide. */
@@ -72,4 +75,17 @@ export function webSocketUrl(url) {
   if (resolved.protocol === "http:") resolved.protocol = "ws:";
   if (resolved.protocol === "https:") resolved.protocol = "wss:";
   return resolved.href;
+}
+
+/** Returns a token, or the function that returns tokens, if it may be sent to this URL. */
+export function tokenFor(url, token) {
+  if (token === undefined || token === null) return undefined;
+  if (typeof token !== "string" && typeof token !== "function") {
+    throw new TypeError("token must be a string, or a function that returns one");
+  }
+  const { protocol, hostname } = new URL(url);
+  if (protocol !== "wss:" && !OWN_MACHINE.test(hostname)) {
+    throw new StreamgateError("CONFIG", `no token is sent to '${url}', which is not encrypted; use wss://`, "never");
+  }
+  return token;
 }

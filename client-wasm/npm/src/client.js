@@ -1,11 +1,11 @@
 // `Client`: the promises of its calls, by id, and the events that settle them.
 
-import { flatFields, idList, name, optional, tailStart, text, webSocketUrl, wholeNumber } from "./arguments.js";
+import { flatFields, idList, name, optional, tailStart, text, tokenFor, webSocketUrl, wholeNumber } from "./arguments.js";
 import { asyncDispose, deferred } from "./deferred.js";
 import { Deliveries } from "./deliveries.js";
 import { entriesFrom } from "./entry.js";
 import { StreamgateError } from "./errors.js";
-import { ENTRIES, FAILED, PENDING, PUSHED, SKIPPED, STATE, VALUE } from "./events.js";
+import { ENTRIES, FAILED, PENDING, PUSHED, SKIPPED, STATE, TOKEN, VALUE } from "./events.js";
 import { CLAIM, CONSUMERS, LIST, REMOVE_CONSUMER, SUMMARY } from "./pending.js";
 import { claimedFrom, consumersFrom, listFrom, summaryFrom } from "./pending-results.js";
 import { Tail } from "./subscription.js";
@@ -78,6 +78,9 @@ export class Client extends EventTarget {
   /** The last socket that the module opened. */
   #socket;
   #requests = new Map();
+  #token;
+  /** Whether the module asked for a token since the last pump, and whether it must be a new one. */
+  #tokenRequest;
   #state = "connecting";
   #stateEvents = [];
   #pumpDue = false;
@@ -92,10 +95,11 @@ export class Client extends EventTarget {
     const wake = () => this.#wake();
     const onEvent = (...event) => this.#handleEvent(...event);
     const timeout = wholeNumber(options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS, "connectTimeoutMs");
+    this.#token = tokenFor(url, options.token);
     try {
       const open = this.#opener(options.WebSocket);
       const exactlyOnce = options.exactlyOnce ?? true;
-      this.#connection = new Connection(url, open, timeout, exactlyOnce, wake, onEvent, now());
+      this.#connection = new Connection(url, open, timeout, exactlyOnce, this.#token, wake, onEvent, now());
     } catch (error) {
       throw Array.isArray(error) ? new StreamgateError(...error) : error;
     }
@@ -334,15 +338,36 @@ export class Client extends EventTarget {
     this.#pumping = false;
     if (!this.#connection) return;
     this.#sleep(ms);
+    const force = this.#tokenRequest;
+    this.#tokenRequest = undefined;
+    if (force !== undefined) void this.#answerToken(force);
     const events = this.#stateEvents;
     this.#stateEvents = [];
     for (const [event, error] of events) this.#enterState(event, error);
+  }
+
+  /** Asks the owner for a token, and hands it to the module. */
+  async #answerToken(force) {
+    let token;
+    let error = new TypeError("token() must return a string");
+    try {
+      token = await this.#token({ force });
+    } catch (reason) {
+      error = reason;
+    }
+    const signedOut = error?.code === "NOAUTH";
+    this.#call((connection) => connection.token(token, String(error?.message ?? error), signedOut, now()));
+    this.#wake();
   }
 
   /** Receives the module's events during a pump, and must not call the module: see `npm.rs`. */
   #handleEvent(kind, id, a, b, c) {
     if (kind === STATE) {
       this.#stateEvents.push([new StateEvent(a, id || c, b), c]);
+      return;
+    }
+    if (kind === TOKEN) {
+      this.#tokenRequest = id === 1;
       return;
     }
     const request = this.#requests.get(id);

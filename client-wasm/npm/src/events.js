@@ -12,3 +12,4 @@ export const GAP_RECREATED = 7;
 export const GAP_ROLLED_BACK = 8;
 export const SKIPPED = 9;
 export const PENDING = 10;
+export const TOKEN = 11;

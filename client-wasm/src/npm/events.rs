@@ -13,6 +13,7 @@
 //! | `GAP_ROLLED_BACK`: a gap, because the stream lost its newest entries | the same | | | |
 //! | `SKIPPED`: an entry cannot be carried | the subscription's | its id | its bytes | the reason |
 //! | `PENDING`: a request about pending entries is done | the request's | see below | | |
+//! | `TOKEN`: the client needs a token | 1 if it must be another one than the last, else 0 | | | |
 //!
 //! For `PENDING`, `a` is a flat list. Of a summary: the count, the smallest id, the greatest one,
 //! then name, count, name, count … Of a list of entries: for each its id, consumer, idle time and
@@ -44,6 +45,7 @@ mod kind {
     pub(super) const GAP_ROLLED_BACK: u32 = 8;
     pub(super) const SKIPPED: u32 = 9;
     pub(super) const PENDING: u32 = 10;
+    pub(super) const TOKEN: u32 = 11;
 }
 
 /// Reports the result of a request, or the error that ended a subscription.
@@ -174,6 +176,13 @@ pub(super) fn state_changed(on_event: &Function, state: &ConnectionState) {
     emit(on_event, kind::STATE, close, [state, reason, code]);
 }
 
+/// Reports that the client needs a token.
+pub(super) fn token_requested(on_event: &Function, force: bool) {
+    let none = || JsValue::UNDEFINED;
+    let force = f64::from(u8::from(force));
+    emit(on_event, kind::TOKEN, force, [none(), none(), none()]);
+}
+
 /// Returns `[code, message, retry]`.
 pub(super) fn error_parts(error: &CacheError) -> JsValue {
     let parts = [error.code(), error.message(), error.retry().as_str()];
@@ -241,6 +250,7 @@ mod tests {
             ("GAP_ROLLED_BACK", kind::GAP_ROLLED_BACK),
             ("SKIPPED", kind::SKIPPED),
             ("PENDING", kind::PENDING),
+            ("TOKEN", kind::TOKEN),
         ];
         let expected = kinds.map(|(name, kind)| format!("export const {name} = {kind};"));
         let script = include_str!("../../npm/src/events.js");

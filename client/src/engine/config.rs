@@ -3,6 +3,8 @@
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::limits::MAX_SERVER_FRAME_BYTES;
 
+use super::tokens::TokenSource;
+
 /// Half of it lasts for a round trip of 50 ms at 10 000 entries a second.
 const DEFAULT_CREDIT_ENTRIES: u32 = 1_024;
 
@@ -57,6 +59,8 @@ pub struct ClientConfig {
     /// Whether a client whose first attempt to connect fails goes on trying, as it does after a
     /// lost connection. Default: false.
     pub retry_first_connect: bool,
+    /// Where the client's tokens come from. Default: it has none.
+    pub token_source: TokenSource,
 }
 
 impl Default for ClientConfig {
@@ -74,7 +78,17 @@ impl Default for ClientConfig {
             max_frame_bytes: MAX_SERVER_FRAME_BYTES as u32,
             exactly_once: true,
             retry_first_connect: false,
+            token_source: TokenSource::None,
         }
+    }
+}
+
+impl ClientConfig {
+    /// Sets [`token_source`](Self#structfield.token_source).
+    #[must_use]
+    pub fn token_source(mut self, source: TokenSource) -> Self {
+        self.token_source = source;
+        self
     }
 }
 

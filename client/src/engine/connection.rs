@@ -7,6 +7,7 @@ use streamgate_protocol::limits;
 use streamgate_protocol::text::push_number;
 
 use super::Engine;
+use super::authentication::is_refusal_of_token;
 use super::availability::Availability;
 use super::connection_phase::ConnectionPhase;
 use super::connection_state::ConnectionState;
@@ -101,6 +102,9 @@ impl Engine {
                 self.handle_lost(close::HEARTBEAT_MISSED, "the server is silent", true, now);
             }
             ConnectionPhase::Open { .. } => {
+                if self.tokens.renew_at().is_some_and(|at| now >= at) {
+                    self.request_token(true);
+                }
                 self.heartbeat.record_wake(now);
                 if self.late_recovery.begin(now) {
                     self.delivery_log.begin_late_recoveries();
@@ -152,7 +156,11 @@ impl Engine {
         self.phase = ConnectionPhase::Connecting {
             give_up_at: now + u64::from(self.config.connect_timeout_ms),
         };
-        self.actions.push_back(SocketAction::Connect);
+        if self.tokens.is_on_demand() {
+            self.request_token(false);
+        } else {
+            self.actions.push_back(SocketAction::Connect);
+        }
     }
 
     /// Closes the socket because the server violated the protocol. Another attempt would fail the
@@ -166,9 +174,18 @@ impl Engine {
 
     /// Handles that the connection is gone: schedules another attempt, unless there is no point in
     /// one. `is_unnoticed` says that the server may take it for alive.
-    fn handle_lost(&mut self, code: u16, reason: &str, is_unnoticed: bool, now: Millis) {
+    pub(super) fn handle_lost(&mut self, code: u16, reason: &str, is_unnoticed: bool, now: Millis) {
+        self.tokens.connection_lost();
         let is_retried = self.was_ever_open || self.config.retry_first_connect;
-        if close::after_close(code) == AfterClose::Stop || !is_retried {
+        let has_ended = if is_refusal_of_token(code)
+            && let Some(refusals) = self.tokens.refuse()
+        {
+            // The owner of a client that was never connected awaits an answer.
+            refusals > 1 && !is_retried
+        } else {
+            close::after_close(code) == AfterClose::Stop || !is_retried
+        };
+        if has_ended {
             // A WebSocket that takes no message of this length gives no reason.
             let reason = match code {
                 close::MESSAGE_TOO_LARGE if reason.is_empty() => TOO_LARGE,
@@ -205,14 +222,14 @@ impl Engine {
         }
     }
 
-    fn begin_closing(&mut self, code: u16, reason: &'static str, now: Millis) {
+    pub(super) fn begin_closing(&mut self, code: u16, reason: &'static str, now: Millis) {
         self.actions.push_back(SocketAction::Close { code, reason });
         self.phase = ConnectionPhase::Closing {
             give_up_at: now + u64::from(self.config.close_timeout_ms),
         };
     }
 
-    fn stop(&mut self, code: u16, reason: &str) {
+    pub(super) fn stop(&mut self, code: u16, reason: &str) {
         self.phase = ConnectionPhase::Closed;
         self.set_state(ConnectionState::Closed {
             code,

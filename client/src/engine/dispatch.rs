@@ -34,6 +34,10 @@ impl Engine {
                     self.handle_backend_availability(unavailable, now);
                     Ok(())
                 }
+                Ok(ServerMessage::Auth { identity, refused }) => {
+                    self.handle_auth(identity.as_ref(), refused.is_some(), now);
+                    Ok(())
+                }
                 Ok(ServerMessage::Position { id, last_id }) => {
                     if let Some(request) = self.queue.find_in_flight(id) {
                         request.resolve_last_id(last_id);
@@ -65,6 +69,7 @@ impl Engine {
         self.queue.set_max_in_flight(welcome.max_in_flight as usize);
         self.heartbeat.set_interval(welcome.heartbeat_ms);
         self.late_recovery.record_welcome(now);
+        self.tokens.accepted(welcome.identity.as_ref(), now);
         self.set_state(ConnectionState::Open);
     }
 

@@ -18,6 +18,14 @@ pub enum SocketAction {
         /// At most 123 bytes.
         reason: &'static str,
     },
+    /// Ask the owner for a token, then call
+    /// [`Engine::handle_token`](super::Engine::handle_token). A new request takes the place of one
+    /// that is not answered.
+    RequestToken {
+        /// The token that the owner returned last was refused, or is about to end: it must return
+        /// another one.
+        force: bool,
+    },
     /// Drop the socket without waiting. The engine expects no answer.
     Abandon,
 }

@@ -15,6 +15,7 @@ mod random_faults;
 mod requests;
 mod resend;
 mod subscriptions;
+mod tokens;
 
 /// An engine and a clock. It collects what the engine returns.
 struct TestEngine {

@@ -26,7 +26,9 @@ impl Engine {
         let mut frame = Vec::new();
         if !std::mem::replace(&mut self.said_hello, true) {
             let max_frame_bytes = self.config.max_frame_bytes.max(MIN_CLIENT_FRAME_BYTES);
-            let hello = Hello::new(self.producers.client_id(), max_frame_bytes);
+            let token = self.tokens.for_hello();
+            let mut hello = Hello::new(self.producers.client_id(), max_frame_bytes);
+            hello.token = token.map(Into::into);
             self.append(&mut frame, &ClientMessage::Hello(hello));
         }
         self.append_control(&mut frame, now);
@@ -50,6 +52,11 @@ impl Engine {
         }
         if let Some(nonce) = self.pong.take() {
             self.append(frame, &ClientMessage::Pong { nonce });
+        }
+        if let Some(token) = self.tokens.take_unsent() {
+            let token = token.into();
+            let encoding = self.config.encoding;
+            encoding.append(frame, &ClientMessage::Authenticate { token });
         }
         if self.heartbeat.status(now) == HeartbeatStatus::PingDue {
             let nonce = self.heartbeat.next_ping(now);

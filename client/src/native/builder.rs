@@ -1,5 +1,8 @@
 //! Connecting a native client.
 
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use streamgate_protocol::codec::Encoding;
@@ -7,10 +10,11 @@ use streamgate_protocol::{CacheError, CacheResult};
 
 use super::clock::TokioClock;
 use super::identity::new_identity;
-use super::socket::NativeConnector;
+use super::socket::{NativeConnector, TokenCallback};
 use crate::client::Client;
-use crate::engine::ClientConfig;
+use crate::engine::{ClientConfig, TokenSource};
 use crate::internals;
+use crate::token_requests::TokenRequest;
 
 /// Settings of a [`Client`], and [`connect`](Self::connect). Each setting has a default.
 ///
@@ -27,10 +31,11 @@ use crate::internals;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Builder {
     url: String,
     config: ClientConfig,
+    token_source: Option<TokenCallback>,
 }
 
 impl Client {
@@ -53,7 +58,17 @@ impl Client {
         Builder {
             url: url.to_owned(),
             config: ClientConfig::default(),
+            token_source: None,
         }
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("url", &self.url)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -84,6 +99,47 @@ impl Builder {
     #[must_use]
     pub const fn exactly_once(mut self, exactly_once: bool) -> Self {
         self.config.exactly_once = exactly_once;
+        self
+    }
+
+    /// Sets the token with which the client authenticates, for its whole life. Default: none.
+    ///
+    /// If it ends, or the server refuses it, the client stops with `NOAUTH`. Use
+    /// [`token_source`](Self::token_source) for tokens that end.
+    #[must_use]
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.config.token_source = TokenSource::Fixed(token.into());
+        self.token_source = None;
+        self
+    }
+
+    /// Sets a function that returns tokens. The client calls it at each attempt to connect, before a
+    /// token ends, and once more if the server refuses a token; one call at a time.
+    ///
+    /// An error with the code `NOAUTH` means that nobody is signed in: the client stops. After any
+    /// other error it calls again later.
+    ///
+    /// ```
+    /// use streamgate_client::{CacheError, Client};
+    ///
+    /// let builder = Client::builder("wss://streams.example.com/v1/ws").token_source(|request| async move {
+    ///     // Ask your issuer here. If `request.force`, do not return a token from a cache.
+    ///     # let signed_out = request.force;
+    ///     if signed_out {
+    ///         return Err(CacheError::BackendError("NOAUTH nobody is signed in".to_owned()));
+    ///     }
+    ///     Ok("eyJhbGciOiJFZERTQSJ9.e30.c2ln".to_owned())
+    /// });
+    /// # drop(builder);
+    /// ```
+    #[must_use]
+    pub fn token_source<F, R>(mut self, source: F) -> Self
+    where
+        F: Fn(TokenRequest) -> R + Send + Sync + 'static,
+        R: Future<Output = CacheResult<String>> + Send + 'static,
+    {
+        self.config.token_source = TokenSource::OnDemand;
+        self.token_source = Some(Arc::new(move |request| Box::pin(source(request))));
         self
     }
 
@@ -130,13 +186,23 @@ impl Builder {
     ///
     /// Dropping the future closes the connection.
     pub async fn connect(self) -> CacheResult<Client> {
-        let connector =
-            NativeConnector::new(&self.url, self.config.max_frame_bytes).map_err(|why| {
-                CacheError::ConfigError(format!(
-                    "invalid server URL '{}': {why}; use one like ws://127.0.0.1:8080/v1/ws",
-                    self.url
-                ))
-            })?;
+        let connector = NativeConnector::new(
+            &self.url,
+            self.config.max_frame_bytes,
+            self.token_source.clone(),
+        )
+        .map_err(|why| {
+            CacheError::ConfigError(format!(
+                "invalid server URL '{}': {why}; use one like ws://127.0.0.1:8080/v1/ws",
+                self.url
+            ))
+        })?;
+        if self.config.token_source != TokenSource::None && !connector.keeps_secrets() {
+            return Err(CacheError::ConfigError(format!(
+                "refusing to send a token to '{}': the connection is not encrypted; use wss://",
+                self.url
+            )));
+        }
         #[cfg(feature = "tracing")]
         let span = tracing::info_span!("streamgate_client", url = connector.log_address());
         let clock = TokioClock::start();

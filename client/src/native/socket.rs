@@ -1,10 +1,13 @@
 //! The native WebSocket, on tokio-tungstenite.
 
+use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::future::BoxFuture;
 use futures_util::{Sink, Stream};
+use streamgate_protocol::CacheResult;
 use streamgate_protocol::close::{self, fit_reason};
 use streamgate_protocol::limits::MIN_CLIENT_FRAME_BYTES;
 use tokio::net::TcpStream;
@@ -17,6 +20,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
+use crate::engine::TokenError;
+use crate::token_requests::{TokenRequest, TokenRequests};
 use crate::transport::{Connector, Socket, SocketEvent};
 
 /// tungstenite zeroes this many bytes at every attempt to read, so it is small.
@@ -24,24 +29,47 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 
 type TungsteniteSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-#[derive(Debug)]
+/// The owner's source of tokens.
+pub(super) type TokenCallback =
+    Arc<dyn Fn(TokenRequest) -> BoxFuture<'static, CacheResult<String>> + Send + Sync>;
+
 pub(super) struct NativeConnector {
     request: Request,
     max_frame_bytes: usize,
+    token_source: Option<TokenCallback>,
+    token_requests: TokenRequests<BoxFuture<'static, CacheResult<String>>>,
 }
 
 impl NativeConnector {
     /// `max_frame_bytes` is the largest frame that the client takes; `hello` tells it to the server.
-    pub(super) fn new(url: &str, max_frame_bytes: u32) -> Result<Self, Error> {
+    pub(super) fn new(
+        url: &str,
+        max_frame_bytes: u32,
+        token_source: Option<TokenCallback>,
+    ) -> Result<Self, Error> {
         let request = url.into_client_request()?;
         match request.uri().scheme_str() {
             Some("ws") => Ok(Self {
                 request,
                 max_frame_bytes: max_frame_bytes.max(MIN_CLIENT_FRAME_BYTES) as usize,
+                token_source,
+                token_requests: TokenRequests::default(),
             }),
             Some("wss") => Err(Error::Url(UrlError::TlsFeatureNotEnabled)),
             _ => Err(Error::Url(UrlError::UnsupportedUrlScheme)),
         }
+    }
+
+    /// Returns whether nobody else can read what is sent: it is encrypted, or stays on this machine.
+    pub(super) fn keeps_secrets(&self) -> bool {
+        let uri = self.request.uri();
+        let host = uri.host().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        uri.scheme_str() == Some("wss")
+            || host == "localhost"
+            || host
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
     }
 
     /// Returns the server's address for logs: without user, path and query, which may hold secrets.
@@ -63,6 +91,16 @@ impl Connector for NativeConnector {
         let offer = HeaderValue::from_static(subprotocol);
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offer);
         NativeSocket::Opening(Box::pin(open(request, self.max_frame_bytes)))
+    }
+
+    fn request_token(&mut self, force: bool) {
+        if let Some(source) = &self.token_source {
+            self.token_requests.begin(source(TokenRequest::new(force)));
+        }
+    }
+
+    fn poll_token(&mut self, cx: &mut Context<'_>) -> Poll<Result<String, TokenError>> {
+        self.token_requests.poll(cx)
     }
 }
 

@@ -1,0 +1,80 @@
+//! Asking the owner for tokens, and renewing them on an open socket.
+
+use streamgate_protocol::close;
+use streamgate_protocol::error::code;
+use streamgate_protocol::message::Identity;
+
+use super::Engine;
+use super::connection_phase::ConnectionPhase;
+use super::event::SocketAction;
+use super::time::Millis;
+use super::tokens::{TokenError, TokenUse};
+
+/// Why a client stops whose owner has no token but the refused one.
+const NO_OTHER_TOKEN: &str = "the server refused the token, and there is no other";
+
+impl Engine {
+    /// Handles the owner's answer to [`SocketAction::RequestToken`].
+    pub fn handle_token(&mut self, answer: Result<String, TokenError>, now: Millis) {
+        let is_connecting = matches!(self.phase, ConnectionPhase::Connecting { .. });
+        match answer {
+            Ok(token) => match self.tokens.answer(token) {
+                Some(TokenUse::Refused) if is_connecting => {
+                    self.stop_unauthenticated(NO_OTHER_TOKEN, now);
+                }
+                Some(TokenUse::New | TokenUse::Same) if is_connecting => {
+                    self.actions.push_back(SocketAction::Connect);
+                }
+                Some(TokenUse::New) => self.tokens.send_on_open_socket(),
+                Some(TokenUse::Refused | TokenUse::Same) => self.tokens.retry_renewal(now),
+                None => {}
+            },
+            Err(TokenError::SignedOut(why)) => self.stop_unauthenticated(&why, now),
+            Err(TokenError::Later(why)) if is_connecting => {
+                self.handle_lost(close::ABNORMAL, &why, false, now);
+            }
+            Err(TokenError::Later(_)) => self.tokens.retry_renewal(now),
+        }
+    }
+
+    /// Handles the server's answer to a new token.
+    pub(super) fn handle_auth(
+        &mut self,
+        identity: Option<&Identity>,
+        is_refused: bool,
+        now: Millis,
+    ) {
+        self.tokens.accepted(identity, now);
+        if is_refused {
+            self.tokens.refuse();
+            self.tokens.retry_renewal(now);
+        }
+    }
+
+    pub(super) fn request_token(&mut self, is_renewal: bool) {
+        let force = self.tokens.request(is_renewal);
+        self.actions.push_back(SocketAction::RequestToken { force });
+    }
+
+    /// Ends the client: nobody is signed in.
+    fn stop_unauthenticated(&mut self, why: &str, now: Millis) {
+        if self.is_ending() {
+            return;
+        }
+        self.fail_in_flight(code::NOAUTH, why);
+        self.fail_queued(code::NOAUTH, why);
+        if matches!(self.phase, ConnectionPhase::Open { .. }) {
+            let why = "signed out";
+            self.violation = Some((close::UNAUTHENTICATED, why));
+            self.begin_closing(close::NORMAL, why, now);
+        } else {
+            self.actions.push_back(SocketAction::Abandon);
+            self.stop(close::UNAUTHENTICATED, why);
+        }
+    }
+}
+
+/// Returns whether a close, or an HTTP status, means that another token may be accepted.
+pub(super) const fn is_refusal_of_token(code: u16) -> bool {
+    matches!(code, 401 | 403 | close::UNAUTHENTICATED | close::FORBIDDEN)
+}

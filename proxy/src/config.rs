@@ -14,6 +14,7 @@ use streamgate_protocol::limits::{MIN_FRAME_BYTES, MIN_REQUESTS_IN_FLIGHT};
 use streamgate_protocol::message::Welcome;
 use streamgate_protocol::{CacheError, CacheResult};
 
+use crate::auth::AuthPolicy;
 use crate::machine_memory::default_budget_bytes;
 use crate::session::limits::IDLE_SOCKET_BYTES;
 
@@ -137,6 +138,9 @@ pub struct Config {
     ///
     /// The closing of sockets is done by [`Server::serve`](crate::Server::serve).
     pub memory_budget: MemoryBudget,
+    /// Who may use the server, and what for. `None` lets everybody do everything. A server with a
+    /// policy closes sockets without a valid token with 4401.
+    pub access: Option<AuthPolicy>,
     /// Folder served at `/`. Without one, the server shows a short page.
     pub www: Option<PathBuf>,
 }
@@ -158,6 +162,7 @@ impl Default for Config {
             drain_period: DEFAULT_DRAIN_PERIOD,
             busy_poll: DEFAULT_BUSY_POLL,
             memory_budget: MemoryBudget::new(default_budget_bytes()),
+            access: None,
             www: None,
         }
     }
@@ -265,6 +270,13 @@ impl Config {
         self
     }
 
+    /// Sets [`access`](Self::access); default `None`.
+    #[must_use]
+    pub fn access(mut self, policy: AuthPolicy) -> Self {
+        self.access = Some(policy);
+        self
+    }
+
     /// Sets [`www`](Self::www); default `None`.
     #[must_use]
     pub fn www(mut self, folder: impl Into<PathBuf>) -> Self {
@@ -333,6 +345,9 @@ impl Config {
                 "invalid trusted_proxies {network}: it would let everybody choose an address; name \
                  the networks of your proxies"
             )));
+        }
+        if let Some(Err(error)) = self.access.as_ref().map(AuthPolicy::validate) {
+            return Err(CacheError::ConfigError(format!("invalid access: {error}")));
         }
         let budget = self.memory_budget.max_bytes();
         if budget < MIN_MEMORY_BYTES {

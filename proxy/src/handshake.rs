@@ -26,6 +26,9 @@ use crate::socket::ServerSocket;
 /// once, and clients pause by themselves if this goes on.
 pub(crate) const RETRY_AFTER_SECONDS: &str = "1";
 
+/// Parameters of a URL that are meant for secrets (SPEC.md, R17.8).
+const SECRET_PARAMETERS: [&str; 4] = ["token", "access_token", "jwt", "authorization"];
+
 /// Answers `GET /v1/ws`.
 ///
 /// The server refuses before the upgrade, with the reason in the body: 426 without a WebSocket
@@ -51,6 +54,11 @@ pub(crate) async fn upgrade(
             return invalid_handshake(&error);
         }
     };
+    if has_secret_in_url(&request) {
+        refused(Refusal::SecretInUrl);
+        let body = "a token in the URL is refused, because URLs are logged; send it in hello\n";
+        return refuse((StatusCode::BAD_REQUEST, body).into_response());
+    }
     let Some(encoding) = choose_encoding(request.headers()) else {
         refused(Refusal::UnknownSubprotocol);
         return unknown_subprotocol();
@@ -80,6 +88,7 @@ pub(crate) async fn upgrade(
         peer = shown_peer,
         encoding = encoding.subprotocol()
     );
+    let bearer = bearer_token(request.headers());
     let upgrade = hyper::upgrade::on(&mut request);
     let serve = async move {
         match upgrade.await {
@@ -87,7 +96,7 @@ pub(crate) async fn upgrade(
                 let stream = hyper_util::rt::TokioIo::new(upgraded);
                 let max_bytes = server.config.max_frame_bytes;
                 let socket = ServerSocket::new(stream, encoding, max_bytes).await;
-                session::run(&server, socket, peer).await;
+                session::run(&server, socket, peer, bearer).await;
             }
             Err(error) => tracing::debug!(%error, "upgrade failed"),
         }
@@ -95,6 +104,29 @@ pub(crate) async fn upgrade(
     };
     tokio::spawn(serve.instrument(span));
     response
+}
+
+/// Returns the token of `Authorization: Bearer` (RFC 6750, section 2.1).
+fn bearer_token(headers: &HeaderMap) -> Option<Box<str>> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim().into())
+}
+
+/// Returns whether the query of a request has a parameter that is meant for a secret. URLs are
+/// logged, by proxies and by browsers.
+fn has_secret_in_url(request: &Request) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    let mut names = query
+        .split('&')
+        .map(|pair| pair.split('=').next().unwrap_or_default());
+    names.any(|name| {
+        SECRET_PARAMETERS
+            .iter()
+            .any(|secret| name.eq_ignore_ascii_case(secret))
+    })
 }
 
 /// Returns the preferred encoding among those offered.

@@ -30,9 +30,11 @@
 //! [`Backend`]: streamgate_backend::Backend
 
 mod accept;
+mod access;
 mod address_key;
 mod admin;
 mod admin_host;
+mod auth;
 mod busy_poll;
 mod client_registry;
 mod config;
@@ -49,6 +51,7 @@ mod metrics;
 mod page;
 mod refusal;
 mod request_checks;
+mod rights;
 mod server;
 mod server_state;
 mod session;
@@ -59,6 +62,10 @@ mod trusted_proxies;
 mod wait_shares;
 mod www;
 
+pub use auth::{
+    Algorithm, AuthPolicy, KeyError, KeySet, MAX_TOKEN_BYTES, PolicyError, Revocation,
+    RevokedTokens, StaticToken, VerificationKey,
+};
 pub use config::{
     Config, DEFAULT_BUSY_POLL, DEFAULT_DRAIN_PERIOD, DEFAULT_FRAME_BYTES,
     DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_HEARTBEAT_MS, DEFAULT_MAX_HANDSHAKES,
@@ -66,5 +73,6 @@ pub use config::{
     DEFAULT_WRITE_TIMEOUT, MAX_BUSY_POLL, MAX_CONNECTIONS, MAX_PERIOD, MIN_HEARTBEAT_MS,
     MIN_MEMORY_BYTES,
 };
+pub use rights::{Permission, RightRule, Role, RoleError};
 pub use server::Server;
 pub use shutdown::{CLOSE_TIMEOUT, SHUTDOWN_TIMEOUT};

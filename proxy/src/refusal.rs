@@ -56,6 +56,7 @@ refusals! {
         "the request's Host is no name of the admin listener; use an address or localhost, or add the \
          name with --admin-host";
     TargetTooLong "target_too_long" "the request's target is too long";
+    SecretInUrl "secret_in_url" "the URL has a token, which proxies would log";
     InvalidHandshake "invalid_handshake" "the WebSocket handshake is invalid";
     UnknownSubprotocol "unknown_subprotocol" "no known WebSocket subprotocol is offered";
 }

@@ -9,11 +9,12 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::any;
 use streamgate_backend::Backend;
-use streamgate_protocol::CacheResult;
+use streamgate_protocol::{CacheError, CacheResult};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::accept::Acceptor;
+use crate::auth::{AuthPolicy, RevokedTokens};
 use crate::config::Config;
 use crate::memory_watch;
 use crate::server_state::ServerState;
@@ -122,6 +123,29 @@ impl Server {
     pub async fn serve_admin(&self, listener: TcpListener) {
         let acceptor = Arc::new(crate::admin::acceptor(&self.state));
         acceptor.run(listener, std::future::pending()).await;
+    }
+
+    /// Replaces the policy of [`Config::access`], and closes no socket whose token it accepts. Waits
+    /// and subscriptions that it does not permit end with `NOPERM`.
+    ///
+    /// # Errors
+    ///
+    /// `CONFIG` if the policy is invalid, or if the server began without one. The old policy stays.
+    pub fn set_access(&self, policy: AuthPolicy) -> CacheResult<()> {
+        let invalid =
+            |why: &dyn fmt::Display| CacheError::ConfigError(format!("invalid access: {why}"));
+        policy.validate().map_err(|error| invalid(&error))?;
+        if self.state.access.replace(policy) {
+            Ok(())
+        } else {
+            Err(invalid(&"the server began without a policy"))
+        }
+    }
+
+    /// Replaces the list of revoked tokens. Sockets with such a token are drained, and closed with
+    /// 4401.
+    pub fn set_revoked_tokens(&self, revoked: RevokedTokens) {
+        self.state.access.set_revoked(revoked);
     }
 
     /// Refuses new sockets and closes the open ones with 1001, spread evenly over

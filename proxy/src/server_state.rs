@@ -8,6 +8,7 @@ use streamgate_backend::Backend;
 use tokio::sync::Semaphore;
 
 use crate::accept::HandshakePlaces;
+use crate::access::AccessControl;
 use crate::address_key::AddressKey;
 use crate::busy_poll::BusyPoll;
 use crate::client_registry::ClientRegistry;
@@ -29,6 +30,7 @@ pub(crate) struct ServerState {
     pub(crate) config: Config,
     pub(crate) shutdown: Shutdown,
     pub(crate) busy_poll: BusyPoll,
+    pub(crate) access: AccessControl,
     pub(crate) clients: ClientRegistry,
     pub(crate) waits: WaitShares,
     /// Each socket holds a permit: this bounds their number, and a shutdown can await their end.
@@ -50,6 +52,7 @@ impl ServerState {
         Self {
             shutdown: Shutdown::new(config.drain_period),
             busy_poll: BusyPoll::new(config.busy_poll),
+            access: AccessControl::new(config.access.clone()),
             clients: ClientRegistry::default(),
             waits: WaitShares::default(),
             socket_permits: Arc::new(Semaphore::new(config.socket_limit() as usize)),

@@ -7,6 +7,7 @@
 //! After a protocol violation the session decodes nothing more. It still performs the operations
 //! before the violation, and answers those that are done at once.
 
+mod authentication;
 mod availability_changes;
 mod backpressure;
 mod batch;
@@ -47,6 +48,7 @@ use crate::client_registry::{ClientRegistration, ClientRegistry};
 use crate::config::Config;
 use crate::log_limit::Permitted;
 use crate::server_state::ServerState;
+use crate::session::authentication::SessionAccess;
 use crate::session::availability_changes::AvailabilityChanges;
 use crate::session::batch::PerformingBatch;
 use crate::session::continuing::ContinuingRequests;
@@ -65,18 +67,24 @@ use crate::socket::{CloseReason, ServerSocket, SocketProgress};
 use crate::wait_shares::ShareKey;
 
 /// Serves a socket until it is closed.
-pub(crate) async fn run<S>(server: &ServerState, socket: ServerSocket<S>, peer: Option<SocketAddr>)
-where
+///
+/// `bearer` is the token of the handshake, if it had one.
+pub(crate) async fn run<S>(
+    server: &ServerState,
+    socket: ServerSocket<S>,
+    peer: Option<SocketAddr>,
+    bearer: Option<Box<str>>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     tracing::debug!("socket accepted");
-    let mut session = Session::new(server, socket, peer);
+    let mut session = Session::new(server, socket, peer, bearer);
     let served = session.serve().await;
     let deadline = Instant::now() + CLOSE_TIMEOUT;
     let reason = match served {
         Err(reason) => reason,
         // On the heap: otherwise every socket holds room for its end for its whole life.
-        Ok(ServerLeaves) => Box::pin(session.finish()).await,
+        Ok(ServerLeaves(reason)) => Box::pin(session.finish(reason)).await,
     };
     let client = session.handshake.client().map(|client| &*client.id);
     log_close(server, &reason, peer, client);
@@ -84,8 +92,8 @@ where
     Box::pin(session.close(&reason, deadline)).await;
 }
 
-/// The server shuts down, and it is this socket's time to close.
-struct ServerLeaves;
+/// The server has a reason to close the socket, and finishes first what it has begun.
+struct ServerLeaves(CloseReason);
 
 struct Session<'b, S> {
     backend: &'b dyn Backend,
@@ -94,6 +102,7 @@ struct Session<'b, S> {
     control: ControlEvents<'b>,
     socket: ServerSocket<S>,
     opened_at: Instant,
+    access: SessionAccess<'b>,
     handshake: Handshake,
     in_flight: InFlight<'b>,
     memory: SessionMemory,
@@ -121,7 +130,12 @@ struct Session<'b, S> {
 }
 
 impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
-    fn new(server: &'b ServerState, socket: ServerSocket<S>, peer: Option<SocketAddr>) -> Self {
+    fn new(
+        server: &'b ServerState,
+        socket: ServerSocket<S>,
+        peer: Option<SocketAddr>,
+        bearer: Option<Box<str>>,
+    ) -> Self {
         let config = &server.config;
         let mut waits = server.waits.share();
         if let Some(address) = server.counted_address(peer) {
@@ -134,9 +148,15 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             backend: &*server.backend,
             config,
             busy_poll: &server.busy_poll,
-            control: ControlEvents::new(&server.shutdown, memory.share().clone(), availability),
+            control: ControlEvents::new(
+                &server.shutdown,
+                memory.share().clone(),
+                availability,
+                server.access.changes(),
+            ),
             socket,
             opened_at: Instant::now(),
+            access: SessionAccess::new(&server.access, bearer),
             handshake: Handshake::new(config.welcome(), unavailable),
             in_flight: InFlight::new(config.max_in_flight, waits),
             memory,
@@ -174,6 +194,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 subscriptions: self.subscriptions.len(),
             });
             self.record_memory();
+            self.check_hello_size()?;
             let (room, may_read) = (self.outgoing.has_room(), self.may_read());
             let lacks_memory = !may_read && self.has_room_to_read();
             self.pause_silence_unless(may_read);
@@ -181,9 +202,14 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 // Other sockets have their turn between two turns of this one.
                 tokio::task::yield_now().await;
                 match self.control.next(false).now_or_never() {
-                    Some(ControlEvent::CloseNow) => return Ok(ServerLeaves),
+                    Some(ControlEvent::CloseNow) => return Ok(ServerLeaves(shutting_down())),
                     Some(ControlEvent::TakenOver) => return Err(taken_over()),
                     Some(ControlEvent::Evicted) => return Err(evicted()),
+                    Some(ControlEvent::AccessChanged) => {
+                        if let Err(reason) = self.access_changed() {
+                            return Ok(ServerLeaves(reason));
+                        }
+                    }
                     _ => {}
                 }
                 self.dispatch_remaining().await?;
@@ -197,9 +223,14 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 // Results first, so that a client that never stops asking gets its replies.
                 biased;
                 event = self.control.next(room) => match event {
-                    ControlEvent::CloseNow => return Ok(ServerLeaves),
+                    ControlEvent::CloseNow => return Ok(ServerLeaves(shutting_down())),
                     ControlEvent::TakenOver => return Err(taken_over()),
                     ControlEvent::Evicted => return Err(evicted()),
+                    ControlEvent::AccessChanged => {
+                        if let Err(reason) = self.access_changed() {
+                            return Ok(ServerLeaves(reason));
+                        }
+                    }
                     ControlEvent::Availability(unavailable) => {
                         self.handshake
                             .availability_changed(unavailable, &mut self.outgoing);
@@ -248,6 +279,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 }
                 // Only with budget left: without, the socket reports nothing, whatever has arrived.
                 () = tokio::task::coop::consume_budget(), if self.control.has_fired() => {
+                    if let Some(reason) = self.access.ended(Instant::now()) {
+                        return Ok(ServerLeaves(reason));
+                    }
                     self.check_liveness()?;
                     self.control.set_timer(self.liveness_deadline());
                 }
@@ -265,6 +299,10 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         }
         Ok(())
     }
+}
+
+fn shutting_down() -> CloseReason {
+    CloseReason::by_server(close::GOING_AWAY, "the server shuts down")
 }
 
 /// Counts a socket that closes, and logs why: at `info` if something went wrong, and at a bounded rate.

@@ -13,6 +13,7 @@ use streamgate_backend::memory_budget::MemoryShare;
 use streamgate_protocol::message::Fault;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::access::AccessChanges;
 use crate::client_registry::TakenOver;
 use crate::session::availability_changes::AvailabilityChanges;
 use crate::session::poll_gate::PollGate;
@@ -26,6 +27,8 @@ pub(super) enum ControlEvent {
     TakenOver,
     /// The server is out of memory, and this client holds most.
     Evicted,
+    /// The policy, or what is revoked, has changed.
+    AccessChanged,
     /// Why the backend is unavailable, or `None` when it is available again.
     Availability(Option<Fault>),
     /// The timer has fired: see [`has_fired`](ControlEvents::has_fired).
@@ -48,6 +51,8 @@ struct ControlSources<'b> {
     taken_over: Option<TakenOver>,
     evicted: BoxFuture<'b, ()>,
     availability: AvailabilityChanges,
+    /// Absent if the server has no policy.
+    access: Option<BoxFuture<'b, AccessChanges>>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -57,6 +62,7 @@ impl<'b> ControlEvents<'b> {
         shutdown: &'b Shutdown,
         memory: MemoryShare,
         availability: AvailabilityChanges,
+        access: Option<AccessChanges>,
     ) -> Self {
         let deadline = Instant::now();
         let sources = ControlSources {
@@ -64,6 +70,7 @@ impl<'b> ControlEvents<'b> {
             taken_over: None,
             evicted: async move { memory.evicted().await }.boxed(),
             availability,
+            access: access.map(|changes| next_change(changes).boxed()),
             timer: Box::pin(sleep_until(deadline)),
         };
         Self {
@@ -150,6 +157,12 @@ impl ControlSources<'_> {
         if self.evicted.as_mut().poll(cx).is_ready() {
             return Poll::Ready(ControlEvent::Evicted);
         }
+        if let Some(access) = &mut self.access
+            && let Poll::Ready(changes) = access.as_mut().poll(cx)
+        {
+            *access = next_change(changes).boxed();
+            return Poll::Ready(ControlEvent::AccessChanged);
+        }
         if room && let Poll::Ready(unavailable) = self.availability.poll_changed(cx) {
             return Poll::Ready(ControlEvent::Availability(unavailable));
         }
@@ -158,6 +171,15 @@ impl ControlSources<'_> {
         }
         self.timer.as_mut().poll(cx).map(|()| ControlEvent::Timer)
     }
+}
+
+/// Waits for the next change of access.
+async fn next_change(mut changes: AccessChanges) -> AccessChanges {
+    if changes.changed().await.is_err() {
+        // The server is gone, and its sessions with it.
+        std::future::pending().await
+    }
+    changes
 }
 
 #[cfg(test)]
@@ -184,7 +206,7 @@ mod tests {
     ) -> ControlEvents<'_> {
         let (changes, _) = AvailabilityChanges::watching(availability);
         let memory = MemoryBudget::unlimited().share();
-        let mut events = ControlEvents::new(shutdown, memory, changes);
+        let mut events = ControlEvents::new(shutdown, memory, changes, None);
         events.set_timer(Instant::now() + TIMER);
         events
     }

@@ -10,11 +10,13 @@ use streamgate_backend::Cancellation;
 use streamgate_protocol::codec::{DecodeError, Encoding};
 use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Credit, Subscription};
+use streamgate_protocol::text::Text;
 use streamgate_protocol::{CacheError, ClientMessage, Operation, ServerMessage, close};
 use tokio_tungstenite::tungstenite::Bytes;
 use tracing::Level;
 
 use crate::metrics::OperationKind;
+use crate::session::authentication::SessionAccess;
 use crate::session::batch::RequestBatch;
 use crate::session::handshake::{Handshake, no_hello};
 use crate::session::in_flight::{AdmissionError, InFlight};
@@ -43,6 +45,8 @@ pub(super) struct Dispatched<'f> {
     pub(super) is_greeting: bool,
     /// A subscription after the operations. It begins before anything after it is decoded.
     pub(super) subscription: Option<AdmittedSubscription<'f>>,
+    /// A new token. Nothing after it is decoded before it is verified.
+    pub(super) new_token: Option<Text<'f>>,
     /// Frames, or the rest of one, beyond the bounds of this turn.
     pub(super) remaining: VecDeque<Bytes>,
     /// A protocol violation. The operations before it are performed; the frames after it are
@@ -64,6 +68,7 @@ pub(super) struct AdmittedSubscription<'f> {
 pub(super) fn dispatch<'f>(
     frames: &'f [Bytes],
     encoding: Encoding,
+    access: &SessionAccess<'_>,
     handshake: &mut Handshake,
     in_flight: &mut InFlight<'_>,
     memory: &mut SessionMemory,
@@ -72,6 +77,7 @@ pub(super) fn dispatch<'f>(
 ) -> Dispatched<'f> {
     let mut dispatcher = Dispatcher {
         encoding,
+        access,
         handshake,
         in_flight,
         memory,
@@ -87,6 +93,7 @@ pub(super) fn dispatch<'f>(
         cancellations: Vec::new(),
         is_greeting: false,
         subscription: None,
+        new_token: None,
         messages_left: MAX_BATCH_MESSAGES,
     };
     let mut remaining = VecDeque::new();
@@ -109,6 +116,7 @@ pub(super) fn dispatch<'f>(
         cancellations: dispatcher.cancellations,
         is_greeting: dispatcher.is_greeting,
         subscription: dispatcher.subscription,
+        new_token: dispatcher.new_token,
         remaining,
         violation,
     }
@@ -116,6 +124,7 @@ pub(super) fn dispatch<'f>(
 
 struct Dispatcher<'f, 's, 'b> {
     encoding: Encoding,
+    access: &'s SessionAccess<'s>,
     handshake: &'s mut Handshake,
     in_flight: &'s mut InFlight<'b>,
     memory: &'s mut SessionMemory,
@@ -129,6 +138,7 @@ struct Dispatcher<'f, 's, 'b> {
     cancellations: Vec<(usize, Cancellation)>,
     is_greeting: bool,
     subscription: Option<AdmittedSubscription<'f>>,
+    new_token: Option<Text<'f>>,
     messages_left: usize,
 }
 
@@ -140,6 +150,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
             && self.batch.bytes < MAX_PERFORMING_BYTES
             && self.subscription.is_none()
             && !self.is_greeting
+            && self.new_token.is_none()
         {
             let rest = messages.rest();
             match messages.next() {
@@ -177,12 +188,19 @@ impl<'f> Dispatcher<'f, '_, '_> {
             ClientMessage::Ping { nonce } => self.pong = Some(nonce),
             ClientMessage::Subscribe {
                 id,
-                subscription,
+                mut subscription,
                 credit,
             } => {
                 // The session keeps its bytes as it keeps those of a waiting request.
                 let operation = OperationKind::of_subscription(&subscription);
                 if let Some(mut ticket) = self.admit(id, bytes, operation)? {
+                    match self.access.permit_subscription(&mut subscription) {
+                        Ok(needs) => self.in_flight.set_needs(ticket, needs),
+                        Err(error) => {
+                            self.refuse(ticket, &error);
+                            return Ok(());
+                        }
+                    }
                     ticket.is_delivery = matches!(subscription, Subscription::Consume { .. });
                     self.subscription = Some(AdmittedSubscription {
                         ticket,
@@ -194,6 +212,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
             ClientMessage::Grant { id, credit } => self.in_flight.grant(id, credit),
             // It has been heard, which is all that it is for.
             ClientMessage::Pong { .. } => {}
+            ClientMessage::Authenticate { token } => self.new_token = Some(token),
             other => {
                 let kind = format!("{other:?}");
                 return self.undecodable(DecodeError::UnknownKind(kind));
@@ -205,13 +224,20 @@ impl<'f> Dispatcher<'f, '_, '_> {
     fn request(
         &mut self,
         id: u64,
-        operation: Operation<'f>,
+        mut operation: Operation<'f>,
         bytes: usize,
     ) -> Result<(), CloseReason> {
         let may_wait = operation.block_ms().is_some();
         let waiting_bytes = if may_wait { bytes } else { 0 };
         let kind = OperationKind::of(&operation);
         if let Some(mut ticket) = self.admit(id, waiting_bytes, kind)? {
+            match self.access.permit(&mut operation) {
+                Ok(needs) => self.in_flight.set_needs(ticket, needs),
+                Err(error) => {
+                    self.refuse(ticket, &error);
+                    return Ok(());
+                }
+            }
             let beside = OPERATION_BYTES + items(&operation) * OPERATION_ITEM_BYTES;
             let reply = if operation.is_read() {
                 RESERVED_REPLY_BYTES
@@ -221,10 +247,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
             // The backend encodes it once more.
             ticket.reserved = 2 * bytes + beside + reply;
             if !self.memory.reserve_request(ticket.reserved) {
-                self.in_flight.complete(ticket);
-                let error = out_of_memory();
-                self.recorder.refused(kind, error.kind());
-                self.outgoing.error(id, &error);
+                self.refuse(ticket, &out_of_memory());
                 return Ok(());
             }
             ticket.is_delivery = matches!(
@@ -266,6 +289,13 @@ impl<'f> Dispatcher<'f, '_, '_> {
                 *place -= usize::from(*place > index);
             }
         }
+    }
+
+    /// Answers a request that was admitted with an error: it does not begin.
+    fn refuse(&mut self, ticket: RequestTicket, error: &CacheError) {
+        self.in_flight.complete(ticket);
+        self.recorder.refused(ticket.operation, error.kind());
+        self.outgoing.error(ticket.id, error);
     }
 
     /// Admits a request; returns `None` if it was refused, and so is answered.

@@ -40,7 +40,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// Reads no further, ends waits and subscriptions, and answers the operations being performed.
     ///
     /// [`close`](Session::close) sends the frames that this does not send.
-    pub(super) async fn finish(&mut self) -> CloseReason {
+    pub(super) async fn finish(&mut self, reason: CloseReason) -> CloseReason {
         self.deliver_ready_entries().await;
         self.in_flight.cancel_ongoing();
         self.waits = FuturesUnordered::new();
@@ -67,7 +67,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 () = &mut timeout => break,
             }
         }
-        CloseReason::by_server(close::GOING_AWAY, "the server shuts down")
+        reason
     }
 
     /// Ends every wait, and closes the socket. Meanwhile the backend finishes the operations that

@@ -5,7 +5,7 @@
 //! request begins.
 
 use streamgate_protocol::limits::MIN_CLIENT_FRAME_BYTES;
-use streamgate_protocol::message::{Fault, Hello, Welcome, is_client_id};
+use streamgate_protocol::message::{Fault, Hello, Identity, Welcome, is_client_id};
 use streamgate_protocol::{ServerMessage, close};
 
 use crate::session::Session;
@@ -26,6 +26,8 @@ pub(super) struct Handshake {
     welcome: Welcome,
     unavailable: Option<Fault>,
     client: Option<ClientInfo>,
+    /// That of the hello, until the session takes it.
+    token: Option<String>,
     is_welcome: bool,
 }
 
@@ -36,6 +38,7 @@ impl Handshake {
             welcome,
             unavailable,
             client: None,
+            token: None,
             is_welcome: false,
         }
     }
@@ -66,7 +69,18 @@ impl Handshake {
             id: (*hello.client).to_owned(),
             max_frame_bytes: hello.max_frame_bytes,
         });
+        self.token = hello.token.as_ref().map(|token| token.to_string());
         Ok(())
+    }
+
+    /// Returns the token of the hello, once.
+    pub(super) fn take_token(&mut self) -> Option<String> {
+        self.token.take()
+    }
+
+    /// Sets who the client is, for the welcome.
+    pub(super) fn set_identity(&mut self, identity: Option<Identity>) {
+        self.welcome.identity = identity;
     }
 
     /// Sends the welcome, and the backend's availability if it is unavailable.
@@ -94,12 +108,15 @@ impl Handshake {
 }
 
 impl<S> Session<'_, S> {
-    /// Takes the client over from its old session, if there is one, and welcomes it.
+    /// Authenticates the client, takes it over from its old session, if there is one, and welcomes
+    /// it.
     pub(super) async fn greet(&mut self) -> Result<(), CloseReason> {
+        self.authenticate()?;
         let Some(client) = self.handshake.client() else {
             return Ok(());
         };
-        let (registration, mut taken_over, predecessor) = self.clients.register(&client.id);
+        let (registration, mut taken_over, predecessor) =
+            self.clients.register(&self.access.client_name(&client.id));
         self.registration = Some(registration);
         if let Some(predecessor) = predecessor {
             tracing::debug!(client = client.id, "a client moved to a new socket");

@@ -8,10 +8,12 @@ use std::collections::hash_map::Entry;
 
 use foldhash::fast::RandomState;
 use streamgate_backend::{CancelOnDrop, Cancellation};
+use streamgate_protocol::CacheError;
 use streamgate_protocol::message::Credit;
 use tracing::Span;
 
 use crate::metrics::OperationKind;
+use crate::rights::{OngoingNeeds, Rights};
 use crate::session::limits::{MAX_WAITING_BYTES, WAIT_BYTES};
 use crate::session::request_ticket::RequestTicket;
 use crate::session::subscriptions::SubscriptionHandle;
@@ -53,6 +55,8 @@ struct InFlightRequest<'b> {
     ongoing: Option<OngoingHandle<'b>>,
     /// Of a read that may wait for a group's entries: its end tells the backend that nobody waits.
     still_wanted: Option<CancelOnDrop>,
+    /// What its subject needs rights for, if it may last; absent if everything is permitted.
+    needs: Option<Box<OngoingNeeds>>,
     /// Ends with the request; absent unless somebody listens to spans.
     span: Option<Box<Span>>,
 }
@@ -101,6 +105,7 @@ impl<'b> InFlight<'b> {
                     is_receiver: false,
                     ongoing: None,
                     still_wanted: None,
+                    needs: None,
                     span: None,
                 });
                 Ok(RequestTicket {
@@ -124,6 +129,24 @@ impl<'b> InFlight<'b> {
             request.still_wanted = Some(still_wanted);
         }
         cancellation
+    }
+
+    /// Keeps what is checked again if the rights change.
+    pub(super) fn set_needs(&mut self, ticket: RequestTicket, needs: Option<Box<OngoingNeeds>>) {
+        if needs.is_some()
+            && let Some(request) = self.requests.get_mut(&ticket.id)
+        {
+            request.needs = needs;
+        }
+    }
+
+    /// Returns the ids of waits and subscriptions that these rights do not permit, each with why.
+    pub(super) fn refused_by(&self, rights: &Rights) -> Vec<(u64, CacheError)> {
+        let refused = |(id, request): (&u64, &InFlightRequest<'_>)| {
+            let needs = request.needs.as_ref()?;
+            rights.still_permit(needs).err().map(|error| (*id, error))
+        };
+        self.requests.iter().filter_map(refused).collect()
     }
 
     /// Returns the bytes of memory that waits and subscriptions take.

@@ -18,7 +18,9 @@ use streamgate_protocol::{ServerMessage, close};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
+use crate::auth::TokenError;
 use crate::session::Session;
+use crate::session::authentication::unauthenticated;
 use crate::socket::CloseReason;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
@@ -34,6 +36,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             self.write_deadline(),
             self.message_deadline(),
             self.upload_ping_at(),
+            self.hello_deadline(),
+            self.access.expires_at(),
         ];
         deadlines.into_iter().flatten().fold(silent, Instant::min)
     }
@@ -53,6 +57,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         }
         let last_sent = self.pinged_at.max(Some(self.socket.last_sent()));
         last_sent.map(|at| at + self.heartbeat() / 2)
+    }
+
+    /// Returns when the client must have said hello, if the server has a policy: whoever has no token
+    /// holds a socket for a moment only.
+    fn hello_deadline(&self) -> Option<Instant> {
+        let timeout = self.access.hello_timeout()?;
+        (!self.handshake.is_done()).then(|| self.opened_at + timeout)
     }
 
     /// Returns when the client must have taken a part of the frame being sent; `None` while no frame
@@ -97,6 +108,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 close::HEARTBEAT_MISSED,
                 "a message did not arrive as a whole in time",
             ));
+        }
+        if self
+            .hello_deadline()
+            .is_some_and(|deadline| now >= deadline)
+        {
+            return Err(unauthenticated(&TokenError::Missing));
         }
         if self.upload_ping_at().is_some_and(|at| now >= at) {
             self.ping(now);

@@ -57,11 +57,13 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             cancellations,
             is_greeting,
             subscription,
+            new_token,
             remaining,
             violation,
         } = dispatch(
             &frames,
             encoding,
+            &self.access,
             &mut self.handshake,
             &mut self.in_flight,
             &mut self.memory,
@@ -86,6 +88,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         }
         if let Some(subscription) = subscription {
             self.subscribe(subscription).await;
+        }
+        if let Some(token) = new_token {
+            self.renew_token(&token);
         }
         spend_turn(began).await;
         violation.map_or(Ok(()), Err)
@@ -235,7 +240,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         self.memory.record(&HeldBytes {
             // The library doubles the room for a message that arrives in fragments.
             frames: frames + 2 * self.socket.incoming_bytes(),
-            waiting: self.in_flight.bytes_of_waits(),
+            waiting: self.in_flight.bytes_of_waits() + self.access.token_bytes(),
             subscriptions: self.subscriptions.held_bytes(),
             outgoing: self.outgoing.bytes() + self.socket.unsent_bytes(),
             buffers: self.socket.buffer_bytes(),

@@ -9,6 +9,7 @@
 
 mod accept;
 mod admin;
+mod auth;
 mod availability;
 mod client;
 mod close;

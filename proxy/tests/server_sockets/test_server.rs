@@ -17,6 +17,7 @@ use crate::stub_backend::StubBackend;
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) backend: Arc<StubBackend>,
+    pub(crate) server: Server,
     shutdown: oneshot::Sender<()>,
     serving: JoinHandle<std::io::Result<()>>,
 }
@@ -31,13 +32,14 @@ impl TestServer {
         let server = Server::new(backend.clone(), config).unwrap();
         let (address, listener) = listen().await;
         let (shutdown, shutdown_begun) = oneshot::channel();
-        let serving = tokio::spawn(server.serve(listener, async move {
+        let serving = tokio::spawn(server.clone().serve(listener, async move {
             // Also ready when the test drops its end.
             let _ = shutdown_begun.await;
         }));
         Self {
             address,
             backend,
+            server,
             shutdown,
             serving,
         }

@@ -1,0 +1,133 @@
+//! Authentication: from a token to the subject that it names.
+//!
+//! A token is a JWT (RFC 7519), signed with a key that the server knows, or a static token, of which
+//! the server knows the hash. The algorithm belongs to the key: what a token says of its algorithm
+//! must agree with it, and never decides.
+
+mod claims;
+mod jwt;
+mod key_set;
+mod policy;
+mod revocation;
+mod static_tokens;
+mod subject;
+mod token_error;
+mod verified_tokens;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
+
+pub use self::key_set::{Algorithm, KeyError, KeySet, VerificationKey};
+pub use self::policy::{AuthPolicy, PolicyError};
+pub use self::revocation::{Revocation, RevokedTokens};
+pub use self::static_tokens::StaticToken;
+pub(crate) use self::subject::Subject;
+pub(crate) use self::token_error::TokenError;
+pub(crate) use self::verified_tokens::TokenDigest;
+use self::verified_tokens::VerifiedTokens;
+
+/// Longest token in bytes: more than any issuer's, and small enough to be verified at once.
+pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// Verifies tokens by one policy. A new policy is a new authenticator.
+#[derive(Debug)]
+pub(crate) struct Authenticator {
+    policy: AuthPolicy,
+    /// Keys that were fetched; those of the policy are in it.
+    fetched: RwLock<Arc<KeySet>>,
+    revoked: RwLock<Arc<RevokedTokens>>,
+    verified: VerifiedTokens,
+    anonymous: Option<Arc<Subject>>,
+}
+
+impl Authenticator {
+    pub(crate) fn new(policy: AuthPolicy) -> Self {
+        let anonymous = policy.anonymous_subject().map(Arc::new);
+        Self {
+            fetched: RwLock::default(),
+            revoked: RwLock::default(),
+            verified: VerifiedTokens::default(),
+            anonymous,
+            policy,
+        }
+    }
+
+    /// Returns the subject of clients without a token; `None` if a token is required.
+    pub(crate) fn anonymous(&self) -> Option<&Arc<Subject>> {
+        self.anonymous.as_ref()
+    }
+
+    /// Returns the subject that a token names.
+    ///
+    /// A token that was verified before costs a hash and a look-up.
+    pub(crate) fn verify(&self, token: &str, now: SystemTime) -> Result<Arc<Subject>, TokenError> {
+        if token.is_empty() {
+            return Err(TokenError::Missing);
+        }
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::TooLong(token.len()));
+        }
+        let digest = TokenDigest::of(token);
+        let subject = match self.verified.find(&digest) {
+            Some(subject) => subject,
+            None => {
+                let subject = Arc::new(self.verify_anew(token, &digest, now)?);
+                self.verified.insert(digest, &subject);
+                subject
+            }
+        };
+        self.policy.check_time(&subject, now)?;
+        if self.revoked().contain(&subject) {
+            return Err(TokenError::Revoked);
+        }
+        Ok(subject)
+    }
+
+    fn verify_anew(
+        &self,
+        token: &str,
+        digest: &TokenDigest,
+        now: SystemTime,
+    ) -> Result<Subject, TokenError> {
+        if let Some(token) = self.policy.find_static_token(digest) {
+            return Ok(self.policy.static_subject(token));
+        }
+        let fetched = Arc::clone(&self.fetched.read().unwrap_or_else(PoisonError::into_inner));
+        let keys = [self.policy.verification_keys(), &fetched];
+        self.policy
+            .subject(&jwt::verify(token, &keys, &self.policy, now)?)
+    }
+
+    /// Takes over from the authenticator of an earlier policy what the policy does not hold.
+    pub(crate) fn take_over(&self, earlier: &Self) {
+        self.set_revoked((*earlier.revoked()).clone());
+        let fetched = earlier
+            .fetched
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.set_fetched_keys((**fetched).clone());
+    }
+
+    /// Replaces the keys that were fetched. Tokens that were verified with others are verified anew.
+    pub(crate) fn set_fetched_keys(&self, keys: KeySet) {
+        *self.fetched.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        self.verified.clear();
+    }
+
+    /// Replaces the list of revoked tokens. Returns whether it has changed.
+    pub(crate) fn set_revoked(&self, revoked: RevokedTokens) -> bool {
+        let mut current = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
+        let has_changed = **current != revoked;
+        if has_changed {
+            *current = Arc::new(revoked);
+        }
+        has_changed
+    }
+
+    fn revoked(&self) -> Arc<RevokedTokens> {
+        Arc::clone(&self.revoked.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! The subject of a token: who a client is, and what it may do.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::rights::Rights;
+
+/// A client's identity.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    /// `sub`. `None` if the client is anonymous.
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) rights: Rights,
+    pub(crate) token: TokenFacts,
+}
+
+/// What a server has to know of a token after it was verified.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TokenFacts {
+    /// `jti`
+    pub(crate) id: Option<String>,
+    /// `kid`
+    pub(crate) key_id: Option<String>,
+    /// `iat`
+    pub(crate) issued_at: Option<SystemTime>,
+    /// `nbf`
+    pub(crate) not_before: Option<SystemTime>,
+    /// `exp` and the leeway: when the server ends it.
+    pub(crate) expires_at: Option<SystemTime>,
+}
+
+impl Subject {
+    /// Returns the subject of every client of a server without authentication.
+    pub(crate) fn everybody() -> Self {
+        Self {
+            name: None,
+            rights: Rights::everything(),
+            token: TokenFacts::default(),
+        }
+    }
+}

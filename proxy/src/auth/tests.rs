@@ -1,0 +1,510 @@
+//! Tokens of every kind, accepted and refused, each with its own reason.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair,
+};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::{Value, json};
+use streamgate_protocol::Operation;
+
+use super::*;
+use crate::rights::{Permission, RightRule, Role};
+
+const AUDIENCE: &str = "streamgate";
+const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
+
+/// A key pair of an issuer.
+struct Issuer {
+    algorithm: Algorithm,
+    id: &'static str,
+    signing: EncodingKey,
+    public_pem: Vec<u8>,
+    public_jwk: Value,
+}
+
+fn pem(der: &[u8]) -> Vec<u8> {
+    let text = STANDARD.encode(der);
+    format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n").into_bytes()
+}
+
+fn jwk(id: &str, parameters: Value) -> Value {
+    let mut jwk = parameters;
+    jwk["kid"] = json!(id);
+    jwk["use"] = json!("sig");
+    jwk
+}
+
+impl Issuer {
+    fn ed25519(id: &'static str) -> Self {
+        let pair = Ed25519KeyPair::generate().unwrap();
+        let private = pair.to_pkcs8().unwrap();
+        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+        let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+        Self {
+            algorithm: Algorithm::EdDsa,
+            id,
+            signing: EncodingKey::from_ed_der(private.as_ref()),
+            public_pem: pem(public.as_ref()),
+            public_jwk: jwk(id, json!({"kty": "OKP", "crv": "Ed25519", "x": x})),
+        }
+    }
+
+    fn p256(id: &'static str) -> Self {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let private = pair.to_pkcs8v1().unwrap();
+        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+        let point = pair.public_key().as_ref();
+        let (x, y) = (
+            URL_SAFE_NO_PAD.encode(&point[1..33]),
+            URL_SAFE_NO_PAD.encode(&point[33..]),
+        );
+        Self {
+            algorithm: Algorithm::Es256,
+            id,
+            signing: EncodingKey::from_ec_der(private.as_ref()),
+            public_pem: pem(public.as_ref()),
+            public_jwk: jwk(id, json!({"kty": "EC", "crv": "P-256", "x": x, "y": y})),
+        }
+    }
+
+    fn rsa(id: &'static str) -> Self {
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        let private: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        // PKCS #8 holds the PKCS #1 key after a header of 26 bytes.
+        let pkcs1 = &private.as_ref()[26..];
+        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+        let (n, e) = (pair.public_key().modulus(), pair.public_key().exponent());
+        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let n = text(n.big_endian_without_leading_zero());
+        let e = text(e.big_endian_without_leading_zero());
+        Self {
+            algorithm: Algorithm::Rs256,
+            id,
+            signing: EncodingKey::from_rsa_der(pkcs1),
+            public_pem: pem(public.as_ref()),
+            public_jwk: jwk(id, json!({"kty": "RSA", "n": n, "e": e})),
+        }
+    }
+
+    fn hmac(id: &'static str) -> Self {
+        Self {
+            algorithm: Algorithm::Hs256,
+            id,
+            signing: EncodingKey::from_secret(SECRET),
+            public_pem: Vec::new(),
+            public_jwk: jwk(
+                id,
+                json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(SECRET)}),
+            ),
+        }
+    }
+
+    fn key(&self) -> VerificationKey {
+        let id = Some(self.id.to_owned());
+        match self.algorithm {
+            Algorithm::Hs256 => VerificationKey::from_secret(id, SECRET),
+            algorithm => VerificationKey::from_pem(id, algorithm, &self.public_pem),
+        }
+        .unwrap()
+    }
+
+    fn sign(&self, claims: &Value) -> String {
+        let mut header = Header::new(self.algorithm.for_jwt());
+        header.kid = Some(self.id.to_owned());
+        jsonwebtoken::encode(&header, claims, &self.signing).unwrap()
+    }
+}
+
+fn all_issuers() -> [Issuer; 4] {
+    [
+        Issuer::ed25519("ed"),
+        Issuer::p256("ec"),
+        Issuer::rsa("rsa"),
+        Issuer::hmac("hs"),
+    ]
+}
+
+fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
+/// Seconds since 1970, so many seconds from now.
+fn at(offset: i64) -> i64 {
+    1_800_000_000 + offset
+}
+
+fn claims() -> Value {
+    json!({"sub": "ann", "aud": AUDIENCE, "exp": at(3_600), "roles": ["reader"]})
+}
+
+fn with(name: &str, value: Value) -> Value {
+    let mut claims = claims();
+    claims[name] = value;
+    claims
+}
+
+fn without(name: &str) -> Value {
+    let mut claims = claims();
+    claims.as_object_mut().unwrap().remove(name);
+    claims
+}
+
+fn policy(keys: impl IntoIterator<Item = VerificationKey>) -> AuthPolicy {
+    let reader = Role::new([RightRule::new([Permission::Read], ["user.{sub}.*"])]).unwrap();
+    AuthPolicy::new()
+        .keys(KeySet::new(keys).unwrap(), AUDIENCE)
+        .role("reader", reader)
+}
+
+fn authenticator(issuer: &Issuer) -> Authenticator {
+    Authenticator::new(policy([issuer.key()]))
+}
+
+fn refusal(authenticator: &Authenticator, token: &str) -> &'static str {
+    authenticator.verify(token, now()).unwrap_err().code()
+}
+
+fn may_read(subject: &Subject, stream: &str) -> bool {
+    let mut read = Operation::ReadLatest {
+        stream: stream.into(),
+        count: 1,
+    };
+    subject.rights.permit_operation(&mut read, "").is_ok()
+}
+
+/// A token whose header and claims are these, with another's signature.
+fn forged(header: &Value, claims: &Value, signature: &str) -> String {
+    let text = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.{signature}", text(header), text(claims))
+}
+
+#[test]
+fn a_token_of_each_algorithm_names_its_subject_and_its_rights() {
+    for issuer in all_issuers() {
+        let authenticator = authenticator(&issuer);
+        for _ in 0..2 {
+            let subject = authenticator
+                .verify(&issuer.sign(&claims()), now())
+                .unwrap();
+            assert_eq!(subject.name.as_deref(), Some("ann"), "{}", issuer.algorithm);
+            assert!(may_read(&subject, "user.ann.inbox"));
+            assert!(!may_read(&subject, "user.bob.inbox"));
+            assert_eq!(subject.token.key_id.as_deref(), Some(issuer.id));
+        }
+    }
+}
+
+#[test]
+fn keys_come_from_a_json_web_key_set() {
+    let issuers = all_issuers();
+    let jwks = json!({"keys": issuers.iter().map(|i| &i.public_jwk).collect::<Vec<_>>()});
+    let keys = KeySet::from_jwks(jwks.to_string().as_bytes()).unwrap();
+    let authenticator = Authenticator::new(policy([]));
+    let token = issuers[0].sign(&claims());
+    assert_eq!(refusal(&authenticator, &token), "token_key_unknown");
+    authenticator.set_fetched_keys(keys);
+    for issuer in &issuers[..3] {
+        authenticator
+            .verify(&issuer.sign(&claims()), now())
+            .unwrap();
+    }
+    let secret = issuers[3].sign(&claims());
+    assert_eq!(
+        refusal(&authenticator, &secret),
+        "token_key_unknown",
+        "no secret is fetched"
+    );
+    authenticator.set_fetched_keys(KeySet::default());
+    assert_eq!(
+        refusal(&authenticator, &token),
+        "token_key_unknown",
+        "the key has gone"
+    );
+}
+
+#[test]
+fn a_key_for_encryption_verifies_no_token() {
+    let mut issuer = Issuer::ed25519("ed");
+    issuer.public_jwk["use"] = json!("enc");
+    let jwks = json!({"keys": [issuer.public_jwk]}).to_string();
+    assert!(KeySet::from_jwks(jwks.as_bytes()).is_err());
+}
+
+#[test]
+fn unsigned_tokens_are_refused() {
+    let issuer = Issuer::ed25519("ed");
+    let authenticator = authenticator(&issuer);
+    for none in ["none", "None", "NONE"] {
+        let token = forged(&json!({"alg": none, "kid": "ed"}), &claims(), "");
+        assert_eq!(refusal(&authenticator, &token), "token_unsigned");
+    }
+}
+
+#[test]
+fn the_algorithm_is_that_of_the_key() {
+    // The public key as a secret: the classic confusion of RS256 and HS256.
+    for issuer in [Issuer::rsa("k"), Issuer::p256("k"), Issuer::ed25519("k")] {
+        let authenticator = authenticator(&issuer);
+        let confused = EncodingKey::from_secret(&issuer.public_pem);
+        let mut header = Header::new(jsonwebtoken::Algorithm::HS256);
+        header.kid = Some("k".to_owned());
+        let token = jsonwebtoken::encode(&header, &claims(), &confused).unwrap();
+        assert_eq!(refusal(&authenticator, &token), "token_algorithm_wrong");
+    }
+    let hmac = authenticator(&Issuer::hmac("k"));
+    let other = Issuer::ed25519("k").sign(&claims());
+    assert_eq!(refusal(&hmac, &other), "token_algorithm_wrong");
+    let unknown = forged(&json!({"alg": "HS512", "kid": "k"}), &claims(), "c2ln");
+    assert_eq!(refusal(&hmac, &unknown), "token_algorithm_unknown");
+}
+
+#[test]
+fn a_signature_of_another_key_or_of_other_claims_is_refused() {
+    let issuer = Issuer::ed25519("ed");
+    let authenticator = authenticator(&issuer);
+    let other = Issuer::ed25519("ed").sign(&claims());
+    assert_eq!(refusal(&authenticator, &other), "token_signature");
+    let token = issuer.sign(&claims());
+    let signature = token.rsplit('.').next().unwrap();
+    let header = json!({"alg": "EdDSA", "kid": "ed"});
+    let changed = forged(&header, &with("sub", json!("root")), signature);
+    assert_eq!(refusal(&authenticator, &changed), "token_signature");
+    assert_eq!(
+        refusal(&authenticator, &forged(&header, &claims(), "")),
+        "token_signature"
+    );
+}
+
+#[test]
+fn the_key_is_the_one_that_the_token_names() {
+    let (first, second) = (Issuer::ed25519("first"), Issuer::ed25519("second"));
+    let both = Authenticator::new(policy([first.key(), second.key()]));
+    both.verify(&second.sign(&claims()), now()).unwrap();
+    let unknown = Issuer::ed25519("third").sign(&claims());
+    assert_eq!(refusal(&both, &unknown), "token_key_unknown");
+    let header = Header::new(jsonwebtoken::Algorithm::EdDSA);
+    let nameless = jsonwebtoken::encode(&header, &claims(), &first.signing).unwrap();
+    assert_eq!(refusal(&both, &nameless), "token_key_missing");
+    authenticator(&first).verify(&nameless, now()).unwrap();
+}
+
+#[test]
+fn every_required_claim_is_required() {
+    let issuer = Issuer::hmac("hs");
+    let authenticator = Authenticator::new(policy([issuer.key()]).issuer("https://issuer"));
+    let good = with("iss", json!("https://issuer"));
+    authenticator.verify(&issuer.sign(&good), now()).unwrap();
+    let change = |name: &str, value: Value| {
+        let mut claims = good.clone();
+        if value.is_null() {
+            claims.as_object_mut().unwrap().remove(name);
+        } else {
+            claims[name] = value;
+        }
+        refusal(&authenticator, &issuer.sign(&claims))
+    };
+    assert_eq!(change("sub", Value::Null), "token_claim_missing");
+    assert_eq!(change("sub", json!("")), "token_claim_invalid");
+    assert_eq!(change("sub", json!(7)), "token_claim_missing");
+    assert_eq!(change("sub", json!("x".repeat(300))), "token_claim_invalid");
+    assert_eq!(change("exp", Value::Null), "token_claim_missing");
+    assert_eq!(change("exp", json!("soon")), "token_claim_invalid");
+    assert_eq!(change("exp", json!(-1)), "token_claim_invalid");
+    assert_eq!(change("exp", json!(1e300)), "token_claim_invalid");
+    assert_eq!(change("nbf", json!("x")), "token_claim_invalid");
+    assert_eq!(change("aud", Value::Null), "token_claim_missing");
+    assert_eq!(change("aud", json!("other")), "token_audience");
+    assert_eq!(change("aud", json!(["other"])), "token_audience");
+    assert_eq!(change("iss", Value::Null), "token_issuer");
+    assert_eq!(change("iss", json!("https://other")), "token_issuer");
+    assert_eq!(change("roles", json!(7)), "token_claim_invalid");
+    let several = with("iss", json!("https://issuer"));
+    let mut several = several;
+    several["aud"] = json!(["other", AUDIENCE]);
+    authenticator.verify(&issuer.sign(&several), now()).unwrap();
+}
+
+#[test]
+fn a_token_is_valid_between_its_times_and_the_leeway() {
+    let issuer = Issuer::hmac("hs");
+    let authenticator = authenticator(&issuer);
+    let verdict = |claims: Value| {
+        let result = authenticator.verify(&issuer.sign(&claims), now());
+        result.map_or_else(|error| error.code(), |_| "ok")
+    };
+    assert_eq!(verdict(with("exp", json!(at(-29)))), "ok");
+    assert_eq!(verdict(with("exp", json!(at(-30)))), "token_expired");
+    assert_eq!(verdict(with("exp", json!(0))), "token_expired");
+    assert_eq!(verdict(with("nbf", json!(at(30)))), "ok");
+    assert_eq!(verdict(with("nbf", json!(at(31)))), "token_not_yet_valid");
+    assert_eq!(verdict(with("exp", json!(at(86_400)))), "ok");
+    assert_eq!(
+        verdict(with("exp", json!(at(90_000)))),
+        "token_life_too_long"
+    );
+}
+
+#[test]
+fn a_verified_token_still_ends() {
+    let issuer = Issuer::hmac("hs");
+    let authenticator = authenticator(&issuer);
+    let token = issuer.sign(&claims());
+    authenticator.verify(&token, now()).unwrap();
+    let later = now() + Duration::from_secs(3_600 + 30);
+    let error = authenticator.verify(&token, later).unwrap_err();
+    assert_eq!(error.code(), "token_expired");
+}
+
+#[test]
+fn what_is_no_token_is_refused() {
+    let authenticator = authenticator(&Issuer::hmac("hs"));
+    assert_eq!(refusal(&authenticator, ""), "token_missing");
+    let long = "x".repeat(64 * 1024);
+    assert_eq!(refusal(&authenticator, &long), "token_too_long");
+    for malformed in [
+        "x",
+        "a.b",
+        "a.b.c",
+        "a.b.c.d",
+        "..",
+        "e30.e30.",
+        "é.é.é",
+        "W10.e30.c2ln",
+    ] {
+        assert_eq!(
+            refusal(&authenticator, malformed),
+            "token_malformed",
+            "{malformed}"
+        );
+    }
+    let critical = json!({"alg": "HS256", "kid": "hs", "crit": ["exp"], "exp": 1});
+    let token = forged(&critical, &claims(), "c2ln");
+    assert_eq!(refusal(&authenticator, &token), "token_malformed");
+}
+
+#[test]
+fn a_static_token_is_found_by_its_hash() {
+    let token = "0123456789abcdef0123456789abcdef";
+    let policy = policy([]).static_tokens([StaticToken {
+        subject: "ci".to_owned(),
+        sha256: TokenDigest::of(token).0,
+        roles: vec!["reader".to_owned()],
+    }]);
+    policy.validate().unwrap();
+    let authenticator = Authenticator::new(policy);
+    let subject = authenticator.verify(token, now()).unwrap();
+    assert_eq!(subject.name.as_deref(), Some("ci"));
+    assert!(may_read(&subject, "user.ci.x"));
+    assert_eq!(subject.token.expires_at, None);
+    assert_eq!(
+        refusal(&authenticator, "0123456789abcdef0123456789abcdeF"),
+        "token_malformed"
+    );
+}
+
+#[test]
+fn anonymous_clients_have_the_role_that_the_policy_names() {
+    assert!(Authenticator::new(policy([])).anonymous().is_none());
+    let public = Role::new([RightRule::new(
+        [Permission::Read],
+        ["public.*", "user.{sub}"],
+    )]);
+    let policy = policy([])
+        .role("public", public.unwrap())
+        .anonymous("public");
+    let authenticator = Authenticator::new(policy);
+    let anonymous = authenticator.anonymous().unwrap();
+    assert!(may_read(anonymous, "public.news"));
+    assert!(!may_read(anonymous, "user."));
+    assert_eq!(anonymous.name, None);
+}
+
+#[test]
+fn a_role_that_does_not_exist_is_an_error_of_the_policy_and_no_right_of_a_token() {
+    let issuer = Issuer::hmac("hs");
+    let error = policy([]).anonymous("nobody").validate().unwrap_err();
+    assert!(error.to_string().contains("'nobody'"), "{error}");
+    let token = issuer.sign(&with("roles", json!(["admin"])));
+    let subject = authenticator(&issuer).verify(&token, now()).unwrap();
+    assert!(!may_read(&subject, "user.ann.inbox"));
+}
+
+#[test]
+fn roles_may_be_a_text_of_several_words() {
+    let issuer = Issuer::hmac("hs");
+    let token = issuer.sign(&with("roles", json!("admin reader")));
+    let subject = authenticator(&issuer).verify(&token, now()).unwrap();
+    assert!(may_read(&subject, "user.ann.inbox"));
+    let none = issuer.sign(&without("roles"));
+    let subject = authenticator(&issuer).verify(&none, now()).unwrap();
+    assert!(!may_read(&subject, "user.ann.inbox"));
+}
+
+#[test]
+fn revoked_tokens_are_refused_though_they_were_verified_before() {
+    let issuer = Issuer::hmac("hs");
+    let authenticator = authenticator(&issuer);
+    let token = |iat: Option<i64>| {
+        let mut claims = with("jti", json!("t-1"));
+        if let Some(iat) = iat {
+            claims["iat"] = json!(iat);
+        }
+        issuer.sign(&claims)
+    };
+    let (old, new, undated) = (token(Some(at(-10))), token(Some(at(-1))), token(None));
+    let before = now() - Duration::from_secs(5);
+    for revocation in [
+        Revocation::Subject("ann".to_owned()),
+        Revocation::TokenId("t-1".to_owned()),
+        Revocation::Key("hs".to_owned()),
+        Revocation::All,
+    ] {
+        authenticator.set_revoked(RevokedTokens::default());
+        authenticator.verify(&old, now()).unwrap();
+        let list = RevokedTokens::new([(revocation.clone(), before)]);
+        assert!(authenticator.set_revoked(list.clone()));
+        assert!(!authenticator.set_revoked(list), "nothing has changed");
+        assert_eq!(
+            refusal(&authenticator, &old),
+            "token_revoked",
+            "{revocation:?}"
+        );
+        assert_eq!(refusal(&authenticator, &undated), "token_revoked");
+        authenticator.verify(&new, now()).unwrap();
+    }
+    let others = [
+        Revocation::Subject("bob".to_owned()),
+        Revocation::TokenId("t-2".to_owned()),
+        Revocation::Key("other".to_owned()),
+    ];
+    authenticator.set_revoked(RevokedTokens::new(others.map(|r| (r, now()))));
+    authenticator.verify(&old, now()).unwrap();
+}
+
+#[test]
+fn keys_that_do_not_fit_are_refused() {
+    assert!(VerificationKey::from_secret(None, b"short").is_err());
+    let pem = Issuer::ed25519("k").public_pem;
+    assert!(VerificationKey::from_pem(None, Algorithm::Hs256, &pem).is_err());
+    assert!(VerificationKey::from_pem(None, Algorithm::Rs256, &pem).is_err());
+    assert!(VerificationKey::from_pem(None, Algorithm::EdDsa, b"no PEM").is_err());
+    let twice = [Issuer::hmac("k").key(), Issuer::hmac("k").key()];
+    assert!(KeySet::new(twice).is_err());
+    for jwks in [
+        "",
+        "[]",
+        "{}",
+        r#"{"keys":[]}"#,
+        r#"{"keys":[{"kty":"RSA"}]}"#,
+    ] {
+        assert!(KeySet::from_jwks(jwks.as_bytes()).is_err(), "{jwks}");
+    }
+    let shown = format!("{:?}", Issuer::hmac("k").key());
+    assert!(!shown.contains("secret"), "{shown}");
+}

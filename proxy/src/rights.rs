@@ -1,0 +1,199 @@
+//! What a subject may do: rights, and the check of every operation and subscription.
+//!
+//! A [`Role`] is a list of rights as its operator writes them, with placeholders for claims of a
+//! token. [`Rights`] are those of one subject, compiled once per token. Whatever no right permits is
+//! refused; there are no rules that forbid.
+
+mod apply;
+mod needs;
+mod pattern;
+mod permission;
+mod role;
+
+use std::sync::Arc;
+
+use streamgate_protocol::error::code;
+use streamgate_protocol::message::Subscription;
+use streamgate_protocol::{CacheError, CacheResult, Operation};
+
+pub(crate) use self::apply::Terms;
+pub(crate) use self::needs::OngoingNeeds;
+use self::needs::{Need, needs_of_operation, needs_of_subscription};
+use self::pattern::Pattern;
+pub use self::permission::Permission;
+use self::permission::PermissionSet;
+pub use self::role::{RightRule, Role, RoleError};
+
+/// Names that begin with this belong to the server: dedup windows, revocations.
+const RESERVED_PREFIX: &[u8] = b"streamgate:";
+
+/// Characters of a stream's name that a refusal quotes.
+const MAX_QUOTED_CHARS: usize = 64;
+
+/// The rights of one subject.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rights(Access);
+
+#[derive(Debug, Clone, Default)]
+enum Access {
+    /// Everything is permitted: the server has no authentication.
+    Everything,
+    #[default]
+    Nothing,
+    Some(Arc<[Right]>),
+}
+
+/// One right: these permissions for these names.
+#[derive(Debug, Clone)]
+struct Right {
+    permissions: PermissionSet,
+    streams: Vec<Pattern>,
+    groups: Vec<Pattern>,
+    consumers: Vec<Pattern>,
+    terms: Terms,
+}
+
+impl Rights {
+    /// Returns the rights of everybody on a server without authentication.
+    pub(crate) const fn everything() -> Self {
+        Self(Access::Everything)
+    }
+
+    /// Returns whether all is permitted, so that nothing has to be checked.
+    pub(crate) const fn is_everything(&self) -> bool {
+        matches!(self.0, Access::Everything)
+    }
+
+    fn of(rights: Vec<Right>) -> Self {
+        if rights.is_empty() {
+            Self(Access::Nothing)
+        } else {
+            Self(Access::Some(rights.into()))
+        }
+    }
+
+    /// Checks an operation, and applies the terms of its right to it: a tenant's prefix, a forced
+    /// `maxlen`, ceilings. If it may wait, returns what to check again when the rights change.
+    ///
+    /// # Errors
+    ///
+    /// `NOPERM`, whatever exists.
+    pub(crate) fn permit_operation(
+        &self,
+        operation: &mut Operation<'_>,
+        producer_prefix: &str,
+    ) -> CacheResult<Option<Box<OngoingNeeds>>> {
+        if self.is_everything() {
+            return Ok(None);
+        }
+        let (terms, ongoing) = {
+            let needs = needs_of_operation(operation);
+            let terms = self.terms_for(needs.verb, &needs.list)?;
+            let may_wait = operation.block_ms().is_some();
+            let ongoing = may_wait.then(|| Box::new(OngoingNeeds::new(&needs, &terms)));
+            (terms, ongoing)
+        };
+        terms.apply_to_operation(operation, producer_prefix);
+        Ok(ongoing)
+    }
+
+    /// Checks a subscription, and applies the terms of its right to it. Returns what to check again
+    /// when the rights change.
+    ///
+    /// # Errors
+    ///
+    /// `NOPERM`, whatever exists.
+    pub(crate) fn permit_subscription(
+        &self,
+        subscription: &mut Subscription<'_>,
+    ) -> CacheResult<Option<Box<OngoingNeeds>>> {
+        if self.is_everything() {
+            return Ok(None);
+        }
+        let (terms, ongoing) = {
+            let needs = needs_of_subscription(subscription);
+            let terms = self.terms_for(needs.verb, &needs.list)?;
+            let ongoing = Box::new(OngoingNeeds::new(&needs, &terms));
+            (terms, ongoing)
+        };
+        terms.apply_to_subscription(subscription);
+        Ok(Some(ongoing))
+    }
+
+    /// Checks again what was permitted by other rights: it must be permitted for the same streams.
+    ///
+    /// # Errors
+    ///
+    /// `NOPERM`.
+    pub(crate) fn still_permit(&self, ongoing: &OngoingNeeds) -> CacheResult<()> {
+        if self.is_everything() {
+            return Ok(());
+        }
+        let needs = ongoing.needs();
+        let terms = self.terms_for(needs.verb, &needs.list)?;
+        if ongoing.has_prefix_of(&terms) {
+            return Ok(());
+        }
+        match needs.list.first() {
+            Some(need) => Err(refusal(needs.verb, need)),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the terms of the right that permits the first need. The others must be permitted with
+    /// the same prefix, or a tenant could reach the streams of another.
+    fn terms_for(&self, verb: &str, needs: &[Need<'_>]) -> CacheResult<Terms> {
+        let rights: &[Right] = match &self.0 {
+            Access::Some(rights) => rights,
+            Access::Everything | Access::Nothing => &[],
+        };
+        let mut terms: Option<Terms> = None;
+        for need in needs {
+            let permits = |right: &&Right| {
+                right.permits(need) && terms.as_ref().is_none_or(|t| t.has_prefix_of(&right.terms))
+            };
+            let Some(right) = rights.iter().find(permits) else {
+                return Err(refusal(verb, need));
+            };
+            match &mut terms {
+                None => terms = Some(right.terms.clone()),
+                Some(terms) => terms.restrict(&right.terms),
+            }
+        }
+        terms.ok_or_else(|| CacheError::backend(code::NOPERM, format!("you may not {verb}")))
+    }
+}
+
+impl Right {
+    fn permits(&self, need: &Need<'_>) -> bool {
+        let matches = |patterns: &[Pattern], name: &[u8]| patterns.iter().any(|p| p.matches(name));
+        self.permissions.contains(need.permission)
+            && !need.stream.starts_with(RESERVED_PREFIX)
+            && matches(&self.streams, need.stream)
+            && need.group.is_none_or(|group| matches(&self.groups, group))
+            && need
+                .consumers
+                .iter()
+                .flatten()
+                .all(|consumer| matches(&self.consumers, consumer))
+    }
+}
+
+fn refusal(verb: &str, need: &Need<'_>) -> CacheError {
+    let stream = String::from_utf8_lossy(need.stream);
+    let quoted: String = stream.chars().take(MAX_QUOTED_CHARS).collect();
+    let rest = if quoted.len() < stream.len() {
+        "…"
+    } else {
+        ""
+    };
+    let permission = need.permission;
+    let why = format!(
+        "you may not {verb} on the stream '{quoted}{rest}': no right allows `{permission}` with \
+         these names"
+    );
+    CacheError::backend(code::NOPERM, why)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! The terms of a right, applied to what it permits.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use streamgate_protocol::limits::MAX_CLIENT_ID_BYTES;
+use streamgate_protocol::message::Subscription;
+use streamgate_protocol::text::Text;
+use streamgate_protocol::{Bytes, Operation};
+
+use crate::auth::TokenDigest;
+
+/// The terms of a right.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// Put before the names of streams.
+    pub(super) prefix: Option<Arc<[u8]>>,
+    /// Takes the place of the client's `maxlen`.
+    pub(super) maxlen: Option<u64>,
+    /// The largest number of entries of one reply.
+    pub(super) max_count: Option<u64>,
+}
+
+impl Terms {
+    pub(super) fn has_prefix_of(&self, other: &Self) -> bool {
+        self.prefix == other.prefix
+    }
+
+    /// Adds the terms of another right, which is needed too.
+    pub(super) fn restrict(&mut self, other: &Self) {
+        self.max_count = match (self.max_count, other.max_count) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+
+    /// Applies the terms. `producer_prefix` keeps the producers of different subjects apart.
+    pub(super) fn apply_to_operation(&self, operation: &mut Operation<'_>, producer_prefix: &str) {
+        self.set_prefix(stream_of(operation));
+        match operation {
+            Operation::Add { maxlen, .. } => self.set_maxlen(maxlen),
+            Operation::IdempotentAdd {
+                maxlen, producer, ..
+            } => {
+                self.set_maxlen(maxlen);
+                *producer = Text(Cow::Owned(own_producer(producer_prefix, producer)));
+            }
+            Operation::ReadLatest { count, .. } => {
+                // Here 0 means none, not all.
+                *count = self.max_count.map_or(*count, |max| max.min(*count));
+            }
+            Operation::Read { count, .. }
+            | Operation::ReadGroup { count, .. }
+            | Operation::ReadPending { count, .. } => self.limit_count(count),
+            Operation::Pending { count, .. } | Operation::Claim { count, .. } => {
+                *count = self.max_count.map_or(*count, |max| max.min(*count));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn apply_to_subscription(&self, subscription: &mut Subscription<'_>) {
+        match subscription {
+            Subscription::Tail { stream, .. } => self.set_prefix(Some(stream)),
+            Subscription::Consume {
+                stream,
+                dead_letter,
+                batch,
+                ..
+            } => {
+                self.set_prefix(Some(stream));
+                self.set_prefix(dead_letter.as_mut());
+                *batch = self.max_count.map_or(*batch, |max| max.min(*batch));
+            }
+            _ => {}
+        }
+    }
+
+    fn set_prefix(&self, stream: Option<&mut Bytes<'_>>) {
+        if let (Some(prefix), Some(stream)) = (&self.prefix, stream) {
+            stream.0 = Cow::Owned([prefix, &stream.0[..]].concat());
+        }
+    }
+
+    /// A `maxlen` of 0 empties a stream, which no permission allows.
+    fn set_maxlen(&self, maxlen: &mut Option<u64>) {
+        *maxlen = self.maxlen.or(maxlen.map(|maxlen| maxlen.max(1)));
+    }
+
+    /// Lowers a count, of which 0 means no limit.
+    fn limit_count(&self, count: &mut u64) {
+        if let Some(max) = self.max_count {
+            *count = if *count == 0 { max } else { max.min(*count) };
+        }
+    }
+}
+
+/// Returns a name that no other subject's producer has. A name that is too long stays so.
+fn own_producer(prefix: &str, producer: &str) -> String {
+    let name = format!("{prefix}{producer}");
+    if name.len() > MAX_CLIENT_ID_BYTES && producer.len() <= MAX_CLIENT_ID_BYTES {
+        return TokenDigest::of(&name).as_base64url();
+    }
+    name
+}
+
+fn stream_of<'o, 'a>(operation: &'o mut Operation<'a>) -> Option<&'o mut Bytes<'a>> {
+    Some(match operation {
+        Operation::Add { stream, .. }
+        | Operation::ReadLatest { stream, .. }
+        | Operation::Read { stream, .. }
+        | Operation::CreateGroup { stream, .. }
+        | Operation::ReadGroup { stream, .. }
+        | Operation::Ack { stream, .. }
+        | Operation::ReadPending { stream, .. }
+        | Operation::IdempotentAdd { stream, .. }
+        | Operation::PendingSummary { stream, .. }
+        | Operation::Pending { stream, .. }
+        | Operation::Claim { stream, .. }
+        | Operation::RemoveConsumer { stream, .. }
+        | Operation::Consumers { stream, .. } => stream,
+        // It is not permitted either.
+        _ => return None,
+    })
+}

@@ -1,0 +1,259 @@
+//! The subject of a session: from its token, renewed on the open socket, checked again when the
+//! policy changes.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use streamgate_protocol::error::code;
+use streamgate_protocol::message::{Fault, Identity, Subscription};
+use streamgate_protocol::{CacheError, CacheResult, Operation, ServerMessage, close};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use crate::access::{AccessControl, HELLO_TIMEOUT, MAX_HELLO_BYTES};
+use crate::auth::{Authenticator, Subject, TokenDigest, TokenError};
+use crate::rights::OngoingNeeds;
+use crate::session::Session;
+use crate::socket::CloseReason;
+
+/// The part of a token's remaining time after which its client should renew it: at random between
+/// these, so that clients that connected together do not renew together.
+const RENEWAL: std::ops::Range<f64> = 0.5..0.8;
+
+/// Characters of a hash that keep the producers of subjects apart.
+const SUBJECT_MARK_CHARS: usize = 11;
+
+/// Who a session's client is.
+pub(super) struct SessionAccess<'b> {
+    control: &'b AccessControl,
+    subject: Arc<Subject>,
+    /// Kept to be verified again.
+    token: Option<Box<str>>,
+    /// The token of the handshake's `Authorization`, until the hello.
+    bearer: Option<Box<str>>,
+    expires_at: Option<Instant>,
+    /// Differs between subjects; empty without one.
+    mark: Box<str>,
+}
+
+impl<'b> SessionAccess<'b> {
+    pub(super) fn new(control: &'b AccessControl, bearer: Option<Box<str>>) -> Self {
+        Self {
+            control,
+            subject: Arc::new(Subject::everybody()),
+            token: None,
+            bearer,
+            expires_at: None,
+            mark: Box::default(),
+        }
+    }
+
+    /// Checks an operation, and applies the terms of its right. Returns what is checked again if the
+    /// rights change while it waits.
+    pub(super) fn permit(
+        &self,
+        operation: &mut Operation<'_>,
+    ) -> CacheResult<Option<Box<OngoingNeeds>>> {
+        self.subject.rights.permit_operation(operation, &self.mark)
+    }
+
+    /// Does the same for a subscription.
+    pub(super) fn permit_subscription(
+        &self,
+        subscription: &mut Subscription<'_>,
+    ) -> CacheResult<Option<Box<OngoingNeeds>>> {
+        self.subject.rights.permit_subscription(subscription)
+    }
+
+    /// Returns the name under which a client is known: that of another subject is another client.
+    pub(super) fn client_name(&self, client: &str) -> String {
+        format!("{}{client}", self.mark)
+    }
+
+    /// Returns when the token ends.
+    pub(super) fn expires_at(&self) -> Option<Instant> {
+        self.expires_at
+    }
+
+    /// Returns the reason to close a socket whose token has ended.
+    pub(super) fn ended(&self, now: Instant) -> Option<CloseReason> {
+        let end = self.expires_at?;
+        let expired = || unauthenticated(&TokenError::Expired(Duration::ZERO));
+        (now >= end).then(expired)
+    }
+
+    /// Returns the time that a client has for its hello, if the server has a policy.
+    pub(super) fn hello_timeout(&self) -> Option<Duration> {
+        self.control.has_policy().then_some(HELLO_TIMEOUT)
+    }
+
+    /// Returns the bytes that are kept of the token.
+    pub(super) fn token_bytes(&self) -> usize {
+        self.token.as_ref().map_or(0, |token| token.len())
+    }
+
+    /// Takes the token of a hello. Returns who the client is, for the welcome.
+    pub(super) fn authenticate(
+        &mut self,
+        token: Option<&str>,
+    ) -> Result<Option<Identity>, TokenError> {
+        let Some(authenticator) = self.control.authenticator() else {
+            return Ok(None);
+        };
+        let bearer = self.bearer.take();
+        match token.or(bearer.as_deref()) {
+            None => {
+                let anonymous = authenticator.anonymous().ok_or(TokenError::Missing)?;
+                self.subject = Arc::clone(anonymous);
+            }
+            Some(token) => {
+                let subject = authenticator.verify(token, SystemTime::now())?;
+                self.set_subject(subject, token.into());
+            }
+        }
+        Ok(self.identity())
+    }
+
+    /// Takes a new token of the same subject. Returns the answer to the client; `None` if the server
+    /// has no authentication.
+    pub(super) fn renew(&mut self, token: &str) -> Option<ServerMessage> {
+        let authenticator = self.control.authenticator()?;
+        let refused = self
+            .accept_renewal(&authenticator, token)
+            .err()
+            .map(|error| {
+                let error = CacheError::backend(code::NOAUTH, error.to_string());
+                Fault::from(&error)
+            });
+        let identity = self.identity();
+        Some(ServerMessage::Auth { identity, refused })
+    }
+
+    fn accept_renewal(
+        &mut self,
+        authenticator: &Authenticator,
+        token: &str,
+    ) -> Result<(), TokenError> {
+        let subject = authenticator.verify(token, SystemTime::now())?;
+        if subject.name != self.subject.name {
+            return Err(TokenError::OtherSubject);
+        }
+        self.set_subject(subject, token.into());
+        Ok(())
+    }
+
+    /// Looks at the token again, after the policy or the revoked tokens have changed.
+    pub(super) fn check_again(&mut self) -> Result<(), TokenError> {
+        let Some(authenticator) = self.control.authenticator() else {
+            return Ok(());
+        };
+        match self.token.take() {
+            None => {
+                let anonymous = authenticator.anonymous().ok_or(TokenError::Missing)?;
+                self.subject = Arc::clone(anonymous);
+            }
+            Some(token) => {
+                let subject = authenticator.verify(&token, SystemTime::now())?;
+                self.set_subject(subject, token);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_subject(&mut self, subject: Arc<Subject>, token: Box<str>) {
+        self.expires_at = remaining(&subject).map(|left| Instant::now() + left);
+        if let Some(name) = &subject.name {
+            self.mark = mark_of(name);
+        }
+        (self.subject, self.token) = (subject, Some(token));
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        let name = self.subject.name.as_deref()?;
+        let mut identity = Identity::new(name);
+        if let Some(left) = remaining(&self.subject) {
+            let milliseconds = |time: Duration| u64::try_from(time.as_millis()).ok();
+            let part = RENEWAL.start + fastrand::f64() * (RENEWAL.end - RENEWAL.start);
+            identity.renew_after_ms = milliseconds(left.mul_f64(part));
+            identity.expires_after_ms = milliseconds(left);
+        }
+        Some(identity)
+    }
+}
+
+impl<S> Session<'_, S> {
+    /// Takes the token of the hello.
+    pub(super) fn authenticate(&mut self) -> Result<(), CloseReason> {
+        let token = self.handshake.take_token();
+        let identity = self
+            .access
+            .authenticate(token.as_deref())
+            .map_err(|e| unauthenticated(&e))?;
+        self.handshake.set_identity(identity);
+        Ok(())
+    }
+
+    /// Returns an error if a client without a token sends more than it may, if the server has a
+    /// policy.
+    pub(super) fn check_hello_size(&self) -> Result<(), CloseReason>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let is_too_large = !self.handshake.is_done()
+            && self.access.hello_timeout().is_some()
+            && self.socket.incoming_bytes() > MAX_HELLO_BYTES;
+        if is_too_large {
+            let why = "a message before the hello is larger than 64 KiB";
+            return Err(CloseReason::by_server(close::FRAME_TOO_LARGE, why));
+        }
+        Ok(())
+    }
+
+    /// Takes a new token, and answers.
+    pub(super) fn renew_token(&mut self, token: &str) {
+        if let Some(answer) = self.access.renew(token) {
+            self.outgoing.push(&answer);
+            self.end_what_is_no_longer_permitted();
+        }
+    }
+
+    /// Acts on a change of the policy or of the revoked tokens. Returns an error if the token is no
+    /// longer valid.
+    pub(super) fn access_changed(&mut self) -> Result<(), CloseReason> {
+        // Before the hello there is nothing to look at again.
+        if self.registration.is_some() {
+            self.access.check_again().map_err(|e| unauthenticated(&e))?;
+            self.end_what_is_no_longer_permitted();
+        }
+        Ok(())
+    }
+
+    fn end_what_is_no_longer_permitted(&mut self) {
+        let rights = &self.access.subject.rights;
+        for (id, error) in self.in_flight.refused_by(rights) {
+            self.in_flight.cancel_id(id);
+            self.outgoing.error(id, &error);
+        }
+    }
+}
+
+/// Returns the reason to close a socket whose token is refused, or is valid no more.
+pub(super) fn unauthenticated(error: &TokenError) -> CloseReason {
+    CloseReason::ByServer {
+        code: close::UNAUTHENTICATED,
+        reason: error.to_string().into(),
+        readable: true,
+    }
+}
+
+/// Returns how long a subject's token lasts.
+fn remaining(subject: &Subject) -> Option<Duration> {
+    let end = subject.token.expires_at?;
+    Some(end.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+fn mark_of(subject: &str) -> Box<str> {
+    let mut mark = TokenDigest::of(subject).as_base64url();
+    mark.truncate(SUBJECT_MARK_CHARS);
+    mark.into()
+}

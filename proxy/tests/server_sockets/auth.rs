@@ -1,0 +1,458 @@
+//! Tokens and rights as clients see them, in both encodings.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::json;
+use streamgate::{
+    AuthPolicy, Config, KeySet, Permission, Revocation, RevokedTokens, RightRule, Role,
+    VerificationKey,
+};
+use streamgate_protocol::codec::Encoding;
+use streamgate_protocol::message::{Credit, Hello, Identity, Outcome};
+use streamgate_protocol::{ClientMessage, ServerMessage, close};
+
+use crate::client::{Closed, TestClient, add, tail, wait_for};
+use crate::handshake::HANDSHAKE;
+use crate::http::exchange;
+use crate::test_server::TestServer;
+
+const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
+const CREDIT: Credit = Credit {
+    entries: 10,
+    bytes: 1_000,
+};
+
+fn policy() -> AuthPolicy {
+    let key = VerificationKey::from_secret(Some("k".to_owned()), SECRET).unwrap();
+    let own = RightRule::new(Permission::ALL, ["{sub}.*"]);
+    let news = RightRule::new([Permission::Read], ["news"]);
+    AuthPolicy::new()
+        .keys(KeySet::new([key]).unwrap(), "streamgate")
+        .leeway(Duration::ZERO)
+        .role("user", Role::new([own, news.clone()]).unwrap())
+        .role("reader", Role::new([news]).unwrap())
+}
+
+async fn server() -> TestServer {
+    TestServer::with(Config::default().access(policy())).await
+}
+
+fn seconds_from_now(seconds: i64) -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_secs()).unwrap() + seconds
+}
+
+fn token_for(subject: &str, role: &str, life: i64) -> String {
+    let claims = json!({
+        "sub": subject,
+        "aud": "streamgate",
+        "exp": seconds_from_now(life),
+        "iat": seconds_from_now(-10),
+        "roles": [role],
+    });
+    let mut header = Header::default();
+    header.kid = Some("k".to_owned());
+    jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(SECRET)).unwrap()
+}
+
+fn token(subject: &str) -> String {
+    token_for(subject, "user", 3_600)
+}
+
+fn hello_with<'a>(client: &'a str, token: Option<&'a str>) -> ClientMessage<'a> {
+    let mut hello = Hello::new(client, u32::MAX);
+    hello.token = token.map(Into::into);
+    ClientMessage::Hello(hello)
+}
+
+/// Connects, says hello with a token and requests what follows, in one frame.
+async fn connect(
+    server: &TestServer,
+    encoding: Encoding,
+    token: Option<&str>,
+    then: &[ClientMessage<'_>],
+) -> TestClient {
+    let mut client = TestClient::connect_silently(server.address, encoding).await;
+    let mut frame = client.frame(&[hello_with("c", token)]);
+    let rest = client.frame(then);
+    if encoding.is_text() && !then.is_empty() {
+        frame.push(b'\n');
+    }
+    frame.extend(rest);
+    client.send_bytes(frame).await;
+    client
+}
+
+fn authenticate(token: &str) -> ClientMessage<'_> {
+    let token = token.into();
+    ClientMessage::Authenticate { token }
+}
+
+async fn auth(client: &mut TestClient) -> (Option<Identity>, Option<String>) {
+    match client.receive().await.unwrap() {
+        ServerMessage::Auth { identity, refused } => (identity, refused.map(|f| f.message)),
+        other => panic!("not an auth: {other:?}"),
+    }
+}
+
+fn assert_unauthenticated(closed: &Closed, word: &str) {
+    assert_eq!(closed.code, close::UNAUTHENTICATED, "{closed:?}");
+    assert!(
+        closed.reason.starts_with(&format!("{word}: ")),
+        "{closed:?}"
+    );
+}
+
+#[tokio::test]
+async fn requests_behind_a_hello_with_a_valid_token_are_performed() {
+    let server = server().await;
+    for &encoding in Encoding::ALL {
+        let mut client = connect(
+            &server,
+            encoding,
+            Some(&token("ann")),
+            &[add(1, "ann.s", "v")],
+        )
+        .await;
+        let identity = client.welcome().await.identity.unwrap();
+        assert_eq!(identity.subject, "ann");
+        let (renew, expires) = (
+            identity.renew_after_ms.unwrap(),
+            identity.expires_after_ms.unwrap(),
+        );
+        assert!((3_500_000..=3_600_000).contains(&expires), "{expires}");
+        assert!(
+            (expires / 2..=expires * 8 / 10).contains(&renew),
+            "{renew} of {expires}"
+        );
+        client.reply_to(1).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn requests_behind_a_hello_that_is_refused_are_not_performed() {
+    let server = server().await;
+    let expired = token_for("ann", "user", -1);
+    for &encoding in Encoding::ALL {
+        for (token, word) in [
+            (None, "token_missing"),
+            (Some(""), "token_missing"),
+            (Some("x"), "token_malformed"),
+            (Some(&*expired), "token_expired"),
+        ] {
+            let mut client = connect(&server, encoding, token, &[add(1, "ann.s", word)]).await;
+            assert_unauthenticated(&client.closed().await, word);
+        }
+    }
+    assert_eq!(server.backend.begun_adds(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_token_may_come_in_the_header_of_the_handshake() {
+    let server = server().await;
+    let mut request =
+        tokio_tungstenite::tungstenite::client::IntoClientRequest::into_client_request(format!(
+            "ws://{}/v1/ws",
+            server.address
+        ))
+        .unwrap();
+    let headers = request.headers_mut();
+    headers.insert(
+        "sec-websocket-protocol",
+        "streamgate.v1.bin".parse().unwrap(),
+    );
+    headers.insert(
+        "authorization",
+        format!("bearer {}", token("ann")).parse().unwrap(),
+    );
+    let stream = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
+    let (socket, _) = tokio_tungstenite::client_async(request, stream)
+        .await
+        .unwrap();
+    let mut client = TestClient::over(socket, Encoding::Binary);
+    client.send(&[hello_with("c", None)]).await;
+    assert_eq!(client.welcome().await.identity.unwrap().subject, "ann");
+}
+
+#[tokio::test]
+async fn a_token_in_the_url_is_refused() {
+    let server = server().await;
+    for query in ["token=x", "a=b&access_token=x", "JWT=x", "authorization=x"] {
+        let request = format!("GET /v1/ws?{query} HTTP/1.1\r\nhost: h\r\n{HANDSHAKE}\r\n");
+        let response = exchange(server.address, &request).await;
+        assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
+        assert!(response.contains("send it in hello"), "{response}");
+    }
+}
+
+#[tokio::test]
+async fn what_no_right_permits_is_refused_and_never_reaches_the_backend() {
+    let server = server().await;
+    for &encoding in Encoding::ALL {
+        let mut client = connect(&server, encoding, Some(&token("ann")), &[]).await;
+        client.welcome().await;
+        client
+            .send(&[
+                add(1, "bob.s", "v"),
+                add(2, "streamgate:x", "v"),
+                add(3, "news", "v"),
+            ])
+            .await;
+        for id in [1, 2, 3] {
+            assert_eq!(client.error_code_of(id).await, "NOPERM");
+        }
+        client
+            .send(&[tail(4, "bob.s", CREDIT), wait_for(5, "bob.s")])
+            .await;
+        assert_eq!(client.error_code_of(4).await, "NOPERM");
+        assert_eq!(client.error_code_of(5).await, "NOPERM");
+        client.send(&[tail(6, "news", CREDIT)]).await;
+        client.ping(7).await;
+    }
+    assert!(
+        server
+            .backend
+            .begun_adds()
+            .iter()
+            .all(|add| add.contains("news"))
+    );
+}
+
+#[tokio::test]
+async fn without_a_token_the_anonymous_role_decides() {
+    let open = TestServer::with(Config::default().access(policy().anonymous("reader"))).await;
+    let mut client = connect(&open, Encoding::Binary, None, &[]).await;
+    assert_eq!(client.welcome().await.identity, None);
+    client
+        .send(&[add(1, "news", "v"), tail(2, "news", CREDIT)])
+        .await;
+    assert_eq!(client.error_code_of(1).await, "NOPERM");
+    let mut invalid = connect(&open, Encoding::Binary, Some("x"), &[]).await;
+    assert_unauthenticated(&invalid.closed().await, "token_malformed");
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_on_the_open_socket() {
+    let server = server().await;
+    for &encoding in Encoding::ALL {
+        let mut client = connect(&server, encoding, Some(&token_for("ann", "user", 60)), &[]).await;
+        client.welcome().await;
+        client
+            .send(&[authenticate(&token_for("ann", "user", 600))])
+            .await;
+        let (identity, refused) = auth(&mut client).await;
+        assert_eq!(refused, None);
+        assert!(identity.unwrap().expires_after_ms.unwrap() > 500_000);
+        for (new, word) in [
+            (token("bob"), "token_other_subject"),
+            ("x".to_owned(), "token_malformed"),
+        ] {
+            client.send(&[authenticate(&new)]).await;
+            let (identity, refused) = auth(&mut client).await;
+            assert!(refused.unwrap().starts_with(word));
+            assert_eq!(
+                identity.unwrap().subject,
+                "ann",
+                "the token before it stays in use"
+            );
+        }
+        client.send(&[add(1, "ann.s", "v")]).await;
+        client.reply_to(1).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn requests_behind_an_authenticate_have_the_new_rights() {
+    let server = server().await;
+    let mut client = connect(
+        &server,
+        Encoding::Binary,
+        Some(&token_for("ann", "reader", 60)),
+        &[],
+    )
+    .await;
+    client.welcome().await;
+    let new = token("ann");
+    client
+        .send(&[
+            add(1, "ann.s", "v"),
+            authenticate(&new),
+            add(2, "ann.s", "v"),
+        ])
+        .await;
+    assert_eq!(client.error_code_of(1).await, "NOPERM");
+    auth(&mut client).await;
+    client.reply_to(2).await.unwrap();
+}
+
+#[tokio::test]
+async fn waits_and_subscriptions_end_when_a_renewal_takes_their_right() {
+    let server = server().await;
+    for &encoding in Encoding::ALL {
+        let mut client = connect(&server, encoding, Some(&token("ann")), &[]).await;
+        client.welcome().await;
+        client
+            .send(&[
+                wait_for(1, "ann.s"),
+                wait_for(2, "news"),
+                tail(3, "ann.s", CREDIT),
+                tail(4, "news", CREDIT),
+            ])
+            .await;
+        client.ping(1).await;
+        client
+            .send(&[authenticate(&token_for("ann", "reader", 60))])
+            .await;
+        auth(&mut client).await;
+        let mut ended = [client.reply().await, client.reply().await];
+        ended.sort_by_key(|(id, _)| *id);
+        for ((id, result), expected) in ended.into_iter().zip([1, 3]) {
+            assert_eq!(id, expected);
+            assert_eq!(result.unwrap_err().code(), "NOPERM");
+        }
+        client.ping(2).await;
+    }
+}
+
+#[tokio::test]
+async fn at_its_end_a_token_closes_the_socket_after_what_was_begun() {
+    let server = server().await;
+    let mut client = connect(
+        &server,
+        Encoding::Binary,
+        Some(&token_for("ann", "user", 2)),
+        &[],
+    )
+    .await;
+    client.welcome().await;
+    client
+        .send(&[add(1, "ann.s", "v"), wait_for(2, "ann.s")])
+        .await;
+    client.reply_to(1).await.unwrap();
+    assert_unauthenticated(&client.closed().await, "token_expired");
+}
+
+#[tokio::test]
+async fn a_revoked_token_closes_its_sockets_and_no_other() {
+    let server = server().await;
+    let mut ann = connect(&server, Encoding::Binary, Some(&token("ann")), &[]).await;
+    let mut bob = connect(&server, Encoding::Json, Some(&token("bob")), &[]).await;
+    ann.welcome().await;
+    bob.welcome().await;
+    let revoked = (Revocation::Subject("ann".to_owned()), SystemTime::now());
+    server
+        .server
+        .set_revoked_tokens(RevokedTokens::new([revoked]));
+    assert_unauthenticated(&ann.closed().await, "token_revoked");
+    bob.ping(1).await;
+    let mut again = connect(&server, Encoding::Binary, Some(&token("ann")), &[]).await;
+    assert_unauthenticated(&again.closed().await, "token_revoked");
+}
+
+#[tokio::test]
+async fn a_new_policy_ends_what_it_does_not_permit_and_closes_no_socket_that_it_accepts() {
+    let server = server().await;
+    let mut client = connect(&server, Encoding::Binary, Some(&token("ann")), &[]).await;
+    client.welcome().await;
+    client
+        .send(&[tail(1, "ann.s", CREDIT), tail(2, "news", CREDIT)])
+        .await;
+    client.ping(1).await;
+    let news = RightRule::new([Permission::Read], ["news"]);
+    let narrower = policy().role("user", Role::new([news]).unwrap());
+    server.server.set_access(narrower).unwrap();
+    assert_eq!(client.error_code_of(1).await, "NOPERM");
+    client.ping(2).await;
+    let other_key = VerificationKey::from_secret(Some("other".to_owned()), &[7; 32]).unwrap();
+    let other = policy().keys(KeySet::new([other_key]).unwrap(), "streamgate");
+    server.server.set_access(other).unwrap();
+    assert_unauthenticated(&client.closed().await, "token_key_unknown");
+    assert!(
+        server
+            .server
+            .set_access(policy().anonymous("nobody"))
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn a_server_without_a_policy_ignores_tokens() {
+    let server = TestServer::start().await;
+    for &encoding in Encoding::ALL {
+        let mut client = connect(&server, encoding, Some("x"), &[]).await;
+        assert_eq!(client.welcome().await.identity, None);
+        client.send(&[authenticate("y"), add(1, "any", "v")]).await;
+        client.reply_to(1).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_clients_of_different_subjects_do_not_end_each_other() {
+    let server = server().await;
+    let mut ann = connect(&server, Encoding::Binary, Some(&token("ann")), &[]).await;
+    ann.welcome().await;
+    let mut bob = connect(&server, Encoding::Binary, Some(&token("bob")), &[]).await;
+    bob.welcome().await;
+    ann.ping(1).await;
+    let mut newer = connect(&server, Encoding::Binary, Some(&token("ann")), &[]).await;
+    newer.welcome().await;
+    assert_eq!(ann.closed().await.code, close::TAKEN_OVER);
+    bob.ping(2).await;
+}
+
+#[tokio::test]
+async fn a_socket_without_a_hello_is_closed_soon() {
+    let server = server().await;
+    let mut silent = TestClient::connect_silently(server.address, Encoding::Binary).await;
+    assert_unauthenticated(&silent.closed().await, "token_missing");
+}
+
+#[tokio::test]
+async fn every_operation_of_the_vectors_is_refused_without_rights() {
+    let server =
+        TestServer::with(Config::default().access(policy().role("none", Role::new([]).unwrap())))
+            .await;
+    let vectors = include_str!("../../../protocol/vectors/client.json");
+    let vectors: Vec<serde_json::Value> = serde_json::from_str(vectors).unwrap();
+    let mut client = connect(
+        &server,
+        Encoding::Json,
+        Some(&token_for("ann", "none", 60)),
+        &[],
+    )
+    .await;
+    client.welcome().await;
+    let mut operations = 0;
+    for vector in &vectors {
+        let text = vector["json"].as_str().unwrap();
+        if !text.starts_with("{\"request\"") && !text.starts_with("{\"subscribe\"") {
+            continue;
+        }
+        operations += 1;
+        client.send_bytes(text.as_bytes().to_vec()).await;
+        match client.receive().await.unwrap() {
+            ServerMessage::Reply {
+                outcome: Outcome::Error(fault),
+                ..
+            } => {
+                assert_eq!(fault.code, "NOPERM", "{text}");
+            }
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+    assert!(operations > 30, "{operations}");
+    assert_eq!(server.backend.begun_adds(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_client_without_a_token_cannot_send_much() {
+    let server = server().await;
+    let mut client = TestClient::connect_silently(server.address, Encoding::Binary).await;
+    let message = client.message(vec![0; 1 << 20]);
+    // The server may close before all of it is sent.
+    let _ = futures_util::SinkExt::send(&mut client.socket, message).await;
+    assert_eq!(client.closed().await.code, close::FRAME_TOO_LARGE);
+}

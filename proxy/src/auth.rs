@@ -9,6 +9,7 @@ mod jwt;
 mod key_set;
 mod policy;
 mod revocation;
+mod signature;
 mod static_tokens;
 mod subject;
 mod token_error;

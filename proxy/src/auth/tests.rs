@@ -2,14 +2,14 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
-use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair,
-};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jsonwebtoken::{EncodingKey, Header};
+use ring::hmac;
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+    RsaKeyPair, RsaPublicKeyComponents,
+};
 use serde_json::{Value, json};
 use streamgate_protocol::Operation;
 
@@ -19,13 +19,50 @@ use crate::rights::{Permission, RightRule, Role};
 const AUDIENCE: &str = "streamgate";
 const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
 
+/// Before the raw key in a SubjectPublicKeyInfo (RFC 8410, RFC 5480).
+const ED25519_SPKI: [u8; 12] = [
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
+const P256_SPKI: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
 /// A key pair of an issuer.
 struct Issuer {
     algorithm: Algorithm,
     id: &'static str,
-    signing: EncodingKey,
+    signing: Signing,
     public_pem: Vec<u8>,
     public_jwk: Value,
+}
+
+enum Signing {
+    Ed25519(Ed25519KeyPair),
+    P256(EcdsaKeyPair),
+    Rsa(Box<RsaKeyPair>),
+    Hmac(hmac::Key),
+}
+
+impl Signing {
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        let random = SystemRandom::new();
+        match self {
+            Self::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
+            Self::P256(pair) => pair.sign(&random, message).unwrap().as_ref().to_vec(),
+            Self::Rsa(pair) => {
+                let mut signature = vec![0; pair.public().modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                    .unwrap();
+                signature
+            }
+            Self::Hmac(key) => hmac::sign(key, message).as_ref().to_vec(),
+        }
+    }
+}
+
+fn base64url(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 fn pem(der: &[u8]) -> Vec<u8> {
@@ -42,53 +79,50 @@ fn jwk(id: &str, parameters: Value) -> Value {
 
 impl Issuer {
     fn ed25519(id: &'static str) -> Self {
-        let pair = Ed25519KeyPair::generate().unwrap();
-        let private = pair.to_pkcs8().unwrap();
-        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
-        let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+        let private = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        let pair = Ed25519KeyPair::from_pkcs8(private.as_ref()).unwrap();
+        let key = pair.public_key().as_ref();
         Self {
             algorithm: Algorithm::EdDsa,
             id,
-            signing: EncodingKey::from_ed_der(private.as_ref()),
-            public_pem: pem(public.as_ref()),
-            public_jwk: jwk(id, json!({"kty": "OKP", "crv": "Ed25519", "x": x})),
+            public_pem: pem(&[&ED25519_SPKI[..], key].concat()),
+            public_jwk: jwk(
+                id,
+                json!({"kty": "OKP", "crv": "Ed25519", "x": base64url(key)}),
+            ),
+            signing: Signing::Ed25519(pair),
         }
     }
 
     fn p256(id: &'static str) -> Self {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        let private = pair.to_pkcs8v1().unwrap();
-        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+        let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
+        let private = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+        let pair = EcdsaKeyPair::from_pkcs8(algorithm, private.as_ref(), &random).unwrap();
         let point = pair.public_key().as_ref();
-        let (x, y) = (
-            URL_SAFE_NO_PAD.encode(&point[1..33]),
-            URL_SAFE_NO_PAD.encode(&point[33..]),
-        );
+        let (x, y) = (base64url(&point[1..33]), base64url(&point[33..]));
         Self {
             algorithm: Algorithm::Es256,
             id,
-            signing: EncodingKey::from_ec_der(private.as_ref()),
-            public_pem: pem(public.as_ref()),
+            public_pem: pem(&[&P256_SPKI[..], point].concat()),
             public_jwk: jwk(id, json!({"kty": "EC", "crv": "P-256", "x": x, "y": y})),
+            signing: Signing::P256(pair),
         }
     }
 
+    /// From a key for tests alone: ring makes no RSA keys.
     fn rsa(id: &'static str) -> Self {
-        let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
-        let private: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().unwrap();
-        // PKCS #8 holds the PKCS #1 key after a header of 26 bytes.
-        let pkcs1 = &private.as_ref()[26..];
-        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
-        let (n, e) = (pair.public_key().modulus(), pair.public_key().exponent());
-        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let n = text(n.big_endian_without_leading_zero());
-        let e = text(e.big_endian_without_leading_zero());
+        let private = include_str!("test_keys/rsa.pem");
+        let lines = private.lines().filter(|line| !line.starts_with("-----"));
+        let private = STANDARD.decode(lines.collect::<String>()).unwrap();
+        let pair = RsaKeyPair::from_pkcs8(&private).unwrap();
+        let public = RsaPublicKeyComponents::<Vec<u8>>::from(pair.public());
+        let (n, e) = (base64url(public.n), base64url(public.e));
         Self {
             algorithm: Algorithm::Rs256,
             id,
-            signing: EncodingKey::from_rsa_der(pkcs1),
-            public_pem: pem(public.as_ref()),
+            public_pem: include_bytes!("test_keys/rsa.pub.pem").to_vec(),
             public_jwk: jwk(id, json!({"kty": "RSA", "n": n, "e": e})),
+            signing: Signing::Rsa(Box::new(pair)),
         }
     }
 
@@ -96,12 +130,9 @@ impl Issuer {
         Self {
             algorithm: Algorithm::Hs256,
             id,
-            signing: EncodingKey::from_secret(SECRET),
+            signing: Signing::Hmac(hmac::Key::new(hmac::HMAC_SHA256, SECRET)),
             public_pem: Vec::new(),
-            public_jwk: jwk(
-                id,
-                json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(SECRET)}),
-            ),
+            public_jwk: jwk(id, json!({"kty": "oct", "k": base64url(SECRET)})),
         }
     }
 
@@ -115,10 +146,25 @@ impl Issuer {
     }
 
     fn sign(&self, claims: &Value) -> String {
-        let mut header = Header::new(self.algorithm.for_jwt());
-        header.kid = Some(self.id.to_owned());
-        jsonwebtoken::encode(&header, claims, &self.signing).unwrap()
+        self.sign_with(
+            &json!({"alg": self.algorithm.as_str(), "kid": self.id}),
+            claims,
+        )
     }
+
+    fn sign_with(&self, header: &Value, claims: &Value) -> String {
+        signed(header, claims, &self.signing)
+    }
+}
+
+fn signed(header: &Value, claims: &Value, by: &Signing) -> String {
+    let message = format!(
+        "{}.{}",
+        base64url(header.to_string()),
+        base64url(claims.to_string())
+    );
+    let signature = base64url(by.sign(message.as_bytes()));
+    format!("{message}.{signature}")
 }
 
 fn all_issuers() -> [Issuer; 4] {
@@ -251,10 +297,8 @@ fn the_algorithm_is_that_of_the_key() {
     // The public key as a secret: the classic confusion of RS256 and HS256.
     for issuer in [Issuer::rsa("k"), Issuer::p256("k"), Issuer::ed25519("k")] {
         let authenticator = authenticator(&issuer);
-        let confused = EncodingKey::from_secret(&issuer.public_pem);
-        let mut header = Header::new(jsonwebtoken::Algorithm::HS256);
-        header.kid = Some("k".to_owned());
-        let token = jsonwebtoken::encode(&header, &claims(), &confused).unwrap();
+        let confused = Signing::Hmac(hmac::Key::new(hmac::HMAC_SHA256, &issuer.public_pem));
+        let token = signed(&json!({"alg": "HS256", "kid": "k"}), &claims(), &confused);
         assert_eq!(refusal(&authenticator, &token), "token_algorithm_wrong");
     }
     let hmac = authenticator(&Issuer::hmac("k"));
@@ -288,8 +332,7 @@ fn the_key_is_the_one_that_the_token_names() {
     both.verify(&second.sign(&claims()), now()).unwrap();
     let unknown = Issuer::ed25519("third").sign(&claims());
     assert_eq!(refusal(&both, &unknown), "token_key_unknown");
-    let header = Header::new(jsonwebtoken::Algorithm::EdDSA);
-    let nameless = jsonwebtoken::encode(&header, &claims(), &first.signing).unwrap();
+    let nameless = first.sign_with(&json!({"alg": "EdDSA"}), &claims());
     assert_eq!(refusal(&both, &nameless), "token_key_missing");
     authenticator(&first).verify(&nameless, now()).unwrap();
 }

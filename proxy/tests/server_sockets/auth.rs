@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jsonwebtoken::{EncodingKey, Header};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
 use serde_json::json;
 use streamgate::{
     AuthPolicy, Config, KeySet, Permission, Revocation, RevokedTokens, RightRule, Role,
@@ -51,9 +53,12 @@ fn token_for(subject: &str, role: &str, life: i64) -> String {
         "iat": seconds_from_now(-10),
         "roles": [role],
     });
-    let mut header = Header::default();
-    header.kid = Some("k".to_owned());
-    jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(SECRET)).unwrap()
+    let part = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let header = json!({"alg": "HS256", "kid": "k"});
+    let message = format!("{}.{}", part(header), part(claims));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET);
+    let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes()));
+    format!("{message}.{signature}")
 }
 
 fn token(subject: &str) -> String {

@@ -95,10 +95,36 @@ fn authenticate(token: &str) -> ClientMessage<'_> {
 }
 
 async fn auth(client: &mut TestClient) -> (Option<Identity>, Option<String>) {
-    match client.receive().await.unwrap() {
+    match next(client).await {
         ServerMessage::Auth { identity, refused } => (identity, refused.map(|f| f.message)),
         other => panic!("not an auth: {other:?}"),
     }
+}
+
+/// Receives the next message that is no push.
+async fn next(client: &mut TestClient) -> ServerMessage {
+    loop {
+        match client.receive().await.unwrap() {
+            ServerMessage::Push { .. } => {}
+            message => return message,
+        }
+    }
+}
+
+async fn next_error(client: &mut TestClient) -> (u64, String) {
+    match next(client).await {
+        ServerMessage::Reply {
+            id,
+            outcome: Outcome::Error(fault),
+        } => (id, fault.code),
+        other => panic!("not an error: {other:?}"),
+    }
+}
+
+/// Makes a round trip, so that everything before it has begun.
+async fn round_trip(client: &mut TestClient, nonce: u64) {
+    client.send(&[ClientMessage::Ping { nonce }]).await;
+    assert_eq!(next(client).await, ServerMessage::Pong { nonce });
 }
 
 fn assert_unauthenticated(closed: &Closed, word: &str) {
@@ -215,7 +241,7 @@ async fn what_no_right_permits_is_refused_and_never_reaches_the_backend() {
         assert_eq!(client.error_code_of(4).await, "NOPERM");
         assert_eq!(client.error_code_of(5).await, "NOPERM");
         client.send(&[tail(6, "news", CREDIT)]).await;
-        client.ping(7).await;
+        round_trip(&mut client, 7).await;
     }
     assert!(
         server
@@ -307,18 +333,16 @@ async fn waits_and_subscriptions_end_when_a_renewal_takes_their_right() {
                 tail(4, "news", CREDIT),
             ])
             .await;
-        client.ping(1).await;
+        round_trip(&mut client, 1).await;
         client
             .send(&[authenticate(&token_for("ann", "reader", 60))])
             .await;
         auth(&mut client).await;
-        let mut ended = [client.reply().await, client.reply().await];
-        ended.sort_by_key(|(id, _)| *id);
-        for ((id, result), expected) in ended.into_iter().zip([1, 3]) {
-            assert_eq!(id, expected);
-            assert_eq!(result.unwrap_err().code(), "NOPERM");
-        }
-        client.ping(2).await;
+        let mut ended = [next_error(&mut client).await, next_error(&mut client).await];
+        ended.sort_unstable();
+        let noperm = "NOPERM".to_owned();
+        assert_eq!(ended, [(1, noperm.clone()), (3, noperm)]);
+        round_trip(&mut client, 2).await;
     }
 }
 
@@ -365,12 +389,12 @@ async fn a_new_policy_ends_what_it_does_not_permit_and_closes_no_socket_that_it_
     client
         .send(&[tail(1, "ann.s", CREDIT), tail(2, "news", CREDIT)])
         .await;
-    client.ping(1).await;
+    round_trip(&mut client, 1).await;
     let news = RightRule::new([Permission::Read], ["news"]);
     let narrower = policy().role("user", Role::new([news]).unwrap());
     server.server.set_access(narrower).unwrap();
-    assert_eq!(client.error_code_of(1).await, "NOPERM");
-    client.ping(2).await;
+    assert_eq!(next_error(&mut client).await, (1, "NOPERM".to_owned()));
+    round_trip(&mut client, 2).await;
     let other_key = VerificationKey::from_secret(Some("other".to_owned()), &[7; 32]).unwrap();
     let other = policy().keys(KeySet::new([other_key]).unwrap(), "streamgate");
     server.server.set_access(other).unwrap();

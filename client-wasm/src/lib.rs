@@ -15,21 +15,22 @@
 //!
 //! With the feature `npm` this crate is the module inside the npm package `streamgate`: see `npm`.
 
+mod client_id;
 mod clock;
 mod connect;
-mod identity;
+mod connector;
 #[cfg(feature = "npm")]
 pub mod npm;
 mod socket;
 mod url;
 
 pub use connect::{connect, connect_with};
-pub use socket::WebSocketConnector;
+pub use connector::WebSocketConnector;
 pub use streamgate_client::{
     ByteString, Bytes, CacheError, CacheResult, Claimed, Client, ClientConfig, ConnectionState,
     ConsumeOptions, Deliveries, Entry, EntryOperations, Gap, PendingEntries, PendingEntry,
     PendingQuery, PendingSummary, ReadBatch, Retry, StreamEntry, StreamingBackend,
-    SubscribingBackend, Tail, TailFrom, TailItem,
+    SubscribingBackend, Tail, TailFrom, TailItem, TokenRequest,
 };
 
 #[cfg(all(feature = "npm", target_arch = "wasm32"))]

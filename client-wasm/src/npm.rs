@@ -8,6 +8,7 @@
 //! The callbacks run during a pump and must not call the connection: they record what they receive,
 //! and JavaScript acts on it afterwards.
 
+mod connector;
 mod events;
 mod operations;
 mod pending;
@@ -25,15 +26,15 @@ use streamgate_protocol::message::Subscription;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::identity::new_identity;
-use crate::socket::WebSocketConnector;
+use crate::client_id::new_client_id;
+use connector::NpmConnector;
 use wake::WakeFunction;
 
 /// One client's connection.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct Connection {
-    io: EngineIo<WebSocketConnector>,
+    io: EngineIo<NpmConnector>,
     next_id: u64,
     wake: WakeFunction,
     on_event: Function,
@@ -41,14 +42,15 @@ pub struct Connection {
 
 #[wasm_bindgen]
 impl Connection {
-    /// Begins to connect, with sockets of `constructor`. `token` is the client's token, undefined if
-    /// it has none, or anything else if `TOKEN` asks for it. `wake()` asks for a pump;
+    /// Begins to connect, with sockets of `constructor`. `token` is the client's token,
+    /// undefined if it has none, or anything else if `TOKEN` asks for it. `wake()` asks for a pump;
     /// `on_event(kind, id, a, b, c)` receives events, see `events.rs`.
     ///
     /// # Errors
     ///
     /// `[code, message, retry]` if the URL is not one of a WebSocket, or if there is no source of
     /// random numbers.
+    #[expect(clippy::too_many_arguments, reason = "JavaScript's values, one by one")]
     #[wasm_bindgen(constructor)]
     pub fn new(
         url: &str,
@@ -60,10 +62,9 @@ impl Connection {
         on_event: Function,
         now: f64,
     ) -> Result<Self, JsValue> {
-        let connector = WebSocketConnector::new(url);
-        let drawn = connector.and_then(|connector| Ok((connector, new_identity()?)));
-        let (connector, identity) = drawn.map_err(|error| events::error_parts(&error))?;
-        let connector = connector.with_constructor(constructor);
+        let connector = NpmConnector::new(url, constructor);
+        let drawn = connector.and_then(|connector| Ok((connector, new_client_id()?)));
+        let (connector, client_id) = drawn.map_err(|error| events::error_parts(&error))?;
         let config = ClientConfig::default()
             .connect_timeout_ms(connect_timeout_ms)
             .exactly_once(exactly_once)
@@ -73,7 +74,7 @@ impl Connection {
                 None => TokenSource::OnDemand,
             });
         Ok(Self {
-            io: EngineIo::new(Engine::new(&identity, config, now as u64), connector),
+            io: EngineIo::new(Engine::new(&client_id, config, now as u64), connector),
             next_id: 1,
             wake: WakeFunction::new(wake),
             on_event,
@@ -116,14 +117,13 @@ impl Connection {
         self.io.engine.network_changed(now as u64);
     }
 
-    /// Answers `TOKEN`: with a token, or if it is no string, with why there is none now, or none any
-    /// more.
-    pub fn token(&mut self, token: JsValue, why: String, signed_out: bool, now: f64) {
-        let answer = token.as_string().ok_or(if signed_out {
-            TokenError::SignedOut(why)
-        } else {
-            TokenError::Later(why)
-        });
+    /// Answers `TOKEN`: 0 with a token, 1 with why there is none now, 2 with why nobody is signed in.
+    pub fn token(&mut self, outcome: u32, answer: String, now: f64) {
+        let answer = match outcome {
+            0 => Ok(answer),
+            1 => Err(TokenError::Later(answer)),
+            _ => Err(TokenError::SignedOut(answer)),
+        };
         self.io.engine.handle_token(answer, now as u64);
     }
 

@@ -24,7 +24,7 @@ use gloo_net::websocket::{Message, WebSocketError};
 use gloo_timers::callback::Timeout;
 use js_sys::{Array, Function, Reflect, Uint8Array};
 use streamgate_client::CacheResult;
-use streamgate_client::internals::{Connector, Socket, SocketEvent, TokenRequest};
+use streamgate_client::internals::{Socket, SocketEvent};
 use streamgate_protocol::close::{ABNORMAL, fit_reason};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{BinaryType, Event, WebSocket};
@@ -38,44 +38,40 @@ thread_local! {
 
 /// Opens the runtime's WebSockets, or those of a constructor like it.
 #[derive(Debug, Clone)]
-pub struct WebSocketConnector {
+pub(crate) struct SocketOpener {
     url: String,
     constructor: Option<Function>,
-    /// The engine's request for a token that nobody has taken yet.
-    token_request: Option<TokenRequest>,
 }
 
-impl WebSocketConnector {
-    /// Returns a connector to this URL.
-    ///
-    /// # Errors
-    ///
-    /// `CONFIG` if the URL is not one of a WebSocket.
-    pub fn new(url: &str) -> CacheResult<Self> {
+impl SocketOpener {
+    pub(crate) fn new(url: &str) -> CacheResult<Self> {
         url::check(url)?;
         Ok(Self {
             url: url.to_owned(),
             constructor: None,
-            token_request: None,
         })
     }
 
-    /// Replaces the global `WebSocket` by another constructor, such as that of npm's `ws`. Its
-    /// sockets must be `EventTarget`s.
-    #[must_use]
-    pub fn with_constructor(self, constructor: Function) -> Self {
+    pub(crate) fn with_constructor(self, constructor: Function) -> Self {
         Self {
             constructor: Some(constructor),
             ..self
         }
     }
 
-    /// Returns the engine's request for a token, once.
-    pub(crate) fn take_token_request(&mut self) -> Option<TokenRequest> {
-        self.token_request.take()
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
-    fn open(&self, subprotocol: &str) -> Result<(WebSocket, SocketEvents), String> {
+    /// Begins to open a socket, with one subprotocol on offer.
+    pub(crate) fn open(&self, subprotocol: &str) -> RuntimeSocket {
+        drop_closed();
+        RuntimeSocket {
+            socket: self.try_open(subprotocol).map(OpenSocket::new),
+        }
+    }
+
+    fn try_open(&self, subprotocol: &str) -> Result<(WebSocket, SocketEvents), String> {
         let socket = match &self.constructor {
             None => WebSocket::new_with_str(&self.url, subprotocol),
             Some(constructor) => {
@@ -98,23 +94,8 @@ impl fmt::Debug for RuntimeSocket {
     }
 }
 
-impl Connector for WebSocketConnector {
-    type Socket = RuntimeSocket;
-
-    fn connect(&mut self, subprotocol: &'static str) -> RuntimeSocket {
-        drop_closed();
-        RuntimeSocket {
-            socket: self.open(subprotocol).map(OpenSocket::new),
-        }
-    }
-
-    fn request_token(&mut self, force: bool) {
-        self.token_request = Some(TokenRequest::new(force));
-    }
-}
-
 /// A socket, or why it could not be created.
-pub struct RuntimeSocket {
+pub(crate) struct RuntimeSocket {
     socket: Result<OpenSocket, String>,
 }
 

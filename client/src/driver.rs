@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use tokio::sync::{mpsc, watch};
 
 use crate::command::Command;
-use crate::engine::{ClientConfig, ConnectionState, Engine, EngineEvent, Identity, Millis};
+use crate::engine::{ClientConfig, ClientId, ConnectionState, Engine, EngineEvent, Millis};
 use crate::engine_io::EngineIo;
 use crate::telemetry;
 use crate::transport::{Clock, Connector};
@@ -34,14 +34,14 @@ pub struct Driver<C: Connector, K: Clock> {
 
 impl<C: Connector, K: Clock> Driver<C, K> {
     pub(crate) fn new(
-        identity: &Identity,
+        client_id: &ClientId,
         config: ClientConfig,
         connector: C,
         clock: K,
         commands: mpsc::UnboundedReceiver<Command>,
         state: watch::Sender<ConnectionState>,
     ) -> Self {
-        let engine = Engine::new(identity, config, clock.now());
+        let engine = Engine::new(client_id, config, clock.now());
         Self {
             io: EngineIo::new(engine, connector),
             clock,

@@ -20,6 +20,7 @@
 
 mod authentication;
 mod availability;
+mod client_id;
 mod config;
 mod connection;
 mod connection_phase;
@@ -29,7 +30,6 @@ mod dispatch;
 mod event;
 mod heartbeat;
 mod idempotent_producers;
-mod identity;
 mod jitter;
 mod message_size;
 mod new_request;
@@ -53,6 +53,7 @@ use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::limits;
 
 use availability::Availability;
+pub use client_id::ClientId;
 pub use config::ClientConfig;
 use connection_phase::ConnectionPhase;
 pub use connection_state::ConnectionState;
@@ -60,7 +61,6 @@ use delivery_log::DeliveryLog;
 pub use event::{EngineEvent, SocketAction};
 use heartbeat::Heartbeat;
 use idempotent_producers::IdempotentProducers;
-pub use identity::Identity;
 use jitter::Jitter;
 pub use new_request::NewRequest;
 use reconnect_backoff::ReconnectBackoff;
@@ -99,8 +99,9 @@ pub struct Engine {
     pong: Option<u64>,
     availability: Availability,
     tokens: Tokens,
-    /// How the server violated the protocol, and the code of the close.
-    violation: Option<(u16, &'static str)>,
+    /// Why the client closes: the code and the reason that its owner sees, if they are not those of
+    /// the server's close.
+    stopped_with: Option<(u16, &'static str)>,
     /// Before then, the server wants no further connection.
     connect_not_before: Millis,
     actions: VecDeque<SocketAction>,
@@ -109,7 +110,8 @@ pub struct Engine {
 
 impl Engine {
     /// Returns a new engine, which asks for a connection at once.
-    pub fn new(identity: &Identity, config: ClientConfig, now: Millis) -> Self {
+    pub fn new(client_id: &ClientId, mut config: ClientConfig, now: Millis) -> Self {
+        let tokens = Tokens::new(std::mem::take(&mut config.token_source));
         let mut engine = Self {
             phase: ConnectionPhase::Closed,
             was_ever_open: false,
@@ -117,19 +119,19 @@ impl Engine {
             delivery_log: DeliveryLog::default(),
             late_recovery: LateRecovery::default(),
             background_recoveries: 0,
-            producers: IdempotentProducers::new(identity.client_id()),
+            producers: IdempotentProducers::new(client_id.text()),
             cancels: Vec::new(),
             grants: Vec::new(),
             heartbeat: Heartbeat::new(now),
             backoff: ReconnectBackoff::new(&config),
-            jitter: Jitter::new(identity.seed()),
+            jitter: Jitter::new(client_id.seed()),
             max_frame_bytes: limits::MIN_FRAME_BYTES as usize,
             said_hello: false,
             is_welcomed: false,
             pong: None,
             availability: Availability::default(),
-            tokens: Tokens::new(config.token_source.clone()),
-            violation: None,
+            tokens,
+            stopped_with: None,
             connect_not_before: 0,
             actions: VecDeque::new(),
             events: VecDeque::new(),

@@ -13,7 +13,6 @@ pub struct EngineIo<C: Connector> {
     pub engine: Engine,
     connector: C,
     socket: Option<C::Socket>,
-    awaits_token: bool,
 }
 
 impl<C: Connector> EngineIo<C> {
@@ -23,7 +22,6 @@ impl<C: Connector> EngineIo<C> {
             engine,
             connector,
             socket: None,
-            awaits_token: false,
         }
     }
 
@@ -81,10 +79,7 @@ impl<C: Connector> EngineIo<C> {
     }
 
     fn receive_token(&mut self, cx: &mut Context<'_>, now: Millis) -> bool {
-        if self.awaits_token
-            && let Poll::Ready(answer) = self.connector.poll_token(cx)
-        {
-            self.awaits_token = false;
+        if let Poll::Ready(answer) = self.connector.poll_token(cx) {
             self.engine.handle_token(answer, now);
             return true;
         }
@@ -100,10 +95,7 @@ impl<C: Connector> EngineIo<C> {
                     let subprotocol = self.engine.encoding().subprotocol();
                     self.socket = Some(self.connector.connect(subprotocol));
                 }
-                SocketAction::RequestToken { force } => {
-                    self.connector.request_token(force);
-                    self.awaits_token = true;
-                }
+                SocketAction::RequestToken { force } => self.connector.request_token(force),
                 SocketAction::Close { code, reason } => {
                     if let Some(socket) = &mut self.socket {
                         socket.close(code, reason);

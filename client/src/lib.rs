@@ -35,6 +35,29 @@
 //! # }
 //! ```
 //!
+//! # Tokens
+//!
+//! A server may require a token. `Builder::token_source` takes a function that the client calls
+//! before each attempt to connect, and before a token ends; `Builder::token` takes one token for the
+//! client's life. A new token is presented on the open connection, and nothing is interrupted. If a
+//! server refuses a token, the client asks once more, and continues with another one; if there is
+//! none, it stops with `NOAUTH`. A request that a token does not permit fails with `NOPERM`.
+//!
+//! ```no_run
+//! # #[cfg(feature = "native")]
+//! # async fn example() -> streamgate_client::CacheResult<()> {
+//! use streamgate_client::Client;
+//!
+//! # async fn fetch_token(_: bool) -> streamgate_client::CacheResult<String> { Ok(String::new()) }
+//! let client = Client::builder("ws://127.0.0.1:8080/v1/ws")
+//!     .token_source(|request| fetch_token(request.force))
+//!     .connect()
+//!     .await?;
+//! # drop(client);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Features
 //!
 //! - `native` (default): [`Client::connect`] and [`Builder`], on tokio.

@@ -1,8 +1,8 @@
 //! The native runtime: sockets and a clock on tokio.
 
 mod builder;
+mod client_id;
 mod clock;
-mod identity;
 mod socket;
 
 pub use builder::Builder;

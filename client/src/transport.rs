@@ -75,7 +75,7 @@ pub trait Connector {
         let _ = force;
     }
 
-    /// Returns the answer to [`request_token`](Self::request_token).
+    /// Returns the answer to [`request_token`](Self::request_token), once.
     fn poll_token(&mut self, _cx: &mut Context<'_>) -> Poll<Result<String, TokenError>> {
         Poll::Pending
     }

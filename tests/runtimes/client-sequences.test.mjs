@@ -163,6 +163,7 @@ function loopOf(client, subscription, signal) {
 class TestRun {
   #variables = new Variables();
   #upgrades = new Queue();
+  #tokenRequests = new Queue();
   #http = createServer();
   #webSockets = new WebSocketServer({ noServer: true, handleProtocols: () => "streamgate.v1.bin" });
   #socket;
@@ -179,6 +180,7 @@ class TestRun {
     await once(this.#http, "listening");
     try {
       await this.#playAll(steps);
+      assert.ok(this.#tokenRequests.isEmpty, "the client asks for a token");
       if (this.#socket) {
         const last = { nonce: Number.MAX_SAFE_INTEGER };
         this.#socket.send([{ ping: last }]);
@@ -203,10 +205,18 @@ class TestRun {
     }
   }
 
-  start({ idempotent_adds = false }) {
+  start({ idempotent_adds = false, token, token_source }) {
     const url = `ws://127.0.0.1:${this.#http.address().port}/v1/ws`;
-    this.#connecting = connect(url, { WebSocket, exactlyOnce: idempotent_adds });
+    const source = ({ force }) => new Promise((resolve, reject) => this.#tokenRequests.push({ force, resolve, reject }));
+    this.#connecting = connect(url, { WebSocket, exactlyOnce: idempotent_adds, token: token_source ? source : token });
     this.#connecting.catch(() => {}); // the step that needs the client reports it
+  }
+
+  async token_request({ force, answer, error }) {
+    const request = await this.#tokenRequests.next("a request for a token");
+    if (force !== undefined) assert.equal(request.force, force);
+    if (error === undefined) request.resolve(answer);
+    else request.reject(Object.assign(new Error("no token"), { code: error }));
   }
 
   async accept() {
@@ -216,11 +226,12 @@ class TestRun {
     this.#webSockets.handleUpgrade(request, socket, head, (opened) => (this.#socket = new ServerSocket(opened)));
   }
 
-  async connect({ welcome = {} }) {
+  async connect({ welcome = {}, token }) {
     await this.accept();
     const { hello } = await this.#socket.receive();
     assert.match(hello?.client ?? "", /^[A-Za-z0-9_-]{1,64}$/);
     assert.ok(hello.max_frame_bytes >= 65536, JSON.stringify(hello));
+    assert.equal(hello.token ?? undefined, token);
     this.#clientId ??= hello.client;
     assert.equal(hello.client, this.#clientId);
     this.#socket.send([{ welcome: { ...WELCOME, ...welcome } }]);
@@ -265,6 +276,7 @@ class TestRun {
     await sleep(ms);
     assert.ok(this.#socket?.isSilent ?? true, "a message arrived");
     assert.ok(this.#upgrades.isEmpty, "a connection arrived");
+    assert.ok(this.#tokenRequests.isEmpty, "the client asks for a token");
   }
 
   pause({ ms }) {

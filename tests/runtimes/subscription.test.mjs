@@ -26,7 +26,7 @@ class FakeModule {
   #wake;
   #onEvent;
 
-  constructor(_url, _constructor, _timeout, _exactlyOnce, wake, onEvent) {
+  constructor(_url, _constructor, _timeout, _exactlyOnce, _token, wake, onEvent) {
     this.#wake = wake;
     this.#onEvent = onEvent;
     FakeModule.last = this;

@@ -92,7 +92,14 @@ class ScriptedSocket extends EventTarget {
   }
 }
 
-const welcome = { server: "test", features: [], max_in_flight: 256, max_frame_bytes: 4194304, heartbeat_ms: 15000 };
+const welcome = {
+  server: "test",
+  features: [],
+  max_in_flight: 256,
+  max_frame_bytes: 4194304,
+  heartbeat_ms: 15000,
+  identity: null,
+};
 
 for (const encoding of ["json", "bin"]) {
   const connect = async () => {

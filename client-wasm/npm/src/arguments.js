@@ -80,12 +80,9 @@ export function webSocketUrl(url) {
 /** Returns a token, or the function that returns tokens, if it may be sent to this URL. */
 export function tokenFor(url, token) {
   if (token === undefined || token === null) return undefined;
-  if (typeof token !== "string" && typeof token !== "function") {
-    throw new TypeError("token must be a string, or a function that returns one");
-  }
   const { protocol, hostname } = new URL(url);
   if (protocol !== "wss:" && !OWN_MACHINE.test(hostname)) {
     throw new StreamgateError("CONFIG", `no token is sent to '${url}', which is not encrypted; use wss://`, "never");
   }
-  return token;
+  return typeof token === "function" ? token : text(token, "token");
 }

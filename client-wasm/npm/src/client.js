@@ -31,6 +31,11 @@ const RETURN_EVENTS = ["online", "pageshow", "resume", "visibilitychange"];
 /** The arguments of requests about pending entries that are ids. */
 const IDS = new Set(["start", "end"]);
 
+/** The answers to a request for a token, as in `npm.rs`. */
+const HAS_TOKEN = 0;
+const LATER = 1;
+const SIGNED_OUT = 2;
+
 /** Reports a change of the connection's state. */
 export class StateEvent extends Event {
   constructor(state, code, reason) {
@@ -346,17 +351,17 @@ export class Client extends EventTarget {
     for (const [event, error] of events) this.#enterState(event, error);
   }
 
-  /** Asks the owner for a token, and hands it to the module. */
+  /** Asks the owner for a token, and hands the answer to the module. */
   async #answerToken(force) {
-    let token;
-    let error = new TypeError("token() must return a string");
+    let outcome = HAS_TOKEN;
+    let answer;
     try {
-      token = await this.#token({ force });
-    } catch (reason) {
-      error = reason;
+      answer = text(await this.#token({ force }), "a token");
+    } catch (error) {
+      outcome = error?.code === "NOAUTH" ? SIGNED_OUT : LATER;
+      answer = `${error?.message ?? error}`;
     }
-    const signedOut = error?.code === "NOAUTH";
-    this.#call((connection) => connection.token(token, String(error?.message ?? error), signedOut, now()));
+    this.#call((connection) => connection.token(outcome, answer, now()));
     this.#wake();
   }
 

@@ -20,7 +20,7 @@ impl Engine {
         match answer {
             Ok(token) => match self.tokens.answer(token) {
                 Some(TokenUse::Refused) if is_connecting => {
-                    self.stop_unauthenticated(NO_OTHER_TOKEN, now);
+                    self.stop_unauthenticated(NO_OTHER_TOKEN, NO_OTHER_TOKEN, now);
                 }
                 Some(TokenUse::New | TokenUse::Same) if is_connecting => {
                     self.actions.push_back(SocketAction::Connect);
@@ -29,7 +29,9 @@ impl Engine {
                 Some(TokenUse::Refused | TokenUse::Same) => self.tokens.retry_renewal(now),
                 None => {}
             },
-            Err(TokenError::SignedOut(why)) => self.stop_unauthenticated(&why, now),
+            Err(TokenError::SignedOut(why)) => {
+                self.stop_unauthenticated(&why, "signed out", now);
+            }
             Err(TokenError::Later(why)) if is_connecting => {
                 self.handle_lost(close::ABNORMAL, &why, false, now);
             }
@@ -46,7 +48,7 @@ impl Engine {
     ) {
         self.tokens.accepted(identity, now);
         if is_refused {
-            self.tokens.refuse();
+            self.tokens.refuse_renewal();
             self.tokens.retry_renewal(now);
         }
     }
@@ -56,21 +58,10 @@ impl Engine {
         self.actions.push_back(SocketAction::RequestToken { force });
     }
 
-    /// Ends the client: nobody is signed in.
-    fn stop_unauthenticated(&mut self, why: &str, now: Millis) {
-        if self.is_ending() {
-            return;
-        }
-        self.fail_in_flight(code::NOAUTH, why);
-        self.fail_queued(code::NOAUTH, why);
-        if matches!(self.phase, ConnectionPhase::Open { .. }) {
-            let why = "signed out";
-            self.violation = Some((close::UNAUTHENTICATED, why));
-            self.begin_closing(close::NORMAL, why, now);
-        } else {
-            self.actions.push_back(SocketAction::Abandon);
-            self.stop(close::UNAUTHENTICATED, why);
-        }
+    /// Ends the client: it has no token that a server would accept.
+    fn stop_unauthenticated(&mut self, error: &str, reason: &'static str, now: Millis) {
+        let stopped_with = Some((close::UNAUTHENTICATED, reason));
+        self.end(code::NOAUTH, error, stopped_with, now);
     }
 }
 

@@ -41,9 +41,9 @@ impl Engine {
     pub fn handle_closed(&mut self, code: u16, reason: &str, now: Millis) {
         match self.phase {
             ConnectionPhase::Closed | ConnectionPhase::Pausing { .. } => {}
-            // The owner has to know the violation, not how the server took the close.
-            ConnectionPhase::Closing { .. } => match self.violation {
-                Some((code, violation)) => self.stop(code, violation),
+            // The owner has to know why the client closes, not how the server took it.
+            ConnectionPhase::Closing { .. } => match self.stopped_with {
+                Some((code, reason)) => self.stop(code, reason),
                 None => self.stop(code, reason),
             },
             ConnectionPhase::Connecting { .. } | ConnectionPhase::Open { .. } => {
@@ -131,19 +131,30 @@ impl Engine {
 
     /// Closes the client: every request fails, tails end with `CLOSED`, and the socket is closed.
     pub fn close(&mut self, now: Millis) {
-        match self.phase {
-            ConnectionPhase::Closing { .. } | ConnectionPhase::Closed => {}
-            ConnectionPhase::Open { .. } => {
-                let why = "the client was closed";
-                self.fail_in_flight(code::CLOSED, why);
-                self.fail_queued(code::CLOSED, why);
-                self.begin_closing(close::NORMAL, "", now);
-            }
-            ConnectionPhase::Connecting { .. } | ConnectionPhase::Pausing { .. } => {
-                self.fail_queued(code::CLOSED, "the client was closed");
-                self.actions.push_back(SocketAction::Abandon);
-                self.stop(close::NORMAL, "");
-            }
+        self.end(code::CLOSED, "the client was closed", None, now);
+    }
+
+    /// Ends the client and every request. `stopped_with` is the code and the reason that the owner
+    /// sees, if they are not those of the socket's close.
+    pub(super) fn end(
+        &mut self,
+        error: &str,
+        why: &str,
+        stopped_with: Option<(u16, &'static str)>,
+        now: Millis,
+    ) {
+        if self.is_ending() {
+            return;
+        }
+        self.fail_in_flight(error, why);
+        self.fail_queued(error, why);
+        if matches!(self.phase, ConnectionPhase::Open { .. }) {
+            self.stopped_with = stopped_with;
+            self.begin_closing(close::NORMAL, "", now);
+        } else {
+            let (code, reason) = stopped_with.unwrap_or((close::NORMAL, ""));
+            self.actions.push_back(SocketAction::Abandon);
+            self.stop(code, reason);
         }
     }
 
@@ -168,7 +179,7 @@ impl Engine {
     pub(super) fn close_for_violation(&mut self, code: u16, reason: &'static str, now: Millis) {
         self.fail_in_flight(code::PROTOCOL, reason);
         self.fail_queued(code::PROTOCOL, reason);
-        self.violation = Some((code, reason));
+        self.stopped_with = Some((code, reason));
         self.begin_closing(code, reason, now);
     }
 

@@ -37,11 +37,11 @@ impl TestEngine {
     }
 
     fn with(config: ClientConfig) -> Self {
-        Self::of(&identity(), config)
+        Self::of(&client_id(), config)
     }
 
-    fn of(identity: &Identity, config: ClientConfig) -> Self {
-        let engine = Engine::new(identity, config, 0);
+    fn of(client_id: &ClientId, config: ClientConfig) -> Self {
+        let engine = Engine::new(client_id, config, 0);
         let mut test = Self {
             engine,
             now: 0,
@@ -164,8 +164,8 @@ impl TestEngine {
     }
 }
 
-fn identity() -> Identity {
-    Identity::from_random([7; 16])
+fn client_id() -> ClientId {
+    ClientId::from_random([7; 16])
 }
 
 fn welcome() -> Welcome {

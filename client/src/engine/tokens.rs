@@ -90,9 +90,12 @@ impl Tokens {
     }
 
     /// Returns the token to authenticate with on the open socket, once.
-    pub(super) fn take_unsent(&mut self) -> Option<&str> {
-        let is_unsent = std::mem::take(&mut self.is_unsent);
-        self.current.as_deref().filter(|_| is_unsent)
+    pub(super) fn take_unsent(&mut self) -> Option<String> {
+        if std::mem::take(&mut self.is_unsent) {
+            self.current.clone()
+        } else {
+            None
+        }
     }
 
     /// Returns whether the owner has to be asked before each attempt to connect.
@@ -112,8 +115,10 @@ impl Tokens {
         self.renew_at
     }
 
-    /// Ends what belonged to the last connection.
+    /// Ends what belonged to the last connection. A token that it refused as a renewal, such as one of
+    /// another subject, may be good for a new connection.
     pub(super) fn connection_lost(&mut self) {
+        self.refused = None;
         (self.is_requested, self.is_unsent) = (false, false);
         (self.renew_at, self.expires_at) = (None, None);
     }
@@ -154,6 +159,11 @@ impl Tokens {
         self.expires_at = after(identity.and_then(|identity| identity.expires_after_ms));
         let renew_at = after(identity.and_then(|identity| identity.renew_after_ms));
         self.renew_at = renew_at.filter(|_| self.is_on_demand());
+    }
+
+    /// Records that the server refused the current token as a renewal.
+    pub(super) fn refuse_renewal(&mut self) {
+        self.refused = self.current.take();
     }
 
     /// Records that a server refused the current token. Returns how many it has refused now without

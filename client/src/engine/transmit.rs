@@ -55,8 +55,7 @@ impl Engine {
         }
         if let Some(token) = self.tokens.take_unsent() {
             let token = token.into();
-            let encoding = self.config.encoding;
-            encoding.append(frame, &ClientMessage::Authenticate { token });
+            self.append(frame, &ClientMessage::Authenticate { token });
         }
         if self.heartbeat.status(now) == HeartbeatStatus::PingDue {
             let nonce = self.heartbeat.next_ping(now);

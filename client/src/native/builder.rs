@@ -8,8 +8,8 @@ use std::time::Duration;
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::{CacheError, CacheResult};
 
+use super::client_id::new_client_id;
 use super::clock::TokioClock;
-use super::identity::new_identity;
 use super::socket::{NativeConnector, TokenCallback};
 use crate::client::Client;
 use crate::engine::{ClientConfig, TokenSource};
@@ -206,7 +206,7 @@ impl Builder {
         #[cfg(feature = "tracing")]
         let span = tracing::info_span!("streamgate_client", url = connector.log_address());
         let clock = TokioClock::start();
-        internals::connect(new_identity()?, self.config, connector, clock, |driver| {
+        internals::connect(new_client_id()?, self.config, connector, clock, |driver| {
             #[cfg(feature = "tracing")]
             let driver = tracing::Instrument::instrument(driver, span);
             tokio::spawn(driver);

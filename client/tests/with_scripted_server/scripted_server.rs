@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use streamgate_client::internals::{self, Clock, Connector, Identity, Socket, SocketEvent};
+use streamgate_client::internals::{self, ClientId, Clock, Connector, Socket, SocketEvent};
 use streamgate_client::{Client, ClientConfig, Encoding, Entry};
 use streamgate_protocol::message::{Item, Welcome};
 use streamgate_protocol::{ClientMessage, ServerMessage};
@@ -33,8 +33,8 @@ pub(crate) async fn connected(config: ClientConfig) -> (Client, ScriptedServer) 
     };
     let clock = PausedClock(Instant::now());
     let connector = ScriptedConnector(Some(socket));
-    let identity = Identity::from_random([7; 16]);
-    let (client, driver) = internals::client_and_driver(&identity, config, connector, clock);
+    let client_id = ClientId::from_random([7; 16]);
+    let (client, driver) = internals::client_and_driver(&client_id, config, connector, clock);
     let driver = tokio::spawn(driver);
     let subprotocol = Encoding::Binary.subprotocol().to_owned();
     events.send(SocketEvent::Opened { subprotocol }).unwrap();

@@ -30,6 +30,7 @@ class Runner:
         self.variables = Variables()
         self.handshakes = asyncio.Queue()
         self.sockets = asyncio.Queue()
+        self.token_requests = asyncio.Queue()
         self.socket = None
         self.client = None
         self.client_id = None
@@ -52,6 +53,8 @@ class Runner:
         )
         try:
             await self.steps(transcript["steps"])
+            if not self.token_requests.empty():
+                raise Mismatch("the client asks for a token after the last step")
             if self.socket:
                 await self._send([{"ping": {"nonce": LAST_NONCE}}])
                 message = await self.next()
@@ -103,6 +106,8 @@ class Runner:
             raise Mismatch(f"{message} arrived instead of hello")
         self.client_id = self.client_id or hello["client"]
         assert hello["client"] == self.client_id, "the client has another id"
+        if hello.get("token") != step.get("token"):
+            raise Mismatch(f"the token is {hello.get('token')}")
         assert 1 <= len(hello["client"]) <= 64 and hello["max_frame_bytes"] >= 65536
         await self._send([{"welcome": {**WELCOME, **step.get("welcome", {})}}])
 
@@ -174,6 +179,7 @@ class Runner:
 
     async def silence(self, step):
         waits = [asyncio.create_task(self.handshakes.get())]
+        waits.append(asyncio.create_task(self.token_requests.get()))
         if self.socket:
             waits.append(asyncio.create_task(self.next()))
         done, _ = await asyncio.wait(
@@ -203,9 +209,24 @@ class Runner:
         self.client = Client(
             f"ws://127.0.0.1:{port}/v1/ws",
             subprotocols=[self.encoding.subprotocol],
+            token=self._token if step.get("token_source") else step.get("token"),
             max_reconnect_pause_s=0.1,
         )
         await self.client.__aenter__()
+
+    async def _token(self, *, force):
+        answer = asyncio.get_running_loop().create_future()
+        await self.token_requests.put((force, answer))
+        return await answer
+
+    async def token_request(self, step):
+        force, answer = await self.token_requests.get()
+        if step.get("force", force) != force:
+            raise Mismatch(f"force is {force}")
+        if "error" in step:
+            answer.set_exception(StreamgateError(step["error"], "no token"))
+        else:
+            answer.set_result(step["answer"])
 
     async def call(self, step):
         ((name, arguments),) = self.variables.fill(step["operation"]).items()

@@ -15,6 +15,7 @@ from .pauses import ReconnectPause
 from .producer import Producer
 from .session import Session
 from .subscriptions import Subscriptions
+from .tokens import Tokens
 
 
 class Client(Operations, Subscriptions):
@@ -22,6 +23,9 @@ class Client(Operations, Subscriptions):
 
     `async with Client(url) as client:` closes it at the end. `subprotocols` are those that the
     client offers. A `str` in the place of a name or value means its UTF-8.
+
+    `token` is a text, or an async function with one argument, `force`, that returns one. An error
+    NOAUTH of it means that nobody is signed in.
     """
 
     def __init__(
@@ -29,6 +33,7 @@ class Client(Operations, Subscriptions):
         *urls,
         subprotocols=(BINARY.subprotocol,),
         client_id=None,
+        token=None,
         max_frame_bytes=limits.MAX_SERVER_FRAME_BYTES,
         connect_timeout_s=limits.CONNECT_TIMEOUT_S,
         retry_time_s=limits.RETRY_TIME_S,
@@ -37,6 +42,7 @@ class Client(Operations, Subscriptions):
         self.urls = itertools.cycle(urls)
         self.encodings = {name: ENCODINGS[name] for name in subprotocols}
         self.client_id = client_id or secrets.token_urlsafe(16)
+        self.tokens = Tokens(token, urls)
         self.max_frame_bytes = max_frame_bytes
         self.connect_timeout_s = connect_timeout_s
         self.retry_time_s = retry_time_s
@@ -98,8 +104,17 @@ class Client(Operations, Subscriptions):
 
     # --- sockets
 
-    def hello(self):
-        return {"client": self.client_id, "max_frame_bytes": self.max_frame_bytes, "features": []}
+    def hello(self, token):
+        hello = {"client": self.client_id, "max_frame_bytes": self.max_frame_bytes, "features": []}
+        return hello if token is None else {**hello, "token": token}
+
+    async def sign_out(self, error):
+        """Stops, because the owner has no token any more, and closes the socket with 1000."""
+        session = self.session
+        self._stop(error)
+        if session and not session.ended:
+            session.ended = True
+            await session.close(1000)
 
     async def _run_until_stopped(self):
         try:
@@ -111,7 +126,13 @@ class Client(Operations, Subscriptions):
     async def _run(self):
         pause, loop = self.reconnect_pause, asyncio.get_running_loop()
         while not self.stopped:
-            session = Session(self, next(self.urls))
+            token, retry = await self._token()
+            if self.stopped:
+                return
+            if retry:
+                await asyncio.sleep(pause.next(0.0))
+                continue
+            session = Session(self, next(self.urls), token)
             end = await session.run()
             if self.session is session and loop.time() - self._since >= limits.STABLE_AFTER_S:
                 pause.reset()
@@ -120,9 +141,20 @@ class Client(Operations, Subscriptions):
             self.end = end
             self.close_code = end.code or self.close_code
             self._disconnected(session, end)
-            if end.stop:
+            if end.stop and not self.tokens.may_have_another(end.code):
                 return self._stop(end.error())
             await asyncio.sleep(pause.next(end.retry_after_s))
+
+    async def _token(self):
+        """Returns a token for the next socket, and whether to ask again later."""
+        try:
+            return await self.tokens.for_hello(), False
+        except StreamgateError as error:
+            if error.code == "NOAUTH":
+                self._stop(error)
+            return None, True
+        except Exception:
+            return None, True
 
     def connected(self, session):
         self.session = session

@@ -9,6 +9,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from . import limits
 from .codec import CLIENT, SERVER, Malformed, OnlyId
 from .errors import StreamgateError
+from .tokens import Renewal
 
 # The close codes after which a client connects again (section 13.1).
 _RECONNECT = {1001, 1005, 1006, 1011, 1012, 4408, 4429, 4503}
@@ -31,7 +32,7 @@ class End:
         if self.http is not None:
             code = {401: "NOAUTH", 403: "NOPERM"}.get(self.http, "PROTOCOL")
             return StreamgateError(code, f"the server answered with HTTP status {self.http}")
-        code = "CLOSED" if self.code == 1000 else "PROTOCOL"
+        code = {1000: "CLOSED", 4401: "NOAUTH", 4403: "NOPERM"}.get(self.code, "PROTOCOL")
         return StreamgateError(code, f"the socket was closed with {self.code}")
 
 
@@ -42,9 +43,11 @@ class Violation(Exception):
 
 
 class Session:
-    def __init__(self, client, url):
+    def __init__(self, client, url, token):
         self.client = client
         self.url = url
+        self.token = token
+        self.renewal = Renewal(self)
         self.codec = None
         self.websocket = None
         self.welcome = None
@@ -73,10 +76,11 @@ class Session:
             if self.codec is None:
                 await self.close(4400)
                 return End(code=4400, stop=True)
-            self.send({"hello": self.client.hello()})
+            self.send({"hello": self.client.hello(self.token)})
             return await self._serve(reading)
         finally:
             self.ended = True
+            self.renewal.cancel()
             reading.cancel()
             writing.cancel()
             await asyncio.gather(reading, writing, return_exceptions=True)
@@ -195,11 +199,14 @@ class Session:
         ((name, content),) = message.items()
         if name == "ping":
             self.send({"pong": content})
-        elif name in ("pong", "auth"):
+        elif name == "pong":
             pass
+        elif name == "auth":
+            self.renewal.answered(content)
         elif name == "welcome":
             if self.welcome is None:
                 self.welcome = content
+                self.renewal.identified(content.get("identity"))
                 self.welcomed.set()
         elif name == "backend":
             self.client.backend_changed(content["unavailable"])

@@ -18,11 +18,22 @@ import {
   StreamgateError,
   type Tail,
   type TailBatch,
+  type TokenRequest,
 } from "streamgate";
 
 /** Fails to compile unless the types are the same. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function same<_ extends true>() {}
+
+export async function tokens() {
+  await connect("wss://example.com/v1/ws", { token: "fixed" });
+  const token = async (request: TokenRequest) => {
+    same<Same<typeof request.force, boolean>>();
+    return "renewed";
+  };
+  await connect("wss://example.com/v1/ws", { token });
+  await connect("wss://example.com/v1/ws", { token: () => "at once" });
+}
 
 export async function calls(signal: AbortSignal) {
   await using client = await connect("wss://example.com/v1/ws", { signal, connectTimeoutMs: 1000, exactlyOnce: false });

@@ -2,12 +2,14 @@
 
 use futures_util::StreamExt;
 use futures_util::future::{FutureExt, join, join_all};
+use js_sys::{Function, Promise};
 use streamgate_wasm::{
     CacheError, CacheResult, ClientConfig, ConsumeOptions, StreamingBackend, SubscribingBackend,
     TailFrom, TailItem, WebSocketConnector, connect, connect_with,
 };
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen_futures::JsFuture;
 
 /// Uses every operation, a tail and a consumer on the server at `url`. Gives what it saw, a line
 /// for each step.
@@ -38,6 +40,46 @@ pub async fn two_clients(url: String, stream: String) -> Result<usize, JsValue> 
     entries_of_two_clients(&url, &stream)
         .await
         .map_err(error_text)
+}
+
+/// Reads an empty stream, with the tokens of `issue`, a function of `force` that returns promises.
+/// Gives how many entries the stream has.
+///
+/// # Errors
+///
+/// The code and the message of the first operation that fails.
+#[wasm_bindgen]
+pub async fn read_with_tokens(url: String, issue: Function) -> Result<usize, JsValue> {
+    let connector = WebSocketConnector::new(&url).map_err(error_text)?;
+    let connector = connector.with_token_source(move |request| {
+        let issued = issue.call1(&JsValue::UNDEFINED, &request.force.into());
+        async move {
+            let no_token = |_| CacheError::BackendError("NOAUTH nobody is signed in".to_owned());
+            let promise = Promise::resolve(&issued.map_err(no_token)?);
+            let token = JsFuture::from(promise).await.map_err(no_token)?;
+            Ok(token.as_string().unwrap_or_default())
+        }
+    });
+    let client = connect_with(connector, ClientConfig::default())
+        .await
+        .map_err(error_text)?;
+    let read = client.stream_read_latest("s", 1).await;
+    client.close().await;
+    Ok(read.map_err(error_text)?.len())
+}
+
+/// Connects with one token.
+///
+/// # Errors
+///
+/// The code and the message of the error.
+#[wasm_bindgen]
+pub async fn connect_with_token(url: String, token: String) -> Result<(), JsValue> {
+    let connector = WebSocketConnector::new(&url).map_err(error_text)?;
+    let connector = connector.with_token(token);
+    let connected = connect_with(connector, ClientConfig::default()).await;
+    connected.map_err(error_text)?.close().await;
+    Ok(())
 }
 
 async fn entries_of_two_clients(url: &str, stream: &str) -> CacheResult<usize> {

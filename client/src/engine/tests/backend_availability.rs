@@ -26,7 +26,7 @@ fn a_degraded_server_is_reported_and_still_receives_requests() {
 
 #[test]
 fn the_degraded_state_has_a_code_and_a_message() {
-    let mut engine = Engine::new(&identity(), ClientConfig::default(), 0);
+    let mut engine = Engine::new(&client_id(), ClientConfig::default(), 0);
     engine.handle_opened("streamgate.v1.bin", 0);
     while engine.poll_event().is_some() {}
     let unavailable = Some(Fault::from(&CacheError::from_code(

@@ -78,10 +78,10 @@ impl Habits {
     }
 }
 
-fn identity_of(seed: u64) -> Identity {
+fn client_id_of(seed: u64) -> ClientId {
     let mut bits = [0; 16];
     bits[..8].copy_from_slice(&seed.to_le_bytes());
-    Identity::from_random(bits)
+    ClientId::from_random(bits)
 }
 
 impl World {
@@ -95,7 +95,7 @@ impl World {
         };
         let mut random = fastrand::Rng::with_seed(seed);
         let habits = Habits::new(&mut random);
-        let mut test = TestEngine::of(&identity_of(seed), config);
+        let mut test = TestEngine::of(&client_id_of(seed), config);
         // Younger or older than the time-out of requests.
         let now = random.u64(..2) * 40_000;
         test.now = now;
@@ -289,7 +289,7 @@ impl World {
             let session = self.session.as_mut().expect("a connection");
             let messages = messages.map(|message| match message.unwrap() {
                 ClientMessage::Hello(hello) => {
-                    assert_eq!(&*hello.client, identity_of(self.seed).client_id());
+                    assert_eq!(&*hello.client, client_id_of(self.seed).text());
                     ClientMessage::Hello(Hello::new("c", hello.max_frame_bytes))
                 }
                 message => owned(message),

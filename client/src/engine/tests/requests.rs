@@ -49,8 +49,8 @@ fn the_hello_says_which_frames_the_client_takes() {
 fn adds_are_numbered_under_names_that_no_other_client_uses() {
     let mut names = vec![];
     for bits in [[7; 16], [8; 16]] {
-        let identity = Identity::from_random(bits);
-        let mut test = TestEngine::of(&identity, ClientConfig::default());
+        let client_id = ClientId::from_random(bits);
+        let mut test = TestEngine::of(&client_id, ClientConfig::default());
         test.accept();
         for (id, stream) in [(1, "s"), (2, "t"), (3, "s")] {
             let fields = vec![("f".into(), "v".into())];
@@ -71,7 +71,7 @@ fn adds_are_numbered_under_names_that_no_other_client_uses() {
                 ..
             } = message
             {
-                assert!(producer.starts_with(&identity.client_id()), "{producer}");
+                assert!(producer.starts_with(&client_id.text()), "{producer}");
                 assert!(producer.len() <= MAX_PRODUCER_BYTES, "{producer}");
                 let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
                 assert!(producer.chars().all(is_allowed), "{producer}");

@@ -9,6 +9,7 @@ use streamgate_test_support::sequence::client_sequences;
 mod owner;
 mod server_socket;
 mod test_run;
+mod token_source;
 
 use crate::test_run::TestRun;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
-use streamgate_client::{CacheResult, Client, ConnectionState};
+use streamgate_client::{CacheError, CacheResult, Client, ConnectionState};
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::limits::MIN_CLIENT_FRAME_BYTES;
 use streamgate_protocol::message::is_client_id;
@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::owner::Owner;
 use crate::server_socket::{HANG_LIMIT, Received, ServerSocket};
+use crate::token_source::TokenSource;
 
 /// Catches hangs, also of a step of many others.
 const STEP_LIMIT: Duration = Duration::from_secs(120);
@@ -31,6 +32,7 @@ pub(crate) struct TestRun {
     socket: Option<ServerSocket>,
     /// The id of the client's first `hello`.
     client_id: Option<String>,
+    token_source: TokenSource,
     variables: Variables,
 }
 
@@ -43,6 +45,7 @@ impl TestRun {
             owner: None,
             socket: None,
             client_id: None,
+            token_source: TokenSource::default(),
             variables: Variables::default(),
         })
     }
@@ -53,6 +56,7 @@ impl TestRun {
             let played = played.unwrap_or_else(|_| bail!("it hangs"));
             played.with_context(|| format!("step {number}, {step:?}"))?;
         }
+        self.token_source.expect_no_request()?;
         if self.socket.is_some() {
             let ping = json!({"ping": {"nonce": LAST_NONCE}});
             let pong = json!({"pong": {"nonce": LAST_NONCE}});
@@ -65,20 +69,42 @@ impl TestRun {
     #[expect(clippy::too_many_lines, reason = "one arm for each step")]
     async fn step(&mut self, step: &ClientStep) -> anyhow::Result<()> {
         match step {
-            ClientStep::Start { idempotent_adds } => {
+            ClientStep::Start {
+                idempotent_adds,
+                token,
+                token_source,
+            } => {
                 let url = format!("ws://{}/v1/ws", self.listener.local_addr()?);
                 let pauses = (Duration::from_millis(5), Duration::from_millis(50));
-                let builder = Client::builder(&url)
+                let mut builder = Client::builder(&url)
                     .encoding(self.encoding)
                     .exactly_once(*idempotent_adds)
                     .backoff(pauses.0, pauses.1);
+                if let Some(token) = token {
+                    builder = builder.token(token);
+                }
+                if *token_source {
+                    builder = self.token_source.supply(builder);
+                }
                 self.connecting = Some(tokio::spawn(builder.connect()));
                 Ok(())
             }
+            ClientStep::TokenRequest {
+                force,
+                answer,
+                error,
+            } => {
+                let answer = match (answer, error) {
+                    (Some(token), None) => Ok(token.clone()),
+                    (None, Some(code)) => Err(CacheError::from_code(code, "no token")),
+                    _ => bail!("either an answer or an error"),
+                };
+                self.token_source.answer(*force, answer).await
+            }
             ClientStep::Accept => self.accept().await,
-            ClientStep::Connect { welcome } => {
+            ClientStep::Connect { welcome, token } => {
                 self.accept().await?;
-                self.expect_hello().await?;
+                self.expect_hello(token.as_deref()).await?;
                 let mut message = json!({"welcome": {
                     "server": "runner/1",
                     "features": [],
@@ -193,8 +219,8 @@ impl TestRun {
         Ok(())
     }
 
-    /// Expects a valid hello as the next message.
-    async fn expect_hello(&mut self) -> anyhow::Result<()> {
+    /// Expects a valid hello with this token as the next message.
+    async fn expect_hello(&mut self, token: Option<&str>) -> anyhow::Result<()> {
         let received = self.socket()?.receive().await?;
         let Received::Message(message) = &received else {
             bail!("no hello: {received:?}");
@@ -206,6 +232,7 @@ impl TestRun {
             is_client_id(client) && max_frame_bytes >= u64::from(MIN_CLIENT_FRAME_BYTES),
             "an invalid hello: {message}"
         );
+        ensure!(hello["token"].as_str() == token, "another token: {message}");
         let first = self.client_id.get_or_insert_with(|| client.to_owned());
         ensure!(first == client, "the client's id was {first}: {message}");
         Ok(())
@@ -246,12 +273,21 @@ impl TestRun {
 
     async fn expect_silence(&mut self, time: Duration) -> anyhow::Result<()> {
         let Self {
-            socket, listener, ..
+            socket,
+            listener,
+            token_source,
+            ..
         } = self;
         let any = async {
             match socket {
                 Some(socket) => socket.expect_silence().await,
                 None => bail!("a connection arrived: {:?}", listener.accept().await?),
+            }
+        };
+        let any = async {
+            tokio::select! {
+                any = any => any,
+                force = token_source.next() => bail!("the client asks for a token: {force:?}"),
             }
         };
         tokio::time::timeout(time, any).await.unwrap_or(Ok(()))

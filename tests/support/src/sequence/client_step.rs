@@ -11,11 +11,20 @@ pub enum ClientStep {
     Start {
         #[serde(default)]
         idempotent_adds: bool,
+        token: Option<String>,
+        #[serde(default)]
+        token_source: bool,
+    },
+    TokenRequest {
+        force: Option<bool>,
+        answer: Option<String>,
+        error: Option<String>,
     },
     Accept,
     Connect {
         #[serde(default)]
         welcome: Map<String, Value>,
+        token: Option<String>,
     },
     Refuse {
         status: u16,

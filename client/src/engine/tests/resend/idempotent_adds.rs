@@ -17,7 +17,7 @@ fn marks(sent: Vec<ClientMessage<'static>>) -> Vec<(u64, bool)> {
 /// A server that may have forgotten the producer refuses an add that is marked as resent.
 #[test]
 fn an_add_is_marked_as_resent_only_if_it_may_be_stored() {
-    let mut test = TestEngine::of(&identity(), ClientConfig::default());
+    let mut test = TestEngine::of(&client_id(), ClientConfig::default());
     test.accept();
     for id in 1..=3 {
         test.request(id, add("a"));
@@ -43,7 +43,7 @@ fn an_add_is_marked_as_resent_only_if_it_may_be_stored() {
 /// Else the server would store the new add first, and never those before it.
 #[test]
 fn a_new_add_waits_for_those_in_flight_after_a_failed_one() {
-    let mut test = TestEngine::of(&identity(), ClientConfig::default());
+    let mut test = TestEngine::of(&client_id(), ClientConfig::default());
     test.accept();
     test.request(1, add("a"));
     test.request(2, add("a"));
@@ -59,7 +59,7 @@ fn a_new_add_waits_for_those_in_flight_after_a_failed_one() {
 /// Concurrent callers take their ids before their requests are admitted.
 #[test]
 fn adds_are_sent_again_in_the_order_in_which_they_were_admitted() {
-    let mut test = TestEngine::of(&identity(), ClientConfig::default());
+    let mut test = TestEngine::of(&client_id(), ClientConfig::default());
     test.accept();
     let numbers = |sent: Vec<ClientMessage<'static>>| {
         let number = |message| match message {

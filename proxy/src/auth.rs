@@ -15,11 +15,12 @@ mod subject;
 mod token_error;
 mod verified_tokens;
 
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 pub use self::key_set::{Algorithm, KeyError, KeySet, VerificationKey};
-pub use self::policy::{AuthPolicy, PolicyError};
+pub use self::policy::{AuthPolicy, DEFAULT_MAX_LIFE, DEFAULT_ROLES_CLAIM, PolicyError};
 pub use self::revocation::{Revocation, RevokedTokens};
 pub use self::static_tokens::StaticToken;
 pub(crate) use self::subject::Subject;
@@ -29,6 +30,38 @@ use self::verified_tokens::VerifiedTokens;
 
 /// Longest token in bytes: more than any issuer's, and small enough to be verified at once.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// Why a policy does not accept a token: a word, and a sentence. Nothing of the token is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedToken(TokenError);
+
+impl fmt::Display for RefusedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for RefusedToken {}
+
+impl AuthPolicy {
+    /// Checks a token as a server with this policy does. Returns its subject.
+    ///
+    /// # Errors
+    ///
+    /// Why the server would close the socket with 4401.
+    pub fn check_token(
+        &self,
+        token: &str,
+        revoked: &RevokedTokens,
+    ) -> Result<String, RefusedToken> {
+        let authenticator = Authenticator::new(self.clone());
+        authenticator.set_revoked(revoked.clone());
+        let subject = authenticator
+            .verify(token, SystemTime::now())
+            .map_err(RefusedToken)?;
+        Ok(subject.name.as_deref().unwrap_or_default().to_owned())
+    }
+}
 
 /// Verifies tokens by one policy. A new policy is a new authenticator.
 #[derive(Debug)]

@@ -3,22 +3,32 @@
 mod address;
 mod admin;
 mod args;
+mod check;
+mod command_line;
 mod connect;
 mod error;
 mod file_limit;
+mod listening;
 mod logging;
+mod reload;
 mod runtime;
 mod serve;
+mod settings;
 mod signals;
+mod token;
 
 use self::args::Command;
+use self::command_line::Invocation;
 pub(crate) use self::error::CommandError;
 
 /// Runs the command that the arguments name.
 pub(crate) fn run() -> Result<(), CommandError> {
-    let Some(Command::Serve(args)) = args::parse()? else {
-        return Ok(());
+    let settings = match command_line::parse(std::env::args_os())? {
+        Some(Invocation::Serve(settings)) => settings,
+        Some(Invocation::Other(command)) => return run_and_end(command),
+        None => return Ok(()),
     };
+    let args = &settings.args;
     logging::log_to_stderr(&args.log)?;
     let threads = args.threads.unwrap_or_else(runtime::default_threads);
     if args.busy_poll_us > 0 && threads > 1 {
@@ -31,5 +41,15 @@ pub(crate) fn run() -> Result<(), CommandError> {
     let runtime = runtime::build(threads).map_err(|error| {
         CommandError::runtime(format_args!("cannot start {threads} threads: {error}"))
     })?;
-    runtime.block_on(serve::serve(args))
+    runtime.block_on(serve::serve(*settings))
+}
+
+/// Runs a command that is no server.
+fn run_and_end(command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::Check(args) => check::run(&args.config),
+        Command::Token(command) => command.run(),
+        // `Invocation::Serve` stands for it.
+        Command::Serve(_) => Ok(()),
+    }
 }

@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use streamgate_protocol::CacheError;
 
 use crate::handshake::RETRY_AFTER_SECONDS;
@@ -46,6 +46,12 @@ async fn detailed_readiness(State(server): State<Arc<ServerState>>) -> Response 
     let reason = server.not_ready();
     let error = server.backend_error();
     let budget = &server.config.memory_budget;
+    let reload_errors: Map<_, _> = server
+        .reload_errors
+        .all()
+        .into_iter()
+        .filter_map(|(source, error)| Some((source.as_str().to_owned(), Value::from(error?))))
+        .collect();
     let details = json!({
         "ready": reason.is_none(),
         "reason": reason,
@@ -55,6 +61,7 @@ async fn detailed_readiness(State(server): State<Arc<ServerState>>) -> Response 
             "code": error.as_ref().map(CacheError::code),
             "error": error.as_ref().map(CacheError::message),
         },
+        "reload_errors": reload_errors,
         "memory": { "used": budget.used_bytes(), "max": budget.max_bytes() },
         "sockets": { "open": server.open_sockets(), "max": server.config.socket_limit() },
         "version": env!("CARGO_PKG_VERSION"),

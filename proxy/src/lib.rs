@@ -50,6 +50,7 @@ mod memory_watch;
 mod metrics;
 mod page;
 mod refusal;
+mod reload_errors;
 mod request_checks;
 mod rights;
 mod server;
@@ -63,8 +64,9 @@ mod wait_shares;
 mod www;
 
 pub use auth::{
-    Algorithm, AuthPolicy, KeyError, KeySet, MAX_TOKEN_BYTES, PolicyError, Revocation,
-    RevokedTokens, StaticToken, VerificationKey,
+    Algorithm, AuthPolicy, DEFAULT_MAX_LIFE, DEFAULT_ROLES_CLAIM, KeyError, KeySet,
+    MAX_TOKEN_BYTES, PolicyError, RefusedToken, Revocation, RevokedTokens, StaticToken,
+    VerificationKey,
 };
 pub use config::{
     Config, DEFAULT_BUSY_POLL, DEFAULT_DRAIN_PERIOD, DEFAULT_FRAME_BYTES,
@@ -73,6 +75,7 @@ pub use config::{
     DEFAULT_WRITE_TIMEOUT, MAX_BUSY_POLL, MAX_CONNECTIONS, MAX_PERIOD, MIN_HEARTBEAT_MS,
     MIN_MEMORY_BYTES,
 };
+pub use reload_errors::ReloadSource;
 pub use rights::{Permission, RightRule, Role, RoleError};
 pub use server::Server;
 pub use shutdown::{CLOSE_TIMEOUT, SHUTDOWN_TIMEOUT};

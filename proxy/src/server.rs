@@ -17,6 +17,7 @@ use crate::accept::Acceptor;
 use crate::auth::{AuthPolicy, RevokedTokens};
 use crate::config::Config;
 use crate::memory_watch;
+use crate::reload_errors::ReloadSource;
 use crate::server_state::ServerState;
 use crate::shutdown::{CLOSE_TIMEOUT, SHUTDOWN_TIMEOUT};
 
@@ -146,6 +147,12 @@ impl Server {
     /// 4401.
     pub fn set_revoked_tokens(&self, revoked: RevokedTokens) {
         self.state.access.set_revoked(revoked);
+    }
+
+    /// Says why the last reading of a source failed, or with `None` that it did not. The server goes
+    /// on as before; `/readyz` and `/metrics` of [`admin_router`](Self::admin_router) show it.
+    pub fn set_reload_error(&self, source: ReloadSource, error: Option<String>) {
+        self.state.reload_errors.set(source, error);
     }
 
     /// Refuses new sockets and closes the open ones with 1001, spread evenly over

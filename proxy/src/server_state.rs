@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::refusal::Refusals;
+use crate::reload_errors::ReloadErrors;
 use crate::shutdown::Shutdown;
 use crate::socket_shares::SocketShares;
 use crate::trusted_proxies::TrustedProxies;
@@ -31,6 +32,7 @@ pub(crate) struct ServerState {
     pub(crate) shutdown: Shutdown,
     pub(crate) busy_poll: BusyPoll,
     pub(crate) access: AccessControl,
+    pub(crate) reload_errors: ReloadErrors,
     pub(crate) clients: ClientRegistry,
     pub(crate) waits: WaitShares,
     /// Each socket holds a permit: this bounds their number, and a shutdown can await their end.
@@ -53,6 +55,7 @@ impl ServerState {
             shutdown: Shutdown::new(config.drain_period),
             busy_poll: BusyPoll::new(config.busy_poll),
             access: AccessControl::new(config.access.clone()),
+            reload_errors: ReloadErrors::default(),
             clients: ClientRegistry::default(),
             waits: WaitShares::default(),
             socket_permits: Arc::new(Semaphore::new(config.socket_limit() as usize)),

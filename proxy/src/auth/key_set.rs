@@ -96,6 +96,16 @@ impl VerificationKey {
         })
     }
 
+    /// Returns the `kid` of its tokens.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// Returns the algorithm that it is for.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
     /// Builds a key from the PEM of a public key.
     ///
     /// # Errors
@@ -221,5 +231,14 @@ impl KeySet {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &VerificationKey> {
         self.0.iter()
+    }
+}
+
+impl IntoIterator for KeySet {
+    type Item = VerificationKey;
+    type IntoIter = std::vec::IntoIter<VerificationKey>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }

@@ -15,11 +15,11 @@ use crate::rights::{Rights, Role};
 /// Default leeway: clocks that are set over the network differ by less.
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
 
-/// Default of the longest life of a token: a day.
-const DEFAULT_MAX_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Default of [`AuthPolicy::max_life`]: a day.
+pub const DEFAULT_MAX_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Default of the claim that names roles.
-const DEFAULT_ROLES_CLAIM: &str = "roles";
+/// Default of [`AuthPolicy::roles_claim`].
+pub const DEFAULT_ROLES_CLAIM: &str = "roles";
 
 /// Which tokens a server accepts, and what their subjects may do.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 
 use super::CommandError;
 use super::address::first_beyond_loopback;
-use super::serve::{cannot_listen, resolve};
+use super::listening::{cannot_listen, resolve};
 
 /// The value that turns the admin listener off.
 const OFF: &str = "off";

@@ -3,12 +3,12 @@
 //! Each default of a server setting is a constant of `config.rs`; the defaults that only the
 //! command has are here.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, value_parser};
 use ipnet::IpNet;
 use streamgate::{
@@ -20,8 +20,12 @@ use streamgate::{
 use streamgate_backend::MemoryBudget;
 use streamgate_memory::DEFAULT_CAPACITY_BYTES;
 use streamgate_protocol::limits::{MIN_FRAME_BYTES, MIN_REQUESTS_IN_FLIGHT};
+use streamgate_redis::without_secrets;
 
-use super::CommandError;
+use super::token::TokenCommand;
+
+/// Flags of which one alone can be given: each says where the streams are.
+pub(super) const EXCLUSIVE: [&str; 3] = ["redis", "redis_file", "memory_bytes"];
 
 /// Default of `--listen`: reachable from this machine only.
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
@@ -41,9 +45,9 @@ const MAX_THREADS: usize = 1024;
 /// Redis Streams for browsers, edge workers and native programs, over a WebSocket.
 #[derive(Debug, Parser)]
 #[command(name = "streamgate", version, arg_required_else_help = true)]
-struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
-    command: Command,
+    pub(super) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
@@ -55,11 +59,35 @@ pub(super) enum Command {
     /// it listens, the server prints one line to stdout: `streamgate listening on http://HOST:PORT
     /// (…)`. It logs to stderr. On SIGTERM or Ctrl-C it closes all sockets within `--drain-ms` and
     /// exits; on a second signal it exits at once.
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
+
+    /// Check a settings file, and show who may do what
+    ///
+    /// Reads it, the files that it names and the environment as `serve` does, and starts nothing.
+    /// Exit code 2 if something is invalid.
+    Check(ConfigArgs),
+
+    /// Mint, inspect and hash tokens, for development
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ConfigArgs {
+    /// The settings file
+    #[arg(long, env = "STREAMGATE_CONFIG", value_name = "FILE")]
+    pub(super) config: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ServeArgs {
+    /// Settings file (TOML): the flags with underscores, and who may do what
+    ///
+    /// A flag overrides its environment variable, which overrides the file. The server reads [auth]
+    /// and [roles] again when the file changes, and on SIGHUP.
+    #[arg(long, env = "STREAMGATE_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
     /// Address and port to listen on; port 0 takes a free port
     #[arg(
         long,
@@ -101,12 +129,21 @@ pub(super) struct ServeArgs {
         value_name = "URL",
         hide_env_values = true
     )]
-    pub(super) redis: Option<String>,
+    pub(super) redis: Option<RedisUrl>,
+
+    /// File with the URL of the Redis, so that its password is in no list of processes
+    #[arg(
+        long,
+        env = "STREAMGATE_REDIS_FILE",
+        value_name = "FILE",
+        conflicts_with = "redis"
+    )]
+    pub(super) redis_file: Option<PathBuf>,
 
     /// Capacity in bytes for streams in memory; adds and new groups beyond it fail with OOM
     #[arg(
         long, env = "STREAMGATE_MEMORY_BYTES", value_name = "N",
-        default_value_t = DEFAULT_CAPACITY_BYTES, conflicts_with = "redis"
+        default_value_t = DEFAULT_CAPACITY_BYTES, conflicts_with_all = ["redis", "redis_file"]
     )]
     pub(super) memory_bytes: usize,
 
@@ -115,8 +152,15 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "STREAMGATE_WWW", value_name = "DIR")]
     pub(super) www: Option<PathBuf>,
 
-    /// Allow listening on addresses that other machines can reach, although there is no
-    /// authentication
+    /// State that clients reach this server through a proxy that terminates TLS
+    ///
+    /// Listening on an address that other machines can reach needs it, and [auth] in the settings
+    /// file.
+    #[arg(long, env = "STREAMGATE_BEHIND_TLS_PROXY", value_parser = BoolishValueParser::new())]
+    pub(super) behind_tls_proxy: bool,
+
+    /// Allow listening on addresses that other machines can reach, without authentication or TLS;
+    /// for laboratories
     #[arg(long, env = "STREAMGATE_INSECURE", value_parser = BoolishValueParser::new())]
     pub(super) insecure: bool,
 
@@ -287,21 +331,33 @@ impl ServeArgs {
     }
 }
 
-/// Parses the arguments. Returns `None` if they ask for help or the version, which this prints.
-pub(super) fn parse() -> Result<Option<Command>, CommandError> {
-    match Args::try_parse() {
-        Ok(args) => Ok(Some(args.command)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-            ) =>
-        {
-            // If stdout is closed, the command succeeds all the same.
-            let _ = error.print();
-            Ok(None)
-        }
-        Err(error) => Err(CommandError::usage(one_line(&error))),
+/// Returns the command `streamgate serve`.
+pub(super) fn serve_command() -> clap::Command {
+    <ServeArgs as clap::Args>::augment_args(clap::Command::new("serve"))
+}
+
+/// The URL of a Redis, which may have a password.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct RedisUrl(String);
+
+impl RedisUrl {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for RedisUrl {
+    fn from(url: &str) -> Self {
+        Self(url.to_owned())
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RedisUrl")
+            .field(&without_secrets(&self.0))
+            .finish()
     }
 }
 
@@ -324,19 +380,6 @@ fn parse_threads(text: &str) -> Result<usize, String> {
         Ok(threads @ 1..=MAX_THREADS) => Ok(threads),
         _ => Err(format!("it must be a number from 1 to {MAX_THREADS}")),
     }
-}
-
-/// Returns clap's message without the usage below it.
-fn one_line(error: &clap::Error) -> String {
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return "no command given; try 'streamgate serve', or 'streamgate --help'".to_owned();
-    }
-    let text = error.render().to_string();
-    let message = text.split("\n\n").next().unwrap_or_default();
-    let words: Vec<_> = message.split_whitespace().collect();
-    let message = words.join(" ");
-    let message = message.strip_prefix("error: ").unwrap_or(&message);
-    format!("{message}; see 'streamgate serve --help'")
 }
 
 /// Returns the folder `www` next to the executable or its folder, where `cargo xtask wasm` puts it.
@@ -372,7 +415,9 @@ mod tests {
 
     #[test]
     fn without_flags_the_settings_are_the_defaults_of_the_server() {
-        let Command::Serve(args) = Args::parse_from(["streamgate", "serve"]).command;
+        let Command::Serve(args) = Args::parse_from(["streamgate", "serve"]).command else {
+            panic!("not serve");
+        };
         let mut config = args.config();
         config.www = None;
         assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));

@@ -10,6 +10,7 @@ use streamgate_protocol::{CacheError, CacheResult, Retry};
 use streamgate_redis::{RedisStreams, without_secrets};
 
 use super::CommandError;
+use super::args::{RedisUrl, ServeArgs};
 
 /// Longest time of one attempt to connect to Redis: whoever starts the command waits for its ready
 /// line.
@@ -21,16 +22,16 @@ const LOADING_PAUSE: Duration = Duration::from_secs(1);
 /// Connects to Redis, or creates an empty backend in memory. Returns also a name for it, without
 /// secrets.
 pub(super) async fn connect(
-    redis: Option<&str>,
-    memory_bytes: usize,
+    args: &ServeArgs,
     budget: &MemoryBudget,
 ) -> Result<(Arc<dyn Backend>, String), CommandError> {
-    let Some(url) = redis else {
+    let Some(url) = redis_url(args)? else {
         let memory = MemoryStreams::builder()
-            .capacity_bytes(memory_bytes)
+            .capacity_bytes(args.memory_bytes)
             .memory_budget(budget.clone());
         return Ok((Arc::new(memory.build()), "memory".to_owned()));
     };
+    let url = url.as_str();
     let name = without_secrets(url);
     match connect_to_redis(url, budget).await {
         Some(Ok(redis)) => Ok((Arc::new(redis), name)),
@@ -46,6 +47,20 @@ pub(super) async fn connect(
                 &format!("no answer within {seconds} s"),
             ))
         }
+    }
+}
+
+/// Returns the URL of `--redis`, or that in the file of `--redis-file`.
+fn redis_url(args: &ServeArgs) -> Result<Option<RedisUrl>, CommandError> {
+    let Some(path) = &args.redis_file else {
+        return Ok(args.redis.clone());
+    };
+    match std::fs::read_to_string(path) {
+        Ok(url) => Ok(Some(RedisUrl::from(url.trim()))),
+        Err(error) => Err(CommandError::usage(format_args!(
+            "cannot read --redis-file '{}': {error}",
+            path.display()
+        ))),
     }
 }
 

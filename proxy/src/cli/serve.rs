@@ -1,7 +1,6 @@
 //! `streamgate serve`: listens, connects to the backend, and serves until a signal.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::pin::pin;
 
 use streamgate::Server;
@@ -9,33 +8,22 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::CommandError;
-use super::address::first_beyond_loopback;
-use super::admin;
 use super::args::ServeArgs;
+use super::command_line::ServeSettings;
 use super::connect::connect;
-use super::file_limit;
-use super::signals::ShutdownSignals;
+use super::listening::{self, cannot_listen};
+use super::reload::Reloader;
+use super::signals::{HangupSignal, ShutdownSignals};
+use super::{admin, file_limit};
 
-pub(super) async fn serve(args: ServeArgs) -> Result<(), CommandError> {
-    let addresses = resolve("--listen", &args.listen).await?;
-    if !args.insecure
-        && let Some(address) = first_beyond_loopback(&addresses)
-    {
-        return Err(CommandError::usage(format_args!(
-            "refusing to listen on {address}: there is no authentication yet, so everybody who \
-             reaches it could read and write every stream; listen on 127.0.0.1, or accept the risk \
-             with --insecure"
-        )));
-    }
-    if let Some(folder) = &args.www
-        && !folder.is_dir()
-    {
-        return Err(CommandError::usage(format_args!(
-            "invalid --www '{}': no such folder; check the path",
-            folder.display()
-        )));
-    }
+pub(super) async fn serve(settings: ServeSettings) -> Result<(), CommandError> {
+    let ServeSettings { args, file } = settings;
+    let access = file.as_ref().and_then(|(file, _)| file.access.as_ref());
+    let addresses = listening::resolve("--listen", &args.listen).await?;
+    listening::check(&addresses, &args, access.is_some())?;
+    check_folder(&args)?;
     let mut signals = ShutdownSignals::catch()?;
+    let hangup = file.is_some().then(HangupSignal::catch).transpose()?;
     // The port first: a second server that was started by mistake ends before it touches Redis.
     let listener = TcpListener::bind(&*addresses)
         .await
@@ -43,18 +31,21 @@ pub(super) async fn serve(args: ServeArgs) -> Result<(), CommandError> {
     let address = listener
         .local_addr()
         .map_err(|error| cannot_listen("--listen", &args.listen, &error))?;
+    listening::warn_if_insecure(&args, access.is_some());
     let admin = admin::bind(args.admin_listen.as_deref()).await?;
-    let config = file_limit::fit(args.config(), file_limit::raise());
-    let connecting = connect(
-        args.redis.as_deref(),
-        args.memory_bytes,
-        &config.memory_budget,
-    );
+    let mut config = file_limit::fit(args.config(), file_limit::raise());
+    config.access = access.map(|access| access.policy.clone());
+    let connecting = connect(&args, &config.memory_budget);
     let (backend, name) = tokio::select! {
         connected = connecting => connected?,
         () = signals.recv() => return Ok(()),
     };
     let server = Server::new(backend, config).map_err(|error| CommandError::usage(&error))?;
+    if let (Some((settings, inputs)), Some(hangup)) = (file, hangup) {
+        // The list of revoked tokens is in force before the first client.
+        let reloader = Reloader::new(server.clone(), settings, inputs);
+        tokio::spawn(reloader.run(hangup));
+    }
     if let Some(admin) = admin {
         let server = server.clone();
         tokio::spawn(async move { server.serve_admin(admin).await });
@@ -94,39 +85,13 @@ async fn serve_until_signals(
     }
 }
 
-/// Resolves the address of a flag.
-pub(super) async fn resolve(flag: &str, listen: &str) -> Result<Vec<SocketAddr>, CommandError> {
-    let invalid = |why: &dyn std::fmt::Display| {
-        CommandError::usage(format_args!(
-            "invalid {flag} '{listen}': {why}; give a host and a port, such as {flag} \
-             127.0.0.1:8080"
-        ))
-    };
-    let addresses: Vec<_> = tokio::net::lookup_host(listen)
-        .await
-        .map_err(|error| invalid(&error))?
-        .collect();
-    if addresses.is_empty() {
-        Err(invalid(&"no such host"))
-    } else {
-        Ok(addresses)
+/// Checks that `--www` is a folder.
+pub(super) fn check_folder(args: &ServeArgs) -> Result<(), CommandError> {
+    match &args.www {
+        Some(folder) if !folder.is_dir() => Err(CommandError::usage(format_args!(
+            "invalid --www '{}': no such folder; check the path",
+            folder.display()
+        ))),
+        _ => Ok(()),
     }
-}
-
-/// Returns why the address of a flag cannot be listened on, and what to do.
-pub(super) fn cannot_listen(flag: &str, listen: &str, error: &io::Error) -> CommandError {
-    let why = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "address already in use; stop the program that listens there, or choose another port \
-             with "
-        }
-        io::ErrorKind::PermissionDenied => {
-            "permission denied; ports below 1024 need privileges, choose a higher one with "
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "this machine has no such address; choose one of its own with "
-        }
-        _ => return CommandError::runtime(format_args!("cannot listen on {listen}: {error}")),
-    };
-    CommandError::runtime(format_args!("cannot listen on {listen}: {why}{flag}"))
 }

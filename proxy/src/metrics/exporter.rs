@@ -56,6 +56,15 @@ fn process(families: &mut Families<'_>, server: &ServerState) -> fmt::Result {
         "When the server started, in seconds since 1970",
         since_epoch.map_or(0, |time| time.as_secs()),
     )?;
+    let failed = server.reload_errors.all().map(|(source, error)| {
+        let source = [("source", source.as_str())];
+        (source, u64::from(error.is_some()))
+    });
+    families.gauges(
+        "reload_failed",
+        "1 if a file could not be read again, so that the last good one is in force",
+        failed,
+    )?;
     let lines = [
         ("refusal", server.refusals.suppressed_lines()),
         ("close", server.close_log.total_suppressed()),

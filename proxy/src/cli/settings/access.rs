@@ -1,0 +1,221 @@
+//! From `[auth]` and `[roles]` to the policy of a server.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use streamgate::{
+    Algorithm, AuthPolicy, DEFAULT_MAX_LIFE, DEFAULT_ROLES_CLAIM, KeySet, Role, VerificationKey,
+};
+use toml::Spanned;
+
+use super::auth_section::{AuthSection, JwksSection, KeySection};
+use super::document::Document;
+use super::inputs::{FileStamp, Inputs};
+use super::revoked_file::RevokedFile;
+use super::secret::Secret;
+use super::static_token::{static_tokens, unknown_role};
+use super::{MAX_FILE_BYTES, SettingsError};
+
+/// Bounds of `leeway_s`: clocks that differ by more than five minutes are broken.
+const LEEWAY_SECONDS: RangeInclusive<u64> = 0..=300;
+
+/// Bounds of `max_life_s`, up to a year. A larger value has the wrong unit.
+const LIFE_SECONDS: RangeInclusive<u64> = 1..=366 * 24 * 60 * 60;
+
+/// Who may use the server, and what for.
+#[derive(Debug)]
+pub(in crate::cli) struct Access {
+    pub(in crate::cli) policy: AuthPolicy,
+    pub(in crate::cli) roles: BTreeMap<String, Role>,
+    pub(in crate::cli) audience: Option<String>,
+    pub(in crate::cli) issuer: Option<String>,
+    pub(in crate::cli) max_life: Duration,
+    pub(in crate::cli) roles_claim: String,
+    /// The keys that verify tokens: id and algorithm.
+    pub(in crate::cli) keys: Vec<(Option<String>, Algorithm)>,
+    /// The keys among them that can sign tokens too.
+    pub(in crate::cli) secrets: Vec<(Option<String>, Secret)>,
+    pub(in crate::cli) anonymous: Option<String>,
+    /// The subjects of static tokens, and their roles.
+    pub(in crate::cli) machines: Vec<(String, Vec<String>)>,
+    pub(in crate::cli) revoked: Option<RevokedFile>,
+}
+
+impl Access {
+    pub(super) fn new(
+        section: AuthSection,
+        roles: BTreeMap<String, Role>,
+        document: &Document<'_>,
+        inputs: &mut Inputs,
+    ) -> Result<Self, SettingsError> {
+        let mut secrets = Vec::new();
+        let mut keys = Vec::new();
+        for section in section.keys {
+            keys.push(key(document, section, inputs, &mut secrets)?);
+        }
+        let span = section.jwks.as_ref().map(|jwks| jwks.file.span());
+        if let Some(section) = section.jwks {
+            keys.extend(jwks(document, section, inputs)?);
+        }
+        let named_keys = keys
+            .iter()
+            .map(|key| (key.id().map(str::to_owned), key.algorithm()))
+            .collect();
+        let keys = KeySet::new(keys).map_err(|why| {
+            document.error_at(&span.unwrap_or_default(), format_args!("keys: {why}"))
+        })?;
+        let tokens = static_tokens(document, section.static_tokens, &roles)?;
+        let max_life = seconds(document, "max_life_s", section.max_life_s, &LIFE_SECONDS)?;
+        let leeway = seconds(document, "leeway_s", section.leeway_s, &LEEWAY_SECONDS)?;
+        let roles_claim = section
+            .roles_claim
+            .unwrap_or_else(|| DEFAULT_ROLES_CLAIM.to_owned());
+        if keys.is_empty() && tokens.is_empty() && section.anonymous.is_none() {
+            let why = "[auth] admits nobody; add [[auth.keys]], [auth.jwks], \
+                       [[auth.static_tokens]] or `anonymous`";
+            return Err(document.error(why));
+        }
+
+        let mut policy = AuthPolicy::new().roles_claim(&roles_claim);
+        if !keys.is_empty() {
+            let audience = section.audience.as_ref().ok_or_else(|| {
+                document.error(
+                    "[auth] has keys and no `audience`; without it, this server would accept \
+                     tokens that were issued for another one",
+                )
+            })?;
+            policy = policy.keys(keys, audience);
+        }
+        let machines = tokens
+            .iter()
+            .map(|token| (token.subject.clone(), token.roles.clone()))
+            .collect();
+        policy = policy.static_tokens(tokens);
+        if let Some(issuer) = &section.issuer {
+            policy = policy.issuer(issuer);
+        }
+        if let Some(leeway) = leeway {
+            policy = policy.leeway(leeway);
+        }
+        if let Some(max_life) = max_life {
+            policy = policy.max_life(max_life);
+        }
+        for (name, role) in &roles {
+            policy = policy.role(name, role.clone());
+        }
+        let anonymous = match section.anonymous {
+            Some(role) if !roles.contains_key(role.get_ref()) => {
+                let why = unknown_role(role.get_ref(), &roles);
+                return Err(document.error_at(&role.span(), why));
+            }
+            anonymous => anonymous.map(Spanned::into_inner),
+        };
+        if let Some(role) = &anonymous {
+            policy = policy.anonymous(role);
+        }
+        let revoked = match section.revocation {
+            Some(section) => {
+                let path = document.resolve(&section.file);
+                let stamp = FileStamp::of(&path);
+                // Once it is mended, all is read again.
+                let loaded = RevokedFile::load(&path);
+                Some(loaded.inspect_err(|_| inputs.watch(&path, stamp))?)
+            }
+            None => None,
+        };
+        Ok(Self {
+            policy,
+            roles,
+            audience: section.audience,
+            issuer: section.issuer,
+            max_life: max_life.unwrap_or(DEFAULT_MAX_LIFE),
+            roles_claim,
+            keys: named_keys,
+            secrets,
+            anonymous,
+            machines,
+            revoked,
+        })
+    }
+}
+
+impl Access {
+    /// Returns why a role cannot be used.
+    pub(in crate::cli) fn unknown_role(&self, name: &str) -> String {
+        unknown_role(name, &self.roles)
+    }
+}
+
+fn seconds(
+    document: &Document<'_>,
+    name: &str,
+    value: Option<Spanned<u64>>,
+    allowed: &RangeInclusive<u64>,
+) -> Result<Option<Duration>, SettingsError> {
+    let Some(value) = value else { return Ok(None) };
+    let seconds = *value.get_ref();
+    if !allowed.contains(&seconds) {
+        let (min, max) = (allowed.start(), allowed.end());
+        let why = format!("invalid {name} {seconds}: it must be {min} at least and {max} at most");
+        return Err(document.error_at(&value.span(), why));
+    }
+    Ok(Some(Duration::from_secs(seconds)))
+}
+
+fn key(
+    document: &Document<'_>,
+    section: Spanned<KeySection>,
+    inputs: &mut Inputs,
+    secrets: &mut Vec<(Option<String>, Secret)>,
+) -> Result<VerificationKey, SettingsError> {
+    let span = section.span();
+    let invalid = |why: &dyn std::fmt::Display| document.error_at(&span, why);
+    let section = section.into_inner();
+    if section.secret.is_some() {
+        return Err(invalid(
+            &"`secret` is refused: this file is read, copied and committed by many; keep the \
+              secret in a file of its own (`secret_file`) or in the environment (`secret_env`)",
+        ));
+    }
+    let algorithm: Algorithm = section.algorithm.parse().map_err(|why| invalid(&why))?;
+    let secret = match (section.file, section.secret_file, section.secret_env) {
+        (Some(file), None, None) if algorithm != Algorithm::Hs256 => {
+            let path = document.resolve(&file);
+            let pem = inputs.read(&path, MAX_FILE_BYTES)?;
+            let key = VerificationKey::from_pem(section.id, algorithm, &pem);
+            return key.map_err(|why| invalid(&format_args!("'{}': {why}", path.display())));
+        }
+        (None, Some(file), None) if algorithm == Algorithm::Hs256 => {
+            Secret::from_file(&document.resolve(&file), inputs)?
+        }
+        (None, None, Some(name)) if algorithm == Algorithm::Hs256 => {
+            Secret::from_env(&name, document, &span)?
+        }
+        _ if algorithm == Algorithm::Hs256 => {
+            let why = "a key for HS256 needs `secret_file` or `secret_env`, and no other source";
+            return Err(invalid(&why));
+        }
+        _ => {
+            let why = "needs `file`, the PEM of its public key, and no other source";
+            return Err(invalid(&format_args!("a key for {algorithm} {why}")));
+        }
+    };
+    let key = VerificationKey::from_secret(section.id.clone(), secret.as_bytes())
+        .map_err(|why| invalid(&why))?;
+    secrets.push((section.id, secret));
+    Ok(key)
+}
+
+fn jwks(
+    document: &Document<'_>,
+    section: JwksSection,
+    inputs: &mut Inputs,
+) -> Result<KeySet, SettingsError> {
+    let path = document.resolve(section.file.get_ref());
+    let json = inputs.read(&path, MAX_FILE_BYTES)?;
+    KeySet::from_jwks(&json).map_err(|why| {
+        let why = format!("'{}': {why}", path.display());
+        document.error_at(&section.file.span(), why)
+    })
+}

@@ -1,0 +1,172 @@
+//! The list of revoked tokens, which `[auth.revocation] file` names.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Deserialize;
+use streamgate::{Revocation, RevokedTokens};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use toml::{Spanned, Value};
+
+use super::SettingsError;
+use super::document::Document;
+use super::inputs::{FileStamp, Inputs};
+use super::suggestion::did_you_mean;
+
+/// Most bytes of a list: enough for 100,000 revocations.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// The end of the year 9999 in seconds since 1970. A later time has the wrong unit.
+const MAX_SECONDS: i64 = 253_402_300_799;
+
+/// The list of one file.
+#[derive(Debug)]
+pub(in crate::cli) struct RevokedFile {
+    pub(in crate::cli) path: PathBuf,
+    /// The file before it was read.
+    pub(in crate::cli) stamp: FileStamp,
+    pub(in crate::cli) tokens: RevokedTokens,
+    /// Number of revocations.
+    pub(in crate::cli) count: usize,
+}
+
+/// `[[revoked]]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevokedSection {
+    sub: Option<String>,
+    jti: Option<String>,
+    kid: Option<String>,
+    all: Option<bool>,
+    /// Tokens that were issued before it.
+    before: Value,
+}
+
+impl RevokedFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// The first revocation that is invalid, with its line.
+    pub(in crate::cli) fn load(path: &Path) -> Result<Self, SettingsError> {
+        let stamp = FileStamp::of(path);
+        let text = Inputs::default().read_text(path, MAX_BYTES)?;
+        let document = Document::new(path, &text);
+        let mut list = Vec::new();
+        for (key, value) in document.parse()? {
+            if key.get_ref() != "revoked" {
+                let why = did_you_mean(key.get_ref(), ["revoked"]);
+                let why = format!("unknown key '{}'; {why}", key.get_ref());
+                return Err(document.error_at(&key.span(), why));
+            }
+            let sections: Vec<Spanned<RevokedSection>> = document.deserialize(value)?;
+            for section in sections {
+                let span = section.span();
+                let revocation = revocation(section.into_inner());
+                list.push(revocation.map_err(|why| document.error_at(&span, why))?);
+            }
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            stamp,
+            count: list.len(),
+            tokens: RevokedTokens::new(list),
+        })
+    }
+}
+
+fn revocation(section: RevokedSection) -> Result<(Revocation, SystemTime), &'static str> {
+    let all = match section.all {
+        Some(false) => return Err("`all` must be true; or use `sub`, `jti` or `kid`"),
+        Some(true) => Some(Revocation::All),
+        None => None,
+    };
+    let mut named = [
+        section.sub.map(Revocation::Subject),
+        section.jti.map(Revocation::TokenId),
+        section.kid.map(Revocation::Key),
+        all,
+    ]
+    .into_iter()
+    .flatten();
+    let (Some(revocation), None) = (named.next(), named.next()) else {
+        return Err("a revocation needs one of `sub`, `jti`, `kid` and `all = true`");
+    };
+    let before = time(&section.before)
+        .ok_or("`before` must be a time such as 2026-11-27T20:00:00Z, or the seconds since 1970")?;
+    Ok((revocation, before))
+}
+
+fn time(value: &Value) -> Option<SystemTime> {
+    let rfc_3339 = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
+    match value {
+        Value::Integer(seconds @ 0..=MAX_SECONDS) => {
+            UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(*seconds).ok()?))
+        }
+        Value::Datetime(time) => rfc_3339(&time.to_string()).map(SystemTime::from),
+        Value::String(time) => rfc_3339(time).map(SystemTime::from),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<RevokedFile, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("revoked.toml");
+        std::fs::write(&path, text).unwrap();
+        RevokedFile::load(&path).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn revocations_name_what_they_revoke_and_a_time() {
+        let file = load(
+            "[[revoked]]\nsub = 'ann'\nbefore = 2001-09-09T03:46:40+02:00\n\
+             [[revoked]]\njti = '1'\nbefore = '2001-09-09T01:46:40Z'\n\
+             [[revoked]]\nkid = 'k'\nbefore = 1_000_000_000\n\
+             [[revoked]]\nall = true\nbefore = 2001-09-09 01:46:40Z",
+        );
+        let time = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let expected = RevokedTokens::new([
+            (Revocation::Subject("ann".to_owned()), time),
+            (Revocation::TokenId("1".to_owned()), time),
+            (Revocation::Key("k".to_owned()), time),
+            (Revocation::All, time),
+        ]);
+        let file = file.unwrap();
+        assert_eq!((file.tokens, file.count), (expected, 4));
+        assert_eq!(load("").unwrap().count, 0);
+    }
+
+    #[test]
+    fn an_invalid_revocation_is_an_error_with_its_line() {
+        for (text, line, part) in [
+            ("\n[[revoked]]\nsub = 'a'", 2, "before"),
+            ("[[revoked]]\nbefore = 1", 1, "one of `sub`"),
+            ("[[revoked]]\nsub = 'a'\njti = 'b'\nbefore = 1", 1, "one of"),
+            (
+                "[[revoked]]\nall = false\nbefore = 1",
+                1,
+                "`all` must be true",
+            ),
+            (
+                "[[revoked]]\nsub = 'a'\nbefore = 1000000000000",
+                1,
+                "seconds",
+            ),
+            ("[[revoked]]\nsub = 'a'\nbefore = 2026-11-27", 1, "`before`"),
+            ("[[revoked]]\nsub = 'a'\nbefore = -1", 1, "`before`"),
+            ("[[revoked]]\nsubject = 'a'\nbefore = 1", 2, "mean 'sub'"),
+            ("[[revokd]]\nsub = 'a'\nbefore = 1", 1, "mean 'revoked'"),
+            ("revoked = 1", 1, "sequence"),
+            ("\n\n[[revoked]", 3, ""),
+        ] {
+            let error = load(text).unwrap_err();
+            assert!(error.contains(&format!("revoked.toml:{line}: ")), "{error}");
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -67,7 +67,6 @@ pub(super) struct AdmittedSubscription<'f> {
 /// for the backend.
 pub(super) fn dispatch<'f>(
     frames: &'f [Bytes],
-    encoding: Encoding,
     access: &SessionAccess<'_>,
     handshake: &mut Handshake,
     in_flight: &mut InFlight<'_>,
@@ -76,7 +75,7 @@ pub(super) fn dispatch<'f>(
     recorder: &Recorder<'_>,
 ) -> Dispatched<'f> {
     let mut dispatcher = Dispatcher {
-        encoding,
+        encoding: outgoing.encoding(),
         access,
         handshake,
         in_flight,

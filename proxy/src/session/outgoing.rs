@@ -44,6 +44,11 @@ impl Outgoing {
         self.bound
     }
 
+    /// Returns the encoding of the socket.
+    pub(super) fn encoding(&self) -> Encoding {
+        self.bound.encoding
+    }
+
     /// Returns the bytes that wait to be sent.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

@@ -50,7 +50,6 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     ///
     /// The turn is spent from `began` on, when the session began to read the frames.
     async fn dispatch(&mut self, frames: Vec<Bytes>, began: Instant) -> Result<(), CloseReason> {
-        let encoding = self.socket.encoding();
         let Dispatched {
             operations,
             batch,
@@ -62,7 +61,6 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             violation,
         } = dispatch(
             &frames,
-            encoding,
             &self.access,
             &mut self.handshake,
             &mut self.in_flight,

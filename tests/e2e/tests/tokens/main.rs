@@ -76,7 +76,8 @@ async fn tail_and_add(encoding: Encoding, can_renew: bool) {
         .encoding(encoding)
         .token_source(move |request| {
             // Without renewals, every other forced request comes after a token has ended.
-            let is_renewal = request.force && forced.fetch_add(1, Ordering::Relaxed) % 2 == 0;
+            let is_renewal =
+                request.force && forced.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
             let answer = if is_renewal && !can_renew {
                 Err(CacheError::BackendError("LATER no new token".to_owned()))
             } else {

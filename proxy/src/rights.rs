@@ -168,7 +168,7 @@ impl Right {
     fn permits(&self, need: &Need<'_>) -> bool {
         let matches = |patterns: &[Pattern], name: &[u8]| patterns.iter().any(|p| p.matches(name));
         self.permissions.contains(need.permission)
-            && !need.stream.starts_with(RESERVED_PREFIX)
+            && !self.terms.makes_reserved(need.stream)
             && matches(&self.streams, need.stream)
             && need.group.is_none_or(|group| matches(&self.groups, group))
             && need

@@ -194,7 +194,10 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 subscriptions: self.subscriptions.len(),
             });
             self.record_memory();
-            self.check_hello_size()?;
+            self.check_hello()?;
+            if let Some(reason) = self.access.ended() {
+                return Ok(ServerLeaves(reason));
+            }
             let (room, may_read) = (self.outgoing.has_room(), self.may_read());
             let lacks_memory = !may_read && self.has_room_to_read();
             self.pause_silence_unless(may_read);
@@ -279,9 +282,6 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 }
                 // Only with budget left: without, the socket reports nothing, whatever has arrived.
                 () = tokio::task::coop::consume_budget(), if self.control.has_fired() => {
-                    if let Some(reason) = self.access.ended(Instant::now()) {
-                        return Ok(ServerLeaves(reason));
-                    }
                     self.check_liveness()?;
                     self.control.set_timer(self.liveness_deadline());
                 }

@@ -8,6 +8,7 @@ use streamgate_protocol::message::Subscription;
 use streamgate_protocol::text::Text;
 use streamgate_protocol::{Bytes, Operation};
 
+use super::RESERVED_PREFIX;
 use crate::auth::TokenDigest;
 
 /// The terms of a right.
@@ -22,6 +23,13 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
+    /// Returns whether a stream's name belongs to the server, with or without the prefix.
+    pub(super) fn makes_reserved(&self, stream: &[u8]) -> bool {
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        let whole = prefix.iter().chain(stream).take(RESERVED_PREFIX.len());
+        stream.starts_with(RESERVED_PREFIX) || whole.eq(RESERVED_PREFIX)
+    }
+
     pub(super) fn has_prefix_of(&self, other: &Self) -> bool {
         self.prefix == other.prefix
     }

@@ -208,6 +208,26 @@ fn names_of_the_server_are_refused_to_all() {
 }
 
 #[test]
+fn no_prefix_makes_a_name_of_the_server() {
+    for (prefix, stream) in [
+        ("{org}:", "once:x"),
+        ("stream", "gate:once:x"),
+        ("streamgate", ":once:x"),
+    ] {
+        let mut right = rule(&Permission::ALL, &["*"]);
+        right.prefix = Some(prefix.to_owned());
+        let claims = |name: &str| (name == "org").then_some("streamgate");
+        let rights = Rights::compile(&[role([right])], &claims);
+        for (_, operation) in operations(stream) {
+            assert!(
+                !is_permitted(&rights, &operation),
+                "{prefix}: {operation:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn groups_and_consumers_are_checked_too() {
     let mut right = rule(&Permission::ALL, &["orders"]);
     right.groups = vec!["g".to_owned()];

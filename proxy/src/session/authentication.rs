@@ -32,7 +32,7 @@ pub(super) struct SessionAccess<'b> {
     /// The token of the handshake's `Authorization`, until the hello.
     bearer: Option<Box<str>>,
     expires_at: Option<Instant>,
-    /// Differs between subjects; empty without one.
+    /// Differs between subjects, and from that of anonymous clients; empty without a policy.
     mark: Box<str>,
 }
 
@@ -76,10 +76,10 @@ impl<'b> SessionAccess<'b> {
     }
 
     /// Returns the reason to close a socket whose token has ended.
-    pub(super) fn ended(&self, now: Instant) -> Option<CloseReason> {
+    pub(super) fn ended(&self) -> Option<CloseReason> {
         let end = self.expires_at?;
         let expired = || unauthenticated(&TokenError::Expired(Duration::ZERO));
-        (now >= end).then(expired)
+        (Instant::now() >= end).then(expired)
     }
 
     /// Returns the time that a client has for its hello, if the server has a policy.
@@ -105,6 +105,7 @@ impl<'b> SessionAccess<'b> {
             None => {
                 let anonymous = authenticator.anonymous().ok_or(TokenError::Missing)?;
                 self.subject = Arc::clone(anonymous);
+                self.mark = mark_of(None);
             }
             Some(token) => {
                 let subject = authenticator.verify(token, SystemTime::now())?;
@@ -163,7 +164,7 @@ impl<'b> SessionAccess<'b> {
     fn set_subject(&mut self, subject: Arc<Subject>, token: Box<str>) {
         self.expires_at = remaining(&subject).map(|left| Instant::now() + left);
         if let Some(name) = &subject.name {
-            self.mark = mark_of(name);
+            self.mark = mark_of(Some(name));
         }
         (self.subject, self.token) = (subject, Some(token));
     }
@@ -193,9 +194,11 @@ impl<S> Session<'_, S> {
         Ok(())
     }
 
-    /// Returns an error if a client without a token sends more than it may, if the server has a
-    /// policy.
-    pub(super) fn check_hello_size(&self) -> Result<(), CloseReason>
+    /// Returns an error if a client without a token sends more than it may, or takes longer, if the
+    /// server has a policy.
+    ///
+    /// Each turn asks, because a client that is always heard never waits for the timer.
+    pub(super) fn check_hello(&self) -> Result<(), CloseReason>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -205,6 +208,10 @@ impl<S> Session<'_, S> {
         if is_too_large {
             let why = "a message before the hello is larger than 64 KiB";
             return Err(CloseReason::by_server(close::FRAME_TOO_LARGE, why));
+        }
+        let deadline = self.hello_deadline();
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(unauthenticated(&TokenError::Missing));
         }
         Ok(())
     }
@@ -252,8 +259,11 @@ fn remaining(subject: &Subject) -> Option<Duration> {
     Some(end.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-fn mark_of(subject: &str) -> Box<str> {
-    let mut mark = TokenDigest::of(subject).as_base64url();
+/// Returns what keeps the clients and producers of a subject apart from all others, the anonymous
+/// ones too.
+fn mark_of(subject: Option<&str>) -> Box<str> {
+    let text = subject.map_or_else(|| "anonymous".to_owned(), |name| format!("subject {name}"));
+    let mut mark = TokenDigest::of(&text).as_base64url();
     mark.truncate(SUBJECT_MARK_CHARS);
     mark.into()
 }

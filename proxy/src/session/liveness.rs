@@ -18,9 +18,7 @@ use streamgate_protocol::{ServerMessage, close};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use crate::auth::TokenError;
 use crate::session::Session;
-use crate::session::authentication::unauthenticated;
 use crate::socket::CloseReason;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
@@ -61,7 +59,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
 
     /// Returns when the client must have said hello, if the server has a policy: whoever has no token
     /// holds a socket for a moment only.
-    fn hello_deadline(&self) -> Option<Instant> {
+    pub(super) fn hello_deadline(&self) -> Option<Instant> {
         let timeout = self.access.hello_timeout()?;
         (!self.handshake.is_done()).then(|| self.opened_at + timeout)
     }
@@ -108,12 +106,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 close::HEARTBEAT_MISSED,
                 "a message did not arrive as a whole in time",
             ));
-        }
-        if self
-            .hello_deadline()
-            .is_some_and(|deadline| now >= deadline)
-        {
-            return Err(unauthenticated(&TokenError::Missing));
         }
         if self.upload_ping_at().is_some_and(|at| now >= at) {
             self.ping(now);

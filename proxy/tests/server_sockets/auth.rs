@@ -433,6 +433,37 @@ async fn the_clients_of_different_subjects_do_not_end_each_other() {
 }
 
 #[tokio::test]
+async fn an_anonymous_client_does_not_end_the_socket_of_a_subject() {
+    let server = TestServer::with(Config::default().access(policy().anonymous("reader"))).await;
+    let mut ann = connect(&server, Encoding::Binary, Some(&token("ann")), &[]).await;
+    ann.welcome().await;
+    let mut anonymous = connect(&server, Encoding::Binary, None, &[]).await;
+    anonymous.welcome().await;
+    ann.ping(1).await;
+    anonymous.ping(1).await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_stops_sending_is_closed_when_its_token_ends() {
+    let server = server().await;
+    let token = token_for("ann", "user", 2);
+    let mut client = connect(&server, Encoding::Binary, Some(&token), &[]).await;
+    client.welcome().await;
+    let closed = loop {
+        let pings: Vec<_> = (0..64).map(|nonce| ClientMessage::Ping { nonce }).collect();
+        let frame = client.frame(&pings);
+        let message = client.message(frame);
+        // Once the server has closed, there is nobody to send to.
+        let _ = futures_util::SinkExt::send(&mut client.socket, message).await;
+        match client.receive().await {
+            Ok(_) => {}
+            Err(closed) => break closed,
+        }
+    };
+    assert_unauthenticated(&closed, "token_expired");
+}
+
+#[tokio::test]
 async fn a_socket_without_a_hello_is_closed_soon() {
     let server = server().await;
     let mut silent = TestClient::connect_silently(server.address, Encoding::Binary).await;

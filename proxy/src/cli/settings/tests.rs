@@ -225,6 +225,8 @@ fn paths_begin_at_the_file() {
     let folder = Folder::with("www = 'pages'\nlisten = 'localhost:1'");
     let flags = folder.load().unwrap().flags;
     let command = with_defaults(crate::cli::args::serve_command(), &flags, &|_| false);
+    // The environment of the tests names the page's folder too.
+    let command = command.mut_args(|arg| arg.env(clap::builder::Resettable::Reset));
     let matches = command.try_get_matches_from(["serve"]).unwrap();
     let www = matches.get_one::<PathBuf>("www").unwrap();
     assert_eq!(*www, folder.path().join("pages"));

@@ -67,7 +67,7 @@ impl AuthPolicy {
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     policy: AuthPolicy,
-    /// Keys that were fetched; those of the policy are in it.
+    /// Keys that were fetched, beside those of the policy.
     fetched: RwLock<Arc<KeySet>>,
     revoked: RwLock<Arc<RevokedTokens>>,
     verified: VerifiedTokens,

@@ -53,16 +53,13 @@ impl Terms {
                 self.set_maxlen(maxlen);
                 *producer = Text(Cow::Owned(own_producer(producer_prefix, producer)));
             }
-            Operation::ReadLatest { count, .. } => {
-                // Here 0 means none, not all.
-                *count = self.max_count.map_or(*count, |max| max.min(*count));
-            }
             Operation::Read { count, .. }
             | Operation::ReadGroup { count, .. }
             | Operation::ReadPending { count, .. } => self.limit_count(count),
-            Operation::Pending { count, .. } | Operation::Claim { count, .. } => {
-                *count = self.max_count.map_or(*count, |max| max.min(*count));
-            }
+            // Here 0 means none, not all.
+            Operation::ReadLatest { count, .. }
+            | Operation::Pending { count, .. }
+            | Operation::Claim { count, .. } => self.cap(count),
             _ => {}
         }
     }
@@ -78,7 +75,7 @@ impl Terms {
             } => {
                 self.set_prefix(Some(stream));
                 self.set_prefix(dead_letter.as_mut());
-                *batch = self.max_count.map_or(*batch, |max| max.min(*batch));
+                self.cap(batch);
             }
             _ => {}
         }
@@ -95,10 +92,17 @@ impl Terms {
         *maxlen = self.maxlen.or(maxlen.map(|maxlen| maxlen.max(1)));
     }
 
+    /// Lowers a count to the ceiling.
+    fn cap(&self, count: &mut u64) {
+        *count = self.max_count.map_or(*count, |max| max.min(*count));
+    }
+
     /// Lowers a count, of which 0 means no limit.
     fn limit_count(&self, count: &mut u64) {
-        if let Some(max) = self.max_count {
-            *count = if *count == 0 { max } else { max.min(*count) };
+        if *count == 0 {
+            *count = self.max_count.unwrap_or(0);
+        } else {
+            self.cap(count);
         }
     }
 }

@@ -101,17 +101,7 @@ impl<'b> SessionAccess<'b> {
             return Ok(None);
         };
         let bearer = self.bearer.take();
-        match token.or(bearer.as_deref()) {
-            None => {
-                let anonymous = authenticator.anonymous().ok_or(TokenError::Missing)?;
-                self.subject = Arc::clone(anonymous);
-                self.mark = mark_of(None);
-            }
-            Some(token) => {
-                let subject = authenticator.verify(token, SystemTime::now())?;
-                self.set_subject(subject, token.into());
-            }
-        }
+        self.accept(&authenticator, token.map(Into::into).or(bearer))?;
         Ok(self.identity())
     }
 
@@ -148,10 +138,21 @@ impl<'b> SessionAccess<'b> {
         let Some(authenticator) = self.control.authenticator() else {
             return Ok(());
         };
-        match self.token.take() {
+        let token = self.token.take();
+        self.accept(&authenticator, token)
+    }
+
+    /// Becomes the subject of a token, or an anonymous client without one.
+    fn accept(
+        &mut self,
+        authenticator: &Authenticator,
+        token: Option<Box<str>>,
+    ) -> Result<(), TokenError> {
+        match token {
             None => {
                 let anonymous = authenticator.anonymous().ok_or(TokenError::Missing)?;
                 self.subject = Arc::clone(anonymous);
+                self.mark = mark_of(None);
             }
             Some(token) => {
                 let subject = authenticator.verify(&token, SystemTime::now())?;

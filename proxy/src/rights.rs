@@ -16,7 +16,8 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::message::Subscription;
 use streamgate_protocol::{CacheError, CacheResult, Operation};
 
-pub(crate) use self::apply::Terms;
+pub(crate) use self::apply::DeadLetterTerms;
+use self::apply::Terms;
 pub(crate) use self::needs::OngoingNeeds;
 use self::needs::{Need, needs_of_operation, needs_of_subscription};
 use self::pattern::Pattern;
@@ -98,7 +99,7 @@ impl Rights {
     }
 
     /// Checks a subscription, and applies the terms of its right to it. Returns what to check again
-    /// when the rights change.
+    /// when the rights change, and what holds for its dead letters.
     ///
     /// # Errors
     ///
@@ -106,9 +107,9 @@ impl Rights {
     pub(crate) fn permit_subscription(
         &self,
         subscription: &mut Subscription<'_>,
-    ) -> CacheResult<Option<Box<OngoingNeeds>>> {
+    ) -> CacheResult<(Option<Box<OngoingNeeds>>, DeadLetterTerms)> {
         if self.is_everything() {
-            return Ok(None);
+            return Ok((None, DeadLetterTerms::default()));
         }
         let (terms, ongoing) = {
             let needs = needs_of_subscription(subscription);
@@ -116,8 +117,8 @@ impl Rights {
             let ongoing = Box::new(OngoingNeeds::new(&needs, &terms));
             (terms, ongoing)
         };
-        terms.apply_to_subscription(subscription);
-        Ok(Some(ongoing))
+        let dead_letters = terms.apply_to_subscription(subscription);
+        Ok((Some(ongoing), dead_letters))
     }
 
     /// Checks again what was permitted by other rights: it must be permitted for the same streams.
@@ -130,37 +131,70 @@ impl Rights {
             return Ok(());
         }
         let needs = ongoing.needs();
-        let terms = self.terms_for(needs.verb, &needs.list)?;
-        if ongoing.has_prefix_of(&terms) {
-            return Ok(());
-        }
-        match needs.list.first() {
-            Some(need) => Err(refusal(needs.verb, need)),
-            None => Ok(()),
+        match self.terms_within(ongoing.prefix(), &needs.list) {
+            Ok(_) => Ok(()),
+            Err(need) => Err(refusal(needs.verb, need)),
         }
     }
 
-    /// Returns the terms of the right that permits the first need. The others must be permitted with
-    /// the same prefix, or a tenant could reach the streams of another.
+    /// Returns the terms of the rights that permit all needs with one prefix: with two, a tenant could
+    /// reach the streams of another. Of several prefixes it is the first in their order, or none.
     fn terms_for(&self, verb: &str, needs: &[Need<'_>]) -> CacheResult<Terms> {
-        let rights: &[Right] = match &self.0 {
-            Access::Some(rights) => rights,
-            Access::Everything | Access::Nothing => &[],
+        let Some((first, _)) = needs.split_first() else {
+            return Err(CacheError::backend(
+                code::NOPERM,
+                format!("you may not {verb}"),
+            ));
         };
-        let mut terms: Option<Terms> = None;
-        for need in needs {
-            let permits = |right: &&Right| {
-                right.permits(need) && terms.as_ref().is_none_or(|t| t.has_prefix_of(&right.terms))
-            };
-            let Some(right) = rights.iter().find(permits) else {
-                return Err(refusal(verb, need));
-            };
-            match &mut terms {
-                None => terms = Some(right.terms.clone()),
-                Some(terms) => terms.restrict(&right.terms),
+        let mut chosen: Option<Terms> = None;
+        let mut refused = first;
+        for right in self.rights().iter().filter(|right| right.permits(first)) {
+            let prefix = &right.terms.prefix;
+            if chosen.as_ref().is_some_and(|terms| terms.prefix <= *prefix) {
+                continue;
+            }
+            match self.terms_within(prefix, needs) {
+                Ok(terms) => chosen = Some(terms),
+                Err(need) => refused = need,
             }
         }
-        terms.ok_or_else(|| CacheError::backend(code::NOPERM, format!("you may not {verb}")))
+        chosen.ok_or_else(|| refusal(verb, refused))
+    }
+
+    /// Returns the terms of the rights with this prefix, or the first need that none permits.
+    fn terms_within<'n, 'a>(
+        &self,
+        prefix: &Option<Arc<[u8]>>,
+        needs: &'n [Need<'a>],
+    ) -> Result<Terms, &'n Need<'a>> {
+        let mut terms = Terms {
+            prefix: prefix.clone(),
+            ..Terms::default()
+        };
+        for need in needs {
+            // A forced `maxlen` takes the place of the client's.
+            if need.permission == Permission::Trim && terms.maxlen.is_some() {
+                continue;
+            }
+            let mut is_permitted = false;
+            for right in self.rights() {
+                if right.terms.prefix == *prefix && right.permits(need) {
+                    is_permitted = true;
+                    terms.restrict(&right.terms, need);
+                }
+            }
+            if !is_permitted {
+                return Err(need);
+            }
+        }
+        Ok(terms)
+    }
+
+    fn rights(&self) -> &[Right] {
+        match &self.0 {
+            Access::Some(rights) => rights,
+            Access::Everything | Access::Nothing => &[],
+        }
     }
 }
 

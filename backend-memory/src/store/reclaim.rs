@@ -50,7 +50,7 @@ impl Store {
                             &pending.consumer,
                             pending.deliveries,
                         );
-                        dead.push((*id, &policy.stream, letter.fields(entry.fields)));
+                        dead.push((*id, policy, letter.fields(entry.fields)));
                     }
                 }
             }
@@ -63,9 +63,9 @@ impl Store {
         }
 
         let dead_letters = dead.len();
-        for (id, dead_letter_stream, fields) in dead {
+        for (id, policy, fields) in dead {
             let fields = fields.into_iter().map(|(n, v)| (n.into(), v.into()));
-            self.add(dead_letter_stream, fields.collect(), None, now_ms)?;
+            self.add(&policy.stream, fields.collect(), policy.maxlen, now_ms)?;
             self.forget_pending(key, name, &[id])?;
         }
         self.forget_pending(key, name, &deleted)?;

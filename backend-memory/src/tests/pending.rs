@@ -142,6 +142,21 @@ fn a_dead_letter_without_room_stays_pending() {
 }
 
 #[test]
+fn dead_letters_state_the_source_of_their_policy_and_keep_its_bound() {
+    let streams = MemoryStreams::new();
+    pending_for_ann(&streams, 5);
+    let mut step = step(Some(1));
+    let policy = step.dead_letter.as_mut().unwrap();
+    (policy.source, policy.maxlen) = (Some("shown".into()), Some(2));
+    now(streams.reclaim(step)).unwrap();
+    let dead = read_all(&streams, "dead");
+    assert_eq!(dead.len(), 2);
+    for letter in dead {
+        assert_eq!(letter.get("dead-letter-stream").unwrap(), "shown");
+    }
+}
+
+#[test]
 fn reclaimed_entries_and_dead_letters_are_counted() {
     let streams = MemoryStreams::new();
     pending_for_ann(&streams, 3);

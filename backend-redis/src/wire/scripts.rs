@@ -68,7 +68,7 @@ pub(crate) fn try_script(to: &mut impl CommandWriter) {
 pub(crate) fn reclaim(to: &mut impl CommandWriter, step: &ReclaimStep) {
     let dead_letter = step.dead_letter.as_ref();
     let (keys, more) = match dead_letter {
-        Some(_) => (2, 2 + DEAD_LETTER_FIELDS.len()),
+        Some(_) => (2, 4 + DEAD_LETTER_FIELDS.len()),
         None => (1, 0),
     };
     to.command("EVAL", 2 + keys + 10 + more);
@@ -92,6 +92,11 @@ pub(crate) fn reclaim(to: &mut impl CommandWriter, step: &ReclaimStep) {
     if let Some(dead_letter) = dead_letter {
         number(to, dead_letter.max_deliveries);
         text(to, DEAD_LETTER_REASON);
+        to.argument(step.dead_letter_source());
+        match dead_letter.maxlen {
+            Some(maxlen) => number(to, maxlen),
+            None => text(to, ""),
+        }
         arguments(to, &DEAD_LETTER_FIELDS.map(str::as_bytes));
     }
 }

@@ -60,6 +60,35 @@ async fn the_documented_access_list_suffices() {
 }
 
 #[tokio::test]
+async fn dead_letters_state_the_source_of_their_policy_and_keep_its_bound() {
+    for version in RedisVersion::ALL {
+        let fixture = Fixture::new(version).await;
+        // Redis trims whole nodes, of 100 entries each.
+        held_by_ann(&fixture, 300).await;
+        let options = ConsumeOptions::default()
+            .claim_after_ms(1)
+            .dead_letter("dead", 1);
+        let consume = Subscription::consume("s", "g", "bob", options);
+        let mut step = ReclaimStep::first(&consume).unwrap();
+        (step.min_idle_ms, step.count) = (0, 1_000);
+        let policy = step.dead_letter.as_mut().unwrap();
+        (policy.source, policy.maxlen) = (Some("shown".into()), Some(2));
+        for _ in 0..3 {
+            let reclaimed = fixture.streams.reclaim(step.clone()).await.unwrap();
+            (step.cursor, step.since_ms) = (reclaimed.cursor, Some(reclaimed.since_ms));
+        }
+        let dead = fixture
+            .streams
+            .read_latest_entries("dead", 1_000)
+            .await
+            .unwrap();
+        assert!((2..=200).contains(&dead.len()), "{}", dead.len());
+        assert_eq!(dead[0].get("dead-letter-stream").unwrap(), "shown");
+        assert_eq!(dead[0].get("dead-letter-deliveries").unwrap(), "1");
+    }
+}
+
+#[tokio::test]
 async fn a_removal_of_one_page_completes_before_later_operations() {
     let fixture = Fixture::new(RedisVersion::V7_0).await;
     held_by_ann(&fixture, 99).await;

@@ -18,6 +18,12 @@ pub struct DeadLetterPolicy {
     pub stream: ByteString,
     /// An entry that was delivered this many times goes to the dead-letter stream.
     pub max_deliveries: u64,
+    /// The name of the group's stream that dead letters state; its key if `None`. A server sets it
+    /// if its client does not know the key.
+    pub source: Option<ByteString>,
+    /// Each dead letter trims the stream to about this many entries. `None` by default: nothing is
+    /// trimmed.
+    pub maxlen: Option<u64>,
 }
 
 /// A pending entry on its way to the dead-letter stream. Built by
@@ -37,6 +43,8 @@ impl DeadLetterPolicy {
         Self {
             stream: stream.into(),
             max_deliveries,
+            source: None,
+            maxlen: None,
         }
     }
 }

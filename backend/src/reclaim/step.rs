@@ -113,6 +113,12 @@ impl ReclaimStep {
         })
     }
 
+    /// Returns the name of the stream that its dead letters state.
+    pub fn dead_letter_source(&self) -> &ByteString {
+        let source = self.dead_letter.as_ref().and_then(|d| d.source.as_ref());
+        source.unwrap_or(&self.stream)
+    }
+
     /// Describes a pending entry of this step's group that goes to the dead-letter stream.
     ///
     /// `consumer` is the one it is pending for.
@@ -123,7 +129,7 @@ impl ReclaimStep {
         deliveries: u64,
     ) -> DeadLetterEntry<'a> {
         DeadLetterEntry {
-            stream: &self.stream,
+            stream: self.dead_letter_source(),
             group: &self.group,
             id,
             consumer,

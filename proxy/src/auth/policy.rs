@@ -211,6 +211,7 @@ impl AuthPolicy {
                 key_id: verified.key_id.clone(),
                 issued_at: claims.time("iat")?,
                 not_before: claims.time("nbf")?,
+                renew_before: claims.time("exp")?,
                 expires_at: claims.time("exp")?.map(leeway),
             },
         })

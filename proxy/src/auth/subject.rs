@@ -25,6 +25,8 @@ pub(crate) struct TokenFacts {
     pub(crate) issued_at: Option<SystemTime>,
     /// `nbf`
     pub(crate) not_before: Option<SystemTime>,
+    /// `exp`
+    pub(crate) renew_before: Option<SystemTime>,
     /// `exp` and the leeway: when the server ends it.
     pub(crate) expires_at: Option<SystemTime>,
 }

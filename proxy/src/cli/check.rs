@@ -100,7 +100,7 @@ fn cells(role: &str, rule: &RightRule) -> Vec<String> {
     let concerns_groups = rule
         .allow
         .iter()
-        .any(|allow| !matches!(allow, Permission::Read | Permission::Add));
+        .any(|allow| !matches!(allow, Permission::Read | Permission::Add | Permission::Trim));
     let of_groups = |names: &[String]| match concerns_groups {
         true => list(names),
         false => NOTHING.to_owned(),

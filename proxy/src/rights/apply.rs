@@ -6,9 +6,11 @@ use std::sync::Arc;
 use streamgate_protocol::limits::MAX_CLIENT_ID_BYTES;
 use streamgate_protocol::message::Subscription;
 use streamgate_protocol::text::Text;
-use streamgate_protocol::{Bytes, Operation};
+use streamgate_protocol::{ByteString, Bytes, Operation};
 
 use super::RESERVED_PREFIX;
+use super::needs::Need;
+use super::permission::Permission;
 use crate::auth::TokenDigest;
 
 /// The terms of a right.
@@ -16,10 +18,19 @@ use crate::auth::TokenDigest;
 pub(crate) struct Terms {
     /// Put before the names of streams.
     pub(super) prefix: Option<Arc<[u8]>>,
-    /// Takes the place of the client's `maxlen`.
+    /// Takes the place of the client's `maxlen`; of a consumer, it bounds its dead-letter stream.
     pub(super) maxlen: Option<u64>,
     /// The largest number of entries of one reply.
     pub(super) max_count: Option<u64>,
+}
+
+/// What a subject's rights say of the dead letters of a consumer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct DeadLetterTerms {
+    /// The stream by the name that the client used, if its key has a prefix.
+    pub(crate) stream: Option<ByteString>,
+    /// The bound of the dead-letter stream.
+    pub(crate) maxlen: Option<u64>,
 }
 
 impl Terms {
@@ -30,16 +41,15 @@ impl Terms {
         stream.starts_with(RESERVED_PREFIX) || whole.eq(RESERVED_PREFIX)
     }
 
-    pub(super) fn has_prefix_of(&self, other: &Self) -> bool {
-        self.prefix == other.prefix
-    }
-
-    /// Adds the terms of another right, which is needed too.
-    pub(super) fn restrict(&mut self, other: &Self) {
-        self.max_count = match (self.max_count, other.max_count) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
+    /// Adds the terms of another right that permits this need. Of two bounds the smaller counts, so
+    /// that the order of rights and roles has no meaning.
+    pub(super) fn restrict(&mut self, right: &Self, need: &Need<'_>) {
+        let smaller = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
+        if need.permission == Permission::Add {
+            self.maxlen = smaller(self.maxlen, right.maxlen);
+        } else {
+            self.max_count = smaller(self.max_count, right.max_count);
+        }
     }
 
     /// Applies the terms. `producer_prefix` keeps the producers of different subjects apart.
@@ -64,7 +74,12 @@ impl Terms {
         }
     }
 
-    pub(super) fn apply_to_subscription(&self, subscription: &mut Subscription<'_>) {
+    /// Applies the terms. Returns those of its dead letters.
+    pub(super) fn apply_to_subscription(
+        &self,
+        subscription: &mut Subscription<'_>,
+    ) -> DeadLetterTerms {
+        let mut dead_letters = DeadLetterTerms::default();
         match subscription {
             Subscription::Tail { stream, .. } => self.set_prefix(Some(stream)),
             Subscription::Consume {
@@ -73,12 +88,17 @@ impl Terms {
                 batch,
                 ..
             } => {
+                if dead_letter.is_some() {
+                    dead_letters.maxlen = self.maxlen;
+                    dead_letters.stream = self.prefix.as_ref().map(|_| stream.clone().into());
+                }
                 self.set_prefix(Some(stream));
                 self.set_prefix(dead_letter.as_mut());
                 self.cap(batch);
             }
             _ => {}
         }
+        dead_letters
     }
 
     fn set_prefix(&self, stream: Option<&mut Bytes<'_>>) {

@@ -68,8 +68,9 @@ impl OngoingNeeds {
         }
     }
 
-    pub(super) fn has_prefix_of(&self, terms: &Terms) -> bool {
-        self.prefix == terms.prefix
+    /// Returns the prefix with which it was permitted.
+    pub(super) fn prefix(&self) -> &Option<Arc<[u8]>> {
+        &self.prefix
     }
 }
 
@@ -96,8 +97,8 @@ const UNKNOWN: (&str, Need<'_>) = (
     },
 );
 
-/// Most operations have one need, which is not worth an allocation.
-pub(super) type NeedList<'a> = smallvec::SmallVec<[Need<'a>; 1]>;
+/// Operations have one need or two, which are not worth an allocation.
+pub(super) type NeedList<'a> = smallvec::SmallVec<[Need<'a>; 2]>;
 
 impl<'a> Need<'a> {
     fn stream(permission: Permission, stream: &'a [u8]) -> Self {
@@ -124,10 +125,12 @@ impl<'a> Need<'a> {
 
 /// Returns the needs of an operation.
 pub(super) fn needs_of_operation<'a>(operation: &'a Operation<'_>) -> Needs<'a> {
-    use Permission::{Add, Claim, Consume, Inspect, Manage, Read};
+    use Permission::{Add, Claim, Consume, Inspect, Manage, Read, Trim};
     let (verb, need) = match operation {
-        Operation::Add { stream, .. } | Operation::IdempotentAdd { stream, .. } => {
-            ("add", Need::stream(Add, stream))
+        Operation::Add { stream, maxlen, .. } | Operation::IdempotentAdd { stream, maxlen, .. } => {
+            let mut list = NeedList::from_iter([Need::stream(Add, stream)]);
+            list.extend(maxlen.map(|_| Need::stream(Trim, stream)));
+            return Needs { verb: "add", list };
         }
         Operation::ReadLatest { stream, .. } => ("read_latest", Need::stream(Read, stream)),
         Operation::Read { stream, .. } => ("read", Need::stream(Read, stream)),
@@ -143,6 +146,7 @@ pub(super) fn needs_of_operation<'a>(operation: &'a Operation<'_>) -> Needs<'a> 
             "read_group",
             Need::group(Consume, stream, group).consumers(Some(consumer), None),
         ),
+        // Redis acknowledges for the group, whoever holds the entry: a consumer has no part in it.
         Operation::Ack { stream, group, .. } => ("ack", Need::group(Consume, stream, group)),
         Operation::ReadPending {
             stream,

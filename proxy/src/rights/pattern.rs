@@ -1,5 +1,5 @@
 //! Patterns of names: a literal, or a prefix and one `*` at its end. A pattern may contain
-//! placeholders for claims, as in `user.{sub}.*`.
+//! placeholders for claims, as in `user:{sub}:*`.
 
 use std::fmt;
 
@@ -42,6 +42,8 @@ pub(super) enum PatternError {
     Star,
     /// A `{` without `}`, the reverse, or nothing between them.
     Brace,
+    /// A claim whose end nobody could tell: its value could reach the names of another.
+    ClaimEnd,
 }
 
 impl fmt::Display for PatternError {
@@ -49,6 +51,9 @@ impl fmt::Display for PatternError {
         f.write_str(match self {
             Self::Star => "`*` may only be its last character",
             Self::Brace => "`{` and `}` must enclose the name of a claim, as in `{sub}`",
+            Self::ClaimEnd => {
+                "after a `{claim}` must come a character that claims cannot contain, such as `:`"
+            }
         })
     }
 }
@@ -64,12 +69,14 @@ impl Template {
             return Err(PatternError::Star);
         }
         let parts = parts(text)?;
+        check_claim_ends(&parts, is_prefix)?;
         Ok(Self { parts, is_prefix })
     }
 
-    /// Parses a text in which `*` means nothing.
+    /// Parses a text that is put before names, in which `*` means nothing.
     pub(super) fn text(text: &str) -> Result<Self, PatternError> {
         let parts = parts(text)?;
+        check_claim_ends(&parts, true)?;
         let is_prefix = false;
         Ok(Self { parts, is_prefix })
     }
@@ -119,9 +126,31 @@ fn parts(mut text: &str) -> Result<Vec<Part>, PatternError> {
     Ok(parts)
 }
 
+/// Checks that each claim ends where no claim could go on: `user.{sub}.*` of `ann` would be the
+/// beginning of all names of `ann.smith`.
+fn check_claim_ends(parts: &[Part], may_go_on: bool) -> Result<(), PatternError> {
+    for (index, part) in parts.iter().enumerate() {
+        let ends = match (part, parts.get(index + 1)) {
+            (Part::Text(_), _) => true,
+            (Part::Claim(_), None) => !may_go_on,
+            (Part::Claim(_), Some(Part::Text(text))) => {
+                !text.bytes().next().is_some_and(is_of_claim)
+            }
+            (Part::Claim(_), Some(Part::Claim(_))) => false,
+        };
+        if !ends {
+            return Err(PatternError::ClaimEnd);
+        }
+    }
+    Ok(())
+}
+
 fn is_safe(value: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte);
-    (1..=MAX_CLAIM_BYTES).contains(&value.len()) && value.bytes().all(is_part)
+    (1..=MAX_CLAIM_BYTES).contains(&value.len()) && value.bytes().all(is_of_claim)
+}
+
+fn is_of_claim(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._@-".contains(&byte)
 }
 
 #[cfg(test)]
@@ -161,8 +190,8 @@ mod tests {
 
     #[test]
     fn claims_fill_placeholders() {
-        assert!(matches("user.{sub}.*", Some("ann"), "user.ann.inbox"));
-        assert!(!matches("user.{sub}.*", Some("ann"), "user.anna.inbox"));
+        assert!(matches("user.{sub}:*", Some("ann"), "user.ann:inbox"));
+        assert!(!matches("user.{sub}:*", Some("ann"), "user.anna:inbox"));
         assert!(matches("{sub}", Some("a@b.c-d_1"), "a@b.c-d_1"));
         assert_eq!(compiled("user.{sub}", None), None);
         assert_eq!(compiled("user.{name}", Some("ann")), None);
@@ -176,6 +205,28 @@ mod tests {
         ] {
             assert_eq!(compiled("user.{sub}", Some(hostile)), None, "{hostile:?}");
         }
+    }
+
+    #[test]
+    fn a_claim_must_end_where_no_claim_could_go_on() {
+        for pattern in [
+            "user.{sub}.*",
+            "user.{sub}.inbox",
+            "{sub}*",
+            "{sub}-*",
+            "{sub}x",
+            "{org}{sub}",
+            "{org}{sub}:*",
+            "{org}.{sub}:*",
+        ] {
+            let refused = Template::pattern(pattern);
+            assert_eq!(refused, Err(PatternError::ClaimEnd), "{pattern}");
+        }
+        for pattern in ["{sub}", "user.{sub}", "{org}:{sub}/*", "{sub}ü", "{sub} *"] {
+            assert!(Template::pattern(pattern).is_ok(), "{pattern}");
+        }
+        assert_eq!(Template::text("tenant:{org}"), Err(PatternError::ClaimEnd));
+        assert!(Template::text("tenant:{org}:").is_ok());
     }
 
     #[test]

@@ -21,17 +21,20 @@ pub enum Permission {
     Inspect,
     /// `create_group`, `remove_consumer`, and consumers that create their group.
     Manage,
+    /// Adds with a `maxlen` that the client chooses: they delete entries.
+    Trim,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Read,
         Self::Add,
         Self::Consume,
         Self::Claim,
         Self::Inspect,
         Self::Manage,
+        Self::Trim,
     ];
 
     /// Returns its name in a configuration.
@@ -43,6 +46,7 @@ impl Permission {
             Self::Claim => "claim",
             Self::Inspect => "inspect",
             Self::Manage => "manage",
+            Self::Trim => "trim",
         }
     }
 }

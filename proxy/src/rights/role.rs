@@ -14,7 +14,10 @@ use super::{RESERVED_PREFIX, Right, Rights};
 ///
 /// A pattern is a name, or a prefix and one `*` at its end. `{claim}` stands for a claim of the
 /// token whose value has 1 to 128 characters of `A-Z`, `a-z`, `0-9`, `.`, `_`, `@` and `-`. Without
-/// such a claim the pattern matches nothing.
+/// such a claim the pattern matches nothing. No such character, and no `*`, may follow a `{claim}`:
+/// `user.{sub}.*` of `ann` would match the names of `ann.smith`.
+///
+/// If several rights permit the same, the smallest of their bounds counts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RightRule {
@@ -25,17 +28,20 @@ pub struct RightRule {
     /// Patterns of the groups' names. Default: all.
     #[serde(default = "everything")]
     pub groups: Vec<String>,
-    /// Patterns of the consumers' names. Default: all.
+    /// Patterns of the consumers' names. Default: all. An acknowledgement names no consumer: it is
+    /// for any entry of the group.
     #[serde(default = "everything")]
     pub consumers: Vec<String>,
-    /// Each add trims the stream to about this many entries, whatever the client asks for. Default:
-    /// clients may choose, but never below 1.
+    /// Each add trims the stream to about this many entries, whatever the client asks for; so does
+    /// each dead letter of a consumer. Default: no add trims, but with [`Permission::Trim`] clients
+    /// choose, never below 1.
     #[serde(default)]
     pub maxlen: Option<u64>,
     /// The largest number of entries of one reply. Default: no ceiling.
     #[serde(default)]
     pub max_count: Option<u64>,
-    /// Put before the names of streams, so that tenants do not meet. May have placeholders.
+    /// Put before the names of streams, so that tenants do not meet. May have placeholders, each
+    /// followed as in a pattern.
     #[serde(default)]
     pub prefix: Option<String>,
 }

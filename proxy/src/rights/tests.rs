@@ -412,6 +412,143 @@ fn maxlen_is_forced_and_counts_have_a_ceiling() {
 }
 
 #[test]
+fn only_with_a_right_to_trim_may_a_client_choose_a_maxlen() {
+    use Permission::{Add, Trim};
+    let add = |maxlen| Operation::Add {
+        stream: "s".into(),
+        fields: vec![("f".into(), "v".into())],
+        maxlen,
+    };
+    let adds = || rule(&[Add], &["*"]);
+    let only_adds = rights([adds()]);
+    assert!(is_permitted(&only_adds, &add(None)));
+    assert!(!is_permitted(&only_adds, &add(Some(1))));
+    let elsewhere = rights([adds(), rule(&[Trim], &["t"])]);
+    assert!(!is_permitted(&elsewhere, &add(Some(1))));
+    assert!(is_permitted(
+        &rights([adds(), rule(&[Trim], &["s"])]),
+        &add(Some(1))
+    ));
+    let mut forced = adds();
+    forced.maxlen = Some(100);
+    let mut operation = add(Some(1));
+    rights([forced])
+        .permit_operation(&mut operation, "")
+        .unwrap();
+    assert_eq!(operation, add(Some(100)));
+}
+
+/// Returns what remains of an add and of a consumer with a dead-letter stream, by rights in this
+/// order.
+fn applied(rules: Vec<RightRule>) -> (Operation<'static>, Subscription<'static>, DeadLetterTerms) {
+    let rights = rights(rules);
+    let mut add = Operation::Add {
+        stream: "s".into(),
+        fields: vec![("f".into(), "v".into())],
+        maxlen: None,
+    };
+    rights.permit_operation(&mut add, "").unwrap();
+    let mut consume = buries("s", "dead");
+    let (_, dead_letters) = rights.permit_subscription(&mut consume).unwrap();
+    (add, consume, dead_letters)
+}
+
+fn buries<'a>(stream: &'a str, dead: &'a str) -> Subscription<'a> {
+    let mut subscription = consume(stream);
+    if let Subscription::Consume { dead_letter, .. } = &mut subscription {
+        *dead_letter = Some(dead.into());
+    }
+    subscription
+}
+
+#[test]
+fn the_order_of_rights_and_roles_has_no_meaning() {
+    let with = |prefix: Option<&str>, maxlen, max_count, streams: &str| {
+        let mut right = rule(&Permission::ALL, &[streams]);
+        right.prefix = prefix.map(str::to_owned);
+        (right.maxlen, right.max_count) = (maxlen, max_count);
+        right
+    };
+    let rules = [
+        with(Some("b:"), None, None, "*"),
+        with(Some("a:"), Some(9), None, "*"),
+        with(Some("a:"), Some(7), Some(3), "s"),
+        with(Some("a:"), None, Some(5), "*"),
+        // It does not satisfy the dead letters.
+        with(None, None, None, "other"),
+    ];
+    let expected = applied(rules.to_vec());
+    let Operation::Add { stream, maxlen, .. } = &expected.0 else {
+        unreachable!();
+    };
+    assert_eq!((&stream[..], *maxlen), (&b"a:s"[..], Some(7)));
+    assert_eq!(
+        expected.2.maxlen,
+        Some(9),
+        "the one of the dead-letter stream"
+    );
+    for first in 0..rules.len() {
+        for second in 0..rules.len() {
+            let mut rules = rules.to_vec();
+            rules.swap(first, second);
+            assert_eq!(applied(rules), expected, "{first} and {second}");
+        }
+    }
+}
+
+#[test]
+fn a_prefix_that_satisfies_all_needs_is_found_wherever_it_stands() {
+    let with = |prefix: &str, allow: &[Permission]| {
+        let mut right = rule(allow, &["*"]);
+        right.prefix = Some(prefix.to_owned());
+        right
+    };
+    use Permission::{Add, Consume};
+    let only_consumes = with("a:", &[Consume]);
+    let rules = [only_consumes, with("b:", &[Consume]), with("b:", &[Add])];
+    for rotation in 0..rules.len() {
+        let mut rules = rules.to_vec();
+        rules.rotate_left(rotation);
+        let mut subscription = buries("s", "dead");
+        let permitted = rights(rules).permit_subscription(&mut subscription);
+        assert_eq!(permitted.unwrap().1.stream.as_deref(), Some(&b"s"[..]));
+        let expected = buries("b:s", "b:dead");
+        assert_eq!(subscription, expected);
+    }
+}
+
+#[test]
+fn what_lasts_is_checked_again_with_its_own_prefix() {
+    let with = |prefix: &str| {
+        let mut right = rule(&[Permission::Read], &["*"]);
+        right.prefix = Some(prefix.to_owned());
+        right
+    };
+    let mut tail = Subscription::Tail {
+        stream: "s".into(),
+        from: TailStart::Now {},
+    };
+    let (needs, _) = rights([with("b:")]).permit_subscription(&mut tail).unwrap();
+    let needs = needs.unwrap();
+    assert!(
+        rights([with("a:"), with("b:")])
+            .still_permit(&needs)
+            .is_ok()
+    );
+    assert!(
+        rights([with("b:"), with("a:")])
+            .still_permit(&needs)
+            .is_ok()
+    );
+    assert!(rights([with("a:")]).still_permit(&needs).is_err());
+    assert!(
+        rights([rule(&[Permission::Read], &["*"])])
+            .still_permit(&needs)
+            .is_err()
+    );
+}
+
+#[test]
 fn a_refusal_names_operation_and_stream_and_nothing_else() {
     let long = "x".repeat(200);
     let mut read = Operation::ReadLatest {

@@ -12,11 +12,11 @@ use tokio::time::Instant;
 
 use crate::access::{AccessControl, HELLO_TIMEOUT, MAX_HELLO_BYTES};
 use crate::auth::{Authenticator, Subject, TokenDigest, TokenError};
-use crate::rights::OngoingNeeds;
+use crate::rights::{DeadLetterTerms, OngoingNeeds};
 use crate::session::Session;
 use crate::socket::CloseReason;
 
-/// The part of a token's remaining time after which its client should renew it: at random between
+/// The part of a token's remaining time, without leeway, after which its client should renew it: at random between
 /// these, so that clients that connected together do not renew together.
 const RENEWAL: std::ops::Range<f64> = 0.5..0.8;
 
@@ -61,7 +61,7 @@ impl<'b> SessionAccess<'b> {
     pub(super) fn permit_subscription(
         &self,
         subscription: &mut Subscription<'_>,
-    ) -> CacheResult<Option<Box<OngoingNeeds>>> {
+    ) -> CacheResult<(Option<Box<OngoingNeeds>>, DeadLetterTerms)> {
         self.subject.rights.permit_subscription(subscription)
     }
 
@@ -163,7 +163,7 @@ impl<'b> SessionAccess<'b> {
     }
 
     fn set_subject(&mut self, subject: Arc<Subject>, token: Box<str>) {
-        self.expires_at = remaining(&subject).map(|left| Instant::now() + left);
+        self.expires_at = remaining(subject.token.expires_at).map(|left| Instant::now() + left);
         if let Some(name) = &subject.name {
             self.mark = mark_of(Some(name));
         }
@@ -173,12 +173,13 @@ impl<'b> SessionAccess<'b> {
     fn identity(&self) -> Option<Identity> {
         let name = self.subject.name.as_deref()?;
         let mut identity = Identity::new(name);
-        if let Some(left) = remaining(&self.subject) {
-            let milliseconds = |time: Duration| u64::try_from(time.as_millis()).ok();
+        let token = &self.subject.token;
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).ok();
+        if let Some(left) = remaining(token.renew_before) {
             let part = RENEWAL.start + fastrand::f64() * (RENEWAL.end - RENEWAL.start);
             identity.renew_after_ms = milliseconds(left.mul_f64(part));
-            identity.expires_after_ms = milliseconds(left);
         }
+        identity.expires_after_ms = remaining(token.expires_at).and_then(milliseconds);
         Some(identity)
     }
 }
@@ -254,9 +255,9 @@ pub(super) fn unauthenticated(error: &TokenError) -> CloseReason {
     }
 }
 
-/// Returns how long a subject's token lasts.
-fn remaining(subject: &Subject) -> Option<Duration> {
-    let end = subject.token.expires_at?;
+/// Returns the time until a token's end.
+fn remaining(end: Option<SystemTime>) -> Option<Duration> {
+    let end = end?;
     Some(end.duration_since(SystemTime::now()).unwrap_or_default())
 }
 

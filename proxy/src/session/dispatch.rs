@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::Bytes;
 use tracing::Level;
 
 use crate::metrics::OperationKind;
+use crate::rights::DeadLetterTerms;
 use crate::session::authentication::SessionAccess;
 use crate::session::batch::RequestBatch;
 use crate::session::handshake::{Handshake, no_hello};
@@ -58,6 +59,7 @@ pub(super) struct Dispatched<'f> {
 pub(super) struct AdmittedSubscription<'f> {
     pub(super) ticket: RequestTicket,
     pub(super) subscription: Subscription<'f>,
+    pub(super) dead_letters: DeadLetterTerms,
     pub(super) credit: Credit,
 }
 
@@ -193,17 +195,21 @@ impl<'f> Dispatcher<'f, '_, '_> {
                 // The session keeps its bytes as it keeps those of a waiting request.
                 let operation = OperationKind::of_subscription(&subscription);
                 if let Some(mut ticket) = self.admit(id, bytes, operation)? {
-                    match self.access.permit_subscription(&mut subscription) {
-                        Ok(needs) => self.in_flight.set_needs(ticket, needs),
+                    let dead_letters = match self.access.permit_subscription(&mut subscription) {
+                        Ok((needs, dead_letters)) => {
+                            self.in_flight.set_needs(ticket, needs);
+                            dead_letters
+                        }
                         Err(error) => {
                             self.refuse(ticket, &error);
                             return Ok(());
                         }
-                    }
+                    };
                     ticket.is_delivery = matches!(subscription, Subscription::Consume { .. });
                     self.subscription = Some(AdmittedSubscription {
                         ticket,
                         subscription,
+                        dead_letters,
                         credit,
                     });
                 }

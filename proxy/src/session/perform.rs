@@ -251,11 +251,12 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         let AdmittedSubscription {
             ticket,
             subscription,
+            dead_letters,
             credit,
         } = admitted;
-        let opened = self
-            .subscriptions
-            .open(ticket, self.backend, subscription, credit);
+        let opened =
+            self.subscriptions
+                .open(ticket, self.backend, subscription, dead_letters, credit);
         match opened {
             Ok(subscription) => {
                 poll_fn(|cx| {

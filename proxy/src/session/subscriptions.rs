@@ -19,6 +19,7 @@ use streamgate_protocol::message::{Credit, Subscription};
 use self::push_source::PushSource;
 use self::ready_queue::ReadyQueue;
 use self::subscription::RunningSubscription;
+use crate::rights::DeadLetterTerms;
 use crate::session::backpressure::Backpressure;
 use crate::session::message_size::MessageBound;
 use crate::session::request_ticket::RequestTicket;
@@ -60,9 +61,17 @@ impl<'b> Subscriptions<'b> {
         ticket: RequestTicket,
         backend: &'b dyn Backend,
         subscription: Subscription<'_>,
+        dead_letters: DeadLetterTerms,
         credit: Credit,
     ) -> CacheResult<SubscriptionHandle<'b>> {
-        let source = PushSource::open(backend, subscription, &self.backpressure, self.bound)?;
+        let backpressure = &self.backpressure;
+        let source = PushSource::open(
+            backend,
+            subscription,
+            dead_letters,
+            backpressure,
+            self.bound,
+        )?;
         let is_tail = matches!(source, PushSource::Tail(_));
         let first_reply = is_tail.then(|| self.backpressure.expect_reply());
         let ready = self.ready.clone();

@@ -27,7 +27,7 @@ const CREDIT: Credit = Credit {
 
 fn policy() -> AuthPolicy {
     let key = VerificationKey::from_secret(Some("k".to_owned()), SECRET).unwrap();
-    let own = RightRule::new(Permission::ALL, ["{sub}.*"]);
+    let own = RightRule::new(Permission::ALL, ["{sub}:*"]);
     let news = RightRule::new([Permission::Read], ["news"]);
     AuthPolicy::new()
         .keys(KeySet::new([key]).unwrap(), "streamgate")
@@ -143,7 +143,7 @@ async fn requests_behind_a_hello_with_a_valid_token_are_performed() {
             &server,
             encoding,
             Some(&token("ann")),
-            &[add(1, "ann.s", "v")],
+            &[add(1, "ann:s", "v")],
         )
         .await;
         let identity = client.welcome().await.identity.unwrap();
@@ -172,7 +172,7 @@ async fn requests_behind_a_hello_that_is_refused_are_not_performed() {
             (Some("x"), "token_malformed"),
             (Some(&*expired), "token_expired"),
         ] {
-            let mut client = connect(&server, encoding, token, &[add(1, "ann.s", word)]).await;
+            let mut client = connect(&server, encoding, token, &[add(1, "ann:s", word)]).await;
             assert_unauthenticated(&client.closed().await, word);
         }
     }
@@ -227,7 +227,7 @@ async fn what_no_right_permits_is_refused_and_never_reaches_the_backend() {
         client.welcome().await;
         client
             .send(&[
-                add(1, "bob.s", "v"),
+                add(1, "bob:s", "v"),
                 add(2, "streamgate:x", "v"),
                 add(3, "news", "v"),
             ])
@@ -236,7 +236,7 @@ async fn what_no_right_permits_is_refused_and_never_reaches_the_backend() {
             assert_eq!(client.error_code_of(id).await, "NOPERM");
         }
         client
-            .send(&[tail(4, "bob.s", CREDIT), wait_for(5, "bob.s")])
+            .send(&[tail(4, "bob:s", CREDIT), wait_for(5, "bob:s")])
             .await;
         assert_eq!(client.error_code_of(4).await, "NOPERM");
         assert_eq!(client.error_code_of(5).await, "NOPERM");
@@ -290,8 +290,22 @@ async fn a_token_is_renewed_on_the_open_socket() {
                 "the token before it stays in use"
             );
         }
-        client.send(&[add(1, "ann.s", "v")]).await;
+        client.send(&[add(1, "ann:s", "v")]).await;
         client.reply_to(1).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_to_be_renewed_before_its_own_end_though_there_is_leeway() {
+    let lenient = policy().leeway(Duration::from_secs(100));
+    let server = TestServer::with(Config::default().access(lenient)).await;
+    for (life, max_renew_ms) in [(10, 8_000), (-5, 0)] {
+        let token = token_for("ann", "user", life);
+        let mut client = connect(&server, Encoding::Binary, Some(&token), &[]).await;
+        let identity = client.welcome().await.identity.unwrap();
+        let renew = identity.renew_after_ms.unwrap();
+        assert!(renew <= max_renew_ms, "{renew} of {life} s");
+        assert!(identity.expires_after_ms.unwrap() > 90_000);
     }
 }
 
@@ -309,9 +323,9 @@ async fn requests_behind_an_authenticate_have_the_new_rights() {
     let new = token("ann");
     client
         .send(&[
-            add(1, "ann.s", "v"),
+            add(1, "ann:s", "v"),
             authenticate(&new),
-            add(2, "ann.s", "v"),
+            add(2, "ann:s", "v"),
         ])
         .await;
     assert_eq!(client.error_code_of(1).await, "NOPERM");
@@ -327,9 +341,9 @@ async fn waits_and_subscriptions_end_when_a_renewal_takes_their_right() {
         client.welcome().await;
         client
             .send(&[
-                wait_for(1, "ann.s"),
+                wait_for(1, "ann:s"),
                 wait_for(2, "news"),
-                tail(3, "ann.s", CREDIT),
+                tail(3, "ann:s", CREDIT),
                 tail(4, "news", CREDIT),
             ])
             .await;
@@ -358,7 +372,7 @@ async fn at_its_end_a_token_closes_the_socket_after_what_was_begun() {
     .await;
     client.welcome().await;
     client
-        .send(&[add(1, "ann.s", "v"), wait_for(2, "ann.s")])
+        .send(&[add(1, "ann:s", "v"), wait_for(2, "ann:s")])
         .await;
     client.reply_to(1).await.unwrap();
     assert_unauthenticated(&client.closed().await, "token_expired");
@@ -387,7 +401,7 @@ async fn a_new_policy_ends_what_it_does_not_permit_and_closes_no_socket_that_it_
     let mut client = connect(&server, Encoding::Binary, Some(&token("ann")), &[]).await;
     client.welcome().await;
     client
-        .send(&[tail(1, "ann.s", CREDIT), tail(2, "news", CREDIT)])
+        .send(&[tail(1, "ann:s", CREDIT), tail(2, "news", CREDIT)])
         .await;
     round_trip(&mut client, 1).await;
     let news = RightRule::new([Permission::Read], ["news"]);

@@ -26,7 +26,9 @@
 -- With a dead-letter stream also:
 -- ARGV[11] deliveries from which an entry is a dead letter
 -- ARGV[12] the reason
--- ARGV[13…18] names of the fields that describe a dead letter
+-- ARGV[13] the name of the stream in a dead letter
+-- ARGV[14] about how many entries the dead-letter stream keeps, or "" for all
+-- ARGV[15…20] names of the fields that describe a dead letter
 --
 -- Returns the reclaimed entries, the ids and sizes of those that are too large, the next cursor, the
 -- time of the first step, and how many entries became dead letters.
@@ -42,12 +44,16 @@ local since = tonumber(ARGV[7]) or now
 local function move_to_dead_letters(entry, holder, deliveries)
   local id, fields = entry[1], entry[2]
   if #fields > 2 * tonumber(ARGV[8]) then fields = {} end
-  local values = {ARGV[12], stream, group, holder, id, string.format('%.0f', deliveries)}
+  local values = {ARGV[12], ARGV[13], group, holder, id, string.format('%.0f', deliveries)}
   for i, value in ipairs(values) do
-    fields[#fields + 1] = ARGV[12 + i]
+    fields[#fields + 1] = ARGV[14 + i]
     fields[#fields + 1] = value
   end
-  redis.call('XADD', KEYS[2], '*', unpack(fields))
+  if ARGV[14] == '' then
+    redis.call('XADD', KEYS[2], '*', unpack(fields))
+  else
+    redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[14], '*', unpack(fields))
+  end
   redis.call('XACK', stream, group, id)
 end
 

@@ -9,6 +9,7 @@ use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::{CacheError, CacheResult};
 
 use super::consumer_source::{ConsumerSource, GroupRead};
+use crate::rights::DeadLetterTerms;
 use crate::session::backpressure::Backpressure;
 use crate::session::message_size::MessageBound;
 
@@ -27,6 +28,7 @@ impl<'b> PushSource<'b> {
     pub(super) fn open(
         backend: &'b dyn Backend,
         subscription: Subscription<'_>,
+        dead_letters: DeadLetterTerms,
         backpressure: &Backpressure,
         bound: MessageBound,
     ) -> CacheResult<Self> {
@@ -34,6 +36,9 @@ impl<'b> PushSource<'b> {
         let mut first_reclaim = ReclaimStep::first(&subscription);
         if let Some(first) = &mut first_reclaim {
             first.max_entry_bytes = bound.max_entry_bytes();
+            if let Some(policy) = &mut first.dead_letter {
+                (policy.source, policy.maxlen) = (dead_letters.stream, dead_letters.maxlen);
+            }
         }
         let missing_group = MissingGroup::of(&subscription);
         Ok(match subscription {

@@ -26,7 +26,7 @@ use streamgate_protocol::codec::Encoding;
 use tokio::net::TcpListener;
 
 const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
-const STREAM: &str = "ann.s";
+const STREAM: &str = "ann:s";
 const FIELD: &str = "number";
 const TOKEN_LIFE: Duration = Duration::from_secs(2);
 const LIVES: u32 = 10;
@@ -36,7 +36,7 @@ const HANG_LIMIT: Duration = Duration::from_secs(300);
 
 async fn serve() -> String {
     let key = VerificationKey::from_secret(Some("k".to_owned()), SECRET).unwrap();
-    let own = RightRule::new(Permission::ALL, ["{sub}.*"]);
+    let own = RightRule::new(Permission::ALL, ["{sub}:*"]);
     let policy = AuthPolicy::new()
         .keys(KeySet::new([key]).unwrap(), "streamgate")
         .leeway(Duration::ZERO)

@@ -9,6 +9,7 @@
 
 mod authentication;
 mod availability_changes;
+mod backend_errors;
 mod backpressure;
 mod batch;
 mod continuing;
@@ -141,7 +142,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         if let Some(address) = server.counted_address(peer) {
             waits.join(ShareKey::Address(address));
         }
-        let outgoing = Outgoing::new(socket.encoding());
+        let outgoing = Outgoing::new(socket.encoding(), server.access.has_policy());
         let memory = SessionMemory::new(&config.memory_budget);
         let (availability, unavailable) = AvailabilityChanges::of(&*server.backend);
         Self {

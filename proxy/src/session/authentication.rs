@@ -48,6 +48,15 @@ impl<'b> SessionAccess<'b> {
         }
     }
 
+    /// Validates a request, if there is a policy: before a prefix changes its names, and because the
+    /// backend's own text would be [concealed](super::backend_errors).
+    pub(super) fn validate(&self, validate: impl FnOnce() -> CacheResult<()>) -> CacheResult<()> {
+        if self.control.has_policy() {
+            return validate();
+        }
+        Ok(())
+    }
+
     /// Checks an operation, and applies the terms of its right. Returns what is checked again if the
     /// rights change while it waits.
     pub(super) fn permit(

@@ -195,7 +195,9 @@ impl<'f> Dispatcher<'f, '_, '_> {
                 // The session keeps its bytes as it keeps those of a waiting request.
                 let operation = OperationKind::of_subscription(&subscription);
                 if let Some(mut ticket) = self.admit(id, bytes, operation)? {
-                    let dead_letters = match self.access.permit_subscription(&mut subscription) {
+                    let valid = self.access.validate(|| subscription.validate());
+                    let permitted = self.access.permit_subscription(&mut subscription);
+                    let dead_letters = match permitted.and_then(|it| valid.map(|()| it)) {
                         Ok((needs, dead_letters)) => {
                             self.in_flight.set_needs(ticket, needs);
                             dead_letters
@@ -236,7 +238,9 @@ impl<'f> Dispatcher<'f, '_, '_> {
         let waiting_bytes = if may_wait { bytes } else { 0 };
         let kind = OperationKind::of(&operation);
         if let Some(mut ticket) = self.admit(id, waiting_bytes, kind)? {
-            match self.access.permit(&mut operation) {
+            let valid = self.access.validate(|| operation.validate());
+            let permitted = self.access.permit(&mut operation);
+            match permitted.and_then(|needs| valid.map(|()| needs)) {
                 Ok(needs) => self.in_flight.set_needs(ticket, needs),
                 Err(error) => {
                     self.refuse(ticket, &error);

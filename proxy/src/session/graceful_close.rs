@@ -17,7 +17,6 @@ use tokio::time::Instant;
 
 use crate::session::Session;
 use crate::session::batch::RequestBatch;
-use crate::session::outgoing::Outgoing;
 use crate::session::poll_once::poll_once;
 use crate::session::subscriptions::Subscriptions;
 use crate::session::waiting::WaitingRequest;
@@ -91,11 +90,10 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         drop((in_flight, waits, subscriptions, control, remaining_frames));
         let is_taken_over = reason.has_code(close::TAKEN_OVER);
         let is_evicted = reason.has_code(close::OUT_OF_MEMORY);
-        let encoding = socket.encoding();
         let mut socket = Some(socket);
         if is_evicted {
             // Others wait for this memory. What the backend has begun it performs all the same.
-            outgoing = Outgoing::new(encoding);
+            outgoing.discard();
             (performing, continuing) = Default::default();
             if let Some(evicted) = socket.take() {
                 socket = evicted.discard_all().await;

@@ -88,7 +88,7 @@ impl Handshake {
         outgoing.push(&ServerMessage::Welcome(self.welcome.clone()));
         let unavailable = self.unavailable.take();
         if unavailable.is_some() {
-            outgoing.push(&ServerMessage::Backend { unavailable });
+            outgoing.availability(unavailable);
         }
         self.is_welcome = true;
     }
@@ -100,7 +100,7 @@ impl Handshake {
         outgoing: &mut Outgoing,
     ) {
         if self.is_welcome {
-            outgoing.push(&ServerMessage::Backend { unavailable });
+            outgoing.availability(unavailable);
         } else {
             self.unavailable = unavailable;
         }

@@ -7,9 +7,10 @@ use std::collections::VecDeque;
 
 use streamgate_backend::TailEvent;
 use streamgate_protocol::codec::{EncodedItem, Encoding, ItemRef};
-use streamgate_protocol::message::{Credit, Outcome};
+use streamgate_protocol::message::{Credit, Fault, Outcome};
 use streamgate_protocol::{CacheError, CacheResult, Claimed, Reply, ServerMessage};
 
+use crate::session::backend_errors::conceal;
 use crate::session::limits::MAX_UNSENT_BYTES;
 use crate::session::message_size::{MessageBound, PUSH_ENVELOPE_BYTES, fault};
 
@@ -20,19 +21,27 @@ const FRAME_BYTES: usize = 256 * 1024;
 /// The frames that a session has yet to send.
 pub(super) struct Outgoing {
     bound: MessageBound,
+    conceals_texts: bool,
     full: VecDeque<Vec<u8>>,
     last: Vec<u8>,
     bytes: usize,
 }
 
 impl Outgoing {
-    pub(super) fn new(encoding: Encoding) -> Self {
+    /// If it conceals texts, those of the backend's errors do not reach the client.
+    pub(super) fn new(encoding: Encoding, conceals_texts: bool) -> Self {
         Self {
             bound: MessageBound::new(encoding),
+            conceals_texts,
             full: VecDeque::new(),
             last: Vec::new(),
             bytes: 0,
         }
+    }
+
+    /// Drops what has been gathered.
+    pub(super) fn discard(&mut self) {
+        (self.full, self.last, self.bytes) = Default::default();
     }
 
     /// Bounds all further messages and frames. The client takes frames of this size.
@@ -63,7 +72,7 @@ impl Outgoing {
     pub(super) fn reply(&mut self, id: u64, result: CacheResult<Reply>, is_delivery: bool) {
         let reply = match result {
             Ok(reply) => reply,
-            Err(error) => return self.error(id, &error),
+            Err(error) => return self.backend_error(id, &error),
         };
         let max_bytes = self.bound.max_bytes;
         let bytes = min_bytes(&reply);
@@ -89,10 +98,29 @@ impl Outgoing {
         self.append(&ServerMessage::Reply { id, outcome });
     }
 
-    /// Gathers the error of a request, or the one that ends a subscription.
+    /// Gathers an error of the backend: of a request, or the one that ends a subscription.
+    pub(super) fn backend_error(&mut self, id: u64, error: &CacheError) {
+        let outcome = Outcome::Error(self.concealed(fault(error)));
+        self.append(&ServerMessage::Reply { id, outcome });
+    }
+
+    /// Gathers an error of the session's own.
     pub(super) fn error(&mut self, id: u64, error: &CacheError) {
         let outcome = Outcome::Error(fault(error));
         self.append(&ServerMessage::Reply { id, outcome });
+    }
+
+    /// Gathers why the backend is unavailable, or that it is available again.
+    pub(super) fn availability(&mut self, unavailable: Option<Fault>) {
+        let unavailable = unavailable.map(|fault| self.concealed(fault));
+        self.append(&ServerMessage::Backend { unavailable });
+    }
+
+    fn concealed(&self, mut fault: Fault) -> Fault {
+        if self.conceals_texts {
+            conceal(&mut fault);
+        }
+        fault
     }
 
     /// Gathers another message.
@@ -215,7 +243,7 @@ mod tests {
     #[test]
     fn replies_share_frames_up_to_the_soft_bound() {
         for &encoding in Encoding::ALL {
-            let mut outgoing = Outgoing::new(encoding);
+            let mut outgoing = Outgoing::new(encoding, false);
             for id in 0..1000 {
                 outgoing.reply(id, entries_reply(&"x".repeat(1000), 1), false);
             }
@@ -237,7 +265,7 @@ mod tests {
     #[test]
     fn a_large_reply_has_a_frame_of_its_own() {
         for &encoding in Encoding::ALL {
-            let mut outgoing = Outgoing::new(encoding);
+            let mut outgoing = Outgoing::new(encoding, false);
             outgoing.reply(1, Ok(Reply::Done {}), false);
             outgoing.reply(2, entries_reply(&"x".repeat(4 * FRAME_BYTES), 1), false);
             outgoing.reply(3, Ok(Reply::Done {}), false);
@@ -259,7 +287,7 @@ mod tests {
     #[test]
     fn a_small_frame_before_a_large_reply_holds_no_room_of_it() {
         for &encoding in Encoding::ALL {
-            let mut outgoing = Outgoing::new(encoding);
+            let mut outgoing = Outgoing::new(encoding, false);
             outgoing.reply(1, Ok(Reply::Done {}), false);
             outgoing.reply(2, entries_reply(&"x".repeat(1 << 10), 4 << 10), false);
             let small = outgoing.next_frame().unwrap();
@@ -283,7 +311,7 @@ mod tests {
             (Encoding::Json, entries_reply(&"\0".repeat(1 << 20), 13), 11),
         ];
         for (encoding, reply, fitting) in sizes {
-            let mut outgoing = Outgoing::new(encoding);
+            let mut outgoing = Outgoing::new(encoding, false);
             outgoing.reply(1, Ok(Reply::Done {}), false);
             outgoing.reply(2, reply, true);
             outgoing.reply(3, Ok(Reply::Done {}), false);
@@ -306,7 +334,7 @@ mod tests {
     fn no_frame_is_larger_than_the_client_takes() {
         const MAX_FRAME_BYTES: usize = 64 * 1024;
         for &encoding in Encoding::ALL {
-            let mut outgoing = Outgoing::new(encoding);
+            let mut outgoing = Outgoing::new(encoding, false);
             outgoing.set_max_frame_bytes(MAX_FRAME_BYTES as u32);
             for id in 0..100 {
                 outgoing.reply(id, entries_reply(&"x".repeat(900), 100), false);
@@ -325,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_reply_at_the_limit_is_sent() {
-        let mut outgoing = Outgoing::new(Encoding::Binary);
+        let mut outgoing = Outgoing::new(Encoding::Binary, false);
         outgoing.reply(1, entries_reply(&"x".repeat(1 << 20), 15), false);
         let frame = outgoing.next_frame().unwrap();
         assert!(replies(Encoding::Binary, &frame)[0].1.is_ok());

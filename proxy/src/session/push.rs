@@ -30,7 +30,7 @@ impl<S> Session<'_, S> {
             Err(error) => {
                 self.recorder.refused(ticket.operation, error.kind());
                 self.in_flight.cancel(ticket);
-                self.outgoing.error(ticket.id, &error);
+                self.outgoing.backend_error(ticket.id, &error);
             }
         }
     }

@@ -1,37 +1,30 @@
 //! Tokens and rights as clients see them, in both encodings.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::hmac;
-use serde_json::json;
 use streamgate::{
     AuthPolicy, Config, KeySet, Permission, Revocation, RevokedTokens, RightRule, Role,
     VerificationKey,
 };
 use streamgate_protocol::codec::Encoding;
-use streamgate_protocol::message::{Credit, Hello, Identity, Outcome};
+use streamgate_protocol::message::{Credit, Identity, Outcome};
 use streamgate_protocol::{ClientMessage, ServerMessage, close};
 
 use crate::client::{Closed, TestClient, add, tail, wait_for};
 use crate::handshake::HANDSHAKE;
 use crate::http::exchange;
 use crate::test_server::TestServer;
+use crate::tokens::{self, authenticate, hello_with, token_for};
 
-const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
 const CREDIT: Credit = Credit {
     entries: 10,
     bytes: 1_000,
 };
 
 fn policy() -> AuthPolicy {
-    let key = VerificationKey::from_secret(Some("k".to_owned()), SECRET).unwrap();
     let own = RightRule::new(Permission::ALL, ["{sub}:*"]);
     let news = RightRule::new([Permission::Read], ["news"]);
-    AuthPolicy::new()
-        .keys(KeySet::new([key]).unwrap(), "streamgate")
-        .leeway(Duration::ZERO)
+    tokens::policy()
         .role("user", Role::new([own, news.clone()]).unwrap())
         .role("reader", Role::new([news]).unwrap())
 }
@@ -40,35 +33,8 @@ async fn server() -> TestServer {
     TestServer::with(Config::default().access(policy())).await
 }
 
-fn seconds_from_now(seconds: i64) -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(now.as_secs()).unwrap() + seconds
-}
-
-fn token_for(subject: &str, role: &str, life: i64) -> String {
-    let claims = json!({
-        "sub": subject,
-        "aud": "streamgate",
-        "exp": seconds_from_now(life),
-        "iat": seconds_from_now(-10),
-        "roles": [role],
-    });
-    let part = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
-    let header = json!({"alg": "HS256", "kid": "k"});
-    let message = format!("{}.{}", part(header), part(claims));
-    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET);
-    let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes()));
-    format!("{message}.{signature}")
-}
-
 fn token(subject: &str) -> String {
     token_for(subject, "user", 3_600)
-}
-
-fn hello_with<'a>(client: &'a str, token: Option<&'a str>) -> ClientMessage<'a> {
-    let mut hello = Hello::new(client, u32::MAX);
-    hello.token = token.map(Into::into);
-    ClientMessage::Hello(hello)
 }
 
 /// Connects, says hello with a token and requests what follows, in one frame.
@@ -78,20 +44,7 @@ async fn connect(
     token: Option<&str>,
     then: &[ClientMessage<'_>],
 ) -> TestClient {
-    let mut client = TestClient::connect_silently(server.address, encoding).await;
-    let mut frame = client.frame(&[hello_with("c", token)]);
-    let rest = client.frame(then);
-    if encoding.is_text() && !then.is_empty() {
-        frame.push(b'\n');
-    }
-    frame.extend(rest);
-    client.send_bytes(frame).await;
-    client
-}
-
-fn authenticate(token: &str) -> ClientMessage<'_> {
-    let token = token.into();
-    ClientMessage::Authenticate { token }
+    tokens::connect(server.address, encoding, token, then).await
 }
 
 async fn auth(client: &mut TestClient) -> (Option<Identity>, Option<String>) {
@@ -482,43 +435,6 @@ async fn a_socket_without_a_hello_is_closed_soon() {
     let server = server().await;
     let mut silent = TestClient::connect_silently(server.address, Encoding::Binary).await;
     assert_unauthenticated(&silent.closed().await, "token_missing");
-}
-
-#[tokio::test]
-async fn every_operation_of_the_vectors_is_refused_without_rights() {
-    let server =
-        TestServer::with(Config::default().access(policy().role("none", Role::new([]).unwrap())))
-            .await;
-    let vectors = include_str!("../../../protocol/vectors/client.json");
-    let vectors: Vec<serde_json::Value> = serde_json::from_str(vectors).unwrap();
-    let mut client = connect(
-        &server,
-        Encoding::Json,
-        Some(&token_for("ann", "none", 60)),
-        &[],
-    )
-    .await;
-    client.welcome().await;
-    let mut operations = 0;
-    for vector in &vectors {
-        let text = vector["json"].as_str().unwrap();
-        if !text.starts_with("{\"request\"") && !text.starts_with("{\"subscribe\"") {
-            continue;
-        }
-        operations += 1;
-        client.send_bytes(text.as_bytes().to_vec()).await;
-        match client.receive().await.unwrap() {
-            ServerMessage::Reply {
-                outcome: Outcome::Error(fault),
-                ..
-            } => {
-                assert_eq!(fault.code, "NOPERM", "{text}");
-            }
-            other => panic!("{text}: {other:?}"),
-        }
-    }
-    assert!(operations > 30, "{operations}");
-    assert_eq!(server.backend.begun_adds(), [""; 0]);
 }
 
 #[tokio::test]

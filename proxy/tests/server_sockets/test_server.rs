@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use streamgate::{Config, Server};
+use streamgate_backend::Backend;
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
 use tokio::net::TcpListener;
@@ -83,10 +84,16 @@ impl TestServer {
 
 /// Serves streams in memory until the test ends, and returns the address.
 pub(crate) async fn serve_memory() -> SocketAddr {
-    let server = Server::new(Arc::new(MemoryStreams::new()), Config::default()).unwrap();
+    let streams = Arc::new(MemoryStreams::new());
+    serve(streams, Config::default()).await.0
+}
+
+/// Serves a backend until the test ends.
+pub(crate) async fn serve(backend: Arc<dyn Backend>, config: Config) -> (SocketAddr, Server) {
+    let server = Server::new(backend, config).unwrap();
     let (address, listener) = listen().await;
-    tokio::spawn(server.serve(listener, std::future::pending()));
-    address
+    tokio::spawn(server.clone().serve(listener, std::future::pending()));
+    (address, server)
 }
 
 /// Listens on a free port.

@@ -1,0 +1,272 @@
+//! Two tenants do not learn of each other, and none learns its prefix: in no text and in no entry.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::json;
+use streamgate::{Config, Permission, RightRule, Role};
+use streamgate_backend::Backend;
+use streamgate_memory::MemoryStreams;
+use streamgate_protocol::codec::Encoding;
+use streamgate_protocol::message::{Credit, Outcome, Subscription};
+use streamgate_protocol::{
+    CacheError, ClientMessage, ConsumeOptions, Operation, Reply, ServerMessage,
+};
+use streamgate_redis::RedisStreams;
+use streamgate_test_support::{RedisServer, RedisVersion};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::client::{TestClient, add, request, tail};
+use crate::rights_table::{Row, decode, rows};
+use crate::test_server::serve;
+use crate::tokens::{self, connect, token_with};
+
+const CREDIT: Credit = Credit {
+    entries: 10,
+    bytes: 10_000,
+};
+
+/// Texts that no client may see.
+const SECRETS: [&str; 5] = ["tenant:", "acme", "script", "127.0.0.1", "XREADGROUP"];
+
+/// A server with tenants on some backend.
+struct Tenants {
+    address: SocketAddr,
+    redis: Option<RedisServer>,
+}
+
+impl Tenants {
+    async fn on_all_backends() -> Vec<Self> {
+        let mut all = vec![Self::on(Arc::new(MemoryStreams::new()), None).await];
+        for version in RedisVersion::ALL {
+            let redis = RedisServer::start(version).unwrap();
+            let streams = RedisStreams::connect(&redis.url()).await.unwrap();
+            all.push(Self::on(Arc::new(streams), Some(redis)).await);
+        }
+        all
+    }
+
+    async fn on(backend: Arc<dyn Backend>, redis: Option<RedisServer>) -> Self {
+        let mut right = RightRule::new(Permission::ALL, ["*"]);
+        right.prefix = Some("tenant:{org}:".to_owned());
+        let policy = tokens::policy().role("tenant", Role::new([right]).unwrap());
+        let (address, _) = serve(backend, Config::default().access(policy)).await;
+        Self { address, redis }
+    }
+
+    async fn client(&self, encoding: Encoding, org: &str) -> TestClient {
+        let token = token_with(org, "tenant", 3_600, json!({ "org": org }));
+        let mut client = connect(self.address, encoding, Some(&token), &[]).await;
+        client.welcome().await;
+        client
+    }
+
+    /// Makes a key of Redis hold something else than a stream.
+    async fn set(&self, key: &str) -> bool {
+        let Some(redis) = &self.redis else {
+            return false;
+        };
+        let mut stream = TcpStream::connect(("127.0.0.1", redis.port()))
+            .await
+            .unwrap();
+        let command = format!("SET {key} text\r\n");
+        stream.write_all(command.as_bytes()).await.unwrap();
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"+OK\r\n");
+        true
+    }
+}
+
+/// Receives the next message, and checks that it has no secret.
+async fn receive(client: &mut TestClient) -> ServerMessage {
+    let message = client.receive().await.unwrap();
+    let mut json = Vec::new();
+    Encoding::Json.append(&mut json, &message);
+    let json = String::from_utf8(json).unwrap();
+    let shown = SECRETS.iter().find(|secret| json.contains(**secret));
+    assert_eq!(shown, None, "{json}");
+    message
+}
+
+async fn error(client: &mut TestClient) -> CacheError {
+    outcome(client).await.unwrap_err()
+}
+
+/// Receives messages up to the next reply.
+async fn outcome(client: &mut TestClient) -> Result<Reply, CacheError> {
+    loop {
+        if let ServerMessage::Reply { outcome, .. } = receive(client).await {
+            return match outcome {
+                Outcome::Ok(reply) => Ok(reply),
+                Outcome::Error(fault) => Err(CacheError::from_code(&fault.code, &fault.message)),
+            };
+        }
+    }
+}
+
+fn consume(options: ConsumeOptions) -> ClientMessage<'static> {
+    ClientMessage::Subscribe {
+        id: 500,
+        subscription: Subscription::consume("s", "g", "c", options),
+        credit: CREDIT,
+    }
+}
+
+fn create_group() -> ClientMessage<'static> {
+    request(
+        501,
+        Operation::CreateGroup {
+            stream: "s".into(),
+            group: "g".into(),
+            id: "0".into(),
+        },
+    )
+}
+
+fn read(stream: &str, block_ms: Option<u64>) -> ClientMessage<'_> {
+    request(
+        502,
+        Operation::Read {
+            stream: stream.into(),
+            last_id: "0".into(),
+            count: 10,
+            block_ms,
+        },
+    )
+}
+
+/// Adds an entry, and delivers it to another consumer.
+async fn deliver_one(client: &mut TestClient) {
+    let read_group = Operation::ReadGroup {
+        stream: "s".into(),
+        group: "g".into(),
+        consumer: "other".into(),
+        count: 1,
+        block_ms: None,
+    };
+    client
+        .send(&[add(1, "s", "v"), request(2, read_group)])
+        .await;
+    for _ in 0..2 {
+        outcome(client).await.unwrap();
+    }
+}
+
+/// Returns every operation that does not wait.
+fn answered_at_once() -> impl Iterator<Item = Row> {
+    let waits = |row: &Row| !row.arguments["block_ms"].is_null();
+    let lasts = |row: &Row| ["tail", "consume"].contains(&&*row.name);
+    rows()
+        .into_iter()
+        .filter(move |row| !waits(row) && !lasts(row))
+}
+
+fn creates(row: &Row) -> bool {
+    ["add", "idempotent_add", "create_group"].contains(&&*row.name)
+}
+
+/// Sends operations, and returns the codes of their errors.
+async fn codes_of(client: &mut TestClient, rows: impl Iterator<Item = Row>) -> BTreeSet<String> {
+    let mut codes = BTreeSet::new();
+    for row in rows {
+        client.send(&[decode(&row.json)]).await;
+        if let Err(error) = outcome(client).await {
+            codes.insert(error.code().to_owned());
+        }
+    }
+    codes
+}
+
+#[tokio::test]
+async fn no_text_shows_a_tenants_prefix() {
+    for tenants in Tenants::on_all_backends().await {
+        for &encoding in Encoding::ALL {
+            let org = format!("acme.{encoding:?}");
+            let mut client = tenants.client(encoding, &org).await;
+            client.send(&[consume(ConsumeOptions::default())]).await;
+            assert_eq!(error(&mut client).await.code(), "NOGROUP");
+            let rows = answered_at_once().filter(|row| !creates(row));
+            assert!(codes_of(&mut client, rows).await.contains("NOGROUP"));
+            codes_of(&mut client, answered_at_once()).await;
+            // The vectors have created the group.
+            let codes = codes_of(&mut client, answered_at_once()).await;
+            assert!(codes.contains("BUSYGROUP"), "{codes:?}");
+
+            let mut client = tenants.client(encoding, &format!("{org}.text")).await;
+            if !tenants.set(&format!("tenant:{org}.text:s")).await {
+                continue;
+            }
+            let codes = codes_of(&mut client, answered_at_once()).await;
+            assert!(codes.contains("WRONGTYPE"), "{codes:?}");
+            for subscribe in [tail(500, "s", CREDIT), consume(ConsumeOptions::default())] {
+                client.send(&[subscribe]).await;
+                let code = error(&mut client).await.code().to_owned();
+                assert!(["WRONGTYPE", "NOGROUP"].contains(&&*code), "{code}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_dead_letter_shows_a_tenants_prefix() {
+    for tenants in Tenants::on_all_backends().await {
+        for &encoding in Encoding::ALL {
+            let org = format!("acme.{encoding:?}");
+            let mut client = tenants.client(encoding, &org).await;
+            client.send(&[create_group()]).await;
+            outcome(&mut client).await.unwrap();
+            deliver_one(&mut client).await;
+            let options = ConsumeOptions::default().claim_after_ms(1);
+            let buries = options.clone().dead_letter("d", 1);
+            client.send(&[consume(buries), read("d", Some(0))]).await;
+            let Ok(Reply::Entries { entries, .. }) = outcome(&mut client).await else {
+                panic!("no dead letter");
+            };
+            assert_eq!(entries[0].get("dead-letter-stream").unwrap(), "s");
+            client.send(&[ClientMessage::Cancel { id: 500 }]).await;
+
+            if tenants.set(&format!("tenant:{org}:wrong")).await {
+                deliver_one(&mut client).await;
+                client
+                    .send(&[consume(options.dead_letter("wrong", 1))])
+                    .await;
+                assert_eq!(error(&mut client).await.code(), "WRONGTYPE");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_tenants_do_not_see_each_other() {
+    for tenants in Tenants::on_all_backends().await {
+        for &encoding in Encoding::ALL {
+            let org = |name: &str| format!("{name}.{encoding:?}");
+            let mut one = tenants.client(encoding, &org("one")).await;
+            let mut two = tenants.client(encoding, &org("two")).await;
+            one.send(&[add(1, "s", "v"), create_group()]).await;
+            for _ in 0..2 {
+                outcome(&mut one).await.unwrap();
+            }
+            // What exists for the one looks to the other like what never existed.
+            let mut nobody = tenants.client(encoding, &org("nobody")).await;
+            for row in answered_at_once().filter(|row| !creates(row)) {
+                two.send(&[decode(&row.json)]).await;
+                nobody.send(&[decode(&row.json)]).await;
+                let seen = [outcome(&mut two).await, outcome(&mut nobody).await];
+                assert_eq!(seen[0], seen[1], "{}", row.json);
+            }
+            two.send(&[create_group(), add(1, "s", "other"), read("s", None)])
+                .await;
+            outcome(&mut two).await.unwrap();
+            outcome(&mut two).await.unwrap();
+            let Ok(Reply::Entries { entries, .. }) = outcome(&mut two).await else {
+                panic!("no entries");
+            };
+            assert_eq!(entries.len(), 1);
+            assert_eq!(entries[0].get("f").unwrap(), "other");
+        }
+    }
+}

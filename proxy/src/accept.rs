@@ -8,8 +8,7 @@
 //! A few handshakes go on at a time, with a turn of all other tasks between them: so a flood of
 //! connections takes no more from the open sockets than its share.
 //!
-//! The loop is generic over the listener's streams, so that TLS can come between a listener and
-//! HTTP.
+//! TLS comes after the PROXY protocol and before HTTP, within the same bounds.
 
 mod accept_errors;
 mod connection;
@@ -17,6 +16,7 @@ mod handshake_places;
 mod progress;
 mod proxy_header;
 mod request_stream;
+mod tls_handshake;
 
 use std::future::Future;
 use std::io;
@@ -32,6 +32,7 @@ use tokio::sync::Semaphore;
 use self::accept_errors::AcceptErrors;
 pub(crate) use self::handshake_places::HandshakePlaces;
 use crate::server_state::ServerState;
+use crate::tls::CurrentTls;
 
 /// Handshakes that go on in one round of the runtime's tasks, and connections that are accepted in
 /// one: so a flood of them delays an open socket by a few milliseconds.
@@ -66,6 +67,8 @@ pub(crate) struct Acceptor {
     handshake_timeout: Duration,
     /// Whether a shutdown closes connections without a request.
     ends_with_shutdown: bool,
+    /// Whether connections begin with TLS, if the server has a certificate.
+    speaks_tls: bool,
     turns: Semaphore,
 }
 
@@ -83,6 +86,7 @@ impl Acceptor {
             places,
             handshake_timeout,
             ends_with_shutdown: false,
+            speaks_tls: false,
             turns: Semaphore::new(HANDSHAKES_PER_ROUND as usize),
         }
     }
@@ -93,7 +97,18 @@ impl Acceptor {
         self
     }
 
-    /// Waits for the turn of a request. All other tasks that are ready have theirs meanwhile.
+    /// Lets connections begin with TLS, if the server has a certificate.
+    pub(crate) fn with_tls(mut self) -> Self {
+        self.speaks_tls = true;
+        self
+    }
+
+    /// Returns the TLS settings; `None` if connections begin with HTTP.
+    fn tls(&self) -> Option<&CurrentTls> {
+        self.server.tls.as_ref().filter(|_| self.speaks_tls)
+    }
+
+    /// Waits for the turn of a request, or of a TLS handshake. All other tasks that are ready have theirs meanwhile.
     async fn turn(&self) {
         let turn = self.turns.acquire().await;
         tokio::task::yield_now().await;

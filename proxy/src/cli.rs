@@ -15,6 +15,8 @@ mod runtime;
 mod serve;
 mod settings;
 mod signals;
+mod tls_files;
+mod tls_reload;
 mod token;
 
 use self::args::Command;

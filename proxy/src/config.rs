@@ -17,6 +17,7 @@ use streamgate_protocol::{CacheError, CacheResult};
 use crate::auth::AuthPolicy;
 use crate::machine_memory::default_budget_bytes;
 use crate::session::limits::IDLE_SOCKET_BYTES;
+use crate::tls::{IDLE_TLS_BYTES, MAX_UNSENT_TLS_BYTES, TlsConfig};
 
 pub use streamgate_protocol::limits::{
     DEFAULT_FRAME_BYTES, DEFAULT_HEARTBEAT_MS, DEFAULT_REQUESTS_IN_FLIGHT,
@@ -54,7 +55,7 @@ pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Default of [`Config::max_handshakes`].
 ///
 /// An honest handshake takes about a round trip, so this is enough for 10,000 a second at 100 ms.
-/// Each connection takes about 20 KB meanwhile.
+/// Each connection takes about 20 KB meanwhile, and with TLS up to 60 KB.
 pub const DEFAULT_MAX_HANDSHAKES: u32 = 1_024;
 
 /// Default of [`Config::max_handshakes_per_address`]: enough for an office behind one address, and
@@ -141,6 +142,9 @@ pub struct Config {
     /// Who may use the server, and what for. `None` lets everybody do everything. A server with a
     /// policy closes sockets without a valid token with 4401.
     pub access: Option<AuthPolicy>,
+    /// The certificate of [`Server::serve`](crate::Server::serve), which then speaks TLS alone. `None`
+    /// speaks plain HTTP.
+    pub tls: Option<TlsConfig>,
     /// Folder served at `/`. Without one, the server shows a short page.
     pub www: Option<PathBuf>,
 }
@@ -163,6 +167,7 @@ impl Default for Config {
             busy_poll: DEFAULT_BUSY_POLL,
             memory_budget: MemoryBudget::new(default_budget_bytes()),
             access: None,
+            tls: None,
             www: None,
         }
     }
@@ -277,6 +282,13 @@ impl Config {
         self
     }
 
+    /// Sets [`tls`](Self::tls); default `None`.
+    #[must_use]
+    pub fn tls(mut self, tls: TlsConfig) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Sets [`www`](Self::www); default `None`.
     #[must_use]
     pub fn www(mut self, folder: impl Into<PathBuf>) -> Self {
@@ -365,10 +377,26 @@ impl Config {
         self.max_sockets.unwrap_or_else(default)
     }
 
+    /// Returns the bytes that an idle socket takes.
+    pub(crate) fn idle_socket_bytes(&self) -> usize {
+        match self.tls {
+            Some(_) => IDLE_SOCKET_BYTES + IDLE_TLS_BYTES,
+            None => IDLE_SOCKET_BYTES,
+        }
+    }
+
+    /// Returns the bytes that TLS may hold of a socket whose client reads too slowly.
+    pub(crate) fn max_unsent_tls_bytes(&self) -> usize {
+        match self.tls {
+            Some(_) => MAX_UNSENT_TLS_BYTES,
+            None => 0,
+        }
+    }
+
     /// Returns how many idle sockets half of the memory budget has room for. The other half is for
     /// what they ask for.
     fn sockets_in_half_of_memory(&self) -> u32 {
-        let sockets = self.memory_budget.max_bytes() / 2 / IDLE_SOCKET_BYTES;
+        let sockets = self.memory_budget.max_bytes() / 2 / self.idle_socket_bytes();
         u32::try_from(sockets).unwrap_or(u32::MAX)
     }
 

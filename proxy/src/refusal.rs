@@ -50,6 +50,8 @@ refusals! {
          proxy, name it with --trusted-proxy";
     ShuttingDown "shutting_down" "the server shuts down";
     InvalidProxyHeader "invalid_proxy_header" "the header of the PROXY protocol is invalid";
+    PlainHttp "plain_http" "this port speaks TLS, and the client does not; use https:// or wss://";
+    TlsHandshake "tls_handshake" "the TLS handshake failed";
     InvalidRequest "invalid_request" "the request is no valid HTTP";
     InvalidHost "invalid_host" "the request has no Host, or an invalid one";
     UnknownAdminHost "unknown_admin_host"

@@ -11,17 +11,20 @@ pub enum ReloadSource {
     Settings,
     /// The list of revoked tokens.
     RevokedTokens,
+    /// The certificate of the listener, its key, and the authorities of clients' certificates.
+    Tls,
 }
 
 impl ReloadSource {
     /// Every source.
-    pub const ALL: [Self; 2] = [Self::Settings, Self::RevokedTokens];
+    pub const ALL: [Self; 3] = [Self::Settings, Self::RevokedTokens, Self::Tls];
 
     /// Returns its name in `/readyz`, in metrics and in the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Settings => "settings",
             Self::RevokedTokens => "revoked_tokens",
+            Self::Tls => "tls",
         }
     }
 }
@@ -62,6 +65,7 @@ mod tests {
         let expected = [
             (ReloadSource::Settings, None),
             (ReloadSource::RevokedTokens, Some("why".to_owned())),
+            (ReloadSource::Tls, None),
         ];
         assert_eq!(errors.all(), expected);
         errors.set(ReloadSource::RevokedTokens, None);

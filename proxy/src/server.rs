@@ -20,6 +20,7 @@ use crate::memory_watch;
 use crate::reload_errors::ReloadSource;
 use crate::server_state::ServerState;
 use crate::shutdown::{CLOSE_TIMEOUT, SHUTDOWN_TIMEOUT};
+use crate::tls::TlsConfig;
 
 /// Serves a backend to WebSocket clients. Cheap to clone; clones share their sockets.
 #[derive(Clone)]
@@ -77,7 +78,7 @@ impl Server {
             self.state.handshake_places.clone(),
             self.state.config.handshake_timeout,
         );
-        let acceptor = Arc::new(acceptor.ends_with_shutdown());
+        let acceptor = Arc::new(acceptor.ends_with_shutdown().with_tls());
         let begin_shutdown = async {
             shutdown.await;
             self.state.begin_shutdown();
@@ -147,6 +148,23 @@ impl Server {
     /// 4401.
     pub fn set_revoked_tokens(&self, revoked: RevokedTokens) {
         self.state.access.set_revoked(revoked);
+    }
+
+    /// Replaces [`Config::tls`] for handshakes that begin from now on. Open sockets go on as before.
+    ///
+    /// # Errors
+    ///
+    /// `CONFIG` if the server began without TLS.
+    pub fn set_tls(&self, config: TlsConfig) -> CacheResult<()> {
+        match &self.state.tls {
+            Some(tls) => {
+                tls.replace(config);
+                Ok(())
+            }
+            None => Err(CacheError::ConfigError(
+                "cannot replace the certificate: the server began without TLS".to_owned(),
+            )),
+        }
     }
 
     /// Says why the last reading of a source failed, or with `None` that it did not. The server goes

@@ -19,6 +19,7 @@ use crate::refusal::Refusals;
 use crate::reload_errors::ReloadErrors;
 use crate::shutdown::Shutdown;
 use crate::socket_shares::SocketShares;
+use crate::tls::CurrentTls;
 use crate::trusted_proxies::TrustedProxies;
 use crate::wait_shares::WaitShares;
 
@@ -32,6 +33,8 @@ pub(crate) struct ServerState {
     pub(crate) shutdown: Shutdown,
     pub(crate) busy_poll: BusyPoll,
     pub(crate) access: AccessControl,
+    /// The TLS settings of the public listener; `None` if it speaks plain HTTP.
+    pub(crate) tls: Option<CurrentTls>,
     pub(crate) reload_errors: ReloadErrors,
     pub(crate) clients: ClientRegistry,
     pub(crate) waits: WaitShares,
@@ -55,6 +58,7 @@ impl ServerState {
             shutdown: Shutdown::new(config.drain_period),
             busy_poll: BusyPoll::new(config.busy_poll),
             access: AccessControl::new(config.access.clone()),
+            tls: config.tls.clone().map(CurrentTls::new),
             reload_errors: ReloadErrors::default(),
             clients: ClientRegistry::default(),
             waits: WaitShares::default(),

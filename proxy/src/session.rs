@@ -143,7 +143,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             waits.join(ShareKey::Address(address));
         }
         let outgoing = Outgoing::new(socket.encoding(), server.access.has_policy());
-        let memory = SessionMemory::new(&config.memory_budget);
+        let memory = SessionMemory::new(&config.memory_budget, config.idle_socket_bytes());
         let (availability, unavailable) = AvailabilityChanges::of(&*server.backend);
         Self {
             backend: &*server.backend,

@@ -1,4 +1,4 @@
-//! One connection: its request, and its response or its socket.
+//! One connection: TLS, its request, and its response or its socket.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::handshake_places::{Evicted, HandshakePlace};
 use super::progress::Progress;
 use super::proxy_header::{self, InvalidProxyHeader, ProxyHeader};
 use super::request_stream::RequestStream;
-use crate::address_key::AddressKey;
+use super::tls_handshake;
 use crate::refusal::Refusal;
 use crate::shutdown::Shutdown;
 
@@ -68,7 +68,7 @@ async fn shut_down_without_request(shutdown: &Shutdown, progress: &Progress) {
     }
 }
 
-/// Reads the request, and answers it or upgrades the connection.
+/// Makes the TLS handshake, reads the request, and answers it or upgrades the connection.
 async fn exchange<S>(
     acceptor: &Acceptor,
     mut stream: S,
@@ -89,28 +89,51 @@ where
     } else {
         (peer, Vec::new())
     };
-    let count_for = |peer| {
-        if !proxies.contain(peer) {
-            place.set_address(AddressKey::of(peer));
-        }
+    count_for(acceptor, place, peer);
+    let stream = RequestStream::new(stream, first, Arc::clone(progress));
+    let Some(tls) = acceptor.tls() else {
+        return serve_http(acceptor, stream, peer, place, progress).await;
     };
-    count_for(peer);
+    match tls_handshake::accept(acceptor, tls, stream).await? {
+        Some(stream) => serve_http(acceptor, stream, peer, place, progress).await,
+        None => Ok(()),
+    }
+}
+
+/// Counts a connection for the address of its client. Trusted proxies speak for many.
+fn count_for(acceptor: &Acceptor, place: &HandshakePlace, client: SocketAddr) {
+    if let Some(address) = acceptor.server.counted_address(Some(client)) {
+        place.set_address(address);
+    }
+}
+
+/// Reads the request, and answers it or upgrades the connection.
+async fn serve_http<S>(
+    acceptor: &Acceptor,
+    stream: S,
+    peer: SocketAddr,
+    place: &HandshakePlace,
+    progress: &Progress,
+) -> Result<(), Refusal>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let proxies = &acceptor.server.trusted_proxies;
     let router = TowerToHyperService::new(acceptor.router.clone());
     let service = service_fn(|mut request: Request<Incoming>| {
         progress.request_arrived();
         place.request_arrived();
         let client = proxies.client_of(request.headers(), peer);
-        count_for(client);
+        count_for(acceptor, place, client);
         request.extensions_mut().insert(ConnectInfo(client));
         async {
             acceptor.turn().await;
             router.call(request).await.map(end_connection)
         }
     });
-    let stream = TokioIo::new(RequestStream::new(stream, first, Arc::clone(progress)));
     let mut http = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(stream, service)
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let served = (&mut http).await;
     // An upgraded connection has no parts any more.
@@ -140,7 +163,7 @@ fn end_connection(mut response: Response) -> Response {
 
 /// Reads until the peer's end, for a bounded time: closing a connection with unread bytes resets
 /// it, and a reset would take the response away from the peer.
-async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+pub(super) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let read_on = async {
         if stream.shutdown().await.is_ok() {
             let mut rest = stream.take(LINGER_BYTES);

@@ -57,7 +57,7 @@ pub(super) enum Command {
     /// Clients connect to ws://HOST:PORT/v1/ws. `/healthz` answers `ok` while the server runs.
     /// `/readyz` answers `ready`, or 503 while the server shuts down or Redis is unavailable. Once
     /// it listens, the server prints one line to stdout: `streamgate listening on http://HOST:PORT
-    /// (…)`. It logs to stderr. On SIGTERM or Ctrl-C it closes all sockets within `--drain-ms` and
+    /// (…)`, or https:// with TLS. It logs to stderr. On SIGTERM or Ctrl-C it closes all sockets within `--drain-ms` and
     /// exits; on a second signal it exits at once.
     Serve(Box<ServeArgs>),
 
@@ -84,7 +84,7 @@ pub(super) struct ServeArgs {
     /// Settings file (TOML): the flags with underscores, and who may do what
     ///
     /// A flag overrides its environment variable, which overrides the file. The server reads [auth]
-    /// and [roles] again when the file changes, and on SIGHUP.
+    /// and [roles] again when the file changes, and on SIGHUP, and the files of [tls].
     #[arg(long, env = "STREAMGATE_CONFIG", value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 
@@ -152,10 +152,27 @@ pub(super) struct ServeArgs {
     #[arg(long, env = "STREAMGATE_WWW", value_name = "DIR")]
     pub(super) www: Option<PathBuf>,
 
+    /// Certificate of the server in PEM, followed by those of intermediate authorities; clients then
+    /// connect with wss://
+    ///
+    /// In the settings file: [tls], certificate. The server reads the files of TLS again when they
+    /// change, and on SIGHUP; open sockets stay.
+    #[arg(long, env = "STREAMGATE_TLS_CERTIFICATE", value_name = "FILE")]
+    pub(super) tls_certificate: Option<PathBuf>,
+
+    /// Private key of --tls-certificate in PEM
+    #[arg(long, env = "STREAMGATE_TLS_KEY", value_name = "FILE")]
+    pub(super) tls_key: Option<PathBuf>,
+
+    /// Certificates in PEM of the authorities that clients' certificates must come from; without
+    /// them, clients need no certificate
+    #[arg(long, env = "STREAMGATE_TLS_CLIENT_CA", value_name = "FILE")]
+    pub(super) tls_client_ca: Option<PathBuf>,
+
     /// State that clients reach this server through a proxy that terminates TLS
     ///
-    /// Listening on an address that other machines can reach needs it, and [auth] in the settings
-    /// file.
+    /// Listening on an address that other machines can reach needs it or --tls-certificate, and
+    /// [auth] in the settings file.
     #[arg(long, env = "STREAMGATE_BEHIND_TLS_PROXY", value_parser = BoolishValueParser::new())]
     pub(super) behind_tls_proxy: bool,
 

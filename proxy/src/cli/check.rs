@@ -11,6 +11,7 @@ use super::command_line::resolve;
 use super::listening;
 use super::serve::check_folder;
 use super::settings::Access;
+use super::tls_files::TlsFiles;
 
 /// What a cell shows if there is nothing to say.
 const NOTHING: &str = "-";
@@ -40,12 +41,17 @@ pub(super) fn run(path: &Path) -> Result<(), CommandError> {
     check_folder(args)?;
     let addresses = listening::resolve_now("--listen", &args.listen)?;
     listening::check(&addresses, args, access.is_some())?;
+    let tls = TlsFiles::of(args)?.map(TlsFiles::load).transpose()?;
     let mut text = format!("{} is valid\n\n", path.display());
     // Writing to a string does not fail.
     let _ = match access {
         Some(access) => describe(&mut text, access),
         None => writeln!(text, "There is no [auth]: every client may do everything."),
     };
+    if let Some(tls) = tls {
+        // Writing to a string does not fail.
+        let _ = write!(text, "\n{}", tls.description());
+    }
     if args.insecure {
         text.push_str(
             "\nWARNING: insecure: this server may listen without authentication or TLS.\n",

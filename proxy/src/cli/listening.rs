@@ -22,8 +22,9 @@ pub(super) fn check(
             "authentication (a settings file with [auth]: --config)",
         ),
         (
-            args.behind_tls_proxy,
-            "TLS (a proxy in front that terminates it: --behind-tls-proxy)",
+            has_tls(args),
+            "TLS (--tls-certificate and --tls-key, or a proxy in front that terminates it: \
+             --behind-tls-proxy)",
         ),
     ];
     let missing: Vec<_> = missing
@@ -40,12 +41,17 @@ pub(super) fn check(
     )))
 }
 
+/// Returns whether clients reach the server over TLS.
+fn has_tls(args: &ServeArgs) -> bool {
+    args.behind_tls_proxy || args.tls_certificate.is_some()
+}
+
 /// Logs at every start with `--insecure` that it is on.
 pub(super) fn warn_if_insecure(args: &ServeArgs, has_policy: bool) {
     if args.insecure {
         tracing::warn!(
             authentication = has_policy,
-            tls = args.behind_tls_proxy,
+            tls = has_tls(args),
             "--insecure: whoever reaches {} may use this server without authentication or TLS; \
              for laboratories only",
             args.listen

@@ -56,25 +56,8 @@ impl Reloader {
     }
 
     /// Runs until it is dropped.
-    pub(super) async fn run(mut self, mut hangup: HangupSignal) {
-        let mut ticks = tokio::time::interval(INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let is_asked = tokio::select! {
-                _ = ticks.tick() => false,
-                () = hangup.recv() => true,
-            };
-            // A slow file system must not hold up the sockets.
-            let poll = tokio::task::spawn_blocking(move || {
-                self.poll(is_asked);
-                self
-            });
-            match poll.await {
-                Ok(reloader) => self = reloader,
-                // The runtime ends.
-                Err(_) => return,
-            }
-        }
+    pub(super) async fn run(self, hangup: HangupSignal) {
+        watch(self, hangup, Self::poll).await;
     }
 
     fn poll(&mut self, is_asked: bool) {
@@ -166,11 +149,41 @@ impl Reloader {
         }
     }
 
-    /// Reports whether the last reading failed. Files change rarely, so each failure is one line.
     fn report(&self, source: ReloadSource, error: Option<String>) {
-        self.server.set_reload_error(source, error.clone());
-        if let Some(error) = error {
-            tracing::error!(%source, %error, "the last good file stays in force");
+        report(&self.server, source, error);
+    }
+}
+
+/// Polls a watcher of files each second and on SIGHUP, and tells it which. Runs until it is dropped.
+pub(super) async fn watch<W: Send + 'static>(
+    mut watcher: W,
+    mut hangup: HangupSignal,
+    poll: fn(&mut W, bool),
+) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let is_asked = tokio::select! {
+            _ = ticks.tick() => false,
+            () = hangup.recv() => true,
+        };
+        // A slow file system must not hold up the sockets.
+        let polled = tokio::task::spawn_blocking(move || {
+            poll(&mut watcher, is_asked);
+            watcher
+        });
+        match polled.await {
+            Ok(polled) => watcher = polled,
+            // The runtime ends.
+            Err(_) => return,
         }
+    }
+}
+
+/// Reports whether the last reading failed. Files change rarely, so each failure is one line.
+pub(super) fn report(server: &Server, source: ReloadSource, error: Option<String>) {
+    server.set_reload_error(source, error.clone());
+    if let Some(error) = error {
+        tracing::error!(%source, %error, "the last good file stays in force");
     }
 }

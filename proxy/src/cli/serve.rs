@@ -14,6 +14,8 @@ use super::connect::connect;
 use super::listening::{self, cannot_listen};
 use super::reload::Reloader;
 use super::signals::{HangupSignal, ShutdownSignals};
+use super::tls_files::TlsFiles;
+use super::tls_reload::TlsReloader;
 use super::{admin, file_limit};
 
 pub(super) async fn serve(settings: ServeSettings) -> Result<(), CommandError> {
@@ -22,8 +24,10 @@ pub(super) async fn serve(settings: ServeSettings) -> Result<(), CommandError> {
     let addresses = listening::resolve("--listen", &args.listen).await?;
     listening::check(&addresses, &args, access.is_some())?;
     check_folder(&args)?;
+    let tls = TlsFiles::of(&args)?.map(TlsFiles::load).transpose()?;
     let mut signals = ShutdownSignals::catch()?;
     let hangup = file.is_some().then(HangupSignal::catch).transpose()?;
+    let tls_hangup = tls.is_some().then(HangupSignal::catch).transpose()?;
     // The port first: a second server that was started by mistake ends before it touches Redis.
     let listener = TcpListener::bind(&*addresses)
         .await
@@ -34,6 +38,7 @@ pub(super) async fn serve(settings: ServeSettings) -> Result<(), CommandError> {
     listening::warn_if_insecure(&args, access.is_some());
     let admin = admin::bind(args.admin_listen.as_deref()).await?;
     let mut config = file_limit::fit(args.config(), file_limit::raise());
+    config.tls = tls.as_ref().map(|tls| tls.config.clone());
     config.access = access.map(|access| access.policy.clone());
     let connecting = connect(&args, &config.memory_budget);
     let (backend, name) = tokio::select! {
@@ -46,6 +51,11 @@ pub(super) async fn serve(settings: ServeSettings) -> Result<(), CommandError> {
         let reloader = Reloader::new(server.clone(), settings, inputs);
         tokio::spawn(reloader.run(hangup));
     }
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    if let (Some(tls), Some(hangup)) = (tls, tls_hangup) {
+        tls.log_validity();
+        tokio::spawn(TlsReloader::new(server.clone(), tls).run(hangup));
+    }
     if let Some(admin) = admin {
         let server = server.clone();
         tokio::spawn(async move { server.serve_admin(admin).await });
@@ -53,7 +63,7 @@ pub(super) async fn serve(settings: ServeSettings) -> Result<(), CommandError> {
     // The server serves even if stdout is closed.
     let _ = writeln!(
         io::stdout(),
-        "streamgate listening on http://{address} ({name})"
+        "streamgate listening on {scheme}://{address} ({name})"
     );
     serve_until_signals(server, listener, signals).await
 }

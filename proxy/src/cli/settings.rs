@@ -1,4 +1,4 @@
-//! The settings file of `--config`: TOML, with the flags' values, `[auth]` and `[roles]`.
+//! The settings file of `--config`: TOML, with the flags' values, `[tls]`, `[auth]` and `[roles]`.
 //!
 //! A value in the file replaces the default of its flag, so flags and the environment override the
 //! file, and the flag's own parser checks its bounds. Errors name the file and the line. They never
@@ -35,7 +35,10 @@ use super::CommandError;
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Sections beside the flags' values.
-const SECTIONS: [&str; 2] = ["auth", "roles"];
+const SECTIONS: [&str; 3] = ["auth", "roles", "tls"];
+
+/// Those among them whose keys are flags too: `key` in `[tls]` is `--tls-key`.
+const FLAG_SECTIONS: [&str; 1] = ["tls"];
 
 /// What a settings file says.
 #[derive(Debug)]
@@ -49,6 +52,13 @@ pub(super) struct Settings {
 /// Why a settings file is invalid, with the file and the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SettingsError(String);
+
+impl SettingsError {
+    /// Returns an error about a file that the settings name.
+    pub(super) fn new(why: String) -> Self {
+        Self(why)
+    }
+}
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,7 +78,16 @@ impl Settings {
         let mut table = document.parse()?;
         let auth = take(&mut table, "auth");
         let role_tables = take(&mut table, "roles");
-        let flags = flags::read(&document, table)?;
+        let mut sections = Vec::new();
+        for name in FLAG_SECTIONS {
+            if let Some(section) = take(&mut table, name) {
+                sections.push((name, document.table(name, section)?));
+            }
+        }
+        let mut flags = flags::read(&document, table, None)?;
+        for (name, section) in sections {
+            flags.extend(flags::read(&document, section, Some(name))?);
+        }
         let access = match auth {
             Some(auth) => {
                 let roles = roles(&document, role_tables)?;

@@ -14,6 +14,7 @@ use streamgate_backend::memory_budget::MemoryKind;
 
 use crate::refusal::Refusal;
 use crate::server_state::ServerState;
+use crate::tls::CurrentTls;
 
 /// Begins every name.
 const PREFIX: &str = "streamgate";
@@ -83,6 +84,16 @@ fn connections(families: &mut Families<'_>, server: &ServerState) -> fmt::Result
         "sockets_max",
         "Bound on open sockets (--max-sockets)",
         server.config.socket_limit().into(),
+    )?;
+    let expires_at = server.tls.as_ref().and_then(CurrentTls::expires_at);
+    let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH);
+    families.gauges(
+        "tls_certificate_expiry_seconds",
+        "When the certificate of the listener expires, in seconds since 1970",
+        expires_at.map(|time| {
+            let seconds = seconds(time).map_or(0, |time| time.as_secs());
+            ([("listener", "public")], seconds)
+        }),
     )?;
     families.gauge(
         "handshakes",

@@ -23,7 +23,7 @@ const FREE_REQUEST_BYTES: usize = 4 * 1024;
 /// The reservations of a session.
 pub(super) struct SessionMemory {
     share: MemoryShare,
-    _socket: Reservation,
+    socket: Reservation,
     /// Buffers that the socket keeps for its life, beyond those of an idle one.
     buffers: Reservation,
     /// Requests that the backend performs, with room for their replies. The reservation is for
@@ -49,11 +49,11 @@ pub(super) struct HeldBytes {
 }
 
 impl SessionMemory {
-    pub(super) fn new(budget: &MemoryBudget) -> Self {
+    pub(super) fn new(budget: &MemoryBudget, socket_bytes: usize) -> Self {
         let share = budget.share();
         let none = |kind| share.charge(kind, 0);
         Self {
-            _socket: share.charge(MemoryKind::Sockets, IDLE_SOCKET_BYTES),
+            socket: share.charge(MemoryKind::Sockets, socket_bytes),
             buffers: none(MemoryKind::Sockets),
             performing: none(MemoryKind::Requests),
             performing_bytes: 0,
@@ -115,8 +115,9 @@ impl SessionMemory {
         } else {
             HELD_WHEN_MEMORY_IS_OUT
         };
-        // A client cannot give the buffers back, so it must not wait for that.
-        self.share.used_bytes() - self.buffers.bytes() <= most
+        // A client cannot give back the buffers and what TLS needs, so it must not wait for that.
+        let kept = self.buffers.bytes() + self.socket.bytes().saturating_sub(IDLE_SOCKET_BYTES);
+        self.share.used_bytes() - kept <= most
     }
 }
 

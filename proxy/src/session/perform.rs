@@ -235,12 +235,16 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     pub(super) fn record_memory(&mut self) {
         let frames: usize = self.remaining_frames.iter().map(Bytes::len).sum();
         let max_reply = self.outgoing.bound().perform_options().max_reply_bytes;
+        let unsent_by_tls = match self.socket.is_flushing() {
+            true => self.config.max_unsent_tls_bytes(),
+            false => 0,
+        };
         self.memory.record(&HeldBytes {
             // The library doubles the room for a message that arrives in fragments.
             frames: frames + 2 * self.socket.incoming_bytes(),
             waiting: self.in_flight.bytes_of_waits() + self.access.token_bytes(),
             subscriptions: self.subscriptions.held_bytes(),
-            outgoing: self.outgoing.bytes() + self.socket.unsent_bytes(),
+            outgoing: self.outgoing.bytes() + self.socket.unsent_bytes() + unsent_by_tls,
             buffers: self.socket.buffer_bytes(),
             continuing: self.continuing.active() * max_reply,
         });

@@ -8,6 +8,7 @@
 
 mod running_server;
 mod settings;
+mod tls;
 mod token;
 
 use std::io::{BufRead, BufReader, Write};
@@ -165,7 +166,7 @@ fn sockets_are_logged_with_peer_encoding_and_close_code() {
         "socket accepted".to_owned(),
         "request{id=7 operation=\"add\"}".to_owned(),
         "request answered code=\"ok\"".to_owned(),
-        format!("socket closed peer={peer} client=\"client\" code=4408"),
+        format!("socket closed peer={peer} client=\"client-0\" code=4408"),
     ] {
         assert!(log.contains(&text), "{text} in {log}");
     }

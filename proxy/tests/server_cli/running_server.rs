@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use streamgate_protocol::codec::Encoding;
@@ -64,9 +65,15 @@ impl RunningServer {
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
             .unwrap();
-        let rest = line
-            .strip_prefix("streamgate listening on http://")
-            .unwrap();
+        let (scheme, rest) = line.split_once("://").unwrap();
+        assert!(
+            [
+                "streamgate listening on http",
+                "streamgate listening on https"
+            ]
+            .contains(&scheme),
+            "{line}"
+        );
         let address = rest.split_whitespace().next().unwrap().parse().unwrap();
         Self {
             child,
@@ -109,7 +116,7 @@ impl Drop for RunningServer {
 }
 
 /// A blocking client, which receives one message after the other.
-pub(crate) struct BlockingClient(pub(crate) WebSocket<TcpStream>);
+pub(crate) struct BlockingClient<S = TcpStream>(pub(crate) WebSocket<S>);
 
 impl BlockingClient {
     pub(crate) fn connect(address: SocketAddr) -> Self {
@@ -118,18 +125,27 @@ impl BlockingClient {
 
     /// Connects, and says hello with a token.
     pub(crate) fn connect_with(address: SocketAddr, token: Option<&str>) -> Self {
-        let mut request = format!("ws://{address}/v1/ws")
-            .into_client_request()
-            .unwrap();
-        let json = Encoding::Json.subprotocol().parse().unwrap();
-        request.headers_mut().insert("sec-websocket-protocol", json);
         let stream = TcpStream::connect(address).unwrap();
         // A test that would hang fails instead.
         let timeout = Some(Duration::from_secs(20));
         stream.set_read_timeout(timeout).unwrap();
+        Self::on(stream, token)
+    }
+}
+
+impl<S: Read + Write> BlockingClient<S> {
+    /// Makes a WebSocket handshake on a stream, and says hello with a token.
+    pub(crate) fn on(stream: S, token: Option<&str>) -> Self {
+        // The path alone counts.
+        let mut request = "ws://localhost/v1/ws".into_client_request().unwrap();
+        let json = Encoding::Json.subprotocol().parse().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", json);
         let (socket, _) = tokio_tungstenite::tungstenite::client(request, stream).unwrap();
         let mut client = Self(socket);
-        let mut hello = Hello::new("client", u32::MAX);
+        // No other client is replaced by this one.
+        static CLIENTS: AtomicU64 = AtomicU64::new(0);
+        let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
+        let mut hello = Hello::new(format!("client-{number}"), u32::MAX);
         hello.token = token.map(Into::into);
         client.send(&ClientMessage::Hello(hello));
         client

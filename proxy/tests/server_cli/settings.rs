@@ -61,7 +61,7 @@ impl Folder {
     }
 
     /// Starts the server with an admin listener. Returns its log up to now, and that listener.
-    fn start(&self) -> (RunningServer, Log, std::net::SocketAddr) {
+    pub(crate) fn start(&self) -> (RunningServer, Log, std::net::SocketAddr) {
         let mut command = self.command(&["serve", "--admin-listen", "127.0.0.1:0"]);
         command.env_remove("STREAMGATE_ADMIN_LISTEN");
         let mut server = RunningServer::start(command);

@@ -9,6 +9,7 @@ use futures_util::{SinkExt, StreamExt};
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::message::{Credit, Hello, Subscription, TailStart, Welcome};
 use streamgate_protocol::{CacheResult, ClientMessage, Operation, Reply, ServerMessage, close};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_tungstenite::WebSocketStream;
@@ -21,8 +22,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 /// Without an answer for this long, a test fails. Far more than a busy machine needs.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(crate) struct TestClient {
-    pub(crate) socket: WebSocketStream<TcpStream>,
+pub(crate) struct TestClient<S = TcpStream> {
+    pub(crate) socket: WebSocketStream<S>,
     encoding: Encoding,
     received: VecDeque<ServerMessage>,
     /// The positions of reads from `$`, with their request ids.
@@ -57,15 +58,34 @@ impl TestClient {
         encoding: Encoding,
         max_frame_bytes: usize,
     ) -> Result<Self, Error> {
-        let mut request = format!("ws://{address}/v1/ws")
-            .into_client_request()
-            .unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self::on_within(stream, encoding, max_frame_bytes).await
+    }
+
+    /// Returns the stream below the WebSocket, in two halves.
+    pub(crate) fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        self.socket.into_inner().into_split()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> TestClient<S> {
+    /// Makes a WebSocket handshake on a stream, without a hello.
+    pub(crate) async fn on(stream: S, encoding: Encoding) -> Result<Self, Error> {
+        Self::on_within(stream, encoding, 80 << 20).await
+    }
+
+    async fn on_within(
+        stream: S,
+        encoding: Encoding,
+        max_frame_bytes: usize,
+    ) -> Result<Self, Error> {
+        // The path alone counts.
+        let mut request = "ws://localhost/v1/ws".into_client_request().unwrap();
         let protocol = HeaderValue::from_static(encoding.subprotocol());
         request
             .headers_mut()
             .insert("sec-websocket-protocol", protocol.clone());
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
         let config = WebSocketConfig::default()
             .max_message_size(Some(max_frame_bytes))
             .max_frame_size(Some(max_frame_bytes));
@@ -78,7 +98,7 @@ impl TestClient {
         Ok(Self::over(socket, encoding))
     }
 
-    pub(crate) fn over(socket: WebSocketStream<TcpStream>, encoding: Encoding) -> Self {
+    pub(crate) fn over(socket: WebSocketStream<S>, encoding: Encoding) -> Self {
         Self {
             socket,
             encoding,
@@ -86,11 +106,6 @@ impl TestClient {
             positions: Vec::new(),
             frames: 0,
         }
-    }
-
-    /// Returns the stream below the WebSocket, in two halves.
-    pub(crate) fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        self.socket.into_inner().into_split()
     }
 
     /// Encodes messages as one frame.

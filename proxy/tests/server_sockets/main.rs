@@ -29,6 +29,7 @@ mod stub_tail;
 mod subscriptions;
 mod tenants;
 mod test_server;
+mod tls;
 mod tokens;
 mod trusted_proxies;
 mod www;

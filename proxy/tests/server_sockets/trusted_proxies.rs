@@ -56,7 +56,7 @@ impl Forwarding {
 }
 
 /// Returns a header of the PROXY protocol, version 2, for TCP over IPv4.
-fn proxy_header(client: &str) -> Vec<u8> {
+pub(crate) fn proxy_header(client: &str) -> Vec<u8> {
     let client: std::net::Ipv4Addr = client.parse().unwrap();
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
     header.extend(client.octets());
@@ -64,7 +64,7 @@ fn proxy_header(client: &str) -> Vec<u8> {
     header
 }
 
-fn behind_a_proxy() -> Config {
+pub(crate) fn behind_a_proxy() -> Config {
     Config::default().trusted_proxy("127.0.0.1".parse::<std::net::IpAddr>().unwrap())
 }
 

@@ -5,8 +5,10 @@
 //!   Starting one blocks until it is ready. A missing binary is an error that says how to get it,
 //!   never a skipped test.
 //! - [`Relay`]: a TCP relay that injects faults when a test tells it to.
+//! - [`Authority`]: issues certificates for TLS.
 //! - [`sequence`]: the sequence tests of the protocol, read from their files.
 
+pub mod authority;
 pub mod binary;
 pub mod nats;
 mod process;
@@ -15,6 +17,7 @@ pub mod redis;
 pub mod relay;
 pub mod sequence;
 
+pub use authority::{Authority, TlsIdentity};
 pub use nats::NatsServer;
 pub use proxy::Proxy;
 pub use redis::{RedisServer, RedisVersion};

@@ -27,6 +27,19 @@ impl<'t> Document<'t> {
         Ok(table.into_inner())
     }
 
+    /// Returns the keys of a section.
+    pub(super) fn table(
+        &self,
+        name: &str,
+        section: Spanned<DeValue<'t>>,
+    ) -> Result<DeTable<'t>, SettingsError> {
+        let span = section.span();
+        match section.into_inner() {
+            DeValue::Table(table) => Ok(table),
+            _ => Err(self.error_at(&span, format!("'{name}' must be a section: [{name}]"))),
+        }
+    }
+
     pub(super) fn deserialize<T: DeserializeOwned>(
         &self,
         value: Spanned<DeValue<'t>>,

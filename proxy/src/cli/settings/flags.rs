@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::document::Document;
 use super::suggestion::did_you_mean;
-use super::{SECTIONS, SettingsError};
+use super::{FLAG_SECTIONS, SECTIONS, SettingsError};
 use crate::cli::args::{EXCLUSIVE, serve_command};
 
 /// The value of one flag.
@@ -30,15 +30,18 @@ impl fmt::Debug for FlagSetting {
 }
 
 /// Reads the values of flags, and checks them as their flags do.
+///
+/// In a section, the names of flags lack what they begin with: `key` in `[tls]` is `tls_key`.
 pub(super) fn read(
     document: &Document<'_>,
     table: DeTable<'_>,
+    section: Option<&str>,
 ) -> Result<Vec<FlagSetting>, SettingsError> {
     // An environment variable must not change what is wrong with a file.
     let command = serve_command().mut_args(|arg| arg.env(Resettable::Reset));
     let known = |name: &str| {
         let mut args = command.get_arguments();
-        args.find(|arg| is_setting(arg) && arg.get_id() == name)
+        args.find(|arg| name_in(arg, section) == Some(name))
     };
     let mut settings: Vec<FlagSetting> = Vec::new();
     let mut entries: Vec<_> = table.into_iter().collect();
@@ -47,8 +50,10 @@ pub(super) fn read(
     for (key, value) in entries {
         let name = key.get_ref().as_ref();
         let Some(arg) = known(name) else {
-            let names = command.get_arguments().filter(|arg| is_setting(arg));
-            let names = names.map(|arg| arg.get_id().as_str()).chain(SECTIONS);
+            let args = command.get_arguments();
+            let names = args.filter_map(|arg| name_in(arg, section));
+            let sections = SECTIONS.into_iter().filter(|_| section.is_none());
+            let names = names.chain(sections);
             let why = format!("unknown key '{name}'; {}", did_you_mean(name, names));
             return Err(document.error_at(&key.span(), why));
         };
@@ -63,13 +68,14 @@ pub(super) fn read(
             return Err(document.error_at(&key.span(), why));
         }
         let setting = FlagSetting {
-            name: name.to_owned(),
-            values: values(document, arg, &value)?,
+            name: arg.get_id().to_string(),
+            values: values(document, arg, name, &value)?,
         };
         let arguments = once("serve".to_owned()).chain(setting.arguments(arg));
         if let Err(error) = command.clone().try_get_matches_from(arguments) {
             let why = std::error::Error::source(&error).map(ToString::to_string);
-            let why = why.unwrap_or_else(|| format!("see --{}", name.replace('_', "-")));
+            let flag = arg.get_long().unwrap_or_default();
+            let why = why.unwrap_or_else(|| format!("see --{flag}"));
             let why = format!("invalid {name}: {why}");
             return Err(document.error_at(&value.span(), why));
         }
@@ -98,8 +104,18 @@ pub(in crate::cli) fn with_defaults(
         })
 }
 
-fn is_setting(arg: &Arg) -> bool {
-    !matches!(arg.get_id().as_str(), "config" | "help")
+/// Returns the name that a flag has in a section, or outside of any; `None` if it has none there.
+fn name_in<'a>(arg: &'a Arg, section: Option<&str>) -> Option<&'a str> {
+    let id = arg.get_id().as_str();
+    if matches!(id, "config" | "help") {
+        return None;
+    }
+    let in_section = |section: &str| id.strip_prefix(section)?.strip_prefix('_');
+    match section {
+        Some(section) => in_section(section),
+        None if FLAG_SECTIONS.into_iter().any(|s| in_section(s).is_some()) => None,
+        None => Some(id),
+    }
 }
 
 /// Returns whether two flags say the same in two ways.
@@ -110,9 +126,9 @@ fn are_exclusive(one: &str, other: &str) -> bool {
 fn values(
     document: &Document<'_>,
     arg: &Arg,
+    name: &str,
     value: &Spanned<DeValue<'_>>,
 ) -> Result<Vec<String>, SettingsError> {
-    let name = arg.get_id();
     let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
     let is_list = matches!(arg.get_action(), ArgAction::Append);
     let text = |value: &Spanned<DeValue<'_>>| match value.get_ref() {

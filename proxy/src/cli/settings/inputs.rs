@@ -60,7 +60,11 @@ impl Inputs {
         String::from_utf8(bytes).map_err(|_| cannot_read(path, why))
     }
 
-    pub(super) fn read(&mut self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, SettingsError> {
+    pub(in crate::cli) fn read(
+        &mut self,
+        path: &Path,
+        max_bytes: u64,
+    ) -> Result<Vec<u8>, SettingsError> {
         self.watch(path, FileStamp::of(path));
         let mut bytes = Vec::new();
         File::open(path)

@@ -8,6 +8,7 @@ use crate::limits::MAX_CLIENT_ID_BYTES;
 use crate::text::{Text, is_base64url};
 
 mod credit;
+mod debug;
 mod operation;
 mod reply;
 mod subscription;
@@ -21,7 +22,9 @@ pub use reply::Reply;
 pub use subscription::{Item, Subscription, TailStart};
 
 /// A message from a client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// `Debug` writes no token.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientMessage<'a> {
     /// The first message on a socket: what the client is.
@@ -130,7 +133,9 @@ pub enum ServerMessage {
 }
 
 /// What a client is, and what it can take.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// `Debug` writes no token.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hello<'a> {
     /// The client's name for its whole life: see [`is_client_id`].

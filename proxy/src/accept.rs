@@ -30,7 +30,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use self::accept_errors::AcceptErrors;
-pub(crate) use self::handshake_places::HandshakePlaces;
+pub(crate) use self::handshake_places::{Evicted, HandshakePlace, HandshakePlaces};
 use crate::server_state::ServerState;
 use crate::tls::CurrentTls;
 

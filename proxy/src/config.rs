@@ -421,6 +421,12 @@ impl Config {
         }
     }
 
+    /// Returns how many sockets may be without a hello, if there is a policy: a share of all, so that
+    /// strangers leave room for subjects.
+    pub(crate) fn max_hellos(&self) -> u32 {
+        (self.socket_limit() / 4).clamp(1, self.max_handshakes.max(1))
+    }
+
     /// Returns the bound on sockets from one address.
     pub(crate) fn sockets_per_address(&self) -> u32 {
         let default = self.socket_limit().div_ceil(2);

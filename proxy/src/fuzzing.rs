@@ -14,5 +14,5 @@ where
 {
     let max_bytes = server.state.config.max_frame_bytes;
     let socket = ServerSocket::new(stream, encoding, max_bytes).await;
-    session::run(&server.state, socket, None, None).await;
+    session::run(&server.state, socket, None, session::Opening::default()).await;
 }

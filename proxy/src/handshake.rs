@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use percent_encoding::percent_decode_str;
 use streamgate_protocol::codec::Encoding;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -19,7 +20,7 @@ use tracing::Instrument;
 
 use crate::refusal::Refusal;
 use crate::server_state::ServerState;
-use crate::session;
+use crate::session::{self, Opening};
 use crate::socket::ServerSocket;
 
 /// `Retry-After` of every 503, in seconds. Another server behind the same name may take the client at
@@ -88,7 +89,8 @@ pub(crate) async fn upgrade(
         peer = shown_peer,
         encoding = encoding.subprotocol()
     );
-    let bearer = bearer_token(request.headers());
+    let has_policy = server.access.has_policy();
+    let bearer = bearer_token(request.headers()).filter(|_| has_policy);
     let upgrade = hyper::upgrade::on(&mut request);
     let serve = async move {
         match upgrade.await {
@@ -96,7 +98,12 @@ pub(crate) async fn upgrade(
                 let stream = hyper_util::rt::TokioIo::new(upgraded);
                 let max_bytes = server.config.max_frame_bytes;
                 let socket = ServerSocket::new(stream, encoding, max_bytes).await;
-                session::run(&server, socket, peer, bearer).await;
+                let place = if has_policy {
+                    Some(server.hello_places.take(address).await)
+                } else {
+                    None
+                };
+                session::run(&server, socket, peer, Opening { bearer, place }).await;
             }
             Err(error) => tracing::debug!(%error, "upgrade failed"),
         }
@@ -123,6 +130,7 @@ fn has_secret_in_url(request: &Request) -> bool {
         .split('&')
         .map(|pair| pair.split('=').next().unwrap_or_default());
     names.any(|name| {
+        let name = percent_decode_str(name).decode_utf8_lossy();
         SECRET_PARAMETERS
             .iter()
             .any(|secret| name.eq_ignore_ascii_case(secret))

@@ -49,6 +49,7 @@ mod machine_memory;
 mod memory_watch;
 mod metrics;
 mod page;
+mod rate_limits;
 mod refusal;
 mod reload_errors;
 mod request_checks;

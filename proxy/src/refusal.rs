@@ -42,6 +42,9 @@ refusals! {
         "too many connections without a socket are open; the oldest makes room";
     TooManyHandshakesOfAddress "too_many_handshakes_of_address"
         "too many connections of one address without a socket are open; the oldest makes room";
+    TooManyHellos "too_many_hellos" "too many sockets without a hello are open; the oldest makes room";
+    TooManyHellosOfAddress "too_many_hellos_of_address"
+        "too many sockets of one address without a hello are open; the oldest makes room";
     TooManySockets "too_many_sockets" "too many sockets are open";
     TooManySocketsOfAddress "too_many_sockets_of_address"
         "too many sockets of one address are open; if it is a proxy, name it with --trusted-proxy";

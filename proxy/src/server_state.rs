@@ -44,6 +44,8 @@ pub(crate) struct ServerState {
     pub(crate) socket_shares: SocketShares,
     /// Held by connections that are no sockets yet.
     pub(crate) handshake_places: HandshakePlaces,
+    /// Held by sockets whose client has not said hello, if there is a policy.
+    pub(crate) hello_places: HandshakePlaces,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) refusals: Refusals,
     /// Lines about sockets that the server closes.
@@ -66,6 +68,10 @@ impl ServerState {
             socket_shares: SocketShares::new(config.sockets_per_address()),
             handshake_places: HandshakePlaces::new(
                 config.max_handshakes,
+                config.max_handshakes_per_address,
+            ),
+            hello_places: HandshakePlaces::of_hellos(
+                config.max_hellos(),
                 config.max_handshakes_per_address,
             ),
             trusted_proxies: TrustedProxies::new(&config.trusted_proxies),

@@ -44,10 +44,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Bytes;
 
+use crate::accept::{Evicted, HandshakePlace};
 use crate::busy_poll::BusyPoll;
 use crate::client_registry::{ClientRegistration, ClientRegistry};
 use crate::config::Config;
 use crate::log_limit::Permitted;
+use crate::rate_limits::TokenBucket;
 use crate::server_state::ServerState;
 use crate::session::authentication::SessionAccess;
 use crate::session::availability_changes::AvailabilityChanges;
@@ -67,19 +69,26 @@ use crate::shutdown::CLOSE_TIMEOUT;
 use crate::socket::{CloseReason, ServerSocket, SocketProgress};
 use crate::wait_shares::ShareKey;
 
+/// What a socket begins with, if the server has a policy.
+#[derive(Debug, Default)]
+pub(crate) struct Opening {
+    /// The token of the handshake, if it had one.
+    pub(crate) bearer: Option<Box<str>>,
+    /// Its place among the sockets without a hello.
+    pub(crate) place: Option<(HandshakePlace, Evicted)>,
+}
+
 /// Serves a socket until it is closed.
-///
-/// `bearer` is the token of the handshake, if it had one.
 pub(crate) async fn run<S>(
     server: &ServerState,
     socket: ServerSocket<S>,
     peer: Option<SocketAddr>,
-    bearer: Option<Box<str>>,
+    opening: Opening,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     tracing::debug!("socket accepted");
-    let mut session = Session::new(server, socket, peer, bearer);
+    let mut session = Session::new(server, socket, peer, opening);
     let served = session.serve().await;
     let deadline = Instant::now() + CLOSE_TIMEOUT;
     let reason = match served {
@@ -104,7 +113,12 @@ struct Session<'b, S> {
     socket: ServerSocket<S>,
     opened_at: Instant,
     access: SessionAccess<'b>,
+    renewals: TokenBucket,
+    /// Set while the session reads nothing, because its client did something too often.
+    read_after: Option<Instant>,
     handshake: Handshake,
+    /// Until the client has said hello.
+    hello_place: Option<HandshakePlace>,
     in_flight: InFlight<'b>,
     memory: SessionMemory,
     outgoing: Outgoing,
@@ -135,9 +149,10 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         server: &'b ServerState,
         socket: ServerSocket<S>,
         peer: Option<SocketAddr>,
-        bearer: Option<Box<str>>,
+        Opening { bearer, place }: Opening,
     ) -> Self {
         let config = &server.config;
+        let (hello_place, hello_evicted) = place.unzip();
         let mut waits = server.waits.share();
         if let Some(address) = server.counted_address(peer) {
             waits.join(ShareKey::Address(address));
@@ -154,11 +169,15 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 memory.share().clone(),
                 availability,
                 server.access.changes(),
+                hello_evicted,
             ),
             socket,
             opened_at: Instant::now(),
             access: SessionAccess::new(&server.access, bearer),
+            renewals: TokenBucket::default(),
+            read_after: None,
             handshake: Handshake::new(config.welcome(), unavailable),
+            hello_place,
             in_flight: InFlight::new(config.max_in_flight, waits),
             memory,
             subscriptions: Subscriptions::new(outgoing.bound()),
@@ -199,8 +218,10 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             if let Some(reason) = self.access.ended() {
                 return Ok(ServerLeaves(reason));
             }
+            self.read_after = self.read_after.filter(|at| Instant::now() < *at);
+            let pause_end = self.read_after;
             let (room, may_read) = (self.outgoing.has_room(), self.may_read());
-            let lacks_memory = !may_read && self.has_room_to_read();
+            let lacks_memory = !may_read && pause_end.is_none() && self.has_room_to_read();
             self.pause_silence_unless(may_read);
             if may_read && !self.remaining_frames.is_empty() {
                 // Other sockets have their turn between two turns of this one.
@@ -209,6 +230,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                     Some(ControlEvent::CloseNow) => return Ok(ServerLeaves(shutting_down())),
                     Some(ControlEvent::TakenOver) => return Err(taken_over()),
                     Some(ControlEvent::Evicted) => return Err(evicted()),
+                    Some(ControlEvent::MakeRoom(refusal)) => return Err(self.make_room(refusal)),
                     Some(ControlEvent::AccessChanged) => {
                         if let Err(reason) = self.access_changed() {
                             return Ok(ServerLeaves(reason));
@@ -230,6 +252,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                     ControlEvent::CloseNow => return Ok(ServerLeaves(shutting_down())),
                     ControlEvent::TakenOver => return Err(taken_over()),
                     ControlEvent::Evicted => return Err(evicted()),
+                    ControlEvent::MakeRoom(refusal) => return Err(self.make_room(refusal)),
                     ControlEvent::AccessChanged => {
                         if let Err(reason) = self.access_changed() {
                             return Ok(ServerLeaves(reason));
@@ -281,6 +304,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 () = tokio::time::sleep(MEMORY_PAUSE), if lacks_memory => {
                     self.memory.share().budget().record_stall();
                 }
+                () = sleep_until_or_never(pause_end), if pause_end.is_some() => {}
                 // Only with budget left: without, the socket reports nothing, whatever has arrived.
                 () = tokio::task::coop::consume_budget(), if self.control.has_fired() => {
                     self.check_liveness()?;
@@ -299,6 +323,13 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             self.socket.send(frame).await?;
         }
         Ok(())
+    }
+}
+
+async fn sleep_until_or_never(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -18,6 +18,8 @@ use crate::refusal::Refusal;
 pub(crate) struct HandshakePlaces {
     max: u32,
     max_per_address: u32,
+    /// Why a connection makes room: for all, and for one of its address.
+    refusals: [Refusal; 2],
     /// Held by connections until they have really ended: this bounds the open files.
     files: Arc<Semaphore>,
     connections: Arc<Mutex<Connections>>,
@@ -62,8 +64,20 @@ impl HandshakePlaces {
         Self {
             max,
             max_per_address,
+            refusals: [
+                Refusal::TooManyHandshakes,
+                Refusal::TooManyHandshakesOfAddress,
+            ],
             files: Arc::new(Semaphore::new(max as usize)),
             connections: Arc::default(),
+        }
+    }
+
+    /// Returns places for sockets without a hello.
+    pub(crate) fn of_hellos(max: u32, max_per_address: u32) -> Self {
+        Self {
+            refusals: [Refusal::TooManyHellos, Refusal::TooManyHellosOfAddress],
+            ..Self::new(max, max_per_address)
         }
     }
 
@@ -73,7 +87,7 @@ impl HandshakePlaces {
         let file = match Arc::clone(&self.files).try_acquire_owned() {
             Ok(file) => Some(file),
             Err(_) => {
-                self.lock().evict_one();
+                self.lock().evict_one(self.refusals[0]);
                 // An error would mean that the semaphore is closed, which it never is.
                 Arc::clone(&self.files).acquire_owned().await.ok()
             }
@@ -123,8 +137,9 @@ impl HandshakePlaces {
 impl HandshakePlace {
     /// Counts the connection for this address from now on.
     pub(crate) fn set_address(&self, address: AddressKey) {
-        let mut connections = self.places.lock();
-        connections.set_address(self.serial, address, self.places.max_per_address);
+        let places = &self.places;
+        let max = (places.max_per_address, places.refusals[1]);
+        places.lock().set_address(self.serial, address, max);
     }
 
     /// Records that the connection has sent its whole request.
@@ -151,7 +166,12 @@ impl Drop for HandshakePlace {
 }
 
 impl Connections {
-    fn set_address(&mut self, serial: u64, address: AddressKey, max_per_address: u32) {
+    fn set_address(
+        &mut self,
+        serial: u64,
+        address: AddressKey,
+        (max_per_address, refusal): (u32, Refusal),
+    ) {
         let Some(connection) = self.by_serial.get_mut(&serial) else {
             return;
         };
@@ -166,7 +186,7 @@ impl Connections {
         if of_address.len() > max_per_address as usize
             && let Some(first) = of_address.first_to_go()
         {
-            self.evict(first, Refusal::TooManyHandshakesOfAddress);
+            self.evict(first, refusal);
         }
     }
 
@@ -183,9 +203,9 @@ impl Connections {
         }
     }
 
-    fn evict_one(&mut self) {
+    fn evict_one(&mut self, refusal: Refusal) {
         if let Some(first) = self.all.first_to_go() {
-            self.evict(first, Refusal::TooManyHandshakes);
+            self.evict(first, refusal);
         }
     }
 

@@ -1,8 +1,10 @@
 //! The claims of a token.
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Deserialize;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::token_error::TokenError;
@@ -14,8 +16,7 @@ pub(super) const MAX_ROLES: usize = 100;
 const MAX_SUBJECT_BYTES: usize = 256;
 
 /// Claims whose signature was verified.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone)]
 pub(super) struct Claims(Map<String, Value>);
 
 impl Claims {
@@ -68,5 +69,32 @@ impl Claims {
 
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
+    }
+}
+
+/// A name that stands twice would mean one thing here and another at whoever takes the other value.
+impl<'de> Deserialize<'de> for Claims {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+
+        impl<'de> Visitor<'de> for Names {
+            type Value = Claims;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of claims")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
+                let mut claims = Map::new();
+                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                    if claims.insert(name, value).is_some() {
+                        return Err(Error::custom("a claim stands twice"));
+                    }
+                }
+                Ok(Claims(claims))
+            }
+        }
+
+        deserializer.deserialize_map(Names)
     }
 }

@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 
 use super::claims::Claims;
 use super::key_set::{Algorithm, KeySet, VerificationKey};
@@ -18,8 +18,9 @@ use super::token_error::TokenError;
 struct Header {
     alg: String,
     kid: Option<String>,
-    /// Extensions that must be understood (RFC 7515, section 4.1.11). None is.
-    crit: Option<serde_json::Value>,
+    /// Whether there are extensions that must be understood (RFC 7515, section 4.1.11). None is.
+    #[serde(default, rename = "crit", deserialize_with = "is_present")]
+    has_extensions: bool,
 }
 
 /// A verified token.
@@ -46,7 +47,7 @@ pub(super) fn verify(
         .alg
         .parse()
         .map_err(|_| TokenError::UnknownAlgorithm)?;
-    if header.crit.is_some() {
+    if header.has_extensions {
         return Err(TokenError::Malformed);
     }
     let key = choose_key(keys, header.kid.as_deref())?;
@@ -62,6 +63,10 @@ pub(super) fn verify(
         claims,
         key_id: key.id.clone(),
     })
+}
+
+fn is_present<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(value).map(|_| true)
 }
 
 /// Decodes a part of a token.

@@ -1,5 +1,6 @@
 //! Revoked tokens: those of a subject, with an id or a key, or all, that were issued before a time.
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use super::subject::Subject;
@@ -17,33 +18,79 @@ pub enum Revocation {
     All,
 }
 
-/// All revocations.
+/// All revocations, each kind by its name: a token costs three look-ups, however many there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RevokedTokens(Vec<(Revocation, SystemTime)>);
+pub struct RevokedTokens {
+    subjects: HashMap<String, SystemTime>,
+    token_ids: HashMap<String, SystemTime>,
+    keys: HashMap<String, SystemTime>,
+    all: Option<SystemTime>,
+}
 
 impl RevokedTokens {
     /// Builds a list. Each revocation is of tokens that were issued before a time; one without `iat`
     /// counts as issued long ago.
     pub fn new(revocations: impl IntoIterator<Item = (Revocation, SystemTime)>) -> Self {
-        Self(revocations.into_iter().collect())
+        let mut list = Self::default();
+        for (revocation, before) in revocations {
+            match revocation {
+                Revocation::Subject(name) => revoke(&mut list.subjects, name, before),
+                Revocation::TokenId(id) => revoke(&mut list.token_ids, id, before),
+                Revocation::Key(id) => revoke(&mut list.keys, id, before),
+                Revocation::All => list.all = list.all.max(Some(before)),
+            }
+        }
+        list
+    }
+
+    /// Adds the revocations of another list.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        for (to, from) in [
+            (&mut self.subjects, &other.subjects),
+            (&mut self.token_ids, &other.token_ids),
+            (&mut self.keys, &other.keys),
+        ] {
+            for (name, before) in from {
+                revoke(to, name.clone(), *before);
+            }
+        }
+        self.all = self.all.max(other.all);
+        self
+    }
+
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        let named = self.subjects.len() + self.token_ids.len() + self.keys.len();
+        named + usize::from(self.all.is_some())
+    }
+
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     pub(super) fn contain(&self, subject: &Subject) -> bool {
-        self.0.iter().any(|(revocation, before)| {
-            let issued_at = subject.token.issued_at;
-            issued_at.is_none_or(|issued| issued < *before) && revocation.matches(subject)
-        })
+        let token = &subject.token;
+        // A client without a token has none that could be revoked.
+        let Some(name) = &subject.name else {
+            return false;
+        };
+        let by_id = |list: &HashMap<String, SystemTime>, id: &Option<String>| {
+            id.as_ref().and_then(|id| list.get(id)).copied()
+        };
+        let revocations = [
+            self.subjects.get(&**name).copied(),
+            by_id(&self.token_ids, &token.id),
+            by_id(&self.keys, &token.key_id),
+            self.all,
+        ];
+        let mut revocations = revocations.into_iter().flatten();
+        revocations.any(|before| token.issued_at.is_none_or(|issued| issued < before))
     }
 }
 
-impl Revocation {
-    fn matches(&self, subject: &Subject) -> bool {
-        match self {
-            Self::Subject(name) => subject.name.as_deref() == Some(name),
-            Self::TokenId(id) => subject.token.id.as_ref() == Some(id),
-            Self::Key(id) => subject.token.key_id.as_ref() == Some(id),
-            // A client without a token has none that could be revoked.
-            Self::All => subject.name.is_some(),
-        }
-    }
+fn revoke(list: &mut HashMap<String, SystemTime>, name: String, before: SystemTime) {
+    let current = list.entry(name).or_insert(before);
+    *current = before.max(*current);
 }

@@ -32,6 +32,15 @@ pub(crate) struct TokenFacts {
 }
 
 impl Subject {
+    /// Returns the subject of a client that has not said hello yet: it may do nothing.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            name: None,
+            rights: Rights::default(),
+            token: TokenFacts::default(),
+        }
+    }
+
     /// Returns the subject of every client of a server without authentication.
     pub(crate) fn everybody() -> Self {
         Self {

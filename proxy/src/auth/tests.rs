@@ -531,6 +531,63 @@ fn revoked_tokens_are_refused_though_they_were_verified_before() {
 }
 
 #[test]
+fn of_several_revocations_the_latest_counts_and_lists_can_be_joined() {
+    let issuer = Issuer::hmac("hs");
+    let authenticator = authenticator(&issuer);
+    let token = issuer.sign(&with("iat", json!(at(-10))));
+    let ann = |seconds| {
+        let before = now() - Duration::from_secs(seconds);
+        (Revocation::Subject("ann".to_owned()), before)
+    };
+    for order in [[5, 20], [20, 5]] {
+        authenticator.set_revoked(RevokedTokens::new(order.map(ann)));
+        assert_eq!(refusal(&authenticator, &token), "token_revoked");
+        let [one, two] = order.map(|seconds| RevokedTokens::new([ann(seconds)]));
+        authenticator.set_revoked(one.and(&two));
+        assert_eq!(refusal(&authenticator, &token), "token_revoked");
+    }
+    let all = RevokedTokens::new([(Revocation::All, now())]);
+    let both = RevokedTokens::new([ann(20)]).and(&all);
+    assert_eq!((both.len(), all.is_empty()), (2, false));
+    authenticator.set_revoked(both);
+    assert_eq!(refusal(&authenticator, &token), "token_revoked");
+}
+
+/// A signed token with this text as its header or claims.
+fn signed_text(issuer: &Issuer, header: &str, claims: &str) -> String {
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let message = format!("{}.{}", part(header), part(claims));
+    let signature = base64url(issuer.signing.sign(message.as_bytes()));
+    format!("{message}.{signature}")
+}
+
+#[test]
+fn critical_extensions_and_names_that_stand_twice_are_refused() {
+    let issuer = Issuer::hmac("hs");
+    let authenticator = authenticator(&issuer);
+    let header = r#"{"alg":"HS256","kid":"hs"}"#;
+    let claims = claims().to_string();
+    let valid = signed_text(&issuer, header, &claims);
+    authenticator.verify(&valid, now()).unwrap();
+    for header in [
+        r#"{"alg":"HS256","kid":"hs","crit":null}"#,
+        r#"{"alg":"HS256","kid":"hs","crit":[]}"#,
+        r#"{"alg":"HS256","kid":"hs","crit":["exp"]}"#,
+        r#"{"alg":"none","alg":"HS256","kid":"hs"}"#,
+    ] {
+        let token = signed_text(&issuer, header, &claims);
+        assert_eq!(
+            refusal(&authenticator, &token),
+            "token_malformed",
+            "{header}"
+        );
+    }
+    let twice = claims.replacen('{', r#"{"sub":"bob","#, 1);
+    let token = signed_text(&issuer, header, &twice);
+    assert_eq!(refusal(&authenticator, &token), "token_malformed");
+}
+
+#[test]
 fn keys_that_do_not_fit_are_refused() {
     assert!(VerificationKey::from_secret(None, b"short").is_err());
     let pem = Issuer::ed25519("k").public_pem;

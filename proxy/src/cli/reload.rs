@@ -1,7 +1,8 @@
 //! Reads `[auth]`, `[roles]` and the revoked tokens again: when a file changes, and on SIGHUP.
 //!
 //! A file that is broken changes nothing: the last good one stays in force. The log says so, and so
-//! do `/metrics` and `/readyz` of the admin listener.
+//! do `/metrics` and `/readyz` of the admin listener. A file that is being written may be valid and
+//! lack its end: so a revocation that is gone counts until the files have been the same for a while.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +29,10 @@ pub(super) struct Reloader {
     /// The settings that the log named as needing a restart.
     named: Vec<String>,
     revoked: Option<WatchedFile>,
+    /// The revocations in force.
+    in_force: RevokedTokens,
+    /// Those of the file, if it lacks some that are in force.
+    settling: Option<RevokedTokens>,
 }
 
 /// The list of revoked tokens, as it was before it was read.
@@ -50,6 +55,8 @@ impl Reloader {
             has_access,
             named: Vec::new(),
             revoked: None,
+            in_force: RevokedTokens::default(),
+            settling: None,
         };
         reloader.set_revoked(revoked);
         reloader
@@ -61,14 +68,27 @@ impl Reloader {
     }
 
     fn poll(&mut self, is_asked: bool) {
-        if is_asked || self.inputs.have_changed() {
+        let reloads = is_asked || self.inputs.have_changed();
+        if reloads {
             self.reload();
         }
-        let Some(revoked) = &mut self.revoked else {
+        let stamp = self.revoked.as_ref().map(|file| FileStamp::of(&file.path));
+        let has_changed = stamp != self.revoked.as_ref().map(|file| file.stamp);
+        if !reloads && !has_changed {
+            if let Some(tokens) = self.settling.take() {
+                let revocations = tokens.len();
+                self.put_into_force(tokens);
+                tracing::info!(
+                    revocations,
+                    "revocations are lifted that are gone from the file"
+                );
+            }
+            return;
+        }
+        let (Some(revoked), Some(stamp)) = (&mut self.revoked, stamp) else {
             return;
         };
-        let stamp = FileStamp::of(&revoked.path);
-        if !is_asked && stamp == revoked.stamp {
+        if !is_asked && !has_changed {
             return;
         }
         revoked.stamp = stamp;
@@ -78,7 +98,11 @@ impl Reloader {
                 self.set_revoked(Some(file));
                 tracing::info!(revocations, "revoked tokens read again");
             }
-            Err(error) => self.report(ReloadSource::RevokedTokens, Some(error.to_string())),
+            Err(error) => {
+                // An earlier list that lacks some is no better.
+                self.settling = None;
+                self.report(ReloadSource::RevokedTokens, Some(error.to_string()));
+            }
         }
     }
 
@@ -119,8 +143,15 @@ impl Reloader {
             None => (None, RevokedTokens::default()),
         };
         self.revoked = watched;
-        self.server.set_revoked_tokens(tokens);
+        let both = tokens.clone().and(&self.in_force);
+        self.settling = (both != tokens).then_some(tokens);
+        self.put_into_force(both);
         self.report(ReloadSource::RevokedTokens, None);
+    }
+
+    fn put_into_force(&mut self, tokens: RevokedTokens) {
+        self.in_force = tokens.clone();
+        self.server.set_revoked_tokens(tokens);
     }
 
     /// Logs which settings have changed that are read at the start alone.
@@ -185,5 +216,48 @@ pub(super) fn report(server: &Server, source: ReloadSource, error: Option<String
     server.set_reload_error(source, error.clone());
     if let Some(error) = error {
         tracing::error!(%source, %error, "the last good file stays in force");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use streamgate::Config;
+    use streamgate_memory::MemoryStreams;
+
+    use super::*;
+
+    #[test]
+    fn a_revocation_that_is_gone_counts_until_the_file_has_settled() {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write(
+            "streamgate.toml",
+            "[auth.revocation]\nfile = 'revoked.toml'\n",
+        );
+        let [ann, bob] =
+            ["ann", "bob"].map(|sub| format!("[[revoked]]\nsub = '{sub}'\nbefore = 2_000\n"));
+        write("revoked.toml", &ann);
+        let mut inputs = Inputs::default();
+        let path = folder.path().join("streamgate.toml");
+        let settings = Settings::load(&path, &mut inputs).unwrap();
+        let server = Server::new(Arc::new(MemoryStreams::new()), Config::default()).unwrap();
+        let mut reloader = Reloader::new(server, settings, inputs);
+        let mut in_force = || {
+            reloader.poll(false);
+            reloader.in_force.len()
+        };
+        assert_eq!(in_force(), 1);
+        for cut in ["", "\n", "# a new list\n"] {
+            write("revoked.toml", cut);
+            assert_eq!(in_force(), 1, "it may be being written");
+        }
+        write("revoked.toml", &format!("{ann}{bob}"));
+        assert_eq!(in_force(), 2, "at once");
+        write("revoked.toml", &bob);
+        assert_eq!(in_force(), 2);
+        assert_eq!(in_force(), 1, "it has settled");
     }
 }

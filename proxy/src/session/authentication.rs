@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::access::{AccessControl, HELLO_TIMEOUT, MAX_HELLO_BYTES};
 use crate::auth::{Authenticator, Subject, TokenDigest, TokenError};
+use crate::rate_limits::Rate;
 use crate::rights::{DeadLetterTerms, OngoingNeeds};
 use crate::session::Session;
 use crate::socket::CloseReason;
@@ -19,6 +20,13 @@ use crate::socket::CloseReason;
 /// The part of a token's remaining time, without leeway, after which its client should renew it: at random between
 /// these, so that clients that connected together do not renew together.
 const RENEWAL: std::ops::Range<f64> = 0.5..0.8;
+
+/// How often a client may renew its token, and how often at once: a client does so a few times in a
+/// token's life, once more if an attempt failed.
+const RENEWAL_RATE: Rate = Rate {
+    per_second: 1,
+    burst: 5,
+};
 
 /// Characters of a hash that keep the producers of subjects apart.
 const SUBJECT_MARK_CHARS: usize = 11;
@@ -40,7 +48,11 @@ impl<'b> SessionAccess<'b> {
     pub(super) fn new(control: &'b AccessControl, bearer: Option<Box<str>>) -> Self {
         Self {
             control,
-            subject: Arc::new(Subject::everybody()),
+            subject: Arc::new(if control.has_policy() {
+                Subject::nobody()
+            } else {
+                Subject::everybody()
+            }),
             token: None,
             bearer,
             expires_at: None,
@@ -96,9 +108,10 @@ impl<'b> SessionAccess<'b> {
         self.control.has_policy().then_some(HELLO_TIMEOUT)
     }
 
-    /// Returns the bytes that are kept of the token.
+    /// Returns the bytes that are kept of tokens.
     pub(super) fn token_bytes(&self) -> usize {
-        self.token.as_ref().map_or(0, |token| token.len())
+        let tokens = [&self.token, &self.bearer];
+        tokens.into_iter().flatten().map(|token| token.len()).sum()
     }
 
     /// Takes the token of a hello. Returns who the client is, for the welcome.
@@ -148,7 +161,13 @@ impl<'b> SessionAccess<'b> {
             return Ok(());
         };
         let token = self.token.take();
-        self.accept(&authenticator, token)
+        let name = self.subject.name.clone();
+        self.accept(&authenticator, token)?;
+        // The subject of a static token can be edited; that of a socket stays.
+        if self.subject.name != name {
+            return Err(TokenError::OtherSubject);
+        }
+        Ok(())
     }
 
     /// Becomes the subject of a token, or an anonymous client without one.
@@ -213,12 +232,8 @@ impl<S> Session<'_, S> {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let is_too_large = !self.handshake.is_done()
-            && self.access.hello_timeout().is_some()
-            && self.socket.incoming_bytes() > MAX_HELLO_BYTES;
-        if is_too_large {
-            let why = "a message before the hello is larger than 64 KiB";
-            return Err(CloseReason::by_server(close::FRAME_TOO_LARGE, why));
+        if self.awaits_hello() {
+            check_hello_bytes(self.socket.incoming_bytes())?;
         }
         let deadline = self.hello_deadline();
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -227,11 +242,21 @@ impl<S> Session<'_, S> {
         Ok(())
     }
 
-    /// Takes a new token, and answers.
+    /// Returns whether nothing but a hello is expected, and little of that.
+    pub(super) fn awaits_hello(&self) -> bool {
+        !self.handshake.is_done() && self.access.hello_timeout().is_some()
+    }
+
+    /// Takes a new token, and answers. If tokens come too often, the session reads no further for a
+    /// while: to verify one takes as long as dozens of adds.
     pub(super) fn renew_token(&mut self, token: &str) {
         if let Some(answer) = self.access.renew(token) {
             self.outgoing.push(&answer);
             self.end_what_is_no_longer_permitted();
+            let now = Instant::now();
+            if let Err(wait) = self.renewals.take(1, RENEWAL_RATE, now) {
+                self.read_after = Some(now + wait);
+            }
         }
     }
 
@@ -253,6 +278,15 @@ impl<S> Session<'_, S> {
             self.outgoing.error(id, &error);
         }
     }
+}
+
+/// Returns an error if a message before the hello, or with it, has more bytes than it may.
+pub(super) fn check_hello_bytes(bytes: usize) -> Result<(), CloseReason> {
+    if bytes > MAX_HELLO_BYTES {
+        let why = "the message with the hello is larger than 64 KiB";
+        return Err(CloseReason::by_server(close::FRAME_TOO_LARGE, why));
+    }
+    Ok(())
 }
 
 /// Returns the reason to close a socket whose token is refused, or is valid no more.

@@ -13,8 +13,10 @@ use streamgate_backend::memory_budget::MemoryShare;
 use streamgate_protocol::message::Fault;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::accept::Evicted;
 use crate::access::AccessChanges;
 use crate::client_registry::TakenOver;
+use crate::refusal::Refusal;
 use crate::session::availability_changes::AvailabilityChanges;
 use crate::session::poll_gate::PollGate;
 use crate::shutdown::Shutdown;
@@ -27,6 +29,8 @@ pub(super) enum ControlEvent {
     TakenOver,
     /// The server is out of memory, and this client holds most.
     Evicted,
+    /// The client has not said hello, and its place is needed.
+    MakeRoom(Refusal),
     /// The policy, or what is revoked, has changed.
     AccessChanged,
     /// Why the backend is unavailable, or `None` when it is available again.
@@ -51,6 +55,8 @@ struct ControlSources<'b> {
     taken_over: Option<TakenOver>,
     evicted: BoxFuture<'b, ()>,
     availability: AvailabilityChanges,
+    /// Absent if the server has no policy, and after the hello.
+    hello_evicted: Option<BoxFuture<'b, Refusal>>,
     /// Absent if the server has no policy.
     access: Option<BoxFuture<'b, AccessChanges>>,
     timer: Pin<Box<Sleep>>,
@@ -63,6 +69,7 @@ impl<'b> ControlEvents<'b> {
         memory: MemoryShare,
         availability: AvailabilityChanges,
         access: Option<AccessChanges>,
+        hello_evicted: Option<Evicted>,
     ) -> Self {
         let deadline = Instant::now();
         let sources = ControlSources {
@@ -70,6 +77,8 @@ impl<'b> ControlEvents<'b> {
             taken_over: None,
             evicted: async move { memory.evicted().await }.boxed(),
             availability,
+            hello_evicted: hello_evicted
+                .map(|mut evicted| async move { evicted.reason().await }.boxed()),
             access: access.map(|changes| next_change(changes).boxed()),
             timer: Box::pin(sleep_until(deadline)),
         };
@@ -93,6 +102,11 @@ impl<'b> ControlEvents<'b> {
         self.force = true;
     }
 
+    /// Ends the wait for what would need the place of a client without a hello.
+    pub(super) fn hello_arrived(&mut self) {
+        self.sources.hello_evicted = None;
+    }
+
     /// Sets what completes when another session takes the client over.
     pub(super) fn set_taken_over(&mut self, taken_over: TakenOver) {
         self.sources.taken_over = Some(taken_over);
@@ -107,8 +121,9 @@ impl<'b> ControlEvents<'b> {
 
     /// Waits for the next event; for changes of the availability only if there is `room`.
     ///
-    /// [`CloseNow`](ControlEvent::CloseNow), [`TakenOver`](ControlEvent::TakenOver) and
-    /// [`Evicted`](ControlEvent::Evicted) are last events: do not call this again after one.
+    /// [`CloseNow`](ControlEvent::CloseNow), [`TakenOver`](ControlEvent::TakenOver),
+    /// [`Evicted`](ControlEvent::Evicted) and [`MakeRoom`](ControlEvent::MakeRoom) are last events: do
+    /// not call this again after one.
     ///
     /// # Cancel safety
     ///
@@ -156,6 +171,11 @@ impl ControlSources<'_> {
         }
         if self.evicted.as_mut().poll(cx).is_ready() {
             return Poll::Ready(ControlEvent::Evicted);
+        }
+        if let Some(hello_evicted) = &mut self.hello_evicted
+            && let Poll::Ready(refusal) = hello_evicted.as_mut().poll(cx)
+        {
+            return Poll::Ready(ControlEvent::MakeRoom(refusal));
         }
         if let Some(access) = &mut self.access
             && let Poll::Ready(changes) = access.as_mut().poll(cx)
@@ -206,7 +226,7 @@ mod tests {
     ) -> ControlEvents<'_> {
         let (changes, _) = AvailabilityChanges::watching(availability);
         let memory = MemoryBudget::unlimited().share();
-        let mut events = ControlEvents::new(shutdown, memory, changes, None);
+        let mut events = ControlEvents::new(shutdown, memory, changes, None, None);
         events.set_timer(Instant::now() + TIMER);
         events
     }

@@ -8,6 +8,7 @@ use streamgate_protocol::limits::MIN_CLIENT_FRAME_BYTES;
 use streamgate_protocol::message::{Fault, Hello, Identity, Welcome, is_client_id};
 use streamgate_protocol::{ServerMessage, close};
 
+use crate::refusal::Refusal;
 use crate::session::Session;
 use crate::session::outgoing::Outgoing;
 use crate::socket::CloseReason;
@@ -112,6 +113,8 @@ impl<S> Session<'_, S> {
     /// it.
     pub(super) async fn greet(&mut self) -> Result<(), CloseReason> {
         self.authenticate()?;
+        self.hello_place = None;
+        self.control.hello_arrived();
         let Some(client) = self.handshake.client() else {
             return Ok(());
         };
@@ -131,6 +134,16 @@ impl<S> Session<'_, S> {
         self.control.set_taken_over(taken_over);
         self.handshake.welcome(&mut self.outgoing);
         Ok(())
+    }
+}
+
+impl<S> Session<'_, S> {
+    /// Gives up the place of a client without a hello. Returns the reason to close its socket.
+    pub(super) fn make_room(&mut self, refusal: Refusal) -> CloseReason {
+        // Its end may take time, for which nobody has to wait.
+        self.hello_place = None;
+        self.recorder.record_refusal(refusal);
+        CloseReason::by_server(close::HEARTBEAT_MISSED, refusal.sentence())
     }
 }
 

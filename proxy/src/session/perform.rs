@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::Bytes;
 use tracing::Level;
 
 use crate::session::Session;
+use crate::session::authentication::check_hello_bytes;
 use crate::session::batch::{PerformingBatch, RequestBatch};
 use crate::session::dispatch::{AdmittedSubscription, Dispatched, dispatch};
 use crate::session::fairness::spend_turn;
@@ -35,6 +36,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// Dispatches a frame and those after it that can be read without waiting.
     pub(super) async fn dispatch_new(&mut self, first: Bytes) -> Result<(), CloseReason> {
         let began = Instant::now();
+        if self.awaits_hello() {
+            check_hello_bytes(first.len())?;
+        }
         let (frames, closed) = self.ready_frames(first).await;
         self.dispatch(frames, began).await?;
         closed.map_or(Ok(()), Err)
@@ -100,7 +104,13 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         let mut bytes = first.len();
         let mut frames = vec![first];
         self.recorder.received(bytes);
-        while frames.len() < MAX_BATCH_FRAMES && bytes < MAX_BATCH_BYTES {
+        // Without a valid token a client gathers nothing.
+        let max_frames = if self.awaits_hello() {
+            1
+        } else {
+            MAX_BATCH_FRAMES
+        };
+        while frames.len() < max_frames && bytes < MAX_BATCH_BYTES {
             match poll_once(|cx| self.socket.poll_read(cx)).await {
                 Poll::Ready(SocketProgress::Frame(frame)) => {
                     bytes += frame.len();
@@ -217,7 +227,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// For the client, a request is no longer in flight once it cancels it. While the backend still
     /// performs it, it counts here.
     pub(super) fn may_read(&self) -> bool {
-        self.has_room_to_read() && self.memory.may_read()
+        self.has_room_to_read() && self.memory.may_read() && self.read_after.is_none()
     }
 
     /// As [`may_read`](Self::may_read), however much memory the server has.

@@ -61,6 +61,11 @@ impl<'b> Recorder<'b> {
         }
     }
 
+    /// Counts and logs a refusal.
+    pub(super) fn record_refusal(&self, refusal: Refusal) {
+        self.refusals.record(refusal, self.peer);
+    }
+
     /// Counts a reply.
     pub(super) fn replied(&mut self, ticket: RequestTicket, error: Option<ErrorKind>) {
         let (operation, started) = (ticket.operation, ticket.started);

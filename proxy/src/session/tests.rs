@@ -51,7 +51,8 @@ async fn connect_from(
     let (near, far) = duplex(buffer_bytes);
     let mut client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
     let socket = ServerSocket::new(far, ENCODING, MAX_FRAME_BYTES).await;
-    let mut session: LocalBoxFuture<'_, ()> = Box::pin(run(&server.state, socket, peer, None));
+    let mut session: LocalBoxFuture<'_, ()> =
+        Box::pin(run(&server.state, socket, peer, Opening::default()));
     static CLIENTS: AtomicU64 = AtomicU64::new(0);
     let id = format!("client-{}", CLIENTS.fetch_add(1, Ordering::Relaxed));
     let hello = ClientMessage::Hello(Hello::new(id, u32::MAX));

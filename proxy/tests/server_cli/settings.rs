@@ -215,6 +215,20 @@ fn a_revocation_in_the_file_closes_the_socket() {
     assert_eq!(again.close_code(), 4401);
 }
 
+#[test]
+fn a_revocation_that_is_gone_counts_until_the_file_has_settled() {
+    let folder = Folder::with(WITH_TOKENS);
+    let list = "[[revoked]]\nsub = 'ann'\nbefore = 2100-01-01T00:00:00Z\n";
+    folder.write("revoked.toml", list);
+    let (server, mut log, _) = folder.start();
+    let ann = mint(&folder, "ann", "writer");
+    // As if the list were being written.
+    folder.write("revoked.toml", "");
+    log.until("revoked tokens read again revocations=0");
+    log.until("revocations are lifted");
+    connect(&server, &ann).add(1).unwrap();
+}
+
 #[cfg(unix)]
 #[test]
 fn a_hangup_reads_the_files_and_settings_that_need_a_restart_are_named() {

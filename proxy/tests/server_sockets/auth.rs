@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use streamgate::{
     AuthPolicy, Config, KeySet, Permission, Revocation, RevokedTokens, RightRule, Role,
-    VerificationKey,
+    StaticToken, VerificationKey,
 };
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::message::{Credit, Identity, Outcome};
@@ -164,7 +164,14 @@ async fn a_token_may_come_in_the_header_of_the_handshake() {
 #[tokio::test]
 async fn a_token_in_the_url_is_refused() {
     let server = server().await;
-    for query in ["token=x", "a=b&access_token=x", "JWT=x", "authorization=x"] {
+    for query in [
+        "token=x",
+        "a=b&access_token=x",
+        "JWT=x",
+        "authorization=x",
+        "%74oken=x",
+        "%4aw%54",
+    ] {
         let request = format!("GET /v1/ws?{query} HTTP/1.1\r\nhost: h\r\n{HANDSHAKE}\r\n");
         let response = exchange(server.address, &request).await;
         assert!(response.starts_with("HTTP/1.1 400 "), "{response}");
@@ -435,6 +442,80 @@ async fn a_socket_without_a_hello_is_closed_soon() {
     let server = server().await;
     let mut silent = TestClient::connect_silently(server.address, Encoding::Binary).await;
     assert_unauthenticated(&silent.closed().await, "token_missing");
+}
+
+#[tokio::test]
+async fn sockets_without_a_hello_have_a_share_and_the_oldest_makes_room() {
+    let config = Config::default()
+        .max_sockets(8)
+        .max_sockets_per_address(8)
+        .access(policy());
+    let server = TestServer::with(config).await;
+    let mut silent = Vec::new();
+    for _ in 0..6 {
+        silent.push(TestClient::connect_silently(server.address, Encoding::Binary).await);
+    }
+    for silent in &mut silent[..4] {
+        assert_eq!(silent.closed().await.code, close::HEARTBEAT_MISSED);
+    }
+    let mut client = connect(&server, Encoding::Binary, Some(&token("ann")), &[]).await;
+    client.welcome().await;
+    client.ping(1).await;
+}
+
+#[tokio::test]
+async fn a_whole_message_with_the_hello_has_a_bound_too() {
+    let server = server().await;
+    let padding = "x".repeat(60_000);
+    for (copies, is_accepted) in [(1, true), (2, false)] {
+        let adds: Vec<_> = (0..copies).map(|id| add(id, "ann:s", &padding)).collect();
+        let mut client = connect(&server, Encoding::Binary, Some(&token("ann")), &adds).await;
+        if is_accepted {
+            client.welcome().await;
+            client.reply_to(0).await.unwrap();
+        } else {
+            assert_eq!(client.closed().await.code, close::FRAME_TOO_LARGE);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_static_token_whose_subject_is_edited_ends_its_sockets() {
+    let with_subject = |subject: &str| {
+        let digest =
+            ring::digest::digest(&ring::digest::SHA256, b"0123456789abcdef0123456789abcdef");
+        policy().static_tokens([StaticToken {
+            subject: subject.to_owned(),
+            sha256: digest.as_ref().try_into().unwrap(),
+            roles: vec!["user".to_owned()],
+        }])
+    };
+    let server = TestServer::with(Config::default().access(with_subject("ci"))).await;
+    let token = "0123456789abcdef0123456789abcdef";
+    let mut client = connect(&server, Encoding::Binary, Some(token), &[]).await;
+    client.welcome().await;
+    server.server.set_access(with_subject("ci")).unwrap();
+    client.ping(1).await;
+    server.server.set_access(with_subject("deploy")).unwrap();
+    assert_unauthenticated(&client.closed().await, "token_other_subject");
+}
+
+#[tokio::test]
+async fn a_client_that_renews_without_end_is_read_slowly_and_loses_nothing() {
+    let server = server().await;
+    let mut client = connect(&server, Encoding::Binary, Some(&token("ann")), &[]).await;
+    client.welcome().await;
+    let began = tokio::time::Instant::now();
+    let new = token("ann");
+    let renewals: Vec<_> = (0..7).map(|_| authenticate(&new)).collect();
+    client.send(&renewals).await;
+    client.send(&[add(1, "ann:s", "v")]).await;
+    for _ in 0..7 {
+        assert_eq!(auth(&mut client).await.1, None);
+    }
+    client.reply_to(1).await.unwrap();
+    // Five at once, then one a second; no upper bound, because the machine may be busy.
+    assert!(began.elapsed() >= Duration::from_millis(1_900));
 }
 
 #[tokio::test]

@@ -34,8 +34,8 @@ export interface ConnectOptions {
   /**
    * The token with which the client authenticates: one for its life, or a function that returns
    * one. The client calls the function at each attempt to connect, before a token ends, and once
-   * more if the server refuses a token; one call at a time. It is sent over `wss:` only, or to this
-   * machine.
+   * more if the server refuses a token; one call at a time, which may take a minute. It is sent over
+   * `wss:` only, or to this machine.
    *
    * If the function rejects with an error whose `code` is `NOAUTH`, nobody is signed in: the client
    * closes. After any other error it calls again later.

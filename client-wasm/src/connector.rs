@@ -74,7 +74,8 @@ impl WebSocketConnector {
     }
 
     /// Sets a function that returns tokens. The client calls it at each attempt to connect, before a
-    /// token ends, and once more if the server refuses a token; one call at a time.
+    /// token ends, and once more if the server refuses a token; one call at a time, which may take
+    /// a minute.
     ///
     /// An error with the code `NOAUTH` means that nobody is signed in: the client stops. After any
     /// other error it calls again later.

@@ -36,7 +36,7 @@ impl TokenRequest {
 }
 
 impl<F: Future<Output = CacheResult<String>>> TokenRequests<F> {
-    /// Awaits this call, and no longer the one before it.
+    /// Awaits this call, and drops the one before it.
     pub fn begin(&mut self, call: F) {
         self.0 = Some(Box::pin(call));
     }
@@ -56,5 +56,28 @@ impl<F: Future<Output = CacheResult<String>>> TokenRequests<F> {
                 TokenError::Later(text)
             }
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use futures_util::FutureExt as _;
+    use futures_util::future::{self, BoxFuture};
+
+    use super::*;
+
+    #[test]
+    fn a_call_that_was_given_up_counts_for_nothing() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut requests: TokenRequests<BoxFuture<'static, CacheResult<String>>> =
+            TokenRequests::default();
+        requests.begin(future::ready(Ok("first".to_owned())).boxed());
+        requests.begin(future::pending().boxed());
+        assert_eq!(requests.poll(&mut cx), Poll::Pending);
+        requests.begin(future::ready(Ok("third".to_owned())).boxed());
+        assert_eq!(requests.poll(&mut cx), Poll::Ready(Ok("third".to_owned())));
+        assert_eq!(requests.poll(&mut cx), Poll::Pending);
     }
 }

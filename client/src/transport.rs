@@ -66,8 +66,8 @@ pub trait Connector {
     /// Begins to open a socket, with one subprotocol on offer.
     fn connect(&mut self, subprotocol: &'static str) -> Self::Socket;
 
-    /// Asks the owner for a token. With `force`, one that it returned before does not do. A second
-    /// call takes the place of one that has no answer.
+    /// Asks the owner for a token. With `force`, one that it returned before does not do. If a call
+    /// before it has no answer yet, it is given up: its answer, or its error, is dropped.
     ///
     /// Called only if the client's tokens are [`TokenSource::OnDemand`]. A driver may also take the
     /// request from here, and call [`Engine::handle_token`] by itself.

@@ -84,6 +84,8 @@ export class Client extends EventTarget {
   #socket;
   #requests = new Map();
   #token;
+  /** The last call of `#token`. The answers of those before count for nothing. */
+  #tokenCall;
   /** Whether the module asked for a token since the last pump, and whether it must be a new one. */
   #tokenRequest;
   #state = "connecting";
@@ -353,6 +355,7 @@ export class Client extends EventTarget {
 
   /** Asks the owner for a token, and hands the answer to the module. */
   async #answerToken(force) {
+    const call = (this.#tokenCall = {});
     let outcome = HAS_TOKEN;
     let answer;
     try {
@@ -361,6 +364,7 @@ export class Client extends EventTarget {
       outcome = error?.code === "NOAUTH" ? SIGNED_OUT : LATER;
       answer = `${error?.message ?? error}`;
     }
+    if (call !== this.#tokenCall) return;
     this.#call((connection) => connection.token(outcome, answer, now()));
     this.#wake();
   }

@@ -15,19 +15,20 @@ const NO_OTHER_TOKEN: &str = "the server refused the token, and there is no othe
 
 impl Engine {
     /// Handles the owner's answer to [`SocketAction::RequestToken`].
+    /// Without effect if the engine no longer awaits one.
     pub fn handle_token(&mut self, answer: Result<String, TokenError>, now: Millis) {
+        if !self.tokens.end_request() {
+            return;
+        }
         let is_connecting = matches!(self.phase, ConnectionPhase::Connecting { .. });
         match answer {
             Ok(token) => match self.tokens.answer(token) {
-                Some(TokenUse::Refused) if is_connecting => {
+                TokenUse::Refused if is_connecting => {
                     self.stop_unauthenticated(NO_OTHER_TOKEN, NO_OTHER_TOKEN, now);
                 }
-                Some(TokenUse::New | TokenUse::Same) if is_connecting => {
-                    self.actions.push_back(SocketAction::Connect);
-                }
-                Some(TokenUse::New) => self.tokens.send_on_open_socket(),
-                Some(TokenUse::Refused | TokenUse::Same) => self.tokens.retry_renewal(now),
-                None => {}
+                TokenUse::New | TokenUse::Same if is_connecting => self.open_socket(now),
+                TokenUse::New => self.tokens.send_on_open_socket(),
+                TokenUse::Refused | TokenUse::Same => self.tokens.retry_renewal(now),
             },
             Err(TokenError::SignedOut(why)) => {
                 self.stop_unauthenticated(&why, "signed out", now);
@@ -50,11 +51,13 @@ impl Engine {
         if is_refused {
             self.tokens.refuse_renewal();
             self.tokens.retry_renewal(now);
+        } else {
+            self.tokens.admit();
         }
     }
 
-    pub(super) fn request_token(&mut self, is_renewal: bool) {
-        let force = self.tokens.request(is_renewal);
+    pub(super) fn request_token(&mut self, is_renewal: bool, now: Millis) {
+        let force = self.tokens.request(is_renewal, now);
         self.actions.push_back(SocketAction::RequestToken { force });
     }
 
@@ -67,5 +70,10 @@ impl Engine {
 
 /// Returns whether a close, or an HTTP status, means that another token may be accepted.
 pub(super) const fn is_refusal_of_token(code: u16) -> bool {
-    matches!(code, 401 | 403 | close::UNAUTHENTICATED | close::FORBIDDEN)
+    matches!(code, 401 | close::UNAUTHENTICATED) || is_forbidden(code)
+}
+
+/// Returns whether it means that this client may not connect, whatever its token.
+pub(super) const fn is_forbidden(code: u16) -> bool {
+    matches!(code, 403 | close::FORBIDDEN)
 }

@@ -29,6 +29,8 @@ pub struct ClientConfig {
     pub encoding: Encoding,
     /// The time that one attempt to connect may take. Default: 10 000.
     pub connect_timeout_ms: u32,
+    /// The time that the owner may take to return a token. Default: 60 000.
+    pub token_timeout_ms: u32,
     /// The time that a request may wait for a connection or for its turn, and the time that an
     /// unanswered request is retried. Default: 30 000.
     pub queue_timeout_ms: u32,
@@ -68,6 +70,7 @@ impl Default for ClientConfig {
         Self {
             encoding: Encoding::Binary,
             connect_timeout_ms: 10_000,
+            token_timeout_ms: 60_000,
             queue_timeout_ms: 30_000,
             close_timeout_ms: 3_000,
             backoff_first_ms: 100,
@@ -111,6 +114,7 @@ macro_rules! setters {
 setters! {
     encoding: Encoding,
     connect_timeout_ms: u32,
+    token_timeout_ms: u32,
     queue_timeout_ms: u32,
     close_timeout_ms: u32,
     backoff_first_ms: u32,

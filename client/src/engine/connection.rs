@@ -7,7 +7,7 @@ use streamgate_protocol::limits;
 use streamgate_protocol::text::push_number;
 
 use super::Engine;
-use super::authentication::is_refusal_of_token;
+use super::authentication::{is_forbidden, is_refusal_of_token};
 use super::availability::Availability;
 use super::connection_phase::ConnectionPhase;
 use super::connection_state::ConnectionState;
@@ -71,12 +71,9 @@ impl Engine {
         match self.phase {
             ConnectionPhase::Connecting { give_up_at } if now >= give_up_at => {
                 self.actions.push_back(SocketAction::Abandon);
-                self.handle_lost(
-                    close::ABNORMAL,
-                    "the attempt to connect timed out",
-                    true,
-                    now,
-                );
+                self.tokens.end_request();
+                let why = "the attempt to connect timed out";
+                self.handle_lost(close::ABNORMAL, why, true, now);
             }
             ConnectionPhase::Pausing { until } if now >= until => self.connect(now),
             ConnectionPhase::Closing { give_up_at } if now >= give_up_at => {
@@ -103,7 +100,7 @@ impl Engine {
             }
             ConnectionPhase::Open { .. } => {
                 if self.tokens.renew_at().is_some_and(|at| now >= at) {
-                    self.request_token(true);
+                    self.request_token(true, now);
                 }
                 self.heartbeat.record_wake(now);
                 if self.late_recovery.begin(now) {
@@ -164,14 +161,25 @@ impl Engine {
     }
 
     pub(super) fn connect(&mut self, now: Millis) {
+        if !self.tokens.is_on_demand() {
+            return self.open_socket(now);
+        }
+        self.phase = ConnectionPhase::Connecting {
+            give_up_at: now + u64::from(self.config.token_timeout_ms),
+        };
+        // The owner gets one call at a time. A call from before the machine slept may never end.
+        let recent = now.saturating_sub(u64::from(self.config.connect_timeout_ms));
+        if !self.tokens.is_requested_since(recent) {
+            self.request_token(false, now);
+        }
+    }
+
+    #[inline(never)]
+    pub(super) fn open_socket(&mut self, now: Millis) {
         self.phase = ConnectionPhase::Connecting {
             give_up_at: now + u64::from(self.config.connect_timeout_ms),
         };
-        if self.tokens.is_on_demand() {
-            self.request_token(false);
-        } else {
-            self.actions.push_back(SocketAction::Connect);
-        }
+        self.actions.push_back(SocketAction::Connect);
     }
 
     /// Closes the socket because the server violated the protocol. Another attempt would fail the
@@ -185,14 +193,19 @@ impl Engine {
 
     /// Handles that the connection is gone: schedules another attempt, unless there is no point in
     /// one. `is_unnoticed` says that the server may take it for alive.
+    #[inline(never)]
     pub(super) fn handle_lost(&mut self, code: u16, reason: &str, is_unnoticed: bool, now: Millis) {
         self.tokens.connection_lost();
+        let mut may_go_on = false;
+        if let ConnectionPhase::Open { since } = self.phase {
+            if self.backoff.record_open_time(now.saturating_sub(since)) {
+                self.tokens.connection_lasted();
+            }
+            may_go_on = is_unnoticed;
+        }
         let is_retried = self.was_ever_open || self.config.retry_first_connect;
-        let has_ended = if is_refusal_of_token(code)
-            && let Some(refusals) = self.tokens.refuse()
-        {
-            // The owner of a client that was never connected awaits an answer.
-            refusals > 1 && !is_retried
+        let has_ended = if is_refusal_of_token(code) {
+            self.tokens.refuse(is_forbidden(code), is_retried)
         } else {
             close::after_close(code) == AfterClose::Stop || !is_retried
         };
@@ -211,11 +224,6 @@ impl Engine {
             return self.stop(code, reason);
         }
         self.late_recovery.due_at = None;
-        let mut may_go_on = false;
-        if let ConnectionPhase::Open { since } = self.phase {
-            self.backoff.record_open_time(now.saturating_sub(since));
-            may_go_on = is_unnoticed;
-        }
         if may_go_on {
             let unnoticed_ms = self.heartbeat.server_patience_ms();
             self.late_recovery.record_connection_lost(unnoticed_ms);

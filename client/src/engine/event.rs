@@ -19,8 +19,8 @@ pub enum SocketAction {
         reason: &'static str,
     },
     /// Ask the owner for a token, then call
-    /// [`Engine::handle_token`](super::Engine::handle_token). A new request takes the place of one
-    /// that is not answered.
+    /// [`Engine::handle_token`](super::Engine::handle_token). If a request before it has no answer
+    /// yet, that answer must not reach the engine any more.
     RequestToken {
         /// The token that the owner returned last was refused, or is about to end: it must return
         /// another one.

@@ -27,11 +27,13 @@ impl ReconnectBackoff {
     }
 
     /// Records how long the connection that was lost had been open. Only a stable one starts the
-    /// pauses again.
-    pub(super) fn record_open_time(&mut self, ms: u64) {
-        if ms >= self.stable_after_ms {
+    /// pauses again. Returns whether it was.
+    pub(super) fn record_open_time(&mut self, ms: u64) -> bool {
+        let is_stable = ms >= self.stable_after_ms;
+        if is_stable {
             self.bounds.reset();
         }
+        is_stable
     }
 }
 
@@ -45,9 +47,9 @@ mod tests {
         let mut jitter = Jitter::new(0);
         assert!(backoff.next_pause_ms(&mut jitter) <= 100);
         let doubled = backoff.bounds.clone();
-        backoff.record_open_time(4_999);
+        assert!(!backoff.record_open_time(4_999));
         assert_eq!(backoff.bounds, doubled);
-        backoff.record_open_time(5_000);
+        assert!(backoff.record_open_time(5_000));
         assert_ne!(backoff.bounds, doubled);
         assert!(backoff.next_pause_ms(&mut jitter) <= 100);
     }

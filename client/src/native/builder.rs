@@ -87,6 +87,14 @@ impl Builder {
         self
     }
 
+    /// Sets how long a call of [`token_source`](Self::token_source) may take. It is dropped then, and
+    /// followed by another. The time-out to connect begins after it. Default: 60 s.
+    #[must_use]
+    pub fn token_timeout(mut self, timeout: Duration) -> Self {
+        self.config.token_timeout_ms = millis(timeout);
+        self
+    }
+
     /// Sets how long a request may wait for a connection. Default: 30 s.
     #[must_use]
     pub fn queue_timeout(mut self, timeout: Duration) -> Self {
@@ -114,7 +122,8 @@ impl Builder {
     }
 
     /// Sets a function that returns tokens. The client calls it at each attempt to connect, before a
-    /// token ends, and once more if the server refuses a token; one call at a time.
+    /// token ends, and once more if the server refuses a token; one call at a time: see
+    /// [`token_timeout`](Self::token_timeout).
     ///
     /// An error with the code `NOAUTH` means that nobody is signed in: the client stops. After any
     /// other error it calls again later.

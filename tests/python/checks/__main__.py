@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 
-from . import client_sequences, redis_scenarios, scenarios, server_sequences, vectors
+from . import client_sequences, redis_scenarios, scenarios, server_sequences, tokens, vectors
 from .server import Server
 
 HANGS_AFTER_S = 120
@@ -29,6 +29,7 @@ async def main(part):
             client_sequences.checks(),
             scenarios.checks(),
             redis_scenarios.checks(),
+            tokens.checks(),
         )
         chosen = selected(itertools.chain(*suites), part)
         outcomes += await asyncio.gather(*(in_turn(*check) for check in chosen))

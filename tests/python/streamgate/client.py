@@ -36,13 +36,14 @@ class Client(Operations, Subscriptions):
         token=None,
         max_frame_bytes=limits.MAX_SERVER_FRAME_BYTES,
         connect_timeout_s=limits.CONNECT_TIMEOUT_S,
+        token_timeout_s=limits.TOKEN_TIMEOUT_S,
         retry_time_s=limits.RETRY_TIME_S,
         max_reconnect_pause_s=limits.MAX_RECONNECT_PAUSE_S,
     ):
         self.urls = itertools.cycle(urls)
         self.encodings = {name: ENCODINGS[name] for name in subprotocols}
         self.client_id = client_id or secrets.token_urlsafe(16)
-        self.tokens = Tokens(token, urls)
+        self.tokens = Tokens(token, urls, token_timeout_s)
         self.max_frame_bytes = max_frame_bytes
         self.connect_timeout_s = connect_timeout_s
         self.retry_time_s = retry_time_s
@@ -134,14 +135,18 @@ class Client(Operations, Subscriptions):
                 continue
             session = Session(self, next(self.urls), token)
             end = await session.run()
-            if self.session is session and loop.time() - self._since >= limits.STABLE_AFTER_S:
+            has_lasted = (
+                self.session is session and loop.time() - self._since >= limits.STABLE_AFTER_S
+            )
+            if has_lasted:
                 pause.reset()
             if self.stopped:
                 return
             self.end = end
             self.close_code = end.code or self.close_code
             self._disconnected(session, end)
-            if end.stop and not self.tokens.may_have_another(end.code):
+            has_other_token = self.tokens.may_have_another(end.code, has_lasted)
+            if end.stop and not has_other_token:
                 return self._stop(end.error())
             await asyncio.sleep(pause.next(end.retry_after_s))
 

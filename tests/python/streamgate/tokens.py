@@ -6,17 +6,20 @@ from urllib.parse import urlsplit
 from . import limits
 from .errors import StreamgateError
 
-_REFUSALS = (4401, 4403)
+_FORBIDDEN = 4403
+_REFUSALS = (4401, _FORBIDDEN)
 _OWN_MACHINE = {"localhost", "127.0.0.1", "::1"}
 
 
 class Tokens:
     """The tokens of one client. `source` is None, a text, or an async function of `force`."""
 
-    def __init__(self, source, urls):
+    def __init__(self, source, urls, timeout_s=limits.TOKEN_TIMEOUT_S):
         self.source = source if callable(source) else None
         self.current = None if callable(source) else source
+        self.timeout_s = timeout_s
         self.refused = None
+        self.was_forbidden = False
         for url in urls if source is not None else ():
             parts = urlsplit(url)
             if parts.scheme != "wss" and parts.hostname not in _OWN_MACHINE:
@@ -26,19 +29,26 @@ class Tokens:
         """Returns the token for a new socket, or None if the client has none."""
         if self.source is None:
             return self.current
-        async with asyncio.timeout(limits.CONNECT_TIMEOUT_S):
-            token = await self.source(force=self.refused is not None)
+        token = await self.ask(force=self.refused is not None)
         if token == self.refused:
             raise StreamgateError("NOAUTH", "the server refused the token, and there is no other")
         self.current, self.refused = token, None
         return token
 
-    def may_have_another(self, close_code):
+    async def ask(self, *, force):
+        """Asks the owner for a token. A call that takes too long is cancelled."""
+        async with asyncio.timeout(self.timeout_s):
+            return await self.source(force=force)
+
+    def may_have_another(self, close_code, has_lasted):
         """Records how a socket ended; returns whether another token may be accepted."""
+        was_forbidden = self.was_forbidden and not has_lasted
+        self.was_forbidden = was_forbidden or close_code == _FORBIDDEN
         if self.source is None or close_code not in _REFUSALS:
             return False
+        # Not one that was presented later, and not accepted.
         self.refused = self.current
-        return True
+        return not (was_forbidden and close_code == _FORBIDDEN)
 
 
 class Renewal:
@@ -72,7 +82,7 @@ class Renewal:
     async def _renew(self, after_s, end_ms):
         await asyncio.sleep(after_s)
         try:
-            token = await self.tokens.source(force=True)
+            token = await self.tokens.ask(force=True)
         except StreamgateError as error:
             if error.code == "NOAUTH":
                 return await self.session.client.sign_out(error)

@@ -20,6 +20,17 @@ fn on_demand() -> TestEngine {
     test
 }
 
+/// One whose owner was asked for its first token.
+fn connecting() -> TestEngine {
+    let mut test = TestEngine::with(ClientConfig {
+        token_source: TokenSource::OnDemand,
+        retry_first_connect: true,
+        ..ClientConfig::default()
+    });
+    assert_eq!(test.take_token_request(), Some(false));
+    test
+}
+
 /// One whose first token was accepted.
 fn open_on_demand() -> TestEngine {
     let mut test = on_demand();
@@ -92,6 +103,15 @@ impl TestEngine {
             let _ = self.sent_kinds();
             self.receive(&ServerMessage::Pong { nonce: 0 });
             assert!(self.now - start < 1_000_000, "no request for a token");
+        }
+    }
+
+    /// Advances the clock with a server that is heard.
+    fn stay_open(&mut self, ms: u64) {
+        for _ in 0..ms / 100 {
+            self.advance(100);
+            let _ = self.sent_kinds();
+            self.receive(&ServerMessage::Pong { nonce: 0 });
         }
     }
 
@@ -303,16 +323,155 @@ fn an_owner_that_has_no_token_yet_is_asked_again_like_after_a_lost_connection() 
 }
 
 #[test]
-fn an_owner_that_does_not_answer_is_asked_again_after_the_connect_timeout() {
-    let mut test = TestEngine::with(ClientConfig {
-        token_source: TokenSource::OnDemand,
-        retry_first_connect: true,
-        ..ClientConfig::default()
-    });
-    assert_eq!(test.take_token_request(), Some(false));
-    assert!(test.advance_until_token_request().0 >= 10_000);
+fn an_owner_that_does_not_answer_is_asked_again_after_the_token_timeout() {
+    let mut test = connecting();
+    test.advance(60_000);
+    assert_eq!(test.take_token_request(), None);
     test.answer("late");
+    assert!(!test.is_connecting(), "the request was given up");
+    test.advance_until_token_request();
+    test.answer("second");
     assert!(test.is_connecting());
+    test.accept_for("ann");
+    assert_eq!(test.hello_token().as_deref(), Some("second"));
+}
+
+#[test]
+fn an_issuer_that_is_slower_than_the_connect_timeout_is_awaited() {
+    let mut test = connecting();
+    test.advance(59_000);
+    assert_eq!(test.states, ["connecting"]);
+    test.answer("first");
+    assert!(test.is_connecting());
+    test.advance(9_000);
+    test.accept_for("ann");
+    assert_eq!(test.hello_token().as_deref(), Some("first"));
+}
+
+#[test]
+fn an_owner_is_asked_once_for_a_renewal_until_it_answers() {
+    let mut test = open_on_demand();
+    test.advance_until_token_request();
+    test.auth(None);
+    test.stay_open(3 * RENEW_AFTER);
+    assert_eq!(test.take_token_request(), None);
+    test.answer("second");
+    assert_eq!(test.authentications(), ["second"]);
+}
+
+#[test]
+fn a_request_outlives_its_connection_and_its_answer_does_for_the_next() {
+    let mut test = open_on_demand();
+    test.advance_until_token_request();
+    test.lose_connection(close::ABNORMAL);
+    test.advance(5_000);
+    assert_eq!(test.take_token_request(), None, "one call at a time");
+    test.answer("second");
+    assert!(test.is_connecting());
+    test.accept_for("ann");
+    assert_eq!(test.hello_token().as_deref(), Some("second"));
+}
+
+#[test]
+fn a_request_from_before_the_machine_slept_is_given_up() {
+    let mut test = open_on_demand();
+    test.advance_until_token_request();
+    test.now += 3_600_000;
+    test.lose_connection(close::UNAUTHENTICATED);
+    assert!(test.advance_until_token_request().1);
+    test.answer("second");
+    assert!(test.is_connecting());
+}
+
+#[test]
+fn an_error_of_a_request_that_was_given_up_changes_nothing() {
+    let mut test = connecting();
+    test.advance(60_000);
+    test.answer_error(TokenError::SignedOut("long ago".to_owned()));
+    assert_eq!(test.closed_with, None);
+    let mut open = open_on_demand();
+    open.answer_error(TokenError::SignedOut("long ago".to_owned()));
+    assert!(open.states.is_empty(), "{:?}", open.states);
+}
+
+#[test]
+fn a_renewal_that_came_too_late_does_for_the_next_connection() {
+    let mut test = open_on_demand();
+    test.advance_until_token_request();
+    test.answer("second");
+    assert_eq!(test.authentications(), ["second"]);
+    // The server had ended the first token before it read the second.
+    test.lose_connection(close::UNAUTHENTICATED);
+    assert!(test.advance_until_token_request().1);
+    test.answer("second");
+    assert_eq!(test.closed_with, None);
+    assert!(test.is_connecting());
+    test.accept_for("ann");
+    assert_eq!(test.hello_token().as_deref(), Some("second"));
+    // Now it has judged the second.
+    test.lose_connection(close::UNAUTHENTICATED);
+    test.advance_until_token_request();
+    test.answer("second");
+    assert_eq!(test.closed_with, Some(close::UNAUTHENTICATED));
+}
+
+#[test]
+fn a_renewal_that_was_accepted_is_the_token_that_a_close_refuses() {
+    let mut test = open_on_demand();
+    test.advance_until_token_request();
+    test.answer("second");
+    assert_eq!(test.authentications(), ["second"]);
+    test.auth(None);
+    test.lose_connection(close::UNAUTHENTICATED);
+    test.advance_until_token_request();
+    test.answer("second");
+    assert_eq!(test.closed_with, Some(close::UNAUTHENTICATED));
+}
+
+#[test]
+fn a_client_that_is_forbidden_twice_in_a_row_stops() {
+    for close_code in [close::FORBIDDEN, 403] {
+        for welcomed in [false, true] {
+            let mut test = open_on_demand();
+            test.request(1, read());
+            test.lose_connection(close_code);
+            assert!(test.advance_until_token_request().1);
+            test.answer("second");
+            if welcomed {
+                test.accept_for("ann");
+                test.stay_open(1_000);
+            }
+            test.lose_connection(close_code);
+            assert_eq!(test.closed_with, Some(close_code), "welcomed: {welcomed}");
+            assert_eq!(test.codes(), [(1, "NOPERM")]);
+            assert_eq!(test.take_token_request(), None);
+        }
+    }
+}
+
+#[test]
+fn a_client_that_is_forbidden_again_after_a_connection_that_lasted_asks_again() {
+    let mut test = open_on_demand();
+    for token in ["second", "third", "fourth"] {
+        test.lose_connection(close::FORBIDDEN);
+        test.advance_until_token_request();
+        test.answer(token);
+        test.accept_for("ann");
+        test.stay_open(6_000);
+    }
+    assert_eq!(test.closed_with, None);
+}
+
+#[test]
+fn new_tokens_that_are_refused_are_followed_by_others() {
+    let mut test = open_on_demand();
+    for token in ["second", "third", "fourth"] {
+        test.lose_connection(close::UNAUTHENTICATED);
+        test.advance_until_token_request();
+        test.answer(token);
+        assert!(test.is_connecting());
+    }
+    assert_eq!(test.closed_with, None);
 }
 
 #[test]

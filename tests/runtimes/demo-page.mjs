@@ -161,6 +161,17 @@ export class Demo {
   }
 }
 
+export const CHROMIUM_FLAGS = [
+  "--headless=new",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
 /** Finds the browser: STREAMGATE_CHROMIUM, or the first of its usual names on PATH. */
 export function chromiumPath() {
   if (process.env.STREAMGATE_CHROMIUM) return process.env.STREAMGATE_CHROMIUM;

@@ -11,22 +11,12 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { after, afterEach, before } from "node:test";
 
-import { Demo, chromiumPath } from "./demo-page.mjs";
+import { CHROMIUM_FLAGS, Demo, chromiumPath } from "./demo-page.mjs";
 import { Proxy, fromTarget } from "./proxy.mjs";
 
 export const www = fromTarget("STREAMGATE_WWW", "www");
 const { chromium } = createRequire(path.join(fromTarget("STREAMGATE_RUNTIMES", "runtimes"), "package.json"))("playwright-core");
 
-const CHROMIUM_FLAGS = [
-  "--headless=new",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 /** Longest wait for anything on the page. Only a hang takes as long, on any machine. */
 const HANG_MS = 5 * 60_000;
 /** Longest time of a whole suite. Only a hang takes as long, on any machine. */

@@ -69,9 +69,9 @@ pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<()> {
     run(&mut bench, "the message above says why")
 }
 
-/// Runs the JavaScript tests, all but the demo page's.
+/// Runs the JavaScript tests, all but those of pages.
 pub(crate) fn js() -> anyhow::Result<()> {
-    let scripts = scripts(|name| !name.starts_with(PAGE_TESTS))?;
+    let scripts = scripts(|name| !is_page_test(name))?;
     ensure!(!scripts.is_empty(), "there is no test in tests/runtimes");
     announce("JavaScript tests");
     run(
@@ -80,14 +80,14 @@ pub(crate) fn js() -> anyhow::Result<()> {
     )
 }
 
-/// Runs the demo page's tests.
+/// Runs the tests of the demo page, and of pages with tokens.
 pub(crate) fn page() -> anyhow::Result<()> {
-    let scripts = scripts(|name| name.starts_with(PAGE_TESTS))?;
+    let scripts = scripts(is_page_test)?;
     ensure!(
         !scripts.is_empty(),
-        "tests/runtimes has no {PAGE_TESTS}*.test.mjs"
+        "there is no test of a page in tests/runtimes"
     );
-    announce("demo page");
+    announce("pages");
     run(
         &mut node_test(&scripts),
         "`cargo xtask wasm` makes the page it tests",
@@ -131,8 +131,10 @@ fn build_optimized(packages: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the names of the demo page's tests begin with.
-const PAGE_TESTS: &str = "demo";
+/// Whether a test needs Chromium and the demo page.
+fn is_page_test(name: &str) -> bool {
+    name.starts_with("demo") || name.starts_with("page")
+}
 
 fn scripts(wanted: impl Fn(&str) -> bool) -> anyhow::Result<Vec<PathBuf>> {
     let mut scripts = Vec::new();

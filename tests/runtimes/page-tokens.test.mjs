@@ -1,0 +1,114 @@
+// Tokens of a page in a real Chromium, on the real server: twenty lives of a token, and a tab that is
+// frozen past its token's end. demo-setup.mjs lists the environment variables.
+
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+
+import { CHROMIUM_FLAGS, chromiumPath } from "./demo-page.mjs";
+import { LIFE_MS, mint, serveWithTokens } from "./issuer.mjs";
+import { fromTarget } from "./proxy.mjs";
+
+const www = fromTarget("STREAMGATE_WWW", "www");
+const { chromium } = createRequire(path.join(fromTarget("STREAMGATE_RUNTIMES", "runtimes"), "package.json"))("playwright-core");
+
+/** As many tokens as the page lives through. */
+const LIVES = 20;
+
+/** Only a hang takes as long, on any machine. */
+const HANG_MS = 5 * 60_000;
+
+let browser;
+let server;
+
+before(async () => {
+  browser = await chromium.launch({ executablePath: chromiumPath(), args: CHROMIUM_FLAGS });
+  server = await serveWithTokens({}, "--www", www);
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+/** Opens a page that is connected as `ann`, and tails and adds once `run()` is called. */
+async function open(t, stream) {
+  const issued = [];
+  const page = await (await browser.newContext()).newPage();
+  t.after(() => page.context().close());
+  page.setDefaultTimeout(HANG_MS);
+  await page.exposeFunction("fetchToken", (force) => {
+    issued.push(force);
+    return mint("ann");
+  });
+  await page.goto(`${server.url}/icon.svg`);
+  await page.evaluate(
+    async ([url, stream]) => {
+      const { connect } = await import("/streamgate/src/platform/browser.js");
+      const states = [];
+      const client = await connect(url, { token: ({ force }) => globalThis.fetchToken(force) });
+      client.addEventListener("state", ({ state, code }) => states.push(`${state} ${code ?? ""}`.trim()));
+      const received = [];
+      const tailing = (async () => {
+        for await (const entry of client.tail(stream, { from: "beginning" })) {
+          const number = entry.get("number");
+          if (number === "end") return;
+          received.push(Number(number));
+        }
+      })();
+      let added = 0;
+      let running = true;
+      const adding = (async () => {
+        while (running) {
+          await client.add(stream, { number: `${added}` });
+          added += 1;
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+        await client.add(stream, { number: "end" });
+      })();
+      globalThis.finish = async () => {
+        running = false;
+        await Promise.all([adding, tailing]);
+        return { added, received, states };
+      };
+    },
+    [server.webSocketUrl, stream],
+  );
+  return { page, issued };
+}
+
+/** Checks that the tail received what was added, in order, once. */
+function assertComplete({ added, received }) {
+  assert.ok(added > 0);
+  assert.deepEqual(received, Array.from({ length: added }, (_, number) => number));
+}
+
+test("a page renews its token twenty times while it tails and adds", { timeout: HANG_MS }, async (t) => {
+  const { page, issued } = await open(t, "ann:lives");
+  while (issued.length < LIVES) await pause(LIFE_MS / 4);
+  const result = await page.evaluate(() => globalThis.finish());
+  assertComplete(result);
+  // On a busy machine a token may end before its renewal: then the page reconnects.
+  assert.ok(!result.states.some((state) => state.startsWith("closed")), `${result.states}`);
+});
+
+test("a tab that was frozen past its token's end comes back with a fresh one", { timeout: HANG_MS }, async (t) => {
+  const { page, issued } = await open(t, "ann:frozen");
+  const devtools = await page.context().newCDPSession(page);
+  // Chromium freezes hidden tabs only, and headless ones are not. The debugger stops its scripts and
+  // timers, too, while the socket stays open.
+  await devtools.send("Debugger.enable");
+  const stopped = new Promise((resolve) => devtools.once("Debugger.paused", resolve));
+  await devtools.send("Debugger.pause");
+  await stopped;
+  const before = issued.length;
+  await pause(3 * LIFE_MS);
+  assert.equal(issued.length, before, "a frozen page asks for nothing");
+  await devtools.send("Debugger.resume");
+  while (issued.length === before) await pause(LIFE_MS / 20);
+  const result = await page.evaluate(() => globalThis.finish());
+  assertComplete(result);
+  assert.ok(!result.states.some((state) => state.startsWith("closed")), `${result.states}`);
+});

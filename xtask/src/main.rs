@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 mod check;
 mod command;
 mod demo;
+mod deny;
 mod files;
 mod fuzz;
 mod map;
@@ -58,7 +59,7 @@ enum Command {
     Types,
     /// Run the JavaScript tests
     Js,
-    /// Run the demo page's tests in Chromium
+    /// Run the tests of pages in Chromium
     Page,
     /// Run the checks of the Python client, or those whose name contains a text
     Python(Rest),
@@ -70,6 +71,8 @@ enum Command {
     Abuse(Rest),
     /// Fuzz all that reads bytes of strangers
     Fuzz(fuzz::Options),
+    /// Check licences, sources and duplicates of dependencies
+    Deny(deny::Options),
     /// Rewrite the list of files in ARCHITECTURE.md
     Map,
     /// Check that every crate could be published: documentation, package, oldest compiler
@@ -113,6 +116,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Chaos(rest) => programs::chaos(&rest.arguments),
         Command::Abuse(rest) => programs::abuse(&rest.arguments),
         Command::Fuzz(options) => fuzz::run_targets(&options),
+        Command::Deny(options) => deny::check(&options),
         Command::Map => map::run(),
         Command::Publishable => publish::run(),
         Command::Bench(rest) => programs::bench(&rest.arguments),

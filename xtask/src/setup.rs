@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use crate::command::announce;
 
 pub(crate) mod browser;
+pub(crate) mod cargo_deny;
 pub(crate) mod cargo_fuzz;
 pub(crate) mod executable;
 pub(crate) mod nats;

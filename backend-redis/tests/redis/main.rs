@@ -17,6 +17,7 @@ mod fixture;
 mod gaps;
 mod groups;
 mod idempotent_add;
+mod least_access;
 mod load;
 mod operations;
 mod output_limit;

@@ -1,4 +1,4 @@
-// Runs the JavaScript example of the README unchanged against the real proxy, with the packed npm
+// Runs the JavaScript examples of the README unchanged against the real proxy, with the packed npm
 // package.
 //
 // STREAMGATE_RUNTIMES   where node_modules is   (default target/runtimes)
@@ -8,8 +8,10 @@ import { execFile } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 
+import { serveWithTokens } from "./issuer.mjs";
 import { Proxy, fromTarget, workspace } from "./proxy.mjs";
 
 /** Only a hang takes as long, on any machine. */
@@ -18,11 +20,13 @@ const HANG_MS = 5 * 60_000;
 /** The address in the example, which the test replaces. */
 const ADDRESS = "ws://127.0.0.1:8080/v1/ws";
 
+const readme = readFileSync(path.join(workspace, "README.md"), "utf8");
+const blocks = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code);
+assert.equal(blocks.length, 3, "a quickstart, an issuer, and a client with tokens");
+const [quickstart, issuer, page] = blocks;
+
 test("the quickstart for browsers and edge workers runs twice in a row", async () => {
-  const readme = readFileSync(path.join(workspace, "README.md"), "utf8");
-  const blocks = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code);
-  assert.equal(blocks.length, 1);
-  const [code] = blocks;
+  const code = quickstart;
   assert.ok(code.includes(ADDRESS), "the example has the expected address");
 
   const proxy = await Proxy.start();
@@ -43,4 +47,35 @@ test("the quickstart for browsers and edge workers runs twice in a row", async (
     rmSync(script);
     await proxy.stop();
   }
+});
+
+test("the serverless issuer's tokens let a page in, and nobody who is signed out", async (t) => {
+  const SECRET = "0123456789abcdef0123456789abcdef";
+  const server = await serveWithTokens({ id: "dev", secret: SECRET, streams: "user:{sub}:*" });
+  t.after(() => server.stop());
+  const folder = fromTarget("STREAMGATE_RUNTIMES", "runtimes");
+  const place = (name) => path.join(folder, `readme-${name}-${process.pid}.mjs`);
+  writeFileSync(place("issuer"), issuer);
+  // The page's fetch reaches the function, with the user's session.
+  const prelude = `
+    import issuer from ${JSON.stringify(pathToFileURL(place("issuer")))};
+    globalThis.fetch = (target) => {
+      const headers = process.env.PAGE_USER ? { "x-user": process.env.PAGE_USER } : {};
+      const request = new Request(new URL(target, "https://app.example.com"), { headers });
+      return issuer.fetch(request, { SECRET: "${SECRET}" });
+    };
+  `;
+  const address = "wss://streams.example.com/v1/ws";
+  assert.ok(page.includes(address), "the example has the expected address");
+  writeFileSync(place("page"), prelude + page.replace(address, server.webSocketUrl));
+  t.after(() => ["issuer", "page"].forEach((name) => rmSync(place(name))));
+  const run = (user) =>
+    promisify(execFile)(process.execPath, ["--experimental-websocket", place("page")], {
+      timeout: HANG_MS,
+      env: { ...process.env, PAGE_USER: user },
+    });
+  const { stdout } = await run("ann");
+  assert.match(stdout, /^open \d+-\d+\n$/);
+  await assert.rejects(run(""), /NOAUTH/);
+  await assert.rejects(run("bob"), /NOPERM/);
 });

@@ -4,5 +4,7 @@ mod builder;
 mod client_id;
 mod clock;
 mod socket;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use builder::Builder;

@@ -66,7 +66,7 @@ async fn the_access_list_of_the_security_document_suffices_for_every_operation()
             .perform(vec![read_pending()], PerformOptions::default())
             .await;
         let held = progress.remove(0).finish().await;
-        assert_eq!(entries(held).0.len(), 1);
+        assert_eq!(entries(held).0.len(), 2);
         assert_eq!(streams.pending_summary("s", "g").await.unwrap().count, 2);
         let all = streams.pending("s", "g", PendingQuery::default()).await;
         assert_eq!(all.unwrap().len(), 2);

@@ -11,6 +11,8 @@ use streamgate_protocol::{CacheError, CacheResult};
 use super::client_id::new_client_id;
 use super::clock::TokioClock;
 use super::socket::{NativeConnector, TokenCallback};
+#[cfg(feature = "tls")]
+use super::tls::TlsSettings;
 use crate::client::Client;
 use crate::engine::{ClientConfig, TokenSource};
 use crate::internals;
@@ -36,6 +38,8 @@ pub struct Builder {
     url: String,
     config: ClientConfig,
     token_source: Option<TokenCallback>,
+    #[cfg(feature = "tls")]
+    tls: TlsSettings,
 }
 
 impl Client {
@@ -59,6 +63,8 @@ impl Client {
             url: url.to_owned(),
             config: ClientConfig::default(),
             token_source: None,
+            #[cfg(feature = "tls")]
+            tls: TlsSettings::default(),
         }
     }
 }
@@ -152,6 +158,24 @@ impl Builder {
         self
     }
 
+    /// Trusts these certificate authorities, in PEM, instead of those of the system. For servers of
+    /// your own network.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn root_certificates(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.tls.root_certificates = Some(pem.as_ref().to_owned());
+        self
+    }
+
+    /// Sets the client's own certificate, for servers that require one: its chain and its private
+    /// key, in one PEM.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn identity(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.tls.identity = Some(pem.as_ref().to_owned());
+        self
+    }
+
     /// Sets the largest frame that the server may send, in bytes, for middleboxes that limit messages.
     /// A tail reports entries that do not fit as [`Skipped`](streamgate_protocol::Skipped). Default:
     /// the largest that servers send; less than 64 KiB counts as that.
@@ -183,8 +207,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `CONFIG` if the URL is invalid, `DISCONNECTED` if there is no connection in time, `PROTOCOL`
-    /// if the server speaks another protocol, `NOAUTH` after HTTP status 401, `NOPERM` after 403,
+    /// `CONFIG` if the URL or a certificate of these settings is invalid, `DISCONNECTED` if there is no
+    /// connection in time, or the server's certificate is not trusted, `PROTOCOL` if the server speaks another protocol, `NOAUTH` after HTTP status 401, `NOPERM` after 403,
     /// `PROTOCOL` after 400, 404 and 426.
     ///
     /// # Panics
@@ -195,7 +219,8 @@ impl Builder {
     ///
     /// Dropping the future closes the connection.
     pub async fn connect(self) -> CacheResult<Client> {
-        let connector = NativeConnector::new(
+        #[allow(unused_mut, reason = "without TLS it does not change")]
+        let mut connector = NativeConnector::new(
             &self.url,
             self.config.max_frame_bytes,
             self.token_source.clone(),
@@ -211,6 +236,14 @@ impl Builder {
                 "refusing to send a token to '{}': the connection is not encrypted; use wss://",
                 self.url
             )));
+        }
+        #[cfg(feature = "tls")]
+        if connector.is_encrypted() {
+            let tls = self.tls;
+            // It reads files.
+            let config = tokio::task::spawn_blocking(move || tls.client_config()).await;
+            let config = config.map_err(|error| CacheError::ConfigError(error.to_string()))?;
+            connector.use_tls(config.map_err(CacheError::ConfigError)?);
         }
         #[cfg(feature = "tracing")]
         let span = tracing::info_span!("streamgate_client", url = connector.log_address());

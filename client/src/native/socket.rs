@@ -13,12 +13,12 @@ use streamgate_protocol::limits::MIN_CLIENT_FRAME_BYTES;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::UrlError;
-use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::handshake::client::{Request, Response};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::{RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::engine::TokenError;
 use crate::token_requests::{TokenRequest, TokenRequests};
@@ -38,7 +38,11 @@ pub(super) struct NativeConnector {
     max_frame_bytes: usize,
     token_source: Option<TokenCallback>,
     token_requests: TokenRequests<BoxFuture<'static, CacheResult<String>>>,
+    tls: Option<Encryption>,
 }
+
+/// How a connection is encrypted; `None` if the scheme of the URL says so.
+type Encryption = tokio_tungstenite::Connector;
 
 impl NativeConnector {
     /// `max_frame_bytes` is the largest frame that the client takes; `hello` tells it to the server.
@@ -49,15 +53,28 @@ impl NativeConnector {
     ) -> Result<Self, Error> {
         let request = url.into_client_request()?;
         match request.uri().scheme_str() {
-            Some("ws") => Ok(Self {
+            Some("wss") if cfg!(not(feature = "tls")) => {
+                Err(Error::Url(UrlError::TlsFeatureNotEnabled))
+            }
+            Some("ws" | "wss") => Ok(Self {
                 request,
                 max_frame_bytes: max_frame_bytes.max(MIN_CLIENT_FRAME_BYTES) as usize,
                 token_source,
                 token_requests: TokenRequests::default(),
+                tls: None,
             }),
-            Some("wss") => Err(Error::Url(UrlError::TlsFeatureNotEnabled)),
             _ => Err(Error::Url(UrlError::UnsupportedUrlScheme)),
         }
+    }
+
+    /// Returns whether the connection is encrypted.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.request.uri().scheme_str() == Some("wss")
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn use_tls(&mut self, config: Arc<rustls::ClientConfig>) {
+        self.tls = Some(Encryption::Rustls(config));
     }
 
     /// Returns whether nobody else can read what is sent: it is encrypted, or stays on this machine.
@@ -65,7 +82,7 @@ impl NativeConnector {
         let uri = self.request.uri();
         let host = uri.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        uri.scheme_str() == Some("wss")
+        self.is_encrypted()
             || host == "localhost"
             || host
                 .parse::<IpAddr>()
@@ -75,10 +92,12 @@ impl NativeConnector {
     /// Returns the server's address for logs: without user, path and query, which may hold secrets.
     #[cfg(feature = "tracing")]
     pub(super) fn log_address(&self) -> String {
-        let host = self.request.uri().host().unwrap_or_default();
-        match self.request.uri().port_u16() {
-            Some(port) => format!("ws://{host}:{port}"),
-            None => format!("ws://{host}"),
+        let uri = self.request.uri();
+        let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host());
+        let host = host.unwrap_or_default();
+        match uri.port_u16() {
+            Some(port) => format!("{scheme}://{host}:{port}"),
+            None => format!("{scheme}://{host}"),
         }
     }
 }
@@ -90,7 +109,8 @@ impl Connector for NativeConnector {
         let mut request = self.request.clone();
         let offer = HeaderValue::from_static(subprotocol);
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offer);
-        NativeSocket::Opening(Box::pin(open(request, self.max_frame_bytes)))
+        let opening = open(request, self.max_frame_bytes, self.tls.clone());
+        NativeSocket::Opening(Box::pin(opening))
     }
 
     fn request_token(&mut self, force: bool) {
@@ -107,18 +127,37 @@ impl Connector for NativeConnector {
 async fn open(
     request: Request,
     max_frame_bytes: usize,
+    tls: Option<Encryption>,
 ) -> Result<(TungsteniteSocket, String), Error> {
     let mut config = WebSocketConfig::default();
     config.read_buffer_size = READ_BUFFER_BYTES;
     config.max_message_size = Some(max_frame_bytes);
     config.max_frame_size = Some(max_frame_bytes);
-    let (socket, response) = connect_async_with_config(request, Some(config), true).await?;
+    let (socket, response) = connect(request, config, tls).await?;
     let chosen = response.headers().get(SEC_WEBSOCKET_PROTOCOL);
     let chosen = chosen
         .and_then(|name| name.to_str().ok())
         .unwrap_or_default()
         .to_owned();
     Ok((socket, chosen))
+}
+
+#[cfg(feature = "tls")]
+async fn connect(
+    request: Request,
+    config: WebSocketConfig,
+    tls: Option<Encryption>,
+) -> Result<(TungsteniteSocket, Response), Error> {
+    tokio_tungstenite::connect_async_tls_with_config(request, Some(config), true, tls).await
+}
+
+#[cfg(not(feature = "tls"))]
+async fn connect(
+    request: Request,
+    config: WebSocketConfig,
+    _tls: Option<Encryption>,
+) -> Result<(TungsteniteSocket, Response), Error> {
+    tokio_tungstenite::connect_async_with_config(request, Some(config), true).await
 }
 
 /// A socket that is being opened, or is open.
@@ -286,6 +325,12 @@ fn closed(error: &Error) -> SocketEvent<Payload> {
         // Every further connection would break at the same message.
         Error::Capacity(_) => (close::MESSAGE_TOO_LARGE, error.to_string()),
         Error::Utf8(_) => (close::INVALID_TEXT, error.to_string()),
+        #[cfg(feature = "tls")]
+        Error::Io(failure) => {
+            let described = super::tls::describe(failure);
+            let reason = described.unwrap_or_else(|| error.to_string());
+            (close::ABNORMAL, reason)
+        }
         error => (close::ABNORMAL, error.to_string()),
     };
     SocketEvent::Closed {

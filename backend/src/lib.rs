@@ -38,6 +38,7 @@ pub mod perform_options;
 pub mod progress;
 pub mod reclaim;
 pub mod tail;
+pub mod turn;
 
 pub use backend::Backend;
 pub use cancellation::{CancelOnDrop, Cancellation};

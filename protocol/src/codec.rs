@@ -9,6 +9,7 @@ mod binary;
 mod json;
 mod messages;
 mod push;
+mod reply_parts;
 mod types;
 mod values;
 mod wire;
@@ -18,6 +19,7 @@ pub use binary::Reader;
 pub use json::JsonReader;
 pub use messages::{DecodeError, Message, Messages};
 pub use push::{EncodedItem, ItemRef};
+pub use reply_parts::{EntriesSize, binary_entry_len};
 pub use wire::{Choice, Decode, Encode, ListBound, ReadError};
 
 /// An encoding of messages. Each is a WebSocket subprotocol, by which both sides agree on it.

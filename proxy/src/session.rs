@@ -19,6 +19,7 @@ mod fairness;
 mod graceful_close;
 mod handshake;
 mod in_flight;
+mod large_reply;
 pub(crate) mod limits;
 mod liveness;
 mod memory;
@@ -56,7 +57,7 @@ use crate::session::availability_changes::AvailabilityChanges;
 use crate::session::batch::PerformingBatch;
 use crate::session::continuing::ContinuingRequests;
 use crate::session::control::{ControlEvent, ControlEvents};
-use crate::session::fairness::{Fairness, ReadOrPush, spend_control_frames};
+use crate::session::fairness::{Fairness, ReadOrPush, spend_bytes, spend_control_frames};
 use crate::session::handshake::{Handshake, evicted, taken_over};
 use crate::session::in_flight::InFlight;
 use crate::session::limits::MEMORY_PAUSE;
@@ -221,7 +222,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             self.read_after = self.read_after.filter(|at| Instant::now() < *at);
             let pause_end = self.read_after;
             let (room, may_read) = (self.outgoing.has_room(), self.may_read());
-            let lacks_memory = !may_read && pause_end.is_none() && self.has_room_to_read();
+            let may_push = room && self.memory.may_grow();
+            let lacks_memory = !may_read && pause_end.is_none() && self.has_room_to_read()
+                || room && !may_push && self.subscriptions.are_held_up();
             self.pause_silence_unless(may_read);
             if may_read && !self.remaining_frames.is_empty() {
                 // Other sockets have their turn between two turns of this one.
@@ -291,7 +294,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 }
                 next = self
                     .fairness
-                    .next(&mut self.socket, &mut self.subscriptions, may_read, room) => match next
+                    .next(&mut self.socket, &mut self.subscriptions, may_read, may_push) => match next
                 {
                     ReadOrPush::Read(SocketProgress::Frame(frame)) => {
                         self.dispatch_new(frame).await?;
@@ -314,13 +317,16 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         }
     }
 
-    /// Sends the gathered frames, as far as the client takes them.
+    /// Sends the gathered frames, as far as the client takes them. Others have their turns between
+    /// large ones.
     async fn send(&mut self) -> Result<(), CloseReason> {
         while !self.socket.is_flushing()
-            && let Some(frame) = self.outgoing.next_frame()
+            && let Some(piece) = self.outgoing.next_piece()
         {
-            self.recorder.sent(frame.len());
-            self.socket.send(frame).await?;
+            let bytes = piece.bytes.len();
+            self.recorder.sent(bytes);
+            self.socket.send(piece).await?;
+            spend_bytes(bytes).await;
         }
         Ok(())
     }

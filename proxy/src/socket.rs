@@ -54,6 +54,11 @@ const MAX_BYTES_AFTER_CLOSE: usize = READ_BUFFER_BYTES;
 /// Bytes of an incomplete message after which the session has a turn, so that they are counted.
 const REPORTED_BYTES: usize = 16 * 1024;
 
+/// Bytes from or to a socket that count as one of the operations of a
+/// [turn](streamgate_backend::turn), which has 32 KiB: forty sockets that send without pause delay
+/// the others by a few milliseconds.
+pub(crate) const BYTES_PER_OPERATION: usize = 256;
+
 /// Control frames that are read at once, at most. The answers to pings among them are written
 /// together.
 const MAX_CONTROL_FRAMES: usize = 16;
@@ -62,8 +67,12 @@ const MAX_CONTROL_FRAMES: usize = 16;
 pub(crate) struct ServerSocket<S> {
     stream: WebSocketStream<ActivityStream<S>>,
     encoding: Encoding,
-    /// The part of the frame being sent that the library does not have yet.
+    /// The part of the piece being sent that the library does not have yet.
     unsent: Bytes,
+    /// Memory that it takes.
+    unsent_memory: usize,
+    /// Whether the frame ends with it.
+    ends_frame: bool,
     /// The type of the next fragment of it.
     next_fragment: Data,
     /// Set while a write is incomplete.
@@ -97,6 +106,13 @@ async fn hang_up(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     while let Ok(1..) = stream.read(&mut discarded).await {}
 }
 
+/// A frame to send, or a part of one.
+pub(crate) struct Piece {
+    pub(crate) bytes: Vec<u8>,
+    /// Whether the frame ends with it.
+    pub(crate) ends_frame: bool,
+}
+
 /// What happened on a socket.
 pub(crate) enum SocketProgress {
     /// A frame of the negotiated type arrived.
@@ -127,6 +143,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
             stream,
             encoding,
             unsent: Bytes::new(),
+            unsent_memory: 0,
+            ends_frame: true,
             next_fragment: Data::Continue,
             flushing_since: None,
             read_buffer: GrowingBuffer(READ_BUFFER_BYTES),
@@ -212,12 +230,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         })
     }
 
-    /// Begins to send a frame, and sends the part of it that the system takes at once.
+    /// Begins to send a frame, or the next piece of one, and sends the part of it that the system
+    /// takes at once.
     ///
-    /// The frame before it must have been sent: see [`is_flushing`](Self::is_flushing).
-    pub(crate) async fn send(&mut self, frame: Vec<u8>) -> Result<(), CloseReason> {
+    /// The piece before it must have been sent: see [`is_flushing`](Self::is_flushing).
+    pub(crate) async fn send(&mut self, piece: Piece) -> Result<(), CloseReason> {
         debug_assert!(!self.is_flushing());
-        self.start_frame(frame);
+        self.start_piece(piece);
         poll_fn(|cx| match self.poll_send(cx) {
             Poll::Ready(result) => Poll::Ready(result),
             Poll::Pending => {
@@ -228,12 +247,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         .await
     }
 
-    /// Returns whether a frame is being sent.
+    /// Returns whether a piece is being sent.
     pub(crate) fn is_flushing(&self) -> bool {
         self.flushing_since.is_some()
     }
 
-    /// Returns when the client last took a part of the frame being sent; `None` while no frame is.
+    /// Returns when the client last took a part of the piece being sent; `None` while no piece is.
     pub(crate) fn last_write(&self) -> Option<Instant> {
         let since = self.flushing_since?;
         Some(since.max(self.stream.get_ref().last_write()))
@@ -244,10 +263,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         self.stream.get_ref().last_write()
     }
 
-    /// Returns the bytes that the socket holds of the frame being sent, beside its
+    /// Returns the memory that the piece being sent takes, beside the
     /// [buffers](Self::buffer_bytes).
-    pub(crate) fn unsent_bytes(&self) -> usize {
-        self.unsent.len()
+    pub(crate) fn unsent_memory(&self) -> usize {
+        self.unsent_memory
     }
 
     /// Returns the bytes of the WebSocket library's buffers, beyond those of a new socket. It keeps
@@ -293,7 +312,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
     /// arrived of a message. Nothing but a close may follow. Returns `None` if no close can follow
     /// either, because the library holds both.
     pub(crate) async fn discard_all(mut self) -> Option<Self> {
-        self.unsent = Bytes::new();
+        (self.unsent, self.unsent_memory) = (Bytes::new(), 0);
         if self.incoming_bytes() <= MAX_BYTES_AFTER_CLOSE {
             return Some(self);
         }
@@ -309,19 +328,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         Some(self)
     }
 
-    /// Sends the remaining frames and the close, and awaits the client's close. Drops the
-    /// connection at the deadline.
+    /// Sends the remaining pieces and the close, and awaits the client's close. Drops the connection
+    /// at the deadline.
     pub(crate) async fn close(
         mut self,
-        frames: impl Iterator<Item = Vec<u8>>,
+        pieces: impl Iterator<Item = Piece>,
         close_reason: &CloseReason,
         deadline: Instant,
     ) {
         let closing = async {
             if let CloseReason::ByServer { code, reason, .. } = close_reason {
                 poll_fn(|cx| self.poll_send(cx)).await?;
-                for frame in frames {
-                    self.start_frame(frame);
+                for piece in pieces {
+                    self.start_piece(piece);
                     poll_fn(|cx| self.poll_send(cx)).await?;
                 }
                 let reason = fit_reason(reason).to_owned().into();
@@ -350,7 +369,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         }
     }
 
-    /// Sends the started frame, fragment by fragment.
+    /// Sends the started piece, fragment by fragment.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
         loop {
             std::task::ready!(Pin::new(&mut self.stream).poll_flush(cx))
@@ -363,15 +382,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         }
     }
 
-    /// Sets the frame to send next. Nothing of it goes to the library before that has written all
+    /// Sets the piece to send next. Nothing of it goes to the library before that has written all
     /// it has.
-    fn start_frame(&mut self, frame: Vec<u8>) {
-        self.unsent = Bytes::from(frame);
-        self.next_fragment = if self.encoding.is_text() {
-            Data::Text
-        } else {
-            Data::Binary
-        };
+    fn start_piece(&mut self, Piece { bytes, ends_frame }: Piece) {
+        if std::mem::replace(&mut self.ends_frame, ends_frame) {
+            self.next_fragment = if self.encoding.is_text() {
+                Data::Text
+            } else {
+                Data::Binary
+            };
+        }
+        self.unsent_memory = bytes.capacity();
+        self.unsent = Bytes::from(bytes);
     }
 
     /// Hands the next fragment to the library and keeps the rest.
@@ -379,7 +401,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         let bytes = self.unsent.len().min(FRAGMENT_BYTES);
         let fragment = self.unsent.split_to(bytes);
         let kind = std::mem::replace(&mut self.next_fragment, Data::Continue);
-        let is_last = self.unsent.is_empty();
+        let is_last = self.unsent.is_empty() && self.ends_frame;
+        if self.unsent.is_empty() {
+            self.unsent_memory = 0;
+        }
         // A raw frame: JSON is UTF-8 by construction, so nothing has to check it again.
         self.start(Message::Frame(Frame::message(
             fragment,

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::connection::page_connection::PageConnection;
-use crate::operation::entry_sizes::{EntrySizes, PAGE_BYTES, SizePlace, held_bytes};
+use crate::operation::entry_sizes::{EntrySizes, PAGE_BYTES, SizePlace, held_bytes, size_of};
 use crate::wire::answers::BoundedPage;
 use crate::wire::packing::PackedCommands;
 use crate::wire::scripts::script_access::ScriptAccess;
@@ -133,7 +133,7 @@ impl BulkReader {
         }
         let count = count.min(MAX_SCRIPT_ENTRIES);
         let mut packed = PackedCommands::default();
-        if self.scripts.is_allowed() {
+        if self.scripts.is_allowed() && !self.sizes.are_large(place) {
             let bounds = (count, max_bytes);
             let position = (direction, from);
             scripts::bounded_read(&mut packed, stream, position, bounds, allow_larger_first);
@@ -165,12 +165,14 @@ impl BulkReader {
             }
         }
         let answer = self.send_one(packed).await?;
-        let entries = match direction {
+        let mut entries = match direction {
             Direction::Forwards => answers::stream(answer)?,
             Direction::Backwards => answers::entries(answer)?,
         };
         self.sizes.observe_entries(place, &entries);
-        let has_more = entries.len() as u64 >= count;
+        let fitting = fitting(&entries, max_bytes, allow_larger_first);
+        let has_more = fitting == entries.len() && entries.len() as u64 >= count;
+        entries.truncate(fitting);
         Ok(Page { entries, has_more })
     }
 
@@ -183,7 +185,7 @@ impl BulkReader {
     ) -> CacheResult<Vec<Entry>> {
         let max_bytes = max_bytes.min(PAGE_BYTES);
         let ids = &ids[..ids.len().min(MAX_SCRIPT_ENTRIES as usize)];
-        if self.scripts.is_allowed() {
+        if self.scripts.is_allowed() && !self.sizes.are_large(place) {
             let mut packed = PackedCommands::default();
             scripts::bounded_entries(&mut packed, stream, ids, max_bytes);
             match self.send_one(packed).await.and_then(answers::entries) {
@@ -235,4 +237,15 @@ impl Page {
         entries: Vec::new(),
         has_more: false,
     };
+}
+
+/// Returns how many of the entries have no more than `max_bytes`, as the script does: at least one if
+/// `allow_larger_first`.
+fn fitting(entries: &[Entry], max_bytes: u64, allow_larger_first: bool) -> usize {
+    let mut bytes = 0;
+    let fits = |(index, entry): &(usize, &Entry)| {
+        bytes += size_of(entry);
+        bytes <= max_bytes || (*index == 0 && allow_larger_first)
+    };
+    entries.iter().enumerate().take_while(fits).count()
 }

@@ -47,6 +47,9 @@ const MAX_DELIVERY: u64 = MAX_PENDING_PAGE as u64;
 /// Size up to which entries are small: their number alone bounds a page.
 const SMALL: u32 = (PAGE_BYTES / MAX_PAGE) as u32;
 
+/// Largest entry that a script reads: a larger one takes Redis more than a tenth of a millisecond.
+const SCRIPT_BYTES: u64 = 64 * 1024;
+
 /// Places in the table, a power of two. They take 128 KiB.
 const PLACES: usize = 16 * 1024;
 
@@ -158,6 +161,13 @@ impl EntrySizes {
     pub(crate) fn is_large(&self, place: SizePlace) -> bool {
         self.known(place)
             .is_some_and(|known| u64::from(known.largest) > PAGE_BYTES)
+    }
+
+    /// Returns whether an answer had entries that are so large that a script takes several times as
+    /// long as a command: Redis copies them for it, and hashes every byte.
+    pub(crate) fn are_large(&self, place: SizePlace) -> bool {
+        self.known(place)
+            .is_some_and(|known| known.was_read && u64::from(known.largest) > SCRIPT_BYTES)
     }
 
     /// Returns whether an answer had entries of the stream.

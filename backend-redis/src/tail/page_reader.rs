@@ -32,9 +32,9 @@ use crate::wire::packing::PackedCommands;
 use crate::wire::scripts::script_access::ScriptAccess;
 use crate::wire::{answers, errors, scripts};
 
-/// Pages that are read at once, of all tails: enough to keep Redis busy, and 8 MiB of entries of
-/// usual size. Further pages wait for a permit.
-const MAX_PAGES: u32 = 32;
+/// Pages that are read at once, of all tails: enough to keep Redis busy, and 2 MiB of entries of
+/// usual size, behind which the answers to others wait. Further pages wait for a permit.
+const MAX_PAGES: u32 = 8;
 
 /// How long pages travel on a connection of their own after one was cut off. A cause such as a restart
 /// of Redis is over by then; an entry that is too large costs others a connection this seldom.

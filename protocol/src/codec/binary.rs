@@ -27,6 +27,12 @@ pub(super) fn uint_bytes(bytes: &mut [u8; 10], mut number: u64) -> &[u8] {
     &bytes[..=size]
 }
 
+/// Returns how many bytes the number of a length takes.
+pub(super) fn uint_len(length: usize) -> usize {
+    let bits = usize::BITS - (length | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}
+
 /// Appends a record: its length, then what `write_fields` appends.
 pub(super) fn write_record(out: &mut Vec<u8>, write_fields: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();

@@ -5,12 +5,13 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use streamgate_backend::turn;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::session::limits::MAX_CONSECUTIVE_PUSHES;
 use crate::session::poll_gate::PollGate;
 use crate::session::subscriptions::{ReadyItem, Subscriptions};
-use crate::socket::{ServerSocket, SocketProgress};
+use crate::socket::{BYTES_PER_OPERATION, ServerSocket, SocketProgress};
 
 /// Time that one unit of the runtime's budget for a turn of a task stands for. A turn has 128 units.
 const UNIT: Duration = Duration::from_micros(2);
@@ -19,7 +20,14 @@ const UNIT: Duration = Duration::from_micros(2);
 /// their turns, however many messages it took. Returns in the next turn if the budget is used up.
 pub(super) async fn spend_turn(began: Instant) {
     let units = began.elapsed().as_micros() / UNIT.as_micros();
-    for _ in 0..units.min(MAX_UNITS) {
+    for _ in 0..units.min(turn::OPERATIONS as u128) {
+        tokio::task::coop::consume_budget().await;
+    }
+}
+
+/// Spends the budget of this turn for bytes that were encoded and sent.
+pub(super) async fn spend_bytes(bytes: usize) {
+    for _ in 0..(bytes / BYTES_PER_OPERATION).min(turn::OPERATIONS) {
         tokio::task::coop::consume_budget().await;
     }
 }
@@ -34,9 +42,6 @@ pub(super) async fn spend_control_frames() {
 
 /// Units for the control frames that the socket reads at once, at most a few us.
 const CONTROL_FRAMES_UNITS: u32 = 8;
-
-/// Units that a piece of work takes at most: one turn of others follows each.
-const MAX_UNITS: u128 = 128;
 
 /// What a session does next.
 pub(super) enum ReadOrPush {

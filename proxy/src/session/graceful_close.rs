@@ -122,7 +122,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             drop(registration);
         };
         let memory = (!is_evicted).then_some(memory);
-        let frames = std::iter::from_fn(|| (!is_taken_over).then(|| outgoing.next_frame())?);
+        let pieces = std::iter::from_fn(|| (!is_taken_over).then(|| outgoing.next_piece())?);
         let close_until = if is_evicted {
             deadline.min(Instant::now() + EVICTION_TIMEOUT)
         } else {
@@ -130,7 +130,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         };
         let close = async {
             if let Some(socket) = socket {
-                socket.close(frames, reason, close_until).await;
+                socket.close(pieces, reason, close_until).await;
             }
         };
         let evicted = async {

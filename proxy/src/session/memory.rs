@@ -3,8 +3,8 @@
 //! Room for a request is reserved before it begins. What has arrived or has to be sent is charged
 //! once a turn, and in steps, so that most turns touch nothing that sockets share.
 //!
-//! If memory runs short, the sessions that hold much stop reading first. If it runs out, so do all
-//! that hold anything, and requests are refused with `OVERLOADED`. `memory_watch.rs` then closes
+//! If memory runs short, the sessions that hold much first stop to read and to push. If it runs out,
+//! so do all that hold anything, and requests are refused with `OVERLOADED`. `memory_watch.rs` then closes
 //! whoever holds most.
 
 use streamgate_backend::memory_budget::{MemoryBudget, MemoryKind, MemoryShare, Reservation};
@@ -103,8 +103,9 @@ impl SessionMemory {
         self.share.set_reserved_elsewhere(held.continuing);
     }
 
-    /// Returns whether the session may read more: always, while the server has enough memory.
-    pub(super) fn may_read(&self) -> bool {
+    /// Returns whether the session may read more, and load more to push: always, while the server has
+    /// enough memory.
+    pub(super) fn may_grow(&self) -> bool {
         let budget = self.share.budget();
         let (used, max) = (budget.used_bytes(), budget.max_bytes());
         if used < max - max / 4 {

@@ -11,8 +11,10 @@ use streamgate_protocol::message::{Credit, Fault, Outcome};
 use streamgate_protocol::{CacheError, CacheResult, Claimed, Reply, ServerMessage};
 
 use crate::session::backend_errors::conceal;
+use crate::session::large_reply::LargeReply;
 use crate::session::limits::MAX_UNSENT_BYTES;
 use crate::session::message_size::{MessageBound, PUSH_ENVELOPE_BYTES, fault};
+use crate::socket::Piece;
 
 /// Bytes up to which messages share a frame: a client can work on the first replies while the rest
 /// are under way. A larger message has a frame of its own.
@@ -22,9 +24,16 @@ const FRAME_BYTES: usize = 256 * 1024;
 pub(super) struct Outgoing {
     bound: MessageBound,
     conceals_texts: bool,
-    full: VecDeque<Vec<u8>>,
+    full: VecDeque<OutgoingFrame>,
     last: Vec<u8>,
+    /// Bytes of all frames, of those that are not encoded yet at least.
     bytes: usize,
+}
+
+enum OutgoingFrame {
+    Encoded(Vec<u8>),
+    /// Boxed: such frames are few.
+    Large(Box<LargeReply>),
 }
 
 impl Outgoing {
@@ -58,28 +67,25 @@ impl Outgoing {
         self.bound.encoding
     }
 
-    /// Returns the bytes that wait to be sent.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// Returns whether the session may gather more.
     pub(super) fn has_room(&self) -> bool {
         self.bytes < MAX_UNSENT_BYTES
     }
 
-    /// Gathers the reply to a request. One that is too large is cut: see [`MessageBound::cut`].
+    /// Returns the bytes of memory that the frames take.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes + (self.last.capacity() - self.last.len())
+    }
+
+    /// Gathers the reply to a request. A large one is encoded later, and one that is too large is
+    /// cut: see [`LargeReply`].
     pub(super) fn reply(&mut self, id: u64, result: CacheResult<Reply>, is_delivery: bool) {
-        let reply = match result {
+        let mut reply = match result {
             Ok(reply) => reply,
             Err(error) => return self.backend_error(id, &error),
         };
         let max_bytes = self.bound.max_bytes;
-        let bytes = min_bytes(&reply);
-        let reply = if bytes > max_bytes {
-            reply
-        } else {
-            self.begin_large(bytes);
+        if !is_large(&reply, self.bound) {
             let outcome = Outcome::Ok(reply);
             let message = ServerMessage::Reply { id, outcome };
             if self.append(&message) <= max_bytes {
@@ -88,14 +94,20 @@ impl Outgoing {
             self.withdraw();
             match message {
                 ServerMessage::Reply {
-                    outcome: Outcome::Ok(reply),
+                    outcome: Outcome::Ok(withdrawn),
                     ..
-                } => reply,
+                } => reply = withdrawn,
                 _ => return,
             }
-        };
-        let outcome = self.bound.cut(id, reply, is_delivery);
-        self.append(&ServerMessage::Reply { id, outcome });
+        }
+        match LargeReply::new(self.bound, id, reply, is_delivery) {
+            Ok(reply) => {
+                self.end_frame();
+                self.bytes += reply.bytes();
+                self.full.push_back(OutgoingFrame::Large(Box::new(reply)));
+            }
+            Err(error) => self.error(id, &error),
+        }
     }
 
     /// Gathers an error of the backend: of a request, or the one that ends a subscription.
@@ -143,19 +155,46 @@ impl Outgoing {
     }
 
     fn push_encoded(&mut self, id: u64, item: &EncodedItem) {
-        self.last.reserve(item.len() + PUSH_ENVELOPE_BYTES);
+        let bytes = item.len() + PUSH_ENVELOPE_BYTES;
+        if !self.last.is_empty() && self.last.len() + bytes > self.max_shared_bytes() {
+            self.end_frame();
+        }
+        let missing = (self.last.len() + bytes).saturating_sub(self.last.capacity());
+        if missing > 0 {
+            // Twice as much, as `Vec` does, but for no more than the frame will have.
+            let room = (2 * self.last.capacity()).min(FRAME_BYTES);
+            let room = room.max(self.last.len() + bytes);
+            self.last.reserve_exact(room - self.last.len());
+        }
         self.append_with(|encoding, frame| encoding.append_push(frame, id, item));
     }
 
-    /// Removes and returns the next frame to send.
-    pub(super) fn next_frame(&mut self) -> Option<Vec<u8>> {
-        let frame = match self.full.pop_front() {
-            Some(frame) => frame,
-            None if self.last.is_empty() => return None,
-            None => std::mem::take(&mut self.last),
+    /// Removes and returns the next piece to send. The pieces of a frame follow each other.
+    pub(super) fn next_piece(&mut self) -> Option<Piece> {
+        let whole = |bytes| Piece {
+            bytes,
+            ends_frame: true,
         };
-        self.bytes -= frame.len();
-        Some(frame)
+        let piece = match self.full.front_mut() {
+            Some(OutgoingFrame::Large(reply)) => {
+                let before = reply.bytes();
+                let piece = reply.next_piece();
+                self.bytes -= before - reply.bytes();
+                if piece.ends_frame {
+                    self.full.pop_front();
+                }
+                return Some(piece);
+            }
+            Some(OutgoingFrame::Encoded(frame)) => {
+                let frame = std::mem::take(frame);
+                self.full.pop_front();
+                whole(frame)
+            }
+            None if self.last.is_empty() => return None,
+            None => whole(std::mem::take(&mut self.last)),
+        };
+        self.bytes -= piece.bytes.len();
+        Some(piece)
     }
 
     /// Appends a message to the last frame, or starts a new one with it, and returns its size.
@@ -168,29 +207,37 @@ impl Outgoing {
         append(self.bound.encoding, &mut self.last);
         let size = self.last.len() - start;
         self.bytes += size;
-        if start > 0 && self.last.len() > FRAME_BYTES.min(self.bound.max_bytes) {
+        if start > 0 && self.last.len() > self.max_shared_bytes() {
             let mut new = self.last.split_off(start);
             if self.bound.encoding.is_text() {
                 // The line break between two messages of a frame.
                 new.remove(0);
                 self.bytes -= 1;
             }
-            self.full.push_back(std::mem::replace(&mut self.last, new));
+            let rest = std::mem::replace(&mut self.last, new);
+            self.push_full(rest);
         }
         size
     }
 
-    /// Begins the frame of a message whose content has this size. A large message would grow its
-    /// frame step by step, and leave the room of each step to the allocator.
-    fn begin_large(&mut self, bytes: usize) {
-        if bytes <= FRAME_BYTES {
-            return;
-        }
+    fn max_shared_bytes(&self) -> usize {
+        FRAME_BYTES.min(self.bound.max_bytes)
+    }
+
+    /// Lets the next message begin a frame.
+    fn end_frame(&mut self) {
         if !self.last.is_empty() {
-            self.full.push_back(std::mem::take(&mut self.last));
+            let last = std::mem::take(&mut self.last);
+            self.push_full(last);
         }
-        // Ids, lengths and punctuation come on top.
-        self.last.reserve(bytes + bytes / 8);
+    }
+
+    /// Queues a frame, which nothing is appended to, without much more room than it needs.
+    fn push_full(&mut self, mut frame: Vec<u8>) {
+        if frame.capacity() - frame.len() > frame.len() / 8 {
+            frame.shrink_to_fit();
+        }
+        self.full.push_back(OutgoingFrame::Encoded(frame));
     }
 
     /// Removes the message appended last, which is large and so has a frame of its own.
@@ -200,33 +247,40 @@ impl Outgoing {
     }
 }
 
-/// Returns a lower bound of the reply's size in every encoding, so that one that is far too large
-/// is not encoded.
-fn min_bytes(reply: &Reply) -> usize {
-    match reply {
+/// Returns whether a reply has to be encoded piece by piece, or is too large in every encoding.
+fn is_large(reply: &Reply, bound: MessageBound) -> bool {
+    let (bytes, max_bytes) = match reply {
         Reply::Entries { entries, .. } | Reply::Claimed(Claimed { entries, .. }) => {
             let bytes = Credit::of(entries).bytes;
-            usize::try_from(bytes).unwrap_or(usize::MAX)
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            (bytes, FRAME_BYTES.min(bound.max_bytes))
         }
         Reply::Summary(summary) => {
             let names = summary.consumers.iter().map(|(name, _)| name.len());
-            names.sum()
+            (names.sum(), bound.max_bytes)
         }
         Reply::Pending { entries } => {
             let texts = entries.iter().map(|e| e.id.len() + e.consumer.len());
-            texts.sum()
+            (texts.sum(), bound.max_bytes)
         }
-        Reply::Consumers { consumers } => consumers.iter().map(|c| c.name.len()).sum(),
-        _ => 0,
-    }
+        Reply::Consumers { consumers } => {
+            let names = consumers.iter().map(|c| c.name.len());
+            (names.sum(), bound.max_bytes)
+        }
+        _ => return false,
+    };
+    bytes > max_bytes
 }
 
 #[cfg(test)]
 mod tests {
+    use streamgate_backend::Segment;
+    use streamgate_protocol::Entry;
+
     use super::*;
 
     fn entries_reply(value: &str, count: usize) -> CacheResult<Reply> {
-        let entry = streamgate_protocol::Entry::new("1-1", [("f", value)]);
+        let entry = Entry::new("1-1", [("f", value)]);
         Ok(Reply::entries(vec![entry; count]))
     }
 
@@ -240,6 +294,16 @@ mod tests {
             .collect()
     }
 
+    fn next_frame(outgoing: &mut Outgoing) -> Option<Vec<u8>> {
+        let mut piece = outgoing.next_piece()?;
+        let mut frame = piece.bytes;
+        while !piece.ends_frame {
+            piece = outgoing.next_piece().unwrap();
+            frame.extend(piece.bytes);
+        }
+        Some(frame)
+    }
+
     #[test]
     fn replies_share_frames_up_to_the_soft_bound() {
         for &encoding in Encoding::ALL {
@@ -248,7 +312,7 @@ mod tests {
                 outgoing.reply(id, entries_reply(&"x".repeat(1000), 1), false);
             }
             let (mut frames, mut ids) = (0, Vec::new());
-            while let Some(frame) = outgoing.next_frame() {
+            while let Some(frame) = next_frame(&mut outgoing) {
                 assert!(frame.len() <= FRAME_BYTES);
                 frames += 1;
                 ids.extend(replies(encoding, &frame).into_iter().map(|(id, _)| id));
@@ -271,7 +335,7 @@ mod tests {
             outgoing.reply(3, Ok(Reply::Done {}), false);
             assert!(!outgoing.has_room());
             let mut ids: Vec<Vec<u64>> = Vec::new();
-            while let Some(frame) = outgoing.next_frame() {
+            while let Some(frame) = next_frame(&mut outgoing) {
                 ids.push(
                     replies(encoding, &frame)
                         .into_iter()
@@ -285,16 +349,27 @@ mod tests {
     }
 
     #[test]
-    fn a_small_frame_before_a_large_reply_holds_no_room_of_it() {
+    fn frames_take_little_more_memory_than_they_have_bytes() {
         for &encoding in Encoding::ALL {
-            let mut outgoing = Outgoing::new(encoding, false);
-            outgoing.reply(1, Ok(Reply::Done {}), false);
-            outgoing.reply(2, entries_reply(&"x".repeat(1 << 10), 4 << 10), false);
-            let small = outgoing.next_frame().unwrap();
-            assert!(small.capacity() < 1 << 10, "{}", small.capacity());
-            let large = outgoing.next_frame().unwrap();
-            assert!(large.len() > 4 << 20);
-            assert!(large.capacity() < large.len() * 5 / 4, "it was grown");
+            let entries = |length: usize| {
+                let value = "x".repeat(length);
+                Segment::new(vec![Entry::new("1-1", [("f", value)])])
+            };
+            for length in [10, 1_000, 100_000, 1_000_000] {
+                let mut outgoing = Outgoing::new(encoding, false);
+                while outgoing.has_room() {
+                    outgoing.push_item(1, &TailEvent::Segment(entries(length)));
+                }
+                assert!(outgoing.held_bytes() < MAX_UNSENT_BYTES + 2 * FRAME_BYTES + length);
+                while let Some(piece) = outgoing.next_piece() {
+                    let (capacity, bytes) = (piece.bytes.capacity(), piece.bytes.len());
+                    let is_last = outgoing.bytes == 0;
+                    assert!(
+                        is_last || capacity <= bytes + bytes / 8,
+                        "{capacity} for {bytes}"
+                    );
+                }
+            }
         }
     }
 
@@ -316,7 +391,7 @@ mod tests {
             outgoing.reply(2, reply, true);
             outgoing.reply(3, Ok(Reply::Done {}), false);
             let mut sent = Vec::new();
-            while let Some(frame) = outgoing.next_frame() {
+            while let Some(frame) = next_frame(&mut outgoing) {
                 sent.extend(replies(encoding, &frame));
             }
             assert_eq!(sent.len(), 3);
@@ -343,7 +418,7 @@ mod tests {
                 outgoing.error(id, &long);
             }
             let mut count = 0;
-            while let Some(frame) = outgoing.next_frame() {
+            while let Some(frame) = next_frame(&mut outgoing) {
                 assert!(frame.len() <= MAX_FRAME_BYTES, "{} bytes", frame.len());
                 count += replies(encoding, &frame).len();
             }
@@ -355,7 +430,7 @@ mod tests {
     fn a_reply_at_the_limit_is_sent() {
         let mut outgoing = Outgoing::new(Encoding::Binary, false);
         outgoing.reply(1, entries_reply(&"x".repeat(1 << 20), 15), false);
-        let frame = outgoing.next_frame().unwrap();
+        let frame = next_frame(&mut outgoing).unwrap();
         assert!(replies(Encoding::Binary, &frame)[0].1.is_ok());
     }
 }

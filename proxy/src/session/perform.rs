@@ -227,7 +227,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// For the client, a request is no longer in flight once it cancels it. While the backend still
     /// performs it, it counts here.
     pub(super) fn may_read(&self) -> bool {
-        self.has_room_to_read() && self.memory.may_read() && self.read_after.is_none()
+        self.has_room_to_read() && self.memory.may_grow() && self.read_after.is_none()
     }
 
     /// As [`may_read`](Self::may_read), however much memory the server has.
@@ -254,7 +254,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             frames: frames + 2 * self.socket.incoming_bytes(),
             waiting: self.in_flight.bytes_of_waits() + self.access.token_bytes(),
             subscriptions: self.subscriptions.held_bytes(),
-            outgoing: self.outgoing.bytes() + self.socket.unsent_bytes() + unsent_by_tls,
+            outgoing: self.outgoing.held_bytes() + self.socket.unsent_memory() + unsent_by_tls,
             buffers: self.socket.buffer_bytes(),
             continuing: self.continuing.active() * max_reply,
         });

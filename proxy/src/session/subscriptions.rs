@@ -108,6 +108,11 @@ impl<'b> Subscriptions<'b> {
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
+    /// Returns whether items wait to be pushed, or subscriptions for room to load some.
+    pub(super) fn are_held_up(&self) -> bool {
+        !self.running.is_empty() && self.ready.lock().is_held_up()
+    }
+
     /// Returns how many replies the backend owes.
     pub(super) fn pending_replies(&self) -> usize {
         self.backpressure.pending_replies()

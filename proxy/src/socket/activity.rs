@@ -10,9 +10,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use streamgate_backend::turn;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::BYTES_PER_OPERATION;
 use super::frame_splitter::{FrameSplitter, IncomingMessage, MAX_HEADER_BYTES};
 
 /// Lowest rate at which the parts of a frame must arrive: less than the slowest mobile network has.
@@ -24,6 +26,9 @@ pub(crate) const MIN_MESSAGE_BYTES_PER_SECOND: u64 = 4 * 1024;
 
 /// Time that every message has beside: 64 KiB may arrive at [`MIN_BYTES_PER_SECOND`].
 pub(crate) const MESSAGE_GRACE: Duration = Duration::from_secs(64);
+
+/// Frames whose headers take as long as one of the operations that a turn has.
+const HEADERS_PER_OPERATION: usize = 16;
 
 /// A stream that records when it read and wrote bytes.
 pub(super) struct ActivityStream<S> {
@@ -177,7 +182,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for ActivityStream<S> {
                 return Poll::Ready(Ok(()));
             }
             this.read(read);
+            let headers = this.splitter.headers();
             let passed = this.pass(&mut unfilled[..prefix_bytes + read]);
+            let headers = this.splitter.headers().wrapping_sub(headers);
+            turn::spend(
+                cx,
+                read / BYTES_PER_OPERATION + headers / HEADERS_PER_OPERATION,
+            );
             if passed > 0 {
                 buffer.advance(passed);
                 return Poll::Ready(Ok(()));

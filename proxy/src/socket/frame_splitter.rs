@@ -40,6 +40,8 @@ pub(super) struct FrameSplitter {
     is_final: bool,
     message: Option<IncomingMessage>,
     messages: u64,
+    /// Headers so far. Wraps around.
+    headers: usize,
     largest_payload: u64,
 }
 
@@ -78,6 +80,7 @@ impl FrameSplitter {
             is_final: false,
             message: None,
             messages: 0,
+            headers: 0,
             largest_payload: 0,
         }
     }
@@ -85,6 +88,11 @@ impl FrameSplitter {
     /// Returns the largest payload of a frame or fragment that the library got a header of.
     pub(super) fn largest_payload(&self) -> u64 {
         self.largest_payload
+    }
+
+    /// Counts the headers of frames. Wraps around.
+    pub(super) fn headers(&self) -> usize {
+        self.headers
     }
 
     /// Returns the message that is incomplete.
@@ -157,6 +165,7 @@ impl FrameSplitter {
     /// are now.
     fn begin_frame(&mut self, header: &Header, bytes: &mut [u8]) -> usize {
         let is_final = header.first & FIN != 0;
+        self.headers = self.headers.wrapping_add(1);
         self.is_control = header.first & CONTROL != 0;
         self.is_final = is_final;
         if !self.is_control && self.message.is_none() {

@@ -72,11 +72,11 @@ impl TestServer {
     /// server does nothing more on its own.
     pub(crate) async fn until_unchanged(&self, figure: impl Fn() -> usize) {
         let mut other = self.client(Encoding::Binary).await;
-        let mut before = usize::MAX;
-        for nonce in 0.. {
-            other.ping(nonce).await;
-            if nonce % 100 == 0 && before == std::mem::replace(&mut before, figure()) {
-                break;
+        let mut figure_before = None;
+        while figure_before != Some(figure()) {
+            figure_before = Some(figure());
+            for nonce in 0..100 {
+                other.ping(nonce).await;
             }
         }
     }

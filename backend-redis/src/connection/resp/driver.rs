@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use redis::{PushKind, RedisError, Value};
+use streamgate_backend::turn;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
@@ -21,6 +22,10 @@ const KEPT_BYTES: usize = 256 * 1024;
 
 /// Room for answered pipelines that is kept after a burst.
 const KEPT_ANSWERED: usize = 256;
+
+/// Bytes of answers that take as long to decode as one of the operations that a turn has. A turn
+/// has 256 KiB: everybody waits for this task, and it must not keep everybody waiting.
+const BYTES_PER_OPERATION: usize = 2 * 1024;
 
 /// A future that ends with the connection: with its error, or without one once all handles are
 /// dropped.
@@ -142,6 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ConnectionDriver<S> {
             }
             self.response_timer.since = Instant::now();
             self.reader.filled(filled);
+            turn::spend(cx, filled / BYTES_PER_OPERATION);
             let taken = self.take_answers();
             self.send_answers();
             if let Err(MalformedAnswer) = taken {

@@ -63,6 +63,11 @@ impl ReadyItems {
         self.socket_has_room && self.items.len() < MAX_READY_ITEMS && self.bytes < MAX_READY_BYTES
     }
 
+    /// Returns whether there are items, or subscriptions that wait for room.
+    pub(super) fn is_held_up(&self) -> bool {
+        !self.items.is_empty() || !self.starved.is_empty()
+    }
+
     /// Returns the bytes of the entries in the queue.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes

@@ -31,6 +31,7 @@ use tokio::sync::Semaphore;
 
 use self::accept_errors::AcceptErrors;
 pub(crate) use self::handshake_places::{Evicted, HandshakePlace, HandshakePlaces};
+use crate::origins::ReachedBy;
 use crate::server_state::ServerState;
 use crate::tls::CurrentTls;
 
@@ -69,6 +70,7 @@ pub(crate) struct Acceptor {
     ends_with_shutdown: bool,
     /// Whether connections begin with TLS, if the server has a certificate.
     speaks_tls: bool,
+    on_loopback: bool,
     turns: Semaphore,
 }
 
@@ -87,6 +89,7 @@ impl Acceptor {
             handshake_timeout,
             ends_with_shutdown: false,
             speaks_tls: false,
+            on_loopback: false,
             turns: Semaphore::new(HANDSHAKES_PER_ROUND as usize),
         }
     }
@@ -101,6 +104,19 @@ impl Acceptor {
     pub(crate) fn with_tls(mut self) -> Self {
         self.speaks_tls = true;
         self
+    }
+
+    /// States that the listener is on a loopback address.
+    pub(crate) fn on_loopback(mut self) -> Self {
+        self.on_loopback = true;
+        self
+    }
+
+    fn reached_by(&self) -> ReachedBy {
+        ReachedBy {
+            loopback: self.on_loopback,
+            tls: self.tls().is_some(),
+        }
     }
 
     /// Returns the TLS settings; `None` if connections begin with HTTP.

@@ -16,6 +16,7 @@ use streamgate_protocol::{CacheError, CacheResult};
 
 use crate::auth::AuthPolicy;
 use crate::machine_memory::default_budget_bytes;
+use crate::origins::Origins;
 use crate::session::limits::IDLE_SOCKET_BYTES;
 use crate::tls::{IDLE_TLS_BYTES, MAX_UNSENT_TLS_BYTES, TlsConfig};
 
@@ -142,6 +143,9 @@ pub struct Config {
     /// Who may use the server, and what for. `None` lets everybody do everything. A server with a
     /// policy closes sockets without a valid token with 4401.
     pub access: Option<AuthPolicy>,
+    /// Which pages may use the server, and by which names clients may reach it. Others get HTTP 403
+    /// instead of a socket.
+    pub origins: Origins,
     /// The certificate of [`Server::serve`](crate::Server::serve), which then speaks TLS alone. `None`
     /// speaks plain HTTP.
     pub tls: Option<TlsConfig>,
@@ -167,6 +171,7 @@ impl Default for Config {
             busy_poll: DEFAULT_BUSY_POLL,
             memory_budget: MemoryBudget::new(default_budget_bytes()),
             access: None,
+            origins: Origins::new(),
             tls: None,
             www: None,
         }
@@ -279,6 +284,13 @@ impl Config {
     #[must_use]
     pub fn access(mut self, policy: AuthPolicy) -> Self {
         self.access = Some(policy);
+        self
+    }
+
+    /// Sets [`origins`](Self::origins); default [`Origins::new`].
+    #[must_use]
+    pub fn origins(mut self, origins: Origins) -> Self {
+        self.origins = origins;
         self
     }
 

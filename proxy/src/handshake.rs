@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tracing::Instrument;
 
+use crate::origins::ReachedBy;
 use crate::refusal::Refusal;
 use crate::server_state::ServerState;
 use crate::session::{self, Opening};
@@ -33,7 +34,8 @@ const SECRET_PARAMETERS: [&str; 4] = ["token", "access_token", "jwt", "authoriza
 /// Answers `GET /v1/ws`.
 ///
 /// The server refuses before the upgrade, with the reason in the body: 426 without a WebSocket
-/// handshake; 400 if it is malformed, or offers no subprotocol of [`Encoding::ALL`]; 503 when
+/// handshake; 400 if it is malformed, or offers no subprotocol of [`Encoding::ALL`]; 403 if it is
+/// from a page that may not use the server; 503 when
 /// [`Config::max_sockets`](crate::Config::max_sockets) are open, or the address has its share of
 /// them, and during a shutdown.
 pub(crate) async fn upgrade(
@@ -55,6 +57,13 @@ pub(crate) async fn upgrade(
             return invalid_handshake(&error);
         }
     };
+    let reached_by = request.extensions().get::<ReachedBy>().copied();
+    if !server.origins().permit_page(request.headers(), reached_by) {
+        let refusal = Refusal::ForeignOrigin;
+        refused(refusal);
+        let body = format!("{}\n", refusal.sentence());
+        return refuse((StatusCode::FORBIDDEN, body).into_response());
+    }
     if has_secret_in_url(&request) {
         refused(Refusal::SecretInUrl);
         let body = "a token in the URL is refused, because URLs are logged; send it in hello\n";

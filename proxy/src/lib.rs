@@ -48,6 +48,7 @@ mod log_limit;
 mod machine_memory;
 mod memory_watch;
 mod metrics;
+mod origins;
 mod page;
 mod rate_limits;
 mod refusal;
@@ -77,6 +78,7 @@ pub use config::{
     DEFAULT_WRITE_TIMEOUT, MAX_BUSY_POLL, MAX_CONNECTIONS, MAX_PERIOD, MIN_HEARTBEAT_MS,
     MIN_MEMORY_BYTES,
 };
+pub use origins::{OriginError, Origins};
 pub use reload_errors::ReloadSource;
 pub use rights::{Permission, RightRule, Role, RoleError};
 pub use server::Server;

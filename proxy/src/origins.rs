@@ -148,7 +148,9 @@ fn is_own(origin: &Origin, headers: &HeaderMap, reached_by: Option<ReachedBy>) -
         // Another program serves, and knows.
         None => &origin.scheme,
     };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
     let own = host.map(|host| Origin::parse(&format!("{scheme}://{host}")));
     own.is_some_and(|own| own.as_ref() == Ok(origin))
 }

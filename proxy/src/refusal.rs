@@ -57,6 +57,13 @@ refusals! {
     TlsHandshake "tls_handshake" "the TLS handshake failed";
     InvalidRequest "invalid_request" "the request is no valid HTTP";
     InvalidHost "invalid_host" "the request has no Host, or an invalid one";
+    UnknownHost "unknown_host"
+        "the request's Host is no name of this server; use an address or localhost, or add the name \
+         to allowed_hosts (--allowed-hosts)";
+    ForeignOrigin "foreign_origin"
+        "pages of this Origin may not use this server; add it to allowed_origins \
+         (--allowed-origins), or set public_origin (--public-origin) if a proxy changes the scheme \
+         or the host";
     UnknownAdminHost "unknown_admin_host"
         "the request's Host is no name of the admin listener; use an address or localhost, or add the \
          name with --admin-host";

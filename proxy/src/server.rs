@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -17,6 +18,7 @@ use crate::accept::Acceptor;
 use crate::auth::{AuthPolicy, RevokedTokens};
 use crate::config::Config;
 use crate::memory_watch;
+use crate::origins::Origins;
 use crate::reload_errors::ReloadSource;
 use crate::server_state::ServerState;
 use crate::shutdown::{CLOSE_TIMEOUT, SHUTDOWN_TIMEOUT};
@@ -55,7 +57,9 @@ impl Server {
         let config = &self.state.config;
         let router = crate::page::routes(router, config.www.as_deref(), &config.memory_budget);
         let check = from_fn_with_state(Arc::clone(&self.state), crate::request_checks::check);
-        crate::page::with_headers(router.layer(check))
+        let check_name =
+            from_fn_with_state(Arc::clone(&self.state), crate::request_checks::check_name);
+        crate::page::with_headers(router.layer(check_name).layer(check))
     }
 
     /// Serves until `shutdown` completes, then stops accepting and [closes](Self::close) every
@@ -78,7 +82,13 @@ impl Server {
             self.state.handshake_places.clone(),
             self.state.config.handshake_timeout,
         );
-        let acceptor = Arc::new(acceptor.ends_with_shutdown().with_tls());
+        let acceptor = acceptor.ends_with_shutdown().with_tls();
+        let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+        let acceptor = match listener.local_addr() {
+            Ok(address) if is_loopback(address) => acceptor.on_loopback(),
+            _ => acceptor,
+        };
+        let acceptor = Arc::new(acceptor);
         let begin_shutdown = async {
             shutdown.await;
             self.state.begin_shutdown();
@@ -148,6 +158,11 @@ impl Server {
     /// 4401.
     pub fn set_revoked_tokens(&self, revoked: RevokedTokens) {
         self.state.access.set_revoked(revoked);
+    }
+
+    /// Replaces [`Config::origins`] for handshakes that begin from now on.
+    pub fn set_origins(&self, origins: Origins) {
+        self.state.set_origins(origins);
     }
 
     /// Replaces [`Config::tls`] for handshakes that begin from now on. Open sockets go on as before.

@@ -1,7 +1,7 @@
 //! What all sockets and routes of a server share.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use streamgate_backend::Backend;
@@ -15,6 +15,7 @@ use crate::client_registry::ClientRegistry;
 use crate::config::Config;
 use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
+use crate::origins::Origins;
 use crate::refusal::Refusals;
 use crate::reload_errors::ReloadErrors;
 use crate::shutdown::Shutdown;
@@ -33,6 +34,7 @@ pub(crate) struct ServerState {
     pub(crate) shutdown: Shutdown,
     pub(crate) busy_poll: BusyPoll,
     pub(crate) access: AccessControl,
+    origins: RwLock<Arc<Origins>>,
     /// The TLS settings of the public listener; `None` if it speaks plain HTTP.
     pub(crate) tls: Option<CurrentTls>,
     pub(crate) reload_errors: ReloadErrors,
@@ -60,6 +62,7 @@ impl ServerState {
             shutdown: Shutdown::new(config.drain_period),
             busy_poll: BusyPoll::new(config.busy_poll),
             access: AccessControl::new(config.access.clone()),
+            origins: RwLock::new(Arc::new(config.origins.clone())),
             tls: config.tls.clone().map(CurrentTls::new),
             reload_errors: ReloadErrors::default(),
             clients: ClientRegistry::default(),
@@ -94,6 +97,17 @@ impl ServerState {
                 "shutting down"
             );
         }
+    }
+
+    /// Returns which pages may use the server, and by which names clients may reach it.
+    pub(crate) fn origins(&self) -> Arc<Origins> {
+        let origins = self.origins.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&origins)
+    }
+
+    pub(crate) fn set_origins(&self, origins: Origins) {
+        let mut current = self.origins.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(origins);
     }
 
     /// Returns the address that a peer counts for; `None` if it is unknown, or that of a trusted

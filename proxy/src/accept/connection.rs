@@ -125,7 +125,9 @@ where
         place.request_arrived();
         let client = proxies.client_of(request.headers(), peer);
         count_for(acceptor, place, client);
-        request.extensions_mut().insert(ConnectInfo(client));
+        let extensions = request.extensions_mut();
+        extensions.insert(ConnectInfo(client));
+        extensions.insert(acceptor.reached_by());
         async {
             acceptor.turn().await;
             router.call(request).await.map(end_connection)

@@ -15,17 +15,22 @@ use streamgate::{
     Config, DEFAULT_BUSY_POLL, DEFAULT_DRAIN_PERIOD, DEFAULT_FRAME_BYTES,
     DEFAULT_HANDSHAKE_TIMEOUT, DEFAULT_HEARTBEAT_MS, DEFAULT_MAX_HANDSHAKES,
     DEFAULT_MAX_HANDSHAKES_PER_ADDRESS, DEFAULT_REQUESTS_IN_FLIGHT, DEFAULT_WRITE_TIMEOUT,
-    MAX_BUSY_POLL, MAX_CONNECTIONS, MAX_PERIOD, MIN_HEARTBEAT_MS, MIN_MEMORY_BYTES,
+    MAX_BUSY_POLL, MAX_CONNECTIONS, MAX_PERIOD, MIN_HEARTBEAT_MS, MIN_MEMORY_BYTES, OriginError,
+    Origins,
 };
 use streamgate_backend::MemoryBudget;
 use streamgate_memory::DEFAULT_CAPACITY_BYTES;
 use streamgate_protocol::limits::{MIN_FRAME_BYTES, MIN_REQUESTS_IN_FLIGHT};
 use streamgate_redis::without_secrets;
 
+use super::CommandError;
 use super::token::TokenCommand;
 
 /// Flags of which one alone can be given: each says where the streams are.
 pub(super) const EXCLUSIVE: [&str; 3] = ["redis", "redis_file", "memory_bytes"];
+
+/// Flags whose values in the settings file are read again while the server runs.
+pub(super) const RELOADED: [&str; 3] = ["allowed_origins", "allowed_hosts", "public_origin"];
 
 /// Default of `--listen`: reachable from this machine only.
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
@@ -151,6 +156,38 @@ pub(super) struct ServeArgs {
     /// there is one]
     #[arg(long, env = "STREAMGATE_WWW", value_name = "DIR")]
     pub(super) www: Option<PathBuf>,
+
+    /// Origin whose pages may use this server, such as https://app.example.com, beside pages of the
+    /// server itself; may be repeated; * allows all pages
+    ///
+    /// Other pages get HTTP 403. Clients that are no pages send no Origin, and need none. In the
+    /// environment, commas separate them. The server reads the key of the settings file again when
+    /// it changes, as those of the next two.
+    #[arg(
+        long,
+        env = "STREAMGATE_ALLOWED_ORIGINS",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    allowed_origins: Vec<String>,
+
+    /// Host name by which clients may reach this server, beside addresses and localhost; may be
+    /// repeated; * allows all names [default: on a loopback address none, else all]
+    ///
+    /// Any other Host gets HTTP 403, so that no page can reach a server on its visitor's machine by
+    /// a name of its own.
+    #[arg(
+        long,
+        env = "STREAMGATE_ALLOWED_HOSTS",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    allowed_hosts: Vec<String>,
+
+    /// Origin by which browsers know this server, such as https://streams.example.com, if a proxy
+    /// in front changes the scheme or the host
+    #[arg(long, env = "STREAMGATE_PUBLIC_ORIGIN", value_name = "ORIGIN")]
+    public_origin: Option<String>,
 
     /// Certificate of the server in PEM, followed by those of intermediate authorities; clients then
     /// connect with wss://
@@ -316,6 +353,28 @@ pub(super) struct ServeArgs {
 }
 
 impl ServeArgs {
+    /// Returns which pages may use the server, and by which names clients may reach it.
+    pub(super) fn origins(&self) -> Result<Origins, CommandError> {
+        let invalid =
+            |flag: &str, error: OriginError| CommandError::usage(format_args!("{error} ({flag})"));
+        let mut origins = Origins::new();
+        for origin in &self.allowed_origins {
+            let allowed = origins.allow_origin(origin);
+            origins = allowed.map_err(|error| invalid("--allowed-origins", error))?;
+        }
+        for host in &self.allowed_hosts {
+            let allowed = origins.allow_host(host);
+            origins = allowed.map_err(|error| invalid("--allowed-hosts", error))?;
+        }
+        match &self.public_origin {
+            Some(origin) => {
+                let set = origins.public_origin(origin);
+                set.map_err(|error| invalid("--public-origin", error))
+            }
+            None => Ok(origins),
+        }
+    }
+
     /// Returns the server's settings.
     pub(super) fn config(&self) -> Config {
         let mut config = Config::default()

@@ -41,6 +41,7 @@ pub(super) fn run(path: &Path) -> Result<(), CommandError> {
     check_folder(args)?;
     let addresses = listening::resolve_now("--listen", &args.listen)?;
     listening::check(&addresses, args, access.is_some())?;
+    args.origins()?;
     let tls = TlsFiles::of(args)?.map(TlsFiles::load).transpose()?;
     let mut text = format!("{} is valid\n\n", path.display());
     // Writing to a string does not fail.

@@ -71,6 +71,26 @@ fn with_file(
 ) -> Result<ServeSettings, CommandError> {
     let mut inputs = Inputs::default();
     let settings = Settings::load(path, &mut inputs).map_err(CommandError::usage)?;
+    Ok(ServeSettings {
+        args: with_settings(&settings, arguments, matches)?,
+        file: Some((settings, inputs)),
+    })
+}
+
+/// Parses the arguments of this process again, with the values of a file as defaults.
+pub(super) fn parse_again(settings: &Settings) -> Result<Box<ServeArgs>, CommandError> {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let matches = Args::command()
+        .try_get_matches_from(&arguments)
+        .map_err(|error| CommandError::usage(one_line(&error)))?;
+    with_settings(settings, &arguments, &matches)
+}
+
+fn with_settings(
+    settings: &Settings,
+    arguments: &[OsString],
+    matches: &ArgMatches,
+) -> Result<Box<ServeArgs>, CommandError> {
     let is_given = |name: &str| {
         let serve = matches.subcommand_matches("serve");
         let source = serve.and_then(|serve| serve.value_source(name));
@@ -83,10 +103,7 @@ fn with_file(
         .try_get_matches_from(arguments)
         .map_err(|error| CommandError::usage(one_line(&error)))?;
     match command(&matches)? {
-        Command::Serve(args) => Ok(ServeSettings {
-            args,
-            file: Some((settings, inputs)),
-        }),
+        Command::Serve(args) => Ok(args),
         Command::Check(_) | Command::Token(_) => Err(CommandError::usage("not `serve`")),
     }
 }

@@ -1,4 +1,5 @@
-//! Reads `[auth]`, `[roles]` and the revoked tokens again: when a file changes, and on SIGHUP.
+//! Reads `[auth]`, `[roles]`, the revoked tokens, and which pages and names the server accepts again:
+//! when a file changes, and on SIGHUP.
 //!
 //! A file that is broken changes nothing: the last good one stays in force. The log says so, and so
 //! do `/metrics` and `/readyz` of the admin listener. A file that is being written may be valid and
@@ -10,6 +11,8 @@ use std::time::Duration;
 use streamgate::{ReloadSource, RevokedTokens, Server};
 use tokio::time::MissedTickBehavior;
 
+use super::args::RELOADED;
+use super::command_line::parse_again;
 use super::settings::{FileStamp, FlagSetting, Inputs, RevokedFile, Settings};
 use super::signals::HangupSignal;
 
@@ -114,7 +117,13 @@ impl Reloader {
             Ok(settings) => settings,
             Err(error) => return self.report(ReloadSource::Settings, Some(error.to_string())),
         };
+        let origins = parse_again(&settings).and_then(|args| args.origins());
+        let origins = match origins {
+            Ok(origins) => origins,
+            Err(error) => return self.report(ReloadSource::Settings, Some(error.to_string())),
+        };
         self.name_restart_settings(&settings);
+        self.server.set_origins(origins);
         if let Some(access) = settings.access
             && self.has_access
         {
@@ -129,6 +138,7 @@ impl Reloader {
             tracing::info!(file = %self.path.display(), roles, "settings read again");
         } else {
             self.report(ReloadSource::Settings, None);
+            tracing::info!(file = %self.path.display(), "settings read again");
         }
     }
 
@@ -166,6 +176,7 @@ impl Reloader {
             .iter()
             .filter(|flag| !is_in(flag, &self.flags));
         let mut changed: Vec<_> = gone.chain(new).map(|flag| flag.name.clone()).collect();
+        changed.retain(|name| !RELOADED.contains(&&**name));
         if settings.access.is_some() != self.has_access {
             changed.push("[auth]".to_owned());
         }

@@ -24,6 +24,7 @@ pub(super) async fn serve(settings: ServeSettings) -> Result<(), CommandError> {
     let addresses = listening::resolve("--listen", &args.listen).await?;
     listening::check(&addresses, &args, access.is_some())?;
     check_folder(&args)?;
+    let origins = args.origins()?;
     let tls = TlsFiles::of(&args)?.map(TlsFiles::load).transpose()?;
     let mut signals = ShutdownSignals::catch()?;
     let hangup = file.is_some().then(HangupSignal::catch).transpose()?;
@@ -38,6 +39,7 @@ pub(super) async fn serve(settings: ServeSettings) -> Result<(), CommandError> {
     listening::warn_if_insecure(&args, access.is_some());
     let admin = admin::bind(args.admin_listen.as_deref()).await?;
     let mut config = file_limit::fit(args.config(), file_limit::raise());
+    config.origins = origins;
     config.tls = tls.as_ref().map(|tls| tls.config.clone());
     config.access = access.map(|access| access.policy.clone());
     let connecting = connect(&args, &config.memory_budget);

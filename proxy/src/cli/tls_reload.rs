@@ -44,9 +44,9 @@ impl TlsReloader {
                 return report(&self.server, ReloadSource::Tls, Some(error.to_string()));
             }
         };
-        log_validity(&config);
-        let replaced = self.server.set_tls(config);
+        let replaced = self.server.set_tls(config.clone());
         let error = replaced.err().map(|error| error.message().to_owned());
         report(&self.server, ReloadSource::Tls, error);
+        log_validity(&config);
     }
 }

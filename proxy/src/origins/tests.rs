@@ -41,7 +41,11 @@ fn pages_of_the_own_origin_may_use_the_server_and_no_others() {
         ("localhost:8080", "https://localhost:8080", LOOPBACK),
         ("localhost:8080", "http://127.0.0.1:8080", LOOPBACK),
         ("localhost:8080", "https://evil.example", LOOPBACK),
-        ("localhost:8080", "http://localhost:8080.evil.example", LOOPBACK),
+        (
+            "localhost:8080",
+            "http://localhost:8080.evil.example",
+            LOOPBACK,
+        ),
         ("localhost:8080", "http://localhost:8080/", LOOPBACK),
         ("localhost:8080", "http://user@localhost:8080", LOOPBACK),
         ("localhost:8080", "null", LOOPBACK),
@@ -63,7 +67,9 @@ fn pages_of_the_own_origin_may_use_the_server_and_no_others() {
 
 #[test]
 fn origins_are_added_and_a_proxy_may_change_the_own_one() {
-    let origins = Origins::new().allow_origin("https://App.example:443").unwrap();
+    let origins = Origins::new()
+        .allow_origin("https://App.example:443")
+        .unwrap();
     let origins = origins.public_origin("https://streams.example").unwrap();
     let origins = origins.allow_origin("capacitor://localhost").unwrap();
     for origin in [
@@ -72,10 +78,16 @@ fn origins_are_added_and_a_proxy_may_change_the_own_one() {
         "capacitor://localhost",
         "http://127.0.0.1:1",
     ] {
-        assert!(permits(&origins, "127.0.0.1:1", origin, LOOPBACK), "{origin}");
+        assert!(
+            permits(&origins, "127.0.0.1:1", origin, LOOPBACK),
+            "{origin}"
+        );
     }
     for origin in ["http://app.example", "https://app.example:8443", "null"] {
-        assert!(!permits(&origins, "127.0.0.1:1", origin, LOOPBACK), "{origin}");
+        assert!(
+            !permits(&origins, "127.0.0.1:1", origin, LOOPBACK),
+            "{origin}"
+        );
     }
     let any = Origins::new().allow_origin("*").unwrap();
     assert!(permits(&any, "h", "null", LOOPBACK));
@@ -87,23 +99,29 @@ fn origins_are_added_and_a_proxy_may_change_the_own_one() {
         "https://u@a",
         "https://a:x",
         "https://a:99999",
-        "https://*.a",
         "null",
     ] {
-        let error = Origins::new().allow_origin(invalid);
-        // A star within a name is a literal character that no browser sends.
-        assert!(error.is_err() || invalid == "https://*.a", "{invalid}");
+        Origins::new().allow_origin(invalid).unwrap_err();
     }
 }
 
 #[test]
 fn a_loopback_listener_is_reached_by_local_names_and_those_added() {
     let default = Origins::new();
-    for local in ["localhost:1", "127.0.0.1:1", "[::1]:1", "localhost.", "10.0.0.1"] {
+    for local in [
+        "localhost:1",
+        "127.0.0.1:1",
+        "[::1]:1",
+        "localhost.",
+        "10.0.0.1",
+    ] {
         assert!(default.permit_host(local.as_bytes(), LOOPBACK), "{local}");
     }
     for foreign in ["evil.example", "evil.example:1", "localhost.evil.example"] {
-        assert!(!default.permit_host(foreign.as_bytes(), LOOPBACK), "{foreign}");
+        assert!(
+            !default.permit_host(foreign.as_bytes(), LOOPBACK),
+            "{foreign}"
+        );
         assert!(default.permit_host(foreign.as_bytes(), PUBLIC_TLS));
         assert!(default.permit_host(foreign.as_bytes(), None));
     }

@@ -1,6 +1,7 @@
 //! The settings file: precedence, errors, `streamgate check`, and what a change of it does.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -294,6 +295,58 @@ fn the_url_of_redis_may_be_in_a_file_and_is_never_shown() {
     assert!(!line.contains("hunter2"), "{line}");
     // A flag replaces it.
     RunningServer::start(folder.command(&["serve", "--memory-bytes", "1000000"]));
+}
+
+#[test]
+fn origins_come_from_the_file_the_environment_or_flags_and_are_read_again() {
+    let folder = Folder::with("listen = '127.0.0.1:0'\nallowed_origins = ['https://a.example']");
+    let status = |address: std::net::SocketAddr, origin: &str| {
+        let request = format!(
+            "GET /v1/ws HTTP/1.1\r\nhost: localhost\r\norigin: {origin}\r\n\
+             connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+             sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\
+             sec-websocket-protocol: streamgate.v1.json\r\n\r\n"
+        );
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        String::from_utf8(status[9..].to_vec()).unwrap()
+    };
+    let (server, mut log, admin) = folder.start();
+    assert_eq!(status(server.address, "https://a.example"), "101");
+    assert_eq!(status(server.address, "https://b.example"), "403");
+    let metrics = get_from(admin, "/metrics");
+    let refused = "streamgate_refusals_total{reason=\"foreign_origin\"} 1";
+    assert!(metrics.contains(refused), "{metrics}");
+    let changed = "listen = '127.0.0.1:0'\nallowed_origins = ['https://b.example']";
+    folder.write("streamgate.toml", changed);
+    log.until("settings read again");
+    assert_eq!(status(server.address, "https://a.example"), "403");
+    assert_eq!(status(server.address, "https://b.example"), "101");
+    folder.write(
+        "streamgate.toml",
+        "listen = '127.0.0.1:0'\nallowed_origins = ['b.example']",
+    );
+    let line = log.until("the last good file stays in force");
+    assert!(line.contains("invalid origin 'b.example'"), "{line}");
+    assert_eq!(status(server.address, "https://b.example"), "101");
+    for command in ["serve", "check"] {
+        let line = error_line(folder.command(&[command]), 2);
+        assert!(line.contains("invalid origin 'b.example'"), "{line}");
+    }
+
+    let mut command = folder.command(&["serve", "--public-origin", "https://p.example"]);
+    command.env(
+        "STREAMGATE_ALLOWED_ORIGINS",
+        "https://c.example,https://d.example",
+    );
+    command.env("STREAMGATE_ALLOWED_HOSTS", "h.example");
+    let server = RunningServer::start(command);
+    for (origin, expected) in [("c", "101"), ("d", "101"), ("p", "101"), ("b", "403")] {
+        let origin = format!("https://{origin}.example");
+        assert_eq!(status(server.address, &origin), expected, "{origin}");
+    }
 }
 
 /// The example of README.md is what a newcomer copies.

@@ -30,7 +30,7 @@ async fn silent(address: SocketAddr) -> TcpStream {
 async fn a_connection_without_a_whole_request_is_closed_in_time() {
     let config = Config::default().handshake_timeout(Duration::from_millis(200));
     let server = TestServer::with(config).await;
-    let half = format!("GET /v1/ws HTTP/1.1\r\nhost: h\r\n{HANDSHAKE}");
+    let half = format!("GET /v1/ws HTTP/1.1\r\nhost: localhost\r\n{HANDSHAKE}");
     for first in ["", "G", &half] {
         let mut stream = silent(server.address).await;
         stream.write_all(first.as_bytes()).await.unwrap();
@@ -98,7 +98,7 @@ async fn a_response_that_nobody_reads_is_closed_in_time() {
         .handshake_timeout(Duration::from_millis(100))
         .write_timeout(Duration::from_millis(100));
     let server = TestServer::with(config).await;
-    let request = b"GET /large HTTP/1.1\r\nhost: h\r\n\r\n";
+    let request = b"GET /large HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut stream = silent(server.address).await;
     stream.write_all(request).await.unwrap();
     let until_reset = async {

@@ -29,7 +29,7 @@ pub(crate) const HANDSHAKE: &str = "connection: Upgrade\r\nupgrade: websocket\r\
 async fn get(address: SocketAddr, headers: &str) -> String {
     exchange(
         address,
-        &format!("GET /v1/ws HTTP/1.1\r\nhost: h\r\n{headers}\r\n"),
+        &format!("GET /v1/ws HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n"),
     )
     .await
 }
@@ -96,7 +96,8 @@ async fn an_invalid_handshake_is_refused() {
         let names_the_upgrade = response.contains("\r\nupgrade: websocket\r\n");
         assert_eq!(names_the_upgrade, status == 426, "{response}");
     }
-    let post = "POST /v1/ws HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let post =
+        "POST /v1/ws HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     let response = exchange(server.address, post).await;
     assert!(response.starts_with("HTTP/1.1 426 "), "{response}");
 }
@@ -106,7 +107,7 @@ async fn an_unknown_path_is_not_found_whether_or_not_it_is_a_handshake() {
     let server = TestServer::start().await;
     for path in ["/v1/wss", "/v2/ws", "/ws", "/v1/ws/"] {
         for headers in ["connection: close\r\n", HANDSHAKE] {
-            let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\n{headers}\r\n");
+            let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
             let response = exchange(server.address, &request).await;
             assert!(response.starts_with("HTTP/1.1 404 "), "{path}: {response}");
         }
@@ -243,7 +244,8 @@ async fn a_client_that_never_says_hello_is_closed() {
 
 /// Sends a handshake and the bytes after it, and returns the head of the response, in lower case.
 async fn upgrade(stream: &mut TcpStream, headers: &str, after: &[u8]) -> String {
-    let mut request = format!("GET /v1/ws HTTP/1.1\r\nhost: h\r\n{headers}\r\n").into_bytes();
+    let mut request =
+        format!("GET /v1/ws HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n").into_bytes();
     request.extend(after);
     stream.write_all(&request).await.unwrap();
     let mut head = Vec::new();

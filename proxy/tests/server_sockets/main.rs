@@ -21,6 +21,7 @@ mod http;
 mod large_entries;
 mod limits;
 mod memory_budget;
+mod origins;
 mod requests;
 mod rights_table;
 mod session_takeover;

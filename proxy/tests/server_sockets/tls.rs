@@ -143,7 +143,7 @@ async fn plain_http_on_a_tls_port_is_answered_in_plain_text() {
     let authority = Authority::new().unwrap();
     let server = serve(&authority, Config::default()).await;
     let request = format!(
-        "GET / HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n",
         "x".repeat(10_000)
     );
     let response = exchange(server.address, &request).await;

@@ -46,7 +46,7 @@ impl Forwarding {
             Encoding::Json.subprotocol()
         );
         let request =
-            format!("GET /v1/ws HTTP/1.1\r\nhost: h\r\n{HANDSHAKE}{offer}{forwarded}\r\n");
+            format!("GET /v1/ws HTTP/1.1\r\nhost: localhost\r\n{HANDSHAKE}{offer}{forwarded}\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut status_line = [0; 12];
         stream.read_exact(&mut status_line).await.unwrap();
@@ -132,7 +132,7 @@ async fn an_address_makes_room_for_its_own_connections() {
     }
     // The others are served.
     for stream in connections.iter_mut().skip(4).chain([&mut other]) {
-        let request = b"GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n";
+        let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
         stream.write_all(request).await.unwrap();
         assert!(read_to_end(stream).await.ends_with(b"\r\n\r\nok"));
     }
@@ -160,7 +160,7 @@ async fn a_proxy_that_checks_the_servers_health_needs_no_header() {
             .ends_with("\r\n\r\nok")
     );
     // Its own header of the PROXY protocol is `LOCAL`, with or without an address.
-    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n";
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(local).await.unwrap();
     assert!(read_to_end(&mut stream).await.ends_with(b"\r\n\r\nok"));

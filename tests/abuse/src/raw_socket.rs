@@ -141,7 +141,7 @@ pub(crate) async fn tcp(address: SocketAddr, from: Ipv4Addr) -> anyhow::Result<T
 /// Returns the request of a handshake, with further header lines.
 pub(crate) fn handshake(encoding: Encoding, further: &str) -> String {
     format!(
-        "GET /v1/ws HTTP/1.1\r\nHost: abuse\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
          Sec-WebSocket-Protocol: {}\r\n{further}\r\n",
         encoding.subprotocol()

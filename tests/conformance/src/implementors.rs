@@ -174,7 +174,9 @@ impl Implementor {
                 let args = url
                     .iter()
                     .flat_map(|url| ["--redis".to_owned(), url.clone()]);
-                let args: Vec<_> = args.collect();
+                // The page of Chromium comes from a server of its own.
+                let any_page = ["--allowed-origins", "*"].map(str::to_owned);
+                let args: Vec<_> = args.chain(any_page).collect();
                 Some(tokio::task::spawn_blocking(move || Proxy::start(args)).await??)
             }
         };

@@ -47,7 +47,7 @@ pub(super) const ATTACKS: &[Attack] = &[
             Box::pin(hold(
                 scene,
                 500,
-                "GET /v1/ws HTTP/1.1\r\nHost: abuse\r\nUpgr",
+                "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgr",
             ))
         },
     )
@@ -65,7 +65,7 @@ pub(super) const ATTACKS: &[Attack] = &[
             Box::pin(hold(
                 scene,
                 500,
-                "GET /healthz HTTP/1.1\r\nHost: abuse\r\n\r\n",
+                "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
             ))
         },
     )
@@ -219,7 +219,7 @@ async fn newcomer(scene: &Scene) {
 async fn healthz(scene: &Scene) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(scene.address).await?;
     stream
-        .write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         .await?;
     let (head, _) = read_head(&mut stream).await?;
     anyhow::ensure!(status(&head) == Some(200), "/healthz: {}", head.trim());

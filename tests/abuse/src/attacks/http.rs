@@ -38,7 +38,7 @@ pub(super) const ATTACKS: &[Attack] = &[
 type Case = (&'static str, String, String, &'static [u16]);
 
 fn cases() -> Vec<Case> {
-    const HOST: &str = "Host: abuse\r\n";
+    const HOST: &str = "Host: localhost\r\n";
     let path = |name, path: &str, statuses: &'static [u16]| -> Case {
         (name, path.to_owned(), HOST.to_owned(), statuses)
     };

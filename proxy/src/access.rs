@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::auth::{AuthPolicy, Authenticator, RevokedTokens};
+use crate::auth::{AuthPolicy, Authenticator, FetchSchedule, JwksSource, RevokedTokens, fetch};
+use crate::reload_errors::{ReloadErrors, ReloadSource};
 
 /// Time that a client has for its hello if the server has a policy: enough for a slow line, and for
 /// asking an issuer for a token.
@@ -53,6 +55,63 @@ impl AccessControl {
         authenticator.take_over(&sender.borrow());
         sender.send_replace(Arc::new(authenticator));
         true
+    }
+
+    /// Fetches the keys of the policy's issuer, if it has one. Never returns while there is a policy.
+    pub(crate) async fn fetch_keys(&self, errors: &ReloadErrors) {
+        let Some(sender) = &self.0 else { return };
+        let mut changes = sender.subscribe();
+        // What is fetched now, and the set that was fetched last.
+        let mut current: Option<(JwksSource, FetchSchedule, Vec<u8>)> = None;
+        loop {
+            let authenticator = Arc::clone(&changes.borrow_and_update());
+            let Some(source) = authenticator.jwks() else {
+                current = None;
+                errors.set(ReloadSource::Jwks, None);
+                match changes.changed().await {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                }
+            };
+            if current
+                .as_ref()
+                .is_none_or(|(fetched, ..)| fetched != source)
+            {
+                current = Some((source.clone(), FetchSchedule::new(source), Vec::new()));
+            }
+            let Some((_, schedule, json)) = &mut current else {
+                continue;
+            };
+            tokio::select! {
+                () = schedule.due(authenticator.unknown_key()) => {}
+                _ = changes.changed() => continue,
+            }
+            let began = Instant::now();
+            let fetched = fetch(source).await;
+            schedule.fetched(began, fetched.as_ref().ok().map(|fetched| fetched.max_age));
+            let error = match fetched {
+                Ok(fetched) if fetched.json == *json => None,
+                Ok(fetched) => {
+                    tracing::info!(url = source.url(), "keys of the issuer fetched");
+                    *json = fetched.json;
+                    // Sessions look at their tokens again: a key may be gone.
+                    sender.send_if_modified(|authenticator| {
+                        let is_same = authenticator.jwks() == Some(source);
+                        if is_same {
+                            authenticator.set_fetched_keys(fetched.keys);
+                        }
+                        is_same
+                    });
+                    None
+                }
+                Err(error) => {
+                    let error = format!("cannot fetch {}: {error}", source.url());
+                    tracing::error!(%error, "the last good keys stay in force");
+                    Some(error)
+                }
+            };
+            errors.set(ReloadSource::Jwks, error);
+        }
     }
 
     /// Replaces the list of revoked tokens.

@@ -5,6 +5,7 @@
 //! must agree with it, and never decides.
 
 mod claims;
+mod jwks;
 mod jwt;
 mod key_set;
 mod policy;
@@ -19,6 +20,10 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
+use tokio::sync::Notify;
+
+pub(crate) use self::jwks::{FetchSchedule, fetch};
+pub use self::jwks::{JwksSource, JwksSourceError};
 pub use self::key_set::{Algorithm, KeyError, KeySet, VerificationKey};
 pub use self::policy::{AuthPolicy, DEFAULT_MAX_LIFE, DEFAULT_ROLES_CLAIM, PolicyError};
 pub use self::revocation::{Revocation, RevokedTokens};
@@ -69,6 +74,8 @@ pub(crate) struct Authenticator {
     policy: AuthPolicy,
     /// Keys that were fetched, beside those of the policy.
     fetched: RwLock<Arc<KeySet>>,
+    /// Notified when a token names a key that is unknown, and may be known to the issuer.
+    unknown_key: Notify,
     revoked: RwLock<Arc<RevokedTokens>>,
     verified: VerifiedTokens,
     anonymous: Option<Arc<Subject>>,
@@ -79,6 +86,7 @@ impl Authenticator {
         let anonymous = policy.anonymous_subject().map(Arc::new);
         Self {
             fetched: RwLock::default(),
+            unknown_key: Notify::new(),
             revoked: RwLock::default(),
             verified: VerifiedTokens::default(),
             anonymous,
@@ -128,13 +136,30 @@ impl Authenticator {
         }
         let fetched = Arc::clone(&self.fetched.read().unwrap_or_else(PoisonError::into_inner));
         let keys = [self.policy.verification_keys(), &fetched];
-        self.policy
-            .subject(&jwt::verify(token, &keys, &self.policy, now)?)
+        let verified = jwt::verify(token, &keys, &self.policy, now);
+        if matches!(verified, Err(TokenError::UnknownKey)) {
+            self.unknown_key.notify_one();
+        }
+        self.policy.subject(&verified?)
+    }
+
+    /// Returns where the issuer's keys are fetched.
+    pub(crate) fn jwks(&self) -> Option<&JwksSource> {
+        self.policy.jwks_source()
+    }
+
+    /// Returns what is notified when a token names a key that is unknown.
+    pub(crate) fn unknown_key(&self) -> &Notify {
+        &self.unknown_key
     }
 
     /// Takes over from the authenticator of an earlier policy what the policy does not hold.
     pub(crate) fn take_over(&self, earlier: &Self) {
         self.set_revoked((*earlier.revoked()).clone());
+        // The keys of another issuer are not trusted any more.
+        if self.jwks() != earlier.jwks() {
+            return;
+        }
         let fetched = earlier
             .fetched
             .read()

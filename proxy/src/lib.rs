@@ -67,9 +67,9 @@ mod wait_shares;
 mod www;
 
 pub use auth::{
-    Algorithm, AuthPolicy, DEFAULT_MAX_LIFE, DEFAULT_ROLES_CLAIM, KeyError, KeySet,
-    MAX_TOKEN_BYTES, PolicyError, RefusedToken, Revocation, RevokedTokens, StaticToken,
-    VerificationKey,
+    Algorithm, AuthPolicy, DEFAULT_MAX_LIFE, DEFAULT_ROLES_CLAIM, JwksSource, JwksSourceError,
+    KeyError, KeySet, MAX_TOKEN_BYTES, PolicyError, RefusedToken, Revocation, RevokedTokens,
+    StaticToken, VerificationKey,
 };
 pub use config::{
     Config, DEFAULT_BUSY_POLL, DEFAULT_DRAIN_PERIOD, DEFAULT_FRAME_BYTES,

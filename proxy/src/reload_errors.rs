@@ -13,11 +13,13 @@ pub enum ReloadSource {
     RevokedTokens,
     /// The certificate of the listener, its key, and the authorities of clients' certificates.
     Tls,
+    /// The keys of an issuer, which are fetched.
+    Jwks,
 }
 
 impl ReloadSource {
     /// Every source.
-    pub const ALL: [Self; 3] = [Self::Settings, Self::RevokedTokens, Self::Tls];
+    pub const ALL: [Self; 4] = [Self::Settings, Self::RevokedTokens, Self::Tls, Self::Jwks];
 
     /// Returns its name in `/readyz`, in metrics and in the log.
     pub const fn as_str(self) -> &'static str {
@@ -25,6 +27,7 @@ impl ReloadSource {
             Self::Settings => "settings",
             Self::RevokedTokens => "revoked_tokens",
             Self::Tls => "tls",
+            Self::Jwks => "jwks",
         }
     }
 }
@@ -66,6 +69,7 @@ mod tests {
             (ReloadSource::Settings, None),
             (ReloadSource::RevokedTokens, Some("why".to_owned())),
             (ReloadSource::Tls, None),
+            (ReloadSource::Jwks, None),
         ];
         assert_eq!(errors.all(), expected);
         errors.set(ReloadSource::RevokedTokens, None);

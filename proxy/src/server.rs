@@ -112,6 +112,8 @@ impl Server {
         tasks.spawn(async move { state.busy_poll.run().await });
         let state = Arc::clone(&self.state);
         tasks.spawn(async move { state.log_suppressed().await });
+        let state = Arc::clone(&self.state);
+        tasks.spawn(async move { state.access.fetch_keys(&state.reload_errors).await });
         let budget = self.state.config.memory_budget.clone();
         tasks.spawn(async move { memory_watch::watch(&budget).await });
         tokio::select! {

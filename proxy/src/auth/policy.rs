@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use super::claims::Claims;
+use super::jwks::JwksSource;
 use super::jwt::Verified;
 use super::key_set::KeySet;
 use super::static_tokens::{StaticToken, StaticTokens};
@@ -25,6 +26,7 @@ pub const DEFAULT_ROLES_CLAIM: &str = "roles";
 #[derive(Debug, Clone)]
 pub struct AuthPolicy {
     keys: KeySet,
+    jwks: Option<JwksSource>,
     static_tokens: StaticTokens,
     audience: Option<String>,
     issuer: Option<String>,
@@ -52,6 +54,7 @@ impl AuthPolicy {
     pub fn new() -> Self {
         Self {
             keys: KeySet::default(),
+            jwks: None,
             static_tokens: StaticTokens::default(),
             audience: None,
             issuer: None,
@@ -67,6 +70,15 @@ impl AuthPolicy {
     #[must_use]
     pub fn keys(mut self, keys: KeySet, audience: impl Into<String>) -> Self {
         self.keys = keys;
+        self.audience = Some(audience.into());
+        self
+    }
+
+    /// Accepts tokens that are signed with a key that an issuer publishes, for this audience.
+    /// [`Server::serve`](crate::Server::serve) fetches the keys.
+    #[must_use]
+    pub fn jwks(mut self, source: JwksSource, audience: impl Into<String>) -> Self {
+        self.jwks = Some(source);
         self.audience = Some(audience.into());
         self
     }
@@ -141,6 +153,10 @@ impl AuthPolicy {
             }
             None => Ok(()),
         }
+    }
+
+    pub(super) fn jwks_source(&self) -> Option<&JwksSource> {
+        self.jwks.as_ref()
     }
 
     pub(super) fn verification_keys(&self) -> &KeySet {

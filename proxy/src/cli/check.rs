@@ -70,7 +70,7 @@ fn describe(text: &mut String, access: &Access) -> std::fmt::Result {
     }
     table(text, &rows)?;
     text.push('\n');
-    if !access.keys.is_empty() {
+    if !access.keys.is_empty() || access.jwks_url.is_some() {
         let audience = access.audience.as_deref().unwrap_or_default();
         let issuer = access.issuer.as_deref().unwrap_or("any issuer");
         writeln!(
@@ -83,6 +83,9 @@ fn describe(text: &mut String, access: &Access) -> std::fmt::Result {
     for (id, algorithm) in &access.keys {
         let id = id.as_deref().unwrap_or("without id");
         writeln!(text, "key: {id} ({algorithm})")?;
+    }
+    if let Some(url) = &access.jwks_url {
+        writeln!(text, "keys: fetched from {url}")?;
     }
     for (subject, roles) in &access.machines {
         writeln!(text, "static token: {subject} has {}", list(roles))?;

@@ -18,6 +18,7 @@ mod frames;
 mod fuzz;
 mod handshake;
 mod http;
+mod jwks;
 mod large_entries;
 mod limits;
 mod memory_budget;

@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use streamgate::{
-    Algorithm, AuthPolicy, DEFAULT_MAX_LIFE, DEFAULT_ROLES_CLAIM, KeySet, Role, VerificationKey,
+    Algorithm, AuthPolicy, DEFAULT_MAX_LIFE, DEFAULT_ROLES_CLAIM, JwksSource, KeySet, Role,
+    VerificationKey,
 };
 use toml::Spanned;
 
@@ -34,6 +35,8 @@ pub(in crate::cli) struct Access {
     pub(in crate::cli) roles_claim: String,
     /// The keys that verify tokens: id and algorithm.
     pub(in crate::cli) keys: Vec<(Option<String>, Algorithm)>,
+    /// Where further keys are fetched.
+    pub(in crate::cli) jwks_url: Option<String>,
     /// The keys among them that can sign tokens too.
     pub(in crate::cli) secrets: Vec<(Option<String>, Secret)>,
     pub(in crate::cli) anonymous: Option<String>,
@@ -54,10 +57,15 @@ impl Access {
         for section in section.keys {
             keys.push(key(document, section, inputs, &mut secrets)?);
         }
-        let span = section.jwks.as_ref().map(|jwks| jwks.file.span());
-        if let Some(section) = section.jwks {
-            keys.extend(jwks(document, section, inputs)?);
+        let span = section.jwks.as_ref().map(Spanned::span);
+        let mut source = None;
+        match section.jwks.map(|section| jwks(document, section, inputs)) {
+            Some(Ok(Jwks::Keys(set))) => keys.extend(set),
+            Some(Ok(Jwks::Source(of_url))) => source = Some(of_url),
+            Some(Err(error)) => return Err(error),
+            None => {}
         }
+        let has_keys = !keys.is_empty() || source.is_some();
         let named_keys = keys
             .iter()
             .map(|key| (key.id().map(str::to_owned), key.algorithm()))
@@ -71,14 +79,14 @@ impl Access {
         let roles_claim = section
             .roles_claim
             .unwrap_or_else(|| DEFAULT_ROLES_CLAIM.to_owned());
-        if keys.is_empty() && tokens.is_empty() && section.anonymous.is_none() {
+        if !has_keys && tokens.is_empty() && section.anonymous.is_none() {
             let why = "[auth] admits nobody; add [[auth.keys]], [auth.jwks], \
                        [[auth.static_tokens]] or `anonymous`";
             return Err(document.error(why));
         }
 
         let mut policy = AuthPolicy::new().roles_claim(&roles_claim);
-        if !keys.is_empty() {
+        if has_keys {
             let audience = section.audience.as_ref().ok_or_else(|| {
                 document.error(
                     "[auth] has keys and no `audience`; without it, this server would accept \
@@ -86,6 +94,9 @@ impl Access {
                 )
             })?;
             policy = policy.keys(keys, audience);
+            if let Some(source) = &source {
+                policy = policy.jwks(source.clone(), audience);
+            }
         }
         let machines = tokens
             .iter()
@@ -132,6 +143,7 @@ impl Access {
             max_life: max_life.unwrap_or(DEFAULT_MAX_LIFE),
             roles_claim,
             keys: named_keys,
+            jwks_url: source.map(|source| source.url()),
             secrets,
             anonymous,
             machines,
@@ -207,15 +219,42 @@ fn key(
     Ok(key)
 }
 
+/// What `[auth.jwks]` names.
+enum Jwks {
+    Keys(KeySet),
+    Source(JwksSource),
+}
+
 fn jwks(
     document: &Document<'_>,
-    section: JwksSection,
+    section: Spanned<JwksSection>,
     inputs: &mut Inputs,
-) -> Result<KeySet, SettingsError> {
-    let path = document.resolve(section.file.get_ref());
-    let json = inputs.read(&path, MAX_FILE_BYTES)?;
-    KeySet::from_jwks(&json).map_err(|why| {
-        let why = format!("'{}': {why}", path.display());
-        document.error_at(&section.file.span(), why)
-    })
+) -> Result<Jwks, SettingsError> {
+    let span = section.span();
+    let invalid = |why: &dyn std::fmt::Display| document.error_at(&span, why);
+    let section = section.into_inner();
+    match (section.file, section.url, section.ca_file) {
+        (Some(file), None, None) => {
+            let path = document.resolve(&file);
+            let json = inputs.read(&path, MAX_FILE_BYTES)?;
+            let keys = KeySet::from_jwks(&json);
+            let keys = keys.map_err(|why| invalid(&format_args!("'{}': {why}", path.display())));
+            Ok(Jwks::Keys(keys?))
+        }
+        (None, Some(url), ca_file) => {
+            let source = JwksSource::new(&url).map_err(|why| invalid(&why))?;
+            let Some(file) = ca_file else {
+                return Ok(Jwks::Source(source));
+            };
+            let path = document.resolve(&file);
+            let pem = inputs.read(&path, MAX_FILE_BYTES)?;
+            let source = source.extra_ca(&pem);
+            let source =
+                source.map_err(|why| invalid(&format_args!("'{}': {why}", path.display())));
+            Ok(Jwks::Source(source?))
+        }
+        _ => Err(invalid(
+            &"[auth.jwks] needs `file`, or `url` and perhaps `ca_file`",
+        )),
+    }
 }

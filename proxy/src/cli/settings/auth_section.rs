@@ -19,7 +19,7 @@ pub(super) struct AuthSection {
     pub(super) anonymous: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) keys: Vec<Spanned<KeySection>>,
-    pub(super) jwks: Option<JwksSection>,
+    pub(super) jwks: Option<Spanned<JwksSection>>,
     #[serde(default)]
     pub(super) static_tokens: Vec<Spanned<StaticTokenSection>>,
     pub(super) revocation: Option<RevocationSection>,
@@ -43,7 +43,10 @@ pub(super) struct KeySection {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct JwksSection {
-    pub(super) file: Spanned<PathBuf>,
+    pub(super) file: Option<PathBuf>,
+    pub(super) url: Option<String>,
+    /// The authorities that may have issued the certificate of `url`, in PEM.
+    pub(super) ca_file: Option<PathBuf>,
 }
 
 /// `[[auth.static_tokens]]`

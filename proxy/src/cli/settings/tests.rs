@@ -145,6 +145,21 @@ fn an_error_names_the_file_and_the_line() {
         ("[auth]\njwks.file = 'secret'", 2, "no JSON Web Key Set"),
         ("[auth]\njwks.fiel = 'x'", 2, "did you mean 'file'?"),
         (
+            "[auth]\njwks.url = 'http://issuer/keys'",
+            2,
+            "must begin with https://",
+        ),
+        (
+            "[auth]\njwks.ca_file = 'secret'",
+            2,
+            "needs `file`, or `url`",
+        ),
+        (
+            "[auth]\n[auth.jwks]\nurl = 'https://issuer'\nca_file = 'secret'",
+            2,
+            "no certificate in PEM",
+        ),
+        (
             "[auth]\n[roles.r]\nrights = [{ allow = ['write'], streams = [] }]",
             3,
             "'write'",

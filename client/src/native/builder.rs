@@ -219,7 +219,10 @@ impl Builder {
     ///
     /// Dropping the future closes the connection.
     pub async fn connect(self) -> CacheResult<Client> {
-        #[allow(unused_mut, reason = "without TLS it does not change")]
+        #[cfg_attr(
+            not(feature = "tls"),
+            expect(unused_mut, reason = "it does not change")
+        )]
         let mut connector = NativeConnector::new(
             &self.url,
             self.config.max_frame_bytes,

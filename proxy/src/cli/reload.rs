@@ -246,7 +246,8 @@ mod tests {
             |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         write(
             "streamgate.toml",
-            "[auth.revocation]\nfile = 'revoked.toml'\n",
+            "[auth]\nanonymous = 'guest'\n[auth.revocation]\nfile = 'revoked.toml'\n\
+             [roles.guest]\nrights = [{ allow = ['read'], streams = ['public'] }]\n",
         );
         let [ann, bob] =
             ["ann", "bob"].map(|sub| format!("[[revoked]]\nsub = '{sub}'\nbefore = 2_000\n"));

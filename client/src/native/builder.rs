@@ -207,9 +207,10 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// `CONFIG` if the URL or a certificate of these settings is invalid, `DISCONNECTED` if there is no
-    /// connection in time, or the server's certificate is not trusted, `PROTOCOL` if the server speaks another protocol, `NOAUTH` after HTTP status 401, `NOPERM` after 403,
-    /// `PROTOCOL` after 400, 404 and 426.
+    /// `CONFIG` if the URL or a certificate of these settings is invalid, `DISCONNECTED` if there is
+    /// no connection in time, or the server's certificate is not trusted, `PROTOCOL` if the server
+    /// speaks another protocol, `NOAUTH` after HTTP status 401, `NOPERM` after 403, `PROTOCOL` after
+    /// 400, 404 and 426.
     ///
     /// # Panics
     ///
@@ -219,11 +220,7 @@ impl Builder {
     ///
     /// Dropping the future closes the connection.
     pub async fn connect(self) -> CacheResult<Client> {
-        #[cfg_attr(
-            not(feature = "tls"),
-            expect(unused_mut, reason = "it does not change")
-        )]
-        let mut connector = NativeConnector::new(
+        let connector = NativeConnector::new(
             &self.url,
             self.config.max_frame_bytes,
             self.token_source.clone(),
@@ -241,13 +238,15 @@ impl Builder {
             )));
         }
         #[cfg(feature = "tls")]
-        if connector.is_encrypted() {
+        let connector = if connector.is_encrypted() {
             let tls = self.tls;
             // It reads files.
             let config = tokio::task::spawn_blocking(move || tls.client_config()).await;
             let config = config.map_err(|error| CacheError::ConfigError(error.to_string()))?;
-            connector.use_tls(config.map_err(CacheError::ConfigError)?);
-        }
+            connector.with_tls(config.map_err(CacheError::ConfigError)?)
+        } else {
+            connector
+        };
         #[cfg(feature = "tracing")]
         let span = tracing::info_span!("streamgate_client", url = connector.log_address());
         let clock = TokioClock::start();

@@ -73,8 +73,9 @@ impl NativeConnector {
     }
 
     #[cfg(feature = "tls")]
-    pub(super) fn use_tls(&mut self, config: Arc<rustls::ClientConfig>) {
+    pub(super) fn with_tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
         self.tls = Some(Encryption::Rustls(config));
+        self
     }
 
     /// Returns whether nobody else can read what is sent: it is encrypted, or stays on this machine.

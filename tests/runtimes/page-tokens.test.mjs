@@ -1,7 +1,8 @@
-// Tokens of a page in a real Chromium, on the real server: twenty lives of a token, and a tab that is
-// frozen past its token's end. demo-setup.mjs lists the environment variables.
+// Tokens of a page in a real Chromium, on the real server: twenty lives of a token, a tab that is
+// frozen past its token's end, and a page of another origin. demo-setup.mjs lists the environment variables.
 
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, test } from "node:test";
@@ -111,4 +112,23 @@ test("a tab that was frozen past its token's end comes back with a fresh one", {
   const result = await page.evaluate(() => globalThis.finish());
   assertComplete(result);
   assert.ok(!result.states.some((state) => state.startsWith("closed")), `${result.states}`);
+});
+
+test("a page of another origin is not let in, with any token", { timeout: HANG_MS }, async (t) => {
+  const other = createServer((_, response) => response.setHeader("content-type", "text/html").end("<!doctype html>"));
+  await new Promise((listening) => other.listen(0, "127.0.0.1", listening));
+  t.after(() => other.close());
+  const page = await (await browser.newContext()).newPage();
+  t.after(() => page.context().close());
+  await page.goto(`http://127.0.0.1:${other.address().port}/`);
+  const outcome = await page.evaluate(
+    (url) =>
+      new Promise((resolve) => {
+        const socket = new WebSocket(url, "streamgate.v1.bin");
+        socket.onopen = () => resolve("open");
+        socket.onclose = ({ code }) => resolve(code);
+      }),
+    server.webSocketUrl,
+  );
+  assert.equal(outcome, 1006);
 });

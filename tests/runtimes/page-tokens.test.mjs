@@ -1,5 +1,6 @@
 // Tokens of a page in a real Chromium, on the real server: twenty lives of a token, a tab that is
-// frozen past its token's end, and a page of another origin. demo-setup.mjs lists the environment variables.
+// frozen past its token's end, a page of another origin, and a name that was rebound. demo-setup.mjs
+// lists the environment variables.
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
@@ -21,11 +22,15 @@ const LIVES = 20;
 /** Only a hang takes as long, on any machine. */
 const HANG_MS = 5 * 60_000;
 
+/** A name of somebody else, which resolves to this machine. */
+const REBOUND = "rebound.example";
+
 let browser;
 let server;
 
 before(async () => {
-  browser = await chromium.launch({ executablePath: chromiumPath(), args: CHROMIUM_FLAGS });
+  const args = [...CHROMIUM_FLAGS, `--host-resolver-rules=MAP ${REBOUND} 127.0.0.1`];
+  browser = await chromium.launch({ executablePath: chromiumPath(), args });
   server = await serveWithTokens({}, "--www", www);
 });
 
@@ -131,4 +136,13 @@ test("a page of another origin is not let in, with any token", { timeout: HANG_M
     server.webSocketUrl,
   );
   assert.equal(outcome, 1006);
+});
+
+test("a name that was rebound to this machine gives no page of its own", { timeout: HANG_MS }, async (t) => {
+  const page = await (await browser.newContext()).newPage();
+  t.after(() => page.context().close());
+  const address = new URL(`${server.url}/icon.svg`);
+  assert.equal((await page.goto(address.href)).status(), 200);
+  address.hostname = REBOUND;
+  assert.equal((await page.goto(address.href)).status(), 403);
 });

@@ -31,6 +31,7 @@ pub mod cancellation;
 pub mod consume;
 pub mod counters;
 mod default_perform;
+pub mod entry_memory;
 pub mod error_details;
 pub mod idempotent_add;
 pub mod memory_budget;

@@ -12,6 +12,7 @@ use std::vec;
 
 use futures_util::FutureExt;
 use redis::Value;
+use streamgate_backend::entry_memory::held_bytes;
 use streamgate_backend::memory_budget::{MemoryBudget, MemoryKind, Reservation};
 use streamgate_protocol::limits::MAX_REPLY_BYTES;
 use streamgate_protocol::{CacheResult, Entry, EntryId, Reply};
@@ -20,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::connection::page_connection::PageConnection;
-use crate::operation::entry_sizes::{EntrySizes, PAGE_BYTES, SizePlace, held_bytes, size_of};
+use crate::operation::entry_sizes::{EntrySizes, PAGE_BYTES, SizePlace, size_of};
 use crate::wire::answers::BoundedPage;
 use crate::wire::packing::PackedCommands;
 use crate::wire::scripts::script_access::ScriptAccess;
@@ -29,6 +30,10 @@ use crate::wire::{answers, commands, errors};
 
 /// Pages that are requested at once.
 const MAX_PAGES: usize = 4;
+
+/// Largest entry after which a script reads the next page: one of this size takes Redis a tenth of a
+/// millisecond.
+const SCRIPT_BYTES: u64 = 64 * 1024;
 
 /// Bytes that a read without a limit reserves: its caller bounds it.
 const USUAL_MAX_BYTES: u64 = MAX_REPLY_BYTES as u64;
@@ -120,12 +125,17 @@ impl BulkReader {
 
     /// Reads the next page from an id on, exclusive: up to `count` entries, and `max_bytes` of
     /// them. If `allow_larger_first`, at least one.
+    ///
+    /// `latest_bytes` is the size of the entry before, or 0. After a large one a command reads the
+    /// page: a script takes several times as long, because Redis copies large entries for it and
+    /// hashes every byte.
     pub(super) async fn page(
         &self,
         (stream, place): (&[u8], SizePlace),
         (direction, from): (Direction, Option<EntryId>),
         (count, max_bytes): (u64, u64),
         allow_larger_first: bool,
+        latest_bytes: u64,
     ) -> CacheResult<Page> {
         // Redis refuses a range that would begin after the greatest id there is.
         if direction == Direction::Forwards && from == Some(EntryId::MAX) {
@@ -133,7 +143,8 @@ impl BulkReader {
         }
         let count = count.min(MAX_SCRIPT_ENTRIES);
         let mut packed = PackedCommands::default();
-        if self.scripts.is_allowed() && !self.sizes.are_large(place) {
+        let expects_large = latest_bytes > SCRIPT_BYTES;
+        if self.scripts.is_allowed() && !expects_large {
             let bounds = (count, max_bytes);
             let position = (direction, from);
             scripts::bounded_read(&mut packed, stream, position, bounds, allow_larger_first);
@@ -148,7 +159,12 @@ impl BulkReader {
                 }
             }
         }
-        let count = count.min(self.sizes.page(place).max(1));
+        let page = if expects_large {
+            PAGE_BYTES / latest_bytes
+        } else {
+            self.sizes.page(place)
+        };
+        let count = count.min(page.max(1));
         match direction {
             Direction::Forwards => {
                 commands::read_after(&mut packed, stream, from.unwrap_or_default(), count);
@@ -185,7 +201,7 @@ impl BulkReader {
     ) -> CacheResult<Vec<Entry>> {
         let max_bytes = max_bytes.min(PAGE_BYTES);
         let ids = &ids[..ids.len().min(MAX_SCRIPT_ENTRIES as usize)];
-        if self.scripts.is_allowed() && !self.sizes.are_large(place) {
+        if self.scripts.is_allowed() {
             let mut packed = PackedCommands::default();
             scripts::bounded_entries(&mut packed, stream, ids, max_bytes);
             match self.send_one(packed).await.and_then(answers::entries) {

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use streamgate_protocol::limits::{FIELD_BYTES, MAX_PENDING_PAGE};
-use streamgate_protocol::{ByteString, Bytes, Entry};
+use streamgate_protocol::{Bytes, Entry};
 
 /// Bytes of entries that one command asks for: enough that a round trip pays, few enough that the
 /// answers to others are not delayed by more than a fraction of a millisecond.
@@ -47,20 +47,11 @@ const MAX_DELIVERY: u64 = MAX_PENDING_PAGE as u64;
 /// Size up to which entries are small: their number alone bounds a page.
 const SMALL: u32 = (PAGE_BYTES / MAX_PAGE) as u32;
 
-/// Largest entry that a script reads: a larger one takes Redis more than a tenth of a millisecond.
-const SCRIPT_BYTES: u64 = 64 * 1024;
-
 /// Places in the table, a power of two. They take 128 KiB.
 const PLACES: usize = 16 * 1024;
 
 /// Minutes for which a large entry is remembered after the last one like it.
 const REMEMBERED_MINUTES: u16 = 10;
-
-/// Bytes that a decoded field takes beside its texts: their places, and the allocator's share.
-const HELD_FIELD_BYTES: usize = 2 * std::mem::size_of::<ByteString>() + 32;
-
-/// Bytes that a decoded entry takes beside its fields and the text of its id.
-const HELD_ENTRY_BYTES: usize = std::mem::size_of::<Entry>() + 32;
 
 /// Bytes that an entry counts for beside its fields.
 pub(crate) const ENTRY_BYTES: u64 = 32;
@@ -96,14 +87,6 @@ struct KnownSize {
 pub(crate) fn size_of(entry: &Entry) -> u64 {
     let fields = entry.fields.iter();
     ENTRY_BYTES + fields.map(|(n, v)| field_bytes(n, v)).sum::<u64>()
-}
-
-/// Returns the bytes of memory that a decoded entry takes: for small fields, several times what it
-/// counts for.
-pub(super) fn held_bytes(entry: &Entry) -> usize {
-    let fields = entry.fields.iter();
-    let texts = fields.map(|(n, v)| HELD_FIELD_BYTES + n.len() + v.len());
-    HELD_ENTRY_BYTES + entry.id.len() + texts.sum::<usize>()
 }
 
 /// Returns the bytes that an entry with these fields will count for.
@@ -161,13 +144,6 @@ impl EntrySizes {
     pub(crate) fn is_large(&self, place: SizePlace) -> bool {
         self.known(place)
             .is_some_and(|known| u64::from(known.largest) > PAGE_BYTES)
-    }
-
-    /// Returns whether an answer had entries that are so large that a script takes several times as
-    /// long as a command: Redis copies them for it, and hashes every byte.
-    pub(crate) fn are_large(&self, place: SizePlace) -> bool {
-        self.known(place)
-            .is_some_and(|known| known.was_read && u64::from(known.largest) > SCRIPT_BYTES)
     }
 
     /// Returns whether an answer had entries of the stream.
@@ -388,13 +364,5 @@ mod tests {
         let fields = vec![("", ""); 1_000];
         let size = size_of(&Entry::new("1-1", fields));
         assert_eq!(size, ENTRY_BYTES + 1_000 * FIELD_BYTES as u64);
-    }
-
-    #[test]
-    fn what_a_small_field_takes_in_memory_is_more_than_it_counts_for() {
-        let entry = Entry::new("1-1", vec![("n", "v"); 1_000]);
-        let places = entry.fields.capacity() * 2 * std::mem::size_of::<ByteString>();
-        assert!(held_bytes(&entry) > places + 2 * 1_000 * 16);
-        assert!(held_bytes(&entry) as u64 > 2 * size_of(&entry));
     }
 }

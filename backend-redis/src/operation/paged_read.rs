@@ -37,6 +37,9 @@ pub(super) struct PagedRead {
     max_bytes: u64,
     entries: Vec<Entry>,
     bytes: u64,
+    /// The size of the entry that was read last, or 0; more than a page if one did not fit into the
+    /// first.
+    latest_bytes: u64,
 }
 
 /// The first page of a read.
@@ -132,6 +135,7 @@ impl PagedRead {
             max_bytes,
             entries: Vec::new(),
             bytes: 0,
+            latest_bytes: 0,
         }
     }
 
@@ -149,6 +153,7 @@ impl PagedRead {
                 match page.too_large {
                     Some(id) if page.entries.is_empty() => {
                         self.start_at(id);
+                        self.latest_bytes = PAGE_BYTES + 1;
                         return Ok(FirstPageOutcome::More);
                     }
                     _ => (page.entries, page.has_more || is_cut),
@@ -187,6 +192,7 @@ impl PagedRead {
             self.start = answers::parse_id(&newest.id)?.successor();
         }
         self.from = Some(answers::parse_id(&last.id)?);
+        self.latest_bytes = size_of(last);
         self.bytes += entries.iter().map(size_of).sum::<u64>();
         if self.entries.is_empty() {
             self.entries = entries;
@@ -211,8 +217,9 @@ impl PagedRead {
                 let position = (self.direction, self.from);
                 let bounds = (self.missing(), room);
                 let is_first = self.entries.is_empty();
-                let page = pages.page(stream, position, bounds, is_first).await?;
-                let Page { entries, has_more } = page;
+                let latest_bytes = self.latest_bytes;
+                let page = pages.page(stream, position, bounds, is_first, latest_bytes);
+                let Page { entries, has_more } = page.await?;
                 if !self.take(entries, has_more)? {
                     return Ok((self.reply(), reservation));
                 }

@@ -225,6 +225,20 @@ async fn a_small_add_does_not_make_a_stream_of_large_entries_small() {
     }
 }
 
+/// Commands read what follows a large entry, one entry each; scripts read the rest.
+#[tokio::test]
+async fn a_large_entry_does_not_make_reads_of_small_ones_slow() {
+    let fixture = start(RedisVersion::V7_0).await;
+    fill(&fixture, "s", 1, 1, 300_000).await;
+    fill(&fixture, "s", 2, 5_000, 10).await;
+    for _ in 0..2 {
+        let (found, _) = perform(&fixture, read("s", "0", 0, None), 4 * MIB).await;
+        assert_eq!(ids(&found), expected_ids(1..=5_001));
+    }
+    let commands = fixture.calls("xread").await;
+    assert!(commands <= 6, "{commands} commands");
+}
+
 #[tokio::test]
 async fn a_group_read_of_an_unknown_stream_takes_what_fits_and_reports_errors() {
     let fixture = start(RedisVersion::V7_0).await;

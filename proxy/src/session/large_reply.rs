@@ -5,6 +5,7 @@
 
 use std::vec::IntoIter;
 
+use streamgate_backend::entry_memory::held_bytes;
 use streamgate_backend::error_details;
 use streamgate_protocol::codec::{EntriesSize, binary_entry_len};
 use streamgate_protocol::error::code;
@@ -28,8 +29,9 @@ pub(super) struct LargeReply {
     /// The reply without its entries.
     reply: Reply,
     entries: IntoIter<Entry>,
-    /// Bytes of the entries that are not encoded yet.
-    entries_bytes: usize,
+    /// Memory of the entries that are not encoded yet, and of their list.
+    entries_memory: usize,
+    list_memory: usize,
     /// Ids of a claim's deleted entries. They come last, because nothing but their names is lost:
     /// they are not pending any more, and the cursor is after them.
     deleted: Vec<String>,
@@ -75,10 +77,8 @@ impl LargeReply {
             bound,
             id,
             reply,
-            entries_bytes: entries
-                .iter()
-                .map(|entry| entry_bytes(entry) as usize)
-                .sum(),
+            entries_memory: entries.iter().map(held_bytes).sum(),
+            list_memory: entries.capacity() * size_of::<Entry>(),
             entries: entries.into_iter(),
             deleted,
             piece: Vec::new(),
@@ -97,9 +97,9 @@ impl LargeReply {
         Ok(large)
     }
 
-    /// Returns a lower bound of the bytes that are still to be sent.
-    pub(super) fn bytes(&self) -> usize {
-        self.piece.len() + self.entries_bytes
+    /// Returns the bytes of memory that the reply takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.piece.capacity() + self.entries_memory + self.list_memory
     }
 
     /// Encodes the next piece.
@@ -140,7 +140,7 @@ impl LargeReply {
         if is_cut {
             let mut fitting = std::mem::take(&mut self.entries).collect::<Vec<_>>();
             fitting.truncate(size.count);
-            self.entries_bytes = size.binary_bytes;
+            self.entries_memory = fitting.iter().map(held_bytes).sum();
             self.entries = fitting.into_iter();
         }
         self.last_id = self.entries.as_slice().last().map(|last| last.id.clone());
@@ -176,7 +176,7 @@ impl LargeReply {
             return self.end(true);
         };
         self.room = room;
-        self.entries_bytes = self.entries_bytes.saturating_sub(entry_bytes);
+        self.entries_memory = self.entries_memory.saturating_sub(held_bytes(entry));
         self.is_first = false;
         if encoding.is_text() {
             self.last_id = Some(entry.id.clone());
@@ -191,7 +191,7 @@ impl LargeReply {
         let encoding = self.bound.encoding;
         encoding.end_entries_reply(&mut self.piece, &self.reply);
         self.entries = IntoIter::default();
-        self.entries_bytes = 0;
+        (self.entries_memory, self.list_memory) = (0, 0);
         self.is_done = true;
     }
 
@@ -259,10 +259,10 @@ mod tests {
             assert!(!piece.bytes.is_empty());
             frame.extend(piece.bytes);
             if piece.ends_frame {
-                assert_eq!(reply.bytes(), 0);
+                assert_eq!(reply.held_bytes(), 0);
                 return frame;
             }
-            assert!(reply.bytes() > 0);
+            assert!(reply.held_bytes() > 0);
         }
     }
 
@@ -315,16 +315,28 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_counts_for_the_memory_of_its_entries() {
+        for &encoding in Encoding::ALL {
+            let entries: Vec<_> = (0..10_000).map(|n| entry(n, "v", 1)).collect();
+            let memory: usize = entries.iter().map(held_bytes).sum();
+            let reply = Reply::entries(entries);
+            let reply = LargeReply::new(MessageBound::new(encoding), 7, reply, false).unwrap();
+            let held = reply.held_bytes();
+            assert!(held > memory * 9 / 10 && held < memory * 2, "{held}");
+        }
+    }
+
+    #[test]
     fn a_large_reply_is_given_back_as_it_is_encoded() {
         for &encoding in Encoding::ALL {
             let entries = (0..100).map(|n| entry(n, "x", 100_000)).collect();
             let reply = Reply::entries(entries);
             let mut reply = LargeReply::new(MessageBound::new(encoding), 7, reply, false).unwrap();
             for sent in 1..100 {
-                let before = reply.bytes();
+                let before = reply.held_bytes();
                 let piece = reply.next_piece();
                 assert!(piece.bytes.len() < 2 * PIECE_BYTES + 100_000);
-                assert!(reply.bytes() < before, "after {sent} pieces");
+                assert!(reply.held_bytes() < before, "after {sent} pieces");
             }
         }
     }

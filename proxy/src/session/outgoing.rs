@@ -26,7 +26,7 @@ pub(super) struct Outgoing {
     conceals_texts: bool,
     full: VecDeque<OutgoingFrame>,
     last: Vec<u8>,
-    /// Bytes of all frames, of those that are not encoded yet at least.
+    /// Bytes of all frames, and the memory of those that are not encoded yet.
     bytes: usize,
 }
 
@@ -103,7 +103,7 @@ impl Outgoing {
         match LargeReply::new(self.bound, id, reply, is_delivery) {
             Ok(reply) => {
                 self.end_frame();
-                self.bytes += reply.bytes();
+                self.bytes += reply.held_bytes();
                 self.full.push_back(OutgoingFrame::Large(Box::new(reply)));
             }
             Err(error) => self.error(id, &error),
@@ -177,9 +177,9 @@ impl Outgoing {
         };
         let piece = match self.full.front_mut() {
             Some(OutgoingFrame::Large(reply)) => {
-                let before = reply.bytes();
+                let before = reply.held_bytes();
                 let piece = reply.next_piece();
-                self.bytes -= before - reply.bytes();
+                self.bytes -= before - reply.held_bytes();
                 if piece.ends_frame {
                     self.full.pop_front();
                 }

@@ -52,8 +52,11 @@ impl AccessControl {
     pub(crate) fn replace(&self, policy: AuthPolicy) -> bool {
         let Some(sender) = &self.0 else { return false };
         let authenticator = Authenticator::new(policy);
-        authenticator.take_over(&sender.borrow());
-        sender.send_replace(Arc::new(authenticator));
+        // In one step: keys that are fetched meanwhile go to the one or to the other.
+        sender.send_modify(|current| {
+            authenticator.take_over(current);
+            *current = Arc::new(authenticator);
+        });
         true
     }
 
@@ -90,7 +93,8 @@ impl AccessControl {
             let fetched = fetch(source).await;
             schedule.fetched(began, fetched.as_ref().ok().map(|fetched| fetched.max_age));
             let error = match fetched {
-                Ok(fetched) if fetched.json == *json => None,
+                // A policy that came and went may have left without them.
+                Ok(fetched) if fetched.json == *json && sender.borrow().has_fetched_keys() => None,
                 Ok(fetched) => {
                     tracing::info!(url = source.url(), "keys of the issuer fetched");
                     *json = fetched.json;

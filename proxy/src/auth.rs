@@ -113,8 +113,9 @@ impl Authenticator {
         let subject = match self.verified.find(&digest) {
             Some(subject) => subject,
             None => {
+                let generation = self.verified.generation();
                 let subject = Arc::new(self.verify_anew(token, &digest, now)?);
-                self.verified.insert(digest, &subject);
+                self.verified.insert(digest, &subject, generation);
                 subject
             }
         };
@@ -165,6 +166,12 @@ impl Authenticator {
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         self.set_fetched_keys((**fetched).clone());
+    }
+
+    /// Returns whether there are keys that were fetched.
+    pub(crate) fn has_fetched_keys(&self) -> bool {
+        let fetched = self.fetched.read();
+        !fetched.unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Replaces the keys that were fetched. Tokens that were verified with others are verified anew.

@@ -31,27 +31,70 @@ impl TokenDigest {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct VerifiedTokens(Mutex<HashMap<TokenDigest, Arc<Subject>>>);
+pub(super) struct VerifiedTokens(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    tokens: HashMap<TokenDigest, Arc<Subject>>,
+    generation: Generation,
+}
+
+/// Counts how often all tokens were forgotten.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Generation(u64);
 
 impl VerifiedTokens {
     pub(super) fn find(&self, digest: &TokenDigest) -> Option<Arc<Subject>> {
-        self.lock().get(digest).cloned()
+        self.lock().tokens.get(digest).cloned()
     }
 
-    pub(super) fn insert(&self, digest: TokenDigest, subject: &Arc<Subject>) {
-        let mut tokens = self.lock();
-        if tokens.len() >= MAX_TOKENS {
-            tokens.clear();
+    pub(super) fn generation(&self) -> Generation {
+        self.lock().generation
+    }
+
+    /// Remembers a token whose verification began in a generation, unless keys have changed since.
+    pub(super) fn insert(
+        &self,
+        digest: TokenDigest,
+        subject: &Arc<Subject>,
+        generation: Generation,
+    ) {
+        let mut remembered = self.lock();
+        if remembered.generation != generation {
+            return;
         }
-        tokens.insert(digest, Arc::clone(subject));
+        if remembered.tokens.len() >= MAX_TOKENS {
+            remembered.tokens.clear();
+        }
+        remembered.tokens.insert(digest, Arc::clone(subject));
     }
 
+    /// Forgets all tokens, and those that are being verified.
     pub(super) fn clear(&self) {
-        self.lock().clear();
+        let mut remembered = self.lock();
+        remembered.tokens.clear();
+        remembered.generation.0 += 1;
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TokenDigest, Arc<Subject>>> {
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
         // Nothing panics under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_old_keys_verified_is_not_remembered() {
+        let tokens = VerifiedTokens::default();
+        let (digest, subject) = (TokenDigest::of("t"), Arc::new(Subject::nobody()));
+        let generation = tokens.generation();
+        tokens.clear();
+        tokens.insert(digest, &subject, generation);
+        assert!(tokens.find(&digest).is_none());
+        tokens.insert(digest, &subject, tokens.generation());
+        assert!(tokens.find(&digest).is_some());
     }
 }

@@ -117,9 +117,23 @@ impl Origins {
         if self.any_host || (!on_loopback && self.hosts.is_empty()) {
             return true;
         }
+        self.is_name(host)
+    }
+
+    /// Returns whether a `Host` is an address, `localhost`, or a name that was added.
+    fn is_name(&self, host: &[u8]) -> bool {
         let public = self.public_origin.as_ref().map(|origin| &*origin.host);
         let names = self.hosts.iter().map(String::as_str).chain(public);
-        admin_host::is_known(host, names)
+        self.any_host || admin_host::is_known(host, names)
+    }
+
+    /// Returns whether a page of the server's own name is its own: without TLS, a page can point any
+    /// name to the server, but not one of the server's.
+    fn trusts_own_name(&self, headers: &HeaderMap, reached_by: Option<ReachedBy>) -> bool {
+        match (reached_by, headers.get(header::HOST)) {
+            (Some(ReachedBy { tls: false, .. }), Some(host)) => self.is_name(host.as_bytes()),
+            _ => true,
+        }
     }
 
     /// Returns whether the page that makes a request may use the server.
@@ -136,7 +150,8 @@ impl Origins {
             return false;
         };
         let mut allowed = self.origins.iter().chain(&self.public_origin);
-        allowed.any(|allowed| *allowed == origin) || is_own(&origin, headers, reached_by)
+        allowed.any(|allowed| *allowed == origin)
+            || (is_own(&origin, headers, reached_by) && self.trusts_own_name(headers, reached_by))
     }
 }
 

@@ -14,6 +14,11 @@ const PUBLIC_TLS: Option<ReachedBy> = Some(ReachedBy {
     tls: true,
 });
 
+const PUBLIC: Option<ReachedBy> = Some(ReachedBy {
+    loopback: false,
+    tls: false,
+});
+
 fn permits(origins: &Origins, host: &str, origin: &str, reached_by: Option<ReachedBy>) -> bool {
     let mut headers = HeaderMap::new();
     headers.insert(header::HOST, host.parse().unwrap());
@@ -31,6 +36,7 @@ fn pages_of_the_own_origin_may_use_the_server_and_no_others() {
         ("[::1]:8080", "http://[::1]:8080", LOOPBACK),
         ("Streams.Example", "https://streams.example", PUBLIC_TLS),
         ("streams.example:443", "https://streams.example", PUBLIC_TLS),
+        ("10.0.0.1:8080", "http://10.0.0.1:8080", PUBLIC),
         ("a.example", "https://a.example", None),
         ("a.example", "http://a.example", None),
     ] {
@@ -52,6 +58,8 @@ fn pages_of_the_own_origin_may_use_the_server_and_no_others() {
         ("localhost:8080", "", LOOPBACK),
         ("streams.example", "http://streams.example", PUBLIC_TLS),
         ("streams.example", "https://app.streams.example", PUBLIC_TLS),
+        // A rebound name.
+        ("evil.example", "http://evil.example", PUBLIC),
         ("a.example", "https://evil.example", None),
     ] {
         assert!(!permits(&default, host, origin, reached_by), "{origin}");
@@ -89,6 +97,9 @@ fn origins_are_added_and_a_proxy_may_change_the_own_one() {
             "{origin}"
         );
     }
+    let named = Origins::new().allow_host("streams.example").unwrap();
+    let own = "http://streams.example";
+    assert!(permits(&named, "streams.example", own, PUBLIC));
     let any = Origins::new().allow_origin("*").unwrap();
     assert!(permits(&any, "h", "null", LOOPBACK));
     for invalid in [

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::command::{announce, command, run};
-use crate::setup::cargo_deny;
+use crate::setup::cargo_deny::CARGO_DENY;
 
 /// What to check beside licences, sources and duplicates.
 #[derive(Args)]
@@ -19,9 +19,9 @@ pub(crate) struct Options {
 ///
 /// A dependency is not as it should be.
 pub(crate) fn check(options: &Options) -> anyhow::Result<()> {
-    cargo_deny::install()?;
+    CARGO_DENY.install()?;
     announce("dependencies");
-    let mut deny = command(cargo_deny::program());
+    let mut deny = command(CARGO_DENY.program());
     deny.args(["check", "licenses", "bans", "sources"]);
     if options.advisories {
         deny.arg("advisories");

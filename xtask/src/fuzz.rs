@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 
 use crate::command::{announce, command, output, run};
-use crate::setup::cargo_fuzz;
+use crate::setup::cargo_fuzz::CARGO_FUZZ;
 use crate::workspace;
 
 mod seeds;
@@ -49,10 +49,10 @@ pub(crate) struct Options {
 /// A target cannot be built, or failed: the message names the input.
 pub(crate) fn run_targets(options: &Options) -> anyhow::Result<()> {
     let targets = selected(options.target.as_deref())?;
-    cargo_fuzz::install()?;
+    CARGO_FUZZ.install()?;
     seeds::write(&folder("seeds"))?;
     announce("building the fuzz targets");
-    let mut build = command(cargo_fuzz::program());
+    let mut build = command(CARGO_FUZZ.program());
     // The flags that watch which code an input reaches are not stable yet.
     build
         .env("RUSTC_BOOTSTRAP", "1")

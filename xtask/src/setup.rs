@@ -8,6 +8,7 @@ use crate::command::announce;
 pub(crate) mod browser;
 pub(crate) mod cargo_deny;
 pub(crate) mod cargo_fuzz;
+mod cargo_tool;
 pub(crate) mod executable;
 pub(crate) mod nats;
 pub(crate) mod node;
@@ -64,7 +65,7 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<()> {
         Purpose::Test => {
             redis::fetch_8()?;
             python::fetch_library()?;
-            cargo_fuzz::install()?;
+            cargo_fuzz::CARGO_FUZZ.install()?;
         }
         Purpose::Bench => nats::fetch()?,
     }

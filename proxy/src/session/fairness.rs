@@ -20,28 +20,29 @@ const UNIT: Duration = Duration::from_micros(2);
 /// their turns, however many messages it took. Returns in the next turn if the budget is used up.
 pub(super) async fn spend_turn(began: Instant) {
     let units = began.elapsed().as_micros() / UNIT.as_micros();
-    for _ in 0..units.min(turn::OPERATIONS as u128) {
-        tokio::task::coop::consume_budget().await;
-    }
+    spend(usize::try_from(units).unwrap_or(usize::MAX)).await;
 }
 
 /// Spends the budget of this turn for bytes that were encoded and sent.
 pub(super) async fn spend_bytes(bytes: usize) {
-    for _ in 0..(bytes / BYTES_PER_OPERATION).min(turn::OPERATIONS) {
-        tokio::task::coop::consume_budget().await;
-    }
+    spend(bytes / BYTES_PER_OPERATION).await;
 }
 
 /// Spends the budget of this turn for the control frames that were read at once. Nobody saw when the
 /// session began to read them.
 pub(super) async fn spend_control_frames() {
-    for _ in 0..CONTROL_FRAMES_UNITS {
+    spend(CONTROL_FRAMES_UNITS).await;
+}
+
+/// Spends units, no more than a turn has: one turn of others follows at most.
+async fn spend(units: usize) {
+    for _ in 0..units.min(turn::OPERATIONS) {
         tokio::task::coop::consume_budget().await;
     }
 }
 
 /// Units for the control frames that the socket reads at once, at most a few us.
-const CONTROL_FRAMES_UNITS: u32 = 8;
+const CONTROL_FRAMES_UNITS: usize = 8;
 
 /// What a session does next.
 pub(super) enum ReadOrPush {

@@ -57,9 +57,7 @@ pub(super) fn parse(
 pub(super) fn resolve(path: &Path) -> Result<ServeSettings, CommandError> {
     let arguments = ["streamgate", "serve", "--config"].map(OsString::from);
     let arguments: Vec<_> = arguments.into_iter().chain([path.into()]).collect();
-    let matches = Args::command()
-        .try_get_matches_from(&arguments)
-        .map_err(|error| CommandError::usage(one_line(&error)))?;
+    let matches = matches_of(Args::command(), &arguments)?;
     with_file(path, &arguments, &matches)
 }
 
@@ -80,9 +78,7 @@ fn with_file(
 /// Parses the arguments of this process again, with the values of a file as defaults.
 pub(super) fn parse_again(settings: &Settings) -> Result<Box<ServeArgs>, CommandError> {
     let arguments: Vec<_> = std::env::args_os().collect();
-    let matches = Args::command()
-        .try_get_matches_from(&arguments)
-        .map_err(|error| CommandError::usage(one_line(&error)))?;
+    let matches = matches_of(Args::command(), &arguments)?;
     with_settings(settings, &arguments, &matches)
 }
 
@@ -96,16 +92,19 @@ fn with_settings(
         let source = serve.and_then(|serve| serve.value_source(name));
         source.is_some_and(|source| source != ValueSource::DefaultValue)
     };
-    let matches = Args::command()
-        .mut_subcommand("serve", |serve| {
-            with_defaults(serve, &settings.flags, &is_given)
-        })
-        .try_get_matches_from(arguments)
-        .map_err(|error| CommandError::usage(one_line(&error)))?;
+    let with_file = Args::command().mut_subcommand("serve", |serve| {
+        with_defaults(serve, &settings.flags, &is_given)
+    });
+    let matches = matches_of(with_file, arguments)?;
     match command(&matches)? {
         Command::Serve(args) => Ok(args),
         Command::Check(_) | Command::Token(_) => Err(CommandError::usage("not `serve`")),
     }
+}
+
+fn matches_of(command: clap::Command, arguments: &[OsString]) -> Result<ArgMatches, CommandError> {
+    let matches = command.try_get_matches_from(arguments);
+    matches.map_err(|error| CommandError::usage(one_line(&error)))
 }
 
 fn command(matches: &ArgMatches) -> Result<Command, CommandError> {

@@ -124,6 +124,21 @@ impl<'a> ReclaimSchedule<'a> {
         }
     }
 
+    /// Returns whether a step is under way.
+    pub fn is_in_step(&self) -> bool {
+        self.step.is_some()
+    }
+
+    /// Polls for the end of the step under way, and drops what it reclaimed. Ready if there is none.
+    pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(step) = &mut self.step {
+            // Whoever calls this has no use for the result, nor for the error.
+            let _ = ready!(step.poll_unpin(cx));
+            self.step = None;
+        }
+        Poll::Ready(())
+    }
+
     fn start_pause(&mut self) {
         self.pause = Some(Box::pin(sleep(self.period)));
     }

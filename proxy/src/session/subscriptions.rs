@@ -5,6 +5,7 @@
 //! reading pages, and its place in a group's queue, from everybody else.
 
 mod consumer_source;
+mod group_reading;
 mod push_source;
 mod ready_queue;
 mod subscription;
@@ -72,11 +73,8 @@ impl<'b> Subscriptions<'b> {
             backpressure,
             self.bound,
         )?;
-        let is_tail = matches!(source, PushSource::Tail(_));
-        let first_reply = is_tail.then(|| self.backpressure.expect_reply());
         let ready = self.ready.clone();
-        let (handle, running) =
-            RunningSubscription::new(ticket, source, credit, first_reply, ready, self.bound);
+        let (handle, running) = RunningSubscription::new(ticket, source, credit, ready, self.bound);
         self.running.push(running);
         Ok(handle)
     }

@@ -1,5 +1,6 @@
 //! A backend that does what a test tells it to.
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use streamgate_backend::reclaim::step::START;
 use streamgate_backend::{Backend, ReclaimStep, Reclaimed, TailSource};
@@ -23,9 +24,13 @@ pub(crate) const VANISHED: u64 = 7;
 ///   [`StubBackend::wake_waits`].
 /// - A read of the latest entries returns one entry of `count` bytes.
 /// - A tail is a [`StubTail`], and is recorded as an add of `tail` and the key.
+/// - A tail of `unanswered`, and the creation of a group there, is answered after
+///   [`StubBackend::answer`].
 pub(crate) struct StubBackend {
     begun_adds: watch::Sender<Vec<String>>,
     slow_add_gate: Semaphore,
+    is_answering: watch::Sender<bool>,
+    creations: watch::Sender<usize>,
     slow_adds: watch::Sender<usize>,
     max_slow_adds: watch::Sender<usize>,
     waits: watch::Sender<usize>,
@@ -40,6 +45,8 @@ impl StubBackend {
         Self {
             begun_adds: watch::Sender::default(),
             slow_add_gate: Semaphore::new(0),
+            is_answering: watch::Sender::default(),
+            creations: watch::Sender::default(),
             slow_adds: watch::Sender::default(),
             max_slow_adds: watch::Sender::default(),
             waits: watch::Sender::default(),
@@ -58,6 +65,25 @@ impl StubBackend {
     /// Lets the slow adds end, later ones too.
     pub(crate) fn finish_slow_adds(&self) {
         self.slow_add_gate.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    /// Answers whatever was asked of the stream `unanswered`, and is asked later.
+    pub(crate) fn answer(&self) {
+        self.is_answering.send_replace(true);
+    }
+
+    /// Returns when exactly this number of groups are being created.
+    pub(crate) async fn until_creations(&self, count: usize) {
+        until(&self.creations, |creations| *creations == count).await;
+    }
+
+    /// Returns how many groups are being created.
+    pub(crate) fn creations(&self) -> usize {
+        *self.creations.borrow()
+    }
+
+    async fn answered(mut is_answering: watch::Receiver<bool>) {
+        is_answering.wait_for(|it| *it).await.unwrap();
     }
 
     /// Ends all current waits with an entry.
@@ -163,6 +189,11 @@ impl PerformOperation for StubBackend {
                     entries(Vec::new())
                 }
             }
+            Operation::CreateGroup { stream, .. } if stream == "unanswered" => {
+                let _count = CountGuard::new(&self.creations);
+                Self::answered(self.is_answering.subscribe()).await;
+                Reply::Done {}
+            }
             Operation::CreateGroup { .. } | Operation::Ack { .. } => Reply::Done {},
             _ => {
                 return Err(CacheError::from_code(
@@ -183,8 +214,14 @@ impl Backend for StubBackend {
         self.begun_adds
             .send_modify(|adds| adds.push(format!("tail {stream}")));
         let count = CountGuard::new(&self.tails);
+        let answered = if stream == "unanswered" {
+            Self::answered(self.is_answering.subscribe()).boxed()
+        } else {
+            std::future::ready(()).boxed()
+        };
         Box::new(StubTail::new(
             &stream.to_text(),
+            answered,
             count,
             self.produced_bytes.clone(),
         ))

@@ -1,7 +1,9 @@
 //! A tail that yields what its stream's key says.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use streamgate_backend::{Segment, TailEvent, TailSource};
 use streamgate_protocol::message::Credit;
 use streamgate_protocol::{CacheError, CacheResult, Entry, Gap};
@@ -12,7 +14,7 @@ use crate::stub_backend::CountGuard;
 /// Entries of the tail `endless` in one segment, if there is room for them.
 const SEGMENT: u64 = 3;
 
-/// The first item is a position. The stream's key says what follows:
+/// The first item is a position; of `unanswered`, once the backend answers. The stream's key says what follows:
 ///
 /// - `endless`: as many entries as there is room for, of 1,000 bytes each;
 /// - `gap`: a gap;
@@ -20,17 +22,23 @@ const SEGMENT: u64 = 3;
 /// - any other key: nothing.
 pub(crate) struct StubTail {
     key: String,
-    has_begun: bool,
+    /// Absent after the first item.
+    answered: Option<BoxFuture<'static, ()>>,
     yielded: u64,
     produced_bytes: watch::Sender<usize>,
     _count: CountGuard,
 }
 
 impl StubTail {
-    pub(crate) fn new(key: &str, count: CountGuard, produced_bytes: watch::Sender<usize>) -> Self {
+    pub(crate) fn new(
+        key: &str,
+        answered: BoxFuture<'static, ()>,
+        count: CountGuard,
+        produced_bytes: watch::Sender<usize>,
+    ) -> Self {
         Self {
             key: key.to_owned(),
-            has_begun: false,
+            answered: Some(answered),
             yielded: 0,
             produced_bytes,
             _count: count,
@@ -49,8 +57,10 @@ impl StubTail {
 }
 
 impl TailSource for StubTail {
-    fn poll_next(&mut self, _: &mut Context<'_>, room: Credit) -> Poll<CacheResult<TailEvent>> {
-        if !std::mem::replace(&mut self.has_begun, true) {
+    fn poll_next(&mut self, cx: &mut Context<'_>, room: Credit) -> Poll<CacheResult<TailEvent>> {
+        if let Some(answered) = &mut self.answered {
+            ready!(answered.poll_unpin(cx));
+            self.answered = None;
             let item = TailEvent::Segment(Segment::position_only("0-0".to_owned()));
             return Poll::Ready(Ok(item));
         }

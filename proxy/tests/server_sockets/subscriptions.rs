@@ -280,6 +280,32 @@ async fn subscriptions_cancelled_in_the_same_frame_leave_nothing_behind() {
     server.serves_other_clients().await;
 }
 
+/// Otherwise a client that subscribes and cancels could ask the backend for any amount of work.
+#[tokio::test]
+async fn what_cancelled_subscriptions_asked_of_the_backend_counts_until_it_is_answered() {
+    let cancelled = |subscription: fn(u64) -> ClientMessage<'static>| -> Vec<_> {
+        let pair = |id| [subscription(id), ClientMessage::Cancel { id }];
+        (0..1_000).flat_map(pair).collect()
+    };
+    let tails = cancelled(|id| tail(id, "unanswered", PLENTY));
+    let consumers = cancelled(|id| creating_consumer(id, "unanswered"));
+    for (messages, expected) in [(tails, [16, 0]), (consumers, [0, 16])] {
+        let server = TestServer::start().await;
+        let mut client = server.client(Encoding::Binary).await;
+        client.send(&messages).await;
+        client.send(&[ClientMessage::Ping { nonce: 1 }]).await;
+        server.backend.until_tails(expected[0]).await;
+        server.backend.until_creations(expected[1]).await;
+        let asked = || server.backend.tails() + server.backend.creations();
+        server.until_unchanged(asked).await;
+        assert_eq!(asked(), 16, "the replies of 16 MiB are expected");
+        server.backend.answer();
+        while client.receive().await.unwrap() != (ServerMessage::Pong { nonce: 1 }) {}
+        server.backend.until_tails(0).await;
+        server.backend.until_creations(0).await;
+    }
+}
+
 /// Otherwise the group's other consumers would wait for it.
 #[tokio::test]
 async fn a_read_that_has_begun_ends_although_its_client_does_not_read() {
@@ -443,6 +469,18 @@ fn reclaim(id: u64, stream: &str, batch: u64, credit: Credit) -> ClientMessage<'
     } = &mut message
     {
         *claim_after_ms = Some(3_600_000);
+    }
+    message
+}
+
+fn creating_consumer(id: u64, stream: &str) -> ClientMessage<'_> {
+    let mut message = consume(id, stream, 1, PLENTY);
+    if let ClientMessage::Subscribe {
+        subscription: Subscription::Consume { create_from, .. },
+        ..
+    } = &mut message
+    {
+        *create_from = Some("0".into());
     }
     message
 }

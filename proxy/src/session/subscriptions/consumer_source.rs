@@ -12,10 +12,11 @@ use streamgate_backend::consume::missing_group::MissingGroup;
 use streamgate_backend::reclaim::schedule::ReclaimSchedule;
 use streamgate_backend::reclaim::step::ReclaimStep;
 use streamgate_backend::tail::page_size::PageSize;
-use streamgate_backend::{Backend, Cancellation, PerformOptions, Segment, TailEvent};
+use streamgate_backend::{Backend, PerformOptions, Segment, TailEvent};
 use streamgate_protocol::message::Credit;
 use streamgate_protocol::{Bytes, CacheError, CacheResult, Entry, Operation, Skipped};
 
+use super::group_reading::GroupReading;
 use crate::session::backpressure::{Backpressure, BufferedBytesGuard};
 
 /// What the session reads for a consumer.
@@ -36,8 +37,7 @@ pub(super) struct ConsumerSource<'b> {
     creating: Option<BoxFuture<'b, CacheResult<MissingGroup>>>,
     /// Absent if the group is not to be created, and while it is being created.
     missing_group: Option<MissingGroup>,
-    /// The read under way; it waits in the group's queue.
-    reading: Option<BoxFuture<'b, CacheResult<Vec<Entry>>>>,
+    reading: Option<GroupReading<'b>>,
     /// A read that waits keeps its place while reclaimed entries use its credit up. What it then
     /// returns is buffered.
     reclaim: Option<Box<ReclaimSchedule<'b>>>,
@@ -126,7 +126,7 @@ impl<'b> ConsumerSource<'b> {
             let Some(reading) = &mut self.reading else {
                 return Poll::Pending;
             };
-            let entries = ready!(reading.poll_unpin(cx));
+            let entries = ready!(reading.poll(cx));
             self.reading = None;
             match entries {
                 Ok(entries) => {
@@ -206,26 +206,41 @@ impl<'b> ConsumerSource<'b> {
             count,
             block_ms: Some(0),
         };
-        let (still_wanted, cancellation) = Cancellation::new();
-        let options = self.options.clone();
-        let options = options.cancellations(vec![(0, cancellation)]);
-        let performing = self.backend.perform(vec![operation], options);
-        let pending_reply = self.backpressure.expect_reply();
-        self.reading = Some(
-            async move {
-                let _still_wanted = still_wanted;
-                let mut progress = performing.await;
-                // While the read waits, the backend loads nothing for it.
-                drop(pending_reply);
-                match progress.pop() {
-                    Some(progress) => progress.finish().await?.into_entries(),
-                    None => Err(CacheError::InternalError(
-                        "the backend returned no result for a group read".to_owned(),
-                    )),
-                }
-            }
-            .boxed(),
-        );
+        let (options, pending_reply) = (self.options.clone(), self.backpressure.expect_reply());
+        let reading = GroupReading::start(self.backend, operation, options, pending_reply);
+        self.reading = Some(reading);
+    }
+
+    /// Asks the backend for nothing more, and leaves the group's queue. Returns whether the backend
+    /// owes a reply.
+    pub(super) fn stop(&mut self) -> bool {
+        (self.buffered, self.skipped) = (Vec::new(), Vec::new());
+        (self.missing_group, self._buffered_bytes) = (None, None);
+        if self.reading.as_mut().is_some_and(|reading| !reading.stop()) {
+            self.reading = None;
+        }
+        if self.reclaim.as_ref().is_some_and(|it| !it.is_in_step()) {
+            self.reclaim = None;
+        }
+        self.creating.is_some() || self.reading.is_some() || self.reclaim.is_some()
+    }
+
+    /// Polls until the backend owes no reply. What it returns is dropped: entries stay pending.
+    pub(super) fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(creating) = &mut self.creating {
+            // Nobody waits for the group, so its error has no owner.
+            let _ = ready!(creating.poll_unpin(cx));
+            self.creating = None;
+        }
+        if let Some(reading) = &mut self.reading {
+            ready!(reading.poll_reply(cx));
+            self.reading = None;
+        }
+        if let Some(reclaim) = &mut self.reclaim {
+            ready!(reclaim.poll_step(cx));
+            self.reclaim = None;
+        }
+        Poll::Ready(())
     }
 }
 

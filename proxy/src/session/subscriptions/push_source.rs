@@ -1,6 +1,6 @@
 //! Where a subscription's items come from: a tail of the backend, or a group's entries.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use streamgate_backend::consume::missing_group::MissingGroup;
 use streamgate_backend::reclaim::step::ReclaimStep;
@@ -10,12 +10,16 @@ use streamgate_protocol::{CacheError, CacheResult};
 
 use super::consumer_source::{ConsumerSource, GroupRead};
 use crate::rights::DeadLetterTerms;
-use crate::session::backpressure::Backpressure;
+use crate::session::backpressure::{Backpressure, PendingReplyGuard};
 use crate::session::message_size::MessageBound;
 
 /// The source of a subscription's items.
 pub(super) enum PushSource<'b> {
-    Tail(Box<dyn TailSource + 'b>),
+    Tail {
+        tail: Box<dyn TailSource + 'b>,
+        /// Held until the first item.
+        first_reply: Option<PendingReplyGuard>,
+    },
     Consumer(Box<ConsumerSource<'b>>),
 }
 
@@ -43,7 +47,9 @@ impl<'b> PushSource<'b> {
         let missing_group = MissingGroup::of(&subscription);
         Ok(match subscription {
             Subscription::Tail { stream, from } => {
-                Self::Tail(backend.tail_source(stream, from.into()))
+                let tail = backend.tail_source(stream, from.into());
+                let first_reply = Some(backpressure.expect_reply());
+                Self::Tail { tail, first_reply }
             }
             Subscription::Consume {
                 stream,
@@ -77,8 +83,31 @@ impl<'b> PushSource<'b> {
         room: Credit,
     ) -> Poll<CacheResult<TailEvent>> {
         match self {
-            Self::Tail(tail) => tail.poll_next(cx, room),
+            Self::Tail { tail, first_reply } => {
+                let item = ready!(tail.poll_next(cx, room));
+                *first_reply = None;
+                Poll::Ready(item)
+            }
             Self::Consumer(consumer) => consumer.poll_next(cx, room),
+        }
+    }
+
+    /// Asks the backend for nothing more, and waits for no entry any more. Returns whether the
+    /// backend owes a reply.
+    pub(super) fn stop(&mut self) -> bool {
+        match self {
+            Self::Tail { first_reply, .. } => first_reply.is_some(),
+            Self::Consumer(consumer) => consumer.stop(),
+        }
+    }
+
+    /// Polls until the backend owes no reply. Call it only after [`stop`](Self::stop) returned
+    /// `true`.
+    pub(super) fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            // Without room there is a first item, and nothing is read for it.
+            Self::Tail { tail, .. } => tail.poll_next(cx, Credit::default()).map(drop),
+            Self::Consumer(consumer) => consumer.poll_stopped(cx),
         }
     }
 }

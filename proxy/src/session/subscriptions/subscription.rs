@@ -11,7 +11,6 @@ use streamgate_protocol::message::{Account, Credit};
 
 use super::push_source::PushSource;
 use super::ready_queue::{ReadyItem, ReadyQueue};
-use crate::session::backpressure::PendingReplyGuard;
 use crate::session::message_size::MessageBound;
 use crate::session::request_ticket::RequestTicket;
 
@@ -30,9 +29,9 @@ pub(super) struct RunningSubscription<'b>(SubscriptionHandle<'b>);
 struct SubscriptionState<'b> {
     /// Absent after the end.
     source: Option<PushSource<'b>>,
+    /// The source was stopped: it is here only until the backend has answered what it was asked.
+    is_stopped: bool,
     account: Account,
-    /// Held until the first item of a tail.
-    first_reply: Option<PendingReplyGuard>,
     /// The wake-up that the subscription is registered for while it is starved.
     starved_for: Option<u64>,
     waker: Option<Waker>,
@@ -43,14 +42,13 @@ impl<'b> RunningSubscription<'b> {
         ticket: RequestTicket,
         source: PushSource<'b>,
         credit: Credit,
-        first_reply: Option<PendingReplyGuard>,
         ready: ReadyQueue,
         bound: MessageBound,
     ) -> (SubscriptionHandle<'b>, Self) {
         let state = SubscriptionState {
             source: Some(source),
+            is_stopped: false,
             account: Account::new(credit),
-            first_reply,
             starved_for: None,
             waker: None,
         };
@@ -88,9 +86,17 @@ impl<'b> SubscriptionHandle<'b> {
 
     /// Ends the subscription before this returns: the backend sees nobody wait when it performs the
     /// next operation, and none of the items is pushed any more.
+    ///
+    /// What the backend was asked counts until it is answered. Otherwise a client that subscribes
+    /// and cancels without pause could ask for any amount.
     pub(in crate::session) fn end(&self) {
         let mut state = self.lock();
-        (state.source, state.first_reply) = (None, None);
+        state.is_stopped = true;
+        if let Some(source) = &mut state.source
+            && !source.stop()
+        {
+            state.source = None;
+        }
         state.wake();
         self.ready.lock().remove_items_of(self.ticket);
     }
@@ -128,14 +134,19 @@ impl SubscriptionState<'_> {
         let Some(source) = &mut self.source else {
             return Poll::Ready(None);
         };
+        if self.is_stopped {
+            ready!(source.poll_stopped(cx));
+            self.source = None;
+            return Poll::Ready(None);
+        }
         let item = source.poll_next(cx, room);
         match &item {
             Poll::Pending => match &mut self.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
                 waker => *waker = Some(cx.waker().clone()),
             },
-            Poll::Ready(Ok(_)) => self.first_reply = None,
-            Poll::Ready(Err(_)) => (self.source, self.first_reply) = (None, None),
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(_)) => self.source = None,
         }
         item.map(Some)
     }

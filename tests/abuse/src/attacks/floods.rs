@@ -5,7 +5,7 @@ use std::time::Instant;
 use futures_util::future::try_join_all;
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::message::{Credit, Subscription, TailStart};
-use streamgate_protocol::{ClientMessage, Operation};
+use streamgate_protocol::{ClientMessage, ConsumeOptions, Operation};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::attack::Attack;
@@ -76,6 +76,12 @@ pub(super) const ATTACKS: &[Attack] = &[
         "flood-subscriptions",
         "subscriptions that are cancelled at once",
         |scene| Box::pin(flood(scene, Replies::Read, subscriptions)),
+    )
+    .on_both(),
+    Attack::new(
+        "flood-consumers",
+        "consumers that are cancelled at once",
+        |scene| Box::pin(flood(scene, Replies::Read, consumers)),
     )
     .on_both(),
     Attack::new("flood-waits", "waits that are cancelled at once", |scene| {
@@ -233,6 +239,30 @@ fn subscriptions() -> (Encoding, Vec<u8>) {
             ClientMessage::Subscribe {
                 id,
                 subscription: tail,
+                credit,
+            },
+            ClientMessage::Cancel { id },
+        ]
+    });
+    (Encoding::Binary, messages(Encoding::Binary, pairs))
+}
+
+fn consumers() -> (Encoding, Vec<u8>) {
+    let pairs = (0..100).flat_map(|id| {
+        // Half of them create the group, the others only read it.
+        let options = match id % 2 {
+            0 => ConsumeOptions::default().create_from("0"),
+            _ => ConsumeOptions::default(),
+        };
+        let consumer = Subscription::consume("consumed", "g", "c", options);
+        let credit = Credit {
+            entries: 100,
+            bytes: 100_000,
+        };
+        [
+            ClientMessage::Subscribe {
+                id,
+                subscription: consumer,
                 credit,
             },
             ClientMessage::Cancel { id },

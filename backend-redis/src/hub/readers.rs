@@ -1,6 +1,7 @@
 //! The waiting readers of one stream, and the one read that serves them all.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as CountEntry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use streamgate_protocol::{CacheError, CacheResult, Entry, EntryId};
@@ -11,9 +12,17 @@ use crate::hub::shared_entries::SharedEntries;
 use crate::hub::waiter::ReadWaiter;
 use crate::tail::range::entry_id;
 
-/// The waiting readers of one stream, by number. One read serves all of them.
+/// The waiting readers of one stream. One read serves all of them, and costs nothing for those
+/// that it does not serve: somebody may wait ten thousand times for an id that never comes.
 #[derive(Default)]
-pub(super) struct ReadWaiters(BTreeMap<u64, ReadWaiter>);
+pub(super) struct ReadWaiters {
+    /// By the id after which they read, and their number.
+    by_id: BTreeMap<(EntryId, u64), ReadWaiter>,
+    /// The ids of the readers, by number.
+    ids: HashMap<u64, EntryId>,
+    /// How many readers ask for a number of entries. No limit is the largest number.
+    counts: BTreeMap<u64, usize>,
+}
 
 /// What the delivery of a read's entries tells.
 pub(super) struct ReadOutcome {
@@ -25,29 +34,38 @@ pub(super) struct ReadOutcome {
 
 impl ReadWaiters {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_id.is_empty()
     }
 
     pub(super) fn add(&mut self, reader: ReadWaiter) {
-        self.0.insert(reader.number, reader);
+        *self.counts.entry(limit(reader.count)).or_default() += 1;
+        self.ids.insert(reader.number, reader.after);
+        self.by_id.insert((reader.after, reader.number), reader);
     }
 
     pub(super) fn remove(&mut self, number: u64) -> Option<ReadWaiter> {
-        self.0.remove(&number)
+        let after = self.ids.remove(&number)?;
+        let reader = self.by_id.remove(&(after, number))?;
+        if let CountEntry::Occupied(mut readers) = self.counts.entry(limit(reader.count)) {
+            *readers.get_mut() -= 1;
+            if *readers.get() == 0 {
+                readers.remove();
+            }
+        }
+        Some(reader)
     }
 
     /// Returns one read for all readers: after the smallest id, with the largest count. Without
     /// readers it only arms the key.
     pub(super) fn read(&self) -> ArmingRead {
-        let readers = || self.0.values();
-        let Some(after) = readers().map(|reader| reader.after).min() else {
+        let first = self.by_id.first_key_value();
+        let largest = self.counts.last_key_value();
+        let (Some(((after, _), _)), Some((&largest, _))) = (first, largest) else {
             return ArmingRead::ARM_ONLY;
         };
-        let is_unlimited = readers().any(|reader| reader.count == 0);
-        let largest = readers().map(|reader| reader.count).max().unwrap_or(0);
         ArmingRead {
-            after,
-            count: if is_unlimited { 0 } else { largest },
+            after: *after,
+            count: if largest == u64::MAX { 0 } else { largest },
         }
     }
 
@@ -63,32 +81,26 @@ impl ReadWaiters {
         let may_have_more = read.count > 0 && found >= read.count;
 
         let entries = Arc::new(entries);
-        let mut came_later = false;
-        let mut served = Vec::new();
-        for (&number, reader) in &self.0 {
-            if reader.after < read.after {
-                // The reader came while this read, which began after its id, was in flight.
-                came_later = true;
+        let last = ids.last().copied().unwrap_or(read.after).max(read.after);
+        // A reader of a smaller id came while this read, which began after that id, was in flight.
+        let came_later = self.first_id().is_some_and(|after| after < read.after);
+        // The readers before the last entry are those for which there is one.
+        let served = self.by_id.range((read.after, 0)..(last, 0));
+        let served: Vec<u64> = served.map(|((_, number), _)| *number).collect();
+        for number in served {
+            let Some(reader) = self.remove(number) else {
                 continue;
-            }
+            };
             let start = ids.partition_point(|id| *id <= reader.after);
             let available = ids.len() - start;
             let length = match usize::try_from(reader.count) {
                 Ok(count) if count > 0 => available.min(count),
                 _ => available,
             };
-            if length > 0 {
-                served.push((number, start..start + length));
-            }
+            deadlines.remove(reader.waiter.deadline, number);
+            let entries = SharedEntries::slice(&entries, start..start + length);
+            reader.waiter.complete(Ok(entries));
         }
-        for (number, range) in served {
-            if let Some(reader) = self.0.remove(&number) {
-                deadlines.remove(reader.waiter.deadline, number);
-                let entries = SharedEntries::slice(&entries, range);
-                reader.waiter.complete(Ok(entries));
-            }
-        }
-        let last = ids.last().copied().unwrap_or(read.after);
         Ok(ReadOutcome {
             end: (!may_have_more).then_some(last),
             needs_read: came_later || (may_have_more && !self.is_empty()),
@@ -97,9 +109,18 @@ impl ReadWaiters {
 
     /// Ends every wait with an error.
     pub(super) fn fail(&mut self, error: &CacheError, deadlines: &mut Deadlines) {
-        while let Some((number, reader)) = self.0.pop_first() {
-            deadlines.remove(reader.waiter.deadline, number);
+        for (_, reader) in std::mem::take(self).by_id {
+            deadlines.remove(reader.waiter.deadline, reader.number);
             reader.waiter.complete(Err(error.clone()));
         }
     }
+
+    fn first_id(&self) -> Option<EntryId> {
+        self.by_id.first_key_value().map(|((after, _), _)| *after)
+    }
+}
+
+/// Returns a reader's count as a number that grows with it.
+fn limit(count: u64) -> u64 {
+    if count == 0 { u64::MAX } else { count }
 }

@@ -4,11 +4,15 @@
 //! move many bytes, or hold many messages. Such a task spends its turn by what it has done.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use tokio::task::coop::poll_proceed;
+use tokio::task::coop::{consume_budget, poll_proceed};
 
 /// Operations that a turn has.
 pub const OPERATIONS: usize = 128;
+
+/// Time that one operation of a turn stands for.
+const OPERATION: Duration = Duration::from_micros(2);
 
 /// Spends this many operations of the current turn, or the rest of it. The next operation of the
 /// runtime then waits for the next turn.
@@ -19,6 +23,29 @@ pub fn spend(cx: &mut Context<'_>, operations: usize) {
             Poll::Pending => return,
         }
     }
+}
+
+/// Spends this many operations, as [`spend`]. If the turn is used up, returns in the next one: one
+/// turn of others follows at most.
+///
+/// # Cancel safety
+///
+/// Cancel safe.
+pub async fn pass(operations: usize) {
+    for _ in 0..operations.min(OPERATIONS) {
+        consume_budget().await;
+    }
+}
+
+/// Spends the operations that a time of work stands for, as [`pass`]: others have their turns,
+/// however long the task had worked.
+///
+/// # Cancel safety
+///
+/// Cancel safe.
+pub async fn pass_time(worked: Duration) {
+    let operations = worked.as_micros() / OPERATION.as_micros();
+    pass(usize::try_from(operations).unwrap_or(usize::MAX)).await;
 }
 
 #[cfg(test)]
@@ -43,6 +70,24 @@ mod tests {
             assert!(!spend(usize::MAX).await);
             tokio::task::consume_budget().await;
             assert!(has_budget_remaining(), "this is the next turn");
+        });
+        turns.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn time_of_work_uses_a_turn_up() {
+        let turns = tokio::spawn(async {
+            let (mut others_turns, mut polled) = (0, 0);
+            let works = pass_time(Duration::from_millis(100));
+            let mut works = std::pin::pin!(works);
+            poll_fn(|cx| {
+                polled += 1;
+                let done = works.as_mut().poll(cx);
+                others_turns += usize::from(done.is_pending());
+                done
+            })
+            .await;
+            assert_eq!((polled, others_turns), (2, 1));
         });
         turns.await.unwrap();
     }

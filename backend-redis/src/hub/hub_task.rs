@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use redis::{RedisError, Value};
+use streamgate_backend::turn;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -53,6 +54,20 @@ pub(super) struct HubTask {
     polling: Option<Polling>,
 }
 
+/// What the hub's task waits for.
+enum HubEvent {
+    /// Messages of the callers.
+    Messages,
+    AttemptEnded(GroupKey),
+    Invalidated(InvalidationBatch),
+    StatusChanged,
+    ProbeFinished(FinishedProbe),
+    /// Polling has found changed streams.
+    Polled(Vec<Arc<[u8]>>),
+    /// A deadline, or the end of a pause.
+    TimePassed,
+}
+
 struct FinishedProbe {
     /// The connection on which the probe was sent.
     generation: u64,
@@ -85,8 +100,8 @@ impl HubTask {
     pub(super) async fn run(mut self) {
         let mut messages = Vec::with_capacity(MAX_MESSAGES);
         let mut retry_at = Instant::now() + RETRY_AFTER;
+        self.start_probes();
         loop {
-            self.start_probes();
             let is_used = !self.table.is_empty();
             let polling = self.polling.as_ref().filter(|_| is_used);
             let wake = [
@@ -101,31 +116,47 @@ impl HubTask {
                     None => std::future::pending().await,
                 }
             };
-            tokio::select! {
+            let event = tokio::select! {
                 received = self.inbox.messages.recv_many(&mut messages, MAX_MESSAGES) => {
                     if received == 0 {
                         return;
                     }
+                    HubEvent::Messages
+                }
+                Some(key) = self.inbox.ended_attempts.recv() => HubEvent::AttemptEnded(key),
+                batch = self.invalidations.next() => HubEvent::Invalidated(batch),
+                // `self.commands` keeps the sender alive.
+                Ok(()) = self.status.changed() => HubEvent::StatusChanged,
+                Some(finished) = self.probes.next() => HubEvent::ProbeFinished(finished),
+                changed = polled => HubEvent::Polled(changed),
+                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
+                    HubEvent::TimePassed
+                }
+            };
+            let began = std::time::Instant::now();
+            match event {
+                HubEvent::Messages => {
                     for message in messages.drain(..) {
                         self.table.handle(message);
                     }
                 }
-                Some(key) = self.inbox.ended_attempts.recv() => self.table.attempt_ended(&key),
-                batch = self.invalidations.next() => self.take_invalidations(batch),
-                // `self.commands` keeps the sender alive.
-                Ok(()) = self.status.changed() => self.take_status(),
-                Some(finished) = self.probes.next() => {
+                HubEvent::AttemptEnded(key) => self.table.attempt_ended(&key),
+                HubEvent::Invalidated(batch) => self.take_invalidations(batch),
+                HubEvent::StatusChanged => self.take_status(),
+                HubEvent::ProbeFinished(finished) => {
                     let awaited_retry = self.table.awaits_retry();
                     self.finish_probe(finished);
                     if !awaited_retry {
                         retry_at = Instant::now() + RETRY_AFTER;
                     }
                 }
-                changed = polled => {
+                HubEvent::Polled(changed) => {
                     let now = Instant::now();
-                    changed.iter().for_each(|stream| self.table.changed(stream, now));
+                    changed
+                        .iter()
+                        .for_each(|stream| self.table.changed(stream, now));
                 }
-                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+                HubEvent::TimePassed => {}
             }
             let now = Instant::now();
             self.expire(now);
@@ -138,6 +169,8 @@ impl HubTask {
             {
                 polling.poll(&self.commands, now, || self.table.polled_streams());
             }
+            self.start_probes();
+            turn::pass_time(began.elapsed()).await;
         }
     }
 

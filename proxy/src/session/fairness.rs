@@ -3,7 +3,6 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use streamgate_backend::turn;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -13,36 +12,19 @@ use crate::session::poll_gate::PollGate;
 use crate::session::subscriptions::{ReadyItem, Subscriptions};
 use crate::socket::{BYTES_PER_OPERATION, ServerSocket, SocketProgress};
 
-/// Time that one unit of the runtime's budget for a turn of a task stands for. A turn has 128 units.
-const UNIT: Duration = Duration::from_micros(2);
-
-/// Spends the budget of this turn for the work since then, so that the session lets others have
-/// their turns, however many messages it took. Returns in the next turn if the budget is used up.
-pub(super) async fn spend_turn(began: Instant) {
-    let units = began.elapsed().as_micros() / UNIT.as_micros();
-    spend(usize::try_from(units).unwrap_or(usize::MAX)).await;
-}
-
-/// Spends the budget of this turn for bytes that were encoded and sent.
+/// Spends this turn for bytes that were encoded and sent.
 pub(super) async fn spend_bytes(bytes: usize) {
-    spend(bytes / BYTES_PER_OPERATION).await;
+    turn::pass(bytes / BYTES_PER_OPERATION).await;
 }
 
-/// Spends the budget of this turn for the control frames that were read at once. Nobody saw when the
+/// Spends this turn for the control frames that were read at once. Nobody saw when the
 /// session began to read them.
 pub(super) async fn spend_control_frames() {
-    spend(CONTROL_FRAMES_UNITS).await;
+    turn::pass(CONTROL_FRAMES_OPERATIONS).await;
 }
 
-/// Spends units, no more than a turn has: one turn of others follows at most.
-async fn spend(units: usize) {
-    for _ in 0..units.min(turn::OPERATIONS) {
-        tokio::task::coop::consume_budget().await;
-    }
-}
-
-/// Units for the control frames that the socket reads at once, at most a few us.
-const CONTROL_FRAMES_UNITS: usize = 8;
+/// Operations for the control frames that the socket reads at once, at most a few us.
+const CONTROL_FRAMES_OPERATIONS: usize = 8;
 
 /// What a session does next.
 pub(super) enum ReadOrPush {

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use streamgate_backend::Progress;
+use streamgate_backend::{Progress, turn};
 use streamgate_protocol::{CacheError, CacheResult, Reply, ServerMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::Bytes;
@@ -20,7 +20,6 @@ use crate::session::Session;
 use crate::session::authentication::check_hello_bytes;
 use crate::session::batch::{PerformingBatch, RequestBatch};
 use crate::session::dispatch::{AdmittedSubscription, Dispatched, dispatch};
-use crate::session::fairness::spend_turn;
 use crate::session::in_flight::OngoingHandle;
 use crate::session::limits::{
     MAX_BATCH_BYTES, MAX_BATCH_FRAMES, MAX_PERFORMING_BATCHES, MAX_PERFORMING_BYTES,
@@ -94,7 +93,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         if let Some(token) = new_token {
             self.renew_token(&token);
         }
-        spend_turn(began).await;
+        turn::pass_time(began.elapsed()).await;
         violation.map_or(Ok(()), Err)
     }
 
@@ -171,7 +170,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 }
             }
         }
-        spend_turn(began).await;
+        turn::pass_time(began.elapsed()).await;
     }
 
     /// Keeps a request that takes further round trips among those being performed, with its bytes.

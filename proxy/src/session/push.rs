@@ -3,8 +3,9 @@
 use std::task::Poll;
 use std::time::Instant;
 
+use streamgate_backend::turn;
+
 use crate::session::Session;
-use crate::session::fairness::spend_turn;
 use crate::session::poll_once::poll_once;
 use crate::session::subscriptions::ReadyItem;
 
@@ -18,7 +19,7 @@ impl<S> Session<'_, S> {
         {
             self.push(item);
         }
-        spend_turn(began).await;
+        turn::pass_time(began.elapsed()).await;
     }
 
     fn push(&mut self, ReadyItem { ticket, item }: ReadyItem) {

@@ -6,7 +6,7 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::task::coop::{consume_budget, poll_proceed};
+use tokio::task::coop::{consume_budget, has_budget_remaining, poll_proceed};
 
 /// Operations that a turn has.
 pub const OPERATIONS: usize = 128;
@@ -35,6 +35,9 @@ pub async fn pass(operations: usize) {
     for _ in 0..operations.min(OPERATIONS) {
         consume_budget().await;
     }
+    if !has_budget_remaining() {
+        consume_budget().await;
+    }
 }
 
 /// Spends the operations that a time of work stands for, as [`pass`]: others have their turns,
@@ -51,8 +54,6 @@ pub async fn pass_time(worked: Duration) {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-
-    use tokio::task::coop::has_budget_remaining;
 
     use super::*;
 

@@ -34,6 +34,9 @@ const MAX_PROBES: usize = 1024;
 /// stream that come together cost one read.
 const MAX_MESSAGES: usize = 1024;
 
+/// Messages that are handled between two looks at the clock.
+const MESSAGES_PER_LOOK: usize = 64;
+
 /// What the hub's task receives from the callers.
 pub(super) struct HubInbox {
     pub(super) messages: UnboundedReceiver<HubMessage>,
@@ -64,6 +67,7 @@ enum HubEvent {
     ProbeFinished(FinishedProbe),
     /// Polling has found changed streams.
     Polled(Vec<Arc<[u8]>>),
+    RecheckGoesOn,
     /// A deadline, or the end of a pause.
     TimePassed,
 }
@@ -129,15 +133,21 @@ impl HubTask {
                 Ok(()) = self.status.changed() => HubEvent::StatusChanged,
                 Some(finished) = self.probes.next() => HubEvent::ProbeFinished(finished),
                 changed = polled => HubEvent::Polled(changed),
+                () = std::future::ready(()), if self.table.is_rechecking() => HubEvent::RecheckGoesOn,
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
                     HubEvent::TimePassed
                 }
             };
-            let began = std::time::Instant::now();
+            let mut began = std::time::Instant::now();
             match event {
                 HubEvent::Messages => {
-                    for message in messages.drain(..) {
-                        self.table.handle(message);
+                    while !messages.is_empty() {
+                        let count = messages.len().min(MESSAGES_PER_LOOK);
+                        for message in messages.drain(..count) {
+                            self.table.handle(message);
+                        }
+                        turn::pass_time(began.elapsed()).await;
+                        began = std::time::Instant::now();
                     }
                 }
                 HubEvent::AttemptEnded(key) => self.table.attempt_ended(&key),
@@ -156,6 +166,7 @@ impl HubTask {
                         .iter()
                         .for_each(|stream| self.table.changed(stream, now));
                 }
+                HubEvent::RecheckGoesOn => self.table.continue_recheck(),
                 HubEvent::TimePassed => {}
             }
             let now = Instant::now();
@@ -211,7 +222,7 @@ impl HubTask {
             self.table.connected(status.generation, status.tracks);
         } else {
             // Redis has answered a ping, so a group read is unlikely to remain unanswered.
-            self.table.recheck();
+            self.table.start_recheck();
         }
     }
 

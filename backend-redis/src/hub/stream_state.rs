@@ -235,14 +235,8 @@ impl StreamState {
         }
     }
 
-    /// Makes everything due whose changes Redis does not push.
-    ///
-    /// These are groups. The polling finds only entries after the end, so where streams are polled
-    /// everything is due.
-    pub(super) fn recheck(&mut self, is_polled: bool) {
-        if is_polled {
-            self.mark_changed();
-        }
+    /// Makes the groups due: Redis does not push everything that happens to them.
+    pub(super) fn recheck_groups(&mut self) {
         self.groups.values_mut().for_each(GroupWaiters::recheck);
     }
 

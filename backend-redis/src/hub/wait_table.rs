@@ -18,6 +18,7 @@ use crate::hub::probe::Probe;
 use crate::hub::stream_state::StreamState;
 use crate::hub::tracking::polling::PolledStream;
 use crate::hub::tracking::recent_invalidations::RecentInvalidations;
+use crate::hub::tracking::rechecks::Rechecks;
 use crate::hub::tracking::throttle::ThrottledStreams;
 use crate::hub::waiter::{GroupReadWaiter, ReadWaiter, WaiterKey};
 use crate::operation::entry_sizes::EntrySizes;
@@ -32,6 +33,7 @@ pub(super) struct WaitTable {
     queued_bytes: QueuedBytes,
     throttled: ThrottledStreams,
     recent: RecentInvalidations,
+    rechecks: Rechecks,
     /// Redis refuses `CLIENT TRACKING`, so streams are polled, and reads do not arm.
     is_polled: bool,
     /// Streams with a transient error.
@@ -60,6 +62,7 @@ impl WaitTable {
             queued_bytes: QueuedBytes::default(),
             throttled: ThrottledStreams::default(),
             recent: RecentInvalidations::default(),
+            rechecks: Rechecks::default(),
             is_polled: false,
             awaiting_retry: Vec::new(),
         }
@@ -143,11 +146,31 @@ impl WaitTable {
         }
     }
 
-    /// Makes everything due whose changes Redis does not push.
-    pub(super) fn recheck(&mut self) {
-        for state in self.streams.values_mut() {
-            state.recheck(self.is_polled);
-            self.probe_queue.list(state);
+    /// Starts to make everything due whose changes Redis does not push.
+    pub(super) fn start_recheck(&mut self) {
+        if self.is_polled {
+            for state in self.streams.values_mut() {
+                state.mark_changed();
+                state.recheck_groups();
+                self.probe_queue.list(state);
+            }
+        } else {
+            self.rechecks.start();
+        }
+    }
+
+    /// Returns whether a recheck has to be [continued](Self::continue_recheck).
+    pub(super) fn is_rechecking(&self) -> bool {
+        self.rechecks.are_under_way()
+    }
+
+    /// Continues a recheck with some streams: there may be many thousands.
+    pub(super) fn continue_recheck(&mut self) {
+        for stream in self.rechecks.next_streams() {
+            if let Some(state) = self.streams.get_mut(&stream) {
+                state.recheck_groups();
+                self.probe_queue.list(state);
+            }
         }
     }
 
@@ -239,7 +262,13 @@ impl WaitTable {
             state.is_listed = false;
             state.end_overdue(now, error);
         }
-        self.streams.retain(|_, state| !state.is_empty());
+        self.streams.retain(|stream, state| {
+            let is_empty = state.is_empty();
+            if is_empty {
+                self.rechecks.remove(stream);
+            }
+            !is_empty
+        });
     }
 
     fn add_reader(&mut self, stream: Arc<[u8]>, reader: ReadWaiter, arming: Option<Arming>) {
@@ -260,6 +289,7 @@ impl WaitTable {
         self.deadlines.insert(consumer.waiter.deadline, key);
         let is_armed = self.recent.is_armed(&stream, arming);
         let is_polled = self.is_polled;
+        self.rechecks.add(&stream);
         self.state(&stream)
             .add_consumer(consumer, is_polled, is_armed);
         self.update_lists(&stream);
@@ -317,6 +347,7 @@ impl WaitTable {
 
     fn remove(&mut self, stream: &Arc<[u8]>) {
         self.streams.remove(stream);
+        self.rechecks.remove(stream);
     }
 }
 

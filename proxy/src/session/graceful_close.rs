@@ -41,7 +41,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// [`close`](Session::close) sends the frames that this does not send.
     pub(super) async fn finish(&mut self, reason: CloseReason) -> CloseReason {
         self.deliver_ready_entries().await;
-        self.in_flight.cancel_ongoing();
+        self.in_flight.cancel_ongoing().await;
         self.waits = FuturesUnordered::new();
         self.subscriptions = Subscriptions::new(self.outgoing.bound());
         let mut timeout = std::pin::pin!(tokio::time::sleep(FINISH_TIMEOUT));
@@ -80,13 +80,14 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             memory,
             waits,
             subscriptions,
-            in_flight,
+            mut in_flight,
             control,
             registration,
             remaining_frames,
             ..
         } = self;
-        // Most of them hold waits, and a consumer that has gone must not get entries.
+        // A consumer that has gone must not get entries.
+        in_flight.cancel_ongoing().await;
         drop((in_flight, waits, subscriptions, control, remaining_frames));
         let is_taken_over = reason.has_code(close::TAKEN_OVER);
         let is_evicted = reason.has_code(close::OUT_OF_MEMORY);

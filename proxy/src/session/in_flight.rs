@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::time::Instant;
 
 use foldhash::fast::RandomState;
-use streamgate_backend::{CancelOnDrop, Cancellation};
+use streamgate_backend::{CancelOnDrop, Cancellation, turn};
 use streamgate_protocol::CacheError;
 use streamgate_protocol::message::Credit;
 use tracing::Span;
@@ -19,6 +20,9 @@ use crate::session::request_ticket::RequestTicket;
 use crate::session::subscriptions::SubscriptionHandle;
 use crate::session::waiting::WaitHandle;
 use crate::wait_shares::{UsedUpShare, WaitShare};
+
+/// Requests that are cancelled between two looks at the clock.
+const CANCELLED_AT_ONCE: usize = 64;
 
 /// Why the session does not admit a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -247,17 +251,27 @@ impl<'b> InFlight<'b> {
         }
     }
 
-    /// Cancels all waits and subscriptions. Requests being performed stay in flight, and none of them
-    /// begins to wait.
-    pub(super) fn cancel_ongoing(&mut self) {
+    /// Cancels all waits and subscriptions, first those that receive a group's entries. Requests
+    /// being performed stay in flight, and none of them begins to wait.
+    ///
+    /// There may be many thousands, so others have their turns meanwhile.
+    pub(super) async fn cancel_ongoing(&mut self) {
         for request in self.requests.values_mut() {
             request.still_wanted = None;
         }
         let ongoing = self.requests.iter().filter(|(_, request)| {
             !matches!(request.ongoing, None | Some(OngoingHandle::Continuing(_)))
         });
-        for id in ongoing.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.cancel_id(id);
+        let (mut ids, others): (Vec<_>, Vec<_>) = ongoing
+            .map(|(id, request)| (*id, request.is_receiver))
+            .partition(|(_, is_receiver)| *is_receiver);
+        ids.extend(others);
+        for ids in ids.chunks(CANCELLED_AT_ONCE) {
+            let began = Instant::now();
+            for (id, _) in ids {
+                self.cancel_id(*id);
+            }
+            turn::pass_time(began.elapsed()).await;
         }
     }
 
@@ -324,8 +338,8 @@ mod tests {
         in_flight.cancel_id(7);
     }
 
-    #[test]
-    fn cancelling_all_waits_leaves_the_requests_being_performed() {
+    #[tokio::test]
+    async fn cancelling_all_waits_leaves_the_requests_being_performed() {
         let mut in_flight = in_flight(4);
         let waiting = in_flight.admit(7, 10).unwrap();
         let performing = in_flight.admit(8, 0).unwrap();
@@ -334,7 +348,7 @@ mod tests {
         assert!(in_flight.set_ongoing(continuing, OngoingHandle::Continuing(handle)));
         let (handle, _wait) = WaitingRequest::new(waiting, pending().boxed());
         assert!(in_flight.set_ongoing(waiting, OngoingHandle::Wait(handle)));
-        in_flight.cancel_ongoing();
+        in_flight.cancel_ongoing().await;
         assert!(!in_flight.is_in_flight(waiting));
         assert!(in_flight.complete(performing));
         assert!(in_flight.complete(continuing));

@@ -44,6 +44,13 @@ impl TableFixture {
         }
     }
 
+    fn recheck(&mut self) {
+        self.table.start_recheck();
+        while self.table.is_rechecking() {
+            self.table.continue_recheck();
+        }
+    }
+
     fn at(&self, ms: u64) -> Instant {
         self.start + Duration::from_millis(ms)
     }

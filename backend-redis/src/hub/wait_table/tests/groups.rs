@@ -112,7 +112,7 @@ fn joining_a_drained_group_causes_no_probe() {
     let _fourth = fixture.read_group(None);
     assert!(fixture.table.next_probe().is_none());
     // Redis does not push everything that happens to a group.
-    fixture.table.recheck();
+    fixture.recheck();
     let probe = fixture
         .table
         .next_probe()
@@ -138,10 +138,10 @@ fn a_first_attempt_delays_the_group_until_the_second_recheck() {
     };
     assert_eq!(group_reads(&mut fixture), 0);
     // The attempt may have begun only a moment before.
-    fixture.table.recheck();
+    fixture.recheck();
     assert_eq!(group_reads(&mut fixture), 0);
     assert!(is_waiting(&mut second));
-    fixture.table.recheck();
+    fixture.recheck();
     assert_eq!(group_reads(&mut fixture), 1);
 }
 

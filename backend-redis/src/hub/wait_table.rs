@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::connection::command_connection::SendError;
 use crate::connection::invalidations::Arming;
+use crate::hub::MAX_WAITS;
 use crate::hub::deadlines::Deadlines;
 use crate::hub::feed::FeedSubscriber;
 use crate::hub::feed::queued_segment::QueuedBytes;
@@ -23,11 +24,17 @@ use crate::hub::tracking::throttle::ThrottledStreams;
 use crate::hub::waiter::{GroupReadWaiter, ReadWaiter, WaiterKey};
 use crate::operation::entry_sizes::EntrySizes;
 
+/// Streams for which the table has room from the start: as many as may be waited for by default.
+/// To grow a large table takes milliseconds, for which everybody waits. Room that was never used
+/// takes no memory.
+const RESERVED_STREAMS: usize = MAX_WAITS;
+
 /// All streams that somebody waits for.
 pub(super) struct WaitTable {
     wait_queues: Arc<WaitQueues>,
     sizes: Arc<EntrySizes>,
-    streams: HashMap<Arc<[u8]>, StreamState>,
+    /// Boxed, so that little moves when the table grows.
+    streams: HashMap<Arc<[u8]>, Box<StreamState>>,
     deadlines: Deadlines,
     probe_queue: ProbeQueue,
     queued_bytes: QueuedBytes,
@@ -53,7 +60,7 @@ impl WaitTable {
         Self {
             wait_queues,
             sizes,
-            streams: HashMap::new(),
+            streams: HashMap::with_capacity(RESERVED_STREAMS),
             deadlines: Deadlines::default(),
             probe_queue: ProbeQueue {
                 streams: VecDeque::new(),
@@ -323,7 +330,7 @@ impl WaitTable {
             state.lag_slow_tails();
         }
         let empty = self.streams.values().filter(|state| state.is_empty());
-        for stream in empty.map(StreamState::stream).collect::<Vec<_>>() {
+        for stream in empty.map(|state| state.stream()).collect::<Vec<_>>() {
             self.remove(&stream);
         }
     }
@@ -331,7 +338,7 @@ impl WaitTable {
     fn state(&mut self, stream: &Arc<[u8]>) -> &mut StreamState {
         self.streams
             .entry(Arc::clone(stream))
-            .or_insert_with(|| StreamState::new(Arc::clone(stream)))
+            .or_insert_with(|| Box::new(StreamState::new(Arc::clone(stream))))
     }
 
     /// Removes a stream that nobody waits for, or lists one that needs a probe.

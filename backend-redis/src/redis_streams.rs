@@ -220,9 +220,23 @@ impl Backend for RedisStreams {
         };
         let mut batch = self.encode(operations.into_iter(), options.max_reply_bytes as u64);
         batch.set_cancellations(options.cancellations);
+        batch.set_permit(options.permit);
         self.run(batch)
             .map(move |outcomes| outcomes.into_iter().map(progress).collect())
             .boxed()
+    }
+
+    fn expected_reply_bytes(&self, read: &Operation<'_>) -> usize {
+        let (stream, count) = match read {
+            Operation::ReadLatest { stream, count }
+            | Operation::Read { stream, count, .. }
+            | Operation::ReadGroup { stream, count, .. }
+            | Operation::ReadPending { stream, count, .. }
+            | Operation::Claim { stream, count, .. } => (stream, *count),
+            _ => return 0,
+        };
+        let bytes = self.sizes.first_page_bytes(self.sizes.place(stream), count);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
     fn tail_source<'a>(&'a self, stream: Bytes<'_>, from: TailFrom) -> Box<dyn TailSource + 'a> {

@@ -79,6 +79,17 @@ pub trait Backend: StreamingBackend {
         Box::pin(async move { perform_in_order(self, self.pending_entries(), operations).await })
     }
 
+    /// Returns how many bytes the backend loads at once for a read, as far as it knows.
+    ///
+    /// The server lets few bytes of large operations be under way at once, so that small ones do not
+    /// wait behind them. It calls this for each read.
+    ///
+    /// The default knows nothing, and returns 0.
+    fn expected_reply_bytes(&self, read: &Operation<'_>) -> usize {
+        let _ = read;
+        0
+    }
+
     /// Returns a tail of a stream that the server pulls.
     ///
     /// The default polls with [`stream_read`](StreamingBackend::stream_read). It reports a gap if

@@ -1,6 +1,9 @@
 //! How a backend performs operations.
 
+use std::sync::Arc;
+
 use streamgate_protocol::limits::MAX_REPLY_BYTES;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::cancellation::Cancellation;
 
@@ -18,6 +21,9 @@ pub struct PerformOptions {
     /// Of operations that may wait, by their places in the list. A cancelled one must take nothing
     /// that is added after the cancel.
     pub cancellations: Vec<(usize, Cancellation)>,
+    /// Present for operations that move many bytes: few of them are under way at once. A backend
+    /// drops it when the bytes were moved, whether or not anybody polls the operations.
+    pub permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl PerformOptions {
@@ -26,6 +32,7 @@ impl PerformOptions {
         Self {
             max_reply_bytes,
             cancellations: Vec::new(),
+            permit: None,
         }
     }
 
@@ -33,6 +40,13 @@ impl PerformOptions {
     #[must_use]
     pub fn cancellations(mut self, cancellations: Vec<(usize, Cancellation)>) -> Self {
         self.cancellations = cancellations;
+        self
+    }
+
+    /// Sets [`permit`](Self::permit).
+    #[must_use]
+    pub fn permit(mut self, permit: Option<OwnedSemaphorePermit>) -> Self {
+        self.permit = permit.map(Arc::new);
         self
     }
 }

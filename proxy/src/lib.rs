@@ -44,6 +44,7 @@ pub mod fuzzing;
 mod handshake;
 mod health;
 mod keyed_counts;
+mod large_requests;
 mod log_limit;
 mod machine_memory;
 mod memory_watch;

@@ -13,6 +13,7 @@ use crate::address_key::AddressKey;
 use crate::busy_poll::BusyPoll;
 use crate::client_registry::ClientRegistry;
 use crate::config::Config;
+use crate::large_requests::LargeRequests;
 use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::origins::Origins;
@@ -40,6 +41,7 @@ pub(crate) struct ServerState {
     pub(crate) reload_errors: ReloadErrors,
     pub(crate) clients: ClientRegistry,
     pub(crate) waits: WaitShares,
+    pub(crate) large_requests: LargeRequests,
     /// Each socket holds a permit: this bounds their number, and a shutdown can await their end.
     pub(crate) socket_permits: Arc<Semaphore>,
     /// Beside it, each socket has a share of those of its address.
@@ -67,6 +69,7 @@ impl ServerState {
             reload_errors: ReloadErrors::default(),
             clients: ClientRegistry::default(),
             waits: WaitShares::default(),
+            large_requests: LargeRequests::new(),
             socket_permits: Arc::new(Semaphore::new(config.socket_limit() as usize)),
             socket_shares: SocketShares::new(config.sockets_per_address()),
             handshake_places: HandshakePlaces::new(

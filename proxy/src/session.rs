@@ -49,6 +49,7 @@ use crate::accept::{Evicted, HandshakePlace};
 use crate::busy_poll::BusyPoll;
 use crate::client_registry::{ClientRegistration, ClientRegistry};
 use crate::config::Config;
+use crate::large_requests::LargeRequests;
 use crate::log_limit::Permitted;
 use crate::rate_limits::TokenBucket;
 use crate::server_state::ServerState;
@@ -110,6 +111,7 @@ struct Session<'b, S> {
     backend: &'b dyn Backend,
     config: &'b Config,
     busy_poll: &'b BusyPoll,
+    large_requests: &'b LargeRequests,
     control: ControlEvents<'b>,
     socket: ServerSocket<S>,
     opened_at: Instant,
@@ -165,6 +167,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             backend: &*server.backend,
             config,
             busy_poll: &server.busy_poll,
+            large_requests: &server.large_requests,
             control: ControlEvents::new(
                 &server.shutdown,
                 memory.share().clone(),

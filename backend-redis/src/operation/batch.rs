@@ -1,12 +1,14 @@
 //! Operations that go to Redis together, as one pipeline.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use redis::Value;
 use streamgate_backend::Cancellation;
 use streamgate_backend::idempotent_add::{forgotten, out_of_order, skipped};
 use streamgate_protocol::{CacheResult, EntryId, Operation, Reply};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::connection::command_connection::CommandConnection;
@@ -98,6 +100,11 @@ impl OperationBatch {
                 read.cancellation = cancellation;
             }
         }
+    }
+
+    /// Sets what is held until Redis has answered.
+    pub(crate) fn set_permit(&mut self, permit: Option<Arc<OwnedSemaphorePermit>>) {
+        self.packed.permit = permit;
     }
 
     /// Sends the commands and waits for their answers. Returns an outcome for each operation, in

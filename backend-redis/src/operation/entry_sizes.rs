@@ -146,6 +146,12 @@ impl EntrySizes {
             .is_some_and(|known| u64::from(known.largest) > PAGE_BYTES)
     }
 
+    /// Returns the bytes that the first answer to a read may have: 0 if nothing is known.
+    pub(crate) fn first_page_bytes(&self, place: SizePlace, count: u64) -> u64 {
+        let largest = self.known(place).map_or(0, |known| known.largest);
+        u64::from(largest) * at_most(count, self.page(place).max(1))
+    }
+
     /// Returns whether an answer had entries of the stream.
     pub(crate) fn were_read(&self, place: SizePlace) -> bool {
         self.known(place).is_some_and(|known| known.was_read)

@@ -1,6 +1,9 @@
 //! Commands, encoded as RESP.
 
 use std::ops::Range;
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::wire::commands::CommandWriter;
 
@@ -12,6 +15,8 @@ pub(crate) const USUAL_COMMAND_BYTES: usize = 256;
 pub(crate) struct PackedCommands {
     pub(crate) bytes: Vec<u8>,
     pub(crate) commands: usize,
+    /// Dropped once Redis has answered them, or will not.
+    pub(crate) permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// A place in [`PackedCommands`], after the last command so far.
@@ -30,7 +35,10 @@ pub(crate) struct PackedPart {
 impl PackedCommands {
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         let bytes = Vec::with_capacity(bytes);
-        Self { bytes, commands: 0 }
+        Self {
+            bytes,
+            ..Self::default()
+        }
     }
 
     pub(crate) const fn is_empty(&self) -> bool {

@@ -12,8 +12,10 @@ use crate::session::request_ticket::RequestTicket;
 /// The requests of a batch, in the order of their operations.
 pub(super) struct RequestBatch {
     pub(super) tickets: Vec<RequestTicket>,
-    /// Bytes of the requests and of their expected replies.
+    /// Bytes of the requests, with what is kept free for their replies.
     pub(super) bytes: usize,
+    /// Bytes that the backend moves for them before it comes to others, as far as it knows.
+    pub(super) moved_bytes: usize,
 }
 
 /// A batch that the backend performs.

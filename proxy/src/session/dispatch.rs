@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use streamgate_backend::Cancellation;
+use streamgate_backend::{Backend, Cancellation};
 use streamgate_protocol::codec::{DecodeError, Encoding};
 use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Credit, Subscription};
@@ -22,8 +22,8 @@ use crate::session::batch::RequestBatch;
 use crate::session::handshake::{Handshake, no_hello};
 use crate::session::in_flight::{AdmissionError, InFlight};
 use crate::session::limits::{
-    MAX_BATCH_MESSAGES, MAX_DECODE_ERROR_CHARS, MAX_PERFORMING_BYTES, MAX_TURN, OPERATION_BYTES,
-    OPERATION_ITEM_BYTES, READ_REPLY_BYTES, RESERVED_REPLY_BYTES,
+    MAX_BATCH_MESSAGES, MAX_BATCH_MOVED_BYTES, MAX_DECODE_ERROR_CHARS, MAX_PERFORMING_BYTES,
+    MAX_TURN, OPERATION_BYTES, OPERATION_ITEM_BYTES, READ_REPLY_BYTES, RESERVED_REPLY_BYTES,
 };
 use crate::session::memory::SessionMemory;
 use crate::session::outgoing::Outgoing;
@@ -63,33 +63,39 @@ pub(super) struct AdmittedSubscription<'f> {
     pub(super) credit: Credit,
 }
 
+/// What a session dispatches with, and dispatching does not change.
+pub(super) struct DispatchContext<'s> {
+    pub(super) backend: &'s dyn Backend,
+    pub(super) access: &'s SessionAccess<'s>,
+    pub(super) recorder: &'s Recorder<'s>,
+}
+
 /// Dispatches the messages of frames, up to [`MAX_BATCH_MESSAGES`].
 ///
 /// Hellos, cancels, grants and pings take effect here, and refused requests are answered here. The rest is
 /// for the backend.
 pub(super) fn dispatch<'f>(
     frames: &'f [Bytes],
-    access: &SessionAccess<'_>,
+    context: DispatchContext<'_>,
     handshake: &mut Handshake,
     in_flight: &mut InFlight<'_>,
     memory: &mut SessionMemory,
     outgoing: &mut Outgoing,
-    recorder: &Recorder<'_>,
 ) -> Dispatched<'f> {
     let mut dispatcher = Dispatcher {
         encoding: outgoing.encoding(),
-        access,
+        context,
         handshake,
         in_flight,
         memory,
         outgoing,
-        recorder,
         now: Instant::now(),
         pong: None,
         operations: Vec::new(),
         batch: RequestBatch {
             tickets: Vec::new(),
             bytes: 0,
+            moved_bytes: 0,
         },
         cancellations: Vec::new(),
         is_greeting: false,
@@ -125,12 +131,11 @@ pub(super) fn dispatch<'f>(
 
 struct Dispatcher<'f, 's, 'b> {
     encoding: Encoding,
-    access: &'s SessionAccess<'s>,
+    context: DispatchContext<'s>,
     handshake: &'s mut Handshake,
     in_flight: &'s mut InFlight<'b>,
     memory: &'s mut SessionMemory,
     outgoing: &'s mut Outgoing,
-    recorder: &'s Recorder<'s>,
     now: Instant,
     /// The last ping: one pong answers all that arrived together.
     pong: Option<u64>,
@@ -149,6 +154,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
         let mut messages = self.encoding.messages::<ClientMessage<'_>>(frame);
         while self.messages_left > 0
             && self.batch.bytes < MAX_PERFORMING_BYTES
+            && self.batch.moved_bytes < MAX_BATCH_MOVED_BYTES
             && self.subscription.is_none()
             && !self.is_greeting
             && self.new_token.is_none()
@@ -195,8 +201,8 @@ impl<'f> Dispatcher<'f, '_, '_> {
                 // The session keeps its bytes as it keeps those of a waiting request.
                 let operation = OperationKind::of_subscription(&subscription);
                 if let Some(mut ticket) = self.admit(id, bytes, operation)? {
-                    let valid = self.access.validate(|| subscription.validate());
-                    let permitted = self.access.permit_subscription(&mut subscription);
+                    let valid = self.context.access.validate(|| subscription.validate());
+                    let permitted = self.context.access.permit_subscription(&mut subscription);
                     let dead_letters = match permitted.and_then(|it| valid.map(|()| it)) {
                         Ok((needs, dead_letters)) => {
                             self.in_flight.set_needs(ticket, needs);
@@ -238,8 +244,8 @@ impl<'f> Dispatcher<'f, '_, '_> {
         let waiting_bytes = if may_wait { bytes } else { 0 };
         let kind = OperationKind::of(&operation);
         if let Some(mut ticket) = self.admit(id, waiting_bytes, kind)? {
-            let valid = self.access.validate(|| operation.validate());
-            let permitted = self.access.permit(&mut operation);
+            let valid = self.context.access.validate(|| operation.validate());
+            let permitted = self.context.access.permit(&mut operation);
             match permitted.and_then(|needs| valid.map(|()| needs)) {
                 Ok(needs) => self.in_flight.set_needs(ticket, needs),
                 Err(error) => {
@@ -273,6 +279,11 @@ impl<'f> Dispatcher<'f, '_, '_> {
             let item_bytes = items(&operation) * OPERATION_ITEM_BYTES;
             ticket.bytes = bytes + item_bytes + expected_reply_bytes(&operation);
             self.batch.bytes += ticket.bytes;
+            let reply_bytes = match operation.is_read() {
+                true => self.context.backend.expected_reply_bytes(&operation),
+                false => 0,
+            };
+            self.batch.moved_bytes += bytes + reply_bytes;
             self.batch.tickets.push(ticket);
             self.operations.push(operation);
         }
@@ -303,7 +314,9 @@ impl<'f> Dispatcher<'f, '_, '_> {
     /// Answers a request that was admitted with an error: it does not begin.
     fn refuse(&mut self, ticket: RequestTicket, error: &CacheError) {
         self.in_flight.complete(ticket);
-        self.recorder.refused(ticket.operation, error.kind());
+        self.context
+            .recorder
+            .refused(ticket.operation, error.kind());
         self.outgoing.error(ticket.id, error);
     }
 
@@ -330,14 +343,14 @@ impl<'f> Dispatcher<'f, '_, '_> {
                          server takes; end some"
                     }
                     AdmissionError::TooManyWaits(UsedUpShare::Of(ShareKey::Address(_))) => {
-                        self.recorder.address_has_its_waits();
+                        self.context.recorder.address_has_its_waits();
                         "the connections of this address have their share of the waits and \
                          subscriptions that the server takes; end some"
                     }
                     _ => "too many requests are in flight on this connection; await some replies",
                 };
                 let error = CacheError::backend(code::OVERLOADED, why);
-                self.recorder.refused(operation, error.kind());
+                self.context.recorder.refused(operation, error.kind());
                 self.outgoing.error(id, &error);
                 Ok(None)
             }
@@ -364,7 +377,9 @@ impl<'f> Dispatcher<'f, '_, '_> {
         }
         let reason: String = reason.chars().take(MAX_DECODE_ERROR_CHARS).collect();
         let error = CacheError::backend(code, reason);
-        self.recorder.refused(OperationKind::Unknown, error.kind());
+        self.context
+            .recorder
+            .refused(OperationKind::Unknown, error.kind());
         self.outgoing.error(id, &error);
         Ok(())
     }

@@ -77,6 +77,10 @@ pub(super) const MAX_BATCH_FRAMES: usize = 64;
 /// Bytes of frames after which the session adds no further frame to those decoded together.
 pub(super) const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
+/// Bytes, with those of expected replies, after which the session adds no further request to those
+/// performed together: others have their turns between large ones.
+pub(super) const MAX_BATCH_MOVED_BYTES: usize = 256 * 1024;
+
 /// Messages that the session decodes and performs together, at most. The rest of a frame waits for
 /// the next turn, so that no socket holds up the others or fills memory with refusals.
 pub(super) const MAX_BATCH_MESSAGES: usize = 1024;

@@ -19,7 +19,7 @@ use tracing::Level;
 use crate::session::Session;
 use crate::session::authentication::check_hello_bytes;
 use crate::session::batch::{PerformingBatch, RequestBatch};
-use crate::session::dispatch::{AdmittedSubscription, Dispatched, dispatch};
+use crate::session::dispatch::{AdmittedSubscription, DispatchContext, Dispatched, dispatch};
 use crate::session::in_flight::OngoingHandle;
 use crate::session::limits::{
     MAX_BATCH_BYTES, MAX_BATCH_FRAMES, MAX_PERFORMING_BATCHES, MAX_PERFORMING_BYTES,
@@ -64,12 +64,15 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             violation,
         } = dispatch(
             &frames,
-            &self.access,
+            DispatchContext {
+                backend: self.backend,
+                access: &self.access,
+                recorder: &self.recorder,
+            },
             &mut self.handshake,
             &mut self.in_flight,
             &mut self.memory,
             &mut self.outgoing,
-            &self.recorder,
         );
         self.remaining_frames = remaining;
         if is_greeting {
@@ -78,8 +81,10 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         if !operations.is_empty() {
             self.performing_requests += batch.tickets.len();
             self.performing_bytes += batch.bytes;
+            // Meanwhile the session does nothing else: what its client sent later comes later.
+            let permit = self.large_requests.permit(batch.moved_bytes).await;
             let options = self.outgoing.bound().perform_options();
-            let options = options.cancellations(cancellations);
+            let options = options.cancellations(cancellations).permit(permit);
             let performing = self.backend.perform(operations, options);
             let mut performing = PerformingBatch::new(batch, performing);
             match poll_once(|cx| performing.poll_unpin(cx)).await {

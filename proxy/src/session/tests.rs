@@ -30,6 +30,8 @@ use crate::server::Server;
 use crate::session::graceful_close::FINISH_TIMEOUT;
 use crate::socket::{MESSAGE_GRACE, MIN_BYTES_PER_SECOND};
 
+mod large_requests;
+
 const ENCODING: Encoding = Encoding::Binary;
 
 const MAX_FRAME_BYTES: u32 = 1 << 20;

@@ -1,7 +1,7 @@
 //! The queue between senders and the driver of a connection.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::task::AtomicWaker;
 use redis::{RedisError, Value};
@@ -70,6 +70,8 @@ pub(super) struct SentPipeline {
     /// Counts against the bound on pipelines for as long as this one is unanswered, whether or not
     /// its sender still waits.
     _permit: Option<OwnedSemaphorePermit>,
+    /// That of the commands.
+    _large: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl SendQueue {
@@ -98,7 +100,11 @@ impl SendQueue {
         answers: oneshot::Sender<Answers>,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Result<(), PushError> {
-        let PackedCommands { bytes, commands } = packed;
+        let PackedCommands {
+            bytes,
+            commands,
+            permit: large,
+        } = packed;
         let mut queued = self.lock();
         if let SendState::Lost(error) = &queued.state {
             return Err(PushError::Lost(error.clone()));
@@ -125,6 +131,7 @@ impl SendQueue {
             bytes: length,
             answers,
             _permit: permit,
+            _large: large,
         });
         drop(queued);
         if wake {
@@ -149,6 +156,7 @@ impl SendQueue {
         let mut packed = PackedCommands {
             bytes: std::mem::take(&mut queued.bytes),
             commands: 0,
+            permit: None,
         };
         encode(&mut packed);
         queued.bytes = packed.bytes;
@@ -168,6 +176,7 @@ impl SendQueue {
             bytes: length,
             answers,
             _permit: None,
+            _large: packed.permit,
         });
         drop(queued);
         if wake {

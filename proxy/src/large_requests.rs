@@ -1,0 +1,59 @@
+//! Large requests of all sockets take turns, so that small ones do not wait behind them: Redis answers
+//! in order, and so does its connection.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes of large requests that the backend performs at once. Redis moves them in a millisecond,
+/// which is enough to keep it busy for a round trip. A larger request goes alone.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// Requests with fewer bytes are not large, and never wait here.
+const LARGE_BYTES: usize = 16 * 1024;
+
+/// The turns of large requests, first come, first served.
+pub(crate) struct LargeRequests(Arc<Semaphore>);
+
+impl LargeRequests {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_BYTES)))
+    }
+
+    /// Waits until requests of so many bytes, with those of their expected replies, may begin.
+    /// Returns a permit to be held until the backend has answered them; none if they are small.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives its place up.
+    pub(crate) async fn permit(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        if bytes < LARGE_BYTES {
+            return None;
+        }
+        let bytes = u32::try_from(bytes.min(MAX_BYTES)).ok()?;
+        // Nobody closes the semaphore.
+        Arc::clone(&self.0).acquire_many_owned(bytes).await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn large_requests_take_turns_and_small_ones_never_wait() {
+        let requests = LargeRequests::new();
+        let permit = |bytes| requests.permit(bytes).now_or_never();
+        let first = permit(MAX_BYTES - LARGE_BYTES).flatten().unwrap();
+        let second = permit(LARGE_BYTES).flatten().unwrap();
+        assert!(permit(LARGE_BYTES).is_none(), "it waits");
+        assert!(permit(LARGE_BYTES - 1).is_some_and(|permit| permit.is_none()));
+        drop((first, second));
+        let alone = permit(100 * MAX_BYTES).flatten().unwrap();
+        assert!(permit(LARGE_BYTES).is_none(), "it waits");
+        drop(alone);
+        assert!(permit(LARGE_BYTES).flatten().is_some());
+    }
+}

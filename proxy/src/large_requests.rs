@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const MAX_BYTES: usize = 1024 * 1024;
 
 /// Requests with fewer bytes are not large, and never wait here.
-const LARGE_BYTES: usize = 16 * 1024;
+const LARGE_BYTES: usize = 64 * 1024;
 
 /// The turns of large requests, first come, first served.
 pub(crate) struct LargeRequests(Arc<Semaphore>);

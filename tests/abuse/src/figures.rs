@@ -38,6 +38,15 @@ impl Call {
     const ALL: [Self; 4] = [Self::Add, Self::Read, Self::Wait, Self::Tail];
 }
 
+/// How a percentile of a call's latencies grew.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Growth {
+    pub(crate) call: Call,
+    /// To that before the attack.
+    pub(crate) ratio: f64,
+    pub(crate) ms: f64,
+}
+
 impl Figures {
     /// Returns the figures of the calls that started within a window.
     pub(crate) fn of(samples: &[Sample], window: Range<Instant>) -> Self {
@@ -75,14 +84,15 @@ impl Figures {
         Call::ALL.into_iter().filter(|call| !served(call)).collect()
     }
 
-    /// Returns the worst ratio of a call's percentile to that before, and that percentile in ms.
-    pub(crate) fn worst_ratio(&self, before: &Self, percent: usize) -> Option<(f64, f64)> {
-        let ratios = Call::ALL.into_iter().filter_map(|call| {
-            let during = self.percentile_ms(call, percent)?;
+    /// Returns the call whose percentile grew most.
+    pub(crate) fn worst_growth(&self, before: &Self, percent: usize) -> Option<Growth> {
+        let growths = Call::ALL.into_iter().filter_map(|call| {
+            let ms = self.percentile_ms(call, percent)?;
             let before = before.percentile_ms(call, percent)?;
-            Some((during.max(P99_FLOOR_MS) / before.max(P99_FLOOR_MS), during))
+            let ratio = ms.max(P99_FLOOR_MS) / before.max(P99_FLOOR_MS);
+            Some(Growth { call, ratio, ms })
         });
-        ratios.max_by(|a, b| a.0.total_cmp(&b.0))
+        growths.max_by(|a, b| a.ratio.total_cmp(&b.ratio))
     }
 
     fn percentile_ms(&self, call: Call, percent: usize) -> Option<f64> {
@@ -115,7 +125,9 @@ mod tests {
         let before = Figures::of(&samples, at(0)..at(10));
         let during = Figures::of(&samples, at(10)..at(20));
         assert_eq!((before.failed(), during.failed()), (0, 1));
-        assert_eq!(during.worst_ratio(&before, 99), Some((3.0, 60.0)));
+        let (call, ratio, ms) = (Call::Add, 3.0, 60.0);
+        let expected = Some(Growth { call, ratio, ms });
+        assert_eq!(during.worst_growth(&before, 99), expected);
         assert_eq!(during.unserved(), [Call::Read, Call::Wait, Call::Tail]);
     }
 }

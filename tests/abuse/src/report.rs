@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::attack::Attack;
 use crate::deployment::Store;
+use crate::figures::Growth;
 
 /// What an attack cost, and what is wrong.
 #[derive(Debug)]
@@ -14,9 +15,9 @@ pub(crate) struct Report {
     pub(crate) server_peak: u64,
     /// How much the resident memory of Redis grew, in bytes.
     pub(crate) redis_growth: Option<u64>,
-    /// The worst ratio of a percentile during the attack to that before, and that percentile in ms.
-    pub(crate) p50: Option<(f64, f64)>,
-    pub(crate) p99: Option<(f64, f64)>,
+    /// How the percentiles of the bystander's worst calls grew.
+    pub(crate) p50: Option<Growth>,
+    pub(crate) p99: Option<Growth>,
     /// Calls of the bystander that failed.
     pub(crate) failed_calls: usize,
     pub(crate) log_lines: u64,
@@ -55,8 +56,8 @@ pub(crate) fn print_head() {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let redis = self.redis_growth.map_or_else(|| "-".to_owned(), mib);
-        let latency = |percentile: Option<(f64, f64)>| match percentile {
-            Some((ratio, ms)) => format!("{ms:.1} ms ({ratio:.1})"),
+        let latency = |percentile: Option<Growth>| match percentile {
+            Some(Growth { ms, ratio, .. }) => format!("{ms:.1} ms ({ratio:.1})"),
             None => "-".to_owned(),
         };
         writeln!(

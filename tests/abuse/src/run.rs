@@ -18,7 +18,7 @@ use crate::bounds::{
 use crate::bystander::Bystander;
 use crate::cores::Cores;
 use crate::deployment::{Deployment, Store};
-use crate::figures::{Call, Figures};
+use crate::figures::{Call, Figures, Growth};
 use crate::process_memory::{peak, reset_peak, resident};
 use crate::raw_socket::HANG_LIMIT;
 use crate::report::{Report, mib};
@@ -148,8 +148,8 @@ fn judge(
 ) {
     let store_mib = if store == Store::Memory { STORE_MIB } else { 0 };
     let bound = (BUDGET_MIB + BESIDE_BUDGET_MIB + store_mib) << 20;
-    report.p50 = during.worst_ratio(before, 50);
-    report.p99 = during.worst_ratio(before, 99);
+    report.p50 = during.worst_growth(before, 50);
+    report.p99 = during.worst_growth(before, 99);
     report.failed_calls = during.failed();
     let mut problems = Vec::new();
     let mut check = |holds: bool, problem: String| {
@@ -198,12 +198,15 @@ fn judge(
         unserved.is_empty(),
         format!("none of the bystander's calls succeeded: {unserved:?}"),
     );
-    if let (Form::Long, BystanderBound::Unharmed, Some((ratio, _))) =
+    if let (Form::Long, BystanderBound::Unharmed, Some(p99)) =
         (form, attack.bounds.bystander, report.p99)
     {
+        let Growth { call, ratio, .. } = p99;
         check(
             ratio <= MAX_P99_RATIO,
-            format!("the bystander's p99 grew {ratio:.1} times; bound: {MAX_P99_RATIO}"),
+            format!(
+                "the p99 of the bystander's {call:?} grew {ratio:.1} times; bound: {MAX_P99_RATIO}"
+            ),
         );
     }
     report.problems.extend(problems);

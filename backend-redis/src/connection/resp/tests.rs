@@ -241,11 +241,18 @@ async fn a_pipeline_counts_until_it_is_answered_though_its_sender_has_gone() {
     let (connection, mut peer, _on_lost) = connect();
     let permits = Arc::new(Semaphore::new(1));
     let permit = Arc::clone(&permits).try_acquire_owned().unwrap();
-    drop(connection.send(length("s"), Some(permit)).unwrap());
+    let large = Arc::new(Semaphore::new(1));
+    let mut packed = length("s");
+    packed.permit = Some(Arc::new(Arc::clone(&large).try_acquire_owned().unwrap()));
+    drop(connection.send(packed, Some(permit)).unwrap());
     expect(&mut peer, &length_bytes("s")).await;
-    assert_eq!(permits.available_permits(), 0);
+    assert_eq!(
+        (permits.available_permits(), large.available_permits()),
+        (0, 0)
+    );
     peer.write_all(b":1\r\n").await.unwrap();
     let _permit = permits.acquire().await.unwrap();
+    let _large = large.acquire().await.unwrap();
 }
 
 #[tokio::test]

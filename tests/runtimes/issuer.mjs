@@ -1,7 +1,9 @@
 // Short tokens of a test's issuer, and a server that takes them.
 
 import { createHmac } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
@@ -19,6 +21,34 @@ export function mint(subject) {
   const claims = part({ sub: subject, aud: "streamgate", exp, roles: ["user"] });
   const message = `${part({ alg: "HS256", kid: "test" })}.${claims}`;
   return `${message}.${createHmac("sha256", SECRET).update(message).digest("base64url")}`;
+}
+
+/**
+ * Serves tokens of `ann` at `/token` until the test ends, and the files of a folder. A page sends its
+ * result to `/result`.
+ */
+export async function serveIssuer(t, folder) {
+  const files = new Set(folder ? readdirSync(folder) : []);
+  const { promise: result, resolve } = deferred();
+  const server = createServer(async (request, response) => {
+    const name = new URL(request.url, "http://localhost").pathname.slice(1);
+    if (name === "token") return response.end(mint("ann"));
+    if (name === "result") {
+      let body = "";
+      for await (const part of request) body += part;
+      resolve(JSON.parse(body));
+      return response.end();
+    }
+    if (!files.has(name)) return response.writeHead(404).end();
+    const type = name.endsWith(".html") ? "text/html" : "text/javascript";
+    response.writeHead(200, { "content-type": type }).end(readFileSync(path.join(folder, name)));
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return { url: `http://127.0.0.1:${server.address().port}`, result };
 }
 
 /** Starts a server that takes tokens of one issuer, whose users may read and add in their own streams. */
@@ -41,4 +71,10 @@ export async function serveWithTokens({ id = "test", secret = SECRET, streams = 
     `,
   );
   return Proxy.start("--config", settings, ...extra);
+}
+
+export function deferred() {
+  const parts = {};
+  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
+  return parts;
 }

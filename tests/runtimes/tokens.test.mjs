@@ -1,24 +1,32 @@
-// Tokens of the npm package, in Node.js on the real server: many lives of a token, and issuers that
-// are slow.
+// Tokens of the npm package on the real server: many lives of a token in Node.js, some in workerd and
+// Firefox, and issuers that are slow.
 //
 // STREAMGATE_RUNTIMES   where node_modules is   (default target/runtimes)
+// STREAMGATE_FIREFOX    the browser             (default: the first one on PATH)
 
 import assert from "node:assert/strict";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import path from "node:path";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 
-import { mint, serveWithTokens } from "./issuer.mjs";
+import { addAndTail } from "./add-and-tail.mjs";
+import { bundle } from "./bundle.mjs";
+import { openFirefox } from "./firefox.mjs";
+import { deferred, mint, serveIssuer, serveWithTokens } from "./issuer.mjs";
 import { fromTarget } from "./proxy.mjs";
+import { startWorker } from "./workerd.mjs";
 
 const runtimes = fromTarget("STREAMGATE_RUNTIMES", "runtimes");
 const { WebSocket } = createRequire(path.join(runtimes, "package.json"))("ws");
 const { connect } = await import(pathToFileURL(path.join(runtimes, "node_modules/streamgate/src/platform/node.js")));
 
-/** As many tokens as the client lives through. */
+/** As many tokens as the client in Node.js lives through, and those of other runtimes. */
 const LIVES = 10;
+const LIVES_ELSEWHERE = 3;
 
 /** Only a hang takes as long, on any machine. */
 const HANG_MS = 5 * 60_000;
@@ -42,58 +50,81 @@ async function start(t, source, options = {}) {
   return client;
 }
 
-test("a client tails and adds through ten tokens, and loses nothing", { timeout: HANG_MS }, async (t) => {
-  let issued = 0;
-  const client = await start(t, () => {
-    issued += 1;
-    return mint("ann");
+// They wait for tokens to end, most of the time.
+describe("tokens", { concurrency: true }, () => {
+  test("a client tails and adds through ten tokens, and loses nothing", { timeout: HANG_MS }, async (t) => {
+    let issued = 0;
+    const client = await start(t, () => {
+      issued += 1;
+      return mint("ann");
+    });
+    assertComplete(await addAndTail(client, "ann:numbers", () => issued >= LIVES));
   });
-  const received = [];
-  const tail = client.tail("ann:numbers", { from: "beginning" });
-  const tailing = (async () => {
-    for await (const entry of tail) {
-      if (entry.get("number") === "end") return;
-      received.push(Number(entry.get("number")));
-    }
-  })();
-  let added = 0;
-  for (; issued < LIVES; added += 1) {
-    await client.add("ann:numbers", { number: `${added}` });
-    await pause(10);
-  }
-  await client.add("ann:numbers", { number: "end" });
-  await tailing;
+
+  test("a worker in workerd lives through three tokens, and loses nothing", { timeout: HANG_MS }, async (t) => {
+    const [issuer, worker] = await Promise.all([serveIssuer(t), startWorker(t, "token-worker.mjs")]);
+    const server = await serveWithTokens();
+    t.after(() => server.stop());
+    const response = await fetch(`${worker}?${addresses(server, issuer)}`);
+    assert.equal(response.status, 200, "the worker's exception is printed above");
+    assertLived(await response.json());
+  });
+
+  test("a page in Firefox lives through three tokens, and loses nothing", { timeout: HANG_MS }, async (t) => {
+    const folder = mkdtempSync(path.join(tmpdir(), "streamgate-page-"));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    await bundle("token-page.mjs", "browser", folder);
+    copyFileSync(path.join(import.meta.dirname, "token-page.html"), path.join(folder, "token-page.html"));
+    const issuer = await serveIssuer(t, folder);
+    const server = await serveWithTokens({}, "--allowed-origins", issuer.url);
+    t.after(() => server.stop());
+    const ended = openFirefox(t, `${issuer.url}/token-page.html?${addresses(server, issuer)}`);
+    assertLived(await Promise.race([issuer.result, ended]));
+  });
+
+  test("an issuer that is slower than the connect time-out is awaited", { timeout: HANG_MS }, async (t) => {
+    const slow = async () => {
+      await pause(600);
+      return mint("ann");
+    };
+    const client = await start(t, slow, { connectTimeoutMs: 300 });
+    assert.equal(client.state, "open");
+  });
+
+  test("a call that outlives its socket does for the next, and the owner has one call at a time", { timeout: HANG_MS }, async (t) => {
+    let calls = 0;
+    const renewal = deferred();
+    const client = await start(t, () => {
+      calls += 1;
+      // The renewal is not answered before the first token has ended.
+      return calls === 2 ? renewal.promise : mint("ann");
+    });
+    const reopened = deferred();
+    client.addEventListener("state", ({ state }) => {
+      if (state === "reconnecting") renewal.resolve(mint("ann"));
+      if (state === "open") reopened.resolve();
+    });
+    await reopened.promise;
+    await client.add("ann:late", { n: "1" });
+  });
+});
+
+/** What `liveThroughTokens` takes. */
+function addresses(server, issuer) {
+  const query = { server: server.webSocketUrl, issuer: `${issuer.url}/token`, stream: "ann:numbers" };
+  return new URLSearchParams({ ...query, lives: LIVES_ELSEWHERE });
+}
+
+/** Checks what `liveThroughTokens` returned. */
+function assertLived({ error, issued, closed, ...result }) {
+  assert.equal(error, undefined);
+  assert.ok(issued >= LIVES_ELSEWHERE);
+  assert.ok(!closed, "a token was refused");
+  assertComplete(result);
+}
+
+/** Checks that the tail received what was added, in order, once. */
+function assertComplete({ added, received }) {
+  assert.ok(added > 0);
   assert.deepEqual(received, Array.from({ length: added }, (_, number) => number));
-});
-
-test("an issuer that is slower than the connect time-out is awaited", { timeout: HANG_MS }, async (t) => {
-  const slow = async () => {
-    await pause(600);
-    return mint("ann");
-  };
-  const client = await start(t, slow, { connectTimeoutMs: 300 });
-  assert.equal(client.state, "open");
-});
-
-test("a call that outlives its socket does for the next, and the owner has one call at a time", { timeout: HANG_MS }, async (t) => {
-  let calls = 0;
-  const renewal = deferred();
-  const client = await start(t, () => {
-    calls += 1;
-    // The renewal is not answered before the first token has ended.
-    return calls === 2 ? renewal.promise : mint("ann");
-  });
-  const reopened = deferred();
-  client.addEventListener("state", ({ state }) => {
-    if (state === "reconnecting") renewal.resolve(mint("ann"));
-    if (state === "open") reopened.resolve();
-  });
-  await reopened.promise;
-  await client.add("ann:late", { n: "1" });
-});
-
-function deferred() {
-  const parts = {};
-  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
-  return parts;
 }

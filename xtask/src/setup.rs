@@ -3,6 +3,7 @@
 use anyhow::bail;
 use clap::ValueEnum;
 
+use self::browser::{CHROMIUM, FIREFOX};
 use crate::command::announce;
 
 pub(crate) mod browser;
@@ -28,14 +29,14 @@ pub(crate) enum Purpose {
     Demo,
     /// The npm package: also Node.js and the packages of tests/runtimes, wasm-opt among them
     Package,
-    /// All tests: also two Redis servers, Chromium, a Python library and cargo-fuzz
+    /// All tests: also two Redis servers, Chromium, Firefox, a Python library and cargo-fuzz
     Test,
     /// The benchmark alone: Redis 7, and NATS to measure beside
     Bench,
 }
 
 /// A missing tool, and how to get it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Missing {
     /// What it is, as the user knows it.
     what: &'static str,
@@ -86,7 +87,7 @@ fn missing(purpose: Purpose) -> Vec<Missing> {
         missing.extend([redis::missing_7()]);
     }
     if purpose == Purpose::Test {
-        missing.extend([browser::missing(), cargo_fuzz::missing()]);
+        missing.extend([CHROMIUM.missing(), FIREFOX.missing(), cargo_fuzz::missing()]);
     }
     missing.into_iter().flatten().collect()
 }

@@ -1,17 +1,19 @@
-//! The environment variables by which test programs find servers, browser and page.
+//! The environment variables by which test programs find servers, browsers and page.
 
 use std::process::Command;
 
-use crate::setup::{browser, nats, redis};
+use crate::setup::browser::{CHROMIUM, FIREFOX};
+use crate::setup::{nats, redis};
 use crate::workspace;
 
-/// Tells a test program where the proxy, the Redis servers, NATS, Chromium and the page are.
+/// Tells a test program where the proxy, the Redis servers, NATS, the browsers and the page are.
 pub(crate) fn set_test_environment(command: &mut Command) -> &mut Command {
     let places = [
         ("STREAMGATE_BIN", Some(workspace::binary("streamgate"))),
         ("STREAMGATE_WWW", Some(workspace::www())),
         ("STREAMGATE_RUNTIMES", Some(workspace::runtimes())),
-        ("STREAMGATE_CHROMIUM", browser::find()),
+        (CHROMIUM.variable, CHROMIUM.find()),
+        (FIREFOX.variable, FIREFOX.find()),
         ("STREAMGATE_REDIS_7", redis::find_7()),
         ("STREAMGATE_REDIS_8", redis::find_8()),
         ("STREAMGATE_NATS", nats::find()),

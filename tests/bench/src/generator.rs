@@ -28,6 +28,9 @@ mod wakes;
 pub(crate) use command::{Command, ConsumeMode, Outcome};
 pub(crate) use streams::{READ_FROM, READABLE};
 
+/// The static token of generators.
+pub(crate) const TOKEN: &str = "the token of a load generator";
+
 /// What a generator puts load on, and through which client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 pub(crate) enum Target {
@@ -37,6 +40,8 @@ pub(crate) enum Target {
     StreamgatePlain,
     /// The proxy, in its protocol but without its client
     StreamgateBare,
+    /// The same, with a token
+    StreamgateToken,
     /// Redis itself, through redis-rs
     Redis,
     /// NATS, on its own WebSocket
@@ -61,7 +66,12 @@ pub(crate) fn run(target: Target, url: &str) -> anyhow::Result<()> {
             Target::StreamgatePlain => {
                 serve(streamgate::StreamgateGenerator::new(url, false), commands).await
             }
-            Target::StreamgateBare => serve(bare_client::BareGenerator(url), commands).await,
+            Target::StreamgateBare => {
+                serve(bare_client::BareGenerator::new(url, None), commands).await
+            }
+            Target::StreamgateToken => {
+                serve(bare_client::BareGenerator::new(url, Some(TOKEN)), commands).await
+            }
             Target::Redis => serve(redis::RedisGenerator::new(url), commands).await,
             Target::Nats => serve(nats::NatsGenerator::new(url), commands).await,
             Target::Echo => serve(echo_client::EchoGenerator(url), commands).await,

@@ -15,12 +15,28 @@ pub(crate) use rounds::{Sample, measure, rounds};
 use std::path::PathBuf;
 
 use streamgate_test_support::{Proxy, binary};
+use tempfile::NamedTempFile;
 
 /// More sockets than any workload opens; the default suits a small machine.
 const MAX_SOCKETS: &str = "20000";
 
 /// About the time that Redis takes to answer a busy client.
 const BUSY_POLL_US: &str = "50";
+
+/// A policy for the token of generators: the hash is that of [`TOKEN`](crate::generator::TOKEN).
+const SETTINGS: &str = r#"
+    [auth]
+    [[auth.static_tokens]]
+    subject = "generator"
+    sha256 = "c6babe025f46fed077714dc021a75f99b07226ebd61c59623e9d9d87742a9ce6"
+    roles = ["generator"]
+    [roles.generator]
+    rights = [
+        { allow = ["read"], streams = ["public.*", "user:{sub}:*"] },
+        { allow = ["add", "trim"], streams = ["orders", "bench:*"] },
+        { allow = ["consume", "claim"], streams = ["jobs"], groups = ["workers"] },
+    ]
+"#;
 
 /// Starts an optimized proxy on Redis.
 pub(crate) fn proxy(redis: &Redis) -> anyhow::Result<Proxy> {
@@ -30,6 +46,15 @@ pub(crate) fn proxy(redis: &Redis) -> anyhow::Result<Proxy> {
 /// Starts an optimized proxy that polls busily before it sleeps.
 pub(crate) fn busy_polling_proxy(redis: &Redis) -> anyhow::Result<Proxy> {
     start(redis, &["--busy-poll-us", BUSY_POLL_US])
+}
+
+/// Starts an optimized proxy whose clients need a token, and may add by the second of three rights.
+/// Its settings file lasts as long as what is returned.
+pub(crate) fn proxy_with_rights(redis: &Redis) -> anyhow::Result<(Proxy, NamedTempFile)> {
+    let settings = NamedTempFile::new()?;
+    std::fs::write(&settings, SETTINGS)?;
+    let path = settings.path().display().to_string();
+    Ok((start(redis, &["--config", &path])?, settings))
 }
 
 fn start(redis: &Redis, more: &[&str]) -> anyhow::Result<Proxy> {

@@ -11,6 +11,7 @@ mod adds;
 mod fan_out;
 mod group;
 mod reads;
+mod rights;
 mod round_trip;
 mod waits;
 
@@ -33,6 +34,8 @@ pub(crate) enum Workload {
     Adds,
     /// Adds, 8 in flight on each of 8 connections
     ShallowAdds,
+    /// Adds with a token and rights, and without
+    Rights,
     /// Reads of 100 entries
     Reads,
     /// One stream to 1,000 tails
@@ -51,6 +54,7 @@ impl Workload {
             Self::RoundTrip => round_trip::run(arguments),
             Self::Adds => adds::deep(arguments),
             Self::ShallowAdds => adds::shallow(arguments),
+            Self::Rights => rights::run(arguments),
             Self::Reads => reads::run(arguments),
             Self::FanOut => fan_out::run(arguments),
             Self::WideFanOut => fan_out::wide(arguments),

@@ -23,8 +23,17 @@ const ENCODING: Encoding = Encoding::Binary;
 /// The most adds in flight. A request's id is a multiple of this plus a slot.
 const MAX_SLOTS: u64 = 1_024;
 
-/// With the URL of the proxy.
-pub(super) struct BareGenerator(pub(super) String);
+pub(super) struct BareGenerator {
+    /// Of the proxy.
+    url: String,
+    token: Option<&'static str>,
+}
+
+impl BareGenerator {
+    pub(super) fn new(url: String, token: Option<&'static str>) -> Self {
+        Self { url, token }
+    }
+}
 
 impl Generator for BareGenerator {
     async fn perform(&mut self, command: Command) -> anyhow::Result<Outcome> {
@@ -40,7 +49,7 @@ impl Generator for BareGenerator {
         // expects.
         let mut opened = Vec::new();
         for stream in names("bench:adds", connections) {
-            opened.push(Connection::open(&self.0, stream).await?);
+            opened.push(Connection::open(&self.url, self.token, stream).await?);
         }
         pipelined_adds::run(&mut opened, depth, seconds).await
     }
@@ -55,12 +64,12 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(url: &str, stream: String) -> anyhow::Result<Self> {
+    async fn open(url: &str, token: Option<&'static str>, stream: String) -> anyhow::Result<Self> {
         let mut request = url.into_client_request()?;
         let offer = HeaderValue::from_static(ENCODING.subprotocol());
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, offer);
         let mut socket = Socket::open(request).await?;
-        ENCODING.append(&mut socket.unsent, &ClientMessage::Hello(hello()));
+        ENCODING.append(&mut socket.unsent, &ClientMessage::Hello(hello(token)));
         Ok(Self {
             socket,
             stream,
@@ -101,11 +110,13 @@ impl PipelinedAdder for Connection {
 }
 
 /// A hello of a client that is like no other.
-fn hello() -> Hello<'static> {
+fn hello(token: Option<&'static str>) -> Hello<'static> {
     static CLIENTS: AtomicU64 = AtomicU64::new(0);
     let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
     let client = format!("bench-{}-{number}", std::process::id());
-    Hello::new(client, MAX_SERVER_FRAME_BYTES as u32)
+    let mut hello = Hello::new(client, MAX_SERVER_FRAME_BYTES as u32);
+    hello.token = token.map(Into::into);
+    hello
 }
 
 fn free_slots(frame: &[u8], free: &mut Vec<usize>) -> anyhow::Result<()> {

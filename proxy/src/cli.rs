@@ -46,6 +46,23 @@ pub(crate) fn run() -> Result<(), CommandError> {
     runtime.block_on(serve::serve(*settings))
 }
 
+/// Resolves the text of a settings file as `check` does, without looking up names, and describes all
+/// of it.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn describe_settings(path: &std::path::Path, text: &str) -> Result<String, String> {
+    let resolve = || {
+        let settings = command_line::resolve_text(path, text)?;
+        let config = settings.args.config();
+        config
+            .validate()
+            .map_err(|error| CommandError::usage(error.message()))?;
+        settings.args.origins()?;
+        let access = settings.file.and_then(|(file, _)| file.access);
+        Ok(format!("{:#?}\n{access:#?}", settings.args))
+    };
+    resolve().map_err(|error: CommandError| error.to_string())
+}
+
 /// Runs a command that is no server.
 fn run_and_end(command: Command) -> Result<(), CommandError> {
     match command {

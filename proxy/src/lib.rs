@@ -29,6 +29,9 @@
 //!
 //! [`Backend`]: streamgate_backend::Backend
 
+#[cfg(feature = "fuzzing")]
+extern crate self as streamgate;
+
 mod accept;
 mod access;
 mod address_key;
@@ -36,6 +39,10 @@ mod admin;
 mod admin_host;
 mod auth;
 mod busy_poll;
+// The command's, for the fuzz targets: it names this crate as a dependency.
+#[cfg(feature = "fuzzing")]
+#[expect(dead_code, reason = "only the settings are reached")]
+mod cli;
 mod client_registry;
 mod config;
 #[cfg(feature = "fuzzing")]

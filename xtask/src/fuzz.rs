@@ -14,12 +14,15 @@ use crate::workspace;
 mod seeds;
 
 /// The targets, each a file of `tests/fuzz/fuzz_targets`.
-const TARGETS: [&str; 5] = [
+const TARGETS: [&str; 8] = [
     "binary_messages",
     "json_messages",
     "session",
     "resp",
     "entry_id",
+    "token",
+    "rights",
+    "settings",
 ];
 
 /// Memory in MiB above which a target has failed: all inputs are small.

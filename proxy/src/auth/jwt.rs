@@ -39,7 +39,7 @@ pub(super) fn verify(
     let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
     let (header, claims) = signed.split_once('.').ok_or(TokenError::Malformed)?;
     // A fourth part would make the second no base64url.
-    let (header, signature): (Header, _) = (decode(header)?, bytes(signature)?);
+    let (header, signature) = (Header::parse(&bytes(header)?)?, bytes(signature)?);
     if header.alg.eq_ignore_ascii_case("none") {
         return Err(TokenError::Unsigned);
     }
@@ -57,7 +57,7 @@ pub(super) fn verify(
     if !signature::is_valid(algorithm, &key.key, signed.as_bytes(), &signature) {
         return Err(TokenError::Signature);
     }
-    let claims: Claims = decode(claims)?;
+    let claims: Claims = decode(&bytes(claims)?)?;
     policy.check_claims(&claims, now)?;
     Ok(Verified {
         claims,
@@ -69,10 +69,18 @@ fn is_present<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(value).map(|_| true)
 }
 
-/// Decodes a part of a token.
-fn decode<T: DeserializeOwned>(part: &str) -> Result<T, TokenError> {
-    let json = bytes(part)?;
-    serde_json::from_slice(&json).map_err(|_| TokenError::Malformed)
+impl Header {
+    /// Parses an object: serde would also take a list of the values.
+    fn parse(json: &[u8]) -> Result<Self, TokenError> {
+        if !json.trim_ascii_start().starts_with(b"{") {
+            return Err(TokenError::Malformed);
+        }
+        decode(json)
+    }
+}
+
+fn decode<T: DeserializeOwned>(json: &[u8]) -> Result<T, TokenError> {
+    serde_json::from_slice(json).map_err(|_| TokenError::Malformed)
 }
 
 fn bytes(part: &str) -> Result<Vec<u8>, TokenError> {

@@ -574,6 +574,7 @@ fn critical_extensions_and_names_that_stand_twice_are_refused() {
         r#"{"alg":"HS256","kid":"hs","crit":[]}"#,
         r#"{"alg":"HS256","kid":"hs","crit":["exp"]}"#,
         r#"{"alg":"none","alg":"HS256","kid":"hs"}"#,
+        r#" ["HS256","hs"]"#,
     ] {
         let token = signed_text(&issuer, header, &claims);
         assert_eq!(

@@ -61,6 +61,19 @@ pub(super) fn resolve(path: &Path) -> Result<ServeSettings, CommandError> {
     with_file(path, &arguments, &matches)
 }
 
+/// Returns the settings that `streamgate serve` would have with a file of this text.
+#[cfg(feature = "fuzzing")]
+pub(super) fn resolve_text(path: &Path, text: &str) -> Result<ServeSettings, CommandError> {
+    let arguments = ["streamgate", "serve"].map(OsString::from);
+    let matches = matches_of(Args::command(), &arguments)?;
+    let mut inputs = Inputs::default();
+    let settings = Settings::parse(path, text, &mut inputs).map_err(CommandError::usage)?;
+    Ok(ServeSettings {
+        args: with_settings(&settings, &arguments, &matches)?,
+        file: Some((settings, inputs)),
+    })
+}
+
 /// Parses the arguments again, with the values of the file as defaults.
 fn with_file(
     path: &Path,

@@ -3,6 +3,12 @@
 use std::fmt;
 use std::process::ExitCode;
 
+/// Most characters of a message. A longer one quotes something long: the middle is left out.
+const MAX_MESSAGE_CHARS: usize = 1_000;
+
+/// The characters at the end of a message that are never left out: they say what to do.
+const MESSAGE_END_CHARS: usize = 300;
+
 /// Why the command fails.
 #[derive(Debug)]
 pub(crate) struct CommandError {
@@ -26,18 +32,42 @@ impl CommandError {
     }
 
     fn new(exit_code: u8, why: impl fmt::Display) -> Self {
-        // One line, even if the cause has several.
-        let words = why.to_string();
-        let words: Vec<_> = words.split_whitespace().collect();
         Self {
             exit_code,
-            message: words.join(" "),
+            message: one_line(&why.to_string()),
         }
     }
+}
+
+/// Returns a message as one line of bounded length, without control characters: it may quote a file
+/// that somebody else wrote.
+pub(super) fn one_line(message: &str) -> String {
+    let words: Vec<_> = message.split_whitespace().collect();
+    let line: Vec<char> = words.join(" ").chars().collect();
+    let shown = |c: &char| if c.is_control() { '\u{fffd}' } else { *c };
+    if line.len() <= MAX_MESSAGE_CHARS {
+        return line.iter().map(shown).collect();
+    }
+    let (start, end) = line.split_at(line.len() - MESSAGE_END_CHARS);
+    let start = start.iter().take(MAX_MESSAGE_CHARS - MESSAGE_END_CHARS - 1);
+    start.chain(&['…']).chain(end).map(shown).collect()
 }
 
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_of_bounded_length_without_control_characters() {
+        assert_eq!(one_line(" a\n  b\u{1b}[31mü "), "a b\u{fffd}[31mü");
+        let long = one_line(&format!("start {} end", "ü".repeat(MAX_MESSAGE_CHARS)));
+        assert_eq!(long.chars().count(), MAX_MESSAGE_CHARS);
+        assert!(long.starts_with("start ü") && long.ends_with("ü end") && long.contains('…'));
     }
 }

@@ -30,6 +30,7 @@ pub(super) use self::revoked_file::RevokedFile;
 use self::role_section::roles;
 pub(super) use self::secret::Secret;
 use super::CommandError;
+use super::error::one_line;
 
 /// Most bytes of the file, and of a file that it names.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -62,7 +63,7 @@ impl SettingsError {
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&one_line(&self.0))
     }
 }
 
@@ -74,7 +75,16 @@ impl Settings {
     /// The first part that is invalid.
     pub(super) fn load(path: &Path, inputs: &mut Inputs) -> Result<Self, SettingsError> {
         let text = inputs.read_text(path, MAX_FILE_BYTES)?;
-        let document = Document::new(path, &text);
+        Self::parse(path, &text, inputs)
+    }
+
+    /// Parses the text of a file, and reads the files that it names.
+    pub(super) fn parse(
+        path: &Path,
+        text: &str,
+        inputs: &mut Inputs,
+    ) -> Result<Self, SettingsError> {
+        let document = Document::new(path, text);
         let mut table = document.parse()?;
         let auth = take(&mut table, "auth");
         let role_tables = take(&mut table, "roles");

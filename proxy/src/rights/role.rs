@@ -14,7 +14,8 @@ use super::{RESERVED_PREFIX, Right, Rights};
 ///
 /// A pattern is a name, or a prefix and one `*` at its end. `{claim}` stands for a claim of the
 /// token whose value has 1 to 128 characters of `A-Z`, `a-z`, `0-9`, `.`, `_`, `@` and `-`. Without
-/// such a claim the pattern matches nothing. No such character, and no `*`, may follow a `{claim}`:
+/// such a claim the pattern matches nothing, and a right permits nothing if no pattern of one of its
+/// lists is left. No such character, and no `*`, may follow a `{claim}`:
 /// `user.{sub}.*` of `ann` would match the names of `ann.smith`.
 ///
 /// If several rights permit the same, the smallest of their bounds counts.

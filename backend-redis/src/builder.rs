@@ -119,6 +119,15 @@ impl RedisStreamsBuilder {
         self
     }
 
+    /// Checks the settings without connecting.
+    ///
+    /// # Errors
+    ///
+    /// `CONFIG` for an invalid URL, or for a client name that Redis would refuse.
+    pub fn validate(&self) -> CacheResult<()> {
+        Endpoint::new(&self.url, self.connection.clone()).map(|_| ())
+    }
+
     /// Connects to Redis.
     ///
     /// # Errors

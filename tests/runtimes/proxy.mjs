@@ -15,7 +15,7 @@ export function fromTarget(name, folder) {
   return path.resolve(process.env[name] ?? path.join(workspace, "target", folder));
 }
 
-const binary = fromTarget("STREAMGATE_BIN", "debug/streamgate");
+export const binary = fromTarget("STREAMGATE_BIN", "debug/streamgate");
 
 /** A running server on a free port, which it keeps across restarts. */
 export class Proxy {
@@ -30,6 +30,10 @@ export class Proxy {
     proxy.#arguments = extra;
     await proxy.start();
     return proxy;
+  }
+
+  get port() {
+    return this.#port;
   }
 
   get url() {
@@ -48,7 +52,7 @@ export class Proxy {
       once(createInterface({ input: child.stdout }), "line").then(([line]) => line),
       once(child, "exit").then(([status]) => assert.fail(`${binary} ended with status ${status} before it was ready`)),
     ]);
-    const [, port] = line.match(/^streamgate listening on http:\/\/127\.0\.0\.1:(\d+)/) ?? assert.fail(`unexpected line: ${line}`);
+    const [, port] = line.match(/^streamgate listening on https?:\/\/127\.0\.0\.1:(\d+)/) ?? assert.fail(`unexpected line: ${line}`);
     this.#port = Number(port);
   }
 

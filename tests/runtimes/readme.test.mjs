@@ -5,14 +5,15 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 
 import { serveWithTokens } from "./issuer.mjs";
-import { Proxy, fromTarget, workspace } from "./proxy.mjs";
+import { Proxy, binary, fromTarget, workspace } from "./proxy.mjs";
 
 /** Only a hang takes as long, on any machine. */
 const HANG_MS = 5 * 60_000;
@@ -24,6 +25,17 @@ const readme = readFileSync(path.join(workspace, "README.md"), "utf8");
 const blocks = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code);
 assert.equal(blocks.length, 3, "a quickstart, an issuer, and a client with tokens");
 const [quickstart, issuer, page] = blocks;
+
+/** The steps of the quickstart for TLS and tokens, in order. */
+const steps = [...readme.matchAll(/^   ```(\w+)\n(.*?)^   ```$/gms)].map(([, language, code]) => ({
+  language,
+  code: code.replaceAll(/^   /gm, ""),
+}));
+assert.deepEqual(
+  steps.map(({ language }) => language),
+  ["sh", "sh", "sh", "js", "sh"],
+  "a certificate, settings, a server, a client, and its start",
+);
 
 test("the quickstart for browsers and edge workers runs twice in a row", async () => {
   const code = quickstart;
@@ -78,4 +90,31 @@ test("the serverless issuer's tokens let a page in, and nobody who is signed out
   assert.match(stdout, /^open \d+-\d+\n$/);
   await assert.rejects(run(""), /NOAUTH/);
   await assert.rejects(run("bob"), /NOPERM/);
+});
+
+test("an empty folder becomes a server with TLS, and a client with a token", { timeout: HANG_MS }, async (t) => {
+  const [certificate, settings, start, client, run] = steps.map(({ code }) => code);
+  const folder = mkdtempSync(path.join(tmpdir(), "streamgate-readme-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  symlinkSync(path.join(fromTarget("STREAMGATE_RUNTIMES", "runtimes"), "node_modules"), path.join(folder, "node_modules"));
+  symlinkSync(binary, path.join(folder, "streamgate"));
+  const env = {
+    ...process.env,
+    PATH: `${folder}:${path.dirname(process.execPath)}:${process.env.PATH}`,
+    NODE_OPTIONS: "--experimental-websocket",
+  };
+  const shell = (code) => promisify(execFile)("bash", ["-euc", code], { cwd: folder, env, timeout: HANG_MS });
+  await shell(certificate);
+  const { stdout: checked } = await shell(settings);
+  assert.match(checked, /user +read,add +user:\{sub\}:\*/);
+  assert.equal(start, "streamgate serve --config streamgate.toml\n");
+  // On a free port, for this machine alone.
+  const server = await Proxy.start("--config", path.join(folder, "streamgate.toml"));
+  t.after(() => server.stop());
+  assert.ok(client.includes("localhost:8443"));
+  writeFileSync(path.join(folder, "client.mjs"), client.replace("localhost:8443", `localhost:${server.port}`));
+  const { stdout } = await shell(run);
+  const [read, refused] = stdout.split("\n");
+  assert.equal(read, "true tea");
+  assert.match(refused, /NOPERM.*user:bob:orders/);
 });

@@ -124,7 +124,19 @@ impl VerificationKey {
             Algorithm::Es256 => DecodingKey::from_ec_pem(pem),
             Algorithm::EdDsa => DecodingKey::from_ed_pem(pem),
         };
-        let why = |error| KeyError(format!("no public key for {algorithm}: {error}"));
+        let why = |_| {
+            let text = String::from_utf8_lossy(pem);
+            KeyError(if text.contains("PRIVATE KEY") {
+                "it is a private key, which stays with the issuer; `openssl pkey -in FILE -pubout` \
+                 prints its public key"
+                    .to_owned()
+            } else {
+                format!(
+                    "no public key for {algorithm} in PEM, which begins with \
+                     -----BEGIN PUBLIC KEY-----"
+                )
+            })
+        };
         Ok(Self {
             id,
             algorithm,

@@ -59,11 +59,11 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Serve streams from Redis, or from the memory of this process
     ///
-    /// Clients connect to ws://HOST:PORT/v1/ws. `/healthz` answers `ok` while the server runs.
-    /// `/readyz` answers `ready`, or 503 while the server shuts down or Redis is unavailable. Once
-    /// it listens, the server prints one line to stdout: `streamgate listening on http://HOST:PORT
-    /// (…)`, or https:// with TLS. It logs to stderr. On SIGTERM or Ctrl-C it closes all sockets within `--drain-ms` and
-    /// exits; on a second signal it exits at once.
+    /// Clients connect to ws://HOST:PORT/v1/ws, or to wss:// with TLS. `/healthz` answers `ok` while
+    /// the server runs. `/readyz` answers `ready`, or 503 while the server shuts down or Redis is
+    /// unavailable. Once it listens, the server prints one line to stdout: `streamgate listening on
+    /// http://HOST:PORT (…)`, or https:// with TLS. It logs to stderr. On SIGTERM or Ctrl-C it
+    /// closes all sockets within `--drain-ms` and exits; on a second signal it exits at once.
     Serve(Box<ServeArgs>),
 
     /// Check a settings file, and show who may do what
@@ -88,8 +88,9 @@ pub(super) struct ConfigArgs {
 pub(super) struct ServeArgs {
     /// Settings file (TOML): the flags with underscores, and who may do what
     ///
-    /// A flag overrides its environment variable, which overrides the file. The server reads [auth]
-    /// and [roles] again when the file changes, and on SIGHUP, and the files of [tls].
+    /// A flag overrides its environment variable, which overrides the file. If the file or one that
+    /// it names changes, and on SIGHUP, the server reads [auth], [roles] and the files of [tls]
+    /// again. `streamgate check` shows what is wrong with a file.
     #[arg(long, env = "STREAMGATE_CONFIG", value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 
@@ -161,8 +162,8 @@ pub(super) struct ServeArgs {
     /// server itself; may be repeated; * allows all pages
     ///
     /// Other pages get HTTP 403. Clients that are no pages send no Origin, and need none. In the
-    /// environment, commas separate them. The server reads the key of the settings file again when
-    /// it changes, as those of the next two.
+    /// environment, commas separate them. In the settings file, the server reads this key and the
+    /// next two again when the file changes.
     #[arg(
         long,
         env = "STREAMGATE_ALLOWED_ORIGINS",

@@ -6,12 +6,11 @@ use std::path::Path;
 
 use streamgate::{Permission, RightRule};
 
-use super::CommandError;
 use super::command_line::resolve;
-use super::listening;
 use super::serve::check_folder;
 use super::settings::Access;
 use super::tls_files::TlsFiles;
+use super::{CommandError, connect, listening, logging};
 
 /// What a cell shows if there is nothing to say.
 const NOTHING: &str = "-";
@@ -42,6 +41,8 @@ pub(super) fn run(path: &Path) -> Result<(), CommandError> {
     let addresses = listening::resolve_now("--listen", &args.listen)?;
     listening::check(&addresses, args, access.is_some())?;
     args.origins()?;
+    logging::parse_filter(&args.log)?;
+    connect::check_url(args)?;
     let tls = TlsFiles::of(args)?.map(TlsFiles::load).transpose()?;
     let mut text = format!("{} is valid\n\n", path.display());
     // Writing to a string does not fail.

@@ -35,10 +35,7 @@ pub(super) async fn connect(
     let name = without_secrets(url);
     match connect_to_redis(url, budget).await {
         Some(Ok(redis)) => Ok((Arc::new(redis), name)),
-        // It names the URL without its secrets, and what to write instead.
-        Some(Err(CacheError::ConfigError(why))) => {
-            Err(CommandError::usage(format_args!("{why} (--redis)")))
-        }
+        Some(Err(CacheError::ConfigError(why))) => Err(invalid_url(&why)),
         Some(Err(error)) => Err(cannot_connect(&name, error.message())),
         None => {
             let seconds = CONNECT_TIMEOUT.as_secs();
@@ -48,6 +45,21 @@ pub(super) async fn connect(
             ))
         }
     }
+}
+
+/// Checks where Redis is, without connecting.
+pub(super) fn check_url(args: &ServeArgs) -> Result<(), CommandError> {
+    match redis_url(args)? {
+        Some(url) => RedisStreams::builder(url.as_str())
+            .validate()
+            .map_err(|error| invalid_url(error.message())),
+        None => Ok(()),
+    }
+}
+
+/// The reason names the URL without its secrets, and what to write instead.
+fn invalid_url(why: &str) -> CommandError {
+    CommandError::usage(format_args!("{why} (--redis)"))
 }
 
 /// Returns the URL of `--redis`, or that in the file of `--redis-file`.

@@ -10,13 +10,13 @@ use streamgate::{
 };
 use toml::Spanned;
 
+use super::SettingsError;
 use super::auth_section::{AuthSection, JwksSection, KeySection};
 use super::document::Document;
 use super::inputs::{FileStamp, Inputs};
 use super::revoked_file::RevokedFile;
 use super::secret::Secret;
 use super::static_token::{static_tokens, unknown_role};
-use super::{MAX_FILE_BYTES, SettingsError};
 
 /// Bounds of `leeway_s`: clocks that differ by more than five minutes are broken.
 const LEEWAY_SECONDS: RangeInclusive<u64> = 0..=300;
@@ -194,12 +194,12 @@ fn key(
     let secret = match (section.file, section.secret_file, section.secret_env) {
         (Some(file), None, None) if algorithm != Algorithm::Hs256 => {
             let path = document.resolve(&file);
-            let pem = inputs.read(&path, MAX_FILE_BYTES)?;
+            let pem = document.read(inputs, &path, &span)?;
             let key = VerificationKey::from_pem(section.id, algorithm, &pem);
             return key.map_err(|why| invalid(&format_args!("'{}': {why}", path.display())));
         }
         (None, Some(file), None) if algorithm == Algorithm::Hs256 => {
-            Secret::from_file(&document.resolve(&file), inputs)?
+            Secret::from_file(&file, inputs, document, &span)?
         }
         (None, None, Some(name)) if algorithm == Algorithm::Hs256 => {
             Secret::from_env(&name, document, &span)?
@@ -236,7 +236,7 @@ fn jwks(
     match (section.file, section.url, section.ca_file) {
         (Some(file), None, None) => {
             let path = document.resolve(&file);
-            let json = inputs.read(&path, MAX_FILE_BYTES)?;
+            let json = document.read(inputs, &path, &span)?;
             let keys = KeySet::from_jwks(&json);
             let keys = keys.map_err(|why| invalid(&format_args!("'{}': {why}", path.display())));
             Ok(Jwks::Keys(keys?))
@@ -247,7 +247,7 @@ fn jwks(
                 return Ok(Jwks::Source(source));
             };
             let path = document.resolve(&file);
-            let pem = inputs.read(&path, MAX_FILE_BYTES)?;
+            let pem = document.read(inputs, &path, &span)?;
             let source = source.extra_ca(&pem);
             let source =
                 source.map_err(|why| invalid(&format_args!("'{}': {why}", path.display())));

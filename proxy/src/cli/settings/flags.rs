@@ -76,6 +76,11 @@ pub(super) fn read(
             let why = std::error::Error::source(&error).map(ToString::to_string);
             let flag = arg.get_long().unwrap_or_default();
             let why = why.unwrap_or_else(|| format!("see --{flag}"));
+            // The parser of numbers does not say of what it speaks.
+            let why = match why.contains("digit found in string") {
+                true => "it must be a whole number".to_owned(),
+                false => why,
+            };
             let why = format!("invalid {name}: {why}");
             return Err(document.error_at(&value.span(), why));
         }

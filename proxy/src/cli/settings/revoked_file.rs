@@ -161,7 +161,7 @@ mod tests {
             ("[[revoked]]\nsub = 'a'\nbefore = -1", 1, "`before`"),
             ("[[revoked]]\nsubject = 'a'\nbefore = 1", 2, "mean 'sub'"),
             ("[[revokd]]\nsub = 'a'\nbefore = 1", 1, "mean 'revoked'"),
-            ("revoked = 1", 1, "sequence"),
+            ("revoked = 1", 1, "invalid revoked: it must be a list"),
             ("\n\n[[revoked]", 3, ""),
         ] {
             let error = load(text).unwrap_err();

@@ -4,9 +4,9 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
+use super::SettingsError;
 use super::document::Document;
 use super::inputs::Inputs;
-use super::{MAX_FILE_BYTES, SettingsError};
 
 /// A secret.
 #[derive(Clone)]
@@ -25,8 +25,13 @@ impl Secret {
     }
 
     /// Reads a file. A line's end at its end, which editors add, is no part of the secret.
-    pub(super) fn from_file(path: &Path, inputs: &mut Inputs) -> Result<Self, SettingsError> {
-        let mut bytes = inputs.read(path, MAX_FILE_BYTES)?;
+    pub(super) fn from_file(
+        file: &Path,
+        inputs: &mut Inputs,
+        document: &Document<'_>,
+        span: &Range<usize>,
+    ) -> Result<Self, SettingsError> {
+        let mut bytes = document.read(inputs, &document.resolve(file), span)?;
         if bytes.ends_with(b"\n") {
             bytes.pop();
             if bytes.ends_with(b"\r") {

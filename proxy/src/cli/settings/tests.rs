@@ -16,6 +16,8 @@ impl Folder {
     fn with(text: &str) -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         fs::write(folder.path().join("secret"), format!("{SECRET}\n")).unwrap();
+        let private = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";
+        fs::write(folder.path().join("private.pem"), private).unwrap();
         fs::write(folder.file(), text).unwrap();
         folder
     }
@@ -120,6 +122,31 @@ fn an_error_names_the_file_and_the_line() {
             "did you mean 'reader'?",
         ),
         ("[auth]\nleeway_s = 301", 2, "invalid leeway_s 301"),
+        (
+            "[auth]\nleeway_s = '1h'",
+            2,
+            "invalid leeway_s: it must be a whole number",
+        ),
+        (
+            "max_memory = '1 GB'",
+            1,
+            "invalid max_memory: it must be a whole number",
+        ),
+        (
+            "[auth]\n[auth.keys]\nalgorithm = 'x'",
+            2,
+            "invalid keys: it must be a list",
+        ),
+        (
+            "[auth]\njwks = 'https://issuer'",
+            2,
+            "invalid jwks: it must be a section",
+        ),
+        (
+            "[auth]\n[roles.r]\nrights = [\n{ allow = 'read', streams = ['a'] }]",
+            4,
+            "invalid allow: it must be a list",
+        ),
         ("[auth]\nmax_life_s = 0", 2, "invalid max_life_s 0"),
         ("[auth]\n[[auth.keys]]\nid = 'k'", 2, "algorithm"),
         (
@@ -141,6 +168,11 @@ fn an_error_names_the_file_and_the_line() {
             "[auth]\n[[auth.keys]]\nalgorithm = 'EdDSA'\nfile = 'secret'",
             2,
             "no public key",
+        ),
+        (
+            "[auth]\n[[auth.keys]]\nalgorithm = 'EdDSA'\nfile = 'private.pem'",
+            2,
+            "it is a private key",
         ),
         ("[auth]\njwks.file = 'secret'", 2, "no JSON Web Key Set"),
         ("[auth]\njwks.fiel = 'x'", 2, "did you mean 'file'?"),
@@ -207,6 +239,7 @@ fn a_file_that_is_named_and_absent_is_named_in_the_error() {
         let error = folder.load().unwrap_err();
         let path = folder.path().join("absent");
         assert!(error.contains(&path.display().to_string()), "{error}");
+        assert!(error.contains("streamgate.toml:2: "), "{error}");
     }
 }
 

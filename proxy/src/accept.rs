@@ -160,6 +160,9 @@ impl Acceptor {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let address = self.server.counted_address(Some(peer));
+        if address.is_some_and(|address| !self.server.admit_connection(address, peer)) {
+            return;
+        }
         let place = self.places.take(address).await;
         tokio::spawn(connection::serve(Arc::clone(self), stream, peer, place));
     }

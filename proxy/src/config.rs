@@ -17,6 +17,7 @@ use streamgate_protocol::{CacheError, CacheResult};
 use crate::auth::AuthPolicy;
 use crate::machine_memory::default_budget_bytes;
 use crate::origins::Origins;
+use crate::rate_limits::Limits;
 use crate::session::limits::IDLE_SOCKET_BYTES;
 use crate::tls::{IDLE_TLS_BYTES, MAX_UNSENT_TLS_BYTES, TlsConfig};
 
@@ -146,6 +147,9 @@ pub struct Config {
     /// Which pages may use the server, and by which names clients may reach it. Others get HTTP 403
     /// instead of a socket.
     pub origins: Origins,
+    /// What a subject, an address and a socket may do a second, and hold. `None` limits nothing without
+    /// [`access`](Self::access), and with it as [`Limits::default`] says.
+    pub limits: Option<Limits>,
     /// The certificate of [`Server::serve`](crate::Server::serve), which then speaks TLS alone. `None`
     /// speaks plain HTTP.
     pub tls: Option<TlsConfig>,
@@ -172,6 +176,7 @@ impl Default for Config {
             memory_budget: MemoryBudget::new(default_budget_bytes()),
             access: None,
             origins: Origins::new(),
+            limits: None,
             tls: None,
             www: None,
         }
@@ -280,6 +285,13 @@ impl Config {
         self
     }
 
+    /// Sets [`limits`](Self::limits); default none without a policy.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
     /// Sets [`access`](Self::access); default `None`.
     #[must_use]
     pub fn access(mut self, policy: AuthPolicy) -> Self {
@@ -346,6 +358,9 @@ impl Config {
             ),
         ] {
             within(field, value, &allowed)?;
+        }
+        if let Some(limits) = &self.limits {
+            limits.validate()?;
         }
         let shortest = Duration::from_millis(1);
         for (field, value, allowed) in [
@@ -431,6 +446,11 @@ impl Config {
             ),
             _ => {}
         }
+    }
+
+    /// Returns the limits that are in force if these are set: a server that strangers reach has some.
+    pub(crate) fn effective_limits(&self, limits: Option<Limits>) -> Option<Limits> {
+        limits.or_else(|| self.access.as_ref().map(|_| Limits::default()))
     }
 
     /// Returns how many sockets may be without a hello, if there is a policy: a share of all, so that

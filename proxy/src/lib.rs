@@ -87,6 +87,7 @@ pub use config::{
     MIN_MEMORY_BYTES,
 };
 pub use origins::{OriginError, Origins};
+pub use rate_limits::{AddressLimits, Limits, SocketLimits, SubjectLimits};
 pub use reload_errors::ReloadSource;
 pub use rights::{Permission, RightRule, Role, RoleError};
 pub use server::Server;

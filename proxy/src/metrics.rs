@@ -32,6 +32,10 @@ pub(crate) struct Metrics {
     /// Requests that wait for an entry.
     pub(crate) waits: Count,
     pub(crate) subscriptions: Count,
+    /// Pauses in reading a socket that was over its own rates.
+    pub(crate) pauses_of_sockets: Count,
+    /// Pauses in reading a socket whose subject was over its rates.
+    pub(crate) pauses_of_subjects: Count,
     /// Payload of the frames that arrived.
     pub(crate) bytes_received: Count,
     /// Payload of the frames that were sent.

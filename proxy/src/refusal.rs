@@ -48,9 +48,27 @@ refusals! {
     TooManySockets "too_many_sockets" "too many sockets are open";
     TooManySocketsOfAddress "too_many_sockets_of_address"
         "too many sockets of one address are open; if it is a proxy, name it with --trusted-proxy";
+    TooManyWaitsOfSocket "too_many_waits_of_socket"
+        "this connection has its share of the waits and subscriptions that the server takes; end some";
     TooManyWaitsOfAddress "too_many_waits_of_address"
         "the sockets of one address have their share of the waits and subscriptions; if it is a \
          proxy, name it with --trusted-proxy";
+    TooManyWaitsOfSubject "too_many_waits_of_subject"
+        "the sockets of one subject have their share of the waits and subscriptions";
+    TooManyConnectionsOfAddress "too_many_connections_of_address"
+        "one address connects too often; if it is a proxy, name it with --trusted-proxy";
+    TooManySocketsOfSubject "too_many_sockets_of_subject"
+        "too many sockets of this subject are open; close some";
+    TooManyRequestsOfSocket "too_many_requests_of_socket"
+        "this connection makes too many requests a second";
+    TooManyBytesOfSocket "too_many_bytes_of_socket"
+        "this connection sends too many bytes a second";
+    TooManyRequestsOfSubject "too_many_requests_of_subject"
+        "the connections of this subject make too many requests a second";
+    TooManyBytesOfSubject "too_many_bytes_of_subject"
+        "the connections of this subject send too many bytes a second";
+    TooManyWindowsOfSubject "too_many_windows_of_subject"
+        "the clients of this subject begin too many dedup windows a second";
     ShuttingDown "shutting_down" "the server shuts down";
     InvalidProxyHeader "invalid_proxy_header" "the header of the PROXY protocol is invalid";
     PlainHttp "plain_http" "this port speaks TLS, and the client does not; use https:// or wss://";

@@ -19,6 +19,7 @@ use crate::auth::{AuthPolicy, RevokedTokens};
 use crate::config::Config;
 use crate::memory_watch;
 use crate::origins::Origins;
+use crate::rate_limits::Limits;
 use crate::reload_errors::ReloadSource;
 use crate::server_state::ServerState;
 use crate::shutdown::{CLOSE_TIMEOUT, SHUTDOWN_TIMEOUT};
@@ -165,6 +166,20 @@ impl Server {
     /// Replaces [`Config::origins`] for handshakes that begin from now on.
     pub fn set_origins(&self, origins: Origins) {
         self.state.set_origins(origins);
+    }
+
+    /// Replaces [`Config::limits`], for open sockets too. Sockets beyond a new bound stay open.
+    ///
+    /// # Errors
+    ///
+    /// `CONFIG` if a limit is 0. The old limits stay.
+    pub fn set_limits(&self, limits: Option<Limits>) -> CacheResult<()> {
+        if let Some(limits) = &limits {
+            limits.validate()?;
+        }
+        let state = &self.state;
+        state.limits.replace(state.config.effective_limits(limits));
+        Ok(())
     }
 
     /// Replaces [`Config::tls`] for handshakes that begin from now on. Open sockets go on as before.

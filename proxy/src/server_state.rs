@@ -17,7 +17,8 @@ use crate::large_requests::LargeRequests;
 use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 use crate::origins::Origins;
-use crate::refusal::Refusals;
+use crate::rate_limits::RateLimits;
+use crate::refusal::{Refusal, Refusals};
 use crate::reload_errors::ReloadErrors;
 use crate::shutdown::Shutdown;
 use crate::socket_shares::SocketShares;
@@ -42,6 +43,8 @@ pub(crate) struct ServerState {
     pub(crate) clients: ClientRegistry,
     pub(crate) waits: WaitShares,
     pub(crate) large_requests: LargeRequests,
+    /// The rates of subjects and addresses.
+    pub(crate) limits: RateLimits,
     /// Each socket holds a permit: this bounds their number, and a shutdown can await their end.
     pub(crate) socket_permits: Arc<Semaphore>,
     /// Beside it, each socket has a share of those of its address.
@@ -70,6 +73,7 @@ impl ServerState {
             clients: ClientRegistry::default(),
             waits: WaitShares::default(),
             large_requests: LargeRequests::new(),
+            limits: RateLimits::new(config.effective_limits(config.limits)),
             socket_permits: Arc::new(Semaphore::new(config.socket_limit() as usize)),
             socket_shares: SocketShares::new(config.sockets_per_address()),
             handshake_places: HandshakePlaces::new(
@@ -118,6 +122,16 @@ impl ServerState {
     pub(crate) fn counted_address(&self, peer: Option<SocketAddr>) -> Option<AddressKey> {
         let counted = peer.filter(|peer| !self.trusted_proxies.contain(*peer));
         counted.map(AddressKey::of)
+    }
+
+    /// Returns whether an address may connect now. Counts and logs a refusal.
+    pub(crate) fn admit_connection(&self, address: AddressKey, peer: SocketAddr) -> bool {
+        let admitted = self.limits.admit_connection(address);
+        if !admitted {
+            let refusal = Refusal::TooManyConnectionsOfAddress;
+            self.refusals.record(refusal, Some(peer));
+        }
+        admitted
     }
 
     /// Returns how many sockets are open.

@@ -30,12 +30,14 @@ mod poll_gate;
 mod poll_once;
 mod push;
 mod recorder;
+mod request_limits;
 mod request_ticket;
 mod subscriptions;
 mod waiting;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -46,6 +48,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Bytes;
 
 use crate::accept::{Evicted, HandshakePlace};
+use crate::address_key::AddressKey;
 use crate::busy_poll::BusyPoll;
 use crate::client_registry::{ClientRegistration, ClientRegistry};
 use crate::config::Config;
@@ -65,6 +68,7 @@ use crate::session::limits::MEMORY_PAUSE;
 use crate::session::memory::SessionMemory;
 use crate::session::outgoing::Outgoing;
 use crate::session::recorder::{Ongoing, Recorder};
+use crate::session::request_limits::RequestLimits;
 use crate::session::subscriptions::Subscriptions;
 use crate::session::waiting::WaitingRequest;
 use crate::shutdown::CLOSE_TIMEOUT;
@@ -117,6 +121,9 @@ struct Session<'b, S> {
     opened_at: Instant,
     access: SessionAccess<'b>,
     renewals: TokenBucket,
+    limits: RequestLimits<'b>,
+    /// The address that the socket counts for.
+    address: Option<AddressKey>,
     /// Set while the session reads nothing, because its client did something too often.
     read_after: Option<Instant>,
     handshake: Handshake,
@@ -157,7 +164,8 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         let config = &server.config;
         let (hello_place, hello_evicted) = place.unzip();
         let mut waits = server.waits.share();
-        if let Some(address) = server.counted_address(peer) {
+        let address = server.counted_address(peer);
+        if let Some(address) = address {
             waits.join(ShareKey::Address(address));
         }
         let outgoing = Outgoing::new(socket.encoding(), server.access.has_policy());
@@ -179,6 +187,11 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             opened_at: Instant::now(),
             access: SessionAccess::new(&server.access, bearer),
             renewals: TokenBucket::default(),
+            limits: RequestLimits::new(
+                &server.limits,
+                Duration::from_millis(config.heartbeat_ms.into()),
+            ),
+            address,
             read_after: None,
             handshake: Handshake::new(config.welcome(), unavailable),
             hello_place,

@@ -3,9 +3,10 @@
 //! Together they are bounded, because a backend bounds them. A wait counts for its socket and for
 //! everything else that the socket [belongs to](WaitShare::join). Each of these has a share:
 //!
-//! - A socket may have an eighth of the bound at most, and an address three eighths. Both may have
-//!   fewer, the less is free. So one of them alone never has all: half of what may be taken is left
-//!   when an address has its share, enough for an office or a carrier behind one address.
+//! - A socket may have an eighth of the bound at most, a subject a quarter, and an address three
+//!   eighths. All may have fewer, the less is free. So one of them alone never has all: half of what
+//!   may be taken is left when an address has its share, enough for an office or a carrier behind
+//!   one address.
 //! - The last quarter of the bound is for those that have few. So even if a hundred sockets take
 //!   all they can, others have some.
 //! - The last quarter of an address's share is for its sockets that have few: they may belong to
@@ -40,11 +41,19 @@ const OF_ADDRESS: Rule = Rule {
     few: 1_024,
 };
 
+/// The share of one subject: a person with many tabs, or a service with many workers.
+const OF_SUBJECT: Rule = Rule {
+    divisor: 2,
+    few: 1_024,
+};
+
 /// What a share is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum ShareKey {
     /// All sockets of an address.
     Address(AddressKey),
+    /// All sockets of a subject, by a hash of its name.
+    Subject([u8; 16]),
 }
 
 /// The size of a share.
@@ -82,6 +91,7 @@ impl ShareKey {
     fn rule(self) -> Rule {
         match self {
             Self::Address(_) => OF_ADDRESS,
+            Self::Subject(_) => OF_SUBJECT,
         }
     }
 }
@@ -240,6 +250,20 @@ mod tests {
         assert!(held(&others) > MAX_WAITS / 8, "{}", held(&others));
         drop((sockets, others));
         assert_eq!((all.all.load(Ordering::Relaxed), all.by_key.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_sockets_of_a_subject_may_have_a_quarter() {
+        let all = WaitShares::default();
+        let ann = ShareKey::Subject([1; 16]);
+        let mut sockets: Vec<_> = (0..1_000).map(|_| all.share()).collect();
+        for share in &mut sockets {
+            share.join(ann);
+            while share.len() < OF_SOCKET.few && share.try_add().is_ok() {}
+        }
+        assert_eq!(held(&sockets), MAX_WAITS / 4);
+        let refused = sockets.last_mut().unwrap().try_add();
+        assert_eq!(refused, Err(UsedUpShare::Of(ann)));
     }
 
     #[test]

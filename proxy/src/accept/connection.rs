@@ -22,6 +22,7 @@ use super::progress::Progress;
 use super::proxy_header::{self, InvalidProxyHeader, ProxyHeader};
 use super::request_stream::RequestStream;
 use super::tls_handshake;
+use crate::handshake::unavailable;
 use crate::refusal::Refusal;
 use crate::shutdown::Shutdown;
 
@@ -80,6 +81,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let proxies = &acceptor.server.trusted_proxies;
+    let accepted = peer;
     let (peer, first) = if proxies.contain(peer) {
         match proxy_header::read(&mut stream).await {
             Ok(ProxyHeader::Present(source)) => (source.unwrap_or(peer), Vec::new()),
@@ -89,6 +91,9 @@ where
     } else {
         (peer, Vec::new())
     };
+    if peer != accepted && !admits(acceptor, peer) {
+        return Ok(());
+    }
     count_for(acceptor, place, peer);
     let stream = RequestStream::new(stream, first, Arc::clone(progress));
     let Some(tls) = acceptor.tls() else {
@@ -105,6 +110,12 @@ fn count_for(acceptor: &Acceptor, place: &HandshakePlace, client: SocketAddr) {
     if let Some(address) = acceptor.server.counted_address(Some(client)) {
         place.set_address(address);
     }
+}
+
+/// Returns whether a client of a proxy may connect now.
+fn admits(acceptor: &Acceptor, client: SocketAddr) -> bool {
+    let address = acceptor.server.counted_address(Some(client));
+    address.is_none_or(|address| acceptor.server.admit_connection(address, client))
 }
 
 /// Reads the request, and answers it or upgrades the connection.
@@ -125,10 +136,15 @@ where
         place.request_arrived();
         let client = proxies.client_of(request.headers(), peer);
         count_for(acceptor, place, client);
+        let admitted = client == peer || admits(acceptor, client);
         let extensions = request.extensions_mut();
         extensions.insert(ConnectInfo(client));
         extensions.insert(acceptor.reached_by());
-        async {
+        let router = &router;
+        async move {
+            if !admitted {
+                return Ok(unavailable("this address connects too often"));
+            }
             acceptor.turn().await;
             router.call(request).await.map(end_connection)
         }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use streamgate::{Permission, RightRule};
+use streamgate::{Limits, Permission, RightRule};
 
 use super::command_line::resolve;
 use super::serve::check_folder;
@@ -30,7 +30,10 @@ const COLUMNS: [&str; 8] = [
 pub(super) fn run(path: &Path) -> Result<(), CommandError> {
     let settings = resolve(path)?;
     let args = &settings.args;
-    args.config()
+    let mut config = args.config();
+    let limits = settings.file.as_ref().and_then(|(file, _)| file.limits);
+    config.limits = limits;
+    config
         .validate()
         .map_err(|error| CommandError::usage(error.message()))?;
     let access = settings
@@ -50,6 +53,10 @@ pub(super) fn run(path: &Path) -> Result<(), CommandError> {
         Some(access) => describe(&mut text, access),
         None => writeln!(text, "There is no [auth]: every client may do everything."),
     };
+    if let Some(limits) = limits.or(access.map(|_| Limits::default())) {
+        // Writing to a string does not fail.
+        let _ = write!(text, "\n{limits}");
+    }
     if let Some(tls) = tls {
         // Writing to a string does not fail.
         let _ = write!(text, "\n{}", tls.description());

@@ -122,6 +122,10 @@ impl Reloader {
             Ok(origins) => origins,
             Err(error) => return self.report(ReloadSource::Settings, Some(error.to_string())),
         };
+        if let Err(error) = self.server.set_limits(settings.limits) {
+            let why = error.message().to_owned();
+            return self.report(ReloadSource::Settings, Some(why));
+        }
         self.name_restart_settings(&settings);
         self.server.set_origins(origins);
         if let Some(access) = settings.access

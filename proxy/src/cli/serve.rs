@@ -41,6 +41,7 @@ pub(super) async fn serve(settings: ServeSettings) -> Result<(), CommandError> {
     let mut config = file_limit::fit(args.config(), file_limit::raise());
     config.origins = origins;
     config.tls = tls.as_ref().map(|tls| tls.config.clone());
+    config.limits = file.as_ref().and_then(|(file, _)| file.limits);
     config.access = access.map(|access| access.policy.clone());
     let connecting = connect(&args, &config.memory_budget);
     let (backend, name) = tokio::select! {

@@ -1,4 +1,5 @@
-//! The settings file of `--config`: TOML, with the flags' values, `[tls]`, `[auth]` and `[roles]`.
+//! The settings file of `--config`: TOML, with the flags' values, `[tls]`, `[auth]`, `[roles]` and
+//! `[limits]`.
 //!
 //! A value in the file replaces the default of its flag, so flags and the environment override the
 //! file, and the flag's own parser checks its bounds. Errors name the file and the line. They never
@@ -18,6 +19,7 @@ mod suggestion;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use streamgate::Limits;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -36,7 +38,7 @@ use super::error::one_line;
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Sections beside the flags' values.
-const SECTIONS: [&str; 3] = ["auth", "roles", "tls"];
+const SECTIONS: [&str; 4] = ["auth", "limits", "roles", "tls"];
 
 /// Those among them whose keys are flags too: `key` in `[tls]` is `--tls-key`.
 const FLAG_SECTIONS: [&str; 1] = ["tls"];
@@ -48,6 +50,8 @@ pub(super) struct Settings {
     pub(super) flags: Vec<FlagSetting>,
     /// `[auth]` and `[roles]`; `None` without `[auth]`.
     pub(super) access: Option<Access>,
+    /// `[limits]`
+    pub(super) limits: Option<Limits>,
 }
 
 /// Why a settings file is invalid, with the file and the line.
@@ -88,6 +92,7 @@ impl Settings {
         let mut table = document.parse()?;
         let auth = take(&mut table, "auth");
         let role_tables = take(&mut table, "roles");
+        let limits = take(&mut table, "limits");
         let mut sections = Vec::new();
         for name in FLAG_SECTIONS {
             if let Some(section) = take(&mut table, name) {
@@ -112,11 +117,13 @@ impl Settings {
                 None
             }
         };
+        let limits = limits.map(|limits| document.deserialize(limits));
         let path = path.to_owned();
         Ok(Self {
             path,
             flags,
             access,
+            limits: limits.transpose()?,
         })
     }
 }

@@ -176,6 +176,15 @@ fn requests(families: &mut Families<'_>, server: &ServerState) -> fmt::Result {
                 None,
             )?;
     }
+    let pauses = [
+        ("socket", &metrics.pauses_of_sockets),
+        ("subject", &metrics.pauses_of_subjects),
+    ];
+    families.counters(
+        "rate_pauses",
+        "Pauses in reading a socket because a rate of [limits] was used up, by whose",
+        pauses.map(|(of, count)| ([("of", of)], count.value())),
+    )?;
     families.gauge(
         "requests_in_flight",
         "Requests that are not answered, waits and subscriptions included",

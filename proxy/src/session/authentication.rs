@@ -12,10 +12,12 @@ use tokio::time::Instant;
 
 use crate::access::{AccessControl, HELLO_TIMEOUT, MAX_HELLO_BYTES};
 use crate::auth::{Authenticator, Subject, TokenDigest, TokenError};
-use crate::rate_limits::Rate;
+use crate::rate_limits::{LimitKey, Rate};
+use crate::refusal::Refusal;
 use crate::rights::{DeadLetterTerms, OngoingNeeds};
 use crate::session::Session;
 use crate::socket::CloseReason;
+use crate::wait_shares::ShareKey;
 
 /// The part of a token's remaining time, without leeway, after which its client should renew it: at random between
 /// these, so that clients that connected together do not renew together.
@@ -222,6 +224,27 @@ impl<S> Session<'_, S> {
             .map_err(|e| unauthenticated(&e))?;
         self.handshake.set_identity(identity);
         Ok(())
+    }
+
+    /// Lets the socket count for its subject, or for the anonymous clients of its address.
+    pub(super) fn count_for_subject(&mut self) -> Result<(), CloseReason> {
+        let subject = self.access.subject.name.as_deref();
+        let key = match subject.map(LimitKey::of_subject) {
+            Some(key) => {
+                if let LimitKey::Subject(hash) = key {
+                    self.in_flight.join(ShareKey::Subject(hash));
+                }
+                Some(key)
+            }
+            None => self.address.map(LimitKey::Anonymous),
+        };
+        if self.limits.join(key) {
+            return Ok(());
+        }
+        let refusal = Refusal::TooManySocketsOfSubject;
+        self.recorder.record_refusal(refusal);
+        let (code, reason) = (close::OUT_OF_MEMORY, refusal.sentence());
+        Err(CloseReason::by_server(code, reason))
     }
 
     /// Returns an error if a client without a token sends more than it may, or takes longer, if the

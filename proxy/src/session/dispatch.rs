@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::Bytes;
 use tracing::Level;
 
 use crate::metrics::OperationKind;
+use crate::refusal::Refusal;
 use crate::rights::DeadLetterTerms;
 use crate::session::authentication::SessionAccess;
 use crate::session::batch::RequestBatch;
@@ -28,6 +29,7 @@ use crate::session::limits::{
 use crate::session::memory::SessionMemory;
 use crate::session::outgoing::Outgoing;
 use crate::session::recorder::Recorder;
+use crate::session::request_limits::{RequestLimits, TooSoon};
 use crate::session::request_ticket::RequestTicket;
 use crate::socket::CloseReason;
 use crate::wait_shares::{ShareKey, UsedUpShare};
@@ -74,17 +76,20 @@ pub(super) struct DispatchContext<'s> {
 ///
 /// Hellos, cancels, grants and pings take effect here, and refused requests are answered here. The rest is
 /// for the backend.
-pub(super) fn dispatch<'f>(
+pub(super) fn dispatch<'f, 'b>(
     frames: &'f [Bytes],
     context: DispatchContext<'_>,
+    limits: &mut RequestLimits<'b>,
     handshake: &mut Handshake,
-    in_flight: &mut InFlight<'_>,
+    in_flight: &mut InFlight<'b>,
     memory: &mut SessionMemory,
     outgoing: &mut Outgoing,
 ) -> Dispatched<'f> {
+    limits.begin_turn();
     let mut dispatcher = Dispatcher {
         encoding: outgoing.encoding(),
         context,
+        limits,
         handshake,
         in_flight,
         memory,
@@ -132,6 +137,7 @@ pub(super) fn dispatch<'f>(
 struct Dispatcher<'f, 's, 'b> {
     encoding: Encoding,
     context: DispatchContext<'s>,
+    limits: &'s mut RequestLimits<'b>,
     handshake: &'s mut Handshake,
     in_flight: &'s mut InFlight<'b>,
     memory: &'s mut SessionMemory,
@@ -163,9 +169,15 @@ impl<'f> Dispatcher<'f, '_, '_> {
             match messages.next() {
                 None => return Ok(&[]),
                 Some(Ok(message)) => self.message(message, rest.len() - messages.rest().len())?,
-                Some(Err(error)) => self.undecodable(error)?,
+                Some(Err(error)) => {
+                    let bytes = rest.len() - messages.rest().len();
+                    self.undecodable(error, bytes)?;
+                }
             }
             self.messages_left -= 1;
+            if self.limits.ends_turn() {
+                self.messages_left = 0;
+            }
             if self.messages_left.is_multiple_of(MESSAGES_PER_LOOK)
                 && self.now.elapsed() >= MAX_TURN
             {
@@ -201,6 +213,10 @@ impl<'f> Dispatcher<'f, '_, '_> {
                 // The session keeps its bytes as it keeps those of a waiting request.
                 let operation = OperationKind::of_subscription(&subscription);
                 if let Some(mut ticket) = self.admit(id, bytes, operation)? {
+                    if let Err(too_soon) = self.limits.take(bytes) {
+                        self.refuse_for_now(ticket, &too_soon);
+                        return Ok(());
+                    }
                     let valid = self.context.access.validate(|| subscription.validate());
                     let permitted = self.context.access.permit_subscription(&mut subscription);
                     let dead_letters = match permitted.and_then(|it| valid.map(|()| it)) {
@@ -228,7 +244,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
             ClientMessage::Authenticate { token } => self.new_token = Some(token),
             other => {
                 let kind = format!("{other:?}");
-                return self.undecodable(DecodeError::UnknownKind(kind));
+                return self.undecodable(DecodeError::UnknownKind(kind), bytes);
             }
         }
         Ok(())
@@ -244,6 +260,10 @@ impl<'f> Dispatcher<'f, '_, '_> {
         let waiting_bytes = if may_wait { bytes } else { 0 };
         let kind = OperationKind::of(&operation);
         if let Some(mut ticket) = self.admit(id, waiting_bytes, kind)? {
+            if let Err(too_soon) = self.limits.take(bytes) {
+                self.refuse_for_now(ticket, &too_soon);
+                return Ok(());
+            }
             let valid = self.context.access.validate(|| operation.validate());
             let permitted = self.context.access.permit(&mut operation);
             match permitted.and_then(|needs| valid.map(|()| needs)) {
@@ -252,6 +272,11 @@ impl<'f> Dispatcher<'f, '_, '_> {
                     self.refuse(ticket, &error);
                     return Ok(());
                 }
+            }
+            // Only what is permitted begins a window.
+            if let Err(too_soon) = self.limits.take_window(&operation) {
+                self.refuse_for_now(ticket, &too_soon);
+                return Ok(());
             }
             let beside = OPERATION_BYTES + items(&operation) * OPERATION_ITEM_BYTES;
             let reply = if operation.is_read() {
@@ -320,6 +345,18 @@ impl<'f> Dispatcher<'f, '_, '_> {
         self.outgoing.error(ticket.id, error);
     }
 
+    /// Does the same with one that comes too soon.
+    fn refuse_for_now(&mut self, ticket: RequestTicket, too_soon: &TooSoon) {
+        let TooSoon { refusal, wait } = too_soon;
+        let error = CacheError::backend(code::OVERLOADED, refusal.sentence());
+        self.in_flight.complete(ticket);
+        self.context.recorder.record_refusal(*refusal);
+        self.context
+            .recorder
+            .refused(ticket.operation, error.kind());
+        self.outgoing.refuse_for_now(ticket.id, &error, *wait);
+    }
+
     /// Admits a request; returns `None` if it was refused, and so is answered.
     fn admit(
         &mut self,
@@ -339,13 +376,19 @@ impl<'f> Dispatcher<'f, '_, '_> {
             Err(refused) => {
                 let why = match refused {
                     AdmissionError::TooManyWaits(UsedUpShare::Socket) => {
-                        "this connection has its share of the waits and subscriptions that the \
-                         server takes; end some"
+                        let refusal = Refusal::TooManyWaitsOfSocket;
+                        self.context.recorder.record_refusal(refusal);
+                        refusal.sentence()
                     }
                     AdmissionError::TooManyWaits(UsedUpShare::Of(ShareKey::Address(_))) => {
                         self.context.recorder.address_has_its_waits();
                         "the connections of this address have their share of the waits and \
                          subscriptions that the server takes; end some"
+                    }
+                    AdmissionError::TooManyWaits(UsedUpShare::Of(ShareKey::Subject(_))) => {
+                        let refusal = Refusal::TooManyWaitsOfSubject;
+                        self.context.recorder.record_refusal(refusal);
+                        refusal.sentence()
                     }
                     _ => "too many requests are in flight on this connection; await some replies",
                 };
@@ -358,7 +401,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
     }
 
     /// Answers a request of which only the id was readable. Anything else is a violation.
-    fn undecodable(&mut self, error: DecodeError) -> Result<(), CloseReason> {
+    fn undecodable(&mut self, error: DecodeError, bytes: usize) -> Result<(), CloseReason> {
         if !self.handshake.is_done() {
             return Err(no_hello());
         }
@@ -375,6 +418,8 @@ impl<'f> Dispatcher<'f, '_, '_> {
         if self.in_flight.contains_id(id) {
             return Err(duplicate_id());
         }
+        // It counts, and is refused in any case.
+        let _ = self.limits.take(bytes);
         let reason: String = reason.chars().take(MAX_DECODE_ERROR_CHARS).collect();
         let error = CacheError::backend(code, reason);
         self.context

@@ -84,11 +84,14 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             control,
             registration,
             remaining_frames,
+            limits,
             ..
         } = self;
         // A consumer that has gone must not get entries.
         in_flight.cancel_ongoing().await;
-        drop((in_flight, waits, subscriptions, control, remaining_frames));
+        drop((in_flight, waits, subscriptions, control));
+        // The client's next socket may need the place among those of its subject.
+        drop((remaining_frames, limits));
         let is_taken_over = reason.has_code(close::TAKEN_OVER);
         let is_evicted = reason.has_code(close::OUT_OF_MEMORY);
         let mut socket = Some(socket);

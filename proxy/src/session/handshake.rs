@@ -118,6 +118,7 @@ impl<S> Session<'_, S> {
         let Some(client) = self.handshake.client() else {
             return Ok(());
         };
+        let max_frame_bytes = client.max_frame_bytes;
         let (registration, mut taken_over, predecessor) =
             self.clients.register(&self.access.client_name(&client.id));
         self.registration = Some(registration);
@@ -129,7 +130,9 @@ impl<S> Session<'_, S> {
                 return Err(self::taken_over());
             }
         }
-        self.outgoing.set_max_frame_bytes(client.max_frame_bytes);
+        // Its predecessor counts no more.
+        self.count_for_subject()?;
+        self.outgoing.set_max_frame_bytes(max_frame_bytes);
         self.subscriptions.set_bound(self.outgoing.bound());
         self.control.set_taken_over(taken_over);
         self.handshake.welcome(&mut self.outgoing);

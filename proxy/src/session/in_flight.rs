@@ -19,7 +19,7 @@ use crate::session::limits::{MAX_WAITING_BYTES, WAIT_BYTES};
 use crate::session::request_ticket::RequestTicket;
 use crate::session::subscriptions::SubscriptionHandle;
 use crate::session::waiting::WaitHandle;
-use crate::wait_shares::{UsedUpShare, WaitShare};
+use crate::wait_shares::{ShareKey, UsedUpShare, WaitShare};
 
 /// Requests that are cancelled between two looks at the clock.
 const CANCELLED_AT_ONCE: usize = 64;
@@ -83,6 +83,11 @@ impl<'b> InFlight<'b> {
             waits,
             receivers: 0,
         }
+    }
+
+    /// Lets the waits count for a key too.
+    pub(super) fn join(&mut self, key: ShareKey) {
+        self.waits.join(key);
     }
 
     /// Admits a request, with its `waiting_bytes` if it may wait.

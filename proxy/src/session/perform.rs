@@ -69,12 +69,17 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 access: &self.access,
                 recorder: &self.recorder,
             },
+            &mut self.limits,
             &mut self.handshake,
             &mut self.in_flight,
             &mut self.memory,
             &mut self.outgoing,
         );
         self.remaining_frames = remaining;
+        if let Some(pause) = self.limits.take_pause() {
+            self.recorder.paused(pause.of);
+            self.read_after = self.read_after.max(Some(pause.end));
+        }
         if is_greeting {
             self.greet().await?;
         }

@@ -10,6 +10,7 @@ use streamgate_protocol::error::code::ErrorKind;
 
 use crate::metrics::{Metrics, OperationKind};
 use crate::refusal::{Refusal, Refusals};
+use crate::session::request_limits::Limited;
 use crate::session::request_ticket::RequestTicket;
 
 /// Counts for one socket.
@@ -64,6 +65,14 @@ impl<'b> Recorder<'b> {
     /// Counts and logs a refusal.
     pub(super) fn record_refusal(&self, refusal: Refusal) {
         self.refusals.record(refusal, self.peer);
+    }
+
+    /// Counts a pause because a rate is used up.
+    pub(super) fn paused(&self, limited: Limited) {
+        match limited {
+            Limited::Socket => self.metrics.pauses_of_sockets.add(1),
+            Limited::Subject => self.metrics.pauses_of_subjects.add(1),
+        }
     }
 
     /// Counts a reply.

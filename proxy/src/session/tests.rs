@@ -12,7 +12,7 @@ use streamgate_backend::{PerformOptions, Progress};
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::limits::{HEARTBEATS_UNTIL_DEAD, MAX_MESSAGE_ID};
-use streamgate_protocol::message::Hello;
+use streamgate_protocol::message::{Hello, Outcome};
 use streamgate_protocol::{
     CacheResult, ClientMessage, Operation, PerformOperation, Reply, ServerMessage, StreamingBackend,
 };
@@ -700,4 +700,44 @@ async fn an_evicted_session_gives_up_an_unfinished_message_and_says_why() {
         assert_eq!(budget.used_bytes(), 0);
     };
     beside(&mut session, closed).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_beyond_its_rate_waits_and_its_requests_keep_their_order() {
+    const PER_SECOND: u64 = 10;
+    let mut limits = crate::rate_limits::Limits::default();
+    limits.per_socket.requests_per_s = PER_SECOND;
+    let server = server(Config::default().limits(limits));
+    let (mut client, mut session) = connect(&server, 1 << 20).await;
+    let began = Instant::now();
+    let requests = async {
+        next_message(&mut client).await;
+        for id in 1..=100 {
+            let operation = Operation::Add {
+                stream: "s".into(),
+                fields: vec![("id".into(), id.to_string().into())],
+                maxlen: None,
+            };
+            send(&mut client, ClientMessage::Request { id, operation }).await;
+        }
+        for expected in 1..=100 {
+            match next_message(&mut client).await {
+                ServerMessage::Reply { id, outcome } => {
+                    assert_eq!(id, expected);
+                    assert!(matches!(outcome, Outcome::Ok(_)), "{outcome:?}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    beside(&mut session, requests).await;
+    // Five seconds' worth came at once.
+    let (least, most) = (Duration::from_secs(5), Duration::from_millis(5_200));
+    let took = began.elapsed();
+    assert!(
+        took >= least - Duration::from_millis(200) && took < most,
+        "{took:?}"
+    );
+    assert!(server.state.metrics.pauses_of_sockets.value() >= 40);
+    assert_eq!(server.state.metrics.pauses_of_subjects.value(), 0);
 }

@@ -168,6 +168,46 @@ fn a_file_that_narrows_rights_takes_effect_on_open_sockets() {
 }
 
 #[test]
+fn limits_are_shown_by_check_and_change_on_open_sockets() {
+    let with = |limits: &str| format!("{WITH_TOKENS}\n[limits]\n{limits}\n");
+    let folder = Folder::with(&with("per_subject = { new_windows_per_s = 3 }"));
+    let output = folder.command(&["check"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "limits of a subject: 100 sockets, 5000 requests/s, 20000000 bytes/s, 3 new dedup windows/s",
+        "limits of an address: 200 connections/s",
+        "limits of a socket: 2500 requests/s, 10000000 bytes/s",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line} in {text}");
+    }
+    let (server, mut log, admin) = folder.start();
+    let mut client = connect(&server, &mint(&folder, "ann", "writer"));
+    client.add(1).unwrap();
+    folder.write("streamgate.toml", &with("per_socket = { bytes_per_s = 1 }"));
+    log.until("settings read again");
+    // Its first add is larger than five seconds' worth, and is paid off later.
+    client.add(2).unwrap();
+    assert_eq!(client.add(3).unwrap_err().0, "OVERLOADED");
+    let metrics = get_from(admin, "/metrics");
+    let refused = "streamgate_refusals_total{reason=\"too_many_bytes_of_socket\"} 1";
+    assert!(metrics.contains(refused), "{metrics}");
+    folder.write("streamgate.toml", &with("per_socket = { bytes_per_s = 0 }"));
+    let line = log.until("the last good file stays in force");
+    assert!(line.contains("per_socket.bytes_per_s = 0"), "{line}");
+    folder.write("streamgate.toml", WITH_TOKENS);
+    log.until("settings read again");
+    client.add(4).unwrap();
+    for command in ["serve", "check"] {
+        folder.write(
+            "streamgate.toml",
+            &with("per_address = { connections_per_s = 0 }"),
+        );
+        let line = error_line(folder.command(&[command]), 2);
+        assert!(line.contains("per_address.connections_per_s = 0"), "{line}");
+    }
+}
+
+#[test]
 fn a_broken_file_changes_nothing_and_is_reported() {
     let folder = Folder::with(WITH_TOKENS);
     let (server, mut log, admin) = folder.start();

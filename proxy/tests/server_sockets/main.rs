@@ -23,6 +23,7 @@ mod large_entries;
 mod limits;
 mod memory_budget;
 mod origins;
+mod rates;
 mod requests;
 mod rights_table;
 mod session_takeover;

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::Value;
-use streamgate::{AuthPolicy, Config, Permission, RightRule, Role};
+use streamgate::{AuthPolicy, Config, Limits, Permission, RightRule, Role};
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::{ClientMessage, ServerMessage};
 
@@ -101,7 +101,9 @@ struct Table {
 impl Table {
     async fn new(policy: AuthPolicy) -> Self {
         let backend = Arc::new(CountingBackend::default());
-        let config = Config::default().access(policy);
+        let mut limits = Limits::default();
+        limits.per_subject.new_windows_per_s = u64::from(u32::MAX);
+        let config = Config::default().access(policy).limits(limits);
         let (address, _) = serve(backend.clone(), config).await;
         Self {
             address,

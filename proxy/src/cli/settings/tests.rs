@@ -301,3 +301,39 @@ fn a_flag_overrides_the_file_and_whatever_excludes_it() {
     let matches = parse(&["--memory-bytes", "1"], &|name| name == "memory_bytes");
     assert!(!matches.contains_id("redis"));
 }
+
+#[test]
+fn limits_have_defaults_and_nothing_unknown() {
+    assert_eq!(load("").unwrap().limits, None);
+    assert_eq!(load("[limits]").unwrap().limits, Some(Limits::default()));
+    let some = "[limits]\nper_subject = { sockets = 7 }\n[limits.per_socket]\nbytes_per_s = 9";
+    let limits = load(some).unwrap().limits.unwrap();
+    let defaults = Limits::default();
+    assert_eq!(
+        (limits.per_subject.sockets, limits.per_socket.bytes_per_s),
+        (7, 9)
+    );
+    assert_eq!(
+        limits.per_subject.requests_per_s,
+        defaults.per_subject.requests_per_s
+    );
+    assert_eq!(limits.per_address, defaults.per_address);
+    for (text, part) in [
+        (
+            "[limits]\nper_user = {}",
+            "streamgate.toml:2: unknown key 'per_user'",
+        ),
+        (
+            "[limits]\nper_subject = { socket = 1 }",
+            "streamgate.toml:2: unknown key 'socket'; did you mean 'sockets'?",
+        ),
+        (
+            "[limits]\nper_socket = { requests_per_s = -1 }",
+            "streamgate.toml:2: ",
+        ),
+        ("limits = 3", "streamgate.toml:1: "),
+    ] {
+        let error = load(text).map(|_| ()).unwrap_err();
+        assert!(error.contains(part), "{part:?} in {error}");
+    }
+}

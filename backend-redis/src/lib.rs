@@ -25,5 +25,6 @@ mod wire;
 pub use builder::RedisStreamsBuilder;
 pub use connection::command_connection::PING_EVERY;
 pub use connection::endpoint::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
+pub use connection::hash_reader::HashReader;
 pub use connection::url::without_secrets;
 pub use redis_streams::RedisStreams;

@@ -145,7 +145,8 @@ pub const CLOSE_CODES: &[CloseCode] = &[
     row(
         OUT_OF_MEMORY,
         AfterClose::Reconnect,
-        "The server is out of memory, and the socket held most of it; or its subject has too many sockets.",
+        "The server is out of memory, and the socket held most of it; or its subject has too many \
+         sockets.",
     ),
 ];
 

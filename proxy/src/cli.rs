@@ -11,6 +11,8 @@ mod file_limit;
 mod listening;
 mod logging;
 mod reload;
+mod revocations;
+mod revoked_key;
 mod runtime;
 mod serve;
 mod settings;

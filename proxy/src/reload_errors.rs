@@ -11,6 +11,8 @@ pub enum ReloadSource {
     Settings,
     /// The list of revoked tokens.
     RevokedTokens,
+    /// The list of revoked tokens that a key of Redis has.
+    RevokedKey,
     /// The certificate of the listener, its key, and the authorities of clients' certificates.
     Tls,
     /// The keys of an issuer, which are fetched.
@@ -19,13 +21,20 @@ pub enum ReloadSource {
 
 impl ReloadSource {
     /// Every source.
-    pub const ALL: [Self; 4] = [Self::Settings, Self::RevokedTokens, Self::Tls, Self::Jwks];
+    pub const ALL: [Self; 5] = [
+        Self::Settings,
+        Self::RevokedTokens,
+        Self::RevokedKey,
+        Self::Tls,
+        Self::Jwks,
+    ];
 
     /// Returns its name in `/readyz`, in metrics and in the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Settings => "settings",
             Self::RevokedTokens => "revoked_tokens",
+            Self::RevokedKey => "revoked_key",
             Self::Tls => "tls",
             Self::Jwks => "jwks",
         }
@@ -68,6 +77,7 @@ mod tests {
         let expected = [
             (ReloadSource::Settings, None),
             (ReloadSource::RevokedTokens, Some("why".to_owned())),
+            (ReloadSource::RevokedKey, None),
             (ReloadSource::Tls, None),
             (ReloadSource::Jwks, None),
         ];

@@ -422,6 +422,16 @@ fn pairs(value: Value) -> CacheResult<Vec<(ByteString, ByteString)>> {
     Ok(fields)
 }
 
+/// Decodes the answer to `HSCAN`: the next cursor, and fields with their values.
+pub(crate) fn hash_page(value: Value) -> CacheResult<(String, Vec<(String, String)>)> {
+    let [cursor, fields] = parts(into_result(value)?, "a cursor and fields")?;
+    let fields = pairs(fields)?;
+    let fields = fields
+        .into_iter()
+        .map(|(field, value)| (field.into_text(), value.into_text()));
+    Ok((text(cursor)?, fields.collect()))
+}
+
 /// Decodes an id or a word, and replaces bytes that are not UTF-8 with U+FFFD.
 fn text(value: Value) -> CacheResult<String> {
     bytes(value).map(ByteString::into_text)

@@ -82,6 +82,13 @@ pub(crate) fn kill_client(to: &mut impl CommandWriter, id: u64) {
     number(to, id);
 }
 
+/// Reads some fields of a hash. `0` is the first cursor.
+pub(crate) fn scan_hash(to: &mut impl CommandWriter, key: &[u8], cursor: &str, count: u64) {
+    to.command("HSCAN", 4);
+    arguments(to, &[key, cursor.as_bytes(), b"COUNT"]);
+    number(to, count);
+}
+
 pub(crate) fn ping(to: &mut impl CommandWriter) {
     to.command("PING", 0);
 }

@@ -48,12 +48,16 @@ impl Fixture {
     pub(crate) async fn with_user(version: RedisVersion, config: &str) -> Self {
         let config: Vec<&str> = config.split(' ').collect();
         let server = RedisServer::start_with(version, &config).unwrap();
-        let url = format!("redis://app:any@127.0.0.1:{}", server.port());
         Self {
-            streams: RedisStreams::connect(&url).await.unwrap(),
+            streams: RedisStreams::connect(&user_url(&server)).await.unwrap(),
             direct: connect_directly(&server).await,
             server,
         }
+    }
+
+    /// Returns the URL that signs in as the user `app`.
+    pub(crate) fn user_url(&self) -> String {
+        user_url(&self.server)
     }
 
     /// Sends a command on the direct connection.
@@ -300,4 +304,8 @@ pub(crate) async fn next_error(tail: &mut Tail) -> CacheError {
         "an error is the last item"
     );
     error
+}
+
+fn user_url(server: &RedisServer) -> String {
+    format!("redis://app:any@127.0.0.1:{}", server.port())
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use streamgate_backend::{Backend, PerformOptions};
@@ -9,6 +10,7 @@ use streamgate_protocol::{
     ConsumeOptions, Operation, PendingEntries, PendingQuery, StreamingBackend, SubscribingBackend,
     TailFrom, TailItem,
 };
+use streamgate_redis::HashReader;
 use streamgate_test_support::RedisVersion;
 
 use crate::fixture::{Fixture, entries, within_limit};
@@ -25,7 +27,7 @@ fn documented() -> String {
 async fn the_access_list_of_the_security_document_suffices_for_every_operation() {
     for version in RedisVersion::ALL {
         let user = format!(
-            "--user app on nopass resetchannels ~s ~dead ~streamgate:once:* {}",
+            "--user app on nopass resetchannels ~s ~dead ~streamgate:once:* %R~streamgate:revoked {}",
             documented()
         );
         let fixture = Fixture::with_user(version, &user).await;
@@ -87,6 +89,9 @@ async fn the_access_list_of_the_security_document_suffices_for_every_operation()
             found = within_limit(dead) => assert_eq!(found.unwrap().len(), 1),
             given = deliveries.next() => panic!("it received {given:?}"),
         }
+        let mut revoked = HashReader::new(&fixture.user_url(), "streamgate:revoked").unwrap();
+        let fields = revoked.read(1, Duration::from_secs(60)).await;
+        assert_eq!(fields.unwrap().len(), 0);
         // What it lacks is refused, so the list is the one that was tested.
         let other = streams
             .stream_add("t", vec![("f".into(), "v".into())], None)

@@ -16,6 +16,7 @@ mod dedup_window;
 mod fixture;
 mod gaps;
 mod groups;
+mod hash_reader;
 mod idempotent_add;
 mod least_access;
 mod load;

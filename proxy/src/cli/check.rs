@@ -7,7 +7,8 @@ use std::path::Path;
 use streamgate::{Limits, Permission, RightRule};
 
 use super::command_line::resolve;
-use super::serve::check_folder;
+use super::connect::redis_url;
+use super::serve::{check_folder, without_redis};
 use super::settings::Access;
 use super::tls_files::TlsFiles;
 use super::{CommandError, connect, listening, logging};
@@ -41,6 +42,9 @@ pub(super) fn run(path: &Path) -> Result<(), CommandError> {
         .as_ref()
         .and_then(|(file, _)| file.access.as_ref());
     check_folder(args)?;
+    if access.is_some_and(|access| access.revoked_key.is_some()) && redis_url(args)?.is_none() {
+        return Err(without_redis());
+    }
     let addresses = listening::resolve_now("--listen", &args.listen)?;
     listening::check(&addresses, args, access.is_some())?;
     args.origins()?;
@@ -109,6 +113,9 @@ fn describe(text: &mut String, access: &Access) -> std::fmt::Result {
             file.count,
             file.path.display()
         )?;
+    }
+    if let Some(key) = &access.revoked_key {
+        writeln!(text, "revocations: those of the Redis hash '{key}'")?;
     }
     Ok(())
 }

@@ -63,7 +63,7 @@ fn invalid_url(why: &str) -> CommandError {
 }
 
 /// Returns the URL of `--redis`, or that in the file of `--redis-file`.
-fn redis_url(args: &ServeArgs) -> Result<Option<RedisUrl>, CommandError> {
+pub(super) fn redis_url(args: &ServeArgs) -> Result<Option<RedisUrl>, CommandError> {
     let Some(path) = &args.redis_file else {
         return Ok(args.redis.clone());
     };

@@ -13,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::args::RELOADED;
 use super::command_line::parse_again;
+use super::revocations::Revocations;
 use super::settings::{FileStamp, FlagSetting, Inputs, RevokedFile, Settings};
 use super::signals::HangupSignal;
 
@@ -29,6 +30,9 @@ pub(super) struct Reloader {
     flags: Vec<FlagSetting>,
     /// Whether the server began with `[auth]`.
     has_access: bool,
+    revocations: Revocations,
+    /// The key of Redis whose list is in force too.
+    revoked_key: Option<String>,
     /// The settings that the log named as needing a restart.
     named: Vec<String>,
     revoked: Option<WatchedFile>,
@@ -47,11 +51,22 @@ struct WatchedFile {
 
 impl Reloader {
     /// Puts the list of revoked tokens into force.
-    pub(super) fn new(server: Server, settings: Settings, inputs: Inputs) -> Self {
+    pub(super) fn new(
+        server: Server,
+        revocations: Revocations,
+        settings: Settings,
+        inputs: Inputs,
+    ) -> Self {
         let has_access = settings.access.is_some();
-        let revoked = settings.access.and_then(|access| access.revoked);
+        let (revoked, revoked_key) = settings
+            .access
+            .map(|access| (access.revoked, access.revoked_key))
+            .unzip();
+        let (revoked, revoked_key) = (revoked.flatten(), revoked_key.flatten());
         let mut reloader = Self {
             server,
+            revocations,
+            revoked_key,
             path: settings.path,
             inputs,
             flags: settings.flags,
@@ -165,7 +180,7 @@ impl Reloader {
 
     fn put_into_force(&mut self, tokens: RevokedTokens) {
         self.in_force = tokens.clone();
-        self.server.set_revoked_tokens(tokens);
+        self.revocations.set_file(tokens);
     }
 
     /// Logs which settings have changed that are read at the start alone.
@@ -183,6 +198,11 @@ impl Reloader {
         changed.retain(|name| !RELOADED.contains(&&**name));
         if settings.access.is_some() != self.has_access {
             changed.push("[auth]".to_owned());
+        }
+        if let Some(access) = &settings.access
+            && access.revoked_key != self.revoked_key
+        {
+            changed.push("[auth.revocation] redis_key".to_owned());
         }
         changed.sort_unstable();
         changed.dedup();
@@ -260,7 +280,8 @@ mod tests {
         let path = folder.path().join("streamgate.toml");
         let settings = Settings::load(&path, &mut inputs).unwrap();
         let server = Server::new(Arc::new(MemoryStreams::new()), Config::default()).unwrap();
-        let mut reloader = Reloader::new(server, settings, inputs);
+        let revocations = Revocations::new(server.clone());
+        let mut reloader = Reloader::new(server, revocations, settings, inputs);
         let mut in_force = || {
             reloader.poll(false);
             reloader.in_force.len()

@@ -10,9 +10,11 @@ use tokio::sync::oneshot;
 use super::CommandError;
 use super::args::ServeArgs;
 use super::command_line::ServeSettings;
-use super::connect::connect;
+use super::connect::{connect, redis_url};
 use super::listening::{self, cannot_listen};
 use super::reload::Reloader;
+use super::revocations::Revocations;
+use super::revoked_key::RevokedKey;
 use super::signals::{HangupSignal, ShutdownSignals};
 use super::tls_files::TlsFiles;
 use super::tls_reload::TlsReloader;
@@ -50,8 +52,20 @@ pub(super) async fn serve(settings: ServeSettings) -> Result<(), CommandError> {
     };
     let server = Server::new(backend, config).map_err(|error| CommandError::usage(&error))?;
     if let (Some((settings, inputs)), Some(hangup)) = (file, hangup) {
-        // The list of revoked tokens is in force before the first client.
-        let reloader = Reloader::new(server.clone(), settings, inputs);
+        // What is revoked is in force before the first client.
+        let revocations = Revocations::new(server.clone());
+        let key = settings.access.as_ref();
+        if let Some(key) = key.and_then(|access| access.revoked_key.as_deref()) {
+            let url = redis_url(&args)?.ok_or_else(without_redis)?;
+            let (server, revocations) = (server.clone(), revocations.clone());
+            let opened = RevokedKey::open(url.as_str(), key, server, revocations);
+            let key = tokio::select! {
+                opened = opened => opened?,
+                () = signals.recv() => return Ok(()),
+            };
+            tokio::spawn(key.run());
+        }
+        let reloader = Reloader::new(server.clone(), revocations, settings, inputs);
         tokio::spawn(reloader.run(hangup));
     }
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -96,6 +110,13 @@ async fn serve_until_signals(
             "ended by a second signal before all sockets were closed",
         )),
     }
+}
+
+/// Returns why revocations cannot be read from a key.
+pub(super) fn without_redis() -> CommandError {
+    CommandError::usage(
+        "[auth.revocation] redis_key needs a Redis; name one with --redis, or use `file`",
+    )
 }
 
 /// Checks that `--www` is a folder.

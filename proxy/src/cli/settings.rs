@@ -28,7 +28,7 @@ use self::auth_section::AuthSection;
 use self::document::Document;
 pub(super) use self::flags::{FlagSetting, with_defaults};
 pub(super) use self::inputs::{FileStamp, Inputs};
-pub(super) use self::revoked_file::RevokedFile;
+pub(super) use self::revoked_file::{RevokedFile, time_of_seconds, time_of_text};
 use self::role_section::roles;
 pub(super) use self::secret::Secret;
 use super::CommandError;

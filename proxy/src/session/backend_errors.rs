@@ -20,7 +20,12 @@ pub(super) fn conceal(fault: &mut Fault) {
     );
     let row = CODES.iter().find(|row| row.name == fault.code);
     let known = row.filter(|row| row.name != code::ERR);
-    fault.message = known.map_or(REFUSED, |row| row.meaning).to_owned();
+    let sentence = known.map_or(REFUSED, |row| row.meaning);
+    // Clients whose errors are texts alone learn the id from it.
+    fault.message = match &fault.entry {
+        Some(entry) => format!("the entry {entry} is too large. {sentence}"),
+        None => sentence.to_owned(),
+    };
 }
 
 #[cfg(test)]
@@ -59,6 +64,11 @@ mod tests {
         let why = "the entry 5-0 of 9 bytes in tenant:acme:jobs";
         let too_large = concealed(&CacheError::from_code(code::LIMIT, why));
         assert_eq!(too_large.entry.as_deref(), Some("5-0"));
+        assert!(
+            too_large.message.starts_with("the entry 5-0 is"),
+            "{too_large:?}"
+        );
+        assert!(!too_large.message.contains("acme"), "{too_large:?}");
         let error = streamgate_backend::idempotent_add::out_of_order(9, 7);
         assert_eq!(concealed(&error).last_number, Some(7));
     }

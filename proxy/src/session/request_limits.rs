@@ -23,9 +23,8 @@ const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// cost more than the request.
 const LONG_PAUSE: Duration = Duration::from_millis(20);
 
-/// The pause after a refusal: otherwise refusals would cost a client nothing. It is short, because the
-/// requests that follow are refused too, and their owner should learn it.
-const REFUSAL_PAUSE: Duration = Duration::from_millis(10);
+/// What a refusal adds to the pause: otherwise a client could make refusals as fast as it likes.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(1);
 
 /// What a session takes of its rates for each request.
 pub(super) struct RequestLimits<'b> {
@@ -154,15 +153,15 @@ impl<'b> RequestLimits<'b> {
         of: Limited,
         taken: Result<Duration, (Measure, Duration)>,
     ) -> Result<(), TooSoon> {
-        let (pause, result) = match taken {
+        let (end, result) = match taken {
             Ok(Duration::ZERO) => return Ok(()),
-            Ok(pause) => (pause, Ok(())),
+            Ok(pause) => (self.now + pause, Ok(())),
             Err((measure, wait)) => {
                 let refusal = refusal(of, measure);
-                (REFUSAL_PAUSE, Err(TooSoon { refusal, wait }))
+                let before = self.pause.map_or(self.now, |pause| pause.end);
+                (before + REFUSAL_PAUSE, Err(TooSoon { refusal, wait }))
             }
         };
-        let end = self.now + pause;
         self.pause = self.pause.max(Some(Pause { end, of }));
         result
     }

@@ -11,7 +11,7 @@ use streamgate::{
 use toml::Spanned;
 
 use super::SettingsError;
-use super::auth_section::{AuthSection, JwksSection, KeySection};
+use super::auth_section::{AuthSection, JwksSection, KeySection, RevocationSection};
 use super::document::Document;
 use super::inputs::{FileStamp, Inputs};
 use super::revoked_file::RevokedFile;
@@ -23,6 +23,9 @@ const LEEWAY_SECONDS: RangeInclusive<u64> = 0..=300;
 
 /// Bounds of `max_life_s`, up to a year. A larger value has the wrong unit.
 const LIFE_SECONDS: RangeInclusive<u64> = 1..=366 * 24 * 60 * 60;
+
+/// What the keys of the server itself begin with: every client is refused them.
+const SERVER_KEYS: &str = "streamgate:";
 
 /// Who may use the server, and what for.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub(in crate::cli) struct Access {
     /// The subjects of static tokens, and their roles.
     pub(in crate::cli) machines: Vec<(String, Vec<String>)>,
     pub(in crate::cli) revoked: Option<RevokedFile>,
+    /// The hash of Redis with further revocations.
+    pub(in crate::cli) revoked_key: Option<String>,
 }
 
 impl Access {
@@ -125,15 +130,9 @@ impl Access {
         if let Some(role) = &anonymous {
             policy = policy.anonymous(role);
         }
-        let revoked = match section.revocation {
-            Some(section) => {
-                let path = document.resolve(&section.file);
-                let stamp = FileStamp::of(&path);
-                // Once it is mended, all is read again.
-                let loaded = RevokedFile::load(&path);
-                Some(loaded.inspect_err(|_| inputs.watch(&path, stamp))?)
-            }
-            None => None,
+        let (revoked, revoked_key) = match section.revocation {
+            Some(section) => revocation(document, section, inputs)?,
+            None => (None, None),
         };
         Ok(Self {
             policy,
@@ -148,6 +147,7 @@ impl Access {
             anonymous,
             machines,
             revoked,
+            revoked_key,
         })
     }
 }
@@ -157,6 +157,39 @@ impl Access {
     pub(in crate::cli) fn unknown_role(&self, name: &str) -> String {
         unknown_role(name, &self.roles)
     }
+}
+
+fn revocation(
+    document: &Document<'_>,
+    section: Spanned<RevocationSection>,
+    inputs: &mut Inputs,
+) -> Result<(Option<RevokedFile>, Option<String>), SettingsError> {
+    let span = section.span();
+    let RevocationSection { file, redis_key } = section.into_inner();
+    if file.is_none() && redis_key.is_none() {
+        let why = "[auth.revocation] needs `file` or `redis_key`";
+        return Err(document.error_at(&span, why));
+    }
+    if let Some(key) = &redis_key
+        && !key.starts_with(SERVER_KEYS)
+    {
+        let why = format!(
+            "invalid redis_key '{key}': it must begin with '{SERVER_KEYS}', because clients may \
+             write other keys"
+        );
+        return Err(document.error_at(&span, why));
+    }
+    let revoked = match file {
+        Some(file) => {
+            let path = document.resolve(&file);
+            let stamp = FileStamp::of(&path);
+            // Once it is mended, all is read again.
+            let loaded = RevokedFile::load(&path);
+            Some(loaded.inspect_err(|_| inputs.watch(&path, stamp))?)
+        }
+        None => None,
+    };
+    Ok((revoked, redis_key))
 }
 
 fn seconds(

@@ -22,7 +22,7 @@ pub(super) struct AuthSection {
     pub(super) jwks: Option<Spanned<JwksSection>>,
     #[serde(default)]
     pub(super) static_tokens: Vec<Spanned<StaticTokenSection>>,
-    pub(super) revocation: Option<RevocationSection>,
+    pub(super) revocation: Option<Spanned<RevocationSection>>,
 }
 
 /// `[[auth.keys]]`
@@ -65,5 +65,7 @@ pub(super) struct StaticTokenSection {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RevocationSection {
-    pub(super) file: PathBuf,
+    pub(super) file: Option<PathBuf>,
+    /// The hash of Redis with further revocations.
+    pub(super) redis_key: Option<String>,
 }

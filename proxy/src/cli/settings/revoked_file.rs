@@ -99,15 +99,26 @@ fn revocation(section: RevokedSection) -> Result<(Revocation, SystemTime), &'sta
 }
 
 fn time(value: &Value) -> Option<SystemTime> {
-    let rfc_3339 = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
     match value {
-        Value::Integer(seconds @ 0..=MAX_SECONDS) => {
-            UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(*seconds).ok()?))
-        }
-        Value::Datetime(time) => rfc_3339(&time.to_string()).map(SystemTime::from),
-        Value::String(time) => rfc_3339(time).map(SystemTime::from),
+        Value::Integer(seconds) => time_of_seconds(*seconds),
+        Value::Datetime(time) => time_of_text(&time.to_string()),
+        Value::String(time) => time_of_text(time),
         _ => None,
     }
+}
+
+/// Returns a time in seconds since 1970, unless it has another unit.
+pub(in crate::cli) fn time_of_seconds(seconds: i64) -> Option<SystemTime> {
+    if seconds > MAX_SECONDS {
+        return None;
+    }
+    UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
+}
+
+/// Returns a time as RFC 3339 writes it.
+pub(in crate::cli) fn time_of_text(text: &str) -> Option<SystemTime> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok();
+    time.map(SystemTime::from)
 }
 
 #[cfg(test)]

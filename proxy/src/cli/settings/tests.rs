@@ -337,3 +337,23 @@ fn limits_have_defaults_and_nothing_unknown() {
         assert!(error.contains(part), "{part:?} in {error}");
     }
 }
+
+#[test]
+fn a_revocation_section_names_a_file_or_a_key_of_the_server() {
+    let with = |section: &str| {
+        let text = format!("[auth]\nanonymous = 'r'\n[auth.revocation]\n{section}\n");
+        load(&format!("{text}[roles.r]\nrights = []\n"))
+    };
+    let settings = with("redis_key = 'streamgate:revoked'").unwrap();
+    let access = settings.access.unwrap();
+    assert_eq!(access.revoked_key.as_deref(), Some("streamgate:revoked"));
+    assert!(access.revoked.is_none());
+    for (section, part) in [
+        ("", "needs `file` or `redis_key`"),
+        ("redis_key = 'revoked'", "must begin with 'streamgate:'"),
+        ("rediskey = 'a'", "did you mean 'redis_key'?"),
+    ] {
+        let error = with(section).map(|_| ()).unwrap_err();
+        assert!(error.contains(part), "{part:?} in {error}");
+    }
+}

@@ -53,6 +53,9 @@ pub(super) fn run(args: &InspectArgs) -> Result<(), CommandError> {
     if let Some((header, claims)) = parts {
         text.push_str(&format!("header {header:#}\nclaims {claims:#}\n"));
     }
+    let revoked_key = access
+        .as_ref()
+        .and_then(|access| access.revoked_key.clone());
     let verdict = access.map(|access| {
         let none = RevokedTokens::default();
         let revoked = access.revoked.as_ref().map(|file| &file.tokens);
@@ -60,6 +63,12 @@ pub(super) fn run(args: &InspectArgs) -> Result<(), CommandError> {
     });
     if let Some(Ok(subject)) = &verdict {
         text.push_str(&format!("accepted: the subject is '{subject}'\n"));
+        if let Some(key) = revoked_key {
+            let note = "may be revoked all the same";
+            text.push_str(&format!(
+                "the Redis hash '{key}' is not read: the token {note}\n"
+            ));
+        }
     }
     // If stdout is closed, the exit code says it all the same.
     let _ = io::stdout().write_all(text.as_bytes());

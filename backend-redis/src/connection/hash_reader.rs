@@ -1,0 +1,109 @@
+//! Reads a hash of Redis as a whole, on a connection of its own.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use streamgate_protocol::error::code;
+use streamgate_protocol::{CacheError, CacheResult};
+
+use crate::connection::endpoint::{ConnectionSettings, Endpoint};
+use crate::connection::resp::RespConnection;
+use crate::wire::packing::PackedCommands;
+use crate::wire::{answers, commands, errors};
+
+/// Fields that a command reads of a large hash: Redis does nothing else for half a millisecond.
+const PAGE_FIELDS: u64 = 1_000;
+
+/// Reads a hash, again and again. The connection is opened when it is needed.
+pub struct HashReader {
+    endpoint: Endpoint,
+    key: String,
+    connection: Option<RespConnection>,
+}
+
+impl HashReader {
+    /// Creates a reader of the hash with this key, of the Redis at a URL as
+    /// [`RedisStreams::connect`](crate::RedisStreams::connect) takes it.
+    ///
+    /// # Errors
+    ///
+    /// `CONFIG` for an invalid URL. The error does not repeat the password.
+    pub fn new(url: &str, key: &str) -> CacheResult<Self> {
+        Ok(Self {
+            endpoint: Endpoint::new(url, ConnectionSettings::default())?,
+            key: key.to_owned(),
+            connection: None,
+        })
+    }
+
+    /// Returns the fields and their values; none if the key is missing. A change during the read may
+    /// be missed. What is no UTF-8 is replaced by U+FFFD.
+    ///
+    /// # Errors
+    ///
+    /// `LIMIT` if there are more than `max_fields`; `TIMEOUT` if it takes longer than `timeout`,
+    /// connecting included; `DISCONNECTED` if Redis cannot be reached; else what Redis answers, such
+    /// as `WRONGTYPE` or `NOPERM`.
+    pub async fn read(
+        &mut self,
+        max_fields: usize,
+        timeout: Duration,
+    ) -> CacheResult<HashMap<String, String>> {
+        // If the read fails or is given up, the next one uses a new connection.
+        let connection = self.connection.take();
+        let read = self.read_on(connection, max_fields);
+        let read = tokio::time::timeout(timeout, read).await;
+        let (connection, fields) = read.unwrap_or_else(|_| {
+            let why = format_args!("no answer from Redis within {} ms", timeout.as_millis());
+            Err(CacheError::backend(code::TIMEOUT, why))
+        })?;
+        self.connection = Some(connection);
+        Ok(fields)
+    }
+
+    async fn read_on(
+        &self,
+        connection: Option<RespConnection>,
+        max_fields: usize,
+    ) -> CacheResult<(RespConnection, HashMap<String, String>)> {
+        let connection = match connection.filter(|connection| !connection.is_lost()) {
+            Some(connection) => connection,
+            None => {
+                let opened = RespConnection::open(&self.endpoint, None, || ()).await?;
+                opened.connection
+            }
+        };
+        let mut fields = HashMap::new();
+        let mut cursor = String::from("0");
+        loop {
+            let mut packed = PackedCommands::default();
+            commands::scan_hash(&mut packed, self.key.as_bytes(), &cursor, PAGE_FIELDS);
+            let sent = connection.send(packed, None);
+            let sent = sent.map_err(|_| errors::disconnected())?;
+            let values = sent
+                .await
+                .map_err(|error| errors::unanswered(&error, true))?;
+            let answer = answers::next_value(&mut values.values.into_iter());
+            let (next, page) = answers::hash_page(answer)?;
+            fields.extend(page);
+            if fields.len() > max_fields {
+                let why = format_args!("the hash has more than {max_fields} fields");
+                return Err(CacheError::backend(code::LIMIT, why));
+            }
+            if next == "0" {
+                return Ok((connection, fields));
+            }
+            cursor = next;
+        }
+    }
+}
+
+impl fmt::Debug for HashReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HashReader")
+            .field("endpoint", &self.endpoint)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}

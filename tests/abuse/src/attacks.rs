@@ -2,6 +2,7 @@
 
 use crate::attack::Attack;
 
+mod anonymous;
 mod churn;
 mod connections;
 mod floods;
@@ -31,6 +32,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Attack> {
         full_store::ATTACKS,
         http::ATTACKS,
         websocket::ATTACKS,
+        anonymous::ATTACKS,
     ];
     families.into_iter().flatten()
 }

@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::cores::Cores;
 use crate::figures::{Call, Sample};
+use crate::scene::connect;
 
 /// Pause between two rounds of an add, a read, a wait and an entry of the tail.
 const ROUND: Duration = Duration::from_millis(20);
@@ -47,7 +48,11 @@ pub(crate) struct Bystander {
 
 impl Bystander {
     /// Starts the client, and waits until its tail has begun.
-    pub(crate) fn start(url: String, cores: &Cores) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        url: String,
+        token: Option<&'static str>,
+        cores: &Cores,
+    ) -> anyhow::Result<Self> {
         let cores = cores.clone();
         let (stop, stopped) = oneshot::channel();
         let (started, has_started) = mpsc::sync_channel(1);
@@ -64,7 +69,7 @@ impl Bystander {
                     return Vec::new();
                 }
             };
-            LocalSet::new().block_on(&runtime, use_server(&url, &started, stopped))
+            LocalSet::new().block_on(&runtime, use_server(&url, token, &started, stopped))
         });
         match has_started.recv() {
             Ok(Ok(())) => Ok(Self { stop, thread }),
@@ -96,6 +101,7 @@ struct Log {
 
 async fn use_server(
     url: &str,
+    token: Option<&str>,
     started: &mpsc::SyncSender<anyhow::Result<()>>,
     mut stopped: oneshot::Receiver<()>,
 ) -> Vec<Sample> {
@@ -106,7 +112,7 @@ async fn use_server(
         delivered: RefCell::default(),
     });
     let begin = async {
-        let client = Client::connect(url).await?;
+        let client = connect(url, token).await?;
         let mut tail = client.tail(STREAM, TailFrom::Now);
         // The first item reports the position: entries added from here on are delivered.
         tail.next().await.context("the tail ended")??;

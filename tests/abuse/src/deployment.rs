@@ -22,6 +22,26 @@ pub(crate) enum Store {
     Memory,
 }
 
+/// The token of well-behaved clients at a server with tokens.
+pub(crate) const TOKEN: &str = "bystander-token-of-the-abuse-test";
+
+/// The settings of a server with tokens, with the SHA-256 of [`TOKEN`].
+const SETTINGS: &str = r#"
+[auth]
+anonymous = "reader"
+[[auth.static_tokens]]
+subject = "bystander"
+sha256 = "4322def586f46e7a210dc358958ccbb0e633da36113dc29c9b841443a12bc470"
+roles = ["writer"]
+# Even the short form connects more often.
+[limits]
+per_address = { connections_per_s = 20 }
+[roles.reader]
+rights = [{ allow = ["read"], streams = ["*"] }]
+[roles.writer]
+rights = [{ allow = ["read", "add", "trim"], streams = ["*"] }]
+"#;
+
 /// How the server is started.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ServerSetup {
@@ -34,6 +54,8 @@ pub(crate) struct ServerSetup {
     pub(crate) without_tracking: bool,
     /// Whether the server reaches Redis through a relay.
     pub(crate) through_relay: bool,
+    /// Whether clients have tokens. Hostile sockets have none, and may only read.
+    pub(crate) with_tokens: bool,
 }
 
 impl ServerSetup {
@@ -43,6 +65,7 @@ impl ServerSetup {
         serves_folder: false,
         without_tracking: false,
         through_relay: false,
+        with_tokens: false,
     };
 }
 
@@ -98,6 +121,11 @@ impl Deployment {
             let www = folder.path().join("www");
             fill_www(&www, folder.path())?;
             arguments.extend(["--www".to_owned(), www.display().to_string()]);
+        }
+        if setup.with_tokens {
+            let settings = folder.path().join("streamgate.toml");
+            fs::write(&settings, SETTINGS)?;
+            arguments.extend(["--config".to_owned(), settings.display().to_string()]);
         }
         arguments.extend(setup.arguments.iter().map(|&argument| argument.to_owned()));
         let mut command = command(setup)?;

@@ -17,7 +17,7 @@ use crate::bounds::{
 };
 use crate::bystander::Bystander;
 use crate::cores::Cores;
-use crate::deployment::{Deployment, Store};
+use crate::deployment::{Deployment, Store, TOKEN};
 use crate::figures::{Call, Figures, Growth};
 use crate::process_memory::{peak, reset_peak, resident};
 use crate::raw_socket::HANG_LIMIT;
@@ -57,6 +57,7 @@ fn measure(
     let scene = Scene {
         address: deployment.address()?,
         ws_url: deployment.proxy.ws_url(),
+        token: attack.server.with_tokens.then_some(TOKEN),
         redis_url: deployment.redis.as_ref().map(|redis| redis.url()),
         form,
         relay: deployment.relay.take(),
@@ -69,7 +70,7 @@ fn measure(
             .context("cannot prepare the attack")?;
     }
 
-    let bystander = Bystander::start(scene.ws_url.clone(), cores)?;
+    let bystander = Bystander::start(scene.ws_url.clone(), scene.token, cores)?;
     let start_before = Instant::now();
     thread::sleep(form.time_before());
     reset_peak(server)?;

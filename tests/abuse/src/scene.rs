@@ -27,6 +27,8 @@ pub(crate) enum Form {
 pub(crate) struct Scene {
     pub(crate) address: SocketAddr,
     pub(crate) ws_url: String,
+    /// The token of well-behaved clients.
+    pub(crate) token: Option<&'static str>,
     pub(crate) redis_url: Option<String>,
     pub(crate) form: Form,
     /// Between the server and Redis, if the set-up wants one.
@@ -91,7 +93,7 @@ impl Scene {
 
     /// Connects the native client.
     pub(crate) async fn client(&self) -> anyhow::Result<Client> {
-        Ok(Client::connect(&self.ws_url).await?)
+        connect(&self.ws_url, self.token).await
     }
 
     /// Opens a hostile socket, up to the welcome.
@@ -117,4 +119,13 @@ impl Scene {
         // Nothing panics while it is locked.
         self.problems.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Connects the native client to a server.
+pub(crate) async fn connect(url: &str, token: Option<&str>) -> anyhow::Result<Client> {
+    let mut builder = Client::builder(url);
+    if let Some(token) = token {
+        builder = builder.token(token);
+    }
+    Ok(builder.connect().await?)
 }

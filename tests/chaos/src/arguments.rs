@@ -17,8 +17,8 @@ pub(crate) struct Arguments {
     minutes: f64,
 
     /// Seed of the schedule; random by default. The same seed and options give the same schedule.
-    /// With an odd seed, Redis may evict what it remembers of adds. Can be repeated, for one run
-    /// each
+    /// With an odd seed, Redis may evict what it remembers of adds; with one that four divides,
+    /// clients have tokens, which end and are revoked. Can be repeated, for one run each
     #[arg(long, value_name = "S")]
     seed: Vec<u64>,
 
@@ -39,7 +39,8 @@ pub(crate) struct Arguments {
     verbose: bool,
 }
 
-/// Seeds of the short runs: with a Redis that evicts nothing, and with one that may evict.
+/// Seeds of the short runs: with a Redis that evicts nothing and clients with tokens, and with one
+/// that may evict and clients without.
 pub(crate) const SHORT_SEEDS: [u64; 2] = [8, 59];
 
 /// Length of a short run. Both take about a minute in all.

@@ -20,7 +20,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use crate::report::FaultCounts;
-use crate::schedule::{Fault, FaultSite};
+use crate::schedule::{Fault, FaultSite, may_evict};
+use crate::tokens::{self, Issuer};
 
 /// Flags of the proxies. Heartbeats and time-outs are short, so that a stall is noticed within the
 /// run. Only errors are logged: none should happen.
@@ -53,6 +54,8 @@ pub(crate) struct Deployment {
     pub(crate) client_relays: [Relay; 2],
     pub(crate) redis_relays: [Relay; 2],
     redis_url: String,
+    /// Of the clients' tokens, if they have some.
+    issuer: Option<Arc<Issuer>>,
     routes: Mutex<Routes>,
     fault_counts: Mutex<BTreeMap<(String, &'static str), u64>>,
     half_open: AtomicUsize,
@@ -75,14 +78,19 @@ struct Routes {
 }
 
 impl Deployment {
-    /// Starts everything. `may_evict` tells the proxies that Redis may evict dedup windows; Redis
-    /// itself never does, because its memory is not limited.
+    /// Starts everything. The seed decides whether clients have tokens, and whether proxies are told
+    /// that Redis may evict dedup windows; Redis itself never does, because its memory is not
+    /// limited.
     pub(crate) async fn start(
         version: RedisVersion,
-        may_evict: bool,
+        seed: u64,
         verbose: bool,
     ) -> anyhow::Result<(Arc<Self>, Processes)> {
-        let policy = if may_evict {
+        let issuer = match tokens::are_used(seed) {
+            true => Some(Arc::new(Issuer::new()?)),
+            false => None,
+        };
+        let policy = if may_evict(seed) {
             "volatile-lru"
         } else {
             "noeviction"
@@ -94,7 +102,7 @@ impl Deployment {
         let redis_relays = [Relay::start(target).await?, Relay::start(target).await?];
         let mut proxies = Vec::new();
         for relay in &redis_relays {
-            proxies.push(proxy(relay).await?);
+            proxies.push(proxy(relay, issuer.as_deref()).await?);
         }
         let addresses = [address(&proxies[0])?, address(&proxies[1])?];
         let client_relays = [
@@ -106,6 +114,7 @@ impl Deployment {
             client_relays,
             redis_relays,
             redis_url: redis.url(),
+            issuer,
             routes: Mutex::new(Routes {
                 proxies: addresses,
                 diverted: [0; 2],
@@ -122,6 +131,11 @@ impl Deployment {
     /// Returns the URL of Redis itself, past all relays.
     pub(crate) fn redis_url(&self) -> &str {
         &self.redis_url
+    }
+
+    /// Returns the issuer of the clients' tokens, if they have some.
+    pub(crate) fn issuer(&self) -> Option<&Issuer> {
+        self.issuer.as_deref()
     }
 
     /// Returns the time since the start of the run.
@@ -142,7 +156,15 @@ impl Deployment {
         max_frame_bytes: u32,
     ) -> anyhow::Result<Client> {
         let url = format!("ws://{}/v1/ws", self.client_relays[relay].address());
-        let client = Client::builder(&url)
+        let mut builder = Client::builder(&url);
+        if let Some(issuer) = &self.issuer {
+            let (issuer, subject) = (Arc::clone(issuer), issuer.new_subject());
+            builder = builder.token_source(move |_| {
+                let token = issuer.token(subject);
+                async { Ok(token) }
+            });
+        }
+        let client = builder
             .backoff(BACKOFF.0, BACKOFF.1)
             .queue_timeout(retry_timeout)
             .max_frame_bytes(max_frame_bytes)
@@ -153,7 +175,7 @@ impl Deployment {
 
     /// Starts a proxy at this index once Redis can be reached.
     pub(crate) async fn start_proxy(&self, index: usize) -> anyhow::Result<Proxy> {
-        proxy(&self.redis_relays[index]).await
+        proxy(&self.redis_relays[index], self.issuer()).await
     }
 
     /// Leads new connections to this process from now on.
@@ -204,6 +226,7 @@ impl Deployment {
             kinds: fault_counts.clone(),
             half_open: self.half_open.load(Ordering::Relaxed),
             evicted: self.evicted.load(Ordering::Relaxed),
+            tokens: self.issuer().map_or(0, Issuer::issued),
         }
     }
 
@@ -258,17 +281,21 @@ pub(crate) async fn blocking<T: Send + 'static>(
     spawn_blocking(work).await?
 }
 
-async fn proxy(redis_relay: &Relay) -> anyhow::Result<Proxy> {
+async fn proxy(redis_relay: &Relay, issuer: Option<&Issuer>) -> anyhow::Result<Proxy> {
     let url = format!("redis://{}", redis_relay.address());
     let end = Instant::now() + START_TIMEOUT;
     loop {
         // Otherwise a proxy that cannot serve would be started, and log an error, again and again.
         wait_for_redis(&url, end).await?;
-        let arguments: Vec<_> = ["--redis", &url]
+        let mut arguments: Vec<_> = ["--redis", &url]
             .into_iter()
             .chain(ARGUMENTS)
             .map(str::to_owned)
             .collect();
+        if let Some(issuer) = issuer {
+            let settings = issuer.settings().display().to_string();
+            arguments.extend(["--config".to_owned(), settings]);
+        }
         match blocking(move || Proxy::start(arguments)).await {
             Err(error) if Instant::now() >= end => return Err(error),
             Err(_) => tokio::time::sleep(START_PAUSE).await,

@@ -10,6 +10,7 @@ use tokio::time::{sleep, sleep_until};
 use crate::deployment::{Deployment, blocking};
 use crate::redis_inspector::RedisInspector;
 use crate::schedule::{Fault, FaultSite, ScheduledFault, SiteSchedule};
+use crate::tokens;
 
 /// The process or relay of a site.
 pub(crate) enum Subject {
@@ -18,6 +19,8 @@ pub(crate) enum Subject {
     Redis(RedisServer),
     /// A direct connection to Redis, while there is one.
     DedupWindows(Option<RedisInspector>),
+    /// The same.
+    Tokens(Option<RedisInspector>),
 }
 
 /// Injects all faults of a site. Returns its subject, which is healthy again.
@@ -36,6 +39,9 @@ pub(crate) async fn run(
             (Subject::DedupWindows(mut inspector), _) => {
                 inspector = evict(&deployment, inspector).await;
                 Subject::DedupWindows(inspector)
+            }
+            (Subject::Tokens(inspector), _) => {
+                Subject::Tokens(revoke(&deployment, inspector, planned.fault).await)
             }
             (Subject::Redis(redis), _) => Subject::Redis(fail_redis(redis, planned).await?),
             (subject, FaultSite::ClientRelay(index)) => {
@@ -78,6 +84,25 @@ async fn evict(
     Some(inspector)
 }
 
+/// Revokes tokens that were issued before now. While Redis is unavailable, nobody can.
+async fn revoke(
+    deployment: &Deployment,
+    inspector: Option<RedisInspector>,
+    fault: Fault,
+) -> Option<RedisInspector> {
+    let issuer = deployment.issuer()?;
+    let mut inspector = match inspector {
+        Some(inspector) => inspector,
+        None => RedisInspector::open(deployment.redis_url()).await.ok()?,
+    };
+    let subject = match fault {
+        Fault::RevokeSubject(number) => Some(number % issuer.subjects().max(1)),
+        _ => None,
+    };
+    inspector.revoke(&tokens::field(subject)).await.ok()?;
+    Some(inspector)
+}
+
 async fn fail_relay(
     deployment: &Deployment,
     relay: &Relay,
@@ -102,9 +127,13 @@ async fn fail_relay(
         Fault::CutAfter(direction, bytes, cut) => {
             (Scope::Present, direction, Flow::CutAfter(bytes, cut))
         }
-        Fault::OtherProxy(_) | Fault::Kill { .. } | Fault::Drain | Fault::Pause | Fault::Evict => {
-            return;
-        }
+        Fault::OtherProxy(_)
+        | Fault::Kill { .. }
+        | Fault::Drain
+        | Fault::Pause
+        | Fault::Evict
+        | Fault::RevokeSubject(_)
+        | Fault::RevokeAll => return,
     };
     relay.set(scope, direction, flow);
     sleep(lasts).await;

@@ -3,6 +3,7 @@
 //!
 //! - [`schedule`]: which fault comes where and when, from a seed
 //! - [`deployment`], [`faults`]: the processes and relays, and how faults are injected into them
+//! - [`tokens`]: the tokens of the clients, which end and are revoked
 //! - [`scenario`], [`actors`]: the streams, and who uses them meanwhile and writes a [`journal`]
 //! - [`redis_inspector`]: what Redis holds in the end; [`pending_history`]: for whom entries were
 //!   pending meanwhile
@@ -21,6 +22,7 @@ mod report;
 mod run;
 mod scenario;
 mod schedule;
+mod tokens;
 
 use std::process::ExitCode;
 

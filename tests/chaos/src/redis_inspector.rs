@@ -1,6 +1,7 @@
 //! Inspects Redis directly, past all relays and proxies.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use redis::aio::MultiplexedConnection;
 use redis::streams::StreamInfoGroupsReply;
@@ -13,6 +14,7 @@ use streamgate_protocol::EntryId;
 use crate::journal::{DeadLetter, EntryTag, Group, StreamContents};
 use crate::pending_history::PendingState;
 use crate::scenario::{DEAD_LETTERS, FIELD, GROUP, HUGE_PADDING, PendingPolicy, STREAMS, id_of};
+use crate::tokens::REVOKED;
 
 /// Entries that are read at once.
 const PAGE: usize = 10_000;
@@ -93,6 +95,12 @@ impl RedisInspector {
             return Ok(0);
         }
         self.connection.del(keys).await
+    }
+
+    /// Revokes the tokens of a field that were issued before this second.
+    pub(crate) async fn revoke(&mut self, field: &str) -> RedisResult<()> {
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        self.connection.hset(REVOKED, field, now.as_secs()).await
     }
 
     /// Returns the last delivered id of every group, and the number of its pending entries that a

@@ -21,6 +21,8 @@ pub(crate) struct FaultCounts {
     pub(crate) half_open: usize,
     /// Dedup windows that were evicted.
     pub(crate) evicted: usize,
+    /// Tokens that clients have had.
+    pub(crate) tokens: usize,
 }
 
 /// Counts, and the violations that the checker found.
@@ -92,10 +94,16 @@ impl fmt::Display for Report {
             f,
             "\n  faults             {all}; settled {settling:.1} s after the last"
         )?;
-        let (half_open, evicted) = (self.faults.half_open, self.faults.evicted);
+        let FaultCounts {
+            half_open,
+            evicted,
+            tokens,
+            ..
+        } = self.faults;
         writeln!(
             f,
-            "                     {half_open} connections half-open, {evicted} windows evicted"
+            "                     {half_open} connections half-open, {evicted} windows evicted, \
+             {tokens} tokens used"
         )?;
         write!(f, "{}{}{}", self.adds, self.tails, self.group)?;
         writeln!(

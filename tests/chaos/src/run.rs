@@ -146,7 +146,7 @@ struct Actors {
 pub(crate) async fn run(options: &Options) -> anyhow::Result<Report> {
     let may_evict = may_evict(options.seed);
     let (deployment, processes) =
-        Deployment::start(options.redis, may_evict, options.verbose).await?;
+        Deployment::start(options.redis, options.seed, options.verbose).await?;
     RedisInspector::open(deployment.redis_url())
         .await?
         .create_groups()
@@ -201,6 +201,7 @@ async fn inject_faults(
             FaultSite::Proxy(index) => proxies[index].take().map(Subject::Proxy),
             FaultSite::Redis => redis.take().map(Subject::Redis),
             FaultSite::DedupWindows => Some(Subject::DedupWindows(None)),
+            FaultSite::Tokens => Some(Subject::Tokens(None)),
         };
         let subject = subject.context("each process has one site")?;
         sites.spawn(faults::run(Arc::clone(deployment), site, subject));

@@ -7,6 +7,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use streamgate_test_support::relay::{Cut, Direction};
 
+use crate::tokens;
+
 /// A part of the deployment that can fail. The faults of one site never overlap; those of different
 /// sites do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub(crate) enum FaultSite {
     Redis,
     /// What Redis remembers of adds, where it may evict that.
     DedupWindows,
+    /// The tokens of the clients, where they have some.
+    Tokens,
 }
 
 /// A fault.
@@ -49,6 +53,10 @@ pub(crate) enum Fault {
     Pause,
     /// All dedup windows are evicted.
     Evict,
+    /// The tokens of one client are revoked that were issued before. The number chooses it.
+    RevokeSubject(usize),
+    /// All tokens are revoked that were issued before.
+    RevokeAll,
 }
 
 /// A fault and its time.
@@ -69,7 +77,7 @@ pub(crate) struct SiteSchedule {
 }
 
 impl FaultSite {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::ClientRelay(0),
         Self::ClientRelay(1),
         Self::RedisRelay(0),
@@ -78,6 +86,7 @@ impl FaultSite {
         Self::Proxy(1),
         Self::Redis,
         Self::DedupWindows,
+        Self::Tokens,
     ];
 
     /// Bounds of the pause between two faults in ms: long enough that calls succeed in between, and
@@ -89,6 +98,7 @@ impl FaultSite {
             Self::Proxy(_) => (2_000, 9_000),
             Self::Redis => (4_000, 15_000),
             Self::DedupWindows => (200, 4_000),
+            Self::Tokens => (200, 2_000),
         }
     }
 
@@ -124,6 +134,13 @@ impl FaultSite {
                 Fault::Pause,
             ],
             Self::DedupWindows => vec![Fault::Evict],
+            Self::Tokens => {
+                let mut faults: Vec<_> = (0..5)
+                    .map(|_| Fault::RevokeSubject(rng.usize(..)))
+                    .collect();
+                faults.push(Fault::RevokeAll);
+                faults
+            }
         };
         if matches!(self, Self::ClientRelay(_)) {
             kinds_left.push(Fault::OtherProxy(Cut::Close));
@@ -154,6 +171,8 @@ impl Fault {
             Self::Drain => "SIGTERM",
             Self::Pause => "SIGSTOP",
             Self::Evict => "eviction",
+            Self::RevokeSubject(_) => "of a client",
+            Self::RevokeAll => "of all",
         }
     }
 }
@@ -166,6 +185,7 @@ impl fmt::Display for FaultSite {
             Self::Proxy(_) => f.write_str("proxy"),
             Self::Redis => f.write_str("Redis"),
             Self::DedupWindows => f.write_str("dedup windows"),
+            Self::Tokens => f.write_str("revocations"),
         }
     }
 }
@@ -203,7 +223,11 @@ pub(crate) fn schedule(seed: u64, intensity: Intensity, length: Duration) -> Vec
         faults: site_schedule(site, intensity, &mut Rng::with_seed(seeds.u64(..)), length),
     };
     let mut schedules: Vec<_> = FaultSite::ALL.map(site_schedule).into();
-    schedules.retain(|schedule| schedule.site != FaultSite::DedupWindows || may_evict(seed));
+    schedules.retain(|schedule| match schedule.site {
+        FaultSite::DedupWindows => may_evict(seed),
+        FaultSite::Tokens => tokens::are_used(seed),
+        _ => true,
+    });
     schedules
 }
 
@@ -292,11 +316,13 @@ mod tests {
     }
 
     #[test]
-    fn every_second_seed_evicts() {
+    fn every_second_seed_evicts_and_every_fourth_has_tokens() {
         for seed in [7, 8] {
             let schedules = schedule(seed, Intensity::Normal, LENGTH);
             let evicts = schedules.iter().any(|s| s.site == FaultSite::DedupWindows);
             assert_eq!(evicts, seed == 7);
+            let revokes = schedules.iter().any(|s| s.site == FaultSite::Tokens);
+            assert_eq!(revokes, seed == 8);
         }
     }
 
@@ -330,7 +356,8 @@ mod tests {
             .iter()
             .flat_map(|seed| kinds(&schedule(*seed, Intensity::Normal, SHORT)))
             .collect();
-        let all = kinds(&schedule(7, Intensity::Normal, 10 * LENGTH));
+        let all = [7, 8].map(|seed| kinds(&schedule(seed, Intensity::Normal, 10 * LENGTH)));
+        let all: HashSet<_> = all.into_iter().flatten().collect();
         let missing: Vec<_> = all.difference(&short).collect();
         assert!(missing.is_empty(), "{missing:?}");
     }

@@ -16,7 +16,7 @@ use crate::scene::Scene;
 const SOCKETS: usize = 8;
 
 /// Messages of a frame.
-const MESSAGES: u64 = 1_000;
+pub(super) const MESSAGES: u64 = 1_000;
 
 /// Writes of as many frames at once.
 const FRAMES: usize = 8;
@@ -103,19 +103,29 @@ pub(super) const ATTACKS: &[Attack] = &[
 
 /// What a flooding socket does with replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Replies {
+pub(super) enum Replies {
     Read,
     Ignored,
 }
 
 /// A flood: its encoding and the frame that it sends.
-type Flood = fn() -> (Encoding, Vec<u8>);
+pub(super) type Flood = fn() -> (Encoding, Vec<u8>);
 
 async fn flood(scene: &Scene, replies: Replies, flood: Flood) -> anyhow::Result<()> {
+    flood_from(scene, SOCKETS, replies, flood).await
+}
+
+/// Floods from this many sockets.
+pub(super) async fn flood_from(
+    scene: &Scene,
+    sockets: usize,
+    replies: Replies,
+    flood: Flood,
+) -> anyhow::Result<()> {
     let (encoding, frame) = flood();
     let bytes = frame.repeat(FRAMES);
     let end = Instant::now() + scene.length();
-    let sockets = (0..SOCKETS).map(async |_| {
+    let sockets = (0..sockets).map(async |_| {
         while Instant::now() < end {
             let (mut reader, mut writer) = scene.socket(encoding).await?.into_halves();
             let bytes = bytes.clone();
@@ -146,7 +156,7 @@ async fn flood(scene: &Scene, replies: Replies, flood: Flood) -> anyhow::Result<
     Ok(())
 }
 
-fn requests(operation: fn() -> Operation<'static>) -> (Encoding, Vec<u8>) {
+pub(super) fn requests(operation: fn() -> Operation<'static>) -> (Encoding, Vec<u8>) {
     let requests = (0..MESSAGES).map(|id| ClientMessage::Request {
         id,
         operation: operation(),
@@ -171,7 +181,7 @@ fn empty_adds() -> (Encoding, Vec<u8>) {
     })
 }
 
-fn reads() -> (Encoding, Vec<u8>) {
+pub(super) fn reads() -> (Encoding, Vec<u8>) {
     requests(|| Operation::ReadLatest {
         stream: "missing".into(),
         count: 10,

@@ -17,6 +17,13 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Longest text in an answer: Redis's own bound (`proto-max-bulk-len`), 512 MiB.
 const MAX_TEXT_BYTES: usize = 512 * 1024 * 1024;
 
+/// Texts of so many bytes are gathered as they arrive, so that they are copied once.
+const LARGE_TEXT_BYTES: usize = BUFFER_BYTES;
+
+/// Bytes that are reserved at once for a text: its length is only a claim. What does not arrive takes
+/// no memory.
+const MAX_RESERVED_TEXT: usize = 16 * 1024 * 1024;
+
 /// Longest line, in bytes: a length, a number, an error or a status.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
@@ -36,8 +43,17 @@ pub struct MalformedAnswer;
 pub struct AnswerReader {
     buffer: Vec<u8>,
     unread: Range<usize>,
+    /// A text that is arriving. Nothing after it is in the buffer.
+    large_text: Option<LargeText>,
     /// Values that are incomplete, the innermost last.
     open: Vec<OpenAggregate>,
+}
+
+/// A large text, as far as it has arrived.
+#[derive(Debug)]
+struct LargeText {
+    bytes: Vec<u8>,
+    length: usize,
 }
 
 /// A value that is made of others.
@@ -74,6 +90,7 @@ impl AnswerReader {
         Self {
             buffer: vec![0; BUFFER_BYTES],
             unread: 0..0,
+            large_text: None,
             open: Vec::new(),
         }
     }
@@ -138,6 +155,9 @@ impl AnswerReader {
     }
 
     fn token(&mut self) -> Result<AnswerToken, MalformedAnswer> {
+        if self.large_text.is_some() {
+            return self.gather_large_text();
+        }
         let unread = &self.buffer[self.unread.clone()];
         let Some(line) = line(unread)? else {
             return Ok(AnswerToken::Incomplete(1));
@@ -151,7 +171,13 @@ impl AnswerReader {
                 None => AnswerToken::Value(Value::Nil),
                 Some(length) => {
                     let Some(text) = bulk(unread, taken, length)? else {
-                        return Ok(incomplete_bulk(unread, taken, length));
+                        if length < LARGE_TEXT_BYTES {
+                            return Ok(incomplete_bulk(unread, taken, length));
+                        }
+                        self.unread.start += taken;
+                        let bytes = Vec::with_capacity((length + 2).min(MAX_RESERVED_TEXT));
+                        self.large_text = Some(LargeText { bytes, length });
+                        return self.gather_large_text();
                     };
                     let text = text.to_vec();
                     taken += length + 2;
@@ -206,6 +232,26 @@ impl AnswerReader {
         };
         self.unread.start += taken;
         Ok(token)
+    }
+
+    /// Moves bytes of a large text out of the buffer. Returns the text once all of it has arrived.
+    fn gather_large_text(&mut self) -> Result<AnswerToken, MalformedAnswer> {
+        let Some(mut text) = self.large_text.take() else {
+            return Err(MalformedAnswer);
+        };
+        let missing = text.length + 2 - text.bytes.len();
+        let arrived = self.unread.start..self.unread.end.min(self.unread.start + missing);
+        self.unread.start = arrived.end;
+        text.bytes.extend_from_slice(&self.buffer[arrived]);
+        if text.bytes.len() < text.length + 2 {
+            self.large_text = Some(text);
+            return Ok(AnswerToken::Incomplete(1));
+        }
+        if !text.bytes.ends_with(b"\r\n") {
+            return Err(MalformedAnswer);
+        }
+        text.bytes.truncate(text.length);
+        Ok(AnswerToken::Value(Value::BulkString(text.bytes)))
     }
 
     /// Makes room for `more` bytes after the unread ones.
@@ -396,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_grows_the_buffer_which_then_shrinks() {
+    fn a_long_text_does_not_grow_the_buffer() {
         let text = vec![b'x'; 5 * BUFFER_BYTES];
         let mut bytes = format!("*2\r\n:1\r\n${}\r\n", text.len()).into_bytes();
         bytes.extend_from_slice(&text);

@@ -31,7 +31,7 @@ let server;
 before(async () => {
   const args = [...CHROMIUM_FLAGS, `--host-resolver-rules=MAP ${REBOUND} 127.0.0.1`];
   browser = await chromium.launch({ executablePath: chromiumPath(), args });
-  server = await serveWithTokens({}, "--www", www);
+  server = await serveWithTokens({}, "--www", www, "--admin-listen", "127.0.0.1:0");
 });
 
 after(async () => {
@@ -119,13 +119,14 @@ test("a tab that was frozen past its token's end comes back with a fresh one", {
   assert.ok(!result.states.some((state) => state.startsWith("closed")), `${result.states}`);
 });
 
-test("a page of another origin is not let in, with any token", { timeout: HANG_MS }, async (t) => {
-  const other = createServer((_, response) => response.setHeader("content-type", "text/html").end("<!doctype html>"));
-  await new Promise((listening) => other.listen(0, "127.0.0.1", listening));
-  t.after(() => other.close());
+/** Opens a socket from a page at this address. Returns whether it opened, and how often the server refused, by reason. */
+async function tryToConnect(t, pageUrl, socketUrl) {
   const page = await (await browser.newContext()).newPage();
   t.after(() => page.context().close());
-  await page.goto(`http://127.0.0.1:${other.address().port}/`);
+  await page.goto(pageUrl);
+  const refusals = async () =>
+    new Map([...(await server.metrics())].filter(([name]) => name.startsWith("streamgate_refusals_total")));
+  const before = await refusals();
   const outcome = await page.evaluate(
     (url) =>
       new Promise((resolve) => {
@@ -133,12 +134,31 @@ test("a page of another origin is not let in, with any token", { timeout: HANG_M
         socket.onopen = () => resolve("open");
         socket.onclose = ({ code }) => resolve(code);
       }),
-    server.webSocketUrl,
+    socketUrl,
   );
-  assert.equal(outcome, 1006);
+  const changed = [...(await refusals())].filter(([name, count]) => count !== (before.get(name) ?? 0));
+  return { outcome, refusals: changed.map(([name, count]) => [name.match(/reason="(\w+)"/)[1], count - (before.get(name) ?? 0)]) };
+}
+
+test("the server's own page opens a socket, and a page of another origin is refused for its origin", { timeout: HANG_MS }, async (t) => {
+  const other = createServer((_, response) => response.setHeader("content-type", "text/html").end("<!doctype html>"));
+  await new Promise((listening) => other.listen(0, "127.0.0.1", listening));
+  t.after(() => other.close());
+  const own = await tryToConnect(t, `${server.url}/icon.svg`, server.webSocketUrl);
+  assert.deepEqual(own, { outcome: "open", refusals: [] });
+  const foreign = await tryToConnect(t, `http://127.0.0.1:${other.address().port}/`, server.webSocketUrl);
+  assert.deepEqual(foreign, { outcome: 1006, refusals: [["foreign_origin", 1]] });
 });
 
-test("a name that was rebound to this machine gives no page of its own", { timeout: HANG_MS }, async (t) => {
+test("a name that was rebound to this machine gives no socket and no page", { timeout: HANG_MS }, async (t) => {
+  // The page came from the attacker's own machine, before the name was rebound.
+  const rebound = createServer((_, response) => response.setHeader("content-type", "text/html").end("<!doctype html>"));
+  await new Promise((listening) => rebound.listen(0, "127.0.0.1", listening));
+  t.after(() => rebound.close());
+  const socketUrl = new URL(server.webSocketUrl);
+  socketUrl.hostname = REBOUND;
+  const outcome = await tryToConnect(t, `http://${REBOUND}:${rebound.address().port}/`, socketUrl.href);
+  assert.deepEqual(outcome, { outcome: 1006, refusals: [["unknown_host", 1]] });
   const page = await (await browser.newContext()).newPage();
   t.after(() => page.context().close());
   const address = new URL(`${server.url}/icon.svg`);

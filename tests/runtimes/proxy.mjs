@@ -21,6 +21,7 @@ export const binary = fromTarget("STREAMGATE_BIN", "debug/streamgate");
 export class Proxy {
   #child;
   #port = 0;
+  #adminUrl;
 
   #arguments;
 
@@ -44,10 +45,21 @@ export class Proxy {
     return `ws://127.0.0.1:${this.#port}/v1/ws`;
   }
 
+  /** Returns the metrics by their names with labels. Needs `--admin-listen`. */
+  async metrics() {
+    const text = await (await fetch(`${this.#adminUrl}/metrics`)).text();
+    const samples = text.split("\n").filter((line) => line && !line.startsWith("#"));
+    return new Map(samples.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]));
+  }
+
   async start() {
     const listen = ["serve", "--listen", `127.0.0.1:${this.#port}`];
-    const child = spawn(binary, [...listen, ...this.#arguments], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(binary, [...listen, ...this.#arguments], { stdio: ["ignore", "pipe", "pipe"] });
     this.#child = child;
+    createInterface({ input: child.stderr }).on("line", (line) => {
+      console.error(line);
+      this.#adminUrl = line.match(/admin listener on (http:\S+)/)?.[1] ?? this.#adminUrl;
+    });
     const line = await Promise.race([
       once(createInterface({ input: child.stdout }), "line").then(([line]) => line),
       once(child, "exit").then(([status]) => assert.fail(`${binary} ended with status ${status} before it was ready`)),

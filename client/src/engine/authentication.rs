@@ -68,12 +68,8 @@ impl Engine {
     }
 }
 
-/// Returns whether a close, or an HTTP status, means that another token may be accepted.
+/// Returns whether a close means that another token may be accepted. No HTTP status does: the
+/// handshake has no token.
 pub(super) const fn is_refusal_of_token(code: u16) -> bool {
-    matches!(code, 401 | close::UNAUTHENTICATED) || is_forbidden(code)
-}
-
-/// Returns whether it means that this client may not connect, whatever its token.
-pub(super) const fn is_forbidden(code: u16) -> bool {
-    matches!(code, 403 | close::FORBIDDEN)
+    matches!(code, close::UNAUTHENTICATED | close::FORBIDDEN)
 }

@@ -7,7 +7,7 @@ use streamgate_protocol::limits;
 use streamgate_protocol::text::push_number;
 
 use super::Engine;
-use super::authentication::{is_forbidden, is_refusal_of_token};
+use super::authentication::is_refusal_of_token;
 use super::availability::Availability;
 use super::connection_phase::ConnectionPhase;
 use super::connection_state::ConnectionState;
@@ -205,7 +205,7 @@ impl Engine {
         }
         let is_retried = self.was_ever_open || self.config.retry_first_connect;
         let has_ended = if is_refusal_of_token(code) {
-            self.tokens.refuse(is_forbidden(code), is_retried)
+            self.tokens.refuse(code == close::FORBIDDEN, is_retried)
         } else {
             close::after_close(code) == AfterClose::Stop || !is_retried
         };

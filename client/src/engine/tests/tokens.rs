@@ -244,7 +244,7 @@ fn a_renewal_that_is_refused_leaves_the_socket_open_and_the_owner_is_asked_again
 
 #[test]
 fn after_a_refusal_the_client_asks_once_more_and_repeats_what_was_in_flight() {
-    for close_code in [close::UNAUTHENTICATED, close::FORBIDDEN, 401, 403] {
+    for close_code in [close::UNAUTHENTICATED, close::FORBIDDEN] {
         let mut test = open_on_demand();
         test.request(1, read());
         assert_eq!(test.sent().len(), 1);
@@ -256,6 +256,24 @@ fn after_a_refusal_the_client_asks_once_more_and_repeats_what_was_in_flight() {
         test.accept_for("ann");
         assert_eq!(test.hello_token().as_deref(), Some("second"));
         assert_eq!(test.codes(), []);
+    }
+}
+
+#[test]
+fn a_client_whose_handshake_is_refused_stops_whatever_tokens_its_owner_has() {
+    for (status, code) in [(401, "NOAUTH"), (403, "NOPERM")] {
+        for was_open in [false, true] {
+            let mut test = if was_open {
+                open_on_demand()
+            } else {
+                on_demand()
+            };
+            test.request(1, read());
+            test.lose_connection(status);
+            assert_eq!(test.closed_with, Some(status), "was open: {was_open}");
+            assert_eq!(test.codes(), [(1, code)]);
+            assert_eq!(test.take_token_request(), None);
+        }
     }
 }
 
@@ -430,22 +448,21 @@ fn a_renewal_that_was_accepted_is_the_token_that_a_close_refuses() {
 
 #[test]
 fn a_client_that_is_forbidden_twice_in_a_row_stops() {
-    for close_code in [close::FORBIDDEN, 403] {
-        for welcomed in [false, true] {
-            let mut test = open_on_demand();
-            test.request(1, read());
-            test.lose_connection(close_code);
-            assert!(test.advance_until_token_request().1);
-            test.answer("second");
-            if welcomed {
-                test.accept_for("ann");
-                test.stay_open(1_000);
-            }
-            test.lose_connection(close_code);
-            assert_eq!(test.closed_with, Some(close_code), "welcomed: {welcomed}");
-            assert_eq!(test.codes(), [(1, "NOPERM")]);
-            assert_eq!(test.take_token_request(), None);
+    for welcomed in [false, true] {
+        let mut test = open_on_demand();
+        test.request(1, read());
+        test.lose_connection(close::FORBIDDEN);
+        assert!(test.advance_until_token_request().1);
+        test.answer("second");
+        if welcomed {
+            test.accept_for("ann");
+            test.stay_open(1_000);
         }
+        test.lose_connection(close::FORBIDDEN);
+        let closed_with = Some(close::FORBIDDEN);
+        assert_eq!(test.closed_with, closed_with, "welcomed: {welcomed}");
+        assert_eq!(test.codes(), [(1, "NOPERM")]);
+        assert_eq!(test.take_token_request(), None);
     }
 }
 

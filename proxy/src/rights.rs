@@ -16,8 +16,7 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::message::Subscription;
 use streamgate_protocol::{CacheError, CacheResult, Operation};
 
-pub(crate) use self::apply::DeadLetterTerms;
-use self::apply::Terms;
+pub(crate) use self::apply::{DeadLetterTerms, Terms};
 pub(crate) use self::needs::OngoingNeeds;
 use self::needs::{Need, needs_of_operation, needs_of_subscription};
 use self::pattern::Pattern;
@@ -123,18 +122,17 @@ impl Rights {
 
     /// Checks again what was permitted by other rights: it must be permitted for the same streams.
     ///
+    /// Returns the terms of these rights.
     /// # Errors
     ///
     /// `NOPERM`.
-    pub(crate) fn still_permit(&self, ongoing: &OngoingNeeds) -> CacheResult<()> {
+    pub(crate) fn still_permit(&self, ongoing: &OngoingNeeds) -> CacheResult<Terms> {
         if self.is_everything() {
-            return Ok(());
+            return Ok(Terms::default());
         }
         let needs = ongoing.needs();
-        match self.terms_within(ongoing.prefix(), &needs.list) {
-            Ok(_) => Ok(()),
-            Err(need) => Err(refusal(needs.verb, need)),
-        }
+        let terms = self.terms_within(ongoing.prefix(), &needs.list);
+        terms.map_err(|need| refusal(needs.verb, need))
     }
 
     /// Returns the terms of the rights that permit all needs with one prefix: with two, a tenant could

@@ -61,6 +61,13 @@ impl<'a> ReclaimSchedule<'a> {
         }
     }
 
+    /// Sets the bound of the dead-letter stream, from the next step on.
+    pub fn set_dead_letter_maxlen(&mut self, maxlen: Option<u64>) {
+        if let Some(policy) = &mut self.next.dead_letter {
+            policy.maxlen = maxlen;
+        }
+    }
+
     /// Polls for the next reclaimed entries: at least one, or one that was skipped, within `room`.
     /// The first entry may have more bytes.
     ///

@@ -41,6 +41,17 @@ impl Terms {
         stream.starts_with(RESERVED_PREFIX) || whole.eq(RESERVED_PREFIX)
     }
 
+    /// Returns the largest number of entries of one push to a consumer that asked for this many.
+    pub(crate) fn batch(&self, mut asked: u64) -> u64 {
+        self.cap(&mut asked);
+        asked
+    }
+
+    /// Returns the bound of a consumer's dead-letter stream.
+    pub(crate) fn dead_letter_maxlen(&self) -> Option<u64> {
+        self.maxlen
+    }
+
     /// Adds the terms of another right that permits this need. Of two bounds the smaller counts, so
     /// that the order of rights and roles has no meaning.
     pub(super) fn restrict(&mut self, right: &Self, need: &Need<'_>) {

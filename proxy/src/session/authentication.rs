@@ -275,7 +275,7 @@ impl<S> Session<'_, S> {
     pub(super) fn renew_token(&mut self, token: &str) {
         if let Some(answer) = self.access.renew(token) {
             self.outgoing.push(&answer);
-            self.end_what_is_no_longer_permitted();
+            self.apply_rights();
             let now = Instant::now();
             if let Err(wait) = self.renewals.take(1, RENEWAL_RATE, now) {
                 self.read_after = Some(now + wait);
@@ -289,14 +289,15 @@ impl<S> Session<'_, S> {
         // Before the hello there is nothing to look at again.
         if self.registration.is_some() {
             self.access.check_again().map_err(|e| unauthenticated(&e))?;
-            self.end_what_is_no_longer_permitted();
+            self.apply_rights();
         }
         Ok(())
     }
 
-    fn end_what_is_no_longer_permitted(&mut self) {
+    /// Puts subscriptions under the rights of now, and ends what they do not permit.
+    fn apply_rights(&mut self) {
         let rights = &self.access.subject.rights;
-        for (id, error) in self.in_flight.refused_by(rights) {
+        for (id, error) in self.in_flight.apply_rights(rights) {
             self.in_flight.cancel_id(id);
             self.outgoing.error(id, &error);
         }

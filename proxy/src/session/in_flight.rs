@@ -149,11 +149,20 @@ impl<'b> InFlight<'b> {
         }
     }
 
-    /// Returns the ids of waits and subscriptions that these rights do not permit, each with why.
-    pub(super) fn refused_by(&self, rights: &Rights) -> Vec<(u64, CacheError)> {
+    /// Puts subscriptions under the terms of these rights. Returns the ids of waits and subscriptions
+    /// that they do not permit, each with why.
+    pub(super) fn apply_rights(&self, rights: &Rights) -> Vec<(u64, CacheError)> {
         let refused = |(id, request): (&u64, &InFlightRequest<'_>)| {
             let needs = request.needs.as_ref()?;
-            rights.still_permit(needs).err().map(|error| (*id, error))
+            match rights.still_permit(needs) {
+                Ok(terms) => {
+                    if let Some(OngoingHandle::Subscription(subscription)) = &request.ongoing {
+                        subscription.set_terms(&terms);
+                    }
+                    None
+                }
+                Err(error) => Some((*id, error)),
+            }
         };
         self.requests.iter().filter_map(refused).collect()
     }

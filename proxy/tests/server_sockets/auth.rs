@@ -1,19 +1,21 @@
 //! Tokens and rights as clients see them, in both encodings.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use streamgate::{
     AuthPolicy, Config, KeySet, Permission, Revocation, RevokedTokens, RightRule, Role,
     StaticToken, VerificationKey,
 };
+use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
-use streamgate_protocol::message::{Credit, Identity, Outcome};
-use streamgate_protocol::{ClientMessage, ServerMessage, close};
+use streamgate_protocol::message::{Credit, Identity, Item, Outcome, Subscription};
+use streamgate_protocol::{ClientMessage, ConsumeOptions, Operation, Reply, ServerMessage, close};
 
-use crate::client::{Closed, TestClient, add, tail, wait_for};
+use crate::client::{Closed, TestClient, add, request, tail, wait_for};
 use crate::handshake::HANDSHAKE;
 use crate::http::exchange;
-use crate::test_server::TestServer;
+use crate::test_server::{TestServer, serve};
 use crate::tokens::{self, authenticate, hello_with, token_for};
 
 const CREDIT: Credit = Credit {
@@ -317,6 +319,118 @@ async fn waits_and_subscriptions_end_when_a_renewal_takes_their_right() {
         let noperm = "NOPERM".to_owned();
         assert_eq!(ended, [(1, noperm.clone()), (3, noperm)]);
         round_trip(&mut client, 2).await;
+    }
+}
+
+/// A policy with two roles, of which one may do the same within bounds.
+fn policy_with_bounds(bounded: &str, free: &str) -> AuthPolicy {
+    let mut rule = RightRule::new(Permission::ALL, ["s", "dead"]);
+    let policy = tokens::policy().role(free, Role::new([rule.clone()]).unwrap());
+    (rule.max_count, rule.maxlen) = (Some(2), Some(1));
+    policy.role(bounded, Role::new([rule]).unwrap())
+}
+
+async fn perform(client: &mut TestClient, id: u64, operation: Operation<'_>) -> Reply {
+    client.send(&[request(id, operation)]).await;
+    match next(client).await {
+        ServerMessage::Reply {
+            outcome: Outcome::Ok(reply),
+            ..
+        } => reply,
+        other => panic!("not a reply: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn tighter_terms_reach_consumers_that_run() {
+    for renews in [false, true] {
+        let config = Config::default().access(policy_with_bounds("later", "user"));
+        let (address, server) = serve(Arc::new(MemoryStreams::new()), config).await;
+        let mut client = tokens::connect(address, Encoding::Json, Some(&token("ann")), &[]).await;
+        client.welcome().await;
+        let create_group = Operation::CreateGroup {
+            stream: "s".into(),
+            group: "g".into(),
+            id: "0".into(),
+        };
+        perform(&mut client, 1, create_group).await;
+        for _ in 0..3 {
+            client.send(&[add(2, "s", "v")]).await;
+            next(&mut client).await;
+        }
+        let read_group = Operation::ReadGroup {
+            stream: "s".into(),
+            group: "g".into(),
+            consumer: "other".into(),
+            count: 0,
+            block_ms: None,
+        };
+        perform(&mut client, 3, read_group).await;
+        let options = ConsumeOptions::default().claim_after_ms(1);
+        let no_credit = Credit {
+            entries: 0,
+            ..CREDIT
+        };
+        client
+            .send(&[ClientMessage::Subscribe {
+                id: 4,
+                subscription: Subscription::consume("s", "g", "c", options.dead_letter("dead", 1)),
+                credit: no_credit,
+            }])
+            .await;
+        for _ in 0..5 {
+            client.send(&[add(5, "s", "v")]).await;
+            next(&mut client).await;
+        }
+        if renews {
+            let bounded = token_for("ann", "later", 60);
+            client.send(&[authenticate(&bounded)]).await;
+            auth(&mut client).await;
+        } else {
+            let bounded = policy_with_bounds("user", "later");
+            server.set_access(bounded).unwrap();
+        }
+        client
+            .send(&[ClientMessage::Grant {
+                id: 4,
+                credit: CREDIT,
+            }])
+            .await;
+        let mut received = 0;
+        while received < 5 {
+            match client.receive().await.unwrap() {
+                ServerMessage::Push {
+                    item: Item::Entries { entries, .. },
+                    ..
+                } => {
+                    assert!(entries.len() <= 2, "{} of {renews}", entries.len());
+                    received += entries.len();
+                }
+                other => panic!("not a push: {other:?}"),
+            }
+        }
+        let pending_summary = || Operation::PendingSummary {
+            stream: "s".into(),
+            group: "g".into(),
+        };
+        // The three of the other consumer are dead letters then.
+        loop {
+            match perform(&mut client, 6, pending_summary()).await {
+                Reply::Summary(summary) if summary.count == 5 => break,
+                Reply::Summary(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        let read = Operation::Read {
+            stream: "dead".into(),
+            last_id: "0".into(),
+            count: 0,
+            block_ms: None,
+        };
+        match perform(&mut client, 7, read).await {
+            Reply::Entries { entries, .. } => assert_eq!(entries.len(), 1, "{renews}"),
+            other => panic!("{other:?}"),
+        }
     }
 }
 

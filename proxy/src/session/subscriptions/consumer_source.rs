@@ -17,6 +17,7 @@ use streamgate_protocol::message::Credit;
 use streamgate_protocol::{Bytes, CacheError, CacheResult, Entry, Operation, Skipped};
 
 use super::group_reading::GroupReading;
+use crate::rights::Terms;
 use crate::session::backpressure::{Backpressure, BufferedBytesGuard};
 
 /// What the session reads for a consumer.
@@ -24,7 +25,7 @@ pub(super) struct GroupRead {
     pub(super) stream: Bytes<'static>,
     pub(super) group: Bytes<'static>,
     pub(super) consumer: Bytes<'static>,
-    /// Entries of one push, at most.
+    /// Entries of one push, at most, by the rights at its beginning.
     pub(super) batch: u64,
 }
 
@@ -32,6 +33,8 @@ pub(super) struct GroupRead {
 pub(super) struct ConsumerSource<'b> {
     backend: &'b dyn Backend,
     read: GroupRead,
+    /// Entries of one push, at most, by the rights of now.
+    max_push: u64,
     options: PerformOptions,
     /// The creation of the group under way. Nothing else is, meanwhile.
     creating: Option<BoxFuture<'b, CacheResult<MissingGroup>>>,
@@ -67,6 +70,7 @@ impl<'b> ConsumerSource<'b> {
         let reclaim = first_reclaim.map(|first| reclaim_schedule(backend, first, &backpressure));
         Self {
             backend,
+            max_push: read.batch,
             read,
             options,
             creating: None,
@@ -144,6 +148,10 @@ impl<'b> ConsumerSource<'b> {
             let skipped = Box::new(self.skipped.remove(0));
             return Poll::Ready(Ok(TailEvent::Skipped(skipped)));
         }
+        let room = Credit {
+            entries: room.entries.min(self.max_push),
+            ..room
+        };
         let fitting = room.fitting(&self.buffered);
         if fitting == 0 {
             return Poll::Pending;
@@ -158,6 +166,15 @@ impl<'b> ConsumerSource<'b> {
             .and_then(MissingGroup::position);
         let segment = Segment::with_position(entries, position);
         Poll::Ready(Ok(TailEvent::Segment(segment)))
+    }
+
+    /// Sets the terms of the rights by which it goes on. What a read under way returns is pushed in
+    /// pieces that obey them.
+    pub(super) fn set_terms(&mut self, terms: &Terms) {
+        self.max_push = terms.batch(self.read.batch);
+        if let Some(reclaim) = &mut self.reclaim {
+            reclaim.set_dead_letter_maxlen(terms.dead_letter_maxlen());
+        }
     }
 
     /// Creates the group, and creates it again whenever it is missing.
@@ -193,7 +210,7 @@ impl<'b> ConsumerSource<'b> {
             return 1;
         }
         self.page_size.within(Credit {
-            entries: room.entries.min(self.read.batch),
+            entries: room.entries.min(self.max_push),
             ..room
         })
     }

@@ -9,7 +9,7 @@ use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::{CacheError, CacheResult};
 
 use super::consumer_source::{ConsumerSource, GroupRead};
-use crate::rights::DeadLetterTerms;
+use crate::rights::{DeadLetterTerms, Terms};
 use crate::session::backpressure::{Backpressure, PendingReplyGuard};
 use crate::session::message_size::MessageBound;
 
@@ -74,6 +74,13 @@ impl<'b> PushSource<'b> {
             }
             _ => return Err(CacheError::unsupported("this subscription")),
         })
+    }
+
+    /// Sets the terms of the rights by which it goes on. A tail has none.
+    pub(super) fn set_terms(&mut self, terms: &Terms) {
+        if let Self::Consumer(consumer) = self {
+            consumer.set_terms(terms);
+        }
     }
 
     /// Polls for the next item, as [`TailSource::poll_next`].

@@ -11,6 +11,7 @@ use streamgate_protocol::message::{Account, Credit};
 
 use super::push_source::PushSource;
 use super::ready_queue::{ReadyItem, ReadyQueue};
+use crate::rights::Terms;
 use crate::session::message_size::MessageBound;
 use crate::session::request_ticket::RequestTicket;
 
@@ -81,6 +82,13 @@ impl<'b> SubscriptionHandle<'b> {
         state.account.grant(more);
         if was_used_up {
             state.wake();
+        }
+    }
+
+    /// Sets the terms of the rights by which it goes on.
+    pub(in crate::session) fn set_terms(&self, terms: &Terms) {
+        if let Some(source) = &mut self.lock().source {
+            source.set_terms(terms);
         }
     }
 

@@ -41,6 +41,8 @@ pub const MESSAGE_TOO_LARGE: u16 = 1009;
 pub const EXTENSION_REQUIRED: u16 = 1010;
 /// The server restarts.
 pub const RESTART: u16 = 1012;
+/// The server cannot take the client at present.
+pub const TRY_AGAIN_LATER: u16 = 1013;
 /// A frame cannot be decoded, or holds a message of the receiver's own side.
 pub const MALFORMED: u16 = 4400;
 /// The client has no valid token, or not any more.
@@ -97,6 +99,11 @@ pub const CLOSE_CODES: &[CloseCode] = &[
         "A WebSocket extension is missing.",
     ),
     row(RESTART, AfterClose::Reconnect, "The server restarts."),
+    row(
+        TRY_AGAIN_LATER,
+        AfterClose::Reconnect,
+        "The server cannot take the client at present.",
+    ),
     row(
         MALFORMED,
         AfterClose::Stop,

@@ -9,7 +9,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::auth::{AuthPolicy, Authenticator, FetchSchedule, JwksSource, RevokedTokens, fetch};
+use crate::auth::{
+    AuthPolicy, Authenticator, FetchSchedule, JwksSource, KeyFetches, RevokedTokens, fetch,
+};
 use crate::reload_errors::{ReloadErrors, ReloadSource};
 
 /// Time that a client has for its hello if the server has a policy: enough for a slow line, and for
@@ -20,37 +22,61 @@ pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// of some requests after it.
 pub(crate) const MAX_HELLO_BYTES: usize = 64 * 1024;
 
+/// Longest time that a token which names an unknown key waits for the issuer's keys: less than the
+/// 10 s that clients wait for a welcome.
+pub(crate) const KEY_WAIT: Duration = Duration::from_secs(8);
+
 /// The access of all sessions.
 #[derive(Debug)]
-pub(crate) struct AccessControl(Option<watch::Sender<Arc<Authenticator>>>);
+pub(crate) struct AccessControl {
+    /// `None` without a policy: everybody may do everything.
+    authenticator: Option<watch::Sender<Arc<Authenticator>>>,
+    key_fetches: KeyFetches,
+}
 
 /// Tells a session that the policy, or what is revoked, has changed.
 pub(crate) type AccessChanges = watch::Receiver<Arc<Authenticator>>;
 
 impl AccessControl {
-    /// Without a policy, everybody may do everything.
     pub(crate) fn new(policy: Option<AuthPolicy>) -> Self {
         let sender = |policy| watch::channel(Arc::new(Authenticator::new(policy))).0;
-        Self(policy.map(sender))
+        Self {
+            authenticator: policy.map(sender),
+            key_fetches: KeyFetches::new(),
+        }
     }
 
     pub(crate) const fn has_policy(&self) -> bool {
-        self.0.is_some()
+        self.authenticator.is_some()
     }
 
     /// Returns the authenticator of now; `None` if the server has no policy.
     pub(crate) fn authenticator(&self) -> Option<Arc<Authenticator>> {
-        self.0.as_ref().map(|sender| Arc::clone(&sender.borrow()))
+        let sender = self.authenticator.as_ref();
+        sender.map(|sender| Arc::clone(&sender.borrow()))
     }
 
     /// Returns what reports changes from now on; `None` if the server has no policy.
     pub(crate) fn changes(&self) -> Option<AccessChanges> {
-        self.0.as_ref().map(watch::Sender::subscribe)
+        self.authenticator.as_ref().map(watch::Sender::subscribe)
+    }
+
+    /// Returns the fetches of the issuer's keys.
+    pub(crate) fn key_fetches(&self) -> &KeyFetches {
+        &self.key_fetches
+    }
+
+    /// Returns whether the policy has an issuer of which no keys are known.
+    pub(crate) fn lacks_keys(&self) -> bool {
+        let sender = self.authenticator.as_ref();
+        sender.is_some_and(|sender| sender.borrow().lacks_keys())
     }
 
     /// Replaces the policy. Returns `false` if the server has none.
     pub(crate) fn replace(&self, policy: AuthPolicy) -> bool {
-        let Some(sender) = &self.0 else { return false };
+        let Some(sender) = &self.authenticator else {
+            return false;
+        };
         let authenticator = Authenticator::new(policy);
         // In one step: keys that are fetched meanwhile go to the one or to the other.
         sender.send_modify(|current| {
@@ -62,7 +88,9 @@ impl AccessControl {
 
     /// Fetches the keys of the policy's issuer, if it has one. Never returns while there is a policy.
     pub(crate) async fn fetch_keys(&self, errors: &ReloadErrors) {
-        let Some(sender) = &self.0 else { return };
+        let Some(sender) = &self.authenticator else {
+            return;
+        };
         let mut changes = sender.subscribe();
         // What is fetched now, and the set that was fetched last.
         let mut current: Option<(JwksSource, FetchSchedule, Vec<u8>)> = None;
@@ -86,15 +114,16 @@ impl AccessControl {
                 continue;
             };
             tokio::select! {
-                () = schedule.due(authenticator.unknown_key()) => {}
+                () = schedule.due(self.key_fetches.asked()) => {}
                 _ = changes.changed() => continue,
             }
             let began = Instant::now();
+            self.key_fetches.begin();
             let fetched = fetch(source).await;
             schedule.fetched(began, fetched.as_ref().ok().map(|fetched| fetched.max_age));
             let error = match fetched {
                 // A policy that came and went may have left without them.
-                Ok(fetched) if fetched.json == *json && sender.borrow().has_fetched_keys() => None,
+                Ok(fetched) if fetched.json == *json && !sender.borrow().lacks_keys() => None,
                 Ok(fetched) => {
                     tracing::info!(url = source.url(), "keys of the issuer fetched");
                     *json = fetched.json;
@@ -102,25 +131,37 @@ impl AccessControl {
                     sender.send_if_modified(|authenticator| {
                         let is_same = authenticator.jwks() == Some(source);
                         if is_same {
-                            authenticator.set_fetched_keys(fetched.keys);
+                            authenticator.set_fetched_keys(fetched.keys, source.clone());
                         }
                         is_same
                     });
                     None
                 }
                 Err(error) => {
+                    // If nobody vouches for a source that has changed, what was fetched before has
+                    // nobody to vouch for it either.
+                    if error.is_untrusted() {
+                        sender.send_if_modified(|authenticator| {
+                            authenticator.jwks() == Some(source)
+                                && authenticator.forget_keys_of_others(source)
+                        });
+                    }
                     let error = format!("cannot fetch {}: {error}", source.url());
-                    tracing::error!(%error, "the last good keys stay in force");
+                    let has_keys = !sender.borrow().lacks_keys();
+                    tracing::error!(%error, has_keys, "the last good keys stay in force");
                     Some(error)
                 }
             };
+            // If the source has changed meanwhile, nobody knows yet what that one has.
+            let has_failed = error.is_some() || sender.borrow().jwks() != Some(source);
             errors.set(ReloadSource::Jwks, error);
+            self.key_fetches.end(has_failed);
         }
     }
 
     /// Replaces the list of revoked tokens.
     pub(crate) fn set_revoked(&self, revoked: RevokedTokens) {
-        if let Some(sender) = &self.0 {
+        if let Some(sender) = &self.authenticator {
             let set = |authenticator: &mut Arc<Authenticator>| authenticator.set_revoked(revoked);
             sender.send_if_modified(set);
         }

@@ -7,6 +7,7 @@
 mod claims;
 mod jwks;
 mod jwt;
+mod key_fetches;
 mod key_set;
 mod policy;
 mod revocation;
@@ -20,10 +21,9 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use tokio::sync::Notify;
-
 pub(crate) use self::jwks::{FetchSchedule, fetch};
 pub use self::jwks::{JwksSource, JwksSourceError};
+pub(crate) use self::key_fetches::{FetchOutcome, KeyFetches, NextFetch};
 pub use self::key_set::{Algorithm, KeyError, KeySet, VerificationKey};
 pub use self::policy::{AuthPolicy, DEFAULT_MAX_LIFE, DEFAULT_ROLES_CLAIM, PolicyError};
 pub use self::revocation::{Revocation, RevokedTokens};
@@ -73,12 +73,17 @@ impl AuthPolicy {
 pub(crate) struct Authenticator {
     policy: AuthPolicy,
     /// Keys that were fetched, beside those of the policy.
-    fetched: RwLock<Arc<KeySet>>,
-    /// Notified when a token names a key that is unknown, and may be known to the issuer.
-    unknown_key: Notify,
+    fetched: RwLock<Arc<FetchedKeys>>,
     revoked: RwLock<Arc<RevokedTokens>>,
     verified: VerifiedTokens,
     anonymous: Option<Arc<Subject>>,
+}
+
+/// Keys that were fetched, and from where.
+#[derive(Debug, Default)]
+struct FetchedKeys {
+    source: Option<JwksSource>,
+    keys: KeySet,
 }
 
 impl Authenticator {
@@ -86,7 +91,6 @@ impl Authenticator {
         let anonymous = policy.anonymous_subject().map(Arc::new);
         Self {
             fetched: RwLock::default(),
-            unknown_key: Notify::new(),
             revoked: RwLock::default(),
             verified: VerifiedTokens::default(),
             anonymous,
@@ -135,13 +139,12 @@ impl Authenticator {
         if let Some(token) = self.policy.find_static_token(digest) {
             return Ok(self.policy.static_subject(token));
         }
-        let fetched = Arc::clone(&self.fetched.read().unwrap_or_else(PoisonError::into_inner));
-        let keys = [self.policy.verification_keys(), &fetched];
-        let verified = jwt::verify(token, &keys, &self.policy, now);
-        if matches!(verified, Err(TokenError::UnknownKey)) {
-            self.unknown_key.notify_one();
+        let fetched = self.fetched();
+        let keys = [self.policy.verification_keys(), &fetched.keys];
+        match jwt::verify(token, &keys, &self.policy, now) {
+            Err(TokenError::UnknownKey) if self.lacks_keys() => Err(TokenError::NoKeys),
+            verified => self.policy.subject(&verified?),
         }
-        self.policy.subject(&verified?)
     }
 
     /// Returns where the issuer's keys are fetched.
@@ -149,35 +152,46 @@ impl Authenticator {
         self.policy.jwks_source()
     }
 
-    /// Returns what is notified when a token names a key that is unknown.
-    pub(crate) fn unknown_key(&self) -> &Notify {
-        &self.unknown_key
-    }
-
     /// Takes over from the authenticator of an earlier policy what the policy does not hold.
+    ///
+    /// Keys of another source stay until those of the new one are there, so that a changed URL or
+    /// authority ends no socket.
     pub(crate) fn take_over(&self, earlier: &Self) {
         self.set_revoked((*earlier.revoked()).clone());
-        // The keys of another issuer are not trusted any more.
-        if self.jwks() != earlier.jwks() {
-            return;
+        if self.jwks().is_some() {
+            self.replace_fetched(earlier.fetched());
         }
-        let fetched = earlier
-            .fetched
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        self.set_fetched_keys((**fetched).clone());
     }
 
-    /// Returns whether there are keys that were fetched.
-    pub(crate) fn has_fetched_keys(&self) -> bool {
-        let fetched = self.fetched.read();
-        !fetched.unwrap_or_else(PoisonError::into_inner).is_empty()
+    /// Returns whether the policy has an issuer of which no keys are known.
+    pub(crate) fn lacks_keys(&self) -> bool {
+        self.jwks().is_some() && self.fetched().keys.is_empty()
     }
 
-    /// Replaces the keys that were fetched. Tokens that were verified with others are verified anew.
-    pub(crate) fn set_fetched_keys(&self, keys: KeySet) {
-        *self.fetched.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    /// Replaces the keys that were fetched.
+    pub(crate) fn set_fetched_keys(&self, keys: KeySet, source: JwksSource) {
+        let source = Some(source);
+        self.replace_fetched(Arc::new(FetchedKeys { source, keys }));
+    }
+
+    /// Forgets keys that came from another source than this one. Returns whether there were any.
+    pub(crate) fn forget_keys_of_others(&self, source: &JwksSource) -> bool {
+        let fetched = self.fetched();
+        let are_of_others = fetched.source.as_ref().is_some_and(|of| of != source);
+        if are_of_others {
+            self.replace_fetched(Arc::default());
+        }
+        are_of_others
+    }
+
+    /// Tokens that were verified with other keys are verified anew.
+    fn replace_fetched(&self, fetched: Arc<FetchedKeys>) {
+        *self.fetched.write().unwrap_or_else(PoisonError::into_inner) = fetched;
         self.verified.clear();
+    }
+
+    fn fetched(&self) -> Arc<FetchedKeys> {
+        Arc::clone(&self.fetched.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Replaces the list of revoked tokens. Returns whether it has changed.

@@ -88,6 +88,9 @@ impl ServerState {
         if self.shutdown.has_begun() {
             return Some("draining".into());
         }
+        if self.access.lacks_keys() {
+            return Some("no keys of the issuer yet".into());
+        }
         let error = self.backend_error()?;
         Some(format!("backend unavailable: {}", error.code()).into())
     }

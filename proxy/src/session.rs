@@ -33,6 +33,7 @@ mod recorder;
 mod request_limits;
 mod request_ticket;
 mod subscriptions;
+mod unknown_key;
 mod waiting;
 
 use std::collections::VecDeque;
@@ -70,6 +71,7 @@ use crate::session::outgoing::Outgoing;
 use crate::session::recorder::{Ongoing, Recorder};
 use crate::session::request_limits::RequestLimits;
 use crate::session::subscriptions::Subscriptions;
+use crate::session::unknown_key::AwaitedFetch;
 use crate::session::waiting::WaitingRequest;
 use crate::shutdown::CLOSE_TIMEOUT;
 use crate::socket::{CloseReason, ServerSocket, SocketProgress};
@@ -126,6 +128,8 @@ struct Session<'b, S> {
     address: Option<AddressKey>,
     /// Set while the session reads nothing, because its client did something too often.
     read_after: Option<Instant>,
+    /// Present while a token waits for the issuer's keys. The session reads nothing then.
+    awaited_fetch: Option<Box<AwaitedFetch>>,
     handshake: Handshake,
     /// Until the client has said hello.
     hello_place: Option<HandshakePlace>,
@@ -193,6 +197,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             ),
             address,
             read_after: None,
+            awaited_fetch: None,
             handshake: Handshake::new(config.welcome(), unavailable),
             hello_place,
             in_flight: InFlight::new(config.max_in_flight, waits),
@@ -276,6 +281,10 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                         if let Err(reason) = self.access_changed() {
                             return Ok(ServerLeaves(reason));
                         }
+                    }
+                    ControlEvent::KeysFetched => {
+                        // On the heap, as rare things are.
+                        Box::pin(self.try_token_again()).await?;
                     }
                     ControlEvent::Availability(unavailable) => {
                         self.handshake

@@ -173,6 +173,8 @@ impl std::error::Error for JwksSourceError {}
 pub(crate) struct FetchSchedule {
     /// When the last fetch began, and until when its result is good.
     last: Option<(Instant, Instant)>,
+    /// Whether a token has named an unknown key since.
+    is_asked: bool,
     min_interval: Duration,
 }
 
@@ -181,6 +183,7 @@ impl FetchSchedule {
         let min_interval = source.min_interval;
         Self {
             last: None,
+            is_asked: false,
             min_interval,
         }
     }
@@ -196,17 +199,26 @@ impl FetchSchedule {
             None => RETRY_PAUSE,
         };
         self.last = Some((began, began + pause));
+        self.is_asked = false;
     }
 
     /// Returns when it is time for the next fetch: when the set is no longer fresh, or when a token
     /// has named an unknown key and the last fetch is not too recent.
-    pub(crate) async fn due(&self, unknown_key: &Notify) {
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no notice is lost.
+    pub(crate) async fn due(&mut self, unknown_key: &Notify) {
         let Some((began, fresh_until)) = self.last else {
             return;
         };
+        let (is_asked, min_interval) = (&mut self.is_asked, self.min_interval);
         let asked = async {
-            unknown_key.notified().await;
-            tokio::time::sleep_until(began + self.min_interval).await;
+            if !*is_asked {
+                unknown_key.notified().await;
+                *is_asked = true;
+            }
+            tokio::time::sleep_until(began + min_interval).await;
         };
         tokio::select! {
             () = asked => {}

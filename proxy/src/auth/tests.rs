@@ -251,10 +251,12 @@ fn keys_come_from_a_json_web_key_set() {
     let issuers = all_issuers();
     let jwks = json!({"keys": issuers.iter().map(|i| &i.public_jwk).collect::<Vec<_>>()});
     let keys = KeySet::from_jwks(jwks.to_string().as_bytes()).unwrap();
-    let authenticator = Authenticator::new(policy([]));
+    let source = JwksSource::new("https://issuer.example/keys").unwrap();
+    let policy = policy([]).jwks(source.clone(), AUDIENCE);
+    let authenticator = Authenticator::new(policy);
     let token = issuers[0].sign(&claims());
-    assert_eq!(refusal(&authenticator, &token), "token_key_unknown");
-    authenticator.set_fetched_keys(keys);
+    assert_eq!(refusal(&authenticator, &token), "token_keys_unavailable");
+    authenticator.set_fetched_keys(keys, source.clone());
     for issuer in &issuers[..3] {
         authenticator
             .verify(&issuer.sign(&claims()), now())
@@ -266,10 +268,12 @@ fn keys_come_from_a_json_web_key_set() {
         "token_key_unknown",
         "no secret is fetched"
     );
-    authenticator.set_fetched_keys(KeySet::default());
+    assert!(!authenticator.forget_keys_of_others(&source));
+    let other = JwksSource::new("https://other.example/keys").unwrap();
+    assert!(authenticator.forget_keys_of_others(&other));
     assert_eq!(
         refusal(&authenticator, &token),
-        "token_key_unknown",
+        "token_keys_unavailable",
         "the key has gone"
     );
 }

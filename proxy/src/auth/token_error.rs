@@ -16,6 +16,9 @@ pub(crate) enum TokenError {
     /// The key has another algorithm.
     WrongAlgorithm,
     UnknownKey,
+    /// The issuer's keys are not known yet, or could not be fetched when they were needed: another
+    /// attempt may succeed.
+    NoKeys,
     /// A token without `kid`, and more than one key.
     NoKeyId,
     Signature,
@@ -42,6 +45,7 @@ impl TokenError {
             Self::UnknownAlgorithm => "token_algorithm_unknown",
             Self::WrongAlgorithm => "token_algorithm_wrong",
             Self::UnknownKey => "token_key_unknown",
+            Self::NoKeys => "token_keys_unavailable",
             Self::NoKeyId => "token_key_missing",
             Self::Signature => "token_signature",
             Self::NoClaim(_) => "token_claim_missing",
@@ -73,6 +77,7 @@ impl fmt::Display for TokenError {
             Self::UnknownAlgorithm => f.write_str("no key here has the token's algorithm"),
             Self::WrongAlgorithm => f.write_str("the token's key has another algorithm"),
             Self::UnknownKey => f.write_str("the token's key id is unknown"),
+            Self::NoKeys => f.write_str("the issuer's keys are not available; try again later"),
             Self::NoKeyId => f.write_str("the token must name its key in `kid`"),
             Self::Signature => f.write_str("the token's signature is invalid"),
             Self::NoClaim(claim) => write!(f, "the token has no claim `{claim}`"),
@@ -107,6 +112,7 @@ mod tests {
             TokenError::UnknownAlgorithm,
             TokenError::WrongAlgorithm,
             TokenError::UnknownKey,
+            TokenError::NoKeys,
             TokenError::NoKeyId,
             TokenError::Signature,
             TokenError::NoClaim("exp"),

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::access::{AccessControl, HELLO_TIMEOUT, MAX_HELLO_BYTES};
-use crate::auth::{Authenticator, Subject, TokenDigest, TokenError};
+use crate::auth::{Authenticator, NextFetch, Subject, TokenDigest, TokenError};
 use crate::rate_limits::{LimitKey, Rate};
 use crate::refusal::Refusal;
 use crate::rights::{DeadLetterTerms, OngoingNeeds};
@@ -39,8 +39,9 @@ pub(super) struct SessionAccess<'b> {
     subject: Arc<Subject>,
     /// Kept to be verified again.
     token: Option<Box<str>>,
-    /// The token of the handshake's `Authorization`, until the hello.
-    bearer: Option<Box<str>>,
+    /// A token that is not verified yet: that of the handshake's `Authorization`, of the hello, or a
+    /// new one.
+    presented: Option<Box<str>>,
     expires_at: Option<Instant>,
     /// Differs between subjects, and from that of anonymous clients; empty without a policy.
     mark: Box<str>,
@@ -56,7 +57,7 @@ impl<'b> SessionAccess<'b> {
                 Subject::everybody()
             }),
             token: None,
-            bearer,
+            presented: bearer,
             expires_at: None,
             mark: Box::default(),
         }
@@ -112,49 +113,66 @@ impl<'b> SessionAccess<'b> {
 
     /// Returns the bytes that are kept of tokens.
     pub(super) fn token_bytes(&self) -> usize {
-        let tokens = [&self.token, &self.bearer];
+        let tokens = [&self.token, &self.presented];
         tokens.into_iter().flatten().map(|token| token.len()).sum()
     }
 
-    /// Takes the token of a hello. Returns who the client is, for the welcome.
-    pub(super) fn authenticate(
-        &mut self,
-        token: Option<&str>,
-    ) -> Result<Option<Identity>, TokenError> {
+    /// Sets the token to authenticate or to renew with.
+    pub(super) fn present(&mut self, token: impl Into<Box<str>>) {
+        self.presented = Some(token.into());
+    }
+
+    /// Becomes the subject of the token that was presented. Returns who the client is, for the
+    /// welcome. A token with an unknown key is kept, to be tried again.
+    pub(super) fn authenticate(&mut self) -> Result<Option<Identity>, TokenError> {
         let Some(authenticator) = self.control.authenticator() else {
             return Ok(None);
         };
-        let bearer = self.bearer.take();
-        self.accept(&authenticator, token.map(Into::into).or(bearer))?;
+        let subject = judge(&authenticator, self.presented.as_deref())?;
+        self.set_subject(subject);
         Ok(self.identity())
     }
 
-    /// Takes a new token of the same subject. Returns the answer to the client; `None` if the server
-    /// has no authentication.
-    pub(super) fn renew(&mut self, token: &str) -> Option<ServerMessage> {
-        let authenticator = self.control.authenticator()?;
-        let refused = self
-            .accept_renewal(&authenticator, token)
-            .err()
-            .map(|error| {
-                let error = CacheError::backend(code::NOAUTH, error.to_string());
-                Fault::from(&error)
-            });
-        let identity = self.identity();
-        Some(ServerMessage::Auth { identity, refused })
-    }
-
-    fn accept_renewal(
-        &mut self,
-        authenticator: &Authenticator,
-        token: &str,
-    ) -> Result<(), TokenError> {
-        let subject = authenticator.verify(token, SystemTime::now())?;
+    /// Takes the new token of the same subject that was presented. One with an unknown key is kept, to
+    /// be tried again.
+    pub(super) fn renew(&mut self) -> Result<(), TokenError> {
+        let Some(authenticator) = self.control.authenticator() else {
+            return Ok(());
+        };
+        let subject = judge(&authenticator, self.presented.as_deref())?;
         if subject.name != self.subject.name {
             return Err(TokenError::OtherSubject);
         }
-        self.set_subject(subject, token.into());
+        self.set_subject(subject);
         Ok(())
+    }
+
+    /// Returns the answer to a new token.
+    pub(super) fn renewed(&mut self, renewed: Result<(), TokenError>) -> ServerMessage {
+        self.presented = None;
+        let refused = renewed.err().map(|error| {
+            let error = CacheError::backend(code::NOAUTH, error.to_string());
+            Fault::from(&error)
+        });
+        let identity = self.identity();
+        ServerMessage::Auth { identity, refused }
+    }
+
+    /// Returns the next fetch of the issuer's keys; `None` if the server fetches none.
+    pub(super) fn next_fetch(&self) -> Option<NextFetch> {
+        let authenticator = self.control.authenticator()?;
+        authenticator.jwks()?;
+        Some(self.control.key_fetches().next())
+    }
+
+    /// Asks for that fetch.
+    pub(super) fn ask_for_keys(&self) {
+        self.control.key_fetches().ask();
+    }
+
+    /// Returns whether the server has authentication.
+    pub(super) fn has_policy(&self) -> bool {
+        self.control.has_policy()
     }
 
     /// Looks at the token again, after the policy or the revoked tokens have changed.
@@ -162,42 +180,21 @@ impl<'b> SessionAccess<'b> {
         let Some(authenticator) = self.control.authenticator() else {
             return Ok(());
         };
-        let token = self.token.take();
-        let name = self.subject.name.clone();
-        self.accept(&authenticator, token)?;
+        let subject = judge(&authenticator, self.token.as_deref())?;
         // The subject of a static token can be edited; that of a socket stays.
-        if self.subject.name != name {
+        if subject.name != self.subject.name {
             return Err(TokenError::OtherSubject);
         }
+        self.expires_at = end_of(&subject);
+        self.subject = subject;
         Ok(())
     }
 
-    /// Becomes the subject of a token, or an anonymous client without one.
-    fn accept(
-        &mut self,
-        authenticator: &Authenticator,
-        token: Option<Box<str>>,
-    ) -> Result<(), TokenError> {
-        match token {
-            None => {
-                let anonymous = authenticator.anonymous().ok_or(TokenError::Missing)?;
-                self.subject = Arc::clone(anonymous);
-                self.mark = mark_of(None);
-            }
-            Some(token) => {
-                let subject = authenticator.verify(&token, SystemTime::now())?;
-                self.set_subject(subject, token);
-            }
-        }
-        Ok(())
-    }
-
-    fn set_subject(&mut self, subject: Arc<Subject>, token: Box<str>) {
-        self.expires_at = remaining(subject.token.expires_at).map(|left| Instant::now() + left);
-        if let Some(name) = &subject.name {
-            self.mark = mark_of(Some(name));
-        }
-        (self.subject, self.token) = (subject, Some(token));
+    /// Becomes the subject of the token that was presented.
+    fn set_subject(&mut self, subject: Arc<Subject>) {
+        self.expires_at = end_of(&subject);
+        self.mark = mark_of(subject.name.as_deref());
+        (self.subject, self.token) = (subject, self.presented.take());
     }
 
     fn identity(&self) -> Option<Identity> {
@@ -215,17 +212,6 @@ impl<'b> SessionAccess<'b> {
 }
 
 impl<S> Session<'_, S> {
-    /// Takes the token of the hello.
-    pub(super) fn authenticate(&mut self) -> Result<(), CloseReason> {
-        let token = self.handshake.take_token();
-        let identity = self
-            .access
-            .authenticate(token.as_deref())
-            .map_err(|e| unauthenticated(&e))?;
-        self.handshake.set_identity(identity);
-        Ok(())
-    }
-
     /// Lets the socket count for its subject, or for the anonymous clients of its address.
     pub(super) fn count_for_subject(&mut self) -> Result<(), CloseReason> {
         let subject = self.access.subject.name.as_deref();
@@ -270,16 +256,15 @@ impl<S> Session<'_, S> {
         !self.handshake.is_done() && self.access.hello_timeout().is_some()
     }
 
-    /// Takes a new token, and answers. If tokens come too often, the session reads no further for a
-    /// while: to verify one takes as long as dozens of adds.
-    pub(super) fn renew_token(&mut self, token: &str) {
-        if let Some(answer) = self.access.renew(token) {
-            self.outgoing.push(&answer);
-            self.apply_rights();
-            let now = Instant::now();
-            if let Err(wait) = self.renewals.take(1, RENEWAL_RATE, now) {
-                self.read_after = Some(now + wait);
-            }
+    /// Answers a new token. If tokens come too often, the session reads no further for a while: to
+    /// verify one takes as long as dozens of adds.
+    pub(super) fn token_renewed(&mut self, renewed: Result<(), TokenError>) {
+        let answer = self.access.renewed(renewed);
+        self.outgoing.push(&answer);
+        self.apply_rights();
+        let now = Instant::now();
+        if let Err(wait) = self.renewals.take(1, RENEWAL_RATE, now) {
+            self.read_after = Some(now + wait);
         }
     }
 
@@ -315,11 +300,27 @@ pub(super) fn check_hello_bytes(bytes: usize) -> Result<(), CloseReason> {
 
 /// Returns the reason to close a socket whose token is refused, or is valid no more.
 pub(super) fn unauthenticated(error: &TokenError) -> CloseReason {
-    CloseReason::ByServer {
-        code: close::UNAUTHENTICATED,
-        reason: error.to_string().into(),
-        readable: true,
+    let code = match error {
+        TokenError::NoKeys => close::TRY_AGAIN_LATER,
+        _ => close::UNAUTHENTICATED,
+    };
+    CloseReason::by_server(code, error.to_string())
+}
+
+/// Returns the subject of a token, or that of clients without one.
+fn judge(authenticator: &Authenticator, token: Option<&str>) -> Result<Arc<Subject>, TokenError> {
+    match token {
+        Some(token) => authenticator.verify(token, SystemTime::now()),
+        None => authenticator
+            .anonymous()
+            .cloned()
+            .ok_or(TokenError::Missing),
     }
+}
+
+/// Returns when a subject's token ends.
+fn end_of(subject: &Subject) -> Option<Instant> {
+    remaining(subject.token.expires_at).map(|left| Instant::now() + left)
 }
 
 /// Returns the time until a token's end.

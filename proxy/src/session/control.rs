@@ -1,5 +1,5 @@
 //! Rare events of a session: its time to close, its take-over by a newer one, its eviction for lack
-//! of memory, changes of the backend's availability, its timer.
+//! of memory, changes of access and of the backend's availability, its timer.
 //!
 //! To poll them each time that a session is woken would take locks that all sockets share, and
 //! memory that nothing else touches. So they are on the heap, behind a [poll gate](PollGate).
@@ -33,6 +33,9 @@ pub(super) enum ControlEvent {
     MakeRoom(Refusal),
     /// The policy, or what is revoked, has changed.
     AccessChanged,
+    /// The issuer's keys were fetched, or were not in time: see
+    /// [`await_fetch`](ControlEvents::await_fetch).
+    KeysFetched,
     /// Why the backend is unavailable, or `None` when it is available again.
     Availability(Option<Fault>),
     /// The timer has fired: see [`has_fired`](ControlEvents::has_fired).
@@ -59,6 +62,8 @@ struct ControlSources<'b> {
     hello_evicted: Option<BoxFuture<'b, Refusal>>,
     /// Absent if the server has no policy.
     access: Option<BoxFuture<'b, AccessChanges>>,
+    /// Present while a token waits for the issuer's keys.
+    fetch: Option<BoxFuture<'b, ()>>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -80,6 +85,7 @@ impl<'b> ControlEvents<'b> {
             hello_evicted: hello_evicted
                 .map(|mut evicted| async move { evicted.reason().await }.boxed()),
             access: access.map(|changes| next_change(changes).boxed()),
+            fetch: None,
             timer: Box::pin(sleep_until(deadline)),
         };
         Self {
@@ -110,6 +116,12 @@ impl<'b> ControlEvents<'b> {
     /// Sets what completes when another session takes the client over.
     pub(super) fn set_taken_over(&mut self, taken_over: TakenOver) {
         self.sources.taken_over = Some(taken_over);
+        self.force = true;
+    }
+
+    /// Sets what completes when a fetch of the issuer's keys has ended.
+    pub(super) fn await_fetch(&mut self, ended: impl Future<Output = ()> + Send + 'b) {
+        self.sources.fetch = Some(ended.boxed());
         self.force = true;
     }
 
@@ -182,6 +194,12 @@ impl ControlSources<'_> {
         {
             *access = next_change(changes).boxed();
             return Poll::Ready(ControlEvent::AccessChanged);
+        }
+        if let Some(fetch) = &mut self.fetch
+            && fetch.as_mut().poll(cx).is_ready()
+        {
+            self.fetch = None;
+            return Poll::Ready(ControlEvent::KeysFetched);
         }
         if room && let Poll::Ready(unavailable) = self.availability.poll_changed(cx) {
             return Poll::Ready(ControlEvent::Availability(unavailable));

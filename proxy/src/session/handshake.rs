@@ -7,6 +7,7 @@
 use streamgate_protocol::limits::MIN_CLIENT_FRAME_BYTES;
 use streamgate_protocol::message::{Fault, Hello, Identity, Welcome, is_client_id};
 use streamgate_protocol::{ServerMessage, close};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::refusal::Refusal;
 use crate::session::Session;
@@ -110,9 +111,14 @@ impl Handshake {
 
 impl<S> Session<'_, S> {
     /// Authenticates the client, takes it over from its old session, if there is one, and welcomes
-    /// it.
-    pub(super) async fn greet(&mut self) -> Result<(), CloseReason> {
-        self.authenticate()?;
+    /// it. If its token waits for keys, the session calls this again.
+    pub(super) async fn greet(&mut self) -> Result<(), CloseReason>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        if !self.authenticate()? {
+            return Ok(());
+        }
         self.hello_place = None;
         self.control.hello_arrived();
         let Some(client) = self.handshake.client() else {

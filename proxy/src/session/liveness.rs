@@ -60,8 +60,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     /// Returns when the client must have said hello, if the server has a policy: whoever has no token
     /// holds a socket for a moment only.
     pub(super) fn hello_deadline(&self) -> Option<Instant> {
+        self.hello_end().filter(|_| !self.handshake.is_done())
+    }
+
+    /// Returns when a client without a valid token has to leave, if the server has a policy; `None`
+    /// after the welcome.
+    pub(super) fn hello_end(&self) -> Option<Instant> {
         let timeout = self.access.hello_timeout()?;
-        (!self.handshake.is_done()).then(|| self.opened_at + timeout)
+        self.registration
+            .is_none()
+            .then(|| self.opened_at + timeout)
     }
 
     /// Returns when the client must have taken a part of the frame being sent; `None` while no frame
@@ -150,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         self.handshake.is_done() && self.pinged_at <= Some(heard)
     }
 
-    fn heartbeat(&self) -> Duration {
+    pub(super) fn heartbeat(&self) -> Duration {
         Duration::from_millis(self.config.heartbeat_ms.into())
     }
 

@@ -243,7 +243,8 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     pub(super) fn has_room_to_read(&self) -> bool {
         let max_requests = 2 * self.config.max_in_flight as usize;
         let expected_bytes = self.subscriptions.pending_replies() * READ_REPLY_BYTES;
-        self.outgoing.has_room()
+        !self.awaits_keys()
+            && self.outgoing.has_room()
             && self.performing_bytes + expected_bytes < MAX_PERFORMING_BYTES
             && self.performing_requests < max_requests
             && self.performing.len() < MAX_PERFORMING_BATCHES

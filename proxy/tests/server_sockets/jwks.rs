@@ -148,8 +148,8 @@ fn policy(source: JwksSource) -> AuthPolicy {
     AuthPolicy::new().jwks(source, "streamgate").role("r", role)
 }
 
-/// Says hello with a token. Returns the client if it is welcome.
-async fn try_connect(server: &TestServer, token: &str) -> Option<TestClient> {
+/// Says hello with a token, once. Returns the client if it is welcome, else the code of the close.
+async fn try_connect(server: &TestServer, token: &str) -> Result<TestClient, u16> {
     let mut client = TestClient::connect_silently(server.address, Encoding::Json).await;
     let ClientMessage::Hello(mut hello) = hello() else {
         panic!("no hello");
@@ -157,57 +157,95 @@ async fn try_connect(server: &TestServer, token: &str) -> Option<TestClient> {
     hello.token = Some(token.into());
     client.send(&[ClientMessage::Hello(hello)]).await;
     match client.receive().await {
-        Ok(ServerMessage::Welcome(_)) => Some(client),
+        Ok(ServerMessage::Welcome(_)) => Ok(client),
         Ok(other) => panic!("not a welcome: {other:?}"),
-        Err(closed) => {
-            assert_eq!(closed.code, close::UNAUTHENTICATED, "{closed:?}");
-            None
-        }
+        Err(closed) => Err(closed.code),
     }
 }
 
-/// Connects, again and again until the server knows the key.
 async fn connect(server: &TestServer, key: &SigningKey) -> TestClient {
-    let connecting = async {
-        loop {
-            if let Some(client) = try_connect(server, &key.token()).await {
-                return client;
-            }
-        }
-    };
-    let connected = tokio::time::timeout(TIMEOUT, connecting).await;
-    connected.expect("the server does not know the key")
+    let connected = try_connect(server, &key.token()).await;
+    connected.unwrap_or_else(|code| panic!("refused with {code}"))
+}
+
+async fn refusal(server: &TestServer, key: &SigningKey) -> u16 {
+    match try_connect(server, &key.token()).await {
+        Ok(_) => panic!("welcome"),
+        Err(code) => code,
+    }
+}
+
+async fn readiness(server: &TestServer) -> String {
+    get(server.address, "/readyz").await
 }
 
 #[tokio::test]
-async fn a_rotated_key_is_fetched_when_a_token_names_it() {
+async fn a_hello_waits_for_the_keys_that_its_token_needs() {
     let (old, new) = (SigningKey::new("old"), SigningKey::new("new"));
     let issuer = Issuer::start(keys(&[&old])).await;
     let config = Config::default().access(policy(issuer.trusted_source()));
     let server = TestServer::with(config).await;
+    // The server has just begun, and has no keys yet.
     let mut of_old = connect(&server, &old).await;
     issuer.answers(Some(keys(&[&old, &new])));
-    connect(&server, &new).await;
+    let mut of_new = connect(&server, &new).await;
     of_old.ping(1).await;
     // The old key is withdrawn: its sockets end.
     issuer.answers(Some(keys(&[&new])));
     let stranger = SigningKey::new("stranger");
-    assert!(try_connect(&server, &stranger.token()).await.is_none());
+    assert_eq!(refusal(&server, &stranger).await, close::UNAUTHENTICATED);
     assert_eq!(of_old.closed().await.code, close::UNAUTHENTICATED);
-    connect(&server, &new).await;
+    of_new.ping(1).await;
+    // A renewal waits too, and what comes after it waits for the renewal.
+    let renewing = SigningKey::new("renewing");
+    issuer.answers(Some(keys(&[&new, &renewing])));
+    let messages = [stranger, renewing].map(|key| ClientMessage::Authenticate {
+        token: key.token().into(),
+    });
+    of_new.send(&messages).await;
+    of_new.send(&[ClientMessage::Ping { nonce: 2 }]).await;
+    for is_refused in [true, false] {
+        match of_new.receive().await {
+            Ok(ServerMessage::Auth { refused, .. }) => assert_eq!(refused.is_some(), is_refused),
+            other => panic!("{other:?}"),
+        }
+    }
+    let pong = of_new.receive().await;
+    assert!(
+        matches!(pong, Ok(ServerMessage::Pong { nonce: 2 })),
+        "{pong:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_without_keys_is_not_ready_and_clients_try_again() {
+    let key = SigningKey::new("key");
+    let issuer = Issuer::start(response("503 Service Unavailable", "")).await;
+    let config = Config::default().access(policy(issuer.trusted_source()));
+    let server = TestServer::with(config).await;
+    assert_eq!(refusal(&server, &key).await, close::TRY_AGAIN_LATER);
+    let not_ready = readiness(&server).await;
+    assert!(not_ready.starts_with("HTTP/1.1 503 "), "{not_ready}");
+    assert!(not_ready.contains("no keys of the issuer"), "{not_ready}");
+    issuer.answers(None);
+    let (first, second) = tokio::join!(refusal(&server, &key), refusal(&server, &key));
+    assert_eq!([first, second], [close::TRY_AGAIN_LATER; 2]);
+    issuer.answers(Some(keys(&[&key])));
+    connect(&server, &key).await;
+    assert!(readiness(&server).await.ends_with("ready"));
 }
 
 #[tokio::test]
 async fn an_issuer_that_fails_in_any_way_leaves_the_last_good_keys_in_force() {
     let key = SigningKey::new("key");
-    let mut issuer = Issuer::start(keys(&[&key])).await;
+    let issuer = Issuer::start(keys(&[&key])).await;
     let config = Config::default().access(policy(issuer.trusted_source()));
     let server = TestServer::with(config).await;
     let (admin, listener) = listen().await;
     let admin_server = server.server.clone();
     tokio::spawn(async move { admin_server.serve_admin(listener).await });
     connect(&server, &key).await;
-    let stranger = SigningKey::new("stranger").token();
+    let stranger = SigningKey::new("stranger");
     let large = format!("{{\"keys\":[]}}{}", " ".repeat(300 * 1024));
     let redirect = "HTTP/1.1 302 Found\r\nlocation: https://evil.example/\r\n\
                     content-length: 0\r\nconnection: close\r\n\r\n";
@@ -228,47 +266,63 @@ async fn an_issuer_that_fails_in_any_way_leaves_the_last_good_keys_in_force() {
         (None, "no whole answer within 2000 ms"),
     ] {
         issuer.answers(answer);
-        let reported = async {
-            loop {
-                assert!(try_connect(&server, &stranger).await.is_none());
-                let ready = get(admin, "/readyz").await;
-                assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
-                if ready.contains(why) {
-                    break;
-                }
-            }
-        };
-        let reported = tokio::time::timeout(TIMEOUT, reported).await;
-        reported.unwrap_or_else(|_| panic!("{why} is not reported"));
+        // Nobody knows whether its key is one of the issuer's.
+        assert_eq!(refusal(&server, &stranger).await, close::TRY_AGAIN_LATER);
+        let ready = get(admin, "/readyz").await;
+        assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
+        assert!(ready.contains(why), "{why}: {ready}");
         let metrics = get(admin, "/metrics").await;
         assert!(
             metrics.contains("reload_failed{source=\"jwks\"} 1"),
             "{metrics}"
         );
-        assert!(try_connect(&server, &key.token()).await.is_some());
-        issuer.answers(Some(keys(&[&key])));
+        connect(&server, &key).await;
     }
-    let mut open = connect(&server, &key).await;
-    open.ping(1).await;
-    assert!(try_connect(&server, &stranger).await.is_none());
-    issuer.next_request().await;
+    issuer.answers(Some(keys(&[&key])));
+    assert_eq!(refusal(&server, &stranger).await, close::UNAUTHENTICATED);
+    assert!(!get(admin, "/readyz").await.contains("jwks"));
 }
 
 #[tokio::test]
 async fn an_issuer_that_nobody_vouches_for_is_not_believed() {
     let key = SigningKey::new("key");
-    let mut issuer = Issuer::start(keys(&[&key])).await;
+    let issuer = Issuer::start(keys(&[&key])).await;
     let config = Config::default().access(policy(issuer.source()));
     let server = TestServer::with(config).await;
-    assert!(try_connect(&server, &key.token()).await.is_none());
-    issuer.next_request().await;
-    assert!(try_connect(&server, &key.token()).await.is_none());
-    // Another policy names the authority. Keys of another source would not be taken over.
-    server
-        .server
-        .set_access(policy(issuer.trusted_source()))
-        .unwrap();
-    connect(&server, &key).await;
-    server.server.set_access(policy(issuer.source())).unwrap();
-    assert!(try_connect(&server, &key.token()).await.is_none());
+    assert_eq!(refusal(&server, &key).await, close::TRY_AGAIN_LATER);
+    let replace = |source| server.server.set_access(policy(source)).unwrap();
+    replace(issuer.trusted_source());
+    let mut open = connect(&server, &key).await;
+    // The authority is trusted no more, and neither is what it vouched for.
+    replace(issuer.source());
+    assert_eq!(open.closed().await.code, close::TRY_AGAIN_LATER);
+    assert_eq!(refusal(&server, &key).await, close::TRY_AGAIN_LATER);
+    assert!(readiness(&server).await.starts_with("HTTP/1.1 503 "));
+}
+
+#[tokio::test]
+async fn another_source_replaces_the_keys_once_it_has_some() {
+    let (old, new) = (SigningKey::new("old"), SigningKey::new("new"));
+    let issuer = Issuer::start(keys(&[&old])).await;
+    let config = Config::default().access(policy(issuer.trusted_source()));
+    let server = TestServer::with(config).await;
+    let replace = |source| server.server.set_access(policy(source)).unwrap();
+    let mut open = connect(&server, &old).await;
+    // Another file of authorities, by which the issuer is still trusted.
+    let mut other = Issuer::start(response("503 Service Unavailable", "")).await;
+    let both = issuer.authority.certificate() + &other.authority.certificate();
+    replace(issuer.source().extra_ca(both.as_bytes()).unwrap());
+    connect(&server, &old).await;
+    open.ping(1).await;
+    // Another issuer, which has no keys for a while.
+    replace(other.trusted_source());
+    other.next_request().await;
+    assert_eq!(refusal(&server, &new).await, close::TRY_AGAIN_LATER);
+    connect(&server, &old).await;
+    open.ping(2).await;
+    assert!(readiness(&server).await.ends_with("ready"));
+    other.answers(Some(keys(&[&new])));
+    connect(&server, &new).await;
+    assert_eq!(open.closed().await.code, close::UNAUTHENTICATED);
+    assert_eq!(refusal(&server, &old).await, close::UNAUTHENTICATED);
 }

@@ -12,7 +12,7 @@ from .errors import StreamgateError
 from .tokens import Renewal
 
 # The close codes after which a client connects again (section 13.1).
-_RECONNECT = {1001, 1005, 1006, 1011, 1012, 4408, 4429, 4503}
+_RECONNECT = {1001, 1005, 1006, 1011, 1012, 1013, 4408, 4429, 4503}
 _STOP = {1000, 1002, 1003, 1007, 1009, 1010}
 _STOP_HTTP = {400, 401, 403, 404, 426}
 

@@ -36,17 +36,28 @@ pub(crate) struct Fetched {
 
 /// Why a fetch failed, without anything that the issuer sent.
 #[derive(Debug)]
-pub(crate) struct FetchError(String);
+pub(crate) struct FetchError {
+    why: String,
+    is_untrusted: bool,
+}
 
 impl FetchError {
     pub(super) fn new(why: impl fmt::Display) -> Self {
-        Self(why.to_string())
+        Self {
+            why: why.to_string(),
+            is_untrusted: false,
+        }
+    }
+
+    /// Returns whether no authority vouches for the issuer, which is no matter of waiting.
+    pub(crate) fn is_untrusted(&self) -> bool {
+        self.is_untrusted
     }
 }
 
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.why)
     }
 }
 
@@ -74,7 +85,10 @@ async fn request(source: &JwksSource) -> Result<Fetched, FetchError> {
     let stream = TlsConnector::from(Arc::new(settings))
         .connect(name, stream)
         .await
-        .map_err(|error| cannot("speak TLS with", &error))?;
+        .map_err(|error| FetchError {
+            is_untrusted: is_about_certificate(&error),
+            ..cannot("speak TLS with", &error)
+        })?;
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
         .handshake(TokioIo::new(stream))
@@ -128,6 +142,11 @@ async fn request(source: &JwksSource) -> Result<Fetched, FetchError> {
         fetched = &mut exchange => fetched,
         _ = connection => exchange.await,
     }
+}
+
+fn is_about_certificate(error: &std::io::Error) -> bool {
+    let source = error.get_ref().and_then(|source| source.downcast_ref());
+    matches!(source, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// Returns `max-age` of `Cache-Control` (RFC 9111).

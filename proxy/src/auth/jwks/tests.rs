@@ -48,6 +48,19 @@ async fn unknown_keys_cause_one_fetch_in_ten_seconds_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_notice_is_kept_while_something_else_happens() {
+    let mut schedule = FetchSchedule::new(&source());
+    let unknown_key = Notify::new();
+    let began = Instant::now();
+    schedule.fetched(began, Some(None));
+    unknown_key.notify_one();
+    // The policy changes while the fetch is not due yet.
+    assert!(schedule.due(&unknown_key).now_or_never().is_none());
+    schedule.due(&unknown_key).await;
+    assert_eq!(Instant::now() - began, Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_issuer_says_when_within_bounds() {
     let unknown_key = Notify::new();
     let seconds = Duration::from_secs;

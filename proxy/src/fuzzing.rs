@@ -57,7 +57,7 @@ impl TokenRights {
     /// Checks an operation, and applies the terms of its right.
     pub fn permit_operation(&self, operation: &mut Operation<'_>) -> Result<(), CacheError> {
         match self.0.permit_operation(operation, "")? {
-            Some(ongoing) => self.0.still_permit(&ongoing),
+            Some(ongoing) => self.0.still_permit(&ongoing).map(|_| ()),
             None => Ok(()),
         }
     }

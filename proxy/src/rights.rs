@@ -10,6 +10,7 @@ mod pattern;
 mod permission;
 mod role;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use streamgate_protocol::error::code;
@@ -121,8 +122,8 @@ impl Rights {
     }
 
     /// Checks again what was permitted by other rights: it must be permitted for the same streams.
-    ///
     /// Returns the terms of these rights.
+    ///
     /// # Errors
     ///
     /// `NOPERM`.
@@ -186,6 +187,14 @@ impl Rights {
             }
         }
         Ok(terms)
+    }
+
+    /// Returns the prefixes that it puts before names of streams, each once, in order.
+    pub(crate) fn prefixes(&self) -> BTreeSet<&[u8]> {
+        let rights = self.rights().iter();
+        rights
+            .filter_map(|right| right.terms.prefix.as_deref())
+            .collect()
     }
 
     fn rights(&self) -> &[Right] {

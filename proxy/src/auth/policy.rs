@@ -221,6 +221,7 @@ impl AuthPolicy {
         let leeway = |time: SystemTime| time.checked_add(self.leeway).unwrap_or(time);
         Ok(Subject {
             name: Some(claims.subject()?.into()),
+            issuer: claims.text("iss").map(Into::into),
             rights: Rights::compile(roles, &|name| claims.text(name)),
             token: TokenFacts {
                 id: claims.text("jti").map(str::to_owned),
@@ -239,6 +240,7 @@ impl AuthPolicy {
         let claim = |name: &str| (name == "sub").then_some(&*token.subject);
         Subject {
             name: Some(token.subject.as_str().into()),
+            issuer: None,
             rights: Rights::compile(roles, &claim),
             token: TokenFacts::default(),
         }
@@ -249,6 +251,7 @@ impl AuthPolicy {
         let role = self.roles.get(self.anonymous.as_ref()?)?;
         Some(Subject {
             name: None,
+            issuer: None,
             rights: Rights::compile([role], &|_| None),
             token: TokenFacts::default(),
         })

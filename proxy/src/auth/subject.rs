@@ -10,6 +10,8 @@ use crate::rights::Rights;
 pub(crate) struct Subject {
     /// `sub`. `None` if the client is anonymous.
     pub(crate) name: Option<Arc<str>>,
+    /// `iss`: names are unique within an issuer.
+    pub(crate) issuer: Option<Arc<str>>,
     pub(crate) rights: Rights,
     pub(crate) token: TokenFacts,
 }
@@ -36,15 +38,22 @@ impl Subject {
     pub(crate) fn nobody() -> Self {
         Self {
             name: None,
+            issuer: None,
             rights: Rights::default(),
             token: TokenFacts::default(),
         }
+    }
+
+    /// Returns whether a token of another subject names the same one.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        (&self.name, &self.issuer) == (&other.name, &other.issuer)
     }
 
     /// Returns the subject of every client of a server without authentication.
     pub(crate) fn everybody() -> Self {
         Self {
             name: None,
+            issuer: None,
             rights: Rights::everything(),
             token: TokenFacts::default(),
         }

@@ -19,9 +19,9 @@ const MAX_TOKENS: usize = 10_000;
 pub(crate) struct TokenDigest(pub(super) [u8; 32]);
 
 impl TokenDigest {
-    pub(crate) fn of(token: &str) -> Self {
+    pub(crate) fn of(token: impl AsRef<[u8]>) -> Self {
         let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+        bytes.copy_from_slice(digest(&SHA256, token.as_ref()).as_ref());
         Self(bytes)
     }
 

@@ -89,9 +89,18 @@ impl<'b> SessionAccess<'b> {
         self.subject.rights.permit_subscription(subscription)
     }
 
-    /// Returns the name under which a client is known: that of another subject is another client.
+    /// Returns the name under which a client is known: that of another subject, or of a subject with
+    /// the same name in another tenant, is another client.
+    ///
+    /// The mark of producers leaves the tenant out, because their streams differ already, and a subject
+    /// that gains a tenant has to keep its dedup windows.
     pub(super) fn client_name(&self, client: &str) -> String {
-        format!("{}{client}", self.mark)
+        let mut name = self.mark.to_string();
+        for prefix in self.subject.rights.prefixes() {
+            name.push_str(&mark_of(&[b"tenant", prefix]));
+        }
+        name.push_str(client);
+        name
     }
 
     /// Returns when the token ends.
@@ -140,7 +149,7 @@ impl<'b> SessionAccess<'b> {
             return Ok(());
         };
         let subject = judge(&authenticator, self.presented.as_deref())?;
-        if subject.name != self.subject.name {
+        if !subject.is_same_as(&self.subject) {
             return Err(TokenError::OtherSubject);
         }
         self.set_subject(subject);
@@ -182,7 +191,7 @@ impl<'b> SessionAccess<'b> {
         };
         let subject = judge(&authenticator, self.token.as_deref())?;
         // The subject of a static token can be edited; that of a socket stays.
-        if subject.name != self.subject.name {
+        if !subject.is_same_as(&self.subject) {
             return Err(TokenError::OtherSubject);
         }
         self.expires_at = end_of(&subject);
@@ -193,7 +202,13 @@ impl<'b> SessionAccess<'b> {
     /// Becomes the subject of the token that was presented.
     fn set_subject(&mut self, subject: Arc<Subject>) {
         self.expires_at = end_of(&subject);
-        self.mark = mark_of(subject.name.as_deref());
+        self.mark = match (&subject.issuer, &subject.name) {
+            (_, None) => mark_of(&[b"anonymous"]),
+            (None, Some(name)) => mark_of(&[b"subject", name.as_bytes()]),
+            (Some(issuer), Some(name)) => {
+                mark_of(&[b"subject", name.as_bytes(), issuer.as_bytes()])
+            }
+        };
         (self.subject, self.token) = (subject, self.presented.take());
     }
 
@@ -331,8 +346,12 @@ fn remaining(end: Option<SystemTime>) -> Option<Duration> {
 
 /// Returns what keeps the clients and producers of a subject apart from all others, the anonymous
 /// ones too.
-fn mark_of(subject: Option<&str>) -> Box<str> {
-    let text = subject.map_or_else(|| "anonymous".to_owned(), |name| format!("subject {name}"));
+fn mark_of(parts: &[&[u8]]) -> Box<str> {
+    // With their lengths, so that no two lists have the same text.
+    let text: Vec<u8> = parts
+        .iter()
+        .flat_map(|part| [&part.len().to_le_bytes()[..], part].concat())
+        .collect();
     let mut mark = TokenDigest::of(&text).as_base64url();
     mark.truncate(SUBJECT_MARK_CHARS);
     mark.into()

@@ -181,6 +181,32 @@ async fn codes_of(client: &mut TestClient, rows: impl Iterator<Item = Row>) -> B
 }
 
 #[tokio::test]
+async fn subjects_of_the_same_name_in_two_tenants_or_of_two_issuers_are_two_clients() {
+    let tenants = Tenants::on(Arc::new(MemoryStreams::new()), None).await;
+    let of = |claims| token_with("1", "tenant", 3_600, claims);
+    let tokens = [
+        of(json!({ "org": "one" })),
+        of(json!({ "org": "two" })),
+        of(json!({ "org": "one", "iss": "https://other" })),
+    ];
+    let mut clients = Vec::new();
+    for token in &tokens {
+        let mut client = connect(tenants.address, Encoding::Json, Some(token), &[]).await;
+        client.welcome().await;
+        clients.push(client);
+    }
+    for client in &mut clients {
+        client.ping(1).await;
+    }
+    // A token of another issuer is no renewal.
+    clients[0].send(&[tokens::authenticate(&tokens[2])]).await;
+    match receive(&mut clients[0]).await {
+        ServerMessage::Auth { refused, .. } => assert!(refused.is_some()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn no_text_shows_a_tenants_prefix() {
     for tenants in Tenants::on_all_backends().await {
         for &encoding in Encoding::ALL {

@@ -35,9 +35,10 @@ pub struct Limits {
 pub struct SubjectLimits {
     /// Sockets at once. Default 100: the tabs and devices of a person, or the workers of a service.
     pub sockets: u32,
-    /// Requests and subscriptions a second. Default 5,000: a tenth of what a small server does.
+    /// Requests and subscriptions a second. Default 20,000: far more than people and most services
+    /// make, and a sixth of the adds of a server with two cores.
     pub requests_per_s: u64,
-    /// Bytes of them a second. Default 20 MB: more than a line of 100 Mbit/s brings.
+    /// Bytes of them a second. Default 50 MB: more than a line of 300 Mbit/s brings.
     pub bytes_per_s: u64,
     /// New dedup windows a second: first exactly-once adds of a client to a stream. Default 50: each
     /// is a key of Redis for a quarter of an hour, so a subject has 45,000 of them at most.
@@ -59,10 +60,10 @@ pub struct AddressLimits {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct SocketLimits {
-    /// Requests and subscriptions a second. Default 2,500: half of a subject's, so that one socket
+    /// Requests and subscriptions a second. Default 10,000: half of a subject's, so that one socket
     /// leaves the others some.
     pub requests_per_s: u64,
-    /// Bytes of them a second. Default 10 MB, for the same reason.
+    /// Bytes of them a second. Default 25 MB, for the same reason.
     pub bytes_per_s: u64,
 }
 
@@ -70,8 +71,8 @@ impl Default for SubjectLimits {
     fn default() -> Self {
         Self {
             sockets: 100,
-            requests_per_s: 5_000,
-            bytes_per_s: 20_000_000,
+            requests_per_s: 20_000,
+            bytes_per_s: 50_000_000,
             new_windows_per_s: 50,
         }
     }
@@ -88,8 +89,8 @@ impl Default for AddressLimits {
 impl Default for SocketLimits {
     fn default() -> Self {
         Self {
-            requests_per_s: 2_500,
-            bytes_per_s: 10_000_000,
+            requests_per_s: 10_000,
+            bytes_per_s: 25_000_000,
         }
     }
 }

@@ -174,9 +174,9 @@ fn limits_are_shown_by_check_and_change_on_open_sockets() {
     let output = folder.command(&["check"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     for line in [
-        "limits of a subject: 100 sockets, 5000 requests/s, 20000000 bytes/s, 3 new dedup windows/s",
+        "limits of a subject: 100 sockets, 20000 requests/s, 50000000 bytes/s, 3 new dedup windows/s",
         "limits of an address: 200 connections/s",
-        "limits of a socket: 2500 requests/s, 10000000 bytes/s",
+        "limits of a socket: 10000 requests/s, 25000000 bytes/s",
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line} in {text}");
     }

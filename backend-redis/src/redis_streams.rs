@@ -195,6 +195,9 @@ impl fmt::Debug for RedisStreams {
     }
 }
 
+/// Bytes that a read which may wait counts for, at most.
+const USUAL_WAITING_BYTES: usize = 64 * 1024;
+
 impl PerformOperation for RedisStreams {
     async fn perform_operation<'a>(&'a self, operation: Operation<'a>) -> CacheResult<Reply> {
         let batch = self.encode(std::iter::once(operation), u64::MAX);
@@ -228,6 +231,8 @@ impl Backend for RedisStreams {
 
     fn expected_reply_bytes(&self, read: &Operation<'_>) -> usize {
         let (stream, count) = match read {
+            // Only the last id is read.
+            Operation::Read { last_id, .. } if &**last_id == "$" => return 0,
             Operation::ReadLatest { stream, count }
             | Operation::Read { stream, count, .. }
             | Operation::ReadGroup { stream, count, .. }
@@ -236,7 +241,12 @@ impl Backend for RedisStreams {
             _ => return 0,
         };
         let bytes = self.sizes.first_page_bytes(self.sizes.place(stream), count);
-        usize::try_from(bytes).unwrap_or(usize::MAX)
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        match read.block_ms() {
+            // Most reads that may wait find little.
+            Some(_) => bytes.min(USUAL_WAITING_BYTES),
+            None => bytes,
+        }
     }
 
     fn tail_source<'a>(&'a self, stream: Bytes<'_>, from: TailFrom) -> Box<dyn TailSource + 'a> {

@@ -65,6 +65,10 @@ pub trait Backend: StreamingBackend {
     /// What exceeds the largest reply of the options need not be loaded. Once a wait is cancelled, it
     /// must not take entries that are added after that, although the returned future is not dropped.
     ///
+    /// Drop the [permit](PerformOptions::permit) of the options when the backend has moved the bytes.
+    /// Do not keep it in the returned future, which is not polled while its client reads nothing. The
+    /// default drops it at once, so it does not bound what is under way.
+    ///
     /// # Cancel safety
     ///
     /// As the six operations: an operation without a reply may have been performed.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes of large requests that the backend performs at once. Redis moves them in a millisecond,
-/// which is enough to keep it busy for a round trip. A larger request goes alone.
+/// Bytes of large batches that the backend performs at once: Redis moves them in a millisecond, and
+/// so keeps busy for a round trip of that time. A larger batch goes alone.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// Requests with fewer bytes are not large, and never wait here.
+/// A batch that moves fewer bytes is not large, and never waits.
 const LARGE_BYTES: usize = 64 * 1024;
 
 /// The turns of large requests, first come, first served.
@@ -20,16 +20,17 @@ impl LargeRequests {
         Self(Arc::new(Semaphore::new(MAX_BYTES)))
     }
 
-    /// Waits until requests of so many bytes, with those of their expected replies, may begin.
-    /// Returns a permit to be held until the backend has answered them; none if they are small.
+    /// Returns whether a batch that moves this number of bytes has to wait for its turn.
+    pub(crate) const fn are_large(bytes: usize) -> bool {
+        bytes >= LARGE_BYTES
+    }
+
+    /// Waits for the turn of a batch. Returns a permit to be held until the backend has answered it.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future gives its place up.
     pub(crate) async fn permit(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        if bytes < LARGE_BYTES {
-            return None;
-        }
         let bytes = u32::try_from(bytes.min(MAX_BYTES)).ok()?;
         // Nobody closes the semaphore.
         Arc::clone(&self.0).acquire_many_owned(bytes).await.ok()
@@ -43,13 +44,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn large_requests_take_turns_and_small_ones_never_wait() {
+    async fn large_requests_take_turns() {
         let requests = LargeRequests::new();
         let permit = |bytes| requests.permit(bytes).now_or_never();
         let first = permit(MAX_BYTES - LARGE_BYTES).flatten().unwrap();
         let second = permit(LARGE_BYTES).flatten().unwrap();
         assert!(permit(LARGE_BYTES).is_none(), "it waits");
-        assert!(permit(LARGE_BYTES - 1).is_some_and(|permit| permit.is_none()));
         drop((first, second));
         let alone = permit(100 * MAX_BYTES).flatten().unwrap();
         assert!(permit(LARGE_BYTES).is_none(), "it waits");

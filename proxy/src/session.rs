@@ -20,6 +20,7 @@ mod graceful_close;
 mod handshake;
 mod in_flight;
 mod large_reply;
+mod large_turn;
 pub(crate) mod limits;
 mod liveness;
 mod memory;
@@ -126,6 +127,8 @@ struct Session<'b, S> {
     limits: RequestLimits<'b>,
     /// The address that the socket counts for.
     address: Option<AddressKey>,
+    /// Why the server closes the socket, once what was begun is answered.
+    leaves: Option<CloseReason>,
     /// Set while the session reads nothing, because its client did something too often.
     read_after: Option<Instant>,
     /// Present while a token waits for the issuer's keys. The session reads nothing then.
@@ -196,6 +199,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 Duration::from_millis(config.heartbeat_ms.into()),
             ),
             address,
+            leaves: None,
             read_after: None,
             awaited_fetch: None,
             handshake: Handshake::new(config.welcome(), unavailable),
@@ -237,7 +241,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             });
             self.record_memory();
             self.check_hello()?;
-            if let Some(reason) = self.access.ended() {
+            if let Some(reason) = self.leaves.take().or_else(|| self.access.ended()) {
                 return Ok(ServerLeaves(reason));
             }
             self.read_after = self.read_after.filter(|at| Instant::now() < *at);
@@ -250,19 +254,12 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             if may_read && !self.remaining_frames.is_empty() {
                 // Other sockets have their turn between two turns of this one.
                 tokio::task::yield_now().await;
-                match self.control.next(false).now_or_never() {
-                    Some(ControlEvent::CloseNow) => return Ok(ServerLeaves(shutting_down())),
-                    Some(ControlEvent::TakenOver) => return Err(taken_over()),
-                    Some(ControlEvent::Evicted) => return Err(evicted()),
-                    Some(ControlEvent::MakeRoom(refusal)) => return Err(self.make_room(refusal)),
-                    Some(ControlEvent::AccessChanged) => {
-                        if let Err(reason) = self.access_changed() {
-                            return Ok(ServerLeaves(reason));
-                        }
-                    }
-                    _ => {}
+                if let Some(event) = self.control.next(false).now_or_never() {
+                    self.take_event(event)?;
                 }
-                self.dispatch_remaining().await?;
+                if self.leaves.is_none() {
+                    self.dispatch_remaining().await?;
+                }
                 continue;
             }
             if self.liveness_deadline() < self.control.deadline() {
@@ -273,24 +270,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 // Results first, so that a client that never stops asking gets its replies.
                 biased;
                 event = self.control.next(room) => match event {
-                    ControlEvent::CloseNow => return Ok(ServerLeaves(shutting_down())),
-                    ControlEvent::TakenOver => return Err(taken_over()),
-                    ControlEvent::Evicted => return Err(evicted()),
-                    ControlEvent::MakeRoom(refusal) => return Err(self.make_room(refusal)),
-                    ControlEvent::AccessChanged => {
-                        if let Err(reason) = self.access_changed() {
-                            return Ok(ServerLeaves(reason));
-                        }
-                    }
-                    ControlEvent::KeysFetched => {
-                        // On the heap, as rare things are.
-                        Box::pin(self.try_token_again()).await?;
-                    }
-                    ControlEvent::Availability(unavailable) => {
-                        self.handshake
-                            .availability_changed(unavailable, &mut self.outgoing);
-                    }
-                    ControlEvent::Timer => {}
+                    // On the heap, as rare things are.
+                    ControlEvent::KeysFetched => Box::pin(self.try_token_again()).await?,
+                    event => self.take_event(event)?,
                 },
                 // These three only if there are any: polling an empty set costs as much as polling
                 // one that has nothing yet.
@@ -340,6 +322,29 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 }
             }
         }
+    }
+
+    /// Takes a rare event.
+    ///
+    /// # Errors
+    ///
+    /// The socket has to close at once. If it has to close after what was begun is answered, sets
+    /// [`leaves`](Self#structfield.leaves).
+    fn take_event(&mut self, event: ControlEvent) -> Result<(), CloseReason> {
+        match event {
+            ControlEvent::CloseNow => self.leaves = Some(shutting_down()),
+            ControlEvent::TakenOver => return Err(taken_over()),
+            ControlEvent::Evicted => return Err(evicted()),
+            ControlEvent::MakeRoom(refusal) => return Err(self.make_room(refusal)),
+            ControlEvent::AccessChanged => self.leaves = self.access_changed().err(),
+            ControlEvent::Availability(unavailable) => {
+                let outgoing = &mut self.outgoing;
+                self.handshake.availability_changed(unavailable, outgoing);
+            }
+            // Before the hello, which is answered before anything else is asked.
+            ControlEvent::KeysFetched | ControlEvent::Timer => {}
+        }
+        Ok(())
     }
 
     /// Sends the gathered frames, as far as the client takes them. Others have their turns between

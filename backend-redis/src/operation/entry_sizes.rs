@@ -146,10 +146,15 @@ impl EntrySizes {
             .is_some_and(|known| u64::from(known.largest) > PAGE_BYTES)
     }
 
-    /// Returns the bytes that the first answer to a read may have: 0 if nothing is known.
+    /// Returns the bytes that the first answer to a read may have: 0 if entries are small, or if
+    /// nothing is known.
     pub(crate) fn first_page_bytes(&self, place: SizePlace, count: u64) -> u64 {
-        let largest = self.known(place).map_or(0, |known| known.largest);
-        u64::from(largest) * at_most(count, self.page(place).max(1))
+        match self.known(place) {
+            Some(known) if known.largest > SMALL => {
+                u64::from(known.largest) * at_most(count, self.page(place).max(1))
+            }
+            _ => 0,
+        }
     }
 
     /// Returns whether an answer had entries of the stream.

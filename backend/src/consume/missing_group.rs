@@ -16,8 +16,8 @@ use streamgate_protocol::{
 };
 use tokio::time::sleep;
 
-use crate::Backend;
 use crate::progress::perform_one;
+use crate::{Backend, Cancellation};
 
 /// The pause before a group is created again that was destroyed before it was read.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -75,11 +75,30 @@ impl MissingGroup {
     ///
     /// Those of [`stream_create_group`](streamgate_protocol::StreamingBackend::stream_create_group),
     /// except `BUSYGROUP`.
-    pub async fn create<B: Backend + ?Sized>(mut self, backend: &B) -> CacheResult<Self> {
+    pub async fn create<B: Backend + ?Sized>(self, backend: &B) -> CacheResult<Self> {
+        self.create_unless(backend, Cancellation::default()).await
+    }
+
+    /// Does the same. Once it is cancelled, it sends nothing more.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create`](Self::create).
+    pub async fn create_unless<B: Backend + ?Sized>(
+        mut self,
+        backend: &B,
+        cancellation: Cancellation,
+    ) -> CacheResult<Self> {
         if self.is_unread {
             sleep(PAUSE).await;
+            if cancellation.is_cancelled() {
+                return Ok(self);
+            }
         }
         let start = self.start(backend).await?;
+        if cancellation.is_cancelled() {
+            return Ok(self);
+        }
         let operation = Operation::CreateGroup {
             stream: Bytes::from(&self.stream),
             group: Bytes::from(&self.group),
@@ -213,5 +232,19 @@ mod tests {
         assert_eq!(start.elapsed(), PAUSE);
         group.record(&[]);
         assert!(group.create(&streams).now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_creation_that_was_cancelled_sends_nothing_more() {
+        let streams = Streams::default();
+        let group = from_dollar().create(&streams).await.unwrap();
+        let again = Streams::default();
+        let (still_wanted, cancellation) = Cancellation::new();
+        let mut creating = std::pin::pin!(group.create_unless(&again, cancellation));
+        assert!(creating.as_mut().now_or_never().is_none(), "it pauses");
+        drop(still_wanted);
+        creating.await.unwrap();
+        let read = again.read_group_entries("s", "g", "c", 0, None).await;
+        assert_eq!(read.unwrap_err().code(), code::NOGROUP);
     }
 }

@@ -308,7 +308,8 @@ impl<'f> Dispatcher<'f, '_, '_> {
                 true => self.context.backend.expected_reply_bytes(&operation),
                 false => 0,
             };
-            self.batch.moved_bytes += bytes + reply_bytes;
+            ticket.moved_bytes = bytes.saturating_add(reply_bytes);
+            self.batch.moved_bytes = self.batch.moved_bytes.saturating_add(ticket.moved_bytes);
             self.batch.tickets.push(ticket);
             self.operations.push(operation);
         }
@@ -327,6 +328,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
         {
             let ticket = self.batch.tickets.remove(index);
             self.batch.bytes -= ticket.bytes;
+            self.batch.moved_bytes = self.batch.moved_bytes.saturating_sub(ticket.moved_bytes);
             self.memory.request_performed(ticket.reserved);
             self.operations.remove(index);
             self.cancellations.retain(|(place, _)| *place != index);

@@ -122,6 +122,7 @@ impl<'b> InFlight<'b> {
                     serial,
                     is_delivery: false,
                     bytes: 0,
+                    moved_bytes: 0,
                     operation: OperationKind::Unknown,
                     started: None,
                     reserved: 0,
@@ -265,10 +266,11 @@ impl<'b> InFlight<'b> {
         }
     }
 
-    /// Cancels all waits and subscriptions, first those that receive a group's entries. Requests
-    /// being performed stay in flight, and none of them begins to wait.
+    /// Cancels all waits and subscriptions. Requests being performed stay in flight, and none of them
+    /// begins to wait.
     ///
-    /// There may be many thousands, so others have their turns meanwhile.
+    /// Those that receive a group's entries are cancelled at once: an entry must not go from one of
+    /// them to the next. Others have their turns meanwhile, as there may be many thousands.
     pub(super) async fn cancel_ongoing(&mut self) {
         for request in self.requests.values_mut() {
             request.still_wanted = None;
@@ -276,11 +278,13 @@ impl<'b> InFlight<'b> {
         let ongoing = self.requests.iter().filter(|(_, request)| {
             !matches!(request.ongoing, None | Some(OngoingHandle::Continuing(_)))
         });
-        let (mut ids, others): (Vec<_>, Vec<_>) = ongoing
+        let (receivers, others): (Vec<_>, Vec<_>) = ongoing
             .map(|(id, request)| (*id, request.is_receiver))
             .partition(|(_, is_receiver)| *is_receiver);
-        ids.extend(others);
-        for ids in ids.chunks(CANCELLED_AT_ONCE) {
+        for (id, _) in receivers {
+            self.cancel_id(id);
+        }
+        for ids in others.chunks(CANCELLED_AT_ONCE) {
             let began = Instant::now();
             for (id, _) in ids {
                 self.cancel_id(*id);

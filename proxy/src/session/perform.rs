@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::Bytes;
 use tracing::Level;
 
+use crate::large_requests::LargeRequests;
 use crate::session::Session;
 use crate::session::authentication::check_hello_bytes;
 use crate::session::batch::{PerformingBatch, RequestBatch};
@@ -83,11 +84,19 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         if is_greeting {
             self.greet().await?;
         }
+        let mut began = began;
+        let mut permit = None;
+        if LargeRequests::are_large(batch.moved_bytes) {
+            // On the heap: otherwise every socket holds room for it.
+            permit = Box::pin(self.large_turn(batch.moved_bytes)).await?;
+            if self.leaves.is_some() {
+                return Ok(());
+            }
+            began = Instant::now();
+        }
         if !operations.is_empty() {
             self.performing_requests += batch.tickets.len();
             self.performing_bytes += batch.bytes;
-            // Meanwhile the session does nothing else: what its client sent later comes later.
-            let permit = self.large_requests.permit(batch.moved_bytes).await;
             let options = self.outgoing.bound().perform_options();
             let options = options.cancellations(cancellations).permit(permit);
             let performing = self.backend.perform(operations, options);

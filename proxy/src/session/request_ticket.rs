@@ -15,6 +15,8 @@ pub(super) struct RequestTicket {
     pub(super) is_delivery: bool,
     /// Bytes of the request and of its expected reply, while the backend performs it.
     pub(super) bytes: usize,
+    /// Bytes that the backend moves for it before it comes to others, as far as it knows.
+    pub(super) moved_bytes: usize,
     pub(super) operation: OperationKind,
     /// When the request was decoded; `None` once it waits for an entry.
     pub(super) started: Option<Instant>,

@@ -17,11 +17,11 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Longest text in an answer: Redis's own bound (`proto-max-bulk-len`), 512 MiB.
 const MAX_TEXT_BYTES: usize = 512 * 1024 * 1024;
 
-/// Texts of so many bytes are gathered as they arrive, so that they are copied once.
+/// A text of at least this length is gathered as it arrives, so that it is copied once.
 const LARGE_TEXT_BYTES: usize = BUFFER_BYTES;
 
-/// Bytes that are reserved at once for a text: its length is only a claim. What does not arrive takes
-/// no memory.
+/// Bytes that are reserved at once for a text, whose length is only a claim. The system gives memory
+/// only for bytes that arrive.
 const MAX_RESERVED_TEXT: usize = 16 * 1024 * 1024;
 
 /// Longest line, in bytes: a length, a number, an error or a status.
@@ -242,6 +242,10 @@ impl AnswerReader {
         let missing = text.length + 2 - text.bytes.len();
         let arrived = self.unread.start..self.unread.end.min(self.unread.start + missing);
         self.unread.start = arrived.end;
+        if text.bytes.len() + arrived.len() > text.bytes.capacity() {
+            // The first 16 MiB have arrived, so the length is no lie.
+            text.bytes.reserve_exact(missing);
+        }
         text.bytes.extend_from_slice(&self.buffer[arrived]);
         if text.bytes.len() < text.length + 2 {
             self.large_text = Some(text);
@@ -450,11 +454,46 @@ mod tests {
         let values = read(&bytes, BUFFER_BYTES / 3).unwrap();
         let array = Value::Array(vec![Value::Int(1), Value::BulkString(text)]);
         assert_eq!(values, [array, Value::Int(2)]);
+    }
 
-        let mut reader = AnswerReader::new();
-        reader.buffer.resize(3 * BUFFER_BYTES, 0);
-        assert_eq!(reader.next_value(), Ok(None));
-        assert_eq!(reader.space().len(), BUFFER_BYTES);
+    #[test]
+    fn a_large_text_is_read_wherever_it_is_split_and_leaves_the_buffer_as_it_is() {
+        for length in [LARGE_TEXT_BYTES - 1, LARGE_TEXT_BYTES, LARGE_TEXT_BYTES + 1] {
+            let head = format!("${length}\r\n");
+            let text = vec![b'x'; length];
+            let bytes = [head.as_bytes(), &text, b"\r\n:2\r\n"].concat();
+            let end = head.len() + length;
+            for split in [
+                1,
+                head.len(),
+                head.len() + 1,
+                end - 1,
+                end,
+                end + 1,
+                end + 2,
+            ] {
+                let mut reader = AnswerReader::new();
+                let mut values = Vec::new();
+                for mut rest in [&bytes[..split], &bytes[split..]] {
+                    while !rest.is_empty() {
+                        let space = reader.space();
+                        let filled = rest.len().min(space.len());
+                        space[..filled].copy_from_slice(&rest[..filled]);
+                        reader.filled(filled);
+                        rest = &rest[filled..];
+                        while let Some(value) = reader.next_value().unwrap() {
+                            values.push(value);
+                        }
+                    }
+                }
+                let expected = [Value::BulkString(text.clone()), Value::Int(2)];
+                assert!(values == expected, "{length}, split at {split}");
+                assert!(reader.buffer.len() <= 2 * BUFFER_BYTES);
+            }
+            let mut wrong = bytes;
+            wrong[end] = b'x';
+            assert_eq!(read(&wrong, BUFFER_BYTES / 3), Err(MalformedAnswer));
+        }
     }
 
     #[test]
@@ -621,6 +660,8 @@ mod tests {
             reader.filled(bytes.len());
             assert_eq!(reader.next_value(), Ok(None));
             assert!(reader.buffer.len() <= 2 * BUFFER_BYTES);
+            let text = reader.large_text.iter().map(|text| text.bytes.capacity());
+            assert!(text.sum::<usize>() <= MAX_RESERVED_TEXT);
             let reserved = |open: &OpenAggregate| open.values.capacity();
             assert!(
                 reader

@@ -12,7 +12,7 @@ use streamgate_backend::consume::missing_group::MissingGroup;
 use streamgate_backend::reclaim::schedule::ReclaimSchedule;
 use streamgate_backend::reclaim::step::ReclaimStep;
 use streamgate_backend::tail::page_size::PageSize;
-use streamgate_backend::{Backend, PerformOptions, Segment, TailEvent};
+use streamgate_backend::{Backend, CancelOnDrop, Cancellation, PerformOptions, Segment, TailEvent};
 use streamgate_protocol::message::Credit;
 use streamgate_protocol::{Bytes, CacheError, CacheResult, Entry, Operation, Skipped};
 
@@ -38,6 +38,8 @@ pub(super) struct ConsumerSource<'b> {
     options: PerformOptions,
     /// The creation of the group under way. Nothing else is, meanwhile.
     creating: Option<BoxFuture<'b, CacheResult<MissingGroup>>>,
+    /// Its end stops the creation before its next command.
+    creation_wanted: Option<CancelOnDrop>,
     /// Absent if the group is not to be created, and while it is being created.
     missing_group: Option<MissingGroup>,
     reading: Option<GroupReading<'b>>,
@@ -74,6 +76,7 @@ impl<'b> ConsumerSource<'b> {
             read,
             options,
             creating: None,
+            creation_wanted: None,
             missing_group: None,
             reading: None,
             reclaim: reclaim.map(Box::new),
@@ -180,9 +183,11 @@ impl<'b> ConsumerSource<'b> {
     /// Creates the group, and creates it again whenever it is missing.
     pub(super) fn create_group(&mut self, missing_group: MissingGroup) {
         let (backend, pending_reply) = (self.backend, self.backpressure.expect_reply());
+        let (still_wanted, cancellation) = Cancellation::new();
+        self.creation_wanted = Some(still_wanted);
         self.creating = Some(
             async move {
-                let created = missing_group.create(backend).await;
+                let created = missing_group.create_unless(backend, cancellation).await;
                 drop(pending_reply);
                 created
             }
@@ -233,6 +238,7 @@ impl<'b> ConsumerSource<'b> {
     pub(super) fn stop(&mut self) -> bool {
         (self.buffered, self.skipped) = (Vec::new(), Vec::new());
         (self.missing_group, self._buffered_bytes) = (None, None);
+        self.creation_wanted = None;
         if self.reading.as_mut().is_some_and(|reading| !reading.stop()) {
             self.reading = None;
         }

@@ -112,7 +112,7 @@ impl<'b> PushSource<'b> {
     /// `true`.
     pub(super) fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
-            // Without room there is a first item, and nothing is read for it.
+            // Without room a tail ends its start, with one entry more at most, and has a first item.
             Self::Tail { tail, .. } => tail.poll_next(cx, Credit::default()).map(drop),
             Self::Consumer(consumer) => consumer.poll_stopped(cx),
         }

@@ -153,6 +153,8 @@ impl Rights {
                 continue;
             }
             match self.terms_within(prefix, needs) {
+                // No other comes before it.
+                Ok(terms) if terms.prefix.is_none() => return Ok(terms),
                 Ok(terms) => chosen = Some(terms),
                 Err(need) => refused = need,
             }

@@ -36,9 +36,11 @@ pub(crate) struct DeadLetterTerms {
 impl Terms {
     /// Returns whether a stream's name belongs to the server, with or without the prefix.
     pub(super) fn makes_reserved(&self, stream: &[u8]) -> bool {
-        let prefix = self.prefix.as_deref().unwrap_or_default();
-        let whole = prefix.iter().chain(stream).take(RESERVED_PREFIX.len());
-        stream.starts_with(RESERVED_PREFIX) || whole.eq(RESERVED_PREFIX)
+        stream.starts_with(RESERVED_PREFIX)
+            || self.prefix.as_deref().is_some_and(|prefix| {
+                let whole = prefix.iter().chain(stream).take(RESERVED_PREFIX.len());
+                whole.eq(RESERVED_PREFIX)
+            })
     }
 
     /// Returns the largest number of entries of one push to a consumer that asked for this many.

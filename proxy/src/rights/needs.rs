@@ -128,8 +128,11 @@ pub(super) fn needs_of_operation<'a>(operation: &'a Operation<'_>) -> Needs<'a> 
     use Permission::{Add, Claim, Consume, Inspect, Manage, Read, Trim};
     let (verb, need) = match operation {
         Operation::Add { stream, maxlen, .. } | Operation::IdempotentAdd { stream, maxlen, .. } => {
-            let mut list = NeedList::from_iter([Need::stream(Add, stream)]);
-            list.extend(maxlen.map(|_| Need::stream(Trim, stream)));
+            let mut list = NeedList::new();
+            list.push(Need::stream(Add, stream));
+            if maxlen.is_some() {
+                list.push(Need::stream(Trim, stream));
+            }
             return Needs { verb: "add", list };
         }
         Operation::ReadLatest { stream, .. } => ("read_latest", Need::stream(Read, stream)),
@@ -192,10 +195,9 @@ pub(super) fn needs_of_operation<'a>(operation: &'a Operation<'_>) -> Needs<'a> 
         }
         _ => UNKNOWN,
     };
-    Needs {
-        verb,
-        list: NeedList::from_iter([need]),
-    }
+    let mut list = NeedList::new();
+    list.push(need);
+    Needs { verb, list }
 }
 
 /// Returns the needs of a subscription.

@@ -97,8 +97,11 @@ impl<'b> SessionAccess<'b> {
     pub(super) fn client_name(&self, client: &str) -> String {
         let mut name = self.mark.to_string();
         for prefix in self.subject.rights.prefixes() {
+            name.push('/');
             name.push_str(&mark_of(&[b"tenant", prefix]));
         }
+        // No client's id contains it, so none can pass for a mark.
+        name.push('/');
         name.push_str(client);
         name
     }

@@ -212,7 +212,11 @@ impl<'f> Dispatcher<'f, '_, '_> {
             } => {
                 // The session keeps its bytes as it keeps those of a waiting request.
                 let operation = OperationKind::of_subscription(&subscription);
-                if let Some(mut ticket) = self.admit(id, bytes, operation)? {
+                let admitted = self.admit(id, bytes, operation)?;
+                if admitted.is_none() {
+                    self.take_refused(bytes);
+                }
+                if let Some(mut ticket) = admitted {
                     if let Err(too_soon) = self.limits.take(bytes) {
                         self.refuse_for_now(ticket, &too_soon);
                         return Ok(());
@@ -259,7 +263,11 @@ impl<'f> Dispatcher<'f, '_, '_> {
         let may_wait = operation.block_ms().is_some();
         let waiting_bytes = if may_wait { bytes } else { 0 };
         let kind = OperationKind::of(&operation);
-        if let Some(mut ticket) = self.admit(id, waiting_bytes, kind)? {
+        let admitted = self.admit(id, waiting_bytes, kind)?;
+        if admitted.is_none() {
+            self.take_refused(bytes);
+        }
+        if let Some(mut ticket) = admitted {
             if let Err(too_soon) = self.limits.take(bytes) {
                 self.refuse_for_now(ticket, &too_soon);
                 return Ok(());
@@ -359,6 +367,11 @@ impl<'f> Dispatcher<'f, '_, '_> {
         self.outgoing.refuse_for_now(ticket.id, &error, *wait);
     }
 
+    /// Counts a message that is refused in any case.
+    fn take_refused(&mut self, bytes: usize) {
+        let _ = self.limits.take(bytes);
+    }
+
     /// Admits a request; returns `None` if it was refused, and so is answered.
     fn admit(
         &mut self,
@@ -420,8 +433,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
         if self.in_flight.contains_id(id) {
             return Err(duplicate_id());
         }
-        // It counts, and is refused in any case.
-        let _ = self.limits.take(bytes);
+        self.take_refused(bytes);
         let reason: String = reason.chars().take(MAX_DECODE_ERROR_CHARS).collect();
         let error = CacheError::backend(code, reason);
         self.context

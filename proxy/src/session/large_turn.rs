@@ -3,33 +3,61 @@
 use std::pin::pin;
 
 use futures_util::StreamExt;
+use streamgate_protocol::CacheError;
+use streamgate_protocol::error::code;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::session::Session;
+use crate::session::batch::RequestBatch;
+use crate::session::control::ControlEvent;
+use crate::session::dispatch::AdmittedSubscription;
 use crate::session::fairness::ReadOrPush;
 use crate::socket::{CloseReason, SocketProgress};
+
+/// How the wait of a large batch ends.
+pub(super) enum LargeTurn {
+    /// It begins, and holds this until the backend has answered it.
+    Begins(Option<OwnedSemaphorePermit>),
+    /// What its client may do has changed since it was checked, so it must not begin.
+    AccessChanged,
+    /// The session has to close, so it must not begin. What was begun before is still answered.
+    Leaves,
+}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     /// Waits until a batch that moves this number of bytes may begin. Meanwhile the session does
     /// everything else, except that it reads nothing: what its client sent later comes later.
     ///
-    /// If the session has to close, the batch must not begin: this returns an error, or without a
-    /// permit if what was begun before is still to be answered.
-    pub(super) async fn large_turn(
-        &mut self,
-        bytes: usize,
-    ) -> Result<Option<OwnedSemaphorePermit>, CloseReason> {
+    /// # Errors
+    ///
+    /// The session has to close at once.
+    pub(super) async fn large_turn(&mut self, bytes: usize) -> Result<LargeTurn, CloseReason> {
         let mut permit = pin!(self.large_requests.permit(bytes));
-        while self.leaves.is_none() {
+        let mut has_changed = false;
+        loop {
             self.send().await?;
             self.record_memory();
+            self.pause_silence_unless(false);
+            self.leaves = self.leaves.take().or_else(|| self.access.ended());
+            if self.leaves.is_some() {
+                return Ok(LargeTurn::Leaves);
+            }
+            if has_changed {
+                return Ok(LargeTurn::AccessChanged);
+            }
+            if self.liveness_deadline() < self.control.deadline() {
+                self.control.set_timer(self.liveness_deadline());
+            }
             let room = self.outgoing.has_room();
             let may_push = room && self.memory.may_grow();
             tokio::select! {
                 biased;
-                event = self.control.next(room) => self.take_event(event)?,
-                permit = permit.as_mut() => return Ok(permit),
+                event = self.control.next(room) => {
+                    has_changed = matches!(event, ControlEvent::AccessChanged);
+                    self.take_event(event)?;
+                }
+                permit = permit.as_mut() => return Ok(LargeTurn::Begins(permit)),
                 Some((batch, progress)) = self.performing.next(),
                     if room && !self.performing.is_empty() =>
                 {
@@ -51,8 +79,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                     ReadOrPush::Read(_) => {}
                     ReadOrPush::Push(item) => self.push_ready(item).await,
                 },
+                () = tokio::task::coop::consume_budget(), if self.control.has_fired() => {
+                    self.check_liveness()?;
+                    self.control.set_timer(self.liveness_deadline());
+                }
             }
         }
-        Ok(None)
+    }
+
+    /// Refuses what must not begin.
+    pub(super) fn refuse_unbegun(
+        &mut self,
+        batch: RequestBatch,
+        subscription: Option<AdmittedSubscription<'_>>,
+    ) {
+        let why = "what this client may do changed while the request waited for its turn; nothing was \
+                   done; try again";
+        let refused = || CacheError::backend(code::OVERLOADED, why);
+        for ticket in batch.tickets {
+            self.memory.request_performed(ticket.reserved);
+            self.reply(ticket, Err(refused()));
+        }
+        if let Some(subscription) = subscription {
+            self.reply(subscription.ticket, Err(refused()));
+        }
     }
 }

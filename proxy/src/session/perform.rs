@@ -22,6 +22,7 @@ use crate::session::authentication::check_hello_bytes;
 use crate::session::batch::{PerformingBatch, RequestBatch};
 use crate::session::dispatch::{AdmittedSubscription, DispatchContext, Dispatched, dispatch};
 use crate::session::in_flight::OngoingHandle;
+use crate::session::large_turn::LargeTurn;
 use crate::session::limits::{
     MAX_BATCH_BYTES, MAX_BATCH_FRAMES, MAX_PERFORMING_BATCHES, MAX_PERFORMING_BYTES,
     READ_REPLY_BYTES,
@@ -88,9 +89,16 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         let mut permit = None;
         if LargeRequests::are_large(batch.moved_bytes) {
             // On the heap: otherwise every socket holds room for it.
-            permit = Box::pin(self.large_turn(batch.moved_bytes)).await?;
-            if self.leaves.is_some() {
-                return Ok(());
+            match Box::pin(self.large_turn(batch.moved_bytes)).await? {
+                LargeTurn::Begins(turn) => permit = turn,
+                LargeTurn::AccessChanged => {
+                    self.refuse_unbegun(batch, subscription);
+                    if let Some(token) = new_token {
+                        self.renew_token(&token);
+                    }
+                    return violation.map_or(Ok(()), Err);
+                }
+                LargeTurn::Leaves => return Ok(()),
             }
             began = Instant::now();
         }

@@ -68,3 +68,27 @@ async fn a_large_request_waits_until_the_backend_has_moved_another() {
     }
     assert_eq!(begun(), 1, "the second");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_large_request_that_waits_does_not_begin_once_the_server_shuts_down() {
+    let backend = HoldingBackend::default();
+    let held = Arc::clone(&backend.0);
+    let config = without_heartbeat().drain_period(Duration::ZERO);
+    let server = Server::new(Arc::new(backend), config).unwrap();
+    let mut sockets = Vec::new();
+    for _ in 0..2 {
+        let (mut client, mut session) = connect(&server, 1 << 20).await;
+        beside(&mut session, async {
+            next_message(&mut client).await;
+            send(&mut client, add(600 << 10)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        })
+        .await;
+        sockets.push((client, session));
+    }
+    let (client, session) = sockets.pop().unwrap();
+    assert!(server.state.shutdown.begin(1));
+    let ((code, _), ()) = tokio::join!(closed(client), session);
+    assert_eq!(code, close::GOING_AWAY);
+    assert_eq!(held.lock().unwrap().len(), 1, "the second has not begun");
+}

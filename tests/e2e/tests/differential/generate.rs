@@ -1,7 +1,8 @@
 //! Random operations, biased to what is likely to go wrong.
 
 use fastrand::Rng;
-use streamgate_protocol::Operation;
+use streamgate_protocol::limits::{FIELD_BYTES, MAX_ENTRY_BYTES};
+use streamgate_protocol::{Bytes, Operation};
 
 use crate::ids::{Id, Spelling};
 
@@ -145,9 +146,16 @@ impl Generator {
             5..10 => self.random.usize(100..1_000),
             _ => self.random.usize(1..5),
         };
-        let fields = (0..fields)
+        let mut fields: Vec<(Bytes<'static>, Bytes<'static>)> = (0..fields)
             .map(|_| (self.text().into(), self.text().into()))
             .collect();
+        // Redis takes larger entries than streamgate does.
+        let mut room = MAX_ENTRY_BYTES;
+        fields.retain(|(name, value)| {
+            let left = room.checked_sub(FIELD_BYTES + name.len() + value.len());
+            room = left.unwrap_or(room);
+            left.is_some()
+        });
         let maxlen = (self.random.u8(0..3) == 0).then(|| self.pick_number(MAXLENS));
         planned(Operation::Add {
             stream: stream.to_owned().into(),

@@ -24,7 +24,10 @@ impl Engine {
             return None;
         }
         let mut frame = Vec::new();
+        let mut max_bytes = self.max_frame_bytes;
         if !std::mem::replace(&mut self.said_hello, true) {
+            // Before it knows the client, a server need not take more.
+            max_bytes = max_bytes.min(FRAME_TARGET_BYTES);
             let max_frame_bytes = self.config.max_frame_bytes.max(MIN_CLIENT_FRAME_BYTES);
             let token = self.tokens.for_hello();
             let mut hello = Hello::new(self.producers.client_id(), max_frame_bytes);
@@ -32,7 +35,7 @@ impl Engine {
             self.append(&mut frame, &ClientMessage::Hello(hello));
         }
         self.append_control(&mut frame, now);
-        self.append_requests(&mut frame, now);
+        self.append_requests(&mut frame, max_bytes, now);
         if frame.is_empty() {
             return None;
         }
@@ -68,7 +71,7 @@ impl Engine {
         }
     }
 
-    fn append_requests(&mut self, frame: &mut Vec<u8>, now: Millis) {
+    fn append_requests(&mut self, frame: &mut Vec<u8>, max_bytes: usize, now: Millis) {
         let any_stalled = self.producers.any_stalled();
         self.begin_background_recoveries();
         while frame.len() < FRAME_TARGET_BYTES {
@@ -91,7 +94,7 @@ impl Engine {
             let start = frame.len();
             self.prepare(&mut request, now);
             self.append_request(frame, &mut request);
-            if frame.len() <= self.max_frame_bytes {
+            if frame.len() <= max_bytes {
                 if let Some((stream, number)) = request.idempotent_add() {
                     self.producers.record_sent(stream, number.number);
                 }
@@ -100,7 +103,7 @@ impl Engine {
                 }
                 self.queue.record_sent(request, frame.len() - start);
             } else if start == 0 && self.is_welcomed {
-                let why = too_large(frame.len(), self.max_frame_bytes);
+                let why = too_large(frame.len(), max_bytes);
                 frame.clear();
                 self.fail_waiting(&request, code::LIMIT, &why);
             } else {

@@ -22,6 +22,26 @@ fn requests_made_before_the_socket_opens_are_sent_once_it_is_open() {
     assert_eq!(test.sent().len(), 1, "without waiting for the welcome");
 }
 
+/// A server that requires a token takes no large frame before it knows the client.
+#[test]
+fn a_large_request_is_not_in_the_frame_of_the_hello() {
+    let mut test = TestEngine::new();
+    let large = "x".repeat(100_000);
+    test.request(1, add("small"));
+    test.request(2, add(&large));
+    test.engine.handle_opened("streamgate.v1.bin", 0);
+    let first = test.engine.poll_transmit(0).unwrap();
+    assert!(first.len() < 64 * 1024);
+    assert_eq!(
+        Encoding::Binary
+            .messages::<ClientMessage<'_>>(&first)
+            .count(),
+        2
+    );
+    let second = test.engine.poll_transmit(0).unwrap();
+    assert!(second.len() > large.len());
+}
+
 #[test]
 fn the_hello_says_which_frames_the_client_takes() {
     let default = u32::try_from(MAX_SERVER_FRAME_BYTES).unwrap();

@@ -66,8 +66,8 @@ pub trait Backend: StreamingBackend {
     /// must not take entries that are added after that, although the returned future is not dropped.
     ///
     /// Drop the [permit](PerformOptions::permit) of the options when the backend has moved the bytes.
-    /// Do not keep it in the returned future, which is not polled while its client reads nothing. The
-    /// default drops it at once, so it does not bound what is under way.
+    /// Do not keep it in the returned future: the server does not poll that while its client reads
+    /// nothing. The default drops the permit at once, so it bounds nothing.
     ///
     /// # Cancel safety
     ///
@@ -85,8 +85,8 @@ pub trait Backend: StreamingBackend {
 
     /// Returns how many bytes the backend loads at once for a read, as far as it knows.
     ///
-    /// The server lets few bytes of large operations be under way at once, so that small ones do not
-    /// wait behind them. It calls this for each read.
+    /// The server calls this for each read. It begins few large reads at once, so that small
+    /// operations do not wait behind them.
     ///
     /// The default knows nothing, and returns 0.
     fn expected_reply_bytes(&self, read: &Operation<'_>) -> usize {

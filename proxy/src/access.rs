@@ -138,8 +138,8 @@ impl AccessControl {
                     None
                 }
                 Err(error) => {
-                    // If nobody vouches for a source that has changed, what was fetched before has
-                    // nobody to vouch for it either.
+                    // The owner has named another source, and its certificate is not trusted: the
+                    // keys of the source before are not trusted any more either.
                     if error.is_untrusted() {
                         sender.send_if_modified(|authenticator| {
                             authenticator.jwks() == Some(source)

@@ -1,5 +1,5 @@
-//! Large requests of all sockets take turns, so that small ones do not wait behind them: Redis answers
-//! in order, and so does its connection.
+//! Lets large requests of all sockets take turns: Redis answers in order, so small ones would wait
+//! behind them.
 
 use std::sync::Arc;
 

@@ -37,8 +37,8 @@ impl HashReader {
         })
     }
 
-    /// Returns the fields and their values; none if the key is missing. A change during the read may
-    /// be missed. What is no UTF-8 is replaced by U+FFFD.
+    /// Returns the fields and their values; none if the key is missing. It may miss a change during
+    /// the read. U+FFFD replaces bytes that are not UTF-8.
     ///
     /// # Errors
     ///
@@ -50,7 +50,7 @@ impl HashReader {
         max_fields: usize,
         timeout: Duration,
     ) -> CacheResult<HashMap<String, String>> {
-        // If the read fails or is given up, the next one uses a new connection.
+        // After a read that failed or took too long, the next one opens a new connection.
         let connection = self.connection.take();
         let read = self.read_on(connection, max_fields);
         let read = tokio::time::timeout(timeout, read).await;

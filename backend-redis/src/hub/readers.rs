@@ -10,6 +10,7 @@ use crate::hub::deadlines::Deadlines;
 use crate::hub::probe::ArmingRead;
 use crate::hub::shared_entries::SharedEntries;
 use crate::hub::waiter::ReadWaiter;
+use crate::operation::entry_sizes::at_most;
 use crate::tail::range::entry_id;
 
 /// The waiting readers of one stream. One read serves all of them, and costs nothing for those
@@ -38,7 +39,10 @@ impl ReadWaiters {
     }
 
     pub(super) fn add(&mut self, reader: ReadWaiter) {
-        *self.counts.entry(limit(reader.count)).or_default() += 1;
+        *self
+            .counts
+            .entry(at_most(reader.count, u64::MAX))
+            .or_default() += 1;
         self.ids.insert(reader.number, reader.after);
         self.by_id.insert((reader.after, reader.number), reader);
     }
@@ -46,7 +50,9 @@ impl ReadWaiters {
     pub(super) fn remove(&mut self, number: u64) -> Option<ReadWaiter> {
         let after = self.ids.remove(&number)?;
         let reader = self.by_id.remove(&(after, number))?;
-        if let CountEntry::Occupied(mut readers) = self.counts.entry(limit(reader.count)) {
+        if let CountEntry::Occupied(mut readers) =
+            self.counts.entry(at_most(reader.count, u64::MAX))
+        {
             *readers.get_mut() -= 1;
             if *readers.get() == 0 {
                 readers.remove();
@@ -118,9 +124,4 @@ impl ReadWaiters {
     fn first_id(&self) -> Option<EntryId> {
         self.by_id.first_key_value().map(|((after, _), _)| *after)
     }
-}
-
-/// Returns a reader's count as a number that grows with it.
-fn limit(count: u64) -> u64 {
-    if count == 0 { u64::MAX } else { count }
 }

@@ -102,7 +102,7 @@ impl OperationBatch {
         }
     }
 
-    /// Sets what is held until Redis has answered.
+    /// Sets the permit that the batch holds until Redis has answered.
     pub(crate) fn set_permit(&mut self, permit: Option<Arc<OwnedSemaphorePermit>>) {
         self.packed.permit = permit;
     }

@@ -13,7 +13,7 @@ use redis::Value;
 use streamgate_protocol::{CacheResult, Entry, EntryId, Reply};
 
 use crate::operation::bulk_reader::{BulkReader, Page};
-use crate::operation::entry_sizes::{EntrySizes, PAGE_BYTES, SizePlace, size_of};
+use crate::operation::entry_sizes::{EntrySizes, PAGE_BYTES, SizePlace, at_most, size_of};
 use crate::wire::answers;
 use crate::wire::packing::PackedCommands;
 use crate::wire::scripts::{self, Direction, MAX_SCRIPT_ENTRIES};
@@ -79,7 +79,7 @@ impl FirstPage {
     /// Returns the first page of a read of `count` entries; 0 sets no limit.
     pub(super) fn new(sizes: &EntrySizes, stream: &[u8], count: u64, runs_scripts: bool) -> Self {
         let place = sizes.place(stream);
-        let wanted = limit(count);
+        let wanted = at_most(count, u64::MAX);
         let known = sizes.page(place).min(wanted);
         if known == 0 && runs_scripts {
             return Self {
@@ -131,7 +131,7 @@ impl PagedRead {
             from,
             start: from,
             last_id,
-            count: limit(count),
+            count: at_most(count, u64::MAX),
             max_bytes,
             entries: Vec::new(),
             bytes: 0,
@@ -257,9 +257,4 @@ impl PagedRead {
     fn missing(&self) -> u64 {
         self.count.saturating_sub(self.entries.len() as u64)
     }
-}
-
-/// Returns the number of entries that a count stands for: 0 sets no limit.
-fn limit(count: u64) -> u64 {
-    if count == 0 { u64::MAX } else { count }
 }

@@ -28,7 +28,7 @@ pub(crate) struct NextFetch {
     begun: u64,
 }
 
-/// What is known of a fetch.
+/// How far a fetch has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FetchOutcome {
     /// It has not ended.
@@ -59,7 +59,7 @@ impl KeyFetches {
         self.asked.notify_one();
     }
 
-    /// Returns what is notified when somebody asks.
+    /// Returns the `Notify` that is woken when a session asks for keys.
     pub(crate) fn asked(&self) -> &Notify {
         &self.asked
     }

@@ -207,41 +207,9 @@ impl<'f> Dispatcher<'f, '_, '_> {
             ClientMessage::Ping { nonce } => self.pong = Some(nonce),
             ClientMessage::Subscribe {
                 id,
-                mut subscription,
+                subscription,
                 credit,
-            } => {
-                // The session keeps its bytes as it keeps those of a waiting request.
-                let operation = OperationKind::of_subscription(&subscription);
-                let admitted = self.admit(id, bytes, operation)?;
-                if admitted.is_none() {
-                    self.take_refused(bytes);
-                }
-                if let Some(mut ticket) = admitted {
-                    if let Err(too_soon) = self.limits.take(bytes) {
-                        self.refuse_for_now(ticket, &too_soon);
-                        return Ok(());
-                    }
-                    let valid = self.context.access.validate(|| subscription.validate());
-                    let permitted = self.context.access.permit_subscription(&mut subscription);
-                    let dead_letters = match permitted.and_then(|it| valid.map(|()| it)) {
-                        Ok((needs, dead_letters)) => {
-                            self.in_flight.set_needs(ticket, needs);
-                            dead_letters
-                        }
-                        Err(error) => {
-                            self.refuse(ticket, &error);
-                            return Ok(());
-                        }
-                    };
-                    ticket.is_delivery = matches!(subscription, Subscription::Consume { .. });
-                    self.subscription = Some(AdmittedSubscription {
-                        ticket,
-                        subscription,
-                        dead_letters,
-                        credit,
-                    });
-                }
-            }
+            } => self.subscribe(id, subscription, credit, bytes)?,
             ClientMessage::Grant { id, credit } => self.in_flight.grant(id, credit),
             // It has been heard, which is all that it is for.
             ClientMessage::Pong { .. } => {}
@@ -254,6 +222,39 @@ impl<'f> Dispatcher<'f, '_, '_> {
         Ok(())
     }
 
+    fn subscribe(
+        &mut self,
+        id: u64,
+        mut subscription: Subscription<'f>,
+        credit: Credit,
+        bytes: usize,
+    ) -> Result<(), CloseReason> {
+        let kind = OperationKind::of_subscription(&subscription);
+        // The session keeps its bytes as it keeps those of a waiting request.
+        if let Some(mut ticket) = self.admit(id, bytes, true, kind)? {
+            let valid = self.context.access.validate(|| subscription.validate());
+            let permitted = self.context.access.permit_subscription(&mut subscription);
+            let dead_letters = match permitted.and_then(|it| valid.map(|()| it)) {
+                Ok((needs, dead_letters)) => {
+                    self.in_flight.set_needs(ticket, needs);
+                    dead_letters
+                }
+                Err(error) => {
+                    self.refuse(ticket, &error);
+                    return Ok(());
+                }
+            };
+            ticket.is_delivery = matches!(subscription, Subscription::Consume { .. });
+            self.subscription = Some(AdmittedSubscription {
+                ticket,
+                subscription,
+                dead_letters,
+                credit,
+            });
+        }
+        Ok(())
+    }
+
     fn request(
         &mut self,
         id: u64,
@@ -261,17 +262,8 @@ impl<'f> Dispatcher<'f, '_, '_> {
         bytes: usize,
     ) -> Result<(), CloseReason> {
         let may_wait = operation.block_ms().is_some();
-        let waiting_bytes = if may_wait { bytes } else { 0 };
         let kind = OperationKind::of(&operation);
-        let admitted = self.admit(id, waiting_bytes, kind)?;
-        if admitted.is_none() {
-            self.take_refused(bytes);
-        }
-        if let Some(mut ticket) = admitted {
-            if let Err(too_soon) = self.limits.take(bytes) {
-                self.refuse_for_now(ticket, &too_soon);
-                return Ok(());
-            }
+        if let Some(mut ticket) = self.admit(id, bytes, may_wait, kind)? {
             let valid = self.context.access.validate(|| operation.validate());
             let permitted = self.context.access.permit(&mut operation);
             match permitted.and_then(|needs| valid.map(|()| needs)) {
@@ -372,23 +364,31 @@ impl<'f> Dispatcher<'f, '_, '_> {
         let _ = self.limits.take(bytes);
     }
 
-    /// Admits a request; returns `None` if it was refused, and so is answered.
+    /// Admits a request of this size, and takes it from the rates; returns `None` if it was refused,
+    /// and so is answered.
     fn admit(
         &mut self,
         id: u64,
-        waiting_bytes: usize,
+        bytes: usize,
+        may_wait: bool,
         operation: OperationKind,
     ) -> Result<Option<RequestTicket>, CloseReason> {
+        let waiting_bytes = if may_wait { bytes } else { 0 };
         match self.in_flight.admit(id, waiting_bytes) {
             Ok(mut ticket) => {
                 (ticket.operation, ticket.started) = (operation, Some(self.now));
                 if tracing::enabled!(Level::DEBUG) {
                     self.in_flight.open_span(ticket);
                 }
+                if let Err(too_soon) = self.limits.take(bytes) {
+                    self.refuse_for_now(ticket, &too_soon);
+                    return Ok(None);
+                }
                 Ok(Some(ticket))
             }
             Err(AdmissionError::Duplicate) => Err(duplicate_id()),
             Err(refused) => {
+                self.take_refused(bytes);
                 let why = match refused {
                     AdmissionError::TooManyWaits(UsedUpShare::Socket) => {
                         let refusal = Refusal::TooManyWaitsOfSocket;

@@ -155,8 +155,8 @@ impl AnswerReader {
     }
 
     fn token(&mut self) -> Result<AnswerToken, MalformedAnswer> {
-        if self.large_text.is_some() {
-            return self.gather_large_text();
+        if let Some(text) = self.large_text.take() {
+            return self.gather(text);
         }
         let unread = &self.buffer[self.unread.clone()];
         let Some(line) = line(unread)? else {
@@ -176,8 +176,7 @@ impl AnswerReader {
                         }
                         self.unread.start += taken;
                         let bytes = Vec::with_capacity((length + 2).min(MAX_RESERVED_TEXT));
-                        self.large_text = Some(LargeText { bytes, length });
-                        return self.gather_large_text();
+                        return self.gather(LargeText { bytes, length });
                     };
                     let text = text.to_vec();
                     taken += length + 2;
@@ -235,10 +234,7 @@ impl AnswerReader {
     }
 
     /// Moves bytes of a large text out of the buffer. Returns the text once all of it has arrived.
-    fn gather_large_text(&mut self) -> Result<AnswerToken, MalformedAnswer> {
-        let Some(mut text) = self.large_text.take() else {
-            return Err(MalformedAnswer);
-        };
+    fn gather(&mut self, mut text: LargeText) -> Result<AnswerToken, MalformedAnswer> {
         let missing = text.length + 2 - text.bytes.len();
         let arrived = self.unread.start..self.unread.end.min(self.unread.start + missing);
         self.unread.start = arrived.end;

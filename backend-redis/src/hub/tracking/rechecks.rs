@@ -23,9 +23,7 @@ enum Position {
 
 impl Rechecks {
     pub(in crate::hub) fn add(&mut self, stream: &Arc<[u8]>) {
-        if !self.streams.contains(stream) {
-            self.streams.insert(Arc::clone(stream));
-        }
+        self.streams.insert(Arc::clone(stream));
     }
 
     pub(in crate::hub) fn remove(&mut self, stream: &Arc<[u8]>) {

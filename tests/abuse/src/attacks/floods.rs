@@ -9,6 +9,7 @@ use streamgate_protocol::{ClientMessage, ConsumeOptions, Operation};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::attack::Attack;
+use crate::attacks::hoards::{read, subscribe};
 use crate::raw_socket::{FIN, frame, hello, messages, opcode};
 use crate::scene::Scene;
 
@@ -236,63 +237,32 @@ fn hellos() -> (Encoding, Vec<u8>) {
 }
 
 fn subscriptions() -> (Encoding, Vec<u8>) {
-    let pairs = (0..100).flat_map(|id| {
+    cancelled(|id| {
         let tail = Subscription::Tail {
             stream: "bystander".into(),
             from: TailStart::Now {},
         };
-        let credit = Credit {
-            entries: 100,
-            bytes: 100_000,
-        };
-        [
-            ClientMessage::Subscribe {
-                id,
-                subscription: tail,
-                credit,
-            },
-            ClientMessage::Cancel { id },
-        ]
-    });
-    (Encoding::Binary, messages(Encoding::Binary, pairs))
+        subscribe(id, tail)
+    })
 }
 
 fn consumers() -> (Encoding, Vec<u8>) {
-    let pairs = (0..100).flat_map(|id| {
+    cancelled(|id| {
         // Half of them create the group, the others only read it.
         let options = match id % 2 {
             0 => ConsumeOptions::default().create_from("0"),
             _ => ConsumeOptions::default(),
         };
-        let consumer = Subscription::consume("consumed", "g", "c", options);
-        let credit = Credit {
-            entries: 100,
-            bytes: 100_000,
-        };
-        [
-            ClientMessage::Subscribe {
-                id,
-                subscription: consumer,
-                credit,
-            },
-            ClientMessage::Cancel { id },
-        ]
-    });
-    (Encoding::Binary, messages(Encoding::Binary, pairs))
+        subscribe(id, Subscription::consume("consumed", "g", "c", options))
+    })
 }
 
 fn waits() -> (Encoding, Vec<u8>) {
-    let pairs = (0..100).flat_map(|id| {
-        let operation = Operation::Read {
-            stream: "bystander".into(),
-            last_id: "$".into(),
-            count: 1,
-            block_ms: Some(0),
-        };
-        [
-            ClientMessage::Request { id, operation },
-            ClientMessage::Cancel { id },
-        ]
-    });
+    cancelled(|id| read(id, "bystander".to_owned(), "$"))
+}
+
+/// Requests of which each is cancelled at once.
+fn cancelled(request: fn(u64) -> ClientMessage<'static>) -> (Encoding, Vec<u8>) {
+    let pairs = (0..100).flat_map(|id| [request(id), ClientMessage::Cancel { id }]);
     (Encoding::Binary, messages(Encoding::Binary, pairs))
 }

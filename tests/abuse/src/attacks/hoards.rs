@@ -87,7 +87,7 @@ fn wait_far(id: u64, _: usize) -> ClientMessage<'static> {
     read(id, "bystander".to_owned(), "9999999999999-0")
 }
 
-fn read(id: u64, stream: String, last_id: &'static str) -> ClientMessage<'static> {
+pub(super) fn read(id: u64, stream: String, last_id: &'static str) -> ClientMessage<'static> {
     let operation = Operation::Read {
         stream: stream.into(),
         last_id: last_id.into(),
@@ -126,7 +126,7 @@ fn consumer(id: u64, socket: usize) -> ClientMessage<'static> {
     )
 }
 
-fn subscribe(id: u64, subscription: Subscription<'static>) -> ClientMessage<'static> {
+pub(super) fn subscribe(id: u64, subscription: Subscription<'static>) -> ClientMessage<'static> {
     let credit = Credit {
         entries: 100,
         bytes: 100_000,

@@ -5,6 +5,7 @@
 //! refused; there are no rules that forbid.
 
 mod apply;
+mod last_permit;
 mod needs;
 mod pattern;
 mod permission;
@@ -17,7 +18,9 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::message::Subscription;
 use streamgate_protocol::{CacheError, CacheResult, Operation};
 
+use self::apply::stream_of;
 pub(crate) use self::apply::{DeadLetterTerms, Terms};
+pub(crate) use self::last_permit::LastPermit;
 pub(crate) use self::needs::OngoingNeeds;
 use self::needs::{Need, needs_of_operation, needs_of_subscription};
 use self::pattern::Pattern;
@@ -37,7 +40,7 @@ pub(crate) struct Rights(Access);
 
 #[derive(Debug, Clone, Default)]
 enum Access {
-    /// Everything is permitted: the server has no authentication.
+    /// Everything is permitted but the server's own names: it has no authentication.
     Everything,
     #[default]
     Nothing,
@@ -60,7 +63,7 @@ impl Rights {
         Self(Access::Everything)
     }
 
-    /// Returns whether all is permitted, so that nothing has to be checked.
+    /// Returns whether all is permitted but the server's own names.
     pub(crate) const fn is_everything(&self) -> bool {
         matches!(self.0, Access::Everything)
     }
@@ -79,12 +82,34 @@ impl Rights {
     /// # Errors
     ///
     /// `NOPERM`, whatever exists.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn permit_operation(
         &self,
         operation: &mut Operation<'_>,
         producer_prefix: &str,
     ) -> CacheResult<Option<Box<OngoingNeeds>>> {
+        self.permit_repeated(operation, producer_prefix, &mut LastPermit::default())
+    }
+
+    /// Does the same, and sooner if these rights permitted the same `last`.
+    ///
+    /// # Errors
+    ///
+    /// As [`permit_operation`](Self::permit_operation).
+    pub(crate) fn permit_repeated(
+        &self,
+        operation: &mut Operation<'_>,
+        producer_prefix: &str,
+        last: &mut LastPermit,
+    ) -> CacheResult<Option<Box<OngoingNeeds>>> {
         if self.is_everything() {
+            return match stream_of(operation) {
+                Some(stream) if is_reserved(stream) => Err(reserved(stream)),
+                _ => Ok(None),
+            };
+        }
+        if let Some(terms) = last.terms_of(operation) {
+            terms.apply_to_operation(operation, producer_prefix);
             return Ok(None);
         }
         let (terms, ongoing) = {
@@ -94,6 +119,7 @@ impl Rights {
             let ongoing = may_wait.then(|| Box::new(OngoingNeeds::new(&needs, &terms)));
             (terms, ongoing)
         };
+        last.keep(operation, &terms);
         terms.apply_to_operation(operation, producer_prefix);
         Ok(ongoing)
     }
@@ -109,7 +135,12 @@ impl Rights {
         subscription: &mut Subscription<'_>,
     ) -> CacheResult<(Option<Box<OngoingNeeds>>, DeadLetterTerms)> {
         if self.is_everything() {
-            return Ok((None, DeadLetterTerms::default()));
+            let needs = needs_of_subscription(subscription);
+            let mut streams = needs.list.iter().map(|need| need.stream);
+            return match streams.find(|stream| is_reserved(stream)) {
+                Some(stream) => Err(reserved(stream)),
+                None => Ok((None, DeadLetterTerms::default())),
+            };
         }
         let (terms, ongoing) = {
             let needs = needs_of_subscription(subscription);
@@ -222,20 +253,34 @@ impl Right {
     }
 }
 
+fn is_reserved(stream: &[u8]) -> bool {
+    stream.starts_with(RESERVED_PREFIX)
+}
+
 fn refusal(verb: &str, need: &Need<'_>) -> CacheError {
-    let stream = String::from_utf8_lossy(need.stream);
+    let (stream, permission) = (quoted(need.stream), need.permission);
+    let why = format!(
+        "you may not {verb} on the stream {stream}: no right allows `{permission}` with these names"
+    );
+    CacheError::backend(code::NOPERM, why)
+}
+
+fn reserved(stream: &[u8]) -> CacheError {
+    let stream = quoted(stream);
+    let why = format!("the server keeps names such as {stream} to itself; use another one");
+    CacheError::backend(code::NOPERM, why)
+}
+
+/// Quotes the beginning of a stream's name.
+fn quoted(stream: &[u8]) -> String {
+    let stream = String::from_utf8_lossy(stream);
     let quoted: String = stream.chars().take(MAX_QUOTED_CHARS).collect();
     let rest = if quoted.len() < stream.len() {
         "…"
     } else {
         ""
     };
-    let permission = need.permission;
-    let why = format!(
-        "you may not {verb} on the stream '{quoted}{rest}': no right allows `{permission}` with \
-         these names"
-    );
-    CacheError::backend(code::NOPERM, why)
+    format!("'{quoted}{rest}'")
 }
 
 #[cfg(test)]

@@ -17,8 +17,11 @@ use super::revocations::Revocations;
 use super::settings::{FileStamp, FlagSetting, Inputs, RevokedFile, Settings};
 use super::signals::HangupSignal;
 
-/// How often the files' modification times are compared.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// How often the files' modification times are compared: a revocation holds within a second.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Comparisons in a row that find a file unchanged, after which it is taken as complete.
+const SETTLED_AFTER: u32 = 2;
 
 /// Keeps a server as its files say.
 #[derive(Debug)]
@@ -38,8 +41,8 @@ pub(super) struct Reloader {
     revoked: Option<WatchedFile>,
     /// The revocations in force.
     in_force: RevokedTokens,
-    /// Those of the file, if it lacks some that are in force.
-    settling: Option<RevokedTokens>,
+    /// Those of the file, if it lacks some that are in force; and how often it was found unchanged.
+    settling: Option<(RevokedTokens, u32)>,
 }
 
 /// The list of revoked tokens, as it was before it was read.
@@ -93,15 +96,7 @@ impl Reloader {
         let stamp = self.revoked.as_ref().map(|file| FileStamp::of(&file.path));
         let has_changed = stamp != self.revoked.as_ref().map(|file| file.stamp);
         if !reloads && !has_changed {
-            if let Some(tokens) = self.settling.take() {
-                let revocations = tokens.len();
-                self.put_into_force(tokens);
-                tracing::info!(
-                    revocations,
-                    "revocations are lifted that are gone from the file"
-                );
-            }
-            return;
+            return self.settle();
         }
         let (Some(revoked), Some(stamp)) = (&mut self.revoked, stamp) else {
             return;
@@ -122,6 +117,23 @@ impl Reloader {
                 self.report(ReloadSource::RevokedTokens, Some(error.to_string()));
             }
         }
+    }
+
+    /// Lifts the revocations that are gone, once the file has not changed for a while.
+    fn settle(&mut self) {
+        let Some((tokens, unchanged)) = self.settling.take() else {
+            return;
+        };
+        if unchanged + 1 < SETTLED_AFTER {
+            self.settling = Some((tokens, unchanged + 1));
+            return;
+        }
+        let revocations = tokens.len();
+        self.put_into_force(tokens);
+        tracing::info!(
+            revocations,
+            "revocations are lifted that are gone from the file"
+        );
     }
 
     fn reload(&mut self) {
@@ -173,7 +185,7 @@ impl Reloader {
         };
         self.revoked = watched;
         let both = tokens.clone().and(&self.in_force);
-        self.settling = (both != tokens).then_some(tokens);
+        self.settling = (both != tokens).then_some((tokens, 0));
         self.put_into_force(both);
         self.report(ReloadSource::RevokedTokens, None);
     }
@@ -220,7 +232,7 @@ impl Reloader {
     }
 }
 
-/// Polls a watcher of files each second and on SIGHUP, and tells it which. Runs until it is dropped.
+/// Polls a watcher of files each [`INTERVAL`] and on SIGHUP, and tells it which. Runs until it is dropped.
 pub(super) async fn watch<W: Send + 'static>(
     mut watcher: W,
     mut hangup: HangupSignal,
@@ -295,6 +307,9 @@ mod tests {
         assert_eq!(in_force(), 2, "at once");
         write("revoked.toml", &bob);
         assert_eq!(in_force(), 2);
+        for _ in 1..SETTLED_AFTER {
+            assert_eq!(in_force(), 2, "it may be being written");
+        }
         assert_eq!(in_force(), 1, "it has settled");
     }
 }

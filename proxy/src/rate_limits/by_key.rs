@@ -29,16 +29,16 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Whose limits these are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum LimitKey {
-    /// A subject, by a hash of its name.
+    /// A subject, by a hash of what tells it from others.
     Subject([u8; 16]),
     /// The anonymous clients of an address.
     Anonymous(AddressKey),
 }
 
 impl LimitKey {
-    pub(crate) fn of_subject(name: &str) -> Self {
+    pub(crate) fn of_subject(mark: &str) -> Self {
         let mut key = [0; 16];
-        let hash = digest(&SHA256, name.as_bytes());
+        let hash = digest(&SHA256, mark.as_bytes());
         key.iter_mut().zip(hash.as_ref()).for_each(|(k, h)| *k = *h);
         Self::Subject(key)
     }

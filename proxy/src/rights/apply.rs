@@ -149,7 +149,8 @@ fn own_producer(prefix: &str, producer: &str) -> String {
     name
 }
 
-fn stream_of<'o, 'a>(operation: &'o mut Operation<'a>) -> Option<&'o mut Bytes<'a>> {
+/// Returns the stream of an operation.
+pub(super) fn stream_of<'o, 'a>(operation: &'o mut Operation<'a>) -> Option<&'o mut Bytes<'a>> {
     Some(match operation {
         Operation::Add { stream, .. }
         | Operation::ReadLatest { stream, .. }

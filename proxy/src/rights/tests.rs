@@ -199,12 +199,59 @@ fn an_operation_is_permitted_by_its_permission_alone() {
 }
 
 #[test]
-fn names_of_the_server_are_refused_to_all() {
-    let all = rights([rule(&Permission::ALL, &["*"])]);
-    for (_, operation) in operations("streamgate:once:x") {
-        assert!(!is_permitted(&all, &operation), "{operation:?}");
+fn a_repeated_operation_is_decided_as_by_itself() {
+    let trimming = |stream: &'static str| {
+        let add = |(_, operation)| match operation {
+            Operation::Add { stream, fields, .. } => Some(Operation::Add {
+                stream,
+                fields,
+                maxlen: Some(3),
+            }),
+            _ => None,
+        };
+        operations(stream).into_iter().filter_map(add)
+    };
+    let plain = |stream| {
+        operations(stream)
+            .into_iter()
+            .map(|(_, operation)| operation)
+    };
+    let mut bounded = rule(&[Permission::Add, Permission::Read], &["t"]);
+    (bounded.maxlen, bounded.max_count) = (Some(9), Some(2));
+    bounded.prefix = Some("tenant:".to_owned());
+    let rights = rights([
+        rule(&[Permission::Add], &["s"]),
+        rule(&[Permission::Read], &["s*"]),
+        bounded,
+    ]);
+    let all: Vec<_> = ["s", "s2", "t", "u"]
+        .into_iter()
+        .flat_map(|stream| plain(stream).chain(trimming(stream)))
+        .collect();
+    let mut last = LastPermit::default();
+    for first in &all {
+        for second in &all {
+            for operation in [first, second, second] {
+                let (mut by_itself, mut repeated) = (operation.clone(), operation.clone());
+                let expected = rights.permit_operation(&mut by_itself, "ann.").is_ok();
+                let decided = rights.permit_repeated(&mut repeated, "ann.", &mut last);
+                assert_eq!((decided.is_ok(), repeated), (expected, by_itself));
+            }
+        }
     }
-    assert!(!is_subscribed(&all, consume("streamgate:revoked")));
+}
+
+#[test]
+fn names_of_the_server_are_refused_to_all() {
+    for all in [
+        rights([rule(&Permission::ALL, &["*"])]),
+        Rights::everything(),
+    ] {
+        for (_, operation) in operations("streamgate:once:x") {
+            assert!(!is_permitted(&all, &operation), "{operation:?}");
+        }
+        assert!(!is_subscribed(&all, consume("streamgate:revoked")));
+    }
 }
 
 #[test]

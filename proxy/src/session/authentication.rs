@@ -1,6 +1,7 @@
 //! The subject of a session: from its token, renewed on the open socket, checked again when the
 //! policy changes.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +15,7 @@ use crate::access::{AccessControl, HELLO_TIMEOUT, MAX_HELLO_BYTES};
 use crate::auth::{Authenticator, NextFetch, Subject, TokenDigest, TokenError};
 use crate::rate_limits::{LimitKey, Rate};
 use crate::refusal::Refusal;
-use crate::rights::{DeadLetterTerms, OngoingNeeds};
+use crate::rights::{DeadLetterTerms, LastPermit, OngoingNeeds};
 use crate::session::Session;
 use crate::socket::CloseReason;
 use crate::wait_shares::ShareKey;
@@ -45,6 +46,8 @@ pub(super) struct SessionAccess<'b> {
     expires_at: Option<Instant>,
     /// Differs between subjects, and from that of anonymous clients; empty without a policy.
     mark: Box<str>,
+    /// Of the subject's rights.
+    last_permit: RefCell<LastPermit>,
 }
 
 impl<'b> SessionAccess<'b> {
@@ -60,6 +63,7 @@ impl<'b> SessionAccess<'b> {
             presented: bearer,
             expires_at: None,
             mark: Box::default(),
+            last_permit: RefCell::default(),
         }
     }
 
@@ -78,7 +82,8 @@ impl<'b> SessionAccess<'b> {
         &self,
         operation: &mut Operation<'_>,
     ) -> CacheResult<Option<Box<OngoingNeeds>>> {
-        self.subject.rights.permit_operation(operation, &self.mark)
+        let rights = &self.subject.rights;
+        rights.permit_repeated(operation, &self.mark, &mut self.last_permit.borrow_mut())
     }
 
     /// Does the same for a subscription.
@@ -95,15 +100,21 @@ impl<'b> SessionAccess<'b> {
     /// The mark of producers leaves the tenant out, because their streams differ already, and a subject
     /// that gains a tenant has to keep its dedup windows.
     pub(super) fn client_name(&self, client: &str) -> String {
-        let mut name = self.mark.to_string();
-        for prefix in self.subject.rights.prefixes() {
-            name.push('/');
-            name.push_str(&mark_of(&[b"tenant", prefix]));
-        }
+        let mut name = self.tenant_mark();
         // No client's id contains it, so none can pass for a mark.
         name.push('/');
         name.push_str(client);
         name
+    }
+
+    /// Returns what tells the subject from all others, and from itself in other tenants.
+    fn tenant_mark(&self) -> String {
+        let mut mark = self.mark.to_string();
+        for prefix in self.subject.rights.prefixes() {
+            mark.push('/');
+            mark.push_str(&mark_of(&[b"tenant", prefix]));
+        }
+        mark
     }
 
     /// Returns when the token ends.
@@ -197,14 +208,12 @@ impl<'b> SessionAccess<'b> {
         if !subject.is_same_as(&self.subject) {
             return Err(TokenError::OtherSubject);
         }
-        self.expires_at = end_of(&subject);
-        self.subject = subject;
+        self.take_rights_of(subject);
         Ok(())
     }
 
     /// Becomes the subject of the token that was presented.
     fn set_subject(&mut self, subject: Arc<Subject>) {
-        self.expires_at = end_of(&subject);
         self.mark = match (&subject.issuer, &subject.name) {
             (_, None) => mark_of(&[b"anonymous"]),
             (None, Some(name)) => mark_of(&[b"subject", name.as_bytes()]),
@@ -212,7 +221,14 @@ impl<'b> SessionAccess<'b> {
                 mark_of(&[b"subject", name.as_bytes(), issuer.as_bytes()])
             }
         };
-        (self.subject, self.token) = (subject, self.presented.take());
+        self.token = self.presented.take();
+        self.take_rights_of(subject);
+    }
+
+    fn take_rights_of(&mut self, subject: Arc<Subject>) {
+        self.expires_at = end_of(&subject);
+        self.last_permit = RefCell::default();
+        self.subject = subject;
     }
 
     fn identity(&self) -> Option<Identity> {
@@ -232,15 +248,14 @@ impl<'b> SessionAccess<'b> {
 impl<S> Session<'_, S> {
     /// Lets the socket count for its subject, or for the anonymous clients of its address.
     pub(super) fn count_for_subject(&mut self) -> Result<(), CloseReason> {
-        let subject = self.access.subject.name.as_deref();
-        let key = match subject.map(LimitKey::of_subject) {
-            Some(key) => {
-                if let LimitKey::Subject(hash) = key {
-                    self.in_flight.join(ShareKey::Subject(hash));
-                }
-                Some(key)
+        let key = if self.access.subject.name.is_some() {
+            let key = LimitKey::of_subject(&self.access.tenant_mark());
+            if let LimitKey::Subject(hash) = key {
+                self.in_flight.join(ShareKey::Subject(hash));
             }
-            None => self.address.map(LimitKey::Anonymous),
+            Some(key)
+        } else {
+            self.address.map(LimitKey::Anonymous)
         };
         if self.limits.join(key) {
             return Ok(());

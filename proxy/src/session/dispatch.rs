@@ -203,16 +203,25 @@ impl<'f> Dispatcher<'f, '_, '_> {
                 self.is_greeting = true;
             }
             ClientMessage::Request { id, operation } => self.request(id, operation, bytes)?,
-            ClientMessage::Cancel { id } => self.cancel(id),
-            ClientMessage::Ping { nonce } => self.pong = Some(nonce),
+            ClientMessage::Cancel { id } => {
+                self.count(bytes);
+                self.cancel(id);
+            }
+            ClientMessage::Ping { nonce } => {
+                self.count(bytes);
+                self.pong = Some(nonce);
+            }
             ClientMessage::Subscribe {
                 id,
                 subscription,
                 credit,
             } => self.subscribe(id, subscription, credit, bytes)?,
-            ClientMessage::Grant { id, credit } => self.in_flight.grant(id, credit),
+            ClientMessage::Grant { id, credit } => {
+                self.count(bytes);
+                self.in_flight.grant(id, credit);
+            }
             // It has been heard, which is all that it is for.
-            ClientMessage::Pong { .. } => {}
+            ClientMessage::Pong { .. } => self.count(bytes),
             ClientMessage::Authenticate { token } => self.new_token = Some(token),
             other => {
                 let kind = format!("{other:?}");
@@ -359,8 +368,8 @@ impl<'f> Dispatcher<'f, '_, '_> {
         self.outgoing.refuse_for_now(ticket.id, &error, *wait);
     }
 
-    /// Counts a message that is refused in any case.
-    fn take_refused(&mut self, bytes: usize) {
+    /// Counts a message that no rate refuses: too many slow their client down.
+    fn count(&mut self, bytes: usize) {
         let _ = self.limits.take(bytes);
     }
 
@@ -388,7 +397,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
             }
             Err(AdmissionError::Duplicate) => Err(duplicate_id()),
             Err(refused) => {
-                self.take_refused(bytes);
+                self.count(bytes);
                 let why = match refused {
                     AdmissionError::TooManyWaits(UsedUpShare::Socket) => {
                         let refusal = Refusal::TooManyWaitsOfSocket;
@@ -433,7 +442,7 @@ impl<'f> Dispatcher<'f, '_, '_> {
         if self.in_flight.contains_id(id) {
             return Err(duplicate_id());
         }
-        self.take_refused(bytes);
+        self.count(bytes);
         let reason: String = reason.chars().take(MAX_DECODE_ERROR_CHARS).collect();
         let error = CacheError::backend(code, reason);
         self.context

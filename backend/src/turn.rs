@@ -25,6 +25,11 @@ pub fn spend(cx: &mut Context<'_>, operations: usize) {
     }
 }
 
+/// Polls for the right to an operation of the current turn: pending if the turn is used up.
+pub fn poll_operation(cx: &mut Context<'_>) -> Poll<()> {
+    poll_proceed(cx).map(|operation| operation.made_progress())
+}
+
 /// Spends this many operations, as [`spend`]. If the turn is used up, returns in the next one: one
 /// turn of others follows at most.
 ///

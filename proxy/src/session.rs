@@ -33,6 +33,7 @@ mod push;
 mod recorder;
 mod request_limits;
 mod request_ticket;
+mod shared_push;
 mod subscriptions;
 mod unknown_key;
 mod waiting;

@@ -7,14 +7,16 @@
 
 mod activity;
 mod close_reason;
+mod fragmented_message;
 mod frame_splitter;
+mod utf8_check;
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::{FutureExt, Sink, Stream};
+use futures_util::{Sink, Stream};
 use streamgate_protocol::close::fit_reason;
 use streamgate_protocol::codec::Encoding;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -23,10 +25,11 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Bytes, Message};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 use crate::socket::activity::ActivityStream;
-use crate::socket::frame_splitter::MAX_HEADER_BYTES;
+use crate::socket::fragmented_message::FragmentedMessage;
+use crate::socket::frame_splitter::{Fragment, MAX_HEADER_BYTES};
 
 #[cfg(test)]
 pub(crate) use crate::socket::activity::{MESSAGE_GRACE, MIN_BYTES_PER_SECOND};
@@ -41,7 +44,7 @@ const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 /// Largest fragment of a frame, in bytes. The WebSocket library moves all unsent bytes after every
 /// partial write, which would take seconds for a frame of 64 MiB. And it keeps its buffer for the
 /// life of the socket, so a fragment is no larger than what every socket may keep.
-const FRAGMENT_BYTES: usize = 32 * 1024;
+pub(crate) const FRAGMENT_BYTES: usize = 32 * 1024;
 
 /// Bytes that the WebSocket library may hold unwritten: a fragment, and answers to pings. Of those
 /// that do not fit it keeps the last one, as RFC 6455 allows.
@@ -55,9 +58,9 @@ const MAX_BYTES_AFTER_CLOSE: usize = READ_BUFFER_BYTES;
 const REPORTED_BYTES: usize = 16 * 1024;
 
 /// Bytes from or to a socket that count as one of the operations of a
-/// [turn](streamgate_backend::turn), which has 32 KiB: forty sockets that send without pause delay
+/// [turn](streamgate_backend::turn), which has 16 KiB: forty sockets that send without pause delay
 /// the others by a few milliseconds.
-pub(crate) const BYTES_PER_OPERATION: usize = 256;
+pub(crate) const BYTES_PER_OPERATION: usize = 128;
 
 /// Control frames that are read at once, at most. The answers to pings among them are written
 /// together.
@@ -67,6 +70,9 @@ const MAX_CONTROL_FRAMES: usize = 16;
 pub(crate) struct ServerSocket<S> {
     stream: WebSocketStream<ActivityStream<S>>,
     encoding: Encoding,
+    max_frame_bytes: usize,
+    /// The message whose fragments are arriving.
+    fragmented: Option<Box<FragmentedMessage>>,
     /// The part of the piece being sent that the library does not have yet.
     unsent: Bytes,
     /// Memory that it takes.
@@ -108,9 +114,30 @@ async fn hang_up(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
 
 /// A frame to send, or a part of one.
 pub(crate) struct Piece {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Bytes,
+    /// Bytes of memory that it takes.
+    pub(crate) memory: usize,
     /// Whether the frame ends with it.
     pub(crate) ends_frame: bool,
+}
+
+impl Piece {
+    pub(crate) fn new(bytes: Vec<u8>, ends_frame: bool) -> Self {
+        Self {
+            memory: bytes.capacity(),
+            bytes: bytes.into(),
+            ends_frame,
+        }
+    }
+
+    /// Returns a piece whose bytes other sockets send too, and that counts for this much memory.
+    pub(crate) fn shared(bytes: Bytes, memory: usize, ends_frame: bool) -> Self {
+        Self {
+            bytes,
+            memory,
+            ends_frame,
+        }
+    }
 }
 
 /// What happened on a socket.
@@ -142,6 +169,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         Self {
             stream,
             encoding,
+            max_frame_bytes: max_frame_bytes as usize,
+            fragmented: None,
             unsent: Bytes::new(),
             unsent_memory: 0,
             ends_frame: true,
@@ -202,32 +231,75 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<SocketProgress> {
-        let Poll::Ready(message) = Pin::new(&mut self.stream).poll_next(cx) else {
-            let held = self.incoming_bytes().saturating_add(self.buffer_bytes());
-            if held < self.reported_bytes + REPORTED_BYTES {
-                return Poll::Pending;
+        loop {
+            if let Some(message) = &mut self.fragmented
+                && message.is_complete()
+            {
+                let joined = ready!(message.poll_joined(cx));
+                self.fragmented = None;
+                self.stream.get_mut().frame_arrived();
+                return Poll::Ready(SocketProgress::Frame(joined));
             }
-            self.reported_bytes = held;
-            return Poll::Ready(SocketProgress::Arriving);
-        };
-        self.reported_bytes = self.buffer_bytes();
-        self.stream.get_mut().frame_arrived();
-        if let Some(Ok(Message::Ping(payload))) = &message {
-            self.write_buffer.reserve(payload.len() + MAX_HEADER_BYTES);
+            let Poll::Ready(message) = Pin::new(&mut self.stream).poll_next(cx) else {
+                let held = self.incoming_bytes().saturating_add(self.buffer_bytes());
+                if held < self.reported_bytes + REPORTED_BYTES {
+                    return Poll::Pending;
+                }
+                self.reported_bytes = held;
+                return Poll::Ready(SocketProgress::Arriving);
+            };
+            match self.received(message) {
+                Ok(Some(progress)) => {
+                    self.reported_bytes = self.buffer_bytes();
+                    self.stream.get_mut().frame_arrived();
+                    return Poll::Ready(progress);
+                }
+                Ok(None) => {}
+                Err(reason) => return Poll::Ready(SocketProgress::Closed(reason)),
+            }
         }
-        let text = self.encoding.is_text();
-        Poll::Ready(match message {
-            Some(Ok(Message::Binary(frame))) if !text => SocketProgress::Frame(frame),
-            Some(Ok(Message::Text(frame))) if text => SocketProgress::Frame(frame.into()),
-            Some(Ok(Message::Binary(_) | Message::Text(_))) => {
-                SocketProgress::Closed(CloseReason::wrong_frame_type(self.encoding))
+    }
+
+    /// Takes what the library has read. Returns nothing for a fragment.
+    fn received(
+        &mut self,
+        message: Option<Result<Message, Error>>,
+    ) -> Result<Option<SocketProgress>, CloseReason> {
+        let (bytes, is_text) = match message {
+            Some(Ok(Message::Binary(bytes))) => (bytes, false),
+            Some(Ok(Message::Text(text))) => (text.into(), true),
+            Some(Ok(Message::Ping(payload))) => {
+                self.write_buffer.reserve(payload.len() + MAX_HEADER_BYTES);
+                return Ok(Some(SocketProgress::Heard));
             }
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
-                SocketProgress::Heard
+            Some(Ok(Message::Pong(_) | Message::Frame(_))) => {
+                return Ok(Some(SocketProgress::Heard));
             }
-            Some(Ok(Message::Close(_))) | None => SocketProgress::Closed(CloseReason::ByClient),
-            Some(Err(error)) => SocketProgress::Closed(CloseReason::from(error)),
-        })
+            Some(Ok(Message::Close(_))) | None => return Err(CloseReason::ByClient),
+            Some(Err(error)) => return Err(error.into()),
+        };
+        match self.stream.get_mut().next_fragment() {
+            Some(Fragment::Part { is_text, is_last }) => {
+                self.check_type(is_text)?;
+                let max_bytes = self.max_frame_bytes;
+                let new = || Box::new(FragmentedMessage::new(is_text, max_bytes));
+                let message = self.fragmented.get_or_insert_with(new);
+                message.push(&bytes, is_last)?;
+                Ok(None)
+            }
+            Some(Fragment::Whole) | None => {
+                self.check_type(is_text)?;
+                Ok(Some(SocketProgress::Frame(bytes)))
+            }
+        }
+    }
+
+    fn check_type(&self, is_text: bool) -> Result<(), CloseReason> {
+        if is_text == self.encoding.is_text() {
+            Ok(())
+        } else {
+            Err(CloseReason::wrong_frame_type(self.encoding))
+        }
     }
 
     /// Begins to send a frame, or the next piece of one, and sends the part of it that the system
@@ -282,9 +354,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         self.read_buffer.0 - READ_BUFFER_BYTES + self.write_buffer.0
     }
 
-    /// Returns the bytes that the socket holds of a message that is incomplete.
+    /// Returns the bytes that the socket holds of a message that the session does not have yet.
     pub(crate) fn incoming_bytes(&self) -> usize {
-        usize::try_from(self.stream.get_ref().incoming_bytes()).unwrap_or(usize::MAX)
+        let arriving = usize::try_from(self.stream.get_ref().incoming_bytes());
+        let fragmented = self
+            .fragmented
+            .as_ref()
+            .map_or(0, |message| message.bytes());
+        fragmented.max(arriving.unwrap_or(usize::MAX))
     }
 
     /// Returns when the message that is arriving must be complete; `None` if none is arriving. Its
@@ -309,23 +386,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
     }
 
     /// Gives up what others need the memory of: the rest of the frame being sent, and what has
-    /// arrived of a message. Nothing but a close may follow. Returns `None` if no close can follow
-    /// either, because the library holds both.
-    pub(crate) async fn discard_all(mut self) -> Option<Self> {
+    /// arrived of a message. Nothing but a close may follow.
+    pub(crate) fn discard_all(&mut self) {
         (self.unsent, self.unsent_memory) = (Bytes::new(), 0);
-        if self.incoming_bytes() <= MAX_BYTES_AFTER_CLOSE {
-            return Some(self);
-        }
-        let flush = poll_fn(|cx| Pin::new(&mut self.stream).poll_flush(cx));
-        if !matches!(flush.now_or_never(), Some(Ok(()))) {
-            return None;
-        }
-        // The library gives up nothing of a message before the rest of it has arrived, so another
-        // one takes over. It reads nothing: the stream is within a message.
-        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
-        let stream = self.stream.into_inner();
-        self.stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-        Some(self)
+        self.fragmented = None;
     }
 
     /// Sends the remaining pieces and the close, and awaits the client's close. Drops the connection
@@ -372,8 +436,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
     /// Sends the started piece, fragment by fragment.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
         loop {
-            std::task::ready!(Pin::new(&mut self.stream).poll_flush(cx))
-                .map_err(CloseReason::from)?;
+            ready!(Pin::new(&mut self.stream).poll_flush(cx)).map_err(CloseReason::from)?;
             if self.unsent.is_empty() {
                 self.flushing_since = None;
                 return Poll::Ready(Ok(()));
@@ -384,16 +447,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
 
     /// Sets the piece to send next. Nothing of it goes to the library before that has written all
     /// it has.
-    fn start_piece(&mut self, Piece { bytes, ends_frame }: Piece) {
-        if std::mem::replace(&mut self.ends_frame, ends_frame) {
+    fn start_piece(&mut self, piece: Piece) {
+        if std::mem::replace(&mut self.ends_frame, piece.ends_frame) {
             self.next_fragment = if self.encoding.is_text() {
                 Data::Text
             } else {
                 Data::Binary
             };
         }
-        self.unsent_memory = bytes.capacity();
-        self.unsent = Bytes::from(bytes);
+        (self.unsent, self.unsent_memory) = (piece.bytes, piece.memory);
     }
 
     /// Hands the next fragment to the library and keeps the rest.

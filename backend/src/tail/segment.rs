@@ -14,7 +14,7 @@ pub struct Segment {
     /// If it is not the last entry's id.
     position: Option<String>,
     cost: Credit,
-    encoded: [OnceLock<EncodedItem>; 2],
+    encoded: [OnceLock<Arc<EncodedItem>>; 2],
 }
 
 impl Segment {
@@ -55,12 +55,12 @@ impl Segment {
     }
 
     /// Returns the encoded segment. The first call for an encoding does the work.
-    pub fn encoded(&self, encoding: Encoding) -> &EncodedItem {
+    pub fn encoded(&self, encoding: Encoding) -> &Arc<EncodedItem> {
         let encode = || {
-            encoding.encode_item(ItemRef::Entries {
+            Arc::new(encoding.encode_item(ItemRef::Entries {
                 entries: &self.entries,
                 position: self.position.as_deref(),
-            })
+            }))
         };
         self.encoded[usize::from(encoding.is_text())].get_or_init(encode)
     }

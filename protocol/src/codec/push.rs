@@ -42,6 +42,12 @@ impl EncodedItem {
     }
 }
 
+impl AsRef<[u8]> for EncodedItem {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl Encoding {
     /// Encodes an item for any number of subscriptions.
     pub fn encode_item(self, item: ItemRef<'_>) -> EncodedItem {
@@ -53,6 +59,13 @@ impl Encoding {
     /// Appends the push of an item that the same encoding encoded. The frame is the same as after
     /// [`append`](Self::append) of that message.
     pub fn append_push(self, frame: &mut Vec<u8>, id: u64, item: &EncodedItem) {
+        self.begin_push(frame, id, item.len());
+        frame.extend_from_slice(&item.0);
+        self.end_push(frame);
+    }
+
+    /// Appends what comes before an item of this length, so that the item need not be copied.
+    pub fn begin_push(self, frame: &mut Vec<u8>, id: u64, item_len: usize) {
         match self {
             Self::Binary => {
                 // The record's length is known before its fields are written, so they need not be
@@ -60,9 +73,8 @@ impl Encoding {
                 let mut number = [0; 10];
                 let number = binary::uint_bytes(&mut number, id);
                 frame.push(PUSH);
-                binary::write_uint(frame, (number.len() + item.len()) as u64);
+                binary::write_uint(frame, (number.len() + item_len) as u64);
                 frame.extend_from_slice(number);
-                frame.extend_from_slice(&item.0);
             }
             #[cfg(feature = "json")]
             Self::Json => {
@@ -72,9 +84,16 @@ impl Encoding {
                 frame.extend_from_slice(b"{\"push\":{\"id\":");
                 id.write_json(frame);
                 frame.extend_from_slice(b",\"item\":");
-                frame.extend_from_slice(&item.0);
-                frame.extend_from_slice(b"}}");
             }
+        }
+    }
+
+    /// Appends what comes after the item.
+    pub fn end_push(self, frame: &mut Vec<u8>) {
+        match self {
+            Self::Binary => {}
+            #[cfg(feature = "json")]
+            Self::Json => frame.extend_from_slice(b"}}"),
         }
     }
 }

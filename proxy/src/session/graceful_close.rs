@@ -73,7 +73,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// it has begun: a client may send its last add and leave.
     pub(super) async fn close(self, reason: &CloseReason, deadline: Instant) {
         let Self {
-            socket,
+            mut socket,
             mut outgoing,
             mut performing,
             mut continuing,
@@ -94,14 +94,11 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         drop((remaining_frames, limits));
         let is_taken_over = reason.has_code(close::TAKEN_OVER);
         let is_evicted = reason.has_code(close::OUT_OF_MEMORY);
-        let mut socket = Some(socket);
         if is_evicted {
             // Others wait for this memory. What the backend has begun it performs all the same.
             outgoing.discard();
             (performing, continuing) = Default::default();
-            if let Some(evicted) = socket.take() {
-                socket = evicted.discard_all().await;
-            }
+            socket.discard_all();
         }
         let finish_until = if is_taken_over {
             Instant::now() + TAKE_OVER_TIMEOUT
@@ -132,11 +129,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         } else {
             deadline
         };
-        let close = async {
-            if let Some(socket) = socket {
-                socket.close(pieces, reason, close_until).await;
-            }
-        };
+        let close = socket.close(pieces, reason, close_until);
         let evicted = async {
             match &memory {
                 Some(memory) => memory.share().evicted().await,

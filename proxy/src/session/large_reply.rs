@@ -110,10 +110,7 @@ impl LargeReply {
                 None => self.end(false),
             }
         }
-        Piece {
-            bytes: std::mem::take(&mut self.piece),
-            ends_frame: self.is_done,
-        }
+        Piece::new(std::mem::take(&mut self.piece), self.is_done)
     }
 
     fn begin(&mut self, size: EntriesSize) {

@@ -15,6 +15,7 @@ use crate::session::backend_errors::conceal;
 use crate::session::large_reply::LargeReply;
 use crate::session::limits::MAX_UNSENT_BYTES;
 use crate::session::message_size::{MessageBound, PUSH_ENVELOPE_BYTES, fault};
+use crate::session::shared_push::{SHARED_BYTES, SharedPush};
 use crate::socket::Piece;
 
 /// Bytes up to which messages share a frame: a client can work on the first replies while the rest
@@ -35,6 +36,7 @@ enum OutgoingFrame {
     Encoded(Vec<u8>),
     /// Boxed: such frames are few.
     Large(Box<LargeReply>),
+    Shared(Box<SharedPush>),
 }
 
 impl Outgoing {
@@ -154,6 +156,12 @@ impl Outgoing {
     pub(super) fn push_item(&mut self, id: u64, item: &TailEvent) {
         let encoding = self.bound.encoding;
         match item {
+            TailEvent::Segment(segment) if segment.encoded(encoding).len() >= SHARED_BYTES => {
+                self.end_frame();
+                let push = SharedPush::new(encoding, id, segment.encoded(encoding));
+                self.bytes += push.held_bytes();
+                self.full.push_back(OutgoingFrame::Shared(Box::new(push)));
+            }
             TailEvent::Segment(segment) => self.push_encoded(id, segment.encoded(encoding)),
             TailEvent::Gap(gap) => {
                 self.push_encoded(id, &encoding.encode_item(ItemRef::Gap(gap)));
@@ -181,15 +189,21 @@ impl Outgoing {
 
     /// Removes and returns the next piece to send. The pieces of a frame follow each other.
     pub(super) fn next_piece(&mut self) -> Option<Piece> {
-        let whole = |bytes| Piece {
-            bytes,
-            ends_frame: true,
-        };
+        let whole = |bytes| Piece::new(bytes, true);
         let piece = match self.full.front_mut() {
             Some(OutgoingFrame::Large(reply)) => {
                 let before = reply.held_bytes();
                 let piece = reply.next_piece();
                 self.bytes -= before - reply.held_bytes();
+                if piece.ends_frame {
+                    self.full.pop_front();
+                }
+                return Some(piece);
+            }
+            Some(OutgoingFrame::Shared(push)) => {
+                let before = push.held_bytes();
+                let piece = push.next_piece();
+                self.bytes -= before - push.held_bytes();
                 if piece.ends_frame {
                     self.full.pop_front();
                 }
@@ -306,10 +320,10 @@ mod tests {
 
     fn next_frame(outgoing: &mut Outgoing) -> Option<Vec<u8>> {
         let mut piece = outgoing.next_piece()?;
-        let mut frame = piece.bytes;
+        let mut frame = piece.bytes.to_vec();
         while !piece.ends_frame {
             piece = outgoing.next_piece().unwrap();
-            frame.extend(piece.bytes);
+            frame.extend_from_slice(&piece.bytes);
         }
         Some(frame)
     }
@@ -372,11 +386,11 @@ mod tests {
                 }
                 assert!(outgoing.held_bytes() < MAX_UNSENT_BYTES + 2 * FRAME_BYTES + length);
                 while let Some(piece) = outgoing.next_piece() {
-                    let (capacity, bytes) = (piece.bytes.capacity(), piece.bytes.len());
+                    let (memory, bytes) = (piece.memory, piece.bytes.len());
                     let is_last = outgoing.bytes == 0;
                     assert!(
-                        is_last || capacity <= bytes + bytes / 8,
-                        "{capacity} for {bytes}"
+                        is_last || memory <= bytes + bytes / 8,
+                        "{memory} for {bytes}"
                     );
                 }
             }

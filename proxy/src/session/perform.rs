@@ -277,8 +277,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             false => 0,
         };
         self.memory.record(&HeldBytes {
-            // The library doubles the room for a message that arrives in fragments.
-            frames: frames + 2 * self.socket.incoming_bytes(),
+            frames: frames + self.socket.incoming_bytes(),
             waiting: self.in_flight.bytes_of_waits() + self.access.token_bytes(),
             subscriptions: self.subscriptions.held_bytes(),
             outgoing: self.outgoing.held_bytes() + self.socket.unsent_memory() + unsent_by_tls,

@@ -685,7 +685,7 @@ async fn an_evicted_session_gives_up_an_unfinished_message_and_says_why() {
     let budget = &server.state.config.memory_budget;
     // The session reads in turns; a ping within a message shows that it has read it.
     beside(&mut session, async {
-        while budget.used_bytes_of(MemoryKind::Frames) < 512 << 10 {
+        while budget.used_bytes_of(MemoryKind::Frames) < 490 << 10 {
             tokio::task::yield_now().await;
         }
     })

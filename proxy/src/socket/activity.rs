@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::BYTES_PER_OPERATION;
-use super::frame_splitter::{FrameSplitter, IncomingMessage, MAX_HEADER_BYTES};
+use super::frame_splitter::{Fragment, FrameSplitter, IncomingMessage, MAX_HEADER_BYTES};
 
 /// Lowest rate at which the parts of a frame must arrive: less than the slowest mobile network has.
 pub(crate) const MIN_BYTES_PER_SECOND: u64 = 1024;
@@ -77,6 +77,11 @@ impl<S> ActivityStream<S> {
     /// Returns the largest payload that the WebSocket library had to buffer in one piece.
     pub(super) fn largest_payload(&self) -> u64 {
         self.splitter.largest_payload()
+    }
+
+    /// Returns what the library's next message of data is.
+    pub(super) fn next_fragment(&mut self) -> Option<Fragment> {
+        self.splitter.next_fragment()
     }
 
     /// Lets reading fail from now on once more bytes than these have arrived of a message.

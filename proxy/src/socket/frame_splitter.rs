@@ -1,11 +1,16 @@
 //! Splits large frames of a client into fragments while they arrive.
 //!
 //! The WebSocket library reserves the length that a frame's header announces. So it gets no header
-//! of more than [`FRAGMENT_BYTES`]: a larger frame becomes fragments of that size, which the library
-//! puts together as they arrive. What a client only announces takes no memory.
+//! of more than [`FRAGMENT_BYTES`]: a larger frame becomes fragments of that size. What a client
+//! only announces takes no memory.
+//!
+//! The library would put fragments together in a buffer that doubles. So each fragment, the client's
+//! own too, reaches it as a complete binary message, and [`Fragment`] says what it was.
 //!
 //! A masked payload is masked by a key that repeats every four bytes, and the size of a fragment is
 //! a multiple of four: so all fragments have the key of their frame.
+
+use std::collections::VecDeque;
 
 /// Largest payload of a fragment, in bytes.
 pub(super) const FRAGMENT_BYTES: u64 = 32 * 1024;
@@ -24,6 +29,20 @@ const CONTROL: u8 = 0x08;
 const LENGTH_OF_16_BITS: u8 = 126;
 const LENGTH_OF_64_BITS: u8 = 127;
 
+const OPCODE: u8 = 0x0f;
+const CONTINUATION: u8 = 0;
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
+
+/// What a message that the library yields was in what the client sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fragment {
+    /// A whole message.
+    Whole,
+    /// A fragment of a message of text, or of a binary one.
+    Part { is_text: bool, is_last: bool },
+}
+
 /// Follows the frames in what a client sends.
 pub(super) struct FrameSplitter {
     /// Larger frames stay as they are: the library refuses them by their headers.
@@ -40,6 +59,10 @@ pub(super) struct FrameSplitter {
     is_final: bool,
     message: Option<IncomingMessage>,
     messages: u64,
+    /// Whether the message consists of text.
+    is_text: bool,
+    /// Of the data frames that the library has and has not yielded yet.
+    fragments: VecDeque<Fragment>,
     /// Headers so far. Wraps around.
     headers: usize,
     largest_payload: u64,
@@ -80,6 +103,8 @@ impl FrameSplitter {
             is_final: false,
             message: None,
             messages: 0,
+            is_text: false,
+            fragments: VecDeque::new(),
             headers: 0,
             largest_payload: 0,
         }
@@ -98,6 +123,11 @@ impl FrameSplitter {
     /// Returns the message that is incomplete.
     pub(super) fn incoming(&self) -> Option<IncomingMessage> {
         self.message
+    }
+
+    /// Returns what the library's next message of data is.
+    pub(super) fn next_fragment(&mut self) -> Option<Fragment> {
+        self.fragments.pop_front()
     }
 
     /// Returns the bytes to put before what is read next. They are part of what
@@ -168,19 +198,41 @@ impl FrameSplitter {
         self.headers = self.headers.wrapping_add(1);
         self.is_control = header.first & CONTROL != 0;
         self.is_final = is_final;
-        if !self.is_control && self.message.is_none() {
+        self.payload_left = header.length;
+        let opcode = header.first & OPCODE;
+        let continues = self.message.is_some();
+        if !self.is_control && !continues {
             self.messages += 1;
+            self.is_text = opcode == TEXT;
             self.message = Some(IncomingMessage {
                 number: self.messages,
                 bytes: 0,
             });
         }
-        self.payload_left = header.length;
         if header.length > self.max_frame_bytes {
             return 0;
         }
         self.largest_payload = self.largest_payload.max(header.length.min(FRAGMENT_BYTES));
-        if header.length <= FRAGMENT_BYTES {
+        let is_split = header.length > FRAGMENT_BYTES;
+        let is_whole = is_final && !continues && !is_split;
+        // The reserved bits stay as they are: the library refuses them.
+        if self.is_control {
+            if is_split {
+                // The library refuses this at once, and does not wait for all of it.
+                bytes[0] &= !FIN;
+            }
+        } else if (opcode == CONTINUATION) != continues {
+            // For the library no message is under way, so it refuses a continuation.
+            bytes[0] &= !OPCODE;
+        } else if opcode <= BINARY && !is_whole {
+            bytes[0] = bytes[0] & !OPCODE | FIN | BINARY;
+        }
+        if !is_split {
+            if is_whole && !self.is_control {
+                self.fragments.push_back(Fragment::Whole);
+            } else if !self.is_control {
+                self.push_part();
+            }
             return 0;
         }
         let first = FragmentsLeft {
@@ -189,7 +241,7 @@ impl FrameSplitter {
             mask: header.mask,
         };
         let (mut fragment, length) = first.header();
-        fragment[0] = header.first & !FIN;
+        fragment[0] = bytes[0];
         bytes[..length].copy_from_slice(&fragment[..length]);
         bytes.copy_within(header.bytes.., length);
         self.begin_fragment(first);
@@ -201,6 +253,14 @@ impl FrameSplitter {
         left.bytes -= self.payload_left;
         self.is_final = left.is_final && left.bytes == 0;
         self.fragments_left = (left.bytes > 0).then_some(left);
+        self.push_part();
+    }
+
+    fn push_part(&mut self) {
+        self.fragments.push_back(Fragment::Part {
+            is_text: self.is_text,
+            is_last: self.is_final,
+        });
     }
 }
 
@@ -217,12 +277,11 @@ impl FragmentsLeft {
         }
     }
 
-    /// Returns the header of the next fragment as a continuation, and its length.
+    /// Returns the header of the next fragment as a binary message, and its length.
     fn header(&self) -> ([u8; MASKED_HEADER_BYTES], usize) {
-        let is_last = self.bytes <= FRAGMENT_BYTES;
         let length = u16::try_from(self.next_bytes()).unwrap_or(u16::MAX);
         let mut header = [0; MASKED_HEADER_BYTES];
-        header[0] = if is_last && self.is_final { FIN } else { 0 };
+        header[0] = FIN | BINARY;
         header[1] = LENGTH_OF_16_BITS;
         header[2..4].copy_from_slice(&length.to_be_bytes());
         if let Some(mask) = self.mask {
@@ -315,36 +374,69 @@ mod tests {
         passed
     }
 
-    /// Returns the opcode and the payload of each message, and the longest payload of a frame.
-    fn messages(mut bytes: &[u8]) -> (Vec<(u8, Vec<u8>)>, u64) {
-        let (mut all, mut incomplete, mut longest) = (Vec::new(), None, 0);
+    /// Returns the opcode and the payload of each frame, and whether it is final.
+    fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>, bool)> {
+        let mut all = Vec::new();
         while let Some(header) = Header::parse(bytes) {
-            longest = longest.max(header.length);
             let end = header.bytes + header.length as usize;
             let key = header.mask.unwrap_or_default();
             let payload = bytes[header.bytes..end].iter();
-            let payload: Vec<u8> = payload
-                .zip(key.iter().cycle())
-                .map(|(b, k)| b ^ k)
-                .collect();
+            let payload = payload.zip(key.iter().cycle()).map(|(b, k)| b ^ k);
+            let is_final = header.first & FIN != 0;
+            all.push((header.first & OPCODE, payload.collect(), is_final));
             bytes = &bytes[end..];
-            let opcode = header.first & OPCODE;
+        }
+        assert!(bytes.is_empty());
+        all
+    }
+
+    /// Returns the opcode and the payload of each message that a client sent.
+    fn sent_messages(sent: &[u8]) -> Vec<(u8, Vec<u8>)> {
+        let (mut all, mut incomplete) = (Vec::new(), None);
+        for (opcode, payload, is_final) in frames(sent) {
             if opcode & CONTROL != 0 {
                 all.push((opcode, payload));
                 continue;
             }
             let (_, message) = incomplete.get_or_insert((opcode, Vec::new()));
             message.extend(payload);
-            if header.first & FIN != 0 {
+            if is_final {
                 all.extend(incomplete.take());
             }
         }
-        assert!(bytes.is_empty() && incomplete.is_none());
-        (all, longest)
+        assert_eq!(incomplete, None);
+        all
+    }
+
+    /// Returns the same of what reached the library.
+    fn passed_messages(splitter: &mut FrameSplitter, passed: &[u8]) -> Vec<(u8, Vec<u8>)> {
+        let (mut all, mut incomplete) = (Vec::new(), Vec::new());
+        for (opcode, payload, is_final) in frames(passed) {
+            assert!(is_final, "the library puts nothing together");
+            assert!(payload.len() <= FRAGMENT_BYTES as usize);
+            if opcode & CONTROL != 0 {
+                all.push((opcode, payload));
+                continue;
+            }
+            match splitter.next_fragment().unwrap() {
+                Fragment::Whole => all.push((opcode, payload)),
+                Fragment::Part { is_text, is_last } => {
+                    assert_eq!(opcode, BINARY);
+                    incomplete.extend(payload);
+                    if is_last {
+                        let opcode = if is_text { TEXT } else { BINARY };
+                        all.push((opcode, std::mem::take(&mut incomplete)));
+                    }
+                }
+            }
+        }
+        assert_eq!(splitter.next_fragment(), None);
+        assert!(incomplete.is_empty());
+        all
     }
 
     #[test]
-    fn messages_stay_the_same_and_no_frame_is_larger_than_a_fragment() {
+    fn messages_stay_the_same_and_the_library_puts_nothing_together() {
         let payload = |n: usize| (0..n).map(|b| (b * 7 + n) as u8).collect::<Vec<u8>>();
         let sizes = [
             0, 1, 125, 126, 0x7fff, 0x8000, 0x8001, 0xffff, 0x1_0000, 300_001,
@@ -364,9 +456,8 @@ mod tests {
             let most = [14, 50, 2_048, 5_000][round % 4];
             let mut splitter = FrameSplitter::new(MAX_FRAME_BYTES);
             let passed = pass_all(&mut splitter, &sent, || random.usize(1..=most));
-            let (got, longest) = messages(&passed);
-            assert!(got == messages(&sent).0, "round {round}");
-            assert_eq!(longest, FRAGMENT_BYTES);
+            let passed = passed_messages(&mut splitter, &passed);
+            assert!(passed == sent_messages(&sent), "round {round}");
             assert_eq!(splitter.incoming(), None);
         }
     }
@@ -384,6 +475,33 @@ mod tests {
         pass_all(&mut splitter, &sent[..20], || 2_048);
         let incoming = splitter.incoming().unwrap();
         assert_eq!((incoming.number, incoming.bytes), (2, 6));
+    }
+
+    #[test]
+    fn the_library_gets_what_it_refuses() {
+        const RESERVED_BIT: u8 = 0x40;
+        for (before, bad, expected) in [
+            // A continuation of nothing; a message within a message; an unknown type; a reserved
+            // bit; a control frame that is too large.
+            (&[][..], FIN, FIN),
+            (&[BINARY], FIN | BINARY, FIN),
+            (&[BINARY], FIN | 3, FIN),
+            (&[], FIN | 3, FIN | 3),
+            (&[BINARY], FIN | RESERVED_BIT, FIN | RESERVED_BIT | BINARY),
+        ] {
+            for length in [3, 100_000] {
+                let mut splitter = FrameSplitter::new(MAX_FRAME_BYTES);
+                for first in before {
+                    pass_all(&mut splitter, &frame(*first, b"x", Some(MASK)), || 2_048);
+                }
+                let sent = frame(bad, &vec![0; length], Some(MASK));
+                let passed = pass_all(&mut splitter, &sent, || 2_048);
+                assert_eq!(passed[0], expected, "{before:?}, {bad:x} of {length}");
+            }
+        }
+        let mut splitter = FrameSplitter::new(MAX_FRAME_BYTES);
+        let large_ping = frame(FIN | 9, &[0; 100_000], Some(MASK));
+        assert_eq!(pass_all(&mut splitter, &large_ping, || 2_048)[0], 9);
     }
 
     #[test]

@@ -240,10 +240,20 @@ impl Backend for RedisStreams {
             | Operation::Claim { stream, count, .. } => (stream, *count),
             _ => return 0,
         };
-        let bytes = self.sizes.first_page_bytes(self.sizes.place(stream), count);
+        let place = self.sizes.place(stream);
+        let reads_later = matches!(
+            read,
+            Operation::ReadLatest { .. } | Operation::Read { block_ms: None, .. }
+        );
+        // Then the first answer has no entries.
+        if reads_later && self.sizes.is_large(place) {
+            return 0;
+        }
+        let bytes = self.sizes.first_page_bytes(place, count);
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         match read.block_ms() {
             // Most reads that may wait find little.
+            Some(_) if !self.sizes.is_known(place) => 0,
             Some(_) => bytes.min(USUAL_WAITING_BYTES),
             None => bytes,
         }

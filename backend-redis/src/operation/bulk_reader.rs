@@ -28,8 +28,8 @@ use crate::wire::scripts::script_access::ScriptAccess;
 use crate::wire::scripts::{self, Direction, MAX_SCRIPT_ENTRIES};
 use crate::wire::{answers, commands, errors};
 
-/// Pages that are requested at once.
-const MAX_PAGES: usize = 4;
+/// Pages that are requested at once. One with a larger entry counts for as many as it is as large as.
+const MAX_PAGES: u32 = 4;
 
 /// Largest entry after which a script reads the next page: one of this size takes Redis a tenth of a
 /// millisecond.
@@ -67,7 +67,7 @@ impl BulkReader {
             connection,
             runtime: Handle::current(),
             memory,
-            pages: Arc::new(Semaphore::new(MAX_PAGES)),
+            pages: Arc::new(Semaphore::new(MAX_PAGES as usize)),
             scripts,
             sizes,
         }
@@ -148,7 +148,7 @@ impl BulkReader {
             let bounds = (count, max_bytes);
             let position = (direction, from);
             scripts::bounded_read(&mut packed, stream, position, bounds, allow_larger_first);
-            match self.send_one(packed).await.and_then(answers::page) {
+            match self.send_script(packed).await.and_then(answers::page) {
                 Err(error) if self.scripts.record(&error) => packed = PackedCommands::default(),
                 page => {
                     let BoundedPage {
@@ -180,7 +180,8 @@ impl BulkReader {
                 commands::range_back_from(&mut packed, stream, from, count);
             }
         }
-        let answer = self.send_one(packed).await?;
+        let mut values = self.send_page(packed, self.sizes.pages(place)).await?;
+        let answer = answers::next_value(&mut values);
         let mut entries = match direction {
             Direction::Forwards => answers::stream(answer)?,
             Direction::Backwards => answers::entries(answer)?,
@@ -204,7 +205,7 @@ impl BulkReader {
         if self.scripts.is_allowed() {
             let mut packed = PackedCommands::default();
             scripts::bounded_entries(&mut packed, stream, ids, max_bytes);
-            match self.send_one(packed).await.and_then(answers::entries) {
+            match self.send_script(packed).await.and_then(answers::entries) {
                 Err(error) if self.scripts.record(&error) => {}
                 found => {
                     let found = found?;
@@ -219,7 +220,7 @@ impl BulkReader {
         for id in ids {
             commands::range_of_one(&mut packed, stream, id);
         }
-        let mut values = self.send(packed).await?;
+        let mut values = self.send_page(packed, self.sizes.pages(place)).await?;
         let mut entries = Vec::with_capacity(ids.len());
         for id in ids {
             let found = answers::entries(answers::next_value(&mut values))?;
@@ -230,12 +231,21 @@ impl BulkReader {
         Ok(entries)
     }
 
-    /// Sends commands that change nothing, and returns their answers.
+    /// Sends commands that change nothing and have a small answer, and returns it.
     pub(super) async fn send(&self, packed: PackedCommands) -> CacheResult<vec::IntoIter<Value>> {
+        self.send_page(packed, 1).await
+    }
+
+    /// Does the same, with answers that together may be as large as this number of pages.
+    async fn send_page(
+        &self,
+        packed: PackedCommands,
+        pages: u32,
+    ) -> CacheResult<vec::IntoIter<Value>> {
         // Nobody closes the semaphore.
-        let _page = self
+        let _pages = self
             .pages
-            .acquire()
+            .acquire_many(pages.min(MAX_PAGES))
             .await
             .map_err(|_| errors::hub_ended())?;
         let answers = self.connection.send_if_available(packed).await;
@@ -243,8 +253,10 @@ impl BulkReader {
         Ok(answers.into_iter())
     }
 
-    async fn send_one(&self, packed: PackedCommands) -> CacheResult<Value> {
-        Ok(answers::next_value(&mut self.send(packed).await?))
+    /// Runs a script that reads a page, alone: it takes Redis up to three milliseconds.
+    async fn send_script(&self, packed: PackedCommands) -> CacheResult<Value> {
+        let mut values = self.send_page(packed, MAX_PAGES).await?;
+        Ok(answers::next_value(&mut values))
     }
 }
 

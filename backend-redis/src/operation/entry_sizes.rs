@@ -36,6 +36,10 @@ const UNKNOWN_PAGE: u64 = 4;
 /// stream. More come together rarely.
 const UNKNOWN_BURST: u64 = 32;
 
+/// Bytes that the first answer of a stream counts for while nothing is known of it. A script bounds
+/// it, and takes Redis up to two milliseconds.
+const UNKNOWN_BYTES: u64 = PAGE_BYTES / 2;
+
 /// Most small entries that one command delivers. As many as that arrive at once if they are not as
 /// small as those before.
 pub(crate) const MAX_SMALL_DELIVERY: u64 = 2_048;
@@ -140,16 +144,29 @@ impl EntrySizes {
         self.page_or(place, UNKNOWN_PAGE)
     }
 
+    /// Returns whether anything is known of the stream's entries.
+    pub(crate) fn is_known(&self, place: SizePlace) -> bool {
+        self.known(place).is_some()
+    }
+
     /// Returns whether one entry alone may have more bytes than a page.
     pub(crate) fn is_large(&self, place: SizePlace) -> bool {
         self.known(place)
             .is_some_and(|known| u64::from(known.largest) > PAGE_BYTES)
     }
 
-    /// Returns the bytes that the first answer to a read may have: 0 if entries are small, or if
-    /// nothing is known.
+    /// Returns how many usual pages a page may be as large as, because one entry alone is: at least 1.
+    pub(crate) fn pages(&self, place: SizePlace) -> u32 {
+        let largest = self.known(place).map_or(0, |known| known.largest);
+        u32::try_from(u64::from(largest).div_ceil(PAGE_BYTES))
+            .unwrap_or(u32::MAX)
+            .max(1)
+    }
+
+    /// Returns the bytes that the first answer to a read may have: 0 if entries are small.
     pub(crate) fn first_page_bytes(&self, place: SizePlace, count: u64) -> u64 {
         match self.known(place) {
+            None => UNKNOWN_BYTES,
             Some(known) if known.largest > SMALL => {
                 u64::from(known.largest) * at_most(count, self.page(place).max(1))
             }

@@ -32,8 +32,9 @@ use crate::wire::packing::PackedCommands;
 use crate::wire::scripts::script_access::ScriptAccess;
 use crate::wire::{answers, errors, scripts};
 
-/// Pages that are read at once, of all tails: enough to keep Redis busy, and 2 MiB of entries of
-/// usual size, behind which the answers to others wait. Further pages wait for a permit.
+/// Pages that are read at once, of all tails: enough to keep Redis busy, and 2 MiB of entries, behind
+/// which the answers to others wait. A page with a larger entry counts for as many as it is as large
+/// as. Further pages wait for a permit.
 const MAX_PAGES: u32 = 8;
 
 /// How long pages travel on a connection of their own after one was cut off. A cause such as a restart
@@ -102,7 +103,8 @@ impl PageReader {
         sharing: PageSharing,
     ) -> PageTask<RangeReply> {
         let pages = self.clone();
-        self.spawn(sharing, async move {
+        let as_many = self.sizes.pages(self.sizes.place(&stream));
+        self.spawn(sharing, as_many, async move {
             if sharing == PageSharing::Shared && !pages.were_cut_off() {
                 let values = send_read_only(&commands, request.packed(&stream)).await;
                 return pages.decode(request, values);
@@ -126,7 +128,7 @@ impl PageReader {
         position: EntryId,
     ) -> PageTask<Option<(String, u64)>> {
         let pages = self.clone();
-        self.spawn(PageSharing::Shared, async move {
+        self.spawn(PageSharing::Shared, 1, async move {
             let mut packed = PackedCommands::default();
             scripts::next_entry(&mut packed, &stream, position);
             let values = pages.page_connection.send(packed).await?;
@@ -139,11 +141,12 @@ impl PageReader {
     pub(super) fn spawn<T: Send + 'static>(
         &self,
         sharing: PageSharing,
+        as_many: u32,
         read: impl Future<Output = Result<T, PageError>> + Send + 'static,
     ) -> PageTask<T> {
         let permits = Arc::clone(&self.permits);
         let needed = match sharing {
-            PageSharing::Shared => 1,
+            PageSharing::Shared => as_many.min(MAX_PAGES),
             PageSharing::Alone { .. } => MAX_PAGES,
         };
         PageTask(self.runtime.spawn(async move {
@@ -323,7 +326,7 @@ mod tests {
         let pages = page_reader();
         let spawn = || {
             let never = std::future::pending::<Result<(), PageError>>();
-            pages.spawn(PageSharing::Shared, never)
+            pages.spawn(PageSharing::Shared, 1, never)
         };
         let tasks: Vec<_> = std::iter::repeat_with(spawn)
             .take(MAX_PAGES as usize + 1)
@@ -332,7 +335,7 @@ mod tests {
         assert_eq!(pages.permits.available_permits(), 0);
         drop(tasks);
         let alone = PageSharing::Alone { cut_offs: 1 };
-        pages.spawn(alone, async { Ok(()) }).await.unwrap();
+        pages.spawn(alone, 1, async { Ok(()) }).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

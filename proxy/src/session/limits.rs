@@ -87,7 +87,7 @@ pub(super) const MAX_BATCH_MESSAGES: usize = 1024;
 
 /// Time after which a session decodes no further message in the same turn. It keeps the wait of
 /// others short, whatever a message costs.
-pub(super) const MAX_TURN: Duration = Duration::from_micros(250);
+pub(super) const MAX_TURN: Duration = Duration::from_micros(125);
 
 /// Items that the subscriptions of one socket hand over together, so that many small ones share a
 /// frame.

@@ -202,9 +202,9 @@ fn judge(
     if let (Form::Long, BystanderBound::Unharmed, Some(p99)) =
         (form, attack.bounds.bystander, report.p99)
     {
-        let Growth { call, ratio, .. } = p99;
+        let Growth { call, ratio, ms } = p99;
         check(
-            ratio <= MAX_P99_RATIO,
+            ratio <= MAX_P99_RATIO || ms <= attack.bounds.harmless_p99_ms,
             format!(
                 "the p99 of the bystander's {call:?} grew {ratio:.1} times; bound: {MAX_P99_RATIO}"
             ),

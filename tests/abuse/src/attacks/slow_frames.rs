@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use crate::attack::Attack;
 use crate::attacks::given_up::expect_given_up;
+use crate::bounds::Bounds;
 use crate::raw_socket::{FIN, data_opcode, header, opcode};
 use crate::scene::Scene;
 
@@ -21,7 +22,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         "unfinished-frames",
         "40 sockets that send all but the last bytes of a frame of 16 MiB",
         |scene| Box::pin(unfinished_frames(scene)),
-    ),
+    )
+    .bounds(Bounds::BULK),
     Attack::new(
         "endless-fragments",
         "messages of fragments of one byte that never end",

@@ -22,18 +22,20 @@ pub(super) const ATTACKS: &[Attack] = &[
         "200 tails of a busy stream whose entries nobody reads",
         |scene| Box::pin(slow_tails(scene, None)),
     )
+    .bounds(Bounds::BULK)
     .on_both(),
     Attack::new(
         "trickling-tails",
         "200 tails of a busy stream, read a byte at a time",
         |scene| Box::pin(slow_tails(scene, Some(Duration::from_millis(20)))),
-    ),
+    )
+    .bounds(Bounds::BULK),
     Attack::new(
         "burst",
         "large adds and reads from 16 sockets, which then leave: the memory is given back",
         |scene| Box::pin(burst(scene)),
     )
-    .bounds(Bounds::DEFAULT.redis_mib(192)),
+    .bounds(Bounds::BULK.redis_mib(192)),
 ];
 
 /// Within which the memory of a burst is given back.

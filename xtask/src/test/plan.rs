@@ -102,9 +102,8 @@ pub(super) fn stages() -> anyhow::Result<Vec<Stage>> {
         vec![native, package],
         vec![rust_tests],
         vec![conformance, others],
-        vec![chaos],
+        vec![chaos, fuzzing],
         vec![abuse],
-        vec![fuzzing],
     ])
 }
 

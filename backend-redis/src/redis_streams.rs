@@ -241,14 +241,6 @@ impl Backend for RedisStreams {
             _ => return 0,
         };
         let place = self.sizes.place(stream);
-        let reads_later = matches!(
-            read,
-            Operation::ReadLatest { .. } | Operation::Read { block_ms: None, .. }
-        );
-        // Then the first answer has no entries.
-        if reads_later && self.sizes.is_large(place) {
-            return 0;
-        }
         let bytes = self.sizes.first_page_bytes(place, count);
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         match read.block_ms() {

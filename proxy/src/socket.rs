@@ -237,6 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
             {
                 let joined = ready!(message.poll_joined(cx));
                 self.fragmented = None;
+                self.reported_bytes = self.buffer_bytes();
                 self.stream.get_mut().frame_arrived();
                 return Poll::Ready(SocketProgress::Frame(joined));
             }
@@ -278,7 +279,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
             Some(Ok(Message::Close(_))) | None => return Err(CloseReason::ByClient),
             Some(Err(error)) => return Err(error.into()),
         };
-        match self.stream.get_mut().next_fragment() {
+        let fragment = self.stream.get_mut().next_fragment();
+        debug_assert!(fragment.is_some(), "the splitter saw every frame");
+        match fragment {
             Some(Fragment::Part { is_text, is_last }) => {
                 self.check_type(is_text)?;
                 let max_bytes = self.max_frame_bytes;
@@ -364,6 +367,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
         fragmented.max(arriving.unwrap_or(usize::MAX))
     }
 
+    /// Returns whether a message has arrived that is not joined yet.
+    pub(crate) fn is_joining(&self) -> bool {
+        let mut fragmented = self.fragmented.iter();
+        fragmented.any(|message| message.is_complete())
+    }
+
     /// Returns when the message that is arriving must be complete; `None` if none is arriving. Its
     /// first bytes may take `patience`.
     pub(crate) fn message_deadline(&self, patience: Duration) -> Option<Instant> {
@@ -423,6 +432,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ServerSocket<S> {
                 self.stream.get_mut().limit_incoming(max_bytes);
                 while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut self.stream).poll_next(cx)).await
                 {
+                    while self.stream.get_mut().next_fragment().is_some() {}
                 }
             }
             hang_up(self.stream.into_inner().into_inner()).await;

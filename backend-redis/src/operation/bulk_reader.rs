@@ -28,7 +28,7 @@ use crate::wire::scripts::script_access::ScriptAccess;
 use crate::wire::scripts::{self, Direction, MAX_SCRIPT_ENTRIES};
 use crate::wire::{answers, commands, errors};
 
-/// Pages that are requested at once. One with a larger entry counts for as many as it is as large as.
+/// Pages that are requested at once. An entry of several pages counts as several.
 const MAX_PAGES: u32 = 4;
 
 /// Largest entry after which a script reads the next page: one of this size takes Redis a tenth of a
@@ -180,7 +180,14 @@ impl BulkReader {
                 commands::range_back_from(&mut packed, stream, from, count);
             }
         }
-        let mut values = self.send_page(packed, self.sizes.pages(place)).await?;
+        // A script may have found an entry too large, and has not told how large it is.
+        let is_unknown = latest_bytes > PAGE_BYTES && !self.sizes.is_large(place);
+        let pages = if is_unknown {
+            MAX_PAGES
+        } else {
+            self.sizes.pages(place)
+        };
+        let mut values = self.send_page(packed, pages).await?;
         let answer = answers::next_value(&mut values);
         let mut entries = match direction {
             Direction::Forwards => answers::stream(answer)?,

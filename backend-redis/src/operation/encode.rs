@@ -113,10 +113,9 @@ pub(super) fn encode(
             sent(ExpectedAnswer::Entries(sizes.place(stream)))
         }
         Operation::ReadLatest { stream, count } => {
-            let first = FirstPage::new(sizes, stream, *count, runs_scripts, false);
+            let first = FirstPage::new(sizes, stream, *count, runs_scripts);
             let position = (Direction::Backwards, None);
             match first.kind {
-                FirstPageKind::Empty => commands::read_latest(packed, stream, 0),
                 FirstPageKind::Command { count } => commands::read_latest(packed, stream, count),
                 FirstPageKind::Script => first.encode_script(packed, stream, position, max_bytes),
             }
@@ -163,11 +162,9 @@ pub(super) fn encode(
                 Some(from) => {
                     // Redis refuses a range that would begin after the greatest id there is.
                     let runs_scripts = runs_scripts && from < EntryId::MAX;
-                    let may_wait = wait.is_some();
-                    let first = FirstPage::new(sizes, stream, *count, runs_scripts, may_wait);
+                    let first = FirstPage::new(sizes, stream, *count, runs_scripts);
                     let position = (Direction::Forwards, Some(from));
                     match first.kind {
-                        FirstPageKind::Empty => commands::read_latest(packed, stream, 0),
                         FirstPageKind::Command { count } => {
                             commands::read(packed, stream, last_id, count);
                         }

@@ -211,6 +211,14 @@ impl EntrySizes {
         self.record(place, size, true);
     }
 
+    /// Records that an answer had no entries. Whoever reads the stream again and again, and finds
+    /// nothing, need not be kept waiting as if the next answer were large.
+    pub(crate) fn observe_nothing(&self, place: SizePlace) {
+        if !self.is_known(place) {
+            self.record(place, 0, false);
+        }
+    }
+
     fn record(&self, place: SizePlace, size: u64, was_read: bool) {
         let largest = u32::try_from(size).unwrap_or(u32::MAX).max(SMALL);
         let slot = &self.places[place.index];

@@ -58,9 +58,6 @@ pub(super) struct FirstPage {
 pub(super) enum FirstPageKind {
     /// By a command that asks for a number of entries, at least 1.
     Command { count: u64 },
-    /// By a command that returns no entry: each may be larger than a page, and would delay the
-    /// answers to others.
-    Empty,
     /// By a script that bounds it in bytes.
     Script,
 }
@@ -79,25 +76,10 @@ impl FirstPageOutcome {
 }
 
 impl FirstPage {
-    /// Returns the first page of a read of `count` entries; 0 sets no limit. A read that `may_wait`
-    /// has to learn from it whether there are any.
-    pub(super) fn new(
-        sizes: &EntrySizes,
-        stream: &[u8],
-        count: u64,
-        runs_scripts: bool,
-        may_wait: bool,
-    ) -> Self {
+    /// Returns the first page of a read of `count` entries; 0 sets no limit.
+    pub(super) fn new(sizes: &EntrySizes, stream: &[u8], count: u64, runs_scripts: bool) -> Self {
         let place = sizes.place(stream);
         let wanted = at_most(count, u64::MAX);
-        if sizes.is_large(place) && !may_wait {
-            return Self {
-                place,
-                kind: FirstPageKind::Empty,
-                wanted,
-                is_part: true,
-            };
-        }
         let known = sizes.page(place).min(wanted);
         if known == 0 && runs_scripts {
             return Self {
@@ -177,11 +159,6 @@ impl PagedRead {
                     _ => (page.entries, page.has_more || is_cut),
                 }
             }
-            (FirstPageKind::Empty, _) => {
-                answers::entries(value)?;
-                self.latest_bytes = PAGE_BYTES + 1;
-                return Ok(FirstPageOutcome::More);
-            }
             (FirstPageKind::Command { count }, direction) => {
                 let entries = match direction {
                     Direction::Forwards => answers::stream(value)?,
@@ -192,6 +169,7 @@ impl PagedRead {
             }
         };
         if entries.is_empty() {
+            sizes.observe_nothing(self.place);
             return Ok(FirstPageOutcome::Nothing);
         }
         sizes.observe_entries(self.place, &entries);

@@ -33,8 +33,8 @@ use crate::wire::scripts::script_access::ScriptAccess;
 use crate::wire::{answers, errors, scripts};
 
 /// Pages that are read at once, of all tails: enough to keep Redis busy, and 2 MiB of entries, behind
-/// which the answers to others wait. A page with a larger entry counts for as many as it is as large
-/// as. Further pages wait for a permit.
+/// which the answers to others wait. An entry of several pages counts as several. Further pages wait
+/// for a permit.
 const MAX_PAGES: u32 = 8;
 
 /// How long pages travel on a connection of their own after one was cut off. A cause such as a restart
@@ -103,8 +103,8 @@ impl PageReader {
         sharing: PageSharing,
     ) -> PageTask<RangeReply> {
         let pages = self.clone();
-        let as_many = self.sizes.pages(self.sizes.place(&stream));
-        self.spawn(sharing, as_many, async move {
+        let pages_needed = self.sizes.pages(self.sizes.place(&stream));
+        self.spawn(sharing, pages_needed, async move {
             if sharing == PageSharing::Shared && !pages.were_cut_off() {
                 let values = send_read_only(&commands, request.packed(&stream)).await;
                 return pages.decode(request, values);
@@ -141,12 +141,12 @@ impl PageReader {
     pub(super) fn spawn<T: Send + 'static>(
         &self,
         sharing: PageSharing,
-        as_many: u32,
+        pages_needed: u32,
         read: impl Future<Output = Result<T, PageError>> + Send + 'static,
     ) -> PageTask<T> {
         let permits = Arc::clone(&self.permits);
         let needed = match sharing {
-            PageSharing::Shared => as_many.min(MAX_PAGES),
+            PageSharing::Shared => pages_needed.min(MAX_PAGES),
             PageSharing::Alone { .. } => MAX_PAGES,
         };
         PageTask(self.runtime.spawn(async move {

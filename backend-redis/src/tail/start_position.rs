@@ -136,7 +136,7 @@ pub(super) async fn before_last(
         let read = |bounded| {
             let (commands, stream) = (commands.clone(), Arc::clone(stream));
             let reading = read_backwards(commands, stream, before, requested, bounded);
-            pages.spawn(PageSharing::Shared, 1, reading)
+            pages.spawn(PageSharing::Shared, pages.sizes.pages(place), reading)
         };
         page = retry_bounded(pages, stream, read).await?;
     }

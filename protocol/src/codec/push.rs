@@ -53,6 +53,10 @@ impl Encoding {
     pub fn encode_item(self, item: ItemRef<'_>) -> EncodedItem {
         let mut bytes = Vec::new();
         self.append(&mut bytes, &item);
+        // Slow readers may keep a large one for a while.
+        if bytes.capacity() - bytes.len() > bytes.len() / 8 {
+            bytes.shrink_to_fit();
+        }
         EncodedItem(bytes)
     }
 

@@ -232,7 +232,8 @@ impl Reloader {
     }
 }
 
-/// Polls a watcher of files each [`INTERVAL`] and on SIGHUP, and tells it which. Runs until it is dropped.
+/// Polls a watcher of files now and then and on SIGHUP, and tells it which. Runs until it is
+/// dropped.
 pub(super) async fn watch<W: Send + 'static>(
     mut watcher: W,
     mut hangup: HangupSignal,

@@ -25,7 +25,7 @@ enum RepeatedKind {
 }
 
 impl LastPermit {
-    /// Returns the terms of an operation, if the last one had the same needs.
+    /// Returns the terms of an operation, if the last one was of the same kind and stream.
     pub(super) fn terms_of(&self, operation: &Operation<'_>) -> Option<&Terms> {
         let (kind, stream) = repeated(operation)?;
         (self.kind == Some(kind) && self.stream == *stream).then_some(&self.terms)

@@ -253,7 +253,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// For the client, a request is no longer in flight once it cancels it. While the backend still
     /// performs it, it counts here.
     pub(super) fn may_read(&self) -> bool {
-        self.has_room_to_read() && self.memory.may_grow() && self.read_after.is_none()
+        // To join what has arrived takes no more memory than to keep it.
+        let may_grow = self.memory.may_grow() || self.socket.is_joining();
+        self.has_room_to_read() && may_grow && self.read_after.is_none()
     }
 
     /// As [`may_read`](Self::may_read), however much memory the server has.
@@ -276,8 +278,10 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             true => self.config.max_unsent_tls_bytes(),
             false => 0,
         };
+        // The allocator may keep the chunks of a message for a while after they are joined.
+        let copies = if self.socket.is_joining() { 2 } else { 1 };
         self.memory.record(&HeldBytes {
-            frames: frames + self.socket.incoming_bytes(),
+            frames: frames + copies * self.socket.incoming_bytes(),
             waiting: self.in_flight.bytes_of_waits() + self.access.token_bytes(),
             subscriptions: self.subscriptions.held_bytes(),
             outgoing: self.outgoing.held_bytes() + self.socket.unsent_memory() + unsent_by_tls,

@@ -109,7 +109,10 @@ async fn requests_and_waits_give_back_what_they_reserved() {
 async fn a_frame_takes_memory_by_what_has_arrived() {
     let (server, budget) = server_with(MIN_MEMORY_BYTES).await;
     let frames = || budget.used_bytes_of(MemoryKind::Frames);
-    let client = server.client(Encoding::Binary).await;
+    let mut client = server.client(Encoding::Binary).await;
+    // What arrived before does not count any more.
+    client.send(&[add(1, "s", &"v".repeat(3 << 20))]).await;
+    client.receive().await.unwrap();
     let (_reader, mut writer) = client.into_split();
     // Final, binary, masked with zeros, and 16 MiB long.
     let mut head = vec![0x82, 0x80 | 127];

@@ -1,6 +1,7 @@
 //! Connecting [`RedisStreams`], and the settings for it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use streamgate_backend::memory_budget::MemoryBudget;
@@ -43,13 +44,20 @@ pub struct RedisStreamsBuilder {
 }
 
 impl RedisStreams {
-    /// Connects to the Redis at a URL, `redis://[user:password@]host[:port][/database]`, with
-    /// default settings.
+    /// Connects to the Redis at a URL, with default settings:
+    ///
+    /// - `redis://[user:password@]host[:port][/database]`
+    /// - `rediss://…` for TLS. The certificate of Redis must have the host's name, and come from an
+    ///   authority that the system trusts, or from [`ca_file`](RedisStreamsBuilder::ca_file).
+    /// - `unix:///path?user=…&pass=…&db=…` for a Unix socket, or `redis+unix://`
+    ///
+    /// `valkey://`, `valkeys://` and `valkey+unix://` mean the same.
     ///
     /// # Errors
     ///
-    /// `CONFIG` for an invalid URL; `DISCONNECTED` if Redis cannot be reached; else the error that
-    /// Redis answers, such as `WRONGPASS` or `NOAUTH`. No error repeats the password.
+    /// `CONFIG` for an invalid URL, and if only another setting helps, such as another certificate;
+    /// `DISCONNECTED` if Redis cannot be reached; else the error that Redis answers, such as
+    /// `WRONGPASS` or `NOAUTH`. No error repeats the password.
     pub async fn connect(url: &str) -> CacheResult<Self> {
         Self::builder(url).connect().await
     }
@@ -96,6 +104,29 @@ impl RedisStreamsBuilder {
         self
     }
 
+    /// Sets the file with the certificates of the authorities, in PEM, that Redis's certificate must
+    /// come from; they take the place of the system's. The URL must begin with `rediss://`.
+    ///
+    /// The file is read for each connection, so that a renewed one counts from the next on.
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.connection.tls_files.ca = Some(path.into());
+        self
+    }
+
+    /// Sets the files with a client certificate, followed by those of intermediate authorities, and
+    /// with its private key, both in PEM. The URL must begin with `rediss://`.
+    ///
+    /// The files are read for each connection, so that a renewed certificate is used from the next
+    /// on. Connections that are open stay.
+    pub fn client_certificate_files(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        self.connection.tls_files.identity = Some((certificate.into(), key.into()));
+        self
+    }
+
     /// Sets how many waits and tails may be under way at once; a further one fails with
     /// `OVERLOADED`. The default is 131,072. Each takes about 1 KiB.
     pub fn max_waits(mut self, waits: usize) -> Self {
@@ -119,13 +150,18 @@ impl RedisStreamsBuilder {
         self
     }
 
-    /// Checks the settings without connecting.
+    /// Checks the settings, and the files of TLS, without connecting.
     ///
     /// # Errors
     ///
-    /// `CONFIG` for an invalid URL, or for a client name that Redis would refuse.
+    /// `CONFIG` for an invalid URL, for a client name that Redis would refuse, and for a file that
+    /// cannot be used.
     pub fn validate(&self) -> CacheResult<()> {
-        Endpoint::new(&self.url, self.connection.clone()).map(|_| ())
+        self.endpoint()?.check_files()
+    }
+
+    pub(crate) fn endpoint(&self) -> CacheResult<Endpoint> {
+        Endpoint::new(&self.url, self.connection.clone())
     }
 
     /// Connects to Redis.
@@ -134,7 +170,7 @@ impl RedisStreamsBuilder {
     ///
     /// Those of [`RedisStreams::connect`], and `CONFIG` for a client name that Redis would refuse.
     pub async fn connect(self) -> CacheResult<RedisStreams> {
-        let endpoint = Endpoint::new(&self.url, self.connection)?;
+        let endpoint = self.endpoint()?;
         RedisStreams::connect_to(endpoint, self.max_waits, self.max_pipelines, self.memory).await
     }
 }

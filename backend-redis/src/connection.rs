@@ -9,4 +9,5 @@ pub(crate) mod invalidations;
 pub(crate) mod page_connection;
 pub(crate) mod reconnect_pause;
 pub(crate) mod resp;
+pub(crate) mod tls;
 pub(crate) mod url;

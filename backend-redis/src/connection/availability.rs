@@ -46,8 +46,8 @@ impl RedisAvailability {
     /// Records that the connection is lost, or cannot be made for that reason.
     pub(super) fn set_unavailable(&self, reason: CacheError) {
         self.set(Some(match reason.code() {
-            // Clients of a server must not learn Redis's address.
-            code::DISCONNECTED => errors::disconnected(),
+            // Clients of a server must not learn Redis's address, and cannot change a setting.
+            code::DISCONNECTED | code::CONFIG => errors::disconnected(),
             _ => reason,
         }));
     }

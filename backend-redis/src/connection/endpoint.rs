@@ -7,12 +7,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Client, ConnectionInfo};
+use redis::ConnectionInfo;
 use streamgate_backend::BackendCounters;
 use streamgate_backend::memory_budget::MemoryBudget;
 use streamgate_protocol::{CacheError, CacheResult};
 use tokio::sync::Notify;
 
+use crate::connection::tls::{TlsFiles, TlsSettings};
 use crate::connection::url;
 
 /// Default [response time-out](crate::RedisStreamsBuilder::response_timeout): how long Redis may be
@@ -37,12 +38,15 @@ pub(crate) struct ConnectionSettings {
     pub(crate) response_timeout: Duration,
     /// Name in `CLIENT LIST`; empty for none.
     pub(crate) client_name: String,
+    pub(crate) tls_files: TlsFiles,
 }
 
 /// Where Redis is, how to sign in, and whether a failover is suspected. Clones share everything.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
-    client: Client,
+    info: Arc<ConnectionInfo>,
+    /// Absent for connections without TLS.
+    tls: Option<Arc<TlsSettings>>,
     settings: ConnectionSettings,
     suspected_failover: Arc<Notify>,
     counters: Arc<BackendCounters>,
@@ -55,17 +59,18 @@ impl Default for ConnectionSettings {
             connect_timeout: CONNECT_TIMEOUT,
             response_timeout: RESPONSE_TIMEOUT,
             client_name: CLIENT_NAME.to_owned(),
+            tls_files: TlsFiles::default(),
         }
     }
 }
 
 impl Endpoint {
-    /// Parses a `redis://` URL.
+    /// Parses a URL.
     ///
     /// # Errors
     ///
-    /// `CONFIG` for a URL or a client name that Redis cannot take. The error never repeats a
-    /// password.
+    /// `CONFIG` for a URL or a client name that Redis cannot take, and for files of TLS without TLS.
+    /// The error never repeats a password.
     pub(crate) fn new(url: &str, settings: ConnectionSettings) -> CacheResult<Self> {
         let name = &settings.client_name;
         // Redis's own rule.
@@ -74,10 +79,19 @@ impl Endpoint {
                 "invalid client name {name:?}: Redis takes printable ASCII without spaces"
             )));
         }
-        let info = url::parse(url)?;
-        let client = Client::open(info).map_err(|error| url::invalid(url, &error.to_string()))?;
+        let parsed = url::parse(url)?;
+        let files = &settings.tls_files;
+        let tls = match parsed.tls_name {
+            Some(name) => Some(Arc::new(TlsSettings::new(name, files.clone()))),
+            None if files.is_empty() => None,
+            None => {
+                let why = "a CA or a client certificate needs TLS; write rediss://host:port";
+                return Err(url::invalid(url, why));
+            }
+        };
         Ok(Self {
-            client,
+            info: Arc::new(parsed.info),
+            tls,
             settings,
             suspected_failover: Arc::default(),
             counters: Arc::default(),
@@ -95,7 +109,24 @@ impl Endpoint {
     }
 
     pub(crate) fn info(&self) -> &ConnectionInfo {
-        self.client.get_connection_info()
+        &self.info
+    }
+
+    /// Returns how to speak TLS; `None` for connections without it.
+    pub(super) const fn tls(&self) -> Option<&Arc<TlsSettings>> {
+        self.tls.as_ref()
+    }
+
+    /// Reads the files of TLS.
+    ///
+    /// # Errors
+    ///
+    /// `CONFIG` if one of them cannot be used.
+    pub(crate) fn check_files(&self) -> CacheResult<()> {
+        match &self.tls {
+            Some(tls) => tls.client_config().map(drop),
+            None => Ok(()),
+        }
     }
 
     pub(crate) const fn settings(&self) -> &ConnectionSettings {
@@ -153,6 +184,25 @@ mod tests {
         for name in ["two words", "line\n", "naïve"] {
             assert_eq!(with_name(name).unwrap_err().code(), "CONFIG", "{name:?}");
         }
+    }
+
+    #[test]
+    fn files_of_tls_need_a_url_of_tls() {
+        let settings = ConnectionSettings {
+            tls_files: TlsFiles {
+                ca: Some("ca.pem".into()),
+                identity: None,
+            },
+            ..ConnectionSettings::default()
+        };
+        for url in ["redis://127.0.0.1", "unix:///run/redis.sock"] {
+            let error = Endpoint::new(url, settings.clone()).unwrap_err();
+            assert_eq!(error.code(), "CONFIG");
+            assert!(error.to_string().contains("rediss://"), "{error}");
+        }
+        let endpoint = Endpoint::new("rediss://127.0.0.1", settings).unwrap();
+        let error = endpoint.check_files().unwrap_err();
+        assert!(error.to_string().contains("ca.pem"), "{error}");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, CacheResult};
 
-use crate::connection::endpoint::{ConnectionSettings, Endpoint};
+use crate::builder::RedisStreamsBuilder;
+use crate::connection::endpoint::Endpoint;
 use crate::connection::resp::RespConnection;
 use crate::wire::packing::PackedCommands;
 use crate::wire::{answers, commands, errors};
@@ -23,15 +24,14 @@ pub struct HashReader {
 }
 
 impl HashReader {
-    /// Creates a reader of the hash with this key, of the Redis at a URL as
-    /// [`RedisStreams::connect`](crate::RedisStreams::connect) takes it.
+    /// Creates a reader of the hash with this key, of the Redis to which the builder connects.
     ///
     /// # Errors
     ///
-    /// `CONFIG` for an invalid URL. The error does not repeat the password.
-    pub fn new(url: &str, key: &str) -> CacheResult<Self> {
+    /// `CONFIG` for invalid settings. The error does not repeat the password.
+    pub fn new(redis: &RedisStreamsBuilder, key: &str) -> CacheResult<Self> {
         Ok(Self {
-            endpoint: Endpoint::new(url, ConnectionSettings::default())?,
+            endpoint: redis.endpoint()?,
             key: key.to_owned(),
             connection: None,
         })
@@ -43,8 +43,8 @@ impl HashReader {
     /// # Errors
     ///
     /// `LIMIT` if there are more than `max_fields`; `TIMEOUT` if it takes longer than `timeout`,
-    /// connecting included; `DISCONNECTED` if Redis cannot be reached; else what Redis answers, such
-    /// as `WRONGTYPE` or `NOPERM`.
+    /// connecting included; `DISCONNECTED` if Redis cannot be reached; `CONFIG` if only another
+    /// setting helps; else what Redis answers, such as `WRONGTYPE` or `NOPERM`.
     pub async fn read(
         &mut self,
         max_fields: usize,

@@ -160,9 +160,9 @@ impl PageConnectionState {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "cannot open the connection for pages");
-                    // Clients of a server must not learn Redis's address.
+                    // Clients of a server must not learn Redis's address, and cannot change a setting.
                     let error = match error.code() {
-                        code::DISCONNECTED => errors::disconnected(),
+                        code::DISCONNECTED | code::CONFIG => errors::disconnected(),
                         _ => error,
                     };
                     current.last_failure = Some((Instant::now(), error.clone()));

@@ -1,16 +1,60 @@
 //! Redis URLs, and errors about them that hold no password.
+//!
+//! redis-rs parses them, which knows no TLS here: the connections are made in this crate.
 
-use redis::{ConnectionInfo, IntoConnectionInfo};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use rustls::pki_types::ServerName;
 use streamgate_protocol::{CacheError, CacheResult};
 
-/// Parses a URL: `redis://[user:password@]host[:port][/database]`.
+/// Where Redis is, and how to sign in.
+#[derive(Clone)]
+pub(super) struct RedisUrl {
+    pub(super) info: ConnectionInfo,
+    /// The name that its certificate must have, if it speaks TLS.
+    pub(super) tls_name: Option<ServerName<'static>>,
+}
+
+/// Parses a URL: `redis://[user:password@]host[:port][/database]`, `rediss://…` for TLS, or
+/// `unix:///path?user=…&pass=…&db=…`. Each scheme has its counterpart of Valkey.
 ///
 /// # Errors
 ///
 /// `CONFIG`, with the mistake and a correct form.
-pub(super) fn parse(url: &str) -> CacheResult<ConnectionInfo> {
-    let parsed = url.into_connection_info();
-    parsed.map_err(|error| {
+pub(super) fn parse(url: &str) -> CacheResult<RedisUrl> {
+    let Some(rest) = after_tls_scheme(url) else {
+        let info = parse_plain(url, url)?;
+        let tls_name = None;
+        return Ok(RedisUrl { info, tls_name });
+    };
+    if rest.contains('#') {
+        let why = "certificates are always checked: remove what follows '#', and write a '#' of a \
+                   password as %23";
+        return Err(invalid(url, why));
+    }
+    let info = parse_plain(&format!("redis://{rest}"), url)?;
+    let ConnectionAddr::Tcp(host, _) = info.addr() else {
+        return Err(invalid(url, "missing host"));
+    };
+    let name = ServerName::try_from(host.clone())
+        .map_err(|_| invalid(url, "no certificate can have this name of a host"))?;
+    Ok(RedisUrl {
+        info,
+        tls_name: Some(name),
+    })
+}
+
+/// Returns what follows the scheme, if that is one of TLS.
+fn after_tls_scheme(url: &str) -> Option<&str> {
+    let (scheme, rest) = url.split_once("://")?;
+    let is_tls = ["rediss", "valkeys"]
+        .iter()
+        .any(|tls| scheme.eq_ignore_ascii_case(tls));
+    is_tls.then_some(rest)
+}
+
+/// Parses `plain`; errors are about `url`.
+fn parse_plain(plain: &str, url: &str) -> CacheResult<ConnectionInfo> {
+    plain.into_connection_info().map_err(|error| {
         if !url.contains("://") {
             let host = match without_secrets(url) {
                 host if host.is_empty() => "127.0.0.1:6379".to_owned(),
@@ -25,7 +69,8 @@ pub(super) fn parse(url: &str) -> CacheResult<ConnectionInfo> {
         } else {
             why.to_owned()
         };
-        let expected = "write it as redis://[user:password@]host[:port][/database]";
+        let expected = "write it as redis://[user:password@]host[:port][/database], with rediss:// \
+                        for TLS, or as unix:///path?user=…&pass=…&db=…";
         invalid(url, &format!("{why}; {expected}"))
     })
 }
@@ -106,6 +151,44 @@ mod tests {
     }
 
     #[test]
+    fn schemes_say_whether_and_how_to_connect() {
+        for (url, address, tls_name) in [
+            ("redis://h:1/2", "h:1", None),
+            ("valkey://h", "h:6379", None),
+            ("rediss://h:1", "h:1", Some("h")),
+            ("REDISS://127.0.0.1", "127.0.0.1:6379", Some("127.0.0.1")),
+            ("valkeys://[::1]:1", "::1:1", Some("::1")),
+            ("unix:///run/r.sock?db=3", "/run/r.sock", None),
+            ("redis+unix:///run/r.sock", "/run/r.sock", None),
+            ("valkey+unix:///run/r.sock", "/run/r.sock", None),
+        ] {
+            let parsed = parse(url).unwrap();
+            assert_eq!(parsed.info.addr().to_string(), address, "{url}");
+            let name = parsed.tls_name.map(|name| name.to_str().into_owned());
+            assert_eq!(name.as_deref(), tls_name, "{url}");
+        }
+        let parsed = parse("rediss://ann:p%23w@h/7").unwrap();
+        let settings = parsed.info.redis_settings();
+        let signs_in = (settings.username(), settings.password(), settings.db());
+        assert_eq!(signs_in, (Some("ann"), Some("p#w"), 7));
+        let parsed = parse("unix:///run/r.sock?user=ann&pass=p%26w&db=7").unwrap();
+        let settings = parsed.info.redis_settings();
+        let signs_in = (settings.username(), settings.password(), settings.db());
+        assert_eq!(signs_in, (Some("ann"), Some("p&w"), 7));
+    }
+
+    #[test]
+    fn no_url_turns_the_check_of_certificates_off() {
+        for url in [
+            "rediss://h#insecure",
+            "rediss://h/#insecure",
+            "valkeys://h/0#",
+        ] {
+            assert!(error(url).contains("always checked"), "{}", error(url));
+        }
+    }
+
+    #[test]
     fn an_error_never_repeats_a_password() {
         for url in [
             "redis://ann:hunter2@host:port",
@@ -114,6 +197,8 @@ mod tests {
             "ann:hunter2@host",
             "http://host/?password=hunter2",
             "redis+unix:///run/redis.sock?pass=hunter2&db=first",
+            "rediss://ann:hunter2@host:port",
+            "rediss://ann:hunter2@host/#insecure",
         ] {
             let error = error(url);
             assert!(!error.contains("ter2"), "{error}");

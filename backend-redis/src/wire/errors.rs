@@ -60,11 +60,16 @@ pub(crate) fn overloaded() -> CacheError {
 }
 
 /// Returns the error of a connection that could not be opened.
-pub(crate) fn unconnected(error: &RedisError, address: &str) -> CacheError {
+pub(crate) fn unconnected(error: &RedisError, address: &str, hint: &str) -> CacheError {
     CacheError::backend(
         code::DISCONNECTED,
-        format_args!("cannot reach Redis at {address}: {error}"),
+        format_args!("cannot reach Redis at {address}: {error}{hint}"),
     )
+}
+
+/// Returns the error of a connection that only another setting makes possible.
+pub(crate) fn misconfigured(address: &str, remedy: &str) -> CacheError {
+    CacheError::ConfigError(format!("cannot use Redis at {address}: {remedy}"))
 }
 
 /// Returns why a server that does not speak RESP3 pushes nothing.

@@ -35,11 +35,14 @@ impl Fixture {
         }
         let server = RedisServer::start(version).unwrap();
         let streams = RedisStreams::connect(&server.url()).await.unwrap();
-        let direct = connect_directly(&server).await;
+        Self::of(server, streams).await
+    }
+
+    pub(crate) async fn of(server: RedisServer, streams: RedisStreams) -> Self {
         Self {
+            direct: connect_directly(&server).await,
             server,
             streams,
-            direct,
         }
     }
 
@@ -48,11 +51,8 @@ impl Fixture {
     pub(crate) async fn with_user(version: RedisVersion, config: &str) -> Self {
         let config: Vec<&str> = config.split(' ').collect();
         let server = RedisServer::start_with(version, &config).unwrap();
-        Self {
-            streams: RedisStreams::connect(&user_url(&server)).await.unwrap(),
-            direct: connect_directly(&server).await,
-            server,
-        }
+        let streams = RedisStreams::connect(&user_url(&server)).await.unwrap();
+        Self::of(server, streams).await
     }
 
     /// Returns the URL that signs in as the user `app`.
@@ -168,7 +168,7 @@ impl Fixture {
 }
 
 pub(crate) async fn connect_directly(server: &RedisServer) -> MultiplexedConnection {
-    let client = redis::Client::open(server.url()).unwrap();
+    let client = redis::Client::open(server.socket_url()).unwrap();
     // A busy machine is no failure; a test that hangs is ended by `within_limit`.
     let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
     client

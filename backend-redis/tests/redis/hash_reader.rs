@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use streamgate_redis::HashReader;
+use streamgate_redis::{HashReader, RedisStreams};
 use streamgate_test_support::RedisVersion;
 
 use crate::fixture::Fixture;
@@ -14,7 +14,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 async fn a_hash_is_read_whole_within_its_bound_and_again_after_a_loss() {
     for version in RedisVersion::ALL {
         let mut fixture = Fixture::new(version).await;
-        let mut reader = HashReader::new(&fixture.server.url(), "h").unwrap();
+        let mut reader =
+            HashReader::new(&RedisStreams::builder(&fixture.server.url()), "h").unwrap();
         assert_eq!(reader.read(0, TIMEOUT).await.unwrap().len(), 0);
         let script = "for i=1,5000 do redis.call('HSET','h','f'..i,i) end";
         let mut fill = redis::cmd("EVAL");

@@ -144,7 +144,10 @@ async fn use_everything(fixture: &Fixture) -> CacheResult<()> {
         given = deliveries.next() => panic!("it received {given:?}"),
     }
     drop(deliveries);
-    let mut revoked = HashReader::new(&fixture.user_url(), "streamgate:revoked")?;
+    let mut revoked = HashReader::new(
+        &RedisStreams::builder(&fixture.user_url()),
+        "streamgate:revoked",
+    )?;
     assert_eq!(revoked.read(1, Duration::from_secs(60)).await?.len(), 0);
     let mut last = streams.tail("s", TailFrom::Last(1));
     within_limit(last.next()).await.transpose()?;

@@ -127,8 +127,8 @@ pub(super) struct ServeArgs {
     /// URL of the Redis that stores the streams; without it, streams are in memory and end with the
     /// process
     ///
-    /// For example redis://127.0.0.1:6379, or redis://user:password@host:6379/0. Needs Redis 7.0 or
-    /// newer.
+    /// For example redis://127.0.0.1:6379, or redis://user:password@host:6379/0. rediss:// is with
+    /// TLS; unix:///run/redis.sock?user=…&pass=…&db=… is a Unix socket. Needs Redis 7.0 or newer.
     #[arg(
         long,
         env = "STREAMGATE_REDIS",
@@ -145,6 +145,21 @@ pub(super) struct ServeArgs {
         conflicts_with = "redis"
     )]
     pub(super) redis_file: Option<PathBuf>,
+
+    /// Certificates in PEM of the authorities that Redis's certificate must come from [default: those
+    /// that the system trusts]
+    ///
+    /// The server reads this file and the next two for each connection to Redis.
+    #[arg(long, env = "STREAMGATE_REDIS_CA", value_name = "FILE")]
+    pub(super) redis_ca: Option<PathBuf>,
+
+    /// Client certificate in PEM for Redis, if it requires one
+    #[arg(long, env = "STREAMGATE_REDIS_CERTIFICATE", value_name = "FILE")]
+    pub(super) redis_certificate: Option<PathBuf>,
+
+    /// Private key of --redis-certificate in PEM
+    #[arg(long, env = "STREAMGATE_REDIS_KEY", value_name = "FILE")]
+    pub(super) redis_key: Option<PathBuf>,
 
     /// Capacity in bytes for streams in memory; adds and new groups beyond it fail with OOM
     #[arg(

@@ -7,7 +7,7 @@ use std::path::Path;
 use streamgate::{Limits, Permission, RightRule};
 
 use super::command_line::resolve;
-use super::connect::redis_url;
+use super::connect::redis;
 use super::serve::{check_folder, without_redis};
 use super::settings::Access;
 use super::tls_files::TlsFiles;
@@ -42,14 +42,14 @@ pub(super) fn run(path: &Path) -> Result<(), CommandError> {
         .as_ref()
         .and_then(|(file, _)| file.access.as_ref());
     check_folder(args)?;
-    if access.is_some_and(|access| access.revoked_key.is_some()) && redis_url(args)?.is_none() {
+    if access.is_some_and(|access| access.revoked_key.is_some()) && redis(args)?.is_none() {
         return Err(without_redis());
     }
     let addresses = listening::resolve_now("--listen", &args.listen)?;
     listening::check(&addresses, args, access.is_some())?;
     args.origins()?;
     logging::parse_filter(&args.log)?;
-    connect::check_url(args)?;
+    connect::check_redis(args)?;
     let tls = TlsFiles::of(args)?.map(TlsFiles::load).transpose()?;
     let mut text = format!("{} is valid\n\n", path.display());
     // Writing to a string does not fail.

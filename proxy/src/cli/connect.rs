@@ -7,7 +7,7 @@ use streamgate_backend::{Backend, MemoryBudget};
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::error::code::DISCONNECTED;
 use streamgate_protocol::{CacheError, CacheResult, Retry};
-use streamgate_redis::{RedisStreams, without_secrets};
+use streamgate_redis::{RedisStreams, RedisStreamsBuilder, without_secrets};
 
 use super::CommandError;
 use super::args::{RedisUrl, ServeArgs};
@@ -25,17 +25,15 @@ pub(super) async fn connect(
     args: &ServeArgs,
     budget: &MemoryBudget,
 ) -> Result<(Arc<dyn Backend>, String), CommandError> {
-    let Some(url) = redis_url(args)? else {
+    let Some((builder, name)) = redis(args)? else {
         let memory = MemoryStreams::builder()
             .capacity_bytes(args.memory_bytes)
             .memory_budget(budget.clone());
         return Ok((Arc::new(memory.build()), "memory".to_owned()));
     };
-    let url = url.as_str();
-    let name = without_secrets(url);
-    match connect_to_redis(url, budget).await {
+    match connect_to_redis(&builder, budget).await {
         Some(Ok(redis)) => Ok((Arc::new(redis), name)),
-        Some(Err(CacheError::ConfigError(why))) => Err(invalid_url(&why)),
+        Some(Err(CacheError::ConfigError(why))) => Err(invalid(&why)),
         Some(Err(error)) => Err(cannot_connect(&name, error.message())),
         None => {
             let seconds = CONNECT_TIMEOUT.as_secs();
@@ -47,23 +45,58 @@ pub(super) async fn connect(
     }
 }
 
-/// Checks where Redis is, without connecting.
-pub(super) fn check_url(args: &ServeArgs) -> Result<(), CommandError> {
-    match redis_url(args)? {
-        Some(url) => RedisStreams::builder(url.as_str())
-            .validate()
-            .map_err(|error| invalid_url(error.message())),
+/// Checks where Redis is and the files of TLS to it, without connecting.
+pub(super) fn check_redis(args: &ServeArgs) -> Result<(), CommandError> {
+    match redis(args)? {
+        Some((builder, _)) => builder.validate().map_err(|error| invalid(error.message())),
         None => Ok(()),
     }
 }
 
 /// The reason names the URL without its secrets, and what to write instead.
-fn invalid_url(why: &str) -> CommandError {
+fn invalid(why: &str) -> CommandError {
     CommandError::usage(format_args!("{why} (--redis)"))
 }
 
+/// Returns how to connect to the Redis of the flags, and its name without secrets; `None` if they
+/// name none.
+pub(super) fn redis(
+    args: &ServeArgs,
+) -> Result<Option<(RedisStreamsBuilder, String)>, CommandError> {
+    let files = [
+        (&args.redis_ca, "--redis-ca"),
+        (&args.redis_certificate, "--redis-certificate"),
+        (&args.redis_key, "--redis-key"),
+    ];
+    let Some(url) = redis_url(args)? else {
+        return match files.iter().find(|(file, _)| file.is_some()) {
+            Some((_, flag)) => Err(CommandError::usage(format_args!(
+                "{flag} without --redis; add the URL of the Redis, which begins with rediss://"
+            ))),
+            None => Ok(None),
+        };
+    };
+    let mut builder = RedisStreams::builder(url.as_str());
+    if let Some(path) = &args.redis_ca {
+        builder = builder.ca_file(path);
+    }
+    builder = match (&args.redis_certificate, &args.redis_key) {
+        (Some(certificate), Some(key)) => builder.client_certificate_files(certificate, key),
+        (None, None) => builder,
+        (Some(_), None) => return Err(without("--redis-certificate", "--redis-key")),
+        (None, Some(_)) => return Err(without("--redis-key", "--redis-certificate")),
+    };
+    Ok(Some((builder, without_secrets(url.as_str()))))
+}
+
+fn without(given: &str, missing: &str) -> CommandError {
+    CommandError::usage(format_args!(
+        "{given} without {missing}; a client certificate needs both"
+    ))
+}
+
 /// Returns the URL of `--redis`, or that in the file of `--redis-file`.
-pub(super) fn redis_url(args: &ServeArgs) -> Result<Option<RedisUrl>, CommandError> {
+fn redis_url(args: &ServeArgs) -> Result<Option<RedisUrl>, CommandError> {
     let Some(path) = &args.redis_file else {
         return Ok(args.redis.clone());
     };
@@ -77,9 +110,12 @@ pub(super) fn redis_url(args: &ServeArgs) -> Result<Option<RedisUrl>, CommandErr
 }
 
 /// Connects, and waits for as long as Redis loads its data. Returns `None` if an attempt timed out.
-async fn connect_to_redis(url: &str, budget: &MemoryBudget) -> Option<CacheResult<RedisStreams>> {
+async fn connect_to_redis(
+    builder: &RedisStreamsBuilder,
+    budget: &MemoryBudget,
+) -> Option<CacheResult<RedisStreams>> {
     loop {
-        let builder = RedisStreams::builder(url).memory_budget(budget.clone());
+        let builder = builder.clone().memory_budget(budget.clone());
         let attempt = tokio::time::timeout(CONNECT_TIMEOUT, builder.connect()).await;
         match attempt {
             // Redis answers and will serve: after a restart it may have much to load.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use streamgate::{ReloadSource, Revocation, RevokedTokens, Server};
 use streamgate_protocol::CacheError;
-use streamgate_redis::HashReader;
+use streamgate_redis::{HashReader, RedisStreamsBuilder};
 use tokio::time::MissedTickBehavior;
 
 use super::CommandError;
@@ -48,7 +48,7 @@ impl RevokedKey {
     ///
     /// If it cannot be read: without it, revoked tokens would be accepted.
     pub(super) async fn open(
-        url: &str,
+        redis: &RedisStreamsBuilder,
         key: &str,
         server: Server,
         revocations: Revocations,
@@ -60,7 +60,7 @@ impl RevokedKey {
             ))
         };
         let mut opened = Self {
-            reader: HashReader::new(url, key).map_err(cannot_read)?,
+            reader: HashReader::new(redis, key).map_err(cannot_read)?,
             key: key.to_owned(),
             server,
             revocations,

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::CommandError;
 use super::args::ServeArgs;
 use super::command_line::ServeSettings;
-use super::connect::{connect, redis_url};
+use super::connect::{connect, redis};
 use super::listening::{self, cannot_listen};
 use super::reload::Reloader;
 use super::revocations::Revocations;
@@ -56,9 +56,9 @@ pub(super) async fn serve(settings: ServeSettings) -> Result<(), CommandError> {
         let revocations = Revocations::new(server.clone());
         let key = settings.access.as_ref();
         if let Some(key) = key.and_then(|access| access.revoked_key.as_deref()) {
-            let url = redis_url(&args)?.ok_or_else(without_redis)?;
+            let (redis, _) = redis(&args)?.ok_or_else(without_redis)?;
             let (server, revocations) = (server.clone(), revocations.clone());
-            let opened = RevokedKey::open(url.as_str(), key, server, revocations);
+            let opened = RevokedKey::open(&redis, key, server, revocations);
             let key = tokio::select! {
                 opened = opened => opened?,
                 () = signals.recv() => return Ok(()),

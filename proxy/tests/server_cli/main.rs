@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, its helpers too"
 )]
 
+mod redis_tls;
 mod revoked_key;
 mod running_server;
 mod settings;

@@ -9,6 +9,7 @@ use anyhow::Context;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::authority::{Authority, TlsIdentity};
 use crate::binary;
 use crate::process::Process;
 
@@ -48,6 +49,8 @@ pub struct RedisServer {
     config: Vec<String>,
     port: u16,
     folder: TempDir,
+    /// Whether it speaks TLS on its port.
+    tls: bool,
 }
 
 impl RedisVersion {
@@ -92,17 +95,75 @@ impl RedisServer {
     ///
     /// As for [`start`](Self::start).
     pub fn start_with(version: RedisVersion, config: &[&str]) -> anyhow::Result<Self> {
-        let binary = version.binary()?;
-        let config = config.iter().map(|&arg| arg.to_owned()).collect();
-        let folder = tempfile::Builder::new()
-            .prefix("streamgate-redis-")
-            .tempdir()?;
+        Self::start_in(version, new_folder()?, config, false)
+    }
+
+    /// Starts a server that speaks TLS on its port, with a certificate for 127.0.0.1. Its clients
+    /// there may need a certificate of the same authority. Its [socket](Self::socket_url) is for
+    /// everybody, without TLS.
+    ///
+    /// Of the builds that the tests have, that of [`V7_0`](RedisVersion::V7_0) alone has TLS.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub fn start_tls(
+        authority: &Authority,
+        requires_client_certificate: bool,
+    ) -> anyhow::Result<Self> {
+        let identity = authority.issue(&["127.0.0.1"])?;
+        Self::start_tls_as(authority, &identity, requires_client_certificate)
+    }
+
+    /// As [`start_tls`](Self::start_tls), with a certificate of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub fn start_tls_as(
+        authority: &Authority,
+        identity: &TlsIdentity,
+        requires_client_certificate: bool,
+    ) -> anyhow::Result<Self> {
+        let folder = new_folder()?;
+        let write = |name: &str, pem: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, pem)?;
+            anyhow::Ok(path.to_string_lossy().into_owned())
+        };
+        let certificate = write("cert.pem", &identity.certificate)?;
+        let key = write("key.pem", &identity.key)?;
+        let ca = write("ca.pem", &authority.certificate())?;
+        let config = [
+            "--tls-cert-file",
+            &certificate,
+            "--tls-key-file",
+            &key,
+            "--tls-ca-cert-file",
+            &ca,
+            "--tls-auth-clients",
+            if requires_client_certificate {
+                "yes"
+            } else {
+                "no"
+            },
+        ];
+        Self::start_in(RedisVersion::V7_0, folder, &config, true)
+    }
+
+    fn start_in(
+        version: RedisVersion,
+        folder: TempDir,
+        config: &[&str],
+        tls: bool,
+    ) -> anyhow::Result<Self> {
         let mut server = Self {
             process: None,
-            binary,
-            config,
+            binary: version.binary()?,
+            config: config.iter().map(|&arg| arg.to_owned()).collect(),
             port: 0,
             folder,
+            tls,
         };
         let mut outcome = Ok(());
         for _ in 0..ATTEMPTS {
@@ -134,9 +195,19 @@ impl RedisServer {
         Self::start_with(version, &[&DURABLE[..], config].concat())
     }
 
-    /// Returns `redis://127.0.0.1:PORT`.
+    /// Returns `redis://127.0.0.1:PORT`, or `rediss://` if it speaks TLS there.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        let scheme = if self.tls { "rediss" } else { "redis" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+
+    /// Returns `unix://PATH`, the URL of its Unix socket.
+    pub fn socket_url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
     }
 
     /// Returns the port.
@@ -208,8 +279,15 @@ impl RedisServer {
 
     fn spawn(&mut self, started: &str) -> anyhow::Result<()> {
         let mut command = Command::new(&self.binary);
+        let port = self.port.to_string();
+        if self.tls {
+            command.args(["--port", "0", "--tls-port", &port]);
+        } else {
+            command.args(["--port", &port]);
+        }
         command
-            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
+            .args(["--bind", "127.0.0.1", "--unixsocket"])
+            .arg(self.socket())
             .args([
                 "--save",
                 "",
@@ -230,6 +308,12 @@ impl RedisServer {
         self.process = Some(process);
         Ok(())
     }
+}
+
+fn new_folder() -> std::io::Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix("streamgate-redis-")
+        .tempdir()
 }
 
 /// Returns a port on which nobody listens now. Each process begins at another port, so that

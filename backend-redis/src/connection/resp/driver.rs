@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep};
 use super::reader::{AnswerReader, MalformedAnswer};
 use super::send_queue::{PipelineAnswers, SendQueue, SendState, SentPipeline, lost};
 use crate::connection::invalidations::Invalidations;
+use crate::connection::tls;
 
 /// Bytes of a write buffer that are kept after a burst.
 const KEPT_BYTES: usize = 256 * 1024;
@@ -233,7 +234,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for ConnectionDriver<S> {
             }
             _ => return Poll::Pending,
         };
-        let error = RedisError::from(error);
+        let error = tls::into_redis_error(error);
         this.fail_all(&error);
         Poll::Ready(Some(error))
     }

@@ -1,5 +1,6 @@
 //! Opens a connection: connects, and signs in.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::send_queue::SendQueue;
 use super::sign_in::{ServerFacts, sign_in};
 use crate::connection::endpoint::Endpoint;
 use crate::connection::invalidations::Invalidations;
+use crate::connection::tls;
 use crate::wire::errors;
 
 /// Silence after which the kernel probes whether the peer is there, and the interval of the probes.
@@ -42,8 +44,9 @@ impl RespConnection {
     ///
     /// # Errors
     ///
-    /// `DISCONNECTED` if Redis cannot be reached; else the error that Redis answers to the sign-in,
-    /// or while it serves nobody, such as `LOADING`.
+    /// `DISCONNECTED` if Redis cannot be reached; `CONFIG` if only another setting helps, such as
+    /// another certificate; else the error that Redis answers to the sign-in, or while it serves
+    /// nobody, such as `LOADING`.
     pub(in crate::connection) async fn open(
         endpoint: &Endpoint,
         invalidations: Option<Arc<Invalidations>>,
@@ -57,11 +60,14 @@ impl RespConnection {
         };
         let opened = tokio::time::timeout(endpoint.settings().connect_timeout, opening).await;
         let opened = opened.unwrap_or_else(|_| {
-            let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
+            let late = io::Error::from(io::ErrorKind::TimedOut);
             Err(OpenError::Unreachable(late.into()))
         });
         opened.map_err(|error| match error {
-            OpenError::Unreachable(error) => errors::unconnected(&error, &endpoint.address()),
+            OpenError::Unreachable(error) => match tls::setting_error(&error) {
+                Some(remedy) => errors::misconfigured(&endpoint.address(), remedy),
+                None => errors::unconnected(&error, &endpoint.address(), hint(endpoint, &error)),
+            },
             OpenError::Answered(error) => error,
         })
     }
@@ -89,48 +95,59 @@ where
     RespConnection::new(queue)
 }
 
+/// Returns what may be wrong with the scheme: a server that expects TLS closes a connection without
+/// it, and one that speaks none may wait for more.
+fn hint(endpoint: &Endpoint, error: &RedisError) -> &'static str {
+    let is_tcp = matches!(endpoint.info().addr(), ConnectionAddr::Tcp(..));
+    match endpoint.tls() {
+        Some(_) if error.is_timeout() => "; if it speaks no TLS there, write redis://",
+        None if is_tcp && error.is_connection_dropped() => {
+            "; if it expects TLS there, write rediss://"
+        }
+        _ => "",
+    }
+}
+
 async fn connect(
     endpoint: &Endpoint,
     invalidations: Option<Arc<Invalidations>>,
     on_lost: impl FnOnce() + Send + 'static,
 ) -> Result<RespConnection, OpenError> {
-    let unreachable = |error: std::io::Error| OpenError::Unreachable(error.into());
+    let unreachable = |error: io::Error| OpenError::Unreachable(error.into());
     let response_timeout = endpoint.settings().response_timeout;
     let memory = endpoint.memory();
-    match endpoint.info().addr() {
-        ConnectionAddr::Tcp(host, port) => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await;
-            let stream = stream.map_err(unreachable)?;
-            // Commands are gathered before they are written.
-            stream.set_nodelay(true).map_err(unreachable)?;
-            let keepalive = TcpKeepalive::new()
-                .with_time(KEEPALIVE)
-                .with_interval(KEEPALIVE);
-            let kept_alive = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-            kept_alive.map_err(unreachable)?;
-            Ok(start(
-                stream,
-                response_timeout,
-                memory,
-                invalidations,
-                on_lost,
-            ))
+    match (endpoint.info().addr(), endpoint.tls()) {
+        (ConnectionAddr::Tcp(host, port), tls) => {
+            let stream = tcp_stream(host, *port).await.map_err(unreachable)?;
+            let Some(tls) = tls else {
+                let connection = start(stream, response_timeout, memory, invalidations, on_lost);
+                return Ok(connection);
+            };
+            let stream = tls.connect(stream).await.map_err(OpenError::Unreachable)?;
+            let connection = start(stream, response_timeout, memory, invalidations, on_lost);
+            Ok(connection)
         }
         #[cfg(unix)]
-        ConnectionAddr::Unix(path) => {
+        (ConnectionAddr::Unix(path), _) => {
             let stream = tokio::net::UnixStream::connect(path).await;
             let stream = stream.map_err(unreachable)?;
-            Ok(start(
-                stream,
-                response_timeout,
-                memory,
-                invalidations,
-                on_lost,
-            ))
+            let connection = start(stream, response_timeout, memory, invalidations, on_lost);
+            Ok(connection)
         }
-        address => {
+        (address, _) => {
             let why = format!("cannot connect to {address}: unsupported kind of address");
             Err(OpenError::Answered(CacheError::ConfigError(why)))
         }
     }
+}
+
+async fn tcp_stream(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    // Commands are gathered before they are written.
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE);
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    Ok(stream)
 }

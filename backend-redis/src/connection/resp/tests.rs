@@ -5,12 +5,17 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use redis::{RedisError, Value};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use streamgate_backend::memory_budget::{MemoryBudget, MemoryKind};
 use streamgate_protocol::CacheResult;
+use streamgate_test_support::Authority;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::open::start;
 use super::{OpenedConnection, PushError, RespConnection};
@@ -323,6 +328,49 @@ async fn what_is_written_is_flushed() {
     expect(&mut peer, &length_bytes("s")).await;
     peer.write_all(b":1\r\n").await.unwrap();
     assert_eq!(answers.await.unwrap(), [Value::Int(1)]);
+}
+
+/// TLS takes more than a full socket does. What it has taken arrives without another command.
+#[tokio::test]
+async fn megabytes_over_tls_arrive_at_a_peer_that_reads_slowly() {
+    let authority = Authority::new().unwrap();
+    let identity = authority.issue(&["redis.example"]).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    let parsed = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    roots.add(parsed(&authority.certificate())).unwrap();
+    let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+    let server = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![parsed(&identity.certificate)], key)
+        .unwrap();
+    let (ours, peer) = tokio::io::duplex(1024);
+    let name = ServerName::try_from("redis.example").unwrap();
+    let (ours, peer) = tokio::join!(
+        TlsConnector::from(Arc::new(client)).connect(name, ours),
+        TlsAcceptor::from(Arc::new(server)).accept(peer),
+    );
+    let memory = MemoryBudget::unlimited();
+    let connection = start(ours.unwrap(), RESPONSE_TIMEOUT, &memory, None, || ());
+    let mut peer = peer.unwrap();
+    for bytes in [2 * 1024 * 1024, 2 * 1024 * 1024 + 1_000, 100_000] {
+        let packed = length(&"s".repeat(bytes));
+        let mut read = vec![0; packed.bytes.len()];
+        let serve = async {
+            peer.read_exact(&mut read).await.unwrap();
+            peer.write_all(b":1\r\n").await.unwrap();
+            peer.flush().await.unwrap();
+        };
+        let (answers, ()) = tokio::join!(send(&connection, packed), serve);
+        assert_eq!(answers.unwrap(), [Value::Int(1)]);
+    }
 }
 
 #[tokio::test]

@@ -55,9 +55,9 @@ impl RedisStreams {
     ///
     /// # Errors
     ///
-    /// `CONFIG` for an invalid URL, and if only another setting helps, such as another certificate;
-    /// `DISCONNECTED` if Redis cannot be reached; else the error that Redis answers, such as
-    /// `WRONGPASS` or `NOAUTH`. No error repeats the password.
+    /// `CONFIG` for an invalid URL, and if only another setting helps: another password, another
+    /// certificate, another Redis. `DISCONNECTED` if Redis cannot be reached; else the error that
+    /// Redis answers while it serves nobody, such as `LOADING`. No error repeats the password.
     pub async fn connect(url: &str) -> CacheResult<Self> {
         Self::builder(url).connect().await
     }
@@ -170,8 +170,24 @@ impl RedisStreamsBuilder {
     ///
     /// Those of [`RedisStreams::connect`], and `CONFIG` for a client name that Redis would refuse.
     pub async fn connect(self) -> CacheResult<RedisStreams> {
+        self.connect_to(false).await
+    }
+
+    /// Tries once to connect to Redis, and goes on trying if Redis is unavailable: returns a value
+    /// that reports `DISCONNECTED`, or what Redis answered, as its
+    /// [`availability`](streamgate_backend::Backend::availability) until it has a connection.
+    ///
+    /// # Errors
+    ///
+    /// `CONFIG`, as for [`connect`](Self::connect): no waiting helps.
+    pub async fn connect_lazily(self) -> CacheResult<RedisStreams> {
+        self.connect_to(true).await
+    }
+
+    async fn connect_to(self, is_lazy: bool) -> CacheResult<RedisStreams> {
         let endpoint = self.endpoint()?;
-        RedisStreams::connect_to(endpoint, self.max_waits, self.max_pipelines, self.memory).await
+        let (waits, pipelines) = (self.max_waits, self.max_pipelines);
+        RedisStreams::connect_to(endpoint, waits, pipelines, self.memory, is_lazy).await
     }
 }
 

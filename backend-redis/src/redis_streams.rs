@@ -89,7 +89,11 @@ use crate::wire::{answers, errors, scripts};
 /// - `CLIENT TRACKING` and `CLIENT CACHING`: without them, streams are polled (see below).
 /// - `CLIENT KILL`: without it, commands on a connection that was given up because Redis did not
 ///   answer in time may still run later.
-/// - `SCRIPT LOAD`: without it, idempotent adds are plain ones, and repeats of them are refused.
+/// - `EVALSHA`, `SCRIPT LOAD`, the commands of idempotent adds, and their keys: without any of them,
+///   idempotent adds are plain ones, and repeats of them are `FORGOTTEN`.
+/// - `XINFO STREAM`: without it, a tail knows the first entry of its stream alone. An entry that was
+///   trimmed without a successor being missed may be reported as a gap, and neither a rollback nor a
+///   stream that begins again at smaller ids is noticed.
 /// - `INFO`: without it, Redis is taken for one that may evict keys, so a repeated idempotent add is
 ///   `FORGOTTEN` if nothing is remembered of its producer; and `CLIENT KILL` is not sent.
 /// - `CLIENT SETNAME` and `CLIENT SETINFO`: they only describe the connection.
@@ -130,10 +134,11 @@ impl RedisStreams {
         max_waits: usize,
         max_pipelines: usize,
         memory: MemoryBudget,
+        is_lazy: bool,
     ) -> CacheResult<Self> {
         let endpoint = endpoint.with_memory(memory.clone());
         let counters = Arc::clone(endpoint.counters());
-        let commands = CommandConnection::connect(endpoint.clone(), max_pipelines).await?;
+        let commands = CommandConnection::connect(endpoint.clone(), max_pipelines, is_lazy).await?;
         let availability = commands.availability().clone();
         let page_connection = PageConnection::new(endpoint, commands.status(), availability);
         let sizes = Arc::new(EntrySizes::new());
@@ -157,7 +162,7 @@ impl RedisStreams {
         operations: impl ExactSizeIterator<Item = Operation<'a>>,
         max_reply_bytes: u64,
     ) -> OperationBatch {
-        let deduplication = self.commands.accepts_scripts().then_some(Deduplication {
+        let deduplication = self.commands.dedup().is_allowed().then_some(Deduplication {
             ttl_refresh: &self.ttl_refresh,
             windows_may_be_evicted: self.commands.windows_may_be_evicted(),
         });

@@ -29,7 +29,7 @@ pub(crate) enum Purpose {
     Demo,
     /// The npm package: also Node.js and the packages of tests/runtimes, wasm-opt among them
     Package,
-    /// All tests: also two Redis servers, Chromium, Firefox, a Python library and cargo-fuzz
+    /// All tests: also two Redis servers, Valkey, Chromium, Firefox, a Python library and cargo-fuzz
     Test,
     /// The benchmark alone: Redis 7, and NATS to measure beside
     Bench,
@@ -65,6 +65,7 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<()> {
         Purpose::Demo | Purpose::Package => {}
         Purpose::Test => {
             redis::fetch_8()?;
+            redis::fetch_valkey()?;
             python::fetch_library()?;
             cargo_fuzz::CARGO_FUZZ.install()?;
         }

@@ -16,6 +16,7 @@ pub(crate) fn set_test_environment(command: &mut Command) -> &mut Command {
         (FIREFOX.variable, FIREFOX.find()),
         ("STREAMGATE_REDIS_7", redis::find_7()),
         ("STREAMGATE_REDIS_8", redis::find_8()),
+        ("STREAMGATE_VALKEY", redis::find_valkey()),
         ("STREAMGATE_NATS", nats::find()),
     ];
     for (name, place) in places {

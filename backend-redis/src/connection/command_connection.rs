@@ -1,10 +1,11 @@
 //! The connection that carries the operations and the hub's reads, and on which Redis pushes which
 //! stream has changed. It reconnects by itself.
 //!
-//! `supervisor` replaces a lost connection, `failover` one whose Redis became a replica, and
-//! `ping` finds a Redis that hangs.
+//! `supervisor` replaces a lost connection, `failover` one whose Redis became a replica, `ping`
+//! finds a Redis that hangs, and `missing_features` logs what Redis refuses.
 
 mod failover;
+mod missing_features;
 mod ping;
 mod supervisor;
 
@@ -74,9 +75,14 @@ impl CommandConnection {
     ///
     /// # Errors
     ///
-    /// `DISCONNECTED` if Redis cannot be reached, else the error that Redis answered.
-    pub(crate) async fn connect(endpoint: Endpoint, max_pipelines: usize) -> CacheResult<Self> {
-        let supervisor = ConnectionSupervisor::connect(endpoint).await?;
+    /// `CONFIG` if only another setting helps, `DISCONNECTED` if Redis cannot be reached, else the
+    /// error that Redis answered. If `is_lazy`, only the first.
+    pub(crate) async fn connect(
+        endpoint: Endpoint,
+        max_pipelines: usize,
+        is_lazy: bool,
+    ) -> CacheResult<Self> {
+        let supervisor = ConnectionSupervisor::connect(endpoint, is_lazy).await?;
         tokio::spawn(ping_until_dropped(Arc::downgrade(&supervisor)));
         tokio::spawn(reconnect_to_new_masters(Arc::downgrade(&supervisor)));
         Ok(Self {
@@ -85,9 +91,14 @@ impl CommandConnection {
         })
     }
 
-    /// Returns whether Redis accepts the script of idempotent adds.
-    pub(crate) fn accepts_scripts(&self) -> bool {
-        self.supervisor.accepts_scripts()
+    /// Returns whether Redis runs the script of idempotent adds.
+    pub(crate) fn dedup(&self) -> &ScriptAccess {
+        self.supervisor.dedup()
+    }
+
+    /// Returns whether Redis answers `XINFO STREAM`.
+    pub(crate) fn has_stream_info(&self) -> bool {
+        self.supervisor.has_stream_info()
     }
 
     /// Returns whether Redis runs the scripts that bound answers.
@@ -206,10 +217,11 @@ mod tests {
         while !commands.ends_with(b"PING\r\n") {
             socket.read_buf(&mut commands).await.unwrap();
         }
-        // HELLO, CLIENT SETINFO twice, INFO, SCRIPT LOAD, EVAL, CLIENT TRACKING, CLIENT CACHING and
-        // PING.
-        let answers = b"+hello\r\n+OK\r\n+OK\r\n+info\r\n+loaded\r\n:1\r\n+OK\r\n+OK\r\n+PONG\r\n";
-        socket.write_all(answers).await.unwrap();
+        // HELLO, CLIENT SETINFO twice, INFO, SCRIPT LOAD, EVALSHA, EVAL, XINFO, CLIENT TRACKING,
+        // CLIENT CACHING and PING.
+        let tried = "+loaded\r\n-NOSCRIPT no\r\n+\r\n-ERR no such key\r\n";
+        let answers = format!("+hello\r\n+OK\r\n+OK\r\n+info\r\n{tried}+OK\r\n+OK\r\n+PONG\r\n");
+        socket.write_all(answers.as_bytes()).await.unwrap();
         socket
     }
 
@@ -221,7 +233,8 @@ mod tests {
             client_name: String::new(),
             ..ConnectionSettings::default()
         };
-        let connecting = CommandConnection::connect(Endpoint::new(&url, settings).unwrap(), 1);
+        let connecting =
+            CommandConnection::connect(Endpoint::new(&url, settings).unwrap(), 1, false);
         let (commands, ()) = tokio::join!(connecting, accept_sign_in(&listener).map(drop));
         let _commands = commands.unwrap_or_else(|error| panic!("{error}"));
         let again = tokio::time::timeout(Duration::from_secs(60), accept_sign_in(&listener));

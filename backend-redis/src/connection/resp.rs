@@ -5,7 +5,7 @@
 //! add as all the rest of this server. Operations come in batches and need none of that. redis-rs
 //! parses URLs, and its values and errors are used here.
 //!
-//! `open` connects, `sign_in` signs in, `connection` sends, `driver` is the task that writes and
+//! `open` connects, `sign_in` signs in, `server_kind` looks at the server, `connection` sends, `driver` is the task that writes and
 //! reads, `reader` parses, and `send_queue` is between the senders and the driver.
 
 mod connection;
@@ -13,6 +13,7 @@ mod driver;
 mod open;
 pub(crate) mod reader;
 mod send_queue;
+mod server_kind;
 mod sign_in;
 mod unanswered_bytes;
 

@@ -217,7 +217,10 @@ impl Feed {
         }
         self.due |= !at_end;
         if at_end && self.confirmation == Confirmation::InFlight {
-            self.confirm_ahead(last_generated);
+            // Where the stream does not tell which ids it generated, those that were read count.
+            let furthest = self.ahead.values().max().copied();
+            let known = last_generated.or(furthest.filter(|_| request.info_is_refused));
+            self.confirm_ahead(known);
         }
         Ok(at_end.then_some(self.cursor.position))
     }

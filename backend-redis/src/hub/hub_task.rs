@@ -190,6 +190,7 @@ impl HubTask {
             && self.probes.len() < MAX_PROBES
             && let Some(mut probe) = self.table.next_probe()
         {
+            probe.set_stream_info(self.commands.has_stream_info());
             let (generation, sent) = self
                 .commands
                 .send_encoded(&mut |packed| probe.encode(packed));

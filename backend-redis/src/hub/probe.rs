@@ -113,6 +113,13 @@ impl Probe {
         self.find_end &= needs_end || !sizes.is_large(place);
     }
 
+    /// Sets whether Redis answers `XINFO STREAM`.
+    pub(super) fn set_stream_info(&mut self, has_stream_info: bool) {
+        if let Some(feed) = &mut self.feed {
+            feed.info_is_refused = !has_stream_info;
+        }
+    }
+
     /// Encodes the commands, those for consumers that still wait.
     ///
     /// This runs while nothing else can be sent. A consumer that has cancelled by now may have sent

@@ -23,6 +23,7 @@ use crate::wire::answers::next_value;
 use crate::wire::errors;
 use crate::wire::packing::{PackedCommands, USUAL_COMMAND_BYTES};
 use crate::wire::scripts::idempotent_add::{self, AddResult, ScriptAnswer};
+use crate::wire::scripts::script_access::ScriptAccess;
 
 /// Operations, encoded.
 pub(crate) struct OperationBatch {
@@ -178,7 +179,8 @@ impl OperationBatch {
                     let result = match &mut values {
                         Ok((values, _)) => {
                             if is_first {
-                                script.begin(next_value(values), refreshes.next().flatten());
+                                let refresh = refreshes.next().flatten();
+                                script.begin(next_value(values), refresh, commands.dedup());
                             }
                             script.next(number, after)
                         }
@@ -265,9 +267,9 @@ impl ScriptResults {
     }
 
     /// Takes the answer to the next script call.
-    fn begin(&mut self, value: Value, refresh: Option<PendingRefresh>) {
+    fn begin(&mut self, value: Value, refresh: Option<PendingRefresh>, access: &ScriptAccess) {
         self.script_is_unknown |= idempotent_add::is_unknown(&value);
-        self.answer = idempotent_add::decode(value);
+        self.answer = idempotent_add::decode(value, access);
         self.refresh = refresh;
     }
 
@@ -310,7 +312,8 @@ mod tests {
 
     fn answered(answer: &[u8]) -> ScriptResults {
         let mut results = ScriptResults::new();
-        results.begin(redis::parse_redis_value(answer).unwrap(), None);
+        let access = ScriptAccess::default();
+        results.begin(redis::parse_redis_value(answer).unwrap(), None, &access);
         results
     }
 

@@ -91,6 +91,7 @@ impl TailCursor {
             with_info: self.needs_info,
             look_up: self.look_up.clone(),
             bound: None,
+            info_is_refused: false,
         }
     }
 
@@ -102,6 +103,7 @@ impl TailCursor {
             with_info: true,
             look_up: Vec::new(),
             bound: None,
+            info_is_refused: false,
         }
     }
 
@@ -116,14 +118,16 @@ impl TailCursor {
     ) -> CacheResult<Option<(Self, CheckedPage)>> {
         let info = match range.info {
             InfoReply::Info(info) => Some(info),
-            InfoReply::NotRequested | InfoReply::NoStream => None,
+            InfoReply::NotRequested | InfoReply::NoStream | InfoReply::Ends(..) => None,
         };
+        let is_unknown = matches!(range.info, InfoReply::Ends(..));
         let last_generated = info.map(|info| info.last_generated);
         if last_generated.is_some_and(|last| last < after) {
             return Ok(None);
         }
         let before_first = match range.entries.first() {
             Some(first) => entry_id(first)?.predecessor(),
+            None if is_unknown => Some(after),
             None => last_generated,
         };
         let mut cursor = Self::new(before_first.unwrap_or(EntryId::ZERO), None);
@@ -153,6 +157,7 @@ impl TailCursor {
                 self.needs_info = true;
                 return None;
             }
+            InfoReply::Ends(first, _) => return Some(self.check_by_first(range, first)),
             InfoReply::NoStream => None,
             InfoReply::Info(info) => Some(info),
         };
@@ -198,6 +203,36 @@ impl TailCursor {
         let entries_after = page.at_end.then_some(page.entries.len());
         self.learn_added(info.as_ref(), entries_after);
         Some(page)
+    }
+
+    /// Checks where only the first entry that is left is known: entries are missing if that one and
+    /// the entry at the position are not the same, and do not follow each other.
+    ///
+    /// So an entry that was deleted alone may be taken for a gap, and a stream that lost what the
+    /// tail has read is not noticed.
+    fn check_by_first(&mut self, range: RangeReply, first: Option<EntryId>) -> CheckedPage {
+        let position = self.position;
+        let is_gap = |first: &EntryId| {
+            let follows = Some(*first) == position.successor();
+            position != EntryId::ZERO && *first > position && !follows
+        };
+        let first = first.filter(|first| !range.position_exists && is_gap(first));
+        let gap = first.map(|first| Discontinuity::new(Some(first), first, GapReason::Trimmed));
+        if let Some(gap) = gap {
+            self.continue_after(gap);
+        }
+        self.needs_info = !range.position_exists;
+        // No entries are counted, but the end of the stream is where the last entry is.
+        self.added = Some(AddedCount {
+            position: self.position,
+            entries: 0,
+        });
+        CheckedPage {
+            gap,
+            at_end: !range.is_full,
+            entries: range.entries,
+            last_generated: None,
+        }
     }
 
     /// Moves to the position after a gap.

@@ -103,6 +103,10 @@ impl PageReader {
         sharing: PageSharing,
     ) -> PageTask<RangeReply> {
         let pages = self.clone();
+        let request = RangeRequest {
+            info_is_refused: !commands.has_stream_info(),
+            ..request
+        };
         let pages_needed = self.sizes.pages(self.sizes.place(&stream));
         self.spawn(sharing, pages_needed, async move {
             if sharing == PageSharing::Shared && !pages.were_cut_off() {
@@ -357,6 +361,7 @@ mod tests {
             with_info: false,
             look_up: Vec::new(),
             bound: None,
+            info_is_refused: false,
         };
         let counts = [0, 1, 3, 5, 40].map(|cut_offs| {
             let bounded = pages.bounded(request.clone(), PageSharing::Alone { cut_offs });

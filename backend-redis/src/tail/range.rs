@@ -5,6 +5,8 @@
 //!
 //! A read can be bounded in bytes. Then it is a script, and its reply holds neither the entry at the
 //! position nor those that `XINFO STREAM` returns, which may be large.
+//!
+//! Where Redis refuses `XINFO STREAM`, the ids of the first and the last entry stand for it.
 
 use redis::Value;
 use streamgate_backend::tail::gap::StreamInfo;
@@ -13,7 +15,7 @@ use streamgate_protocol::{CacheResult, Entry, EntryId};
 
 use crate::wire::commands::CommandWriter;
 use crate::wire::packing::PackedCommands;
-use crate::wire::{answers, commands, scripts};
+use crate::wire::{answers, commands, errors, scripts};
 
 /// A read from a position on, for [`TailCursor::check`](crate::tail::cursor::TailCursor::check).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub(crate) struct RangeRequest {
     /// Ids to look up in the same transaction. Empty unless `with_info`.
     pub(crate) look_up: Vec<EntryId>,
     pub(crate) bound: Option<ByteBound>,
+    /// Whether Redis refuses `XINFO STREAM`.
+    pub(crate) info_is_refused: bool,
 }
 
 /// The bound of a read in bytes of texts.
@@ -56,6 +60,8 @@ pub(crate) enum InfoReply {
     NotRequested,
     NoStream,
     Info(StreamInfo),
+    /// The first and the last entry that are left, of a stream about which Redis tells no more.
+    Ends(Option<EntryId>, Option<EntryId>),
 }
 
 impl RangeRequest {
@@ -73,12 +79,22 @@ impl RangeRequest {
             allow_larger_first,
         }) = self.bound
         {
-            let flags = [self.with_info, allow_larger_first];
+            let info = match (self.with_info, self.info_is_refused) {
+                (false, _) => "0",
+                (true, false) => "1",
+                (true, true) => "2",
+            };
+            let flags = [info, if allow_larger_first { "1" } else { "0" }];
             let page = (self.position, self.count, bytes);
             scripts::bounded_range(commands, stream, page, flags, &self.look_up);
         } else if self.with_info {
             commands::transaction(commands, |commands| {
-                commands::info(commands, stream);
+                if self.info_is_refused {
+                    commands::range_from(commands, stream, EntryId::ZERO, 1);
+                    commands::range_back_from(commands, stream, EntryId::MAX, 1);
+                } else {
+                    commands::info(commands, stream);
+                }
                 commands::range_from(commands, stream, self.position, self.rows());
                 for id in &self.look_up {
                     commands::range_of_one(commands, stream, &id.to_string());
@@ -99,6 +115,7 @@ impl RangeRequest {
             let [info, range, more, looked_up] = answers::four(next())?;
             let info = match info {
                 Value::Nil => InfoReply::NotRequested,
+                info if self.info_is_refused => decode_ends(info)?,
                 info => decode_info(info)?,
             };
             let is_full = answers::number(more)? > 0;
@@ -112,13 +129,24 @@ impl RangeRequest {
             return self.decode_rows(next(), InfoReply::NotRequested);
         }
         // A command that is refused before `EXEC` gives the reason; the reply to `EXEC` does not.
-        for _ in 0..3 + self.look_up.len() {
+        let queued = 3 + self.look_up.len() + usize::from(self.info_is_refused);
+        for _ in 0..queued {
             answers::done(next())?;
         }
-        let ([info, range], looked_up) = answers::two_and_more(next())?;
+        let ([info, range], mut looked_up) = answers::two_and_more(next())?;
+        let (info, range) = if self.info_is_refused {
+            let last = range;
+            if looked_up.is_empty() {
+                return Err(errors::unexpected("a range"));
+            }
+            let range = looked_up.remove(0);
+            (InfoReply::Ends(first_id(info)?, first_id(last)?), range)
+        } else {
+            (decode_info(info)?, range)
+        };
         Ok(RangeReply {
             looked_up: self.decode_looked_up(looked_up)?,
-            ..self.decode_rows(range, decode_info(info)?)?
+            ..self.decode_rows(range, info)?
         })
     }
 
@@ -166,6 +194,24 @@ pub(super) fn decode_info(info: Value) -> CacheResult<InfoReply> {
     }
 }
 
+/// Decodes the ids of the first and the last entry, which a script returns for a stream that has any.
+fn decode_ends(ends: Value) -> CacheResult<InfoReply> {
+    match answers::two_and_more(ends) {
+        Ok(([first, last], _)) => Ok(InfoReply::Ends(
+            Some(answers::parse_id(&answers::text(first)?)?),
+            Some(answers::parse_id(&answers::text(last)?)?),
+        )),
+        Err(error) if error.code() == code::SERIALIZATION => Ok(InfoReply::Ends(None, None)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Decodes the id of the first of some rows.
+pub(super) fn first_id(rows: Value) -> CacheResult<Option<EntryId>> {
+    let rows = answers::rows(rows)?;
+    rows.first().map(answers::id_of).transpose()
+}
+
 /// Parses the id of an entry that Redis sent.
 pub(crate) fn entry_id(entry: &Entry) -> CacheResult<EntryId> {
     answers::parse_id(&entry.id)
@@ -203,6 +249,7 @@ mod tests {
             with_info,
             look_up: Vec::new(),
             bound: None,
+            info_is_refused: false,
         }
     }
 

@@ -10,7 +10,7 @@ use streamgate_protocol::{CacheResult, EntryId};
 use crate::connection::command_connection::CommandConnection;
 use crate::tail::cursor::TailCursor;
 use crate::tail::page_reader::{PageError, PageReader, PageSharing, send_read_only};
-use crate::tail::range::{ByteBound, InfoReply, RangeRequest, decode_info};
+use crate::tail::range::{ByteBound, InfoReply, RangeRequest, decode_info, first_id};
 use crate::wire::packing::PackedCommands;
 use crate::wire::{answers, commands, scripts};
 
@@ -43,6 +43,7 @@ pub(super) async fn now(
     let info = retry_bounded(pages, stream, read).await?;
     let cursor = match info {
         InfoReply::Info(info) => TailCursor::at_end_of(&info),
+        InfoReply::Ends(_, last) => TailCursor::new(last.unwrap_or_default(), Some(0)),
         // The stream does not exist.
         InfoReply::NoStream | InfoReply::NotRequested => TailCursor::new(EntryId::ZERO, Some(0)),
     };
@@ -82,10 +83,13 @@ async fn read_info(
             bytes: 0,
             allow_larger_first: false,
         }),
+        info_is_refused: !commands.has_stream_info(),
     };
     let mut packed = PackedCommands::default();
     if bounded {
         request.encode(&mut packed, stream);
+    } else if request.info_is_refused {
+        commands::range_back_from(&mut packed, stream, EntryId::MAX, 1);
     } else {
         commands::info(&mut packed, stream);
     }
@@ -93,7 +97,11 @@ async fn read_info(
     if bounded {
         return Ok(request.decode(&mut values)?.info);
     }
-    Ok(decode_info(answers::next_value(&mut values))?)
+    let answer = answers::next_value(&mut values);
+    if request.info_is_refused {
+        return Ok(InfoReply::Ends(None, first_id(answer)?));
+    }
+    Ok(decode_info(answer)?)
 }
 
 /// Returns the position before the last `count` entries.

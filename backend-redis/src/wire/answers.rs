@@ -27,6 +27,8 @@ pub(crate) fn next_value(values: &mut impl Iterator<Item = Value>) -> Value {
 pub(crate) struct ServerInfo {
     pub(crate) eviction_policy: Option<String>,
     pub(crate) run_id: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) mode: Option<String>,
 }
 
 /// Decodes an `INFO`.
@@ -40,6 +42,8 @@ pub(crate) fn server_info(info: Value) -> ServerInfo {
     ServerInfo {
         eviction_policy: find("maxmemory_policy"),
         run_id: find("run_id"),
+        version: find("redis_version"),
+        mode: find("redis_mode"),
     }
 }
 
@@ -48,22 +52,33 @@ pub(crate) fn server_info(info: Value) -> ServerInfo {
 pub(crate) struct Hello {
     pub(crate) client_id: Option<u64>,
     pub(crate) is_replica: bool,
+    pub(crate) version: Option<String>,
+    /// `standalone`, `cluster` or `sentinel`.
+    pub(crate) mode: Option<String>,
 }
 
 /// Decodes a `HELLO`.
 pub(crate) fn hello(answer: &Value) -> Hello {
     let mut hello = Hello::default();
-    if let Value::Map(pairs) = answer {
-        for (name, value) in pairs {
-            match (name, value) {
-                (Value::BulkString(name), Value::Int(id)) if name == b"id" => {
-                    hello.client_id = u64::try_from(*id).ok();
-                }
-                (Value::BulkString(name), Value::BulkString(role)) if name == b"role" => {
-                    hello.is_replica = role == b"replica" || role == b"slave";
-                }
-                _ => {}
+    let Value::Map(pairs) = answer else {
+        return hello;
+    };
+    for (name, value) in pairs {
+        let Value::BulkString(name) = name else {
+            continue;
+        };
+        match (&**name, value) {
+            (b"id", Value::Int(id)) => hello.client_id = u64::try_from(*id).ok(),
+            (b"role", Value::BulkString(role)) => {
+                hello.is_replica = role == b"replica" || role == b"slave";
             }
+            (b"version", Value::BulkString(version)) => {
+                hello.version = Some(String::from_utf8_lossy(version).into_owned());
+            }
+            (b"mode", Value::BulkString(mode)) => {
+                hello.mode = Some(String::from_utf8_lossy(mode).into_owned());
+            }
+            _ => {}
         }
     }
     hello
@@ -433,7 +448,7 @@ pub(crate) fn hash_page(value: Value) -> CacheResult<(String, Vec<(String, Strin
 }
 
 /// Decodes an id or a word, and replaces bytes that are not UTF-8 with U+FFFD.
-fn text(value: Value) -> CacheResult<String> {
+pub(crate) fn text(value: Value) -> CacheResult<String> {
     bytes(value).map(ByteString::into_text)
 }
 

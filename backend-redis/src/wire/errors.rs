@@ -8,7 +8,57 @@ use streamgate_protocol::{CacheError, EntryId};
 
 /// Converts an error that Redis answered. Its code stays.
 pub(crate) fn answered(error: &ServerError) -> CacheError {
-    CacheError::from_code(error.code(), error.details().unwrap_or_default())
+    let details = error.details().unwrap_or_default();
+    CacheError::from_code(error.code(), without_script(details))
+}
+
+/// Returns an error's text without the place in a script that Redis names: nobody else knows the
+/// script.
+pub(crate) fn without_script(details: &str) -> &str {
+    let Some(at) = details.find("user_script") else {
+        return details;
+    };
+    let before = &details[..at];
+    let text = [" script: ", "Error running script"]
+        .into_iter()
+        .filter_map(|place| before.rfind(place))
+        .min()
+        .map_or(before, |at| &before[..at]);
+    match text.trim_end_matches([' ', ',', ':', '@']) {
+        "" => "Redis cannot run a script for this",
+        text => text,
+    }
+}
+
+/// Returns why scripts of idempotent adds cannot do their work.
+pub(crate) fn missing_commands(commands: &str) -> CacheError {
+    CacheError::backend(
+        code::NOPERM,
+        format_args!("the user may not run {commands} in scripts"),
+    )
+}
+
+/// Converts an error of the first connection into one about settings, if only another setting helps.
+pub(crate) fn of_settings(error: CacheError, address: &str) -> CacheError {
+    let text = error.message();
+    let remedy = match error.code() {
+        code::WRONGPASS => format!(
+            "it refuses the user name or the password; correct them in the URL, with special \
+             characters percent-encoded ({text})"
+        ),
+        code::NOAUTH => {
+            "it requires a password; write it into the URL, as in redis://user:password@host".into()
+        }
+        code::NOPERM => format!(
+            "its user may not connect; permit what SECURITY.md lists with ACL SETUSER ({text})"
+        ),
+        // To `SELECT`, for example.
+        code::ERR => {
+            format!("it refuses the sign-in; correct the URL, such as its database ({text})")
+        }
+        _ => return error,
+    };
+    misconfigured(address, &remedy)
 }
 
 /// Returns the error of an operation without an answer: the connection was lost, or Redis was
@@ -27,14 +77,20 @@ pub(crate) fn serves_nobody(refusal: &CacheError) -> bool {
     matches!(refusal.code(), "LOADING" | "MASTERDOWN" | "BUSY")
 }
 
-/// Returns whether Redis refuses scripts to this user, or altogether. A script that fails for another
-/// reason, such as a key that is forbidden, says nothing about the next one.
-pub(crate) fn refuses_script(error: &CacheError) -> bool {
+/// Returns whether Redis refuses a command to this user, or altogether. A command that fails for
+/// another reason, such as a key that is forbidden, says nothing about the next one.
+pub(crate) fn refuses_command(error: &CacheError) -> bool {
     let text = error.to_string();
     let forbids_command = text.contains("ermissions to run") || text.contains("can't run this");
     match error.code() {
         "NOPERM" => forbids_command,
-        code::ERR => text.contains("unknown command") || forbids_command,
+        // The last is what Upstash says.
+        code::ERR => {
+            ["unknown command", "unknown subcommand", "not available"]
+                .into_iter()
+                .any(|why| text.contains(why))
+                || forbids_command
+        }
         _ => false,
     }
 }
@@ -104,4 +160,36 @@ pub(crate) fn cut_off(after: EntryId, entry: Option<(String, u64)>) -> CacheErro
 /// Returns the error of an answer whose shape no known Redis sends.
 pub(crate) fn unexpected(wanted: &str) -> CacheError {
     CacheError::SerializationError(format!("unexpected answer from Redis: expected {wanted}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_names_a_place_in_a_script() {
+        for (details, expected) in [
+            ("no such key", "no such key"),
+            (
+                "The user executing the script can't run this command or subcommand script: 5a3f, \
+                 on @user_script:12.",
+                "The user executing the script can't run this command or subcommand",
+            ),
+            (
+                "ACL failure in script: User app has no permissions to run the 'rpush' command \
+                 script: 5a3f, on @user_script:12.",
+                "ACL failure in script: User app has no permissions to run the 'rpush' command",
+            ),
+            (
+                "Error running script (call to f_5a3f): @user_script:12: WRONGTYPE",
+                "Redis cannot run a script for this",
+            ),
+            (
+                "user_script:1: attempt to index a nil value",
+                "Redis cannot run a script for this",
+            ),
+        ] {
+            assert_eq!(without_script(details), expected);
+        }
+    }
 }

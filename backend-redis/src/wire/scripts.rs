@@ -10,6 +10,7 @@ pub(crate) mod script_access;
 
 use std::sync::LazyLock;
 
+use redis::Value;
 use streamgate_backend::perform_options::MAX_LISTED_CONSUMERS;
 use streamgate_backend::reclaim::dead_letter::MAX_DEAD_LETTER_FIELDS;
 use streamgate_backend::reclaim::step::{ReclaimStep, STEP_ENTRIES};
@@ -20,6 +21,8 @@ use streamgate_protocol::subscribe::{DEAD_LETTER_FIELDS, DEAD_LETTER_REASON};
 use crate::operation::entry_sizes::{ENTRY_BYTES, PAGE_BYTES};
 use crate::wire::commands::{CommandWriter, arguments, number, text};
 
+static MISSING_COMMANDS: LazyLock<String> =
+    LazyLock::new(|| without_comments(include_str!("scripts/missing_commands.lua")));
 static RECLAIM: LazyLock<String> =
     LazyLock::new(|| without_comments(include_str!("scripts/reclaim.lua")));
 static BOUNDED_RANGE: LazyLock<String> =
@@ -58,10 +61,24 @@ pub(crate) enum Direction {
     Backwards,
 }
 
-/// Runs a script that does nothing, which tells whether Redis runs scripts.
+/// Runs a script that changes nothing, which tells whether Redis runs scripts, and with which
+/// commands of idempotent adds.
 pub(crate) fn try_script(to: &mut impl CommandWriter) {
-    to.command("EVAL", 2);
-    arguments(to, &[b"return 1", b"0"]);
+    to.command("EVAL", 3);
+    arguments(
+        to,
+        &[MISSING_COMMANDS.as_bytes(), b"1", idempotent_add::PROBE_KEY],
+    );
+}
+
+/// Decodes the answer to [`try_script`]: the commands that scripts may not run, if there are any.
+pub(crate) fn missing_commands(answer: &Value) -> Option<String> {
+    match answer {
+        Value::BulkString(names) if !names.is_empty() => {
+            Some(String::from_utf8_lossy(names).into_owned())
+        }
+        _ => None,
+    }
 }
 
 /// Runs one step of reclaiming idle pending entries of a group.
@@ -116,13 +133,14 @@ pub(crate) fn remove_consumer(
     number(to, TRANSFER_PAGE);
 }
 
-/// Reads a page whose texts have `max_bytes` at most; if `allow_larger_first`, at least one entry.
-/// Looks up ids, too.
+/// Reads a page whose texts have `max_bytes` at most; if `allow_larger_first` is 1, at least one
+/// entry. `info` is 1 for what the stream reports of itself, 2 for its first and last id, 0 for
+/// nothing. Looks up ids, too.
 pub(crate) fn bounded_range(
     to: &mut impl CommandWriter,
     stream: &[u8],
     (position, count, max_bytes): (EntryId, u64, u64),
-    [with_info, allow_larger_first]: [bool; 2],
+    [info, allow_larger_first]: [&str; 2],
     look_up: &[EntryId],
 ) {
     to.command("EVAL", 8 + look_up.len());
@@ -133,9 +151,8 @@ pub(crate) fn bounded_range(
     );
     number(to, count);
     number(to, max_bytes);
-    for flag in [with_info, allow_larger_first] {
-        text(to, if flag { "1" } else { "0" });
-    }
+    text(to, info);
+    text(to, allow_larger_first);
     for id in look_up {
         text(to, &id.to_string());
     }

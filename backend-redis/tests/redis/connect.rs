@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use streamgate_backend::Backend;
-use streamgate_protocol::EntryOperations;
+use streamgate_protocol::{EntryOperations, StreamingBackend, SubscribingBackend, TailFrom};
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::{RedisServer, RedisVersion};
 
-use crate::fixture::{Fixture, within_limit};
+use crate::fixture::{Fixture, first_position, next_values, wait_for_availability, within_limit};
 
 #[tokio::test]
 async fn a_failed_connection_says_why_and_repeats_no_password() {
@@ -23,9 +24,9 @@ async fn a_failed_connection_says_why_and_repeats_no_password() {
     let config = ["--requirepass", "right"];
     let mut server = RedisServer::start_with(RedisVersion::V7_0, &config).unwrap();
     let port = server.port();
-    assert_eq!(code(&format!("redis://127.0.0.1:{port}")).await, "NOAUTH");
+    assert_eq!(code(&format!("redis://127.0.0.1:{port}")).await, "CONFIG");
     let url = format!("redis://:hunter2@127.0.0.1:{port}");
-    assert_eq!(code(&url).await, "WRONGPASS");
+    assert_eq!(code(&url).await, "CONFIG");
     let url = format!("redis://:right@127.0.0.1:{port}");
     RedisStreams::connect(&url).await.unwrap();
     server.kill().unwrap();
@@ -34,6 +35,69 @@ async fn a_failed_connection_says_why_and_repeats_no_password() {
     let error = RedisStreams::connect(&url).await.unwrap_err();
     let address = format!("127.0.0.1:{port}");
     assert!(error.to_string().contains(&address), "{error}");
+}
+
+#[tokio::test]
+async fn what_no_waiting_mends_says_what_to_do() {
+    let mistake = async |url: &str| {
+        let error = RedisStreams::connect(url).await.unwrap_err();
+        assert_eq!(error.code(), "CONFIG", "{error}");
+        let lazy = RedisStreams::builder(url).connect_lazily().await;
+        assert_eq!(lazy.unwrap_err(), error);
+        error.to_string()
+    };
+    for version in RedisVersion::ALL {
+        let user = "--user app on >right -@all +ping +hello";
+        let config: Vec<_> = user.split(' ').chain(["--requirepass", "right"]).collect();
+        let server = RedisServer::start_with(version, &config).unwrap();
+        let port = server.port();
+        for (sign_in, database, remedy) in [
+            ("", "", "it requires a password"),
+            (":wrong@", "", "refuses the user name or the password"),
+            ("nobody:right@", "", "refuses the user name or the password"),
+            ("app:right@", "/1", "ACL SETUSER"),
+            (":right@", "/99", "such as its database"),
+        ] {
+            let error = mistake(&format!("redis://{sign_in}127.0.0.1:{port}{database}")).await;
+            assert!(error.contains(remedy), "{error}");
+            assert!(error.contains(&format!("127.0.0.1:{port}")), "{error}");
+        }
+        let cluster = RedisServer::start_with(version, &["--cluster-enabled", "yes"]).unwrap();
+        let error = mistake(&cluster.url()).await;
+        assert!(error.contains("Redis Cluster"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_sentinel_is_refused() {
+    for version in RedisVersion::ALL {
+        let server = RedisServer::start_sentinel(version).unwrap();
+        let error = RedisStreams::connect(&server.url()).await.unwrap_err();
+        assert_eq!(error.code(), "CONFIG");
+        assert!(error.to_string().contains("it is a Sentinel"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_backend_can_start_before_its_redis() {
+    for version in RedisVersion::ALL {
+        let mut server = RedisServer::start(version).unwrap();
+        server.kill().unwrap();
+        let builder = RedisStreams::builder(&server.url());
+        let streams = builder.connect_lazily().await.unwrap();
+        wait_for_availability(&streams, Some("DISCONNECTED")).await;
+        let add = || streams.stream_add("s", vec![("f".into(), "v".into())], None);
+        assert_eq!(add().await.unwrap_err().code(), "DISCONNECTED");
+        let mut tail = streams.tail("s", TailFrom::Beginning);
+        let refused = within_limit(tail.next()).await.unwrap();
+        assert_eq!(refused.unwrap_err().code(), "DISCONNECTED");
+        server.restart().unwrap();
+        wait_for_availability(&streams, None).await;
+        let mut tail = streams.tail("s", TailFrom::Now);
+        first_position(&mut tail).await;
+        add().await.unwrap();
+        assert_eq!(next_values(&mut tail).await, ["v"]);
+    }
 }
 
 /// Returns how often `CLIENT LIST` of the fixture's Redis contains a text.

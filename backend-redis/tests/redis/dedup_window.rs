@@ -6,7 +6,7 @@ use streamgate_protocol::{EntryOperations, Operation};
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::{RedisServer, RedisVersion};
 
-use crate::fixture::{Fixture, add, connect_directly, read};
+use crate::fixture::{Fixture, add, connect_directly, read, within_limit};
 use crate::idempotent_add::{add_once, error_code, numbers, perform, perform_one};
 
 #[tokio::test]
@@ -296,23 +296,17 @@ async fn the_policy_is_probed_again_after_a_reconnection() {
 /// A Redis Cluster refuses a script whose keys are in different slots.
 #[tokio::test]
 async fn a_window_is_in_the_slot_of_its_stream() {
+    let fixture = Fixture::new(RedisVersion::V7_0).await;
+    // A node of a cluster knows the slots of keys.
     let cluster = ["--cluster-enabled", "yes"];
-    let server = RedisServer::start_with(RedisVersion::V7_0, &cluster).unwrap();
-    let mut direct = connect_directly(&server).await;
-    let all_slots = redis::cmd("CLUSTER")
-        .arg(&["ADDSLOTSRANGE", "0", "16383"])
-        .to_owned();
-    all_slots.query_async::<()>(&mut direct).await.unwrap();
-    let info = redis::cmd("CLUSTER").arg("INFO").to_owned();
-    while !info
-        .query_async::<String>(&mut direct)
-        .await
-        .unwrap()
-        .contains("cluster_state:ok")
-    {
-        tokio::task::yield_now().await;
-    }
-    let streams = RedisStreams::connect(&server.url()).await.unwrap();
+    let node = RedisServer::start_with(RedisVersion::V7_0, &cluster).unwrap();
+    let node = connect_directly(&node).await;
+    let slot = async |key: &str| {
+        let mut command = redis::cmd("CLUSTER");
+        command.arg(&["KEYSLOT", key]);
+        let answer = command.query_async::<u16>(&mut node.clone());
+        within_limit(answer).await.unwrap()
+    };
     for stream in [
         "orders", "a:b", "{a}:b", "a{b}c{d}", "a{b", "{", "}", "{}", "{}x", "a}b", "}{", "x{}y{z}",
         "ä", "",
@@ -321,7 +315,11 @@ async fn a_window_is_in_the_slot_of_its_stream() {
         if let Operation::IdempotentAdd { stream: of, .. } = &mut add {
             *of = stream.into();
         }
-        let added = perform_one(&streams, add).await;
+        fixture.command::<()>("FLUSHALL").await.unwrap();
+        let added = perform_one(&fixture.streams, add).await;
         assert!(added.is_ok(), "{stream}: {added:?}");
+        let windows: Vec<String> = fixture.command("KEYS streamgate:once:*").await.unwrap();
+        assert_eq!(windows.len(), 1, "{stream}: {windows:?}");
+        assert_eq!(slot(&windows[0]).await, slot(stream).await, "{windows:?}");
     }
 }

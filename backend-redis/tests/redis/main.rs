@@ -13,6 +13,7 @@ mod connect;
 mod connection_loss;
 mod counters;
 mod dedup_window;
+mod degraded;
 mod fixture;
 mod gaps;
 mod groups;

@@ -23,7 +23,7 @@ async fn a_unix_socket_takes_a_user_a_password_and_a_database() {
         let _: String = fixture.command("SELECT 3").await.unwrap();
         assert_eq!(fixture.command::<u64>("XLEN s").await.unwrap(), 3);
         let wrong = RedisStreams::connect(&format!("{socket}?user=app&pass=other")).await;
-        assert_eq!(wrong.unwrap_err().code(), "WRONGPASS");
+        assert_eq!(wrong.unwrap_err().code(), "CONFIG");
         let missing = RedisStreams::connect(&format!("{socket}-2")).await;
         let missing = missing.unwrap_err();
         assert_eq!(missing.code(), "DISCONNECTED");

@@ -1,26 +1,16 @@
 //! The backend that the server stands in front of: Redis, or the memory of this process.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use streamgate_backend::{Backend, MemoryBudget};
 use streamgate_memory::MemoryStreams;
-use streamgate_protocol::error::code::DISCONNECTED;
-use streamgate_protocol::{CacheError, CacheResult, Retry};
 use streamgate_redis::{RedisStreams, RedisStreamsBuilder, without_secrets};
 
 use super::CommandError;
 use super::args::{RedisUrl, ServeArgs};
 
-/// Longest time of one attempt to connect to Redis: whoever starts the command waits for its ready
-/// line.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Pause before the next attempt while Redis loads its data.
-const LOADING_PAUSE: Duration = Duration::from_secs(1);
-
-/// Connects to Redis, or creates an empty backend in memory. Returns also a name for it, without
-/// secrets.
+/// Connects to Redis, which may start later, or creates an empty backend in memory. Returns also a
+/// name for it, without secrets.
 pub(super) async fn connect(
     args: &ServeArgs,
     budget: &MemoryBudget,
@@ -31,17 +21,11 @@ pub(super) async fn connect(
             .memory_budget(budget.clone());
         return Ok((Arc::new(memory.build()), "memory".to_owned()));
     };
-    match connect_to_redis(&builder, budget).await {
-        Some(Ok(redis)) => Ok((Arc::new(redis), name)),
-        Some(Err(CacheError::ConfigError(why))) => Err(invalid(&why)),
-        Some(Err(error)) => Err(cannot_connect(&name, error.message())),
-        None => {
-            let seconds = CONNECT_TIMEOUT.as_secs();
-            Err(cannot_connect(
-                &name,
-                &format!("no answer within {seconds} s"),
-            ))
-        }
+    // If Redis is not there yet, the server serves, and tells so.
+    let connected = builder.memory_budget(budget.clone()).connect_lazily().await;
+    match connected {
+        Ok(redis) => Ok((Arc::new(redis), name)),
+        Err(error) => Err(invalid(error.message())),
     }
 }
 
@@ -107,30 +91,4 @@ fn redis_url(args: &ServeArgs) -> Result<Option<RedisUrl>, CommandError> {
             path.display()
         ))),
     }
-}
-
-/// Connects, and waits for as long as Redis loads its data. Returns `None` if an attempt timed out.
-async fn connect_to_redis(
-    builder: &RedisStreamsBuilder,
-    budget: &MemoryBudget,
-) -> Option<CacheResult<RedisStreams>> {
-    loop {
-        let builder = builder.clone().memory_budget(budget.clone());
-        let attempt = tokio::time::timeout(CONNECT_TIMEOUT, builder.connect()).await;
-        match attempt {
-            // Redis answers and will serve: after a restart it may have much to load.
-            Ok(Err(error)) if error.retry() == Retry::Later && error.code() != DISCONNECTED => {
-                tracing::warn!(%error, "waiting for Redis");
-                tokio::time::sleep(LOADING_PAUSE).await;
-            }
-            attempt => return attempt.ok(),
-        }
-    }
-}
-
-fn cannot_connect(name: &str, why: &str) -> CommandError {
-    CommandError::runtime(format_args!(
-        "cannot connect to Redis at {name}: {why}; check that Redis runs there, or omit --redis to \
-         keep streams in memory"
-    ))
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use streamgate::{ReloadSource, Revocation, RevokedTokens, Server};
-use streamgate_protocol::CacheError;
+use streamgate_protocol::{CacheError, Retry};
 use streamgate_redis::{HashReader, RedisStreamsBuilder};
 use tokio::time::MissedTickBehavior;
 
@@ -22,7 +22,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// Longest time of one read. After it, the next one uses a new connection.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Longest time of the first read: whoever starts the server waits for it.
+/// Longest time of one attempt at the first read.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Most fields: to read them takes Redis 4 ms, twice a second for each server.
@@ -42,11 +42,12 @@ pub(super) struct RevokedKey {
 }
 
 impl RevokedKey {
-    /// Reads the hash, so that the list is in force before the first client.
+    /// Reads the hash, so that the list is in force before the first client. Waits for as long as
+    /// Redis is unavailable: without the list, revoked tokens would be accepted.
     ///
     /// # Errors
     ///
-    /// If it cannot be read: without it, revoked tokens would be accepted.
+    /// If it cannot be read for another reason.
     pub(super) async fn open(
         redis: &RedisStreamsBuilder,
         key: &str,
@@ -67,9 +68,24 @@ impl RevokedKey {
             fields: HashMap::new(),
             error: None,
         };
-        let read = opened.reader.read(MAX_FIELDS, FIRST_TIMEOUT).await;
-        opened.put_into_force(read.map_err(cannot_read)?);
-        Ok(opened)
+        let mut is_waiting = false;
+        loop {
+            match opened.reader.read(MAX_FIELDS, FIRST_TIMEOUT).await {
+                Ok(fields) => {
+                    opened.put_into_force(fields);
+                    return Ok(opened);
+                }
+                // Redis may start later.
+                Err(error) if error.retry() == Retry::Later => {
+                    if !is_waiting {
+                        tracing::warn!(%error, key, "waiting for the revoked tokens of Redis");
+                    }
+                    is_waiting = true;
+                    tokio::time::sleep(INTERVAL).await;
+                }
+                Err(error) => return Err(cannot_read(error)),
+            }
+        }
     }
 
     /// Reads the hash again and again, until it is dropped.

@@ -25,7 +25,14 @@ fn all_connections_use_the_files_that_flags_the_environment_or_settings_name() {
     let url = redis.url();
     let folder = Folder::with(&format!("redis = '{url}'\n{tls}\n{settings}"));
     write(&folder, &authority);
-    assert!(folder.command(&["check"]).output().unwrap().status.success());
+    assert!(
+        folder
+            .command(&["check"])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
     // The list of revocations is read from Redis, too.
     let server = RunningServer::start(folder.command(&["serve"]));
     let token = mint(&folder, "ann", "reader");

@@ -60,6 +60,7 @@ pub const ALL: &[Implementor] = &[
     of("memory", None, Access::Direct),
     of("redis-7.0", Some(RedisVersion::V7_0), Access::Direct),
     of("redis-8.2", Some(RedisVersion::V8_2), Access::Direct),
+    of("valkey-9", Some(RedisVersion::Valkey9), Access::Direct),
     of(
         "redis-7.0/untracked",
         Some(RedisVersion::V7_0),
@@ -81,6 +82,11 @@ pub const ALL: &[Implementor] = &[
     of(
         "client/redis-8.2",
         Some(RedisVersion::V8_2),
+        Access::Client(Encoding::Binary),
+    ),
+    of(
+        "client/valkey-9",
+        Some(RedisVersion::Valkey9),
         Access::Client(Encoding::Binary),
     ),
     of(

@@ -20,13 +20,16 @@ const PORTS: std::ops::Range<u16> = 16_384..32_000;
 /// What a server logs when it has loaded its data.
 const READY: &str = "Ready to accept connections";
 
+/// What a sentinel logs when it listens.
+const SENTINEL_READY: &str = "Sentinel ID is";
+
 /// What a server logs when it listens, before it has loaded its data.
 const LISTENING: &str = "Server initialized";
 
 /// Most ports to try: another test may take a port between the check and the start.
 const ATTEMPTS: usize = 16;
 
-/// The versions of Redis that streamgate is tested on.
+/// The servers that streamgate is tested on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RedisVersion {
     /// Debian 12's, the oldest that is supported. `STREAMGATE_REDIS_7`, or
@@ -34,6 +37,8 @@ pub enum RedisVersion {
     V7_0,
     /// The newest. `STREAMGATE_REDIS_8`, or `tools/redis-8.2/redis-server` in the target folder.
     V8_2,
+    /// Valkey 9. `STREAMGATE_VALKEY`, or `tools/valkey-9.1/valkey-server` in the target folder.
+    Valkey9,
 }
 
 /// Flags with which Redis keeps every acknowledged write when it is killed.
@@ -49,12 +54,19 @@ pub struct RedisServer {
     config: Vec<String>,
     port: u16,
     folder: TempDir,
-    /// Whether it speaks TLS on its port.
-    tls: bool,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    /// Speaks TLS on its port.
+    Tls,
+    Sentinel,
 }
 
 impl RedisVersion {
-    /// Both versions.
+    /// Both versions of Redis.
     pub const ALL: [Self; 2] = [Self::V7_0, Self::V8_2];
 
     fn binary(self) -> anyhow::Result<PathBuf> {
@@ -72,6 +84,10 @@ impl RedisVersion {
             Self::V8_2 => {
                 let default = binary::target_folder().join("tools/redis-8.2/redis-server");
                 binary::find("STREAMGATE_REDIS_8", &default, REMEDY)
+            }
+            Self::Valkey9 => {
+                let default = binary::target_folder().join("tools/valkey-9.1/valkey-server");
+                binary::find("STREAMGATE_VALKEY", &default, REMEDY)
             }
         }
     }
@@ -95,7 +111,7 @@ impl RedisServer {
     ///
     /// As for [`start`](Self::start).
     pub fn start_with(version: RedisVersion, config: &[&str]) -> anyhow::Result<Self> {
-        Self::start_in(version, new_folder()?, config, false)
+        Self::start_in(version, new_folder()?, config, Kind::Plain)
     }
 
     /// Starts a server that speaks TLS on its port, with a certificate for 127.0.0.1. Its clients
@@ -148,14 +164,23 @@ impl RedisServer {
                 "no"
             },
         ];
-        Self::start_in(RedisVersion::V7_0, folder, &config, true)
+        Self::start_in(RedisVersion::V7_0, folder, &config, Kind::Tls)
+    }
+
+    /// Starts a sentinel that watches no master.
+    ///
+    /// # Errors
+    ///
+    /// As for [`start`](Self::start).
+    pub fn start_sentinel(version: RedisVersion) -> anyhow::Result<Self> {
+        Self::start_in(version, new_folder()?, &[], Kind::Sentinel)
     }
 
     fn start_in(
         version: RedisVersion,
         folder: TempDir,
         config: &[&str],
-        tls: bool,
+        kind: Kind,
     ) -> anyhow::Result<Self> {
         let mut server = Self {
             process: None,
@@ -163,12 +188,15 @@ impl RedisServer {
             config: config.iter().map(|&arg| arg.to_owned()).collect(),
             port: 0,
             folder,
-            tls,
+            kind,
         };
         let mut outcome = Ok(());
         for _ in 0..ATTEMPTS {
             server.port = free_port()?;
-            outcome = server.spawn(READY);
+            outcome = server.spawn(match kind {
+                Kind::Sentinel => SENTINEL_READY,
+                Kind::Plain | Kind::Tls => READY,
+            });
             if outcome.is_ok() {
                 break;
             }
@@ -197,7 +225,10 @@ impl RedisServer {
 
     /// Returns `redis://127.0.0.1:PORT`, or `rediss://` if it speaks TLS there.
     pub fn url(&self) -> String {
-        let scheme = if self.tls { "rediss" } else { "redis" };
+        let scheme = match self.kind {
+            Kind::Tls => "rediss",
+            Kind::Plain | Kind::Sentinel => "redis",
+        };
         format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
@@ -280,11 +311,16 @@ impl RedisServer {
     fn spawn(&mut self, started: &str) -> anyhow::Result<()> {
         let mut command = Command::new(&self.binary);
         let port = self.port.to_string();
-        if self.tls {
-            command.args(["--port", "0", "--tls-port", &port]);
-        } else {
-            command.args(["--port", &port]);
+        if self.kind == Kind::Sentinel {
+            // The file has to be the first argument. A sentinel writes to it.
+            let file = self.folder.path().join("sentinel.conf");
+            std::fs::write(&file, "")?;
+            command.arg(file).arg("--sentinel");
         }
+        match self.kind {
+            Kind::Tls => command.args(["--port", "0", "--tls-port", &port]),
+            Kind::Plain | Kind::Sentinel => command.args(["--port", &port]),
+        };
         command
             .args(["--bind", "127.0.0.1", "--unixsocket"])
             .arg(self.socket())

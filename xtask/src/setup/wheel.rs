@@ -14,7 +14,7 @@ use crate::files::remove_folder;
 ///
 /// This platform has none, or the download failed; the error holds the advice.
 pub(crate) fn unpack(requirement: &str, folder: &Path, advice: &str) -> anyhow::Result<()> {
-    let Some(platform) = platform() else {
+    let Some(platforms) = platforms() else {
         bail!("there is no ready-built {requirement} for this platform; {advice}");
     };
     let downloads = folder.with_extension("download");
@@ -30,8 +30,9 @@ pub(crate) fn unpack(requirement: &str, folder: &Path, advice: &str) -> anyhow::
         "--no-deps",
         "--only-binary=:all:",
     ])
-    .args(["--implementation=cp", "--python-version=3.11", "--platform"])
-    .args([platform, "--dest"])
+    .args(["--implementation=cp", "--python-version=3.11"])
+    .args(platforms.map(|platform| format!("--platform={platform}")))
+    .arg("--dest")
     .arg(&downloads)
     .arg(requirement);
     run(&mut pip, advice)?;
@@ -59,11 +60,12 @@ fn only_file(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(first.path())
 }
 
-fn platform() -> Option<&'static str> {
+/// The oldest systems on which programs may run, as Debian 12 can run them.
+fn platforms() -> Option<[&'static str; 2]> {
     if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        Some("manylinux_2_17_x86_64")
+        Some(["manylinux_2_17_x86_64", "manylinux_2_28_x86_64"])
     } else if cfg!(all(target_os = "linux", target_arch = "aarch64")) {
-        Some("manylinux_2_17_aarch64")
+        Some(["manylinux_2_17_aarch64", "manylinux_2_28_aarch64"])
     } else {
         None
     }

@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use streamgate_protocol::{CacheError, CacheResult};
+use streamgate_protocol::error::code;
+use streamgate_protocol::{CacheError, CacheResult, Retry};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::missing_features::MissingFeatures;
 use crate::connection::availability::RedisAvailability;
 use crate::connection::command_connection::SendError;
 use crate::connection::endpoint::Endpoint;
@@ -26,8 +28,11 @@ pub(super) struct ConnectionSupervisor {
     invalidations: Arc<Invalidations>,
     status: watch::Sender<ConnectionStatus>,
     current: Mutex<CurrentConnection>,
-    accepts_scripts: AtomicBool,
+    missing_features: Mutex<MissingFeatures>,
+    /// Whether Redis runs the script of idempotent adds.
+    dedup: ScriptAccess,
     scripts: ScriptAccess,
+    has_stream_info: AtomicBool,
     windows_may_be_evicted: AtomicBool,
     tracks: AtomicBool,
 }
@@ -55,8 +60,8 @@ pub(crate) struct ConnectionStatus {
 }
 
 impl ConnectionSupervisor {
-    /// Opens the first connection.
-    pub(super) async fn connect(endpoint: Endpoint) -> CacheResult<Arc<Self>> {
+    /// Opens the first connection. If Redis is unavailable and `is_lazy`, the attempts go on.
+    pub(super) async fn connect(endpoint: Endpoint, is_lazy: bool) -> CacheResult<Arc<Self>> {
         let supervisor = Arc::new(Self {
             endpoint,
             availability: RedisAvailability::default(),
@@ -73,15 +78,26 @@ impl ConnectionSupervisor {
                 client: None,
                 pause: ReconnectPause::new(),
             }),
-            accepts_scripts: AtomicBool::new(true),
+            missing_features: Mutex::default(),
+            dedup: ScriptAccess::default(),
             scripts: ScriptAccess::default(),
+            has_stream_info: AtomicBool::new(true),
             windows_may_be_evicted: AtomicBool::new(false),
             tracks: AtomicBool::new(false),
         });
         let opened = open(&Arc::downgrade(&supervisor), 0).await;
         // The supervisor is there, so there is a result.
-        let opened = opened.unwrap_or_else(|| Err(errors::disconnected()))?;
-        supervisor.connected(0, opened);
+        match opened.unwrap_or_else(|| Err(errors::disconnected())) {
+            Ok(opened) => supervisor.connected(0, opened),
+            Err(error) if is_lazy && error.retry() == Retry::Later => {
+                tracing::warn!(%error, "waiting for Redis");
+                supervisor.availability.set_unavailable(error);
+                tokio::spawn(reconnect(Arc::downgrade(&supervisor), 0));
+            }
+            Err(error) => {
+                return Err(errors::of_settings(error, &supervisor.endpoint.address()));
+            }
+        }
         Ok(supervisor)
     }
 
@@ -107,8 +123,12 @@ impl ConnectionSupervisor {
         self.tracks.load(Ordering::Relaxed)
     }
 
-    pub(super) fn accepts_scripts(&self) -> bool {
-        self.accepts_scripts.load(Ordering::Relaxed)
+    pub(super) const fn dedup(&self) -> &ScriptAccess {
+        &self.dedup
+    }
+
+    pub(super) fn has_stream_info(&self) -> bool {
+        self.has_stream_info.load(Ordering::Relaxed)
     }
 
     pub(super) const fn scripts(&self) -> &ScriptAccess {
@@ -233,28 +253,11 @@ impl ConnectionSupervisor {
     }
 
     fn record_facts(&self, facts: &ServerFacts) {
-        if let Some(error) = &facts.script_refusal {
-            tracing::warn!(
-                %error,
-                "Redis refuses scripts: an add whose answer is lost has an unknown outcome"
-            );
-        }
-        self.accepts_scripts
-            .store(facts.script_refusal.is_none(), Ordering::Relaxed);
-        if let Some(error) = &facts.eval_refusal {
-            tracing::warn!(
-                %error,
-                "Redis refuses EVAL: answers of streams with large entries are bounded less exactly"
-            );
-        }
+        self.missing_features().report(facts);
+        self.dedup.set_allowed(facts.dedup_refusal.is_none());
         self.scripts.set_allowed(facts.eval_refusal.is_none());
-        if let Some(error) = &facts.tracking_refusal {
-            tracing::warn!(
-                %error,
-                "Redis refuses CLIENT TRACKING: streams that somebody waits for are polled; allow \
-                 CLIENT TRACKING and CLIENT CACHING to avoid that"
-            );
-        }
+        self.has_stream_info
+            .store(facts.stream_info_refusal.is_none(), Ordering::Relaxed);
         self.tracks
             .store(facts.tracking_refusal.is_none(), Ordering::Relaxed);
         self.record_eviction_policy(facts.eviction_policy.as_deref());
@@ -267,14 +270,27 @@ impl ConnectionSupervisor {
         let might_before = self
             .windows_may_be_evicted
             .swap(may_evict, Ordering::Relaxed);
-        if may_evict && !might_before && self.accepts_scripts() {
-            let policy = policy.unwrap_or("unknown");
+        let Some(policy) = policy.filter(|_| may_evict && !might_before) else {
+            return;
+        };
+        let endangers_streams = policy.starts_with("allkeys");
+        if endangers_streams || self.dedup.is_allowed() {
+            let endangered = match endangers_streams {
+                true => "whole streams with their groups, and the keys that remember adds",
+                false => "keys with a time-to-live: those that remember adds",
+            };
             tracing::warn!(
                 policy,
-                "Redis may evict the keys that remember adds: a repeated add of a producer that is \
-                 not remembered has an unknown outcome; set maxmemory-policy to noeviction"
+                "Redis may evict {endangered}; a repeated add of a producer that is not remembered \
+                 has an unknown outcome; set maxmemory-policy to noeviction"
             );
         }
+    }
+
+    fn missing_features(&self) -> MutexGuard<'_, MissingFeatures> {
+        let missing = self.missing_features.lock();
+        // Nothing panics under the lock.
+        missing.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Replaces the connection of that generation, unless it is being replaced already.
@@ -338,6 +354,7 @@ pub(super) async fn open(
 /// Tries to connect until that succeeds, or until the last handle is dropped. Pauses before the
 /// first attempt too, unless the lost connection was stable.
 async fn reconnect(supervisor: Weak<ConnectionSupervisor>, generation: u64) {
+    let mut reported = None;
     loop {
         let next_pause = || Some(supervisor.upgrade()?.current().pause.next_pause());
         let Some(pause) = next_pause() else {
@@ -358,14 +375,20 @@ async fn reconnect(supervisor: Weak<ConnectionSupervisor>, generation: u64) {
         };
         match attempt {
             Ok(opened) => {
-                let address = supervisor.endpoint.address();
-                tracing::info!(address, "reconnected to Redis");
                 supervisor.endpoint.counters().reconnects.add(1);
                 supervisor.connected(generation, opened);
+                let address = supervisor.endpoint.address();
+                tracing::info!(address, "connected to Redis");
                 return;
             }
             Err(error) => {
-                tracing::debug!(%error, "cannot reconnect to Redis yet");
+                let explained = errors::of_settings(error.clone(), &supervisor.endpoint.address());
+                if explained.code() == code::CONFIG && reported.as_ref() != Some(&explained) {
+                    tracing::warn!(error = %explained, "cannot connect to Redis");
+                    reported = Some(explained);
+                } else {
+                    tracing::debug!(%error, "cannot connect to Redis yet");
+                }
                 supervisor.availability.set_unavailable(error);
             }
         }

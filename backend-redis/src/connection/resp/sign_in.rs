@@ -1,5 +1,5 @@
 //! The first commands on a connection: signs in, turns `CLIENT TRACKING` on, loads the script of
-//! idempotent adds, tries whether scripts run, and learns what kind of server this is.
+//! idempotent adds, tries what the user may do, and learns what kind of server this is.
 
 use redis::{ConnectionInfo, Value};
 use streamgate_protocol::{CacheError, Retry};
@@ -7,6 +7,7 @@ use streamgate_protocol::{CacheError, Retry};
 use super::connection::RespConnection;
 use super::open::OpenError;
 use super::send_queue::PushError;
+use super::server_kind;
 use crate::connection::endpoint::{Endpoint, LIBRARY};
 use crate::wire::packing::PackedCommands;
 use crate::wire::scripts::{self, idempotent_add};
@@ -19,11 +20,16 @@ pub(in crate::connection) struct ServerFacts {
     pub(in crate::connection) client: Option<ClientId>,
     /// Whether this Redis is a replica, as far as it tells.
     pub(in crate::connection) is_replica: bool,
-    /// Why Redis never accepts the script of idempotent adds. A temporary refusal, for want of
-    /// memory perhaps, is none: the script is loaded again when Redis turns out not to know it.
-    pub(in crate::connection) script_refusal: Option<CacheError>,
+    /// Why Redis never runs the script of idempotent adds: it refuses the script, a command of it,
+    /// or the keys of dedup windows. A temporary refusal, for want of memory perhaps, is none: the
+    /// script is loaded again when Redis turns out not to know it.
+    pub(in crate::connection) dedup_refusal: Option<CacheError>,
     /// Why Redis runs no scripts that are sent whole; absent if it does.
     pub(in crate::connection) eval_refusal: Option<CacheError>,
+    /// Why Redis does not report what `XINFO STREAM` does; absent if it does.
+    pub(in crate::connection) stream_info_refusal: Option<CacheError>,
+    /// Why Redis does not answer `INFO`; absent if it does.
+    pub(in crate::connection) info_refusal: Option<CacheError>,
     /// Redis's `maxmemory-policy`; absent if Redis does not tell.
     pub(in crate::connection) eviction_policy: Option<String>,
     /// Why Redis does not push invalidations; absent if it does.
@@ -54,8 +60,10 @@ pub(super) async fn sign_in(
     let SignInAnswers {
         sign_in,
         info,
-        script,
+        load,
+        evalsha,
         eval,
+        stream_info,
         tracking,
         pong,
     } = answers;
@@ -63,25 +71,40 @@ pub(super) async fn sign_in(
         Protocol::Resp3 => sign_in.first().map(answers::hello).unwrap_or_default(),
         Protocol::Resp2 => answers::Hello::default(),
     };
+    let info_refusal = refusal_of(&info);
+    let info = answers::server_info(info);
+    // Before anything else: a Sentinel refuses most commands.
+    if let Some(remedy) = server_kind::refuse(&hello, &info) {
+        let refused = errors::misconfigured(&endpoint.address(), &remedy);
+        return Err(OpenError::Answered(refused));
+    }
     let tracking_refusal = match protocol {
         Protocol::Resp3 => tracking.into_iter().find_map(into_refusal),
         Protocol::Resp2 => Some(errors::no_resp3()),
     };
     let sign_in_refusal = sign_in.into_iter().find_map(into_refusal);
-    let script_refusal = into_refusal(script);
+    let load_refusal = into_refusal(load);
     // A client that may not load scripts is refused that in any state of Redis, so only the answer
     // to `PING` tells whether Redis serves.
-    let mut unavailable = into_refusal(pong).into_iter().chain(script_refusal.clone());
+    let mut unavailable = into_refusal(pong).into_iter().chain(load_refusal.clone());
     if let Some(error) = sign_in_refusal.or_else(|| unavailable.find(errors::serves_nobody)) {
         return Err(OpenError::Answered(error));
     }
-    let info = answers::server_info(info);
     let client = hello.client_id.zip(info.run_id);
+    let missing = scripts::missing_commands(&eval);
+    let dedup_refusals = [
+        load_refusal,
+        into_refusal(evalsha).filter(|error| error.code() != "NOSCRIPT"),
+        missing.map(|commands| errors::missing_commands(&commands)),
+    ];
+    let mut dedup_refusals = dedup_refusals.into_iter().flatten();
     Ok(ServerFacts {
         client: client.map(|(id, run_id)| ClientId { id, run_id }),
         is_replica: hello.is_replica,
-        script_refusal: script_refusal.filter(|error| error.retry() != Retry::Later),
-        eval_refusal: into_refusal(eval).filter(errors::refuses_script),
+        dedup_refusal: dedup_refusals.find(|error| error.retry() != Retry::Later),
+        eval_refusal: into_refusal(eval).filter(errors::refuses_command),
+        stream_info_refusal: into_refusal(stream_info).filter(errors::refuses_command),
+        info_refusal,
         eviction_policy: info.eviction_policy,
         tracking_refusal: tracking_refusal.filter(|_| is_tracking_wanted),
     })
@@ -89,8 +112,12 @@ pub(super) async fn sign_in(
 
 /// Returns the error that an answer is, if it is one.
 pub(in crate::connection) fn into_refusal(answer: Value) -> Option<CacheError> {
+    refusal_of(&answer)
+}
+
+fn refusal_of(answer: &Value) -> Option<CacheError> {
     match answer {
-        Value::ServerError(error) => Some(errors::answered(&error)),
+        Value::ServerError(error) => Some(errors::answered(error)),
         _ => None,
     }
 }
@@ -107,8 +134,10 @@ struct SignInAnswers {
     /// The answers without which the connection is of no use.
     sign_in: Vec<Value>,
     info: Value,
-    script: Value,
+    load: Value,
+    evalsha: Value,
     eval: Value,
+    stream_info: Value,
     tracking: Vec<Value>,
     pong: Value,
 }
@@ -128,7 +157,9 @@ async fn exchange(
     let naming = packed.commands - signing_in;
     commands::server_info(&mut packed);
     idempotent_add::load(&mut packed);
+    idempotent_add::try_call(&mut packed);
     scripts::try_script(&mut packed);
+    commands::info(&mut packed, idempotent_add::PROBE_KEY);
     if is_tracking_wanted {
         commands::turn_tracking_on(&mut packed);
         // This tries whether Redis allows it, too.
@@ -146,8 +177,10 @@ async fn exchange(
     Ok(SignInAnswers {
         sign_in: values.by_ref().take(signing_in).collect(),
         info: values.by_ref().nth(naming).unwrap_or_default(),
-        script: values.next().unwrap_or_default(),
+        load: values.next().unwrap_or_default(),
+        evalsha: values.next().unwrap_or_default(),
         eval: values.next().unwrap_or_default(),
+        stream_info: values.next().unwrap_or_default(),
         tracking: values.collect(),
         pong,
     })

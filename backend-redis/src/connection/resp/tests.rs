@@ -162,12 +162,15 @@ async fn open_with(answers: String, more: &'static str) -> CacheResult<OpenedCon
     }
 }
 
+/// The answers to `EVALSHA`, `EVAL` and `XINFO`, which try what the user may do.
+const TRIED: &str = "-NOSCRIPT no\r\n$0\r\n\r\n-ERR no such key\r\n";
+
 /// The same, for the answer to `SCRIPT LOAD`. Redis refuses the client's name and library, and
 /// `INFO`.
 async fn open_with_script(answer: &str) -> CacheResult<OpenedConnection> {
     let before = format!("%0\r\n{}", "-ERR no\r\n".repeat(4));
     open_with(
-        format!("{before}{answer}\r\n:1\r\n+OK\r\n+OK\r\n+PONG\r\n"),
+        format!("{before}{answer}\r\n{TRIED}+OK\r\n+OK\r\n+PONG\r\n"),
         "",
     )
     .await
@@ -180,14 +183,39 @@ async fn a_temporary_refusal_of_the_script_is_not_a_refusal() {
         "$2\r\nab",
     ] {
         let opened = open_with_script(accepted).await.unwrap();
-        assert!(opened.facts.script_refusal.is_none());
+        assert!(opened.facts.dedup_refusal.is_none());
         assert!(opened.facts.tracking_refusal.is_none());
     }
     let refused = open_with_script("-NOPERM no permission").await.unwrap();
-    assert_eq!(refused.facts.script_refusal.unwrap().code(), "NOPERM");
+    assert_eq!(refused.facts.dedup_refusal.unwrap().code(), "NOPERM");
     let loading = "-LOADING Redis is loading the dataset in memory";
     let error = open_with_script(loading).await.map(drop).unwrap_err();
     assert_eq!(error.code(), "LOADING");
+}
+
+/// A server that says like this who it is.
+async fn open_as(hello: &str) -> CacheResult<OpenedConnection> {
+    let refused = "-ERR unknown command\r\n".repeat(10);
+    open_with(format!("{hello}{refused}+PONG\r\n"), "").await
+}
+
+#[tokio::test]
+async fn a_server_that_serves_no_streams_is_refused_by_what_it_is() {
+    for (version, mode, why) in [
+        ("6.2.14", "standalone", "6.2.14"),
+        ("7.0.15", "sentinel", "Sentinel"),
+        ("7.0.15", "cluster", "Cluster"),
+    ] {
+        let hello = format!(
+            "%2\r\n$7\r\nversion\r\n${}\r\n{version}\r\n$4\r\nmode\r\n${}\r\n{mode}\r\n",
+            version.len(),
+            mode.len()
+        );
+        let error = open_as(&hello).await.map(drop).unwrap_err();
+        assert_eq!(error.code(), "CONFIG");
+        assert!(error.to_string().contains(why), "{error}");
+        assert!(error.to_string().contains("127.0.0.1:"), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -196,17 +224,19 @@ async fn a_server_without_resp3_is_signed_in_to_by_auth() {
         "-NOPROTO unsupported protocol version",
         "-ERR unknown command 'HELLO'",
     ] {
-        let first = format!("{refusal}\r\n{}+PONG\r\n", "-NOAUTH no\r\n".repeat(8));
+        let first = format!("{refusal}\r\n{}+PONG\r\n", "-NOAUTH no\r\n".repeat(10));
         let opened = open_with(
             first.clone(),
-            "+OK\r\n+OK\r\n+OK\r\n+OK\r\n$27\r\nmaxmemory_policy:noeviction\r\n$2\r\nab\r\n:1\r\n+PONG\r\n",
+            "+OK\r\n+OK\r\n+OK\r\n+OK\r\n$27\r\nmaxmemory_policy:noeviction\r\n$2\r\nab\r\n\
+             -NOSCRIPT no\r\n+\r\n-ERR no such key\r\n+PONG\r\n",
         );
         let facts = opened.await.unwrap().facts;
         assert_eq!(facts.eviction_policy.as_deref(), Some("noeviction"));
         assert_eq!(facts.tracking_refusal.unwrap().code(), "NOPROTO");
         let refused = open_with(
             first,
-            "-WRONGPASS no\r\n+OK\r\n+OK\r\n+OK\r\n+info\r\n+ab\r\n:1\r\n+PONG\r\n",
+            "-WRONGPASS no\r\n+OK\r\n+OK\r\n+OK\r\n+info\r\n+ab\r\n\
+             -NOSCRIPT no\r\n+\r\n-ERR no such key\r\n+PONG\r\n",
         );
         assert_eq!(refused.await.map(drop).unwrap_err().code(), "WRONGPASS");
     }

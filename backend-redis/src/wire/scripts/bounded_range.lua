@@ -1,7 +1,8 @@
 -- Reads a page of a stream that is bounded in bytes.
 --
 -- KEYS[1]: stream. ARGV: position; maximum number of entries after it; maximum bytes of their
--- texts; '1' to return `XINFO STREAM`; '1' to return the first entry even if it is larger; ids to
+-- texts; '1' to return `XINFO STREAM`, '2' to return the ids of the first and the last entry instead,
+-- or an empty list; '1' to return the first entry even if it is larger; ids to
 -- look up.
 --
 -- Returns the info without the fields of its entries, or false; the entries from the position on,
@@ -18,6 +19,11 @@ if ARGV[4] == '1' then
       info[i + 1] = {entry[1], {}}
     end
   end
+end
+if ARGV[4] == '2' then
+  local first = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
+  local last = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
+  info = {first and first[1], last and last[1]}
 end
 local rows = {}
 local at_position = redis.call('XRANGE', key, position, position)[1]

@@ -13,6 +13,7 @@ use streamgate_protocol::{CacheError, EntryId};
 use crate::wire::commands::{CommandWriter, arguments, number, text};
 use crate::wire::errors;
 use crate::wire::packing::PackedCommands;
+use crate::wire::scripts::script_access::ScriptAccess;
 use crate::wire::scripts::without_comments;
 
 /// How often a window's time-to-live is set: not with every script call, because that costs Redis
@@ -28,6 +29,9 @@ const RECORDS_KEPT: u64 = ADDS_REMEMBERED;
 
 /// Records beyond which a window is trimmed. Trimming costs as much as an add.
 const MAX_RECORDS: u64 = RECORDS_KEPT + 64;
+
+/// A key of the same kind as dedup windows, to try what the user may do. It is never written.
+pub(crate) const PROBE_KEY: &[u8] = b"streamgate:once:{probe}:probe";
 
 /// Most adds of one script call: Redis does nothing else meanwhile, for a quarter of a millisecond.
 /// A window's record counts them in one byte.
@@ -114,13 +118,22 @@ pub(crate) fn call(to: &mut PackedCommands, call: &ScriptCall<'_>) {
     to.append(call.arguments);
 }
 
+/// Calls a script that Redis does not know: it answers `NOSCRIPT`, unless the user may not call
+/// scripts or may not use the keys of dedup windows.
+pub(crate) fn try_call(to: &mut impl CommandWriter) {
+    to.command("EVALSHA", 3);
+    let unknown = [b'0'; 40];
+    arguments(to, &[&unknown, b"1", PROBE_KEY]);
+}
+
 /// Returns whether Redis does not know the script, as after a `SCRIPT FLUSH` or a restart.
 pub(crate) fn is_unknown(answer: &Value) -> bool {
     matches!(answer, Value::ServerError(error) if error.code() == "NOSCRIPT")
 }
 
-/// Decodes the answer to a call.
-pub(crate) fn decode(answer: Value) -> ScriptAnswer {
+/// Decodes the answer to a call. Records that the user may no longer call scripts: adds are plain
+/// ones from then on.
+pub(crate) fn decode(answer: Value, access: &ScriptAccess) -> ScriptAnswer {
     let decoded = match answer {
         Value::BulkString(ids) => decode_ids(&ids),
         Value::Array(parts) => decode_words(&parts),
@@ -128,7 +141,16 @@ pub(crate) fn decode(answer: Value) -> ScriptAnswer {
             let why = "Redis does not know the script of idempotent adds; it is loaded again";
             return ScriptAnswer::Failed(CacheError::from_code(code::TRYAGAIN, why));
         }
-        Value::ServerError(error) => return ScriptAnswer::Failed(errors::answered(&error)),
+        Value::ServerError(error) => {
+            let error = errors::answered(&error);
+            // A command that is refused within the script comes too late: adds may be stored.
+            let is_call = error.message().to_ascii_lowercase().contains("evalsha");
+            if is_call && access.record(&error) {
+                let why = "Redis refuses scripts from now on; the add can be sent again";
+                return ScriptAnswer::Failed(CacheError::from_code(code::TRYAGAIN, why));
+            }
+            return ScriptAnswer::Failed(error);
+        }
         _ => None,
     };
     decoded.unwrap_or_else(|| ScriptAnswer::Failed(errors::unexpected("ids")))
@@ -175,7 +197,7 @@ fn decode_words(parts: &[Value]) -> Option<ScriptAnswer> {
 fn refused(refusal: &[u8]) -> CacheError {
     let refusal = String::from_utf8_lossy(refusal);
     let (code, why) = refusal.split_once(' ').unwrap_or((&refusal, ""));
-    CacheError::from_code(code.trim_start_matches('-'), why)
+    CacheError::from_code(code.trim_start_matches('-'), errors::without_script(why))
 }
 
 #[cfg(test)]
@@ -186,6 +208,10 @@ mod tests {
         Value::BulkString(text.as_bytes().to_vec())
     }
 
+    fn decoded(answer: Value) -> ScriptAnswer {
+        decode(answer, &ScriptAccess::default())
+    }
+
     fn stored(id: &str) -> AddResult {
         AddResult::Stored(id.to_owned())
     }
@@ -193,13 +219,13 @@ mod tests {
     #[test]
     fn one_id_stands_for_all_that_follow_it() {
         let expected = ScriptAnswer::Consecutive(EntryId::new(1_526_919_030_474, 12));
-        assert_eq!(decode(bulk("1526919030474-12")), expected);
+        assert_eq!(decoded(bulk("1526919030474-12")), expected);
     }
 
     #[test]
     fn several_ids_are_one_for_each_add() {
         let expected = ScriptAnswer::Each([stored("5-0"), stored("6-0")].into());
-        assert_eq!(decode(bulk("5-0 6-0")), expected);
+        assert_eq!(decoded(bulk("5-0 6-0")), expected);
     }
 
     #[test]
@@ -216,14 +242,14 @@ mod tests {
             AddResult::OutOfOrder { last: 7 },
         ];
         assert_eq!(
-            decode(Value::Array(vec![words, refusal, Value::Int(7)])),
+            decoded(Value::Array(vec![words, refusal, Value::Int(7)])),
             ScriptAnswer::Each(expected.into())
         );
     }
 
     #[test]
     fn an_error_of_the_script_is_no_result() {
-        let code_of = |answer| match decode(answer) {
+        let code_of = |answer| match decoded(answer) {
             ScriptAnswer::Failed(error) => error.code().to_owned(),
             other => panic!("{other:?}"),
         };

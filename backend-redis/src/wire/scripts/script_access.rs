@@ -1,4 +1,4 @@
-//! Whether Redis runs the scripts that bound pages.
+//! Whether Redis runs scripts of one kind: those that bound pages, or that of idempotent adds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ impl ScriptAccess {
 
     /// Returns whether Redis refused a script with this error, and records that.
     pub(crate) fn record(&self, error: &CacheError) -> bool {
-        let is_refusal = errors::refuses_script(error);
+        let is_refusal = errors::refuses_command(error);
         if is_refusal {
             self.is_refused.store(true, Ordering::Relaxed);
         }

@@ -5,7 +5,7 @@
 //! read once.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use redis::{ErrorKind, RedisError};
@@ -205,7 +205,7 @@ fn certificate_remedy(why: &CertificateError) -> String {
     }
 }
 
-fn certificates(path: &PathBuf) -> CacheResult<Vec<CertificateDer<'static>>> {
+fn certificates(path: &Path) -> CacheResult<Vec<CertificateDer<'static>>> {
     let pem = read(path)?;
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match parsed {
@@ -217,11 +217,11 @@ fn certificates(path: &PathBuf) -> CacheResult<Vec<CertificateDer<'static>>> {
     }
 }
 
-fn read(path: &PathBuf) -> CacheResult<Vec<u8>> {
+fn read(path: &Path) -> CacheResult<Vec<u8>> {
     std::fs::read(path).map_err(|error| invalid(path, &error.to_string()))
 }
 
-fn invalid(path: &PathBuf, why: &str) -> CacheError {
+fn invalid(path: &Path, why: &str) -> CacheError {
     let path = path.display();
     CacheError::ConfigError(format!("cannot use {path} for TLS to Redis: {why}"))
 }

@@ -304,7 +304,8 @@ async fn a_window_is_in_the_slot_of_its_stream() {
     let slot = async |key: &str| {
         let mut command = redis::cmd("CLUSTER");
         command.arg(&["KEYSLOT", key]);
-        let answer = command.query_async::<u16>(&mut node.clone());
+        let mut node = node.clone();
+        let answer = command.query_async::<u16>(&mut node);
         within_limit(answer).await.unwrap()
     };
     for stream in [

@@ -16,7 +16,7 @@ mod token;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use streamgate_protocol::message::Hello;
 use streamgate_protocol::{ClientMessage, ServerMessage};

@@ -1,6 +1,6 @@
 // The page's one connection, and its state on the page.
 
-import { connect } from "./streamgate/src/platform/browser.js";
+import { connect } from "./streamgate/dist/platform/browser.js";
 
 const LABELS = {
   connecting: "Connecting",

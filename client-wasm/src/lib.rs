@@ -15,16 +15,24 @@
 //!
 //! With the feature `npm` this crate is the module inside the npm package `streamgate`: see `npm`.
 
+#[cfg(feature = "application")]
 mod client_id;
+#[cfg(feature = "application")]
 mod clock;
+#[cfg(feature = "application")]
 mod connect;
+#[cfg(feature = "application")]
 mod connector;
 #[cfg(feature = "npm")]
 pub mod npm;
+#[cfg(feature = "application")]
 mod socket;
+#[cfg(feature = "application")]
 mod url;
 
+#[cfg(feature = "application")]
 pub use connect::{connect, connect_with};
+#[cfg(feature = "application")]
 pub use connector::WebSocketConnector;
 pub use streamgate_client::{
     ByteString, Bytes, CacheError, CacheResult, Claimed, Client, ClientConfig, ConnectionState,
@@ -35,4 +43,4 @@ pub use streamgate_client::{
 
 #[cfg(all(feature = "npm", target_arch = "wasm32"))]
 #[global_allocator]
-static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();

@@ -1,152 +1,298 @@
-//! What the npm package's JavaScript calls.
+//! What the npm package's JavaScript calls: one engine for each instance of the module.
 //!
-//! JavaScript holds the promises by the id of their request, the items of subscriptions, and the
-//! timer; everything else is here. There is no executor and no future per request, which saves a
-//! third of the download. JavaScript calls [`Connection::pump`] after the wake function was called,
-//! after it made a request, and when the time has come that the last pump returned.
+//! JavaScript owns the socket, the timer, the promises by the id of their request, and the items of
+//! subscriptions. Every decision is here. Nothing is called from here, so the module has no imports,
+//! and JavaScript needs no generated glue: numbers are arguments, and everything else is bytes in
+//! the binary encoding of `SPEC.md`.
 //!
-//! The callbacks run during a pump and must not call the connection: they record what they receive,
-//! and JavaScript acts on it afterwards.
+//! JavaScript writes bytes to the place that [`input`] returns, and calls the function that takes
+//! them. After any number of calls, and when the time has come that the last pump returned, it calls
+//! [`pump`], and reads at [`output`] what it has to do.
 
-mod connector;
-mod events;
-mod operations;
-mod pending;
-mod subscriptions;
-mod values;
-mod wake;
+use std::cell::RefCell;
 
-use std::task::Context;
-
-use js_sys::Function;
-use streamgate_client::internals::{Engine, EngineEvent, EngineIo, TokenError};
-use streamgate_client::{ClientConfig, TokenSource};
-use streamgate_protocol::Operation;
-use streamgate_protocol::message::Subscription;
-use wasm_bindgen::JsValue;
+use streamgate_client::internals::{ClientId, Engine, EngineEvent, SocketAction, TokenError};
+use streamgate_client::{ClientConfig, ConnectionState, TokenSource};
+use streamgate_protocol::codec::{Decode, Encode, Reader};
+use streamgate_protocol::message::{Credit, Outcome, Subscription};
+use streamgate_protocol::{Bytes, Operation, close};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::client_id::new_client_id;
-use connector::NpmConnector;
-use wake::WakeFunction;
+/// The bytes of a client's id.
+const ID_BYTES: usize = 16;
 
-/// One client's connection.
-#[wasm_bindgen]
-#[derive(Debug)]
-pub struct Connection {
-    io: EngineIo<NpmConnector>,
-    next_id: u64,
-    wake: WakeFunction,
-    on_event: Function,
+/// An output of more bytes is not kept: it was a large reply.
+const MAX_KEPT_OUTPUT_BYTES: usize = 64 * 1024;
+
+/// What JavaScript has to do: see [`pump`]. `npm/src/actions.js` has the same, which a test compares.
+mod action {
+    pub(super) const CONNECT: u64 = 0;
+    pub(super) const CLOSE: u64 = 1;
+    pub(super) const ABANDON: u64 = 2;
+    pub(super) const REQUEST_TOKEN: u64 = 3;
+    pub(super) const SEND: u64 = 4;
+    pub(super) const FINISH: u64 = 5;
+    pub(super) const PUSH: u64 = 6;
+    pub(super) const ENTER_STATE: u64 = 7;
 }
 
-#[wasm_bindgen]
-impl Connection {
-    /// Begins to connect, with sockets of `constructor`. `token` is the client's token,
-    /// undefined if it has none, or anything else if `TOKEN` asks for it. `wake()` asks for a pump;
-    /// `on_event(kind, id, a, b, c)` receives events, see `events.rs`.
-    ///
-    /// # Errors
-    ///
-    /// `[code, message, retry]` if the URL is not one of a WebSocket, or if there is no source of
-    /// random numbers.
-    #[expect(clippy::too_many_arguments, reason = "JavaScript's values, one by one")]
-    #[wasm_bindgen(constructor)]
-    pub fn new(
-        url: &str,
-        constructor: Function,
-        connect_timeout_ms: u32,
-        exactly_once: bool,
-        token: JsValue,
-        wake: Function,
-        on_event: Function,
-        now: f64,
-    ) -> Result<Self, JsValue> {
-        let connector = NpmConnector::new(url, constructor);
-        let drawn = connector.and_then(|connector| Ok((connector, new_client_id()?)));
-        let (connector, client_id) = drawn.map_err(|error| events::error_parts(&error))?;
-        let config = ClientConfig::default()
-            .connect_timeout_ms(connect_timeout_ms)
-            .exactly_once(exactly_once)
-            .token_source(match token.as_string() {
-                Some(token) => TokenSource::Fixed(token),
-                None if token.is_undefined() => TokenSource::None,
-                None => TokenSource::OnDemand,
-            });
-        Ok(Self {
-            io: EngineIo::new(Engine::new(&client_id, config, now as u64), connector),
-            next_id: 1,
-            wake: WakeFunction::new(wake),
-            on_event,
-        })
-    }
+/// The engine of the instance, and what passes between it and JavaScript.
+struct Connection {
+    engine: Engine,
+    output: Vec<u8>,
+}
 
-    /// Does everything that can be done now. Returns in how many milliseconds the next pump is due
-    /// at the latest, or a negative number if none is.
-    pub fn pump(&mut self, now: f64) -> f64 {
+thread_local! {
+    static INPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Lives as long as the instance, so there is no code that drops it.
+    static CONNECTION: RefCell<Option<&'static mut Connection>> = const { RefCell::new(None) };
+}
+
+/// Returns where to write this many bytes for the next call.
+#[wasm_bindgen]
+pub fn input(length: usize) -> *mut u8 {
+    INPUT.with_borrow_mut(|input| {
+        *input = vec![0; length];
+        input.as_mut_ptr()
+    })
+}
+
+/// Begins to connect. The input is 128 random bits, then the token if `token` is 1; 0 for none, 2
+/// for tokens on demand.
+#[wasm_bindgen]
+pub fn open(connect_timeout_ms: u32, exactly_once: bool, token: u32, now: f64) {
+    let input = take_input();
+    let (bits, text) = input.split_at_checked(ID_BYTES).unwrap_or_default();
+    let mut id = [0; ID_BYTES];
+    id.copy_from_slice(bits);
+    let config = ClientConfig::default()
+        .connect_timeout_ms(connect_timeout_ms)
+        .exactly_once(exactly_once)
+        .token_source(match token {
+            0 => TokenSource::None,
+            1 => TokenSource::Fixed(text_of(text)),
+            _ => TokenSource::OnDemand,
+        });
+    let connection = Connection {
+        engine: Engine::new(&ClientId::from_random(id), config, now as u64),
+        output: Vec::new(),
+    };
+    CONNECTION.set(Some(Box::leak(Box::new(connection))));
+}
+
+/// Starts the request whose operation is the input.
+#[wasm_bindgen]
+pub fn request(id: f64, now: f64) {
+    let operation = Operation::read_binary(&mut Reader::new(&take_input())).into_owned();
+    with_engine(|engine| engine.request(id as u64, operation, now as u64));
+}
+
+/// Starts the subscription that is the input.
+#[wasm_bindgen]
+pub fn subscribe(id: f64, now: f64) {
+    let subscription = Subscription::read_binary(&mut Reader::new(&take_input())).into_owned();
+    with_engine(|engine| engine.subscribe(id as u64, subscription, now as u64));
+}
+
+/// Records that the owner of a subscription took an item of this cost.
+#[wasm_bindgen]
+pub fn consumed(id: f64, entries: f64, bytes: f64) {
+    let taken = Credit {
+        entries: entries as u64,
+        bytes: bytes as u64,
+    };
+    with_engine(|engine| engine.consumed(id as u64, taken));
+}
+
+/// Cancels a request or a subscription. Nothing of it follows.
+#[wasm_bindgen]
+pub fn cancel(id: f64) {
+    with_engine(|engine| engine.cancel(id as u64));
+}
+
+/// Closes the client.
+#[wasm_bindgen]
+pub fn close(now: f64) {
+    with_engine(|engine| engine.close(now as u64));
+}
+
+/// Probes the connection, or reconnects, at once: the network or the page came back.
+#[wasm_bindgen]
+pub fn network_changed(now: f64) {
+    with_engine(|engine| engine.network_changed(now as u64));
+}
+
+/// The socket is open. The input is the subprotocol.
+#[wasm_bindgen]
+pub fn opened(now: f64) {
+    let subprotocol = text_of(&take_input());
+    with_engine(|engine| engine.handle_opened(&subprotocol, now as u64));
+}
+
+/// The socket received a frame, which is the input.
+#[wasm_bindgen]
+pub fn received(is_text: bool, now: f64) {
+    let frame = take_input();
+    with_engine(|engine| engine.handle_frame(&frame, is_text, now as u64));
+}
+
+/// The socket is closed, or could not be opened. The input is the reason.
+#[wasm_bindgen]
+pub fn closed(code: u32, now: f64) {
+    let reason = text_of(&take_input());
+    with_engine(|engine| engine.handle_closed(code as u16, &reason, now as u64));
+}
+
+/// Answers `REQUEST_TOKEN`. The input is the token if `outcome` is 0, why there is none now if it is
+/// 1, or why nobody is signed in if it is 2.
+#[wasm_bindgen]
+pub fn token(outcome: u32, now: f64) {
+    let answer = text_of(&take_input());
+    let answer = match outcome {
+        0 => Ok(answer),
+        1 => Err(TokenError::Later(answer)),
+        _ => Err(TokenError::SignedOut(answer)),
+    };
+    with_engine(|engine| engine.handle_token(answer, now as u64));
+}
+
+/// Writes what JavaScript has to do to the output. Returns in how many milliseconds the next pump
+/// is due at the latest, or a negative number if none is. `can_send` is false while the socket
+/// closes.
+///
+/// The output is any number of actions, each a number and what belongs to it:
+///
+/// | action | with |
+/// |---|---|
+/// | `CONNECT`: open a socket | |
+/// | `CLOSE`: close the socket | code, reason |
+/// | `ABANDON`: drop the socket | |
+/// | `REQUEST_TOKEN`: ask the owner for a token | whether it must be another one |
+/// | `SEND`: send a frame | its bytes |
+/// | `FINISH`: a request or a subscription is over | id, `Outcome` |
+/// | `PUSH`: a subscription received an item | id, entries and bytes of credit, `Item` |
+/// | `ENTER_STATE`: the state changed | state, close code or 0, reason, code of an error |
+#[wasm_bindgen]
+pub fn pump(can_send: bool, now: f64) -> f64 {
+    with(|Connection { engine, output }| {
+        output.clear();
+        output.shrink_to(MAX_KEPT_OUTPUT_BYTES);
         let now = now as u64;
-        let mut cx = Context::from_waker(self.wake.waker());
-        self.io.pump(&mut cx, now);
-        while let Some(event) = self.io.engine.poll_event() {
-            match event {
-                EngineEvent::Finished { id, result } => {
-                    events::finished(&self.on_event, id, result);
+        loop {
+            let due = engine.next_deadline();
+            if due.is_some_and(|due| now >= due) {
+                engine.handle_timeout(now);
+            }
+            let written = output.len();
+            while let Some(action) = engine.poll_action() {
+                write_action(output, &action);
+            }
+            if can_send {
+                while let Some(frame) = engine.poll_transmit(now) {
+                    action::SEND.write_binary(output);
+                    Bytes::from(&*frame).write_binary(output);
                 }
-                EngineEvent::Pushed { id, item } => events::pushed(&self.on_event, id, item),
-                EngineEvent::StateChanged(state) => {
-                    events::state_changed(&self.on_event, &state);
-                }
+            } else {
+                engine.handle_sending();
+            }
+            if output.len() == written {
+                break;
             }
         }
-        if let Some(request) = self.io.connector().take_token_request() {
-            events::token_requested(&self.on_event, request.force);
+        while let Some(event) = engine.poll_event() {
+            write_event(output, event);
         }
-        match self.io.engine.next_deadline() {
-            Some(deadline) => deadline.saturating_sub(now) as f64,
-            None => -1.0,
+        let due = engine.next_deadline();
+        due.map_or(-1.0, |due| due.saturating_sub(now) as f64)
+    })
+}
+
+/// Returns where the last pump has written its output.
+#[wasm_bindgen]
+pub fn output() -> *const u8 {
+    with(|connection| connection.output.as_ptr())
+}
+
+/// Returns how many bytes the output has.
+#[wasm_bindgen]
+pub fn output_length() -> usize {
+    with(|connection| connection.output.len())
+}
+
+fn write_action(output: &mut Vec<u8>, action: &SocketAction) {
+    match action {
+        SocketAction::Connect => action::CONNECT.write_binary(output),
+        SocketAction::Close { code, reason } => {
+            action::CLOSE.write_binary(output);
+            u64::from(*code).write_binary(output);
+            reason.write_binary(output);
+        }
+        SocketAction::Abandon => action::ABANDON.write_binary(output),
+        SocketAction::RequestToken { force } => {
+            action::REQUEST_TOKEN.write_binary(output);
+            force.write_binary(output);
         }
     }
+}
 
-    /// Cancels a request or a subscription. No event of it follows.
-    pub fn cancel(&mut self, id: f64) {
-        self.io.engine.cancel(id as u64);
+fn write_event(output: &mut Vec<u8>, event: EngineEvent) {
+    match event {
+        EngineEvent::Finished { id, result } => {
+            action::FINISH.write_binary(output);
+            id.write_binary(output);
+            Outcome::from(result).write_binary(output);
+        }
+        EngineEvent::Pushed { id, item } => {
+            let cost = item.cost();
+            action::PUSH.write_binary(output);
+            id.write_binary(output);
+            cost.entries.write_binary(output);
+            cost.bytes.write_binary(output);
+            item.write_binary(output);
+        }
+        EngineEvent::StateChanged(state) => {
+            action::ENTER_STATE.write_binary(output);
+            write_state(output, &state);
+        }
     }
+}
 
-    /// Probes the connection, or reconnects, at once: the network or the page came back.
-    pub fn network_changed(&mut self, now: f64) {
-        self.io.engine.network_changed(now as u64);
-    }
+fn write_state(output: &mut Vec<u8>, state: &ConnectionState) {
+    let (close, reason, code) = match state {
+        ConnectionState::Degraded { code, message } => (0, Some(&**message), Some(&**code)),
+        ConnectionState::Reconnecting { code, reason } => (*code, Some(&**reason), None),
+        ConnectionState::Closed { code, reason } => {
+            (*code, Some(&**reason), Some(close::error_code(*code)))
+        }
+        _ => (0, None, None),
+    };
+    state.as_str().write_binary(output);
+    u64::from(close).write_binary(output);
+    reason.write_binary(output);
+    code.write_binary(output);
+}
 
-    /// Answers `TOKEN`: 0 with a token, 1 with why there is none now, 2 with why nobody is signed in.
-    pub fn token(&mut self, outcome: u32, answer: String, now: f64) {
-        let answer = match outcome {
-            0 => Ok(answer),
-            1 => Err(TokenError::Later(answer)),
-            _ => Err(TokenError::SignedOut(answer)),
-        };
-        self.io.engine.handle_token(answer, now as u64);
-    }
+/// Returns the input, which is used once.
+fn take_input() -> Vec<u8> {
+    INPUT.take()
+}
 
-    /// Closes the connection.
-    pub fn close(&mut self, now: f64) {
-        self.io.engine.close(now as u64);
-    }
+/// Returns a text that JavaScript encoded.
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap_or_default()
+}
 
-    fn request(&mut self, operation: Operation<'static>, now: f64) -> f64 {
-        let id = self.new_id();
-        self.io.engine.request(id, operation, now as u64);
-        id as f64
-    }
+fn with_engine(call: impl FnOnce(&mut Engine)) {
+    with(|connection| call(&mut connection.engine));
+}
 
-    fn subscribe(&mut self, subscription: Subscription<'static>, now: f64) -> f64 {
-        let id = self.new_id();
-        self.io.engine.subscribe(id, subscription, now as u64);
-        id as f64
-    }
-
-    fn new_id(&mut self) -> u64 {
-        let id = self.next_id;
-        self.next_id += 1;
-        id
-    }
+/// # Panics
+///
+/// Before [`open`], which JavaScript calls first.
+#[expect(clippy::panic, reason = "JavaScript calls `open` first")]
+fn with<T>(call: impl FnOnce(&mut Connection) -> T) -> T {
+    CONNECTION.with_borrow_mut(|connection| match connection {
+        Some(connection) => call(connection),
+        None => panic!("there is no engine yet"),
+    })
 }

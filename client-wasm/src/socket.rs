@@ -9,14 +9,15 @@
 //! - The socket of Node.js 20 fires `error` without `close` if the server refuses it. So the client
 //!   fires a `close` after the error, unless the runtime's comes first.
 //! - gloo-net's closures must outlive the socket's last event, or the runtime calls into freed
-//!   memory ("closure invoked recursively or after being dropped"). So an abandoned socket stays in
-//!   [`ABANDONED`] until its close has come, however long that takes.
+//!   memory ("closure invoked recursively or after being dropped"). So a task waits for the close of
+//!   an abandoned socket. gloo-net reports the close once, and after it nothing for ever, so whoever
+//!   receives the close drops the socket.
 //! - Deno reports the close code 0 for a broken connection. So 0 becomes 1006.
 
-use std::cell::RefCell;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, ready};
 
 use futures_util::{Sink, Stream};
 use gloo_net::websocket::futures::WebSocket as SocketEvents;
@@ -27,14 +28,10 @@ use streamgate_client::CacheResult;
 use streamgate_client::internals::{Socket, SocketEvent};
 use streamgate_protocol::close::{ABNORMAL, fit_reason};
 use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::spawn_local;
 use web_sys::{BinaryType, Event, WebSocket};
 
 use crate::url;
-
-thread_local! {
-    /// Sockets that were abandoned before their close came.
-    static ABANDONED: RefCell<Vec<SocketEvents>> = const { RefCell::new(Vec::new()) };
-}
 
 /// Opens the runtime's WebSockets, or those of a constructor like it.
 #[derive(Debug, Clone)]
@@ -65,10 +62,10 @@ impl SocketOpener {
 
     /// Begins to open a socket, with one subprotocol on offer.
     pub(crate) fn open(&self, subprotocol: &str) -> RuntimeSocket {
-        drop_closed();
-        RuntimeSocket {
-            socket: self.try_open(subprotocol).map(OpenSocket::new),
-        }
+        RuntimeSocket(match self.try_open(subprotocol) {
+            Ok((socket, events)) => State::Open(OpenSocket::new(socket, events)),
+            Err(reason) => State::Failed(reason),
+        })
     }
 
     fn try_open(&self, subprotocol: &str) -> Result<(WebSocket, SocketEvents), String> {
@@ -94,15 +91,19 @@ impl fmt::Debug for RuntimeSocket {
     }
 }
 
-/// A socket, or why it could not be created.
-pub(crate) struct RuntimeSocket {
-    socket: Result<OpenSocket, String>,
+/// A socket. Its JavaScript objects are freed when its close has come.
+pub(crate) struct RuntimeSocket(State);
+
+enum State {
+    Open(OpenSocket),
+    /// It could not be created, for this reason.
+    Failed(String),
+    Closed,
 }
 
 struct OpenSocket {
     socket: WebSocket,
-    /// Taken when the socket is abandoned.
-    events: Option<SocketEvents>,
+    events: SocketEvents,
     opened: bool,
     /// Fires a `close` if the runtime does not. Cancelled when dropped.
     missing_close: Option<Timeout>,
@@ -110,10 +111,10 @@ struct OpenSocket {
 }
 
 impl OpenSocket {
-    fn new((socket, events): (WebSocket, SocketEvents)) -> Self {
+    fn new(socket: WebSocket, events: SocketEvents) -> Self {
         Self {
             socket,
-            events: Some(events),
+            events,
             opened: false,
             missing_close: None,
             close: None,
@@ -121,10 +122,7 @@ impl OpenSocket {
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent<Vec<u8>>> {
-        let Some(events) = &mut self.events else {
-            return Poll::Pending;
-        };
-        let mut events = Pin::new(events);
+        let mut events = Pin::new(&mut self.events);
         if !self.opened
             && events.as_mut().poll_ready(cx).is_ready()
             && self.socket.ready_state() == WebSocket::OPEN
@@ -135,7 +133,7 @@ impl OpenSocket {
             });
         }
         loop {
-            let event = std::task::ready!(events.as_mut().poll_next(cx));
+            let event = ready!(events.as_mut().poll_next(cx));
             return Poll::Ready(match event {
                 Some(Ok(Message::Bytes(payload))) => SocketEvent::Frame {
                     payload,
@@ -161,13 +159,19 @@ impl OpenSocket {
                 }
                 None => {
                     let (code, reason) = self.close.take().unwrap_or((ABNORMAL, String::new()));
-                    SocketEvent::Closed {
-                        code,
-                        reason,
-                        retry_after_ms: 0,
-                    }
+                    closed(code, reason)
                 }
             });
+        }
+    }
+}
+
+impl RuntimeSocket {
+    /// Returns the socket, unless its close has come.
+    fn open(&self) -> Option<&WebSocket> {
+        match &self.0 {
+            State::Open(open) => Some(&open.socket),
+            _ => None,
         }
     }
 }
@@ -176,37 +180,34 @@ impl Socket for RuntimeSocket {
     type Payload = Vec<u8>;
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent<Vec<u8>>> {
-        match &mut self.socket {
-            Ok(open) => open.poll_event(cx),
-            Err(reason) => {
-                let reason = std::mem::take(reason);
-                Poll::Ready(SocketEvent::Closed {
-                    code: ABNORMAL,
-                    reason,
-                    retry_after_ms: 0,
-                })
-            }
+        let event = match &mut self.0 {
+            State::Open(open) => ready!(open.poll_event(cx)),
+            State::Failed(reason) => closed(ABNORMAL, std::mem::take(reason)),
+            State::Closed => return Poll::Pending,
+        };
+        if matches!(event, SocketEvent::Closed { .. }) {
+            self.0 = State::Closed;
         }
+        Poll::Ready(event)
     }
 
     /// Ready until the socket is closing: the runtime buffers what it cannot send, and some do not
     /// report how much. The engine bounds the bytes that are unanswered.
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
-        match &self.socket {
+        match self.open() {
             // Its events say when it is closed.
-            Ok(open) if open.socket.ready_state() > WebSocket::OPEN => Poll::Pending,
+            Some(socket) if socket.ready_state() > WebSocket::OPEN => Poll::Pending,
             _ => Poll::Ready(()),
         }
     }
 
     fn send(&mut self, frame: Vec<u8>, is_text: bool) {
-        let Ok(open) = &self.socket else { return };
+        let Some(socket) = self.open() else { return };
         // A failure shows as the socket's close.
         let _ = if is_text {
-            open.socket.send_with_str(&String::from_utf8_lossy(&frame))
+            socket.send_with_str(&String::from_utf8_lossy(&frame))
         } else {
-            open.socket
-                .send_with_js_u8_array(&Uint8Array::from(frame.as_slice()))
+            socket.send_with_js_u8_array(&Uint8Array::from(frame.as_slice()))
         };
     }
 
@@ -215,47 +216,32 @@ impl Socket for RuntimeSocket {
     }
 
     fn close(&mut self, code: u16, reason: &str) {
-        if let Ok(open) = &self.socket {
+        if let Some(socket) = self.open() {
             // If it is closed already, its events say so.
-            let _ = open
-                .socket
-                .close_with_code_and_reason(code, fit_reason(reason));
+            let _ = socket.close_with_code_and_reason(code, fit_reason(reason));
         }
     }
 }
 
-impl Drop for OpenSocket {
+impl Drop for RuntimeSocket {
     fn drop(&mut self) {
-        let Some(mut events) = self.events.take() else {
+        let State::Open(mut open) = std::mem::replace(&mut self.0, State::Closed) else {
             return;
         };
-        let mut cx = Context::from_waker(Waker::noop());
-        if !ended(&mut events, &mut cx) {
-            // If it is closed already, its events say so.
-            let _ = self.socket.close();
-            if let Some(timer) = self.missing_close.take() {
-                timer.forget();
-            }
-            ABANDONED.with_borrow_mut(|abandoned| abandoned.push(events));
-        }
+        // If it is closed already, its events say so.
+        let _ = open.socket.close();
+        spawn_local(poll_fn(move |cx| {
+            while !matches!(ready!(open.poll_event(cx)), SocketEvent::Closed { .. }) {}
+            Poll::Ready(())
+        }));
     }
 }
 
-/// Drops the abandoned sockets whose close has come. Called before a socket is opened, so there are
-/// never more of them than the runtime itself keeps open.
-fn drop_closed() {
-    let mut cx = Context::from_waker(Waker::noop());
-    ABANDONED.with_borrow_mut(|abandoned| abandoned.retain_mut(|events| !ended(events, &mut cx)));
-}
-
-/// Skips events, and returns whether the last one has come.
-fn ended(events: &mut SocketEvents, cx: &mut Context<'_>) -> bool {
-    loop {
-        match Pin::new(&mut *events).poll_next(cx) {
-            Poll::Ready(Some(_)) => {}
-            Poll::Ready(None) => return true,
-            Poll::Pending => return false,
-        }
+const fn closed(code: u16, reason: String) -> SocketEvent<Vec<u8>> {
+    SocketEvent::Closed {
+        code,
+        reason,
+        retry_after_ms: 0,
     }
 }
 

@@ -13,7 +13,7 @@ import { Proxy, fromTarget } from "./proxy.mjs";
 
 const runtimes = fromTarget("STREAMGATE_RUNTIMES", "runtimes");
 const { WebSocket } = createRequire(path.join(runtimes, "package.json"))("ws");
-const entry = path.join(runtimes, "node_modules/streamgate/src/platform/node.js");
+const entry = path.join(runtimes, "node_modules/streamgate/dist/platform/node.js");
 const { connect } = await import(pathToFileURL(entry));
 
 const NOT_TEXT = new Uint8Array([0xff, 0xfe, 0x00, 0x80]);

@@ -18,7 +18,7 @@ import { clientTranscripts, Variables } from "./transcript.mjs";
 
 const runtimes = fromTarget("STREAMGATE_RUNTIMES", "runtimes");
 const { WebSocket, WebSocketServer } = createRequire(path.join(runtimes, "package.json"))("ws");
-const entry = path.join(runtimes, "node_modules/streamgate/src/platform/node.js");
+const entry = path.join(runtimes, "node_modules/streamgate/dist/platform/node.js");
 const { connect } = await import(pathToFileURL(entry));
 
 /** Catches hangs: far more than anything here takes. */

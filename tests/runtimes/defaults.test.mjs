@@ -12,7 +12,7 @@ import { Proxy, fromTarget } from "./proxy.mjs";
 
 const runtimes = fromTarget("STREAMGATE_RUNTIMES", "runtimes");
 const { WebSocket } = createRequire(path.join(runtimes, "package.json"))("ws");
-const entry = path.join(runtimes, "node_modules/streamgate/src/platform/node.js");
+const entry = path.join(runtimes, "node_modules/streamgate/dist/platform/node.js");
 const { connect } = await import(pathToFileURL(entry));
 
 let proxy;

@@ -15,7 +15,7 @@ import { Relay } from "./relay.mjs";
 
 const runtimes = fromTarget("STREAMGATE_RUNTIMES", "runtimes");
 const { WebSocket } = createRequire(path.join(runtimes, "package.json"))("ws");
-const entry = path.join(runtimes, "node_modules/streamgate/src/platform/node.js");
+const entry = path.join(runtimes, "node_modules/streamgate/dist/platform/node.js");
 const { connect } = await import(pathToFileURL(entry));
 
 const ENTRIES = 10;

@@ -52,7 +52,7 @@ async function open(t, stream) {
   await page.goto(`${server.url}/icon.svg`);
   await page.evaluate(
     async ([url, stream]) => {
-      const { connect } = await import("/streamgate/src/platform/browser.js");
+      const { connect } = await import("/streamgate/dist/platform/browser.js");
       const states = [];
       const client = await connect(url, { token: ({ force }) => globalThis.fetchToken(force) });
       client.addEventListener("state", ({ state, code }) => states.push(`${state} ${code ?? ""}`.trim()));

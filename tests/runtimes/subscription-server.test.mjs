@@ -14,7 +14,7 @@ import { Redis } from "./redis.mjs";
 
 const runtimes = fromTarget("STREAMGATE_RUNTIMES", "runtimes");
 const { WebSocket } = createRequire(path.join(runtimes, "package.json"))("ws");
-const entry = path.join(runtimes, "node_modules/streamgate/src/platform/node.js");
+const entry = path.join(runtimes, "node_modules/streamgate/dist/platform/node.js");
 const { connect } = await import(pathToFileURL(entry));
 
 /** The entries that the package buffers ahead of a loop: DEFAULT_CREDIT_ENTRIES of the client. */

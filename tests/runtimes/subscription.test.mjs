@@ -1,88 +1,22 @@
 // Tails and consumers of the npm package: the JavaScript on top of the engine, with a fake wasm
 // module. subscription-server.test.mjs and the conformance suite test them with a server.
-//
-// STREAMGATE_RUNTIMES   where node_modules is   (default target/runtimes)
 
 import assert from "node:assert/strict";
-import path from "node:path";
 import { test } from "node:test";
-import { pathToFileURL } from "node:url";
 
-import { fromTarget } from "./proxy.mjs";
+import { FakeModule, load } from "./fake-module.mjs";
 
-const source = path.join(fromTarget("STREAMGATE_RUNTIMES", "runtimes"), "node_modules/streamgate/src");
-const load = (file) => import(pathToFileURL(path.join(source, file)));
 const { makeConnect } = await load("client.js");
 const { Deliveries, Delivery, Entry, Gap, GapError, StreamgateError, Tail } = await load("exports.js");
-const { DONE, FAILED, GAP, GAP_RECREATED, GAP_ROLLED_BACK, PUSHED, SKIPPED, STATE } = await load("events.js");
-
-/** Records its calls, and reports the events that a test scripts. */
-class FakeModule {
-  static last;
-  static first = [STATE, 0, "open"];
-  calls = [];
-  #next = 1;
-  #events = [];
-  #wake;
-  #onEvent;
-
-  constructor(_url, _constructor, _timeout, _exactlyOnce, _token, wake, onEvent) {
-    this.#wake = wake;
-    this.#onEvent = onEvent;
-    FakeModule.last = this;
-    this.emit(...new.target.first);
-  }
-
-  /** Reports an event at the next pump, as if the server had caused it. */
-  emit(...event) {
-    this.#events.push(event);
-    this.#wake();
-  }
-
-  pump() {
-    for (const event of this.#events.splice(0)) this.#onEvent(...event);
-    return -1;
-  }
-
-  free() {}
-
-  // The methods of `Connection`. The last argument is the time.
-  #record(name, ...args) {
-    this.calls.push([name, ...args.slice(0, -1)]);
-    return this.#next++;
-  }
-  tail(...args) {
-    return this.#record("tail", ...args);
-  }
-  consume(...args) {
-    return this.#record("consume", ...args);
-  }
-  ack(...args) {
-    return this.#record("ack", ...args);
-  }
-  consumed(...args) {
-    this.calls.push(["consumed", ...args]);
-  }
-  cancel(id) {
-    this.calls.push(["cancel", id]);
-  }
-
-  /** The calls since the last use. */
-  get newCalls() {
-    return this.calls.splice(0);
-  }
-}
-
-const connect = makeConnect(async () => ({ Connection: FakeModule }));
 
 test("a state event states the reason", async () => {
   const { client, module } = await start();
   const events = [];
   client.addEventListener("state", ({ state, code, reason }) => events.push([state, code, reason]));
-  module.emit(STATE, 0, "degraded", "Redis is starting", "LOADING");
-  module.emit(STATE, 0, "open");
-  module.emit(STATE, 1006, "reconnecting", "");
-  module.emit(STATE, 1000, "closed", "done", "CLOSED");
+  module.enterState("degraded", 0, "Redis is starting", "LOADING");
+  module.enterState("open");
+  module.enterState("reconnecting", 1006, "");
+  module.enterState("closed", 1000, "done", "CLOSED");
   await new Promise(setImmediate);
   assert.deepEqual(events, [
     ["degraded", "LOADING", "Redis is starting"],
@@ -98,41 +32,40 @@ test("connecting fails with the error of the module", async () => {
     [1006, "DISCONNECTED", "later"],
     [1009, "PROTOCOL", "never"],
   ]) {
-    class Refused extends FakeModule {
-      static first = [STATE, code, "closed", "why", error];
-    }
-    const refused = makeConnect(async () => ({ Connection: Refused }))("ws://localhost/");
+    const refused = connect(new FakeModule("closed", code, "why", error));
     await assert.rejects(refused, { code: error, message: `${error} why (${code})`, retry });
   }
 });
 
-async function start() {
-  const client = await connect("ws://localhost/");
-  return { client, module: FakeModule.last };
+function connect(module) {
+  return makeConnect(() => module)("ws://localhost/", { WebSocket: module.WebSocket });
 }
 
-const entry = (id) => [id, 1, "f", "v"];
-const entries = (...ids) => [PUSHED, 1, ids.flatMap(entry), undefined, 10 * ids.length];
-const position = (at) => [PUSHED, 1, [], at, 0];
-const gap = (recreated) => [recreated ? GAP_RECREATED : GAP, 1, "3-0", recreated ? undefined : "9-0", "8-0"];
+async function start() {
+  const module = new FakeModule("open");
+  return { client: await connect(module), module };
+}
+
+const entry = (id) => [id, [["f", "v"]]];
+/** The arguments of `push` for entries of 10 bytes each, and for a gap. */
+const entries = (list, position = null) => [{ entries: { entries: list.map(entry), position } }, list.length, 10 * list.length];
+const gap = (reason) => [{ gap: { after: "3-0", first: reason === "recreated" ? null : "9-0", position: "8-0", reason } }, 0, 0];
 const ids = (list) => list.map(({ id }) => id);
 
 test("the start of a tail is passed on as the module expects it", async () => {
   const { client, module } = await start();
   for (const from of [undefined, "now", "beginning", "5-1", { last: 3 }, { last: 0 }]) client.tail("s", { from });
-  assert.deepEqual(module.newCalls, [
-    ["tail", "s", "now", -1],
-    ["tail", "s", "now", -1],
-    ["tail", "s", "beginning", -1],
-    ["tail", "s", "5-1", -1],
-    ["tail", "s", "", 3],
-    ["tail", "s", "", 0],
-  ]);
+  const starts = [{ now: {} }, { now: {} }, { beginning: {} }, { after: { id: "5-1" } }, { last: { count: 3 } }, { last: { count: 0 } }];
+  const tails = starts.map((from, index) => ["subscribe", index + 1, { tail: { stream: "s", from } }]);
+  assert.deepEqual(module.newCalls, tails);
   client.consume("s", "g", "c");
-  client.consume("s", "g", "c", { batch: 7, createFrom: "$" });
+  client.consume("s", "g", "c", { batch: 7, claimAfterMs: 8, maxDeliveries: 9, deadLetter: "d", createFrom: "$" });
+  const none = { claim_after_ms: null, max_deliveries: null, dead_letter: null, create_from: null };
+  const some = { claim_after_ms: 8, max_deliveries: 9, dead_letter: "d", create_from: "$" };
+  const names = { stream: "s", group: "g", consumer: "c", resumed: null, position: null };
   assert.deepEqual(module.newCalls, [
-    ["consume", "s", "g", "c", -1, -1, -1, undefined, undefined],
-    ["consume", "s", "g", "c", 7, -1, -1, undefined, "$"],
+    ["subscribe", 7, { consume: { ...names, batch: 64, ...none } }],
+    ["subscribe", 8, { consume: { ...names, batch: 7, ...some } }],
   ]);
 });
 
@@ -152,9 +85,9 @@ test("a loop returns entries one by one and advances the position", async () => 
   const tail = client.tail("s");
   assert.ok(tail instanceof Tail);
   assert.equal(tail.position, undefined);
-  module.emit(...position("1-0"));
-  module.emit(...entries("2-0", "3-0"));
-  module.emit(PUSHED, 1, entry("4-0"), "7-0", 10);
+  module.push(1, ...entries([], "1-0"));
+  module.push(1, ...entries(["2-0", "3-0"]));
+  module.push(1, ...entries(["4-0"], "7-0"));
   const seen = [];
   for await (const entry of tail) {
     assert.ok(entry instanceof Entry);
@@ -174,11 +107,11 @@ test("credit is granted again for consumed items only", async () => {
   const { client, module } = await start();
   const tail = client.tail("s");
   const loop = tail[Symbol.asyncIterator]();
-  module.emit(...entries("1-0", "2-0"));
-  module.emit(...entries("3-0"));
-  module.emit(...entries("4-0"));
+  module.push(1, ...entries(["1-0", "2-0"]));
+  module.push(1, ...entries(["3-0"]));
+  module.push(1, ...entries(["4-0"]));
   await loop.next();
-  assert.deepEqual(module.newCalls, [["tail", "s", "now", -1], ["consumed", 1, 2, 20]]);
+  assert.deepEqual(module.newCalls, [["subscribe", 1, { tail: { stream: "s", from: { now: {} } } }], ["consumed", 1, 2, 20]]);
   await loop.next();
   assert.deepEqual(module.newCalls, []);
   await loop.next();
@@ -188,10 +121,10 @@ test("credit is granted again for consumed items only", async () => {
 test("a batch is the entries of one push", async () => {
   const { client, module } = await start();
   const tail = client.tail("s");
-  module.emit(...position("1-0"));
-  module.emit(...entries("2-0", "3-0"));
-  module.emit(...gap(false));
-  module.emit(...entries("9-0", "10-0", "11-0"));
+  module.push(1, ...entries([], "1-0"));
+  module.push(1, ...entries(["2-0", "3-0"]));
+  module.push(1, ...gap("trimmed"));
+  module.push(1, ...entries(["9-0", "10-0", "11-0"]));
   const batches = tail.batches();
   const { value: first } = await batches.next();
   assert.deepEqual(first, { entries: [], position: "1-0" });
@@ -210,9 +143,9 @@ test("a batch is the entries of one push", async () => {
 test("a gap ends a loop without onGap", async () => {
   const { client, module } = await start();
   const tail = client.tail("s");
-  module.emit(...entries("3-0"));
-  module.emit(...gap(true));
-  module.emit(...entries("1-0"));
+  module.push(1, ...entries(["3-0"]));
+  module.push(1, ...gap("recreated"));
+  module.push(1, ...entries(["1-0"]));
   const seen = [];
   const loop = async () => {
     for await (const { id } of tail) seen.push(id);
@@ -233,9 +166,9 @@ test("onGap is called before the entries after the gap, and may end the loop", a
   const { client, module } = await start();
   const seen = [];
   const tail = client.tail("s", { onGap: ({ after }) => seen.push(`gap after ${after}`) });
-  module.emit(...entries("3-0"));
-  module.emit(...gap(false));
-  module.emit(...entries("9-0"));
+  module.push(1, ...entries(["3-0"]));
+  module.push(1, ...gap("trimmed"));
+  module.push(1, ...entries(["9-0"]));
   for await (const { id } of tail) {
     seen.push(id);
     if (id === "9-0") break;
@@ -248,7 +181,7 @@ test("onGap is called before the entries after the gap, and may end the loop", a
       throw thrown;
     },
   });
-  module.emit(GAP, 2, "3-0", "9-0", "8-0");
+  module.push(2, ...gap("trimmed"));
   await assert.rejects(other[Symbol.asyncIterator]().next(), thrown);
   assert.deepEqual(module.newCalls.at(-1), ["cancel", 2]);
 });
@@ -256,7 +189,7 @@ test("onGap is called before the entries after the gap, and may end the loop", a
 test("a gap states its reason", async () => {
   const { client, module } = await start();
   const batches = client.tail("s").batches();
-  for (const kind of [GAP, GAP_RECREATED, GAP_ROLLED_BACK]) module.emit(kind, 1, "3-0", "9-0", "8-0");
+  for (const reason of ["trimmed", "recreated", "rolled_back"]) module.push(1, ...gap(reason));
   const reasons = [];
   while (reasons.length < 3) reasons.push((await batches.next()).value.gap.reason);
   assert.deepEqual(reasons, ["trimmed", "recreated", "rolled_back"]);
@@ -269,8 +202,8 @@ test("a skipped entry is reported, and costs an entry of credit", async () => {
   const onSkipped = (entry) => seen.push(entry);
   for (const [id, open] of [() => client.tail("s", { onSkipped }), () => client.consume("s", "g", "c", { onSkipped })].entries()) {
     const loop = open();
-    module.emit(SKIPPED, id + 1, ...Object.values(skipped));
-    module.emit(PUSHED, id + 1, entry("4-0"), "4-0", 10);
+    module.push(id + 1, { skipped }, 1, 0);
+    module.push(id + 1, ...entries(["4-0"], "4-0"));
     for await (const { id } of loop) {
       assert.equal(id, "4-0");
       break;
@@ -284,8 +217,8 @@ test("a skipped entry is a batch", async () => {
   const { client, module } = await start();
   const tail = client.tail("s");
   const deliveries = client.consume("s", "g", "c");
-  for (const id of [1, 2]) module.emit(SKIPPED, id, "3-0", 20_000_000, "size");
   const skipped = { id: "3-0", bytes: 20_000_000, reason: "size" };
+  for (const id of [1, 2]) module.push(id, { skipped }, 1, 0);
   assert.deepEqual((await tail.batches().next()).value, { entries: [], skipped, position: "3-0" });
   assert.equal(tail.position, "3-0");
   const { value } = await deliveries.batches().next();
@@ -295,12 +228,12 @@ test("a skipped entry is a batch", async () => {
 test("leaving the loop cancels the subscription once", async () => {
   const { client, module } = await start();
   const tail = client.tail("s");
-  module.emit(...entries("1-0", "2-0"));
+  module.push(1, ...entries(["1-0", "2-0"]));
   for await (const _ of tail) break;
   await tail[Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose")]();
   assert.deepEqual(module.newCalls.filter(([name]) => name === "cancel"), [["cancel", 1]]);
   // Entries that were in flight are dropped.
-  module.emit(...entries("3-0"));
+  module.push(1, ...entries(["3-0"]));
   for await (const _ of tail) assert.fail();
 });
 
@@ -326,7 +259,7 @@ test("a signal ends a subscription with its reason", async () => {
   const reason = new Error("enough");
   const waiting = client.tail("s", { signal }).batches().next();
   const deliveries = client.consume("s", "g", "c", { signal });
-  module.emit(PUSHED, 2, entry("1-0"), undefined, 10);
+  module.push(2, ...entries(["1-0"]));
   await new Promise(setImmediate);
   controller.abort(reason);
   await assert.rejects(waiting, reason);
@@ -344,8 +277,8 @@ test("a signal ends a subscription that the server has ended, while entries are 
   for (const id of [1, 2]) {
     const controller = new AbortController();
     const loop = client.tail("s", { signal: controller.signal })[Symbol.asyncIterator]();
-    module.emit(PUSHED, id, [...entry("1-0"), ...entry("2-0")], undefined, 20);
-    module.emit(FAILED, id, "DISCONNECTED", "gone", "later");
+    module.push(id, ...entries(["1-0", "2-0"]));
+    module.fail(id, "DISCONNECTED", "gone", "later");
     assert.equal((await loop.next()).value.id, "1-0");
     if (id === 1) {
       controller.abort(reason);
@@ -363,8 +296,8 @@ test("a signal ends a subscription that the server has ended, while entries are 
 test("an error comes after the pushed entries, and once", async () => {
   const { client, module } = await start();
   const tail = client.tail("s");
-  module.emit(...entries("1-0"));
-  module.emit(FAILED, 1, "DISCONNECTED", "gone", "later");
+  module.push(1, ...entries(["1-0"]));
+  module.fail(1, "DISCONNECTED", "gone", "later");
   const loop = tail[Symbol.asyncIterator]();
   assert.equal((await loop.next()).value.id, "1-0");
   await assert.rejects(loop.next(), { name: "StreamgateError", code: "DISCONNECTED", retry: "later" });
@@ -376,13 +309,13 @@ test("concurrent calls of next are served in order", async () => {
   const { client, module } = await start();
   const loop = client.tail("s")[Symbol.asyncIterator]();
   const waiting = [loop.next(), loop.next(), loop.next()];
-  module.emit(...entries("1-0", "2-0"));
-  module.emit(...entries("3-0"));
+  module.push(1, ...entries(["1-0", "2-0"]));
+  module.push(1, ...entries(["3-0"]));
   assert.deepEqual((await Promise.all(waiting)).map(({ value }) => value.id), ["1-0", "2-0", "3-0"]);
 
   // A call between the arrival of entries and the resolution of an earlier call.
   const first = loop.next();
-  module.emit(...entries("4-0", "5-0"));
+  module.push(1, ...entries(["4-0", "5-0"]));
   const second = await new Promise((resolve) => queueMicrotask(() => resolve([loop.next()])));
   assert.deepEqual((await Promise.all([first, ...second])).map(({ value }) => value.id), ["4-0", "5-0"]);
 });
@@ -390,8 +323,8 @@ test("concurrent calls of next are served in order", async () => {
 test("a closed client has no subscriptions", async () => {
   const { client, module } = await start();
   const tail = client.tail("s");
-  module.emit(FAILED, 1, "CLOSED", "closed", "never");
-  module.emit(STATE, 1000, "closed", "", "CLOSED");
+  module.fail(1, "CLOSED", "closed", "never");
+  module.enterState("closed", 1000, "", "CLOSED");
   await assert.rejects(tail.batches().next(), { code: "CLOSED" });
   await assert.rejects(client.tail("s").batches().next(), { code: "CLOSED" });
   await assert.rejects(client.consume("s", "g", "c").batches().next(), { code: "CLOSED" });
@@ -401,20 +334,20 @@ test("deliveries can be acknowledged one by one and as a batch", async () => {
   const { client, module } = await start();
   const deliveries = client.consume("s", "g", "c");
   assert.ok(deliveries instanceof Deliveries);
-  module.emit(...entries("1-0"));
-  module.emit(...entries("2-0", "3-0"));
+  module.push(1, ...entries(["1-0"]));
+  module.push(1, ...entries(["2-0", "3-0"]));
   const { value: delivery } = await deliveries[Symbol.asyncIterator]().next();
   assert.ok(delivery instanceof Delivery && delivery instanceof Entry);
   assert.equal(delivery.get("f"), "v");
   const one = delivery.ack();
   const { value: batch } = await deliveries.batches().next();
   const two = batch.ack();
-  assert.deepEqual(module.newCalls.filter(([name]) => name === "ack"), [
-    ["ack", "s", "g", ["1-0"]],
-    ["ack", "s", "g", ["2-0", "3-0"]],
+  assert.deepEqual(module.newCalls.filter(([name]) => name === "request"), [
+    ["request", 2, { ack: { stream: "s", group: "g", ids: ["1-0"] } }],
+    ["request", 3, { ack: { stream: "s", group: "g", ids: ["2-0", "3-0"] } }],
   ]);
-  module.emit(DONE, 2);
-  module.emit(DONE, 3);
-  assert.deepEqual(await Promise.all([one, two]), [undefined, undefined]);
+  module.finish(2, { ok: { acknowledged: { count: 1 } } });
+  module.finish(3, { ok: { acknowledged: { count: 2 } } });
+  assert.deepEqual(await Promise.all([one, two]), [1, 2]);
   await assert.rejects(delivery.ack({ signal: AbortSignal.abort(new Error("no")) }), { message: "no" });
 });

@@ -22,7 +22,7 @@ import { startWorker } from "./workerd.mjs";
 
 const runtimes = fromTarget("STREAMGATE_RUNTIMES", "runtimes");
 const { WebSocket } = createRequire(path.join(runtimes, "package.json"))("ws");
-const { connect } = await import(pathToFileURL(path.join(runtimes, "node_modules/streamgate/src/platform/node.js")));
+const { connect } = await import(pathToFileURL(path.join(runtimes, "node_modules/streamgate/dist/platform/node.js")));
 
 /** As many tokens as the client in Node.js lives through, and those of other runtimes. */
 const LIVES = 10;

@@ -5,17 +5,17 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { pathToFileURL } from "node:url";
 
+import { load } from "./fake-module.mjs";
 import { Proxy, fromTarget } from "./proxy.mjs";
 
 const runtimes = fromTarget("STREAMGATE_RUNTIMES", "runtimes");
 const { WebSocket } = createRequire(path.join(runtimes, "package.json"))("ws");
-const installed = (file) => import(pathToFileURL(path.join(runtimes, "node_modules/streamgate", file)));
-const { connect } = await installed("src/platform/node.js");
-const { Connection } = await installed("dist/streamgate_wasm.js");
+const module = new WebAssembly.Module(readFileSync(path.join(runtimes, "node_modules/streamgate/dist/streamgate_wasm.wasm")));
+const { makeConnect } = await load("client.js");
 
 const INTERNAL = { name: "StreamgateError", code: "INTERNAL", retry: "never" };
 
@@ -27,8 +27,9 @@ before(async () => {
 
 after(() => proxy?.stop());
 
-/** Returns a client with a waiting read and a tail, and the socket it uses. */
+/** Returns a client with a waiting read and a tail, its socket, and the exports of its module. */
 async function waitingClient() {
+  const exports = { ...new WebAssembly.Instance(module).exports };
   const sockets = [];
   class Recorded extends WebSocket {
     constructor(...args) {
@@ -36,16 +37,16 @@ async function waitingClient() {
       sockets.push(this);
     }
   }
-  const client = await connect(proxy.webSocketUrl, { WebSocket: Recorded });
+  const client = await makeConnect(() => ({ exports }))(proxy.webSocketUrl, { WebSocket: Recorded });
   const waiting = [client.read("idle", "$", { blockMs: 0 }), client.tail("idle")[Symbol.asyncIterator]().next()];
   await client.readLatest("idle", 1);
-  return { client, waiting, socket: sockets[0] };
+  return { client, waiting, socket: sockets[0], exports };
 }
 
 const methods = {
   pump: (client) => assert.rejects(client.add("idle", { f: "v" }), INTERNAL),
-  read_latest: (client) => assert.rejects(client.readLatest("idle", 1), INTERNAL),
-  tail: (client) => assert.rejects(client.tail("idle")[Symbol.asyncIterator]().next(), INTERNAL),
+  request: (client) => assert.rejects(client.readLatest("idle", 1), INTERNAL),
+  subscribe: (client) => assert.rejects(client.tail("idle")[Symbol.asyncIterator]().next(), INTERNAL),
   cancel: async (client) => {
     const abort = new AbortController();
     const read = client.read("idle", "$", { blockMs: 0, signal: abort.signal });
@@ -56,13 +57,13 @@ const methods = {
 };
 
 for (const [method, action] of Object.entries(methods)) {
-  test(`after a trap in ${method} every promise is rejected, and the client is closed`, async (t) => {
-    const { client, waiting, socket } = await waitingClient();
+  test(`after a trap in ${method} every promise is rejected, and the client is closed`, async () => {
+    const { client, waiting, socket, exports } = await waitingClient();
     const closed = once(client, "state");
     const ended = once(socket, "close");
-    t.mock.method(Connection.prototype, method, () => {
+    exports[method] = () => {
       throw new WebAssembly.RuntimeError("unreachable");
-    });
+    };
     await action(client);
     for (const promise of waiting) await assert.rejects(promise, INTERNAL);
     const [event] = await closed;

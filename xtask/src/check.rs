@@ -60,7 +60,7 @@ fn native() -> anyhow::Result<()> {
 fn wasm() -> anyhow::Result<()> {
     setup::run(Purpose::Demo)?;
     let toolchain = Toolchain::find(Goal::Quick).context("setup found a compiler for wasm32")?;
-    for features in [&[][..], &["--features", "npm"]] {
+    for features in [&[][..], &["--no-default-features", "--features", "npm"]] {
         announce(&format!("cargo clippy for wasm32 {}", features.join(" ")));
         let mut cargo = toolchain.cargo("clippy");
         // Without --no-deps, so that what it uses of this workspace is linted too.

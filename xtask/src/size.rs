@@ -51,11 +51,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
     announce("measuring the download");
     // This entry leaves the module outside, so that the JavaScript can be weighed alone.
     let script = minify(
-        &package.join("src/platform/workerd.js"),
+        &package.join("dist/platform/workerd.js"),
         &folder.join("script.js"),
     )?;
     let whole = minify(
-        &package.join("src/platform/browser.js"),
+        &package.join("dist/platform/browser.js"),
         &folder.join("whole.js"),
     )?;
     let sizes = measure(&[&module, &script, &whole])?;
@@ -68,7 +68,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         "bytes", "raw", "gzip -9", "brotli 11"
     );
     show("wasm module", module);
-    show("glue and layer, minified", script);
+    show("script, minified", script);
     show("both", total);
     show("one minified file, module inlined", whole);
     let budget = budget();

@@ -6,9 +6,9 @@ use crate::toolchain::Goal;
 use crate::workspace;
 
 mod bindgen;
+mod bundle;
 mod compile;
 mod inline;
-mod names;
 mod optimize;
 mod package;
 
@@ -48,12 +48,13 @@ fn build(goal: Goal) -> anyhow::Result<()> {
     let dist = workspace::npm_package().join("dist");
     let bound = bindgen::bind(&module, &dist)?;
     if goal == Goal::Small || optimize::is_installed() {
-        optimize::optimize(&bound, &dist.join(format!("{NAME}.js")))?;
+        optimize::optimize(&bound)?;
     } else {
         announce("no wasm-opt here: the module stays a little larger");
     }
-    inline::write(&bound, &dist, goal)
+    inline::write(&bound, &dist, goal)?;
+    bundle::write(&dist)
 }
 
-/// The name of the module, of its glue, and of the crate's library.
+/// The name of the module and of the crate's library.
 pub(crate) const NAME: &str = "streamgate_wasm";

@@ -1,7 +1,8 @@
-// Checks of what a caller passes: the module takes strings and numbers for granted. Every error
-// names the argument.
+// Checks of what a caller passes: the module takes its types for granted. Every error names the
+// argument.
 
 import { StreamgateError } from "./errors.js";
+import { AFTER, BEGINNING, LAST, NOW } from "./operations.js";
 
 /** Hosts to which nobody can listen on the way. */
 const OWN_MACHINE = /^(localhost|127(\.\d+){3}|\[::1\])$/;
@@ -22,21 +23,15 @@ export function name(value, what) {
   return value;
 }
 
-/** Applies a check, unless the value is absent. */
-export function optional(check, value, what) {
-  return value === undefined || value === null ? undefined : check(value, what);
-}
-
-/** Returns a whole number that JavaScript represents exactly, or -1 for an absent one. */
+/** Returns a whole number that JavaScript represents exactly. */
 export function wholeNumber(value, what) {
-  if (value === undefined || value === null) return -1;
   if (!Number.isSafeInteger(value) || value < 0) {
     throw new TypeError(`${what} must be a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`);
   }
   return value;
 }
 
-/** Returns name, value, name, value … of an object or of pairs. */
+/** Returns the number of fields of an object or of pairs, then name, value, name, value … */
 export function flatFields(fields) {
   if (fields === null || typeof fields !== "object") {
     throw new TypeError("fields must be an object or pairs of name and value");
@@ -48,12 +43,15 @@ export function flatFields(fields) {
     }
     flat.push(name(pair[0], "a field's name"), name(pair[1], "a field's value"));
   }
-  return flat;
+  return [flat.length / 2, ...flat];
 }
 
-/** Returns where a tail starts, for the module: a word or an id, and how many entries back. */
+/** Returns where a tail starts, as the module reads it. */
 export function tailStart(from) {
-  return typeof from === "string" ? [from, -1] : ["", wholeNumber(from?.last ?? NaN, "from.last")];
+  if (from === "beginning") return [BEGINNING, []];
+  if (from === "now") return [NOW, []];
+  if (typeof from === "string") return [AFTER, [from]];
+  return [LAST, [wholeNumber(from?.last, "from.last")]];
 }
 
 /** Returns a list of one id or of several. */
@@ -63,7 +61,7 @@ export function idList(ids) {
   return list;
 }
 
-/** Returns the URL for the module: absolute, and of a WebSocket. */
+/** Returns the URL for a socket: absolute, and of a WebSocket. */
 export function webSocketUrl(url) {
   let resolved;
   try {
@@ -74,6 +72,10 @@ export function webSocketUrl(url) {
   }
   if (resolved.protocol === "http:") resolved.protocol = "ws:";
   if (resolved.protocol === "https:") resolved.protocol = "wss:";
+  // Browsers would refuse it later, without a reason.
+  if (!/^wss?:$/.test(resolved.protocol) || resolved.hash) {
+    throw new StreamgateError("CONFIG", `'${url}' is not the URL of a WebSocket`, "never");
+  }
   return resolved.href;
 }
 

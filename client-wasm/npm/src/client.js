@@ -1,14 +1,17 @@
 // `Client`: the promises of its calls, by id, and the events that settle them.
 
-import { flatFields, idList, name, optional, tailStart, text, tokenFor, webSocketUrl, wholeNumber } from "./arguments.js";
+import { ABANDON, CLOSE, CONNECT, ENTER_STATE, FINISH, PUSH, REQUEST_TOKEN, SEND } from "./actions.js";
+import { flatFields, idList, name, tailStart, text, tokenFor, webSocketUrl, wholeNumber } from "./arguments.js";
+import { encoder } from "./bytes.js";
 import { asyncDispose, deferred } from "./deferred.js";
 import { Deliveries } from "./deliveries.js";
-import { entriesFrom } from "./entry.js";
 import { StreamgateError } from "./errors.js";
-import { ENTRIES, FAILED, PENDING, PUSHED, SKIPPED, STATE, TOKEN, VALUE } from "./events.js";
-import { CLAIM, CONSUMERS, LIST, REMOVE_CONSUMER, SUMMARY } from "./pending.js";
-import { claimedFrom, consumersFrom, listFrom, summaryFrom } from "./pending-results.js";
+import * as operations from "./operations.js";
+import { Reader } from "./reader.js";
+import { settle } from "./replies.js";
+import { ABNORMAL, Socket } from "./socket.js";
 import { Tail } from "./subscription.js";
+import { encode, list, option } from "./writer.js";
 
 /** The longest timer that every runtime supports; longer ones fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -22,16 +25,23 @@ const READ_COUNT = 1_000;
 /** The same of a group read, whose entries are then pending. */
 const READ_GROUP_COUNT = 100;
 
-/** The close code of a connection that ended without one. */
-const ABNORMAL = 1006;
+/** The pending entries that one request lists at most, unless the options say otherwise. */
+const PENDING_COUNT = 10_000;
+
+/** The entries that a claim takes at most, unless the options say otherwise: the default of Redis. */
+const CLAIM_COUNT = 100;
+
+/** The entries that a consumer receives at once, unless the options say otherwise. */
+const CONSUME_BATCH = 64;
 
 /** The events that a page receives when it, or the network, comes back. */
 const RETURN_EVENTS = ["online", "pageshow", "resume", "visibilitychange"];
 
-/** The arguments of requests about pending entries that are ids. */
-const IDS = new Set(["start", "end"]);
+/** Where the client's tokens come from, and the answers to a request for one, as in `npm.rs`. */
+const NO_TOKEN = 0;
+const FIXED = 1;
+const ON_DEMAND = 2;
 
-/** The answers to a request for a token, as in `npm.rs`. */
 const HAS_TOKEN = 0;
 const LATER = 1;
 const SIGNED_OUT = 2;
@@ -49,16 +59,16 @@ export class StateEvent extends Event {
 /**
  * Makes a platform's `connect`. The first call loads the module, not the import.
  *
- * @param {() => Promise<{ Connection: any }>} load
+ * @param {() => WebAssembly.Instance | Promise<WebAssembly.Instance>} instantiate
  */
-export function makeConnect(load) {
+export function makeConnect(instantiate) {
   return async function connect(url, options = {}) {
     const { signal } = options;
     signal?.throwIfAborted();
     const address = webSocketUrl(url);
-    const { Connection } = await load();
+    const { exports } = await instantiate();
     signal?.throwIfAborted();
-    const client = new Client(Connection, address, options);
+    const client = new Client(exports, address, options);
     const abort = () => void client.close();
     signal?.addEventListener("abort", abort, { once: true });
     try {
@@ -75,43 +85,39 @@ export function makeConnect(load) {
 const ready = Symbol("ready");
 
 /**
- * A client of a streamgate server. It holds the promises and the subscriptions by their ids; the
- * protocol is in the module.
+ * A client of a streamgate server. It holds the socket, and the promises and the subscriptions by
+ * their ids; every decision is in the module.
  */
 export class Client extends EventTarget {
-  #connection;
-  /** The last socket that the module opened. */
+  /** The exports of this client's instance of the module, until it is closed. */
+  #module;
+  #url;
+  #WebSocket;
   #socket;
+  #lastId = 0;
   #requests = new Map();
   #token;
   /** The last call of `#token`. The answers of those before count for nothing. */
   #tokenCall;
-  /** Whether the module asked for a token since the last pump, and whether it must be a new one. */
-  #tokenRequest;
   #state = "connecting";
-  #stateEvents = [];
   #pumpDue = false;
-  #pumping = false;
   #timer;
   #timerDue = Infinity;
   #open = deferred();
   #closed = deferred();
 
-  constructor(Connection, url, options) {
+  constructor(module, url, { WebSocket, connectTimeoutMs, exactlyOnce, token }) {
     super();
-    const wake = () => this.#wake();
-    const onEvent = (...event) => this.#handleEvent(...event);
-    const timeout = wholeNumber(options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS, "connectTimeoutMs");
-    this.#token = tokenFor(url, options.token);
-    try {
-      const open = this.#opener(options.WebSocket);
-      const exactlyOnce = options.exactlyOnce ?? true;
-      this.#connection = new Connection(url, open, timeout, exactlyOnce, this.#token, wake, onEvent, now());
-    } catch (error) {
-      throw Array.isArray(error) ? new StreamgateError(...error) : error;
-    }
+    const timeout = wholeNumber(connectTimeoutMs ?? CONNECT_TIMEOUT_MS, "connectTimeoutMs");
+    this.#token = tokenFor(url, token);
+    this.#module = module;
+    this.#url = url;
+    this.#WebSocket = WebSocket;
+    const isFixed = typeof this.#token === "string";
+    const source = isFixed ? FIXED : this.#token ? ON_DEMAND : NO_TOKEN;
+    const start = [...randomBytes(16), ...encoder.encode(isFixed ? this.#token : "")];
     this.#listen("addEventListener");
-    this.#wake();
+    this.#call("open", start, timeout, exactlyOnce ?? true, source);
   }
 
   get state() {
@@ -119,82 +125,78 @@ export class Client extends EventTarget {
   }
 
   add(stream, fields, { maxlen, signal } = {}) {
-    return this.#request(signal, (connection) =>
-      connection.add(name(stream, "stream"), flatFields(fields), wholeNumber(maxlen, "maxlen"), now()),
-    );
+    return this.#request(signal, operations.ADD, () => [
+      name(stream, "stream"),
+      ...flatFields(fields),
+      ...optional(wholeNumber, maxlen, "maxlen"),
+    ]);
   }
 
   readLatest(stream, count, { signal } = {}) {
-    return this.#request(signal, (connection) =>
-      connection.read_latest(name(stream, "stream"), wholeNumber(count ?? NaN, "count"), now()),
-    );
+    return this.#request(signal, operations.READ_LATEST, () => [name(stream, "stream"), wholeNumber(count, "count")]);
   }
 
   read(stream, lastId, { count, blockMs, signal } = {}) {
-    return this.#request(signal, (connection) =>
-      connection.read(
-        name(stream, "stream"),
-        text(lastId, "lastId"),
-        wholeNumber(count ?? READ_COUNT, "count"),
-        wholeNumber(blockMs, "blockMs"),
-        now(),
-      ),
-    );
+    return this.#request(signal, operations.READ, () => [
+      name(stream, "stream"),
+      text(lastId, "lastId"),
+      wholeNumber(count ?? READ_COUNT, "count"),
+      ...optional(wholeNumber, blockMs, "blockMs"),
+    ]);
   }
 
   createGroup(stream, group, id, { signal } = {}) {
-    return this.#request(signal, (connection) =>
-      connection.create_group(name(stream, "stream"), name(group, "group"), text(id, "id"), now()),
-    );
+    return this.#request(signal, operations.CREATE_GROUP, () => [...names({ stream, group }), text(id, "id")]);
   }
 
   readGroup(stream, group, consumer, { count, blockMs, signal } = {}) {
-    return this.#request(signal, (connection) =>
-      connection.read_group(
-        name(stream, "stream"),
-        name(group, "group"),
-        name(consumer, "consumer"),
-        wholeNumber(count ?? READ_GROUP_COUNT, "count"),
-        wholeNumber(blockMs, "blockMs"),
-        now(),
-      ),
-    );
+    return this.#request(signal, operations.READ_GROUP, () => [
+      ...names({ stream, group, consumer }),
+      wholeNumber(count ?? READ_GROUP_COUNT, "count"),
+      ...optional(wholeNumber, blockMs, "blockMs"),
+    ]);
   }
 
   ack(stream, group, ids, { signal } = {}) {
-    return this.#request(signal, (connection) =>
-      connection.ack(name(stream, "stream"), name(group, "group"), idList(ids), now()),
-    );
+    return this.#request(signal, operations.ACK, () => [...names({ stream, group }), ...list(idList(ids))]);
   }
 
-  async pending(stream, group, { signal } = {}) {
-    return summaryFrom(await this.#pending(SUMMARY, { stream, group }, signal));
+  pending(stream, group, { signal } = {}) {
+    return this.#request(signal, operations.PENDING_SUMMARY, () => names({ stream, group }));
   }
 
-  async pendingEntries(stream, group, { start = "-", end = "+", count, consumer, minIdleMs, signal } = {}) {
-    const names = { stream, group, start, end, ...(consumer != null && { consumer }) };
-    return listFrom(await this.#pending(LIST, names, signal, count, minIdleMs));
+  pendingEntries(stream, group, { start = "-", end = "+", count, consumer, minIdleMs, signal } = {}) {
+    return this.#request(signal, operations.PENDING, () => [
+      ...names({ stream, group }),
+      text(start, "start"),
+      text(end, "end"),
+      wholeNumber(count ?? PENDING_COUNT, "count"),
+      ...optional(name, consumer, "consumer"),
+      ...optional(wholeNumber, minIdleMs, "minIdleMs"),
+    ]);
   }
 
-  async claim(stream, group, consumer, minIdleMs, { start = "0-0", count, signal } = {}) {
-    const names = { stream, group, consumer, start };
-    return claimedFrom(await this.#pending(CLAIM, names, signal, count, minIdleMs ?? NaN));
+  claim(stream, group, consumer, minIdleMs, { start = "0-0", count, signal } = {}) {
+    return this.#request(signal, operations.CLAIM, () => [
+      ...names({ stream, group, consumer }),
+      wholeNumber(minIdleMs, "minIdleMs"),
+      text(start, "start"),
+      wholeNumber(count ?? CLAIM_COUNT, "count"),
+    ]);
   }
 
-  async removeConsumer(stream, group, consumer, newOwner, { signal } = {}) {
-    const names = { stream, group, consumer, newOwner };
-    return this.#pending(REMOVE_CONSUMER, names, signal);
+  removeConsumer(stream, group, consumer, newOwner, { signal } = {}) {
+    return this.#request(signal, operations.REMOVE_CONSUMER, () => names({ stream, group, consumer, newOwner }));
   }
 
-  async consumers(stream, group, { signal } = {}) {
-    return consumersFrom(await this.#pending(CONSUMERS, { stream, group }, signal));
+  consumers(stream, group, { signal } = {}) {
+    return this.#request(signal, operations.CONSUMERS, () => names({ stream, group }));
   }
 
   tail(stream, { from = "now", onGap, onSkipped, signal } = {}) {
     const start = tailStart(from);
-    const subscribe = this.#subscribe((connection) => connection.tail(name(stream, "stream"), ...start, now()));
-    const isId = typeof from === "string" && from !== "now" && from !== "beginning";
-    return new Tail(subscribe, { from: isId ? from : undefined, onGap, onSkipped, signal });
+    const subscribe = this.#subscribe(operations.TAIL, [name(stream, "stream"), ...start]);
+    return new Tail(subscribe, { from: start[0] === operations.AFTER ? from : undefined, onGap, onSkipped, signal });
   }
 
   consume(
@@ -203,26 +205,22 @@ export class Client extends EventTarget {
     consumer,
     { batch, claimAfterMs, maxDeliveries, deadLetter, createFrom, onSkipped, signal } = {},
   ) {
-    const subscribe = this.#subscribe((connection) =>
-      connection.consume(
-        name(stream, "stream"),
-        name(group, "group"),
-        name(consumer, "consumer"),
-        wholeNumber(batch, "batch"),
-        wholeNumber(claimAfterMs, "claimAfterMs"),
-        wholeNumber(maxDeliveries, "maxDeliveries"),
-        optional(name, deadLetter, "deadLetter"),
-        optional(text, createFrom, "createFrom"),
-        now(),
-      ),
-    );
+    const subscribe = this.#subscribe(operations.CONSUME, [
+      ...names({ stream, group, consumer }),
+      wholeNumber(batch ?? CONSUME_BATCH, "batch"),
+      ...optional(wholeNumber, claimAfterMs, "claimAfterMs"),
+      ...optional(wholeNumber, maxDeliveries, "maxDeliveries"),
+      ...optional(name, deadLetter, "deadLetter"),
+      // The module resumes it by itself.
+      ...option(),
+      ...optional(text, createFrom, "createFrom"),
+    ]);
     const ack = (ids, options) => this.ack(stream, group, ids, options);
     return new Deliveries(subscribe, ack, { onSkipped, signal });
   }
 
   close() {
-    this.#call((connection) => connection.close(now()));
-    this.#wake();
+    this.#call("close");
     return this.#closed.promise;
   }
 
@@ -235,12 +233,11 @@ export class Client extends EventTarget {
   }
 
   /** Makes a request, and a promise for its reply. An invalid argument rejects the promise. */
-  async #request(signal, start) {
+  async #request(signal, operation, fields) {
     signal?.throwIfAborted();
-    if (!this.#connection) throw closed();
-    const id = this.#call(start);
-    if (!this.#connection) throw trapped();
-    this.#wake();
+    if (!this.#module) throw closed();
+    const id = this.#start("request", operation, fields());
+    if (!this.#module) throw trapped();
     if (!signal) return new Promise((resolve, reject) => this.#requests.set(id, { resolve, reject }));
 
     const reply = deferred();
@@ -257,66 +254,50 @@ export class Client extends EventTarget {
     }
   }
 
-  /** Makes a request about pending entries. `operation` says which. */
-  #pending(operation, names, signal, count, minIdleMs) {
-    return this.#request(signal, (connection) =>
-      connection.pending(
-        operation,
-        Object.entries(names).map(([what, value]) => (IDS.has(what) ? text : name)(value, what)),
-        wholeNumber(count, "count"),
-        wholeNumber(minIdleMs, "minIdleMs"),
-        now(),
-      ),
-    );
-  }
-
   /** Returns what starts a subscription: it takes a sink, and returns how to control it. */
-  #subscribe(start) {
+  #subscribe(subscription, fields) {
     return (sink) => {
-      if (!this.#connection) return void sink.reject(closed());
-      const id = this.#call(start);
-      if (!this.#connection) return void sink.reject(trapped());
+      if (!this.#module) return void sink.reject(closed());
+      const id = this.#start("subscribe", subscription, fields);
+      if (!this.#module) return void sink.reject(trapped());
       this.#requests.set(id, sink);
-      this.#wake();
       return {
-        consumed: (entries, bytes) => {
-          this.#call((connection) => connection.consumed(id, entries, bytes));
-          this.#wake();
-        },
+        consumed: (entries, bytes) => this.#call("consumed", undefined, id, entries, bytes),
         cancel: () => this.#cancel(id),
       };
     };
   }
 
+  /** Starts a request or a subscription, and returns its id. */
+  #start(method, number, fields) {
+    this.#call(method, encode([number, fields]), ++this.#lastId);
+    return this.#lastId;
+  }
+
   #cancel(id) {
     this.#requests.delete(id);
-    this.#call((connection) => connection.cancel(id));
-    this.#wake();
+    this.#call("cancel", undefined, id);
   }
 
-  /** Returns the constructor of the module's sockets. */
-  #opener(WebSocket) {
-    const client = this;
-    return function (url, protocol) {
-      return (client.#socket = new (WebSocket ?? globalThis.WebSocket)(url, protocol));
-    };
-  }
-
-  /** Calls the module, if the client is not closed. After a trap the client is. */
-  #call(start) {
+  /** Calls the module with bytes and numbers, unless the client is closed, and schedules a pump. */
+  #call(method, bytes, ...numbers) {
+    const module = this.#module;
+    if (!module) return;
     try {
-      return this.#connection && start(this.#connection);
+      if (bytes) {
+        const place = module.input(bytes.length);
+        // Not before: the memory may have grown.
+        new Uint8Array(module.memory.buffer, place).set(bytes);
+      }
+      module[method](...numbers, now());
     } catch (error) {
-      // Anything else is about an argument.
-      if (!(error instanceof WebAssembly.RuntimeError)) throw error;
       this.#fail(error);
     }
+    this.#wake();
   }
 
   /** Ends everything: a module that has trapped may do anything when it is called again. */
   #fail(error) {
-    this.#connection = undefined;
-    this.#socket?.close();
     const requests = [...this.#requests.values()];
     this.#requests.clear();
     for (const request of requests) request.reject(trapped());
@@ -325,32 +306,71 @@ export class Client extends EventTarget {
 
   /** Schedules a pump: one for everything that happens in this turn of the event loop. */
   #wake() {
-    if (this.#pumpDue || !this.#connection) return;
+    if (this.#pumpDue || !this.#module) return;
     this.#pumpDue = true;
     queueMicrotask(() => this.#pump());
   }
 
   #pump() {
     this.#pumpDue = false;
-    // A listener below may let microtasks run, and one of them may get here.
-    if (this.#pumping || !this.#connection) return;
-    this.#pumping = true;
-    let ms;
+    const module = this.#module;
+    if (!module) return;
+    let ms, reader;
     try {
-      ms = this.#connection.pump(now());
+      ms = module.pump(this.#socket?.canSend ?? true, now());
+      // A copy: the memory is written again, and some sockets keep what they send.
+      reader = new Reader(new Uint8Array(module.memory.buffer, module.output(), module.output_length()).slice());
     } catch (error) {
       // Not only a trap: a stack overflow is a RangeError.
-      this.#fail(error);
+      return this.#fail(error);
     }
-    this.#pumping = false;
-    if (!this.#connection) return;
     this.#sleep(ms);
-    const force = this.#tokenRequest;
-    this.#tokenRequest = undefined;
-    if (force !== undefined) void this.#answerToken(force);
-    const events = this.#stateEvents;
-    this.#stateEvents = [];
-    for (const [event, error] of events) this.#enterState(event, error);
+    const states = [];
+    while (reader.hasMore) this.#act(reader.number(), reader, states);
+    for (const state of states) this.#enterState(...state);
+  }
+
+  /** Does what the module asks for. States are entered afterwards: their listeners are the owner's. */
+  #act(action, { number, bytes, text, optional }, states) {
+    if (action === CONNECT) this.#connect();
+    else if (action === CLOSE) this.#socket?.call("close", number(), text());
+    else if (action === ABANDON) this.#abandon();
+    else if (action === REQUEST_TOKEN) void this.#answerToken(number() > 0);
+    else if (action === SEND) this.#socket?.call("send", bytes());
+    else if (action === ENTER_STATE) {
+      const [state, code, reason, error] = [text(), number(), optional(text), optional(text)];
+      states.push([new StateEvent(state, code || error, reason), error]);
+    } else {
+      const id = number();
+      const request = this.#requests.get(id);
+      if (action === PUSH) {
+        const item = { entries: number(), bytes: number(), kind: number(), record: bytes() };
+        request?.push(item);
+      } else {
+        this.#requests.delete(id);
+        const outcome = [number(), bytes()];
+        if (request) settle(request, ...outcome);
+      }
+    }
+  }
+
+  #connect() {
+    this.#socket = new Socket(this.#WebSocket ?? globalThis.WebSocket, this.#url, {
+      opened: (subprotocol) => this.#call("opened", encoder.encode(subprotocol)),
+      received: (data) => {
+        const isText = typeof data === "string";
+        this.#call("received", isText ? encoder.encode(data) : new Uint8Array(data), isText);
+      },
+      closed: (code, reason) => {
+        this.#socket = undefined;
+        this.#call("closed", encoder.encode(reason), code);
+      },
+    });
+  }
+
+  #abandon() {
+    this.#socket?.abandon();
+    this.#socket = undefined;
   }
 
   /** Asks the owner for a token, and hands the answer to the module. */
@@ -364,38 +384,7 @@ export class Client extends EventTarget {
       outcome = error?.code === "NOAUTH" ? SIGNED_OUT : LATER;
       answer = `${error?.message ?? error}`;
     }
-    if (call !== this.#tokenCall) return;
-    this.#call((connection) => connection.token(outcome, answer, now()));
-    this.#wake();
-  }
-
-  /** Receives the module's events during a pump, and must not call the module: see `npm.rs`. */
-  #handleEvent(kind, id, a, b, c) {
-    if (kind === STATE) {
-      this.#stateEvents.push([new StateEvent(a, id || c, b), c]);
-      return;
-    }
-    if (kind === TOKEN) {
-      this.#tokenRequest = id === 1;
-      return;
-    }
-    const request = this.#requests.get(id);
-    if (!request) return;
-    if (kind >= PUSHED && kind <= SKIPPED) return request.push(kind, a, b, c);
-    this.#requests.delete(id);
-    if (kind === FAILED) {
-      request.reject(new StreamgateError(a, b, c));
-    } else if (kind === VALUE) {
-      request.resolve(a);
-    } else if (kind === ENTRIES) {
-      const entries = entriesFrom(a);
-      if (b !== undefined) entries.lastId = b;
-      request.resolve(entries);
-    } else if (kind === PENDING) {
-      request.resolve([a, b, c]);
-    } else {
-      request.resolve();
-    }
+    if (call === this.#tokenCall) this.#call("token", encoder.encode(answer), outcome);
   }
 
   /** `error` is the code of the error that explains the state. */
@@ -405,8 +394,8 @@ export class Client extends EventTarget {
     if (event.state === "closed") {
       clearTimeout(this.#timer);
       this.#listen("removeEventListener");
-      this.#connection?.free();
-      this.#connection = undefined;
+      this.#abandon();
+      this.#module = undefined;
       const why = `${event.reason || "the connection ended"} (${event.code})`;
       this.#open.reject(new StreamgateError(error, why, error === "DISCONNECTED" ? "later" : "never"));
       this.#closed.resolve();
@@ -423,8 +412,7 @@ export class Client extends EventTarget {
 
   #networkChanged = () => {
     if (globalThis.document?.visibilityState === "hidden") return;
-    this.#call((connection) => connection.network_changed(now()));
-    this.#wake();
+    this.#call("network_changed");
   };
 
   /** Makes the next pump come within `ms` milliseconds. */
@@ -443,6 +431,22 @@ export class Client extends EventTarget {
       Math.min(ms + 1, LONGEST_TIMER_MS),
     );
   }
+}
+
+/** Checks names that must be there. */
+function names(given) {
+  return Object.entries(given).map(([what, value]) => name(value, what));
+}
+
+/** Checks an argument that may be absent, and returns the values of an optional field. */
+function optional(check, value, what) {
+  return option(value === undefined || value === null ? undefined : check(value, what));
+}
+
+/** Each client draws its own, so that copies of a process that were made before share none. */
+function randomBytes(length) {
+  if (!globalThis.crypto) throw new StreamgateError("CONFIG", "the runtime has no Web Crypto", "never");
+  return crypto.getRandomValues(new Uint8Array(length));
 }
 
 function now() {

@@ -1,6 +1,6 @@
-// One entry of a stream, and how entries come out of the module.
+// One entry of a stream.
 
-import { bytesOf, textOf } from "./bytes.js";
+import { bytesOf } from "./bytes.js";
 
 /** One entry of a stream. Names may repeat, and their order is kept. */
 export class Entry {
@@ -37,30 +37,4 @@ export class Entry {
   toObject() {
     return Object.fromEntries(this.fields);
   }
-}
-
-/**
- * Makes entries of the module's flat list: for each entry its id, the number of its fields, then
- * name, value, name, value …
- */
-export function entriesFrom(flat, make = (...entry) => new Entry(...entry)) {
-  const entries = [];
-  let index = 0;
-  while (index < flat.length) {
-    const id = flat[index++];
-    const reported = new Array(flat[index++]);
-    let isText = true;
-    for (let i = 0; i < reported.length; i++) {
-      const [name, value] = (reported[i] = [flat[index++], flat[index++]]);
-      isText &&= typeof name === "string" && typeof value === "string";
-    }
-    const fields = isText ? reported : reported.map((pair) => pair.map(textOf));
-    entries.push(make(id, fields, reported));
-  }
-  return entries;
-}
-
-/** Splits a flat list into groups of `size`. */
-export function inGroupsOf(size, flat) {
-  return Array.from({ length: flat.length / size }, (_, i) => flat.slice(i * size, (i + 1) * size));
 }

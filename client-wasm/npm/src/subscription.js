@@ -1,19 +1,31 @@
 // What tails and consumers share: a queue of pushed items, and credit as they are taken.
 
 import { asyncDispose, deferred } from "./deferred.js";
-import { entriesFrom } from "./entry.js";
-import { GAP, PUSHED, SKIPPED } from "./events.js";
 import { Gap, GapError } from "./gap.js";
+import { Reader } from "./reader.js";
 
-/** Why entries are missing, in the order of the kinds of events. */
-const REASONS = ["trimmed", "recreated", "rolled_back"];
+/** Makes a batch of an item. By their numbers in SPEC.md. */
+const ITEMS = [
+  ({ entries, optional, text }, make) => {
+    const list = entries(make);
+    return { entries: list, position: optional(text) ?? list.at(-1).id };
+  },
+  ({ text, optional }) => {
+    const [after, first, position, reason] = [text(), optional(text), text(), text()];
+    return { entries: [], gap: new Gap(after, first, reason, position), position };
+  },
+  ({ text, number }) => {
+    const id = text();
+    return { entries: [], skipped: { id, bytes: number(), reason: text() }, position: id };
+  },
+];
 
 /**
  * A subscription. It buffers the items that were not taken yet; the module bounds them by the
  * credit that it grants. Iterators of one subscription share its items.
  */
 export class Subscription {
-  /** As the module reported them; made into entries when they are taken. */
+  /** As the module wrote them; made into entries when they are taken. */
   #items = [];
   /** The batch whose entries are being taken one by one. */
   #current;
@@ -42,7 +54,7 @@ export class Subscription {
     this.#stopListening = () => signal?.removeEventListener("abort", abort);
     if (signal?.aborted) return void abort();
     this.#control = subscribe({
-      push: (...item) => {
+      push: (item) => {
         this.#items.push(item);
         this.#notify();
       },
@@ -132,18 +144,9 @@ export class Subscription {
   /** Takes the next item as a batch. It counts as consumed at once, so that more is on its way. */
   #take() {
     if (!this.#items.length) return;
-    const [kind, a, b, c] = this.#items.shift();
-    if (kind === PUSHED) {
-      const entries = entriesFrom(a, this.#options.make);
-      this.#control.consumed(entries.length, c);
-      return { entries, position: b ?? entries.at(-1).id };
-    }
-    if (kind === SKIPPED) {
-      this.#control.consumed(1, 0);
-      return { entries: [], skipped: { id: a, bytes: b, reason: c }, position: a };
-    }
-    this.#control.consumed(0, 0);
-    return { entries: [], gap: new Gap(a, b, REASONS[kind - GAP], c), position: c };
+    const { entries, bytes, kind, record } = this.#items.shift();
+    this.#control.consumed(entries, bytes);
+    return ITEMS[kind](new Reader(record), this.#options.make);
   }
 
   /** Ends it here and at the server. */

@@ -70,7 +70,8 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(rest: &'a [u8]) -> Self {
+    /// Returns a reader of values in the binary encoding.
+    pub fn new(rest: &'a [u8]) -> Self {
         Self {
             rest,
             failure: None,

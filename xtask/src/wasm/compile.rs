@@ -19,8 +19,8 @@ pub(super) fn module(package: &str, features: &[&str], goal: Goal) -> anyhow::Re
     ));
     let mut cargo = toolchain.cargo("rustc");
     cargo.args(["--profile", PROFILE, "-p", package, "--lib"]);
-    for feature in features {
-        cargo.args(["--features", feature]);
+    if !features.is_empty() {
+        cargo.args(["--no-default-features", "--features", &features.join(",")]);
     }
     cargo.args(["--crate-type", "cdylib"]);
     run(&mut cargo, "the compiler's message says why")?;

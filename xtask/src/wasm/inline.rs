@@ -7,11 +7,10 @@ use anyhow::Context;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::NAME;
 use crate::command::announce;
 use crate::toolchain::Goal;
 
-/// Gives the module its published name, and writes it once more as compressed text.
+/// Writes the module once more, as compressed text.
 pub(super) fn write(module: &Path, dist: &Path, goal: Goal) -> anyhow::Result<()> {
     announce("inlining the wasm module");
     let bytes = fs::read(module).with_context(|| format!("reading {}", module.display()))?;
@@ -20,7 +19,6 @@ pub(super) fn write(module: &Path, dist: &Path, goal: Goal) -> anyhow::Result<()
         STANDARD.encode(deflate(&bytes, goal)?)
     );
     fs::write(dist.join("module-inline.js"), text)?;
-    fs::rename(module, dist.join(format!("{NAME}.wasm")))?;
     Ok(())
 }
 

@@ -10,7 +10,10 @@ use crate::files::{copy, remove_folder};
 use crate::workspace;
 
 /// The parts of the package that the page needs.
-const PAGE_PARTS: [&str; 4] = ["package.json", "index.d.ts", "src", "dist"];
+const PAGE_PARTS: [&str; 3] = ["package.json", "index.d.ts", "dist"];
+
+/// What `dist` refers to if it was made without a bundler. It is not packed.
+const SOURCES: &str = "src";
 
 /// The package carries the crates' version.
 pub(super) fn check_version() -> anyhow::Result<()> {
@@ -56,7 +59,8 @@ pub(super) fn stage_page(package: &Path) -> anyhow::Result<()> {
     let page = workspace::www();
     remove_folder(&page)?;
     copy(&workspace::root().join("www"), &page)?;
-    for part in PAGE_PARTS {
+    let sources = package.join(SOURCES).exists().then_some(SOURCES);
+    for part in PAGE_PARTS.into_iter().chain(sources) {
         copy(&package.join(part), &page.join("streamgate").join(part))?;
     }
     Ok(())

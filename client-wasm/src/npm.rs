@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use streamgate_client::internals::{ClientId, Engine, EngineEvent, SocketAction, TokenError};
 use streamgate_client::{ClientConfig, ConnectionState, TokenSource};
 use streamgate_protocol::codec::{Decode, Encode, Reader};
-use streamgate_protocol::message::{Credit, Outcome, Subscription};
+use streamgate_protocol::message::{Credit, Subscription};
 use streamgate_protocol::{Bytes, Operation, close};
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -237,10 +237,10 @@ fn write_action(output: &mut Vec<u8>, action: &SocketAction) {
 
 fn write_event(output: &mut Vec<u8>, event: EngineEvent) {
     match event {
-        EngineEvent::Finished { id, result } => {
+        EngineEvent::Finished { id, outcome } => {
             action::FINISH.write_binary(output);
             id.write_binary(output);
-            Outcome::from(result).write_binary(output);
+            outcome.write_binary(output);
         }
         EngineEvent::Pushed { id, item } => {
             let cost = item.cost();

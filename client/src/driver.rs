@@ -134,7 +134,8 @@ impl<C: Connector, K: Clock> Driver<C, K> {
     fn report_events(&mut self) {
         while let Some(event) = self.io.engine.poll_event() {
             match event {
-                EngineEvent::Finished { id, result } => {
+                EngineEvent::Finished { id, outcome } => {
+                    let result = outcome.into();
                     telemetry::request_finished(id, &result);
                     self.router.finish(id, result);
                 }

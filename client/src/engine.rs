@@ -20,6 +20,7 @@
 
 mod authentication;
 mod availability;
+mod client_fault;
 mod client_id;
 mod config;
 mod connection;
@@ -166,18 +167,17 @@ impl Engine {
     }
 
     /// Starts a request, which ends with exactly one [`EngineEvent::Finished`] unless it is
-    /// cancelled.
+    /// cancelled. The owner, or the server, validates it.
     ///
     /// `request` is an [`Operation`](streamgate_protocol::Operation), or a [`NewRequest`] made of
     /// one. `id` must be new: greater than those of most earlier requests, equal to none in flight.
     pub fn request(&mut self, id: u64, request: impl Into<NewRequest>, now: Millis) {
         let NewRequest(mut request) = request.into();
-        let valid = request.validate();
         request.set_id(id);
         if self.config.exactly_once {
             request.make_idempotent();
         }
-        self.admit(request, valid, now);
+        self.admit(request, now);
     }
 
     /// Cancels a request or a subscription: no further event follows. Ignores unknown ids, and an

@@ -3,7 +3,7 @@
 //! `codec/types.rs` lists how each type travels. Whoever changes a type here changes the protocol:
 //! see the rules for growth in `SPEC.md`.
 
-use crate::error::{CacheError, CacheResult};
+use crate::error::{CacheError, CacheResult, Retry};
 use crate::limits::MAX_CLIENT_ID_BYTES;
 use crate::text::{Text, is_base64url};
 
@@ -231,6 +231,20 @@ impl<'a> Hello<'a> {
     }
 }
 
+impl Fault {
+    /// Builds a fault without further parts.
+    pub fn new(code: impl Into<String>, message: impl Into<String>, retry: Retry) -> Self {
+        Self {
+            code: code.into(),
+            message: message.into(),
+            retry: retry.as_str().to_owned(),
+            retry_after_ms: None,
+            entry: None,
+            last_number: None,
+        }
+    }
+}
+
 impl Welcome {
     /// Builds the welcome of a server without features, for an anonymous client. No limit may be 0.
     pub fn new(
@@ -276,13 +290,6 @@ impl From<Outcome> for CacheResult<Reply> {
 
 impl From<&CacheError> for Fault {
     fn from(error: &CacheError) -> Self {
-        Self {
-            code: error.code().to_owned(),
-            message: error.message().to_owned(),
-            retry: error.retry().as_str().to_owned(),
-            retry_after_ms: None,
-            entry: None,
-            last_number: None,
-        }
+        Self::new(error.code(), error.message(), error.retry())
     }
 }

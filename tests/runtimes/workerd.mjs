@@ -12,13 +12,17 @@ import { bundle, program } from "./bundle.mjs";
 /** The newest compatibility date that the pinned workerd supports. */
 const COMPATIBILITY_DATE = "2026-11-01";
 
-/** Starts a worker of a script of this folder, until the test ends. Returns its URL. */
-export async function startWorker(t, script) {
+/**
+ * Starts a worker of a script of this folder, until the test ends. Returns its URL.
+ *
+ * @param v8Flags such as `"--expose-gc"`
+ */
+export async function startWorker(t, script, v8Flags = []) {
   const folder = mkdtempSync(path.join(tmpdir(), "streamgate-workerd-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   await bundle(script, "workerd,worker,browser", folder);
   const config = path.join(folder, "config.capnp");
-  writeFileSync(config, configuration(readdirSync(folder)));
+  writeFileSync(config, configuration(readdirSync(folder), v8Flags));
   const workerd = spawn(program("workerd"), ["serve", config, "--control-fd=1"], {
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -35,7 +39,7 @@ export async function startWorker(t, script) {
 }
 
 /** The configuration of a worker of these files. It may reach loopback. */
-function configuration(files) {
+function configuration(files, v8Flags) {
   const modules = files.map((name) =>
     name.endsWith(".wasm")
       ? `(name = "./${name}", wasm = embed "${name}")`
@@ -50,6 +54,7 @@ const config :Workerd.Config = (
     (name = "internet", network = (allow = ["private"])),
   ],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
+  v8Flags = ${JSON.stringify(v8Flags)},
 );
 const worker :Workerd.Worker = (
   compatibilityDate = "${COMPATIBILITY_DATE}",

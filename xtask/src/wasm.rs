@@ -30,7 +30,7 @@ pub(crate) fn page() -> anyhow::Result<()> {
     package::stage_page(&workspace::npm_package())
 }
 
-/// Builds the application in Rust that the tests run in Node.js.
+/// Builds the application in Rust that the tests run in Node.js and in a page.
 ///
 /// # Errors
 ///
@@ -38,7 +38,8 @@ pub(crate) fn page() -> anyhow::Result<()> {
 pub(crate) fn application() -> anyhow::Result<()> {
     setup::run(Purpose::Package)?;
     let module = compile::module("streamgate-wasm-app", &[], Goal::Small)?;
-    bindgen::bind_for_node(&module, &workspace::runtimes().join("wasm-app"))
+    bindgen::bind_for_node(&module, &workspace::runtimes().join("wasm-app"))?;
+    bindgen::bind_for_page(&module, &workspace::runtimes().join("wasm-app-web"))
 }
 
 /// Fills the package's `dist` folder.

@@ -70,6 +70,7 @@ impl Future for ResponseFuture<'_> {
 }
 
 fn send(driver: &DriverHandle, request: NewRequest) -> CacheResult<SentRequest<'_>> {
+    request.validate()?;
     let permit = driver.permits.acquire()?;
     let id = driver.new_id();
     let is_read_only = request.is_read_only();
@@ -85,4 +86,29 @@ fn send(driver: &DriverHandle, request: NewRequest) -> CacheResult<SentRequest<'
         is_read_only,
         cancel_guard: CancelGuard::new(driver, id),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt as _, StreamExt as _};
+    use streamgate_protocol::limits::MAX_NAME_BYTES;
+    use streamgate_protocol::{StreamingBackend as _, SubscribingBackend as _, TailFrom};
+    use tokio::sync::{mpsc, watch};
+
+    use crate::Client;
+    use crate::engine::ConnectionState;
+
+    #[test]
+    fn invalid_requests_and_subscriptions_fail_without_being_sent() {
+        let (commands, driver) = mpsc::unbounded_channel();
+        let (_state, states) = watch::channel(ConnectionState::Open);
+        let client = Client::new(commands, states);
+        let added = client.stream_add("s", vec![], None).now_or_never().unwrap();
+        assert_eq!(added.unwrap_err().code(), "ERR");
+        let stream = "s".repeat(MAX_NAME_BYTES + 1);
+        let mut tail = client.tail(&stream, TailFrom::Now);
+        let item = tail.next().now_or_never().unwrap().unwrap();
+        assert_eq!(item.unwrap_err().code(), "LIMIT");
+        assert_eq!(driver.len(), 0);
+    }
 }

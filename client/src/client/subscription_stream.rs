@@ -64,6 +64,7 @@ impl Stream for SubscriptionStream {
 
 impl ActiveSubscription {
     fn send(driver: Arc<DriverHandle>, subscription: Subscription<'static>) -> CacheResult<Self> {
+        subscription.validate()?;
         let permit = driver.permits.acquire()?;
         let id = driver.new_id();
         let is_read_only = subscription.is_read_only();

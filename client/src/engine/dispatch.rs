@@ -4,9 +4,10 @@ use streamgate_protocol::close;
 use streamgate_protocol::codec::DecodeError;
 use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Fault, Outcome, Welcome};
-use streamgate_protocol::{CacheError, ServerMessage};
+use streamgate_protocol::ServerMessage;
 
 use super::Engine;
+use super::client_fault::fault;
 use super::connection_phase::ConnectionPhase;
 use super::connection_state::ConnectionState;
 use super::time::Millis;
@@ -50,8 +51,8 @@ impl Engine {
                 }
                 Ok(ServerMessage::Pong { .. }) => Ok(()),
                 Err(DecodeError::Content { id, reason }) => {
-                    let error = CacheError::from_code(code::PROTOCOL, &reason);
-                    self.handle_reply(id, Outcome::Error(Fault::from(&error)), now)
+                    let fault = fault(code::PROTOCOL, &reason);
+                    self.handle_reply(id, Outcome::Error(fault), now)
                 }
                 // A newer server may send more kinds than this client knows.
                 Ok(_) | Err(DecodeError::UnknownKind(_)) => Ok(()),

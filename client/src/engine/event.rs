@@ -1,7 +1,6 @@
 //! What comes out of an engine.
 
-use streamgate_protocol::message::Item;
-use streamgate_protocol::{CacheResult, Reply};
+use streamgate_protocol::message::{Item, Outcome};
 
 use super::connection_state::ConnectionState;
 
@@ -37,8 +36,8 @@ pub enum EngineEvent {
     Finished {
         /// The id that the owner gave it.
         id: u64,
-        /// The result. A subscription always ends with an error.
-        result: CacheResult<Reply>,
+        /// The outcome. A subscription always ends with an error.
+        outcome: Outcome,
     },
     /// A subscription received an item. Once its owner takes the item, the driver calls
     /// [`Engine::consumed`](super::Engine::consumed).

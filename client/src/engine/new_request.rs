@@ -1,6 +1,6 @@
 //! A request before an engine has it.
 
-use streamgate_protocol::Operation;
+use streamgate_protocol::{CacheResult, Operation};
 
 use super::pending_request::PendingRequest;
 
@@ -19,6 +19,15 @@ impl From<Operation<'static>> for NewRequest {
 }
 
 impl NewRequest {
+    /// Checks what a client can, before a request is queued.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Operation::validate_before_sending`].
+    pub(crate) fn validate(&self) -> CacheResult<()> {
+        self.0.validate()
+    }
+
     pub(crate) fn is_read_only(&self) -> bool {
         self.0.is_read_only()
     }

@@ -9,7 +9,7 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::limits::{MAX_FAILURES, REMEMBERED_MS};
 use streamgate_protocol::message::{Credit, Subscription, TailStart};
 use streamgate_protocol::text::Text;
-use streamgate_protocol::{CacheError, CacheResult, ClientMessage, Operation};
+use streamgate_protocol::{CacheResult, ClientMessage, Operation};
 
 use super::delivery_log::ConsumerKey;
 use super::idempotent_producers::{AddNumber, IdempotentProducers};
@@ -123,7 +123,6 @@ impl PendingRequest {
     pub(super) fn validate(&self) -> CacheResult<()> {
         match &self.message {
             ClientMessage::Request { operation, .. } => operation.validate_before_sending(),
-            ClientMessage::Subscribe { subscription, .. } => subscription.validate(),
             _ => Ok(()),
         }
     }
@@ -339,8 +338,8 @@ impl PendingRequest {
 
     /// Whether it is retried after an error that says that nothing was done. A subscription is,
     /// unless it is one too many for the server, and so is a request that is being retried already.
-    pub(super) fn retries_after(&self, error: &CacheError) -> bool {
-        self.retried_since.is_some() || self.window.is_some() && error.code() != code::OVERLOADED
+    pub(super) fn retries_after(&self, code: &str) -> bool {
+        self.retried_since.is_some() || self.window.is_some() && code != code::OVERLOADED
     }
 
     /// Whether to go on retrying: a request for `patience_ms`, or until the wait that it asks for

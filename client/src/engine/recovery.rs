@@ -12,7 +12,8 @@
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::LATE_RECOVERY_MARGIN_MS;
-use streamgate_protocol::{CacheError, CacheResult, Entry, Reply};
+use streamgate_protocol::message::{Fault, Outcome};
+use streamgate_protocol::{Entry, Reply};
 
 use super::Engine;
 use super::pending_request::PendingRequest;
@@ -85,8 +86,8 @@ impl Engine {
         } = reply
         else {
             self.delivery_log.end_recovery(consumer, true);
-            let error = CacheError::from_code(code::PROTOCOL, "the reply is to another operation");
-            return self.finish(request.id(), Err(error));
+            let why = "the reply is to another operation";
+            return self.fail(request.id(), code::PROTOCOL, why);
         };
         let is_due = more || !entries.is_empty();
         self.delivery_log.retain_new(consumer, &mut entries);
@@ -101,7 +102,7 @@ impl Engine {
         if !entries.is_empty() {
             if request.window.is_none() {
                 self.delivery_log.set_background_recovery_due(consumer);
-                return self.finish(request.id(), Ok(Reply::entries(entries)));
+                return self.finish(request.id(), Outcome::Ok(Reply::entries(entries)));
             }
             request.record_progress();
             self.events.push_back(request.push_recovered(entries));
@@ -142,15 +143,15 @@ impl Engine {
             entries.truncate(count as usize);
         }
         self.delivery_log.record_recovered(consumer, &entries, now);
-        self.finish_wait(id, Ok(Reply::entries(entries)));
+        self.finish_wait(id, Outcome::Ok(Reply::entries(entries)));
     }
 
     /// Finishes a group read that waits. Its own reply may be on its way; then the next recovery
     /// finds what that one delivered.
-    fn finish_wait(&mut self, id: u64, result: CacheResult<Reply>) {
+    fn finish_wait(&mut self, id: u64, outcome: Outcome) {
         self.queue.take_in_flight(id);
         self.cancels.push(id);
-        self.finish(id, result);
+        self.finish(id, outcome);
     }
 
     /// Handles that an entry is too large for the reply to a group read, a claim or a recovery. It
@@ -159,11 +160,11 @@ impl Engine {
         &mut self,
         mut request: Box<PendingRequest>,
         entry: String,
-        error: CacheError,
+        fault: Fault,
         now: Millis,
     ) {
         let Some(consumer) = request.receiver() else {
-            return self.finish(request.id(), Err(error));
+            return self.finish(request.id(), Outcome::Error(fault));
         };
         if request.is_recovering {
             self.delivery_log.end_recovery(consumer, true);
@@ -182,13 +183,13 @@ impl Engine {
                 return;
             }
             let id = receiver.id();
-            return self.finish_wait(id, Err(error));
+            return self.finish_wait(id, Outcome::Error(fault));
         }
         let is_news = self.delivery_log.record_too_large(consumer, &entry, now);
         let is_consumer = request.is_recovering && request.window.is_some();
         let is_claim = request.consumer().is_none();
         if is_claim || is_news && !is_consumer {
-            return self.finish(request.id(), Err(error));
+            return self.finish(request.id(), Outcome::Error(fault));
         }
         if is_news {
             self.events.push_back(request.push_skipped(entry));

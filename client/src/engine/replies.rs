@@ -2,30 +2,13 @@
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Fault, Outcome};
-use streamgate_protocol::{CacheError, Claimed, Reply, Retry};
+use streamgate_protocol::{Claimed, Reply, Retry};
 
 use super::Engine;
+use super::client_fault::fault;
 use super::pending_request::PendingRequest;
 use super::retry_policy::RetryPolicy;
 use super::time::Millis;
-
-/// The fault of a reply.
-struct Failure {
-    error: CacheError,
-    retry: Retry,
-    /// The shortest pause before the request is sent again.
-    retry_after_ms: Millis,
-}
-
-impl From<Fault> for Failure {
-    fn from(fault: Fault) -> Self {
-        Self {
-            error: CacheError::from_code(&fault.code, &fault.message),
-            retry: Retry::of_word(&fault.retry),
-            retry_after_ms: fault.retry_after_ms.unwrap_or_default(),
-        }
-    }
-}
 
 impl Engine {
     /// Handles a reply.
@@ -43,30 +26,21 @@ impl Engine {
             // It was on its way when the request was cancelled.
             return Ok(());
         };
-        let mut entry = None;
-        let result = match outcome {
-            Outcome::Ok(reply) => Ok(reply),
-            Outcome::Error(mut fault) => {
-                entry = fault.entry.take();
-                Err(Failure::from(fault))
+        match outcome {
+            _ if request.is_idempotent_add() => self.handle_idempotent_add(request, outcome, now),
+            Outcome::Error(mut fault) => match fault.entry.take() {
+                Some(entry) => self.handle_too_large(request, entry, fault, now),
+                None => self.handle_error(request, fault, now),
+            },
+            Outcome::Ok(reply) if request.is_recovering => {
+                self.handle_recovery(request, reply, now);
             }
-        };
-        if request.is_idempotent_add() {
-            self.handle_idempotent_add(request, result, now);
-            return Ok(());
-        }
-        match (result, entry) {
-            (Err(failure), Some(entry)) => {
-                self.handle_too_large(request, entry, failure.error, now);
-            }
-            (Err(failure), None) => self.handle_error(request, failure, now),
-            (Ok(reply), _) if request.is_recovering => self.handle_recovery(request, reply, now),
-            (Ok(_), _) if request.window.is_some() => {
+            Outcome::Ok(_) if request.window.is_some() => {
                 let violation = "the server replied to a subscription";
-                self.finish(id, Err(CacheError::from_code(code::PROTOCOL, violation)));
+                self.fail(id, code::PROTOCOL, violation);
                 return Err(violation);
             }
-            (Ok(reply), _) => self.handle_success(request, reply, now),
+            Outcome::Ok(reply) => self.handle_success(request, reply, now),
         }
         Ok(())
     }
@@ -94,7 +68,7 @@ impl Engine {
                 return self.queue.retry(request);
             }
         }
-        self.finish(request.id(), Ok(reply));
+        self.finish(request.id(), Outcome::Ok(reply));
     }
 
     /// Handles an error. If the server lacked its backend, the request is retried after a pause, as
@@ -102,17 +76,13 @@ impl Engine {
     /// first.
     // Inlined it would be a larger download for browsers.
     #[inline(never)]
-    fn handle_error(&mut self, mut request: Box<PendingRequest>, failure: Failure, now: Millis) {
-        let Failure {
-            error,
-            retry,
-            retry_after_ms,
-        } = failure;
+    fn handle_error(&mut self, mut request: Box<PendingRequest>, error: Fault, now: Millis) {
+        let retry = Retry::of_word(&error.retry);
         let is_recovery = request.is_recovering;
         self.abandon_recovery(&request);
         if is_recovery
             && request.creates_group()
-            && error.code() == code::NOGROUP
+            && error.code == code::NOGROUP
             && let Some(consumer) = request.consumer()
         {
             // Nothing is pending any more. The server creates the group for the subscription.
@@ -127,7 +97,7 @@ impl Engine {
             retries &= if is_unknown {
                 request.retry_policy(now) != RetryPolicy::Fail
             } else {
-                request.retries_after(&error)
+                request.retries_after(&error.code)
             };
             match request.consumer() {
                 // A reclaim may have delivered entries although the read failed.
@@ -140,7 +110,7 @@ impl Engine {
             }
         }
         request.record_failure(u64::from(self.config.stable_after_ms), now);
-        let retry_at = now.saturating_add(retry_after_ms);
+        let retry_at = retry_at(&error, now);
         request.mark_retried(now);
         if retries && self.queue.has_patience(&request, retry_at) {
             request.pause(now, retry_at, &mut self.jitter);
@@ -149,11 +119,11 @@ impl Engine {
         self.save_recovery(&request);
         let is_unknown = request.may_be_done || retries && request.is_recovering;
         let error = if retry != Retry::Never && is_unknown {
-            CacheError::from_code(code::UNKNOWN_OUTCOME, error.message())
+            fault(code::UNKNOWN_OUTCOME, &error.message)
         } else {
             error
         };
-        self.finish(request.id(), Err(error));
+        self.finish(request.id(), Outcome::Error(error));
     }
 
     /// Handles the reply to an idempotent add. An add that the server refused, or whose outcome it
@@ -161,45 +131,49 @@ impl Engine {
     fn handle_idempotent_add(
         &mut self,
         mut request: Box<PendingRequest>,
-        result: Result<Reply, Failure>,
+        outcome: Outcome,
         now: Millis,
     ) {
         let Some((stream, number)) = request.idempotent_add() else {
             return;
         };
-        let failure = match result {
-            Ok(reply) => {
+        let error = match outcome {
+            Outcome::Ok(_) => {
                 self.producers.record_stored(stream, number.number);
-                return self.finish(request.id(), Ok(reply));
+                return self.finish(request.id(), outcome);
             }
-            Err(failure) => failure,
+            Outcome::Error(error) => error,
         };
-        let error = failure.error;
         let may_be_done = request.may_be_done;
-        let retries = match error.code() {
+        let retries = match &*error.code {
             code::OUT_OF_ORDER => {
                 self.producers.record_out_of_order(stream, number.after);
                 true
             }
             code::UNKNOWN_OUTCOME | code::TRYAGAIN => true,
             code::FORGOTTEN | code::SKIPPED => false,
-            _ => may_be_done && failure.retry == Retry::Later,
+            _ => may_be_done && Retry::of_word(&error.retry) == Retry::Later,
         };
         if retries {
-            let retry_at = now.saturating_add(failure.retry_after_ms);
+            let retry_at = retry_at(&error, now);
             self.producers
                 .stall(stream, now, retry_at, &mut self.jitter);
-            request.may_be_done |= error.code() == code::UNKNOWN_OUTCOME;
+            request.may_be_done |= error.code == code::UNKNOWN_OUTCOME;
             request.mark_retried(now);
             return self.queue.retry(request);
         }
         self.producers.record_failed(stream);
-        let is_known = error.code() == code::SKIPPED || !may_be_done;
-        let error = if is_known && error.code() != code::FORGOTTEN {
+        let is_known = error.code == code::SKIPPED || !may_be_done;
+        let error = if is_known && error.code != code::FORGOTTEN {
             error
         } else {
-            CacheError::from_code(code::UNKNOWN_OUTCOME, error.message())
+            fault(code::UNKNOWN_OUTCOME, &error.message)
         };
-        self.finish(request.id(), Err(error));
+        self.finish(request.id(), Outcome::Error(error));
     }
+}
+
+/// When a request that failed may be sent again at the earliest.
+fn retry_at(fault: &Fault, now: Millis) -> Millis {
+    now.saturating_add(fault.retry_after_ms.unwrap_or_default())
 }

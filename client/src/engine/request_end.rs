@@ -2,9 +2,10 @@
 //! connection.
 
 use streamgate_protocol::error::code;
-use streamgate_protocol::{CacheError, CacheResult, Reply};
+use streamgate_protocol::message::Outcome;
 
 use super::Engine;
+use super::client_fault::fault;
 use super::connection_phase::ConnectionPhase;
 use super::event::EngineEvent;
 use super::pending_request::{PendingRequest, is_background_id};
@@ -12,12 +13,17 @@ use super::retry_policy::RetryPolicy;
 use super::time::Millis;
 
 impl Engine {
-    pub(super) fn finish(&mut self, id: u64, result: CacheResult<Reply>) {
+    /// Fails a request by the client's own decision.
+    pub(super) fn fail(&mut self, id: u64, code: &str, why: &str) {
+        self.finish(id, Outcome::Error(fault(code, why)));
+    }
+
+    pub(super) fn finish(&mut self, id: u64, outcome: Outcome) {
         // No owner waits for a background recovery.
         if is_background_id(id) {
             return;
         }
-        self.events.push_back(EngineEvent::Finished { id, result });
+        self.events.push_back(EngineEvent::Finished { id, outcome });
     }
 
     /// Queues the requests that were sent on a lost connection to be sent again, in the order in
@@ -65,7 +71,7 @@ impl Engine {
             } else {
                 code::UNKNOWN_OUTCOME
             };
-            self.finish(request.id(), Err(CacheError::from_code(code, why)));
+            self.fail(request.id(), code, why);
         }
     }
 
@@ -97,11 +103,11 @@ impl Engine {
         {
             self.producers.record_abandoned(stream);
         }
-        let error = if request.was_sent && !request.is_read_only() {
-            CacheError::lost(false, why)
+        let code = if request.was_sent && !request.is_read_only() {
+            code::UNKNOWN_OUTCOME
         } else {
-            CacheError::from_code(code, why)
+            code
         };
-        self.finish(request.id(), Err(error));
+        self.fail(request.id(), code, why);
     }
 }

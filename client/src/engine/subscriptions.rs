@@ -2,7 +2,6 @@
 
 use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Credit, Item, Subscription};
-use streamgate_protocol::{CacheError, CacheResult};
 
 use super::Engine;
 use super::event::EngineEvent;
@@ -19,8 +18,7 @@ impl Engine {
     pub fn subscribe(&mut self, id: u64, subscription: Subscription<'static>, now: Millis) {
         let credit = self.initial_credit(&subscription);
         let request = PendingRequest::subscription(id, subscription, credit);
-        let valid = request.validate();
-        self.admit(Box::new(request), valid, now);
+        self.admit(Box::new(request), now);
     }
 
     /// Records that the owner took the item of one [`EngineEvent::Pushed`]. `taken` is the cost of
@@ -80,7 +78,7 @@ impl Engine {
             PushVerdict::Overloaded => {
                 self.cancel(id);
                 let why = "too many gaps wait to be taken";
-                self.finish(id, Err(CacheError::from_code(code::OVERLOADED, why)));
+                self.fail(id, code::OVERLOADED, why);
             }
             PushVerdict::Violation(reason) => return Err(reason),
         }
@@ -133,20 +131,12 @@ impl Engine {
     }
 
     /// Queues a request, or finishes it with an error.
-    pub(super) fn admit(
-        &mut self,
-        request: Box<PendingRequest>,
-        valid: CacheResult<()>,
-        now: Millis,
-    ) {
+    pub(super) fn admit(&mut self, request: Box<PendingRequest>, now: Millis) {
         let id = request.id();
-        let admitted = if self.is_ending() {
-            Err(CacheError::from_code(code::CLOSED, "the client is closed"))
-        } else {
-            valid.and_then(|()| self.queue.admit(request, now))
-        };
-        if let Err(error) = admitted {
-            self.finish(id, Err(error));
+        if self.is_ending() {
+            self.fail(id, code::CLOSED, "the client is closed");
+        } else if !self.queue.admit(request, now) {
+            self.fail(id, code::OVERLOADED, "too many requests wait to be sent");
         }
     }
 }

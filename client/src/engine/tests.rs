@@ -151,7 +151,7 @@ impl TestEngine {
         }
         while let Some(event) = self.engine.poll_event() {
             match event {
-                EngineEvent::Finished { id, result } => self.finished.push((id, result)),
+                EngineEvent::Finished { id, outcome } => self.finished.push((id, outcome.into())),
                 EngineEvent::Pushed { id, item } => self.pushed.push((id, item)),
                 EngineEvent::StateChanged(state) => {
                     self.states.push(state.as_str());

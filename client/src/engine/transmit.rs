@@ -4,7 +4,7 @@ use streamgate_protocol::error::code;
 use streamgate_protocol::limits::MIN_CLIENT_FRAME_BYTES;
 use streamgate_protocol::message::Hello;
 use streamgate_protocol::text::push_number;
-use streamgate_protocol::{CacheError, ClientMessage};
+use streamgate_protocol::ClientMessage;
 
 use super::Engine;
 use super::connection_phase::ConnectionPhase;
@@ -87,8 +87,7 @@ impl Engine {
             };
             if self.is_forgotten(&request) {
                 let why = "the server no longer knows whether it stored the add";
-                let error = CacheError::from_code(code::UNKNOWN_OUTCOME, why);
-                self.finish(request.id(), Err(error));
+                self.fail(request.id(), code::UNKNOWN_OUTCOME, why);
                 continue;
             }
             let start = frame.len();

@@ -80,7 +80,7 @@ pub(super) fn stages() -> anyhow::Result<Vec<Stage>> {
             .needs(&[BUILD, PACKAGE, APPLICATION]),
         Suite::new("demo page", xtask(&["page"]))
             .counts(Format::Node)
-            .needs(&[BUILD, PACKAGE]),
+            .needs(&[BUILD, PACKAGE, APPLICATION]),
     ];
     let chaos = vec![
         Suite::new("chaos", xtask(&["chaos", "--short"]))

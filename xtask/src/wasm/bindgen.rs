@@ -60,3 +60,16 @@ pub(super) fn bind_for_node(module: &Path, folder: &Path) -> anyhow::Result<()> 
     fs::write(folder.join("package.json"), "{ \"type\": \"commonjs\" }\n")?;
     Ok(())
 }
+
+/// Writes a module and its glue as a page loads them.
+pub(super) fn bind_for_page(module: &Path, folder: &Path) -> anyhow::Result<()> {
+    announce("wasm-bindgen");
+    remove_folder(folder)?;
+    Bindgen::new()
+        .input_path(module)
+        .web(true)?
+        .typescript(false)
+        .omit_default_module_path(false)
+        .generate(folder)?;
+    Ok(())
+}

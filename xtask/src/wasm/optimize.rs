@@ -17,13 +17,12 @@ pub(super) fn is_installed() -> bool {
 
 /// Rust's modules use no memory below the stack, so addresses below 1,024 are never read, which
 /// `--low-memory-unused` makes use of. The passes before `-Oz` untangle control flow for it.
-const FLAGS: [&str; 7] = [
+const FLAGS: [&str; 6] = [
     "--low-memory-unused",
     "--flatten",
     "--rereloop",
     "-Oz",
     "-Oz",
-    "--converge",
     "--strip-target-features",
 ];
 

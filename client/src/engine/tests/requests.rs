@@ -158,22 +158,6 @@ fn a_request_that_is_cancelled_before_it_was_sent_is_never_sent() {
 }
 
 #[test]
-fn invalid_requests_fail_without_being_sent() {
-    let mut test = TestEngine::open();
-    let fields = vec![];
-    test.request(
-        1,
-        Operation::Add {
-            stream: "s".into(),
-            fields,
-            maxlen: None,
-        },
-    );
-    assert!(test.sent().is_empty());
-    assert_eq!(test.codes(), [(1, "ERR")]);
-}
-
-#[test]
 fn a_silent_connection_is_pinged_and_then_abandoned() {
     let mut test = TestEngine::open();
     test.advance(1_000);

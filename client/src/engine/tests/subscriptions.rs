@@ -1,6 +1,5 @@
 //! Subscriptions: items, credit, and how they end.
 
-use streamgate_protocol::limits::MAX_NAME_BYTES;
 use streamgate_protocol::message::{Credit, Fault, Subscription, TailStart};
 use streamgate_protocol::{Entry, Gap, GapReason};
 
@@ -321,17 +320,6 @@ fn a_subscription_that_is_cancelled_before_it_was_sent_is_never_sent() {
     test.subscribe(1, tail());
     test.engine.cancel(1);
     assert!(test.sent().is_empty());
-}
-
-#[test]
-fn invalid_subscriptions_fail_without_being_sent() {
-    let mut test = TestEngine::open();
-    let stream = "s".repeat(MAX_NAME_BYTES + 1).into();
-    let from = TailStart::Beginning {};
-    test.subscribe(1, Subscription::Tail { stream, from });
-    test.subscribe(2, consume(0));
-    assert!(test.sent().is_empty());
-    assert_eq!(test.codes(), [(1, "LIMIT"), (2, "ERR")]);
 }
 
 #[test]

@@ -11,11 +11,13 @@
 
 use std::cell::RefCell;
 
-use streamgate_client::internals::{ClientId, Engine, EngineEvent, SocketAction, TokenError};
+use streamgate_client::internals::{
+    ClientId, Engine, EngineEvent, NewRequest, SocketAction, TokenError,
+};
 use streamgate_client::{ClientConfig, ConnectionState, TokenSource};
-use streamgate_protocol::codec::{Decode, Encode, Reader};
-use streamgate_protocol::message::{Credit, Subscription};
-use streamgate_protocol::{Bytes, Operation, close};
+use streamgate_protocol::codec::Encode;
+use streamgate_protocol::message::Credit;
+use streamgate_protocol::{Bytes, close};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// The bytes of a client's id.
@@ -83,15 +85,15 @@ pub fn open(connect_timeout_ms: u32, exactly_once: bool, token: u32, now: f64) {
 /// Starts the request whose operation is the input.
 #[wasm_bindgen]
 pub fn request(id: f64, now: f64) {
-    let operation = Operation::read_binary(&mut Reader::new(&take_input())).into_owned();
-    with_engine(|engine| engine.request(id as u64, operation, now as u64));
+    let request = NewRequest::operation(&take_input());
+    with_engine(|engine| engine.request(id as u64, request, now as u64));
 }
 
 /// Starts the subscription that is the input.
 #[wasm_bindgen]
 pub fn subscribe(id: f64, now: f64) {
-    let subscription = Subscription::read_binary(&mut Reader::new(&take_input())).into_owned();
-    with_engine(|engine| engine.subscribe(id as u64, subscription, now as u64));
+    let request = NewRequest::subscription(&take_input());
+    with_engine(|engine| engine.subscribe(id as u64, request, now as u64));
 }
 
 /// Records that the owner of a subscription took an item of this cost.

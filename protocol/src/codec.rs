@@ -14,7 +14,7 @@ mod types;
 mod values;
 mod wire;
 
-pub use binary::Reader;
+pub use binary::{Reader, write_message, write_record};
 #[cfg(feature = "json")]
 pub use json::JsonReader;
 pub use messages::{DecodeError, Message, Messages};
@@ -77,6 +77,24 @@ impl Encoding {
                     frame.push(b'\n');
                 }
                 message.write_json(frame);
+            }
+        }
+    }
+
+    /// Appends the messages of a client that `write` appends in the binary encoding.
+    pub fn append_binary(self, frame: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        match self {
+            Self::Binary => write(frame),
+            #[cfg(feature = "json")]
+            Self::Json => {
+                let mut messages = Vec::new();
+                write(&mut messages);
+                for message in Self::Binary.messages::<crate::ClientMessage<'_>>(&messages) {
+                    debug_assert!(message.is_ok(), "the client wrote {message:?}");
+                    if let Ok(message) = message {
+                        self.append(frame, &message);
+                    }
+                }
             }
         }
     }

@@ -5,8 +5,8 @@ import { encoder } from "./bytes.js";
 /** A buffer of more bytes is not kept: it was a large request. */
 const KEPT_BYTES = 2 ** 16;
 
-/** The bytes in which the encoder writes a length, whatever it is, so that nothing has to be moved. */
-const LENGTH_BYTES = 5;
+/** The bytes that a number takes at most. */
+const NUMBER_BYTES = 8;
 
 let buffer = new Uint8Array(1024);
 let end;
@@ -34,24 +34,30 @@ export function encode(values) {
 
 function append(value) {
   if (typeof value === "number") {
-    reserve(LENGTH_BYTES * 2);
+    reserve(NUMBER_BYTES);
     for (; value > 127; value = Math.floor(value / 128)) buffer[end++] = (value % 128) | 128;
     buffer[end++] = value;
     return;
   }
   // At most three bytes for each unit of a string.
-  reserve(LENGTH_BYTES + value.length * 3);
-  let at = end;
-  end += LENGTH_BYTES;
+  reserve(NUMBER_BYTES + value.length * 3);
+  const start = ++end;
   if (typeof value === "string") end += encoder.encodeInto(value, buffer.subarray(end)).written;
   else if (Array.isArray(value)) value.forEach(append);
   else {
     buffer.set(value, end);
     end += value.length;
   }
-  const length = end - at - LENGTH_BYTES;
-  for (let bits = 0; bits < 28; bits += 7) buffer[at++] = (length >>> bits) | 128;
-  buffer[at] = length >>> 28;
+  // Most lengths fit into the byte before. For the others, what follows is moved.
+  const length = end - start;
+  if (length > 127) {
+    const copy = buffer.slice(start, end);
+    end = start - 1;
+    append(length);
+    reserve(copy.length);
+    buffer.set(copy, end);
+    end += copy.length;
+  } else buffer[start - 1] = length;
 }
 
 function reserve(bytes) {

@@ -21,7 +21,7 @@ pub(super) struct ResponseFuture<'a> {
 }
 
 enum ResponseStage<'a> {
-    Unsent(NewRequest),
+    Unsent(CacheResult<NewRequest>),
     Sent(SentRequest<'a>),
     Finished,
 }
@@ -34,7 +34,8 @@ struct SentRequest<'a> {
 
 impl<'a> ResponseFuture<'a> {
     pub(super) fn new(driver: &'a DriverHandle, operation: Operation<'static>) -> Self {
-        let stage = ResponseStage::Unsent(operation.into());
+        let valid = operation.validate_before_sending();
+        let stage = ResponseStage::Unsent(valid.map(|()| operation.into()));
         Self { driver, stage }
     }
 }
@@ -48,7 +49,7 @@ impl Future for ResponseFuture<'_> {
             && let ResponseStage::Unsent(request) =
                 std::mem::replace(&mut this.stage, ResponseStage::Finished)
         {
-            this.stage = ResponseStage::Sent(send(this.driver, request)?);
+            this.stage = ResponseStage::Sent(send(this.driver, request?)?);
         }
         // Nobody polls it after its end.
         let ResponseStage::Sent(sent) = &mut this.stage else {
@@ -70,7 +71,6 @@ impl Future for ResponseFuture<'_> {
 }
 
 fn send(driver: &DriverHandle, request: NewRequest) -> CacheResult<SentRequest<'_>> {
-    request.validate()?;
     let permit = driver.permits.acquire()?;
     let id = driver.new_id();
     let is_read_only = request.is_read_only();

@@ -41,7 +41,7 @@ impl Engine {
                 }
                 Ok(ServerMessage::Position { id, last_id }) => {
                     if let Some(request) = self.queue.find_in_flight(id) {
-                        request.resolve_last_id(last_id);
+                        request.resolve_last_id(&last_id);
                     }
                     Ok(())
                 }

@@ -2,25 +2,28 @@
 //! again.
 
 mod recovery;
-mod wire_message;
 
 use streamgate_protocol::backoff::Backoff;
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::{MAX_FAILURES, REMEMBERED_MS};
-use streamgate_protocol::message::{Credit, Subscription, TailStart};
+use streamgate_protocol::message::Credit;
 use streamgate_protocol::text::Text;
-use streamgate_protocol::{CacheResult, ClientMessage, Operation};
 
 use super::delivery_log::ConsumerKey;
+use super::encoded_request::{
+    CONSUME, EncodedRequest, READ_GROUP, READ_PENDING, RequestKind, TAIL, number,
+};
 use super::idempotent_producers::{AddNumber, IdempotentProducers};
 use super::jitter::Jitter;
-use super::message_size::estimated_bytes;
 use super::retry_backoff;
 use super::retry_policy::RetryPolicy;
 use super::subscription_window::SubscriptionWindow;
 use super::time::Millis;
 
 pub(super) use recovery::is_background_id;
+
+/// What a message has beside the fields of its request, roughly.
+const MESSAGE_BYTES: usize = 16;
 
 /// How long an idempotent add is sent again: well within the time that servers remember its number.
 pub(super) const MAX_ADD_RETRY_MS: u64 = REMEMBERED_MS / 2;
@@ -35,8 +38,9 @@ pub(super) struct PendingRequest {
     /// Its place among all requests, in the order in which they were admitted. Ids of concurrent
     /// callers are in another order. A background recovery is the last.
     pub(super) order: u64,
-    /// A `Request` or a `Subscribe`.
-    message: ClientMessage<'static>,
+    request: EncodedRequest,
+    /// The first credit of a subscription.
+    credit: Credit,
     /// The number of an idempotent add.
     add_number: Option<AddNumber>,
     /// Whether it was ever sent, so that the server may have performed it.
@@ -68,30 +72,13 @@ pub(super) struct PendingRequest {
 
 impl PendingRequest {
     /// Returns a request that has no id yet.
-    pub(super) fn new(operation: Operation<'static>) -> Self {
-        let id = 0;
-        Self::of_message(id, ClientMessage::Request { id, operation })
-    }
-
-    pub(super) fn subscription(
-        id: u64,
-        subscription: Subscription<'static>,
-        credit: Credit,
-    ) -> Self {
-        let message = ClientMessage::Subscribe {
-            id,
-            subscription,
-            credit,
-        };
-        Self::of_message(id, message)
-    }
-
-    fn of_message(id: u64, message: ClientMessage<'static>) -> Self {
+    pub(super) fn new(request: EncodedRequest) -> Self {
         Self {
-            id,
+            id: 0,
             order: u64::MAX,
-            bytes: estimated_bytes(&message),
-            message,
+            bytes: request.len() + MESSAGE_BYTES,
+            request,
+            credit: Credit::default(),
             add_number: None,
             was_sent: false,
             first_sent_at: None,
@@ -109,170 +96,86 @@ impl PendingRequest {
         }
     }
 
-    pub(super) const fn set_id(&mut self, new: u64) {
-        self.id = new;
-        if let ClientMessage::Request { id, .. } = &mut self.message {
-            *id = new;
-        }
+    pub(super) const fn set_id(&mut self, id: u64) {
+        self.id = id;
     }
 
     pub(super) const fn id(&self) -> u64 {
         self.id
     }
 
-    pub(super) fn validate(&self) -> CacheResult<()> {
-        match &self.message {
-            ClientMessage::Request { operation, .. } => operation.validate_before_sending(),
-            _ => Ok(()),
-        }
+    /// Sets the first credit of a subscription: `entries`, but no more than it takes at once.
+    pub(super) fn set_credit(&mut self, entries: u64, bytes: u64) {
+        let entries = match self.request.kind() {
+            CONSUME => entries.min(self.request.count()),
+            _ => entries,
+        };
+        // A window of 0 would never be used up, nor granted again.
+        self.credit = Credit {
+            entries: entries.max(1),
+            bytes: bytes.max(1),
+        };
     }
 
     /// Whether performing it changes nothing at the server.
-    pub(super) fn is_read_only(&self) -> bool {
-        match &self.message {
-            ClientMessage::Request { operation, .. } => operation.is_read_only(),
-            ClientMessage::Subscribe { subscription, .. } => subscription.is_read_only(),
-            _ => true,
-        }
+    pub(super) const fn is_read_only(&self) -> bool {
+        self.request.is_read_only()
     }
 
     pub(super) const fn is_subscription(&self) -> bool {
-        matches!(self.message, ClientMessage::Subscribe { .. })
+        matches!(self.request.kind(), RequestKind::Subscription(_))
     }
 
     /// The consumer for which it reads a group.
     // Inlined it would be a larger download for browsers.
     #[inline(never)]
     pub(super) fn consumer(&self) -> Option<ConsumerKey<'_>> {
-        match &self.message {
-            ClientMessage::Request {
-                operation:
-                    Operation::ReadGroup {
-                        stream,
-                        group,
-                        consumer,
-                        ..
-                    },
-                ..
-            }
-            | ClientMessage::Subscribe {
-                subscription:
-                    Subscription::Consume {
-                        stream,
-                        group,
-                        consumer,
-                        ..
-                    },
-                ..
-            } => Some(ConsumerKey {
-                stream,
-                group,
-                consumer,
-            }),
-            ClientMessage::Request {
-                operation:
-                    Operation::ReadPending {
-                        stream,
-                        group,
-                        consumer,
-                        ..
-                    },
-                ..
-            } if self.is_background() => Some(ConsumerKey {
-                stream,
-                group,
-                consumer,
-            }),
-            _ => None,
-        }
+        let reads_group = match self.request.kind() {
+            READ_GROUP | CONSUME => true,
+            READ_PENDING => self.is_background(),
+            _ => false,
+        };
+        reads_group.then(|| self.request.consumer_key())
     }
 
     /// Returns the stream, the group and the ids that it acknowledges.
-    pub(super) fn acknowledged(&self) -> Option<(&[u8], &[u8], &[Text<'static>])> {
-        match &self.message {
-            ClientMessage::Request {
-                operation: Operation::Ack { stream, group, ids },
-                ..
-            } => Some((stream, group, ids)),
-            _ => None,
-        }
+    pub(super) fn acknowledged(&self) -> Option<(&[u8], &[u8], Vec<Text<'_>>)> {
+        let is_ack = self.request.kind() == RequestKind::Operation(number::ACK);
+        is_ack.then(|| self.request.acknowledged())
     }
 
     /// The consumer that receives entries by it, through a read or through a claim.
     pub(super) fn receiver(&self) -> Option<ConsumerKey<'_>> {
-        match &self.message {
-            ClientMessage::Request {
-                operation:
-                    Operation::Claim {
-                        stream,
-                        group,
-                        consumer,
-                        ..
-                    },
-                ..
-            } => Some(ConsumerKey {
-                stream,
-                group,
-                consumer,
-            }),
-            _ => self.consumer(),
+        if self.request.kind() == RequestKind::Operation(number::CLAIM) {
+            return Some(self.request.consumer_key());
         }
+        self.consumer()
     }
 
     /// Whether it is a consumer that creates its group where it is missing.
-    pub(super) const fn creates_group(&self) -> bool {
-        matches!(
-            &self.message,
-            ClientMessage::Subscribe {
-                subscription: Subscription::Consume {
-                    create_from: Some(_),
-                    ..
-                },
-                ..
-            }
-        )
+    pub(super) fn creates_group(&self) -> bool {
+        self.request.create_from().is_some()
     }
 
     /// Whether it is a consumer that reclaims idle entries of others.
-    pub(super) const fn reclaims(&self) -> bool {
-        matches!(
-            &self.message,
-            ClientMessage::Subscribe {
-                subscription: Subscription::Consume {
-                    claim_after_ms: Some(_),
-                    ..
-                },
-                ..
-            }
-        )
+    pub(super) fn reclaims(&self) -> bool {
+        self.request.reclaims()
     }
 
     /// Returns a new window for a subscription.
     pub(super) fn new_window(&self) -> Option<SubscriptionWindow> {
-        match &self.message {
-            ClientMessage::Subscribe {
-                subscription,
-                credit,
-                ..
-            } => {
-                let (is_tail, has_position) = match subscription {
-                    Subscription::Consume { create_from, .. } => {
-                        (false, create_from.as_deref() == Some("$"))
-                    }
-                    _ => (true, true),
-                };
-                Some(SubscriptionWindow::new(is_tail, has_position, *credit))
-            }
-            _ => None,
-        }
+        let is_tail = self.request.kind() == TAIL;
+        let create_from = self.request.create_from();
+        let has_position = is_tail || create_from.is_some_and(|id| &*id == "$");
+        self.is_subscription()
+            .then(|| SubscriptionWindow::new(is_tail, has_position, self.credit))
     }
 
     /// The entries that a subscription's window has room for.
     pub(super) fn window_room(&self) -> u64 {
-        match (&self.window, &self.message) {
-            (Some(window), _) => window.room(),
-            (None, ClientMessage::Subscribe { credit, .. }) => credit.entries,
-            _ => 0,
+        match &self.window {
+            Some(window) => window.room(),
+            None => self.credit.entries,
         }
     }
 }
@@ -281,11 +184,7 @@ impl PendingRequest {
 impl PendingRequest {
     /// Makes an add idempotent.
     pub(super) fn make_idempotent(&mut self) {
-        if let ClientMessage::Request {
-            operation: Operation::Add { .. },
-            ..
-        } = &self.message
-        {
+        if self.request.kind() == RequestKind::Operation(number::ADD) {
             self.add_number = Some(AddNumber::default());
         }
     }
@@ -296,19 +195,14 @@ impl PendingRequest {
 
     /// Returns the stream and the number of an idempotent add.
     pub(super) fn idempotent_add(&self) -> Option<(&[u8], &AddNumber)> {
-        match (&self.message, &self.add_number) {
-            (ClientMessage::Request { operation, .. }, Some(number)) => {
-                Some((operation.stream(), number))
-            }
-            _ => None,
-        }
+        let number = self.add_number.as_ref()?;
+        Some((self.request.stream(), number))
     }
 
     /// Numbers an idempotent add. Without a producer left it becomes a plain add.
     pub(super) fn assign_number(&mut self, producers: &mut IdempotentProducers) {
-        if let (ClientMessage::Request { operation, .. }, Some(number)) =
-            (&self.message, &mut self.add_number)
-            && !producers.assign(operation.stream(), number)
+        if let Some(number) = &mut self.add_number
+            && !producers.assign(self.request.stream(), number)
         {
             self.add_number = None;
         }
@@ -324,16 +218,8 @@ impl PendingRequest {
 impl PendingRequest {
     /// Returns what becomes of it if its reply is lost.
     pub(super) fn retry_policy(&self, now: Millis) -> RetryPolicy {
-        match &self.message {
-            ClientMessage::Request { operation, .. } => {
-                let is_known = self.is_idempotent_add() && !self.is_too_old_to_resend(now);
-                RetryPolicy::of_operation(operation, is_known)
-            }
-            ClientMessage::Subscribe { subscription, .. } => {
-                RetryPolicy::of_subscription(subscription)
-            }
-            _ => RetryPolicy::Fail,
-        }
+        let is_known = self.is_idempotent_add() && !self.is_too_old_to_resend(now);
+        RetryPolicy::of_request(&self.request, is_known)
     }
 
     /// Whether it is retried after an error that says that nothing was done. A subscription is,
@@ -347,18 +233,18 @@ impl PendingRequest {
     /// and again although the server's backend is available.
     pub(super) fn has_patience(&self, patience_ms: Millis, now: Millis) -> bool {
         let is_hopeful = self.failures < MAX_FAILURES;
-        match &self.message {
-            ClientMessage::Request { .. } if self.is_background() => true,
-            ClientMessage::Request { operation, .. } => {
-                let is_waiting = match self.wait_ends_at {
-                    Some(end) => now < end,
-                    None => operation.block_ms().is_some(),
-                };
-                let patience_ends_at = self.retried_since.unwrap_or(now) + patience_ms;
-                now < patience_ends_at || is_waiting && is_hopeful
-            }
-            _ => is_hopeful,
+        if self.is_background() {
+            return true;
         }
+        if self.is_subscription() {
+            return is_hopeful;
+        }
+        let is_waiting = match self.wait_ends_at {
+            Some(end) => now < end,
+            None => self.request.block_ms().is_some(),
+        };
+        let patience_ends_at = self.retried_since.unwrap_or(now) + patience_ms;
+        now < patience_ends_at || is_waiting && is_hopeful
     }
 
     /// Records that it is being retried.
@@ -434,64 +320,45 @@ impl PendingRequest {
         self.first_sent_at.get_or_insert(now);
         self.last_sent_at = now;
         self.was_sent_in_vain = is_unavailable;
-        if let ClientMessage::Request {
-            operation: Operation::Read { block_ms, .. } | Operation::ReadGroup { block_ms, .. },
-            ..
-        } = &mut self.message
-        {
-            match (self.wait_ends_at, *block_ms) {
-                (Some(end), _) => *block_ms = end.checked_sub(now).filter(|left| *left > 0),
-                (None, Some(wait)) if wait > 0 => self.wait_ends_at = now.checked_add(wait),
-                _ => {}
+        match (self.wait_ends_at, self.request.block_ms()) {
+            (Some(end), _) => {
+                let left = end.checked_sub(now).filter(|left| *left > 0);
+                self.request.set_block_ms(left);
             }
+            (None, Some(wait)) if wait > 0 => self.wait_ends_at = now.checked_add(wait),
+            _ => {}
         }
     }
 
     /// Records the id that `$` stood for, so that a read that is sent again misses nothing.
-    pub(super) fn resolve_last_id(&mut self, id: String) {
-        if let ClientMessage::Request {
-            operation: Operation::Read { last_id, .. },
-            ..
-        } = &mut self.message
-            && &**last_id == "$"
-        {
-            *last_id = id.into();
-        }
+    pub(super) fn resolve_last_id(&mut self, id: &str) {
+        self.request.resolve_last_id(id);
     }
 
     /// Makes a subscription that was sent before continue at its position, with the credit that its
     /// window has left.
     pub(super) fn resume_subscription(&mut self) {
-        let (
-            Some(window),
-            ClientMessage::Subscribe {
-                subscription,
-                credit,
-                ..
-            },
-        ) = (&mut self.window, &mut self.message)
-        else {
+        let Some(window) = &mut self.window else {
             return;
         };
-        *credit = window.resume();
-        match (subscription, window.position()) {
-            (Subscription::Tail { from, .. }, Some(position)) => {
-                let id = position.to_owned().into();
-                *from = TailStart::After { id };
-            }
-            (
-                Subscription::Consume {
-                    claim_after_ms,
-                    resumed,
-                    position,
-                    ..
-                },
-                last,
-            ) => {
-                *resumed = (self.was_sent && claim_after_ms.is_some()).then_some(true);
-                *position = last.map(|id| id.to_owned().into());
+        self.credit = window.resume();
+        match (self.request.kind(), window.position()) {
+            (TAIL, Some(position)) => self.request.resume_tail(position),
+            (CONSUME, position) => {
+                let resumed = self.was_sent && self.request.reclaims();
+                self.request.resume_consumer(resumed, position);
             }
             _ => {}
+        }
+    }
+
+    /// Appends its message in the binary encoding.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        if self.is_subscription() {
+            self.request.write_subscription(out, self.id, self.credit);
+        } else {
+            let add = self.add_number.as_ref();
+            self.request.write_request(out, self.id, add, self.may_be_done);
         }
     }
 }

@@ -47,7 +47,7 @@ impl Engine {
 
     fn handle_success(&mut self, mut request: Box<PendingRequest>, mut reply: Reply, now: Millis) {
         if let Some((stream, group, ids)) = request.acknowledged() {
-            self.delivery_log.record_acknowledged(stream, group, ids);
+            self.delivery_log.record_acknowledged(stream, group, &ids);
         }
         if let Some(receiver) = request.receiver()
             && let Reply::Entries { entries, more, .. }

@@ -314,15 +314,16 @@ mod tests {
     use streamgate_protocol::Operation;
 
     use super::*;
+    use crate::engine::NewRequest;
 
     fn request(id: u64) -> Box<PendingRequest> {
         let operation = Operation::ReadLatest {
             stream: "s".into(),
             count: 1,
         };
-        let mut request = PendingRequest::new(operation);
+        let NewRequest(mut request) = operation.into();
         request.set_id(id);
-        Box::new(request)
+        request
     }
 
     /// Such as subscriptions while a backend is unavailable.

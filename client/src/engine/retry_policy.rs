@@ -1,7 +1,6 @@
 //! What becomes of a request whose reply was lost.
 
-use streamgate_protocol::Operation;
-use streamgate_protocol::message::Subscription;
+use super::encoded_request::{CONSUME, EncodedRequest, READ_GROUP, RequestKind, number};
 
 /// What to do with a request that was sent and whose reply will not come: the connection was lost,
 /// or the server lost its backend.
@@ -16,21 +15,13 @@ pub(super) enum RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Returns the policy of an operation. `is_idempotent_add` says that an add has a number by
-    /// which the server recognizes it.
-    pub(super) fn of_operation(operation: &Operation<'_>, is_idempotent_add: bool) -> Self {
-        match operation {
-            Operation::ReadGroup { .. } => Self::RecoverThenResend,
-            Operation::Ack { .. } => Self::Resend,
-            _ if is_idempotent_add || operation.is_read_only() => Self::Resend,
-            _ => Self::Fail,
-        }
-    }
-
-    pub(super) const fn of_subscription(subscription: &Subscription<'_>) -> Self {
-        match subscription {
-            Subscription::Tail { .. } => Self::Resend,
-            Subscription::Consume { .. } => Self::RecoverThenResend,
+    /// Returns the policy of a request. `is_idempotent_add` says that an add has a number by which
+    /// the server recognizes it.
+    pub(super) fn of_request(request: &EncodedRequest, is_idempotent_add: bool) -> Self {
+        match request.kind() {
+            READ_GROUP | CONSUME => Self::RecoverThenResend,
+            RequestKind::Operation(number::ACK) => Self::Resend,
+            _ if is_idempotent_add || request.is_read_only() => Self::Resend,
             _ => Self::Fail,
         }
     }

@@ -1,10 +1,11 @@
 //! Starting subscriptions, receiving what they push, and granting credit.
 
 use streamgate_protocol::error::code;
-use streamgate_protocol::message::{Credit, Item, Subscription};
+use streamgate_protocol::message::{Credit, Item};
 
 use super::Engine;
 use super::event::EngineEvent;
+use super::new_request::NewRequest;
 use super::pending_request::PendingRequest;
 use super::subscription_window::{PushVerdict, UNEXPECTED_ITEM};
 use super::time::Millis;
@@ -15,10 +16,12 @@ impl Engine {
     /// in order with them. [`cancel`](Self::cancel) ends it.
     ///
     /// For `id` the rules of [`request`](Self::request) hold.
-    pub fn subscribe(&mut self, id: u64, subscription: Subscription<'static>, now: Millis) {
-        let credit = self.initial_credit(&subscription);
-        let request = PendingRequest::subscription(id, subscription, credit);
-        self.admit(Box::new(request), now);
+    pub fn subscribe(&mut self, id: u64, subscription: impl Into<NewRequest>, now: Millis) {
+        let NewRequest(mut request) = subscription.into();
+        request.set_id(id);
+        let (entries, bytes) = (self.config.credit_entries, self.config.credit_bytes);
+        request.set_credit(u64::from(entries), u64::from(bytes));
+        self.admit(request, now);
     }
 
     /// Records that the owner took the item of one [`EngineEvent::Pushed`]. `taken` is the cost of
@@ -114,19 +117,6 @@ impl Engine {
                 is_new
             }
             _ => true,
-        }
-    }
-
-    fn initial_credit(&self, subscription: &Subscription<'_>) -> Credit {
-        let entries = u64::from(self.config.credit_entries);
-        let entries = match subscription {
-            Subscription::Consume { batch, .. } => entries.min(*batch),
-            _ => entries,
-        };
-        // A window of 0 would never be used up, nor granted again.
-        Credit {
-            entries: entries.max(1),
-            bytes: u64::from(self.config.credit_bytes).max(1),
         }
     }
 

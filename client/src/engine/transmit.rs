@@ -1,13 +1,14 @@
 //! Which messages are sent next, and how they share frames.
 
+use streamgate_protocol::codec::{Encode as _, write_message};
 use streamgate_protocol::error::code;
 use streamgate_protocol::limits::MIN_CLIENT_FRAME_BYTES;
 use streamgate_protocol::message::Hello;
 use streamgate_protocol::text::push_number;
-use streamgate_protocol::ClientMessage;
 
 use super::Engine;
 use super::connection_phase::ConnectionPhase;
+use super::encoded_request::number;
 use super::heartbeat::HeartbeatStatus;
 use super::pending_request::PendingRequest;
 use super::time::Millis;
@@ -32,7 +33,10 @@ impl Engine {
             let token = self.tokens.for_hello();
             let mut hello = Hello::new(self.producers.client_id(), max_frame_bytes);
             hello.token = token.map(Into::into);
-            self.append(&mut frame, &ClientMessage::Hello(hello));
+            self.append(&mut frame, |out| {
+                number::HELLO.write_binary(out);
+                hello.write_binary(out);
+            });
         }
         self.append_control(&mut frame, now);
         self.append_requests(&mut frame, max_bytes, now);
@@ -51,22 +55,28 @@ impl Engine {
 
     fn append_control(&mut self, frame: &mut Vec<u8>, now: Millis) {
         for id in std::mem::take(&mut self.cancels) {
-            self.append(frame, &ClientMessage::Cancel { id });
+            self.append_number(frame, number::CANCEL, id);
         }
         if let Some(nonce) = self.pong.take() {
-            self.append(frame, &ClientMessage::Pong { nonce });
+            self.append_number(frame, number::PONG, nonce);
         }
         if let Some(token) = self.tokens.take_unsent() {
-            let token = token.into();
-            self.append(frame, &ClientMessage::Authenticate { token });
+            self.append(frame, |out| {
+                write_message(out, number::AUTHENTICATE, |out| token.write_binary(out));
+            });
         }
         if self.heartbeat.status(now) == HeartbeatStatus::PingDue {
             let nonce = self.heartbeat.next_ping(now);
-            self.append(frame, &ClientMessage::Ping { nonce });
+            self.append_number(frame, number::PING, nonce);
         }
         for id in std::mem::take(&mut self.grants) {
             if let Some(credit) = self.take_grant(id) {
-                self.append(frame, &ClientMessage::Grant { id, credit });
+                self.append(frame, |out| {
+                    write_message(out, number::GRANT, |out| {
+                        id.write_binary(out);
+                        credit.write_binary(out);
+                    });
+                });
             }
         }
     }
@@ -124,11 +134,11 @@ impl Engine {
     }
 
     fn append_request(&self, frame: &mut Vec<u8>, request: &mut PendingRequest) {
-        if let Some(recovery) = request.recovery_message(&self.delivery_log) {
-            self.append(frame, &recovery);
+        if let Some(recovery) = request.recovery_request(&self.delivery_log) {
+            self.append(frame, |out| recovery.write_request(out, request.id(), None, false));
         } else {
             request.resume_subscription();
-            request.encode(|message| self.append(frame, message));
+            self.append(frame, |out| request.write(out));
         }
     }
 
@@ -142,8 +152,16 @@ impl Engine {
         }
     }
 
-    fn append(&self, frame: &mut Vec<u8>, message: &ClientMessage<'_>) {
-        self.config.encoding.append(frame, message);
+    /// Appends a message of one number.
+    fn append_number(&self, frame: &mut Vec<u8>, message: u64, value: u64) {
+        self.append(frame, |out| {
+            write_message(out, message, |out| value.write_binary(out));
+        });
+    }
+
+    /// Appends messages that `write` appends in the binary encoding.
+    fn append(&self, frame: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        self.config.encoding.append_binary(frame, write);
     }
 }
 

@@ -33,8 +33,14 @@ pub(super) fn uint_len(length: usize) -> usize {
     bits.div_ceil(7) as usize
 }
 
+/// Appends a message of this number, with the fields that `write_fields` appends.
+pub fn write_message(out: &mut Vec<u8>, number: u64, write_fields: impl FnOnce(&mut Vec<u8>)) {
+    write_uint(out, number);
+    write_record(out, write_fields);
+}
+
 /// Appends a record: its length, then what `write_fields` appends.
-pub(super) fn write_record(out: &mut Vec<u8>, write_fields: impl FnOnce(&mut Vec<u8>)) {
+pub fn write_record(out: &mut Vec<u8>, write_fields: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.push(0);
     write_fields(out);
@@ -79,7 +85,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns what is not read yet.
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
@@ -93,7 +99,8 @@ impl<'a> Reader<'a> {
         self.failure.get_or_insert(failure);
     }
 
-    pub(super) fn uint(&mut self) -> u64 {
+    /// Reads a number.
+    pub fn uint(&mut self) -> u64 {
         let mut number = 0;
         for (index, byte) in self.rest.iter().take(10).enumerate() {
             number |= u64::from(byte & 0x7f) << (7 * index);
@@ -125,7 +132,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a length and as many bytes.
-    pub(super) fn bytes(&mut self) -> &'a [u8] {
+    pub fn bytes(&mut self) -> &'a [u8] {
         let length = usize::try_from(self.uint()).unwrap_or(usize::MAX);
         match self.rest.split_at_checked(length) {
             Some((bytes, rest)) => {
@@ -151,7 +158,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a field of a record, which may end before an optional one.
-    pub(super) fn field<T: Decode<'a>>(&mut self) -> T {
+    pub fn field<T: Decode<'a>>(&mut self) -> T {
         if self.rest.is_empty() {
             if let Some(absent) = T::absent() {
                 return absent;
@@ -161,7 +168,8 @@ impl<'a> Reader<'a> {
         T::read_binary(self)
     }
 
-    pub(super) fn list<T: Decode<'a>>(&mut self) -> Vec<T> {
+    /// Reads a list.
+    pub fn list<T: Decode<'a>>(&mut self) -> Vec<T> {
         let count = self.uint();
         if let Some(bound) = T::BOUND
             && count > bound.max_items as u64

@@ -1,10 +1,11 @@
 //! Finding the entries of a lost delivery.
 
-use streamgate_protocol::message::{Item, Subscription};
-use streamgate_protocol::{ClientMessage, Entry, Operation, Skipped};
+use streamgate_protocol::message::Item;
+use streamgate_protocol::{Entry, Skipped};
 
 use super::PendingRequest;
 use crate::engine::delivery_log::{ConsumerKey, DeliveryLog};
+use crate::engine::encoded_request::EncodedRequest;
 use crate::engine::event::EngineEvent;
 
 /// The bit that is set in the ids of background recoveries, and in no owner's.
@@ -22,15 +23,7 @@ impl PendingRequest {
         consumer: ConsumerKey<'_>,
         count: u64,
     ) -> Self {
-        let operation = Operation::ReadPending {
-            stream: consumer.stream.to_owned().into(),
-            group: consumer.group.to_owned().into(),
-            consumer: consumer.consumer.to_owned().into(),
-            after: "0-0".into(),
-            count,
-            except: Vec::new(),
-        };
-        let mut request = Self::new(operation);
+        let mut request = Self::new(EncodedRequest::read_pending(consumer, "0-0", count, &[]));
         request.set_id((1 << BACKGROUND_BIT) + number);
         // It goes before all that were not sent yet.
         request.was_sent = true;
@@ -44,24 +37,11 @@ impl PendingRequest {
     }
 
     /// Returns the request that looks for lost entries, if it begins with one.
-    pub(in crate::engine) fn recovery_message(
-        &self,
-        log: &DeliveryLog,
-    ) -> Option<ClientMessage<'_>> {
+    pub(in crate::engine) fn recovery_request(&self, log: &DeliveryLog) -> Option<EncodedRequest> {
         let consumer = self.consumer().filter(|_| self.is_recovering)?;
         let (after, except) = log.recovery_range(consumer);
-        let operation = Operation::ReadPending {
-            stream: consumer.stream.into(),
-            group: consumer.group.into(),
-            consumer: consumer.consumer.into(),
-            after: String::from(after).into(),
-            count: self.recovery_count(),
-            except,
-        };
-        Some(ClientMessage::Request {
-            id: self.id,
-            operation,
-        })
+        let (after, count) = (String::from(after), self.recovery_count());
+        Some(EncodedRequest::read_pending(consumer, &after, count, &except))
     }
 
     /// Delivers entries to a subscription as if they had been pushed.
@@ -96,16 +76,11 @@ impl PendingRequest {
 
     /// How many entries it can take from a recovery; 0 for no limit.
     pub(in crate::engine) fn recovery_count(&self) -> u64 {
-        match &self.message {
-            ClientMessage::Request {
-                operation: Operation::ReadGroup { count, .. } | Operation::ReadPending { count, .. },
-                ..
-            } => *count,
-            ClientMessage::Subscribe {
-                subscription: Subscription::Consume { batch, .. },
-                ..
-            } => self.window_room().min(*batch),
-            _ => 0,
+        let count = self.request.count();
+        if self.is_subscription() {
+            self.window_room().min(count)
+        } else {
+            count
         }
     }
 }

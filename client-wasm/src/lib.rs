@@ -13,7 +13,8 @@
 //! # }
 //! ```
 //!
-//! With the feature `npm` this crate is the module inside the npm package `streamgate`: see `npm`.
+//! With the feature `npm`, and without the default feature `application`, this crate is the module
+//! inside the npm package `streamgate`: see `npm`.
 
 #[cfg(feature = "application")]
 mod client_id;

@@ -26,7 +26,7 @@ const ID_BYTES: usize = 16;
 /// An output of more bytes is not kept: it was a large reply.
 const MAX_KEPT_OUTPUT_BYTES: usize = 64 * 1024;
 
-/// What JavaScript has to do: see [`pump`]. `npm/src/actions.js` has the same, which a test compares.
+/// What JavaScript has to do: see [`pump`]. `npm/src/actions.js` has the same numbers.
 mod action {
     pub(super) const CONNECT: u64 = 0;
     pub(super) const CLOSE: u64 = 1;

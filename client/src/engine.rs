@@ -66,7 +66,7 @@ use jitter::Jitter;
 pub use new_request::NewRequest;
 use reconnect_backoff::ReconnectBackoff;
 use recovery::LateRecovery;
-use request_queue::RequestQueue;
+use request_queue::{RequestQueue, earlier};
 pub use time::Millis;
 use tokens::Tokens;
 pub use tokens::{TokenError, TokenSource};
@@ -226,10 +226,8 @@ impl Engine {
         let recovery = self.late_recovery.due_at.filter(|_| is_open);
         let queue = self.queue.next_deadline();
         let renewal = self.tokens.renew_at().filter(|_| is_open);
-        [phase, queue, producers, availability, recovery, renewal]
-            .into_iter()
-            .flatten()
-            .min()
+        let deadlines = [phase, queue, producers, availability, recovery, renewal];
+        deadlines.into_iter().fold(None, earlier)
     }
 }
 

@@ -54,7 +54,7 @@ enum Command {
     /// Build the Rust application for wasm that the JavaScript tests run
     WasmApp,
     /// Print the size of the browser download; fail if it exceeds its budget
-    Size,
+    Size(size::Options),
     /// Check the npm package's type declarations
     Types,
     /// Run the JavaScript tests
@@ -107,7 +107,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Check { part } => check::run(part),
         Command::Wasm => wasm::run(),
         Command::WasmApp => wasm::application(),
-        Command::Size => size::run(),
+        Command::Size(options) => size::run(&options),
         Command::Types => types::run(),
         Command::Js => programs::js(),
         Command::Page => programs::page(),

@@ -37,7 +37,7 @@ pub(crate) fn page() -> anyhow::Result<()> {
 /// A step failed; the error shows its command.
 pub(crate) fn application() -> anyhow::Result<()> {
     setup::run(Purpose::Package)?;
-    let module = compile::module("streamgate-wasm-app", &[], Goal::Small)?;
+    let module = compile::module("streamgate-wasm-app", &[], &[], Goal::Small)?;
     bindgen::bind_for_node(&module, &workspace::runtimes().join("wasm-app"))?;
     bindgen::bind_for_page(&module, &workspace::runtimes().join("wasm-app-web"))
 }
@@ -45,7 +45,7 @@ pub(crate) fn application() -> anyhow::Result<()> {
 /// Fills the package's `dist` folder.
 fn build(goal: Goal) -> anyhow::Result<()> {
     package::check_version()?;
-    let module = compile::module("streamgate-wasm", &["npm"], goal)?;
+    let module = compile::module("streamgate-wasm", &["npm"], &SMALL_STACK, goal)?;
     let dist = workspace::npm_package().join("dist");
     let bound = bindgen::bind(&module, &dist)?;
     if goal == Goal::Small || optimize::is_installed() {
@@ -56,6 +56,10 @@ fn build(goal: Goal) -> anyhow::Result<()> {
     inline::write(&bound, &dist, goal)?;
     bundle::write(&dist)
 }
+
+/// Each client has a memory of its own. The default stack is 1 MiB of it; the engine is not
+/// recursive.
+const SMALL_STACK: [&str; 2] = ["--", "-Clink-arg=-zstack-size=131072"];
 
 /// The name of the module and of the crate's library.
 pub(crate) const NAME: &str = "streamgate_wasm";

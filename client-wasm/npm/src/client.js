@@ -1,4 +1,4 @@
-// `Client`: the promises of its calls, by id, and the events that settle them.
+// `Client`: its calls, their promises by id, and what the module asks it to do.
 
 import { ABANDON, CLOSE, CONNECT, ENTER_STATE, FINISH, PUSH, REQUEST_TOKEN, SEND } from "./actions.js";
 import { flatFields, idList, name, tailStart, text, tokenFor, webSocketUrl, wholeNumber } from "./arguments.js";
@@ -37,11 +37,12 @@ const CONSUME_BATCH = 64;
 /** The events that a page receives when it, or the network, comes back. */
 const RETURN_EVENTS = ["online", "pageshow", "resume", "visibilitychange"];
 
-/** Where the client's tokens come from, and the answers to a request for one, as in `npm.rs`. */
+/** Where the client's tokens come from, as in `npm.rs`. */
 const NO_TOKEN = 0;
 const FIXED = 1;
 const ON_DEMAND = 2;
 
+/** The answers to a request for a token, as in `npm.rs`. */
 const HAS_TOKEN = 0;
 const LATER = 1;
 const SIGNED_OUT = 2;
@@ -333,10 +334,10 @@ export class Client extends EventTarget {
   /** Does what the module asks for. States are entered afterwards: their listeners are the owner's. */
   #act(action, { number, bytes, text, optional }, states) {
     if (action === CONNECT) this.#connect();
-    else if (action === CLOSE) this.#socket?.call("close", number(), text());
+    else if (action === CLOSE) this.#callSocket("close", number(), text());
     else if (action === ABANDON) this.#abandon();
     else if (action === REQUEST_TOKEN) void this.#answerToken(number() > 0);
-    else if (action === SEND) this.#socket?.call("send", bytes());
+    else if (action === SEND) this.#callSocket("send", bytes());
     else if (action === ENTER_STATE) {
       const [state, code, reason, error] = [text(), number(), optional(text), optional(text)];
       states.push([new StateEvent(state, code || error, reason), error]);
@@ -366,6 +367,10 @@ export class Client extends EventTarget {
         this.#call("closed", encoder.encode(reason), code);
       },
     });
+  }
+
+  #callSocket(method, ...values) {
+    this.#socket?.call(method, ...values);
   }
 
   #abandon() {

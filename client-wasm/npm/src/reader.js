@@ -32,7 +32,10 @@ export class Reader {
   };
 
   /** Reads a name or a value: a string if it is UTF-8. */
-  name = () => nameOf(this.bytes());
+  name = () => {
+    const length = this.number();
+    return nameOf(this.#bytes, this.#at, (this.#at += length));
+  };
 
   /** Reads a text, which is always UTF-8. */
   text = this.name;

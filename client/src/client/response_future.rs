@@ -34,7 +34,7 @@ struct SentRequest<'a> {
 
 impl<'a> ResponseFuture<'a> {
     pub(super) fn new(driver: &'a DriverHandle, operation: Operation<'static>) -> Self {
-        let valid = operation.validate_before_sending();
+        let valid = operation.validate();
         let stage = ResponseStage::Unsent(valid.map(|()| operation.into()));
         Self { driver, stage }
     }

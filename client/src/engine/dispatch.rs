@@ -1,10 +1,10 @@
 //! Decoding frames and dispatching their messages.
 
+use streamgate_protocol::ServerMessage;
 use streamgate_protocol::close;
 use streamgate_protocol::codec::DecodeError;
 use streamgate_protocol::error::code;
 use streamgate_protocol::message::{Fault, Outcome, Welcome};
-use streamgate_protocol::ServerMessage;
 
 use super::Engine;
 use super::client_fault::fault;

@@ -52,8 +52,7 @@ pub(super) enum RequestKind {
 
 pub(super) const READ: RequestKind = RequestKind::Operation(number::READ);
 pub(super) const READ_GROUP: RequestKind = RequestKind::Operation(number::READ_GROUP);
-pub(super) const READ_PENDING: RequestKind =
-    RequestKind::Operation(number::READ_PENDING);
+pub(super) const READ_PENDING: RequestKind = RequestKind::Operation(number::READ_PENDING);
 pub(super) const TAIL: RequestKind = RequestKind::Subscription(number::TAIL);
 pub(super) const CONSUME: RequestKind = RequestKind::Subscription(number::CONSUME);
 

@@ -358,7 +358,8 @@ impl PendingRequest {
             self.request.write_subscription(out, self.id, self.credit);
         } else {
             let add = self.add_number.as_ref();
-            self.request.write_request(out, self.id, add, self.may_be_done);
+            self.request
+                .write_request(out, self.id, add, self.may_be_done);
         }
     }
 }

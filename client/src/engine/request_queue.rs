@@ -281,12 +281,23 @@ impl RequestQueue {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Millis> {
-        let waiting = self.retries.iter().chain(self.queued.front());
         let deadline = |request: &PendingRequest| {
             let pause = request.pause_ends_at();
             pause.or_else(|| request.expires_at(self.timeout_ms))
         };
-        waiting.filter_map(|request| deadline(request)).min()
+        let mut next = self.queued.front().and_then(|request| deadline(request));
+        for request in &self.retries {
+            next = earlier(next, deadline(request));
+        }
+        next
+    }
+}
+
+/// Returns the earlier of two moments.
+pub(super) fn earlier(one: Option<Millis>, other: Option<Millis>) -> Option<Millis> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        _ => one.or(other),
     }
 }
 

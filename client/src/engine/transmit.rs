@@ -135,7 +135,9 @@ impl Engine {
 
     fn append_request(&self, frame: &mut Vec<u8>, request: &mut PendingRequest) {
         if let Some(recovery) = request.recovery_request(&self.delivery_log) {
-            self.append(frame, |out| recovery.write_request(out, request.id(), None, false));
+            self.append(frame, |out| {
+                recovery.write_request(out, request.id(), None, false)
+            });
         } else {
             request.resume_subscription();
             self.append(frame, |out| request.write(out));

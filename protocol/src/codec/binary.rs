@@ -44,6 +44,13 @@ pub fn write_record(out: &mut Vec<u8>, write_fields: impl FnOnce(&mut Vec<u8>)) 
     let start = out.len();
     out.push(0);
     write_fields(out);
+    write_length(out, start);
+}
+
+/// Writes the length of a record whose length byte is at `start`.
+// Inlined into each record it would be a larger download for browsers.
+#[cfg_attr(target_arch = "wasm32", inline(never))]
+fn write_length(out: &mut Vec<u8>, start: usize) {
     let length = out.len() - start - 1;
     if length < 0x80 {
         out[start] = length as u8;

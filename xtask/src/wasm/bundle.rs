@@ -37,7 +37,11 @@ fn bundle(platform: &str, script: &Path) -> anyhow::Result<()> {
         .current_dir(workspace::npm_package())
         .arg(format!("src/platform/{platform}.js"))
         .args(["--bundle", "--format=esm", "--target=es2022"])
-        .args(["--external:*.wasm", "--external:*/module-inline.js", "--external:node:*"])
+        .args([
+            "--external:*.wasm",
+            "--external:*/module-inline.js",
+            "--external:node:*",
+        ])
         .args(["--log-level=warning"])
         .arg(format!("--outfile={}", script.display()));
     run(&mut esbuild, "the package does not bundle")

@@ -10,7 +10,14 @@ use crate::toolchain::{self, Goal, Toolchain};
 const PROFILE: &str = "wasm";
 
 /// Compiles a crate of this workspace, named with dashes, to a module.
-pub(super) fn module(package: &str, features: &[&str], goal: Goal) -> anyhow::Result<PathBuf> {
+///
+/// Without `features` it has its default ones. `flags` are those of the compiler, after `--`.
+pub(super) fn module(
+    package: &str,
+    features: &[&str],
+    flags: &[&str],
+    goal: Goal,
+) -> anyhow::Result<PathBuf> {
     let toolchain = Toolchain::find(goal)
         .context("no compiler for wasm32 is installed; run `cargo xtask setup`")?;
     announce(&format!(
@@ -22,7 +29,7 @@ pub(super) fn module(package: &str, features: &[&str], goal: Goal) -> anyhow::Re
     if !features.is_empty() {
         cargo.args(["--no-default-features", "--features", &features.join(",")]);
     }
-    cargo.args(["--crate-type", "cdylib"]);
+    cargo.args(["--crate-type", "cdylib"]).args(flags);
     run(&mut cargo, "the compiler's message says why")?;
     let file = format!("{}.wasm", package.replace('-', "_"));
     Ok(toolchain::artifact(PROFILE, &file))

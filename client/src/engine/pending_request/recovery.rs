@@ -41,7 +41,9 @@ impl PendingRequest {
         let consumer = self.consumer().filter(|_| self.is_recovering)?;
         let (after, except) = log.recovery_range(consumer);
         let (after, count) = (String::from(after), self.recovery_count());
-        Some(EncodedRequest::read_pending(consumer, &after, count, &except))
+        Some(EncodedRequest::read_pending(
+            consumer, &after, count, &except,
+        ))
     }
 
     /// Delivers entries to a subscription as if they had been pushed.

@@ -1,4 +1,4 @@
-//! Validation: every backend performs it before an operation, and the client performs most of it.
+//! Validation: every backend performs it before an operation, and the client for Rust before it sends one.
 
 use super::Operation;
 use crate::byte_string::Bytes;
@@ -19,7 +19,7 @@ impl Operation<'_> {
     /// an add without fields, a producer's name with other characters, a claim of 0 entries, and a
     /// new owner that is the consumer itself.
     pub fn validate(&self) -> CacheResult<()> {
-        self.validate_before_sending()?;
+        self.validate_names_and_counts()?;
         match self {
             Self::Read { last_id: start, .. } | Self::CreateGroup { id: start, .. } => {
                 StartId::parse(start)?;
@@ -68,16 +68,8 @@ impl Operation<'_> {
         Ok(())
     }
 
-    /// Checks all that [`validate`](Self::validate) does but ids, and the numbers of idempotent
-    /// adds.
-    ///
-    /// A client checks this much before it queues a request. The server checks the rest, so that a
-    /// browser does not download the parsers of ranges.
-    ///
-    /// # Errors
-    ///
-    /// As [`validate`](Self::validate).
-    pub fn validate_before_sending(&self) -> CacheResult<()> {
+    /// Checks all but ids, entries, and the numbers of idempotent adds.
+    fn validate_names_and_counts(&self) -> CacheResult<()> {
         name("stream key", self.stream())?;
         if let Some(group) = self.group() {
             name("group name", group)?;

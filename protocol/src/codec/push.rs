@@ -65,7 +65,7 @@ impl Encoding {
     pub fn append_push(self, frame: &mut Vec<u8>, id: u64, item: &EncodedItem) {
         self.begin_push(frame, id, item.len());
         frame.extend_from_slice(&item.0);
-        self.end_push(frame);
+        frame.extend_from_slice(self.push_end());
     }
 
     /// Appends what comes before an item of this length, so that the item need not be copied.
@@ -92,12 +92,12 @@ impl Encoding {
         }
     }
 
-    /// Appends what comes after the item.
-    pub fn end_push(self, frame: &mut Vec<u8>) {
+    /// Returns what comes after the item.
+    pub const fn push_end(self) -> &'static [u8] {
         match self {
-            Self::Binary => {}
+            Self::Binary => b"",
             #[cfg(feature = "json")]
-            Self::Json => frame.extend_from_slice(b"}}"),
+            Self::Json => b"}}",
         }
     }
 }

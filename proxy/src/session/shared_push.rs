@@ -69,9 +69,7 @@ impl SharedPush {
         if is_last {
             return Piece::shared(item, item_bytes, true);
         }
-        let mut end = Vec::new();
-        self.encoding.end_push(&mut end);
-        let last = [&item[..], &end].concat();
+        let last = [&item[..], self.encoding.push_end()].concat();
         Piece::new(last, true)
     }
 }

@@ -208,7 +208,7 @@ pub struct Fault {
     pub code: String,
     /// Text for people.
     pub message: String,
-    /// `never`, `later` or `unknown`, as in [`Retry`](crate::Retry), so that a client can act on a
+    /// `never`, `later` or `unknown`, as in [`Retry`], so that a client can act on a
     /// code that it does not know.
     pub retry: String,
     /// The shortest pause in milliseconds before the same request may succeed.

@@ -18,9 +18,8 @@ const OPERATION: Duration = Duration::from_micros(2);
 /// runtime then waits for the next turn.
 pub fn spend(cx: &mut Context<'_>, operations: usize) {
     for _ in 0..operations.min(OPERATIONS) {
-        match poll_proceed(cx) {
-            Poll::Ready(operation) => operation.made_progress(),
-            Poll::Pending => return,
+        if poll_operation(cx).is_pending() {
+            return;
         }
     }
 }

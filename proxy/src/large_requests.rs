@@ -1,5 +1,5 @@
-//! Lets large requests of all sockets take turns: Redis answers in order, so small ones would wait
-//! behind them.
+//! Lets large requests of all sockets take turns. Redis answers in order, so small requests would wait
+//! behind large ones.
 
 use std::sync::Arc;
 

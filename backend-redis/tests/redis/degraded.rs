@@ -97,8 +97,7 @@ async fn a_permission_that_is_taken_away_meanwhile_makes_adds_plain() {
 async fn tails_go_without_stream_info() {
     for version in RedisVersion::ALL {
         for refused in ["-xinfo", "-xinfo -eval", "-xinfo -client|tracking"] {
-            let user = format!("--user app on nopass ~* &* +@all {refused}");
-            let fixture = Fixture::with_user(version, &user).await;
+            let fixture = Fixture::refusing(version, refused).await;
             let streams = &fixture.streams;
             let mut empty = streams.tail("empty", TailFrom::Now);
             first_position(&mut empty).await;

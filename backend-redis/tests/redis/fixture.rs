@@ -55,6 +55,12 @@ impl Fixture {
         Self::of(server, streams).await
     }
 
+    /// Does the same with a user who may do all but what these rules of an access list forbid.
+    pub(crate) async fn refusing(version: RedisVersion, rules: &str) -> Self {
+        let user = format!("--user app on nopass ~* &* +@all {rules}");
+        Self::with_user(version, &user).await
+    }
+
     /// Returns the URL that signs in as the user `app`.
     pub(crate) fn user_url(&self) -> String {
         user_url(&self.server)

@@ -14,8 +14,7 @@ const STREAMS: usize = 300;
 async fn any_number_of_streams_is_polled_on_the_one_connection() {
     for version in RedisVersion::ALL {
         for refused in ["-client|tracking", "-client|caching", "-client"] {
-            let user = format!("--user app on nopass ~* &* +@all {refused}");
-            let fixture = Fixture::with_user(version, &user).await;
+            let fixture = Fixture::refusing(version, refused).await;
             let names: Vec<String> = (0..STREAMS).map(|n| format!("stream-{n}")).collect();
             let reads = names.iter().map(|name| read(name, "$", 1, Some(0)));
             let waiting = fixture

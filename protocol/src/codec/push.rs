@@ -68,7 +68,7 @@ impl Encoding {
         frame.extend_from_slice(self.push_end());
     }
 
-    /// Appends what comes before an item of this length, so that the item need not be copied.
+    /// Appends the bytes before an item of this length. The caller may send the item without a copy.
     pub fn begin_push(self, frame: &mut Vec<u8>, id: u64, item_len: usize) {
         match self {
             Self::Binary => {
@@ -92,7 +92,7 @@ impl Encoding {
         }
     }
 
-    /// Returns what comes after the item.
+    /// Returns the bytes after the item.
     pub const fn push_end(self) -> &'static [u8] {
         match self {
             Self::Binary => b"",

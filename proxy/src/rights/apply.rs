@@ -8,9 +8,9 @@ use streamgate_protocol::message::Subscription;
 use streamgate_protocol::text::Text;
 use streamgate_protocol::{ByteString, Bytes, Operation};
 
-use super::RESERVED_PREFIX;
 use super::needs::Need;
 use super::permission::Permission;
+use super::{RESERVED_PREFIX, is_reserved};
 use crate::auth::TokenDigest;
 
 /// The terms of a right.
@@ -36,7 +36,7 @@ pub(crate) struct DeadLetterTerms {
 impl Terms {
     /// Returns whether a stream's name belongs to the server, with or without the prefix.
     pub(super) fn makes_reserved(&self, stream: &[u8]) -> bool {
-        stream.starts_with(RESERVED_PREFIX)
+        is_reserved(stream)
             || self.prefix.as_deref().is_some_and(|prefix| {
                 let whole = prefix.iter().chain(stream).take(RESERVED_PREFIX.len());
                 whole.eq(RESERVED_PREFIX)

@@ -7,7 +7,7 @@ use super::apply::Terms;
 /// Longer names are not kept.
 const MAX_NAME_BYTES: usize = 256;
 
-/// What was permitted last, and its terms. It is of one [`Rights`](super::Rights) alone.
+/// The operation that one [`Rights`](super::Rights) permitted last, and its terms.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LastPermit {
     /// `None` while nothing is kept.
@@ -31,7 +31,7 @@ impl LastPermit {
         (self.kind == Some(kind) && self.stream == *stream).then_some(&self.terms)
     }
 
-    /// Keeps what was permitted.
+    /// Remembers a permitted operation.
     pub(super) fn keep(&mut self, operation: &Operation<'_>, terms: &Terms) {
         if let Some((kind, stream)) = repeated(operation)
             && stream.len() <= MAX_NAME_BYTES

@@ -13,6 +13,7 @@ use streamgate_protocol::message::entry_bytes;
 use streamgate_protocol::{CacheError, Claimed, Entry, Reply};
 
 use crate::session::message_size::MessageBound;
+use crate::session::outgoing::PieceSource;
 use crate::socket::Piece;
 
 /// Bytes after which a piece ends. An entry is in one piece.
@@ -95,22 +96,6 @@ impl LargeReply {
         }
         large.append_first()?;
         Ok(large)
-    }
-
-    /// Returns the bytes of memory that the reply takes.
-    pub(super) fn held_bytes(&self) -> usize {
-        self.piece.capacity() + self.entries_memory + self.list_memory
-    }
-
-    /// Encodes the next piece.
-    pub(super) fn next_piece(&mut self) -> Piece {
-        while !self.is_done && (self.piece.len() < PIECE_BYTES || self.entries.len() == 0) {
-            match self.entries.next() {
-                Some(entry) => self.append(&entry),
-                None => self.end(false),
-            }
-        }
-        Piece::new(std::mem::take(&mut self.piece), self.is_done)
     }
 
     fn begin(&mut self, size: EntriesSize) {
@@ -209,6 +194,22 @@ impl LargeReply {
             }
             _ => {}
         }
+    }
+}
+
+impl PieceSource for LargeReply {
+    fn held_bytes(&self) -> usize {
+        self.piece.capacity() + self.entries_memory + self.list_memory
+    }
+
+    fn next_piece(&mut self) -> Piece {
+        while !self.is_done && (self.piece.len() < PIECE_BYTES || self.entries.len() == 0) {
+            match self.entries.next() {
+                Some(entry) => self.append(&entry),
+                None => self.end(false),
+            }
+        }
+        Piece::new(std::mem::take(&mut self.piece), self.is_done)
     }
 }
 

@@ -34,9 +34,16 @@ pub(super) struct Outgoing {
 
 enum OutgoingFrame {
     Encoded(Vec<u8>),
-    /// Boxed: such frames are few.
-    Large(Box<LargeReply>),
-    Shared(Box<SharedPush>),
+    InPieces(Box<dyn PieceSource>),
+}
+
+/// A large message, whose pieces follow one another as the client takes them.
+pub(super) trait PieceSource: Send {
+    /// Returns the bytes of memory that it takes, beside the pieces that it has returned.
+    fn held_bytes(&self) -> usize;
+
+    /// Returns the next piece, up to the one that ends the frame.
+    fn next_piece(&mut self) -> Piece;
 }
 
 impl Outgoing {
@@ -104,11 +111,7 @@ impl Outgoing {
             }
         }
         match LargeReply::new(self.bound, id, reply, is_delivery) {
-            Ok(reply) => {
-                self.end_frame();
-                self.bytes += reply.held_bytes();
-                self.full.push_back(OutgoingFrame::Large(Box::new(reply)));
-            }
+            Ok(reply) => self.push_in_pieces(reply),
             Err(error) => self.error(id, &error),
         }
     }
@@ -157,10 +160,7 @@ impl Outgoing {
         let encoding = self.bound.encoding;
         match item {
             TailEvent::Segment(segment) if segment.encoded(encoding).len() >= SHARED_BYTES => {
-                self.end_frame();
-                let push = SharedPush::new(encoding, id, segment.encoded(encoding));
-                self.bytes += push.held_bytes();
-                self.full.push_back(OutgoingFrame::Shared(Box::new(push)));
+                self.push_in_pieces(SharedPush::new(encoding, id, segment.encoded(encoding)));
             }
             TailEvent::Segment(segment) => self.push_encoded(id, segment.encoded(encoding)),
             TailEvent::Gap(gap) => {
@@ -170,6 +170,13 @@ impl Outgoing {
                 self.push_encoded(id, &encoding.encode_item(ItemRef::Skipped(skipped)));
             }
         }
+    }
+
+    fn push_in_pieces(&mut self, source: impl PieceSource + 'static) {
+        self.end_frame();
+        self.bytes += source.held_bytes();
+        self.full
+            .push_back(OutgoingFrame::InPieces(Box::new(source)));
     }
 
     fn push_encoded(&mut self, id: u64, item: &EncodedItem) {
@@ -191,19 +198,10 @@ impl Outgoing {
     pub(super) fn next_piece(&mut self) -> Option<Piece> {
         let whole = |bytes| Piece::new(bytes, true);
         let piece = match self.full.front_mut() {
-            Some(OutgoingFrame::Large(reply)) => {
-                let before = reply.held_bytes();
-                let piece = reply.next_piece();
-                self.bytes -= before - reply.held_bytes();
-                if piece.ends_frame {
-                    self.full.pop_front();
-                }
-                return Some(piece);
-            }
-            Some(OutgoingFrame::Shared(push)) => {
-                let before = push.held_bytes();
-                let piece = push.next_piece();
-                self.bytes -= before - push.held_bytes();
+            Some(OutgoingFrame::InPieces(source)) => {
+                let before = source.held_bytes();
+                let piece = source.next_piece();
+                self.bytes -= before - source.held_bytes();
                 if piece.ends_frame {
                     self.full.pop_front();
                 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use streamgate_protocol::codec::{EncodedItem, Encoding};
 use tokio_tungstenite::tungstenite::Bytes;
 
+use crate::session::outgoing::PieceSource;
 use crate::socket::{FRAGMENT_BYTES, Piece};
 
 /// Items from this size on are shared.
@@ -16,7 +17,7 @@ pub(super) const SHARED_BYTES: usize = 2 * FRAGMENT_BYTES;
 /// A push that is being sent.
 pub(super) struct SharedPush {
     encoding: Encoding,
-    /// What comes before the item, until it is sent.
+    /// The push's bytes before the item, until they are sent.
     begin: Vec<u8>,
     /// The rest of the item.
     item: Bytes,
@@ -45,14 +46,15 @@ impl SharedPush {
             item,
         }
     }
+}
 
-    /// Returns the bytes of memory that the push takes, beside its last piece.
-    pub(super) fn held_bytes(&self) -> usize {
+impl PieceSource for SharedPush {
+    fn held_bytes(&self) -> usize {
         self.item_bytes
     }
 
-    /// Returns the next piece. Only what shares a fragment with the push's own bytes is copied.
-    pub(super) fn next_piece(&mut self) -> Piece {
+    /// Copies only what shares a fragment with the push's own bytes.
+    fn next_piece(&mut self) -> Piece {
         let is_text = self.encoding.is_text();
         if !self.begin.is_empty() {
             let mut first = std::mem::take(&mut self.begin);

@@ -28,7 +28,7 @@ pub(super) struct FragmentedMessage {
     bytes: usize,
     chunks: VecDeque<Vec<u8>>,
     utf8: Utf8Check,
-    /// What is joined, once the message is complete.
+    /// The joined bytes; present once the message is complete.
     joined: Option<Vec<u8>>,
 }
 

@@ -228,10 +228,10 @@ impl FrameSplitter {
             bytes[0] = bytes[0] & !OPCODE | FIN | BINARY;
         }
         if !is_split {
-            if is_whole && !self.is_control {
-                self.fragments.push_back(Fragment::Whole);
-            } else if !self.is_control {
-                self.push_part();
+            match (self.is_control, is_whole) {
+                (true, _) => {}
+                (false, true) => self.fragments.push_back(Fragment::Whole),
+                (false, false) => self.push_part(),
             }
             return 0;
         }

@@ -85,10 +85,7 @@ fn the_server_waits_for_a_redis_that_loads() {
     let waiting = log.until("waiting for Redis");
     assert!(waiting.contains("LOADING"), "{waiting}");
     log.until("connected to Redis");
-    let mut client = BlockingClient::connect(server.address);
-    assert!(matches!(client.receive(), ServerMessage::Welcome(_)));
-    client.add(1).unwrap();
-    assert!(server.get("/readyz").ends_with("\r\n\r\nready"));
+    assert_serves(&server);
 }
 
 #[test]
@@ -109,6 +106,10 @@ fn the_server_can_start_before_its_redis() {
     assert!(!waiting.contains("secret"), "{waiting}");
     redis.restart().unwrap();
     log.until("connected to Redis");
+    assert_serves(&server);
+}
+
+fn assert_serves(server: &RunningServer) {
     let mut client = BlockingClient::connect(server.address);
     assert!(matches!(client.receive(), ServerMessage::Welcome(_)));
     client.add(1).unwrap();
@@ -125,7 +126,7 @@ fn what_redis_refuses_is_named_once_with_its_cost_and_its_remedy() {
     let mut client = BlockingClient::connect(server.address);
     assert!(matches!(client.receive(), ServerMessage::Welcome(_)));
     client.add(1).unwrap();
-    // What is refused on the next connection, too, is not news.
+    // A refusal that was logged before is not logged again.
     let mut direct = TcpStream::connect((Ipv4Addr::LOCALHOST, redis.port())).unwrap();
     direct.write_all(b"CLIENT KILL TYPE normal\r\n").unwrap();
     let mut lines = BufReader::new(server.child.stderr.take().unwrap()).lines();

@@ -1,16 +1,16 @@
 //! Servers and generators, each a process of its own, and the processor time and memory they use.
 
 mod child_process;
+mod interleaved_rounds;
 mod machine;
 mod proc_stats;
 mod redis;
-mod rounds;
 
 pub(crate) use child_process::{EchoServer, Generator, TcpRelay, exit_with_stdin};
+pub(crate) use interleaved_rounds::{Sample, measure, rounds};
 pub(crate) use machine::Machine;
 pub(crate) use proc_stats::resident_kib;
 pub(crate) use redis::Redis;
-pub(crate) use rounds::{Sample, measure, rounds};
 
 use std::path::PathBuf;
 

@@ -34,6 +34,9 @@ const MAX_INPUT_BYTES: u32 = 65_536;
 /// Seconds after which an input hangs, on a busy machine too.
 const HANG_SECONDS: u32 = 120;
 
+/// Lines of a failed target's output that are shown: a panic, its place, and the input.
+const FAILURE_LINES: usize = 40;
+
 /// Which targets, and for how long.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
@@ -80,14 +83,14 @@ pub(crate) fn run_targets(options: &Options) -> anyhow::Result<()> {
         if status.success() {
             passed += 1;
         } else {
-            println!("    the output is in {}", log(target).display());
-            println!("    the input is in {}", folder("artifacts").display());
+            print!("{}", failure(target));
         }
     }
     println!("fuzz: {passed} of {count} targets passed");
     ensure!(
         passed == count,
-        "a target has failed; repeat it with its input as the argument"
+        "a target has failed; its input is in {}: repeat it with that file as the argument",
+        folder("artifacts").display()
     );
     Ok(())
 }
@@ -151,6 +154,16 @@ fn last_line(target: &str) -> String {
         || "it says nothing of its inputs".to_owned(),
         |line| format!("{} inputs", line.rsplit(' ').next().unwrap_or_default()),
     )
+}
+
+/// Returns what a failed target says at its end: why, and the input in base64. Files of the machine
+/// where it failed may be out of reach.
+fn failure(target: &str) -> String {
+    let text = fs::read_to_string(log(target)).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    let last = &lines[lines.len().saturating_sub(FAILURE_LINES)..];
+    let indented = last.iter().map(|line| format!("    {line}\n"));
+    indented.collect()
 }
 
 fn log(target: &str) -> PathBuf {

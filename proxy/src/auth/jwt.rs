@@ -79,8 +79,11 @@ impl Header {
     }
 }
 
+/// Decodes JSON. Its text must be UTF-8 (RFC 7519, section 7.2), which serde_json checks only in what
+/// it keeps.
 fn decode<T: DeserializeOwned>(json: &[u8]) -> Result<T, TokenError> {
-    serde_json::from_slice(json).map_err(|_| TokenError::Malformed)
+    let json = std::str::from_utf8(json).map_err(|_| TokenError::Malformed)?;
+    serde_json::from_str(json).map_err(|_| TokenError::Malformed)
 }
 
 fn bytes(part: &str) -> Result<Vec<u8>, TokenError> {

@@ -1,6 +1,6 @@
 //! The keys that verify tokens, each with one algorithm.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use jsonwebtoken::DecodingKey;
@@ -226,8 +226,9 @@ impl KeySet {
     ///
     /// If it is no JSON Web Key Set, or if no key is left.
     pub fn from_jwks(json: &[u8]) -> Result<Self, KeyError> {
-        let invalid = |error| KeyError(format!("no JSON Web Key Set: {error}"));
-        let jwks: JwkSet = serde_json::from_slice(json).map_err(invalid)?;
+        let invalid = |error: &dyn Display| KeyError(format!("no JSON Web Key Set: {error}"));
+        let json = std::str::from_utf8(json).map_err(|error| invalid(&error))?;
+        let jwks: JwkSet = serde_json::from_str(json).map_err(|error| invalid(&error))?;
         let set = Self::new(jwks.keys.iter().filter_map(VerificationKey::from_jwk))?;
         if set.is_empty() {
             let why = "it has no key with a `kid` for RS256, ES256 or EdDSA";

@@ -557,10 +557,9 @@ fn of_several_revocations_the_latest_counts_and_lists_can_be_joined() {
     assert_eq!(refusal(&authenticator, &token), "token_revoked");
 }
 
-/// A signed token with this text as its header or claims.
-fn signed_text(issuer: &Issuer, header: &str, claims: &str) -> String {
-    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
-    let message = format!("{}.{}", part(header), part(claims));
+/// A signed token with these bytes as its header and claims.
+fn signed_text(issuer: &Issuer, header: impl AsRef<[u8]>, claims: impl AsRef<[u8]>) -> String {
+    let message = format!("{}.{}", base64url(header), base64url(claims));
     let signature = base64url(issuer.signing.sign(message.as_bytes()));
     format!("{message}.{signature}")
 }
@@ -590,6 +589,26 @@ fn critical_extensions_and_names_that_stand_twice_are_refused() {
     let twice = claims.replacen('{', r#"{"sub":"bob","#, 1);
     let token = signed_text(&issuer, header, &twice);
     assert_eq!(refusal(&authenticator, &token), "token_malformed");
+}
+
+#[test]
+fn text_that_is_not_utf8_is_refused_even_where_nobody_reads_it() {
+    let issuer = Issuer::hmac("hs");
+    let authenticator = authenticator(&issuer);
+    let header = br#"{"alg":"HS256","kid":"hs","typ":"#;
+    let (header, claims) = (header.as_slice(), claims().to_string());
+    let valid = [header, br#""JWT"}"#].concat();
+    authenticator
+        .verify(&signed_text(&issuer, &valid, &claims), now())
+        .unwrap();
+    let not_utf8 = [header, b"\"J\xff\"}"].concat();
+    let token = signed_text(&issuer, not_utf8, &claims);
+    assert_eq!(refusal(&authenticator, &token), "token_malformed");
+    let not_utf8 = [b"{\"x\":\"\xff\",", &claims.as_bytes()[1..]].concat();
+    let token = signed_text(&issuer, valid, not_utf8);
+    assert_eq!(refusal(&authenticator, &token), "token_malformed");
+    let error = KeySet::from_jwks(b"{\"keys\":[],\"x\":\"\xff\"}").unwrap_err();
+    assert!(error.to_string().contains("utf-8"), "{error}");
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! Whether every crate could be published as it is.
 
-mod stale_packages;
+mod packages;
 
 use anyhow::Context;
 
 use crate::command::{self, announce, command, output};
-use crate::workspace;
 
 /// The crates that are published, each after those that it depends on.
 const CRATES: [&str; 7] = [
@@ -21,15 +20,15 @@ const CRATES: [&str; 7] = [
 /// The oldest compiler that the crates declare to build with.
 const RUST_VERSION: &str = env!("CARGO_PKG_RUST_VERSION");
 
-/// Builds the documentation, the packages as a registry would hold them, and all crates with the
-/// oldest compiler that they declare.
+/// Builds the documentation, checks the packages as a registry would hold them, and checks all
+/// crates with the oldest compiler that they declare.
 ///
 /// # Errors
 ///
 /// A link or a package is broken, or that compiler is missing or refuses.
 pub(crate) fn run() -> anyhow::Result<()> {
     documentation()?;
-    packages()?;
+    packages::check(&CRATES)?;
     oldest_compiler()
 }
 
@@ -38,23 +37,6 @@ fn documentation() -> anyhow::Result<()> {
     let mut cargo = command("cargo");
     cargo.args(["doc", "--no-deps", "--all-features"]);
     cargo.args(selection()).env("RUSTDOCFLAGS", "-D warnings");
-    command::run(&mut cargo, "fix the errors above")
-}
-
-fn packages() -> anyhow::Result<()> {
-    announce("cargo package");
-    let target = workspace::target().join("publish");
-    stale_packages::remove(&target)?;
-    let mut cargo = command("cargo");
-    // A change that is not committed yet is packaged too. The packages are built apart: cargo gives
-    // a `cdylib` a file name without a hash, so they would replace the `streamgate-wasm` of the
-    // workspace by one whose dependencies have other features.
-    cargo.args(["package", "--allow-dirty", "--target-dir"]);
-    cargo
-        .arg(target)
-        .args(selection())
-        // Nobody debugs these builds, and without its information they take less time.
-        .env("CARGO_PROFILE_DEV_DEBUG", "false");
     command::run(&mut cargo, "fix the errors above")
 }
 

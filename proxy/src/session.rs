@@ -10,6 +10,7 @@
 mod authentication;
 mod availability_changes;
 mod backend_errors;
+mod backend_work;
 mod backpressure;
 mod batch;
 mod continuing;
@@ -43,7 +44,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use streamgate_backend::Backend;
 use streamgate_protocol::close;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -61,8 +61,7 @@ use crate::rate_limits::TokenBucket;
 use crate::server_state::ServerState;
 use crate::session::authentication::SessionAccess;
 use crate::session::availability_changes::AvailabilityChanges;
-use crate::session::batch::PerformingBatch;
-use crate::session::continuing::ContinuingRequests;
+use crate::session::backend_work::BackendWork;
 use crate::session::control::{ControlEvent, ControlEvents};
 use crate::session::fairness::{Fairness, ReadOrPush, spend_bytes, spend_control_frames};
 use crate::session::handshake::{Handshake, evicted, taken_over};
@@ -74,7 +73,6 @@ use crate::session::recorder::{Ongoing, Recorder};
 use crate::session::request_limits::RequestLimits;
 use crate::session::subscriptions::Subscriptions;
 use crate::session::unknown_key::AwaitedFetch;
-use crate::session::waiting::WaitingRequest;
 use crate::shutdown::CLOSE_TIMEOUT;
 use crate::socket::{CloseReason, ServerSocket, SocketProgress};
 use crate::wait_shares::ShareKey;
@@ -142,12 +140,7 @@ struct Session<'b, S> {
     outgoing: Outgoing,
     /// Frames, or the rest of one, that wait for the next turn.
     remaining_frames: VecDeque<Bytes>,
-    performing: FuturesUnordered<PerformingBatch<'b>>,
-    performing_requests: usize,
-    performing_bytes: usize,
-    /// Requests that take further round trips. They count among those being performed.
-    continuing: ContinuingRequests<'b>,
-    waits: FuturesUnordered<WaitingRequest<'b>>,
+    work: BackendWork<'b>,
     subscriptions: Subscriptions<'b>,
     fairness: Fairness,
     /// Whether the session read from the socket in its last turn.
@@ -210,11 +203,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             subscriptions: Subscriptions::new(outgoing.bound()),
             outgoing,
             remaining_frames: VecDeque::new(),
-            performing: FuturesUnordered::new(),
-            performing_requests: 0,
-            performing_bytes: 0,
-            continuing: ContinuingRequests::default(),
-            waits: FuturesUnordered::new(),
+            work: BackendWork::default(),
             fairness: Fairness::new(),
             was_reading: true,
             pings: 0,
@@ -237,7 +226,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             self.send().await?;
             self.recorder.turn_ended(Ongoing {
                 in_flight: self.in_flight.len(),
-                waits: self.waits.len(),
+                waits: self.work.waits(),
                 subscriptions: self.subscriptions.len(),
             });
             self.record_memory();
@@ -275,31 +264,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                     ControlEvent::KeysFetched => Box::pin(self.try_token_again()).await?,
                     event => self.take_event(event)?,
                 },
-                // These three only if there are any: polling an empty set costs as much as polling
-                // one that has nothing yet.
-                Some((batch, progress)) = self.performing.next(),
-                    if room && !self.performing.is_empty() =>
-                {
-                    self.batch_performed(batch, progress).await;
-                    while self.outgoing.has_room()
-                        && let Some(Some((batch, progress))) = self.performing.next().now_or_never()
-                    {
-                        self.batch_performed(batch, progress).await;
-                    }
-                }
-                Some((ticket, result)) = self.continuing.next(),
-                    if room && !self.continuing.is_empty() =>
-                {
-                    self.continued(ticket, result);
-                }
-                Some((ticket, result)) = self.waits.next(), if room && !self.waits.is_empty() => {
-                    self.wait_ended(ticket, result.ok());
-                    while self.outgoing.has_room()
-                        && let Some(Some((ticket, result))) = self.waits.next().now_or_never()
-                    {
-                        self.wait_ended(ticket, result.ok());
-                    }
-                }
+                Some(ended) = self.work.next(), if room => self.work_ended(ended).await,
                 next = self
                     .fairness
                     .next(&mut self.socket, &mut self.subscriptions, may_read, may_push) => match next

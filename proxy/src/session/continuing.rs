@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use futures_util::StreamExt;
-use futures_util::future::poll_fn;
 use futures_util::stream::FuturesUnordered;
 use streamgate_protocol::{CacheResult, Reply};
 
@@ -38,17 +37,8 @@ impl<'b> ContinuingRequests<'b> {
         self.active.len()
     }
 
-    /// Returns the next that has ended, with no result if it was cancelled; `None` if there is
-    /// none.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe: no result is lost.
-    pub(super) async fn next(&mut self) -> Option<(RequestTicket, Option<CacheResult<Reply>>)> {
-        poll_fn(|cx| self.poll_next(cx)).await
-    }
-
-    fn poll_next(
+    /// Polls for the next that has ended, with no result if it was cancelled; `None` if there is none.
+    pub(super) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<(RequestTicket, Option<CacheResult<Reply>>)>> {

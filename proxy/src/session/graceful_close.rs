@@ -8,14 +8,13 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use streamgate_backend::Progress;
 use streamgate_protocol::close;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::session::Session;
+use crate::session::backend_work::{BackendWork, EndedWork};
 use crate::session::batch::RequestBatch;
 use crate::session::poll_once::poll_once;
 use crate::session::subscriptions::Subscriptions;
@@ -42,22 +41,20 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     pub(super) async fn finish(&mut self, reason: CloseReason) -> CloseReason {
         self.deliver_ready_entries().await;
         self.in_flight.cancel_ongoing().await;
-        self.waits = FuturesUnordered::new();
+        self.work.drop_waits();
         self.subscriptions = Subscriptions::new(self.outgoing.bound());
         let mut timeout = std::pin::pin!(tokio::time::sleep(FINISH_TIMEOUT));
-        while !(self.performing.is_empty() && self.continuing.is_empty()) {
+        while !self.work.is_empty() {
             if let Err(reason) = self.send().await {
                 return reason;
             }
             let room = self.outgoing.has_room();
             tokio::select! {
                 biased;
-                Some((batch, progress)) = self.performing.next(), if room => {
-                    self.answer_done(batch, progress);
-                }
-                Some((ticket, result)) = self.continuing.next(), if room => {
-                    self.continued(ticket, result);
-                }
+                Some(ended) = self.work.next(), if room => match ended {
+                    EndedWork::Batch(batch, progress) => self.answer_done(batch, progress),
+                    EndedWork::Request(ended) => self.request_ended(ended),
+                },
                 progress = poll_fn(|cx| self.socket.poll_progress(cx, false)) => {
                     if let SocketProgress::Closed(reason) = progress {
                         return reason;
@@ -75,10 +72,8 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         let Self {
             mut socket,
             mut outgoing,
-            mut performing,
-            mut continuing,
+            mut work,
             memory,
-            waits,
             subscriptions,
             mut in_flight,
             control,
@@ -89,7 +84,8 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         } = self;
         // A consumer that has gone must not get entries.
         in_flight.cancel_ongoing().await;
-        drop((in_flight, waits, subscriptions, control));
+        work.drop_waits();
+        drop((in_flight, subscriptions, control));
         // The client's next socket may need the place among those of its subject.
         drop((remaining_frames, limits));
         let is_taken_over = reason.has_code(close::TAKEN_OVER);
@@ -97,7 +93,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         if is_evicted {
             // Others wait for this memory. What the backend has begun it performs all the same.
             outgoing.discard();
-            (performing, continuing) = Default::default();
+            work = BackendWork::default();
             socket.discard_all();
         }
         let finish_until = if is_taken_over {
@@ -107,18 +103,20 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         };
         let finish = async move {
             let finished = async {
-                while let Some((batch, progress)) = performing.next().await {
+                while let Some(ended) = work.next().await {
+                    let EndedWork::Batch(batch, progress) = ended else {
+                        continue;
+                    };
                     for (ticket, progress) in batch.tickets.into_iter().zip(progress) {
                         if let Progress::Continuing { future, .. } = progress {
-                            continuing.push(WaitingRequest::new(ticket, future).1);
+                            work.add_continuing(WaitingRequest::new(ticket, future).1);
                         }
                     }
                 }
-                while continuing.next().await.is_some() {}
             };
             // Late operations are dropped: the client may repeat them on its new socket.
             let _ = tokio::time::timeout_at(finish_until, finished).await;
-            drop((performing, continuing));
+            drop(work);
             // From here on this session takes nothing from the backend.
             drop(registration);
         };
@@ -148,9 +146,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     /// they would stay pending.
     async fn deliver_ready_entries(&mut self) {
         while self.outgoing.has_room()
-            && let Some(Some((ticket, result))) = self.waits.next().now_or_never()
+            && let Some(ended) = self.work.next_ended_wait()
         {
-            self.wait_ended(ticket, result.ok());
+            self.request_ended(ended);
         }
         let room = self.outgoing.has_room();
         if let Poll::Ready(item) = poll_once(|cx| self.subscriptions.poll_next(cx, room)).await {

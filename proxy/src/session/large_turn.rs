@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 
-use futures_util::StreamExt;
 use streamgate_protocol::CacheError;
 use streamgate_protocol::error::code;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -58,19 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                     self.take_event(event)?;
                 }
                 permit = permit.as_mut() => return Ok(LargeTurn::Begins(permit)),
-                Some((batch, progress)) = self.performing.next(),
-                    if room && !self.performing.is_empty() =>
-                {
-                    self.batch_performed(batch, progress).await;
-                }
-                Some((ticket, result)) = self.continuing.next(),
-                    if room && !self.continuing.is_empty() =>
-                {
-                    self.continued(ticket, result);
-                }
-                Some((ticket, result)) = self.waits.next(), if room && !self.waits.is_empty() => {
-                    self.wait_ended(ticket, result.ok());
-                }
+                Some(ended) = self.work.next(), if room => self.work_ended(ended).await,
                 next = self
                     .fairness
                     .next(&mut self.socket, &mut self.subscriptions, false, may_push) => match next

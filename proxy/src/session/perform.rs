@@ -19,13 +19,13 @@ use tracing::Level;
 use crate::large_requests::LargeRequests;
 use crate::session::Session;
 use crate::session::authentication::check_hello_bytes;
+use crate::session::backend_work::{EndedRequest, EndedWork};
 use crate::session::batch::{PerformingBatch, RequestBatch};
 use crate::session::dispatch::{AdmittedSubscription, DispatchContext, Dispatched, dispatch};
 use crate::session::in_flight::OngoingHandle;
 use crate::session::large_turn::LargeTurn;
 use crate::session::limits::{
-    MAX_BATCH_BYTES, MAX_BATCH_FRAMES, MAX_PERFORMING_BATCHES, MAX_PERFORMING_BYTES,
-    READ_REPLY_BYTES,
+    MAX_BATCH_BYTES, MAX_BATCH_FRAMES, MAX_PERFORMING_BYTES, READ_REPLY_BYTES,
 };
 use crate::session::memory::HeldBytes;
 use crate::session::poll_once::poll_once;
@@ -103,15 +103,14 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             began = Instant::now();
         }
         if !operations.is_empty() {
-            self.performing_requests += batch.tickets.len();
-            self.performing_bytes += batch.bytes;
+            self.work.begin(&batch);
             let options = self.outgoing.bound().perform_options();
             let options = options.cancellations(cancellations).permit(permit);
             let performing = self.backend.perform(operations, options);
             let mut performing = PerformingBatch::new(batch, performing);
             match poll_once(|cx| performing.poll_unpin(cx)).await {
                 Poll::Ready((batch, progress)) => self.batch_performed(batch, progress).await,
-                Poll::Pending => self.performing.push(performing),
+                Poll::Pending => self.work.add_batch(performing),
             }
         }
         if let Some(subscription) = subscription {
@@ -153,12 +152,23 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         (frames, None)
     }
 
+    /// Answers what has ended, and what has ended meanwhile, while there is room for replies.
+    pub(super) async fn work_ended(&mut self, ended: EndedWork<'b>) {
+        let mut next = Some(ended);
+        while let Some(ended) = next {
+            match ended {
+                EndedWork::Batch(batch, progress) => self.batch_performed(batch, progress).await,
+                EndedWork::Request(ended) => self.request_ended(ended),
+            }
+            next = match self.outgoing.has_room() {
+                true => self.work.next_ended(),
+                false => None,
+            };
+        }
+    }
+
     /// Answers the requests of a performed batch, except those that wait or continue.
-    pub(super) async fn batch_performed(
-        &mut self,
-        batch: RequestBatch,
-        progress: Vec<Progress<'b>>,
-    ) {
+    async fn batch_performed(&mut self, batch: RequestBatch, progress: Vec<Progress<'b>>) {
         let began = Instant::now();
         let mut progress = progress.into_iter();
         for ticket in batch.tickets {
@@ -186,8 +196,10 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                         self.outgoing.push(&ServerMessage::Position { id, last_id });
                     }
                     match poll_once(|cx| wait.poll_unpin(cx)).await {
-                        Poll::Ready((ticket, result)) => self.wait_ended(ticket, result.ok()),
-                        Poll::Pending => self.waits.push(wait),
+                        Poll::Ready((ticket, result)) => {
+                            self.request_ended(EndedRequest::of_wait(ticket, result.ok()));
+                        }
+                        Poll::Pending => self.work.add_wait(wait),
                     }
                 }
                 None => {
@@ -209,29 +221,25 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         let (handle, continuing) = WaitingRequest::new(ticket, future);
         let handle = OngoingHandle::Continuing(handle);
         if self.in_flight.set_ongoing(ticket, handle) {
-            self.continuing.push(continuing);
+            self.work.add_continuing(continuing);
         } else {
             self.performed(ticket);
         }
     }
 
-    /// Answers a request that took further round trips, unless it was cancelled.
-    pub(super) fn continued(&mut self, ticket: RequestTicket, result: Option<CacheResult<Reply>>) {
-        self.performed(ticket);
-        self.wait_ended(ticket, result);
-    }
-
     /// Takes a request off those being performed.
     fn performed(&mut self, ticket: RequestTicket) {
         self.memory.request_performed(ticket.reserved);
-        self.performing_requests -= 1;
-        self.performing_bytes -= ticket.bytes;
+        self.work.performed(ticket);
     }
 
-    /// Answers a request whose wait has ended, unless it was cancelled.
-    pub(super) fn wait_ended(&mut self, ticket: RequestTicket, result: Option<CacheResult<Reply>>) {
-        if let Some(result) = result {
-            self.reply(ticket, result);
+    /// Answers a request whose wait or last round trip has ended, unless it was cancelled.
+    pub(super) fn request_ended(&mut self, ended: EndedRequest) {
+        if ended.was_performing {
+            self.performed(ended.ticket);
+        }
+        if let Some(result) = ended.result {
+            self.reply(ended.ticket, result);
         }
     }
 
@@ -264,9 +272,9 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         let expected_bytes = self.subscriptions.pending_replies() * READ_REPLY_BYTES;
         !self.awaits_keys()
             && self.outgoing.has_room()
-            && self.performing_bytes + expected_bytes < MAX_PERFORMING_BYTES
-            && self.performing_requests < max_requests
-            && self.performing.len() < MAX_PERFORMING_BATCHES
+            && self.work.bytes() + expected_bytes < MAX_PERFORMING_BYTES
+            && self.work.requests() < max_requests
+            && self.work.has_room()
             && self.subscriptions.len() < max_requests
     }
 
@@ -286,7 +294,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             subscriptions: self.subscriptions.held_bytes(),
             outgoing: self.outgoing.held_bytes() + self.socket.unsent_memory() + unsent_by_tls,
             buffers: self.socket.buffer_bytes(),
-            continuing: self.continuing.active() * max_reply,
+            continuing: self.work.active_continuing() * max_reply,
         });
     }
 

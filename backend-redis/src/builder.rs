@@ -50,8 +50,12 @@ impl RedisStreams {
     /// - `rediss://…` for TLS. The certificate of Redis must have the host's name, and come from an
     ///   authority that the system trusts, or from [`ca_file`](RedisStreamsBuilder::ca_file).
     /// - `unix:///path?user=…&pass=…&db=…` for a Unix socket, or `redis+unix://`
+    /// - `redis+sentinel://[user:password@]host[:port],…/master[/database]` for the master that these
+    ///   Sentinels watch, up to 16 of them; `rediss+sentinel://` with TLS. If Sentinels ask for a
+    ///   password, the URL ends with `?sentinel_user=…&sentinel_pass=…`. They are asked before each
+    ///   connection, and twice a second whether the master is still the same.
     ///
-    /// `valkey://`, `valkeys://` and `valkey+unix://` mean the same.
+    /// `valkey` instead of `redis` means the same in each.
     ///
     /// # Errors
     ///

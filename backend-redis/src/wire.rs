@@ -6,3 +6,4 @@ pub(crate) mod errors;
 pub(crate) mod hash_tag;
 pub(crate) mod packing;
 pub(crate) mod scripts;
+pub(crate) mod sentinel;

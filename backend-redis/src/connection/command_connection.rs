@@ -20,13 +20,14 @@ use crate::connection::availability::RedisAvailability;
 use crate::connection::endpoint::Endpoint;
 use crate::connection::invalidations::{Arming, Invalidations};
 use crate::connection::resp::PushError;
+use crate::connection::sentinels::follow_master;
 use crate::wire::errors;
 use crate::wire::packing::PackedCommands;
 use crate::wire::scripts::script_access::ScriptAccess;
 
 use failover::reconnect_to_new_masters;
 use ping::ping_until_dropped;
-use supervisor::ConnectionSupervisor;
+pub(super) use supervisor::ConnectionSupervisor;
 
 pub use ping::PING_EVERY;
 pub(crate) use supervisor::ConnectionStatus;
@@ -85,6 +86,9 @@ impl CommandConnection {
         let supervisor = ConnectionSupervisor::connect(endpoint, is_lazy).await?;
         tokio::spawn(ping_until_dropped(Arc::downgrade(&supervisor)));
         tokio::spawn(reconnect_to_new_masters(Arc::downgrade(&supervisor)));
+        if supervisor.endpoint().sentinels().is_some() {
+            tokio::spawn(follow_master(Arc::downgrade(&supervisor)));
+        }
         Ok(Self {
             supervisor,
             pipelines: Arc::new(Semaphore::new(max_pipelines)),

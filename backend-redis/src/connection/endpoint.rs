@@ -1,4 +1,4 @@
-//! A Redis server: its address, its credentials, and how connections to it are made.
+//! A Redis server: its address or its Sentinels, its credentials, and how connections to it are made.
 //!
 //! `resp/open.rs` opens connections with these settings. Whoever receives the answer of a replica
 //! reports a suspected failover to this value.
@@ -13,6 +13,7 @@ use streamgate_backend::memory_budget::MemoryBudget;
 use streamgate_protocol::{CacheError, CacheResult};
 use tokio::sync::Notify;
 
+use crate::connection::sentinels::Sentinels;
 use crate::connection::tls::{TlsFiles, TlsSettings};
 use crate::connection::url;
 
@@ -45,6 +46,8 @@ pub(crate) struct ConnectionSettings {
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     info: Arc<ConnectionInfo>,
+    /// Those who know where Redis is, if the URL does not say it.
+    sentinels: Option<Arc<Sentinels>>,
     /// Absent for connections without TLS.
     tls: Option<Arc<TlsSettings>>,
     settings: ConnectionSettings,
@@ -81,16 +84,17 @@ impl Endpoint {
         }
         let parsed = url::parse(url)?;
         let files = &settings.tls_files;
-        let tls = match parsed.tls_name {
-            Some(name) => Some(Arc::new(TlsSettings::new(name, files.clone()))),
-            None if files.is_empty() => None,
-            None => {
+        let tls = match parsed.is_tls {
+            true => Some(Arc::new(TlsSettings::new(files.clone()))),
+            false if files.is_empty() => None,
+            false => {
                 let why = "a CA or a client certificate needs TLS; write rediss://host:port";
                 return Err(url::invalid(url, why));
             }
         };
         Ok(Self {
             info: Arc::new(parsed.info),
+            sentinels: parsed.sentinels,
             tls,
             settings,
             suspected_failover: Arc::default(),
@@ -138,9 +142,17 @@ impl Endpoint {
         &self.counters
     }
 
-    /// Returns host and port, without user name and password.
+    /// Returns who knows where Redis is; `None` if the URL says it.
+    pub(super) const fn sentinels(&self) -> Option<&Arc<Sentinels>> {
+        self.sentinels.as_ref()
+    }
+
+    /// Returns host and port, or those of the Sentinels, without user name and password.
     pub(crate) fn address(&self) -> String {
-        self.info().addr().to_string()
+        match &self.sentinels {
+            Some(sentinels) => sentinels.to_string(),
+            None => self.info().addr().to_string(),
+        }
     }
 
     /// Reports that this Redis refused a write with `READONLY`: it is a replica. After a failover

@@ -18,7 +18,7 @@ mod sign_in;
 mod unanswered_bytes;
 
 pub(super) use connection::RespConnection;
-pub(super) use open::OpenedConnection;
+pub(super) use open::{OpenError, OpenedConnection, connect_to};
 pub(super) use send_queue::{Answers, PushError};
 pub(super) use sign_in::{ClientId, ServerFacts, into_refusal};
 

@@ -27,10 +27,9 @@ pub(crate) struct TlsFiles {
     pub(crate) identity: Option<(PathBuf, PathBuf)>,
 }
 
-/// Speaks TLS with one server.
+/// Speaks TLS.
 #[derive(Debug)]
 pub(super) struct TlsSettings {
-    pub(super) server: ServerName<'static>,
     pub(super) files: TlsFiles,
     system_roots: OnceLock<Arc<RootCertStore>>,
 }
@@ -42,25 +41,27 @@ impl TlsFiles {
 }
 
 impl TlsSettings {
-    pub(super) const fn new(server: ServerName<'static>, files: TlsFiles) -> Self {
+    pub(super) const fn new(files: TlsFiles) -> Self {
         Self {
-            server,
             files,
             system_roots: OnceLock::new(),
         }
     }
 
-    /// Makes the handshake.
+    /// Makes the handshake with a server whose certificate must have this name.
     pub(super) async fn connect(
         self: &Arc<Self>,
+        host: &str,
         stream: TcpStream,
     ) -> Result<TlsStream<TcpStream>, RedisError> {
+        let name = server_name(host)
+            .ok_or_else(|| setting(&format!("no certificate can have the name '{host}'")))?;
         let settings = Arc::clone(self);
         let config = tokio::task::spawn_blocking(move || settings.client_config()).await;
         let config = config.map_err(io::Error::other)?;
         let config = config.map_err(|error| setting(error.message()))?;
         let connector = TlsConnector::from(Arc::new(config));
-        let connecting = connector.connect(self.server.clone(), stream);
+        let connecting = connector.connect(name, stream);
         connecting.await.map_err(into_redis_error)
     }
 
@@ -123,6 +124,11 @@ impl TlsSettings {
             self.system_roots.get_or_init(|| Arc::new(roots)),
         ))
     }
+}
+
+/// Returns a host as certificates name it; `None` if none can.
+pub(super) fn server_name(host: &str) -> Option<ServerName<'static>> {
+    ServerName::try_from(host.to_owned()).ok()
 }
 
 /// Converts an error of a stream. One that only another setting mends is an

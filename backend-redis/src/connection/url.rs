@@ -2,45 +2,69 @@
 //!
 //! redis-rs parses them, which knows no TLS here: the connections are made in this crate.
 
+mod sentinel_url;
+
+use std::sync::Arc;
+
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
-use rustls::pki_types::ServerName;
 use streamgate_protocol::{CacheError, CacheResult};
+
+use crate::connection::sentinels::Sentinels;
+use crate::connection::tls;
+
+const NO_CERTIFICATE: &str = "no certificate can have this name of a host";
 
 /// Where Redis is, and how to sign in.
 #[derive(Clone)]
 pub(super) struct RedisUrl {
+    /// Its address is that of a Redis only if there are no Sentinels.
     pub(super) info: ConnectionInfo,
-    /// The name that its certificate must have, if it speaks TLS.
-    pub(super) tls_name: Option<ServerName<'static>>,
+    pub(super) is_tls: bool,
+    pub(super) sentinels: Option<Arc<Sentinels>>,
 }
 
 /// Parses a URL: `redis://[user:password@]host[:port][/database]`, `rediss://…` for TLS, or
-/// `unix:///path?user=…&pass=…&db=…`. Each scheme has its counterpart of Valkey.
+/// `unix:///path?user=…&pass=…&db=…`, or `redis+sentinel://…`. Each scheme has its counterpart of
+/// Valkey.
 ///
 /// # Errors
 ///
 /// `CONFIG`, with the mistake and a correct form.
 pub(super) fn parse(url: &str) -> CacheResult<RedisUrl> {
+    if let Some((rest, is_tls)) = sentinel_url::after_scheme(url) {
+        no_fragment(rest, url)?;
+        return sentinel_url::parse(rest, is_tls, url);
+    }
     let Some(rest) = after_tls_scheme(url) else {
-        let info = parse_plain(url, url)?;
-        let tls_name = None;
-        return Ok(RedisUrl { info, tls_name });
+        return Ok(RedisUrl {
+            info: parse_plain(url, url)?,
+            is_tls: false,
+            sentinels: None,
+        });
     };
+    no_fragment(rest, url)?;
+    let info = parse_plain(&format!("redis://{rest}"), url)?;
+    let ConnectionAddr::Tcp(host, _) = info.addr() else {
+        return Err(invalid(url, "missing host"));
+    };
+    if tls::server_name(host).is_none() {
+        return Err(invalid(url, NO_CERTIFICATE));
+    }
+    Ok(RedisUrl {
+        info,
+        is_tls: true,
+        sentinels: None,
+    })
+}
+
+/// Refuses what would turn the check of certificates off in redis-rs.
+fn no_fragment(rest: &str, url: &str) -> CacheResult<()> {
     if rest.contains('#') {
         let why = "certificates are always checked: remove what follows '#', and write a '#' of a \
                    password as %23";
         return Err(invalid(url, why));
     }
-    let info = parse_plain(&format!("redis://{rest}"), url)?;
-    let ConnectionAddr::Tcp(host, _) = info.addr() else {
-        return Err(invalid(url, "missing host"));
-    };
-    let name = ServerName::try_from(host.clone())
-        .map_err(|_| invalid(url, "no certificate can have this name of a host"))?;
-    Ok(RedisUrl {
-        info,
-        tls_name: Some(name),
-    })
+    Ok(())
 }
 
 /// Returns what follows the scheme, if that is one of TLS.
@@ -70,7 +94,8 @@ fn parse_plain(plain: &str, url: &str) -> CacheResult<ConnectionInfo> {
             why.to_owned()
         };
         let expected = "write it as redis://[user:password@]host[:port][/database], with rediss:// \
-                        for TLS, or as unix:///path?user=…&pass=…&db=…";
+                        for TLS, as unix:///path?user=…&pass=…&db=…, or as \
+                        redis+sentinel://host,host/master";
         invalid(url, &format!("{why}; {expected}"))
     })
 }
@@ -105,7 +130,7 @@ pub fn without_secrets(url: &str) -> String {
 fn without_odd_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if !name.ends_with(']') || !port.is_empty() => {
-            let number = port.split('/').next().unwrap_or_default();
+            let number = port.split(['/', ',']).next().unwrap_or_default();
             let is_port = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
             // Inside the brackets of an IPv6 address there is no port.
             if is_port || port.ends_with(']') {
@@ -152,20 +177,20 @@ mod tests {
 
     #[test]
     fn schemes_say_whether_and_how_to_connect() {
-        for (url, address, tls_name) in [
-            ("redis://h:1/2", "h:1", None),
-            ("valkey://h", "h:6379", None),
-            ("rediss://h:1", "h:1", Some("h")),
-            ("REDISS://127.0.0.1", "127.0.0.1:6379", Some("127.0.0.1")),
-            ("valkeys://[::1]:1", "::1:1", Some("::1")),
-            ("unix:///run/r.sock?db=3", "/run/r.sock", None),
-            ("redis+unix:///run/r.sock", "/run/r.sock", None),
-            ("valkey+unix:///run/r.sock", "/run/r.sock", None),
+        for (url, address, is_tls) in [
+            ("redis://h:1/2", "h:1", false),
+            ("valkey://h", "h:6379", false),
+            ("rediss://h:1", "h:1", true),
+            ("REDISS://127.0.0.1", "127.0.0.1:6379", true),
+            ("valkeys://[::1]:1", "::1:1", true),
+            ("unix:///run/r.sock?db=3", "/run/r.sock", false),
+            ("redis+unix:///run/r.sock", "/run/r.sock", false),
+            ("valkey+unix:///run/r.sock", "/run/r.sock", false),
         ] {
             let parsed = parse(url).unwrap();
             assert_eq!(parsed.info.addr().to_string(), address, "{url}");
-            let name = parsed.tls_name.map(|name| name.to_str().into_owned());
-            assert_eq!(name.as_deref(), tls_name, "{url}");
+            assert_eq!(parsed.is_tls, is_tls, "{url}");
+            assert!(parsed.sentinels.is_none(), "{url}");
         }
         let parsed = parse("rediss://ann:p%23w@h/7").unwrap();
         let settings = parsed.info.redis_settings();

@@ -6,6 +6,8 @@ use streamgate_backend::error_details::too_large_entry;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, EntryId};
 
+use crate::connection::host_port::HostPort;
+
 /// Converts an error that Redis answered. Its code stays.
 pub(crate) fn answered(error: &ServerError) -> CacheError {
     let details = error.details().unwrap_or_default();
@@ -126,6 +128,14 @@ pub(crate) fn unconnected(error: &RedisError, address: &str, hint: &str) -> Cach
 /// Returns the error of a connection that only another setting makes possible.
 pub(crate) fn misconfigured(address: &str, remedy: &str) -> CacheError {
     CacheError::ConfigError(format!("cannot use Redis at {address}: {remedy}"))
+}
+
+/// Returns the error of a connection to a replica that Sentinels named as the master.
+pub(crate) fn no_master_yet(server: &HostPort) -> CacheError {
+    CacheError::backend(
+        code::DISCONNECTED,
+        format_args!("{server} is a replica, though its Sentinels call it the master"),
+    )
 }
 
 /// Returns why a server that does not speak RESP3 pushes nothing.

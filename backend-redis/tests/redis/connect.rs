@@ -71,7 +71,7 @@ async fn what_no_waiting_mends_says_what_to_do() {
 #[tokio::test]
 async fn a_sentinel_is_refused() {
     for version in RedisVersion::ALL {
-        let server = RedisServer::start_sentinel(version).unwrap();
+        let server = RedisServer::start_sentinel(version, "").unwrap();
         let error = RedisStreams::connect(&server.url()).await.unwrap_err();
         assert_eq!(error.code(), "CONFIG");
         assert!(error.to_string().contains("it is a Sentinel"), "{error}");

@@ -25,6 +25,7 @@ mod operations;
 mod output_limit;
 mod paged_reads;
 mod pending;
+mod sentinel;
 mod slow_tails;
 mod tail_load;
 mod tails;

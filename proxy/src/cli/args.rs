@@ -128,7 +128,8 @@ pub(super) struct ServeArgs {
     /// process
     ///
     /// For example redis://127.0.0.1:6379, or redis://user:password@host:6379/0. rediss:// is with
-    /// TLS; unix:///run/redis.sock?user=…&pass=…&db=… is a Unix socket. Needs Redis 7.0 or newer.
+    /// TLS; unix:///run/redis.sock?user=…&pass=…&db=… is a Unix socket;
+    /// redis+sentinel://host,host/name is the master of Sentinels. Needs Redis 7.0 or newer.
     #[arg(
         long,
         env = "STREAMGATE_REDIS",

@@ -4,6 +4,7 @@
 //!   port of its own on loopback. It ends when its value is dropped, also when the test panics.
 //!   Starting one blocks until it is ready. A missing binary is an error that says how to get it,
 //!   never a skipped test.
+//! - [`SentinelDeployment`]: a master, a replica and Sentinels.
 //! - [`Relay`]: a TCP relay that injects faults when a test tells it to.
 //! - [`Authority`]: issues certificates for TLS.
 //! - [`sequence`]: the sequence tests of the protocol, read from their files.
@@ -15,6 +16,7 @@ mod process;
 pub mod proxy;
 pub mod redis;
 pub mod relay;
+pub mod sentinel_deployment;
 pub mod sequence;
 
 pub use authority::{Authority, TlsIdentity};
@@ -22,3 +24,4 @@ pub use nats::NatsServer;
 pub use proxy::Proxy;
 pub use redis::{RedisServer, RedisVersion};
 pub use relay::Relay;
+pub use sentinel_deployment::SentinelDeployment;

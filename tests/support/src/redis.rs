@@ -55,6 +55,8 @@ pub struct RedisServer {
     port: u16,
     folder: TempDir,
     kind: Kind,
+    /// The file with which a sentinel starts.
+    sentinel_file: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,13 +169,19 @@ impl RedisServer {
         Self::start_in(RedisVersion::V7_0, folder, &config, Kind::Tls)
     }
 
-    /// Starts a sentinel that watches no master.
+    /// Starts a sentinel with these lines as its file, such as `sentinel monitor NAME HOST PORT 2`.
     ///
     /// # Errors
     ///
     /// As for [`start`](Self::start).
-    pub fn start_sentinel(version: RedisVersion) -> anyhow::Result<Self> {
-        Self::start_in(version, new_folder()?, &[], Kind::Sentinel)
+    pub fn start_sentinel(version: RedisVersion, file: &str) -> anyhow::Result<Self> {
+        let server = Self::new(version, new_folder()?, &[], Kind::Sentinel)?;
+        let sentinel_file = file.to_owned();
+        Self {
+            sentinel_file,
+            ..server
+        }
+        .started()
     }
 
     fn start_in(
@@ -182,18 +190,31 @@ impl RedisServer {
         config: &[&str],
         kind: Kind,
     ) -> anyhow::Result<Self> {
-        let mut server = Self {
+        Self::new(version, folder, config, kind)?.started()
+    }
+
+    fn new(
+        version: RedisVersion,
+        folder: TempDir,
+        config: &[&str],
+        kind: Kind,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
             process: None,
             binary: version.binary()?,
             config: config.iter().map(|&arg| arg.to_owned()).collect(),
             port: 0,
             folder,
             kind,
-        };
+            sentinel_file: String::new(),
+        })
+    }
+
+    fn started(mut self) -> anyhow::Result<Self> {
         let mut outcome = Ok(());
         for _ in 0..ATTEMPTS {
-            server.port = free_port()?;
-            outcome = server.spawn(match kind {
+            self.port = free_port()?;
+            outcome = self.spawn(match self.kind {
                 Kind::Sentinel => SENTINEL_READY,
                 Kind::Plain | Kind::Tls => READY,
             });
@@ -201,7 +222,7 @@ impl RedisServer {
                 break;
             }
         }
-        outcome.map(|()| server)
+        outcome.map(|()| self)
     }
 
     /// As [`start`](Self::start), but acknowledged writes survive [`kill`](Self::kill) and
@@ -304,6 +325,18 @@ impl RedisServer {
         self.spawn(LISTENING)
     }
 
+    /// Waits until the server logs a line for which `wanted` returns true. Each line is looked at
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// The server is down, ends, or does not log it.
+    pub fn wait_for_line(&mut self, wanted: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+        let process = self.process.as_mut();
+        let process = process.context("this Redis server is down")?;
+        process.wait_for(|line| wanted(line).then_some(()))
+    }
+
     fn running(&self) -> anyhow::Result<&Process> {
         self.process.as_ref().context("this Redis server is down")
     }
@@ -314,7 +347,7 @@ impl RedisServer {
         if self.kind == Kind::Sentinel {
             // The file has to be the first argument. A sentinel writes to it.
             let file = self.folder.path().join("sentinel.conf");
-            std::fs::write(&file, "")?;
+            std::fs::write(&file, &self.sentinel_file)?;
             command.arg(file).arg("--sentinel");
         }
         match self.kind {

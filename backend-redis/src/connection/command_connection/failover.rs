@@ -39,7 +39,7 @@ async fn reconnect_to_master(supervisor: &Weak<ConnectionSupervisor>) {
         && !opened.facts.is_replica
         && supervisor.replace(generation, opened)
     {
-        let address = supervisor.endpoint().address();
+        let address = supervisor.address();
         tracing::warn!(address, "Redis was a replica: reconnected to a master");
     }
 }

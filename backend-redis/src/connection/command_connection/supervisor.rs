@@ -11,6 +11,7 @@ use super::missing_features::MissingFeatures;
 use crate::connection::availability::RedisAvailability;
 use crate::connection::command_connection::SendError;
 use crate::connection::endpoint::Endpoint;
+use crate::connection::host_port::HostPort;
 use crate::connection::invalidations::Invalidations;
 use crate::connection::reconnect_pause::ReconnectPause;
 use crate::connection::resp::{Answers, ClientId, OpenedConnection, RespConnection, ServerFacts};
@@ -22,7 +23,7 @@ use crate::wire::{commands, errors};
 const NO_EVICTION: &str = "noeviction";
 
 /// Owns the connection. Tasks hold it weakly: it ends with the last handle.
-pub(super) struct ConnectionSupervisor {
+pub(in crate::connection) struct ConnectionSupervisor {
     endpoint: Endpoint,
     availability: RedisAvailability,
     invalidations: Arc<Invalidations>,
@@ -44,6 +45,8 @@ struct CurrentConnection {
     connection: Option<RespConnection>,
     /// The connection, or the one before it, as Redis knows it.
     client: Option<ClientId>,
+    /// Where it leads, if Sentinels said it.
+    server: Option<HostPort>,
     pause: ReconnectPause,
 }
 
@@ -76,6 +79,7 @@ impl ConnectionSupervisor {
                 generation: 0,
                 connection: None,
                 client: None,
+                server: None,
                 pause: ReconnectPause::new(),
             }),
             missing_features: Mutex::default(),
@@ -101,8 +105,20 @@ impl ConnectionSupervisor {
         Ok(supervisor)
     }
 
-    pub(super) const fn endpoint(&self) -> &Endpoint {
+    pub(in crate::connection) const fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Returns where the current connection leads, if Sentinels said it.
+    pub(in crate::connection) fn server(&self) -> Option<HostPort> {
+        let current = self.current();
+        current.connection.as_ref().and(current.server.clone())
+    }
+
+    /// Returns where the current connection leads, or last led.
+    pub(super) fn address(&self) -> String {
+        let server = self.current().server.as_ref().map(HostPort::to_string);
+        server.unwrap_or_else(|| self.endpoint.address())
     }
 
     pub(super) const fn availability(&self) -> &RedisAvailability {
@@ -202,14 +218,14 @@ impl ConnectionSupervisor {
     /// Puts a new connection in place of that of a generation, unless the latter is gone already.
     /// What was sent on the old connection is still answered there.
     pub(super) fn replace(self: &Arc<Self>, generation: u64, opened: OpenedConnection) -> bool {
-        let OpenedConnection { connection, facts } = opened;
+        let connection = opened.connection.clone();
         {
             let mut current = self.current();
             if !current.is(generation) {
                 return false;
             }
             current.generation += 1;
-            self.install(&mut current, connection.clone(), facts);
+            self.install(&mut current, opened);
         }
         self.check(&connection, generation + 1);
         true
@@ -221,20 +237,21 @@ impl ConnectionSupervisor {
     }
 
     fn connected(self: &Arc<Self>, generation: u64, opened: OpenedConnection) {
-        let OpenedConnection { connection, facts } = opened;
-        self.install(&mut self.current(), connection.clone(), facts);
+        let connection = opened.connection.clone();
+        self.install(&mut self.current(), opened);
         self.check(&connection, generation);
     }
 
-    fn install(
-        &self,
-        current: &mut CurrentConnection,
-        connection: RespConnection,
-        facts: ServerFacts,
-    ) {
+    fn install(&self, current: &mut CurrentConnection, opened: OpenedConnection) {
+        let OpenedConnection {
+            connection,
+            server,
+            facts,
+        } = opened;
         self.record_facts(&facts);
         current.connection = Some(connection);
         current.client = facts.client;
+        current.server = server;
         current.pause.connected();
         self.availability.set_available();
         self.status.send_replace(ConnectionStatus {
@@ -317,7 +334,7 @@ impl ConnectionSupervisor {
                 pongs: 0,
             });
         }
-        let address = self.endpoint.address();
+        let address = self.address();
         tracing::warn!(address, "lost the connection to Redis: reconnecting");
         tokio::spawn(reconnect(Arc::downgrade(self), generation + 1));
     }
@@ -377,7 +394,7 @@ async fn reconnect(supervisor: Weak<ConnectionSupervisor>, generation: u64) {
             Ok(opened) => {
                 supervisor.endpoint.counters().reconnects.add(1);
                 supervisor.connected(generation, opened);
-                let address = supervisor.endpoint.address();
+                let address = supervisor.address();
                 tracing::info!(address, "connected to Redis");
                 return;
             }

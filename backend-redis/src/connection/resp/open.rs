@@ -16,6 +16,7 @@ use super::driver::ConnectionDriver;
 use super::send_queue::SendQueue;
 use super::sign_in::{ServerFacts, sign_in};
 use crate::connection::endpoint::Endpoint;
+use crate::connection::host_port::HostPort;
 use crate::connection::invalidations::Invalidations;
 use crate::connection::tls;
 use crate::wire::errors;
@@ -27,13 +28,21 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// A connection that is signed in.
 pub(in crate::connection) struct OpenedConnection {
     pub(in crate::connection) connection: RespConnection,
+    /// Where it leads, if Sentinels said it.
+    pub(in crate::connection) server: Option<HostPort>,
     pub(in crate::connection) facts: ServerFacts,
 }
 
 /// Why a connection could not be opened.
-pub(super) enum OpenError {
+pub(in crate::connection) enum OpenError {
     Unreachable(RedisError),
     Answered(CacheError),
+}
+
+impl OpenError {
+    pub(in crate::connection) fn timed_out() -> Self {
+        Self::Unreachable(io::Error::from(io::ErrorKind::TimedOut).into())
+    }
 }
 
 impl RespConnection {
@@ -54,15 +63,27 @@ impl RespConnection {
     ) -> CacheResult<OpenedConnection> {
         let opening = async {
             let is_tracking_wanted = invalidations.is_some();
-            let connection = connect(endpoint, invalidations, on_lost).await?;
+            let server = match endpoint.sentinels() {
+                Some(sentinels) => Some(sentinels.master(endpoint).await?),
+                None => None,
+            };
+            let connection = match &server {
+                Some(server) => connect_to(server, endpoint, invalidations, on_lost).await?,
+                None => connect(endpoint, invalidations, on_lost).await?,
+            };
             let facts = sign_in(&connection, endpoint, is_tracking_wanted).await?;
-            Ok(OpenedConnection { connection, facts })
+            if let Some(server) = server.as_ref().filter(|_| facts.is_replica) {
+                // A failover is under way. Only the master takes writes.
+                return Err(OpenError::Answered(errors::no_master_yet(server)));
+            }
+            Ok(OpenedConnection {
+                connection,
+                server,
+                facts,
+            })
         };
         let opened = tokio::time::timeout(endpoint.settings().connect_timeout, opening).await;
-        let opened = opened.unwrap_or_else(|_| {
-            let late = io::Error::from(io::ErrorKind::TimedOut);
-            Err(OpenError::Unreachable(late.into()))
-        });
+        let opened = opened.unwrap_or_else(|_| Err(OpenError::timed_out()));
         opened.map_err(|error| match error {
             OpenError::Unreachable(error) => match tls::setting_error(&error) {
                 Some(remedy) => errors::misconfigured(&endpoint.address(), remedy),
@@ -113,32 +134,46 @@ async fn connect(
     invalidations: Option<Arc<Invalidations>>,
     on_lost: impl FnOnce() + Send + 'static,
 ) -> Result<RespConnection, OpenError> {
-    let unreachable = |error: io::Error| OpenError::Unreachable(error.into());
-    let response_timeout = endpoint.settings().response_timeout;
-    let memory = endpoint.memory();
-    match (endpoint.info().addr(), endpoint.tls()) {
-        (ConnectionAddr::Tcp(host, port), tls) => {
-            let stream = tcp_stream(host, *port).await.map_err(unreachable)?;
-            let Some(tls) = tls else {
-                let connection = start(stream, response_timeout, memory, invalidations, on_lost);
-                return Ok(connection);
-            };
-            let stream = tls.connect(stream).await.map_err(OpenError::Unreachable)?;
-            let connection = start(stream, response_timeout, memory, invalidations, on_lost);
-            Ok(connection)
+    match endpoint.info().addr() {
+        ConnectionAddr::Tcp(host, port) => {
+            let (host, port) = (host.clone(), *port);
+            connect_to(&HostPort { host, port }, endpoint, invalidations, on_lost).await
         }
         #[cfg(unix)]
-        (ConnectionAddr::Unix(path), _) => {
+        ConnectionAddr::Unix(path) => {
             let stream = tokio::net::UnixStream::connect(path).await;
-            let stream = stream.map_err(unreachable)?;
+            let stream = stream.map_err(|error| OpenError::Unreachable(error.into()))?;
+            let response_timeout = endpoint.settings().response_timeout;
+            let memory = endpoint.memory();
             let connection = start(stream, response_timeout, memory, invalidations, on_lost);
             Ok(connection)
         }
-        (address, _) => {
+        address => {
             let why = format!("cannot connect to {address}: unsupported kind of address");
             Err(OpenError::Answered(CacheError::ConfigError(why)))
         }
     }
+}
+
+/// Connects to a server by TCP, with TLS if the endpoint has it. The connection is not signed in.
+pub(in crate::connection) async fn connect_to(
+    server: &HostPort,
+    endpoint: &Endpoint,
+    invalidations: Option<Arc<Invalidations>>,
+    on_lost: impl FnOnce() + Send + 'static,
+) -> Result<RespConnection, OpenError> {
+    let response_timeout = endpoint.settings().response_timeout;
+    let memory = endpoint.memory();
+    let stream = tcp_stream(&server.host, server.port).await;
+    let stream = stream.map_err(|error| OpenError::Unreachable(error.into()))?;
+    let Some(tls) = endpoint.tls() else {
+        let connection = start(stream, response_timeout, memory, invalidations, on_lost);
+        return Ok(connection);
+    };
+    let stream = tls.connect(&server.host, stream).await;
+    let stream = stream.map_err(OpenError::Unreachable)?;
+    let connection = start(stream, response_timeout, memory, invalidations, on_lost);
+    Ok(connection)
 }
 
 async fn tcp_stream(host: &str, port: u16) -> io::Result<TcpStream> {

@@ -12,8 +12,8 @@ pub(super) fn refuse(hello: &Hello, info: &ServerInfo) -> Option<String> {
     match mode.map(String::as_str) {
         Some("sentinel") => {
             return Some(
-                "it is a Sentinel, which stores no streams and is not supported yet; name the \
-                 master instead"
+                "it is a Sentinel, which stores no streams; write \
+                 redis+sentinel://host,host/name-of-the-master"
                     .to_owned(),
             );
         }

@@ -94,7 +94,7 @@ impl Endpoint {
         };
         Ok(Self {
             info: Arc::new(parsed.info),
-            sentinels: parsed.sentinels,
+            sentinels: parsed.sentinels.map(|url| Arc::new(Sentinels::new(url))),
             tls,
             settings,
             suspected_failover: Arc::default(),

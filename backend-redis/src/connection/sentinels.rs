@@ -1,14 +1,14 @@
 //! The Sentinels of a master: which server is the master now.
 //!
-//! A Sentinel may be cut off and not know of a failover yet, or lie in ruins with the master. So all are
-//! asked together, and of a majority's answers the newest counts: failovers are numbered, as the
-//! configuration epoch. The connections stay open, so that to ask again takes one round trip.
+//! A Sentinel may be cut off and not know of a failover yet, or be down together with the master. So
+//! all are asked, and of a majority's answers the newest counts: Sentinels number their failovers, as
+//! configuration epochs. The connections stay open, so that asking again takes one round trip.
 
 mod follower;
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -19,7 +19,8 @@ use streamgate_protocol::error::code;
 
 use crate::connection::endpoint::Endpoint;
 use crate::connection::host_port::HostPort;
-use crate::connection::resp::{self, OpenError, PushError, RespConnection};
+use crate::connection::resp::{self, OpenError, RespConnection};
+use crate::connection::url::{SentinelSignIn, SentinelUrl};
 use crate::wire::commands;
 use crate::wire::errors;
 use crate::wire::packing::PackedCommands;
@@ -27,22 +28,11 @@ use crate::wire::sentinel::{self, MasterAnswer};
 
 pub(super) use follower::follow_master;
 
-/// Sentinels in a URL at most: to ask them takes a connection each.
-pub(super) const MAX_SENTINELS: usize = 16;
-
 /// The Sentinels that a URL names, and the master that they watch.
 pub(super) struct Sentinels {
     members: Vec<Sentinel>,
     master: String,
-    /// User and password at the Sentinels, which have access lists of their own.
     sign_in: SentinelSignIn,
-}
-
-/// How to sign in to Sentinels.
-#[derive(Clone, Default)]
-pub(super) struct SentinelSignIn {
-    pub(super) username: Option<String>,
-    pub(super) password: Option<String>,
 }
 
 struct Sentinel {
@@ -52,20 +42,16 @@ struct Sentinel {
 }
 
 impl Sentinels {
-    pub(super) fn new(
-        addresses: Vec<HostPort>,
-        master: String,
-        sign_in: SentinelSignIn,
-    ) -> Arc<Self> {
+    pub(super) fn new(url: SentinelUrl) -> Self {
         let member = |address| Sentinel {
             address,
             connection: Mutex::default(),
         };
-        Arc::new(Self {
-            members: addresses.into_iter().map(member).collect(),
-            master,
-            sign_in,
-        })
+        Self {
+            members: url.addresses.into_iter().map(member).collect(),
+            master: url.master,
+            sign_in: url.sign_in,
+        }
     }
 
     /// Asks where the master is. Returns once a majority has answered, or all have answered or
@@ -221,11 +207,7 @@ fn graver(first: Option<OpenError>, second: OpenError) -> OpenError {
 }
 
 async fn exchange(connection: &RespConnection, packed: PackedCommands) -> Result<Value, OpenError> {
-    let sent = connection.send(packed, None).map_err(|error| match error {
-        PushError::Lost(error) => OpenError::Unreachable(error),
-        PushError::Full => OpenError::Answered(errors::overloaded()),
-        PushError::NoMemory(error) => OpenError::Answered(error),
-    })?;
+    let sent = connection.send(packed, None)?;
     let answers = sent.await.map_err(OpenError::Unreachable)?;
     let answer = answers.values.into_iter().next();
     answer

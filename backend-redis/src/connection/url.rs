@@ -4,13 +4,12 @@
 
 mod sentinel_url;
 
-use std::sync::Arc;
-
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
 use streamgate_protocol::{CacheError, CacheResult};
 
-use crate::connection::sentinels::Sentinels;
 use crate::connection::tls;
+
+pub(super) use sentinel_url::{SentinelSignIn, SentinelUrl};
 
 const NO_CERTIFICATE: &str = "no certificate can have this name of a host";
 
@@ -20,7 +19,7 @@ pub(super) struct RedisUrl {
     /// Its address is that of a Redis only if there are no Sentinels.
     pub(super) info: ConnectionInfo,
     pub(super) is_tls: bool,
-    pub(super) sentinels: Option<Arc<Sentinels>>,
+    pub(super) sentinels: Option<SentinelUrl>,
 }
 
 /// Parses a URL: `redis://[user:password@]host[:port][/database]`, `rediss://…` for TLS, or

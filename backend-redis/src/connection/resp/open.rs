@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use super::connection::RespConnection;
 use super::driver::ConnectionDriver;
-use super::send_queue::SendQueue;
+use super::send_queue::{PushError, SendQueue};
 use super::sign_in::{ServerFacts, sign_in};
 use crate::connection::endpoint::Endpoint;
 use crate::connection::host_port::HostPort;
@@ -42,6 +42,16 @@ pub(in crate::connection) enum OpenError {
 impl OpenError {
     pub(in crate::connection) fn timed_out() -> Self {
         Self::Unreachable(io::Error::from(io::ErrorKind::TimedOut).into())
+    }
+}
+
+impl From<PushError> for OpenError {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::Lost(error) => Self::Unreachable(error),
+            PushError::Full => Self::Answered(errors::overloaded()),
+            PushError::NoMemory(error) => Self::Answered(error),
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use streamgate_protocol::{CacheError, Retry};
 
 use super::connection::RespConnection;
 use super::open::OpenError;
-use super::send_queue::PushError;
 use super::server_kind;
 use crate::connection::endpoint::{Endpoint, LIBRARY};
 use crate::wire::packing::PackedCommands;
@@ -166,11 +165,7 @@ async fn exchange(
         commands::arm_next(&mut packed);
     }
     commands::ping(&mut packed);
-    let sent = connection.send(packed, None).map_err(|error| match error {
-        PushError::Lost(error) => OpenError::Unreachable(error),
-        PushError::Full => OpenError::Answered(errors::overloaded()),
-        PushError::NoMemory(error) => OpenError::Answered(error),
-    })?;
+    let sent = connection.send(packed, None)?;
     let mut values = sent.await.map_err(OpenError::Unreachable)?.values;
     let pong = values.pop().unwrap_or_default();
     let mut values = values.into_iter();

@@ -1,18 +1,45 @@
 //! URLs of a master that Sentinels watch:
 //! `redis+sentinel://[user:password@]host[:port],…/master[/database][?sentinel_user=…&sentinel_pass=…]`.
 
+use std::fmt;
+
 use redis::{ConnectionAddr, ConnectionInfo};
 use streamgate_protocol::CacheResult;
 
 use super::{RedisUrl, invalid, parse_plain};
 use crate::connection::host_port::HostPort;
-use crate::connection::sentinels::{MAX_SENTINELS, SentinelSignIn, Sentinels};
 use crate::connection::tls;
+
+/// Sentinels in a URL at most: to ask them takes a connection each.
+const MAX_SENTINELS: usize = 16;
 
 const PORT: u16 = 26_379;
 
 const FORM: &str =
     "write it as redis+sentinel://[user:password@]host[:port],host[:port]/master[/database]";
+
+/// What a URL says of Sentinels.
+#[derive(Debug, Clone)]
+pub(in crate::connection) struct SentinelUrl {
+    pub(in crate::connection) addresses: Vec<HostPort>,
+    /// The name under which they watch the master.
+    pub(in crate::connection) master: String,
+    pub(in crate::connection) sign_in: SentinelSignIn,
+}
+
+/// How to sign in to Sentinels, which have access lists of their own.
+#[derive(Clone, Default)]
+pub(in crate::connection) struct SentinelSignIn {
+    pub(in crate::connection) username: Option<String>,
+    pub(in crate::connection) password: Option<String>,
+}
+
+impl fmt::Debug for SentinelSignIn {
+    /// Leaves out both.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SentinelSignIn").finish_non_exhaustive()
+    }
+}
 
 /// Returns what follows the scheme, and whether it is one of TLS; `None` for other schemes.
 pub(super) fn after_scheme(url: &str) -> Option<(&str, bool)> {
@@ -56,7 +83,11 @@ pub(super) fn parse(rest: &str, is_tls: bool, url: &str) -> CacheResult<RedisUrl
     Ok(RedisUrl {
         info,
         is_tls,
-        sentinels: Some(Sentinels::new(addresses, master, sign_in)),
+        sentinels: Some(SentinelUrl {
+            addresses,
+            master,
+            sign_in,
+        }),
     })
 }
 
@@ -113,24 +144,27 @@ mod tests {
     #[test]
     fn a_url_names_sentinels_and_their_master() {
         for (url, address, is_tls) in [
-            (
-                "redis+sentinel://a/m",
-                "master 'm' of the Sentinels a:26379",
-                false,
-            ),
+            ("redis+sentinel://a/m", "m at a:26379", false),
             (
                 "rediss+sentinel://a:1,b,[::1]:2,[::1]/or%20ders/7",
-                "master 'or ders' of the Sentinels a:1,b:26379,[::1]:2,[::1]:26379",
+                "or ders at a:1,b:26379,[::1]:2,[::1]:26379",
                 true,
             ),
             (
                 "valkey+sentinel://ann:p%40w@a,b/m/3?sentinel_user=w&sentinel_pass=s%26p",
-                "master 'm' of the Sentinels a:26379,b:26379",
+                "m at a:26379,b:26379",
                 false,
             ),
         ] {
             let parsed = parse(url).unwrap();
-            assert_eq!(parsed.sentinels.unwrap().to_string(), address);
+            let sentinels = parsed.sentinels.unwrap();
+            let addresses: Vec<_> = sentinels
+                .addresses
+                .iter()
+                .map(|it| it.to_string())
+                .collect();
+            let master = sentinels.master;
+            assert_eq!(format!("{master} at {}", addresses.join(",")), address);
             assert_eq!(parsed.is_tls, is_tls, "{url}");
         }
         let parsed = parse("redis+sentinel://ann:p%40w@a,b/m/3").unwrap();

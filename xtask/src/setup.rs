@@ -11,6 +11,7 @@ pub(crate) mod cargo_deny;
 pub(crate) mod cargo_fuzz;
 mod cargo_tool;
 pub(crate) mod executable;
+pub(crate) mod load_balancer;
 pub(crate) mod nats;
 pub(crate) mod node;
 pub(crate) mod npm;
@@ -20,6 +21,7 @@ pub(crate) mod redis;
 mod debian;
 mod make;
 mod rust;
+mod shared_libraries;
 mod wheel;
 
 /// The purpose that a machine is set up for.
@@ -29,7 +31,8 @@ pub(crate) enum Purpose {
     Demo,
     /// The npm package: also Node.js and the packages of tests/runtimes, wasm-opt among them
     Package,
-    /// All tests: also two Redis servers, Valkey, Chromium, Firefox, a Python library and cargo-fuzz
+    /// All tests: also two Redis servers, Valkey, nginx, HAProxy, Chromium, Firefox, a Python library
+    /// and cargo-fuzz
     Test,
     /// The benchmark alone: Redis 7, and NATS to measure beside
     Bench,
@@ -67,6 +70,8 @@ pub(crate) fn run(purpose: Purpose) -> anyhow::Result<()> {
             redis::fetch_8()?;
             redis::fetch_valkey()?;
             python::fetch_library()?;
+            load_balancer::NGINX.fetch()?;
+            load_balancer::HAPROXY.fetch()?;
             cargo_fuzz::CARGO_FUZZ.install()?;
         }
         Purpose::Bench => nats::fetch()?,

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::setup::browser::{CHROMIUM, FIREFOX};
+use crate::setup::load_balancer::{HAPROXY, NGINX};
 use crate::setup::{nats, redis};
 use crate::workspace;
 
@@ -18,6 +19,8 @@ pub(crate) fn set_test_environment(command: &mut Command) -> &mut Command {
         ("STREAMGATE_REDIS_8", redis::find_8()),
         ("STREAMGATE_VALKEY", redis::find_valkey()),
         ("STREAMGATE_NATS", nats::find()),
+        (NGINX.variable, NGINX.find()),
+        (HAPROXY.variable, HAPROXY.find()),
     ];
     for (name, place) in places {
         if let Some(place) = place {

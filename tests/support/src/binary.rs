@@ -50,6 +50,6 @@ pub(crate) fn find(variable: &str, default: &Path, remedy: &str) -> anyhow::Resu
     Ok(found)
 }
 
-fn workspace() -> PathBuf {
+pub(crate) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }

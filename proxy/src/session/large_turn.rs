@@ -55,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 biased;
                 event = self.control.next(room) => {
                     has_changed = matches!(event, ControlEvent::AccessChanged);
-                    self.take_event(event)?;
+                    self.take_event(event).await?;
                 }
                 permit = permit.as_mut() => return Ok(LargeTurn::Begins(permit)),
                 Some((batch, progress)) = self.performing.next(),

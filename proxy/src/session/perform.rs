@@ -94,7 +94,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 LargeTurn::AccessChanged => {
                     self.refuse_unbegun(batch, subscription);
                     if let Some(token) = new_token {
-                        self.renew_token(&token);
+                        Box::pin(self.renew_token(&token)).await?;
                     }
                     return violation.map_or(Ok(()), Err);
                 }
@@ -118,7 +118,8 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             self.subscribe(subscription).await;
         }
         if let Some(token) = new_token {
-            self.renew_token(&token);
+            // On the heap, as rare things are.
+            Box::pin(self.renew_token(&token)).await?;
         }
         turn::pass_time(began.elapsed()).await;
         violation.map_or(Ok(()), Err)

@@ -42,14 +42,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     }
 
     /// Takes a new token, and answers, unless it waits for keys.
-    pub(super) fn renew_token(&mut self, token: &str) {
-        if self.access.has_policy() {
-            self.access.present(token);
-            self.renew();
+    ///
+    /// # Errors
+    ///
+    /// The session has to close at once.
+    pub(super) async fn renew_token(&mut self, token: &str) -> Result<(), CloseReason> {
+        if !self.access.has_policy() {
+            return Ok(());
         }
+        self.access.present(token);
+        self.renew().await
     }
 
-    fn renew(&mut self) {
+    async fn renew(&mut self) -> Result<(), CloseReason> {
         let next = self.access.next_fetch();
         // A client that hears nothing for longer may take the server for dead.
         let patience = KEY_WAIT.min(self.heartbeat());
@@ -59,11 +64,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 Ok(())
             }
             Err(error) => match self.await_keys(error, next, patience) {
-                Ok(()) => return,
+                Ok(()) => return Ok(()),
                 Err(error) => Err(error),
             },
         };
-        self.token_renewed(renewed);
+        self.token_renewed(renewed).await
     }
 
     /// Returns whether a token waits for keys.
@@ -74,8 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     /// Tries a token again, because a fetch has ended, or because it has waited for too long.
     pub(super) async fn try_token_again(&mut self) -> Result<(), CloseReason> {
         if self.registration.is_some() {
-            self.renew();
-            Ok(())
+            self.renew().await
         } else {
             self.greet().await
         }

@@ -15,7 +15,7 @@ use crate::access::{AccessControl, HELLO_TIMEOUT, MAX_HELLO_BYTES};
 use crate::auth::{Authenticator, NextFetch, Subject, TokenDigest, TokenError};
 use crate::rate_limits::{LimitKey, Rate};
 use crate::refusal::Refusal;
-use crate::rights::{DeadLetterTerms, LastPermit, OngoingNeeds};
+use crate::rights::{DeadLetterTerms, LastPermit, OngoingNeeds, Rights};
 use crate::session::Session;
 use crate::socket::CloseReason;
 use crate::wait_shares::ShareKey;
@@ -115,6 +115,11 @@ impl<'b> SessionAccess<'b> {
             mark.push_str(&mark_of(&[b"tenant", prefix]));
         }
         mark
+    }
+
+    /// Returns what the client may do.
+    pub(super) fn rights(&self) -> &Rights {
+        &self.subject.rights
     }
 
     /// Returns when the token ends.

@@ -91,7 +91,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             // On the heap: otherwise every socket holds room for it.
             match Box::pin(self.large_turn(batch.moved_bytes)).await? {
                 LargeTurn::Begins(turn) => permit = turn,
-                LargeTurn::AccessChanged => {
+                LargeTurn::RightsChanged => {
                     self.refuse_unbegun(batch, subscription);
                     if let Some(token) = new_token {
                         Box::pin(self.renew_token(&token)).await?;

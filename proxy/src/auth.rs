@@ -142,7 +142,10 @@ impl Authenticator {
         let fetched = self.fetched();
         let keys = [self.policy.verification_keys(), &fetched.keys];
         match jwt::verify(token, &keys, &self.policy, now) {
-            Err(TokenError::UnknownKey) if self.lacks_keys() => Err(TokenError::NoKeys),
+            // Of the keys with which it was verified: others may be there by now.
+            Err(TokenError::UnknownKey) if self.jwks().is_some() && fetched.keys.is_empty() => {
+                Err(TokenError::NoKeys)
+            }
             verified => self.policy.subject(&verified?),
         }
     }

@@ -54,13 +54,20 @@ pub(crate) fn run() -> Result<(), CommandError> {
 pub(crate) fn describe_settings(path: &std::path::Path, text: &str) -> Result<String, String> {
     let resolve = || {
         let settings = command_line::resolve_text(path, text)?;
-        let config = settings.args.config();
+        let (limits, access) = match settings.file {
+            Some((file, _)) => (file.limits, file.access),
+            None => (None, None),
+        };
+        let mut config = settings.args.config();
+        config.limits = limits;
         config
             .validate()
             .map_err(|error| CommandError::usage(error.message()))?;
         settings.args.origins()?;
-        let access = settings.file.and_then(|(file, _)| file.access);
-        Ok(format!("{:#?}\n{access:#?}", settings.args))
+        Ok(format!(
+            "{:#?}\n{access:#?}\nlimits: {limits:#?}",
+            settings.args
+        ))
     };
     resolve().map_err(|error: CommandError| error.to_string())
 }

@@ -79,6 +79,13 @@ impl ClientRegistry {
     }
 }
 
+impl ClientRegistration {
+    /// Returns whether it is of a client's name.
+    pub(crate) fn is_of(&self, client: &str) -> bool {
+        *self.client == *client
+    }
+}
+
 impl Drop for ClientRegistration {
     fn drop(&mut self) {
         // Another session may serve the client by now.

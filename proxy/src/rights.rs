@@ -35,10 +35,10 @@ const RESERVED_PREFIX: &[u8] = b"streamgate:";
 const MAX_QUOTED_CHARS: usize = 64;
 
 /// The rights of one subject.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Rights(Access);
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 enum Access {
     /// Everything is permitted but the server's own names: it has no authentication.
     Everything,
@@ -48,7 +48,7 @@ enum Access {
 }
 
 /// One right: these permissions for these names.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Right {
     permissions: PermissionSet,
     streams: Vec<Pattern>,

@@ -245,7 +245,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 // Other sockets have their turn between two turns of this one.
                 tokio::task::yield_now().await;
                 if let Some(event) = self.control.next(false).now_or_never() {
-                    self.take_event(event)?;
+                    self.take_event(event).await?;
                 }
                 if self.leaves.is_none() {
                     self.dispatch_remaining().await?;
@@ -262,7 +262,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 event = self.control.next(room) => match event {
                     // On the heap, as rare things are.
                     ControlEvent::KeysFetched => Box::pin(self.try_token_again()).await?,
-                    event => self.take_event(event)?,
+                    event => self.take_event(event).await?,
                 },
                 Some(ended) = self.work.next(), if room => self.work_ended(ended).await,
                 next = self
@@ -296,13 +296,15 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
     ///
     /// The socket has to close at once. If it has to close after what was begun is answered, sets
     /// [`leaves`](Self#structfield.leaves).
-    fn take_event(&mut self, event: ControlEvent) -> Result<(), CloseReason> {
+    async fn take_event(&mut self, event: ControlEvent) -> Result<(), CloseReason> {
         match event {
             ControlEvent::CloseNow => self.leaves = Some(shutting_down()),
             ControlEvent::TakenOver => return Err(taken_over()),
             ControlEvent::Evicted => return Err(evicted()),
             ControlEvent::MakeRoom(refusal) => return Err(self.make_room(refusal)),
-            ControlEvent::AccessChanged => self.leaves = self.access_changed().err(),
+            ControlEvent::AccessChanged => {
+                self.leaves = Box::pin(self.access_changed()).await.err();
+            }
             ControlEvent::Availability(unavailable) => {
                 let outgoing = &mut self.outgoing;
                 self.handshake.availability_changed(unavailable, outgoing);

@@ -122,11 +122,20 @@ impl WaitShares {
 }
 
 impl WaitShare {
-    /// Lets the waits of this socket count for a key too.
+    /// Lets the waits of this socket count for a key too, in the place of an earlier key of its kind.
     pub(crate) fn join(&mut self, key: ShareKey) {
         let count = self.shares.by_key.of(key);
         count.add(self.own);
-        self.joined.push(count);
+        let is_of_kind = |earlier: &&mut KeyedCount<ShareKey>| {
+            std::mem::discriminant(&earlier.key()) == std::mem::discriminant(&key)
+        };
+        match self.joined.iter_mut().find(is_of_kind) {
+            Some(earlier) => {
+                earlier.subtract(self.own);
+                *earlier = count;
+            }
+            None => self.joined.push(count),
+        }
     }
 
     /// Counts one more.
@@ -264,6 +273,26 @@ mod tests {
         assert_eq!(held(&sockets), MAX_WAITS / 4);
         let refused = sockets.last_mut().unwrap().try_add();
         assert_eq!(refused, Err(UsedUpShare::Of(ann)));
+    }
+
+    #[test]
+    fn waits_move_with_their_socket_to_another_subject() {
+        let all = WaitShares::default();
+        let [ann, bob] = [1, 2].map(|n| ShareKey::Subject([n; 16]));
+        let mut share = share_of(&all, 1);
+        share.join(ann);
+        for _ in 0..3 {
+            share.try_add().unwrap();
+        }
+        let held = || [ann, bob, key(1)].map(|key| all.held_by(key));
+        assert_eq!(held(), [3, 0, 3]);
+        share.join(bob);
+        assert_eq!(held(), [0, 3, 3]);
+        share.join(bob);
+        share.remove();
+        assert_eq!(held(), [0, 2, 2]);
+        drop(share);
+        assert_eq!((held(), all.by_key.len()), ([0; 3], 0));
     }
 
     #[test]

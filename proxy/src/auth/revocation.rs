@@ -9,7 +9,12 @@ use super::subject::Subject;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Revocation {
     /// Those of a subject.
-    Subject(String),
+    Subject {
+        /// `sub`
+        name: String,
+        /// `iss`. `None`: the subjects of this name of every issuer, and those without one.
+        issuer: Option<String>,
+    },
     /// The one with this `jti`.
     TokenId(String),
     /// Those signed with the key of this `kid`.
@@ -18,10 +23,13 @@ pub enum Revocation {
     All,
 }
 
-/// All revocations, each kind by its name: a token costs three look-ups, however many there are.
+/// All revocations, each kind by its name: a token costs five look-ups, however many there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RevokedTokens {
+    /// Those of every issuer.
     subjects: HashMap<String, SystemTime>,
+    /// Those of one issuer, by the issuer.
+    subjects_by_issuer: HashMap<String, HashMap<String, SystemTime>>,
     token_ids: HashMap<String, SystemTime>,
     keys: HashMap<String, SystemTime>,
     all: Option<SystemTime>,
@@ -34,7 +42,13 @@ impl RevokedTokens {
         let mut list = Self::default();
         for (revocation, before) in revocations {
             match revocation {
-                Revocation::Subject(name) => revoke(&mut list.subjects, name, before),
+                Revocation::Subject { name, issuer } => {
+                    let subjects = match issuer {
+                        Some(issuer) => list.subjects_by_issuer.entry(issuer).or_default(),
+                        None => &mut list.subjects,
+                    };
+                    revoke(subjects, name, before);
+                }
                 Revocation::TokenId(id) => revoke(&mut list.token_ids, id, before),
                 Revocation::Key(id) => revoke(&mut list.keys, id, before),
                 Revocation::All => list.all = list.all.max(Some(before)),
@@ -51,9 +65,11 @@ impl RevokedTokens {
             (&mut self.token_ids, &other.token_ids),
             (&mut self.keys, &other.keys),
         ] {
-            for (name, before) in from {
-                revoke(to, name.clone(), *before);
-            }
+            revoke_all(to, from);
+        }
+        for (issuer, from) in &other.subjects_by_issuer {
+            let to = self.subjects_by_issuer.entry(issuer.clone()).or_default();
+            revoke_all(to, from);
         }
         self.all = self.all.max(other.all);
         self
@@ -61,13 +77,19 @@ impl RevokedTokens {
 
     /// Returns how many there are.
     pub fn len(&self) -> usize {
-        let named = self.subjects.len() + self.token_ids.len() + self.keys.len();
-        named + usize::from(self.all.is_some())
+        let of_one_issuer = self.subjects_by_issuer.values().map(HashMap::len);
+        let subjects = self.subjects.len() + of_one_issuer.sum::<usize>();
+        subjects + self.token_ids.len() + self.keys.len() + usize::from(self.all.is_some())
     }
 
     /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Returns the issuers of which subjects are revoked, in any order.
+    pub fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.subjects_by_issuer.keys().map(String::as_str)
     }
 
     pub(super) fn contain(&self, subject: &Subject) -> bool {
@@ -79,14 +101,23 @@ impl RevokedTokens {
         let by_id = |list: &HashMap<String, SystemTime>, id: &Option<String>| {
             id.as_ref().and_then(|id| list.get(id)).copied()
         };
+        let issuer = subject.issuer.as_deref();
+        let of_issuer = issuer.and_then(|issuer| self.subjects_by_issuer.get(issuer));
         let revocations = [
             self.subjects.get(&**name).copied(),
+            of_issuer.and_then(|names| names.get(&**name)).copied(),
             by_id(&self.token_ids, &token.id),
             by_id(&self.keys, &token.key_id),
             self.all,
         ];
         let mut revocations = revocations.into_iter().flatten();
         revocations.any(|before| token.issued_at.is_none_or(|issued| issued < before))
+    }
+}
+
+fn revoke_all(to: &mut HashMap<String, SystemTime>, from: &HashMap<String, SystemTime>) {
+    for (name, before) in from {
+        revoke(to, name.clone(), *before);
     }
 }
 

@@ -507,7 +507,7 @@ fn revoked_tokens_are_refused_though_they_were_verified_before() {
     let (old, new, undated) = (token(Some(at(-10))), token(Some(at(-1))), token(None));
     let before = now() - Duration::from_secs(5);
     for revocation in [
-        Revocation::Subject("ann".to_owned()),
+        subject("ann", None),
         Revocation::TokenId("t-1".to_owned()),
         Revocation::Key("hs".to_owned()),
         Revocation::All,
@@ -526,12 +526,53 @@ fn revoked_tokens_are_refused_though_they_were_verified_before() {
         authenticator.verify(&new, now()).unwrap();
     }
     let others = [
-        Revocation::Subject("bob".to_owned()),
+        subject("bob", None),
+        subject("ann", Some("https://issuer")),
         Revocation::TokenId("t-2".to_owned()),
         Revocation::Key("other".to_owned()),
     ];
     authenticator.set_revoked(RevokedTokens::new(others.map(|r| (r, now()))));
     authenticator.verify(&old, now()).unwrap();
+}
+
+fn subject(name: &str, issuer: Option<&str>) -> Revocation {
+    let issuer = issuer.map(str::to_owned);
+    let name = name.to_owned();
+    Revocation::Subject { name, issuer }
+}
+
+#[test]
+fn a_revocation_with_an_issuer_is_of_its_subject_alone() {
+    let issuer = Issuer::hmac("hs");
+    let authenticator = authenticator(&issuer);
+    let token = |iss: Value| issuer.sign(&with("iss", iss));
+    let list = [
+        (subject("ann", Some("https://a")), now()),
+        (subject("bob", Some("https://b")), now()),
+    ];
+    // As a list joins another, too.
+    let (one, two) = (RevokedTokens::new(list.clone()), RevokedTokens::default());
+    for list in [one.clone(), one.clone().and(&two), two.and(&one)] {
+        assert_eq!((list.len(), list.issuers().count()), (2, 2));
+        authenticator.set_revoked(list);
+        assert_eq!(
+            refusal(&authenticator, &token(json!("https://a"))),
+            "token_revoked"
+        );
+        for other in [
+            json!("https://b"),
+            json!("https://a/"),
+            json!(null),
+            json!(""),
+        ] {
+            authenticator.verify(&token(other), now()).unwrap();
+        }
+    }
+    // Without an issuer, it is of all that have the name.
+    authenticator.set_revoked(RevokedTokens::new([(subject("ann", None), now())]));
+    for any in [json!("https://a"), json!("https://b"), json!(null)] {
+        assert_eq!(refusal(&authenticator, &token(any)), "token_revoked");
+    }
 }
 
 #[test]
@@ -541,7 +582,7 @@ fn of_several_revocations_the_latest_counts_and_lists_can_be_joined() {
     let token = issuer.sign(&with("iat", json!(at(-10))));
     let ann = |seconds| {
         let before = now() - Duration::from_secs(seconds);
-        (Revocation::Subject("ann".to_owned()), before)
+        (subject("ann", None), before)
     };
     for order in [[5, 20], [20, 5]] {
         authenticator.set_revoked(RevokedTokens::new(order.map(ann)));

@@ -113,6 +113,12 @@ fn describe(text: &mut String, access: &Access) -> std::fmt::Result {
             file.count,
             file.path.display()
         )?;
+        // An issuer that is written in another way than in tokens would revoke nothing.
+        let mut issuers: Vec<_> = file.tokens.issuers().collect();
+        issuers.sort_unstable();
+        for issuer in issuers {
+            writeln!(text, "revocations of subjects of the issuer: {issuer}")?;
+        }
     }
     if let Some(key) = &access.revoked_key {
         writeln!(text, "revocations: those of the Redis hash '{key}'")?;

@@ -1,12 +1,14 @@
 //! The revoked tokens that a hash of Redis lists, for all servers of that Redis together.
 //!
-//! Its fields are `sub:…`, `jti:…`, `kid:…` and `all`. The value is a time: tokens that were issued
-//! before it are revoked. If Redis is unavailable, the last good list stays in force. A field that
-//! is invalid is reported, and does not hold up the others.
+//! Its fields are `sub:…`, `jti:…`, `kid:…`, `all`, and `{"iss":"…","sub":"…"}` for a subject of one
+//! issuer: both may contain any character, so no separator could tell them apart. The value is a time:
+//! tokens that were issued before it are revoked. If Redis is unavailable, the last good list stays in
+//! force. A field that is invalid is reported, and does not hold up the others.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
+use serde::Deserialize;
 use streamgate::{ReloadSource, Revocation, RevokedTokens, Server};
 use streamgate_protocol::{CacheError, Retry};
 use streamgate_redis::{HashReader, RedisStreamsBuilder};
@@ -139,6 +141,14 @@ impl RevokedKey {
     }
 }
 
+/// A subject of one issuer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IssuerAndSubject {
+    iss: String,
+    sub: String,
+}
+
 /// Returns the revocations of the valid fields, and what is wrong with the others.
 fn parse(fields: &HashMap<String, String>) -> (RevokedTokens, Option<String>) {
     let mut invalid = Vec::new();
@@ -154,8 +164,8 @@ fn parse(fields: &HashMap<String, String>) -> (RevokedTokens, Option<String>) {
         let field: String = field.chars().take(64).collect();
         format!(
             "{} fields of the Redis hash are invalid, '{field}' among them: a field is sub:…, \
-             jti:…, kid:… or all, and its value is a time such as 2026-11-27T20:00:00Z, or the \
-             seconds since 1970",
+             jti:…, kid:…, all or {{\"iss\":\"…\",\"sub\":\"…\"}}, and its value is a time such as \
+             2026-11-27T20:00:00Z, or the seconds since 1970",
             invalid.len()
         )
     });
@@ -166,10 +176,18 @@ fn revocation(field: &str) -> Option<Revocation> {
     if field == "all" {
         return Some(Revocation::All);
     }
+    if field.starts_with('{') {
+        let IssuerAndSubject { iss, sub } = serde_json::from_str(field).ok()?;
+        let are_named = !iss.is_empty() && !sub.is_empty();
+        return are_named.then_some(Revocation::Subject {
+            name: sub,
+            issuer: Some(iss),
+        });
+    }
     let (kind, name) = field.split_once(':')?;
     let name = (!name.is_empty()).then(|| name.to_owned())?;
     match kind {
-        "sub" => Some(Revocation::Subject(name)),
+        "sub" => Some(Revocation::Subject { name, issuer: None }),
         "jti" => Some(Revocation::TokenId(name)),
         "kid" => Some(Revocation::Key(name)),
         _ => None,
@@ -189,6 +207,12 @@ mod tests {
 
     use super::*;
 
+    fn subject(name: &str, issuer: Option<&str>) -> Revocation {
+        let issuer = issuer.map(str::to_owned);
+        let name = name.to_owned();
+        Revocation::Subject { name, issuer }
+    }
+
     fn parsed(fields: &[(&str, &str)]) -> (RevokedTokens, Option<String>) {
         let owned = |(field, value): &(&str, &str)| ((*field).to_owned(), (*value).to_owned());
         parse(&fields.iter().map(owned).collect())
@@ -201,10 +225,15 @@ mod tests {
             ("jti:1", "2001-09-09T01:46:40Z"),
             ("kid:k", "2001-09-09T03:46:40+02:00"),
             ("all", "1000000000"),
+            (
+                r#"{"iss":"https://a:1/?\"sub:","sub":"sub:{\"ann"}"#,
+                "1000000000",
+            ),
         ]);
         let time = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let expected = RevokedTokens::new([
-            (Revocation::Subject("ann:1".to_owned()), time),
+            (subject("ann:1", None), time),
+            (subject("sub:{\"ann", Some("https://a:1/?\"sub:")), time),
             (Revocation::TokenId("1".to_owned()), time),
             (Revocation::Key("k".to_owned()), time),
             (Revocation::All, time),
@@ -219,6 +248,13 @@ mod tests {
             ("user:ann", "1"),
             ("sub:", "1"),
             ("all:", "1"),
+            ("iss:a", "1"),
+            (r#"{"iss":"a"}"#, "1"),
+            (r#"{"iss":"","sub":"b"}"#, "1"),
+            (r#"{"iss":"a","sub":""}"#, "1"),
+            (r#"{"iss":"a","iss":"b","sub":"c"}"#, "1"),
+            (r#"{"iss":"a","sub":"b","jti":"c"}"#, "1"),
+            (r#"{"iss":"a","sub":"b"} "c""#, "1"),
             ("sub:ann", "now"),
             ("sub:ann", ""),
             ("sub:ann", "-1"),

@@ -15,7 +15,7 @@ use crate::access::{AccessControl, HELLO_TIMEOUT, MAX_HELLO_BYTES};
 use crate::auth::{Authenticator, NextFetch, Subject, TokenDigest, TokenError};
 use crate::rate_limits::{LimitKey, Rate};
 use crate::refusal::Refusal;
-use crate::rights::{DeadLetterTerms, LastPermit, OngoingNeeds};
+use crate::rights::{DeadLetterTerms, LastPermit, OngoingNeeds, Rights};
 use crate::session::Session;
 use crate::socket::CloseReason;
 use crate::wait_shares::ShareKey;
@@ -115,6 +115,11 @@ impl<'b> SessionAccess<'b> {
             mark.push_str(&mark_of(&[b"tenant", prefix]));
         }
         mark
+    }
+
+    /// Returns what the client may do.
+    pub(super) fn rights(&self) -> &Rights {
+        &self.subject.rights
     }
 
     /// Returns when the token ends.
@@ -246,7 +251,7 @@ impl<'b> SessionAccess<'b> {
 }
 
 impl<S> Session<'_, S> {
-    /// Lets the socket count for its subject, or for the anonymous clients of its address.
+    /// Lets the socket count for its subject in its tenants, and no more for those before, or for the anonymous clients of its address.
     pub(super) fn count_for_subject(&mut self) -> Result<(), CloseReason> {
         let key = if self.access.subject.name.is_some() {
             let key = LimitKey::of_subject(&self.access.tenant_mark());
@@ -291,34 +296,39 @@ impl<S> Session<'_, S> {
 
     /// Answers a new token. If tokens come too often, the session reads no further for a while: to
     /// verify one takes as long as dozens of adds.
-    pub(super) fn token_renewed(&mut self, renewed: Result<(), TokenError>) {
+    pub(super) async fn token_renewed(
+        &mut self,
+        renewed: Result<(), TokenError>,
+    ) -> Result<(), CloseReason> {
         let answer = self.access.renewed(renewed);
         self.outgoing.push(&answer);
-        self.apply_rights();
         let now = Instant::now();
         if let Err(wait) = self.renewals.take(1, RENEWAL_RATE, now) {
             self.read_after = Some(now + wait);
         }
+        self.apply_rights().await
     }
 
     /// Acts on a change of the policy or of the revoked tokens. Returns an error if the token is no
     /// longer valid.
-    pub(super) fn access_changed(&mut self) -> Result<(), CloseReason> {
+    pub(super) async fn access_changed(&mut self) -> Result<(), CloseReason> {
         // Before the hello there is nothing to look at again.
-        if self.registration.is_some() {
-            self.access.check_again().map_err(|e| unauthenticated(&e))?;
-            self.apply_rights();
+        if self.registration.is_none() {
+            return Ok(());
         }
-        Ok(())
+        self.access.check_again().map_err(|e| unauthenticated(&e))?;
+        self.apply_rights().await
     }
 
-    /// Puts subscriptions under the rights of now, and ends what they do not permit.
-    fn apply_rights(&mut self) {
+    /// Puts subscriptions under the rights of now, and ends what they do not permit. If the tenants
+    /// have changed, the socket counts for the new ones.
+    async fn apply_rights(&mut self) -> Result<(), CloseReason> {
         let rights = &self.access.subject.rights;
         for (id, error) in self.in_flight.apply_rights(rights) {
             self.in_flight.cancel_id(id);
             self.outgoing.error(id, &error);
         }
+        self.register_client().await
     }
 }
 

@@ -124,9 +124,25 @@ impl<S> Session<'_, S> {
         let Some(client) = self.handshake.client() else {
             return Ok(());
         };
-        let max_frame_bytes = client.max_frame_bytes;
-        let (registration, mut taken_over, predecessor) =
-            self.clients.register(&self.access.client_name(&client.id));
+        self.outgoing.set_max_frame_bytes(client.max_frame_bytes);
+        self.subscriptions.set_bound(self.outgoing.bound());
+        self.register_client().await?;
+        self.handshake.welcome(&mut self.outgoing);
+        Ok(())
+    }
+
+    /// Registers the client by its subject and tenants, lets the socket count for them, and takes the
+    /// client over from its old session there, if there is one. Does nothing if that is done already.
+    pub(super) async fn register_client(&mut self) -> Result<(), CloseReason> {
+        let Some(client) = self.handshake.client() else {
+            return Ok(());
+        };
+        let name = self.access.client_name(&client.id);
+        let registered = self.registration.as_ref();
+        if registered.is_some_and(|registration| registration.is_of(&name)) {
+            return Ok(());
+        }
+        let (registration, mut taken_over, predecessor) = self.clients.register(&name);
         self.registration = Some(registration);
         if let Some(predecessor) = predecessor {
             tracing::debug!(client = client.id, "a client moved to a new socket");
@@ -136,13 +152,9 @@ impl<S> Session<'_, S> {
                 return Err(self::taken_over());
             }
         }
-        // Its predecessor counts no more.
-        self.count_for_subject()?;
-        self.outgoing.set_max_frame_bytes(max_frame_bytes);
-        self.subscriptions.set_bound(self.outgoing.bound());
         self.control.set_taken_over(taken_over);
-        self.handshake.welcome(&mut self.outgoing);
-        Ok(())
+        // Its predecessor counts no more.
+        self.count_for_subject()
     }
 }
 

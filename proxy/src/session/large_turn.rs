@@ -9,7 +9,6 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::session::Session;
 use crate::session::batch::RequestBatch;
-use crate::session::control::ControlEvent;
 use crate::session::dispatch::AdmittedSubscription;
 use crate::session::fairness::ReadOrPush;
 use crate::socket::{CloseReason, SocketProgress};
@@ -18,8 +17,8 @@ use crate::socket::{CloseReason, SocketProgress};
 pub(super) enum LargeTurn {
     /// It begins, and holds this until the backend has answered it.
     Begins(Option<OwnedSemaphorePermit>),
-    /// What its client may do has changed since it was checked, so it must not begin.
-    AccessChanged,
+    /// The rights of its client have changed since it was checked, so it must not begin.
+    RightsChanged,
     /// The session has to close, so it must not begin. What was begun before is still answered.
     Leaves,
 }
@@ -33,7 +32,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     /// The session has to close at once.
     pub(super) async fn large_turn(&mut self, bytes: usize) -> Result<LargeTurn, CloseReason> {
         let mut permit = pin!(self.large_requests.permit(bytes));
-        let mut has_changed = false;
+        // By which the batch was checked. Most changes of the policy, the keys or the revoked tokens
+        // leave them as they are.
+        let rights = self.access.rights().clone();
         loop {
             self.send().await?;
             self.record_memory();
@@ -42,8 +43,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             if self.leaves.is_some() {
                 return Ok(LargeTurn::Leaves);
             }
-            if has_changed {
-                return Ok(LargeTurn::AccessChanged);
+            if *self.access.rights() != rights {
+                return Ok(LargeTurn::RightsChanged);
             }
             if self.liveness_deadline() < self.control.deadline() {
                 self.control.set_timer(self.liveness_deadline());
@@ -52,10 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
             let may_push = room && self.memory.may_grow();
             tokio::select! {
                 biased;
-                event = self.control.next(room) => {
-                    has_changed = matches!(event, ControlEvent::AccessChanged);
-                    self.take_event(event)?;
-                }
+                event = self.control.next(room) => self.take_event(event).await?,
                 permit = permit.as_mut() => return Ok(LargeTurn::Begins(permit)),
                 Some(ended) = self.work.next(), if room => self.work_ended(ended).await,
                 next = self

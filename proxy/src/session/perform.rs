@@ -91,10 +91,10 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             // On the heap: otherwise every socket holds room for it.
             match Box::pin(self.large_turn(batch.moved_bytes)).await? {
                 LargeTurn::Begins(turn) => permit = turn,
-                LargeTurn::AccessChanged => {
+                LargeTurn::RightsChanged => {
                     self.refuse_unbegun(batch, subscription);
                     if let Some(token) = new_token {
-                        self.renew_token(&token);
+                        Box::pin(self.renew_token(&token)).await?;
                     }
                     return violation.map_or(Ok(()), Err);
                 }
@@ -117,7 +117,8 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             self.subscribe(subscription).await;
         }
         if let Some(token) = new_token {
-            self.renew_token(&token);
+            // On the heap, as rare things are.
+            Box::pin(self.renew_token(&token)).await?;
         }
         turn::pass_time(began.elapsed()).await;
         violation.map_or(Ok(()), Err)

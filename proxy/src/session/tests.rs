@@ -31,6 +31,7 @@ use crate::session::graceful_close::FINISH_TIMEOUT;
 use crate::socket::{MESSAGE_GRACE, MIN_BYTES_PER_SECOND};
 
 mod large_requests;
+mod unknown_key;
 
 const ENCODING: Encoding = Encoding::Binary;
 

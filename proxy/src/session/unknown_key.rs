@@ -21,19 +21,28 @@ pub(super) struct AwaitedFetch {
     until: Instant,
 }
 
+/// What was known of the fetches before a token was verified. A fetch that ends later may have brought
+/// the key, whatever the verification has found.
+pub(super) struct FetchesBefore {
+    /// Absent if the server fetches no keys.
+    next: Option<NextFetch>,
+    /// Of the fetch that the token waits for, if it does.
+    outcome: Option<FetchOutcome>,
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     /// Takes the token of the hello. Returns `false` if it waits for keys.
     pub(super) fn authenticate(&mut self) -> Result<bool, CloseReason> {
         if let Some(token) = self.handshake.take_token() {
             self.access.present(token);
         }
-        let next = self.access.next_fetch();
+        let before = self.fetches_before();
         match self.access.authenticate() {
             Ok(identity) => {
                 self.awaited_fetch = None;
                 self.handshake.set_identity(identity);
             }
-            Err(error) => match self.await_keys(error, next, KEY_WAIT) {
+            Err(error) => match self.await_keys(error, before, KEY_WAIT) {
                 Ok(()) => return Ok(false),
                 Err(error) => return Err(unauthenticated(&error)),
             },
@@ -42,15 +51,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     }
 
     /// Takes a new token, and answers, unless it waits for keys.
-    pub(super) fn renew_token(&mut self, token: &str) {
-        if self.access.has_policy() {
-            self.access.present(token);
-            self.renew();
+    ///
+    /// # Errors
+    ///
+    /// The session has to close at once.
+    pub(super) async fn renew_token(&mut self, token: &str) -> Result<(), CloseReason> {
+        if !self.access.has_policy() {
+            return Ok(());
         }
+        self.access.present(token);
+        self.renew().await
     }
 
-    fn renew(&mut self) {
-        let next = self.access.next_fetch();
+    async fn renew(&mut self) -> Result<(), CloseReason> {
+        let before = self.fetches_before();
         // A client that hears nothing for longer may take the server for dead.
         let patience = KEY_WAIT.min(self.heartbeat());
         let renewed = match self.access.renew() {
@@ -58,12 +72,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 self.awaited_fetch = None;
                 Ok(())
             }
-            Err(error) => match self.await_keys(error, next, patience) {
-                Ok(()) => return,
+            Err(error) => match self.await_keys(error, before, patience) {
+                Ok(()) => return Ok(()),
                 Err(error) => Err(error),
             },
         };
-        self.token_renewed(renewed);
+        self.token_renewed(renewed).await
     }
 
     /// Returns whether a token waits for keys.
@@ -74,24 +88,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
     /// Tries a token again, because a fetch has ended, or because it has waited for too long.
     pub(super) async fn try_token_again(&mut self) -> Result<(), CloseReason> {
         if self.registration.is_some() {
-            self.renew();
-            Ok(())
+            self.renew().await
         } else {
             self.greet().await
         }
     }
 
+    /// Returns what is known of the fetches now.
+    pub(super) fn fetches_before(&mut self) -> FetchesBefore {
+        let awaited = self.awaited_fetch.as_mut();
+        FetchesBefore {
+            next: self.access.next_fetch(),
+            outcome: awaited.map(|awaited| awaited.fetch.outcome()),
+        }
+    }
+
     /// Waits for a fetch that may bring the key of a token. Returns the error if the token cannot
     /// become valid by that, or has waited.
-    fn await_keys(
+    pub(super) fn await_keys(
         &mut self,
         error: TokenError,
-        next: Option<NextFetch>,
+        before: FetchesBefore,
         patience: Duration,
     ) -> Result<(), TokenError> {
-        let awaited = self.awaited_fetch.take();
+        let awaited = self.awaited_fetch.take().zip(before.outcome);
         let is_of_key = matches!(error, TokenError::UnknownKey | TokenError::NoKeys);
-        let Some(next) = next.filter(|_| is_of_key) else {
+        let Some(next) = before.next.filter(|_| is_of_key) else {
             return Err(error);
         };
         let now = Instant::now();
@@ -102,12 +124,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
                 let until = until.min(self.hello_end().unwrap_or(until));
                 AwaitedFetch { fetch: next, until }
             }
-            Some(mut awaited) => match awaited.fetch.outcome() {
-                FetchOutcome::Fetched => return Err(error),
-                FetchOutcome::Failed => return Err(TokenError::NoKeys),
-                FetchOutcome::Pending if now >= awaited.until => return Err(TokenError::NoKeys),
-                FetchOutcome::Pending => *awaited,
-            },
+            Some((_, FetchOutcome::Fetched)) => return Err(error),
+            Some((_, FetchOutcome::Failed)) => return Err(TokenError::NoKeys),
+            Some((awaited, FetchOutcome::Pending)) if now >= awaited.until => {
+                return Err(TokenError::NoKeys);
+            }
+            Some((awaited, FetchOutcome::Pending)) => *awaited,
         };
         let ended = awaited.fetch.clone().ended(awaited.until);
         self.control.await_fetch(ended);

@@ -415,6 +415,7 @@ fn the_settings_of_the_readme_are_valid() {
         "issuer-2026 (EdDSA)",
         "dev (HS256)",
         "revocations: 2",
+        "of the issuer: https://issuer.example.com\n",
         "static token: ci",
     ] {
         assert!(text.contains(part), "{part} in {text}");

@@ -459,14 +459,86 @@ async fn a_revoked_token_closes_its_sockets_and_no_other() {
     let mut bob = connect(&server, Encoding::Json, Some(&token("bob")), &[]).await;
     ann.welcome().await;
     bob.welcome().await;
-    let revoked = (Revocation::Subject("ann".to_owned()), SystemTime::now());
-    server
-        .server
-        .set_revoked_tokens(RevokedTokens::new([revoked]));
+    revoke(&server, None, 0);
     assert_unauthenticated(&ann.closed().await, "token_revoked");
     bob.ping(1).await;
     let mut again = connect(&server, Encoding::Binary, Some(&token("ann")), &[]).await;
     assert_unauthenticated(&again.closed().await, "token_revoked");
+}
+
+/// Revokes the tokens of ann, of every issuer or of one, that were issued before so many seconds ago.
+fn revoke(server: &TestServer, issuer: Option<&str>, seconds_ago: u64) {
+    let subject = Revocation::Subject {
+        name: "ann".to_owned(),
+        issuer: issuer.map(str::to_owned),
+    };
+    let before = SystemTime::now() - Duration::from_secs(seconds_ago);
+    let list = RevokedTokens::new([(subject, before)]);
+    server.server.set_revoked_tokens(list);
+}
+
+/// A token of ann, of an issuer, that was issued an hour ago; or ten seconds ago.
+fn token_of(issuer: &str, is_old: bool) -> String {
+    let mut claims = serde_json::json!({ "iss": issuer });
+    if is_old {
+        let hour_ago = SystemTime::now() - Duration::from_secs(3_600);
+        let issued = hour_ago.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        claims["iat"] = issued.as_secs().into();
+    }
+    tokens::token_with("ann", "user", 3_600, claims)
+}
+
+const ISSUERS: [&str; 2] = ["https://a.example.com:1", "https://b.example.com:1"];
+
+#[tokio::test]
+async fn a_revocation_with_an_issuer_closes_the_sockets_of_its_subject_and_no_other() {
+    let server = server().await;
+    for &encoding in Encoding::ALL {
+        server.server.set_revoked_tokens(RevokedTokens::default());
+        let tokens = ISSUERS.map(|issuer| token_of(issuer, false));
+        let mut revoked = connect(&server, encoding, Some(&tokens[0]), &[]).await;
+        let mut other = connect(&server, encoding, Some(&tokens[1]), &[]).await;
+        let mut without = connect(&server, encoding, Some(&token("ann")), &[]).await;
+        for client in [&mut revoked, &mut other, &mut without] {
+            client.welcome().await;
+        }
+        revoke(&server, Some(ISSUERS[0]), 0);
+        assert_unauthenticated(&revoked.closed().await, "token_revoked");
+        other.ping(1).await;
+        without.ping(1).await;
+        let mut revoked = connect(&server, encoding, Some(&tokens[0]), &[]).await;
+        assert_unauthenticated(&revoked.closed().await, "token_revoked");
+        let mut again = connect(&server, encoding, Some(&tokens[1]), &[]).await;
+        again.welcome().await;
+        // Without an issuer, it is of all that have the name.
+        revoke(&server, None, 0);
+        assert_unauthenticated(&again.closed().await, "token_revoked");
+        assert_unauthenticated(&without.closed().await, "token_revoked");
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_with_a_token_that_is_revoked_is_refused() {
+    let server = server().await;
+    for (revoked, encoding) in [
+        (None, Encoding::Binary),
+        (Some(ISSUERS[0]), Encoding::Binary),
+        (Some(ISSUERS[0]), Encoding::Json),
+    ] {
+        revoke(&server, revoked, 60);
+        for issuer in ISSUERS {
+            let new = token_of(issuer, false);
+            let mut client = connect(&server, encoding, Some(&new), &[]).await;
+            client.welcome().await;
+            client.send(&[authenticate(&token_of(issuer, true))]).await;
+            let (identity, refused) = auth(&mut client).await;
+            assert_eq!(identity.unwrap().subject, "ann");
+            let is_revoked = revoked.is_none_or(|revoked| revoked == issuer);
+            let word = refused.as_deref().and_then(|why| why.split(':').next());
+            assert_eq!(word, is_revoked.then_some("token_revoked"), "{issuer}");
+            client.ping(1).await;
+        }
+    }
 }
 
 #[tokio::test]

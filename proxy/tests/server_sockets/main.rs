@@ -25,6 +25,7 @@ mod memory_budget;
 mod origins;
 mod rates;
 mod requests;
+mod rights_changes;
 mod rights_table;
 mod session_takeover;
 mod stub_backend;

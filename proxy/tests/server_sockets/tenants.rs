@@ -5,22 +5,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::json;
-use streamgate::{Config, Permission, RightRule, Role};
+use streamgate::{AuthPolicy, Config, Limits, Permission, RightRule, Role};
 use streamgate_backend::Backend;
 use streamgate_memory::MemoryStreams;
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::message::{Credit, Outcome, Subscription};
 use streamgate_protocol::{
-    CacheError, ClientMessage, ConsumeOptions, Operation, Reply, ServerMessage,
+    CacheError, ClientMessage, ConsumeOptions, Operation, Reply, ServerMessage, close,
 };
 use streamgate_redis::RedisStreams;
 use streamgate_test_support::{RedisServer, RedisVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::client::{TestClient, add, request, tail};
+use crate::client::{TestClient, add, request, tail, wait_for};
 use crate::rights_table::{Row, decode, rows};
-use crate::test_server::serve;
+use crate::test_server::{TestServer, serve};
 use crate::tokens::{self, connect, token_with};
 
 const CREDIT: Credit = Credit {
@@ -49,9 +49,7 @@ impl Tenants {
     }
 
     async fn on(backend: Arc<dyn Backend>, redis: Option<RedisServer>) -> Self {
-        let mut right = RightRule::new(Permission::ALL, ["*"]);
-        right.prefix = Some("tenant:{org}:".to_owned());
-        let policy = tokens::policy().role("tenant", Role::new([right]).unwrap());
+        let policy = policy_with("tenant:{org}:");
         let (address, _) = serve(backend, Config::default().access(policy)).await;
         Self { address, redis }
     }
@@ -204,6 +202,133 @@ async fn subjects_of_the_same_name_in_two_tenants_or_of_two_issuers_are_two_clie
         ServerMessage::Auth { refused, .. } => assert!(refused.is_some()),
         other => panic!("{other:?}"),
     }
+}
+
+/// A policy whose subjects have a tenant for each value of a claim.
+fn policy_with(prefix: &str) -> AuthPolicy {
+    let mut right = RightRule::new(Permission::ALL, ["*"]);
+    right.prefix = Some(prefix.to_owned());
+    tokens::policy().role("tenant", Role::new([right]).unwrap())
+}
+
+/// A token of ann in a tenant.
+fn ann_in(org: &str) -> String {
+    token_with(
+        "ann",
+        "tenant",
+        3_600,
+        json!({ "org": org, "other": format!("{org}2") }),
+    )
+}
+
+/// Says hello with a client id.
+async fn hello(server: &TestServer, encoding: Encoding, id: &str, token: &str) -> TestClient {
+    let mut client = TestClient::connect_silently(server.address, encoding).await;
+    client.send(&[tokens::hello_with(id, Some(token))]).await;
+    client
+}
+
+async fn welcome(server: &TestServer, encoding: Encoding, id: &str, token: &str) -> TestClient {
+    let mut client = hello(server, encoding, id, token).await;
+    client.welcome().await;
+    client
+}
+
+async fn renew(client: &mut TestClient, token: &str) {
+    client.send(&[tokens::authenticate(token)]).await;
+    loop {
+        match receive(client).await {
+            ServerMessage::Auth { refused, .. } => return assert_eq!(refused, None),
+            ServerMessage::Push { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A server on which a subject may have this many sockets in each tenant.
+async fn server_with(sockets: u32) -> TestServer {
+    let mut limits = Limits::default();
+    limits.per_subject.sockets = sockets;
+    let config = Config::default().access(policy_with("tenant:{org}:"));
+    TestServer::with(config.limits(limits)).await
+}
+
+#[tokio::test]
+async fn a_renewal_into_another_tenant_ends_what_belongs_to_the_one_before() {
+    let server = server_with(10).await;
+    for &encoding in Encoding::ALL {
+        let mut client = welcome(&server, encoding, "c", &ann_in("one")).await;
+        client.send(&[wait_for(1, "s"), tail(2, "s", CREDIT)]).await;
+        client.ping(1).await;
+        renew(&mut client, &ann_in("two")).await;
+        for _ in 0..2 {
+            assert_eq!(error(&mut client).await.code(), "NOPERM");
+        }
+        client.ping(2).await;
+        client.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_has_moved_to_another_tenant_is_taken_over_there() {
+    let server = server_with(10).await;
+    for &encoding in Encoding::ALL {
+        for renews in [true, false] {
+            server
+                .server
+                .set_access(policy_with("tenant:{org}:"))
+                .unwrap();
+            let mut moved = welcome(&server, encoding, "c", &ann_in("one")).await;
+            let after = if renews {
+                renew(&mut moved, &ann_in("two")).await;
+                ann_in("two")
+            } else {
+                server.server.set_access(policy_with("{other}:")).unwrap();
+                // It has been heard once this is answered.
+                moved.ping(1).await;
+                ann_in("one")
+            };
+            // In its tenant of before, the client is another one.
+            if renews {
+                let other = welcome(&server, encoding, "c", &ann_in("one")).await;
+                moved.ping(2).await;
+                other.close().await;
+            }
+            let mut newer = welcome(&server, encoding, "c", &after).await;
+            assert_eq!(moved.closed().await.code, close::TAKEN_OVER);
+            newer.ping(3).await;
+            newer.close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_moves_to_another_tenant_takes_over_there() {
+    let server = server_with(1).await;
+    let mut old = welcome(&server, Encoding::Binary, "c", &ann_in("two")).await;
+    let mut moving = welcome(&server, Encoding::Json, "c", &ann_in("one")).await;
+    old.ping(1).await;
+    renew(&mut moving, &ann_in("two")).await;
+    assert_eq!(old.closed().await.code, close::TAKEN_OVER);
+    moving.ping(2).await;
+}
+
+#[tokio::test]
+async fn a_socket_counts_for_the_tenant_of_now() {
+    let server = server_with(1).await;
+    let mut moving = welcome(&server, Encoding::Binary, "a", &ann_in("one")).await;
+    let mut refused = hello(&server, Encoding::Binary, "b", &ann_in("one")).await;
+    assert_eq!(refused.closed().await.code, close::OUT_OF_MEMORY);
+    renew(&mut moving, &ann_in("two")).await;
+    // It counts no more for the one, and counts for the other.
+    let mut next = welcome(&server, Encoding::Json, "b", &ann_in("one")).await;
+    let mut refused = hello(&server, Encoding::Binary, "c", &ann_in("two")).await;
+    assert_eq!(refused.closed().await.code, close::OUT_OF_MEMORY);
+    moving.ping(1).await;
+    // No renewal passes the limit.
+    next.send(&[tokens::authenticate(&ann_in("two"))]).await;
+    assert_eq!(next.closed().await.code, close::OUT_OF_MEMORY);
+    moving.ping(2).await;
 }
 
 #[tokio::test]

@@ -51,13 +51,36 @@ fuzz_target!(|text: &str| {
         assert!(described.is_err(), "{text}");
         return;
     };
-    if described.is_err() {
+    let Ok(shown) = &described else {
         return;
-    }
+    };
+    assert_limits(&table, shown);
     let printed = toml::to_string(&table).expect("what was parsed can be printed");
     let again = describe_settings(Path::new(FILE), &printed);
     assert_eq!(described, again, "{printed}");
 });
+
+/// Compares the limits that a file names with those that are described.
+fn assert_limits(table: &Table, shown: &str) {
+    // Last, and no text that a file chooses has a line break.
+    let (_, limits) = shown
+        .rsplit_once("\nlimits: ")
+        .expect("limits are described");
+    let Some(sections) = table.get("limits").and_then(Value::as_table) else {
+        assert_eq!(limits, "None");
+        return;
+    };
+    for (section, names) in sections {
+        for (name, value) in names.as_table().into_iter().flatten() {
+            let shown = limits
+                .split_once(&format!("{section}: "))
+                .and_then(|(_, section)| section.split_once(&format!(" {name}: ")))
+                .and_then(|(_, value)| value.split_once(','));
+            let (shown, _) = shown.expect("each limit is described");
+            assert_eq!(shown, value.to_string(), "{section}.{name}");
+        }
+    }
+}
 
 /// Counts how often a password stands where secrets may.
 fn passwords(table: &Table) -> usize {

@@ -36,6 +36,8 @@ pub(in crate::cli) struct RevokedFile {
 #[serde(deny_unknown_fields)]
 struct RevokedSection {
     sub: Option<String>,
+    /// Of `sub` alone.
+    iss: Option<String>,
     jti: Option<String>,
     kid: Option<String>,
     all: Option<bool>,
@@ -82,8 +84,16 @@ fn revocation(section: RevokedSection) -> Result<(Revocation, SystemTime), &'sta
         Some(true) => Some(Revocation::All),
         None => None,
     };
+    let issuer = section.iss;
+    if issuer.is_some() && section.sub.is_none() {
+        return Err("`iss` must stand beside `sub`: it says whose subject is revoked");
+    }
+    if issuer.as_ref().is_some_and(String::is_empty) {
+        return Err("`iss` must not be empty; without it, `sub` counts for every issuer");
+    }
+    let subject = |name| Revocation::Subject { name, issuer };
     let mut named = [
-        section.sub.map(Revocation::Subject),
+        section.sub.map(subject),
         section.jti.map(Revocation::TokenId),
         section.kid.map(Revocation::Key),
         all,
@@ -125,6 +135,12 @@ pub(in crate::cli) fn time_of_text(text: &str) -> Option<SystemTime> {
 mod tests {
     use super::*;
 
+    fn subject(name: &str, issuer: Option<&str>) -> Revocation {
+        let issuer = issuer.map(str::to_owned);
+        let name = name.to_owned();
+        Revocation::Subject { name, issuer }
+    }
+
     fn load(text: &str) -> Result<RevokedFile, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("revoked.toml");
@@ -138,17 +154,19 @@ mod tests {
             "[[revoked]]\nsub = 'ann'\nbefore = 2001-09-09T03:46:40+02:00\n\
              [[revoked]]\njti = '1'\nbefore = '2001-09-09T01:46:40Z'\n\
              [[revoked]]\nkid = 'k'\nbefore = 1_000_000_000\n\
-             [[revoked]]\nall = true\nbefore = 2001-09-09 01:46:40Z",
+             [[revoked]]\nall = true\nbefore = 2001-09-09 01:46:40Z\n\
+             [[revoked]]\niss = 'https://a:1'\nsub = 'ann'\nbefore = 1_000_000_000",
         );
         let time = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let expected = RevokedTokens::new([
-            (Revocation::Subject("ann".to_owned()), time),
+            (subject("ann", None), time),
+            (subject("ann", Some("https://a:1")), time),
             (Revocation::TokenId("1".to_owned()), time),
             (Revocation::Key("k".to_owned()), time),
             (Revocation::All, time),
         ]);
         let file = file.unwrap();
-        assert_eq!((file.tokens, file.count), (expected, 4));
+        assert_eq!((file.tokens, file.count), (expected, 5));
         assert_eq!(load("").unwrap().count, 0);
     }
 
@@ -170,6 +188,17 @@ mod tests {
             ),
             ("[[revoked]]\nsub = 'a'\nbefore = 2026-11-27", 1, "`before`"),
             ("[[revoked]]\nsub = 'a'\nbefore = -1", 1, "`before`"),
+            ("[[revoked]]\niss = 'a'\nbefore = 1", 1, "beside `sub`"),
+            (
+                "[[revoked]]\njti = 'b'\niss = 'a'\nbefore = 1",
+                1,
+                "beside `sub`",
+            ),
+            (
+                "[[revoked]]\nsub = 'b'\niss = ''\nbefore = 1",
+                1,
+                "not be empty",
+            ),
             ("[[revoked]]\nsubject = 'a'\nbefore = 1", 2, "mean 'sub'"),
             ("[[revokd]]\nsub = 'a'\nbefore = 1", 1, "mean 'revoked'"),
             ("revoked = 1", 1, "invalid revoked: it must be a list"),

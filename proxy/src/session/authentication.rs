@@ -251,7 +251,8 @@ impl<'b> SessionAccess<'b> {
 }
 
 impl<S> Session<'_, S> {
-    /// Lets the socket count for its subject in its tenants, and no more for those before, or for the anonymous clients of its address.
+    /// Lets the socket count for its subject in its tenants, and no more for those before; or for the
+    /// anonymous clients of its address.
     pub(super) fn count_for_subject(&mut self) -> Result<(), CloseReason> {
         let key = if self.access.subject.name.is_some() {
             let key = LimitKey::of_subject(&self.access.tenant_mark());

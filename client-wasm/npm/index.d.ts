@@ -389,6 +389,11 @@ export class StreamgateError extends Error {
    */
   readonly code: string;
   readonly retry: Retry;
+  /**
+   * The shortest pause, in milliseconds, before the same request may succeed, if the server named
+   * one: it does so with an `OVERLOADED` because requests come too fast. `undefined` otherwise.
+   */
+  readonly retryAfterMs: number | undefined;
 }
 
 /**

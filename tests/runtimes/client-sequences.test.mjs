@@ -303,13 +303,13 @@ class TestRun {
     result.catch(() => {}); // the step "result" reports it
   }
 
-  async result({ name, ok = null, error }) {
+  async result({ name, ok = null, ...expected }) {
     const settled = this.#results.get(name).then(
       (value) => ({ value: value ?? null }),
       (failure) => ({ failure }),
     );
     const { value, failure } = await withinTime(settled, `the result of ${name}`);
-    if (error !== undefined || failure) assert.equal(failure?.code, error, failure?.message);
+    if (expected.error !== undefined || failure) assertError(failure, expected);
     else this.#compare([ok], [value]);
   }
 
@@ -339,9 +339,9 @@ class TestRun {
     this.#compare(items, taken);
   }
 
-  async end({ name, error }) {
+  async end({ name, ...expected }) {
     const { failure, ...item } = await this.#loops.get(name).next(`the end of ${name}`);
-    assert.equal(failure?.code, error, JSON.stringify(item));
+    assertError(failure, expected, JSON.stringify(item));
   }
 
   cancel({ name }) {
@@ -388,6 +388,10 @@ class TestRun {
     this.#client ??= await withinTime(this.#connecting, "the client");
     return this.#client;
   }
+}
+
+function assertError(failure, { error, retry_after_ms }, message = failure?.message) {
+  assert.deepEqual([failure?.code, failure?.retryAfterMs], [error, retry_after_ms], message);
 }
 
 async function withinTime(promise, what) {

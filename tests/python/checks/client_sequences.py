@@ -248,8 +248,7 @@ class Runner:
         try:
             value = await asyncio.shield(self.calls[step["name"]])
         except StreamgateError as error:
-            if error.code != step.get("error"):
-                raise Mismatch(f"{error!r} instead of {step}") from error
+            check_error(error, step)
         else:
             if "error" in step:
                 raise Mismatch(f"{value!r} instead of {step['error']}")
@@ -277,8 +276,7 @@ class Runner:
         try:
             item = await anext(self.calls[step["name"]])
         except StreamgateError as error:
-            if error.code != step["error"]:
-                raise Mismatch(f"{error!r} instead of {step['error']}") from error
+            check_error(error, step)
         else:
             raise Mismatch(f"{item!r} instead of {step['error']}")
 
@@ -304,6 +302,13 @@ class Runner:
         for count in range(1, self.variables.fill(step["count"]) + 1):
             self.variables.values[step["variable"]] = count
             await self.steps(step["steps"])
+
+
+def check_error(error, step):
+    """Compares an error of the client with the one that a step expects."""
+    expected = step.get("error"), step.get("retry_after_ms")
+    if (error.code, error.retry_after_ms) != expected:
+        raise Mismatch(f"{error!r} instead of {step}") from error
 
 
 def shown(value):

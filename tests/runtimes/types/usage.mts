@@ -148,6 +148,7 @@ export function failures(error: unknown) {
   if (error instanceof StreamgateError) {
     same<Same<typeof error.code, string>>();
     same<Same<typeof error.retry, Retry>>();
+    same<Same<typeof error.retryAfterMs, number | undefined>>();
   }
   if (error instanceof GapError) {
     same<Same<typeof error.code, "GAP">>();

@@ -71,6 +71,7 @@ pub enum ClientStep {
         #[serde(default)]
         ok: Value,
         error: Option<String>,
+        retry_after_ms: Option<u64>,
     },
     Subscribe {
         name: String,
@@ -83,6 +84,7 @@ pub enum ClientStep {
     End {
         name: String,
         error: String,
+        retry_after_ms: Option<u64>,
     },
     Cancel {
         name: String,

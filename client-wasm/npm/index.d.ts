@@ -23,7 +23,10 @@ export interface ConnectOptions {
   signal?: AbortSignal | undefined;
   /** Replaces the global `WebSocket`, for runtimes that have none. */
   WebSocket?: WebSocketConstructor | undefined;
-  /** How long one attempt to connect may take, in milliseconds. Default: 10 000. */
+  /**
+   * How long one attempt to connect may take, in milliseconds. More than 2 147 483 647, the longest
+   * timer, counts as that. Default: 10 000.
+   */
   connectTimeoutMs?: number | undefined;
   /**
    * Whether an add is stored exactly once even if the client has to send it again. It costs Redis
@@ -77,6 +80,9 @@ export interface ReadOptions extends CallOptions {
  * surrogate, which UTF-8 cannot encode, is a `TypeError`.
  */
 export type Bytes = string | Uint8Array;
+
+/** An entry, or another object that has its id, such as a {@link PendingEntry}; or the id itself. */
+export type EntryRef = string | { readonly id: string };
 
 /** The fields of a new entry. Pairs keep their order, and names may repeat. */
 export type Fields =
@@ -376,8 +382,8 @@ export interface ClientEventMap {
 /**
  * A failure. Compare `code`, never `message`.
  *
- * An argument of a wrong type is a `TypeError` instead. An aborted request rejects with its
- * signal's reason.
+ * An argument of a wrong type, or an unknown option, is a `TypeError` instead, and nothing is sent.
+ * An aborted request rejects with its signal's reason.
  */
 export class StreamgateError extends Error {
   protected constructor();
@@ -469,9 +475,10 @@ export class Client extends EventTarget {
   /**
    * Acknowledges entries, which are then no longer pending (`XACK`).
    *
+   * @param ids one or several entries or ids
    * @returns how many of them were pending
    */
-  ack(stream: Bytes, group: Bytes, ids: string | Iterable<string>, options?: CallOptions): Promise<number>;
+  ack(stream: Bytes, group: Bytes, ids: EntryRef | Iterable<EntryRef>, options?: CallOptions): Promise<number>;
 
   /** Returns the consumers of a group, sorted by name (`XINFO CONSUMERS`). */
   consumers(stream: Bytes, group: Bytes, options?: CallOptions): Promise<ConsumerInfo[]>;
@@ -567,4 +574,4 @@ export class Client extends EventTarget {
  * @throws {StreamgateError} `DISCONNECTED` if there is no connection, `CONFIG` if the URL is
  * invalid
  */
-export function connect(url: string, options?: ConnectOptions): Promise<Client>;
+export function connect(url: string | URL, options?: ConnectOptions): Promise<Client>;

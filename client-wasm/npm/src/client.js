@@ -1,38 +1,21 @@
 // `Client`: its calls, their promises by id, and what the module asks it to do.
 
 import { ABANDON, CLOSE, CONNECT, ENTER_STATE, FINISH, PUSH, REQUEST_TOKEN, SEND } from "./actions.js";
-import { flatFields, idList, name, tailStart, text, tokenFor, webSocketUrl, wholeNumber } from "./arguments.js";
+import { check, checkTokenUrl, text } from "./arguments.js";
 import { encoder } from "./bytes.js";
 import { asyncDispose, deferred } from "./deferred.js";
 import { Deliveries } from "./deliveries.js";
 import { StreamgateError } from "./errors.js";
 import * as operations from "./operations.js";
+import { CONNECT_TIMEOUT_MS, CONNECT_PARAMETERS, CONSUME, REQUESTS, TAIL } from "./parameters.js";
 import { Reader } from "./reader.js";
 import { settle } from "./replies.js";
 import { ABNORMAL, Socket } from "./socket.js";
 import { Tail } from "./subscription.js";
-import { encode, list, option } from "./writer.js";
+import { encode } from "./writer.js";
 
 /** The longest timer that every runtime supports; longer ones fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
-
-/** How long an attempt to connect may take, unless the options say otherwise. */
-const CONNECT_TIMEOUT_MS = 10_000;
-
-/** The entries that a read returns at most, unless the options say otherwise. */
-const READ_COUNT = 1_000;
-
-/** The same of a group read, whose entries are then pending. */
-const READ_GROUP_COUNT = 100;
-
-/** The pending entries that one request lists at most, unless the options say otherwise. */
-const PENDING_COUNT = 10_000;
-
-/** The entries that a claim takes at most, unless the options say otherwise: the default of Redis. */
-const CLAIM_COUNT = 100;
-
-/** The entries that a consumer receives at once, unless the options say otherwise. */
-const CONSUME_BATCH = 64;
 
 /** The events that a page receives when it, or the network, comes back. */
 const RETURN_EVENTS = ["online", "pageshow", "resume", "visibilitychange"];
@@ -63,10 +46,10 @@ export class StateEvent extends Event {
  * @param {() => WebAssembly.Instance | Promise<WebAssembly.Instance>} instantiate
  */
 export function makeConnect(instantiate) {
-  return async function connect(url, options = {}) {
+  return async function connect(...values) {
+    const [[address], options] = check(CONNECT_PARAMETERS, values);
     const { signal } = options;
     signal?.throwIfAborted();
-    const address = webSocketUrl(url);
     const { exports } = await instantiate();
     signal?.throwIfAborted();
     const client = new Client(exports, address, options);
@@ -109,14 +92,15 @@ export class Client extends EventTarget {
 
   constructor(module, url, { WebSocket, connectTimeoutMs, exactlyOnce, token }) {
     super();
-    const timeout = wholeNumber(connectTimeoutMs ?? CONNECT_TIMEOUT_MS, "connectTimeoutMs");
-    this.#token = tokenFor(url, token);
+    const timeout = Math.min(connectTimeoutMs ?? CONNECT_TIMEOUT_MS, LONGEST_TIMER_MS);
+    const isFixed = typeof token === "string";
+    const source = isFixed ? FIXED : token ? ON_DEMAND : NO_TOKEN;
+    if (source !== NO_TOKEN) checkTokenUrl(url);
+    this.#token = token;
     this.#module = module;
     this.#url = url;
     this.#WebSocket = WebSocket;
-    const isFixed = typeof this.#token === "string";
-    const source = isFixed ? FIXED : this.#token ? ON_DEMAND : NO_TOKEN;
-    const start = [...randomBytes(16), ...encoder.encode(isFixed ? this.#token : "")];
+    const start = [...randomBytes(16), ...encoder.encode(isFixed ? token : "")];
     this.#listen("addEventListener");
     this.#call("open", start, timeout, exactlyOnce ?? true, source);
   }
@@ -125,99 +109,24 @@ export class Client extends EventTarget {
     return this.#state;
   }
 
-  add(stream, fields, { maxlen, signal } = {}) {
-    return this.#request(signal, operations.ADD, () => [
-      name(stream, "stream"),
-      ...flatFields(fields),
-      ...optional(wholeNumber, maxlen, "maxlen"),
-    ]);
+  static {
+    for (const [method, [operation, ...parameters]] of Object.entries(REQUESTS)) {
+      this.prototype[method] = function (...values) {
+        return this.#request(operation, parameters, values);
+      };
+    }
   }
 
-  readLatest(stream, count, { signal } = {}) {
-    return this.#request(signal, operations.READ_LATEST, () => [name(stream, "stream"), wholeNumber(count, "count")]);
+  tail(...values) {
+    const [fields, { from, ...options }] = check(TAIL, values);
+    const isAfter = fields[1] === operations.AFTER;
+    return new Tail(this.#subscribe(operations.TAIL, fields), { from: isAfter ? from : undefined, ...options });
   }
 
-  read(stream, lastId, { count, blockMs, signal } = {}) {
-    return this.#request(signal, operations.READ, () => [
-      name(stream, "stream"),
-      text(lastId, "lastId"),
-      wholeNumber(count ?? READ_COUNT, "count"),
-      ...optional(wholeNumber, blockMs, "blockMs"),
-    ]);
-  }
-
-  createGroup(stream, group, id, { signal } = {}) {
-    return this.#request(signal, operations.CREATE_GROUP, () => [...names({ stream, group }), text(id, "id")]);
-  }
-
-  readGroup(stream, group, consumer, { count, blockMs, signal } = {}) {
-    return this.#request(signal, operations.READ_GROUP, () => [
-      ...names({ stream, group, consumer }),
-      wholeNumber(count ?? READ_GROUP_COUNT, "count"),
-      ...optional(wholeNumber, blockMs, "blockMs"),
-    ]);
-  }
-
-  ack(stream, group, ids, { signal } = {}) {
-    return this.#request(signal, operations.ACK, () => [...names({ stream, group }), ...list(idList(ids))]);
-  }
-
-  pending(stream, group, { signal } = {}) {
-    return this.#request(signal, operations.PENDING_SUMMARY, () => names({ stream, group }));
-  }
-
-  pendingEntries(stream, group, { start = "-", end = "+", count, consumer, minIdleMs, signal } = {}) {
-    return this.#request(signal, operations.PENDING, () => [
-      ...names({ stream, group }),
-      text(start, "start"),
-      text(end, "end"),
-      wholeNumber(count ?? PENDING_COUNT, "count"),
-      ...optional(name, consumer, "consumer"),
-      ...optional(wholeNumber, minIdleMs, "minIdleMs"),
-    ]);
-  }
-
-  claim(stream, group, consumer, minIdleMs, { start = "0-0", count, signal } = {}) {
-    return this.#request(signal, operations.CLAIM, () => [
-      ...names({ stream, group, consumer }),
-      wholeNumber(minIdleMs, "minIdleMs"),
-      text(start, "start"),
-      wholeNumber(count ?? CLAIM_COUNT, "count"),
-    ]);
-  }
-
-  removeConsumer(stream, group, consumer, newOwner, { signal } = {}) {
-    return this.#request(signal, operations.REMOVE_CONSUMER, () => names({ stream, group, consumer, newOwner }));
-  }
-
-  consumers(stream, group, { signal } = {}) {
-    return this.#request(signal, operations.CONSUMERS, () => names({ stream, group }));
-  }
-
-  tail(stream, { from = "now", onGap, onSkipped, signal } = {}) {
-    const start = tailStart(from);
-    const subscribe = this.#subscribe(operations.TAIL, [name(stream, "stream"), ...start]);
-    return new Tail(subscribe, { from: start[0] === operations.AFTER ? from : undefined, onGap, onSkipped, signal });
-  }
-
-  consume(
-    stream,
-    group,
-    consumer,
-    { batch, claimAfterMs, maxDeliveries, deadLetter, createFrom, onSkipped, signal } = {},
-  ) {
-    const subscribe = this.#subscribe(operations.CONSUME, [
-      ...names({ stream, group, consumer }),
-      wholeNumber(batch ?? CONSUME_BATCH, "batch"),
-      ...optional(wholeNumber, claimAfterMs, "claimAfterMs"),
-      ...optional(wholeNumber, maxDeliveries, "maxDeliveries"),
-      ...optional(name, deadLetter, "deadLetter"),
-      // The module resumes it by itself.
-      ...option(),
-      ...optional(text, createFrom, "createFrom"),
-    ]);
-    const ack = (ids, options) => this.ack(stream, group, ids, options);
-    return new Deliveries(subscribe, ack, { onSkipped, signal });
+  consume(...values) {
+    const [fields, options] = check(CONSUME, values);
+    const ack = (...ids) => this.ack(values[0], values[1], ...ids);
+    return new Deliveries(this.#subscribe(operations.CONSUME, fields), ack, options);
   }
 
   close() {
@@ -234,10 +143,11 @@ export class Client extends EventTarget {
   }
 
   /** Makes a request, and a promise for its reply. An invalid argument rejects the promise. */
-  async #request(signal, operation, fields) {
+  async #request(operation, parameters, values) {
+    const [fields, { signal }] = check(parameters, values);
     signal?.throwIfAborted();
     if (!this.#module) throw closed();
-    const id = this.#start("request", operation, fields());
+    const id = this.#start("request", operation, fields);
     if (!this.#module) throw trapped();
     if (!signal) return new Promise((resolve, reject) => this.#requests.set(id, { resolve, reject }));
 
@@ -384,7 +294,7 @@ export class Client extends EventTarget {
     let outcome = HAS_TOKEN;
     let answer;
     try {
-      answer = text(await this.#token({ force }), "a token");
+      [answer] = text(await this.#token({ force }), "a token");
     } catch (error) {
       outcome = error?.code === "NOAUTH" ? SIGNED_OUT : LATER;
       answer = `${error?.message ?? error}`;
@@ -438,19 +348,8 @@ export class Client extends EventTarget {
   }
 }
 
-/** Checks names that must be there. */
-function names(given) {
-  return Object.entries(given).map(([what, value]) => name(value, what));
-}
-
-/** Checks an argument that may be absent, and returns the values of an optional field. */
-function optional(check, value, what) {
-  return option(value === undefined || value === null ? undefined : check(value, what));
-}
-
 /** Each client draws its own, so that copies of a process that were made before share none. */
 function randomBytes(length) {
-  if (!globalThis.crypto) throw new StreamgateError("CONFIG", "the runtime has no Web Crypto", "never");
   return crypto.getRandomValues(new Uint8Array(length));
 }
 

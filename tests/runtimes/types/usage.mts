@@ -127,6 +127,8 @@ export async function subscriptions(client: Client, signal: AbortSignal) {
     same<Same<typeof entry, Delivery>>();
     console.log(entry.get("item"));
     await entry.ack({ signal });
+    await client.ack("orders", "kitchen", entry);
+    await client.ack("orders", "kitchen", [entry, "5-1"]);
   }
   for await (const batch of client.consume("orders", "kitchen", "one").batches()) {
     same<Same<typeof batch, DeliveryBatch>>();
@@ -167,6 +169,8 @@ export function mistakes(client: Client) {
   void client.readLatest("orders");
   // @ts-expect-error: it is called blockMs
   void client.read("orders", "0", { block: 10 });
+  // @ts-expect-error: an object without an id
+  void client.ack("orders", "kitchen", {});
   // @ts-expect-error: not a number
   client.tail("orders", { from: 5 });
   // @ts-expect-error: how many is not optional

@@ -46,6 +46,11 @@ export interface ConnectOptions {
   token?: string | ((request: TokenRequest) => string | Promise<string>) | undefined;
 }
 
+export interface CloseOptions {
+  /** How long to wait for requests, in milliseconds. Default: 5 000. */
+  timeoutMs?: number | undefined;
+}
+
 /** Why the client needs a token. */
 export interface TokenRequest {
   /** The token before this one was refused, or is about to end: return another one, not a cached one. */
@@ -286,8 +291,8 @@ export interface TailBatch {
 
 /**
  * The entries of a stream, in order, as they are added. A tail begins when it is created. It ends
- * when a loop over it is left, with its signal, or with its first error, with which the loop
- * rejects: an error of the server, such as `WRONGTYPE`; `CLOSED` if the client is closed;
+ * when a loop over it is left, when the client is closed, with its signal, or with its first error,
+ * with which the loop rejects: an error of the server, such as `WRONGTYPE`; `CLOSED` if the client is aborted;
  * `OVERLOADED` if too many gaps wait to be taken, or too many requests to be sent.
  *
  * A lost connection does not end a tail, nor does a server that loses its Redis: the tail continues
@@ -338,7 +343,7 @@ export interface DeliveryBatch {
  * entry at most.
  *
  * After a lost connection it continues, and first yields the entries whose delivery was lost. If
- * the client is closed, it ends with `UNKNOWN_OUTCOME`; if the group does not exist, or is
+ * the client is aborted, it ends with `UNKNOWN_OUTCOME`; if the group does not exist, or is
  * destroyed, with
  * `NOGROUP`.
  */
@@ -535,13 +540,26 @@ export class Client extends EventTarget {
   consume(stream: Bytes, group: Bytes, consumer: Bytes, options?: ConsumeOptions): Deliveries;
 
   /**
-   * Closes the connection. Every request rejects, and every loop ends, with `CLOSED`. Requests that
+   * Closes the client once the requests that were made are done. Resolves when the connection has
+   * ended.
+   *
+   * Further requests reject with `CLOSED`. Loops over tails and consumers end normally, after the
+   * entries that have arrived; an entry that is not acknowledged yet stays pending. Reads that wait
+   * reject at once, as by {@link abort}, and so do requests that are not done in time. The time of
+   * the first call counts.
+   *
+   * @throws {TypeError} for a wrong argument
+   */
+  close(options?: CloseOptions): Promise<void>;
+
+  /**
+   * Ends the client at once. Every request rejects, and every loop ends, with `CLOSED`. Requests that
    * were sent and change something, and consumers, end with `UNKNOWN_OUTCOME`: the server may have
    * performed them, or delivered entries that never arrived.
    */
-  close(): Promise<void>;
+  abort(): void;
 
-  /** Closes the connection, for `await using`. */
+  /** Closes the client, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 
   addEventListener<K extends keyof ClientEventMap>(

@@ -112,10 +112,16 @@ pub fn cancel(id: f64) {
     with_engine(|engine| engine.cancel(id as u64));
 }
 
-/// Closes the client.
+/// Closes the client, once its requests are done or this time is over.
 #[wasm_bindgen]
-pub fn close(now: f64) {
-    with_engine(|engine| engine.close(now as u64));
+pub fn close(timeout_ms: f64, now: f64) {
+    with_engine(|engine| engine.close(timeout_ms as u64, now as u64));
+}
+
+/// Ends the client at once.
+#[wasm_bindgen]
+pub fn abort(now: f64) {
+    with_engine(|engine| engine.abort(now as u64));
 }
 
 /// Probes the connection, or reconnects, at once: the network or the page came back.

@@ -189,7 +189,7 @@ class TestRun {
     } finally {
       this.#aborts.forEach((abort) => abort.abort());
       this.#http.close();
-      this.#connecting?.then((client) => client.close()).catch(() => {});
+      this.#connecting?.then((client) => client.abort()).catch(() => {});
       setTimeout(() => this.#socket?.socket.terminate(), 1000).unref();
     }
   }
@@ -326,7 +326,10 @@ class TestRun {
         if (skipped && isTail) items.push({ skipped });
       }
     };
-    run().catch((failure) => items.push({ failure }));
+    run().then(
+      () => items.push({}),
+      (failure) => items.push({ failure }),
+    );
   }
 
   async take({ name, items }) {
@@ -341,11 +344,16 @@ class TestRun {
 
   async end({ name, ...expected }) {
     const { failure, ...item } = await this.#loops.get(name).next(`the end of ${name}`);
-    assertError(failure, expected, JSON.stringify(item));
+    assert.deepEqual(item, {}, "the loop is not over");
+    if (expected.error !== undefined || failure) assertError(failure, expected);
   }
 
   cancel({ name }) {
     this.#aborts.get(name).abort();
+  }
+
+  async abort_client() {
+    (await this.#connected()).abort();
   }
 
   async close_client() {
@@ -390,8 +398,8 @@ class TestRun {
   }
 }
 
-function assertError(failure, { error, retry_after_ms }, message = failure?.message) {
-  assert.deepEqual([failure?.code, failure?.retryAfterMs], [error, retry_after_ms], message);
+function assertError(failure, { error, retry_after_ms }) {
+  assert.deepEqual([failure?.code, failure?.retryAfterMs], [error, retry_after_ms], failure?.message);
 }
 
 async function withinTime(promise, what) {

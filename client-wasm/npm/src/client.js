@@ -7,7 +7,7 @@ import { asyncDispose, deferred } from "./deferred.js";
 import { Deliveries } from "./deliveries.js";
 import { StreamgateError } from "./errors.js";
 import * as operations from "./operations.js";
-import { CONNECT_TIMEOUT_MS, CONNECT_PARAMETERS, CONSUME, REQUESTS, TAIL } from "./parameters.js";
+import { CONNECT_TIMEOUT_MS, CONNECT_PARAMETERS, CLOSE as CLOSE_PARAMETERS, CONSUME, REQUESTS, TAIL } from "./parameters.js";
 import { Reader } from "./reader.js";
 import { settle } from "./replies.js";
 import { ABNORMAL, Socket } from "./socket.js";
@@ -53,7 +53,7 @@ export function makeConnect(instantiate) {
     const { exports } = await instantiate();
     signal?.throwIfAborted();
     const client = new Client(exports, address, options);
-    const abort = () => void client.close();
+    const abort = () => client.abort();
     signal?.addEventListener("abort", abort, { once: true });
     try {
       await client[ready]();
@@ -129,9 +129,14 @@ export class Client extends EventTarget {
     return new Deliveries(this.#subscribe(operations.CONSUME, fields), ack, options);
   }
 
-  close() {
-    this.#call("close");
+  close(...values) {
+    const [[timeoutMs]] = check(CLOSE_PARAMETERS, values);
+    this.#call("close", undefined, timeoutMs);
     return this.#closed.promise;
+  }
+
+  abort() {
+    this.#call("abort");
   }
 
   [asyncDispose]() {

@@ -20,6 +20,9 @@ const CLAIM_COUNT = 100;
 /** The entries that a consumer receives at once, unless the options say otherwise. */
 const CONSUME_BATCH = 64;
 
+/** How long a client that is closed waits for its requests, unless the options say otherwise. */
+const CLOSE_TIMEOUT_MS = 5_000;
+
 /** How long an attempt to connect may take, unless the options say otherwise. */
 export const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -84,6 +87,8 @@ export const CONSUME = [
     signal,
   },
 ];
+
+export const CLOSE = [{}, { timeoutMs: or(wholeNumber, CLOSE_TIMEOUT_MS) }];
 
 export const CONNECT_PARAMETERS = [
   { url: webSocketUrl },

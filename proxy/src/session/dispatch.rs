@@ -359,7 +359,8 @@ impl<'f> Dispatcher<'f, '_, '_> {
     /// Does the same with one that comes too soon.
     fn refuse_for_now(&mut self, ticket: RequestTicket, too_soon: &TooSoon) {
         let TooSoon { refusal, wait } = too_soon;
-        let error = CacheError::backend(code::OVERLOADED, refusal.sentence()).with_retry_after(*wait);
+        let error =
+            CacheError::backend(code::OVERLOADED, refusal.sentence()).with_retry_after(*wait);
         self.in_flight.complete(ticket);
         self.context.recorder.record_refusal(*refusal);
         self.context

@@ -188,14 +188,19 @@ impl TestRun {
                 name,
                 error,
                 retry_after_ms,
-            } => {
-                let received = self.owner().await?.end(name).await?;
-                check_error(&received, error, *retry_after_ms)
-            }
+            } => match (self.owner().await?.end(name).await?, error) {
+                (Some(received), Some(code)) => check_error(&received, code, *retry_after_ms),
+                (None, None) => Ok(()),
+                (other, _) => bail!("the loop ended with {other:?}"),
+            },
             ClientStep::Cancel { name } => self.owner().await?.cancel(name),
             ClientStep::CloseClient => {
                 let client = self.owner().await?.client.clone();
                 tokio::spawn(async move { client.close().await });
+                Ok(())
+            }
+            ClientStep::AbortClient => {
+                self.owner().await?.client.abort();
                 Ok(())
             }
             ClientStep::Stopped => self.until_state("closed").await,

@@ -83,13 +83,14 @@ pub enum ClientStep {
     },
     End {
         name: String,
-        error: String,
+        error: Option<String>,
         retry_after_ms: Option<u64>,
     },
     Cancel {
         name: String,
     },
     CloseClient,
+    AbortClient,
     Stopped,
     State {
         state: String,

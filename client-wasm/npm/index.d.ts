@@ -18,9 +18,7 @@ export type ConnectionState = "connecting" | "open" | "degraded" | "reconnecting
 /** A constructor with the interface of the web's `WebSocket`, such as that of npm's `ws`. */
 export type WebSocketConstructor = new (url: string, protocols?: string | string[]) => any;
 
-export interface ConnectOptions {
-  /** Gives up connecting; `connect` rejects with the signal's reason. No effect after that. */
-  signal?: AbortSignal | undefined;
+export interface OpenOptions {
   /** Replaces the global `WebSocket`, for runtimes that have none. */
   WebSocket?: WebSocketConstructor | undefined;
   /**
@@ -44,6 +42,16 @@ export interface ConnectOptions {
    * closes. After any other error it calls again later.
    */
   token?: string | ((request: TokenRequest) => string | Promise<string>) | undefined;
+}
+
+export interface ConnectOptions extends OpenOptions {
+  /** Gives up connecting; `connect` rejects with the signal's reason. No effect after that. */
+  signal?: AbortSignal | undefined;
+  /**
+   * Whether to go on if the first attempt to connect fails, as after a lost connection. Default:
+   * false; `connect` rejects.
+   */
+  retry?: boolean | undefined;
 }
 
 export interface CloseOptions {
@@ -584,6 +592,20 @@ export class Client extends EventTarget {
     options?: boolean | EventListenerOptions,
   ): void;
 }
+
+/**
+ * Returns a client at once, in the state `"connecting"`. It takes requests and subscriptions, which
+ * wait for the connection, and goes on connecting until it succeeds, the client is closed, or the
+ * server refuses it for good. The first call loads the wasm module; if that fails, the client
+ * closes, and requests reject with `INTERNAL`.
+ *
+ * A request that has waited for half a minute rejects with `DISCONNECTED`.
+ *
+ * @param url for example `wss://example.com/v1/ws`; on a page it may be relative, such as `/v1/ws`
+ * @throws {TypeError} for a wrong argument
+ * @throws {StreamgateError} `CONFIG` if the URL is invalid
+ */
+export function open(url: string | URL, options?: OpenOptions): Client;
 
 /**
  * Connects to a streamgate server. The first call loads the wasm module.

@@ -6,25 +6,25 @@ import { test } from "node:test";
 
 import { FakeModule, load } from "./fake-module.mjs";
 
-const { makeConnect } = await load("client.js");
+const { makeEntryPoints } = await load("client.js");
 const { Entry } = await load("entry.js");
 
 async function start(options) {
   const module = new FakeModule("open");
-  const connect = makeConnect(() => module);
+  const { connect } = makeEntryPoints(() => module);
   const client = await connect("ws://localhost", { WebSocket: module.WebSocket, ...options });
   return { client, module };
 }
 
 /** Calls, and what the message of each must contain. */
 const WRONG = [
-  [(c) => c.ack("s", "g", 5), /^ids must be .*, not 5$/],
-  [(c) => c.ack("s", "g", {}), /^ids must be .*, not Object$/],
-  [(c) => c.ack("s", "g", undefined), /^ids must be .*, not undefined$/],
-  [(c) => c.ack("s", "g", null), /^ids must be .*, not null$/],
-  [(c) => c.ack("s", "g", { id: 5 }), /^ids must be .*, not Object$/],
-  [(c) => c.ack("s", "g", ["1-0", 5]), /^one of ids must be .*, not 5$/],
-  [(c) => c.ack("s", "g", [["1-0"]]), /^one of ids must be .*, not Array$/],
+  [(c) => c.ack("s", "g", 5), /^the id of an entry must be a string, not 5$/],
+  [(c) => c.ack("s", "g", {}), /^the id of an entry must be a string, not Object$/],
+  [(c) => c.ack("s", "g", undefined), /^the id of an entry must be a string, not undefined$/],
+  [(c) => c.ack("s", "g", null), /^the id of an entry must be a string, not null$/],
+  [(c) => c.ack("s", "g", { id: 5 }), /^the id of an entry must be a string, not 5$/],
+  [(c) => c.ack("s", "g", ["1-0", 5]), /^the id of an entry must be a string, not 5$/],
+  [(c) => c.ack("s", "g", [["1-0"]]), /^the id of an entry must be a string, not Array$/],
   [(c) => c.ack("s", "g", "1-0", "2-0"), /^options must be an object, not '2-0'$/],
   [(c) => c.add("s", { price: 5 }), /^the value of field 'price' must be a string or a Uint8Array, not 5$/],
   [(c) => c.add("s", [["price", null]]), /^the value of field 'price' must be .*, not null$/],
@@ -107,7 +107,7 @@ test("wrong options of connect are TypeErrors", async () => {
   ]) {
     await assert.rejects(start(options), { name: "TypeError", message }, JSON.stringify(options));
   }
-  const connect = makeConnect(() => new FakeModule("open"));
+  const { connect } = makeEntryPoints(() => new FakeModule("open"));
   await assert.rejects(connect(undefined), { name: "TypeError", message: /^url must be .*, not undefined$/ });
   await assert.rejects(connect("ws://localhost", 5), { name: "TypeError", message: /^options must be an object/ });
 });
@@ -117,7 +117,7 @@ test("a connect time-out beyond the longest timer counts as the longest timer", 
   for (const connectTimeoutMs of [1, 2 ** 31 - 1, 2 ** 31, 2 ** 32 + 5, Number.MAX_SAFE_INTEGER]) {
     const module = new FakeModule("open");
     const open = (timeout) => void timeouts.push(timeout);
-    const connect = makeConnect(() => ({ exports: { ...module.exports, open } }));
+    const { connect } = makeEntryPoints(() => ({ exports: { ...module.exports, open } }));
     await connect("ws://localhost", { WebSocket: module.WebSocket, connectTimeoutMs });
   }
   assert.deepEqual(timeouts, [1, 2 ** 31 - 1, 2 ** 31 - 1, 2 ** 31 - 1, 2 ** 31 - 1]);

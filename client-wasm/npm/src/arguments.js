@@ -51,12 +51,10 @@ export function tailStart(from = "now", what) {
 }
 
 /** Takes an id, an entry or anything else with an `id`, or several of these. */
-export function idList(value, what) {
-  const wanted = "an entry or an id";
-  const idOf = (item) => item?.id ?? item;
-  if (typeof idOf(value) === "string") return list([idOf(value)]);
-  if (!value?.[Symbol.iterator]) wrong(what, `${wanted}, or several`, value);
-  return list(Array.from(value, (item) => (typeof idOf(item) === "string" ? idOf(item) : wrong(`one of ${what}`, wanted, item))));
+export function idList(value) {
+  const idOf = (item) => text(item?.id ?? item, "the id of an entry")[0];
+  const isList = typeof value === "object" && value?.[Symbol.iterator];
+  return list(isList ? Array.from(value, idOf) : [idOf(value)]);
 }
 
 /** Takes the URL for a socket: absolute, and of a WebSocket. */

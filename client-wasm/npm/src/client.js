@@ -7,7 +7,7 @@ import { asyncDispose, deferred } from "./deferred.js";
 import { Deliveries } from "./deliveries.js";
 import { StreamgateError } from "./errors.js";
 import * as operations from "./operations.js";
-import { CONNECT_TIMEOUT_MS, CONNECT_PARAMETERS, CLOSE as CLOSE_PARAMETERS, CONSUME, REQUESTS, TAIL } from "./parameters.js";
+import * as parameters from "./parameters.js";
 import { Reader } from "./reader.js";
 import { settle } from "./replies.js";
 import { ABNORMAL, Socket } from "./socket.js";
@@ -16,6 +16,11 @@ import { encode } from "./writer.js";
 
 /** The longest timer that every runtime supports; longer ones fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** The requests that may wait until the module is loaded: as many as wait in it without a connection. */
+const MAX_EARLY = 2 ** 16;
+
+const MODULE_FAILED = "the WebAssembly module failed";
 
 /** The events that a page receives when it, or the network, comes back. */
 const RETURN_EVENTS = ["online", "pageshow", "resume", "visibilitychange"];
@@ -41,28 +46,33 @@ export class StateEvent extends Event {
 }
 
 /**
- * Makes a platform's `connect`. The first call loads the module, not the import.
+ * Makes a platform's `open` and `connect`. Their first call loads the module, not the import.
  *
  * @param {() => WebAssembly.Instance | Promise<WebAssembly.Instance>} instantiate
  */
-export function makeConnect(instantiate) {
-  return async function connect(...values) {
-    const [[address], options] = check(CONNECT_PARAMETERS, values);
-    const { signal } = options;
-    signal?.throwIfAborted();
-    const { exports } = await instantiate();
-    signal?.throwIfAborted();
-    const client = new Client(exports, address, options);
-    const abort = () => client.abort();
-    signal?.addEventListener("abort", abort, { once: true });
-    try {
-      await client[ready]();
-    } catch (error) {
-      throw signal?.aborted ? signal.reason : error;
-    } finally {
-      signal?.removeEventListener("abort", abort);
-    }
-    return client;
+export function makeEntryPoints(instantiate) {
+  return {
+    open(...values) {
+      const [[url], options] = check(parameters.OPEN, values);
+      return new Client(instantiate, url, { ...options, retry: true });
+    },
+
+    async connect(...values) {
+      const [[url], options] = check(parameters.CONNECT, values);
+      const { signal } = options;
+      signal?.throwIfAborted();
+      const client = new Client(instantiate, url, options);
+      const abort = () => client.abort();
+      signal?.addEventListener("abort", abort, { once: true });
+      try {
+        await client[ready]();
+      } catch (error) {
+        throw signal?.aborted ? signal.reason : error;
+      } finally {
+        signal?.removeEventListener("abort", abort);
+      }
+      return client;
+    },
   };
 }
 
@@ -75,6 +85,8 @@ const ready = Symbol("ready");
 export class Client extends EventTarget {
   /** The exports of this client's instance of the module, until it is closed. */
   #module;
+  /** The calls of the module until it is loaded. */
+  #early = [];
   #url;
   #WebSocket;
   #socket;
@@ -90,19 +102,19 @@ export class Client extends EventTarget {
   #open = deferred();
   #closed = deferred();
 
-  constructor(module, url, { WebSocket, connectTimeoutMs, exactlyOnce, token }) {
+  constructor(instantiate, url, { WebSocket, connectTimeoutMs, exactlyOnce, token, retry }) {
     super();
-    const timeout = Math.min(connectTimeoutMs ?? CONNECT_TIMEOUT_MS, LONGEST_TIMER_MS);
+    const timeout = Math.min(connectTimeoutMs ?? parameters.CONNECT_TIMEOUT_MS, LONGEST_TIMER_MS);
     const isFixed = typeof token === "string";
     const source = isFixed ? FIXED : token ? ON_DEMAND : NO_TOKEN;
     if (source !== NO_TOKEN) checkTokenUrl(url);
     this.#token = token;
-    this.#module = module;
     this.#url = url;
     this.#WebSocket = WebSocket;
     const start = [...randomBytes(16), ...encoder.encode(isFixed ? token : "")];
     this.#listen("addEventListener");
-    this.#call("open", start, timeout, exactlyOnce ?? true, source);
+    this.#call("open", start, timeout, exactlyOnce ?? true, source, retry ?? false);
+    void this.#load(instantiate);
   }
 
   get state() {
@@ -110,27 +122,27 @@ export class Client extends EventTarget {
   }
 
   static {
-    for (const [method, [operation, ...parameters]] of Object.entries(REQUESTS)) {
+    for (const [method, [operation, ...own]] of Object.entries(parameters.REQUESTS)) {
       this.prototype[method] = function (...values) {
-        return this.#request(operation, parameters, values);
+        return this.#request(operation, own, values);
       };
     }
   }
 
   tail(...values) {
-    const [fields, { from, ...options }] = check(TAIL, values);
+    const [fields, { from, ...options }] = check(parameters.TAIL, values);
     const isAfter = fields[1] === operations.AFTER;
     return new Tail(this.#subscribe(operations.TAIL, fields), { from: isAfter ? from : undefined, ...options });
   }
 
   consume(...values) {
-    const [fields, options] = check(CONSUME, values);
+    const [fields, options] = check(parameters.CONSUME, values);
     const ack = (...ids) => this.ack(values[0], values[1], ...ids);
     return new Deliveries(this.#subscribe(operations.CONSUME, fields), ack, options);
   }
 
   close(...values) {
-    const [[timeoutMs]] = check(CLOSE_PARAMETERS, values);
+    const [[timeoutMs]] = check(parameters.CLOSE, values);
     this.#call("close", undefined, timeoutMs);
     return this.#closed.promise;
   }
@@ -148,12 +160,13 @@ export class Client extends EventTarget {
   }
 
   /** Makes a request, and a promise for its reply. An invalid argument rejects the promise. */
-  async #request(operation, parameters, values) {
-    const [fields, { signal }] = check(parameters, values);
+  async #request(operation, own, values) {
+    const [fields, { signal }] = check(own, values);
     signal?.throwIfAborted();
-    if (!this.#module) throw closed();
+    const refusal = this.#refusal();
+    if (refusal) throw refusal;
     const id = this.#start("request", operation, fields);
-    if (!this.#module) throw trapped();
+    if (this.#isClosed) throw failed();
     if (!signal) return new Promise((resolve, reject) => this.#requests.set(id, { resolve, reject }));
 
     const reply = deferred();
@@ -173,15 +186,26 @@ export class Client extends EventTarget {
   /** Returns what starts a subscription: it takes a sink, and returns how to control it. */
   #subscribe(subscription, fields) {
     return (sink) => {
-      if (!this.#module) return void sink.reject(closed());
+      const refusal = this.#refusal();
+      if (refusal) return void sink.reject(refusal);
       const id = this.#start("subscribe", subscription, fields);
-      if (!this.#module) return void sink.reject(trapped());
+      if (this.#isClosed) return void sink.reject(failed());
       this.#requests.set(id, sink);
       return {
         consumed: (entries, bytes) => this.#call("consumed", undefined, id, entries, bytes),
         cancel: () => this.#cancel(id),
       };
     };
+  }
+
+  get #isClosed() {
+    return this.#state === "closed";
+  }
+
+  /** Returns why no further request is taken. */
+  #refusal() {
+    if (this.#isClosed) return new StreamgateError("CLOSED", "the client is closed", "never");
+    if (this.#early?.length > MAX_EARLY) return new StreamgateError("OVERLOADED", "too many requests wait", "later");
   }
 
   /** Starts a request or a subscription, and returns its id. */
@@ -195,8 +219,23 @@ export class Client extends EventTarget {
     this.#call("cancel", undefined, id);
   }
 
+  /** Loads the module, and makes the calls that came before. */
+  async #load(instantiate) {
+    try {
+      this.#module = (await instantiate()).exports;
+    } catch (error) {
+      this.#open.reject(error);
+      this.#fail(error);
+    }
+    const early = this.#early;
+    this.#early = undefined;
+    for (const call of early) this.#call(...call);
+  }
+
   /** Calls the module with bytes and numbers, unless the client is closed, and schedules a pump. */
   #call(method, bytes, ...numbers) {
+    // The next request overwrites its bytes.
+    if (this.#early) return void this.#early.push([method, bytes?.slice(), ...numbers]);
     const module = this.#module;
     if (!module) return;
     try {
@@ -216,8 +255,8 @@ export class Client extends EventTarget {
   #fail(error) {
     const requests = [...this.#requests.values()];
     this.#requests.clear();
-    for (const request of requests) request.reject(trapped());
-    this.#enterState(new StateEvent("closed", ABNORMAL, `the module trapped: ${error.message}`), "INTERNAL");
+    for (const request of requests) request.reject(failed());
+    this.#enterState(new StateEvent("closed", ABNORMAL, `${MODULE_FAILED}: ${error.message}`), "INTERNAL");
   }
 
   /** Schedules a pump: one for everything that happens in this turn of the event loop. */
@@ -320,7 +359,8 @@ export class Client extends EventTarget {
       this.#open.reject(new StreamgateError(error, why, error === "DISCONNECTED" ? "later" : "never"));
       this.#closed.resolve();
     }
-    this.dispatchEvent(event);
+    // The state before was the same.
+    if (event.state !== "connecting") this.dispatchEvent(event);
   }
 
   /** `resume` and `visibilitychange` are dispatched to the document, and bubble no further. */
@@ -362,10 +402,6 @@ function now() {
   return performance.now();
 }
 
-function trapped() {
-  return new StreamgateError("INTERNAL", "the module trapped", "never");
-}
-
-function closed() {
-  return new StreamgateError("CLOSED", "the client is closed", "never");
+function failed() {
+  return new StreamgateError("INTERNAL", MODULE_FAILED, "never");
 }

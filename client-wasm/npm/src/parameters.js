@@ -90,13 +90,15 @@ export const CONSUME = [
 
 export const CLOSE = [{}, { timeoutMs: or(wholeNumber, CLOSE_TIMEOUT_MS) }];
 
-export const CONNECT_PARAMETERS = [
-  { url: webSocketUrl },
-  {
-    signal,
-    WebSocket: local(isFunction, "a constructor"),
-    connectTimeoutMs: optional(wholeNumber),
-    exactlyOnce: local((value) => typeof value === "boolean", "a boolean"),
-    token: local((value) => isFunction(value) || typeof value === "string", "a string or a function"),
-  },
-];
+const url = { url: webSocketUrl };
+const isBoolean = local((value) => typeof value === "boolean", "a boolean");
+const openOptions = {
+  WebSocket: local(isFunction, "a constructor"),
+  connectTimeoutMs: optional(wholeNumber),
+  exactlyOnce: isBoolean,
+  token: local((value) => isFunction(value) || typeof value === "string", "a string or a function"),
+};
+
+export const OPEN = [url, openOptions];
+
+export const CONNECT = [url, { ...openOptions, retry: isBoolean, signal }];

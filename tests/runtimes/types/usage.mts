@@ -11,6 +11,7 @@ import {
   type Gap,
   GapError,
   type GapReason,
+  open,
   type ReadResult,
   type Retry,
   type Skipped,
@@ -135,6 +136,17 @@ export async function subscriptions(client: Client, signal: AbortSignal) {
     same<Same<typeof batch.entries, Delivery[]>>();
     await batch.ack();
   }
+}
+
+export async function lifetimes() {
+  const client = open(new URL("wss://example.com/v1/ws"), { token: () => "token", exactlyOnce: false });
+  same<Same<typeof client, Client>>();
+  same<Same<ReturnType<typeof client.close>, Promise<void>>>();
+  await client.close({ timeoutMs: 100 });
+  same<Same<ReturnType<typeof client.abort>, void>>();
+  await connect("/v1/ws", { retry: true });
+  // @ts-expect-error: a client that is opened always goes on
+  open("/v1/ws", { retry: false });
 }
 
 export function events(client: Client) {

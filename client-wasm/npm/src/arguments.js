@@ -15,12 +15,12 @@ export function text(value, what) {
   return typeof value === "string" ? [value] : wrong(what, "a string", value);
 }
 
-/** Takes a name, or a field's value: bytes, or text that UTF-8 can encode. */
-export function name(value, what) {
+/** Takes a name, or the value of a field: bytes, or text that UTF-8 can encode. */
+export function name(value, what, field) {
   if (value instanceof Uint8Array) return [value];
-  if (typeof value !== "string") wrong(what, "a string or a Uint8Array", value);
+  if (typeof value !== "string") wrong(what, "a string or a Uint8Array", value, field);
   // UTF-8 cannot encode it.
-  if (LONE_SURROGATE.test(value)) wrong(what, "without a lone surrogate", value);
+  if (LONE_SURROGATE.test(value)) wrong(what, "without a lone surrogate", value, field);
   return [value];
 }
 
@@ -36,7 +36,7 @@ export function flatFields(fields, what) {
   const flat = [];
   for (const pair of Symbol.iterator in fields ? fields : Object.entries(fields)) {
     if (!Array.isArray(pair) || pair.length !== 2) wrong("a field", "a pair", pair);
-    flat.push(...name(pair[0], "the name of a field"), ...name(pair[1], `the value of field '${pair[0]}'`));
+    flat.push(...name(pair[0], "the name of a field"), ...name(pair[1], "the value of field", pair[0]));
   }
   return [flat.length / 2, ...flat];
 }
@@ -95,9 +95,9 @@ export function or(check, byDefault) {
  * Returns all that travels, in the order of the checks, and the options.
  */
 export function check([parameters, known], values) {
-  let fields = [];
+  const fields = [];
   let index = 0;
-  for (const what in parameters) fields = fields.concat(parameters[what](values[index++], what));
+  for (const what in parameters) append(fields, parameters[what](values[index++], what));
   const { [index]: options = {} } = values;
   if (!isObject(options)) wrong("options", "an object", options);
   for (const what in options) {
@@ -105,8 +105,13 @@ export function check([parameters, known], values) {
       throw new TypeError(`unknown option '${what}'; did you mean '${nearest(what, Object.keys(known))}'?`);
     }
   }
-  for (const what in known) fields = fields.concat(known[what](options[what], what));
+  for (const what in known) append(fields, known[what](options[what], what));
   return [fields, options];
+}
+
+/** A spread would use the stack, and `concat` is slow. */
+function append(fields, more) {
+  for (const field of more) fields.push(field);
 }
 
 /** Throws if a token may not be sent to a URL. */
@@ -117,9 +122,11 @@ export function checkTokenUrl(url) {
   }
 }
 
-function wrong(what, wanted, value) {
+/** `field` is the name of the field of which `what` is. */
+function wrong(what, wanted, value, field) {
   const shown = isObject(value) ? value.constructor?.name : typeof value === "string" ? `'${value}'` : String(value);
-  throw new TypeError(`${what} must be ${wanted}, not ${shown}`);
+  const whole = field === undefined ? what : `${what} '${field}'`;
+  throw new TypeError(`${whole} must be ${wanted}, not ${shown}`);
 }
 
 /** Returns the name that has the most letters of a word, in its order. */

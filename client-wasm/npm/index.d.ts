@@ -611,7 +611,8 @@ export function open(url: string | URL, options?: OpenOptions): Client;
  * Connects to a streamgate server. The first call loads the wasm module.
  *
  * @param url for example `wss://example.com/v1/ws`; on a page it may be relative, such as `/v1/ws`
- * @throws {StreamgateError} `DISCONNECTED` if there is no connection, `CONFIG` if the URL is
- * invalid
+ * @throws {TypeError} for a wrong argument
+ * @throws {StreamgateError} `DISCONNECTED` if there is no connection and no `retry`; `CONFIG` if the
+ * URL is invalid
  */
 export function connect(url: string | URL, options?: ConnectOptions): Promise<Client>;

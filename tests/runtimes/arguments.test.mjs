@@ -94,6 +94,16 @@ test("an acknowledgement takes entries and ids, one or several", async () => {
   }
 });
 
+test("the name of a field to get is a string", () => {
+  const entry = new Entry("1-0", [["a", "b"]]);
+  assert.deepEqual([entry.get("a"), entry.get("b"), entry.getBytes("b")], ["b", undefined, undefined]);
+  const wrong = { name: "TypeError", message: /^name must be a string, not (5|Uint8Array)$/ };
+  for (const name of [5, new Uint8Array([97])]) {
+    assert.throws(() => entry.get(name), wrong);
+    assert.throws(() => entry.getBytes(name), wrong);
+  }
+});
+
 test("wrong options of connect are TypeErrors", async () => {
   for (const [options, message] of [
     [{ tokn: "t" }, /^unknown option 'tokn'; did you mean 'token'\?$/],

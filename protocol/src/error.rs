@@ -209,6 +209,7 @@ fn leading_code(message: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Fault;
 
     #[test]
     fn the_code_is_the_first_word() {
@@ -270,6 +271,12 @@ mod tests {
         );
         let rebuilt = CacheError::from_code(error.code(), error.message());
         assert_eq!(rebuilt.retry_after(), error.retry_after());
+        let fault = Fault::from(&error);
+        assert_eq!(
+            (&*fault.message, fault.retry_after_ms),
+            ("too many requests", Some(1_501))
+        );
+        assert_eq!(CacheError::from(&fault), error);
     }
 
     #[test]

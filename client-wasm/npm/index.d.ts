@@ -18,12 +18,13 @@ export type ConnectionState = "connecting" | "open" | "degraded" | "reconnecting
 /** A constructor with the interface of the web's `WebSocket`, such as that of npm's `ws`. */
 export type WebSocketConstructor = new (url: string, protocols?: string | string[]) => any;
 
-export interface ConnectOptions {
-  /** Gives up connecting; `connect` rejects with the signal's reason. No effect after that. */
-  signal?: AbortSignal | undefined;
+export interface OpenOptions {
   /** Replaces the global `WebSocket`, for runtimes that have none. */
   WebSocket?: WebSocketConstructor | undefined;
-  /** How long one attempt to connect may take, in milliseconds. Default: 10 000. */
+  /**
+   * How long one attempt to connect may take, in milliseconds. More than 2 147 483 647, the longest
+   * timer, counts as that. Default: 10 000.
+   */
   connectTimeoutMs?: number | undefined;
   /**
    * Whether an add is stored exactly once even if the client has to send it again. It costs Redis
@@ -41,6 +42,21 @@ export interface ConnectOptions {
    * closes. After any other error it calls again later.
    */
   token?: string | ((request: TokenRequest) => string | Promise<string>) | undefined;
+}
+
+export interface ConnectOptions extends OpenOptions {
+  /** Gives up connecting; `connect` rejects with the signal's reason. No effect after that. */
+  signal?: AbortSignal | undefined;
+  /**
+   * Whether to go on if the first attempt to connect fails, as after a lost connection. Default:
+   * false; `connect` rejects.
+   */
+  retry?: boolean | undefined;
+}
+
+export interface CloseOptions {
+  /** How long to wait for requests, in milliseconds. Default: 5 000. */
+  timeoutMs?: number | undefined;
 }
 
 /** Why the client needs a token. */
@@ -77,6 +93,9 @@ export interface ReadOptions extends CallOptions {
  * surrogate, which UTF-8 cannot encode, is a `TypeError`.
  */
 export type Bytes = string | Uint8Array;
+
+/** An entry, or another object that has its id, such as a {@link PendingEntry}; or the id itself. */
+export type EntryRef = string | { readonly id: string };
 
 /** The fields of a new entry. Pairs keep their order, and names may repeat. */
 export type Fields =
@@ -280,8 +299,8 @@ export interface TailBatch {
 
 /**
  * The entries of a stream, in order, as they are added. A tail begins when it is created. It ends
- * when a loop over it is left, with its signal, or with its first error, with which the loop
- * rejects: an error of the server, such as `WRONGTYPE`; `CLOSED` if the client is closed;
+ * when a loop over it is left, when the client is closed, with its signal, or with its first error,
+ * with which the loop rejects: an error of the server, such as `WRONGTYPE`; `CLOSED` if the client is aborted;
  * `OVERLOADED` if too many gaps wait to be taken, or too many requests to be sent.
  *
  * A lost connection does not end a tail, nor does a server that loses its Redis: the tail continues
@@ -332,7 +351,7 @@ export interface DeliveryBatch {
  * entry at most.
  *
  * After a lost connection it continues, and first yields the entries whose delivery was lost. If
- * the client is closed, it ends with `UNKNOWN_OUTCOME`; if the group does not exist, or is
+ * the client is aborted, it ends with `UNKNOWN_OUTCOME`; if the group does not exist, or is
  * destroyed, with
  * `NOGROUP`.
  */
@@ -376,8 +395,8 @@ export interface ClientEventMap {
 /**
  * A failure. Compare `code`, never `message`.
  *
- * An argument of a wrong type is a `TypeError` instead. An aborted request rejects with its
- * signal's reason.
+ * An argument of a wrong type, or an unknown option, is a `TypeError` instead, and nothing is sent.
+ * An aborted request rejects with its signal's reason.
  */
 export class StreamgateError extends Error {
   protected constructor();
@@ -389,6 +408,11 @@ export class StreamgateError extends Error {
    */
   readonly code: string;
   readonly retry: Retry;
+  /**
+   * The shortest pause, in milliseconds, before the same request may succeed, if the server named
+   * one: it does so with an `OVERLOADED` because requests come too fast. `undefined` otherwise.
+   */
+  readonly retryAfterMs: number | undefined;
 }
 
 /**
@@ -464,9 +488,10 @@ export class Client extends EventTarget {
   /**
    * Acknowledges entries, which are then no longer pending (`XACK`).
    *
+   * @param ids one or several entries or ids
    * @returns how many of them were pending
    */
-  ack(stream: Bytes, group: Bytes, ids: string | Iterable<string>, options?: CallOptions): Promise<number>;
+  ack(stream: Bytes, group: Bytes, ids: EntryRef | Iterable<EntryRef>, options?: CallOptions): Promise<number>;
 
   /** Returns the consumers of a group, sorted by name (`XINFO CONSUMERS`). */
   consumers(stream: Bytes, group: Bytes, options?: CallOptions): Promise<ConsumerInfo[]>;
@@ -523,13 +548,26 @@ export class Client extends EventTarget {
   consume(stream: Bytes, group: Bytes, consumer: Bytes, options?: ConsumeOptions): Deliveries;
 
   /**
-   * Closes the connection. Every request rejects, and every loop ends, with `CLOSED`. Requests that
+   * Closes the client once the requests that were made are done. Resolves when the connection has
+   * ended.
+   *
+   * Further requests reject with `CLOSED`. Loops over tails and consumers end normally, after the
+   * entries that have arrived; an entry that is not acknowledged yet stays pending. Reads that wait
+   * reject at once, as by {@link abort}, and so do requests that are not done in time. The time of
+   * the first call counts.
+   *
+   * @throws {TypeError} for a wrong argument
+   */
+  close(options?: CloseOptions): Promise<void>;
+
+  /**
+   * Ends the client at once. Every request rejects, and every loop ends, with `CLOSED`. Requests that
    * were sent and change something, and consumers, end with `UNKNOWN_OUTCOME`: the server may have
    * performed them, or delivered entries that never arrived.
    */
-  close(): Promise<void>;
+  abort(): void;
 
-  /** Closes the connection, for `await using`. */
+  /** Closes the client, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 
   addEventListener<K extends keyof ClientEventMap>(
@@ -556,10 +594,25 @@ export class Client extends EventTarget {
 }
 
 /**
+ * Returns a client at once, in the state `"connecting"`. It takes requests and subscriptions, which
+ * wait for the connection, and goes on connecting until it succeeds, the client is closed, or the
+ * server refuses it for good. The first call loads the wasm module; if that fails, the client
+ * closes, and requests reject with `INTERNAL`.
+ *
+ * A request that has waited for half a minute rejects with `DISCONNECTED`.
+ *
+ * @param url for example `wss://example.com/v1/ws`; on a page it may be relative, such as `/v1/ws`
+ * @throws {TypeError} for a wrong argument
+ * @throws {StreamgateError} `CONFIG` if the URL is invalid
+ */
+export function open(url: string | URL, options?: OpenOptions): Client;
+
+/**
  * Connects to a streamgate server. The first call loads the wasm module.
  *
  * @param url for example `wss://example.com/v1/ws`; on a page it may be relative, such as `/v1/ws`
- * @throws {StreamgateError} `DISCONNECTED` if there is no connection, `CONFIG` if the URL is
- * invalid
+ * @throws {TypeError} for a wrong argument
+ * @throws {StreamgateError} `DISCONNECTED` if there is no connection and no `retry`; `CONFIG` if the
+ * URL is invalid
  */
-export function connect(url: string, options?: ConnectOptions): Promise<Client>;
+export function connect(url: string | URL, options?: ConnectOptions): Promise<Client>;

@@ -60,9 +60,9 @@ pub fn input(length: usize) -> *mut u8 {
 }
 
 /// Begins to connect. The input is 128 random bits, then the token if `token` is 1; 0 for none, 2
-/// for tokens on demand.
+/// for tokens on demand. `retry` says whether another attempt follows if the first one fails.
 #[wasm_bindgen]
-pub fn open(connect_timeout_ms: u32, exactly_once: bool, token: u32, now: f64) {
+pub fn open(connect_timeout_ms: u32, exactly_once: bool, token: u32, retry: bool, now: f64) {
     let input = take_input();
     let (bits, text) = input.split_at_checked(ID_BYTES).unwrap_or_default();
     let mut id = [0; ID_BYTES];
@@ -70,6 +70,7 @@ pub fn open(connect_timeout_ms: u32, exactly_once: bool, token: u32, now: f64) {
     let config = ClientConfig::default()
         .connect_timeout_ms(connect_timeout_ms)
         .exactly_once(exactly_once)
+        .retry_first_connect(retry)
         .token_source(match token {
             0 => TokenSource::None,
             1 => TokenSource::Fixed(text_of(text)),
@@ -112,10 +113,16 @@ pub fn cancel(id: f64) {
     with_engine(|engine| engine.cancel(id as u64));
 }
 
-/// Closes the client.
+/// Closes the client, once its requests are done or this time is over.
 #[wasm_bindgen]
-pub fn close(now: f64) {
-    with_engine(|engine| engine.close(now as u64));
+pub fn close(timeout_ms: f64, now: f64) {
+    with_engine(|engine| engine.close(timeout_ms as u64, now as u64));
+}
+
+/// Ends the client at once.
+#[wasm_bindgen]
+pub fn abort(now: f64) {
+    with_engine(|engine| engine.abort(now as u64));
 }
 
 /// Probes the connection, or reconnects, at once: the network or the page came back.

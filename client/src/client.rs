@@ -12,6 +12,7 @@ mod subscribing;
 mod subscription_stream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use streamgate_protocol::close;
@@ -25,6 +26,9 @@ use self::response_future::ResponseFuture;
 pub(crate) use self::signal::QueuedSignal;
 use crate::command::Command;
 use crate::engine::ConnectionState;
+
+/// How long [`Client::close`] waits for requests: much longer than a server needs for them.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client of a streamgate server.
 ///
@@ -204,16 +208,38 @@ impl Client {
         self.driver.signal_network_change();
     }
 
-    /// Closes the connection for all handles, and waits for its end.
-    ///
-    /// Every request and subscription fails with `CLOSED`. Those that were sent and change
-    /// something, and consumers, fail with `UNKNOWN_OUTCOME`.
+    /// Closes the client for all handles, as [`close_within`](Self::close_within) does within five
+    /// seconds.
     pub async fn close(&self) {
-        self.driver.signal_close();
+        self.close_within(CLOSE_TIMEOUT).await;
+    }
+
+    /// Closes the client for all handles once its requests are done, and waits for the end of the
+    /// connection.
+    ///
+    /// Further requests fail with `CLOSED`. Tails and consumers end without an error, after the
+    /// items that have arrived. Reads that wait for entries fail at once, as by
+    /// [`abort`](Self::abort), and so do requests that are not done after `timeout`. The timeout of
+    /// the first call counts.
+    ///
+    /// # Cancel safety
+    ///
+    /// The client closes even if the future is dropped after its first poll.
+    pub async fn close_within(&self, timeout: Duration) {
+        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        self.driver.signal_close(timeout_ms);
         let mut states = self.driver.states.clone();
         let _ = states
             .wait_for(|state| matches!(state, ConnectionState::Closed { .. }))
             .await;
+    }
+
+    /// Ends the client for all handles at once, without waiting for the end of the connection.
+    ///
+    /// Every request and subscription fails with `CLOSED`. Those that were sent and change
+    /// something, and consumers, fail with `UNKNOWN_OUTCOME`.
+    pub fn abort(&self) {
+        self.driver.signal_abort();
     }
 
     fn request(&self, operation: Operation<'static>) -> ResponseFuture<'_> {

@@ -10,9 +10,9 @@ use crate::engine::NewRequest;
 /// Takes the result of one request.
 pub(crate) type ReplySender = oneshot::Sender<CacheResult<Reply>>;
 
-/// Takes a subscription's items, and the error that ends it. Bounded by the credit that the engine
-/// grants, and by its limit on items that cost none.
-pub(crate) type ItemSender = mpsc::UnboundedSender<CacheResult<Item>>;
+/// Takes a subscription's items, and what ends it: an error, or `None` if its owner closed the
+/// client. Bounded by the credit that the engine grants, and by its limit on items that cost none.
+pub(crate) type ItemSender = mpsc::UnboundedSender<CacheResult<Option<Item>>>;
 
 /// A command of a handle to the driver.
 #[derive(Debug)]
@@ -40,5 +40,8 @@ pub(crate) enum Command {
         id: u64,
     },
     NetworkChanged(QueuedSignal),
-    Close(QueuedSignal),
+    /// Close once all requests are done, or this time in milliseconds is over.
+    Close(u64, QueuedSignal),
+    /// End at once.
+    Abort(QueuedSignal),
 }

@@ -119,13 +119,18 @@ impl<C: Connector, K: Clock> Driver<C, K> {
                     drop(queued);
                     engine.network_changed(now);
                 }
-                Some(Command::Close(queued)) => {
+                Some(Command::Close(timeout_ms, queued)) => {
                     drop(queued);
-                    engine.close(now);
+                    engine.close(timeout_ms, now);
                 }
+                Some(Command::Abort(queued)) => {
+                    drop(queued);
+                    engine.abort(now);
+                }
+                // Nobody waits for any request.
                 None => {
                     self.handles_dropped = true;
-                    engine.close(now);
+                    engine.abort(now);
                 }
             }
         }

@@ -103,6 +103,8 @@ pub struct Engine {
     /// Why the client closes: the code and the reason that its owner sees, if they are not those of
     /// the server's close.
     stopped_with: Option<(u16, &'static str)>,
+    /// The owner closes the client, at the latest then.
+    close_at: Option<Millis>,
     /// Before then, the server wants no further connection.
     connect_not_before: Millis,
     actions: VecDeque<SocketAction>,
@@ -133,6 +135,7 @@ impl Engine {
             availability: Availability::default(),
             tokens,
             stopped_with: None,
+            close_at: None,
             connect_not_before: 0,
             actions: VecDeque::new(),
             events: VecDeque::new(),
@@ -153,7 +156,7 @@ impl Engine {
         self.phase == ConnectionPhase::Closed
     }
 
-    /// Whether it is closed or closing.
+    /// Whether it is closed, or its socket is.
     fn is_ending(&self) -> bool {
         matches!(
             self.phase,
@@ -226,7 +229,16 @@ impl Engine {
         let recovery = self.late_recovery.due_at.filter(|_| is_open);
         let queue = self.queue.next_deadline();
         let renewal = self.tokens.renew_at().filter(|_| is_open);
-        let deadlines = [phase, queue, producers, availability, recovery, renewal];
+        let close = self.close_deadline();
+        let deadlines = [
+            close,
+            phase,
+            queue,
+            producers,
+            availability,
+            recovery,
+            renewal,
+        ];
         deadlines.into_iter().fold(None, earlier)
     }
 }

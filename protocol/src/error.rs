@@ -1,6 +1,7 @@
 //! How operations fail: [`CacheError`], its [`ErrorKind`], and the [table of codes](CODES).
 
 use std::fmt;
+use std::time::Duration;
 
 pub mod code;
 
@@ -35,6 +36,9 @@ pub enum CacheError {
     /// A bug in streamgate.
     InternalError(String),
 }
+
+/// Stands before the pause at the end of a message.
+const RETRY_AFTER: &str = "; retry after ";
 
 /// Whether a failed call may be made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,6 +94,27 @@ impl CacheError {
                 Self::BackendError(text)
             }
         }
+    }
+
+    /// Adds the shortest pause before the same call may succeed, rounded up to milliseconds.
+    ///
+    /// It becomes the end of the message: `OVERLOADED too many requests; retry after 1200 ms`. Only
+    /// a [`BackendError`](Self::BackendError) has one; the other variants stay as they are.
+    #[must_use]
+    pub fn with_retry_after(mut self, pause: Duration) -> Self {
+        if let Self::BackendError(message) = &mut self {
+            let ms = pause.as_nanos().div_ceil(1_000_000);
+            message.push_str(&format!("{RETRY_AFTER}{ms} ms"));
+        }
+        self
+    }
+
+    /// Returns the shortest pause before the same call may succeed, if the backend or the server
+    /// named one. A server does if calls come faster than it allows, with `OVERLOADED`.
+    pub fn retry_after(&self) -> Option<Duration> {
+        split_retry_after(self.message())
+            .1
+            .map(Duration::from_millis)
     }
 
     /// Returns the code, such as `NOGROUP`. A message that begins with none has `ERR`.
@@ -162,6 +187,15 @@ impl Retry {
     }
 }
 
+/// Divides a message into what it says and the milliseconds of the pause at its end.
+pub(crate) fn split_retry_after(message: &str) -> (&str, Option<u64>) {
+    let parts = message
+        .strip_suffix(" ms")
+        .and_then(|message| message.rsplit_once(RETRY_AFTER))
+        .and_then(|(message, ms)| Some((message, Some(ms.parse().ok()?))));
+    parts.unwrap_or((message, None))
+}
+
 /// A code is a first word of capitals, digits and underscores, as Redis writes them.
 fn leading_code(message: &str) -> Option<&str> {
     let bytes = message.as_bytes();
@@ -175,6 +209,7 @@ fn leading_code(message: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Fault;
 
     #[test]
     fn the_code_is_the_first_word() {
@@ -222,6 +257,42 @@ mod tests {
         assert_eq!(error.code(), "NEWCODE");
         assert_eq!(error.kind(), ErrorKind::Other);
         assert_eq!(error.retry(), Retry::Never);
+    }
+
+    #[test]
+    fn a_pause_is_part_of_the_message_and_can_be_read_from_it() {
+        let error = CacheError::backend("OVERLOADED", "too many requests");
+        assert_eq!(error.retry_after(), None);
+        let error = error.with_retry_after(Duration::from_micros(1_500_001));
+        assert_eq!(error.retry_after(), Some(Duration::from_millis(1_501)));
+        assert_eq!(
+            error.to_string(),
+            "OVERLOADED too many requests; retry after 1501 ms"
+        );
+        let rebuilt = CacheError::from_code(error.code(), error.message());
+        assert_eq!(rebuilt.retry_after(), error.retry_after());
+        let fault = Fault::from(&error);
+        assert_eq!(
+            (&*fault.message, fault.retry_after_ms),
+            ("too many requests", Some(1_501))
+        );
+        assert_eq!(CacheError::from(&fault), error);
+    }
+
+    #[test]
+    fn other_texts_name_no_pause() {
+        for text in [
+            "BUSY retry after 5",
+            "BUSY; retry after 5 s",
+            "BUSY; retry after -5 ms",
+            "BUSY; retry after 99999999999999999999 ms",
+            "BUSY; retry after 5 ms, or not",
+        ] {
+            let error = CacheError::BackendError(text.into());
+            assert_eq!(error.retry_after(), None, "{text}");
+        }
+        let error = CacheError::NotFound.with_retry_after(Duration::from_secs(1));
+        assert_eq!(error, CacheError::NotFound);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! `codec/types.rs` lists how each type travels. Whoever changes a type here changes the protocol:
 //! see the rules for growth in `SPEC.md`.
 
-use crate::error::{CacheError, CacheResult, Retry};
+use std::time::Duration;
+
+use crate::error::{CacheError, CacheResult, Retry, split_retry_after};
 use crate::limits::MAX_CLIENT_ID_BYTES;
 use crate::text::{Text, is_base64url};
 
@@ -283,13 +285,27 @@ impl From<Outcome> for CacheResult<Reply> {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Ok(reply) => Ok(reply),
-            Outcome::Error(fault) => Err(CacheError::from_code(&fault.code, &fault.message)),
+            Outcome::Error(fault) => Err(CacheError::from(&fault)),
         }
     }
 }
 
 impl From<&CacheError> for Fault {
     fn from(error: &CacheError) -> Self {
-        Self::new(error.code(), error.message(), error.retry())
+        let (message, retry_after_ms) = split_retry_after(error.message());
+        Self {
+            retry_after_ms,
+            ..Self::new(error.code(), message, error.retry())
+        }
+    }
+}
+
+impl From<&Fault> for CacheError {
+    fn from(fault: &Fault) -> Self {
+        let error = Self::from_code(&fault.code, &fault.message);
+        match fault.retry_after_ms {
+            Some(ms) => error.with_retry_after(Duration::from_millis(ms)),
+            None => error,
+        }
     }
 }

@@ -23,24 +23,3 @@ export async function addAndTail(client, stream, isOver) {
   await tailing;
   return { added, received };
 }
-
-/**
- * Connects with tokens that an address issues, and adds and tails for as long as several of them live.
- *
- * @param query `server`, `issuer`, `stream` and `lives`
- */
-export async function liveThroughTokens(connect, query) {
-  const [server, issuer, stream, lives] = ["server", "issuer", "stream", "lives"].map((name) => query.get(name));
-  let issued = 0;
-  const token = async () => {
-    issued += 1;
-    return (await fetch(issuer)).text();
-  };
-  const client = await connect(server, { token });
-  const states = [];
-  client.addEventListener("state", ({ state }) => states.push(state));
-  const result = await addAndTail(client, stream, () => issued >= Number(lives));
-  const closed = states.includes("closed");
-  await client.close();
-  return { ...result, issued, closed };
-}

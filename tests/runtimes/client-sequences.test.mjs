@@ -189,7 +189,7 @@ class TestRun {
     } finally {
       this.#aborts.forEach((abort) => abort.abort());
       this.#http.close();
-      this.#connecting?.then((client) => client.close()).catch(() => {});
+      this.#connecting?.then((client) => client.abort()).catch(() => {});
       setTimeout(() => this.#socket?.socket.terminate(), 1000).unref();
     }
   }
@@ -303,13 +303,13 @@ class TestRun {
     result.catch(() => {}); // the step "result" reports it
   }
 
-  async result({ name, ok = null, error }) {
+  async result({ name, ok = null, ...expected }) {
     const settled = this.#results.get(name).then(
       (value) => ({ value: value ?? null }),
       (failure) => ({ failure }),
     );
     const { value, failure } = await withinTime(settled, `the result of ${name}`);
-    if (error !== undefined || failure) assert.equal(failure?.code, error, failure?.message);
+    if (expected.error !== undefined || failure) assertError(failure, expected);
     else this.#compare([ok], [value]);
   }
 
@@ -326,7 +326,10 @@ class TestRun {
         if (skipped && isTail) items.push({ skipped });
       }
     };
-    run().catch((failure) => items.push({ failure }));
+    run().then(
+      () => items.push({}),
+      (failure) => items.push({ failure }),
+    );
   }
 
   async take({ name, items }) {
@@ -339,13 +342,18 @@ class TestRun {
     this.#compare(items, taken);
   }
 
-  async end({ name, error }) {
+  async end({ name, ...expected }) {
     const { failure, ...item } = await this.#loops.get(name).next(`the end of ${name}`);
-    assert.equal(failure?.code, error, JSON.stringify(item));
+    assert.deepEqual(item, {}, "the loop is not over");
+    if (expected.error !== undefined || failure) assertError(failure, expected);
   }
 
   cancel({ name }) {
     this.#aborts.get(name).abort();
+  }
+
+  async abort_client() {
+    (await this.#connected()).abort();
   }
 
   async close_client() {
@@ -388,6 +396,10 @@ class TestRun {
     this.#client ??= await withinTime(this.#connecting, "the client");
     return this.#client;
   }
+}
+
+function assertError(failure, { error, retry_after_ms }) {
+  assert.deepEqual([failure?.code, failure?.retryAfterMs], [error, retry_after_ms], failure?.message);
 }
 
 async function withinTime(promise, what) {

@@ -15,24 +15,25 @@ export const LIFE_MS = 2_000;
 const SECRET = "a secret of at least thirty-two bytes";
 
 /** Returns a token for a subject. */
-export function mint(subject) {
+export function mint(subject, lifeMs = LIFE_MS) {
   const part = (json) => Buffer.from(JSON.stringify(json)).toString("base64url");
-  const exp = (Date.now() + LIFE_MS) / 1000;
+  const exp = (Date.now() + lifeMs) / 1000;
   const claims = part({ sub: subject, aud: "streamgate", exp, roles: ["user"] });
   const message = `${part({ alg: "HS256", kid: "test" })}.${claims}`;
   return `${message}.${createHmac("sha256", SECRET).update(message).digest("base64url")}`;
 }
 
 /**
- * Serves tokens of `ann` at `/token` until the test ends, and the files of a folder. A page sends its
- * result to `/result`.
+ * Serves tokens of `ann` at `/token` until the test ends, with a life of `life_ms` if the query has
+ * it, and the files of a folder. A page sends its result to `/result`.
  */
 export async function serveIssuer(t, folder) {
   const files = new Set(folder ? readdirSync(folder) : []);
   const { promise: result, resolve } = deferred();
   const server = createServer(async (request, response) => {
-    const name = new URL(request.url, "http://localhost").pathname.slice(1);
-    if (name === "token") return response.end(mint("ann"));
+    const { pathname, searchParams } = new URL(request.url, "http://localhost");
+    const name = pathname.slice(1);
+    if (name === "token") return response.end(mint("ann", Number(searchParams.get("life_ms")) || undefined));
     if (name === "result") {
       let body = "";
       for await (const part of request) body += part;

@@ -122,17 +122,17 @@ test("loops reject with the error codes of the server", async () => {
   await assert.rejects(client.consume("now", "g", "c", { batch: 0 }).batches().next(), { code: "ERR" });
 });
 
-test("closing the client ends loops; only a consumer may have lost an answer", async () => {
+test("aborting the client ends loops with an error; only a consumer may have lost an answer", async () => {
   const own = await connect(proxy.webSocketUrl, { WebSocket });
   await own.createGroup("closed", "g", "$");
   const tail = own.tail("closed").batches();
   await tail.next();
   const waiting = [tail.next(), own.consume("closed", "g", "c").batches().next()];
   await own.readLatest("closed", 1);
-  const closing = own.close();
+  own.abort();
   await assert.rejects(waiting[0], { code: "CLOSED", retry: "never" });
   await assert.rejects(waiting[1], { code: "UNKNOWN_OUTCOME", retry: "unknown" });
-  await closing;
+  await own.close();
 });
 
 test("adds are idempotent unless exactlyOnce is false", async () => {

@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import { FakeModule, load } from "./fake-module.mjs";
 
-const { makeConnect } = await load("client.js");
+const { makeEntryPoints } = await load("client.js");
 const { Deliveries, Delivery, Entry, Gap, GapError, StreamgateError, Tail } = await load("exports.js");
 
 test("a state event states the reason", async () => {
@@ -38,7 +38,7 @@ test("connecting fails with the error of the module", async () => {
 });
 
 function connect(module) {
-  return makeConnect(() => module)("ws://localhost/", { WebSocket: module.WebSocket });
+  return makeEntryPoints(() => module).connect("ws://localhost/", { WebSocket: module.WebSocket });
 }
 
 async function start() {

@@ -1,8 +1,8 @@
-// Lives through several tokens in a page, and sends the result to the server of the page.
+// Runs the cases of tokens in a page, and sends the results to the server of the page.
 
 import { connect } from "streamgate";
-import { liveThroughTokens } from "./add-and-tail.mjs";
+import { runTokenCases } from "./token-cases.mjs";
 
 const query = new URL(location.href).searchParams;
-const result = await liveThroughTokens(connect, query).catch((error) => ({ error: `${error}\n${error.stack}` }));
-await fetch("/result", { method: "POST", body: JSON.stringify(result) });
+const results = await runTokenCases(connect, query).catch((error) => ({ "the page": `${error}\n${error.stack}` }));
+await fetch("/result", { method: "POST", body: JSON.stringify(results) });

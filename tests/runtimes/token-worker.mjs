@@ -1,10 +1,10 @@
-// Lives through several tokens in an edge worker.
+// Runs the cases of tokens in an edge worker.
 
 import { connect } from "streamgate";
-import { liveThroughTokens } from "./add-and-tail.mjs";
+import { runTokenCases } from "./token-cases.mjs";
 
 export default {
   async fetch(request) {
-    return Response.json(await liveThroughTokens(connect, new URL(request.url).searchParams));
+    return Response.json(await runTokenCases(connect, new URL(request.url).searchParams));
   },
 };

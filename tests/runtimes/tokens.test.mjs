@@ -1,10 +1,11 @@
-// Tokens of the npm package on the real server: many lives of a token in Node.js, some in workerd and
+// Tokens of the npm package on the real server: one list of cases in Node.js, Deno, Bun, workerd and
 // Firefox, and issuers that are slow.
 //
 // STREAMGATE_RUNTIMES   where node_modules is   (default target/runtimes)
 // STREAMGATE_FIREFOX    the browser             (default: the first one on PATH)
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -12,24 +13,49 @@ import path from "node:path";
 import { describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
 
-import { addAndTail } from "./add-and-tail.mjs";
-import { bundle } from "./bundle.mjs";
+import { bundle, program } from "./bundle.mjs";
 import { openFirefox } from "./firefox.mjs";
 import { deferred, mint, serveIssuer, serveWithTokens } from "./issuer.mjs";
 import { fromTarget } from "./proxy.mjs";
+import { runTokenCases } from "./token-cases.mjs";
 import { startWorker } from "./workerd.mjs";
 
 const runtimes = fromTarget("STREAMGATE_RUNTIMES", "runtimes");
 const { WebSocket } = createRequire(path.join(runtimes, "package.json"))("ws");
 const { connect } = await import(pathToFileURL(path.join(runtimes, "node_modules/streamgate/dist/platform/node.js")));
 
-/** As many tokens as the client in Node.js lives through, and those of other runtimes. */
+/** As many tokens as a client in Node.js lives through, and those of other runtimes. */
 const LIVES = 10;
 const LIVES_ELSEWHERE = 3;
 
 /** Only a hang takes as long, on any machine. */
 const HANG_MS = 5 * 60_000;
+
+/** What runs the cases in each runtime, and returns their results. */
+const RUNTIMES = {
+  "Node.js": (_, query) => runTokenCases(connect, query, { WebSocket }),
+  Deno: (_, query) => runScript("deno", ["run", "--allow-net", "--node-modules-dir=manual"], query),
+  Bun: (_, query) => runScript("bun", [], query),
+  async workerd(t, query) {
+    const worker = await startWorker(t, "token-worker.mjs");
+    const response = await fetch(`${worker}?${query}`);
+    assert.equal(response.status, 200, "the worker's exception is printed above");
+    return response.json();
+  },
+  Firefox(t, query, issuer) {
+    const ended = openFirefox(t, `${issuer.url}/token-page.html?${query}`);
+    return Promise.race([issuer.result, ended]);
+  },
+};
+
+/** Runs `token-script.mjs` by a program of an npm package. */
+async function runScript(name, options, query) {
+  const script = path.join(import.meta.dirname, "token-script.mjs");
+  const { stdout } = await promisify(execFile)(program(name), [...options, script, `${query}`]);
+  return JSON.parse(stdout);
+}
 
 /** Starts a server, and a client whose source of tokens has one call at a time. */
 async function start(t, source, options = {}) {
@@ -52,35 +78,22 @@ async function start(t, source, options = {}) {
 
 // They wait for tokens to end, most of the time.
 describe("tokens", { concurrency: true }, () => {
-  test("a client tails and adds through ten tokens, and loses nothing", { timeout: HANG_MS }, async (t) => {
-    let issued = 0;
-    const client = await start(t, () => {
-      issued += 1;
-      return mint("ann");
+  for (const [runtime, run] of Object.entries(RUNTIMES)) {
+    test(`in ${runtime}`, { timeout: HANG_MS }, async (t) => {
+      const folder = mkdtempSync(path.join(tmpdir(), "streamgate-page-"));
+      t.after(() => rmSync(folder, { recursive: true, force: true }));
+      await bundle("token-page.mjs", "browser", folder);
+      copyFileSync(path.join(import.meta.dirname, "token-page.html"), path.join(folder, "token-page.html"));
+      const issuer = await serveIssuer(t, folder);
+      const server = await serveWithTokens({}, "--allowed-origins", issuer.url);
+      t.after(() => server.stop());
+      const lives = runtime === "Node.js" ? LIVES : LIVES_ELSEWHERE;
+      const query = new URLSearchParams({ server: server.webSocketUrl, issuer: `${issuer.url}/token`, lives });
+      const results = Object.entries(await run(t, query, issuer));
+      assert.ok(results.length > 0);
+      for (const [name, error] of results) await t.test(name, () => assert.equal(error, null));
     });
-    assertComplete(await addAndTail(client, "ann:numbers", () => issued >= LIVES));
-  });
-
-  test("a worker in workerd lives through three tokens, and loses nothing", { timeout: HANG_MS }, async (t) => {
-    const [issuer, worker] = await Promise.all([serveIssuer(t), startWorker(t, "token-worker.mjs")]);
-    const server = await serveWithTokens();
-    t.after(() => server.stop());
-    const response = await fetch(`${worker}?${addresses(server, issuer)}`);
-    assert.equal(response.status, 200, "the worker's exception is printed above");
-    assertLived(await response.json());
-  });
-
-  test("a page in Firefox lives through three tokens, and loses nothing", { timeout: HANG_MS }, async (t) => {
-    const folder = mkdtempSync(path.join(tmpdir(), "streamgate-page-"));
-    t.after(() => rmSync(folder, { recursive: true, force: true }));
-    await bundle("token-page.mjs", "browser", folder);
-    copyFileSync(path.join(import.meta.dirname, "token-page.html"), path.join(folder, "token-page.html"));
-    const issuer = await serveIssuer(t, folder);
-    const server = await serveWithTokens({}, "--allowed-origins", issuer.url);
-    t.after(() => server.stop());
-    const ended = openFirefox(t, `${issuer.url}/token-page.html?${addresses(server, issuer)}`);
-    assertLived(await Promise.race([issuer.result, ended]));
-  });
+  }
 
   test("an issuer that is slower than the connect time-out is awaited", { timeout: HANG_MS }, async (t) => {
     const slow = async () => {
@@ -108,23 +121,3 @@ describe("tokens", { concurrency: true }, () => {
     await client.add("ann:late", { n: "1" });
   });
 });
-
-/** What `liveThroughTokens` takes. */
-function addresses(server, issuer) {
-  const query = { server: server.webSocketUrl, issuer: `${issuer.url}/token`, stream: "ann:numbers" };
-  return new URLSearchParams({ ...query, lives: LIVES_ELSEWHERE });
-}
-
-/** Checks what `liveThroughTokens` returned. */
-function assertLived({ error, issued, closed, ...result }) {
-  assert.equal(error, undefined);
-  assert.ok(issued >= LIVES_ELSEWHERE);
-  assert.ok(!closed, "a token was refused");
-  assertComplete(result);
-}
-
-/** Checks that the tail received what was added, in order, once. */
-function assertComplete({ added, received }) {
-  assert.ok(added > 0);
-  assert.deepEqual(received, Array.from({ length: added }, (_, number) => number));
-}

@@ -15,7 +15,7 @@ import { Proxy, fromTarget } from "./proxy.mjs";
 const runtimes = fromTarget("STREAMGATE_RUNTIMES", "runtimes");
 const { WebSocket } = createRequire(path.join(runtimes, "package.json"))("ws");
 const module = new WebAssembly.Module(readFileSync(path.join(runtimes, "node_modules/streamgate/dist/streamgate_wasm.wasm")));
-const { makeConnect } = await load("client.js");
+const { makeEntryPoints } = await load("client.js");
 
 const INTERNAL = { name: "StreamgateError", code: "INTERNAL", retry: "never" };
 
@@ -37,7 +37,7 @@ async function waitingClient() {
       sockets.push(this);
     }
   }
-  const client = await makeConnect(() => ({ exports }))(proxy.webSocketUrl, { WebSocket: Recorded });
+  const client = await makeEntryPoints(() => ({ exports })).connect(proxy.webSocketUrl, { WebSocket: Recorded });
   const waiting = [client.read("idle", "$", { blockMs: 0 }), client.tail("idle")[Symbol.asyncIterator]().next()];
   await client.readLatest("idle", 1);
   return { client, waiting, socket: sockets[0], exports };

@@ -1,38 +1,26 @@
 // `Client`: its calls, their promises by id, and what the module asks it to do.
 
 import { ABANDON, CLOSE, CONNECT, ENTER_STATE, FINISH, PUSH, REQUEST_TOKEN, SEND } from "./actions.js";
-import { flatFields, idList, name, tailStart, text, tokenFor, webSocketUrl, wholeNumber } from "./arguments.js";
+import { check, checkTokenUrl, text } from "./arguments.js";
 import { encoder } from "./bytes.js";
 import { asyncDispose, deferred } from "./deferred.js";
 import { Deliveries } from "./deliveries.js";
 import { StreamgateError } from "./errors.js";
 import * as operations from "./operations.js";
+import * as parameters from "./parameters.js";
 import { Reader } from "./reader.js";
 import { settle } from "./replies.js";
 import { ABNORMAL, Socket } from "./socket.js";
 import { Tail } from "./subscription.js";
-import { encode, list, option } from "./writer.js";
+import { encode } from "./writer.js";
 
 /** The longest timer that every runtime supports; longer ones fire at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** How long an attempt to connect may take, unless the options say otherwise. */
-const CONNECT_TIMEOUT_MS = 10_000;
+/** The requests that may wait until the module is loaded: as many as wait in it without a connection. */
+const MAX_EARLY = 2 ** 16;
 
-/** The entries that a read returns at most, unless the options say otherwise. */
-const READ_COUNT = 1_000;
-
-/** The same of a group read, whose entries are then pending. */
-const READ_GROUP_COUNT = 100;
-
-/** The pending entries that one request lists at most, unless the options say otherwise. */
-const PENDING_COUNT = 10_000;
-
-/** The entries that a claim takes at most, unless the options say otherwise: the default of Redis. */
-const CLAIM_COUNT = 100;
-
-/** The entries that a consumer receives at once, unless the options say otherwise. */
-const CONSUME_BATCH = 64;
+const MODULE_FAILED = "the WebAssembly module failed";
 
 /** The events that a page receives when it, or the network, comes back. */
 const RETURN_EVENTS = ["online", "pageshow", "resume", "visibilitychange"];
@@ -58,28 +46,33 @@ export class StateEvent extends Event {
 }
 
 /**
- * Makes a platform's `connect`. The first call loads the module, not the import.
+ * Makes a platform's `open` and `connect`. Their first call loads the module, not the import.
  *
  * @param {() => WebAssembly.Instance | Promise<WebAssembly.Instance>} instantiate
  */
-export function makeConnect(instantiate) {
-  return async function connect(url, options = {}) {
-    const { signal } = options;
-    signal?.throwIfAborted();
-    const address = webSocketUrl(url);
-    const { exports } = await instantiate();
-    signal?.throwIfAborted();
-    const client = new Client(exports, address, options);
-    const abort = () => void client.close();
-    signal?.addEventListener("abort", abort, { once: true });
-    try {
-      await client[ready]();
-    } catch (error) {
-      throw signal?.aborted ? signal.reason : error;
-    } finally {
-      signal?.removeEventListener("abort", abort);
-    }
-    return client;
+export function makeEntryPoints(instantiate) {
+  return {
+    open(...values) {
+      const [[url], options] = check(parameters.OPEN, values);
+      return new Client(instantiate, url, { ...options, retry: true });
+    },
+
+    async connect(...values) {
+      const [[url], options] = check(parameters.CONNECT, values);
+      const { signal } = options;
+      signal?.throwIfAborted();
+      const client = new Client(instantiate, url, options);
+      const abort = () => client.abort();
+      signal?.addEventListener("abort", abort, { once: true });
+      try {
+        await client[ready]();
+      } catch (error) {
+        throw signal?.aborted ? signal.reason : error;
+      } finally {
+        signal?.removeEventListener("abort", abort);
+      }
+      return client;
+    },
   };
 }
 
@@ -92,6 +85,8 @@ const ready = Symbol("ready");
 export class Client extends EventTarget {
   /** The exports of this client's instance of the module, until it is closed. */
   #module;
+  /** The calls of the module until it is loaded. */
+  #early = [];
   #url;
   #WebSocket;
   #socket;
@@ -107,122 +102,53 @@ export class Client extends EventTarget {
   #open = deferred();
   #closed = deferred();
 
-  constructor(module, url, { WebSocket, connectTimeoutMs, exactlyOnce, token }) {
+  constructor(instantiate, url, { WebSocket, connectTimeoutMs, exactlyOnce, token, retry }) {
     super();
-    const timeout = wholeNumber(connectTimeoutMs ?? CONNECT_TIMEOUT_MS, "connectTimeoutMs");
-    this.#token = tokenFor(url, token);
-    this.#module = module;
+    const timeout = Math.min(connectTimeoutMs ?? parameters.CONNECT_TIMEOUT_MS, LONGEST_TIMER_MS);
+    const isFixed = typeof token === "string";
+    const source = isFixed ? FIXED : token ? ON_DEMAND : NO_TOKEN;
+    if (source !== NO_TOKEN) checkTokenUrl(url);
+    this.#token = token;
     this.#url = url;
     this.#WebSocket = WebSocket;
-    const isFixed = typeof this.#token === "string";
-    const source = isFixed ? FIXED : this.#token ? ON_DEMAND : NO_TOKEN;
-    const start = [...randomBytes(16), ...encoder.encode(isFixed ? this.#token : "")];
+    const start = [...randomBytes(16), ...encoder.encode(isFixed ? token : "")];
     this.#listen("addEventListener");
-    this.#call("open", start, timeout, exactlyOnce ?? true, source);
+    this.#call("open", start, timeout, exactlyOnce ?? true, source, retry ?? false);
+    void this.#load(instantiate);
   }
 
   get state() {
     return this.#state;
   }
 
-  add(stream, fields, { maxlen, signal } = {}) {
-    return this.#request(signal, operations.ADD, () => [
-      name(stream, "stream"),
-      ...flatFields(fields),
-      ...optional(wholeNumber, maxlen, "maxlen"),
-    ]);
+  static {
+    for (const [method, [operation, ...own]] of Object.entries(parameters.REQUESTS)) {
+      this.prototype[method] = function (...values) {
+        return this.#request(operation, own, values);
+      };
+    }
   }
 
-  readLatest(stream, count, { signal } = {}) {
-    return this.#request(signal, operations.READ_LATEST, () => [name(stream, "stream"), wholeNumber(count, "count")]);
+  tail(...values) {
+    const [fields, { from, ...options }] = check(parameters.TAIL, values);
+    const isAfter = fields[1] === operations.AFTER;
+    return new Tail(this.#subscribe(operations.TAIL, fields), { from: isAfter ? from : undefined, ...options });
   }
 
-  read(stream, lastId, { count, blockMs, signal } = {}) {
-    return this.#request(signal, operations.READ, () => [
-      name(stream, "stream"),
-      text(lastId, "lastId"),
-      wholeNumber(count ?? READ_COUNT, "count"),
-      ...optional(wholeNumber, blockMs, "blockMs"),
-    ]);
+  consume(...values) {
+    const [fields, options] = check(parameters.CONSUME, values);
+    const ack = (...ids) => this.ack(values[0], values[1], ...ids);
+    return new Deliveries(this.#subscribe(operations.CONSUME, fields), ack, options);
   }
 
-  createGroup(stream, group, id, { signal } = {}) {
-    return this.#request(signal, operations.CREATE_GROUP, () => [...names({ stream, group }), text(id, "id")]);
-  }
-
-  readGroup(stream, group, consumer, { count, blockMs, signal } = {}) {
-    return this.#request(signal, operations.READ_GROUP, () => [
-      ...names({ stream, group, consumer }),
-      wholeNumber(count ?? READ_GROUP_COUNT, "count"),
-      ...optional(wholeNumber, blockMs, "blockMs"),
-    ]);
-  }
-
-  ack(stream, group, ids, { signal } = {}) {
-    return this.#request(signal, operations.ACK, () => [...names({ stream, group }), ...list(idList(ids))]);
-  }
-
-  pending(stream, group, { signal } = {}) {
-    return this.#request(signal, operations.PENDING_SUMMARY, () => names({ stream, group }));
-  }
-
-  pendingEntries(stream, group, { start = "-", end = "+", count, consumer, minIdleMs, signal } = {}) {
-    return this.#request(signal, operations.PENDING, () => [
-      ...names({ stream, group }),
-      text(start, "start"),
-      text(end, "end"),
-      wholeNumber(count ?? PENDING_COUNT, "count"),
-      ...optional(name, consumer, "consumer"),
-      ...optional(wholeNumber, minIdleMs, "minIdleMs"),
-    ]);
-  }
-
-  claim(stream, group, consumer, minIdleMs, { start = "0-0", count, signal } = {}) {
-    return this.#request(signal, operations.CLAIM, () => [
-      ...names({ stream, group, consumer }),
-      wholeNumber(minIdleMs, "minIdleMs"),
-      text(start, "start"),
-      wholeNumber(count ?? CLAIM_COUNT, "count"),
-    ]);
-  }
-
-  removeConsumer(stream, group, consumer, newOwner, { signal } = {}) {
-    return this.#request(signal, operations.REMOVE_CONSUMER, () => names({ stream, group, consumer, newOwner }));
-  }
-
-  consumers(stream, group, { signal } = {}) {
-    return this.#request(signal, operations.CONSUMERS, () => names({ stream, group }));
-  }
-
-  tail(stream, { from = "now", onGap, onSkipped, signal } = {}) {
-    const start = tailStart(from);
-    const subscribe = this.#subscribe(operations.TAIL, [name(stream, "stream"), ...start]);
-    return new Tail(subscribe, { from: start[0] === operations.AFTER ? from : undefined, onGap, onSkipped, signal });
-  }
-
-  consume(
-    stream,
-    group,
-    consumer,
-    { batch, claimAfterMs, maxDeliveries, deadLetter, createFrom, onSkipped, signal } = {},
-  ) {
-    const subscribe = this.#subscribe(operations.CONSUME, [
-      ...names({ stream, group, consumer }),
-      wholeNumber(batch ?? CONSUME_BATCH, "batch"),
-      ...optional(wholeNumber, claimAfterMs, "claimAfterMs"),
-      ...optional(wholeNumber, maxDeliveries, "maxDeliveries"),
-      ...optional(name, deadLetter, "deadLetter"),
-      // The module resumes it by itself.
-      ...option(),
-      ...optional(text, createFrom, "createFrom"),
-    ]);
-    const ack = (ids, options) => this.ack(stream, group, ids, options);
-    return new Deliveries(subscribe, ack, { onSkipped, signal });
-  }
-
-  close() {
-    this.#call("close");
+  close(...values) {
+    const [[timeoutMs]] = check(parameters.CLOSE, values);
+    this.#call("close", undefined, timeoutMs);
     return this.#closed.promise;
+  }
+
+  abort() {
+    this.#call("abort");
   }
 
   [asyncDispose]() {
@@ -234,11 +160,13 @@ export class Client extends EventTarget {
   }
 
   /** Makes a request, and a promise for its reply. An invalid argument rejects the promise. */
-  async #request(signal, operation, fields) {
+  async #request(operation, own, values) {
+    const [fields, { signal }] = check(own, values);
     signal?.throwIfAborted();
-    if (!this.#module) throw closed();
-    const id = this.#start("request", operation, fields());
-    if (!this.#module) throw trapped();
+    const refusal = this.#refusal();
+    if (refusal) throw refusal;
+    const id = this.#start("request", operation, fields);
+    if (this.#isClosed) throw failed();
     if (!signal) return new Promise((resolve, reject) => this.#requests.set(id, { resolve, reject }));
 
     const reply = deferred();
@@ -258,15 +186,26 @@ export class Client extends EventTarget {
   /** Returns what starts a subscription: it takes a sink, and returns how to control it. */
   #subscribe(subscription, fields) {
     return (sink) => {
-      if (!this.#module) return void sink.reject(closed());
+      const refusal = this.#refusal();
+      if (refusal) return void sink.reject(refusal);
       const id = this.#start("subscribe", subscription, fields);
-      if (!this.#module) return void sink.reject(trapped());
+      if (this.#isClosed) return void sink.reject(failed());
       this.#requests.set(id, sink);
       return {
         consumed: (entries, bytes) => this.#call("consumed", undefined, id, entries, bytes),
         cancel: () => this.#cancel(id),
       };
     };
+  }
+
+  get #isClosed() {
+    return this.#state === "closed";
+  }
+
+  /** Returns why no further request is taken. */
+  #refusal() {
+    if (this.#isClosed) return new StreamgateError("CLOSED", "the client is closed", "never");
+    if (this.#early?.length > MAX_EARLY) return new StreamgateError("OVERLOADED", "too many requests wait", "later");
   }
 
   /** Starts a request or a subscription, and returns its id. */
@@ -280,8 +219,23 @@ export class Client extends EventTarget {
     this.#call("cancel", undefined, id);
   }
 
+  /** Loads the module, and makes the calls that came before. */
+  async #load(instantiate) {
+    try {
+      this.#module = (await instantiate()).exports;
+    } catch (error) {
+      this.#open.reject(error);
+      this.#fail(error);
+    }
+    const early = this.#early;
+    this.#early = undefined;
+    for (const call of early) this.#call(...call);
+  }
+
   /** Calls the module with bytes and numbers, unless the client is closed, and schedules a pump. */
   #call(method, bytes, ...numbers) {
+    // The next request overwrites its bytes.
+    if (this.#early) return void this.#early.push([method, bytes?.slice(), ...numbers]);
     const module = this.#module;
     if (!module) return;
     try {
@@ -301,8 +255,8 @@ export class Client extends EventTarget {
   #fail(error) {
     const requests = [...this.#requests.values()];
     this.#requests.clear();
-    for (const request of requests) request.reject(trapped());
-    this.#enterState(new StateEvent("closed", ABNORMAL, `the module trapped: ${error.message}`), "INTERNAL");
+    for (const request of requests) request.reject(failed());
+    this.#enterState(new StateEvent("closed", ABNORMAL, `${MODULE_FAILED}: ${error.message}`), "INTERNAL");
   }
 
   /** Schedules a pump: one for everything that happens in this turn of the event loop. */
@@ -384,7 +338,7 @@ export class Client extends EventTarget {
     let outcome = HAS_TOKEN;
     let answer;
     try {
-      answer = text(await this.#token({ force }), "a token");
+      [answer] = text(await this.#token({ force }), "a token");
     } catch (error) {
       outcome = error?.code === "NOAUTH" ? SIGNED_OUT : LATER;
       answer = `${error?.message ?? error}`;
@@ -405,7 +359,8 @@ export class Client extends EventTarget {
       this.#open.reject(new StreamgateError(error, why, error === "DISCONNECTED" ? "later" : "never"));
       this.#closed.resolve();
     }
-    this.dispatchEvent(event);
+    // The state before was the same.
+    if (event.state !== "connecting") this.dispatchEvent(event);
   }
 
   /** `resume` and `visibilitychange` are dispatched to the document, and bubble no further. */
@@ -438,19 +393,8 @@ export class Client extends EventTarget {
   }
 }
 
-/** Checks names that must be there. */
-function names(given) {
-  return Object.entries(given).map(([what, value]) => name(value, what));
-}
-
-/** Checks an argument that may be absent, and returns the values of an optional field. */
-function optional(check, value, what) {
-  return option(value === undefined || value === null ? undefined : check(value, what));
-}
-
 /** Each client draws its own, so that copies of a process that were made before share none. */
 function randomBytes(length) {
-  if (!globalThis.crypto) throw new StreamgateError("CONFIG", "the runtime has no Web Crypto", "never");
   return crypto.getRandomValues(new Uint8Array(length));
 }
 
@@ -458,10 +402,6 @@ function now() {
   return performance.now();
 }
 
-function trapped() {
-  return new StreamgateError("INTERNAL", "the module trapped", "never");
-}
-
-function closed() {
-  return new StreamgateError("CLOSED", "the client is closed", "never");
+function failed() {
+  return new StreamgateError("INTERNAL", MODULE_FAILED, "never");
 }

@@ -1,5 +1,6 @@
 // One entry of a stream.
 
+import { text } from "./arguments.js";
 import { bytesOf } from "./bytes.js";
 
 /** One entry of a stream. Names may repeat, and their order is kept. */
@@ -19,13 +20,18 @@ export class Entry {
 
   /** The first value with this name. */
   get(name) {
-    return this.fields.find(([other]) => other === name)?.[1];
+    return this.fields[this.#indexOf(name)]?.[1];
   }
 
   /** The bytes of the first value with this name. */
   getBytes(name) {
-    const index = this.fields.findIndex(([other]) => other === name);
-    return index < 0 ? undefined : bytesOf(this.#reported[index][1]);
+    const pair = this.#reported[this.#indexOf(name)];
+    return pair && bytesOf(pair[1]);
+  }
+
+  #indexOf(name) {
+    text(name, "name");
+    return this.fields.findIndex(([other]) => other === name);
   }
 
   /** The fields as bytes. */

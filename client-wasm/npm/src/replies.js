@@ -7,7 +7,10 @@ import { Reader } from "./reader.js";
 /** Settles a promise with an `Outcome`, of which `record` is the part that its number announces. */
 export function settle({ resolve, reject }, isError, record) {
   const reader = new Reader(record);
-  if (isError) return reject(new StreamgateError(reader.text(), reader.text(), reader.text()));
+  if (isError) {
+    const { text, optional, number } = reader;
+    return reject(new StreamgateError(text(), text(), text(), optional(number)));
+  }
   const kind = reader.number();
   // The length of its record.
   reader.number();

@@ -40,7 +40,7 @@ export class Subscription {
   #stopListening;
 
   /**
-   * @param subscribe takes `push` and `reject`, which the client calls during a pump, and returns
+   * @param subscribe takes `push`, `resolve` and `reject`, which the client calls during a pump, and returns
    *   `consumed` and `cancel`, which must not be called from those
    * @param options `make` makes an entry, `from` is the initial position
    */
@@ -58,6 +58,7 @@ export class Subscription {
         this.#items.push(item);
         this.#notify();
       },
+      resolve: () => this.#finish(),
       reject: (error) => {
         this.#failure = [error];
         this.#finish();

@@ -22,6 +22,7 @@ pub(crate) struct DriverHandle {
     pub(super) permits: Permits,
     network_changed: Signal,
     close: Signal,
+    abort: Signal,
     pub(super) states: watch::Receiver<ConnectionState>,
 }
 
@@ -36,6 +37,7 @@ impl DriverHandle {
             permits: Permits::default(),
             network_changed: Signal::default(),
             close: Signal::default(),
+            abort: Signal::default(),
             states,
         }
     }
@@ -62,10 +64,17 @@ impl DriverHandle {
         }
     }
 
-    /// Tells the driver to close. Without a driver there is nothing to close.
-    pub(super) fn signal_close(&self) {
+    /// Tells the driver to close within this time. Without a driver there is nothing to close.
+    pub(super) fn signal_close(&self, timeout_ms: u64) {
         if let Some(signal) = self.close.raise() {
-            let _ = self.send(Command::Close(signal));
+            let _ = self.send(Command::Close(timeout_ms, signal));
+        }
+    }
+
+    /// Tells the driver to end at once. Without a driver there is nothing to end.
+    pub(super) fn signal_abort(&self) {
+        if let Some(signal) = self.abort.raise() {
+            let _ = self.send(Command::Abort(signal));
         }
     }
 }

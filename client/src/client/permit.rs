@@ -108,7 +108,8 @@ mod tests {
         for _ in 0..3 {
             client.network_changed();
             assert!(client.close().now_or_never().is_none());
+            client.abort();
         }
-        assert_eq!(driver.len(), 2);
+        assert_eq!(driver.len(), 3);
     }
 }

@@ -13,7 +13,8 @@ use super::cancel_guard::CancelGuard;
 use super::driver_handle::DriverHandle;
 use crate::command::Command;
 
-/// Subscribes in its first poll. Ends after its first error; ends at the server when it is dropped.
+/// Subscribes in its first poll. Ends after its first error, or when the client is closed; ends at
+/// the server when it is dropped.
 pub(super) struct SubscriptionStream(SubscriptionStage);
 
 enum SubscriptionStage {
@@ -27,7 +28,7 @@ struct ActiveSubscription {
     driver: Arc<DriverHandle>,
     id: u64,
     is_read_only: bool,
-    items: mpsc::UnboundedReceiver<CacheResult<Item>>,
+    items: mpsc::UnboundedReceiver<CacheResult<Option<Item>>>,
 }
 
 impl SubscriptionStream {
@@ -55,10 +56,10 @@ impl Stream for SubscriptionStream {
             SubscriptionStage::Finished => return Poll::Ready(None),
         };
         let next = active.poll_next(cx);
-        if !matches!(next, Poll::Ready(Err(_))) {
+        if matches!(next, Poll::Pending | Poll::Ready(Ok(Some(_)))) {
             *stage = SubscriptionStage::Active(active);
         }
-        next.map(Some)
+        next.map(Result::transpose)
     }
 }
 
@@ -84,7 +85,7 @@ impl ActiveSubscription {
         })
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<CacheResult<Item>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<CacheResult<Option<Item>>> {
         let next = ready!(self.items.poll_recv(cx));
         // Without an item the driver was dropped, as with its runtime.
         let dropped = || {
@@ -95,8 +96,8 @@ impl ActiveSubscription {
         };
         let next = next.unwrap_or_else(dropped);
         match &next {
-            Ok(item) => self.report_consumed(item),
-            Err(_) => self.cancel_guard.disarm(),
+            Ok(Some(item)) => self.report_consumed(item),
+            Ok(None) | Err(_) => self.cancel_guard.disarm(),
         }
         Poll::Ready(next)
     }

@@ -34,7 +34,7 @@ impl ReplyRouter {
         self.take(id);
     }
 
-    /// Sends the result of a request, or the error that ends a subscription. A receiver that was
+    /// Sends the result of a request, or the end of a subscription. A receiver that was
     /// dropped no longer needs it.
     pub(super) fn finish(&mut self, id: u64, result: CacheResult<Reply>) {
         match self.take(id) {
@@ -44,9 +44,7 @@ impl ReplyRouter {
                 let _ = reply.send(result);
             }
             Some(Route::Subscription(items, _permit)) => {
-                if let Err(error) = result {
-                    let _ = items.send(Err(error));
-                }
+                let _ = items.send(result.map(|_| None));
             }
             None => {}
         }
@@ -57,7 +55,7 @@ impl ReplyRouter {
         if let Ok(index) = self.find(id)
             && let (_, Route::Subscription(items, _)) = &self.routes[index]
         {
-            let _ = items.send(Ok(item));
+            let _ = items.send(Ok(Some(item)));
         }
     }
 

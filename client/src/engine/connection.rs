@@ -3,8 +3,9 @@
 use streamgate_protocol::close::{self, AfterClose};
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::error::code;
-use streamgate_protocol::limits;
+use streamgate_protocol::message::Outcome;
 use streamgate_protocol::text::push_number;
+use streamgate_protocol::{Reply, limits};
 
 use super::Engine;
 use super::authentication::is_refusal_of_token;
@@ -13,10 +14,13 @@ use super::connection_phase::ConnectionPhase;
 use super::connection_state::ConnectionState;
 use super::event::{EngineEvent, SocketAction};
 use super::heartbeat::{Heartbeat, HeartbeatStatus};
+use super::pending_request::PendingRequest;
 use super::time::Millis;
 
 /// The reason of [`close::MESSAGE_TOO_LARGE`].
 const TOO_LARGE: &str = "a message was too large for a WebSocket on its way";
+
+const WAS_CLOSED: &str = "the client was closed";
 
 impl Engine {
     /// Handles that the socket is open, with the subprotocol that the server chose.
@@ -65,6 +69,9 @@ impl Engine {
     /// Handles that the time of [`next_deadline`](Self::next_deadline) has come. A call that is too
     /// early, too late or needless does no harm.
     pub fn handle_timeout(&mut self, now: Millis) {
+        if self.close_deadline().is_some_and(|at| now >= at) {
+            return self.abort(now);
+        }
         self.queue.end_due_pauses(now);
         self.fail_expired(now);
         self.producers.resume_stalled(now);
@@ -126,9 +133,44 @@ impl Engine {
         }
     }
 
-    /// Closes the client: every request fails, tails end with `CLOSED`, and the socket is closed.
-    pub fn close(&mut self, now: Millis) {
-        self.end(code::CLOSED, "the client was closed", None, now);
+    /// Closes the client once its requests are done, or after `timeout_ms` as
+    /// [`abort`](Self::abort) does. No further request is taken.
+    ///
+    /// Subscriptions end at once, without an error. Requests that wait for entries fail at once, as
+    /// by `abort`: they may wait for ever. A second call changes nothing.
+    #[inline(never)]
+    pub fn close(&mut self, timeout_ms: u64, now: Millis) {
+        if self.is_ending() || self.close_at.is_some() {
+            return;
+        }
+        self.close_at = Some(now.saturating_add(timeout_ms));
+        while let Some(request) = self.queue.find_any(PendingRequest::is_endless) {
+            let id = request.id();
+            let is_subscription = request.is_subscription();
+            let is_unknown = request.was_sent && !request.is_read_only();
+            self.cancel(id);
+            if is_subscription {
+                self.finish(id, Outcome::Ok(Reply::Done {}));
+            } else if is_unknown {
+                self.fail(id, code::UNKNOWN_OUTCOME, WAS_CLOSED);
+            } else {
+                self.fail(id, code::CLOSED, WAS_CLOSED);
+            }
+        }
+    }
+
+    /// Returns when a client that its owner closes ends: as soon as its requests are done.
+    // Inlined it would be a larger download for browsers.
+    #[inline(never)]
+    pub(super) fn close_deadline(&self) -> Option<Millis> {
+        let is_idle = || self.queue.find_any(PendingRequest::has_owner).is_none();
+        self.close_at.map(|at| if is_idle() { 0 } else { at })
+    }
+
+    /// Ends the client at once: every request and subscription fails with `CLOSED`, or with
+    /// `UNKNOWN_OUTCOME` if the server may have performed it, and the socket is closed.
+    pub fn abort(&mut self, now: Millis) {
+        self.end(code::CLOSED, WAS_CLOSED, None, now);
     }
 
     /// Ends the client and every request. `stopped_with` is the code and the reason that the owner
@@ -143,6 +185,7 @@ impl Engine {
         if self.is_ending() {
             return;
         }
+        self.close_at = None;
         self.fail_in_flight(error, why);
         self.fail_queued(error, why);
         if matches!(self.phase, ConnectionPhase::Open { .. }) {

@@ -36,7 +36,7 @@ pub enum EngineEvent {
     Finished {
         /// The id that the owner gave it.
         id: u64,
-        /// The outcome. A subscription always ends with an error.
+        /// The outcome. A subscription ends with an error, unless its owner closes the client.
         outcome: Outcome,
     },
     /// A subscription received an item. Once its owner takes the item, the driver calls

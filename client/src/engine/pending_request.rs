@@ -126,6 +126,16 @@ impl PendingRequest {
         matches!(self.request.kind(), RequestKind::Subscription(_))
     }
 
+    /// Whether it may last for ever: it waits for entries.
+    pub(super) fn is_endless(&self) -> bool {
+        self.is_subscription() || self.request.block_ms().is_some()
+    }
+
+    /// Whether its owner waits for it.
+    pub(super) fn has_owner(&self) -> bool {
+        !self.is_background()
+    }
+
     /// The consumer for which it reads a group.
     // Inlined it would be a larger download for browsers.
     #[inline(never)]

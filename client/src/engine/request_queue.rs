@@ -262,6 +262,20 @@ impl RequestQueue {
         request.has_patience(self.timeout_ms, now)
     }
 
+    /// Returns any request of this kind.
+    // Inlined it would be a larger download for browsers.
+    #[inline(never)]
+    pub(super) fn find_any(&self, wanted: fn(&PendingRequest) -> bool) -> Option<&PendingRequest> {
+        for list in [&self.in_flight, &self.retries, &self.queued] {
+            for request in list {
+                if wanted(request) {
+                    return Some(request);
+                }
+            }
+        }
+        None
+    }
+
     /// Removes a request that has waited to be sent for too long.
     pub(super) fn take_expired(&mut self, now: Millis) -> Option<Box<PendingRequest>> {
         let timeout = self.timeout_ms;

@@ -10,6 +10,7 @@ use super::*;
 
 mod backend_availability;
 mod bounds;
+mod close;
 mod connection_loss;
 mod random_faults;
 mod requests;

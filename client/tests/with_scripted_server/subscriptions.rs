@@ -5,7 +5,7 @@ use streamgate_client::{
     ClientConfig, ConsumeOptions, Gap, StreamingBackend, SubscribingBackend, TailFrom, TailItem,
 };
 use streamgate_protocol::message::{Credit, Fault, Item, Outcome, Subscription, TailStart};
-use streamgate_protocol::{CacheError, ClientMessage, Operation, ServerMessage};
+use streamgate_protocol::{CacheError, ClientMessage, Operation, Reply, ServerMessage};
 
 use crate::scripted_server::{assert_send, connected, entry, is_pending};
 
@@ -162,7 +162,7 @@ async fn the_end_of_the_driver_ends_streams() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_the_client_ends_its_streams() {
+async fn closing_the_client_ends_its_streams_without_an_error() {
     let (client, mut server) = connected(ClientConfig::default()).await;
     let mut tail = client.tail("s", TailFrom::Now);
     let mut deliveries = client.consume("s", "g", "c", ConsumeOptions::default());
@@ -172,8 +172,51 @@ async fn closing_the_client_ends_its_streams() {
     let closing = client.close();
     futures_util::pin_mut!(closing);
     assert!(is_pending(&mut closing));
+    assert!(tail.next().await.is_none() && deliveries.next().await.is_none());
+    assert!(tail.next().await.is_none() && deliveries.next().await.is_none());
+    let first = client.tail("s", TailFrom::Now).next().await.unwrap();
+    assert_eq!(first.unwrap_err().code(), "CLOSED");
     server.lose_connection();
     closing.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_the_client_waits_for_its_requests() {
+    let (client, mut server) = connected(ClientConfig::default()).await;
+    let mut latest = client.stream_read_latest("s", 1);
+    let mut wait = client.stream_read("s", "0", 1, Some(0));
+    assert!(is_pending(&mut latest) && is_pending(&mut wait));
+    let ClientMessage::Request { id, .. } = server.next().await else {
+        panic!("no request");
+    };
+    let closing = client.close();
+    futures_util::pin_mut!(closing);
+    assert!(is_pending(&mut closing));
+    assert_eq!(wait.await.unwrap_err().code(), "CLOSED");
+    assert!(is_pending(&mut latest) && is_pending(&mut closing));
+    let reply = Reply::Entries {
+        entries: Vec::new(),
+        last_id: None,
+        more: false,
+    };
+    server.send(&ServerMessage::Reply {
+        id,
+        outcome: Outcome::Ok(reply),
+    });
+    assert!(latest.await.unwrap().is_empty());
+    server.lose_connection();
+    closing.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn aborting_the_client_ends_its_streams_with_an_error() {
+    let (client, mut server) = connected(ClientConfig::default()).await;
+    let mut tail = client.tail("s", TailFrom::Now);
+    let mut deliveries = client.consume("s", "g", "c", ConsumeOptions::default());
+    assert!(is_pending(&mut tail.next()) && is_pending(&mut deliveries.next()));
+    server.next_subscribe().await;
+    server.next_subscribe().await;
+    client.abort();
     let error = tail.next().await.unwrap().unwrap_err();
     assert_eq!(error.code(), "CLOSED");
     let error = deliveries.next().await.unwrap().unwrap_err();

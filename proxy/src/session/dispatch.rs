@@ -359,13 +359,14 @@ impl<'f> Dispatcher<'f, '_, '_> {
     /// Does the same with one that comes too soon.
     fn refuse_for_now(&mut self, ticket: RequestTicket, too_soon: &TooSoon) {
         let TooSoon { refusal, wait } = too_soon;
-        let error = CacheError::backend(code::OVERLOADED, refusal.sentence());
+        let error =
+            CacheError::backend(code::OVERLOADED, refusal.sentence()).with_retry_after(*wait);
         self.in_flight.complete(ticket);
         self.context.recorder.record_refusal(*refusal);
         self.context
             .recorder
             .refused(ticket.operation, error.kind());
-        self.outgoing.refuse_for_now(ticket.id, &error, *wait);
+        self.outgoing.error(ticket.id, &error);
     }
 
     /// Counts a message that no rate refuses: too many slow their client down.

@@ -4,7 +4,6 @@
 //! much.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use streamgate_backend::TailEvent;
 use streamgate_protocol::codec::{EncodedItem, Encoding, ItemRef};
@@ -125,15 +124,6 @@ impl Outgoing {
     /// Gathers an error of the session's own.
     pub(super) fn error(&mut self, id: u64, error: &CacheError) {
         let outcome = Outcome::Error(fault(error));
-        self.append(&ServerMessage::Reply { id, outcome });
-    }
-
-    /// Gathers an error of the session's own, with the time after which the request may succeed.
-    pub(super) fn refuse_for_now(&mut self, id: u64, error: &CacheError, wait: Duration) {
-        let mut fault = fault(error);
-        // Rounded up: before it, the request would be refused again.
-        fault.retry_after_ms = u64::try_from(wait.as_millis()).ok().map(|ms| ms + 1);
-        let outcome = Outcome::Error(fault);
         self.append(&ServerMessage::Reply { id, outcome });
     }
 

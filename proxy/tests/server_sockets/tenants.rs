@@ -99,7 +99,7 @@ async fn outcome(client: &mut TestClient) -> Result<Reply, CacheError> {
         if let ServerMessage::Reply { outcome, .. } = receive(client).await {
             return match outcome {
                 Outcome::Ok(reply) => Ok(reply),
-                Outcome::Error(fault) => Err(CacheError::from_code(&fault.code, &fault.message)),
+                Outcome::Error(fault) => Err(CacheError::from(&fault)),
             };
         }
     }

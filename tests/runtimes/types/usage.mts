@@ -11,6 +11,7 @@ import {
   type Gap,
   GapError,
   type GapReason,
+  open,
   type ReadResult,
   type Retry,
   type Skipped,
@@ -127,12 +128,25 @@ export async function subscriptions(client: Client, signal: AbortSignal) {
     same<Same<typeof entry, Delivery>>();
     console.log(entry.get("item"));
     await entry.ack({ signal });
+    await client.ack("orders", "kitchen", entry);
+    await client.ack("orders", "kitchen", [entry, "5-1"]);
   }
   for await (const batch of client.consume("orders", "kitchen", "one").batches()) {
     same<Same<typeof batch, DeliveryBatch>>();
     same<Same<typeof batch.entries, Delivery[]>>();
     await batch.ack();
   }
+}
+
+export async function lifetimes() {
+  const client = open(new URL("wss://example.com/v1/ws"), { token: () => "token", exactlyOnce: false });
+  same<Same<typeof client, Client>>();
+  same<Same<ReturnType<typeof client.close>, Promise<void>>>();
+  await client.close({ timeoutMs: 100 });
+  same<Same<ReturnType<typeof client.abort>, void>>();
+  await connect("/v1/ws", { retry: true });
+  // @ts-expect-error: a client that is opened always goes on
+  open("/v1/ws", { retry: false });
 }
 
 export function events(client: Client) {
@@ -148,6 +162,7 @@ export function failures(error: unknown) {
   if (error instanceof StreamgateError) {
     same<Same<typeof error.code, string>>();
     same<Same<typeof error.retry, Retry>>();
+    same<Same<typeof error.retryAfterMs, number | undefined>>();
   }
   if (error instanceof GapError) {
     same<Same<typeof error.code, "GAP">>();
@@ -166,6 +181,8 @@ export function mistakes(client: Client) {
   void client.readLatest("orders");
   // @ts-expect-error: it is called blockMs
   void client.read("orders", "0", { block: 10 });
+  // @ts-expect-error: an object without an id
+  void client.ack("orders", "kitchen", {});
   // @ts-expect-error: not a number
   client.tail("orders", { from: 5 });
   // @ts-expect-error: how many is not optional

@@ -37,6 +37,8 @@ fn bundle(platform: &str, script: &Path) -> anyhow::Result<()> {
         .current_dir(workspace::npm_package())
         .arg(format!("src/platform/{platform}.js"))
         .args(["--bundle", "--format=esm", "--target=es2022"])
+        // Constants become numbers, which another bundler cannot do with the variables of a bundle.
+        .arg("--minify-syntax")
         .args([
             "--external:*.wasm",
             "--external:*/module-inline.js",

@@ -2,11 +2,11 @@
 // script, so that every bundler and every static file server works.
 
 import text from "../../dist/module-inline.js";
-import { makeConnect } from "../client.js";
+import { makeEntryPoints } from "../client.js";
 
 export * from "../exports.js";
 
-export const connect = makeConnect(async () => WebAssembly.instantiate(await load()));
+export const { connect, open } = makeEntryPoints(async () => WebAssembly.instantiate(await load()));
 
 let loading;
 

@@ -3,13 +3,13 @@
 
 import { inflateRawSync } from "node:zlib";
 import text from "../../dist/module-inline.js";
-import { makeConnect } from "../client.js";
+import { makeEntryPoints } from "../client.js";
 
 export * from "../exports.js";
 
 let module;
 
-export const connect = makeConnect(() => {
+export const { connect, open } = makeEntryPoints(() => {
   module ??= new WebAssembly.Module(inflateRawSync(Buffer.from(text, "base64")));
   return new WebAssembly.Instance(module);
 });

@@ -192,13 +192,13 @@ fn a_frame_that_cannot_be_decoded_closes_the_client() {
 }
 
 #[test]
-fn closing_ends_every_request_and_waits_for_the_server_but_not_forever() {
+fn aborting_ends_every_request_and_waits_for_the_server_but_not_forever() {
     let mut test = TestEngine::open();
     test.request(1, read());
     test.request(2, add("a"));
     test.sent();
     test.request(3, add("b"));
-    test.engine.close(test.now);
+    test.engine.abort(test.now);
     test.collect();
     let codes = [(1, "CLOSED"), (2, "UNKNOWN_OUTCOME"), (3, "CLOSED")];
     assert_eq!(test.codes(), codes);
@@ -216,10 +216,10 @@ fn closing_ends_every_request_and_waits_for_the_server_but_not_forever() {
 }
 
 #[test]
-fn closing_while_reconnecting_is_immediate() {
+fn aborting_while_reconnecting_is_immediate() {
     let mut test = TestEngine::open();
     test.lose_connection(1006);
-    test.engine.close(test.now);
+    test.engine.abort(test.now);
     test.collect();
     assert!(test.engine.is_closed());
     assert_eq!(test.engine.next_deadline(), None);

@@ -323,12 +323,12 @@ fn a_subscription_that_is_cancelled_before_it_was_sent_is_never_sent() {
 }
 
 #[test]
-fn closing_ends_subscriptions() {
+fn aborting_ends_subscriptions() {
     let mut test = TestEngine::subscribed(tail(), 10, 1_000);
     test.subscribe(2, consume(1));
     test.sent();
     test.subscribe(3, tail());
-    test.engine.close(test.now);
+    test.engine.abort(test.now);
     test.subscribe(4, tail());
     let codes = [
         (1, "CLOSED"),

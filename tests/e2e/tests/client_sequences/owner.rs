@@ -125,25 +125,27 @@ impl Owner {
         let mut items = Vec::new();
         while items.len() < count {
             match self.next(name).await? {
-                Ok(item) => items.push(item),
-                Err(error) => bail!("the loop ended with {error} after {items:?}"),
+                Some(Ok(item)) => items.push(item),
+                end => bail!("the loop ended with {end:?} after {items:?}"),
             }
         }
         Ok(items)
     }
 
-    /// Waits for the error that ends a loop.
-    pub(crate) async fn end(&mut self, name: &str) -> anyhow::Result<CacheError> {
-        match self.next(name).await? {
-            Ok(item) => bail!("the loop received {item}"),
-            Err(error) => Ok(error),
+    /// Waits for the end of a loop, and returns its error, if there is one.
+    pub(crate) async fn end(&mut self, name: &str) -> anyhow::Result<Option<CacheError>> {
+        match self.next(name).await?.transpose() {
+            Ok(Some(item)) => bail!("the loop received {item}"),
+            Ok(None) => Ok(None),
+            Err(error) => Ok(Some(error)),
         }
     }
 
-    async fn next(&mut self, name: &str) -> anyhow::Result<CacheResult<Value>> {
+    /// Returns the next item of a loop, or `None` if it ended.
+    async fn next(&mut self, name: &str) -> anyhow::Result<Option<CacheResult<Value>>> {
         let items = &mut self.loops.get_mut(name).context("no such loop")?.items;
         let next = tokio::time::timeout(HANG_LIMIT, items.recv()).await;
-        next.context("no item in time")?.context("the loop ended")
+        next.context("no item in time")
     }
 
     /// Gives up a call, or leaves a loop.

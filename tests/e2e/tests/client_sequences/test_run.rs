@@ -163,10 +163,15 @@ impl TestRun {
                 let operation = self.variables.fill(operation)?;
                 self.owner().await?.call(name, &operation).await
             }
-            ClientStep::Result { name, ok, error } => {
+            ClientStep::Result {
+                name,
+                ok,
+                error,
+                retry_after_ms,
+            } => {
                 let result = self.owner().await?.result(name).await?;
                 match (result, error) {
-                    (Err(received), Some(code)) if received.code() == code => Ok(()),
+                    (Err(received), Some(code)) => check_error(&received, code, *retry_after_ms),
                     (Ok(value), None) => self.compare(std::slice::from_ref(ok), vec![value]),
                     (other, _) => bail!("the result is {other:?}"),
                 }
@@ -179,15 +184,23 @@ impl TestRun {
                 let taken = self.owner().await?.take(name, items.len()).await?;
                 self.compare(items, taken)
             }
-            ClientStep::End { name, error } => {
-                let received = self.owner().await?.end(name).await?;
-                ensure!(received.code() == error, "the loop ended with {received}");
-                Ok(())
-            }
+            ClientStep::End {
+                name,
+                error,
+                retry_after_ms,
+            } => match (self.owner().await?.end(name).await?, error) {
+                (Some(received), Some(code)) => check_error(&received, code, *retry_after_ms),
+                (None, None) => Ok(()),
+                (other, _) => bail!("the loop ended with {other:?}"),
+            },
             ClientStep::Cancel { name } => self.owner().await?.cancel(name),
             ClientStep::CloseClient => {
                 let client = self.owner().await?.client.clone();
                 tokio::spawn(async move { client.close().await });
+                Ok(())
+            }
+            ClientStep::AbortClient => {
+                self.owner().await?.client.abort();
                 Ok(())
             }
             ClientStep::Stopped => self.until_state("closed").await,
@@ -335,6 +348,13 @@ impl TestRun {
         }
         self.owner.as_mut().context("no client was started")
     }
+}
+
+fn check_error(error: &CacheError, code: &str, retry_after_ms: Option<u64>) -> anyhow::Result<()> {
+    let expected = retry_after_ms.map(Duration::from_millis);
+    let matches = error.code() == code && error.retry_after() == expected;
+    ensure!(matches, "the error is {error} instead of {code}");
+    Ok(())
 }
 
 fn from_hex(digits: &str) -> anyhow::Result<Vec<u8>> {

@@ -71,6 +71,7 @@ pub enum ClientStep {
         #[serde(default)]
         ok: Value,
         error: Option<String>,
+        retry_after_ms: Option<u64>,
     },
     Subscribe {
         name: String,
@@ -82,12 +83,14 @@ pub enum ClientStep {
     },
     End {
         name: String,
-        error: String,
+        error: Option<String>,
+        retry_after_ms: Option<u64>,
     },
     Cancel {
         name: String,
     },
     CloseClient,
+    AbortClient,
     Stopped,
     State {
         state: String,

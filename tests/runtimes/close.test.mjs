@@ -1,0 +1,90 @@
+// `close` of the npm package lets what was asked finish, and `abort` does not: with the real proxy.
+//
+// STREAMGATE_RUNTIMES   where node_modules is   (default target/runtimes)
+
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { pathToFileURL } from "node:url";
+
+import { Proxy, fromTarget } from "./proxy.mjs";
+
+const runtimes = fromTarget("STREAMGATE_RUNTIMES", "runtimes");
+const { WebSocket } = createRequire(path.join(runtimes, "package.json"))("ws");
+const { connect } = await import(pathToFileURL(path.join(runtimes, "node_modules/streamgate/dist/platform/node.js")));
+
+let proxy;
+
+before(async () => {
+  proxy = await Proxy.start();
+});
+
+after(() => proxy?.stop());
+
+const start = (url = proxy.webSocketUrl) => connect(url, { WebSocket });
+
+/** Loops over a subscription until it ends. Returns the values of its entries. */
+async function collect(loop) {
+  const values = [];
+  for await (const entry of loop) values.push(entry.get("n"));
+  return values;
+}
+
+test("requests that were made before are done, and none is taken any more", async () => {
+  const client = await start();
+  const adds = Array.from({ length: 100 }, (_, n) => client.add("adds", { n: `${n}` }));
+  const closed = client.close();
+  await assert.rejects(client.add("adds", { n: "late" }), { code: "CLOSED", retry: "never" });
+  assert.equal(new Set(await Promise.all(adds)).size, 100);
+  await closed;
+  assert.equal(client.state, "closed");
+});
+
+test("loops end normally, and a tail keeps its position", async () => {
+  const client = await start();
+  await client.createGroup("loops", "g", "$");
+  const tail = client.tail("loops", { from: "beginning" });
+  const loops = [collect(tail), collect(client.consume("loops", "g", "c"))];
+  const id = await client.add("loops", { n: "1" });
+  while (tail.position !== id) await client.readLatest("loops", 1);
+  await client.close();
+  const [tailed, consumed] = await Promise.all(loops);
+  assert.deepEqual(tailed, ["1"]);
+  assert.ok(consumed.length <= 1, "the consumer may end before its entry came");
+  assert.equal(tail.position, id);
+});
+
+test("reads that wait end at once", async () => {
+  const client = await start();
+  const rejected = assert.rejects(client.read("idle", "$", { blockMs: 0 }), { code: "CLOSED" });
+  await client.readLatest("idle", 1);
+  await Promise.all([client.close({ timeoutMs: 600_000 }), rejected]);
+});
+
+test("requests that are not done in time reject", async () => {
+  const server = await Proxy.start();
+  const client = await start(server.webSocketUrl);
+  await server.kill();
+  const add = client.add("s", { n: "1" });
+  const rejected = assert.rejects(add, ({ code }) => ["CLOSED", "UNKNOWN_OUTCOME"].includes(code));
+  await Promise.all([client.close({ timeoutMs: 100 }), rejected]);
+});
+
+test("abort ends requests and loops at once, with an error", async () => {
+  const client = await start();
+  const tail = client.tail("aborted");
+  const next = tail[Symbol.asyncIterator]().next();
+  const add = client.add("aborted", { n: "1" });
+  client.abort();
+  await assert.rejects(add, ({ code }) => ["CLOSED", "UNKNOWN_OUTCOME"].includes(code));
+  await assert.rejects(next, { code: "CLOSED" });
+  await client.close();
+});
+
+test("wrong arguments of close are TypeErrors", async () => {
+  const client = await start();
+  assert.throws(() => client.close({ timeout: 5 }), /did you mean 'timeoutMs'\?/);
+  assert.throws(() => client.close(5), TypeError);
+  await client.close();
+});

@@ -51,8 +51,13 @@ pub async fn pass(operations: usize) {
 ///
 /// Cancel safe.
 pub async fn pass_time(worked: Duration) {
+    pass(operations_of(worked)).await;
+}
+
+/// Returns the operations that a time of work stands for.
+pub fn operations_of(worked: Duration) -> usize {
     let operations = worked.as_micros() / OPERATION.as_micros();
-    pass(usize::try_from(operations).unwrap_or(usize::MAX)).await;
+    usize::try_from(operations).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ mod request_limits;
 mod request_ticket;
 mod shared_push;
 mod subscriptions;
+mod turns;
 mod unknown_key;
 mod waiting;
 
@@ -63,7 +64,7 @@ use crate::session::authentication::SessionAccess;
 use crate::session::availability_changes::AvailabilityChanges;
 use crate::session::backend_work::BackendWork;
 use crate::session::control::{ControlEvent, ControlEvents};
-use crate::session::fairness::{Fairness, ReadOrPush, spend_bytes, spend_control_frames};
+use crate::session::fairness::{Fairness, ReadOrPush, spend_bytes};
 use crate::session::handshake::{Handshake, evicted, taken_over};
 use crate::session::in_flight::InFlight;
 use crate::session::limits::MEMORY_PAUSE;
@@ -72,6 +73,7 @@ use crate::session::outgoing::Outgoing;
 use crate::session::recorder::{Ongoing, Recorder};
 use crate::session::request_limits::RequestLimits;
 use crate::session::subscriptions::Subscriptions;
+use crate::session::turns::{next_turn, spend_control_frames};
 use crate::session::unknown_key::AwaitedFetch;
 use crate::shutdown::CLOSE_TIMEOUT;
 use crate::socket::{CloseReason, ServerSocket, SocketProgress};
@@ -243,7 +245,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             self.pause_silence_unless(may_read);
             if may_read && !self.remaining_frames.is_empty() {
                 // Other sockets have their turn between two turns of this one.
-                tokio::task::yield_now().await;
+                next_turn().await;
                 if let Some(event) = self.control.next(false).now_or_never() {
                     self.take_event(event).await?;
                 }

@@ -9,18 +9,21 @@ use streamgate_protocol::{CacheError, CacheResult};
 
 use crate::builder::RedisStreamsBuilder;
 use crate::connection::endpoint::Endpoint;
-use crate::connection::resp::RespConnection;
+use crate::connection::resp::{OpenedConnection, RespConnection};
 use crate::wire::packing::PackedCommands;
 use crate::wire::{answers, commands, errors};
 
 /// Fields that a command reads of a large hash: Redis does nothing else for half a millisecond.
 const PAGE_FIELDS: u64 = 1_000;
 
+/// How long Sentinels are asked before a read.
+const ASK_LIMIT: Duration = Duration::from_millis(250);
+
 /// Reads a hash, again and again. The connection is opened when it is needed.
 pub struct HashReader {
     endpoint: Endpoint,
     key: String,
-    connection: Option<RespConnection>,
+    connection: Option<OpenedConnection>,
 }
 
 impl HashReader {
@@ -64,16 +67,14 @@ impl HashReader {
 
     async fn read_on(
         &self,
-        connection: Option<RespConnection>,
+        opened: Option<OpenedConnection>,
         max_fields: usize,
-    ) -> CacheResult<(RespConnection, HashMap<String, String>)> {
-        let connection = match connection.filter(|connection| !connection.is_lost()) {
-            Some(connection) => connection,
-            None => {
-                let opened = RespConnection::open(&self.endpoint, None, || ()).await?;
-                opened.connection
-            }
+    ) -> CacheResult<(OpenedConnection, HashMap<String, String>)> {
+        let opened = match opened.filter(|opened| !opened.connection.is_lost()) {
+            Some(opened) if self.is_master(&opened).await => opened,
+            _ => RespConnection::open(&self.endpoint, None, || ()).await?,
         };
+        let connection = &opened.connection;
         let mut fields = HashMap::new();
         let mut cursor = String::from("0");
         loop {
@@ -92,10 +93,20 @@ impl HashReader {
                 return Err(CacheError::backend(code::LIMIT, why));
             }
             if next == "0" {
-                return Ok((connection, fields));
+                return Ok((opened, fields));
             }
             cursor = next;
         }
+    }
+
+    /// Returns whether a connection leads to the master, as far as Sentinels tell: one that was
+    /// replaced may still answer.
+    async fn is_master(&self, opened: &OpenedConnection) -> bool {
+        let (Some(sentinels), Some(server)) = (self.endpoint.sentinels(), &opened.server) else {
+            return true;
+        };
+        let named = sentinels.master(&self.endpoint, ASK_LIMIT).await;
+        named.map_or(true, |named| !named.by_majority || named.server == *server)
     }
 }
 

@@ -1,21 +1,20 @@
 //! The Sentinels of a master: which server is the master now.
 //!
-//! A Sentinel may be cut off and not know of a failover yet, or be down together with the master. So
-//! all are asked, and of a majority's answers the newest counts: Sentinels number their failovers, as
-//! configuration epochs. The connections stay open, so that asking again takes one round trip.
+//! A Sentinel may be cut off and not know of a failover yet, or be down together with the master. Sentinels
+//! number their failovers, as configuration epochs, but only the one that leads a failover knows it at
+//! once. So all are asked, the newest answer counts, and older ones never lead back. The connections stay open, so that asking again takes one round trip.
 
 mod follower;
 
 use std::fmt;
-use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use redis::Value;
 use streamgate_protocol::CacheError;
 use streamgate_protocol::error::code;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::connection::endpoint::Endpoint;
 use crate::connection::host_port::HostPort;
@@ -28,16 +27,32 @@ use crate::wire::sentinel::{self, MasterAnswer};
 
 pub(super) use follower::follow_master;
 
+/// How long the answers beyond a majority are waited for: the newest may be among them.
+const LATE: Duration = Duration::from_millis(100);
+
+/// How long a majority is waited for once one has answered: the host of another may be gone.
+const FEW: Duration = Duration::from_millis(500);
+
 /// The Sentinels that a URL names, and the master that they watch.
 pub(super) struct Sentinels {
     members: Vec<Sentinel>,
+    /// The newest answer so far.
+    known: Mutex<Option<MasterAnswer>>,
     master: String,
     sign_in: SentinelSignIn,
 }
 
+/// What Sentinels say.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NamedMaster {
+    pub(super) server: HostPort,
+    /// Whether a majority was asked and answered. Otherwise a newer master may be unknown to them.
+    pub(super) by_majority: bool,
+}
+
 struct Sentinel {
     address: HostPort,
-    /// The connection that has answered.
+    /// The connection of the last question.
     connection: Mutex<Option<RespConnection>>,
 }
 
@@ -49,43 +64,91 @@ impl Sentinels {
         };
         Self {
             members: url.addresses.into_iter().map(member).collect(),
+            known: Mutex::default(),
             master: url.master,
             sign_in: url.sign_in,
         }
     }
 
-    /// Asks where the master is. Returns once a majority has answered, or all have answered or
-    /// failed.
+    /// Asks where the master is. Waits for a majority and a little longer, and for at most `limit`.
     ///
     /// # Errors
     ///
     /// None answered. If one refused for good, such as a wrong password, that is the error.
-    pub(super) async fn master(&self, endpoint: &Endpoint) -> Result<HostPort, OpenError> {
-        // Half of the time for a connection: the master has to be reached after this.
-        let limit = endpoint.settings().connect_timeout / 2;
-        let asked = self.members.iter().map(|it| it.ask(self, endpoint, limit));
-        let mut asked: FuturesUnordered<_> = asked.collect();
+    pub(super) async fn master(
+        self: &Arc<Self>,
+        endpoint: &Endpoint,
+        limit: Duration,
+    ) -> Result<NamedMaster, OpenError> {
+        let mut asked = self.ask_all(endpoint, limit);
         let majority = self.members.len() / 2 + 1;
         let (mut newest, mut answered): (Option<MasterAnswer>, _) = (None, 0);
         let mut refusal = None;
-        while let Some(answer) = asked.next().await {
+        let mut end = None;
+        loop {
+            let answer = tokio::select! {
+                answer = asked.recv() => answer,
+                () = sleep_until_or_never(end) => None,
+            };
             match answer {
-                Ok(answer) => {
+                Some(Ok(answer)) => {
                     answered += 1;
                     let is_newer = newest.as_ref().is_none_or(|it| it.epoch < answer.epoch);
                     newest = if is_newer { Some(answer) } else { newest };
+                    let wait = if answered < majority { FEW } else { LATE };
+                    end = Some(Instant::now() + wait);
                 }
-                Err(error) => refusal = Some(graver(refusal, error)),
-            }
-            if answered == majority {
-                break;
+                Some(Err(error)) => refusal = Some(more_specific(refusal, error)),
+                None => break,
             }
         }
+        let by_majority = answered >= majority;
         match (newest, refusal) {
-            (Some(MasterAnswer { host, port, .. }), _) => Ok(HostPort { host, port }),
+            (Some(newest), _) => {
+                let by_all = answered == self.members.len();
+                let server = self.remember(newest, by_all);
+                Ok(NamedMaster {
+                    server,
+                    by_majority,
+                })
+            }
             (None, Some(refusal)) => Err(refusal),
             (None, None) => Err(OpenError::Answered(errors::disconnected())),
         }
+    }
+
+    /// Asks each in a task of its own, so that one that is slow is still connected for the next time.
+    fn ask_all(
+        self: &Arc<Self>,
+        endpoint: &Endpoint,
+        limit: Duration,
+    ) -> mpsc::Receiver<Result<MasterAnswer, OpenError>> {
+        let (answers, receiver) = mpsc::channel(self.members.len());
+        for index in 0..self.members.len() {
+            let (sentinels, endpoint) = (Arc::clone(self), endpoint.clone());
+            let answers = answers.clone();
+            tokio::spawn(async move {
+                let answer = sentinels.members[index]
+                    .ask(&sentinels, &endpoint, limit)
+                    .await;
+                // Fails if nobody waits any longer.
+                let _ = answers.send(answer).await;
+            });
+        }
+        receiver
+    }
+
+    /// Returns the newest master of all answers so far. Only if all say something older do their
+    /// epochs begin anew.
+    fn remember(&self, newest: MasterAnswer, by_all: bool) -> HostPort {
+        // Nothing panics under the lock.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_newer = known.as_ref().is_none_or(|it| it.epoch <= newest.epoch);
+        if is_newer || by_all {
+            *known = Some(newest.clone());
+        }
+        let MasterAnswer { host, port, .. } = known.clone().unwrap_or(newest);
+        HostPort { host, port }
     }
 }
 
@@ -111,14 +174,16 @@ impl Sentinel {
             let kept = self.kept().clone().filter(|kept| !kept.is_lost());
             let connection = match kept {
                 Some(kept) => kept,
-                None => self.connect(sentinels, endpoint).await?,
+                None => {
+                    let connection = self.connect(sentinels, endpoint).await?;
+                    *self.kept() = Some(connection.clone());
+                    connection
+                }
             };
             let mut packed = PackedCommands::default();
             sentinel::master(&mut packed, &sentinels.master);
-            let answer = exchange(&connection, packed).await?;
-            let answer = self.decode(sentinels, answer)?;
-            *self.kept() = Some(connection);
-            Ok(answer)
+            let answers = exchange(&connection, packed).await?;
+            self.decode(sentinels, answers)
         };
         let asked = tokio::time::timeout(limit, asking).await;
         let asked = asked.unwrap_or_else(|_| Err(OpenError::timed_out()));
@@ -139,19 +204,25 @@ impl Sentinel {
         if let Some(password) = password {
             let mut packed = PackedCommands::default();
             commands::auth(&mut packed, username.as_deref(), password);
-            let answer = exchange(&connection, packed).await?;
-            if let Some(error) = resp::into_refusal(answer) {
+            let answers = exchange(&connection, packed).await?;
+            if let Some(error) = answers.into_iter().find_map(resp::into_refusal) {
                 return Err(self.refused(&error));
             }
         }
         Ok(connection)
     }
 
-    fn decode(&self, sentinels: &Sentinels, answer: Value) -> Result<MasterAnswer, OpenError> {
-        if let Value::ServerError(error) = &answer {
+    fn decode(
+        &self,
+        sentinels: &Sentinels,
+        answers: Vec<Value>,
+    ) -> Result<MasterAnswer, OpenError> {
+        for answer in &answers {
+            let Value::ServerError(error) = answer else {
+                continue;
+            };
             let error = errors::answered(error);
-            let text = error.message();
-            if text.contains("No such master") {
+            if error.message().contains("No such master") {
                 let name = &sentinels.master;
                 let remedy = format!("it watches no master named '{name}'; correct the URL's path");
                 return Err(self.misconfigured(&remedy));
@@ -159,22 +230,23 @@ impl Sentinel {
             return Err(self.refused(&error));
         }
         let unexpected = || OpenError::Answered(errors::unexpected("a master of a Sentinel"));
-        sentinel::decode_master(answer).ok_or_else(unexpected)
+        sentinel::decode_master(answers).ok_or_else(unexpected)
     }
 
     fn refused(&self, error: &CacheError) -> OpenError {
         let text = error.message();
         match error.code() {
             code::NOAUTH | code::WRONGPASS => self.misconfigured(&format!(
-                "it refuses to be asked without its password, or with this one; write \
-                 ?sentinel_user=…&sentinel_pass=… at the end of the URL ({text})"
+                "it requires a password, or rejects this one; append \
+                 ?sentinel_user=…&sentinel_pass=… to the URL ({text})"
             )),
             code::NOPERM => self.misconfigured(&format!(
-                "its user may not ask it; permit +sentinel|master with ACL SETUSER ({text})"
+                "its user may not ask it; permit +sentinel|master \
+                 +sentinel|get-master-addr-by-name with ACL SETUSER ({text})"
             )),
             code::ERR if errors::refuses_command(error) => self.misconfigured(
-                "it is no Sentinel; name Sentinels, with port 26379 by default, or write redis:// \
-                 for this server itself",
+                "it is not a Sentinel; list Sentinels (default port 26379), or write redis:// for \
+                 this server itself",
             ),
             _ => OpenError::Answered(error.clone()),
         }
@@ -195,7 +267,7 @@ impl Sentinel {
 }
 
 /// Returns that of two errors which says more: a mistake in the settings goes before all others.
-fn graver(first: Option<OpenError>, second: OpenError) -> OpenError {
+fn more_specific(first: Option<OpenError>, second: OpenError) -> OpenError {
     let is_setting = |error: &OpenError| match error {
         OpenError::Answered(error) => error.code() == code::CONFIG,
         OpenError::Unreachable(_) => false,
@@ -206,10 +278,20 @@ fn graver(first: Option<OpenError>, second: OpenError) -> OpenError {
     }
 }
 
-async fn exchange(connection: &RespConnection, packed: PackedCommands) -> Result<Value, OpenError> {
+async fn exchange(
+    connection: &RespConnection,
+    packed: PackedCommands,
+) -> Result<Vec<Value>, OpenError> {
     let sent = connection.send(packed, None)?;
-    let answers = sent.await.map_err(OpenError::Unreachable)?;
-    let answer = answers.values.into_iter().next();
-    answer
-        .ok_or_else(|| OpenError::Unreachable(io::Error::from(io::ErrorKind::UnexpectedEof).into()))
+    Ok(sent.await.map_err(OpenError::Unreachable)?.values)
 }
+
+async fn sleep_until_or_never(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -115,6 +115,13 @@ pub fn without_secrets(url: &str) -> String {
         Some((scheme, rest)) => (Some(scheme), rest),
         None => (None, url),
     };
+    let has_query =
+        scheme.is_some_and(|scheme| scheme.contains("sentinel") || scheme.contains("unix"));
+    let rest = match rest.split_once('?') {
+        // It may be of a password before or after the question mark.
+        Some((_, query)) if has_query && query.contains('@') => "",
+        _ => rest,
+    };
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
     let host = host.split(['?', '#']).next().unwrap_or_default();
     let host = without_odd_port(host);
@@ -248,6 +255,12 @@ mod tests {
                 "unix:///run/redis.sock?pass=secret",
                 "unix:///run/redis.sock",
             ),
+            ("unix:///run/redis.sock?pass=sec@ret", "unix://"),
+            (
+                "redis+sentinel://a,b/m?sentinel_pass=sec@ret",
+                "redis+sentinel://",
+            ),
+            ("redis+sentinel://ann:se?cr@et@a,b/m", "redis+sentinel://"),
         ];
         for (url, expected) in shown {
             assert_eq!(without_secrets(url), expected);

@@ -1,12 +1,12 @@
 //! Errors of Redis and of redis-rs, as [`CacheError`]s. Whether to retry is in the protocol's table
 //! of codes.
 
+use std::fmt::Display;
+
 use redis::{RedisError, ServerError, Value};
 use streamgate_backend::error_details::too_large_entry;
 use streamgate_protocol::error::code;
 use streamgate_protocol::{CacheError, EntryId};
-
-use crate::connection::host_port::HostPort;
 
 /// Converts an error that Redis answered. Its code stays.
 pub(crate) fn answered(error: &ServerError) -> CacheError {
@@ -131,7 +131,7 @@ pub(crate) fn misconfigured(address: &str, remedy: &str) -> CacheError {
 }
 
 /// Returns the error of a connection to a replica that Sentinels named as the master.
-pub(crate) fn no_master_yet(server: &HostPort) -> CacheError {
+pub(crate) fn no_master_yet(server: &dyn Display) -> CacheError {
     CacheError::backend(
         code::DISCONNECTED,
         format_args!("{server} is a replica, though its Sentinels call it the master"),

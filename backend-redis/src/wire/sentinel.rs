@@ -5,7 +5,7 @@ use redis::Value;
 use crate::wire::commands::CommandWriter;
 
 /// What a Sentinel knows of a master.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MasterAnswer {
     pub(crate) host: String,
     pub(crate) port: u16,
@@ -13,16 +13,22 @@ pub(crate) struct MasterAnswer {
     pub(crate) epoch: u64,
 }
 
-/// Asks for a master.
+/// Asks for the epoch of a master, and for its address.
+///
+/// `SENTINEL MASTER` tells the address too. But a Sentinel that leads a failover goes on telling the
+/// old one, with the new epoch, until it has moved all replicas.
 pub(crate) fn master(to: &mut impl CommandWriter, name: &str) {
-    to.command("SENTINEL", 2);
-    to.argument(b"MASTER");
-    to.argument(name.as_bytes());
+    for question in ["MASTER", "GET-MASTER-ADDR-BY-NAME"] {
+        to.command("SENTINEL", 2);
+        to.argument(question.as_bytes());
+        to.argument(name.as_bytes());
+    }
 }
 
-/// Decodes the answer: names and values, in one list or as a map.
-pub(crate) fn decode_master(answer: Value) -> Option<MasterAnswer> {
-    let pairs = match answer {
+/// Decodes the two answers: names and values, in one list or as a map; and an address.
+pub(crate) fn decode_master(answers: Vec<Value>) -> Option<MasterAnswer> {
+    let [master, address] = <[Value; 2]>::try_from(answers).ok()?;
+    let pairs = match master {
         Value::Map(pairs) => pairs,
         Value::Array(list) => {
             let mut list = list.into_iter();
@@ -30,14 +36,16 @@ pub(crate) fn decode_master(answer: Value) -> Option<MasterAnswer> {
         }
         _ => return None,
     };
-    let find = |wanted: &str| {
-        let value = pairs.iter().find(|(name, _)| text(name) == Some(wanted));
-        text(&value?.1)
+    let is_epoch = |(name, _): &&(Value, Value)| text(name) == Some("config-epoch");
+    let (_, epoch) = pairs.iter().find(is_epoch)?;
+    let Value::Array(address) = address else {
+        return None;
     };
+    let [host, port] = <[Value; 2]>::try_from(address).ok()?;
     Some(MasterAnswer {
-        host: find("ip")?.to_owned(),
-        port: find("port")?.parse().ok()?,
-        epoch: find("config-epoch")?.parse().ok()?,
+        host: text(&host)?.to_owned(),
+        port: text(&port)?.parse().ok()?,
+        epoch: text(epoch)?.parse().ok()?,
     })
 }
 
@@ -58,8 +66,8 @@ mod tests {
         let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let pairs = [
             ("name", "orders"),
-            ("ip", "10.0.0.7"),
-            ("port", "6380"),
+            ("ip", "10.0.0.6"),
+            ("port", "6379"),
             ("config-epoch", "12"),
         ];
         let expected = MasterAnswer {
@@ -67,17 +75,22 @@ mod tests {
             port: 6_380,
             epoch: 12,
         };
+        let address = || Value::Array(vec![text("10.0.0.7"), text("6380")]);
         let list = pairs
             .map(|(name, value)| [text(name), text(value)])
             .concat();
-        assert_eq!(decode_master(Value::Array(list)).as_ref(), Some(&expected));
-        let map = pairs.map(|(name, value)| (text(name), text(value)));
-        let map = Value::Map(map.into());
-        assert_eq!(decode_master(map).as_ref(), Some(&expected));
+        let decoded = decode_master(vec![Value::Array(list), address()]);
+        assert_eq!(decoded.as_ref(), Some(&expected));
+        let map = || Value::Map(pairs.map(|(name, value)| (text(name), text(value))).into());
+        let decoded = decode_master(vec![map(), address()]);
+        assert_eq!(decoded.as_ref(), Some(&expected));
         for incomplete in [
-            Value::Nil,
-            Value::Array(vec![text("ip")]),
-            Value::Map(Vec::new()),
+            vec![],
+            vec![map()],
+            vec![map(), Value::Nil],
+            vec![map(), Value::Array(vec![text("host")])],
+            vec![Value::Map(Vec::new()), address()],
+            vec![Value::Array(vec![text("config-epoch")]), address()],
         ] {
             assert_eq!(decode_master(incomplete), None);
         }

@@ -17,15 +17,6 @@ pub(super) async fn spend_bytes(bytes: usize) {
     turn::pass(bytes / BYTES_PER_OPERATION).await;
 }
 
-/// Spends this turn for the control frames that were read at once. Nobody saw when the
-/// session began to read them.
-pub(super) async fn spend_control_frames() {
-    turn::pass(CONTROL_FRAMES_OPERATIONS).await;
-}
-
-/// Operations for the control frames that the socket reads at once, at most a few us.
-const CONTROL_FRAMES_OPERATIONS: usize = 8;
-
 /// What a session does next.
 pub(super) enum ReadOrPush {
     Read(SocketProgress),

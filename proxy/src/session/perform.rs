@@ -30,6 +30,7 @@ use crate::session::limits::{
 use crate::session::memory::HeldBytes;
 use crate::session::poll_once::poll_once;
 use crate::session::request_ticket::RequestTicket;
+use crate::session::turns::spend_reading;
 use crate::session::waiting::WaitingRequest;
 use crate::socket::{CloseReason, SocketProgress};
 
@@ -120,7 +121,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             // On the heap, as rare things are.
             Box::pin(self.renew_token(&token)).await?;
         }
-        turn::pass_time(began.elapsed()).await;
+        spend_reading(began.elapsed()).await;
         violation.map_or(Ok(()), Err)
     }
 

@@ -40,6 +40,6 @@ async fn reconnect_to_master(supervisor: &Weak<ConnectionSupervisor>) {
         && supervisor.replace(generation, opened)
     {
         let address = supervisor.address();
-        tracing::warn!(address, "Redis was a replica: reconnected to a master");
+        tracing::warn!(address, "moved to the new master");
     }
 }

@@ -74,7 +74,11 @@ impl RespConnection {
         let opening = async {
             let is_tracking_wanted = invalidations.is_some();
             let server = match endpoint.sentinels() {
-                Some(sentinels) => Some(sentinels.master(endpoint).await?),
+                // The rest of the time is for the master.
+                Some(sentinels) => {
+                    let limit = endpoint.settings().connect_timeout / 2;
+                    Some(sentinels.master(endpoint, limit).await?.server)
+                }
                 None => None,
             };
             let connection = match &server {

@@ -1,4 +1,4 @@
-//! Follows failovers that no lost connection tells: a master that is cut off from its Sentinels goes on
+//! Detects failovers that close no connection: a master that is cut off from its Sentinels goes on
 //! taking writes, which it loses when it becomes a replica.
 
 use std::sync::Weak;
@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use crate::connection::command_connection::ConnectionSupervisor;
 
-/// How often the Sentinels are asked.
+/// How often the Sentinels are asked, and how long for.
 ///
 /// They also publish `+switch-master`. A subscription may miss it: it is lost with its connection,
 /// and a half-open one is silent. So it would need these questions beside it.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
-/// Suspects a failover while the Sentinels name another master than the one that is connected, until
-/// the last handle is dropped.
+/// Suspects a failover while a majority of the Sentinels names another master than the one that is
+/// connected, until the last handle is dropped.
 pub(in crate::connection) async fn follow_master(supervisor: Weak<ConnectionSupervisor>) {
+    let mut reported = None;
     loop {
         tokio::time::sleep(ASK_EVERY).await;
         let Some(endpoint) = supervisor.upgrade().map(|it| it.endpoint().clone()) else {
@@ -23,13 +24,16 @@ pub(in crate::connection) async fn follow_master(supervisor: Weak<ConnectionSupe
         let Some(sentinels) = endpoint.sentinels() else {
             return;
         };
-        // Who is not connected asks the Sentinels before each attempt.
-        let Ok(master) = sentinels.master(&endpoint).await else {
+        // Without an answer, nothing is known. A reconnect asks by itself.
+        let Ok(named) = sentinels.master(&endpoint, ASK_EVERY).await else {
             continue;
         };
         let connected = supervisor.upgrade().and_then(|it| it.server());
-        if connected.is_some_and(|connected| connected != master) {
-            tracing::warn!(%master, "the Sentinels name another master");
+        if named.by_majority && connected.is_some_and(|connected| connected != named.server) {
+            if reported.as_ref() != Some(&named.server) {
+                tracing::warn!(master = %named.server, "the Sentinels name another master");
+                reported = Some(named.server);
+            }
             endpoint.suspect_failover();
         }
     }

@@ -61,6 +61,11 @@ pub(super) fn parse(rest: &str, is_tls: bool, url: &str) -> CacheResult<RedisUrl
         Some((credentials, hosts)) => (format!("{credentials}@"), hosts),
         None => (String::new(), authority),
     };
+    let user = credentials.split(':').next().unwrap_or_default();
+    if user.contains(',') {
+        let why = format!("its user name has a comma, which separates Sentinels; {FORM}");
+        return Err(invalid(url, &why));
+    }
     if master.is_empty() {
         let why = format!("it does not name the master; {FORM}");
         return Err(invalid(url, &why));
@@ -186,6 +191,7 @@ mod tests {
             ("redis+sentinel://a/m?user=hunter2", "parameters"),
             ("redis+sentinel://a/m?sentinel_user=ann", "sentinel_pass"),
             ("redis+sentinel://a/m?sentinel_pass=", "empty"),
+            ("redis+sentinel://a,ann:hunter2@b/m", "comma"),
             (many.as_str(), "more than 16"),
             ("redis+sentinel://ann:hunter2@a,b", "'redis+sentinel://a,b'"),
         ] {

@@ -28,7 +28,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         "endless-fragments",
         "messages of fragments of one byte that never end",
         |scene| Box::pin(endless_fragments(scene)),
-    ),
+    )
+    .bounds(Bounds::BULK),
 ];
 
 const FRAME_BYTES: u64 = 16 << 20;

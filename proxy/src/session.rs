@@ -304,9 +304,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             ControlEvent::TakenOver => return Err(taken_over()),
             ControlEvent::Evicted => return Err(evicted()),
             ControlEvent::MakeRoom(refusal) => return Err(self.make_room(refusal)),
-            ControlEvent::AccessChanged => {
-                self.leaves = Box::pin(self.access_changed()).await.err();
-            }
+            ControlEvent::AccessChanged => Box::pin(self.access_changed()).await?,
             ControlEvent::Availability(unavailable) => {
                 let outgoing = &mut self.outgoing;
                 self.handshake.availability_changed(unavailable, outgoing);

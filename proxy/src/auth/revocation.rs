@@ -7,8 +7,10 @@ use super::subject::Subject;
 
 /// Which tokens are revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Revocation {
-    /// Those of a subject.
+    /// Those of a subject: see [`subject`](Self::subject) and [`subject_of`](Self::subject_of).
+    #[non_exhaustive]
     Subject {
         /// `sub`
         name: String,
@@ -21,6 +23,24 @@ pub enum Revocation {
     Key(String),
     /// All.
     All,
+}
+
+impl Revocation {
+    /// The tokens of the subjects of this name, of every issuer and without one.
+    pub fn subject(name: impl Into<String>) -> Self {
+        Self::Subject {
+            name: name.into(),
+            issuer: None,
+        }
+    }
+
+    /// The tokens of the subject of this name of one issuer, whose `iss` is exactly this.
+    pub fn subject_of(issuer: impl Into<String>, name: impl Into<String>) -> Self {
+        Self::Subject {
+            name: name.into(),
+            issuer: Some(issuer.into()),
+        }
+    }
 }
 
 /// All revocations, each kind by its name: a token costs five look-ups, however many there are.

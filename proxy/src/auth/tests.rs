@@ -507,7 +507,7 @@ fn revoked_tokens_are_refused_though_they_were_verified_before() {
     let (old, new, undated) = (token(Some(at(-10))), token(Some(at(-1))), token(None));
     let before = now() - Duration::from_secs(5);
     for revocation in [
-        subject("ann", None),
+        Revocation::subject("ann"),
         Revocation::TokenId("t-1".to_owned()),
         Revocation::Key("hs".to_owned()),
         Revocation::All,
@@ -526,19 +526,13 @@ fn revoked_tokens_are_refused_though_they_were_verified_before() {
         authenticator.verify(&new, now()).unwrap();
     }
     let others = [
-        subject("bob", None),
-        subject("ann", Some("https://issuer")),
+        Revocation::subject("bob"),
+        Revocation::subject_of("https://issuer", "ann"),
         Revocation::TokenId("t-2".to_owned()),
         Revocation::Key("other".to_owned()),
     ];
     authenticator.set_revoked(RevokedTokens::new(others.map(|r| (r, now()))));
     authenticator.verify(&old, now()).unwrap();
-}
-
-fn subject(name: &str, issuer: Option<&str>) -> Revocation {
-    let issuer = issuer.map(str::to_owned);
-    let name = name.to_owned();
-    Revocation::Subject { name, issuer }
 }
 
 #[test]
@@ -547,8 +541,8 @@ fn a_revocation_with_an_issuer_is_of_its_subject_alone() {
     let authenticator = authenticator(&issuer);
     let token = |iss: Value| issuer.sign(&with("iss", iss));
     let list = [
-        (subject("ann", Some("https://a")), now()),
-        (subject("bob", Some("https://b")), now()),
+        (Revocation::subject_of("https://a", "ann"), now()),
+        (Revocation::subject_of("https://b", "bob"), now()),
     ];
     // As a list joins another, too.
     let (one, two) = (RevokedTokens::new(list.clone()), RevokedTokens::default());
@@ -569,7 +563,7 @@ fn a_revocation_with_an_issuer_is_of_its_subject_alone() {
         }
     }
     // Without an issuer, it is of all that have the name.
-    authenticator.set_revoked(RevokedTokens::new([(subject("ann", None), now())]));
+    authenticator.set_revoked(RevokedTokens::new([(Revocation::subject("ann"), now())]));
     for any in [json!("https://a"), json!("https://b"), json!(null)] {
         assert_eq!(refusal(&authenticator, &token(any)), "token_revoked");
     }
@@ -582,7 +576,7 @@ fn of_several_revocations_the_latest_counts_and_lists_can_be_joined() {
     let token = issuer.sign(&with("iat", json!(at(-10))));
     let ann = |seconds| {
         let before = now() - Duration::from_secs(seconds);
-        (subject("ann", None), before)
+        (Revocation::subject("ann"), before)
     };
     for order in [[5, 20], [20, 5]] {
         authenticator.set_revoked(RevokedTokens::new(order.map(ann)));

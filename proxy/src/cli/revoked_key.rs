@@ -179,15 +179,12 @@ fn revocation(field: &str) -> Option<Revocation> {
     if field.starts_with('{') {
         let IssuerAndSubject { iss, sub } = serde_json::from_str(field).ok()?;
         let are_named = !iss.is_empty() && !sub.is_empty();
-        return are_named.then_some(Revocation::Subject {
-            name: sub,
-            issuer: Some(iss),
-        });
+        return are_named.then(|| Revocation::subject_of(iss, sub));
     }
     let (kind, name) = field.split_once(':')?;
     let name = (!name.is_empty()).then(|| name.to_owned())?;
     match kind {
-        "sub" => Some(Revocation::Subject { name, issuer: None }),
+        "sub" => Some(Revocation::subject(name)),
         "jti" => Some(Revocation::TokenId(name)),
         "kid" => Some(Revocation::Key(name)),
         _ => None,
@@ -206,12 +203,6 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-
-    fn subject(name: &str, issuer: Option<&str>) -> Revocation {
-        let issuer = issuer.map(str::to_owned);
-        let name = name.to_owned();
-        Revocation::Subject { name, issuer }
-    }
 
     fn parsed(fields: &[(&str, &str)]) -> (RevokedTokens, Option<String>) {
         let owned = |(field, value): &(&str, &str)| ((*field).to_owned(), (*value).to_owned());
@@ -232,8 +223,11 @@ mod tests {
         ]);
         let time = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let expected = RevokedTokens::new([
-            (subject("ann:1", None), time),
-            (subject("sub:{\"ann", Some("https://a:1/?\"sub:")), time),
+            (Revocation::subject("ann:1"), time),
+            (
+                Revocation::subject_of("https://a:1/?\"sub:", "sub:{\"ann"),
+                time,
+            ),
             (Revocation::TokenId("1".to_owned()), time),
             (Revocation::Key("k".to_owned()), time),
             (Revocation::All, time),

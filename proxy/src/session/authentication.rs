@@ -310,26 +310,43 @@ impl<S> Session<'_, S> {
         self.apply_rights().await
     }
 
-    /// Acts on a change of the policy or of the revoked tokens. Returns an error if the token is no
-    /// longer valid.
+    /// Acts on a change of the policy or of the revoked tokens. If the token is no longer valid, the
+    /// session leaves.
+    ///
+    /// # Errors
+    ///
+    /// The session has to close at once.
     pub(super) async fn access_changed(&mut self) -> Result<(), CloseReason> {
         // Before the hello there is nothing to look at again.
         if self.registration.is_none() {
             return Ok(());
         }
-        self.access.check_again().map_err(|e| unauthenticated(&e))?;
+        if let Err(error) = self.access.check_again() {
+            self.leaves = Some(unauthenticated(&error));
+            return Ok(());
+        }
         self.apply_rights().await
     }
 
     /// Puts subscriptions under the rights of now, and ends what they do not permit. If the tenants
-    /// have changed, the socket counts for the new ones.
+    /// have changed, the socket counts for the new ones; if they have no room for it, the session
+    /// leaves.
+    ///
+    /// # Errors
+    ///
+    /// The session has to close at once.
     async fn apply_rights(&mut self) -> Result<(), CloseReason> {
         let rights = &self.access.subject.rights;
         for (id, error) in self.in_flight.apply_rights(rights) {
             self.in_flight.cancel_id(id);
             self.outgoing.error(id, &error);
         }
-        self.register_client().await
+        if self.register_client().await?
+            && let Err(reason) = self.count_for_subject()
+        {
+            self.leaves = Some(reason);
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the backend does for a socket: batches of operations, requests that take further round trips,
-//! and waits.
+//! What the backend does for a socket: batches of operations, requests that take further round
+//! trips, and waits.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -117,8 +117,8 @@ impl<'b> BackendWork<'b> {
         Some(EndedRequest::of_wait(ticket, result.ok()))
     }
 
-    /// Polls only sets that are not empty: to poll an empty one costs as much as to poll one that has
-    /// nothing yet.
+    /// Polls only sets that are not empty: to poll an empty one costs as much as to poll one that
+    /// has nothing yet.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<EndedWork<'b>>> {
         if self.is_empty() {
             return Poll::Ready(None);

@@ -37,7 +37,8 @@ impl<'b> ContinuingRequests<'b> {
         self.active.len()
     }
 
-    /// Polls for the next that has ended, with no result if it was cancelled; `None` if there is none.
+    /// Polls for the next that has ended, with no result if it was cancelled; `None` if there is
+    /// none.
     pub(super) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,

@@ -89,7 +89,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
         // The client's next socket may need the place among those of its subject.
         drop((remaining_frames, limits));
         let is_taken_over = reason.has_code(close::TAKEN_OVER);
-        let is_evicted = reason.has_code(close::OUT_OF_MEMORY);
+        let is_evicted = reason.is_eviction();
         if is_evicted {
             // Others wait for this memory. What the backend has begun it performs all the same.
             outgoing.discard();

@@ -126,21 +126,28 @@ impl<S> Session<'_, S> {
         };
         self.outgoing.set_max_frame_bytes(client.max_frame_bytes);
         self.subscriptions.set_bound(self.outgoing.bound());
-        self.register_client().await?;
+        if self.register_client().await? {
+            self.count_for_subject()?;
+        }
         self.handshake.welcome(&mut self.outgoing);
         Ok(())
     }
 
-    /// Registers the client by its subject and tenants, lets the socket count for them, and takes the
-    /// client over from its old session there, if there is one. Does nothing if that is done already.
-    pub(super) async fn register_client(&mut self) -> Result<(), CloseReason> {
+    /// Registers the client by its subject and tenants, and takes it over from its old session there,
+    /// if there is one. Returns `false` if that is done already; otherwise the socket has yet to count
+    /// for them.
+    ///
+    /// # Errors
+    ///
+    /// The session has to close at once: a newer one has the client.
+    pub(super) async fn register_client(&mut self) -> Result<bool, CloseReason> {
         let Some(client) = self.handshake.client() else {
-            return Ok(());
+            return Ok(false);
         };
         let name = self.access.client_name(&client.id);
         let registered = self.registration.as_ref();
         if registered.is_some_and(|registration| registration.is_of(&name)) {
-            return Ok(());
+            return Ok(false);
         }
         let (registration, mut taken_over, predecessor) = self.clients.register(&name);
         self.registration = Some(registration);
@@ -154,7 +161,7 @@ impl<S> Session<'_, S> {
         }
         self.control.set_taken_over(taken_over);
         // Its predecessor counts no more.
-        self.count_for_subject()
+        Ok(true)
     }
 }
 
@@ -183,6 +190,7 @@ pub(super) fn evicted() -> CloseReason {
         reason: "the server is out of memory, and this socket held most of it".into(),
         // To await the client's close would mean to take the rest of its message.
         readable: false,
+        is_eviction: true,
     }
 }
 

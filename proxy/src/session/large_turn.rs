@@ -78,8 +78,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         batch: RequestBatch,
         subscription: Option<AdmittedSubscription<'_>>,
     ) {
-        let why = "what this client may do changed while the request waited for its turn; nothing was \
-                   done; try again";
+        let why = "the client's rights changed while the request waited; it was not performed; \
+                   send it again";
         let refused = || CacheError::backend(code::OVERLOADED, why);
         for ticket in batch.tickets {
             self.memory.request_performed(ticket.reserved);

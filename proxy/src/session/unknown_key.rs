@@ -21,8 +21,8 @@ pub(super) struct AwaitedFetch {
     until: Instant,
 }
 
-/// What was known of the fetches before a token was verified. A fetch that ends later may have brought
-/// the key, whatever the verification has found.
+/// What was known of the fetches before a token was verified. A fetch that ends later may have
+/// brought the key, whatever the verification has found.
 pub(super) struct FetchesBefore {
     /// Absent if the server fetches no keys.
     next: Option<NextFetch>,

@@ -25,6 +25,8 @@ pub(crate) enum CloseReason {
         reason: Cow<'static, str>,
         /// Whether the server can still read frames, and so await the client's close.
         readable: bool,
+        /// Whether others wait for the memory of the socket, so that what was not sent is discarded.
+        is_eviction: bool,
     },
 }
 
@@ -35,6 +37,7 @@ impl CloseReason {
             code,
             reason: reason.into(),
             readable: true,
+            is_eviction: false,
         }
     }
 
@@ -50,6 +53,18 @@ impl CloseReason {
     /// Returns whether the server closes the socket with this code.
     pub(crate) fn has_code(&self, expected: u16) -> bool {
         matches!(self, Self::ByServer { code, .. } if *code == expected)
+    }
+
+    /// Returns whether what was not sent is discarded. The close code does not tell: a subject with
+    /// too many sockets has the same one.
+    pub(crate) fn is_eviction(&self) -> bool {
+        matches!(
+            self,
+            Self::ByServer {
+                is_eviction: true,
+                ..
+            }
+        )
     }
 
     pub(super) fn is_readable(&self) -> bool {
@@ -73,6 +88,7 @@ impl From<Error> for CloseReason {
             code,
             reason,
             readable: false,
+            is_eviction: false,
         }
     }
 }

@@ -466,11 +466,12 @@ async fn a_revoked_token_closes_its_sockets_and_no_other() {
     assert_unauthenticated(&again.closed().await, "token_revoked");
 }
 
-/// Revokes the tokens of ann, of every issuer or of one, that were issued before so many seconds ago.
+/// Revokes the tokens of ann that were issued more than this number of seconds ago, of every issuer
+/// or of one.
 fn revoke(server: &TestServer, issuer: Option<&str>, seconds_ago: u64) {
-    let subject = Revocation::Subject {
-        name: "ann".to_owned(),
-        issuer: issuer.map(str::to_owned),
+    let subject = match issuer {
+        Some(issuer) => Revocation::subject_of(issuer, "ann"),
+        None => Revocation::subject("ann"),
     };
     let before = SystemTime::now() - Duration::from_secs(seconds_ago);
     let list = RevokedTokens::new([(subject, before)]);

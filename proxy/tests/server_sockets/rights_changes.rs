@@ -237,10 +237,6 @@ async fn a_renewal_counts_for_what_follows_it_and_not_for_what_waits_before_it()
 }
 
 fn revoked(subject: &str) -> RevokedTokens {
-    let revocation = Revocation::Subject {
-        name: subject.to_owned(),
-        issuer: None,
-    };
     let later = SystemTime::now() + Duration::from_secs(60);
-    RevokedTokens::new([(revocation, later)])
+    RevokedTokens::new([(Revocation::subject(subject), later)])
 }

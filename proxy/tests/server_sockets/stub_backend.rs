@@ -17,7 +17,7 @@ pub(crate) const VANISHED: u64 = 7;
 
 /// Records adds in the order in which they begin. The stream's key says what an operation does:
 ///
-/// - An add to `slow` ends after [`StubBackend::finish_slow_adds`]; any other at once.
+/// - An add to `slow`, of any tenant, ends after [`StubBackend::finish_slow_adds`]; any other at once.
 /// - A group read of `batches` returns as many entries as it may, at once; of `large batches`,
 ///   entries of 200 KiB each.
 /// - Any other read that may block waits until it is cancelled, or until
@@ -143,7 +143,7 @@ impl StubBackend {
 
     async fn add(&self, stream: &str, value: String) -> Reply {
         self.begun_adds.send_modify(|adds| adds.push(value));
-        if stream == "slow" {
+        if stream.ends_with("slow") {
             let _count = CountGuard::new(&self.slow_adds);
             let slow_adds = *self.slow_adds.borrow();
             self.max_slow_adds

@@ -331,6 +331,49 @@ async fn a_socket_counts_for_the_tenant_of_now() {
     moving.ping(2).await;
 }
 
+/// A token of ann in a tenant, and in another one once the policy goes by the other claim.
+fn ann_between(org: &str, other: &str) -> String {
+    let claims = json!({ "org": org, "other": other });
+    token_with("ann", "tenant", 3_600, claims)
+}
+
+/// Returns when ann has room for a socket in a tenant.
+async fn until_room(server: &TestServer, token: &str) {
+    loop {
+        let mut client = hello(server, Encoding::Binary, "c", token).await;
+        if client.receive().await.is_ok() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_begun_is_answered_before_a_move_into_a_full_tenant_closes_the_socket() {
+    for &encoding in Encoding::ALL {
+        for renews in [true, false] {
+            let server = server_with(1).await;
+            let mut holder = welcome(&server, encoding, "a", &ann_between("two", "two")).await;
+            let mut moving = welcome(&server, encoding, "b", &ann_between("one", "two")).await;
+            moving.send(&[1, 2, 3].map(|id| add(id, "slow", "v"))).await;
+            server.backend.until_slow_adds(1).await;
+            if renews {
+                renew(&mut moving, &ann_between("two", "two")).await;
+            } else {
+                let policy = policy_with("tenant:{other}:");
+                server.server.set_access(policy).unwrap();
+                until_room(&server, &ann_between("three", "one")).await;
+            }
+            server.backend.finish_slow_adds();
+            for _ in 0..3 {
+                let added = outcome(&mut moving).await;
+                assert!(matches!(added, Ok(Reply::Added { .. })), "{added:?}");
+            }
+            assert_eq!(moving.closed().await.code, close::OUT_OF_MEMORY);
+            holder.ping(1).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn no_text_shows_a_tenants_prefix() {
     for tenants in Tenants::on_all_backends().await {

@@ -91,7 +91,10 @@ fn revocation(section: RevokedSection) -> Result<(Revocation, SystemTime), &'sta
     if issuer.as_ref().is_some_and(String::is_empty) {
         return Err("`iss` must not be empty; without it, `sub` counts for every issuer");
     }
-    let subject = |name| Revocation::Subject { name, issuer };
+    let subject = |name| match issuer {
+        Some(issuer) => Revocation::subject_of(issuer, name),
+        None => Revocation::subject(name),
+    };
     let mut named = [
         section.sub.map(subject),
         section.jti.map(Revocation::TokenId),
@@ -135,12 +138,6 @@ pub(in crate::cli) fn time_of_text(text: &str) -> Option<SystemTime> {
 mod tests {
     use super::*;
 
-    fn subject(name: &str, issuer: Option<&str>) -> Revocation {
-        let issuer = issuer.map(str::to_owned);
-        let name = name.to_owned();
-        Revocation::Subject { name, issuer }
-    }
-
     fn load(text: &str) -> Result<RevokedFile, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("revoked.toml");
@@ -159,8 +156,8 @@ mod tests {
         );
         let time = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let expected = RevokedTokens::new([
-            (subject("ann", None), time),
-            (subject("ann", Some("https://a:1")), time),
+            (Revocation::subject("ann"), time),
+            (Revocation::subject_of("https://a:1", "ann"), time),
             (Revocation::TokenId("1".to_owned()), time),
             (Revocation::Key("k".to_owned()), time),
             (Revocation::All, time),

@@ -155,6 +155,9 @@ struct Session<'b, S> {
     /// Present once the client has said hello. After everything that may take entries from the
     /// backend: fields are dropped in this order.
     registration: Option<ClientRegistration>,
+    /// Those in tenants that the client has left, each until this time or until what was begun there
+    /// has ended.
+    former_registrations: Vec<(ClientRegistration, Instant)>,
 }
 
 impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
@@ -213,6 +216,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             recorder: Recorder::new(&server.metrics, &server.refusals, peer),
             clients: &server.clients,
             registration: None,
+            former_registrations: Vec::new(),
         }
     }
 
@@ -232,6 +236,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
                 subscriptions: self.subscriptions.len(),
             });
             self.record_memory();
+            self.leave_former_tenants();
             self.check_hello()?;
             if let Some(reason) = self.leaves.take().or_else(|| self.access.ended()) {
                 return Ok(ServerLeaves(reason));

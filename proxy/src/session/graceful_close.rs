@@ -27,9 +27,9 @@ use crate::socket::{CloseReason, SocketProgress};
 /// for a client on a slow line.
 pub(super) const FINISH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Longest time for which a session whose client has a newer one awaits the operations that it has
-/// begun. The newer one begins after that.
-const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest time for which a newer session of a client awaits the operations that the one before it,
+/// or that one in a tenant before, has begun.
+pub(super) const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Longest time for which the socket of an evicted session is kept, so that its client learns why.
 const EVICTION_TIMEOUT: Duration = Duration::from_millis(500);
@@ -78,6 +78,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             mut in_flight,
             control,
             registration,
+            former_registrations,
             remaining_frames,
             limits,
             ..
@@ -118,7 +119,7 @@ impl<'b, S: AsyncRead + AsyncWrite + Unpin> Session<'b, S> {
             let _ = tokio::time::timeout_at(finish_until, finished).await;
             drop(work);
             // From here on this session takes nothing from the backend.
-            drop(registration);
+            drop((registration, former_registrations));
         };
         let memory = (!is_evicted).then_some(memory);
         let pieces = std::iter::from_fn(|| (!is_taken_over).then(|| outgoing.next_piece())?);

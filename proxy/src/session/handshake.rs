@@ -8,9 +8,11 @@ use streamgate_protocol::limits::MIN_CLIENT_FRAME_BYTES;
 use streamgate_protocol::message::{Fault, Hello, Identity, Welcome, is_client_id};
 use streamgate_protocol::{ServerMessage, close};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use crate::refusal::Refusal;
 use crate::session::Session;
+use crate::session::graceful_close::TAKE_OVER_TIMEOUT;
 use crate::session::outgoing::Outgoing;
 use crate::socket::CloseReason;
 
@@ -149,8 +151,15 @@ impl<S> Session<'_, S> {
         if registered.is_some_and(|registration| registration.is_of(&name)) {
             return Ok(false);
         }
+        // A client that comes back awaits nothing of this session.
+        self.former_registrations
+            .retain(|(former, _)| !former.is_of(&name));
         let (registration, mut taken_over, predecessor) = self.clients.register(&name);
-        self.registration = Some(registration);
+        let former = self.registration.replace(registration);
+        if let Some(former) = former.filter(|_| self.work.requests() > 0) {
+            let until = Instant::now() + TAKE_OVER_TIMEOUT;
+            self.former_registrations.push((former, until));
+        }
         if let Some(predecessor) = predecessor {
             tracing::debug!(client = client.id, "a client moved to a new socket");
             // On the heap: otherwise every socket holds room for this wait for its whole life.
@@ -162,6 +171,18 @@ impl<S> Session<'_, S> {
         self.control.set_taken_over(taken_over);
         // Its predecessor counts no more.
         Ok(true)
+    }
+
+    /// Lets newer sessions of the client begin in tenants that it has left, once what was begun there
+    /// has ended, or has taken too long.
+    pub(super) fn leave_former_tenants(&mut self) {
+        if self.former_registrations.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let is_working = self.work.requests() > 0;
+        self.former_registrations
+            .retain(|(_, until)| is_working && now < *until);
     }
 }
 

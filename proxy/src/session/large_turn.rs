@@ -38,6 +38,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
         loop {
             self.send().await?;
             self.record_memory();
+            self.leave_former_tenants();
             self.pause_silence_unless(false);
             self.leaves = self.leaves.take().or_else(|| self.access.ended());
             if self.leaves.is_some() {

@@ -375,6 +375,51 @@ async fn what_was_begun_is_answered_before_a_move_into_a_full_tenant_closes_the_
 }
 
 #[tokio::test]
+async fn a_newer_socket_in_the_tenant_before_begins_after_what_was_begun_there() {
+    for &encoding in Encoding::ALL {
+        let server = server_with(10).await;
+        let mut moving = welcome(&server, encoding, "c", &ann_in("one")).await;
+        moving.send(&[add(1, "slow", "v")]).await;
+        server.backend.until_slow_adds(1).await;
+        renew(&mut moving, &ann_in("two")).await;
+        let mut newer = hello(&server, encoding, "c", &ann_in("one")).await;
+        let finish = async {
+            for nonce in 0..20 {
+                moving.ping(nonce).await;
+            }
+            assert_eq!(server.backend.slow_adds(), 1);
+            server.backend.finish_slow_adds();
+        };
+        let begin = async {
+            newer.welcome().await;
+            assert_eq!(server.backend.slow_adds(), 0);
+        };
+        tokio::join!(finish, begin);
+        outcome(&mut moving).await.unwrap();
+        // It is still the client of its tenant of now.
+        moving.ping(100).await;
+        newer.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_moves_back_at_once_while_what_was_begun_is_under_way() {
+    for &encoding in Encoding::ALL {
+        let server = server_with(10).await;
+        let mut moving = welcome(&server, encoding, "c", &ann_in("one")).await;
+        moving.send(&[add(1, "slow", "v")]).await;
+        server.backend.until_slow_adds(1).await;
+        for org in ["two", "one"] {
+            renew(&mut moving, &ann_in(org)).await;
+        }
+        let mut newer = welcome(&server, encoding, "c", &ann_in("one")).await;
+        assert_eq!(moving.closed().await.code, close::TAKEN_OVER);
+        newer.ping(1).await;
+        newer.close().await;
+    }
+}
+
+#[tokio::test]
 async fn no_text_shows_a_tenants_prefix() {
     for tenants in Tenants::on_all_backends().await {
         for &encoding in Encoding::ALL {

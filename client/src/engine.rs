@@ -48,6 +48,7 @@ mod time;
 mod tokens;
 mod transmit;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use streamgate_protocol::codec::Encoding;
@@ -64,6 +65,7 @@ use heartbeat::Heartbeat;
 use idempotent_producers::IdempotentProducers;
 use jitter::Jitter;
 pub use new_request::NewRequest;
+use pending_request::PendingRequest;
 use reconnect_backoff::ReconnectBackoff;
 use recovery::LateRecovery;
 use request_queue::{RequestQueue, earlier};
@@ -102,9 +104,11 @@ pub struct Engine {
     tokens: Tokens,
     /// Why the client closes: the code and the reason that its owner sees, if they are not those of
     /// the server's close.
-    stopped_with: Option<(u16, &'static str)>,
+    stopped_with: Option<(u16, Cow<'static, str>)>,
     /// The owner closes the client, at the latest then.
     close_at: Option<Millis>,
+    /// Consumers that the close has ended, until the owner has heard of it.
+    ended_consumers: Vec<Box<PendingRequest>>,
     /// Before then, the server wants no further connection.
     connect_not_before: Millis,
     actions: VecDeque<SocketAction>,
@@ -136,6 +140,7 @@ impl Engine {
             tokens,
             stopped_with: None,
             close_at: None,
+            ended_consumers: Vec::new(),
             connect_not_before: 0,
             actions: VecDeque::new(),
             events: VecDeque::new(),
@@ -189,16 +194,23 @@ impl Engine {
         if self.queue.is_sent_idempotent_add(id) {
             return;
         }
+        self.ended_consumers.retain(|request| request.id() != id);
+        self.remove(id);
+    }
+
+    /// Removes a request, at the server too. Returns it if it was ever sent.
+    fn remove(&mut self, id: u64) -> Option<Box<PendingRequest>> {
         let (removed, was_in_flight) = self.queue.remove(id);
-        if let Some(request) = removed {
-            self.save_recovery(&request);
+        if let Some(request) = &removed {
+            self.save_recovery(request);
             if was_in_flight && request.is_recovering {
-                self.abandon_recovery(&request);
+                self.abandon_recovery(request);
             }
         }
         if was_in_flight {
             self.cancels.push(id);
         }
+        removed
     }
 
     /// Returns what to do with the socket next.

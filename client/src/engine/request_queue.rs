@@ -262,18 +262,22 @@ impl RequestQueue {
         request.has_patience(self.timeout_ms, now)
     }
 
-    /// Returns any request of this kind.
-    // Inlined it would be a larger download for browsers.
-    #[inline(never)]
-    pub(super) fn find_any(&self, wanted: fn(&PendingRequest) -> bool) -> Option<&PendingRequest> {
-        for list in [&self.in_flight, &self.retries, &self.queued] {
-            for request in list {
-                if wanted(request) {
-                    return Some(request);
-                }
-            }
-        }
-        None
+    /// Whether an owner waits for any request.
+    pub(super) fn has_any_with_owner(&self) -> bool {
+        self.all().any(PendingRequest::has_owner)
+    }
+
+    /// Returns the ids of all requests that may last for ever, and whether each is a subscription.
+    pub(super) fn endless(&self) -> Vec<(u64, bool)> {
+        self.all()
+            .filter(|request| request.is_endless())
+            .map(|request| (request.id(), request.is_subscription()))
+            .collect()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &PendingRequest> {
+        let lists = [&self.in_flight, &self.retries, &self.queued];
+        lists.into_iter().flatten().map(Box::as_ref)
     }
 
     /// Removes a request that has waited to be sent for too long.

@@ -139,8 +139,8 @@ impl Engine {
     ///
     /// Subscriptions end at once, without an error. A consumer of which the owner took entries and
     /// has not acknowledged them is awaited like a request: cancel it once the owner has heard of
-    /// its end. Requests that wait for entries fail at once, as by `abort`: they may wait for ever. A
-    /// second call changes nothing.
+    /// its end. Requests that wait for entries fail at once, as by `abort`: they may wait for ever.
+    /// A second call changes nothing.
     #[inline(never)]
     pub fn close(&mut self, timeout_ms: u64, now: Millis) {
         if self.is_ending() || self.close_at.is_some() {

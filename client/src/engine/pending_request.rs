@@ -248,8 +248,8 @@ impl PendingRequest {
     }
 
     /// Whether to go on retrying: a request for `patience_ms`, or until the wait that it asks for
-    /// is over, a subscription or a background recovery for ever. A wait and a subscription end sooner if they fail again
-    /// and again although the server's backend is available.
+    /// is over, a subscription or a background recovery for ever. A wait and a subscription end
+    /// sooner if they fail again and again although the server's backend is available.
     pub(super) fn has_patience(&self, patience_ms: Millis, now: Millis) -> bool {
         let is_hopeful = self.failures < MAX_FAILURES;
         if self.is_background() {

@@ -209,6 +209,23 @@ fn what_the_owner_took_of_a_consumer_can_be_acknowledged() {
 }
 
 #[test]
+fn what_the_owner_took_before_it_heard_of_the_end_can_be_acknowledged_too() {
+    let mut test = TestEngine::close_at_work();
+    let taken = Credit::of(&[Entry::new("2-0", [("f", "v")])]);
+    test.engine.consumed(1, taken);
+    for (request, id) in [(2, "1-0"), (3, "2-0")] {
+        test.advance(0);
+        assert!(test.actions.is_empty(), "the owner is at work");
+        test.request(request, ack(id));
+        test.sent();
+        let outcome = Outcome::Ok(Reply::Acknowledged { count: 1 });
+        let id = request;
+        test.receive(&ServerMessage::Reply { id, outcome });
+    }
+    test.assert_closes();
+}
+
+#[test]
 fn an_owner_that_has_heard_of_the_end_of_its_consumer_is_not_awaited() {
     let mut test = TestEngine::close_at_work();
     test.engine.cancel(1);

@@ -48,7 +48,6 @@ mod time;
 mod tokens;
 mod transmit;
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use streamgate_protocol::codec::Encoding;
@@ -104,11 +103,9 @@ pub struct Engine {
     tokens: Tokens,
     /// Why the client closes: the code and the reason that its owner sees, if they are not those of
     /// the server's close.
-    stopped_with: Option<(u16, Cow<'static, str>)>,
+    stopped_with: Option<(u16, String)>,
     /// The owner closes the client, at the latest then.
     close_at: Option<Millis>,
-    /// Consumers that the close has ended, until the owner has heard of it.
-    ended_consumers: Vec<Box<PendingRequest>>,
     /// Before then, the server wants no further connection.
     connect_not_before: Millis,
     actions: VecDeque<SocketAction>,
@@ -140,7 +137,6 @@ impl Engine {
             tokens,
             stopped_with: None,
             close_at: None,
-            ended_consumers: Vec::new(),
             connect_not_before: 0,
             actions: VecDeque::new(),
             events: VecDeque::new(),
@@ -194,11 +190,10 @@ impl Engine {
         if self.queue.is_sent_idempotent_add(id) {
             return;
         }
-        self.ended_consumers.retain(|request| request.id() != id);
         self.remove(id);
     }
 
-    /// Removes a request, at the server too. Returns it if it was ever sent.
+    /// Removes a request, at the server too.
     fn remove(&mut self, id: u64) -> Option<Box<PendingRequest>> {
         let (removed, was_in_flight) = self.queue.remove(id);
         if let Some(request) = &removed {

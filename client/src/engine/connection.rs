@@ -1,7 +1,5 @@
 //! Connecting, reconnecting, closing, and the time-outs of all three.
 
-use std::borrow::Cow;
-
 use streamgate_protocol::close::{self, AfterClose};
 use streamgate_protocol::codec::Encoding;
 use streamgate_protocol::error::code;
@@ -16,6 +14,7 @@ use super::connection_phase::ConnectionPhase;
 use super::connection_state::ConnectionState;
 use super::event::{EngineEvent, SocketAction};
 use super::heartbeat::{Heartbeat, HeartbeatStatus};
+use super::pending_request::PendingRequest;
 use super::time::Millis;
 
 /// The reason of [`close::MESSAGE_TOO_LARGE`].
@@ -147,12 +146,14 @@ impl Engine {
             return;
         }
         self.close_at = Some(now.saturating_add(timeout_ms));
-        for (id, is_subscription) in self.queue.endless() {
-            let sent = self.remove(id);
-            if is_subscription {
+        for id in self.queue.find_ids(PendingRequest::is_endless, usize::MAX) {
+            let Some(request) = self.remove(id) else {
+                continue;
+            };
+            if request.is_subscription() {
                 self.finish(id, Outcome::Ok(Reply::Done {}));
-                self.ended_consumers.extend(sent);
-            } else if sent.is_some_and(|request| !request.is_read_only()) {
+                self.queue.record_ended(request);
+            } else if request.was_sent && !request.is_read_only() {
                 self.fail(id, code::UNKNOWN_OUTCOME, WAS_CLOSED);
             } else {
                 self.fail(id, code::CLOSED, WAS_CLOSED);
@@ -160,22 +161,20 @@ impl Engine {
         }
     }
 
-    /// Returns when a client that its owner closes ends: as soon as its requests are done.
+    /// Returns when a client that its owner closes ends: as soon as its requests are done, and the
+    /// owner works on no entry of a consumer that the close has ended.
     // Inlined it would be a larger download for browsers.
     #[inline(never)]
     pub(super) fn close_deadline(&self) -> Option<Millis> {
         let at = self.close_at?;
-        let is_busy = self.queue.has_any_with_owner() || self.has_working_owner();
+        let mut is_busy = !self.queue.find_ids(PendingRequest::has_owner, 1).is_empty();
+        for request in self.queue.ended() {
+            // What the owner was not shown is not acknowledged either.
+            is_busy |= request
+                .consumer()
+                .is_some_and(|key| self.delivery_log.count(key) > request.unshown_entries());
+        }
         Some(if is_busy { at } else { 0 })
-    }
-
-    /// Whether an owner works on entries of a consumer that the close has ended. Those that it was
-    /// not shown are not acknowledged either.
-    fn has_working_owner(&self) -> bool {
-        self.ended_consumers.iter().any(|request| {
-            let known = request.consumer().map(|key| self.delivery_log.count(key));
-            known.is_some_and(|known| known > request.unshown_entries())
-        })
     }
 
     /// Ends the client at once: every request and subscription fails with `CLOSED`, or with
@@ -190,7 +189,7 @@ impl Engine {
         &mut self,
         error: &str,
         why: &str,
-        stopped_with: Option<(u16, Cow<'static, str>)>,
+        stopped_with: Option<(u16, String)>,
         now: Millis,
     ) {
         if self.is_ending() {
@@ -202,7 +201,7 @@ impl Engine {
             self.stopped_with = stopped_with;
             self.begin_closing(close::NORMAL, "", now);
         } else {
-            let (code, reason) = stopped_with.unwrap_or((close::NORMAL, Cow::default()));
+            let (code, reason) = stopped_with.unwrap_or((close::NORMAL, String::new()));
             self.actions.push_back(SocketAction::Abandon);
             self.stop(code, &reason);
         }
@@ -240,7 +239,7 @@ impl Engine {
     pub(super) fn close_for_violation(&mut self, code: u16, reason: &'static str, now: Millis) {
         self.fail_in_flight(code::PROTOCOL, reason);
         self.fail_queued(code::PROTOCOL, reason);
-        self.stopped_with = Some((code, reason.into()));
+        self.stopped_with = Some((code, reason.to_owned()));
         self.begin_closing(code, reason, now);
     }
 

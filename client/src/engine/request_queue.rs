@@ -37,6 +37,8 @@ pub(super) struct RequestQueue {
     admitted: u64,
     queued_bytes: usize,
     in_flight: VecDeque<Box<PendingRequest>>,
+    /// Subscriptions that the owner's close has ended, until the owner has heard of it.
+    ended: VecDeque<Box<PendingRequest>>,
     in_flight_bytes: usize,
     max_in_flight: usize,
     timeout_ms: u64,
@@ -50,6 +52,7 @@ impl RequestQueue {
             admitted: 0,
             queued_bytes: 0,
             in_flight: VecDeque::new(),
+            ended: VecDeque::new(),
             in_flight_bytes: 0,
             max_in_flight: MIN_REQUESTS_IN_FLIGHT as usize,
             timeout_ms: u64::from(timeout_ms),
@@ -191,11 +194,14 @@ impl RequestQueue {
         request.is_some_and(|request| request.is_idempotent_add())
     }
 
-    /// In flight, or waiting to be sent again.
+    /// In flight, waiting to be sent again, or ended.
     fn find_sent(&mut self, id: u64) -> Option<&mut PendingRequest> {
         let request = match self.index_in_flight(id) {
             Some(index) => self.in_flight.get_mut(index),
-            None => self.retries.iter_mut().find(|request| request.id() == id),
+            None => {
+                let mut others = self.retries.iter_mut().chain(&mut self.ended);
+                others.find(|request| request.id() == id)
+            }
         };
         request.map(Box::as_mut)
     }
@@ -208,8 +214,8 @@ impl RequestQueue {
         Some(request)
     }
 
-    /// Removes a request wherever it is. Returns it if it was ever sent, and whether it was in
-    /// flight, so that the server must be notified.
+    /// Removes a request wherever it is. Returns it, and whether it was in flight, so that the server
+    /// must be notified.
     pub(super) fn remove(&mut self, id: u64) -> (Option<Box<PendingRequest>>, bool) {
         if let Some(request) = self.take_in_flight(id) {
             return (Some(request), true);
@@ -220,12 +226,22 @@ impl RequestQueue {
         if let Some(index) = find(&self.retries) {
             return (self.retries.remove(index), false);
         }
-        if let Some(index) = find(&self.queued)
-            && let Some(request) = self.queued.remove(index)
-        {
-            self.queued_bytes -= request.bytes;
+        if let Some(index) = find(&self.queued) {
+            return (self.take_queued(index), false);
+        }
+        if let Some(index) = find(&self.ended) {
+            self.ended.remove(index);
         }
         (None, false)
+    }
+
+    /// Keeps a subscription that the owner's close has ended.
+    pub(super) fn record_ended(&mut self, subscription: Box<PendingRequest>) {
+        self.ended.push_back(subscription);
+    }
+
+    pub(super) const fn ended(&self) -> &VecDeque<Box<PendingRequest>> {
+        &self.ended
     }
 
     /// Removes all requests that were sent, in the order in which they were admitted.
@@ -262,22 +278,22 @@ impl RequestQueue {
         request.has_patience(self.timeout_ms, now)
     }
 
-    /// Whether an owner waits for any request.
-    pub(super) fn has_any_with_owner(&self) -> bool {
-        self.all().any(PendingRequest::has_owner)
-    }
-
-    /// Returns the ids of all requests that may last for ever, and whether each is a subscription.
-    pub(super) fn endless(&self) -> Vec<(u64, bool)> {
-        self.all()
-            .filter(|request| request.is_endless())
-            .map(|request| (request.id(), request.is_subscription()))
-            .collect()
-    }
-
-    fn all(&self) -> impl Iterator<Item = &PendingRequest> {
-        let lists = [&self.in_flight, &self.retries, &self.queued];
-        lists.into_iter().flatten().map(Box::as_ref)
+    /// Returns the ids of requests of this kind, `max` at most.
+    // Inlined it would be a larger download for browsers.
+    #[inline(never)]
+    pub(super) fn find_ids(&self, wanted: fn(&PendingRequest) -> bool, max: usize) -> Vec<u64> {
+        let mut ids = Vec::new();
+        for list in [&self.in_flight, &self.retries, &self.queued] {
+            for request in list {
+                if wanted(request) {
+                    ids.push(request.id());
+                    if ids.len() == max {
+                        return ids;
+                    }
+                }
+            }
+        }
+        ids
     }
 
     /// Removes a request that has waited to be sent for too long.

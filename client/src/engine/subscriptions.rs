@@ -32,13 +32,6 @@ impl Engine {
         {
             self.grants.push(id);
         }
-        // The owner may have taken it before it heard of the end.
-        let mut ended = self.ended_consumers.iter_mut();
-        if let Some(request) = ended.find(|request| request.id() == id)
-            && let Some(window) = &mut request.window
-        {
-            window.consume(taken);
-        }
     }
 
     /// Returns the credit that a subscription is about to be granted, if it is not over.

@@ -100,13 +100,10 @@ export class Subscription {
           this.#end();
           throw error;
         }
-        if (this.#failure) {
-          const [error] = this.#failure;
-          this.#end();
-          throw error;
-        }
         if (this.#isOver) {
+          const failure = this.#failure;
           this.#end();
+          if (failure) throw failure[0];
           return { done: true, value: undefined };
         }
         await (this.#arrival ??= deferred()).promise;
@@ -166,7 +163,7 @@ export class Subscription {
     this.#stopListening();
     this.#control?.cancel();
     this.#control = undefined;
-    if (!this.#isOver) this.#finish();
+    this.#finish();
   }
 
   /** Drops what was not taken yet. */

@@ -63,7 +63,7 @@ impl Engine {
 
     /// Ends the client: it has no token that a server would accept.
     fn stop_unauthenticated(&mut self, why: &str, now: Millis) {
-        let stopped_with = Some((close::UNAUTHENTICATED, why.to_owned()));
+        let stopped_with = Some((close::UNAUTHENTICATED, why));
         self.end(code::NOAUTH, why, stopped_with, now);
     }
 }

@@ -189,7 +189,7 @@ impl Engine {
         &mut self,
         error: &str,
         why: &str,
-        stopped_with: Option<(u16, String)>,
+        stopped_with: Option<(u16, &str)>,
         now: Millis,
     ) {
         if self.is_ending() {
@@ -198,12 +198,12 @@ impl Engine {
         self.fail_in_flight(error, why);
         self.fail_queued(error, why);
         if matches!(self.phase, ConnectionPhase::Open { .. }) {
-            self.stopped_with = stopped_with;
+            self.stopped_with = stopped_with.map(|(code, reason)| (code, reason.to_owned()));
             self.begin_closing(close::NORMAL, "", now);
         } else {
-            let (code, reason) = stopped_with.unwrap_or((close::NORMAL, String::new()));
+            let (code, reason) = stopped_with.unwrap_or((close::NORMAL, ""));
             self.actions.push_back(SocketAction::Abandon);
-            self.stop(code, &reason);
+            self.stop(code, reason);
         }
     }
 

@@ -198,10 +198,10 @@ impl RequestQueue {
     fn find_sent(&mut self, id: u64) -> Option<&mut PendingRequest> {
         let request = match self.index_in_flight(id) {
             Some(index) => self.in_flight.get_mut(index),
-            None => {
-                let mut others = self.retries.iter_mut().chain(&mut self.ended);
-                others.find(|request| request.id() == id)
-            }
+            None => match position(&self.retries, id) {
+                Some(index) => self.retries.get_mut(index),
+                None => self.ended.get_mut(position(&self.ended, id)?),
+            },
         };
         request.map(Box::as_mut)
     }
@@ -220,16 +220,13 @@ impl RequestQueue {
         if let Some(request) = self.take_in_flight(id) {
             return (Some(request), true);
         }
-        let find = |requests: &VecDeque<Box<PendingRequest>>| {
-            requests.iter().position(|request| request.id() == id)
-        };
-        if let Some(index) = find(&self.retries) {
+        if let Some(index) = position(&self.retries, id) {
             return (self.retries.remove(index), false);
         }
-        if let Some(index) = find(&self.queued) {
+        if let Some(index) = position(&self.queued, id) {
             return (self.take_queued(index), false);
         }
-        if let Some(index) = find(&self.ended) {
+        if let Some(index) = position(&self.ended, id) {
             self.ended.remove(index);
         }
         (None, false)
@@ -237,7 +234,7 @@ impl RequestQueue {
 
     /// Keeps a subscription that the owner's close has ended.
     pub(super) fn record_ended(&mut self, subscription: Box<PendingRequest>) {
-        self.ended.push_back(subscription);
+        insert(&mut self.ended, subscription, order);
     }
 
     pub(super) const fn ended(&self) -> &VecDeque<Box<PendingRequest>> {
@@ -333,6 +330,12 @@ pub(super) fn earlier(one: Option<Millis>, other: Option<Millis>) -> Option<Mill
         (Some(one), Some(other)) => Some(one.min(other)),
         _ => one.or(other),
     }
+}
+
+// Inlined it would be a larger download for browsers.
+#[inline(never)]
+fn position(requests: &VecDeque<Box<PendingRequest>>, id: u64) -> Option<usize> {
+    requests.iter().position(|request| request.id() == id)
 }
 
 fn order(request: &PendingRequest) -> u64 {

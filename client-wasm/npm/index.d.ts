@@ -39,7 +39,7 @@ export interface OpenOptions {
    * `wss:` only, or to this machine.
    *
    * If the function rejects with an error whose `code` is `NOAUTH`, nobody is signed in: the client
-   * closes. After any other error it calls again later.
+   * closes. So it does if the function returns no string. After any other error it calls again later.
    */
   token?: string | ((request: TokenRequest) => string | Promise<string>) | undefined;
 }
@@ -55,7 +55,7 @@ export interface ConnectOptions extends OpenOptions {
 }
 
 export interface CloseOptions {
-  /** How long to wait for requests, in milliseconds. Default: 5 000. */
+  /** How long to wait for requests and for consumers' loops, in milliseconds. Default: 5 000. */
   timeoutMs?: number | undefined;
 }
 
@@ -551,10 +551,12 @@ export class Client extends EventTarget {
    * Closes the client once the requests that were made are done. Resolves when the connection has
    * ended.
    *
-   * Further requests reject with `CLOSED`. Loops over tails and consumers end normally, after the
-   * entries that have arrived; an entry that is not acknowledged yet stays pending. Reads that wait
-   * reject at once, as by {@link abort}, and so do requests that are not done in time. The time of
-   * the first call counts.
+   * Further requests reject with `CLOSED`, but not acknowledgements, until the connection ends. A loop
+   * over a tail ends normally, after the entries that have arrived. A loop over a consumer ends
+   * normally after the entry, or the batch, that it was shown last: the others stay pending. While it
+   * works on entries that are not acknowledged, the client stays open for it, within the time. Reads
+   * that wait reject at once, as by {@link abort}, and so do requests that are not done in time. The
+   * time of the first call counts.
    *
    * @throws {TypeError} for a wrong argument
    */

@@ -217,10 +217,12 @@ impl Client {
     /// Closes the client for all handles once its requests are done, and waits for the end of the
     /// connection.
     ///
-    /// Further requests fail with `CLOSED`. Tails and consumers end without an error, after the
-    /// items that have arrived. Reads that wait for entries fail at once, as by
-    /// [`abort`](Self::abort), and so do requests that are not done after `timeout`. The timeout of
-    /// the first call counts.
+    /// Further requests fail with `CLOSED`, but not acknowledgements, until the connection ends.
+    /// Tails end without an error, after the items that have arrived. Consumers end without an error
+    /// after the batch that they yielded last: other entries stay pending. Within `timeout`, the
+    /// client stays open for acknowledgements of that batch, until the consumer is polled again or
+    /// dropped. Reads that wait for entries fail at once, as by [`abort`](Self::abort), and so do
+    /// requests that are not done after `timeout`. The timeout of the first call counts.
     ///
     /// # Cancel safety
     ///

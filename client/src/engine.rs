@@ -64,6 +64,7 @@ use heartbeat::Heartbeat;
 use idempotent_producers::IdempotentProducers;
 use jitter::Jitter;
 pub use new_request::NewRequest;
+use pending_request::PendingRequest;
 use reconnect_backoff::ReconnectBackoff;
 use recovery::LateRecovery;
 use request_queue::{RequestQueue, earlier};
@@ -102,7 +103,7 @@ pub struct Engine {
     tokens: Tokens,
     /// Why the client closes: the code and the reason that its owner sees, if they are not those of
     /// the server's close.
-    stopped_with: Option<(u16, &'static str)>,
+    stopped_with: Option<(u16, String)>,
     /// The owner closes the client, at the latest then.
     close_at: Option<Millis>,
     /// Before then, the server wants no further connection.
@@ -189,16 +190,22 @@ impl Engine {
         if self.queue.is_sent_idempotent_add(id) {
             return;
         }
+        self.remove(id);
+    }
+
+    /// Removes a request, at the server too.
+    fn remove(&mut self, id: u64) -> Option<Box<PendingRequest>> {
         let (removed, was_in_flight) = self.queue.remove(id);
-        if let Some(request) = removed {
-            self.save_recovery(&request);
+        if let Some(request) = &removed {
+            self.save_recovery(request);
             if was_in_flight && request.is_recovering {
-                self.abandon_recovery(&request);
+                self.abandon_recovery(request);
             }
         }
         if was_in_flight {
             self.cancels.push(id);
         }
+        removed
     }
 
     /// Returns what to do with the socket next.

@@ -55,6 +55,43 @@ test("loops end normally, and a tail keeps its position", async () => {
   assert.equal(tail.position, id);
 });
 
+test("a consumer's loop acknowledges the entry that it was shown last, and ends", async () => {
+  const client = await start();
+  await client.createGroup("work", "g", "$");
+  const ids = [];
+  for (const n of ["1", "2", "3"]) ids.push(await client.add("work", { n }));
+  const shown = [];
+  let closed;
+  // As in the README, with work that takes time.
+  for await (const entry of client.consume("work", "g", "c")) {
+    shown.push(entry.id);
+    closed ??= client.close({ timeoutMs: 600_000 });
+    await new Promise(setImmediate);
+    assert.equal(client.state, "open");
+    assert.equal(await entry.ack(), 1);
+  }
+  await closed;
+  assert.equal(client.state, "closed");
+  assert.deepEqual(shown, ids.slice(0, 1));
+  const next = await start();
+  const pending = await next.pendingEntries("work", "g");
+  assert.ok(pending.every(({ id }) => id !== ids[0]), "it is acknowledged");
+  await next.close();
+});
+
+test("a consumer's loop that is left is not awaited", async () => {
+  const client = await start();
+  await client.createGroup("left", "g", "$");
+  await client.add("left", { n: "1" });
+  let closed;
+  for await (const _ of client.consume("left", "g", "c")) {
+    closed = client.close({ timeoutMs: 600_000 });
+    break;
+  }
+  await closed;
+  assert.equal(client.state, "closed");
+});
+
 test("reads that wait end at once", async () => {
   const client = await start();
   const rejected = assert.rejects(client.read("idle", "$", { blockMs: 0 }), { code: "CLOSED" });

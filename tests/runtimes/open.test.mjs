@@ -106,6 +106,25 @@ test("calls before the module is loaded are bounded, and fail if it cannot be lo
   await assert.rejects(failing.connect("ws://localhost", { WebSocket }), failure);
 });
 
+test("a signal that aborts in the turn in which the client opens rejects connect", async () => {
+  const module = new FakeModule("open");
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  let aborts = 0;
+  const exports = {
+    ...module.exports,
+    abort: () => void (aborts += 1),
+    pump: () => {
+      // Between the state's entry and what awaits it.
+      queueMicrotask(() => controller.abort(reason));
+      return module.exports.pump();
+    },
+  };
+  const { connect } = makeEntryPoints(() => ({ exports }));
+  await assert.rejects(connect("ws://localhost", { WebSocket: module.WebSocket, signal: controller.signal }), reason);
+  assert.equal(aborts, 1);
+});
+
 test("calls before the module is loaded are made in their order", async () => {
   const module = new FakeModule("open");
   const client = makeEntryPoints(() => module).open("ws://localhost", { WebSocket: module.WebSocket });

@@ -54,7 +54,9 @@ async function open(t, stream) {
     async ([url, stream]) => {
       const { connect } = await import("/streamgate/dist/platform/browser.js");
       const states = [];
-      const client = await connect(url, { token: ({ force }) => globalThis.fetchToken(force) });
+      // On a busy machine the first tokens may end before the server reads them.
+      const token = ({ force }) => globalThis.fetchToken(force);
+      const client = await connect(url, { token, retry: true });
       client.addEventListener("state", ({ state, code }) => states.push(`${state} ${code ?? ""}`.trim()));
       const received = [];
       const tailing = (async () => {

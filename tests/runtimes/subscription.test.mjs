@@ -293,6 +293,51 @@ test("a signal ends a subscription that the server has ended, while entries are 
   assert.ok(module.newCalls.every(([name]) => name !== "cancel"), "the server has ended it already");
 });
 
+test("a subscription that is over listens to its signal no more", async () => {
+  const { client, module } = await start();
+  const { signal } = new AbortController();
+  let listeners = 0;
+  for (const [method, change] of [["addEventListener", 1], ["removeEventListener", -1]]) {
+    signal[method] = (...values) => {
+      listeners += change;
+      EventTarget.prototype[method].apply(signal, values);
+    };
+  }
+  const loop = async (subscription) => {
+    for await (const _ of subscription);
+  };
+  const ends = [
+    (id) => module.finish(id, { ok: { done: {} } }),
+    (id) => module.fail(id, "DISCONNECTED", "gone", "later"),
+  ];
+  let id = 0;
+  for (const end of ends) {
+    const loops = [loop(client.tail("s", { signal })), loop(client.consume("s", "g", "c", { signal }))];
+    assert.equal(listeners, 2);
+    for (const _ of loops) end(++id);
+    await Promise.allSettled(loops);
+    assert.equal(listeners, 0);
+  }
+});
+
+test("a consumer that ends by close drops what it was not shown; a tail does not", async () => {
+  const { client, module } = await start();
+  const tail = client.tail("s")[Symbol.asyncIterator]();
+  const consumer = client.consume("s", "g", "c")[Symbol.asyncIterator]();
+  for (const [id, loop] of [[1, tail], [2, consumer]]) {
+    module.push(id, ...entries(["1-0", "2-0"]));
+    module.push(id, ...entries(["3-0"]));
+    assert.equal((await loop.next()).value.id, "1-0");
+    module.finish(id, { ok: { done: {} } });
+  }
+  await new Promise(setImmediate);
+  assert.ok(module.newCalls.every(([name]) => name !== "cancel"), "the consumer's loop is at work");
+  assert.ok((await consumer.next()).done);
+  assert.deepEqual(module.newCalls, [["cancel", 2]], "the client need not wait for it any more");
+  assert.deepEqual([(await tail.next()).value.id, (await tail.next()).value.id], ["2-0", "3-0"]);
+  assert.ok((await tail.next()).done);
+});
+
 test("an error comes after the pushed entries, and once", async () => {
   const { client, module } = await start();
   const tail = client.tail("s");

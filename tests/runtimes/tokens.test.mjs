@@ -19,7 +19,7 @@ import { bundle, program } from "./bundle.mjs";
 import { openFirefox } from "./firefox.mjs";
 import { deferred, mint, serveIssuer, serveWithTokens } from "./issuer.mjs";
 import { fromTarget } from "./proxy.mjs";
-import { runTokenCases } from "./token-cases.mjs";
+import { ENDING_MS, LONG_MS, runTokenCases } from "./token-cases.mjs";
 import { startWorker } from "./workerd.mjs";
 
 const runtimes = fromTarget("STREAMGATE_RUNTIMES", "runtimes");
@@ -98,7 +98,7 @@ describe("tokens", { concurrency: true }, () => {
   test("an issuer that is slower than the connect time-out is awaited", { timeout: HANG_MS }, async (t) => {
     const slow = async () => {
       await pause(600);
-      return mint("ann");
+      return mint("ann", LONG_MS);
     };
     const client = await start(t, slow, { connectTimeoutMs: 300 });
     assert.equal(client.state, "open");
@@ -110,11 +110,11 @@ describe("tokens", { concurrency: true }, () => {
     const client = await start(t, () => {
       calls += 1;
       // The renewal is not answered before the first token has ended.
-      return calls === 2 ? renewal.promise : mint("ann");
+      return calls === 2 ? renewal.promise : mint("ann", ENDING_MS);
     });
     const reopened = deferred();
     client.addEventListener("state", ({ state }) => {
-      if (state === "reconnecting") renewal.resolve(mint("ann"));
+      if (state === "reconnecting") renewal.resolve(mint("ann", LONG_MS));
       if (state === "open") reopened.resolve();
     });
     await reopened.promise;

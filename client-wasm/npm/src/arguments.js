@@ -35,7 +35,7 @@ export function flatFields(fields, what) {
   if (typeof fields !== "object" || !fields) wrong(what, "an object or pairs", fields);
   const flat = [];
   for (const pair of Symbol.iterator in fields ? fields : Object.entries(fields)) {
-    if (!Array.isArray(pair) || pair.length !== 2) wrong("a field", "a pair", pair);
+    if (!Array.isArray(pair) || pair.length !== 2) wrong("a field", "a pair of name and value", pair);
     flat.push(...name(pair[0], "the name of a field"), ...name(pair[1], "the value of field", pair[0]));
   }
   return [flat.length / 2, ...flat];
@@ -124,7 +124,7 @@ export function checkTokenUrl(url) {
 
 /** `field` is the name of the field of which `what` is. */
 function wrong(what, wanted, value, field) {
-  const shown = isObject(value) ? value.constructor?.name : typeof value === "string" ? `'${value}'` : String(value);
+  const shown = isObject(value) ? (value.constructor?.name ?? "object") : typeof value === "string" ? `'${value}'` : String(value);
   const whole = field === undefined ? what : `${what} '${field}'`;
   throw new TypeError(`${whole} must be ${wanted}, not ${shown}`);
 }

@@ -66,6 +66,8 @@ export function makeEntryPoints(instantiate) {
       signal?.addEventListener("abort", abort, { once: true });
       try {
         await client[ready]();
+        // It may abort in the turn in which the client opens.
+        signal?.throwIfAborted();
       } catch (error) {
         throw signal?.aborted ? signal.reason : error;
       } finally {
@@ -335,12 +337,16 @@ export class Client extends EventTarget {
   /** Asks the owner for a token, and hands the answer to the module. */
   async #answerToken(force) {
     const call = (this.#tokenCall = {});
-    let outcome = HAS_TOKEN;
+    let outcome = LATER;
     let answer;
     try {
-      [answer] = text(await this.#token({ force }), "a token");
+      const token = await this.#token({ force });
+      // The owner's mistake: every further call would end in the same way.
+      outcome = SIGNED_OUT;
+      [answer] = text(token, "a token");
+      outcome = HAS_TOKEN;
     } catch (error) {
-      outcome = error?.code === "NOAUTH" ? SIGNED_OUT : LATER;
+      if (error?.code === "NOAUTH") outcome = SIGNED_OUT;
       answer = `${error?.message ?? error}`;
     }
     if (call === this.#tokenCall) this.#call("token", encoder.encode(answer), outcome);

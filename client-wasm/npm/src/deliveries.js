@@ -22,7 +22,7 @@ export class Deliveries extends Subscription {
   #ack;
 
   constructor(subscribe, ack, options) {
-    super(subscribe, { make: (...entry) => new Delivery(ack, ...entry), ...options });
+    super(subscribe, { make: (...entry) => new Delivery(ack, ...entry), isConsumer: true, ...options });
     this.#ack = ack;
   }
 

@@ -35,6 +35,7 @@ export class Subscription {
   #failure;
   /** Resolves when there is an item to take, or when no further item will come. */
   #arrival;
+  /** Undefined once the module need not hear of the subscription any more. */
   #control;
   #options;
   #stopListening;
@@ -42,7 +43,7 @@ export class Subscription {
   /**
    * @param subscribe takes `push`, `resolve` and `reject`, which the client calls during a pump, and returns
    *   `consumed` and `cancel`, which must not be called from those
-   * @param options `make` makes an entry, `from` is the initial position
+   * @param options `make` makes an entry, `from` is the initial position; `isConsumer`
    */
   constructor(subscribe, { signal, ...options }) {
     this.#options = options;
@@ -58,9 +59,14 @@ export class Subscription {
         this.#items.push(item);
         this.#notify();
       },
-      resolve: () => this.#finish(),
+      resolve: () => {
+        // What a consumer was not shown stays pending: its owner closes the client.
+        if (options.isConsumer) this.#drop();
+        this.#finish();
+      },
       reject: (error) => {
         this.#failure = [error];
+        this.#control = undefined;
         this.#finish();
       },
     });
@@ -94,12 +100,12 @@ export class Subscription {
           this.#end();
           throw error;
         }
-        if (this.#failure) {
-          const [error] = this.#failure;
+        if (this.#isOver) {
+          const failure = this.#failure;
           this.#end();
-          throw error;
+          if (failure) throw failure[0];
+          return { done: true, value: undefined };
         }
-        if (this.#isOver) return { done: true, value: undefined };
         await (this.#arrival ??= deferred()).promise;
       }
     };
@@ -146,18 +152,24 @@ export class Subscription {
   #take() {
     if (!this.#items.length) return;
     const { entries, bytes, kind, record } = this.#items.shift();
-    this.#control.consumed(entries, bytes);
+    this.#control?.consumed(entries, bytes);
     return ITEMS[kind](new Reader(record), this.#options.make);
   }
 
-  /** Ends it here and at the server. */
+  /** Ends it here and at the server. A client that closes waits for the end of a consumer's loop. */
   #end() {
-    this.#items = [];
-    this.#current = this.#failure = undefined;
+    this.#drop();
+    this.#failure = undefined;
     this.#stopListening();
-    if (this.#isOver) return;
     this.#control?.cancel();
+    this.#control = undefined;
     this.#finish();
+  }
+
+  /** Drops what was not taken yet. */
+  #drop() {
+    this.#items = [];
+    this.#current = undefined;
   }
 
   /** The signal still counts until the buffered items are taken. */

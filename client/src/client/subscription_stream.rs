@@ -1,5 +1,6 @@
 //! The stream of one subscription.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -29,6 +30,8 @@ struct ActiveSubscription {
     id: u64,
     is_read_only: bool,
     items: mpsc::UnboundedReceiver<CacheResult<Option<Item>>>,
+    /// What a consumer took out of `items` already.
+    arrived: VecDeque<CacheResult<Option<Item>>>,
 }
 
 impl SubscriptionStream {
@@ -82,11 +85,12 @@ impl ActiveSubscription {
             id,
             is_read_only,
             items,
+            arrived: VecDeque::new(),
         })
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<CacheResult<Option<Item>>> {
-        let next = ready!(self.items.poll_recv(cx));
+        let next = ready!(self.poll_item(cx));
         // Without an item the driver was dropped, as with its runtime.
         let dropped = || {
             Err(CacheError::lost(
@@ -97,9 +101,27 @@ impl ActiveSubscription {
         let next = next.unwrap_or_else(dropped);
         match &next {
             Ok(Some(item)) => self.report_consumed(item),
-            Ok(None) | Err(_) => self.cancel_guard.disarm(),
+            // A client that closes waits until its consumers have ended here.
+            Ok(None) => {}
+            Err(_) => self.cancel_guard.disarm(),
         }
         Poll::Ready(next)
+    }
+
+    /// A consumer whose owner closes the client drops the entries that it did not show: they stay
+    /// pending.
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<CacheResult<Option<Item>>>> {
+        let is_consumer = !self.is_read_only;
+        while is_consumer && let Poll::Ready(Some(item)) = self.items.poll_recv(cx) {
+            if matches!(item, Ok(None)) {
+                self.arrived.clear();
+            }
+            self.arrived.push_back(item);
+        }
+        match self.arrived.pop_front() {
+            None => self.items.poll_recv(cx),
+            item => Poll::Ready(item),
+        }
     }
 
     fn report_consumed(&self, item: &Item) {

@@ -24,14 +24,14 @@ impl Engine {
         match answer {
             Ok(token) => match self.tokens.answer(token) {
                 TokenUse::Refused if is_connecting => {
-                    self.stop_unauthenticated(NO_OTHER_TOKEN, NO_OTHER_TOKEN, now);
+                    self.stop_unauthenticated(NO_OTHER_TOKEN, now);
                 }
                 TokenUse::New | TokenUse::Same if is_connecting => self.open_socket(now),
                 TokenUse::New => self.tokens.send_on_open_socket(),
                 TokenUse::Refused | TokenUse::Same => self.tokens.retry_renewal(now),
             },
             Err(TokenError::SignedOut(why)) => {
-                self.stop_unauthenticated(&why, "signed out", now);
+                self.stop_unauthenticated(&why, now);
             }
             Err(TokenError::Later(why)) if is_connecting => {
                 self.handle_lost(close::ABNORMAL, &why, false, now);
@@ -62,9 +62,9 @@ impl Engine {
     }
 
     /// Ends the client: it has no token that a server would accept.
-    fn stop_unauthenticated(&mut self, error: &str, reason: &'static str, now: Millis) {
-        let stopped_with = Some((close::UNAUTHENTICATED, reason));
-        self.end(code::NOAUTH, error, stopped_with, now);
+    fn stop_unauthenticated(&mut self, why: &str, now: Millis) {
+        let stopped_with = Some((close::UNAUTHENTICATED, why));
+        self.end(code::NOAUTH, why, stopped_with, now);
     }
 }
 

@@ -46,8 +46,8 @@ impl Engine {
         match self.phase {
             ConnectionPhase::Closed | ConnectionPhase::Pausing { .. } => {}
             // The owner has to know why the client closes, not how the server took it.
-            ConnectionPhase::Closing { .. } => match self.stopped_with {
-                Some((code, reason)) => self.stop(code, reason),
+            ConnectionPhase::Closing { .. } => match self.stopped_with.take() {
+                Some((code, reason)) => self.stop(code, &reason),
                 None => self.stop(code, reason),
             },
             ConnectionPhase::Connecting { .. } | ConnectionPhase::Open { .. } => {
@@ -134,24 +134,26 @@ impl Engine {
     }
 
     /// Closes the client once its requests are done, or after `timeout_ms` as
-    /// [`abort`](Self::abort) does. No further request is taken.
+    /// [`abort`](Self::abort) does. No further request is taken but acknowledgements.
     ///
-    /// Subscriptions end at once, without an error. Requests that wait for entries fail at once, as
-    /// by `abort`: they may wait for ever. A second call changes nothing.
+    /// Subscriptions end at once, without an error. A consumer of which the owner took entries and
+    /// has not acknowledged them is awaited like a request: cancel it once the owner has heard of
+    /// its end. Requests that wait for entries fail at once, as by `abort`: they may wait for ever.
+    /// A second call changes nothing.
     #[inline(never)]
     pub fn close(&mut self, timeout_ms: u64, now: Millis) {
         if self.is_ending() || self.close_at.is_some() {
             return;
         }
         self.close_at = Some(now.saturating_add(timeout_ms));
-        while let Some(request) = self.queue.find_any(PendingRequest::is_endless) {
-            let id = request.id();
-            let is_subscription = request.is_subscription();
-            let is_unknown = request.was_sent && !request.is_read_only();
-            self.cancel(id);
-            if is_subscription {
+        for id in self.queue.find_ids(PendingRequest::is_endless, usize::MAX) {
+            let Some(request) = self.remove(id) else {
+                continue;
+            };
+            if request.is_subscription() {
                 self.finish(id, Outcome::Ok(Reply::Done {}));
-            } else if is_unknown {
+                self.queue.record_ended(request);
+            } else if request.was_sent && !request.is_read_only() {
                 self.fail(id, code::UNKNOWN_OUTCOME, WAS_CLOSED);
             } else {
                 self.fail(id, code::CLOSED, WAS_CLOSED);
@@ -159,12 +161,20 @@ impl Engine {
         }
     }
 
-    /// Returns when a client that its owner closes ends: as soon as its requests are done.
+    /// Returns when a client that its owner closes ends: as soon as its requests are done, and the
+    /// owner works on no entry of a consumer that the close has ended.
     // Inlined it would be a larger download for browsers.
     #[inline(never)]
     pub(super) fn close_deadline(&self) -> Option<Millis> {
-        let is_idle = || self.queue.find_any(PendingRequest::has_owner).is_none();
-        self.close_at.map(|at| if is_idle() { 0 } else { at })
+        let at = self.close_at?;
+        let mut is_busy = !self.queue.find_ids(PendingRequest::has_owner, 1).is_empty();
+        for request in self.queue.ended() {
+            // What the owner was not shown is not acknowledged either.
+            is_busy |= request
+                .consumer()
+                .is_some_and(|key| self.delivery_log.count(key) > request.unshown_entries());
+        }
+        Some(if is_busy { at } else { 0 })
     }
 
     /// Ends the client at once: every request and subscription fails with `CLOSED`, or with
@@ -179,17 +189,16 @@ impl Engine {
         &mut self,
         error: &str,
         why: &str,
-        stopped_with: Option<(u16, &'static str)>,
+        stopped_with: Option<(u16, &str)>,
         now: Millis,
     ) {
         if self.is_ending() {
             return;
         }
-        self.close_at = None;
         self.fail_in_flight(error, why);
         self.fail_queued(error, why);
         if matches!(self.phase, ConnectionPhase::Open { .. }) {
-            self.stopped_with = stopped_with;
+            self.stopped_with = stopped_with.map(|(code, reason)| (code, reason.to_owned()));
             self.begin_closing(close::NORMAL, "", now);
         } else {
             let (code, reason) = stopped_with.unwrap_or((close::NORMAL, ""));
@@ -230,7 +239,7 @@ impl Engine {
     pub(super) fn close_for_violation(&mut self, code: u16, reason: &'static str, now: Millis) {
         self.fail_in_flight(code::PROTOCOL, reason);
         self.fail_queued(code::PROTOCOL, reason);
-        self.stopped_with = Some((code, reason));
+        self.stopped_with = Some((code, reason.to_owned()));
         self.begin_closing(code, reason, now);
     }
 
@@ -285,6 +294,7 @@ impl Engine {
     }
 
     pub(super) fn begin_closing(&mut self, code: u16, reason: &'static str, now: Millis) {
+        self.close_at = None;
         self.actions.push_back(SocketAction::Close { code, reason });
         self.phase = ConnectionPhase::Closing {
             give_up_at: now + u64::from(self.config.close_timeout_ms),
@@ -292,6 +302,7 @@ impl Engine {
     }
 
     pub(super) fn stop(&mut self, code: u16, reason: &str) {
+        self.close_at = None;
         self.phase = ConnectionPhase::Closed;
         self.set_state(ConnectionState::Closed {
             code,

@@ -126,6 +126,12 @@ impl DeliveryLog {
         is_new
     }
 
+    /// Returns how many entries the owner received and did not acknowledge.
+    pub(super) fn count(&self, key: ConsumerKey<'_>) -> u64 {
+        self.find(key)
+            .map_or(0, |index| self.consumers[index].delivered.len() as u64)
+    }
+
     /// Removes the entries of a recovery that the owner knows.
     pub(super) fn retain_new(&self, key: ConsumerKey<'_>, entries: &mut Vec<Entry>) {
         if let Ok(index) = self.find(key) {

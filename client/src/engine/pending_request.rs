@@ -148,10 +148,13 @@ impl PendingRequest {
         reads_group.then(|| self.request.consumer_key())
     }
 
+    pub(super) fn is_ack(&self) -> bool {
+        self.request.kind() == RequestKind::Operation(number::ACK)
+    }
+
     /// Returns the stream, the group and the ids that it acknowledges.
     pub(super) fn acknowledged(&self) -> Option<(&[u8], &[u8], Vec<Text<'_>>)> {
-        let is_ack = self.request.kind() == RequestKind::Operation(number::ACK);
-        is_ack.then(|| self.request.acknowledged())
+        self.is_ack().then(|| self.request.acknowledged())
     }
 
     /// The consumer that receives entries by it, through a read or through a claim.
@@ -179,6 +182,12 @@ impl PendingRequest {
         let has_position = is_tail || create_from.is_some_and(|id| &*id == "$");
         self.is_subscription()
             .then(|| SubscriptionWindow::new(is_tail, has_position, self.credit))
+    }
+
+    /// The entries of a subscription that arrived, and that its owner did not take.
+    pub(super) fn unshown_entries(&self) -> u64 {
+        let window = self.window.as_ref();
+        window.map_or(0, |window| window.unconsumed_entries())
     }
 
     /// The entries that a subscription's window has room for.
@@ -239,8 +248,8 @@ impl PendingRequest {
     }
 
     /// Whether to go on retrying: a request for `patience_ms`, or until the wait that it asks for
-    /// is over, a subscription or a background recovery for ever. A wait and a subscription end sooner if they fail again
-    /// and again although the server's backend is available.
+    /// is over, a subscription or a background recovery for ever. A wait and a subscription end
+    /// sooner if they fail again and again although the server's backend is available.
     pub(super) fn has_patience(&self, patience_ms: Millis, now: Millis) -> bool {
         let is_hopeful = self.failures < MAX_FAILURES;
         if self.is_background() {

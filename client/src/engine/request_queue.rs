@@ -37,6 +37,8 @@ pub(super) struct RequestQueue {
     admitted: u64,
     queued_bytes: usize,
     in_flight: VecDeque<Box<PendingRequest>>,
+    /// Subscriptions that the owner's close has ended, until the owner has heard of it.
+    ended: VecDeque<Box<PendingRequest>>,
     in_flight_bytes: usize,
     max_in_flight: usize,
     timeout_ms: u64,
@@ -50,6 +52,7 @@ impl RequestQueue {
             admitted: 0,
             queued_bytes: 0,
             in_flight: VecDeque::new(),
+            ended: VecDeque::new(),
             in_flight_bytes: 0,
             max_in_flight: MIN_REQUESTS_IN_FLIGHT as usize,
             timeout_ms: u64::from(timeout_ms),
@@ -191,11 +194,14 @@ impl RequestQueue {
         request.is_some_and(|request| request.is_idempotent_add())
     }
 
-    /// In flight, or waiting to be sent again.
+    /// In flight, waiting to be sent again, or ended.
     fn find_sent(&mut self, id: u64) -> Option<&mut PendingRequest> {
         let request = match self.index_in_flight(id) {
             Some(index) => self.in_flight.get_mut(index),
-            None => self.retries.iter_mut().find(|request| request.id() == id),
+            None => match position(&self.retries, id) {
+                Some(index) => self.retries.get_mut(index),
+                None => self.ended.get_mut(position(&self.ended, id)?),
+            },
         };
         request.map(Box::as_mut)
     }
@@ -208,24 +214,31 @@ impl RequestQueue {
         Some(request)
     }
 
-    /// Removes a request wherever it is. Returns it if it was ever sent, and whether it was in
-    /// flight, so that the server must be notified.
+    /// Removes a request wherever it is. Returns it, and whether it was in flight, so that the server
+    /// must be notified.
     pub(super) fn remove(&mut self, id: u64) -> (Option<Box<PendingRequest>>, bool) {
         if let Some(request) = self.take_in_flight(id) {
             return (Some(request), true);
         }
-        let find = |requests: &VecDeque<Box<PendingRequest>>| {
-            requests.iter().position(|request| request.id() == id)
-        };
-        if let Some(index) = find(&self.retries) {
+        if let Some(index) = position(&self.retries, id) {
             return (self.retries.remove(index), false);
         }
-        if let Some(index) = find(&self.queued)
-            && let Some(request) = self.queued.remove(index)
-        {
-            self.queued_bytes -= request.bytes;
+        if let Some(index) = position(&self.queued, id) {
+            return (self.take_queued(index), false);
+        }
+        if let Some(index) = position(&self.ended, id) {
+            self.ended.remove(index);
         }
         (None, false)
+    }
+
+    /// Keeps a subscription that the owner's close has ended.
+    pub(super) fn record_ended(&mut self, subscription: Box<PendingRequest>) {
+        insert(&mut self.ended, subscription, order);
+    }
+
+    pub(super) const fn ended(&self) -> &VecDeque<Box<PendingRequest>> {
+        &self.ended
     }
 
     /// Removes all requests that were sent, in the order in which they were admitted.
@@ -262,18 +275,22 @@ impl RequestQueue {
         request.has_patience(self.timeout_ms, now)
     }
 
-    /// Returns any request of this kind.
+    /// Returns the ids of requests of this kind, `max` at most.
     // Inlined it would be a larger download for browsers.
     #[inline(never)]
-    pub(super) fn find_any(&self, wanted: fn(&PendingRequest) -> bool) -> Option<&PendingRequest> {
+    pub(super) fn find_ids(&self, wanted: fn(&PendingRequest) -> bool, max: usize) -> Vec<u64> {
+        let mut ids = Vec::new();
         for list in [&self.in_flight, &self.retries, &self.queued] {
             for request in list {
                 if wanted(request) {
-                    return Some(request);
+                    ids.push(request.id());
+                    if ids.len() == max {
+                        return ids;
+                    }
                 }
             }
         }
-        None
+        ids
     }
 
     /// Removes a request that has waited to be sent for too long.
@@ -313,6 +330,12 @@ pub(super) fn earlier(one: Option<Millis>, other: Option<Millis>) -> Option<Mill
         (Some(one), Some(other)) => Some(one.min(other)),
         _ => one.or(other),
     }
+}
+
+// Inlined it would be a larger download for browsers.
+#[inline(never)]
+fn position(requests: &VecDeque<Box<PendingRequest>>, id: u64) -> Option<usize> {
+    requests.iter().position(|request| request.id() == id)
 }
 
 fn order(request: &PendingRequest) -> u64 {

@@ -164,6 +164,11 @@ impl SubscriptionWindow {
         self.size.entries.saturating_sub(self.unconsumed.entries)
     }
 
+    /// Returns how many entries wait for the owner.
+    pub(super) const fn unconsumed_entries(&self) -> u64 {
+        self.unconsumed.entries
+    }
+
     /// Accounts for entries that the owner receives although they were not pushed.
     pub(super) fn add_recovered(&mut self, cost: Credit) {
         self.unconsumed = self.unconsumed.plus(cost);

@@ -12,8 +12,8 @@ use super::time::Millis;
 
 impl Engine {
     /// Starts a subscription: any number of [`EngineEvent::Pushed`], then, unless it is cancelled,
-    /// exactly one [`EngineEvent::Finished`], with an error or by [`close`](Self::close). It waits to be sent as requests do, and
-    /// in order with them. [`cancel`](Self::cancel) ends it.
+    /// exactly one [`EngineEvent::Finished`], with an error or by [`close`](Self::close). It waits to
+    /// be sent as requests do, and in order with them. [`cancel`](Self::cancel) ends it.
     ///
     /// For `id` the rules of [`request`](Self::request) hold.
     pub fn subscribe(&mut self, id: u64, subscription: impl Into<NewRequest>, now: Millis) {
@@ -123,7 +123,8 @@ impl Engine {
     /// Queues a request, or finishes it with an error.
     pub(super) fn admit(&mut self, request: Box<PendingRequest>, now: Millis) {
         let id = request.id();
-        if self.is_ending() || self.close_at.is_some() {
+        let is_refused = self.close_at.is_some() && !request.is_ack();
+        if self.is_ending() || is_refused {
             self.fail(id, code::CLOSED, "the client is closed");
         } else if !self.queue.admit(request, now) {
             self.fail(id, code::OVERLOADED, "too many requests wait to be sent");

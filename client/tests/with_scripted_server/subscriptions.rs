@@ -181,6 +181,34 @@ async fn closing_the_client_ends_its_streams_without_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn closing_the_client_lets_a_consumer_acknowledge_what_it_yielded_last() {
+    let (client, mut server) = connected(ClientConfig::default()).await;
+    let mut deliveries = client.consume("s", "g", "c", batch(2));
+    assert!(is_pending(&mut deliveries.next()));
+    let consumer = server.next_subscribe().await;
+    server.push_entries(consumer, &["1-0"]);
+    server.push_entries(consumer, &["2-0"]);
+    assert_eq!(deliveries.next().await.unwrap().unwrap(), [entry("1-0")]);
+    let closing = client.close();
+    futures_util::pin_mut!(closing);
+    assert!(is_pending(&mut closing));
+    // The driver has closed the client when it cancels the consumer.
+    while !matches!(server.next().await, ClientMessage::Cancel { .. }) {}
+    let ids = ["1-0".to_owned()];
+    let mut acknowledged = client.stream_ack("s", "g", &ids);
+    assert!(is_pending(&mut acknowledged));
+    let ClientMessage::Request { id, .. } = server.next().await else {
+        panic!("no request");
+    };
+    let outcome = Outcome::Ok(Reply::Acknowledged { count: 1 });
+    server.send(&ServerMessage::Reply { id, outcome });
+    acknowledged.await.unwrap();
+    assert!(deliveries.next().await.is_none(), "2-0 stays pending");
+    server.lose_connection();
+    closing.await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn closing_the_client_waits_for_its_requests() {
     let (client, mut server) = connected(ClientConfig::default()).await;
     let mut latest = client.stream_read_latest("s", 1);

@@ -1,6 +1,7 @@
 //! The owner closes the client, which first finishes its requests.
 
-use streamgate_protocol::message::{Subscription, TailStart};
+use streamgate_protocol::message::{Credit, Subscription, TailStart};
+use streamgate_protocol::{ConsumeOptions, Entry};
 
 use super::*;
 
@@ -119,4 +120,123 @@ fn aborting_a_client_that_closes_ends_it_at_once() {
     test.collect();
     assert_eq!(test.codes(), [(1, "CLOSED")]);
     test.assert_closes();
+}
+
+/// Asserts that the client, whose server does not answer the close, gives up waiting for it.
+fn assert_gives_up(mut test: TestEngine, code: u16) {
+    assert_eq!(test.codes(), [(1, "UNKNOWN_OUTCOME")]);
+    let wait = u64::from(test.engine.config.close_timeout_ms);
+    assert_eq!(test.engine.next_deadline(), Some(test.now + wait));
+    test.advance(wait - 1);
+    assert!(!test.engine.is_closed());
+    test.advance(1);
+    assert!(test.engine.is_closed());
+    assert_eq!(test.closed_with, Some(code));
+    assert_eq!(test.engine.next_deadline(), None);
+}
+
+#[test]
+fn a_violation_while_closing_is_given_up_without_an_answer() {
+    let mut test = TestEngine::open();
+    test.request(1, add("a"));
+    test.sent();
+    test.close();
+    test.engine.handle_frame(&[0xff], false, test.now);
+    test.collect();
+    assert_gives_up(test, 1006);
+}
+
+#[test]
+fn a_wrong_subprotocol_while_closing_is_given_up_without_an_answer() {
+    let mut test = TestEngine::open();
+    test.request(1, add("a"));
+    test.sent();
+    test.close();
+    test.lose_connection(1006);
+    test.advance_until_connect();
+    test.engine.handle_opened("other", test.now);
+    test.collect();
+    assert_gives_up(test, 1006);
+}
+
+fn consume() -> Subscription<'static> {
+    Subscription::consume("s", "g", "c", ConsumeOptions::default())
+}
+
+fn ack(id: &str) -> Operation<'static> {
+    Operation::Ack {
+        stream: "s".into(),
+        group: "g".into(),
+        ids: vec![id.to_owned().into()],
+    }
+}
+
+impl TestEngine {
+    /// Returns one whose owner has taken `1-0` of a consumer, 1, and not `2-0`, and closes it.
+    fn close_at_work() -> Self {
+        let mut test = Self::open();
+        test.engine.subscribe(1, consume(), test.now);
+        test.sent();
+        for id in ["1-0", "2-0"] {
+            let entries = vec![Entry::new(id, [("f", "v")])];
+            let taken = Credit::of(&entries);
+            let item = Item::Entries {
+                entries,
+                position: None,
+            };
+            test.receive(&ServerMessage::Push { id: 1, item });
+            if id == "1-0" {
+                test.engine.consumed(1, taken);
+            }
+        }
+        test.close();
+        assert_eq!(test.codes(), [(1, "OK")]);
+        test.advance(TIMEOUT_MS - 1);
+        assert!(test.actions.is_empty(), "the owner is at work");
+        test
+    }
+}
+
+#[test]
+fn what_the_owner_took_of_a_consumer_can_be_acknowledged() {
+    let mut test = TestEngine::close_at_work();
+    test.request(2, ack("1-0"));
+    test.sent();
+    let outcome = Outcome::Ok(Reply::Acknowledged { count: 1 });
+    test.receive(&ServerMessage::Reply { id: 2, outcome });
+    assert_eq!(test.codes(), [(1, "OK"), (2, "OK")]);
+    test.assert_closes();
+}
+
+#[test]
+fn what_the_owner_took_before_it_heard_of_the_end_can_be_acknowledged_too() {
+    let mut test = TestEngine::close_at_work();
+    let taken = Credit::of(&[Entry::new("2-0", [("f", "v")])]);
+    test.engine.consumed(1, taken);
+    for (request, id) in [(2, "1-0"), (3, "2-0")] {
+        test.advance(0);
+        assert!(test.actions.is_empty(), "the owner is at work");
+        test.request(request, ack(id));
+        test.sent();
+        let outcome = Outcome::Ok(Reply::Acknowledged { count: 1 });
+        let id = request;
+        test.receive(&ServerMessage::Reply { id, outcome });
+    }
+    test.assert_closes();
+}
+
+#[test]
+fn an_owner_that_has_heard_of_the_end_of_its_consumer_is_not_awaited() {
+    let mut test = TestEngine::close_at_work();
+    test.engine.cancel(1);
+    test.assert_closes();
+}
+
+#[test]
+fn an_owner_that_acknowledges_nothing_is_awaited_until_the_deadline() {
+    let mut test = TestEngine::close_at_work();
+    test.advance(1);
+    test.assert_closes();
+    test.request(2, ack("1-0"));
+    assert_eq!(test.codes(), [(1, "OK"), (2, "CLOSED")]);
 }

@@ -119,7 +119,9 @@ fn start(target: &str, seconds: u32) -> anyhow::Result<Child> {
     }
     let log = fs::File::create(log(target))?;
     let mut fuzz = target_command(target)?;
-    fuzz.arg(corpus)
+    // The message says which property fails, and the input how.
+    fuzz.env("RUST_BACKTRACE", "0")
+        .arg(corpus)
         .arg(folder("seeds").join(target))
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-max_len={MAX_INPUT_BYTES}"))

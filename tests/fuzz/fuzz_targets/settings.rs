@@ -45,7 +45,7 @@ fuzz_target!(|text: &str| {
         assert!(error.chars().count() <= MAX_ERROR_CHARS, "{error}");
         assert!(!error.contains(char::is_control), "{error:?}");
         // A line, or the words of a flag or a key.
-        assert!(error.contains([':', '\'', '`', '-']), "{error}");
+        assert!(error.contains([':', '\'', '`', '-', '=']), "{error}");
     }
     let Some(table) = table else {
         assert!(described.is_err(), "{text}");

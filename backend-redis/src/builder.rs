@@ -52,8 +52,8 @@ impl RedisStreams {
     /// - `unix:///path?user=…&pass=…&db=…` for a Unix socket, or `redis+unix://`
     /// - `redis+sentinel://[user:password@]host[:port],…/master[/database]` for the master that these
     ///   Sentinels watch, up to 16 of them; `rediss+sentinel://` with TLS. If Sentinels ask for a
-    ///   password, the URL ends with `?sentinel_user=…&sentinel_pass=…`. They are asked before each
-    ///   connection, and twice a second whether the master is still the same.
+    ///   password, the URL ends with `?sentinel_user=…&sentinel_pass=…`. The backend asks them before
+    ///   each connection, and twice a second which server is the master.
     ///
     /// `valkey` instead of `redis` means the same in each.
     ///

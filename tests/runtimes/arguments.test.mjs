@@ -1,5 +1,5 @@
-// Arguments of the npm package: what is wrong is a TypeError that says what it is, and nothing is
-// sent. With a fake wasm module.
+// Wrong arguments of the npm package cause a TypeError that names them, and the client sends nothing.
+// With a fake wasm module.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// `close` of the npm package lets what was asked finish, and `abort` does not: with the real proxy.
+// `close` of the npm package waits for pending requests, and `abort` does not: with the real proxy.
 //
 // STREAMGATE_RUNTIMES   where node_modules is   (default target/runtimes)
 

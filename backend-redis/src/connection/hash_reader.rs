@@ -16,7 +16,7 @@ use crate::wire::{answers, commands, errors};
 /// Fields that a command reads of a large hash: Redis does nothing else for half a millisecond.
 const PAGE_FIELDS: u64 = 1_000;
 
-/// How long Sentinels are asked before a read.
+/// How long a read waits for answers of Sentinels.
 const ASK_LIMIT: Duration = Duration::from_millis(250);
 
 /// Reads a hash, again and again. The connection is opened when it is needed.

@@ -20,7 +20,7 @@ mod unanswered_bytes;
 pub(super) use connection::RespConnection;
 pub(super) use open::{OpenError, OpenedConnection, connect_to};
 pub(super) use send_queue::{Answers, PushError};
-pub(super) use sign_in::{ClientId, ServerFacts, into_refusal};
+pub(super) use sign_in::{ClientId, ServerFacts, into_refusal, refusal_of};
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,9 @@
 //! The Sentinels of a master: which server is the master now.
 //!
-//! A Sentinel may be cut off and not know of a failover yet, or be down together with the master. Sentinels
-//! number their failovers, as configuration epochs, but only the one that leads a failover knows it at
-//! once. So all are asked, the newest answer counts, and older ones never lead back. The connections stay open, so that asking again takes one round trip.
+//! A Sentinel may be cut off and not know of a failover yet, or be down together with the master. Each
+//! failover has a number, its configuration epoch. At first only the Sentinel that leads a failover
+//! knows it. So the backend asks all of them, and takes the newest answer. It never goes back to an
+//! older one. The connections stay open, so that asking again takes one round trip.
 
 mod follower;
 
@@ -46,7 +47,7 @@ pub(super) struct Sentinels {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NamedMaster {
     pub(super) server: HostPort,
-    /// Whether a majority was asked and answered. Otherwise a newer master may be unknown to them.
+    /// Whether a majority answered. Fewer may not know of a newer master.
     pub(super) by_majority: bool,
 }
 
@@ -205,7 +206,7 @@ impl Sentinel {
             let mut packed = PackedCommands::default();
             commands::auth(&mut packed, username.as_deref(), password);
             let answers = exchange(&connection, packed).await?;
-            if let Some(error) = answers.into_iter().find_map(resp::into_refusal) {
+            if let Some(error) = answers.iter().find_map(resp::refusal_of) {
                 return Err(self.refused(&error));
             }
         }
@@ -217,17 +218,13 @@ impl Sentinel {
         sentinels: &Sentinels,
         answers: Vec<Value>,
     ) -> Result<MasterAnswer, OpenError> {
-        for answer in &answers {
-            let Value::ServerError(error) = answer else {
-                continue;
-            };
-            let error = errors::answered(error);
-            if error.message().contains("No such master") {
-                let name = &sentinels.master;
-                let remedy = format!("it watches no master named '{name}'; correct the URL's path");
-                return Err(self.misconfigured(&remedy));
+        if let Some(error) = answers.iter().find_map(resp::refusal_of) {
+            if !error.message().contains("No such master") {
+                return Err(self.refused(&error));
             }
-            return Err(self.refused(&error));
+            let name = &sentinels.master;
+            let remedy = format!("it watches no master named '{name}'; correct the URL's path");
+            return Err(self.misconfigured(&remedy));
         }
         let unexpected = || OpenError::Answered(errors::unexpected("a master of a Sentinel"));
         sentinel::decode_master(answers).ok_or_else(unexpected)

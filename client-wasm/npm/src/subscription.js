@@ -166,7 +166,7 @@ export class Subscription {
     this.#finish();
   }
 
-  /** Drops what was not taken yet. */
+  /** Drops the items that the loop has not taken. */
   #drop() {
     this.#items = [];
     this.#current = undefined;

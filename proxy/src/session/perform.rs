@@ -29,8 +29,8 @@ use crate::session::limits::{
 };
 use crate::session::memory::HeldBytes;
 use crate::session::poll_once::poll_once;
+use crate::session::reading_turns::spend_reading;
 use crate::session::request_ticket::RequestTicket;
-use crate::session::turns::spend_reading;
 use crate::session::waiting::WaitingRequest;
 use crate::socket::{CloseReason, SocketProgress};
 

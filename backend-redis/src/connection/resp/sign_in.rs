@@ -114,7 +114,7 @@ pub(in crate::connection) fn into_refusal(answer: Value) -> Option<CacheError> {
     refusal_of(&answer)
 }
 
-fn refusal_of(answer: &Value) -> Option<CacheError> {
+pub(in crate::connection) fn refusal_of(answer: &Value) -> Option<CacheError> {
     match answer {
         Value::ServerError(error) => Some(errors::answered(error)),
         _ => None,

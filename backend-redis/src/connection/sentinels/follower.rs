@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::connection::command_connection::ConnectionSupervisor;
 
-/// How often the Sentinels are asked, and how long for.
+/// Pause between two questions to the Sentinels, and the longest wait for their answers.
 ///
 /// They also publish `+switch-master`. A subscription may miss it: it is lost with its connection,
 /// and a half-open one is silent. So it would need these questions beside it.
